@@ -1,0 +1,65 @@
+"""Finds rules, detectors and sources by file name: one file adds one, no registry is edited."""
+
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from functools import cache
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from wenlan_data.errors import RecipeError
+
+
+def names(package: str) -> list[str]:
+    """The names that `package` offers: its modules, sorted."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.submodule_search_locations is None:
+        return []
+    return sorted(module.name for module in pkgutil.iter_modules(spec.submodule_search_locations))
+
+
+@cache
+def find(package: str, name: str) -> type:
+    """The class of `package`'s plug-in `name`, or of other people's at a dotted path.
+
+    A file `han_ratio.py` holds the class `HanRatio`. Raises `RecipeError` with the names that exist.
+    """
+    path = name if "." in name else f"{package}.{name}"
+    class_name = "".join(word.capitalize() for word in path.rpartition(".")[2].split("_"))
+    try:
+        module = importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        if error.name and path.startswith(error.name):
+            known = ", ".join(names(package))
+            raise RecipeError(f"{name!r} is not known here: choose one of {known}, or give a dotted path") from error
+        raise RecipeError(f"{name!r} needs the package {error.name!r}: pip install it") from error
+    found = getattr(module, class_name, None)
+    if not (isinstance(found, type) and is_dataclass(found)):
+        raise RecipeError(f"{path} holds no dataclass {class_name}: one file holds one plug-in of its own name")
+    return found
+
+
+def build(package: str, name: str, parameters: Mapping[str, object]) -> object:
+    """The plug-in with its parameters checked against its fields.
+
+    Raises `RecipeError`, whose message starts with the parameter that is wrong.
+    """
+    kind = find(package, name)
+    known = [field.name for field in fields(kind) if field.init]
+    for parameter in parameters:
+        if parameter not in known:
+            allowed = ", ".join(known) or "none"
+            raise RecipeError(f"{parameter}: {name} has no such parameter (it has: {allowed})")
+    adapter: TypeAdapter[object] = TypeAdapter(kind, config=None if _has_config(kind) else ConfigDict(extra="forbid"))
+    try:
+        return adapter.validate_python(dict(parameters))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or name
+        raise RecipeError(f"{where}: {first['msg']}") from error
+
+
+def _has_config(kind: type) -> bool:
+    return hasattr(kind, "__pydantic_config__")

@@ -1,0 +1,110 @@
+"""The roles. Each is one or two methods; implementations are frozen dataclasses, never subclasses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from wenlan_data.records import Candidate, Drop, Region
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    RGBImage = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
+    """uint8 (H, W, 3), sRGB, upright."""
+
+    Regions = Callable[[Sequence[RGBImage]], list[list[Region]]]
+
+
+class Rule(Protocol):
+    """A text rule: `clean/rules/<name>.py` holds one class of this role."""
+
+    def __call__(self, text: str) -> str | Drop:
+        """The text, changed or not, or why it is rejected. Pure, linear in the length of the text."""
+
+
+class Detector(Protocol):
+    """A region detector: `detect/detectors/<name>.py` holds one class of this role."""
+
+    @property
+    def batch_size(self) -> int:
+        """How many pictures one call of the loaded detector takes at most."""
+
+    def load(self) -> Regions:
+        """The working detector, with its weights; called once in each worker. The whole image is not among its regions."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourcePart:
+    """A piece of a source that one task reads: a range of rows, some files, a WARC."""
+
+    source: int
+    """Which of the build's sources, counted from 0."""
+    path: str
+    """The file (table, WARC) or folder that it lies in, to be opened as it stands."""
+    start: int = 0
+    """First row, byte or file of the part; the source decides which."""
+    stop: int = 0
+    group: int = 0
+    """Row group, for Parquet."""
+    rows: int | None = None
+    """How many candidates it gives, None where only reading tells."""
+    bytes: int = 0
+    """Size of the file at `path` when the part was planned (0 for a folder): another size later is refused."""
+
+
+class Source(Protocol):
+    """Where candidates come from: `crawl/sources/<kind>.py` holds one class of this role."""
+
+    @property
+    def name(self) -> str:
+        """What the corpus calls it, such as `table:urls.csv`; names no folder that the operator did not write."""
+
+    def parts(self, *, source: int, max_rows: int) -> Iterator[SourcePart]:
+        """The parts in source order, none with more than `max_rows` rows. Cheap, deterministic, streamed.
+
+        Raises `UsageError` for what is missing, empty or not of this kind.
+        """
+
+    def read(self, part: SourcePart) -> Iterator[Candidate | Drop]:
+        """What the part holds, in order; a row that cannot be used is a `Drop` in its place."""
+
+    def images(self, part: SourcePart) -> Iterator[tuple[str, int]]:
+        """URL and record offset of each picture whose bytes the part brings along (WARC); nothing for other kinds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What a part did. Small: it travels to the driver, and is kept beside the part's files as JSON."""
+
+    rows_in: int = 0
+    rows_out: int = 0
+    bytes_out: int = 0
+    drops: dict[str, int] = field(default_factory=dict)
+    """Reason to count."""
+    details: dict[str, object] = field(default_factory=dict)
+    """What the step's later parts or the manifest need; JSON values only."""
+
+
+class Part(Protocol):
+    """The work of one task. A frozen, picklable value; running it twice gives the same files."""
+
+    def __call__(self, out: Path) -> Receipt:
+        """Write every file of the part into the empty folder `out`."""
+
+
+class Executor(Protocol):
+    """Runs parts. `run/local.py` and `run/ray.py` hold the two implementations."""
+
+    workers: int
+
+    def submit(self, token: str, part: Part, out: Path) -> None:
+        """Start `part`; never blocks. The caller keeps the number in flight bounded."""
+
+    def next_done(self, timeout_s: float) -> tuple[str, Receipt | BaseException] | None:
+        """The token of a part that ended, with its receipt or what it raised; None after `timeout_s`."""
+
+    def close(self) -> None:
+        """Stop everything that still runs."""

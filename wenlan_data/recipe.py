@@ -1,0 +1,246 @@
+"""What to build: the recipe, loaded, validated and digested. Where and how is on the command line."""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal, cast
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from wenlan_data import plugins
+from wenlan_data.errors import RecipeError
+from wenlan_data.protocols import Detector, Rule
+from wenlan_data.records import TEXT_TYPES
+
+RULES = "wenlan_data.clean.rules"
+DETECTORS = "wenlan_data.detect.detectors"
+MAX_RECIPE_BYTES = 1 << 20
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+
+
+class ImageRules(_Part):
+    """Which pictures are taken, and how they are stored."""
+
+    formats: tuple[Literal["jpeg", "png", "webp", "gif"], ...] = ("jpeg", "png", "webp", "gif")
+    min_side_px: int = Field(default=100, ge=1)
+    max_aspect: float = Field(default=4.0, ge=1.0)
+    """Longer side over shorter side."""
+    min_bytes: int = Field(default=2000, ge=0)
+    """Of the fetched file."""
+    max_side_px: int = Field(default=1024, ge=16)
+    """A larger picture is stored scaled down to this longer side."""
+
+
+class RuleSpec(_Part):
+    """One text rule by name, its parameters beside it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    rule: str
+
+    @model_validator(mode="after")
+    def _parameters_fit(self) -> "RuleSpec":
+        try:
+            self.load()
+        except RecipeError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    def load(self) -> Rule:
+        """The working rule."""
+        return cast("Rule", plugins.build(RULES, self.rule, self.model_extra or {}))
+
+    def resolved(self) -> dict[str, object]:
+        """The rule with every parameter, those left at their default too."""
+        return {"rule": self.rule, **asdict(self.load())}  # type: ignore[call-overload]
+
+
+class TextRules(_Part):
+    """Which texts are taken, and which one becomes the caption."""
+
+    rules: tuple[RuleSpec, ...] = ()
+    caption: tuple[str, ...] = ("caption", "figcaption", "alt", "surrounding", "title")
+    """The first of these types that survives is the caption; all survivors are kept."""
+    max_same_text: int = Field(default=10, ge=1)
+    """A text seen with more pictures than this, in the whole corpus, is left out."""
+
+    @field_validator("caption")
+    @classmethod
+    def _types_exist(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = [name for name in value if name not in TEXT_TYPES]
+        if wrong or not value:
+            raise ValueError(f"unknown text type {wrong}: choose from {', '.join(TEXT_TYPES)}")
+        return value
+
+
+class DedupeRules(_Part):
+    """What counts as the same picture."""
+
+    radius_bits: int = Field(default=4, ge=0, le=8)
+    """Two pictures are neighbours when at most this many of the 64 pHash bits differ."""
+    verify: Literal["pdq", "none"] = "pdq"
+    """A second hash that neighbours must agree in as well: smooth pictures collide in pHash."""
+    keep: Literal["largest"] = "largest"
+    merge_texts: bool = True
+    against: tuple[str, ...] = ()
+
+
+class DetectRules(_Part):
+    """How regions are found."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    detector: str = "grid"
+    max_regions: int = Field(default=36, ge=0)
+    """Besides the whole image, which is always there and not counted."""
+    device: str = "cpu"
+
+    @model_validator(mode="after")
+    def _parameters_fit(self) -> "DetectRules":
+        try:
+            self.load()
+        except RecipeError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    def load(self) -> Detector:
+        """The detector, not yet loaded with its weights."""
+        return cast("Detector", plugins.build(DETECTORS, self.detector, self.model_extra or {}))
+
+    def resolved(self) -> dict[str, object]:
+        """The detector with every parameter."""
+        own = {"detector": self.detector, "max_regions": self.max_regions, "device": self.device}
+        return {**own, **asdict(self.load())}  # type: ignore[call-overload]
+
+
+_UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+
+
+class ShardRules(_Part):
+    """How samples are packed."""
+
+    max_samples: int = Field(default=10_000, ge=1)
+    max_bytes: int = Field(default=1 << 30, ge=1 << 12)
+    """A number of bytes, or a text such as `512MiB`. Reckoned from the fetched sizes."""
+    jpeg_quality: int = Field(default=92, ge=1, le=100)
+
+    @field_validator("max_bytes", mode="before")
+    @classmethod
+    def _read_unit(cls, value: object) -> object:
+        match = re.fullmatch(r"(\d+)\s*([A-Za-z]*)", value) if isinstance(value, str) else None
+        if match and match[2] in _UNITS:
+            return int(match[1]) * _UNITS[match[2]]
+        return value
+
+
+class Recipe(_Part):
+    """What to build."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
+    image: ImageRules = ImageRules()
+    text: TextRules = TextRules()
+    dedupe: DedupeRules = DedupeRules()
+    detect: DetectRules = Field(default_factory=DetectRules)
+    shard: ShardRules = ShardRules()
+
+    def resolved(self) -> dict[str, object]:
+        """Every value in force, as JSON types; what the manifest holds and the digest covers."""
+        value = self.model_dump(mode="json")
+        value["text"]["rules"] = [spec.resolved() for spec in self.text.rules]
+        value["detect"] = self.detect.resolved()
+        return cast("dict[str, object]", json.loads(json.dumps(value)))
+
+    def digest(self) -> str:
+        """SHA-256 over the resolved recipe, 64 hex digits."""
+        text = json.dumps(self.resolved(), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def recipe_folder() -> Path:
+    """Where the named recipes lie: in the wheel, or in the checkout."""
+    installed = Path(__file__).parent / "_pipelines"
+    return installed if installed.is_dir() else Path(__file__).parent.parent / "pipelines"
+
+
+def recipe_names() -> list[str]:
+    """The names that `--recipe` takes."""
+    return sorted(path.stem for path in recipe_folder().glob("*.yaml"))
+
+
+def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe of that name or file, with `key.path=value` overrides (values are YAML).
+
+    Raises `RecipeError` that names the key and what would be valid.
+    """
+    path = Path(name_or_path)
+    if path.suffix not in {".yaml", ".yml"}:
+        path = recipe_folder() / f"{name_or_path}.yaml"
+        if not path.is_file():
+            known = ", ".join(recipe_names())
+            raise RecipeError(f"recipe {name_or_path!r} is not known: choose one of {known}, or give a .yaml file")
+    value = read_yaml(path)
+    for override in overrides:
+        _set(value, override)
+    return parse_recipe(value, str(path))
+
+
+def parse_recipe(value: object, where: str) -> Recipe:
+    """The recipe in a value read from YAML or JSON; `where` names it in errors."""
+    try:
+        return Recipe.model_validate(value)
+    except ValidationError as error:
+        raise RecipeError(f"{where}: {describe(error)}") from error
+
+
+def describe(error: ValidationError) -> str:
+    """What is wrong first in a pydantic error: the path to the key, then what would be valid."""
+    first = error.errors(include_url=False)[0]
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        message = "there is no such key here"
+    more = error.error_count() - 1
+    return f"{path or 'the whole'}: {message}" + (f" (and {more} more)" if more else "")
+
+
+def read_yaml(path: Path) -> dict[str, object]:
+    """A mapping from a small YAML file; aliases are refused, since they can grow without bound."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise RecipeError(f"{path}: {error.strerror}: give the path of a readable YAML file") from error
+    if len(raw) > MAX_RECIPE_BYTES:
+        raise RecipeError(f"{path}: larger than {MAX_RECIPE_BYTES} bytes: this is no recipe")
+    try:
+        text = raw.decode("utf-8-sig")
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            raise RecipeError(f"{path}: YAML aliases (*name) are not taken: write the value out")
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise RecipeError(f"{path}: not valid YAML ({reason})") from error
+    if not isinstance(value, dict):
+        raise RecipeError(f"{path}: a mapping of keys to values is expected")
+    return cast("dict[str, object]", value)
+
+
+def _set(value: dict[str, object], override: str) -> None:
+    path, sign, raw = override.partition("=")
+    if not sign:
+        raise RecipeError(f"--set {override}: write it as key=value, such as image.min_side_px=200")
+    *parents, last = path.split(".")
+    target = value
+    for parent in parents:
+        inner = target.setdefault(parent, {})
+        if not isinstance(inner, dict):
+            raise RecipeError(f"--set {override}: {parent} is not a group of keys")
+        target = inner
+    try:
+        target[last] = yaml.safe_load(raw)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {override}: the value is not valid YAML") from error

@@ -1,0 +1,111 @@
+"""The nouns that flow through a build. Immutable; bad data is a `Drop`, never an exception."""
+
+from dataclasses import dataclass
+
+TEXT_TYPES = ("caption", "figcaption", "alt", "title", "surrounding", "heading", "page_title", "keywords")
+"""The types that a text can have, in no order of preference (the recipe's `text.caption` orders them)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One text that stands by a picture, with where it stood."""
+
+    type: str
+    """One of `TEXT_TYPES`; a ready pair's text has the type `caption`."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredBytes:
+    """Where the bytes of a picture already lie, so that nobody needs to ask the web for them."""
+
+    kind: str
+    """`file` (the whole file at `path`) or `warc` (the record at `offset` bytes of the WARC `path`)."""
+    path: str
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A pair whose picture is not fetched yet."""
+
+    url: str
+    """The picture's URL as the source gives it or, for a file, its path as the operator wrote it."""
+    texts: tuple[Text, ...]
+    page_url: str = ""
+    source: str = ""
+    """The name of the source that gave it, such as `table:urls.csv`."""
+    licence: str = ""
+    author: str = ""
+    opt_out: tuple[str, ...] = ()
+    """Signals seen, such as `X-Robots-Tag: noai`."""
+    stored: StoredBytes | None = None
+    """Set when the bytes are at hand; None means that they are asked for over HTTP."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Why something was left out."""
+
+    reason: str
+    """A word that the funnel counts, such as `too_small`."""
+    detail: str = ""
+    """What was seen, such as `64x64`; a function of the data alone (no times, no addresses of workers)."""
+    retryable: bool = False
+    """True where asking again later may succeed (time-out, 503); `--retry-failed` asks for these again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFacts:
+    """What is known of a picture's fetched bytes once they were decoded."""
+
+    sha256: str
+    """64 lower-case hex digits, over the fetched bytes."""
+    bytes: int
+    format: str
+    """`jpeg`, `png`, `webp` or `gif`, by magic number."""
+    width: int
+    """Pixels, upright (after EXIF orientation)."""
+    height: int
+    phash: int
+    """64-bit DCT hash of the normalised thumbnail, see `image.hash`."""
+    pdq: bytes
+    """32 bytes, the PDQ hash of the same thumbnail."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """A rectangle of a picture."""
+
+    box_xyxy: tuple[int, int, int, int]
+    """x1, y1, x2, y2 in pixels of the stored JPEG, 0 <= x1 < x2 <= width."""
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One published pair, as a shard holds it."""
+
+    key: str
+    """32 lower-case hex digits, unique in the corpus."""
+    jpeg: bytes
+    caption: str
+    texts: tuple[Text, ...]
+    regions: tuple[Region, ...]
+    """The whole image comes last, with the label `image`."""
+    width: int
+    height: int
+    sha256: str
+    """Of the fetched bytes."""
+    phash: int
+    pdq: bytes
+    image_url: str
+    page_url: str = ""
+    source: str = ""
+    licence: str = ""
+    author: str = ""
+    opt_out: tuple[str, ...] = ()
+    detector: str = "grid"
+    tokens: tuple[str, ...] = ()
+    """The caption's words by jieba."""

@@ -1,0 +1,158 @@
+"""The Arrow schemas of what the steps hand on, and of what a corpus publishes."""
+
+import pyarrow as pa
+
+TEXTS = pa.list_(pa.struct([("type", pa.string()), ("text", pa.string())]))
+
+CANDIDATES = pa.schema(
+    [
+        ("ordinal", pa.int64()),  # part number << 32 | row: source order inside a generation
+        ("candidate_id", pa.binary(16)),  # first half of SHA-256 over (url_key, the texts as read): known or new
+        ("url", pa.string()),
+        ("url_key", pa.string()),  # canonical URL, or the path of a file
+        ("texts", TEXTS),
+        ("page_url", pa.string()),
+        ("source", pa.string()),
+        ("licence", pa.string()),
+        ("author", pa.string()),
+        ("opt_out", pa.list_(pa.string())),
+        ("supply", pa.string()),  # web, file, warc
+        ("supply_path", pa.string()),
+        ("supply_offset", pa.int64()),
+    ]
+)
+"""Both `raw.parquet` (texts as read) and `candidates.parquet` (texts that survived the rules)."""
+
+IMAGE_INDEX = pa.schema([("url_key", pa.string()), ("path", pa.string()), ("offset", pa.int64())])
+"""Pictures whose bytes lie in WARC files that the operator gave."""
+
+WANTED = pa.schema(
+    [
+        ("ordinal", pa.int64()),  # of the first candidate with this URL
+        ("url", pa.string()),
+        ("url_key", pa.string()),
+        ("host", pa.string()),  # host:port, the unit of politeness; empty for stored bytes
+        ("supply", pa.string()),
+        ("supply_path", pa.string()),
+        ("supply_offset", pa.int64()),
+    ]
+)
+"""One slice of the fetch step: each URL once."""
+
+FACTS = pa.schema(
+    [
+        ("ordinal", pa.int64()),
+        ("url", pa.string()),
+        ("url_key", pa.string()),
+        ("reason", pa.string()),  # empty: the picture is good
+        ("detail", pa.string()),
+        ("retryable", pa.bool_()),
+        ("sha256", pa.string()),
+        ("bytes", pa.int64()),
+        ("format", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("phash", pa.uint64()),
+        ("pdq", pa.binary(32)),
+        ("warc_offset", pa.int64()),  # of the picture's first byte in the part's images.warc
+        ("final_url", pa.string()),
+        ("status", pa.int16()),
+        ("ip", pa.string()),
+        ("fetched_at", pa.timestamp("ms", tz="UTC")),
+        ("opt_out", pa.list_(pa.string())),
+    ]
+)
+"""One row a URL asked for. Bad rows hold zeros and empty strings, never null."""
+
+_DROP_FIELDS: list[tuple[str, pa.DataType]] = [
+    ("step", pa.string()),
+    ("key", pa.string()),  # empty before the picture was fetched
+    ("url", pa.string()),
+    ("page_url", pa.string()),
+    ("source", pa.string()),
+    ("reason", pa.string()),
+    ("detail", pa.string()),
+    ("retryable", pa.bool_()),
+    ("duplicate_of", pa.string()),
+    ("phash_distance", pa.int32()),  # bits, -1 where nothing was compared
+    ("pdq_distance", pa.int32()),
+    ("texts", TEXTS),
+]
+
+DROPS = pa.schema(_DROP_FIELDS)
+"""`drops/*.parquet` of a corpus."""
+
+WORK_DROPS = pa.schema([("ordinal", pa.int64()), ("candidate_id", pa.binary(16)), *_DROP_FIELDS])
+"""The same inside a build, with what joins it to its candidate."""
+
+KEPT = pa.schema(
+    [
+        ("key", pa.string()),
+        ("ordinal", pa.int64()),
+        ("url", pa.string()),
+        ("page_url", pa.string()),
+        ("source", pa.string()),
+        ("licence", pa.string()),
+        ("author", pa.string()),
+        ("opt_out", pa.list_(pa.string())),
+        ("texts", TEXTS),  # merged: its own, then those of its duplicates that say something else
+        ("caption", pa.string()),
+        ("caption_type", pa.string()),
+        ("sha256", pa.string()),
+        ("bytes", pa.int64()),
+        ("format", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("phash", pa.uint64()),
+        ("pdq", pa.binary(32)),
+        ("fetch_part", pa.int32()),
+        ("warc_offset", pa.int64()),
+        ("final_url", pa.string()),
+        ("ip", pa.string()),
+        ("fetched_at", pa.timestamp("ms", tz="UTC")),
+    ]
+)
+"""What one output shard is made of, sorted by key."""
+
+METADATA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("shard", pa.string()),
+        ("caption", pa.string()),
+        ("caption_type", pa.string()),
+        ("texts", TEXTS),
+        (
+            "regions",
+            pa.list_(pa.struct([("box", pa.list_(pa.int32())), ("label", pa.string()), ("score", pa.float32())])),
+        ),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("sha256", pa.string()),
+        ("jpg_sha256", pa.string()),
+        ("phash", pa.string()),
+        ("pdq", pa.string()),
+        ("image_url", pa.string()),
+        ("final_url", pa.string()),
+        ("page_url", pa.string()),
+        ("source", pa.string()),
+        ("licence", pa.string()),
+        ("author", pa.string()),
+        ("opt_out", pa.list_(pa.string())),
+        ("detector", pa.string()),
+        ("tokens", pa.list_(pa.string())),
+        ("fetched_at", pa.timestamp("ms", tz="UTC")),
+        ("ip", pa.string()),
+    ]
+)
+"""`metadata/NNNNNN.parquet` of a corpus: the JSON of each sample, flat, and when and from where it was fetched."""
+
+OFFSETS = pa.schema(
+    [
+        ("key", pa.string()),
+        ("member", pa.string()),
+        ("offset", pa.int64()),  # of the member's data, bytes from the start of the tar
+        ("size", pa.int64()),
+        ("crc32c", pa.uint32()),
+    ]
+)
+"""`shards/*.offsets.parquet`."""
