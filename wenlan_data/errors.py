@@ -6,7 +6,8 @@
     ├── DiskError              3   no space, or a file that grew past what the system allows
     ├── RecipeError            4   a recipe that is wrong, or that does not match the output
     ├── FailureBudgetError     9   more failed than the operator allowed
-    └── InterruptedBuildError 11   stopped on request; the same command goes on
+    ├── InterruptedBuildError 11   stopped on request; the same command goes on
+    └── WorkerLostError        1   a worker process died under a part, again and again
 
 A message says what is wrong, where (file, URL, key), and what to do, in one line.
 """
@@ -55,6 +56,10 @@ class InterruptedBuildError(WenlanError):
     """Stopped on request."""
 
     exit_code = 11
+
+
+class WorkerLostError(WenlanError):
+    """A worker process died: killed, out of memory, or its node is gone."""
 
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from wenlan_data.errors import RecipeError
 
@@ -52,14 +52,10 @@ def build(package: str, name: str, parameters: Mapping[str, object]) -> object:
         if parameter not in known:
             allowed = ", ".join(known) or "none"
             raise RecipeError(f"{parameter}: {name} has no such parameter (it has: {allowed})")
-    adapter: TypeAdapter[object] = TypeAdapter(kind, config=None if _has_config(kind) else ConfigDict(extra="forbid"))
+    adapter: TypeAdapter[object] = TypeAdapter(kind)
     try:
         return adapter.validate_python(dict(parameters))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or name
         raise RecipeError(f"{where}: {first['msg']}") from error
-
-
-def _has_config(kind: type) -> bool:
-    return hasattr(kind, "__pydantic_config__")

@@ -33,7 +33,7 @@ class Detector(Protocol):
         """How many pictures one call of the loaded detector takes at most."""
 
     def load(self) -> Regions:
-        """The working detector, with its weights; called once in each worker. The whole image is not among its regions."""
+        """The working detector, with its weights; called once in each worker. It does not give the whole image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

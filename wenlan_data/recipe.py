@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Literal, cast
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from wenlan_data import plugins
 from wenlan_data.errors import RecipeError
@@ -118,7 +126,16 @@ class DetectRules(_Part):
         return {**own, **asdict(self.load())}  # type: ignore[call-overload]
 
 
-_UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+_UNITS = {
+    "": 1,
+    "B": 1,
+    "KiB": 1 << 10,
+    "MiB": 1 << 20,
+    "GiB": 1 << 30,
+    "kB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+}
 
 
 class ShardRules(_Part):
@@ -227,6 +244,22 @@ def read_yaml(path: Path) -> dict[str, object]:
     if not isinstance(value, dict):
         raise RecipeError(f"{path}: a mapping of keys to values is expected")
     return cast("dict[str, object]", value)
+
+
+def recipe_schema() -> dict[str, object]:
+    """The JSON Schema of a recipe, with every rule and detector and its parameters."""
+    schema = Recipe.model_json_schema()
+    definitions = schema["$defs"]
+    definitions["RuleSpec"] = {"oneOf": [_plugin_schema(RULES, "rule", name) for name in plugins.names(RULES)]}
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    definitions["ShardRules"]["properties"]["max_bytes"] = {"anyOf": [{"type": "integer"}, {"type": "string"}]}
+    return schema
+
+
+def _plugin_schema(package: str, word: str, name: str) -> dict[str, object]:
+    schema = TypeAdapter(plugins.find(package, name)).json_schema()
+    properties = {word: {"const": name}, **schema.get("properties", {})}
+    return {"type": "object", "properties": properties, "required": [word], "additionalProperties": False}
 
 
 def _set(value: dict[str, object], override: str) -> None:

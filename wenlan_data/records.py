@@ -1,5 +1,6 @@
 """The nouns that flow through a build. Immutable; bad data is a `Drop`, never an exception."""
 
+import builtins
 from dataclasses import dataclass
 
 TEXT_TYPES = ("caption", "figcaption", "alt", "title", "surrounding", "heading", "page_title", "keywords")
@@ -69,7 +70,7 @@ class ImageFacts:
     height: int
     phash: int
     """64-bit DCT hash of the normalised thumbnail, see `image.hash`."""
-    pdq: bytes
+    pdq: builtins.bytes
     """32 bytes, the PDQ hash of the same thumbnail."""
 
 
@@ -109,3 +110,5 @@ class Sample:
     detector: str = "grid"
     tokens: tuple[str, ...] = ()
     """The caption's words by jieba."""
+    caption_type: str = "caption"
+    """Which of `TEXT_TYPES` the caption is."""

@@ -7,7 +7,10 @@ TEXTS = pa.list_(pa.struct([("type", pa.string()), ("text", pa.string())]))
 CANDIDATES = pa.schema(
     [
         ("ordinal", pa.int64()),  # part number << 32 | row: source order inside a generation
-        ("candidate_id", pa.binary(16)),  # first half of SHA-256 over (url_key, the texts as read): known or new
+        (
+            "candidate_id",
+            pa.binary(16),
+        ),  # first half of SHA-256 over (url_key, the texts as read): known or new
         ("url", pa.string()),
         ("url_key", pa.string()),  # canonical URL, or the path of a file
         ("texts", TEXTS),
@@ -16,8 +19,11 @@ CANDIDATES = pa.schema(
         ("licence", pa.string()),
         ("author", pa.string()),
         ("opt_out", pa.list_(pa.string())),
-        ("supply", pa.string()),  # web, file, warc
-        ("supply_path", pa.string()),
+        (
+            "supply",
+            pa.string(),
+        ),  # web, file, warc; none: a row that the source could not read (raw.parquet only)
+        ("supply_path", pa.string()),  # of none: why
         ("supply_offset", pa.int64()),
     ]
 )

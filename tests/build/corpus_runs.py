@@ -1,0 +1,84 @@
+"""Runs the real command line on small worlds, and compares what came out."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from wenlan_data.testing import Reply, Site, caption, picture
+
+COMMAND = [sys.executable, "-c", "from wenlan_data.cli.main import main; main()"]
+
+
+def command(*words: object) -> subprocess.CompletedProcess[str]:
+    """`wenlan-data WORDS`, to its end."""
+    return subprocess.run([*COMMAND, *map(str, words)], capture_output=True, text=True, check=False, timeout=240)
+
+
+def build(*words: object) -> dict[str, object]:
+    """`wenlan-data build WORDS --json`, which must succeed; its result."""
+    done = command("build", *words, "--json")
+    assert done.returncode == 0, done.stderr
+    result: dict[str, object] = json.loads(done.stdout)
+    return result
+
+
+def sources_file(path: Path, site: Site, sources: Sequence[Mapping[str, object]]) -> Path:
+    """A sources file that opens the site's host."""
+    value = {
+        "network": {"allow": [site.host]},
+        "hosts": {site.host: {"max_connections": 8, "min_gap_s": 0}},
+        "sources": [dict(one) for one in sources],
+    }
+    path.write_text(yaml.safe_dump(value), "utf-8")
+    return path
+
+
+def table(path: Path, rows: Sequence[tuple[str, str]], row_group_size: int = 1000) -> Path:
+    """A Parquet table of (url, text)."""
+    columns = {"url": [url for url, _ in rows], "text": [text for _, text in rows]}
+    pq.write_table(pa.table(columns), path, row_group_size=row_group_size)
+    return path
+
+
+def photographs(site: Site, numbers: Sequence[int]) -> list[tuple[str, str]]:
+    """Put one picture a number on the site; its rows of a table."""
+    rows = []
+    for number in numbers:
+        site.replies[f"/{number}.jpg"] = Reply(picture(number))
+        rows.append((site.url(f"/{number}.jpg"), caption(number)))
+    return rows
+
+
+def manifest(corpus: Path) -> dict[str, object]:
+    """The manifest without what it names as differing between equal builds."""
+    value: dict[str, object] = json.loads((corpus / "manifest.json").read_text("utf-8"))
+    value.pop("times")
+    return value
+
+
+def content(corpus: Path) -> dict[str, object]:
+    """Everything of a corpus that must be equal between equal builds: bytes by name, and rows without fetch times."""
+    files: dict[str, object] = {path.name: path.read_bytes() for path in sorted((corpus / "shards").iterdir())}
+    for path in sorted((corpus / "drops").iterdir()):
+        files[f"drops/{path.name}"] = path.read_bytes()
+    for path in sorted((corpus / "metadata").iterdir()):
+        files[f"metadata/{path.name}"] = pq.read_table(path).drop_columns(["fetched_at", "ip"]).to_pylist()
+    files["manifest"] = manifest(corpus)
+    return files
+
+
+def captions(corpus: Path) -> dict[str, str]:
+    """Caption to URL of every published sample."""
+    rows = [row for path in sorted((corpus / "metadata").iterdir()) for row in pq.read_table(path).to_pylist()]
+    return {row["caption"]: row["image_url"] for row in rows}
+
+
+def drops(corpus: Path) -> list[dict[str, object]]:
+    """Every drop row, in order."""
+    return [row for path in sorted((corpus / "drops").iterdir()) for row in pq.read_table(path).to_pylist()]

@@ -1,0 +1,85 @@
+"""The same WARCs, recipe and libraries give the same bytes, whoever does the work and in whatever order."""
+
+import hashlib
+import random
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.build.corpus_runs import build, content
+from wenlan_data.crawl.warc import PayloadWriter
+from wenlan_data.testing import caption, picture
+
+WARCS = 8
+PICTURES_EACH = 32
+DATE = datetime(2021, 3, 11, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def warcs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight WARC files of pages and their pictures; some pictures stand in two files, some are damaged."""
+    folder = tmp_path_factory.mktemp("warcs")
+    for number in range(WARCS):
+        seeds = [number * PICTURES_EACH + one for one in range(PICTURES_EACH)]
+        records: list[tuple[str, str, bytes]] = []
+        images = [(f"http://site.test/{seed}.jpg", caption(seed), picture(seed)) for seed in seeds]
+        images.append(
+            (
+                f"http://copy.test/{number}.jpg",
+                f"另一处的{caption(number * 3)}",
+                picture(number * 3, quality=70),
+            )
+        )
+        images.append((f"http://site.test/cut{number}.jpg", "只有一半的图片", picture(5000 + number)[:3000]))
+        page = "".join(f'<p><img src="{url}" alt="{alt}"></p>' for url, alt, _ in images)
+        records.append((f"http://site.test/page{number}.html", "text/html; charset=utf-8", page.encode()))
+        records += [(url, "image/jpeg", data) for url, _, data in images]
+        random.Random(number).shuffle(records)
+        write_warc(folder / f"{number}.warc", records)
+    return folder
+
+
+def write_warc(path: Path, records: list[tuple[str, str, bytes]]) -> None:
+    """Response records of (URL, content type, body)."""
+    with PayloadWriter(path) as writer:
+        for url, content_type, body in records:
+            writer.response(
+                url, body, status="200 OK", headers=[("Content-Type", content_type)],
+                sha256=hashlib.sha256(body).hexdigest(), ip="192.0.2.1", date=DATE,
+            )  # fmt: skip
+
+
+def _build(warcs: Path, out: Path, executor: str, workers: int) -> dict[str, object]:
+    return build(
+        "--sources", f"warc:{warcs}/*.warc", "--out", out, "--executor", executor, "--workers", workers,
+        "--set", "shard.max_samples=50",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def golden(warcs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    out = tmp_path_factory.mktemp("golden") / "corpus"
+    result = _build(warcs, out, "local", 1)
+    assert result["samples"] == WARCS * PICTURES_EACH
+    assert result["shards"] == 6
+    for step, least in (("extract", 8), ("fetch", 8), ("shard", 5)):
+        assert len(list((out / ".work" / "generations" / "000000" / step).iterdir())) >= least
+    return content(out)
+
+
+@pytest.mark.parametrize(
+    ("executor", "workers"),
+    [
+        ("local", 2),
+        ("ray", 2),
+        pytest.param("local", 4, marks=pytest.mark.slow),
+        pytest.param("ray", 1, marks=pytest.mark.slow),
+        pytest.param("ray", 4, marks=pytest.mark.slow),
+    ],
+)
+def test_any_number_of_workers_on_any_executor_gives_the_same_bytes(
+    warcs: Path, golden: dict[str, object], tmp_path: Path, executor: str, workers: int
+) -> None:
+    _build(warcs, tmp_path / "corpus", executor, workers)
+    assert content(tmp_path / "corpus") == golden

@@ -1,0 +1,109 @@
+"""kill -9 of the whole process group at seeded random moments, and at once the same command again."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.build.corpus_runs import COMMAND, build, content, photographs, sources_file, table
+from wenlan_data.plan import STEPS
+from wenlan_data.testing import Reply, Site, picture
+
+NAMES = [step.name for step in STEPS] + ["publish"]
+
+
+def _world(folder: Path, site: Site) -> Path:
+    rows = photographs(site, range(240))
+    for number in range(12):
+        site.replies[f"/copy{number}.jpg"] = Reply(picture(number * 7, quality=60))
+        rows.append((site.url(f"/copy{number}.jpg"), f"又一张照片里的小桥{number}"))
+    rows.append((site.url("/gone.jpg"), "已经不在的图片说明"))
+    table(folder / "a.parquet", rows, row_group_size=32)
+    return sources_file(folder / "sources.yaml", site, [{"kind": "table", "path": "a.parquet"}])
+
+
+def _words(sources: Path, out: Path, executor: str) -> list[str]:
+    return [
+        "--sources",
+        str(sources),
+        "--out",
+        str(out),
+        "--workers",
+        "2",
+        "--executor",
+        executor,
+        "--set",
+        "shard.max_samples=50",
+    ]
+
+
+def _step_at_work(out: Path) -> str:
+    generation = out / ".work" / "generations" / "000000"
+    done = [name for name in NAMES[:-1] if (generation / name).is_dir()]
+    if not done:
+        return NAMES[0]
+    # A step whose last part is committed is over; what runs is the next one.
+    return done[-1] if any((out / ".work" / "attempts").iterdir()) else NAMES[NAMES.index(done[-1]) + 1]
+
+
+def _kill_in(step: str, sources: Path, out: Path, executor: str, dice: random.Random) -> str:
+    """Start a build, kill its process group a random moment after `step` began; the step that was hit."""
+    index = NAMES.index(step)
+    generation = out / ".work" / "generations" / "000000"
+    with subprocess.Popen(
+        [*COMMAND, "build", *_words(sources, out, executor)],
+        start_new_session=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        if index:
+            while not (generation / NAMES[index - 1]).is_dir() and process.poll() is None:
+                time.sleep(0.001)
+        else:
+            time.sleep(dice.uniform(0.3, 1.5))
+        time.sleep(dice.choice([0.0, dice.uniform(0, 0.03), dice.uniform(0, 0.3)]))
+        hit = _step_at_work(out) if generation.is_dir() else NAMES[0]
+        os.killpg(process.pid, signal.SIGKILL)
+    return hit
+
+
+def _left_over(out: Path) -> list[str]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().decode("utf-8", "replace")
+            except OSError:
+                continue
+            if str(out) in words:
+                found.append(words)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("executor", "moments"),
+    [("local", 7), pytest.param("ray", 20, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],
+)
+def test_a_killed_build_gives_the_bytes_of_an_undisturbed_one(
+    tmp_path: Path, site: Site, executor: str, moments: int
+) -> None:
+    sources = _world(tmp_path, site)
+    build(*_words(sources, tmp_path / "golden", executor))
+    golden = content(tmp_path / "golden")
+    dice = random.Random(20210311)
+    hits = []
+    for moment in range(moments):
+        out = tmp_path / f"corpus{moment}"
+        hits.append(_kill_in(NAMES[moment % len(NAMES)], sources, out, executor, dice))
+        build(*_words(sources, out, executor))
+        assert content(out) == golden, f"killed in {hits[-1]}"
+        assert not list((out / ".work" / "attempts").iterdir())
+    print(f"steps hit: {hits}")  # noqa: T201 - shown when the test fails
+    if executor == "ray":
+        assert set(hits) >= set(NAMES[:-1])
+        deadline = time.monotonic() + 60
+        while _left_over(tmp_path) and time.monotonic() < deadline:
+            time.sleep(0.5)
+        assert _left_over(tmp_path) == []

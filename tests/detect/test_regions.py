@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import pytest
+
+from wenlan_data.detect.regions import finder
+from wenlan_data.recipe import DetectRules
+from wenlan_data.records import Region
+from wenlan_data.testing import picture
+
+BRIGHT = """
+from dataclasses import dataclass
+from wenlan_data.records import Region
+
+@dataclass(frozen=True)
+class Bright:
+    batch_size: int = 1
+
+    def load(self):
+        def find(pictures):
+            mean = float(pictures[0].mean()) / 255
+            outside = ((400, 0, 500, 9), 1.0)
+            boxes = [((-5, 2, 40, 30), mean), ((10, 10, 20, 20), 0.99), outside, ((1, 1, 3, 3), 0.99)]
+            return [[Region(box_xyxy=box, label="thing", score=score) for box, score in boxes]]
+        return find
+"""
+
+
+def test_the_grid_needs_no_pixels_and_the_whole_image_is_last() -> None:
+    regions = finder(DetectRules())(b"never decoded", 640, 480)
+    assert len(regions) == 37
+    assert regions[0] == Region(box_xyxy=(0, 0, 106, 80), label="cell", score=1.0)
+    assert regions[-1] == Region(box_xyxy=(0, 0, 640, 480), label="image", score=1.0)
+
+
+@pytest.mark.parametrize("most", [0, 1, 36, 100])
+def test_the_whole_image_is_not_counted_in_max_regions(most: int) -> None:
+    assert len(finder(DetectRules(max_regions=most))(b"", 640, 480)) == min(most, 36) + 1
+
+
+def test_regions_of_a_detector_of_other_people_are_cut_to_the_picture_and_the_best_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other_people").mkdir()
+    (tmp_path / "other_people" / "bright.py").write_text(BRIGHT)
+    monkeypatch.syspath_prepend(tmp_path)
+    regions = finder(DetectRules(detector="other_people.bright", max_regions=3))(picture(1), 320, 240)
+    assert [region.box_xyxy for region in regions] == [
+        (10, 10, 20, 20),
+        (1, 1, 3, 3),
+        (0, 2, 40, 30),
+        (0, 0, 320, 240),
+    ]
+    assert 0 < regions[2].score < 0.99

@@ -1,0 +1,99 @@
+"""Runs what README.md and docs/ show: commands with their output (`...` is anything), YAML and Python."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from wenlan_data.demo.material import write_folder, write_site
+from wenlan_data.demo.server import serve, sources_text
+from wenlan_data.sources import load_sources
+
+pytest.importorskip("skimage", reason="the extra [demo] is not installed")
+pytest.importorskip("sklearn", reason="the extra [demo] is not installed")
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One line after `$ `, and what is shown under it."""
+
+    words: str
+    output: str
+
+
+@pytest.fixture
+def user_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of a reader: sources.yaml, a urls.csv whose site answers, photos/; the command on the path."""
+    (tmp_path / "site").mkdir()
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    with serve(tmp_path / "site") as host:
+        write_site(tmp_path / "site", host, tmp_path / "urls.csv")
+        write_folder(tmp_path / "photos")
+        (tmp_path / "sources.yaml").write_text(sources_text(host), encoding="utf-8")
+        yield tmp_path
+
+
+def _blocks(page: Path, language: str) -> list[str]:
+    return [body for found, body in _BLOCK.findall(page.read_text("utf-8")) if found == language]
+
+
+def _commands(block: str) -> list[Command]:
+    parts = re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]
+    return [Command(*part.split("\n", 1)) for part in parts]
+
+
+def _pattern(output: str) -> str:
+    """A line of `...` stands for any lines, `...` inside a line for any text of it."""
+    lines = (
+        r"(?:.*\n)*?" if line.strip() == "..." else re.escape(line).replace(r"\.\.\.", ".*") + r"\n"
+        for line in output.splitlines()
+    )
+    return "".join(lines)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_do_what_the_page_shows(page: Path, user_folder: Path) -> None:
+    for command in (command for block in _blocks(page, "console") for command in _commands(block)):
+        done = subprocess.run(
+            ["bash", "-c", command.words], cwd=user_folder, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{command.words}\n{done.stdout}{done.stderr}"
+        assert re.fullmatch(_pattern(command.output), done.stdout), (
+            f"{command.words}\nshown:\n{command.output}\nfound:\n{done.stdout}"
+        )
+    for block in _blocks(page, "python"):
+        done = subprocess.run(
+            [sys.executable, "-c", block], cwd=user_folder, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_sources_files_that_are_shown_are_valid(page: Path, tmp_path: Path) -> None:
+    for block in _blocks(page, "yaml"):
+        (tmp_path / "sources.yaml").write_text(block, encoding="utf-8")
+        assert load_sources([str(tmp_path / "sources.yaml")]).sources
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page: Path) -> None:
+    missing = [link for link in _LINK.findall(page.read_text("utf-8")) if not (page.parent / link).exists()]
+    assert not missing
+
+
+def test_the_make_targets_that_the_readme_names_exist() -> None:
+    named = set(re.findall(r"^make (\w+)", "\n".join(_blocks(ROOT / "README.md", "sh")), re.MULTILINE))
+    targets = set(re.findall(r"^(\w[\w-]*):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    assert named == {"demo", "test"}
+    assert named <= targets

@@ -1,0 +1,37 @@
+import pytest
+
+from wenlan_data.extract.encoding import decode_page
+
+TEXT = "<title>江南水乡的石桥</title>"
+
+
+@pytest.mark.parametrize(
+    ("payload", "content_type"),
+    [
+        (TEXT.encode(), ""),
+        (TEXT.encode("gb18030"), ""),
+        (b"\xef\xbb\xbf" + TEXT.encode(), "text/html; charset=gbk"),
+        (b"\xff\xfe" + TEXT.encode("utf-16-le"), "text/html"),
+        (TEXT.encode("gbk"), 'text/html; charset="GB2312"'),
+        (TEXT.encode("big5", "ignore"), "text/html; charset=big5"),
+        (TEXT.encode(), "text/html; charset=ISO-8859-1"),
+        (TEXT.encode("gbk"), "text/html; charset=utf-8"),
+        (TEXT.encode(), "text/html; charset=gb2312"),
+        (TEXT.encode(), "text/html; charset=unicode_escape"),
+        (TEXT.encode(), "text/html; charset=nonsense"),
+    ],
+)
+def test_a_page_is_read_whatever_its_server_claims(payload: bytes, content_type: str) -> None:
+    expected = TEXT.encode("big5", "ignore").decode("big5") if "big5" in content_type else TEXT
+    assert decode_page(payload, content_type) == expected
+
+
+def test_the_page_says_its_charset_where_the_header_does_not() -> None:
+    page = f'<meta http-equiv="Content-Type" content="text/html; charset=gb2312">{TEXT}'
+    assert decode_page(page.encode("gbk"), "text/html") == page
+
+
+def test_broken_bytes_cost_a_character_not_the_page() -> None:
+    assert decode_page(b"<meta charset=utf-8>" + TEXT.encode() + b"\xff\xff\xff") == (
+        f"<meta charset=utf-8>{TEXT}\ufffd\ufffd\ufffd"
+    )

@@ -1,0 +1,64 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from wenlan_data.errors import DamageError, UsageError
+from wenlan_data.protocols import Receipt
+from wenlan_data.run.ledger import Ledger
+
+RECEIPT = Receipt(rows_in=3, rows_out=2, drops={"too_small": 1}, details={"known": 4})
+
+
+def _attempt(ledger: Ledger, text: str) -> Path:
+    attempt = ledger.attempt()
+    attempt.mkdir()
+    (attempt / "data").write_text(text)
+    return attempt
+
+
+def test_a_part_is_there_once_it_is_committed(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        assert ledger.receipt(0, "fetch", 7) is None
+        ledger.commit(_attempt(ledger, "pictures"), RECEIPT, 0, "fetch", 7)
+        assert ledger.receipt(0, "fetch", 7) == RECEIPT
+        assert (ledger.part(0, "fetch", 7) / "data").read_text() == "pictures"
+
+
+def test_a_late_writer_cannot_replace_what_is_committed(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        first, late = _attempt(ledger, "first"), _attempt(ledger, "late")
+        ledger.commit(first, RECEIPT, 0, "fetch", 0)
+        with pytest.raises(OSError, match="not empty"):
+            ledger.commit(late, RECEIPT, 0, "fetch", 0)
+        assert (ledger.part(0, "fetch", 0) / "data").read_text() == "first"
+
+
+def test_attempts_of_a_killed_build_are_gone_after_the_next_start(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        stray = _attempt(ledger, "half")
+    with Ledger(tmp_path):
+        assert not stray.exists()
+
+
+def test_a_second_build_on_one_output_is_refused(tmp_path: Path) -> None:
+    script = (
+        "from pathlib import Path
+from wenlan_data.run.ledger import Ledger
+"
+        f"with Ledger(Path({str(tmp_path)!r})): pass"
+    )
+    with Ledger(tmp_path):
+        second = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert "another build (process" in second.stderr
+    with Ledger(tmp_path), pytest.raises(UsageError, match="another build"), Ledger(tmp_path):
+        pass
+
+
+def test_a_damaged_receipt_is_named(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        ledger.commit(_attempt(ledger, ""), RECEIPT, 0, "fetch", 0)
+        (ledger.part(0, "fetch", 0) / "receipt.json").write_text("{")
+        with pytest.raises(DamageError, match=r"receipt\.json"):
+            ledger.receipt(0, "fetch", 0)

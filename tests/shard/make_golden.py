@@ -1,0 +1,230 @@
+"""Makes a small corpus by the real shard step from pictures drawn here; as a script: `shards/golden/`."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import simplejpeg
+from numpy.typing import NDArray
+
+from wenlan_data.image.hash import HASH_VERSION, hashes, thumbnail
+from wenlan_data.recipe import Recipe
+from wenlan_data.run.versions import library_versions
+from wenlan_data.shard.format import sample_key
+from wenlan_data.shard.manifest import (
+    DropsEntry,
+    FileEntry,
+    Funnel,
+    Generation,
+    Manifest,
+    MetadataName,
+    Published,
+    ShardEntry,
+    Times,
+    save_manifest,
+)
+from wenlan_data.shard.part import ShardPart
+from wenlan_data.tables import DROPS, KEPT
+
+GOLDEN = Path(__file__).parents[2] / "shards" / "golden"
+FETCHED_AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A picture's number and what stands beside it."""
+
+    number: int
+    caption: str
+    texts: tuple[tuple[str, str], ...]
+    opt_out: tuple[str, ...] = ()
+
+
+PAIRS = (
+    Pair(0, "雨后的山谷里有一道彩虹", (("caption", "雨后的山谷里有一道彩虹"),)),
+    Pair(1, "厨师把面团拉成细细的面条", (("alt", "厨师把面团拉成细细的面条"), ("title", "兰州拉面"))),
+    Pair(2, "“青花瓷”花瓶,高30厘米", (("figcaption", "“青花瓷”花瓶,高30厘米"), ("surrounding", "馆藏・明代"))),
+    Pair(3, "小猫趴在窗台上晒太阳🐱", (("caption", "小猫趴在窗台上晒太阳🐱"),)),
+    Pair(4, "𠮷野家门口排队的人", (("caption", "𠮷野家门口排队的人"),), ("X-Robots-Tag: noai",)),
+)
+
+
+def draw(number: int, *, width: int = 64, height: int = 48) -> NDArray[np.uint8]:
+    """uint8 (height, width, 3): stripes and a square in colours of `number`, by whole numbers only."""
+    y, x = np.mgrid[0:height, 0:width]
+    stripes = (x * (number + 2) + y * (2 * number + 1)) // 24 * 24
+    picture = np.stack([stripes * 3, stripes * 5 + number * 40, stripes * 7 + number * 90], axis=2) % 256
+    left = 4 + 7 * number
+    picture[12:36, left : left + 24] = (200 - 30 * number, 40 * number, 90)
+    return picture.astype(np.uint8)
+
+
+def encode(pixels: NDArray[np.uint8], quality: int = 30) -> bytes:
+    """A JPEG of uint8 (H, W, 3)."""
+    return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality=quality))
+
+
+def make_corpus(corpus: Path, pairs: Sequence[Pair] = PAIRS, *, per_shard: int = 3) -> Manifest:
+    """A sound corpus at `corpus` with one drop row and shards of `per_shard` samples."""
+    for folder in ("shards", "metadata", "drops"):
+        (corpus / folder).mkdir(parents=True, exist_ok=True)
+    recipe = Recipe.model_validate({"name": "golden", "detect": {"max_regions": 4}})
+    with TemporaryDirectory() as work:
+        rows = write_warc(Path(work) / "images.warc", pairs)
+        cuts = [rows[at : at + per_shard] for at in range(0, len(rows), per_shard)]
+        made = [_make_shard(corpus, Path(work), number, cut, recipe) for number, cut in enumerate(cuts)]
+    manifest = _manifest(recipe, len(pairs), made, _make_drops(corpus))
+    manifest.check_counts()
+    save_manifest(corpus, manifest)
+    return manifest
+
+
+def write_warc(path: Path, pairs: Sequence[Pair]) -> list[dict[str, object]]:
+    """The pictures behind one another in a file, and their rows of `tables.KEPT`, sorted by key."""
+    rows, blob = [], b"WARC/1.1\r\n\r\n"
+    for pair in pairs:
+        pixels = draw(pair.number)
+        data = encode(pixels)
+        rows.append(kept_row(pair, data, pixels, warc_offset=len(blob)))
+        blob += data
+    path.write_bytes(blob)
+    return sorted(rows, key=lambda row: str(row["key"]))
+
+
+def kept_row(pair: Pair, data: bytes, pixels: NDArray[np.uint8], *, warc_offset: int) -> dict[str, object]:
+    """A row of `tables.KEPT`."""
+    url = f"https://example.org/{pair.number}.jpg"
+    sha256 = hashlib.sha256(data).hexdigest()
+    phash, pdq = hashes(thumbnail(pixels))
+    texts = [{"type": kind, "text": text} for kind, text in pair.texts]
+    facts = {"bytes": len(data), "format": "jpeg", "width": pixels.shape[1], "height": pixels.shape[0]}
+    fetched = {"fetch_part": 0, "warc_offset": warc_offset, "final_url": url, "fetched_at": FETCHED_AT}
+    return {
+        "key": sample_key(url, sha256),
+        "ordinal": pair.number,
+        "url": url,
+        "page_url": "https://example.org/",
+        "source": "table:golden.csv",
+        "licence": "CC0-1.0",
+        "author": "",
+        "opt_out": list(pair.opt_out),
+        "texts": texts,
+        "caption": pair.caption,
+        "caption_type": pair.texts[0][0],
+        "sha256": sha256,
+        "phash": phash,
+        "pdq": pdq,
+        "ip": "192.0.2.1",
+        **facts,
+        **fetched,
+    }
+
+
+def shard_part(work: Path, number: int, rows: Sequence[dict[str, object]], recipe: Recipe) -> ShardPart:
+    """The shard step's part for these rows, whose pictures lie in `work/images.warc`."""
+    kept = work / f"kept-{number}.parquet"
+    pq.write_table(pa.Table.from_pylist(list(rows), schema=KEPT), kept)
+    return ShardPart(
+        shard_number=number,
+        kept=str(kept),
+        warcs={0: str(work / "images.warc")},
+        image=recipe.image,
+        detect=recipe.detect,
+        shard=recipe.shard,
+    )
+
+
+def _make_shard(
+    corpus: Path, work: Path, number: int, rows: Sequence[dict[str, object]], recipe: Recipe
+) -> tuple[ShardEntry, FileEntry]:
+    out = work / f"out-{number}"
+    out.mkdir()
+    details = dict(shard_part(work, number, rows, recipe)(out).details)
+    metadata = FileEntry.model_validate({"name": f"{number:06d}.parquet", **_mapping(details.pop("metadata"))})
+    (out / "metadata.parquet").rename(corpus / "metadata" / metadata.name)
+    for path in out.iterdir():
+        path.rename(corpus / "shards" / path.name)
+    own = {"generation": 0, "metadata": MetadataName(name=metadata.name)}
+    offsets = FileEntry.model_validate(details.pop("offsets"))
+    return ShardEntry.model_validate({**details, **own, "offsets": offsets}), metadata
+
+
+def _mapping(value: object) -> dict[str, object]:
+    return dict(value) if isinstance(value, dict) else {}
+
+
+def _make_drops(corpus: Path) -> DropsEntry:
+    path = corpus / "drops" / "000000.parquet"
+    row = {
+        "step": "fetch",
+        "key": "",
+        "url": "https://example.org/gone.jpg",
+        "page_url": "",
+        "source": "table:golden.csv",
+    }
+    reason = {"reason": "http_status", "detail": "404", "retryable": False, "duplicate_of": ""}
+    rest = {"phash_distance": -1, "pdq_distance": -1, "texts": [{"type": "caption", "text": "已删除的图片"}]}
+    pq.write_table(pa.Table.from_pylist([{**row, **reason, **rest}], schema=DROPS), path)
+    data = path.read_bytes()
+    return DropsEntry(name=path.name, bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), rows=1)
+
+
+def _manifest(
+    recipe: Recipe, samples: int, made: Sequence[tuple[ShardEntry, FileEntry]], drops: DropsEntry
+) -> Manifest:
+    funnel = Funnel(candidates=samples + 1, samples=samples, dropped={"fetch": {"http_status": 1}})
+    counts = {"candidates": samples + 1, "samples": samples, "drops": 1}
+    return Manifest(
+        code_version="0.1.0",
+        step_versions={"shard": 1},
+        hash_version=HASH_VERSION,
+        library_versions=library_versions(),
+        recipe=recipe.resolved(),
+        recipe_digest=recipe.digest(),
+        sources=[{"kind": "table", "path": "golden.csv"}],
+        funnel=funnel,
+        generations=[Generation(generation=0, first_shard=0, shards=len(made), **counts)],
+        shards=[shard for shard, _ in made],
+        drops=[drops],
+        times=Times(
+            published=[Published(generation=0, at="2026-01-02T03:04:05+00:00")],
+            metadata=[metadata for _, metadata in made],
+        ),
+    )
+
+
+def expected() -> dict[str, object]:
+    """What every reader must find in the golden corpus."""
+    samples = []
+    for pair in PAIRS:
+        pixels = draw(pair.number)
+        row = kept_row(pair, encode(pixels), pixels, warc_offset=0)
+        phash, pdq = hashes(thumbnail(pixels))
+        samples.append(
+            {
+                "key": row["key"],
+                "number": pair.number,
+                "caption": pair.caption,
+                "opt_out": "\n".join(pair.opt_out),
+                "pixels_sha256": hashlib.sha256(pixels.tobytes()).hexdigest(),
+                "phash": f"{phash:016x}",
+                "pdq": pdq.hex(),
+            }
+        )
+    return {"hash_version": HASH_VERSION, "samples": sorted(samples, key=lambda one: str(one["key"]))}
+
+
+if __name__ == "__main__":
+    if GOLDEN.joinpath("manifest.json").exists():
+        sys.exit(f"{GOLDEN} is there: the golden corpus stays as it is for as long as format version 1 lives")
+    make_corpus(GOLDEN)
+    text = json.dumps(expected(), ensure_ascii=False, indent=1) + "\n"
+    GOLDEN.joinpath("expected.json").write_text(text, encoding="utf-8")

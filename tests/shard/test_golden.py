@@ -1,0 +1,132 @@
+"""The format's contract: the golden corpus, read by every reader that users have."""
+
+import hashlib
+import json
+import os
+import re
+import tarfile
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+
+from tests.shard.make_golden import GOLDEN, draw
+from wenlan_data.image.hash import HASH_VERSION, hashes, thumbnail
+from wenlan_data.shard.manifest import Manifest, load_manifest
+from wenlan_data.shard.reader import read_corpus, shard_paths
+from wenlan_data.shard.verify import verify
+from wenlan_data.shard.writer import write_shard
+
+CONTRACT = GOLDEN.parent
+EXPECTED = json.loads((GOLDEN / "expected.json").read_text("utf-8"))
+SAMPLES = EXPECTED["samples"]
+CAPTIONS = {sample["key"]: sample["caption"] for sample in SAMPLES}
+TARS = [str(path) for path in shard_paths([GOLDEN])]
+
+
+def _schema(name: str) -> dict[str, object]:
+    schema: dict[str, object] = json.loads((CONTRACT / name).read_text("utf-8"))
+    return schema
+
+
+def test_our_reader_reads_the_golden_corpus() -> None:
+    found = list(read_corpus(GOLDEN))
+    assert {sample.key: sample.caption for sample in found} == CAPTIONS
+    assert [sample.key for sample in found] == list(CAPTIONS)
+    assert [f"{sample.phash:016x}" for sample in found] == [one["phash"] for one in SAMPLES]
+    assert [sample.pdq.hex() for sample in found] == [one["pdq"] for one in SAMPLES]
+    assert ["\n".join(sample.opt_out) for sample in found] == [one["opt_out"] for one in SAMPLES]
+
+
+def test_webdataset_reads_the_golden_corpus() -> None:
+    webdataset = pytest.importorskip("webdataset")
+    found = list(webdataset.WebDataset(TARS, shardshuffle=False, empty_check=False))
+    assert {sample["__key__"]: sample["txt"].decode() for sample in found} == CAPTIONS
+    assert all(set(sample) >= {"jpg", "json", "txt"} for sample in found)
+
+
+def test_tarfile_reads_the_golden_corpus() -> None:
+    texts = {}
+    for path in TARS:
+        with tarfile.open(path) as tar:
+            for member in tar:
+                stem, _, extension = member.name.partition(".")
+                file = tar.extractfile(member)
+                if extension == "txt" and file:
+                    texts[stem] = file.read().decode()
+    assert texts == CAPTIONS
+
+
+def test_hugging_face_datasets_reads_the_golden_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    datasets = pytest.importorskip("datasets")
+    datasets.disable_progress_bars()
+    rows = datasets.load_dataset("webdataset", data_files=TARS, split="train", cache_dir=str(tmp_path / "cache"))
+    rows = rows.cast_column("jpg", datasets.Image(decode=False))
+    assert {row["__key__"]: row["txt"] for row in rows} == CAPTIONS
+    assert [row["json"]["key"] for row in rows] == [row["__key__"] for row in rows]
+    assert os.environ["HF_HUB_OFFLINE"] == "1"
+
+
+def test_every_reader_that_the_contract_shows_runs_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    examples = re.findall(r"```python\n(.*?)```", (CONTRACT / "README.md").read_text("utf-8"), re.DOTALL)
+    assert len(examples) == 4
+    monkeypatch.chdir(CONTRACT.parent)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    for example in examples:
+        if "load_dataset" in example:
+            example = example.replace('split="train"', f'split="train", cache_dir={str(tmp_path)!r}')
+        exec(compile(example, "shards/README.md", "exec"), {})
+        assert SAMPLES[0]["key"] in capsys.readouterr().out
+
+
+def test_the_golden_corpus_is_sound() -> None:
+    assert verify(GOLDEN) == []
+    load_manifest(GOLDEN).check_counts()
+
+
+def test_the_golden_samples_conform_to_the_json_schema() -> None:
+    schema = jsonschema.Draft202012Validator(_schema("sample.schema.json"))
+    for path in TARS:
+        with tarfile.open(path) as tar:
+            for member in tar:
+                file = tar.extractfile(member)
+                if member.name.endswith(".json") and file:
+                    schema.validate(json.loads(file.read()))
+
+
+def test_the_golden_manifest_conforms_to_the_json_schema() -> None:
+    manifest = json.loads((GOLDEN / "manifest.json").read_text("utf-8"))
+    jsonschema.Draft202012Validator(_schema("manifest.schema.json")).validate(manifest)
+
+
+def test_the_manifest_schema_says_what_the_code_says() -> None:
+    written = _schema("manifest.schema.json")
+    generated = Manifest.model_json_schema(mode="serialization")
+    assert {key: written[key] for key in ("properties", "required", "$defs")} == {
+        key: generated[key] for key in ("properties", "required", "$defs")
+    }
+
+
+def test_writing_the_golden_samples_again_gives_the_golden_bytes(tmp_path: Path) -> None:
+    for entry in load_manifest(GOLDEN).shards:
+        keys = set(CAPTIONS)
+        samples = [sample for sample in read_corpus(GOLDEN) if sample.key in keys]
+        offset = 0 if entry.name == "wenlan-000000.tar" else load_manifest(GOLDEN).shards[0].samples
+        written = write_shard(tmp_path / entry.name, samples[offset : offset + entry.samples])
+        assert (tmp_path / entry.name).read_bytes() == (GOLDEN / "shards" / entry.name).read_bytes()
+        assert (written.bytes, written.sha256, written.samples) == (entry.bytes, entry.sha256, entry.samples)
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=[sample["key"][:8] for sample in SAMPLES])
+def test_the_hashes_of_the_drawn_pictures_are_the_golden_ones(sample: dict[str, object]) -> None:
+    pixels = draw(int(str(sample["number"])))
+    assert pixels.dtype == np.uint8
+    assert hashlib.sha256(pixels.tobytes()).hexdigest() == sample["pixels_sha256"]
+    phash, pdq = hashes(thumbnail(pixels))
+    assert EXPECTED["hash_version"] == HASH_VERSION
+    assert (f"{phash:016x}", pdq.hex()) == (sample["phash"], sample["pdq"])

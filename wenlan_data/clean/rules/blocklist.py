@@ -1,0 +1,50 @@
+"""Rejects advertisements for gambling, adult sites and forged papers by their words."""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wenlan_data.clean.characters import well_formed
+from wenlan_data.errors import RecipeError
+from wenlan_data.records import Drop
+
+if TYPE_CHECKING:
+    from ahocorasick_rs import AhoCorasick
+
+BUILTIN = "builtin"
+# Signs that are put between the characters of a word to hide it.
+_HIDING = re.compile(r"[\s*·.\-_|+~]+")
+
+
+def _lines(source: str) -> list[str]:
+    if source == BUILTIN:
+        return resources.files("wenlan_data.clean").joinpath("blocklist.txt").read_text("utf-8").splitlines()
+    try:
+        return Path(source).read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"blocklist: {source}: not readable as UTF-8 text: give a file of one word a line") from error
+
+
+@cache
+def _automaton(sources: tuple[str, ...]) -> "AhoCorasick":
+    from ahocorasick_rs import AhoCorasick, MatchKind
+
+    lines = (line.partition("#")[0] for source in sources for line in _lines(source))
+    words = sorted({_HIDING.sub("", line.lower()) for line in lines} - {""})
+    return AhoCorasick(words, matchkind=MatchKind.LeftmostLongest)
+
+
+@dataclass(frozen=True, slots=True)
+class Blocklist:
+    """No word of the lists stands in the text, in whatever case, and with spaces or dots between its characters or not."""
+
+    words: tuple[str, ...] = (BUILTIN,)
+    """`builtin`, or paths of UTF-8 files with a word a line (`#` starts a comment)."""
+
+    def __call__(self, text: str) -> str | Drop:
+        """The text unchanged, or `blocklist` with the word. Raises `RecipeError` for a list that cannot be read."""
+        found = _automaton(self.words).find_matches_as_strings(well_formed(_HIDING.sub("", text.lower())))
+        return Drop("blocklist", found[0]) if found else text

@@ -1,0 +1,122 @@
+"""Personal data: telephone, QQ, WeChat, e-mail, resident ID, bank card and number plate, rejected or masked."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from wenlan_data.records import Drop
+
+Kind = Literal["email", "identity", "bank_card", "mobile", "landline", "wechat", "qq", "plate"]
+KINDS: tuple[Kind, ...] = ("email", "identity", "bank_card", "mobile", "landline", "wechat", "qq", "plate")
+
+# Without five digits, an at sign or a messenger's name there is nothing to look for.
+_SIGN = re.compile(
+    r"\d[\d\s()（）.·-]{3,}\d|@|＠|\([aA][tT]\)|\[[aA][tT]\]|wxid_|[A-HJ-NP-Z][·.•\s-]?[A-HJ-NP-Z0-9]{5}|[零〇一二三四五六七八九幺]{11}"
+    r"|(?:[vV]信|[微薇威徽]信|[wW]ei?[xX]in|[wW]e[cC]hat|WECHAT|WEIXIN|[vV][xX]|[wW][xX]|加[vV薇微])"
+)
+# A number of things, money, years is no telephone number.
+_NO_UNIT = r"(?![\d%％]|\s?[-~.]\d|\s?(?:[元人次吨斤克千万亿米年月岁个件台辆双只条张株棵册本]|公里|公斤|公顷))"
+_NUMBER = r"(?<![\d.])(?<!\d[-/])(?<![A-Za-z])"
+_LINK = r"(?:号码|帐号|账号|号|群|ID|id|客服|咨询|联系|同号|搜索|添加|[\s:：=是为+@()（）/-]){0,6}"
+
+_EMAIL = re.compile(
+    r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9][A-Za-z0-9._%+-]*\s?(?:[@＠]|[(\[（](?:at|AT)[)\]）])\s?"
+    r"[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,4}\.[A-Za-z]{2,24}"
+)
+_IDENTITY = re.compile(
+    r"(?<!\d)[1-9]\d{5}[\s-]?(?:18|19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])[\s-]?\d{3}[\dXx](?![\dA-Za-z])"
+)
+_BANK_CARD = re.compile(r"(?<!\d)(?<!\d[ -])[2-6](?:[ -]?\d){15,18}(?![ -]?\d)")
+_MOBILE = re.compile(
+    rf"{_NUMBER}(?:(?:\+|00)?86[-\s]?)?1[3-9]\d[-\s.·]?\d{{4}}[-\s.·]?\d{{4}}{_NO_UNIT}"
+    rf"|{_NUMBER}(?:(?:\+|00)886[-\s]?9|09)\d{{2}}[-\s]?\d{{3}}[-\s]?\d{{3}}{_NO_UNIT}"
+    rf"|(?:\+|(?<!\d)00)(?:852|853|65)[-\s]?\d{{4}}[-\s]?\d{{4}}{_NO_UNIT}"
+    r"|[一幺][三四五六七八九][零〇一二三四五六七八九幺]{9}(?![零〇一二三四五六七八九十百千万])"
+)
+_LANDLINE = re.compile(
+    rf"{_NUMBER}(?:(?:\+|00)86[-\s]?)?(?:[(（]0\d{{2,3}}[)）][-\s]?|0(?:10|2\d|[3-9]\d{{2}})[-\s—])"
+    rf"\d{{3,4}}[-\s]?\d{{4}}{_NO_UNIT}"
+    rf"|{_NUMBER}[48]00[-\s](?:\d{{3}}[-\s]?\d{{4}}|\d{{4}}[-\s]?\d{{3}}){_NO_UNIT}"
+    r"|(?:电话|热线|[Tt]el|TEL|传真|座机|致电|拨打|咨询|来电|订座|预订)[号码是为:：.\s(（)）]{0,4}"
+    rf"(?:0\d{{9,11}}|[48]00\d{{7}}|[2-9]\d{{2,3}}[-\s]?\d{{4}}){_NO_UNIT}"
+)
+_WECHAT_NAME = (
+    r"(?:(?:[vV薇微威徽]信|[微薇威徽]信|(?<![A-Za-z])(?:[wW]ei?[xX]in|[wW]e[cC]hat|WECHAT|WEIXIN|[vV][xX]|[wW][xX]))"
+)
+_WECHAT = re.compile(
+    rf"{_WECHAT_NAME}|加[vV薇微](?!信)){_LINK}(?P<number>"
+    r"(?<=[:：号])\s?[A-Za-z][\w-]{5,19}|[A-Za-z](?=[A-Za-z-]*[0-9_])[A-Za-z0-9_-]*(?:_|\d[A-Za-z-]*\d[A-Za-z-]*\d)[A-Za-z0-9_-]*"
+    rf"|(?<=[:：号加vVxX])\s?\d{{6,11}}{_NO_UNIT})"
+    r"|(?<![A-Za-z0-9_])wxid_[A-Za-z0-9_-]{6,20}",
+    re.ASCII,
+)
+_QQ = re.compile(
+    rf"(?:(?<![A-Za-z])[Qq]\s?[Qq]|扣扣|企鹅号?|加[Qq扣]|(?<![A-Za-z])[Qq](?=[:：])){_LINK}(?P<number>[1-9]\d{{4,10}}){_NO_UNIT}"
+)
+_PLATE = re.compile(
+    r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][A-HJ-NP-Z][·.•\s-]?"
+    r"(?=[A-Z]{0,2}\d)[A-HJ-NP-Z0-9]{4}[A-HJ-NP-Z0-9挂学警港澳][A-HJ-NP-Z0-9]?(?![A-Za-z0-9])"
+)
+
+
+def _digits(text: str) -> str:
+    return re.sub(r"[\s-]", "", text)
+
+
+def _is_identity(text: str) -> bool:
+    """The checksum of GB 11643-1999: weights 2^(17-i) mod 11."""
+    digits = _digits(text).upper()
+    total = sum(int(digit) * (2 ** (17 - place) % 11) for place, digit in enumerate(digits[:17]))
+    return "10X98765432"[total % 11] == digits[17]
+
+
+def _is_luhn(text: str) -> bool:
+    """The checksum of ISO/IEC 7812-1; every second digit from the right doubled."""
+    digits = [int(digit) for digit in reversed(_digits(text))]
+    return sum(digits[::2]) % 10 == -sum(sum(divmod(2 * digit, 10)) for digit in digits[1::2]) % 10
+
+
+def _has_digits(text: str) -> bool:
+    """A private plate has at least three digits."""
+    return sum(character.isdigit() for character in text) >= 3
+
+
+def _always(_: str) -> bool:
+    return True
+
+
+_FINDERS: dict[Kind, tuple[re.Pattern[str], Callable[[str], bool], str]] = {
+    "email": (_EMAIL, _always, "[邮箱]"),
+    "identity": (_IDENTITY, _is_identity, "[身份证]"),
+    "bank_card": (_BANK_CARD, _is_luhn, "[银行卡]"),
+    "mobile": (_MOBILE, _always, "[手机]"),
+    "landline": (_LANDLINE, _always, "[电话]"),
+    "wechat": (_WECHAT, _always, "[微信]"),
+    "qq": (_QQ, _always, "[QQ]"),
+    "plate": (_PLATE, _has_digits, "[车牌]"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ContactInfo:
+    """No telephone number, QQ, WeChat or e-mail address, resident ID, bank card (both by checksum) or number plate."""
+
+    action: Literal["reject", "mask"] = "reject"
+    """`mask` puts a word such as [手机] in the number's place."""
+    kinds: tuple[Kind, ...] = KINDS
+
+    def __call__(self, text: str) -> str | Drop:
+        """The text, masked where it was asked for, or `contact_info` with the kind (never with the number)."""
+        if not _SIGN.search(text):
+            return text
+        for kind in self.kinds:
+            pattern, accepts, mask = _FINDERS[kind]
+            for match in reversed(list(pattern.finditer(text))):
+                if not accepts(match[0]):
+                    continue
+                if self.action == "reject":
+                    return Drop("contact_info", kind)
+                group = "number" if "number" in match.groupdict() and match["number"] else 0
+                text = text[: match.start(group)] + mask + text[match.end(group) :]
+        return text

@@ -1,0 +1,51 @@
+"""Chinese words by jieba, from its own dictionary file, loaded once a process and without its cache in the temp folder."""
+
+import warnings
+from functools import cache
+from typing import Protocol, cast
+
+MAX_CHARACTERS = 1024
+"""Only so much of a text is segmented, so that a long one costs no more."""
+
+NOUN_TAGS = ("n", "vn", "an", "s", "i", "l", "j", "g")
+"""Tags of jieba's dictionary that name something: nouns and names, places, set phrases, abbreviations, morphemes."""
+
+
+class _Tokenizer(Protocol):
+    FREQ: dict[str, int]
+
+    def lcut(self, sentence: str) -> list[str]: ...
+
+
+@cache
+def _load() -> tuple[_Tokenizer, frozenset[str]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # jieba 0.42.1 has old escapes and asks for pkg_resources
+        import jieba
+    jieba.setLogLevel("WARNING")
+    frequency: dict[str, int] = {}
+    nouns: set[str] = set()
+    with jieba.get_dict_file() as lines:
+        for line in lines:
+            word, count, tag = line.decode("utf-8").split()
+            frequency[word] = int(count)
+            for end in range(1, len(word)):
+                frequency.setdefault(word[:end], 0)
+            if tag.startswith(NOUN_TAGS):
+                nouns.add(word)
+    tokenizer = jieba.Tokenizer()
+    # Filled here as its own `initialize` does, which would read and write a marshal file in the temp folder.
+    tokenizer.FREQ, tokenizer.total, tokenizer.initialized = frequency, sum(frequency.values()), True
+    return cast("_Tokenizer", tokenizer), frozenset(nouns)
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The words of the first 1,024 characters, in order; signs are words, spaces are not."""
+    tokenizer, _ = _load()
+    return tuple(word for word in tokenizer.lcut(text[:MAX_CHARACTERS]) if not word.isspace())
+
+
+def names_something(word: str) -> bool:
+    """Whether the dictionary has the word as a noun, or does not have it at all (a name, most often)."""
+    tokenizer, nouns = _load()
+    return word in nouns or (len(word) > 1 and word.isalpha() and not tokenizer.FREQ.get(word))

@@ -1,0 +1,144 @@
+"""`wenlan-data build`: sources in, a corpus out."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("more_sources", nargs=-1, metavar="[SOURCE]...")
+@click.option(
+    "--sources",
+    multiple=True,
+    metavar="SOURCE",
+    help="sources.yaml, or kind:path such as table:urls.parquet; more may follow.",
+)
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder of the corpus: new, empty, or one to go on with.",
+)
+@click.option(
+    "--recipe",
+    default=None,
+    metavar="NAME|FILE",
+    help="What to build. Default: wenlan, or the recipe of --from.",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a key of the recipe; the value is YAML.",
+)
+@click.option(
+    "--from",
+    "from_corpus",
+    default=None,
+    type=click.Path(path_type=Path),
+    help="Rebuild from what this corpus recorded; nothing is asked.",
+)
+@click.option(
+    "--from-work",
+    default=None,
+    type=click.Path(path_type=Path),
+    help="Work folder of --from, if it is not inside the corpus.",
+)
+@click.option(
+    "--workers",
+    default=None,
+    type=click.IntRange(1),
+    help="Tasks at once. Default: the cores of this machine.",
+)
+@click.option(
+    "--executor",
+    default="ray",
+    type=click.Choice(["ray", "local"]),
+    help="Ray tasks, or threads of this process.",
+)
+@click.option(
+    "--ray",
+    "ray_address",
+    default=None,
+    metavar="ADDRESS",
+    help="A running Ray cluster. Default: Ray on this machine.",
+)
+@click.option(
+    "--work",
+    default=None,
+    type=click.Path(path_type=Path),
+    help="Folder for what is in progress. Default: OUT/.work",
+)
+@click.option("--contact", default="", help="Your e-mail address or page, for the User-Agent.")
+@click.option("--limit", default=None, type=click.IntRange(1), help="Read at most this many candidates.")
+@click.option(
+    "--generation-rows",
+    default=1_000_000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Candidates of one generation.",
+)
+@click.option("--retry-failed", is_flag=True, help="First ask again for what failed in a way that may pass.")
+@click.option(
+    "--max-failed-share",
+    default=None,
+    type=click.FloatRange(0, 1),
+    help="Stop with exit 9 when more of what was asked failed in a way that may pass.",
+)
+@click.option("--dry-run", is_flag=True, help="Read local files, send nothing, create nothing; say what would be done.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def build(
+    more_sources: tuple[str, ...],
+    sources: tuple[str, ...],
+    out: Path,
+    recipe: str | None,
+    overrides: tuple[str, ...],
+    from_corpus: Path | None,
+    from_work: Path | None,
+    workers: int | None,
+    executor: str,
+    ray_address: str | None,
+    work: Path | None,
+    contact: str,
+    limit: int | None,
+    generation_rows: int,
+    retry_failed: bool,
+    max_failed_share: float | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Build a corpus from SOURCES, or go on with one.
+
+    Run again, it goes on where it stopped; with more sources it extends the corpus; with nothing new it does nothing.
+    """
+    from wenlan_data.cli.funnel import print_estimate, print_result
+    from wenlan_data.run.estimate import estimate
+    from wenlan_data.run.options import BuildOptions
+    from wenlan_data.run.runner import build as run_build
+    from wenlan_data.run.setup import prepare
+
+    options = BuildOptions(
+        out=out,
+        work=work,
+        workers=workers or _cores(),
+        executor="local" if executor == "local" else "ray",
+        ray_address=ray_address,
+        generation_rows=generation_rows,
+        limit=limit,
+        retry_failed=retry_failed,
+        max_failed_share=max_failed_share,
+        from_corpus=from_corpus,
+        from_work=from_work,
+    )
+    prepared = prepare(options, (*sources, *more_sources), recipe, overrides, contact)
+    if dry_run:
+        print_estimate(estimate(prepared), as_json=as_json)
+    else:
+        print_result(run_build(prepared), as_json=as_json)
+
+
+def _cores() -> int:
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,61 @@
+"""Prints what a build did, and what it would do."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import click
+
+from wenlan_data.run.estimate import Estimate
+from wenlan_data.run.runner import BuildResult
+
+
+def print_result(result: BuildResult, *, as_json: bool) -> None:
+    """The funnel from candidates to samples, every reason counted."""
+    if as_json:
+        click.echo(json.dumps(asdict(result), ensure_ascii=False))
+        return
+    if not result.generations:
+        click.echo(f"nothing new: {result.out} holds {result.samples} samples")
+        return
+    click.echo("\n".join(funnel_lines(result.candidates, result.dropped, result.samples)))
+    if result.known:
+        click.echo(f"{result.known:>10}  known before, skipped")
+    digest = result.recipe_digest[:12]
+    click.echo(f"corpus {result.out}: {result.shards} shards, {result.samples} samples in all, recipe {digest}")
+
+
+def funnel_lines(candidates: int, dropped: Mapping[str, Mapping[str, int]], samples: int) -> list[str]:
+    """One line a reason, grouped by step in the order of the flow."""
+    lines = [f"{candidates:>10}  candidates"]
+    left = candidates
+    for step in ("extract", "clean", "fetch", "dedupe", "shard"):
+        reasons = dropped.get(step, {})
+        for reason, count in sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0])):
+            lines.append(f"{-count:>10}  {step}: {reason}")
+        if reasons:
+            left -= sum(reasons.values())
+            lines.append(f"{left:>10}  left after {step}")
+    lines.append(f"{samples:>10}  samples in the corpus")
+    return lines
+
+
+def print_estimate(estimate: Estimate, *, as_json: bool) -> None:
+    """What a build would read, ask and write; unknown counts say so."""
+    if as_json:
+        click.echo(json.dumps(asdict(estimate), ensure_ascii=False))
+        return
+    for source in estimate.sources:
+        rows = "an unknown number of" if source.rows is None else str(source.rows)
+        click.echo(f"{source.name}: {rows} rows in {source.parts} parts" + (f" ({source.note})" if source.note else ""))
+    rows = "unknown" if estimate.rows is None else str(estimate.rows)
+    click.echo(f"candidates: {rows}, of which asked over the network: {_known(estimate.urls)}")
+    click.echo(f"disk, at {estimate.bytes_per_picture} bytes a picture: {_known(estimate.disk_bytes)} bytes")
+    click.echo(f"time of fetching at the least: {_known(estimate.seconds)} s")
+    for host in estimate.slowest_hosts:
+        click.echo(f"  {host.host}: {host.urls} URLs x {host.gap_s} s = {host.seconds:.0f} s")
+    click.echo("nothing was asked and nothing was written")
+
+
+def _known(value: int | None) -> str:
+    return "unknown" if value is None else str(value)

@@ -1,0 +1,53 @@
+"""The command line. Workers are imported inside the callbacks, so that `--help` answers at once."""
+
+import os
+import sys
+from typing import NoReturn
+
+import click
+
+from wenlan_data import __version__
+from wenlan_data.cli.build import build
+from wenlan_data.cli.demo import demo
+from wenlan_data.cli.gc import gc
+from wenlan_data.cli.recipes import recipes
+from wenlan_data.cli.shards import shards
+from wenlan_data.errors import InterruptedBuildError, WenlanError, from_os_error
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="wenlan-data")
+def cli() -> None:
+    """Build Chinese image-text corpora, look into them, and trust them."""
+
+
+for command in (build, demo, gc, recipes, shards):
+    cli.add_command(command)
+
+
+def main() -> NoReturn:
+    """Run the command line: an error is one line on stderr and an exit code (see `wenlan_data.errors`)."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _fail(InterruptedBuildError("interrupted: run the same command to go on"))
+    except WenlanError as error:
+        _fail(error)
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): nothing more can be said, also not at interpreter exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        _fail(from_os_error(error))
+    sys.exit(0)
+
+
+def _fail(error: WenlanError) -> NoReturn:
+    line = "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in " ".join(str(error).split()))
+    sys.stderr.write(f"wenlan-data: {line}\n")
+    sys.exit(error.exit_code)

@@ -1,0 +1,55 @@
+"""`wenlan-data recipes`: the recipes that `--recipe` knows by name."""
+
+import json
+
+import click
+
+
+@click.group()
+def recipes() -> None:
+    """List and show recipes, and the JSON Schema that editors complete from."""
+
+
+@recipes.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def list_recipes(as_json: bool) -> None:
+    """The recipes that come with wenlan-data."""
+    from wenlan_data.recipe import load_recipe, recipe_folder, recipe_names
+
+    rows = [
+        {"name": name, "digest": load_recipe(name).digest(), "path": str(recipe_folder() / f"{name}.yaml")}
+        for name in recipe_names()
+    ]
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    for row in rows:
+        click.echo(f"{row['name']:12} {row['digest'][:12]}")
+
+
+@recipes.command()
+@click.argument("name")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key; the value is YAML.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def show(name: str, overrides: tuple[str, ...], as_json: bool) -> None:
+    """A recipe with every value in force, and the plan that follows from it."""
+    import yaml
+
+    from wenlan_data.plan import describe
+    from wenlan_data.recipe import load_recipe
+
+    recipe = load_recipe(name, overrides)
+    if as_json:
+        click.echo(json.dumps({"digest": recipe.digest(), "recipe": recipe.resolved()}, ensure_ascii=False))
+        return
+    click.echo(f"# digest {recipe.digest()}")
+    click.echo(yaml.safe_dump(recipe.resolved(), allow_unicode=True, sort_keys=False), nl=False)
+    click.echo("\n# " + describe(recipe).replace("\n", "\n# "))
+
+
+@recipes.command()
+def schema() -> None:
+    """The JSON Schema of a recipe."""
+    from wenlan_data.recipe import recipe_schema
+
+    click.echo(json.dumps(recipe_schema(), indent=2))

@@ -1,0 +1,264 @@
+"""`wenlan-data shards`: look into a corpus, or into anybody's WebDataset tars."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from wenlan_data.shard.reader import Group
+
+_paths = click.argument(
+    "paths", nargs=-1, required=True, metavar="CORPUS|TAR...", type=click.Path(path_type=Path)
+)
+_where = click.argument("path", metavar="CORPUS|TAR|FOLDER", type=click.Path(path_type=Path))
+_json = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+
+
+@click.group()
+def shards() -> None:
+    """Look into a corpus, or into anybody's WebDataset tars."""
+
+
+@shards.command("ls")
+@_paths
+@click.option("--samples", "with_samples", is_flag=True, help="List the samples, not the shards.")
+@_json
+def list_shards(paths: tuple[Path, ...], with_samples: bool, as_json: bool) -> None:
+    """The shards with their samples and bytes, or each sample's key and members."""
+    rows = _sample_rows(paths) if with_samples else _shard_rows(paths)
+    for row in rows:
+        click.echo(_dump(row) if as_json else "  ".join(printable(_cell(value)) for value in row.values()))
+
+
+@shards.command()
+@_paths
+@_json
+def stat(paths: tuple[Path, ...], as_json: bool) -> None:
+    """Counts: samples, bytes, sides, captions, texts, regions, sources, drops."""
+    from wenlan_data.shard.summary import summarise
+
+    summary = summarise(paths).as_json()
+    if as_json:
+        click.echo(_dump(summary))
+        return
+    for name, value in summary.items():
+        _print_counts(name, value)
+
+
+@shards.command()
+@_paths
+@_json
+def verify(paths: tuple[Path, ...], as_json: bool) -> None:
+    """Find what is damaged, and name the shard, the member and the byte. Exits with 1 if anything is."""
+    from dataclasses import asdict
+
+    from wenlan_data.errors import DamageError
+    from wenlan_data.shard.verify import verify as find_damage
+
+    read: list[str] = []
+    findings = find_damage(*paths, on_shard=read.append)
+    if as_json:
+        click.echo(_dump({"shards": len(read), "findings": [asdict(finding) for finding in findings]}))
+    for finding in () if as_json else findings:
+        member = f" {finding.member}" if finding.member else ""
+        click.echo(printable(f"{finding.shard}:{member} at byte {finding.offset}: {finding.problem}"))
+    if findings:
+        raise DamageError(
+            f"{len(findings)} findings in {len(read)} shards: restore the files named from a copy"
+        )
+    if not as_json:
+        click.echo(f"sound: {len(read)} shards")
+
+
+@shards.command()
+@_where
+@click.argument("key", required=False)
+@click.option("--number", type=click.IntRange(min=0), help="The sample's place in the whole, from 0.")
+@_json
+def show(path: Path, key: str | None, number: int | None, as_json: bool) -> None:
+    """One sample, by KEY or --number: its texts, its regions, its JSON."""
+    from wenlan_data.errors import UsageError
+    from wenlan_data.shard.reader import find_sample, read_group
+
+    if (key is None) == (number is None):
+        raise UsageError("say which sample: either KEY or --number N")
+    tar, group = find_sample([path], key) if key is not None else _numbered(path, number or 0)
+    members = read_group(tar, group)
+    value = _shown(tar, group, members)
+    if as_json:
+        click.echo(_dump(value))
+        return
+    for name, shown in value.items():
+        _print_field(name, shown)
+
+
+@shards.command()
+@_where
+@click.argument("keys", nargs=-1)
+@click.option("--limit", type=click.IntRange(min=1), help="The first N samples.")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Folder for the files; made if needed."
+)
+@_json
+def extract(path: Path, keys: tuple[str, ...], limit: int | None, out: Path, as_json: bool) -> None:
+    """Write the members of samples, by KEYS or --limit, as files. What exists is never overwritten."""
+    from wenlan_data.errors import UsageError, os_errors
+    from wenlan_data.shard.reader import read_group
+
+    if bool(keys) == bool(limit):
+        raise UsageError("say which samples: either KEYS or --limit N")
+    written: list[str] = []
+    with os_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    for tar, group in _chosen(path, keys, limit):
+        for extension, data in read_group(tar, group).items():
+            written.append(_write_new(out / safe_name(group.key, extension), data))
+    click.echo(_dump(written) if as_json else f"{len(written)} files in {printable(str(out))}")
+
+
+def printable(text: str) -> str:
+    """`text` with all that a terminal would act on escaped: control and bidirectional characters."""
+    return "".join(one if one.isprintable() or one == "\u3000" else _escape(one) for one in text)
+
+
+def safe_name(key: str, extension: str) -> str:
+    """A file name for a member of a stranger's tar: no folder, no leading dot, at most 200 bytes.
+
+    A name that had to be changed ends in a digest of the true one, so that two never become the same.
+    """
+    import hashlib
+    import re
+
+    name = f"{key}.{extension}"
+    safe = re.sub(r"[^\w.-]", "_", name).lstrip(".-")
+    if safe == name and len(name.encode()) <= 200:
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    short = safe.encode("ascii", "ignore").decode()[:100].partition(".")[0]
+    suffix = re.sub(r"[^a-z0-9.]", "_", extension)[:50]
+    return f"{short or 'sample'}-{digest}.{suffix}"
+
+
+def _escape(one: str) -> str:
+    return one.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def _dump(value: object) -> str:
+    import json
+
+    text = json.dumps(value, ensure_ascii=False)
+    # JSON leaves C1 controls and bidirectional marks as they are: a terminal would act on them.
+    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text)
+
+
+def _shard_rows(paths: tuple[Path, ...]) -> Iterator[dict[str, object]]:
+    from wenlan_data.shard.manifest import load_manifest
+    from wenlan_data.shard.reader import is_corpus, scan, shard_paths
+
+    for path in paths:
+        if is_corpus(path):
+            for shard in load_manifest(path).shards:
+                own = {"generation": shard.generation, "sha256": shard.sha256}
+                yield {"name": shard.name, "samples": shard.samples, "bytes": shard.bytes, **own}
+            continue
+        for tar in shard_paths([path]):
+            yield {"name": tar.name, "samples": sum(1 for _ in scan(tar)), "bytes": tar.stat().st_size}
+
+
+def _sample_rows(paths: tuple[Path, ...]) -> Iterator[dict[str, object]]:
+    for tar, group in _groups(paths):
+        members = {name: member.size for name, member in group.members.items()}
+        yield {"shard": tar.name, "key": group.key, "members": members}
+
+
+def _groups(paths: tuple[Path, ...]) -> Iterator[tuple[Path, Group]]:
+    from wenlan_data.shard.reader import scan, shard_paths
+
+    for tar in shard_paths(paths):
+        for group in scan(tar):
+            yield tar, group
+
+
+def _numbered(path: Path, number: int) -> tuple[Path, Group]:
+    from itertools import islice
+
+    from wenlan_data.errors import UsageError
+
+    found = next(islice(_groups((path,)), number, None), None)
+    if found is None:
+        raise UsageError(f"--number {number}: {path} holds fewer samples (they are counted from 0)")
+    return found
+
+
+def _chosen(path: Path, keys: tuple[str, ...], limit: int | None) -> Iterator[tuple[Path, Group]]:
+    from itertools import islice
+
+    from wenlan_data.shard.reader import find_sample
+
+    if limit:
+        return islice(_groups((path,)), limit)
+    return (find_sample([path], key) for key in keys)
+
+
+def _shown(tar: Path, group: Group, members: Mapping[str, bytes]) -> dict[str, object]:
+    """Where the sample lies, its texts and JSON in full, of other members the size."""
+    import json
+
+    value: dict[str, object] = {"shard": tar.name, "key": group.key}
+    value["members"] = {
+        name: {"offset": one.offset, "bytes": one.size} for name, one in group.members.items()
+    }
+    for name, data in members.items():
+        if name.endswith(("txt", "text")):
+            value[name] = data.decode(errors="replace")
+        elif name.endswith("json"):
+            try:
+                value[name] = json.loads(data)
+            except (ValueError, RecursionError):
+                value[name] = f"not valid JSON: {data[:200]!r}"
+    return value
+
+
+def _print_field(name: str, value: object, indent: str = "") -> None:
+    if isinstance(value, dict):
+        click.echo(f"{indent}{printable(name)}:")
+        for inner, shown in value.items():
+            _print_field(str(inner), shown, indent + "  ")
+    elif isinstance(value, list):
+        click.echo(f"{indent}{printable(name)}:")
+        for shown in value:
+            click.echo(f"{indent}  {printable(_cell(shown))}")
+    else:
+        click.echo(f"{indent}{printable(name)}: {printable(str(value))}")
+
+
+def _print_counts(name: str, value: object) -> None:
+    if not isinstance(value, dict):
+        click.echo(f"{name:14} {value}")
+        return
+    for place, (inner, count) in enumerate(value.items()):
+        title = name if place == 0 else ""
+        click.echo(f"{title:14} {printable(f'{inner}: {_cell(count)}')}")
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, dict):
+        return "  ".join(f"{name}={_cell(inner)}" for name, inner in value.items())
+    return str(value)
+
+
+def _write_new(path: Path, data: bytes) -> str:
+    from wenlan_data.errors import UsageError, os_errors
+
+    with os_errors(path):
+        try:
+            with path.open("xb") as file:
+                file.write(data)
+        except FileExistsError as error:
+            raise UsageError(f"{path}: this file exists: choose another folder with --out") from error
+    return path.name

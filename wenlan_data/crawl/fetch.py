@@ -1,0 +1,194 @@
+"""Fetches one slice: asks hosts politely, reads stored bytes, judges every picture, writes WARC and facts."""
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from wenlan_data.crawl.address import AddressPolicy
+from wenlan_data.crawl.client import Client, Limits
+from wenlan_data.crawl.facts import Outcome, Wanted, read_wanted, receipt_of, write_facts
+from wenlan_data.crawl.reply import REDIRECTS, Reply, redirect_target
+from wenlan_data.crawl.keep import keep_response, keep_stored
+from wenlan_data.crawl.robots import ask_robots, is_passing
+from wenlan_data.crawl.turn import Manners, Turn, worth_another
+from wenlan_data.crawl.urls import host_of, usable
+from wenlan_data.crawl.warc import PayloadWriter
+from wenlan_data.protocols import Receipt
+from wenlan_data.recipe import ImageRules
+from wenlan_data.records import Drop
+from wenlan_data.sources import HostLimits
+
+MAX_CONNECTIONS = 256
+_RESOLVER_THREADS = 32
+MAX_ROBOTS_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchPart:
+    """The work of one slice. Writes `images.warc` and `facts.parquet`.
+
+    Its receipt's details: `hosts` (each host's state, for its next slice), `asked` (pictures asked of the web),
+    `retryable_failed` (of those, how many may be asked for again), `requests`.
+    """
+
+    wanted: str
+    """Path of the slice, see `tables.WANTED`."""
+    contact: str = ""
+    allow: tuple[str, ...] = ()
+    """`network.allow` of the sources file."""
+    hosts: dict[str, HostLimits] = field(default_factory=dict)
+    image: ImageRules
+    host_states: dict[str, dict[str, object]] = field(default_factory=dict)
+    """`hosts` of the receipt of the chain's slice before."""
+    limits: Limits = field(default_factory=Limits)
+    manners: Manners = field(default_factory=Manners)
+
+    def __call__(self, out: Path) -> Receipt:
+        """Fetch and judge. Raises `DamageError` for a slice or a stored WARC that is damaged, `DiskError` when full."""
+        rows = read_wanted(self.wanted)
+        outcomes: list[Outcome | None] = [None] * len(rows)
+        with PayloadWriter(out / "images.warc") as warc:
+            asked = _Fetcher(self, rows, outcomes, warc).run()
+            bytes_out = warc.bytes
+        write_facts(out / "facts.parquet", rows, outcomes)
+        return receipt_of(outcomes, bytes_out, asked)
+
+
+def needs_contact(host: str, allow: tuple[str, ...]) -> bool:
+    """Whether a web host (`host:port`) may be asked only by an operator who says who they are."""
+    return bool(host) and host not in allow
+
+
+class _Fetcher:
+    def __init__(
+        self, part: FetchPart, rows: list[Wanted], outcomes: list[Outcome | None], warc: PayloadWriter
+    ) -> None:
+        self._part = part
+        self._rows = rows
+        self._outcomes = outcomes
+        self._warc = warc
+        self._turns: dict[str, Turn] = {}
+        self._requests = 0
+
+    def run(self) -> dict[str, object]:
+        part = self._part
+        web: dict[str, list[int]] = {}
+        for index, row in enumerate(self._rows):
+            if row.supply == "web":
+                web.setdefault(row.host, []).append(index)
+            else:
+                self._outcomes[index] = keep_stored(self._warc, row, part.image, part.limits.max_image_bytes)
+        if web:
+            asyncio.run(self._ask_all(web))
+        indexes = [index for listed in web.values() for index in listed]
+        found = [outcome.found for index in indexes if (outcome := self._outcomes[index])]
+        alone = len(web) == 1
+        return {
+            "hosts": {
+                host: turn.state(with_robots=alone) for host, turn in self._turns.items() if host in web
+            },
+            "asked": len(indexes),
+            "retryable_failed": sum(1 for one in found if isinstance(one, Drop) and one.retryable),
+            "requests": self._requests,
+        }
+
+    async def _ask_all(self, web: dict[str, list[int]]) -> None:
+        part = self._part
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_RESOLVER_THREADS))
+        self._connections = asyncio.Semaphore(MAX_CONNECTIONS)
+        policy = AddressPolicy(part.allow)
+        async with Client(policy=policy, limits=part.limits, contact=part.contact) as self._client:
+            async with asyncio.TaskGroup() as group:
+                for host, indexes in web.items():
+                    queue = iter(indexes)
+                    turn = self._turn(host)
+                    for _ in range(min(turn.connections, len(indexes), MAX_CONNECTIONS)):
+                        group.create_task(self._serve(queue))
+
+    async def _serve(self, queue: Iterator[int]) -> None:
+        for index in queue:
+            self._outcomes[index] = await self._fetch(self._rows[index])
+
+    async def _fetch(self, row: Wanted) -> Outcome:
+        answer = await self._follow(row.url)
+        if isinstance(answer, Drop):
+            return Outcome(found=answer)
+        return keep_response(
+            self._warc,
+            answer.body,
+            rules=self._part.image,
+            url=answer.final_url,
+            status=answer.status,
+            phrase=answer.reason,
+            headers=answer.headers,
+            ip=answer.ip,
+            date=datetime.now(UTC),
+        )
+
+    async def _follow(self, url: str) -> Reply | Drop:
+        for _ in range(self._part.limits.max_redirects + 1):
+            if drop := usable(url):
+                return drop
+            answer = await self._ask(self._turn(host_of(url)), url)
+            if isinstance(answer, Drop) or answer.status not in REDIRECTS:
+                return answer
+            target = redirect_target(answer)
+            if isinstance(target, Drop):
+                return target
+            url = target
+        return Drop("redirect_limit", f"more than {self._part.limits.max_redirects}")
+
+    async def _ask(self, turn: Turn, url: str) -> Reply | Drop:
+        tries = 0
+        while True:
+            async with turn.slots:
+                answer = await self._ask_once(turn, url)
+            tries += 1
+            if turn.ended or not worth_another(answer, tries):
+                return answer
+            if isinstance(answer, Drop) or answer.status not in {429, 503}:
+                await asyncio.sleep(self._part.manners.backoff_s * 2 ** (tries - 1))
+
+    async def _ask_once(self, turn: Turn, url: str) -> Reply | Drop:
+        if turn.ended:
+            return turn.ended
+        if turn.rules is None:
+            await self._learn_rules(turn, url)
+        rules = turn.rules
+        if isinstance(rules, Drop):
+            return rules
+        if rules and (drop := rules.refuses(url)):
+            return drop
+        await turn.gap()
+        if turn.ended:
+            return turn.ended
+        self._requests += 1
+        async with self._connections:
+            answer = await self._client.get(url, self._part.limits.max_image_bytes)
+        turn.note(answer)
+        return answer
+
+    async def _learn_rules(self, turn: Turn, url: str) -> None:
+        async with turn.robots_lock:
+            tries = 0
+            while turn.rules is None:
+                await turn.gap()
+                self._requests += 1
+                async with self._connections:
+                    rules = await ask_robots(self._client, url)
+                tries += 1
+                if tries < MAX_ROBOTS_TRIES and is_passing(rules):
+                    await asyncio.sleep(self._part.manners.backoff_s * 2 ** (tries - 1))
+                else:
+                    turn.obey(rules)
+
+    def _turn(self, host: str) -> Turn:
+        turn = self._turns.get(host)
+        if turn is None:
+            part = self._part
+            limits = part.hosts.get(host) or HostLimits()
+            turn = self._turns[host] = Turn(host, limits, part.manners, part.host_states.get(host, {}))
+        return turn

@@ -1,0 +1,104 @@
+"""Judges the bytes of a picture, from the web or at hand, and records them in the part's WARC."""
+
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from wenlan_data.crawl.facts import Outcome, Wanted
+from wenlan_data.crawl.optout import header_signals, opt_out
+from wenlan_data.crawl.reply import failure_of
+from wenlan_data.crawl.warc import PayloadWriter, record_at
+from wenlan_data.image.examine import examine
+from wenlan_data.recipe import ImageRules
+from wenlan_data.records import Drop, ImageFacts
+
+
+def keep_response(
+    warc: PayloadWriter,
+    body: bytes,
+    *,
+    rules: ImageRules,
+    url: str,
+    status: int,
+    phrase: str,
+    headers: tuple[tuple[str, str], ...],
+    ip: str,
+    date: datetime,
+) -> Outcome:
+    """The outcome of an HTTP response. A picture that the rules reject is recorded too, an opted-out one is not."""
+    signals = header_signals(headers)
+    found: ImageFacts | Drop | None = failure_of(status) or opt_out(signals)
+    size, sha256, offset = 0, "", -1
+    if found is None:
+        found, sha256 = _judge(body, rules)
+        size = len(body)
+        offset = warc.response(
+            url, body, status=f"{status} {phrase}", headers=headers, sha256=sha256, ip=ip, date=date
+        )
+    return Outcome(
+        found=found,
+        warc_offset=offset,
+        bytes=size,
+        sha256=sha256,
+        final_url=url,
+        status=status,
+        ip=ip,
+        fetched_at=_to_milliseconds(date),
+        opt_out=signals,
+    )
+
+
+def keep_stored(warc: PayloadWriter, row: Wanted, rules: ImageRules, max_bytes: int) -> Outcome:
+    """The outcome of a row whose bytes lie in a file or in a WARC. Raises `DamageError` for a WARC that is damaged."""
+    keep: Callable[[PayloadWriter, Wanted, ImageRules, int], Outcome]
+    keep = _keep_file if row.supply == "file" else _keep_record
+    return keep(warc, row, rules, max_bytes)
+
+
+def _keep_file(warc: PayloadWriter, row: Wanted, rules: ImageRules, max_bytes: int) -> Outcome:
+    path = Path(row.supply_path)
+    try:
+        with path.open("rb") as file:
+            data = file.read(max_bytes + 1)
+        date = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except (OSError, ValueError) as error:
+        return Outcome(found=Drop("missing_file", getattr(error, "strerror", None) or "", retryable=True))
+    if len(data) > max_bytes:
+        return Outcome(found=_too_large(max_bytes))
+    found, sha256 = _judge(data, rules)
+    kind = "application/octet-stream"
+    offset = warc.resource(f"file:{row.url_key}", data, content_type=kind, sha256=sha256, date=date)
+    return Outcome(
+        found=found, warc_offset=offset, bytes=len(data), sha256=sha256, fetched_at=_to_milliseconds(date)
+    )
+
+
+def _keep_record(warc: PayloadWriter, row: Wanted, rules: ImageRules, max_bytes: int) -> Outcome:
+    record = record_at(Path(row.supply_path), row.supply_offset, max_bytes)
+    if record.too_large:
+        return Outcome(found=_too_large(max_bytes), final_url=record.url, status=record.status)
+    return keep_response(
+        warc,
+        record.payload,
+        rules=rules,
+        url=record.url,
+        status=record.status,
+        phrase="OK",
+        headers=record.headers or (("Content-Type", record.content_type),),
+        ip=record.ip,
+        date=record.date,
+    )
+
+
+def _judge(data: bytes, rules: ImageRules) -> tuple[ImageFacts | Drop, str]:
+    found = examine(data, rules)
+    return found, found.sha256 if isinstance(found, ImageFacts) else hashlib.sha256(data).hexdigest()
+
+
+def _too_large(max_bytes: int) -> Drop:
+    return Drop("too_large", f"more than {max_bytes} bytes")
+
+
+def _to_milliseconds(date: datetime) -> datetime:
+    return date.replace(microsecond=date.microsecond // 1000 * 1000)

@@ -1,0 +1,125 @@
+"""Rows of CSV, TSV and JSONL files as byte ranges that start where a row starts; each is read by itself.
+
+One function finds where rows end for planning and for reading, so both always agree.
+"""
+
+import codecs
+import csv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from wenlan_data.records import Drop
+
+MAX_LINE_BYTES = 1 << 20
+"""Of one line; a longer one is a bad row. The longest captions known stay below a few kilobytes."""
+
+_SAMPLE_BYTES = 1 << 18
+
+NextRow = Callable[[BinaryIO], "list[str] | bytes | Drop | None"]
+"""Reads the row at the file's position, leaves the file where the next row starts; None for a blank line."""
+
+
+def next_json_line(file: BinaryIO) -> bytes | Drop | None:
+    """The line at the file's position, not parsed yet."""
+    line = _next_line(file)
+    return line if isinstance(line, Drop) else line.strip() or None
+
+
+def next_csv_row(file: BinaryIO, delimiter: str) -> list[str] | Drop | None:
+    """The cells of the row at the file's position, by the rules of `csv.reader`; a character stands for a byte (Latin-1).
+
+    A row whose quote is never closed is a `Drop` of its first line only: the lines after it are rows again.
+    """
+    line = _next_line(file)
+    if isinstance(line, Drop):
+        return line
+    if b'"' in line:
+        return _quoted(file, line, delimiter)
+    content = line.rstrip(b"\r\n")
+    return content.decode("latin-1").split(delimiter) if content else None
+
+
+def ranges(path: Path, start: int, next_row: NextRow, max_rows: int) -> Iterator[tuple[int, int, int]]:
+    """First byte, end byte and rows of each piece of the file from `start` on, at most `max_rows` rows each."""
+    with path.open("rb") as file:
+        size_bytes = file.seek(0, 2)
+        position = file.seek(start)
+        rows = 0
+        while position < size_bytes:
+            rows += next_row(file) is not None
+            position = file.tell()
+            if rows == max_rows:
+                yield start, position, rows
+                start, rows = position, 0
+        if rows:
+            yield start, position, rows
+
+
+def read_range(path: Path, start: int, stop: int, next_row: NextRow) -> Iterator[list[str] | bytes | Drop]:
+    """The rows between two bytes that `ranges` gave."""
+    with path.open("rb") as file:
+        file.seek(start)
+        while file.tell() < stop:
+            row = next_row(file)
+            if row is not None:
+                yield row
+
+
+def encoding_of(path: Path) -> str:
+    """`utf-8` or `gb18030`, by a strict look at the first 256 KiB; `utf-16` by its byte order mark."""
+    with path.open("rb") as file:
+        sample = file.read(_SAMPLE_BYTES)
+    if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    return next((name for name in ("utf-8", "gb18030") if _starts_well(sample, name)), "utf-8")
+
+
+def decode(raw: bytes, encoding: str) -> str | Drop:
+    """The text of a cell: in the file's encoding, else in the other of the two that Chinese tables have."""
+    for name in (encoding, "utf-8", "gb18030"):
+        try:
+            return raw.decode(name)
+        except UnicodeDecodeError:
+            continue
+    return Drop("bad_encoding", "neither UTF-8 nor GB18030")
+
+
+def _starts_well(sample: bytes, encoding: str) -> bool:
+    try:
+        codecs.getincrementaldecoder(encoding)().decode(sample)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _next_line(file: BinaryIO) -> bytes | Drop:
+    line = file.readline(MAX_LINE_BYTES)
+    if len(line) < MAX_LINE_BYTES or line.endswith(b"\n"):
+        return line
+    while len(rest := file.readline(MAX_LINE_BYTES)) == MAX_LINE_BYTES and not rest.endswith(b"\n"):
+        pass
+    return Drop("bad_row", f"a line is longer than {MAX_LINE_BYTES} bytes")
+
+
+def _quoted(file: BinaryIO, line: bytes, delimiter: str) -> list[str] | Drop | None:
+    second_line = file.tell()
+    closed = True
+
+    def lines() -> Iterator[str]:
+        nonlocal closed
+        yield line.decode("latin-1")
+        while more := file.readline(MAX_LINE_BYTES):
+            yield more.decode("latin-1")
+        closed = False
+
+    try:
+        # A field that grows past the module's limit (128 KiB) is refused too, so memory stays bounded.
+        cells = next(csv.reader(lines(), delimiter=delimiter))
+    except csv.Error as error:
+        file.seek(second_line)
+        return Drop("bad_row", str(error))
+    if not closed:
+        file.seek(second_line)
+        return Drop("bad_row", "a quote is not closed")
+    return cells or None

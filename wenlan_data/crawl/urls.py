@@ -1,0 +1,95 @@
+"""URLs as keys: what makes two of them the same, which host they ask, and which cannot be asked at all."""
+
+import re
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from w3lib.url import canonicalize_url, safe_url_string
+
+from wenlan_data.records import Drop
+
+MAX_URL_CHARACTERS = 2048
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+# Most URLs are of this plain form; they need no parser (0.5 us against 8 us).
+_PLAIN = re.compile(r"(https?)://([a-z0-9][a-z0-9.-]*)(?::([1-9][0-9]{0,4}))?(?=[/?#]|$)")
+_SENDABLE = re.compile(r"[!#$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]+")
+
+
+def url_key(url: str) -> str:
+    """The canonical URL: dot segments, escapes, order of the query, default port and fragment make no difference.
+
+    Escaped bytes stay as they are, so `?q=%D6%D0` (GBK) and `?q=%E4%B8%AD` (UTF-8) are two keys. Text that is no
+    usable URL is its own key.
+    """
+    host = host_of(url)
+    if not host:
+        return url
+    try:
+        key = str(canonicalize_url(url.strip()))
+    except (ValueError, UnicodeError):
+        return url
+    scheme, _, rest = key.partition("://")
+    end = next((index for index, character in enumerate(rest) if character in "/?#"), len(rest))
+    name, _, port = host.rpartition(":")
+    netloc = name if int(port) == DEFAULT_PORTS[scheme] else host
+    return f"{scheme}://{netloc}{rest[end:]}"
+
+
+def host_of(url: str) -> str:
+    """`host:port` that the URL asks, lower case, punycode, port always written; empty where there is none."""
+    if found := _PLAIN.match(url):
+        port = found[3] or DEFAULT_PORTS[found[1]]
+        return f"{_without_last_dot(found[2])}:{port}" if int(port) < 65536 else ""
+    try:
+        parts = urlsplit(url.strip())
+        default = DEFAULT_PORTS.get(parts.scheme)
+        name, port = parts.hostname, parts.port or default
+    except ValueError:
+        return ""
+    if not name or default is None:
+        return ""
+    name = _punycode(name)
+    return f"{name}:{port}" if name else ""
+
+
+def usable(url: str) -> Drop | None:
+    """Why this URL is never asked for (`scheme`, `url_too_long`, `bad_url`), or None."""
+    if len(url) > MAX_URL_CHARACTERS:
+        return Drop("url_too_long", f"{len(url)} characters")
+    try:
+        parts = urlsplit(url.strip())
+    except ValueError:
+        return Drop("bad_url")
+    if parts.scheme not in DEFAULT_PORTS:
+        return Drop("scheme", parts.scheme[:20]) if parts.scheme else Drop("bad_url")
+    if "@" in parts.netloc:
+        return Drop("bad_url", "user information")
+    return None if host_of(url) else Drop("bad_url")
+
+
+def sendable(url: str) -> str:
+    """The URL as it goes over the wire: ASCII, its own escapes untouched, without the fragment.
+
+    Raises `ValueError` where it cannot be written so.
+    """
+    url = url.strip().partition("#")[0]
+    if _SENDABLE.fullmatch(url):
+        return url
+    return str(safe_url_string(url))
+
+
+def _without_last_dot(name: str) -> str:
+    return name.removesuffix(".")
+
+
+@lru_cache(maxsize=4096)
+def _punycode(name: str) -> str:
+    if ":" in name:
+        return f"[{name}]"
+    name = re.sub("[。．｡]", ".", name)
+    try:
+        ascii_name = name if name.isascii() else name.encode("idna").decode("ascii")
+    except UnicodeError:
+        return ""
+    return "" if re.search(r"[^a-z0-9._-]", ascii_name.lower()) else _without_last_dot(ascii_name.lower())

@@ -1,0 +1,276 @@
+"""WARC files: what was fetched, with when and from where. Written by warcio, read by fastwarc.
+
+WARC/1.1 headers, among them the URL, the date, the IP and the payload's SHA-256
+HTTP status line and headers (records of the web), then the payload as it came
+"""
+
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
+from warcio.bufferedreaders import ChunkedDataReader, DecompressingBufferedReader
+from warcio.statusandheaders import StatusAndHeaders
+from warcio.warcwriter import WARCWriter
+
+from wenlan_data.errors import DamageError, from_os_error, os_errors
+
+MAX_PAYLOAD_BYTES = 20 << 20
+_RECORD_END_BYTES = 4
+# Describe how the bytes travelled; the payload is stored without it.
+_OF_THE_TRANSPORT = frozenset({"transfer-encoding", "connection", "keep-alive"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarcPayload:
+    """One `response` or `resource` record, read."""
+
+    kind: str
+    """`response` or `resource`."""
+    url: str
+    offset: int
+    """Of the record, bytes from the start of the file (compressed bytes, for .gz)."""
+    status: int
+    """Of the HTTP response; 200 for a resource."""
+    content_type: str
+    """As the HTTP headers (or, for a resource, the record) state it, such as `text/html; charset=gbk`."""
+    payload: bytes
+    """Without transfer and content encoding; at most the asked-for number of bytes."""
+    too_large: bool
+    """True where the payload was cut at that number."""
+    date: datetime
+    ip: str
+    headers: tuple[tuple[str, str], ...]
+
+
+class PayloadWriter:
+    """Writes records to a new WARC and says where their payloads lie. A context manager; raises `DiskError` when full."""
+
+    def __init__(self, path: Path) -> None:
+        with os_errors(path):
+            self._sink = _Sink(path.open("xb", buffering=1 << 20), path)
+        self._writer = _Writer(self._sink, gzip=False, warc_version="WARC/1.1")
+
+    @property
+    def bytes(self) -> int:
+        """Written so far."""
+        return self._sink.position
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._sink.close()
+
+    def response(
+        self,
+        url: str,
+        payload: bytes,
+        *,
+        status: str,
+        headers: Iterable[tuple[str, str]],
+        sha256: str,
+        ip: str,
+        date: datetime,
+    ) -> int:
+        """Write what the web answered (`status` as `200 OK`); gives the offset of the payload's first byte."""
+        kept = [
+            (f"X-Crawler-{name}" if name.lower() in _OF_THE_TRANSPORT else name, _one_line(value))
+            for name, value in headers
+        ]
+        http = StatusAndHeaders(_one_line(status), kept, protocol="HTTP/1.1")
+        extra = {"WARC-IP-Address": ip} if ip else {}
+        return self._write("response", url, payload, sha256=sha256, date=date, extra=extra, http=http)
+
+    def resource(self, url: str, payload: bytes, *, content_type: str, sha256: str, date: datetime) -> int:
+        """Write a file's bytes; gives the offset of the payload's first byte."""
+        extra = {"Content-Type": content_type}
+        return self._write("resource", url, payload, sha256=sha256, date=date, extra=extra, http=None)
+
+    def _write(
+        self,
+        kind: str,
+        url: str,
+        payload: bytes,
+        *,
+        sha256: str,
+        date: datetime,
+        extra: dict[str, str],
+        http: StatusAndHeaders | None,
+    ) -> int:
+        headers = {
+            "WARC-Record-ID": f"<urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, f'{url} {sha256}')}>",
+            "WARC-Date": date.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "WARC-Payload-Digest": f"sha256:{sha256}",
+            **extra,
+        }
+        record = self._writer.create_warc_record(
+            _one_line(url),
+            kind,
+            payload=BytesIO(payload),
+            length=len(payload),
+            warc_headers_dict=headers,
+            http_headers=http,
+            warc_content_type=extra.get("Content-Type", ""),
+        )
+        self._writer.write_record(record)
+        return self._sink.position - _RECORD_END_BYTES - len(payload)
+
+
+def records(path: Path, max_bytes: int = MAX_PAYLOAD_BYTES) -> Iterator[WarcPayload]:
+    """Every `response` and `resource` record of a WARC (plain or .gz), in order.
+
+    Raises `DamageError`, with file and offset, for what is no WARC or is cut short.
+    """
+    with os_errors(path), path.open("rb") as file:
+        yield from _read(path, file, 0, max_bytes)
+
+
+def record_at(path: Path, offset: int, max_bytes: int = MAX_PAYLOAD_BYTES) -> WarcPayload:
+    """The record that starts at `offset`. Raises `DamageError` where none does or it is cut short."""
+    with os_errors(path), path.open("rb") as file:
+        file.seek(offset)
+        found = next(_read(path, file, offset, max_bytes), None)
+    if found is None or found.offset != offset:
+        raise _damage(path, offset, "no response or resource record starts here")
+    return found
+
+
+def payload_at(file: BinaryIO, offset: int, size: int, path: Path) -> bytes:
+    """The `size` bytes at `offset` of a plain WARC. Raises `DamageError` where the file ends before."""
+    file.seek(offset)
+    payload = file.read(size)
+    if len(payload) < size:
+        raise _damage(path, offset, f"{size} bytes of a picture are expected, {len(payload)} are there")
+    return payload
+
+
+def _read(path: Path, file: BinaryIO, start: int, max_bytes: int) -> Iterator[WarcPayload]:
+    last = start
+    # Records of other kinds are looked at as well: a file may be cut inside one of them.
+    iterator = iter(ArchiveIterator(file, parse_http=False))
+    while True:
+        try:
+            record = next(iterator, None)
+            if record is None:
+                break
+            last = record.stream_pos if record.stream_pos >= start else start + record.stream_pos
+            found = _payload(path, record, last, max_bytes)
+        except OSError as error:
+            raise _damage(path, last, str(error)) from error
+        if found:
+            yield found
+    if last == start and not file.tell():
+        raise _damage(path, start, "the file is empty")
+
+
+def _payload(path: Path, record: WarcRecord, offset: int, max_bytes: int) -> WarcPayload | None:
+    if "Content-Length" not in record.headers:
+        raise _damage(path, offset, "the record's headers are cut short")
+    length = record.content_length
+    wanted = record.record_type in (WarcRecordType.response, WarcRecordType.resource)
+    url = (record.headers.get("WARC-Target-URI") or "").strip("<>")
+    date = record.record_date or datetime.fromtimestamp(0, UTC)
+    ip = record.headers.get("WARC-IP-Address") or ""
+    kind = record.record_type.name
+    content_type = record.headers.get("Content-Type") or ""
+    if not wanted:
+        _expect(path, offset, record.reader.consume(), length)
+        return None
+    status, headers = 200, ()
+    if record.is_http:
+        record.parse_http()
+        status, headers = _http(record)
+        length = record.content_length
+        content_type = record.http_headers.get("Content-Type") or ""
+    raw = record.reader.read(max_bytes + 1)
+    _expect(path, offset, len(raw) + record.reader.consume(), length)
+    payload = _decoded(raw, headers, max_bytes)
+    return WarcPayload(
+        kind=kind,
+        url=url,
+        offset=offset,
+        status=status,
+        content_type=content_type,
+        payload=payload[:max_bytes],
+        too_large=len(payload) > max_bytes,
+        date=date,
+        ip=ip,
+        headers=headers,
+    )
+
+
+def _http(record: WarcRecord) -> tuple[int, tuple[tuple[str, str], ...]]:
+    headers = record.http_headers
+    return headers.status_code or 0, tuple(headers.items())
+
+
+def _decoded(raw: bytes, headers: tuple[tuple[str, str], ...], max_bytes: int) -> bytes:
+    """The payload without its encodings, at most one byte longer than `max_bytes`, so that a bomb stays small."""
+    fields = {name.lower(): value.strip().lower() for name, value in headers}
+    encoding = fields.get("content-encoding", "")
+    chunked = fields.get("transfer-encoding") == "chunked"
+    if not chunked and encoding not in {"gzip", "deflate", "br"}:
+        return raw
+    # warcio's reader leaves bytes alone that are not encoded as their headers claim (many archives decode early).
+    reader = ChunkedDataReader(BytesIO(raw), decomp_type=encoding or None) if chunked else None
+    reader = reader or DecompressingBufferedReader(BytesIO(raw), decomp_type=encoding)
+    parts, size = [], 0
+    while size <= max_bytes and (part := reader.read(1 << 16)):
+        parts.append(part)
+        size += len(part)
+    return b"".join(parts)[: max_bytes + 1]
+
+
+def _expect(path: Path, offset: int, found: int, expected: int) -> None:
+    if found < expected:
+        raise _damage(
+            path, offset, f"the record is cut short: {expected} bytes are expected, {found} are there"
+        )
+
+
+def _damage(path: Path, offset: int, what: str) -> DamageError:
+    return DamageError(
+        f"{path}: at byte {offset}: {what}: not an intact WARC, get the file anew or leave it out"
+    )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split("\n")).replace("\r", " ").encode("utf-8", "replace").decode()
+
+
+class _Writer(WARCWriter):  # type: ignore[misc]
+    """Leaves out the SHA-1 digests that warcio would compute beside ours (40 us a picture)."""
+
+    def ensure_digest(self, record: object, block: bool = True, payload: bool = True) -> None:
+        """Does nothing: the payload's SHA-256 is in the headers."""
+
+
+class _Sink:
+    """A file that counts, and is flushed once at its end instead of once a record."""
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self.position = 0
+        self._file = file
+        self._path = path
+
+    def write(self, data: bytes) -> int:
+        self.position += len(data)
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            raise from_os_error(error, self._path) from error
+
+    def flush(self) -> None:
+        """Does nothing."""
+
+    def close(self) -> None:
+        with os_errors(self._path):
+            self._file.close()

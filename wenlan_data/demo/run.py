@@ -1,0 +1,47 @@
+"""The demo from an empty folder to a corpus: make the material, serve it, build, say what to look at next."""
+
+import shutil
+from pathlib import Path
+from typing import Literal
+
+from wenlan_data.demo.material import photo_paths, write_folder, write_site
+from wenlan_data.demo.server import serve, sources_text
+from wenlan_data.errors import UsageError, os_errors
+from wenlan_data.run.options import BuildOptions
+from wenlan_data.run.runner import BuildResult, build
+from wenlan_data.run.setup import prepare
+
+MARKER = ".wenlan-demo"
+_MADE = ("site", "photos", "corpus", "urls.csv", "sources.yaml")
+
+
+def run_demo(out: Path, workers: int, executor: Literal["ray", "local"]) -> BuildResult:
+    """Make the material in `out` anew and build `out/corpus` from it.
+
+    Raises `UsageError` where `out` holds something else, or the extra `[demo]` is not installed.
+    """
+    photo_paths()
+    with os_errors(out):
+        _clear(out)
+        with serve(out / "site") as host:
+            write_site(out / "site", host, out / "urls.csv")
+            write_folder(out / "photos")
+            (out / "sources.yaml").write_text(sources_text(host), encoding="utf-8")
+            options = BuildOptions(out=out / "corpus", workers=workers, executor=executor)
+            return build(prepare(options, [str(out / "sources.yaml")], None, (), ""))
+
+
+def _clear(out: Path) -> None:
+    """Leave an empty folder that carries our mark; only what a demo made is removed."""
+    if out.is_dir() and not (out / MARKER).is_file() and any(out.iterdir()):
+        raise UsageError(f"{out} holds files that no demo wrote: choose another folder with --out")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / MARKER).write_text(
+        "Made by `wenlan-data demo`, which makes it anew when it runs again.\n", encoding="utf-8"
+    )
+    for name in _MADE:
+        path = out / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

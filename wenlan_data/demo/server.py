@@ -1,0 +1,63 @@
+"""Serves the demo's site on loopback, with oddities of real hosts: a redirect, a `noai` header."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+_SOURCES = """\
+# Written by `wenlan-data demo`: where the corpus comes from, and how fast its host may be asked.
+contact: demo@example.org
+network: {{allow: ["{host}"]}}
+hosts: {{"{host}": {{max_connections: 8, min_gap_s: 0}}}}
+sources:
+  - {{kind: table, path: urls.csv, url: url, text: text}}
+  - {{kind: folder, path: photos/}}
+"""
+
+
+class _Site(SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    # A response is two small writes, and Nagle's algorithm would hold the second back for 40 ms.
+    disable_nagle_algorithm = True
+
+    def do_GET(self) -> None:
+        """Send the file, or where it moved to."""
+        if self.path.startswith("/moved/"):
+            self.send_response(301)
+            self.send_header("Location", self.path.removeprefix("/moved"))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        else:
+            super().do_GET()
+
+    def end_headers(self) -> None:
+        """Add what the host says of machine learning."""
+        if self.path.startswith("/noai/"):
+            self.send_header("X-Robots-Tag", "noai")
+        super().end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Stay quiet: the build has its own log."""
+
+
+@contextmanager
+def serve(root: Path) -> Iterator[str]:
+    """Serve `root` on a free port of 127.0.0.1 while the body runs; gives `host:port`."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Site, directory=str(root)))
+    server.daemon_threads = True
+    thread = Thread(target=server.serve_forever, name="demo-site", daemon=True)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def sources_text(host: str) -> str:
+    """The sources file of the demo's build: the table of URLs on `host`, and the folder."""
+    return _SOURCES.format(host=host)

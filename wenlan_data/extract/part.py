@@ -1,0 +1,246 @@
+"""The extract step: reads the candidates of one part, skips known ones, cleans texts, writes all of it down."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from wenlan_data.clean.chain import clean_texts
+from wenlan_data.crawl.urls import url_key, usable
+from wenlan_data.errors import os_errors
+from wenlan_data.extract.known import Known, candidate_id, ids_array
+from wenlan_data.extract.rows import (
+    BATCH_ROWS,
+    Row,
+    Tables,
+    candidate_columns,
+    drop_columns,
+    index_columns,
+    read_rows,
+    recorded_drop,
+    unusable,
+)
+from wenlan_data.protocols import Receipt, Rule, SourcePart
+from wenlan_data.recipe import RuleSpec, TextRules
+from wenlan_data.records import Candidate, Drop, Text
+from wenlan_data.sources import SourceSpec
+from wenlan_data.tables import CANDIDATES, IMAGE_INDEX, WORK_DROPS
+
+CAPTION_ORDER: tuple[str, ...] = TextRules().caption
+
+_FILES = {"raw": CANDIDATES, "candidates": CANDIDATES, "drops": WORK_DROPS, "images": IMAGE_INDEX}
+
+_IndexRow = tuple[str, str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractPart:
+    """Reads one part of a source.
+
+    Writes `raw.parquet` (every new row, texts as read), `candidates.parquet` (those of which a text survived),
+    `drops.parquet` (the others) and `images.parquet` (pictures whose bytes the part brings along).
+    """
+
+    part_number: int
+    source: SourceSpec
+    part: SourcePart
+    rules: tuple[RuleSpec, ...]
+    caption_order: tuple[str, ...] = CAPTION_ORDER
+    """The text types, best first: the reason of the best rejected text is the candidate's."""
+    known: tuple[str, ...] = ()
+    """Files of `save_ids`: candidates of earlier generations, skipped."""
+    limit: int | None = None
+    """Read at most this many rows of the part."""
+
+    def __call__(self, out: Path) -> Receipt:
+        """Details: rows skipped as `known` or `repeated_in_part`, `ids` recorded, `rejected_texts` of survivors."""
+        source = self.source.load()
+        rows = _source_rows(
+            self.part_number, self.part, source.name, islice(source.read(self.part), self.limit)
+        )
+        index = ((url_key(url), self.part.path, offset) for url, offset in source.images(self.part))
+        return _extract(out, rows, index, _Cleaner.of(self.rules, self.caption_order), Known(self.known))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReextractPart:
+    """Does the same from the rows that an earlier build recorded; where their bytes lie stays as it was."""
+
+    part_number: int
+    raw: str
+    """A `raw.parquet`."""
+    rules: tuple[RuleSpec, ...]
+    caption_order: tuple[str, ...] = CAPTION_ORDER
+    images: tuple[str, ...] = ()
+    """Index files (`images.parquet`) to hand on."""
+
+    def __call__(self, out: Path) -> Receipt:
+        """As `ExtractPart`."""
+        rows = _renumbered(self.part_number, read_rows(self.raw))
+        cleaner = _Cleaner.of(self.rules, self.caption_order)
+        return _extract(out, rows, _old_index(self.images), cleaner, Known(()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPart:
+    """Does the same for the recorded rows with given ids, as a part of a new generation."""
+
+    part_number: int
+    raws: tuple[str, ...]
+    ids: str
+    """A `.npy` of sorted candidate ids (S16)."""
+    rules: tuple[RuleSpec, ...]
+    caption_order: tuple[str, ...] = CAPTION_ORDER
+
+    def __call__(self, out: Path) -> Receipt:
+        """As `ExtractPart`; an id that several files hold is taken once."""
+        wanted = Known((self.ids,))
+        rows = _renumbered(self.part_number, (row for raw in self.raws for row in read_rows(raw, wanted)))
+        return _extract(out, rows, iter(()), _Cleaner.of(self.rules, self.caption_order), Known(()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    texts: tuple[Text, ...] = ()
+    step: str = ""
+    drop: Drop | None = None
+    rejected: tuple[Drop, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Cleaner:
+    rules: tuple[Rule, ...]
+    preference: dict[str, int]
+
+    @classmethod
+    def of(cls, rules: Sequence[RuleSpec], caption_order: Sequence[str]) -> "_Cleaner":
+        return cls(
+            tuple(spec.load() for spec in rules), {name: place for place, name in enumerate(caption_order)}
+        )
+
+    def __call__(self, candidate: Candidate) -> _Verdict:
+        drop = recorded_drop(candidate) if candidate.stored else usable(candidate.url)
+        if drop:
+            return _Verdict(step="extract", drop=drop)
+        survivors, rejected = clean_texts(self.rules, candidate.texts)
+        if survivors:
+            return _Verdict(texts=tuple(survivors), rejected=tuple(drop for _, drop in rejected))
+        # min() keeps the first of equals: the order on the page decides between two texts of one type.
+        best = min(
+            rejected, key=lambda pair: self.preference.get(pair[0].type, len(self.preference)), default=None
+        )
+        return _Verdict(step="clean", drop=best[1] if best else Drop("no_text"))
+
+
+@dataclass(slots=True)
+class _Counts:
+    rows_in: int = 0
+    rows_out: int = 0
+    known: int = 0
+    repeated: int = 0
+    drops: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)
+
+
+def _extract(
+    out: Path, rows: Iterator[Row], index: Iterator[_IndexRow], cleaner: _Cleaner, known: Known
+) -> Receipt:
+    counts, seen = _Counts(), set[bytes]()
+    with os_errors(out):
+        with Tables(out, _FILES) as tables:
+            while batch := list(islice(rows, BATCH_ROWS)):
+                _write_batch(tables, _new_rows(batch, known, seen, counts), cleaner, counts)
+            while entries := list(islice(index, BATCH_ROWS)):
+                tables.write("images", index_columns(entries))
+        bytes_out = tables.size_bytes()
+    return Receipt(
+        rows_in=counts.rows_in,
+        rows_out=counts.rows_out,
+        bytes_out=bytes_out,
+        drops=dict(sorted(counts.drops.items())),
+        details={
+            "known": counts.known,
+            "repeated_in_part": counts.repeated,
+            "ids": counts.rows_in,
+            "rejected_texts": dict(sorted(counts.rejected.items())),
+        },
+    )
+
+
+def _new_rows(batch: list[Row], known: Known, seen: set[bytes], counts: _Counts) -> list[Row]:
+    before = known.contains(ids_array(row.candidate_id for row in batch)).tolist()
+    new = []
+    for row, was_known in zip(batch, before, strict=True):
+        if was_known:
+            counts.known += 1
+        elif row.candidate_id in seen:
+            counts.repeated += 1
+        else:
+            seen.add(row.candidate_id)
+            new.append(row)
+    return new
+
+
+def _write_batch(tables: Tables, rows: list[Row], cleaner: _Cleaner, counts: _Counts) -> None:
+    kept: list[Row] = []
+    texts: list[tuple[Text, ...]] = []
+    dropped: list[tuple[Row, str, Drop]] = []
+    for row in rows:
+        verdict = cleaner(row.candidate)
+        if verdict.drop:
+            dropped.append((row, verdict.step, verdict.drop))
+            continue
+        kept.append(row)
+        texts.append(verdict.texts)
+        counts.rejected.update(drop.reason for drop in verdict.rejected)
+    counts.rows_in += len(rows)
+    counts.rows_out += len(kept)
+    counts.drops.update(drop.reason for _, _, drop in dropped)
+    tables.write("raw", candidate_columns(rows, [row.candidate.texts for row in rows]))
+    tables.write("candidates", candidate_columns(kept, texts))
+    tables.write("drops", drop_columns(dropped))
+
+
+def _source_rows(
+    part_number: int, part: SourcePart, name: str, items: Iterator[Candidate | Drop]
+) -> Iterator[Row]:
+    alike: Counter[Drop] = Counter()
+    for place, item in enumerate(items):
+        ordinal = part_number << 32 | place
+        checked = (
+            item if isinstance(item, Drop) or _encodes(item) else Drop("bad_encoding", "a lone surrogate")
+        )
+        if isinstance(checked, Drop):
+            # Known by its place in a file that does not change; in a folder, where places shift, by what it says.
+            where = (name, str(part.group), str(part.start if part.bytes else 0), str(alike[checked]))
+            alike[checked] += 1
+            texts = tuple(Text("", word) for word in (*where, checked.reason, checked.detail))
+            yield Row(ordinal, candidate_id("", texts), unusable(checked, name), "")
+        else:
+            key = checked.url if checked.stored and checked.stored.kind == "file" else url_key(checked.url)
+            yield Row(ordinal, candidate_id(key, checked.texts), checked, key)
+
+
+def _encodes(candidate: Candidate) -> bool:
+    """Whether UTF-8 can hold it: half of a surrogate pair, as JSON and file names have it, cannot be written."""
+    path = candidate.stored.path if candidate.stored else ""
+    words = (candidate.url, candidate.page_url, path, candidate.licence, candidate.author, *candidate.opt_out)
+    try:
+        "".join((*words, *(text.text for text in candidate.texts))).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _renumbered(part_number: int, rows: Iterator[Row]) -> Iterator[Row]:
+    return (replace(row, ordinal=part_number << 32 | place) for place, row in enumerate(rows))
+
+
+def _old_index(paths: Sequence[str]) -> Iterator[_IndexRow]:
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(BATCH_ROWS):
+                yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)

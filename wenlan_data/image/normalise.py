@@ -1,0 +1,105 @@
+"""The JPEG that a shard stores: the web's own without metadata where possible, a new sRGB one where not."""
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import simplejpeg
+
+from wenlan_data.errors import DamageError
+from wenlan_data.image.decode import Pixels, decode_jpeg, decode_other, opencv, upright
+from wenlan_data.image.segments import JpegHeader, read_header, without_metadata
+from wenlan_data.image.sniff import sniff
+from wenlan_data.records import Drop
+
+_READ_EVERYWHERE = {0xC0, 0xC1, 0xC2}
+"""Sequential and progressive Huffman frames; GPU decoders refuse arithmetic coding."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A picture as the shard holds it."""
+
+    jpeg: bytes
+    width: int
+    """Pixels of the upright picture."""
+    height: int
+
+
+def normalise(data: bytes, *, max_side_px: int, jpeg_quality: int) -> Stored:
+    """The stored form of bytes that `examine` accepted; the same bytes always give the same.
+
+    A grey or RGB JPEG that is upright and within `max_side_px` keeps every pixel bit and its ICC profile.
+    Everything else becomes sRGB, upright, alpha on white, at most `max_side_px` long by area averaging, 4:2:0
+    at `jpeg_quality`.
+    Raises `DamageError` for bytes that `examine` would not accept.
+    """
+    if sniff(data) != "jpeg":
+        return _encode(_sound(decode_other(data)), max_side_px, jpeg_quality)
+    header = read_header(data)
+    if isinstance(header, Drop):
+        raise _not_examined(header)
+    bare = without_metadata(data) if _passes(header, max_side_px) else None
+    if bare is not None:
+        return Stored(jpeg=bare, width=header.width, height=header.height)
+    shorter, longer = sorted((header.width, header.height))
+    # At least what is stored, at half or a quarter of the size if that suffices.
+    min_side_px = -(-shorter * max_side_px // longer) if longer > max_side_px else shorter
+    pixels = _sound(decode_jpeg(data, header, min_side_px=min_side_px))
+    limited = _size_within(header.width, header.height, max_side_px)
+    return _encode(upright(_resize(pixels, *limited), header.orientation), max_side_px, jpeg_quality)
+
+
+def pixels(jpeg: bytes) -> Pixels:
+    """uint8 (H, W, 3), sRGB, of a stored JPEG, for detectors. `DamageError` if it cannot be decoded."""
+    header = read_header(jpeg)
+    if isinstance(header, Drop):
+        raise _not_examined(header)
+    return _as_rgb(_sound(decode_jpeg(jpeg, header, min_side_px=min(header.width, header.height))))
+
+
+def _passes(header: JpegHeader, max_side_px: int) -> bool:
+    return (
+        header.components in {1, 3}
+        and header.orientation == 1
+        and header.frame in _READ_EVERYWHERE
+        and max(header.width, header.height) <= max_side_px
+    )
+
+
+def _encode(upright_pixels: Pixels, max_side_px: int, jpeg_quality: int) -> Stored:
+    height, width = upright_pixels.shape[:2]
+    width, height = _size_within(width, height, max_side_px)
+    rgb = np.ascontiguousarray(_as_rgb(_resize(upright_pixels, width, height)))
+    jpeg = simplejpeg.encode_jpeg(rgb, quality=jpeg_quality, colorspace="RGB", colorsubsampling="420")
+    return Stored(jpeg=jpeg, width=width, height=height)
+
+
+def _size_within(width: int, height: int, max_side_px: int) -> tuple[int, int]:
+    longer = max(width, height)
+    if longer <= max_side_px:
+        return width, height
+    return tuple(max(1, (side * max_side_px + longer // 2) // longer) for side in (width, height))  # type: ignore[return-value]
+
+
+def _resize(pixels: Pixels, width: int, height: int) -> Pixels:
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    cv2 = opencv()
+    return cast("Pixels", cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA))
+
+
+def _as_rgb(pixels: Pixels) -> Pixels:
+    return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
+
+
+def _sound(pixels: Pixels | Drop) -> Pixels:
+    if isinstance(pixels, Drop):
+        raise _not_examined(pixels)
+    return pixels
+
+
+def _not_examined(drop: Drop) -> DamageError:
+    return DamageError(
+        f"a picture that was taken cannot be decoded ({drop.reason}: {drop.detail}): its bytes changed since"
+    )

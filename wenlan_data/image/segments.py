@@ -1,0 +1,147 @@
+"""The structure of a JPEG file: its frame header, and a copy without metadata. No pixel is decoded."""
+
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from wenlan_data.image.exif import orientation_of
+from wenlan_data.records import Drop
+
+MAX_ICC_BYTES = 4 << 20
+"""Printers' CMYK profiles take 0.5 to 2.5 MB; a larger one is not read and not stored."""
+_MAX_SEGMENTS = 20_000
+_SOS, _EOI, _APP0, _APP1, _APP2, _APP14 = 0xDA, 0xD9, 0xE0, 0xE1, 0xE2, 0xEE
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_TABLES = frozenset({0xC4, 0xCC, 0xDB, 0xDC, 0xDD})
+_ALONE = frozenset({0x01, *range(0xD0, 0xD8)})
+_ICC = b"ICC_PROFILE\0"
+_AFTER_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JpegHeader:
+    """What stands before the first scan."""
+
+    width: int
+    """Pixels as stored, before EXIF orientation."""
+    height: int
+    components: int
+    """1 grey, 3 YCbCr or RGB, 4 CMYK or YCCK."""
+    precision_bits: int
+    frame: int
+    """Marker of the frame: 0xC0, 0xC1 sequential, 0xC2 progressive, others arithmetic or lossless."""
+    orientation: int
+    """EXIF orientation, 1 to 8."""
+    icc: bytes
+    """Empty where there is none, or it is not whole."""
+
+
+def read_header(data: bytes) -> JpegHeader | Drop:
+    """The header of a JPEG, or `truncated` where the bytes end before the first scan."""
+    frame: tuple[int, int] | None = None
+    orientation = 0
+    icc: list[bytes] = []
+    for marker, start, end in _segments(data):
+        payload = start + 4
+        if marker in _FRAMES:
+            frame = frame or (marker, payload)
+        elif marker == _APP1 and not orientation and data.startswith(b"Exif\0\0", payload):
+            orientation = orientation_of(data[payload:end])
+        elif marker == _APP2 and data.startswith(_ICC, payload):
+            icc.append(data[payload + len(_ICC) : end])
+        elif marker in {_SOS, _EOI}:
+            return _header(data, frame, orientation or 1, _join_icc(icc))
+    return Drop("truncated", "no scan")
+
+
+def _header(data: bytes, frame: tuple[int, int] | None, orientation: int, icc: bytes) -> JpegHeader | Drop:
+    if frame is None:
+        return Drop("undecodable", "no frame header")
+    marker, payload = frame
+    try:
+        precision_bits, height, width, components = struct.unpack_from(">BHHB", data, payload)
+    except struct.error:
+        return Drop("truncated", "frame header")
+    return JpegHeader(
+        width=width,
+        height=height,
+        components=components,
+        precision_bits=precision_bits,
+        frame=marker,
+        orientation=orientation,
+        icc=icc,
+    )
+
+
+def _join_icc(pieces: list[bytes]) -> bytes:
+    """Pieces carry their number and how many there are; a set with a gap is no profile."""
+    ordered = sorted(piece for piece in pieces if len(piece) > 2)
+    if [piece[0] for piece in ordered] != list(range(1, len(ordered) + 1)):
+        return b""
+    if sum(map(len, ordered)) > MAX_ICC_BYTES or any(piece[1] != len(ordered) for piece in ordered):
+        return b""
+    return b"".join(piece[2:] for piece in ordered)
+
+
+def scans_at_most(data: bytes, limit: int) -> bool:
+    """Whether there are at most `limit` scans; each costs a pass over all pixels, however short it is."""
+    if data.count(b"\xff\xda") <= limit:  # an upper bound: a thumbnail in the metadata counts too
+        return True
+    return sum(marker == _SOS for marker, _, _ in _segments(data)) <= limit
+
+
+def without_metadata(data: bytes) -> bytes | None:
+    """The same picture, bit for bit, with nothing but what decoding it needs.
+
+    JFIF (without its thumbnail), the ICC profile and Adobe's colour mark stay. All other APPn and comment
+    segments and the bytes after the end of the image go. None where the end marker is not found.
+    """
+    kept: list[bytes | memoryview] = [b"\xff\xd8"]
+    view = memoryview(data)
+    for marker, start, end in _segments(data):
+        if marker == _APP0 and data.startswith(b"JFIF\0", start + 4) and end - start >= 18:
+            # Decoders warn of any version but 1.x, and some then refuse.
+            kept.append(b"\xff\xe0\x00\x10JFIF\0\x01\x02" + data[start + 11 : start + 16] + b"\0\0")
+        elif _belongs(data, marker, start):
+            kept.append(view[start:end])
+        elif marker == _EOI:
+            return b"".join([*kept, b"\xff\xd9"])
+    return None
+
+
+def _belongs(data: bytes, marker: int, start: int) -> bool:
+    if marker == _APP2:
+        return data.startswith(_ICC, start + 4)
+    if marker == _APP14:
+        return data.startswith(b"Adobe", start + 4)
+    return marker in _FRAMES or marker in _TABLES or marker == _SOS
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker, offset of its 0xFF, end offset, to the end marker; a scan includes its entropy-coded bytes."""
+    position = 2
+    for _ in range(_MAX_SEGMENTS):
+        position = data.find(b"\xff", position)
+        if position < 0 or position + 1 >= len(data):
+            return
+        marker = data[position + 1]
+        if marker == _EOI:
+            yield marker, position, position + 2
+            return
+        if marker in {0x00, 0xFF} or marker in _ALONE:
+            position += 1 if marker == 0xFF else 2
+            continue
+        end = _end(data, marker, position)
+        if end > len(data):
+            return
+        yield marker, position, end
+        position = end
+
+
+def _end(data: bytes, marker: int, start: int) -> int:
+    end = start + 2 + max(int.from_bytes(data[start + 2 : start + 4], "big"), 2)
+    if marker != _SOS or end > len(data):
+        return end
+    found = _AFTER_SCAN.search(data, end)
+    return found.start() if found else len(data)

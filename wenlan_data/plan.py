@@ -1,0 +1,67 @@
+"""What a build does, as values: the steps, their versions, and what separates them."""
+
+from dataclasses import dataclass
+
+from wenlan_data.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of a generation. A step begins when every part of the one before is committed."""
+
+    name: str
+    version: int
+    """Raised when the step's output changes; an output made by another version is refused."""
+    unit: str
+    """What one part of it is."""
+    does: str
+
+
+STEPS = (
+    Step(
+        name="extract",
+        version=1,
+        unit="row group, folder slice or WARC file",
+        does="read candidates, clean their texts",
+    ),
+    Step(name="slice", version=1, unit="generation", does="group what is to be fetched by host"),
+    Step(
+        name="fetch",
+        version=1,
+        unit="slice of a host",
+        does="ask for pictures, check and hash them, keep them as WARC",
+    ),
+    Step(
+        name="dedupe",
+        version=1,
+        unit="generation",
+        does="decide what stays, choose captions, cut into shards",
+    ),
+    Step(
+        name="shard",
+        version=1,
+        unit="output shard",
+        does="normalise pictures, find regions, write tar and tables",
+    ),
+    Step(name="drops", version=1, unit="generation", does="gather every row that was left out"),
+)
+
+
+def step_versions() -> dict[str, int]:
+    """Step name to version."""
+    return {step.name: step.version for step in STEPS}
+
+
+def describe(recipe: Recipe) -> str:
+    """The plan as a text: one line a step, with what the recipe sets for it."""
+    settings = {
+        "extract": f"{len(recipe.text.rules)} text rules",
+        "fetch": f"sides of {recipe.image.min_side_px} px and more, {', '.join(recipe.image.formats)}",
+        "dedupe": f"radius {recipe.dedupe.radius_bits} bits, verified by {recipe.dedupe.verify}",
+        "shard": f"detector {recipe.detect.detector}, {recipe.shard.max_samples} samples a shard",
+    }
+    lines = [f"{step.name:8} v{step.version}  {step.does} (one part: {step.unit})" for step in STEPS]
+    return "\n".join(
+        f"{line}; {settings[step.name]}" if step.name in settings else line
+        for step, line in zip(STEPS, lines, strict=True)
+    )

@@ -1,0 +1,103 @@
+"""The Ray executor, and the only file that imports Ray.
+
+Parts run as core tasks without Ray's own retries: the runner retries explicitly, a bounded number of times.
+Image bytes never enter the object store; a task's value is a receipt of some hundred bytes.
+"""
+
+import logging
+import os
+from pathlib import Path
+
+# Ray reads these at import and start: no usage reports leave the machine, and a lost dashboard agent is not waited for.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+
+import ray
+import ray.exceptions
+
+import wenlan_data
+from wenlan_data.errors import UsageError, WorkerLostError
+from wenlan_data.protocols import Part, Receipt
+from wenlan_data.run.local import run_part
+from wenlan_data.run.versions import library_versions
+
+OBJECT_STORE_BYTES = 128 << 20
+_LOST = (
+    ray.exceptions.WorkerCrashedError,
+    ray.exceptions.OutOfMemoryError,
+    ray.exceptions.NodeDiedError,
+    ray.exceptions.ObjectLostError,
+    ray.exceptions.RaySystemError,
+)
+
+
+class RayExecutor:
+    """Runs parts as Ray tasks: on this machine by default, or on the cluster at `address`.
+
+    Raises `UsageError` when the cluster cannot be reached or a node has other library versions.
+    """
+
+    def __init__(self, workers: int, address: str | None) -> None:
+        self.workers = workers
+        self._tokens: dict[ray.ObjectRef[Receipt], str] = {}
+        _start(workers, address)
+        self._run = ray.remote(num_cpus=1, max_retries=0)(run_part)
+        if address:
+            _check_nodes()
+
+    def submit(self, token: str, part: Part, out: Path) -> None:
+        """Start `part` as a task."""
+        self._tokens[self._run.remote(part, out)] = token
+
+    def next_done(self, timeout_s: float) -> tuple[str, Receipt | BaseException] | None:
+        """The next outcome; None after `timeout_s` seconds."""
+        done, _ = ray.wait(list(self._tokens), num_returns=1, timeout=timeout_s)
+        if not done:
+            return None
+        token = self._tokens.pop(done[0])
+        try:
+            return token, ray.get(done[0])
+        except _LOST as error:
+            return token, WorkerLostError(str(error).splitlines()[0])
+        except ray.exceptions.RayTaskError as error:
+            return token, error.cause
+
+    def close(self) -> None:
+        """Stop Ray, or leave the cluster."""
+        ray.shutdown()
+
+
+def _start(workers: int, address: str | None) -> None:
+    if address is None:
+        ray.init(
+            address="local",
+            num_cpus=workers,
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+        return
+    package = str(Path(wenlan_data.__file__).parent)
+    try:
+        ray.init(address=address, runtime_env={"py_modules": [package]}, log_to_driver=False)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"--ray {address}: no cluster answers there ({reason}): check the address") from error
+
+
+def _check_nodes() -> None:
+    mine = library_versions()
+    ask = ray.remote(num_cpus=0)(library_versions)
+    nodes = [
+        node["NodeID"]
+        for node in ray.nodes()
+        if node["Alive"]  # type: ignore[no-untyped-call]
+    ]
+    strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
+    refs = {node: ask.options(scheduling_strategy=strategy(node, soft=False)).remote() for node in nodes}
+    for node, ref in refs.items():
+        theirs = ray.get(ref)
+        other = [f"{name} {theirs.get(name)} (here {mine[name]})" for name in mine if theirs.get(name) != mine[name]]
+        if other:
+            raise UsageError(f"node {node} has other libraries: {', '.join(other)}: equal bytes need equal versions")

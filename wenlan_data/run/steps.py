@@ -1,0 +1,184 @@
+"""The steps of one generation: which parts each has, made from what the steps before committed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from wenlan_data.crawl.fetch import FetchPart
+from wenlan_data.crawl.replay import ReplayPart
+from wenlan_data.crawl.slices import SlicePart
+from wenlan_data.dedupe.part import DedupePart
+from wenlan_data.extract.part import ExtractPart, ReextractPart, RetryPart
+from wenlan_data.protocols import Part, Receipt
+from wenlan_data.recipe import Recipe
+from wenlan_data.run.jobs import Job
+from wenlan_data.run.ledger import Ledger
+from wenlan_data.run.planned import GenerationPlan
+from wenlan_data.shard.drops import DropsPart
+from wenlan_data.shard.part import ShardPart
+from wenlan_data.sources import Sources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """What the parts of one generation are made from."""
+
+    number: int
+    plan: GenerationPlan
+    recipe: Recipe
+    sources: Sources
+    ledger: Ledger
+    first_shard: int
+    old_parts: tuple[tuple[str, str], ...] = ()
+    """`--from`: (facts.parquet, images.warc) of every recorded fetch part, newest first: the last outcome counts."""
+
+    def files(self, step: str, numbers: Sequence[int], name: str) -> tuple[str, ...]:
+        """The file `name` of parts of a committed step, in part order."""
+        return tuple(str(self.ledger.part(self.number, step, number) / name) for number in numbers)
+
+    def earlier(self, step: str, name: str) -> tuple[str, ...]:
+        """The file or folder `name` of part 0 of a step, for each published generation."""
+        return tuple(str(self.ledger.part(number, step, 0) / name) for number in range(self.number))
+
+
+def extract_jobs(generation: Generation) -> list[Job]:
+    """One job a planned part."""
+    rules = generation.recipe.text.rules
+    order = generation.recipe.text.caption
+    known = generation.earlier("drops", "ids.npy")
+    plan = generation.plan
+    if plan.kind == "from":
+        return [
+            Job(number=n, make=_fixed(ReextractPart(part_number=n, raw=raw, rules=rules, caption_order=order)))
+            for n, raw in enumerate(plan.raws)
+        ]
+    if plan.kind == "retry":
+        ids = str(generation.ledger.generation(generation.number) / "retry-ids.npy")
+        part = RetryPart(part_number=0, raws=plan.raws, ids=ids, rules=rules, caption_order=order)
+        return [Job(number=0, make=_fixed(part))]
+    return [
+        Job(
+            number=n,
+            make=_fixed(
+                ExtractPart(
+                    part_number=n,
+                    source=entry.source(),
+                    part=entry.part,
+                    rules=rules,
+                    caption_order=order,
+                    known=known,
+                    limit=entry.limit,
+                )
+            ),
+        )
+        for n, entry in enumerate(plan.entries)
+    ]
+
+
+def slice_jobs(generation: Generation, extracted: Sequence[int], indexes: tuple[str, ...]) -> list[Job]:
+    """One job: the whole generation is cut into slices at once. `indexes` list the pictures of all WARCs given."""
+    part = SlicePart(
+        candidates=generation.files("extract", extracted, "candidates.parquet"),
+        images=indexes,
+        hosts=generation.sources.hosts,
+        published=generation.earlier("dedupe", "index"),
+        recorded=tuple(facts for facts, _ in generation.old_parts),
+    )
+    return [Job(number=0, make=_fixed(part))]
+
+
+def fetch_jobs(generation: Generation, sliced: Receipt) -> list[Job]:
+    """One job a slice; the slices of a large host are a chain."""
+    folder = generation.ledger.part(generation.number, "slice", 0)
+    slices = sliced.details["slices"]
+    if not isinstance(slices, list):
+        raise TypeError("a slice receipt lists its slices")
+    jobs = []
+    for number, one in enumerate(slices):
+        wanted = str(folder / str(one["name"]))
+        if generation.plan.kind == "from":
+            jobs.append(Job(number=number, make=_fixed(_replay(generation, wanted, int(one["recorded"])))))
+        else:
+            jobs.append(Job(number=number, make=_fetch(generation, wanted), chain=str(one["chain"])))
+    return jobs
+
+
+def dedupe_jobs(generation: Generation, extracted: Sequence[int], fetched: Sequence[int]) -> list[Job]:
+    """One job: the barrier of the generation."""
+    recipe = generation.recipe
+    part = DedupePart(
+        generation=generation.number,
+        candidates=generation.files("extract", extracted, "candidates.parquet"),
+        facts=generation.files("fetch", fetched, "facts.parquet"),
+        published=generation.earlier("dedupe", "index"),
+        caption_order=recipe.text.caption,
+        rules=recipe.dedupe,
+        max_same_text=recipe.text.max_same_text,
+        image=recipe.image,
+        shard=recipe.shard,
+        first_shard=generation.first_shard,
+    )
+    return [Job(number=0, make=_fixed(part))]
+
+
+def shard_jobs(generation: Generation, deduped: Receipt, fetched: Sequence[int]) -> list[Job]:
+    """One job an output shard."""
+    folder = generation.ledger.part(generation.number, "dedupe", 0)
+    warcs = dict(zip(fetched, generation.files("fetch", fetched, "images.warc"), strict=True))
+    shards = deduped.details["shards"]
+    if not isinstance(shards, list):
+        raise TypeError("a dedupe receipt lists its shards")
+    recipe = generation.recipe
+    return [
+        Job(
+            number=number,
+            make=_fixed(
+                ShardPart(
+                    shard_number=number,
+                    kept=str(folder / f"shard-{number:06d}.parquet"),
+                    warcs=warcs,
+                    image=recipe.image,
+                    detect=recipe.detect,
+                    shard=recipe.shard,
+                )
+            ),
+        )
+        for number in (int(one["number"]) for one in shards)
+    ]
+
+
+def drops_jobs(generation: Generation, extracted: Sequence[int]) -> list[Job]:
+    """One job: every row that was left out, in source order."""
+    part = DropsPart(
+        drops=(
+            *generation.files("extract", extracted, "drops.parquet"),
+            str(generation.ledger.part(generation.number, "dedupe", 0) / "drops.parquet"),
+        ),
+        raws=generation.files("extract", extracted, "raw.parquet"),
+    )
+    return [Job(number=0, make=_fixed(part))]
+
+
+def _fixed(part: Part) -> Callable[[Receipt | None], Part]:
+    return lambda _before: part
+
+
+def _fetch(generation: Generation, wanted: str) -> Callable[[Receipt | None], FetchPart]:
+    sources = generation.sources
+
+    def make(before: Receipt | None) -> FetchPart:
+        states = before.details.get("hosts", {}) if before else {}
+        return FetchPart(
+            wanted=wanted,
+            contact=sources.contact,
+            allow=sources.network.allow,
+            hosts=sources.hosts,
+            image=generation.recipe.image,
+            host_states=states if isinstance(states, dict) else {},
+        )
+
+    return make
+
+
+def _replay(generation: Generation, wanted: str, recorded: int) -> ReplayPart:
+    facts, warc = generation.old_parts[recorded] if recorded >= 0 else ("", "")
+    return ReplayPart(wanted=wanted, facts=(facts,) if facts else (), warc=warc, image=generation.recipe.image)

@@ -1,0 +1,54 @@
+"""Gathers every row that a generation left out, and which of them may be tried again."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from wenlan_data.extract.known import save_ids
+from wenlan_data.protocols import Receipt
+from wenlan_data.tables import DROPS, WORK_DROPS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropsPart:
+    """Writes `drops.parquet` in source order, `ids.npy` (every candidate) and `retryable.npy` (those to try again)."""
+
+    drops: tuple[str, ...]
+    raws: tuple[str, ...]
+
+    def __call__(self, out: Path) -> Receipt:
+        """Gather. The receipt counts rows, and candidates in `details.ids`."""
+        tables = [pq.read_table(path, schema=WORK_DROPS) for path in self.drops]
+        rows = pa.concat_tables(tables).sort_by("ordinal")
+        pq.write_table(rows.select(DROPS.names).cast(DROPS), out / "drops.parquet", compression="zstd")
+        retryable = rows.filter(pc.field("retryable"))["candidate_id"]
+        save_ids(out / "retryable.npy", _ids(retryable))
+        ids = pa.chunked_array(
+            [chunk for path in self.raws for chunk in _read_ids(path).chunks], pa.binary(16)
+        )
+        save_ids(out / "ids.npy", _ids(ids))
+        return Receipt(rows_in=rows.num_rows, rows_out=rows.num_rows, details={"ids": len(ids), "dropped": _counts(rows)})
+
+
+def _counts(rows: pa.Table) -> dict[str, dict[str, int]]:
+    counts: dict[str, dict[str, int]] = {}
+    for row in rows.group_by(["step", "reason"]).aggregate([([], "count_all")]).to_pylist():
+        counts.setdefault(row["step"], {})[row["reason"]] = row["count_all"]
+    return {step: dict(sorted(reasons.items())) for step, reasons in sorted(counts.items())}
+
+
+def _read_ids(path: str) -> pa.ChunkedArray:
+    return pq.read_table(path, columns=["candidate_id"])["candidate_id"]
+
+
+def _ids(column: pa.ChunkedArray) -> "np.ndarray[tuple[int], np.dtype[np.bytes_]]":
+    joined = b"".join(
+        chunk.buffers()[1].to_pybytes()[chunk.offset * 16 : (chunk.offset + len(chunk)) * 16]
+        for chunk in column.chunks
+        if len(chunk)
+    )
+    return np.frombuffer(joined, dtype="S16")

@@ -1,0 +1,147 @@
+"""The bytes of a sample: three tar members `{key}.jpg`, `{key}.json`, `{key}.txt`, see `shards/README.md`."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import TypeVar, cast
+
+from wenlan_data.errors import DamageError
+from wenlan_data.records import Region, Sample, Text
+
+T = TypeVar("T")
+
+FORMAT = "wenlan-corpus"
+FORMAT_VERSION = 1
+EXTENSIONS = ("jpg", "json", "txt")
+"""The members of a sample, in the order in which they lie in the tar."""
+OWNER = "wenlan"
+MODE = 0o444
+MTIME_S = 0
+HEADER_BYTES = 512
+RECORD_BYTES = 10240
+"""A tar is padded with zeros to a multiple of this, after at least two blocks of zeros."""
+
+
+def sample_key(url_key: str, sha256: str) -> str:
+    """32 hex digits of a SHA-256 over the canonical URL (or path) and the digest of the fetched bytes."""
+    return hashlib.sha256(f"{sha256}\n{url_key}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def shard_name(number: int) -> str:
+    """The file name of shard `number`, such as `wenlan-000000.tar`."""
+    return f"wenlan-{number:06d}.tar"
+
+
+def offsets_name(shard: str) -> str:
+    """The file name of a shard's offsets table, such as `wenlan-000000.offsets.parquet`."""
+    return f"{shard.removesuffix('.tar')}.offsets.parquet"
+
+
+def encode_sample(sample: Sample) -> dict[str, bytes]:
+    """The sample's members by extension, in the order of `EXTENSIONS`. Equal samples give equal bytes."""
+    return {
+        "jpg": sample.jpeg,
+        "json": json.dumps(sample_fields(sample), ensure_ascii=False, separators=(",", ":")).encode(),
+        "txt": sample.caption.encode(),
+    }
+
+
+def sample_fields(sample: Sample) -> dict[str, object]:
+    """What the JSON member holds: every key is there, each with one type; no list is empty, nothing is null.
+
+    Hugging Face `datasets` infers types from the first five samples, and fails at a list that was empty in
+    them and is not later (seen with 5.2.0). So `opt_out` and `tokens`, which can be empty, are texts: one
+    signal a line, words with a space between.
+    """
+    return {
+        "key": sample.key,
+        "caption_type": sample.caption_type,
+        "texts": [{"type": text.type, "text": text.text} for text in sample.texts],
+        "regions": [
+            {"box": list(region.box_xyxy), "label": region.label, "score": float(region.score)}
+            for region in sample.regions
+        ],
+        "width": sample.width,
+        "height": sample.height,
+        "sha256": sample.sha256,
+        "jpg_sha256": hashlib.sha256(sample.jpeg).hexdigest(),
+        "phash": f"{sample.phash:016x}",
+        "pdq": sample.pdq.hex(),
+        "image_url": sample.image_url,
+        "page_url": sample.page_url,
+        "source": sample.source,
+        "licence": sample.licence,
+        "author": sample.author,
+        "opt_out": "\n".join(" ".join(signal.split()) for signal in sample.opt_out),
+        "detector": sample.detector,
+        "tokens": " ".join(sample.tokens),
+    }
+
+
+def decode_sample(members: Mapping[str, bytes], where: str) -> Sample:
+    """The sample in the members of a shard of ours; raises `DamageError` naming `where` and the field."""
+    for extension in EXTENSIONS:
+        if extension not in members:
+            raise DamageError(
+                f"{where}: the .{extension} member is missing: this is no sample of format {FORMAT}"
+            )
+    value = parse_fields(members["json"], where)
+    try:
+        return _sample(value, members["jpg"], members["txt"].decode())
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamageError(f"{where}: the .json or .txt member does not fit the format ({error!r})") from error
+
+
+def parse_fields(data: bytes, where: str) -> dict[str, object]:
+    """The JSON object in `data`; raises `DamageError` naming `where`."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise DamageError(f"{where}: the .json member is not valid JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise DamageError(f"{where}: the .json member holds no JSON object")
+    return cast("dict[str, object]", value)
+
+
+def _sample(value: dict[str, object], jpeg: bytes, caption: str) -> Sample:
+    text = _of_type(value, str)
+    number = _of_type(value, int)
+    items = _of_type(value, list)
+    return Sample(
+        key=text("key"),
+        jpeg=jpeg,
+        caption=caption,
+        texts=tuple(Text(str(item["type"]), str(item["text"])) for item in items("texts")),
+        regions=tuple(_region(item) for item in items("regions")),
+        width=number("width"),
+        height=number("height"),
+        sha256=text("sha256"),
+        phash=int(text("phash"), 16),
+        pdq=bytes.fromhex(text("pdq")),
+        image_url=text("image_url"),
+        page_url=text("page_url"),
+        source=text("source"),
+        licence=text("licence"),
+        author=text("author"),
+        opt_out=tuple(text("opt_out").splitlines()),
+        detector=text("detector"),
+        tokens=tuple(text("tokens").split()),
+        caption_type=text("caption_type"),
+    )
+
+
+def _region(item: dict[str, object]) -> Region:
+    x1, y1, x2, y2 = (int(side) for side in cast("list[int]", item["box"]))
+    return Region(
+        box_xyxy=(x1, y1, x2, y2), label=str(item["label"]), score=float(cast("float", item["score"]))
+    )
+
+
+def _of_type(value: dict[str, object], kind: type[T]) -> Callable[[str], T]:
+    def get(name: str) -> T:
+        found = value[name]
+        if not isinstance(found, kind):
+            raise TypeError(f"{name}: {kind.__name__} expected")
+        return found
+
+    return get

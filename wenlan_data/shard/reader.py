@@ -1,0 +1,217 @@
+"""Reads a corpus, or anybody's WebDataset tars, member by member; never writes what a tar names.
+
+`tarfile` ends quietly at a damaged header. This reader does not: a tar ends with zeros, or is damaged.
+"""
+
+import os
+import re
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from wenlan_data.errors import DamageError, UsageError, os_errors
+from wenlan_data.records import Sample
+from wenlan_data.shard import format as shard_format
+from wenlan_data.shard.manifest import MANIFEST, load_manifest
+
+MAX_MEMBER_BYTES = 1 << 28
+"""A larger member is not taken into memory."""
+MAX_TAIL_BYTES = 1 << 24
+"""How far after the end of an archive hidden bytes are looked for."""
+_NAME = re.compile(r"((?:.*/|)[^./]+)\.([^/]+)", re.DOTALL)
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"\x28\xb5": "zstd"}
+
+
+class BrokenTarError(DamageError):
+    """The structure of a tar breaks at a byte."""
+
+    def __init__(self, path: Path, *, offset: int, problem: str) -> None:
+        super().__init__(f"{path}: byte {offset}: {problem}")
+        self.offset = offset
+        self.problem = problem
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A regular file in a tar."""
+
+    name: str
+    offset: int
+    """Bytes from the start of the tar to its data."""
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Neighbouring members with one stem: a sample, as webdataset groups it."""
+
+    key: str
+    """The member name up to the first dot of its last part."""
+    members: dict[str, Member] = field(default_factory=dict)
+    """By extension, lower case."""
+
+
+def shard_paths(paths: Sequence[Path]) -> list[Path]:
+    """The tars of corpora (in the manifest's order), of folders (by name) and those named themselves.
+
+    Raises `UsageError` for what is missing or holds none.
+    """
+    return [tar for path in paths for tar in _expand(path)]
+
+
+def is_corpus(path: Path) -> bool:
+    """Whether `path` is a folder with a manifest."""
+    return (path / MANIFEST).is_file()
+
+
+def read_corpus(corpus: Path) -> Iterator[Sample]:
+    """Every sample, in the order of the manifest."""
+    for path in shard_paths([corpus]):
+        for key, members in read_tar(path):
+            yield shard_format.decode_sample(members, f"{path}: {key}")
+
+
+def read_tar(path: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Key and members' bytes by extension of each sample of a tar."""
+    with os_errors(path), path.open("rb") as file:
+        for group in scan(path):
+            yield group.key, {name: read_at(file, member) for name, member in group.members.items()}
+
+
+def find_sample(paths: Sequence[Path], key: str) -> tuple[Path, Group]:
+    """Where the sample `key` lies: by the offsets tables of a corpus, by reading through other tars.
+
+    Raises `UsageError` where no tar holds it.
+    """
+    for path in shard_paths(paths):
+        offsets = path.with_name(shard_format.offsets_name(path.name))
+        group = _look_up(offsets, key) if offsets.is_file() else _search(path, key)
+        if group:
+            return path, group
+    raise UsageError(f"{key!r}: no shard given holds this key: `shards ls` shows what there is")
+
+
+def read_group(path: Path, group: Group) -> dict[str, bytes]:
+    """The bytes of one sample, by range reads."""
+    with os_errors(path), path.open("rb") as file:
+        return {name: read_at(file, member) for name, member in group.members.items()}
+
+
+def scan(path: Path) -> Iterator[Group]:
+    """The samples of a tar without their bytes; what is no regular file or has no extension is passed over.
+
+    Raises `DamageError` naming the tar and the byte where it breaks.
+    """
+    group: Group | None = None
+    for entry in entries(path):
+        key, extension = split_name(entry.name)
+        if not is_plain(entry) or not key:
+            continue
+        if group is None or group.key != key:
+            if group:
+                yield group
+            group = Group(key)
+        if extension in group.members:
+            raise DamageError(f"{path}: {entry.name!r} at {entry.offset} is there twice: see `shards verify`")
+        group.members[extension] = Member(entry.name, entry.offset_data, entry.size)
+    if group:
+        yield group
+
+
+def entries(path: Path) -> Iterator[tarfile.TarInfo]:
+    """Every entry of an uncompressed tar, of whatever type, with each header's checksum checked."""
+    with os_errors(path), path.open("rb") as file:
+        _refuse_compressed(path, file)
+        end = 0
+        try:
+            with tarfile.open(fileobj=file, mode="r:", errorlevel=2) as tar:
+                while (entry := tar.next()) is not None:
+                    yield entry
+                    tar.members = []  # type: ignore[attr-defined] # it keeps every header, and there can be millions
+                    end = tar.offset
+                end = tar.offset
+        except (tarfile.TarError, ValueError, OverflowError) as error:
+            raise _damage(path, file, end, f"no tar entry starts here ({error})") from error
+        _check_end(path, file, end)
+
+
+def is_plain(entry: tarfile.TarInfo) -> bool:
+    """Whether the entry is a regular file with its bytes in one piece."""
+    return entry.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and entry.sparse is None
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """Key and lower-case extension of a member's name, both empty for a name that has none."""
+    match = _NAME.fullmatch(name)
+    return (match[1], match[2].lower()) if match else ("", "")
+
+
+def read_at(file: BinaryIO, member: Member) -> bytes:
+    """A member's bytes; raises `DamageError` where the file ends before them."""
+    if member.size > MAX_MEMBER_BYTES:
+        raise DamageError(
+            f"{file.name}: {member.name!r}: {member.size} bytes are more than a sample may have"
+        )
+    data = os.pread(file.fileno(), member.size, member.offset)
+    if len(data) != member.size:
+        problem = f"cut short: {member.size} bytes expected, {len(data)} found"
+        raise DamageError(f"{file.name}: {member.name!r} at byte {member.offset} is {problem}")
+    return data
+
+
+def _check_end(path: Path, file: BinaryIO, offset: int) -> None:
+    tail = os.pread(file.fileno(), MAX_TAIL_BYTES, offset)
+    if any(tail[: shard_format.HEADER_BYTES]):
+        raise _damage(path, file, offset, "the tar header here is damaged")
+    if len(tail) < 2 * shard_format.HEADER_BYTES:
+        raise _damage(path, file, offset + len(tail), "cut short: the end-of-archive blocks are missing")
+    if tail.count(0) != len(tail):
+        first = next(at for at, byte in enumerate(tail) if byte)
+        raise _damage(
+            path, file, offset + first, "bytes after the end of the archive: what they hold is hidden"
+        )
+
+
+def _damage(path: Path, file: BinaryIO, offset: int, problem: str) -> BrokenTarError:
+    bytes_found = os.fstat(file.fileno()).st_size
+    return BrokenTarError(
+        path, offset=min(offset, bytes_found), problem=f"{problem} ({bytes_found} bytes in all)"
+    )
+
+
+def _refuse_compressed(path: Path, file: BinaryIO) -> None:
+    kind = _COMPRESSED.get(os.pread(file.fileno(), 2, 0))
+    if kind:
+        raise UsageError(
+            f"{path}: this tar is compressed ({kind}): decompress it first, shards are read by byte range"
+        )
+
+
+def _expand(path: Path) -> list[Path]:
+    if is_corpus(path):
+        return [path / "shards" / shard.name for shard in load_manifest(path).shards]
+    if path.is_dir():
+        tars = sorted(path.glob("*.tar"))
+        if not tars:
+            raise UsageError(f"{path}: neither a corpus (no {MANIFEST}) nor a folder with .tar files")
+        return tars
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no such corpus, folder or tar")
+    return [path]
+
+
+def _look_up(offsets: Path, key: str) -> Group | None:
+    from wenlan_data.shard.index import find_places
+
+    places = find_places(offsets, key)
+    members = {
+        place.member.removeprefix(key + "."): Member(place.member, place.offset, place.size)
+        for place in places
+    }
+    return Group(key, members) if members else None
+
+
+def _search(path: Path, key: str) -> Group | None:
+    return next((group for group in scan(path) if group.key == key), None)

@@ -1,0 +1,175 @@
+"""Counts what a corpus or anybody's tars hold, for `shards stat`."""
+
+import io
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+from pathlib import Path
+from typing import cast
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from wenlan_data.errors import DamageError
+from wenlan_data.shard.manifest import Manifest, load_manifest
+from wenlan_data.shard.reader import is_corpus, read_tar, shard_paths
+
+PICTURES = ("jpg", "jpeg", "png", "webp", "gif")
+COLUMNS = ["width", "height", "caption", "texts", "regions", "source"]
+
+
+@dataclass(slots=True)
+class Summary:
+    """Counts by value; a median is exact, since every value is counted."""
+
+    shards: int = 0
+    samples: int = 0
+    bytes: int = 0
+    """Of the tars."""
+    width_px: Counter[int] = field(default_factory=Counter)
+    height_px: Counter[int] = field(default_factory=Counter)
+    caption_chars: Counter[int] = field(default_factory=Counter)
+    text_types: Counter[str] = field(default_factory=Counter)
+    region_labels: Counter[str] = field(default_factory=Counter)
+    sources: Counter[str] = field(default_factory=Counter)
+    extensions: Counter[str] = field(default_factory=Counter)
+    dropped: dict[str, Counter[str]] = field(default_factory=dict)
+    """Step to reason to candidates; empty for tars without a manifest."""
+
+    def as_json(self) -> dict[str, object]:
+        """JSON values: spreads as minimum, median and maximum, counts with the largest first."""
+        return {
+            "shards": self.shards,
+            "samples": self.samples,
+            "bytes": self.bytes,
+            "width_px": _spread(self.width_px),
+            "height_px": _spread(self.height_px),
+            "caption_chars": _spread(self.caption_chars),
+            "text_types": _ranked(self.text_types),
+            "region_labels": _ranked(self.region_labels),
+            "sources": _ranked(self.sources),
+            "extensions": _ranked(self.extensions),
+            "dropped": {step: _ranked(reasons) for step, reasons in self.dropped.items()},
+        }
+
+
+def summarise(paths: Sequence[Path]) -> Summary:
+    """What corpora, folders of tars and tars hold together; raises a user's error for what cannot be read."""
+    summary = Summary()
+    for path in paths:
+        if is_corpus(path):
+            _add_corpus(summary, path, load_manifest(path))
+            continue
+        for tar in shard_paths([path]):
+            _add_tar(summary, tar)
+    return summary
+
+
+def _add_corpus(summary: Summary, corpus: Path, manifest: Manifest) -> None:
+    for step, reasons in manifest.funnel.dropped.items():
+        summary.dropped.setdefault(step, Counter()).update(reasons)
+    for shard in manifest.shards:
+        metadata = corpus / "metadata" / shard.metadata.name
+        if not metadata.is_file():
+            _add_tar(summary, corpus / "shards" / shard.name)
+            continue
+        summary.shards += 1
+        summary.bytes += shard.bytes
+        summary.samples += shard.samples
+        summary.extensions.update(dict.fromkeys(("jpg", "json", "txt"), shard.samples))
+        _add_metadata(summary, metadata)
+
+
+def _add_metadata(summary: Summary, path: Path) -> None:
+    try:
+        with pq.ParquetFile(path) as table:
+            for batch in table.iter_batches(columns=COLUMNS):
+                _add_batch(summary, batch)
+    except (OSError, KeyError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DamageError(
+            f"{path}: this metadata table cannot be read ({reason}): run `shards verify`"
+        ) from error
+
+
+def _add_batch(summary: Summary, batch: pa.RecordBatch) -> None:
+    _count(summary.width_px, batch["width"])
+    _count(summary.height_px, batch["height"])
+    _count(summary.caption_chars, pc.utf8_length(cast("pa.StringArray", batch["caption"])))
+    _count(summary.sources, batch["source"])
+    _count(summary.text_types, pc.struct_field(pc.list_flatten(batch["texts"]), "type"))
+    _count(summary.region_labels, pc.struct_field(pc.list_flatten(batch["regions"]), "label"))
+
+
+def _count(counter: Counter[int] | Counter[str], values: object) -> None:
+    for pair in pc.value_counts(values).to_pylist():  # type: ignore[call-overload]
+        counter[pair["values"]] += pair["counts"]
+
+
+def _add_tar(summary: Summary, tar: Path) -> None:
+    summary.shards += 1
+    for _, members in read_tar(tar):
+        summary.samples += 1
+        summary.extensions.update(members.keys())
+        if "txt" in members:
+            summary.caption_chars[len(members["txt"].decode(errors="replace"))] += 1
+        fields = _fields(members.get("json", b""))
+        _add_fields(summary, fields)
+        picture = next((members[name] for name in PICTURES if name in members), b"")
+        side_px = _sides_px(fields) or picture_sides_px(picture)
+        if side_px:
+            summary.width_px[side_px[0]] += 1
+            summary.height_px[side_px[1]] += 1
+    summary.bytes += tar.stat().st_size
+
+
+def _add_fields(summary: Summary, fields: dict[str, object]) -> None:
+    summary.text_types.update(_words(fields.get("texts"), "type"))
+    summary.region_labels.update(_words(fields.get("regions"), "label"))
+    if isinstance(fields.get("source"), str):
+        summary.sources[cast("str", fields["source"])] += 1
+
+
+def _words(items: object, name: str) -> list[str]:
+    found = [item.get(name) for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    return [word for word in found if isinstance(word, str)]
+
+
+def _fields(data: bytes) -> dict[str, object]:
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _sides_px(fields: dict[str, object]) -> tuple[int, int] | None:
+    width, height = fields.get("width"), fields.get("height")
+    return (width, height) if isinstance(width, int) and isinstance(height, int) else None
+
+
+def picture_sides_px(data: bytes) -> tuple[int, int] | None:
+    """Width and height that a picture's header says, None where it has none; no pixel is decoded."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP", "GIF")) as picture:
+            return picture.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return None
+
+
+def _spread(counts: Counter[int]) -> dict[str, int]:
+    if not counts:
+        return {}
+    values = sorted(counts)
+    sums = list(accumulate(counts[value] for value in values))
+    median = next(value for value, total in zip(values, sums, strict=True) if 2 * total >= sums[-1])
+    return {"min": values[0], "median": median, "max": values[-1]}
+
+
+def _ranked(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

@@ -1,0 +1,126 @@
+"""Finds what is wrong with a corpus or with tars, and names the shard, the member and the byte.
+
+A corpus is held against its manifest (`damage.py` reads its tars). Of a stranger's tar the structure
+is checked (`structure.py`): header checksums, adjacency, unique keys, JSON, names that lead out of
+the folder.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from wenlan_data.errors import DamageError, os_errors
+from wenlan_data.shard.damage import Finding, tar_damage
+from wenlan_data.shard.index import load_offsets
+from wenlan_data.shard.manifest import FileEntry, Manifest, ShardEntry, load_manifest
+from wenlan_data.shard.reader import is_corpus, shard_paths
+from wenlan_data.shard.structure import structure_findings
+from wenlan_data.shard.writer import Place
+
+__all__ = ["Finding", "verify"]
+
+
+def verify(*paths: Path, on_shard: Callable[[str], None] = lambda _: None) -> list[Finding]:
+    """Everything wrong with these corpora, folders of tars and tars; empty when all is sound.
+
+    `on_shard` hears the name of each shard before it is read. Raises a user's error for what is neither.
+    """
+    findings: list[Finding] = []
+    seen = _Seen()
+    for path in paths:
+        if is_corpus(path):
+            findings += _corpus(path, seen, on_shard)
+        else:
+            for tar in shard_paths([path]):
+                on_shard(tar.name)
+                findings += structure_findings(tar, seen.first)
+    return findings
+
+
+class _Seen:
+    """The keys seen so far, as digests of 12 bytes, and where each was first."""
+
+    def __init__(self) -> None:
+        self._shard_of: dict[bytes, str] = {}
+
+    def first(self, key: str, shard: str) -> str:
+        """The shard that held `key` first: `shard` itself for a new key."""
+        digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=12).digest()
+        return self._shard_of.setdefault(digest, shard)
+
+
+def _corpus(corpus: Path, seen: _Seen, on_shard: Callable[[str], None]) -> Iterator[Finding]:
+    manifest = load_manifest(corpus)
+    yield from _counts(manifest)
+    yield from _unknown_files(corpus, manifest)
+    for shard in manifest.shards:
+        on_shard(shard.name)
+        yield from _shard(corpus, shard, seen)
+    for folder, entry in _tables(manifest):
+        yield from _file(corpus / folder / entry.name, entry)
+
+
+def _counts(manifest: Manifest) -> Iterator[Finding]:
+    try:
+        manifest.check_counts()
+    except DamageError as error:
+        yield Finding("manifest.json", "", 0, str(error).removeprefix("manifest.json: "))
+
+
+def _unknown_files(corpus: Path, manifest: Manifest) -> Iterator[Finding]:
+    known = {f"shards/{name}" for shard in manifest.shards for name in (shard.name, shard.offsets.name)}
+    known |= {f"{folder}/{entry.name}" for folder, entry in _tables(manifest)}
+    for folder in ("shards", "metadata", "drops"):
+        for path in sorted((corpus / folder).glob("*")):
+            if f"{folder}/{path.name}" not in known and not path.name.startswith("."):
+                yield Finding(f"{folder}/{path.name}", "", 0, "the manifest does not know this file")
+
+
+def _tables(manifest: Manifest) -> list[tuple[str, FileEntry]]:
+    metadata = [("metadata", entry) for entry in manifest.times.metadata]
+    return [*metadata, *(("drops", entry) for entry in manifest.drops)]
+
+
+def _shard(corpus: Path, shard: ShardEntry, seen: _Seen) -> Iterator[Finding]:
+    tar = corpus / "shards" / shard.name
+    offsets = corpus / "shards" / shard.offsets.name
+    if not tar.is_file():
+        yield Finding(shard.name, "", 0, f"missing: {shard.bytes} bytes expected")
+        return
+    broken = list(_file(offsets, shard.offsets))
+    yield from broken
+    if broken:
+        # Without the table of checksums the structure still tells where a tar breaks.
+        found = list(structure_findings(tar, seen.first))
+        yield from found or _file(tar, shard)
+        return
+    places = load_offsets(offsets)
+    yield from _keys(tar, shard, places, seen)
+    yield from tar_damage(tar, shard, places)
+
+
+def _keys(tar: Path, shard: ShardEntry, places: list[Place], seen: _Seen) -> Iterator[Finding]:
+    keys = list(dict.fromkeys(place.key for place in places))
+    if len(keys) != shard.samples:
+        yield Finding(shard.name, "", 0, f"{shard.samples} samples expected, {len(keys)} found")
+    for key in keys:
+        first = seen.first(key, str(tar))
+        if first != str(tar):
+            yield Finding(shard.name, key, 0, f"the key is in {first} too")
+
+
+def _file(path: Path, entry: FileEntry) -> Iterator[Finding]:
+    if not path.is_file():
+        yield Finding(entry.name, "", 0, f"missing: {entry.bytes} bytes expected")
+        return
+    bytes_found = path.stat().st_size
+    if bytes_found != entry.bytes:
+        problem = f"{entry.bytes} bytes expected, {bytes_found} found"
+        yield Finding(entry.name, "", min(bytes_found, entry.bytes), problem)
+    elif _sha256(path) != entry.sha256:
+        yield Finding(entry.name, "", 0, "the SHA-256 is not the one in the manifest")
+
+
+def _sha256(path: Path) -> str:
+    with os_errors(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
