@@ -33,7 +33,7 @@ class Command:
 
 @pytest.fixture
 def user_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder of a reader: sources.yaml, a urls.csv whose site answers, photos/; the command on the path."""
+    """The folder of a reader: sources.yaml, a urls.csv whose site answers, photos/, our command."""
     (tmp_path / "site").mkdir()
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))

@@ -1,5 +1,4 @@
 import hashlib
-import io
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,11 @@ from wenlan_data.records import Region, Sample, Text
 from wenlan_data.shard.format import encode_sample
 from wenlan_data.shard.index import find_places, load_offsets, save_offsets
 from wenlan_data.shard.writer import write_shard
+
+
+def _encoded(number: int, size: int = 700) -> tuple[str, dict[str, bytes]]:
+    sample = _sample(number, size)
+    return sample.key, encode_sample(sample)
 
 
 def _sample(number: int, size: int = 700) -> Sample:
@@ -31,7 +35,7 @@ def _sample(number: int, size: int = 700) -> Sample:
 
 
 def test_the_same_samples_give_the_same_bytes(tmp_path: Path) -> None:
-    samples = [_sample(number) for number in range(5)]
+    samples = [_encoded(number) for number in range(5)]
     written = [write_shard(tmp_path / name, samples) for name in ("a.tar", "b.tar")]
     assert written[0] == written[1]
     data = (tmp_path / "a.tar").read_bytes()
@@ -41,7 +45,7 @@ def test_the_same_samples_give_the_same_bytes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 20_000])
 def test_places_are_where_tarfile_finds_the_members(tmp_path: Path, size: int) -> None:
-    written = write_shard(tmp_path / "a.tar", [_sample(number, size) for number in range(3)])
+    written = write_shard(tmp_path / "a.tar", [_encoded(number, size) for number in range(3)])
     with tarfile.open(tmp_path / "a.tar") as tar:
         members = tar.getmembers()
     assert [(one.name, one.offset_data, one.size) for one in members] == [
@@ -53,7 +57,7 @@ def test_places_are_where_tarfile_finds_the_members(tmp_path: Path, size: int) -
 
 
 def test_a_header_tells_neither_time_nor_owner(tmp_path: Path) -> None:
-    write_shard(tmp_path / "a.tar", [_sample(1)])
+    write_shard(tmp_path / "a.tar", [_encoded(1)])
     with tarfile.open(tmp_path / "a.tar") as tar:
         member = tar.getmembers()[0]
     assert (member.mtime, member.uid, member.gid, member.uname, member.gname) == (0, 0, 0, "wenlan", "wenlan")
@@ -62,36 +66,44 @@ def test_a_header_tells_neither_time_nor_owner(tmp_path: Path) -> None:
 @pytest.mark.parametrize("keys", [(2, 1), (1, 1)])
 def test_samples_out_of_order_are_refused(tmp_path: Path, keys: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="sort the samples"):
-        write_shard(tmp_path / "a.tar", [_sample(key) for key in keys])
+        write_shard(tmp_path / "a.tar", [_encoded(key) for key in keys])
+
+
+def test_a_sample_without_one_of_its_members_is_refused(tmp_path: Path) -> None:
+    key, members = _encoded(1)
+    del members["txt"]
+    with pytest.raises(ValueError, match="three members"):
+        write_shard(tmp_path / "a.tar", [(key, members)])
 
 
 def test_a_shard_that_exists_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "a.tar").write_bytes(b"precious")
     with pytest.raises(UsageError, match=r"a\.tar"):
-        write_shard(tmp_path / "a.tar", [_sample(1)])
+        write_shard(tmp_path / "a.tar", [_encoded(1)])
     assert (tmp_path / "a.tar").read_bytes() == b"precious"
 
 
 def test_an_empty_shard_is_a_tar(tmp_path: Path) -> None:
     written = write_shard(tmp_path / "a.tar", [])
     assert (written.samples, written.bytes) == (0, 10240)
-    assert tarfile.open(fileobj=io.BytesIO((tmp_path / "a.tar").read_bytes())).getmembers() == []
+    with tarfile.open(tmp_path / "a.tar") as tar:
+        assert tar.getmembers() == []
 
 
 def test_offsets_survive_their_table_and_find_one_sample(tmp_path: Path) -> None:
-    samples = [_sample(number) for number in range(4)]
+    samples = [_encoded(number) for number in range(4)]
     written = write_shard(tmp_path / "a.tar", samples)
     for name in ("a.offsets.parquet", "b.offsets.parquet"):
         save_offsets(tmp_path / name, written.places)
     assert (tmp_path / "a.offsets.parquet").read_bytes() == (tmp_path / "b.offsets.parquet").read_bytes()
     assert load_offsets(tmp_path / "a.offsets.parquet") == list(written.places)
-    places = find_places(tmp_path / "a.offsets.parquet", samples[2].key)
+    places = find_places(tmp_path / "a.offsets.parquet", samples[2][0])
     data = (tmp_path / "a.tar").read_bytes()
     found = {place.member.partition(".")[2]: data[place.offset : place.offset + place.size] for place in places}
-    assert found == encode_sample(samples[2])
+    assert found == samples[2][1]
     assert find_places(tmp_path / "a.offsets.parquet", "f" * 32) == []
 
 
 def test_a_caption_of_another_type_is_written(tmp_path: Path) -> None:
-    write_shard(tmp_path / "a.tar", [replace(_sample(1), caption_type="alt")])
+    write_shard(tmp_path / "a.tar", [(_sample(1).key, encode_sample(replace(_sample(1), caption_type="alt")))])
     assert b'"caption_type":"alt"' in (tmp_path / "a.tar").read_bytes()

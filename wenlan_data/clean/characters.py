@@ -18,7 +18,7 @@ INVISIBLE = (
     "\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff9-\ufffb"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-"""Control, zero-width, bidi and tag characters, fillers, variation selectors; without ZWJ and U+FE0F, which emoji need."""
+"""Control, zero-width, bidi, tag characters, fillers, variation selectors; not ZWJ and U+FE0F, which emoji need."""
 
 
 def well_formed(text: str) -> str:

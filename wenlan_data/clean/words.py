@@ -1,4 +1,4 @@
-"""Chinese words by jieba, from its own dictionary file, loaded once a process and without its cache in the temp folder."""
+"""Chinese words by jieba and its dictionary file, loaded once a process, without its cache in the temp folder."""
 
 import warnings
 from functools import cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,7 @@ if TYPE_CHECKING:
 
     from wenlan_data.shard.reader import Group
 
-_paths = click.argument(
-    "paths", nargs=-1, required=True, metavar="CORPUS|TAR...", type=click.Path(path_type=Path)
-)
+_paths = click.argument("paths", nargs=-1, required=True, metavar="CORPUS|TAR...", type=click.Path(path_type=Path))
 _where = click.argument("path", metavar="CORPUS|TAR|FOLDER", type=click.Path(path_type=Path))
 _json = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 
@@ -61,16 +60,22 @@ def verify(paths: tuple[Path, ...], as_json: bool) -> None:
     from wenlan_data.shard.verify import verify as find_damage
 
     read: list[str] = []
-    findings = find_damage(*paths, on_shard=read.append)
+
+    def hear(name: str) -> None:
+        read.append(name)
+        if sys.stderr.isatty():
+            click.echo(f"\rshard {len(read)}", err=True, nl=False)
+
+    findings = find_damage(*paths, on_shard=hear)
+    if sys.stderr.isatty():
+        click.echo("\r" + " " * 20 + "\r", err=True, nl=False)
     if as_json:
         click.echo(_dump({"shards": len(read), "findings": [asdict(finding) for finding in findings]}))
     for finding in () if as_json else findings:
         member = f" {finding.member}" if finding.member else ""
         click.echo(printable(f"{finding.shard}:{member} at byte {finding.offset}: {finding.problem}"))
     if findings:
-        raise DamageError(
-            f"{len(findings)} findings in {len(read)} shards: restore the files named from a copy"
-        )
+        raise DamageError(f"{len(findings)} findings in {len(read)} shards: restore the files named from a copy")
     if not as_json:
         click.echo(f"sound: {len(read)} shards")
 
@@ -101,9 +106,7 @@ def show(path: Path, key: str | None, number: int | None, as_json: bool) -> None
 @_where
 @click.argument("keys", nargs=-1)
 @click.option("--limit", type=click.IntRange(min=1), help="The first N samples.")
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="Folder for the files; made if needed."
-)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the files; made if needed.")
 @_json
 def extract(path: Path, keys: tuple[str, ...], limit: int | None, out: Path, as_json: bool) -> None:
     """Write the members of samples, by KEYS or --limit, as files. What exists is never overwritten."""
@@ -188,8 +191,17 @@ def _numbered(path: Path, number: int) -> tuple[Path, Group]:
     from itertools import islice
 
     from wenlan_data.errors import UsageError
+    from wenlan_data.shard.manifest import load_manifest
+    from wenlan_data.shard.reader import is_corpus, scan, shard_paths
 
-    found = next(islice(_groups((path,)), number, None), None)
+    tars, left = shard_paths([path]), number
+    if is_corpus(path):
+        for shard in load_manifest(path).shards:
+            if left < shard.samples:
+                break
+            tars, left = tars[1:], left - shard.samples
+    groups = ((tar, group) for tar in tars for group in scan(tar))
+    found = next(islice(groups, left, None), None)
     if found is None:
         raise UsageError(f"--number {number}: {path} holds fewer samples (they are counted from 0)")
     return found
@@ -210,9 +222,7 @@ def _shown(tar: Path, group: Group, members: Mapping[str, bytes]) -> dict[str, o
     import json
 
     value: dict[str, object] = {"shard": tar.name, "key": group.key}
-    value["members"] = {
-        name: {"offset": one.offset, "bytes": one.size} for name, one in group.members.items()
-    }
+    value["members"] = {name: {"offset": one.offset, "bytes": one.size} for name, one in group.members.items()}
     for name, data in members.items():
         if name.endswith(("txt", "text")):
             value[name] = data.decode(errors="replace")

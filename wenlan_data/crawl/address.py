@@ -1,4 +1,4 @@
-"""Which addresses may be dialled: public unicast ones on web ports, and what the operator opens on purpose."""
+"""Which addresses may be dialled: public unicast ones on web ports, and what the operator opens."""
 
 import ipaddress
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The one bounded HTTP client: every limit in one value, the dialled address checked, nothing taken from the environment."""
+"""The one bounded HTTP client: every limit in one value, the address that is dialled checked at its socket."""
 
 import asyncio
 import socket
@@ -76,7 +76,7 @@ class _Transfer:
         self.ip = ""
 
 
-# The socket factory is told only an address; this says for whose URL it is, in tasks that aiohttp starts as well.
+# The socket factory is told only an address; this says for whose URL, in tasks that aiohttp starts as well.
 _transfer: ContextVar[_Transfer] = ContextVar("transfer")
 
 
@@ -136,16 +136,12 @@ class Client:
         self._watchdog.cancel()
         await self._session.close()
 
-    async def fetch(
-        self, url: str, max_bytes: int, *, admit: Admit | None = None, cut: bool = False
-    ) -> Reply | Drop:
-        """The reply at the end of at most `max_redirects` redirects, each of them checked, or why there is none."""
+    async def fetch(self, url: str, max_bytes: int, *, admit: Admit | None = None, cut: bool = False) -> Reply | Drop:
+        """The reply at the end of at most `max_redirects` checked redirects, or why there is none."""
         for redirects in range(self.limits.max_redirects + 1):
             reply = await self.get(url, max_bytes, cut=cut)
             if isinstance(reply, Drop) or reply.status not in REDIRECTS:
-                return (
-                    reply if isinstance(reply, Drop) or not redirects else replace(reply, redirects=redirects)
-                )
+                return reply if isinstance(reply, Drop) or not redirects else replace(reply, redirects=redirects)
             target = redirect_target(reply)
             if isinstance(target, Drop):
                 return target
@@ -179,17 +175,12 @@ class Client:
         finally:
             self._active.discard(transfer)
 
-    async def _exchange(
-        self, url: str, target: URL, transfer: _Transfer, max_bytes: int, cut: bool
-    ) -> Reply | Drop:
+    async def _exchange(self, url: str, target: URL, transfer: _Transfer, max_bytes: int, cut: bool) -> Reply | Drop:
         response = await self._session.get(target, allow_redirects=False)
         try:
             if not 200 <= response.status <= 599:
                 return Drop("protocol", f"status {response.status}")
-            if (
-                sum(len(name) + len(value) for name, value in response.raw_headers)
-                > self.limits.max_header_bytes
-            ):
+            if sum(len(name) + len(value) for name, value in response.raw_headers) > self.limits.max_header_bytes:
                 return Drop("header_limit")
             ip = self._address(response, transfer)
             body = await self._read(response, transfer, max_bytes, cut)
@@ -225,7 +216,7 @@ class Client:
         return await response.read() if length <= max_bytes else Drop("too_large", f"{length} bytes")
 
     def _address(self, response: aiohttp.ClientResponse, transfer: _Transfer) -> str:
-        # A short body ends before we look, and its connection is back in the pool: then the host's last address.
+        # A short body ends before we look, its connection back in the pool: then the host's last address.
         connection = response.connection
         if connection is not None and connection.transport is not None:
             peer = connection.transport.get_extra_info("peername")

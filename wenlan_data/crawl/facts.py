@@ -35,7 +35,7 @@ class Wanted:
 class Outcome:
     """One row of the facts but for what it shares with the wanted row.
 
-    A picture that was rejected but recorded keeps its offset, length and digest, so that another recipe can judge it.
+    A picture that was rejected but recorded keeps offset, length and digest: another recipe may judge it.
     """
 
     found: ImageFacts | Drop
@@ -69,13 +69,11 @@ def read_outcomes(paths: Sequence[str]) -> dict[str, Outcome]:
 
 
 def write_facts(path: Path, wanted: Sequence[Wanted], outcomes: Sequence[Outcome | None]) -> None:
-    """Write one row for each wanted one, in the same order. Raises `DamageError` where a row has no outcome."""
+    """Write one row for each wanted one, in order. Raises `DamageError` where a row has no outcome."""
     rows = []
     for row, outcome in zip(wanted, outcomes, strict=True):
         if outcome is None:
-            raise DamageError(
-                f"{path}: {row.url} was neither fetched nor dropped: this is an error of ours, report it"
-            )
+            raise DamageError(f"{path}: {row.url} was neither fetched nor dropped: this is an error of ours, report it")
         rows.append(_row(row, outcome))
     columns = zip(*rows, strict=True) if rows else [()] * len(FACTS)
     arrays = [pa.array(column, field.type) for column, field in zip(columns, FACTS, strict=True)]
@@ -111,10 +109,7 @@ def _row(row: Wanted, one: Outcome) -> tuple[object, ...]:
 def _outcome(row: dict[str, object]) -> Outcome:
     return Outcome(
         found=_found(row),
-        **{
-            name: row[name]
-            for name in ("warc_offset", "bytes", "sha256", "final_url", "status", "ip", "fetched_at")
-        },  # type: ignore[arg-type]
+        **{name: row[name] for name in ("warc_offset", "bytes", "sha256", "final_url", "status", "ip", "fetched_at")},  # type: ignore[arg-type]
         opt_out=tuple(row["opt_out"]),  # type: ignore[arg-type]
     )
 

@@ -26,16 +26,14 @@ def keep_response(
     ip: str,
     date: datetime,
 ) -> Outcome:
-    """The outcome of an HTTP response. A picture that the rules reject is recorded too, an opted-out one is not."""
+    """The outcome of an HTTP response; what the rules reject is recorded too, what is opted out is not."""
     signals = header_signals(headers)
     found: ImageFacts | Drop | None = failure_of(status) or opt_out(signals)
     size, sha256, offset = 0, "", -1
     if found is None:
         found, sha256 = _judge(body, rules)
         size = len(body)
-        offset = warc.response(
-            url, body, status=f"{status} {phrase}", headers=headers, sha256=sha256, ip=ip, date=date
-        )
+        offset = warc.response(url, body, status=f"{status} {phrase}", headers=headers, sha256=sha256, ip=ip, date=date)
     return Outcome(
         found=found,
         warc_offset=offset,
@@ -50,7 +48,7 @@ def keep_response(
 
 
 def keep_stored(warc: PayloadWriter, row: Wanted, rules: ImageRules, max_bytes: int) -> Outcome:
-    """The outcome of a row whose bytes lie in a file or in a WARC. Raises `DamageError` for a WARC that is damaged."""
+    """The outcome of a row whose bytes lie in a file or a WARC. Raises `DamageError` for a damaged WARC."""
     keep: Callable[[PayloadWriter, Wanted, ImageRules, int], Outcome]
     keep = _keep_file if row.supply == "file" else _keep_record
     return keep(warc, row, rules, max_bytes)
@@ -69,9 +67,7 @@ def _keep_file(warc: PayloadWriter, row: Wanted, rules: ImageRules, max_bytes: i
     found, sha256 = _judge(data, rules)
     kind = "application/octet-stream"
     offset = warc.resource(f"file:{row.url_key}", data, content_type=kind, sha256=sha256, date=date)
-    return Outcome(
-        found=found, warc_offset=offset, bytes=len(data), sha256=sha256, fetched_at=_to_milliseconds(date)
-    )
+    return Outcome(found=found, warc_offset=offset, bytes=len(data), sha256=sha256, fetched_at=_to_milliseconds(date))
 
 
 def _keep_record(warc: PayloadWriter, row: Wanted, rules: ImageRules, max_bytes: int) -> Outcome:

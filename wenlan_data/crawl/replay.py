@@ -51,9 +51,7 @@ class ReplayPart:
         found = examine(payload, self.image)
         if isinstance(found, ImageFacts) and found.sha256 != old.sha256:
             where = f"{self.warc}: at byte {old.warc_offset}"
-            raise DamageError(
-                f"{where}: the picture is not the one whose hash was recorded: restore the file"
-            )
+            raise DamageError(f"{where}: the picture is not the one whose hash was recorded: restore the file")
         return replace(old, found=found)
 
 

@@ -48,9 +48,7 @@ def redirect_target(reply: Reply) -> str | Drop:
     if not location or any(ord(character) < 32 for character in location):
         return Drop("bad_location")
     # Raw bytes of a header arrive as surrogates; they were most likely UTF-8 or GBK and go on as escapes.
-    location = "".join(
-        c if ord(c) < 0xDC80 or ord(c) > 0xDCFF else f"%{ord(c) - 0xDC00:02X}" for c in location
-    )
+    location = "".join(c if ord(c) < 0xDC80 or ord(c) > 0xDCFF else f"%{ord(c) - 0xDC00:02X}" for c in location)
     try:
         target = urljoin(reply.final_url, location)
     except ValueError:
@@ -59,7 +57,7 @@ def redirect_target(reply: Reply) -> str | Drop:
 
 
 def retry_after_s(reply: Reply, now_s: float) -> float | None:
-    """Seconds that `Retry-After` asks to wait, from a number or a date (`now_s`: seconds since 1970); None without it."""
+    """Seconds that `Retry-After` asks to wait, as a number or a date (`now_s`: since 1970); None without it."""
     value = reply.header("retry-after").strip()
     if value.isascii() and value.isdigit():
         return float(value[:12])

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from protego import Protego
 
-from wenlan_data.crawl.client import Client, Reply
+from wenlan_data.crawl.client import Client
 from wenlan_data.crawl.optout import AGENT
+from wenlan_data.crawl.reply import Reply
 from wenlan_data.records import Drop
 
 MAX_PARSED_BYTES = 500 << 10
@@ -35,8 +36,8 @@ ALLOW_ALL = RobotsRules("", None)
 async def ask_robots(client: Client, url: str) -> RobotsRules | Drop:
     """The rules of the host of `url`, or why the host is not asked in this turn.
 
-    4xx but 429, and too many redirects, mean that there are no rules; 5xx, 429 and every failure to get an answer
-    mean that the host waits (`robots_unavailable`).
+    4xx but 429, and too many redirects, mean that there are no rules; 5xx, 429 and every failure to get an
+    answer mean that the host waits (`robots_unavailable`).
     """
     scheme, _, rest = url.partition("://")
     netloc = rest.partition("/")[0].partition("?")[0].partition("#")[0]
@@ -49,7 +50,7 @@ async def ask_robots(client: Client, url: str) -> RobotsRules | Drop:
 
 
 def parse_robots(text: str) -> RobotsRules | Drop:
-    """The rules in a robots.txt; `crawl_delay` where the host asks for more than a minute between requests."""
+    """The rules in a robots.txt; `crawl_delay` where more than a minute between requests is asked for."""
     if not text.strip():
         return ALLOW_ALL
     parser = Protego.parse(text)
@@ -62,9 +63,7 @@ def parse_robots(text: str) -> RobotsRules | Drop:
 def is_passing(rules: RobotsRules | Drop) -> bool:
     """Whether a second look may help at once: there was an answer or a refusal, no long silence."""
     return (
-        isinstance(rules, Drop)
-        and rules.reason == "robots_unavailable"
-        and rules.detail not in {"timeout", "min_rate"}
+        isinstance(rules, Drop) and rules.reason == "robots_unavailable" and rules.detail not in {"timeout", "min_rate"}
     )
 
 

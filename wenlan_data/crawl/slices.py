@@ -1,8 +1,9 @@
-"""Cuts the pictures of a generation into slices: each URL once, each slice about a minute of one host's patience."""
+"""Cuts the pictures of a generation into slices: each URL once, about a minute of a host's patience in each."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wenlan_data.crawl.urls import host_of
+from wenlan_data.dedupe.codes import Published
 from wenlan_data.errors import os_errors
 from wenlan_data.protocols import Receipt
 from wenlan_data.sources import HostLimits
@@ -20,15 +22,16 @@ MAX_HOSTS = 200
 SLICE_S = 60.0
 
 Indexes = np.ndarray[tuple[int], np.dtype[np.int64]]
+Strings = pa.ChunkedArray[pa.StringScalar]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlicePart:
     """Writes `slice-00000.parquet` and so on, see `tables.WANTED`.
 
-    Its receipt's details: `slices`, a list of `{name, rows, chain, recorded}`. Slices with the same `chain` (a host) run
-    one after the other; those whose chain is empty run at any time. `recorded` counts into the field of that name,
-    -1 for a slice that lies in none of them.
+    Its receipt's details: `slices`, a list of `{name, rows, chain, recorded}`. Slices with the same `chain` (a
+    host) run one after the other; those whose chain is empty run at any time. `recorded` counts into the field of
+    that name, -1 for a slice that lies in none of them.
     """
 
     candidates: tuple[str, ...]
@@ -37,23 +40,26 @@ class SlicePart:
     hosts: dict[str, HostLimits] = field(default_factory=dict)
     offline: bool = False
     """Nothing will be asked, so no host needs a slice of its own."""
+    published: tuple[str, ...] = ()
+    """Index folders of earlier generations: a URL whose picture is published is not asked for again."""
     recorded: tuple[str, ...] = ()
     """Old `facts.parquet` files (for `--from`): what one of them holds gets one slice, in their order."""
 
     def __call__(self, out: Path) -> Receipt:
         """Cut. Deterministic: depends on the rows alone."""
         wanted, rows_in = _wanted(self.candidates, self.images)
+        repeats = rows_in - wanted.num_rows
+        wanted, published = _unpublished(wanted, self.published)
         slices: list[dict[str, object]] = []
         for chain, recorded, indexes in self._cut(wanted):
             name = f"slice-{len(slices):05d}.parquet"
             with os_errors(out / name):
-                pq.write_table(wanted.take(pa.array(indexes)), out / name, compression="zstd")
+                pq.write_table(wanted.take(indexes), out / name, compression="zstd")
             slices.append({"name": name, "rows": len(indexes), "chain": chain, "recorded": recorded})
-        repeats = rows_in - wanted.num_rows
         return Receipt(
             rows_in=rows_in,
             rows_out=wanted.num_rows,
-            details={"slices": slices, "repeated_urls": repeats},
+            details={"slices": slices, "repeated_urls": repeats, "published_urls": published},
         )
 
     def _cut(self, wanted: pa.Table) -> Iterator[tuple[str, int, Indexes]]:
@@ -62,19 +68,25 @@ class SlicePart:
             with os_errors(path):
                 keys = pq.read_table(path, columns=["url_key"], schema=FACTS)["url_key"]
             inside = pc.is_in(wanted["url_key"], value_set=keys).to_numpy(zero_copy_only=False)
-            yield "", number, np.flatnonzero(left & inside)
-            left &= ~inside
-        stored = pc.not_equal(wanted["supply"], "web").to_numpy(zero_copy_only=False)
+            if (left & inside).any():
+                yield "", number, np.flatnonzero(left & inside)
+                left &= ~inside
+        stored = pc.not_equal(wanted["supply"], pa.scalar("web")).to_numpy(zero_copy_only=False)
         if self.offline:
             stored = np.ones_like(left)
-        for piece in _pieces(np.flatnonzero(left & stored), MAX_ROWS):
+        # One WARC a slice, so that its pictures are read in one pass over the file.
+        in_warc = pc.equal(wanted["supply"], pa.scalar("warc")).to_numpy(zero_copy_only=False)
+        pieces = _pieces(np.flatnonzero(left & stored & ~in_warc), MAX_ROWS)
+        for _, own in _by_value(wanted["supply_path"], np.flatnonzero(left & stored & in_warc)):
+            pieces += _pieces(own, MAX_ROWS)
+        for piece in pieces:
             yield "", -1, piece
         for chain, piece in self._cut_web(wanted["host"], np.flatnonzero(left & ~stored)):
             yield chain, -1, piece
 
-    def _cut_web(self, hosts: pa.ChunkedArray, indexes: Indexes) -> Iterator[tuple[str, Indexes]]:
+    def _cut_web(self, hosts: Strings, indexes: Indexes) -> Iterator[tuple[str, Indexes]]:
         small: list[Indexes] = []
-        for host, own in _by_host(hosts, indexes):
+        for host, own in _by_value(hosts, indexes):
             limits = self.hosts.get(host) or HostLimits()
             rows_a_slice = _rows_a_slice(limits)
             if len(own) > rows_a_slice:
@@ -100,17 +112,17 @@ def _pieces(indexes: Indexes, rows: int) -> list[Indexes]:
     return [indexes[start : start + rows] for start in range(0, len(indexes), rows)]
 
 
-def _by_host(hosts: pa.ChunkedArray, indexes: Indexes) -> Iterator[tuple[str, Indexes]]:
-    """Hosts in the order of their first row, each with its rows in order."""
+def _by_value(column: Strings, indexes: Indexes) -> Iterator[tuple[str, Indexes]]:
+    """Values in the order of their first row, each with its rows in order."""
     if not len(indexes):
         return
-    encoded = hosts.take(pa.array(indexes)).combine_chunks().dictionary_encode()
+    encoded = _encoded(column.take(indexes))
     codes = encoded.indices.to_numpy(zero_copy_only=False)
     order = np.argsort(codes, kind="stable")
     ends = np.cumsum(np.bincount(codes, minlength=len(encoded.dictionary)))
-    for code, host in enumerate(encoded.dictionary.to_pylist()):
+    for code, value in enumerate(_texts(encoded.dictionary)):
         start = ends[code - 1] if code else 0
-        yield host, indexes[order[start : ends[code]]]
+        yield value, indexes[order[start : ends[code]]]
 
 
 def _wanted(candidates: Sequence[str], images: Sequence[str]) -> tuple[pa.Table, int]:
@@ -119,16 +131,20 @@ def _wanted(candidates: Sequence[str], images: Sequence[str]) -> tuple[pa.Table,
     table = _read(candidates, CANDIDATES, names).combine_chunks()
     rows_in = table.num_rows
     table = table.take(pc.sort_indices(table["ordinal"]))
-    codes = pc.dictionary_encode(table["url_key"].combine_chunks()).indices.to_numpy(zero_copy_only=False)
+    codes = _encoded(table["url_key"]).indices.to_numpy(zero_copy_only=False)
     first = np.unique(codes, return_index=True)[1] if rows_in else np.empty(0, dtype=np.int64)
-    table = _supplied(table.take(pa.array(np.sort(first))), images)
-    web = pc.equal(table["supply"], "web").to_pylist()
-    hosts = [
-        host_of(url) if is_web else "" for url, is_web in zip(table["url"].to_pylist(), web, strict=True)
-    ]
-    return table.append_column("host", pa.array(hosts, pa.string())).select(WANTED.names).cast(
-        WANTED
-    ), rows_in
+    table = _supplied(table.take(np.sort(first)), images)
+    web = pc.equal(table["supply"], pa.scalar("web")).to_pylist()
+    hosts = [host_of(url) if is_web else "" for url, is_web in zip(_texts(table["url"]), web, strict=True)]
+    return table.append_column("host", pa.array(hosts, pa.string())).select(WANTED.names).cast(WANTED), rows_in
+
+
+def _unpublished(wanted: pa.Table, published: Sequence[str]) -> tuple[pa.Table, int]:
+    if not published or not wanted.num_rows:
+        return wanted, 0
+    keys = Published(published).key_of_urls(wanted["url_key"].to_pylist())
+    left = wanted.filter(pa.array([not key for key in keys]))
+    return left, wanted.num_rows - left.num_rows
 
 
 def _supplied(table: pa.Table, images: Sequence[str]) -> pa.Table:
@@ -137,7 +153,7 @@ def _supplied(table: pa.Table, images: Sequence[str]) -> pa.Table:
         return table
     index = _read(images, IMAGE_INDEX, IMAGE_INDEX.names).combine_chunks()
     place = pc.index_in(table["url_key"], value_set=index["url_key"])
-    known = pc.and_(pc.is_valid(place), pc.equal(table["supply"], "web"))
+    known = pc.and_(pc.is_valid(place), pc.equal(table["supply"], pa.scalar("web")))
     columns = {
         "supply": pa.scalar("warc"),
         "supply_path": index["path"].take(place),
@@ -156,3 +172,11 @@ def _read(paths: Sequence[str], schema: pa.Schema, columns: list[str]) -> pa.Tab
         with os_errors(path):
             tables.append(pq.read_table(path, columns=columns).cast(chosen))
     return pa.concat_tables(tables) if tables else chosen.empty_table()
+
+
+def _encoded(column: Strings) -> pa.DictionaryArray[pa.Int32Type, pa.StringType]:
+    return column.combine_chunks().dictionary_encode()
+
+
+def _texts(column: Strings | pa.Array[pa.Scalar[pa.StringType]]) -> list[str]:
+    return cast("list[str]", column.to_pylist())

@@ -73,7 +73,7 @@ class Turn:
         """Learn from an answer: back off, give up, or go on as before."""
         now = time.monotonic()
         if self.connections == 1 and self._gap_s:
-            # Counted from the end of the exchange, so that the server never sees a smaller gap than the one set.
+            # Counted from the end of the exchange: the server never sees a smaller gap than the one set.
             self._next_at = max(self._next_at, now + self._gap_s)
         if isinstance(answer, Drop):
             self._note_failure(answer)

@@ -17,10 +17,10 @@ _SENDABLE = re.compile(r"[!#$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]+")
 
 
 def url_key(url: str) -> str:
-    """The canonical URL: dot segments, escapes, order of the query, default port and fragment make no difference.
+    """The canonical URL: dot segments, escapes, query order, default port and fragment make no difference.
 
-    Escaped bytes stay as they are, so `?q=%D6%D0` (GBK) and `?q=%E4%B8%AD` (UTF-8) are two keys. Text that is no
-    usable URL is its own key.
+    Escaped bytes stay as they are, so `?q=%D6%D0` (GBK) and `?q=%E4%B8%AD` (UTF-8) are two keys. Text that is
+    no usable URL is its own key.
     """
     host = host_of(url)
     if not host:

@@ -49,7 +49,7 @@ class WarcPayload:
 
 
 class PayloadWriter:
-    """Writes records to a new WARC and says where their payloads lie. A context manager; raises `DiskError` when full."""
+    """Writes a new WARC and says where the payloads lie. A context manager; `DiskError` when the disk is full."""
 
     def __init__(self, path: Path) -> None:
         with os_errors(path):
@@ -57,7 +57,7 @@ class PayloadWriter:
         self._writer = _Writer(self._sink, gzip=False, warc_version="WARC/1.1")
 
     @property
-    def bytes(self) -> int:
+    def size_bytes(self) -> int:
         """Written so far."""
         return self._sink.position
 
@@ -80,7 +80,7 @@ class PayloadWriter:
         ip: str,
         date: datetime,
     ) -> int:
-        """Write what the web answered (`status` as `200 OK`); gives the offset of the payload's first byte."""
+        """Write an answer of the web (`status` as `200 OK`); gives the offset of the payload's first byte."""
         kept = [
             (f"X-Crawler-{name}" if name.lower() in _OF_THE_TRANSPORT else name, _one_line(value))
             for name, value in headers
@@ -179,12 +179,13 @@ def _payload(path: Path, record: WarcRecord, offset: int, max_bytes: int) -> War
     url = (record.headers.get("WARC-Target-URI") or "").strip("<>")
     date = record.record_date or datetime.fromtimestamp(0, UTC)
     ip = record.headers.get("WARC-IP-Address") or ""
-    kind = record.record_type.name
+    kind = record.record_type.name or ""
     content_type = record.headers.get("Content-Type") or ""
     if not wanted:
         _expect(path, offset, record.reader.consume(), length)
         return None
-    status, headers = 200, ()
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = ()
     if record.is_http:
         record.parse_http()
         status, headers = _http(record)
@@ -213,13 +214,13 @@ def _http(record: WarcRecord) -> tuple[int, tuple[tuple[str, str], ...]]:
 
 
 def _decoded(raw: bytes, headers: tuple[tuple[str, str], ...], max_bytes: int) -> bytes:
-    """The payload without its encodings, at most one byte longer than `max_bytes`, so that a bomb stays small."""
+    """The payload without its encodings, at most a byte longer than `max_bytes`: a bomb stays small."""
     fields = {name.lower(): value.strip().lower() for name, value in headers}
     encoding = fields.get("content-encoding", "")
     chunked = fields.get("transfer-encoding") == "chunked"
     if not chunked and encoding not in {"gzip", "deflate", "br"}:
         return raw
-    # warcio's reader leaves bytes alone that are not encoded as their headers claim (many archives decode early).
+    # warcio's reader leaves alone what is not encoded as its headers claim: many archives decode early.
     reader = ChunkedDataReader(BytesIO(raw), decomp_type=encoding or None) if chunked else None
     reader = reader or DecompressingBufferedReader(BytesIO(raw), decomp_type=encoding)
     parts, size = [], 0
@@ -231,15 +232,11 @@ def _decoded(raw: bytes, headers: tuple[tuple[str, str], ...], max_bytes: int) -
 
 def _expect(path: Path, offset: int, found: int, expected: int) -> None:
     if found < expected:
-        raise _damage(
-            path, offset, f"the record is cut short: {expected} bytes are expected, {found} are there"
-        )
+        raise _damage(path, offset, f"the record is cut short: {expected} bytes are expected, {found} are there")
 
 
 def _damage(path: Path, offset: int, what: str) -> DamageError:
-    return DamageError(
-        f"{path}: at byte {offset}: {what}: not an intact WARC, get the file anew or leave it out"
-    )
+    return DamageError(f"{path}: at byte {offset}: {what}: not an intact WARC, get the file anew or leave it out")
 
 
 def _one_line(text: str) -> str:

@@ -4,7 +4,7 @@ A code is cut into `blocks` blocks. Two codes that differ in at most `radius` bi
 of them; so one sort for each choice of that many blocks brings every such pair into one run of equal keys.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
@@ -137,11 +137,11 @@ class _Table:
         return first
 
 
-def _tables(width: int, radius: int, blocks: int) -> Iterator[_Table]:
-    edges = [width * number // blocks for number in range(blocks + 1)]
+def _tables(edges: list[int], radius: int) -> Iterator[_Table]:
+    blocks = len(edges) - 1
     for chosen in combinations(range(blocks), blocks - radius):
         rest = [number for number in range(blocks) if number not in chosen]
-        moves, others, top = [], [], width
+        moves, others, top = [], [], edges[-1]
         for number in (*chosen, *rest):
             size = edges[number + 1] - edges[number]
             top -= size
@@ -152,15 +152,35 @@ def _tables(width: int, radius: int, blocks: int) -> Iterator[_Table]:
         yield _Table(tuple(moves), shift, tuple(others))
 
 
-def _choose_blocks(left: int, right: int, width: int, radius: int) -> int:
-    """How many blocks cost least for this many codes if their bits were random."""
+def _choose_edges(left: Codes, right: Codes, pairs: float, width: int, radius: int) -> list[int]:
+    """Where to cut so that it costs least, the blocks telling codes apart equally well; empty: compare all pairs.
 
-    def cost_ns(blocks: int) -> float:
-        key_bits = width * (blocks - radius) / blocks
-        one = (left + right) * SORT_NS + left * right / 2**key_bits * COMPARE_NS + TABLE_NS
-        return comb(blocks, radius) * one
+    Takes bits as independent, each as skewed as in a sample of the codes.
+    """
+    agree = _agreement(left[:: len(left) // 4096 + 1], right[:: len(right) // 4096 + 1], width)
+    distinct = np.concatenate([[0.0], np.cumsum(-np.log2(agree))])
+    best, best_ns = list[int](), pairs * COMPARE_NS
+    for blocks in range(radius + 1, min(width, radius + 8) + 1):
+        inner = np.searchsorted(distinct, distinct[-1] * np.arange(1, blocks) / blocks)
+        edges = [0, *inner.tolist(), width]
+        if len(set(edges)) <= blocks:
+            break
+        shares = 0.5 ** np.diff(distinct[edges])
+        # The expected runs of all tables: the elementary symmetric polynomial of the blocks' shares.
+        compared = pairs * abs(float(np.poly(-shares)[blocks - radius]))
+        one_ns = (len(left) + len(right)) * SORT_NS + TABLE_NS
+        cost_ns = comb(blocks, radius) * one_ns + compared * COMPARE_NS
+        if cost_ns < best_ns:
+            best, best_ns = edges, cost_ns
+    return best
 
-    return min(range(radius + 1, min(width, radius + 8) + 1), key=cost_ns)
+
+def _agreement(left: Codes, right: Codes, width: int) -> NDArray[np.float64]:
+    """For each bit, how probable it is that a left and a right code agree in it."""
+    bits = np.arange(width, dtype=np.uint64)
+    ones_left, ones_right = (((side[:, None] >> bits) & 1).mean(axis=0) for side in (left, right))
+    agree: NDArray[np.float64] = ones_left * ones_right + (1 - ones_left) * (1 - ones_right)
+    return np.maximum(agree, 2.0**-20)
 
 
 def _search(codes: Codes, width: int, radius: int) -> Codes:
@@ -169,33 +189,30 @@ def _search(codes: Codes, width: int, radius: int) -> Codes:
         return np.empty((0, 2), np.uint64)
     if len(codes) ** 2 <= MATRIX_PAIRS:
         return _matrix(codes, codes, radius, above=1)
-    blocks = _choose_blocks(len(codes), len(codes) // 2, width, radius)
-    return np.concatenate([_search_table(codes, table, radius) for table in _tables(width, radius, blocks)])
+    edges = _choose_edges(codes, codes, len(codes) ** 2 / 2, width, radius)
+    if not edges:
+        after = np.arange(1, len(codes) + 1)
+        return _compared(codes, codes, candidates(after, len(codes) - after), radius)
+    return np.concatenate([_search_table(codes, table, radius) for table in _tables(edges, radius)])
 
 
 def _search_table(codes: Codes, table: _Table, radius: int) -> Codes:
     moved = np.sort(table.move(codes))
     runs = _runs(moved >> table.key_shift, np.empty(0, np.int64))
     is_long = runs.counts**2 > MATRIX_PAIRS
+    low = (1 << table.key_shift) - 1
     # Skewed codes make long runs; these agree in the key, so the rest of their bits is searched by itself.
     parts = [
-        _with_key(_search(moved[start : start + count] & ((1 << table.key_shift) - 1), table.key_shift, radius), key)
+        _search(moved[start : start + count] & low, table.key_shift, radius) | key
         for start, count, key in zip(
             runs.starts[is_long], runs.counts[is_long], runs.codes[is_long] << table.key_shift, strict=True
         )
     ]
     is_short = ~is_long & (runs.counts > 1)
-    for rows in _rows(runs.starts[is_short], runs.counts[is_short]):
-        parts.extend(
-            _compare(moved[rows[:, 0]][i], moved[j], radius) for i, j in candidates(rows[:, 0] + 1, rows[:, 1])
-        )
+    later = np.where(np.repeat(is_short, runs.counts), np.repeat(runs.starts + runs.counts, runs.counts), 0)
+    after = np.arange(1, len(moved) + 1)
+    parts.append(_compared(moved, moved, candidates(after, np.maximum(later - after, 0)), radius))
     return _own(parts, table)
-
-
-def _rows(starts: Indices, counts: Indices) -> Iterator[Indices]:
-    """(position, number of later positions in its run), by chunks."""
-    for run, position in candidates(starts, counts):
-        yield np.stack([position, (starts + counts)[run] - position - 1], axis=1)
 
 
 def _search_between(new: Codes, old: Codes, width: int, radius: int) -> Codes:
@@ -204,9 +221,11 @@ def _search_between(new: Codes, old: Codes, width: int, radius: int) -> Codes:
         return np.empty((0, 2), np.uint64)
     if len(new) * len(old) <= MATRIX_PAIRS:
         return _matrix(new, old, radius, above=None)
-    blocks = _choose_blocks(len(new), len(old), width, radius)
-    parts = [_between_table(new, old, table, radius, width) for table in _tables(width, radius, blocks)]
-    return np.concatenate(parts)
+    edges = _choose_edges(new, old, len(new) * len(old), width, radius)
+    if not edges:
+        every = np.full(len(new), len(old))
+        return _compared(new, old, candidates(np.zeros_like(every), every), radius)
+    return np.concatenate([_between_table(new, old, table, radius, width) for table in _tables(edges, radius)])
 
 
 def _between_table(new: Codes, old: Codes, table: _Table, radius: int, width: int) -> Codes:
@@ -223,10 +242,9 @@ def _between_table(new: Codes, old: Codes, table: _Table, radius: int, width: in
         here = left[runs.starts[number] : runs.starts[number] + runs.counts[number]] & low
         there = right[begin[number] : begin[number] + counts[number]] & low
         found = _search_between(here, there, table.key_shift, radius)
-        parts.append(_with_key(found, runs.codes[number] << table.key_shift))
+        parts.append(found | (runs.codes[number] << table.key_shift))
     per_code = np.repeat(np.where(is_long, 0, counts), runs.counts)
-    for i, j in candidates(np.repeat(begin, runs.counts), per_code):
-        parts.append(_compare(left[i], right[j], radius))
+    parts.append(_compared(left, right, candidates(np.repeat(begin, runs.counts), per_code), radius))
     return _own(parts, table)
 
 
@@ -238,19 +256,19 @@ def _sharing_a_key(old: Codes, new: Codes, width: int, key_shift: int) -> Codes:
     return old[seen[old >> (width - bits)]]
 
 
-def _compare(left: Codes, right: Codes, radius: int) -> Codes:
-    near = np.bitwise_count(left ^ right) <= radius
-    return np.stack([left[near], right[near]], axis=1)
+def _compared(left: Codes, right: Codes, pairs: Iterable[tuple[Indices, Indices]], radius: int) -> Codes:
+    found = [np.empty((0, 2), np.uint64)]
+    for i, j in pairs:
+        one, other = left[i], right[j]
+        near = np.bitwise_count(one ^ other) <= radius
+        found.append(np.stack([one[near], other[near]], axis=1))
+    return np.concatenate(found)
 
 
 def _matrix(left: Codes, right: Codes, radius: int, *, above: int | None) -> Codes:
     near = np.bitwise_count(left[:, None] ^ right[None, :]) <= radius
     i, j = np.nonzero(near if above is None else np.triu(near, above))
     return np.stack([left[i], right[j]], axis=1)
-
-
-def _with_key(pairs: Codes, key: np.uint64) -> Codes:
-    return pairs | key
 
 
 def _own(parts: list[Codes], table: _Table) -> Codes:

@@ -37,11 +37,15 @@ def offsets_name(shard: str) -> str:
     return f"{shard.removesuffix('.tar')}.offsets.parquet"
 
 
-def encode_sample(sample: Sample) -> dict[str, bytes]:
-    """The sample's members by extension, in the order of `EXTENSIONS`. Equal samples give equal bytes."""
+def encode_sample(sample: Sample, fields: Mapping[str, object] | None = None) -> dict[str, bytes]:
+    """The sample's members by extension, in the order of `EXTENSIONS`. Equal samples give equal bytes.
+
+    `fields` are its `sample_fields`, where they are at hand.
+    """
+    fields = fields or sample_fields(sample)
     return {
         "jpg": sample.jpeg,
-        "json": json.dumps(sample_fields(sample), ensure_ascii=False, separators=(",", ":")).encode(),
+        "json": json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode(),
         "txt": sample.caption.encode(),
     }
 
@@ -82,9 +86,7 @@ def decode_sample(members: Mapping[str, bytes], where: str) -> Sample:
     """The sample in the members of a shard of ours; raises `DamageError` naming `where` and the field."""
     for extension in EXTENSIONS:
         if extension not in members:
-            raise DamageError(
-                f"{where}: the .{extension} member is missing: this is no sample of format {FORMAT}"
-            )
+            raise DamageError(f"{where}: the .{extension} member is missing: this is no sample of format {FORMAT}")
     value = parse_fields(members["json"], where)
     try:
         return _sample(value, members["jpg"], members["txt"].decode())
@@ -132,9 +134,7 @@ def _sample(value: dict[str, object], jpeg: bytes, caption: str) -> Sample:
 
 def _region(item: dict[str, object]) -> Region:
     x1, y1, x2, y2 = (int(side) for side in cast("list[int]", item["box"]))
-    return Region(
-        box_xyxy=(x1, y1, x2, y2), label=str(item["label"]), score=float(cast("float", item["score"]))
-    )
+    return Region(box_xyxy=(x1, y1, x2, y2), label=str(item["label"]), score=float(cast("float", item["score"])))
 
 
 def _of_type(value: dict[str, object], kind: type[T]) -> Callable[[str], T]:

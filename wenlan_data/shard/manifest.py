@@ -138,18 +138,14 @@ def load_manifest(corpus: Path) -> Manifest:
     try:
         value = json.loads(path.read_bytes())
     except OSError as error:
-        raise DamageError(
-            f"{path}: {error.strerror}: this is no corpus, or its build has published nothing"
-        ) from error
+        raise DamageError(f"{path}: {error.strerror}: this is no corpus, or its build has published nothing") from error
     except (ValueError, RecursionError) as error:
         raise DamageError(f"{path}: not valid JSON ({error}): restore the file from a copy") from error
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise DamageError(f"{path}: not a manifest of format {FORMAT}")
     version = value.get("format_version")
     if isinstance(version, int) and version > FORMAT_VERSION:
-        raise RecipeError(
-            f"{path}: format version {version} is newer than {FORMAT_VERSION}: upgrade wenlan-data"
-        )
+        raise RecipeError(f"{path}: format version {version} is newer than {FORMAT_VERSION}: upgrade wenlan-data")
     try:
         return Manifest.model_validate(value)
     except ValidationError as error:

@@ -3,7 +3,6 @@
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -14,11 +13,11 @@ import pyarrow.parquet as pq
 from wenlan_data.clean.words import words
 from wenlan_data.detect.regions import finder
 from wenlan_data.errors import DamageError, os_errors
-from wenlan_data.image.normalise import normalise
+from wenlan_data.image.normalise import Stored, normalise
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import DetectRules, ImageRules, ShardRules
 from wenlan_data.records import Sample, Text
-from wenlan_data.shard.format import offsets_name, sample_fields, shard_name
+from wenlan_data.shard.format import encode_sample, offsets_name, sample_fields, shard_name
 from wenlan_data.shard.index import save_offsets
 from wenlan_data.shard.writer import write_shard
 from wenlan_data.tables import METADATA
@@ -45,10 +44,8 @@ class ShardPart:
     def __call__(self, out: Path) -> Receipt:
         """Write the tar, its offsets and `metadata.parquet`; raises `DamageError` for changed bytes."""
         name = shard_name(self.shard_number)
-        with ExitStack() as stack, os_errors(out):
-            metadata = stack.enter_context(_Metadata(out / METADATA_NAME, name))
-            samples = self._samples(stack, metadata)
-            written = write_shard(out / name, samples)
+        with os_errors(out), _Metadata(out / METADATA_NAME, name) as metadata:
+            written = write_shard(out / name, self._samples(metadata))
         save_offsets(out / offsets_name(name), written.places)
         offsets = _file(out / offsets_name(name))
         details: dict[str, object] = {
@@ -59,33 +56,30 @@ class ShardPart:
             "offsets": {"name": offsets_name(name), **offsets},
             "metadata": _file(out / METADATA_NAME),
         }
-        return Receipt(
-            rows_in=written.samples, rows_out=written.samples, bytes_out=written.bytes, details=details
-        )
+        return Receipt(rows_in=written.samples, rows_out=written.samples, bytes_out=written.bytes, details=details)
 
-    def _samples(self, stack: ExitStack, metadata: "_Metadata") -> Iterator[Sample]:
-        files: dict[int, int] = {}
+    def _samples(self, metadata: "_Metadata") -> Iterator[tuple[str, dict[str, bytes]]]:
         find = finder(self.detect)
         for row in _rows(Path(self.kept)):
-            part = cast("int", row["fetch_part"])
-            if part not in files:
-                files[part] = os.open(self.warcs[part], os.O_RDONLY)
-                stack.callback(os.close, files[part])
-            data = _stored(files[part], self.warcs[part], row)
-            picture = normalise(
-                data, max_side_px=self.image.max_side_px, jpeg_quality=self.shard.jpeg_quality
-            )
-            regions = find(picture.jpeg, picture.width, picture.height)
+            warc = self.warcs[cast("int", row["fetch_part"])]
+            picture = self._normalise(_stored(warc, row), warc, row)
             sample = Sample(
                 jpeg=picture.jpeg,
-                regions=regions,
+                regions=find(picture.jpeg, picture.width, picture.height),
                 width=picture.width,
                 height=picture.height,
                 detector=self.detect.detector,
                 **_from_row(row),  # type: ignore[arg-type]
             )
-            metadata.add(sample, row)
-            yield sample
+            fields = sample_fields(sample)
+            metadata.add(sample, fields, row)
+            yield sample.key, encode_sample(sample, fields)
+
+    def _normalise(self, data: bytes, warc: str, row: Row) -> Stored:
+        try:
+            return normalise(data, max_side_px=self.image.max_side_px, jpeg_quality=self.shard.jpeg_quality)
+        except DamageError as error:
+            raise DamageError(f"{warc}: {row['url']!r} at byte {row['warc_offset']}: {error}") from error
 
 
 class _Metadata:
@@ -96,13 +90,11 @@ class _Metadata:
         self._shard = shard
         self._rows: list[Row] = []
 
-    def add(self, sample: Sample, row: Row) -> None:
+    def add(self, sample: Sample, fields: Row, row: Row) -> None:
         """Take the sample's fields, and of its row what the tar must not hold: times and addresses."""
         fetched = {name: row[name] for name in ("final_url", "fetched_at", "ip")}
         lists = {"opt_out": list(sample.opt_out), "tokens": list(sample.tokens)}
-        self._rows.append(
-            {**sample_fields(sample), **lists, **fetched, "caption": sample.caption, "shard": self._shard}
-        )
+        self._rows.append({**fields, **lists, **fetched, "caption": sample.caption, "shard": self._shard})
         if len(self._rows) >= BATCH_ROWS:
             self._flush()
 
@@ -125,9 +117,11 @@ def _rows(kept: Path) -> Iterator[Row]:
             yield from batch.to_pylist()
 
 
-def _stored(file: int, warc: str, row: Row) -> bytes:
+def _stored(warc: str, row: Row) -> bytes:
     offset, size = cast("int", row["warc_offset"]), cast("int", row["bytes"])
-    data = os.pread(file, size, offset)
+    # Opened each time: keys are digests, so one shard can touch more WARCs than a process may hold open.
+    with Path(warc).open("rb") as file:
+        data = os.pread(file.fileno(), size, offset)
     if hashlib.sha256(data).hexdigest() != row["sha256"]:
         raise DamageError(
             f"{warc}: the {size} bytes at {offset} ({row['url']!r}) are not what was fetched:"

@@ -151,9 +151,7 @@ def split_name(name: str) -> tuple[str, str]:
 def read_at(file: BinaryIO, member: Member) -> bytes:
     """A member's bytes; raises `DamageError` where the file ends before them."""
     if member.size > MAX_MEMBER_BYTES:
-        raise DamageError(
-            f"{file.name}: {member.name!r}: {member.size} bytes are more than a sample may have"
-        )
+        raise DamageError(f"{file.name}: {member.name!r}: {member.size} bytes are more than a sample may have")
     data = os.pread(file.fileno(), member.size, member.offset)
     if len(data) != member.size:
         problem = f"cut short: {member.size} bytes expected, {len(data)} found"
@@ -169,24 +167,18 @@ def _check_end(path: Path, file: BinaryIO, offset: int) -> None:
         raise _damage(path, file, offset + len(tail), "cut short: the end-of-archive blocks are missing")
     if tail.count(0) != len(tail):
         first = next(at for at, byte in enumerate(tail) if byte)
-        raise _damage(
-            path, file, offset + first, "bytes after the end of the archive: what they hold is hidden"
-        )
+        raise _damage(path, file, offset + first, "bytes after the end of the archive: what they hold is hidden")
 
 
 def _damage(path: Path, file: BinaryIO, offset: int, problem: str) -> BrokenTarError:
     bytes_found = os.fstat(file.fileno()).st_size
-    return BrokenTarError(
-        path, offset=min(offset, bytes_found), problem=f"{problem} ({bytes_found} bytes in all)"
-    )
+    return BrokenTarError(path, offset=min(offset, bytes_found), problem=f"{problem} ({bytes_found} bytes in all)")
 
 
 def _refuse_compressed(path: Path, file: BinaryIO) -> None:
     kind = _COMPRESSED.get(os.pread(file.fileno(), 2, 0))
     if kind:
-        raise UsageError(
-            f"{path}: this tar is compressed ({kind}): decompress it first, shards are read by byte range"
-        )
+        raise UsageError(f"{path}: this tar is compressed ({kind}): decompress it first, shards are read by byte range")
 
 
 def _expand(path: Path) -> list[Path]:
@@ -206,10 +198,7 @@ def _look_up(offsets: Path, key: str) -> Group | None:
     from wenlan_data.shard.index import find_places
 
     places = find_places(offsets, key)
-    members = {
-        place.member.removeprefix(key + "."): Member(place.member, place.offset, place.size)
-        for place in places
-    }
+    members = {place.member.removeprefix(key + "."): Member(place.member, place.offset, place.size) for place in places}
     return Group(key, members) if members else None
 
 

@@ -90,9 +90,7 @@ def _add_metadata(summary: Summary, path: Path) -> None:
                 _add_batch(summary, batch)
     except (OSError, KeyError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())[:200]
-        raise DamageError(
-            f"{path}: this metadata table cannot be read ({reason}): run `shards verify`"
-        ) from error
+        raise DamageError(f"{path}: this metadata table cannot be read ({reason}): run `shards verify`") from error
 
 
 def _add_batch(summary: Summary, batch: pa.RecordBatch) -> None:

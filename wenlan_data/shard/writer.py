@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -10,7 +10,6 @@ from typing import BinaryIO
 import google_crc32c
 
 from wenlan_data.errors import os_errors
-from wenlan_data.records import Sample
 from wenlan_data.shard import format as shard_format
 
 
@@ -50,8 +49,8 @@ class _Digesting:
         return self._file.write(data)
 
 
-def write_shard(path: Path, samples: Iterable[Sample]) -> WrittenShard:
-    """Write `samples`, which come in ascending order of key, to the new file `path`, and fsync it.
+def write_shard(path: Path, samples: Iterable[tuple[str, Mapping[str, bytes]]]) -> WrittenShard:
+    """Write key and members (`format.encode_sample`) of samples in ascending order of key, and fsync the new file.
 
     Raises `ValueError` for samples out of order, a user's error for what the system refuses.
     """
@@ -64,22 +63,20 @@ def write_shard(path: Path, samples: Iterable[Sample]) -> WrittenShard:
         target = _Digesting(file)
         options = {"user": shard_format.OWNER, "group": shard_format.OWNER, "mode": shard_format.MODE}
         with TarWriter(target, encoder=False, mtime=shard_format.MTIME_S, compress=False, **options) as tar:
-            for sample in samples:
-                if sample.key <= last:
-                    raise ValueError(f"{path}: key {sample.key} comes after {last}: sort the samples by key")
-                members = shard_format.encode_sample(sample)
-                tar.write({"__key__": sample.key, **members})
-                for extension, data in members.items():
-                    places.append(_place(sample.key, extension, position, data))
+            for key, members in samples:
+                if key <= last or set(members) != set(shard_format.EXTENSIONS):
+                    raise ValueError(f"{path}: {key} after {last}: sort the samples by key, each with three members")
+                tar.write({"__key__": key, **members})
+                for extension in shard_format.EXTENSIONS:
+                    data = members[extension]
+                    places.append(_place(key, extension, position, data))
                     position = padded_end(places[-1].offset, len(data))
-                count, last = count + 1, sample.key
+                count, last = count + 1, key
         file.flush()
         os.fsync(file.fileno())
     if target.bytes != archive_bytes(position):
         raise ValueError(f"{path}: {target.bytes} bytes written, the layout says {archive_bytes(position)}")
-    return WrittenShard(
-        bytes=target.bytes, sha256=target.sha256.hexdigest(), samples=count, places=tuple(places)
-    )
+    return WrittenShard(bytes=target.bytes, sha256=target.sha256.hexdigest(), samples=count, places=tuple(places))
 
 
 def padded_end(offset: int, size: int) -> int:

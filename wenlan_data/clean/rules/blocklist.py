@@ -39,7 +39,7 @@ def _automaton(sources: tuple[str, ...]) -> "AhoCorasick":
 
 @dataclass(frozen=True, slots=True)
 class Blocklist:
-    """No word of the lists stands in the text, in whatever case, and with spaces or dots between its characters or not."""
+    """No word of the lists stands in the text, in any case, be there spaces or dots between its characters or not."""
 
     words: tuple[str, ...] = (BUILTIN,)
     """`builtin`, or paths of UTF-8 files with a word a line (`#` starts a comment)."""

@@ -9,25 +9,26 @@ MAX_CHARACTERS = 255
 """The longest name that file systems take."""
 
 _EXTENSION = re.compile(
-    r"[^，。！？；：、“”《》\n]*[^\s，。！？；：、“”《》.][ ]?\.(?:jpe?g|jpe|jfif|png|gif|bmp|webp|avif|hei[cf]|tiff?|svg|ico|psd|ai|eps"
-    r"|raw|cr[23]|nef|arw|dng|mp[34]|m4[av]|mov|avi|mkv|flv|wmv|webm|wav|pdf|docx?|pptx?|xlsx?|txt|zip|rar|7z)"
+    r"[^，。！？；：、“”《》\n]*[^\s，。！？；：、“”《》.][ ]?\."
+    r"(?:jpe?g|jpe|jfif|png|gif|bmp|webp|avif|hei[cf]|tiff?|svg|ico|psd|ai|eps|raw|cr[23]|nef|arw|dng|mp[34]|m4[av]|mov|avi|mkv|flv|wmv|webm|wav|pdf|docx?|pptx?|xlsx?|txt|zip|rar|7z)"
     r"(?:[?!@_][\w=&%.,/!@-]*)?",
     re.IGNORECASE,
 )
-_STAMP = r"[\s_-]?(?:\d[\d\s_.:()（）-]*|[上下]午)+(?:\(\d+\))?"
+_STAMP = r"(?=\D{0,4}\d)[\d\s_.:()（）上下午-]+"
 _DEVICE = re.compile(
-    rf"(?:IMG|DSC[NF]?|DCIM|PXL|VID|MVIMG|PANO|P|mmexport|wx_camera|Screenshot|Screen[ _]?Shot|WechatIMG|image|photo|pic"
-    rf"|微信图片|微信截图|QQ图片|QQ截图|屏幕截图|屏幕快照|截屏|截图|未命名|无标题|新建位图图像|捕获)[\s_-]?{_STAMP}",
+    r"(?:IMG|DSC[NF]?|DCIM|PXL|VID|MVIMG|PANO|P|mmexport|wx_camera|Screenshot|Screen[ _]?Shot|WechatIMG|image|photo"
+    rf"|pic|微信图片|微信截图|QQ图片|QQ截图|屏幕截图|屏幕快照|截屏|截图|未命名|无标题|新建位图图像|捕获){_STAMP}",
     re.IGNORECASE,
 )
 _HASH = re.compile(r"(?=[^a-z]*[a-z])(?=[^0-9]*[0-9])(?:[0-9a-f]{16,}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
-_MAX_HAN_WORDS = re.compile("[\u4e00-\u9fff]")
+_HAN = re.compile("[\u4e00-\u9fff]")
 
 
 @dataclass(frozen=True, slots=True)
 class FileName:
-    """Rejected where the whole text is a name or path with the extension of a picture, film or document, the name that
-    a camera, a phone or an editor gives (without its extension too), or a hash.
+    """Rejected where the whole text is a name or path that ends as pictures, films and documents do, or a hash.
+
+    The name that a camera, a phone or an editor gives counts without its extension too.
     """
 
     def __call__(self, text: str) -> str | Drop:
@@ -45,4 +46,4 @@ def _is_sentence(text: str) -> bool:
     """A sentence that ends with the name of a file, such as 在终端里打开配置文件config.txt."""
     name = text.rpartition(".")[0]
     tail = re.search(r"[\w-]*\Z", name, re.ASCII)
-    return len(_MAX_HAN_WORDS.findall(name)) > 6 and bool(tail and tail[0])
+    return len(_HAN.findall(name)) > 6 and bool(tail and tail[0])

@@ -10,7 +10,7 @@ from wenlan_data.records import Drop
 MAX_MARKS = 2
 """Combining marks kept on one character; more is noise, and NFC sorts long runs of them in quadratic time."""
 
-# A text of these characters alone, with single spaces inside, is left as it is: nine of ten captions.
+# A text of these characters alone, with single spaces inside, is left as it is.
 _UNUSUAL = re.compile("[^ -~\u4e00-\u9fff，。、；：？！“”‘’（）《》〈〉【】「」『』—…·～\u3041-\u3096]|  |^ | $")
 _REMOVED = re.compile(
     r"\x1b\[[0-9;?]{0,16}[A-Za-z]"  # terminal colours
@@ -44,8 +44,9 @@ def _remove_invisible(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """NFC; full-width Latin letters and digits to half width, Chinese punctuation kept; runs of spaces to one; invisible
-    and private-use characters removed, but for the joiners of emoji; Han characters set apart by spaces joined.
+    """NFC; full-width Latin letters and digits to half width, Chinese punctuation kept; runs of spaces to one.
+
+    Invisible and private-use characters go, but for the joiners of emoji; a text spelt with spaces is joined.
     """
 
     def __call__(self, text: str) -> str | Drop:

@@ -1,4 +1,4 @@
-"""Chinese by its script: kana and Hangul tell Japanese and Korean; a model judges only long texts that are half Latin."""
+"""Chinese by its script: kana and Hangul tell Japanese and Korean; a model judges long texts that are half Latin."""
 
 import re
 from dataclasses import dataclass
@@ -39,7 +39,8 @@ class Language:
     foreign_share: float = 0.15
     """And their share of all Han, kana and Hangul."""
     model_characters: int = 120
-    model_score: float = 0.9
+    model_score: float = 0.8
+    """Ordinary English of 100 to 300 characters, a third of it Han added, scores 0.83 to 0.88."""
 
     def __call__(self, text: str) -> str | Drop:
         """The text unchanged, or `language`."""

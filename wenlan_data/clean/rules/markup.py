@@ -38,7 +38,7 @@ _BLOCK += (
 )
 _BLOCK += "|source|style|summary|svg|table|tbody|td|template|textarea|tfoot|th|thead|title|tr|track|ul|video|wbr"
 _URL_END = rf"[^\s<>\"'\[\]，。！？；、（）《》“”{HAN}]"
-_BB = "b|i|u|s|url|color|colour|size|font|quote|code|center|left|right|align|table|td|tr|list|\\*|attach|flash|media|email"
+_BB = "b|i|u|s|url|color|size|font|quote|code|center|left|right|align|table|td|tr|list|attach|flash|media|email"
 
 # Pattern and what stands in its place, in this order.
 _STEPS = tuple(
@@ -78,9 +78,9 @@ def _strip(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Markup:
-    """Tags, comments, scripts, templates, Markdown and BBCode go, their words stay; URLs, @mentions and #topics# go.
+    """Tags, comments, templates, Markdown and BBCode go, their words stay; scripts, URLs, @mentions, #topics# go.
 
-    Only known tag names count, so that a < b stays. A text that begins as a script, a style sheet or JSON is code throughout.
+    Only known tag names count, so that a < b stays. A text that begins as a script, a style sheet or JSON is code.
     """
 
     def __call__(self, text: str) -> str | Drop:

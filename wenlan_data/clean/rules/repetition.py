@@ -15,8 +15,8 @@ _MAX_DIFFERENT = 0.72
 
 @dataclass(frozen=True, slots=True)
 class Repetition:
-    """Rejected where the text is one piece `min_repeats` times over, where half of it is one run of a character, or where
-    one piece of 2 to 6 characters comes `stuffed` times and fills a third of it (four times and half for longer pieces).
+    """Rejected where the text is one piece `min_repeats` times over, or half of it one run of a character, or where
+    a piece of 2 to 6 characters comes `stuffed` times and fills a third of it (from 3 characters: 4 times and half).
 
     Reduplication such as 层层叠叠 and lists such as 1号线、2号线 are ordinary Chinese.
     """

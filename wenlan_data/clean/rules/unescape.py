@@ -17,7 +17,7 @@ _ENTITY = re.compile(r"&(?:#[0-9]{1,7}(?![0-9]);?|#[xX][0-9a-fA-F]{1,6}(?![0-9a-
 # What the first byte of a UTF-8 sequence becomes in a one-byte encoding: Latin, Cyrillic, Greek letters or box drawing.
 _MAYBE_MOJIBAKE = re.compile("[\u0080-\u024f\u0370-\u045f\u2500-\u259f]")
 MAX_MOJIBAKE_CHARACTERS = 8192
-"""Longer texts are left to ftfy by none of our recipes: they are no captions, and ftfy takes seconds for a megabyte."""
+"""A longer text is no caption, and is not looked at for mojibake."""
 
 
 @cache

@@ -1,0 +1,66 @@
+import pytest
+
+from tests.conformance import check_rule
+from wenlan_data.clean.rules.boilerplate import Boilerplate
+from wenlan_data.records import Drop
+
+
+def test_boilerplate_is_a_rule() -> None:
+    check_rule(Boilerplate())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "首页 > 新闻 > 国内 > 正文",
+        "上一页",
+        "点赞 收藏 评论 转发",
+        "请点击图片浏览下一页",
+        "长按识别二维码关注公众号",
+        "图片1",
+        "此图片没有提供说明文字",
+        "京ICP备12345678号-1",
+        "未经授权，禁止转载",
+        "免责声明：本文仅代表作者个人观点，与本网无关",
+        "图片来源：视觉中国",
+        "图/视觉中国",
+        "新华社记者 王小明 摄",
+        "照片由受访者提供",
+        "责任编辑：张三",
+    ],
+)
+def test_what_a_page_says_about_itself_is_rejected(text: str) -> None:
+    assert Boilerplate()(text) == Drop("boilerplate")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "《人民日报》创刊号首页",
+        "分享一碗热汤面的老夫妻",
+        "图片墙前驻足的参观者",
+        "来源于藏北高原的野牦牛群",
+        "二维码扫码乘车的闸机",
+        "记者在灾区采访",
+        "人像摄影",
+        "工程师为农户提供技术支持",
+        "登录页面",
+    ],
+)
+def test_captions_with_the_same_words_stay(text: str) -> None:
+    assert Boilerplate()(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("渔民在查干湖冬捕。张三 摄", "渔民在查干湖冬捕。"),
+        ("游客赏荷。新华社记者 李明 摄", "游客赏荷。"),
+        ("红叶满山的公园（图片来源：视觉中国）", "红叶满山的公园"),
+        ("三江源的雪豹（点击查看大图）", "三江源的雪豹"),
+        ("长城雪景 张三 摄", "长城雪景"),
+        ("大熊猫在四川卧龙的竹林里吃竹子，禁止转载", "大熊猫在四川卧龙的竹林里吃竹子"),
+    ],
+)
+def test_credits_and_hints_at_the_end_are_cut_off(text: str, clean: str) -> None:
+    assert Boilerplate()(text) == clean

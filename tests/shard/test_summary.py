@@ -1,0 +1,55 @@
+import io
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.shard.make_golden import GOLDEN, draw, encode
+from wenlan_data.errors import DamageError
+from wenlan_data.shard.summary import picture_sides_px, summarise
+
+
+def test_a_corpus_is_counted_from_its_tables() -> None:
+    summary = summarise([GOLDEN]).as_json()
+    assert (summary["shards"], summary["samples"]) == (2, 5)
+    assert summary["width_px"] == {"min": 64, "median": 64, "max": 64}
+    assert summary["caption_chars"] == {"min": 9, "median": 11, "max": 13}
+    assert summary["text_types"] == {"caption": 3, "alt": 1, "figcaption": 1, "surrounding": 1, "title": 1}
+    assert summary["region_labels"] == {"cell": 20, "image": 5}
+    assert summary["dropped"] == {"fetch": {"http_status": 1}}
+
+
+def test_tars_alone_give_the_same_counts_but_for_the_drops() -> None:
+    corpus, tars = summarise([GOLDEN]).as_json(), summarise([GOLDEN / "shards"]).as_json()
+    assert tars.pop("dropped") == {}
+    corpus.pop("dropped")
+    assert tars == corpus
+
+
+def test_a_strangers_tar_is_counted_by_what_it_has(tmp_path: Path) -> None:
+    members = {
+        "a.png": b"no picture",
+        "b.jpg": encode(draw(1)),
+        "b.txt": "猫\xff".encode("latin-1", "replace"),
+        "b.json": b"[1]",
+    }
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    summary = summarise([tmp_path / "a.tar"])
+    assert (summary.samples, dict(summary.width_px), dict(summary.caption_chars)) == (2, {64: 1}, {2: 1})
+
+
+def test_a_damaged_metadata_table_is_named(tmp_path: Path) -> None:
+    shutil.copytree(GOLDEN, tmp_path / "corpus")
+    (tmp_path / "corpus" / "metadata" / "000000.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DamageError, match=r"000000\.parquet"):
+        summarise([tmp_path / "corpus"])
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff", b"GIF89a"])
+def test_what_is_no_picture_has_no_sides(data: bytes) -> None:
+    assert picture_sides_px(data) is None
