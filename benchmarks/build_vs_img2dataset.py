@@ -1,7 +1,7 @@
 """Images per second of `wenlan-data build` and of img2dataset, from one server, on the same cores, in turns.
 
-    python benchmarks/build_vs_img2dataset.py                      # 20,000 pictures, 3 runs: about 20 minutes
-    python benchmarks/build_vs_img2dataset.py --images 500 --runs 1 --table-rows 0
+    python -m benchmarks.build_vs_img2dataset                      # 20,000 pictures, 3 runs: about 20 minutes
+    python -m benchmarks.build_vs_img2dataset --images 500 --runs 1 --table-rows 0
 
 Progress goes to stderr; stdout gets one JSON line. What each figure means is in benchmarks/README.md.
 """
@@ -14,10 +14,18 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from large_table import measure_table
-from nginx import serve
-from peers import MODES, PEER_SETTINGS, find_img2dataset, img2dataset_version, run_img2dataset, run_wenlan
-from photos import make_photos, photo_name
+from benchmarks.large_table import measure_table
+from benchmarks.nginx import serve
+from benchmarks.peers import (
+    MODES,
+    PEER_SETTINGS,
+    OurRun,
+    find_img2dataset,
+    img2dataset_version,
+    run_img2dataset,
+    run_wenlan,
+)
+from benchmarks.photos import make_photos, photo_name
 
 LIBRARIES = ("ray", "pyarrow", "aiohttp", "pillow", "simplejpeg", "opencv-contrib-python-headless", "pdqhash")
 
@@ -42,22 +50,16 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument(
         "--runs", type=int, default=3, help="of each program and mode; medians are reported; 0: table only"
     )
     parser.add_argument("--modes", nargs="+", choices=list(MODES), default=list(MODES))
     parser.add_argument("--cores", type=int, default=2, help="shared by the server and the program that runs")
-    parser.add_argument(
-        "--img2dataset", type=Path, help="its command; default: installed into bench-out/img2dataset"
-    )
+    parser.add_argument("--img2dataset", type=Path, help="its command; default: installed into bench-out/img2dataset")
     parser.add_argument("--work", type=Path, default=Path("bench-out"))
-    parser.add_argument(
-        "--table-rows", type=int, default=0, help="also measure a table of so many rows (5000000)"
-    )
+    parser.add_argument("--table-rows", type=int, default=0, help="also measure a table of so many rows (5000000)")
     parser.add_argument("--table-good", type=int, default=2000, help="rows at its beginning that exist")
     parser.add_argument("--whole-table", action="store_true", help="do not stop it after the first shard")
     return parser.parse_args()
@@ -69,24 +71,25 @@ def _compare(options: argparse.Namespace, work: Path) -> dict[str, object]:
     with serve(work / "photos", work / "nginx") as host:
         table = _write_table(work / "urls.parquet", host, options.images)
         for mode in options.modes:
-            ours: list[tuple[float, float]] = []
+            ours: list[OurRun] = []
             theirs: list[float] = []
             for run in range(options.runs):
                 ours.append(run_wenlan(work, table, host, mode, options.images, options.cores))
                 theirs.append(run_img2dataset(peer, work, table, mode, options.images))
-                _say(f"{mode}, run {run}: wenlan-data {ours[-1][0]:.1f} s, img2dataset {theirs[-1]:.1f} s")
+                _say(f"{mode}, run {run}: wenlan-data {ours[-1].seconds:.1f} s, img2dataset {theirs[-1]:.1f} s")
             modes[mode] = _figures(options.images, ours, theirs)
     return modes
 
 
-def _figures(images: int, ours: list[tuple[float, float]], theirs: list[float]) -> dict[str, float]:
-    whole_s = statistics.median(seconds for seconds, _ in ours)
-    without_start_s = statistics.median(seconds - start for seconds, start in ours)
+def _figures(images: int, ours: list[OurRun], theirs: list[float]) -> dict[str, object]:
+    whole_s = statistics.median(run.seconds for run in ours)
+    without_start_s = statistics.median(run.seconds_without_start for run in ours)
     peer_s = statistics.median(theirs)
     return {
         "wenlan_images_per_s": round(images / whole_s, 1),
         "wenlan_images_per_s_without_ray_start": round(images / without_start_s, 1),
         "img2dataset_images_per_s": round(images / peer_s, 1),
+        "wenlan_phase_seconds_of_last_run": dict(ours[-1].phase_seconds),
         "ratio": round(peer_s / whole_s, 2),
         "ratio_without_ray_start": round(peer_s / without_start_s, 2),
     }

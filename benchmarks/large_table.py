@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from memory import MemoryWatch
-from nginx import serve
-from peers import COMMAND, environment, write_sources
-from photos import make_photos, photo_name
+
+from benchmarks.memory import MemoryWatch
+from benchmarks.nginx import serve
+from benchmarks.peers import COMMAND, environment, write_sources
+from benchmarks.photos import make_photos, photo_name
 
 ROWS_A_GROUP = 100_000
 STOP_TIMEOUT_S = 120

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 import venv
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,10 +34,21 @@ sources: [{{kind: table, path: "{table}", url: url, text: text}}]
 """
 
 
-def run_wenlan(
-    work: Path, table: Path, host: str, mode: str, images: int, workers: int
-) -> tuple[float, float]:
-    """Build a corpus; seconds in all, and of those the seconds that Ray took to start."""
+@dataclass(frozen=True, slots=True)
+class OurRun:
+    """One run of wenlan-data: seconds in all, and by phase as it reports them (`executor`: the start of Ray)."""
+
+    seconds: float
+    phase_seconds: Mapping[str, float]
+
+    @property
+    def seconds_without_start(self) -> float:
+        """Without the start of Ray."""
+        return self.seconds - self.phase_seconds.get("executor", 0.0)
+
+
+def run_wenlan(work: Path, table: Path, host: str, mode: str, images: int, workers: int) -> OurRun:
+    """Build a corpus."""
     out = _fresh(work / "wenlan")
     sources = write_sources(work, host, table)
     command = [
@@ -50,15 +63,13 @@ def run_wenlan(
         "--json",
     ]
     started = time.monotonic()
-    done = subprocess.run(
-        [*command, *MODES[mode][0]], capture_output=True, text=True, check=False, env=environment()
-    )
+    done = subprocess.run([*command, *MODES[mode][0]], capture_output=True, text=True, check=False, env=environment())
     seconds = time.monotonic() - started
     if done.returncode:
         raise SystemExit(f"wenlan-data failed:\n{done.stderr[-2000:]}")
     result = json.loads(done.stdout.splitlines()[-1])
     _expect(images, result["samples"], "wenlan-data")
-    return seconds, result["seconds"].get("executor", 0.0)
+    return OurRun(seconds, result["seconds"])
 
 
 def run_img2dataset(peer: Path, work: Path, table: Path, mode: str, images: int) -> float:
@@ -112,9 +123,7 @@ def img2dataset_version(given: Path | None, work: Path) -> str:
     if not python.is_file():
         return ""
     code = "from importlib.metadata import version; print(version('img2dataset'))"
-    return subprocess.run(
-        [str(python), "-c", code], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    return subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def environment() -> dict[str, str]:

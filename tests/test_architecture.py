@@ -24,6 +24,11 @@ OPTIONS = {
     "recipes list": ["--json"],
     "recipes schema": [],
     "recipes show": ["--json", "--set"],
+    "shards extract": ["--json", "--limit", "--out"],
+    "shards ls": ["--json", "--samples"],
+    "shards show": ["--json", "--number"],
+    "shards stat": ["--json"],
+    "shards verify": ["--json"],
 }  # fmt: skip
 
 

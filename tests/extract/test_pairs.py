@@ -1,6 +1,6 @@
 import pytest
 
-from wenlan_data.extract.pairs import page_pairs
+from wenlan_data.extract.pairs import MAX_TAGS, page_pairs
 from wenlan_data.records import Candidate, Drop
 
 
@@ -44,3 +44,9 @@ def test_hostile_pages_are_read_to_their_end() -> None:
     [(url, alt)] = _pairs(deep)
     assert url == "http://a.cn/x/1.jpg"
     assert alt.encode().decode().startswith("桥")
+
+
+def test_a_page_of_endless_tags_is_read_in_part_and_said_to_be() -> None:
+    rows = _pairs("<img src=1.jpg alt=桥>" * (MAX_TAGS + 5))
+    assert rows[0] == ("page_too_large", f"more than {MAX_TAGS} tags: the rest is left")
+    assert len(rows) == MAX_TAGS + 1

@@ -46,7 +46,9 @@ def _part(path: Path, kind: str = "table", *, known: tuple[str, ...] = (), limit
     return ExtractPart(part_number=3, source=spec, part=part, rules=RULES, known=known, limit=limit)
 
 
-def _run(part: ExtractPart | ReextractPart | RetryPart, out: Path) -> tuple[Receipt, dict[str, list[dict[str, object]]]]:
+def _run(
+    part: ExtractPart | ReextractPart | RetryPart, out: Path
+) -> tuple[Receipt, dict[str, list[dict[str, object]]]]:
     out.mkdir()
     receipt = part(out)
     assert sorted(path.stem for path in out.iterdir()) == sorted(FILES)

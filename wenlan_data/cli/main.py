@@ -28,9 +28,8 @@ for command in (build, demo, gc, recipes, shards):
 def main() -> NoReturn:
     """Run the command line: an error is one line on stderr and an exit code (see `wenlan_data.errors`)."""
     try:
-        cli.main(standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
+        # Without standalone mode click gives back the code of ctx.exit(), such as 0 of --help.
+        code = cli.main(standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -44,7 +43,7 @@ def main() -> NoReturn:
         sys.exit(0)
     except OSError as error:
         _fail(from_os_error(error))
-    sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 def _fail(error: WenlanError) -> NoReturn:

@@ -25,6 +25,7 @@ from wenlan_data.sources import HostLimits
 MAX_CONNECTIONS = 256
 _RESOLVER_THREADS = 32
 MAX_ROBOTS_TRIES = 3
+MAX_HOSTS_WITH_ROBOTS = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,9 +91,9 @@ class _Fetcher:
                 raise group.exceptions[0] from group
         indexes = [index for listed in web.values() for index in listed]
         found = [outcome.found for index in indexes if (outcome := self._outcomes[index])]
-        alone = len(web) == 1
+        few = len(web) <= MAX_HOSTS_WITH_ROBOTS
         return {
-            "hosts": {host: turn.state(with_robots=alone) for host, turn in self._turns.items() if host in web},
+            "hosts": {host: turn.state(with_robots=few) for host, turn in self._turns.items() if host in web},
             "asked": len(indexes),
             "retryable_failed": sum(1 for one in found if isinstance(one, Drop) and one.retryable),
             "requests": self._requests,

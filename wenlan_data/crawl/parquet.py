@@ -17,9 +17,7 @@ def open_parquet(file: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20)
     except (pa.ArrowException, OSError) as error:
-        raise UsageError(
-            f"{file}: it cannot be read as Parquet ({_first_line(error)}): give a whole file"
-        ) from error
+        raise UsageError(f"{file}: it cannot be read as Parquet ({_first_line(error)}): give a whole file") from error
 
 
 def _first_line(error: BaseException) -> str:
@@ -48,9 +46,7 @@ def parquet_rows(file: Path, part: SourcePart, names: Sequence[str]) -> Iterator
                 seen += batch.num_rows
                 if first < last:
                     cut = batch.slice(first, last - first)
-                    values = [
-                        cut.column(name).to_pylist() if name else [None] * cut.num_rows for name in names
-                    ]
+                    values = [cut.column(name).to_pylist() if name else [None] * cut.num_rows for name in names]
                     yield from zip(*values, strict=True)
                 if seen >= part.stop:
                     return

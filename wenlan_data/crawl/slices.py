@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pyarrow as pa
@@ -17,21 +17,25 @@ from wenlan_data.protocols import Receipt
 from wenlan_data.sources import HostLimits
 from wenlan_data.tables import CANDIDATES, FACTS, IMAGE_INDEX, WANTED
 
+if TYPE_CHECKING:
+    # The stubs are generic, the classes are not.
+    Strings = pa.ChunkedArray[pa.StringScalar]
+    Encoded = pa.DictionaryArray[pa.lib.Int32Type, pa.lib.StringType]
+
 MAX_ROWS = 2000
 MAX_HOSTS = 200
 SLICE_S = 60.0
 
 Indexes = np.ndarray[tuple[int], np.dtype[np.int64]]
-Strings = pa.ChunkedArray[pa.StringScalar]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlicePart:
     """Writes `slice-00000.parquet` and so on, see `tables.WANTED`.
 
-    Its receipt's details: `slices`, a list of `{name, rows, chain, recorded}`. Slices with the same `chain` (a
-    host) run one after the other; those whose chain is empty run at any time. `recorded` counts into the field of
-    that name, -1 for a slice that lies in none of them.
+    Its receipt's details: `slices`, a list of `{name, rows, chain, recorded}`. Slices with the same `chain` (by the
+    name of one of its hosts) run one after the other; those whose chain is empty run at any time. `recorded` counts
+    into the field of that name, -1 for a slice that lies in none of them.
     """
 
     candidates: tuple[str, ...]
@@ -84,15 +88,17 @@ class SlicePart:
         for chain, piece in self._cut_web(wanted["host"], np.flatnonzero(left & ~stored)):
             yield chain, -1, piece
 
-    def _cut_web(self, hosts: Strings, indexes: Indexes) -> Iterator[tuple[str, Indexes]]:
+    def _cut_web(self, hosts: "Strings", indexes: Indexes) -> Iterator[tuple[str, Indexes]]:
         small: list[Indexes] = []
+        large: dict[int, list[tuple[str, Indexes]]] = {}
         for host, own in _by_value(hosts, indexes):
             limits = self.hosts.get(host) or HostLimits()
             rows_a_slice = _rows_a_slice(limits)
             if len(own) > rows_a_slice:
-                chain = host if limits.max_connections == 1 else ""
-                for piece in _pieces(own, rows_a_slice):
-                    yield chain, piece
+                if limits.max_connections == 1:
+                    large.setdefault(rows_a_slice, []).append((host, own))
+                else:
+                    yield from (("", piece) for piece in _pieces(own, rows_a_slice))
                 continue
             if small and (len(small) == MAX_HOSTS or sum(map(len, small)) + len(own) > MAX_ROWS):
                 yield "", np.concatenate(small)
@@ -100,6 +106,19 @@ class SlicePart:
             small.append(own)
         if small:
             yield "", np.concatenate(small)
+        for rows_a_slice, listed in large.items():
+            yield from _bundles(listed, rows_a_slice)
+
+
+def _bundles(hosts: list[tuple[str, Indexes]], rows_a_slice: int) -> Iterator[tuple[str, Indexes]]:
+    """Hosts of about equal size share a chain, named by its first: a task that waits out the gaps of one host alone
+    would keep a worker for a minute to fetch 60 pictures."""
+    hosts = sorted(hosts, key=lambda one: -len(one[1]))
+    width = max(1, min(MAX_HOSTS, MAX_ROWS // rows_a_slice))
+    for start in range(0, len(hosts), width):
+        bundle = hosts[start : start + width]
+        for row in range(0, len(bundle[0][1]), rows_a_slice):
+            yield bundle[0][0], np.concatenate([own[row : row + rows_a_slice] for _, own in bundle])
 
 
 def _rows_a_slice(limits: HostLimits) -> int:
@@ -112,7 +131,7 @@ def _pieces(indexes: Indexes, rows: int) -> list[Indexes]:
     return [indexes[start : start + rows] for start in range(0, len(indexes), rows)]
 
 
-def _by_value(column: Strings, indexes: Indexes) -> Iterator[tuple[str, Indexes]]:
+def _by_value(column: "Strings", indexes: Indexes) -> Iterator[tuple[str, Indexes]]:
     """Values in the order of their first row, each with its rows in order."""
     if not len(indexes):
         return
@@ -139,10 +158,10 @@ def _wanted(candidates: Sequence[str], images: Sequence[str]) -> tuple[pa.Table,
     return table.append_column("host", pa.array(hosts, pa.string())).select(WANTED.names).cast(WANTED), rows_in
 
 
-def _unpublished(wanted: pa.Table, published: Sequence[str]) -> tuple[pa.Table, int]:
+def _unpublished(wanted: pa.Table, published: tuple[str, ...]) -> tuple[pa.Table, int]:
     if not published or not wanted.num_rows:
         return wanted, 0
-    keys = Published(published).key_of_urls(wanted["url_key"].to_pylist())
+    keys = Published(published).key_of_urls(_texts(wanted["url_key"]))
     left = wanted.filter(pa.array([not key for key in keys]))
     return left, wanted.num_rows - left.num_rows
 
@@ -174,9 +193,9 @@ def _read(paths: Sequence[str], schema: pa.Schema, columns: list[str]) -> pa.Tab
     return pa.concat_tables(tables) if tables else chosen.empty_table()
 
 
-def _encoded(column: Strings) -> pa.DictionaryArray[pa.Int32Type, pa.StringType]:
+def _encoded(column: "Strings") -> "Encoded":
     return column.combine_chunks().dictionary_encode()
 
 
-def _texts(column: Strings | pa.Array[pa.Scalar[pa.StringType]]) -> list[str]:
+def _texts(column: "Strings | pa.Array[pa.Scalar[pa.lib.StringType]]") -> list[str]:
     return cast("list[str]", column.to_pylist())

@@ -10,7 +10,7 @@ from wenlan_data.records import Drop
 from wenlan_data.sources import HostLimits
 
 # A longer robots.txt is asked for again by the host's next slice: a receipt stays small.
-MAX_CARRIED_ROBOTS_CHARACTERS = 16 << 10
+MAX_CARRIED_ROBOTS_CHARACTERS = 8 << 10
 
 HOST_WAITS = Drop("host_waits", retryable=True)
 HOST_UNREACHABLE = Drop("host_unreachable", retryable=True)

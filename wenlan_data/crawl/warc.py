@@ -5,6 +5,7 @@ HTTP status line and headers (records of the web), then the payload as it came
 """
 
 import uuid
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -125,9 +126,10 @@ class PayloadWriter:
 
 
 def records(path: Path, max_bytes: int = MAX_PAYLOAD_BYTES) -> Iterator[WarcPayload]:
-    """Every `response` and `resource` record of a WARC (plain or .gz), in order.
+    """Every `response` and `resource` record of a WARC (plain or .gz), in order; none in an empty file.
 
-    Raises `DamageError`, with file and offset, for what is no WARC or is cut short.
+    Raises `DamageError`, with file and offset, for what is no WARC or is cut short. A file that ends right after
+    a record cannot be told from a whole one.
     """
     with os_errors(path), path.open("rb") as file:
         yield from _read(path, file, 0, max_bytes)
@@ -167,8 +169,27 @@ def _read(path: Path, file: BinaryIO, start: int, max_bytes: int) -> Iterator[Wa
             raise _damage(path, last, str(error)) from error
         if found:
             yield found
-    if last == start and not file.tell():
-        raise _damage(path, start, "the file is empty")
+    _expect_whole_members(path, file, last)
+
+
+def _expect_whole_members(path: Path, file: BinaryIO, last: int) -> None:
+    """Raise where a gzip member after the last record is cut: fastwarc takes a torn start of one for the end."""
+    file.seek(last)
+    member, offset, position = zlib.decompressobj(wbits=31), last, last
+    data = file.read(1 << 16)
+    if not data.startswith(b"\x1f\x8b"):
+        return
+    while data:
+        try:
+            member.decompress(data)
+        except zlib.error as error:
+            raise _damage(path, offset, str(error)) from error
+        position += len(data) - len(member.unused_data)
+        data = member.unused_data or file.read(1 << 16)
+        if member.eof and data:
+            member, offset = zlib.decompressobj(wbits=31), position
+    if not member.eof:
+        raise _damage(path, offset, "the compressed record is cut short")
 
 
 def _payload(path: Path, record: WarcRecord, offset: int, max_bytes: int) -> WarcPayload | None:
@@ -179,7 +200,7 @@ def _payload(path: Path, record: WarcRecord, offset: int, max_bytes: int) -> War
     url = (record.headers.get("WARC-Target-URI") or "").strip("<>")
     date = record.record_date or datetime.fromtimestamp(0, UTC)
     ip = record.headers.get("WARC-IP-Address") or ""
-    kind = record.record_type.name or ""
+    kind = "resource" if record.record_type == WarcRecordType.resource else "response"
     content_type = record.headers.get("Content-Type") or ""
     if not wanted:
         _expect(path, offset, record.reader.consume(), length)

@@ -1,9 +1,9 @@
 """What later generations need of a published one: hash codes, keys and URLs, as sorted arrays in its index folder.
 
-    phash.npy  uint64 (N,), sorted       url-hashes.npy  16 bytes (U,), sorted: first half of SHA-256 of the url_key
-    pdq.npy    uint64 (N, 4)             url-keys.npy    16 bytes (U,): key of the picture that the URL gave
-    sha256.npy 32 bytes (N,)
-    keys.npy   16 bytes (N,)
+phash.npy  uint64 (N,), sorted       url-hashes.npy  16 bytes (U,), sorted: first half of SHA-256 of the url_key
+pdq.npy    uint64 (N, 4)             url-keys.npy    16 bytes (U,): key of the picture that the URL gave
+sha256.npy 32 bytes (N,)
+keys.npy   16 bytes (N,)
 """
 
 import hashlib
@@ -41,9 +41,7 @@ class Prints:
 
     def take(self, rows: NDArray[np.int64] | slice) -> "Prints":
         """The prints of these rows."""
-        return Prints(
-            phash=self.phash[rows], pdq=self.pdq[rows], sha256=self.sha256[rows], keys=self.keys[rows]
-        )
+        return Prints(phash=self.phash[rows], pdq=self.pdq[rows], sha256=self.sha256[rows], keys=self.keys[rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +68,50 @@ class Published:
                 found[hit] = keys[place[hit]]
         return found
 
-    def prints(self) -> Iterator[Prints]:
-        """The published pictures, some generations at a time, in order; held in memory one batch at a time."""
+    def batches(self) -> "Iterator[Batch]":
+        """The published pictures, some generations at a time, in order."""
         batch: list[Prints] = []
         for folder in self.folders:
             one = _load_prints(Path(folder))
             if batch and sum(len(other.phash) for other in batch) + len(one.phash) > BATCH_CODES:
-                yield _joined(batch)
+                yield Batch(tuple(batch))
                 batch = []
             batch.append(one)
         if batch:
-            yield _joined(batch)
+            yield Batch(tuple(batch))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The mapped prints of some generations, numbered on from one to the next."""
+
+    parts: tuple[Prints, ...]
+
+    def phash(self) -> Codes:
+        """uint64 (N,): every code, read into memory."""
+        return np.concatenate([one.phash for one in self.parts])
+
+    def generations(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The number of the part that each row lies in."""
+        ends = np.cumsum([len(one.phash) for one in self.parts])
+        return np.searchsorted(ends, rows, side="right")
+
+    def take(self, rows: NDArray[np.int64]) -> Prints:
+        """The prints of these rows; only these are read."""
+        taken = Prints(
+            phash=np.zeros(len(rows), np.uint64),
+            pdq=np.zeros((len(rows), 4), np.uint64),
+            sha256=np.zeros(len(rows), "S32"),
+            keys=np.zeros(len(rows), "S16"),
+        )
+        generations = self.generations(rows)
+        first = 0
+        for number, part in enumerate(self.parts):
+            here = np.flatnonzero(generations == number)
+            for name in ("phash", "pdq", "sha256", "keys"):
+                getattr(taken, name)[here] = getattr(part, name)[rows[here] - first]
+            first += len(part.phash)
+        return taken
 
 
 def url_hashes(url_keys: Sequence[str]) -> Words:
@@ -135,14 +166,3 @@ def _load_prints(folder: Path) -> Prints:
     if not len(phash) == len(pdq) == len(sha256) == len(keys):
         raise DamageError(f"{folder}: its arrays differ in length: build anew")
     return Prints(phash=phash, pdq=pdq, sha256=sha256, keys=keys)
-
-
-def _joined(batch: list[Prints]) -> Prints:
-    if len(batch) == 1:
-        return batch[0]
-    return Prints(
-        phash=np.concatenate([one.phash for one in batch]),
-        pdq=np.concatenate([one.pdq for one in batch]),
-        sha256=np.concatenate([one.sha256 for one in batch]),
-        keys=np.concatenate([one.keys for one in batch]),
-    )

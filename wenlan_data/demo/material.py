@@ -3,7 +3,6 @@
 import csv
 import importlib.util
 import io
-from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -15,9 +14,7 @@ from wenlan_data.errors import UsageError
 _FOLDERS = {"skimage": "data", "sklearn": "datasets/images"}
 _ROBOTS = "User-agent: *\nDisallow: /private/\n"
 _ERROR_PAGE = (
-    "<!DOCTYPE html><html><head><title>404</title></head><body>"
-    + "<p>您访问的图片不存在</p>" * 100
-    + "</body></html>"
+    "<!DOCTYPE html><html><head><title>404</title></head><body>" + "<p>您访问的图片不存在</p>" * 100 + "</body></html>"
 )
 _EXIF_ORIENTATION = 0x0112
 _TURN_CLOCKWISE = 6
@@ -32,15 +29,11 @@ def photo_paths() -> dict[str, Path]:
     for package, folder in _FOLDERS.items():
         spec = importlib.util.find_spec(package)
         if spec is None or not spec.submodule_search_locations:
-            raise UsageError(
-                f"the demo's photographs need the package {package}: pip install 'wenlan-data[demo]'"
-            )
+            raise UsageError(f"the demo's photographs need the package {package}: pip install 'wenlan-data[demo]'")
         found |= {path.name: path for path in (Path(spec.submodule_search_locations[0]) / folder).iterdir()}
     missing = sorted({picture.photo for picture in PICTURES.values()} - set(found))
     if missing:
-        raise UsageError(
-            f"scikit-image here ships no {missing[0]}: pip install --upgrade 'wenlan-data[demo]'"
-        )
+        raise UsageError(f"scikit-image here ships no {missing[0]}: pip install --upgrade 'wenlan-data[demo]'")
     return found
 
 
@@ -93,17 +86,15 @@ def _bytes_of(row: Row, photos: dict[str, Path]) -> bytes:
 def _changed(image: Image.Image, change: str, suffix: str) -> bytes:
     match change:
         case "half":
-            return encode(
-                image.resize((image.width // 2, image.height // 2), Image.Resampling.LANCZOS), suffix
-            )
+            return encode(_scaled(image, 0.5), suffix)
+        case "shrunk":
+            return encode(_scaled(image, 0.9), suffix, quality=40)
         case "icon":
             return encode(image.resize((64, 64)), suffix, quality=95)
         case "banner":
             return encode(image.crop((0, 0, image.width, image.width // 5)), suffix)
         case "plain":
             return encode(Image.new("RGB", (200, 200), (200, 200, 200)), suffix)
-        case "quality_40":
-            return encode(image, suffix, quality=40)
         case "cmyk":
             return encode(image.convert("CMYK"), suffix)
         case "turned_by_exif":
@@ -115,6 +106,11 @@ def _changed(image: Image.Image, change: str, suffix: str) -> bytes:
             return _ERROR_PAGE.encode()
         case _:
             return encode(image, suffix)
+
+
+def _scaled(image: Image.Image, factor: float) -> Image.Image:
+    size = (int(image.width * factor), int(image.height * factor))
+    return image.resize(size, Image.Resampling.LANCZOS)
 
 
 def _turned_by_exif(image: Image.Image, suffix: str) -> bytes:
@@ -137,8 +133,3 @@ def encode(image: Image.Image, suffix: str, quality: int = 90, exif: bytes = b""
         case _:
             image.save(file, "PNG")
     return file.getvalue()
-
-
-def rows_that_become(outcome: str) -> Sequence[Row]:
-    """The rows of the table and the folder with that outcome."""
-    return [row for row in (*TABLE, *FOLDER) if row.becomes == outcome]

@@ -36,9 +36,7 @@ def _clear(out: Path) -> None:
     if out.is_dir() and not (out / MARKER).is_file() and any(out.iterdir()):
         raise UsageError(f"{out} holds files that no demo wrote: choose another folder with --out")
     out.mkdir(parents=True, exist_ok=True)
-    (out / MARKER).write_text(
-        "Made by `wenlan-data demo`, which makes it anew when it runs again.\n", encoding="utf-8"
-    )
+    (out / MARKER).write_text("Made by `wenlan-data demo`, which makes it anew when it runs again.\n", encoding="utf-8")
     for name in _MADE:
         path = out / name
         if path.is_dir():

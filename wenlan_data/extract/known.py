@@ -40,9 +40,7 @@ def load_ids(path: Path | str) -> "Ids":
     try:
         ids = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise DamageError(
-            f"{path}: it is no list of ids ({error}): run the build into a new output"
-        ) from error
+        raise DamageError(f"{path}: it is no list of ids ({error}): run the build into a new output") from error
     if not isinstance(ids, np.ndarray) or ids.dtype != np.dtype("S16") or ids.ndim != 1:
         raise DamageError(f"{path}: it is no list of 16-byte ids: run the build into a new output")
     return ids

@@ -58,9 +58,7 @@ class ExtractPart:
     def __call__(self, out: Path) -> Receipt:
         """Details: rows skipped as `known` or `repeated_in_part`, `ids` recorded, `rejected_texts` of survivors."""
         source = self.source.load()
-        rows = _source_rows(
-            self.part_number, self.part, source.name, islice(source.read(self.part), self.limit)
-        )
+        rows = _source_rows(self.part_number, self.part, source.name, islice(source.read(self.part), self.limit))
         index = ((url_key(url), self.part.path, offset) for url, offset in source.images(self.part))
         return _extract(out, rows, index, _Cleaner.of(self.rules, self.caption_order), Known(self.known))
 
@@ -117,9 +115,7 @@ class _Cleaner:
 
     @classmethod
     def of(cls, rules: Sequence[RuleSpec], caption_order: Sequence[str]) -> "_Cleaner":
-        return cls(
-            tuple(spec.load() for spec in rules), {name: place for place, name in enumerate(caption_order)}
-        )
+        return cls(tuple(spec.load() for spec in rules), {name: place for place, name in enumerate(caption_order)})
 
     def __call__(self, candidate: Candidate) -> _Verdict:
         drop = recorded_drop(candidate) if candidate.stored else usable(candidate.url)
@@ -129,9 +125,7 @@ class _Cleaner:
         if survivors:
             return _Verdict(texts=tuple(survivors), rejected=tuple(drop for _, drop in rejected))
         # min() keeps the first of equals: the order on the page decides between two texts of one type.
-        best = min(
-            rejected, key=lambda pair: self.preference.get(pair[0].type, len(self.preference)), default=None
-        )
+        best = min(rejected, key=lambda pair: self.preference.get(pair[0].type, len(self.preference)), default=None)
         return _Verdict(step="clean", drop=best[1] if best else Drop("no_text"))
 
 
@@ -145,9 +139,7 @@ class _Counts:
     rejected: Counter[str] = field(default_factory=Counter)
 
 
-def _extract(
-    out: Path, rows: Iterator[Row], index: Iterator[_IndexRow], cleaner: _Cleaner, known: Known
-) -> Receipt:
+def _extract(out: Path, rows: Iterator[Row], index: Iterator[_IndexRow], cleaner: _Cleaner, known: Known) -> Receipt:
     counts, seen = _Counts(), set[bytes]()
     with os_errors(out):
         with Tables(out, _FILES) as tables:
@@ -204,15 +196,11 @@ def _write_batch(tables: Tables, rows: list[Row], cleaner: _Cleaner, counts: _Co
     tables.write("drops", drop_columns(dropped))
 
 
-def _source_rows(
-    part_number: int, part: SourcePart, name: str, items: Iterator[Candidate | Drop]
-) -> Iterator[Row]:
+def _source_rows(part_number: int, part: SourcePart, name: str, items: Iterator[Candidate | Drop]) -> Iterator[Row]:
     alike: Counter[Drop] = Counter()
     for place, item in enumerate(items):
         ordinal = part_number << 32 | place
-        checked = (
-            item if isinstance(item, Drop) or _encodes(item) else Drop("bad_encoding", "a lone surrogate")
-        )
+        checked = item if isinstance(item, Drop) or _encodes(item) else Drop("bad_encoding", "a lone surrogate")
         if isinstance(checked, Drop):
             # Known by its place in a file that does not change; in a folder, where places shift, by what it says.
             where = (name, str(part.group), str(part.start if part.bytes else 0), str(alike[checked]))

@@ -48,9 +48,7 @@ def read_rows(path: str, wanted: Known | None = None) -> Iterator[Row]:
         for batch in file.iter_batches(BATCH_ROWS):
             some = batch.filter(_mask(batch, wanted)) if wanted else batch
             for value in some.to_pylist():
-                stored = StoredBytes(
-                    kind=value["supply"], path=value["supply_path"], offset=value["supply_offset"]
-                )
+                stored = StoredBytes(kind=value["supply"], path=value["supply_path"], offset=value["supply_offset"])
                 candidate = Candidate(
                     url=value["url"],
                     texts=tuple(Text(one["type"], one["text"]) for one in value["texts"]),
@@ -134,8 +132,7 @@ class Tables:
     def __init__(self, out: Path, schemas: dict[str, pa.Schema]) -> None:
         self._paths = {name: out / f"{name}.parquet" for name in schemas}
         self._writers = {
-            name: pq.ParquetWriter(self._paths[name], schema, compression="zstd")
-            for name, schema in schemas.items()
+            name: pq.ParquetWriter(self._paths[name], schema, compression="zstd") for name, schema in schemas.items()
         }
 
     def write(self, name: str, batch: pa.RecordBatch) -> None:

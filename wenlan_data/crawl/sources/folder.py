@@ -96,9 +96,7 @@ def _kind(entry: os.DirEntry[str], root: Path) -> str:
     if entry.is_dir(follow_symlinks=False):
         return "folder"
     # A linked folder is never entered: it would give its pictures twice, or go round for ever.
-    if not entry.is_file() or (
-        entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root.resolve())
-    ):
+    if not entry.is_file() or (entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root.resolve())):
         return ""
     suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 - no Path object for each of a million files
     return "image" if suffix in IMAGE_SUFFIXES else "text" if suffix == ".txt" else ""

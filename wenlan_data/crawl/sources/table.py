@@ -93,9 +93,7 @@ class Table:
         """One line that says which columns are read, and which of them were guessed."""
         chosen = zip(("url", "text", "page_url"), self._chosen(_layout(self._file())), strict=True)
         said = [
-            f"{role} from {column!r}{'' if getattr(self, role) else ' (guessed)'}"
-            for role, column in chosen
-            if column
+            f"{role} from {column!r}{'' if getattr(self, role) else ' (guessed)'}" for role, column in chosen if column
         ]
         return f"{self.name}: {', '.join(said)}"
 
@@ -122,9 +120,7 @@ class Table:
             )
         layout = _layout(file)
         chosen = self._chosen(layout)
-        rows = (
-            parquet_rows(file, part, chosen) if _is_parquet(file) else _text_rows(file, layout, part, chosen)
-        )
+        rows = parquet_rows(file, part, chosen) if _is_parquet(file) else _text_rows(file, layout, part, chosen)
         for row in rows:
             yield row if isinstance(row, Drop) else self._candidate(*row)
 
@@ -142,19 +138,13 @@ class Table:
         if not file.is_file():
             raise UsageError(f"{file}: there is no such file: check the path of the table")
         if file.suffix.lower() not in {*_DELIMITERS, *_JSON_LINES, *_PARQUET}:
-            remedy = (
-                "unpack it first (gunzip -k)"
-                if file.suffix.lower() == ".gz"
-                else "convert it to one of these"
-            )
+            remedy = "unpack it first (gunzip -k)" if file.suffix.lower() == ".gz" else "convert it to one of these"
             raise UsageError(f"{file}: a table is read as .parquet, .csv, .tsv or .jsonl: {remedy}")
         if file.stat().st_size == 0:
             raise UsageError(f"{file}: the file is empty: give a table with rows")
         return file
 
-    def _planned(
-        self, file: Path, source: int, cut: Iterator[tuple[int, int, int, int]]
-    ) -> Iterator[SourcePart]:
+    def _planned(self, file: Path, source: int, cut: Iterator[tuple[int, int, int, int]]) -> Iterator[SourcePart]:
         size_bytes, found = file.stat().st_size, False
         with os_errors(file):
             for group, start, stop, rows in cut:
@@ -186,8 +176,7 @@ class Table:
             there = ", ".join(layout.columns[:20]) or "none"
             what = f"there is no column {named!r}" if named else f"no column looks like the {role}"
             raise UsageError(
-                f"{Path(self.base) / self.path}: {what}; its columns are {there}: "
-                f"say {role}: COLUMN in a sources file"
+                f"{Path(self.base) / self.path}: {what}; its columns are {there}: say {role}: COLUMN in a sources file"
             )
         return guessed
 
@@ -227,9 +216,7 @@ def _layout(file: Path) -> _Layout:
     with os_errors(file):
         if _is_parquet(file):
             with open_parquet(file) as table:
-                return _Layout(
-                    columns=tuple(f.name for f in table.schema_arrow if not pa.types.is_struct(f.type))
-                )
+                return _Layout(columns=tuple(f.name for f in table.schema_arrow if not pa.types.is_struct(f.type)))
         encoding = encoding_of(file)
         if encoding == "utf-16":
             raise UsageError(f"{file}: the table is UTF-16: save it as UTF-8")
@@ -279,9 +266,7 @@ def _text_ranges(file: Path, layout: _Layout, max_rows: int) -> Iterator[tuple[i
     return ((0, start, stop, rows) for start, stop, rows in cut)
 
 
-def _text_rows(
-    file: Path, layout: _Layout, part: SourcePart, names: Sequence[str]
-) -> Iterator[list[object] | Drop]:
+def _text_rows(file: Path, layout: _Layout, part: SourcePart, names: Sequence[str]) -> Iterator[list[object] | Drop]:
     places = [layout.columns.index(name) if name else -1 for name in names]
     width = len(layout.columns)
     for row in read_range(file, part.start, part.stop, _next_row(file)):

@@ -36,11 +36,7 @@ class Warc:
         # Absolute, since a worker of Ray does not run in the operator's folder.
         file = Path(os.path.abspath(Path(self.base) / self.path))  # noqa: PTH100 - resolve() follows links
         if not file.is_file():
-            what = (
-                f"a folder: name its files, such as warc:{self.path.rstrip('/')}/*.warc.gz"
-                if file.is_dir()
-                else ""
-            )
+            what = f"a folder: name its files, such as warc:{self.path.rstrip('/')}/*.warc.gz" if file.is_dir() else ""
             raise UsageError(f"{file}: {what or 'there is no such file: check the path of the WARC'}")
         with os_errors(file):
             size_bytes = file.stat().st_size
@@ -87,9 +83,7 @@ def _is_warc(file: Path) -> bool:
 
 def _is_page(record: WarcPayload) -> bool:
     stated = record.content_type.lower()
-    return "html" in stated or (
-        not stated and record.payload[:1024].lstrip().lower().startswith(_PAGE_STARTS)
-    )
+    return "html" in stated or (not stated and record.payload[:1024].lstrip().lower().startswith(_PAGE_STARTS))
 
 
 def _is_image(payload: bytes) -> bool:

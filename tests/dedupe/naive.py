@@ -1,0 +1,134 @@
+"""The whole verdict rule once more, as plainly as it can be said: loops over Python objects, quadratic."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tests.dedupe.rows import ORDER, Row
+from wenlan_data.shard.format import sample_key
+
+Seen = tuple[str, str, int, int]
+"""sha256, key, phash, pdq of a published picture."""
+
+
+@dataclass
+class Corpus:
+    """What is published, generation by generation."""
+
+    pictures: list[list[Seen]] = field(default_factory=list)
+    urls: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+
+@dataclass
+class Outcome:
+    """One of a candidate."""
+
+    reason: str
+    duplicate_of: str = ""
+    distances: tuple[int, int] = (-1, -1)
+
+
+@dataclass
+class Generation:
+    """Outcomes by row, and the kept rows' keys, captions and texts."""
+
+    outcomes: list[Outcome]
+    kept: dict[int, tuple[str, str, list[tuple[str, str]], list[str]]]
+
+
+def rank(texts: Sequence[tuple[str, str]]) -> int:
+    return min((ORDER.index(kind) for kind, _ in texts if kind in ORDER), default=len(ORDER))
+
+
+def dedupe(
+    rows: Sequence[Row], corpus: Corpus, *, radius: int = 4, pdq_bits: int = 31, max_same_text: int = 1000, merge: bool = True
+) -> Generation:
+    """Verdicts on one generation, which is then added to `corpus`."""
+    outcomes = [Outcome("") for _ in rows]
+    good = []
+    for number, row in enumerate(rows):
+        if row.url in corpus.urls:
+            outcomes[number] = Outcome("duplicate", corpus.urls[row.url])
+        elif row.reason:
+            outcomes[number] = Outcome(row.reason)
+        else:
+            good.append(number)
+    # The rule on frequent texts.
+    pairs = {(rows[n].sha256, text) for n in good for _, text in rows[n].texts}
+    counts: dict[str, int] = defaultdict(int, corpus.texts)
+    for _, text in pairs:
+        counts[text] += 1
+    left = {n: [one for one in rows[n].texts if counts[one[1]] <= max_same_text] for n in good}
+    for n in good:
+        if rank(left[n]) == len(ORDER):
+            outcomes[n] = Outcome("text_frequency" if len(left[n]) < len(rows[n].texts) else "no_caption")
+    live = [n for n in good if not outcomes[n].reason]
+    # Copies (URLs), then pictures (bytes).
+    copies: dict[str, list[int]] = defaultdict(list)
+    for n in live:
+        copies[rows[n].url].append(n)
+
+    def copy_rank(url: str) -> int:
+        return min(rank(left[n]) for n in (copies[url] if merge else copies[url][:1]))
+
+    def key(url: str) -> str:
+        return sample_key(url, rows[copies[url][0]].sha256)
+
+    pictures: dict[str, list[str]] = defaultdict(list)
+    for url in copies:
+        pictures[rows[copies[url][0]].sha256].append(url)
+    best = {sha: min(urls, key=lambda url: (copy_rank(url), key(url))) for sha, urls in pictures.items()}
+
+    def row_of(sha: str) -> Row:
+        return rows[copies[best[sha]][0]]
+
+    def keep_order(sha: str) -> tuple[int, int, str]:
+        return -row_of(sha).width * row_of(sha).height, copy_rank(best[sha]), key(best[sha])
+
+    order = sorted(pictures, key=keep_order)
+    verdict: dict[str, Outcome] = {}
+    winner: dict[str, str] = {}
+    for sha in order:
+        row = row_of(sha)
+        for generation in corpus.pictures:
+            for their_sha, their_key, phash, pdq in sorted(generation, key=lambda seen: seen[1]):
+                far = (row.phash ^ phash).bit_count(), (row.pdq ^ pdq).bit_count()
+                if their_sha == sha:
+                    verdict[sha] = Outcome("duplicate", their_key, (0, 0))
+                elif sha not in verdict and far[0] <= radius and far[1] <= pdq_bits:
+                    verdict[sha] = Outcome("near_duplicate", their_key, far)
+    for sha in order:
+        if sha in verdict:
+            continue
+        verdict[sha] = Outcome("")
+        for other in order:
+            far = (row_of(sha).phash ^ row_of(other).phash).bit_count(), (row_of(sha).pdq ^ row_of(other).pdq).bit_count()
+            if other not in verdict and far[0] <= radius and far[1] <= pdq_bits:
+                verdict[other] = Outcome("near_duplicate", key(best[sha]), far)
+                winner[other] = sha
+    groups: dict[str, list[int]] = defaultdict(list)
+    for n in live:
+        sha = rows[n].sha256
+        if verdict[sha].reason:
+            outcomes[n] = verdict[sha]
+        elif n != copies[best[sha]][0]:
+            outcomes[n] = Outcome("duplicate", key(best[sha]), (0, 0))
+        if not verdict[sha].reason or sha in winner:
+            groups[winner.get(sha, sha)].append(n)
+    kept = {}
+    for sha, members in groups.items():
+        first = copies[best[sha]][0]
+        members = [first, *(n for n in members if n != first)]
+        texts = list(left[first])
+        if merge and len(members) > 1:
+            texts = list(dict.fromkeys(one for n in members for one in left[n]))
+        caption = next(text for kind in ORDER for k, text in texts if k == kind)
+        signals = {one for n in members for one in rows[n].opt_out + rows[n].fetched_opt_out}
+        kept[first] = (key(best[sha]), caption, texts, sorted(signals))
+    corpus.pictures.append([(sha, key(best[sha]), row_of(sha).phash, row_of(sha).pdq) for sha in groups])
+    for n in live:
+        corpus.urls[rows[n].url] = outcomes[n].duplicate_of or key(rows[n].url)
+    for _, text in pairs:
+        corpus.texts[text] += 1
+    return Generation(outcomes, kept)

@@ -1,0 +1,155 @@
+"""Small tables of candidates and facts for the tests of the dedupe step."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from wenlan_data.dedupe.part import DedupePart
+from wenlan_data.protocols import Receipt
+from wenlan_data.recipe import DedupeRules, ImageRules, ShardRules
+from wenlan_data.tables import CANDIDATES, FACTS
+
+ORDER = ("caption", "alt", "title")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A candidate and what its URL gave."""
+
+    url: str
+    texts: tuple[tuple[str, str], ...] = (("caption", "一只猫"),)
+    content: str = ""
+    """Names the bytes; the URL itself when empty."""
+    phash: int = 0
+    pdq: int = 0
+    width: int = 640
+    height: int = 480
+    reason: str = ""
+    format: str = "jpeg"
+    bytes: int = 10_000
+    opt_out: tuple[str, ...] = ()
+    """Seen by the page's side (the candidate)."""
+    fetched_opt_out: tuple[str, ...] = ()
+    asked: bool = True
+    """False: the URL was left out of the slices, since it is published."""
+
+    @property
+    def sha256(self) -> str:
+        return "" if self.reason else hashlib.sha256((self.content or self.url).encode()).hexdigest()
+
+
+def candidate(row: Row, ordinal: int) -> dict[str, object]:
+    """The row of `tables.CANDIDATES`."""
+    identity = hashlib.sha256(f"{row.url}{row.texts}".encode()).digest()[:16]
+    return {
+        "ordinal": ordinal,
+        "candidate_id": identity,
+        "url": row.url,
+        "url_key": row.url,
+        "texts": [{"type": kind, "text": text} for kind, text in row.texts],
+        "page_url": f"{row.url}.html",
+        "source": "table:t.csv",
+        "licence": "",
+        "author": "",
+        "opt_out": list(row.opt_out),
+        "supply": "web",
+        "supply_path": "",
+        "supply_offset": 0,
+    }
+
+
+def fact(row: Row, ordinal: int) -> dict[str, object]:
+    """The row of `tables.FACTS`."""
+    return {
+        "ordinal": ordinal,
+        "url": row.url,
+        "url_key": row.url,
+        "reason": row.reason,
+        "detail": "seen" if row.reason else "",
+        "retryable": row.reason == "timeout",
+        "sha256": row.sha256,
+        "bytes": row.bytes,
+        "format": row.format,
+        "width": row.width,
+        "height": row.height,
+        "phash": row.phash,
+        "pdq": row.pdq.to_bytes(32, "big"),
+        "warc_offset": ordinal * 100,
+        "final_url": row.url,
+        "status": 200,
+        "ip": "127.0.0.1",
+        "fetched_at": datetime(2026, 1, 1, tzinfo=UTC),
+        "opt_out": list(row.fetched_opt_out),
+    }
+
+
+def write_tables(folder: Path, rows: Sequence[Row], part_rows: int = 1 << 30) -> tuple[list[str], list[str]]:
+    """Write the rows as candidates and facts, cut into parts; the paths of both."""
+    folder.mkdir(parents=True, exist_ok=True)
+    candidates, facts = [], []
+    seen: set[str] = set()
+    for number, start in enumerate(range(0, len(rows), part_rows)):
+        numbered = [(number << 32 | i, row) for i, row in enumerate(rows[start : start + part_rows])]
+        new = []
+        for ordinal, row in numbered:
+            if row.asked and row.url not in seen:
+                seen.add(row.url)
+                new.append(fact(row, ordinal))
+        candidates.append(str(folder / f"candidates-{number}.parquet"))
+        facts.append(str(folder / f"facts-{number}.parquet"))
+        pq.write_table(pa.Table.from_pylist([candidate(r, o) for o, r in numbered], CANDIDATES), candidates[-1])
+        pq.write_table(pa.Table.from_pylist(new, FACTS), facts[-1])
+    return candidates, facts
+
+
+def part_of(candidates: Sequence[str], facts: Sequence[str], published: Sequence[Path] = ()) -> DedupePart:
+    """The part with a plain recipe."""
+    return DedupePart(
+        generation=len(published),
+        candidates=tuple(candidates),
+        facts=tuple(facts),
+        published=tuple(str(folder / "index") for folder in published),
+        caption_order=ORDER,
+        rules=DedupeRules(),
+        max_same_text=1000,
+        image=ImageRules(),
+        shard=ShardRules(),
+        first_shard=0,
+    )
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run wrote."""
+
+    receipt: Receipt
+    kept: list[dict[str, object]]
+    drops: list[dict[str, object]]
+
+    def kept_urls(self) -> list[object]:
+        return sorted(str(row["url"]) for row in self.kept)
+
+    def reasons(self) -> dict[object, object]:
+        """URL to reason of each drop (of the last drop of that URL)."""
+        return {row["url"]: row["reason"] for row in self.drops}
+
+
+def run(
+    out: Path, rows: Sequence[Row], published: Sequence[Path] = (), part_rows: int = 1 << 30, **changes: object
+) -> Run:
+    """Dedupe the rows into the new folder `out`, with changed fields of the part."""
+    tables = write_tables(out.with_name(out.name + "-in"), rows, part_rows)
+    out.mkdir()
+    receipt = replace(part_of(*tables, published), **changes)(out)  # type: ignore[arg-type]
+    return read(out, receipt)
+
+
+def read(out: Path, receipt: Receipt) -> Run:
+    """The rows that were written."""
+    kept = [row for path in sorted(out.glob("shard-*.parquet")) for row in pq.read_table(path).to_pylist()]
+    return Run(receipt, kept, pq.read_table(out / "drops.parquet").to_pylist())

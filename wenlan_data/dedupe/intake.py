@@ -1,0 +1,113 @@
+"""Candidates joined to the facts of their pictures, as columns in source order."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from wenlan_data.dedupe.codes import Prints, Published, raw_keys, url_hashes
+from wenlan_data.errors import DamageError, os_errors
+from wenlan_data.shard.format import sample_key
+from wenlan_data.tables import CANDIDATES, FACTS
+
+CANDIDATE_COLUMNS = [name for name in CANDIDATES.names if not name.startswith("supply")]
+FACT_COLUMNS = [name for name in FACTS.names if name not in {"ordinal", "url", "status"}]
+BATCH_ROWS = 1 << 16
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intake:
+    """N candidates by ordinal, F facts, and what joins them."""
+
+    candidates: pa.Table
+    facts: pa.Table
+    """With `fetch_part`: the number of the file that holds the fact."""
+    fact: Indices
+    """int64 (N,): the row of the candidate's fact, -1 where its URL was not asked for."""
+    published: NDArray[np.bytes_]
+    """S16 (N,): the key of the published picture at the candidate's URL; empty where there is none."""
+
+    def fetched(self) -> NDArray[np.bool_]:
+        """bool (N,): whether the candidate's picture is at hand and good."""
+        is_good = np.append(pc.equal(self.facts["reason"], "").to_numpy(), False)
+        good: NDArray[np.bool_] = is_good[self.fact] & (self.published == b"")
+        return good
+
+
+def read_intake(candidates: Sequence[str], facts: Sequence[str], published: Published) -> Intake:
+    """Read and join.
+
+    Raises `DamageError` for a file that cannot be read, and for a candidate whose URL has no fact and is not published.
+    """
+    wanted = _by_ordinal(_read(candidates, CANDIDATES, CANDIDATE_COLUMNS))
+    known = _read(facts, FACTS, FACT_COLUMNS, number="fetch_part")
+    urls = wanted["url_key"].combine_chunks()
+    fact = pc.fill_null(pc.index_in(urls, value_set=known["url_key"].combine_chunks()), -1)
+    keys = np.zeros(len(urls), "S16")
+    if published.folders:
+        for start in range(0, len(urls), BATCH_ROWS):
+            part = urls.slice(start, BATCH_ROWS).to_pylist()
+            keys[start : start + len(part)] = published.keys_of_hashes(url_hashes(part))
+    rows = fact.to_numpy(zero_copy_only=False).astype(np.int64)
+    lost = np.flatnonzero((rows < 0) & (keys == b""))
+    if len(lost):
+        raise DamageError(
+            f"{urls[int(lost[0])].as_py()!r} and {len(lost) - 1} more URLs have no fact of the fetch step: build anew"
+        )
+    return Intake(candidates=wanted.drop_columns(["url_key"]), facts=known, fact=rows, published=keys)
+
+
+def prints_of(facts: pa.Table, rows: Indices) -> Prints:
+    """The finger-prints of the pictures in these rows of `FACTS`; all must be good. Raises `DamageError` if not."""
+    phash = facts["phash"].combine_chunks().to_numpy(zero_copy_only=False)[rows]
+    pdq = _fixed(facts["pdq"].combine_chunks().take(pa.array(rows)), 32).view(np.uint64)
+    sha256, keys = np.zeros(len(rows), "S32"), np.zeros(len(rows), "S16")
+    for start in range(0, len(rows), BATCH_ROWS):
+        chunk = pa.array(rows[start : start + BATCH_ROWS])
+        digests = facts["sha256"].take(chunk).to_pylist()
+        urls = facts["url_key"].take(chunk).to_pylist()
+        try:
+            sha256[start : start + len(chunk)] = np.frombuffer(bytes.fromhex("".join(digests)), "S32")
+        except ValueError as error:
+            raise DamageError("a fact of the fetch step holds no SHA-256 of 64 hex digits: build anew") from error
+        keys[start : start + len(chunk)] = raw_keys(list(map(sample_key, urls, digests)))
+    return Prints(phash=phash, pdq=pdq, sha256=sha256, keys=keys)
+
+
+def _fixed(array: pa.FixedSizeBinaryArray, width: int) -> NDArray[np.uint8]:
+    values = array.buffers()[1]
+    if values is None or not len(array):
+        return np.empty((0, width), np.uint8)
+    flat = np.frombuffer(values, np.uint8)
+    return flat[array.offset * width : (array.offset + len(array)) * width].reshape(-1, width)
+
+
+def _read(paths: Sequence[str], schema: pa.Schema, columns: list[str], *, number: str = "") -> pa.Table:
+    wanted = pa.schema([schema.field(name) for name in columns])
+    tables = []
+    for position, path in enumerate(paths):
+        try:
+            with os_errors(path):
+                table = pq.read_table(path, columns=columns, partitioning=None).select(columns).cast(wanted)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, KeyError, ValueError) as error:
+            raise DamageError(f"{path}: not a table as the build wrote it ({error}): build anew") from error
+        if number:
+            numbers = pa.array(np.full(table.num_rows, position, np.int32))
+            table = table.append_column(number, numbers)
+        tables.append(table)
+    if number:
+        wanted = wanted.append(pa.field(number, pa.int32()))
+    return pa.concat_tables([wanted.empty_table(), *tables]).combine_chunks()
+
+
+def _by_ordinal(table: pa.Table) -> pa.Table:
+    ordinals = table["ordinal"].to_numpy()
+    if bool(np.all(ordinals[1:] > ordinals[:-1])):
+        return table
+    return table.take(pa.array(np.argsort(ordinals, kind="stable")))
