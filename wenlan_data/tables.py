@@ -19,10 +19,7 @@ CANDIDATES = pa.schema(
         ("licence", pa.string()),
         ("author", pa.string()),
         ("opt_out", pa.list_(pa.string())),
-        (
-            "supply",
-            pa.string(),
-        ),  # web, file, warc; none: a row that the source could not read (raw.parquet only)
+        ("supply", pa.string()),  # web, file, warc; in raw.parquet also none: the source could not read the row
         ("supply_path", pa.string()),  # of none: why
         ("supply_offset", pa.int64()),
     ]

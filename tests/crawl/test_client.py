@@ -12,18 +12,13 @@ from wenlan_data.errors import UsageError
 from wenlan_data.records import Drop
 
 
-class _Rebinding(AbstractResolver):
-    """Answers with a public address first and with loopback ever after."""
-
-    def __init__(self) -> None:
-        self.asked = 0
+class _Loopback(AbstractResolver):
+    """Says that every name is at 127.0.0.1, as a name may that was public when it was looked at."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        self.asked += 1
-        address = "127.0.0.1"
-        return [ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=0)]
+        return [ResolveResult(hostname=host, host="127.0.0.1", port=port, family=family, proto=0, flags=0)]
 
     async def close(self) -> None:
         pass
@@ -44,7 +39,7 @@ def test_a_name_that_resolves_to_loopback_is_not_dialled() -> None:
             AddressPolicy(allow=(f"127.0.0.1:{port}",)),
             "http://evil.cn:8080/",
             f"http://evil.cn:{port}/",
-            resolver=_Rebinding(),
+            resolver=_Loopback(),
         )
     assert on_web_port == Drop("address", "not public")
     assert on_its_port == Drop("port", port)
@@ -54,7 +49,7 @@ def test_a_name_that_resolves_to_loopback_is_not_dialled() -> None:
 def test_a_name_that_the_operator_opened_is_dialled() -> None:
     with RawServer({"/": [ok(b"x")]}) as server:
         host = f"intranet.cn:{server.host.rpartition(':')[2]}"
-        [reply] = _get(AddressPolicy(allow=(host,)), f"http://{host}/", resolver=_Rebinding())
+        [reply] = _get(AddressPolicy(allow=(host,)), f"http://{host}/", resolver=_Loopback())
     assert isinstance(reply, Reply)
     assert (reply.body, reply.ip) == (b"x", "127.0.0.1")
 

@@ -42,7 +42,13 @@ def rank(texts: Sequence[tuple[str, str]]) -> int:
 
 
 def dedupe(
-    rows: Sequence[Row], corpus: Corpus, *, radius: int = 4, pdq_bits: int = 31, max_same_text: int = 1000, merge: bool = True
+    rows: Sequence[Row],
+    corpus: Corpus,
+    *,
+    radius: int = 4,
+    pdq_bits: int = 31,
+    max_same_text: int = 1000,
+    merge: bool = True,
 ) -> Generation:
     """Verdicts on one generation, which is then added to `corpus`."""
     outcomes = [Outcome("") for _ in rows]
@@ -103,7 +109,10 @@ def dedupe(
             continue
         verdict[sha] = Outcome("")
         for other in order:
-            far = (row_of(sha).phash ^ row_of(other).phash).bit_count(), (row_of(sha).pdq ^ row_of(other).pdq).bit_count()
+            far = (
+                (row_of(sha).phash ^ row_of(other).phash).bit_count(),
+                (row_of(sha).pdq ^ row_of(other).pdq).bit_count(),
+            )
             if other not in verdict and far[0] <= radius and far[1] <= pdq_bits:
                 verdict[other] = Outcome("near_duplicate", key(best[sha]), far)
                 winner[other] = sha

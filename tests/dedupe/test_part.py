@@ -74,7 +74,9 @@ def assert_same(found: Run, expected: Generation, rows: Sequence[Row]) -> None:
         (row["key"], row["caption"], tuple((t["type"], t["text"]) for t in row["texts"]), tuple(row["opt_out"]))  # type: ignore[attr-defined,arg-type]
         for row in found.kept
     }
-    assert kept == {(key, caption, tuple(texts), tuple(signals)) for key, caption, texts, signals in expected.kept.values()}
+    assert kept == {
+        (key, caption, tuple(texts), tuple(signals)) for key, caption, texts, signals in expected.kept.values()
+    }
     dropped = [n for n, one in enumerate(expected.outcomes) if one.reason]
     assert len(dropped) == len(found.drops)
     for n, drop in zip(dropped, found.drops, strict=True):
@@ -234,9 +236,7 @@ def test_a_later_generation_leaves_out_what_is_published_and_changes_nothing_the
     ]
     found = run(tmp_path / "b", rows, [tmp_path / "a"])
     assert found.kept_urls() == ["x"]
-    rows_seen = [
-        (drop["url"], drop["reason"], drop["duplicate_of"], drop["phash_distance"]) for drop in found.drops
-    ]
+    rows_seen = [(drop["url"], drop["reason"], drop["duplicate_of"], drop["phash_distance"]) for drop in found.drops]
     assert rows_seen == [
         ("same-bytes", "duplicate", key, 0),
         ("larger", "near_duplicate", key, 1),
@@ -281,7 +281,9 @@ def test_signals_of_every_copy_reach_the_sample(tmp_path: Path) -> None:
 
 def test_shards_are_cut_by_bytes_reckoned_from_what_will_be_stored(tmp_path: Path) -> None:
     codes = [n * 0x9E3779B97F4A7C15 % 2**64 for n in range(1, 7)]
-    rows = [Row(url=f"u{n}", phash=code, format="png", width=4000, height=2000, bytes=9) for n, code in enumerate(codes)]
+    rows = [
+        Row(url=f"u{n}", phash=code, format="png", width=4000, height=2000, bytes=9) for n, code in enumerate(codes)
+    ]
     size = 1000 * 500 // 2 + 6144
     rules = ShardRules(max_bytes=2 * size)
     found = run(tmp_path / "a", rows, shard=rules, image=ImageRules(max_side_px=1000))

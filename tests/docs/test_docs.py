@@ -49,8 +49,9 @@ def _blocks(page: Path, language: str) -> list[str]:
 
 
 def _commands(block: str) -> list[Command]:
-    parts = re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]
-    return [Command(*part.split("\n", 1)) for part in parts]
+    """A command goes on in lines that begin with `>`."""
+    found = re.findall(r"^\$ (.*(?:\n>.*)*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE)
+    return [Command(re.sub(r"\n> ?", "\n", words), output) for words, output in found]
 
 
 def _pattern(output: str) -> str:

@@ -44,9 +44,8 @@ def test_attempts_of_a_killed_build_are_gone_after_the_next_start(tmp_path: Path
 
 def test_a_second_build_on_one_output_is_refused(tmp_path: Path) -> None:
     script = (
-        "from pathlib import Path
-from wenlan_data.run.ledger import Ledger
-"
+        "from pathlib import Path\n"
+        "from wenlan_data.run.ledger import Ledger\n"
         f"with Ledger(Path({str(tmp_path)!r})): pass"
     )
     with Ledger(tmp_path):

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
 from types import TracebackType
@@ -21,9 +20,6 @@ from wenlan_data.records import Drop
 
 # An error page this small is read, so that its connection can be used again; a larger one is hung up on.
 SMALL_BODY_BYTES = 64 << 10
-
-Admit = Callable[[str], Awaitable[Drop | None]]
-"""Asked with the URL of a redirect before it is followed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +132,7 @@ class Client:
         self._watchdog.cancel()
         await self._session.close()
 
-    async def fetch(self, url: str, max_bytes: int, *, admit: Admit | None = None, cut: bool = False) -> Reply | Drop:
+    async def fetch(self, url: str, max_bytes: int, *, cut: bool = False) -> Reply | Drop:
         """The reply at the end of at most `max_redirects` checked redirects, or why there is none."""
         for redirects in range(self.limits.max_redirects + 1):
             reply = await self.get(url, max_bytes, cut=cut)
@@ -145,8 +141,6 @@ class Client:
             target = redirect_target(reply)
             if isinstance(target, Drop):
                 return target
-            if admit and (drop := await admit(target)):
-                return drop
             url = target
         return Drop("redirect_limit", f"more than {self.limits.max_redirects}")
 

@@ -29,7 +29,8 @@ def next_json_line(file: BinaryIO) -> bytes | Drop | None:
 def next_csv_row(file: BinaryIO, delimiter: str) -> list[str] | Drop | None:
     """The cells of the row at the file's position, by the rules of `csv.reader`.
 
-    A character stands for a byte (Latin-1). A row whose quote is never closed is a `Drop` of its first line only: the lines after it are rows again.
+    A character stands for a byte (Latin-1). A row whose quote is never closed is a `Drop` of its first
+    line only: the lines after it are rows again.
     """
     line = _next_line(file)
     if isinstance(line, Drop):

@@ -46,7 +46,8 @@ def read_intake(candidates: Sequence[str], facts: Sequence[str], published: Publ
     Raises `DamageError` for a file that cannot be read, and for a candidate whose URL has no fact and is not published.
     """
     wanted = _by_ordinal(_read(candidates, CANDIDATES, CANDIDATE_COLUMNS))
-    known = _read(facts, FACTS, FACT_COLUMNS, number="fetch_part")
+    known = _read(facts, FACTS, FACT_COLUMNS)
+    known = known.append_column("fetch_part", _part_numbers(facts))
     urls = wanted["url_key"].combine_chunks()
     fact = pc.fill_null(pc.index_in(urls, value_set=known["url_key"].combine_chunks()), -1)
     keys = np.zeros(len(urls), "S16")
@@ -88,22 +89,27 @@ def _fixed(array: pa.FixedSizeBinaryArray, width: int) -> NDArray[np.uint8]:
     return flat[array.offset * width : (array.offset + len(array)) * width].reshape(-1, width)
 
 
-def _read(paths: Sequence[str], schema: pa.Schema, columns: list[str], *, number: str = "") -> pa.Table:
-    wanted = pa.schema([schema.field(name) for name in columns])
-    tables = []
-    for position, path in enumerate(paths):
-        try:
-            with os_errors(path):
-                table = pq.read_table(path, columns=columns, partitioning=None).select(columns).cast(wanted)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, KeyError, ValueError) as error:
-            raise DamageError(f"{path}: not a table as the build wrote it ({error}): build anew") from error
-        if number:
-            numbers = pa.array(np.full(table.num_rows, position, np.int32))
-            table = table.append_column(number, numbers)
-        tables.append(table)
-    if number:
-        wanted = wanted.append(pa.field(number, pa.int32()))
-    return pa.concat_tables([wanted.empty_table(), *tables]).combine_chunks()
+def _read(paths: Sequence[str], schema: pa.Schema, columns: list[str]) -> pa.Table:
+    """The columns of all files, each in one piece; one by one, so that only one is held twice at a time."""
+    fields = [schema.field(name) for name in columns]
+    read = [pa.chunked_array([_column(path, field) for path in paths], field.type).combine_chunks() for field in fields]
+    try:
+        return pa.table(read, schema=pa.schema(fields))
+    except pa.ArrowInvalid as error:
+        raise DamageError(f"{paths[0]} and its like: columns differ in length ({error}): build anew") from error
+
+
+def _column(path: str, field: pa.Field) -> pa.Array:
+    try:
+        with os_errors(path), pq.ParquetFile(path) as file:
+            return file.read([field.name])[field.name].cast(field.type).combine_chunks()
+    except (pa.ArrowException, KeyError, ValueError) as error:
+        raise DamageError(f"{path}: not a table as the build wrote it ({error}): build anew") from error
+
+
+def _part_numbers(paths: Sequence[str]) -> pa.Array:
+    rows = [pq.read_metadata(path).num_rows for path in paths]
+    return pa.array(np.repeat(np.arange(len(rows), dtype=np.int32), rows))
 
 
 def _by_ordinal(table: pa.Table) -> pa.Table:

@@ -17,15 +17,34 @@ Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
+class Patched:
+    """A column of which some rows have other values. Not joined: the column is hundreds of megabytes."""
+
+    column: pa.ListArray
+    values: pa.ListArray
+    place: Indices
+    """For each row where it lies, counted on from the column to the values."""
+
+    def take(self, rows: Indices) -> pa.ListArray:
+        """The values of these rows."""
+        place = self.place[rows]
+        is_other = place >= len(self.column)
+        own = self.column.take(pa.array(rows[~is_other]))
+        other = self.values.take(pa.array(place[is_other] - len(self.column)))
+        back = np.argsort(np.concatenate([np.flatnonzero(~is_other), np.flatnonzero(is_other)]))
+        return pa.concat_arrays([own, other]).take(pa.array(back))
+
+
+@dataclass(frozen=True, slots=True)
 class Merged:
-    """Two columns, one entry a kept candidate."""
+    """Two columns over all candidates; only the rows of kept ones mean something."""
 
-    texts: pa.ListArray
-    opt_out: pa.ListArray
+    texts: Patched
+    opt_out: Patched
 
 
-def merged(intake: Intake, texts: pa.ListArray, fates: Fates, kept: Indices, *, merge_texts: bool) -> Merged:
-    """The columns for the candidates `kept`, in this order.
+def merged(intake: Intake, texts: pa.ListArray, fates: Fates, *, merge_texts: bool) -> Merged:
+    """Put together what belongs to each kept candidate.
 
     Texts of others follow its own in source order, each once; signals of every copy count, sorted.
     """
@@ -34,14 +53,17 @@ def merged(intake: Intake, texts: pa.ListArray, fates: Fates, kept: Indices, *, 
     new_texts: dict[int, list[dict[str, str]]] = {}
     new_signals: dict[int, list[str]] = {}
     for owner, rows in _groups(_involved(intake, fates)):
-        own = texts.take(pa.array(rows)).to_pylist()
         if merge_texts and len(rows) > 1:
-            found = [[Text(one["type"], one["text"]) for one in row] for row in own]
-            all_texts = merge(found[0], [text for row in found[1:] for text in row])
-            new_texts[owner] = [{"type": text.type, "text": text.text} for text in all_texts]
+            new_texts[owner] = _merged_texts(texts.take(pa.array(rows)).to_pylist())
         seen = signals.take(pa.array(rows)).to_pylist() + facts.take(pa.array(intake.fact[rows])).to_pylist()
-        new_signals[owner] = sorted({signal for row in seen for signal in row})
-    return Merged(_patched(texts, kept, new_texts), _patched(signals, kept, new_signals))
+        if any(seen):
+            new_signals[owner] = sorted({signal for row in seen for signal in row})
+    return Merged(_patched(texts, new_texts), _patched(signals, new_signals))
+
+
+def _merged_texts(rows: list[list[dict[str, str]]]) -> list[dict[str, str]]:
+    own, *others = [[Text(one["type"], one["text"]) for one in row] for row in rows]
+    return [{"type": one.type, "text": one.text} for one in merge(own, [text for row in others for text in row])]
 
 
 def _involved(intake: Intake, fates: Fates) -> Indices:
@@ -58,16 +80,12 @@ def _involved(intake: Intake, fates: Fates) -> Indices:
 
 
 def _groups(pairs: Indices) -> Iterator[tuple[int, Indices]]:
-    starts = np.flatnonzero(np.append(True, pairs[1:, 0] != pairs[:-1, 0])) if len(pairs) else np.empty(0, int)
-    for start, stop in zip(starts, [*starts[1:], len(pairs)], strict=True):
-        yield int(pairs[start, 0]), pairs[start:stop, 1]
+    if len(pairs):
+        for group in np.split(pairs, np.flatnonzero(pairs[1:, 0] != pairs[:-1, 0]) + 1):
+            yield int(group[0, 0]), group[:, 1]
 
 
-def _patched(column: pa.ListArray, rows: Indices, values: Mapping[int, object]) -> pa.ListArray:
-    """`column[rows]`, but with `values[row]` where there is one."""
-    if not values:
-        return column.take(pa.array(rows))
+def _patched(column: pa.ListArray, values: Mapping[int, object]) -> Patched:
     place = np.arange(len(column))
     place[np.fromiter(values, np.int64)] = len(column) + np.arange(len(values))
-    both = pa.concat_arrays([column, pa.array(list(values.values()), column.type)])
-    return both.take(pa.array(place[rows]))
+    return Patched(column, pa.array(list(values.values()), column.type), place)

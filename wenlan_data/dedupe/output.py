@@ -1,7 +1,7 @@
 """What the dedupe step writes: rows of the output shards, drop rows, and the index for later generations."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,13 +32,14 @@ Indices = NDArray[np.int64]
 
 def kept_table(intake: Intake, fates: Fates, kept: Indices, merged: Merged, order: Sequence[str]) -> pa.Table:
     """The rows of `tables.KEPT` for the candidates `kept`, in this order."""
-    caption, caption_type = captions.choose_all(merged.texts, order)
+    texts = merged.texts.take(kept)
+    caption, caption_type = captions.choose_all(texts, order)
     made = {
         "key": pa.array(hex_keys(fates.keys[kept]), pa.string()),
-        "texts": merged.texts,
+        "texts": texts,
         "caption": caption,
         "caption_type": caption_type,
-        "opt_out": merged.opt_out,
+        "opt_out": merged.opt_out.take(kept),
     }
     rows, facts = pa.array(kept), pa.array(intake.fact[kept])
     from_candidate = set(intake.candidates.column_names)
@@ -54,32 +55,34 @@ def kept_table(intake: Intake, fates: Fates, kept: Indices, merged: Merged, orde
 
 
 def write_shards(
-    out: Path, table: pa.Table, rules: ShardRules, *, first: int, max_side_px: int
+    out: Path, sizes: Indices, rules: ShardRules, *, first: int, rows: Callable[[int, int], pa.Table]
 ) -> list[dict[str, int]]:
-    """Cut `table` (sorted by key) and write `shard-NNNNNN.parquet` from number `first` on; what each one holds."""
-    sizes = reckoned_bytes(table, max_side_px)
-    shards = []
+    """Cut samples of these reckoned bytes, and write `rows(start, stop)` of each cut as `shard-NNNNNN.parquet`.
+
+    Numbers go on from `first`; gives what each shard holds.
+    """
+    shards: list[dict[str, int]] = []
     for start, stop in cuts(sizes, rules):
         number = first + len(shards)
         path = out / f"shard-{number:06d}.parquet"
         with os_errors(path):
-            pq.write_table(table.slice(start, stop - start), path, compression="zstd")
+            pq.write_table(rows(start, stop), path, compression="zstd")
         shards.append({"number": number, "samples": stop - start, "bytes": int(sizes[start:stop].sum())})
     return shards
 
 
-def reckoned_bytes(table: pa.Table, max_side_px: int) -> Indices:
-    """int64 (N,): about what each sample will take in a shard.
+def reckoned_bytes(facts: pa.Table, rows: Indices, max_side_px: int) -> Indices:
+    """int64 (N,): about what the pictures of these facts will take in a shard, one sample each.
 
     A JPEG that need not be scaled keeps its fetched size; another picture is reckoned by the pixels that it is
     stored with.
     """
-    width, height = (table[name].to_numpy().astype(np.float64) for name in ("width", "height"))
+    width, height = (facts[name].to_numpy()[rows].astype(np.float64) for name in ("width", "height"))
     side = np.maximum(np.maximum(width, height), 1)
     scale = np.minimum(1.0, max_side_px / side)
     encoded = width * height * scale**2 * BYTES_PER_PIXEL
-    passes = pc.equal(table["format"], "jpeg").to_numpy() & (side <= max_side_px)
-    sizes: Indices = (np.where(passes, table["bytes"].to_numpy(), encoded) + ROW_BYTES).astype(np.int64)
+    passes = pc.equal(facts["format"], "jpeg").to_numpy()[rows] & (side <= max_side_px)
+    sizes: Indices = (np.where(passes, facts["bytes"].to_numpy()[rows], encoded) + ROW_BYTES).astype(np.int64)
     return sizes
 
 

@@ -10,7 +10,7 @@ from wenlan_data.dedupe.codes import Published
 from wenlan_data.dedupe.fates import KEPT, decide_fates, infrequent
 from wenlan_data.dedupe.intake import read_intake
 from wenlan_data.dedupe.merged import merged
-from wenlan_data.dedupe.output import kept_table, write_drops, write_index, write_shards
+from wenlan_data.dedupe.output import kept_table, reckoned_bytes, write_drops, write_index, write_shards
 from wenlan_data.errors import DamageError
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import DedupeRules, ImageRules, ShardRules
@@ -47,9 +47,14 @@ class DedupePart:
         kept = kept[np.argsort(fates.keys[kept])]
         drops = write_drops(out / "drops.parquet", intake, fates)
         write_index(out / "index", intake, fates, texts, kept)
-        columns = merged(intake, texts.left, fates, kept, merge_texts=self.rules.merge_texts)
-        table = kept_table(intake, fates, kept, columns, self.caption_order)
-        shards = write_shards(out, table, self.shard, first=self.first_shard, max_side_px=self.image.max_side_px)
+        columns = merged(intake, texts.left, fates, merge_texts=self.rules.merge_texts)
+        shards = write_shards(
+            out,
+            reckoned_bytes(intake.facts, intake.fact[kept], self.image.max_side_px),
+            self.shard,
+            first=self.first_shard,
+            rows=lambda start, stop: kept_table(intake, fates, kept[start:stop], columns, self.caption_order),
+        )
         self._check(len(intake.fact), len(kept), drops)
         return Receipt(
             rows_in=len(intake.fact),

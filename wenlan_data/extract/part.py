@@ -56,7 +56,10 @@ class ExtractPart:
     """Read at most this many rows of the part."""
 
     def __call__(self, out: Path) -> Receipt:
-        """Details: rows skipped as `known` or `repeated_in_part`, `ids` recorded, `rejected_texts` of survivors."""
+        """Details: skipped rows `known`, `ids` recorded, `rejected_texts` of survivors.
+
+        A row that repeats another of its generation is no known one: dedupe drops it with a row that says so.
+        """
         source = self.source.load()
         rows = _source_rows(self.part_number, self.part, source.name, islice(source.read(self.part), self.limit))
         index = ((url_key(url), self.part.path, offset) for url, offset in source.images(self.part))
@@ -96,8 +99,17 @@ class RetryPart:
     def __call__(self, out: Path) -> Receipt:
         """As `ExtractPart`; an id that several files hold is taken once."""
         wanted = Known((self.ids,))
-        rows = _renumbered(self.part_number, (row for raw in self.raws for row in read_rows(raw, wanted)))
+        found = (row for raw in self.raws for row in read_rows(raw, wanted))
+        rows = _renumbered(self.part_number, _each_once(found))
         return _extract(out, rows, iter(()), _Cleaner.of(self.rules, self.caption_order), Known(()))
+
+
+def _each_once(rows: Iterator[Row]) -> Iterator[Row]:
+    seen = set[bytes]()
+    for row in rows:
+        if row.candidate_id not in seen:
+            seen.add(row.candidate_id)
+            yield row
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,17 +146,16 @@ class _Counts:
     rows_in: int = 0
     rows_out: int = 0
     known: int = 0
-    repeated: int = 0
     drops: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
 
 
 def _extract(out: Path, rows: Iterator[Row], index: Iterator[_IndexRow], cleaner: _Cleaner, known: Known) -> Receipt:
-    counts, seen = _Counts(), set[bytes]()
+    counts = _Counts()
     with os_errors(out):
         with Tables(out, _FILES) as tables:
             while batch := list(islice(rows, BATCH_ROWS)):
-                _write_batch(tables, _new_rows(batch, known, seen, counts), cleaner, counts)
+                _write_batch(tables, _new_rows(batch, known, counts), cleaner, counts)
             while entries := list(islice(index, BATCH_ROWS)):
                 tables.write("images", index_columns(entries))
         bytes_out = tables.size_bytes()
@@ -155,24 +166,16 @@ def _extract(out: Path, rows: Iterator[Row], index: Iterator[_IndexRow], cleaner
         drops=dict(sorted(counts.drops.items())),
         details={
             "known": counts.known,
-            "repeated_in_part": counts.repeated,
             "ids": counts.rows_in,
             "rejected_texts": dict(sorted(counts.rejected.items())),
         },
     )
 
 
-def _new_rows(batch: list[Row], known: Known, seen: set[bytes], counts: _Counts) -> list[Row]:
+def _new_rows(batch: list[Row], known: Known, counts: _Counts) -> list[Row]:
     before = known.contains(ids_array(row.candidate_id for row in batch)).tolist()
-    new = []
-    for row, was_known in zip(batch, before, strict=True):
-        if was_known:
-            counts.known += 1
-        elif row.candidate_id in seen:
-            counts.repeated += 1
-        else:
-            seen.add(row.candidate_id)
-            new.append(row)
+    new = [row for row, was_known in zip(batch, before, strict=True) if not was_known]
+    counts.known += len(batch) - len(new)
     return new
 
 

@@ -125,7 +125,9 @@ class _Build:
         read = self._read_before()
         for one in old.generations:
             raws = sorted((folder / f"{one.generation:06d}").glob("extract/*/raw.parquet"))
-            if f"from:{one.generation}" not in read:
+            begun = GenerationPlan.load(folder / f"{one.generation:06d}")
+            # What a retry asked again stands among the rows of the generation where it failed.
+            if f"from:{one.generation}" not in read and not (begun and begun.kind == "retry"):
                 yield GenerationPlan(
                     kind="from", raws=tuple(str(path.resolve()) for path in raws), origin=one.generation
                 )

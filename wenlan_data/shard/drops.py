@@ -27,11 +27,11 @@ class DropsPart:
         pq.write_table(rows.select(DROPS.names).cast(DROPS), out / "drops.parquet", compression="zstd")
         retryable = rows.filter(pc.field("retryable"))["candidate_id"]
         save_ids(out / "retryable.npy", _ids(retryable))
-        ids = pa.chunked_array(
-            [chunk for path in self.raws for chunk in _read_ids(path).chunks], pa.binary(16)
-        )
+        ids = pa.chunked_array([chunk for path in self.raws for chunk in _read_ids(path).chunks], pa.binary(16))
         save_ids(out / "ids.npy", _ids(ids))
-        return Receipt(rows_in=rows.num_rows, rows_out=rows.num_rows, details={"ids": len(ids), "dropped": _counts(rows)})
+        return Receipt(
+            rows_in=rows.num_rows, rows_out=rows.num_rows, details={"ids": len(ids), "dropped": _counts(rows)}
+        )
 
 
 def _counts(rows: pa.Table) -> dict[str, dict[str, int]]:

@@ -178,7 +178,7 @@ def test_a_table_that_changed_since_it_was_planned_is_refused(tmp_path: Path) ->
         ("empty.csv", b"", r"empty\.csv: the file is empty: give a table with rows"),
         ("head.csv", b"url,text\n", r"head\.csv: the table has columns and no rows"),
         ("head.csv", b"\n\nurl,text\n", r"head\.csv: its first line holds no column names"),
-        ("a.csv", b"http://a/1.jpg,cat\n", r"a\.csv: no column looks like the url; its columns are http://a/1.jpg, cat: say"),
+        ("a.csv", b"http://a/1.jpg,cat\n", r"a\.csv: no column looks like the url; .* http://a/1.jpg, cat: say url"),
         ("a.csv", b"url,tags\nhttp://a/,x\n", r"a\.csv: no column looks like the text; .* url, tags: say text"),
         ("a.csv", "url,text\nu,t".encode("utf-16"), r"a\.csv: the table is UTF-16: save it as UTF-8"),
         ("a.csv.gz", gzip.compress(b"url,text\n"), r"a\.csv\.gz: a table is read as .*: unpack it first \(gunzip -k\)"),

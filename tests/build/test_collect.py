@@ -1,0 +1,50 @@
+from pathlib import Path
+
+from tests.build.corpus_runs import build, captions, command, content
+from wenlan_data.testing import caption, picture
+
+
+def _photos(folder: Path, numbers: range) -> Path:
+    folder.mkdir(exist_ok=True)
+    for number in numbers:
+        (folder / f"{number}.jpg").write_bytes(picture(number))
+        (folder / f"{number}.txt").write_text(caption(number), "utf-8")
+    return folder
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def test_after_gc_a_corpus_can_still_grow_and_be_rebuilt(tmp_path: Path) -> None:
+    photos, out = _photos(tmp_path / "photos", range(8)), tmp_path / "corpus"
+    words = ["--sources", f"folder:{photos}", "--out", out, "--executor", "local"]
+    build(*words)
+    before, size = content(out), _bytes(out / ".work")
+    dry = command("gc", out, "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert _bytes(out / ".work") == size
+    assert command("gc", out).returncode == 0
+    assert _bytes(out / ".work") < size
+    assert content(out) == before
+
+    build("--from", out, "--out", tmp_path / "again", "--executor", "local")
+    assert content(tmp_path / "again") == before
+    _photos(photos, range(8, 12))
+    assert build(*words)["new_samples"] == 4
+    assert len(captions(out)) == 12
+
+
+def test_without_the_recorded_pictures_from_says_what_is_missing(tmp_path: Path) -> None:
+    photos, out = _photos(tmp_path / "photos", range(3)), tmp_path / "corpus"
+    build("--sources", f"folder:{photos}", "--out", out, "--executor", "local")
+    assert command("gc", out, "--warcs").returncode == 0
+    done = command("build", "--from", out, "--out", tmp_path / "again", "--executor", "local")
+    assert done.returncode == 2
+    assert "images.warc" in done.stderr.splitlines()[-1]
+
+
+def test_gc_of_what_is_no_corpus_is_refused(tmp_path: Path) -> None:
+    done = command("gc", tmp_path)
+    assert done.returncode == 2
+    assert "manifest.json" in done.stderr

@@ -1,0 +1,70 @@
+import json
+
+import jsonschema
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from wenlan_data.cli.main import cli
+from wenlan_data.errors import RecipeError
+from wenlan_data.recipe import load_recipe, recipe_folder, recipe_names, recipe_schema
+
+
+def _run(*words: str) -> str:
+    done = CliRunner().invoke(cli, list(words), catch_exceptions=False)
+    assert done.exit_code == 0
+    return done.stdout
+
+
+def test_every_recipe_is_listed_shown_and_fits_the_schema() -> None:
+    listed = [row["name"] for row in json.loads(_run("recipes", "list", "--json"))]
+    assert listed == recipe_names()
+    schema = json.loads(_run("recipes", "schema"))
+    for name in listed:
+        assert f"name: {name}" in _run("recipes", "show", name)
+        jsonschema.validate(yaml.safe_load((recipe_folder() / f"{name}.yaml").read_text("utf-8")), schema)
+
+
+def test_the_schema_refuses_what_the_loader_refuses() -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"name": "x", "image": {"min_side": 3}}, recipe_schema())
+
+
+def test_a_shown_recipe_is_a_recipe_with_the_same_digest(tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("r") / "mine.yaml"
+    path.write_text(_run("recipes", "show", "wenlan"), "utf-8")
+    assert load_recipe(str(path)).digest() == load_recipe("wenlan").digest()
+
+
+def test_an_override_changes_the_digest() -> None:
+    changed = load_recipe("wenlan", ["image.min_side_px=200"])
+    assert changed.image.min_side_px == 200
+    assert changed.digest() != load_recipe("wenlan").digest()
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("image.min_side=3", "image.min_side"),
+        ("image.min_side_px=0", "image.min_side_px"),
+        ("image.min_side_px=wide", "image.min_side_px"),
+        ("text.rules=[{rule: parrot}]", "text.rules[0]"),
+        ("text.rules=[{rule: length, least: 2}]", "least: length has no such parameter"),
+        ("detect.detector=parrot", "detect"),
+        ("text.caption=[parrot]", "text.caption"),
+        ("shard.max_bytes=many", "shard.max_bytes"),
+        ("image", "--set image"),
+    ],
+)
+def test_a_wrong_override_is_named(override: str, named: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("wenlan", [override])
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_yaml_aliases_are_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("r") / "bomb.yaml"
+    path.write_text("name: x\nimage: &a {min_side_px: 3}\ntext: *a\n", "utf-8")
+    with pytest.raises(RecipeError, match="aliases"):
+        load_recipe(str(path))
