@@ -100,7 +100,7 @@ def test_a_killed_build_gives_the_bytes_of_an_undisturbed_one(
         build(*_words(sources, out, executor))
         assert content(out) == golden, f"killed in {hits[-1]}"
         assert not list((out / ".work" / "attempts").iterdir())
-    print(f"steps hit: {hits}")  # noqa: T201 - shown when the test fails
+    print(f"steps hit: {hits}")
     if executor == "ray":
         assert set(hits) >= set(NAMES[:-1])
         deadline = time.monotonic() + 60

@@ -32,7 +32,8 @@ def _replay(folder: Path, rules: ImageRules, wanted: Path | None = None) -> list
     new.mkdir()
     part(new)
     assert (new / "images.warc").read_bytes() == (old / "images.warc").read_bytes()
-    return pq.read_table(new / "facts.parquet").to_pylist()
+    rows: list[dict[str, object]] = pq.read_table(new / "facts.parquet").to_pylist()
+    return rows
 
 
 def test_the_same_rules_give_the_same_facts_without_a_request(recorded: Path) -> None:

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from wenlan_data.cli.demo import demo
 from wenlan_data.demo.captions import PICTURES
 from wenlan_data.demo.material import photo_paths
-from wenlan_data.demo.rows import FOLDER, SAMPLE, SKIPPED, TABLE, TWIN, Row
+from wenlan_data.demo.rows import FOLDER, SAMPLE, TABLE, TWIN, Row
 from wenlan_data.errors import UsageError
 
 pytest.importorskip("skimage", reason="the extra [demo] is not installed")
@@ -58,7 +58,7 @@ def test_every_other_row_is_a_drop_row_with_the_expected_reason(demo_out: Path) 
     twins = {row.path for row in TABLE if row.becomes == TWIN}
     dropped = [(_end_of(row["url"]), str(row["reason"])) for row in rows]
     assert [reason for path, reason in dropped if path in twins] == ["duplicate"]
-    expected = [(row.path, row.becomes) for row in (*TABLE, *FOLDER) if row.becomes not in {SAMPLE, SKIPPED, TWIN}]
+    expected = [(row.path, row.becomes) for row in (*TABLE, *FOLDER) if row.becomes not in {SAMPLE, TWIN}]
     assert sorted(drop for drop in dropped if drop[0] not in twins) == sorted(expected)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -16,11 +16,6 @@ from wenlan_data.errors import os_errors
 from wenlan_data.protocols import Receipt
 from wenlan_data.sources import HostLimits
 from wenlan_data.tables import CANDIDATES, FACTS, IMAGE_INDEX, WANTED
-
-if TYPE_CHECKING:
-    # The stubs are generic, the classes are not.
-    Strings = pa.ChunkedArray[pa.StringScalar]
-    Encoded = pa.DictionaryArray[pa.lib.Int32Type, pa.lib.StringType]
 
 MAX_ROWS = 2000
 MAX_HOSTS = 200
@@ -88,7 +83,7 @@ class SlicePart:
         for chain, piece in self._cut_web(wanted["host"], np.flatnonzero(left & ~stored)):
             yield chain, -1, piece
 
-    def _cut_web(self, hosts: "Strings", indexes: Indexes) -> Iterator[tuple[str, Indexes]]:
+    def _cut_web(self, hosts: pa.ChunkedArray, indexes: Indexes) -> Iterator[tuple[str, Indexes]]:
         small: list[Indexes] = []
         large: dict[int, list[tuple[str, Indexes]]] = {}
         for host, own in _by_value(hosts, indexes):
@@ -131,7 +126,7 @@ def _pieces(indexes: Indexes, rows: int) -> list[Indexes]:
     return [indexes[start : start + rows] for start in range(0, len(indexes), rows)]
 
 
-def _by_value(column: "Strings", indexes: Indexes) -> Iterator[tuple[str, Indexes]]:
+def _by_value(column: pa.ChunkedArray, indexes: Indexes) -> Iterator[tuple[str, Indexes]]:
     """Values in the order of their first row, each with its rows in order."""
     if not len(indexes):
         return
@@ -193,9 +188,9 @@ def _read(paths: Sequence[str], schema: pa.Schema, columns: list[str]) -> pa.Tab
     return pa.concat_tables(tables) if tables else chosen.empty_table()
 
 
-def _encoded(column: "Strings") -> "Encoded":
+def _encoded(column: pa.ChunkedArray) -> pa.DictionaryArray:
     return column.combine_chunks().dictionary_encode()
 
 
-def _texts(column: "Strings | pa.Array[pa.Scalar[pa.lib.StringType]]") -> list[str]:
+def _texts(column: pa.ChunkedArray | pa.Array) -> list[str]:
     return cast("list[str]", column.to_pylist())

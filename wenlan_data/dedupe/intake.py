@@ -1,7 +1,7 @@
 """Candidates joined to the facts of their pictures, as columns in source order."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -14,8 +14,10 @@ from wenlan_data.errors import DamageError, os_errors
 from wenlan_data.shard.format import sample_key
 from wenlan_data.tables import CANDIDATES, FACTS
 
-CANDIDATE_COLUMNS = [name for name in CANDIDATES.names if not name.startswith("supply")]
-FACT_COLUMNS = [name for name in FACTS.names if name not in {"ordinal", "url", "status"}]
+EARLY_CANDIDATE = ["ordinal", "url_key", "texts", "opt_out"]
+LATE_CANDIDATE = ["candidate_id", "url", "page_url", "source", "licence", "author"]
+EARLY_FACT = ["url_key", "reason", "sha256", "width", "height", "phash", "pdq", "opt_out"]
+LATE_FACT = ["detail", "retryable", "bytes", "format", "warc_offset", "final_url", "ip", "fetched_at"]
 BATCH_ROWS = 1 << 16
 
 Indices = NDArray[np.int64]
@@ -27,7 +29,7 @@ class Intake:
 
     candidates: pa.Table
     facts: pa.Table
-    """With `fetch_part`: the number of the file that holds the fact."""
+    """Once `completed` with `fetch_part`: the number of the file that holds the fact."""
     fact: Indices
     """int64 (N,): the row of the candidate's fact, -1 where its URL was not asked for."""
     published: NDArray[np.bytes_]
@@ -45,11 +47,11 @@ def read_intake(candidates: Sequence[str], facts: Sequence[str], published: Publ
 
     Raises `DamageError` for a file that cannot be read, and for a candidate whose URL has no fact and is not published.
     """
-    wanted = _by_ordinal(_read(candidates, CANDIDATES, CANDIDATE_COLUMNS))
-    known = _read(facts, FACTS, FACT_COLUMNS)
-    known = known.append_column("fetch_part", _part_numbers(facts))
+    wanted, known = _read(candidates, CANDIDATES, EARLY_CANDIDATE), _read(facts, FACTS, EARLY_FACT)
+    wanted = _ordered(wanted, np.argsort(wanted["ordinal"].to_numpy(), kind="stable"))
     urls = wanted["url_key"].combine_chunks()
     fact = pc.fill_null(pc.index_in(urls, value_set=known["url_key"].combine_chunks()), -1)
+    _release()
     keys = np.zeros(len(urls), "S16")
     if published.folders:
         for start in range(0, len(urls), BATCH_ROWS):
@@ -62,6 +64,21 @@ def read_intake(candidates: Sequence[str], facts: Sequence[str], published: Publ
             f"{urls[int(lost[0])].as_py()!r} and {len(lost) - 1} more URLs have no fact of the fetch step: build anew"
         )
     return Intake(candidates=wanted.drop_columns(["url_key"]), facts=known, fact=rows, published=keys)
+
+
+def completed(intake: Intake, candidates: Sequence[str], facts: Sequence[str]) -> Intake:
+    """The intake with the columns that no verdict needs, read from the same files."""
+    _release()
+    more = _read(candidates, CANDIDATES, LATE_CANDIDATE)
+    more = _ordered(more, np.argsort(_read(candidates, CANDIDATES, ["ordinal"])["ordinal"].to_numpy(), kind="stable"))
+    known = _read(facts, FACTS, LATE_FACT).append_column("fetch_part", _part_numbers(facts))
+    return replace(intake, candidates=_beside(intake.candidates, more), facts=_beside(intake.facts, known))
+
+
+def _beside(table: pa.Table, more: pa.Table) -> pa.Table:
+    for name in more.column_names:
+        table = table.append_column(name, more[name])
+    return table
 
 
 def prints_of(facts: pa.Table, rows: Indices) -> Prints:
@@ -93,6 +110,7 @@ def _read(paths: Sequence[str], schema: pa.Schema, columns: list[str]) -> pa.Tab
     """The columns of all files, each in one piece; one by one, so that only one is held twice at a time."""
     fields = [schema.field(name) for name in columns]
     read = [pa.chunked_array([_column(path, field) for path in paths], field.type).combine_chunks() for field in fields]
+    _release()
     try:
         return pa.table(read, schema=pa.schema(fields))
     except pa.ArrowInvalid as error:
@@ -112,8 +130,12 @@ def _part_numbers(paths: Sequence[str]) -> pa.Array:
     return pa.array(np.repeat(np.arange(len(rows), dtype=np.int32), rows))
 
 
-def _by_ordinal(table: pa.Table) -> pa.Table:
-    ordinals = table["ordinal"].to_numpy()
-    if bool(np.all(ordinals[1:] > ordinals[:-1])):
+def _ordered(table: pa.Table, order: Indices) -> pa.Table:
+    if bool(np.all(order[1:] > order[:-1])):
         return table
-    return table.take(pa.array(np.argsort(ordinals, kind="stable")))
+    return table.take(pa.array(order)).combine_chunks()
+
+
+def _release() -> None:
+    """Hand back what Arrow freed but keeps for itself: 300 MB for a million rows."""
+    pa.default_memory_pool().release_unused()

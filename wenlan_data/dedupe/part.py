@@ -8,7 +8,7 @@ import numpy as np
 
 from wenlan_data.dedupe.codes import Published
 from wenlan_data.dedupe.fates import KEPT, decide_fates, infrequent
-from wenlan_data.dedupe.intake import read_intake
+from wenlan_data.dedupe.intake import completed, read_intake
 from wenlan_data.dedupe.merged import merged
 from wenlan_data.dedupe.output import kept_table, reckoned_bytes, write_drops, write_index, write_shards
 from wenlan_data.errors import DamageError
@@ -45,9 +45,10 @@ class DedupePart:
         fates = decide_fates(intake, texts, published, self.caption_order, self.rules)
         kept = np.flatnonzero(fates.fate == KEPT)
         kept = kept[np.argsort(fates.keys[kept])]
-        drops = write_drops(out / "drops.parquet", intake, fates)
         write_index(out / "index", intake, fates, texts, kept)
         columns = merged(intake, texts.left, fates, merge_texts=self.rules.merge_texts)
+        intake = completed(intake, self.candidates, self.facts)
+        drops = write_drops(out / "drops.parquet", intake, fates)
         shards = write_shards(
             out,
             reckoned_bytes(intake.facts, intake.fact[kept], self.image.max_side_px),

@@ -89,11 +89,8 @@ def _start(workers: int, address: str | None) -> None:
 def _check_nodes() -> None:
     mine = library_versions()
     ask = ray.remote(num_cpus=0)(library_versions)
-    nodes = [
-        node["NodeID"]
-        for node in ray.nodes()
-        if node["Alive"]  # type: ignore[no-untyped-call]
-    ]
+    alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    nodes = [node["NodeID"] for node in alive]
     strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
     refs = {node: ask.options(scheduling_strategy=strategy(node, soft=False)).remote() for node in nodes}
     for node, ref in refs.items():

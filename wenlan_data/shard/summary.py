@@ -103,7 +103,7 @@ def _add_batch(summary: Summary, batch: pa.RecordBatch) -> None:
 
 
 def _count(counter: Counter[int] | Counter[str], values: object) -> None:
-    for pair in pc.value_counts(values).to_pylist():  # type: ignore[call-overload]
+    for pair in pc.value_counts(values).to_pylist():
         counter[pair["values"]] += pair["counts"]
 
 
