@@ -41,7 +41,7 @@ def rank(texts: Sequence[tuple[str, str]]) -> int:
     return min((ORDER.index(kind) for kind, _ in texts if kind in ORDER), default=len(ORDER))
 
 
-def dedupe(
+def dedupe(  # noqa: C901 -- one loop after the other, so that it reads as the rule
     rows: Sequence[Row],
     corpus: Corpus,
     *,

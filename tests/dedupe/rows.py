@@ -131,7 +131,7 @@ class Run:
     kept: list[dict[str, object]]
     drops: list[dict[str, object]]
 
-    def kept_urls(self) -> list[object]:
+    def kept_urls(self) -> list[str]:
         return sorted(str(row["url"]) for row in self.kept)
 
     def reasons(self) -> dict[object, object]:

@@ -38,7 +38,7 @@ def brute(left: Codes, right: Codes, radius_bits: int) -> NDArray[np.int64]:
     rows = [np.empty((0, 2), np.int64)]
     for start in range(0, len(left), 512):
         found = np.argwhere(np.bitwise_count(left[start : start + 512, None] ^ right[None, :]) <= radius_bits)
-        rows.append(found + [start, 0])
+        rows.append(found + np.array([start, 0]))
     return np.concatenate(rows)
 
 

@@ -3,11 +3,13 @@
 import random
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.dedupe.naive import Corpus, Generation, dedupe
-from tests.dedupe.rows import Row, Run, run
+from tests.dedupe.rows import Row, Run, part_of, run, write_tables
 from wenlan_data.dedupe.codes import Published
 from wenlan_data.errors import DamageError
 from wenlan_data.recipe import DedupeRules, ImageRules, ShardRules
@@ -69,11 +71,12 @@ def with_texts(row: Row, texts: tuple[tuple[str, str], ...], signals: tuple[str,
     return Row(**{**values, "texts": texts, "opt_out": signals})
 
 
+def texts_of(row: dict[str, object]) -> tuple[tuple[str, str], ...]:
+    return tuple((one["type"], one["text"]) for one in cast("list[dict[str, str]]", row["texts"]))
+
+
 def assert_same(found: Run, expected: Generation, rows: Sequence[Row]) -> None:
-    kept = {
-        (row["key"], row["caption"], tuple((t["type"], t["text"]) for t in row["texts"]), tuple(row["opt_out"]))  # type: ignore[attr-defined,arg-type]
-        for row in found.kept
-    }
+    kept = {(row["key"], row["caption"], texts_of(row), tuple(cast("list[str]", row["opt_out"]))) for row in found.kept}
     assert kept == {
         (key, caption, tuple(texts), tuple(signals)) for key, caption, texts, signals in expected.kept.values()
     }
@@ -84,7 +87,7 @@ def assert_same(found: Run, expected: Generation, rows: Sequence[Row]) -> None:
         assert drop["url"] == rows[n].url
         assert (drop["reason"], drop["duplicate_of"]) == (one.reason, one.duplicate_of)
         assert (drop["phash_distance"], drop["pdq_distance"]) == one.distances
-        assert [(t["type"], t["text"]) for t in drop["texts"]] == list(rows[n].texts)  # type: ignore[attr-defined]
+        assert texts_of(drop) == rows[n].texts
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -97,7 +100,9 @@ def test_three_generations_have_the_verdicts_of_the_naive_rule(seed: int, tmp_pa
         DedupeRules(merge_texts=False),
         DedupeRules(radius_bits=2, merge_texts=False),
     ][seed]
-    corpus, known, folders = Corpus(), [], []
+    corpus = Corpus()
+    known: list[Row] = []
+    folders: list[Path] = []
     for generation in range(3):
         rows = random_rows(seed * 10 + generation, 250, known)
         found = run(tmp_path / f"g{generation}", rows, folders, part_rows=60, rules=options, max_same_text=30)
@@ -155,8 +160,6 @@ def test_two_runs_give_the_same_bytes_and_parts_do_not_matter(tmp_path: Path) ->
 
 
 def test_tables_have_the_schemas_of_the_build_and_the_order_that_the_next_steps_need(tmp_path: Path) -> None:
-    import pyarrow.parquet as pq
-
     found = run(tmp_path / "a", random_rows(6, 100), first_shard=5, shard=ShardRules(max_samples=7))
     shards = sorted((tmp_path / "a").glob("shard-*.parquet"))
     assert shards[0].name == "shard-000005.parquet"
@@ -217,11 +220,13 @@ def test_the_larger_picture_is_kept_and_nothing_goes_for_being_near_a_dropped_on
 
 
 def test_pictures_that_collide_in_phash_are_told_apart_by_pdq(tmp_path: Path) -> None:
-    rows = [Row(url=f"u{n}", pdq=0xFFFFFFFF << (n * 12 if n < 2 else 100)) for n in range(3)]
-    far = [Row(url=f"far{n}", pdq=((1 << 32) - 1) << (32 * n)) for n in range(20 // 3)]
-    found = run(tmp_path / "a", far)
-    assert len(found.kept) == len(far)
-    assert len(run(tmp_path / "b", rows).kept) == 2
+    rows = [Row(url="a", pdq=0), Row(url="b", pdq=2**31 - 1), Row(url="c", pdq=2**32 - 1)]
+    # 31 bits apart is the same picture, 32 is another; b and c differ in one bit.
+    found = run(tmp_path / "a", rows[:2])
+    assert [drop["pdq_distance"] for drop in found.drops] == [31]
+    assert len(run(tmp_path / "b", [rows[0], rows[2]]).kept) == 2
+    far = [Row(url=f"far{n}", pdq=(2**32 - 1) << (32 * n)) for n in range(8)]
+    assert len(run(tmp_path / "d", far).kept) == 8
     assert len(run(tmp_path / "c", far, rules=DedupeRules(verify="none")).kept) == 1
 
 
@@ -305,8 +310,6 @@ def test_a_cut_table_and_a_missing_index_are_damage(tmp_path: Path) -> None:
 
 
 def run_on_cut_table(tmp_path: Path) -> None:
-    from tests.dedupe.rows import part_of, write_tables
-
     candidates, facts = write_tables(tmp_path / "in", [Row(url="u")])
     Path(candidates[0]).write_bytes(Path(candidates[0]).read_bytes()[:-20])
     (tmp_path / "c").mkdir()
@@ -317,3 +320,24 @@ def test_no_candidates_give_empty_tables(tmp_path: Path) -> None:
     found = run(tmp_path / "a", [])
     assert (found.receipt.rows_in, found.kept, found.drops) == (0, [], [])
     assert run(tmp_path / "b", [Row(url="u")], [tmp_path / "a"]).kept_urls() == ["u"]
+
+
+def test_thousands_of_blank_pictures_leave_one(tmp_path: Path) -> None:
+    found = run(tmp_path / "a", [Row(url=f"u{n}", texts=(("alt", f"{n}"),)) for n in range(3000)])
+    assert found.receipt.drops == {"near_duplicate": 2999}
+    assert len(cast("list[object]", found.kept[0]["texts"])) == 3000
+
+
+def test_twenty_thousand_rows_have_the_verdicts_that_were_planted(tmp_path: Path) -> None:
+    chance = random.Random(9)
+    base = [Row(url=f"u{n}", phash=chance.getrandbits(64), pdq=chance.getrandbits(256)) for n in range(18_000)]
+    near = [
+        Row(url=f"v{n}", phash=flipped(row.phash, range(n % 5)), pdq=flipped(row.pdq, range(n % 32)), width=320)
+        for n, row in enumerate(base[:1000])
+    ]
+    equal = [Row(url=f"w{n}", content=row.url, phash=row.phash, pdq=row.pdq) for n, row in enumerate(base[1000:2000])]
+    texts = [(("caption", f"第{n}张"),) for n in range(20_000)]
+    rows = [with_texts(row, text, ()) for row, text in zip([*base, *near, *equal], texts, strict=True)]
+    found = run(tmp_path / "a", rows)
+    assert found.receipt.drops == {"duplicate": 1000, "near_duplicate": 1000}
+    assert {str(drop["url"]) for drop in found.drops if drop["reason"] == "near_duplicate"} == {row.url for row in near}

@@ -70,9 +70,9 @@ def test_commands_do_what_the_page_shows(page: Path, user_folder: Path) -> None:
             ["bash", "-c", command.words], cwd=user_folder, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, f"{command.words}\n{done.stdout}{done.stderr}"
-        assert re.fullmatch(_pattern(command.output), done.stdout), (
-            f"{command.words}\nshown:\n{command.output}\nfound:\n{done.stdout}"
-        )
+        found = "".join(f"{line}\n" for line in done.stdout.splitlines())
+        shown = command.output
+        assert re.fullmatch(_pattern(shown), found), f"{command.words}\nshown:\n{shown}\nfound:\n{found}"
     for block in _blocks(page, "python"):
         done = subprocess.run(
             [sys.executable, "-c", block], cwd=user_folder, capture_output=True, text=True, check=False

@@ -1,13 +1,18 @@
 """Which of a picture's texts is the caption, and how the texts of equal pictures are put together."""
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from wenlan_data.dedupe.columns import rows
 from wenlan_data.records import Text
+
+if TYPE_CHECKING:
+    from wenlan_data.dedupe.columns import Lists
 
 
 def choose(texts: Sequence[Text], order: Sequence[str]) -> tuple[str, str]:
@@ -24,32 +29,41 @@ def merge(texts: Iterable[Text], others: Iterable[Text]) -> tuple[Text, ...]:
     return tuple(dict.fromkeys([*texts, *others]))
 
 
-def ranks(texts: pa.ListArray, order: Sequence[str]) -> NDArray[np.int64]:
+def ranks(texts: "Lists", order: Sequence[str]) -> NDArray[np.int64]:
     """int64 (N,): for each list of texts the position in `order` of its best type; `len(order)` where none occurs."""
     best, _ = _best(texts, order)
     return best
 
 
-def choose_all(texts: pa.ListArray, order: Sequence[str]) -> tuple[pa.Array, pa.Array]:
+def choose_all(texts: "Lists", order: Sequence[str]) -> tuple[pa.StringArray, pa.StringArray]:
     """`choose` for each of N lists of texts: the captions and their types."""
     best, position = _best(texts, order)
     is_there = best < len(order)
-    where = pa.array(np.where(is_there, position, 0), mask=~is_there)
-    captions = pc.fill_null(texts.flatten().field("text").take(where), "")
-    kinds = pa.array([*order, ""], pa.string()).take(pa.array(best))
-    return captions, kinds
+    words = pa.concat_arrays([words_of(texts), pa.array([""], pa.string())])
+    captions = words.take(rows(np.where(is_there, position, len(words) - 1)))
+    return captions, pa.array([*order, ""], pa.string()).take(rows(best))
 
 
-def owners(texts: pa.ListArray) -> NDArray[np.int64]:
+def owners(texts: "Lists") -> NDArray[np.int64]:
     """int64 (T,): for each text of the flattened lists the list that it is from."""
-    lengths = pc.list_value_length(texts).to_numpy(zero_copy_only=False)
+    lengths = texts.value_lengths().to_numpy(zero_copy_only=False)
     return np.repeat(np.arange(len(texts)), lengths)
 
 
-def _best(texts: pa.ListArray, order: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def words_of(texts: "Lists") -> pa.StringArray:
+    """The texts of all lists, flattened, without their types."""
+    return _field(texts, "text")
+
+
+def _field(texts: "Lists", name: str) -> pa.StringArray:
+    return cast("pa.StringArray", cast("pa.StructArray", texts.flatten()).field(name))
+
+
+def _best(texts: "Lists", order: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """For each list the rank of its best type, and where the first text of that type lies among the flattened."""
-    kinds = texts.flatten().field("type")
-    rank = pc.fill_null(pc.index_in(kinds, value_set=pa.array(order, pa.string())), len(order))
+    kinds = _field(texts, "type")
+    found = cast("pa.Int32Array", pc.index_in(kinds, value_set=pa.array(order, pa.string())))
+    rank = found.fill_null(len(order))
     # Rank and position in one number: the smallest is the best type's first text.
     count = max(len(kinds), 1)
     both = rank.to_numpy(zero_copy_only=False).astype(np.int64) * count + np.arange(len(kinds))

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ URL_HASHES, URL_KEYS = "url-hashes.npy", "url-keys.npy"
 # Codes looked through at a time: 128 MB, however large the corpus is.
 BATCH_CODES = 1 << 24
 
+Kind = TypeVar("Kind", bound=np.generic)
 Codes = NDArray[np.uint64]
 Words = NDArray[np.bytes_]
 """Byte strings of one fixed length; NumPy hides trailing zero bytes but compares and sorts them rightly."""
@@ -61,7 +63,7 @@ class Published:
         """S16 (N,): the same for hashes by `url_hashes`, as raw keys; an empty string = not known."""
         found = np.zeros(len(hashes), "S16")
         for folder in self.folders:
-            known, keys = load_array(Path(folder) / URL_HASHES), load_array(Path(folder) / URL_KEYS)
+            known, keys = (load_array(Path(folder) / name, np.bytes_) for name in (URL_HASHES, URL_KEYS))
             if len(known):
                 place = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
                 hit = (known[place] == hashes) & (found == b"")
@@ -152,17 +154,20 @@ def save_array(path: Path, array: NDArray[np.generic]) -> None:
         np.save(path, array, allow_pickle=False)
 
 
-def load_array(path: Path) -> NDArray[np.generic]:
-    """A .npy file, mapped and not read. Raises `DamageError` where it is missing or cut."""
+def load_array(path: Path, kind: type[Kind]) -> NDArray[Kind]:
+    """A .npy file, mapped and not read. Raises `DamageError` where it is missing, cut or of another kind."""
     try:
-        array: NDArray[np.generic] = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: NDArray[Kind] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DamageError(f"{path}: index of a published generation cannot be read ({error}): build anew") from error
+    if not issubclass(array.dtype.type, kind):
+        raise DamageError(f"{path}: holds {array.dtype} in place of {kind.__name__}: build anew")
     return array
 
 
 def _load_prints(folder: Path) -> Prints:
-    phash, pdq, sha256, keys = (load_array(folder / name) for name in (PHASH, PDQ, SHA256, KEYS))
+    phash, pdq = load_array(folder / PHASH, np.uint64), load_array(folder / PDQ, np.uint64)
+    sha256, keys = load_array(folder / SHA256, np.bytes_), load_array(folder / KEYS, np.bytes_)
     if not len(phash) == len(pdq) == len(sha256) == len(keys):
         raise DamageError(f"{folder}: its arrays differ in length: build anew")
     return Prints(phash=phash, pdq=pdq, sha256=sha256, keys=keys)

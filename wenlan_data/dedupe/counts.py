@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +21,7 @@ def text_hashes(texts: pa.StringArray) -> Hashes:
     """uint64 (N,): the first 8 bytes of each text's BLAKE2b, big-endian; its type does not count."""
     hashes = np.empty(len(texts), np.uint64)
     for start in range(0, len(texts), BATCH_ROWS):
-        words = texts.slice(start, BATCH_ROWS).to_pylist()
+        words = cast("list[str]", texts.slice(start, BATCH_ROWS).to_pylist())
         raw = b"".join(hashlib.blake2b(word.encode(), digest_size=8).digest() for word in words)
         hashes[start : start + len(words)] = np.frombuffer(raw, ">u8")
     return hashes
@@ -47,7 +48,7 @@ def earlier_counts(folders: Sequence[str], hashes: Hashes) -> NDArray[np.int64]:
     """
     total = np.zeros(len(hashes), np.int64)
     for folder in folders:
-        known, counts = load_array(Path(folder) / HASHES), load_array(Path(folder) / COUNTS)
+        known, counts = load_array(Path(folder) / HASHES, np.uint64), load_array(Path(folder) / COUNTS, np.int64)
         if len(known):
             place = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
             total += np.where(known[place] == hashes, counts[place], 0)

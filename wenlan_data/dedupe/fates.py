@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pyarrow as pa
@@ -9,10 +10,14 @@ from numpy.typing import NDArray
 
 from wenlan_data.dedupe import captions
 from wenlan_data.dedupe.codes import Prints, Published
+from wenlan_data.dedupe.columns import integers, lists, whole
 from wenlan_data.dedupe.counts import count_pictures, earlier_counts, text_hashes
 from wenlan_data.dedupe.intake import Intake, prints_of
 from wenlan_data.dedupe.verdicts import Verdicts, decide, keep_order
 from wenlan_data.recipe import DedupeRules
+
+if TYPE_CHECKING:
+    from wenlan_data.dedupe.columns import Lists
 
 KEPT, FETCH, DUPLICATE, NEAR_DUPLICATE, TEXT_FREQUENCY, NO_CAPTION = range(6)
 REASONS = ["", "", "duplicate", "near_duplicate", "text_frequency", "no_caption"]
@@ -25,7 +30,7 @@ Bools = NDArray[np.bool_]
 class Texts:
     """The texts of N candidates after the rule on frequency, and what later generations count on."""
 
-    left: pa.ListArray
+    left: "Lists"
     removed: int
     had: Bools
     """Whether the rule took a text from the candidate."""
@@ -55,29 +60,30 @@ class Fates:
 
 def infrequent(intake: Intake, published: Sequence[str], max_same_text: int) -> Texts:
     """Take away each text that stands by more than `max_same_text` different pictures of the corpus."""
-    lists = intake.candidates["texts"].combine_chunks()
-    owners = captions.owners(lists)
+    texts = lists(intake.candidates, "texts")
+    owners = captions.owners(texts)
     fetched = intake.fetched()
-    hashes = text_hashes(lists.flatten().field("text"))
+    hashes = text_hashes(captions.words_of(texts))
     counted = fetched[owners]
-    pictures = intake.facts["sha256"].combine_chunks().dictionary_encode().indices.to_numpy()
+    pictures = whole(intake.facts, "sha256").dictionary_encode().indices.to_numpy()
     known, counts = count_pictures(pictures[intake.fact[owners[counted]]].astype(np.int64), hashes[counted])
     total = counts + earlier_counts(published, known)
     frequent = np.zeros(len(hashes), bool)
     if len(known):
         frequent[counted] = total[np.searchsorted(known, hashes[counted])] > max_same_text
-    had = np.zeros(len(lists), bool)
+    had = np.zeros(len(texts), bool)
     had[owners[frequent]] = True
-    left = _without(lists, owners, frequent)
+    left = _without(texts, owners, frequent)
     return Texts(left=left, removed=int(frequent.sum()), had=had, hashes=known, counts=counts)
 
 
-def _without(lists: pa.ListArray, owners: Indices, gone: Bools) -> pa.ListArray:
+def _without(texts: "Lists", owners: Indices, gone: Bools) -> "Lists":
     if not gone.any():
-        return lists
-    lengths = np.bincount(owners[~gone], minlength=len(lists))
+        return texts
+    lengths = np.bincount(owners[~gone], minlength=len(texts))
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), lists.flatten().filter(pa.array(~gone)), type=lists.type)
+    values = texts.flatten().filter(cast("pa.BooleanArray", pa.array(~gone)))
+    return cast("Lists", pa.ListArray.from_arrays(cast("pa.Int32Array", pa.array(offsets)), values, type=texts.type))
 
 
 def decide_fates(intake: Intake, texts: Texts, published: Published, order: Sequence[str], rules: DedupeRules) -> Fates:
@@ -148,7 +154,7 @@ def _pictures(
 
 
 def _verdicts(intake: Intake, pictures: _Pictures, published: Published, rules: DedupeRules) -> Verdicts:
-    sides = [intake.facts[name].to_numpy().astype(np.int64)[pictures.fact] for name in ("width", "height")]
+    sides = [integers(intake.facts, name)[pictures.fact] for name in ("width", "height")]
     order = keep_order(sides[0] * sides[1], pictures.rank, pictures.prints.keys)
     verify = rules.verify == "pdq"
     return decide(pictures.prints, order, published, radius_bits=rules.radius_bits, verify=verify)

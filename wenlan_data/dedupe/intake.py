@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pyarrow as pa
@@ -10,9 +11,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from wenlan_data.dedupe.codes import Prints, Published, raw_keys, url_hashes
+from wenlan_data.dedupe.columns import are_equal, integers, rows, strings, whole
 from wenlan_data.errors import DamageError, os_errors
 from wenlan_data.shard.format import sample_key
 from wenlan_data.tables import CANDIDATES, FACTS
+
+if TYPE_CHECKING:
+    from wenlan_data.dedupe.columns import Column
 
 EARLY_CANDIDATE = ["ordinal", "url_key", "texts", "opt_out"]
 LATE_CANDIDATE = ["candidate_id", "url", "page_url", "source", "licence", "author"]
@@ -35,9 +40,13 @@ class Intake:
     published: NDArray[np.bytes_]
     """S16 (N,): the key of the published picture at the candidate's URL; empty where there is none."""
 
+    def decided(self) -> "Intake":
+        """Without the columns that only verdicts, merging and the index need: 90 MB for a million rows."""
+        return replace(self, facts=self.facts.drop_columns(["url_key", "opt_out"]))
+
     def fetched(self) -> NDArray[np.bool_]:
         """bool (N,): whether the candidate's picture is at hand and good."""
-        is_good = np.append(pc.equal(self.facts["reason"], "").to_numpy(), False)
+        is_good = np.append(are_equal(self.facts, "reason", ""), False)
         good: NDArray[np.bool_] = is_good[self.fact] & (self.published == b"")
         return good
 
@@ -48,29 +57,33 @@ def read_intake(candidates: Sequence[str], facts: Sequence[str], published: Publ
     Raises `DamageError` for a file that cannot be read, and for a candidate whose URL has no fact and is not published.
     """
     wanted, known = _read(candidates, CANDIDATES, EARLY_CANDIDATE), _read(facts, FACTS, EARLY_FACT)
-    wanted = _ordered(wanted, np.argsort(wanted["ordinal"].to_numpy(), kind="stable"))
-    urls = wanted["url_key"].combine_chunks()
-    fact = pc.fill_null(pc.index_in(urls, value_set=known["url_key"].combine_chunks()), -1)
+    wanted = _ordered(wanted, np.argsort(integers(wanted, "ordinal"), kind="stable"))
+    urls = whole(wanted, "url_key")
+    fact = _places(urls, whole(known, "url_key"))
     _release()
     keys = np.zeros(len(urls), "S16")
     if published.folders:
         for start in range(0, len(urls), BATCH_ROWS):
-            part = urls.slice(start, BATCH_ROWS).to_pylist()
+            part = cast("list[str]", urls.slice(start, BATCH_ROWS).to_pylist())
             keys[start : start + len(part)] = published.keys_of_hashes(url_hashes(part))
-    rows = fact.to_numpy(zero_copy_only=False).astype(np.int64)
-    lost = np.flatnonzero((rows < 0) & (keys == b""))
+    lost = np.flatnonzero((fact < 0) & (keys == b""))
     if len(lost):
         raise DamageError(
             f"{urls[int(lost[0])].as_py()!r} and {len(lost) - 1} more URLs have no fact of the fetch step: build anew"
         )
-    return Intake(candidates=wanted.drop_columns(["url_key"]), facts=known, fact=rows, published=keys)
+    return Intake(candidates=wanted.drop_columns(["url_key"]), facts=known, fact=fact, published=keys)
+
+
+def _places(urls: "Column", known: "Column") -> Indices:
+    found = cast("pa.Int32Array", pc.index_in(urls, value_set=known))
+    places: Indices = found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return places
 
 
 def completed(intake: Intake, candidates: Sequence[str], facts: Sequence[str]) -> Intake:
-    """The intake with the columns that no verdict needs, read from the same files."""
-    _release()
-    more = _read(candidates, CANDIDATES, LATE_CANDIDATE)
-    more = _ordered(more, np.argsort(_read(candidates, CANDIDATES, ["ordinal"])["ordinal"].to_numpy(), kind="stable"))
+    """The intake with the columns that the rows written need as well, read from the same files."""
+    ordinals = integers(_read(candidates, CANDIDATES, ["ordinal"]), "ordinal")
+    more = _ordered(_read(candidates, CANDIDATES, LATE_CANDIDATE), np.argsort(ordinals, kind="stable"))
     known = _read(facts, FACTS, LATE_FACT).append_column("fetch_part", _part_numbers(facts))
     return replace(intake, candidates=_beside(intake.candidates, more), facts=_beside(intake.facts, known))
 
@@ -81,15 +94,15 @@ def _beside(table: pa.Table, more: pa.Table) -> pa.Table:
     return table
 
 
-def prints_of(facts: pa.Table, rows: Indices) -> Prints:
+def prints_of(facts: pa.Table, numbers: Indices) -> Prints:
     """The finger-prints of the pictures in these rows of `FACTS`; all must be good. Raises `DamageError` if not."""
-    phash = facts["phash"].combine_chunks().to_numpy(zero_copy_only=False)[rows]
-    pdq = _fixed(facts["pdq"].combine_chunks().take(pa.array(rows)), 32).view(np.uint64)
-    sha256, keys = np.zeros(len(rows), "S32"), np.zeros(len(rows), "S16")
-    for start in range(0, len(rows), BATCH_ROWS):
-        chunk = pa.array(rows[start : start + BATCH_ROWS])
-        digests = facts["sha256"].take(chunk).to_pylist()
-        urls = facts["url_key"].take(chunk).to_pylist()
+    phash = facts["phash"].to_numpy()[numbers]
+    pdq = _fixed(whole(facts, "pdq").take(rows(numbers)), 32).view(np.uint64)
+    sha256, keys = np.zeros(len(numbers), "S32"), np.zeros(len(numbers), "S16")
+    for start in range(0, len(numbers), BATCH_ROWS):
+        chunk = numbers[start : start + BATCH_ROWS]
+        digests = strings(facts, "sha256", chunk)
+        urls = strings(facts, "url_key", chunk)
         try:
             sha256[start : start + len(chunk)] = np.frombuffer(bytes.fromhex("".join(digests)), "S32")
         except ValueError as error:
@@ -98,42 +111,44 @@ def prints_of(facts: pa.Table, rows: Indices) -> Prints:
     return Prints(phash=phash, pdq=pdq, sha256=sha256, keys=keys)
 
 
-def _fixed(array: pa.FixedSizeBinaryArray, width: int) -> NDArray[np.uint8]:
+def _fixed(array: "Column", width: int) -> NDArray[np.uint8]:
     values = array.buffers()[1]
     if values is None or not len(array):
         return np.empty((0, width), np.uint8)
-    flat = np.frombuffer(values, np.uint8)
+    flat = np.frombuffer(memoryview(values), np.uint8)
     return flat[array.offset * width : (array.offset + len(array)) * width].reshape(-1, width)
 
 
 def _read(paths: Sequence[str], schema: pa.Schema, columns: list[str]) -> pa.Table:
     """The columns of all files, each in one piece; one by one, so that only one is held twice at a time."""
     fields = [schema.field(name) for name in columns]
-    read = [pa.chunked_array([_column(path, field) for path in paths], field.type).combine_chunks() for field in fields]
-    _release()
+    read = []
+    for field in fields:
+        read.append(pa.chunked_array([_column(path, field) for path in paths], field.type).combine_chunks())
+        _release()
     try:
         return pa.table(read, schema=pa.schema(fields))
     except pa.ArrowInvalid as error:
         raise DamageError(f"{paths[0]} and its like: columns differ in length ({error}): build anew") from error
 
 
-def _column(path: str, field: pa.Field) -> pa.Array:
+def _column(path: str, field: "pa.Field[pa.DataType]") -> "Column":
     try:
         with os_errors(path), pq.ParquetFile(path) as file:
-            return file.read([field.name])[field.name].cast(field.type).combine_chunks()
+            return whole(file.read([field.name]).cast(pa.schema([field])), field.name)
     except (pa.ArrowException, KeyError, ValueError) as error:
         raise DamageError(f"{path}: not a table as the build wrote it ({error}): build anew") from error
 
 
-def _part_numbers(paths: Sequence[str]) -> pa.Array:
-    rows = [pq.read_metadata(path).num_rows for path in paths]
-    return pa.array(np.repeat(np.arange(len(rows), dtype=np.int32), rows))
+def _part_numbers(paths: Sequence[str]) -> pa.Int64Array:
+    counts = [pq.read_metadata(path).num_rows for path in paths]
+    return rows(np.repeat(np.arange(len(counts)), counts))
 
 
 def _ordered(table: pa.Table, order: Indices) -> pa.Table:
     if bool(np.all(order[1:] > order[:-1])):
         return table
-    return table.take(pa.array(order)).combine_chunks()
+    return table.take(rows(order)).combine_chunks()
 
 
 def _release() -> None:

@@ -129,6 +129,10 @@ class _Table:
             restored |= ((codes >> target) & mask) << source
         return restored
 
+    def keys(self, moved: Codes) -> Codes:
+        """The chosen blocks of moved codes."""
+        return moved >> np.uint64(self.key_shift)
+
     def is_first(self, difference: Codes) -> NDArray[np.bool_]:
         """Whether no earlier table finds the pair as well: so each pair comes once."""
         first = np.ones(len(difference), bool)
@@ -198,14 +202,14 @@ def _search(codes: Codes, width: int, radius: int) -> Codes:
 
 def _search_table(codes: Codes, table: _Table, radius: int) -> Codes:
     moved = np.sort(table.move(codes))
-    runs = _runs(moved >> table.key_shift, np.empty(0, np.int64))
+    runs = _runs(table.keys(moved), np.empty(0, np.int64))
     is_long = runs.counts**2 > MATRIX_PAIRS
-    low = (1 << table.key_shift) - 1
+    low = np.uint64((1 << table.key_shift) - 1)
     # Skewed codes make long runs; these agree in the key, so the rest of their bits is searched by itself.
     parts = [
         _search(moved[start : start + count] & low, table.key_shift, radius) | key
         for start, count, key in zip(
-            runs.starts[is_long], runs.counts[is_long], runs.codes[is_long] << table.key_shift, strict=True
+            runs.starts[is_long], runs.counts[is_long], runs.codes[is_long] << np.uint64(table.key_shift), strict=True
         )
     ]
     is_short = ~is_long & (runs.counts > 1)
@@ -231,18 +235,18 @@ def _search_between(new: Codes, old: Codes, width: int, radius: int) -> Codes:
 def _between_table(new: Codes, old: Codes, table: _Table, radius: int, width: int) -> Codes:
     left = np.sort(table.move(new))
     right = np.sort(_sharing_a_key(table.move(old), left, width, table.key_shift))
-    runs = _runs(left >> table.key_shift, np.empty(0, np.int64))
-    keys = right >> table.key_shift
+    runs = _runs(table.keys(left), np.empty(0, np.int64))
+    keys = table.keys(right)
     begin = np.searchsorted(keys, runs.codes, side="left")
     counts = np.searchsorted(keys, runs.codes, side="right") - begin
     is_long = runs.counts * counts > MATRIX_PAIRS
-    low = (1 << table.key_shift) - 1
+    low = np.uint64((1 << table.key_shift) - 1)
     parts = []
     for number in np.flatnonzero(is_long):
         here = left[runs.starts[number] : runs.starts[number] + runs.counts[number]] & low
         there = right[begin[number] : begin[number] + counts[number]] & low
         found = _search_between(here, there, table.key_shift, radius)
-        parts.append(found | (runs.codes[number] << table.key_shift))
+        parts.append(found | (runs.codes[number] << np.uint64(table.key_shift)))
     per_code = np.repeat(np.where(is_long, 0, counts), runs.counts)
     parts.append(_compared(left, right, candidates(np.repeat(begin, runs.counts), per_code), radius))
     return _own(parts, table)
@@ -251,9 +255,11 @@ def _between_table(new: Codes, old: Codes, table: _Table, radius: int, width: in
 def _sharing_a_key(old: Codes, new: Codes, width: int, key_shift: int) -> Codes:
     """The old codes whose top bits (22 at most) occur among the new ones: the others need no sort."""
     bits = min(width - key_shift, 22)
+    below = np.uint64(width - bits)
     seen = np.zeros(1 << bits, bool)
-    seen[new >> (width - bits)] = True
-    return old[seen[old >> (width - bits)]]
+    seen[new >> below] = True
+    sharing: Codes = old[seen[old >> below]]
+    return sharing
 
 
 def _compared(left: Codes, right: Codes, pairs: Iterable[tuple[Indices, Indices]], radius: int) -> Codes:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from wenlan_data.dedupe import captions
 from wenlan_data.dedupe.codes import hex_keys, save_index, url_hashes
+from wenlan_data.dedupe.columns import are_equal, integers, rows, strings
 from wenlan_data.dedupe.counts import save_counts
 from wenlan_data.dedupe.fates import FETCH, KEPT, REASONS, Fates, Texts
 from wenlan_data.dedupe.intake import Intake, prints_of
@@ -21,7 +21,7 @@ from wenlan_data.recipe import ShardRules
 from wenlan_data.tables import KEPT as KEPT_SCHEMA
 from wenlan_data.tables import WORK_DROPS
 
-BATCH_ROWS = 1 << 16
+BATCH_ROWS = 1 << 14
 ROW_BYTES = 6144
 """A sample's share besides its JPEG: three tar headers with padding, and a JSON with 37 regions."""
 BYTES_PER_PIXEL = 0.5
@@ -34,30 +34,29 @@ def kept_table(intake: Intake, fates: Fates, kept: Indices, merged: Merged, orde
     """The rows of `tables.KEPT` for the candidates `kept`, in this order."""
     texts = merged.texts.take(kept)
     caption, caption_type = captions.choose_all(texts, order)
-    made = {
+    made: dict[str, object] = {
         "key": pa.array(hex_keys(fates.keys[kept]), pa.string()),
         "texts": texts,
         "caption": caption,
         "caption_type": caption_type,
         "opt_out": merged.opt_out.take(kept),
     }
-    rows, facts = pa.array(kept), pa.array(intake.fact[kept])
-    from_candidate = set(intake.candidates.column_names)
-    columns = []
-    for name in KEPT_SCHEMA.names:
-        if name in made:
-            columns.append(made[name])
-        elif name in from_candidate:
-            columns.append(intake.candidates[name].take(rows))
-        else:
-            columns.append(intake.facts[name].take(facts))
-    return pa.table(dict(zip(KEPT_SCHEMA.names, columns, strict=True))).cast(KEPT_SCHEMA)
+    from_candidate = [name for name in KEPT_SCHEMA.names if name in intake.candidates.column_names]
+    from_fact = [name for name in KEPT_SCHEMA.names if name in intake.facts.column_names]
+    candidates = intake.candidates.select(from_candidate).take(rows(kept))
+    facts = intake.facts.select(from_fact).take(rows(intake.fact[kept]))
+    columns = _columns(facts) | _columns(candidates) | made
+    return pa.table({name: columns[name] for name in KEPT_SCHEMA.names}).cast(KEPT_SCHEMA)
+
+
+def _columns(table: pa.Table) -> dict[str, object]:
+    return {name: table[name] for name in table.column_names}
 
 
 def write_shards(
-    out: Path, sizes: Indices, rules: ShardRules, *, first: int, rows: Callable[[int, int], pa.Table]
+    out: Path, sizes: Indices, rules: ShardRules, *, first: int, make: Callable[[int, int], pa.Table]
 ) -> list[dict[str, int]]:
-    """Cut samples of these reckoned bytes, and write `rows(start, stop)` of each cut as `shard-NNNNNN.parquet`.
+    """Cut samples of these reckoned bytes, and write `make(start, stop)` of each cut as `shard-NNNNNN.parquet`.
 
     Numbers go on from `first`; gives what each shard holds.
     """
@@ -66,23 +65,23 @@ def write_shards(
         number = first + len(shards)
         path = out / f"shard-{number:06d}.parquet"
         with os_errors(path):
-            pq.write_table(rows(start, stop), path, compression="zstd")
+            pq.write_table(make(start, stop), path, compression="zstd")
         shards.append({"number": number, "samples": stop - start, "bytes": int(sizes[start:stop].sum())})
     return shards
 
 
-def reckoned_bytes(facts: pa.Table, rows: Indices, max_side_px: int) -> Indices:
+def reckoned_bytes(facts: pa.Table, numbers: Indices, max_side_px: int) -> Indices:
     """int64 (N,): about what the pictures of these facts will take in a shard, one sample each.
 
     A JPEG that need not be scaled keeps its fetched size; another picture is reckoned by the pixels that it is
     stored with.
     """
-    width, height = (facts[name].to_numpy()[rows].astype(np.float64) for name in ("width", "height"))
+    width, height = (integers(facts, name)[numbers].astype(np.float64) for name in ("width", "height"))
     side = np.maximum(np.maximum(width, height), 1)
     scale = np.minimum(1.0, max_side_px / side)
     encoded = width * height * scale**2 * BYTES_PER_PIXEL
-    passes = pc.equal(facts["format"], "jpeg").to_numpy()[rows] & (side <= max_side_px)
-    sizes: Indices = (np.where(passes, facts["bytes"].to_numpy()[rows], encoded) + ROW_BYTES).astype(np.int64)
+    passes = are_equal(facts, "format", "jpeg")[numbers] & (side <= max_side_px)
+    sizes: Indices = (np.where(passes, integers(facts, "bytes")[numbers], encoded) + ROW_BYTES).astype(np.int64)
     return sizes
 
 
@@ -108,28 +107,36 @@ def write_drops(path: Path, intake: Intake, fates: Fates) -> dict[str, Counter[s
         for start in range(0, len(dropped), BATCH_ROWS):
             table = _drop_rows(intake, fates, dropped[start : start + BATCH_ROWS])
             writer.write_table(table)
-            for step, reason in zip(table["step"].to_pylist(), table["reason"].to_pylist(), strict=True):
+            every = np.arange(table.num_rows)
+            for step, reason in zip(strings(table, "step", every), strings(table, "reason", every), strict=True):
                 counts.setdefault(step, Counter())[reason] += 1
     return counts
 
 
-def _drop_rows(intake: Intake, fates: Fates, rows: Indices) -> pa.Table:
-    is_fetch = pa.array(fates.fate[rows] == FETCH)
-    failed = pa.array(np.maximum(intake.fact[rows], 0), mask=fates.fate[rows] != FETCH)
-    candidates = intake.candidates.take(pa.array(rows))
-    reason, detail, retryable = (intake.facts[name].take(failed) for name in ("reason", "detail", "retryable"))
-    columns = {
-        "step": pc.if_else(is_fetch, "fetch", "dedupe"),
-        "key": pa.array(hex_keys(fates.keys[rows]), pa.string()),
-        "reason": pc.if_else(is_fetch, reason, pa.array(REASONS).take(pa.array(fates.fate[rows]))),
-        "detail": pc.fill_null(detail, ""),
-        "retryable": pc.fill_null(retryable, False),
-        "duplicate_of": pa.array(hex_keys(fates.duplicate_of[rows]), pa.string()),
-        "phash_distance": pa.array(fates.phash_distance[rows]),
-        "pdq_distance": pa.array(fates.pdq_distance[rows]),
+def _drop_rows(intake: Intake, fates: Fates, dropped: Indices) -> pa.Table:
+    failed = fates.fate[dropped] == FETCH
+    facts = intake.facts.select(["reason", "detail", "retryable"])
+    facts = facts.take(rows(np.maximum(intake.fact[dropped], 0)[failed]))
+    # The fetch rows first, then the others, then all back into the order asked for.
+    back = np.argsort(np.concatenate([np.flatnonzero(failed), np.flatnonzero(~failed)]))
+    others = fates.fate[dropped][~failed].tolist()
+    ours = pa.table(
+        {
+            "reason": pa.array([REASONS[fate] for fate in others], pa.string()),
+            "detail": pa.array([""] * len(others), pa.string()),
+            "retryable": pa.array([False] * len(others), pa.bool_()),
+        }
+    )
+    said = pa.concat_tables([facts, ours]).take(rows(back))
+    columns = _columns(intake.candidates.take(rows(dropped))) | _columns(said)
+    columns |= {
+        "step": pa.array(np.where(failed, "fetch", "dedupe").tolist(), pa.string()),
+        "key": pa.array(hex_keys(fates.keys[dropped]), pa.string()),
+        "duplicate_of": pa.array(hex_keys(fates.duplicate_of[dropped]), pa.string()),
+        "phash_distance": pa.array(fates.phash_distance[dropped]),
+        "pdq_distance": pa.array(fates.pdq_distance[dropped]),
     }
-    all_columns = [columns[name] if name in columns else candidates[name] for name in WORK_DROPS.names]
-    return pa.table(dict(zip(WORK_DROPS.names, all_columns, strict=True))).cast(WORK_DROPS)
+    return pa.table({name: columns[name] for name in WORK_DROPS.names}).cast(WORK_DROPS)
 
 
 def write_index(folder: Path, intake: Intake, fates: Fates, texts: Texts, kept: Indices) -> None:
@@ -138,7 +145,7 @@ def write_index(folder: Path, intake: Intake, fates: Fates, texts: Texts, kept: 
         folder.mkdir()
     hashes = np.zeros(len(fates.url_facts), "S16")
     for start in range(0, len(hashes), BATCH_ROWS):
-        rows = pa.array(fates.url_facts[start : start + BATCH_ROWS])
-        hashes[start : start + len(rows)] = url_hashes(intake.facts["url_key"].take(rows).to_pylist())
+        chunk = fates.url_facts[start : start + BATCH_ROWS]
+        hashes[start : start + len(chunk)] = url_hashes(strings(intake.facts, "url_key", chunk))
     save_index(folder, prints_of(intake.facts, intake.fact[kept]), hashes, fates.url_keys)
     save_counts(folder, texts.hashes, texts.counts)

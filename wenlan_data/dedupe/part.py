@@ -47,6 +47,7 @@ class DedupePart:
         kept = kept[np.argsort(fates.keys[kept])]
         write_index(out / "index", intake, fates, texts, kept)
         columns = merged(intake, texts.left, fates, merge_texts=self.rules.merge_texts)
+        intake = intake.decided()
         intake = completed(intake, self.candidates, self.facts)
         drops = write_drops(out / "drops.parquet", intake, fates)
         shards = write_shards(
@@ -54,7 +55,7 @@ class DedupePart:
             reckoned_bytes(intake.facts, intake.fact[kept], self.image.max_side_px),
             self.shard,
             first=self.first_shard,
-            rows=lambda start, stop: kept_table(intake, fates, kept[start:stop], columns, self.caption_order),
+            make=lambda start, stop: kept_table(intake, fates, kept[start:stop], columns, self.caption_order),
         )
         self._check(len(intake.fact), len(kept), drops)
         return Receipt(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wenlan_data.dedupe.codes import Batch, Prints, Published
+from wenlan_data.dedupe.groups import Groups, fold
 from wenlan_data.dedupe.near import candidates, near_between, near_pairs
 
 MAX_PDQ_BITS = 31
@@ -44,63 +45,12 @@ def decide(prints: Prints, order: Indices, published: Published, *, radius_bits:
     Published pictures come first and never change; of several that are near, one of equal bytes counts, else the
     earliest generation's, of these the smallest key. Without `verify` the PDQ distance is told but not asked.
     """
-    groups = _groups(prints, order)
+    groups = fold(prints, order)
     found = _Found.empty(prints)
     limit = MAX_PDQ_BITS if verify else 256
     _against_published(groups, found, published, radius_bits, limit)
     _among_new(groups, found, order, radius_bits, limit)
     return found.verdicts()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Groups:
-    """Pictures folded by (pHash, PDQ): all of a group have the same neighbours, so its first decides for it."""
-
-    prints: Prints
-    members: Indices
-    """The pictures, by group, in keep order inside it."""
-    starts: Indices
-    counts: Indices
-    codes: NDArray[np.uint64]
-    """Distinct pHashes, sorted."""
-    code_starts: Indices
-    """The groups of a code lie side by side."""
-    code_counts: Indices
-
-    @property
-    def first(self) -> Indices:
-        return self.members[self.starts]
-
-    def of(self, groups: Indices) -> Indices:
-        """The pictures of these groups."""
-        return np.concatenate([np.empty(0, np.int64), *_spans(self.members, self.starts, self.counts, groups)])
-
-
-def _spans(values: Indices, starts: Indices, counts: Indices, chosen: Indices) -> Iterator[Indices]:
-    for _, places in candidates(starts[chosen], counts[chosen]):
-        yield values[places]
-
-
-def _groups(prints: Prints, order: Indices) -> _Groups:
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
-    members = np.lexsort((place, *prints.pdq.T, prints.phash))
-    phash, pdq = prints.phash[members], prints.pdq[members]
-    new_code = np.ones(len(members), bool)
-    new_code[1:] = phash[1:] != phash[:-1]
-    new_group = new_code.copy()
-    new_group[1:] |= np.any(pdq[1:] != pdq[:-1], axis=1)
-    starts, code_at = np.flatnonzero(new_group), np.flatnonzero(new_code)
-    code_starts = np.searchsorted(starts, code_at)
-    return _Groups(
-        prints=prints,
-        members=members,
-        starts=starts,
-        counts=np.diff(starts, append=len(members)),
-        codes=phash[code_at],
-        code_starts=code_starts,
-        code_counts=np.diff(code_starts, append=len(starts)),
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +84,7 @@ class _Found:
         )
 
 
-def _against_published(groups: _Groups, found: _Found, published: Published, radius_bits: int, limit: int) -> None:
+def _against_published(groups: Groups, found: _Found, published: Published, radius_bits: int, limit: int) -> None:
     decided = np.zeros(len(groups.starts), bool)
     for batch in published.batches():
         hits = [hit for hit in _hits(groups, batch, radius_bits, limit) if len(hit.group)]
@@ -181,14 +131,14 @@ class _Hits:
         )
 
 
-def _hits(groups: _Groups, batch: Batch, radius_bits: int, limit: int) -> Iterator[_Hits]:
+def _hits(groups: Groups, batch: Batch, radius_bits: int, limit: int) -> Iterator[_Hits]:
     pairs = near_between(groups.codes, batch.phash(), radius_bits)
     code, row = pairs[:, 0], pairs[:, 1]
     for inner, group in candidates(groups.code_starts[code], groups.code_counts[code]):
         theirs = batch.take(row[inner])
         ours = groups.prints.take(groups.first[group])
         far = _bits(ours.phash ^ theirs.phash)
-        pdq = np.sum(np.bitwise_count(ours.pdq ^ theirs.pdq), axis=1, dtype=np.int32)
+        pdq = _pdq_bits(ours.pdq ^ theirs.pdq)
         hits = _Hits(
             group=group,
             row=row[inner],
@@ -208,7 +158,7 @@ def _best(hits: _Hits) -> _Hits:
     return hits.take(order[first])
 
 
-def _drop_groups(groups: _Groups, found: _Found, hits: _Hits) -> None:
+def _drop_groups(groups: Groups, found: _Found, hits: _Hits) -> None:
     pictures = groups.of(hits.group)
     times = groups.counts[hits.group]
     found.winner[pictures] = -1
@@ -217,7 +167,7 @@ def _drop_groups(groups: _Groups, found: _Found, hits: _Hits) -> None:
     found.pdq_distance[pictures] = np.repeat(hits.pdq_distance, times)
 
 
-def _drop_exact(groups: _Groups, found: _Found, batch: Batch, hits: _Hits) -> None:
+def _drop_exact(groups: Groups, found: _Found, batch: Batch, hits: _Hits) -> None:
     for inner, place in candidates(groups.starts[hits.group], groups.counts[hits.group]):
         pictures = groups.members[place]
         same = batch.take(hits.row[inner]).sha256 == groups.prints.sha256[pictures]
@@ -229,7 +179,7 @@ def _drop_exact(groups: _Groups, found: _Found, batch: Batch, hits: _Hits) -> No
         found.phash_distance[equal[fresh]] = found.pdq_distance[equal[fresh]] = 0
 
 
-def _among_new(groups: _Groups, found: _Found, order: Indices, radius_bits: int, limit: int) -> None:
+def _among_new(groups: Groups, found: _Found, order: Indices, radius_bits: int, limit: int) -> None:
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
     neighbours = _Neighbours.of(groups, radius_bits)
@@ -244,7 +194,7 @@ def _among_new(groups: _Groups, found: _Found, order: Indices, radius_bits: int,
         others = neighbours.groups_near(groups, group)
         others = others[~done[others]]
         ours, theirs = groups.first[group], groups.first[others]
-        pdq = np.sum(np.bitwise_count(groups.prints.pdq[theirs] ^ groups.prints.pdq[ours]), axis=1, dtype=np.int32)
+        pdq = _pdq_bits(groups.prints.pdq[theirs] ^ groups.prints.pdq[ours])
         near = pdq <= limit
         gone = others[near]
         done[gone] = True
@@ -254,7 +204,7 @@ def _among_new(groups: _Groups, found: _Found, order: Indices, radius_bits: int,
     _spread(groups, found, stands_for, distances)
 
 
-def _spread(groups: _Groups, found: _Found, stands_for: Indices, distances: NDArray[np.int32]) -> None:
+def _spread(groups: Groups, found: _Found, stands_for: Indices, distances: NDArray[np.int32]) -> None:
     """Hand the groups' verdicts to their pictures."""
     group_of = np.repeat(np.arange(len(groups.starts)), groups.counts)
     mine = found.winner[groups.members] != -1
@@ -277,7 +227,7 @@ class _Neighbours:
     """Codes that have a neighbour or several groups; all others are kept without a look."""
 
     @staticmethod
-    def of(groups: _Groups, radius_bits: int) -> "_Neighbours":
+    def of(groups: Groups, radius_bits: int) -> "_Neighbours":
         pairs = near_pairs(groups.codes, radius_bits)
         both = np.concatenate([pairs, pairs[:, ::-1]])
         both = both[np.argsort(both[:, 0], kind="stable")]
@@ -289,7 +239,7 @@ class _Neighbours:
             is_crowded=(counts > 0) | (groups.code_counts > 1),
         )
 
-    def groups_near(self, groups: _Groups, group: int) -> Indices:
+    def groups_near(self, groups: Groups, group: int) -> Indices:
         """The groups whose code is near that of `group`, itself among them."""
         code = int(self.code_of_group[group])
         codes = self.targets[self.starts[code] : self.starts[code + 1]]
@@ -300,3 +250,8 @@ class _Neighbours:
 
 def _bits(difference: NDArray[np.uint64]) -> NDArray[np.int32]:
     return np.bitwise_count(difference).astype(np.int32)
+
+
+def _pdq_bits(difference: NDArray[np.uint64]) -> NDArray[np.int32]:
+    bits: NDArray[np.int32] = np.bitwise_count(difference).sum(axis=1, dtype=np.int32)
+    return bits

@@ -1,0 +1,47 @@
+"""A build on a running Ray cluster gives the bytes of a local one."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.build.corpus_runs import build, command, content
+from wenlan_data.testing import caption, picture
+
+RAY = [sys.executable, "-m", "ray.scripts.scripts"]
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    start = [*RAY, "start", "--head", "--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=2",
+             "--include-dashboard=false", "--disable-usage-stats"]  # fmt: skip
+    subprocess.run(start, check=True, capture_output=True, timeout=120)
+    yield f"127.0.0.1:{port}"
+    subprocess.run([*RAY, "stop", "--force"], check=False, capture_output=True, timeout=60)
+
+
+@pytest.mark.slow
+def test_a_cluster_gives_the_same_bytes(tmp_path: Path, address: str) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(12):
+        (photos / f"{number}.jpg").write_bytes(picture(number))
+        (photos / f"{number}.txt").write_text(caption(number), "utf-8")
+    words = ["--sources", f"folder:{photos}", "--set", "shard.max_samples=5", "--out"]
+    build(*words, tmp_path / "local", "--executor", "local")
+    build(*words, tmp_path / "cluster", "--ray", address)
+    assert content(tmp_path / "cluster") == content(tmp_path / "local")
+
+
+def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    (tmp_path / "1.jpg").write_bytes(picture(1))
+    (tmp_path / "1.txt").write_text(caption(1), "utf-8")
+    done = command("build", "--sources", f"folder:{tmp_path}", "--out", tmp_path / "c", "--ray", "127.0.0.1:9")
+    assert done.returncode == 2, done.stderr
+    assert "--ray 127.0.0.1:9" in done.stderr.splitlines()[-1]
