@@ -1,8 +1,12 @@
 """A build on a running Ray cluster gives the bytes of a local one."""
 
+import os
+import secrets
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,15 +19,31 @@ RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 
 
 @pytest.fixture
-def address() -> Iterator[str]:
+def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    # As an operator of a cluster does: who has no token cannot run tasks.
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    start = [*RAY, "start", "--head", "--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=2",
+    start = [*RAY, "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=2",
              "--include-dashboard=false", "--disable-usage-stats"]  # fmt: skip
-    subprocess.run(start, check=True, capture_output=True, timeout=120)
-    yield f"127.0.0.1:{port}"
-    subprocess.run([*RAY, "stop", "--force"], check=False, capture_output=True, timeout=60)
+    # With --block the cluster lives and dies with this process group, and leaves other people's Ray alone.
+    with subprocess.Popen(start, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as head:
+        _wait_for(port)
+        yield f"127.0.0.1:{port}"
+        os.killpg(head.pid, signal.SIGKILL)
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                time.sleep(5)
+                return
+        time.sleep(0.2)
+    raise TimeoutError("the Ray head did not start")
 
 
 @pytest.mark.slow

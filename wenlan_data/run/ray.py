@@ -6,6 +6,7 @@ Image bytes never enter the object store; a task's value is a receipt of some hu
 
 import logging
 import os
+import socket
 from pathlib import Path
 
 # Ray reads these at import and start: no usage reports leave the machine, and a lost dashboard agent is not waited for.
@@ -22,10 +23,12 @@ from wenlan_data.run.local import run_part
 from wenlan_data.run.versions import library_versions
 
 OBJECT_STORE_BYTES = 128 << 20
+CONNECT_TIMEOUT_S = 10.0
 _LOST = (
     ray.exceptions.WorkerCrashedError,
     ray.exceptions.OutOfMemoryError,
     ray.exceptions.NodeDiedError,
+    ray.exceptions.LocalRayletDiedError,
     ray.exceptions.ObjectLostError,
     ray.exceptions.RaySystemError,
 )
@@ -79,11 +82,23 @@ def _start(workers: int, address: str | None) -> None:
         )
         return
     package = str(Path(wenlan_data.__file__).parent)
+    _check_address(address)
     try:
         ray.init(address=address, runtime_env={"py_modules": [package]}, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"--ray {address}: no cluster answers there ({reason}): check the address") from error
+
+
+def _check_address(address: str) -> None:
+    """Ray itself tries for minutes; a port that nobody listens on is found out in seconds."""
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdecimal()):
+        raise UsageError(f"--ray {address}: write it as host:port of the cluster's head, such as 10.0.0.1:6379")
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
+    except (OSError, OverflowError) as error:
+        raise UsageError(f"--ray {address}: no cluster answers there ({error}): check the address") from error
 
 
 def _check_nodes() -> None:
