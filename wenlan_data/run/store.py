@@ -40,6 +40,8 @@ class FolderStore:
             shutil.copyfile(source, temporary)
             sync(temporary)
         temporary.replace(target)
+        # A rename between two links of one file leaves both: so it is when a killed build had published this one.
+        temporary.unlink(missing_ok=True)
         sync(target.parent)
 
     def read(self, name: str, start: int, length: int) -> bytes:
