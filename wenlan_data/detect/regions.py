@@ -1,6 +1,7 @@
 """From a stored JPEG to the regions that its sample publishes, by the recipe's detector."""
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 
@@ -25,7 +26,14 @@ def finder(detect: DetectRules) -> Finder:
     needs_pixels = bool(getattr(detector, "needs_pixels", True))
 
     def regions_of(jpeg: bytes, width: int, height: int) -> tuple[Region, ...]:
-        picture = pixels(jpeg) if needs_pixels else _blank(width, height)
+        return regions_in(pixels(jpeg), width, height) if needs_pixels else by_size(width, height)
+
+    # What looks at no pixel gives the same regions for the same size, and most pictures of a site have one size.
+    @lru_cache(maxsize=1024)
+    def by_size(width: int, height: int) -> tuple[Region, ...]:
+        return regions_in(_blank(width, height), width, height)
+
+    def regions_in(picture: Pixels, width: int, height: int) -> tuple[Region, ...]:
         (found,) = find([picture])
         inside = [cut for cut in (_cut(region, width, height) for region in found) if cut is not None]
         best = sorted(inside, key=lambda region: -region.score)[: detect.max_regions]
