@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.build.corpus_runs import build, content
+from tests.builds.corpus_runs import build, content
 from wenlan_data.crawl.warc import PayloadWriter
 from wenlan_data.testing import caption, picture
 

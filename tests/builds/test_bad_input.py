@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.build.corpus_runs import COMMAND, build, command, photographs, sources_file, table
+from tests.builds.corpus_runs import COMMAND, build, command, photographs, sources_file, table
 from wenlan_data.testing import Site, caption, picture
 
 

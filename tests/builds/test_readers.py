@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import webdataset
 
-from tests.build.corpus_runs import build
+from tests.builds.corpus_runs import build
 from wenlan_data.testing import caption, picture
 
 COUNT = 40

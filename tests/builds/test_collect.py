@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from tests.build.corpus_runs import build, captions, command, content
+from tests.builds.corpus_runs import build, captions, command, content
 from wenlan_data.testing import caption, picture
 
 

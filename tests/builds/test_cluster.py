@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.build.corpus_runs import build, command, content
+from tests.builds.corpus_runs import build, command, content
 from wenlan_data.testing import caption, picture
 
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.build.corpus_runs import (
+from tests.builds.corpus_runs import (
     build,
     captions,
     command,

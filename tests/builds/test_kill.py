@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.build.corpus_runs import COMMAND, build, content, photographs, sources_file, table
+from tests.builds.corpus_runs import COMMAND, build, content, photographs, sources_file, table
 from wenlan_data.plan import STEPS
 from wenlan_data.testing import Reply, Site, picture
 
