@@ -63,9 +63,15 @@ class SlicePart:
 
     def _cut(self, wanted: pa.Table) -> Iterator[tuple[str, int, Indexes]]:
         left = np.ones(wanted.num_rows, dtype=bool)
-        for number, path in enumerate(self.recorded):
+        # What holds the bytes comes before what only holds a failure.
+        for number, path, with_bytes in (
+            (number, path, with_bytes) for with_bytes in (True, False) for number, path in enumerate(self.recorded)
+        ):
             with os_errors(path):
-                keys = pq.read_table(path, columns=["url_key"], schema=FACTS)["url_key"]
+                facts = pq.read_table(path, columns=["url_key", "warc_offset"], schema=FACTS)
+            if with_bytes:
+                facts = facts.filter(pc.greater_equal(facts["warc_offset"], 0))
+            keys = facts["url_key"]
             inside = pc.is_in(wanted["url_key"], value_set=keys).to_numpy(zero_copy_only=False)
             if (left & inside).any():
                 yield "", number, np.flatnonzero(left & inside)

@@ -58,7 +58,7 @@ class Turn:
         self._next_at = max(now, self._next_at) + self._gap_s
         if wait_s > 0:
             await asyncio.sleep(wait_s)
-        while (wait_s := self._resume_at - time.monotonic()) > 0:
+        while (wait_s := self._resume_at - time.monotonic()) > 0 and not self.ended:
             await asyncio.sleep(wait_s)
 
     def obey(self, rules: RobotsRules | Drop) -> None:

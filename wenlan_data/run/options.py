@@ -26,4 +26,4 @@ class BuildOptions:
     @property
     def work_folder(self) -> Path:
         """The work folder in force."""
-        return self.work or self.out / ".work"
+        return (self.work or self.out / ".work").absolute()

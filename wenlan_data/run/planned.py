@@ -1,8 +1,9 @@
 """What a generation will read, written down before it starts, so that a resumed build reads the same."""
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -38,8 +39,14 @@ class GenerationPlan:
     entries: tuple[Entry, ...] = ()
     raws: tuple[str, ...] = ()
     """`from` and `retry`: recorded candidates, one file a part."""
-    origin: int = -1
-    """`from`: the generation of the old corpus."""
+    origin: str = ""
+    """`from`: the old corpus and its generation."""
+    old_parts: tuple[tuple[str, str], ...] = ()
+    """`from`: (facts.parquet, images.warc) of every recorded fetch part, newest first."""
+    manners: Mapping[str, object] = field(default_factory=dict)
+    """Contact, network and hosts of the sources that it was planned with."""
+    listed: tuple[Mapping[str, object], ...] = ()
+    """The sources as the manifest names them."""
     cut_short: bool = False
     """`--limit` ended it."""
 
@@ -57,23 +64,32 @@ class GenerationPlan:
         if not path.is_file():
             return None
         value = json.loads(path.read_text("utf-8"))
-        entries = tuple(Entry(**{**entry, "part": SourcePart(**entry["part"])}) for entry in value["entries"])
-        return cls(
-            kind=value["kind"],
-            entries=entries,
-            raws=tuple(value["raws"]),
-            origin=value["origin"],
-            cut_short=value["cut_short"],
-        )
+        value["entries"] = tuple(Entry(**{**entry, "part": SourcePart(**entry["part"])}) for entry in value["entries"])
+        value["old_parts"] = tuple((facts, warc) for facts, warc in value["old_parts"])
+        return cls(**{**value, "raws": tuple(value["raws"]), "listed": tuple(value["listed"])})
+
+    def planned_with(self, manners: Mapping[str, object], listed: tuple[Mapping[str, object], ...]) -> "GenerationPlan":
+        """The same with the sources' manners and names."""
+        return replace(self, manners=manners, listed=listed)
+
+    def stamps(self) -> set[str]:
+        """What need not be read again once this generation is published."""
+        whole = {entry.stamp for entry in self.entries if entry.stamp and entry.limit is None}
+        return whole | ({self.origin} if self.origin else set())
+
+    def same_input(self, other: "GenerationPlan | None") -> bool:
+        """Whether `other` reads the same, in the same parts."""
+        return other is not None and (self.kind, self.entries, self.raws) == (other.kind, other.entries, other.raws)
 
 
 def source_entries(specs: Sequence[SourceSpec], max_rows: int) -> Iterator[Entry]:
     """Every part of every source, in order. WARC sources come first: what they hold is not asked for again."""
     numbered = sorted(enumerate(specs), key=lambda pair: (pair[1].kind != "warc", pair[0]))
+    folders: dict[str, str] = {}
     for number, spec in numbered:
         described = {"kind": spec.kind, "base": spec.base, **(spec.model_extra or {})}
         for part in spec.load().parts(source=number, max_rows=max_rows):
-            yield Entry(spec=described, part=part, stamp=_stamp(part))
+            yield Entry(spec=described, part=part, stamp=_stamp(part, folders))
 
 
 def cut(entries: Iterator[Entry], read: set[str], max_rows: int, limit: int | None) -> Iterator[GenerationPlan]:
@@ -99,7 +115,21 @@ def cut(entries: Iterator[Entry], read: set[str], max_rows: int, limit: int | No
         yield GenerationPlan(kind="sources", entries=tuple(gathered))
 
 
-def _stamp(part: SourcePart) -> str:
-    if not part.bytes:
-        return ""
-    return f"{part.path}|{part.bytes}|{Path(part.path).stat().st_mtime_ns}|{part.group}|{part.start}|{part.stop}"
+def _stamp(part: SourcePart, folders: dict[str, str]) -> str:
+    path = Path(part.path)
+    if path.is_dir():
+        if part.path not in folders:
+            folders[part.path] = _listing(path)
+        state = folders[part.path]
+    else:
+        state = f"{part.bytes}|{path.stat().st_mtime_ns}"
+    return f"{part.path}|{state}|{part.group}|{part.start}|{part.stop}"
+
+
+def _listing(folder: Path) -> str:
+    """A digest of names, sizes and times of all files of a folder: an added file makes all of it be looked at again."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        status = path.lstat()
+        digest.update(f"{path}|{status.st_size}|{status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()[:32]

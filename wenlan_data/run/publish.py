@@ -59,7 +59,7 @@ def empty_manifest(recipe: Recipe) -> Manifest:
 
 
 def publish(
-    out: Path, ledger: Ledger, manifest: Manifest, done: Finished, sources: Sequence[dict[str, object]]
+    out: Path, ledger: Ledger, manifest: Manifest, done: Finished, sources: Sequence[Mapping[str, object]]
 ) -> Manifest:
     """Publish one generation; the new manifest. Done again after a crash it gives the same.
 
@@ -74,7 +74,7 @@ def publish(
     drops = _publish_drops(store, ledger.part(done.number, "drops", 0), done)
     grown = manifest.model_copy(
         update={
-            "sources": [*manifest.sources, *(one for one in sources if one not in manifest.sources)],
+            "sources": [*manifest.sources, *(dict(one) for one in sources if one not in manifest.sources)],
             "funnel": _grow(manifest.funnel, done),
             "generations": [*manifest.generations, _generation(manifest, done)],
             "shards": [*manifest.shards, *shards],

@@ -1,6 +1,6 @@
 """Drives a build: generation after generation, step after step, each part once; only this process commits."""
 
-import json
+import hashlib
 import shutil
 import signal
 import time
@@ -17,16 +17,17 @@ from wenlan_data.errors import FailureBudgetError, UsageError, os_errors
 from wenlan_data.protocols import Executor, Receipt
 from wenlan_data.run import steps
 from wenlan_data.run.jobs import Job, Jobs
-from wenlan_data.run.ledger import Ledger, write_synced
+from wenlan_data.run.ledger import Ledger
 from wenlan_data.run.local import LocalExecutor
 from wenlan_data.run.options import BuildOptions
-from wenlan_data.run.planned import GenerationPlan, cut, source_entries
+from wenlan_data.run.planned import GenerationPlan
 from wenlan_data.run.progress import Reporter, reporter
 from wenlan_data.run.publish import Finished, empty_manifest, publish
 from wenlan_data.run.retry import retry_plan
 from wenlan_data.run.setup import Prepared, note_build
+from wenlan_data.run.upcoming import manners_of, new_plans, note_nothing_new, read_before
 from wenlan_data.shard.manifest import MANIFEST, Manifest, load_manifest
-from wenlan_data.sources import Sources
+from wenlan_data.sources import HostLimits, Network, Sources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,14 +95,16 @@ class _Build:
 
     def all_generations(self) -> None:
         """Finish what was begun, then what failed before, then what is new."""
-        begun = GenerationPlan.load(self.ledger.generation(self.number))
+        begun = self._begun()
         if begun:
             self._one(begun)
-        if self.options.retry_failed:
+            if begun.cut_short:
+                return
+        if self.options.retry_failed and not (begun and begun.kind == "retry"):
             again = retry_plan(self.ledger, self.number)
             if again:
-                self._one(again)
-        for plan in self._new_plans():
+                self._one(self._with_manners(again))
+        for plan in new_plans(self.prepared, read_before(self.ledger, self.number)):
             self._one(plan)
 
     @property
@@ -109,28 +112,30 @@ class _Build:
         """The generation that comes next."""
         return len(self.manifest.generations)
 
-    def _new_plans(self) -> Iterator[GenerationPlan]:
-        options = self.options
-        if options.from_corpus:
-            yield from self._recorded_plans()
-        elif self.prepared.sources:
-            entries = source_entries(self.prepared.sources.sources, options.generation_rows)
-            yield from cut(entries, self._read_before(), options.generation_rows, options.limit)
+    def _begun(self) -> GenerationPlan | None:
+        """The plan of a generation that a stopped build left; given up where other sources come before any request."""
+        folder = self.ledger.generation(self.number)
+        begun = GenerationPlan.load(folder)
+        if begun is None:
+            if folder.exists():
+                self._discard(folder)
+            return None
+        if begun.kind == "from" and self.prepared.old is None:
+            raise UsageError(f"{self.options.out}: a rebuild is under way here: give the same --from again to end it")
+        asked = self.ledger.receipt(self.number, "slice", 0) is not None
+        if begun.kind == "sources" and self.prepared.sources is not None and not asked:
+            first = next(new_plans(self.prepared, read_before(self.ledger, self.number)), None)
+            if not begun.same_input(first):
+                self._discard(folder)
+                return None
+        return begun
 
-    def _recorded_plans(self) -> Iterator[GenerationPlan]:
-        old = self.prepared.old
-        if old is None:
-            return
-        folder = self.prepared.old_work / "generations"
-        read = self._read_before()
-        for one in old.generations:
-            raws = sorted((folder / f"{one.generation:06d}").glob("extract/*/raw.parquet"))
-            begun = GenerationPlan.load(folder / f"{one.generation:06d}")
-            # What a retry asked again stands among the rows of the generation where it failed.
-            if f"from:{one.generation}" not in read and not (begun and begun.kind == "retry"):
-                yield GenerationPlan(
-                    kind="from", raws=tuple(str(path.resolve()) for path in raws), origin=one.generation
-                )
+    def _with_manners(self, plan: GenerationPlan) -> GenerationPlan:
+        """A retry asks as its sources say or, where none are given, as the generation before did."""
+        if self.prepared.sources is not None:
+            return plan.planned_with(manners_of(self.prepared.sources), ())
+        before = GenerationPlan.load(self.ledger.generation(self.number - 1))
+        return plan.planned_with(before.manners if before else {}, ())
 
     def _one(self, plan: GenerationPlan) -> None:
         number = self.number
@@ -141,17 +146,18 @@ class _Build:
             number=number,
             plan=plan,
             recipe=self.prepared.recipe,
-            sources=self._sources(),
+            sources=self._sources(plan),
             ledger=self.ledger,
             first_shard=len(self.manifest.shards),
-            old_parts=self._old_parts(plan),
+            old_parts=plan.old_parts,
         )
         extracted = self._step("extract", generation, steps.extract_jobs(generation))
         if not any(receipt.rows_in for receipt in extracted.values()):
+            self._keep_indexes(plan, extracted)
+            note_nothing_new(self.ledger, plan)
             self._discard(folder)
         else:
             self._rest(generation, extracted)
-        self._note_read(plan)
         self._check_budget()
 
     def _rest(self, generation: steps.Generation, extracted: Mapping[int, Receipt]) -> None:
@@ -164,7 +170,7 @@ class _Build:
         sharded = self._step("shard", generation, steps.shard_jobs(generation, deduped, list(fetched)))
         dropped = self._step("drops", generation, steps.drops_jobs(generation, parts))[0]
         done = Finished(number=generation.number, extract=extracted, dedupe=deduped, shard=sharded, drops=dropped)
-        self.manifest = publish(self.options.out, self.ledger, self.manifest, done, self._source_rows())
+        self.manifest = publish(self.options.out, self.ledger, self.manifest, done, generation.plan.listed)
         for receipt in fetched.values():
             self._asked += cast("int", receipt.details.get("asked", 0))
             self._failed += cast("int", receipt.details.get("retryable_failed", 0))
@@ -178,23 +184,26 @@ class _Build:
         self.seconds[step] = self.seconds.get(step, 0.0) + time.monotonic() - started
         return receipts
 
-    def _sources(self) -> Sources:
-        return self.prepared.sources or Sources.model_construct(sources=())
-
-    def _source_rows(self) -> list[dict[str, object]]:
-        if self.prepared.old:
-            return self.prepared.old.sources
-        return [{"kind": spec.kind, **(spec.model_extra or {})} for spec in self._sources().sources]
+    def _sources(self, plan: GenerationPlan) -> Sources:
+        contact = self.prepared.contact or str(plan.manners.get("contact", ""))
+        network = Network.model_validate(plan.manners.get("network", {}))
+        hosts = cast("Mapping[str, object]", plan.manners.get("hosts", {}))
+        limits = {host: HostLimits.model_validate(value) for host, value in hosts.items()}
+        return Sources.model_construct(contact=contact, network=network, hosts=limits, sources=())
 
     def _image_indexes(self) -> tuple[str, ...]:
-        found = self.ledger.work.glob("generations/*/extract/*/images.parquet")
-        return tuple(str(path) for path in sorted(found) if pq.read_metadata(path).num_rows)
+        """Indexes of the WARC files that are still as they were when they were read."""
+        found = [*self.ledger.work.glob("generations/*/extract/*/images.parquet"), *self.ledger.work.glob("indexes/*")]
+        return tuple(str(path) for path in sorted(found) if _still_there(path))
 
-    def _old_parts(self, plan: GenerationPlan) -> tuple[tuple[str, str], ...]:
-        if plan.kind != "from":
-            return ()
-        folders = sorted(self.prepared.old_work.glob("generations/*/fetch/*"), reverse=True)
-        return tuple((str(one.resolve() / "facts.parquet"), str(one.resolve() / "images.warc")) for one in folders)
+    def _keep_indexes(self, plan: GenerationPlan, extracted: Mapping[int, Receipt]) -> None:
+        """A WARC without a new page still brings pictures for later generations."""
+        folder = self.ledger.work / "indexes"
+        for number in extracted if plan.kind == "sources" else ():
+            path = self.ledger.part(self.number, "extract", number) / "images.parquet"
+            if pq.read_metadata(path).num_rows:
+                folder.mkdir(exist_ok=True)
+                path.rename(folder / f"{hashlib.sha256(path.read_bytes()).hexdigest()[:32]}.parquet")
 
     def _check_contact(self, generation: steps.Generation, sliced: Receipt) -> None:
         sources = generation.sources
@@ -209,19 +218,6 @@ class _Build:
                         f"{host} would be asked without a contact: give --contact (it goes into the User-Agent), "
                         "or list the host under network.allow in the sources file"
                     )
-
-    def _read_before(self) -> set[str]:
-        path = self.ledger.work / "read.json"
-        return set(json.loads(path.read_text("utf-8"))) if path.is_file() else set()
-
-    def _note_read(self, plan: GenerationPlan) -> None:
-        new = {entry.stamp for entry in plan.entries if entry.stamp and entry.limit is None}
-        if plan.kind == "from":
-            new.add(f"from:{plan.origin}")
-        path = self.ledger.work / "read.json"
-        temporary = path.with_name(".read.tmp")
-        write_synced(temporary, json.dumps(sorted(self._read_before() | new), ensure_ascii=False).encode())
-        temporary.replace(path)
 
     def _discard(self, folder: Path) -> None:
         # Renamed first: a half-removed generation must never be taken for a begun one.
@@ -257,6 +253,13 @@ class _Build:
             shards=len(self.manifest.shards),
             seconds={step: round(value, 3) for step, value in self.seconds.items()},
         )
+
+
+def _still_there(index: Path) -> bool:
+    rows = pq.read_table(index, columns=["path"])["path"].unique().to_pylist()
+    return bool(rows) and all(
+        Path(path).is_file() and Path(path).stat().st_mtime <= index.stat().st_mtime for path in rows
+    )
 
 
 def _start(options: BuildOptions) -> Executor:

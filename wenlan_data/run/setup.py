@@ -25,6 +25,8 @@ class Prepared:
     recipe: Recipe
     sources: Sources | None
     """None for `--from`, and for `--retry-failed` without sources."""
+    contact: str = ""
+    """Of the command line."""
     old: Manifest | None = None
     """The manifest of `--from`."""
 
@@ -34,7 +36,7 @@ class Prepared:
         corpus = self.options.from_corpus
         if corpus is None:
             raise UsageError("no --from is given")
-        return self.options.from_work or corpus / ".work"
+        return (self.options.from_work or corpus / ".work").absolute()
 
 
 def prepare(
@@ -57,9 +59,7 @@ def prepare(
     if made is not None:
         _refuse_change(made, recipe, options)
     sources = None if old is not None or (options.retry_failed and not words) else load_sources(words, contact)
-    if sources is None and contact:
-        sources = None
-    return Prepared(options=options, recipe=recipe, sources=sources, old=old)
+    return Prepared(options=options, recipe=recipe, sources=sources, contact=contact, old=old)
 
 
 def note_build(options: BuildOptions, recipe: Recipe) -> None:

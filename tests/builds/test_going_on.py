@@ -1,0 +1,64 @@
+"""What a stopped build leaves behind never stands in the way, whatever the next command is."""
+
+from pathlib import Path
+
+from tests.builds.corpus_runs import build, captions, command, content, photographs, sources_file, table
+from wenlan_data.testing import Reply, Site, caption, picture
+
+
+def _photos(folder: Path, numbers: range) -> Path:
+    folder.mkdir(exist_ok=True)
+    for number in numbers:
+        (folder / f"{number}.jpg").write_bytes(picture(number))
+        (folder / f"{number}.txt").write_text(caption(number), "utf-8")
+    return folder
+
+
+def test_a_rebuild_that_is_done_is_not_done_again(tmp_path: Path) -> None:
+    photos = _photos(tmp_path / "photos", range(6))
+    build("--sources", f"folder:{photos}", "--out", tmp_path / "old", "--executor", "local")
+    words = ["--from", tmp_path / "old", "--out", tmp_path / "new", "--executor", "local"]
+    assert build(*words)["new_samples"] == 6
+    assert build(*words)["generations"] == []
+
+
+def test_a_damaged_source_can_be_left_out(tmp_path: Path) -> None:
+    photos = _photos(tmp_path / "photos", range(3))
+    (tmp_path / "cut.warc").write_bytes(b"WARC/1.1\r\nWARC-Type: response\r\nContent-Length: 900\r\n\r\nshort")
+    out = tmp_path / "corpus"
+    both = ["--sources", f"warc:{tmp_path}/cut.warc", f"folder:{photos}"]
+    failed = command("build", *both, "--out", out, "--executor", "local")
+    assert failed.returncode == 1
+    assert "cut.warc" in failed.stderr.splitlines()[-1]
+    assert build("--sources", f"folder:{photos}", "--out", out, "--executor", "local")["samples"] == 3
+
+
+def test_a_retry_needs_no_sources_and_keeps_their_manners(tmp_path: Path, site: Site) -> None:
+    rows = photographs(site, range(4))
+    good, site.replies["/2.jpg"] = site.replies["/2.jpg"], Reply(status=503)
+    table(tmp_path / "a.parquet", rows)
+    sources = sources_file(tmp_path / "s.yaml", site, [{"kind": "table", "path": "a.parquet"}])
+    out = tmp_path / "corpus"
+    assert build("--sources", sources, "--out", out, "--executor", "local")["samples"] == 3
+    site.replies["/2.jpg"] = good
+    assert build("--out", out, "--executor", "local", "--retry-failed")["samples"] == 4
+    assert set(captions(out).values()) == {url for url, _ in rows}
+
+    again = build("--from", out, "--out", tmp_path / "again", "--executor", "local")
+    assert again["samples"] == 4
+    assert set(captions(tmp_path / "again")) == set(captions(out))
+
+
+def test_generations_of_folders_and_tables_end_as_undisturbed_after_an_interruption(tmp_path: Path, site: Site) -> None:
+    _photos(tmp_path / "photos", range(100, 106))
+    table(tmp_path / "a.parquet", photographs(site, range(12)), row_group_size=4)
+    kinds = [{"kind": "folder", "path": "photos"}, {"kind": "table", "path": "a.parquet"}]
+    sources = sources_file(tmp_path / "s.yaml", site, kinds)
+    words = ["--sources", sources, "--executor", "local", "--generation-rows", "10", "--out"]
+    build(*words, tmp_path / "undisturbed")
+    build(*words, tmp_path / "stopped")
+    # As if it had been killed after its first generation: the later ones are not in the manifest.
+    build(*words, tmp_path / "first", "--limit", "10")
+    assert build(*words, tmp_path / "first")["samples"] == 18
+    assert captions(tmp_path / "first") == captions(tmp_path / "undisturbed")
+    assert content(tmp_path / "stopped") == content(tmp_path / "undisturbed")
