@@ -203,7 +203,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     value = read_yaml(path)
     for override in overrides:
         _set(value, override)
-    return parse_recipe(value, str(path))
+    return parse_recipe(value, f"{path} with --set" if overrides else str(path))
 
 
 def parse_recipe(value: object, where: str) -> Recipe:

@@ -3,7 +3,7 @@
 import glob
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Annotated, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -27,7 +27,7 @@ class Network(BaseModel):
     """What the operator opens on purpose."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    allow: tuple[str, ...] = ()
+    allow: tuple[Annotated[str, Field(pattern=r"^[^/\s]+:\d{1,5}$")], ...] = ()
     """`host:port` words for which the address and port checks are lifted."""
 
 

@@ -21,6 +21,8 @@ def print_result(result: BuildResult, *, as_json: bool) -> None:
     click.echo("\n".join(funnel_lines(result.candidates, result.dropped, result.samples)))
     if result.known:
         click.echo(f"{result.known:>10}  known before, skipped")
+    for line in _hints(result.dropped.get("fetch", {})):
+        click.echo(line)
     digest = result.recipe_digest[:12]
     click.echo(f"corpus {result.out}: {result.shards} shards, {result.samples} samples in all, recipe {digest}")
 
@@ -37,6 +39,20 @@ def funnel_lines(candidates: int, dropped: Mapping[str, Mapping[str, int]], samp
             left -= sum(reasons.values())
             lines.append(f"{left:>10}  left after {step}")
     lines.append(f"{samples:>10}  samples in the corpus")
+    return lines
+
+
+def _hints(fetch: Mapping[str, int]) -> list[str]:
+    lines = []
+    if fetch.get("port") or fetch.get("address"):
+        lines.append(
+            "hint: an address or port that is closed by default was named: open a host of yours by network.allow"
+        )
+    if any(
+        fetch.get(reason)
+        for reason in ("robots_unavailable", "host_unreachable", "host_waits", "timeout", "status_5xx")
+    ):
+        lines.append("hint: some hosts did not answer: the same command with --retry-failed asks them again")
     return lines
 
 

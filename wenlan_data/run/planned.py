@@ -65,7 +65,7 @@ class GenerationPlan:
             return None
         value = json.loads(path.read_text("utf-8"))
         value["entries"] = tuple(Entry(**{**entry, "part": SourcePart(**entry["part"])}) for entry in value["entries"])
-        value["old_parts"] = tuple((facts, warc) for facts, warc in value["old_parts"])
+        value["old_parts"] = tuple((facts, warc) for facts, warc in value.get("old_parts", ()))
         return cls(**{**value, "raws": tuple(value["raws"]), "listed": tuple(value["listed"])})
 
     def planned_with(self, manners: Mapping[str, object], listed: tuple[Mapping[str, object], ...]) -> "GenerationPlan":

@@ -23,6 +23,9 @@ class Reporter(Protocol):
     def end(self) -> None:
         """The step is over."""
 
+    def close(self) -> None:
+        """The build is over, well or not."""
+
     def say(self, line: str) -> None:
         """Something that the operator should read."""
 
@@ -59,12 +62,15 @@ class TerminalReporter:
             console=console,
         )
         self._task: TaskID | None = None
+        self._started = False
         self._tally = _Tally()
 
     def begin(self, generation: int, step: str, parts: int) -> None:
         """Show a new bar."""
         self._tally = _Tally()
-        self._progress.start()
+        if not self._started:
+            self._progress.start()
+            self._started = True
         self._task = self._progress.add_task(f"{step} (gen. {generation})", total=parts, tally="")
 
     def part(self, number: int, receipt: Receipt) -> None:  # noqa: ARG002 - the role names it
@@ -75,7 +81,11 @@ class TerminalReporter:
 
     def end(self) -> None:
         """Leave the bar as it is."""
-        self._progress.stop()
+
+    def close(self) -> None:
+        """Give the terminal back."""
+        if self._started:
+            self._progress.stop()
 
     def say(self, line: str) -> None:
         """Print above the bar, with nothing in it interpreted."""
@@ -103,6 +113,9 @@ class PlainReporter:
         if self._name:
             self.say(f"{self._name}: {self._tally.text()}")
             self._name = ""
+
+    def close(self) -> None:
+        """Nothing is held."""
 
     def say(self, line: str) -> None:
         """Write one line to stderr."""

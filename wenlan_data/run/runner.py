@@ -90,6 +90,7 @@ class _Build:
     def close(self) -> None:
         """Stop the executor and the bars."""
         self.report.end()
+        self.report.close()
         if self._executor:
             self._executor.close()
 

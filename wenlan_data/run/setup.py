@@ -59,6 +59,9 @@ def prepare(
     if made is not None:
         _refuse_change(made, recipe, options)
     sources = None if old is not None or (options.retry_failed and not words) else load_sources(words, contact)
+    for spec in sources.sources if sources else ():
+        # What is missing, empty or without the column is found here, before anything is created.
+        next(spec.load().parts(source=0, max_rows=options.generation_rows), None)
     return Prepared(options=options, recipe=recipe, sources=sources, contact=contact, old=old)
 
 
@@ -109,7 +112,12 @@ def _old_manifest(options: BuildOptions) -> Manifest | None:
         raise UsageError(
             f"{work}: holds no recorded pictures (removed by gc, or moved): give the folder by --from-work"
         )
-    return load_manifest(options.from_corpus)
+    manifest = load_manifest(options.from_corpus)
+    if manifest.generations and not any(work.glob("generations/*/fetch/*/images.warc")):
+        raise UsageError(
+            f"{work}: its images.warc files are gone (gc --warcs removes them): build from the sources again"
+        )
+    return manifest
 
 
 def _recipe(
