@@ -237,3 +237,14 @@ def test_members_hidden_behind_the_end_of_a_strangers_tar_are_found(tmp_path: Pa
     first, second = _tar(tmp_path / "a.tar", ("a.jpg", b"1")), _tar(tmp_path / "b.tar", ("b.jpg", b"1"))
     first.write_bytes(first.read_bytes() + second.read_bytes())
     assert "after the end of the archive" in _problems(first)
+
+
+def test_a_flip_in_a_picture_of_one_shard_alone_is_found_by_the_digest_beside_it(corpus: Path) -> None:
+    shard = sorted((corpus / "shards").glob("*.tar"))[0]
+    place = next(
+        one for one in load_offsets(shard.with_name(f"{shard.stem}.offsets.parquet")) if one.member.endswith("jpg")
+    )
+    with _changed(shard) as data:
+        data[place.offset + place.size // 2] ^= 4
+    [finding] = verify(shard)
+    assert (finding.member, finding.offset) == (f"{place.key}.jpg", place.offset)

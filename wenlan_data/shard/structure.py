@@ -1,5 +1,6 @@
 """What can be said of a stranger's WebDataset tar, which comes without a manifest."""
 
+import hashlib
 import json
 import tarfile
 from collections.abc import Callable, Iterator
@@ -18,12 +19,14 @@ def structure_findings(path: Path, first_shard: FirstShard) -> Iterator[Finding]
     """Everything wrong with the tar at `path`; where it breaks, the rest of it cannot be read."""
     samples = _Samples(path, first_shard)
     last = ""
+    picture: tarfile.TarInfo | None = None
     with os_errors(path), path.open("rb") as file:
         try:
             for entry in entries(path):
                 last = entry.name
                 yield from samples.take(entry)
-                yield from _json(path.name, file, entry)
+                yield from _json(path.name, file, entry, picture)
+                picture = entry if is_plain(entry) and entry.name.endswith(".jpg") else picture
         except BrokenTarError as error:
             inside = "unexpected end of data" in error.problem
             after = f", after {last}" if last and not inside else ""
@@ -85,12 +88,23 @@ def _name_problem(name: str) -> str:
     return "the path leads out of its folder" if ".." in name.replace("\\", "/").split("/") else ""
 
 
-def _json(shard: str, file: BinaryIO, entry: tarfile.TarInfo) -> Iterator[Finding]:
+def _json(shard: str, file: BinaryIO, entry: tarfile.TarInfo, picture: tarfile.TarInfo | None) -> Iterator[Finding]:
+    """Findings about a .json member, and about the picture before it where the member records its digest."""
     if not is_plain(entry) or not entry.name.lower().endswith(".json"):
         return
     try:
-        json.loads(read_at(file, Member(entry.name, entry.offset_data, entry.size)))
+        value = json.loads(read_at(file, Member(entry.name, entry.offset_data, entry.size)))
+        if picture and _is_recorded(value, picture, entry):
+            data = read_at(file, Member(picture.name, picture.offset_data, picture.size))
+            if hashlib.sha256(data).hexdigest() != value["jpg_sha256"]:
+                problem = f"not the bytes whose SHA-256 {entry.name} records"
+                yield Finding(shard, picture.name, picture.offset_data, problem)
     except DamageError:
         return  # too large to be looked at, or cut: then the end of the tar says so
     except (ValueError, RecursionError) as error:
         yield Finding(shard, entry.name, entry.offset_data, f"not valid JSON ({error})")
+
+
+def _is_recorded(value: object, picture: tarfile.TarInfo, entry: tarfile.TarInfo) -> bool:
+    same = split_name(picture.name)[0] == split_name(entry.name)[0]
+    return same and isinstance(value, dict) and isinstance(value.get("jpg_sha256"), str)
