@@ -13,6 +13,7 @@ from typing import cast
 
 import pyarrow.parquet as pq
 
+from wenlan_data.crawl.fetch import needs_contact
 from wenlan_data.errors import FailureBudgetError, UsageError, os_errors
 from wenlan_data.protocols import Executor, Receipt
 from wenlan_data.run import steps
@@ -214,7 +215,7 @@ class _Build:
         for one in cast("list[dict[str, object]]", sliced.details["slices"]):
             hosts = pq.read_table(folder / str(one["name"]), columns=["host"])["host"].unique().to_pylist()
             for host in hosts:
-                if host and host not in sources.network.allow:
+                if needs_contact(host, sources.network.allow):
                     raise UsageError(
                         f"{host} would be asked without a contact: give --contact (it goes into the User-Agent), "
                         "or list the host under network.allow in the sources file"

@@ -81,6 +81,7 @@ def slice_jobs(generation: Generation, extracted: Sequence[int], indexes: tuple[
         images=indexes,
         hosts=generation.sources.hosts,
         published=generation.earlier("dedupe", "index"),
+        offline=generation.plan.kind == "from",
         recorded=tuple(facts for facts, _ in generation.old_parts),
     )
     return [Job(number=0, make=_fixed(part))]
