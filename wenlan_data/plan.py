@@ -20,7 +20,7 @@ class Step:
 STEPS = (
     Step(
         name="extract",
-        version=1,
+        version=2,
         unit="row group, folder slice or WARC file",
         does="read candidates, clean their texts",
     ),
@@ -33,13 +33,13 @@ STEPS = (
     ),
     Step(
         name="dedupe",
-        version=1,
+        version=2,
         unit="generation",
         does="decide what stays, choose captions, cut into shards",
     ),
     Step(
         name="shard",
-        version=1,
+        version=2,
         unit="output shard",
         does="normalise pictures, find regions, write tar and tables",
     ),

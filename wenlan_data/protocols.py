@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from wenlan_data.records import Candidate, Drop, Region
+from wenlan_data.records import Candidate, Drop, Region, Remark
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +23,13 @@ class Rule(Protocol):
 
     def __call__(self, text: str) -> str | Drop:
         """The text, changed or not, or why it is rejected. Pure, linear in the length of the text."""
+
+
+class RemarkingRule(Rule, Protocol):
+    """A text rule that also says what it saw; a rule without `remarks` says nothing."""
+
+    def remarks(self, before: str, after: str | Drop) -> tuple[Remark, ...]:
+        """What is worth counting or keeping of the step from `before` to `after`, which this rule made. Pure."""
 
 
 class Detector(Protocol):

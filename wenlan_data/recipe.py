@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from wenlan_data import plugins
+from wenlan_data.clean.variants import Variant
 from wenlan_data.errors import RecipeError
 from wenlan_data.protocols import Detector, Rule
 from wenlan_data.records import TEXT_TYPES
@@ -27,6 +28,8 @@ from wenlan_data.records import TEXT_TYPES
 RULES = "wenlan_data.clean.rules"
 DETECTORS = "wenlan_data.detect.detectors"
 MAX_RECIPE_BYTES = 1 << 20
+
+TitleRepeats = Literal["title", "keep"]
 
 
 class _Part(BaseModel):
@@ -77,6 +80,13 @@ class TextRules(_Part):
     """The first of these types that survives is the caption; all survivors are kept."""
     max_same_text: int = Field(default=10, ge=1)
     """A text seen with more pictures than this, in the whole corpus, is left out."""
+    title_repeats: TitleRepeats = "title"
+    """What becomes of an alt text that most pictures of a page share, and that only repeats the page's title:
+    `title` counts it as a title from then on."""
+    variants: tuple[Variant, ...] = ()
+    """Shorter forms of the surrounding text that are kept beside it: `easy` (128 characters), `first` (a sentence)."""
+    tokens: bool = True
+    """Whether each sample holds its caption's words by jieba, and their count."""
 
     @field_validator("caption")
     @classmethod

@@ -3,7 +3,18 @@
 import builtins
 from dataclasses import dataclass
 
-TEXT_TYPES = ("caption", "figcaption", "alt", "title", "surrounding", "heading", "page_title", "keywords")
+TEXT_TYPES = (
+    "caption",
+    "figcaption",
+    "alt",
+    "title",
+    "surrounding",
+    "heading",
+    "page_title",
+    "keywords",
+    "easy",
+    "first",
+)
 """The types that a text can have, in no order of preference (the recipe's `text.caption` orders them)."""
 
 
@@ -54,6 +65,18 @@ class Drop:
     """What was seen, such as `64x64`; a function of the data alone (no times, no addresses of workers)."""
     retryable: bool = False
     """True where asking again later may succeed (time-out, 503); `--retry-failed` asks for these again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What a rule saw in a text that it let pass, or why a text beside the caption was left out."""
+
+    kind: str
+    """`script` (hans, hant, mixed), `removed` (a class of characters), `author`, `flag`, `rejected` (the reason),
+    `repeats` (title)."""
+    value: str
+    count: int = 1
+    """How many characters, for `removed`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,8 @@
 import pyarrow as pa
 
 TEXTS = pa.list_(pa.struct([("type", pa.string()), ("text", pa.string())]))
+REMARKS = pa.list_(pa.struct([("type", pa.string()), ("kind", pa.string()), ("value", pa.string())]))
+"""Text type, and a `records.Remark` of the text."""
 
 CANDIDATES = pa.schema(
     [
@@ -22,6 +24,7 @@ CANDIDATES = pa.schema(
         ("supply", pa.string()),  # web, file, warc; in raw.parquet also none: the source could not read the row
         ("supply_path", pa.string()),  # of none: why
         ("supply_offset", pa.int64()),
+        ("remarks", REMARKS),  # of texts that survived, and why others did not; empty in raw.parquet
     ]
 )
 """Both `raw.parquet` (texts as read) and `candidates.parquet` (texts that survived the rules)."""
@@ -101,6 +104,7 @@ KEPT = pa.schema(
         ("texts", TEXTS),  # merged: its own, then those of its duplicates that say something else
         ("caption", pa.string()),
         ("caption_type", pa.string()),
+        ("remarks", REMARKS),
         ("sha256", pa.string()),
         ("bytes", pa.int64()),
         ("format", pa.string()),
@@ -123,6 +127,9 @@ METADATA = pa.schema(
         ("shard", pa.string()),
         ("caption", pa.string()),
         ("caption_type", pa.string()),
+        ("caption_reason", pa.string()),
+        ("script", pa.string()),
+        ("flags", pa.list_(pa.string())),
         ("texts", TEXTS),
         (
             "regions",
@@ -143,6 +150,7 @@ METADATA = pa.schema(
         ("opt_out", pa.list_(pa.string())),
         ("detector", pa.string()),
         ("tokens", pa.list_(pa.string())),
+        ("token_count", pa.int32()),
         ("fetched_at", pa.timestamp("ms", tz="UTC")),
         ("ip", pa.string()),
     ]

@@ -76,6 +76,9 @@ class Funnel(_Entry):
     """Candidates that an earlier build had seen; not among `candidates`."""
     rejected_texts: dict[str, Count] = {}
     """Texts rejected of candidates that survived, by reason."""
+    remarks: dict[str, dict[str, Count]] = {}
+    """What the text rules saw of candidates that survived: characters `removed` by class, texts by `script`, by
+    `flag`, and those that `repeats` the page's title."""
 
 
 class Published(_Entry):

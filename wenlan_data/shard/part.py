@@ -16,7 +16,8 @@ from wenlan_data.errors import DamageError, os_errors
 from wenlan_data.image.normalise import Stored, normalise
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import DetectRules, ImageRules, ShardRules
-from wenlan_data.records import Sample, Text
+from wenlan_data.records import Remark, Sample, Text
+from wenlan_data.shard.choice import told
 from wenlan_data.shard.format import encode_sample, offsets_name, sample_fields, shard_name
 from wenlan_data.shard.index import save_offsets
 from wenlan_data.shard.writer import write_shard
@@ -40,6 +41,8 @@ class ShardPart:
     image: ImageRules
     detect: DetectRules
     shard: ShardRules
+    tokens: bool = True
+    """Whether captions are cut into words."""
 
     def __call__(self, out: Path) -> Receipt:
         """Write the tar, its offsets and `metadata.parquet`; raises `DamageError` for changed bytes."""
@@ -69,6 +72,7 @@ class ShardPart:
                 width=picture.width,
                 height=picture.height,
                 detector=self.detect.detector,
+                tokens=tuple(words(cast("str", row["caption"]))) if self.tokens else (),
                 **_from_row(row),  # type: ignore[arg-type]
             )
             fields = sample_fields(sample)
@@ -93,8 +97,8 @@ class _Metadata:
     def add(self, sample: Sample, fields: Row, row: Row) -> None:
         """Take the sample's fields, and of its row what the tar must not hold: times and addresses."""
         fetched = {name: row[name] for name in ("final_url", "fetched_at", "ip")}
-        lists = {"opt_out": list(sample.opt_out), "tokens": list(sample.tokens)}
-        self._rows.append({**fields, **lists, **fetched, "caption": sample.caption, "shard": self._shard})
+        lists = {"opt_out": list(sample.opt_out), "tokens": list(sample.tokens), "token_count": len(sample.tokens)}
+        self._rows.append({**fields, **lists, **fetched, **_told(row), "caption": sample.caption, "shard": self._shard})
         if len(self._rows) >= BATCH_ROWS:
             self._flush()
 
@@ -149,8 +153,14 @@ def _from_row(row: Row) -> dict[str, object]:
         "image_url": row["url"],
         "texts": tuple(Text(text["type"], text["text"]) for text in texts),
         "opt_out": tuple(cast("list[str]", row["opt_out"])),
-        "tokens": tuple(words(cast("str", row["caption"]))),
     }
+
+
+def _told(row: Row) -> Row:
+    types = [text["type"] for text in cast("list[dict[str, str]]", row["texts"])]
+    found = cast("list[dict[str, str]]", row["remarks"] or [])
+    remarks = [(one["type"], Remark(one["kind"], one["value"])) for one in found]
+    return told(cast("str", row["caption_type"]), types, remarks)
 
 
 def _file(path: Path) -> dict[str, object]:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from wenlan_data.records import Drop
+from wenlan_data.clean.credits import author_of, is_credit
+from wenlan_data.records import Drop, Remark
 
 MAX_CHARACTERS = 60
 """Words of an interface and credits are no longer; a longer text is searched for legal clauses and at its end."""
@@ -43,27 +44,6 @@ _LEGAL = re.compile(
 )
 _CLAUSES = re.compile(r"[，,。！；;|｜\n]+")
 
-_AGENCY = (
-    r"(?:新华社|新华网|中新社|中新网|人民网|人民视觉|央视|视觉中国|图虫创意|东方IC|IC ?photo|Getty|路透社?"
-    r"|法新社?|美联社?|本报|本刊|网络|互联网)"
-)
-_OF_PICTURE = "(?:图片|照片|图文|文图|视频|资料|素材|本文|文章|内容|新闻|信息|消息)"
-_STAFF = "(?:责任编辑|责编|编辑|校对|审核|作者|撰文|编审|监制|记者|通讯员|美编|制图|绘图|制作|统筹|策划|摄影师?|供稿)"
-_NAME = r"[\w·]{2,8}(?:\s[\w·]{2,4}){0,2}"
-_CREDIT = re.compile(
-    # 图片来源：视觉中国, 图/视觉中国
-    rf"(?:{_OF_PICTURE}?(?:来源|来自|出处|供图|摄影|提供)|图源|图据|[图文摄]|文[/／]图|图[/／]文|图文)\s?[:：/／|丨]\s?.{{1,24}}"
-    rf"|{_STAFF}\s?[:：/／]\s?.{{1,24}}|文[/／]图 .{{1,16}}"
-    # 图源网络, 图片来自网络, 照片由受访者提供
-    rf"|(?:图片?|照片|图文|图源|图据)?(?:均?来自|来源于?|源于?|取自|出自)?于?{_AGENCY}(?:供图|图片|资料图)?"
-    r"|(?:图片?|照片|视频|资料)均?由.{1,16}(?:提供|供图|拍摄|所?摄)"
-    r"|(?:图为)?(?:资料|网络|档案|历史|效果|示意|新闻)(?:图片?|照片|配图)|网络配图|图文无关"
-    # 新华社记者 李明 摄; 记者在灾区采访 is a caption
-    rf"|(?:{_AGENCY}.{{0,6}})?(?:特约|实习)?(?:记者|通讯员|摄影师)\s?{_NAME}\s?(?:摄影?|供图|报道|文[/／]图|图|/摄)"
-    rf"|{_AGENCY}.{{0,4}}发|{_AGENCY}.{{0,6}}?(?:记者|通讯员)(?:\s{_NAME})?"
-    r"|[\w·]{2,4}(?:\s?(?<![拍航自俯仰偷])摄|\s摄影|摄影报道|\s?[/／]摄|\s?摄[/／].{1,10})|[\w·]{2,12}\s?供图",
-    re.IGNORECASE,
-)
 _TAIL = re.compile(r"(?:(?<=[。！？!?；;…”」』])|\s|[|｜])\s?(?P<credit>[^。！？!?；;…]{2,40})\Z")
 _BRACKETED = re.compile(r"\s?[（(【\[](?P<credit>[^（）()【】\[\]]{2,40})[)）】\]]\s?[。.]?\Z")
 
@@ -78,18 +58,19 @@ def _is_interface(text: str) -> bool:
     return bool(words.fullmatch(letters) and strong.search(letters))
 
 
-def _is_credit(text: str) -> bool:
-    return len(text) <= MAX_CHARACTERS and bool(_CREDIT.fullmatch(text.strip(" 。.（）()【】[]")))
-
-
-def _without_tail(text: str) -> str:
-    """The caption without the credit or click hint at its end."""
+def _tail(text: str) -> re.Match[str] | None:
+    """The credit or click hint at the caption's end."""
     start = max(0, len(text) - MAX_CHARACTERS)
     for pattern in (_BRACKETED, _TAIL):
         match = pattern.search(text, start)
-        if match and (_is_credit(match["credit"]) or _is_interface(match["credit"])):
-            return text[: match.start()].rstrip(" |｜")
-    return text
+        if match and (is_credit(match["credit"]) or _is_interface(match["credit"])):
+            return match
+    return None
+
+
+def _without_tail(text: str) -> str:
+    tail = _tail(text)
+    return text[: tail.start()].rstrip(" |｜") if tail else text
 
 
 def _without_legal(text: str) -> str:
@@ -109,7 +90,15 @@ class Boilerplate:
 
     def __call__(self, text: str) -> str | Drop:
         """The caption, or `boilerplate` where none is there."""
-        if _is_interface(text) or _is_credit(text):
+        if _is_interface(text) or is_credit(text):
             return Drop("boilerplate")
         rest = _without_tail(_without_legal(text))
-        return rest if rest.strip() and not _is_credit(rest) else Drop("boilerplate")
+        return rest if rest.strip() and not is_credit(rest) else Drop("boilerplate")
+
+    def remarks(self, before: str, after: str | Drop) -> tuple[Remark, ...]:
+        """The `author` whom the credit names that was cut off, or that the whole text is."""
+        if after is before:
+            return ()
+        tail = _tail(_without_legal(before))
+        author = author_of(tail["credit"] if tail else before)
+        return (Remark("author", author),) if author else ()

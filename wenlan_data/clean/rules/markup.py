@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from wenlan_data.clean.characters import HAN
-from wenlan_data.records import Drop
+from wenlan_data.records import Drop, Remark
 
 _SIGN = re.compile(
     r"[<>{}\[\]#|*`~@$\\]|__|//|：／／|www\.|^\s*(?:[-+]\s|(?:var|let|const|function|window|document)\b)|/.",
@@ -21,6 +21,7 @@ _CODE = re.compile(
     r"|[\[{]\s*\{?\s*[\"'][^\"']{0,64}[\"']\s*:)",  # JSON
     re.IGNORECASE,
 )
+_HTML = re.compile(r"<[/!?%]?[a-z-]|\{\{|\{%|\$\{", re.IGNORECASE)
 _TABLE_RULE = re.compile(r"[\s|:+-]*(?:\|[\s:+-]*--|--[\s:+-]*\|)[\s|:+-]*")
 
 _INLINE = (
@@ -94,3 +95,7 @@ class Markup:
             return text
         stripped = " ".join(_EMPTY_BRACKETS.sub(" ", stripped).split())
         return stripped if _LETTER.search(stripped) else Drop("markup")
+
+    def remarks(self, before: str, after: str | Drop) -> tuple[Remark, ...]:
+        """A `flag` html where tags, comments or scripts stood in the text."""
+        return (Remark("flag", "html"),) if after is not before and _HTML.search(before) else ()
