@@ -22,24 +22,38 @@ _CODE = re.compile(
     re.IGNORECASE,
 )
 _HTML = re.compile(r"<[/!?%]?[a-z-]|\{\{|\{%|\$\{", re.IGNORECASE)
-_TABLE_RULE = re.compile(r"[\s|:+-]*(?:\|[\s:+-]*--|--[\s:+-]*\|)[\s|:+-]*")
+_TABLE_SIGNS = re.compile(r"[\s|:+-]+")
 
-_INLINE = (
-    "a|abbr|acronym|b|bdi|bdo|big|cite|code|del|dfn|em|font|i|ins|kbd|label|mark|q|s|samp|small|span|strike|strong"
+_INLINE = frozenset(
+    re.findall(
+        r"\w+",
+        """a abbr acronym b bdi bdo big cite code del dfn em font i ins kbd label mark q s samp small span strike strong sub
+    sup tt u var""",
+    )
 )
-_INLINE += "|sub|sup|tt|u|var"
-_BLOCK = (
-    "address|area|article|aside|audio|base|blockquote|body|br|button|canvas|caption|center|col|colgroup|dd|details|div"
+_BLOCK = frozenset(
+    re.findall(
+        r"\w+",
+        """address area article aside audio base blockquote body br button canvas caption center col colgroup dd details div
+    dl dt embed fieldset figcaption figure footer form frame h1 h2 h3 h4 h5 h6 head header hr html iframe img input
+    legend li link main map meta nav noscript object ol optgroup option p param path picture pre progress script section select
+    source style summary svg table tbody td template textarea tfoot th thead title tr track ul video wbr""",
+    )
 )
-_BLOCK += (
-    "|dl|dt|embed|fieldset|figcaption|figure|footer|form|frame|h[1-6]|head|header|hr|html|iframe|img|input|legend|li"
-)
-_BLOCK += (
-    "|link|main|map|meta|nav|noscript|object|ol|optgroup|option|p|param|path|picture|pre|progress|script|section|select"
-)
-_BLOCK += "|source|style|summary|svg|table|tbody|td|template|textarea|tfoot|th|thead|title|tr|track|ul|video|wbr"
+_TAG = r"</?([a-z][a-z0-9]{0,15})(?=[\s/>])[^<>]*(?:>|\Z)"
 _URL_END = rf"[^\s<>\"'\[\]，。！？；、（）《》“”{HAN}]"
 _BB = "b|i|u|s|url|color|size|font|quote|code|center|left|right|align|table|td|tr|list|attach|flash|media|email"
+
+
+def _instead_of_tag(match: re.Match[str]) -> str:
+    name = match[1].lower()
+    return "" if name in _INLINE else " " if name in _BLOCK else match[0]
+
+
+def _is_table_rule(text: str) -> bool:
+    """The line under the head of a Markdown table, such as | --- | :-: |."""
+    return "|" in text and "--" in text and bool(_TABLE_SIGNS.fullmatch(text))
+
 
 # Pattern and what stands in its place, in this order.
 _STEPS = tuple(
@@ -49,8 +63,7 @@ _STEPS = tuple(
         (r"<(script|style|noscript|template|iframe)\b[^<>]*>.*?(?:</\1\s*>|\Z)", " "),
         (r"<(?:%|\?)[^<>]*>|<!\[CDATA\[|\]\]>|<!doctype[^<>]*>", " "),
         (r"\{\{[^{}]*\}\}|\{%[^{}]*%\}|[$#]\{[^{}]*\}|<#[^<>]*>", " "),
-        (rf"</?(?:{_INLINE})(?=[\s/>])[^<>]*(?:>|\Z)", ""),
-        (rf"</?(?:{_BLOCK})(?=[\s/>])[^<>]*(?:>|\Z)", " "),
+        (_TAG, _instead_of_tag),
         (r"\[img\b[^\[\]]*\][^\[\]]*(?:\[/img\]|\Z)", " "),
         (rf"\[/?(?:{_BB})(?:=[^\[\]]*)?\]", ""),
         (r"!?\[([^\[\]]*)\]\([^()./#\s]*[./#][^()]*\)", r"\1"),
@@ -88,7 +101,7 @@ class Markup:
         """The words, or `markup` where there are none."""
         if not _SIGN.search(text):
             return text
-        if _CODE.match(text) or _TABLE_RULE.fullmatch(text):
+        if _CODE.match(text) or _is_table_rule(text):
             return Drop("markup")
         stripped = _strip(text)
         if stripped == text:
