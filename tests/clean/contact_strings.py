@@ -6,7 +6,9 @@ Mail domains are example.*, IDs have birthdays in 1900, cards an account of zero
 from collections.abc import Callable, Iterator
 from random import Random
 
-SENTENCES: dict[str, tuple[str, ...]] = {
+from wenlan_data.clean.rules.contact_info import Kind
+
+SENTENCES: dict[Kind, tuple[str, ...]] = {
     "mobile": (
         "低价转让二手钢琴，电话{}",
         "{}，长期回收旧家电",
@@ -164,7 +166,7 @@ def _plate(random: Random) -> str:
     return head + random.choice(("", "", "·", " ")) + tail
 
 
-_MAKERS: dict[str, Callable[[Random], str]] = {
+_MAKERS: dict[Kind, Callable[[Random], str]] = {
     "mobile": _mobile,
     "landline": _landline,
     "qq": _qq,
@@ -176,7 +178,7 @@ _MAKERS: dict[str, Callable[[Random], str]] = {
 }
 
 
-def contact_strings(count: int, seed: int) -> Iterator[tuple[str, str, str]]:
+def contact_strings(count: int, seed: int) -> Iterator[tuple[Kind, str, str]]:
     """(kind, number, sentence with the number), the kinds in turns."""
     random = Random(seed)
     kinds = list(_MAKERS)

@@ -13,7 +13,7 @@ def test_at_least_99_percent_of_1000_generated_strings_are_found() -> None:
 def test_every_kind_is_found_by_its_own_name_in_at_least_97_percent() -> None:
     found = dict.fromkeys(KINDS, 0)
     for kind, _, text in contact_strings(1600, seed=6):
-        found[kind] += isinstance(ContactInfo(kinds=(kind,))(text), Drop)  # type: ignore[arg-type]
+        found[kind] += isinstance(ContactInfo(kinds=(kind,))(text), Drop)
     assert min(found.values()) >= 194, found
 
 

@@ -51,7 +51,7 @@ _LANDLINE = re.compile(
     rf"|\+{_START}86[-\s]?{_AREA}|0{_START}086[-\s]?{_AREA}"
     rf"|4{_START}{_FREE}|8{_START}{_FREE}|" + "|".join(f"{word}{_CALL}" for word in _CALLED.split())
 )
-_WECHAT_NAME = r"(?:(?:[vV薇微威徽]\s?信|[微薇威徽]\s?信|(?<![A-Za-z])(?:[wW]ei?[xX]in|[wW]e[cC]hat|WECHAT|WEIXIN|[vV][xX]|[wW][xX]))"
+_WECHAT_NAME = r"(?:(?:[vV薇微威徽]\s?信|(?<![A-Za-z])(?:[wW]ei?[xX]in|[wW]e[cC]hat|WECHAT|WEIXIN|[vV][xX]|[wW][xX]))"
 _WECHAT = re.compile(
     rf"{_WECHAT_NAME}|加[vV薇微](?!信)){_LINK}(?P<number>"
     r"(?<=[:：号])\s?[A-Za-z][\w-]{5,19}|[A-Za-z](?=[A-Za-z-]*[0-9_])[A-Za-z0-9_-]*(?:_|\d[A-Za-z-]*\d[A-Za-z-]*\d)[A-Za-z0-9_-]*"
@@ -63,7 +63,8 @@ _QQ = re.compile(
     rf"(?:(?<![A-Za-z])[Qq]\s?[Qq]|扣扣|企鹅号?|加[Qq扣]|(?<![A-Za-z])[Qq](?=[:：])){_LINK}(?P<number>[1-9]\d{{4,10}}){_NO_UNIT}"
 )
 _PLATE = re.compile(
-    r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼] ?[A-HJ-NP-Z][·.•\s-]?"
+    r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼] ?"
+    r"[A-HJ-NP-Z][·.•\s-]?"
     r"(?=[A-Z]{0,2}\d)[A-HJ-NP-Z0-9]{4}[A-HJ-NP-Z0-9挂学警港澳][A-HJ-NP-Z0-9]?(?![A-Za-z0-9])"
 )
 

@@ -24,22 +24,13 @@ _CODE = re.compile(
 _HTML = re.compile(r"<[/!?%]?[a-z-]|\{\{|\{%|\$\{", re.IGNORECASE)
 _TABLE_SIGNS = re.compile(r"[\s|:+-]+")
 
-_INLINE = frozenset(
-    re.findall(
-        r"\w+",
-        """a abbr acronym b bdi bdo big cite code del dfn em font i ins kbd label mark q s samp small span strike strong sub
-    sup tt u var""",
-    )
-)
-_BLOCK = frozenset(
-    re.findall(
-        r"\w+",
-        """address area article aside audio base blockquote body br button canvas caption center col colgroup dd details div
-    dl dt embed fieldset figcaption figure footer form frame h1 h2 h3 h4 h5 h6 head header hr html iframe img input
-    legend li link main map meta nav noscript object ol optgroup option p param path picture pre progress script section select
-    source style summary svg table tbody td template textarea tfoot th thead title tr track ul video wbr""",
-    )
-)
+_INLINE_TAGS = """a abbr acronym b bdi bdo big cite code del dfn em font i ins kbd label mark q s samp small span strike
+strong sub sup tt u var"""
+_BLOCK_TAGS = """address area article aside audio base blockquote body br button canvas caption center col colgroup dd
+details div dl dt embed fieldset figcaption figure footer form frame h1 h2 h3 h4 h5 h6 head header hr html iframe img
+input legend li link main map meta nav noscript object ol optgroup option p param path picture pre progress script
+section select source style summary svg table tbody td template textarea tfoot th thead title tr track ul video wbr"""
+_INLINE, _BLOCK = frozenset(_INLINE_TAGS.split()), frozenset(_BLOCK_TAGS.split())
 _TAG = r"</?([a-z][a-z0-9]{0,15})(?=[\s/>])[^<>]*(?:>|\Z)"
 _URL_END = rf"[^\s<>\"'\[\]，。！？；、（）《》“”{HAN}]"
 _BB = "b|i|u|s|url|color|size|font|quote|code|center|left|right|align|table|td|tr|list|attach|flash|media|email"
