@@ -87,6 +87,13 @@ def examine(rules: Sequence[Rule], text: str) -> tuple[str | Drop, tuple[Remark,
     return text, remarks
 
 
+def remarks_of(step: Step) -> tuple[Remark, ...]:
+    """What the step's rule has to say of it."""
+    if step.rule is None or not _can_remark(type(step.rule)):
+        return ()
+    return cast("RemarkingRule", step.rule).remarks(step.before, step.after)
+
+
 @cache
 def _can_remark(kind: type) -> bool:
     # A check against a runtime protocol takes longer than most rules do.

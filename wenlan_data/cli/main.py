@@ -12,6 +12,7 @@ from wenlan_data.cli.demo import demo
 from wenlan_data.cli.gc import gc
 from wenlan_data.cli.recipes import recipes
 from wenlan_data.cli.shards import shards
+from wenlan_data.cli.text import text
 from wenlan_data.errors import InterruptedBuildError, WenlanError, from_os_error
 
 
@@ -21,7 +22,7 @@ def cli() -> None:
     """Build Chinese image-text corpora, look into them, and trust them."""
 
 
-for command in (build, demo, gc, recipes, shards):
+for command in (build, demo, gc, recipes, shards, text):
     cli.add_command(command)
 
 
