@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from wenlan_data.records import Drop, Remark
 
+MAX_CHARACTERS = 1024
+"""Only so much of a text is searched: each word that may begin an order looks at the next ones."""
+
 _MODEL = (
     r"(?:\bA\.?I\b|人工智能|语言模型|大模型|模型|助手|助理|智能体|机器人"
     r"|\bLLM\b|GPT|assistant|chatbot|language model)"
@@ -63,4 +66,6 @@ class Injection:
 
     def remarks(self, before: str, after: str | Drop) -> tuple[Remark, ...]:
         """A `flag` injection where the text gives orders to a model."""
-        return (Remark("flag", "injection"),) if after is before and _INJECTION.search(before) else ()
+        return (
+            (Remark("flag", "injection"),) if after is before and _INJECTION.search(before, 0, MAX_CHARACTERS) else ()
+        )
