@@ -43,26 +43,26 @@ BATCH = 1000
 def make_operators():
     """Mappers, then filters, in the order of our recipe; the name says which of our rules it stands for."""
     operators = {
-        "fix_unicode (unescape)": FixUnicodeMapper(normalization="NFC"),
-        "punctuation_normalization (fold)": PunctuationNormalizationMapper(),
-        "whitespace_normalization (fold)": WhitespaceNormalizationMapper(),
-        "chinese_convert (simplify)": ChineseConvertMapper("t2s"),
-        "clean_html (markup)": CleanHtmlMapper(),
-        "clean_links (markup)": CleanLinksMapper(),
-        "clean_email (contact_info)": CleanEmailMapper(),
-        "pii_redaction (contact_info)": PiiRedactionMapper(),
-        "alphanumeric (han_ratio)": AlphanumericFilter(min_ratio=0.1),
-        "text_length (length)": TextLengthFilter(min_len=2, max_len=512),
-        "character_repetition (repetition)": CharacterRepetitionFilter(rep_len=10, max_ratio=0.6),
-        "word_repetition (repetition)": WordRepetitionFilter(lang="zh", max_ratio=0.6),
+        "fix_unicode (unescape)": FixUnicodeMapper(normalization="NFC", num_proc=1),
+        "punctuation_normalization (fold)": PunctuationNormalizationMapper(num_proc=1),
+        "whitespace_normalization (fold)": WhitespaceNormalizationMapper(num_proc=1),
+        "chinese_convert (simplify)": ChineseConvertMapper("t2s", num_proc=1),
+        "clean_html (markup)": CleanHtmlMapper(num_proc=1),
+        "clean_links (markup)": CleanLinksMapper(num_proc=1),
+        "clean_email (contact_info)": CleanEmailMapper(num_proc=1),
+        "pii_redaction (contact_info)": PiiRedactionMapper(num_proc=1),
+        "alphanumeric (han_ratio)": AlphanumericFilter(min_ratio=0.1, num_proc=1),
+        "text_length (length)": TextLengthFilter(min_len=2, max_len=512, num_proc=1),
+        "character_repetition (repetition)": CharacterRepetitionFilter(rep_len=10, max_ratio=0.6, num_proc=1),
+        "word_repetition (repetition)": WordRepetitionFilter(lang="zh", max_ratio=0.6, num_proc=1),
         "flagged_words (blocklist)": FlaggedWordFilter(
-            lang="zh", max_ratio=0.017, flagged_words_dir=str(words_path.parent), use_words_aug=True
+            lang="zh", max_ratio=0.017, flagged_words_dir=str(words_path.parent), use_words_aug=True, num_proc=1
         ),
     }
     if "--language" in sys.argv:
         from data_juicer.ops.filter.language_id_score_filter import LanguageIDScoreFilter
 
-        operators["language_id_score (language)"] = LanguageIDScoreFilter(lang="zh", min_score=0.5)
+        operators["language_id_score (language)"] = LanguageIDScoreFilter(lang="zh", min_score=0.5, num_proc=1)
     return operators
 
 

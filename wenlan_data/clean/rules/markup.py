@@ -31,7 +31,7 @@ details div dl dt embed fieldset figcaption figure footer form frame h1 h2 h3 h4
 input legend li link main map meta nav noscript object ol optgroup option p param path picture pre progress script
 section select source style summary svg table tbody td template textarea tfoot th thead title tr track ul video wbr"""
 _INLINE, _BLOCK = frozenset(_INLINE_TAGS.split()), frozenset(_BLOCK_TAGS.split())
-_TAG = r"</?([a-z][a-z0-9]{0,15})(?=[\s/>])[^<>]*(?:>|\Z)"
+_TAG = r"</?([a-z][a-z0-9]{0,15})(?=[\s/>])[^<>]*(?:>|\Z|(?=<))"
 _URL_END = rf"[^\s<>\"'\[\]，。！？；、（）《》“”{HAN}]"
 _BB = "b|i|u|s|url|color|size|font|quote|code|center|left|right|align|table|td|tr|list|attach|flash|media|email"
 
