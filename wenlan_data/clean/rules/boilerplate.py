@@ -34,10 +34,16 @@ def _vocabulary() -> tuple[re.Pattern[str], re.Pattern[str]]:
 
 _BREADCRUMBS = re.compile(r"(?:首页|主页|当前位置|您的位置|您现在的位置|所在位置)\s*[:：>»›/→|-].*")
 
+_LABELLED = re.compile(
+    r"(?:上|下)一[篇页张章]\s?[:：].*|(?:相关|延伸|推荐|热门)(?:阅读|推荐|文章|新闻|链接|内容)\s?[:：].*"
+    r"|(?:文章|本文)?(?:标签|关键词|分类|栏目|所属分类|责任编辑)\s?[:：].*"
+)
+"""A label of the page with what it leads to."""
+
 _LEGAL = re.compile(
     r"(?:版权|著作权)(?:归.{1,20})?所有(?![者权人])|all rights? reserved|copyright|©\s?(?:19|20)\d\d"
     r"|ICP[备证]|公网安备|经营许可证编?号|未经.{0,8}(?:授权|许可|同意|允许)"
-    r"|(?:禁止|请勿|谢绝|不得)(?:擅自)?(?:转载|复制|盗用|商用|转发)|转载请|免责声明|侵权.{0,8}删|侵删"
+    r"|(?:禁止|请勿|谢绝|不得)(?:擅自)?(?:转载|复制|盗用|商用|转发)|转载请|经授权(?:发布|转载|使用)|(?:作者|本人|原创)授权(?:发布|转载)|免责声明|侵权.{0,8}删|侵删"
     r"|(?:仅|不)代表.{0,8}(?:观点|立场)|与本(?:网|站|平台)(?:站)?(?:立场|观点)?无关"
     r"|本(?:网站?|站|系统|页面).{0,24}技术支持|^技术支持\s?[:：]|^举报电话",
     re.IGNORECASE,
@@ -52,7 +58,7 @@ def _is_interface(text: str) -> bool:
     if len(text) > MAX_CHARACTERS:
         return False
     letters = _SIGNS.sub("", text)
-    if _PLACEHOLDER.fullmatch(letters) or _BREADCRUMBS.fullmatch(text):
+    if _PLACEHOLDER.fullmatch(letters) or _BREADCRUMBS.fullmatch(text) or _LABELLED.fullmatch(text):
         return True
     words, strong = _vocabulary()
     return bool(words.fullmatch(letters) and strong.search(letters))
