@@ -99,6 +99,8 @@ class Boilerplate:
         if _is_interface(text) or is_credit(text):
             return Drop("boilerplate")
         rest = _without_tail(_without_legal(text))
+        if rest is text:
+            return text
         return rest if rest.strip() and not is_credit(rest) else Drop("boilerplate")
 
     def remarks(self, before: str, after: str | Drop) -> tuple[Remark, ...]:

@@ -13,10 +13,12 @@ KINDS: tuple[Kind, ...] = ("email", "identity", "bank_card", "mobile", "landline
 # Without five digits, an at sign or a messenger's name there is nothing to look for.
 _SIGN = re.compile(
     r"\d[\d\s()（）.·-]{3,}\d|@|＠|\([aA][tT]\)|\[[aA][tT]\]|wxid_|[A-HJ-NP-Z][·.•\s-]?[A-HJ-NP-Z0-9]{4}|[零〇一二三四五六七八九幺]{11}"
-    r"|(?:[vV]信|[微薇威徽]\s?信|[wW]ei?[xX]in|[wW]e[cC]hat|WECHAT|WEIXIN|[vV][xX]|[wW][xX]|加[vV薇微])"
+    r"|(?:[vV]信|[微薇威徽]\s?信|[wW]ei?[xX]in|[wW]e[cC]hat|WECHAT|WEIXIN|[vV][xX]|[wW][xX]|[vV][:：]|加[vV薇微])"
 )
 # A number of things or of money is no telephone number; but 张 after it is a person's name more often than a unit.
-_NO_UNIT = r"(?![\d%％]|\s?[-~.]\d|\s?(?:[元吨]|美元|人民币|人次|公里|公斤|公顷|平方)|[人次斤克千万亿米年月岁个件辆双])"
+_NO_UNIT = (
+    r"(?![\d%％]|\s?[-~.]\d|\s?(?:[元吨]|美元|人民币|人次|公里|公斤|公顷|平方)|[人次斤克千万亿米年月岁个件辆双毫厘])"
+)
 # Stands behind the first character of a number, which thus begins with a plain character: the search skips to it.
 _START = r"(?<![\d.A-Za-z].)(?<!\d[-/].)"
 _NAMED = r"(?:(?<![A-Za-z].)|(?<=[Tt][Ee][Ll].)|(?<=[Mm][Oo][Bb].))(?<![\d.].)(?<!\d-.)"
@@ -30,7 +32,7 @@ _IDENTITY = re.compile(
     r"[1-9](?<!\d.)\d{5}[\s-]?(?:18|19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])[\s-]?\d{3}[\s-]?[\dXx](?![\dA-Za-z])"
 )
 _BANK_CARD = re.compile(r"[2-6](?<!\d.)(?<!\d[ -].)(?:[ -]?\d){15,18}(?![ -]?\d)")
-_CELL = rf"[3-9]\d[-\s.·]?\d{{4}}[-\s.·]?\d{{4}}{_NO_UNIT}"
+_CELL = rf"[3-9]\d(?:[-\s.·]?\d{{4}}[-\s.·]?\d{{4}}|\d{{3}}[-\s]\d{{5}}){_NO_UNIT}"
 _TAIWAN = rf"\d{{2}}[-\s]?\d{{3}}[-\s]?\d{{3}}{_NO_UNIT}"
 _ABROAD = rf"(?:852|853|65)[-\s]?\d{{4}}[-\s]?\d{{4}}{_NO_UNIT}"
 _MOBILE = re.compile(
@@ -42,7 +44,7 @@ _MOBILE = re.compile(
 )
 _LOCAL = rf"\d{{3,4}}[-\s]?\d{{4}}{_NO_UNIT}"
 _AREA = rf"(?:[(（]0?\d{{2,3}}[)）][-\s]?|0?(?:10|2\d|[3-9]\d{{2}})[-\s—]){_LOCAL}"
-_FREE = rf"00[-\s](?:\d{{3}}[-\s]?\d{{4}}|\d{{4}}[-\s]?\d{{3}}){_NO_UNIT}"
+_FREE = rf"00(?:[-\s](?:\d{{3}}[-\s]?\d{{4}}|\d{{4}}[-\s]?\d{{3}}){_NO_UNIT}|\d{{7}}(?=\s?(?:客服|热线|电话|咨询)))"
 _CALLED = "电话 热线 Tel tel TEL 传真 座机 致电 拨打 咨询 来电 订座 预订"
 _CALL = rf"[号码是为:：.\s(（)）]{{0,4}}(?:0\d{{9,11}}|[48]00\d{{7}}|[2-9]\d{{2,3}}[-\s]?\d{{4}}){_NO_UNIT}"
 _LANDLINE = re.compile(
@@ -51,7 +53,7 @@ _LANDLINE = re.compile(
     rf"|\+{_START}86[-\s]?{_AREA}|0{_START}086[-\s]?{_AREA}"
     rf"|4{_START}{_FREE}|8{_START}{_FREE}|" + "|".join(f"{word}{_CALL}" for word in _CALLED.split())
 )
-_WECHAT_NAME = r"(?:(?:[vV薇微威徽]\s?信|(?<![A-Za-z])(?:[wW]ei?[xX]in|[wW]e[cC]hat|WECHAT|WEIXIN|[vV][xX]|[wW][xX]))"
+_WECHAT_NAME = r"(?:(?:[vV薇微威徽]\s?信|(?<![A-Za-z])(?:[wW]ei?[xX]in|[wW]e[cC]hat|WECHAT|WEIXIN|[vV][xX]|[wW][xX]|[vV](?=[:：])))"
 _WECHAT = re.compile(
     rf"{_WECHAT_NAME}|加[vV薇微](?!信)){_LINK}(?P<number>"
     r"(?<=[:：号])\s?[A-Za-z][\w-]{5,19}|[A-Za-z](?=[A-Za-z-]*[0-9_])[A-Za-z0-9_-]*(?:_|\d[A-Za-z-]*\d[A-Za-z-]*\d)[A-Za-z0-9_-]*"
@@ -60,7 +62,7 @@ _WECHAT = re.compile(
     re.ASCII,
 )
 _QQ = re.compile(
-    rf"(?:(?<![A-Za-z])[Qq]\s?[Qq]|扣扣|企鹅号?|加[Qq扣]|(?<![A-Za-z])[Qq](?=[:：])){_LINK}(?P<number>[1-9]\d{{4,10}}){_NO_UNIT}"
+    rf"(?:(?<![A-Za-z])[Qq]\s?[Qq]|扣扣|企鹅号?|加[Qq扣]|(?<![A-Za-z])[Qq](?=[:：群])){_LINK}(?P<number>[1-9]\d{{4,10}}){_NO_UNIT}"
 )
 _PLATE = re.compile(
     r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼] ?"
