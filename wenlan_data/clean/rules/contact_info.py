@@ -53,7 +53,10 @@ _LANDLINE = re.compile(
     rf"|\+{_START}86[-\s]?{_AREA}|0{_START}086[-\s]?{_AREA}"
     rf"|4{_START}{_FREE}|8{_START}{_FREE}|" + "|".join(f"{word}{_CALL}" for word in _CALLED.split())
 )
-_WECHAT_NAME = r"(?:(?:[vV薇微威徽]\s?信|(?<![A-Za-z])(?:[wW]ei?[xX]in|[wW]e[cC]hat|WECHAT|WEIXIN|[vV][xX]|[wW][xX]|[vV](?=[:：])))"
+_WECHAT_NAME = (
+    r"(?:(?:[vV薇微威徽]\s?信"
+    r"|(?<![A-Za-z])(?:[wW]ei?[xX]in|[wW]e[cC]hat|WECHAT|WEIXIN|[vV][xX]|[wW][xX]|[vV](?=[:：])))"
+)
 _WECHAT = re.compile(
     rf"{_WECHAT_NAME}|加[vV薇微](?!信)){_LINK}(?P<number>"
     r"(?<=[:：号])\s?[A-Za-z][\w-]{5,19}|[A-Za-z](?=[A-Za-z-]*[0-9_])[A-Za-z0-9_-]*(?:_|\d[A-Za-z-]*\d[A-Za-z-]*\d)[A-Za-z0-9_-]*"
