@@ -62,6 +62,14 @@ def test_every_other_row_is_a_drop_row_with_the_expected_reason(demo_out: Path) 
     assert sorted(drop for drop in dropped if drop[0] not in twins) == sorted(expected)
 
 
+def test_the_metadata_tell_how_each_caption_was_written_and_why_it_was_chosen(demo_out: Path) -> None:
+    rows = _rows(demo_out / "corpus" / "metadata")
+    assert {row["script"] for row in rows} == {"hans", "hant"}
+    assert [row["flags"] for row in rows if row["flags"]] == [["html"]]
+    assert {row["caption_reason"] for row in rows} == {"caption alone"}
+    assert all(row["token_count"] == len(list(row["tokens"])) > 0 for row in rows)  # type: ignore[call-overload]
+
+
 def test_a_picture_turned_by_exif_is_stored_upright(demo_out: Path) -> None:
     sizes = {
         _end_of(row["image_url"]): (row["width"], row["height"]) for row in _rows(demo_out / "corpus" / "metadata")
