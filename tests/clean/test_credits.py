@@ -18,6 +18,8 @@ from wenlan_data.records import Drop, Remark
         ("（图片来源：新华社）", "新华社"),
         ("照片由李雷提供", "李雷"),
         ("文/图 李四", "李四"),
+        ("转自@新华社", "新华社"),
+        ("图片来自豆瓣", "豆瓣"),
         ("图源网络", ""),
         ("照片由受访者提供", ""),
         ("责任编辑：王芳", ""),
@@ -29,7 +31,10 @@ def test_credits_name_a_person_an_agency_or_nobody(credit: str, author: str) -> 
     assert author_of(credit) == author
 
 
-@pytest.mark.parametrize("caption", ["记者在灾区采访", "摄影展上的老人", "图书馆的书架", ""])
+@pytest.mark.parametrize(
+    "caption",
+    ["记者在灾区采访", "摄影展上的老人", "图书馆的书架", "摘自己种的菜", "分享自己的故事", "转自行车的人", ""],
+)
 def test_captions_are_no_credits(caption: str) -> None:
     assert not is_credit(caption)
     assert author_of(caption) == ""

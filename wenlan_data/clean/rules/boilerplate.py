@@ -12,10 +12,13 @@ MAX_CHARACTERS = 60
 """Words of an interface and credits are no longer; a longer text is searched for legal clauses and at its end."""
 
 
-_PICTURE = r"(?:图片|图像|配图|插图|照片|图|相片|头像|封面|缩略图|封面图|示意图|题图|头图|image|picture|img)"
+_PICTURE = (
+    r"(?:图片|图像|配图|插图|照片|图|相片|头像|封面|截图|(?:缩略|封面|示意|题|头|主|轮播|细节|详情|效果|背景|广告|宣传|banner)图"
+    r"|image|picture|img)"
+)
 _PLACEHOLDER = re.compile(
-    rf"(?:此|该|本|新闻|文章|产品|商品|默认|示例|网络)?{_PICTURE}(?:描述|说明|标题|名称|注释)?"
-    r"[\d一二三四五六七八九十]{0,3}",
+    rf"(?:此|该|本|新闻|文章|产品|商品|默认|示例|网络|网页|视频|屏幕)?{_PICTURE}(?:描述|说明|标题|名称|注释)?"
+    r"[\d一二三四五六七八九十]{0,3}|(?:如|见)?(?:上|下|左|右)?图(?:所示|片)?",
     re.IGNORECASE,
 )
 _SIGNS = re.compile(r"[\W_]+")
