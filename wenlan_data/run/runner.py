@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from wenlan_data.crawl.fetch import needs_contact
 from wenlan_data.errors import FailureBudgetError, UsageError, os_errors
 from wenlan_data.protocols import Executor, Receipt
+from wenlan_data.report.describe import describe_corpus
 from wenlan_data.run import steps
 from wenlan_data.run.jobs import Job, Jobs
 from wenlan_data.run.ledger import Ledger
@@ -60,6 +61,7 @@ def build(prepared: Prepared) -> BuildResult:
         run = _Build(prepared, ledger)
         try:
             run.all_generations()
+            describe_corpus(options.out, options.work_folder)
         finally:
             run.close()
         return run.result()
@@ -230,6 +232,7 @@ class _Build:
     def _check_budget(self) -> None:
         allowed = self.options.max_failed_share
         if allowed is not None and self._asked and self._failed / self._asked > allowed:
+            describe_corpus(self.options.out, self.options.work_folder)
             raise FailureBudgetError(
                 f"{self._failed} of {self._asked} requests failed in a way that may pass, more than --max-failed-share "
                 f"{allowed}: what is finished is published; run again with --retry-failed"
