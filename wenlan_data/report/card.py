@@ -63,7 +63,7 @@ def card_text(material: Material) -> str:
 
 
 def front_matter(material: Material) -> dict[str, object]:
-    """What the Hub indexes, and by which it loads the shards as a WebDataset and the tables as `metadata`."""
+    """What the Hub indexes, and by which `datasets` loads the shards as a WebDataset."""
     return {
         "pretty_name": _plain(material.name),
         "language": ["zh"],
@@ -73,14 +73,8 @@ def front_matter(material: Material) -> dict[str, object]:
         "task_categories": ["image-to-text", "text-to-image", "zero-shot-image-classification"],
         "size_categories": [_size(material.tally.samples)],
         "tags": ["webdataset", "image-text", "wenlan-data"],
-        "configs": [
-            {
-                "config_name": "default",
-                "default": True,
-                "data_files": [{"split": "train", "path": "shards/*.tar"}],
-            },
-            {"config_name": "metadata", "data_files": [{"split": "train", "path": "metadata/*.parquet"}]},
-        ],
+        # One configuration only: the datasets library takes one format for all of them.
+        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "shards/*.tar"}]}],
     }
 
 

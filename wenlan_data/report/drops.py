@@ -1,5 +1,6 @@
 """Chooses what is shown of what was left out: examples of each reason, and groups of duplicates."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,13 +97,13 @@ def _groups(copies: Mapping[str, Sequence[Shown]]) -> tuple[Group, ...]:
 
 
 def _varied(rows: Sequence[Shown]) -> tuple[Shown, ...]:
-    """Some of the rows, those that say something else first."""
-    seen: dict[tuple[str, str], int] = {}
+    """Some of the rows, those first whose picture, text or detail is not among them yet."""
+    seen: Counter[tuple[str, str]] = Counter()
     ranked = []
     for place, one in enumerate(rows):
-        said = (one.detail, one.texts[0].text if one.texts else "")
-        seen[said] = seen.get(said, 0) + 1
-        ranked.append((seen[said], place))
+        said = (("url", one.image_url), ("text", one.texts[0].text if one.texts else ""), ("detail", one.detail))
+        ranked.append((sum(seen[about] for about in said), place))
+        seen.update(said)
     return tuple(rows[place] for _, place in sorted(ranked)[:EXAMPLES])
 
 

@@ -3,8 +3,8 @@
 import base64
 import hashlib
 import re
-import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -13,7 +13,6 @@ from markupsafe import Markup
 from wenlan_data import __version__
 from wenlan_data.errors import UsageError, os_errors
 from wenlan_data.report import views
-from wenlan_data.report.charts import bars
 from wenlan_data.report.material import Material, Place
 from wenlan_data.report.pictures import thumbnail
 from wenlan_data.report.remarks import remarks
@@ -22,28 +21,38 @@ PAGE = "index.html"
 THUMBS = "thumbs"
 MAX_INLINE = 200
 """Thumbnails inside the page."""
-MAX_INLINE_CHARACTERS = 3_300_000
-"""Of their data: URIs; with the rest of the page it stays below 5 MB."""
-MAX_WORDS = 96
+MAX_PAGE_BYTES = 4_900_000
 _MARK = '<meta name="generator" content="wenlan-data'
 _THUMB = re.compile(r"[0-9a-f]{24}\.jpg")
+# Control characters of the data never reach the page, so nothing but ours stands between two of them.
+_PLACEHOLDER = re.compile("\x1a([0-9]+)\x1a")
 
 
 def write_page(material: Material, out: Path) -> Path:
     """Write `out/index.html` and `out/thumbs/`, in place of what an earlier page left; the same gives the same bytes.
 
     The page comes last and by one rename, so it is whole or the one before.
+    Raises `UsageError` where another `index.html` is there.
     """
     with os_errors(out):
         _refuse_others(out / PAGE)
         out.mkdir(parents=True, exist_ok=True)
-        thumbs = _Thumbs(out / f".{THUMBS}.partial")
-        text = render(material, thumbs.src)
+        thumbs = _Thumbs()
+        page, files = thumbs.fill(_fitting(material, thumbs))
+        _put_in_place(out / THUMBS, files)
         partial = out / f".{PAGE}.partial"
-        partial.write_text(text, encoding="utf-8", errors="replace")
-        thumbs.put_in_place(out / THUMBS)
+        partial.write_bytes(page)
         partial.replace(out / PAGE)
     return out / PAGE
+
+
+def _fitting(material: Material, thumbs: "_Thumbs") -> str:
+    """The page, with fewer samples where their texts alone would make it too large."""
+    text = render(material, thumbs.src)
+    while len(text.encode("utf-8", "replace")) > MAX_PAGE_BYTES and material.samples:
+        material = replace(material, samples=material.samples[: len(material.samples) // 2])
+        text = render(material, thumbs.src)
+    return text
 
 
 def is_page_of(page: Path, digest: str) -> bool:
@@ -71,7 +80,8 @@ def render(material: Material, picture: views.Picture) -> str:
         stages=views.stages(material.manifest.funnel) if material.manifest else (),
         histograms=views.histograms(material.tally),
         origins=views.origins(material.tally),
-        words=bars(material.tally.words, whole=material.tally.samples, most=MAX_WORDS)[:MAX_WORDS],
+        words=views.frequent_words(material.tally),
+        types_differ=len({one.caption_type for one in material.samples}) > 1,
         filters=filters,
         cards=cards,
         groups=duplicates,
@@ -82,45 +92,52 @@ def render(material: Material, picture: views.Picture) -> str:
 
 
 class _Thumbs:
-    """Hands out the `src` of thumbnails: inside the page first, in files of `folder` then."""
+    """Hands out placeholders for thumbnails, and puts the pictures in once the size of the rest is known."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self) -> None:
         self._srcs: dict[Place, str] = {}
-        self._inline = 0
-        self._characters = 0
-        shutil.rmtree(folder, ignore_errors=True)
+        self._jpegs: list[bytes] = []
 
     def src(self, place: Place) -> str:
-        """The `src` of the picture at `place`, empty where there is none to be seen."""
+        """What stands in the page for the picture at `place`, empty where there is none to be seen."""
         if place not in self._srcs:
             jpeg = thumbnail(place)
-            self._srcs[place] = self._of(jpeg) if jpeg else ""
+            self._srcs[place] = Markup(f"\x1a{len(self._jpegs)}\x1a") if jpeg else ""
+            self._jpegs += [jpeg] if jpeg else []
         return self._srcs[place]
 
-    def _of(self, jpeg: bytes) -> str:
-        text = "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
-        if self._inline < MAX_INLINE and self._characters + len(text) <= MAX_INLINE_CHARACTERS:
-            self._inline += 1
-            self._characters += len(text)
-            return text
-        name = f"{hashlib.sha256(jpeg).hexdigest()[:24]}.jpg"
-        self._folder.mkdir(exist_ok=True)
-        (self._folder / name).write_bytes(jpeg)
-        return f"{THUMBS}/{name}"
+    def fill(self, text: str) -> tuple[bytes, dict[str, bytes]]:
+        """The page with as many pictures inside as there is room for, and the files of the others by name."""
+        room = MAX_PAGE_BYTES - len(text.encode("utf-8", "replace"))
+        srcs: dict[int, str] = {}
+        files: dict[str, bytes] = {}
+        inline = 0
+        for number in sorted({int(found) for found in _PLACEHOLDER.findall(text)}):
+            jpeg = self._jpegs[number]
+            inside = "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+            used = len(inside) * text.count(f"\x1a{number}\x1a")
+            if inline < MAX_INLINE and used <= room:
+                inline, room = inline + 1, room - used
+                srcs[number] = inside
+                continue
+            name = f"{hashlib.sha256(jpeg).hexdigest()[:24]}.jpg"
+            files[name] = jpeg
+            srcs[number] = f"{THUMBS}/{name}"
+        page = _PLACEHOLDER.sub(lambda found: srcs[int(found[1])], text)
+        return page.encode("utf-8", "replace"), files
 
-    def put_in_place(self, target: Path) -> None:
-        """Make the files those of `target`; what else lies there stays."""
-        for old in target.glob("*.jpg"):
-            if _THUMB.fullmatch(old.name):
-                old.unlink()
-        if self._folder.is_dir():
-            target.mkdir(exist_ok=True)
-            for new in self._folder.iterdir():
-                new.replace(target / new.name)
-            self._folder.rmdir()
-        elif target.is_dir() and not any(target.iterdir()):
-            target.rmdir()
+
+def _put_in_place(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Make the thumbnails in `folder` these; what else lies there stays."""
+    for old in folder.glob("*.jpg"):
+        if _THUMB.fullmatch(old.name) and old.name not in files:
+            old.unlink()
+    if files:
+        folder.mkdir(exist_ok=True)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _refuse_others(page: Path) -> None:
@@ -156,6 +173,7 @@ def _environment() -> Environment:
         "bytes": _bytes,
         "clip": views.clip,
         "link": views.web_link,
+        "readable": views.readable,
     }
     return environment
 

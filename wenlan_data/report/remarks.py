@@ -75,18 +75,19 @@ def _pictures(tally: Tally) -> Iterator[Remark]:
 
 
 def _origins(tally: Tally) -> Iterator[Remark]:
-    for name, counts in (("picture host", tally.image_hosts), ("source", tally.sources)):
-        if len(counts) > 1:
-            host, count = max(counts.items(), key=lambda item: (item[1], item[0]))
-            if count > 0.6 * tally.samples and host:
-                yield Remark(
-                    f"{_share(count, tally.samples)} of samples come from one {name}: {host[:80]}.",
-                    "What it shows, and how it writes captions, will dominate what a model learns.",
-                )
+    hosts = tally.image_hosts
+    if len(hosts) > 1:
+        host, count = max(hosts.items(), key=lambda item: (item[1], item[0]))
+        if count > 0.6 * tally.samples and host:
+            yield Remark(
+                f"{_share(count, tally.samples)} of pictures come from one host: {host[:80]}.",
+                "What it shows, and how it writes captions, will dominate what a model learns.",
+            )
     unknown = tally.licences[""]
-    if tally.licences.total() and unknown > 0.9 * tally.samples:
+    if unknown > 0.9 * tally.samples:
+        who = "No sample states" if unknown == tally.samples else f"{_share(unknown, tally.samples)} of samples lack"
         yield Remark(
-            f"{_share(unknown, tally.samples)} of samples state no licence.",
+            f"{who} a licence.",
             "Look at the sources before you hand the corpus on: the column licence of metadata/ has what pages state.",
         )
 

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from wenlan_data.report.charts import Bar, Histogram, bars, histogram
 from wenlan_data.report.material import Group, Material, Place, Reason, Shown, Tally
@@ -14,7 +14,11 @@ from wenlan_data.shard.manifest import Funnel
 MAX_CHARACTERS = 600
 """Of one text; a page of a megabyte of alt text helps nobody."""
 MAX_CHOICES = 8
+MAX_WORDS = 96
+MIN_WORDS = 24
 _DIGITS = re.compile(r"(?<=[\w@.+-]{2})[\w@.+-](?=[\w@.+-]{2})", re.ASCII)
+# U+4000 to U+9FFF in UTF-8: no sign that could change what an address says.
+_ESCAPED_HAN = re.compile(r"(?:%E[4-9](?:%[89AB][0-9A-F]){2})+", re.IGNORECASE)
 
 Picture = Callable[[Place], str]
 """The `src` of a thumbnail, empty where there is none."""
@@ -94,6 +98,11 @@ def web_link(url: str) -> str:
         return url if urlsplit(url).scheme in {"http", "https"} and not re.search(r"[\x00-\x20]", url) else ""
     except ValueError:
         return ""
+
+
+def readable(url: str) -> str:
+    """The URL with escaped Chinese characters as themselves, everything else as it stands."""
+    return _ESCAPED_HAN.sub(lambda found: unquote(found[0], errors="strict"), url)
 
 
 def card(shown: Shown, picture: Picture, classes: str = "") -> Card:
@@ -185,18 +194,25 @@ def anchor(step: str, reason: str) -> str:
     return "drop-" + re.sub(r"[^a-z0-9]+", "-", f"{step}-{reason}".lower()).strip("-")
 
 
-def drops(material: Material, picture: Picture) -> tuple[DropView, ...]:
-    """Reasons with examples, in the order of the flow; duplicates have a section of their own."""
-    order = {step: place for place, step in enumerate(STEPS)}
-    ranked = sorted(material.reasons, key=lambda one: (order.get(one.step, len(order)), -one.count, one.reason))
-    return tuple(
-        DropView(
-            anchor=anchor(one.step, one.reason),
-            reason=one,
-            meaning=REASONS.get(one.reason, ""),
-            cards=tuple(card(example, picture) for example in one.examples),
+def drops(material: Material, picture: Picture) -> tuple[tuple[str, str, tuple[DropView, ...]], ...]:
+    """Step, what it does, and its reasons with examples, in the order of the flow."""
+    order = [*STEPS, *sorted({one.step for one in material.reasons} - set(STEPS))]
+    found = []
+    for step in order:
+        reasons = sorted(
+            (one for one in material.reasons if one.step == step), key=lambda one: (-one.count, one.reason)
         )
-        for one in ranked
+        if reasons:
+            found.append((step, STEPS.get(step, ""), tuple(_drop(one, picture) for one in reasons)))
+    return tuple(found)
+
+
+def _drop(reason: Reason, picture: Picture) -> DropView:
+    return DropView(
+        anchor=anchor(reason.step, reason.reason),
+        reason=reason,
+        meaning=REASONS.get(reason.reason, ""),
+        cards=tuple(card(example, picture) for example in reason.examples),
     )
 
 
@@ -232,11 +248,18 @@ def origins(tally: Tally) -> tuple[tuple[str, tuple[Bar, ...]], ...]:
         ("Domains of pictures", bars(domains(tally.image_hosts), whole=whole, most=10)),
         ("Domains of pages", bars(domains(tally.page_hosts), whole=whole, most=10)),
         ("Captions are", bars(_named(tally.caption_types, "not said"), whole=whole, most=10)),
-        ("Texts by type", bars(_named(tally.text_types, "not said"), whole=whole, most=10)),
+        ("Texts by type", bars(_named(tally.text_types, "not said"), whole=tally.text_types.total(), most=10)),
         ("Licences stated", bars(_named(tally.licences, "none stated"), whole=whole, most=10)),
         ("Opt-out signals on samples", bars(tally.opt_outs, whole=whole, most=10)),
     )
     return tuple((title, lines) for title, lines in found if lines)
+
+
+def frequent_words(tally: Tally) -> tuple[Bar, ...]:
+    """Words by how many captions hold them; those of one caption only where there are few others."""
+    often = {word: count for word, count in tally.words.items() if count > 1}
+    chosen = often if len(often) >= MIN_WORDS else tally.words
+    return bars(chosen, whole=tally.samples, most=MAX_WORDS)[: min(MAX_WORDS, len(chosen))]
 
 
 def _named(counts: Counter[str], nothing: str) -> dict[str, int]:
