@@ -147,3 +147,11 @@ def test_what_lies_in_thumbs_and_is_not_ours_stays(tmp_path: Path) -> None:
 def test_a_corpus_without_a_sample_has_a_page(tmp_path: Path) -> None:
     write_corpus(tmp_path / "corpus", [], [{}])
     assert _texts(_page([tmp_path / "corpus"], tmp_path / "out"), ".tiles dd")[0] == "0"
+
+
+def test_a_rare_source_is_in_the_gallery_too(tmp_path: Path) -> None:
+    sources = ["table:a.csv"] * 300 + ["folder:b/"] * 3
+    write_corpus(tmp_path / "corpus", [{"source": source} for source in sources])
+    shown = read_material([tmp_path / "corpus"]).samples
+    assert len(shown) == 240
+    assert sum(one.source == "folder:b/" for one in shown) == 3

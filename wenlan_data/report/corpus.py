@@ -77,7 +77,7 @@ def _gallery(corpus: Path, manifest: Manifest) -> list[Shown]:
     if not manifest.shards:
         return []
     each = -(-MAX_SAMPLES // len(manifest.shards))
-    chosen = manifest.shards[:: max(1, len(manifest.shards) // MAX_SAMPLES)]
+    chosen = manifest.shards[:: -(-len(manifest.shards) // MAX_SAMPLES)]
     found = []
     for shard in chosen:
         # Twice as many as its share, so that sources that are rare are not left out.
