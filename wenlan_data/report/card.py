@@ -38,7 +38,7 @@ def write_card(material: Material, corpus: Path) -> None:
     with os_errors(path):
         if path.is_file() and MARK not in path.read_text("utf-8", errors="replace"):
             return
-        partial = corpus / f".{CARD}.partial"
+        partial = corpus / f".{CARD}.tmp"
         partial.write_text(card_text(material), encoding="utf-8", errors="replace")
         partial.replace(path)
 

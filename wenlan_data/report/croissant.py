@@ -76,7 +76,7 @@ def write_croissant(material: Material, corpus: Path) -> None:
     manifest = material.manifest
     if manifest is None:
         raise ValueError("croissant.json is made of a corpus with a manifest")
-    partial = corpus / f".{CROISSANT}.partial"
+    partial = corpus / f".{CROISSANT}.tmp"
     text = json.dumps(description(material.name, manifest), ensure_ascii=False, indent=1) + "\n"
     with os_errors(corpus / CROISSANT):
         partial.write_text(text, encoding="utf-8")

@@ -40,7 +40,7 @@ def write_page(material: Material, out: Path) -> Path:
         thumbs = _Thumbs()
         page, files = thumbs.fill(_fitting(material, thumbs))
         _put_in_place(out / THUMBS, files)
-        partial = out / f".{PAGE}.partial"
+        partial = out / f".{PAGE}.tmp"
         partial.write_bytes(page)
         partial.replace(out / PAGE)
     return out / PAGE
