@@ -87,7 +87,15 @@ def _groups(copies: Mapping[str, Sequence[Shown]]) -> tuple[Group, ...]:
         some = copies[key]
         return (max(one.pdq_distance for one in some), max(one.phash_distance for one in some), len(some))
 
-    keys = sorted(copies, key=lambda key: (*(-number for number in farthest(key)), key))[:MAX_GROUPS]
+    ranked = sorted(copies, key=lambda key: (*(-number for number in farthest(key)), key))
+    # In turn by reason, so that one of which there are many leaves room for the others.
+    of_reason: Counter[str] = Counter()
+    turns = []
+    for key in ranked:
+        of_reason[copies[key][0].reason] += 1
+        turns.append((of_reason[copies[key][0].reason], key))
+    chosen = {key for _, key in sorted(turns, key=lambda turn: turn[0])[:MAX_GROUPS]}
+    keys = [key for key in ranked if key in chosen]
     groups = []
     for key in keys:
         ordered = sorted(copies[key], key=lambda one: (-one.pdq_distance, -one.phash_distance, one.image_url))
