@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from wenlan_data.crawl.fetch import needs_contact
 from wenlan_data.errors import FailureBudgetError, UsageError, os_errors
 from wenlan_data.protocols import Executor, Receipt
-from wenlan_data.report.describe import describe_corpus
+from wenlan_data.report.describe import described
 from wenlan_data.run import steps
 from wenlan_data.run.jobs import Job, Jobs
 from wenlan_data.run.ledger import Ledger
@@ -55,13 +55,12 @@ def build(prepared: Prepared) -> BuildResult:
     Raises the errors of `wenlan_data.errors`; the same call goes on where a stopped one was.
     """
     options = prepared.options
-    with os_errors(options.out), _terminated(), Ledger(options.work_folder) as ledger:
+    with os_errors(options.out), _terminated(), Ledger(options.work_folder) as ledger, described(options):
         options.out.mkdir(parents=True, exist_ok=True)
         note_build(options, prepared.recipe)
         run = _Build(prepared, ledger)
         try:
             run.all_generations()
-            describe_corpus(options.out, options.work_folder)
         finally:
             run.close()
         return run.result()
@@ -232,7 +231,6 @@ class _Build:
     def _check_budget(self) -> None:
         allowed = self.options.max_failed_share
         if allowed is not None and self._asked and self._failed / self._asked > allowed:
-            describe_corpus(self.options.out, self.options.work_folder)
             raise FailureBudgetError(
                 f"{self._failed} of {self._asked} requests failed in a way that may pass, more than --max-failed-share "
                 f"{allowed}: what is finished is published; run again with --retry-failed"
