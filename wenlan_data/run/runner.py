@@ -55,12 +55,13 @@ def build(prepared: Prepared) -> BuildResult:
     Raises the errors of `wenlan_data.errors`; the same call goes on where a stopped one was.
     """
     options = prepared.options
-    with os_errors(options.out), _terminated(), Ledger(options.work_folder) as ledger, described(options):
+    with os_errors(options.out), _terminated(), Ledger(options.work_folder) as ledger:
         options.out.mkdir(parents=True, exist_ok=True)
         note_build(options, prepared.recipe)
         run = _Build(prepared, ledger)
         try:
-            run.all_generations()
+            with described(options):
+                run.all_generations()
         finally:
             run.close()
         return run.result()
