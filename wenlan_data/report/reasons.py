@@ -48,7 +48,7 @@ REASONS = {
     "no_caption": "no text of a type that may be a caption",
     "no_han": "too few Chinese characters",
     "no_noun": "names nothing",
-    "no_text": "no text at all",
+    "no_text": "no text of its own",
     "not_asked": "the build stopped before it was asked",
     "not_html": "no HTML page",
     "not_image": "no picture, whatever its name says",
