@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from wenlan_data.crawl.fetch import needs_contact
 from wenlan_data.errors import FailureBudgetError, UsageError, os_errors
 from wenlan_data.protocols import Executor, Receipt
+from wenlan_data.report.describe import described
 from wenlan_data.run import steps
 from wenlan_data.run.jobs import Job, Jobs
 from wenlan_data.run.ledger import Ledger
@@ -59,7 +60,8 @@ def build(prepared: Prepared) -> BuildResult:
         note_build(options, prepared.recipe)
         run = _Build(prepared, ledger)
         try:
-            run.all_generations()
+            with described(options):
+                run.all_generations()
         finally:
             run.close()
         return run.result()
