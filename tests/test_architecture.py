@@ -25,6 +25,7 @@ OPTIONS = {
     "recipes schema": [],
     "recipes show": ["--json", "--set"],
     "shards extract": ["--json", "--limit", "--out"],
+    "shards html": ["--json", "--out", "--work"],
     "shards ls": ["--json", "--samples"],
     "shards show": ["--json", "--number"],
     "shards stat": ["--json"],

@@ -27,7 +27,7 @@ STEPS = (
     Step(name="slice", version=1, unit="generation", does="group what is to be fetched by host"),
     Step(
         name="fetch",
-        version=1,
+        version=2,
         unit="slice of a host",
         does="ask for pictures, check and hash them, keep them as WARC",
     ),

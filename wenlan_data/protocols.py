@@ -113,5 +113,8 @@ class Executor(Protocol):
     def next_done(self, timeout_s: float) -> tuple[str, Receipt | BaseException] | None:
         """The token of a part that ended, with its receipt or what it raised; None after `timeout_s`."""
 
+    def finish(self) -> None:
+        """No part will come any more: what takes long to stop may begin to; never blocks."""
+
     def close(self) -> None:
         """Stop everything that still runs."""

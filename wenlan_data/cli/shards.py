@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from wenlan_data.cli.html import html
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -21,6 +23,9 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.group()
 def shards() -> None:
     """Look into a corpus, or into anybody's WebDataset tars."""
+
+
+shards.add_command(html)
 
 
 @shards.command("ls")

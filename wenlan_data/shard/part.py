@@ -65,7 +65,8 @@ class ShardPart:
         find = finder(self.detect)
         for row in _rows(Path(self.kept)):
             warc = self.warcs[cast("int", row["fetch_part"])]
-            picture = self._normalise(_stored(warc, row), warc, row)
+            data = _stored(warc, row)
+            picture = self._normalise(data, warc, row)
             sample = Sample(
                 jpeg=picture.jpeg,
                 regions=find(picture.jpeg, picture.width, picture.height),
@@ -75,7 +76,7 @@ class ShardPart:
                 tokens=tuple(words(cast("str", row["caption"]))) if self.tokens else (),
                 **_from_row(row),  # type: ignore[arg-type]
             )
-            fields = sample_fields(sample)
+            fields = sample_fields(sample, sample.sha256 if picture.jpeg is data else "")
             metadata.add(sample, fields, row)
             yield sample.key, encode_sample(sample, fields)
 
@@ -124,8 +125,11 @@ def _rows(kept: Path) -> Iterator[Row]:
 def _stored(warc: str, row: Row) -> bytes:
     offset, size = cast("int", row["warc_offset"]), cast("int", row["bytes"])
     # Opened each time: keys are digests, so one shard can touch more WARCs than a process may hold open.
-    with Path(warc).open("rb") as file:
-        data = os.pread(file.fileno(), size, offset)
+    descriptor = os.open(warc, os.O_RDONLY)
+    try:
+        data = os.pread(descriptor, size, offset)
+    finally:
+        os.close(descriptor)
     if hashlib.sha256(data).hexdigest() != row["sha256"]:
         raise DamageError(
             f"{warc}: the {size} bytes at {offset} ({row['url']!r}) are not what was fetched:"
