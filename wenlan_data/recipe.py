@@ -36,12 +36,19 @@ class _Part(BaseModel):
 class ImageRules(_Part):
     """Which pictures are taken, and how they are stored."""
 
-    formats: tuple[Literal["jpeg", "png", "webp", "gif"], ...] = ("jpeg", "png", "webp", "gif")
+    formats: tuple[Literal["jpeg", "png", "webp", "gif", "avif"], ...] = ("jpeg", "png", "webp", "gif")
+    """`avif` is an option: it decodes ten times slower than JPEG."""
     min_side_px: int = Field(default=100, ge=1)
     max_aspect: float = Field(default=4.0, ge=1.0)
     """Longer side over shorter side."""
     min_bytes: int = Field(default=2000, ge=0)
     """Of the fetched file."""
+    min_contrast: float = Field(default=3.0, ge=0, le=127)
+    """Standard deviation of the thumbnail's grey levels (0 to 255); below it a picture is nearly blank."""
+    min_entropy_bits: float = Field(default=0.5, ge=0, le=5)
+    """Of the thumbnail's grey levels in 32 steps; below it a picture is one flat colour with little on it."""
+    max_icon_side_px: int = Field(default=128, ge=0)
+    """A square PNG, GIF or WebP of at most this side is an icon; 0: none is."""
     max_side_px: int = Field(default=1024, ge=16)
     """A larger picture is stored scaled down to this longer side."""
 

@@ -64,7 +64,7 @@ class ImageFacts:
     """64 lower-case hex digits, over the fetched bytes."""
     bytes: int
     format: str
-    """`jpeg`, `png`, `webp` or `gif`, by magic number."""
+    """`jpeg`, `png`, `webp`, `gif` or `avif`, by magic number."""
     width: int
     """Pixels, upright (after EXIF orientation)."""
     height: int

@@ -1,0 +1,34 @@
+"""What travels between a build's worker and its decoding process: a kind, a short text and bytes."""
+
+import socket
+import struct
+
+EXAMINE, NORMALISE = 1, 2
+FACTS, DROP, PICTURE, FAULT, DIED = 11, 12, 13, 14, 15
+_HEAD = struct.Struct("<BII")
+
+
+def send(link: socket.socket, kind: int, text: bytes = b"", data: bytes = b"") -> None:
+    """Send one frame whole."""
+    head = _HEAD.pack(kind, len(text), len(data)) + text
+    sent = link.sendmsg([head, data])
+    if sent < len(head) + len(data):
+        link.sendall(memoryview(head + data)[sent:])
+
+
+def receive(link: socket.socket) -> tuple[int, bytes, bytes] | None:
+    """The next frame, or None where the other end is closed."""
+    head = link.recv(_HEAD.size, socket.MSG_WAITALL)
+    if len(head) < _HEAD.size:
+        return None
+    kind, text_bytes, data_bytes = _HEAD.unpack(head)
+    text = _exactly(link, text_bytes)
+    data = _exactly(link, data_bytes)
+    return None if text is None or data is None else (kind, text, data)
+
+
+def _exactly(link: socket.socket, size: int) -> bytes | None:
+    if not size:
+        return b""
+    data = link.recv(size, socket.MSG_WAITALL)
+    return data if len(data) == size else None
