@@ -3,8 +3,8 @@
 import hashlib
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Literal, cast
 
@@ -125,12 +125,32 @@ class DetectRules(_Part):
 
     def load(self) -> Detector:
         """The detector, not yet loaded with its weights."""
-        return cast("Detector", plugins.build(DETECTORS, self.detector, self.model_extra or {}))
+        return load_detector(self.detector, self.model_extra or {}, self.device)
 
     def resolved(self) -> dict[str, object]:
-        """The detector with every parameter."""
+        """The detector with every parameter; of weights that are at hand, the digest too."""
         own = {"detector": self.detector, "max_regions": self.max_regions, "device": self.device}
-        return {**own, **asdict(self.load())}  # type: ignore[call-overload]
+        return {**own, **resolved_detector(self.load())}
+
+
+def load_detector(name: str, parameters: Mapping[str, object], device: str) -> Detector:
+    """The detector of that name on that device, not yet loaded with its weights. Raises `RecipeError`."""
+    kind = plugins.find(DETECTORS, name)
+    if any(field.name == "device" for field in fields(kind)):
+        parameters = {**parameters, "device": device}
+    elif device != "cpu":
+        raise RecipeError(f"device: {name} runs on the processor alone: leave device out, or write cpu")
+    return cast("Detector", plugins.build(DETECTORS, name, parameters))
+
+
+def resolved_detector(detector: Detector) -> dict[str, object]:
+    """The detector's parameters as JSON types, with the SHA-256 of weights that are at hand."""
+    value: dict[str, object] = asdict(detector)  # type: ignore[call-overload]
+    if value.get("weights") and not value["weights_sha256"]:
+        from wenlan_data.detect.weights import known_digest
+
+        value["weights_sha256"] = known_digest(str(value["weights"]))
+    return value
 
 
 _UNITS = {

@@ -7,6 +7,10 @@ TEXT_TYPES = ("caption", "figcaption", "alt", "title", "surrounding", "heading",
 """The types that a text can have, in no order of preference (the recipe's `text.caption` orders them)."""
 
 
+Box = tuple[int, int, int, int]
+"""x1, y1, x2, y2 in pixels."""
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     """One text that stands by a picture, with where it stood."""
@@ -42,6 +46,8 @@ class Candidate:
     """Signals seen, such as `X-Robots-Tag: noai`."""
     stored: StoredBytes | None = None
     """Set when the bytes are at hand; None means that they are asked for over HTTP."""
+    boxes: tuple[Box, ...] = ()
+    """Regions that the source knows already, in pixels of the upright picture; for the detector `boxes`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,7 @@ class ImageFacts:
 class Region:
     """A rectangle of a picture."""
 
-    box_xyxy: tuple[int, int, int, int]
+    box_xyxy: Box
     """x1, y1, x2, y2 in pixels of the stored JPEG, 0 <= x1 < x2 <= width."""
     label: str
     score: float

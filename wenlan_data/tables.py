@@ -4,6 +4,9 @@ import pyarrow as pa
 
 TEXTS = pa.list_(pa.struct([("type", pa.string()), ("text", pa.string())]))
 
+BOXES = pa.list_(pa.int16())
+"""x1, y1, x2, y2 of one box after the other, as the source gave them; empty for most sources."""
+
 CANDIDATES = pa.schema(
     [
         ("ordinal", pa.int64()),  # part number << 32 | row: source order inside a generation
@@ -22,6 +25,7 @@ CANDIDATES = pa.schema(
         ("supply", pa.string()),  # web, file, warc; in raw.parquet also none: the source could not read the row
         ("supply_path", pa.string()),  # of none: why
         ("supply_offset", pa.int64()),
+        ("boxes", BOXES),
     ]
 )
 """Both `raw.parquet` (texts as read) and `candidates.parquet` (texts that survived the rules)."""
@@ -113,6 +117,7 @@ KEPT = pa.schema(
         ("final_url", pa.string()),
         ("ip", pa.string()),
         ("fetched_at", pa.timestamp("ms", tz="UTC")),
+        ("boxes", BOXES),
     ]
 )
 """What one output shard is made of, sorted by key."""

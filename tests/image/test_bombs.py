@@ -160,5 +160,6 @@ def test_the_largest_picture_allowed_stays_within_the_limits(colours: int) -> No
     rows = b"\0" + bytes(range(256)) * (side * samples // 256) + bytes(side * samples % 256)
     data = png(side, side, colours=colours, pixels=rows * side)
     found = apart.examine(data, ANY)
-    assert isinstance(found, ImageFacts), found
+    # What it shows is stripes that the thumbnail averages out: it was decoded whole.
+    assert isinstance(found, ImageFacts) or found.reason == "near_blank", found
     assert child_peak_bytes() < 1 << 30

@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import cast
 
@@ -11,8 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wenlan_data.clean.words import words
-from wenlan_data.detect.regions import finder
+from wenlan_data.detect.regions import Looked, finder, scaled
 from wenlan_data.errors import DamageError, os_errors
+from wenlan_data.extract.rows import boxes_of
+from wenlan_data.image.credits import credits_of
 from wenlan_data.image.normalise import Stored, normalise
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import DetectRules, ImageRules, ShardRules
@@ -59,21 +62,34 @@ class ShardPart:
         return Receipt(rows_in=written.samples, rows_out=written.samples, bytes_out=written.bytes, details=details)
 
     def _samples(self, metadata: "_Metadata") -> Iterator[tuple[str, dict[str, bytes]]]:
-        find = finder(self.detect)
-        for row in _rows(Path(self.kept)):
-            warc = self.warcs[cast("int", row["fetch_part"])]
-            picture = self._normalise(_stored(warc, row), warc, row)
-            sample = Sample(
-                jpeg=picture.jpeg,
-                regions=find(picture.jpeg, picture.width, picture.height),
-                width=picture.width,
-                height=picture.height,
-                detector=self.detect.detector,
-                **_from_row(row),  # type: ignore[arg-type]
-            )
-            fields = sample_fields(sample)
-            metadata.add(sample, fields, row)
-            yield sample.key, encode_sample(sample, fields)
+        find, batch_size = finder(self.detect)
+        rows = _rows(Path(self.kept))
+        while some := list(islice(rows, batch_size)):
+            pictures = [self._picture(row) for row in some]
+            for row, picture, regions in zip(some, pictures, find(pictures), strict=True):
+                sample = Sample(
+                    jpeg=picture.jpeg,
+                    regions=regions,
+                    width=picture.width,
+                    height=picture.height,
+                    detector=self.detect.detector,
+                    **_from_row(row),  # type: ignore[arg-type]
+                )
+                fields = sample_fields(sample)
+                metadata.add(sample, fields, row)
+                yield sample.key, encode_sample(sample, fields)
+
+    def _picture(self, row: Row) -> Looked:
+        """The row's picture as it is stored; what the page does not say of licence and author, its metadata may."""
+        warc = self.warcs[cast("int", row["fetch_part"])]
+        data = _stored(warc, row)
+        if not (row["licence"] and row["author"]):
+            said = credits_of(data)
+            row.update(licence=row["licence"] or said.licence, author=row["author"] or said.author)
+        stored = self._normalise(data, warc, row)
+        fetched_size = cast("int", row["width"]), cast("int", row["height"])
+        boxes = scaled(boxes_of(cast("list[int] | None", row["boxes"])), fetched_size, (stored.width, stored.height))
+        return Looked(jpeg=stored.jpeg, width=stored.width, height=stored.height, boxes=boxes)
 
     def _normalise(self, data: bytes, warc: str, row: Row) -> Stored:
         try:
