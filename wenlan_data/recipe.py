@@ -127,6 +127,12 @@ class DetectRules(_Part):
         """The detector, not yet loaded with its weights."""
         return load_detector(self.detector, self.model_extra or {}, self.device)
 
+    def prepare(self) -> None:
+        """Find or fetch what the detector needs. Raises `RecipeError` that says what to install or to give."""
+        prepare = getattr(self.load(), "prepare", None)
+        if prepare is not None:
+            prepare()
+
     def resolved(self) -> dict[str, object]:
         """The detector with every parameter; of weights that are at hand, the digest too."""
         own = {"detector": self.detector, "max_regions": self.max_regions, "device": self.device}

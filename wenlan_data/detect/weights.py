@@ -4,6 +4,7 @@ import hashlib
 import os
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from wenlan_data.errors import RecipeError, os_errors
@@ -45,7 +46,7 @@ NAMED = {
     ),
     "fasterrcnn_resnet50_fpn_v2": Named(
         url=f"{_TORCHVISION}fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth",
-        sha256="dd69338a",
+        sha256="dd69338a24b8d7381807e247652bdc356325bcbaf1cd3e092e00e0a1a58706bf",
         licence=_COCO_LICENCE,
         bytes=175_256_000,
         suffix=".pth",
@@ -97,16 +98,22 @@ def file_of(weights: str, sha256: str = "") -> Path:
 
 
 def known_digest(weights: str) -> str:
-    """The SHA-256 of the weights as far as it is known without a download; empty where it is not."""
-    path = cached(weights) if weights in NAMED else Path(weights)
-    if path.is_file():
-        return digest(path)
-    return NAMED[weights].sha256 if weights in NAMED else ""
+    """The SHA-256 that is known without a download: of a name as published, of a path as found; else empty."""
+    if weights in NAMED:
+        return NAMED[weights].sha256
+    return digest(Path(weights)) if Path(weights).is_file() else ""
 
 
 def digest(path: Path) -> str:
     """SHA-256 of a file, 64 hex digits."""
-    with os_errors(path), path.open("rb") as file:
+    with os_errors(path):
+        seen = path.stat()
+        return _digest(path, seen.st_size, seen.st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _digest(path: Path, size_bytes: int, changed_ns: int) -> str:  # noqa: ARG001 - another size or time, another file
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
