@@ -69,10 +69,14 @@ class FasterRcnn:
         import torch
 
         device = _device(self.device)
+        # The workers are processes; and the number of threads changes the last digits of a sum.
+        torch.set_num_threads(1)
         model = self._model().to(device).eval()
         names = dict(zip(self._numbers(), self.names or NAMES[self.language], strict=True))
 
         def find(pictures: Sequence[RGBImage]) -> list[list[Region]]:
+            if not pictures:
+                return []
             images_CHW = [
                 torch.from_numpy(np.ascontiguousarray(one.transpose(2, 0, 1))).to(device).float() / 255
                 for one in pictures
