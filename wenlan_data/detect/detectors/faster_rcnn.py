@@ -75,18 +75,17 @@ class FasterRcnn:
         names = dict(zip(self._numbers(), self.names or NAMES[self.language], strict=True))
 
         def find(pictures: Sequence[RGBImage]) -> list[list[Region]]:
-            if not pictures:
-                return []
-            images_CHW = [
-                torch.from_numpy(np.ascontiguousarray(one.transpose(2, 0, 1))).to(device).float() / 255
-                for one in pictures
-            ]
-            with torch.inference_mode():
-                outputs = model(images_CHW)
-            return [
-                self._regions(output, names, picture.shape[1], picture.shape[0])
-                for output, picture in zip(outputs, pictures, strict=True)
-            ]
+            found: list[list[Region]] = [[] for _ in pictures]
+            for indices in _of_one_shape(pictures):
+                images_CHW = [
+                    torch.from_numpy(np.ascontiguousarray(pictures[one].transpose(2, 0, 1))).to(device).float() / 255
+                    for one in indices
+                ]
+                with torch.inference_mode():
+                    outputs = model(images_CHW)
+                for one, output in zip(indices, outputs, strict=True):
+                    found[one] = self._regions(output, names, pictures[one].shape[1], pictures[one].shape[0])
+            return found
 
         return find
 
@@ -120,6 +119,14 @@ class FasterRcnn:
             reason = " ".join(str(error).split())[:200]
             raise RecipeError(f"weights: {path}: do not fit {self.architecture} ({reason})") from error
         return model
+
+
+def _of_one_shape(pictures: Sequence[RGBImage]) -> list[list[int]]:
+    """Indices by shape: in a batch of several shapes the padding of one picture would change what is seen in it."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for index, picture in enumerate(pictures):
+        groups.setdefault(picture.shape, []).append(index)
+    return list(groups.values())
 
 
 def _state(path: Path) -> dict[str, Any]:
