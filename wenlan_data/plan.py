@@ -20,26 +20,26 @@ class Step:
 STEPS = (
     Step(
         name="extract",
-        version=1,
+        version=2,
         unit="row group, folder slice or WARC file",
         does="read candidates, clean their texts",
     ),
     Step(name="slice", version=1, unit="generation", does="group what is to be fetched by host"),
     Step(
         name="fetch",
-        version=1,
+        version=2,
         unit="slice of a host",
         does="ask for pictures, check and hash them, keep them as WARC",
     ),
     Step(
         name="dedupe",
-        version=1,
+        version=2,
         unit="generation",
         does="decide what stays, choose captions, cut into shards",
     ),
     Step(
         name="shard",
-        version=1,
+        version=2,
         unit="output shard",
         does="normalise pictures, find regions, write tar and tables",
     ),

@@ -24,6 +24,7 @@ _ANY_PICTURE = ImageRules(
     min_entropy_bits=0,
     max_icon_side_px=0,
 )
+_NAMELESS = {"cell", "proposal", "region"}
 _COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#808000")
 
 
@@ -70,8 +71,8 @@ def drawing(picture: Looked, regions: Sequence[Region]) -> bytes:
         colour = _COLOURS[kinds.index(region.label) % len(_COLOURS)]
         x1, y1, x2, y2 = region.box_xyxy
         draw.rectangle((x1, y1, x2 - 1, y2 - 1), outline=colour, width=line_px)
-        # The font that Pillow brings along has no Chinese characters; the box says enough.
-        if region.label.isascii() and region.score < 1:
+        # The font that Pillow brings along has no Chinese characters; and what has no name says it by its box.
+        if region.label.isascii() and region.label not in _NAMELESS:
             said = f"{region.label} {region.score:.2f}"
             box = draw.textbbox((x1 + line_px, y1 + line_px), said, font=font)
             draw.rectangle(box, fill=colour)
