@@ -82,7 +82,7 @@ def test_a_picture_is_normalised_as_in_the_same_process() -> None:
         ("segv", Drop("decoder_crash", "SIGSEGV")),
         ("abort", Drop("decoder_crash", "SIGABRT")),
         ("exit", Drop("decoder_crash", "exit 5")),
-        ("hang", Drop("decoder_timeout", "10 s", retryable=True)),
+        ("hang", Drop("decoder_timeout", "60 s", retryable=True)),
         ("spin", Drop("decoder_timeout", "5 s of a processor", retryable=True)),
     ],
 )

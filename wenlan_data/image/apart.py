@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from wenlan_data.errors import DamageError, WorkerLostError
-from wenlan_data.image.frames import DIED, DROP, EXAMINE, FACTS, FAULT, NORMALISE, receive, send
+from wenlan_data.image.frames import DIED, DROP, EXAMINE, FACTS, FAULT, NORMALISE, receive, send, unpack_facts
 from wenlan_data.image.limits import MAX_CPU_S, MAX_WALL_S
 from wenlan_data.image.normalise import Stored
 from wenlan_data.recipe import ImageRules
@@ -39,11 +39,7 @@ def examine(data: bytes, rules: ImageRules) -> ImageFacts | Drop:
 
 def _examined(data: bytes, rules: ImageRules) -> ImageFacts | Drop:
     kind, text, _ = _ask(EXAMINE, _options(rules), data)
-    value = json.loads(text)
-    if kind == FACTS:
-        value["pdq"] = bytes.fromhex(value["pdq"])
-        return ImageFacts(**value)
-    return Drop(**value)
+    return unpack_facts(text) if kind == FACTS else Drop(**json.loads(text))
 
 
 @lru_cache(maxsize=16)
@@ -60,6 +56,13 @@ def normalise(data: bytes, *, max_side_px: int, jpeg_quality: int) -> Stored:
         raise DamageError(f"a picture that was taken cannot be decoded ({drop['reason']}: {drop['detail']})")
     width, height = json.loads(text)
     return Stored(jpeg=jpeg, width=width, height=height)
+
+
+def start() -> None:
+    """Start a decoding process that will be wanted soon; it takes a third of a second to be ready."""
+    with _lock:
+        if not _idle:
+            _idle.append(_Child())
 
 
 class _Child:

@@ -4,6 +4,7 @@ It imports everything once, then forks; the fork does the work under limits of m
 picture kills the fork, the parent is told how, and another is forked in a few milliseconds.
 """
 
+import gc
 import json
 import os
 import resource
@@ -16,7 +17,7 @@ from functools import cache
 from typing import NoReturn
 
 from wenlan_data.image.examine import examine
-from wenlan_data.image.frames import DIED, DROP, EXAMINE, FACTS, FAULT, NORMALISE, PICTURE, receive, send
+from wenlan_data.image.frames import DIED, DROP, EXAMINE, FACTS, FAULT, NORMALISE, PICTURE, pack_facts, receive, send
 from wenlan_data.image.limits import MAX_CPU_S, MAX_DATA_BYTES, MAX_WALL_S
 from wenlan_data.image.normalise import normalise
 from wenlan_data.image.warm import warm_up
@@ -45,6 +46,9 @@ def main() -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     link = socket.socket(fileno=int(sys.argv[1]))
     warm_up()
+    # What is loaded stays: the collector need not walk over it, nor touch pages that the forks share.
+    gc.collect()
+    gc.freeze()
     while True:
         child = os.fork()
         if child == 0:
@@ -87,9 +91,7 @@ def _examine(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
     found = examine(data, _rules(options))
     if isinstance(found, Drop):
         return DROP, json.dumps(asdict(found)).encode(), b""
-    value = asdict(found)
-    value["pdq"] = found.pdq.hex()
-    return FACTS, json.dumps(value).encode(), b""
+    return FACTS, pack_facts(found), b""
 
 
 @cache

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import Field
 
+from wenlan_data import plugins
 from wenlan_data.detect.boxes import iou
 from wenlan_data.errors import RecipeError
-from wenlan_data.recipe import load_detector, resolved_detector
+from wenlan_data.recipe import DETECTORS, load_detector, resolved_detector
 from wenlan_data.records import Region
 
 if TYPE_CHECKING:
@@ -83,14 +84,11 @@ def _load(spec: Mapping[str, object], device: str) -> Detector:
     if not isinstance(name, str) or name == "mix":
         raise RecipeError("of: each entry names a detector, and no mix: {detector: yolox, ...}")
     own = {key: value for key, value in spec.items() if key not in {"detector", "device"}}
-    detector = load_detector(name, own, str(spec.get("device", device)) if _has_device(name) else "cpu")
+    takes_device = any(one.name == "device" for one in fields(plugins.find(DETECTORS, name)))
+    detector = load_detector(name, own, device if takes_device else "cpu")
     if getattr(detector, "from_source", False):
         raise RecipeError(f"of: {name} takes no pictures and cannot be mixed")
     return detector
-
-
-def _has_device(name: str) -> bool:
-    return name in {"yolox", "faster_rcnn"}
 
 
 def _resolved(spec: Mapping[str, object], device: str) -> dict[str, object]:
