@@ -133,10 +133,26 @@ class DetectRules(_Part):
         if prepare is not None:
             prepare()
 
+    def located(self) -> "DetectRules":
+        """The same with absolute paths of weights, for a worker that does not run in the operator's folder."""
+        return DetectRules.model_validate(_with_absolute_weights(self.model_dump()))
+
     def resolved(self) -> dict[str, object]:
         """The detector with every parameter; of weights that are at hand, the digest too."""
         own = {"detector": self.detector, "max_regions": self.max_regions, "device": self.device}
         return {**own, **resolved_detector(self.load())}
+
+
+def _with_absolute_weights(value: object) -> object:
+    if isinstance(value, list | tuple):
+        return [_with_absolute_weights(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    found = {key: _with_absolute_weights(one) for key, one in value.items()}
+    weights = found.get("weights")
+    if isinstance(weights, str) and Path(weights).is_file():
+        found["weights"] = str(Path(weights).absolute())
+    return found
 
 
 def load_detector(name: str, parameters: Mapping[str, object], device: str) -> Detector:

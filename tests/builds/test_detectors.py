@@ -10,6 +10,7 @@ from PIL import Image
 
 from tests.builds.corpus_runs import build, command, content
 from tests.shared import DATA, MODEL, needs_model
+from wenlan_data.recipe import DetectRules
 from wenlan_data.shard.format import decode_sample
 from wenlan_data.shard.reader import read_tar
 from wenlan_data.testing import caption, picture
@@ -121,3 +122,18 @@ def test_a_detector_that_lacks_its_weights_stops_the_build_at_its_start(tmp_path
     done = command("build", "--sources", source, "--recipe", file, "--out", tmp_path / "out", "--executor", "local")
     assert (done.returncode, "there is no such file" in done.stderr) == (4, True)
     assert not (tmp_path / "out").exists()
+
+
+@needs_model
+def test_weights_beside_the_operator_are_found_by_workers_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime")
+    (tmp_path / "nano.onnx").write_bytes(MODEL.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    rules = DetectRules.model_validate({"detector": "mix", "of": [{**YOLOX, "weights": "nano.onnx"}, PROPOSALS]})
+    located = rules.located()
+    monkeypatch.chdir("/")
+    located.prepare()
+    assert "nano.onnx" in json.dumps(rules.resolved())
+    assert str(tmp_path) not in json.dumps(rules.resolved())
