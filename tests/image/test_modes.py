@@ -8,7 +8,7 @@ from tests.image.modes import Case, cases
 from wenlan_data.image import apart
 from wenlan_data.image.normalise import normalise, pixels
 from wenlan_data.recipe import ImageRules
-from wenlan_data.records import ImageFacts
+from wenlan_data.records import Drop, ImageFacts
 from wenlan_data.testing import picture
 
 PHOTO = Image.open(io.BytesIO(picture(7, width=320, height=240, quality=95))).convert("RGB")
@@ -56,3 +56,25 @@ def test_a_huge_profile_costs_nothing_and_changes_nothing(size: int) -> None:
     assert isinstance(apart.examine(out.getvalue(), ImageRules()), ImageFacts)
     shown = pixels(normalise(out.getvalue(), max_side_px=1024, jpeg_quality=95).jpeg)
     assert np.abs(shown.astype(int) - np.asarray(PHOTO)).mean() < 3
+
+
+def test_the_first_picture_of_an_animated_png_counts() -> None:
+    out = io.BytesIO()
+    PHOTO.save(out, "PNG", save_all=True, append_images=[PHOTO.rotate(180)])
+    shown = pixels(normalise(out.getvalue(), max_side_px=1024, jpeg_quality=95).jpeg)
+    assert np.abs(shown.astype(int) - np.asarray(PHOTO)).mean() < 3
+
+
+@pytest.mark.parametrize("marker", [0xC3, 0xC9, 0xCA])
+def test_a_lossless_or_arithmetic_jpeg_is_a_drop_or_a_picture_and_never_more(marker: int) -> None:
+    out = io.BytesIO()
+    PHOTO.save(out, "JPEG", quality=95)
+    data = out.getvalue()
+    start = data.index(b"\xff\xc0")
+    odd = data[: start + 1] + bytes([marker]) + data[start + 2 :]
+    found = apart.examine(odd, ImageRules())
+    assert isinstance(found, ImageFacts) or found.reason in {"undecodable", "truncated"}
+    twelve_bits = data[: start + 4] + b"\x0c" + data[start + 5 :]
+    refused = apart.examine(twelve_bits, ImageRules())
+    assert isinstance(refused, Drop)
+    assert refused.reason == "undecodable"
