@@ -14,11 +14,12 @@ import numpy as np
 
 from wenlan_data.detect.boxes import Boxes, iou
 from wenlan_data.detect.detectors.proposals import Proposals, _searched, _shrunk
+from wenlan_data.detect.settings import load_detector
 from wenlan_data.image.apart import examine, normalise
 from wenlan_data.image.decode import Pixels
 from wenlan_data.image.normalise import pixels
 from wenlan_data.protocols import Detector
-from wenlan_data.recipe import ImageRules, load_detector
+from wenlan_data.recipe import ImageRules
 from wenlan_data.records import ImageFacts
 
 CONFIDENT = 0.5

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, cast
 
@@ -20,12 +20,12 @@ from pydantic import (
 )
 
 from wenlan_data import plugins
+from wenlan_data.detect.settings import load_detector, resolved_detector, with_absolute_weights
 from wenlan_data.errors import RecipeError
 from wenlan_data.protocols import Detector, Rule
 from wenlan_data.records import TEXT_TYPES
 
 RULES = "wenlan_data.clean.rules"
-DETECTORS = "wenlan_data.detect.detectors"
 MAX_RECIPE_BYTES = 1 << 20
 
 
@@ -135,44 +135,12 @@ class DetectRules(_Part):
 
     def located(self) -> "DetectRules":
         """The same with absolute paths of weights, for a worker that does not run in the operator's folder."""
-        return DetectRules.model_validate(_with_absolute_weights(self.model_dump()))
+        return DetectRules.model_validate(with_absolute_weights(self.model_dump()))
 
     def resolved(self) -> dict[str, object]:
         """The detector with every parameter; of weights that are at hand, the digest too."""
         own = {"detector": self.detector, "max_regions": self.max_regions, "device": self.device}
         return {**own, **resolved_detector(self.load())}
-
-
-def _with_absolute_weights(value: object) -> object:
-    if isinstance(value, list | tuple):
-        return [_with_absolute_weights(one) for one in value]
-    if not isinstance(value, dict):
-        return value
-    found = {key: _with_absolute_weights(one) for key, one in value.items()}
-    weights = found.get("weights")
-    if isinstance(weights, str) and Path(weights).is_file():
-        found["weights"] = str(Path(weights).absolute())
-    return found
-
-
-def load_detector(name: str, parameters: Mapping[str, object], device: str) -> Detector:
-    """The detector of that name on that device, not yet loaded with its weights. Raises `RecipeError`."""
-    kind = plugins.find(DETECTORS, name)
-    if any(field.name == "device" for field in fields(kind)):
-        parameters = {**parameters, "device": device}
-    elif device != "cpu":
-        raise RecipeError(f"device: {name} runs on the processor alone: leave device out, or write cpu")
-    return cast("Detector", plugins.build(DETECTORS, name, parameters))
-
-
-def resolved_detector(detector: Detector) -> dict[str, object]:
-    """The detector's parameters as JSON types, with the SHA-256 of weights that are at hand."""
-    value: dict[str, object] = asdict(detector)  # type: ignore[call-overload]
-    if value.get("weights") and not value["weights_sha256"]:
-        from wenlan_data.detect.weights import known_digest
-
-        value["weights_sha256"] = known_digest(str(value["weights"]))
-    return value
 
 
 _UNITS = {
