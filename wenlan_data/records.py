@@ -18,6 +18,10 @@ TEXT_TYPES = (
 """The types that a text can have, in no order of preference (the recipe's `text.caption` orders them)."""
 
 
+Box = tuple[int, int, int, int]
+"""x1, y1, x2, y2 in pixels."""
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
     """One text that stands by a picture, with where it stood."""
@@ -53,6 +57,8 @@ class Candidate:
     """Signals seen, such as `X-Robots-Tag: noai`."""
     stored: StoredBytes | None = None
     """Set when the bytes are at hand; None means that they are asked for over HTTP."""
+    boxes: tuple[Box, ...] = ()
+    """Regions that the source knows already, in pixels of the upright picture; for the detector `boxes`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +93,7 @@ class ImageFacts:
     """64 lower-case hex digits, over the fetched bytes."""
     bytes: int
     format: str
-    """`jpeg`, `png`, `webp` or `gif`, by magic number."""
+    """`jpeg`, `png`, `webp`, `gif` or `avif`, by magic number."""
     width: int
     """Pixels, upright (after EXIF orientation)."""
     height: int
@@ -101,7 +107,7 @@ class ImageFacts:
 class Region:
     """A rectangle of a picture."""
 
-    box_xyxy: tuple[int, int, int, int]
+    box_xyxy: Box
     """x1, y1, x2, y2 in pixels of the stored JPEG, 0 <= x1 < x2 <= width."""
     label: str
     score: float

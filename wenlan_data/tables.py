@@ -6,6 +6,9 @@ TEXTS = pa.list_(pa.struct([("type", pa.string()), ("text", pa.string())]))
 REMARKS = pa.list_(pa.struct([("type", pa.string()), ("kind", pa.string()), ("value", pa.string())]))
 """Text type, and a `records.Remark` of the text."""
 
+BOXES = pa.list_(pa.int16())
+"""x1, y1, x2, y2 of one box after the other, as the source gave them; empty for most sources."""
+
 CANDIDATES = pa.schema(
     [
         ("ordinal", pa.int64()),  # part number << 32 | row: source order inside a generation
@@ -25,6 +28,7 @@ CANDIDATES = pa.schema(
         ("supply_path", pa.string()),  # of none: why
         ("supply_offset", pa.int64()),
         ("remarks", REMARKS),  # of texts that survived, and why others did not; empty in raw.parquet
+        ("boxes", BOXES),
     ]
 )
 """Both `raw.parquet` (texts as read) and `candidates.parquet` (texts that survived the rules)."""
@@ -117,6 +121,7 @@ KEPT = pa.schema(
         ("final_url", pa.string()),
         ("ip", pa.string()),
         ("fetched_at", pa.timestamp("ms", tz="UTC")),
+        ("boxes", BOXES),
     ]
 )
 """What one output shard is made of, sorted by key."""

@@ -18,6 +18,7 @@ from wenlan_data.crawl.robots import ask_robots, is_passing
 from wenlan_data.crawl.turn import Manners, Turn, worth_another
 from wenlan_data.crawl.urls import host_of, usable
 from wenlan_data.crawl.warc import PayloadWriter
+from wenlan_data.image.apart import start
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import ImageRules
 from wenlan_data.records import Drop
@@ -53,6 +54,7 @@ class FetchPart:
 
     def __call__(self, out: Path) -> Receipt:
         """Fetch and judge. Raises `DamageError` for a damaged stored WARC, `DiskError` when the disk is full."""
+        start()
         rows = read_wanted(self.wanted)
         outcomes: list[Outcome | None] = [None] * len(rows)
         with PayloadWriter(out / "images.warc") as warc:

@@ -9,7 +9,7 @@ from wenlan_data.crawl.facts import Outcome, Wanted
 from wenlan_data.crawl.optout import header_signals, opt_out
 from wenlan_data.crawl.reply import failure_of
 from wenlan_data.crawl.warc import PayloadWriter, record_at
-from wenlan_data.image.examine import examine
+from wenlan_data.image.apart import examine
 from wenlan_data.recipe import ImageRules
 from wenlan_data.records import Drop, ImageFacts
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wenlan_data.extract.known import Known, ids_array
-from wenlan_data.records import Candidate, Drop, Remark, StoredBytes, Text
+from wenlan_data.records import Box, Candidate, Drop, Remark, StoredBytes, Text
 from wenlan_data.tables import CANDIDATES, IMAGE_INDEX, WORK_DROPS
 
 BATCH_ROWS = 8_192
@@ -61,8 +61,15 @@ def read_rows(path: str, wanted: Known | None = None) -> Iterator[Row]:
                     author=value["author"],
                     opt_out=tuple(value["opt_out"]),
                     stored=None if stored.kind == "web" else stored,
+                    boxes=boxes_of(value["boxes"]),
                 )
                 yield Row(value["ordinal"], value["candidate_id"], candidate, value["url_key"])
+
+
+def boxes_of(flat: Sequence[int] | None) -> tuple[Box, ...]:
+    """The boxes of a `tables.BOXES` value."""
+    sides = iter(flat or ())
+    return tuple(zip(sides, sides, sides, sides, strict=True))
 
 
 def _mask(batch: pa.RecordBatch, wanted: Known) -> pa.BooleanArray:
@@ -89,6 +96,7 @@ def candidate_columns(rows: Sequence[Row], remarks: Sequence[Sequence[tuple[str,
         [one.path if one else "" for one in stored],
         [one.offset if one else 0 for one in stored],
         [_remarks(some) for some in remarks],
+        [[side for box in one.boxes for side in box] for one in candidates],
     ]
     return _batch(columns, CANDIDATES)
 

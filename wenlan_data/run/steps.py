@@ -151,7 +151,7 @@ def shard_jobs(generation: Generation, deduped: Receipt, fetched: Sequence[int])
                     kept=str(folder / f"shard-{number:06d}.parquet"),
                     warcs=warcs,
                     image=recipe.image,
-                    detect=recipe.detect,
+                    detect=recipe.detect.located(),
                     shard=recipe.shard,
                     tokens=recipe.text.tokens,
                 )

@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import cast
 
@@ -11,8 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wenlan_data.clean.words import words
-from wenlan_data.detect.regions import finder
+from wenlan_data.detect.regions import Looked, finder, scaled
 from wenlan_data.errors import DamageError, os_errors
+from wenlan_data.extract.rows import boxes_of
+from wenlan_data.image.credits import credits_of
 from wenlan_data.image.normalise import Stored, normalise
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import DetectRules, ImageRules, ShardRules
@@ -62,23 +65,39 @@ class ShardPart:
         return Receipt(rows_in=written.samples, rows_out=written.samples, bytes_out=written.bytes, details=details)
 
     def _samples(self, metadata: "_Metadata") -> Iterator[tuple[str, dict[str, bytes]]]:
-        find = finder(self.detect)
-        for row in _rows(Path(self.kept)):
-            warc = self.warcs[cast("int", row["fetch_part"])]
-            data = _stored(warc, row)
-            picture = self._normalise(data, warc, row)
-            sample = Sample(
-                jpeg=picture.jpeg,
-                regions=find(picture.jpeg, picture.width, picture.height),
-                width=picture.width,
-                height=picture.height,
-                detector=self.detect.detector,
-                tokens=tuple(words(cast("str", row["caption"]))) if self.tokens else (),
-                **_from_row(row),  # type: ignore[arg-type]
-            )
-            fields = sample_fields(sample, sample.sha256 if picture.jpeg is data else "")
-            metadata.add(sample, fields, row)
-            yield sample.key, encode_sample(sample, fields)
+        find, batch_size = finder(self.detect)
+        rows = _rows(Path(self.kept))
+        while some := list(islice(rows, batch_size)):
+            pictures, digests = zip(*(self._picture(row) for row in some), strict=True)
+            for row, picture, jpeg_sha256, regions in zip(some, pictures, digests, find(pictures), strict=True):
+                sample = Sample(
+                    jpeg=picture.jpeg,
+                    regions=regions,
+                    width=picture.width,
+                    height=picture.height,
+                    detector=self.detect.detector,
+                    tokens=tuple(words(cast("str", row["caption"]))) if self.tokens else (),
+                    **_from_row(row),  # type: ignore[arg-type]
+                )
+                fields = sample_fields(sample, jpeg_sha256)
+                metadata.add(sample, fields, row)
+                yield sample.key, encode_sample(sample, fields)
+
+    def _picture(self, row: Row) -> tuple[Looked, str]:
+        """The row's picture as it is stored, and its digest if that is known.
+
+        What the page does not say of licence and author, the picture's metadata may.
+        """
+        warc = self.warcs[cast("int", row["fetch_part"])]
+        data = _stored(warc, row)
+        if not (row["licence"] and row["author"]):
+            said = credits_of(data)
+            row.update(licence=row["licence"] or said.licence, author=row["author"] or said.author)
+        stored = self._normalise(data, warc, row)
+        fetched_size = cast("int", row["width"]), cast("int", row["height"])
+        boxes = scaled(boxes_of(cast("list[int] | None", row["boxes"])), fetched_size, (stored.width, stored.height))
+        known = cast("str", row["sha256"]) if stored.jpeg is data else ""
+        return Looked(jpeg=stored.jpeg, width=stored.width, height=stored.height, boxes=boxes), known
 
     def _normalise(self, data: bytes, warc: str, row: Row) -> Stored:
         try:
