@@ -25,6 +25,7 @@ OPTIONS = {
     "recipes schema": [],
     "recipes show": ["--json", "--set"],
     "shards extract": ["--json", "--limit", "--out"],
+    "shards near": ["--json", "--radius"],
     "shards ls": ["--json", "--samples"],
     "shards show": ["--json", "--number"],
     "shards stat": ["--json"],

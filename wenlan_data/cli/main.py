@@ -10,6 +10,7 @@ from wenlan_data import __version__
 from wenlan_data.cli.build import build
 from wenlan_data.cli.demo import demo
 from wenlan_data.cli.gc import gc
+from wenlan_data.cli.near import near
 from wenlan_data.cli.recipes import recipes
 from wenlan_data.cli.shards import shards
 from wenlan_data.errors import InterruptedBuildError, WenlanError, from_os_error
@@ -23,6 +24,7 @@ def cli() -> None:
 
 for command in (build, demo, gc, recipes, shards):
     cli.add_command(command)
+shards.add_command(near)
 
 
 def main() -> NoReturn:
