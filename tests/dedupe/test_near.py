@@ -74,6 +74,7 @@ def test_the_search_by_bands_and_inside_long_runs_is_exact(
     monkeypatch.setattr(blocks, "MOVE_CODES", 40)
     monkeypatch.setattr(blocks, "BAND_NS", 0.0)
     monkeypatch.setattr(blocks, "SORT_NS", 0.01)
+    monkeypatch.setattr(blocks, "PASS_NS", 0.01)
     codes = make(250, radius_bits)  # type: ignore[operator]
     pairs = brute(codes, codes, radius_bits)
     assert np.array_equal(near_pairs(codes, radius_bits), pairs[pairs[:, 0] < pairs[:, 1]])

@@ -16,6 +16,7 @@ from wenlan_data.dedupe import between, near
 from wenlan_data.dedupe.arrays import load_array, save_array
 from wenlan_data.dedupe.codes import PHASH
 from wenlan_data.dedupe.near import Found
+from wenlan_data.dedupe.pairs import distinct_of
 from wenlan_data.errors import DamageError, os_errors
 from wenlan_data.protocols import Receipt
 
@@ -64,7 +65,7 @@ class AgainstPart:
     def __call__(self, out: Path) -> Receipt:
         """Search."""
         codes = distinct_codes(self.facts)
-        old = np.unique(load_array(Path(self.index) / PHASH, np.uint64)[self.start : self.stop])
+        old, _ = distinct_of(load_array(Path(self.index) / PHASH, np.uint64)[self.start : self.stop])
         found = map(Found, between.search_between(codes, old, self.radius_bits))
         return _written(out, len(codes), found)
 
@@ -131,7 +132,7 @@ def distinct_codes(facts: Sequence[str]) -> Codes:
             read.append(table["phash"].to_numpy()[good])
         except (pq.lib.ArrowException, KeyError, ValueError) as error:
             raise DamageError(f"{path}: not a table as the build wrote it ({error}): build anew") from error
-    return np.unique(np.concatenate(read))
+    return distinct_of(np.concatenate(read))[0]
 
 
 def _written(out: Path, codes: int, found: Iterator[Found]) -> Receipt:

@@ -46,7 +46,7 @@ def _search_between(new: Codes, old: Codes, width: int, radius: int) -> Iterator
     if len(new) * len(old) <= limits.MATRIX_PAIRS:
         yield matrix(new, old, radius, above=None)
         return
-    edges = choose_edges(new, old, len(new) * len(old), width, radius)
+    edges = choose_edges(new, old, len(new) * len(old), width, radius, between=True)
     if not edges:
         every = np.full(len(new), len(old))
         yield from _compared(new, old, candidates(np.zeros_like(every), every), radius)

@@ -18,6 +18,8 @@ Edges = tuple[int, ...]
 
 # Costs in nanoseconds (one core of 2024): to move, sort and scan one code, to compare one pair, to start one band.
 SORT_NS, COMPARE_NS, BAND_NS = 45.0, 10.0, 200_000.0
+# Between two sets: to move and look up one of the larger set, which is not sorted, and to gather and compare one pair.
+PASS_NS, GATHER_NS = 15.0, 35.0
 # Moved at a time: stays in the second-level cache, where a move takes a fifth of the time.
 MOVE_CODES = 1 << 15
 SAMPLE_CODES = 4096
@@ -87,14 +89,15 @@ def _pieces(edges: Edges, places: dict[int, int]) -> Iterator[tuple[int, int, in
             start = number
 
 
-def choose_edges(left: Codes, right: Codes, pairs: float, width: int, radius: int) -> Edges:
+def choose_edges(left: Codes, right: Codes, pairs: float, width: int, radius: int, *, between: bool = False) -> Edges:
     """Where to cut so that it costs least, the blocks telling codes apart equally well; empty: compare all pairs.
 
     Takes bits as independent, each as skewed as in a sample of the codes.
     """
     agree = _agreement(left[:: len(left) // SAMPLE_CODES + 1], right[:: len(right) // SAMPLE_CODES + 1], width)
     distinct = np.concatenate([[0.0], np.cumsum(-np.log2(agree))])
-    best, best_ns = Edges(), pairs * COMPARE_NS
+    right_ns, compare_ns = (PASS_NS, GATHER_NS) if between else (SORT_NS, COMPARE_NS)
+    best, best_ns = Edges(), pairs * compare_ns
     for blocks in range(radius + 1, min(width, radius + 8) + 1):
         inner = np.searchsorted(distinct, distinct[-1] * np.arange(1, blocks) / blocks)
         edges = (0, *inner.tolist(), width)
@@ -103,8 +106,8 @@ def choose_edges(left: Codes, right: Codes, pairs: float, width: int, radius: in
         shares = 0.5 ** np.diff(distinct[list(edges)])
         # The expected runs of all bands: the elementary symmetric polynomial of the blocks' shares.
         compared = pairs * abs(float(np.poly(-shares)[blocks - radius]))
-        one_ns = (len(left) + len(right)) * SORT_NS + BAND_NS
-        cost_ns = comb(blocks, radius) * one_ns + compared * COMPARE_NS
+        one_ns = len(left) * SORT_NS + len(right) * right_ns + BAND_NS
+        cost_ns = comb(blocks, radius) * one_ns + compared * compare_ns
         if cost_ns < best_ns:
             best, best_ns = edges, cost_ns
     return best

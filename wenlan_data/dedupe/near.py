@@ -143,7 +143,7 @@ def _long_runs(moved: Codes, low: np.uint64) -> tuple[Indices, Indices]:
         stop = min(start + limits.SCAN_CODES, len(moved) - LONG_RUN)
         same = (moved[start:stop] ^ moved[start + LONG_RUN : stop + LONG_RUN]) <= low
         inside.append(start + np.flatnonzero(same))
-    keys = np.unique(moved[np.concatenate(inside)] & ~low)
+    keys, _ = distinct_of(moved[np.concatenate(inside)] & ~low)
     starts = np.searchsorted(moved, keys)
     return starts, np.searchsorted(moved, keys | low, side="right") - starts
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from wenlan_data.dedupe import between, near
 from wenlan_data.dedupe.near import Found
-from wenlan_data.dedupe.pairs import candidates
+from wenlan_data.dedupe.pairs import candidates, distinct_of
 
 PDQ_BITS = 256
 MAX_EDGES = 1 << 23
@@ -77,7 +77,7 @@ def all_edges(signs: Signs, nearness: Nearness, found: Iterable[Found] | None = 
 
 def neighbours_between(left: Signs, right: Signs, nearness: Nearness) -> Iterator[Pairs]:
     """Rows of `left` and of `right` that are neighbours."""
-    ours, theirs = np.unique(left.phash), np.unique(right.phash)
+    ours, theirs = distinct_of(left.phash)[0], distinct_of(right.phash)[0]
     for pairs in between.search_between(ours, theirs, nearness.radius_bits):
         yield from expanded(left, right, pairs, nearness)
 
@@ -98,7 +98,7 @@ def pdq_bits(left: Codes, right: Codes) -> NDArray[np.int32]:
 
 
 def _searched(signs: Signs, nearness: Nearness) -> Iterable[Found]:
-    return near.search(np.unique(signs.phash), (), nearness.radius_bits, leave_crowds=nearness.verifies)
+    return near.search(distinct_of(signs.phash)[0], (), nearness.radius_bits, leave_crowds=nearness.verifies)
 
 
 def _among(signs: Signs, nearness: Nearness, found: Iterable[Found]) -> Iterator[Pairs]:

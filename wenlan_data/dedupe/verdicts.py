@@ -15,7 +15,7 @@ from wenlan_data.dedupe.beyond import BY_PICTURE, BY_TEXT, Beyond, pick
 from wenlan_data.dedupe.codes import Prints, Run
 from wenlan_data.dedupe.greedy import stands_for
 from wenlan_data.dedupe.groups import Groups, fold
-from wenlan_data.dedupe.pairs import candidates
+from wenlan_data.dedupe.pairs import candidates, distinct_of
 from wenlan_data.dedupe.signs import PDQ_BITS, Nearness, Signs, all_edges, expanded, pdq_bits
 
 MAX_PDQ_BITS = 31
@@ -134,7 +134,7 @@ def _against(groups: Groups, found: _Found, run: Run, rule: Nearness, pairs: "li
     ours = groups.signs()
     theirs = Signs(phash=run.prints.phash, pdq=run.prints.pdq)
     if pairs is None:
-        old = np.unique(run.prints.phash)
+        old, _ = distinct_of(run.prints.phash)
         pairs = list(between.search_between(groups.codes, old, rule.radius_bits))
     for some in pairs:
         for group, row in expanded(ours, theirs, some, rule):
