@@ -152,19 +152,25 @@ def _scan(moved: Codes, low: np.uint64, radius: int) -> Iterator[Codes]:
     """Pairs of equal key within the radius among sorted moved codes: each code with the next, the next but one, ..."""
     for start in range(0, len(moved) - 1, limits.SCAN_CODES):
         chunk = moved[start : start + limits.SCAN_CODES + LONG_RUN]
-        count = min(limits.SCAN_CODES, len(chunk) - 1)
-        difference = chunk[1 : count + 1] ^ chunk[:count]
-        left = np.flatnonzero(difference <= low)
-        difference, distance = difference[left], 1
-        while len(left):
+        count, distance, alive = min(limits.SCAN_CODES, len(chunk) - 1), 1, len(chunk)
+        # While most codes have a partner so far away, whole slices are compared: a quarter of the time of a gather.
+        while alive > count // 4 and distance < len(chunk):
+            count = min(count, len(chunk) - distance)
+            difference = chunk[distance : distance + count] ^ chunk[:count]
+            same = difference <= low
+            hits = np.flatnonzero(same & (np.bitwise_count(difference) <= radius))
+            if len(hits):
+                yield np.stack([chunk[hits], chunk[hits + distance]], axis=1)
+            alive, distance = int(np.count_nonzero(same)), distance + 1
+        left = np.flatnonzero(same)
+        while len(left := left[: np.searchsorted(left, len(chunk) - distance)]):
+            difference = chunk[left + distance] ^ chunk[left]
+            same = difference <= low
+            left, difference = left[same], difference[same]
             hits = left[np.bitwise_count(difference) <= radius]
             if len(hits):
                 yield np.stack([chunk[hits], chunk[hits + distance]], axis=1)
             distance += 1
-            left = left[: np.searchsorted(left, len(chunk) - distance)]
-            difference = chunk[left + distance] ^ chunk[left]
-            same = difference <= low
-            left, difference = left[same], difference[same]
 
 
 def _every_pair(codes: Codes, radius: int) -> Iterator[Codes]:

@@ -16,7 +16,7 @@ CODE_BITS = 64
 MATRIX_PAIRS = 1 << 20
 # Pairs compared at a time: bounds the memory of a band to about 200 MB, whatever the runs look like.
 CHUNK_PAIRS = 1 << 22
-SCAN_CODES = 1 << 18
+SCAN_CODES = 1 << 16
 NO_PAIRS = np.empty((0, 2), np.uint64)
 NO_CODES = np.empty(0, np.uint64)
 
