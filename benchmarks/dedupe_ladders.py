@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from itertools import combinations
@@ -45,16 +46,17 @@ def main() -> None:
             print(json.dumps(row), flush=True)
     if given.screenshots:
         print(json.dumps(screenshots(given.screenshots)), flush=True)
-    for name in ("wallpapers", "emoji"):
-        if folder := getattr(given, name):
-            print(json.dumps({"set": name, **pairs_of_a_folder(folder, given.work)}), flush=True)
+    if given.wallpapers:
+        print(json.dumps({"set": "wallpapers", **pairs_of_a_folder(given.wallpapers, given.work)}), flush=True)
+    if given.emoji:
+        print(json.dumps(skin_tones(given.emoji)), flush=True)
     print(json.dumps({"set": "gradients", **gradients(given.work)}), flush=True)
 
 
 def saved(picture: Picture, kind: str = "JPEG", **options: object) -> bytes:
     """The picture as a file."""
     out = io.BytesIO()
-    picture.save(out, kind, **options)  # type: ignore[arg-type]
+    picture.save(out, kind, **options)
     return out.getvalue()
 
 
@@ -155,7 +157,10 @@ def _said(one: bytes, other: bytes) -> str:
 
 
 def pairs_of_a_folder(folder: Path, work: Path) -> dict[str, object]:
-    """Pairs of different files: those near by pHash, and of them those that PDQ takes for one picture."""
+    """Pairs of files: those near by pHash, and of them those that the rule takes for one picture.
+
+    A folder in it holds one wallpaper in several sizes, so only pairs of two folders can be wrong.
+    """
     found = {path: facts for path in _files(folder) if (facts := facts_of(path.read_bytes()))}
     counts: Counter[str] = Counter()
     for one, other in combinations(found, 2):
@@ -165,11 +170,34 @@ def pairs_of_a_folder(folder: Path, work: Path) -> dict[str, object]:
         counts["near_by_phash_8"] += phash <= 8
         if phash <= RADIUS_BITS and pdq <= MAX_PDQ_BITS:
             counts["taken_for_one"] += 1
-            counts["of_these_equal_bytes"] += found[one].sha256 == found[other].sha256
-            _beside(one, other).save(work / f"taken-{folder.name}-{counts['taken_for_one']:03d}.png")
+            if one.relative_to(folder).parts[0] != other.relative_to(folder).parts[0]:
+                counts["of_other_wallpapers"] += 1
+                _beside(one, other).save(work / f"taken-{folder.name}-{counts['of_other_wallpapers']:03d}.png")
         elif phash <= RADIUS_BITS:
             counts["told_apart_by_pdq"] += 1
     return dict(counts)
+
+
+def skin_tones(folder: Path) -> dict[str, object]:
+    """Pairs of one emoji in two skin tones, and of different emoji, that the rule takes for one picture.
+
+    Files are named by their code points, such as `1f44b-1f3fd.png`.
+    """
+    found = {path.stem: facts for path in _files(folder) if (facts := facts_of(path.read_bytes()))}
+    groups = [re.sub(r"-1f3f[b-f]", "", stem).replace("-fe0f", "") for stem in found]
+    number = np.unique(groups, return_inverse=True)[1]
+    phash = np.array([facts.phash for facts in found.values()], np.uint64)
+    pdq = np.array([np.frombuffer(facts.pdq, np.uint64) for facts in found.values()])
+    counts: Counter[str] = Counter()
+    for row in range(len(phash) - 1):
+        same = number[row + 1 :] == number[row]
+        near = np.bitwise_count(phash[row + 1 :] ^ phash[row]) <= RADIUS_BITS
+        both = near & (np.bitwise_count(pdq[row + 1 :] ^ pdq[row]).sum(axis=1) <= MAX_PDQ_BITS)
+        for name, chosen in (("one emoji", same), ("different emoji", ~same)):
+            counts[f"{name}: pairs"] += int(chosen.sum())
+            counts[f"{name}: near by pHash"] += int((near & chosen).sum())
+            counts[f"{name}: taken for one"] += int((both & chosen).sum())
+    return {"set": "emoji", "pictures": len(phash), **dict(counts)}
 
 
 def gradients(work: Path) -> dict[str, object]:
