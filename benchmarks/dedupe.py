@@ -23,7 +23,7 @@ from wenlan_data.dedupe.near import near_pairs
 
 PLANTED_SHARE = 0.02
 SEED = 20210311
-FIRST_PEER_CODES = 5_000
+FIRST_PEER_CODES = 1000
 PEER_PACKAGES = (["daft", "numpy>=2", "scikit-learn", "tqdm"], ["--no-deps", "imagededup"])
 
 Codes = NDArray[np.uint64]
