@@ -27,6 +27,7 @@ OPTIONS = {
     "recipes show": ["--json", "--set"],
     "shards extract": ["--json", "--limit", "--out"],
     "shards html": ["--json", "--out", "--work"],
+    "shards near": ["--json", "--radius"],
     "shards ls": ["--json", "--samples"],
     "shards show": ["--json", "--number"],
     "shards stat": ["--json"],

@@ -114,6 +114,13 @@ class DedupeRules(_Part):
     keep: Literal["largest"] = "largest"
     merge_texts: bool = True
     against: tuple[str, ...] = ()
+    """Folders of pictures, tables or corpora: what is near one of theirs is left out, texts too. Read once."""
+    placeholder_urls: int = Field(default=200, ge=0)
+    """A picture whose very bytes so many URLs serve is left out whole ("hotlink forbidden"); 0: none is."""
+    text_similarity: float = Field(default=0.0, ge=0, le=1)
+    """Of two samples whose captions have at least this Jaccard similarity one stays; 0: texts are not compared."""
+    max_domain_share: float = Field(default=1.0, gt=0, le=1)
+    """Of the corpus that may come from one registrable domain; 1: no limit."""
 
 
 class DetectRules(_Part):

@@ -148,3 +148,27 @@ def test_a_limit_reads_no_more_candidates(tmp_path: Path, site: Site, limit: int
     result = build("--sources", _sources(tmp_path, site, "a.parquet"), "--out", tmp_path / "corpus",
                    "--executor", "local", "--limit", limit)  # fmt: skip
     assert result["candidates"] == limit
+
+
+def test_a_url_that_was_asked_for_is_not_asked_again_for_a_new_text(tmp_path: Path, site: Site) -> None:
+    (one, _), (two, _), *rows = photographs(site, range(4))
+    site.replies["/down.jpg"] = Reply(status=500)
+    gone, down = site.url("/gone.jpg"), site.url("/down.jpg")
+    # The same text at two pictures: neither is published.
+    frequent = [(one, "窗台上的小猫"), (two, "窗台上的小猫")]
+    table(tmp_path / "a.parquet", [*frequent, *rows, (gone, "已经不在的图片说明"), (down, "暂时不在的图片说明")])
+    words = ["--out", tmp_path / "corpus", "--executor", "local", "--recipe", "wenlan", "--set", "text.max_same_text=1"]
+    build("--sources", _sources(tmp_path, site, "a.parquet"), *words)
+    asked = len(site.log)
+
+    site.replies["/down.jpg"] = Reply(picture(77))
+    table(tmp_path / "b.parquet", [(gone, "河边的老房子"), (down, "海边的灯塔"), (one, "屋顶上的小猫")])
+    sources = _sources(tmp_path, site, "a.parquet", "b.parquet")
+    build("--sources", sources, *words)
+    assert site.log[asked:] == []
+    assert captions(tmp_path / "corpus")["屋顶上的小猫"] == one
+    found = [(row["url"], row["retryable"]) for row in drops(tmp_path / "corpus") if row["step"] == "fetch"]
+    assert sorted(found) == sorted([(gone, False), (down, True)] * 2)
+    build("--sources", sources, *words, "--retry-failed")
+    assert site.log.count("/gone.jpg") == 1
+    assert down in captions(tmp_path / "corpus").values()

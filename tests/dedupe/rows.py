@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wenlan_data.dedupe.part import DedupePart
+from wenlan_data.dedupe.part import DedupePart, index_folders
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import DedupeRules, ImageRules, ShardRules
 from wenlan_data.tables import CANDIDATES, FACTS
@@ -113,7 +113,8 @@ def part_of(candidates: Sequence[str], facts: Sequence[str], published: Sequence
         generation=len(published),
         candidates=tuple(candidates),
         facts=tuple(facts),
-        published=tuple(str(folder / "index") for folder in published),
+        published=tuple(index_folders(list(published), [held(folder) for folder in published])),
+        captions=tuple(str(folder / "captions") for folder in published),
         caption_order=ORDER,
         rules=DedupeRules(),
         max_same_text=1000,
@@ -121,6 +122,11 @@ def part_of(candidates: Sequence[str], facts: Sequence[str], published: Sequence
         shard=ShardRules(),
         first_shard=0,
     )
+
+
+def held(folder: Path) -> int:
+    """How many earlier indexes the one of this generation holds."""
+    return int((folder / "holds").read_text())
 
 
 @dataclass(frozen=True)
@@ -146,6 +152,7 @@ def run(
     tables = write_tables(out.with_name(out.name + "-in"), rows, part_rows)
     out.mkdir()
     receipt = replace(part_of(*tables, published), **changes)(out)  # type: ignore[arg-type]
+    (out / "holds").write_text(str(receipt.details["holds"]))
     return read(out, receipt)
 
 

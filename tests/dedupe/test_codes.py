@@ -1,12 +1,13 @@
 """The index of published generations."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from wenlan_data.dedupe import codes
-from wenlan_data.dedupe.codes import Prints, Published, hex_keys, raw_keys, save_index, url_hashes
+from wenlan_data.dedupe.codes import Asked, Prints, Published, hex_keys, raw_keys, save_index, url_hashes
+from wenlan_data.dedupe.counts import SITE_COUNTS, SITE_HASHES, save_counts
 from wenlan_data.errors import DamageError
 
 
@@ -21,9 +22,18 @@ def prints(*phash: int) -> Prints:
     )
 
 
-def save(folder: Path, pictures: Prints, urls: list[str]) -> str:
+def save(folder: Path, pictures: Prints, urls: list[str], generation: int = 0, vain: Sequence[str] = ()) -> str:
     folder.mkdir()
-    save_index(folder, pictures, url_hashes(urls), pictures.keys)
+    asked = Asked(
+        hashes=url_hashes(urls),
+        keys=pictures.keys,
+        vain_hashes=url_hashes(vain),
+        vain_parts=np.arange(len(vain), dtype=np.uint64) | np.uint64(generation << 32),
+        placeholders=pictures.sha256[:0],
+    )
+    save_index(folder, generation, pictures, asked)
+    save_counts(folder, np.array([3, 9], np.uint64), np.array([1, generation]))
+    save_counts(folder, np.array([], np.uint64), np.array([], np.int64), (SITE_HASHES, SITE_COUNTS))
     return str(folder)
 
 
@@ -36,19 +46,15 @@ def test_a_url_is_known_by_the_key_of_its_picture(tmp_path: Path) -> None:
     assert Published(()).key_of_urls(["x"]) == [""]
 
 
+def test_a_url_asked_for_in_vain_is_known_by_where_it_was_asked_last(tmp_path: Path) -> None:
+    folders = [save(tmp_path / str(n), prints(), [], n, vain) for n, vain in enumerate([["x", "y"], [], ["z", "y"]])]
+    asked = Published(tuple(folders)).asked_in(url_hashes(["x", "never", "y", "z"]))
+    assert asked.tolist() == [0, -1, 2 << 32 | 1, 2 << 32]
+
+
 def test_keys_survive_the_way_to_hex_and_back() -> None:
     keys = ["00" * 15 + "01", "ab" * 16, "01" + "00" * 15]
     assert hex_keys(raw_keys(keys)) == keys
-
-
-def test_batches_hold_the_pictures_of_some_generations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codes, "BATCH_CODES", 4)
-    folders = [save(tmp_path / str(n), prints(9, 7 - n), [f"{n}/x", f"{n}/y"]) for n in range(3)]
-    batches = list(Published(tuple(folders)).batches())
-    assert [batch.phash().tolist() for batch in batches] == [[7, 9, 6, 9], [5, 9]]
-    taken = batches[0].take(np.array([3, 0]))
-    assert (taken.phash.tolist(), hex_keys(taken.keys)) == ([9, 7], ["01" + "00" * 15, "02" + "00" * 15])
-    assert batches[0].generations(np.array([3, 0])).tolist() == [1, 0]
 
 
 @pytest.mark.parametrize("name", ["phash.npy", "url-hashes.npy"])
@@ -62,4 +68,4 @@ def test_a_cut_index_is_damage_that_names_the_file(tmp_path: Path, name: str) ->
 
 def read_all(published: Published) -> None:
     published.key_of_urls(["x"])
-    list(published.batches())
+    published.runs()

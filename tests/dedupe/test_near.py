@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from wenlan_data.dedupe import near
-from wenlan_data.dedupe.near import near_between, near_pairs
+from wenlan_data.dedupe import blocks, near
+from wenlan_data.dedupe import pairs as limits
+from wenlan_data.dedupe.between import near_between
+from wenlan_data.dedupe.near import near_pairs
 
 Codes = NDArray[np.uint64]
 
@@ -61,14 +63,18 @@ def test_pairs_between_two_sets_are_found_once_and_no_others(make: object, radiu
 
 @pytest.mark.parametrize("radius_bits", [1, 3, 4, 6, 8])
 @pytest.mark.parametrize("make", [uniform, clustered, skewed])
-def test_the_search_by_tables_and_inside_long_runs_is_exact(
+def test_the_search_by_bands_and_inside_long_runs_is_exact(
     make: object, radius_bits: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Small limits send these few codes down the paths that millions take; free tables forbid to compare all.
-    monkeypatch.setattr(near, "MATRIX_PAIRS", 16)
-    monkeypatch.setattr(near, "CHUNK_PAIRS", 1000)
-    monkeypatch.setattr(near, "TABLE_NS", 0.0)
-    monkeypatch.setattr(near, "SORT_NS", 0.01)
+    # Small limits send these few codes down the paths that millions take; free bands forbid to compare all.
+    monkeypatch.setattr(limits, "MATRIX_PAIRS", 16)
+    monkeypatch.setattr(limits, "CHUNK_PAIRS", 1000)
+    monkeypatch.setattr(near, "LONG_RUN", 5)
+    monkeypatch.setattr(limits, "SCAN_CODES", 50)
+    monkeypatch.setattr(blocks, "MOVE_CODES", 40)
+    monkeypatch.setattr(blocks, "BAND_NS", 0.0)
+    monkeypatch.setattr(blocks, "SORT_NS", 0.01)
+    monkeypatch.setattr(blocks, "PASS_NS", 0.01)
     codes = make(250, radius_bits)  # type: ignore[operator]
     pairs = brute(codes, codes, radius_bits)
     assert np.array_equal(near_pairs(codes, radius_bits), pairs[pairs[:, 0] < pairs[:, 1]])

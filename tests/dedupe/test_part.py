@@ -154,7 +154,7 @@ def test_two_runs_give_the_same_bytes_and_parts_do_not_matter(tmp_path: Path) ->
     assert files[0] == files[1]
     # Ordinals and fetch parts name the part; all else is equal.
     for path, content in files[0].items():
-        if path.startswith("index/"):
+        if path.startswith("index/") and path != "index/asked-parts.npy":
             assert files[2][path] == content
     assert [row["texts"] for row in runs[0].kept] == [row["texts"] for row in runs[2].kept]
 
@@ -247,7 +247,7 @@ def test_a_later_generation_leaves_out_what_is_published_and_changes_nothing_the
         ("larger", "near_duplicate", key, 1),
         ("u", "duplicate", key, -1),
     ]
-    published = Published((str(tmp_path / "a" / "index"), str(tmp_path / "b" / "index")))
+    published = Published(part_of([], [], [tmp_path / "a", tmp_path / "b"]).published)
     assert published.key_of_urls(["u", "x", "larger", "never"]) == [key, found.kept[0]["key"], key, ""]
 
 

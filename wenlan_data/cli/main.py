@@ -11,6 +11,7 @@ from wenlan_data.cli.build import build
 from wenlan_data.cli.demo import demo
 from wenlan_data.cli.detect import detect
 from wenlan_data.cli.gc import gc
+from wenlan_data.cli.near import near
 from wenlan_data.cli.recipes import recipes
 from wenlan_data.cli.shards import shards
 from wenlan_data.cli.text import text
@@ -25,6 +26,7 @@ def cli() -> None:
 
 for command in (build, demo, detect, gc, recipes, shards, text):
     cli.add_command(command)
+shards.add_command(near)
 
 
 def main() -> NoReturn:

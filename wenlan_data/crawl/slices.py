@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wenlan_data.crawl.urls import host_of
-from wenlan_data.dedupe.codes import Published
+from wenlan_data.dedupe.codes import Published, url_hashes
 from wenlan_data.errors import os_errors
 from wenlan_data.protocols import Receipt
 from wenlan_data.sources import HostLimits
@@ -41,6 +41,9 @@ class SlicePart:
     """Nothing will be asked, so no host needs a slice of its own."""
     published: tuple[str, ...] = ()
     """Index folders of earlier generations: a URL whose picture is published is not asked for again."""
+    earlier: tuple[str, ...] = ()
+    """Folders of the fetch parts of earlier generations: what one was told for a URL in vain is not asked for again,
+    it gets a slice with the part's place (`Published.asked_in`) as `earlier`."""
     recorded: tuple[str, ...] = ()
     """Old `facts.parquet` files (for `--from`): what one of them holds gets one slice, in their order."""
 
@@ -50,6 +53,12 @@ class SlicePart:
         repeats = rows_in - wanted.num_rows
         wanted, published = _unpublished(wanted, self.published)
         slices: list[dict[str, object]] = []
+        wanted, told = _told(wanted, self.published, self.earlier)
+        for place, table in told:
+            name = f"slice-{len(slices):05d}.parquet"
+            with os_errors(out / name):
+                pq.write_table(table, out / name, compression="zstd")
+            slices.append({"name": name, "rows": table.num_rows, "chain": "", "recorded": -1, "earlier": place})
         for chain, recorded, indexes in self._cut(wanted):
             name = f"slice-{len(slices):05d}.parquet"
             with os_errors(out / name):
@@ -57,7 +66,7 @@ class SlicePart:
             slices.append({"name": name, "rows": len(indexes), "chain": chain, "recorded": recorded})
         return Receipt(
             rows_in=rows_in,
-            rows_out=wanted.num_rows,
+            rows_out=wanted.num_rows + sum(table.num_rows for _, table in told),
             details={"slices": slices, "repeated_urls": repeats, "published_urls": published},
         )
 
@@ -165,6 +174,31 @@ def _unpublished(wanted: pa.Table, published: tuple[str, ...]) -> tuple[pa.Table
     keys = Published(published).key_of_urls(_texts(wanted["url_key"]))
     left = wanted.filter(pa.array([not key for key in keys]))
     return left, wanted.num_rows - left.num_rows
+
+
+def _told(
+    wanted: pa.Table, published: tuple[str, ...], earlier: tuple[str, ...]
+) -> tuple[pa.Table, list[tuple[int, pa.Table]]]:
+    """The rows to ask for, and those that were asked for before, by the fetch part that knows the answer."""
+    if not earlier or not wanted.num_rows:
+        return wanted, []
+    places = Published(published).asked_in(url_hashes(_texts(wanted["url_key"])))
+    # Files and WARC records that are at hand cost nobody anything: they may have changed.
+    places[pc.not_equal(wanted["supply"], pa.scalar("web")).to_numpy(zero_copy_only=False)] = -1
+    told = []
+    for place in np.unique(places[places >= 0]).tolist():
+        folder = Path(earlier[place >> 32]) / f"{place & 0xFFFFFFFF:05d}"
+        rows = np.flatnonzero(places == place)
+        if not (folder / "images.warc").exists():
+            # `gc --warcs` took the bytes: a picture that was good must be asked for again.
+            lost = pq.read_table(folder / "facts.parquet", columns=["url_key", "warc_offset"])
+            lost = lost.filter(pc.greater_equal(lost["warc_offset"], 0))
+            gone = pc.is_in(wanted["url_key"].take(rows), value_set=lost["url_key"]).to_numpy(zero_copy_only=False)
+            places[rows[gone]] = -1
+            rows = rows[~gone]
+        if len(rows):
+            told.append((place, wanted.take(rows)))
+    return wanted.filter(pa.array(places < 0)), told
 
 
 def _supplied(table: pa.Table, images: Sequence[str]) -> pa.Table:

@@ -1,31 +1,32 @@
-"""What later generations need of a published one: hash codes, keys and URLs, as sorted arrays in its index folder.
+"""What later generations need of published ones: hash codes, keys and URLs, as sorted arrays in an index folder.
 
-phash.npy  uint64 (N,), sorted       url-hashes.npy  16 bytes (U,), sorted: first half of SHA-256 of the url_key
-pdq.npy    uint64 (N, 4)             url-keys.npy    16 bytes (U,): key of the picture that the URL gave
-sha256.npy 32 bytes (N,)
-keys.npy   16 bytes (N,)
+phash.npy       uint64 (N,), sorted       url-hashes.npy     16 bytes (U,), sorted: half of SHA-256 of the url_key
+pdq.npy         uint64 (N, 4)             url-keys.npy       16 bytes (U,): key of the picture that the URL gave
+sha256.npy      32 bytes (N,)             asked-hashes.npy   16 bytes (A,), sorted: URLs asked for in vain
+keys.npy        16 bytes (N,)             asked-parts.npy    uint64 (A,): generation << 32 | fetch part that knows why
+generations.npy uint32 (N,)               placeholders.npy   32 bytes (B,), sorted: SHA-256
+text-hashes.npy, text-counts.npy, site-hashes.npy, site-counts.npy: see `dedupe.counts`
+
+An index may hold several generations (see `dedupe.runs`).
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wenlan_data.errors import DamageError, os_errors
+from wenlan_data.dedupe.arrays import Words, load_array, members, save_array
+from wenlan_data.errors import DamageError
 
-PHASH, PDQ, SHA256, KEYS = "phash.npy", "pdq.npy", "sha256.npy", "keys.npy"
+PHASH, PDQ, SHA256, KEYS, GENERATIONS = "phash.npy", "pdq.npy", "sha256.npy", "keys.npy", "generations.npy"
 URL_HASHES, URL_KEYS = "url-hashes.npy", "url-keys.npy"
-# Codes looked through at a time: 128 MB, however large the corpus is.
-BATCH_CODES = 1 << 24
+ASKED_HASHES, ASKED_PARTS, PLACEHOLDERS = "asked-hashes.npy", "asked-parts.npy", "placeholders.npy"
 
-Kind = TypeVar("Kind", bound=np.generic)
 Codes = NDArray[np.uint64]
-Words = NDArray[np.bytes_]
-"""Byte strings of one fixed length; NumPy hides trailing zero bytes but compares and sorts them rightly."""
+Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +42,18 @@ class Prints:
     keys: Words
     """S16 (N,)."""
 
-    def take(self, rows: NDArray[np.int64] | slice) -> "Prints":
+    def take(self, rows: Indices | slice) -> "Prints":
         """The prints of these rows."""
         return Prints(phash=self.phash[rows], pdq=self.pdq[rows], sha256=self.sha256[rows], keys=self.keys[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The published pictures of one index folder, mapped, ordered by pHash."""
+
+    prints: Prints
+    generations: NDArray[np.uint32]
+    """uint32 (N,): when each was published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,56 +74,44 @@ class Published:
         found = np.zeros(len(hashes), "S16")
         for folder in self.folders:
             known, keys = (load_array(Path(folder) / name, np.bytes_) for name in (URL_HASHES, URL_KEYS))
-            if len(known):
-                place = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
-                hit = (known[place] == hashes) & (found == b"")
-                found[hit] = keys[place[hit]]
+            place, is_there = members(known, hashes)
+            hit = is_there & (found == b"")
+            found[hit] = keys[place[hit]]
         return found
 
-    def batches(self) -> "Iterator[Batch]":
-        """The published pictures, some generations at a time, in order."""
-        batch: list[Prints] = []
+    def asked_in(self, hashes: Words) -> Indices:
+        """int64 (N,): generation << 32 | fetch part where a URL was last asked for in vain; -1 where it never was."""
+        found = np.full(len(hashes), -1)
         for folder in self.folders:
-            one = _load_prints(Path(folder))
-            if batch and sum(len(other.phash) for other in batch) + len(one.phash) > BATCH_CODES:
-                yield Batch(tuple(batch))
-                batch = []
-            batch.append(one)
-        if batch:
-            yield Batch(tuple(batch))
+            known = load_array(Path(folder) / ASKED_HASHES, np.bytes_)
+            place, is_there = members(known, hashes)
+            found[is_there] = load_array(Path(folder) / ASKED_PARTS, np.uint64)[place[is_there]]
+        return found
+
+    def placeholders(self) -> Words:
+        """S32 (B,): SHA-256 of every picture that was found to be a placeholder, sorted."""
+        known = [load_array(Path(folder) / PLACEHOLDERS, np.bytes_) for folder in self.folders]
+        return np.unique(np.concatenate([np.empty(0, "S32"), *known]))
+
+    def runs(self) -> list[Run]:
+        """The published pictures, in order of publishing. Raises `DamageError` for a folder that is not whole."""
+        return [load_run(Path(folder)) for folder in self.folders]
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """The mapped prints of some generations, numbered on from one to the next."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a generation learnt of its URLs."""
 
-    parts: tuple[Prints, ...]
-
-    def phash(self) -> Codes:
-        """uint64 (N,): every code, read into memory."""
-        return np.concatenate([one.phash for one in self.parts])
-
-    def generations(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The number of the part that each row lies in."""
-        ends = np.cumsum([len(one.phash) for one in self.parts])
-        return np.searchsorted(ends, rows, side="right")
-
-    def take(self, rows: NDArray[np.int64]) -> Prints:
-        """The prints of these rows; only these are read."""
-        taken = Prints(
-            phash=np.zeros(len(rows), np.uint64),
-            pdq=np.zeros((len(rows), 4), np.uint64),
-            sha256=np.zeros(len(rows), "S32"),
-            keys=np.zeros(len(rows), "S16"),
-        )
-        generations = self.generations(rows)
-        first = 0
-        for number, part in enumerate(self.parts):
-            here = np.flatnonzero(generations == number)
-            for name in ("phash", "pdq", "sha256", "keys"):
-                getattr(taken, name)[here] = getattr(part, name)[rows[here] - first]
-            first += len(part.phash)
-        return taken
+    hashes: Words
+    """S16 (U,): URLs that led to a picture of the corpus."""
+    keys: Words
+    """S16 (U,): to which."""
+    vain_hashes: Words
+    """S16 (A,): URLs that did not."""
+    vain_parts: NDArray[np.uint64]
+    """uint64 (A,): generation << 32 | fetch part that holds the facts."""
+    placeholders: Words
+    """S32 (B,), sorted."""
 
 
 def url_hashes(url_keys: Sequence[str]) -> Words:
@@ -133,8 +131,8 @@ def raw_keys(keys: Sequence[str]) -> Words:
     return np.frombuffer(bytes.fromhex("".join(keys)), "S16")
 
 
-def save_index(folder: Path, prints: Prints, hashes: Words, keys: Words) -> None:
-    """Write the index of one generation: its kept pictures, and for each URL hash the key that it leads to.
+def save_index(folder: Path, generation: int, prints: Prints, asked: Asked) -> None:
+    """Write the index of one generation: its kept pictures, and what is known of its URLs.
 
     Rows are ordered by code, then key, and URLs by hash: equal input in any order gives equal files.
     """
@@ -143,31 +141,21 @@ def save_index(folder: Path, prints: Prints, hashes: Words, keys: Words) -> None
     save_array(folder / PDQ, ordered.pdq)
     save_array(folder / SHA256, ordered.sha256)
     save_array(folder / KEYS, ordered.keys)
-    order = np.argsort(hashes, kind="stable")
-    save_array(folder / URL_HASHES, hashes[order])
-    save_array(folder / URL_KEYS, keys[order])
+    save_array(folder / GENERATIONS, np.full(len(ordered.phash), generation, np.uint32))
+    order = np.argsort(asked.hashes, kind="stable")
+    save_array(folder / URL_HASHES, asked.hashes[order])
+    save_array(folder / URL_KEYS, asked.keys[order])
+    order = np.argsort(asked.vain_hashes, kind="stable")
+    save_array(folder / ASKED_HASHES, asked.vain_hashes[order])
+    save_array(folder / ASKED_PARTS, asked.vain_parts[order])
+    save_array(folder / PLACEHOLDERS, asked.placeholders)
 
 
-def save_array(path: Path, array: NDArray[np.generic]) -> None:
-    """Write a .npy file."""
-    with os_errors(path):
-        np.save(path, array, allow_pickle=False)
-
-
-def load_array(path: Path, kind: type[Kind]) -> NDArray[Kind]:
-    """A .npy file, mapped and not read. Raises `DamageError` where it is missing, cut or of another kind."""
-    try:
-        array: NDArray[Kind] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DamageError(f"{path}: index of a published generation cannot be read ({error}): build anew") from error
-    if not issubclass(array.dtype.type, kind):
-        raise DamageError(f"{path}: holds {array.dtype} in place of {kind.__name__}: build anew")
-    return array
-
-
-def _load_prints(folder: Path) -> Prints:
+def load_run(folder: Path) -> Run:
+    """The pictures of an index folder. Raises `DamageError` for one that is not whole."""
     phash, pdq = load_array(folder / PHASH, np.uint64), load_array(folder / PDQ, np.uint64)
     sha256, keys = load_array(folder / SHA256, np.bytes_), load_array(folder / KEYS, np.bytes_)
-    if not len(phash) == len(pdq) == len(sha256) == len(keys):
+    generations = load_array(folder / GENERATIONS, np.uint32)
+    if not len(phash) == len(pdq) == len(sha256) == len(keys) == len(generations):
         raise DamageError(f"{folder}: its arrays differ in length: build anew")
-    return Prints(phash=phash, pdq=pdq, sha256=sha256, keys=keys)
+    return Run(Prints(phash=phash, pdq=pdq, sha256=sha256, keys=keys), generations)

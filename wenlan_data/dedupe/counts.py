@@ -1,4 +1,7 @@
-"""How many pictures each text stands by, over the whole corpus: sorted 64-bit text hashes and counts a generation."""
+"""How often something stands in the whole corpus: sorted 64-bit hashes and counts in each index folder.
+
+Texts are counted by the different pictures that they stand by, sites (registrable domains) by their samples.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,12 +12,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from wenlan_data.dedupe.codes import load_array, save_array
+from wenlan_data.dedupe.arrays import load_array, members, save_array
 
 HASHES, COUNTS = "text-hashes.npy", "text-counts.npy"
+SITE_HASHES, SITE_COUNTS = "site-hashes.npy", "site-counts.npy"
 BATCH_ROWS = 1 << 16
 
 Hashes = NDArray[np.uint64]
+Counts = NDArray[np.int64]
 
 
 def text_hashes(texts: pa.StringArray) -> Hashes:
@@ -22,12 +27,17 @@ def text_hashes(texts: pa.StringArray) -> Hashes:
     hashes = np.empty(len(texts), np.uint64)
     for start in range(0, len(texts), BATCH_ROWS):
         words = cast("list[str]", texts.slice(start, BATCH_ROWS).to_pylist())
-        raw = b"".join(hashlib.blake2b(word.encode(), digest_size=8).digest() for word in words)
-        hashes[start : start + len(words)] = np.frombuffer(raw, ">u8")
+        hashes[start : start + len(words)] = hashes_of(words)
     return hashes
 
 
-def count_pictures(pictures: NDArray[np.int64], hashes: Hashes) -> tuple[Hashes, NDArray[np.int64]]:
+def hashes_of(words: Sequence[str]) -> Hashes:
+    """uint64 (N,): the same for a list."""
+    raw = b"".join(hashlib.blake2b(word.encode(), digest_size=8).digest() for word in words)
+    return np.frombuffer(raw, ">u8").astype(np.uint64)
+
+
+def count_pictures(pictures: NDArray[np.int64], hashes: Hashes) -> tuple[Hashes, Counts]:
     """Distinct text hashes in order, and with how many different pictures each stands in the pairs given."""
     order = np.lexsort((pictures, hashes))
     ordered, numbers = hashes[order], pictures[order]
@@ -40,22 +50,22 @@ def count_pictures(pictures: NDArray[np.int64], hashes: Hashes) -> tuple[Hashes,
     return ordered[starts], counts
 
 
-def earlier_counts(folders: Sequence[str], hashes: Hashes) -> NDArray[np.int64]:
-    """int64 (N,): with how many pictures each hash was seen in the generations whose index folders are given.
+def earlier_counts(folders: Sequence[str], hashes: Hashes, names: tuple[str, str] = (HASHES, COUNTS)) -> Counts:
+    """int64 (N,): how often each hash was counted in the index folders given.
 
     A picture that comes again in a later generation counts again. Raises `DamageError` for a folder that lacks
     the counts.
     """
     total = np.zeros(len(hashes), np.int64)
     for folder in folders:
-        known, counts = load_array(Path(folder) / HASHES, np.uint64), load_array(Path(folder) / COUNTS, np.int64)
-        if len(known):
-            place = np.minimum(np.searchsorted(known, hashes), len(known) - 1)
-            total += np.where(known[place] == hashes, counts[place], 0)
+        known = load_array(Path(folder) / names[0], np.uint64)
+        counts = load_array(Path(folder) / names[1], np.int64)
+        place, is_there = members(known, hashes)
+        total[is_there] += counts[place[is_there]]
     return total
 
 
-def save_counts(folder: Path, hashes: Hashes, counts: NDArray[np.int64]) -> None:
+def save_counts(folder: Path, hashes: Hashes, counts: Counts, names: tuple[str, str] = (HASHES, COUNTS)) -> None:
     """Write what `earlier_counts` reads; `hashes` must be sorted."""
-    save_array(folder / HASHES, hashes)
-    save_array(folder / COUNTS, counts)
+    save_array(folder / names[0], hashes)
+    save_array(folder / names[1], counts)

@@ -1,7 +1,7 @@
 """What becomes of each candidate: kept, or dropped with reason, winner and distances. Columns only, no files."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -9,18 +9,28 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from wenlan_data.dedupe import captions
-from wenlan_data.dedupe.codes import Prints, Published
-from wenlan_data.dedupe.columns import integers, lists, whole
+from wenlan_data.dedupe.about import About, about, placeholders
+from wenlan_data.dedupe.against import Benchmarks, plain_hashes
+from wenlan_data.dedupe.arrays import members
+from wenlan_data.dedupe.bands import NearFiles
+from wenlan_data.dedupe.beyond import BY_PICTURE, BY_SITE
+from wenlan_data.dedupe.codes import Prints, Published, url_hashes
+from wenlan_data.dedupe.columns import integers, lists, strings, whole
 from wenlan_data.dedupe.counts import count_pictures, earlier_counts, text_hashes
 from wenlan_data.dedupe.intake import Intake, prints_of
-from wenlan_data.dedupe.verdicts import Verdicts, decide, keep_order
+from wenlan_data.dedupe.verdicts import Verdicts, decide, keep_order, near_known, nearness
 from wenlan_data.recipe import DedupeRules
 
 if TYPE_CHECKING:
     from wenlan_data.dedupe.columns import Lists
 
-KEPT, FETCH, DUPLICATE, NEAR_DUPLICATE, TEXT_FREQUENCY, NO_CAPTION = range(6)
-REASONS = ["", "", "duplicate", "near_duplicate", "text_frequency", "no_caption"]
+KEPT, FETCH, DUPLICATE, NEAR_DUPLICATE, TEXT_FREQUENCY, NO_CAPTION, PLACEHOLDER, CONTAMINATION, NEAR_TEXT, SITE = range(
+    10
+)
+REASONS = [
+    "", "", "duplicate", "near_duplicate", "text_frequency", "no_caption", "placeholder", "contamination",
+    "near_text", "domain_share",
+]  # fmt: skip
 
 Indices = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -28,12 +38,15 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Texts:
-    """The texts of N candidates after the rule on frequency, and what later generations count on."""
+    """The texts of N candidates after the rules on them, and what later generations count on."""
 
     left: "Lists"
     removed: int
-    had: Bools
-    """Whether the rule took a text from the candidate."""
+    """For standing by too many pictures."""
+    had: NDArray[np.int8]
+    """int8 (N,): why a text was taken from the candidate, `TEXT_FREQUENCY` or `CONTAMINATION`; or 0."""
+    details: dict[int, str]
+    """Candidate to the benchmark's picture that its text stands by."""
     hashes: NDArray[np.uint64]
     counts: Indices
 
@@ -43,11 +56,13 @@ class Fates:
     """The fates of N candidates."""
 
     fate: NDArray[np.int8]
-    """int8 (N,): `KEPT` to `NO_CAPTION`."""
+    """int8 (N,): `KEPT` to `SITE`."""
     keys: NDArray[np.bytes_]
     """S16 (N,): the candidate's own key; empty where its picture was not fetched."""
     duplicate_of: NDArray[np.bytes_]
     """S16 (N,): empty where it equals nothing."""
+    details: dict[int, str]
+    """Candidate to what was seen, where there is more to say."""
     phash_distance: NDArray[np.int32]
     pdq_distance: NDArray[np.int32]
     owner: Indices
@@ -56,14 +71,23 @@ class Fates:
     """Rows of the facts whose picture is in the corpus now, kept or equal to a kept one."""
     url_keys: NDArray[np.bytes_]
     """For each of these the key that it leads to."""
+    placeholders: NDArray[np.bytes_]
+    """S32 (B,), sorted: SHA-256 of the pictures found to be placeholders here."""
+    captions: list[str]
+    """Of each kept candidate in row order, where texts are compared; else empty."""
+    sites: tuple[NDArray[np.uint64], Indices]
+    """Hashes of registrable domains, sorted, and how many samples each has here; empty where no share is set."""
 
 
-def infrequent(intake: Intake, published: Sequence[str], max_same_text: int) -> Texts:
-    """Take away each text that stands by more than `max_same_text` different pictures of the corpus."""
+def infrequent(
+    intake: Intake, published: Sequence[str], max_same_text: int, benchmarks: Benchmarks | None = None
+) -> Texts:
+    """Take away each text that a benchmark has, or that stands by more than `max_same_text` different pictures."""
     texts = lists(intake.candidates, "texts")
     owners = captions.owners(texts)
     fetched = intake.fetched()
-    hashes = text_hashes(captions.words_of(texts))
+    words = captions.words_of(texts)
+    hashes = text_hashes(words)
     counted = fetched[owners]
     pictures = whole(intake.facts, "sha256").dictionary_encode().indices.to_numpy()
     known, counts = count_pictures(pictures[intake.fact[owners[counted]]].astype(np.int64), hashes[counted])
@@ -71,10 +95,16 @@ def infrequent(intake: Intake, published: Sequence[str], max_same_text: int) -> 
     frequent = np.zeros(len(hashes), bool)
     if len(known):
         frequent[counted] = total[np.searchsorted(known, hashes[counted])] > max_same_text
-    had = np.zeros(len(texts), bool)
-    had[owners[frequent]] = True
-    left = _without(texts, owners, frequent)
-    return Texts(left=left, removed=int(frequent.sum()), had=had, hashes=known, counts=counts)
+    had, details = np.zeros(len(texts), np.int8), dict[int, str]()
+    had[owners[frequent]] = TEXT_FREQUENCY
+    gone = frequent
+    if benchmarks is not None and len(benchmarks.text_hashes):
+        place, is_theirs = members(benchmarks.text_hashes, plain_hashes(words))
+        had[owners[is_theirs]] = CONTAMINATION
+        details = {int(owners[n]): benchmarks.text_names[int(place[n])] for n in np.flatnonzero(is_theirs)}
+        gone = frequent | is_theirs
+    left = _without(texts, owners, gone)
+    return Texts(left=left, removed=int(frequent.sum()), had=had, details=details, hashes=known, counts=counts)
 
 
 def _without(texts: "Lists", owners: Indices, gone: Bools) -> "Lists":
@@ -86,7 +116,18 @@ def _without(texts: "Lists", owners: Indices, gone: Bools) -> "Lists":
     return cast("Lists", pa.ListArray.from_arrays(cast("pa.Int32Array", pa.array(offsets)), values, type=texts.type))
 
 
-def decide_fates(intake: Intake, texts: Texts, published: Published, order: Sequence[str], rules: DedupeRules) -> Fates:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Earlier:
+    """What is there besides the generation itself."""
+
+    published: Published
+    files: NearFiles = field(default_factory=NearFiles)
+    benchmarks: Benchmarks | None = None
+    captions: tuple[str, ...] = ()
+    """Folders of `saying.save_captions`, in order, where texts are compared."""
+
+
+def decide_fates(intake: Intake, texts: Texts, earlier: Earlier, order: Sequence[str], rules: DedupeRules) -> Fates:
     """Join candidates by URL, then by bytes, to pictures; decide on these; hand the verdicts back."""
     rank = captions.ranks(texts.left, order)
     fetched = intake.fetched()
@@ -94,15 +135,33 @@ def decide_fates(intake: Intake, texts: Texts, published: Published, order: Sequ
     fate = np.full(len(fetched), FETCH, np.int8)
     fate[is_known] = DUPLICATE
     silent = fetched & (rank == len(order))
-    fate[silent] = np.where(texts.had[silent], TEXT_FREQUENCY, NO_CAPTION)
+    fate[silent] = np.where(texts.had[silent], texts.had[silent], NO_CAPTION)
     facts, copy_of = np.unique(intake.fact[fetched], return_inverse=True)
     prints = prints_of(intake.facts, facts)
     keys = np.zeros(len(fetched), "S16")
     keys[fetched] = prints.keys[copy_of]
-    live = np.flatnonzero(fetched & ~silent)
+    details = {n: name for n, name in texts.details.items() if fate[n] == CONTAMINATION}
+    blocked = placeholders(intake, earlier.published, rules.placeholder_urls)
+    stale = np.zeros(len(fetched), bool)
+    stale[fetched] = members(blocked.sha256, prints.sha256)[1][copy_of]
+    fate[stale] = PLACEHOLDER
+    live = np.flatnonzero(fetched & ~silent & ~stale)
     pictures = _pictures(intake, prints, facts, live, rank, merge=rules.merge_texts)
-    verdicts = _verdicts(intake, pictures, published, rules)
-    return _handed_back(_Start(fate, keys, intake.published), pictures, verdicts)
+    pictures, theirs = _contaminated(intake, pictures, earlier.benchmarks, rules)
+    fate[list(theirs)] = CONTAMINATION
+    sides = [integers(intake.facts, name)[pictures.fact] for name in ("width", "height")]
+    places = keep_order(sides[0] * sides[1], pictures.rank, pictures.prints.keys)
+    rest = about(intake, texts.left, pictures.primary, order, earlier, rules)
+    verdicts = decide(
+        pictures.prints,
+        places,
+        earlier.published.runs(),
+        nearness(rules.radius_bits, verify=rules.verify == "pdq"),
+        files=earlier.files,
+        beyond=rest.beyond,
+    )
+    start = _Start(fate, keys, intake.published, details | theirs)
+    return _handed_back(start, pictures, verdicts, rest, blocked.new)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +183,23 @@ class _Pictures:
     primary: Indices
     """For each picture the candidate that gives the sample: the first in source order of its best copy."""
     rank: Indices
+
+    def without(self, gone: Bools) -> "_Pictures":
+        """The same without some pictures."""
+        left = ~gone
+        number = np.cumsum(left) - 1
+        copies = left[self.picture]
+        here = copies[self.copy]
+        return _Pictures(
+            live=self.live[here],
+            copy=(np.cumsum(copies) - 1)[self.copy[here]],
+            facts=self.facts[copies],
+            picture=number[self.picture[copies]],
+            prints=self.prints.take(np.flatnonzero(left)),
+            fact=self.fact[left],
+            primary=self.primary[left],
+            rank=self.rank[left],
+        )
 
 
 def _pictures(
@@ -153,11 +229,24 @@ def _pictures(
     )
 
 
-def _verdicts(intake: Intake, pictures: _Pictures, published: Published, rules: DedupeRules) -> Verdicts:
-    sides = [integers(intake.facts, name)[pictures.fact] for name in ("width", "height")]
-    order = keep_order(sides[0] * sides[1], pictures.rank, pictures.prints.keys)
-    verify = rules.verify == "pdq"
-    return decide(pictures.prints, order, published, radius_bits=rules.radius_bits, verify=verify)
+def _contaminated(
+    intake: Intake, pictures: _Pictures, benchmarks: Benchmarks | None, rules: DedupeRules
+) -> tuple[_Pictures, dict[int, str]]:
+    """The pictures that no benchmark has, and the candidates of the others with the name of what they are near."""
+    if benchmarks is None:
+        return pictures, {}
+    rule = nearness(rules.radius_bits, verify=rules.verify == "pdq")
+    near, keys = near_known(pictures.prints, benchmarks.run, rule)
+    names = {number: benchmarks.name_of(keys[number]) for number in np.flatnonzero(near).tolist()}
+    hashes = url_hashes(strings(intake.facts, "url_key", pictures.facts))
+    for copy in np.flatnonzero(members(benchmarks.url_hashes, hashes)[1]).tolist():
+        names.setdefault(int(pictures.picture[copy]), "its URL")
+    gone = np.zeros(len(pictures.fact), bool)
+    gone[list(names)] = True
+    mine = pictures.picture[pictures.copy]
+    lost = np.flatnonzero(gone[mine])
+    theirs = {int(pictures.live[n]): names[int(mine[n])] for n in lost}
+    return pictures.without(gone), theirs
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,32 +254,45 @@ class _Start:
     fate: NDArray[np.int8]
     keys: NDArray[np.bytes_]
     published: NDArray[np.bytes_]
+    details: dict[int, str]
 
 
-def _handed_back(start: _Start, pictures: _Pictures, verdicts: Verdicts) -> Fates:
+def _handed_back(
+    start: _Start, pictures: _Pictures, verdicts: Verdicts, rest: About, blocked: NDArray[np.bytes_]
+) -> Fates:
     count, live = len(start.fate), pictures.live
     mine = pictures.picture[pictures.copy]
     winner = verdicts.winner[mine]
     stays = winner == mine
     kept = stays & (pictures.primary[mine] == live)
     fate, owner = start.fate.copy(), np.full(count, -1)
-    fate[live] = np.where(kept, KEPT, np.where(stays | verdicts.exact[mine], DUPLICATE, NEAR_DUPLICATE))
-    owner[live] = np.where(winner >= 0, pictures.primary[np.maximum(winner, 0)], -1)
+    reason = np.array([NEAR_DUPLICATE, NEAR_TEXT, SITE], np.int8)[verdicts.why[mine]]
+    fate[live] = np.where(kept, KEPT, np.where(stays | verdicts.exact[mine], DUPLICATE, reason))
+    # What only says the same is another picture: its texts are not the winner's.
+    stands = (winner >= 0) & (verdicts.why[mine] == BY_PICTURE)
+    owner[live] = np.where(stands, pictures.primary[np.maximum(winner, 0)], -1)
     duplicate_of = start.published.copy()
-    duplicate_of[live] = np.where(kept, b"", verdicts.keys[mine])
+    duplicate_of[live] = np.where(kept | (verdicts.why[mine] == BY_SITE), b"", verdicts.keys[mine])
     distances = []
     for distance in (verdicts.phash_distance, verdicts.pdq_distance):
         full = np.full(count, -1, np.int32)
         # Another text or URL of a picture that stays: the same bytes.
         full[live] = np.where(kept, -1, np.where(stays, 0, distance[mine]))
         distances.append(full)
+    found = verdicts.why[pictures.picture] == BY_PICTURE
+    primary = np.flatnonzero(verdicts.winner == np.arange(len(verdicts.winner)))
+    primary = primary[np.argsort(pictures.primary[primary])]
     return Fates(
         fate=fate,
         keys=start.keys,
         duplicate_of=duplicate_of,
+        details=start.details,
         phash_distance=distances[0],
         pdq_distance=distances[1],
         owner=owner,
-        url_facts=pictures.facts,
-        url_keys=verdicts.keys[pictures.picture],
+        url_facts=pictures.facts[found],
+        url_keys=verdicts.keys[pictures.picture[found]],
+        placeholders=blocked,
+        captions=[rest.captions[n] for n in primary.tolist()] if rest.captions else [],
+        sites=rest.counted(primary),
     )

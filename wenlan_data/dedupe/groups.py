@@ -7,14 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wenlan_data.dedupe.codes import Prints
-from wenlan_data.dedupe.near import candidates
+from wenlan_data.dedupe.pairs import candidates
+from wenlan_data.dedupe.signs import Signs
 
 Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Groups:
-    """Pictures folded by (pHash, PDQ): all of a group have the same neighbours, so its first decides for it."""
+    """Pictures folded by (pHash, PDQ), or by pHash alone: a group's pictures have the same neighbours."""
 
     prints: Prints
     members: Indices
@@ -32,6 +33,10 @@ class Groups:
         """The picture of each group that comes first in keep order."""
         return self.members[self.starts]
 
+    def signs(self) -> Signs:
+        """The hashes of each group's first picture."""
+        return Signs(phash=self.prints.phash[self.first], pdq=self.prints.pdq[self.first])
+
     def of(self, groups: Indices) -> Indices:
         """The pictures of these groups."""
         return np.concatenate([np.empty(0, np.int64), *_spans(self.members, self.starts, self.counts, groups)])
@@ -42,16 +47,17 @@ def _spans(values: Indices, starts: Indices, counts: Indices, chosen: Indices) -
         yield values[places]
 
 
-def fold(prints: Prints, order: Indices) -> Groups:
-    """Fold pictures; `order` is their keep order."""
+def fold(prints: Prints, order: Indices, *, by_pdq: bool = True) -> Groups:
+    """Fold pictures; `order` is their keep order. Without `by_pdq` those of one pHash are a group."""
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
-    members = np.lexsort((place, *prints.pdq.T, prints.phash))
+    members = np.lexsort((place, *(prints.pdq.T if by_pdq else ()), prints.phash))
     phash, pdq = prints.phash[members], prints.pdq[members]
     new_code = np.ones(len(members), bool)
     new_code[1:] = phash[1:] != phash[:-1]
     new_group = new_code.copy()
-    new_group[1:] |= np.any(pdq[1:] != pdq[:-1], axis=1)
+    if by_pdq:
+        new_group[1:] |= np.any(pdq[1:] != pdq[:-1], axis=1)
     starts, code_at = np.flatnonzero(new_group), np.flatnonzero(new_code)
     code_starts = np.searchsorted(starts, code_at)
     return Groups(

@@ -34,9 +34,10 @@ class Intake:
 
     candidates: pa.Table
     facts: pa.Table
-    """Once `completed` with `fetch_part`: the number of the file that holds the fact."""
     fact: Indices
     """int64 (N,): the row of the candidate's fact, -1 where its URL was not asked for."""
+    fetch_part: Indices
+    """int64 (F,): the number of the file that holds the fact."""
     published: NDArray[np.bytes_]
     """S16 (N,): the key of the published picture at the candidate's URL; empty where there is none."""
 
@@ -71,7 +72,13 @@ def read_intake(candidates: Sequence[str], facts: Sequence[str], published: Publ
         raise DamageError(
             f"{urls[int(lost[0])].as_py()!r} and {len(lost) - 1} more URLs have no fact of the fetch step: build anew"
         )
-    return Intake(candidates=wanted.drop_columns(["url_key"]), facts=known, fact=fact, published=keys)
+    return Intake(
+        candidates=wanted.drop_columns(["url_key"]),
+        facts=known,
+        fact=fact,
+        fetch_part=_part_numbers(facts),
+        published=keys,
+    )
 
 
 def _places(urls: "Column", known: "Column") -> Indices:
@@ -84,7 +91,7 @@ def completed(intake: Intake, candidates: Sequence[str], facts: Sequence[str]) -
     """The intake with the columns that the rows written need as well, read from the same files."""
     ordinals = integers(_read(candidates, CANDIDATES, ["ordinal"]), "ordinal")
     more = _ordered(_read(candidates, CANDIDATES, LATE_CANDIDATE), np.argsort(ordinals, kind="stable"))
-    known = _read(facts, FACTS, LATE_FACT).append_column("fetch_part", _part_numbers(facts))
+    known = _read(facts, FACTS, LATE_FACT).append_column("fetch_part", rows(intake.fetch_part))
     return replace(intake, candidates=_beside(intake.candidates, more), facts=_beside(intake.facts, known))
 
 
@@ -140,9 +147,9 @@ def _column(path: str, field: "pa.Field[pa.DataType]") -> "Column":
         raise DamageError(f"{path}: not a table as the build wrote it ({error}): build anew") from error
 
 
-def _part_numbers(paths: Sequence[str]) -> pa.Int64Array:
+def _part_numbers(paths: Sequence[str]) -> Indices:
     counts = [pq.read_metadata(path).num_rows for path in paths]
-    return rows(np.repeat(np.arange(len(counts)), counts))
+    return np.repeat(np.arange(len(counts)), counts)
 
 
 def _ordered(table: pa.Table, order: Indices) -> pa.Table:

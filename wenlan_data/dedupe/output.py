@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from wenlan_data.dedupe import captions
-from wenlan_data.dedupe.codes import hex_keys, save_index, url_hashes
+from wenlan_data.dedupe.arrays import Words
+from wenlan_data.dedupe.codes import Asked, hex_keys, save_index, url_hashes
 from wenlan_data.dedupe.columns import are_equal, integers, rows, strings
-from wenlan_data.dedupe.counts import save_counts
+from wenlan_data.dedupe.counts import SITE_COUNTS, SITE_HASHES, save_counts
 from wenlan_data.dedupe.fates import FETCH, KEPT, REASONS, Fates, Texts
 from wenlan_data.dedupe.intake import Intake, prints_of
 from wenlan_data.dedupe.merged import Merged
@@ -123,7 +124,7 @@ def _drop_rows(intake: Intake, fates: Fates, dropped: Indices) -> pa.Table:
     ours = pa.table(
         {
             "reason": pa.array([REASONS[fate] for fate in others], pa.string()),
-            "detail": pa.array([""] * len(others), pa.string()),
+            "detail": pa.array([fates.details.get(n, "") for n in dropped[~failed].tolist()], pa.string()),
             "retryable": pa.array([False] * len(others), pa.bool_()),
         }
     )
@@ -139,13 +140,26 @@ def _drop_rows(intake: Intake, fates: Fates, dropped: Indices) -> pa.Table:
     return pa.table({name: columns[name] for name in WORK_DROPS.names}).cast(WORK_DROPS)
 
 
-def write_index(folder: Path, intake: Intake, fates: Fates, texts: Texts, kept: Indices) -> None:
+def write_index(folder: Path, generation: int, intake: Intake, fates: Fates, texts: Texts, kept: Indices) -> None:
     """Write what later generations need, see `dedupe.codes` and `dedupe.counts`."""
     with os_errors(folder):
         folder.mkdir()
-    hashes = np.zeros(len(fates.url_facts), "S16")
-    for start in range(0, len(hashes), BATCH_ROWS):
-        chunk = fates.url_facts[start : start + BATCH_ROWS]
-        hashes[start : start + len(chunk)] = url_hashes(strings(intake.facts, "url_key", chunk))
-    save_index(folder, prints_of(intake.facts, intake.fact[kept]), hashes, fates.url_keys)
+    vain = np.setdiff1d(np.arange(intake.facts.num_rows), fates.url_facts)
+    asked = Asked(
+        hashes=_url_hashes(intake, fates.url_facts),
+        keys=fates.url_keys,
+        vain_hashes=_url_hashes(intake, vain),
+        vain_parts=np.uint64(generation << 32) | intake.fetch_part[vain].astype(np.uint64),
+        placeholders=fates.placeholders,
+    )
+    save_index(folder, generation, prints_of(intake.facts, intake.fact[kept]), asked)
     save_counts(folder, texts.hashes, texts.counts)
+    save_counts(folder, *fates.sites, (SITE_HASHES, SITE_COUNTS))
+
+
+def _url_hashes(intake: Intake, facts: Indices) -> Words:
+    hashes = np.zeros(len(facts), "S16")
+    for start in range(0, len(hashes), BATCH_ROWS):
+        chunk = facts[start : start + BATCH_ROWS]
+        hashes[start : start + len(chunk)] = url_hashes(strings(intake.facts, "url_key", chunk))
+    return hashes

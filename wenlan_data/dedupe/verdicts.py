@@ -3,20 +3,27 @@
 So nothing goes for being near something that went, and the verdicts depend on neither order nor workers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wenlan_data.dedupe.codes import Batch, Prints, Published
+from wenlan_data.dedupe import between
+from wenlan_data.dedupe.bands import NearFiles
+from wenlan_data.dedupe.beyond import BY_PICTURE, BY_TEXT, Beyond, pick
+from wenlan_data.dedupe.codes import Prints, Run
+from wenlan_data.dedupe.greedy import stands_for
 from wenlan_data.dedupe.groups import Groups, fold
-from wenlan_data.dedupe.near import candidates, near_between, near_pairs
+from wenlan_data.dedupe.pairs import candidates, distinct_of
+from wenlan_data.dedupe.signs import PDQ_BITS, Nearness, Signs, all_edges, expanded, pdq_bits
 
 MAX_PDQ_BITS = 31
 """Of 256: the usual threshold of PDQ's authors for the same picture."""
 
 Indices = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+OPEN, GONE = -2, -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,14 +31,21 @@ class Verdicts:
     """What became of N pictures."""
 
     winner: Indices
-    """int64 (N,): the picture that stands for it, itself where it is kept, -1 where that is a published one."""
+    """int64 (N,): the picture that stands for it, itself where it is kept, -1 where that is none of these."""
     keys: NDArray[np.bytes_]
     """S16 (N,): key of the picture that stands for it."""
-    exact: NDArray[np.bool_]
+    exact: Bools
     """Whether its bytes equal those of the published one."""
+    why: NDArray[np.int8]
+    """int8 (N,): `BY_PICTURE`, or `BY_TEXT` or `BY_SITE` where it went for that."""
     phash_distance: NDArray[np.int32]
     """Bits; -1 where it is kept."""
     pdq_distance: NDArray[np.int32]
+
+
+def nearness(radius_bits: int, *, verify: bool) -> Nearness:
+    """What a recipe takes for the same picture. Without `verify` the PDQ distance is told but not asked."""
+    return Nearness(radius_bits, MAX_PDQ_BITS if verify else PDQ_BITS)
 
 
 def keep_order(area: Indices, caption_rank: Indices, keys: NDArray[np.bytes_]) -> Indices:
@@ -39,27 +53,50 @@ def keep_order(area: Indices, caption_rank: Indices, keys: NDArray[np.bytes_]) -
     return np.lexsort((keys, caption_rank, -area))
 
 
-def decide(prints: Prints, order: Indices, published: Published, *, radius_bits: int, verify: bool) -> Verdicts:
+def decide(
+    prints: Prints,
+    order: Indices,
+    runs: Sequence[Run],
+    rule: Nearness,
+    *,
+    files: NearFiles | None = None,
+    beyond: Beyond | None = None,
+) -> Verdicts:
     """Verdicts on pictures that are distinct by sha256, `order` being their keep order.
 
     Published pictures come first and never change; of several that are near, one of equal bytes counts, else the
-    earliest generation's, of these the smallest key. Without `verify` the PDQ distance is told but not asked.
+    earliest generation's, of these the smallest key. What is near by text or `beyond` its site's share goes in the
+    same pass, so that it takes nobody with it.
     """
-    groups = fold(prints, order)
+    files = files or NearFiles()
+    groups = fold(prints, order, by_pdq=rule.verifies)
     found = _Found.empty(prints)
-    limit = MAX_PDQ_BITS if verify else 256
-    _against_published(groups, found, published, radius_bits, limit)
-    _among_new(groups, found, order, radius_bits, limit)
-    return found.verdicts()
+    for number, run in enumerate(runs):
+        _against(groups, found, run, rule, files.found_against(number))
+    if beyond is None:
+        _among(groups, found, order, rule, files)
+    else:
+        _among_all(groups, found, order, rule, files, beyond)
+    return found.verdicts(prints)
+
+
+def near_known(prints: Prints, known: Run, rule: Nearness) -> tuple[Bools, NDArray[np.bytes_]]:
+    """Whether one of `known` is near each picture, and its key: of several the first by generation and key."""
+    groups = fold(prints, np.arange(len(prints.phash)), by_pdq=rule.verifies)
+    found = _Found.empty(prints)
+    _against(groups, found, known, rule, None)
+    return found.winner == GONE, found.keys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
-    """The verdicts while they are found; `winner` is -2 where nothing is decided."""
+    """The verdicts while they are found; `winner` is `OPEN` where nothing is decided."""
 
     winner: Indices
     keys: NDArray[np.bytes_]
-    exact: NDArray[np.bool_]
+    exact: Bools
+    why: NDArray[np.int8]
+    generation: NDArray[np.uint32]
     phash_distance: NDArray[np.int32]
     pdq_distance: NDArray[np.int32]
 
@@ -67,191 +104,89 @@ class _Found:
     def empty(prints: Prints) -> "_Found":
         count = len(prints.phash)
         return _Found(
-            winner=np.full(count, -2),
+            winner=np.full(count, OPEN),
             keys=prints.keys.copy(),
             exact=np.zeros(count, bool),
+            why=np.full(count, BY_PICTURE, np.int8),
+            generation=np.full(count, np.iinfo(np.uint32).max, np.uint32),
             phash_distance=np.full(count, -1, np.int32),
             pdq_distance=np.full(count, -1, np.int32),
         )
 
-    def verdicts(self) -> Verdicts:
+    def verdicts(self, prints: Prints) -> Verdicts:
+        inside = np.flatnonzero(self.winner >= 0)
+        winner = self.winner[inside]
+        lost = inside[winner != inside]
+        self.phash_distance[lost] = np.bitwise_count(prints.phash[lost] ^ prints.phash[self.winner[lost]])
+        self.pdq_distance[lost] = pdq_bits(prints.pdq[lost], prints.pdq[self.winner[lost]])
+        self.keys[inside] = prints.keys[winner]
         return Verdicts(
             winner=self.winner,
-            keys=np.where(self.winner >= 0, self.keys[np.maximum(self.winner, 0)], self.keys),
+            keys=self.keys,
             exact=self.exact,
+            why=self.why,
             phash_distance=self.phash_distance,
             pdq_distance=self.pdq_distance,
         )
 
 
-def _against_published(groups: Groups, found: _Found, published: Published, radius_bits: int, limit: int) -> None:
-    decided = np.zeros(len(groups.starts), bool)
-    for batch in published.batches():
-        hits = [hit for hit in _hits(groups, batch, radius_bits, limit) if len(hit.group)]
-        if not hits:
-            continue
-        best = _best(_Hits.joined(hits))
-        fresh = best.take(~decided[best.group])
-        _drop_groups(groups, found, fresh)
-        decided[fresh.group] = True
-        for hit in hits:
-            _drop_exact(groups, found, batch, hit.take((hit.phash_distance == 0) & (hit.pdq_distance == 0)))
+def _against(groups: Groups, found: _Found, run: Run, rule: Nearness, pairs: "list[NDArray[np.uint64]] | None") -> None:
+    ours = groups.signs()
+    theirs = Signs(phash=run.prints.phash, pdq=run.prints.pdq)
+    if pairs is None:
+        old, _ = distinct_of(run.prints.phash)
+        pairs = list(between.search_between(groups.codes, old, rule.radius_bits))
+    for some in pairs:
+        for group, row in expanded(ours, theirs, some, rule):
+            if len(group):
+                _note(groups, found, run, group, row)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Hits:
-    """Groups of new pictures with published pictures near them."""
-
-    group: Indices
-    row: Indices
-    generation: Indices
-    keys: NDArray[np.bytes_]
-    phash_distance: NDArray[np.int32]
-    pdq_distance: NDArray[np.int32]
-
-    def take(self, rows: Indices | NDArray[np.bool_]) -> "_Hits":
-        return _Hits(
-            group=self.group[rows],
-            row=self.row[rows],
-            generation=self.generation[rows],
-            keys=self.keys[rows],
-            phash_distance=self.phash_distance[rows],
-            pdq_distance=self.pdq_distance[rows],
-        )
-
-    @staticmethod
-    def joined(hits: "list[_Hits]") -> "_Hits":
-        return _Hits(
-            group=np.concatenate([hit.group for hit in hits]),
-            row=np.concatenate([hit.row for hit in hits]),
-            generation=np.concatenate([hit.generation for hit in hits]),
-            keys=np.concatenate([hit.keys for hit in hits]),
-            phash_distance=np.concatenate([hit.phash_distance for hit in hits]),
-            pdq_distance=np.concatenate([hit.pdq_distance for hit in hits]),
-        )
+def _note(groups: Groups, found: _Found, run: Run, group: Indices, row: Indices) -> None:
+    """Take down published neighbours of groups, and where one has the same bytes."""
+    keys, generation = run.prints.keys[row], run.generations[row]
+    best = np.lexsort((keys, generation, group))
+    best = best[np.append(True, group[best][1:] != group[best][:-1])]
+    pictures, times = groups.of(group[best]), groups.counts[group[best]]
+    rows = np.repeat(best, times)
+    better = generation[rows] < found.generation[pictures]
+    better |= (generation[rows] == found.generation[pictures]) & (keys[rows] < found.keys[pictures])
+    better &= ~found.exact[pictures]
+    _take_down(groups, found, run, pictures[better], row[rows[better]])
+    same_hash = run.prints.phash[row] == groups.prints.phash[groups.first[group]]
+    same_hash &= np.all(run.prints.pdq[row] == groups.prints.pdq[groups.first[group]], axis=1)
+    for inner, member in candidates(groups.starts[group[same_hash]], groups.counts[group[same_hash]]):
+        pictures = groups.members[member]
+        theirs = row[same_hash][inner]
+        same = (run.prints.sha256[theirs] == groups.prints.sha256[pictures]) & ~found.exact[pictures]
+        _take_down(groups, found, run, pictures[same], theirs[same])
+        found.exact[pictures[same]] = True
 
 
-def _hits(groups: Groups, batch: Batch, radius_bits: int, limit: int) -> Iterator[_Hits]:
-    pairs = near_between(groups.codes, batch.phash(), radius_bits)
-    code, row = pairs[:, 0], pairs[:, 1]
-    for inner, group in candidates(groups.code_starts[code], groups.code_counts[code]):
-        theirs = batch.take(row[inner])
-        ours = groups.prints.take(groups.first[group])
-        far = _bits(ours.phash ^ theirs.phash)
-        pdq = _pdq_bits(ours.pdq ^ theirs.pdq)
-        hits = _Hits(
-            group=group,
-            row=row[inner],
-            generation=batch.generations(row[inner]),
-            keys=theirs.keys,
-            phash_distance=far,
-            pdq_distance=pdq,
-        )
-        yield hits.take(pdq <= limit)
+def _take_down(groups: Groups, found: _Found, run: Run, pictures: Indices, row: Indices) -> None:
+    found.winner[pictures] = GONE
+    found.keys[pictures] = run.prints.keys[row]
+    found.generation[pictures] = run.generations[row]
+    found.phash_distance[pictures] = np.bitwise_count(groups.prints.phash[pictures] ^ run.prints.phash[row])
+    found.pdq_distance[pictures] = pdq_bits(groups.prints.pdq[pictures], run.prints.pdq[row])
 
 
-def _best(hits: _Hits) -> _Hits:
-    """For each group the earliest generation's smallest key."""
-    order = np.lexsort((hits.keys, hits.generation, hits.group))
-    first = np.ones(len(order), bool)
-    first[1:] = hits.group[order][1:] != hits.group[order][:-1]
-    return hits.take(order[first])
-
-
-def _drop_groups(groups: Groups, found: _Found, hits: _Hits) -> None:
-    pictures = groups.of(hits.group)
-    times = groups.counts[hits.group]
-    found.winner[pictures] = -1
-    found.keys[pictures] = np.repeat(hits.keys, times)
-    found.phash_distance[pictures] = np.repeat(hits.phash_distance, times)
-    found.pdq_distance[pictures] = np.repeat(hits.pdq_distance, times)
-
-
-def _drop_exact(groups: Groups, found: _Found, batch: Batch, hits: _Hits) -> None:
-    for inner, place in candidates(groups.starts[hits.group], groups.counts[hits.group]):
-        pictures = groups.members[place]
-        same = batch.take(hits.row[inner]).sha256 == groups.prints.sha256[pictures]
-        equal, keys = pictures[same], hits.keys[inner][same]
-        # A picture published twice cannot be; but an earlier batch's verdict stands all the same.
-        fresh = ~found.exact[equal]
-        found.exact[equal[fresh]] = True
-        found.keys[equal[fresh]] = keys[fresh]
-        found.phash_distance[equal[fresh]] = found.pdq_distance[equal[fresh]] = 0
-
-
-def _among_new(groups: Groups, found: _Found, order: Indices, radius_bits: int, limit: int) -> None:
+def _among(groups: Groups, found: _Found, order: Indices, rule: Nearness, files: NearFiles) -> None:
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
-    neighbours = _Neighbours.of(groups, radius_bits)
-    done = found.winner[groups.first] == -1
-    stands_for = np.arange(len(groups.starts))
-    distances = np.zeros((len(groups.starts), 2), np.int32)
-    crowded = np.flatnonzero(neighbours.is_crowded[neighbours.code_of_group] & ~done)
-    for group in crowded[np.argsort(place[groups.first[crowded]])].tolist():
-        if done[group]:
-            continue
-        done[group] = True
-        others = neighbours.groups_near(groups, group)
-        others = others[~done[others]]
-        ours, theirs = groups.first[group], groups.first[others]
-        pdq = _pdq_bits(groups.prints.pdq[theirs] ^ groups.prints.pdq[ours])
-        near = pdq <= limit
-        gone = others[near]
-        done[gone] = True
-        stands_for[gone] = group
-        distances[gone, 0] = _bits(groups.prints.phash[theirs[near]] ^ groups.prints.phash[ours])
-        distances[gone, 1] = pdq[near]
-    _spread(groups, found, stands_for, distances)
+    alive = np.flatnonzero(found.winner[groups.first] == OPEN)
+    signs = groups.signs().take(alive)
+    winner = alive[stands_for(signs, place[groups.first[alive]], rule, files.found())]
+    every = np.repeat(groups.first[winner], groups.counts[alive])
+    found.winner[groups.of(alive)] = every
 
 
-def _spread(groups: Groups, found: _Found, stands_for: Indices, distances: NDArray[np.int32]) -> None:
-    """Hand the groups' verdicts to their pictures."""
-    group_of = np.repeat(np.arange(len(groups.starts)), groups.counts)
-    mine = found.winner[groups.members] != -1
-    pictures, group_of = groups.members[mine], group_of[mine]
-    winner = groups.first[stands_for[group_of]]
-    found.winner[pictures] = winner
-    kept = winner == pictures
-    found.phash_distance[pictures] = np.where(kept, -1, distances[group_of, 0])
-    found.pdq_distance[pictures] = np.where(kept, -1, distances[group_of, 1])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Neighbours:
-    """Codes that are near each other, as adjacency lists."""
-
-    code_of_group: Indices
-    targets: Indices
-    starts: Indices
-    is_crowded: NDArray[np.bool_]
-    """Codes that have a neighbour or several groups; all others are kept without a look."""
-
-    @staticmethod
-    def of(groups: Groups, radius_bits: int) -> "_Neighbours":
-        pairs = near_pairs(groups.codes, radius_bits)
-        both = np.concatenate([pairs, pairs[:, ::-1]])
-        both = both[np.argsort(both[:, 0], kind="stable")]
-        counts = np.bincount(both[:, 0], minlength=len(groups.codes))
-        return _Neighbours(
-            code_of_group=np.repeat(np.arange(len(groups.codes)), groups.code_counts),
-            targets=both[:, 1],
-            starts=np.concatenate([[0], np.cumsum(counts)]),
-            is_crowded=(counts > 0) | (groups.code_counts > 1),
-        )
-
-    def groups_near(self, groups: Groups, group: int) -> Indices:
-        """The groups whose code is near that of `group`, itself among them."""
-        code = int(self.code_of_group[group])
-        codes = self.targets[self.starts[code] : self.starts[code + 1]]
-        codes = np.append(codes, code)
-        spans = zip(groups.code_starts[codes].tolist(), groups.code_counts[codes].tolist(), strict=True)
-        return np.concatenate([np.arange(start, start + count) for start, count in spans])
-
-
-def _bits(difference: NDArray[np.uint64]) -> NDArray[np.int32]:
-    return np.bitwise_count(difference).astype(np.int32)
-
-
-def _pdq_bits(difference: NDArray[np.uint64]) -> NDArray[np.int32]:
-    bits: NDArray[np.int32] = np.bitwise_count(difference).sum(axis=1, dtype=np.int32)
-    return bits
+def _among_all(groups: Groups, found: _Found, order: Indices, rule: Nearness, files: NearFiles, beyond: Beyond) -> None:
+    group_of = np.empty(len(order), np.int64)
+    group_of[groups.members] = np.repeat(np.arange(len(groups.starts)), groups.counts)
+    said = (beyond.said_before != b"") & (found.winner == OPEN)
+    found.winner[said], found.why[said] = GONE, BY_TEXT
+    found.keys[said] = beyond.said_before[said]
+    still = order[found.winner[order] == OPEN]
+    edges = all_edges(groups.signs(), rule, files.found())
+    found.winner[still], found.why[still] = pick(still, group_of, edges, beyond)

@@ -4,7 +4,9 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
+from wenlan_data.dedupe.part import INDEX, index_folders
 from wenlan_data.errors import UsageError
 from wenlan_data.run.ledger import Ledger
 from wenlan_data.shard.manifest import MANIFEST, load_manifest
@@ -30,6 +32,7 @@ def collect(corpus: Path, work: Path, *, warcs: bool, dry_run: bool) -> Removed:
     published = len(load_manifest(corpus).generations)
     with Ledger(work) as ledger:
         doomed = [path for number in range(published) for path in _doomed(ledger, number, warcs=warcs)]
+        doomed += _held_elsewhere(ledger, published)
         doomed += [path for path in corpus.glob("*/.*.tmp") if path.is_file()]
         size = sum(path.stat().st_size for path in doomed if path.stat().st_nlink == 1)
         if not dry_run:
@@ -37,6 +40,17 @@ def collect(corpus: Path, work: Path, *, warcs: bool, dry_run: bool) -> Removed:
                 path.unlink()
             shutil.rmtree(work / "attempts", ignore_errors=True)
     return Removed(len(doomed), size)
+
+
+def _held_elsewhere(ledger: Ledger, published: int) -> Iterator[Path]:
+    """Files of indexes that a later generation's index holds as well."""
+    receipts = [ledger.receipt(number, "dedupe", 0) for number in range(published)]
+    held = [cast("int", receipt.details["holds"]) if receipt else 0 for receipt in receipts]
+    parts = [ledger.part(number, "dedupe", 0) for number in range(published)]
+    alive = set(index_folders(parts, held))
+    for part in parts:
+        if str(part / INDEX) not in alive:
+            yield from (part / INDEX).glob("*.npy")
 
 
 def _doomed(ledger: Ledger, number: int, *, warcs: bool) -> Iterator[Path]:

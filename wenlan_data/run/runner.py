@@ -174,7 +174,9 @@ class _Build:
         if generation.plan.kind != "from":
             self._check_contact(generation, sliced)
         fetched = self._step("fetch", generation, steps.fetch_jobs(generation, sliced))
-        deduped = self._step("dedupe", generation, steps.dedupe_jobs(generation, parts, list(fetched)))[0]
+        self._step("against", generation, steps.against_jobs(generation))
+        self._step("near", generation, steps.near_jobs(generation, fetched))
+        deduped = self._step("dedupe", generation, steps.dedupe_jobs(generation, parts, fetched))[0]
         sharded = self._step("shard", generation, steps.shard_jobs(generation, deduped, list(fetched)))
         dropped = self._step("drops", generation, steps.drops_jobs(generation, parts))[0]
         if is_last:

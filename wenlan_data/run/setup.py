@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from wenlan_data.dedupe.against import against_parts
 from wenlan_data.errors import RecipeError, UsageError
 from wenlan_data.plan import step_versions
 from wenlan_data.recipe import Recipe, load_recipe, parse_recipe
@@ -62,6 +63,8 @@ def prepare(
     for spec in sources.sources if sources else ():
         # What is missing, empty or without the column is found here, before anything is created.
         next(spec.load().parts(source=0, max_rows=options.generation_rows), None)
+    if made is None:
+        against_parts(recipe.dedupe.against, recipe.text.rules)
     return Prepared(options=options, recipe=recipe, sources=sources, contact=contact, old=old)
 
 

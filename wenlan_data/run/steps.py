@@ -1,14 +1,17 @@
 """The steps of one generation: which parts each has, made from what the steps before committed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from pathlib import Path
+from typing import TypedDict, cast
 
 from wenlan_data.clean.variants import Variant
 from wenlan_data.crawl.fetch import FetchPart
 from wenlan_data.crawl.replay import ReplayPart
 from wenlan_data.crawl.slices import SlicePart
-from wenlan_data.dedupe.part import DedupePart
+from wenlan_data.dedupe.against import against_parts
+from wenlan_data.dedupe.bands import AmongPart, NearFiles, NearPart, near_parts
+from wenlan_data.dedupe.part import CAPTIONS, DedupePart, index_folders
 from wenlan_data.extract.part import ExtractPart, ReextractPart, RetryPart
 from wenlan_data.protocols import Part, Receipt
 from wenlan_data.recipe import Recipe, RuleSpec, TitleRepeats
@@ -40,6 +43,21 @@ class Generation:
     def earlier(self, step: str, name: str) -> tuple[str, ...]:
         """The file or folder `name` of part 0 of a step, for each published generation."""
         return tuple(str(self.ledger.part(number, step, 0) / name) for number in range(self.number))
+
+    def runs(self) -> tuple[str, ...]:
+        """The index folders of what is published, in order; a folder may hold several generations."""
+        parts = [self.ledger.part(number, "dedupe", 0) for number in range(self.number)]
+        receipts = [self.ledger.receipt(number, "dedupe", 0) for number in range(self.number)]
+        held = [cast("int", receipt.details["holds"]) if receipt else 0 for receipt in receipts]
+        return tuple(index_folders(parts, held))
+
+    def fetch_folders(self) -> tuple[str, ...]:
+        """Where the fetch parts of each published generation lie."""
+        return tuple(str(self.ledger.generation(number) / "fetch") for number in range(self.number))
+
+    def benchmarks(self) -> tuple[str, ...]:
+        """What the first generation read for `dedupe.against`."""
+        return tuple(str(path) for path in sorted(self.ledger.part(0, "against", 0).parent.glob("[0-9]*")))
 
 
 class _Cleaning(TypedDict):
@@ -93,7 +111,9 @@ def slice_jobs(generation: Generation, extracted: Sequence[int], indexes: tuple[
         candidates=generation.files("extract", extracted, "candidates.parquet"),
         images=indexes,
         hosts=generation.sources.hosts,
-        published=generation.earlier("dedupe", "index"),
+        published=generation.runs(),
+        # A retry asks again for what failed in a way that may pass; nothing else does.
+        earlier=() if generation.plan.kind != "sources" else generation.fetch_folders(),
         offline=generation.plan.kind == "from",
         recorded=tuple(facts for facts, _ in generation.old_parts),
     )
@@ -109,21 +129,62 @@ def fetch_jobs(generation: Generation, sliced: Receipt) -> list[Job]:
     jobs = []
     for number, one in enumerate(slices):
         wanted = str(folder / str(one["name"]))
-        if generation.plan.kind == "from":
+        if "earlier" in one:
+            jobs.append(Job(number=number, make=_fixed(_recorded(generation, wanted, int(one["earlier"])))))
+        elif generation.plan.kind == "from":
             jobs.append(Job(number=number, make=_fixed(_replay(generation, wanted, int(one["recorded"])))))
         else:
             jobs.append(Job(number=number, make=_fetch(generation, wanted), chain=str(one["chain"])))
     return jobs
 
 
-def dedupe_jobs(generation: Generation, extracted: Sequence[int], fetched: Sequence[int]) -> list[Job]:
+def against_jobs(generation: Generation) -> list[Job]:
+    """The benchmarks of the recipe are read once, when the corpus is begun."""
+    recipe = generation.recipe
+    parts = against_parts(recipe.dedupe.against, recipe.text.rules) if generation.number == 0 else []
+    return [Job(number=number, make=_fixed(part)) for number, part in enumerate(parts)]
+
+
+def near_jobs(generation: Generation, fetched: Mapping[int, Receipt]) -> list[Job]:
+    """One job a share of the bands, and one a part of each published run; as many as the data asks for."""
+    parts = _near_parts(generation, fetched)
+    return [Job(number=number, make=_fixed(part)) for number, part in enumerate(parts)]
+
+
+def _near_parts(generation: Generation, fetched: Mapping[int, Receipt]) -> list[NearPart]:
+    rules = generation.recipe.dedupe
+    return near_parts(
+        generation.files("fetch", list(fetched), "facts.parquet"),
+        sum(receipt.rows_out for receipt in fetched.values()),
+        generation.runs(),
+        radius_bits=rules.radius_bits,
+        verify=rules.verify == "pdq",
+    )
+
+
+def _near_files(generation: Generation, fetched: Mapping[int, Receipt]) -> NearFiles:
+    runs = {folder: number for number, folder in enumerate(generation.runs())}
+    folders = [
+        (part, str(generation.ledger.part(generation.number, "near", number)))
+        for number, part in enumerate(_near_parts(generation, fetched))
+    ]
+    return NearFiles(
+        among=tuple(folder for part, folder in folders if isinstance(part, AmongPart)),
+        against=tuple((folder, runs[part.index]) for part, folder in folders if not isinstance(part, AmongPart)),
+    )
+
+
+def dedupe_jobs(generation: Generation, extracted: Sequence[int], fetched: Mapping[int, Receipt]) -> list[Job]:
     """One job: the barrier of the generation."""
     recipe = generation.recipe
     part = DedupePart(
         generation=generation.number,
         candidates=generation.files("extract", extracted, "candidates.parquet"),
-        facts=generation.files("fetch", fetched, "facts.parquet"),
-        published=generation.earlier("dedupe", "index"),
+        facts=generation.files("fetch", list(fetched), "facts.parquet"),
+        published=generation.runs(),
+        near=_near_files(generation, fetched),
+        benchmarks=generation.benchmarks(),
+        captions=generation.earlier("dedupe", CAPTIONS) if recipe.dedupe.text_similarity else (),
         caption_order=recipe.text.caption,
         rules=recipe.dedupe,
         max_same_text=recipe.text.max_same_text,
@@ -192,6 +253,14 @@ def _fetch(generation: Generation, wanted: str) -> Callable[[Receipt | None], Fe
         )
 
     return make
+
+
+def _recorded(generation: Generation, wanted: str, place: int) -> ReplayPart:
+    """What an earlier generation was told for these URLs; `place` as in `Published.asked_in`."""
+    folder = Path(generation.fetch_folders()[place >> 32]) / f"{place & 0xFFFFFFFF:05d}"
+    warc = folder / "images.warc"
+    facts, image = (str(folder / "facts.parquet"),), generation.recipe.image
+    return ReplayPart(wanted=wanted, facts=facts, warc=str(warc) if warc.exists() else "", image=image)
 
 
 def _replay(generation: Generation, wanted: str, recorded: int) -> ReplayPart:
