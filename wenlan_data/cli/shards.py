@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _paths = click.argument("paths", nargs=-1, required=True, metavar="CORPUS|TAR...", type=click.Path(path_type=Path))
 _where = click.argument("path", metavar="CORPUS|TAR|FOLDER", type=click.Path(path_type=Path))
+_SHOWN_OF_A_LIST = 12
 _json = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 
 
@@ -35,7 +36,11 @@ shards.add_command(html)
 def list_shards(paths: tuple[Path, ...], with_samples: bool, as_json: bool) -> None:
     """The shards with their samples and bytes, or each sample's key and members."""
     rows = _sample_rows(paths) if with_samples else _shard_rows(paths)
+    headings: tuple[str, ...] = ()
     for row in rows:
+        if sys.stdout.isatty() and not as_json and tuple(row) != headings:
+            headings = tuple(row)
+            click.echo(click.style("  ".join(headings), dim=True))
         click.echo(dump(row) if as_json else "  ".join(printable(_cell(value)) for value in row.values()))
 
 
@@ -247,8 +252,10 @@ def _print_field(name: str, value: object, indent: str = "") -> None:
             _print_field(str(inner), shown, indent + "  ")
     elif isinstance(value, list):
         click.echo(f"{indent}{printable(name)}:")
-        for shown in value:
+        for shown in value[:_SHOWN_OF_A_LIST]:
             click.echo(f"{indent}  {printable(_cell(shown))}")
+        if len(value) > _SHOWN_OF_A_LIST:
+            click.echo(f"{indent}  and {len(value) - _SHOWN_OF_A_LIST} more (--json shows all)")
     else:
         click.echo(f"{indent}{printable(name)}: {printable(str(value))}")
 
