@@ -19,6 +19,12 @@ class Step:
 
 STEPS = (
     Step(
+        name="crawl",
+        version=1,
+        unit="slice of a host in a round",
+        does="ask for pages, keep them as WARC, find links",
+    ),
+    Step(
         name="extract",
         version=1,
         unit="row group, folder slice or WARC file",

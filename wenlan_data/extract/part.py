@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from wenlan_data.clean.chain import clean_texts
+from wenlan_data.crawl.optout import opt_out
 from wenlan_data.crawl.urls import url_key, usable
 from wenlan_data.errors import os_errors
 from wenlan_data.extract.known import Known, candidate_id, ids_array
@@ -131,10 +132,11 @@ class _Cleaner:
 
     def __call__(self, candidate: Candidate) -> _Verdict:
         drop = recorded_drop(candidate) if candidate.stored else usable(candidate.url)
+        drop = drop or opt_out(candidate.opt_out)
         if drop:
             return _Verdict(step="extract", drop=drop)
         survivors, rejected = clean_texts(self.rules, candidate.texts)
-        if survivors:
+        if any(text.type in self.preference for text in survivors):
             return _Verdict(texts=tuple(survivors), rejected=tuple(drop for _, drop in rejected))
         # min() keeps the first of equals: the order on the page decides between two texts of one type.
         best = min(rejected, key=lambda pair: self.preference.get(pair[0].type, len(self.preference)), default=None)

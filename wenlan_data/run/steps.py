@@ -1,9 +1,14 @@
 """The steps of one generation: which parts each has, made from what the steps before committed."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
 
 from wenlan_data.crawl.fetch import FetchPart
+from wenlan_data.crawl.pages import STATES
 from wenlan_data.crawl.replay import ReplayPart
 from wenlan_data.crawl.slices import SlicePart
 from wenlan_data.dedupe.part import DedupePart
@@ -167,7 +172,7 @@ def _fetch(generation: Generation, wanted: str) -> Callable[[Receipt | None], Fe
     sources = generation.sources
 
     def make(before: Receipt | None) -> FetchPart:
-        states = before.details.get("hosts", {}) if before else {}
+        states = before.details.get("hosts", {}) if before else _states_of_crawl(generation, wanted)
         return FetchPart(
             wanted=wanted,
             contact=sources.contact,
@@ -178,6 +183,18 @@ def _fetch(generation: Generation, wanted: str) -> Callable[[Receipt | None], Fe
         )
 
     return make
+
+
+def _states_of_crawl(generation: Generation, wanted: str) -> dict[str, dict[str, object]]:
+    """What the crawl of this generation's pages learnt of the hosts of a slice: their rules, their gaps."""
+    files = [Path(entry.part.path).with_name(STATES) for entry in generation.plan.entries if entry.pages]
+    if not files:
+        return {}
+    states: dict[str, dict[str, object]] = {}
+    for file in files:
+        states |= json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    hosts = pq.read_table(wanted, columns=["host"])["host"].unique().to_pylist()
+    return {host: states[host] for host in hosts if host in states}
 
 
 def _replay(generation: Generation, wanted: str, recorded: int) -> ReplayPart:

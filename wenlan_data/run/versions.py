@@ -15,9 +15,10 @@ DECIDING = (
     "pillow",
     "protego",
     "pyarrow",
+    "resiliparse",
     "scipy",
-    "selectolax",
     "simplejpeg",
+    "tldextract",
     "w3lib",
     "webdataset",
 )

@@ -76,6 +76,8 @@ class Funnel(_Entry):
     """Candidates that an earlier build had seen; not among `candidates`."""
     rejected_texts: dict[str, Count] = {}
     """Texts rejected of candidates that survived, by reason."""
+    pages: dict[str, Count] = {}
+    """Of crawls: `read`, or why a page was not, to pages. They are no candidates; their pictures are."""
 
 
 class Published(_Entry):
