@@ -11,7 +11,7 @@ _DETECT_BYTES = 64 << 10
 _ENOUGH_BYTES = 24
 
 _CHINESE = ("gb18030", "big5hkscs")
-_COMMON = "的一是不我有在人了这這他们們中大上来來个個国國到说說时時要就出会會和你可也子得那为為以自生过過后後能对對下地家天年都，。"
+_COMMON = "的一是不我有在人了这這他们們中大上来來个個国國到說说時时要就出会會和你可也子得那为為以自生过過后後能對对，。"
 _ASCII = bytes(range(128))
 _CHARSET = re.compile(rb"charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]{2,40})", re.IGNORECASE)
 _BYTE_ORDER_MARKS = (
