@@ -194,7 +194,7 @@ class _Follow:
         for url in urls:
             self._add(url, 0, 0)
 
-    def _add(self, found: str, depth: int, redirects: int) -> bool:
+    def _add(self, found: str, depth: int, redirects: int) -> int:
         known = self._known.get(found)
         if known is None:
             url = page_url(found)
@@ -203,12 +203,12 @@ class _Follow:
         url, key, host, refusal = known
         if refusal:
             self.left[refusal] += 1
-            return False
+            return 0
         # Pages of one slice may differ in depth: the frontier takes the nearest.
         if (mark := f"{depth} {redirects} {key}") not in self._seen:
             self._seen.add(mark)
             self.rows.append((url, key, host, depth, redirects))
-        return True
+        return 1
 
 
 def _links_of(payload: bytes, content_type: str, url: str) -> Links:
