@@ -13,7 +13,7 @@ from tests.builds.corpus_runs import COMMAND, build, content, photographs, sourc
 from wenlan_data.plan import STEPS
 from wenlan_data.testing import Reply, Site, picture
 
-NAMES = [step.name for step in STEPS] + ["publish"]
+NAMES = [step.name for step in STEPS if step.name != "crawl"] + ["publish"]
 
 
 def _world(folder: Path, site: Site) -> Path:

@@ -101,7 +101,12 @@ def test_a_killed_crawl_asks_again_only_what_was_in_flight_and_gives_the_same_co
         _committed(tmp_path / "golden"),
     )
     assert len(outcomes) == 3 * (PAGES + 3)
-    assert Counter(reason for [reason] in outcomes.values()) == {"": 3 * PAGES, "http_status": 3, "robots": 3, "redirect": 3}
+    assert Counter(reason for [reason] in outcomes.values()) == {
+        "": 3 * PAGES,
+        "http_status": 3,
+        "robots": 3,
+        "redirect": 3,
+    }
     dice, hits = random.Random(20210311), []
     for moment in range(moments):
         out = tmp_path / f"corpus{moment}"

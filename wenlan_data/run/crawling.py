@@ -135,6 +135,7 @@ class _Crawl:
             part=SourcePart(source=0, path=str(warc), bytes=warc.stat().st_size if warc.exists() else 0),
             stamp=f"crawl|{self.name}|{warc.parent.parent.parent.name}|{warc.parent.name}",
             rows=ROWS_A_PAGE * receipt.rows_out,
+            failed_pages=cast("int", receipt.details["retryable_failed"]),
             pages={reason: count for reason, count in pages.items() if count},
         )
 

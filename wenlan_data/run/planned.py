@@ -30,6 +30,8 @@ class Entry:
     """What it counts for when a generation is cut, where only reading tells the rows; None: `UNKNOWN_ROWS`."""
     pages: Mapping[str, int] = field(default_factory=dict)
     """Of a slice of a crawl: outcome (`read`, or why a page was not) to pages."""
+    failed_pages: int = 0
+    """Of these, how many failed in a way that may pass."""
 
     @property
     def reckoned_rows(self) -> int:

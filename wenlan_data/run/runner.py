@@ -30,6 +30,9 @@ from wenlan_data.run.upcoming import manners_of, new_plans, note_nothing_new, re
 from wenlan_data.shard.manifest import MANIFEST, Manifest, load_manifest
 from wenlan_data.sources import HostLimits, Network, Sources
 
+MAX_FAILED_PAGES_SHARE = 0.05
+"""Of the pages of a crawl, where `--max-failed-share` says nothing: a site that is down is no site of few pictures."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildResult:
@@ -82,6 +85,7 @@ class _Build:
         self.before = self.manifest
         self._asked = self._failed = 0
         self._pages: Counter[str] = Counter()
+        self._failed_pages = 0
 
     def executor(self) -> Executor:
         """The executor, started when the first part needs it."""
@@ -162,6 +166,7 @@ class _Build:
             old_parts=plan.old_parts,
         )
         self._pages.update(plan.pages())
+        self._failed_pages += sum(entry.failed_pages for entry in plan.entries)
         extracted = self._step("extract", generation, steps.extract_jobs(generation))
         if not any(receipt.rows_in for receipt in extracted.values()):
             self._keep_indexes(plan, extracted)
@@ -225,11 +230,10 @@ class _Build:
 
     def _check_budget(self) -> None:
         allowed = self.options.max_failed_share
-        if allowed is not None and self._asked and self._failed / self._asked > allowed:
-            raise FailureBudgetError(
-                f"{self._failed} of {self._asked} requests failed in a way that may pass, more than --max-failed-share "
-                f"{allowed}: what is finished is published; run again with --retry-failed"
-            )
+        if allowed is not None:
+            _spend("requests", self._failed, self._asked, allowed)
+        pages = self._pages.total()
+        _spend("pages", self._failed_pages, pages, MAX_FAILED_PAGES_SHARE if allowed is None else allowed)
 
     def result(self) -> BuildResult:
         """What this run added."""
@@ -251,6 +255,14 @@ class _Build:
             shards=len(self.manifest.shards),
             pages=dict(sorted(self._pages.items())),
             seconds={step: round(value, 3) for step, value in self.seconds.items()},
+        )
+
+
+def _spend(what: str, failed: int, asked: int, allowed: float) -> None:
+    if asked and failed / asked > allowed:
+        raise FailureBudgetError(
+            f"{failed} of {asked} {what} failed in a way that may pass, more than --max-failed-share {allowed}: "
+            "what is finished is published; run again with --retry-failed"
         )
 
 
