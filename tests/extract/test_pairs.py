@@ -104,7 +104,8 @@ def test_every_text_has_the_type_of_where_it_stood() -> None:
         ('<li class="gallerybox"><div><img src=1.jpg></div><div class="gallerytext"><p>湖边</p></div>', "湖边"),
         ('<div class="pic-box"><img src=1.jpg><span class="pic_desc">湖边</span></div>', "湖边"),
         ("<p><img src=1.jpg></p><p>▲湖边的小船</p>", "湖边的小船"),
-        ("<p><img src=1.jpg></p><p>图为湖边的小船。</p>", "图为湖边的小船。"),
+        ("<p><img src=1.jpg></p><p>图为湖边的小船。</p>", "湖边的小船。"),
+        ("<p><img src=1.jpg></p><p><img src=2.jpg></p><p>图为湖边的小船。</p>", ""),
         ("<p><img src=1.jpg></p><p>湖边的小船。</p>", ""),
     ],
 )

@@ -59,6 +59,8 @@ def parse_html(html: str) -> Element | None:
     """The document of a page; None for an empty one."""
     # NUL is invisible to a reader; in a tree it ends a text.
     text = html[:MAX_CHARACTERS].replace("\0", "")
+    # The text of a tree joins what stood on two lines.
+    text = text.replace("<br", " <br").replace("<BR", " <BR")
     return cast("Element | None", HTMLTree.parse(text).document) if text.strip() else None
 
 

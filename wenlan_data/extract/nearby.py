@@ -39,7 +39,7 @@ _MARKED = re.compile(
     r"\s*(?:[▲△▼▽↑↓◎●■]\s*|[（(【\[]?(?:图为|图中为|上图|下图|左图|右图|图注|图说|图片说明|图\s?[\d一二三四五六七八九十]{1,3})"
     r"[:：.、\s）)】\]]?)"
 )
-_ONLY_MARKED = re.compile(r"\s*[▲△▼▽↑↓◎●■]\s*")
+_POINTER = re.compile(r"\s*(?:[▲△▼▽↑↓◎●■]\s*|图为[:：]?)")
 _HAN = "⺀-⿿々〇㐀-鿿豈-﫿"
 _BROKEN_LINE = re.compile(rf"(?<=[{_HAN}，。、；：！？”」』）])[ \t\r]*\n\s*(?=[{_HAN}“「『（])")
 _SENTENCE_END = re.compile(r"[。！？!?；;…]")
@@ -56,6 +56,8 @@ class Place:
     section: int
     """How many headings begin before it."""
     heading: Element | None
+    next_block: int = 1 << 30
+    """How many blocks begin before the next picture."""
 
 
 @dataclass(slots=True)
@@ -73,13 +75,11 @@ def texts_by(place: Place, outline: Outline) -> Iterator[Text]:
     yield from _typed("title", attribute(image, "title"), MAX_TEXT_CHARACTERS)
     for caption in _captions(image):
         yield from _typed("figcaption", caption, MAX_CAPTION_CHARACTERS)
-    own = _own_paragraph(image)
-    before, after = _before(place, outline), _after(place, outline)
-    if marked := _marked(after if len(after) <= MAX_CAPTION_CHARACTERS else ""):
+    after, after_at = _after(place, outline)
+    if after_at < place.next_block and len(after) <= MAX_CAPTION_CHARACTERS and (marked := _marked(after)):
         yield Text("figcaption", marked)
-    around = [own] if own else [before or after]
-    for text in around:
-        yield from _typed("surrounding", text, MAX_TEXT_CHARACTERS)
+    around = _own_paragraph(image) or _before(place, outline) or after
+    yield from _typed("surrounding", around, MAX_TEXT_CHARACTERS)
     if place.heading is not None:
         yield from _typed("heading", place.heading.text, MAX_CAPTION_CHARACTERS)
 
@@ -165,13 +165,13 @@ def _before(place: Place, outline: Outline) -> str:
     return ""
 
 
-def _after(place: Place, outline: Outline) -> str:
-    for section, block in outline.blocks[place.block : place.block + MAX_BLOCKS_BACK]:
+def _after(place: Place, outline: Outline) -> tuple[str, int]:
+    for number, (section, block) in enumerate(outline.blocks[place.block : place.block + MAX_BLOCKS_BACK], place.block):
         if section != place.section:
             break
         if text := _block_text(block, place.image):
-            return text
-    return ""
+            return text, number
+    return "", 0
 
 
 def _block_text(block: Element, image: Element) -> str:
@@ -186,8 +186,8 @@ def _marked(text: str) -> str:
     match = _MARKED.match(text)
     if not match:
         return ""
-    # An arrow points at the picture; the words 图为 belong to the caption.
-    return _ONLY_MARKED.sub("", text, count=1) if _ONLY_MARKED.match(text) else text
+    # A sign that points at the picture, and 图为 (this shows), say nothing of it.
+    return _POINTER.sub("", text, count=1)
 
 
 def _is_navigation(node: Element) -> bool:

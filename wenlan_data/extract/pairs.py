@@ -1,7 +1,7 @@
 """The pictures of a page, each with the texts that stand by it."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from urllib.parse import urljoin
 
@@ -76,7 +76,9 @@ def _places(page: Element) -> Iterator[tuple[Place, Outline]]:
             outline.blocks.append((section, node))
         else:
             outline.places.append(Place(node, len(outline.blocks), section, heading))
-    return ((place, outline) for place in outline.places)
+    following = [place.block for place in outline.places[1:]]
+    places = [replace(place, next_block=block) for place, block in zip(outline.places, following, strict=False)]
+    return ((place, outline) for place in [*places, *outline.places[-1:]])
 
 
 class _Gathered:
