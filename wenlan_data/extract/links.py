@@ -8,7 +8,7 @@ from html import unescape
 from io import BytesIO
 from urllib.parse import urljoin
 
-from wenlan_data.extract.html import Element, attribute, base_of, parse_html
+from wenlan_data.extract.html import Element, Page, attribute, base_of, parse_html
 
 MAX_LINKS = 1000
 """Of one page."""
@@ -44,7 +44,7 @@ def page_links(html: str, page_url: str) -> Links:
     base = base_of(page, page_url)
     found: dict[str, None] = {}
     left = 0
-    for node in page.query_selector_all(_LINKS):
+    for node in page.css(_LINKS):
         href = _target(node)
         if not href or href.startswith("#") or href[:11].lower() == "javascript:":
             continue
@@ -58,10 +58,10 @@ def page_links(html: str, page_url: str) -> Links:
     return Links(tuple(found), left)
 
 
-def robots_words(page: Element, agent: str = "wenlan-data") -> set[str]:
+def robots_words(page: Page, agent: str = "wenlan-data") -> set[str]:
     """The words of the page's `<meta name=robots>`, lower case; `none` counts as `noindex, nofollow` as well."""
     words: set[str] = set()
-    for node in page.query_selector_all("meta[name][content]"):
+    for node in page.css("meta[name][content]"):
         if attribute(node, "name").strip().lower() in {"robots", agent}:
             words.update(word.strip() for word in attribute(node, "content").lower().split(","))
     return words | ({"nofollow"} if "none" in words else set())
@@ -86,7 +86,7 @@ def listed_links(payload: bytes, url: str) -> Links:
 
 
 def _target(node: Element) -> str:
-    name = node.tag
+    name = node.tag or ""
     if name in {"iframe", "frame"}:
         return attribute(node, "src").strip()
     if name != "meta":

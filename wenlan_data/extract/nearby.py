@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
-from wenlan_data.extract.html import Element, attribute
+from wenlan_data.extract.html import Element, attribute, parents
 from wenlan_data.records import Text
 
 MAX_TEXT_CHARACTERS = 500
@@ -13,6 +14,8 @@ MAX_CAPTION_CHARACTERS = 300
 MAX_BLOCKS_BACK = 12
 """How many blocks before and after a picture are looked at."""
 
+_NO_FIGURES = frozenset({"body", "html", "main", "article", "table", "ul", "ol"})
+_NAVIGATION = frozenset({"nav", "footer", "aside"})
 HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 PARAGRAPHS = frozenset({"p", "li", "dd", "dt", "td", "th", "blockquote", "pre", "figcaption", "address"})
 _INLINE = frozenset(
@@ -71,17 +74,18 @@ class Outline:
 def texts_by(place: Place, outline: Outline) -> Iterator[Text]:
     """The typed texts of one picture, the best of each type first; its own attributes come before all others."""
     image = place.image
+    around = {node.mem_id for node in parents(image)}
     yield from _typed("alt", attribute(image, "alt"), MAX_TEXT_CHARACTERS)
     yield from _typed("title", attribute(image, "title"), MAX_TEXT_CHARACTERS)
-    for caption in _captions(image):
+    for caption in _captions(image, around):
         yield from _typed("figcaption", caption, MAX_CAPTION_CHARACTERS)
-    after, after_at = _after(place, outline)
+    after, after_at = _after(place, outline, around)
     if after_at < place.next_block and len(after) <= MAX_CAPTION_CHARACTERS and (marked := _marked(after)):
         yield Text("figcaption", marked)
-    around = _own_paragraph(image) or _before(place, outline) or after
-    yield from _typed("surrounding", around, MAX_TEXT_CHARACTERS)
+    surrounding = _own_paragraph(image) or _before(place, outline, around) or after
+    yield from _typed("surrounding", surrounding, MAX_TEXT_CHARACTERS)
     if place.heading is not None:
-        yield from _typed("heading", place.heading.text, MAX_CAPTION_CHARACTERS)
+        yield from _typed("heading", place.heading.text(), MAX_CAPTION_CHARACTERS)
 
 
 def plain(text: str) -> str:
@@ -105,27 +109,25 @@ def _typed(kind: str, text: str, max_characters: int) -> Iterator[Text]:
         yield Text(kind, cut(text, max_characters))
 
 
-def _captions(image: Element) -> Iterator[str]:
+def _captions(image: Element, around: set[int]) -> Iterator[str]:
     """What is marked as the picture's caption: `figcaption`, or by class inside what is marked as a figure."""
-    node = image.parent
-    for _ in range(5):
-        if node is None or node.tag in {"body", "html", "main", "article", "table", "ul", "ol"}:
+    for node in islice(parents(image), 5):
+        if node.tag in _NO_FIGURES:
             return
-        is_figure = node.tag == "figure"
-        if is_figure or _FIGURE.search(attribute(node, "class")):
-            found = _caption_of(node, image, titles=is_figure or "figure" in attribute(node, "class").split())
+        is_figure, words = node.tag == "figure", attribute(node, "class")
+        if is_figure or (words and _FIGURE.search(words)):
+            found = _caption_of(node, around, titles=is_figure or "figure" in words.split())
             if found:
                 yield found
                 return
         if is_figure:
             return
-        node = node.parent
 
 
-def _caption_of(figure: Element, image: Element, *, titles: bool) -> str:
+def _caption_of(figure: Element, around: set[int], *, titles: bool) -> str:
     for selector in (_CAPTION, _FIGURE_TITLE) if titles else (_CAPTION,):
-        for one in figure.query_selector_all(selector):
-            if not one.contains(image) and _WORD.search(text := one.text):
+        for one in figure.css(selector):
+            if one.mem_id not in around and _WORD.search(text := one.text()):
                 return text
     return ""
 
@@ -139,7 +141,7 @@ def _own_paragraph(image: Element) -> str:
     if parent is None:
         return ""
     if parent.tag in PARAGRAPHS:
-        text = parent.text
+        text = parent.text()
         return text if _WORD.search(text) and not _is_navigation(parent) else ""
     run = [*reversed(list(_inline_run(node, forward=False))), *_inline_run(node, forward=True)]
     text = "".join(run)
@@ -149,35 +151,35 @@ def _own_paragraph(image: Element) -> str:
 def _inline_run(node: Element, *, forward: bool) -> Iterator[str]:
     for _ in range(20):
         beside = node.next if forward else node.prev
-        if beside is None or (beside.tag not in _INLINE and beside.tag not in {"#text", "br"}):
+        if beside is None or (beside.tag not in _INLINE and beside.tag not in {"-text", "br"}):
             return
-        yield " " if beside.tag == "br" else beside.text
+        yield " " if beside.tag == "br" else beside.text()
         node = beside
 
 
-def _before(place: Place, outline: Outline) -> str:
+def _before(place: Place, outline: Outline, around: set[int]) -> str:
     for number in range(place.block - 1, max(-1, place.block - 1 - MAX_BLOCKS_BACK), -1):
         section, block = outline.blocks[number]
         if section != place.section:
             break
-        if text := _block_text(block, place.image):
+        if text := _block_text(block, around):
             return text
     return ""
 
 
-def _after(place: Place, outline: Outline) -> tuple[str, int]:
+def _after(place: Place, outline: Outline, around: set[int]) -> tuple[str, int]:
     for number, (section, block) in enumerate(outline.blocks[place.block : place.block + MAX_BLOCKS_BACK], place.block):
         if section != place.section:
             break
-        if text := _block_text(block, place.image):
+        if text := _block_text(block, around):
             return text, number
     return "", 0
 
 
-def _block_text(block: Element, image: Element) -> str:
-    if block.contains(image):
+def _block_text(block: Element, around: set[int]) -> str:
+    if block.mem_id in around:
         return ""
-    text = block.text
+    text = block.text()
     return text if _WORD.search(text) and not _is_navigation(block) else ""
 
 
@@ -191,4 +193,4 @@ def _marked(text: str) -> str:
 
 
 def _is_navigation(node: Element) -> bool:
-    return node.closest("nav, footer, aside, [role=navigation]") is not None
+    return any(one.tag in _NAVIGATION or attribute(one, "role") == "navigation" for one in parents(node))

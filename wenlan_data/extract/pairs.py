@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from urllib.parse import urljoin
 
-from wenlan_data.extract.html import Element, attribute, base_of, parse_html
+from wenlan_data.extract.html import Element, Page, attribute, base_of, parse_html
 from wenlan_data.extract.inline import inline_picture
 from wenlan_data.extract.nearby import HEADINGS, PARAGRAPHS, Outline, Place, plain, texts_by
 from wenlan_data.extract.sizes import best_address, is_inline, names_a_picture
@@ -50,9 +50,9 @@ def page_pairs(
     gathered = _Gathered(base_of(page, page_url), page_at)
     for place, outline in _places(page):
         gathered.add(best_address(place.image), partial(texts_by, place, outline), licence_beside(place.image))
-    for link in page.query_selector_all("a[href]"):
+    for link in page.css("a[href]"):
         address = attribute(link, "href").strip()
-        if names_a_picture(address) and link.query_selector("img") is None:
+        if names_a_picture(address) and link.css_first("img") is None:
             gathered.add(address, partial(_link_text, link))
     for stated in stated_pictures(page):
         gathered.add(stated.address, partial(iter, stated.texts), stated.licence, stated.author)
@@ -61,14 +61,14 @@ def page_pairs(
 
 
 def _link_text(link: Element) -> Iterator[Text]:
-    if text := plain(link.text):
+    if text := plain(link.text()):
         yield Text("title", text)
 
 
-def _places(page: Element) -> Iterator[tuple[Place, Outline]]:
+def _places(page: Page) -> Iterator[tuple[Place, Outline]]:
     outline = Outline([], [])
     heading, section = None, 0
-    for node in page.query_selector_all(_OUTLINE):
+    for node in page.css(_OUTLINE):
         name = node.tag
         if name in HEADINGS:
             heading, section = node, section + 1

@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from wenlan_data.clean.chain import clean_texts
+from wenlan_data.clean.chain import apply, clean_texts
 from wenlan_data.crawl.optout import opt_out
 from wenlan_data.crawl.urls import url_key, usable
 from wenlan_data.errors import os_errors
@@ -30,6 +31,8 @@ from wenlan_data.records import Candidate, Drop, Text
 from wenlan_data.sources import SourceSpec
 from wenlan_data.tables import CANDIDATES, IMAGE_INDEX, WORK_DROPS
 
+CLEANED_TEXTS = 10_000
+"""How many texts are remembered with what the rules made of them."""
 CAPTION_ORDER: tuple[str, ...] = TextRules().caption
 
 _FILES = {"raw": CANDIDATES, "candidates": CANDIDATES, "drops": WORK_DROPS, "images": IMAGE_INDEX}
@@ -128,7 +131,9 @@ class _Cleaner:
 
     @classmethod
     def of(cls, rules: Sequence[RuleSpec], caption_order: Sequence[str]) -> "_Cleaner":
-        return cls(tuple(spec.load() for spec in rules), {name: place for place, name in enumerate(caption_order)})
+        # Titles, headings and keywords come again with every picture of a page.
+        clean = lru_cache(maxsize=CLEANED_TEXTS)(partial(apply, tuple(spec.load() for spec in rules)))
+        return cls((clean,), {name: place for place, name in enumerate(caption_order)})
 
     def __call__(self, candidate: Candidate) -> _Verdict:
         drop = recorded_drop(candidate) if candidate.stored else usable(candidate.url)

@@ -1,6 +1,7 @@
 """One picture, several addresses: the largest of `srcset`, lazy attributes and links to the full size."""
 
 import re
+from collections.abc import Mapping
 
 from wenlan_data.extract.html import Element, attribute
 
@@ -14,6 +15,8 @@ LAZY = (
 FULL = ("data-full", "data-full-src", "data-large", "data-large-src", "data-large-file", "data-orig-file", "data-zoom")
 """Attributes that hold a larger copy."""
 FULL_FIRST = (*FULL, "data-zoom-image", "data-hires", "data-highres", "data-rawsrc", "data-origin", "zoomfile")
+
+Attributes = Mapping[str, str | None]
 
 _CANDIDATE = re.compile(r"\s*,*\s*(\S+?)(,+(?=\s|$)|\s+([^,]*)(?:,|$)|$)")
 _PICTURE = re.compile(r"\.(?:jpe?g|jpe|jfif|png|webp|gif)$", re.IGNORECASE)
@@ -29,11 +32,12 @@ def best_address(image: Element) -> str:
     """
     if full := _linked(image):
         return full
-    if full := _first(image, FULL_FIRST):
+    there = image.attributes
+    if full := _first(there, FULL_FIRST):
         return full
-    sets = [*_sources(image), _srcset(image)]
+    sets = [*_sources(image), _srcset(there)]
     best = max((one for value in sets for one in srcset(value)), key=lambda pair: pair[1], default=("", 0.0))
-    lazy, own = _first(image, LAZY), _usable(attribute(image, "src"))
+    lazy, own = _first(there, LAZY), _usable(there.get("src") or "")
     if best[0] and best[1] > 1:
         return best[0]
     remote = next((one for one in (lazy, own, best[0]) if one and not is_inline(one)), "")
@@ -79,20 +83,19 @@ def _sources(image: Element) -> list[str]:
     parent = image.parent
     if parent is None or parent.tag != "picture":
         return []
-    sources = parent.query_selector_all("source")
-    return [_srcset(one) for one in sources if attribute(one, "type").strip().lower() not in _UNTAKEN]
+    sources = [one.attributes for one in parent.css("source")]
+    return [_srcset(one) for one in sources if (one.get("type") or "").strip().lower() not in _UNTAKEN]
 
 
-def _srcset(node: Element) -> str:
-    return attribute(node, "data-srcset") or attribute(node, "data-lazy-srcset") or attribute(node, "srcset")
+def _srcset(there: Attributes) -> str:
+    return there.get("data-srcset") or there.get("data-lazy-srcset") or there.get("srcset") or ""
 
 
-def _first(image: Element, names: tuple[str, ...]) -> str:
-    there = image.attrs
-    if there is None or len(there) < 2:
+def _first(there: Attributes, names: tuple[str, ...]) -> str:
+    if len(there) < 2:
         return ""
     for name in names:
-        if name in there and (value := _usable(attribute(image, name))) and _is_address(value):
+        if name in there and (value := _usable(there[name] or "")) and _is_address(value):
             return value
     return ""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from wenlan_data.crawl.optout import OPT_OUT_WORDS
-from wenlan_data.extract.html import Element, attribute
+from wenlan_data.extract.html import Element, Page, attribute, parents
 from wenlan_data.extract.links import robots_words
 from wenlan_data.extract.nearby import plain
 from wenlan_data.records import Text
@@ -42,7 +42,7 @@ class PageFacts:
     opt_out: tuple[str, ...] = ()
 
 
-def page_facts(page: Element) -> PageFacts:
+def page_facts(page: Page) -> PageFacts:
     """Title, keywords, licence, author and the opt-outs of its `<meta>`."""
     metas = _metas(page)
     title = plain(_title(page)) or plain(metas.get("og:title", ""))
@@ -61,13 +61,13 @@ def page_facts(page: Element) -> PageFacts:
 
 def licence_beside(image: Element) -> str:
     """The licence that the picture's own figure links, as galleries of several authors have it."""
-    figure = image.closest("figure, .figure, .thumb, [itemtype*=ImageObject i]")
+    figure = next((node for node in parents(image) if _is_figure(node)), None)
     if figure is None:
         return ""
-    return next((href for node in figure.query_selector_all("a[href]") if (href := _licence_of(node))), "")
+    return next((href for node in figure.css("a[href]") if (href := _licence_of(node))), "")
 
 
-def stated_pictures(page: Element) -> Iterator[StatedPicture]:
+def stated_pictures(page: Page) -> Iterator[StatedPicture]:
     """The pictures of `og:image` and its like, and of JSON-LD."""
     metas = _metas(page)
     texts = _texts(alt=metas.get("og:image:alt", "") or metas.get("twitter:image:alt", ""), title=metas.get("og:title"))
@@ -75,33 +75,38 @@ def stated_pictures(page: Element) -> Iterator[StatedPicture]:
         if address := metas.get(name, "").strip():
             yield StatedPicture(address=address, texts=texts)
             break
-    link = page.query_selector("link[rel=image_src][href]")
+    link = page.css_first("link[rel=image_src][href]")
     if link is not None:
         yield StatedPicture(address=attribute(link, "href").strip())
-    for node in page.query_selector_all('script[type="application/ld+json"]'):
-        yield from _json_pictures(node.text)
+    for node in page.css('script[type="application/ld+json"]'):
+        yield from _json_pictures(node.text())
 
 
-def _title(page: Element) -> str:
-    node = page.query_selector("title")
-    return node.text if node is not None else ""
+def _title(page: Page) -> str:
+    node = page.css_first("title")
+    return node.text() if node is not None else ""
 
 
-def _metas(page: Element) -> dict[str, str]:
+def _is_figure(node: Element) -> bool:
+    words = attribute(node, "class").split()
+    return node.tag == "figure" or "figure" in words or "thumb" in words
+
+
+def _metas(page: Page) -> dict[str, str]:
     found: dict[str, str] = {}
-    for node in page.query_selector_all("meta[content]"):
+    for node in page.css("meta[content]"):
         name = (attribute(node, "property") or attribute(node, "name")).strip().lower()
         found.setdefault(name, attribute(node, "content"))
     return found
 
 
-def _page_licence(page: Element) -> str:
-    nodes = page.query_selector_all("link[rel~=license][href], a[rel~=license][href]")
+def _page_licence(page: Page) -> str:
+    nodes = page.css("link[rel~=license][href], a[rel~=license][href]")
     stated = next((href for node in nodes if (href := attribute(node, "href").strip())), "")
     if not stated:
-        found = (node for node in page.query_selector_all('a[href*="creativecommons.org"]'))
         # A licence in a figure is that figure's.
-        stated = next((href for node in found if (href := _licence_of(node)) and node.closest("figure") is None), "")
+        found = (node for node in page.css('a[href*="creativecommons.org"]') if not any(map(_is_figure, parents(node))))
+        stated = next((href for node in found if (href := _licence_of(node))), "")
     return stated[:MAX_STATED_CHARACTERS]
 
 
@@ -112,11 +117,11 @@ def _licence_of(node: Element) -> str:
     return ""
 
 
-def _author(page: Element, metas: dict[str, str]) -> str:
+def _author(page: Page, metas: dict[str, str]) -> str:
     stated = plain(metas.get("author", "") or metas.get("article:author", ""))
     if not stated:
-        node = page.query_selector("a[rel~=author], [itemprop=author]")
-        stated = plain(node.text) if node is not None else ""
+        node = page.css_first("a[rel~=author], [itemprop=author]")
+        stated = plain(node.text()) if node is not None else ""
     return "" if stated.startswith(("http://", "https://")) else stated[:MAX_STATED_CHARACTERS]
 
 

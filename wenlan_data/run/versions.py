@@ -17,6 +17,7 @@ DECIDING = (
     "pyarrow",
     "resiliparse",
     "scipy",
+    "selectolax",
     "simplejpeg",
     "tldextract",
     "w3lib",
