@@ -17,11 +17,14 @@ MAX_LISTED = 50_000
 MAX_LISTING_BYTES = 50 << 20
 
 _LINKS = "a[href], area[href], link[rel~=next][href], iframe[src], frame[src], meta[http-equiv][content]"
-_REFRESH = re.compile(r"\s*[\d.]*\s*[;,]?\s*(?:url\s*=)?\s*[\"']?([^\"']{1,2048})", re.IGNORECASE)
-_LISTING = re.compile(rb"\s*(?:<\?xml[^>]{0,200}>\s*|<!--[^>]{0,500}-->\s*|<\?[^>]{0,200}>\s*)*"
+MAX_REFRESH_CHARACTERS = 4096
+
+# Spaces are bounded everywhere: a page of nothing else must not take a second look at each.
+_REFRESH = re.compile(r"[\d.]* ?[;,]? ?(?:url ?=)? ?[\"']?([^\"']{1,2048})", re.IGNORECASE)
+_LISTING = re.compile(rb"\s*(?:<!--[^>]{0,500}-->\s*|<\?[^>]{0,200}>\s*)*"
                       rb"<(?:\w{1,20}:)?(urlset|sitemapindex|rss|feed|rdf)\b", re.IGNORECASE)  # fmt: skip
 _LISTED = re.compile(
-    r"<(?:\w{1,20}:)?(?:loc|link)\s*>\s*(?:<!\[CDATA\[)?\s*([^<>\s\]]{1,4096})"
+    r"<(?:\w{1,20}:)?(?:loc|link)\s{0,9}>\s{0,99}(?:<!\[CDATA\[\s{0,99})?([^<>\s\]]{1,4096})"
     r"|<(?:\w{1,20}:)?link\b[^<>]{0,500}?\bhref\s*=\s*[\"']([^\"'<>]{1,4096})",
     re.IGNORECASE,
 )
@@ -93,7 +96,7 @@ def _target(node: Element) -> str:
         return attribute(node, "href").strip()
     if attribute(node, "http-equiv").strip().lower() != "refresh":
         return ""
-    match = _REFRESH.match(attribute(node, "content"))
+    match = _REFRESH.match(" ".join(attribute(node, "content")[:MAX_REFRESH_CHARACTERS].split()))
     return match[1].strip() if match else ""
 
 

@@ -18,11 +18,12 @@ FULL_FIRST = (*FULL, "data-zoom-image", "data-hires", "data-highres", "data-raws
 
 Attributes = Mapping[str, str | None]
 
-_CANDIDATE = re.compile(r"\s*,*\s*(\S+?)(,+(?=\s|$)|\s+([^,]*)(?:,|$)|$)")
+_BETWEEN = " \t\r\n\f,"
 _PICTURE = re.compile(r"\.(?:jpe?g|jpe|jfif|png|webp|gif)$", re.IGNORECASE)
 _VECTOR = re.compile(r"\.(?:svgz?|ico|cur)$", re.IGNORECASE)
 _UNTAKEN = frozenset({"image/svg+xml", "image/avif", "image/jxl", "image/heic", "image/x-icon"})
 MAX_SRCSET_CHARACTERS = 64 << 10
+MAX_SRCSET_ENTRIES = 200
 
 
 def best_address(image: Element) -> str:
@@ -46,11 +47,18 @@ def best_address(image: Element) -> str:
 
 def srcset(value: str) -> list[tuple[str, float]]:
     """Address and size of each entry: the number before `w` or `x`; 1 without one."""
-    found = []
-    for match in _CANDIDATE.finditer(value[:MAX_SRCSET_CHARACTERS]):
-        address = match[1].rstrip(",")
-        if address and not is_inline(address) and _usable(address):
-            found.append((address, _size(match[3] or "")))
+    found: list[tuple[str, float]] = []
+    rest = value[:MAX_SRCSET_CHARACTERS].lstrip(_BETWEEN)
+    while rest and len(found) < MAX_SRCSET_ENTRIES:
+        address = rest.split(maxsplit=1)[0]
+        rest = rest[len(address) :]
+        descriptor = ""
+        if not address.endswith(","):
+            descriptor, _, rest = rest.partition(",")
+        address = address.rstrip(",")
+        if not is_inline(address) and _usable(address):
+            found.append((address, _size(descriptor)))
+        rest = rest.lstrip(_BETWEEN)
     return found
 
 

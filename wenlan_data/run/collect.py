@@ -7,6 +7,7 @@ from pathlib import Path
 
 from wenlan_data.errors import UsageError
 from wenlan_data.run.ledger import Ledger
+from wenlan_data.run.planned import GenerationPlan
 from wenlan_data.shard.manifest import MANIFEST, load_manifest
 
 
@@ -49,3 +50,6 @@ def _doomed(ledger: Ledger, number: int, *, warcs: bool) -> Iterator[Path]:
     yield from folder.glob("extract/*/candidates.parquet")
     if warcs:
         yield from folder.glob("fetch/*/images.warc")
+        plan = GenerationPlan.load(folder)
+        crawled = (Path(entry.part.path) for entry in plan.entries if entry.pages) if plan else ()
+        yield from (path for path in crawled if path.is_file())

@@ -1,3 +1,4 @@
+import base64
 from collections import Counter
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from tests.builds.corpus_runs import captions, content, drops
 from wenlan_data.crawl.scope import Scope
 from wenlan_data.crawl.sources.pages import Pages
 from wenlan_data.errors import FailureBudgetError, RecipeError, UsageError
+from wenlan_data.run.collect import collect
 from wenlan_data.run.estimate import estimate
 from wenlan_data.run.options import BuildOptions
 from wenlan_data.run.runner import BuildResult
@@ -155,3 +157,48 @@ def test_a_rebuild_from_the_recorded_corpus_asks_nothing(tmp_path: Path, site: S
     _build(tmp_path, None, "again", from_corpus=tmp_path / "corpus")
     assert len(site.log) == asked
     assert content(tmp_path / "again")["wenlan-000000.tar"] == content(tmp_path / "corpus")["wenlan-000000.tar"]
+
+
+def test_a_corpus_whose_recorded_pages_are_gone_goes_on_with_its_crawl(tmp_path: Path, site: Site) -> None:
+    _page(site, "/", f"<a href=/a>一</a>{_image(site, 0)}")
+    _page(site, "/a", _image(site, 1))
+    _build(tmp_path, _sources(tmp_path, site, max_pages=1))
+    corpus = tmp_path / "corpus"
+    assert collect(corpus, corpus / ".work", warcs=True, dry_run=False).files > 1
+    assert list(corpus.glob(".work/crawls/*/*/*/*/pages.warc")) == []
+    assert _build(tmp_path, _sources(tmp_path, site)).samples == 2
+
+
+def test_two_builds_on_any_number_of_workers_are_the_same(tmp_path: Path, site: Site) -> None:
+    for number in range(12):
+        links = "".join(f"<a href='/{child}'>下</a>" for child in (2 * number + 1, 2 * number + 2) if child < 12)
+        _page(site, f"/{number}" if number else "/", links + _image(site, number))
+    sources = _sources(tmp_path, site)
+    _build(tmp_path, sources)
+    options = BuildOptions(out=tmp_path / "three", workers=3, executor="local", generation_rows=30)
+    run_build(prepare(options, [str(sources)], None, (), ""))
+    assert captions(tmp_path / "three") == captions(tmp_path / "corpus")
+    options = BuildOptions(out=tmp_path / "two", workers=2, executor="local")
+    run_build(prepare(options, [str(sources)], None, (), ""))
+    assert content(tmp_path / "two") == content(tmp_path / "corpus")
+
+
+def test_a_picture_inside_a_page_becomes_a_sample(tmp_path: Path, site: Site) -> None:
+    inside = base64.b64encode(picture(7)).decode()
+    _page(site, "/", f'<p><img src="data:image/jpeg;base64,{inside}" alt="{caption(7)}"></p>{_image(site, 8)}')
+    assert _build(tmp_path, _sources(tmp_path, site)).samples == 2
+    assert captions(tmp_path / "corpus")[caption(7)].startswith("data:image/jpeg;sha256=")
+    _build(tmp_path, None, "again", from_corpus=tmp_path / "corpus")
+    assert captions(tmp_path / "again") == captions(tmp_path / "corpus")
+
+
+def test_sitemaps_lead_to_pages_that_nothing_links(tmp_path: Path, site: Site) -> None:
+    _page(site, "/", _image(site, 0))
+    _page(site, "/hidden", _image(site, 1))
+    site.replies["/robots.txt"] = Reply(f"Sitemap: {site.url('/map.xml')}".encode())
+    listed = f"<urlset><url><loc>{site.url('/hidden')}</loc></url></urlset>"
+    site.replies["/map.xml"] = Reply(listed.encode(), headers={"Content-Type": "application/xml"})
+    assert _build(tmp_path, _sources(tmp_path, site)).pages == {"listing": 1, "read": 2}
+    assert set(captions(tmp_path / "corpus")) == {caption(0), caption(1)}
+    without = _sources(tmp_path, site, sitemaps=False)
+    assert _build(tmp_path, without, "without").pages == {"read": 1}
