@@ -40,3 +40,6 @@ def demo(out: Path, workers: int, executor: str) -> None:
 
     print_result(run_demo(out, workers, "local" if executor == "local" else "ray"), as_json=False)
     click.echo(_NEXT.format(out=shlex.quote(str(out))))
+    report = out / "corpus" / "report" / "index.html"
+    if report.is_file():
+        click.echo(f"The report, for a browser: {report}")

@@ -9,6 +9,7 @@ from typing import cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wenlan_data.crawl.slices import cut_by_host, rows_a_slice
@@ -40,11 +41,11 @@ class CrawlLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontierPart:
-    """Cuts one round. Writes `slice-00000.parquet` and so on (`tables.FRONTIER`), `states-00000.json` beside each (what
-    is known of its hosts), `waiting.parquet` (what a later round may ask), `asked.npy`, `asked.json` (URLs a host) and
-    `states.json`.
+    """Cuts one round. Writes `slice-00000.parquet` and so on (`tables.FRONTIER`), beside each `states-00000.json` (what
+    is known of its hosts) and `recorded-00000.json` (which of its pages lie in another crawl's WARC, and where),
+    `waiting.parquet` (what a later round may ask), `asked.npy`, `asked.json` (URLs a host) and `states.json`.
 
-    Its receipt's details: `slices`, a list of `{name, states, rows, chain}` as in the slice step.
+    Its receipt's details: `slices`, a list of `{name, states, recorded, rows, chain}` as in the slice step.
     """
 
     seeds: tuple[Row, ...] = ()
@@ -57,6 +58,8 @@ class FrontierPart:
     """`asked.npy` of every round before."""
     recorded: int = 0
     """Pages recorded so far."""
+    elsewhere: tuple[str, ...] = ()
+    """`pages.parquet` files of other crawls of the corpus: what lies beside them is not asked for again."""
     retry: tuple[str, ...] = ()
     """`pages.parquet` files of all rounds, in order: what failed last in a way that may pass is asked again."""
     limits: CrawlLimits = field(default_factory=CrawlLimits)
@@ -71,7 +74,8 @@ class FrontierPart:
             chosen, waiting = _chosen(rows, self.limits, self.hosts, counts, self.recorded)
             counts.update(row[2] for row in chosen)
             states = _states(self.before, self.crawled, patient=not self.retry)
-            slices = _write_slices(out, chosen, self.hosts, states)
+            recorded = _recorded(self.elsewhere, [row[1] for row in chosen])
+            slices = _write_slices(out, chosen, self.hosts, states, recorded)
             pq.write_table(_table(waiting), out / "waiting.parquet", compression="zstd")
             save_ids(out / "asked.npy", ids_array(candidate_id(row[1], ()) for row in chosen))
             (out / "asked.json").write_text(json.dumps(counts), "utf-8")
@@ -125,7 +129,11 @@ def _chosen(
 
 
 def _write_slices(
-    out: Path, rows: Sequence[Row], hosts: Mapping[str, HostLimits], states: Mapping[str, object]
+    out: Path,
+    rows: Sequence[Row],
+    hosts: Mapping[str, HostLimits],
+    states: Mapping[str, object],
+    recorded: Mapping[str, object],
 ) -> list[dict[str, object]]:
     table = _table(rows)
     slices: list[dict[str, object]] = []
@@ -134,9 +142,11 @@ def _write_slices(
         piece = table.take(pa.array(indexes))
         pq.write_table(piece, out / f"slice-{number:05d}.parquet", compression="zstd")
         known = {host: states[host] for host in piece["host"].unique().to_pylist() if host in states}
-        (out / f"states-{number:05d}.json").write_text(json.dumps(known), "utf-8")
-        name, own = f"slice-{number:05d}.parquet", f"states-{number:05d}.json"
-        slices.append({"name": name, "states": own, "rows": len(indexes), "chain": chain})
+        at_hand = {key: recorded[key] for key in piece["url_key"].to_pylist() if key in recorded}
+        names = {kind: f"{kind}-{number:05d}.json" for kind in ("states", "recorded")}
+        (out / names["states"]).write_text(json.dumps(known), "utf-8")
+        (out / names["recorded"]).write_text(json.dumps(at_hand), "utf-8")
+        slices.append({"name": f"slice-{number:05d}.parquet", **names, "rows": len(indexes), "chain": chain})
     return slices
 
 
@@ -152,6 +162,22 @@ def _states(before: str, crawled: Sequence[str], *, patient: bool) -> dict[str, 
     kept = ("robots", "robots_at_s", "next_at_s", "at_s", "gap_s")
     found = cast("dict[str, dict[str, object]]", states)
     return {host: {name: one[name] for name in kept if name in one} for host, one in found.items()}
+
+
+def _recorded(paths: Sequence[str], keys: Sequence[str]) -> dict[str, tuple[str, int]]:
+    """WARC and offset of each of these pages that another crawl has recorded."""
+    found: dict[str, tuple[str, int]] = {}
+    wanted = pa.array(keys, pa.string())
+    for path in paths:
+        warc = Path(path).with_name("pages.warc")
+        if not warc.is_file():
+            continue
+        rows = pq.read_table(path, columns=["url_key", "reason", "warc_offset"], schema=PAGES)
+        rows = rows.filter(pc.is_in(rows["url_key"], value_set=wanted))
+        for row in rows.to_pylist():
+            if not row["reason"]:
+                found.setdefault(row["url_key"], (str(warc), row["warc_offset"]))
+    return found
 
 
 def _to_retry(paths: Sequence[str]) -> list[Row]:

@@ -69,6 +69,8 @@ class CrawlPart:
     states: str
     """Path of what is known of its hosts."""
     scope: Scope
+    recorded: str = ""
+    """Path of where pages lie that another crawl has recorded; they are copied, not asked for."""
     sitemaps: bool = True
     contact: str = ""
     allow: tuple[str, ...] = ()
@@ -83,6 +85,7 @@ class CrawlPart:
         rows = read_frontier(self.wanted)
         answers: list[_Answer | None] = [None] * len(rows)
         with PayloadWriter(out / WARC) as warc:
+            self._copy(rows, answers, warc)
             fetcher = self._fetcher(rows, answers, warc)
             details = fetcher.run()
             bytes_out = warc.size_bytes
@@ -111,12 +114,28 @@ class CrawlPart:
             limits=replace(self.limits, max_image_bytes=min(self.limits.max_image_bytes, MAX_PAGE_BYTES)),
             manners=self.manners,
         )
-        wanted = [Wanted(n, url, key, host, "web", "", 0) for n, (url, key, host, _, _) in enumerate(rows)]
+        wanted = [Wanted(n, row[0], row[1], row[2], "web", "", 0) for n, row in enumerate(rows) if not answers[n]]
 
         def take(index: int, answer: Reply | Drop) -> None:
-            answers[index] = _recorded(answer, warc)
+            answers[wanted[index].ordinal] = _recorded(answer, warc, datetime.now(UTC))
 
-        return Fetcher(asking, wanted, [None] * len(rows), warc, take)
+        return Fetcher(asking, wanted, [None] * len(wanted), warc, take)
+
+    def _copy(self, rows: Sequence[Row], answers: list[_Answer | None], warc: PayloadWriter) -> None:
+        at_hand = json.loads(Path(self.recorded).read_text("utf-8")) if self.recorded else {}
+        for index, row in enumerate(rows):
+            if row[1] in at_hand:
+                path, offset = at_hand[row[1]]
+                record = record_at(Path(path), offset)
+                reply = Reply(
+                    status=record.status,
+                    reason="OK",
+                    headers=record.headers,
+                    body=record.payload,
+                    final_url=record.url,
+                    ip=record.ip,
+                )
+                answers[index] = _recorded(reply, warc, record.date)
 
     def _receipt(self, answers: Sequence[_Answer], bytes_out: int, details: dict[str, object]) -> Receipt:
         drops = [answer.drop for answer in answers if answer.drop]
@@ -130,10 +149,9 @@ class CrawlPart:
         )
 
 
-def _recorded(answer: Reply | Drop, warc: PayloadWriter) -> _Answer:
+def _recorded(answer: Reply | Drop, warc: PayloadWriter, at: datetime) -> _Answer:
     if isinstance(answer, Drop):
         return _Answer(answer)
-    at = datetime.now(UTC)
     seen = _Answer(None, answer.status, len(answer.body), -1, answer.ip, to_milliseconds(at))
     if answer.status in REDIRECTS:
         target = redirect_target(answer)

@@ -99,6 +99,7 @@ class _Crawl:
             crawled=tuple(map(str, crawled)),
             asked=tuple(str(frontier / "asked.npy") for frontier, _ in self.rounds),
             recorded=self.recorded,
+            elsewhere=self._elsewhere(),
             retry=tuple(str(one / TABLE) for _, parts in self.rounds for one in parts) if retry else (),
             limits=self.source.crawl_limits(),
             hosts=dict(self.sources.hosts),
@@ -111,6 +112,11 @@ class _Crawl:
         else:
             shutil.rmtree(attempt)
         return receipt
+
+    def _elsewhere(self) -> tuple[str, ...]:
+        """The pages of the corpus's other crawls: of other seeds, or with other limits."""
+        found = sorted(self.ledger.work.glob(f"crawls/*/*/crawl/*/{TABLE}"))
+        return tuple(str(path) for path in found if path.parents[3].name != self.name)
 
     def _round(self, cut: Receipt) -> Iterator[Entry]:
         frontier = self.ledger.part(self.number, "frontier", 0)
@@ -145,6 +151,7 @@ class _Crawl:
             return CrawlPart(
                 wanted=str(frontier / str(one["name"])),
                 states=str(frontier / str(one["states"])),
+                recorded=str(frontier / str(one["recorded"])),
                 scope=self.source.scope(),
                 sitemaps=self.source.sitemaps,
                 contact=self.sources.contact,

@@ -202,3 +202,14 @@ def test_sitemaps_lead_to_pages_that_nothing_links(tmp_path: Path, site: Site) -
     assert set(captions(tmp_path / "corpus")) == {caption(0), caption(1)}
     without = _sources(tmp_path, site, sitemaps=False)
     assert _build(tmp_path, without, "without").pages == {"read": 1}
+
+
+def test_a_crawl_from_more_seeds_takes_what_is_recorded_and_asks_only_for_the_rest(tmp_path: Path, site: Site) -> None:
+    _page(site, "/", f"<a href=/a>一</a>{_image(site, 0)}")
+    _page(site, "/a", _image(site, 1))
+    _page(site, "/b", f"<a href=/a>一</a>{_image(site, 2)}")
+    assert _build(tmp_path, _sources(tmp_path, site)).samples == 2
+    seeds = [site.url("/"), site.url("/b")]
+    more = _build(tmp_path, _sources(tmp_path, site, seeds=seeds))
+    assert (more.pages, more.samples) == ({"read": 3}, 3)
+    assert {path: site.log.count(path) for path in ("/", "/a", "/b")} == {"/": 1, "/a": 1, "/b": 1}
