@@ -27,5 +27,10 @@ def test_a_chinese_path_and_its_escaped_form_are_one_page() -> None:
     assert page_key("http://a.cn/水产/虾.html") == page_key("http://a.cn/%E6%B0%B4%E4%BA%A7/%E8%99%BE.html")
 
 
+def test_a_place_in_a_list_is_no_tracking() -> None:
+    assert page_url("http://a.cn/p?from=20&to=40") == "http://a.cn/p?from=20&to=40"
+    assert page_url("http://a.cn/p?from=singlemessage&to=40") == "http://a.cn/p?to=40"
+
+
 def test_a_query_of_tracking_alone_is_no_query() -> None:
     assert page_url("http://a.cn/p?utm_source=x") == "http://a.cn/p"

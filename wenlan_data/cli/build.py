@@ -11,7 +11,7 @@ import click
     "--sources",
     multiple=True,
     metavar="SOURCE",
-    help="sources.yaml, or kind:path such as table:urls.parquet; more may follow.",
+    help="sources.yaml, or kind:path such as table:urls.parquet or pages:https://...; more may follow.",
 )
 @click.option(
     "--out",

@@ -8,14 +8,17 @@ from wenlan_data.crawl.urls import url_key
 PREFIXES = ("utm_", "spm_", "hmsr_", "mtm_", "pk_", "share_", "wt_", "bd_vid", "ga_")
 NAMES = frozenset(
     {
-        *("spm", "scm", "pvid", "hmsr", "hmpl", "hmcu", "hmkw", "hmci", "from", "from_source", "fromid", "from_voice"),
+        *("spm", "scm", "pvid", "hmsr", "hmpl", "hmcu", "hmkw", "hmci", "from_source", "fromid", "from_voice"),
         *("gclid", "gclsrc", "dclid", "fbclid", "msclkid", "yclid", "igshid", "mc_cid", "mc_eid", "wbraid", "gbraid"),
-        *("_ga", "_gl", "ref", "ref_src", "refer", "referer", "referrer", "source_id", "sourcefrom", "isappinstalled"),
+        *("_ga", "_gl", "ref_src", "refer", "referer", "referrer", "source_id", "sourcefrom", "isappinstalled"),
         *("vd_source", "weibo_id", "wechat_id", "wxshare_count", "nsukey", "xtor", "cmpid", "yptr", "trk", "trackid"),
         *("jsessionid", "phpsessid", "aspsessionid", "sessionid", "session_id"),
     }
 )
 """Parameters by which search engines, shops, share buttons and session cookies mark a visit. Our own list."""
+
+WORDS = frozenset({"from", "ref"})
+"""These too, where their value is a word; a number is a place in a list."""
 
 _SESSION_IN_PATH = re.compile(r";(?:jsessionid|phpsessid)=[^/?#]*", re.IGNORECASE)
 
@@ -38,5 +41,6 @@ def page_key(url: str) -> str:
 
 
 def _tracks(pair: str) -> bool:
-    name = unquote_plus(pair.partition("=")[0]).lower()
-    return name in NAMES or name.startswith(PREFIXES)
+    name, _, value = pair.partition("=")
+    name = unquote_plus(name).lower()
+    return name in NAMES or name.startswith(PREFIXES) or (name in WORDS and not value.isdigit())
