@@ -24,7 +24,7 @@ from wenlan_data.crawl.urls import host_of
 from wenlan_data.crawl.warc import PayloadWriter, record_at
 from wenlan_data.errors import os_errors
 from wenlan_data.extract.encoding import decode_page
-from wenlan_data.extract.links import Links, is_listing, listed_links, page_links
+from wenlan_data.extract.links import is_listing, listed_links, page_links
 from wenlan_data.extract.pages import looks_like_page
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import ImageRules
@@ -203,7 +203,7 @@ class _Follow:
         if answer.drop == LISTING:
             links = listed_links(record.payload, record.url)
             return sum(self._add(url, depth if _is_sitemap(url) else depth + 1, 0) for url in links.urls)
-        links = _links_of(record.payload, record.content_type, record.url)
+        links = page_links(decode_page(record.payload, record.content_type), record.url)
         self.left["page_limit_or_nofollow"] += links.left
         return sum(self._add(url, depth + 1, 0) for url in links.urls)
 
@@ -227,10 +227,6 @@ class _Follow:
             self._seen.add(mark)
             self.rows.append((url, key, host, depth, redirects))
         return 1
-
-
-def _links_of(payload: bytes, content_type: str, url: str) -> Links:
-    return page_links(decode_page(payload, content_type), url)
 
 
 def _is_sitemap(url: str) -> bool:

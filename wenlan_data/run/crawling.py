@@ -77,8 +77,6 @@ class _Crawl:
 
     def entries(self) -> Iterator[Entry]:
         """Round after round until nothing is left to ask."""
-        self.source.parts(source=0, max_rows=1)
-        self._check_seeds()
         while (cut := self._frontier()) is not None:
             yield from self._round(cut)
             self.number += 1
@@ -172,15 +170,16 @@ class _Crawl:
         seconds["crawl"] = seconds.get("crawl", 0.0) + time.monotonic() - started
         return receipts
 
-    def _check_seeds(self) -> None:
-        for seed in self.source.crawl_seeds():
-            _check_host(host_of(seed), self.sources)
+
+def check_seeds(sources: Sources) -> None:
+    """Raise `UsageError` where a crawl would start at a host that only an operator with a contact may ask."""
+    for source in (spec.load() for spec in sources.sources):
+        for seed in source.crawl_seeds() if isinstance(source, Pages) else ():
+            _check_host(host_of(seed), sources)
 
 
 def check_contact(sources: Sources, folder: Path, sliced: Receipt) -> None:
     """Raise `UsageError` where a slice in `folder` would ask a host that only an operator with a contact may ask."""
-    if sources.contact:
-        return
     for one in cast("list[dict[str, object]]", sliced.details["slices"]):
         for host in pq.read_table(folder / str(one["name"]), columns=["host"])["host"].unique().to_pylist():
             _check_host(host, sources)

@@ -9,6 +9,7 @@ from typing import cast
 from wenlan_data.errors import RecipeError, UsageError
 from wenlan_data.plan import step_versions
 from wenlan_data.recipe import Recipe, load_recipe, parse_recipe
+from wenlan_data.run.crawling import check_seeds
 from wenlan_data.run.ledger import write_synced
 from wenlan_data.run.options import BuildOptions
 from wenlan_data.shard.manifest import MANIFEST, Manifest, load_manifest
@@ -62,6 +63,8 @@ def prepare(
     for spec in sources.sources if sources else ():
         # What is missing, empty or without the column is found here, before anything is created.
         next(spec.load().parts(source=0, max_rows=options.generation_rows), None)
+    if sources is not None:
+        check_seeds(sources)
     return Prepared(options=options, recipe=recipe, sources=sources, contact=contact, old=old)
 
 

@@ -213,3 +213,10 @@ def test_a_crawl_from_more_seeds_takes_what_is_recorded_and_asks_only_for_the_re
     more = _build(tmp_path, _sources(tmp_path, site, seeds=seeds))
     assert (more.pages, more.samples) == ({"read": 3}, 3)
     assert {path: site.log.count(path) for path in ("/", "/a", "/b")} == {"/": 1, "/a": 1, "/b": 1}
+
+
+def test_a_seed_that_needs_a_contact_is_refused_before_anything_is_created(tmp_path: Path) -> None:
+    options = BuildOptions(out=tmp_path / "corpus")
+    with pytest.raises(UsageError, match=r"example\.org:443 would be asked without a contact"):
+        prepare(options, ["pages:https://example.org/"], None, (), "")
+    assert list(tmp_path.iterdir()) == []
