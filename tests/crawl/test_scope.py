@@ -1,6 +1,6 @@
 import pytest
 
-from wenlan_data.crawl.scope import Scope, registrable_domain
+from wenlan_data.crawl.scope import Scope, registrable_domain, same_site
 from wenlan_data.crawl.urls import host_of
 
 SCOPE = Scope(hosts=("a.cn:80",), domains=("b.com.cn",), include=("/p/*", "/"), exclude=("*/print/*", "*?view=*"))
@@ -33,6 +33,13 @@ SCOPE = Scope(hosts=("a.cn:80",), domains=("b.com.cn",), include=("/p/*", "/"), 
 def test_a_link_is_followed_within_the_limits_only(url: str, reason: str) -> None:
     expected = "scheme" if url.startswith("ftp") else reason
     assert SCOPE.refuses(url, host_of(url)) == expected
+
+
+def test_a_site_is_the_same_over_both_schemes_and_with_www() -> None:
+    assert same_site("a.cn:443") == ("a.cn:443", "a.cn:80", "www.a.cn:80", "www.a.cn:443")
+    assert same_site("127.0.0.1:80") == ("127.0.0.1:80",)
+    assert same_site("a.cn:8080") == ("a.cn:8080",)
+    assert same_site("localhost:80") == ("localhost:80",)
 
 
 def test_the_registrable_domain_is_that_of_the_list_of_public_suffixes() -> None:

@@ -33,6 +33,8 @@ from wenlan_data.sources import HostLimits
 from wenlan_data.tables import PAGES
 
 MAX_PAGE_BYTES = 5 << 20
+MAX_KNOWN_LINKS = 100_000
+"""Remembered with their verdicts: the pages of a site link the same places."""
 WARC, TABLE, LINKS, STATES = "pages.warc", "pages.parquet", "links.parquet", "hosts.json"
 
 LISTING = Drop("listing")
@@ -215,6 +217,8 @@ class _Follow:
     def _add(self, found: str, depth: int, redirects: int) -> int:
         known = self._known.get(found)
         if known is None:
+            if len(self._known) > MAX_KNOWN_LINKS:
+                self._known.clear()
             url = page_url(found)
             host = host_of(url)
             known = self._known[found] = (url, page_key(url), host, self._scope.refuses(url, host))

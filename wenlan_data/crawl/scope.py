@@ -91,6 +91,15 @@ def is_trap(path: str, query: str) -> bool:
     return max(Counter(segments).values(), default=0) > MAX_REPEATED_SEGMENT
 
 
+def same_site(host: str) -> tuple[str, ...]:
+    """The hosts that a site of this one is reached at as well, itself first: most answer at one by a redirect."""
+    name, _, port = host.rpartition(":")
+    if port not in {"80", "443"} or "." not in name or name.rpartition(".")[2].isdigit():
+        return (host,)
+    other = name.removeprefix("www.") if name.startswith("www.") else f"www.{name}"
+    return (host, *(f"{one}:{p}" for one in (name, other) for p in ("80", "443") if f"{one}:{p}" != host))
+
+
 def registrable_domain(host: str) -> str:
     """`example.com.cn` of `www.example.com.cn:443`; an address or a name without a public suffix stands for itself."""
     name = host.rpartition(":")[0]

@@ -18,6 +18,7 @@ from wenlan_data.run.setup import prepare
 from wenlan_data.sources import load_sources
 from wenlan_data.testing import Reply, Site, caption, picture
 
+OWN = ("www.a.com.cn:80", "www.a.com.cn:443", "a.com.cn:80", "a.com.cn:443")
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 
 
@@ -38,9 +39,9 @@ def test_a_source_that_cannot_be_crawled_is_refused(source: Pages, message: str)
 @pytest.mark.parametrize(
     ("follow", "scope"),
     [
-        ("hosts", Scope(hosts=("www.a.com.cn:80",))),
-        ("domains", Scope(hosts=("www.a.com.cn:80",), domains=("a.com.cn",))),
-        (("b.cn", "127.0.0.1:8085"), Scope(hosts=("www.a.com.cn:80", "127.0.0.1:8085"), domains=("b.cn",))),
+        ("hosts", Scope(hosts=OWN)),
+        ("domains", Scope(hosts=OWN, domains=("a.com.cn",))),
+        (("b.cn", "127.0.0.1:8085"), Scope(hosts=(*OWN, "127.0.0.1:8085"), domains=("b.cn",))),
     ],
 )
 def test_links_lead_where_the_operator_says(follow: object, scope: Scope) -> None:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from wenlan_data.crawl.frontier import CrawlLimits
 from wenlan_data.crawl.pages import TABLE
-from wenlan_data.crawl.scope import Scope, registrable_domain
+from wenlan_data.crawl.scope import Scope, registrable_domain, same_site
 from wenlan_data.crawl.tracking import page_url
 from wenlan_data.crawl.urls import host_of, usable
 from wenlan_data.crawl.warc import record_at
@@ -30,7 +30,8 @@ class Pages:
     """One more seed, as `pages:URL` on the command line gives it."""
     base: str = ""
     follow: Literal["hosts", "domains"] | tuple[str, ...] = "hosts"
-    """Where links may lead: the seeds' hosts, their registrable domains, or the hosts and domains of a list."""
+    """Where links may lead: the seeds' hosts (with or without `www`, over http or https), their registrable domains,
+    or the hosts and domains of a list."""
     sitemaps: bool = True
     """Whether the sitemaps that robots.txt names are read."""
     max_pages: int | None = None
@@ -83,7 +84,7 @@ class Pages:
 
     def scope(self) -> Scope:
         """Where links may lead."""
-        hosts = tuple(dict.fromkeys(host_of(seed) for seed in self._all_seeds()))
+        hosts = self._own_hosts()
         domains: tuple[str, ...] = ()
         if self.follow == "domains":
             domains = tuple(dict.fromkeys(map(registrable_domain, hosts)))
@@ -94,12 +95,11 @@ class Pages:
 
     def crawl_limits(self) -> CrawlLimits:
         """How far it goes."""
-        own = tuple(dict.fromkeys(host_of(seed) for seed in self._all_seeds()))
         return CrawlLimits(
             max_pages=self.max_pages,
             max_depth=self.max_depth,
             max_pages_a_host=self.max_pages_a_host,
-            own_hosts=own,
+            own_hosts=self._own_hosts(),
         )
 
     def identity(self) -> dict[str, object]:
@@ -107,6 +107,10 @@ class Pages:
         follow = self.follow if isinstance(self.follow, str) else list(self.follow)
         words = {"seeds": list(self._all_seeds()), "include": list(self.include), "exclude": list(self.exclude)}
         return {**words, "follow": follow, "sitemaps": self.sitemaps}
+
+    def _own_hosts(self) -> tuple[str, ...]:
+        """The seeds' hosts; over http and https, with and without `www`, a site is the same."""
+        return tuple(dict.fromkeys(same for seed in self._all_seeds() for same in same_site(host_of(seed))))
 
     def _all_seeds(self) -> tuple[str, ...]:
         return (*((self.path,) if self.path else ()), *self.seeds)
