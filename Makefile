@@ -9,7 +9,7 @@ WORKERS ?= 2
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12 ..." if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --editable ".[demo,train]" --group dev
+	$(BIN)/python -m pip install --quiet --editable ".[demo,train,yolox,faster-rcnn]" --group dev
 	touch $@
 
 demo: .venv/installed

@@ -1,12 +1,16 @@
 """What every plug-in of a role must keep; a plug-in's own test calls the check in one line."""
 
 import copy
+import io
 from dataclasses import is_dataclass
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from wenlan_data.protocols import Rule
-from wenlan_data.records import Drop
+from wenlan_data.protocols import Detector, Rule
+from wenlan_data.records import Drop, Region
+from wenlan_data.testing import picture as picture_bytes
 
 ODD_TEXTS = (
     "",
@@ -58,3 +62,43 @@ def _check_text(rule: Rule, text: str, result: str, *, idempotent: bool) -> None
         result.encode()
     if idempotent:
         assert rule(result) == result
+
+
+def check_detector(detector: Detector) -> None:
+    """A frozen value found by its file name; loaded, it answers the same for one picture and for many.
+
+    Regions lie inside the picture, best score first (equal scores allowed), with a label; no whole image is added.
+    """
+    kind: type = type(detector)
+    assert is_dataclass(kind)
+    assert copy.deepcopy(detector) == detector
+    with pytest.raises((AttributeError, TypeError)):
+        setattr(detector, "batch_size", 1)  # noqa: B010 - the type checker knows that it cannot be set
+    find = detector.load()
+    assert find([]) == []
+    pictures = [_photograph(seed, width, height) for seed, width, height in ((1, 160, 120), (2, 97, 203), (3, 64, 64))]
+    alone = [find([one])[0] for one in pictures]
+    together = find(pictures)
+    assert detector.load()(pictures) == together
+    for one, other, picture in zip(alone, together, pictures, strict=True):
+        assert [region.label for region in one] == [region.label for region in other]
+        for region, same in zip(one, other, strict=True):
+            assert abs(region.score - same.score) < 1e-3
+            assert all(abs(a - b) <= 1 for a, b in zip(region.box_xyxy, same.box_xyxy, strict=True))
+        _check_regions(one, picture.shape[1], picture.shape[0])
+
+
+def _check_regions(regions: list[Region], width: int, height: int) -> None:
+    assert [region.score for region in regions] == sorted((region.score for region in regions), reverse=True)
+    for region in regions:
+        x1, y1, x2, y2 = region.box_xyxy
+        assert 0 <= x1 < x2 <= width
+        assert 0 <= y1 < y2 <= height
+        assert all(type(side) is int for side in region.box_xyxy)
+        assert region.label
+        assert 0 <= region.score <= 1
+
+
+def _photograph(seed: int, width: int, height: int) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
+    with Image.open(io.BytesIO(picture_bytes(seed, width=width, height=height))) as image:
+        return np.array(image)

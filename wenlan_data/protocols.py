@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from wenlan_data.records import Candidate, Drop, Region
+from wenlan_data.records import Candidate, Drop, Region, Remark
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,6 +23,13 @@ class Rule(Protocol):
 
     def __call__(self, text: str) -> str | Drop:
         """The text, changed or not, or why it is rejected. Pure, linear in the length of the text."""
+
+
+class RemarkingRule(Rule, Protocol):
+    """A text rule that also says what it saw; a rule without `remarks` says nothing."""
+
+    def remarks(self, before: str, after: str | Drop) -> tuple[Remark, ...]:
+        """What is worth counting or keeping of the step from `before` to `after`, which this rule made. Pure."""
 
 
 class Detector(Protocol):
@@ -107,6 +114,9 @@ class Executor(Protocol):
 
     def next_done(self, timeout_s: float) -> tuple[str, Receipt | BaseException] | None:
         """The token of a part that ended, with its receipt or what it raised; None after `timeout_s`."""
+
+    def finish(self) -> None:
+        """No part will come any more: what takes long to stop may begin to; never blocks."""
 
     def close(self) -> None:
         """Stop everything that still runs."""

@@ -20,13 +20,16 @@ from pydantic import (
 )
 
 from wenlan_data import plugins
+from wenlan_data.clean.variants import Variant
+from wenlan_data.detect.settings import load_detector, resolved_detector, with_absolute_weights
 from wenlan_data.errors import RecipeError
 from wenlan_data.protocols import Detector, Rule
 from wenlan_data.records import TEXT_TYPES
 
 RULES = "wenlan_data.clean.rules"
-DETECTORS = "wenlan_data.detect.detectors"
 MAX_RECIPE_BYTES = 1 << 20
+
+TitleRepeats = Literal["title", "keep"]
 
 
 class _Part(BaseModel):
@@ -36,12 +39,19 @@ class _Part(BaseModel):
 class ImageRules(_Part):
     """Which pictures are taken, and how they are stored."""
 
-    formats: tuple[Literal["jpeg", "png", "webp", "gif"], ...] = ("jpeg", "png", "webp", "gif")
+    formats: tuple[Literal["jpeg", "png", "webp", "gif", "avif"], ...] = ("jpeg", "png", "webp", "gif")
+    """`avif` is an option: it decodes ten times slower than JPEG."""
     min_side_px: int = Field(default=100, ge=1)
     max_aspect: float = Field(default=4.0, ge=1.0)
     """Longer side over shorter side."""
     min_bytes: int = Field(default=2000, ge=0)
     """Of the fetched file."""
+    min_contrast: float = Field(default=3.0, ge=0, le=127)
+    """Standard deviation of the thumbnail's grey levels (0 to 255); below it a picture is nearly blank."""
+    min_entropy_bits: float = Field(default=0.5, ge=0, le=5)
+    """Of the thumbnail's grey levels in 32 steps; below it a picture is one flat colour with little on it."""
+    max_icon_side_px: int = Field(default=128, ge=0)
+    """A square PNG, GIF or WebP of at most this side is an icon; 0: none is."""
     max_side_px: int = Field(default=1024, ge=16)
     """A larger picture is stored scaled down to this longer side."""
 
@@ -77,6 +87,13 @@ class TextRules(_Part):
     """The first of these types that survives is the caption; all survivors are kept."""
     max_same_text: int = Field(default=10, ge=1)
     """A text seen with more pictures than this, in the whole corpus, is left out."""
+    title_repeats: TitleRepeats = "title"
+    """What becomes of an alt text that most pictures of a page share, and that only repeats the page's title:
+    `title` counts it as a title from then on."""
+    variants: tuple[Variant, ...] = ()
+    """Shorter forms of the surrounding text that are kept beside it: `easy` (128 characters), `first` (a sentence)."""
+    tokens: bool = True
+    """Whether each sample holds its caption's words by jieba, and their count."""
 
     @field_validator("caption")
     @classmethod
@@ -118,12 +135,22 @@ class DetectRules(_Part):
 
     def load(self) -> Detector:
         """The detector, not yet loaded with its weights."""
-        return cast("Detector", plugins.build(DETECTORS, self.detector, self.model_extra or {}))
+        return load_detector(self.detector, self.model_extra or {}, self.device)
+
+    def prepare(self) -> None:
+        """Find or fetch what the detector needs. Raises `RecipeError` that says what to install or to give."""
+        prepare = getattr(self.load(), "prepare", None)
+        if prepare is not None:
+            prepare()
+
+    def located(self) -> "DetectRules":
+        """The same with absolute paths of weights, for a worker that does not run in the operator's folder."""
+        return DetectRules.model_validate(with_absolute_weights(self.model_dump()))
 
     def resolved(self) -> dict[str, object]:
-        """The detector with every parameter."""
+        """The detector with every parameter; of weights that are at hand, the digest too."""
         own = {"detector": self.detector, "max_regions": self.max_regions, "device": self.device}
-        return {**own, **asdict(self.load())}  # type: ignore[call-overload]
+        return {**own, **resolved_detector(self.load())}
 
 
 _UNITS = {

@@ -3,8 +3,23 @@
 import builtins
 from dataclasses import dataclass
 
-TEXT_TYPES = ("caption", "figcaption", "alt", "title", "surrounding", "heading", "page_title", "keywords")
+TEXT_TYPES = (
+    "caption",
+    "figcaption",
+    "alt",
+    "title",
+    "surrounding",
+    "heading",
+    "page_title",
+    "keywords",
+    "easy",
+    "first",
+)
 """The types that a text can have, in no order of preference (the recipe's `text.caption` orders them)."""
+
+
+Box = tuple[int, int, int, int]
+"""x1, y1, x2, y2 in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +58,8 @@ class Candidate:
     """Signals seen, such as `X-Robots-Tag: noai`."""
     stored: StoredBytes | None = None
     """Set when the bytes are at hand; None means that they are asked for over HTTP."""
+    boxes: tuple[Box, ...] = ()
+    """Regions that the source knows already, in pixels of the upright picture; for the detector `boxes`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +74,18 @@ class Drop:
     """True where asking again later may succeed (time-out, 503); `--retry-failed` asks for these again."""
 
 
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What a rule saw in a text that it let pass, or why a text beside the caption was left out."""
+
+    kind: str
+    """`script` (hans, hant, mixed), `removed` (a class of characters), `author`, `flag`, `rejected` (the reason),
+    `repeats` (title)."""
+    value: str
+    count: int = 1
+    """How many characters, for `removed`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
     """What is known of a picture's fetched bytes once they were decoded."""
@@ -65,7 +94,7 @@ class ImageFacts:
     """64 lower-case hex digits, over the fetched bytes."""
     bytes: int
     format: str
-    """`jpeg`, `png`, `webp` or `gif`, by magic number."""
+    """`jpeg`, `png`, `webp`, `gif` or `avif`, by magic number."""
     width: int
     """Pixels, upright (after EXIF orientation)."""
     height: int
@@ -79,7 +108,7 @@ class ImageFacts:
 class Region:
     """A rectangle of a picture."""
 
-    box_xyxy: tuple[int, int, int, int]
+    box_xyxy: Box
     """x1, y1, x2, y2 in pixels of the stored JPEG, 0 <= x1 < x2 <= width."""
     label: str
     score: float

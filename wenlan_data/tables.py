@@ -3,6 +3,11 @@
 import pyarrow as pa
 
 TEXTS = pa.list_(pa.struct([("type", pa.string()), ("text", pa.string())]))
+REMARKS = pa.list_(pa.struct([("type", pa.string()), ("kind", pa.string()), ("value", pa.string())]))
+"""Text type, and a `records.Remark` of the text."""
+
+BOXES = pa.list_(pa.int16())
+"""x1, y1, x2, y2 of one box after the other, as the source gave them; empty for most sources."""
 
 CANDIDATES = pa.schema(
     [
@@ -22,6 +27,8 @@ CANDIDATES = pa.schema(
         ("supply", pa.string()),  # web, file, warc; in raw.parquet also none: the source could not read the row
         ("supply_path", pa.string()),  # of none: why
         ("supply_offset", pa.int64()),
+        ("remarks", REMARKS),  # of texts that survived, and why others did not; empty in raw.parquet
+        ("boxes", BOXES),
     ]
 )
 """Both `raw.parquet` (texts as read) and `candidates.parquet` (texts that survived the rules)."""
@@ -131,6 +138,7 @@ KEPT = pa.schema(
         ("texts", TEXTS),  # merged: its own, then those of its duplicates that say something else
         ("caption", pa.string()),
         ("caption_type", pa.string()),
+        ("remarks", REMARKS),
         ("sha256", pa.string()),
         ("bytes", pa.int64()),
         ("format", pa.string()),
@@ -143,6 +151,7 @@ KEPT = pa.schema(
         ("final_url", pa.string()),
         ("ip", pa.string()),
         ("fetched_at", pa.timestamp("ms", tz="UTC")),
+        ("boxes", BOXES),
     ]
 )
 """What one output shard is made of, sorted by key."""
@@ -153,6 +162,9 @@ METADATA = pa.schema(
         ("shard", pa.string()),
         ("caption", pa.string()),
         ("caption_type", pa.string()),
+        ("caption_reason", pa.string()),
+        ("script", pa.string()),
+        ("flags", pa.list_(pa.string())),
         ("texts", TEXTS),
         (
             "regions",
@@ -173,6 +185,7 @@ METADATA = pa.schema(
         ("opt_out", pa.list_(pa.string())),
         ("detector", pa.string()),
         ("tokens", pa.list_(pa.string())),
+        ("token_count", pa.int32()),
         ("fetched_at", pa.timestamp("ms", tz="UTC")),
         ("ip", pa.string()),
     ]

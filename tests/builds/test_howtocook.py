@@ -133,8 +133,8 @@ def _rules() -> list[Rule]:
 
 def _cleaned(place: dict[str, object], name: str) -> str:
     """The alternative text as the recipe's rules leave it; empty where they reject it."""
-    kept, _ = clean_texts(_rules(), (Text("alt", str(place[name])),))
-    return kept[0].text if kept else ""
+    cleaned = clean_texts(_rules(), (Text("alt", str(place[name])),))
+    return cleaned.texts[0].text if cleaned.texts else ""
 
 
 def _dish(place: dict[str, object]) -> str:

@@ -7,7 +7,7 @@ from wenlan_data.clean.rules.fold import Fold
 from wenlan_data.clean.rules.length import Length
 from wenlan_data.clean.rules.markup import Markup
 from wenlan_data.recipe import load_recipe
-from wenlan_data.records import Drop, Text
+from wenlan_data.records import Drop, Remark, Text
 
 RULES = (Fold(), Markup(), Length(min=2, max=8))
 DEFAULT = tuple(spec.load() for spec in load_recipe("wenlan").text.rules)
@@ -44,9 +44,14 @@ def test_texts_come_back_clean_in_order_and_once_each_and_the_rejected_as_they_w
         Text("alt", " 雪山 "),
         Text("surrounding", "<hr>"),
     )
-    kept, rejected = clean_texts(RULES, texts)
-    assert kept == (Text("alt", "雪山"), Text("title", "雪山"))
-    assert rejected == ((Text("surrounding", "<hr>"), Drop("markup")),)
+    cleaned = clean_texts(RULES, texts)
+    assert cleaned.texts == (Text("alt", "雪山"), Text("title", "雪山"))
+    assert cleaned.rejected == ((Text("surrounding", "<hr>"), Drop("markup")),)
+    assert cleaned.remarks == (
+        ("alt", Remark("flag", "html")),
+        ("surrounding", Remark("flag", "html")),
+        ("surrounding", Remark("rejected", "markup")),
+    )
 
 
 @settings(max_examples=300, deadline=None)

@@ -22,6 +22,7 @@ def _candidates(path: Path, urls: list[str], first: int = 0, supply: str = "web"
             "url_key": url_key(url),
             "texts": [],
             "opt_out": [],
+            "remarks": [],
             "supply": supply,
             "supply_offset": 0,
         }

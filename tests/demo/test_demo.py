@@ -69,6 +69,14 @@ def test_licence_and_author_are_those_that_the_pages_state(demo_out: Path) -> No
     assert rows["photos/brick.jpg"]["licence"] == ""
 
 
+def test_the_metadata_tell_how_each_caption_was_written_and_why_it_was_chosen(demo_out: Path) -> None:
+    rows = _rows(demo_out / "corpus" / "metadata")
+    assert {row["script"] for row in rows} == {"hans", "hant"}
+    assert [row["flags"] for row in rows if row["flags"]] == [["html"]]
+    assert {row["caption_reason"] for row in rows} == {"caption alone"}
+    assert all(row["token_count"] == len(list(row["tokens"])) > 0 for row in rows)  # type: ignore[call-overload]
+
+
 def test_a_picture_turned_by_exif_is_stored_upright(demo_out: Path) -> None:
     sizes = {
         _end_of(row["image_url"]): (row["width"], row["height"]) for row in _rows(demo_out / "corpus" / "metadata")

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from wenlan_data.detect.regions import finder
+from wenlan_data.detect.regions import Looked, finder, scaled
 from wenlan_data.recipe import DetectRules
 from wenlan_data.records import Region
 from wenlan_data.testing import picture
@@ -25,8 +25,14 @@ class Bright:
 """
 
 
+def regions_in(detect: DetectRules, jpeg: bytes, width: int, height: int) -> tuple[Region, ...]:
+    find, _ = finder(detect)
+    (found,) = find([Looked(jpeg=jpeg, width=width, height=height)])
+    return found
+
+
 def test_the_grid_needs_no_pixels_and_the_whole_image_is_last() -> None:
-    regions = finder(DetectRules())(b"never decoded", 640, 480)
+    regions = regions_in(DetectRules(), b"never decoded", 640, 480)
     assert len(regions) == 37
     assert regions[0] == Region(box_xyxy=(0, 0, 106, 80), label="cell", score=1.0)
     assert regions[-1] == Region(box_xyxy=(0, 0, 640, 480), label="image", score=1.0)
@@ -34,7 +40,7 @@ def test_the_grid_needs_no_pixels_and_the_whole_image_is_last() -> None:
 
 @pytest.mark.parametrize("most", [0, 1, 36, 100])
 def test_the_whole_image_is_not_counted_in_max_regions(most: int) -> None:
-    assert len(finder(DetectRules(max_regions=most))(b"", 640, 480)) == min(most, 36) + 1
+    assert len(regions_in(DetectRules(max_regions=most), b"", 640, 480)) == min(most, 36) + 1
 
 
 def test_regions_of_a_detector_of_other_people_are_cut_to_the_picture_and_the_best_are_kept(
@@ -43,7 +49,7 @@ def test_regions_of_a_detector_of_other_people_are_cut_to_the_picture_and_the_be
     (tmp_path / "other_people").mkdir()
     (tmp_path / "other_people" / "bright.py").write_text(BRIGHT)
     monkeypatch.syspath_prepend(tmp_path)
-    regions = finder(DetectRules(detector="other_people.bright", max_regions=3))(picture(1), 320, 240)
+    regions = regions_in(DetectRules(detector="other_people.bright", max_regions=3), picture(1), 320, 240)
     assert [region.box_xyxy for region in regions] == [
         (10, 10, 20, 20),
         (1, 1, 3, 3),
@@ -51,3 +57,11 @@ def test_regions_of_a_detector_of_other_people_are_cut_to_the_picture_and_the_be
         (0, 0, 320, 240),
     ]
     assert 0 < regions[2].score < 0.99
+
+
+def test_boxes_of_the_source_are_scaled_and_cut_to_the_stored_picture() -> None:
+    find, _ = finder(DetectRules.model_validate({"detector": "boxes", "max_regions": 2, "min_side_px": 4}))
+    boxes = scaled([(0, 0, 400, 100), (10, 10, 12, 12), (600, 200, 900, 700), (0, 0, 80, 80)], (800, 600), (400, 300))
+    (found,) = find([Looked(jpeg=b"", width=400, height=300, boxes=boxes)])
+    assert [one.box_xyxy for one in found] == [(0, 0, 200, 50), (300, 100, 400, 300), (0, 0, 400, 300)]
+    assert [one.label for one in found] == ["region", "region", "image"]

@@ -79,7 +79,7 @@ def test_every_row_is_a_candidate_a_drop_or_known(tmp_path: Path) -> None:
     receipt, tables = _run(_part(_jsonl(tmp_path / "t.jsonl", ROWS)), tmp_path / "out")
     assert receipt.drops == {"bad_encoding": 1, "bad_url": 2, "no_han": 1, "no_text": 1, "scheme": 1}
     assert receipt.details == {
-        "known": 0, "ids": 9, "rejected_texts": {"no_han": 1},
+        "known": 0, "ids": 9, "rejected_texts": {"no_han": 1}, "remarks": {},
     }  # fmt: skip
     assert [(row["url"], row["texts"]) for row in tables["candidates"]] == [
         ("http://a.cn/1.jpg", [{"type": "caption", "text": "一只猫。"}]),

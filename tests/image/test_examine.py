@@ -215,11 +215,11 @@ def test_a_jpeg_of_a_thousand_scans_is_refused() -> None:
     assert reason(data[:-2] + data[last:-2] * 1000 + b"\xff\xd9") == "too_large"
 
 
-def test_a_huge_text_chunk_in_a_png_is_a_drop() -> None:
+def test_a_huge_text_chunk_in_a_png_is_refused_by_name() -> None:
     body = b"zTXtComment\0\0" + zlib.compress(bytes(100 << 20))
     chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
     data = saved(photo(), "PNG")
-    assert reason(data[:33] + chunk + data[33:]) == "undecodable"
+    assert reason(data[:33] + chunk + data[33:]) == "too_large"
 
 
 def test_the_first_frame_of_an_animation_counts() -> None:

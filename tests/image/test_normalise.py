@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from wenlan_data.errors import DamageError
+from wenlan_data.image import decode
 from wenlan_data.image.normalise import Stored, normalise, pixels
 from wenlan_data.testing import picture
 
@@ -168,3 +169,19 @@ def test_bytes_that_changed_since_are_damage(data: bytes) -> None:
         normalise(data, max_side_px=100, jpeg_quality=92)
     with pytest.raises(DamageError, match="cannot be decoded"):
         pixels(data)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "P", "L", "LA", "1"])
+def test_a_large_picture_flattened_by_strips_is_the_same(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = photo(width=301, height=203)
+    image.putalpha(image.convert("L"))
+    made = image.convert(mode) if mode != "P" else image.quantize(64)
+    for options in ({}, {"icc_profile": linear_profile()}):
+        data = saved(made, "PNG", **options)
+        whole = decode.decode_other(data)
+        monkeypatch.setattr(decode, "_STRIP_PIXELS", 7_000)
+        strips = decode.decode_other(data)
+        assert isinstance(whole, np.ndarray)
+        assert isinstance(strips, np.ndarray)
+        assert np.array_equal(strips, whole)
+        monkeypatch.undo()

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -50,8 +51,16 @@ def test_the_metadata_hold_the_json_and_when_it_was_fetched(part: ShardPart, tmp
         sample = decode_sample(members, key)
         assert (row["key"], row["caption"], row["shard"]) == (key, sample.caption, "wenlan-000003.tar")
         assert (row["tokens"], row["opt_out"]) == (list(sample.tokens), list(sample.opt_out))
+        assert row["token_count"] == len(sample.tokens)
+        assert row["caption_reason"].startswith(f"{sample.caption_type} ")
         assert (row["fetched_at"], row["ip"]) == (FETCHED_AT, "192.0.2.1")
         assert row["fetched_at"].isoformat()[:10].encode() not in b"".join(members.values())
+
+
+def test_words_can_be_left_out(part: ShardPart, tmp_path: Path) -> None:
+    _run(replace(part, tokens=False), tmp_path / "out")
+    rows = pq.read_table(tmp_path / "out" / "metadata.parquet").to_pylist()
+    assert {(tuple(row["tokens"]), row["token_count"]) for row in rows} == {((), 0)}
 
 
 def test_recorded_bytes_that_have_changed_are_named(part: ShardPart, tmp_path: Path) -> None:

@@ -135,6 +135,7 @@ def build(
     if dry_run:
         print_estimate(estimate(prepared), as_json=as_json)
     else:
+        prepared.recipe.detect.prepare()
         print_result(run_build(prepared), as_json=as_json)
 
 

@@ -26,6 +26,7 @@ def print_result(result: BuildResult, *, as_json: bool) -> None:
     for line in _hints(result.dropped.get("fetch", {})):
         click.echo(line)
     digest = result.recipe_digest[:12]
+    click.echo(f"report {result.out}/report/index.html")
     click.echo(f"corpus {result.out}: {result.shards} shards, {result.samples} samples in all, recipe {digest}")
 
 

@@ -9,9 +9,11 @@ import click
 from wenlan_data import __version__
 from wenlan_data.cli.build import build
 from wenlan_data.cli.demo import demo
+from wenlan_data.cli.detect import detect
 from wenlan_data.cli.gc import gc
 from wenlan_data.cli.recipes import recipes
 from wenlan_data.cli.shards import shards
+from wenlan_data.cli.text import text
 from wenlan_data.errors import InterruptedBuildError, WenlanError, from_os_error
 
 
@@ -21,7 +23,7 @@ def cli() -> None:
     """Build Chinese image-text corpora, look into them, and trust them."""
 
 
-for command in (build, demo, gc, recipes, shards):
+for command in (build, demo, detect, gc, recipes, shards, text):
     cli.add_command(command)
 
 

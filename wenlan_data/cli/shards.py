@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from wenlan_data.cli.html import html
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -23,6 +25,9 @@ def shards() -> None:
     """Look into a corpus, or into anybody's WebDataset tars."""
 
 
+shards.add_command(html)
+
+
 @shards.command("ls")
 @_paths
 @click.option("--samples", "with_samples", is_flag=True, help="List the samples, not the shards.")
@@ -31,7 +36,7 @@ def list_shards(paths: tuple[Path, ...], with_samples: bool, as_json: bool) -> N
     """The shards with their samples and bytes, or each sample's key and members."""
     rows = _sample_rows(paths) if with_samples else _shard_rows(paths)
     for row in rows:
-        click.echo(_dump(row) if as_json else "  ".join(printable(_cell(value)) for value in row.values()))
+        click.echo(dump(row) if as_json else "  ".join(printable(_cell(value)) for value in row.values()))
 
 
 @shards.command()
@@ -43,7 +48,7 @@ def stat(paths: tuple[Path, ...], as_json: bool) -> None:
 
     summary = summarise(paths).as_json()
     if as_json:
-        click.echo(_dump(summary))
+        click.echo(dump(summary))
         return
     for name, value in summary.items():
         _print_counts(name, value)
@@ -70,7 +75,7 @@ def verify(paths: tuple[Path, ...], as_json: bool) -> None:
     if sys.stderr.isatty():
         click.echo("\r" + " " * 20 + "\r", err=True, nl=False)
     if as_json:
-        click.echo(_dump({"shards": len(read), "findings": [asdict(finding) for finding in findings]}))
+        click.echo(dump({"shards": len(read), "findings": [asdict(finding) for finding in findings]}))
     for finding in () if as_json else findings:
         member = f" {finding.member}" if finding.member else ""
         click.echo(printable(f"{finding.shard}:{member} at byte {finding.offset}: {finding.problem}"))
@@ -96,7 +101,7 @@ def show(path: Path, key: str | None, number: int | None, as_json: bool) -> None
     members = read_group(tar, group)
     value = _shown(tar, group, members)
     if as_json:
-        click.echo(_dump(value))
+        click.echo(dump(value))
         return
     for name, shown in value.items():
         _print_field(name, shown)
@@ -121,12 +126,21 @@ def extract(path: Path, keys: tuple[str, ...], limit: int | None, out: Path, as_
     for tar, group in _chosen(path, keys, limit):
         for extension, data in read_group(tar, group).items():
             written.append(_write_new(out / safe_name(group.key, extension), data))
-    click.echo(_dump(written) if as_json else f"{len(written)} files in {printable(str(out))}")
+    click.echo(dump(written) if as_json else f"{len(written)} files in {printable(str(out))}")
 
 
 def printable(text: str) -> str:
     """`text` with all that a terminal would act on escaped: control and bidirectional characters."""
     return "".join(one if one.isprintable() or one == "\u3000" else _escape(one) for one in text)
+
+
+def dump(value: object) -> str:
+    """One line of JSON that no terminal acts on."""
+    import json
+
+    text = json.dumps(value, ensure_ascii=False)
+    # JSON leaves C1 controls and bidirectional marks as they are: a terminal would act on them.
+    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text)
 
 
 def safe_name(key: str, extension: str) -> str:
@@ -149,14 +163,6 @@ def safe_name(key: str, extension: str) -> str:
 
 def _escape(one: str) -> str:
     return one.encode("unicode_escape", "surrogatepass").decode("ascii")
-
-
-def _dump(value: object) -> str:
-    import json
-
-    text = json.dumps(value, ensure_ascii=False)
-    # JSON leaves C1 controls and bidirectional marks as they are: a terminal would act on them.
-    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text)
 
 
 def _shard_rows(paths: tuple[Path, ...]) -> Iterator[dict[str, object]]:

@@ -12,7 +12,7 @@ from wenlan_data.crawl.warc import PayloadWriter, record_at
 from wenlan_data.extract.encoding import decode_page
 from wenlan_data.extract.inline import inline_pictures
 from wenlan_data.extract.pages import INLINE
-from wenlan_data.image.examine import examine
+from wenlan_data.image.apart import examine
 from wenlan_data.recipe import ImageRules
 from wenlan_data.records import Drop, ImageFacts
 

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from wenlan_data.crawl.facts import Outcome, read_outcomes, read_wanted, receipt_of, write_facts
 from wenlan_data.crawl.warc import payload_at
 from wenlan_data.errors import DamageError, os_errors
-from wenlan_data.image.examine import examine
+from wenlan_data.image.apart import examine
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import ImageRules
 from wenlan_data.records import Drop, ImageFacts

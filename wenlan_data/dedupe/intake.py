@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from wenlan_data.dedupe.columns import Column
 
 EARLY_CANDIDATE = ["ordinal", "url_key", "texts", "opt_out"]
-LATE_CANDIDATE = ["candidate_id", "url", "page_url", "source", "licence", "author"]
+LATE_CANDIDATE = ["candidate_id", "url", "page_url", "source", "licence", "author", "remarks", "boxes"]
 EARLY_FACT = ["url_key", "reason", "sha256", "width", "height", "phash", "pdq", "opt_out"]
 LATE_FACT = ["detail", "retryable", "bytes", "format", "warc_offset", "final_url", "ip", "fetched_at"]
 BATCH_ROWS = 1 << 16

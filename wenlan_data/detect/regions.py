@@ -1,6 +1,7 @@
-"""From a stored JPEG to the regions that its sample publishes, by the recipe's detector."""
+"""From stored JPEGs to the regions that their samples publish, by the recipe's detector."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -8,38 +9,61 @@ import numpy as np
 from wenlan_data.image.decode import Pixels
 from wenlan_data.image.normalise import pixels
 from wenlan_data.recipe import DetectRules
-from wenlan_data.records import Region
+from wenlan_data.records import Box, Region
 
-Finder = Callable[[bytes, int, int], tuple[Region, ...]]
-"""A stored JPEG with its width and height in pixels to its regions, the whole image last."""
+MAX_BATCH = 64
+"""Of decoded pictures: 64 of a megapixel are 200 MB."""
 
 
-def finder(detect: DetectRules) -> Finder:
-    """The recipe's detector, loaded once, as a function of one picture.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looked:
+    """A stored picture that is to be looked at."""
 
-    It gives at most `max_regions` regions, best scores first (the detector's order among equals), cut to the
-    picture; then the whole image, which is not counted. A detector whose `needs_pixels` is False gets a view
-    of the right shape that was never decoded.
+    jpeg: bytes
+    width: int
+    """Pixels."""
+    height: int
+    boxes: tuple[Box, ...] = ()
+    """Those that the source brought along, in pixels of this JPEG."""
+
+
+Finder = Callable[[Sequence[Looked]], list[tuple[Region, ...]]]
+"""Pictures to the regions of each, the whole image last."""
+
+
+def finder(detect: DetectRules) -> tuple[Finder, int]:
+    """The recipe's detector, loaded once, as a function of some pictures; and how many it likes at once.
+
+    Each picture gets at most `max_regions` regions, best scores first (the detector's order among equals), cut to
+    the picture; then the whole image, which is not counted. A detector whose `needs_pixels` is False gets a view
+    of the right shape that was never decoded; one whose `from_source` is True is not asked: the picture's own boxes
+    are its regions.
     """
     detector = detect.load()
+    if getattr(detector, "from_source", False):
+        of_boxes: Callable[[Sequence[Box]], list[Region]] = detector.load_boxes()  # type: ignore[attr-defined]
+        return lambda some: [_chosen(of_boxes(one.boxes), one.width, one.height, detect) for one in some], 1
     find = detector.load()
-    needs_pixels = bool(getattr(detector, "needs_pixels", True))
-
-    def regions_of(jpeg: bytes, width: int, height: int) -> tuple[Region, ...]:
-        return regions_in(pixels(jpeg), width, height) if needs_pixels else by_size(width, height)
 
     # What looks at no pixel gives the same regions for the same size, and most pictures of a site have one size.
     @lru_cache(maxsize=1024)
     def by_size(width: int, height: int) -> tuple[Region, ...]:
-        return regions_in(_blank(width, height), width, height)
+        (found,) = find([_blank(width, height)])
+        return _chosen(found, width, height, detect)
 
-    def regions_in(picture: Pixels, width: int, height: int) -> tuple[Region, ...]:
-        (found,) = find([picture])
-        inside = [cut for cut in (_cut(region, width, height) for region in found) if cut is not None]
-        best = sorted(inside, key=lambda region: -region.score)[: detect.max_regions]
-        return (*best, Region(box_xyxy=(0, 0, width, height), label="image", score=1.0))
+    def by_pixels(some: Sequence[Looked]) -> list[tuple[Region, ...]]:
+        every = find([pixels(one.jpeg) for one in some])
+        return [_chosen(found, one.width, one.height, detect) for found, one in zip(every, some, strict=True)]
 
-    return regions_of
+    if getattr(detector, "needs_pixels", True):
+        return by_pixels, min(detector.batch_size, MAX_BATCH)
+    return lambda some: [by_size(one.width, one.height) for one in some], 1
+
+
+def _chosen(found: Iterable[Region], width: int, height: int, detect: DetectRules) -> tuple[Region, ...]:
+    inside = [cut for cut in (_cut(region, width, height) for region in found) if cut is not None]
+    best = sorted(inside, key=lambda region: -region.score)[: detect.max_regions]
+    return (*best, Region(box_xyxy=(0, 0, width, height), label="image", score=1.0))
 
 
 def _blank(width: int, height: int) -> Pixels:
@@ -52,3 +76,13 @@ def _cut(region: Region, width: int, height: int) -> Region | None:
     if box[0] >= box[2] or box[1] >= box[3]:
         return None
     return region if box == region.box_xyxy else Region(box_xyxy=box, label=region.label, score=region.score)
+
+
+def scaled(boxes: Sequence[Box], from_size: tuple[int, int], to_size: tuple[int, int]) -> tuple[Box, ...]:
+    """Boxes of a picture of `from_size` (width, height) pixels in those of the same picture at `to_size`."""
+    if from_size == to_size:
+        return tuple(boxes)
+    across, down = to_size[0] / from_size[0], to_size[1] / from_size[1]
+    return tuple(
+        (round(x1 * across), round(y1 * down), round(x2 * across), round(y2 * down)) for x1, y1, x2, y2 in boxes
+    )

@@ -3,16 +3,15 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from wenlan_data.clean.chain import apply, clean_texts
-from wenlan_data.crawl.optout import opt_out
-from wenlan_data.crawl.urls import url_key, usable
+from wenlan_data.clean.variants import Variant
+from wenlan_data.crawl.urls import url_key
 from wenlan_data.errors import os_errors
+from wenlan_data.extract.cleaner import Cleaner, Verdict, page_batches
 from wenlan_data.extract.known import Known, candidate_id, ids_array
 from wenlan_data.extract.rows import (
     BATCH_ROWS,
@@ -22,20 +21,19 @@ from wenlan_data.extract.rows import (
     drop_columns,
     index_columns,
     read_rows,
-    recorded_drop,
     unusable,
 )
-from wenlan_data.protocols import Receipt, Rule, SourcePart
-from wenlan_data.recipe import RuleSpec, TextRules
-from wenlan_data.records import Candidate, Drop, Text
+from wenlan_data.protocols import Receipt, SourcePart
+from wenlan_data.recipe import RuleSpec, TextRules, TitleRepeats
+from wenlan_data.records import Candidate, Drop, Remark, Text
 from wenlan_data.sources import SourceSpec
 from wenlan_data.tables import CANDIDATES, IMAGE_INDEX, WORK_DROPS
 
-CLEANED_TEXTS = 10_000
-"""How many texts are remembered with what the rules made of them."""
-CAPTION_ORDER: tuple[str, ...] = TextRules().caption
-
 _FILES = {"raw": CANDIDATES, "candidates": CANDIDATES, "drops": WORK_DROPS, "images": IMAGE_INDEX}
+
+TEXT = TextRules()
+
+_COUNTED = ("removed", "script", "flag", "repeats")
 
 _IndexRow = tuple[str, str, int]
 
@@ -52,22 +50,24 @@ class ExtractPart:
     source: SourceSpec
     part: SourcePart
     rules: tuple[RuleSpec, ...]
-    caption_order: tuple[str, ...] = CAPTION_ORDER
+    caption_order: tuple[str, ...] = TEXT.caption
     """The text types, best first: the reason of the best rejected text is the candidate's."""
+    variants: tuple[Variant, ...] = ()
+    title_repeats: TitleRepeats = TEXT.title_repeats
     known: tuple[str, ...] = ()
     """Files of `save_ids`: candidates of earlier generations, skipped."""
     limit: int | None = None
     """Read at most this many rows of the part."""
 
     def __call__(self, out: Path) -> Receipt:
-        """Details: skipped rows `known`, `ids` recorded, `rejected_texts` of survivors.
+        """Details: skipped rows `known`, `ids` recorded, `rejected_texts` of survivors, `remarks` by kind and value.
 
         A row that repeats another of its generation is no known one: dedupe drops it with a row that says so.
         """
         source = self.source.load()
         rows = _source_rows(self.part_number, self.part, source.name, islice(source.read(self.part), self.limit))
         index = ((url_key(url), self.part.path, offset) for url, offset in source.images(self.part))
-        return _extract(out, rows, index, _Cleaner.of(self.rules, self.caption_order), Known(self.known))
+        return _extract(out, rows, index, _cleaner(self), Known(self.known))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,14 +78,16 @@ class ReextractPart:
     raw: str
     """A `raw.parquet`."""
     rules: tuple[RuleSpec, ...]
-    caption_order: tuple[str, ...] = CAPTION_ORDER
+    caption_order: tuple[str, ...] = TEXT.caption
+    variants: tuple[Variant, ...] = ()
+    title_repeats: TitleRepeats = TEXT.title_repeats
     images: tuple[str, ...] = ()
     """Index files (`images.parquet`) to hand on."""
 
     def __call__(self, out: Path) -> Receipt:
         """As `ExtractPart`."""
         rows = _renumbered(self.part_number, read_rows(self.raw))
-        cleaner = _Cleaner.of(self.rules, self.caption_order)
+        cleaner = _cleaner(self)
         return _extract(out, rows, _old_index(self.images), cleaner, Known(()))
 
 
@@ -98,14 +100,21 @@ class RetryPart:
     ids: str
     """A `.npy` of sorted candidate ids (S16)."""
     rules: tuple[RuleSpec, ...]
-    caption_order: tuple[str, ...] = CAPTION_ORDER
+    caption_order: tuple[str, ...] = TEXT.caption
+    variants: tuple[Variant, ...] = ()
+    title_repeats: TitleRepeats = TEXT.title_repeats
 
     def __call__(self, out: Path) -> Receipt:
         """As `ExtractPart`; an id that several files hold is taken once."""
         wanted = Known((self.ids,))
         found = (row for raw in self.raws for row in read_rows(raw, wanted))
         rows = _renumbered(self.part_number, _each_once(found))
-        return _extract(out, rows, iter(()), _Cleaner.of(self.rules, self.caption_order), Known(()))
+        return _extract(out, rows, iter(()), _cleaner(self), Known(()))
+
+
+def _cleaner(part: ExtractPart | ReextractPart | RetryPart) -> Cleaner:
+    rules = tuple(spec.load() for spec in part.rules)
+    return Cleaner.of(rules, part.caption_order, part.variants, part.title_repeats)
 
 
 def _each_once(rows: Iterator[Row]) -> Iterator[Row]:
@@ -116,38 +125,6 @@ def _each_once(rows: Iterator[Row]) -> Iterator[Row]:
             yield row
 
 
-@dataclass(frozen=True, slots=True)
-class _Verdict:
-    texts: tuple[Text, ...] = ()
-    step: str = ""
-    drop: Drop | None = None
-    rejected: tuple[Drop, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Cleaner:
-    rules: tuple[Rule, ...]
-    preference: dict[str, int]
-
-    @classmethod
-    def of(cls, rules: Sequence[RuleSpec], caption_order: Sequence[str]) -> "_Cleaner":
-        # Titles, headings and keywords come again with every picture of a page.
-        clean = lru_cache(maxsize=CLEANED_TEXTS)(partial(apply, tuple(spec.load() for spec in rules)))
-        return cls((clean,), {name: place for place, name in enumerate(caption_order)})
-
-    def __call__(self, candidate: Candidate) -> _Verdict:
-        drop = recorded_drop(candidate) if candidate.stored else usable(candidate.url)
-        drop = drop or opt_out(candidate.opt_out)
-        if drop:
-            return _Verdict(step="extract", drop=drop)
-        survivors, rejected = clean_texts(self.rules, candidate.texts)
-        if any(text.type in self.preference for text in survivors):
-            return _Verdict(texts=tuple(survivors), rejected=tuple(drop for _, drop in rejected))
-        # min() keeps the first of equals: the order on the page decides between two texts of one type.
-        best = min(rejected, key=lambda pair: self.preference.get(pair[0].type, len(self.preference)), default=None)
-        return _Verdict(step="clean", drop=best[1] if best else Drop("no_text"))
-
-
 @dataclass(slots=True)
 class _Counts:
     rows_in: int = 0
@@ -155,13 +132,21 @@ class _Counts:
     known: int = 0
     drops: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
+    remarks: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def add(self, verdict: Verdict) -> None:
+        """Count what the rules saw of a candidate that survives."""
+        self.rejected.update(drop.reason for _, drop in verdict.cleaned.rejected)
+        for _, remark in verdict.cleaned.remarks:
+            if remark.kind in _COUNTED:
+                self.remarks.setdefault(remark.kind, Counter())[remark.value] += remark.count
 
 
-def _extract(out: Path, rows: Iterator[Row], index: Iterator[_IndexRow], cleaner: _Cleaner, known: Known) -> Receipt:
+def _extract(out: Path, rows: Iterator[Row], index: Iterator[_IndexRow], cleaner: Cleaner, known: Known) -> Receipt:
     counts = _Counts()
     with os_errors(out):
         with Tables(out, _FILES) as tables:
-            while batch := list(islice(rows, BATCH_ROWS)):
+            for batch in page_batches(rows, BATCH_ROWS):
                 _write_batch(tables, _new_rows(batch, known, counts), cleaner, counts)
             while entries := list(islice(index, BATCH_ROWS)):
                 tables.write("images", index_columns(entries))
@@ -175,6 +160,7 @@ def _extract(out: Path, rows: Iterator[Row], index: Iterator[_IndexRow], cleaner
             "known": counts.known,
             "ids": counts.rows_in,
             "rejected_texts": dict(sorted(counts.rejected.items())),
+            "remarks": {kind: dict(sorted(values.items())) for kind, values in sorted(counts.remarks.items())},
         },
     )
 
@@ -186,23 +172,22 @@ def _new_rows(batch: list[Row], known: Known, counts: _Counts) -> list[Row]:
     return new
 
 
-def _write_batch(tables: Tables, rows: list[Row], cleaner: _Cleaner, counts: _Counts) -> None:
+def _write_batch(tables: Tables, rows: list[Row], cleaner: Cleaner, counts: _Counts) -> None:
     kept: list[Row] = []
-    texts: list[tuple[Text, ...]] = []
+    remarks: list[tuple[tuple[str, Remark], ...]] = []
     dropped: list[tuple[Row, str, Drop]] = []
-    for row in rows:
-        verdict = cleaner(row.candidate)
+    for row, verdict in cleaner(rows):
         if verdict.drop:
             dropped.append((row, verdict.step, verdict.drop))
             continue
-        kept.append(row)
-        texts.append(verdict.texts)
-        counts.rejected.update(drop.reason for drop in verdict.rejected)
+        kept.append(replace(row, candidate=verdict.candidate))
+        remarks.append(verdict.cleaned.remarks)
+        counts.add(verdict)
     counts.rows_in += len(rows)
     counts.rows_out += len(kept)
     counts.drops.update(drop.reason for _, _, drop in dropped)
-    tables.write("raw", candidate_columns(rows, [row.candidate.texts for row in rows]))
-    tables.write("candidates", candidate_columns(kept, texts))
+    tables.write("raw", candidate_columns(rows, [()] * len(rows)))
+    tables.write("candidates", candidate_columns(kept, remarks))
     tables.write("drops", drop_columns(dropped))
 
 

@@ -9,10 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wenlan_data.extract.known import Known, ids_array
-from wenlan_data.records import Candidate, Drop, StoredBytes, Text
+from wenlan_data.records import Box, Candidate, Drop, Remark, StoredBytes, Text
 from wenlan_data.tables import CANDIDATES, IMAGE_INDEX, WORK_DROPS
 
 BATCH_ROWS = 8_192
+
+REMARKS_KEPT = ("script", "flag", "rejected", "repeats")
+"""What a sample tells of its texts; authors have a field of their own, and removed characters are only counted."""
 
 UNUSABLE = "none"
 """The supply of a recorded row that the source could not read: `supply_path` holds `reason: detail`."""
@@ -58,8 +61,15 @@ def read_rows(path: str, wanted: Known | None = None) -> Iterator[Row]:
                     author=value["author"],
                     opt_out=tuple(value["opt_out"]),
                     stored=None if stored.kind == "web" else stored,
+                    boxes=boxes_of(value["boxes"]),
                 )
                 yield Row(value["ordinal"], value["candidate_id"], candidate, value["url_key"])
+
+
+def boxes_of(flat: Sequence[int] | None) -> tuple[Box, ...]:
+    """The boxes of a `tables.BOXES` value."""
+    sides = iter(flat or ())
+    return tuple(zip(sides, sides, sides, sides, strict=True))
 
 
 def _mask(batch: pa.RecordBatch, wanted: Known) -> pa.BooleanArray:
@@ -67,8 +77,8 @@ def _mask(batch: pa.RecordBatch, wanted: Known) -> pa.BooleanArray:
     return pa.array(wanted.contains(ids))
 
 
-def candidate_columns(rows: Sequence[Row], texts: Sequence[Sequence[Text]]) -> pa.RecordBatch:
-    """The rows by the schema `CANDIDATES`, with `texts` in place of their own."""
+def candidate_columns(rows: Sequence[Row], remarks: Sequence[Sequence[tuple[str, Remark]]]) -> pa.RecordBatch:
+    """The rows by the schema `CANDIDATES`, with what the rules remarked of their texts."""
     candidates = [row.candidate for row in rows]
     stored = [one.stored for one in candidates]
     columns: list[list[object]] = [
@@ -76,7 +86,7 @@ def candidate_columns(rows: Sequence[Row], texts: Sequence[Sequence[Text]]) -> p
         [row.candidate_id for row in rows],
         [one.url for one in candidates],
         [row.url_key for row in rows],
-        _texts(texts),
+        _texts([one.texts for one in candidates]),
         [one.page_url for one in candidates],
         [one.source for one in candidates],
         [one.licence for one in candidates],
@@ -85,6 +95,8 @@ def candidate_columns(rows: Sequence[Row], texts: Sequence[Sequence[Text]]) -> p
         [one.kind if one else "web" for one in stored],
         [one.path if one else "" for one in stored],
         [one.offset if one else 0 for one in stored],
+        [_remarks(some) for some in remarks],
+        [[side for box in one.boxes for side in box] for one in candidates],
     ]
     return _batch(columns, CANDIDATES)
 
@@ -119,6 +131,10 @@ def index_columns(entries: Sequence[tuple[str, str, int]]) -> pa.RecordBatch:
 
 def _texts(texts: Sequence[Sequence[Text]]) -> list[object]:
     return [[(one.type, one.text) for one in some] for some in texts]
+
+
+def _remarks(remarks: Sequence[tuple[str, Remark]]) -> list[tuple[str, str, str]]:
+    return [(kind, one.kind, one.value) for kind, one in remarks if one.kind in REMARKS_KEPT]
 
 
 def _batch(columns: Sequence[list[object]], schema: pa.Schema) -> pa.RecordBatch:

@@ -1,14 +1,15 @@
-"""PNG, GIF and WebP files without decoding them: how large the picture is, and whether the file is whole."""
+"""PNG, GIF, WebP and AVIF files without decoding them: how large the picture is, and whether the file is whole."""
 
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+from wenlan_data.image.limits import MAX_METADATA_BYTES
 from wenlan_data.records import Drop
 
 
 def frame_size(data: bytes, kind: str) -> tuple[int, int] | Drop:
-    """Width and height in pixels that the header of a `png`, `gif` or `webp` states."""
+    """Width and height in pixels that the header of a `png`, `gif`, `webp` or `avif` states."""
     try:
         return _SIZES[kind](data)
     except (struct.error, IndexError):
@@ -16,7 +17,10 @@ def frame_size(data: bytes, kind: str) -> tuple[int, int] | Drop:
 
 
 def damage(data: bytes, kind: str) -> Drop | None:
-    """`truncated` where the end mark is missing, `undecodable` where a checksum is wrong, else None."""
+    """`truncated` where the end mark is missing, `undecodable` where a checksum is wrong, else None.
+
+    `too_large` where a block of metadata in a `png` or `webp` is larger than `MAX_METADATA_BYTES`.
+    """
     try:
         return _CHECKS[kind](data)
     except (struct.error, IndexError):
@@ -54,6 +58,8 @@ def _png_damage(data: bytes) -> Drop | None:
         length, name = struct.unpack_from(">I4s", data, position)
         (stated,) = struct.unpack_from(">I", data, position + 8 + length)
         critical = not name[0] & 0x20
+        if name in _PNG_METADATA and length > MAX_METADATA_BYTES:
+            return _metadata(name, length)
         if critical and zlib.crc32(memoryview(data)[position + 4 : position + 8 + length]) != stated:
             return Drop("undecodable", f"checksum of {name.decode('latin-1')}")
         if name == b"IEND":
@@ -87,16 +93,82 @@ def _webp_damage(data: bytes) -> Drop | None:
     (length,) = struct.unpack_from("<I", data, 4)
     if length + 8 > len(data):
         return Drop("truncated", f"{len(data)} of {length + 8} bytes")
+    position = 12
+    while position + 8 <= length + 8:
+        name, size = struct.unpack_from("<4sI", data, position)
+        if name in _WEBP_METADATA and size > MAX_METADATA_BYTES:
+            return _metadata(name, size)
+        position += 8 + size + (size & 1)
     return None
 
+
+def _metadata(name: bytes, size: int) -> Drop:
+    return Drop("too_large", f"{name.decode('latin-1').strip()} of {size} bytes")
+
+
+def _avif_size(data: bytes) -> tuple[int, int] | Drop:
+    """The largest extent that any item states: the alpha plane or a thumbnail states one too."""
+    sizes = [struct.unpack_from(">II", data, start + 4) for start, _ in _find(data, 0, len(data), _TO_EXTENTS)]
+    if not sizes:
+        return Drop("truncated", "no extents")
+    return max(sizes, key=lambda size: size[0] * size[1])
+
+
+def _avif_damage(data: bytes) -> Drop | None:
+    end = 0
+    for start, stop, _ in _boxes(data, 0, len(data), keep_cut=True):
+        end = stop
+        if stop > len(data):
+            return Drop("truncated", f"{len(data)} of {stop} bytes or more")
+        if stop == start:
+            break
+    return None if end else Drop("truncated", "no box")
+
+
+_TO_EXTENTS = (b"meta", b"iprp", b"ipco", b"ispe")
+_MAX_BOXES = 1000
+
+
+def _find(data: bytes, start: int, stop: int, path: tuple[bytes, ...]) -> Iterator[tuple[int, int]]:
+    """Start and end of the content of each box at `path`; `meta` has four bytes of version before its boxes."""
+    for inner, end, name in _boxes(data, start, stop):
+        if name != path[0]:
+            continue
+        if len(path) == 1:
+            yield inner, end
+        else:
+            yield from _find(data, inner + (4 if name == b"meta" else 0), end, path[1:])
+
+
+def _boxes(data: bytes, start: int, stop: int, *, keep_cut: bool = False) -> Iterator[tuple[int, int, bytes]]:
+    """Start and end of the content, and name, of ISO boxes; one that ends beyond `stop` only with `keep_cut`."""
+    for _ in range(_MAX_BOXES):
+        if start + 8 > stop:
+            return
+        size, name = struct.unpack_from(">I4s", data, start)
+        inner = start + 8
+        if size == 1 and inner + 8 <= stop:
+            (size,) = struct.unpack_from(">Q", data, inner)
+            inner += 8
+        end = stop if size == 0 else start + size
+        if end < inner or (end > stop and not keep_cut):
+            return
+        yield inner, end, name
+        start = end
+
+
+_PNG_METADATA = {b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"iCCP"}
+_WEBP_METADATA = {b"EXIF", b"XMP ", b"ICCP"}
 
 _SIZES: dict[str, Callable[[bytes], tuple[int, int] | Drop]] = {
     "png": _png_size,
     "gif": _gif_size,
     "webp": _webp_size,
+    "avif": _avif_size,
 }
 _CHECKS: dict[str, Callable[[bytes], Drop | None]] = {
     "png": _png_damage,
     "gif": _gif_damage,
     "webp": _webp_damage,
+    "avif": _avif_damage,
 }

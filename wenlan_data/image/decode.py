@@ -1,5 +1,6 @@
-"""Bytes to upright sRGB pixels, for all four formats. What cannot be decoded whole is a `Drop`."""
+"""Bytes to upright sRGB pixels, for every format. What cannot be decoded whole is a `Drop`."""
 
+import errno
 import io
 import re
 import struct
@@ -43,6 +44,8 @@ _HARMLESS = re.compile(
     r"unknown JFIF revision|Invalid SOS parameters|[Uu]nknown Adobe|thumbnail image size"
     r"|Corrupt JPEG data: \d{1,2} extraneous bytes before marker 0xd9"
 )
+_STRIP_PIXELS = 4_000_000
+_OUT_OF_FILES = {errno.EMFILE, errno.ENFILE}
 _TRUNCATED = re.compile(r"[Pp]remature end|truncated|[Tt]runcated|unexpected end", re.ASCII)
 
 
@@ -97,20 +100,34 @@ def _attempt(data: bytes, colours: str, smallest: dict[str, int], *, strict: boo
 
 
 def decode_other(data: bytes) -> Pixels | Drop:
-    """uint8 (H, W, 3), sRGB, upright, alpha on white, of a PNG, WebP or GIF (its first frame)."""
+    """uint8 (H, W, 3), sRGB, upright, alpha on white, of a PNG, WebP, GIF or AVIF (its first frame)."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=("PNG", "WEBP", "GIF")) as picture:
+            with Image.open(io.BytesIO(data), formats=("PNG", "WEBP", "GIF", "AVIF")) as picture:
                 wrong = too_large(*picture.size)
                 if wrong:
                     return wrong
                 picture.load()
-                flat = _on_white(picture)
-                return upright(np.asarray(flat), orientation_of(picture.info.get("exif") or b""))
+                return upright(_flattened(picture), orientation_of(picture.info.get("exif") or b""))
     except _DECODER_ERRORS as error:
         return _why(error)
+
+
+def _flattened(picture: Image.Image) -> Pixels:
+    """By strips: Pillow's copies of 64 MP with alpha, and of their colours, would take 1.3 GiB at once."""
+    width, height = picture.size
+    rows = max(1, _STRIP_PIXELS // width)
+    if rows >= height:
+        return np.asarray(_on_white(picture))
+    flat: Pixels = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, rows):
+        below = min(top + rows, height)
+        strip = picture.crop((0, top, width, below))
+        strip.info = picture.info
+        flat[top:below] = np.asarray(_on_white(strip))
+    return flat
 
 
 def _on_white(picture: Image.Image) -> Image.Image:
@@ -119,7 +136,8 @@ def _on_white(picture: Image.Image) -> Image.Image:
         return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert("RGB")
     if not picture.has_transparency_data:
         base = picture if picture.mode in {"L", "RGB", "CMYK"} else picture.convert("RGB")
-        return to_srgb(base, icc).convert("RGB")
+        colours = to_srgb(base, icc)
+        return colours if colours.mode == "RGB" else colours.convert("RGB")
     with_alpha = picture.convert("RGBA")
     colours = to_srgb(with_alpha.convert("RGB"), icc)
     white = Image.new("RGB", picture.size, (255, 255, 255))
@@ -138,6 +156,9 @@ def upright(pixels: Pixels, orientation: int) -> Pixels:
 
 
 def _why(error: BaseException) -> Drop:
+    if isinstance(error, OSError) and error.errno in _OUT_OF_FILES:
+        raise error  # no fault of the picture
     # Pillow puts the repr of its file, with a memory address, into some messages.
     text = " ".join(re.sub(r"<[^>]*>", "", str(error)).split())[:120]
-    return Drop("truncated" if _TRUNCATED.search(text) else "undecodable", text or type(error).__name__)
+    reason = "too_large" if "too large" in text else "truncated" if _TRUNCATED.search(text) else "undecodable"
+    return Drop(reason, text or type(error).__name__)

@@ -1,25 +1,46 @@
 """Fetched bytes in, facts or a reason out: everything that decides whether a picture is taken."""
 
 import hashlib
+from typing import Protocol
 
 from wenlan_data.image.containers import damage, frame_size
 from wenlan_data.image.decode import Pixels, decode_jpeg, decode_other, upright
+from wenlan_data.image.filters import uninformative, wrong_shape
 from wenlan_data.image.hash import MIN_DECODED_SIDE_PX, hashes, thumbnail
 from wenlan_data.image.limits import MAX_JPEG_SCANS, too_large
 from wenlan_data.image.segments import read_header, scans_at_most
 from wenlan_data.image.sniff import looks_like, other_image, sniff
-from wenlan_data.recipe import ImageRules
 from wenlan_data.records import Drop, ImageFacts
 
 Thumbnail = tuple[Pixels, int, int]
 """The normalised thumbnail, then width and height of the upright picture in pixels."""
 
 
-def examine(data: bytes, rules: ImageRules) -> ImageFacts | Drop:
+class Rules(Protocol):
+    """What `recipe.ImageRules` says of which pictures are taken."""
+
+    @property
+    def formats(self) -> tuple[str, ...]: ...
+    @property
+    def min_side_px(self) -> int: ...
+    @property
+    def max_aspect(self) -> float: ...
+    @property
+    def min_bytes(self) -> int: ...
+    @property
+    def min_contrast(self) -> float: ...
+    @property
+    def min_entropy_bits(self) -> float: ...
+    @property
+    def max_icon_side_px(self) -> int: ...
+
+
+def examine(data: bytes, rules: Rules) -> ImageFacts | Drop:
     """What is known of a picture, or the first reason against it; pure, and safe for hostile bytes.
 
     Reasons, in the order in which they are looked for: `empty_body`, `too_few_bytes`, `not_image`, `format`,
-    `too_large` (by its header, before any pixel), `too_small`, `aspect`, `truncated`, `undecodable`.
+    `too_large` (by its header, before any pixel), `spacer`, `icon`, `too_small`, `aspect`, `truncated`,
+    `undecodable`, `near_blank`, `low_information`.
     """
     kind = _kind(data, rules)
     if isinstance(kind, Drop):
@@ -28,6 +49,8 @@ def examine(data: bytes, rules: ImageRules) -> ImageFacts | Drop:
     if isinstance(found, Drop):
         return found
     grey, width, height = found
+    if empty := uninformative(grey, rules.min_contrast, rules.min_entropy_bits):
+        return empty
     phash, pdq = hashes(grey)
     return ImageFacts(
         sha256=hashlib.sha256(data).hexdigest(),
@@ -40,7 +63,7 @@ def examine(data: bytes, rules: ImageRules) -> ImageFacts | Drop:
     )
 
 
-def _kind(data: bytes, rules: ImageRules) -> str | Drop:
+def _kind(data: bytes, rules: Rules) -> str | Drop:
     if not data:
         return Drop("empty_body")
     if len(data) < rules.min_bytes:
@@ -52,16 +75,12 @@ def _kind(data: bytes, rules: ImageRules) -> str | Drop:
     return Drop("format", name) if name else Drop("not_image", looks_like(data))
 
 
-def _wrong_size(width: int, height: int, rules: ImageRules) -> Drop | None:
-    shorter, longer = sorted((width, height))
-    if shorter < rules.min_side_px:
-        return Drop("too_small", f"{width}x{height}")
-    if longer > shorter * rules.max_aspect:
-        return Drop("aspect", f"{width}x{height}")
-    return None
+def _wrong_size(width: int, height: int, kind: str, rules: Rules) -> Drop | None:
+    icons_px = 0 if kind == "jpeg" else rules.max_icon_side_px
+    return wrong_shape(width, height, rules.min_side_px, rules.max_aspect, icons_px)
 
 
-def _from_jpeg(data: bytes, rules: ImageRules) -> Thumbnail | Drop:
+def _from_jpeg(data: bytes, rules: Rules) -> Thumbnail | Drop:
     header = read_header(data)
     if isinstance(header, Drop):
         return header
@@ -69,7 +88,7 @@ def _from_jpeg(data: bytes, rules: ImageRules) -> Thumbnail | Drop:
     wrong = too_large(width, height)
     if wrong is None and not scans_at_most(data, MAX_JPEG_SCANS):
         wrong = Drop("too_large", f"more than {MAX_JPEG_SCANS} scans")
-    wrong = wrong or _wrong_size(width, height, rules)
+    wrong = wrong or _wrong_size(width, height, "jpeg", rules)
     if wrong:
         return wrong
     pixels = decode_jpeg(data, header, min_side_px=MIN_DECODED_SIDE_PX, grey=True)
@@ -79,11 +98,11 @@ def _from_jpeg(data: bytes, rules: ImageRules) -> Thumbnail | Drop:
     return upright(thumbnail(pixels), header.orientation), width, height
 
 
-def _from_other(data: bytes, kind: str, rules: ImageRules) -> Thumbnail | Drop:
+def _from_other(data: bytes, kind: str, rules: Rules) -> Thumbnail | Drop:
     size = frame_size(data, kind)
     if isinstance(size, Drop):
         return size
-    wrong = too_large(*size) or _wrong_size(*size, rules) or damage(data, kind)
+    wrong = too_large(*size) or _wrong_size(*size, kind, rules) or damage(data, kind)
     if wrong:
         return wrong
     pixels = decode_other(data)

@@ -1,28 +1,51 @@
-"""Reads the one EXIF tag that changes how a picture looks."""
+"""Reads the few EXIF tags that matter: how a picture is turned, and whose it is."""
 
 import struct
+from collections.abc import Collection, Iterator
 
 ORIENTATION_TAG = 0x0112
 _MAX_TAGS = 1000
+_SHORT = 3
+_TEXT_KINDS = {1, 2, 7, 129}
+"""Bytes, ASCII, undefined, and UTF-8 of EXIF 3."""
 
 
 def orientation_of(exif: bytes) -> int:
     """1 to 8 as EXIF counts them; 1 where the block (with or without its `Exif` mark) is damaged or mute."""
+    try:
+        for tag, kind, count, place, order, tiff in _entries(exif):
+            if tag == ORIENTATION_TAG:
+                (value,) = struct.unpack_from(f"{order}H", tiff, place)
+                return value if kind == _SHORT and count == 1 and 1 <= value <= 8 else 1
+    except struct.error:
+        pass
+    return 1
+
+
+def ascii_tags(exif: bytes, wanted: Collection[int]) -> dict[int, bytes]:
+    """The raw text of those of the first directory's tags that are there and whole."""
+    found: dict[int, bytes] = {}
+    try:
+        for tag, kind, count, place, order, tiff in _entries(exif):
+            if tag in wanted and kind in _TEXT_KINDS:
+                if count > 4:
+                    (place,) = struct.unpack_from(f"{order}I", tiff, place)
+                if place + count <= len(tiff):
+                    found.setdefault(tag, tiff[place : place + count])
+    except struct.error:
+        pass
+    return found
+
+
+def _entries(exif: bytes) -> Iterator[tuple[int, int, int, int, str, bytes]]:
+    """Tag, kind, count and the place of the value, for each entry of the first directory."""
     tiff = exif.removeprefix(b"Exif\0\0")
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None:
-        return 1
-    try:
-        return _search(tiff, order)
-    except struct.error:
-        return 1
-
-
-def _search(tiff: bytes, order: str) -> int:
+        return
     (start,) = struct.unpack_from(f"{order}I", tiff, 4)
     (tags,) = struct.unpack_from(f"{order}H", tiff, start)
     for index in range(min(tags, _MAX_TAGS)):
-        tag, kind, count, value = struct.unpack_from(f"{order}HHIH", tiff, start + 2 + 12 * index)
-        if tag == ORIENTATION_TAG:
-            return value if kind == 3 and count == 1 and 1 <= value <= 8 else 1
-    return 1
+        place = start + 2 + 12 * index
+        tag, kind, count = struct.unpack_from(f"{order}HHI", tiff, place)
+        yield tag, kind, count, place + 8, order, tiff

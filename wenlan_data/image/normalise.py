@@ -14,6 +14,9 @@ from wenlan_data.records import Drop
 
 _READ_EVERYWHERE = {0xC0, 0xC1, 0xC2}
 """Sequential and progressive Huffman frames; GPU decoders refuse arithmetic coding."""
+_MAX_BILINEAR_RATIO = 1.6
+"""Up to here bilinear is as near to Lanczos as area averaging (43 dB both at 0.8 of the size, 42 and 43 at 0.64;
+beyond it falls: 41 and 43 at 0.55), and takes 0.4 instead of 1.7 ms for 800x600 pixels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +33,8 @@ def normalise(data: bytes, *, max_side_px: int, jpeg_quality: int) -> Stored:
     """The stored form of bytes that `examine` accepted; the same bytes always give the same.
 
     A grey or RGB JPEG that is upright and within `max_side_px` keeps every pixel bit and its ICC profile.
-    Everything else becomes sRGB, upright, alpha on white, at most `max_side_px` long by area averaging, 4:2:0
-    at `jpeg_quality`.
+    Everything else becomes sRGB, upright, alpha on white, at most `max_side_px` long by area averaging
+    (bilinear where it shrinks by less than 1.6), 4:2:0 at `jpeg_quality`.
     Raises `DamageError` for bytes that `examine` would not accept.
     """
     if sniff(data) != "jpeg":
@@ -41,7 +44,8 @@ def normalise(data: bytes, *, max_side_px: int, jpeg_quality: int) -> Stored:
         raise _not_examined(header)
     bare = without_metadata(data) if _passes(header, max_side_px) else None
     if bare is not None:
-        return Stored(jpeg=bare, width=header.width, height=header.height)
+        # The very same object where nothing had to go: its digest is known already.
+        return Stored(jpeg=data if bare == data else bare, width=header.width, height=header.height)
     shorter, longer = sorted((header.width, header.height))
     # At least what is stored, at half or a quarter of the size if that suffices.
     min_side_px = -(-shorter * max_side_px // longer) if longer > max_side_px else shorter
@@ -86,7 +90,9 @@ def _resize(pixels: Pixels, width: int, height: int) -> Pixels:
     if pixels.shape[:2] == (height, width):
         return pixels
     cv2 = opencv()
-    return cast("Pixels", cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA))
+    bilinear = max(pixels.shape[0] / height, pixels.shape[1] / width) <= _MAX_BILINEAR_RATIO
+    method = cv2.INTER_LINEAR if bilinear else cv2.INTER_AREA
+    return cast("Pixels", cv2.resize(pixels, (width, height), interpolation=method))
 
 
 def _as_rgb(pixels: Pixels) -> Pixels:

@@ -42,7 +42,7 @@ def read_header(data: bytes) -> JpegHeader | Drop:
     frame: tuple[int, int] | None = None
     orientation = 0
     icc: list[bytes] = []
-    for marker, start, end in _segments(data):
+    for marker, start, end in _segments(data, before_scans=True):
         payload = start + 4
         if marker in _FRAMES:
             frame = frame or (marker, payload)
@@ -102,7 +102,8 @@ def without_metadata(data: bytes) -> bytes | None:
     for marker, start, end in _segments(data):
         if marker == _APP0 and data.startswith(b"JFIF\0", start + 4) and end - start >= 18:
             # Decoders warn of any version but 1.x, and some then refuse.
-            kept.append(b"\xff\xe0\x00\x10JFIF\0\x01\x02" + data[start + 11 : start + 16] + b"\0\0")
+            version = data[start + 9 : start + 11] if data[start + 9] == 1 else b"\x01\x02"
+            kept.append(b"\xff\xe0\x00\x10JFIF\0" + version + data[start + 11 : start + 16] + b"\0\0")
         elif _belongs(data, marker, start):
             kept.append(view[start:end])
         elif marker == _EOI:
@@ -118,8 +119,11 @@ def _belongs(data: bytes, marker: int, start: int) -> bool:
     return marker in _FRAMES or marker in _TABLES or marker == _SOS
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Marker, offset of its 0xFF, end offset, to the end marker; a scan includes its entropy-coded bytes."""
+def _segments(data: bytes, *, before_scans: bool = False) -> Iterator[tuple[int, int, int]]:
+    """Marker, offset of its 0xFF, end offset, to the end marker; a scan includes its entropy-coded bytes.
+
+    With `before_scans` the header of the first scan is the last: the bytes after it are not searched.
+    """
     position = 2
     for _ in range(_MAX_SEGMENTS):
         position = data.find(b"\xff", position)
@@ -132,16 +136,13 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         if marker in {0x00, 0xFF} or marker in _ALONE:
             position += 1 if marker == 0xFF else 2
             continue
-        end = _end(data, marker, position)
+        end = position + 2 + max(int.from_bytes(data[position + 2 : position + 4], "big"), 2)
         if end > len(data):
             return
+        if marker == _SOS and not before_scans:
+            found = _AFTER_SCAN.search(data, end)
+            end = found.start() if found else len(data)
         yield marker, position, end
+        if marker == _SOS and before_scans:
+            return
         position = end
-
-
-def _end(data: bytes, marker: int, start: int) -> int:
-    end = start + 2 + max(int.from_bytes(data[start + 2 : start + 4], "big"), 2)
-    if marker != _SOS or end > len(data):
-        return end
-    found = _AFTER_SCAN.search(data, end)
-    return found.start() if found else len(data)

@@ -7,9 +7,9 @@ _RASTER = (
     ("png", re.compile(rb"\x89PNG\r\n\x1a\n")),
     ("webp", re.compile(rb"RIFF....WEBP", re.DOTALL)),
     ("gif", re.compile(rb"GIF8[79]a")),
+    ("avif", re.compile(rb"....ftyp(?:avif|avis|mif1.{4}(?:.{4}){0,8}?avif)", re.DOTALL)),
 )
 _OTHER_IMAGES = (
-    ("avif", re.compile(rb"....ftypavi[fs]", re.DOTALL)),
     ("heic", re.compile(rb"....ftyp(?:hei[cxms]|hev[cx]|mif1|msf1)", re.DOTALL)),
     ("jxl", re.compile(rb"\xff\x0a|\x00\x00\x00\x0cJXL ")),
     ("jp2", re.compile(rb"\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51")),
@@ -40,12 +40,12 @@ _LOOKED_AT_BYTES = 2048
 
 
 def sniff(data: bytes) -> str:
-    """`jpeg`, `png`, `webp` or `gif` by magic number, empty for all else."""
+    """`jpeg`, `png`, `webp`, `gif` or `avif` by magic number, empty for all else."""
     return _first(_RASTER, data)
 
 
 def other_image(data: bytes) -> str:
-    """The name of an image format that is not decoded here (`avif`, `tiff`, ...), empty for all else."""
+    """The name of an image format that is not decoded here (`heic`, `tiff`, ...), empty for all else."""
     return _first(_OTHER_IMAGES, data)
 
 

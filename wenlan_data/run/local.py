@@ -46,6 +46,9 @@ class LocalExecutor:
         except queue.Empty:
             return None
 
+    def finish(self) -> None:
+        """Nothing has to be stopped."""
+
     def close(self) -> None:
         """Drop what waits; what runs is left to end."""
         self._waiting.clear()

@@ -144,7 +144,16 @@ def _grow(funnel: Funnel, done: Finished) -> Funnel:
         known=funnel.known + sum(cast("int", receipt.details.get("known", 0)) for receipt in done.extract.values()),
         rejected_texts=dict(sorted(rejected.items())),
         pages=dict(sorted((Counter(funnel.pages) + Counter(done.pages)).items())),
+        remarks=_remarks(funnel, done),
     )
+
+
+def _remarks(funnel: Funnel, done: Finished) -> dict[str, dict[str, int]]:
+    total = {kind: Counter(values) for kind, values in funnel.remarks.items()}
+    for receipt in done.extract.values():
+        for kind, values in cast("dict[str, dict[str, int]]", receipt.details.get("remarks", {})).items():
+            total.setdefault(kind, Counter()).update(values)
+    return {kind: dict(sorted(values.items())) for kind, values in sorted(total.items())}
 
 
 def _times(times: Times, generation: int, metadata: Sequence[FileEntry]) -> Times:

@@ -7,7 +7,9 @@ Image bytes never enter the object store; a task's value is a receipt of some hu
 import logging
 import os
 import socket
+import threading
 from pathlib import Path
+from typing import Any
 
 # Ray reads these at import and start: no usage reports leave the machine, and a lost dashboard agent is not waited for.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -42,6 +44,7 @@ class RayExecutor:
 
     def __init__(self, workers: int, address: str | None) -> None:
         self.workers = workers
+        self._stop = threading.Thread(target=ray.shutdown, name="ray shutdown")
         self._tokens: dict[ray.ObjectRef[Receipt], str] = {}
         _start(workers, address)
         self._run = ray.remote(num_cpus=1, max_retries=0)(run_part)
@@ -65,9 +68,15 @@ class RayExecutor:
         except ray.exceptions.RayTaskError as error:
             return token, error.cause
 
+    def finish(self) -> None:
+        """Begin to stop Ray, or to leave the cluster: its processes take a second to end."""
+        if self._stop.ident is None:
+            self._stop.start()
+
     def close(self) -> None:
         """Stop Ray, or leave the cluster."""
-        ray.shutdown()
+        self.finish()
+        self._stop.join()
 
 
 def _start(workers: int, address: str | None) -> None:
@@ -80,6 +89,7 @@ def _start(workers: int, address: str | None) -> None:
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
+        _stop_helpers()
         return
     package = str(Path(wenlan_data.__file__).parent)
     _check_address(address)
@@ -88,6 +98,17 @@ def _start(workers: int, address: str | None) -> None:
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"--ray {address}: no cluster answers there ({reason}): check the address") from error
+
+
+def _stop_helpers() -> None:
+    """End the autoscaler's monitor, the log monitor and the rest of the dashboard, which one machine has no use for.
+
+    They take a second of processor time each to load, and the first of them a second to stop. Ray's `init` has no
+    option for it.
+    """
+    node: Any = ray._private.worker._global_node
+    for name in ("monitor", "log_monitor", "dashboard"):
+        getattr(node, f"kill_{name}")(check_alive=False)
 
 
 def _check_address(address: str) -> None:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from wenlan_data.errors import FailureBudgetError, UsageError, os_errors
 from wenlan_data.protocols import Executor, Receipt
+from wenlan_data.report.describe import described
 from wenlan_data.run import steps
 from wenlan_data.run.crawling import Crawler, check_contact
 from wenlan_data.run.jobs import Job, Jobs
@@ -64,7 +65,8 @@ def build(prepared: Prepared) -> BuildResult:
         note_build(options, prepared.recipe)
         run = _Build(prepared, ledger)
         try:
-            run.all_generations()
+            with described(options):
+                run.all_generations()
         finally:
             run.close()
         return run.result()
@@ -113,8 +115,20 @@ class _Build:
             again = retry_plan(self.ledger, self.number)
             if again:
                 self._one(self._with_manners(again))
-        for plan in self._new_plans():
-            self._one(plan)
+        plans = self._new_plans()
+        if self._crawls():
+            # To look for what follows would crawl it before this one is in the corpus.
+            for one in plans:
+                self._one(one)
+            return
+        plan = next(plans, None)
+        while plan:
+            following = next(plans, None)
+            self._one(plan, is_last=following is None)
+            plan = following
+
+    def _crawls(self) -> bool:
+        return self.prepared.sources is not None and any(one.kind == "pages" for one in self.prepared.sources.sources)
 
     def _new_plans(self) -> Iterator[GenerationPlan]:
         retry = self.options.retry_failed
@@ -151,7 +165,7 @@ class _Build:
         before = GenerationPlan.load(self.ledger.generation(self.number - 1))
         return plan.planned_with(before.manners if before else {}, ())
 
-    def _one(self, plan: GenerationPlan) -> None:
+    def _one(self, plan: GenerationPlan, *, is_last: bool = False) -> None:
         number = self.number
         folder = self.ledger.generation(number)
         if GenerationPlan.load(folder) is None:
@@ -173,10 +187,10 @@ class _Build:
             note_nothing_new(self.ledger, plan)
             self.ledger.discard(folder)
         else:
-            self._rest(generation, extracted)
+            self._rest(generation, extracted, is_last=is_last)
         self._check_budget()
 
-    def _rest(self, generation: steps.Generation, extracted: Mapping[int, Receipt]) -> None:
+    def _rest(self, generation: steps.Generation, extracted: Mapping[int, Receipt], *, is_last: bool) -> None:
         parts = list(extracted)
         sliced = self._step("slice", generation, steps.slice_jobs(generation, parts, self._image_indexes()))[0]
         if generation.plan.kind != "from":
@@ -185,6 +199,8 @@ class _Build:
         deduped = self._step("dedupe", generation, steps.dedupe_jobs(generation, parts, list(fetched)))[0]
         sharded = self._step("shard", generation, steps.shard_jobs(generation, deduped, list(fetched)))
         dropped = self._step("drops", generation, steps.drops_jobs(generation, parts))[0]
+        if is_last:
+            self.executor().finish()
         done = Finished(
             number=generation.number,
             extract=extracted,

@@ -4,9 +4,11 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 import pyarrow.parquet as pq
 
+from wenlan_data.clean.variants import Variant
 from wenlan_data.crawl.fetch import FetchPart
 from wenlan_data.crawl.pages import STATES
 from wenlan_data.crawl.replay import ReplayPart
@@ -14,7 +16,7 @@ from wenlan_data.crawl.slices import SlicePart
 from wenlan_data.dedupe.part import DedupePart
 from wenlan_data.extract.part import ExtractPart, ReextractPart, RetryPart
 from wenlan_data.protocols import Part, Receipt
-from wenlan_data.recipe import Recipe
+from wenlan_data.recipe import Recipe, RuleSpec, TitleRepeats
 from wenlan_data.run.jobs import Job
 from wenlan_data.run.ledger import Ledger
 from wenlan_data.run.planned import GenerationPlan
@@ -45,20 +47,32 @@ class Generation:
         return tuple(str(self.ledger.part(number, step, 0) / name) for number in range(self.number))
 
 
+class _Cleaning(TypedDict):
+    rules: tuple[RuleSpec, ...]
+    caption_order: tuple[str, ...]
+    variants: tuple[Variant, ...]
+    title_repeats: TitleRepeats
+
+
 def extract_jobs(generation: Generation) -> list[Job]:
     """One job a planned part."""
-    rules = generation.recipe.text.rules
-    order = generation.recipe.text.caption
+    text = generation.recipe.text
+    cleaning: _Cleaning = {
+        "rules": text.rules,
+        "caption_order": text.caption,
+        "variants": text.variants,
+        "title_repeats": text.title_repeats,
+    }
     known = generation.earlier("drops", "ids.npy")
     plan = generation.plan
     if plan.kind == "from":
         return [
-            Job(number=n, make=_fixed(ReextractPart(part_number=n, raw=raw, rules=rules, caption_order=order)))
+            Job(number=n, make=_fixed(ReextractPart(part_number=n, raw=raw, **cleaning)))
             for n, raw in enumerate(plan.raws)
         ]
     if plan.kind == "retry":
         ids = str(generation.ledger.generation(generation.number) / "retry-ids.npy")
-        part = RetryPart(part_number=0, raws=plan.raws, ids=ids, rules=rules, caption_order=order)
+        part = RetryPart(part_number=0, raws=plan.raws, ids=ids, **cleaning)
         return [Job(number=0, make=_fixed(part))]
     return [
         Job(
@@ -68,8 +82,7 @@ def extract_jobs(generation: Generation) -> list[Job]:
                     part_number=n,
                     source=entry.source(),
                     part=entry.part,
-                    rules=rules,
-                    caption_order=order,
+                    **cleaning,
                     known=known,
                     limit=entry.limit,
                 )
@@ -143,8 +156,9 @@ def shard_jobs(generation: Generation, deduped: Receipt, fetched: Sequence[int])
                     kept=str(folder / f"shard-{number:06d}.parquet"),
                     warcs=warcs,
                     image=recipe.image,
-                    detect=recipe.detect,
+                    detect=recipe.detect.located(),
                     shard=recipe.shard,
+                    tokens=recipe.text.tokens,
                 )
             ),
         )

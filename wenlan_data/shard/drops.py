@@ -2,14 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from wenlan_data.errors import DamageError, UsageError, os_errors
 from wenlan_data.extract.known import save_ids
 from wenlan_data.protocols import Receipt
+from wenlan_data.shard.manifest import Manifest
 from wenlan_data.tables import DROPS, WORK_DROPS
 
 
@@ -32,6 +35,23 @@ class DropsPart:
         return Receipt(
             rows_in=rows.num_rows, rows_out=rows.num_rows, details={"ids": len(ids), "dropped": _counts(rows)}
         )
+
+
+def find_drop(corpus: Path, manifest: Manifest, wanted: str) -> dict[str, Any]:
+    """The first row of the corpus' drops whose URL or key is `wanted`, by column.
+
+    Raises `UsageError` where there is none, and `DamageError` for a table that cannot be read.
+    """
+    for entry in manifest.drops:
+        path = corpus / "drops" / entry.name
+        try:
+            with os_errors(path):
+                found = pq.read_table(path, filters=(pc.field("url") == wanted) | (pc.field("key") == wanted))
+        except pa.ArrowException as error:
+            raise DamageError(f"{path}: this table cannot be read ({error}): run `shards verify`") from error
+        if found.num_rows:
+            return cast("dict[str, Any]", found.slice(0, 1).to_pylist()[0])
+    raise UsageError(f"{wanted!r}: no row of {corpus}/drops has this url or key: look into it with DuckDB or pandas")
 
 
 def _counts(rows: pa.Table) -> dict[str, dict[str, int]]:

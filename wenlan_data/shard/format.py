@@ -51,8 +51,10 @@ def encode_sample(sample: Sample, fields: Mapping[str, object] | None = None) ->
     }
 
 
-def sample_fields(sample: Sample) -> dict[str, object]:
+def sample_fields(sample: Sample, jpeg_sha256: str = "") -> dict[str, object]:
     """What the JSON member holds: every key is there, each with one type; no list is empty, nothing is null.
+
+    `jpeg_sha256` is the digest of `sample.jpeg`, where it is at hand.
 
     Hugging Face `datasets` infers types from the first five samples, and fails at a list that was empty in
     them and is not later (seen with 5.2.0). So `opt_out` and `tokens`, which can be empty, are texts: one
@@ -66,7 +68,7 @@ def sample_fields(sample: Sample) -> dict[str, object]:
         "width": sample.width,
         "height": sample.height,
         "sha256": sample.sha256,
-        "jpg_sha256": hashlib.sha256(sample.jpeg).hexdigest(),
+        "jpg_sha256": jpeg_sha256 or hashlib.sha256(sample.jpeg).hexdigest(),
         "phash": f"{sample.phash:016x}",
         "pdq": sample.pdq.hex(),
         "image_url": sample.image_url,

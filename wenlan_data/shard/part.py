@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import cast
 
@@ -11,12 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wenlan_data.clean.words import words
-from wenlan_data.detect.regions import finder
+from wenlan_data.detect.regions import Looked, finder, scaled
 from wenlan_data.errors import DamageError, os_errors
+from wenlan_data.extract.rows import boxes_of
+from wenlan_data.image.credits import credits_of
 from wenlan_data.image.normalise import Stored, normalise
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import DetectRules, ImageRules, ShardRules
-from wenlan_data.records import Sample, Text
+from wenlan_data.records import Remark, Sample, Text
+from wenlan_data.shard.choice import told
 from wenlan_data.shard.format import encode_sample, offsets_name, sample_fields, shard_name
 from wenlan_data.shard.index import save_offsets
 from wenlan_data.shard.writer import write_shard
@@ -40,6 +44,8 @@ class ShardPart:
     image: ImageRules
     detect: DetectRules
     shard: ShardRules
+    tokens: bool = True
+    """Whether captions are cut into words."""
 
     def __call__(self, out: Path) -> Receipt:
         """Write the tar, its offsets and `metadata.parquet`; raises `DamageError` for changed bytes."""
@@ -59,21 +65,39 @@ class ShardPart:
         return Receipt(rows_in=written.samples, rows_out=written.samples, bytes_out=written.bytes, details=details)
 
     def _samples(self, metadata: "_Metadata") -> Iterator[tuple[str, dict[str, bytes]]]:
-        find = finder(self.detect)
-        for row in _rows(Path(self.kept)):
-            warc = self.warcs[cast("int", row["fetch_part"])]
-            picture = self._normalise(_stored(warc, row), warc, row)
-            sample = Sample(
-                jpeg=picture.jpeg,
-                regions=find(picture.jpeg, picture.width, picture.height),
-                width=picture.width,
-                height=picture.height,
-                detector=self.detect.detector,
-                **_from_row(row),  # type: ignore[arg-type]
-            )
-            fields = sample_fields(sample)
-            metadata.add(sample, fields, row)
-            yield sample.key, encode_sample(sample, fields)
+        find, batch_size = finder(self.detect)
+        rows = _rows(Path(self.kept))
+        while some := list(islice(rows, batch_size)):
+            pictures, digests = zip(*(self._picture(row) for row in some), strict=True)
+            for row, picture, jpeg_sha256, regions in zip(some, pictures, digests, find(pictures), strict=True):
+                sample = Sample(
+                    jpeg=picture.jpeg,
+                    regions=regions,
+                    width=picture.width,
+                    height=picture.height,
+                    detector=self.detect.detector,
+                    tokens=tuple(words(cast("str", row["caption"]))) if self.tokens else (),
+                    **_from_row(row),  # type: ignore[arg-type]
+                )
+                fields = sample_fields(sample, jpeg_sha256)
+                metadata.add(sample, fields, row)
+                yield sample.key, encode_sample(sample, fields)
+
+    def _picture(self, row: Row) -> tuple[Looked, str]:
+        """The row's picture as it is stored, and its digest if that is known.
+
+        What the page does not say of licence and author, the picture's metadata may.
+        """
+        warc = self.warcs[cast("int", row["fetch_part"])]
+        data = _stored(warc, row)
+        if not (row["licence"] and row["author"]):
+            said = credits_of(data)
+            row.update(licence=row["licence"] or said.licence, author=row["author"] or said.author)
+        stored = self._normalise(data, warc, row)
+        fetched_size = cast("int", row["width"]), cast("int", row["height"])
+        boxes = scaled(boxes_of(cast("list[int] | None", row["boxes"])), fetched_size, (stored.width, stored.height))
+        known = cast("str", row["sha256"]) if stored.jpeg is data else ""
+        return Looked(jpeg=stored.jpeg, width=stored.width, height=stored.height, boxes=boxes), known
 
     def _normalise(self, data: bytes, warc: str, row: Row) -> Stored:
         try:
@@ -93,8 +117,8 @@ class _Metadata:
     def add(self, sample: Sample, fields: Row, row: Row) -> None:
         """Take the sample's fields, and of its row what the tar must not hold: times and addresses."""
         fetched = {name: row[name] for name in ("final_url", "fetched_at", "ip")}
-        lists = {"opt_out": list(sample.opt_out), "tokens": list(sample.tokens)}
-        self._rows.append({**fields, **lists, **fetched, "caption": sample.caption, "shard": self._shard})
+        lists = {"opt_out": list(sample.opt_out), "tokens": list(sample.tokens), "token_count": len(sample.tokens)}
+        self._rows.append({**fields, **lists, **fetched, **_told(row), "caption": sample.caption, "shard": self._shard})
         if len(self._rows) >= BATCH_ROWS:
             self._flush()
 
@@ -120,8 +144,11 @@ def _rows(kept: Path) -> Iterator[Row]:
 def _stored(warc: str, row: Row) -> bytes:
     offset, size = cast("int", row["warc_offset"]), cast("int", row["bytes"])
     # Opened each time: keys are digests, so one shard can touch more WARCs than a process may hold open.
-    with Path(warc).open("rb") as file:
-        data = os.pread(file.fileno(), size, offset)
+    descriptor = os.open(warc, os.O_RDONLY)
+    try:
+        data = os.pread(descriptor, size, offset)
+    finally:
+        os.close(descriptor)
     if hashlib.sha256(data).hexdigest() != row["sha256"]:
         raise DamageError(
             f"{warc}: the {size} bytes at {offset} ({row['url']!r}) are not what was fetched:"
@@ -149,8 +176,14 @@ def _from_row(row: Row) -> dict[str, object]:
         "image_url": row["url"],
         "texts": tuple(Text(text["type"], text["text"]) for text in texts),
         "opt_out": tuple(cast("list[str]", row["opt_out"])),
-        "tokens": tuple(words(cast("str", row["caption"]))),
     }
+
+
+def _told(row: Row) -> Row:
+    types = [text["type"] for text in cast("list[dict[str, str]]", row["texts"])]
+    found = cast("list[dict[str, str]]", row["remarks"] or [])
+    remarks = [(one["type"], Remark(one["kind"], one["value"])) for one in found]
+    return told(cast("str", row["caption_type"]), types, remarks)
 
 
 def _file(path: Path) -> dict[str, object]:

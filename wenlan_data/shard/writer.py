@@ -1,11 +1,17 @@
 """Writes one shard: a plain USTAR file whose bytes depend on its samples alone."""
 
 import hashlib
+import importlib
+import importlib.util
 import os
+import sys
+import tarfile
+import types
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import google_crc32c
 
@@ -48,21 +54,23 @@ class _Digesting:
         self.bytes += len(data)
         return self._file.write(data)
 
+    def tell(self) -> int:
+        return self.bytes
+
 
 def write_shard(path: Path, samples: Iterable[tuple[str, Mapping[str, bytes]]]) -> WrittenShard:
     """Write key and members (`format.encode_sample`) of samples in ascending order of key, and fsync the new file.
 
     Raises `ValueError` for samples out of order, a user's error for what the system refuses.
     """
-    # Importing webdataset imports torch where it is installed: 1.5 s.
-    from webdataset.writer import TarWriter
-
     places: list[Place] = []
     position, count, last = 0, 0, ""
-    with os_errors(path), path.open("xb") as file:
+    with os_errors(path), path.open("xb", buffering=1 << 20) as file:
         target = _Digesting(file)
         options = {"user": shard_format.OWNER, "group": shard_format.OWNER, "mode": shard_format.MODE}
-        with TarWriter(target, encoder=False, mtime=shard_format.MTIME_S, compress=False, **options) as tar:
+        with _tar_writer()(target, encoder=False, mtime=shard_format.MTIME_S, **options) as tar:
+            tar.tarstream.copybufsize = 1 << 20  # one write a member, not one for each 16 KiB
+            tar.tarstream.format = tarfile.USTAR_FORMAT
             for key, members in samples:
                 if key <= last or set(members) != set(shard_format.EXTENSIONS):
                     raise ValueError(f"{path}: {key} after {last}: sort the samples by key, each with three members")
@@ -77,6 +85,23 @@ def write_shard(path: Path, samples: Iterable[tuple[str, Mapping[str, bytes]]]) 
     if target.bytes != archive_bytes(position):
         raise ValueError(f"{path}: {target.bytes} bytes written, the layout says {archive_bytes(position)}")
     return WrittenShard(bytes=target.bytes, sha256=target.sha256.hexdigest(), samples=count, places=tuple(places))
+
+
+@cache
+def _tar_writer() -> Any:
+    """webdataset's `TarWriter`, loaded by its module: the package imports torch where it is installed (1.5 s).
+
+    It opens its tar as a file; as the pipe for which `TarWriter` takes it, `tarfile` copies all bytes by 10 KiB.
+    """
+    name = "webdataset"
+    spec = importlib.util.find_spec(name)
+    if name not in sys.modules and spec is not None:
+        name = "_webdataset_without_torch"
+        package = types.ModuleType(name)
+        package.__path__ = list(spec.submodule_search_locations or ())
+        sys.modules[name] = package
+    writer = importlib.import_module(f"{name}.writer").TarWriter
+    return type("TarWriter", (writer,), {"tarmode": staticmethod(lambda _file, _compress: "w:")})
 
 
 def padded_end(offset: int, size: int) -> int:

@@ -27,6 +27,14 @@ def test_boilerplate_is_a_rule() -> None:
         "新华社记者 王小明 摄",
         "照片由受访者提供",
         "责任编辑：张三",
+        "在这里插入图片描述",
+        "请输入图片描述",
+        "网页截图",
+        "如图所示",
+        "上一篇：黄山云海",
+        "标签：旅游 摄影",
+        "展开全文c",
+        "本文由作者授权发布",
     ],
 )
 def test_what_a_page_says_about_itself_is_rejected(text: str) -> None:
@@ -45,6 +53,11 @@ def test_what_a_page_says_about_itself_is_rejected(text: str) -> None:
         "人像摄影",
         "工程师为农户提供技术支持",
         "登录页面",
+        "登录界面截图",
+        "下图为故宫角楼",
+        "记者站在洪水中报道",
+        "插入花瓶的梅花",
+        "图2-3：电路原理图",
     ],
 )
 def test_captions_with_the_same_words_stay(text: str) -> None:

@@ -49,6 +49,11 @@ def test_every_kind_is_found_named_and_masked(text: str, kind: str, masked: str)
         "云A321飞机",
         "2024/05/12 13:45:12",
         "条形码6901234567892",
+        "总长13800138000毫米",
+        "电压V：220",
+        "航班CA1234",
+        "QQ飞车20230512版本",
+        "编号1 3 5 7 9 11 13 15 17 19 21",
         "身份证110101190001010013",  # wrong checksum
         "卡号 6225 8800 0000 0002",  # wrong checksum
     ],
@@ -59,3 +64,35 @@ def test_other_numbers_stay(text: str) -> None:
 
 def test_kinds_that_are_not_asked_for_stay() -> None:
     assert ContactInfo(kinds=("email",))("电话13812345678") == "电话13812345678"
+
+
+def test_kinds_can_be_treated_apart_by_two_rules() -> None:
+    masks, rejects = ContactInfo(kinds=("plate",), action="mask"), ContactInfo()
+    masked = masks("路边的京A12345轿车")
+    assert masked == "路边的[车牌]轿车"
+    assert rejects(masked) == masked
+    assert rejects(str(masks("京A12345车主电话13812345678"))) == Drop("contact_info", "mobile")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "手机13812345678/13912345678",
+        "咨询电话 18396837359 张老师",
+        "Tel138 1234 5678",
+        "電話(02)2712-3456",
+        "台北電話 02-2712-3456",
+        "京 A12345",
+        "粤Z1234港",
+        "微 信：tea_2020",
+        "联系138001 38000",
+        "4008001234客服热线",
+        "q群 123456789",
+        "V:tea2020abc",
+        "身份证 110101 19000101 001 4",
+    ],
+)
+def test_unusual_ways_to_write_them_are_found_and_masked_whole(text: str) -> None:
+    masked = ContactInfo("mask")(text)
+    assert isinstance(masked, str)
+    assert not any(character.isdigit() for character in masked)

@@ -21,3 +21,9 @@ def test_spaces_do_not_count() -> None:
 
 def test_rare_characters_and_zero_count_as_han() -> None:
     assert HanRatio(min=1.0)("二〇𠮷") == "二〇𠮷"
+
+
+def test_digits_signs_and_one_long_name_are_no_other_language() -> None:
+    for text in ("2023年，G20峰会！", "《1984》封面", "12.5.3 选项（1/2）", "iPhone 15 手机壳"):
+        assert HanRatio(min=0.5)(text) == text
+    assert HanRatio(min=0.3)("LibreOffice Math 示例") == Drop("language", "0.12 Han")

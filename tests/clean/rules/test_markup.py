@@ -55,3 +55,12 @@ def test_words_stay_and_markup_goes(text: str, clean: str) -> None:
 )
 def test_text_of_markup_alone_is_rejected(text: str) -> None:
     assert Markup()(text) == Drop("markup")
+
+
+def test_reposts_lose_whom_they_repeat() -> None:
+    assert Markup()("//@张三: 海边的灯塔") == "海边的灯塔"
+    assert Markup()("回复@李四:海边的灯塔") == "海边的灯塔"
+
+
+def test_a_tag_that_another_one_breaks_off_is_a_tag() -> None:
+    assert Markup()("<p/<p/") == Drop("markup")

@@ -17,3 +17,9 @@ def test_text_that_names_nothing_is_rejected(text: str) -> None:
 @pytest.mark.parametrize("text", ["荷花", "用筷子挑起的热干面", "稻城亚丁", "郁郁葱葱的山林", "徐悲鸿《奔马图》"])
 def test_text_that_names_something_stays(text: str) -> None:
     assert Noun()(text) == text
+
+
+def test_a_text_of_many_words_names_something() -> None:
+    text = "可折叠露营推车承重100公斤"
+    assert Noun()(text) == text
+    assert Noun(many=9)(text) == Drop("no_noun")

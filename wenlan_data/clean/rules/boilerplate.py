@@ -5,16 +5,20 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from wenlan_data.records import Drop
+from wenlan_data.clean.credits import author_of, is_credit
+from wenlan_data.records import Drop, Remark
 
 MAX_CHARACTERS = 60
 """Words of an interface and credits are no longer; a longer text is searched for legal clauses and at its end."""
 
 
-_PICTURE = r"(?:图片|图像|配图|插图|照片|图|相片|头像|封面|缩略图|封面图|示意图|题图|头图|image|picture|img)"
+_PICTURE = (
+    r"(?:图片|图像|配图|插图|照片|图|相片|头像|封面|截图|(?:缩略|封面|示意|题|头|主|轮播|细节|详情|效果|背景|广告|宣传|banner)图"
+    r"|image|picture|img)"
+)
 _PLACEHOLDER = re.compile(
-    rf"(?:此|该|本|新闻|文章|产品|商品|默认|示例|网络)?{_PICTURE}(?:描述|说明|标题|名称|注释)?"
-    r"[\d一二三四五六七八九十]{0,3}",
+    rf"(?:此|该|本|新闻|文章|产品|商品|默认|示例|网络|网页|视频|屏幕)?{_PICTURE}(?:描述|说明|标题|名称|注释)?"
+    r"[\d一二三四五六七八九十]{0,3}|(?:如|见)?(?:上|下|左|右)?图(?:所示|片)?",
     re.IGNORECASE,
 )
 _SIGNS = re.compile(r"[\W_]+")
@@ -33,37 +37,22 @@ def _vocabulary() -> tuple[re.Pattern[str], re.Pattern[str]]:
 
 _BREADCRUMBS = re.compile(r"(?:首页|主页|当前位置|您的位置|您现在的位置|所在位置)\s*[:：>»›/→|-].*")
 
+_LABELLED = re.compile(
+    r"(?:上|下)一[篇页张章]\s?[:：].*|(?:相关|延伸|推荐|热门)(?:阅读|推荐|文章|新闻|链接|内容)\s?[:：].*"
+    r"|(?:文章|本文)?(?:标签|关键词|分类|栏目|所属分类|责任编辑)\s?[:：].*"
+)
+"""A label of the page with what it leads to."""
+
 _LEGAL = re.compile(
     r"(?:版权|著作权)(?:归.{1,20})?所有(?![者权人])|all rights? reserved|copyright|©\s?(?:19|20)\d\d"
     r"|ICP[备证]|公网安备|经营许可证编?号|未经.{0,8}(?:授权|许可|同意|允许)"
-    r"|(?:禁止|请勿|谢绝|不得)(?:擅自)?(?:转载|复制|盗用|商用|转发)|转载请|免责声明|侵权.{0,8}删|侵删"
+    r"|(?:禁止|请勿|谢绝|不得)(?:擅自)?(?:转载|复制|盗用|商用|转发)|转载请|经授权(?:发布|转载|使用)|(?:作者|本人|原创)授权(?:发布|转载)|免责声明|侵权.{0,8}删|侵删"
     r"|(?:仅|不)代表.{0,8}(?:观点|立场)|与本(?:网|站|平台)(?:站)?(?:立场|观点)?无关"
     r"|本(?:网站?|站|系统|页面).{0,24}技术支持|^技术支持\s?[:：]|^举报电话",
     re.IGNORECASE,
 )
 _CLAUSES = re.compile(r"[，,。！；;|｜\n]+")
 
-_AGENCY = (
-    r"(?:新华社|新华网|中新社|中新网|人民网|人民视觉|央视|视觉中国|图虫创意|东方IC|IC ?photo|Getty|路透社?"
-    r"|法新社?|美联社?|本报|本刊|网络|互联网)"
-)
-_OF_PICTURE = "(?:图片|照片|图文|文图|视频|资料|素材|本文|文章|内容|新闻|信息|消息)"
-_STAFF = "(?:责任编辑|责编|编辑|校对|审核|作者|撰文|编审|监制|记者|通讯员|美编|制图|绘图|制作|统筹|策划|摄影师?|供稿)"
-_NAME = r"[\w·]{2,8}(?:\s[\w·]{2,4}){0,2}"
-_CREDIT = re.compile(
-    # 图片来源：视觉中国, 图/视觉中国
-    rf"(?:{_OF_PICTURE}?(?:来源|来自|出处|供图|摄影|提供)|图源|图据|[图文摄]|文[/／]图|图[/／]文|图文)\s?[:：/／|丨]\s?.{{1,24}}"
-    rf"|{_STAFF}\s?[:：/／]\s?.{{1,24}}|文[/／]图 .{{1,16}}"
-    # 图源网络, 图片来自网络, 照片由受访者提供
-    rf"|(?:图片?|照片|图文|图源|图据)?(?:均?来自|来源于?|源于?|取自|出自)?于?{_AGENCY}(?:供图|图片|资料图)?"
-    r"|(?:图片?|照片|视频|资料)均?由.{1,16}(?:提供|供图|拍摄|所?摄)"
-    r"|(?:图为)?(?:资料|网络|档案|历史|效果|示意|新闻)(?:图片?|照片|配图)|网络配图|图文无关"
-    # 新华社记者 李明 摄; 记者在灾区采访 is a caption
-    rf"|(?:{_AGENCY}.{{0,6}})?(?:特约|实习)?(?:记者|通讯员|摄影师)\s?{_NAME}\s?(?:摄影?|供图|报道|文[/／]图|图|/摄)"
-    rf"|{_AGENCY}.{{0,4}}发|{_AGENCY}.{{0,6}}?(?:记者|通讯员)(?:\s{_NAME})?"
-    r"|[\w·]{2,4}(?:\s?(?<![拍航自俯仰偷])摄|\s摄影|摄影报道|\s?[/／]摄|\s?摄[/／].{1,10})|[\w·]{2,12}\s?供图",
-    re.IGNORECASE,
-)
 _TAIL = re.compile(r"(?:(?<=[。！？!?；;…”」』])|\s|[|｜])\s?(?P<credit>[^。！？!?；;…]{2,40})\Z")
 _BRACKETED = re.compile(r"\s?[（(【\[](?P<credit>[^（）()【】\[\]]{2,40})[)）】\]]\s?[。.]?\Z")
 
@@ -72,24 +61,25 @@ def _is_interface(text: str) -> bool:
     if len(text) > MAX_CHARACTERS:
         return False
     letters = _SIGNS.sub("", text)
-    if _PLACEHOLDER.fullmatch(letters) or _BREADCRUMBS.fullmatch(text):
+    if _PLACEHOLDER.fullmatch(letters) or _BREADCRUMBS.fullmatch(text) or _LABELLED.fullmatch(text):
         return True
     words, strong = _vocabulary()
     return bool(words.fullmatch(letters) and strong.search(letters))
 
 
-def _is_credit(text: str) -> bool:
-    return len(text) <= MAX_CHARACTERS and bool(_CREDIT.fullmatch(text.strip(" 。.（）()【】[]")))
-
-
-def _without_tail(text: str) -> str:
-    """The caption without the credit or click hint at its end."""
+def _tail(text: str) -> re.Match[str] | None:
+    """The credit or click hint at the caption's end."""
     start = max(0, len(text) - MAX_CHARACTERS)
     for pattern in (_BRACKETED, _TAIL):
         match = pattern.search(text, start)
-        if match and (_is_credit(match["credit"]) or _is_interface(match["credit"])):
-            return text[: match.start()].rstrip(" |｜")
-    return text
+        if match and (is_credit(match["credit"]) or _is_interface(match["credit"])):
+            return match
+    return None
+
+
+def _without_tail(text: str) -> str:
+    tail = _tail(text)
+    return text[: tail.start()].rstrip(" |｜") if tail else text
 
 
 def _without_legal(text: str) -> str:
@@ -109,7 +99,17 @@ class Boilerplate:
 
     def __call__(self, text: str) -> str | Drop:
         """The caption, or `boilerplate` where none is there."""
-        if _is_interface(text) or _is_credit(text):
+        if _is_interface(text) or is_credit(text):
             return Drop("boilerplate")
         rest = _without_tail(_without_legal(text))
-        return rest if rest.strip() and not _is_credit(rest) else Drop("boilerplate")
+        if rest is text:
+            return text
+        return rest if rest.strip() and not is_credit(rest) else Drop("boilerplate")
+
+    def remarks(self, before: str, after: str | Drop) -> tuple[Remark, ...]:
+        """The `author` whom the credit names that was cut off, or that the whole text is."""
+        if after is before:
+            return ()
+        tail = _tail(_without_legal(before))
+        author = author_of(tail["credit"] if tail else before)
+        return (Remark("author", author),) if author else ()

@@ -12,12 +12,16 @@ KINDS: tuple[Kind, ...] = ("email", "identity", "bank_card", "mobile", "landline
 
 # Without five digits, an at sign or a messenger's name there is nothing to look for.
 _SIGN = re.compile(
-    r"\d[\d\s()（）.·-]{3,}\d|@|＠|\([aA][tT]\)|\[[aA][tT]\]|wxid_|[A-HJ-NP-Z][·.•\s-]?[A-HJ-NP-Z0-9]{5}|[零〇一二三四五六七八九幺]{11}"
-    r"|(?:[vV]信|[微薇威徽]信|[wW]ei?[xX]in|[wW]e[cC]hat|WECHAT|WEIXIN|[vV][xX]|[wW][xX]|加[vV薇微])"
+    r"\d[\d\s()（）.·-]{3,}\d|@|＠|\([aA][tT]\)|\[[aA][tT]\]|wxid_|[A-HJ-NP-Z][·.•\s-]?[A-HJ-NP-Z0-9]{4}|[零〇一二三四五六七八九幺]{11}"
+    r"|(?:[vV]信|[微薇威徽]\s?信|[wW]ei?[xX]in|[wW]e[cC]hat|WECHAT|WEIXIN|[vV][xX]|[wW][xX]|[vV][:：]|加[vV薇微])"
 )
-# A number of things, money, years is no telephone number.
-_NO_UNIT = r"(?![\d%％]|\s?[-~.]\d|\s?(?:[元人次吨斤克千万亿米年月岁个件台辆双只条张株棵册本]|公里|公斤|公顷))"
-_NUMBER = r"(?<![\d.])(?<!\d[-/])(?<![A-Za-z])"
+# A number of things or of money is no telephone number; but 张 after it is a person's name more often than a unit.
+_NO_UNIT = (
+    r"(?![\d%％]|\s?[-~.]\d|\s?(?:[元吨]|美元|人民币|人次|公里|公斤|公顷|平方)|[人次斤克千万亿米年月岁个件辆双毫厘])"
+)
+# Stands behind the first character of a number, which thus begins with a plain character: the search skips to it.
+_START = r"(?<![\d.A-Za-z].)(?<!\d[-/].)"
+_NAMED = r"(?:(?<![A-Za-z].)|(?<=[Tt][Ee][Ll].)|(?<=[Mm][Oo][Bb].))(?<![\d.].)(?<!\d-.)"
 _LINK = r"(?:号码|帐号|账号|号|群|ID|id|客服|咨询|联系|同号|搜索|添加|[\s:：=是为+@()（）/-]){0,6}"
 
 _EMAIL = re.compile(
@@ -25,24 +29,33 @@ _EMAIL = re.compile(
     r"[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,4}\.[A-Za-z]{2,24}"
 )
 _IDENTITY = re.compile(
-    r"(?<!\d)[1-9]\d{5}[\s-]?(?:18|19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])[\s-]?\d{3}[\dXx](?![\dA-Za-z])"
+    r"[1-9](?<!\d.)\d{5}[\s-]?(?:18|19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])[\s-]?\d{3}[\s-]?[\dXx](?![\dA-Za-z])"
 )
-_BANK_CARD = re.compile(r"(?<!\d)(?<!\d[ -])[2-6](?:[ -]?\d){15,18}(?![ -]?\d)")
+_BANK_CARD = re.compile(r"[2-6](?<!\d.)(?<!\d[ -].)(?:[ -]?\d){15,18}(?![ -]?\d)")
+_CELL = rf"[3-9]\d(?:[-\s.·]?\d{{4}}[-\s.·]?\d{{4}}|\d{{3}}[-\s]\d{{5}}){_NO_UNIT}"
+_TAIWAN = rf"\d{{2}}[-\s]?\d{{3}}[-\s]?\d{{3}}{_NO_UNIT}"
+_ABROAD = rf"(?:852|853|65)[-\s]?\d{{4}}[-\s]?\d{{4}}{_NO_UNIT}"
 _MOBILE = re.compile(
-    rf"{_NUMBER}(?:(?:\+|00)?86[-\s]?)?1[3-9]\d[-\s.·]?\d{{4}}[-\s.·]?\d{{4}}{_NO_UNIT}"
-    rf"|{_NUMBER}(?:(?:\+|00)886[-\s]?9|09)\d{{2}}[-\s]?\d{{3}}[-\s]?\d{{3}}{_NO_UNIT}"
-    rf"|(?:\+|(?<!\d)00)(?:852|853|65)[-\s]?\d{{4}}[-\s]?\d{{4}}{_NO_UNIT}"
-    r"|[一幺][三四五六七八九][零〇一二三四五六七八九幺]{9}(?![零〇一二三四五六七八九十百千万])"
+    rf"1{_NAMED}{_CELL}|8{_START}6[-\s]?1{_CELL}|\+{_START}86[-\s]?1{_CELL}|0{_START}086[-\s]?1{_CELL}"
+    rf"|0{_START}9{_TAIWAN}|\+{_START}886[-\s]?9{_TAIWAN}|0{_START}0886[-\s]?9{_TAIWAN}"
+    rf"|\+{_ABROAD}|0(?<!\d.)0{_ABROAD}"
+    r"|一[三四五六七八九][零〇一二三四五六七八九幺]{9}(?![零〇一二三四五六七八九十百千万])"
+    r"|幺[三四五六七八九][零〇一二三四五六七八九幺]{9}(?![零〇一二三四五六七八九十百千万])"
 )
+_LOCAL = rf"\d{{3,4}}[-\s]?\d{{4}}{_NO_UNIT}"
+_AREA = rf"(?:[(（]0?\d{{2,3}}[)）][-\s]?|0?(?:10|2\d|[3-9]\d{{2}})[-\s—]){_LOCAL}"
+_FREE = rf"00(?:[-\s](?:\d{{3}}[-\s]?\d{{4}}|\d{{4}}[-\s]?\d{{3}}){_NO_UNIT}|\d{{7}}(?=\s?(?:客服|热线|电话|咨询)))"
+_CALLED = "电话 热线 Tel tel TEL 传真 座机 致电 拨打 咨询 来电 订座 预订"
+_CALL = rf"[号码是为:：.\s(（)）]{{0,4}}(?:0\d{{9,11}}|[48]00\d{{7}}|[2-9]\d{{2,3}}[-\s]?\d{{4}}){_NO_UNIT}"
 _LANDLINE = re.compile(
-    rf"{_NUMBER}(?:(?:\+|00)86[-\s]?)?(?:[(（]0\d{{2,3}}[)）][-\s]?|0(?:10|2\d|[3-9]\d{{2}})[-\s—])"
-    rf"\d{{3,4}}[-\s]?\d{{4}}{_NO_UNIT}"
-    rf"|{_NUMBER}[48]00[-\s](?:\d{{3}}[-\s]?\d{{4}}|\d{{4}}[-\s]?\d{{3}}){_NO_UNIT}"
-    r"|(?:电话|热线|[Tt]el|TEL|传真|座机|致电|拨打|咨询|来电|订座|预订)[号码是为:：.\s(（)）]{0,4}"
-    rf"(?:0\d{{9,11}}|[48]00\d{{7}}|[2-9]\d{{2,3}}[-\s]?\d{{4}}){_NO_UNIT}"
+    rf"\({_START}0\d{{1,3}}[)）][-\s]?{_LOCAL}|（{_START}0\d{{1,3}}[)）][-\s]?{_LOCAL}"
+    rf"|0{_START}(?:10|2\d|[3-9]\d{{2}})[-\s—]{_LOCAL}|0{_START}[2-8]-\d{{3,4}}-\d{{4}}{_NO_UNIT}"
+    rf"|\+{_START}86[-\s]?{_AREA}|0{_START}086[-\s]?{_AREA}"
+    rf"|4{_START}{_FREE}|8{_START}{_FREE}|" + "|".join(f"{word}{_CALL}" for word in _CALLED.split())
 )
 _WECHAT_NAME = (
-    r"(?:(?:[vV薇微威徽]信|[微薇威徽]信|(?<![A-Za-z])(?:[wW]ei?[xX]in|[wW]e[cC]hat|WECHAT|WEIXIN|[vV][xX]|[wW][xX]))"
+    r"(?:(?:[vV薇微威徽]\s?信"
+    r"|(?<![A-Za-z])(?:[wW]ei?[xX]in|[wW]e[cC]hat|WECHAT|WEIXIN|[vV][xX]|[wW][xX]|[vV](?=[:：])))"
 )
 _WECHAT = re.compile(
     rf"{_WECHAT_NAME}|加[vV薇微](?!信)){_LINK}(?P<number>"
@@ -52,10 +65,11 @@ _WECHAT = re.compile(
     re.ASCII,
 )
 _QQ = re.compile(
-    rf"(?:(?<![A-Za-z])[Qq]\s?[Qq]|扣扣|企鹅号?|加[Qq扣]|(?<![A-Za-z])[Qq](?=[:：])){_LINK}(?P<number>[1-9]\d{{4,10}}){_NO_UNIT}"
+    rf"(?:(?<![A-Za-z])[Qq]\s?[Qq]|扣扣|企鹅号?|加[Qq扣]|(?<![A-Za-z])[Qq](?=[:：群])){_LINK}(?P<number>[1-9]\d{{4,10}}){_NO_UNIT}"
 )
 _PLATE = re.compile(
-    r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][A-HJ-NP-Z][·.•\s-]?"
+    r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼] ?"
+    r"[A-HJ-NP-Z][·.•\s-]?"
     r"(?=[A-Z]{0,2}\d)[A-HJ-NP-Z0-9]{4}[A-HJ-NP-Z0-9挂学警港澳][A-HJ-NP-Z0-9]?(?![A-Za-z0-9])"
 )
 

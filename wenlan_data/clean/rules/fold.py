@@ -2,10 +2,12 @@
 
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from wenlan_data.clean.characters import EMOJI, HAN, INVISIBLE
-from wenlan_data.records import Drop
+from wenlan_data.records import Drop, Remark
 
 MAX_MARKS = 2
 """Combining marks kept on one character; more is noise, and NFC sorts long runs of them in quadratic time."""
@@ -17,6 +19,15 @@ _REMOVED = re.compile(
     rf"|(?<![{EMOJI}])(?<![{EMOJI}]\ufe0f)\u200d|\u200d(?![{EMOJI}])|(?<![{EMOJI}0-9#*])\ufe0f|[{INVISIBLE}]"
     "|[\ue000-\uf8ff\ufdd0-\ufdef\ufffe\uffff\ud800-\udfff\U000f0000-\U0010ffff]"
 )
+_CLASSES = (
+    ("bidi", re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")),
+    ("tag", re.compile("[\U000e0000-\U000e007f]")),
+    ("variation", re.compile("[\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")),
+    ("private", re.compile("[\ue000-\uf8ff\ufdd0-\ufdef\ufffe\uffff\ud800-\udfff\U000f0000-\U0010ffff]")),
+    ("control", re.compile("[\x00-\x1f\x7f-\x9f\ufff9-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a]")),
+    ("zero_width", re.compile("")),  # all that is left: joiners, soft hyphens, fillers
+)
+"""Classes of removed characters; the first that fits counts."""
 _WIDTHS = {code: code - 0xFEE0 for first, last in ("０９", "ＡＺ", "ａｚ") for code in range(ord(first), ord(last) + 1)}
 _SPACES = re.compile(r"\s+")
 _SPACED_OUT = re.compile(rf"[{HAN}](?: [{HAN}]){{3,}}[。！？]?")
@@ -32,14 +43,24 @@ def _cap_marks(text: str) -> str:
     return "".join(kept)
 
 
-def _remove_invisible(text: str) -> str:
+def _rounds(text: str) -> Iterator[str]:
     # What stands between an emoji and its joiner may go in the first round, so once more until nothing goes.
     for _ in range(3):
+        yield text
         shorter = _REMOVED.sub("", text)
         if len(shorter) == len(text):
-            break
+            return
         text = shorter
-    return text
+    yield text
+
+
+def _remove_invisible(text: str) -> str:
+    *_, last = _rounds(text)
+    return last
+
+
+def _class_of(removed: str) -> str:
+    return next(name for name, pattern in _CLASSES if pattern.match(removed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +78,15 @@ class Fold:
         if text[1:2] == " " and _SPACED_OUT.fullmatch(text):
             return text.replace(" ", "")
         return text
+
+    def remarks(self, before: str, after: str | Drop) -> tuple[Remark, ...]:
+        """How many characters of each class were `removed`: bidi, tag, variation, private, control, zero_width, marks.
+
+        A terminal's colour sequence counts as one control character.
+        """
+        if after is before or not _UNUSUAL.search(before):
+            return ()
+        *rounds, last = _rounds(before)
+        counts = Counter(_class_of(found[0]) for text in rounds for found in _REMOVED.finditer(text))
+        counts["marks"] = len(last) - len(_cap_marks(last))
+        return tuple(Remark("removed", name, count) for name, count in sorted(counts.items()) if count)

@@ -10,11 +10,16 @@ from wenlan_data.clean.characters import HAN
 from wenlan_data.records import Drop
 
 _NOT_HAN = re.compile(rf"[^{HAN}]+")
+_FOREIGN_WORD = re.compile(rf"[^\W\d_{HAN}]{{2,}}")
 
 
 @dataclass(frozen=True, slots=True)
 class HanRatio:
-    """At least one Han character, and a share of `min` among all characters but spaces."""
+    """At least one Han character, and a share of `min` among all characters but spaces.
+
+    Digits, signs and a long name in Latin letters are no other language: a text with a smaller share is rejected where
+    it has no more Han characters than words in other letters. So 《1984》封面 and iPhone 15 手机壳 pass.
+    """
 
     min: Annotated[float, Field(ge=0, le=1)] = 0.3
     """0 to 1. 0.3 lets product names with long model numbers pass, but no English sentence with a Chinese word."""
@@ -25,4 +30,6 @@ class HanRatio:
         if not han:
             return Drop("no_han")
         share = han / len("".join(text.split()))
-        return text if share >= self.min else Drop("language", f"{share:.2f} Han")
+        if share >= self.min or len(_FOREIGN_WORD.findall(text)) < han:
+            return text
+        return Drop("language", f"{share:.2f} Han")

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from wenlan_data.clean.characters import HAN
-from wenlan_data.records import Drop
+from wenlan_data.records import Drop, Remark
 
 _SIGN = re.compile(
     r"[<>{}\[\]#|*`~@$\\]|__|//|：／／|www\.|^\s*(?:[-+]\s|(?:var|let|const|function|window|document)\b)|/.",
@@ -21,24 +21,30 @@ _CODE = re.compile(
     r"|[\[{]\s*\{?\s*[\"'][^\"']{0,64}[\"']\s*:)",  # JSON
     re.IGNORECASE,
 )
-_TABLE_RULE = re.compile(r"[\s|:+-]*(?:\|[\s:+-]*--|--[\s:+-]*\|)[\s|:+-]*")
+_HTML = re.compile(r"<[/!?%]?[a-z-]|\{\{|\{%|\$\{", re.IGNORECASE)
+_TABLE_SIGNS = re.compile(r"[\s|:+-]+")
 
-_INLINE = (
-    "a|abbr|acronym|b|bdi|bdo|big|cite|code|del|dfn|em|font|i|ins|kbd|label|mark|q|s|samp|small|span|strike|strong"
-)
-_INLINE += "|sub|sup|tt|u|var"
-_BLOCK = (
-    "address|area|article|aside|audio|base|blockquote|body|br|button|canvas|caption|center|col|colgroup|dd|details|div"
-)
-_BLOCK += (
-    "|dl|dt|embed|fieldset|figcaption|figure|footer|form|frame|h[1-6]|head|header|hr|html|iframe|img|input|legend|li"
-)
-_BLOCK += (
-    "|link|main|map|meta|nav|noscript|object|ol|optgroup|option|p|param|path|picture|pre|progress|script|section|select"
-)
-_BLOCK += "|source|style|summary|svg|table|tbody|td|template|textarea|tfoot|th|thead|title|tr|track|ul|video|wbr"
+_INLINE_TAGS = """a abbr acronym b bdi bdo big cite code del dfn em font i ins kbd label mark q s samp small span strike
+strong sub sup tt u var"""
+_BLOCK_TAGS = """address area article aside audio base blockquote body br button canvas caption center col colgroup dd
+details div dl dt embed fieldset figcaption figure footer form frame h1 h2 h3 h4 h5 h6 head header hr html iframe img
+input legend li link main map meta nav noscript object ol optgroup option p param path picture pre progress script
+section select source style summary svg table tbody td template textarea tfoot th thead title tr track ul video wbr"""
+_INLINE, _BLOCK = frozenset(_INLINE_TAGS.split()), frozenset(_BLOCK_TAGS.split())
+_TAG = r"</?([a-z][a-z0-9]{0,15})(?=[\s/>])[^<>]*(?:>|\Z|(?=<))"
 _URL_END = rf"[^\s<>\"'\[\]，。！？；、（）《》“”{HAN}]"
 _BB = "b|i|u|s|url|color|size|font|quote|code|center|left|right|align|table|td|tr|list|attach|flash|media|email"
+
+
+def _instead_of_tag(match: re.Match[str]) -> str:
+    name = match[1].lower()
+    return "" if name in _INLINE else " " if name in _BLOCK else match[0]
+
+
+def _is_table_rule(text: str) -> bool:
+    """The line under the head of a Markdown table, such as | --- | :-: |."""
+    return "|" in text and "--" in text and bool(_TABLE_SIGNS.fullmatch(text))
+
 
 # Pattern and what stands in its place, in this order.
 _STEPS = tuple(
@@ -48,8 +54,7 @@ _STEPS = tuple(
         (r"<(script|style|noscript|template|iframe)\b[^<>]*>.*?(?:</\1\s*>|\Z)", " "),
         (r"<(?:%|\?)[^<>]*>|<!\[CDATA\[|\]\]>|<!doctype[^<>]*>", " "),
         (r"\{\{[^{}]*\}\}|\{%[^{}]*%\}|[$#]\{[^{}]*\}|<#[^<>]*>", " "),
-        (rf"</?(?:{_INLINE})(?=[\s/>])[^<>]*(?:>|\Z)", ""),
-        (rf"</?(?:{_BLOCK})(?=[\s/>])[^<>]*(?:>|\Z)", " "),
+        (_TAG, _instead_of_tag),
         (r"\[img\b[^\[\]]*\][^\[\]]*(?:\[/img\]|\Z)", " "),
         (rf"\[/?(?:{_BB})(?:=[^\[\]]*)?\]", ""),
         (r"!?\[([^\[\]]*)\]\([^()./#\s]*[./#][^()]*\)", r"\1"),
@@ -59,7 +64,7 @@ _STEPS = tuple(
         (r"^\s*(?:#{1,6}|[-*+]|>)\s+", ""),
         (r"(\*\*|__|~~)([^*_~\s][^*_~\n]*)\1", r"\2"),
         (r"`([^`\n]*)`", r"\1"),
-        (r"(?<![\w.%+-])@[\w·-]{1,30}(?=[\s，。：:！!？?、,)）]|\Z|[@#])", " "),
+        (r"(?:回[复覆]\s?|//\s?|(?<![\w.%+-]))@[\w·-]{1,30}[:：]?(?=[\s，。：:！!？?、,)）]|\Z|[@#]|(?<=[:：]))", " "),
     )
 )
 _TOPIC = re.compile(r"#([^#\s][^#\n]{0,60})#|(?:(?<=\s)|\A)#(?![0-9])(\w{1,40})(?=\s|\Z)")
@@ -87,10 +92,14 @@ class Markup:
         """The words, or `markup` where there are none."""
         if not _SIGN.search(text):
             return text
-        if _CODE.match(text) or _TABLE_RULE.fullmatch(text):
+        if _CODE.match(text) or _is_table_rule(text):
             return Drop("markup")
         stripped = _strip(text)
         if stripped == text:
             return text
         stripped = " ".join(_EMPTY_BRACKETS.sub(" ", stripped).split())
         return stripped if _LETTER.search(stripped) else Drop("markup")
+
+    def remarks(self, before: str, after: str | Drop) -> tuple[Remark, ...]:
+        """A `flag` html where tags, comments or scripts stood in the text."""
+        return (Remark("flag", "html"),) if after is not before and _HTML.search(before) else ()

@@ -1,14 +1,18 @@
 """Traditional to simplified Chinese by OpenCC, so that one tokeniser and one word list serve both."""
 
+import re
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
-from wenlan_data.clean.characters import well_formed
-from wenlan_data.records import Drop
+from wenlan_data.clean.characters import HAN, well_formed
+from wenlan_data.records import Drop, Remark
 
 if TYPE_CHECKING:
     from opencc import OpenCC
+
+
+_HAN = re.compile(f"[{HAN}]")
 
 
 @cache
@@ -16,6 +20,30 @@ def _converter(config: str) -> "OpenCC":
     from opencc import OpenCC
 
     return OpenCC(config)
+
+
+@cache
+def _is_simplified_only(character: str) -> bool:
+    """Whether only simplified Chinese has it: GB 2312 has it, and Big5 has not."""
+    try:
+        character.encode("gb2312")
+    except UnicodeEncodeError:
+        return False
+    try:
+        character.encode("big5")
+    except UnicodeEncodeError:
+        return bool(_HAN.match(character))
+    return False
+
+
+def script_of(text: str, simplified: str) -> str:
+    """The script that `text` was written in: `hant`, `hans`, or `mixed`; empty where it has no Han character.
+
+    What both scripts write alike counts as `hans`.
+    """
+    if text == simplified:
+        return "hans" if _HAN.search(text) else ""
+    return "mixed" if any(map(_is_simplified_only, text)) else "hant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +58,8 @@ class Simplify:
         if text.isascii():
             return text
         return str(_converter(self.config).convert(well_formed(text)))
+
+    def remarks(self, before: str, after: str | Drop) -> tuple[Remark, ...]:
+        """The original `script`: hans, hant or mixed."""
+        script = script_of(before, str(after))
+        return (Remark("script", script),) if script else ()

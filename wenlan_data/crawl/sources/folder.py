@@ -10,7 +10,7 @@ from wenlan_data.errors import UsageError
 from wenlan_data.protocols import SourcePart
 from wenlan_data.records import Candidate, Drop, StoredBytes, Text
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".avif"})
 MAX_TEXT_BYTES = 1 << 20
 """Of a sidecar; a larger file is no caption."""
 MAX_PART_ROWS = 10_000

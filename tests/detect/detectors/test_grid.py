@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from tests.conformance import check_detector
 from wenlan_data.detect.detectors.grid import Grid, tiles
 from wenlan_data.errors import RecipeError
 from wenlan_data.recipe import DetectRules, parse_recipe
@@ -42,3 +43,7 @@ def test_the_recipe_names_it_with_its_parameter() -> None:
 def test_an_impossible_grid_is_refused_by_the_recipe(cells: object) -> None:
     with pytest.raises(RecipeError, match="cells"):
         parse_recipe({"name": "mine", "detect": {"detector": "grid", "cells": cells}}, "mine.yaml")
+
+
+def test_it_keeps_what_every_detector_keeps() -> None:
+    check_detector(Grid(cells=3))

@@ -1,0 +1,134 @@
+"""How many pictures a second one core checks and hashes, beside the same done plainly, by Daft and by imagededup.
+
+python -m benchmarks.image [--howtocook FOLDER] [--peers FOLDER] [--rounds 5]
+
+`--peers` is a folder made by
+pip install --no-deps --target FOLDER daft imagededup matplotlib contourpy cycler fonttools kiwisolver
+"""
+
+import argparse
+import contextlib
+import hashlib
+import io
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import imagehash
+import numpy as np
+import pdqhash
+from PIL import Image
+
+from benchmarks.photos import make_photo
+from wenlan_data.image import apart
+from wenlan_data.image.examine import examine
+from wenlan_data.recipe import ImageRules
+
+RULES = ImageRules(min_bytes=0, min_side_px=1, max_aspect=100)
+ROUND_IMAGES = 100
+Work = Callable[[Sequence[bytes]], object]
+
+
+def plainly(pictures: Sequence[bytes]) -> None:
+    """Pillow decodes, imagehash and pdqhash hash the whole picture, hashlib the bytes; no check at all."""
+    for data in pictures:
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            hashlib.sha256(data).hexdigest()
+            imagehash.phash(image)
+            pdqhash.compute(np.asarray(image.convert("RGB")))
+
+
+def ours(pictures: Sequence[bytes]) -> None:
+    """Check, SHA-256, pHash and PDQ in the decoding process, as a build does it."""
+    for data in pictures:
+        apart.examine(data, RULES)
+
+
+def ours_in_process(pictures: Sequence[bytes]) -> None:
+    """The same without a process of its own: what isolation costs."""
+    for data in pictures:
+        examine(data, RULES)
+
+
+def daft_work(folder: Path) -> Work | None:
+    """Daft's decoding and its pHash, one column expression; no PDQ, no SHA-256, no check."""
+    sys.path.append(str(folder))
+    try:
+        import daft
+        from daft.functions import decode_image, image_hash
+    except ImportError:
+        return None
+
+    def work(pictures: Sequence[bytes]) -> object:
+        frame = daft.from_pydict({"data": list(pictures)})
+        return frame.select(image_hash(decode_image(daft.col("data")), method="phash")).to_pydict()
+
+    return work
+
+
+def imagededup_work(folder: Path) -> Work | None:
+    """imagededup's pHash of decoded arrays, as it takes them; no PDQ, no SHA-256, no check."""
+    sys.path.append(str(folder))
+    try:
+        from imagededup.methods import PHash
+    except ImportError:
+        return None
+    hasher = PHash(verbose=False)
+
+    def work(pictures: Sequence[bytes]) -> None:
+        for data in pictures:
+            with Image.open(io.BytesIO(data)) as image:
+                hasher.encode_image(image_array=np.asarray(image.convert("RGB")))
+
+    return work
+
+
+def measured(works: dict[str, Work], pictures: Sequence[bytes], rounds: int) -> dict[str, float]:
+    """Pictures a second of each, in turns; the best of the rounds, since other programs only ever slow one down."""
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for work in works.values():
+        work(pictures[:3])
+    for _ in range(rounds):
+        for name, work in works.items():
+            start = time.perf_counter()
+            work(pictures)
+            seconds[name].append(time.perf_counter() - start)
+    return {name: round(len(pictures) / min(some), 1) for name, some in seconds.items()}
+
+
+def main() -> None:
+    """Print one JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--howtocook", type=Path, help="Folder with photographs, at any depth.")
+    parser.add_argument("--peers", type=Path, default=Path("bench-out/peers"))
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    core = max(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {core})
+    works: dict[str, Work] = {"ours": ours, "ours_in_process": ours_in_process, "plain": plainly}
+    with contextlib.redirect_stdout(sys.stderr):
+        works |= {
+            name: work
+            for name, work in (("daft", daft_work(options.peers)), ("imagededup", imagededup_work(options.peers)))
+            if work is not None
+        }
+    sets = {"800x600": [make_photo(index) for index in range(ROUND_IMAGES)]}
+    if options.howtocook:
+        paths = sorted(path for path in options.howtocook.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg"})
+        sets["howtocook"] = [path.read_bytes() for path in paths]
+    result: dict[str, object] = {"core": core}
+    for name, pictures in sets.items():
+        found = measured(works, pictures, options.rounds)
+        ratios = {f"ratio_to_{peer}": round(found["ours"] / found[peer], 2) for peer in found if peer != "ours"}
+        mean_bytes = round(statistics.mean(map(len, pictures)))
+        result[name] = {"images": len(pictures), "mean_bytes": mean_bytes, "images_per_s": found, **ratios}
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

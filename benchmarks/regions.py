@@ -1,0 +1,110 @@
+"""What each detector costs on one core, and how much of yolox's confident boxes `proposals` finds.
+
+python -m benchmarks.regions --weights yolox_nano.onnx FOLDER...      (folders of photographs, at any depth)
+"""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from wenlan_data.detect.boxes import Boxes, iou
+from wenlan_data.detect.detectors.proposals import Proposals, _searched, _shrunk
+from wenlan_data.detect.settings import load_detector
+from wenlan_data.image.apart import examine, normalise
+from wenlan_data.image.decode import Pixels
+from wenlan_data.image.normalise import pixels
+from wenlan_data.protocols import Detector
+from wenlan_data.recipe import ImageRules
+from wenlan_data.records import ImageFacts
+
+CONFIDENT = 0.5
+FIRST = (36, 100, 10_000)
+
+
+def stored_pictures(folders: Sequence[Path], most: int) -> list[Pixels]:
+    """The photographs as a shard stores them, evenly chosen, decoded."""
+    paths = sorted(path for folder in folders for path in folder.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg"})
+    found = []
+    for path in paths[:: max(1, len(paths) // most)]:
+        data = path.read_bytes()
+        if isinstance(examine(data, ImageRules()), ImageFacts):
+            found.append(pixels(normalise(data, max_side_px=1024, jpeg_quality=92).jpeg))
+    return found
+
+
+def boxes_of(detector: Detector, pictures: Sequence[Pixels]) -> tuple[list[Boxes], float]:
+    """The boxes in each picture, best first, and pictures a second."""
+    find = detector.load()
+    find(pictures[:1])
+    start = time.perf_counter()
+    regions = [find([picture])[0] for picture in pictures]
+    seconds = time.perf_counter() - start
+    return [_array([one.box_xyxy for one in some]) for some in regions], len(pictures) / seconds
+
+
+def plain_order(picture: Pixels) -> Boxes:
+    """Selective search as OpenCV gives it: every box in its own order."""
+    import cv2
+
+    small = _shrunk(picture, Proposals().width_px)
+    search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
+    search.setBaseImage(np.ascontiguousarray(small[..., ::-1]))
+    search.switchToSelectiveSearchFast()
+    found = np.asarray(search.process(), np.float32).reshape(-1, 4)
+    found[:, 2:] += found[:, :2]
+    assert len(found) == len(_searched(small, "fast"))
+    return found * np.float32(picture.shape[1] / small.shape[1])
+
+
+def recall(found: Sequence[Boxes], wanted: Sequence[Boxes]) -> dict[str, float]:
+    """The share of the wanted boxes that the first 36, 100 and all boxes meet at IoU 0.5."""
+    hits = dict.fromkeys(FIRST, 0)
+    for boxes, own in zip(found, wanted, strict=True):
+        overlap = iou(boxes, own)
+        for first in FIRST:
+            if len(own) and len(boxes):
+                hits[first] += int((overlap[:first].max(axis=0) >= 0.5).sum())
+    total = max(sum(map(len, wanted)), 1)
+    return {("all" if first == FIRST[-1] else str(first)): round(hits[first] / total, 3) for first in FIRST}
+
+
+def _array(boxes: Sequence[tuple[int, ...]]) -> Boxes:
+    return np.asarray(boxes, np.float32).reshape(-1, 4)
+
+
+def main() -> None:
+    """Print one JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--weights", required=True)
+    parser.add_argument("--images", type=int, default=80)
+    options = parser.parse_args()
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    pictures = stored_pictures(options.folders, options.images)
+    yolox = load_detector("yolox", {"weights": options.weights, "confidence": CONFIDENT}, "cpu")
+    wanted, yolox_per_s = boxes_of(yolox, pictures)
+    result: dict[str, object] = {
+        "images": len(pictures),
+        "confident_boxes": sum(map(len, wanted)),
+        "yolox": {"images_per_s": round(yolox_per_s, 1)},
+        "plain": {"recall": recall([plain_order(picture) for picture in pictures], wanted)},
+    }
+    settings: dict[str, Callable[[], Detector]] = {
+        "fast": Proposals,
+        "single": lambda: Proposals(strategy="single"),
+        "fast_200": lambda: Proposals(width_px=200),
+    }
+    for name, make in settings.items():
+        found, per_s = boxes_of(make(), pictures)
+        boxes = round(sum(map(len, found)) / len(found))
+        result[f"proposals_{name}"] = {"images_per_s": round(per_s, 1), "boxes": boxes, "recall": recall(found, wanted)}
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.shared import MODEL, needs_model
+from wenlan_data.testing import picture
+
+
+def run(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from wenlan_data.cli.main import main; main()", "detect", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_row_an_image_as_json(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(picture(1))
+    (tmp_path / "b.png").write_bytes(picture(2, width=30, height=40, kind="PNG"))
+    done = run(tmp_path / "a.jpg", tmp_path / "b.png", "--set", "cells=2", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(row["width"], row["height"], len(row["regions"])) for row in rows] == [(320, 240, 5), (30, 40, 5)]
+    assert rows[0]["regions"][-1] == {"box": [0, 0, 320, 240], "label": "image", "score": 1.0}
+    assert not list(tmp_path.glob("*.regions.jpg"))
+
+
+def test_a_picture_is_drawn_beside_it_and_never_over_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(picture(1))
+    done = run(tmp_path / "a.jpg", "--max-side-px", 200)
+    assert done.stdout == f"{tmp_path / 'a.regions.jpg'}: 36 regions and the whole image\n"
+    with Image.open(tmp_path / "a.regions.jpg") as drawn:
+        assert drawn.size == (200, 150)
+    again = run(tmp_path / "a.jpg")
+    assert (again.returncode, "this file exists" in again.stderr) == (2, True)
+
+
+@needs_model
+def test_a_detector_with_its_weights(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    out = io.BytesIO()
+    Image.fromarray(pytest.importorskip("skimage.data").coffee()).save(out, "PNG")
+    (tmp_path / "coffee.png").write_bytes(out.getvalue())
+    done = run(tmp_path / "coffee.png", "--detector", "yolox", "--weights", MODEL, "--set", "language=zh", "--json")
+    assert [one["label"] for one in json.loads(done.stdout)["regions"]] == ["杯子", "餐桌", "image"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--detector", "nothing"], 4, "choose one of boxes, faster_rcnn, grid, mix, proposals, yolox"),
+        (["--set", "cells"], 4, "write it as key=value"),
+        (["--set", "cells=99"], 4, "cells"),
+        (["--device", "cuda"], 4, "grid runs on the processor alone"),
+        (["--detector", "yolox", "--weights", "none.onnx"], 4, "there is no such file"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(words: list[str], code: int, message: str, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(picture(1))
+    done = run(tmp_path / "a.jpg", *words)
+    assert done.returncode == code
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_what_is_no_picture_is_said(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"<html>")
+    done = run(tmp_path / "a.jpg")
+    assert done.returncode == 2
+    assert "no picture to look at (not_image html)" in done.stderr

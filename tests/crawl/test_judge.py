@@ -1,0 +1,77 @@
+import asyncio
+import threading
+
+import pytest
+
+from wenlan_data.crawl.judge import Judge
+from wenlan_data.errors import DiskError
+
+
+def test_all_that_is_given_is_done_in_order_before_leaving() -> None:
+    done: list[int] = []
+
+    async def run() -> None:
+        async with Judge(max_waiting_bytes=1000) as judge:
+            for number in range(500):
+                await judge.give(lambda number=number: done.append(number), 100)  # type: ignore[misc]
+
+    asyncio.run(run())
+    assert done == list(range(500))
+
+
+def test_whoever_gives_waits_while_too_many_bytes_are_waiting() -> None:
+    go_on = threading.Event()
+    given: list[int] = []
+
+    async def give_all(judge: Judge) -> None:
+        for number in range(6):
+            await judge.give(go_on.wait, 100)  # type: ignore[arg-type]
+            given.append(number)
+
+    async def run() -> None:
+        async with Judge(max_waiting_bytes=250) as judge:
+            task = asyncio.create_task(give_all(judge))
+            await asyncio.sleep(0.05)
+            assert len(given) == 3
+            go_on.set()
+            await task
+        assert len(given) == 6
+
+    asyncio.run(run())
+
+
+def test_what_a_work_raises_ends_the_rest_and_is_raised_on_leaving() -> None:
+    done: list[str] = []
+
+    def fail() -> None:
+        raise DiskError("images.warc: the disk is full")
+
+    async def run() -> None:
+        async with Judge(max_waiting_bytes=1000) as judge:
+            await judge.give(lambda: done.append("before"), 1)
+            await judge.give(fail, 1)
+            while judge._error is None:
+                await asyncio.sleep(0.001)
+            with pytest.raises(DiskError, match="full"):
+                await judge.give(lambda: done.append("after"), 1)
+
+    with pytest.raises(DiskError, match="full"):
+        asyncio.run(run())
+    assert done == ["before"]
+
+
+def test_an_error_of_the_loop_is_not_replaced_and_what_waits_is_left_out() -> None:
+    go_on = threading.Event()
+    done: list[str] = []
+
+    async def run() -> None:
+        async with Judge(max_waiting_bytes=1000) as judge:
+            await judge.give(go_on.wait, 1)  # type: ignore[arg-type]
+            await judge.give(lambda: done.append("late"), 1)
+            asyncio.get_running_loop().call_later(0.05, go_on.set)
+            threading.Timer(0.05, go_on.set).start()
+            raise ValueError("of the loop")
+
+    with pytest.raises(ValueError, match="of the loop"):
+        asyncio.run(run())
+    assert done == []

@@ -1,0 +1,66 @@
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from wenlan_data.detect import weights
+from wenlan_data.detect.extras import needed
+from wenlan_data.detect.weights import NAMED, Named, cached, file_of, known_digest
+from wenlan_data.errors import RecipeError
+from wenlan_data.testing import Reply, Site
+
+CONTENT = b"weights" * 1000
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    monkeypatch.setenv(weights.CACHE_VARIABLE, str(tmp_path / "cache"))
+    site = Site({"/tiny.onnx": Reply(CONTENT), "/other.onnx": Reply(b"something else")})
+    for name, path in {"tiny": "/tiny.onnx", "other": "/other.onnx", "gone": "/gone.onnx"}.items():
+        named = Named(url=site.url(path), sha256=SHA256, licence="CC0", bytes=len(CONTENT), suffix=".onnx")
+        monkeypatch.setitem(NAMED, name, named)
+    return site
+
+
+def test_a_named_file_is_fetched_once_and_said_so(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    with site:
+        path = file_of("tiny")
+        assert path.read_bytes() == CONTENT
+        assert file_of("tiny") == path == cached("tiny")
+    assert site.log == ["/tiny.onnx"]
+    said = capsys.readouterr().err
+    assert site.url("/tiny.onnx") in said.replace("\n", "")
+    assert "CC0" in said
+    assert [one.name for one in path.parent.iterdir()] == ["tiny.onnx"]
+
+
+@pytest.mark.parametrize(("name", "message"), [("other", "it is not kept|not "), ("gone", "cannot be had")])
+def test_what_is_not_the_file_is_not_kept(name: str, message: str, site: Site) -> None:
+    with site, pytest.raises(RecipeError, match=message):
+        file_of(name)
+    assert list(cached(name).parent.iterdir()) == []
+
+
+def test_a_local_file_is_taken_and_checked(tmp_path: Path) -> None:
+    path = tmp_path / "own.onnx"
+    path.write_bytes(CONTENT)
+    assert file_of(str(path)) == path
+    assert file_of(str(path), SHA256) == path
+    assert known_digest(str(path)) == SHA256
+    with pytest.raises(RecipeError, match="another file"):
+        file_of(str(path), "00" * 32)
+    with pytest.raises(RecipeError, match="there is no such file: give its path, or one of the names"):
+        file_of(str(tmp_path / "none.onnx"))
+
+
+def test_the_digest_of_a_name_does_not_change_by_fetching_it(site: Site) -> None:
+    before = known_digest("tiny")
+    with site:
+        file_of("tiny")
+    assert known_digest("tiny") == before == SHA256
+
+
+def test_a_missing_package_says_what_to_run() -> None:
+    with pytest.raises(RecipeError, match=r"pip install 'wenlan-data\[yolox\]'"):
+        needed("surely_no_such_package", by="yolox", extra="yolox")

@@ -1,0 +1,145 @@
+"""A decoder that does its worst: the process that asks goes on, the picture is quarantined with its reason."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from wenlan_data.errors import DamageError
+from wenlan_data.image import apart
+from wenlan_data.image.examine import examine
+from wenlan_data.image.normalise import normalise
+from wenlan_data.recipe import ImageRules
+from wenlan_data.records import Drop
+from wenlan_data.testing import picture
+
+RULES = ImageRules()
+
+# The real child, but for pictures whose last bytes say what the decoder shall do to them.
+HOSTILE = """
+import os, signal, time, socket
+from wenlan_data.image import child, limits
+
+child.MAX_WALL_S, child.MAX_CPU_S = 1.0, 0.5
+real = child._WORK[child.EXAMINE]
+
+def worst(options, data):
+    order = data[-8:].strip(b"_")
+    if order == b"segv": os.kill(os.getpid(), signal.SIGSEGV)
+    if order == b"abort": os.abort()
+    if order == b"hang": time.sleep(1000)
+    if order == b"spin":
+        while True: pass
+    if order == b"exit": os._exit(5)
+    if order == b"leak":
+        kept = [bytes(1 << 26) for _ in range(64)]
+    if order == b"file": open("/tmp/never", "wb")
+    if order == b"socket": socket.socket()
+    return real(options, data)
+
+child._WORK[child.EXAMINE] = worst
+child.main()
+"""
+
+
+@pytest.fixture
+def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    script = tmp_path / "hostile.py"
+    script.write_text(HOSTILE)
+    apart.close_all()
+    monkeypatch.setattr(apart, "CHILD", (str(script),))
+    yield
+    apart.close_all()
+
+
+def told(seed: int, order: str) -> bytes:
+    return picture(seed) + order.encode().rjust(8, b"_")
+
+
+def test_the_answers_are_those_of_the_same_process() -> None:
+    for data in (picture(1), picture(2, kind="PNG"), b"", b"<html>" * 999, picture(3)[:5000], picture(4, width=50)):
+        assert apart.examine(data, RULES) == examine(data, RULES)
+
+
+def test_a_picture_is_normalised_as_in_the_same_process() -> None:
+    data = picture(5, width=700, height=500)
+    made = apart.normalise(data, max_side_px=300, jpeg_quality=90)
+    assert made == normalise(data, max_side_px=300, jpeg_quality=90)
+    with pytest.raises(DamageError, match="cannot be decoded"):
+        apart.normalise(data[:9000], max_side_px=300, jpeg_quality=90)
+
+
+@pytest.mark.usefixtures("hostile")
+@pytest.mark.parametrize(
+    ("order", "drop"),
+    [
+        ("segv", Drop("decoder_crash", "SIGSEGV")),
+        ("abort", Drop("decoder_crash", "SIGABRT")),
+        ("exit", Drop("decoder_crash", "exit 5")),
+        ("hang", Drop("decoder_timeout", "60 s", retryable=True)),
+        ("spin", Drop("decoder_timeout", "5 s of a processor", retryable=True)),
+    ],
+)
+def test_what_kills_the_decoder_is_a_drop_and_the_next_picture_is_fine(order: str, drop: Drop) -> None:
+    good = apart.examine(picture(1), RULES)
+    assert apart.examine(told(1, order), RULES) == drop
+    assert apart.examine(picture(1), RULES) == good
+
+
+@pytest.mark.usefixtures("hostile")
+@pytest.mark.parametrize("order", ["leak", "file", "socket"])
+def test_memory_files_and_sockets_are_out_of_reach(order: str) -> None:
+    with pytest.raises(RuntimeError, match=r"MemoryError|File too large|Too many open files"):
+        apart.examine(told(1, order), RULES)
+
+
+@pytest.mark.usefixtures("hostile")
+def test_of_a_thousand_pictures_the_five_bad_ones_are_lost_and_no_other() -> None:
+    orders = {100: "segv", 300: "abort", 500: "exit", 700: "segv", 999: "spin"}
+    small = picture(1, width=100, height=100)
+    found = [apart.examine(small + orders.get(number, "fine").encode().rjust(8, b"_"), RULES) for number in range(1000)]
+    assert sorted(n for n, one in enumerate(found) if isinstance(one, Drop)) == sorted(orders)
+
+
+def test_threads_ask_side_by_side() -> None:
+    wanted = [examine(picture(seed), RULES) for seed in range(6)]
+    found: dict[int, object] = {}
+
+    def ask(seed: int) -> None:
+        found[seed] = [apart.examine(picture(seed), RULES) for _ in range(5)]
+
+    threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {seed: [wanted[seed]] * 5 for seed in range(6)}
+
+
+def test_the_child_ends_with_the_process_that_asked() -> None:
+    script = (
+        "from wenlan_data.image import apart; from wenlan_data.recipe import ImageRules; import os, signal\n"
+        "from wenlan_data.testing import picture\n"
+        "apart.examine(picture(1), ImageRules()); print(apart._idle[0]._process.pid, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    child = int(done.stdout)
+    for _ in range(200):
+        if not Path(f"/proc/{child}/stat").exists() or Path(f"/proc/{child}/stat").read_text().split()[2] == "Z":
+            break
+        time.sleep(0.05)
+    else:
+        pytest.fail("the decoding process goes on")
+
+
+def test_a_child_that_was_killed_from_outside_is_replaced() -> None:
+    apart.examine(picture(1), RULES)
+    os.kill(apart._idle[-1]._process.pid, signal.SIGKILL)
+    assert apart.examine(picture(1), RULES) == examine(picture(1), RULES)

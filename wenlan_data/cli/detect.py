@@ -1,0 +1,54 @@
+"""`wenlan-data detect`: what a detector sees in some pictures, for people who choose one."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE...")
+@click.option("--detector", default="grid", show_default=True, help="Name of a detector, or a dotted path.")
+@click.option("--weights", help="File of weights, or a name; each detector has a default.")
+@click.option("--device", default="cpu", show_default=True, help="Such as cpu or cuda:0; never guessed.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A parameter of the detector, or max_regions."
+)
+@click.option("--max-side-px", default=1024, show_default=True, type=click.IntRange(16), help="Of the stored picture.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder for the drawings (default: beside each picture).")
+@click.option("--json", "as_json", is_flag=True, help="A row an image with its regions, as JSON; nothing is drawn.")
+def detect(
+    images: tuple[Path, ...],
+    detector: str,
+    weights: str | None,
+    device: str,
+    settings: tuple[str, ...],
+    max_side_px: int,
+    out: Path | None,
+    as_json: bool,
+) -> None:
+    """Find regions in each IMAGE, as a build would in the picture that it stores, and draw them.
+
+    The drawing of cat.jpg is cat.regions.jpg; a file that is there is not overwritten.
+    """
+    import json
+
+    from wenlan_data.detect.preview import drawing, looked_at, rules_of, write_new
+    from wenlan_data.detect.regions import finder
+
+    rules = rules_of(detector, weights, device, settings)
+    rules.prepare()
+    find, _ = finder(rules)
+    for path in images:
+        stored = looked_at(path, max_side_px)
+        (regions,) = find([stored])
+        row = {
+            "image": str(path),
+            "width": stored.width,
+            "height": stored.height,
+            "regions": [{"box": list(one.box_xyxy), "label": one.label, "score": one.score} for one in regions],
+        }
+        if as_json:
+            click.echo(json.dumps(row, ensure_ascii=False))
+            continue
+        drawn = write_new((out or path.parent) / f"{path.stem}.regions.jpg", drawing(stored, regions))
+        click.echo(f"{drawn}: {len(regions) - 1} regions and the whole image")

@@ -1,0 +1,165 @@
+"""`wenlan-data text`: what a recipe's text rules do, shown on texts of the user's own."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from wenlan_data.cli.shards import dump, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from wenlan_data.clean.tried import Change, Tried
+    from wenlan_data.recipe import Recipe
+
+MAX_COMPARED_CHARACTERS = 400
+"""Longer texts are shown whole before and after: to find what changed takes time with the square of the length."""
+
+
+@click.group()
+def text() -> None:
+    """Try a recipe's text rules on texts, and see why a text was dropped."""
+
+
+@text.command("try")
+@click.argument("recipe", required=False)
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key; the value is YAML.")
+@click.option("--jsonl", is_flag=True, help="Each line of the input is a JSON string, or an object with `text`.")
+@click.option("--explain", metavar="CORPUS", help="Show a row of CORPUS/drops instead of reading lines.")
+@click.option("--drop", metavar="URL|KEY", help="With --explain: which row.")
+@click.option("--json", "as_json", is_flag=True, help="One record a line: `text`, or `reason`.")
+def try_rules(
+    recipe: str | None, overrides: tuple[str, ...], jsonl: bool, explain: str | None, drop: str | None, as_json: bool
+) -> None:
+    """Run RECIPE's rules on each line of the standard input, and show what each rule did to it.
+
+    With --explain, RECIPE may be left out: it is then the one that the corpus was built with.
+    """
+    from wenlan_data.errors import UsageError
+
+    if explain is not None:
+        _explain(explain, drop, recipe, overrides, as_json=as_json)
+        return
+    if drop is not None:
+        raise UsageError("--drop says which row of a corpus: give the corpus with --explain CORPUS")
+    if recipe is None:
+        raise UsageError("say which recipe, such as: wenlan-data text try wenlan < lines.txt")
+    from wenlan_data.recipe import load_recipe
+
+    _try_lines(load_recipe(recipe, overrides), jsonl=jsonl, as_json=as_json)
+
+
+def _try_lines(recipe: Recipe, *, jsonl: bool, as_json: bool) -> None:
+    from wenlan_data.clean.tried import Trial, counts
+
+    trial = Trial(recipe)
+    tried = (_shown(trial(line), as_json=as_json) for line in _lines(jsonl=jsonl))
+    found = counts(tried)
+    for spec in () if as_json else recipe.text.rules:
+        if spec.rule in found:
+            count = found[spec.rule]
+            click.echo(f"{spec.rule:14} changed {count['changed']:>6}  rejected {count['rejected']:>6}", err=True)
+
+
+def _shown(tried: Tried, *, as_json: bool) -> Tried:
+    if as_json:
+        click.echo(dump(tried.as_json()))
+    else:
+        _print(tried)
+    return tried
+
+
+def _lines(*, jsonl: bool) -> Iterator[str]:
+    """Lines end with a line feed alone: other separators are part of a text, and rules have to see them."""
+    for number, raw in enumerate(sys.stdin.buffer, start=1):
+        line = raw.decode("utf-8", "replace").removesuffix("\n")
+        yield _from_json(line, number) if jsonl else line
+
+
+def _from_json(line: str, number: int) -> str:
+    import json
+
+    from wenlan_data.errors import UsageError
+
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"line {number} of the input is not valid JSON ({error}): leave out --jsonl?") from error
+    found = value.get("text") if isinstance(value, dict) else value
+    if not isinstance(found, str):
+        raise UsageError(f"line {number} of the input holds no text: write a JSON string, or an object with `text`")
+    return found
+
+
+def _print(tried: Tried, title: str = "") -> None:
+    from wenlan_data.records import Drop
+
+    click.echo(f"{title}{printable(tried.text)}")
+    for change in tried.changes:
+        if not isinstance(change.after, Drop):
+            click.echo(f"  {change.rule:14} {_difference(change.before, change.after)}")
+    notes = " ".join(f"{one.kind}:{one.value}" for one in tried.remarks if one.value != "hans")
+    if isinstance(tried.result, Drop):
+        detail = f" ({printable(tried.result.detail)})" if tried.result.detail else ""
+        click.secho(f"  {tried.changes[-1].rule:14} {tried.result.reason}{detail}", fg="red", bold=True)
+    else:
+        click.secho(f"  = {printable(tried.result)}", fg="green", nl=not notes)
+        if notes:
+            click.secho(f"   [{printable(notes)}]", fg="cyan")
+
+
+def _difference(before: str, after: str) -> str:
+    """Both in one line: what went in red between brackets, what came in green between braces."""
+    from difflib import SequenceMatcher
+
+    if max(len(before), len(after)) > MAX_COMPARED_CHARACTERS:
+        return printable(after)
+    parts = []
+    for kind, start, stop, new_start, new_stop in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        gone, come = printable(before[start:stop]), printable(after[new_start:new_stop])
+        if kind == "equal":
+            parts.append(gone)
+            continue
+        parts.append(click.style(f"[{gone}]", fg="red") if gone else "")
+        parts.append(click.style(f"{{{come}}}", fg="green") if come else "")
+    return "".join(parts)
+
+
+def _explain(corpus: str, drop: str | None, recipe: str | None, overrides: tuple[str, ...], *, as_json: bool) -> None:
+    from pathlib import Path
+
+    from wenlan_data.clean.tried import Trial
+    from wenlan_data.errors import UsageError
+    from wenlan_data.recipe import load_recipe, parse_recipe
+    from wenlan_data.shard.drops import find_drop
+    from wenlan_data.shard.manifest import load_manifest
+
+    if drop is None:
+        raise UsageError("say which row of drops/ to explain: --drop with its url or key")
+    manifest = load_manifest(Path(corpus))
+    row = find_drop(Path(corpus), manifest, drop)
+    own = parse_recipe(manifest.recipe, f"{corpus}/manifest.json")
+    trial = Trial(load_recipe(recipe, overrides) if recipe else own)
+    texts = [(one["type"], trial(one["text"])) for one in row.pop("texts")]
+    if as_json:
+        click.echo(dump({"drop": row, "texts": [_record(kind, tried) for kind, tried in texts]}))
+        return
+    for name, value in row.items():
+        if value not in ("", -1, False):
+            click.echo(f"{name:16} {printable(str(value))}")
+    for kind, tried in texts:
+        _print(tried, f"{kind}: ")
+
+
+def _record(kind: str, tried: Tried) -> dict[str, object]:
+    return {"type": kind, "read": tried.text, **tried.as_json(), "changes": [_change(one) for one in tried.changes]}
+
+
+def _change(change: Change) -> dict[str, object]:
+    from wenlan_data.records import Drop
+
+    after = change.after
+    return {"rule": change.rule, **({"reason": after.reason} if isinstance(after, Drop) else {"text": after})}

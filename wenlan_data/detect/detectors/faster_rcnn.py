@@ -1,0 +1,167 @@
+"""Faster R-CNN of torchvision: the kind of detector that the WenLan paper used, with COCO's classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from wenlan_data.detect.boxes import regions_of
+from wenlan_data.detect.coco import CATEGORY_IDS, NAMES, Language
+from wenlan_data.detect.extras import needed
+from wenlan_data.detect.weights import NAMED, file_of
+from wenlan_data.errors import RecipeError
+from wenlan_data.records import Region
+
+if TYPE_CHECKING:
+    from wenlan_data.protocols import Regions, RGBImage
+
+Architecture = Literal["resnet50_fpn", "resnet50_fpn_v2", "mobilenet_v3_large_fpn", "mobilenet_v3_large_320_fpn"]
+_COCO_CLASSES = 91
+"""Background, and COCO's category numbers up to 90."""
+
+
+@dataclass(frozen=True)
+class FasterRcnn:
+    """Boxes with a class of COCO, or of `names`; a picture is scaled so that its shorter side is `side_px`."""
+
+    architecture: Architecture = "resnet50_fpn_v2"
+    weights: str = ""
+    """Empty: torchvision's own for the architecture, trained on COCO. Else a state dict: .safetensors or .pth."""
+    weights_sha256: str = ""
+    """Of the file; the resolved recipe holds it, so that another file is another recipe."""
+    confidence: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    nms_iou: Annotated[float, Field(gt=0, le=1)] = 0.5
+    side_px: Annotated[int, Field(ge=64, le=2048)] = 600
+    """600 and at most 1000: what bottom-up attention takes."""
+    max_side_px: Annotated[int, Field(ge=64, le=4096)] = 1000
+    min_side_px: Annotated[int, Field(ge=1)] = 1
+    language: Language = "en"
+    names: tuple[str, ...] = ()
+    """For a model of other classes: their names in order, the background left out."""
+    batch: Annotated[int, Field(ge=1, le=64)] = 4
+    device: str = field(default="cpu", kw_only=True)
+
+    def __post_init__(self) -> None:
+        """Name the weights, so that the digest of the recipe covers them."""
+        if not self.weights:
+            object.__setattr__(self, "weights", f"fasterrcnn_{self.architecture}")
+        elif self.weights in NAMED and self.weights != f"fasterrcnn_{self.architecture}":
+            raise RecipeError(f"weights: {self.weights} are not of the architecture {self.architecture}")
+
+    @property
+    def batch_size(self) -> int:
+        """How many pictures one call takes at most."""
+        return self.batch
+
+    def prepare(self) -> None:
+        """Find or fetch what `load` needs. Raises `RecipeError` for a missing package, file or device."""
+        needed("torchvision", by="faster_rcnn", extra="faster-rcnn")
+        _device(self.device)
+        file_of(self.weights, self.weights_sha256)
+
+    def load(self) -> Regions:
+        """The working detector."""
+        import torch
+
+        device = _device(self.device)
+        # The workers are processes; and the number of threads changes the last digits of a sum.
+        torch.set_num_threads(1)
+        model = self._model().to(device).eval()
+        names = dict(zip(self._numbers(), self.names or NAMES[self.language], strict=True))
+
+        def find(pictures: Sequence[RGBImage]) -> list[list[Region]]:
+            found: list[list[Region]] = [[] for _ in pictures]
+            for indices in _of_one_shape(pictures):
+                images_CHW = [
+                    torch.from_numpy(np.ascontiguousarray(pictures[one].transpose(2, 0, 1))).to(device).float() / 255
+                    for one in indices
+                ]
+                with torch.inference_mode():
+                    outputs = model(images_CHW)
+                for one, output in zip(indices, outputs, strict=True):
+                    found[one] = self._regions(output, names, pictures[one].shape[1], pictures[one].shape[0])
+            return found
+
+        return find
+
+    def _regions(self, output: dict[str, Any], names: dict[int, str], width: int, height: int) -> list[Region]:
+        boxes, scores = (output[name].cpu().numpy().astype(np.float32) for name in ("boxes", "scores"))
+        numbers = output["labels"].cpu().numpy()
+        known = np.flatnonzero(np.isin(numbers, list(names)) & (scores > self.confidence))
+        known = known[np.argsort(-scores[known], kind="stable")]
+        labels = [names[one] for one in numbers[known].tolist()]
+        return regions_of(boxes[known], scores[known], labels, width, height, self.min_side_px)
+
+    def _numbers(self) -> tuple[int, ...]:
+        return tuple(range(1, len(self.names) + 1)) if self.names else CATEGORY_IDS
+
+    def _model(self) -> Any:
+        detection = needed("torchvision.models.detection", by="faster_rcnn", extra="faster-rcnn")
+        build = getattr(detection, f"fasterrcnn_{self.architecture}")
+        model = build(
+            weights=None,
+            weights_backbone=None,
+            num_classes=len(self.names) + 1 if self.names else _COCO_CLASSES,
+            min_size=self.side_px,
+            max_size=self.max_side_px,
+            box_score_thresh=self.confidence,
+            box_nms_thresh=self.nms_iou,
+        )
+        path = file_of(self.weights, self.weights_sha256)
+        try:
+            model.load_state_dict(_state(path))
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise RecipeError(f"weights: {path}: do not fit {self.architecture} ({reason})") from error
+        return model
+
+
+def _of_one_shape(pictures: Sequence[RGBImage]) -> list[list[int]]:
+    """Indices by shape: in a batch of several shapes the padding of one picture would change what is seen in it."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for index, picture in enumerate(pictures):
+        groups.setdefault(picture.shape, []).append(index)
+    return list(groups.values())
+
+
+def _state(path: Path) -> dict[str, Any]:
+    """The tensors of a file by name; nothing in it is run."""
+    import torch
+
+    if path.suffix == ".safetensors":
+        safe = needed("safetensors", by="faster_rcnn", extra="faster-rcnn")
+        from_file = needed("safetensors.torch", by="faster_rcnn", extra="faster-rcnn").load_file
+        try:
+            loaded: dict[str, Any] = from_file(str(path))
+        except (OSError, ValueError, safe.SafetensorError) as error:
+            raise RecipeError(f"weights: {path}: no safetensors file ({error})") from error
+        return loaded
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, ValueError, OSError, EOFError, KeyError, _refusal(torch)) as error:
+        what = type(error).__name__
+        raise RecipeError(f"weights: {path}: holds something else than tensors, and is not read ({what})") from error
+    if not isinstance(state, dict):
+        raise RecipeError(f"weights: {path}: holds no state dict")
+    return state
+
+
+def _refusal(torch: Any) -> type[Exception]:
+    """What torch raises for a file that would run code."""
+    refusal: type[Exception] = torch.serialization.pickle.UnpicklingError
+    return refusal
+
+
+def _device(name: str) -> Any:
+    torch = needed("torch", by="faster_rcnn", extra="faster-rcnn")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise RecipeError(f"device: torch has no {name!r} here ({' '.join(str(error).split())[:120]})") from error
+    return device

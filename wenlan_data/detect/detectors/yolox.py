@@ -1,0 +1,168 @@
+"""Any YOLOX model as ONNX, on onnxruntime: names and boxes of 80 kinds of things, fast enough for a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from wenlan_data.detect.boxes import regions_of, suppressed_by_class
+from wenlan_data.detect.coco import NAMES, Language
+from wenlan_data.detect.extras import needed
+from wenlan_data.detect.weights import file_of
+from wenlan_data.errors import RecipeError
+from wenlan_data.image.decode import opencv
+from wenlan_data.records import Region
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from wenlan_data.protocols import Regions, RGBImage
+
+    Floats = NDArray[np.float32]
+
+_STRIDES = (8, 16, 32)
+_FILL = 114
+"""What YOLOX pads with, in training and here."""
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+@dataclass(frozen=True)
+class Yolox:
+    """Boxes with a class of COCO; `weights` names the model, or is the path of an ONNX file."""
+
+    weights: str = "yolox_nano"
+    weights_sha256: str = ""
+    """Of the file; the resolved recipe holds it, so that another file is another recipe."""
+    confidence: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    """Objectness times class score; YOLOX's own demo takes 0.3."""
+    nms_iou: Annotated[float, Field(gt=0, le=1)] = 0.45
+    min_side_px: Annotated[int, Field(ge=1)] = 1
+    language: Language = "en"
+    names: tuple[str, ...] = ()
+    """For a model of other classes: their names in order."""
+    batch: Annotated[int, Field(ge=1, le=256)] = 8
+    """Pictures in one call; a model whose batch is fixed gets them one by one."""
+    device: str = field(default="cpu", kw_only=True)
+
+    @property
+    def batch_size(self) -> int:
+        """How many pictures one call takes at most."""
+        return self.batch
+
+    def prepare(self) -> None:
+        """Find or fetch what `load` needs. Raises `RecipeError` for a missing package, file or device."""
+        runtime = needed("onnxruntime", by="yolox", extra="yolox")
+        _provider(runtime, self.device)
+        file_of(self.weights, self.weights_sha256)
+
+    def load(self) -> Regions:
+        """The working detector."""
+        model = _Model(self)
+        return model.find
+
+
+class _Model:
+    """An open session and the grid of its anchors."""
+
+    def __init__(self, settings: Yolox) -> None:
+        runtime = needed("onnxruntime", by="yolox", extra="yolox")
+        options = runtime.SessionOptions()
+        # The workers are processes: threads of each would fight for the cores.
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        path = file_of(settings.weights, settings.weights_sha256)
+        providers = [_provider(runtime, settings.device)]
+        try:
+            self._session = runtime.InferenceSession(str(path), options, providers=providers)
+        except _errors(runtime) as error:
+            raise RecipeError(f"weights: {path}: onnxruntime cannot read it ({error}): give a YOLOX ONNX") from error
+        self._settings = settings
+        (model_input,) = self._session.get_inputs()
+        self._input = model_input.name
+        self._is_fixed = isinstance(model_input.shape[0], int)
+        self._height, self._width = _sides(model_input.shape, str(path))
+        self._cells, self._strides = _anchors(self._height, self._width)
+        self._names = settings.names or NAMES[settings.language]
+
+    def find(self, pictures: Sequence[RGBImage]) -> list[list[Region]]:
+        """The regions of each picture."""
+        if not pictures:
+            return []
+        fitted = [_letter_boxed(picture, self._height, self._width) for picture in pictures]
+        outputs = self._run(np.stack([image for image, _ in fitted]))
+        return [
+            self._regions(output, ratio, picture.shape[1], picture.shape[0])
+            for output, (_, ratio), picture in zip(outputs, fitted, pictures, strict=True)
+        ]
+
+    def _run(self, batch_BCHW: Floats) -> Floats:
+        groups = batch_BCHW[:, None] if self._is_fixed else [batch_BCHW]
+        found: list[Floats] = [self._session.run(None, {self._input: group})[0] for group in groups]
+        return np.concatenate(found)
+
+    def _regions(self, output: Floats, ratio: float, width: int, height: int) -> list[Region]:
+        """(anchors, 5 + classes) of one picture."""
+        if output.shape != (len(self._cells), 5 + len(self._names)):
+            raise RecipeError(
+                f"weights: the model gives {output.shape} for a picture, not {len(self._cells)} anchors of"
+                f" {len(self._names)} classes: set names to the names of its classes"
+            )
+        every = output[:, 4:5] * output[:, 5:]
+        classes = every.argmax(axis=1)
+        scores: Floats = every[np.arange(len(every)), classes]
+        good = np.flatnonzero(scores > self._settings.confidence)
+        raw, strides = output[good], self._strides[good]
+        centre = (raw[:, :2] + self._cells[good]) * strides
+        half = np.exp(raw[:, 2:4]) * strides / 2
+        corners = np.concatenate([centre - half, centre + half], axis=1) / ratio
+        boxes: Floats = np.clip(corners, 0, (width, height, width, height)).astype(np.float32)
+        kept = suppressed_by_class(boxes, scores[good], classes[good], self._settings.nms_iou)
+        labels = [self._names[one] for one in classes[good][kept]]
+        return regions_of(boxes[kept], scores[good][kept], labels, width, height, self._settings.min_side_px)
+
+
+def _errors(runtime: Any) -> tuple[type[Exception], ...]:
+    """What onnxruntime raises for a file that it cannot read; its errors have no common base of their own."""
+    state = runtime.capi.onnxruntime_pybind11_state
+    return (state.Fail, state.InvalidProtobuf, state.InvalidGraph, state.NotImplemented, state.RuntimeException)
+
+
+def _provider(runtime: Any, device: str) -> str | tuple[str, dict[str, str]]:
+    kind, _, number = device.partition(":")
+    name = _PROVIDERS.get(kind)
+    if name is None or name not in runtime.get_available_providers():
+        there = [one for one, provider in _PROVIDERS.items() if provider in runtime.get_available_providers()]
+        more = " (pip install onnxruntime-gpu)" if kind == "cuda" else ""
+        raise RecipeError(f"device: onnxruntime has no {device!r} here, only {', '.join(there)}{more}")
+    return (name, {"device_id": number}) if number else name
+
+
+def _sides(shape: Sequence[object], path: str) -> tuple[int, int]:
+    height, width = shape[2:]
+    if not (isinstance(height, int) and isinstance(width, int)):
+        raise RecipeError(f"weights: {path}: the model's input has no fixed sides ({shape}): export it with a size")
+    return height, width
+
+
+def _anchors(height: int, width: int) -> tuple[Floats, Floats]:
+    """(A, 2) column and row of each anchor in its grid, and (A, 1) its stride in pixels."""
+    cells, strides = [], []
+    for stride in _STRIDES:
+        rows, columns = np.mgrid[: height // stride, : width // stride]
+        cells.append(np.stack([columns, rows], axis=-1).reshape(-1, 2))
+        strides.append(np.full((cells[-1].shape[0], 1), stride))
+    return np.concatenate(cells).astype(np.float32), np.concatenate(strides).astype(np.float32)
+
+
+def _letter_boxed(picture: RGBImage, height: int, width: int) -> tuple[Floats, float]:
+    """(3, height, width) blue, green, red from 0 to 255, the picture at the top left; and its scale."""
+    cv2 = opencv()
+    ratio = min(height / picture.shape[0], width / picture.shape[1])
+    fitted = (max(1, int(picture.shape[1] * ratio)), max(1, int(picture.shape[0] * ratio)))
+    canvas = np.full((height, width, 3), _FILL, np.uint8)
+    canvas[: fitted[1], : fitted[0]] = cv2.resize(picture, fitted, interpolation=cv2.INTER_LINEAR)
+    return np.ascontiguousarray(canvas[..., ::-1].transpose(2, 0, 1), np.float32), ratio

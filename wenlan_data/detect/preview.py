@@ -1,0 +1,93 @@
+"""A picture with its regions drawn into it, for the eye."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+from PIL import Image, ImageDraw, ImageFont
+from pydantic import ValidationError
+
+from wenlan_data.detect.regions import Looked
+from wenlan_data.errors import RecipeError, UsageError, os_errors
+from wenlan_data.image.apart import examine, normalise
+from wenlan_data.image.normalise import pixels
+from wenlan_data.recipe import DetectRules, ImageRules, describe
+from wenlan_data.records import Drop, Region
+
+_ANY_PICTURE = ImageRules(
+    formats=("jpeg", "png", "webp", "gif", "avif"),
+    min_side_px=1,
+    max_aspect=20_000,
+    min_bytes=0,
+    min_contrast=0,
+    min_entropy_bits=0,
+    max_icon_side_px=0,
+)
+_NAMELESS = {"cell", "proposal", "region"}
+_COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#808000")
+
+
+def rules_of(detector: str, weights: str | None, device: str, settings: Sequence[str]) -> DetectRules:
+    """The `detect` part of a recipe from the words of a command line. Raises `RecipeError`."""
+    value: dict[str, object] = {"detector": detector, "device": device}
+    if weights is not None:
+        value["weights"] = weights
+    for setting in settings:
+        key, sign, raw = setting.partition("=")
+        if not sign:
+            raise RecipeError(f"--set {setting}: write it as key=value, such as confidence=0.5")
+        try:
+            value[key] = yaml.safe_load(raw)
+        except yaml.YAMLError as error:
+            raise RecipeError(f"--set {setting}: the value is not valid YAML") from error
+    try:
+        return DetectRules.model_validate(value)
+    except ValidationError as error:
+        raise RecipeError(f"--detector {detector}: {describe(error)}") from error
+
+
+def looked_at(path: Path, max_side_px: int) -> Looked:
+    """The file's picture as a shard would store it. Raises `UsageError` where it is none."""
+    with os_errors(path):
+        data = path.read_bytes()
+    found = examine(data, _ANY_PICTURE)
+    if isinstance(found, Drop):
+        raise UsageError(
+            f"{path}: no picture to look at ({found.reason} {found.detail}): give a JPEG, PNG, WebP or GIF"
+        )
+    stored = normalise(data, max_side_px=max_side_px, jpeg_quality=92)
+    return Looked(jpeg=stored.jpeg, width=stored.width, height=stored.height)
+
+
+def drawing(picture: Looked, regions: Sequence[Region]) -> bytes:
+    """A JPEG of the picture with a frame for each region but the whole image, the best on top."""
+    image = Image.fromarray(pixels(picture.jpeg))
+    draw = ImageDraw.Draw(image)
+    line_px = max(2, round(max(image.size) / 300))
+    font = ImageFont.load_default(max(10, line_px * 6))
+    kinds = sorted({region.label for region in regions})
+    for region in reversed([one for one in regions if one.label != "image"]):
+        colour = _COLOURS[kinds.index(region.label) % len(_COLOURS)]
+        x1, y1, x2, y2 = region.box_xyxy
+        draw.rectangle((x1, y1, x2 - 1, y2 - 1), outline=colour, width=line_px)
+        # The font that Pillow brings along has no Chinese characters; and what has no name says it by its box.
+        if region.label.isascii() and region.label not in _NAMELESS:
+            said = f"{region.label} {region.score:.2f}"
+            box = draw.textbbox((x1 + line_px, y1 + line_px), said, font=font)
+            draw.rectangle(box, fill=colour)
+            draw.text((x1 + line_px, y1 + line_px), said, fill="white", font=font)
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=90)
+    return out.getvalue()
+
+
+def write_new(path: Path, data: bytes) -> Path:
+    """Write a file that is not there yet. Raises `UsageError` where it is."""
+    with os_errors(path):
+        try:
+            with path.open("xb") as file:
+                file.write(data)
+        except FileExistsError as error:
+            raise UsageError(f"{path}: this file exists: move it, or choose another folder with --out") from error
+    return path

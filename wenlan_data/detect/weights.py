@@ -1,0 +1,155 @@
+"""Weights of detectors: a local file, or a named one that is downloaded once, told of, and checked."""
+
+import hashlib
+import os
+import sys
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from wenlan_data.errors import RecipeError, os_errors
+
+CACHE_VARIABLE = "WENLAN_DATA_CACHE"
+_TIMEOUT_S = 30
+_PIECE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """A file of weights that may be downloaded."""
+
+    url: str
+    sha256: str
+    """64 hex digits; fewer where the publisher states only the beginning (torchvision: 8, in the file's name)."""
+    licence: str
+    bytes: int
+    """About; for the progress bar and the message."""
+    suffix: str
+
+
+_COCO_LICENCE = "BSD-3-Clause (code); trained on COCO, whose pictures are under Flickr's terms"
+_TORCHVISION = "https://download.pytorch.org/models/"
+NAMED = {
+    "yolox_nano": Named(
+        url="https://github.com/Kazuhito00/YOLOX-ONNX-TFLite-Sample/raw/ac07155e3ac8a531d89d24204e50f364d3444275/model/yolox_nano.onnx",
+        sha256="695e750a5d5754bb5a8d5325643b59282191a7e7a564e435a415fd3c578eab14",
+        licence="Apache-2.0 (Megvii YOLOX, trained on COCO)",
+        bytes=3_660_092,
+        suffix=".onnx",
+    ),
+    "fasterrcnn_resnet50_fpn": Named(
+        url=f"{_TORCHVISION}fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
+        sha256="258fb6c6",
+        licence=_COCO_LICENCE,
+        bytes=167_502_836,
+        suffix=".pth",
+    ),
+    "fasterrcnn_resnet50_fpn_v2": Named(
+        url=f"{_TORCHVISION}fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth",
+        sha256="dd69338a24b8d7381807e247652bdc356325bcbaf1cd3e092e00e0a1a58706bf",
+        licence=_COCO_LICENCE,
+        bytes=175_256_000,
+        suffix=".pth",
+    ),
+    "fasterrcnn_mobilenet_v3_large_fpn": Named(
+        url=f"{_TORCHVISION}fasterrcnn_mobilenet_v3_large_fpn-fb6a3cc7.pth",
+        sha256="fb6a3cc7",
+        licence=_COCO_LICENCE,
+        bytes=77_844_000,
+        suffix=".pth",
+    ),
+    "fasterrcnn_mobilenet_v3_large_320_fpn": Named(
+        url=f"{_TORCHVISION}fasterrcnn_mobilenet_v3_large_320_fpn-907ea3f9.pth",
+        sha256="907ea3f9",
+        licence=_COCO_LICENCE,
+        bytes=77_844_000,
+        suffix=".pth",
+    ),
+}
+
+
+def cached(name: str) -> Path:
+    """Where the named weights lie, or will."""
+    own = os.environ.get(CACHE_VARIABLE)
+    folder = Path(own) if own else Path.home() / ".cache" / "wenlan-data"
+    return folder / "weights" / f"{name}{NAMED[name].suffix}"
+
+
+def file_of(weights: str, sha256: str = "") -> Path:
+    """The local file of `weights` (a path, or a name of `NAMED`), checked against `sha256` where that is given.
+
+    A named file that is not there yet is downloaded, with a progress bar and its licence on stderr.
+    Raises `RecipeError` for a file that is missing or is another one.
+    """
+    if weights in NAMED:
+        path = cached(weights)
+        if not path.is_file():
+            _download(weights, path)
+        expected = sha256 or NAMED[weights].sha256
+    else:
+        path, expected = Path(weights), sha256
+        if not path.is_file():
+            known = ", ".join(sorted(NAMED))
+            raise RecipeError(f"weights: {weights}: there is no such file: give its path, or one of the names {known}")
+    found = digest(path)
+    if not found.startswith(expected):
+        raise RecipeError(f"weights: {path}: has the SHA-256 {found[:16]}..., not {expected[:16]}...: another file")
+    return path
+
+
+def known_digest(weights: str) -> str:
+    """The SHA-256 that is known without a download: of a name as published, of a path as found; else empty."""
+    if weights in NAMED:
+        return NAMED[weights].sha256
+    return digest(Path(weights)) if Path(weights).is_file() else ""
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, 64 hex digits."""
+    with os_errors(path):
+        seen = path.stat()
+        return _digest(path, seen.st_size, seen.st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _digest(path: Path, size_bytes: int, changed_ns: int) -> str:  # noqa: ARG001 - another size or time, another file
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _download(name: str, path: Path) -> None:
+    import requests
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
+
+    named = NAMED[name]
+    with os_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    console = Console(file=sys.stderr)
+    console.print(f"weights {name}: {named.url}\n  licence: {named.licence}\n  into {path}", highlight=False)
+    # A process of its own may fetch the same file: each writes its own, and the last rename wins with equal bytes.
+    partly = path.with_name(f".{path.name}.{os.getpid()}")
+    bar = Progress("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=console)
+    try:
+        with bar, requests.get(named.url, stream=True, timeout=_TIMEOUT_S) as answer, partly.open("wb") as file:
+            answer.raise_for_status()
+            task = bar.add_task(name, total=named.bytes)
+            for piece in answer.iter_content(_PIECE_BYTES):
+                file.write(piece)
+                bar.advance(task, len(piece))
+        _check_download(name, partly)
+        partly.replace(path)
+    except requests.RequestException as error:
+        raise RecipeError(
+            f"weights {name}: {named.url} cannot be had ({type(error).__name__}): fetch it elsewhere and give its path"
+        ) from error
+    finally:
+        partly.unlink(missing_ok=True)
+
+
+def _check_download(name: str, path: Path) -> None:
+    found = digest(path)
+    if not found.startswith(NAMED[name].sha256):
+        raise RecipeError(
+            f"weights {name}: what came has the SHA-256 {found[:16]}..., not {NAMED[name].sha256[:16]}..."
+        )

@@ -1,0 +1,111 @@
+"""The process that decodes: started by `image.apart`, reads pictures from a socket, answers with what it found.
+
+It imports everything once, then forks; the fork does the work under limits of memory, time and files. When a
+picture kills the fork, the parent is told how, and another is forked in a few milliseconds.
+"""
+
+import gc
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import NoReturn
+
+from wenlan_data.image.examine import examine
+from wenlan_data.image.frames import DIED, DROP, EXAMINE, FACTS, FAULT, NORMALISE, PICTURE, pack_facts, receive, send
+from wenlan_data.image.limits import MAX_CPU_S, MAX_DATA_BYTES, MAX_WALL_S
+from wenlan_data.image.normalise import normalise
+from wenlan_data.image.warm import warm_up
+from wenlan_data.records import Drop
+
+MAX_PICTURES = 20_000
+"""A fork is replaced after this many, so that what decoders leak never adds up."""
+_REPLACED = 7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """`recipe.ImageRules` without pydantic, whose import takes a third of this process's start."""
+
+    formats: tuple[str, ...]
+    min_side_px: int
+    max_aspect: float
+    min_bytes: int
+    min_contrast: float
+    min_entropy_bits: float
+    max_icon_side_px: int
+
+
+def main() -> NoReturn:
+    """Serve the socket whose file descriptor is the first argument, until it is closed at the other end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    link = socket.socket(fileno=int(sys.argv[1]))
+    warm_up()
+    # What is loaded stays: the collector need not walk over it, nor touch pages that the forks share.
+    gc.collect()
+    gc.freeze()
+    while True:
+        child = os.fork()
+        if child == 0:
+            _limit()
+            os._exit(_serve(link))
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if status == 0:
+            os._exit(0)
+        if status != _REPLACED:
+            send(link, DIED, str(status).encode())
+
+
+def _limit() -> None:
+    resource.setrlimit(resource.RLIMIT_DATA, (MAX_DATA_BYTES, MAX_DATA_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    # The link is open; no other file or socket can be: a decoder that is taken over reaches neither disk nor network.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+
+
+def _serve(link: socket.socket) -> int:
+    for _ in range(MAX_PICTURES):
+        request = receive(link)
+        if request is None:
+            return 0
+        kind, options, data = request
+        signal.setitimer(signal.ITIMER_REAL, MAX_WALL_S)
+        signal.setitimer(signal.ITIMER_PROF, MAX_CPU_S)
+        try:
+            answer = _WORK[kind](options, data)
+        except Exception as error:  # noqa: BLE001 - the process boundary: the parent raises it
+            answer = (FAULT, f"{type(error).__name__}: {error}".encode(), b"")
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        send(link, *answer)
+    return _REPLACED
+
+
+def _examine(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
+    found = examine(data, _rules(options))
+    if isinstance(found, Drop):
+        return DROP, json.dumps(asdict(found)).encode(), b""
+    return FACTS, pack_facts(found), b""
+
+
+@cache
+def _rules(options: bytes) -> Rules:
+    value = json.loads(options)
+    return Rules(**{**value, "formats": tuple(value["formats"])})
+
+
+def _normalise(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
+    stored = normalise(data, **json.loads(options))
+    return PICTURE, json.dumps([stored.width, stored.height]).encode(), stored.jpeg
+
+
+_WORK: dict[int, Callable[[bytes, bytes], tuple[int, bytes, bytes]]] = {EXAMINE: _examine, NORMALISE: _normalise}
+
+if __name__ == "__main__":
+    main()

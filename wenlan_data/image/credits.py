@@ -1,0 +1,199 @@
+"""Whose a picture is, as its own metadata says: EXIF, IPTC and XMP, read before they are stripped.
+
+Only the words for licence and author are looked for; nothing is decoded, and no block is read beyond
+`limits.MAX_METADATA_BYTES`.
+"""
+
+import html
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from wenlan_data.image.exif import ascii_tags
+from wenlan_data.image.limits import MAX_METADATA_BYTES
+from wenlan_data.image.sniff import sniff
+
+MAX_CHARS = 500
+"""Of each field; longer ones are cut."""
+_EXIF, _XMP, _IPTC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"Photoshop 3.0\0"
+_ARTIST, _COPYRIGHT, _XP_AUTHOR = 0x013B, 0x8298, 0x9C9D
+_BYLINE, _CREDIT, _COPYRIGHT_NOTICE = 80, 110, 116
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credits:
+    """What the metadata says; empty where it says nothing."""
+
+    licence: str = ""
+    """A licence's URL where one is named, else the terms or the copyright notice."""
+    author: str = ""
+
+
+def credits_of(data: bytes) -> Credits:
+    """Licence and author that the bytes of a picture name; XMP counts before IPTC, and IPTC before EXIF.
+
+    Never raises: metadata that is damaged says nothing.
+    """
+    licences: list[str] = []
+    authors: list[str] = []
+    blocks = sorted(_blocks(data), key=lambda block: _ORDER.index(block[0]))
+    for kind, block in blocks:
+        licence, author = _READERS[kind](block[:MAX_METADATA_BYTES])
+        licences += licence
+        authors += author
+    return Credits(licence=_first(licences), author=_first(authors))
+
+
+def _first(found: list[str]) -> str:
+    return next((said for one in found if (said := clean(one))), "")
+
+
+def clean(text: str) -> str:
+    """On one line, without control characters, at most `MAX_CHARS` long."""
+    visible = "".join(one if one.isprintable() else " " for one in text)
+    return " ".join(visible.split())[:MAX_CHARS].strip()
+
+
+def _blocks(data: bytes) -> Iterator[tuple[str, bytes]]:
+    walk = _WALKS.get(sniff(data))
+    if walk is None:
+        return
+    try:
+        yield from walk(data)
+    except (struct.error, IndexError):
+        return
+
+
+def _jpeg_blocks(data: bytes) -> Iterator[tuple[str, bytes]]:
+    position = 2
+    while data[position] == 0xFF:
+        marker = data[position + 1]
+        if marker in {0xDA, 0xD9}:
+            return
+        (size,) = struct.unpack_from(">H", data, position + 2)
+        if marker in {0xE1, 0xED}:
+            content = data[position + 4 : position + 2 + size]
+            yield from _named(content)
+        position += 2 + size
+
+
+def _named(content: bytes) -> Iterator[tuple[str, bytes]]:
+    for kind, mark in (("exif", _EXIF), ("xmp", _XMP), ("iptc", _IPTC)):
+        if content.startswith(mark):
+            yield kind, content[len(mark) :]
+
+
+def _png_blocks(data: bytes) -> Iterator[tuple[str, bytes]]:
+    position = 8
+    while True:
+        size, name = struct.unpack_from(">I4s", data, position)
+        content = data[position + 8 : position + 8 + min(size, MAX_METADATA_BYTES)]
+        if name == b"eXIf":
+            yield "exif", content
+        elif name == b"iTXt" and content.startswith(b"XML:com.adobe.xmp\0\0"):
+            yield "xmp", content
+        elif name in {b"tEXt", b"iTXt"}:
+            yield "text", content
+        elif name == b"IEND":
+            return
+        position += 12 + size
+
+
+def _webp_blocks(data: bytes) -> Iterator[tuple[str, bytes]]:
+    position = 12
+    while True:
+        name, size = struct.unpack_from("<4sI", data, position)
+        kind = {b"EXIF": "exif", b"XMP ": "xmp"}.get(name)
+        if kind:
+            yield kind, data[position + 8 : position + 8 + min(size, MAX_METADATA_BYTES)].removeprefix(_EXIF)
+        position += 8 + size + (size & 1)
+
+
+def _gif_blocks(data: bytes) -> Iterator[tuple[str, bytes]]:
+    start = data.find(b"\x21\xff\x0bXMP DataXMP", 0, MAX_METADATA_BYTES)
+    if start >= 0:
+        yield "xmp", data[start + 14 : start + 14 + MAX_METADATA_BYTES]
+
+
+def _from_exif(block: bytes) -> tuple[list[str], list[str]]:
+    tags = ascii_tags(block, {_ARTIST, _COPYRIGHT, _XP_AUTHOR})
+    wide = tags.get(_XP_AUTHOR, b"").decode("utf-16-le", "ignore")
+    # The photographer's copyright, then after a NUL the editor's.
+    notice = tags.get(_COPYRIGHT, b"").partition(b"\0")[0]
+    return [_text(notice)], [_text(tags.get(_ARTIST, b"")), wide]
+
+
+def _from_iptc(block: bytes) -> tuple[list[str], list[str]]:
+    found: dict[int, list[str]] = {}
+    for number, value in _datasets(block):
+        found.setdefault(number, []).append(_text(value))
+    return found.get(_COPYRIGHT_NOTICE, []), ["; ".join(found.get(_BYLINE, [])), *found.get(_CREDIT, [])]
+
+
+def _datasets(block: bytes) -> Iterator[tuple[int, bytes]]:
+    """Number and value of the application record's data sets, in Photoshop's resource of IPTC."""
+    start = block.find(b"8BIM\x04\x04")
+    if start < 0:
+        return
+    try:
+        name_bytes = block[start + 6] | 1
+        (size,) = struct.unpack_from(">I", block, start + 7 + name_bytes)
+        position, end = start + 11 + name_bytes, start + 11 + name_bytes + size
+        while position + 5 <= min(end, len(block)) and block[position] == 0x1C:
+            record, number, length = struct.unpack_from(">BBH", block, position + 1)
+            if length & 0x8000:
+                return
+            if record == 2:
+                yield number, block[position + 5 : position + 5 + length]
+            position += 5 + length
+    except (struct.error, IndexError):
+        return
+
+
+# Linear: each pattern is a fixed start, then a bounded run.
+_XMP_LICENCES = (
+    re.compile(r"<cc:license[^>]{0,200}rdf:resource=[\"']([^\"']{1,500})"),
+    re.compile(r"cc:license=[\"']([^\"']{1,500})"),
+    re.compile(r"xmpRights:WebStatement=[\"']([^\"']{1,500})"),
+    re.compile(r"<xmpRights:WebStatement[^>]{0,200}>([^<]{1,500})"),
+    re.compile(r"<xmpRights:UsageTerms\b[^>]{0,200}>(?:\s{0,99}<[^>]{1,200}>){0,4}([^<]{1,500})"),
+    re.compile(r"<dc:rights\b[^>]{0,200}>(?:\s{0,99}<[^>]{1,200}>){0,4}([^<]{1,500})"),
+    re.compile(r"dc:rights=[\"']([^\"']{1,500})"),
+)
+_XMP_CREATORS = re.compile(r"<dc:creator\b[^>]{0,200}>(.{0,4000}?)</dc:creator>", re.DOTALL)
+_XMP_ITEM = re.compile(r"<rdf:li[^>]{0,200}>([^<]{1,500})")
+_XMP_AUTHORS = (
+    re.compile(r"dc:creator=[\"']([^\"']{1,500})"),
+    re.compile(r"photoshop:Credit=[\"']([^\"']{1,500})"),
+    re.compile(r"<photoshop:Credit>([^<]{1,500})"),
+)
+
+
+def _from_xmp(block: bytes) -> tuple[list[str], list[str]]:
+    text = block.decode("utf-8", "replace")
+    licences = [html.unescape(match[1]) for pattern in _XMP_LICENCES if (match := pattern.search(text))]
+    listed = _XMP_CREATORS.search(text)
+    creators = [html.unescape(one) for one in _XMP_ITEM.findall(listed[1])] if listed else []
+    others = [html.unescape(match[1]) for pattern in _XMP_AUTHORS if (match := pattern.search(text))]
+    return licences, ["; ".join(creators), *others]
+
+
+def _from_text(block: bytes) -> tuple[list[str], list[str]]:
+    name, _, value = block.partition(b"\0")
+    said = _text(value.rpartition(b"\0")[2])
+    return [said] if name in {b"Copyright", b"License", b"Licence"} else [], [said] if name == b"Author" else []
+
+
+def _text(raw: bytes) -> str:
+    for encoding in ("utf-8", "gb18030"):
+        try:
+            return raw.rstrip(b"\0 ").decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return raw.decode("latin-1")
+
+
+_ORDER = ("xmp", "iptc", "exif", "text")
+_READERS = {"xmp": _from_xmp, "iptc": _from_iptc, "exif": _from_exif, "text": _from_text}
+_WALKS = {"jpeg": _jpeg_blocks, "png": _png_blocks, "webp": _webp_blocks, "gif": _gif_blocks}

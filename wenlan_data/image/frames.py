@@ -1,0 +1,60 @@
+"""What travels between a build's worker and its decoding process: a kind, a short text and bytes."""
+
+import socket
+import struct
+
+from wenlan_data.records import ImageFacts
+
+EXAMINE, NORMALISE = 1, 2
+FACTS, DROP, PICTURE, FAULT, DIED = 11, 12, 13, 14, 15
+_HEAD = struct.Struct("<BII")
+_FACTS = struct.Struct("<QIIQ")
+_PDQ_END = _FACTS.size + 32
+_SHA256_END = _PDQ_END + 64
+
+
+def send(link: socket.socket, kind: int, text: bytes = b"", data: bytes = b"") -> None:
+    """Send one frame whole."""
+    head = _HEAD.pack(kind, len(text), len(data)) + text
+    sent = link.sendmsg([head, data])
+    if sent < len(head) + len(data):
+        link.sendall(memoryview(head + data)[sent:])
+
+
+def receive(link: socket.socket) -> tuple[int, bytes, bytes] | None:
+    """The next frame, or None where the other end is closed."""
+    head = link.recv(_HEAD.size, socket.MSG_WAITALL)
+    if len(head) < _HEAD.size:
+        return None
+    kind, text_bytes, data_bytes = _HEAD.unpack(head)
+    text = _exactly(link, text_bytes)
+    data = _exactly(link, data_bytes)
+    return None if text is None or data is None else (kind, text, data)
+
+
+def pack_facts(facts: ImageFacts) -> bytes:
+    """Facts as bytes: they travel for every picture, and JSON would take as long as both system calls."""
+    sizes = _FACTS.pack(facts.bytes, facts.width, facts.height, facts.phash)
+    return sizes + facts.pdq + facts.sha256.encode() + facts.format.encode()
+
+
+def unpack_facts(raw: bytes) -> ImageFacts:
+    """What `pack_facts` packed."""
+    size_bytes, width, height, phash = _FACTS.unpack_from(raw)
+    pdq, sha256, kind = raw[_FACTS.size : _PDQ_END], raw[_PDQ_END:_SHA256_END], raw[_SHA256_END:]
+    return ImageFacts(
+        sha256=sha256.decode(),
+        bytes=size_bytes,
+        format=kind.decode(),
+        width=width,
+        height=height,
+        phash=phash,
+        pdq=pdq,
+    )
+
+
+def _exactly(link: socket.socket, size: int) -> bytes | None:
+    if not size:
+        return b""
+    data = link.recv(size, socket.MSG_WAITALL)
+    return data if len(data) == size else None

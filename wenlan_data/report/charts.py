@@ -1,0 +1,106 @@
+"""Counts to what a chart draws: bars with their lengths as shares, histograms with round edges."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+
+MAX_BINS = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """One line of a bar list, or one bin of a histogram."""
+
+    label: str
+    count: int
+    length: float
+    """Of the longest bar, 0 to 1."""
+    share: float
+    """Of the whole, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Histogram:
+    """Bins of one width; the last takes everything above."""
+
+    title: str
+    unit: str
+    bars: tuple[Bar, ...]
+    low: str
+    high: str
+    median: int
+    largest: int
+
+
+def bars(counts: Mapping[str, int], *, whole: int, most: int, rest: str = "others") -> tuple[Bar, ...]:
+    """The largest counts first, what is left over in one bar named `rest`."""
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    shown = ranked[:most]
+    left = sum(count for _, count in ranked[most:])
+    longest = max((count for _, count in shown), default=1)
+    lines = [*shown, (f"{len(ranked) - most} {rest}", left)] if left else shown
+    return tuple(
+        Bar(label=label, count=count, length=min(1.0, count / longest), share=count / max(1, whole))
+        for label, count in lines
+    )
+
+
+def histogram(title: str, unit: str, counts: Counter[int]) -> Histogram | None:
+    """Bins up to the 99th percentile, None where nothing was counted."""
+    if not counts:
+        return None
+    values = sorted(counts)
+    sums = list(accumulate(counts[value] for value in values))
+    top = _quantile(values, sums, 0.99)
+    step = _step(values[0], top)
+    first = values[0] // step * step
+    bins = (top - first) // step + 1
+    filled: Counter[int] = Counter()
+    for value, count in counts.items():
+        filled[min((value - first) // step, bins - 1)] += count
+    longest = max(filled.values())
+    drawn = tuple(
+        Bar(
+            label=_label(first + place * step, step, last=place == bins - 1 and values[-1] >= first + bins * step),
+            count=filled[place],
+            length=filled[place] / longest,
+            share=filled[place] / sums[-1],
+        )
+        for place in range(bins)
+    )
+    high = f"{first + bins * step:,}" + ("+" if values[-1] >= first + bins * step else "")
+    return Histogram(
+        title=title,
+        unit=unit,
+        bars=drawn,
+        low=f"{first:,}",
+        high=high,
+        median=_quantile(values, sums, 0.5),
+        largest=values[-1],
+    )
+
+
+def share_below(counts: Counter[int], limit: int) -> float:
+    """The share of what was counted that lies below `limit`."""
+    return sum(counts[value] for value in counts if value < limit) / max(1, counts.total())
+
+
+def _quantile(values: list[int], sums: list[int], share: float) -> int:
+    return next(value for value, total in zip(values, sums, strict=True) if total >= share * sums[-1])
+
+
+def _step(low: int, high: int) -> int:
+    """The smallest of 1, 2, 5, 10, 20, ... that needs at most `MAX_BINS` bins."""
+    size = 1
+    while True:
+        for step in (size, 2 * size, 5 * size):
+            if (high - low // step * step) // step + 1 <= MAX_BINS:
+                return step
+        size *= 10
+
+
+def _label(low: int, step: int, *, last: bool) -> str:
+    if last:
+        return f"{low:,} and more"
+    return f"{low:,}" if step == 1 else f"{low:,} to {low + step - 1:,}"

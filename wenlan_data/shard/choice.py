@@ -1,0 +1,32 @@
+"""What the metadata table tells of a caption: why this text, how it was written, what rules warn of."""
+
+from collections.abc import Sequence
+
+from wenlan_data.records import Remark
+
+
+def told(caption_type: str, types: Sequence[str], remarks: Sequence[tuple[str, Remark]]) -> dict[str, object]:
+    """`caption_reason`, `script` and `flags` of a sample whose texts have these types."""
+    own = [remark for kind, remark in remarks if kind == _before(caption_type, remarks)]
+    return {
+        "caption_reason": reason(caption_type, types, remarks),
+        "script": next((remark.value for remark in own if remark.kind == "script"), ""),
+        "flags": list(dict.fromkeys(remark.value for remark in own if remark.kind == "flag")),
+    }
+
+
+def reason(caption_type: str, types: Sequence[str], remarks: Sequence[tuple[str, Remark]]) -> str:
+    """Why this type is the caption: `alt before surrounding, title`, or `alt alone`; then what was passed over."""
+    others = dict.fromkeys(kind for kind in types if kind != caption_type)
+    chosen = f"{caption_type} before {', '.join(others)}" if others else f"{caption_type} alone"
+    rejected = (f"{kind} rejected: {remark.value}" for kind, remark in remarks if remark.kind == "rejected")
+    repeats = (f"{kind} repeats the page's {remark.value}" for kind, remark in remarks if remark.kind == "repeats")
+    return "; ".join(dict.fromkeys((chosen, *rejected, *repeats)))
+
+
+def _before(caption_type: str, remarks: Sequence[tuple[str, Remark]]) -> str:
+    """The type under which the rules saw the caption."""
+    if caption_type in ("easy", "first"):
+        return "surrounding"
+    repeats = any(remark.kind == "repeats" for _, remark in remarks)
+    return "alt" if caption_type == "title" and repeats else caption_type
