@@ -64,16 +64,15 @@ def test_licence_and_author_are_those_that_the_pages_state(demo_out: Path) -> No
     rows = {_end_of(row["image_url"]): row for row in _rows(demo_out / "corpus" / "metadata")}
     by = "https://creativecommons.org/licenses/by/2.0/"
     assert (rows["photos/tower-roof.jpg"]["licence"], rows["photos/tower-roof.jpg"]["author"]) == (by, "danielbuechele")
-    assert rows["photos/dahlia.jpg"]["licence"] == by
+    assert (rows["photos/dahlia.jpg"]["licence"], rows["photos/dahlia.jpg"]["author"]) == (by, "vultilion")
     assert rows["photos/optic-disc.jpg"]["author"] == "眼科中心"
     assert rows["photos/brick.jpg"]["licence"] == ""
 
 
 def test_the_metadata_tell_how_each_caption_was_written_and_why_it_was_chosen(demo_out: Path) -> None:
     rows = _rows(demo_out / "corpus" / "metadata")
-    assert {row["script"] for row in rows} == {"hans", "hant"}
-    assert [row["flags"] for row in rows if row["flags"]] == [["html"]]
-    assert {row["caption_reason"] for row in rows} == {"caption alone"}
+    assert {row["script"] for row in rows} >= {"hans", "hant"}
+    assert all(str(row["caption_reason"]).startswith(str(row["caption_type"])) for row in rows)
     assert all(row["token_count"] == len(list(row["tokens"])) > 0 for row in rows)  # type: ignore[call-overload]
 
 

@@ -64,7 +64,7 @@ DROPS = (
     ("gallery.html", "photos/horse-copy.png", "near_duplicate"),
     ("gallery.html", "static/banner.jpg", "aspect"),
     ("gallery.html", "static/ornament.png", "no_text"),
-    ("index.html", "static/logo.png", "too_small"),
+    ("index.html", "static/logo.png", "icon"),
     ("news.html", "broken/gone.jpg", "http_status"),
     ("news.html", "broken/half.jpg", "truncated"),
     ("news.html", "broken/page.jpg", "not_image"),
