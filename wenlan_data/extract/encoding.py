@@ -48,12 +48,11 @@ def decode_page(payload: bytes, content_type: str = "") -> str:
         return payload.decode(name, errors="replace")
     if payload.isascii():
         return payload.decode("ascii")
-    names = list(_candidates(payload, content_type))
-    for name in names:
+    for name in _candidates(payload, content_type):
         if (text := _strictly(payload, name)) is not None:
             return text
     # Broken bytes: ours is the first choice among those that lose least.
-    texts = [payload.decode(name, errors="replace") for name in names]
+    texts = [payload.decode(name, errors="replace") for name in _candidates(payload, content_type)]
     return min(texts, key=lambda text: text.count("\ufffd"))
 
 
