@@ -1,5 +1,17 @@
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import settings
+
+from wenlan_data.testing import Site
 
 # How long an example takes depends on what else the machine does.
 settings.register_profile("wenlan", deadline=None)
 settings.load_profile("wenlan")
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    """A server on loopback whose answers a test sets."""
+    with Site() as running:
+        yield running

@@ -19,8 +19,14 @@ class Step:
 
 STEPS = (
     Step(
+        name="crawl",
+        version=1,
+        unit="slice of a host in a round",
+        does="ask for pages, keep them as WARC, find links",
+    ),
+    Step(
         name="extract",
-        version=2,
+        version=3,
         unit="row group, folder slice or WARC file",
         does="read candidates, clean their texts",
     ),

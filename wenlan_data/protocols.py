@@ -72,6 +72,8 @@ class Source(Protocol):
     def parts(self, *, source: int, max_rows: int) -> Iterator[SourcePart]:
         """The parts in source order, none with more than `max_rows` rows. Cheap, deterministic, streamed.
 
+        None for `pages`, whose parts the crawl makes (`run.crawling`).
+
         Raises `UsageError` for what is missing, empty or not of this kind.
         """
 

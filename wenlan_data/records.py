@@ -36,7 +36,8 @@ class StoredBytes:
     """Where the bytes of a picture already lie, so that nobody needs to ask the web for them."""
 
     kind: str
-    """`file` (the whole file at `path`) or `warc` (the record at `offset` bytes of the WARC `path`)."""
+    """`file` (the whole file at `path`), `warc` (the record at `offset` bytes of the WARC `path`) or `inline` (a
+    `data:` URI inside the page that is recorded there)."""
     path: str
     offset: int = 0
 

@@ -71,7 +71,9 @@ def load_sources(words: Sequence[str], contact: str = "") -> Sources:
     """
     parsed = [_read_file(word) if word.endswith((".yaml", ".yml")) else _read_word(word) for word in words]
     if not parsed:
-        raise UsageError("no source is given: write --sources sources.yaml, table:FILE, folder:DIR or warc:FILE")
+        raise UsageError(
+            "no source is given: write --sources sources.yaml, pages:URL, table:FILE, folder:DIR or warc:FILE"
+        )
     return Sources(
         contact=contact or next((one.contact for one in parsed if one.contact), ""),
         network=Network(allow=tuple(word for one in parsed for word in one.network.allow)),
@@ -103,7 +105,9 @@ def _read_word(word: str) -> Sources:
     if kind not in plugins.names(SOURCES):
         known = ", ".join(plugins.names(SOURCES))
         raise UsageError(f"{word!r}: {kind!r} is no kind of source: choose one of {known}")
-    paths = sorted(glob.glob(path)) if glob.has_magic(path) else [path]  # noqa: PTH207 - keeps the path as written
+    # A question mark in an address is no wildcard.
+    is_pattern = glob.has_magic(path) and "://" not in path
+    paths = sorted(glob.glob(path)) if is_pattern else [path]  # noqa: PTH207 - keeps the path as written
     if not paths:
         raise UsageError(f"{word!r}: no file matches {path}")
     return Sources(sources=tuple(SourceSpec.model_validate({"kind": kind, "path": one}) for one in paths))

@@ -49,6 +49,36 @@ WANTED = pa.schema(
 )
 """One slice of the fetch step: each URL once."""
 
+FRONTIER = pa.schema(
+    [
+        ("url", pa.string()),
+        ("url_key", pa.string()),  # two addresses of one page have the same
+        ("host", pa.string()),  # host:port
+        ("depth", pa.int16()),  # links from a seed; a sitemap has that of the seeds
+        ("redirects", pa.int16()),  # that led here in a row
+    ]
+)
+"""URLs of pages that a crawl may ask: its slices, and what waits for a later round."""
+
+PAGES = pa.schema(
+    [
+        ("url", pa.string()),
+        ("url_key", pa.string()),
+        ("host", pa.string()),
+        ("depth", pa.int16()),
+        ("reason", pa.string()),  # empty: the page is recorded
+        ("detail", pa.string()),
+        ("retryable", pa.bool_()),
+        ("status", pa.int16()),
+        ("bytes", pa.int64()),
+        ("warc_offset", pa.int64()),  # of the record in the part's pages.warc, -1 where there is none
+        ("ip", pa.string()),
+        ("fetched_at", pa.timestamp("ms", tz="UTC")),
+        ("links", pa.int32()),  # that the crawl may follow
+    ]
+)
+"""One row a URL that a slice of the crawl asked, in the order of the slice."""
+
 FACTS = pa.schema(
     [
         ("ordinal", pa.int64()),

@@ -1,8 +1,10 @@
-"""The demo is built once; every row of its table and folder must become what `demo.rows` says."""
+"""The demo is built once; each page and picture must become what `demo.expected` says."""
 
 import importlib.util
+import json
 import shutil
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pyarrow.parquet as pq
 import pytest
@@ -10,8 +12,9 @@ from click.testing import CliRunner
 
 from wenlan_data.cli.demo import demo
 from wenlan_data.demo.captions import PICTURES
-from wenlan_data.demo.material import photo_paths
-from wenlan_data.demo.rows import FOLDER, SAMPLE, TABLE, TWIN, Row
+from wenlan_data.demo.expected import DROPS, PAGES, SAMPLES
+from wenlan_data.demo.material import page_names, photo_paths
+from wenlan_data.demo.rows import FOLDER, IN_FOLDER
 from wenlan_data.errors import UsageError
 
 pytest.importorskip("skimage", reason="the extra [demo] is not installed")
@@ -34,39 +37,42 @@ def _rows(folder: Path) -> list[dict[str, object]]:
 
 
 def _end_of(url: object) -> str:
-    """The address without its random port or its folder; a whole one of another host as it stands."""
-    text = str(url)
-    if text.startswith("http://127.0.0.1:9/"):
-        return text
-    return text.split("/", 3)[3] if text.startswith("http://") else Path(text).name
+    """The address without its random port; of a picture inside a page what does not hang on the encoder."""
+    text = str(url).partition(";sha256=")[0]
+    return urlsplit(text).path.lstrip("/") if text.startswith("http://") else text
 
 
-def _expected_captions(rows: tuple[Row, ...]) -> dict[str, str]:
-    return {row.path: row.caption or str(row.text) for row in rows if row.becomes == SAMPLE}
+def test_every_picture_becomes_a_sample_with_the_caption_that_is_written_down(demo_out: Path) -> None:
+    rows = _rows(demo_out / "corpus" / "metadata")
+    found = {_end_of(row["image_url"]): (row["caption"], row["caption_type"]) for row in rows}
+    folder = {f"photos/{name}.jpg": (PICTURES[name].caption, "caption") for name in IN_FOLDER}
+    assert found == SAMPLES | folder
 
 
-def test_every_good_row_becomes_a_sample_with_its_caption(demo_out: Path) -> None:
-    found = {_end_of(row["image_url"]): row["caption"] for row in _rows(demo_out / "corpus" / "metadata")}
-    twins = {row.path for row in TABLE if row.becomes == TWIN}
-    assert len(twins & set(found)) == 1
-    without_twins = {path: caption for path, caption in found.items() if path not in twins}
-    assert without_twins == _expected_captions(TABLE) | _expected_captions(FOLDER)
-
-
-def test_every_other_row_is_a_drop_row_with_the_expected_reason(demo_out: Path) -> None:
+def test_every_other_picture_is_a_drop_row_with_the_reason_that_is_written_down(demo_out: Path) -> None:
     rows = _rows(demo_out / "corpus" / "drops")
-    twins = {row.path for row in TABLE if row.becomes == TWIN}
-    dropped = [(_end_of(row["url"]), str(row["reason"])) for row in rows]
-    assert [reason for path, reason in dropped if path in twins] == ["duplicate"]
-    expected = [(row.path, row.becomes) for row in (*TABLE, *FOLDER) if row.becomes not in {SAMPLE, TWIN}]
-    assert sorted(drop for drop in dropped if drop[0] not in twins) == sorted(expected)
+    assert sorted((_end_of(row["page_url"]), _end_of(row["url"]), row["reason"]) for row in rows) == sorted(DROPS)
+
+
+def test_every_page_is_asked_for_once_and_accounted_for(demo_out: Path) -> None:
+    manifest = json.loads((demo_out / "corpus" / "manifest.json").read_text("utf-8"))
+    assert manifest["funnel"]["pages"] == PAGES
+    assert len(page_names()) == PAGES["read"] + PAGES["robots"]
+
+
+def test_licence_and_author_are_those_that_the_pages_state(demo_out: Path) -> None:
+    rows = {_end_of(row["image_url"]): row for row in _rows(demo_out / "corpus" / "metadata")}
+    by = "https://creativecommons.org/licenses/by/2.0/"
+    assert (rows["photos/tower-roof.jpg"]["licence"], rows["photos/tower-roof.jpg"]["author"]) == (by, "danielbuechele")
+    assert (rows["photos/dahlia.jpg"]["licence"], rows["photos/dahlia.jpg"]["author"]) == (by, "vultilion")
+    assert rows["photos/optic-disc.jpg"]["author"] == "眼科中心"
+    assert rows["photos/brick.jpg"]["licence"] == ""
 
 
 def test_the_metadata_tell_how_each_caption_was_written_and_why_it_was_chosen(demo_out: Path) -> None:
     rows = _rows(demo_out / "corpus" / "metadata")
-    assert {row["script"] for row in rows} == {"hans", "hant"}
-    assert [row["flags"] for row in rows if row["flags"]] == [["html"]]
-    assert {row["caption_reason"] for row in rows} == {"caption alone"}
+    assert {row["script"] for row in rows} >= {"hans", "hant"}
+    assert all(str(row["caption_reason"]).startswith(str(row["caption_type"])) for row in rows)
     assert all(row["token_count"] == len(list(row["tokens"])) > 0 for row in rows)  # type: ignore[call-overload]
 
 
@@ -75,13 +81,14 @@ def test_a_picture_turned_by_exif_is_stored_upright(demo_out: Path) -> None:
         _end_of(row["image_url"]): (row["width"], row["height"]) for row in _rows(demo_out / "corpus" / "metadata")
     }
     x1, y1, x2, y2 = PICTURES["headlight"].box or (0, 0, 0, 0)
-    assert sizes["headlight.jpg"] == (x2 - x1, y2 - y1)
-    assert sizes["retina.jpg"] == (1024, 1024)
+    assert sizes["photos/headlight.jpg"] == (x2 - x1, y2 - y1)
+    assert sizes["photos/retina.jpg"] == (1024, 1024)
+    assert sizes["photos/rocket.jpg"] == (640, 427)
 
 
-def test_what_a_duplicate_says_is_kept_with_the_picture_that_stays(demo_out: Path) -> None:
+def test_what_other_pages_say_of_a_picture_is_kept_with_it(demo_out: Path) -> None:
     texts = {_end_of(row["image_url"]): row["texts"] for row in _rows(demo_out / "corpus" / "metadata")}
-    assert {"type": "caption", "text": "花园里盛开的大丽花"} in list(texts["dahlia.jpg"])  # type: ignore[call-overload]
+    assert {"type": "alt", "text": "旧站首页上的佛香阁"} in list(texts["photos/tower.jpg"])  # type: ignore[call-overload]
 
 
 def test_a_folder_that_no_demo_wrote_is_left_alone(tmp_path: Path) -> None:
@@ -106,7 +113,8 @@ def test_without_the_photographs_one_line_says_what_to_install(monkeypatch: pyte
         photo_paths()
 
 
-def test_the_demo_has_about_sixty_rows_and_each_has_its_own_caption() -> None:
-    assert 55 <= len(TABLE) <= 75
+def test_the_demo_has_about_25_pages_and_each_picture_its_own_caption() -> None:
+    assert 20 <= len(page_names()) <= 30
     captions = [picture.caption for picture in PICTURES.values()]
     assert len(set(captions)) == len(captions)
+    assert len(FOLDER) == len(IN_FOLDER) + 3

@@ -30,4 +30,4 @@ def test_the_written_sources_file_opens_only_the_site(tmp_path: Path) -> None:
     (tmp_path / "sources.yaml").write_text(sources_text("127.0.0.1:8123"), encoding="utf-8")
     sources = load_sources([str(tmp_path / "sources.yaml")])
     assert sources.network.allow == ("127.0.0.1:8123",)
-    assert [spec.kind for spec in sources.sources] == ["table", "folder"]
+    assert [spec.kind for spec in sources.sources] == ["pages", "folder"]

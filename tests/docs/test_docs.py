@@ -33,12 +33,12 @@ class Command:
 
 @pytest.fixture
 def user_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder of a reader: sources.yaml, a urls.csv whose site answers, photos/, our command."""
+    """The folder of a reader: sources.yaml, a site that answers, photos/, our command."""
     (tmp_path / "site").mkdir()
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     with serve(tmp_path / "site") as host:
-        write_site(tmp_path / "site", host, tmp_path / "urls.csv")
+        write_site(tmp_path / "site", host)
         write_folder(tmp_path / "photos")
         (tmp_path / "sources.yaml").write_text(sources_text(host), encoding="utf-8")
         yield tmp_path

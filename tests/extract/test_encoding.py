@@ -35,3 +35,24 @@ def test_broken_bytes_cost_a_character_not_the_page() -> None:
     assert decode_page(b"<meta charset=utf-8>" + TEXT.encode() + b"\xff\xff\xff") == (
         f"<meta charset=utf-8>{TEXT}\ufffd\ufffd\ufffd"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("江南水鄉的石橋和小船，這張照片是清晨拍的，湖面上有霧。", "big5"),
+        ("香港嘅啲茶餐廳，凍檸茶同菠蘿油，喺度食嘢嘅人好多。", "big5hkscs"),
+        ("㐂㑇㒀四字节的汉字𠮷野家，江南水乡的石桥和小船。", "gb18030"),
+        ("江南水乡的石桥和小船，清晨的湖面上有雾。", "utf-16-le"),
+        ("江南水乡的石桥和小船，清晨的湖面上有雾。", "utf-16-be"),
+    ],
+)
+def test_a_page_that_says_nothing_of_its_encoding_is_read_by_its_bytes(text: str, encoding: str) -> None:
+    page = f"<html><head><title>{text}</title></head><body><p>{text}</p></body></html>"
+    assert decode_page(page.encode(encoding), "text/html") == page
+
+
+@pytest.mark.parametrize("label", ["gb2312", "big5", "iso-8859-1"])
+def test_utf_8_is_known_under_any_label(label: str) -> None:
+    page = f"<p>{TEXT * 3}一"
+    assert decode_page(page.encode(), f"text/html; charset={label}") == page

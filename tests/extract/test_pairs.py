@@ -1,36 +1,184 @@
+import base64
+from collections.abc import Sequence
+
 import pytest
 
-from wenlan_data.extract.pairs import MAX_TAGS, page_pairs
-from wenlan_data.records import Candidate, Drop
+from wenlan_data.extract.inline import inline_pictures
+from wenlan_data.extract.pairs import MAX_IMAGES, page_pairs
+from wenlan_data.records import Candidate, Drop, StoredBytes, Text
+from wenlan_data.testing import picture
+
+PAGE = "http://a.cn/x/p.html"
+LD = '<script type="application/ld+json">'
+CC = "https://creativecommons.org/licenses/"
+AT = StoredBytes(kind="inline", path="/pages.warc", offset=7)
 
 
-def _pairs(html: str, page_url: str = "http://a.cn/x/p.html") -> list[tuple[str, str]]:
-    rows = page_pairs(html, page_url, "warc:a.warc")
-    return [(row.url, row.texts[0].text) if isinstance(row, Candidate) else (row.reason, row.detail) for row in rows]
+def _candidates(html: str, page_url: str = PAGE) -> list[Candidate]:
+    return [row for row in page_pairs(html, page_url, "pages:a", page_at=AT) if isinstance(row, Candidate)]
+
+
+def _urls(html: str) -> list[str]:
+    return [one.url for one in _candidates(html)]
+
+
+def _texts(html: str, number: int = 0) -> list[tuple[str, str]]:
+    return [(text.type, text.text) for text in _candidates(html)[number].texts]
 
 
 @pytest.mark.parametrize(
     ("src", "url"),
     [
         ("1.jpg", "http://a.cn/x/1.jpg"),
-        ("/1.jpg?a=1&amp;b=2", "http://a.cn/1.jpg?a=1&b=2"),
+        ("/1.jpg?a=1&amp;b=2#top", "http://a.cn/1.jpg?a=1&b=2"),
         (" //b.cn/1.jpg\n", "http://b.cn/1.jpg"),
         ("https://b.cn/图.jpg", "https://b.cn/图.jpg"),
     ],
 )
 def test_addresses_become_absolute(src: str, url: str) -> None:
-    assert _pairs(f'<img src="{src}" alt=" 石桥 ">') == [(url, "石桥")]
+    assert _urls(f'<img src="{src}" alt=" 石桥 ">') == [url]
 
 
 def test_the_base_of_the_page_counts() -> None:
-    assert _pairs('<base href="/img/"><img src=1.jpg alt=桥>') == [("http://a.cn/img/1.jpg", "桥")]
-    assert _pairs('<base href="http://[x/"><img src=1.jpg alt=桥>') == [("http://a.cn/x/1.jpg", "桥")]
+    assert _urls('<base href="/img/"><img src=1.jpg alt=桥>') == ["http://a.cn/img/1.jpg"]
+    assert _urls('<base href="http://[x/"><img src=1.jpg alt=桥>') == ["http://a.cn/x/1.jpg"]
 
 
-def test_pictures_without_text_or_address_or_of_another_scheme_are_left() -> None:
-    html = """<img src=1.jpg><img alt=a><img src="" alt=a><img src=1.jpg alt=" "><img src alt>
-    <img src="data:image/png;base64,AA" alt=a><img src="ftp://a/1.jpg" alt=a><img src="javascript:1" alt=a>"""
-    assert _pairs(html) == []
+@pytest.mark.parametrize(
+    ("html", "name"),
+    [
+        ('<img src=s.jpg srcset="s.jpg 480w, l.jpg 1706w, m.jpg 800w">', "l"),
+        ('<img src=s.jpg srcset="s.jpg, l.jpg 2x">', "l"),
+        ('<img src=s.jpg srcset="a,b.jpg 1x,l.jpg 2x">', "l"),
+        ('<img src=l.jpg srcset="l.jpg 1x">', "l"),
+        ('<picture><source srcset="x.avif 9w" type=image/avif><source srcset="l.webp 9w"><img src=s></picture>', "l"),
+        ("<img src=blank.gif data-src=l.jpg>", "l"),
+        ('<img src="data:image/gif;base64,R0lG" data-original="/x/l.jpg?w=1">', "l"),
+        ('<img src=blank.gif data-srcset="s.jpg 300w, l.jpg 900w">', "l"),
+        ("<img src=s.jpg zoomfile=l.jpg file=m.jpg>", "l"),
+        ("<a href=l.jpg><span><img src=s.jpg></span></a>", "l"),
+        ('<a href="/wiki/File:x.jpg"><img src=l.jpg></a>', "l"),
+        ('<a href="next.html"><img src=l.jpg></a>', "l"),
+        ('<img src=l.jpg data-src="true">', "l"),
+        ("<noscript><img src=l.jpg></noscript>", "l"),
+        ('<img src="data:image/gif;base64,R0lG"><noscript><img src=l.jpg></noscript>', "l"),
+        ('<img src=i.svg><img src=l.jpg><img src="ftp://a/1.jpg"><img src="javascript:1"><img src="">', "l"),
+        ('<meta property="og:image" content="l.jpg">', "l"),
+        ('<link rel="image_src" href="l.jpg">', "l"),
+        (LD + '{"@graph": [{"@type": "ImageObject", "contentUrl": "l.jpg"}]}</script>', "l"),
+        (LD + '[{"@type": "Recipe", "image": ["l.jpg"]}, {"x": 1</script><img src=l.jpg>', "l"),
+        ('<a href="l.jpg">江南的石桥</a>', "l"),
+    ],
+)
+def test_of_several_sizes_the_largest_is_taken_wherever_it_stands(html: str, name: str) -> None:
+    assert [url.rpartition("/")[2].partition(".")[0] for url in _urls(html)] == [name]
+
+
+def test_a_picture_that_stands_twice_is_one_candidate_with_all_its_texts() -> None:
+    html = "<p>前文<img src=1.jpg alt=桥></p><noscript><img src=1.jpg alt=石桥></noscript>"
+    html += "<meta property=og:image content=1.jpg>"
+    [one] = _candidates(html)
+    assert [text for text in one.texts if text.type == "alt"] == [Text("alt", "桥"), Text("alt", "石桥")]
+
+
+def test_every_text_has_the_type_of_where_it_stood() -> None:
+    html = """<title>水乡游记</title><meta name=keywords content="水乡,石桥"><h1>第一天</h1><p>早上我们出发。</p>
+    <figure><img src=1.jpg alt=石桥 title=一座桥><figcaption>清晨的
+    石桥</figcaption></figure><p>然后去了茶馆。</p>"""
+    assert _texts(html) == [
+        ("alt", "石桥"),
+        ("title", "一座桥"),
+        ("figcaption", "清晨的石桥"),
+        ("surrounding", "早上我们出发。"),
+        ("heading", "第一天"),
+        ("page_title", "水乡游记"),
+        ("keywords", "水乡,石桥"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("html", "caption"),
+    [
+        ('<div class="figure"><p class="title">图 1.1. 界面</p><div><img src=1.png></div></div>', "图 1.1. 界面"),
+        ('<div class="wp-caption"><img src=1.jpg><p class="wp-caption-text">湖边</p></div>', "湖边"),
+        ('<li class="gallerybox"><div><img src=1.jpg></div><div class="gallerytext"><p>湖边</p></div>', "湖边"),
+        ('<div class="pic-box"><img src=1.jpg><span class="pic_desc">湖边</span></div>', "湖边"),
+        ("<p><img src=1.jpg></p><p>▲湖边的小船</p>", "湖边的小船"),
+        ("<p><img src=1.jpg></p><p>图为湖边的小船。</p>", "湖边的小船。"),
+        ("<p><img src=1.jpg></p><p><img src=2.jpg></p><p>图为湖边的小船。</p>", ""),
+        ("<p><img src=1.jpg></p><p>湖边的小船。</p>", ""),
+    ],
+)
+def test_what_a_page_marks_as_a_caption_is_one(html: str, caption: str) -> None:
+    assert [text for kind, text in _texts(html) if kind == "figcaption"] == ([caption] if caption else [])
+
+
+@pytest.mark.parametrize(
+    ("html", "text"),
+    [
+        ("<p>左边是桥<img src=1.jpg>右边是船</p><p>后文</p>", "左边是桥右边是船"),
+        ("<h2>节</h2><p>前文</p><p><img src=0.jpg></p><p><img src=1.jpg></p><p>后文</p>", "前文"),
+        ("<p>上一节</p><h2>节</h2><p><img src=1.jpg></p><p>后文</p><h2>下一节</h2>", "后文"),
+        ("<p>上一节</p><h2>节</h2><p><img src=1.jpg></p><h2>下一节</h2><p>后文</p>", ""),
+        ("<nav><ul><li>首页</ul></nav><p><img src=1.jpg></p>", ""),
+        ("<div>前一段<p>x</p>左边<b>是桥</b><img src=1.jpg><br>右边<div>别的</div></div>", "左边是桥 右边"),
+        ("<p>" + "这是一句很长的话。" * 80 + "<img src=1.jpg></p>", "这是一句很长的话。" * 55),
+    ],
+)
+def test_the_paragraph_of_the_picture_or_the_one_beside_it_surrounds_it(html: str, text: str) -> None:
+    found = [one.texts for one in _candidates(html) if one.url.endswith("1.jpg")]
+    assert [one.text for one in found[0] if one.type == "surrounding"] == ([text] if text else [])
+
+
+@pytest.mark.parametrize(
+    ("html", "licence", "author"),
+    [
+        (f'<link rel=license href="{CC}by/4.0/"><meta name=author content=李明>', f"{CC}by/4.0/", "李明"),
+        (f'<footer><a href="{CC}by/3.0/">CC</a></footer><a rel=author href=x>王芳</a>', f"{CC}by/3.0/", "王芳"),
+        ('<a rel="license noopener" href="/licence.html">L</a>', "/licence.html", ""),
+        (
+            LD + '{"@type": ["ImageObject"], "contentUrl": "1.jpg", "license": "/l", "creditText": "赵强"}</script>',
+            "/l",
+            "赵强",
+        ),
+        ("", "", ""),
+    ],
+)
+def test_licence_and_author_are_those_that_the_page_states(html: str, licence: str, author: str) -> None:
+    [one] = _candidates(f"{html}<p><img src=1.jpg alt=桥></p>")
+    assert (one.licence, one.author) == (licence, author)
+
+
+def test_a_licence_in_a_figure_is_that_figures_alone() -> None:
+    cc = f'<a href="{CC}by/2.0/">CC</a>'
+    found = _candidates(f"<figure><img src=1.jpg>{cc}</figure><img src=2.jpg>")
+    assert [one.licence for one in found] == [f"{CC}by/2.0/", ""]
+
+
+@pytest.mark.parametrize(
+    ("html", "signals"),
+    [
+        ("<meta name=robots content='NoAI, noindex'>", ("X", "meta robots: noai", "meta robots: noindex")),
+        ("<meta name=wenlan-data content=noimageai>", ("X", "meta robots: noimageai")),
+        ("<meta name=robots content=none>", ("X", "meta robots: none")),
+        ("<meta name=tdm-reservation content=1>", ("X", "meta tdm-reservation: 1")),
+        ("<meta name=otherbot content=noai><meta name=robots content=index>", ("X",)),
+    ],
+)
+def test_opt_outs_of_headers_and_page_are_kept_with_every_picture(html: str, signals: Sequence[str]) -> None:
+    [one] = list(page_pairs(f"{html}<img src=1.jpg>", PAGE, signals=("X",)))
+    assert isinstance(one, Candidate)
+    assert one.opt_out == signals
+
+
+def test_a_picture_inside_the_page_is_named_by_its_digest_and_found_again() -> None:
+    data = picture(1)
+    html = f'<img src="data:image/jpeg;base64,{base64.b64encode(data).decode()}" alt=桥>'
+    [one] = _candidates(html)
+    assert one.url.startswith("data:image/jpeg;sha256=")
+    assert one.stored == AT
+    assert [(inside.name, inside.data) for inside in inline_pictures(html)] == [(one.url, data)]
+    assert [row for row in page_pairs(html, PAGE) if isinstance(row, Candidate)] == []
 
 
 def test_an_address_that_cannot_be_read_is_a_drop() -> None:
@@ -39,14 +187,18 @@ def test_an_address_that_cannot_be_read_is_a_drop() -> None:
     ]
 
 
-def test_hostile_pages_are_read_to_their_end() -> None:
-    deep = "<div>" * 20_000 + '<img src="1.jpg" alt="桥\0&#xD800;&#0;">'
-    [(url, alt)] = _pairs(deep)
-    assert url == "http://a.cn/x/1.jpg"
-    assert alt.encode().decode().startswith("桥")
+@pytest.mark.parametrize("depth", [5_000, 200_000])
+def test_deep_pages_are_read_to_their_end(depth: int) -> None:
+    [one] = _candidates("<div>" * depth + '<img src="1.jpg" alt="桥\0&#xD800;&#0;">')
+    assert one.url == "http://a.cn/x/1.jpg"
+    assert one.texts[0].text.encode().decode().startswith("桥")
 
 
-def test_a_page_of_endless_tags_is_read_in_part_and_said_to_be() -> None:
-    rows = _pairs("<img src=1.jpg alt=桥>" * (MAX_TAGS + 5))
-    assert rows[0] == ("page_too_large", f"more than {MAX_TAGS} tags: the rest is left")
-    assert len(rows) == MAX_TAGS + 1
+def test_a_page_of_endless_pictures_is_read_in_part_and_said_to_be() -> None:
+    rows = list(page_pairs("".join(f"<img src={n}.jpg alt=桥>" for n in range(MAX_IMAGES + 5)), PAGE))
+    assert rows[-1] == Drop("page_too_large", f"more than {MAX_IMAGES} pictures: the rest is left")
+    assert len(rows) == MAX_IMAGES + 1
+
+
+def test_an_empty_page_has_nothing() -> None:
+    assert list(page_pairs(" \n\0", PAGE)) == []

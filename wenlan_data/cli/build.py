@@ -11,7 +11,7 @@ import click
     "--sources",
     multiple=True,
     metavar="SOURCE",
-    help="sources.yaml, or kind:path such as table:urls.parquet; more may follow.",
+    help="sources.yaml, or kind:path such as table:urls.parquet or pages:https://...; more may follow.",
 )
 @click.option(
     "--out",
@@ -84,7 +84,7 @@ import click
     "--max-failed-share",
     default=None,
     type=click.FloatRange(0, 1),
-    help="Stop with exit 9 when more of what was asked failed in a way that may pass.",
+    help="Stop with exit 9 when more of what was asked failed in a way that may pass. Default: 0.05 of crawled pages.",
 )
 @click.option("--dry-run", is_flag=True, help="Read local files, send nothing, create nothing; say what would be done.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")

@@ -10,7 +10,7 @@ What to look at next:
   wenlan-data shards show {out}/corpus --number 0     # a sample: caption, texts, regions, hashes
   wenlan-data shards extract {out}/corpus --limit 10 --out {out}/pictures
   wenlan-data shards verify {out}/corpus              # every byte against its recorded hash
-It was built from {out}/sources.yaml: the table {out}/urls.csv and the folder {out}/photos."""
+It was built from {out}/sources.yaml: the site in {out}/site, crawled, and the folder {out}/photos."""
 
 
 @click.command()
@@ -29,9 +29,9 @@ It was built from {out}/sources.yaml: the table {out}/urls.csv and the folder {o
     help="Ray tasks, or threads of this process.",
 )
 def demo(out: Path, workers: int, executor: str) -> None:
-    """Build a small corpus from photographs that scikit-image and scikit-learn ship.
+    """Crawl a small Chinese site about photographs that scikit-image and scikit-learn ship, and build a corpus from it.
 
-    They are served from loopback with Chinese captions; some are doubled, broken or wrongly captioned.
+    It is served from loopback, with what the real web has: icons, copies, lazy and broken pictures, opt-outs.
     """
     import shlex
 
@@ -40,3 +40,6 @@ def demo(out: Path, workers: int, executor: str) -> None:
 
     print_result(run_demo(out, workers, "local" if executor == "local" else "ray"), as_json=False)
     click.echo(_NEXT.format(out=shlex.quote(str(out))))
+    report = out / "corpus" / "report" / "index.html"
+    if report.is_file():
+        click.echo(f"The report, for a browser: {report}")

@@ -15,6 +15,8 @@ def print_result(result: BuildResult, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(asdict(result), ensure_ascii=False))
         return
+    for line in _page_lines(result.pages):
+        click.echo(line)
     if not result.generations:
         click.echo(f"nothing new: {result.out} holds {result.samples} samples")
         return
@@ -26,6 +28,15 @@ def print_result(result: BuildResult, *, as_json: bool) -> None:
     digest = result.recipe_digest[:12]
     click.echo(f"report {result.out}/report/index.html")
     click.echo(f"corpus {result.out}: {result.shards} shards, {result.samples} samples in all, recipe {digest}")
+
+
+def _page_lines(pages: Mapping[str, int]) -> list[str]:
+    """What became of the pages of a crawl; a redirect or a sitemap is no page."""
+    if not pages:
+        return []
+    others = [f"{reason} {count}" for reason, count in sorted(pages.items(), key=lambda pair: -pair[1])]
+    left = ", ".join(word for word in others if not word.startswith("read "))
+    return [f"{pages.get('read', 0):>10}  pages read" + (f" (others: {left})" if left else "")]
 
 
 def funnel_lines(candidates: int, dropped: Mapping[str, Mapping[str, int]], samples: int) -> list[str]:

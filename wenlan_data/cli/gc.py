@@ -9,7 +9,7 @@ import click
 @click.command()
 @click.argument("corpus", type=click.Path(path_type=Path))
 @click.option("--work", default=None, type=click.Path(path_type=Path), help="Work folder, if it is not CORPUS/.work")
-@click.option("--warcs", is_flag=True, help="Also remove the recorded pictures: `build --from` needs them.")
+@click.option("--warcs", is_flag=True, help="Also remove the recorded pages and pictures: `build --from` needs these.")
 @click.option("--dry-run", is_flag=True, help="Say what would be removed.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def gc(corpus: Path, work: Path | None, warcs: bool, dry_run: bool, as_json: bool) -> None:

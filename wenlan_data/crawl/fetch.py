@@ -1,7 +1,7 @@
 """Fetches one slice: asks hosts politely, reads stored bytes, judges every picture, writes WARC and facts."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from wenlan_data.crawl.facts import Outcome, Wanted, read_wanted, receipt_of, wr
 from wenlan_data.crawl.judge import Judge
 from wenlan_data.crawl.keep import keep_response, keep_stored
 from wenlan_data.crawl.reply import REDIRECTS, Reply, redirect_target
-from wenlan_data.crawl.robots import ask_robots, is_passing
+from wenlan_data.crawl.robots import RobotsRules, ask_robots, is_passing
 from wenlan_data.crawl.turn import Manners, Turn, worth_another
 from wenlan_data.crawl.urls import host_of, usable
 from wenlan_data.crawl.warc import PayloadWriter
@@ -30,6 +30,8 @@ MAX_ROBOTS_TRIES = 3
 MAX_HOSTS_WITH_ROBOTS = 40
 MAX_WAITING_BYTES = 32 << 20
 """Pictures that are fetched but not yet judged."""
+
+Take = Callable[[int, Reply | Drop], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,7 @@ class FetchPart:
         rows = read_wanted(self.wanted)
         outcomes: list[Outcome | None] = [None] * len(rows)
         with PayloadWriter(out / "images.warc") as warc:
-            asked = _Fetcher(self, rows, outcomes, warc).run()
+            asked = Fetcher(self, rows, outcomes, warc).run()
             bytes_out = warc.size_bytes
         write_facts(out / "facts.parquet", rows, outcomes)
         return receipt_of(outcomes, bytes_out, asked)
@@ -69,9 +71,20 @@ def needs_contact(host: str, allow: tuple[str, ...]) -> bool:
     return bool(host) and host not in allow
 
 
-class _Fetcher:
+class Fetcher:
+    """Asks for the rows of one slice, each host in its turn.
+
+    `take` is given each answer of the web with its row's number, and redirects are then left to it; without it the
+    answers are judged as pictures.
+    """
+
     def __init__(
-        self, part: FetchPart, rows: list[Wanted], outcomes: list[Outcome | None], warc: PayloadWriter
+        self,
+        part: FetchPart,
+        rows: list[Wanted],
+        outcomes: list[Outcome | None],
+        warc: PayloadWriter,
+        take: Take | None = None,
     ) -> None:
         self._part = part
         self._rows = rows
@@ -79,8 +92,10 @@ class _Fetcher:
         self._warc = warc
         self._turns: dict[str, Turn] = {}
         self._requests = 0
+        self._take = take
 
     def run(self) -> dict[str, object]:
+        """Ask for all; the details of the receipt."""
         part = self._part
         web: dict[str, list[int]] = {}
         for index, row in enumerate(self._rows):
@@ -104,6 +119,10 @@ class _Fetcher:
             "requests": self._requests,
         }
 
+    def rules(self) -> dict[str, RobotsRules]:
+        """By host what its robots.txt says, of the hosts that have been asked for it."""
+        return {host: turn.rules for host, turn in self._turns.items() if isinstance(turn.rules, RobotsRules)}
+
     async def _ask_all(self, web: dict[str, list[int]]) -> None:
         part = self._part
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_RESOLVER_THREADS))
@@ -120,6 +139,9 @@ class _Fetcher:
 
     async def _serve(self, queue: Iterator[int]) -> None:
         for index in queue:
+            if self._take:
+                self._take(index, await self._ask(self._turn(self._rows[index].host), self._rows[index].url))
+                continue
             answer = await self._follow(self._rows[index].url)
             if isinstance(answer, Drop):
                 self._outcomes[index] = Outcome(found=answer)

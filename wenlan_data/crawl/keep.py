@@ -9,6 +9,9 @@ from wenlan_data.crawl.facts import Outcome, Wanted
 from wenlan_data.crawl.optout import header_signals, opt_out
 from wenlan_data.crawl.reply import failure_of
 from wenlan_data.crawl.warc import PayloadWriter, record_at
+from wenlan_data.extract.encoding import decode_page
+from wenlan_data.extract.inline import inline_pictures
+from wenlan_data.extract.pages import INLINE
 from wenlan_data.image.apart import examine
 from wenlan_data.recipe import ImageRules
 from wenlan_data.records import Drop, ImageFacts
@@ -42,7 +45,7 @@ def keep_response(
         final_url=url,
         status=status,
         ip=ip,
-        fetched_at=_to_milliseconds(date),
+        fetched_at=to_milliseconds(date),
         opt_out=signals,
     )
 
@@ -50,7 +53,7 @@ def keep_response(
 def keep_stored(warc: PayloadWriter, row: Wanted, rules: ImageRules, max_bytes: int) -> Outcome:
     """The outcome of a row whose bytes lie in a file or a WARC. Raises `DamageError` for a damaged WARC."""
     keep: Callable[[PayloadWriter, Wanted, ImageRules, int], Outcome]
-    keep = _keep_file if row.supply == "file" else _keep_record
+    keep = {"file": _keep_file, INLINE: _keep_inline}.get(row.supply, _keep_record)
     return keep(warc, row, rules, max_bytes)
 
 
@@ -67,7 +70,7 @@ def _keep_file(warc: PayloadWriter, row: Wanted, rules: ImageRules, max_bytes: i
     found, sha256 = _judge(data, rules)
     kind = "application/octet-stream"
     offset = warc.resource(f"file:{row.url_key}", data, content_type=kind, sha256=sha256, date=date)
-    return Outcome(found=found, warc_offset=offset, bytes=len(data), sha256=sha256, fetched_at=_to_milliseconds(date))
+    return Outcome(found=found, warc_offset=offset, bytes=len(data), sha256=sha256, fetched_at=to_milliseconds(date))
 
 
 def _keep_record(warc: PayloadWriter, row: Wanted, rules: ImageRules, max_bytes: int) -> Outcome:
@@ -87,6 +90,20 @@ def _keep_record(warc: PayloadWriter, row: Wanted, rules: ImageRules, max_bytes:
     )
 
 
+def _keep_inline(warc: PayloadWriter, row: Wanted, rules: ImageRules, max_bytes: int) -> Outcome:
+    """A picture inside a page (`data:`), which is found in the page's record by its digest."""
+    record = record_at(Path(row.supply_path), row.supply_offset, max_bytes)
+    html = decode_page(record.payload, record.content_type)
+    data = next((one.data for one in inline_pictures(html) if one.name == row.url), None)
+    if data is None:
+        return Outcome(found=Drop("missing_file", "not inside its page any more"))
+    found, sha256 = _judge(data, rules)
+    kind = row.url[5:].partition(";")[0]
+    offset = warc.resource(row.url, data, content_type=kind, sha256=sha256, date=record.date)
+    date = to_milliseconds(record.date)
+    return Outcome(found=found, warc_offset=offset, bytes=len(data), sha256=sha256, ip=record.ip, fetched_at=date)
+
+
 def _judge(data: bytes, rules: ImageRules) -> tuple[ImageFacts | Drop, str]:
     found = examine(data, rules)
     return found, found.sha256 if isinstance(found, ImageFacts) else hashlib.sha256(data).hexdigest()
@@ -96,5 +113,6 @@ def _too_large(max_bytes: int) -> Drop:
     return Drop("too_large", f"more than {max_bytes} bytes")
 
 
-def _to_milliseconds(date: datetime) -> datetime:
+def to_milliseconds(date: datetime) -> datetime:
+    """The moment as Parquet holds it."""
     return date.replace(microsecond=date.microsecond // 1000 * 1000)

@@ -9,15 +9,17 @@ AGENT = "wenlan-data"
 
 
 def header_signals(headers: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """The opt-outs among a response's headers, such as `X-Robots-Tag: noai`; sorted, each once.
+    """The opt-outs among a response's headers, such as `X-Robots-Tag: noai` or `tdm-reservation: 1`; sorted, each once.
 
     A value that names an agent (`otherbot: noindex`) counts only where it names ours.
     """
-    words: set[str] = set()
+    signals: set[str] = set()
     for name, value in headers:
         if name.lower() == "x-robots-tag":
-            words.update(_words(value))
-    return tuple(f"X-Robots-Tag: {word}" for word in sorted(words))
+            signals.update(f"X-Robots-Tag: {word}" for word in _words(value))
+        elif name.lower() == "tdm-reservation" and value.strip() == "1":
+            signals.add("tdm-reservation: 1")
+    return tuple(sorted(signals))
 
 
 def opt_out(signals: tuple[str, ...]) -> Drop | None:

@@ -1,6 +1,6 @@
 """Cuts the pictures of a generation into slices: each URL once, about a minute of a host's patience in each."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -95,43 +95,51 @@ class SlicePart:
             pieces += _pieces(own, MAX_ROWS)
         for piece in pieces:
             yield "", -1, piece
-        for chain, piece in self._cut_web(wanted["host"], np.flatnonzero(left & ~stored)):
+        for chain, piece in cut_by_host(wanted["host"], np.flatnonzero(left & ~stored), self.hosts):
             yield chain, -1, piece
 
-    def _cut_web(self, hosts: pa.ChunkedArray, indexes: Indexes) -> Iterator[tuple[str, Indexes]]:
-        small: list[Indexes] = []
-        large: dict[int, list[tuple[str, Indexes]]] = {}
-        for host, own in _by_value(hosts, indexes):
-            limits = self.hosts.get(host) or HostLimits()
-            rows_a_slice = _rows_a_slice(limits)
-            if len(own) > rows_a_slice:
-                if limits.max_connections == 1:
-                    large.setdefault(rows_a_slice, []).append((host, own))
-                else:
-                    yield from (("", piece) for piece in _pieces(own, rows_a_slice))
-                continue
-            if small and (len(small) == MAX_HOSTS or sum(map(len, small)) + len(own) > MAX_ROWS):
-                yield "", np.concatenate(small)
-                small = []
-            small.append(own)
-        if small:
+
+def cut_by_host(
+    hosts: pa.ChunkedArray, indexes: Indexes, limits_of: Mapping[str, HostLimits]
+) -> Iterator[tuple[str, Indexes]]:
+    """Chain and rows of each slice of the rows `indexes`, whose hosts stand in `hosts`.
+
+    Slices of one chain run in turn; those whose chain is empty run at any time.
+    """
+    small: list[Indexes] = []
+    large: dict[int, list[tuple[str, Indexes]]] = {}
+    for host, own in _by_value(hosts, indexes):
+        limits = limits_of.get(host) or HostLimits()
+        rows = rows_a_slice(limits)
+        if len(own) > rows:
+            if limits.max_connections == 1:
+                large.setdefault(rows, []).append((host, own))
+            else:
+                yield from (("", piece) for piece in _pieces(own, rows))
+            continue
+        if small and (len(small) == MAX_HOSTS or sum(map(len, small)) + len(own) > MAX_ROWS):
             yield "", np.concatenate(small)
-        for rows_a_slice, listed in large.items():
-            yield from _bundles(listed, rows_a_slice)
+            small = []
+        small.append(own)
+    if small:
+        yield "", np.concatenate(small)
+    for rows, listed in large.items():
+        yield from _bundles(listed, rows)
 
 
-def _bundles(hosts: list[tuple[str, Indexes]], rows_a_slice: int) -> Iterator[tuple[str, Indexes]]:
+def _bundles(hosts: list[tuple[str, Indexes]], rows: int) -> Iterator[tuple[str, Indexes]]:
     """Hosts of about equal size share a chain, named by its first: a task that waits out the gaps of one host alone
     would keep a worker for a minute to fetch 60 pictures."""
     hosts = sorted(hosts, key=lambda one: -len(one[1]))
-    width = max(1, min(MAX_HOSTS, MAX_ROWS // rows_a_slice))
+    width = max(1, min(MAX_HOSTS, MAX_ROWS // rows))
     for start in range(0, len(hosts), width):
         bundle = hosts[start : start + width]
-        for row in range(0, len(bundle[0][1]), rows_a_slice):
-            yield bundle[0][0], np.concatenate([own[row : row + rows_a_slice] for _, own in bundle])
+        for start_row in range(0, len(bundle[0][1]), rows):
+            yield bundle[0][0], np.concatenate([own[start_row : start_row + rows] for _, own in bundle])
 
 
-def _rows_a_slice(limits: HostLimits) -> int:
+def rows_a_slice(limits: HostLimits) -> int:
+    """How many rows of a host fill about a minute."""
     if limits.min_gap_s == 0:
         return MAX_ROWS
     return max(1, min(MAX_ROWS, int(SLICE_S / limits.min_gap_s)))

@@ -14,6 +14,9 @@ MAX_CARRIED_ROBOTS_CHARACTERS = 8 << 10
 
 HOST_WAITS = Drop("host_waits", retryable=True)
 HOST_UNREACHABLE = Drop("host_unreachable", retryable=True)
+MAX_ROBOTS_AGE_S = 24 * 3600.0
+MAX_STATE_AGE_S = 3600.0
+"""What a host did longer ago says nothing of it now; its robots.txt counts for a day (RFC 9309)."""
 _UNREACHABLE = frozenset({"connect", "dns", "disconnected"})
 
 
@@ -49,6 +52,7 @@ class Turn:
         self._waited_s = 0.0
         self._failures = 0
         self._timeouts = 0
+        self._robots_at_s = 0.0
         self._restore(state)
 
     async def gap(self) -> None:
@@ -64,6 +68,7 @@ class Turn:
     def obey(self, rules: RobotsRules | Drop) -> None:
         """Take the host's rules over, with the gap that they ask for."""
         self.rules = rules
+        self._robots_at_s = time.time()
         if isinstance(rules, RobotsRules):
             self._base_gap_s = max(self._base_gap_s, rules.delay_s)
             self._gap_s = max(self._gap_s, rules.delay_s)
@@ -87,6 +92,8 @@ class Turn:
     def state(self, *, with_robots: bool) -> dict[str, object]:
         """What the host's next slice starts from."""
         state: dict[str, object] = {
+            "at_s": time.time(),
+            "robots_at_s": self._robots_at_s,
             "gap_s": self._gap_s,
             "next_at_s": time.time() + max(self._next_at, self._resume_at) - time.monotonic(),
             "waited_s": self._waited_s,
@@ -103,6 +110,15 @@ class Turn:
         if not state:
             return
         number = {name: float(value) for name, value in state.items() if isinstance(value, int | float)}
+        if time.time() - number.get("at_s", time.time()) < MAX_STATE_AGE_S:
+            self._restore_patience(number, str(state.get("ended", "")))
+        asked_at_s = number.get("robots_at_s", time.time())
+        text = state.get("robots")
+        if isinstance(text, str) and time.time() - asked_at_s < MAX_ROBOTS_AGE_S:
+            self.obey(parse_robots(text))
+            self._robots_at_s = asked_at_s
+
+    def _restore_patience(self, number: dict[str, float], ended: str) -> None:
         self._gap_s = max(self._base_gap_s, number.get("gap_s", 0.0))
         # Clocks of two machines differ, so no more is waited than the manners ever ask for.
         wait_s = min(number.get("next_at_s", 0.0) - time.time(), self._manners.max_wait_s)
@@ -110,10 +126,8 @@ class Turn:
         self._waited_s = number.get("waited_s", 0.0)
         self._failures = int(number.get("failures", 0))
         self._timeouts = int(number.get("timeouts", 0))
-        if ended := str(state.get("ended", "")):
+        if ended:
             self.ended = Drop(ended, retryable=True)
-        if isinstance(text := state.get("robots"), str):
-            self.obey(parse_robots(text))
 
     def _note_failure(self, drop: Drop) -> None:
         if drop.reason in _UNREACHABLE:

@@ -1,6 +1,6 @@
 """Makes the demo's site and folder from photographs that scikit-image and scikit-learn ship."""
 
-import csv
+import base64
 import importlib.util
 import io
 from pathlib import Path
@@ -8,11 +8,24 @@ from pathlib import Path
 from PIL import Image
 
 from wenlan_data.demo.captions import PICTURES
-from wenlan_data.demo.rows import FOLDER, TABLE, Row
+from wenlan_data.demo.rows import FOLDER, SITE, Made
 from wenlan_data.errors import UsageError
 
 _FOLDERS = {"skimage": "data", "sklearn": "datasets/images"}
-_ROBOTS = "User-agent: *\nDisallow: /private/\n"
+_PAGES = Path(__file__).parent / "pages"
+_FRAME = """<!DOCTYPE html>
+<html lang="zh-CN">
+<head>
+{meta}{head}
+</head>
+<body>
+{body}<footer><a href="/index.html">首页</a> 版权所有 拾光图志</footer>
+</body>
+</html>
+"""
+_ROBOTS = "User-agent: *\nDisallow: /private/\n\nSitemap: http://{host}/sitemap.xml\n"
+_SITEMAP = '<?xml version="1.0" encoding="UTF-8"?>\n<urlset>{listed}</urlset>\n'
+_IN_SITEMAP = ("index.html", "archive.html", "private/diary.html")
 _ERROR_PAGE = (
     "<!DOCTYPE html><html><head><title>404</title></head><body>" + "<p>您访问的图片不存在</p>" * 100 + "</body></html>"
 )
@@ -37,50 +50,59 @@ def photo_paths() -> dict[str, Path]:
     return found
 
 
-def write_site(root: Path, host: str, table: Path) -> None:
-    """Every file that the table's rows point to under `root`, robots.txt, and the table, for `host`."""
+def write_site(root: Path, host: str) -> None:
+    """Every page and picture of the site under `root`, robots.txt and sitemap.xml, for `host`."""
     photos = photo_paths()
-    for row in TABLE:
-        _write(root, row, photos)
-    (root / "robots.txt").write_text(_ROBOTS, encoding="utf-8")
-    with table.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["url", "text"])
-        writer.writerows([url_of(row, host), row.text] for row in TABLE)
+    for path, made in SITE.items():
+        _write(root / path, made, photos)
+    for name in page_names():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(_page(name, photos))
+    (root / "robots.txt").write_text(_ROBOTS.format(host=host), encoding="utf-8")
+    listed = "".join(f"<url><loc>http://{host}/{name}</loc></url>" for name in _IN_SITEMAP)
+    (root / "sitemap.xml").write_text(_SITEMAP.format(listed=listed), encoding="utf-8")
 
 
 def write_folder(root: Path) -> None:
     """The pictures of the folder, each with its .txt beside it."""
     photos = photo_paths()
-    for row in FOLDER:
-        _write(root, row, photos)
-        if row.text is not None:
-            (root / row.path).with_suffix(".txt").write_text(row.text + "\n", encoding="utf-8")
+    for path, (made, text) in FOLDER.items():
+        _write(root / path, made, photos)
+        if text is not None:
+            (root / path).with_suffix(".txt").write_text(text + "\n", encoding="utf-8")
 
 
-def url_of(row: Row, host: str) -> str:
-    """The address that the table holds for the row."""
-    return row.path if not row.path or "://" in row.path else f"http://{host}/{row.path}"
+def page_names() -> list[str]:
+    """The paths of the site's pages, sorted."""
+    return sorted(path.relative_to(_PAGES).as_posix() for path in _PAGES.rglob("*.html"))
 
 
-def _write(root: Path, row: Row, photos: dict[str, Path]) -> None:
-    if row.change == "nothing":
-        return
-    # What moved is served from where it lies now.
-    path = root / row.path.removeprefix("moved/")
+def _page(name: str, photos: dict[str, Path]) -> bytes:
+    """A page as it is served: its head and body in a frame, captions and inline pictures in place, in its encoding."""
+    head, _, body = (_PAGES / name).read_text("utf-8").partition("\n\n")
+    encoding = "gb18030" if "gb18030" in head else "utf-8"
+    html = _FRAME.format(meta="" if "charset" in head else '<meta charset="utf-8">\n', head=head, body=body)
+    for key, picture in PICTURES.items():
+        html = html.replace(f"{{{key}}}", picture.caption)
+        if f"{{inline:{key}}}" in html:
+            data = base64.b64encode(_bytes_of(Made(key), ".jpg", photos)).decode()
+            html = html.replace(f"{{inline:{key}}}", f"data:image/jpeg;base64,{data}")
+    return html.encode(encoding)
+
+
+def _write(path: Path, made: Made, photos: dict[str, Path]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(_bytes_of(row, photos))
+    path.write_bytes(_bytes_of(made, path.suffix, photos))
 
 
-def _bytes_of(row: Row, photos: dict[str, Path]) -> bytes:
-    picture = PICTURES[row.picture]
+def _bytes_of(made: Made, suffix: str, photos: dict[str, Path]) -> bytes:
+    picture = PICTURES[made.picture]
     source = photos[picture.photo]
-    suffix = Path(row.path).suffix
-    if row.change == "encode" and picture.box is None and source.suffix == suffix:
+    if made.change == "encode" and picture.box is None and source.suffix == suffix:
         return source.read_bytes()
     with Image.open(source) as opened:
         image = opened.crop(picture.box) if picture.box else opened.copy()
-    return _changed(image, row.change, suffix)
+    return _changed(image, made.change, suffix)
 
 
 def _changed(image: Image.Image, change: str, suffix: str) -> bytes:
@@ -93,8 +115,8 @@ def _changed(image: Image.Image, change: str, suffix: str) -> bytes:
             return encode(image.resize((64, 64)), suffix, quality=95)
         case "banner":
             return encode(image.crop((0, 0, image.width, image.width // 5)), suffix)
-        case "plain":
-            return encode(Image.new("RGB", (200, 200), (200, 200, 200)), suffix)
+        case "dot":
+            return encode(Image.new("RGB", (1, 1), (255, 255, 255)), suffix)
         case "cmyk":
             return encode(image.convert("CMYK"), suffix)
         case "turned_by_exif":

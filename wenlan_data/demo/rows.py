@@ -1,25 +1,12 @@
-"""What the demo's table and folder hold, row by row, and what a build makes of each: the expected outcome."""
+"""The pictures of the demo: what the site serves and what the folder holds, by path."""
 
 from dataclasses import dataclass
 
 from wenlan_data.demo.captions import PICTURES
 
-SAMPLE = "sample"
-TWIN = "twin"
-"""Equal bytes at two addresses: the one with the smaller key stays, and keys hang on the port of the run."""
 IN_FOLDER = (
-    "flag",
-    "spoon",
-    "coins-top",
-    "gravel",
-    "horse-head",
-    "far-galaxies",
-    "snake-head",
-    "rear-wheel",
-    "formulas",
-    "tree",
-    "macula",
-    "petals",
+    *("flag", "spoon", "coins-top", "gravel", "horse-head", "far-galaxies", "snake-head", "rear-wheel", "formulas"),
+    *("tree", "macula", "petals"),
 )
 _SUFFIXES = {
     "cell": "png",
@@ -28,105 +15,55 @@ _SUFFIXES = {
     "logo": "png",
     "engine": "webp",
     "gland": "webp",
+    "cat-nose": "webp",
     "moon": "gif",
 }
+_CHANGED = {"headlight": "turned_by_exif", "tower-roof": "cmyk"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One row of the table, or one file of the folder with its text beside it."""
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A file that is made from a picture."""
 
-    path: str
-    """Under the site's root (or the folder); a whole URL is taken as it stands; empty for none."""
     picture: str
     """Its name in `PICTURES`."""
-    text: str | None
-    """None: no .txt lies beside the file."""
     change: str = "encode"
-    """What is done to the picture: a function of `material`."""
-    becomes: str = SAMPLE
-    """`SAMPLE`, `TWIN`, or the reason of its drop row."""
-    caption: str = ""
-    """The caption in the corpus, where the text rules change the text."""
+    """What is done to it: a function of `material`."""
 
 
-def _good(name: str, **more: str) -> Row:
-    path = f"{name}.{_SUFFIXES.get(name, 'jpg')}"
-    return Row(**{"path": path, "picture": name, "text": PICTURES[name].caption, **more})
-
-
-def _copy(path: str, picture: str, change: str, becomes: str) -> Row:
-    return Row(path=path, picture=picture, text=PICTURES[picture].caption, change=change, becomes=becomes)
-
-
-def _wrong_text(number: int, text: str, becomes: str) -> Row:
-    return Row(path=f"texts/{number}.jpg", picture="coffee", text=text, becomes=becomes)
-
-
-_ODD_BUT_GOOD = {
-    "astronaut-face": _good(
-        "astronaut-face",
-        text="一位短髮女航天員面帶微笑的特寫",
-        caption=PICTURES["astronaut-face"].caption,
-    ),
-    "dahlia": _good(
-        "dahlia",
-        text="深绿色背景前一朵<b>橙色</b>的大丽花&nbsp;",
-        caption=PICTURES["dahlia"].caption,
-    ),
-    "rocket": _good("rocket", becomes=TWIN),
-    "headlight": _good("headlight", change="turned_by_exif"),
-    "tower-roof": _good("tower-roof", change="cmyk"),
-    "lake": _good("lake", path="moved/lake.jpg"),
+SITE = {
+    **{
+        f"photos/{name}.{_SUFFIXES.get(name, 'jpg')}": Made(name, _CHANGED.get(name, "encode"))
+        for name in PICTURES
+        if name not in {*IN_FOLDER, "lake", "colour-wheel"}
+    },
+    "lake.jpg": Made("lake"),
+    "photos/flag.jpg": Made("flag"),
+    "photos/rocket-320.jpg": Made("rocket", "half"),
+    "photos/rocket-480.jpg": Made("rocket", "shrunk"),
+    "photos/cat-320.jpg": Made("cat", "half"),
+    "photos/coffee-320.jpg": Made("coffee", "half"),
+    "photos/dahlia-320.jpg": Made("dahlia", "half"),
+    "photos/retina-half.jpg": Made("retina", "half"),
+    "photos/horse-copy.png": Made("horse", "shrunk"),
+    "photos/cat-nose-small.jpg": Made("cat-nose", "half"),
+    "static/logo.png": Made("logo", "icon"),
+    "static/ornament.png": Made("petals", "icon"),
+    "static/blank.gif": Made("brick", "dot"),
+    "static/banner.jpg": Made("galaxies", "banner"),
+    "broken/half.jpg": Made("brick", "truncated"),
+    "broken/page.jpg": Made("brick", "html"),
+    "shop/wheel.jpg": Made("rear-wheel"),
+    "shop/camera.jpg": Made("tripod"),
+    "shop/coins.jpg": Made("coins-top"),
+    "shop/coffee.jpg": Made("spoon"),
 }
+"""Path under the site's root to what is served there, besides the pages."""
 
-_GOOD = tuple(_ODD_BUT_GOOD.get(name) or _good(name) for name in PICTURES if name not in IN_FOLDER)
-
-_COPIES = (
-    _copy("half/astronaut.jpg", "astronaut", "half", "near_duplicate"),
-    _copy("half/retina.jpg", "retina", "half", "near_duplicate"),
-    _copy("shrunk/cat.jpg", "cat", "shrunk", "near_duplicate"),
-    _copy("shrunk/galaxies.jpg", "galaxies", "shrunk", "near_duplicate"),
-    _copy("shrunk/dahlia.png", "dahlia", "shrunk", "near_duplicate"),
-    _copy("shrunk/tower.webp", "tower", "shrunk", "near_duplicate"),
-    _copy("shrunk/coffee.gif", "coffee", "shrunk", "near_duplicate"),
-    _copy("mirror/rocket.jpg", "rocket", "encode", TWIN),
-    _copy("galaxies.jpg", "galaxies", "encode", "duplicate"),
-    Row(path="dahlia.jpg", picture="dahlia", text="花园里盛开的大丽花", becomes="duplicate"),
-)
-
-_BROKEN = (
-    _copy("broken/truncated.jpg", "brick", "truncated", "truncated"),
-    _copy("broken/error-page.jpg", "brick", "html", "not_image"),
-    _copy("broken/missing.jpg", "brick", "nothing", "http_status"),
-    _copy("small/icon.jpg", "cat", "icon", "too_small"),
-    _copy("small/banner.jpg", "astronaut", "banner", "aspect"),
-    _copy("small/plain.png", "brick", "plain", "too_few_bytes"),
-    _copy("private/tissue.jpg", "tissue", "encode", "robots"),
-    _copy("noai/grass.jpg", "grass", "encode", "opt_out"),
-    _copy("http://127.0.0.1:9/router.jpg", "brick", "nothing", "port"),
-    Row(path="", picture="brick", text="没有网址的一行", change="nothing", becomes="bad_url"),
-    Row(path="texts/0.jpg", picture="coffee", text="", becomes="no_text"),
-)
-
-_WRONG_TEXTS = (
-    _wrong_text(1, "IMG_2034.JPG", "file_name"),
-    _wrong_text(2, "低价出售二手摩托车，联系电话13800138000", "contact_info"),
-    _wrong_text(3, "点击查看大图", "boilerplate"),
-    _wrong_text(4, "A cup of espresso on a wooden table", "no_han"),
-    _wrong_text(5, "木のテーブルの上にあるコーヒーカップの写真", "language"),
-    _wrong_text(6, "咖啡咖啡咖啡咖啡咖啡咖啡咖啡咖啡咖啡咖啡", "repetition"),
-    _wrong_text(7, "杯", "too_short"),
-    _wrong_text(8, "澳门赌场在线开户，注册就送彩金", "blocklist"),
-)
-
-TABLE = (*_GOOD, *_COPIES, *_BROKEN, *_WRONG_TEXTS)
-"""The rows of `urls.csv`, in order."""
-
-FOLDER = (
-    *(_good(name) for name in IN_FOLDER),
-    _copy("coffee-copy.webp", "coffee", "half", "near_duplicate"),
-    _copy("half-written.jpg", "brick", "truncated", "truncated"),
-    Row(path="no-caption.jpg", picture="brick", text=None, becomes="no_text"),
-)
-"""The pictures of `photos/`, each with its text beside it."""
+FOLDER: dict[str, tuple[Made, str | None]] = {
+    **{f"{name}.jpg": (Made(name), PICTURES[name].caption) for name in IN_FOLDER},
+    "coffee-copy.webp": (Made("coffee", "half"), PICTURES["coffee"].caption),
+    "half-written.jpg": (Made("brick", "truncated"), PICTURES["brick"].caption),
+    "no-caption.jpg": (Made("brick"), None),
+}
+"""Path in `photos/` to picture and text; None: no .txt lies beside the file."""

@@ -12,7 +12,7 @@ from wenlan_data.run.runner import BuildResult, build
 from wenlan_data.run.setup import prepare
 
 MARKER = ".wenlan-demo"
-_MADE = ("site", "photos", "corpus", "urls.csv", "sources.yaml")
+_MADE = ("site", "photos", "corpus", "sources.yaml")
 
 
 def run_demo(out: Path, workers: int, executor: Literal["ray", "local"]) -> BuildResult:
@@ -24,7 +24,7 @@ def run_demo(out: Path, workers: int, executor: Literal["ray", "local"]) -> Buil
     with os_errors(out):
         _clear(out)
         with serve(out / "site") as host:
-            write_site(out / "site", host, out / "urls.csv")
+            write_site(out / "site", host)
             write_folder(out / "photos")
             (out / "sources.yaml").write_text(sources_text(host), encoding="utf-8")
             options = BuildOptions(out=out / "corpus", workers=workers, executor=executor)

@@ -13,7 +13,7 @@ contact: demo@example.org
 network: {{allow: ["{host}"]}}
 hosts: {{"{host}": {{max_connections: 8, min_gap_s: 0}}}}
 sources:
-  - {{kind: table, path: urls.csv, url: url, text: text}}
+  - {{kind: pages, seeds: ["http://{host}/index.html"]}}
   - {{kind: folder, path: photos/}}
 """
 
@@ -25,9 +25,10 @@ class _Site(SimpleHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Send the file, or where it moved to."""
-        if self.path.startswith("/moved/"):
+        moved = "/about.html" if self.path == "/about.htm" else self.path.removeprefix("/moved")
+        if moved != self.path:
             self.send_response(301)
-            self.send_header("Location", self.path.removeprefix("/moved"))
+            self.send_header("Location", moved)
             self.send_header("Content-Length", "0")
             self.end_headers()
         else:
@@ -35,7 +36,7 @@ class _Site(SimpleHTTPRequestHandler):
 
     def end_headers(self) -> None:
         """Add what the host says of machine learning."""
-        if self.path.startswith("/noai/"):
+        if self.path.startswith("/noai"):
             self.send_header("X-Robots-Tag", "noai")
         super().end_headers()
 
@@ -59,5 +60,5 @@ def serve(root: Path) -> Iterator[str]:
 
 
 def sources_text(host: str) -> str:
-    """The sources file of the demo's build: the table of URLs on `host`, and the folder."""
+    """The sources file of the demo's build: the pages of `host`, and the folder."""
     return _SOURCES.format(host=host)

@@ -1,12 +1,14 @@
 """What the recipe's text rules make of candidates: which texts survive, what was seen, whose page they share."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from itertools import groupby
 
-from wenlan_data.clean.chain import Cleaned, clean_texts
+from wenlan_data.clean.chain import Cleaned, clean_texts, examine
 from wenlan_data.clean.titles import tell_apart
 from wenlan_data.clean.variants import Variant, with_variants
+from wenlan_data.crawl.optout import opt_out
 from wenlan_data.crawl.urls import usable
 from wenlan_data.extract.rows import Row, recorded_drop
 from wenlan_data.protocols import Rule
@@ -15,6 +17,9 @@ from wenlan_data.records import Candidate, Drop, Remark, Text
 
 MAX_PAGE_ROWS = 4096
 """A page's rows are looked at together up to this many."""
+
+REMEMBERED_TEXTS = 10_000
+"""How many texts are remembered with what the rules made of them."""
 
 _NO_TEXTS = Cleaned((), (), ())
 
@@ -27,6 +32,19 @@ class Verdict:
     step: str = ""
     drop: Drop | None = None
     cleaned: Cleaned = _NO_TEXTS
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    """All rules as one, which looks at a text that comes again only once."""
+
+    examined: Callable[[str], tuple[str | Drop, tuple[Remark, ...]]]
+
+    def __call__(self, text: str) -> str | Drop:
+        return self.examined(text)[0]
+
+    def remarks(self, before: str, after: str | Drop) -> tuple[Remark, ...]:  # noqa: ARG002 - the role names it
+        return self.examined(before)[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +68,9 @@ class Cleaner:
     ) -> "Cleaner":
         """From the keys of the recipe's `text`."""
         preference = {name: place for place, name in enumerate(caption_order)}
-        return cls(rules=rules, preference=preference, variants=variants, tells_apart=title_repeats == "title")
+        # Titles, headings and keywords come again with every picture of a page.
+        remembered = _Remembered(lru_cache(maxsize=REMEMBERED_TEXTS)(partial(examine, rules)))
+        return cls(rules=(remembered,), preference=preference, variants=variants, tells_apart=title_repeats == "title")
 
     def __call__(self, rows: Iterable[Row]) -> Iterator[tuple[Row, Verdict]]:
         """Each row with its verdict, in order; rows of one page that follow each other are looked at together."""
@@ -60,11 +80,13 @@ class Cleaner:
 
     def _judge(self, candidate: Candidate) -> Verdict:
         drop = recorded_drop(candidate) if candidate.stored else usable(candidate.url)
+        drop = drop or opt_out(candidate.opt_out)
         if drop:
             return Verdict(candidate, "extract", drop)
         cleaned = clean_texts(self.rules, candidate.texts)
         author = candidate.author or next((seen.value for _, seen in cleaned.remarks if seen.kind == "author"), "")
-        if cleaned.texts:
+        # A picture that only a page's title or heading speaks of would get no caption: it is not asked for.
+        if any(text.type in self.preference for text in cleaned.texts):
             texts = with_variants(cleaned.texts, self.variants)
             return Verdict(replace(candidate, texts=texts, author=author), cleaned=cleaned)
         # min() keeps the first of equals: the order on the page decides between two texts of one type.

@@ -2,8 +2,17 @@
 
 import codecs
 import re
+from collections.abc import Iterator
+
+from resiliparse.parse.encoding import detect_encoding
 
 _META_BYTES = 4096
+_DETECT_BYTES = 64 << 10
+_ENOUGH_BYTES = 24
+
+_CHINESE = ("gb18030", "big5hkscs")
+_COMMON = "的一是不我有在人了这這他们們中大上来來个個国國到說说時时要就出会會和你可也子得那为為以自生过過后後能對对，。"
+_ASCII = bytes(range(128))
 _CHARSET = re.compile(rb"charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]{2,40})", re.IGNORECASE)
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -27,23 +36,68 @@ _CODECS = {
 
 
 def decode_page(payload: bytes, content_type: str = "") -> str:
-    """The page's text: by byte order mark, the header's charset, the page's own, then UTF-8 and GB18030.
+    """The page's text: by byte order mark, then the first of these that fits all bytes: UTF-8 (where enough of its
+    marks are there), what header and page declare, what their statistics say, GB18030.
 
-    Each is taken only where all bytes fit. Where none fits: what was declared, with U+FFFD for what does not.
+    Where none fits: the one with the fewest misfits, these as U+FFFD.
     """
     for mark, name in _BYTE_ORDER_MARKS:
         if payload.startswith(mark):
             return payload[len(mark) :].decode(name, errors="replace")
+    if name := _wide(payload):
+        return payload.decode(name, errors="replace")
+    if payload.isascii():
+        return payload.decode("ascii")
+    for name in _candidates(payload, content_type):
+        if (text := _strictly(payload, name)) is not None:
+            return text
+    # Broken bytes: ours is the first choice among those that lose least.
+    texts = [payload.decode(name, errors="replace") for name in _candidates(payload, content_type)]
+    return min(texts, key=lambda text: text.count("\ufffd"))
+
+
+def _candidates(payload: bytes, content_type: str) -> Iterator[str]:
     declared = [*_declared(content_type.encode("latin-1", "replace")), *_declared(payload[:_META_BYTES])]
-    for name in (*declared, "utf-8", "gb18030"):
-        # Nearly every byte fits windows-1252, the default of careless servers, so the others go first.
-        tried = ("utf-8", "gb18030", name) if name == "cp1252" else (name,)
-        for one in tried:
-            try:
-                return payload.decode(one)
-            except UnicodeDecodeError:
-                continue
-    return payload.decode(next(iter(declared), "utf-8"), errors="replace")
+    # Text of another encoding is hardly ever valid UTF-8 by chance, unless it is very short.
+    if len(payload.translate(None, _ASCII)) >= _ENOUGH_BYTES:
+        yield "utf-8"
+    # Nearly every byte fits windows-1252, the default of careless servers, so it goes last.
+    yield from (name for name in declared if name != "cp1252")
+    yield "utf-8"
+    yield from _detected(payload)
+    yield "gb18030"
+    yield from (name for name in declared if name == "cp1252")
+
+
+def _detected(payload: bytes) -> Iterator[str]:
+    """What the bytes look like, without markup, which says nothing of the text."""
+    text = re.sub(rb"<[^<>]*>", b" ", payload[:_DETECT_BYTES])
+    name = _CODECS.get((detect_encoding(text, html5_compatible=True) or "").lower(), "")
+    if name in {"", "utf-8", "cp1252", *_CHINESE}:
+        # Its statistics know nothing of Hong Kong's characters; ours count the commonest of each reading.
+        yield from sorted(_CHINESE, key=lambda one: -_common(text, one))
+    elif name:
+        yield name
+
+
+def _common(text: bytes, name: str) -> int:
+    return sum(map(text.decode(name, errors="ignore").count, _COMMON))
+
+
+def _strictly(payload: bytes, name: str) -> str | None:
+    try:
+        return payload.decode(name)
+    except UnicodeDecodeError:
+        # Big5 of Taiwan and of Hong Kong differ in some rare characters.
+        return _strictly(payload, "cp950") if name == "big5hkscs" else None
+
+
+def _wide(payload: bytes) -> str:
+    """UTF-16 without a mark: every other byte of markup is zero."""
+    start = payload[:512]
+    if start.count(0) * 4 < len(start) or len(start) < 4:
+        return ""
+    return "utf-16-le" if start[1::2].count(0) >= start[::2].count(0) else "utf-16-be"
 
 
 def _declared(raw: bytes) -> list[str]:

@@ -1,47 +1,136 @@
-"""The pictures of a page with the texts that stand by them. So far: `img` with `alt`."""
+"""The pictures of a page, each with the texts that stand by it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from urllib.parse import urljoin
 
-from selectolax.lexbor import LexborHTMLParser
+from wenlan_data.extract.html import Element, Page, attribute, base_of, parse_html
+from wenlan_data.extract.inline import inline_picture
+from wenlan_data.extract.nearby import HEADINGS, PARAGRAPHS, Outline, Place, plain, texts_by
+from wenlan_data.extract.sizes import best_address, is_inline, names_a_picture
+from wenlan_data.extract.stated import PageFacts, licence_beside, page_facts, stated_pictures
+from wenlan_data.records import Candidate, Drop, StoredBytes, Text
 
-from wenlan_data.records import Candidate, Drop, Text
+MAX_IMAGES = 200
+"""Of one page; the rest is left, and said to be."""
 
-MAX_TAGS = 50_000
-"""Of one page; the rest is left. Parsing takes time with the square of the depth (measured: 0.4 s for 20,000
-nested elements, 12 s for 100,000), and pages have some thousand tags."""
+_OUTLINE = ", ".join(sorted(HEADINGS | PARAGRAPHS | {"img", "amp-img"}))
 
 
-def page_pairs(html: str, page_url: str, source: str = "") -> Iterator[Candidate | Drop]:
-    """Each `img` that has both `src` and `alt`, in page order; its URL absolute, by the page's `base` if any.
+@dataclass(slots=True)
+class _Found:
+    texts: list[Text] = field(default_factory=list)
+    licence: str = ""
+    author: str = ""
+    stored: StoredBytes | None = None
 
-    Pictures inside the page (`data:`) and schemes but http and https are left; a URL that cannot be read
-    is a `Drop`.
+    def add(self, texts: Sequence[Text], licence: str = "", author: str = "") -> None:
+        self.texts += texts
+        self.licence = self.licence or licence
+        self.author = self.author or author
+
+
+def page_pairs(
+    html: str,
+    page_url: str,
+    source: str = "",
+    *,
+    signals: tuple[str, ...] = (),
+    page_at: StoredBytes | None = None,
+) -> Iterator[Candidate | Drop]:
+    """Each picture of the page once, in page order, with all its texts; those of head and JSON-LD come last.
+
+    `signals` are opt-outs that the page's headers state; its own are added. `page_at` says where the page is
+    recorded: pictures inside it (`data:`) are taken only then. An address that cannot be read is a `Drop`.
     """
-    pieces = html.split("<", MAX_TAGS + 1)
-    if len(pieces) > MAX_TAGS + 1:
-        yield Drop("page_too_large", f"more than {MAX_TAGS} tags: the rest is left")
-    # NUL is invisible to a reader, and a trap for the parser's C strings.
-    tree = LexborHTMLParser("<".join(pieces[: MAX_TAGS + 1]).replace("\0", ""))
-    base = tree.css_first("base[href]")
-    start = _join(page_url, base.attributes.get("href") or "") if base is not None else page_url
-    for image in tree.css("img[src][alt]"):
-        src, alt = _clean(image.attributes.get("src")), _clean(image.attributes.get("alt"))
-        if not src or not alt or src[:5].lower() == "data:":
-            continue
-        url = _join(start or page_url, src)
-        if url is None:
-            yield Drop("bad_url", ascii(src[:200]))
-        elif url[:8].lower().startswith(("http://", "https://")):
-            yield Candidate(url=url, texts=(Text("alt", alt),), page_url=page_url, source=source)
+    page = parse_html(html)
+    if page is None:
+        return
+    gathered = _Gathered(base_of(page, page_url), page_at)
+    for place, outline in _places(page):
+        gathered.add(best_address(place.image), partial(texts_by, place, outline), licence_beside(place.image))
+    for link in page.css("a[href]"):
+        address = attribute(link, "href").strip()
+        if names_a_picture(address) and link.css_first("img") is None:
+            gathered.add(address, partial(_link_text, link))
+    for stated in stated_pictures(page):
+        gathered.add(stated.address, partial(iter, stated.texts), stated.licence, stated.author)
+    if gathered.found or gathered.drops:
+        yield from gathered.rows(page_facts(page), page_url, source, signals)
 
 
-def _clean(value: str | None) -> str:
-    return (value or "").strip()
+def _link_text(link: Element) -> Iterator[Text]:
+    if text := plain(link.text()):
+        yield Text("title", text)
 
 
-def _join(base: str, href: str) -> str | None:
-    try:
-        return urljoin(base, href.strip())
-    except ValueError:
-        return None
+def _places(page: Page) -> Iterator[tuple[Place, Outline]]:
+    outline = Outline([], [])
+    heading, section = None, 0
+    for node in page.css(_OUTLINE):
+        name = node.tag
+        if name in HEADINGS:
+            heading, section = node, section + 1
+        elif name in PARAGRAPHS:
+            outline.blocks.append((section, node))
+        else:
+            outline.places.append(Place(node, len(outline.blocks), section, heading))
+    following = [place.block for place in outline.places[1:]]
+    places = [replace(place, next_block=block) for place, block in zip(outline.places, following, strict=False)]
+    return ((place, outline) for place in [*places, *outline.places[-1:]])
+
+
+class _Gathered:
+    """The pictures of one page by address."""
+
+    def __init__(self, base: str, page_at: StoredBytes | None) -> None:
+        self.found: dict[str, _Found] = {}
+        self.drops: list[Drop] = []
+        self._base = base
+        self._page_at = page_at
+        self._full = False
+
+    def add(self, address: str, texts: Callable[[], Iterable[Text]], licence: str = "", author: str = "") -> None:
+        """One place where a picture stands; `texts` are looked for only where the picture is taken."""
+        if not address:
+            return
+        url = self._inline(address) if is_inline(address) else self._absolute(address)
+        if not url:
+            return
+        if url not in self.found and len(self.found) >= MAX_IMAGES:
+            if not self._full:
+                self.drops.append(Drop("page_too_large", f"more than {MAX_IMAGES} pictures: the rest is left"))
+            self._full = True
+            return
+        one = self.found.setdefault(url, _Found(stored=self._page_at if is_inline(address) else None))
+        one.add(list(texts()), licence, author)
+
+    def rows(
+        self, facts: PageFacts, page_url: str, source: str, signals: tuple[str, ...]
+    ) -> Iterator[Candidate | Drop]:
+        """The candidates, then what could not be read."""
+        for url, one in self.found.items():
+            yield Candidate(
+                url=url,
+                texts=tuple(dict.fromkeys([*one.texts, *facts.texts])),
+                page_url=page_url,
+                source=source,
+                licence=one.licence or facts.licence,
+                author=one.author or facts.author,
+                opt_out=tuple(sorted({*signals, *facts.opt_out})),
+                stored=one.stored,
+            )
+        yield from self.drops
+
+    def _absolute(self, address: str) -> str:
+        try:
+            url = urljoin(self._base, address.strip())
+        except ValueError:
+            self.drops.append(Drop("bad_url", ascii(address[:200])))
+            return ""
+        return url.partition("#")[0] if url[:8].lower().startswith(("http://", "https://")) else ""
+
+    def _inline(self, address: str) -> str:
+        picture = inline_picture(address) if self._page_at else None
+        return picture.name if picture else ""

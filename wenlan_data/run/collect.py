@@ -9,6 +9,7 @@ from typing import cast
 from wenlan_data.dedupe.part import INDEX, index_folders
 from wenlan_data.errors import UsageError
 from wenlan_data.run.ledger import Ledger
+from wenlan_data.run.planned import GenerationPlan
 from wenlan_data.shard.manifest import MANIFEST, load_manifest
 
 
@@ -63,3 +64,6 @@ def _doomed(ledger: Ledger, number: int, *, warcs: bool) -> Iterator[Path]:
     yield from folder.glob("extract/*/candidates.parquet")
     if warcs:
         yield from folder.glob("fetch/*/images.warc")
+        plan = GenerationPlan.load(folder)
+        crawled = (Path(entry.part.path) for entry in plan.entries if entry.pages) if plan else ()
+        yield from (path for path in crawled if path.is_file())

@@ -74,7 +74,9 @@ def _source(spec: SourceSpec, prepared: Prepared) -> SourceEstimate:
     known = [part.rows for part in parts if part.rows is not None]
     describe = getattr(source, "described", None)
     note = str(describe()) if callable(describe) else ""
-    return SourceEstimate(source.name, sum(known) if len(known) == len(parts) else None, len(parts), note)
+    # Pages have no part before they are crawled.
+    rows = sum(known) if parts and len(known) == len(parts) else None
+    return SourceEstimate(source.name, rows, len(parts), note)
 
 
 def _hosts(sources: Sources, prepared: Prepared) -> Counter[str]:

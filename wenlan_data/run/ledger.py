@@ -3,6 +3,7 @@
 WORK/lock                                   held by the build that runs
 WORK/attempts/<attempt>/                    where a task writes; nobody reads it
 WORK/generations/000003/<step>/00017/       a committed part: its files and receipt.json
+WORK/crawls/<crawl>/000003/<step>/00017/    the same of a round of a crawl
 """
 
 import fcntl
@@ -26,8 +27,9 @@ class Ledger:
     Raises `UsageError` where another build holds the same work folder.
     """
 
-    def __init__(self, work: Path) -> None:
+    def __init__(self, work: Path, tree: str = "generations") -> None:
         self.work = work
+        self._tree = tree
         self._lock: IO[str] | None = None
 
     def __enter__(self) -> "Ledger":
@@ -53,9 +55,13 @@ class Ledger:
         if self._lock:
             self._lock.close()
 
+    def crawl(self, name: str) -> "Ledger":
+        """The same ledger for the rounds of a crawl, which stand where the generations stand here."""
+        return Ledger(self.work, f"crawls/{name}")
+
     def generation(self, number: int) -> Path:
         """The folder of a generation."""
-        return self.work / "generations" / f"{number:06d}"
+        return self.work / self._tree / f"{number:06d}"
 
     def part(self, generation: int, step: str, number: int) -> Path:
         """Where a part's files lie once it is committed."""
@@ -76,6 +82,12 @@ class Ledger:
     def attempt(self) -> Path:
         """A folder's name for one attempt at a part; the task makes the folder."""
         return self.work / "attempts" / uuid.uuid4().hex
+
+    def discard(self, folder: Path) -> None:
+        """Remove a folder at once: half-removed, it must never be taken for one that is begun."""
+        grave = self.attempt()
+        folder.rename(grave)
+        shutil.rmtree(grave)
 
     def commit(self, attempt: Path, receipt: Receipt, generation: int, step: str, number: int) -> Path:
         """Make the attempt's files the part. Only the driver calls this; what is committed stays."""

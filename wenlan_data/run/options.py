@@ -19,7 +19,7 @@ class BuildOptions:
     limit: int | None = None
     retry_failed: bool = False
     max_failed_share: float | None = None
-    """None: no budget (tables and folders, where half of old links are dead)."""
+    """None: 5 % of the pages of a crawl; no budget for pictures (half of old links in tables are dead)."""
     from_corpus: Path | None = None
     from_work: Path | None = None
 

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -25,6 +26,18 @@ class Entry:
     limit: int | None = None
     stamp: str = ""
     """Identity of the file's state; a part read once in this state is not read again. Empty: always read."""
+    rows: int | None = None
+    """What it counts for when a generation is cut, where only reading tells the rows; None: `UNKNOWN_ROWS`."""
+    pages: Mapping[str, int] = field(default_factory=dict)
+    """Of a slice of a crawl: outcome (`read`, or why a page was not) to pages."""
+    failed_pages: int = 0
+    """Of these, how many failed in a way that may pass."""
+
+    @property
+    def reckoned_rows(self) -> int:
+        """What it counts for when a generation is cut."""
+        known = self.rows if self.part.rows is None else self.part.rows
+        return UNKNOWN_ROWS if known is None else known
 
     def source(self) -> SourceSpec:
         """The source that reads it."""
@@ -77,19 +90,36 @@ class GenerationPlan:
         whole = {entry.stamp for entry in self.entries if entry.stamp and entry.limit is None}
         return whole | ({self.origin} if self.origin else set())
 
+    def pages(self) -> dict[str, int]:
+        """Of all crawled slices: outcome to pages."""
+        return dict(sum((Counter(entry.pages) for entry in self.entries), Counter[str]()))
+
     def same_input(self, other: "GenerationPlan | None") -> bool:
         """Whether `other` reads the same, in the same parts."""
         return other is not None and (self.kind, self.entries, self.raws) == (other.kind, other.entries, other.raws)
 
 
-def source_entries(specs: Sequence[SourceSpec], max_rows: int) -> Iterator[Entry]:
+Crawl = Callable[[SourceSpec], Iterator[Entry] | None]
+"""The entries of a source that is crawled, while it is crawled; None for any other kind."""
+
+
+def source_entries(specs: Sequence[SourceSpec], max_rows: int, crawl: Crawl) -> Iterator[Entry]:
     """Every part of every source, in order. WARC sources come first: what they hold is not asked for again."""
     numbered = sorted(enumerate(specs), key=lambda pair: (pair[1].kind != "warc", pair[0]))
     folders: dict[str, str] = {}
     for number, spec in numbered:
-        described = {"kind": spec.kind, "base": spec.base, **(spec.model_extra or {})}
+        crawled = crawl(spec)
+        if crawled is not None:
+            yield from (replace(entry, part=replace(entry.part, source=number)) for entry in crawled)
+            continue
+        described = describe_source(spec)
         for part in spec.load().parts(source=number, max_rows=max_rows):
             yield Entry(spec=described, part=part, stamp=_stamp(part, folders))
+
+
+def describe_source(spec: SourceSpec) -> dict[str, object]:
+    """The source as a plan keeps it."""
+    return {"kind": spec.kind, "base": spec.base, **(spec.model_extra or {})}
 
 
 def cut(entries: Iterator[Entry], read: set[str], max_rows: int, limit: int | None) -> Iterator[GenerationPlan]:
@@ -99,7 +129,7 @@ def cut(entries: Iterator[Entry], read: set[str], max_rows: int, limit: int | No
     for entry in entries:
         if entry.stamp and entry.stamp in read:
             continue
-        size = UNKNOWN_ROWS if entry.part.rows is None else entry.part.rows
+        size = entry.reckoned_rows
         if gathered and rows + size > max_rows:
             yield GenerationPlan(kind="sources", entries=tuple(gathered))
             gathered, rows = [], 0

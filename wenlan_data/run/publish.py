@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -39,6 +39,8 @@ class Finished:
     dedupe: Receipt
     shard: Mapping[int, Receipt]
     drops: Receipt
+    pages: Mapping[str, int] = field(default_factory=dict)
+    """Of crawled pages: outcome to count."""
 
 
 def empty_manifest(recipe: Recipe) -> Manifest:
@@ -141,6 +143,7 @@ def _grow(funnel: Funnel, done: Finished) -> Funnel:
         dropped={step: dict(sorted(reasons.items())) for step, reasons in sorted(dropped.items())},
         known=funnel.known + sum(cast("int", receipt.details.get("known", 0)) for receipt in done.extract.values()),
         rejected_texts=dict(sorted(rejected.items())),
+        pages=dict(sorted((Counter(funnel.pages) + Counter(done.pages)).items())),
         remarks=_remarks(funnel, done),
     )
 

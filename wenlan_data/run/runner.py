@@ -1,9 +1,9 @@
 """Drives a build: generation after generation, step after step, each part once; only this process commits."""
 
 import hashlib
-import shutil
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,11 +13,11 @@ from typing import cast
 
 import pyarrow.parquet as pq
 
-from wenlan_data.crawl.fetch import needs_contact
 from wenlan_data.errors import FailureBudgetError, UsageError, os_errors
 from wenlan_data.protocols import Executor, Receipt
 from wenlan_data.report.describe import described
 from wenlan_data.run import steps
+from wenlan_data.run.crawling import Crawler, check_contact
 from wenlan_data.run.jobs import Job, Jobs
 from wenlan_data.run.ledger import Ledger
 from wenlan_data.run.local import LocalExecutor
@@ -30,6 +30,9 @@ from wenlan_data.run.setup import Prepared, note_build
 from wenlan_data.run.upcoming import manners_of, new_plans, note_nothing_new, read_before
 from wenlan_data.shard.manifest import MANIFEST, Manifest, load_manifest
 from wenlan_data.sources import HostLimits, Network, Sources
+
+MAX_FAILED_PAGES_SHARE = 0.05
+"""Of the pages of a crawl, where `--max-failed-share` says nothing: a site that is down is no site of few pictures."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +48,8 @@ class BuildResult:
     new_samples: int
     samples: int
     shards: int
+    pages: Mapping[str, int] = field(default_factory=dict)
+    """Of crawled pages: `read`, or why a page was not, to count."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall time of the start of the executor and of each step."""
 
@@ -62,6 +67,7 @@ def build(prepared: Prepared) -> BuildResult:
         try:
             with described(options):
                 run.all_generations()
+                run.finish()
         finally:
             run.close()
         return run.result()
@@ -81,6 +87,8 @@ class _Build:
         self.manifest: Manifest = load_manifest(self.options.out) if exists else empty_manifest(prepared.recipe)
         self.before = self.manifest
         self._asked = self._failed = 0
+        self._pages: Counter[str] = Counter()
+        self._failed_pages = 0
 
     def executor(self) -> Executor:
         """The executor, started when the first part needs it."""
@@ -89,6 +97,11 @@ class _Build:
             self._executor = _start(self.options)
             self.seconds["executor"] = time.monotonic() - started
         return self._executor
+
+    def finish(self) -> None:
+        """Let the executor begin to stop, while the report is written."""
+        if self._executor:
+            self._executor.finish()
 
     def close(self) -> None:
         """Stop the executor and the bars."""
@@ -108,12 +121,13 @@ class _Build:
             again = retry_plan(self.ledger, self.number)
             if again:
                 self._one(self._with_manners(again))
-        plans = new_plans(self.prepared, read_before(self.ledger, self.number))
-        plan = next(plans, None)
-        while plan:
-            following = next(plans, None)
-            self._one(plan, is_last=following is None)
-            plan = following
+        for plan in self._new_plans():
+            self._one(plan)
+
+    def _new_plans(self) -> Iterator[GenerationPlan]:
+        retry = self.options.retry_failed
+        crawler = Crawler(self.executor, self.ledger, self.report, self.prepared.sources, self.seconds, retry=retry)
+        return new_plans(self.prepared, read_before(self.ledger, self.number), crawler.entries)
 
     @property
     def number(self) -> int:
@@ -126,15 +140,15 @@ class _Build:
         begun = GenerationPlan.load(folder)
         if begun is None:
             if folder.exists():
-                self._discard(folder)
+                self.ledger.discard(folder)
             return None
         if begun.kind == "from" and self.prepared.old is None:
             raise UsageError(f"{self.options.out}: a rebuild is under way here: give the same --from again to end it")
         asked = self.ledger.receipt(self.number, "slice", 0) is not None
         if begun.kind == "sources" and self.prepared.sources is not None and not asked:
-            first = next(new_plans(self.prepared, read_before(self.ledger, self.number)), None)
+            first = next(self._new_plans(), None)
             if not begun.same_input(first):
-                self._discard(folder)
+                self.ledger.discard(folder)
                 return None
         return begun
 
@@ -145,7 +159,7 @@ class _Build:
         before = GenerationPlan.load(self.ledger.generation(self.number - 1))
         return plan.planned_with(before.manners if before else {}, ())
 
-    def _one(self, plan: GenerationPlan, *, is_last: bool = False) -> None:
+    def _one(self, plan: GenerationPlan) -> None:
         number = self.number
         folder = self.ledger.generation(number)
         if GenerationPlan.load(folder) is None:
@@ -159,29 +173,36 @@ class _Build:
             first_shard=len(self.manifest.shards),
             old_parts=plan.old_parts,
         )
+        self._pages.update(plan.pages())
+        self._failed_pages += sum(entry.failed_pages for entry in plan.entries)
         extracted = self._step("extract", generation, steps.extract_jobs(generation))
         if not any(receipt.rows_in for receipt in extracted.values()):
             self._keep_indexes(plan, extracted)
             note_nothing_new(self.ledger, plan)
-            self._discard(folder)
+            self.ledger.discard(folder)
         else:
-            self._rest(generation, extracted, is_last=is_last)
+            self._rest(generation, extracted)
         self._check_budget()
 
-    def _rest(self, generation: steps.Generation, extracted: Mapping[int, Receipt], *, is_last: bool) -> None:
+    def _rest(self, generation: steps.Generation, extracted: Mapping[int, Receipt]) -> None:
         parts = list(extracted)
         sliced = self._step("slice", generation, steps.slice_jobs(generation, parts, self._image_indexes()))[0]
         if generation.plan.kind != "from":
-            self._check_contact(generation, sliced)
+            check_contact(generation.sources, self.ledger.part(self.number, "slice", 0), sliced)
         fetched = self._step("fetch", generation, steps.fetch_jobs(generation, sliced))
         self._step("against", generation, steps.against_jobs(generation))
         self._step("near", generation, steps.near_jobs(generation, fetched))
         deduped = self._step("dedupe", generation, steps.dedupe_jobs(generation, parts, fetched))[0]
         sharded = self._step("shard", generation, steps.shard_jobs(generation, deduped, list(fetched)))
         dropped = self._step("drops", generation, steps.drops_jobs(generation, parts))[0]
-        if is_last:
-            self.executor().finish()
-        done = Finished(number=generation.number, extract=extracted, dedupe=deduped, shard=sharded, drops=dropped)
+        done = Finished(
+            number=generation.number,
+            extract=extracted,
+            dedupe=deduped,
+            shard=sharded,
+            drops=dropped,
+            pages=generation.plan.pages(),
+        )
         self.manifest = publish(self.options.out, self.ledger, self.manifest, done, generation.plan.listed)
         for receipt in fetched.values():
             self._asked += cast("int", receipt.details.get("asked", 0))
@@ -217,33 +238,12 @@ class _Build:
                 folder.mkdir(exist_ok=True)
                 path.rename(folder / f"{hashlib.sha256(path.read_bytes()).hexdigest()[:32]}.parquet")
 
-    def _check_contact(self, generation: steps.Generation, sliced: Receipt) -> None:
-        sources = generation.sources
-        if sources.contact:
-            return
-        folder = self.ledger.part(generation.number, "slice", 0)
-        for one in cast("list[dict[str, object]]", sliced.details["slices"]):
-            hosts = pq.read_table(folder / str(one["name"]), columns=["host"])["host"].unique().to_pylist()
-            for host in hosts:
-                if needs_contact(host, sources.network.allow):
-                    raise UsageError(
-                        f"{host} would be asked without a contact: give --contact (it goes into the User-Agent), "
-                        "or list the host under network.allow in the sources file"
-                    )
-
-    def _discard(self, folder: Path) -> None:
-        # Renamed first: a half-removed generation must never be taken for a begun one.
-        grave = self.ledger.attempt()
-        folder.rename(grave)
-        shutil.rmtree(grave)
-
     def _check_budget(self) -> None:
         allowed = self.options.max_failed_share
-        if allowed is not None and self._asked and self._failed / self._asked > allowed:
-            raise FailureBudgetError(
-                f"{self._failed} of {self._asked} requests failed in a way that may pass, more than --max-failed-share "
-                f"{allowed}: what is finished is published; run again with --retry-failed"
-            )
+        if allowed is not None:
+            _spend("requests", self._failed, self._asked, allowed)
+        pages = self._pages.total()
+        _spend("pages", self._failed_pages, pages, MAX_FAILED_PAGES_SHARE if allowed is None else allowed)
 
     def result(self) -> BuildResult:
         """What this run added."""
@@ -263,7 +263,16 @@ class _Build:
             new_samples=after.samples - before.samples,
             samples=after.samples,
             shards=len(self.manifest.shards),
+            pages=dict(sorted(self._pages.items())),
             seconds={step: round(value, 3) for step, value in self.seconds.items()},
+        )
+
+
+def _spend(what: str, failed: int, asked: int, allowed: float) -> None:
+    if asked and failed / asked > allowed:
+        raise FailureBudgetError(
+            f"{failed} of {asked} {what} failed in a way that may pass, more than --max-failed-share {allowed}: "
+            "what is finished is published; run again with --retry-failed"
         )
 
 

@@ -10,6 +10,7 @@ from wenlan_data.dedupe.against import against_parts
 from wenlan_data.errors import RecipeError, UsageError
 from wenlan_data.plan import step_versions
 from wenlan_data.recipe import Recipe, load_recipe, parse_recipe
+from wenlan_data.run.crawling import check_seeds
 from wenlan_data.run.ledger import write_synced
 from wenlan_data.run.options import BuildOptions
 from wenlan_data.shard.manifest import MANIFEST, Manifest, load_manifest
@@ -65,6 +66,8 @@ def prepare(
         next(spec.load().parts(source=0, max_rows=options.generation_rows), None)
     if made is None:
         against_parts(recipe.dedupe.against, recipe.text.rules)
+    if sources is not None:
+        check_seeds(sources)
     return Prepared(options=options, recipe=recipe, sources=sources, contact=contact, old=old)
 
 

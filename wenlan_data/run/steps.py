@@ -1,12 +1,16 @@
 """The steps of one generation: which parts each has, made from what the steps before committed."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict, cast
 
+import pyarrow.parquet as pq
+
 from wenlan_data.clean.variants import Variant
 from wenlan_data.crawl.fetch import FetchPart
+from wenlan_data.crawl.pages import STATES
 from wenlan_data.crawl.replay import ReplayPart
 from wenlan_data.crawl.slices import SlicePart
 from wenlan_data.dedupe.against import against_parts
@@ -242,7 +246,7 @@ def _fetch(generation: Generation, wanted: str) -> Callable[[Receipt | None], Fe
     sources = generation.sources
 
     def make(before: Receipt | None) -> FetchPart:
-        states = before.details.get("hosts", {}) if before else {}
+        states = before.details.get("hosts", {}) if before else _states_of_crawl(generation, wanted)
         return FetchPart(
             wanted=wanted,
             contact=sources.contact,
@@ -261,6 +265,18 @@ def _recorded(generation: Generation, wanted: str, place: int) -> ReplayPart:
     warc = folder / "images.warc"
     facts, image = (str(folder / "facts.parquet"),), generation.recipe.image
     return ReplayPart(wanted=wanted, facts=facts, warc=str(warc) if warc.exists() else "", image=image)
+
+
+def _states_of_crawl(generation: Generation, wanted: str) -> dict[str, dict[str, object]]:
+    """What the crawl of this generation's pages learnt of the hosts of a slice: their rules, their gaps."""
+    files = [Path(entry.part.path).with_name(STATES) for entry in generation.plan.entries if entry.pages]
+    if not files:
+        return {}
+    states: dict[str, dict[str, object]] = {}
+    for file in files:
+        states |= json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    hosts = pq.read_table(wanted, columns=["host"])["host"].unique().to_pylist()
+    return {host: states[host] for host in hosts if host in states}
 
 
 def _replay(generation: Generation, wanted: str, recorded: int) -> ReplayPart:

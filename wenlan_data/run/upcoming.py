@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from wenlan_data.errors import UsageError
 from wenlan_data.run.ledger import Ledger, write_synced
-from wenlan_data.run.planned import GenerationPlan, cut, source_entries
+from wenlan_data.run.planned import Crawl, GenerationPlan, cut, source_entries
 from wenlan_data.run.setup import Prepared
 from wenlan_data.sources import Sources
 
@@ -31,13 +31,13 @@ def note_nothing_new(ledger: Ledger, plan: GenerationPlan) -> None:
     temporary.replace(path)
 
 
-def new_plans(prepared: Prepared, read: set[str]) -> Iterator[GenerationPlan]:
-    """Generations of what was not read before."""
+def new_plans(prepared: Prepared, read: set[str], crawl: Crawl) -> Iterator[GenerationPlan]:
+    """Generations of what was not read before; `crawl` asks for pages as they are wanted."""
     options, sources = prepared.options, prepared.sources
     if prepared.old is not None:
         yield from _recorded_plans(prepared, read)
     elif sources is not None:
-        entries = source_entries(sources.sources, options.generation_rows)
+        entries = source_entries(sources.sources, options.generation_rows, crawl)
         for plan in cut(entries, read, options.generation_rows, options.limit):
             yield plan.planned_with(manners_of(sources), listed_of(sources))
 

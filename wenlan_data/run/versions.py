@@ -15,9 +15,11 @@ DECIDING = (
     "pillow",
     "protego",
     "pyarrow",
+    "resiliparse",
     "scipy",
     "selectolax",
     "simplejpeg",
+    "tldextract",
     "w3lib",
     "webdataset",
 )

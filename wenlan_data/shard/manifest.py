@@ -76,6 +76,8 @@ class Funnel(_Entry):
     """Candidates that an earlier build had seen; not among `candidates`."""
     rejected_texts: dict[str, Count] = {}
     """Texts rejected of candidates that survived, by reason."""
+    pages: dict[str, Count] = {}
+    """Of crawls: `read`, or why a page was not, to pages. They are no candidates; their pictures are."""
     remarks: dict[str, dict[str, Count]] = {}
     """What the text rules saw of candidates that survived: characters `removed` by class, texts by `script`, by
     `flag`, and those that `repeats` the page's title."""

@@ -54,8 +54,12 @@ def test_pages_give_candidates_and_pictures_give_their_offsets(tmp_path: Path, n
     path = _write(tmp_path / name, RECORDS)
     source = Warc(path=name, base=str(tmp_path))
     assert check_source(source) == [
-        Candidate(url=url, texts=(Text("alt", alt),), page_url="http://a.cn/p/index.html", source=f"warc:{name}")
-        for url, alt in [("http://a.cn/a.png", "石桥"), ("http://a.cn/p/c.jpg", "湖")]
+        Candidate(url=url, texts=texts, page_url="http://a.cn/p/index.html", source=f"warc:{name}")
+        for url, texts in [
+            ("http://a.cn/a.png", (Text("alt", "石桥"),)),
+            ("http://a.cn/p/b.jpg", ()),
+            ("http://a.cn/p/c.jpg", (Text("alt", "湖"),)),
+        ]
     ]
     [part] = source.parts(source=0, max_rows=1)
     images = list(source.images(part))

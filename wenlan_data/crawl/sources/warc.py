@@ -8,13 +8,11 @@ from pathlib import Path
 
 from wenlan_data.crawl.warc import WarcPayload, records
 from wenlan_data.errors import UsageError, os_errors
-from wenlan_data.extract.encoding import decode_page
-from wenlan_data.extract.pairs import page_pairs
+from wenlan_data.extract.pages import is_page, read_page
 from wenlan_data.protocols import SourcePart
 from wenlan_data.records import Candidate, Drop
 
 _IMAGE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
-_PAGE_STARTS = (b"<!doctype html", b"<html")
 
 
 @dataclass(frozen=True)
@@ -46,11 +44,10 @@ class Warc:
         return iter((SourcePart(source=source, path=str(file), stop=size_bytes, bytes=size_bytes),))
 
     def read(self, part: SourcePart) -> Iterator[Candidate | Drop]:
-        """Each picture with an alternative text on each page that was answered with 200."""
+        """Each picture on each page that was answered with 200, with the texts that stand by it."""
         for record in self._records(part):
-            if record.kind == "response" and record.status == 200 and _is_page(record):
-                html = decode_page(record.payload, record.content_type)
-                yield from page_pairs(html, record.url, self.name)
+            if is_page(record):
+                yield from read_page(record, part.path, self.name)
 
     def images(self, part: SourcePart) -> Iterator[tuple[str, int]]:
         """Each record, answered with 200, that starts as a picture does, whatever its headers say."""
@@ -79,11 +76,6 @@ def _is_warc(file: Path) -> bool:
         except zlib.error:
             return False
     return start.startswith(b"WARC/")
-
-
-def _is_page(record: WarcPayload) -> bool:
-    stated = record.content_type.lower()
-    return "html" in stated or (not stated and record.payload[:1024].lstrip().lower().startswith(_PAGE_STARTS))
 
 
 def _is_image(payload: bytes) -> bool:

@@ -1,0 +1,124 @@
+"""kill -9 at moments of the crawl of three hosts that link each other, and at once the same command again."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from tests.builds.corpus_runs import COMMAND, build, content
+from wenlan_data.testing import Reply, Site, caption, picture
+
+PAGES = 24
+HTML = {"Content-Type": "text/html; charset=utf-8"}
+
+
+@pytest.fixture
+def hosts() -> Iterator[tuple[Site, Site, Site]]:
+    with ExitStack() as stack:
+        sites = tuple(stack.enter_context(Site()) for _ in range(3))
+        for number, site in enumerate(sites):
+            _fill(site, sites, number)
+        yield sites  # type: ignore[misc]
+
+
+def _fill(site: Site, sites: tuple[Site, ...], place: int) -> None:
+    """Pages in a tree of two links each, every fourth one linking to the next host; a picture on each."""
+    beside = sites[(place + 1) % len(sites)]
+    for page in range(PAGES):
+        links = [f"/{child}.html" for child in (2 * page + 1, 2 * page + 2) if child < PAGES]
+        links += [beside.url(f"/{page}.html?utm_source=x")] if page % 4 == 0 else []
+        links += ["/gone.html", "/private/1.html", "/moved.html"] if page == 3 else []
+        name = place * PAGES + page
+        body = "".join(f'<a href="{link}">下一页</a>' for link in links)
+        body += f'<p><img src="/{name}.jpg" alt="{caption(name)}"></p>'
+        site.replies[f"/{page}.html"] = Reply(f"<title>第{page}页</title>{body}".encode(), headers=HTML)
+        site.replies[f"/{name}.jpg"] = Reply(picture(name))
+    site.replies["/moved.html"] = Reply(b"", 301, {"Location": "/5.html"})
+    site.replies["/robots.txt"] = Reply(b"User-agent: *\nDisallow: /private/\n", headers={"Content-Type": "text/plain"})
+
+
+def _sources(folder: Path, sites: tuple[Site, ...]) -> Path:
+    value = {
+        "network": {"allow": [site.host for site in sites]},
+        "hosts": {site.host: {"min_gap_s": 0.01} for site in sites},
+        "sources": [{"kind": "pages", "seeds": [sites[0].url("/0.html")], "follow": [site.host for site in sites]}],
+    }
+    (folder / "sources.yaml").write_text(yaml.safe_dump(value), "utf-8")
+    return folder / "sources.yaml"
+
+
+def _outcomes(out: Path) -> dict[str, list[str]]:
+    """URL to what became of it, in every slice that is committed."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(out.glob(".work/crawls/*/*/crawl/*/pages.parquet")):
+        for row in pq.read_table(path).to_pylist():
+            found.setdefault(row["url_key"], []).append(row["reason"])
+    return found
+
+
+def _committed(out: Path) -> int:
+    return len(list(out.glob(".work/crawls/*/*/*/*/receipt.json")))
+
+
+def _in_flight(out: Path) -> set[str]:
+    """URLs of slices that are cut and not committed: only these may be asked again."""
+    urls: set[str] = set()
+    for frontier in out.glob(".work/crawls/*/*/frontier/00000"):
+        for path in sorted(frontier.glob("slice-*.parquet")):
+            if not (frontier.parent.parent / "crawl" / path.stem.removeprefix("slice-")).exists():
+                urls |= set(pq.read_table(path)["url"].to_pylist())
+    return urls
+
+
+def _kill(words: list[str], out: Path, after_parts: int, wait_s: float) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "build", *words], start_new_session=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    ) as process:
+        while process.poll() is None and _committed(out) < after_parts:
+            time.sleep(0.0005)
+        time.sleep(wait_s)
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("moments", [3, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
+def test_a_killed_crawl_asks_again_only_what_was_in_flight_and_gives_the_same_corpus(
+    tmp_path: Path, hosts: tuple[Site, Site, Site], moments: int
+) -> None:
+    words = ["--sources", str(_sources(tmp_path, hosts)), "--executor", "local", "--workers", "2"]
+    build(*words, "--out", tmp_path / "golden")
+    golden, outcomes, parts = (
+        content(tmp_path / "golden"),
+        _outcomes(tmp_path / "golden"),
+        _committed(tmp_path / "golden"),
+    )
+    assert len(outcomes) == 3 * (PAGES + 3)
+    assert Counter(reason for [reason] in outcomes.values()) == {
+        "": 3 * PAGES,
+        "http_status": 3,
+        "robots": 3,
+        "redirect": 3,
+    }
+    dice, hits = random.Random(20210311), []
+    for moment in range(moments):
+        out = tmp_path / f"corpus{moment}"
+        for site in hosts:
+            site.log.clear()
+        _kill([*words, "--out", str(out)], out, dice.randrange(parts), dice.uniform(0, 0.15))
+        hits.append(_committed(out))
+        again = _in_flight(out)
+        build(*words, "--out", out)
+        assert content(out) == golden, f"killed with {hits[-1]} parts committed"
+        assert _outcomes(out) == outcomes
+        asked = Counter(site.url(path) for site in hosts for path in site.log if path.endswith("html"))
+        assert max(asked.values()) <= 2
+        assert {url for url, times in asked.items() if times > 1} <= again
+    print(f"parts committed when killed, of {parts}: {hits}")

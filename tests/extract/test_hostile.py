@@ -1,0 +1,41 @@
+"""Pages made to hold a worker up: each is read to its end, and what is in it is found."""
+
+import pytest
+
+from wenlan_data.extract.encoding import decode_page
+from wenlan_data.extract.links import is_listing, listed_links, page_links
+from wenlan_data.extract.pairs import page_pairs
+
+# A pattern that looks twice at each character would take hours; each of these takes a second or two.
+pytestmark = pytest.mark.timeout(120)
+
+HOSTILE = {
+    "spaces in srcset": '<img srcset="' + " ," * 100_000 + '" src=1.jpg>',
+    "spaces in refresh": '<meta http-equiv=refresh content="' + " " * 200_000 + '&quot;"><img src=1.jpg>',
+    "nested elements": "<div>" * 150_000 + "<img src=1.jpg>",
+    "attributes": "<img src=1.jpg " + " ".join(f"a{n}=1" for n in range(20_000)) + ">",
+    "an open comment": "<img src=1.jpg><!--" + "-" * 1_000_000,
+    "open tags": "<img src=1.jpg>" + "<" * 1_000_000,
+    "line breaks": "<p>桥" + "\n" * 500_000 + "<img src=1.jpg></p>",
+    "pointers": "<img src=1.jpg><p>" + "▲" * 200_000 + "</p>",
+    "a deep JSON": '<script type="application/ld+json">' + '[{"a":' * 50_000 + "</script><img src=1.jpg>",
+    "blocks and pictures": "<p>桥</p><img src=1.jpg>" * 20_000,
+    "figures in figures": '<div class="figure">' * 4_000 + "<img src=1.jpg>" + '<p class="title">桥</p>' * 4_000,
+    "data": "<img src=1.jpg>" + "data:image/png;base64," * 50_000,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_page_is_read_and_its_picture_found(name: str) -> None:
+    payload = HOSTILE[name].encode()
+    html = decode_page(payload)
+    rows = list(page_pairs(html, "http://a.cn/"))
+    assert getattr(rows[0], "url", "") == "http://a.cn/1.jpg"
+    page_links(html, "http://a.cn/")
+    assert not is_listing(payload)
+
+
+@pytest.mark.parametrize("payload", [b"<?xml ?>" * 250, b" " * 2_000_000, b"<urlset>" + b"<loc>" + b" " * 1_000_000])
+def test_a_hostile_listing_is_read(payload: bytes) -> None:
+    is_listing(payload)
+    assert listed_links(payload, "http://a.cn/").urls == ()

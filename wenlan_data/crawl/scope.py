@@ -1,0 +1,115 @@
+"""Which links a crawl follows: the operator's limits, and those that keep it out of traps."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from fnmatch import translate
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from tldextract import TLDExtract
+
+from wenlan_data.crawl.urls import usable
+
+MAX_PATH_SEGMENTS = 20
+MAX_REPEATED_SEGMENT = 2
+"""Times that one segment may stand in a path: /a/b/a/b/a/b is a relative link gone wrong, again and again."""
+MAX_QUERY_KEYS = 64
+
+_NO_PAGES = frozenset(
+    {
+        *(
+            "jpg",
+            "jpeg",
+            "jpe",
+            "jfif",
+            "png",
+            "gif",
+            "webp",
+            "avif",
+            "bmp",
+            "svg",
+            "svgz",
+            "ico",
+            "tif",
+            "tiff",
+            "heic",
+        ),
+        *("psd", "mp3", "mp4", "m4a", "m4v", "avi", "mkv", "mov", "flv", "wmv", "webm", "wav", "ogg", "ogv", "flac"),
+        *("aac", "pdf", "doc", "docx", "ppt", "pptx", "xls", "xlsx", "csv", "epub", "mobi", "zip", "rar", "7z", "gz"),
+        *("tgz", "bz2", "xz", "zst", "tar", "iso", "apk", "exe", "dmg", "msi", "deb", "rpm", "jar", "css", "js", "mjs"),
+        *("json", "wasm", "woff", "woff2", "ttf", "otf", "eot", "swf", "torrent"),
+    }
+)
+"""Extensions of what is no page; it is not asked for as one."""
+_EXTENSION = re.compile(r"\.([A-Za-z0-9]{1,7})$")
+
+# The list of public suffixes comes with the library: nothing is asked for, nothing is written.
+_SUFFIXES = TLDExtract(suffix_list_urls=(), cache_dir=None, include_psl_private_domains=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """The limits of one crawl."""
+
+    hosts: tuple[str, ...] = ()
+    """`host:port` words that may be asked."""
+    domains: tuple[str, ...] = ()
+    """Registrable domains, or any other ends of host names, whose hosts may be asked on any web port."""
+    include: tuple[str, ...] = ()
+    """Patterns (`*`, `?`, `[...]`) of which path and query must match one; none: all match."""
+    exclude: tuple[str, ...] = ()
+
+    def refuses(self, url: str, host: str) -> str:
+        """Why a link is not followed (`scope`, `pattern`, `no_page`, `trap`, ...); empty where it is."""
+        if drop := usable(url):
+            return drop.reason
+        if not self._is_in(host):
+            return "scope"
+        parts = urlsplit(url)
+        if (found := _EXTENSION.search(parts.path)) and _is_no_page(found[1].lower(), parts.path):
+            return "no_page"
+        where = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+        if self.include and not any(_pattern(one).match(where) for one in self.include):
+            return "pattern"
+        if any(_pattern(one).match(where) for one in self.exclude):
+            return "pattern"
+        return "trap" if is_trap(parts.path, parts.query) else ""
+
+    def _is_in(self, host: str) -> bool:
+        if host in self.hosts:
+            return True
+        name = host.rpartition(":")[0]
+        return any(name == domain or name.endswith(f".{domain}") for domain in self.domains)
+
+
+def is_trap(path: str, query: str) -> bool:
+    """Whether an address is of the kind that endless sites are made of."""
+    segments = [segment for segment in path.split("/") if segment]
+    if len(segments) > MAX_PATH_SEGMENTS or query.count("&") >= MAX_QUERY_KEYS:
+        return True
+    return max(Counter(segments).values(), default=0) > MAX_REPEATED_SEGMENT
+
+
+def same_site(host: str) -> tuple[str, ...]:
+    """The hosts that a site of this one is reached at as well, itself first: most answer at one by a redirect."""
+    name, _, port = host.rpartition(":")
+    if port not in {"80", "443"} or "." not in name or name.rpartition(".")[2].isdigit():
+        return (host,)
+    other = name.removeprefix("www.") if name.startswith("www.") else f"www.{name}"
+    return (host, *(f"{one}:{p}" for one in (name, other) for p in ("80", "443") if f"{one}:{p}" != host))
+
+
+def registrable_domain(host: str) -> str:
+    """`example.com.cn` of `www.example.com.cn:443`; an address or a name without a public suffix stands for itself."""
+    name = host.rpartition(":")[0]
+    return _SUFFIXES(name).top_domain_under_public_suffix or name
+
+
+def _is_no_page(extension: str, path: str) -> bool:
+    return extension in _NO_PAGES and not path.lower().endswith((".xml.gz", ".txt.gz"))
+
+
+@lru_cache(maxsize=256)
+def _pattern(words: str) -> re.Pattern[str]:
+    return re.compile(translate(words))

@@ -1,0 +1,117 @@
+"""Where a crawl may go next: the links of a page, and those that a sitemap or a feed lists."""
+
+import gzip
+import re
+import zlib
+from dataclasses import dataclass
+from html import unescape
+from io import BytesIO
+from urllib.parse import urljoin
+
+from wenlan_data.extract.html import Element, Page, attribute, base_of, parse_html
+
+MAX_LINKS = 1000
+"""Of one page."""
+MAX_LISTED = 50_000
+"""Of one sitemap, as its protocol has it."""
+MAX_LISTING_BYTES = 50 << 20
+
+_LINKS = "a[href], area[href], link[rel~=next][href], iframe[src], frame[src], meta[http-equiv][content]"
+MAX_REFRESH_CHARACTERS = 4096
+
+# Spaces are bounded everywhere: a page of nothing else must not take a second look at each.
+_REFRESH = re.compile(r"[\d.]* ?[;,]? ?(?:url ?=)? ?[\"']?([^\"']{1,2048})", re.IGNORECASE)
+_LISTING = re.compile(rb"\s*(?:<!--[^>]{0,500}-->\s*|<\?[^>]{0,200}>\s*)*"
+                      rb"<(?:\w{1,20}:)?(urlset|sitemapindex|rss|feed|rdf)\b", re.IGNORECASE)  # fmt: skip
+_LISTED = re.compile(
+    r"<(?:\w{1,20}:)?(?:loc|link)\s{0,9}>\s{0,99}(?:<!\[CDATA\[\s{0,99})?([^<>\s\]]{1,4096})"
+    r"|<(?:\w{1,20}:)?link\b[^<>]{0,500}?\bhref\s*=\s*[\"']([^\"'<>]{1,4096})",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Absolute URLs in page order, each once."""
+
+    urls: tuple[str, ...] = ()
+    left: int = 0
+    """How many were beyond `MAX_LINKS`, or marked `nofollow`."""
+
+
+def page_links(html: str, page_url: str) -> Links:
+    """The links of a page to other pages, unless the page asks robots not to follow any."""
+    page = parse_html(html)
+    if page is None or "nofollow" in robots_words(page):
+        return Links()
+    base = base_of(page, page_url)
+    found: dict[str, None] = {}
+    left = 0
+    for node in page.css(_LINKS):
+        href = _target(node)
+        if not href or href.startswith("#") or href[:11].lower() == "javascript:":
+            continue
+        url = _join(base, href)
+        if url is None or not url[:8].lower().startswith(("http://", "https://")):
+            continue
+        if len(found) >= MAX_LINKS or "nofollow" in attribute(node, "rel").lower().split():
+            left += url not in found
+        else:
+            found[url.partition("#")[0]] = None
+    return Links(tuple(found), left)
+
+
+def robots_words(page: Page, agent: str = "wenlan-data") -> set[str]:
+    """The words of the page's `<meta name=robots>`, lower case; `none` counts as `noindex, nofollow` as well."""
+    words: set[str] = set()
+    for node in page.css("meta[name][content]"):
+        if attribute(node, "name").strip().lower() in {"robots", agent}:
+            words.update(word.strip() for word in attribute(node, "content").lower().split(","))
+    return words | ({"nofollow"} if "none" in words else set())
+
+
+def is_listing(payload: bytes) -> bool:
+    """Whether the bytes begin as a sitemap or a feed does, gzipped or not."""
+    return bool(_LISTING.match(_plain(payload, 2048)[:2048].lstrip(b"\xef\xbb\xbf")))
+
+
+def listed_links(payload: bytes, url: str) -> Links:
+    """What a sitemap, an index of sitemaps or a feed (RSS, Atom) lists. No entity is expanded but the usual five."""
+    text = _plain(payload, MAX_LISTING_BYTES).decode("utf-8", "replace")
+    found: dict[str, None] = {}
+    for match in _LISTED.finditer(text):
+        target = _join(url, unescape(match[1] or match[2]).strip())
+        if target:
+            found[target] = None
+        if len(found) >= MAX_LISTED:
+            break
+    return Links(tuple(found))
+
+
+def _target(node: Element) -> str:
+    name = node.tag or ""
+    if name in {"iframe", "frame"}:
+        return attribute(node, "src").strip()
+    if name != "meta":
+        return attribute(node, "href").strip()
+    if attribute(node, "http-equiv").strip().lower() != "refresh":
+        return ""
+    match = _REFRESH.match(" ".join(attribute(node, "content")[:MAX_REFRESH_CHARACTERS].split()))
+    return match[1].strip() if match else ""
+
+
+def _plain(payload: bytes, max_bytes: int) -> bytes:
+    if not payload.startswith(b"\x1f\x8b"):
+        return payload[:max_bytes]
+    try:
+        with gzip.GzipFile(fileobj=BytesIO(payload)) as file:
+            return file.read(max_bytes)
+    except (OSError, EOFError, zlib.error):
+        return b""
+
+
+def _join(base: str, href: str) -> str | None:
+    try:
+        return urljoin(base, href)
+    except ValueError:
+        return None
