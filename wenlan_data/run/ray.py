@@ -14,6 +14,9 @@ from typing import Any
 # Ray reads these at import and start: no usage reports leave the machine, and a lost dashboard agent is not waited for.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+# Its first attempt to reach its own object store comes a moment too early; the second is made a whole second later.
+os.environ.setdefault("RAY_raylet_client_connect_timeout_milliseconds", "20")
+os.environ.setdefault("RAY_raylet_client_num_connect_attempts", "500")
 
 import ray
 import ray.exceptions
