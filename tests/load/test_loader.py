@@ -1,0 +1,249 @@
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.load.corpora import jpeg, key, keys_of, list_of, write_corpus, write_tar
+from wenlan_data.errors import UsageError
+from wenlan_data.load import Loader, Shuffle, Source
+
+SMALL = Shuffle(block_samples=3, window_blocks=2)
+
+
+def _global_batches(corpus: Path, *, ranks: int, global_batch: int, workers: int, **options: object) -> list[list[str]]:
+    loaders = [
+        Loader(
+            corpus, batch_size=global_batch // ranks, size_px=8, rank=rank, ranks=ranks, workers=workers, shuffle=SMALL,
+            **options,  # type: ignore[arg-type]
+        )
+        for rank in range(ranks)
+    ]  # fmt: skip
+    parts = [keys_of(loader) for loader in loaders]
+    assert len({len(part) for part in parts}) == 1
+    return [list(itertools.chain.from_iterable(batch)) for batch in zip(*parts, strict=True)]
+
+
+def test_a_batch_is_what_the_documentation_says(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "c", [4])
+    batch = next(Loader(corpus, batch_size=3, size_px=8, workers=0, shuffle=None))
+    image, boxes, mask = batch["image"], batch["boxes"], batch["box_mask"]
+    assert isinstance(image, torch.Tensor)
+    assert (image.shape, image.dtype) == ((3, 3, 8, 8), torch.uint8)
+    assert image.float().mean((1, 2, 3)).round().tolist() == [0, 1, 2]
+    assert batch["key"] == [key(0), key(1), key(2)]
+    assert batch["text"] == ["第0张照片", "第1张照片", "第2张照片"]
+    assert isinstance(boxes, torch.Tensor)
+    assert isinstance(mask, torch.Tensor)
+    assert (boxes.shape, boxes.dtype, mask.dtype) == ((3, 37, 4), torch.float32, torch.bool)
+    assert boxes[0, :3].tolist() == [[0, 0, 4, 8], [0, 0, 8, 8], [0, 0, 0, 0]]
+    assert mask.sum(1).tolist() == [2, 2, 2]
+    assert "tokens" not in batch
+
+
+@settings(max_examples=25)
+@given(
+    st.lists(st.integers(1, 14), min_size=1, max_size=5),
+    st.sampled_from([(1, 1), (2, 1), (3, 2), (4, 3), (8, 1), (5, 2)]),
+    st.integers(0, 2**40),
+    st.booleans(),
+    st.data(),
+)
+def test_every_epoch_is_exact_and_resumes_on_other_ranks(
+    counts: list[int], ranks_and_size: tuple[int, int], seed: int, drop: bool, data: st.DataObject
+) -> None:
+    ranks, size = ranks_and_size
+    global_batch, samples = ranks * size, sum(counts)
+    last = "drop" if drop and samples >= global_batch else "pad"
+    with tempfile.TemporaryDirectory() as folder:
+        corpus = write_corpus(Path(folder) / "c", counts)
+        options = {"global_batch": global_batch, "seed": seed, "epoch": 1, "last": last, "workers": 0}
+        whole = _global_batches(corpus, ranks=ranks, **options)  # type: ignore[arg-type]
+        seen = Counter(itertools.chain.from_iterable(whole))
+        if last == "pad":
+            assert set(seen) == {key(number) for number in range(samples)}
+            assert max(seen.values()) - min(seen.values()) <= 1
+            assert sum(seen.values()) == -(-samples // global_batch) * global_batch
+        else:
+            assert max(seen.values()) == 1
+            assert len(seen) == samples // global_batch * global_batch
+        cut = data.draw(st.integers(0, len(whole)))
+        others = data.draw(st.sampled_from([one for one in range(1, 9) if global_batch % one == 0]))
+        assert _global_batches(corpus, ranks=others, position=cut, **options) == whole[cut:]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 8])
+def test_workers_have_no_say_in_the_batches(tmp_path: Path, workers: int) -> None:
+    corpus = write_corpus(tmp_path / "c", [1, 9, 2])
+    alone = _global_batches(corpus, ranks=1, global_batch=2, workers=0, seed=5)
+    assert _global_batches(corpus, ranks=1, global_batch=2, workers=workers, seed=5) == alone
+    assert _global_batches(corpus, ranks=2, global_batch=2, workers=workers, seed=5, position=3) == alone[3:]
+
+
+def test_a_loader_goes_on_where_its_batches_were_taken_not_where_its_workers_are(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "c", [20])
+    whole = _global_batches(corpus, ranks=1, global_batch=2, workers=0)
+    with Loader(corpus, batch_size=2, size_px=8, workers=2, shuffle=SMALL) as loader:
+        for _ in range(3):
+            next(loader)
+        loader.close()
+        assert (loader.position, len(loader)) == (3, 7)
+        assert keys_of(loader) == whole[3:]
+    assert (loader.position, len(loader)) == (10, 0)
+
+
+def test_after_kill_9_another_loader_gives_the_rest(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "c", [7, 30])
+    script = (
+        "import sys, json\n"
+        "from wenlan_data.load import Loader, Shuffle\n"
+        f"loader = Loader({str(corpus)!r}, batch_size=3, size_px=8, workers=2,"
+        " shuffle=Shuffle(block_samples=3, window_blocks=2))\n"
+        "for batch in loader:\n"
+        "    print(json.dumps([loader.position, batch['key']]), flush=True)\n"
+        "    if loader.position == 5: sys.stdin.read()\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    seen = [json.loads(child.stdout.readline()) for _ in range(5)]
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    whole = _global_batches(corpus, ranks=1, global_batch=3, workers=0)
+    position = seen[-1][0]
+    rest = _global_batches(corpus, ranks=3, global_batch=3, workers=1, position=position)
+    assert [batch for _, batch in seen] + rest == whole
+    assert not list(Path("/dev/shm").glob(f"torch_{child.pid}_*"))
+
+
+def test_fewer_shards_than_workers_and_ranks_are_enough(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "c", [3])
+    batches = _global_batches(corpus, ranks=8, global_batch=8, workers=2)
+    assert Counter(batches[0]) == Counter([key(0), key(1), key(2)] * 2 + batches[0][6:])
+
+
+def test_a_rank_without_a_batch_is_an_error_by_name(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "c", [3])
+    with pytest.raises(UsageError, match="rank 2 of 4 gets no batch: 3 samples are fewer than a global batch of 8"):
+        Loader(corpus, batch_size=2, size_px=8, rank=2, ranks=4, last="drop")
+
+
+def test_how_an_epoch_ends_is_reported(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "c", [5])
+    padded = Loader(corpus, batch_size=4, size_px=8, workers=0)
+    assert padded.metrics.notes == ["3 samples repeated to fill the last of 2 global batches (5 samples)"]
+    last = [torch.as_tensor(batch["repeated"]).tolist() for batch in padded][-1]
+    assert last == [False, True, True, True]
+    dropped = Loader(corpus, batch_size=4, size_px=8, workers=0, last="drop")
+    assert dropped.metrics.notes == ["1 samples dropped after the last of 1 global batches (5 samples)"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 0}, "batch_size 0: too small"),
+        ({"rank": 2, "ranks": 2}, "rank 2: it must be from 0 to 1"),
+        ({"position": 9}, "position 9: the epoch has 2 global batches"),
+        ({"position": -1}, "position -1"),
+        ({"text": "poem"}, "text 'poem': choose one of caption, random"),
+        ({"decoder": "magic"}, "decoder 'magic': choose one of turbo"),
+        ({"last": "burn"}, "last 'burn': choose one of pad, drop"),
+        ({"tokenizer": "nowhere.txt"}, "nowhere.txt: no tokenizer here"),
+    ],
+)
+def test_wrong_use_is_said_at_once(tmp_path: Path, options: dict[str, object], message: str) -> None:
+    corpus = write_corpus(tmp_path / "c", [3])
+    given: dict[str, object] = {"batch_size": 2, "size_px": 8, **options}
+    with pytest.raises(UsageError, match=message):
+        Loader(corpus, **given)  # type: ignore[arg-type]
+
+
+def test_a_corpus_without_samples_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no sample in it"):
+        Loader(write_corpus(tmp_path / "c", [0]), batch_size=2, size_px=8)
+
+
+def test_a_mix_gives_each_source_its_share_and_counts_it(tmp_path: Path) -> None:
+    small, large = write_corpus(tmp_path / "small", [10]), write_corpus(tmp_path / "large", [20, 10])
+    mix = [Source(name="small", paths=small, weight=3), Source(name="large", paths=[large], weight=1)]
+    loader = Loader(mix, batch_size=4, size_px=8, workers=0)
+    keys_of(loader)
+    assert loader.metrics.sources == {"small": 30, "large": 10}
+
+
+@pytest.mark.parametrize("weight", [0, -1, float("nan"), float("inf")])
+def test_a_weight_that_is_none_is_refused(tmp_path: Path, weight: float) -> None:
+    corpus = write_corpus(tmp_path / "c", [3])
+    with pytest.raises(UsageError, match="each must be above 0"):
+        Loader([Source(name="a", paths=corpus, weight=weight), Source(name="b", paths=corpus)], batch_size=1, size_px=8)
+
+
+def test_the_fingerprint_tells_what_would_be_another_run(tmp_path: Path) -> None:
+    corpus, other = write_corpus(tmp_path / "c", [8]), write_corpus(tmp_path / "d", [8, 1])
+    first = Loader(corpus, batch_size=4, size_px=8).fingerprint
+    assert first == Loader(corpus, batch_size=2, ranks=2, size_px=16, position=1, epoch=3, workers=0).fingerprint
+    assert first != Loader(corpus, batch_size=2, size_px=8).fingerprint
+    assert first != Loader(corpus, batch_size=4, size_px=8, seed=1).fingerprint
+    assert first != Loader(other, batch_size=4, size_px=8).fingerprint
+
+
+def test_a_strangers_tar_is_indexed_on_first_use_and_nothing_is_written_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "data").mkdir()
+    members = {"photos/cat.jpg": jpeg(9), "photos/cat.txt": "一只猫".encode(), "photos/a.longer.name.jpg": b"no"}
+    write_tar(tmp_path / "data" / "a.tar", members)
+    for _ in range(2):
+        loader = Loader(tmp_path / "data", batch_size=1, size_px=8, workers=0, shuffle=None)
+        assert keys_of(loader) == [["photos/cat"], ["photos/cat"]]
+        where, bad = str(tmp_path / "data" / "a.tar"), "it has longer.name.jpg"
+        assert loader.metrics.bad_examples == [(where, "photos/a", "no_image", bad)]
+    batch = next(Loader(tmp_path / "data", batch_size=1, size_px=8, workers=0, shuffle=None))
+    assert (batch["key"], batch["text"]) == (["photos/cat"], ["一只猫"])
+    assert np.asarray(batch["boxes"])[0, 0].tolist() == [0, 0, 8, 8]
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["a.tar"]
+    assert len(list((tmp_path / "cache" / "wenlan-data" / "offsets").iterdir())) == 1
+
+
+def test_keys_and_texts_are_lists_of_the_batch(tmp_path: Path) -> None:
+    batch = next(Loader(write_corpus(tmp_path / "c", [3]), batch_size=2, size_px=8, workers=0, max_regions=0))
+    assert (len(list_of(batch["key"])), len(list_of(batch["text"]))) == (2, 2)
+    assert "boxes" not in batch
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_batches_that_are_kept_stay_as_they_were(tmp_path: Path, workers: int) -> None:
+    corpus = write_corpus(tmp_path / "c", [120])
+    kept = list(Loader(corpus, batch_size=2, size_px=8, workers=workers, shuffle=None))
+    for number, batch in enumerate(kept):
+        assert torch.as_tensor(batch["image"]).float().mean((1, 2, 3)).round().tolist() == [2 * number, 2 * number + 1]
+
+
+def test_too_little_shared_memory_is_said_and_is_no_bus_error(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "c", [3])
+    with pytest.raises(UsageError, match=r"/dev/shm: batches in flight need \d+ MiB, \d+ MiB are free"):
+        next(Loader(corpus, batch_size=1_000, size_px=100_000, workers=1))
+
+
+def test_nothing_is_left_in_shared_memory(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "c", [60])
+    keys_of(Loader(corpus, batch_size=2, size_px=8, workers=2))
+    assert not list(Path("/dev/shm").glob(f"torch_{os.getpid()}_*"))
+    assert not [link for link in Path("/proc/self/fd").iterdir() if "torch_" in _target(link)]
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:
+        return ""

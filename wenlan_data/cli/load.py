@@ -1,0 +1,65 @@
+"""`wenlan-data load`: how fast a corpus loads here."""
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.group()
+def load() -> None:
+    """Load a corpus, or anybody's WebDataset tars, as batches for training."""
+
+
+@load.command()
+@click.argument("paths", nargs=-1, required=True, metavar="CORPUS|FOLDER|TAR...", type=click.Path(path_type=Path))
+@click.option("--batch-size", default=64, show_default=True, type=click.IntRange(1))
+@click.option("--size-px", default=224, show_default=True, type=click.IntRange(1), help="Side of the square pictures.")
+@click.option("--workers", default=2, show_default=True, type=click.IntRange(0), help="Processes that decode.")
+@click.option("--decoder", default="turbo", show_default=True, type=click.Choice(["turbo", "pillow", "cuda"]))
+@click.option("--tokenizer", help="A tokenizer.json, a vocab.txt or a folder that holds one.")
+@click.option("--augment", is_flag=True, help="Vary the colours on the device, as BriVL does.")
+@click.option("--device", default="cpu", show_default=True, help="Where the batches go, such as cuda:0.")
+@click.option("--seconds", default=5.0, show_default=True, type=click.FloatRange(0.01), help="For each stage.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def bench(
+    paths: tuple[Path, ...],
+    batch_size: int,
+    size_px: int,
+    workers: int,
+    decoder: str,
+    tokenizer: str | None,
+    augment: bool,
+    device: str,
+    seconds: float,
+    as_json: bool,
+) -> None:
+    """Samples a second of every stage alone and of the loader, and which stage is the ceiling."""
+    from dataclasses import asdict
+
+    from wenlan_data.load import Augment, Loader
+    from wenlan_data.load.bench import measure
+
+    vary = Augment() if augment else None
+
+    def make() -> Loader:
+        return Loader(
+            paths,
+            batch_size=batch_size,
+            size_px=size_px,
+            workers=workers,
+            decoder=decoder,
+            tokenizer=tokenizer,
+            augment=vary,
+            device=device,
+        )
+
+    found = measure(make, seconds=seconds, augment=vary, device=device)
+    if as_json:
+        facts = {**asdict(found), "of_decode": found.of_decode, "narrowest": found.narrowest}
+        click.echo(json.dumps(facts, ensure_ascii=False, indent=1))
+        return
+    click.echo(found.line())
+    click.echo(f"first batch {found.first_batch_s:.2f} s  waited {found.wait_share:.0%}  bad {found.bad_share:.2%}")
+    shares = "  ".join(f"{stage} {share:.0%}" for stage, share in found.occupancy.items())
+    click.echo(f"the workers' time: {shares}")

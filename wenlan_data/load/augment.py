@@ -1,0 +1,157 @@
+"""Augmentation on the device, drawn for each sample by its place in the epoch, with the boxes moved along."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from wenlan_data.load.order import draws
+
+_STREAM = 3
+_DRAWS = 11
+_GREY = (0.2989, 0.587, 0.114)
+MIN_BOX_SHARE = 0.1
+"""A region of which a crop leaves less than this share is masked out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Augment:
+    """How pictures vary. The defaults are BriVL's (ColorJitter 0.4, 0.4, 0.4, 0.1 at 0.8, greyscale at 0.2)."""
+
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.4
+    hue: float = 0.1
+    """Of the full circle, either way."""
+    jitter_share: float = 0.8
+    """Of the samples whose colours vary."""
+    grey_share: float = 0.2
+    min_crop_area: float = 1.0
+    """A crop keeps from this share of the picture to all of it; 1 crops nothing, as BriVL."""
+    max_crop_aspect: float = 4 / 3
+    """Width to height of a crop, or height to width, relative to the picture."""
+    flip_share: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What happens to each sample of a batch: float32 (B) each but `crop`."""
+
+    brightness: Tensor
+    contrast: Tensor
+    saturation: Tensor
+    hue: Tensor
+    grey: Tensor
+    flip: Tensor
+    crop: Tensor
+    """(B, 4): x1, y1, x2, y2 as shares of the picture."""
+
+
+def drawn(augment: Augment, places: NDArray[np.int64], *, seed: int, epoch: int, device: torch.device) -> Drawn:
+    """A function of the arguments alone, so that a batch is the same after going on and on other ranks."""
+    draw = draws(places, _DRAWS, seed=seed, epoch=epoch, stream=_STREAM)
+    varied = draw[:, 0] < augment.jitter_share
+    spread = (augment.brightness, augment.contrast, augment.saturation, augment.hue)
+    around = [np.where(varied, (2 * draw[:, 1 + at] - 1) * width, 0.0) for at, width in enumerate(spread)]
+    columns = [
+        *(np.maximum(0, 1 + one) for one in around[:3]),
+        around[3],
+        draw[:, 5] < augment.grey_share,
+        draw[:, 6] < augment.flip_share,
+        *_crops(augment, draw[:, 7:]),
+    ]
+    table = torch.from_numpy(np.stack(columns).astype(np.float32)).to(device, non_blocking=True)
+    return Drawn(table[0], table[1], table[2], table[3], table[4], table[5], table[6:].T)
+
+
+def augmented(image_BCHW: Tensor, what: Drawn, *, crops: bool = True) -> Tensor:
+    """uint8 (B, 3, S, S) to the same: brightness, contrast, saturation, hue in this order, grey, crop and flip.
+
+    `crops` False spares the resampling where nothing is cropped or flipped.
+    """
+    image = image_BCHW.float() / 255
+    image = (image * _column(what.brightness)).clamp(0, 1)
+    mean = _grey(image).mean(dim=(1, 2, 3))
+    image = _blend(image, _column(mean), what.contrast)
+    image = _blend(image, _grey(image), what.saturation)
+    image = _hue_shifted(image, what.hue)
+    image = torch.where(_column(what.grey) > 0, _grey(image), image)
+    image = _cropped(image, what) if crops else image
+    return (image * 255).round().to(torch.uint8)
+
+
+def moved_boxes(boxes_BR4: Tensor, mask_BR: Tensor, what: Drawn, size_px: int) -> tuple[Tensor, Tensor]:
+    """The boxes and mask after crop and flip: clipped to the picture, and masked out where little is left."""
+    low, high = what.crop[:, None, :2] * size_px, what.crop[:, None, 2:] * size_px
+    scale = size_px / (high - low)
+    corners = torch.cat([(boxes_BR4[..., :2] - low) * scale, (boxes_BR4[..., 2:] - low) * scale], dim=-1)
+    x1, y1, x2, y2 = corners.unbind(-1)
+    flip = what.flip[:, None] > 0
+    x1, x2 = torch.where(flip, size_px - x2, x1), torch.where(flip, size_px - x1, x2)
+    moved = torch.stack([x1, y1, x2, y2], dim=-1)
+    clipped = moved.clamp(0, size_px)
+    whole = ((boxes_BR4[..., 2] - boxes_BR4[..., 0]) >= size_px) & ((boxes_BR4[..., 3] - boxes_BR4[..., 1]) >= size_px)
+    kept = mask_BR & (whole | (_area(clipped) >= MIN_BOX_SHARE * _area(moved)))
+    return clipped * kept[..., None], kept
+
+
+def _crops(augment: Augment, draw: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """x1, y1, x2, y2 as shares, of four draws a sample: area, aspect, x, y."""
+    if augment.min_crop_area >= 1:
+        none, whole = np.zeros(len(draw)), np.ones(len(draw))
+        return [none, none, whole, whole]
+    area = augment.min_crop_area + (1 - augment.min_crop_area) * draw[:, 0]
+    aspect = np.exp((2 * draw[:, 1] - 1) * np.log(augment.max_crop_aspect))
+    width, height = np.minimum(1, np.sqrt(area * aspect)), np.minimum(1, np.sqrt(area / aspect))
+    x1, y1 = draw[:, 2] * (1 - width), draw[:, 3] * (1 - height)
+    return [x1, y1, x1 + width, y1 + height]
+
+
+def _cropped(image_BCHW: Tensor, what: Drawn) -> Tensor:
+    low, high = what.crop[:, :2], what.crop[:, 2:]
+    scale, centre = high - low, low + high - 1
+    mirror = torch.stack([1 - 2 * what.flip, torch.ones_like(what.flip)], dim=1)
+    theta = torch.cat([torch.diag_embed(scale * mirror), centre[..., None]], dim=2)
+    grid = functional.affine_grid(theta, list(image_BCHW.shape), align_corners=False)
+    return functional.grid_sample(image_BCHW, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def _hue_shifted(image_BCHW: Tensor, shift_B: Tensor) -> Tensor:
+    hue, saturation, value = _to_hsv(image_BCHW)
+    sector = ((hue + _column(shift_B)[:, 0]) % 1) * 6
+    channels = []
+    for offset in (5, 3, 1):  # red, green, blue, by the closed form of the conversion
+        k = (sector + offset) % 6
+        channels.append(value - value * saturation * torch.minimum(k, 4 - k).clamp(0, 1))
+    return torch.where(_column(shift_B) == 0, image_BCHW, torch.stack(channels, dim=1))
+
+
+def _to_hsv(image_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    red, green, blue = image_BCHW.unbind(1)
+    value, low = image_BCHW.amax(1), image_BCHW.amin(1)
+    chroma = value - low
+    safe = torch.where(chroma > 0, chroma, 1.0)
+    of_red, of_green = (green - blue) / safe % 6, (blue - red) / safe + 2
+    hue = torch.where(value == red, of_red, torch.where(value == green, of_green, (red - green) / safe + 4)) / 6
+    return hue, chroma / torch.where(value > 0, value, 1.0), value
+
+
+def _blend(image: Tensor, other: Tensor, share_B: Tensor) -> Tensor:
+    share = _column(share_B)
+    return (share * image + (1 - share) * other).clamp(0, 1)
+
+
+def _grey(image_BCHW: Tensor) -> Tensor:
+    red, green, blue = image_BCHW.unbind(1)
+    return (_GREY[0] * red + _GREY[1] * green + _GREY[2] * blue)[:, None]
+
+
+def _column(values_B: Tensor) -> Tensor:
+    return values_B[:, None, None, None]
+
+
+def _area(boxes: Tensor) -> Tensor:
+    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])

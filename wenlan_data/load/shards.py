@@ -1,0 +1,193 @@
+"""Which shards there are, how many samples each holds, and where the members of a sample lie."""
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from wenlan_data.errors import DamageError, os_errors
+from wenlan_data.shard.format import offsets_name
+from wenlan_data.shard.index import build_offsets, save_offsets
+from wenlan_data.shard.manifest import ShardEntry, load_manifest
+from wenlan_data.shard.reader import is_corpus, shard_paths
+from wenlan_data.tables import OFFSETS
+
+Int64s = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """A tar, and where its offsets table lies."""
+
+    path: str
+    offsets: str
+    samples: int
+    bytes: int
+    """Size of the tar when its table was made."""
+    ours: bool = False
+    """Whether a manifest vouches for it, so that its tar headers are known to the byte."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Where everything of a shard lies; row i of each array is sample i."""
+
+    keys: list[str]
+    offset: dict[str, Int64s]
+    """By extension, bytes; -1 where the sample lacks it."""
+    size: dict[str, Int64s]
+    crc32c: dict[str, Int64s]
+
+
+def find_shards(
+    paths: Sequence[Path], *, skip_damaged: bool = False, note: Callable[[str], None] = lambda _: None
+) -> list[Shard]:
+    """The shards of corpora, folders of tars and tars, in order; a tar without a table is indexed, once, in the cache.
+
+    Raises `UsageError` for what is missing or holds none, `DamageError` for a shard that is missing, cut or changed.
+    With `skip_damaged` such a shard is left out, and `note` hears which and how many samples that loses.
+    """
+    found: list[Shard] = []
+    for path in paths:
+        for make, samples in _makers(path):
+            try:
+                found.append(make())
+            except DamageError as error:
+                if not skip_damaged:
+                    raise
+                note(f"left out, {samples} samples lost: {error}" if samples is not None else f"left out: {error}")
+    return found
+
+
+def load_rows(shard: Shard) -> Rows:
+    """The offsets table of a shard, about 10 ms for 10,000 samples.
+
+    Raises `DamageError` where it cannot be read or does not hold the samples that it should.
+    """
+    table = _table(shard.offsets)
+    keys, members = table["key"].combine_chunks(), table["member"].combine_chunks()
+    if not len(keys):
+        return Rows([], {}, {}, {})
+    starts = np.append(0, 1 + np.flatnonzero(_numbers(pc.not_equal(keys[1:], keys[:-1]).cast(pa.uint8()))))
+    sample = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(keys))))
+    first = pa.Array.from_buffers(pa.int64(), len(starts), [None, pa.py_buffer(starts)])
+    rows = Rows(keys.take(first).to_pylist(), {}, {}, {})
+    if len(rows.keys) != shard.samples:
+        problem = f"{shard.samples} samples expected, {len(rows.keys)} found"
+        raise DamageError(f"{shard.offsets}: {problem}: run `shards verify`")
+    extensions = _extensions(keys, members)
+    columns = {name: _numbers(table[name].combine_chunks()) for name in ("offset", "size", "crc32c")}
+    for code, extension in enumerate(extensions.dictionary.to_pylist()):
+        chosen = _numbers(extensions.indices) == code
+        for name, column in columns.items():
+            whole = np.full(len(rows.keys), -1, np.int64)
+            whole[sample[chosen]] = column[chosen]
+            getattr(rows, name)[extension] = whole
+    return rows
+
+
+def cache_folder() -> Path:
+    """Where tables of strangers' tars are kept: nothing is written beside somebody's data."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "wenlan-data" / "offsets"
+
+
+def _makers(path: Path) -> list[tuple[Callable[[], Shard], int | None]]:
+    if not is_corpus(path):
+        return [(partial(_stranger, tar), None) for tar in shard_paths([path])]
+    return [(partial(_ours, path / "shards", entry), entry.samples) for entry in load_manifest(path).shards]
+
+
+def _ours(folder: Path, entry: ShardEntry) -> Shard:
+    tar = folder / entry.name
+    found = _size(tar)
+    if found != entry.bytes:
+        expected = f"{entry.bytes} bytes with {entry.samples} samples expected, {found} bytes found"
+        raise DamageError(f"{tar}: {expected}: run `shards verify`")
+    offsets = str(folder / entry.offsets.name)
+    return Shard(path=str(tar), offsets=offsets, samples=entry.samples, bytes=entry.bytes, ours=True)
+
+
+def _stranger(tar: Path) -> Shard:
+    beside = tar.with_name(offsets_name(tar.name))
+    table = beside if beside.is_file() else _cached(tar)
+    shard = Shard(path=str(tar), offsets=str(table), samples=_count(table), bytes=_size(tar))
+    end = _table_end(table)
+    if end > shard.bytes:
+        raise DamageError(f"{tar}: cut short: {end} bytes expected, {shard.bytes} found: restore it from a copy")
+    return shard
+
+
+def _cached(tar: Path) -> Path:
+    with os_errors(tar):
+        status = tar.stat()
+    identity = f"{tar.resolve()}\n{status.st_size}\n{status.st_mtime_ns}"
+    cached = cache_folder() / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.offsets.parquet"
+    if not cached.is_file():
+        places = build_offsets(tar)
+        temporary = cached.with_name(f".{cached.name}.{os.getpid()}")
+        with os_errors(cached):
+            cached.parent.mkdir(parents=True, exist_ok=True)
+            save_offsets(temporary, places)
+            temporary.replace(cached)
+    return cached
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError as error:
+        raise DamageError(f"{path}: this shard is missing: restore it from a copy") from error
+
+
+def _count(table: Path) -> int:
+    keys = _table(str(table), ["key"])["key"].combine_chunks()
+    if not len(keys):
+        return 0
+    return 1 + int(pc.sum(pc.not_equal(keys[1:], keys[:-1])).as_py() or 0)
+
+
+def _table_end(table: Path) -> int:
+    columns = _table(str(table), ["offset", "size"])
+    return int(pc.max(pc.add(columns["offset"], columns["size"])).as_py() or 0)
+
+
+def _table(path: str, columns: list[str] | None = None) -> pa.Table:
+    try:
+        # Not read_table: it imports pyarrow.dataset, 1.5 s. One thread: a forked worker has no pool.
+        with pq.ParquetFile(path) as file:
+            table = file.read(columns=columns, use_threads=False)
+    except (OSError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DamageError(f"{path}: this offsets table cannot be read ({reason}): run `shards verify`") from error
+    if not set(columns or OFFSETS.names) <= set(table.column_names):
+        raise DamageError(f"{path}: this is no offsets table: its columns are {', '.join(table.column_names)}")
+    if any(column.null_count for column in table.columns):
+        raise DamageError(f"{path}: the offsets table holds empty cells: run `shards verify`")
+    return table
+
+
+def _extensions(keys: pa.Array, members: pa.Array) -> pa.DictionaryArray:
+    lengths = pc.unique(pc.utf8_length(keys))
+    if len(lengths) == 1:
+        cut = pc.utf8_slice_codeunits(members, lengths[0].as_py() + 1)
+    else:
+        pairs = zip(keys.to_pylist(), members.to_pylist(), strict=True)
+        cut = pa.array([member[len(key) + 1 :] for key, member in pairs], pa.string())
+    return pc.dictionary_encode(pc.utf8_lower(cut))
+
+
+def _numbers(column: pa.Array) -> NDArray[np.generic]:
+    """The numbers of a column without nulls.
+
+    Not by `to_numpy`: that, `pa.array` and `pa.scalar` import pandas, 1 s in every worker.
+    """
+    return np.asarray(np.from_dlpack(column))
