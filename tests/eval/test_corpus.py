@@ -1,0 +1,59 @@
+"""A trained checkpoint measured and used, through the command line."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+
+from tests.train.runs import corpus, trained
+from wenlan_data.cli.main import cli
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return corpus(tmp_path_factory.mktemp("corpus") / "corpus")
+
+
+@pytest.fixture(scope="module")
+def run(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run") / "run"
+    trained(shards, out, "max_steps=2")
+    return out
+
+
+def _call(*words: object) -> str:
+    done = CliRunner().invoke(cli, [str(word) for word in words], catch_exceptions=False)
+    assert done.exit_code == 0
+    return done.stdout
+
+
+def test_retrieval_prints_both_directions(shards: Path, run: Path) -> None:
+    words = ("eval", "retrieval", "--checkpoint", run, "--shards", shards, "--workers", 0)
+    found = json.loads(_call(*words, "--json"))
+    assert found["image_to_text"]["queries"] == 27
+    assert "R@10" in _call(*words)
+    assert json.loads(_call(*words, "--json", "--texts", "all"))["text_to_image"]["queries"] > 27
+
+
+def test_vectors_are_laid_out_as_clip_retrieval_does_it(shards: Path, run: Path, tmp_path: Path) -> None:
+    _call("eval", "embed", "--checkpoint", run, "--shards", shards, "--workers", 0, "--out", tmp_path / "vectors")
+    image = np.load(tmp_path / "vectors/img_emb/img_emb_0.npy")
+    text = np.load(tmp_path / "vectors/text_emb/text_emb_0.npy")
+    table = pq.read_table(tmp_path / "vectors/metadata/metadata_0.parquet")
+    assert image.shape == text.shape == (27, 16)
+    assert image.dtype == text.dtype == np.float32
+    assert np.allclose(np.linalg.norm(image, axis=1), 1, atol=1e-5)
+    assert table.column_names[:2] == ["key", "caption"]
+    assert len(table) == 27
+
+
+def test_a_dry_run_says_what_it_would_take_and_writes_nothing(shards: Path, tmp_path: Path) -> None:
+    words = ("train", "--config", "brivl-tiny", "--shards", shards, "--out", tmp_path / "run", "--dry-run")
+    said = _call(*words)
+    assert "image.projection" in said
+    assert "queues" in said
+    assert not (tmp_path / "run").exists()
+    assert json.loads(_call(*words, "--json"))["samples"] == 27

@@ -1,0 +1,60 @@
+"""A config that trains in milliseconds, and trainings of it."""
+
+from pathlib import Path
+from typing import cast
+
+from wenlan_data.testing import caption, picture
+from wenlan_data.train.config import TrainConfig, load_config
+from wenlan_data.train.options import TrainOptions
+from wenlan_data.train.setup import run_training
+from wenlan_data.train.state import Training
+from wenlan_data.train.watch import read_log
+
+SMALL = (
+    "image.backbone=test_convnext",
+    "image.size_px=32",
+    "embedding=16",
+    "attention={layers: 1, heads: 2, feed_forward: 16}",
+    "text.small={layers: 1, width: 16, heads: 2, vocabulary: 300}",
+    "negatives.queue=24",
+    "batch_size=8",
+    "optimizer.warmup_steps=2",
+    "checkpoints={every_steps: 2, keep: 3}",
+)
+WORDS = tuple(word for override in SMALL for word in ("--set", override))
+
+
+def config(*overrides: str) -> TrainConfig:
+    """The small config with more overrides."""
+    return load_config("brivl-tiny", [*SMALL, *overrides])
+
+
+def corpus(path: Path, counts: tuple[int, ...] = (14, 13)) -> Path:
+    """A corpus of so many pictures a shard, each with its caption."""
+    from dataclasses import replace
+
+    from tests.load.corpora import sample
+    from wenlan_data.testing import write_corpus
+
+    numbers = iter(range(sum(counts)))
+    shards = [
+        [
+            replace(sample(one, picture=picture(one, width=32, height=32)), caption=caption(one), width=32, height=32)
+            for one in (next(numbers) for _ in range(count))
+        ]
+        for count in counts
+    ]
+    return write_corpus(path, shards)
+
+
+def trained(shards: Path, out: Path, *overrides: str, **options: object) -> Training:
+    """A training of the small config, in this process."""
+    return run_training(
+        config(*overrides),
+        TrainOptions(shards=(shards,), out=out, workers=0, **options),
+    )
+
+
+def losses(out: Path) -> list[float]:
+    """The loss of each logged step, in order."""
+    return [cast("dict[str, float]", one["figures"])["loss"] for one in read_log(out) if one["kind"] == "step"]

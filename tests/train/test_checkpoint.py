@@ -1,0 +1,232 @@
+"""Checkpoints that are damaged, changed or made by others; faults P2 to P4, P6, P7, P10."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save
+
+from tests.train.runs import config, corpus, losses, trained
+from wenlan_data.errors import DamageError, DiskError, RecipeError, UsageError
+from wenlan_data.train import checkpoint as checkpoint_module
+from wenlan_data.train.checkpoint import checkpoints, load_checkpoint, load_state
+from wenlan_data.train.resume import best_checkpoint, checkpoint_path, initialise, newest_sound
+from wenlan_data.train.state import to_tensors
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return corpus(tmp_path_factory.mktemp("corpus") / "corpus")
+
+
+@pytest.fixture(scope="module")
+def run(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run") / "run"
+    trained(shards, out, "max_steps=6")
+    return out
+
+
+@pytest.fixture
+def copy(run: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(run, tmp_path / "copy")
+
+
+def test_a_checkpoint_holds_everything_that_training_changes(shards: Path, run: Path, tmp_path: Path) -> None:
+    training = trained(shards, tmp_path / "again", "max_steps=6")
+    saved = load_checkpoint(checkpoints(run)[-1])
+    assert set(saved.tensors) == {"model", "momentum", "queues", "optimizer"}
+    for name, tensors in to_tensors(training).items():
+        assert set(saved.tensors[name]) == set(tensors)
+        assert all(torch.equal(saved.tensors[name][one], value) for one, value in tensors.items())
+    state = saved.state
+    assert (state.step, state.samples, state.epoch, state.position) == (6, 48, 1, 2)
+    assert (state.queue_fill, state.queue_pointer) == (24, 0)
+    assert state.corpus.shards[0].name == "wenlan-000000.tar"
+
+
+@pytest.mark.parametrize("lost", ["momentum", "queues", "optimizer"])
+def test_what_is_lost_shows_in_the_next_losses(shards: Path, copy: Path, lost: str, tmp_path: Path) -> None:
+    whole, without = copy, shutil.copytree(copy, tmp_path / "without")
+    path = checkpoints(without)[-1]
+    file = path / f"{lost}.safetensors"
+    tensors = {name: torch.zeros_like(one) for name, one in load_checkpoint(path).tensors[lost].items()}
+    data = save(tensors)
+    file.write_bytes(data)
+    state = json.loads((path / "state.json").read_text("utf-8"))
+    state["files"][file.name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    (path / "state.json").write_text(json.dumps(state), encoding="utf-8")
+    trained(shards, whole, "max_steps=9", resume="auto")
+    trained(shards, without, "max_steps=9", resume="auto")
+    assert losses(whole)[6:] != losses(without)[6:]
+
+
+def test_the_newest_checkpoints_stay_and_the_best(shards: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    trained(
+        shards, out, "max_steps=10", "validation={every_steps: 2, metric: mean_recall, max_samples: 20}",
+        "checkpoints={every_steps: 2, keep: 2}", val_shards=(shards,),
+    )  # fmt: skip
+    kept = checkpoints(out)
+    best = best_checkpoint(out, "mean_recall")
+    assert [path.name for path in kept if path != best][-2:] == [f"step-{step:08d}" for step in (8, 10)][
+        -2:
+    ] or best in kept[-2:]
+    assert checkpoint_path(out) == best
+    entries = [json.loads(line) for line in (out / "log.jsonl").read_text("utf-8").splitlines()]
+    scores = {one["step"]: one["metrics"]["mean_recall"] for one in entries if one["kind"] == "validation"}
+    assert best is not None
+    assert load_state(best).metrics["mean_recall"] == max(scores.values())
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "model.safetensors",
+        "momentum.safetensors",
+        "queues.safetensors",
+        "optimizer.safetensors",
+        "tokenizer.json",
+        "state.json",
+    ],
+)
+@pytest.mark.parametrize("how", ["cut", "flipped", "missing"])
+def test_a_damaged_newest_checkpoint_is_left_for_the_one_before(copy: Path, file: str, how: str) -> None:
+    path = checkpoints(copy)[-1] / file
+    data = bytearray(path.read_bytes())
+    if how == "missing":
+        path.unlink()
+    elif how == "cut":
+        path.write_bytes(data[: len(data) // 2])
+    else:
+        data[len(data) // 2] ^= 0x80
+        path.write_bytes(data)
+    said: list[str] = []
+    found = newest_sound(copy, said.append)
+    assert found is not None
+    assert found.path == checkpoints(copy)[-2]
+    assert file in said[0]
+
+
+def test_where_all_are_damaged_nothing_starts_anew(shards: Path, copy: Path) -> None:
+    for path in checkpoints(copy):
+        (path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(DamageError, match="no checkpoint is sound"):
+        trained(shards, copy, "max_steps=9", resume="auto")
+
+
+@pytest.mark.parametrize("kept", range(6))
+def test_a_kill_at_any_write_leaves_the_checkpoint_before(
+    shards: Path, copy: Path, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process ends after `kept` files of the new checkpoint: what is there is what the disk holds then."""
+    write = checkpoint_module._write
+    written: list[Path] = []
+
+    def dying(path: Path, data: bytes) -> checkpoint_module.FileMark:
+        if len(written) == kept:
+            path.write_bytes(data[: len(data) // 2])
+            raise KeyboardInterrupt
+        written.append(path)
+        return write(path, data)
+
+    monkeypatch.setattr(checkpoint_module, "_write", dying)
+    with pytest.raises(KeyboardInterrupt):
+        trained(shards, copy, "max_steps=8", resume="auto")
+    monkeypatch.undo()
+    found = newest_sound(copy, lambda _: None)
+    assert found is not None
+    assert found.state.step == 6
+    trained(shards, copy, "max_steps=8", resume="auto")
+    assert load_checkpoint(checkpoints(copy)[-1]).state.step == 8
+    assert not list((copy / "checkpoints").glob(".*"))
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_a_full_disk_ends_the_run_and_the_old_checkpoint_is_untouched(
+    shards: Path, copy: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {path: path.read_bytes() for path in (copy / "checkpoints").rglob("*") if path.is_file()}
+
+    def full(path: Path, data: bytes) -> checkpoint_module.FileMark:
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(checkpoint_module, "_write", full)
+    with pytest.raises(DiskError, match=r"model|step-00000008"):
+        trained(shards, copy, "max_steps=8", resume="auto")
+    assert {path: path.read_bytes() for path in (copy / "checkpoints").rglob("*") if path.is_file()} == before
+
+
+def test_another_corpus_is_refused_and_a_longer_one_may_be_gone_on_with(
+    shards: Path, copy: Path, tmp_path: Path
+) -> None:
+    longer, other = corpus(tmp_path / "longer", (14, 13, 9)), corpus(tmp_path / "other", (13, 14))
+    with pytest.raises(RecipeError, match="--grown-corpus"):
+        trained(longer, copy, "max_steps=7", resume="auto")
+    with pytest.raises(RecipeError, match="--changed-corpus"):
+        trained(other, copy, "max_steps=7", resume="auto", grown_corpus=True)
+    assert trained(longer, copy, "max_steps=7", resume="auto", grown_corpus=True).place.epoch == 2
+    assert trained(other, copy, "max_steps=8", resume="auto", changed_corpus=True).place.epoch == 3
+
+
+def test_another_config_is_refused_by_the_name_of_the_key(shards: Path, copy: Path) -> None:
+    with pytest.raises(RecipeError, match="momentum"):
+        trained(shards, copy, "max_steps=8", "momentum=0.5", resume="auto")
+
+
+def test_a_run_is_not_written_over_by_accident(shards: Path, run: Path) -> None:
+    with pytest.raises(UsageError, match="--resume auto"):
+        trained(shards, run, "max_steps=6")
+
+
+def test_resume_auto_starts_anew_where_there_is_nothing(shards: Path, tmp_path: Path) -> None:
+    assert trained(shards, tmp_path / "new", "max_steps=2", resume="auto").step == 2
+
+
+def test_fine_tuning_starts_at_step_0_with_the_weights_of_another_run(shards: Path, run: Path, tmp_path: Path) -> None:
+    first = trained(shards, tmp_path / "tuned", "max_steps=1", init=run)
+    assert first.step == 1
+    anew = trained(shards, tmp_path / "anew", "max_steps=1")
+    assert losses(tmp_path / "tuned") != losses(tmp_path / "anew")
+    assert anew.queues.fill == first.queues.fill == 8
+
+
+class _Marker:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.system, (f"touch {self.path}",)
+
+
+@pytest.mark.parametrize("name", ["model.pt", "model.pth", "pytorch_model.bin", "model.pkl", "model.safetensors"])
+def test_a_checkpoint_that_holds_code_is_refused_and_runs_nothing(name: str, run: Path, tmp_path: Path) -> None:
+    from wenlan_data.train.model import make_towers
+
+    evil, marker = tmp_path / name, tmp_path / "marker"
+    torch.save({"weights": _Marker(marker)}, evil)
+    with pytest.raises(UsageError):
+        initialise(make_towers(config(), 50), evil)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"files": {"../../escape.safetensors": {"bytes": 1, "sha256": "0" * 64}}},
+        {"format": "another"},
+        {"format_version": 2},
+        {"step": "6"},
+        {"unknown": 1},
+    ],
+)
+def test_a_state_that_is_not_ours_is_refused(copy: Path, change: dict[str, object]) -> None:
+    path = checkpoints(copy)[-1]
+    state = json.loads((path / "state.json").read_text("utf-8"))
+    (path / "state.json").write_text(json.dumps({**state, **change}), encoding="utf-8")
+    with pytest.raises(DamageError, match=r"state\.json"):
+        load_checkpoint(path)

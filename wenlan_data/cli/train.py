@@ -1,0 +1,117 @@
+"""`wenlan-data train`: a corpus in, a model out."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option("--config", "config_name", required=True, metavar="NAME|FILE", help="What to train, such as brivl-tiny.")
+@click.option(
+    "--shards",
+    multiple=True,
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A corpus, a folder of tars, or a tar; more may follow.",
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
+@click.option(
+    "--val-shards",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Pairs for the metric that picks the best checkpoint.",
+)
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the config.")
+@click.option("--batch-size", default=None, type=click.IntRange(1), help="Pairs of a step, over all ranks.")
+@click.option("--max-steps", default=None, type=click.IntRange(1), help="Stop after this many steps.")
+@click.option("--save-every", default=None, type=click.IntRange(1), metavar="STEPS", help="Steps between checkpoints.")
+@click.option(
+    "--resume",
+    default="no",
+    metavar="auto|CHECKPOINT",
+    help="Go on from the newest sound checkpoint of --out (anew where there is none), or from this one.",
+)
+@click.option(
+    "--init",
+    default=None,
+    type=click.Path(path_type=Path, exists=True),
+    metavar="CHECKPOINT",
+    help="Start from the weights of a checkpoint, a run, or a .safetensors file.",
+)
+@click.option("--grown-corpus", is_flag=True, help="Go on where the corpus has new shards, with a new epoch of it.")
+@click.option("--changed-corpus", is_flag=True, help="Go on with another corpus than the checkpoint's.")
+@click.option("--nproc", default=1, show_default=True, type=click.IntRange(1), help="Ranks on this machine, one a GPU.")
+@click.option("--workers", default=2, show_default=True, type=click.IntRange(0), help="Loading processes of each rank.")
+@click.option("--dry-run", is_flag=True, help="Say what would be trained; create nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def train(
+    config_name: str,
+    shards: tuple[Path, ...],
+    out: Path,
+    val_shards: tuple[Path, ...],
+    overrides: tuple[str, ...],
+    batch_size: int | None,
+    max_steps: int | None,
+    save_every: int | None,
+    resume: str,
+    init: Path | None,
+    grown_corpus: bool,
+    changed_corpus: bool,
+    nproc: int,
+    workers: int,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Train two towers on a corpus.
+
+    Exit 11 after SIGTERM or Ctrl-C, with a checkpoint: the same command with --resume auto goes on. Exit 9 when five
+    steps in a row are not finite.
+    """
+    import sys
+
+    need_torch()
+    from wenlan_data.train.config import load_config
+    from wenlan_data.train.launch import inside_launch, launch
+    from wenlan_data.train.options import TrainOptions
+
+    named = {"batch_size": batch_size, "max_steps": max_steps, "checkpoints.every_steps": save_every}
+    more = [f"{key}={value}" for key, value in named.items() if value is not None]
+    config = load_config(config_name, [*overrides, *more])
+    options = TrainOptions(
+        shards=shards,
+        out=out,
+        val_shards=val_shards,
+        resume=resume,
+        init=init,
+        workers=workers,
+        grown_corpus=grown_corpus,
+        changed_corpus=changed_corpus,
+    )
+    if dry_run:
+        from wenlan_data.train.estimate import describe_training
+
+        click.echo(describe_training(config, options, nproc, as_json=as_json))
+        return
+    if nproc > 1 and not inside_launch():
+        code = launch(sys.argv[1:], nproc)
+        if code:
+            raise click.exceptions.Exit(code)
+        return
+    from wenlan_data.train.finish import finish
+    from wenlan_data.train.setup import run_training
+
+    training = run_training(config, options)
+    line = finish(config, options, training, as_json=as_json)
+    if line:
+        click.echo(line)
+
+
+def need_torch() -> None:
+    """Raise `UsageError` where the extra is not installed."""
+    from importlib.util import find_spec
+
+    from wenlan_data.errors import UsageError
+
+    missing = [name for name in ("torch", "timm", "transformers", "safetensors", "tensorboard") if not find_spec(name)]
+    if missing:
+        raise UsageError(f"training needs {', '.join(missing)}: pip install 'wenlan-data[train]'")

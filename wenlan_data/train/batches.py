@@ -1,0 +1,141 @@
+"""Batches of the loader as tensors on the device, from any place of any epoch, without end."""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wenlan_data.load import Loader
+from wenlan_data.train.config import TrainConfig
+from wenlan_data.train.corpus import Pages, sample_ids
+from wenlan_data.train.model import Inputs
+from wenlan_data.train.pictures import augmentation, normalised
+from wenlan_data.train.ranks import Ranks
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How far the training has come: global batches of an epoch that were used."""
+
+    epoch: int
+    position: int
+
+
+START = Place(0, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """One rank's part of a global batch."""
+
+    inputs: Inputs
+    ids: Tensor
+    """int64 (B,)."""
+    pages: Tensor
+    """int64 (B,), 0 for none."""
+    keys: list[str]
+    after: Place
+    """Where to go on once this batch is used."""
+    wait_s: float
+    """How long the loader was waited for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """Where batches come from."""
+
+    shards: list[Path]
+    tokenizer: Path
+    pages: Pages
+    workers: int
+
+
+def batches(stream: Stream, config: TrainConfig, ranks: Ranks, place: Place) -> Iterator[Batch]:
+    """This rank's batches from `place` on, epoch after epoch.
+
+    Raises what `Loader` raises.
+    """
+    while True:
+        with make_loader(stream, config, ranks, place) as loader:
+            position = place.position
+            while True:
+                start = time.perf_counter()
+                found = next(loader, None)
+                if found is None:
+                    break
+                position += 1
+                wait_s = time.perf_counter() - start
+                after = Place(place.epoch, position)
+                yield to_batch(found, config, ranks, stream.pages, after, wait_s)
+        place = Place(place.epoch + 1, 0)
+
+
+def make_loader(stream: Stream, config: TrainConfig, ranks: Ranks, place: Place) -> Loader:
+    """The loader of one epoch, for one rank."""
+    return Loader(
+        list(stream.shards),
+        batch_size=config.batch_size // config.accumulation // ranks.ranks,
+        size_px=config.image.size_px,
+        seed=config.seed,
+        epoch=place.epoch,
+        position=place.position,
+        rank=ranks.rank,
+        ranks=ranks.ranks,
+        workers=stream.workers,
+        tokenizer=stream.tokenizer,
+        max_tokens=config.text.max_tokens,
+        text=config.text.choose,
+        max_regions=config.regions.most if config.regions.mode == "boxes" else 0,
+        augment=augmentation(config.augment),
+        device=str(ranks.device),
+    )
+
+
+def to_batch(
+    found: Mapping[str, object],
+    config: TrainConfig,
+    ranks: Ranks,
+    pages: Pages,
+    after: Place,
+    wait_s: float,
+) -> Batch:
+    """A loader's mapping as tensors on the device."""
+    keys = cast("list[str]", found["key"])
+    ids = sample_ids(keys)
+    boxes, box_mask = _boxes(found, len(keys))
+    tokens, token_mask = padded_as_published(
+        cast("Tensor", found["tokens"]), cast("Tensor", found["token_mask"]), config
+    )
+    return Batch(
+        inputs=Inputs(
+            image=normalised(cast("Tensor", found["image"]).to(ranks.device), config),
+            boxes=boxes.to(ranks.device),
+            box_mask=box_mask.to(ranks.device, non_blocking=True),
+            tokens=tokens.to(ranks.device, non_blocking=True),
+            token_mask=token_mask.to(ranks.device, non_blocking=True),
+        ),
+        ids=torch.from_numpy(ids).to(ranks.device),
+        pages=torch.from_numpy(np.asarray(pages.of(ids))).to(ranks.device),
+        keys=keys,
+        after=after,
+        wait_s=wait_s,
+    )
+
+
+def padded_as_published(tokens_BL: Tensor, mask_BL: Tensor, config: TrainConfig) -> tuple[Tensor, Tensor]:
+    """Padded to `text.max_tokens` where the encoder sees padding (`compat: released`), else as they are."""
+    missing = config.text.max_tokens - tokens_BL.shape[1]
+    if config.compat != "released" or missing <= 0:
+        return tokens_BL, mask_BL
+    return torch.nn.functional.pad(tokens_BL, (0, missing)), torch.nn.functional.pad(mask_BL, (0, missing))
+
+
+def _boxes(found: Mapping[str, object], count: int) -> tuple[Tensor, Tensor]:
+    if "boxes" not in found:
+        return torch.zeros(count, 0, 4), torch.zeros(count, 0, dtype=torch.bool)
+    return cast("Tensor", found["boxes"]), cast("Tensor", found["box_mask"])

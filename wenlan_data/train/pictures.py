@@ -1,0 +1,33 @@
+"""Pictures as the towers take them: normalised floats."""
+
+import torch
+from torch import Tensor
+
+from wenlan_data.load.augment import Augment
+from wenlan_data.train.config import AugmentConfig, TrainConfig
+
+
+def normalised(image_BCHW: Tensor, config: TrainConfig) -> Tensor:
+    """uint8 to floats of the mean and deviation that the backbone was made with."""
+    mean = torch.tensor(config.image.mean, device=image_BCHW.device).view(1, 3, 1, 1)
+    std = torch.tensor(config.image.std, device=image_BCHW.device).view(1, 3, 1, 1)
+    image = (image_BCHW.float() / 255 - mean) / std
+    layout = torch.channels_last if config.channels_last else torch.contiguous_format
+    return image.contiguous(memory_format=layout)
+
+
+def augmentation(config: AugmentConfig) -> Augment | None:
+    """What the loader draws from seed, epoch and place; None where nothing varies."""
+    brightness, contrast, saturation, hue = config.jitter
+    found = Augment(
+        brightness=brightness,
+        contrast=contrast,
+        saturation=saturation,
+        hue=hue,
+        jitter_share=config.jitter_share,
+        grey_share=config.grey_share,
+        min_crop_area=config.min_crop_area,
+        flip_share=config.flip_share,
+    )
+    varies = (config.jitter_share and any(config.jitter)) or config.grey_share or config.flip_share
+    return found if varies or config.min_crop_area < 1 else None

@@ -1,0 +1,168 @@
+"""From a config and the command line to a run that can be trained, and back to nothing when it ends."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer
+
+from wenlan_data.errors import UsageError, os_errors
+from wenlan_data.eval.corpus import corpus_retrieval
+from wenlan_data.eval.vectors import Model
+from wenlan_data.load.texts import load_tokenizer
+from wenlan_data.train import ranks as world
+from wenlan_data.train.batches import Place, Stream
+from wenlan_data.train.checkpoint import TOKENIZER, Checkpoint, checkpoints, load_checkpoint
+from wenlan_data.train.config import TextConfig, TrainConfig
+from wenlan_data.train.corpus import CorpusMark, Pages, check_same, corpus_mark
+from wenlan_data.train.loop import Run, train
+from wenlan_data.train.model import make_towers
+from wenlan_data.train.options import TrainOptions
+from wenlan_data.train.ranks import Ranks
+from wenlan_data.train.resume import check_config, checkpoint_path, initialise, newest_sound
+from wenlan_data.train.signals import listening
+from wenlan_data.train.state import Training, begin, restore
+from wenlan_data.train.tokenizer import train_tokenizer, vocabulary_size
+from wenlan_data.train.watch import Watch
+
+
+def run_training(config: TrainConfig, options: TrainOptions) -> Training:
+    """Train to the end on this rank; see `loop.train` for how it can end otherwise.
+
+    Raises `UsageError` where the output or the arguments do not fit, `RecipeError` where the checkpoint does not.
+    """
+    _check_division(config, int(os.environ.get("WORLD_SIZE", "1")))
+    torch.set_float32_matmul_precision("high")
+    ranks = world.join()
+    try:
+        with listening() as stop, _prepared(config, options, ranks) as run:
+            train(run, stop)
+            return run.training
+    finally:
+        world.leave()
+
+
+@contextmanager
+def _prepared(config: TrainConfig, options: TrainOptions, ranks: Ranks) -> Iterator[Run]:
+    say: Callable[[str], None] = (lambda line: print_line(line)) if ranks.first else (lambda _: None)
+    checkpoint = _found_checkpoint(options, config, say)
+    corpus = corpus_mark(options.shards)
+    tokenizer = _tokenizer(config, options, ranks, checkpoint)
+    shape = checkpoint.state.text_encoder if checkpoint else None
+    towers = make_towers(config, vocabulary_size(tokenizer), shape)
+    if checkpoint is None and options.init is not None:
+        initialise(towers, options.init)
+    training = begin(towers, config, ranks.device)
+    if checkpoint is not None:
+        _go_on(training, checkpoint, corpus, options, say)
+    with Watch(options.out, first=ranks.first, done=training.step, steps=config.max_steps) as watch:
+        yield Run(
+            folder=options.out,
+            config=config,
+            ranks=ranks,
+            stream=Stream(
+                shards=list(options.shards), tokenizer=tokenizer, pages=Pages(options.shards), workers=options.workers
+            ),
+            corpus=corpus,
+            training=training,
+            tokenizer=tokenizer.read_bytes(),
+            watch=watch,
+            validate=_validator(training, config, options, tokenizer, ranks) if options.val_shards else None,
+        )
+
+
+def print_line(line: str) -> None:
+    """A line on stderr."""
+    import sys
+
+    sys.stderr.write(line + "\n")
+
+
+def save_tokenizer(config: TextConfig, shards: tuple[Path, ...], path: Path) -> None:
+    """Write the tokenizer that the config's encoder wants, or one of the corpus, to `path`, at once or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    if config.backbone == "small":
+        train_tokenizer(shards, config.small.vocabulary).save(str(partial))
+    else:
+        try:
+            found = AutoTokenizer.from_pretrained(config.backbone, use_fast=True)
+        except (OSError, ValueError) as error:
+            reason = " ".join(str(error).split())[:160]
+            raise UsageError(
+                f"text.backbone {config.backbone!r}: no tokenizer ({reason}): give a folder that has one"
+            ) from error
+        found.backend_tokenizer.save(str(partial))
+    partial.replace(path)
+
+
+def _check_division(config: TrainConfig, ranks: int) -> None:
+    parts = ranks * config.accumulation
+    if config.batch_size % parts:
+        raise UsageError(
+            f"batch_size {config.batch_size} cannot be cut into {ranks} ranks x {config.accumulation} parts: "
+            f"choose a multiple of {parts}"
+        )
+
+
+def _found_checkpoint(options: TrainOptions, config: TrainConfig, say: Callable[[str], None]) -> Checkpoint | None:
+    if options.resume == "no":
+        if checkpoints(options.out):
+            raise UsageError(f"{options.out} holds a run already: go on with --resume auto, or choose another --out")
+        return None
+    if options.resume == "auto":
+        found = newest_sound(options.out, say)
+    else:
+        found = load_checkpoint(checkpoint_path(Path(options.resume)))
+    if found is not None:
+        check_config(found, config)
+    return found
+
+
+def _tokenizer(config: TrainConfig, options: TrainOptions, ranks: Ranks, checkpoint: Checkpoint | None) -> Path:
+    """The tokenizer of the run: the checkpoint's, that of `--init`, the encoder's, or one of the corpus."""
+    path = options.out / TOKENIZER
+    if ranks.first:
+        with os_errors(options.out):
+            options.out.mkdir(parents=True, exist_ok=True)
+            if checkpoint is not None:
+                path.write_bytes((checkpoint.path / TOKENIZER).read_bytes())
+            elif options.init is not None and options.init.is_dir():
+                path.write_bytes((checkpoint_path(options.init) / TOKENIZER).read_bytes())
+            else:
+                save_tokenizer(config.text, options.shards, path)
+    world.wait_for_all()
+    load_tokenizer(path, config.text.max_tokens)
+    return path
+
+
+def _go_on(
+    training: Training,
+    checkpoint: Checkpoint,
+    corpus: CorpusMark,
+    options: TrainOptions,
+    say: Callable[[str], None],
+) -> None:
+    same = check_same(checkpoint.state.corpus, corpus, may_grow=options.grown_corpus, may_change=options.changed_corpus)
+    restore(training, checkpoint)
+    if not same:
+        training.place = Place(training.place.epoch + 1, 0)
+    say(f"going on from {checkpoint.path}: step {training.step}, epoch {training.place.epoch}")
+
+
+def _validator(
+    training: Training, config: TrainConfig, options: TrainOptions, tokenizer: Path, ranks: Ranks
+) -> Callable[[], dict[str, float]]:
+    def validate() -> dict[str, float]:
+        training.towers.eval()
+        model = Model(towers=training.towers, config=config, tokenizer=tokenizer, device=ranks.device)
+        found = corpus_retrieval(
+            model, options.val_shards, workers=options.workers, limit=config.validation.max_samples
+        )
+        training.towers.learn()
+        both = found.as_json()
+        figures = {f"{way}_{name}": value for way, values in both.items() for name, value in values.items()}
+        return {"mean_recall": found.mean_recall, **figures}
+
+    return validate
