@@ -124,11 +124,10 @@ def _candidates(numbers: np.ndarray, urls: pa.Array, ordinals: pa.Array) -> pa.T
         "url": urls,
         "url_key": urls,
         "texts": texts,
-        "opt_out": [[]] * count,
         "supply_offset": [0] * count,
         "supply": ["web"] * count,
     }
-    return pa.table({name: known.get(name, [""] * count) for name in CANDIDATES.names}).cast(CANDIDATES)
+    return _table(CANDIDATES, known, count)
 
 
 def _facts(numbers: np.ndarray, urls: pa.Array, ordinals: pa.Array) -> pa.Table:
@@ -152,13 +151,18 @@ def _facts(numbers: np.ndarray, urls: pa.Array, ordinals: pa.Array) -> pa.Table:
         "phash": phash,
         "pdq": pa.array([row.tobytes() for row in pdq], pa.binary(32)),
         "format": ["jpeg"] * count,
-        "opt_out": [[]] * count,
         "retryable": [False] * count,
         "warc_offset": numbers,
         "status": [200] * count,
         "fetched_at": [at] * count,
     }
-    return pa.table({name: known.get(name, [""] * count) for name in FACTS.names}).cast(FACTS)
+    return _table(FACTS, known, count)
+
+
+def _table(schema: pa.Schema, known: dict[str, object], count: int) -> pa.Table:
+    """The known columns, the others empty."""
+    empty = {field.name: [] if pa.types.is_list(field.type) else "" for field in schema}
+    return pa.table({name: known.get(name, [empty[name]] * count) for name in schema.names}).cast(schema)
 
 
 if __name__ == "__main__":

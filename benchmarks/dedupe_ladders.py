@@ -26,9 +26,10 @@ from wenlan_data.recipe import ImageRules
 from wenlan_data.records import ImageFacts
 
 RADIUS_BITS = 4
-ANY = ImageRules(min_side_px=16, min_bytes=0, max_aspect=100)
+ANY = ImageRules(min_side_px=16, min_bytes=0, max_aspect=100, min_contrast=0, min_entropy_bits=0, max_icon_side_px=0)
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 MAX_PHOTOS, MAX_SIDE_PX = 100, 900
+COLOUR_LEVELS = 8
 
 Picture = Image.Image
 
@@ -49,7 +50,7 @@ def main() -> None:
     if given.wallpapers:
         print(json.dumps({"set": "wallpapers", **pairs_of_a_folder(given.wallpapers, given.work)}), flush=True)
     if given.emoji:
-        print(json.dumps(skin_tones(given.emoji)), flush=True)
+        print(json.dumps(skin_tones(given.emoji, given.work)), flush=True)
     print(json.dumps({"set": "gradients", **gradients(given.work)}), flush=True)
 
 
@@ -93,6 +94,11 @@ def _marked(picture: Picture) -> bytes:
     return saved(small, quality=85)
 
 
+def _recoloured(picture: Picture) -> bytes:
+    bright, blue, red = picture.convert("YCbCr").split()
+    return saved(Image.merge("YCbCr", (bright, red, blue)).convert("RGB"), quality=90)
+
+
 EDITS: dict[str, Callable[[Picture], bytes]] = {
     **{f"jpeg quality {quality}": _quality(quality) for quality in (30, 50, 70, 85, 95)},
     **{f"scale {factor}": _scaled(factor) for factor in (0.25, 0.5, 0.75, 1.5, 2.0)},
@@ -101,6 +107,7 @@ EDITS: dict[str, Callable[[Picture], bytes]] = {
     "exif rotation": _turned_back,
     "mark in a corner": _marked,
     **{f"crop {percent} %": _cropped(percent / 100) for percent in (1, 2, 5, 10)},
+    "other colours, as bright": _recoloured,
     "mirrored": lambda picture: saved(picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT), quality=90),
 }
 
@@ -109,10 +116,13 @@ def edits(folder: Path) -> Iterator[dict[str, object]]:
     """For each kind of edit the share found at radius 4 with PDQ, at 8 with PDQ, and by pHash alone at 4."""
     originals = [(one, facts) for one in _upright(_files(folder)[:MAX_PHOTOS]) if (facts := facts_of(saved(one)))]
     for name, edit in EDITS.items():
-        far = []
+        far, colours = [], []
         for picture, before in originals:
-            after = facts_of(edit(picture))
+            data = edit(picture)
+            after = facts_of(data)
             far.append(distances(before, after) if after else (64, 256))
+            with Image.open(io.BytesIO(data)) as edited:
+                colours.append(colour_levels(picture, ImageOps.exif_transpose(edited)))
         phash, pdq = np.array(far).T
         near = (phash <= RADIUS_BITS) & (pdq <= MAX_PDQ_BITS)
         yield {
@@ -122,6 +132,7 @@ def edits(folder: Path) -> Iterator[dict[str, object]]:
             "found_radius_8": round(float(((phash <= 8) & (pdq <= MAX_PDQ_BITS)).mean()), 3),
             "phash_alone": round(float((phash <= RADIUS_BITS).mean()), 3),
             "median_bits": [int(np.median(phash)), int(np.median(pdq))],
+            "most_colour_levels": max(colours),
         }
 
 
@@ -131,6 +142,17 @@ def _upright(paths: list[Path]) -> Iterator[Picture]:
             upright = ImageOps.exif_transpose(picture).convert("RGB")
         upright.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX))
         yield upright
+
+
+def colour_levels(one: Picture, other: Picture) -> int:
+    """Of 255: how far the mean colours (Cb and Cr) of two pictures' quarters are apart at most. No hash sees it."""
+    quarters = []
+    for picture in (one, other):
+        white = Image.new("RGBA", picture.size, "white")
+        white.alpha_composite(picture.convert("RGBA"))
+        small = white.convert("YCbCr").resize((2, 2), Image.Resampling.BOX)
+        quarters.append(np.asarray(small, np.int16)[:, :, 1:])
+    return int(np.abs(quarters[0] - quarters[1]).max())
 
 
 def screenshots(folder: Path) -> dict[str, object]:
@@ -178,17 +200,19 @@ def pairs_of_a_folder(folder: Path, work: Path) -> dict[str, object]:
     return dict(counts)
 
 
-def skin_tones(folder: Path) -> dict[str, object]:
+def skin_tones(folder: Path, work: Path) -> dict[str, object]:
     """Pairs of one emoji in two skin tones, and of different emoji, that the rule takes for one picture.
 
-    Files are named by their code points, such as `1f44b-1f3fd.png`.
+    Files are named by their code points, such as `1f44b-1f3fd.png`. Of different ones, `work` gets a sheet.
     """
-    found = {path.stem: facts for path in _files(folder) if (facts := facts_of(path.read_bytes()))}
-    groups = [re.sub(r"-1f3f[b-f]", "", stem).replace("-fe0f", "") for stem in found]
+    found = {path: facts for path in _files(folder) if (facts := facts_of(path.read_bytes()))}
+    paths = list(found)
+    groups = [re.sub(r"-1f3f[b-f]", "", path.stem).replace("-fe0f", "") for path in paths]
     number = np.unique(groups, return_inverse=True)[1]
     phash = np.array([facts.phash for facts in found.values()], np.uint64)
     pdq = np.array([np.frombuffer(facts.pdq, np.uint64) for facts in found.values()])
     counts: Counter[str] = Counter()
+    taken = []
     for row in range(len(phash) - 1):
         same = number[row + 1 :] == number[row]
         near = np.bitwise_count(phash[row + 1 :] ^ phash[row]) <= RADIUS_BITS
@@ -197,7 +221,20 @@ def skin_tones(folder: Path) -> dict[str, object]:
             counts[f"{name}: pairs"] += int(chosen.sum())
             counts[f"{name}: near by pHash"] += int((near & chosen).sum())
             counts[f"{name}: taken for one"] += int((both & chosen).sum())
+        taken += [(paths[row], paths[row + 1 + other]) for other in np.flatnonzero(both & ~same).tolist()]
+    for one, other in taken:
+        counts["different emoji: of these variants of one drawing"] += _drawn(one.stem) == _drawn(other.stem)
+        with Image.open(one) as left, Image.open(other) as right:
+            counts["different emoji: of these colours differ"] += colour_levels(left, right) > COLOUR_LEVELS
+    for place in range(min(len(taken), 40)):
+        chosen_pair = taken[place * len(taken) // 40]
+        _beside(*chosen_pair).save(work / f"taken-emoji-{place:03d}.png")
     return {"set": "emoji", "pictures": len(phash), **dict(counts)}
+
+
+def _drawn(stem: str) -> str:
+    """An emoji without who does it (man, woman, person), in which skin and hair, and facing where."""
+    return re.sub(r"-1f3f[b-f]|-1f9b[0-3]|-fe0f|-200d-(2640|2642|27a1)|1f468|1f469|1f9d1|-200d", "", stem)
 
 
 def gradients(work: Path) -> dict[str, object]:

@@ -21,7 +21,13 @@ OPTIONS = {
         "--workers",
     ],
     "detect": ["--detector", "--device", "--json", "--max-side-px", "--out", "--set", "--weights"],
+    "eval embed": ["--checkpoint", "--json", "--out", "--shards", "--workers"],
+    "eval retrieval": ["--checkpoint", "--json", "--shards", "--texts", "--workers"],
     "gc": ["--dry-run", "--json", "--warcs", "--work"],
+    "load bench": [
+        "--augment", "--batch-size", "--decoder", "--device", "--json", "--seconds", "--size-px", "--tokenizer",
+        "--workers",
+    ],
     "recipes list": ["--json"],
     "recipes schema": [],
     "recipes show": ["--json", "--set"],
@@ -32,6 +38,10 @@ OPTIONS = {
     "shards show": ["--json", "--number"],
     "shards stat": ["--json"],
     "shards verify": ["--json"],
+    "train": [
+        "--batch-size", "--changed-corpus", "--config", "--dry-run", "--grown-corpus", "--init", "--json",
+        "--max-steps", "--nproc", "--out", "--resume", "--save-every", "--set", "--shards", "--val-shards", "--workers",
+    ],
 }  # fmt: skip
 
 
@@ -77,7 +87,7 @@ def test_no_file_is_named_after_nothing() -> None:
     assert not {path.stem for path in FILES} & FORBIDDEN_NAMES
 
 
-@pytest.mark.parametrize("words", [["--help"], ["build", "--help"], ["shards", "--help"]])
+@pytest.mark.parametrize("words", [["--help"], ["build", "--help"], ["load", "--help"], ["shards", "--help"]])
 def test_help_loads_nothing_heavy(words: list[str]) -> None:
     script = (
         "import json, sys\n"

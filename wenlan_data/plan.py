@@ -20,25 +20,25 @@ class Step:
 STEPS = (
     Step(
         name="crawl",
-        version=1,
+        version=2,
         unit="slice of a host in a round",
         does="ask for pages, keep them as WARC, find links",
     ),
     Step(
         name="extract",
-        version=3,
+        version=4,
         unit="row group, folder slice or WARC file",
         does="read candidates, clean their texts",
     ),
     Step(name="slice", version=2, unit="generation", does="group what is to be fetched by host"),
     Step(
         name="fetch",
-        version=2,
+        version=3,
         unit="slice of a host",
         does="ask for pictures, check and hash them, keep them as WARC",
     ),
     Step(name="against", version=1, unit="2,000 pictures of a benchmark", does="hash what must not be in the corpus"),
-    Step(name="near", version=1, unit="bands, or part of a published run", does="find codes that are near each other"),
+    Step(name="near", version=2, unit="bands, or part of a published run", does="find codes that are near each other"),
     Step(
         name="dedupe",
         version=2,

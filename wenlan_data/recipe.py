@@ -236,7 +236,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
             raise RecipeError(f"recipe {name_or_path!r} is not known: choose one of {known}, or give a .yaml file")
     value = read_yaml(path)
     for override in overrides:
-        _set(value, override)
+        set_key(value, override)
     return parse_recipe(value, f"{path} with --set" if overrides else str(path))
 
 
@@ -245,18 +245,30 @@ def parse_recipe(value: object, where: str) -> Recipe:
     try:
         return Recipe.model_validate(value)
     except ValidationError as error:
-        raise RecipeError(f"{where}: {describe(error)}") from error
+        raise RecipeError(f"{where}: {describe(error, Recipe)}") from error
 
 
-def describe(error: ValidationError) -> str:
-    """What is wrong first in a pydantic error: the path to the key, then what would be valid."""
+def describe(error: ValidationError, model: type[BaseModel] | None = None) -> str:
+    """What is wrong first in a pydantic error: the path to the key, then what would be valid, by `model`."""
     first = error.errors(include_url=False)[0]
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        message = "there is no such key here"
+        keys = ", ".join(_keys(model, first["loc"][:-1]))
+        message = "there is no such key here" + (f"; there are {keys}" if keys else "")
+    elif first["type"] == "tuple_type":
+        message = "a list is expected, such as [a, b]"
     more = error.error_count() - 1
-    return f"{path or 'the whole'}: {message}" + (f" (and {more} more)" if more else "")
+    return (f"{path}: {message}" if path else message) + (f" (and {more} more)" if more else "")
+
+
+def _keys(model: type[BaseModel] | None, path: Sequence[int | str]) -> list[str]:
+    """The keys of the part of `model` at `path`; none where lists or mappings lie between."""
+    for part in path:
+        field = model.model_fields.get(str(part)) if model else None
+        kind = field.annotation if field else None
+        model = kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+    return list(model.model_fields) if model else []
 
 
 def read_yaml(path: Path) -> dict[str, object]:
@@ -296,7 +308,8 @@ def _plugin_schema(package: str, word: str, name: str) -> dict[str, object]:
     return {"type": "object", "properties": properties, "required": [word], "additionalProperties": False}
 
 
-def _set(value: dict[str, object], override: str) -> None:
+def set_key(value: dict[str, object], override: str) -> None:
+    """Put `key.path=value` (the value is YAML) into nested mappings; raises `RecipeError`."""
     path, sign, raw = override.partition("=")
     if not sign:
         raise RecipeError(f"--set {override}: write it as key=value, such as image.min_side_px=200")

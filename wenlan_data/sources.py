@@ -8,6 +8,8 @@ from typing import Annotated, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from wenlan_data import plugins
+from wenlan_data.crawl.exclude import NO_LISTS, Lists
+from wenlan_data.crawl.limits import DEFAULTS, Limits
 from wenlan_data.errors import RecipeError, UsageError
 from wenlan_data.protocols import Source
 from wenlan_data.recipe import describe, read_yaml
@@ -61,6 +63,10 @@ class Sources(BaseModel):
     network: Network = Network()
     hosts: dict[str, HostLimits] = {}
     """`host:port` to limits; every other host gets one connection and a gap of a second."""
+    limits: Limits = DEFAULTS
+    """What one exchange, host and page may cost, and what counts as an opt-out; see `crawl.limits`."""
+    exclude: Lists = NO_LISTS
+    """The operator's lists of what is never asked for or kept."""
     sources: tuple[SourceSpec, ...] = Field(min_length=1)
 
 
@@ -78,6 +84,8 @@ def load_sources(words: Sequence[str], contact: str = "") -> Sources:
         contact=contact or next((one.contact for one in parsed if one.contact), ""),
         network=Network(allow=tuple(word for one in parsed for word in one.network.allow)),
         hosts={host: limits for one in parsed for host, limits in one.hosts.items()},
+        limits=next((one.limits for one in parsed if one.limits != DEFAULTS), DEFAULTS),
+        exclude=next((one.exclude for one in parsed if one.exclude != NO_LISTS), NO_LISTS),
         sources=tuple(spec for one in parsed for spec in one.sources),
     )
 
@@ -93,15 +101,32 @@ def _read_file(word: str) -> Sources:
     base = "" if str(path.parent) == "." else str(path.parent)
     value["sources"] = [{**entry, "base": base} if isinstance(entry, dict) else entry for entry in listed]
     try:
-        return Sources.model_validate(value)
+        sources = Sources.model_validate(value)
+        lists = sources.exclude.under(base)
+        lists.load()
     except ValidationError as error:
-        raise RecipeError(f"{word}: {describe(error)}") from error
+        raise RecipeError(f"{word}: {describe(error, Sources)}") from error
+    except UsageError as error:
+        raise RecipeError(f"{word}: {error}") from error
+    return sources.model_copy(update={"exclude": lists})
+
+
+def _guess(word: str) -> str:
+    """The word as it was most likely meant."""
+    path = Path(word)
+    if path.is_dir():
+        return f"folder:{word}"
+    if not path.is_file():
+        return "table:urls.parquet"
+    return f"warc:{word}" if ".warc" in path.suffixes else f"table:{word}"
 
 
 def _read_word(word: str) -> Sources:
+    if word.startswith(("http://", "https://")):
+        raise UsageError(f"{word!r} is no source: write pages:{word} to crawl from it")
     kind, colon, path = word.partition(":")
     if not colon or not path:
-        raise UsageError(f"{word!r} is no source: write kind:path, such as table:urls.parquet, or give a .yaml file")
+        raise UsageError(f"{word!r} is no source: write kind:path, such as {_guess(word)}, or give a .yaml file")
     if kind not in plugins.names(SOURCES):
         known = ", ".join(plugins.names(SOURCES))
         raise UsageError(f"{word!r}: {kind!r} is no kind of source: choose one of {known}")

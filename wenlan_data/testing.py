@@ -1,13 +1,21 @@
 """Builders and fakes for tests of your own plug-ins: pictures that differ, and a real server on loopback."""
 
+import hashlib
 import io
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from wenlan_data.records import Sample
+from wenlan_data.shard import manifest as shard_manifest
+from wenlan_data.shard.format import encode_sample, offsets_name, shard_name
+from wenlan_data.shard.index import save_offsets
+from wenlan_data.shard.writer import write_shard
 
 
 def picture(seed: int, *, width: int = 320, height: int = 240, kind: str = "JPEG", quality: int = 85) -> bytes:
@@ -83,3 +91,45 @@ class Site:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+def write_corpus(corpus: Path, shards: Iterable[Sequence[Sample]]) -> Path:
+    """A corpus of these samples, each shard's in ascending order of key, without metadata, drops and report."""
+    (corpus / "shards").mkdir(parents=True)
+    entries = [_write_shard(corpus / "shards", number, samples) for number, samples in enumerate(shards)]
+    count = sum(entry.samples for entry in entries)
+    generation = shard_manifest.Generation(
+        generation=0, candidates=count, samples=count, drops=0, first_shard=0, shards=len(entries)
+    )
+    manifest = shard_manifest.Manifest(
+        code_version="test",
+        step_versions={},
+        hash_version=1,
+        library_versions={},
+        recipe={},
+        recipe_digest="",
+        sources=[],
+        funnel=shard_manifest.Funnel(candidates=count, samples=count),
+        generations=[generation],
+        shards=entries,
+        drops=[],
+    )
+    shard_manifest.save_manifest(corpus, manifest)
+    return corpus
+
+
+def _write_shard(folder: Path, number: int, samples: Sequence[Sample]) -> shard_manifest.ShardEntry:
+    name = shard_name(number)
+    written = write_shard(folder / name, ((one.key, encode_sample(one)) for one in samples))
+    table = folder / offsets_name(name)
+    save_offsets(table, written.places)
+    digest = hashlib.sha256(table.read_bytes()).hexdigest()
+    return shard_manifest.ShardEntry(
+        name=name,
+        bytes=written.bytes,
+        sha256=written.sha256,
+        samples=written.samples,
+        generation=0,
+        offsets=shard_manifest.FileEntry(name=table.name, bytes=table.stat().st_size, sha256=digest),
+        metadata=shard_manifest.MetadataName(name=f"{number:06d}.parquet"),
+    )

@@ -24,6 +24,11 @@ def _refused(done: subprocess.CompletedProcess[str], code: int, *words: str) -> 
     [
         (["--sources", "table:none.parquet"], 2, "none.parquet"),
         (["--sources", "parrot:none"], 2, "parrot"),
+        (["pages:http://127.0.0.1:8085/", "--contact", "a@b.cn"], 2, "network.allow"),
+        (["pages:nowhere", "--contact", "a@b.cn"], 2, "nowhere"),
+        (["pages:http://a.cn:8085/", "--contact", "a@b.cn"], 2, "network.allow"),
+        (["pages:http://localhost/", "--contact", "a@b.cn"], 2, "network.allow"),
+        (["http://a.cn/"], 2, "write pages:http://a.cn/ to crawl"),
         (["--sources", "none.yaml"], 2, "none.yaml"),
         (["--sources", "warc:cc/*.warc.gz"], 2, "cc/*.warc.gz"),
         ([], 2, "--sources"),
@@ -110,10 +115,12 @@ def test_two_builds_at_once_on_one_output_are_refused(tmp_path: Path, site: Site
 
 
 def test_a_dry_run_creates_and_asks_nothing(tmp_path: Path, site: Site) -> None:
-    table(tmp_path / "a.parquet", photographs(site, range(40)))
+    rows = photographs(site, range(40))
+    table(tmp_path / "a.parquet", [*rows, rows[0], ("no address", caption(41)), ("ftp://a.cn/1.jpg", caption(42))])
     sources = sources_file(tmp_path / "s.yaml", site, [{"kind": "table", "path": "a.parquet"}])
     done = command("build", "--sources", sources, "--out", tmp_path / "c", "--dry-run")
     assert done.returncode == 0, done.stderr
-    assert "40" in done.stdout
+    assert "candidates: 43, of which URLs to ask for: 40\n" in done.stdout
+    assert f"  {site.host}: 40 URLs x 0.0 s = 0 s\nnothing was asked" in done.stdout
     assert site.log == []
     assert not (tmp_path / "c").exists()

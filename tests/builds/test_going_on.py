@@ -62,3 +62,24 @@ def test_generations_of_folders_and_tables_end_as_undisturbed_after_an_interrupt
     assert build(*words, tmp_path / "first")["samples"] == 18
     assert captions(tmp_path / "first") == captions(tmp_path / "undisturbed")
     assert content(tmp_path / "stopped") == content(tmp_path / "undisturbed")
+
+
+def test_a_crawl_that_could_not_ask_a_page_says_so_at_every_build_until_it_is_asked_again(
+    tmp_path: Path, site: Site
+) -> None:
+    html = {"Content-Type": "text/html; charset=utf-8"}
+    (_, alt), *_ = photographs(site, range(1))
+    site.replies["/index.html"] = Reply(
+        f'<img src="/0.jpg" alt="{alt}"><a href="/2.html">下一页</a>'.encode(), 200, html
+    )
+    site.replies["/2.html"] = Reply(status=503)
+    sources = sources_file(tmp_path / "s.yaml", site, [{"kind": "pages", "seeds": [site.url("/index.html")]}])
+    words = ["build", "--sources", sources, "--out", tmp_path / "corpus", "--executor", "local"]
+    said = "1 pages failed in a way that may pass: --retry-failed asks them again"
+    first = command(*words, "--max-failed-share", "1")
+    assert (first.returncode, said in first.stderr) == (0, True)
+    second = command(*words)
+    assert (said in second.stderr, "done before" in second.stderr) == (True, True)
+    site.replies["/2.html"] = Reply("<p>第二页</p>".encode(), 200, html)
+    assert said not in command(*words, "--retry-failed").stderr
+    assert said not in command(*words).stderr

@@ -15,7 +15,11 @@ def test_an_interrupted_build_ends_with_11_and_goes_on(tmp_path: Path, site: Sit
     sources = sources_file(tmp_path / "s.yaml", site, [{"kind": "table", "path": "a.parquet"}])
     words = ["--sources", str(sources), "--executor", "local", "--out"]
     with subprocess.Popen(
-        [*COMMAND, "build", *words, str(tmp_path / "c")], stderr=subprocess.PIPE, text=True
+        [*COMMAND, "build", *words, str(tmp_path / "c")],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts what runs in its background, these tests too, with SIGINT ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         while not (tmp_path / "c" / ".work" / "generations" / "000000" / "extract").is_dir():
             assert process.poll() is None

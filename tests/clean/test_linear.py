@@ -7,11 +7,13 @@ import pytest
 
 from benchmarks.attacks import attacks
 from wenlan_data.clean.chain import apply
+from wenlan_data.clean.rules.contact_info import ContactInfo
 from wenlan_data.protocols import RemarkingRule
 from wenlan_data.recipe import load_recipe
 from wenlan_data.records import Drop
 
 RULES = {spec.rule: spec.load() for spec in load_recipe("wenlan").text.rules}
+RULES["contact_info, masking"] = ContactInfo(action="mask")
 
 
 @pytest.mark.timeout(60)

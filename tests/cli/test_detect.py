@@ -50,11 +50,13 @@ def test_a_detector_with_its_weights(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["--detector", "nothing"], 4, "choose one of boxes, faster_rcnn, grid, mix, proposals, yolox"),
+        (["--detector", "nothing"], 4, "--detector nothing: 'nothing' is not known here: choose one of boxes, "),
         (["--set", "cells"], 4, "write it as key=value"),
         (["--set", "cells=99"], 4, "cells"),
         (["--device", "cuda"], 4, "grid runs on the processor alone"),
         (["--detector", "yolox", "--weights", "none.onnx"], 4, "there is no such file"),
+        (["--detector", "boxes"], 4, "come with a source's records"),
+        (["--set", "cells=0"], 4, "--detector grid: cells: "),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(words: list[str], code: int, message: str, tmp_path: Path) -> None:
@@ -63,6 +65,17 @@ def test_what_is_wrong_is_said_in_one_line(words: list[str], code: int, message:
     assert done.returncode == code
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@needs_model
+def test_names_are_printed_and_a_folder_is_made_for_drawings(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    Image.fromarray(pytest.importorskip("skimage.data").coffee()).save(tmp_path / "coffee.png")
+    words = ["--detector", "yolox", "--weights", MODEL, "--set", "language=zh", "--out", tmp_path / "new" / "drawn"]
+    done = run(tmp_path / "coffee.png", *words)
+    drawn = tmp_path / "new" / "drawn" / "coffee.regions.jpg"
+    assert done.stdout == f"{drawn}: 2 regions and the whole image (1 杯子 0.89, 2 餐桌 0.75)\n"
+    assert drawn.is_file()
 
 
 def test_what_is_no_picture_is_said(tmp_path: Path) -> None:

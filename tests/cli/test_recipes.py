@@ -45,7 +45,9 @@ def test_an_override_changes_the_digest() -> None:
 @pytest.mark.parametrize(
     ("override", "named"),
     [
-        ("image.min_side=3", "image.min_side"),
+        ("image.min_side=3", "image.min_side: there is no such key here; there are formats, min_side_px"),
+        ("images.min_side_px=3", "images: there is no such key here; there are name, image, text"),
+        ("image.formats=jpeg", "image.formats: a list is expected"),
         ("image.min_side_px=0", "image.min_side_px"),
         ("image.min_side_px=wide", "image.min_side_px"),
         ("text.rules=[{rule: parrot}]", "text.rules[0]"),

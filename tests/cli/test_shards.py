@@ -121,6 +121,14 @@ def test_extract_never_overwrites(tmp_path: Path) -> None:
     assert (tmp_path / f"{key}.txt").read_text() == "precious"
 
 
+def test_two_members_of_one_name_do_not_overwrite_each_other_and_are_named(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        for name in ("a.txt", "b.txt", "a.txt"):
+            tar.addfile(tarfile.TarInfo(name))
+    result = _run("extract", tmp_path / "a.tar", "--limit", "9", "--out", tmp_path / "out")
+    assert "two members have this name" in str(result.exception)
+
+
 def test_extract_keeps_hostile_names_inside_the_folder(tmp_path: Path) -> None:
     path = _hostile_tar(tmp_path / "a.tar")
     result = _run("extract", path, "--limit", "9", "--out", tmp_path / "deep" / "out")

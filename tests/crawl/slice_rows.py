@@ -6,9 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wenlan_data.crawl.client import Limits
 from wenlan_data.crawl.fetch import FetchPart
-from wenlan_data.crawl.turn import Manners
+from wenlan_data.crawl.limits import Limits
 from wenlan_data.crawl.urls import host_of, url_key
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import ImageRules
@@ -16,8 +15,16 @@ from wenlan_data.sources import HostLimits
 from wenlan_data.tables import WANTED
 
 FAST = HostLimits(min_gap_s=0)
-QUICK = Limits(connect_s=1, tls_s=1, first_byte_s=0.4, total_s=2, rate_window_s=0.5, max_image_bytes=300_000)
-IMPATIENT = Manners(backoff_s=0.01)
+QUICK = Limits(
+    connect_s=1,
+    tls_s=1,
+    first_byte_s=0.4,
+    total_s=2,
+    rate_window_s=0.5,
+    max_image_bytes=300_000,
+    backoff_s=0.01,
+    tdmrep=False,
+)
 
 Row = dict[str, object]
 
@@ -49,7 +56,6 @@ def part_for(folder: Path, rows: list[Row], hosts: dict[str, HostLimits]) -> Fet
         hosts=hosts,
         image=ImageRules(),
         limits=QUICK,
-        manners=IMPATIENT,
     )
 
 

@@ -6,7 +6,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from tests.crawl.raw_server import RawServer, ok, response
 from wenlan_data.crawl.address import AddressPolicy
-from wenlan_data.crawl.client import Client, Limits
+from wenlan_data.crawl.client import Client
+from wenlan_data.crawl.limits import Allowance, Limits
 from wenlan_data.crawl.reply import Reply, redirect_target, retry_after_s
 from wenlan_data.errors import UsageError
 from wenlan_data.records import Drop
@@ -27,7 +28,7 @@ class _Loopback(AbstractResolver):
 def _get(policy: AddressPolicy, *urls: str, resolver: AbstractResolver | None = None) -> list[Reply | Drop]:
     async def run() -> list[Reply | Drop]:
         async with Client(policy=policy, resolver=resolver) as client:
-            return [await client.fetch(url, 1 << 20) for url in urls]
+            return [await client.fetch(url, Allowance(1 << 20, 1 << 20), 5) for url in urls]
 
     return asyncio.run(run())
 

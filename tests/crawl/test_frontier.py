@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from wenlan_data.crawl.frontier import CrawlLimits, FrontierPart, Row, read_frontier, write_frontier
+from wenlan_data.crawl.budget import CrawlLimits
+from wenlan_data.crawl.frontier import FrontierPart, Row, read_frontier, write_frontier
 from wenlan_data.crawl.tracking import page_key
 from wenlan_data.crawl.urls import host_of
 from wenlan_data.protocols import Receipt

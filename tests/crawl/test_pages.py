@@ -5,10 +5,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from wenlan_data.crawl.frontier import read_frontier, write_frontier
+from wenlan_data.crawl.limits import Limits
 from wenlan_data.crawl.pages import CrawlPart
 from wenlan_data.crawl.scope import Scope
 from wenlan_data.crawl.tracking import page_key
-from wenlan_data.crawl.turn import Manners
 from wenlan_data.crawl.warc import records
 from wenlan_data.protocols import Receipt
 from wenlan_data.sources import HostLimits
@@ -28,7 +28,7 @@ def _crawl(folder: Path, site: Site, paths: list[str], **changes: object) -> tup
         scope=Scope(hosts=(site.host,)),
         allow=(site.host,),
         hosts={site.host: HostLimits(min_gap_s=0)},
-        manners=Manners(backoff_s=0.01),
+        limits=Limits(backoff_s=0.01, tdmrep=False),
         **changes,  # type: ignore[arg-type]
     )
     out = folder / "out"

@@ -1,5 +1,6 @@
 import gzip
 import hashlib
+import os
 import zlib
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 from warcio.archiveiterator import ArchiveIterator
 
 from wenlan_data.crawl.warc import PayloadWriter, payload_at, record_at, records
-from wenlan_data.errors import DamageError
+from wenlan_data.errors import DamageError, UsageError
 
 DATE = datetime(2026, 11, 25, 12, 30, 1, 250_000, tzinfo=UTC)
 BODIES = {"http://a.cn/一.jpg": b"\xff\xd8" + bytes(50_000), "http://a.cn/b": b"", "http://a.cn/c": b"c" * 10}
@@ -28,6 +29,14 @@ def _write(path: Path, *headers: tuple[str, str], bodies: dict[str, bytes] = BOD
             )
             for url, body in bodies.items()
         ]
+
+
+@pytest.mark.parametrize("copies", [1, 20])
+def test_a_warc_gzipped_as_a_whole_is_refused_with_the_remedy(tmp_path: Path, copies: int) -> None:
+    _write(tmp_path / "a.warc", bodies={f"http://a.cn/{n}": os.urandom(9_000) for n in range(3 * copies)})
+    (tmp_path / "a.warc.gz").write_bytes(gzip.compress((tmp_path / "a.warc").read_bytes()))
+    with pytest.raises(UsageError, match="gunzip it"):
+        list(records(tmp_path / "a.warc.gz"))
 
 
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:

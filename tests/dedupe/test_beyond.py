@@ -5,12 +5,18 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.dedupe.rows import Row, run
+from tests.dedupe.test_greedy import one_ball, spread
 from tests.dedupe.test_part import flipped
+from wenlan_data.dedupe import beyond as beyond_module
+from wenlan_data.dedupe import signs
 from wenlan_data.dedupe.about import site_of
+from wenlan_data.dedupe.beyond import Beyond, Near, pick
 from wenlan_data.dedupe.saying import band_rows, near_captions, shingles, similarity
+from wenlan_data.dedupe.signs import Nearness, Signs
 from wenlan_data.recipe import DedupeRules
 
 
@@ -134,6 +140,37 @@ def test_what_a_share_leaves_out_takes_no_neighbour_with_it(tmp_path: Path) -> N
     found = run(tmp_path / "a", [*flood, *copies], rules=DedupeRules(max_domain_share=0.1))
     assert len(found.kept) == 50
     assert Counter(drop["reason"] for drop in found.drops) == {"domain_share": 45, "near_duplicate": 5}
+
+
+def test_too_many_neighbours_to_be_held_change_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(8)
+    phash, pdq = one_ball(900, random)
+    phash[600:], pdq[600:] = spread(300, random)
+    group_of = np.concatenate([np.arange(900), random.integers(0, 900, 300)])
+    by_code = np.argsort(phash, kind="stable")
+    near_signs, rule = Signs(phash=phash[by_code], pdq=pdq[by_code]), Nearness(4, 31)
+    order = random.permutation(1200)
+    beyond = Beyond(
+        text_edges=random.integers(0, 1200, (150, 2)),
+        said_before=np.zeros(1200, "S16"),
+        site=random.integers(-1, 6, 1200),
+        published=np.zeros(6, np.int64),
+        share=0.1,
+    )
+    whole = Near.of(near_signs, rule)
+    assert whole.edges is not None
+    assert len(whole.edges) > 5000
+    monkeypatch.setattr(signs, "MAX_EDGES", 300)
+    monkeypatch.setattr(beyond_module, "PORTION", 16)
+    monkeypatch.setattr(beyond_module, "MAX_PORTION", 64)
+    parts = Near.of(near_signs, rule)
+    assert parts.edges is None
+    for one in (beyond, replace(beyond, site=None)):
+        winner, why = pick(order, group_of, parts, one)
+        expected, expected_why = pick(order, group_of, whole, one)
+        assert winner.tolist() == expected.tolist()
+        assert why.tolist() == expected_why.tolist()
+        assert len(set(why.tolist())) == (3 if one.site is not None else 2)
 
 
 @pytest.mark.parametrize(

@@ -21,13 +21,18 @@ from wenlan_data.dedupe.part import DedupePart
 from wenlan_data.recipe import DedupeRules, ImageRules, ShardRules
 from wenlan_data.run.jobs import Job, Jobs
 from wenlan_data.run.ledger import Ledger
-from wenlan_data.run.local import LocalExecutor
 
 work, source, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 bands.SHARE_CODES = 5000
 candidates, facts = (tuple(map(str, sorted(source.glob(f"{name}-*.parquet")))) for name in ("candidates", "facts"))
 with Ledger(work) as ledger:
-    executor = LocalExecutor(workers)
+    if sys.argv[4] == "ray":
+        from wenlan_data.run.ray import RayExecutor
+        executor = RayExecutor(workers, None)
+    else:
+        from wenlan_data.run.local import LocalExecutor
+        executor = LocalExecutor(workers)
+    print("at work", flush=True)
     parts = bands.near_parts(facts, 20_000, (), radius_bits=4, verify=True)
     run = lambda step, parts: Jobs(executor, ledger, 0, step).run(
         [Job(number=n, make=lambda _before, part=part: part) for n, part in enumerate(parts)], lambda *_: None)
@@ -36,12 +41,23 @@ with Ledger(work) as ledger:
     run("dedupe", [DedupePart(generation=0, candidates=candidates, facts=facts, near=files,
         caption_order=("caption",), rules=DedupeRules(), max_same_text=10, image=ImageRules(), shard=ShardRules(),
         first_shard=0)])
+    print("done", flush=True)
     executor.close()
 """
 
 
-def command(work: Path, source: Path, workers: int) -> list[str]:
-    return [sys.executable, "-c", SCRIPT, str(work), str(source), str(workers)]
+def command(work: Path, source: Path, workers: int, executor: str) -> list[str]:
+    return [sys.executable, "-c", SCRIPT, str(work), str(source), str(workers), executor]
+
+
+def killed(words: list[str], wait_s: float) -> None:
+    """Run, and kill its process group so long after it began to work."""
+    with subprocess.Popen(words, start_new_session=True, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "at work\n"
+        time.sleep(wait_s)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def result(work: Path) -> dict[str, bytes]:
@@ -49,25 +65,35 @@ def result(work: Path) -> dict[str, bytes]:
     return {str(path.relative_to(part)): path.read_bytes() for path in part.rglob("*") if path.is_file()}
 
 
+def seconds_at_work(words: list[str]) -> float:
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "at work\n"
+        started = time.monotonic()
+        assert process.stdout.readline() == "done\n"
+        return time.monotonic() - started
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_a_dedupe_killed_at_twenty_moments_gives_the_same_verdicts_on_any_number_of_workers(tmp_path: Path) -> None:
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(("executor", "moments"), [("local", 20), ("ray", 8)])
+def test_a_dedupe_killed_at_many_moments_gives_the_same_verdicts_on_any_number_of_workers(
+    tmp_path: Path, executor: str, moments: int
+) -> None:
     tables(tmp_path / "in", 0, 20_000)
-    started = time.monotonic()
-    subprocess.run(command(tmp_path / "golden", tmp_path / "in", 1), check=True)
-    whole_s = time.monotonic() - started
+    subprocess.run(command(tmp_path / "golden", tmp_path / "in", 1, "local"), check=True, stdout=subprocess.DEVNULL)
     golden = result(tmp_path / "golden")
     assert np.load(tmp_path / "golden/generations/000000/dedupe/00000/index/phash.npy").size == 19_000
+    whole_s = seconds_at_work(command(tmp_path / "whole", tmp_path / "in", 2, executor))
+    assert result(tmp_path / "whole") == golden
     dice, cut_short, between = random.Random(6), 0, 0
-    for moment in range(20):
+    for moment in range(moments):
         work, workers = tmp_path / f"w{moment}", [1, 2, 4][moment % 3]
-        with subprocess.Popen(command(work, tmp_path / "in", workers), start_new_session=True) as process:
-            time.sleep(whole_s * (0.3 + 0.7 * (moment + dice.random()) / 20))
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                cut_short += 1
+        words = command(work, tmp_path / "in", workers, executor)
+        killed(words, whole_s * 0.8 * (moment + dice.random()) / moments)
+        cut_short += not result(work)
         between += (work / "generations/000000/near/00000").exists() and not result(work)
-        subprocess.run(command(work, tmp_path / "in", workers), check=True)
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
         assert result(work) == golden
-    print(f"{cut_short} of 20 killed at work, {between} of them with near committed and dedupe not")
-    assert cut_short >= 10
+    print(f"{cut_short} of {moments} killed at work, {between} of them with near committed and dedupe not")
+    assert cut_short >= moments // 4

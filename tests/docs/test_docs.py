@@ -82,6 +82,9 @@ def test_commands_do_what_the_page_shows(page: Path, user_folder: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_sources_files_that_are_shown_are_valid(page: Path, tmp_path: Path) -> None:
+    (tmp_path / "lists").mkdir()
+    for name in ("domains", "urls", "sha256", "pdq"):
+        (tmp_path / "lists" / f"{name}.txt").touch()
     for block in _blocks(page, "yaml"):
         (tmp_path / "sources.yaml").write_text(block, encoding="utf-8")
         assert load_sources([str(tmp_path / "sources.yaml")]).sources

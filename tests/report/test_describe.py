@@ -82,6 +82,11 @@ def test_the_hub_reads_the_card(built: Path) -> None:
     assert "| dedupe | 1 | 4 | near_duplicate 1 |" in card.text
 
 
+def test_the_card_has_each_heading_once(built: Path) -> None:
+    headings = [line for line in (built / "README.md").read_text("utf-8").splitlines() if line.startswith("#")]
+    assert len(set(headings)) == len(headings) > 5
+
+
 def test_an_owners_own_card_stays(corpus: Path) -> None:
     path = corpus / "README.md"
     own = path.read_text("utf-8").replace(MARK, "Mine.")

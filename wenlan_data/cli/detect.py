@@ -14,7 +14,11 @@ import click
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A parameter of the detector, or max_regions."
 )
 @click.option("--max-side-px", default=1024, show_default=True, type=click.IntRange(16), help="Of the stored picture.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder for the drawings (default: beside each picture).")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder for the drawings, made where it is not there (default: beside each picture).",
+)
 @click.option("--json", "as_json", is_flag=True, help="A row an image with its regions, as JSON; nothing is drawn.")
 def detect(
     images: tuple[Path, ...],
@@ -28,11 +32,12 @@ def detect(
 ) -> None:
     """Find regions in each IMAGE, as a build would in the picture that it stores, and draw them.
 
-    The drawing of cat.jpg is cat.regions.jpg; a file that is there is not overwritten.
+    The drawing of cat.jpg is cat.regions.jpg; a file that is there is not overwritten. Names that are not Latin are
+    printed, and drawn as their place in the list.
     """
     import json
 
-    from wenlan_data.detect.preview import drawing, looked_at, rules_of, write_new
+    from wenlan_data.detect.preview import drawing, looked_at, rules_of, said, write_new
     from wenlan_data.detect.regions import finder
 
     rules = rules_of(detector, weights, device, settings)
@@ -51,4 +56,4 @@ def detect(
             click.echo(json.dumps(row, ensure_ascii=False))
             continue
         drawn = write_new((out or path.parent) / f"{path.stem}.regions.jpg", drawing(stored, regions))
-        click.echo(f"{drawn}: {len(regions) - 1} regions and the whole image")
+        click.echo(f"{drawn}: {said(regions)}")

@@ -1,12 +1,13 @@
 """Prints what a build did, and what it would do."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 
 import click
 
-from wenlan_data.run.estimate import Estimate
+from wenlan_data.run.estimate import Estimate, SourceEstimate
 from wenlan_data.run.runner import BuildResult
 
 
@@ -19,11 +20,13 @@ def print_result(result: BuildResult, *, as_json: bool) -> None:
         click.echo(line)
     if not result.generations:
         click.echo(f"nothing new: {result.out} holds {result.samples} samples")
+        for line in _hints(result.pages):
+            click.echo(line)
         return
     click.echo("\n".join(funnel_lines(result.candidates, result.dropped, result.samples)))
     if result.known:
         click.echo(f"{result.known:>10}  known before, skipped")
-    for line in _hints(result.dropped.get("fetch", {})):
+    for line in _hints(Counter(result.pages) + Counter(result.dropped.get("fetch", {}))):
         click.echo(line)
     digest = result.recipe_digest[:12]
     click.echo(f"report {result.out}/report/index.html")
@@ -54,14 +57,15 @@ def funnel_lines(candidates: int, dropped: Mapping[str, Mapping[str, int]], samp
     return lines
 
 
-def _hints(fetch: Mapping[str, int]) -> list[str]:
+def _hints(asked: Mapping[str, int]) -> list[str]:
     lines = []
-    if fetch.get("port") or fetch.get("address"):
+    if asked.get("port") or asked.get("address"):
         lines.append(
-            "hint: an address or port that is closed by default was named: open a host of yours by network.allow"
+            "hint: an address or port that is closed by default was named: "
+            "open a host of yours by network.allow, and build into a new --out"
         )
     if any(
-        fetch.get(reason)
+        asked.get(reason)
         for reason in ("robots_unavailable", "host_unreachable", "host_waits", "timeout", "status_5xx")
     ):
         lines.append("hint: some hosts did not answer: the same command with --retry-failed asks them again")
@@ -74,16 +78,23 @@ def print_estimate(estimate: Estimate, *, as_json: bool) -> None:
         click.echo(json.dumps(asdict(estimate), ensure_ascii=False))
         return
     for source in estimate.sources:
-        rows = "an unknown number of" if source.rows is None else str(source.rows)
-        click.echo(f"{source.name}: {rows} rows in {source.parts} parts" + (f" ({source.note})" if source.note else ""))
-    rows = "unknown" if estimate.rows is None else str(estimate.rows)
-    click.echo(f"candidates: {rows}, of which asked over the network: {_known(estimate.urls)}")
-    click.echo(f"disk, at {estimate.bytes_per_picture} bytes a picture: {_known(estimate.disk_bytes)} bytes")
-    click.echo(f"time of fetching at the least: {_known(estimate.seconds)} s")
+        click.echo(f"{source.name}: {_contents(source)}" + (f" ({source.note})" if source.note else ""))
+    if estimate.rows is None:
+        click.echo("candidates, disk and time: not known before the pages and WARC files are read")
+    else:
+        click.echo(f"candidates: {estimate.rows:,}, of which URLs to ask for: {_known(estimate.urls)}")
+        click.echo(f"disk, at {estimate.bytes_per_picture:,} bytes a picture: {_known(estimate.disk_bytes)} bytes")
+        click.echo(f"time of fetching at the least: {_known(estimate.seconds)} s")
     for host in estimate.slowest_hosts:
         click.echo(f"  {host.host}: {host.urls} URLs x {host.gap_s} s = {host.seconds:.0f} s")
     click.echo("nothing was asked and nothing was written")
 
 
+def _contents(source: SourceEstimate) -> str:
+    if source.rows is not None:
+        return f"{source.rows:,} rows in {source.parts} parts"
+    return f"{source.parts} parts, to be read" if source.parts else "to be crawled"
+
+
 def _known(value: int | None) -> str:
-    return "unknown" if value is None else str(value)
+    return "unknown" if value is None else f"{value:,}"

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from typing import NoReturn
 
 import click
@@ -10,21 +11,24 @@ from wenlan_data import __version__
 from wenlan_data.cli.build import build
 from wenlan_data.cli.demo import demo
 from wenlan_data.cli.detect import detect
+from wenlan_data.cli.evaluate import evaluate
 from wenlan_data.cli.gc import gc
+from wenlan_data.cli.load import load
 from wenlan_data.cli.near import near
 from wenlan_data.cli.recipes import recipes
 from wenlan_data.cli.shards import shards
 from wenlan_data.cli.text import text
+from wenlan_data.cli.train import train
 from wenlan_data.errors import InterruptedBuildError, WenlanError, from_os_error
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="wenlan-data")
 def cli() -> None:
-    """Build Chinese image-text corpora, look into them, and trust them."""
+    """Build Chinese image-text corpora, look into them, trust them, and train on them."""
 
 
-for command in (build, demo, detect, gc, recipes, shards, text):
+for command in (build, demo, detect, evaluate, gc, load, recipes, shards, text, train):
     cli.add_command(command)
 shards.add_command(near)
 
@@ -38,7 +42,7 @@ def main() -> NoReturn:
         error.show()
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _fail(InterruptedBuildError("interrupted: run the same command to go on"))
+        _leave(InterruptedBuildError("interrupted: run the same command to go on"))
     except WenlanError as error:
         _fail(error)
     except BrokenPipeError:
@@ -48,6 +52,17 @@ def main() -> NoReturn:
     except OSError as error:
         _fail(from_os_error(error))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _leave(error: InterruptedBuildError) -> NoReturn:
+    """As `_fail`, without waiting for threads whose parts will never be committed."""
+    try:
+        _fail(error)
+    finally:
+        if any(not one.daemon for one in threading.enumerate() if one is not threading.main_thread()):
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(error.exit_code)
 
 
 def _fail(error: WenlanError) -> NoReturn:

@@ -283,5 +283,7 @@ def _write_new(path: Path, data: bytes) -> str:
             with path.open("xb") as file:
                 file.write(data)
         except FileExistsError as error:
-            raise UsageError(f"{path}: this file exists: choose another folder with --out") from error
+            raise UsageError(
+                f"{path}: this file exists, or two members have this name: choose another folder with --out"
+            ) from error
     return path.name

@@ -48,6 +48,16 @@ class AddressPolicy:
             return Drop("port", str(port))
         return None if is_public(address) else Drop("address", "not public")
 
+    def refuses_by_name(self, host: str) -> Drop | None:
+        """Why nothing of `host` (`host:port`) would be dialled, as far as that can be told without DNS."""
+        name, _, port = host.rpartition(":")
+        address = "127.0.0.1" if name == "localhost" else name.strip("[]")
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            return None if host in self.allow or int(port) in WEB_PORTS else Drop("port", port)
+        return self.refuses(host, address, int(port))
+
 
 @lru_cache(maxsize=4096)
 def is_public(address: str) -> bool:

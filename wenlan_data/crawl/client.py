@@ -2,9 +2,13 @@
 
 import asyncio
 import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, fields, replace
-from types import TracebackType
+from dataclasses import replace
+from functools import cache
+from types import SimpleNamespace, TracebackType
 from typing import Self
 
 import aiohttp
@@ -13,36 +17,16 @@ from yarl import URL
 
 from wenlan_data import __version__
 from wenlan_data.crawl.address import AddressPolicy
+from wenlan_data.crawl.encodings import ACCEPTED, Decoder, EncodingError, decoder_for
+from wenlan_data.crawl.limits import DEFAULTS, Allowance, Limits
 from wenlan_data.crawl.reply import REDIRECTS, Reply, drop_of, redirect_target
 from wenlan_data.crawl.urls import host_of, sendable, usable
-from wenlan_data.errors import UsageError
+from wenlan_data.crawl.wire import counted
 from wenlan_data.records import Drop
 
 # An error page this small is read, so that its connection can be used again; a larger one is hung up on.
-SMALL_BODY_BYTES = 64 << 10
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What one exchange may cost. Raises `UsageError` for a limit that is not positive."""
-
-    connect_s: float = 10.0
-    tls_s: float = 10.0
-    first_byte_s: float = 15.0
-    total_s: float = 60.0
-    min_rate_bytes_per_s: int = 1024
-    rate_window_s: float = 10.0
-    max_redirects: int = 5
-    max_image_bytes: int = 20 << 20
-    max_robots_bytes: int = 512 << 10
-    max_line_bytes: int = 8190
-    max_headers: int = 100
-    max_header_bytes: int = 32 << 10
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            if getattr(self, field.name) <= 0:
-                raise UsageError(f"limits: {field.name} must be above 0")
+SMALL_ERROR_BYTES = 64 << 10
+TRAILING = "bytes after the end of its encoding"
 
 
 class _Transfer:
@@ -50,14 +34,19 @@ class _Transfer:
 
     __slots__ = (
         "content",
+        "dialled_at",
         "host",
         "ip",
         "marked_at",
         "marked_bytes",
+        "note",
+        "ready_at",
         "refusal",
+        "sockets",
         "started",
         "task",
         "verdict",
+        "waits",
     )
 
     def __init__(self, host: str, started: float, task: "asyncio.Task[object] | None") -> None:
@@ -65,11 +54,19 @@ class _Transfer:
         self.started = started
         self.task = task
         self.content: aiohttp.StreamReader | None = None
+        self.sockets: list[socket.socket] = []
+        self.dialled_at = self.ready_at = 0.0
         self.marked_at = started
         self.marked_bytes = 0
+        self.waits = False
+        self.note = ""
         self.refusal: Drop | None = None
         self.verdict: Drop | None = None
         self.ip = ""
+
+    def is_connected(self) -> bool:
+        """Whether one of its sockets reached a peer."""
+        return any(map(_has_peer, self.sockets))
 
 
 # The socket factory is told only an address; this says for whose URL, in tasks that aiohttp starts as well.
@@ -81,47 +78,56 @@ def user_agent(contact: str) -> str:
     return f"wenlan-data/{__version__}" + (f" (+{contact})" if contact else "")
 
 
+@cache
+def tls_context() -> ssl.SSLContext:
+    """What a server's certificate is checked with: the system's authorities, TLS 1.2 or newer, HTTP/1.1 only."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
 class Client:
     """Asks for one URL at a time a caller; owns its connections.
 
-    An async context manager. `resolver` is aiohttp's role; the system's where none is given.
+    An async context manager. `resolver` is aiohttp's role; the system's where none is given, as with `tls`.
     """
 
     def __init__(
         self,
         *,
         policy: AddressPolicy,
-        limits: Limits | None = None,
+        limits: Limits = DEFAULTS,
         contact: str = "",
         resolver: AbstractResolver | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        self.limits = limits or Limits()
+        self.limits = limits
         self._policy = policy
-        self._headers = {"User-Agent": user_agent(contact), "Accept": "*/*", "Accept-Encoding": "identity"}
+        self._headers = {"User-Agent": user_agent(contact), "Accept": "*/*"}
         self._resolver = resolver
+        self._tls = tls or tls_context()
         self._active: set[_Transfer] = set()
         self._addresses: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
         limits = self.limits
+        self._large_bodies = asyncio.Semaphore(limits.max_large_bodies)
         connector = aiohttp.TCPConnector(
-            limit=0, ttl_dns_cache=60, resolver=self._resolver, socket_factory=self._make_socket
+            limit=0, ttl_dns_cache=60, resolver=self._resolver, socket_factory=self._make_socket, ssl=self._tls
         )
         self._session = aiohttp.ClientSession(
-            connector=connector,
+            connector=counted(connector, limits),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=self._headers,
             auto_decompress=False,
             trust_env=False,
-            timeout=aiohttp.ClientTimeout(
-                total=None,
-                connect=limits.connect_s + limits.tls_s,
-                sock_connect=limits.connect_s,
-                sock_read=limits.first_byte_s,
-            ),
+            # The watchdog's limits are finer; this one holds where a transfer is none of its tasks.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=limits.total_s, sock_read=limits.first_byte_s),
             max_line_size=limits.max_line_bytes,
             max_field_size=limits.max_line_bytes,
             max_headers=limits.max_headers,
+            trace_configs=[_phases()],
         )
         self._watchdog = asyncio.create_task(self._watch())
         return self
@@ -132,24 +138,21 @@ class Client:
         self._watchdog.cancel()
         await self._session.close()
 
-    async def fetch(self, url: str, max_bytes: int, *, cut: bool = False) -> Reply | Drop:
+    async def fetch(self, url: str, allowance: Allowance, max_redirects: int) -> Reply | Drop:
         """The reply at the end of at most `max_redirects` checked redirects, or why there is none."""
-        for redirects in range(self.limits.max_redirects + 1):
-            reply = await self.get(url, max_bytes, cut=cut)
+        for redirects in range(max_redirects + 1):
+            reply = await self.get(url, allowance)
             if isinstance(reply, Drop) or reply.status not in REDIRECTS:
                 return reply if isinstance(reply, Drop) or not redirects else replace(reply, redirects=redirects)
             target = redirect_target(reply)
             if isinstance(target, Drop):
                 return target
             url = target
-        return Drop("redirect_limit", f"more than {self.limits.max_redirects}")
+        return Drop("redirect_limit", f"more than {max_redirects}")
 
-    async def get(self, url: str, max_bytes: int, *, cut: bool = False) -> Reply | Drop:
-        """One exchange, redirects not followed; a status that is no success is a `Reply` too.
-
-        A body above `max_bytes` is `too_large`, or with `cut` ends there.
-        """
-        if drop := usable(url):
+    async def get(self, url: str, allowance: Allowance) -> Reply | Drop:
+        """One exchange, redirects not followed; a status that is no success is a `Reply` too."""
+        if drop := usable(url, self.limits.max_url_characters):
             return drop
         try:
             target = URL(sendable(url), encoded=True)
@@ -159,31 +162,37 @@ class Client:
         _transfer.set(transfer)
         self._active.add(transfer)
         try:
-            return await self._exchange(url, target, transfer, max_bytes, cut)
+            return await self._exchange(url, target, transfer, allowance)
         except asyncio.CancelledError:
             if transfer.verdict is None or transfer.task is None or transfer.task.uncancel():
                 raise
             return transfer.verdict
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError, OSError, ValueError) as error:
             return transfer.refusal or drop_of(error)
         finally:
             self._active.discard(transfer)
 
-    async def _exchange(self, url: str, target: URL, transfer: _Transfer, max_bytes: int, cut: bool) -> Reply | Drop:
-        response = await self._session.get(target, allow_redirects=False)
+    async def _exchange(self, url: str, target: URL, transfer: _Transfer, allowance: Allowance) -> Reply | Drop:
+        response = await self._session.get(
+            target,
+            allow_redirects=False,
+            headers={"Accept-Encoding": ACCEPTED if allowance.decodes else "identity"},
+            trace_request_ctx=transfer,
+        )
         try:
             if not 200 <= response.status <= 599:
                 return Drop("protocol", f"status {response.status}")
             if sum(len(name) + len(value) for name, value in response.raw_headers) > self.limits.max_header_bytes:
                 return Drop("header_limit")
             ip = self._address(response, transfer)
-            body = await self._read(response, transfer, max_bytes, cut)
+            body, note = await self._read(response, transfer, allowance), transfer.note
             if isinstance(body, Drop):
                 return body
+            stored = _stored_headers(response, note) if allowance.decodes else tuple(response.headers.items())
             return Reply(
                 status=response.status,
                 reason=response.reason or "",
-                headers=tuple(response.headers.items()),
+                headers=stored,
                 body=body,
                 final_url=url,
                 ip=ip,
@@ -192,9 +201,7 @@ class Client:
             # Does nothing to a connection whose body was read to its end: that one is pooled already.
             response.close()
 
-    async def _read(
-        self, response: aiohttp.ClientResponse, transfer: _Transfer, max_bytes: int, cut: bool
-    ) -> bytes | Drop:
+    async def _read(self, response: aiohttp.ClientResponse, transfer: _Transfer, allowance: Allowance) -> bytes | Drop:
         transfer.content = response.content
         transfer.marked_at = asyncio.get_running_loop().time()
         chunked = "Transfer-Encoding" in response.headers
@@ -202,12 +209,36 @@ class Client:
         if chunked and "Content-Length" in response.headers:
             return Drop("protocol", "both a length and chunks")
         if response.status != 200:
-            return await response.read() if length is not None and length <= SMALL_BODY_BYTES else b""
-        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-            return Drop("encoding", response.headers["Content-Encoding"][:40])
-        if length is None or (cut and length > max_bytes):
-            return await _read_up_to(response.content, max_bytes, cut)
-        return await response.read() if length <= max_bytes else Drop("too_large", f"{length} bytes")
+            return await response.read() if length is not None and length <= SMALL_ERROR_BYTES else b""
+        label = ",".join(response.headers.getall("Content-Encoding", ()))
+        decoder = decoder_for(label)
+        if isinstance(decoder, Drop) or (decoder and not allowance.decodes):
+            return Drop("encoding", label[:40])
+        if length is not None and length > allowance.max_wire_bytes and not allowance.cut:
+            return Drop("too_large", f"{length} bytes")
+        if decoder is None and length is not None and length <= min(self.limits.small_body_bytes, allowance.max_bytes):
+            return await response.read()
+        return await self._read_up_to(transfer, allowance, decoder)
+
+    async def _read_up_to(self, transfer: _Transfer, allowance: Allowance, decoder: Decoder | None) -> bytes | Drop:
+        body, most, content = bytearray(), allowance.max_bytes, transfer.content
+        async with AsyncExitStack() as room:
+            is_small = True
+            while content is not None and (chunk := await content.readany()):
+                try:
+                    body += decoder.feed(chunk, most + 1 - len(body)) if decoder else chunk
+                except EncodingError as error:
+                    return Drop("encoding", str(error)[:40])
+                if len(body) > most or content.total_bytes > allowance.max_wire_bytes:
+                    return bytes(body[:most]) if allowance.cut else Drop("too_large", f"more than {most} bytes")
+                if is_small and len(body) > self.limits.small_body_bytes:
+                    is_small = False
+                    await room.enter_async_context(self._room(transfer))
+            if decoder and not decoder.finished and content is not None and content.total_bytes:
+                return Drop("short_body", "its encoding has no end", retryable=True)
+            if decoder and decoder.trailing:
+                transfer.note = TRAILING
+            return bytes(body)
 
     def _address(self, response: aiohttp.ClientResponse, transfer: _Transfer) -> str:
         # A short body ends before we look, its connection back in the pool: then the host's last address.
@@ -226,7 +257,10 @@ class Client:
             transfer.refusal = drop
             raise OSError("refused by the address policy")
         self._addresses[transfer.host] = str(address[0])
-        return socket.socket(family, kind, protocol)
+        made = socket.socket(family, kind, protocol)
+        transfer.dialled_at = transfer.dialled_at or asyncio.get_running_loop().time()
+        transfer.sockets.append(made)
+        return made
 
     async def _watch(self) -> None:
         limits = self.limits
@@ -245,21 +279,64 @@ class Client:
         if now - transfer.started > limits.total_s:
             return Drop("timeout", "total", retryable=True)
         if transfer.content is None:
-            late = now - transfer.started > limits.connect_s + limits.tls_s + limits.first_byte_s
-            return Drop("timeout", "headers", retryable=True) if late else None
-        if now - transfer.marked_at < limits.rate_window_s:
+            return self._judge_start(transfer, now)
+        if transfer.waits or now - transfer.marked_at < limits.rate_window_s:
             return None
         received = transfer.content.total_bytes
         slow = received - transfer.marked_bytes < limits.min_rate_bytes_per_s * limits.rate_window_s
         transfer.marked_at, transfer.marked_bytes = now, received
         return Drop("min_rate", retryable=True) if slow else None
 
+    def _judge_start(self, transfer: _Transfer, now: float) -> Drop | None:
+        limits = self.limits
+        if transfer.ready_at:
+            late = now - transfer.ready_at > limits.first_byte_s
+            return Drop("timeout", "headers", retryable=True) if late else None
+        if not transfer.dialled_at:
+            late = now - transfer.started > limits.connect_s
+            return Drop("dns", "timeout", retryable=True) if late else None
+        if not transfer.is_connected():
+            late = now - transfer.dialled_at > limits.connect_s
+            return Drop("connect", "timeout", retryable=True) if late else None
+        late = now - transfer.dialled_at > limits.connect_s + limits.tls_s
+        return Drop("tls", "timeout", retryable=True) if late else None
 
-async def _read_up_to(content: aiohttp.StreamReader, max_bytes: int, cut: bool) -> bytes | Drop:
-    chunks, size = [], 0
-    while chunk := await content.readany():
-        size += len(chunk)
-        chunks.append(chunk)
-        if size > max_bytes:
-            return b"".join(chunks)[:max_bytes] if cut else Drop("too_large", f"more than {max_bytes} bytes")
-    return b"".join(chunks)
+    @asynccontextmanager
+    async def _room(self, transfer: _Transfer) -> AsyncIterator[None]:
+        """The right to hold a large body. While it is waited for, the server is not too slow: we are."""
+        transfer.waits = True
+        async with self._large_bodies:
+            transfer.waits = False
+            transfer.marked_at = asyncio.get_running_loop().time()
+            transfer.marked_bytes = transfer.content.total_bytes if transfer.content else 0
+            yield
+
+
+def _has_peer(one: socket.socket) -> bool:
+    try:
+        one.getpeername()
+    except OSError:
+        return False
+    return True
+
+
+def _phases() -> aiohttp.TraceConfig:
+    """Tells a transfer when its connection, TLS included, is ready: the server's time to answer begins."""
+
+    async def ready(session: aiohttp.ClientSession, context: SimpleNamespace, parameters: object) -> None:  # noqa: ARG001
+        context.trace_request_ctx.ready_at = asyncio.get_running_loop().time()
+
+    config = aiohttp.TraceConfig()
+    config.on_connection_create_end.append(ready)
+    config.on_connection_reuseconn.append(ready)
+    return config
+
+
+def _stored_headers(response: aiohttp.ClientResponse, note: str) -> tuple[tuple[str, str], ...]:
+    """The headers of a body that lost its encoding, which they must not claim any more."""
+    headers = tuple(response.headers.items())
+    if "Content-Encoding" not in response.headers:
+        return headers
+    gone = {"content-encoding", "content-length"}
+    kept = tuple((f"X-Crawler-{name}" if name.lower() in gone else name, value) for name, value in headers)
+    return (*kept, ("X-Crawler-Note", note)) if note else kept

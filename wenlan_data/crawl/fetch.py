@@ -1,21 +1,27 @@
 """Fetches one slice: asks hosts politely, reads stored bytes, judges every picture, writes WARC and facts."""
 
 import asyncio
+import ssl
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from aiohttp.abc import AbstractResolver
+
 from wenlan_data.crawl.address import AddressPolicy
-from wenlan_data.crawl.client import Client, Limits
+from wenlan_data.crawl.client import Client
+from wenlan_data.crawl.exclude import NO_LISTS, Lists
 from wenlan_data.crawl.facts import Outcome, Wanted, read_wanted, receipt_of, write_facts
 from wenlan_data.crawl.judge import Judge
 from wenlan_data.crawl.keep import keep_response, keep_stored
+from wenlan_data.crawl.limits import DEFAULTS, Limits
+from wenlan_data.crawl.optout import OWN_HEADER, Reservations, opt_out, parse_reservations
 from wenlan_data.crawl.reply import REDIRECTS, Reply, redirect_target
 from wenlan_data.crawl.robots import RobotsRules, ask_robots, is_passing
-from wenlan_data.crawl.turn import Manners, Turn, worth_another
+from wenlan_data.crawl.turn import Turn, worth_another
 from wenlan_data.crawl.urls import host_of, usable
 from wenlan_data.crawl.warc import PayloadWriter
 from wenlan_data.image.apart import start
@@ -24,9 +30,7 @@ from wenlan_data.recipe import ImageRules
 from wenlan_data.records import Drop
 from wenlan_data.sources import HostLimits
 
-MAX_CONNECTIONS = 256
 _RESOLVER_THREADS = 32
-MAX_ROBOTS_TRIES = 3
 MAX_HOSTS_WITH_ROBOTS = 40
 MAX_WAITING_BYTES = 32 << 20
 """Pictures that are fetched but not yet judged."""
@@ -51,8 +55,8 @@ class FetchPart:
     image: ImageRules
     host_states: dict[str, dict[str, object]] = field(default_factory=dict)
     """`hosts` of the receipt of the chain's slice before."""
-    limits: Limits = field(default_factory=Limits)
-    manners: Manners = field(default_factory=Manners)
+    limits: Limits = DEFAULTS
+    exclude: Lists = NO_LISTS
 
     def __call__(self, out: Path) -> Receipt:
         """Fetch and judge. Raises `DamageError` for a damaged stored WARC, `DiskError` when the disk is full."""
@@ -75,7 +79,7 @@ class Fetcher:
     """Asks for the rows of one slice, each host in its turn.
 
     `take` is given each answer of the web with its row's number, and redirects are then left to it; without it the
-    answers are judged as pictures.
+    answers are judged as pictures. `resolver` and `tls` are those of `Client`.
     """
 
     def __init__(
@@ -85,6 +89,9 @@ class Fetcher:
         outcomes: list[Outcome | None],
         warc: PayloadWriter,
         take: Take | None = None,
+        *,
+        resolver: AbstractResolver | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._part = part
         self._rows = rows
@@ -93,6 +100,9 @@ class Fetcher:
         self._turns: dict[str, Turn] = {}
         self._requests = 0
         self._take = take
+        self._resolver, self._tls = resolver, tls
+        self._allowance = part.limits.page if take else part.limits.image
+        self._exclusions = part.exclude.load()
 
     def run(self) -> dict[str, object]:
         """Ask for all; the details of the receipt."""
@@ -102,7 +112,9 @@ class Fetcher:
             if row.supply == "web":
                 web.setdefault(row.host, []).append(index)
             else:
-                self._outcomes[index] = keep_stored(self._warc, row, part.image, part.limits.max_image_bytes)
+                self._outcomes[index] = keep_stored(
+                    self._warc, row, part.image, part.limits.max_image_bytes, self._exclusions
+                )
         if web:
             try:
                 asyncio.run(self._ask_all(web))
@@ -126,28 +138,37 @@ class Fetcher:
     async def _ask_all(self, web: dict[str, list[int]]) -> None:
         part = self._part
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_RESOLVER_THREADS))
-        self._connections = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._connections = asyncio.Semaphore(part.limits.max_connections)
         policy = AddressPolicy(part.allow)
-        client = Client(policy=policy, limits=part.limits, contact=part.contact)
+        client = Client(policy=policy, limits=part.limits, contact=part.contact, resolver=self._resolver, tls=self._tls)
         # Decoding beside the loop costs no more processor time, and the loop answers within 1 ms instead of 50 to 90.
         async with Judge(MAX_WAITING_BYTES) as self._judge, client as self._client, asyncio.TaskGroup() as group:
             for host, indexes in web.items():
                 queue = iter(indexes)
                 turn = self._turn(host)
-                for _ in range(min(turn.connections, len(indexes), MAX_CONNECTIONS)):
+                for _ in range(min(turn.connections, len(indexes), part.limits.max_connections)):
                     group.create_task(self._serve(queue))
 
     async def _serve(self, queue: Iterator[int]) -> None:
         for index in queue:
+            row = self._rows[index]
             if self._take:
-                self._take(index, await self._ask(self._turn(self._rows[index].host), self._rows[index].url))
+                self._take(index, await self._ask_page(row))
                 continue
-            answer = await self._follow(self._rows[index].url)
+            answer = await self._follow(row.url)
             if isinstance(answer, Drop):
                 self._outcomes[index] = Outcome(found=answer)
             else:
                 keep = partial(self._keep, index, answer, datetime.now(UTC))
                 await self._judge.give(keep, len(answer.body))
+
+    async def _ask_page(self, row: Wanted) -> Reply | Drop:
+        turn = self._turn(row.host)
+        answer = await self._ask(turn, row.url)
+        signals = () if isinstance(answer, Drop) else _signals(turn, row.url)
+        if not signals or isinstance(answer, Drop):
+            return answer
+        return replace(answer, headers=(*answer.headers, *((OWN_HEADER, signal) for signal in signals)))
 
     def _keep(self, index: int, answer: Reply, date: datetime) -> None:
         self._outcomes[index] = keep_response(
@@ -160,11 +181,12 @@ class Fetcher:
             headers=answer.headers,
             ip=answer.ip,
             date=date,
+            exclusions=self._exclusions,
         )
 
     async def _follow(self, url: str) -> Reply | Drop:
         for _ in range(self._part.limits.max_redirects + 1):
-            if drop := usable(url):
+            if drop := usable(url, self._part.limits.max_url_characters):
                 return drop
             answer = await self._ask(self._turn(host_of(url)), url)
             if isinstance(answer, Drop) or answer.status not in REDIRECTS:
@@ -184,26 +206,32 @@ class Fetcher:
             if turn.ended or not worth_another(answer, tries):
                 return answer
             if isinstance(answer, Drop) or answer.status not in {429, 503}:
-                await asyncio.sleep(self._part.manners.backoff_s * 2 ** (tries - 1))
+                await asyncio.sleep(self._part.limits.backoff_s * 2 ** (tries - 1))
 
     async def _ask_once(self, turn: Turn, url: str) -> Reply | Drop:
-        if turn.ended:
-            return turn.ended
-        if turn.rules is None:
-            await self._learn_rules(turn, url)
-        rules = turn.rules
-        if isinstance(rules, Drop):
-            return rules
-        if rules and (drop := rules.refuses(url)):
+        if drop := turn.ended or self._exclusions.refuses_url(url) or await self._forbidden(turn, url):
             return drop
         await turn.gap()
         if turn.ended:
             return turn.ended
         self._requests += 1
         async with self._connections:
-            answer = await self._client.get(url, self._part.limits.max_image_bytes)
+            answer = await self._client.get(url, self._allowance)
         turn.note(answer)
         return answer
+
+    async def _forbidden(self, turn: Turn, url: str) -> Drop | None:
+        if turn.rules is None:
+            await self._learn_rules(turn, url)
+        rules = turn.rules
+        if rules is None or isinstance(rules, Drop):
+            return rules
+        if drop := rules.refuses(url):
+            return drop
+        if turn.reserved is None:
+            await self._learn_reservations(turn, url)
+        # What a reserved page links may be free: it is read, and its pictures are left by the signal it carries.
+        return None if self._take else opt_out(_signals(turn, url))
 
     async def _learn_rules(self, turn: Turn, url: str) -> None:
         async with turn.robots_lock:
@@ -214,15 +242,40 @@ class Fetcher:
                 async with self._connections:
                     rules = await ask_robots(self._client, url)
                 tries += 1
-                if tries < MAX_ROBOTS_TRIES and is_passing(rules):
-                    await asyncio.sleep(self._part.manners.backoff_s * 2 ** (tries - 1))
+                if tries < self._part.limits.max_robots_tries and is_passing(rules):
+                    await asyncio.sleep(self._part.limits.backoff_s * 2 ** (tries - 1))
                 else:
                     turn.obey(rules)
+
+    async def _learn_reservations(self, turn: Turn, url: str) -> None:
+        """Only a readable answer reserves anything: most hosts have no such file, and say so in many ways."""
+        async with turn.robots_lock:
+            if turn.reserved is not None:
+                return
+            limits = self._part.limits
+            where = "/".join(url.split("/", 3)[:3]) + "/.well-known/tdmrep.json"
+            rules = turn.rules
+            if not limits.tdmrep or (isinstance(rules, RobotsRules) and rules.refuses(where)):
+                turn.reserved = Reservations()
+                return
+            await turn.gap()
+            self._requests += 1
+            async with self._connections:
+                answer = await self._client.fetch(where, limits.robots, 0)
+            turn.note(answer)
+            is_file = isinstance(answer, Reply) and answer.status == 200
+            turn.reserved = parse_reservations(answer.body) if is_file and isinstance(answer, Reply) else Reservations()
 
     def _turn(self, host: str) -> Turn:
         turn = self._turns.get(host)
         if turn is None:
             part = self._part
             limits = part.hosts.get(host) or HostLimits()
-            turn = self._turns[host] = Turn(host, limits, part.manners, part.host_states.get(host, {}))
+            turn = self._turns[host] = Turn(host, limits, part.limits, part.host_states.get(host, {}))
         return turn
+
+
+def _signals(turn: Turn, url: str) -> tuple[str, ...]:
+    """The opt-outs that a host states for a URL outside of the URL's own answer."""
+    by_robots = turn.rules.signals(url) if isinstance(turn.rules, RobotsRules) else ()
+    return by_robots + (turn.reserved.signals(url) if turn.reserved else ())

@@ -1,9 +1,9 @@
 """Which pages come next: what the last round linked, each page once, a bounded piece of each host, cut into slices."""
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -12,40 +12,30 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from wenlan_data.crawl.slices import cut_by_host, rows_a_slice
+from wenlan_data.crawl.budget import Asked, Budget, CrawlLimits
+from wenlan_data.crawl.merge import WAITING, WAITING_IDS, Batch, Ids, ids_of, merged, read_batches
+from wenlan_data.crawl.slices import cut_by_host
 from wenlan_data.errors import os_errors
-from wenlan_data.extract.known import Known, candidate_id, ids_array, save_ids
+from wenlan_data.extract.known import Known, save_ids
 from wenlan_data.protocols import Receipt
 from wenlan_data.sources import HostLimits
 from wenlan_data.tables import FRONTIER, PAGES
 
-MAX_SLICES_A_ROUND = 10
-"""Of one host: a round lasts ten minutes or so, then what it found goes on into the corpus."""
+ASKED = "asked.json"
 
 Row = tuple[str, str, str, int, int]
 """URL, key, host, depth, redirects: a row of `tables.FRONTIER`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CrawlLimits:
-    """How far a crawl goes; another number goes on with the same crawl."""
-
-    max_pages: int | None = None
-    """Pages recorded; None: no limit."""
-    max_depth: int = 20
-    max_pages_a_host: int = 10_000
-    """Asked of a host that no seed names: `*.example.org` may be a trap of endless hosts."""
-    own_hosts: tuple[str, ...] = ()
-    """Hosts of the seeds, for which that does not count."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class FrontierPart:
     """Cuts one round. Writes `slice-00000.parquet` and so on (`tables.FRONTIER`), beside each `states-00000.json` (what
     is known of its hosts) and `recorded-00000.json` (which of its pages lie in another crawl's WARC, and where),
-    `waiting.parquet` (what a later round may ask), `asked.npy`, `asked.json` (URLs a host) and `states.json`.
+    `waiting.parquet` and `waiting.npy` (what a later round may ask, and the ids of its rows), `asked.npy`, `asked.json`
+    (pages by host, domain and shape) and `states.json`.
 
-    Its receipt's details: `slices`, a list of `{name, states, recorded, rows, chain}` as in the slice step.
+    Its receipt's details: `slices`, a list of `{name, states, recorded, rows, chain}` as in the slice step; `waiting`,
+    the rows left for later; `waits_for` (reason to pages of this round's look); `again`, those that had failed before.
     """
 
     seeds: tuple[Row, ...] = ()
@@ -68,76 +58,62 @@ class FrontierPart:
     def __call__(self, out: Path) -> Receipt:
         """Cut. A function of the files and the limits alone."""
         with os_errors(out):
-            again = _to_retry(self.retry)
-            rows = [*again, *_each_once(self._found(), Known(self.asked), {row[1] for row in again})]
-            counts = self._counts()
-            chosen, waiting = _chosen(rows, self.limits, self.hosts, counts, self.recorded)
-            counts.update(row[2] for row in chosen)
+            budget = Budget(self.limits, self.hosts, self.recorded, self._asked())
+            chosen, asked, waiting, rows_in = self._choose(out, budget)
             states = _states(self.before, self.crawled, patient=not self.retry)
-            recorded = _recorded(self.elsewhere, [row[1] for row in chosen])
+            recorded = _recorded(self.elsewhere, chosen["url_key"])
             slices = _write_slices(out, chosen, self.hosts, states, recorded)
-            pq.write_table(_table(waiting), out / "waiting.parquet", compression="zstd")
-            save_ids(out / "asked.npy", ids_array(candidate_id(row[1], ()) for row in chosen))
-            (out / "asked.json").write_text(json.dumps(counts), "utf-8")
+            save_ids(out / "asked.npy", asked)
+            budget.asked.save(out / ASKED)
             (out / "states.json").write_text(json.dumps(states), "utf-8")
-        return Receipt(rows_in=len(rows), rows_out=len(chosen), details={"slices": slices, "waiting": len(waiting)})
+        details: dict[str, object] = {
+            "slices": slices,
+            "waiting": waiting,
+            "waits_for": {reason: count for reason, count in sorted(budget.refused.items()) if count},
+            "again": len(_to_retry(self.retry)),
+        }
+        return Receipt(rows_in=rows_in, rows_out=chosen.num_rows, details=details)
 
-    def _found(self) -> Iterator[Row]:
-        yield from self.seeds
-        if self.before:
-            yield from _read(Path(self.before) / "waiting.parquet")
-        for folder in self.crawled:
-            yield from _read(Path(folder) / "links.parquet")
+    def _choose(self, out: Path, budget: Budget) -> tuple[pa.Table, Ids, int, int]:
+        """The rows of this round, their ids, how many wait, and how many rows there were."""
+        chosen = [FRONTIER.empty_table()]
+        asked, waiting = [np.empty(0, "S16")], [np.empty(0, "S16")]
+        rows_in = 0
+        with pq.ParquetWriter(out / WAITING, FRONTIER, compression="zstd") as writer:
+            for batch in self._batches():
+                rows_in += batch.rows.num_rows
+                mask = budget.choose(batch.rows)
+                chosen.append(batch.rows.filter(pa.array(mask)))
+                asked.append(batch.ids[mask])
+                if not mask.all():
+                    writer.write_table(batch.rows.filter(pa.array(~mask)))
+                    waiting.append(batch.ids[~mask])
+        ids = np.concatenate(waiting)
+        np.save(out / WAITING_IDS, ids, allow_pickle=False)
+        return pa.concat_tables(chosen).combine_chunks(), np.concatenate(asked), len(ids), rows_in
 
-    def _counts(self) -> Counter[str]:
-        return Counter(json.loads((Path(self.before) / "asked.json").read_text("utf-8")) if self.before else {})
+    def _batches(self) -> Iterator[Batch]:
+        again = _table(_to_retry(self.retry))
+        for depth in np.unique(again["depth"].to_numpy()).tolist():
+            rows = again.filter(pc.equal(again["depth"], depth))
+            yield Batch(rows, ids_of(rows))
+        seeds = _table(self.seeds)
+        links = (partial(read_batches, Path(folder) / "links.parquet") for folder in self.crawled)
+        yield from merged(self.before, [lambda: iter((seeds,)), *links], Known(self.asked))
 
-
-def _each_once(rows: Iterable[Row], asked: Known, taken: set[str]) -> list[Row]:
-    """Of each page not asked yet the first of its nearest rows, by depth."""
-    best: dict[str, Row] = {}
-    for row in rows:
-        known = best.get(row[1])
-        if row[1] not in taken and (known is None or row[3] < known[3]):
-            best[row[1]] = row
-    found = sorted(best.values(), key=lambda row: row[3])
-    if not found:
-        return []
-    ids = ids_array(candidate_id(row[1], ()) for row in found)
-    return [row for row, known in zip(found, asked.contains(ids).tolist(), strict=True) if not known]
-
-
-def _chosen(
-    rows: Sequence[Row], limits: CrawlLimits, hosts: Mapping[str, HostLimits], asked: Counter[str], recorded: int
-) -> tuple[list[Row], list[Row]]:
-    """What this round asks, and what waits: too deep, too much of a host, or beyond the limit of pages."""
-    left = len(rows) if limits.max_pages is None else max(0, limits.max_pages - recorded)
-    round_of: Counter[str] = Counter()
-    chosen: list[Row] = []
-    waiting: list[Row] = []
-    for row in rows:
-        host = row[2]
-        most = MAX_SLICES_A_ROUND * rows_a_slice(hosts.get(host) or HostLimits())
-        if host not in limits.own_hosts:
-            most = min(most, limits.max_pages_a_host - asked[host])
-        if len(chosen) < left and row[3] <= limits.max_depth and round_of[host] < most:
-            round_of[host] += 1
-            chosen.append(row)
-        else:
-            waiting.append(row)
-    return chosen, waiting
+    def _asked(self) -> Asked:
+        return Asked.load(Path(self.before) / ASKED) if self.before else Asked()
 
 
 def _write_slices(
     out: Path,
-    rows: Sequence[Row],
+    table: pa.Table,
     hosts: Mapping[str, HostLimits],
     states: Mapping[str, object],
     recorded: Mapping[str, object],
 ) -> list[dict[str, object]]:
-    table = _table(rows)
     slices: list[dict[str, object]] = []
-    for chain, indexes in cut_by_host(table["host"], np.arange(len(rows)), hosts):
+    for chain, indexes in cut_by_host(table["host"], np.arange(table.num_rows), hosts):
         number = len(slices)
         piece = table.take(pa.array(indexes))
         pq.write_table(piece, out / f"slice-{number:05d}.parquet", compression="zstd")
@@ -159,21 +135,20 @@ def _states(before: str, crawled: Sequence[str], *, patient: bool) -> dict[str, 
         states |= json.loads((Path(folder) / "hosts.json").read_text("utf-8"))
     if patient:
         return states
-    kept = ("robots", "robots_at_s", "next_at_s", "at_s", "gap_s")
+    kept = ("robots", "robots_at_s", "reserved", "next_at_s", "at_s", "gap_s")
     found = cast("dict[str, dict[str, object]]", states)
     return {host: {name: one[name] for name in kept if name in one} for host, one in found.items()}
 
 
-def _recorded(paths: Sequence[str], keys: Sequence[str]) -> dict[str, tuple[str, int]]:
+def _recorded(paths: Sequence[str], wanted: pa.ChunkedArray) -> dict[str, tuple[str, int]]:
     """WARC and offset of each of these pages that another crawl has recorded."""
     found: dict[str, tuple[str, int]] = {}
-    wanted = pa.array(keys, pa.string())
     for path in paths:
         warc = Path(path).with_name("pages.warc")
         if not warc.is_file():
             continue
         rows = pq.read_table(path, columns=["url_key", "reason", "warc_offset"], schema=PAGES)
-        rows = rows.filter(pc.is_in(rows["url_key"], value_set=wanted))
+        rows = rows.filter(pc.is_in(rows["url_key"], value_set=wanted.combine_chunks()))
         for row in rows.to_pylist():
             if not row["reason"]:
                 found.setdefault(row["url_key"], (str(warc), row["warc_offset"]))

@@ -11,20 +11,20 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wenlan_data.crawl.client import Limits
+from wenlan_data.crawl.exclude import NO_LISTS, Exclusions, Lists
 from wenlan_data.crawl.facts import EPOCH, Wanted
 from wenlan_data.crawl.fetch import Fetcher, FetchPart
 from wenlan_data.crawl.frontier import Row, read_frontier, write_frontier
 from wenlan_data.crawl.keep import to_milliseconds
+from wenlan_data.crawl.limits import DEFAULTS, Limits
 from wenlan_data.crawl.reply import REDIRECTS, Reply, failure_of, redirect_target
 from wenlan_data.crawl.scope import Scope
 from wenlan_data.crawl.tracking import page_key, page_url
-from wenlan_data.crawl.turn import Manners
 from wenlan_data.crawl.urls import host_of
 from wenlan_data.crawl.warc import PayloadWriter, record_at
 from wenlan_data.errors import os_errors
-from wenlan_data.extract.encoding import decode_page
-from wenlan_data.extract.links import is_listing, listed_links, page_links
+from wenlan_data.extract.apart import links_of
+from wenlan_data.extract.links import is_listing, listed_links
 from wenlan_data.extract.pages import looks_like_page
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import ImageRules
@@ -32,7 +32,6 @@ from wenlan_data.records import Drop
 from wenlan_data.sources import HostLimits
 from wenlan_data.tables import PAGES
 
-MAX_PAGE_BYTES = 5 << 20
 MAX_KNOWN_LINKS = 100_000
 """Remembered with their verdicts: the pages of a site link the same places."""
 WARC, TABLE, LINKS, STATES = "pages.warc", "pages.parquet", "links.parquet", "hosts.json"
@@ -79,8 +78,8 @@ class CrawlPart:
     hosts: dict[str, HostLimits] = field(default_factory=dict)
     host_states: dict[str, dict[str, object]] = field(default_factory=dict)
     """`hosts` of the receipt of the chain's slice before."""
-    limits: Limits = field(default_factory=Limits)
-    manners: Manners = field(default_factory=Manners)
+    limits: Limits = DEFAULTS
+    exclude: Lists = NO_LISTS
 
     def __call__(self, out: Path) -> Receipt:
         """Ask, record, follow. Raises `DiskError` when the disk is full."""
@@ -92,7 +91,7 @@ class CrawlPart:
             details = fetcher.run()
             bytes_out = warc.size_bytes
         done = [answer or _Answer(Drop("not_asked", retryable=True)) for answer in answers]
-        follow = _Follow(self.scope)
+        follow = _Follow(replace(self.scope, limits=self.limits), self.exclude.load())
         for row, answer in zip(rows, done, strict=True):
             answer.links = follow.add(row, answer, out / WARC)
         if self.sitemaps:
@@ -113,13 +112,15 @@ class CrawlPart:
             hosts=self.hosts,
             image=ImageRules(),
             host_states={**states, **self.host_states},
-            limits=replace(self.limits, max_image_bytes=min(self.limits.max_image_bytes, MAX_PAGE_BYTES)),
-            manners=self.manners,
+            limits=self.limits,
+            exclude=self.exclude,
         )
         wanted = [Wanted(n, row[0], row[1], row[2], "web", "", 0) for n, row in enumerate(rows) if not answers[n]]
 
+        exclusions = self.exclude.load()
+
         def take(index: int, answer: Reply | Drop) -> None:
-            answers[wanted[index].ordinal] = _recorded(answer, warc, datetime.now(UTC))
+            answers[wanted[index].ordinal] = _recorded(answer, warc, datetime.now(UTC), exclusions)
 
         return Fetcher(asking, wanted, [None] * len(wanted), warc, take)
 
@@ -137,7 +138,7 @@ class CrawlPart:
                     final_url=record.url,
                     ip=record.ip,
                 )
-                answers[index] = _recorded(reply, warc, record.date)
+                answers[index] = _recorded(reply, warc, record.date, self.exclude.load())
 
     def _receipt(self, answers: Sequence[_Answer], bytes_out: int, details: dict[str, object]) -> Receipt:
         drops = [answer.drop for answer in answers if answer.drop]
@@ -151,7 +152,7 @@ class CrawlPart:
         )
 
 
-def _recorded(answer: Reply | Drop, warc: PayloadWriter, at: datetime) -> _Answer:
+def _recorded(answer: Reply | Drop, warc: PayloadWriter, at: datetime, exclusions: Exclusions) -> _Answer:
     if isinstance(answer, Drop):
         return _Answer(answer)
     seen = _Answer(None, answer.status, len(answer.body), -1, answer.ip, to_milliseconds(at))
@@ -167,6 +168,10 @@ def _recorded(answer: Reply | Drop, warc: PayloadWriter, at: datetime) -> _Answe
     if not listing and not looks_like_page(answer.body, answer.header("content-type")):
         seen.drop = NOT_HTML
         return seen
+    sha256 = hashlib.sha256(answer.body).hexdigest()
+    if drop := exclusions.refuses_bytes(sha256, None):
+        seen.drop = drop
+        return seen
     seen.drop = LISTING if listing else None
     seen.offset = warc.size_bytes
     warc.response(
@@ -174,7 +179,7 @@ def _recorded(answer: Reply | Drop, warc: PayloadWriter, at: datetime) -> _Answe
         answer.body,
         status=f"{answer.status} {answer.reason}",
         headers=answer.headers,
-        sha256=hashlib.sha256(answer.body).hexdigest(),
+        sha256=sha256,
         ip=answer.ip,
         date=at,
     )
@@ -184,7 +189,9 @@ def _recorded(answer: Reply | Drop, warc: PayloadWriter, at: datetime) -> _Answe
 class _Follow:
     """The links of a slice that are in scope, each page once."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, exclusions: Exclusions) -> None:
+        self._exclusions = exclusions
+        self._limits = scope.limits
         self.rows: list[Row] = []
         self.left: Counter[str] = Counter()
         self._scope = scope
@@ -195,8 +202,8 @@ class _Follow:
         """The links of one answer; how many the crawl may follow."""
         depth, redirects = row[3], row[4]
         if answer.target:
-            if redirects >= Limits().max_redirects:
-                answer.drop = Drop("redirect_limit", f"more than {Limits().max_redirects}")
+            if redirects >= self._limits.max_redirects:
+                answer.drop = Drop("redirect_limit", f"more than {self._limits.max_redirects}")
                 return 0
             return self._add(answer.target, depth, redirects + 1)
         if answer.offset < 0:
@@ -205,7 +212,13 @@ class _Follow:
         if answer.drop == LISTING:
             links = listed_links(record.payload, record.url)
             return sum(self._add(url, depth if _is_sitemap(url) else depth + 1, 0) for url in links.urls)
-        links = page_links(decode_page(record.payload, record.content_type), record.url)
+        found = links_of(
+            record.payload, content_type=record.content_type, url=record.url, max_links=self._limits.max_links_a_page
+        )
+        if isinstance(found, Drop) or found.soft:
+            answer.drop = found if isinstance(found, Drop) else Drop(found.soft)
+            return 0
+        links = found.links
         self.left["page_limit_or_nofollow"] += links.left
         return sum(self._add(url, depth + 1, 0) for url in links.urls)
 
@@ -221,7 +234,7 @@ class _Follow:
                 self._known.clear()
             url = page_url(found)
             host = host_of(url)
-            known = self._known[found] = (url, page_key(url), host, self._scope.refuses(url, host))
+            known = self._known[found] = (url, page_key(url), host, self._refuses(url, host))
         url, key, host, refusal = known
         if refusal:
             self.left[refusal] += 1
@@ -231,6 +244,10 @@ class _Follow:
             self._seen.add(mark)
             self.rows.append((url, key, host, depth, redirects))
         return 1
+
+    def _refuses(self, url: str, host: str) -> str:
+        drop = self._exclusions.refuses_url(url)
+        return drop.reason if drop else self._scope.refuses(url, host)
 
 
 def _is_sitemap(url: str) -> bool:

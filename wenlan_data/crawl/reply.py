@@ -8,6 +8,7 @@ from urllib.parse import urljoin
 import aiohttp
 
 from wenlan_data.crawl.urls import usable
+from wenlan_data.crawl.wire import HEADER_LIMIT
 from wenlan_data.records import Drop
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -74,12 +75,14 @@ def drop_of(error: BaseException) -> Drop:
             return Drop("dns", retryable=True)
         case aiohttp.ClientSSLError() | ssl.SSLError():
             return Drop("tls")
+        case aiohttp.ClientResponseError() | aiohttp.http_exceptions.HttpProcessingError():
+            return _head_drop(error)
         case aiohttp.ConnectionTimeoutError():
             return Drop("connect", "timeout", retryable=True)
         case TimeoutError():
             return Drop("timeout", "no byte", retryable=True)
         case aiohttp.ClientConnectorError():
-            return Drop("connect", "refused", retryable=True)
+            return _connect_drop(error)
         case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
             return Drop("disconnected", retryable=True)
         case aiohttp.ClientPayloadError():
@@ -88,6 +91,21 @@ def drop_of(error: BaseException) -> Drop:
             return Drop("bad_url")
         case _:
             return Drop("protocol")
+
+
+def _connect_drop(error: aiohttp.ClientConnectorError) -> Drop:
+    """Who refuses to talk refuses at once; who hangs up later did not like our handshake."""
+    hung_up = isinstance(error.os_error, ConnectionResetError | ConnectionAbortedError)
+    return Drop("tls", "handshake", retryable=True) if hung_up else Drop("connect", "refused", retryable=True)
+
+
+def _head_drop(error: BaseException) -> Drop:
+    """What was wrong with status line, headers or trailers: too much of them, or no HTTP."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    words = str(error)
+    too_much = isinstance(error, aiohttp.http_exceptions.LineTooLong) or HEADER_LIMIT in words
+    return Drop(HEADER_LIMIT) if too_much or "Too many headers" in words else Drop("protocol")
 
 
 def _payload_drop(error: aiohttp.ClientPayloadError) -> Drop:

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from protego import Protego
 
 from wenlan_data.crawl.client import Client
-from wenlan_data.crawl.optout import AGENT
+from wenlan_data.crawl.limits import DEFAULTS, Limits
+from wenlan_data.crawl.optout import AGENT, NO_TRAINING, path_of, reserved_paths
 from wenlan_data.crawl.reply import Reply
 from wenlan_data.records import Drop
-
-MAX_PARSED_BYTES = 500 << 10
-MAX_DELAY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +20,20 @@ class RobotsRules:
     parser: Protego | None
     delay_s: float = 0.0
     """Crawl-delay, 0 where none is set."""
+    usage: tuple[tuple[str, bool], ...] = ()
+    """`Content-Usage` of our group: path to whether training on it is reserved."""
 
     def refuses(self, url: str) -> Drop | None:
         """The drop of a URL that the rules forbid."""
         if self.parser is None or self.parser.can_fetch(url, AGENT):
             return None
         return Drop("robots")
+
+    def signals(self, url: str) -> tuple[str, ...]:
+        """The opt-out of a URL by `Content-Usage`: the longest path that fits decides."""
+        path = path_of(url)
+        fitting = [(len(start), reserved) for start, reserved in self.usage if path.startswith(start)]
+        return (NO_TRAINING,) if max(fitting, default=(0, False))[1] else ()
 
 
 ALLOW_ALL = RobotsRules("", None)
@@ -41,23 +47,26 @@ async def ask_robots(client: Client, url: str) -> RobotsRules | Drop:
     """
     scheme, _, rest = url.partition("://")
     netloc = rest.partition("/")[0].partition("?")[0].partition("#")[0]
-    reply = await client.fetch(f"{scheme}://{netloc}/robots.txt", client.limits.max_robots_bytes, cut=True)
+    limits = client.limits
+    reply = await client.fetch(f"{scheme}://{netloc}/robots.txt", limits.robots, limits.max_robots_redirects)
     if isinstance(reply, Drop):
         return _failed(reply)
     if reply.status == 200:
-        return parse_robots(_text(reply))
+        return parse_robots(_text(reply, limits.max_parsed_robots_bytes), limits)
+    if reply.status in {401, 403} and limits.robots_forbidden == "deny":
+        return Drop("robots", f"robots.txt: {reply.status}")
     return _unavailable(str(reply.status)) if reply.status == 429 or reply.status >= 500 else ALLOW_ALL
 
 
-def parse_robots(text: str) -> RobotsRules | Drop:
+def parse_robots(text: str, limits: Limits = DEFAULTS) -> RobotsRules | Drop:
     """The rules in a robots.txt; `crawl_delay` where more than a minute between requests is asked for."""
     if not text.strip():
         return ALLOW_ALL
     parser = Protego.parse(text)
     delay_s = _delay_s(parser)
-    if delay_s > MAX_DELAY_S:
+    if delay_s > limits.max_crawl_delay_s:
         return Drop("crawl_delay", f"{delay_s:g} s")
-    return RobotsRules(text, parser, delay_s)
+    return RobotsRules(text, parser, delay_s, reserved_paths(text) if limits.content_usage else ())
 
 
 def is_passing(rules: RobotsRules | Drop) -> bool:
@@ -74,12 +83,12 @@ def _unavailable(detail: str) -> Drop:
 def _failed(drop: Drop) -> RobotsRules | Drop:
     if drop.reason in {"redirect_limit", "bad_location"}:
         return ALLOW_ALL
-    # A host that may not be dialled stays so: its URLs carry that reason, and are not asked again.
-    return drop if drop.reason in {"address", "port", "scheme", "bad_url"} else _unavailable(drop.reason)
+    # A host that may not be dialled or is not who it says stays so: its URLs carry that reason.
+    return drop if drop.reason in {"address", "port", "scheme", "bad_url", "tls"} else _unavailable(drop.reason)
 
 
-def _text(reply: Reply) -> str:
-    return reply.body[:MAX_PARSED_BYTES].decode("utf-8-sig", errors="replace").replace("\0", "")
+def _text(reply: Reply, max_bytes: int) -> str:
+    return reply.body[:max_bytes].decode("utf-8-sig", errors="replace").replace("\0", "")
 
 
 def _delay_s(parser: Protego) -> float:

@@ -9,12 +9,8 @@ from urllib.parse import urlsplit
 
 from tldextract import TLDExtract
 
+from wenlan_data.crawl.limits import DEFAULTS, Limits
 from wenlan_data.crawl.urls import usable
-
-MAX_PATH_SEGMENTS = 20
-MAX_REPEATED_SEGMENT = 2
-"""Times that one segment may stand in a path: /a/b/a/b/a/b is a relative link gone wrong, again and again."""
-MAX_QUERY_KEYS = 64
 
 _NO_PAGES = frozenset(
     {
@@ -44,6 +40,8 @@ _NO_PAGES = frozenset(
 """Extensions of what is no page; it is not asked for as one."""
 _EXTENSION = re.compile(r"\.([A-Za-z0-9]{1,7})$")
 
+_NUMBER = re.compile(r"[0-9]+")
+
 # The list of public suffixes comes with the library: nothing is asked for, nothing is written.
 _SUFFIXES = TLDExtract(suffix_list_urls=(), cache_dir=None, include_psl_private_domains=True)
 
@@ -59,10 +57,11 @@ class Scope:
     include: tuple[str, ...] = ()
     """Patterns (`*`, `?`, `[...]`) of which path and query must match one; none: all match."""
     exclude: tuple[str, ...] = ()
+    limits: Limits = DEFAULTS
 
     def refuses(self, url: str, host: str) -> str:
         """Why a link is not followed (`scope`, `pattern`, `no_page`, `trap`, ...); empty where it is."""
-        if drop := usable(url):
+        if drop := usable(url, self.limits.max_url_characters):
             return drop.reason
         if not self._is_in(host):
             return "scope"
@@ -74,7 +73,7 @@ class Scope:
             return "pattern"
         if any(_pattern(one).match(where) for one in self.exclude):
             return "pattern"
-        return "trap" if is_trap(parts.path, parts.query) else ""
+        return "trap" if is_trap(parts.path, parts.query, self.limits) else ""
 
     def _is_in(self, host: str) -> bool:
         if host in self.hosts:
@@ -83,12 +82,12 @@ class Scope:
         return any(name == domain or name.endswith(f".{domain}") for domain in self.domains)
 
 
-def is_trap(path: str, query: str) -> bool:
+def is_trap(path: str, query: str, limits: Limits = DEFAULTS) -> bool:
     """Whether an address is of the kind that endless sites are made of."""
     segments = [segment for segment in path.split("/") if segment]
-    if len(segments) > MAX_PATH_SEGMENTS or query.count("&") >= MAX_QUERY_KEYS:
+    if len(segments) > limits.max_path_segments or query.count("&") >= limits.max_query_keys:
         return True
-    return max(Counter(segments).values(), default=0) > MAX_REPEATED_SEGMENT
+    return max(Counter(segments).values(), default=0) > limits.max_repeated_segment
 
 
 def same_site(host: str) -> tuple[str, ...]:
@@ -100,6 +99,7 @@ def same_site(host: str) -> tuple[str, ...]:
     return (host, *(f"{one}:{p}" for one in (name, other) for p in ("80", "443") if f"{one}:{p}" != host))
 
 
+@lru_cache(maxsize=1 << 16)
 def registrable_domain(host: str) -> str:
     """`example.com.cn` of `www.example.com.cn:443`; an address or a name without a public suffix stands for itself."""
     name = host.rpartition(":")[0]
@@ -113,3 +113,13 @@ def _is_no_page(extension: str, path: str) -> bool:
 @lru_cache(maxsize=256)
 def _pattern(words: str) -> re.Pattern[str]:
     return re.compile(translate(words))
+
+
+@lru_cache(maxsize=1 << 16)
+def shape_of(url: str) -> str:
+    """What addresses of endless listings share: host, path with numbers as `0`, and the names of the query's keys."""
+    address, _, query = url.partition("?")
+    # Numbers of the host stay: img1 and img2 are two.
+    *start, path = address.split("/", 3)
+    names = sorted({_NUMBER.sub("0", pair.partition("=")[0]) for pair in query.split("&")}) if query else []
+    return f"{'/'.join(start)}/{_NUMBER.sub('0', path)}?{'&'.join(names)}"

@@ -53,9 +53,9 @@ def host_of(url: str) -> str:
     return f"{name}:{port}" if name else ""
 
 
-def usable(url: str) -> Drop | None:
+def usable(url: str, max_characters: int = MAX_URL_CHARACTERS) -> Drop | None:
     """Why this URL is never asked for (`scheme`, `url_too_long`, `bad_url`), or None."""
-    if len(url) > MAX_URL_CHARACTERS:
+    if len(url) > max_characters:
         return Drop("url_too_long", f"{len(url)} characters")
     try:
         parts = urlsplit(url.strip())

@@ -4,6 +4,7 @@ WARC/1.1 headers, among them the URL, the date, the IP and the payload's SHA-256
 HTTP status line and headers (records of the web), then the payload as it came
 """
 
+import os
 import uuid
 import zlib
 from collections.abc import Iterable, Iterator
@@ -19,7 +20,7 @@ from warcio.bufferedreaders import ChunkedDataReader, DecompressingBufferedReade
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
-from wenlan_data.errors import DamageError, from_os_error, os_errors
+from wenlan_data.errors import DamageError, UsageError, from_os_error, os_errors
 
 MAX_PAYLOAD_BYTES = 20 << 20
 _RECORD_END_BYTES = 4
@@ -126,10 +127,10 @@ class PayloadWriter:
 
 
 def records(path: Path, max_bytes: int = MAX_PAYLOAD_BYTES) -> Iterator[WarcPayload]:
-    """Every `response` and `resource` record of a WARC (plain or .gz), in order; none in an empty file.
+    """Every `response` and `resource` record of a WARC (plain, or .gz by record), in order; none in an empty file.
 
-    Raises `DamageError`, with file and offset, for what is no WARC or is cut short. A file that ends right after
-    a record cannot be told from a whole one.
+    Raises `DamageError`, with file and offset, for what is no WARC or is cut short, and `UsageError` for one gzipped as
+    a whole. A file that ends right after a record cannot be told from a whole one.
     """
     with os_errors(path), path.open("rb") as file:
         yield from _read(path, file, 0, max_bytes)
@@ -158,18 +159,25 @@ def _read(path: Path, file: BinaryIO, start: int, max_bytes: int) -> Iterator[Wa
     last = start
     # Records of other kinds are looked at as well: a file may be cut inside one of them.
     iterator = iter(ArchiveIterator(file, parse_http=False))
+    is_gzip = _is_gzip(file, start)
     while True:
         try:
             record = next(iterator, None)
             if record is None:
                 break
             last = record.stream_pos if record.stream_pos >= start else start + record.stream_pos
+            if is_gzip and not _is_gzip(file, last):
+                raise UsageError(f"{path}: gzipped as a whole and not record by record: gunzip it, and give the .warc")
             found = _payload(path, record, last, max_bytes)
         except OSError as error:
             raise _damage(path, last, str(error)) from error
         if found:
             yield found
     _expect_whole_members(path, file, last)
+
+
+def _is_gzip(file: BinaryIO, offset: int) -> bool:
+    return os.pread(file.fileno(), 2, offset) == b"\x1f\x8b"
 
 
 def _expect_whole_members(path: Path, file: BinaryIO, last: int) -> None:
@@ -209,7 +217,7 @@ def _payload(path: Path, record: WarcRecord, offset: int, max_bytes: int) -> War
     headers: tuple[tuple[str, str], ...] = ()
     if record.is_http:
         record.parse_http()
-        status, headers = _http(record)
+        status, headers = record.http_headers.status_code or 0, tuple(record.http_headers.items())
         length = record.content_length
         content_type = record.http_headers.get("Content-Type") or ""
     raw = record.reader.read(max_bytes + 1)
@@ -227,11 +235,6 @@ def _payload(path: Path, record: WarcRecord, offset: int, max_bytes: int) -> War
         ip=ip,
         headers=headers,
     )
-
-
-def _http(record: WarcRecord) -> tuple[int, tuple[tuple[str, str], ...]]:
-    headers = record.http_headers
-    return headers.status_code or 0, tuple(headers.items())
 
 
 def _decoded(raw: bytes, headers: tuple[tuple[str, str], ...], max_bytes: int) -> bytes:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from wenlan_data.dedupe import pairs as limits
-from wenlan_data.dedupe.blocks import Band, Codes, bands, choose_edges
+from wenlan_data.dedupe.blocks import Band, Codes, bands, choose_cut
 from wenlan_data.dedupe.pairs import (
     CODE_BITS,
     NO_CODES,
@@ -46,11 +46,11 @@ def _search_between(new: Codes, old: Codes, width: int, radius: int) -> Iterator
     if len(new) * len(old) <= limits.MATRIX_PAIRS:
         yield matrix(new, old, radius, above=None)
         return
-    edges = choose_edges(new, old, len(new) * len(old), width, radius, between=True)
-    if not edges:
+    cut = choose_cut(new, old, len(new) * len(old), width, radius, between=True)
+    if not cut.edges:
         every = np.full(len(new), len(old))
         yield from _compared(new, old, candidates(np.zeros_like(every), every), radius)
-    for band in bands(edges, radius) if edges else ():
+    for band in bands(cut):
         yield from _between_band(new, old, band, radius, width)
 
 

@@ -1,6 +1,6 @@
 """All pairs of 64-bit codes within a Hamming radius, exactly: blocks-and-sort, band by band (see `dedupe.blocks`)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from wenlan_data.dedupe import pairs as limits
-from wenlan_data.dedupe.blocks import Band, Codes, Edges, bands, choose_edges
+from wenlan_data.dedupe.blocks import Band, Codes, Cut, bands, choose_cut
 from wenlan_data.dedupe.pairs import (
     CODE_BITS,
     NO_CODES,
@@ -61,8 +61,7 @@ def search_bands(distinct: Codes, radius_bits: int) -> tuple[Band, ...]:
     """
     if not radius_bits or len(distinct) ** 2 <= limits.MATRIX_PAIRS:
         return ()
-    edges = _edges_among(distinct, CODE_BITS, radius_bits)
-    return tuple(bands(edges, radius_bits)) if edges else ()
+    return tuple(bands(_cut_among(distinct, CODE_BITS, radius_bits)))
 
 
 def search(distinct: Codes, chosen: Sequence[Band], radius_bits: int, *, leave_crowds: bool = False) -> Iterator[Found]:
@@ -72,24 +71,26 @@ def search(distinct: Codes, chosen: Sequence[Band], radius_bits: int, *, leave_c
     """
     if not chosen:
         yield from _search(distinct, CODE_BITS, radius_bits, leave_crowds)
+    # One room for all bands: a large new array costs as much as moving the codes into it.
+    room = np.empty(len(distinct) if chosen else 0, np.uint64)
     for band in chosen:
-        yield from _search_band(distinct, band, radius_bits, leave_crowds)
+        yield from _search_band(distinct, band, radius_bits, leave_crowds, room)
 
 
 def _in_threads(distinct: Codes, chosen: Sequence[Band], radius_bits: int, threads: int) -> list[Codes]:
     if threads == 1 or len(chosen) < 2:
-        return [found.pairs for found in search(distinct, chosen, radius_bits)]
-    one = partial(_pairs_of_band, distinct, radius_bits)
+        return [_pairs_of_bands(distinct, radius_bits, chosen)]
+    one = partial(_pairs_of_bands, distinct, radius_bits)
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(one, chosen))
+        return list(pool.map(one, [chosen[number::threads] for number in range(threads)]))
 
 
-def _pairs_of_band(distinct: Codes, radius_bits: int, band: Band) -> Codes:
-    return np.concatenate([NO_PAIRS, *(found.pairs for found in search(distinct, [band], radius_bits))])
+def _pairs_of_bands(distinct: Codes, radius_bits: int, chosen: Sequence[Band]) -> Codes:
+    return np.concatenate([NO_PAIRS, *(found.pairs for found in search(distinct, chosen, radius_bits))])
 
 
-def _edges_among(codes: Codes, width: int, radius: int) -> Edges:
-    return choose_edges(codes, codes, len(codes) ** 2 / 2, width, radius)
+def _cut_among(codes: Codes, width: int, radius: int) -> Cut:
+    return choose_cut(codes, codes, len(codes) ** 2 / 2, width, radius)
 
 
 def _search(codes: Codes, width: int, radius: int, leave_crowds: bool) -> Iterator[Found]:
@@ -102,11 +103,12 @@ def _search(codes: Codes, width: int, radius: int, leave_crowds: bool) -> Iterat
     if leave_crowds and _is_crowd(codes, radius):
         yield Found(NO_PAIRS, codes)
         return
-    edges = _edges_among(codes, width, radius)
-    if not edges:
+    cut = _cut_among(codes, width, radius)
+    if not cut.edges:
         yield from map(Found, _every_pair(codes, radius))
-    for band in bands(edges, radius) if edges else ():
-        yield from _search_band(codes, band, radius, leave_crowds)
+    room = np.empty(len(codes) if cut.edges else 0, np.uint64)
+    for band in bands(cut):
+        yield from _search_band(codes, band, radius, leave_crowds, room)
 
 
 def _is_crowd(codes: Codes, radius: int) -> bool:
@@ -117,8 +119,8 @@ def _is_crowd(codes: Codes, radius: int) -> bool:
     return float(near.mean()) * len(codes) > CROWD_NEIGHBOURS
 
 
-def _search_band(codes: Codes, band: Band, radius: int, leave_crowds: bool) -> Iterator[Found]:
-    moved = band.move(codes)
+def _search_band(codes: Codes, band: Band, radius: int, leave_crowds: bool, room: Codes) -> Iterator[Found]:
+    moved = band.move(codes, out=room)
     moved.sort()
     low = np.uint64((1 << band.key_shift) - 1)
     starts, counts = _long_runs(moved, low)
@@ -132,8 +134,20 @@ def _search_band(codes: Codes, band: Band, radius: int, leave_crowds: bool) -> I
                 key = run[0] & ~low
                 yield Found(own(found.pairs | key, band), band.restore(found.crowd | key))
         moved = moved[~gone]
-    for pairs in _scan(moved, low, radius):
+    for pairs in _together(_scan(moved, low, radius)):
         yield Found(own(pairs, band))
+
+
+def _together(parts: Iterable[Codes]) -> Iterator[Codes]:
+    """The same pairs in fewer arrays: a band may find a handful at a time."""
+    some, count = list[Codes](), 0
+    for pairs in parts:
+        some.append(pairs)
+        count += len(pairs)
+        if count >= limits.SCAN_CODES:
+            yield np.concatenate(some)
+            some, count = [], 0
+    yield np.concatenate([NO_PAIRS, *some])
 
 
 def _long_runs(moved: Codes, low: np.uint64) -> tuple[Indices, Indices]:
@@ -150,27 +164,34 @@ def _long_runs(moved: Codes, low: np.uint64) -> tuple[Indices, Indices]:
 
 def _scan(moved: Codes, low: np.uint64, radius: int) -> Iterator[Codes]:
     """Pairs of equal key within the radius among sorted moved codes: each code with the next, the next but one, ..."""
+    room = np.empty(limits.SCAN_CODES, np.uint64), np.empty(limits.SCAN_CODES, np.uint8)
     for start in range(0, len(moved) - 1, limits.SCAN_CODES):
         chunk = moved[start : start + limits.SCAN_CODES + LONG_RUN]
         count, distance, alive = min(limits.SCAN_CODES, len(chunk) - 1), 1, len(chunk)
-        # While most codes have a partner so far away, whole slices are compared: a quarter of the time of a gather.
-        while alive > count // 4 and distance < len(chunk):
+        # While many codes have a partner so far away, whole slices are compared: a tenth of the time of a gather.
+        while alive > count // 8 and distance < len(chunk):
             count = min(count, len(chunk) - distance)
-            difference = chunk[distance : distance + count] ^ chunk[:count]
-            same = difference <= low
-            hits = np.flatnonzero(same & (np.bitwise_count(difference) <= radius))
+            difference = np.bitwise_xor(chunk[distance : distance + count], chunk[:count], out=room[0][:count])
+            # Few are so near, so their keys are looked at last.
+            hits = np.flatnonzero(np.bitwise_count(difference, out=room[1][:count]) <= radius)
+            hits = hits[difference[hits] <= low]
             if len(hits):
                 yield np.stack([chunk[hits], chunk[hits + distance]], axis=1)
+            same = difference <= low
             alive, distance = int(np.count_nonzero(same)), distance + 1
         left = np.flatnonzero(same)
-        while len(left := left[: np.searchsorted(left, len(chunk) - distance)]):
-            difference = chunk[left + distance] ^ chunk[left]
-            same = difference <= low
-            left, difference = left[same], difference[same]
-            hits = left[np.bitwise_count(difference) <= radius]
-            if len(hits):
-                yield np.stack([chunk[hits], chunk[hits + distance]], axis=1)
-            distance += 1
+        yield from _scan_some(chunk, left, distance, low, radius)
+
+
+def _scan_some(chunk: Codes, left: Indices, distance: int, low: np.uint64, radius: int) -> Iterator[Codes]:
+    while len(left := left[: np.searchsorted(left, len(chunk) - distance)]):
+        difference = chunk[left + distance] ^ chunk[left]
+        same = difference <= low
+        left, difference = left[same], difference[same]
+        hits = left[np.bitwise_count(difference) <= radius]
+        if len(hits):
+            yield np.stack([chunk[hits], chunk[hits + distance]], axis=1)
+        distance += 1
 
 
 def _every_pair(codes: Codes, radius: int) -> Iterator[Codes]:

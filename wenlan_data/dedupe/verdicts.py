@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from wenlan_data.dedupe import between
 from wenlan_data.dedupe.bands import NearFiles
-from wenlan_data.dedupe.beyond import BY_PICTURE, BY_TEXT, Beyond, pick
+from wenlan_data.dedupe.beyond import BY_PICTURE, BY_TEXT, Beyond, Near, pick
 from wenlan_data.dedupe.codes import Prints, Run
 from wenlan_data.dedupe.greedy import stands_for
 from wenlan_data.dedupe.groups import Groups, fold
 from wenlan_data.dedupe.pairs import candidates, distinct_of
-from wenlan_data.dedupe.signs import PDQ_BITS, Nearness, Signs, all_edges, expanded, pdq_bits
+from wenlan_data.dedupe.signs import PDQ_BITS, Nearness, Signs, expanded, pdq_bits
 
 MAX_PDQ_BITS = 31
 """Of 256: the usual threshold of PDQ's authors for the same picture."""
@@ -188,5 +188,5 @@ def _among_all(groups: Groups, found: _Found, order: Indices, rule: Nearness, fi
     found.winner[said], found.why[said] = GONE, BY_TEXT
     found.keys[said] = beyond.said_before[said]
     still = order[found.winner[order] == OPEN]
-    edges = all_edges(groups.signs(), rule, files.found())
-    found.winner[still], found.why[still] = pick(still, group_of, edges, beyond)
+    near = Near.of(groups.signs(), rule, files.found())
+    found.winner[still], found.why[still] = pick(still, group_of, near, beyond)

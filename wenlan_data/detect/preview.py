@@ -42,9 +42,14 @@ def rules_of(detector: str, weights: str | None, device: str, settings: Sequence
         except yaml.YAMLError as error:
             raise RecipeError(f"--set {setting}: the value is not valid YAML") from error
     try:
-        return DetectRules.model_validate(value)
+        rules = DetectRules.model_validate(value)
     except ValidationError as error:
         raise RecipeError(f"--detector {detector}: {describe(error)}") from error
+    if getattr(rules.load(), "from_source", False):
+        raise RecipeError(
+            f"--detector {detector}: its regions come with a source's records, and a picture alone has none"
+        )
+    return rules
 
 
 def looked_at(path: Path, max_side_px: int) -> Looked:
@@ -67,24 +72,37 @@ def drawing(picture: Looked, regions: Sequence[Region]) -> bytes:
     line_px = max(2, round(max(image.size) / 300))
     font = ImageFont.load_default(max(10, line_px * 6))
     kinds = sorted({region.label for region in regions})
-    for region in reversed([one for one in regions if one.label != "image"]):
+    for place, region in reversed([*enumerate((one for one in regions if one.label != "image"), start=1)]):
         colour = _COLOURS[kinds.index(region.label) % len(_COLOURS)]
         x1, y1, x2, y2 = region.box_xyxy
         draw.rectangle((x1, y1, x2 - 1, y2 - 1), outline=colour, width=line_px)
-        # The font that Pillow brings along has no Chinese characters; and what has no name says it by its box.
-        if region.label.isascii() and region.label not in _NAMELESS:
-            said = f"{region.label} {region.score:.2f}"
-            box = draw.textbbox((x1 + line_px, y1 + line_px), said, font=font)
+        # What has no name says it by its box.
+        if region.label not in _NAMELESS:
+            # The font that Pillow brings along has no Chinese characters.
+            name = region.label if region.label.isascii() else str(place)
+            words = f"{name} {region.score:.2f}"
+            box = draw.textbbox((x1 + line_px, y1 + line_px), words, font=font)
             draw.rectangle(box, fill=colour)
-            draw.text((x1 + line_px, y1 + line_px), said, fill="white", font=font)
+            draw.text((x1 + line_px, y1 + line_px), words, fill="white", font=font)
     out = io.BytesIO()
     image.save(out, "JPEG", quality=90)
     return out.getvalue()
 
 
+def said(regions: Sequence[Region]) -> str:
+    """How many regions there are, and those that have a name, in order."""
+    found = [one for one in regions if one.label != "image"]
+    named = [
+        f"{place} {one.label} {one.score:.2f}" for place, one in enumerate(found, start=1) if one.label not in _NAMELESS
+    ]
+    count = f"{len(found)} region{'' if len(found) == 1 else 's'} and the whole image"
+    return f"{count} ({', '.join(named)})" if named else count
+
+
 def write_new(path: Path, data: bytes) -> Path:
-    """Write a file that is not there yet. Raises `UsageError` where it is."""
+    """Write a file that is not there yet, in a folder that is made for it. Raises `UsageError` where it is there."""
     with os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with path.open("xb") as file:
                 file.write(data)

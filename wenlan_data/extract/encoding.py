@@ -34,6 +34,9 @@ _CODECS = {
     **dict.fromkeys(("euc-jp", "x-euc-jp"), "euc_jp"),
 }
 
+ENCODINGS = tuple(dict.fromkeys((*_CODECS.values(), *(name for _, name in _BYTE_ORDER_MARKS), "cp950")))
+"""Every codec that a page may be decoded with."""
+
 
 def decode_page(payload: bytes, content_type: str = "") -> str:
     """The page's text: by byte order mark, then the first of these that fits all bytes: UTF-8 (where enough of its
@@ -93,11 +96,12 @@ def _strictly(payload: bytes, name: str) -> str | None:
 
 
 def _wide(payload: bytes) -> str:
-    """UTF-16 without a mark: every other byte of markup is zero."""
+    """UTF-16 without a mark: markup has a zero in every other byte, and no zero in the others."""
     start = payload[:512]
-    if start.count(0) * 4 < len(start) or len(start) < 4:
+    odd, even = start[1::2].count(0), start[::2].count(0)
+    if len(start) < 4 or (odd + even) * 16 < len(start) or min(odd, even) * 8 > max(odd, even):
         return ""
-    return "utf-16-le" if start[1::2].count(0) >= start[::2].count(0) else "utf-16-be"
+    return "utf-16-le" if odd > even else "utf-16-be"
 
 
 def _declared(raw: bytes) -> list[str]:

@@ -36,10 +36,10 @@ class Links:
 
     urls: tuple[str, ...] = ()
     left: int = 0
-    """How many were beyond `MAX_LINKS`, or marked `nofollow`."""
+    """How many were beyond the limit of a page, or marked `nofollow`."""
 
 
-def page_links(html: str, page_url: str) -> Links:
+def page_links(html: str, page_url: str, max_links: int = MAX_LINKS) -> Links:
     """The links of a page to other pages, unless the page asks robots not to follow any."""
     page = parse_html(html)
     if page is None or "nofollow" in robots_words(page):
@@ -54,7 +54,7 @@ def page_links(html: str, page_url: str) -> Links:
         url = _join(base, href)
         if url is None or not url[:8].lower().startswith(("http://", "https://")):
             continue
-        if len(found) >= MAX_LINKS or "nofollow" in attribute(node, "rel").lower().split():
+        if len(found) >= max_links or "nofollow" in attribute(node, "rel").lower().split():
             left += url not in found
         else:
             found[url.partition("#")[0]] = None

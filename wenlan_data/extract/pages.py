@@ -4,16 +4,13 @@ from collections.abc import Iterator
 
 from wenlan_data.crawl.optout import header_signals
 from wenlan_data.crawl.warc import WarcPayload
-from wenlan_data.extract.encoding import decode_page
-from wenlan_data.extract.pairs import page_pairs
+from wenlan_data.extract.apart import page_rows
 from wenlan_data.records import Candidate, Drop, StoredBytes
 
 INLINE = "inline"
 """The kind of `StoredBytes` of a picture inside a page: `path` and `offset` are those of the page's record."""
 
 _PAGE_STARTS = (b"<!doctype html", b"<html")
-MAX_BROKEN_SHARE = 0.01
-"""Of a page's characters that no encoding fits; a page with more is not read."""
 
 
 def is_page(record: WarcPayload) -> bool:
@@ -31,10 +28,12 @@ def looks_like_page(payload: bytes, content_type: str) -> bool:
 
 
 def read_page(record: WarcPayload, path: str, source: str) -> Iterator[Candidate | Drop]:
-    """The candidates of a page recorded in the WARC `path`; a page whose bytes are no text is a `Drop`."""
-    html = decode_page(record.payload, record.content_type)
-    if html.count("\ufffd") > 3 + MAX_BROKEN_SHARE * len(html):
-        yield Drop("bad_encoding", record.url[:200])
-        return
-    at = StoredBytes(kind=INLINE, path=path, offset=record.offset)
-    yield from page_pairs(html, record.url, source, signals=header_signals(record.headers), page_at=at)
+    """The candidates of a page recorded in the WARC `path`; a page that cannot be read is a `Drop`."""
+    yield from page_rows(
+        record.payload,
+        content_type=record.content_type,
+        url=record.url,
+        source=source,
+        signals=header_signals(record.headers),
+        page_at=StoredBytes(kind=INLINE, path=path, offset=record.offset),
+    )

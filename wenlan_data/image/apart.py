@@ -16,7 +16,18 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from wenlan_data.errors import DamageError, WorkerLostError
-from wenlan_data.image.frames import DIED, DROP, EXAMINE, FACTS, FAULT, NORMALISE, receive, send, unpack_facts
+from wenlan_data.image.frames import (
+    DIED,
+    DROP,
+    EXAMINE,
+    FACTS,
+    FAULT,
+    NORMALISE,
+    OUT_OF_MEMORY,
+    receive,
+    send,
+    unpack_facts,
+)
 from wenlan_data.image.limits import MAX_CPU_S, MAX_WALL_S
 from wenlan_data.image.normalise import Stored
 from wenlan_data.recipe import ImageRules
@@ -38,7 +49,7 @@ def examine(data: bytes, rules: ImageRules) -> ImageFacts | Drop:
 
 
 def _examined(data: bytes, rules: ImageRules) -> ImageFacts | Drop:
-    kind, text, _ = _ask(EXAMINE, _options(rules), data)
+    kind, text, _ = ask(EXAMINE, _options(rules), data)
     return unpack_facts(text) if kind == FACTS else Drop(**json.loads(text))
 
 
@@ -50,7 +61,7 @@ def _options(rules: ImageRules) -> bytes:
 def normalise(data: bytes, *, max_side_px: int, jpeg_quality: int) -> Stored:
     """As `image.normalise.normalise`; `DamageError` also where the decoder died of the picture."""
     options = json.dumps({"max_side_px": max_side_px, "jpeg_quality": jpeg_quality}).encode()
-    kind, text, jpeg = _ask(NORMALISE, options, data)
+    kind, text, jpeg = ask(NORMALISE, options, data)
     if kind == DROP:
         drop = json.loads(text)
         raise DamageError(f"a picture that was taken cannot be decoded ({drop['reason']}: {drop['detail']})")
@@ -103,7 +114,8 @@ _idle: list[_Child] = []
 _lock = threading.Lock()
 
 
-def _ask(kind: int, options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
+def ask(kind: int, options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
+    """The answer of a decoding process to one frame. Raises what the process could not cope with."""
     for _ in range(_STARTED_IN_VAIN):
         with _lock:
             child = _idle.pop() if _idle else None
@@ -115,7 +127,8 @@ def _ask(kind: int, options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
         with _lock:
             _idle.append(child)
         if answer[0] == FAULT:
-            raise DamageError(answer[1].decode()) if kind == NORMALISE else RuntimeError(answer[1].decode())
+            # What no code of ours foresaw costs this picture or page, not the build of a week.
+            return (DROP, _as_json("decoder_crash", answer[1].decode()[:200]), b"")
         return (DROP, _died(int(answer[1])), b"") if answer[0] == DIED else answer
     raise WorkerLostError("the process that decodes pictures cannot be started: see its message above")
 
@@ -123,6 +136,8 @@ def _ask(kind: int, options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
 def _died(status: int) -> bytes:
     if status in _TIMES_UP:
         return _as_json("decoder_timeout", _TIMES_UP[status], retryable=True)
+    if status == OUT_OF_MEMORY:
+        return _as_json("decoder_crash", "out of memory")
     return _as_json("decoder_crash", signal.Signals(-status).name if status < 0 else f"exit {status}")
 
 

@@ -1,4 +1,5 @@
-"""The process that decodes: started by `image.apart`, reads pictures from a socket, answers with what it found.
+"""The process that decodes: started by `image.apart`, reads pictures and pages from a socket, answers with
+what it found.
 
 It imports everything once, then forks; the fork does the work under limits of memory, time and files. When a
 picture kills the fork, the parent is told how, and another is forked in a few milliseconds.
@@ -16,8 +17,24 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from typing import NoReturn
 
+from wenlan_data.extract import frames as pages
 from wenlan_data.image.examine import examine
-from wenlan_data.image.frames import DIED, DROP, EXAMINE, FACTS, FAULT, NORMALISE, PICTURE, pack_facts, receive, send
+from wenlan_data.image.frames import (
+    DIED,
+    DROP,
+    EXAMINE,
+    FACTS,
+    FAULT,
+    FOUND,
+    LINKS,
+    NORMALISE,
+    OUT_OF_MEMORY,
+    PAIRS,
+    PICTURE,
+    pack_facts,
+    receive,
+    send,
+)
 from wenlan_data.image.limits import MAX_CPU_S, MAX_DATA_BYTES, MAX_WALL_S
 from wenlan_data.image.normalise import normalise
 from wenlan_data.image.warm import warm_up
@@ -46,6 +63,7 @@ def main() -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     link = socket.socket(fileno=int(sys.argv[1]))
     warm_up()
+    pages.warm_up()
     # What is loaded stays: the collector need not walk over it, nor touch pages that the forks share.
     gc.collect()
     gc.freeze()
@@ -79,6 +97,8 @@ def _serve(link: socket.socket) -> int:
         signal.setitimer(signal.ITIMER_PROF, MAX_CPU_S)
         try:
             answer = _WORK[kind](options, data)
+        except MemoryError:
+            os._exit(OUT_OF_MEMORY)
         except Exception as error:  # noqa: BLE001 - the process boundary: the parent raises it
             answer = (FAULT, f"{type(error).__name__}: {error}".encode(), b"")
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -105,7 +125,12 @@ def _normalise(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
     return PICTURE, json.dumps([stored.width, stored.height]).encode(), stored.jpeg
 
 
-_WORK: dict[int, Callable[[bytes, bytes], tuple[int, bytes, bytes]]] = {EXAMINE: _examine, NORMALISE: _normalise}
+_WORK: dict[int, Callable[[bytes, bytes], tuple[int, bytes, bytes]]] = {
+    EXAMINE: _examine,
+    NORMALISE: _normalise,
+    PAIRS: lambda options, data: (FOUND, pages.pairs_frame(options, data), b""),
+    LINKS: lambda options, data: (FOUND, pages.links_frame(options, data), b""),
+}
 
 if __name__ == "__main__":
     main()

@@ -5,8 +5,10 @@ import struct
 
 from wenlan_data.records import ImageFacts
 
-EXAMINE, NORMALISE = 1, 2
-FACTS, DROP, PICTURE, FAULT, DIED = 11, 12, 13, 14, 15
+EXAMINE, NORMALISE, PAIRS, LINKS = 1, 2, 3, 4
+FACTS, DROP, PICTURE, FAULT, DIED, FOUND = 11, 12, 13, 14, 15, 16
+OUT_OF_MEMORY = 8
+"""The status with which the process ends that could not get what it asked for."""
 _HEAD = struct.Struct("<BII")
 _FACTS = struct.Struct("<QIIQ")
 _PDQ_END = _FACTS.size + 32

@@ -53,7 +53,7 @@ def card_text(material: Material) -> str:
         f"---\n{front}---\n{MARK}\n\n# {_plain(material.name)}\n",
         _summary(material, manifest),
         "## How it was made\n\n" + _funnel(manifest),
-        "## What is in it\n\n" + _CONTENTS,
+        _CONTENTS,
         _table("Captions", material.tally.caption_types, material.tally.samples),
         _table("Licences stated by pages", _named(material.tally.licences), material.tally.samples),
         _rights(material),

@@ -8,7 +8,7 @@ from wenlan_data.report.material import Material, Tally
 from wenlan_data.shard.manifest import Funnel
 
 FEW = 20
-"""Shares of fewer samples say little; only opt-outs are spoken of."""
+"""Shares of fewer samples say little; only opt-outs and what is missing are spoken of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Remark:
 def remarks(material: Material) -> tuple[Remark, ...]:
     """The remarks that hold, the gravest first."""
     tally = material.tally
-    found = [*_opt_outs(tally)]
+    found = [*_opt_outs(tally), *_missing(tally)]
     if tally.samples >= FEW:
         found += [*_captions(tally), *_pictures(tally), *_origins(tally)]
     if material.manifest is not None and material.manifest.funnel.candidates >= FEW:
@@ -39,6 +39,19 @@ def _opt_outs(tally: Tally) -> Iterator[Remark]:
         )
 
 
+def _missing(tally: Tally) -> Iterator[Remark]:
+    unseen, empty = tally.samples - tally.short_side_px.total(), tally.caption_chars[0]
+    if unseen:
+        yield Remark(
+            f"{_number(unseen)} samples have no picture whose size can be read.",
+            "Readers that decode pictures will fail at them, or skip them.",
+        )
+    if empty:
+        yield Remark(
+            f"{_number(empty)} samples have no caption.", "Readers that expect a .txt member will fail at them."
+        )
+
+
 def _captions(tally: Tally) -> Iterator[Remark]:
     samples = tally.samples
     titles = max(tally.titles_as_captions, tally.caption_types["page_title"])
@@ -47,9 +60,10 @@ def _captions(tally: Tally) -> Iterator[Remark]:
             f"{_share(titles, samples)} of captions are the page title.",
             "A title speaks of the page, not of the picture: put page_title last in text.caption, or leave it out.",
         )
-    repeated = sum(count for caption, count in tally.captions.items() if count > 1 and caption)
+    often = {caption: count for caption, count in tally.captions.items() if count > 1 and caption}
+    repeated = sum(often.values())
     if repeated > 0.1 * samples:
-        caption, count = max(tally.captions.items(), key=lambda item: (item[1], item[0]))
+        caption, count = max(often.items(), key=lambda item: (item[1], item[0]))
         yield Remark(
             f"{_share(repeated, samples)} of samples share their caption with another; "
             f"the most frequent one stands {_number(count)} times: “{caption[:40]}”.",
@@ -58,11 +72,6 @@ def _captions(tally: Tally) -> Iterator[Remark]:
     short = share_below(tally.caption_chars, 5)
     if short > 0.2:
         yield Remark(f"{short:.0%} of captions have fewer than 5 characters.", "Raise min of the rule length.")
-    empty = tally.caption_chars[0]
-    if empty:
-        yield Remark(
-            f"{_number(empty)} samples have no caption.", "Readers that expect a .txt member will fail at them."
-        )
 
 
 def _pictures(tally: Tally) -> Iterator[Remark]:
@@ -104,7 +113,7 @@ def _funnel(funnel: Funnel) -> Iterator[Remark]:
     passing = sum(
         count
         for (_, name), count in losses.items()
-        if name in {"timeout", "host_unreachable", "status_5xx", "host_waits"}
+        if name in {"timeout", "host_unreachable", "status_5xx", "host_waits", "robots_unavailable"}
     )
     if passing > 0.05 * funnel.candidates:
         yield Remark(

@@ -273,5 +273,7 @@ def domains(hosts: Counter[str]) -> dict[str, int]:
     extract = tldextract.TLDExtract(cache_dir=None, suffix_list_urls=())
     found: Counter[str] = Counter()
     for host, count in hosts.items():
-        found[extract.extract_str(host).top_domain_under_public_suffix or host or "files, no host"] += count
+        found[extract.extract_str(host).top_domain_under_public_suffix or host or "no host: files, or in the page"] += (
+            count
+        )
     return dict(found)

@@ -3,14 +3,15 @@
 import hashlib
 import json
 import shutil
-import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
 import pyarrow.parquet as pq
 
+from wenlan_data.crawl.address import AddressPolicy
+from wenlan_data.crawl.budget import CrawlLimits
 from wenlan_data.crawl.fetch import needs_contact
 from wenlan_data.crawl.frontier import FrontierPart, Row
 from wenlan_data.crawl.pages import TABLE, WARC, CrawlPart
@@ -18,7 +19,9 @@ from wenlan_data.crawl.sources.pages import Pages
 from wenlan_data.crawl.tracking import page_key
 from wenlan_data.crawl.urls import host_of
 from wenlan_data.errors import UsageError
-from wenlan_data.protocols import Executor, Receipt, SourcePart
+from wenlan_data.protocols import Receipt, SourcePart
+from wenlan_data.run.deferred import DeferredExecutor
+from wenlan_data.run.health import Health
 from wenlan_data.run.jobs import Job, Jobs
 from wenlan_data.run.ledger import Ledger
 from wenlan_data.run.local import run_part
@@ -34,7 +37,7 @@ ROWS_A_PAGE = 20
 class Crawler:
     """Crawls one source after the other, on the executor and in the ledger of the build."""
 
-    executor: Callable[[], Executor]
+    executor: DeferredExecutor
     ledger: Ledger
     report: Reporter
     sources: Sources | None
@@ -60,6 +63,8 @@ class _Crawl:
     sources: Sources
     number: int = 0
     recorded: int = 0
+    failed: int = 0
+    """Pages that failed in a way that may pass and were not asked again."""
     retried: bool = False
     rounds: list[tuple[Path, tuple[Path, ...]]] = field(default_factory=list)
     """Of each round the folder of its frontier and those of its crawl parts."""
@@ -80,6 +85,10 @@ class _Crawl:
         while (cut := self._frontier()) is not None:
             yield from self._round(cut)
             self.number += 1
+        if self.failed > 0:
+            self.crawler.report.say(
+                f"{self.source.name}: {self.failed} pages failed in a way that may pass: --retry-failed asks them again"
+            )
 
     def _frontier(self) -> Receipt | None:
         """The round's slices; None where the crawl is over. An empty round leaves no trace: the limits may change."""
@@ -99,7 +108,7 @@ class _Crawl:
             recorded=self.recorded,
             elsewhere=self._elsewhere(),
             retry=tuple(str(one / TABLE) for _, parts in self.rounds for one in parts) if retry else (),
-            limits=self.source.crawl_limits(),
+            limits=self._limits(),
             hosts=dict(self.sources.hosts),
         )
         # In this process: a build with nothing new need not start an executor to learn that.
@@ -116,6 +125,14 @@ class _Crawl:
         found = sorted(self.ledger.work.glob(f"crawls/*/*/crawl/*/{TABLE}"))
         return tuple(str(path) for path in found if path.parents[3].name != self.name)
 
+    def _limits(self) -> CrawlLimits:
+        limits = self.sources.limits
+        return replace(
+            self.source.crawl_limits(),
+            max_pages_a_domain=limits.max_pages_a_domain,
+            max_pages_a_shape=limits.max_pages_a_shape,
+        )
+
     def _round(self, cut: Receipt) -> Iterator[Entry]:
         frontier = self.ledger.part(self.number, "frontier", 0)
         slices = cast("list[dict[str, object]]", cut.details["slices"])
@@ -128,6 +145,8 @@ class _Crawl:
         folders = tuple(self.ledger.part(self.number, "crawl", number) for number in receipts)
         self.rounds.append((frontier, folders))
         self.recorded += sum(receipt.rows_out for receipt in receipts.values())
+        failed = sum(cast("int", receipt.details["retryable_failed"]) for receipt in receipts.values())
+        self.failed += failed - cast("int", cut.details.get("again", 0))
         for folder, receipt in zip(folders, receipts.values(), strict=True):
             yield self._entry(folder / WARC, receipt)
 
@@ -156,26 +175,41 @@ class _Crawl:
                 allow=self.sources.network.allow,
                 hosts=dict(self.sources.hosts),
                 host_states=states if isinstance(states, dict) else {},
+                limits=self.sources.limits,
+                exclude=self.sources.exclude,
             )
 
         return make
 
     def _step(self, step: str, jobs: list[Job]) -> Mapping[int, Receipt]:
-        executor = self.crawler.executor()
-        started, report = time.monotonic(), self.crawler.report
-        report.begin(self.number, step, len(jobs))
-        receipts = Jobs(executor, self.ledger, self.number, step).run(jobs, report.part)
+        executor, report = self.crawler.executor, self.crawler.report
+        started = executor.clock()
+        report.begin(f"round {self.number}", step, len(jobs))
+        health = Health(report.say)
+
+        def committed(number: int, receipt: Receipt) -> None:
+            report.part(number, receipt)
+            health.note(receipt)
+
+        receipts = Jobs(executor, self.ledger, self.number, step).run(jobs, committed, report.part_before)
         report.end()
+        health.end()
         seconds = self.crawler.seconds
-        seconds["crawl"] = seconds.get("crawl", 0.0) + time.monotonic() - started
+        seconds["crawl"] = seconds.get("crawl", 0.0) + executor.clock() - started
         return receipts
 
 
 def check_seeds(sources: Sources) -> None:
-    """Raise `UsageError` where a crawl would start at a host that only an operator with a contact may ask."""
+    """Raise `UsageError` where a crawl would start at a host that may not be asked: closed, or without a contact."""
+    policy = AddressPolicy(sources.network.allow)
     for source in (spec.load() for spec in sources.sources):
-        for seed in source.crawl_seeds() if isinstance(source, Pages) else ():
-            _check_host(host_of(seed), sources)
+        for host in map(host_of, source.crawl_seeds() if isinstance(source, Pages) else ()):
+            _check_host(host, sources)
+            if host and policy.refuses_by_name(host):
+                raise UsageError(
+                    f"{host}: private addresses and unusual ports are not asked: "
+                    "if the server is yours, list it under network.allow in a sources file"
+                )
 
 
 def check_contact(sources: Sources, folder: Path, sliced: Receipt) -> None:

@@ -80,15 +80,16 @@ def _source(spec: SourceSpec, prepared: Prepared) -> SourceEstimate:
 
 
 def _hosts(sources: Sources, prepared: Prepared) -> Counter[str]:
+    """Host to URLs that would be asked, each once; what is no web address is never asked."""
     counts: Counter[str] = Counter()
+    seen: set[int] = set()
     for spec in sources.sources:
         source = spec.load()
         for part in source.parts(source=0, max_rows=prepared.options.generation_rows):
-            counts.update(
-                host_of(one.url)
-                for one in source.read(part)
-                if isinstance(one, Candidate) and one.stored is None and one.url
-            )
+            for one in source.read(part):
+                if isinstance(one, Candidate) and one.stored is None and (host := host_of(one.url)):
+                    counts[host] += hash(one.url) not in seen
+                    seen.add(hash(one.url))
     return counts
 
 

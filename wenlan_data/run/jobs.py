@@ -24,7 +24,7 @@ class Job:
 
 
 Committed = Callable[[int, Receipt], None]
-"""Told of each part that is done, those of an earlier run too."""
+"""Told of each part that is done."""
 
 
 class Jobs:
@@ -40,8 +40,8 @@ class Jobs:
         self._receipts: dict[int, Receipt] = {}
         self._last_of_chain: dict[str, Receipt] = {}
 
-    def run(self, jobs: Iterable[Job], committed: Committed) -> Mapping[int, Receipt]:
-        """Do every job; number to receipt, in number order.
+    def run(self, jobs: Iterable[Job], committed: Committed, before: Committed | None = None) -> Mapping[int, Receipt]:
+        """Do every job; number to receipt, in number order. Parts of an earlier run go to `before`, where it is given.
 
         Raises what a part raised, with the step and part named; what is still in flight is never committed.
         """
@@ -50,7 +50,7 @@ class Jobs:
         for job in jobs:
             done = self._ledger.receipt(self._generation, self._step, job.number)
             if done is not None:
-                self._note(job, done, committed)
+                self._note(job, done, before or committed)
             elif job.chain:
                 chains.setdefault(job.chain, deque()).append(job)
             else:

@@ -1,26 +1,30 @@
 """Drives a build: generation after generation, step after step, each part once; only this process commits."""
 
 import hashlib
+import os
 import signal
-import time
+import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import cast
+from typing import Any, cast
 
 import pyarrow.parquet as pq
 
-from wenlan_data.errors import FailureBudgetError, UsageError, os_errors
-from wenlan_data.protocols import Executor, Receipt
+from wenlan_data.crawl.exclude import Lists
+from wenlan_data.crawl.limits import Limits
+from wenlan_data.errors import FailureBudgetError, InterruptedBuildError, UsageError, os_errors
+from wenlan_data.protocols import Receipt
 from wenlan_data.report.describe import described
 from wenlan_data.run import steps
 from wenlan_data.run.crawling import Crawler, check_contact
+from wenlan_data.run.deferred import executor_of
+from wenlan_data.run.health import Health
 from wenlan_data.run.jobs import Job, Jobs
 from wenlan_data.run.ledger import Ledger
-from wenlan_data.run.local import LocalExecutor
 from wenlan_data.run.options import BuildOptions
 from wenlan_data.run.planned import GenerationPlan
 from wenlan_data.run.progress import Reporter, reporter
@@ -68,6 +72,9 @@ def build(prepared: Prepared) -> BuildResult:
             with described(options):
                 run.all_generations()
                 run.finish()
+        except KeyboardInterrupt:
+            _end_at_once_next_time()
+            raise
         finally:
             run.close()
         return run.result()
@@ -82,7 +89,7 @@ class _Build:
         self.ledger = ledger
         self.report: Reporter = reporter()
         self.seconds: dict[str, float] = {}
-        self._executor: Executor | None = None
+        self.executor = executor_of(self.options)
         exists = (self.options.out / MANIFEST).is_file()
         self.manifest: Manifest = load_manifest(self.options.out) if exists else empty_manifest(prepared.recipe)
         self.before = self.manifest
@@ -90,25 +97,15 @@ class _Build:
         self._pages: Counter[str] = Counter()
         self._failed_pages = 0
 
-    def executor(self) -> Executor:
-        """The executor, started when the first part needs it."""
-        if self._executor is None:
-            started = time.monotonic()
-            self._executor = _start(self.options)
-            self.seconds["executor"] = time.monotonic() - started
-        return self._executor
-
     def finish(self) -> None:
         """Let the executor begin to stop, while the report is written."""
-        if self._executor:
-            self._executor.finish()
+        self.executor.finish()
 
     def close(self) -> None:
         """Stop the executor and the bars."""
         self.report.end()
         self.report.close()
-        if self._executor:
-            self._executor.close()
+        self.executor.close()
 
     def all_generations(self) -> None:
         """Finish what was begun, then what failed before, then what is new."""
@@ -209,12 +206,19 @@ class _Build:
             self._failed += cast("int", receipt.details.get("retryable_failed", 0))
 
     def _step(self, step: str, generation: steps.Generation, jobs: Sequence[Job]) -> Mapping[int, Receipt]:
-        executor = self.executor()
-        started = time.monotonic()
-        self.report.begin(generation.number, step, len(jobs))
-        receipts = Jobs(executor, self.ledger, generation.number, step).run(jobs, self.report.part)
+        started = self.executor.clock()
+        self.report.begin(f"generation {generation.number}", step, len(jobs))
+        health = Health(self.report.say)
+
+        def committed(number: int, receipt: Receipt) -> None:
+            self.report.part(number, receipt)
+            health.note(receipt)
+
+        running = Jobs(self.executor, self.ledger, generation.number, step)
+        receipts = running.run(jobs, committed, self.report.part_before)
         self.report.end()
-        self.seconds[step] = self.seconds.get(step, 0.0) + time.monotonic() - started
+        health.end()
+        self.seconds[step] = self.seconds.get(step, 0.0) + self.executor.clock() - started
         return receipts
 
     def _sources(self, plan: GenerationPlan) -> Sources:
@@ -222,7 +226,11 @@ class _Build:
         network = Network.model_validate(plan.manners.get("network", {}))
         hosts = cast("Mapping[str, object]", plan.manners.get("hosts", {}))
         limits = {host: HostLimits.model_validate(value) for host, value in hosts.items()}
-        return Sources.model_construct(contact=contact, network=network, hosts=limits, sources=())
+        asking = Limits(**cast("dict[str, Any]", plan.manners.get("limits", {})))
+        lists = Lists(**cast("dict[str, Any]", plan.manners.get("exclude", {})))
+        return Sources.model_construct(
+            contact=contact, network=network, hosts=limits, limits=asking, exclude=lists, sources=()
+        )
 
     def _image_indexes(self) -> tuple[str, ...]:
         """Indexes of the WARC files that are still as they were when they were read."""
@@ -253,6 +261,7 @@ class _Build:
             for step, reasons in after.dropped.items()
             if (new := {r: n - before.dropped.get(step, {}).get(r, 0) for r, n in reasons.items()})
         }
+        seconds = {**({} if self.executor.start_s is None else {"executor": self.executor.start_s}), **self.seconds}
         return BuildResult(
             out=str(self.options.out),
             recipe_digest=self.manifest.recipe_digest,
@@ -264,7 +273,7 @@ class _Build:
             samples=after.samples,
             shards=len(self.manifest.shards),
             pages=dict(sorted(self._pages.items())),
-            seconds={step: round(value, 3) for step, value in self.seconds.items()},
+            seconds={step: round(value, 3) for step, value in seconds.items()},
         )
 
 
@@ -283,12 +292,15 @@ def _still_there(index: Path) -> bool:
     )
 
 
-def _start(options: BuildOptions) -> Executor:
-    if options.executor == "local":
-        return LocalExecutor(options.workers)
-    from wenlan_data.run.ray import RayExecutor
+def _end_at_once_next_time() -> None:
+    """Whoever asks twice does not want to wait until Ray has stopped; what is committed stays committed."""
 
-    return RayExecutor(options.workers, options.ray_address)
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        os._exit(InterruptedBuildError.exit_code)
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGTERM, stop)
 
 
 @contextmanager

@@ -254,6 +254,8 @@ def _fetch(generation: Generation, wanted: str) -> Callable[[Receipt | None], Fe
             hosts=sources.hosts,
             image=generation.recipe.image,
             host_states=states if isinstance(states, dict) else {},
+            limits=sources.limits,
+            exclude=sources.exclude,
         )
 
     return make

@@ -43,8 +43,8 @@ def new_plans(prepared: Prepared, read: set[str], crawl: Crawl) -> Iterator[Gene
 
 
 def manners_of(sources: Sources) -> dict[str, object]:
-    """Contact, network and hosts, as JSON types."""
-    return sources.model_dump(mode="json", include={"contact", "network", "hosts"})
+    """How to ask, as JSON types."""
+    return sources.model_dump(mode="json", include={"contact", "network", "hosts", "limits", "exclude"})
 
 
 def listed_of(sources: Sources) -> tuple[dict[str, object], ...]:

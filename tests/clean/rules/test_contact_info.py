@@ -62,6 +62,48 @@ def test_other_numbers_stay(text: str) -> None:
     assert ContactInfo()(text) == text
 
 
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("工商银行卡号9558-8000-0000-0000-000", "工商银行卡号[银行卡]"),  # ICBC's old prefix
+        ("前台0898-42607490-697", "前台[电话]"),  # an extension
+        ("4006-123-456 全国", "[电话] 全国"),
+        ("传真 021-55550123转8001", "传真 [电话]"),
+        ("酒店总机：55550123", "酒店[电话]"),
+        ("手机 138 934 71118", "手机 [手机]"),  # grouped in threes
+        ("短信报名至1506 989 0063", "短信报名至[手机]"),
+        ("拨打1389 621 5314即可", "拨打[手机]即可"),
+        ("交流群：36474330", "交流群：[QQ]"),
+        ("加群8839453358领资料", "加群[QQ]领资料"),
+        ("微信公众号：huahua957273", "微信公众号：[微信]"),
+        ("加微信lrfxnmmr87", "加微信[微信]"),
+        ("V信 ettcu-58", "V信 [微信]"),
+        ("➕V kypz-88", "➕V [微信]"),
+    ],
+)
+def test_rarer_ways_of_writing_a_number_are_known(text: str, masked: str) -> None:
+    assert isinstance(ContactInfo()(text), Drop)
+    assert ContactInfo(action="mask")(text) == masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "书桌 1500 600 1200 三种宽度",
+        "群里的36474330只候鸟",
+        "加微信小程序的iPad界面",
+        "订单9557000000000000的快递",
+        "订单号2023051200012345678的快递",
+        "预订2024-2025赛季球票的球迷",
+        "区间0755-2010年",
+        "云南威信县G4216高速",
+        "进群山深处2023年的雪",
+    ],
+)
+def test_numbers_that_only_look_like_those_stay(text: str) -> None:
+    assert ContactInfo()(text) == text
+
+
 def test_kinds_that_are_not_asked_for_stay() -> None:
     assert ContactInfo(kinds=("email",))("电话13812345678") == "电话13812345678"
 

@@ -54,7 +54,7 @@ def test_every_kind_gives_the_same_rows_wherever_parts_end(tmp_path: Path, suffi
     assert rows[0] == Candidate(
         url="http://a.cn/1.jpg", texts=(Text("caption", "一只猫"),), source=f"table:urls{suffix}"
     )
-    assert table.described() == (f"table:urls{suffix}: url from 'Image_URL' (guessed), text from 'caption' (guessed)")
+    assert table.described() == "url from 'Image_URL' (guessed), text from 'caption' (guessed)"
 
 
 def test_named_columns_are_taken_before_usual_ones(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_named_columns_are_taken_before_usual_ones(tmp_path: Path) -> None:
     [row] = check_source(table)
     assert isinstance(row, Candidate)
     assert (row.url, row.texts, row.page_url) == ("http://p/", (Text("caption", "猫"),), "http://q/")
-    assert table.described().endswith("url from 'pic', text from '标签', page_url from 'page' (guessed)")
+    assert table.described() == "url from 'pic', text from '标签', page_url from 'page' (guessed)"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "gb18030"])
@@ -204,6 +204,12 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path: Path)
         Table(path=str(path), page_url="page").described()
     with pytest.raises(UsageError, match=r"a folder: name the table in it, such as table:.*/urls\.parquet"):
         Table(path=str(tmp_path)).parts(source=0, max_rows=10)
+
+
+def test_another_separator_than_the_files_name_says_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("编号;图片地址;说明\n1;http://a.cn/1.jpg;一座桥\n", "utf-8")
+    with pytest.raises(UsageError, match="its separator seems to be ';'"):
+        Table(path=str(tmp_path / "a.csv")).described()
 
 
 def test_a_parquet_file_that_is_damaged_inside_is_named(tmp_path: Path) -> None:

@@ -58,6 +58,8 @@ def test_files_that_do_not_fit_say_so(files: dict[str, Path]) -> None:
         detector(files["cut"]).load()
     with pytest.raises(RecipeError, match="do not fit"):
         detector(files["safe"], names=("cat",)).load()
+    with pytest.raises(RecipeError, match="do not fit"):
+        detector(files["safe"], names=("cat",)).prepare()  # before the build begins
     with pytest.raises(RecipeError, match="device: torch has no 'cuda:5' here"):
         detector(files["safe"], device="cuda:5").prepare()
 

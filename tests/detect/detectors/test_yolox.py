@@ -1,6 +1,7 @@
 import io
 import json
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -87,7 +88,7 @@ def test_every_reference_box_of_the_photographs_is_found() -> None:
     wanted = json.loads((PHOTOS / "detections_yolox_nano.json").read_text("utf-8"))["detections"]
     checked = 0
     for name, boxes in wanted.items():
-        # The reference took the colours as they stand in the file, without the profile that three photos have.
+        # The reference took the colours as they stand in the file, without the profile that ten photos have.
         (found,) = regions()([np.array(Image.open(PHOTOS / name).convert("RGB"))])
         assert len(found) == len(boxes), name
         for region, box in zip(found, sorted(boxes, key=lambda one: -one["score"]), strict=True):
@@ -183,3 +184,43 @@ def test_what_cannot_work_says_why(settings_of: dict[str, object], message: str)
     rules = DetectRules.model_validate({"detector": "yolox", **settings_of})
     with pytest.raises(RecipeError, match=message):
         rules.load().load()([scene("coffee")])
+
+
+def message(*fields: tuple[int, int | str | bytes]) -> bytes:
+    """Numbered fields in the encoding of protocol buffers, in which ONNX files are written; all are short."""
+    parts = []
+    for number, value in fields:
+        data = value.encode() if isinstance(value, str) else value
+        parts.append(
+            bytes([number << 3, data]) if isinstance(data, int) else bytes([number << 3 | 2, len(data)]) + data
+        )
+    return b"".join(parts)
+
+
+def doubling(path: Path, *inputs: tuple[str, tuple[int, ...]]) -> Path:
+    """A model that adds its first input to its last."""
+    every = [
+        message(
+            (1, name), (2, message((1, message((1, 1), (2, message(*[(1, message((1, side))) for side in sides]))))))
+        )
+        for name, sides in (*inputs, ("sum", inputs[0][1]))
+    ]
+    node = message((1, inputs[0][0]), (1, inputs[-1][0]), (2, "sum"), (4, "Add"))
+    graph = message((1, node), (2, "graph"), *[(11, one) for one in every[:-1]], (12, every[-1]))
+    path.write_bytes(message((1, 8), (7, graph), (8, message((2, 13)))))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ([("ids", (1, 8)), ("mask", (1, 8))], "does not take one batch of RGB pictures"),
+        ([("grey", (1, 1, 64, 64))], "does not take one batch of RGB pictures"),
+        ([("picture", (1, 3, 64, 64))], "not 84 anchors of 80 classes"),
+    ],
+)
+def test_another_kind_of_model_is_refused_before_the_build_begins(
+    inputs: list[tuple[str, tuple[int, ...]]], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(RecipeError, match=said):
+        Yolox(weights=str(doubling(tmp_path / "other.onnx", *inputs))).prepare()

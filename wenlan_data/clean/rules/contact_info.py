@@ -13,7 +13,7 @@ KINDS: tuple[Kind, ...] = ("email", "identity", "bank_card", "mobile", "landline
 # Without five digits, an at sign or a messenger's name there is nothing to look for.
 _SIGN = re.compile(
     r"\d[\d\s()（）.·-]{3,}\d|@|＠|\([aA][tT]\)|\[[aA][tT]\]|wxid_|[A-HJ-NP-Z][·.•\s-]?[A-HJ-NP-Z0-9]{4}|[零〇一二三四五六七八九幺]{11}"
-    r"|(?:[vV]信|[微薇威徽]\s?信|[wW]ei?[xX]in|[wW]e[cC]hat|WECHAT|WEIXIN|[vV][xX]|[wW][xX]|[vV][:：]|加[vV薇微])"
+    r"|(?:[vV]信|[微薇威徽]\s?信|[wW]ei?[xX]in|[wW]e[cC]hat|WECHAT|WEIXIN|[vV][xX]|[wW][xX]|[vV][:：]|[加➕][vV薇微])"
 )
 # A number of things or of money is no telephone number; but 张 after it is a person's name more often than a unit.
 _NO_UNIT = (
@@ -22,7 +22,7 @@ _NO_UNIT = (
 # Stands behind the first character of a number, which thus begins with a plain character: the search skips to it.
 _START = r"(?<![\d.A-Za-z].)(?<!\d[-/].)"
 _NAMED = r"(?:(?<![A-Za-z].)|(?<=[Tt][Ee][Ll].)|(?<=[Mm][Oo][Bb].))(?<![\d.].)(?<!\d-.)"
-_LINK = r"(?:号码|帐号|账号|号|群|ID|id|客服|咨询|联系|同号|搜索|添加|[\s:：=是为+@()（）/-]){0,6}"
+_LINK = r"(?:公众号|号码|帐号|账号|号|群|ID|id|客服|咨询|联系|同号|搜索|添加|[\s:：=是为+@()（）/-]){0,6}"
 
 _EMAIL = re.compile(
     r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9][A-Za-z0-9._%+-]*\s?(?:[@＠]|[(\[（](?:at|AT)[)\]）])\s?"
@@ -31,8 +31,10 @@ _EMAIL = re.compile(
 _IDENTITY = re.compile(
     r"[1-9](?<!\d.)\d{5}[\s-]?(?:18|19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])[\s-]?\d{3}[\s-]?[\dXx](?![\dA-Za-z])"
 )
-_BANK_CARD = re.compile(r"[2-6](?<!\d.)(?<!\d[ -].)(?:[ -]?\d){15,18}(?![ -]?\d)")
-_CELL = rf"[3-9]\d(?:[-\s.·]?\d{{4}}[-\s.·]?\d{{4}}|\d{{3}}[-\s]\d{{5}}){_NO_UNIT}"
+# 9558 is the old prefix of the Industrial and Commercial Bank's cards, which ISO would give to no bank.
+_BANK_CARD = re.compile(r"(?:[3-6]|2(?=[2-7])|9(?=558))(?<!\d.)(?<!\d[ -].)(?:[ -]?\d){15,18}(?![ -]?\d)")
+_CALLED = "电话 总机 手机 售后 客服 热线 Tel tel TEL ☎ 传真 座机 致电 拨打 咨询 来电 短信 订座 预订"
+_CELL = rf"[3-9]\d(?:[-\s.·]?\d{{4}}[-\s.·]?\d{{4}}|[-\s]?\d{{3}}[-\s]\d{{5}}|\d-\d{{3}}-\d{{4}}){_NO_UNIT}"
 _TAIWAN = rf"\d{{2}}[-\s]?\d{{3}}[-\s]?\d{{3}}{_NO_UNIT}"
 _ABROAD = rf"(?:852|853|65)[-\s]?\d{{4}}[-\s]?\d{{4}}{_NO_UNIT}"
 _MOBILE = re.compile(
@@ -40,13 +42,20 @@ _MOBILE = re.compile(
     rf"|0{_START}9{_TAIWAN}|\+{_START}886[-\s]?9{_TAIWAN}|0{_START}0886[-\s]?9{_TAIWAN}"
     rf"|\+{_ABROAD}|0(?<!\d.)0{_ABROAD}"
     r"|一[三四五六七八九][零〇一二三四五六七八九幺]{9}(?![零〇一二三四五六七八九十百千万])"
+    rf"|(?:{_CALLED.replace(' ', '|')})\D{{0,5}}(?P<number>1[3-9]\d\d \d{{3}} \d{{4}}){_NO_UNIT}"
     r"|幺[三四五六七八九][零〇一二三四五六七八九幺]{9}(?![零〇一二三四五六七八九十百千万])"
 )
-_LOCAL = rf"\d{{3,4}}[-\s]?\d{{4}}{_NO_UNIT}"
+_EXTENSION = r"(?:\s?[-转]\s?\d{1,5})?"
+_LOCAL = rf"\d{{3,4}}[-\s]?\d{{4}}{_EXTENSION}{_NO_UNIT}"
 _AREA = rf"(?:[(（]0?\d{{2,3}}[)）][-\s]?|0?(?:10|2\d|[3-9]\d{{2}})[-\s—]){_LOCAL}"
-_FREE = rf"00(?:[-\s](?:\d{{3}}[-\s]?\d{{4}}|\d{{4}}[-\s]?\d{{3}}){_NO_UNIT}|\d{{7}}(?=\s?(?:客服|热线|电话|咨询)))"
-_CALLED = "电话 热线 Tel tel TEL 传真 座机 致电 拨打 咨询 来电 订座 预订"
-_CALL = rf"[号码是为:：.\s(（)）]{{0,4}}(?:0\d{{9,11}}|[48]00\d{{7}}|[2-9]\d{{2,3}}[-\s]?\d{{4}}){_NO_UNIT}"
+_FREE = (
+    rf"00(?:(?:[-\s](?:\d{{3}}[-\s]?\d{{4}}|\d{{4}}[-\s]?\d{{3}})|\d-\d{{3}}-\d{{3}}){_NO_UNIT}"
+    r"|\d{7}(?=\s?(?:客服|热线|电话|咨询)))"
+)
+_CALL = (
+    r"[号码是为:：.\s(（)）]{0,4}(?:0\d{9,11}|[48]00\d{7}|(?!20\d\d[-\s]20)[2-9]\d{2,3}[-\s]?\d{4})"
+    rf"{_EXTENSION}{_NO_UNIT}"
+)
 _LANDLINE = re.compile(
     rf"\({_START}0\d{{1,3}}[)）][-\s]?{_LOCAL}|（{_START}0\d{{1,3}}[)）][-\s]?{_LOCAL}"
     rf"|0{_START}(?:10|2\d|[3-9]\d{{2}})[-\s—]{_LOCAL}|0{_START}[2-8]-\d{{3,4}}-\d{{4}}{_NO_UNIT}"
@@ -58,14 +67,15 @@ _WECHAT_NAME = (
     r"|(?<![A-Za-z])(?:[wW]ei?[xX]in|[wW]e[cC]hat|WECHAT|WEIXIN|[vV][xX]|[wW][xX]|[vV](?=[:：])))"
 )
 _WECHAT = re.compile(
-    rf"{_WECHAT_NAME}|加[vV薇微](?!信)){_LINK}(?P<number>"
+    rf"{_WECHAT_NAME}|[加➕][vV薇微](?!信)){_LINK}(?P<number>"
     r"(?<=[:：号])\s?[A-Za-z][\w-]{5,19}|[A-Za-z](?=[A-Za-z-]*[0-9_])[A-Za-z0-9_-]*(?:_|\d[A-Za-z-]*\d[A-Za-z-]*\d)[A-Za-z0-9_-]*"
     rf"|(?<=[:：号加vVxX])\s?\d{{6,11}}{_NO_UNIT})"
+    rf"|(?:[加➕](?:[vV薇微威徽]\s?信?|[vVwW][xX])|[vV薇威徽]\s?信){_LINK}(?P<added>[A-Za-z](?=[A-Za-z_-]*\d)[\w-]{{5,19}})"
     r"|(?<![A-Za-z0-9_])wxid_[A-Za-z0-9_-]{6,20}",
     re.ASCII,
 )
 _QQ = re.compile(
-    rf"(?:(?<![A-Za-z])[Qq]\s?[Qq]|扣扣|企鹅号?|加[Qq扣]|(?<![A-Za-z])[Qq](?=[:：群])){_LINK}(?P<number>[1-9]\d{{4,10}}){_NO_UNIT}"
+    rf"(?:(?<![A-Za-z])[Qq]\s?[Qq]|扣扣|企鹅号?|加[Qq扣]|[加进入]群|群号|交流群|(?<![A-Za-z])[Qq](?=[:：群])){_LINK}(?P<number>[1-9]\d{{4,10}}){_NO_UNIT}"
 )
 _PLATE = re.compile(
     r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼] ?"
@@ -112,6 +122,16 @@ _FINDERS: dict[Kind, tuple[re.Pattern[str], Callable[[str], bool], str]] = {
 }
 
 
+def _masked(text: str, found: list[re.Match[str]], mask: str) -> str:
+    """The numbers go; a name that led to one, such as 微信, stays. Linear however many there are."""
+    pieces, end = [], 0
+    for match in found:
+        start, stop = match.span(match.lastgroup or 0)
+        pieces += [text[end:start], mask]
+        end = stop
+    return "".join([*pieces, text[end:]])
+
+
 @dataclass(frozen=True, slots=True)
 class ContactInfo:
     """No telephone number, QQ, WeChat or e-mail address, resident ID, bank card (both by checksum) or number plate."""
@@ -126,11 +146,8 @@ class ContactInfo:
             return text
         for kind in self.kinds:
             pattern, accepts, mask = _FINDERS[kind]
-            for match in reversed(list(pattern.finditer(text))):
-                if not accepts(match[0]):
-                    continue
-                if self.action == "reject":
-                    return Drop("contact_info", kind)
-                group = "number" if "number" in match.groupdict() and match["number"] else 0
-                text = text[: match.start(group)] + mask + text[match.end(group) :]
+            found = [match for match in pattern.finditer(text) if accepts(match[0])]
+            if found and self.action == "reject":
+                return Drop("contact_info", kind)
+            text = _masked(text, found, mask)
         return text

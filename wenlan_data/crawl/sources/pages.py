@@ -7,7 +7,7 @@ from typing import Literal
 
 import pyarrow.parquet as pq
 
-from wenlan_data.crawl.frontier import CrawlLimits
+from wenlan_data.crawl.budget import CrawlLimits
 from wenlan_data.crawl.pages import TABLE
 from wenlan_data.crawl.scope import Scope, registrable_domain, same_site
 from wenlan_data.crawl.tracking import page_url

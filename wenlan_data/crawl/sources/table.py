@@ -48,6 +48,7 @@ TEXT_NAMES = (
     "标题",
     "文本",
     "描述",
+    "说明",
 )
 PAGE_NAMES = ("page_url", "pageurl", "page", "referrer", "referer")
 """Usual column names, best first, in any case: those of the published URL tables (LAION, COYO, Wukong, Zero)."""
@@ -95,7 +96,7 @@ class Table:
         said = [
             f"{role} from {column!r}{'' if getattr(self, role) else ' (guessed)'}" for role, column in chosen if column
         ]
-        return f"{self.name}: {', '.join(said)}"
+        return ", ".join(said)
 
     def parts(self, *, source: int, max_rows: int) -> Iterator[SourcePart]:
         """Ranges of rows in file order; text tables are read once while the parts are taken.
@@ -175,9 +176,8 @@ class Table:
         if named or (needed and not guessed):
             there = ", ".join(layout.columns[:20]) or "none"
             what = f"there is no column {named!r}" if named else f"no column looks like the {role}"
-            raise UsageError(
-                f"{Path(self.base) / self.path}: {what}; its columns are {there}: say {role}: COLUMN in a sources file"
-            )
+            remedy = _separator(layout) or f"say {role}: COLUMN in a sources file"
+            raise UsageError(f"{Path(self.base) / self.path}: {what}; its columns are {there}: {remedy}")
         return guessed
 
     def _candidate(self, url: object, text: object, page_url: object) -> Candidate | Drop:
@@ -194,6 +194,13 @@ class Table:
             page_url=str(read_page),
             source=self.name,
         )
+
+
+def _separator(layout: _Layout) -> str:
+    """What to do with a table that has one column, whose name holds another separator."""
+    only = layout.columns[0] if len(layout.columns) == 1 else ""
+    found = next((sign for sign in "\t;|," if sign in only), "")
+    return f"its separator seems to be {found!r}: .csv is read with commas, .tsv with tabs" if found else ""
 
 
 def _as_text(value: object) -> str | Drop:

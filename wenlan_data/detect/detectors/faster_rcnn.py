@@ -59,10 +59,13 @@ class FasterRcnn:
         return self.batch
 
     def prepare(self) -> None:
-        """Find or fetch what `load` needs. Raises `RecipeError` for a missing package, file or device."""
+        """Find or fetch what `load` needs, and try the weights: hours later would be late to learn of it.
+
+        Raises `RecipeError` for a missing package, file or device, and for weights of another model.
+        """
         needed("torchvision", by="faster_rcnn", extra="faster-rcnn")
         _device(self.device)
-        file_of(self.weights, self.weights_sha256)
+        self._model()
 
     def load(self) -> Regions:
         """The working detector."""

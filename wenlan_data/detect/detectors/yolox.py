@@ -54,10 +54,13 @@ class Yolox:
         return self.batch
 
     def prepare(self) -> None:
-        """Find or fetch what `load` needs. Raises `RecipeError` for a missing package, file or device."""
+        """Find or fetch what `load` needs, and try it once: a build must not learn hours later that weights do not fit.
+
+        Raises `RecipeError` for a missing package, file or device, and for a model that is no such YOLOX.
+        """
         runtime = needed("onnxruntime", by="yolox", extra="yolox")
         _provider(runtime, self.device)
-        file_of(self.weights, self.weights_sha256)
+        self.load()([np.zeros((32, 32, 3), np.uint8)])
 
     def load(self) -> Regions:
         """The working detector."""
@@ -81,10 +84,10 @@ class _Model:
         except _errors(runtime) as error:
             raise RecipeError(f"weights: {path}: onnxruntime cannot read it ({error}): give a YOLOX ONNX") from error
         self._settings = settings
-        (model_input,) = self._session.get_inputs()
+        model_input, *others = self._session.get_inputs()
         self._input = model_input.name
+        self._height, self._width = _sides([] if others else model_input.shape, str(path))
         self._is_fixed = isinstance(model_input.shape[0], int)
-        self._height, self._width = _sides(model_input.shape, str(path))
         self._cells, self._strides = _anchors(self._height, self._width)
         self._names = settings.names or NAMES[settings.language]
 
@@ -142,6 +145,8 @@ def _provider(runtime: Any, device: str) -> str | tuple[str, dict[str, str]]:
 
 
 def _sides(shape: Sequence[object], path: str) -> tuple[int, int]:
+    if len(shape) != 4 or shape[1] != 3:
+        raise RecipeError(f"weights: {path}: the model does not take one batch of RGB pictures: give a YOLOX ONNX")
     height, width = shape[2:]
     if not (isinstance(height, int) and isinstance(width, int)):
         raise RecipeError(f"weights: {path}: the model's input has no fixed sides ({shape}): export it with a size")

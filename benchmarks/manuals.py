@@ -1,0 +1,168 @@
+"""Four real sites of Debian packages and of a recipe collection, served as four hosts and crawled to their ends.
+
+Compares what was asked with what a walk over the files finds reachable: each page once, none left.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from functools import partial
+from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
+
+import yaml
+from protego import Protego
+
+from benchmarks.peers import COMMAND, environment
+from wenlan_data.crawl.scope import Scope
+
+STARTS = {
+    "/usr/share/doc/debian-handbook/html/zh-CN": "index.html",
+    "/usr/share/gimp/3.0/help/zh_CN": "index.html",
+    "/usr/share/libreoffice/help": "zh-CN/text/swriter/main0000.html",
+}
+LIMITS = {"max_links_a_page": 100_000, "tdmrep": False}
+
+
+class Handler(SimpleHTTPRequestHandler):
+    """Serves a folder and remembers what was asked."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    log: list[str]
+
+    def do_GET(self) -> None:
+        self.log.append(unquote(self.path.partition("?")[0]).lstrip("/"))
+        super().do_GET()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+class Links(HTMLParser):
+    """Every place that links a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.base = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note where it leads."""
+        given = dict(attrs)
+        if tag == "base" and not self.base:
+            self.base = given.get("href") or ""
+        follows = "nofollow" not in (given.get("rel") or "")
+        name = "src" if tag in {"iframe", "frame"} else "href"
+        is_next = tag == "link" and "next" in (given.get("rel") or "").split()
+        if follows and (tag in {"a", "area", "iframe", "frame"} or is_next) and given.get(name):
+            self.found.append(str(given[name]))
+
+
+def reachable(folder: Path, start: str) -> set[str]:
+    """Files that links lead to from `start` and robots.txt allows."""
+    scope, robots = Scope(hosts=("h:80",)), folder / "robots.txt"
+    rules = Protego.parse(robots.read_text("utf-8") if robots.is_file() else "")
+    seen, waiting = {start}, [start]
+    while waiting:
+        page = waiting.pop()
+        parser = Links()
+        parser.feed((folder / page).read_text("utf-8", "replace"))
+        base = urljoin(f"http://h/{page}", parser.base)
+        for link in parser.found:
+            url = urljoin(base, link.strip()).partition("#")[0]
+            path = unquote(urlsplit(url).path).lstrip("/")
+            is_file = bool(path) and (folder / path).is_file()
+            if not (url.startswith("http://h/") and is_file) or path in seen or scope.refuses(url, "h:80"):
+                continue
+            if rules.can_fetch(url, "wenlan-data"):
+                seen.add(path)
+                if path.endswith((".html", ".htm")):
+                    waiting.append(path)
+    return seen
+
+
+def main() -> None:
+    """Print one JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("bench-out/manuals"))
+    parser.add_argument("--recipes", type=Path, default=Path("../shared/data/howtocook-site"))
+    given = parser.parse_args()
+    starts = {Path(folder): start for folder, start in STARTS.items()} | {given.recipes: "index.html"}
+    hosts, logs = [], []
+    for folder in starts:
+        log: list[str] = []
+        handler = type("Logged", (Handler,), {"log": log})
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        hosts.append(f"127.0.0.1:{server.server_address[1]}")
+        logs.append(log)
+    seconds, peak_mib = _build(given.out, hosts, list(starts.values()))
+    found = []
+    for (folder, start), log in zip(starts.items(), logs, strict=True):
+        known, asked = reachable(folder, start), Counter(log)
+        pages = {path for path in asked if (folder / path).is_file() and path.endswith((".html", ".htm"))}
+        wanted = {path for path in known if path.endswith((".html", ".htm"))}
+        found.append(
+            {
+                "site": folder.name,
+                "reachable": len(wanted),
+                "fetched": len(pages),
+                "not_fetched": sorted(wanted - pages)[:5],
+                "asked_twice": sorted(path for path in pages if asked[path] > 1)[:5],
+            }
+        )
+    print(
+        json.dumps(
+            {"sites": found, "seconds": round(seconds, 1), "peak_mib_of_a_process": peak_mib}, ensure_ascii=False
+        )
+    )
+
+
+def _build(out: Path, hosts: list[str], starts: list[str]) -> tuple[float, int]:
+    out.mkdir(parents=True, exist_ok=True)
+    value = {
+        "network": {"allow": hosts},
+        "hosts": {host: {"min_gap_s": 0} for host in hosts},
+        "limits": LIMITS,
+        "sources": [
+            {
+                "kind": "pages",
+                "seeds": [f"http://{host}/{start}" for host, start in zip(hosts, starts, strict=True)],
+                "max_depth": 1000,
+            }
+        ],
+    }
+    (out / "sources.yaml").write_text(yaml.safe_dump(value), "utf-8")
+    started, peak_mib = time.monotonic(), 0
+    words = ["build", "--sources", str(out / "sources.yaml"), "--out", str(out / "corpus"), "--workers", "2", "--json"]
+    with subprocess.Popen([*COMMAND, *words], env=environment(), stdout=sys.stderr) as process:
+        while process.poll() is None:
+            peak_mib = max(peak_mib, _largest_mib())
+            time.sleep(1)
+    if process.returncode:
+        raise SystemExit(f"the build ended with {process.returncode}")
+    return time.monotonic() - started, peak_mib
+
+
+def _largest_mib() -> int:
+    """Resident memory of the largest of Ray's workers."""
+    largest = 0
+    for status in Path("/proc").glob("[0-9]*/status"):
+        try:
+            lines = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+        except OSError:
+            continue
+        if lines.get("Name", "").strip().startswith("ray::"):
+            largest = max(largest, int(lines.get("VmRSS", "0 kB").split()[0]) >> 10)
+    return largest
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""What a hostile web serves again and again, over real HTTP: the same bytes, edited copies, a "hotlink forbidden"."""
+
+import io
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image, ImageDraw
+
+from tests.builds.corpus_runs import build, drops, sources_file, table
+from wenlan_data.testing import Reply, Site, caption, picture
+
+EQUAL_URLS, FORBIDDEN_URLS = 100, 500
+
+
+def _edited(kind: str) -> bytes:
+    """A copy of picture 7 (640 x 480)."""
+    with Image.open(io.BytesIO(picture(7, width=640, height=480))) as opened:
+        copy = opened.convert("RGB")
+    if kind == "smaller":
+        copy = copy.resize((320, 240), Image.Resampling.LANCZOS)
+    if kind == "marked":
+        ImageDraw.Draw(copy).text((560, 460), "example.org", fill=(250, 250, 250))
+    out = io.BytesIO()
+    copy.save(out, "WEBP" if kind == "webp" else "JPEG", quality=40 if kind == "worse" else 85)
+    return out.getvalue()
+
+
+EDITS = ("smaller", "marked", "webp", "worse")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("copies")
+    paths = [f"/equal/{number}.jpg" for number in range(EQUAL_URLS)]
+    replies = {path: Reply(picture(1)) for path in paths}
+    replies["/edits/original.jpg"] = Reply(picture(7, width=640, height=480))
+    replies |= {f"/edits/{kind}.jpg": Reply(_edited(kind)) for kind in EDITS}
+    forbidden = picture(3, width=200, height=150)
+    replies |= {f"/forbidden/{number}.jpg": Reply(forbidden) for number in range(FORBIDDEN_URLS)}
+    with Site(replies) as site:
+        rows = [(site.url(path), caption(number)) for number, path in enumerate(replies)]
+        table(folder / "a.parquet", rows)
+        sources = sources_file(folder / "sources.yaml", site, [{"kind": "table", "path": "a.parquet"}])
+        build("--sources", sources, "--out", folder / "corpus", "--workers", 2, "--executor", "local")
+    return folder / "corpus"
+
+
+def _samples(corpus: Path, folder: str) -> list[dict[str, object]]:
+    rows = pq.read_table(corpus / "metadata").to_pylist()
+    return [row for row in rows if f"/{folder}/" in row["image_url"]]
+
+
+def _drops(corpus: Path, folder: str) -> list[dict[str, object]]:
+    return [row for row in drops(corpus) if f"/{folder}/" in str(row["url"])]
+
+
+def test_equal_bytes_at_a_hundred_urls_are_one_sample_and_every_url_is_told(corpus: Path) -> None:
+    (sample,) = _samples(corpus, "equal")
+    gone = _drops(corpus, "equal")
+    assert {row["reason"] for row in gone} == {"duplicate"}
+    assert {row["duplicate_of"] for row in gone} == {sample["key"]}
+    assert len({sample["image_url"], *(row["url"] for row in gone)}) == EQUAL_URLS
+
+
+def test_of_edited_copies_the_largest_stays_and_the_others_tell_how_near_they_were(corpus: Path) -> None:
+    (sample,) = _samples(corpus, "edits")
+    gone = _drops(corpus, "edits")
+    assert (sample["width"], sample["height"]) == (640, 480)
+    assert len(gone) == len(EDITS)
+    for row in gone:
+        assert (row["reason"], row["duplicate_of"]) == ("near_duplicate", sample["key"])
+        assert 0 <= int(str(row["phash_distance"])) <= 4
+        assert 0 <= int(str(row["pdq_distance"])) <= 31
+
+
+def test_a_forbidding_picture_served_for_five_hundred_urls_is_no_sample(corpus: Path) -> None:
+    assert _samples(corpus, "forbidden") == []
+    gone = _drops(corpus, "forbidden")
+    assert len({row["url"] for row in gone}) == FORBIDDEN_URLS
+    assert {row["reason"] for row in gone} == {"placeholder"}

@@ -1,0 +1,26 @@
+"""The table: every case of the hostile web, by number: what the server does, and the one outcome.
+
+Numbers and behaviours are those of the list of hostile behaviours that the crawl was designed against. Other parts
+of the package (texts, duplicates, pictures) add theirs: write the cases in a file of this folder, list it here, and
+take the number out of `MISSING`.
+"""
+
+from tests.crawl.hostile import compression, images, manners, pages, redirects, transport, traps
+
+CASES = sorted(
+    [
+        *transport.CASES,
+        *redirects.CASES,
+        *compression.CASES,
+        *manners.CASES,
+        *traps.CASES,
+        *pages.CASES,
+        *images.CASES,
+    ],
+    key=lambda case: case.number,
+)
+
+CLAIMED = frozenset({*range(1, 103), *range(112, 117), *range(118, 133), 138, 139, 140, 143, 145, 146})
+"""Numbers that the crawl answers for."""
+MISSING = frozenset({*range(103, 112), 117, *range(133, 138), 141, 142, 144})
+"""Numbers that are not in the table yet."""

@@ -1,0 +1,61 @@
+"""What a person sees of steps, and of those that an earlier run has done."""
+
+from pathlib import Path
+
+import pytest
+
+from wenlan_data.protocols import Executor, Receipt
+from wenlan_data.run.deferred import DeferredExecutor
+from wenlan_data.run.jobs import Job, Jobs
+from wenlan_data.run.ledger import Ledger
+from wenlan_data.run.local import LocalExecutor
+from wenlan_data.run.progress import PlainReporter, TerminalReporter
+
+
+def _write(out: Path) -> Receipt:
+    (out / "x").write_text("x")
+    return Receipt(rows_in=3)
+
+
+def _run(work: Path, executor: Executor) -> None:
+    report = PlainReporter()
+    with Ledger(work) as ledger:
+        report.begin("round 0", "crawl", 2)
+        jobs = [Job(number=number, make=lambda _: _write) for number in range(2)]
+        Jobs(executor, ledger, 0, "crawl").run(jobs, report.part, report.part_before)
+        report.end()
+
+
+def test_a_step_that_an_earlier_run_has_done_starts_no_executor_and_shows_no_speed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    starts: list[int] = []
+
+    def start() -> Executor:
+        starts.append(1)
+        return LocalExecutor(1)
+
+    first, second = DeferredExecutor(1, start), DeferredExecutor(1, start)
+    _run(tmp_path, first)
+    _run(tmp_path, second)
+    assert (len(starts), first.start_s is None, second.start_s) == (1, False, None)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("round 0: crawl, 2 parts: 6 rows, ")
+    assert lines[0].endswith("/s")
+    assert lines[1] == "round 0: crawl, 2 parts: 6 rows, done before"
+
+
+def test_on_a_terminal_a_step_that_is_over_is_a_line_above_the_bar_of_the_one_that_runs(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    report = TerminalReporter()
+    for number in range(60):
+        report.begin(f"round {number}", "crawl", 1)
+        report.part(0, Receipt(rows_in=7))
+        report.end()
+        report.begin(f"round {number}", "against", 0)
+        report.end()
+    report.close()
+    lines = [line for line in capfd.readouterr().err.splitlines() if " 7 rows" in line]
+    assert [line.split(")")[0] for line in lines] == [f"crawl (round {number}" for number in range(60)]

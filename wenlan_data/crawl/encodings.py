@@ -1,0 +1,146 @@
+"""Content encodings, taken off piece by piece: what a body becomes is known before it is large."""
+
+import zlib
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import brotli
+import zstandard
+
+from wenlan_data.records import Drop
+
+ACCEPTED = "gzip, deflate, br, zstd"
+_WINDOW_BYTES = 8 << 20
+"""Of zstd, by RFC 9659; a larger one is refused, since the decoder would allocate it."""
+_PIECE_BYTES = 64
+"""Fed to zstd at once, which cannot be told to stop: 16 blocks of 128 KiB fit in."""
+_GZIP = b"\x1f\x8b"
+
+
+class EncodingError(Exception):
+    """The bytes are not what their label says."""
+
+
+class Decoder(Protocol):
+    """Takes one layer off."""
+
+    finished: bool
+    """Whether the encoded stream came to its end."""
+    trailing: bool
+    """Whether bytes came after it that belong to nothing."""
+
+    def feed(self, data: bytes, max_bytes: int) -> bytes:
+        """What the next bytes become: about `max_bytes` of it where it is more. Raises `EncodingError`."""
+
+
+def decoder_for(labels: str) -> "Decoder | Drop | None":
+    """The decoder of a `Content-Encoding`; None for plain bytes, a `Drop` for unknown and for several layers."""
+    names = [name for word in labels.lower().split(",") if (name := word.strip()) not in {"", "identity"}]
+    if not names:
+        return None
+    make = {"gzip": _Zlib, "x-gzip": _Zlib, "deflate": _Deflate, "br": _Brotli, "zstd": _Zstd}
+    if len(names) > 1 or names[0] not in make:
+        return Drop("encoding", labels[:40])
+    decoder: Decoder = make[names[0]]()
+    return decoder
+
+
+@dataclass(slots=True)
+class _Zlib:
+    """gzip, its members one after the other; other window bits for the other formats."""
+
+    wbits: int = 31
+    finished: bool = False
+    trailing: bool = False
+    _stream: "zlib._Decompress | None" = None
+
+    def feed(self, data: bytes, max_bytes: int) -> bytes:
+        out = b""
+        while data and len(out) < max_bytes and not self.trailing:
+            if self.finished and not self._begins_again(data):
+                break
+            stream = self._stream = self._stream or zlib.decompressobj(self.wbits)
+            try:
+                out += stream.decompress(data, max_bytes - len(out))
+            except zlib.error as error:
+                raise EncodingError(str(error)) from error
+            self.finished = stream.eof
+            data = stream.unused_data if stream.eof else b""
+        return out
+
+    def _begins_again(self, data: bytes) -> bool:
+        if self.wbits == 31 and data.startswith(_GZIP):
+            self._stream, self.finished = None, False
+            return True
+        # Tapes and tar pad with zeros.
+        self.trailing = bool(data.strip(b"\0"))
+        return False
+
+
+class _Deflate:
+    """Deflate in zlib's wrapping as the standard has it, or bare as some servers send it."""
+
+    def __init__(self) -> None:
+        self._inner: _Zlib | None = None
+        self._start = b""
+
+    @property
+    def finished(self) -> bool:
+        return self._inner is not None and self._inner.finished
+
+    @property
+    def trailing(self) -> bool:
+        return self._inner is not None and self._inner.trailing
+
+    def feed(self, data: bytes, max_bytes: int) -> bytes:
+        if self._inner is None:
+            self._start += data
+            if len(self._start) < 2:
+                return b""
+            data = self._start
+            wrapped = data[0] & 15 == 8 and (data[0] << 8 | data[1]) % 31 == 0
+            self._inner = _Zlib(zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS)
+        return self._inner.feed(data, max_bytes)
+
+
+class _Brotli:
+    def __init__(self) -> None:
+        self._stream: Any = brotli.Decompressor()
+        self.trailing = False
+
+    @property
+    def finished(self) -> bool:
+        return bool(self._stream.is_finished())
+
+    def feed(self, data: bytes, max_bytes: int) -> bytes:
+        if self.finished:
+            self.trailing = self.trailing or bool(data)
+            return b""
+        try:
+            return bytes(self._stream.process(data, output_buffer_limit=max_bytes))
+        except brotli.error as error:
+            raise EncodingError(str(error)) from error
+
+
+class _Zstd:
+    def __init__(self) -> None:
+        self._stream = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES).decompressobj()
+        self.trailing = False
+
+    @property
+    def finished(self) -> bool:
+        return bool(self._stream.eof)
+
+    def feed(self, data: bytes, max_bytes: int) -> bytes:
+        out = bytearray()
+        for start in range(0, len(data), _PIECE_BYTES):
+            if self.finished:
+                self.trailing = True
+                break
+            try:
+                out += self._stream.decompress(data[start : start + _PIECE_BYTES])
+            except zstandard.ZstdError as error:
+                raise EncodingError(str(error)) from error
+            if len(out) >= max_bytes:
+                break
+        return bytes(out)
