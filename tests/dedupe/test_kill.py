@@ -84,8 +84,9 @@ def test_a_dedupe_killed_at_many_moments_gives_the_same_verdicts_on_any_number_o
     subprocess.run(command(tmp_path / "golden", tmp_path / "in", 1, "local"), check=True, stdout=subprocess.DEVNULL)
     golden = result(tmp_path / "golden")
     assert np.load(tmp_path / "golden/generations/000000/dedupe/00000/index/phash.npy").size == 19_000
-    whole_s = seconds_at_work(command(tmp_path / "whole", tmp_path / "in", 2, executor))
-    assert result(tmp_path / "whole") == golden
+    # The shorter of two: the first may have waited for a cold disk or a busy machine.
+    whole_s = min(seconds_at_work(command(tmp_path / name, tmp_path / "in", 2, executor)) for name in ("one", "two"))
+    assert result(tmp_path / "one") == result(tmp_path / "two") == golden
     dice, cut_short, between = random.Random(6), 0, 0
     for moment in range(moments):
         work, workers = tmp_path / f"w{moment}", [1, 2, 4][moment % 3]
