@@ -49,6 +49,14 @@ def test_a_checkpoint_holds_everything_that_training_changes(shards: Path, run: 
     assert state.corpus.shards[0].name == "wenlan-000000.tar"
 
 
+def test_going_on_gives_the_losses_of_a_run_in_one_piece(shards: Path, tmp_path: Path) -> None:
+    constant = "optimizer.min_lr_share=1.0"
+    trained(shards, tmp_path / "parts", "max_steps=5", constant)
+    trained(shards, tmp_path / "parts", "max_steps=10", constant, resume="auto")
+    trained(shards, tmp_path / "whole", "max_steps=10", constant)
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+
+
 @pytest.mark.parametrize("lost", ["momentum", "queues", "optimizer"])
 def test_what_is_lost_shows_in_the_next_losses(shards: Path, copy: Path, lost: str, tmp_path: Path) -> None:
     whole, without = copy, shutil.copytree(copy, tmp_path / "without")

@@ -32,13 +32,21 @@ def _run(shards: Path, out: Path, ranks: int, *more: str) -> None:
     assert process.returncode == 0, said.decode()[-2000:]
 
 
-@pytest.mark.xfail(strict=False, reason="losses of ranks agree to 2e-6, the aim is 1e-6")
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("objective", ["brivl", "clip"])
+@pytest.mark.parametrize(
+    "objective",
+    [
+        pytest.param(
+            "brivl", marks=pytest.mark.xfail(strict=False, reason="losses of 10 agree to 1.04e-6, not to 1e-6")
+        ),
+        "clip",
+    ],
+)
 def test_ranks_have_no_say_in_losses_weights_and_queues(objective: str, tmp_path: Path) -> None:
     shards = corpus(tmp_path / "corpus")
-    more = ["--max-steps", str(STEPS)]
+    # The warm-up of brivl-tiny: at a full rate, rounding grows tenfold every few steps, whatever the ranks do.
+    more = ["--max-steps", str(STEPS), "--set", "optimizer.warmup_steps=100"]
     if objective == "clip":
         more += ["--set", "objective=clip", "--set", "negatives={queue: 0, batch: true}"]
     for ranks in (1, 2, 4):
@@ -55,7 +63,6 @@ def test_ranks_have_no_say_in_losses_weights_and_queues(objective: str, tmp_path
                 assert torch.allclose(value, other.tensors[file][name], rtol=0, atol=1e-5), name
 
 
-@pytest.mark.xfail(strict=False, reason="known fault: losses after going on differ in the third digit")
 @pytest.mark.slow
 def test_a_run_goes_on_with_another_number_of_ranks(tmp_path: Path) -> None:
     shards = corpus(tmp_path / "corpus")

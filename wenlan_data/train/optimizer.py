@@ -61,7 +61,9 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, module: nn.Module, tenso
         prefix = f"{name}."
         memory = {key.removeprefix(prefix): value for key, value in tensors.items() if key.rpartition(".")[0] == name}
         if memory and parameter.requires_grad:
+            # Laid out as the parameter is: the fused step walks through memory, whatever the strides say, and would
+            # pair the averages of a channels-last weight with other elements of it.
             optimizer.state[parameter] = {
-                key: value.clone() if key == "step" else value.to(parameter.device).clone()
+                key: value.clone() if key == "step" else torch.empty_like(parameter, requires_grad=False).copy_(value)
                 for key, value in memory.items()
             }
