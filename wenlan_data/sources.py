@@ -12,7 +12,7 @@ from wenlan_data.crawl.exclude import NO_LISTS, Lists
 from wenlan_data.crawl.limits import DEFAULTS, Limits
 from wenlan_data.errors import RecipeError, UsageError
 from wenlan_data.protocols import Source
-from wenlan_data.recipe import describe, read_yaml
+from wenlan_data.settings import describe, read_yaml
 
 SOURCES = "wenlan_data.crawl.sources"
 

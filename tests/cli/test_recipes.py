@@ -7,7 +7,8 @@ from click.testing import CliRunner
 
 from wenlan_data.cli.main import cli
 from wenlan_data.errors import RecipeError
-from wenlan_data.recipe import load_recipe, recipe_folder, recipe_names, recipe_schema
+from wenlan_data.recipe import load_recipe, recipe_names, recipe_schema
+from wenlan_data.settings import pipelines_folder
 
 
 def _run(*words: str) -> str:
@@ -22,7 +23,7 @@ def test_every_recipe_is_listed_shown_and_fits_the_schema() -> None:
     schema = json.loads(_run("recipes", "schema"))
     for name in listed:
         assert f"name: {name}" in _run("recipes", "show", name)
-        jsonschema.validate(yaml.safe_load((recipe_folder() / f"{name}.yaml").read_text("utf-8")), schema)
+        jsonschema.validate(yaml.safe_load((pipelines_folder() / f"{name}.yaml").read_text("utf-8")), schema)
 
 
 def test_the_schema_refuses_what_the_loader_refuses() -> None:

@@ -14,10 +14,11 @@ def recipes() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def list_recipes(as_json: bool) -> None:
     """The recipes that come with wenlan-data."""
-    from wenlan_data.recipe import load_recipe, recipe_folder, recipe_names
+    from wenlan_data.recipe import load_recipe, recipe_names
+    from wenlan_data.settings import pipelines_folder
 
     rows = [
-        {"name": name, "digest": load_recipe(name).digest(), "path": str(recipe_folder() / f"{name}.yaml")}
+        {"name": name, "digest": load_recipe(name).digest(), "path": str(pipelines_folder() / f"{name}.yaml")}
         for name in recipe_names()
     ]
     if as_json:

@@ -12,8 +12,9 @@ from wenlan_data.detect.regions import Looked
 from wenlan_data.errors import RecipeError, UsageError, os_errors
 from wenlan_data.image.apart import examine, normalise
 from wenlan_data.image.normalise import pixels
-from wenlan_data.recipe import DetectRules, ImageRules, describe
+from wenlan_data.recipe import DetectRules, ImageRules
 from wenlan_data.records import Drop, Region
+from wenlan_data.settings import describe
 
 _ANY_PICTURE = ImageRules(
     formats=("jpeg", "png", "webp", "gif", "avif"),

@@ -27,8 +27,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from wenlan_data.errors import DamageError, DiskError, os_errors
-from wenlan_data.recipe import describe
 from wenlan_data.run.ledger import sync
+from wenlan_data.settings import describe
 from wenlan_data.train.corpus import CorpusMark
 
 FOLDER = "checkpoints"

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from wenlan_data.errors import RecipeError
-from wenlan_data.recipe import describe, read_yaml, recipe_folder, set_key
+from wenlan_data.settings import describe, names_in, pipelines_folder, read_named
 from wenlan_data.train.towers.attention import AttentionShape
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -207,12 +207,12 @@ class TrainConfig(_Part):
 
 def config_folder() -> Path:
     """Where the named configs lie."""
-    return recipe_folder() / "train"
+    return pipelines_folder() / "train"
 
 
 def config_names() -> list[str]:
     """The names that `--config` takes."""
-    return sorted(path.stem for path in config_folder().glob("*.yaml"))
+    return names_in(config_folder())
 
 
 def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> TrainConfig:
@@ -220,16 +220,7 @@ def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> TrainConfig
 
     Raises `RecipeError` that names the key and what would be valid.
     """
-    path = Path(name_or_path)
-    if path.suffix not in {".yaml", ".yml"}:
-        path = config_folder() / f"{name_or_path}.yaml"
-        if not path.is_file():
-            known = ", ".join(config_names())
-            raise RecipeError(f"config {name_or_path!r} is not known: choose one of {known}, or give a .yaml file")
-    value = read_yaml(path)
-    for override in overrides:
-        set_key(value, override)
-    return parse_config(value, f"{path} with --set" if overrides else str(path))
+    return parse_config(*read_named(name_or_path, config_folder(), "config", overrides))
 
 
 def parse_config(value: object, where: str) -> TrainConfig:
@@ -237,4 +228,4 @@ def parse_config(value: object, where: str) -> TrainConfig:
     try:
         return TrainConfig.model_validate(value)
     except ValidationError as error:
-        raise RecipeError(f"{where}: {describe(error)}") from error
+        raise RecipeError(f"{where}: {describe(error, TrainConfig)}") from error

@@ -1,0 +1,104 @@
+"""Settings files: small YAML, found by name or path, with overrides, and what is wrong with one in a line."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from wenlan_data.errors import RecipeError
+
+MAX_FILE_BYTES = 1 << 20
+
+
+def pipelines_folder() -> Path:
+    """Where the named recipes and configs lie: in the wheel, or in the checkout."""
+    installed = Path(__file__).parent / "_pipelines"
+    return installed if installed.is_dir() else Path(__file__).parent.parent / "pipelines"
+
+
+def names_in(folder: Path) -> list[str]:
+    """The names of the settings files of a folder."""
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def read_named(
+    name_or_path: str, folder: Path, what: str, overrides: Sequence[str] = ()
+) -> tuple[dict[str, object], str]:
+    """The mapping in `folder`'s file of that name, or in a .yaml file, with overrides; and what errors call it.
+
+    An override is `key.path=value`, the value YAML. Raises `RecipeError`, with `what` for what was looked for.
+    """
+    path = Path(name_or_path)
+    if path.suffix not in {".yaml", ".yml"}:
+        path = folder / f"{name_or_path}.yaml"
+        if not path.is_file():
+            known = ", ".join(names_in(folder))
+            raise RecipeError(f"{what} {name_or_path!r} is not known: choose one of {known}, or give a .yaml file")
+    value = read_yaml(path)
+    for override in overrides:
+        _set_key(value, override)
+    return value, f"{path} with --set" if overrides else str(path)
+
+
+def read_yaml(path: Path) -> dict[str, object]:
+    """A mapping from a small YAML file; aliases are refused, since they can grow without bound."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise RecipeError(f"{path}: {error.strerror}: give the path of a readable YAML file") from error
+    if len(raw) > MAX_FILE_BYTES:
+        raise RecipeError(f"{path}: larger than {MAX_FILE_BYTES} bytes: this is no recipe")
+    try:
+        text = raw.decode("utf-8-sig")
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            raise RecipeError(f"{path}: YAML aliases (*name) are not taken: write the value out")
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise RecipeError(f"{path}: not valid YAML ({reason})") from error
+    if not isinstance(value, dict):
+        raise RecipeError(f"{path}: a mapping of keys to values is expected")
+    return cast("dict[str, object]", value)
+
+
+def describe(error: ValidationError, model: type[BaseModel] | None = None) -> str:
+    """What is wrong first in a pydantic error: the path to the key, then what would be valid, by `model`."""
+    first = error.errors(include_url=False)[0]
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        keys = ", ".join(_keys(model, first["loc"][:-1]))
+        message = "there is no such key here" + (f"; there are {keys}" if keys else "")
+    elif first["type"] == "tuple_type":
+        message = "a list is expected, such as [a, b]"
+    more = error.error_count() - 1
+    return (f"{path}: {message}" if path else message) + (f" (and {more} more)" if more else "")
+
+
+def _keys(model: type[BaseModel] | None, path: Sequence[int | str]) -> list[str]:
+    """The keys of the part of `model` at `path`; none where lists or mappings lie between."""
+    for part in path:
+        field = model.model_fields.get(str(part)) if model else None
+        kind = field.annotation if field else None
+        model = kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+    return list(model.model_fields) if model else []
+
+
+def _set_key(value: dict[str, object], override: str) -> None:
+    """Put `key.path=value` (the value is YAML) into nested mappings; raises `RecipeError`."""
+    path, sign, raw = override.partition("=")
+    if not sign:
+        raise RecipeError(f"--set {override}: write it as key=value, such as image.min_side_px=200")
+    *parents, last = path.split(".")
+    target = value
+    for parent in parents:
+        inner = target.setdefault(parent, {})
+        if not isinstance(inner, dict):
+            raise RecipeError(f"--set {override}: {parent} is not a group of keys")
+        target = inner
+    try:
+        target[last] = yaml.safe_load(raw)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {override}: the value is not valid YAML") from error
