@@ -138,6 +138,7 @@ def test_more_failures_than_the_budget_allows_end_with_exit_9(tmp_path: Path, si
     done = command("build", "--sources", _sources(tmp_path, site, "a.parquet"), "--out", tmp_path / "corpus",
                    "--executor", "local", "--max-failed-share", "0.05")  # fmt: skip
     assert done.returncode == 9
+    assert "(most often: status_5xx 1)" in done.stderr
     assert "--retry-failed" in done.stderr
     assert manifest(tmp_path / "corpus")["funnel"]["samples"] == 9  # type: ignore[index]
 

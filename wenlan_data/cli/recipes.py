@@ -1,6 +1,9 @@
 """`wenlan-data recipes`: the recipes that `--recipe` knows by name."""
 
 import json
+import re
+from itertools import takewhile
+from pathlib import Path
 
 import click
 
@@ -17,15 +20,22 @@ def list_recipes(as_json: bool) -> None:
     from wenlan_data.recipe import load_recipe, recipe_names
     from wenlan_data.settings import pipelines_folder
 
-    rows = [
-        {"name": name, "digest": load_recipe(name).digest(), "path": str(pipelines_folder() / f"{name}.yaml")}
-        for name in recipe_names()
-    ]
+    rows = []
+    for name in recipe_names():
+        path = pipelines_folder() / f"{name}.yaml"
+        rows.append({"name": name, "digest": load_recipe(name).digest(), "path": str(path), "about": _about(path)})
     if as_json:
         click.echo(json.dumps(rows))
         return
     for row in rows:
-        click.echo(f"{row['name']:12} {row['digest'][:12]}")
+        click.echo(f"{row['name']:8} {row['digest'][:12]}  {row['about']}")
+
+
+def _about(path: Path) -> str:
+    """The first sentence of the file's head: its comment ends at the first full stop or colon."""
+    lines = path.read_text("utf-8").splitlines()
+    head = " ".join(line[1:].strip() for line in takewhile(lambda line: line.startswith("#"), lines))
+    return re.split(r"[.:](?= |$)", head, maxsplit=1)[0]
 
 
 @recipes.command()

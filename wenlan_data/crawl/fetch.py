@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -43,7 +44,8 @@ class FetchPart:
     """The work of one slice. Writes `images.warc` and `facts.parquet`.
 
     Its receipt's details: `hosts` (each host's state, for its next slice), `asked` (pictures of the web),
-    `retryable_failed` (of those, how many may be asked for again), `requests` (robots and redirects too).
+    `retryable_failed` (of those, how many may be asked for again), `retryable_reasons` (the same by reason),
+    `requests` (robots and redirects too).
     """
 
     wanted: str
@@ -123,11 +125,13 @@ class Fetcher:
                 raise group.exceptions[0] from group
         indexes = [index for listed in web.values() for index in listed]
         found = [outcome.found for index in indexes if (outcome := self._outcomes[index])]
+        failed = Counter(one.reason for one in found if isinstance(one, Drop) and one.retryable)
         few = len(web) <= MAX_HOSTS_WITH_ROBOTS
         return {
             "hosts": {host: turn.state(with_robots=few) for host, turn in self._turns.items() if host in web},
             "asked": len(indexes),
-            "retryable_failed": sum(1 for one in found if isinstance(one, Drop) and one.retryable),
+            "retryable_failed": failed.total(),
+            "retryable_reasons": dict(sorted(failed.items())),
             "requests": self._requests,
         }
 

@@ -35,6 +35,7 @@ from wenlan_data.run.upcoming import manners_of, new_plans, note_nothing_new, re
 from wenlan_data.shard.manifest import MANIFEST, Manifest, load_manifest
 from wenlan_data.sources import HostLimits, Network, Sources
 
+_NAMED_REASONS = 3
 MAX_FAILED_PAGES_SHARE = 0.05
 """Of the pages of a crawl, where `--max-failed-share` says nothing: a site that is down is no site of few pictures."""
 
@@ -93,7 +94,8 @@ class _Build:
         exists = (self.options.out / MANIFEST).is_file()
         self.manifest: Manifest = load_manifest(self.options.out) if exists else empty_manifest(prepared.recipe)
         self.before = self.manifest
-        self._asked = self._failed = 0
+        self._asked = 0
+        self._failed: Counter[str] = Counter()
         self._pages: Counter[str] = Counter()
         self._failed_pages = 0
 
@@ -203,7 +205,7 @@ class _Build:
         self.manifest = publish(self.options.out, self.ledger, self.manifest, done, generation.plan.listed)
         for receipt in fetched.values():
             self._asked += cast("int", receipt.details.get("asked", 0))
-            self._failed += cast("int", receipt.details.get("retryable_failed", 0))
+            self._failed.update(cast("dict[str, int]", receipt.details.get("retryable_reasons", {})))
 
     def _step(self, step: str, generation: steps.Generation, jobs: Sequence[Job]) -> Mapping[int, Receipt]:
         started = self.executor.clock()
@@ -249,9 +251,10 @@ class _Build:
     def _check_budget(self) -> None:
         allowed = self.options.max_failed_share
         if allowed is not None:
-            _spend("requests", self._failed, self._asked, allowed)
-        pages = self._pages.total()
-        _spend("pages", self._failed_pages, pages, MAX_FAILED_PAGES_SHARE if allowed is None else allowed)
+            _spend("requests", self._failed.total(), self._asked, allowed, self._failed)
+        others = Counter({reason: count for reason, count in self._pages.items() if reason != "read"})
+        share = MAX_FAILED_PAGES_SHARE if allowed is None else allowed
+        _spend("pages", self._failed_pages, self._pages.total(), share, others)
 
     def result(self) -> BuildResult:
         """What this run added."""
@@ -277,11 +280,12 @@ class _Build:
         )
 
 
-def _spend(what: str, failed: int, asked: int, allowed: float) -> None:
+def _spend(what: str, failed: int, asked: int, allowed: float, reasons: Counter[str]) -> None:
     if asked and failed / asked > allowed:
+        named = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common(_NAMED_REASONS))
         raise FailureBudgetError(
-            f"{failed} of {asked} {what} failed in a way that may pass, more than --max-failed-share {allowed}: "
-            "what is finished is published; run again with --retry-failed"
+            f"{failed} of {asked} {what} failed in a way that may pass, more than --max-failed-share {allowed} "
+            f"(most often: {named}): what is finished is published; run again with --retry-failed"
         )
 
 
