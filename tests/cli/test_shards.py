@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.builds.corpus_runs import COMMAND
 from tests.shard.make_golden import GOLDEN
 from wenlan_data.cli.shards import printable, safe_name, shards
 from wenlan_data.errors import DamageError, UsageError
@@ -187,3 +189,11 @@ def test_an_ordinary_name_stays_as_it_is_and_changed_names_differ() -> None:
 def test_chinese_is_printed_as_it_is() -> None:
     assert printable("“青花瓷”\u3000花瓶，𠮷🐱") == "“青花瓷”\u3000花瓶，𠮷🐱"
     assert printable("a\nb\x1b") == "a\\nb\\x1b"
+
+
+def test_the_exit_code_stands_where_nobody_reads_the_message() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as unheard:
+        done = subprocess.run([*COMMAND, "shards", "ls", "missing.tar"], stderr=unheard, check=False)
+    assert done.returncode == 2

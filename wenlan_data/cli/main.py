@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+from contextlib import suppress
 from typing import NoReturn
 
 import click
@@ -61,11 +62,12 @@ def _leave(error: InterruptedBuildError) -> NoReturn:
     finally:
         if any(not one.daemon for one in threading.enumerate() if one is not threading.main_thread()):
             sys.stdout.flush()
-            sys.stderr.flush()
             os._exit(error.exit_code)
 
 
 def _fail(error: WenlanError) -> NoReturn:
     line = "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in " ".join(str(error).split()))
-    sys.stderr.write(f"wenlan-data: {line}\n")
+    # The exit code tells as much to whoever does not listen any more.
+    with suppress(BrokenPipeError):
+        print(f"wenlan-data: {line}", file=sys.stderr, flush=True)
     sys.exit(error.exit_code)
