@@ -6,7 +6,6 @@ Compares what was asked with what a walk over the files finds reachable: each pa
 import argparse
 import json
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -19,6 +18,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 import yaml
 from protego import Protego
 
+from benchmarks.memory import descendants, status_of
 from benchmarks.peers import COMMAND, environment
 from wenlan_data.crawl.scope import Scope
 
@@ -28,6 +28,9 @@ STARTS = {
     "/usr/share/libreoffice/help": "zh-CN/text/swriter/main0000.html",
 }
 LIMITS = {"max_links_a_page": 100_000, "tdmrep": False}
+KINDS = ("driver", "worker", "decoder")
+Seen = Counter[str]
+"""Kind of process to its largest resident memory in MiB, at one moment."""
 
 
 class Handler(SimpleHTTPRequestHandler):
@@ -103,7 +106,7 @@ def main() -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         hosts.append(f"127.0.0.1:{server.server_address[1]}")
         logs.append(log)
-    seconds, peak_mib = _build(given.out, hosts, list(starts.values()))
+    cost = _build(given.out, hosts, list(starts.values()))
     found = []
     for (folder, start), log in zip(starts.items(), logs, strict=True):
         known, asked = reachable(folder, start), Counter(log)
@@ -118,14 +121,10 @@ def main() -> None:
                 "asked_twice": sorted(path for path in pages if asked[path] > 1)[:5],
             }
         )
-    print(
-        json.dumps(
-            {"sites": found, "seconds": round(seconds, 1), "peak_mib_of_a_process": peak_mib}, ensure_ascii=False
-        )
-    )
+    print(json.dumps({"sites": found, **cost}, ensure_ascii=False))
 
 
-def _build(out: Path, hosts: list[str], starts: list[str]) -> tuple[float, int]:
+def _build(out: Path, hosts: list[str], starts: list[str]) -> dict[str, object]:
     out.mkdir(parents=True, exist_ok=True)
     value = {
         "network": {"allow": hosts},
@@ -140,28 +139,51 @@ def _build(out: Path, hosts: list[str], starts: list[str]) -> tuple[float, int]:
         ],
     }
     (out / "sources.yaml").write_text(yaml.safe_dump(value), "utf-8")
-    started, peak_mib = time.monotonic(), 0
     words = ["build", "--sources", str(out / "sources.yaml"), "--out", str(out / "corpus"), "--workers", "2", "--json"]
-    with subprocess.Popen([*COMMAND, *words], env=environment(), stdout=sys.stderr) as process:
-        while process.poll() is None:
-            peak_mib = max(peak_mib, _largest_mib())
-            time.sleep(1)
+    started = time.monotonic()
+    with subprocess.Popen([*COMMAND, *words], env=environment(), stdout=subprocess.PIPE) as process:
+        seen: list[Seen] = []
+        reading = threading.Thread(target=_watch, args=(process.pid, seen))
+        reading.start()
+        said, _ = process.communicate()
+        reading.join()
     if process.returncode:
         raise SystemExit(f"the build ended with {process.returncode}")
-    return time.monotonic() - started, peak_mib
+    seconds = {step: round(spent, 1) for step, spent in json.loads(said)["seconds"].items()}
+    return {
+        "seconds": round(time.monotonic() - started, 1),
+        "seconds_of_steps": seconds,
+        "largest_mib": _by_quarter(seen),
+    }
 
 
-def _largest_mib() -> int:
-    """Resident memory of the largest of Ray's workers."""
-    largest = 0
-    for status in Path("/proc").glob("[0-9]*/status"):
-        try:
-            lines = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
-        except OSError:
-            continue
-        if lines.get("Name", "").strip().startswith("ray::"):
-            largest = max(largest, int(lines.get("VmRSS", "0 kB").split()[0]) >> 10)
-    return largest
+def _watch(pid: int, seen: list[Seen]) -> None:
+    """Note the largest process of each kind every second, until the build ends."""
+    while "VmRSS" in status_of(pid):
+        now = Counter({"driver": _mib(pid)})
+        for child in descendants(pid)[1:]:
+            kind = _kind(child)
+            now[kind] = max(now[kind], _mib(child))
+        seen.append(now)
+        time.sleep(1)
+
+
+def _by_quarter(seen: list[Seen]) -> dict[str, list[int]]:
+    """Of each kind of process the largest resident memory in each quarter of the time, in MiB."""
+    quarters = [seen[len(seen) * n // 4 : len(seen) * (n + 1) // 4] for n in range(4)]
+    return {kind: [max((one[kind] for one in part), default=0) for part in quarters] for kind in KINDS}
+
+
+def _kind(pid: int) -> str:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return "gone"
+    return "worker" if command.startswith(b"ray::") else "decoder" if b"wenlan_data.image.child" in command else "ray"
+
+
+def _mib(pid: int) -> int:
+    return int(status_of(pid).get("VmRSS", "0 kB").split()[0]) >> 10
 
 
 if __name__ == "__main__":

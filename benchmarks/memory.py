@@ -38,7 +38,7 @@ class MemoryWatch:
     def _watch(self) -> None:
         while not self._stop.wait(INTERVAL_S):
             for pid in descendants(self._root_pid):
-                fields = _status(pid)
+                fields = status_of(pid)
                 if "VmHWM" in fields:
                     self._peaks[pid] = int(fields["VmHWM"].split()[0]) * 1024
                     self._names[pid] = fields["Name"]
@@ -49,14 +49,15 @@ def descendants(root_pid: int) -> list[int]:
     children: dict[int, list[int]] = defaultdict(list)
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            children[int(_status(int(entry.name)).get("PPid", "0"))].append(int(entry.name))
+            children[int(status_of(int(entry.name)).get("PPid", "0"))].append(int(entry.name))
     found = [root_pid]
     for pid in found:
         found.extend(children[pid])
     return found
 
 
-def _status(pid: int) -> dict[str, str]:
+def status_of(pid: int) -> dict[str, str]:
+    """The fields of `/proc/PID/status`; empty where the process is gone."""
     # A process may end between being listed and being read.
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()

@@ -89,12 +89,19 @@ def _kill(words: list[str], out: Path, after_parts: int, wait_s: float) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("moments", [3, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
+SLOW = (pytest.mark.slow, pytest.mark.timeout(1800))
+
+
+@pytest.mark.parametrize(
+    ("executor", "moments"),
+    [("local", 3), pytest.param("local", 20, marks=SLOW), pytest.param("ray", 20, marks=SLOW)],
+)
 def test_a_killed_crawl_asks_again_only_what_was_in_flight_and_gives_the_same_corpus(
-    tmp_path: Path, hosts: tuple[Site, Site, Site], moments: int
+    tmp_path: Path, hosts: tuple[Site, Site, Site], executor: str, moments: int
 ) -> None:
-    words = ["--sources", str(_sources(tmp_path, hosts)), "--executor", "local", "--workers", "2"]
-    build(*words, "--out", tmp_path / "golden")
+    words = ["--sources", str(_sources(tmp_path, hosts)), "--executor", executor, "--workers", "2"]
+    # Equal on every executor; the local one needs no start.
+    build(*words, "--executor", "local", "--out", tmp_path / "golden")
     golden, outcomes, parts = (
         content(tmp_path / "golden"),
         _outcomes(tmp_path / "golden"),

@@ -1,5 +1,6 @@
 """A thousand pictures of which five do their worst to the decoder: five are lost, and nothing else is different."""
 
+import base64
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import pytest
 
 from tests.crawl.slice_rows import Row, part_for, run
 from tests.image.test_apart import HOSTILE
+from wenlan_data.crawl.facts import EPOCH
+from wenlan_data.crawl.warc import PayloadWriter
+from wenlan_data.extract.inline import inline_pictures
 from wenlan_data.image import apart
 from wenlan_data.image.limits import MAX_WALL_S
 from wenlan_data.protocols import Receipt
@@ -55,3 +59,46 @@ def test_hostile_pictures_are_quarantined_and_the_others_are_as_without_them(tmp
     kept = [{name: row[name] for name in names} for row in rows if not row["reason"]]
     assert kept == [{name: row[name] for name in names} for row in without]
     assert pq.read_metadata(tmp_path / "with/out/facts.parquet").num_rows == 1000
+
+
+KILLED_BY_PAGES = """
+import os
+from wenlan_data.image import child
+
+real = child._WORK[child.INLINE]
+
+def worst(options, data):
+    if b"segv" in data: os.kill(os.getpid(), 11)
+    return real(options, data)
+
+child._WORK[child.INLINE] = worst
+child.main()
+"""
+
+
+def test_a_page_that_kills_its_reader_loses_the_pictures_inside_it_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "hostile.py"
+    script.write_text(KILLED_BY_PAGES)
+    apart.close_all()
+    monkeypatch.setattr(apart, "CHILD", (str(script),))
+    inside = base64.b64encode(picture(3)).decode()
+    html = f'<img src="data:image/jpeg;base64,{inside}">'
+    [one] = inline_pictures(html)
+    rows: list[Row] = []
+    with PayloadWriter(tmp_path / "pages.warc") as warc:
+        for page in (html, html + "<!-- segv -->", "<p>no picture"):
+            at = warc.size_bytes
+            headers = (("Content-Type", "text/html"),)
+            body = page.encode()
+            warc.response("http://a.cn/", body, status="200 OK", headers=headers, sha256="", ip="", date=EPOCH)
+            rows.append({"url": one.name, "supply": "inline", "supply_path": str(tmp_path / "pages.warc")})
+            rows[-1] |= {"supply_offset": at, "host": ""}
+    found, _ = run(part_for(tmp_path, rows, {}), tmp_path)
+    apart.close_all()
+    assert [(row["reason"], row["detail"]) for row in found] == [
+        ("", ""),
+        ("decoder_crash", "SIGSEGV"),
+        ("missing_file", "not inside its page any more"),
+    ]

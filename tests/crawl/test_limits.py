@@ -1,3 +1,5 @@
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -134,3 +136,10 @@ def test_urls_of_a_list_are_compared_by_their_canonical_form(tmp_path: Path) -> 
     assert lists.refuses_url("http://A.cn:80/x?a=1&b=2#part")
     assert lists.refuses_url("https://a.cn/private/1.jpg")
     assert not lists.refuses_url("http://a.cn/x?b=2")
+
+
+def test_every_limit_is_set_by_a_test() -> None:
+    tests = "".join(path.read_text("utf-8") for path in Path(__file__).parent.rglob("test_*.py"))
+    tests += (Path(__file__).parent / "hostile" / "manners.py").read_text("utf-8")
+    # As a keyword, or as a key: reading a default sets nothing.
+    assert [field.name for field in fields(Limits) if not re.search(rf'\b{field.name}(=|"|: \d)', tests)] == []

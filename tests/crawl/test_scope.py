@@ -1,5 +1,6 @@
 import pytest
 
+from wenlan_data.crawl.limits import Limits
 from wenlan_data.crawl.scope import Scope, registrable_domain, same_site
 from wenlan_data.crawl.urls import host_of
 
@@ -47,3 +48,16 @@ def test_the_registrable_domain_is_that_of_the_list_of_public_suffixes() -> None
     assert registrable_domain("me.github.io:443") == "me.github.io"
     assert registrable_domain("127.0.0.1:8085") == "127.0.0.1"
     assert registrable_domain("localhost:80") == "localhost"
+
+
+@pytest.mark.parametrize(
+    ("limits", "url"),
+    [
+        ({"max_path_segments": 3}, "http://a.cn/p/1/2/3"),
+        ({"max_repeated_segment": 1}, "http://a.cn/p/x/x"),
+        ({"max_query_keys": 2}, "http://a.cn/p/?a=1&b=2&c=3"),
+    ],
+)
+def test_limits_of_the_address_are_those_that_are_set(limits: dict[str, int], url: str) -> None:
+    assert Scope(hosts=("a.cn:80",), limits=Limits(**limits)).refuses(url, "a.cn:80") == "trap"  # type: ignore[arg-type]
+    assert Scope(hosts=("a.cn:80",)).refuses(url, "a.cn:80") == ""

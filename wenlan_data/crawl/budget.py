@@ -18,7 +18,8 @@ from wenlan_data.sources import HostLimits
 MAX_SLICES_A_ROUND = 10
 """Of one host: a round lasts ten minutes or so, then what it found goes on into the corpus."""
 _KEPT_SHAPES = 20
-"""A shape with fewer pages asked is forgotten from round to round: there are many of them, far from any limit."""
+"""A shape with fewer pages asked, or fewer than a hundredth of its limit, is forgotten from round to round: there are
+many of them, far from any limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +116,8 @@ class Asked:
         asked.hosts, asked.domains, asked.shapes = (Counter(value[name]) for name in ("hosts", "domains", "shapes"))
         return asked
 
-    def save(self, path: Path) -> None:
-        """Write all of it but for rare shapes."""
-        shapes = {shape: count for shape, count in self.shapes.items() if count >= _KEPT_SHAPES}
+    def save(self, path: Path, max_pages_a_shape: int) -> None:
+        """Write all of it but for shapes that are far from their limit."""
+        least = min(_KEPT_SHAPES, max_pages_a_shape // 100)
+        shapes = {shape: count for shape, count in self.shapes.items() if count >= least}
         path.write_text(json.dumps({"hosts": self.hosts, "domains": self.domains, "shapes": shapes}), "utf-8")

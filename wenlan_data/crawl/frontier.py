@@ -64,7 +64,7 @@ class FrontierPart:
             recorded = _recorded(self.elsewhere, chosen["url_key"])
             slices = _write_slices(out, chosen, self.hosts, states, recorded)
             save_ids(out / "asked.npy", asked)
-            budget.asked.save(out / ASKED)
+            budget.asked.save(out / ASKED, self.limits.max_pages_a_shape)
             (out / "states.json").write_text(json.dumps(states), "utf-8")
         details: dict[str, object] = {
             "slices": slices,

@@ -10,8 +10,7 @@ from wenlan_data.crawl.facts import Outcome, Wanted
 from wenlan_data.crawl.optout import header_signals, opt_out
 from wenlan_data.crawl.reply import failure_of
 from wenlan_data.crawl.warc import PayloadWriter, record_at
-from wenlan_data.extract.encoding import decode_page
-from wenlan_data.extract.inline import inline_pictures
+from wenlan_data.extract.apart import inline_bytes
 from wenlan_data.extract.pages import INLINE
 from wenlan_data.image.apart import examine
 from wenlan_data.recipe import ImageRules
@@ -102,10 +101,9 @@ def _keep_inline(
 ) -> Outcome:
     """A picture inside a page (`data:`), which is found in the page's record by its digest."""
     record = record_at(Path(row.supply_path), row.supply_offset, max_bytes)
-    html = decode_page(record.payload, record.content_type)
-    data = next((one.data for one in inline_pictures(html) if one.name == row.url), None)
-    if data is None:
-        return Outcome(found=Drop("missing_file", "not inside its page any more"))
+    data = inline_bytes(record.payload, content_type=record.content_type, name=row.url)
+    if isinstance(data, Drop):
+        return Outcome(found=data)
     found, sha256, may_record = _judge(data, rules, exclusions)
     kind, offset = row.url[5:].partition(";")[0], -1
     if may_record:

@@ -4,7 +4,7 @@ import json
 
 from wenlan_data.extract.frames import PageLinks, read_links, read_pairs
 from wenlan_data.image.apart import ask
-from wenlan_data.image.frames import DROP, LINKS, PAIRS
+from wenlan_data.image.frames import DROP, INLINE, LINKS, PAIRS, PICTURE
 from wenlan_data.records import Candidate, Drop, StoredBytes
 
 
@@ -24,3 +24,12 @@ def links_of(payload: bytes, *, content_type: str, url: str, max_links: int) -> 
     options = {"content_type": content_type, "url": url, "max_links": max_links}
     kind, text, _ = ask(LINKS, json.dumps(options).encode(), payload)
     return Drop(**json.loads(text)) if kind == DROP else read_links(text)
+
+
+def inline_bytes(payload: bytes, *, content_type: str, name: str) -> bytes | Drop:
+    """The picture that a page carries inside itself under a name, or why there is none."""
+    options = json.dumps({"content_type": content_type, "name": name}).encode()
+    kind, text, data = ask(INLINE, options, payload)
+    if kind == DROP:
+        return Drop(**json.loads(text))
+    return data if kind == PICTURE else Drop("missing_file", "not inside its page any more")

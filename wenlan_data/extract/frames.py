@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from wenlan_data.extract.encoding import ENCODINGS, decode_page
+from wenlan_data.extract.inline import inline_pictures
 from wenlan_data.extract.links import Links, page_links
 from wenlan_data.extract.pairs import page_pairs
 from wenlan_data.extract.soft import soft_error
@@ -52,6 +53,13 @@ def read_links(answer: bytes) -> PageLinks:
     """What `links_frame` found."""
     value = json.loads(answer)
     return PageLinks(links=Links(tuple(value["urls"]), value["left"]), soft=value["soft"])
+
+
+def inline_frame(options: bytes, payload: bytes) -> bytes | None:
+    """The bytes of one picture inside a page; None where the page holds none of that name."""
+    ask = json.loads(options)
+    pictures = inline_pictures(decode_page(payload, ask["content_type"]))
+    return next((one.data for one in pictures if one.name == ask["name"]), None)
 
 
 def warm_up() -> None:

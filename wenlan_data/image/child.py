@@ -26,6 +26,7 @@ from wenlan_data.image.frames import (
     FACTS,
     FAULT,
     FOUND,
+    INLINE,
     LINKS,
     NORMALISE,
     OUT_OF_MEMORY,
@@ -125,11 +126,17 @@ def _normalise(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
     return PICTURE, json.dumps([stored.width, stored.height]).encode(), stored.jpeg
 
 
+def _inline(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
+    found = pages.inline_frame(options, data)
+    return (FOUND, b"", b"") if found is None else (PICTURE, b"", found)
+
+
 _WORK: dict[int, Callable[[bytes, bytes], tuple[int, bytes, bytes]]] = {
     EXAMINE: _examine,
     NORMALISE: _normalise,
     PAIRS: lambda options, data: (FOUND, pages.pairs_frame(options, data), b""),
     LINKS: lambda options, data: (FOUND, pages.links_frame(options, data), b""),
+    INLINE: _inline,
 }
 
 if __name__ == "__main__":

@@ -221,3 +221,29 @@ def test_a_seed_that_needs_a_contact_is_refused_before_anything_is_created(tmp_p
     with pytest.raises(UsageError, match=r"example\.org:443 would be asked without a contact"):
         prepare(options, ["pages:https://example.org/"], None, (), "")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("limit", ["max_pages_a_domain", "max_pages_a_shape"])
+def test_budgets_of_the_sources_file_hold_in_a_crawl(tmp_path: Path, site: Site, limit: str) -> None:
+    with Site() as beside:
+        links = "".join(f"<a href='{beside.url(f'/p?id={n}')}'>页</a>" for n in range(8))
+        _page(site, "/", links)
+        beside.replies |= {f"/p?id={n}": Reply(f"<title>{n}</title>".encode(), headers=HTML) for n in range(8)}
+        value = {
+            "network": {"allow": [site.host, beside.host]},
+            "hosts": {one.host: {"min_gap_s": 0} for one in (site, beside)},
+            "limits": {limit: 3},
+            "sources": [{"kind": "pages", "seeds": [site.url("/")], "follow": [beside.host]}],
+        }
+        (tmp_path / "s.yaml").write_text(yaml.safe_dump(value), "utf-8")
+        assert _build(tmp_path, tmp_path / "s.yaml").pages["read"] == 1 + 3
+        assert sum(path.startswith("/p") for path in beside.log) == 3
+
+
+def test_of_one_page_as_many_links_count_as_the_sources_file_says(tmp_path: Path, site: Site) -> None:
+    _page(site, "/", "".join(f"<a href='/{name}.html'>页</a>" for name in "abcdefgh"))
+    for name in "abcdefgh":
+        _page(site, f"/{name}.html", f"<title>{name}</title>")
+    sources = _sources(tmp_path, site)
+    sources.write_text(sources.read_text("utf-8") + "limits: {max_links_a_page: 3}\n", "utf-8")
+    assert _build(tmp_path, sources).pages["read"] == 1 + 3
