@@ -7,9 +7,11 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 
 from tests.load.corpora import write_corpus, write_tar
+from wenlan_data.clean.variants import with_variants
 from wenlan_data.errors import UsageError
 from wenlan_data.load import Loader
 from wenlan_data.load.texts import choose_text, load_tokenizer, padded
+from wenlan_data.records import Text
 
 TEXTS = [
     {"type": "caption", "text": "标题"},
@@ -38,6 +40,17 @@ def _vocabulary(folder: Path) -> Path:
 )
 def test_the_text_asked_for_trains(choice: str, expected: str) -> None:
     assert choose_text(choice, "标题", TEXTS, 0.0) == (expected, True)
+
+
+def test_the_first_sentence_that_trains_is_the_one_that_a_corpus_stores() -> None:
+    paragraph = "问：这是灯塔吗？\n是的。建于1905年。"
+    (stored,) = with_variants([Text("surrounding", paragraph)], ["first"])[1:]
+    typed = [{"type": "surrounding", "text": paragraph}]
+    assert choose_text("first", None, typed, 0.0) == (stored.text, True) == ("问：这是灯塔吗？\n是的", True)
+
+
+def test_a_text_without_a_sentence_trains_whole() -> None:
+    assert choose_text("first", None, [{"type": "surrounding", "text": "。。"}], 0.0) == ("。。", True)
 
 
 def test_random_takes_each_text_once_in_a_while_and_no_text_twice() -> None:

@@ -22,8 +22,13 @@ def first(text: str) -> str:
     return text.partition("。")[0]
 
 
+def variant(name: Variant, text: str) -> str:
+    """The variant of that name; empty where the text has none, as one that begins with a full stop has no sentence."""
+    return easy(text) if name == "easy" else first(text).strip()
+
+
 def with_variants(texts: Sequence[Text], variants: Sequence[Variant]) -> tuple[Text, ...]:
     """The texts, then the variants of the first `surrounding` text; none where there is no such text."""
     paragraph = next((text.text for text in texts if text.type == "surrounding"), "")
-    made = {"easy": easy(paragraph), "first": first(paragraph).strip()}
-    return (*texts, *(Text(name, made[name]) for name in variants if made[name]))
+    made = [(name, variant(name, paragraph)) for name in variants]
+    return (*texts, *(Text(name, text) for name, text in made if text))

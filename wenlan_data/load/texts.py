@@ -1,6 +1,5 @@
 """Which text of a sample trains, and its tokens."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, cast
@@ -8,17 +7,15 @@ from typing import Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from wenlan_data.clean.variants import VARIANTS, variant
 from wenlan_data.errors import UsageError
 from wenlan_data.records import TEXT_TYPES
 
 Int64s = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-EASY_CHARACTERS = 128
-"""BriVL's text `easy` is the first 128 characters of `sur_text`."""
-BRIVL_TEXTS = ("sur_text", "easy", "first")
+BRIVL_TEXTS = ("sur_text", *VARIANTS)
 """BriVL's names for the surrounding text: whole, its start, its first sentence without the full stop."""
 CHOICES = ("caption", "random", *BRIVL_TEXTS, *(name for name in TEXT_TYPES if name != "caption"))
-_SENTENCE_END = re.compile(r"[。！？!?\n]")
 PAD_TO_TOKENS = 8
 
 
@@ -77,11 +74,8 @@ def padded(ids: Sequence[Sequence[int]]) -> tuple[Int64s, Bools]:
 
 
 def _cut(choice: str, text: str) -> str:
-    if choice == "easy":
-        return text[:EASY_CHARACTERS]
-    if choice == "first":
-        return next((part for part in _SENTENCE_END.split(text) if part.strip()), text)
-    return text
+    name = next((name for name in VARIANTS if name == choice), None)
+    return (variant(name, text) if name else text) or text
 
 
 class _FastTokenizer:
