@@ -71,7 +71,7 @@ class Corpus:
         started = time.process_time()
         runs = index_folders(self._parts, self._held)
         rules, out = DedupeRules(), self._folder / f"{len(self._parts):03d}"
-        shares = near_parts(facts, rows, runs, radius_bits=rules.radius_bits, verify=True)
+        shares = near_parts(facts, rows, runs, radius_bits=4, verify=True)
         among, against = [], []
         for number, part in enumerate(shares):
             folder = out / f"near-{number:02d}"

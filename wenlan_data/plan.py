@@ -68,6 +68,8 @@ def describe(recipe: Recipe) -> str:
         "dedupe": f"radius {recipe.dedupe.radius_bits} bits, verified by {recipe.dedupe.verify}",
         "shard": f"detector {recipe.detect.detector}, {recipe.shard.max_samples} samples a shard",
     }
+    if recipe.dedupe.radius_bits == "off":
+        settings["dedupe"] = "equal bytes alone"
     lines = [f"{step.name:8} v{step.version}  {step.does} (one part: {step.unit})" for step in STEPS]
     return "\n".join(
         f"{line}; {settings[step.name]}" if step.name in settings else line

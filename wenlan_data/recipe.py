@@ -5,10 +5,11 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Literal, cast
+from typing import Annotated, Literal, cast
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     TypeAdapter,
@@ -26,6 +27,7 @@ from wenlan_data.records import TEXT_TYPES
 from wenlan_data.settings import describe, names_in, pipelines_folder, read_named
 
 RULES = "wenlan_data.clean.rules"
+MAX_RADIUS_BITS = 8
 
 TitleRepeats = Literal["title", "keep"]
 
@@ -102,11 +104,23 @@ class TextRules(_Part):
         return value
 
 
+def _radius(value: object) -> object:
+    # YAML reads a bare `off` as false, and true would count as 1.
+    if value is False or value == "off":
+        return "off"
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_RADIUS_BITS:
+        raise ValueError(f"0 to {MAX_RADIUS_BITS} bits are expected, or off")
+    return value
+
+
+RadiusBits = Annotated[Annotated[int, Field(ge=0, le=MAX_RADIUS_BITS)] | Literal["off"], BeforeValidator(_radius)]
+
+
 class DedupeRules(_Part):
     """What counts as the same picture."""
 
-    radius_bits: int = Field(default=4, ge=0, le=8)
-    """Two pictures are neighbours when at most this many of the 64 pHash bits differ."""
+    radius_bits: RadiusBits = 4
+    """Two pictures are neighbours when at most this many of the 64 pHash bits differ; `off`: only equal bytes count."""
     verify: Literal["pdq", "none"] = "pdq"
     """A second hash that neighbours must agree in as well: smooth pictures collide in pHash."""
     keep: Literal["largest"] = "largest"

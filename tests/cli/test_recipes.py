@@ -55,6 +55,8 @@ def test_an_override_changes_the_digest() -> None:
         ("text.rules=[{rule: length, least: 2}]", "least: length has no such parameter"),
         ("detect.detector=parrot", "detect"),
         ("text.caption=[parrot]", "text.caption"),
+        ("dedupe.radius_bits=9", "dedupe.radius_bits: 0 to 8 bits are expected, or off"),
+        ("dedupe.radius_bits=true", "dedupe.radius_bits: 0 to 8 bits"),
         ("shard.max_bytes=many", "shard.max_bytes"),
         ("image", "--set image"),
     ],
@@ -64,6 +66,14 @@ def test_a_wrong_override_is_named(override: str, named: str) -> None:
         load_recipe("wenlan", [override])
     assert named in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_near_duplicates_are_switched_off_by_the_word_that_yaml_takes_for_false() -> None:
+    off = load_recipe("wenlan", ["dedupe.radius_bits=off"])
+    assert off.dedupe.radius_bits == "off"
+    assert off.digest() == load_recipe("wenlan", ["dedupe.radius_bits='off'"]).digest()
+    assert off.digest() != load_recipe("wenlan", ["dedupe.radius_bits=0"]).digest()
+    jsonschema.validate({"name": "x", "dedupe": {"radius_bits": "off"}}, recipe_schema())
 
 
 def test_yaml_aliases_are_refused(tmp_path_factory: pytest.TempPathFactory) -> None:

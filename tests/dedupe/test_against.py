@@ -19,9 +19,9 @@ def folder_of(path: Path, numbers: range, quality: int = 85) -> Path:
     return path
 
 
-def made(photos: Path, out: Path, against: list[str]) -> list[dict[str, object]]:
+def made(photos: Path, out: Path, against: list[str], *more: str) -> list[dict[str, object]]:
     build("--sources", f"folder:{photos}", "--out", out, "--executor", "local", "--recipe", "wenlan",
-          "--set", f"dedupe.against={json.dumps(against)}")  # fmt: skip
+          "--set", f"dedupe.against={json.dumps(against)}", *more)  # fmt: skip
     return drops(out)
 
 
@@ -49,6 +49,17 @@ def test_a_folder_a_table_and_a_corpus_are_kept_out_with_their_texts(tmp_path: P
     build("--sources", f"folder:{photos}", "--out", tmp_path / "out", "--executor", "local")
     later = [row for row in drops(tmp_path / "out") if "more" in str(row["url"])]
     assert [(row["reason"], Path(str(row["url"])).name) for row in later] == [("contamination", "0.jpg")]
+
+
+def test_without_a_radius_equal_bytes_of_a_benchmark_are_kept_out_and_copies_are_not(tmp_path: Path) -> None:
+    photos = folder_of(tmp_path / "photos", range(6))
+    (tmp_path / "bench").mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / "bench" / name).write_bytes(picture(0))
+    (tmp_path / "bench" / "near.jpg").write_bytes(picture(1, quality=40))
+    rows = made(photos, tmp_path / "out", [str(tmp_path / "bench")], "--set", "dedupe.radius_bits=off")
+    assert [(Path(str(row["url"])).name, row["reason"]) for row in rows] == [("0.jpg", "contamination")]
+    assert str(rows[0]["detail"]).endswith("a.jpg")
 
 
 @pytest.mark.parametrize("name", ["nothing", "empty"])

@@ -132,6 +132,18 @@ def test_a_site_has_at_most_its_share_of_what_is_left(tmp_path: Path) -> None:
     assert (len(again.kept), again.receipt.drops) == (0, {"domain_share": 100})
 
 
+def test_without_a_radius_only_equal_bytes_are_one_picture_whatever_else_has_a_say(tmp_path: Path) -> None:
+    blank = [Row(url=f"http://s{n}.example/", phash=5, texts=(("caption", f"第{n}张"),)) for n in range(40)]
+    again = [replace(row, url=f"{row.url}2", content=row.url) for row in blank[:3]]
+    for number, rules in enumerate([{}, {"max_domain_share": 0.1}, {"text_similarity": 0.9}]):
+        found = run(tmp_path / f"a{number}", [*blank, *again], rules=DedupeRules(radius_bits="off", **rules))  # type: ignore[arg-type]
+        assert (len(found.kept), found.receipt.drops) == (40, {"duplicate": 3})
+    later = [Row(url="http://new.example/", phash=5), replace(blank[7], url="http://t.example/", content=blank[7].url)]
+    found = run(tmp_path / "b", later, [tmp_path / "a0"], rules=DedupeRules(radius_bits="off"))
+    assert found.reasons() == {"http://t.example/": "duplicate"}
+    assert (found.drops[0]["phash_distance"], found.drops[0]["pdq_distance"]) == (0, 0)
+
+
 def test_what_a_share_leaves_out_takes_no_neighbour_with_it(tmp_path: Path) -> None:
     flood = [replace(row, width=2000) for row in far_apart(50, "http://flood.example/{}.jpg")]
     copies = [replace(row, url=f"http://s{n}.example/", content=row.url, width=100, phash=flipped(row.phash, [3]),

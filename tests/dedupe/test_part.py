@@ -90,7 +90,7 @@ def assert_same(found: Run, expected: Generation, rows: Sequence[Row]) -> None:
         assert texts_of(drop) == rows[n].texts
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(8))
 def test_three_generations_have_the_verdicts_of_the_naive_rule(seed: int, tmp_path: Path) -> None:
     options = [
         DedupeRules(),
@@ -99,6 +99,8 @@ def test_three_generations_have_the_verdicts_of_the_naive_rule(seed: int, tmp_pa
         DedupeRules(verify="none"),
         DedupeRules(merge_texts=False),
         DedupeRules(radius_bits=2, merge_texts=False),
+        DedupeRules(radius_bits="off"),
+        DedupeRules(radius_bits="off", verify="none"),
     ][seed]
     corpus = Corpus()
     known: list[Row] = []
@@ -109,7 +111,7 @@ def test_three_generations_have_the_verdicts_of_the_naive_rule(seed: int, tmp_pa
         expected = dedupe(
             rows,
             corpus,
-            radius=options.radius_bits,
+            radius=-1 if options.radius_bits == "off" else int(options.radius_bits),
             pdq_bits=31 if options.verify == "pdq" else 256,
             max_same_text=30,
             merge=options.merge_texts,

@@ -47,7 +47,7 @@ class Near:
     @staticmethod
     def of(signs: Signs, rule: Nearness, found: Iterable[Found] | None = None) -> "Near":
         """`found` is what a search among the distinct pHashes gave; it is done here if missing."""
-        return Near(signs, rule, edges_among(signs, rule, found))
+        return Near(signs, rule, edges_among(signs, rule, found) if rule.looks else np.empty((0, 2), np.int64))
 
     def among(self, groups: Indices) -> Indices:
         """Neighbours among some groups."""

@@ -156,7 +156,7 @@ def decide_fates(intake: Intake, texts: Texts, earlier: Earlier, order: Sequence
         pictures.prints,
         places,
         earlier.published.runs(),
-        nearness(rules.radius_bits, verify=rules.verify == "pdq"),
+        nearness(rules),
         files=earlier.files,
         beyond=rest.beyond,
     )
@@ -235,8 +235,7 @@ def _contaminated(
     """The pictures that no benchmark has, and the candidates of the others with the name of what they are near."""
     if benchmarks is None:
         return pictures, {}
-    rule = nearness(rules.radius_bits, verify=rules.verify == "pdq")
-    near, keys = near_known(pictures.prints, benchmarks.run, rule)
+    near, keys = near_known(pictures.prints, benchmarks.run, nearness(rules))
     names = {number: benchmarks.name_of(keys[number]) for number in np.flatnonzero(near).tolist()}
     hashes = url_hashes(strings(intake.facts, "url_key", pictures.facts))
     for copy in np.flatnonzero(members(benchmarks.url_hashes, hashes)[1]).tolist():

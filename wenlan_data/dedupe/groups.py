@@ -47,6 +47,20 @@ def _spans(values: Indices, starts: Indices, counts: Indices, chosen: Indices) -
         yield values[places]
 
 
+def each_alone(prints: Prints) -> Groups:
+    """Every picture a group of its own, and no codes to look for."""
+    every, none = np.arange(len(prints.phash)), np.empty(0, np.int64)
+    return Groups(
+        prints=prints,
+        members=every,
+        starts=every,
+        counts=np.ones(len(every), np.int64),
+        codes=prints.phash[:0],
+        code_starts=none,
+        code_counts=none,
+    )
+
+
 def fold(prints: Prints, order: Indices, *, by_pdq: bool = True) -> Groups:
     """Fold pictures; `order` is their keep order. Without `by_pdq` those of one pHash are a group."""
     place = np.empty(len(order), np.int64)

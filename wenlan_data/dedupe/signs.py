@@ -50,6 +50,11 @@ class Nearness:
     """Of PDQ; 256 where it is not asked."""
 
     @property
+    def looks(self) -> bool:
+        """Whether pictures are compared at all; else only equal bytes count."""
+        return self.radius_bits >= 0
+
+    @property
     def verifies(self) -> bool:
         """Whether PDQ has a say."""
         return self.limit_bits < PDQ_BITS

@@ -10,16 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wenlan_data.dedupe import between
+from wenlan_data.dedupe.arrays import members
 from wenlan_data.dedupe.bands import NearFiles
 from wenlan_data.dedupe.beyond import BY_PICTURE, BY_TEXT, Beyond, Near, pick
 from wenlan_data.dedupe.codes import Prints, Run
 from wenlan_data.dedupe.greedy import stands_for
-from wenlan_data.dedupe.groups import Groups, fold
+from wenlan_data.dedupe.groups import Groups, each_alone, fold
 from wenlan_data.dedupe.pairs import candidates, distinct_of
 from wenlan_data.dedupe.signs import PDQ_BITS, Nearness, Signs, expanded, pdq_bits
+from wenlan_data.recipe import DedupeRules
 
 MAX_PDQ_BITS = 31
 """Of 256: the usual threshold of PDQ's authors for the same picture."""
+
+PUBLISHED_ROWS = 1 << 20
+"""Looked through at once for equal bytes."""
 
 Indices = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -43,8 +48,9 @@ class Verdicts:
     pdq_distance: NDArray[np.int32]
 
 
-def nearness(radius_bits: int, *, verify: bool) -> Nearness:
+def nearness(rules: DedupeRules) -> Nearness:
     """What a recipe takes for the same picture. Without `verify` the PDQ distance is told but not asked."""
+    verify, radius_bits = rules.verify == "pdq", rules.radius_bits if isinstance(rules.radius_bits, int) else -1
     return Nearness(radius_bits, MAX_PDQ_BITS if verify else PDQ_BITS)
 
 
@@ -69,7 +75,7 @@ def decide(
     same pass, so that it takes nobody with it.
     """
     files = files or NearFiles()
-    groups = fold(prints, order, by_pdq=rule.verifies)
+    groups = _grouped(prints, order, rule)
     found = _Found.empty(prints)
     for number, run in enumerate(runs):
         _against(groups, found, run, rule, files.found_against(number))
@@ -82,10 +88,14 @@ def decide(
 
 def near_known(prints: Prints, known: Run, rule: Nearness) -> tuple[Bools, NDArray[np.bytes_]]:
     """Whether one of `known` is near each picture, and its key: of several the first by generation and key."""
-    groups = fold(prints, np.arange(len(prints.phash)), by_pdq=rule.verifies)
+    groups = _grouped(prints, np.arange(len(prints.phash)), rule)
     found = _Found.empty(prints)
     _against(groups, found, known, rule, None)
     return found.winner == GONE, found.keys
+
+
+def _grouped(prints: Prints, order: Indices, rule: Nearness) -> Groups:
+    return fold(prints, order, by_pdq=rule.verifies) if rule.looks else each_alone(prints)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +141,9 @@ class _Found:
 
 
 def _against(groups: Groups, found: _Found, run: Run, rule: Nearness, pairs: "list[NDArray[np.uint64]] | None") -> None:
+    if not rule.looks:
+        _by_bytes(groups, found, run)
+        return
     ours = groups.signs()
     theirs = Signs(phash=run.prints.phash, pdq=run.prints.pdq)
     if pairs is None:
@@ -140,6 +153,20 @@ def _against(groups: Groups, found: _Found, run: Run, rule: Nearness, pairs: "li
         for group, row in expanded(ours, theirs, some, rule):
             if len(group):
                 _note(groups, found, run, group, row)
+
+
+def _by_bytes(groups: Groups, found: _Found, run: Run) -> None:
+    """Take down published pictures of equal bytes: of several the first, whose key is the smallest."""
+    own, theirs = groups.prints.sha256, run.prints.sha256
+    order = np.argsort(own)
+    own = own[order]
+    for start in range(0, len(theirs), PUBLISHED_ROWS):
+        place, same = members(own, theirs[start : start + PUBLISHED_ROWS])
+        row = np.flatnonzero(same)[::-1]
+        pictures = order[place[row]]
+        new = ~found.exact[pictures]
+        _take_down(groups, found, run, pictures[new], start + row[new])
+        found.exact[pictures[new]] = True
 
 
 def _note(groups: Groups, found: _Found, run: Run, group: Indices, row: Indices) -> None:
@@ -175,6 +202,9 @@ def _among(groups: Groups, found: _Found, order: Indices, rule: Nearness, files:
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
     alive = np.flatnonzero(found.winner[groups.first] == OPEN)
+    if not rule.looks:
+        found.winner[alive] = alive
+        return
     signs = groups.signs().take(alive)
     winner = alive[stands_for(signs, place[groups.first[alive]], rule, files.found())]
     every = np.repeat(groups.first[winner], groups.counts[alive])

@@ -157,6 +157,8 @@ def near_jobs(generation: Generation, fetched: Mapping[int, Receipt]) -> list[Jo
 
 def _near_parts(generation: Generation, fetched: Mapping[int, Receipt]) -> list[NearPart]:
     rules = generation.recipe.dedupe
+    if rules.radius_bits == "off":
+        return []
     return near_parts(
         generation.files("fetch", list(fetched), "facts.parquet"),
         sum(receipt.rows_out for receipt in fetched.values()),
