@@ -47,7 +47,7 @@ STEPS = (
     ),
     Step(
         name="shard",
-        version=2,
+        version=3,
         unit="output shard",
         does="normalise pictures, find regions, write tar and tables",
     ),

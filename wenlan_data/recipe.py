@@ -12,7 +12,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    TypeAdapter,
     ValidationError,
     field_validator,
     model_validator,
@@ -33,7 +32,7 @@ TitleRepeats = Literal["title", "keep"]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, use_attribute_docstrings=True)
 
 
 class ImageRules(_Part):
@@ -243,19 +242,3 @@ def parse_recipe(value: object, where: str) -> Recipe:
         return Recipe.model_validate(value)
     except ValidationError as error:
         raise RecipeError(f"{where}: {describe(error, Recipe)}") from error
-
-
-def recipe_schema() -> dict[str, object]:
-    """The JSON Schema of a recipe, with every rule and detector and its parameters."""
-    schema = Recipe.model_json_schema()
-    definitions = schema["$defs"]
-    definitions["RuleSpec"] = {"oneOf": [_plugin_schema(RULES, "rule", name) for name in plugins.names(RULES)]}
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    definitions["ShardRules"]["properties"]["max_bytes"] = {"anyOf": [{"type": "integer"}, {"type": "string"}]}
-    return schema
-
-
-def _plugin_schema(package: str, word: str, name: str) -> dict[str, object]:
-    schema = TypeAdapter(plugins.find(package, name)).json_schema()
-    properties = {word: {"const": name}, **schema.get("properties", {})}
-    return {"type": "object", "properties": properties, "required": [word], "additionalProperties": False}

@@ -1,13 +1,17 @@
 import json
+from dataclasses import fields
 
 import jsonschema
 import pytest
 import yaml
 from click.testing import CliRunner
 
+from wenlan_data import plugins
 from wenlan_data.cli.main import cli
+from wenlan_data.detect.settings import DETECTORS
 from wenlan_data.errors import RecipeError
-from wenlan_data.recipe import load_recipe, recipe_names, recipe_schema
+from wenlan_data.recipe import load_recipe, parse_recipe, recipe_names
+from wenlan_data.schema import recipe_schema
 from wenlan_data.settings import pipelines_folder
 
 
@@ -29,6 +33,54 @@ def test_every_recipe_is_listed_shown_and_fits_the_schema() -> None:
 def test_the_schema_refuses_what_the_loader_refuses() -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"name": "x", "image": {"min_side": 3}}, recipe_schema())
+
+
+def test_the_schema_holds_each_detector_with_type_default_range_and_meaning() -> None:
+    listed = json.loads(_run("recipes", "schema"))["$defs"]["DetectRules"]["anyOf"]
+    kinds = {one["title"]: one["properties"] for one in listed if "title" in one}
+    assert sorted(kinds) == plugins.names(DETECTORS)
+    assert kinds["grid"]["cells"].items() >= {"type": "integer", "default": 6, "minimum": 1, "maximum": 64}.items()
+    confidence = {"type": "number", "default": 0.3, "minimum": 0, "exclusiveMaximum": 1}
+    assert kinds["yolox"]["confidence"].items() >= confidence.items()
+    assert kinds["yolox"]["language"]["enum"] == ["en", "zh"]
+    assert "time grows" in kinds["proposals"]["width_px"]["description"]
+    for name, properties in kinds.items():
+        own = {field.name for field in fields(plugins.find(DETECTORS, name))}
+        assert set(properties) == own | {"detector", "max_regions", "device"}
+        assert all({"type", "default"} <= set(properties[one]) for one in own)
+
+
+@pytest.mark.parametrize(
+    ("detect", "fits"),
+    [
+        ({}, True),
+        ({"max_regions": 100, "cells": 3}, True),
+        ({"detector": "yolox", "weights": "my.onnx", "language": "zh", "device": "cuda:1"}, True),
+        ({"detector": "mix", "of": [{"detector": "grid", "cells": 2}, {"detector": "proposals"}]}, True),
+        ({"cells": 65}, False),
+        ({"detector": "parrot"}, False),
+        ({"detector": "grid", "device": "cuda"}, False),
+        ({"detector": "proposals", "strategy": "slow"}, False),
+        ({"detector": "yolox", "confidence": 1}, False),
+        ({"detector": "yolox", "cells": 3}, False),
+        ({"detector": "mix", "of": [{"detector": "grid"}]}, False),
+        ({"detector": "mix", "of": [{"detector": "grid"}, {"detector": "boxes"}]}, False),
+        ({"detector": "mix", "of": [{"detector": "grid", "cells": 0}, {"detector": "proposals"}]}, False),
+    ],
+)
+def test_the_schema_and_the_loader_agree_on_detectors(detect: dict[str, object], fits: bool) -> None:
+    recipe = {"name": "x", "detect": detect}
+    assert jsonschema.Draft202012Validator(recipe_schema()).is_valid(recipe) == fits
+    if fits:
+        parse_recipe(recipe, "x")
+    else:
+        with pytest.raises(RecipeError):
+            parse_recipe(recipe, "x")
+
+
+def test_plug_ins_of_other_people_fit_the_schema() -> None:
+    recipe = {"name": "x", "text": {"rules": [{"rule": "mine.rule", "most": 3}]}, "detect": {"detector": "mine.find"}}
+    jsonschema.validate(recipe, recipe_schema())
 
 
 def test_a_shown_recipe_is_a_recipe_with_the_same_digest(tmp_path_factory: pytest.TempPathFactory) -> None:

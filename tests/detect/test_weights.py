@@ -1,4 +1,5 @@
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,23 @@ def test_a_local_file_is_taken_and_checked(tmp_path: Path) -> None:
         file_of(str(path), "00" * 32)
     with pytest.raises(RecipeError, match="there is no such file: give its path, or one of the names"):
         file_of(str(tmp_path / "none.onnx"))
+
+
+def test_every_named_file_has_a_whole_digest_an_address_and_a_licence() -> None:
+    for named in NAMED.values():
+        assert re.fullmatch("[0-9a-f]{64}", named.sha256)
+        # torch.hub's habit: the name of the file ends in the beginning of its digest.
+        begins = re.search(r"-([0-9a-f]{8})\.pth$", named.url)
+        assert begins is None or named.sha256.startswith(begins[1])
+        assert named.url.startswith("https://")
+        assert named.licence
+
+
+def test_the_beginning_of_a_digest_is_not_enough(tmp_path: Path) -> None:
+    path = tmp_path / "own.onnx"
+    path.write_bytes(CONTENT)
+    with pytest.raises(RecipeError, match="another file"):
+        file_of(str(path), SHA256[:8])
 
 
 def test_the_digest_of_a_name_does_not_change_by_fetching_it(site: Site) -> None:

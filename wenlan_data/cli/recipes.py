@@ -61,6 +61,6 @@ def show(name: str, overrides: tuple[str, ...], as_json: bool) -> None:
 @recipes.command()
 def schema() -> None:
     """The JSON Schema of a recipe."""
-    from wenlan_data.recipe import recipe_schema
+    from wenlan_data.schema import recipe_schema
 
     click.echo(json.dumps(recipe_schema(), indent=2))

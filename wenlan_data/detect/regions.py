@@ -6,8 +6,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from wenlan_data.detect.stored import stored_pixels
 from wenlan_data.image.decode import Pixels
-from wenlan_data.image.normalise import pixels
 from wenlan_data.recipe import DetectRules
 from wenlan_data.records import Box, Region
 
@@ -52,7 +52,7 @@ def finder(detect: DetectRules) -> tuple[Finder, int]:
         return _chosen(found, width, height, detect)
 
     def by_pixels(some: Sequence[Looked]) -> list[tuple[Region, ...]]:
-        every = find([pixels(one.jpeg) for one in some])
+        every = find([stored_pixels(one.jpeg) for one in some])
         return [_chosen(found, one.width, one.height, detect) for found, one in zip(every, some, strict=True)]
 
     if getattr(detector, "needs_pixels", True):
