@@ -6,12 +6,17 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from wenlan_data.train.frozen import is_frozen
+
 Tower = TypeVar("Tower", bound=nn.Module)
 
 
 def momentum_copy(tower: Tower) -> Tower:
     """A copy without gradients, in evaluation mode. What never trains is shared, not copied: it cannot differ."""
-    shared = {id(one): one for one in tower.parameters() if not one.requires_grad}
+    parts = [one for one in tower.modules() if is_frozen(one)]
+    shared = {
+        id(one): one for one in (*parts, *tower.parameters()) if isinstance(one, nn.Module) or not one.requires_grad
+    }
     copy = deepcopy(tower, memo=dict(shared))
     for parameter in copy.parameters():
         parameter.requires_grad_(False)

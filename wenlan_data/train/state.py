@@ -1,6 +1,6 @@
 """All that training changes, in one place: what a checkpoint saves is what this holds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import torch
@@ -12,6 +12,7 @@ from wenlan_data.train.batches import START, Place
 from wenlan_data.train.checkpoint import Checkpoint, State
 from wenlan_data.train.config import TrainConfig
 from wenlan_data.train.corpus import CorpusMark
+from wenlan_data.train.frozen import FrozenOutputs, frozen_parts
 from wenlan_data.train.model import Towers
 from wenlan_data.train.momentum import averaged, follow, momentum_copy
 from wenlan_data.train.negatives import Queues
@@ -33,6 +34,8 @@ class Training:
     place: Place = START
     skipped: int = 0
     skipped_in_a_row: int = 0
+    frozen: FrozenOutputs = field(default_factory=lambda: FrozenOutputs(()))
+    """Of the parts that both pairs of towers share."""
 
     def follow(self, momentum: float) -> None:
         """Move the momentum towers towards the ones that learn."""
@@ -47,9 +50,13 @@ def begin(towers: Towers, config: TrainConfig, device: torch.device) -> Training
     if config.channels_last:
         towers.image.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     towers.learn()
+    keys = momentum_copy(towers) if config.objective == "brivl" else None
+    # A compiled tower is one piece; one that computes its insides again is short of memory.
+    once = keys is not None and not config.compile and not config.recompute
     return Training(
         towers=towers,
-        keys=momentum_copy(towers) if config.objective == "brivl" else None,
+        keys=keys,
+        frozen=FrozenOutputs(frozen_parts(towers) if once else ()),
         queues=Queues(config.negatives.queue, config.embedding, device),
         optimizer=make_optimizer(towers, config.optimizer),
     )

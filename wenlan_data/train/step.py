@@ -69,7 +69,8 @@ def training_step(
 
 def micro_step(training: Training, module: nn.Module, part: Batch, config: TrainConfig, ranks: Ranks) -> Found:
     """The loss of one micro-batch and what it shows."""
-    with torch.autocast(ranks.device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"):
+    precision = torch.autocast(ranks.device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16")
+    with precision, training.frozen.remembering():
         image, text, scale = module(part.inputs)
         keys = _keys(training, part.inputs)
     if keys is None:
