@@ -26,7 +26,7 @@ def test_an_interrupted_build_ends_with_11_and_goes_on(tmp_path: Path, site: Sit
             assert process.poll() is None
             time.sleep(0.005)
         process.send_signal(sent)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=120)
     assert process.returncode == 11, errors
     assert "run the same command to go on" in errors.splitlines()[-1]
     build(*words, tmp_path / "c")
