@@ -38,8 +38,8 @@ PREFIX = "wenlan-data: interrupted"
 
 
 def _interrupted(words: list[str], out: Path, sent: list[signal.Signals]) -> tuple[int, str]:
-    """Start a build; once a part of its crawl is committed, send its process group, as a terminal does, one signal
-    after the other. Gives the exit code and what it said."""
+    """Start a build; once a part of its crawl is committed, send it one signal after the
+    other. Gives the exit code and what it said."""
     with subprocess.Popen(
         [*COMMAND, "build", *words],
         stderr=subprocess.PIPE,
@@ -51,7 +51,8 @@ def _interrupted(words: list[str], out: Path, sent: list[signal.Signals]) -> tup
             assert process.poll() is None
             time.sleep(0.005)
         for one in sent:
-            os.killpg(process.pid, one)
+            # A terminal sends Ctrl-C to all that runs in it; who says `kill`, names one process.
+            (os.killpg if one == signal.SIGINT else os.kill)(process.pid, one)
             # So that the second is another one, and no repetition of a pending first.
             time.sleep(0.02)
         _, errors = process.communicate(timeout=120)

@@ -11,6 +11,24 @@ from wenlan_data.errors import InterruptedBuildError
 
 
 @contextmanager
+def keeping_handlers() -> Iterator[None]:
+    """Set this process's handlers again after a library set its own inside.
+
+    Ray's end a driver that is told to end at once, with another exit code; one is set in Python, one in C.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:
+                signal.signal(number, handler)
+
+
+@contextmanager
 def interruptible() -> Iterator[None]:
     """Inside, the first SIGINT or SIGTERM raises `KeyboardInterrupt` and the next ends this process.
 
