@@ -34,12 +34,13 @@ def test_an_interrupted_build_ends_with_11_and_goes_on(tmp_path: Path, site: Sit
     assert content(tmp_path / "c") == content(tmp_path / "undisturbed")
 
 
+SLOW = (pytest.mark.slow, pytest.mark.timeout(900))
 PREFIX = "wenlan-data: interrupted"
 
 
 def _interrupted(words: list[str], out: Path, sent: list[signal.Signals]) -> tuple[int, str]:
-    """Start a build; once a part of its crawl is committed, send it one signal after the
-    other. Gives the exit code and what it said."""
+    """Start a build; once a part of its crawl is committed, send it one signal after the other. Gives the exit code
+    and what it said."""
     with subprocess.Popen(
         [*COMMAND, "build", *words],
         stderr=subprocess.PIPE,
@@ -63,9 +64,9 @@ def _interrupted(words: list[str], out: Path, sent: list[signal.Signals]) -> tup
     ("executor", "sent"),
     [
         ("local", [signal.SIGINT, signal.SIGINT]),
-        pytest.param("ray", [signal.SIGINT], marks=pytest.mark.slow),
-        pytest.param("ray", [signal.SIGTERM], marks=pytest.mark.slow),
-        pytest.param("ray", [signal.SIGINT, signal.SIGINT], marks=pytest.mark.slow),
+        pytest.param("ray", [signal.SIGINT], marks=SLOW),
+        pytest.param("ray", [signal.SIGTERM], marks=SLOW),
+        pytest.param("ray", [signal.SIGINT, signal.SIGINT], marks=SLOW),
     ],
 )
 def test_a_crawl_that_is_interrupted_ends_with_11_once_cleanly_and_twice_at_once(

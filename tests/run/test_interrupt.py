@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from wenlan_data.run.interrupt import keeping_handlers
+
 SLOW_TO_END = """
 import sys, time
 from wenlan_data.run.interrupt import interruptible
@@ -47,3 +49,11 @@ def test_without_a_signal_everything_is_as_before() -> None:
         "assert before == [signal.getsignal(n) for n in (2, 15)]"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_handlers_that_a_library_sets_are_undone() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with keeping_handlers():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
