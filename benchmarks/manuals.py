@@ -142,8 +142,10 @@ def _build(out: Path, hosts: list[str], starts: list[str]) -> dict[str, object]:
     words = ["build", "--sources", str(out / "sources.yaml"), "--out", str(out / "corpus"), "--workers", "2", "--json"]
     started = time.monotonic()
     with subprocess.Popen([*COMMAND, *words], env=environment(), stdout=subprocess.PIPE) as process:
-        seen: list[Seen] = []
-        reading = threading.Thread(target=_watch, args=(process.pid, seen))
+        seen: dict[str, list[Seen]] = {"crawl": [], "build": []}
+        reading = threading.Thread(
+            target=_watch, args=(process.pid, out / "corpus/.work/generations/000000/plan.json", seen)
+        )
         reading.start()
         said, _ = process.communicate()
         reading.join()
@@ -153,19 +155,19 @@ def _build(out: Path, hosts: list[str], starts: list[str]) -> dict[str, object]:
     return {
         "seconds": round(time.monotonic() - started, 1),
         "seconds_of_steps": seconds,
-        "largest_mib": _by_quarter(seen),
+        "largest_mib": {phase: _by_quarter(one) for phase, one in seen.items()},
     }
 
 
-def _watch(pid: int, seen: list[Seen]) -> None:
-    """Note the largest process of each kind every second, until the build ends."""
+def _watch(pid: int, plan: Path, seen: dict[str, list[Seen]]) -> None:
+    """Note the largest process of each kind, again and again; the crawl is over once a generation is planned."""
     while "VmRSS" in status_of(pid):
         now = Counter({"driver": _mib(pid)})
         for child in descendants(pid)[1:]:
             kind = _kind(child)
             now[kind] = max(now[kind], _mib(child))
-        seen.append(now)
-        time.sleep(1)
+        seen["build" if plan.is_file() else "crawl"].append(now)
+        time.sleep(0.25)
 
 
 def _by_quarter(seen: list[Seen]) -> dict[str, list[int]]:

@@ -101,6 +101,8 @@ def _take(chromium: str, report: Path, shot: Shot, work: Path) -> Path:
         *(["--no-sandbox"] if os.geteuid() == 0 else []),
         "--disable-gpu",
         "--hide-scrollbars",
+        # Otherwise a busy machine's picture may lack tiles that are not painted yet.
+        "--run-all-compositor-stages-before-draw",
         "--force-prefers-reduced-motion",
         f"--user-data-dir={work / 'profile'}",
         f"--force-device-scale-factor={shot.scale}",

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from tests.builds.corpus_runs import build, captions, command, content, photographs, sources_file, table
+import yaml
+
+from tests.builds.corpus_runs import build, captions, command, content, drops, photographs, sources_file, table
 from wenlan_data.testing import Reply, Site, caption, picture
 
 
@@ -83,3 +85,43 @@ def test_a_crawl_that_could_not_ask_a_page_says_so_at_every_build_until_it_is_as
     site.replies["/2.html"] = Reply("<p>第二页</p>".encode(), 200, html)
     assert said not in command(*words, "--retry-failed").stderr
     assert said not in command(*words).stderr
+
+
+def _closed(folder: Path, *open_hosts: str, **source: object) -> Path:
+    value = {
+        "contact": "a@b.cn",
+        "network": {"allow": list(open_hosts)},
+        "hosts": {host: {"min_gap_s": 0} for host in open_hosts},
+        "sources": [source],
+    }
+    (folder / "s.yaml").write_text(yaml.safe_dump(value), "utf-8")
+    return folder / "s.yaml"
+
+
+def test_pictures_of_a_host_that_was_closed_are_asked_for_once_it_is_open(tmp_path: Path, site: Site) -> None:
+    table(tmp_path / "a.parquet", photographs(site, range(4)))
+    kind = {"kind": "table", "path": "a.parquet"}
+    words = ["--out", tmp_path / "corpus", "--executor", "local", "--retry-failed", "--sources"]
+    build(*words, _closed(tmp_path, **kind))
+    assert {row["reason"] for row in drops(tmp_path / "corpus")} == {"port"}
+    assert build(*words, _closed(tmp_path, **kind))["generations"] == []
+    assert site.log == []
+    assert build(*words, _closed(tmp_path, site.host, **kind))["samples"] == 4
+    assert build(*words, _closed(tmp_path, site.host, **kind))["generations"] == []
+
+
+def test_pages_of_a_host_that_was_closed_are_crawled_once_it_is_open(tmp_path: Path, site: Site) -> None:
+    html = {"Content-Type": "text/html; charset=utf-8"}
+    with Site() as beside:
+        [(_, alt)] = photographs(beside, range(1))
+        site.replies["/"] = Reply(f'<a href="{beside.url("/")}">旁边</a>'.encode(), 200, html)
+        beside.replies["/"] = Reply(f'<img src="/0.jpg" alt="{alt}">'.encode(), 200, html)
+        kind = {"kind": "pages", "seeds": [site.url("/")], "follow": [beside.host]}
+        words = ["--out", tmp_path / "corpus", "--executor", "local", "--retry-failed", "--sources"]
+        assert build(*words, _closed(tmp_path, site.host, **kind))["pages"] == {"port": 1, "read": 1}
+        assert beside.log == []
+        opened = _closed(tmp_path, site.host, beside.host, **kind)
+        assert build(*words, opened)["samples"] == 1
+        asked = len(beside.log)
+        assert build(*words, opened)["generations"] == []
+        assert len(beside.log) == asked

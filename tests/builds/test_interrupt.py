@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import time
@@ -6,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.builds.corpus_runs import COMMAND, build, content, photographs, sources_file, table
-from wenlan_data.testing import Site
+from wenlan_data.testing import Reply, Site
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
@@ -25,9 +26,65 @@ def test_an_interrupted_build_ends_with_11_and_goes_on(tmp_path: Path, site: Sit
             assert process.poll() is None
             time.sleep(0.005)
         process.send_signal(sent)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=120)
     assert process.returncode == 11, errors
     assert "run the same command to go on" in errors.splitlines()[-1]
     build(*words, tmp_path / "c")
     build(*words, tmp_path / "undisturbed")
     assert content(tmp_path / "c") == content(tmp_path / "undisturbed")
+
+
+SLOW = (pytest.mark.slow, pytest.mark.timeout(900))
+PREFIX = "wenlan-data: interrupted"
+
+
+def _interrupted(words: list[str], out: Path, sent: list[signal.Signals]) -> tuple[int, str]:
+    """Start a build; once a part of its crawl is committed, send it one signal after the other. Gives the exit code
+    and what it said."""
+    with subprocess.Popen(
+        [*COMMAND, "build", *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        while not any(out.glob(".work/crawls/*/*/crawl/*")):
+            assert process.poll() is None
+            time.sleep(0.005)
+        for one in sent:
+            # A terminal sends Ctrl-C to all that runs in it; who says `kill`, names one process.
+            (os.killpg if one == signal.SIGINT else os.kill)(process.pid, one)
+            # So that the second is another one, and no repetition of a pending first.
+            time.sleep(0.02)
+        _, errors = process.communicate(timeout=120)
+    return process.returncode, errors
+
+
+@pytest.mark.parametrize(
+    ("executor", "sent"),
+    [
+        ("local", [signal.SIGINT, signal.SIGINT]),
+        pytest.param("ray", [signal.SIGINT], marks=SLOW),
+        pytest.param("ray", [signal.SIGTERM], marks=SLOW),
+        pytest.param("ray", [signal.SIGINT, signal.SIGINT], marks=SLOW),
+    ],
+)
+def test_a_crawl_that_is_interrupted_ends_with_11_once_cleanly_and_twice_at_once(
+    tmp_path: Path, executor: str, sent: list[signal.Signals]
+) -> None:
+    html = {"Content-Type": "text/html; charset=utf-8"}
+    with Site() as site:
+        [(_, alt)] = photographs(site, range(1))
+        for page in range(40):
+            link = f'<a href="/{page + 1}.html">下一页</a>' if page < 39 else ""
+            site.replies[f"/{page}.html"] = Reply(f'{link}<img src="/0.jpg" alt="{alt}">'.encode(), 200, html)
+        pages = [{"kind": "pages", "seeds": [site.url("/0.html")], "max_depth": 50}]
+        sources = sources_file(tmp_path / "s.yaml", site, pages)
+        words = ["--sources", str(sources), "--workers", "2", "--out", str(tmp_path / "c")]
+        code, errors = _interrupted([*words, "--executor", executor], tmp_path / "c", sent)
+        assert code == 11, errors
+        # Who asks twice may be gone before a word is said.
+        assert "Traceback" not in errors
+        assert PREFIX in errors or len(sent) > 1, errors
+        assert build(*words, "--executor", "local")["samples"] == 1
+        assert site.log.count("/39.html") == 1

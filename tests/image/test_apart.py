@@ -15,6 +15,7 @@ from wenlan_data.errors import DamageError
 from wenlan_data.image import apart
 from wenlan_data.image.examine import examine
 from wenlan_data.image.normalise import normalise
+from wenlan_data.image.small import small_jpeg
 from wenlan_data.recipe import ImageRules
 from wenlan_data.records import Drop
 from wenlan_data.testing import picture
@@ -146,3 +147,20 @@ def test_a_child_that_was_killed_from_outside_is_replaced() -> None:
     apart.examine(picture(1), RULES)
     os.kill(apart._idle[-1]._process.pid, signal.SIGKILL)
     assert apart.examine(picture(1), RULES) == examine(picture(1), RULES)
+
+
+@pytest.mark.parametrize(
+    "data", [picture(1), picture(2, kind="PNG"), picture(3, width=50), picture(4)[:5000], b"<html>"]
+)
+def test_a_thumbnail_is_as_in_the_same_process(data: bytes) -> None:
+    assert apart.small_jpeg(data, side_px=60, quality=70) == small_jpeg(data, side_px=60, quality=70)
+
+
+def test_what_kills_the_decoder_has_no_thumbnail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "hostile.py"
+    script.write_text("import os\nfrom wenlan_data.image import child\n"
+                      "child._WORK[child.SMALL] = lambda *_: os.abort()\nchild.main()")  # fmt: skip
+    apart.close_all()
+    monkeypatch.setattr(apart, "CHILD", (str(script),))
+    assert apart.small_jpeg(picture(1), side_px=60, quality=70) is None
+    apart.close_all()

@@ -1,5 +1,6 @@
 """Chinese words by jieba and its dictionary file, loaded once a process, without its cache in the temp folder."""
 
+import re
 import warnings
 from functools import cache
 from typing import Protocol, cast
@@ -9,6 +10,12 @@ MAX_CHARACTERS = 1024
 
 NOUN_TAGS = ("n", "vn", "an", "s", "i", "l", "j", "g")
 """Tags of jieba's dictionary that name something: nouns and names, places, set phrases, abbreviations, morphemes."""
+
+
+_SEASONS = re.compile("[春夏秋冬晨暮昏夜节]")
+"""In words of time (`t`): the seasons, times of day and feasts that a picture can show; 现在 and 去年 it cannot."""
+_NOUNS_TOO = "日出 青年 少年 童年 传真 向导 签名 推车 烧烤 写生 留影 装修 拼图 烹饪 跳水 包装".split()
+"""Nouns that the dictionary has as verbs or words of time."""
 
 
 class _Tokenizer(Protocol):
@@ -24,14 +31,14 @@ def _load() -> tuple[_Tokenizer, frozenset[str]]:
         import jieba
     jieba.setLogLevel("WARNING")
     frequency: dict[str, int] = {}
-    nouns: set[str] = set()
+    nouns = set(_NOUNS_TOO)
     with jieba.get_dict_file() as lines:
         for line in lines:
             word, count, tag = line.decode("utf-8").split()
             frequency[word] = int(count)
             for end in range(1, len(word)):
                 frequency.setdefault(word[:end], 0)
-            if tag.startswith(NOUN_TAGS):
+            if tag.startswith(NOUN_TAGS) or (tag == "t" and _SEASONS.search(word)):
                 nouns.add(word)
     tokenizer = jieba.Tokenizer()
     # Filled here as its own `initialize` does, which would read and write a marshal file in the temp folder.

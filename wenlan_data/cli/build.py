@@ -79,7 +79,11 @@ import click
     type=click.IntRange(1),
     help="Candidates of one generation.",
 )
-@click.option("--retry-failed", is_flag=True, help="First ask again for what failed in a way that may pass.")
+@click.option(
+    "--retry-failed",
+    is_flag=True,
+    help="First ask again for what failed in a way that may pass, and at hosts opened since.",
+)
 @click.option(
     "--max-failed-share",
     default=None,

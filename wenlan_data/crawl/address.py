@@ -8,6 +8,8 @@ from wenlan_data.errors import RecipeError
 from wenlan_data.records import Drop
 
 WEB_PORTS = frozenset({80, 443, 8080, 8443})
+REFUSALS = frozenset({"address", "port"})
+"""Reasons of what was not dialled; `network.allow` lifts them."""
 
 # Beyond `is_global`, which lets cloud metadata addresses and embedded IPv4 pass: 100.100.100.200 (Alibaba),
 # 192.0.0.192 (Oracle), NAT64, 6to4, Teredo (T1 of our threat model).

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from wenlan_data.crawl.address import REFUSALS
 from wenlan_data.crawl.budget import Asked, Budget, CrawlLimits
 from wenlan_data.crawl.merge import WAITING, WAITING_IDS, Batch, Ids, ids_of, merged, read_batches
 from wenlan_data.crawl.slices import cut_by_host
@@ -52,6 +53,8 @@ class FrontierPart:
     """`pages.parquet` files of other crawls of the corpus: what lies beside them is not asked for again."""
     retry: tuple[str, ...] = ()
     """`pages.parquet` files of all rounds, in order: what failed last in a way that may pass is asked again."""
+    opened: tuple[str, ...] = ()
+    """Hosts that are open on purpose: of these, what was not dialled is asked again too."""
     limits: CrawlLimits = field(default_factory=CrawlLimits)
     hosts: dict[str, HostLimits] = field(default_factory=dict)
 
@@ -70,7 +73,7 @@ class FrontierPart:
             "slices": slices,
             "waiting": waiting,
             "waits_for": {reason: count for reason, count in sorted(budget.refused.items()) if count},
-            "again": len(_to_retry(self.retry)),
+            "again": sum(retryable for retryable, _ in _to_retry(self.retry, self.opened)),
         }
         return Receipt(rows_in=rows_in, rows_out=chosen.num_rows, details=details)
 
@@ -93,7 +96,7 @@ class FrontierPart:
         return pa.concat_tables(chosen).combine_chunks(), np.concatenate(asked), len(ids), rows_in
 
     def _batches(self) -> Iterator[Batch]:
-        again = _table(_to_retry(self.retry))
+        again = _table([row for _, row in _to_retry(self.retry, self.opened)])
         for depth in np.unique(again["depth"].to_numpy()).tolist():
             rows = again.filter(pc.equal(again["depth"], depth))
             yield Batch(rows, ids_of(rows))
@@ -155,14 +158,17 @@ def _recorded(paths: Sequence[str], wanted: pa.ChunkedArray) -> dict[str, tuple[
     return found
 
 
-def _to_retry(paths: Sequence[str]) -> list[Row]:
-    """Pages whose last outcome may pass."""
-    last: dict[str, tuple[bool, Row]] = {}
+def _to_retry(paths: Sequence[str], opened: Sequence[str]) -> list[tuple[bool, Row]]:
+    """Pages whose last outcome may pass, and those that were not dialled, at hosts opened since; whether it is the
+    first."""
+    last: dict[str, tuple[bool, bool, Row]] = {}
     for path in paths:
-        columns = ["url", "url_key", "host", "depth", "retryable"]
-        for row in pq.read_table(path, columns=columns, schema=PAGES).to_pylist():
-            last[row["url_key"]] = (row["retryable"], (row["url"], row["url_key"], row["host"], row["depth"], 0))
-    return [row for retryable, row in last.values() if retryable]
+        columns = ["url", "url_key", "host", "depth", "reason", "retryable"]
+        for one in pq.read_table(path, columns=columns, schema=PAGES).to_pylist():
+            row = (one["url"], one["url_key"], one["host"], one["depth"], 0)
+            is_open = one["reason"] in REFUSALS and one["host"] in opened
+            last[one["url_key"]] = (one["retryable"], is_open, row)
+    return [(retryable, row) for retryable, is_open, row in last.values() if retryable or is_open]
 
 
 def read_frontier(path: Path | str) -> list[Row]:

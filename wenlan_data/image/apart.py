@@ -24,6 +24,8 @@ from wenlan_data.image.frames import (
     FAULT,
     NORMALISE,
     OUT_OF_MEMORY,
+    PICTURE,
+    SMALL,
     receive,
     send,
     unpack_facts,
@@ -67,6 +69,12 @@ def normalise(data: bytes, *, max_side_px: int, jpeg_quality: int) -> Stored:
         raise DamageError(f"a picture that was taken cannot be decoded ({drop['reason']}: {drop['detail']})")
     width, height = json.loads(text)
     return Stored(jpeg=jpeg, width=width, height=height)
+
+
+def small_jpeg(data: bytes, *, side_px: int, quality: int) -> bytes | None:
+    """As `image.small.small_jpeg`; None also where the decoder died of the picture."""
+    kind, _, jpeg = ask(SMALL, json.dumps({"side_px": side_px, "quality": quality}).encode(), data)
+    return jpeg if kind == PICTURE else None
 
 
 def start() -> None:

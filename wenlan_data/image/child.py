@@ -32,12 +32,14 @@ from wenlan_data.image.frames import (
     OUT_OF_MEMORY,
     PAIRS,
     PICTURE,
+    SMALL,
     pack_facts,
     receive,
     send,
 )
 from wenlan_data.image.limits import MAX_CPU_S, MAX_DATA_BYTES, MAX_WALL_S
 from wenlan_data.image.normalise import normalise
+from wenlan_data.image.small import small_jpeg
 from wenlan_data.image.warm import warm_up
 from wenlan_data.records import Drop
 
@@ -126,6 +128,11 @@ def _normalise(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
     return PICTURE, json.dumps([stored.width, stored.height]).encode(), stored.jpeg
 
 
+def _small(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
+    made = small_jpeg(data, **json.loads(options))
+    return (FOUND, b"", b"") if made is None else (PICTURE, b"", made)
+
+
 def _inline(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
     found = pages.inline_frame(options, data)
     return (FOUND, b"", b"") if found is None else (PICTURE, b"", found)
@@ -137,6 +144,7 @@ _WORK: dict[int, Callable[[bytes, bytes], tuple[int, bytes, bytes]]] = {
     PAIRS: lambda options, data: (FOUND, pages.pairs_frame(options, data), b""),
     LINKS: lambda options, data: (FOUND, pages.links_frame(options, data), b""),
     INLINE: _inline,
+    SMALL: _small,
 }
 
 if __name__ == "__main__":

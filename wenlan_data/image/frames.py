@@ -6,7 +6,7 @@ import struct
 from wenlan_data.records import ImageFacts
 
 EXAMINE, NORMALISE, PAIRS, LINKS = 1, 2, 3, 4
-INLINE = 9
+INLINE, SMALL = 9, 10
 FACTS, DROP, PICTURE, FAULT, DIED, FOUND = 11, 12, 13, 14, 15, 16
 OUT_OF_MEMORY = 8
 """The status with which the process ends that could not get what it asked for."""

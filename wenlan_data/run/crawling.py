@@ -108,6 +108,7 @@ class _Crawl:
             recorded=self.recorded,
             elsewhere=self._elsewhere(),
             retry=tuple(str(one / TABLE) for _, parts in self.rounds for one in parts) if retry else (),
+            opened=self.sources.network.allow if retry else (),
             limits=self._limits(),
             hosts=dict(self.sources.hosts),
         )

@@ -24,6 +24,7 @@ import ray.exceptions
 import wenlan_data
 from wenlan_data.errors import UsageError, WorkerLostError
 from wenlan_data.protocols import Part, Receipt
+from wenlan_data.run.interrupt import keeping_handlers
 from wenlan_data.run.local import run_part
 from wenlan_data.run.versions import library_versions
 
@@ -49,7 +50,8 @@ class RayExecutor:
         self.workers = workers
         self._stop = threading.Thread(target=ray.shutdown, name="ray shutdown")
         self._tokens: dict[ray.ObjectRef[Receipt], str] = {}
-        _start(workers, address)
+        with keeping_handlers():
+            _start(workers, address)
         self._run = ray.remote(num_cpus=1, max_retries=0)(run_part)
         if address:
             _check_nodes()

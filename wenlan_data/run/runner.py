@@ -1,28 +1,24 @@
 """Drives a build: generation after generation, step after step, each part once; only this process commits."""
 
 import hashlib
-import os
-import signal
-import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any, cast
 
 import pyarrow.parquet as pq
 
 from wenlan_data.crawl.exclude import Lists
 from wenlan_data.crawl.limits import Limits
-from wenlan_data.errors import FailureBudgetError, InterruptedBuildError, UsageError, os_errors
+from wenlan_data.errors import FailureBudgetError, UsageError, os_errors
 from wenlan_data.protocols import Receipt
 from wenlan_data.report.describe import described
 from wenlan_data.run import steps
 from wenlan_data.run.crawling import Crawler, check_contact
 from wenlan_data.run.deferred import executor_of
 from wenlan_data.run.health import Health
+from wenlan_data.run.interrupt import interruptible
 from wenlan_data.run.jobs import Job, Jobs
 from wenlan_data.run.ledger import Ledger
 from wenlan_data.run.options import BuildOptions
@@ -65,7 +61,7 @@ def build(prepared: Prepared) -> BuildResult:
     Raises the errors of `wenlan_data.errors`; the same call goes on where a stopped one was.
     """
     options = prepared.options
-    with os_errors(options.out), _terminated(), Ledger(options.work_folder) as ledger:
+    with os_errors(options.out), interruptible(), Ledger(options.work_folder) as ledger:
         options.out.mkdir(parents=True, exist_ok=True)
         note_build(options, prepared.recipe)
         run = _Build(prepared, ledger)
@@ -73,9 +69,6 @@ def build(prepared: Prepared) -> BuildResult:
             with described(options):
                 run.all_generations()
                 run.finish()
-        except KeyboardInterrupt:
-            _end_at_once_next_time()
-            raise
         finally:
             run.close()
         return run.result()
@@ -117,7 +110,8 @@ class _Build:
             if begun.cut_short:
                 return
         if self.options.retry_failed and not (begun and begun.kind == "retry"):
-            again = retry_plan(self.ledger, self.number)
+            sources = self.prepared.sources
+            again = retry_plan(self.ledger, self.number, sources.network.allow if sources else ())
             if again:
                 self._one(self._with_manners(again))
         for plan in self._new_plans():
@@ -294,32 +288,3 @@ def _still_there(index: Path) -> bool:
     return bool(rows) and all(
         Path(path).is_file() and Path(path).stat().st_mtime <= index.stat().st_mtime for path in rows
     )
-
-
-def _end_at_once_next_time() -> None:
-    """Whoever asks twice does not want to wait until Ray has stopped; what is committed stays committed."""
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        os._exit(InterruptedBuildError.exit_code)
-
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, stop)
-        signal.signal(signal.SIGTERM, stop)
-
-
-@contextmanager
-def _terminated() -> Iterator[None]:
-    """SIGTERM stops a build as Ctrl-C does. Only the main thread may set this."""
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -9,7 +9,10 @@ def test_language_is_a_rule() -> None:
     check_rule(Language())
 
 
-@pytest.mark.parametrize("text", ["送料無料でお届けします", "新幹線の車内で食べる駅弁", "대한민국 大韓民國 수도 서울"])
+@pytest.mark.parametrize(
+    "text",
+    ["送料無料でお届けします", "新幹線の車内で食べる駅弁", "京都の紅葉", "富士山と桜", "대한민국 大韓民國 수도 서울"],
+)
 def test_kana_and_hangul_are_rejected(text: str) -> None:
     result = Language()(text)
     assert isinstance(result, Drop)
@@ -17,7 +20,16 @@ def test_kana_and_hangul_are_rejected(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["一只猫", "优の良品零食店", "约翰・史密斯", "iPhone 15 手机壳", "呢間舖頭賣咗四十年雞蛋仔"]
+    "text",
+    [
+        "一只猫",
+        "优の良品零食店",
+        "可爱の猫咪",
+        "阿部ねね主演的电影海报",
+        "约翰・史密斯",
+        "iPhone 15 手机壳",
+        "呢間舖頭賣咗四十年雞蛋仔",
+    ],
 )
 def test_chinese_stays_even_with_one_kana(text: str) -> None:
     assert Language()(text) == text

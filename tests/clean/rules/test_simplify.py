@@ -17,3 +17,8 @@ def test_simplified_and_latin_text_stays() -> None:
 def test_the_profile_with_words_changes_words_too() -> None:
     assert Simplify("t2s")("滑鼠與軟體") == "滑鼠与软体"
     assert Simplify("tw2sp")("滑鼠與軟體") == "鼠标与软件"
+
+
+def test_a_japanese_text_is_no_traditional_chinese() -> None:
+    assert Simplify()("京都の紅葉") == "京都の紅葉"
+    assert Simplify()("日本動漫《鬼滅の刃》電影海報") == "日本动漫《鬼灭の刃》电影海报"

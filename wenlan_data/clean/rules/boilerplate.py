@@ -10,16 +10,19 @@ from wenlan_data.records import Drop, Remark
 
 MAX_CHARACTERS = 60
 """Words of an interface and credits are no longer; a longer text is searched for legal clauses and at its end."""
-
+MAX_PARTS = 8
+"""A byline has fewer parts between spaces."""
 
 _PICTURE = (
     r"(?:图片|图像|配图|插图|照片|图|相片|头像|封面|截图|(?:缩略|封面|示意|题|头|主|轮播|细节|详情|效果|背景|广告|宣传|banner)图"
-    r"|image|picture|img)"
+    r"|image|picture|img|banner|thumbnail|placeholder)"
 )
 _PLACEHOLDER = re.compile(
-    rf"(?:此|该|本|新闻|文章|产品|商品|默认|示例|网络|网页|视频|屏幕|用户|会员|空白)?{_PICTURE}(?:描述|说明|标题|名称|注释|注)?"
+    rf"(?:此|该|本|新闻|文章|产品|商品|默认|示例|网络|网页|视频|屏幕|用户|会员|空白|透明)?{_PICTURE}(?:描述|说明|标题|名称|注释|注)?"
     r"[\d一二三四五六七八九十]{0,3}|(?:如|见)?(?:上|下|左|右)?图(?:所示|片)?"
-    r"|(?:官方|客服|手机|微信|公众号|小程序|app)*二维码",
+    r"|(?:官方|客服|手机|微信|公众号|小程序|app)*(?:二维码|小程序码|太阳码)"
+    r"|[向朝][上下左右]的?箭头|(?:全文|正文|本文)?[完终]|正文|详细|alt(?:text)?"
+    r"|(?:我是)?(?:一条|这是)?(?:华丽丽?的?)?(?:分割线|分隔[线符]|分界线)(?:素材|图片?)?",
     re.IGNORECASE,
 )
 _SIGNS = re.compile(r"[\W_]+")
@@ -36,23 +39,44 @@ def _vocabulary() -> tuple[re.Pattern[str], re.Pattern[str]]:
     return re.compile(rf"(?:{either}|\d{{1,6}})++"), re.compile(strong)
 
 
-_BREADCRUMBS = re.compile(r"(?:首页|主页|当前位置|您的位置|您现在的位置|所在位置)\s*[:：>»›/→|-].*")
+_BREADCRUMBS = re.compile(r"(?:首页|主页|(?:[您你的]|现在|当前|目前|所在){1,4}位置)\s*[:：>»›/→|-].*")
 
 _CONTROL = re.compile(r"(?:按钮|图标|logo)\Z", re.IGNORECASE)
 
+_WHEN = (
+    r"(?:[\d\s:：/.年月日时分秒-]{4,30}(?:星期|周)?[一二三四五六日]?"
+    r"|\d{1,3}\s?(?:秒|分钟|小时|天|个月|年)之?前|[今昨前]天.{0,9})"
+)
+
+_COUNTED = (
+    r"(?:(?:点击|阅读|浏览|播放|下载|评论|回复|点赞|收藏|转发|分享|人气|热度|查看|访问)(?:量|数|次数)?"
+    r"|(?:累计|全部|商品)?评[价论]|有用|赞|销量|月销量?|已售|已有|库存|粉丝|关注|付款|想看|看过|回答|在看)"
+)
+_COUNT = r"\d[\d.,]*\s?[万千wk]?\+?\s?"
+_STAMP = re.compile(r"(?:(?:时间|日期)\s?[:：])?[\d:：/.年月日时分秒-]{4,20}")
 _LABELLED = re.compile(
     r"(?:上|下)一[篇页张章]\s?[:：].*|(?:相关|延伸|推荐|热门)(?:阅读|推荐|文章|新闻|链接|内容)\s?[:：].*"
     r"|(?:文章|本文)?(?:标签|关键词|分类|栏目|所属分类|责任编辑|发布者|发布人|上传者)\s?[:：].*"
-    r"|(?:点击|阅读|浏览|播放|下载|评论|回复|点赞|收藏|转发|人气)(?:量|数|次数)?\s?[:：(（]?\s?\d+\s?[次条万]?\s?[)）]?"
+    rf"|{_COUNTED}\s?[:：(（]?\s?{_COUNT}[次条]?\s?[)）]?"
+    rf"|(?:已有|共有?|共?找到)?\s?{_COUNT}[人次条个篇位]{{1,2}}(?:已|在|想)?(?:结果|记录|{_COUNTED})"
+    r"|(?:字体|字号|文字)(?:大小)?\s?[:：\s](?:\s?(?:[特超]?[大中小]|默认|标准)){2,}"
+    r"|第\s?\d+\s?页\s?[/／]?\s?(?:共\s?\d+\s?页)?|共\s?\d+\s?页(?:\s\d+)*"
+    rf"|(?:发表|发布|更新|编辑|创建|上传|修改|回复|发帖|回帖|注册)(?:时间|日期)?[于在]?\s?[:：]?\s?{_WHEN}"
+    rf"|今天是\s?[:：]?\s?{_WHEN}|(?:本[帖贴文])?最后由.{{1,24}}[于在].{{1,24}}编辑",
+    re.IGNORECASE,
 )
-"""A label of the page with what it leads to, and a counter."""
+"""A label of the page with what it leads to; a counter, sizes of type, pages, a label with a date and nothing else."""
 
 _LEGAL = re.compile(
     r"(?:版权|著作权)(?:归.{1,20})?所有(?![者权人])|all rights? reserved|copyright|©\s?(?:19|20)\d\d"
     r"|ICP[备证]|公网安备|经营许可证编?号|未经.{0,8}(?:授权|许可|同意|允许)"
     r"|(?:禁止|请勿|谢绝|不得)(?:擅自)?(?:转载|复制|盗用|商用|转发)|转载请|经授权(?:发布|转载|使用)|(?:作者|本人|原创)授权(?:发布|转载)|免责声明|侵权.{0,8}删|侵删"
     r"|如有侵权|如涉及?侵权|^\s?请?(?:及时)?(?:联系|告知).{0,8}(?:删除|处理)|图片仅供|仅供参考$|以实物为准"
-    r"|^(?:图片|配图|图像|内容|本[图文])?[为由系]?(?:AI|人工智能)生成$|增值电信业务|powered by"
+    r"|(?:翻印|违者|侵权|盗[版用图])必究|(?:您|你)的浏览器|浏览器版本过?[低旧]|请.{0,4}(?:升级|更换).{0,8}浏览器"
+    r"|^(?:[该此本]?(?:图片|配图|图像|内容|图|文))?[为由系]?(?:AI|人工智能)(?:辅助)?生成$|增值电信业务|powered by"
+    r"|^(?:版权|郑重|特别)?声明$|^版权声明|仅供.{0,6}(?:学习|交流|娱乐|使用|参考)(?!\w)"
+    r"|(?:来源|源|来自|自)于?(?:网络|互联网)(?!\w)|最终解释权|举报(?:中心|电话|邮箱)$"
+    r"|(?:即|我已)(?:表示|视为|阅读)?(?:并|您)?同意|请先?登录(?!页)|登录后(?:可|才能|查看)|从未签到|来自.{1,12}客户端$"
     r"|(?:仅|不)代表.{0,8}(?:观点|立场)|与本(?:网|站|平台)(?:站)?(?:立场|观点)?无关|与(?:内容|本文|正文|文章|新闻)(?:内容)?无关"
     r"|本(?:网站?|站|系统|页面).{0,24}技术支持|^技术支持\s?[:：]|^举报电话",
     re.IGNORECASE,
@@ -71,6 +95,14 @@ def _is_interface(text: str) -> bool:
         return True
     words, strong = _vocabulary()
     return bool(words.fullmatch(letters) and strong.search(letters))
+
+
+def _is_byline(text: str) -> bool:
+    """Credits, dates and counters one after another, as they stand under a headline."""
+    parts = text.split()
+    return 1 < len(parts) <= MAX_PARTS and all(
+        is_credit(part) or _LABELLED.fullmatch(part) or _STAMP.fullmatch(part) for part in parts
+    )
 
 
 def _is_control(text: str) -> bool:
@@ -112,7 +144,7 @@ class Boilerplate:
 
     def __call__(self, text: str) -> str | Drop:
         """The caption, or `boilerplate` where none is there."""
-        if _is_interface(text) or _is_control(text) or is_credit(text):
+        if _is_interface(text) or _is_control(text) or is_credit(text) or _is_byline(text):
             return Drop("boilerplate")
         rest = _without_tail(_without_legal(text))
         if rest is text:

@@ -1,6 +1,8 @@
 """Personal data: telephone, QQ, WeChat, e-mail, resident ID, bank card and number plate, rejected or masked."""
 
 import re
+import sys
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -10,10 +12,29 @@ from wenlan_data.records import Drop
 Kind = Literal["email", "identity", "bank_card", "mobile", "landline", "wechat", "qq", "plate"]
 KINDS: tuple[Kind, ...] = ("email", "identity", "bank_card", "mobile", "landline", "wechat", "qq", "plate")
 
+# Digits in circles and brackets, which people put in place of plain ones; not those above or below the line.
+_DRESSED_DIGITS = {
+    code: str(digit)
+    for code in range(0x2000, sys.maxunicode)
+    if unicodedata.category(chr(code)) == "No"
+    and (digit := unicodedata.digit(chr(code), None)) is not None
+    and not unicodedata.decomposition(chr(code)).startswith(("<super>", "<sub>"))
+}
+_PLAIN = {
+    **_DRESSED_DIGITS,
+    **dict(zip(map(ord, "壹贰叁肆伍陆柒捌玖"), "一二三四五六七八九", strict=True)),
+    **dict.fromkeys(map(ord, "‐‑‒–−－﹣"), "-"),
+    ord("＋"): "+",
+}
+"""Each stands for one character, so that a place in the plain text is the same place in the text."""
+
+_HEART = "[❤♥💓💕💗]\ufe0f?"
+_MESSENGER = rf"[vV微薇威徽维](?:\s?[信芯]|\s?{_HEART}信?)"
 # Without five digits, an at sign or a messenger's name there is nothing to look for.
 _SIGN = re.compile(
-    r"\d[\d\s()（）.·-]{3,}\d|@|＠|\([aA][tT]\)|\[[aA][tT]\]|wxid_|[A-HJ-NP-Z][·.•\s-]?[A-HJ-NP-Z0-9]{4}|[零〇一二三四五六七八九幺]{11}"
-    r"|(?:[vV]信|[微薇威徽]\s?信|[wW]ei?[xX]in|[wW]e[cC]hat|WECHAT|WEIXIN|[vV][xX]|[wW][xX]|[vV][:：]|[加➕][vV薇微])"
+    r"\d[\d\s()（）.·-]{3,}\d|@|＠|[(\[（【][aA][tT][)\]）】]|wxid_|[A-HJ-NP-Z][·.•\s-]?[A-HJ-NP-Z0-9]{4}|[零〇一二三四五六七八九幺壹贰叁肆伍陆柒捌玖]{11}"
+    rf"|[{''.join(map(chr, _DRESSED_DIGITS))}]|\s(?:dot|DOT)\s|加卫星"
+    rf"|(?:{_MESSENGER}|[vV]{_HEART}[xX]|[wW]ei?[xX]in|[wW]e[cC]hat|WECHAT|WEIXIN|[vV][xX]|[wW][xX]|[vV][:：]|[加➕][vV薇微])"
 )
 # A number of things or of money is no telephone number; but 张 after it is a person's name more often than a unit.
 _NO_UNIT = (
@@ -22,11 +43,12 @@ _NO_UNIT = (
 # Stands behind the first character of a number, which thus begins with a plain character: the search skips to it.
 _START = r"(?<![\d.A-Za-z].)(?<!\d[-/].)"
 _NAMED = r"(?:(?<![A-Za-z].)|(?<=[Tt][Ee][Ll].)|(?<=[Mm][Oo][Bb].))(?<![\d.].)(?<!\d-.)"
-_LINK = r"(?:公众号|号码|帐号|账号|号|群|ID|id|客服|咨询|联系|同号|搜索|添加|[\s:：=是为+@()（）/-]){0,6}"
+_LINK = r"(?:公众号|号码|帐号|账号|号|群|ID|id|客服|咨询|联系|同号|搜索|添加|搜|[\s:：=是为+@()（）/-]){0,6}"
 
 _EMAIL = re.compile(
-    r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9][A-Za-z0-9._%+-]*\s?(?:[@＠]|[(\[（](?:at|AT)[)\]）])\s?"
+    r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9][A-Za-z0-9._%+-]*(?:\s?(?:[@＠]|[(\[（【](?:at|AT)[)\]）】])\s?"
     r"[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){0,4}\.[A-Za-z]{2,24}"
+    r"|\s(?:at|AT)\s[A-Za-z0-9-]{1,63}(?:\s(?:dot|DOT)\s[A-Za-z0-9-]{2,24}){1,4})"
 )
 _IDENTITY = re.compile(
     r"[1-9](?<!\d.)\d{5}[\s-]?(?:18|19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])[\s-]?\d{3}[\s-]?[\dXx](?![\dA-Za-z])"
@@ -41,6 +63,7 @@ _MOBILE = re.compile(
     rf"1{_NAMED}{_CELL}|8{_START}6[-\s]?1{_CELL}|\+{_START}86[-\s]?1{_CELL}|0{_START}086[-\s]?1{_CELL}"
     rf"|0{_START}9{_TAIWAN}|\+{_START}886[-\s]?9{_TAIWAN}|0{_START}0886[-\s]?9{_TAIWAN}"
     rf"|\+{_ABROAD}|0(?<!\d.)0{_ABROAD}"
+    r"|1(?<!\d.)(?<!\d .) [3-9](?: \d){9}(?! ?\d)"
     r"|一[三四五六七八九][零〇一二三四五六七八九幺]{9}(?![零〇一二三四五六七八九十百千万])"
     rf"|(?:{_CALLED.replace(' ', '|')})\D{{0,5}}(?P<number>1[3-9]\d\d \d{{3}} \d{{4}}){_NO_UNIT}"
     r"|幺[三四五六七八九][零〇一二三四五六七八九幺]{9}(?![零〇一二三四五六七八九十百千万])"
@@ -63,14 +86,14 @@ _LANDLINE = re.compile(
     rf"|4{_START}{_FREE}|8{_START}{_FREE}|" + "|".join(f"{word}{_CALL}" for word in _CALLED.split())
 )
 _WECHAT_NAME = (
-    r"(?:(?:[vV薇微威徽]\s?信"
+    rf"(?:(?:{_MESSENGER}|[vV]{_HEART}[xX]"
     r"|(?<![A-Za-z])(?:[wW]ei?[xX]in|[wW]e[cC]hat|WECHAT|WEIXIN|[vV][xX]|[wW][xX]|[vV](?=[:：])))"
 )
 _WECHAT = re.compile(
     rf"{_WECHAT_NAME}|[加➕][vV薇微](?!信)){_LINK}(?P<number>"
     r"(?<=[:：号])\s?[A-Za-z][\w-]{5,19}|[A-Za-z](?=[A-Za-z-]*[0-9_])[A-Za-z0-9_-]*(?:_|\d[A-Za-z-]*\d[A-Za-z-]*\d)[A-Za-z0-9_-]*"
     rf"|(?<=[:：号加vVxX])\s?\d{{6,11}}{_NO_UNIT})"
-    rf"|(?:[加➕](?:[vV薇微威徽]\s?信?|[vVwW][xX])|[vV薇威徽]\s?信){_LINK}(?P<added>[A-Za-z](?=[A-Za-z_-]*\d)[\w-]{{5,19}})"
+    rf"|(?:[加➕]我?(?:{_MESSENGER}|[vV薇微威徽]|[vVwW][xX]|卫星)|(?!微){_MESSENGER}){_LINK}(?P<added>[A-Za-z](?=[A-Za-z_-]*\d)[\w-]{{5,19}})"
     r"|(?<![A-Za-z0-9_])wxid_[A-Za-z0-9_-]{6,20}",
     re.ASCII,
 )
@@ -146,7 +169,7 @@ class ContactInfo:
             return text
         for kind in self.kinds:
             pattern, accepts, mask = _FINDERS[kind]
-            found = [match for match in pattern.finditer(text) if accepts(match[0])]
+            found = [match for match in pattern.finditer(text.translate(_PLAIN)) if accepts(match[0])]
             if found and self.action == "reject":
                 return Drop("contact_info", kind)
             text = _masked(text, found, mask)

@@ -10,7 +10,7 @@ MAX_CHARACTERS = 255
 
 _EXTENSION = re.compile(
     r"[^，。！？；：、“”《》\n]*[^\s，。！？；：、“”《》.][ ]?\."
-    r"(?:jpe?g|jpe|jfif|png|gif|bmp|webp|avif|hei[cf]|tiff?|svg|ico|psd|ai|eps|raw|cr[23]|nef|arw|dng|mp[34]|m4[av]|mov|avi|mkv|flv|wmv|webm|wav|pdf|docx?|pptx?|xlsx?|txt|zip|rar|7z|php|html?|aspx?|jsp|exe|apk)"
+    r"(?:jpe?g|jpe|jfif|png|gif|bmp|webp|avif|hei[cf]|tiff?|svg|ico|psd|ai|eps|raw|cr[23]|nef|arw|dng|raf|orf|rw2|pef|srw|mp[34]|m4[av]|mov|avi|mkv|flv|wmv|webm|wav|pdf|docx?|pptx?|xlsx?|txt|zip|rar|7z|php|html?|aspx?|jsp|exe|apk)"
     r"(?:[?!@_][\w=&%.,/!@-]*)?",
     re.IGNORECASE,
 )

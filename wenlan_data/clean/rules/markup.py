@@ -58,6 +58,7 @@ _STEPS = tuple(
         (r"\[img\b[^\[\]]*\][^\[\]]*(?:\[/img\]|\Z)", " "),
         (rf"\[/?(?:{_BB})(?:=[^\[\]]*)?\]", ""),
         (r"!?\[([^\[\]]*)\]\([^()./#\s]*[./#][^()]*\)", r"\1"),
+        (r"\A\s*https?://\S+\.(?:jpe?g|png|gif|webp|html?|php|aspx?)\s*\Z", " "),  # Han characters in its path
         (rf"(?:https?|ftp)(?:://|：//|：／／){_URL_END}*", " "),
         (rf"(?<![\w@.-])www\.[a-z0-9-]+(?:\.[a-z0-9-]+)*{_URL_END}*", " "),
         (r"\A\s*(?:[a-z0-9-]{1,63}\.){1,4}(?:com|cn|net|org|tw|hk|cc|top|info|io)(?::\d+)?(?:/\S*)?\Z", ""),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
-from wenlan_data.clean.characters import HAN, well_formed
+from wenlan_data.clean.characters import HAN, is_japanese, well_formed
 from wenlan_data.records import Drop, Remark
 
 if TYPE_CHECKING:
@@ -48,14 +48,14 @@ def script_of(text: str, simplified: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Simplify:
-    """Traditional characters become simplified ones."""
+    """Traditional characters become simplified ones; a Japanese text stays as it is."""
 
     config: Literal["t2s", "tw2s", "tw2sp", "hk2s"] = "t2s"
     """OpenCC's profile: characters alone (t2s), Taiwan's or Hong Kong's, `p` with Taiwan's words too."""
 
     def __call__(self, text: str) -> str | Drop:
         """The simplified text; never a reason against it."""
-        if text.isascii():
+        if text.isascii() or is_japanese(text):
             return text
         return str(_converter(self.config).convert(well_formed(text)))
 
