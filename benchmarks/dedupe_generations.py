@@ -138,6 +138,8 @@ def _facts(numbers: np.ndarray, urls: pa.Array, ordinals: pa.Array) -> pa.Table:
     near = np.arange(int(count * NEAR_SHARE))
     phash[near] = phash[near + len(near)] ^ np.uint64(5)
     pdq[near] = pdq[near + len(near)] ^ np.uint64(9)
+    colours = chance.integers(1, 256, (count, 8)).astype(np.uint8)
+    colours[near] = colours[near + len(near)]
     at = datetime(2026, 1, 1, tzinfo=UTC)
     known: dict[str, object] = {
         "ordinal": ordinals,
@@ -150,6 +152,7 @@ def _facts(numbers: np.ndarray, urls: pa.Array, ordinals: pa.Array) -> pa.Table:
         "height": [480] * count,
         "phash": phash,
         "pdq": pa.array([row.tobytes() for row in pdq], pa.binary(32)),
+        "colours": pa.array([row.tobytes() for row in colours], pa.binary(8)),
         "format": ["jpeg"] * count,
         "retryable": [False] * count,
         "warc_offset": numbers,

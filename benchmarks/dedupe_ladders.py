@@ -18,18 +18,19 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageEnhance, ImageOps
 
+from wenlan_data.dedupe.signs import levels_apart
 from wenlan_data.dedupe.verdicts import MAX_PDQ_BITS
 from wenlan_data.image.examine import examine
-from wenlan_data.recipe import ImageRules
+from wenlan_data.recipe import DedupeRules, ImageRules
 from wenlan_data.records import ImageFacts
 
 RADIUS_BITS = 4
 ANY = ImageRules(min_side_px=16, min_bytes=0, max_aspect=100, min_contrast=0, min_entropy_bits=0, max_icon_side_px=0)
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 MAX_PHOTOS, MAX_SIDE_PX = 100, 900
-COLOUR_LEVELS = 8
+COLOUR_LEVELS = DedupeRules().colour_levels
 
 Picture = Image.Image
 
@@ -99,6 +100,10 @@ def _recoloured(picture: Picture) -> bytes:
     return saved(Image.merge("YCbCr", (bright, red, blue)).convert("RGB"), quality=90)
 
 
+def _enhanced(kind: Callable[[Picture], ImageEnhance._Enhance], factor: float) -> Callable[[Picture], bytes]:
+    return lambda picture: saved(kind(picture).enhance(factor), quality=90)
+
+
 EDITS: dict[str, Callable[[Picture], bytes]] = {
     **{f"jpeg quality {quality}": _quality(quality) for quality in (30, 50, 70, 85, 95)},
     **{f"scale {factor}": _scaled(factor) for factor in (0.25, 0.5, 0.75, 1.5, 2.0)},
@@ -107,6 +112,9 @@ EDITS: dict[str, Callable[[Picture], bytes]] = {
     "exif rotation": _turned_back,
     "mark in a corner": _marked,
     **{f"crop {percent} %": _cropped(percent / 100) for percent in (1, 2, 5, 10)},
+    **{f"brightness {factor}": _enhanced(ImageEnhance.Brightness, factor) for factor in (0.8, 0.9, 1.1, 1.2)},
+    **{f"contrast {factor}": _enhanced(ImageEnhance.Contrast, factor) for factor in (0.8, 1.2)},
+    **{f"colour {factor}": _enhanced(ImageEnhance.Color, factor) for factor in (0.0, 0.8, 1.2)},
     "other colours, as bright": _recoloured,
     "mirrored": lambda picture: saved(picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT), quality=90),
 }
@@ -116,23 +124,21 @@ def edits(folder: Path) -> Iterator[dict[str, object]]:
     """For each kind of edit the share found at radius 4 with PDQ, at 8 with PDQ, and by pHash alone at 4."""
     originals = [(one, facts) for one in _upright(_files(folder)[:MAX_PHOTOS]) if (facts := facts_of(saved(one)))]
     for name, edit in EDITS.items():
-        far, colours = [], []
+        far = []
         for picture, before in originals:
-            data = edit(picture)
-            after = facts_of(data)
-            far.append(distances(before, after) if after else (64, 256))
-            with Image.open(io.BytesIO(data)) as edited:
-                colours.append(colour_levels(picture, ImageOps.exif_transpose(edited)))
-        phash, pdq = np.array(far).T
-        near = (phash <= RADIUS_BITS) & (pdq <= MAX_PDQ_BITS)
+            after = facts_of(edit(picture))
+            far.append(distances(before, after) if after else (64, 256, 255))
+        phash, pdq, levels = np.array(far).T
+        same = (pdq <= MAX_PDQ_BITS) & (levels <= COLOUR_LEVELS)
         yield {
             "edit": name,
             "pictures": len(far),
-            "found": round(float(near.mean()), 3),
-            "found_radius_8": round(float(((phash <= 8) & (pdq <= MAX_PDQ_BITS)).mean()), 3),
+            "found": round(float(((phash <= RADIUS_BITS) & same).mean()), 3),
+            "found_radius_8": round(float(((phash <= 8) & same).mean()), 3),
+            "whatever_colour": round(float(((phash <= RADIUS_BITS) & (pdq <= MAX_PDQ_BITS)).mean()), 3),
             "phash_alone": round(float((phash <= RADIUS_BITS).mean()), 3),
             "median_bits": [int(np.median(phash)), int(np.median(pdq))],
-            "most_colour_levels": max(colours),
+            "colour_levels": np.percentile(levels, [50, 95, 100]).astype(int).tolist(),
         }
 
 
@@ -142,17 +148,6 @@ def _upright(paths: list[Path]) -> Iterator[Picture]:
             upright = ImageOps.exif_transpose(picture).convert("RGB")
         upright.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX))
         yield upright
-
-
-def colour_levels(one: Picture, other: Picture) -> int:
-    """Of 255: how far the mean colours (Cb and Cr) of two pictures' quarters are apart at most. No hash sees it."""
-    quarters = []
-    for picture in (one, other):
-        white = Image.new("RGBA", picture.size, "white")
-        white.alpha_composite(picture.convert("RGBA"))
-        small = white.convert("YCbCr").resize((2, 2), Image.Resampling.BOX)
-        quarters.append(np.asarray(small, np.int16)[:, :, 1:])
-    return int(np.abs(quarters[0] - quarters[1]).max())
 
 
 def screenshots(folder: Path) -> dict[str, object]:
@@ -173,7 +168,9 @@ def _said(one: bytes, other: bytes) -> str:
     left, right = facts_of(one), facts_of(other)
     if left is None or right is None:
         return "no picture"
-    phash, pdq = distances(left, right)
+    phash, pdq, levels = distances(left, right)
+    if phash <= RADIUS_BITS and pdq <= MAX_PDQ_BITS and levels > COLOUR_LEVELS:
+        return "told apart by colour"
     band = "pHash 0-4" if phash <= 4 else "5-8" if phash <= 8 else "9-16" if phash <= 16 else "over 16"
     return f"{band}, PDQ {'agrees' if pdq <= MAX_PDQ_BITS else 'disagrees'}"
 
@@ -186,11 +183,13 @@ def pairs_of_a_folder(folder: Path, work: Path) -> dict[str, object]:
     found = {path: facts for path in _files(folder) if (facts := facts_of(path.read_bytes()))}
     counts: Counter[str] = Counter()
     for one, other in combinations(found, 2):
-        phash, pdq = distances(found[one], found[other])
+        phash, pdq, levels = distances(found[one], found[other])
         counts["pairs"] += 1
         counts["near_by_phash_4"] += phash <= RADIUS_BITS
         counts["near_by_phash_8"] += phash <= 8
-        if phash <= RADIUS_BITS and pdq <= MAX_PDQ_BITS:
+        if phash <= RADIUS_BITS and pdq <= MAX_PDQ_BITS and levels > COLOUR_LEVELS:
+            counts["told_apart_by_colour"] += 1
+        elif phash <= RADIUS_BITS and pdq <= MAX_PDQ_BITS:
             counts["taken_for_one"] += 1
             if one.relative_to(folder).parts[0] != other.relative_to(folder).parts[0]:
                 counts["of_other_wallpapers"] += 1
@@ -211,21 +210,22 @@ def skin_tones(folder: Path, work: Path) -> dict[str, object]:
     number = np.unique(groups, return_inverse=True)[1]
     phash = np.array([facts.phash for facts in found.values()], np.uint64)
     pdq = np.array([np.frombuffer(facts.pdq, np.uint64) for facts in found.values()])
+    tints = np.array([np.frombuffer(facts.colours, np.uint64)[0] for facts in found.values()])
     counts: Counter[str] = Counter()
     taken = []
     for row in range(len(phash) - 1):
         same = number[row + 1 :] == number[row]
         near = np.bitwise_count(phash[row + 1 :] ^ phash[row]) <= RADIUS_BITS
         both = near & (np.bitwise_count(pdq[row + 1 :] ^ pdq[row]).sum(axis=1) <= MAX_PDQ_BITS)
+        alike = both & (levels_apart(tints[row + 1 :], tints[row : row + 1]) <= COLOUR_LEVELS)
         for name, chosen in (("one emoji", same), ("different emoji", ~same)):
             counts[f"{name}: pairs"] += int(chosen.sum())
             counts[f"{name}: near by pHash"] += int((near & chosen).sum())
-            counts[f"{name}: taken for one"] += int((both & chosen).sum())
-        taken += [(paths[row], paths[row + 1 + other]) for other in np.flatnonzero(both & ~same).tolist()]
+            counts[f"{name}: near by PDQ too"] += int((both & chosen).sum())
+            counts[f"{name}: taken for one"] += int((alike & chosen).sum())
+        taken += [(paths[row], paths[row + 1 + other]) for other in np.flatnonzero(alike & ~same).tolist()]
     for one, other in taken:
         counts["different emoji: of these variants of one drawing"] += _drawn(one.stem) == _drawn(other.stem)
-        with Image.open(one) as left, Image.open(other) as right:
-            counts["different emoji: of these colours differ"] += colour_levels(left, right) > COLOUR_LEVELS
     for place in range(min(len(taken), 40)):
         chosen_pair = taken[place * len(taken) // 40]
         _beside(*chosen_pair).save(work / f"taken-emoji-{place:03d}.png")
@@ -253,9 +253,9 @@ def gradients(work: Path) -> dict[str, object]:
         facts.append(made)
     counts: Counter[str] = Counter(pairs=len(facts) * (len(facts) - 1) // 2)
     for one, other in combinations(range(len(facts)), 2):
-        phash, pdq = distances(facts[one], facts[other])
+        phash, pdq, levels = distances(facts[one], facts[other])
         counts["near_by_phash_4"] += phash <= RADIUS_BITS
-        if phash <= RADIUS_BITS and pdq <= MAX_PDQ_BITS:
+        if phash <= RADIUS_BITS and pdq <= MAX_PDQ_BITS and levels <= COLOUR_LEVELS:
             counts["taken_for_one"] += 1
             if counts["taken_for_one"] <= 20:
                 both = Image.new("RGB", (650, 240), "white")
@@ -271,10 +271,11 @@ def facts_of(data: bytes) -> ImageFacts | None:
     return found if isinstance(found, ImageFacts) else None
 
 
-def distances(one: ImageFacts, other: ImageFacts) -> tuple[int, int]:
-    """Bits of pHash and of PDQ."""
+def distances(one: ImageFacts, other: ImageFacts) -> tuple[int, int, int]:
+    """Bits of pHash and of PDQ, and levels of the quarters' colours."""
     pdq = int.from_bytes(one.pdq, "big") ^ int.from_bytes(other.pdq, "big")
-    return (one.phash ^ other.phash).bit_count(), pdq.bit_count()
+    levels = levels_apart(np.frombuffer(one.colours, np.uint64), np.frombuffer(other.colours, np.uint64))
+    return (one.phash ^ other.phash).bit_count(), pdq.bit_count(), int(levels[0])
 
 
 def _files(folder: Path) -> list[Path]:

@@ -1,11 +1,12 @@
 """One search by a peer, run in the peers' own environment: `python dedupe_peers.py NAME CODES.npy COUNT RADIUS`.
 
-Prints one JSON line: seconds, and pairs found.
+Prints one JSON line: seconds, processor seconds of all its threads and processes, and pairs found.
 """
 
 from __future__ import annotations
 
 import json
+import resource
 import sys
 import time
 import types
@@ -51,9 +52,16 @@ def main() -> None:
     """Run one search."""
     name, path, count, radius = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     codes = np.load(path, mmap_mode="r")[:count]
-    started = time.monotonic()
+    started, used = time.monotonic(), processor_seconds()
     pairs = {"imagededup": imagededup, "daft": daft}[name](codes, radius)
-    print(json.dumps({"seconds": round(time.monotonic() - started, 2), "pairs": pairs}))
+    seconds, used = time.monotonic() - started, processor_seconds() - used
+    print(json.dumps({"seconds": round(seconds, 2), "cpu_seconds": round(used, 2), "pairs": pairs}))
+
+
+def processor_seconds() -> float:
+    """Of this process, its threads, and those of its children that are done."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 if __name__ == "__main__":

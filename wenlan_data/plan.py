@@ -33,15 +33,15 @@ STEPS = (
     Step(name="slice", version=2, unit="generation", does="group what is to be fetched by host"),
     Step(
         name="fetch",
-        version=3,
+        version=4,
         unit="slice of a host",
         does="ask for pictures, check and hash them, keep them as WARC",
     ),
-    Step(name="against", version=1, unit="2,000 pictures of a benchmark", does="hash what must not be in the corpus"),
+    Step(name="against", version=2, unit="2,000 pictures of a benchmark", does="hash what must not be in the corpus"),
     Step(name="near", version=2, unit="bands, or part of a published run", does="find codes that are near each other"),
     Step(
         name="dedupe",
-        version=2,
+        version=3,
         unit="generation",
         does="decide what stays, choose captions, cut into shards",
     ),

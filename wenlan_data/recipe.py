@@ -122,6 +122,9 @@ class DedupeRules(_Part):
     """Two pictures are neighbours when at most this many of the 64 pHash bits differ; `off`: only equal bytes count."""
     verify: Literal["pdq", "none"] = "pdq"
     """A second hash that neighbours must agree in as well: smooth pictures collide in pHash."""
+    colour_levels: int = Field(default=12, ge=0, le=255)
+    """With `verify: pdq`: of 255, how far the mean colours (Cb, Cr) of neighbours' quarters may differ; 255: colour
+    is not looked at."""
     keep: Literal["largest"] = "largest"
     merge_texts: bool = True
     against: tuple[str, ...] = ()

@@ -102,6 +102,8 @@ class ImageFacts:
     """64-bit DCT hash of the normalised thumbnail, see `image.hash`."""
     pdq: builtins.bytes
     """32 bytes, the PDQ hash of the same thumbnail."""
+    colours: builtins.bytes
+    """8 bytes, the mean Cb and Cr of its quarters."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

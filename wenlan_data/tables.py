@@ -94,6 +94,7 @@ FACTS = pa.schema(
         ("height", pa.int32()),
         ("phash", pa.uint64()),
         ("pdq", pa.binary(32)),
+        ("colours", pa.binary(8)),
         ("warc_offset", pa.int64()),  # of the picture's first byte in the part's images.warc
         ("final_url", pa.string()),
         ("status", pa.int16()),

@@ -187,7 +187,7 @@ def test_files_and_warc_records_are_judged_like_the_web(tmp_path: Path) -> None:
     missing = {"supply": "file", "supply_path": str(tmp_path / "c.jpg"), "host": ""}
     rows: list[Row] = [{"url": "http://a.cn/a.jpg", **stored}, {"url": "b.jpg", **file}, {"url": "c.jpg", **missing}]
     facts, receipt = run(part_for(later, rows, {}), later)
-    names = ("sha256", "bytes", "format", "width", "height", "phash", "pdq")
+    names = ("sha256", "bytes", "format", "width", "height", "phash", "pdq", "colours")
     for row in facts[:2]:
         assert {name: row[name] for name in names} == {name: web[name] for name in names}
     assert facts[0]["fetched_at"] == web["fetched_at"]

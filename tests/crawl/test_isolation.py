@@ -55,7 +55,7 @@ def test_hostile_pictures_are_quarantined_and_the_others_are_as_without_them(tmp
     }
     good = [number for number in range(1000) if number not in WORST]
     without, _ = _fetch(tmp_path / "without", good)
-    names = ("url", "sha256", "bytes", "format", "width", "height", "phash", "pdq")
+    names = ("url", "sha256", "bytes", "format", "width", "height", "phash", "pdq", "colours")
     kept = [{name: row[name] for name in names} for row in rows if not row["reason"]]
     assert kept == [{name: row[name] for name in names} for row in without]
     assert pq.read_metadata(tmp_path / "with/out/facts.parquet").num_rows == 1000

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from tests.dedupe.rows import ORDER, Row
 from wenlan_data.shard.format import sample_key
 
-Seen = tuple[str, str, int, int]
-"""sha256, key, phash, pdq of a published picture."""
+Seen = tuple[str, str, int, int, bytes]
+"""sha256, key, phash, pdq, colours of a published picture."""
 
 
 @dataclass
@@ -47,6 +47,7 @@ def dedupe(  # noqa: C901 -- one loop after the other, so that it reads as the r
     *,
     radius: int = 4,
     pdq_bits: int = 31,
+    levels: int = 12,
     max_same_text: int = 1000,
     merge: bool = True,
 ) -> Generation:
@@ -92,17 +93,20 @@ def dedupe(  # noqa: C901 -- one loop after the other, so that it reads as the r
     def keep_order(sha: str) -> tuple[int, int, str]:
         return -row_of(sha).width * row_of(sha).height, copy_rank(best[sha]), key(best[sha])
 
+    def same(one: bytes, other: bytes) -> bool:
+        return max(abs(a - b) for a, b in zip(one, other, strict=True)) <= levels
+
     order = sorted(pictures, key=keep_order)
     verdict: dict[str, Outcome] = {}
     winner: dict[str, str] = {}
     for sha in order:
         row = row_of(sha)
         for generation in corpus.pictures:
-            for their_sha, their_key, phash, pdq in sorted(generation, key=lambda seen: seen[1]):
+            for their_sha, their_key, phash, pdq, colours in sorted(generation, key=lambda seen: seen[1]):
                 far = (row.phash ^ phash).bit_count(), (row.pdq ^ pdq).bit_count()
                 if their_sha == sha:
                     verdict[sha] = Outcome("duplicate", their_key, (0, 0))
-                elif sha not in verdict and far[0] <= radius and far[1] <= pdq_bits:
+                elif sha not in verdict and far[0] <= radius and far[1] <= pdq_bits and same(row.colours, colours):
                     verdict[sha] = Outcome("near_duplicate", their_key, far)
     for sha in order:
         if sha in verdict:
@@ -113,7 +117,8 @@ def dedupe(  # noqa: C901 -- one loop after the other, so that it reads as the r
                 (row_of(sha).phash ^ row_of(other).phash).bit_count(),
                 (row_of(sha).pdq ^ row_of(other).pdq).bit_count(),
             )
-            if other not in verdict and far[0] <= radius and far[1] <= pdq_bits:
+            close = far[0] <= radius and far[1] <= pdq_bits and same(row_of(sha).colours, row_of(other).colours)
+            if other not in verdict and close:
                 verdict[other] = Outcome("near_duplicate", key(best[sha]), far)
                 winner[other] = sha
     groups: dict[str, list[int]] = defaultdict(list)
@@ -135,7 +140,9 @@ def dedupe(  # noqa: C901 -- one loop after the other, so that it reads as the r
         caption = next(text for kind in ORDER for k, text in texts if k == kind)
         signals = {one for n in members for one in rows[n].opt_out + rows[n].fetched_opt_out}
         kept[first] = (key(best[sha]), caption, texts, sorted(signals))
-    corpus.pictures.append([(sha, key(best[sha]), row_of(sha).phash, row_of(sha).pdq) for sha in groups])
+    corpus.pictures.append(
+        [(sha, key(best[sha]), row_of(sha).phash, row_of(sha).pdq, row_of(sha).colours) for sha in groups]
+    )
     for n in live:
         corpus.urls[rows[n].url] = outcomes[n].duplicate_of or key(rows[n].url)
     for _, text in pairs:

@@ -27,6 +27,7 @@ class Row:
     """Names the bytes; the URL itself when empty."""
     phash: int = 0
     pdq: int = 0
+    colours: bytes = bytes([128] * 8)
     width: int = 640
     height: int = 480
     reason: str = ""
@@ -79,6 +80,7 @@ def fact(row: Row, ordinal: int) -> dict[str, object]:
         "height": row.height,
         "phash": row.phash,
         "pdq": row.pdq.to_bytes(32, "big"),
+        "colours": bytes(8) if row.reason else row.colours,
         "warc_offset": ordinal * 100,
         "final_url": row.url,
         "status": 200,

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from tests.dedupe.rows import Row, run
-from tests.dedupe.test_greedy import one_ball, spread
+from tests.dedupe.test_greedy import of_one_colour, one_ball, spread
 from tests.dedupe.test_part import flipped
 from wenlan_data.dedupe import beyond as beyond_module
 from wenlan_data.dedupe import signs
 from wenlan_data.dedupe.about import site_of
 from wenlan_data.dedupe.beyond import Beyond, Near, pick
 from wenlan_data.dedupe.saying import band_rows, near_captions, shingles, similarity
-from wenlan_data.dedupe.signs import Nearness, Signs
+from wenlan_data.dedupe.signs import Nearness
 from wenlan_data.recipe import DedupeRules
 
 
@@ -160,7 +160,7 @@ def test_too_many_neighbours_to_be_held_change_no_verdict(monkeypatch: pytest.Mo
     phash[600:], pdq[600:] = spread(300, random)
     group_of = np.concatenate([np.arange(900), random.integers(0, 900, 300)])
     by_code = np.argsort(phash, kind="stable")
-    near_signs, rule = Signs(phash=phash[by_code], pdq=pdq[by_code]), Nearness(4, 31)
+    near_signs, rule = of_one_colour(phash[by_code], pdq[by_code]), Nearness(4, 31)
     order = random.permutation(1200)
     beyond = Beyond(
         text_edges=random.integers(0, 1200, (150, 2)),

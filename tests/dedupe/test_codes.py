@@ -17,6 +17,7 @@ def prints(*phash: int) -> Prints:
     return Prints(
         phash=np.array(phash, np.uint64),
         pdq=np.arange(4 * count, dtype=np.uint64).reshape(count, 4),
+        colours=np.arange(count, dtype=np.uint64) + np.uint64(9),
         sha256=np.array([bytes([n]) + b"\0" * 31 for n in range(1, count + 1)], "S32"),
         keys=np.array([bytes([n]) + b"\0" * 15 for n in range(1, count + 1)], "S16"),
     )

@@ -21,6 +21,10 @@ def turned(codes: Codes, flips: int, random: np.random.Generator) -> Codes:
     return codes
 
 
+def of_one_colour(phash: Codes, pdq: Codes) -> Signs:
+    return Signs(phash=phash, pdq=pdq, colours=np.full(len(phash), 1, np.uint64))
+
+
 def spread(count: int, random: np.random.Generator) -> tuple[Codes, Codes]:
     """Clusters of a dozen, some whose larger hashes disagree."""
     centre = random.integers(0, count // 12 + 1, count)
@@ -76,7 +80,7 @@ def test_verdicts_are_those_of_two_loops(
     order = np.argsort(phash, kind="stable")
     phash, pdq = phash[order], pdq[order]
     place = random.permutation(len(phash))
-    found = stands_for(Signs(phash=phash, pdq=pdq), place, Nearness(4, limit_bits))
+    found = stands_for(of_one_colour(phash, pdq), place, Nearness(4, limit_bits))
     assert found.tolist() == naive(phash, pdq, place, 4, limit_bits)
 
 
@@ -85,7 +89,7 @@ def test_a_real_crowd_is_decided_like_any(make: Make) -> None:
     random = np.random.default_rng(3)
     phash, pdq = make(6000, random)
     order = np.argsort(phash, kind="stable")
-    found = stands_for(Signs(phash=phash[order], pdq=pdq[order]), np.arange(len(phash)), Nearness(4, 31))
+    found = stands_for(of_one_colour(phash[order], pdq[order]), np.arange(len(phash)), Nearness(4, 31))
     kept = np.flatnonzero(found == np.arange(len(found)))
     # Every row points to one that stays, near it in both hashes.
     far = np.bitwise_count(pdq[order] ^ pdq[order][found]).sum(axis=1)

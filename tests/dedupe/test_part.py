@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -47,7 +48,7 @@ def random_rows(seed: int, count: int, known: Sequence[Row] = ()) -> list[Row]:
             row = Row(url=url, texts=texts, reason=chance.choice(["timeout", "too_small"]))
         elif contents and chance.random() < 0.15:
             old = contents[chance.choice(sorted(contents))]
-            row = Row(url=url, texts=texts, content=old.content, phash=old.phash, pdq=old.pdq, width=old.width)
+            row = replace(old, url=url, texts=texts, opt_out=(), fetched_opt_out=())
         else:
             phash, pdq = chance.choice(centres)
             row = Row(
@@ -56,6 +57,7 @@ def random_rows(seed: int, count: int, known: Sequence[Row] = ()) -> list[Row]:
                 content=f"{seed}-{number}",
                 phash=flipped(phash, chance.sample(range(64), chance.randint(0, 4))),
                 pdq=flipped(pdq, chance.sample(range(256), chance.choice([0, 10, 20]))),
+                colours=bytes(128 + chance.choice([0, 0, 0, 6, -6, 8]) for _ in range(8)),
                 width=chance.choice([320, 640, 800]),
                 opt_out=signals,
                 fetched_opt_out=("noimageai",) if chance.random() < 0.05 else (),
@@ -90,7 +92,7 @@ def assert_same(found: Run, expected: Generation, rows: Sequence[Row]) -> None:
         assert texts_of(drop) == rows[n].texts
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(9))
 def test_three_generations_have_the_verdicts_of_the_naive_rule(seed: int, tmp_path: Path) -> None:
     options = [
         DedupeRules(),
@@ -101,6 +103,7 @@ def test_three_generations_have_the_verdicts_of_the_naive_rule(seed: int, tmp_pa
         DedupeRules(radius_bits=2, merge_texts=False),
         DedupeRules(radius_bits="off"),
         DedupeRules(radius_bits="off", verify="none"),
+        DedupeRules(colour_levels=255),
     ][seed]
     corpus = Corpus()
     known: list[Row] = []
@@ -113,6 +116,7 @@ def test_three_generations_have_the_verdicts_of_the_naive_rule(seed: int, tmp_pa
             corpus,
             radius=-1 if options.radius_bits == "off" else int(options.radius_bits),
             pdq_bits=31 if options.verify == "pdq" else 256,
+            levels=options.colour_levels if options.verify == "pdq" else 255,
             max_same_text=30,
             merge=options.merge_texts,
         )
@@ -230,6 +234,20 @@ def test_pictures_that_collide_in_phash_are_told_apart_by_pdq(tmp_path: Path) ->
     far = [Row(url=f"far{n}", pdq=(2**32 - 1) << (32 * n)) for n in range(8)]
     assert len(run(tmp_path / "d", far).kept) == 8
     assert len(run(tmp_path / "c", far, rules=DedupeRules(verify="none")).kept) == 1
+
+
+def test_pictures_that_differ_in_colour_alone_stay_both_now_and_later(tmp_path: Path) -> None:
+    red, blue = bytes([90, 200] * 4), bytes([200, 90] * 4)
+    nearly = bytes([102, 188] * 4)
+    rows = [Row(url="red", colours=red, width=900), Row(url="blue", colours=blue), Row(url="red2", colours=nearly)]
+    found = run(tmp_path / "a", rows)
+    assert found.kept_urls() == ["blue", "red"]
+    assert found.reasons() == {"red2": "near_duplicate"}
+    one_quarter = Row(url="patch", colours=bytes([90, 213, *red[2:]]))
+    later = run(tmp_path / "b", [one_quarter, Row(url="blue2", colours=blue, phash=3)], [tmp_path / "a"])
+    assert later.kept_urls() == ["patch"]
+    for number, rules in enumerate([DedupeRules(colour_levels=255), DedupeRules(verify="none")]):
+        assert run(tmp_path / f"c{number}", rows, rules=rules).kept_urls() == ["red"]
 
 
 def test_a_later_generation_leaves_out_what_is_published_and_changes_nothing_there(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from wenlan_data.image.examine import examine
-from wenlan_data.image.hash import HASH_VERSION, THUMBNAIL_PX, hashes, thumbnail
+from wenlan_data.image.hash import HASH_VERSION, THUMBNAIL_PX, colours, hashes, shrunk, thumbnail
 from wenlan_data.recipe import ImageRules
 from wenlan_data.records import ImageFacts
 from wenlan_data.testing import picture
@@ -24,6 +24,33 @@ def bits_apart(one: bytes, other: bytes) -> tuple[int, int]:
     assert isinstance(second, ImageFacts)
     pdq = int.from_bytes(first.pdq, "big") ^ int.from_bytes(second.pdq, "big")
     return (first.phash ^ second.phash).bit_count(), pdq.bit_count()
+
+
+def test_colours_are_cb_and_cr_of_the_quarters_from_the_upper_left_on() -> None:
+    pixels = np.zeros((256, 128, 3), np.uint8)
+    pixels[:128, :64], pixels[:128, 64:], pixels[128:, :64], pixels[128:, 64:] = (
+        (255, 0, 0),
+        (0, 255, 0),
+        (0, 0, 255),
+        90,
+    )
+    red, green, blue, none = [85, 255], [43, 21], [255, 107], [128, 128]
+    assert list(colours(shrunk(pixels))) == [*red, *green, *blue, *none]
+    assert colours(shrunk(pixels[..., 0])) == colours(shrunk(np.full((9, 9, 3), 200, np.uint8))) == bytes([128] * 8)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_every_format_and_orientation_tells_its_colours(kind: str) -> None:
+    image = Image.new("RGB", (400, 300), (30, 160, 60))
+    image.paste((200, 40, 60), (0, 0, 200, 150))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = image.transpose(Image.Transpose.ROTATE_90)
+    files = [saved(image, kind, quality=90), saved(turned, kind, quality=90, exif=exif.tobytes())]
+    for data in files:
+        facts = examine(data, ImageRules(min_bytes=0, min_entropy_bits=0))
+        assert isinstance(facts, ImageFacts)
+        assert np.abs(np.frombuffer(facts.colours, np.uint8).astype(int) - [111, 206, *[100, 71] * 3]).max() <= 3
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -58,10 +85,10 @@ def test_phash_is_that_of_imagehash_with_its_first_bit_highest() -> None:
     assert len(pdq) == 32
 
 
-def test_known_hashes_of_version_2() -> None:
+def test_known_hashes_of_version_3() -> None:
     rows, columns = np.mgrid[0:THUMBNAIL_PX, 0:THUMBNAIL_PX]
     small = (127 + 60 * np.sin(rows / 9 + 1) + 60 * np.cos(columns / 5 + rows / 31)).astype(np.uint8)
     phash, pdq = hashes(small)
-    assert HASH_VERSION == 2
+    assert HASH_VERSION == 3
     assert f"{phash:016x}" == "adf8d27852787258"
     assert pdq.hex() == "caa7caefbaa79e0f8aa7faaf80a51eaf9aa52a0fa8a5aa8f8aa5000faaa5000f"

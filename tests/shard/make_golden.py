@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import simplejpeg
 from numpy.typing import NDArray
 
-from wenlan_data.image.hash import HASH_VERSION, hashes, thumbnail
+from wenlan_data.image.hash import HASH_VERSION, colours, hashes, shrunk, thumbnail
 from wenlan_data.recipe import Recipe
 from wenlan_data.run.versions import library_versions
 from wenlan_data.shard.format import sample_key
@@ -217,6 +217,7 @@ def expected() -> dict[str, object]:
                 "pixels_sha256": hashlib.sha256(pixels.tobytes()).hexdigest(),
                 "phash": f"{phash:016x}",
                 "pdq": pdq.hex(),
+                "colours": colours(shrunk(pixels)).hex(),
             }
         )
     return {"hash_version": HASH_VERSION, "samples": sorted(samples, key=lambda one: str(one["key"]))}

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.shard.make_golden import GOLDEN, draw
-from wenlan_data.image.hash import HASH_VERSION, hashes, thumbnail
+from wenlan_data.image.hash import HASH_VERSION, colours, hashes, shrunk, thumbnail
 from wenlan_data.shard.format import encode_sample
 from wenlan_data.shard.manifest import Manifest, load_manifest
 from wenlan_data.shard.reader import read_corpus, shard_paths
@@ -130,3 +130,4 @@ def test_the_hashes_of_the_drawn_pictures_are_the_golden_ones(sample: dict[str, 
     phash, pdq = hashes(thumbnail(pixels))
     assert EXPECTED["hash_version"] == HASH_VERSION
     assert (f"{phash:016x}", pdq.hex()) == (sample["phash"], sample["pdq"])
+    assert colours(shrunk(pixels)).hex() == sample["colours"]

@@ -16,6 +16,7 @@ from wenlan_data.tables import FACTS, WANTED
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 _NO_PDQ = bytes(32)
+NO_COLOURS = bytes(8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +99,10 @@ def _row(row: Wanted, one: Outcome) -> tuple[object, ...]:
     found = one.found
     if isinstance(found, Drop):
         judged: tuple[object, ...] = (found.reason, found.detail, found.retryable, one.sha256, one.bytes)
-        judged += ("", 0, 0, 0, _NO_PDQ)
+        judged += ("", 0, 0, 0, _NO_PDQ, NO_COLOURS)
     else:
         judged = ("", "", False, found.sha256, found.bytes)
-        judged += (found.format, found.width, found.height, found.phash, found.pdq)
+        judged += (found.format, found.width, found.height, found.phash, found.pdq, found.colours)
     seen = (one.warc_offset, one.final_url, one.status, one.ip, one.fetched_at, list(one.opt_out))
     return (row.ordinal, row.url, row.url_key, *judged, *seen)
 
@@ -117,5 +118,5 @@ def _outcome(row: dict[str, object]) -> Outcome:
 def _found(row: dict[str, object]) -> ImageFacts | Drop:
     if row["reason"]:
         return Drop(row["reason"], row["detail"], row["retryable"])  # type: ignore[arg-type]
-    names = ("sha256", "bytes", "format", "width", "height", "phash", "pdq")
+    names = ("sha256", "bytes", "format", "width", "height", "phash", "pdq", "colours")
     return ImageFacts(**{name: row[name] for name in names})  # type: ignore[arg-type]

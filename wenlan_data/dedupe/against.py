@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from wenlan_data.crawl.facts import NO_COLOURS
 from wenlan_data.crawl.sources.folder import Folder
 from wenlan_data.crawl.sources.table import Table
 from wenlan_data.crawl.urls import url_key
@@ -30,7 +31,15 @@ MAX_ROWS = 2000
 """Pictures that one task looks at: some ten seconds."""
 IMAGES, TEXTS, URLS = "images.parquet", "texts.parquet", "url-hashes.npy"
 ANY_IMAGE = ImageRules(min_side_px=1, min_bytes=0, max_aspect=1e6)
-_IMAGES = pa.schema([("name", pa.string()), ("phash", pa.uint64()), ("pdq", pa.binary(32)), ("sha256", pa.string())])
+_IMAGES = pa.schema(
+    [
+        ("name", pa.string()),
+        ("phash", pa.uint64()),
+        ("pdq", pa.binary(32)),
+        ("colours", pa.binary(8)),
+        ("sha256", pa.string()),
+    ]
+)
 _TEXTS = pa.schema([("name", pa.string()), ("hash", pa.uint64())])
 _WEB = re.compile(r"https?://", re.IGNORECASE)
 
@@ -106,6 +115,7 @@ def load_benchmarks(folders: Sequence[str]) -> Benchmarks:
     prints = Prints(
         phash=images["phash"].to_numpy(),
         pdq=np.frombuffer(pdq, np.uint64).reshape(count, 4),
+        colours=np.frombuffer(b"".join(images["colours"].to_pylist()), np.uint64),
         sha256=np.frombuffer(sha256, "S32"),
         keys=np.frombuffer(b"".join(n.to_bytes(16, "big") for n in range(count)), "S16"),
     )
@@ -159,13 +169,13 @@ class _Read:
             self.not_at_hand += 1
             return
         if isinstance(found, ImageFacts):
-            self.add_image(one.url, found.phash, found.pdq, found.sha256)
+            self.add_image(one.url, found.phash, found.pdq, found.colours, found.sha256)
         else:
             self.unreadable += 1
 
-    def add_image(self, name: str, phash: int, pdq: bytes, sha256: str) -> None:
+    def add_image(self, name: str, phash: int, pdq: bytes, colours: bytes, sha256: str) -> None:
         """A picture by its hashes."""
-        self.images.append({"name": name, "phash": phash, "pdq": pdq, "sha256": sha256})
+        self.images.append({"name": name, "phash": phash, "pdq": pdq, "colours": colours, "sha256": sha256})
 
     def add_texts(self, name: str, texts: Sequence[str]) -> None:
         """Texts as they stand, and as the recipe's rules leave them: the corpus holds the latter."""
@@ -212,7 +222,8 @@ def _read_metadata(path: Path, found: _Read) -> None:
         raise DamageError(f"{path}: the metadata of a corpus cannot be read ({error})") from error
     for row in rows:
         found.rows += 1
-        found.add_image(row["key"], int(row["phash"], 16), bytes.fromhex(row["pdq"]), row["sha256"])
+        # A corpus does not tell its colours: its pictures are compared without them.
+        found.add_image(row["key"], int(row["phash"], 16), bytes.fromhex(row["pdq"]), NO_COLOURS, row["sha256"])
         found.add_texts(row["key"], [one["text"] for one in cast("list[dict[str, str]]", row["texts"])])
         found.urls.append(url_key(row["image_url"]))
 

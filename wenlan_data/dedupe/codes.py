@@ -5,6 +5,7 @@ pdq.npy         uint64 (N, 4)             url-keys.npy       16 bytes (U,): key 
 sha256.npy      32 bytes (N,)             asked-hashes.npy   16 bytes (A,), sorted: URLs asked for in vain
 keys.npy        16 bytes (N,)             asked-parts.npy    uint64 (A,): generation << 32 | fetch part that knows why
 generations.npy uint32 (N,)               placeholders.npy   32 bytes (B,), sorted: SHA-256
+colours.npy     uint64 (N,)
 text-hashes.npy, text-counts.npy, site-hashes.npy, site-counts.npy: see `dedupe.counts`
 
 An index may hold several generations (see `dedupe.runs`).
@@ -22,6 +23,7 @@ from wenlan_data.dedupe.arrays import Words, load_array, members, save_array
 from wenlan_data.errors import DamageError
 
 PHASH, PDQ, SHA256, KEYS, GENERATIONS = "phash.npy", "pdq.npy", "sha256.npy", "keys.npy", "generations.npy"
+COLOURS = "colours.npy"
 URL_HASHES, URL_KEYS = "url-hashes.npy", "url-keys.npy"
 ASKED_HASHES, ASKED_PARTS, PLACEHOLDERS = "asked-hashes.npy", "asked-parts.npy", "placeholders.npy"
 
@@ -37,6 +39,8 @@ class Prints:
     """uint64 (N,)."""
     pdq: Codes
     """uint64 (N, 4)."""
+    colours: Codes
+    """uint64 (N,): the 8 bytes of `image.hash.colours` as they lie; 0 where they are not known."""
     sha256: Words
     """S32 (N,)."""
     keys: Words
@@ -44,7 +48,13 @@ class Prints:
 
     def take(self, rows: Indices | slice) -> "Prints":
         """The prints of these rows."""
-        return Prints(phash=self.phash[rows], pdq=self.pdq[rows], sha256=self.sha256[rows], keys=self.keys[rows])
+        return Prints(
+            phash=self.phash[rows],
+            pdq=self.pdq[rows],
+            colours=self.colours[rows],
+            sha256=self.sha256[rows],
+            keys=self.keys[rows],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +149,7 @@ def save_index(folder: Path, generation: int, prints: Prints, asked: Asked) -> N
     ordered = prints.take(np.lexsort((prints.keys, prints.phash)))
     save_array(folder / PHASH, ordered.phash)
     save_array(folder / PDQ, ordered.pdq)
+    save_array(folder / COLOURS, ordered.colours)
     save_array(folder / SHA256, ordered.sha256)
     save_array(folder / KEYS, ordered.keys)
     save_array(folder / GENERATIONS, np.full(len(ordered.phash), generation, np.uint32))
@@ -155,7 +166,7 @@ def load_run(folder: Path) -> Run:
     """The pictures of an index folder. Raises `DamageError` for one that is not whole."""
     phash, pdq = load_array(folder / PHASH, np.uint64), load_array(folder / PDQ, np.uint64)
     sha256, keys = load_array(folder / SHA256, np.bytes_), load_array(folder / KEYS, np.bytes_)
-    generations = load_array(folder / GENERATIONS, np.uint32)
-    if not len(phash) == len(pdq) == len(sha256) == len(keys) == len(generations):
+    generations, colours = load_array(folder / GENERATIONS, np.uint32), load_array(folder / COLOURS, np.uint64)
+    if not len(phash) == len(pdq) == len(colours) == len(sha256) == len(keys) == len(generations):
         raise DamageError(f"{folder}: its arrays differ in length: build anew")
-    return Run(Prints(phash=phash, pdq=pdq, sha256=sha256, keys=keys), generations)
+    return Run(Prints(phash=phash, pdq=pdq, colours=colours, sha256=sha256, keys=keys), generations)

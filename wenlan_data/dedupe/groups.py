@@ -15,7 +15,7 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Groups:
-    """Pictures folded by (pHash, PDQ), or by pHash alone: a group's pictures have the same neighbours."""
+    """Pictures folded by (pHash, PDQ, colours), or by pHash alone: a group's pictures have the same neighbours."""
 
     prints: Prints
     members: Indices
@@ -35,7 +35,8 @@ class Groups:
 
     def signs(self) -> Signs:
         """The hashes of each group's first picture."""
-        return Signs(phash=self.prints.phash[self.first], pdq=self.prints.pdq[self.first])
+        first = self.prints.take(self.first)
+        return Signs(phash=first.phash, pdq=first.pdq, colours=first.colours)
 
     def of(self, groups: Indices) -> Indices:
         """The pictures of these groups."""
@@ -62,16 +63,16 @@ def each_alone(prints: Prints) -> Groups:
 
 
 def fold(prints: Prints, order: Indices, *, by_pdq: bool = True) -> Groups:
-    """Fold pictures; `order` is their keep order. Without `by_pdq` those of one pHash are a group."""
+    """Fold pictures; `order` is their keep order. Without `by_pdq` those of one pHash are a group, whatever colours."""
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
-    members = np.lexsort((place, *(prints.pdq.T if by_pdq else ()), prints.phash))
-    phash, pdq = prints.phash[members], prints.pdq[members]
+    members = np.lexsort((place, *((prints.colours, *prints.pdq.T) if by_pdq else ()), prints.phash))
+    phash, pdq, colours = prints.phash[members], prints.pdq[members], prints.colours[members]
     new_code = np.ones(len(members), bool)
     new_code[1:] = phash[1:] != phash[:-1]
     new_group = new_code.copy()
     if by_pdq:
-        new_group[1:] |= np.any(pdq[1:] != pdq[:-1], axis=1)
+        new_group[1:] |= np.any(pdq[1:] != pdq[:-1], axis=1) | (colours[1:] != colours[:-1])
     starts, code_at = np.flatnonzero(new_group), np.flatnonzero(new_code)
     code_starts = np.searchsorted(starts, code_at)
     return Groups(

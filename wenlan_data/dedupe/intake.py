@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 EARLY_CANDIDATE = ["ordinal", "url_key", "texts", "opt_out"]
 LATE_CANDIDATE = ["candidate_id", "url", "page_url", "source", "licence", "author", "remarks", "boxes"]
-EARLY_FACT = ["url_key", "reason", "sha256", "width", "height", "phash", "pdq", "opt_out"]
+EARLY_FACT = ["url_key", "reason", "sha256", "width", "height", "phash", "pdq", "colours", "opt_out"]
 LATE_FACT = ["detail", "retryable", "bytes", "format", "warc_offset", "final_url", "ip", "fetched_at"]
 BATCH_ROWS = 1 << 16
 
@@ -105,6 +105,7 @@ def prints_of(facts: pa.Table, numbers: Indices) -> Prints:
     """The finger-prints of the pictures in these rows of `FACTS`; all must be good. Raises `DamageError` if not."""
     phash = facts["phash"].to_numpy()[numbers]
     pdq = _fixed(whole(facts, "pdq").take(rows(numbers)), 32).view(np.uint64)
+    colours = _fixed(whole(facts, "colours").take(rows(numbers)), 8).view(np.uint64).ravel()
     sha256, keys = np.zeros(len(numbers), "S32"), np.zeros(len(numbers), "S16")
     for start in range(0, len(numbers), BATCH_ROWS):
         chunk = numbers[start : start + BATCH_ROWS]
@@ -115,7 +116,7 @@ def prints_of(facts: pa.Table, numbers: Indices) -> Prints:
         except ValueError as error:
             raise DamageError("a fact of the fetch step holds no SHA-256 of 64 hex digits: build anew") from error
         keys[start : start + len(chunk)] = raw_keys(list(map(sample_key, urls, digests)))
-    return Prints(phash=phash, pdq=pdq, sha256=sha256, keys=keys)
+    return Prints(phash=phash, pdq=pdq, colours=colours, sha256=sha256, keys=keys)
 
 
 def _fixed(array: "Column", width: int) -> NDArray[np.uint8]:

@@ -33,7 +33,7 @@ def to_merge(sizes: Sequence[int], own: int) -> int:
 
 def merge_runs(folders: Sequence[Path], out: Path) -> None:
     """Write the index of several folders, oldest first, into the folder `out`. Memory is bounded by `MERGE_ROWS`."""
-    names = (codes.PHASH, codes.PDQ, codes.SHA256, codes.KEYS, codes.GENERATIONS)
+    names = (codes.PHASH, codes.PDQ, codes.SHA256, codes.KEYS, codes.GENERATIONS, codes.COLOURS)
     _merge(folders, out, names, _by_code_and_key)
     _merge(folders, out, (codes.URL_HASHES, codes.URL_KEYS), _first)
     _merge(folders, out, (codes.ASKED_HASHES, codes.ASKED_PARTS), _last)

@@ -10,7 +10,7 @@ from wenlan_data.dedupe import between, near
 from wenlan_data.dedupe.near import Found
 from wenlan_data.dedupe.pairs import candidates, distinct_of
 
-PDQ_BITS = 256
+PDQ_BITS, MAX_LEVELS = 256, 255
 MAX_EDGES = 1 << 23
 """Verified pairs held at once: 134 MB; with more, pictures are decided in portions."""
 VERIFY_PAIRS = 1 << 17
@@ -30,10 +30,12 @@ class Signs:
     """uint64 (G,), sorted, not always distinct."""
     pdq: Codes
     """uint64 (G, 4)."""
+    colours: Codes
+    """uint64 (G,): 8 bytes each, as in `Prints`."""
 
     def take(self, rows: Indices) -> "Signs":
         """These rows, which must ascend."""
-        return Signs(phash=self.phash[rows], pdq=self.pdq[rows])
+        return Signs(phash=self.phash[rows], pdq=self.pdq[rows], colours=self.colours[rows])
 
     def spans(self, codes: Codes) -> Pairs:
         """For each code where its rows begin, and how many they are."""
@@ -48,6 +50,8 @@ class Nearness:
     radius_bits: int
     limit_bits: int
     """Of PDQ; 256 where it is not asked."""
+    colour_levels: int = 255
+    """By which the mean colours of a quarter may differ; asked where PDQ is, and only where both are known."""
 
     @property
     def looks(self) -> bool:
@@ -102,6 +106,14 @@ def pdq_bits(left: Codes, right: Codes) -> NDArray[np.int32]:
     return bits
 
 
+def levels_apart(left: Codes, right: Codes) -> NDArray[np.int16]:
+    """int16 (N,): how far the mean colours of (N,) pictures differ in any quarter; 0 where one is not known."""
+    one, other = (np.ascontiguousarray(codes).view(np.uint8).reshape(-1, 8).astype(np.int16) for codes in (left, right))
+    levels: NDArray[np.int16] = np.abs(one - other).max(axis=1, initial=0)
+    levels[(left == 0) | (right == 0)] = 0
+    return levels
+
+
 def _searched(signs: Signs, nearness: Nearness) -> Iterable[Found]:
     return near.search(distinct_of(signs.phash)[0], (), nearness.radius_bits, leave_crowds=nearness.verifies)
 
@@ -144,7 +156,11 @@ def _verified(left: Signs, right: Signs, i: Indices, j: Indices, nearness: Nearn
     for start in range(0, len(i), VERIFY_PAIRS):
         one, other = i[start : start + VERIFY_PAIRS], j[start : start + VERIFY_PAIRS]
         same = pdq_bits(left.pdq[one], right.pdq[other]) <= nearness.limit_bits
-        yield one[same], other[same]
+        one, other = one[same], other[same]
+        if nearness.colour_levels < MAX_LEVELS:
+            same = levels_apart(left.colours[one], right.colours[other]) <= nearness.colour_levels
+            one, other = one[same], other[same]
+        yield one, other
 
 
 def _by_pdq(signs: Signs, nearness: Nearness) -> Iterator[Pairs]:

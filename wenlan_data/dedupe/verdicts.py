@@ -49,9 +49,9 @@ class Verdicts:
 
 
 def nearness(rules: DedupeRules) -> Nearness:
-    """What a recipe takes for the same picture. Without `verify` the PDQ distance is told but not asked."""
+    """What a recipe takes for the same picture. Without `verify` only pHash is asked; the PDQ distance is told."""
     verify, radius_bits = rules.verify == "pdq", rules.radius_bits if isinstance(rules.radius_bits, int) else -1
-    return Nearness(radius_bits, MAX_PDQ_BITS if verify else PDQ_BITS)
+    return Nearness(radius_bits, MAX_PDQ_BITS if verify else PDQ_BITS, rules.colour_levels)
 
 
 def keep_order(area: Indices, caption_rank: Indices, keys: NDArray[np.bytes_]) -> Indices:
@@ -145,7 +145,7 @@ def _against(groups: Groups, found: _Found, run: Run, rule: Nearness, pairs: "li
         _by_bytes(groups, found, run)
         return
     ours = groups.signs()
-    theirs = Signs(phash=run.prints.phash, pdq=run.prints.pdq)
+    theirs = Signs(phash=run.prints.phash, pdq=run.prints.pdq, colours=run.prints.colours)
     if pairs is None:
         old, _ = distinct_of(run.prints.phash)
         pairs = list(between.search_between(groups.codes, old, rule.radius_bits))

@@ -58,18 +58,17 @@ def opencv() -> ModuleType:
     return cv2
 
 
-def decode_jpeg(data: bytes, header: JpegHeader, *, min_side_px: int, grey: bool = False) -> Pixels | Drop:
+def decode_jpeg(data: bytes, header: JpegHeader, *, min_side_px: int) -> Pixels | Drop:
     """uint8 (H, W) or (H, W, 3), sRGB, as stored (not turned), scaled down by 1, 2, 4 or 8.
 
     The shorter side stays at least `min_side_px` where the picture has that. Every entropy-coded byte is read
-    whatever the scale, so truncation is found. With `grey`, luma alone is decoded if the profile allows it.
+    whatever the scale, so truncation is found.
     """
     mode = {1: "L", 3: "RGB", 4: "CMYK"}.get(header.components)
     if mode is None or header.precision_bits != 8:
         return Drop("undecodable", f"{header.components} components of {header.precision_bits} bits")
     plain = mode != "CMYK" and not needs_transform(header.icc, mode)
-    wanted = "GRAY" if mode == "L" or (grey and plain) else mode
-    pixels = _read_jpeg(data, header, wanted, min_side_px)
+    pixels = _read_jpeg(data, header, "GRAY" if mode == "L" else mode, min_side_px)
     if isinstance(pixels, Drop) or plain:
         return pixels
     # Adobe writes CMYK inverted, and so does everybody else; Pillow assumes the same.

@@ -6,14 +6,14 @@ from typing import Protocol
 from wenlan_data.image.containers import damage, frame_size
 from wenlan_data.image.decode import Pixels, decode_jpeg, decode_other, upright
 from wenlan_data.image.filters import uninformative, wrong_shape
-from wenlan_data.image.hash import MIN_DECODED_SIDE_PX, hashes, thumbnail
+from wenlan_data.image.hash import MIN_DECODED_SIDE_PX, colours, grey, hashes, shrunk
 from wenlan_data.image.limits import MAX_JPEG_SCANS, too_large
 from wenlan_data.image.segments import read_header, scans_at_most
 from wenlan_data.image.sniff import looks_like, other_image, sniff
 from wenlan_data.records import Drop, ImageFacts
 
 Thumbnail = tuple[Pixels, int, int]
-"""The normalised thumbnail, then width and height of the upright picture in pixels."""
+"""The normalised thumbnail with its colours, then width and height of the upright picture in pixels."""
 
 
 class Rules(Protocol):
@@ -48,10 +48,11 @@ def examine(data: bytes, rules: Rules) -> ImageFacts | Drop:
     found = _from_jpeg(data, rules) if kind == "jpeg" else _from_other(data, kind, rules)
     if isinstance(found, Drop):
         return found
-    grey, width, height = found
-    if empty := uninformative(grey, rules.min_contrast, rules.min_entropy_bits):
+    small, width, height = found
+    luma = grey(small)
+    if empty := uninformative(luma, rules.min_contrast, rules.min_entropy_bits):
         return empty
-    phash, pdq = hashes(grey)
+    phash, pdq = hashes(luma)
     return ImageFacts(
         sha256=hashlib.sha256(data).hexdigest(),
         bytes=len(data),
@@ -60,6 +61,7 @@ def examine(data: bytes, rules: Rules) -> ImageFacts | Drop:
         height=height,
         phash=phash,
         pdq=pdq,
+        colours=colours(small),
     )
 
 
@@ -91,11 +93,11 @@ def _from_jpeg(data: bytes, rules: Rules) -> Thumbnail | Drop:
     wrong = wrong or _wrong_size(width, height, "jpeg", rules)
     if wrong:
         return wrong
-    pixels = decode_jpeg(data, header, min_side_px=MIN_DECODED_SIDE_PX, grey=True)
+    pixels = decode_jpeg(data, header, min_side_px=MIN_DECODED_SIDE_PX)
     if isinstance(pixels, Drop):
         return pixels
     # Turning the square thumbnail is the same as turning the picture, and 30 times less work.
-    return upright(thumbnail(pixels), header.orientation), width, height
+    return upright(shrunk(pixels), header.orientation), width, height
 
 
 def _from_other(data: bytes, kind: str, rules: Rules) -> Thumbnail | Drop:
@@ -108,4 +110,4 @@ def _from_other(data: bytes, kind: str, rules: Rules) -> Thumbnail | Drop:
     pixels = decode_other(data)
     if isinstance(pixels, Drop):
         return pixels
-    return thumbnail(pixels), pixels.shape[1], pixels.shape[0]
+    return shrunk(pixels), pixels.shape[1], pixels.shape[0]

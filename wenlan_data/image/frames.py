@@ -13,7 +13,8 @@ OUT_OF_MEMORY = 8
 _HEAD = struct.Struct("<BII")
 _FACTS = struct.Struct("<QIIQ")
 _PDQ_END = _FACTS.size + 32
-_SHA256_END = _PDQ_END + 64
+_COLOURS_END = _PDQ_END + 8
+_SHA256_END = _COLOURS_END + 64
 
 
 def send(link: socket.socket, kind: int, text: bytes = b"", data: bytes = b"") -> None:
@@ -38,13 +39,14 @@ def receive(link: socket.socket) -> tuple[int, bytes, bytes] | None:
 def pack_facts(facts: ImageFacts) -> bytes:
     """Facts as bytes: they travel for every picture, and JSON would take as long as both system calls."""
     sizes = _FACTS.pack(facts.bytes, facts.width, facts.height, facts.phash)
-    return sizes + facts.pdq + facts.sha256.encode() + facts.format.encode()
+    return sizes + facts.pdq + facts.colours + facts.sha256.encode() + facts.format.encode()
 
 
 def unpack_facts(raw: bytes) -> ImageFacts:
     """What `pack_facts` packed."""
     size_bytes, width, height, phash = _FACTS.unpack_from(raw)
-    pdq, sha256, kind = raw[_FACTS.size : _PDQ_END], raw[_PDQ_END:_SHA256_END], raw[_SHA256_END:]
+    pdq, colours = raw[_FACTS.size : _PDQ_END], raw[_PDQ_END:_COLOURS_END]
+    sha256, kind = raw[_COLOURS_END:_SHA256_END], raw[_SHA256_END:]
     return ImageFacts(
         sha256=sha256.decode(),
         bytes=size_bytes,
@@ -53,6 +55,7 @@ def unpack_facts(raw: bytes) -> ImageFacts:
         height=height,
         phash=phash,
         pdq=pdq,
+        colours=colours,
     )
 
 
