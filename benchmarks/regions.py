@@ -1,11 +1,14 @@
 """What each detector costs on one core, and how much of yolox's confident boxes `proposals` finds.
 
+Pictures a second are of processor time, which hardly moves when others use the machine; of a GPU, by the clock.
+
 python -m benchmarks.regions --weights yolox_nano.onnx FOLDER...      (folders of photographs, at any depth)
 """
 
 import argparse
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,17 +16,20 @@ from pathlib import Path
 import numpy as np
 
 from wenlan_data.detect.boxes import Boxes, iou
-from wenlan_data.detect.detectors.proposals import Proposals, _searched, _shrunk
+from wenlan_data.detect.detectors.proposals import Proposals, _shrunk
 from wenlan_data.detect.settings import load_detector
+from wenlan_data.detect.stored import stored_pixels
 from wenlan_data.image.apart import examine, normalise
 from wenlan_data.image.decode import Pixels
-from wenlan_data.image.normalise import pixels
 from wenlan_data.protocols import Detector
 from wenlan_data.recipe import ImageRules
 from wenlan_data.records import ImageFacts
 
 CONFIDENT = 0.5
 FIRST = (36, 100, 10_000)
+ARCHITECTURES = ("resnet50_fpn_v2", "mobilenet_v3_large_320_fpn")
+Clock = Callable[[], float]
+Found = tuple[list[Boxes], float]
 
 
 def stored_pictures(folders: Sequence[Path], most: int) -> list[Pixels]:
@@ -33,18 +39,35 @@ def stored_pictures(folders: Sequence[Path], most: int) -> list[Pixels]:
     for path in paths[:: max(1, len(paths) // most)]:
         data = path.read_bytes()
         if isinstance(examine(data, ImageRules()), ImageFacts):
-            found.append(pixels(normalise(data, max_side_px=1024, jpeg_quality=92).jpeg))
+            found.append(stored_pixels(normalise(data, max_side_px=1024, jpeg_quality=92).jpeg))
     return found
 
 
-def boxes_of(detector: Detector, pictures: Sequence[Pixels]) -> tuple[list[Boxes], float]:
-    """The boxes in each picture, best first, and pictures a second."""
+def boxes_of(detector: Detector, pictures: Sequence[Pixels], clock: Clock = time.process_time) -> Found:
+    """The boxes in each picture, best first, and pictures a second by the clock."""
     find = detector.load()
     find(pictures[:1])
-    start = time.perf_counter()
-    regions = [find([picture])[0] for picture in pictures]
-    seconds = time.perf_counter() - start
+    start = clock()
+    size = detector.batch_size
+    batches = [find(pictures[first : first + size]) for first in range(0, len(pictures), size)]
+    seconds = clock() - start
+    regions = [some for batch in batches for some in batch]
     return [_array([one.box_xyxy for one in some]) for some in regions], len(pictures) / seconds
+
+
+def faster_rcnn_per_s(architecture: str, pictures: Sequence[Pixels], device: str) -> float:
+    """Pictures a second with random weights: the time is that of trained ones but for the boxes to sort out."""
+    import torch
+    from torchvision.models import detection
+
+    torch.manual_seed(1)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "random.pth"
+        model = getattr(detection, f"fasterrcnn_{architecture}")(weights=None, weights_backbone=None, num_classes=91)
+        torch.save(model.state_dict(), path)
+        settings = {"architecture": architecture, "weights": str(path)}
+        clock = time.process_time if device == "cpu" else time.perf_counter
+        return boxes_of(load_detector("faster_rcnn", settings, device), pictures, clock)[1]
 
 
 def plain_order(picture: Pixels) -> Boxes:
@@ -57,7 +80,6 @@ def plain_order(picture: Pixels) -> Boxes:
     search.switchToSelectiveSearchFast()
     found = np.asarray(search.process(), np.float32).reshape(-1, 4)
     found[:, 2:] += found[:, :2]
-    assert len(found) == len(_searched(small, "fast"))
     return found * np.float32(picture.shape[1] / small.shape[1])
 
 
@@ -82,7 +104,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--weights", required=True)
-    parser.add_argument("--images", type=int, default=80)
+    parser.add_argument("--images", type=int, default=1000, help="At most, evenly chosen.")
+    parser.add_argument("--faster-rcnn", type=int, default=0, metavar="N", help="Try it on the first N pictures too.")
+    parser.add_argument("--device", default="cpu", help="Of faster_rcnn; a GPU is timed by the clock.")
     options = parser.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     pictures = stored_pictures(options.folders, options.images)
@@ -91,7 +115,7 @@ def main() -> None:
     result: dict[str, object] = {
         "images": len(pictures),
         "confident_boxes": sum(map(len, wanted)),
-        "yolox": {"images_per_s": round(yolox_per_s, 1)},
+        "yolox": {"images_per_cpu_s": round(yolox_per_s, 1)},
         "plain": {"recall": recall([plain_order(picture) for picture in pictures], wanted)},
     }
     settings: dict[str, Callable[[], Detector]] = {
@@ -102,7 +126,14 @@ def main() -> None:
     for name, make in settings.items():
         found, per_s = boxes_of(make(), pictures)
         boxes = round(sum(map(len, found)) / len(found))
-        result[f"proposals_{name}"] = {"images_per_s": round(per_s, 1), "boxes": boxes, "recall": recall(found, wanted)}
+        result[f"proposals_{name}"] = {
+            "images_per_cpu_s": round(per_s, 1),
+            "boxes": boxes,
+            "recall": recall(found, wanted),
+        }
+    for architecture in ARCHITECTURES if options.faster_rcnn else ():
+        per_s = faster_rcnn_per_s(architecture, pictures[: options.faster_rcnn], options.device)
+        result[architecture] = {"images_per_cpu_s": round(per_s, 2), "device": options.device}
     print(json.dumps(result))
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     RGBImage = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
-    """uint8 (H, W, 3), sRGB, upright."""
+    """uint8 (H, W, 3), upright, as they stand in the stored JPEG: a profile that it carries is not applied."""
 
     Regions = Callable[[Sequence[RGBImage]], list[list[Region]]]
 

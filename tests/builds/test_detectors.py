@@ -27,6 +27,16 @@ def folder(at: Path, count: int = 12) -> Path:
     return at
 
 
+def records(at: Path, count: int) -> Path:
+    rows = []
+    for number in range(count):
+        (at / f"{number}.jpg").write_bytes(picture(number, width=400, height=300))
+        boxes = [[0, 0, 200, 150], [100, 30, 400, 300], [number, 0, 50, 60]]
+        rows.append({"image_id": f"../imgs/{number}.jpg", "sentences": [["sur_text", caption(number)]], "bbox": boxes})
+    (at / "records.jsonl").write_text("\n".join(json.dumps(row) for row in rows), "utf-8")
+    return at / "records.jsonl"
+
+
 def recipe(at: Path, detect: dict[str, object]) -> Path:
     at.write_text(yaml.safe_dump({"name": "mine", "detect": detect, "shard": {"max_samples": 5}}), "utf-8")
     return at
@@ -44,16 +54,17 @@ def faster_rcnn(at: Path) -> dict[str, object]:
 
 @pytest.mark.slow
 @needs_model
-@pytest.mark.parametrize("name", ["grid", "proposals", "yolox", "mix", "faster_rcnn"])
+@pytest.mark.parametrize("name", ["grid", "boxes", "proposals", "yolox", "mix", "faster_rcnn"])
 def test_one_worker_and_two_give_the_same_bytes(name: str, tmp_path: Path) -> None:
     detectors: dict[str, dict[str, object]] = {
         "grid": {"detector": "grid"},
+        "boxes": {"detector": "boxes"},
         "proposals": PROPOSALS,
         "yolox": YOLOX,
         "mix": {"detector": "mix", "of": [YOLOX, PROPOSALS]},
     }
     detect = detectors.get(name) or faster_rcnn(tmp_path / "weights.pth")
-    source = f"folder:{folder(tmp_path / 'photos')}"
+    source = f"brivl:{records(tmp_path, 12)}" if name == "boxes" else f"folder:{folder(tmp_path / 'photos')}"
     words = ["--sources", source, "--recipe", recipe(tmp_path / "mine.yaml", detect), "--executor", "local"]
     for workers in (1, 2):
         build(*words, "--out", tmp_path / str(workers), "--workers", workers)
@@ -64,14 +75,8 @@ def test_one_worker_and_two_give_the_same_bytes(name: str, tmp_path: Path) -> No
 
 
 def test_boxes_of_brivls_records_reach_the_shards_in_stored_pixels(tmp_path: Path) -> None:
-    rows = []
-    for number in range(3):
-        (tmp_path / f"{number}.jpg").write_bytes(picture(number, width=400, height=300))
-        boxes = [[0, 0, 200, 150], [100, 30, 400, 300], [number, 0, 50, 60]]
-        rows.append({"image_id": f"../imgs/{number}.jpg", "sentences": [["sur_text", caption(number)]], "bbox": boxes})
-    (tmp_path / "records.jsonl").write_text("\n".join(json.dumps(row) for row in rows), "utf-8")
     detect: dict[str, object] = {"detector": "boxes", "max_regions": 2}
-    words = ["--sources", f"brivl:{tmp_path / 'records.jsonl'}", "--recipe", recipe(tmp_path / "mine.yaml", detect)]
+    words = ["--sources", f"brivl:{records(tmp_path, 3)}", "--recipe", recipe(tmp_path / "mine.yaml", detect)]
     build(*words, "--set", "image.max_side_px=200", "--out", tmp_path / "out", "--executor", "local", "--workers", 1)
     (tar,) = (tmp_path / "out" / "shards").glob("*.tar")
     for key, members in read_tar(tar):

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -78,8 +79,38 @@ def test_names_are_printed_and_a_folder_is_made_for_drawings(tmp_path: Path) -> 
     assert drawn.is_file()
 
 
-def test_what_is_no_picture_is_said(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(b"<html>")
-    done = run(tmp_path / "a.jpg")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("page.jpg", "no picture to look at (not_image html): give a JPEG"),
+        ("empty.jpg", "no picture to look at (empty_body): give a JPEG"),
+        ("cut.jpg", "no picture to look at (truncated "),
+        ("folder", "is a folder: name the pictures in it"),
+        ("none.jpg", "there is no such file: check its path"),
+    ],
+)
+def test_what_is_no_picture_is_said(name: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "page.jpg").write_bytes(b"<html>")
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "cut.jpg").write_bytes(picture(1)[:3000])
+    (tmp_path / "folder").mkdir()
+    done = run(tmp_path / name)
     assert done.returncode == 2
-    assert "no picture to look at (not_image html)" in done.stderr
+    assert f"{tmp_path / name}: {message}" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_file_is_no_folder_for_drawings(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(picture(1))
+    done = run(tmp_path / "a.jpg", "--out", tmp_path / "a.jpg")
+    assert (done.returncode, "is a file: name a folder" in done.stderr) == (2, True)
+
+
+def test_a_reader_that_goes_away_is_no_failure(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(picture(1))
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "wenlan_data", "detect", tmp_path / "a.jpg", "--json"]
+    with os.fdopen(writing, "wb") as gone:
+        done = subprocess.run(command, stdout=gone, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")

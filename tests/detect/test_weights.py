@@ -31,7 +31,7 @@ def test_a_named_file_is_fetched_once_and_said_so(site: Site, capsys: pytest.Cap
         assert file_of("tiny") == path == cached("tiny")
     assert site.log == ["/tiny.onnx"]
     said = capsys.readouterr().err
-    assert site.url("/tiny.onnx") in said.replace("\n", "")
+    assert f"weights tiny: {site.url('/tiny.onnx')}\n" in said
     assert "CC0" in said
     assert [one.name for one in path.parent.iterdir()] == ["tiny.onnx"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageFilter, ImageOps
 
 Pixels = NDArray[np.uint8]
 P3_TO_XYZ = np.array([[0.51512, 0.29198, 0.15710], [0.24120, 0.69225, 0.06657], [-0.00105, 0.04189, 0.78407]])
@@ -84,6 +84,15 @@ def from_p3(pixels: Pixels) -> Pixels:
     again = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
     shown: Pixels = np.round(again * 255).astype(np.uint8)
     return shown
+
+
+def difference(shown: Pixels, wanted: Pixels) -> NDArray[np.float64]:
+    """CIEDE2000 of each pixel, the dots of JPEG and of palettes smoothed away; needs scikit-image."""
+    from skimage import color
+
+    labs = [color.rgb2lab(Image.fromarray(one).filter(ImageFilter.BoxBlur(4))) for one in (shown, wanted)]
+    found: NDArray[np.float64] = color.deltaE_ciede2000(*labs)
+    return found
 
 
 def _saved(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:

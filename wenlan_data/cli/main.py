@@ -36,6 +36,7 @@ shards.add_command(near)
 
 def main() -> NoReturn:
     """Run the command line: an error is one line on stderr and an exit code (see `wenlan_data.errors`)."""
+    stdout = sys.stdout
     try:
         # Without standalone mode click gives back the code of ctx.exit(), such as 0 of --help.
         code = cli.main(standalone_mode=False)
@@ -47,12 +48,21 @@ def main() -> NoReturn:
     except WenlanError as error:
         _fail(error)
     except BrokenPipeError:
-        # The reader of our output went away (`| head`): nothing more can be said, also not at interpreter exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        _reader_left()
+    except SystemExit:
+        # click puts another stdout in place where the reader went away, and exits with 1, our code for damage.
+        if sys.stdout is not stdout:
+            _reader_left()
+        raise
     except OSError as error:
         _fail(from_os_error(error))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _reader_left() -> NoReturn:
+    """Nothing more can be said to `| head`, also not at interpreter exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(0)
 
 
 def _leave(error: InterruptedBuildError) -> NoReturn:

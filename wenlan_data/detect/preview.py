@@ -55,15 +55,22 @@ def rules_of(detector: str, weights: str | None, device: str, settings: Sequence
 
 def looked_at(path: Path, max_side_px: int) -> Looked:
     """The file's picture as a shard would store it. Raises `UsageError` where it is none."""
-    with os_errors(path):
-        data = path.read_bytes()
+    data = _bytes_of(path)
     found = examine(data, _ANY_PICTURE)
     if isinstance(found, Drop):
-        raise UsageError(
-            f"{path}: no picture to look at ({found.reason} {found.detail}): give a JPEG, PNG, WebP or GIF"
-        )
+        reason = f"{found.reason} {found.detail}".strip()
+        raise UsageError(f"{path}: no picture to look at ({reason}): give a JPEG, PNG, WebP, GIF or AVIF")
     stored = normalise(data, max_side_px=max_side_px, jpeg_quality=92)
     return Looked(jpeg=stored.jpeg, width=stored.width, height=stored.height)
+
+
+def _bytes_of(path: Path) -> bytes:
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder: name the pictures in it, such as {path}/*.jpg")
+    if not path.exists():
+        raise UsageError(f"{path}: there is no such file: check its path")
+    with os_errors(path):
+        return path.read_bytes()
 
 
 def drawing(picture: Looked, regions: Sequence[Region]) -> bytes:
@@ -103,6 +110,8 @@ def said(regions: Sequence[Region]) -> str:
 def write_new(path: Path, data: bytes) -> Path:
     """Write a file that is not there yet, in a folder that is made for it. Raises `UsageError` where it is there."""
     with os_errors(path):
+        if path.parent.is_file():
+            raise UsageError(f"{path.parent}: is a file: name a folder for the drawings with --out")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with path.open("xb") as file:

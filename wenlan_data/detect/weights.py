@@ -127,7 +127,9 @@ def _download(name: str, path: Path) -> None:
     with os_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
     console = Console(file=sys.stderr)
-    console.print(f"weights {name}: {named.url}\n  licence: {named.licence}\n  into {path}", highlight=False)
+    console.print(
+        f"weights {name}: {named.url}\n  licence: {named.licence}\n  into {path}", highlight=False, soft_wrap=True
+    )
     # A process of its own may fetch the same file: each writes its own, and the last rename wins with equal bytes.
     partly = path.with_name(f".{path.name}.{os.getpid()}")
     bar = Progress("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=console)

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from tests.conformance import check_detector
 from wenlan_data.detect.detectors.proposals import Proposals, _searched, _shrunk
+from wenlan_data.errors import RecipeError
+from wenlan_data.recipe import DetectRules
 
 skimage_data = pytest.importorskip("skimage.data")
 
@@ -66,3 +68,9 @@ def test_any_picture_gives_boxes_inside_it_and_none_twice(width: int, height: in
     boxes = [region.box_xyxy for region in found]
     assert len(set(boxes)) == len(boxes)
     assert all(0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height for x1, y1, x2, y2 in boxes)
+
+
+def test_an_opencv_without_selective_search_is_said_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("cv2.ximgproc")
+    with pytest.raises(RecipeError, match="pip install --force-reinstall opencv-contrib-python-headless"):
+        DetectRules(detector="proposals").prepare()

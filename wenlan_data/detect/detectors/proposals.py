@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from wenlan_data.detect.boxes import areas, regions_of, suppressed
+from wenlan_data.errors import RecipeError
 from wenlan_data.image.decode import opencv
 from wenlan_data.records import Region
 
@@ -50,6 +51,14 @@ class Proposals:
     def batch_size(self) -> int:
         """How many pictures one call takes at most; each is searched by itself."""
         return 1
+
+    def prepare(self) -> None:
+        """Look for selective search. Raises `RecipeError` where another package of OpenCV lies over ours."""
+        if not hasattr(opencv(), "ximgproc"):
+            raise RecipeError(
+                "proposals needs OpenCV with its contrib modules, and another package of OpenCV lies over it: run"
+                "  pip install --force-reinstall opencv-contrib-python-headless"
+            )
 
     def load(self) -> Regions:
         """The working detector; there are no weights."""
