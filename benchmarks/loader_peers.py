@@ -50,7 +50,7 @@ def ours(case: Case) -> Iterator[int]:
             tokenizer=case.vocabulary,
             epoch=epoch,
         ):
-            yield _size(batch["image"], batch["tokens"], case)
+            yield batch_len(batch["image"], batch["tokens"], case)
         epoch += 1
 
 
@@ -67,16 +67,16 @@ def ours_without_boxes(case: Case) -> Iterator[int]:
             max_regions=0,
             epoch=epoch,
         ):
-            yield _size(batch["image"], batch["tokens"], case)
+            yield batch_len(batch["image"], batch["tokens"], case)
         epoch += 1
 
 
 def our_stream(case: Case) -> Iterator[int]:
     """`SampleStream` in somebody's own `DataLoader`."""
-    collate = _Collate(case)
+    collate = Collate(case)
     return _repeated(
         lambda: DataLoader(
-            _Mapped(SampleStream(case.corpus), _Turbo(case.size_px)),
+            _Mapped(SampleStream(case.corpus), Turbo(case.size_px)),
             batch_size=case.batch_size,
             num_workers=case.workers,
             collate_fn=collate,
@@ -91,7 +91,7 @@ def webdataset_plain(case: Case) -> Iterator[int]:
     from torchvision.transforms import v2
 
     transform = v2.Compose([v2.Resize((case.size_px, case.size_px)), v2.PILToTensor()])
-    collate = _Collate(case)
+    collate = Collate(case)
 
     def make() -> object:
         dataset = (
@@ -110,7 +110,7 @@ def webdataset_tuned(case: Case) -> Iterator[int]:
     """With our decoder, no JSON, and batches made in the workers."""
     import webdataset
 
-    turbo, collate = _Turbo(case.size_px), _Collate(case)
+    turbo, collate = Turbo(case.size_px), Collate(case)
 
     def make() -> object:
         dataset = (
@@ -132,7 +132,7 @@ def datasets_streaming(case: Case) -> Iterator[int]:
     found = (
         found.cast_column("jpg", datasets.Image(decode=False)).select_columns(["jpg", "txt"]).shuffle(buffer_size=1000)
     )
-    collate, turbo = _Collate(case), _Turbo(case.size_px)
+    collate, turbo = Collate(case), Turbo(case.size_px)
     mapped = found.map(_Flat())
     return _repeated(
         lambda: DataLoader(
@@ -153,7 +153,7 @@ def mosaicml_streaming(case: Case) -> Iterator[int]:
             for members in _samples(case):
                 out.write({"jpg": members["jpg"], "txt": members["txt"].decode()})
     dataset = StreamingDataset(local=str(folder), shuffle=True, batch_size=case.batch_size)
-    then = _Then(_Turbo(case.size_px), _Collate(case))
+    then = _Then(Turbo(case.size_px), Collate(case))
     return _repeated(
         lambda: DataLoader(dataset, batch_size=case.batch_size, num_workers=case.workers, collate_fn=then), case
     )
@@ -168,7 +168,7 @@ def litdata(case: Case) -> Iterator[int]:
         shutil.rmtree(folder, ignore_errors=True)
         optimize(fn=_tar_samples, inputs=case.tars, output_dir=str(folder), chunk_bytes="64MB", num_workers=1)
     dataset = StreamingDataset(str(folder), shuffle=True)
-    then = _Then(_Turbo(case.size_px), _Collate(case))
+    then = _Then(Turbo(case.size_px), Collate(case))
     loader = StreamingDataLoader(dataset, batch_size=case.batch_size, num_workers=case.workers, collate_fn=then)
     return _repeated(lambda: loader, case)
 
@@ -178,7 +178,7 @@ def spdl(case: Case) -> Iterator[int]:
     from spdl.io import iter_tarfile
     from spdl.pipeline import PipelineBuilder
 
-    turbo, collate = _Turbo(case.size_px), _Collate(case)
+    turbo, collate = Turbo(case.size_px), Collate(case)
 
     def source() -> Iterator[dict[str, object]]:
         for tar in case.tars:
@@ -212,7 +212,7 @@ PROGRAMS: dict[str, Callable[[Case], Iterator[int]]] = {
 }
 
 
-class _Turbo:
+class Turbo:
     """A sample's pixels, uint8 (3, S, S), and its text."""
 
     def __init__(self, size_px: int) -> None:
@@ -226,7 +226,7 @@ class _Turbo:
         return torch.from_numpy(out).permute(2, 0, 1), text.decode() if isinstance(text, bytes) else str(text)
 
 
-class _Collate:
+class Collate:
     """Pairs to a batch, tokenized like ours."""
 
     def __init__(self, case: Case) -> None:
@@ -240,7 +240,7 @@ class _Collate:
 class _Then:
     """Decoding inside the collate function, which every DataLoader runs in its workers."""
 
-    def __init__(self, turbo: _Turbo, collate: _Collate) -> None:
+    def __init__(self, turbo: Turbo, collate: Collate) -> None:
         self._turbo, self._collate = turbo, collate
 
     def __call__(self, samples: list[dict[str, object]]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -255,7 +255,7 @@ class _Flat:
 
 
 class _Mapped(torch.utils.data.IterableDataset[Pair]):
-    def __init__(self, stream: SampleStream, turbo: _Turbo) -> None:
+    def __init__(self, stream: SampleStream, turbo: Turbo) -> None:
         self._stream, self._turbo = stream, turbo
 
     def __iter__(self) -> Iterator[Pair]:
@@ -265,10 +265,10 @@ class _Mapped(torch.utils.data.IterableDataset[Pair]):
 def _repeated(make: Callable[[], object], case: Case) -> Iterator[int]:
     while True:
         for image, tokens in make():  # type: ignore[attr-defined]
-            yield _size(image, tokens, case)
+            yield batch_len(image, tokens, case)
 
 
-def _size(image: object, tokens: object, case: Case) -> int:
+def batch_len(image: object, tokens: object, case: Case) -> int:
     assert isinstance(image, torch.Tensor)
     assert isinstance(tokens, torch.Tensor)
     if image.dtype != torch.uint8 or image.shape[1:] != (3, case.size_px, case.size_px) or len(tokens) != len(image):

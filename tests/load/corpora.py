@@ -2,7 +2,7 @@
 
 import io
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -10,7 +10,6 @@ import numpy as np
 import simplejpeg
 
 from wenlan_data import testing
-from wenlan_data.load.loader import Loader
 from wenlan_data.records import Region, Sample, Text
 
 SIDE_PX = 16
@@ -68,9 +67,9 @@ def write_tar(path: Path, members: Mapping[str, bytes]) -> Path:
     return path
 
 
-def keys_of(loader: Loader) -> list[list[str]]:
-    """The keys of each batch left."""
-    return [[str(one) for one in list_of(batch["key"])] for batch in loader]
+def keys_of(batches: Iterable[Mapping[str, object]]) -> list[list[str]]:
+    """The keys of each batch, such as those that are left to a loader."""
+    return [[str(one) for one in list_of(batch["key"])] for batch in batches]
 
 
 def list_of(value: object) -> list[object]:

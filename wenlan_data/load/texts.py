@@ -87,7 +87,7 @@ class _FastTokenizer:
 
         try:
             self._library = (
-                BertWordPieceTokenizer(str(file), lowercase=True)
+                Library.from_str(BertWordPieceTokenizer(str(file), lowercase=True).to_str())
                 if file.suffix == ".txt"
                 else Library.from_file(str(file))
             )
@@ -97,7 +97,7 @@ class _FastTokenizer:
         self._library.enable_truncation(max_tokens)
 
     def encode(self, texts: Sequence[str]) -> tuple[list[list[int]], int]:
-        found = self._library.encode_batch(list(texts))
+        found = self._library.encode_batch_fast(list(texts))  # without offsets: a fifth less time
         return [one.ids for one in found], sum(bool(one.overflowing) for one in found)
 
 

@@ -1,5 +1,6 @@
 """Worker processes that make batches in order, and whose death or silence is an error within seconds."""
 
+import gc
 import os
 import signal
 import threading
@@ -30,9 +31,8 @@ def make_batches(
     """
     opencv()  # loaded once, before the workers fork
     workers = min(workers, len(numbers))
-    slots = max(workers * (prefetch + 1), prefetch + 2)
     shape = (maker.batch_size, maker.size_px, maker.size_px, 3)
-    ring = Ring(slots, shape) if workers and maker.decoder != "cuda" else None
+    ring = Ring(workers * prefetch, shape) if workers and maker.decoder != "cuda" else None
     handler = signal.getsignal(signal.SIGCHLD)
     with warnings.catch_warnings():
         # More workers than cores is the user's choice: with a slow disk they wait, not work.
@@ -40,7 +40,7 @@ def make_batches(
         made = DataLoader(
             replace(maker, ring=ring),
             batch_size=None,
-            sampler=[(number, at % slots) for at, number in enumerate(numbers)],
+            sampler=ring.with_slots(numbers) if ring else [(number, 0) for number in numbers],
             num_workers=workers,
             prefetch_factor=prefetch if workers else None,
             timeout=POLL_S if workers else 0,
@@ -84,3 +84,4 @@ class _Patient:
 def _prepare(_: int) -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # it would warn, and the workers are the parallelism
     opencv()  # on one thread: the workers are processes, and a pool in each would fight for the cores
+    gc.freeze()  # a collection looks at what the worker made, not at all of torch
