@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import affine_grid, grid_sample, normalize
 
 from wenlan_data.train.config import TrainConfig, load_config
+from wenlan_data.train.frozen import FrozenOutputs, frozen_parts
 from wenlan_data.train.model import Inputs, Towers, make_towers
 from wenlan_data.train.momentum import follow, momentum_copy
 from wenlan_data.train.objectives import brivl, clip
@@ -44,9 +45,12 @@ def pooling(repeats: int, pictures: int = 8) -> dict[str, object]:
         "loop": lambda maps: published_pooling(maps, boxes, 380),
     }
     maps = torch.randn(pictures, 2048, 12, 12, requires_grad=True)
-    seconds = {name: timed(lambda way=way: way(maps).sum().backward(), repeats) for name, way in ways.items()}  # type: ignore[misc]
-    ratio = {f"loop/{name}": seconds["loop"] / seconds[name] for name in ("boxes", "grid")}
-    return {"what": "pooling", "pictures": pictures, "seconds": seconds, **ratio}
+
+    def both_passes(way: Callable[[Tensor], Tensor]) -> Callable[[], object]:
+        return lambda: way(maps).sum().backward()  # type: ignore[no-untyped-call]
+
+    work = {name: both_passes(way) for name, way in ways.items()}
+    return {"what": "pooling", "pictures": pictures, **compared(work, "loop", repeats)}
 
 
 def published_pooling(maps: Tensor, boxes: Tensor, size_px: int) -> Tensor:
@@ -91,16 +95,17 @@ def base_step(pictures: int, repeats: int) -> dict[str, object]:
     config = base_config()
     towers = make_towers(config, VOCABULARY)
     towers.learn()
-    keys = momentum_copy(towers)
+    keys, frozen = momentum_copy(towers), FrozenOutputs(frozen_parts(towers))
     published, published_keys = PublishedImage(towers), PublishedImage(keys)
     queue = normalize(torch.randn(9600, 2048), dim=1)
     ours, theirs = inputs(pictures, 24), inputs(pictures, 80)
 
     def step() -> None:
-        image, text, scale = towers(ours)
-        update(towers, keys)
-        with torch.no_grad():
-            key = keys.image_vectors(ours), keys.text_vectors(ours)
+        with frozen.remembering():
+            image, text, scale = towers(ours)
+            update(towers, keys)
+            with torch.no_grad():
+                key = keys.image_vectors(ours), keys.text_vectors(ours)
         brivl.contrastive_loss(image, text, *key, queue, queue, 1 / scale).backward()  # type: ignore[no-untyped-call]
 
     def published_step() -> None:
@@ -111,9 +116,8 @@ def base_step(pictures: int, repeats: int) -> dict[str, object]:
         # The published step clones both queues before it multiplies.
         brivl.contrastive_loss(image, text, *key, queue.clone(), queue.clone(), 0.07).backward()  # type: ignore[no-untyped-call]
 
-    seconds = {"ours": timed(step, repeats), "published": timed(published_step, repeats)}
-    return {"what": "brivl-base step", "pictures": pictures, "seconds": seconds,
-            "published/ours": seconds["published"] / seconds["ours"]}  # fmt: skip
+    found = compared({"ours": step, "published": published_step}, "published", repeats)
+    return {"what": "brivl-base step", "pictures": pictures, **found}
 
 
 def base_config() -> TrainConfig:
@@ -167,8 +171,8 @@ def clip_step(pictures: int, repeats: int) -> dict[str, object]:
         image, text, scale = towers(given)
         theirs(image, text, scale).backward()
 
-    seconds = {"ours": timed(step, repeats), "open_clip": timed(open_clip_step, repeats)}
-    return {"what": "clip step", "seconds": seconds, "ours/open_clip": seconds["ours"] / seconds["open_clip"]}
+    return {"what": "clip step", "pictures": pictures,
+            **compared({"ours": step, "open_clip": open_clip_step}, "open_clip", repeats)}  # fmt: skip
 
 
 def negatives_memory(negatives: int = 9600, width: int = 2048) -> dict[str, object]:
@@ -194,15 +198,28 @@ def negatives_memory(negatives: int = 9600, width: int = 2048) -> dict[str, obje
     }
 
 
-def timed(work: Callable[[], object], repeats: int) -> float:
-    """The median of `repeats` runs after one that is not counted, in seconds."""
+def compared(ways: dict[str, Callable[[], object]], beside: str, repeats: int) -> dict[str, object]:
+    """Each way's median seconds of wall and of processor, and the median ratio of processor time of `beside` to it.
+
+    The ways take turns, so that other work on the machine meets all alike; the first round is not counted.
+    """
+    rounds = [{name: timed(work) for name, work in ways.items()} for _ in range(repeats + 1)][1:]
+    wall_s, cpu_s = (
+        {name: round(statistics.median(one[name][which] for one in rounds), 4) for name in ways} for which in (0, 1)
+    )
+    ratio = {
+        f"{beside}/{name}": round(statistics.median(one[beside][1] / one[name][1] for one in rounds), 3)
+        for name in ways
+        if name != beside
+    }
+    return {"wall_s": wall_s, "cpu_s": cpu_s, **ratio}
+
+
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds of wall and of processor, all threads together."""
+    wall, processor = time.perf_counter(), time.process_time()
     work()
-    found = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        found.append(time.perf_counter() - start)
-    return statistics.median(found)
+    return time.perf_counter() - wall, time.process_time() - processor
 
 
 if __name__ == "__main__":

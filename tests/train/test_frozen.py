@@ -1,3 +1,5 @@
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -5,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from tests.train.runs import corpus, losses, trained
-from wenlan_data.train import state
 from wenlan_data.train.frozen import FrozenOutputs, frozen_parts
 
 HALF_FROZEN = (
@@ -63,7 +64,7 @@ def test_momentum_towers_take_what_frozen_parts_gave_and_losses_stay_equal(
     assert with_it.keys is not None
     assert with_it.keys.text.backbone.encoder.layer[0] is with_it.towers.text.backbone.encoder.layer[0]
     assert with_it.keys.text.backbone.encoder.layer[2] is not with_it.towers.text.backbone.encoder.layer[2]
-    monkeypatch.setattr(state, "frozen_parts", lambda _: ())
+    monkeypatch.setattr("wenlan_data.train.state.frozen_parts", lambda _: ())
     without = trained(shards, tmp_path / "twice", *HALF_FROZEN)
     assert losses(tmp_path / "once") == losses(tmp_path / "twice")
     for one, other in zip(with_it.towers.parameters(), without.towers.parameters(), strict=True):
@@ -72,20 +73,18 @@ def test_momentum_towers_take_what_frozen_parts_gave_and_losses_stay_equal(
 
 def test_each_frozen_block_and_layer_runs_once_a_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
-    real = state.frozen_parts
+
+    def counting(number: int, forward: Callable[..., object], *given: object, **named: object) -> object:
+        calls.append(number)
+        return forward(*given, **named)
 
     def counted(towers: nn.Module) -> list[nn.Module]:
-        parts = list(real(towers))
+        parts = list(frozen_parts(towers))
         for number, part in enumerate(parts):
-            part.register_forward_hook(lambda *_: None)
-            forward = part.forward
-            part.forward = lambda *given, _forward=forward, _number=number, **named: (  # type: ignore[method-assign]
-                calls.append(_number),
-                _forward(*given, **named),
-            )[1]
+            part.forward = partial(counting, number, part.forward)
         return parts
 
-    monkeypatch.setattr(state, "frozen_parts", counted)
+    monkeypatch.setattr("wenlan_data.train.state.frozen_parts", counted)
     trained(corpus(tmp_path / "corpus"), tmp_path / "run", *HALF_FROZEN)
     assert calls
     assert all(calls.count(number) == 6 for number in set(calls))

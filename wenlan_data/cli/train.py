@@ -71,7 +71,7 @@ def train(
 
     need_torch()
     from wenlan_data.train.config import load_config
-    from wenlan_data.train.launch import inside_launch, launch
+    from wenlan_data.train.launch import check_division, inside_launch, launch
     from wenlan_data.train.options import TrainOptions
 
     named = {"batch_size": batch_size, "max_steps": max_steps, "checkpoints.every_steps": save_every}
@@ -93,6 +93,7 @@ def train(
         click.echo(describe_training(config, options, nproc, as_json=as_json))
         return
     if nproc > 1 and not inside_launch():
+        check_division(config, nproc)
         code = launch(sys.argv[1:], nproc)
         if code:
             raise click.exceptions.Exit(code)

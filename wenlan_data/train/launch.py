@@ -13,6 +13,8 @@ import time
 from collections.abc import Sequence
 from types import FrameType
 
+from wenlan_data.errors import UsageError
+from wenlan_data.train.config import TrainConfig
 from wenlan_data.train.signals import PARENT
 
 POLL_S = 0.2
@@ -39,6 +41,16 @@ def launch(arguments: Sequence[str], ranks: int) -> int:
         for process in processes:
             if process.poll() is None:
                 process.kill()
+
+
+def check_division(config: TrainConfig, ranks: int) -> None:
+    """Raise `UsageError` where the batch cannot be cut into equal parts."""
+    parts = ranks * config.accumulation
+    if config.batch_size % parts:
+        raise UsageError(
+            f"batch_size {config.batch_size} cannot be cut into {ranks} ranks x {config.accumulation} parts: "
+            f"choose a multiple of {parts}"
+        )
 
 
 def inside_launch() -> bool:

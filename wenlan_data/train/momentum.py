@@ -13,11 +13,9 @@ Tower = TypeVar("Tower", bound=nn.Module)
 
 def momentum_copy(tower: Tower) -> Tower:
     """A copy without gradients, in evaluation mode. What never trains is shared, not copied: it cannot differ."""
-    parts = [one for one in tower.modules() if is_frozen(one)]
-    shared = {
-        id(one): one for one in (*parts, *tower.parameters()) if isinstance(one, nn.Module) or not one.requires_grad
-    }
-    copy = deepcopy(tower, memo=dict(shared))
+    shared: dict[int, object] = {id(one): one for one in tower.parameters() if not one.requires_grad}
+    shared |= {id(part): part for part in tower.modules() if is_frozen(part)}
+    copy = deepcopy(tower, memo=shared)
     for parameter in copy.parameters():
         parameter.requires_grad_(False)
     return copy.eval()

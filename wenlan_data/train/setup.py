@@ -17,6 +17,7 @@ from wenlan_data.train.batches import Place, Stream
 from wenlan_data.train.checkpoint import TOKENIZER, Checkpoint, checkpoints, load_checkpoint
 from wenlan_data.train.config import TextConfig, TrainConfig
 from wenlan_data.train.corpus import CorpusMark, Pages, check_same, corpus_mark
+from wenlan_data.train.launch import check_division
 from wenlan_data.train.loop import Run, train
 from wenlan_data.train.model import make_towers
 from wenlan_data.train.options import TrainOptions
@@ -33,7 +34,7 @@ def run_training(config: TrainConfig, options: TrainOptions) -> Training:
 
     Raises `UsageError` where the output or the arguments do not fit, `RecipeError` where the checkpoint does not.
     """
-    _check_division(config, int(os.environ.get("WORLD_SIZE", "1")))
+    check_division(config, int(os.environ.get("WORLD_SIZE", "1")))
     torch.set_float32_matmul_precision("high")
     ranks = world.join()
     try:
@@ -95,15 +96,6 @@ def save_tokenizer(config: TextConfig, shards: tuple[Path, ...], path: Path) -> 
             ) from error
         found.backend_tokenizer.save(str(partial))
     partial.replace(path)
-
-
-def _check_division(config: TrainConfig, ranks: int) -> None:
-    parts = ranks * config.accumulation
-    if config.batch_size % parts:
-        raise UsageError(
-            f"batch_size {config.batch_size} cannot be cut into {ranks} ranks x {config.accumulation} parts: "
-            f"choose a multiple of {parts}"
-        )
 
 
 def _found_checkpoint(options: TrainOptions, config: TrainConfig, say: Callable[[str], None]) -> Checkpoint | None:
