@@ -68,7 +68,7 @@ def decoding(pictures: Sequence[bytes]) -> None:
     for data in pictures:
         header = read_header(data)
         if isinstance(header, JpegHeader):
-            decode_jpeg(data, header, min_side_px=MIN_DECODED_SIDE_PX, grey=True)
+            decode_jpeg(data, header, min_side_px=MIN_DECODED_SIDE_PX)
 
 
 def daft_work(folder: Path) -> Work | None:

@@ -29,7 +29,13 @@ def test_a_build_that_waits_for_a_slow_host_ends_soon(tmp_path: Path, site: Site
         "--out",
         str(tmp_path / "c"),
     ]
-    with subprocess.Popen([*COMMAND, "build", *words], stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [*COMMAND, "build", *words],
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell starts what runs in its background, these tests too, with SIGINT ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         while not site.log:
             assert process.poll() is None
             time.sleep(0.01)

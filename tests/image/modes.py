@@ -90,9 +90,9 @@ def difference(shown: Pixels, wanted: Pixels) -> NDArray[np.float64]:
     """CIEDE2000 of each pixel, the dots of JPEG and of palettes smoothed away; needs scikit-image."""
     from skimage import color
 
+    distance: Callable[..., NDArray[np.float64]] = color.deltaE_ciede2000
     labs = [color.rgb2lab(Image.fromarray(one).filter(ImageFilter.BoxBlur(4))) for one in (shown, wanted)]
-    found: NDArray[np.float64] = color.deltaE_ciede2000(*labs)
-    return found
+    return distance(*labs)
 
 
 def _saved(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
