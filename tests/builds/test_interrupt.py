@@ -49,7 +49,7 @@ def _interrupted(words: list[str], out: Path, sent: list[signal.Signals]) -> tup
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         while not any(out.glob(".work/crawls/*/*/crawl/*")):
-            assert process.poll() is None
+            assert process.poll() is None, process.communicate()[1]
             time.sleep(0.005)
         for one in sent:
             # A terminal sends Ctrl-C to all that runs in it; who says `kill`, names one process.
