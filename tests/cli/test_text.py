@@ -41,6 +41,20 @@ def test_bytes_that_are_no_utf8_are_a_text_as_well() -> None:
     assert len(_records("wenlan", given=b"\xff\xfe\n\xe5\xb1\n")) == 2
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("故宫\n".encode() + "角楼\n".encode("gbk"), "1 lines are not UTF-8, the first is line 2"),
+        (b"", "no line came in"),
+    ],
+)
+def test_input_that_is_not_utf8_or_empty_is_said(given: bytes, said: str) -> None:
+    done = CliRunner().invoke(cli, ["text", "try", "wenlan", "--json"], input=given, catch_exceptions=False)
+    assert done.exit_code == 0
+    assert said in done.stderr
+    assert len(done.stdout.splitlines()) == given.count(b"\n")
+
+
 def test_lines_may_be_json() -> None:
     given = '"红色的\\n灯笼"\n{"text": "<br>", "id": 3}\n'
     assert [one.get("text", one.get("reason")) for one in _records("wenlan", "--jsonl", given=given)] == [

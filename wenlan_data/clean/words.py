@@ -14,7 +14,7 @@ NOUN_TAGS = ("n", "vn", "an", "s", "i", "l", "j", "g")
 
 _SEASONS = re.compile("[春夏秋冬晨暮昏夜节]")
 """In words of time (`t`): the seasons, times of day and feasts that a picture can show; 现在 and 去年 it cannot."""
-_NOUNS_TOO = [
+_NOUNS_TOO = (
     "日出",
     "青年",
     "少年",
@@ -31,7 +31,7 @@ _NOUNS_TOO = [
     "烹饪",
     "跳水",
     "包装",
-]
+)
 """Nouns that the dictionary has as verbs or words of time."""
 
 

@@ -74,9 +74,25 @@ def _shown(tried: Tried, *, as_json: bool) -> Tried:
 
 def _lines(*, jsonl: bool) -> Iterator[str]:
     """Lines end with a line feed alone: other separators are part of a text, and rules have to see them."""
+    number, broken = 0, []
     for number, raw in enumerate(sys.stdin.buffer, start=1):
         line = raw.decode("utf-8", "replace").removesuffix("\n")
+        if "\ufffd" in line and not _is_utf8(raw):
+            broken.append(number)
         yield _from_json(line, number) if jsonl else line
+    if broken:
+        advice = "iconv -f gb18030 -t utf-8 converts GBK"
+        click.echo(f"{len(broken)} lines are not UTF-8, the first is line {broken[0]}: {advice}", err=True)
+    if not number:
+        click.echo("no line came in: give texts on the standard input, one a line", err=True)
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _from_json(line: str, number: int) -> str:

@@ -30,11 +30,16 @@ _PLAIN = {
 
 _HEART = "[❤♥💓💕💗]\ufe0f?"
 _MESSENGER = rf"[vV微薇威徽维](?:\s?[信芯]|\s?{_HEART}信?)"
-# Without five digits, an at sign or a messenger's name there is nothing to look for.
+_DRESSED = "".join(map(chr, _DRESSED_DIGITS))
+_NUMERALS = "零〇一二三四五六七八九幺壹贰叁肆伍陆柒捌玖"
+# Without five digits, an at sign or a messenger's name there is nothing to look for. All begin with one class of
+# characters, which the search skips to; what class it was stands behind it.
 _SIGN = re.compile(
-    r"\d[\d\s()（）.·-]{3,}\d|@|＠|[(\[（【][aA][tT][)\]）】]|wxid_|[A-HJ-NP-Z][·.•\s-]?[A-HJ-NP-Z0-9]{4}|[零〇一二三四五六七八九幺壹贰叁肆伍陆柒捌玖]{11}"
-    rf"|[{''.join(map(chr, _DRESSED_DIGITS))}]|\s(?:dot|DOT)\s|加卫星"
-    rf"|(?:{_MESSENGER}|[vV]{_HEART}[xX]|[wW]ei?[xX]in|[wW]e[cC]hat|WECHAT|WEIXIN|[vV][xX]|[wW][xX]|[vV][:：]|[加➕][vV薇微])"
+    rf"[\d@＠(\[（【\swWvVA-HJ-NP-Z微薇威徽维加➕{_NUMERALS}{_DRESSED}](?:(?<=\d)[\d\s()（）.·-]{{3,}}\d|(?<=[@＠])"
+    r"|(?<=[(\[（【])[aA][tT][)\]）】]|(?<=w)xid_|(?<=[A-HJ-NP-Z])[·.•\s-]?[A-HJ-NP-Z0-9]{4}"
+    rf"|(?<=[{_NUMERALS}])[{_NUMERALS}]{{10}}|(?<=[{_DRESSED}])|(?<=\s)(?:dot|DOT)\s"
+    rf"|(?<=[vV微薇威徽维])\s?(?:[信芯]|{_HEART})|(?<=[vV]){_HEART}[xX]"
+    r"|(?<=[wW])(?:ei?[xX]in|e[cC]hat|[xX])|(?<=W)(?:ECHAT|EIXIN)|(?<=[vV])[xX:：]|(?<=[加➕])(?:[vV薇微]|卫星))"
 )
 # A number of things or of money is no telephone number; but 张 after it is a person's name more often than a unit.
 _NO_UNIT = (
