@@ -110,7 +110,7 @@ def test_a_reader_that_goes_away_is_no_failure(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(picture(1))
     reading, writing = os.pipe()
     os.close(reading)
-    command = [sys.executable, "-m", "wenlan_data", "detect", tmp_path / "a.jpg", "--json"]
+    command = [sys.executable, "-m", "wenlan_data", "detect", str(tmp_path / "a.jpg"), "--json"]
     with os.fdopen(writing, "wb") as gone:
         done = subprocess.run(command, stdout=gone, stderr=subprocess.PIPE, check=False)
     assert (done.returncode, done.stderr) == (0, b"")

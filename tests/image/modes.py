@@ -91,7 +91,7 @@ def difference(shown: Pixels, wanted: Pixels) -> NDArray[np.float64]:
     from skimage import color
 
     labs = [color.rgb2lab(Image.fromarray(one).filter(ImageFilter.BoxBlur(4))) for one in (shown, wanted)]
-    found: NDArray[np.float64] = color.deltaE_ciede2000(*labs)
+    found: NDArray[np.float64] = color.deltaE_ciede2000(*labs)  # type: ignore[no-untyped-call]
     return found
 
 
