@@ -141,7 +141,7 @@ def of_set(works: dict[str, Work], pictures: Sequence[bytes], rounds: int) -> di
 
 
 def main() -> None:
-    """Print one JSON line."""
+    """Print a JSON line for each set of pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--howtocook", type=Path, help="Folder with photographs, at any depth.")
     parser.add_argument("--peers", type=Path, default=Path("bench-out/peers"))
@@ -165,9 +165,8 @@ def main() -> None:
     if options.howtocook:
         paths = sorted(path for path in options.howtocook.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg"})
         sets["howtocook"] = [path.read_bytes() for path in paths]
-    result: dict[str, object] = {"core": core}
-    result |= {name: of_set(works, pictures, options.rounds) for name, pictures in sets.items()}
-    print(json.dumps(result))
+    for name, pictures in sets.items():
+        print(json.dumps({"pictures": name, "core": core, **of_set(works, pictures, options.rounds)}), flush=True)
 
 
 if __name__ == "__main__":
