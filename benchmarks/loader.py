@@ -12,8 +12,8 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.loader_material import facts, make_corpus, make_vocabulary
 from benchmarks.loader_energon import energon
+from benchmarks.loader_material import facts, make_corpus, make_vocabulary
 from benchmarks.loader_peers import PROGRAMS as PEERS
 from benchmarks.loader_peers import Case
 from wenlan_data.load import Loader
