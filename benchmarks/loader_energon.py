@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -50,7 +49,7 @@ def _prepared(case: Case) -> Path:
     return folder
 
 
-def _task_encoder(case: Case) -> Any:
+def _task_encoder(case: Case) -> object:
     from megatron.energon import Cooker, DefaultTaskEncoder, Sample, basic_sample_keys, stateless
 
     turbo, collate = Turbo(case.size_px), Collate(case)
@@ -61,7 +60,7 @@ def _task_encoder(case: Case) -> Any:
         text: str
 
     @stateless  # type: ignore[untyped-decorator]
-    def cook(sample: dict[str, Any]) -> Pair:
+    def cook(sample: dict[str, object]) -> Pair:
         image, text = turbo(sample)
         return Pair(**basic_sample_keys(sample), image=image, text=text)
 

@@ -189,6 +189,7 @@ def test_how_an_epoch_ends_is_reported(tmp_path: Path) -> None:
         ({"text": "poem"}, "text 'poem': choose one of caption, random"),
         ({"decoder": "magic"}, "decoder 'magic': choose one of turbo"),
         ({"last": "burn"}, "last 'burn': choose one of pad, drop"),
+        ({"device": "quark"}, "device 'quark': torch knows no such device: give cpu, or cuda:0"),
         ({"tokenizer": "nowhere.txt"}, "nowhere.txt: no tokenizer here"),
     ],
 )
@@ -197,6 +198,12 @@ def test_wrong_use_is_said_at_once(tmp_path: Path, options: dict[str, object], m
     given: dict[str, object] = {"batch_size": 2, "size_px": 8, **options}
     with pytest.raises(UsageError, match=message):
         Loader(corpus, **given)  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")
+def test_a_gpu_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="device 'cuda:0': this torch finds no GPU"):
+        Loader(write_corpus(tmp_path / "c", [3]), batch_size=2, size_px=8, device="cuda:0")
 
 
 def test_a_corpus_without_samples_is_refused(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from wenlan_data.errors import DamageError, WenlanError
-from wenlan_data.load.decode import Pixels, Size, decoder
+from wenlan_data.load.decode import Pixels, Size
+from wenlan_data.load.decode import decoder as find_decoder
 from wenlan_data.load.order import draws, places_of
 from wenlan_data.load.regions import Doubles, scaled_boxes, stored_boxes
 from wenlan_data.load.ring import Ring, take
@@ -57,7 +58,13 @@ class Work:
         """Add what the body takes to the stage."""
         start = time.perf_counter()
         yield
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+        self.add(stage, start)
+
+    def add(self, stage: str, start: float) -> float:
+        """Add the time since `start` to the stage; gives the time it is."""
+        now = time.perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - start
+        return now
 
     def count(self, name: str, number: int) -> None:
         """Add to a counter."""
@@ -126,6 +133,9 @@ class BatchMaker(Dataset[Made]):
     ring: Ring | None = None
     """Where the pixels go; without one each batch has memory of its own."""
 
+    def __post_init__(self) -> None:
+        self._decode = find_decoder(self.decoder)
+
     def __getitem__(self, task: tuple[int, int]) -> Made:
         """The batch of that number, in that slot of the ring; or the user's error that stops the epoch."""
         number, slot = task
@@ -148,6 +158,7 @@ class BatchMaker(Dataset[Made]):
         pixels = image_BSSC.numpy()
         draw = draws(places, 1, seed=self.samples.epoch.seed, epoch=self.samples.epoch.epoch, stream=_TEXT_STREAM)[:, 0]
         work.shards.update(sample.shard for sample in encoded)
+        work.count("bytes", sum(sample.bytes for sample in encoded))
         used, repeated = [], places >= self.total
         for row, (place, sample) in enumerate(zip(places.tolist(), encoded, strict=True)):
             found = self._use(sample, pixels[row], float(draw[row]), work)
@@ -173,18 +184,19 @@ class BatchMaker(Dataset[Made]):
         return {"encoded": np.frombuffer(bytearray(b"".join(one.picture for one in used)), np.uint8)}
 
     def _use(self, sample: Encoded, out_SSC: Pixels, draw: float, work: Work) -> Sample | Drop:
-        work.count("bytes", sample.bytes)
         if sample.problem:
             return sample.problem
         name = next((one for one in IMAGE_EXTENSIONS if one in sample.members), None)
         if name is None:
             return Drop("no_image", f"it has {', '.join(sample.members) or 'nothing'}")
-        with work.timed("decode"):
-            size = decoder(self.decoder)(sample.members[name], out_SSC)
+        start = time.perf_counter()
+        size = self._decode(sample.members[name], out_SSC)
+        decoded = work.add("decode", start)
         if isinstance(size, Drop):
             return size
-        with work.timed("text"):
-            return self._described(sample, sample.members[name], size, draw, work)
+        found = self._described(sample, sample.members[name], size, draw, work)
+        work.add("text", decoded)
+        return found
 
     def _described(self, sample: Encoded, picture: memoryview, size: Size, draw: float, work: Work) -> Sample | Drop:
         wanted = (self.max_regions or self.text != "caption") and "json" in sample.members
@@ -202,7 +214,8 @@ class BatchMaker(Dataset[Made]):
             return Drop("bad_fields", f".json or .txt: {type(error).__name__}: {error}"[:200])
         if self.tokenizer and not text:
             return Drop("no_text", f"it has {', '.join(sample.members)}")
-        work.count("texts_other", not as_asked)
+        if not as_asked:
+            work.count("texts_other", 1)
         return Sample(sample.key, size, text, boxes, picture)
 
     def _stand_in(self, place: int, out_SSC: Pixels, draw: float, work: Work) -> Sample:

@@ -99,7 +99,7 @@ class Loader:
             decoder=decoder,
         )
         self._tally = Tally(self.metrics, self.found.shards, _source_names(self.found), ranks)
-        self._prefetch, self._device = prefetch, torch.device(device)
+        self._prefetch, self._device = prefetch, _device(device)
         self._finish = Finisher(self.maker, augment, self._device)
         self._made: Iterator[Made] | None = None
         self._first_at = 0.0
@@ -192,6 +192,16 @@ class Loader:
 def _source_names(found: Found) -> list[str]:
     named = zip(found.names, found.sources, strict=True)
     return [name for name, source in named for _ in source.shards]
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"device {name!r}: torch knows no such device: give cpu, or cuda:0") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"device {name!r}: this torch finds no GPU: give cpu, or install a torch with CUDA")
+    return device
 
 
 def _check(**numbers: int) -> None:

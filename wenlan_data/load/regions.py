@@ -1,6 +1,9 @@
 """Regions of pictures as padded boxes with a mask, in pixels of the square that the model sees."""
 
+from array import array
 from collections.abc import Mapping, Sequence
+from itertools import chain
+from math import isfinite
 from typing import cast
 
 import numpy as np
@@ -22,11 +25,15 @@ def stored_boxes(fields: Mapping[str, object], width: int, height: int, *, max_r
         raise ValueError("regions: no list")
     boxes = [cast("Sequence[float]", region["box"]) for region in regions]
     whole = [0, 0, width, height]
-    if boxes and list(boxes[-1]) == whole:
+    if boxes and boxes[-1] == whole:
         boxes.pop()
-    found = np.array([*boxes[: max_regions - 1], whole], np.float64)
-    if found.shape[1:] != (4,) or not np.isfinite(found).all():
+    kept = [*boxes[: max_regions - 1], whole]
+    if set(map(len, kept)) != {4}:
         raise ValueError("regions: a box has four sides")
+    # By `array`: NumPy takes thrice the time to find out what is in nested lists, and takes texts for numbers.
+    found: Doubles = np.frombuffer(array("d", chain.from_iterable(kept))).reshape(-1, 4)
+    if not isfinite(found.sum()):
+        raise ValueError("regions: a side is no number")
     return found
 
 
