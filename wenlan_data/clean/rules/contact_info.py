@@ -172,10 +172,13 @@ class ContactInfo:
         """The text, masked where it was asked for, or `contact_info` with the kind (never with the number)."""
         if not _SIGN.search(text):
             return text
+        plain = text.translate(_PLAIN)
         for kind in self.kinds:
             pattern, accepts, mask = _FINDERS[kind]
-            found = [match for match in pattern.finditer(text.translate(_PLAIN)) if accepts(match[0])]
+            found = [match for match in pattern.finditer(plain) if accepts(match[0])]
             if found and self.action == "reject":
                 return Drop("contact_info", kind)
-            text = _masked(text, found, mask)
+            if found:
+                text = _masked(text, found, mask)
+                plain = text.translate(_PLAIN)
         return text
