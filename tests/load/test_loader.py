@@ -104,12 +104,12 @@ def test_a_stopped_epoch_goes_on_with_any_workers_and_ranks(
     with tempfile.TemporaryDirectory() as folder:
         corpus = write_corpus(Path(folder) / "c", counts)
         options = {"global_batch": global_batch, "seed": seed, "epoch": 2}
-        whole = _global_batches(corpus, ranks=1, workers=0, **options)  # type: ignore[arg-type]
+        whole = _global_batches(corpus, ranks=1, workers=0, **options)
         assert set(itertools.chain.from_iterable(whole)) == {key(number) for number in range(sum(counts))}
         cut = data.draw(st.integers(0, len(whole)))
-        begun = _global_batches(corpus, ranks=ranks, workers=workers, stop=cut, **options)  # type: ignore[arg-type]
+        begun = _global_batches(corpus, ranks=ranks, workers=workers, stop=cut, **options)
         other_workers = data.draw(st.integers(0, 8))
-        rest = _global_batches(corpus, ranks=others, workers=other_workers, position=cut, **options)  # type: ignore[arg-type]
+        rest = _global_batches(corpus, ranks=others, workers=other_workers, position=cut, **options)
     assert begun + rest == whole
 
 
