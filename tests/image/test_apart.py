@@ -68,6 +68,22 @@ def test_the_answers_are_those_of_the_same_process() -> None:
         assert apart.examine(data, RULES) == examine(data, RULES)
 
 
+def test_several_at_once_are_answered_as_each_alone() -> None:
+    several = [picture(1), b"", picture(2, kind="PNG"), picture(3)[:5000], picture(4, width=50)]
+    assert apart.examine_some(several, RULES) == [examine(data, RULES) for data in several]
+    assert apart.examine_some([], RULES) == []
+
+
+@pytest.mark.usefixtures("hostile")
+@pytest.mark.parametrize(("order", "reason"), [("segv", "decoder_crash"), ("spin", "decoder_timeout")])
+def test_of_several_at_once_only_the_one_that_kills_the_decoder_is_dropped(order: str, reason: str) -> None:
+    several = [picture(1), told(2, order), picture(3)]
+    found = apart.examine_some(several, RULES)
+    assert [found[0], found[2]] == [examine(several[0], RULES), examine(several[2], RULES)]
+    assert isinstance(found[1], Drop)
+    assert found[1].reason == reason
+
+
 def test_a_picture_is_normalised_as_in_the_same_process() -> None:
     data = picture(5, width=700, height=500)
     made = apart.normalise(data, max_side_px=300, jpeg_quality=90)

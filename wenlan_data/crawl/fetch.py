@@ -3,11 +3,10 @@
 import asyncio
 import ssl
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 from aiohttp.abc import AbstractResolver
@@ -17,7 +16,7 @@ from wenlan_data.crawl.client import Client
 from wenlan_data.crawl.exclude import NO_LISTS, Lists
 from wenlan_data.crawl.facts import Outcome, Wanted, read_wanted, receipt_of, write_facts
 from wenlan_data.crawl.judge import Judge
-from wenlan_data.crawl.keep import keep_response, keep_stored
+from wenlan_data.crawl.keep import Given, keep_replies, keep_stored
 from wenlan_data.crawl.limits import DEFAULTS, Limits
 from wenlan_data.crawl.optout import OWN_HEADER, Reservations, opt_out, parse_reservations
 from wenlan_data.crawl.reply import REDIRECTS, Reply, redirect_target
@@ -146,7 +145,11 @@ class Fetcher:
         policy = AddressPolicy(part.allow)
         client = Client(policy=policy, limits=part.limits, contact=part.contact, resolver=self._resolver, tls=self._tls)
         # Decoding beside the loop costs no more processor time, and the loop answers within 1 ms instead of 50 to 90.
-        async with Judge(MAX_WAITING_BYTES) as self._judge, client as self._client, asyncio.TaskGroup() as group:
+        async with (
+            Judge(self._keep, MAX_WAITING_BYTES) as self._judge,
+            client as self._client,
+            asyncio.TaskGroup() as group,
+        ):
             for host, indexes in web.items():
                 queue = iter(indexes)
                 turn = self._turn(host)
@@ -163,8 +166,7 @@ class Fetcher:
             if isinstance(answer, Drop):
                 self._outcomes[index] = Outcome(found=answer)
             else:
-                keep = partial(self._keep, index, answer, datetime.now(UTC))
-                await self._judge.give(keep, len(answer.body))
+                await self._judge.give((index, Given(answer, datetime.now(UTC))), len(answer.body))
 
     async def _ask_page(self, row: Wanted) -> Reply | Drop:
         turn = self._turn(row.host)
@@ -174,19 +176,10 @@ class Fetcher:
             return answer
         return replace(answer, headers=(*answer.headers, *((OWN_HEADER, signal) for signal in signals)))
 
-    def _keep(self, index: int, answer: Reply, date: datetime) -> None:
-        self._outcomes[index] = keep_response(
-            self._warc,
-            answer.body,
-            rules=self._part.image,
-            url=answer.final_url,
-            status=answer.status,
-            phrase=answer.reason,
-            headers=answer.headers,
-            ip=answer.ip,
-            date=date,
-            exclusions=self._exclusions,
-        )
+    def _keep(self, some: Sequence[tuple[int, Given]]) -> None:
+        outcomes = keep_replies(self._warc, [given for _, given in some], self._part.image, self._exclusions)
+        for (index, _), outcome in zip(some, outcomes, strict=True):
+            self._outcomes[index] = outcome
 
     async def _follow(self, url: str) -> Reply | Drop:
         for _ in range(self._part.limits.max_redirects + 1):

@@ -2,25 +2,30 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
-from queue import SimpleQueue
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Self
+from typing import Generic, Self, TypeVar
 
-Work = Callable[[], None]
+MAX_AT_ONCE = 8
+MAX_BYTES_AT_ONCE = 2 << 20
+Item = TypeVar("Item")
 
 
-class Judge:
-    """Does what it is given, one after the other, in the order in which it comes. An async context manager.
+class Judge(Generic[Item]):
+    """Does `work` with what it is given, in the order in which it comes; an async context manager.
+
+    What waits is taken together, up to 8 items or 2 MiB: the decoding process is woken once for them.
 
     Whoever gives waits only for room, not for the end of the work: a future for each picture, and a wake-up of the
     loop for it, take 0.1 ms of the 1.7 ms of processor time that a picture takes in all. After leaving, all that was
     given is done. What a work raises is raised by the next `give` or on leaving; the works after it are left out.
     """
 
-    def __init__(self, max_waiting_bytes: int) -> None:
+    def __init__(self, work: Callable[[Sequence[Item]], None], max_waiting_bytes: int) -> None:
+        self._do = work
         self._max_waiting_bytes = max_waiting_bytes
-        self._works: SimpleQueue[tuple[Work, int] | None] = SimpleQueue()
+        self._given: SimpleQueue[tuple[Item, int] | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._waiting_bytes = 0
         self._full = False
@@ -39,13 +44,13 @@ class Judge:
     ) -> None:
         if error:
             self._error = self._error or error
-        self._works.put(None)
+        self._given.put(None)
         self._thread.join()
         if self._error and not error:
             raise self._error
 
-    async def give(self, work: Work, size_bytes: int) -> None:
-        """Have `work`, which holds `size_bytes` in memory, done."""
+    async def give(self, item: Item, size_bytes: int) -> None:
+        """Have `item`, which holds `size_bytes` in memory, worked on."""
         while not self._room.is_set():
             await self._room.wait()
         if self._error:
@@ -55,21 +60,40 @@ class Judge:
             if self._waiting_bytes > self._max_waiting_bytes:
                 self._full = True
                 self._room.clear()
-        self._works.put((work, size_bytes))
+        self._given.put((item, size_bytes))
 
     def _work(self) -> None:
-        while given := self._works.get():
-            work, size_bytes = given
+        ended = False
+        while not ended:
+            items, size_bytes, ended = self._some()
             try:
-                if not self._error:
-                    work()
+                if items and not self._error:
+                    self._do(items)
             except BaseException as error:  # noqa: BLE001 - a thread's boundary: `give` and leaving raise it
                 self._error = error
-            del work, given
-            with self._lock:
-                self._waiting_bytes -= size_bytes
-                # Half empty at least, so that the loop is woken now and then and not after every picture.
-                wake = self._full and self._waiting_bytes <= self._max_waiting_bytes // 2
-                self._full = self._full and not wake
-            if wake:
-                self._loop.call_soon_threadsafe(self._room.set)
+            del items
+            self._make_room(size_bytes)
+
+    def _some(self) -> tuple[list[Item], int, bool]:
+        """What waits now, at least one thing; how many bytes it holds; whether nothing follows."""
+        items: list[Item] = []
+        size_bytes = 0
+        while len(items) < MAX_AT_ONCE and size_bytes < MAX_BYTES_AT_ONCE:
+            try:
+                given = self._given.get(block=not items)
+            except Empty:
+                break
+            if given is None:
+                return items, size_bytes, True
+            items.append(given[0])
+            size_bytes += given[1]
+        return items, size_bytes, False
+
+    def _make_room(self, size_bytes: int) -> None:
+        with self._lock:
+            self._waiting_bytes -= size_bytes
+            # Half empty at least, so that the loop is woken now and then and not after every picture.
+            wake = self._full and self._waiting_bytes <= self._max_waiting_bytes // 2
+            self._full = self._full and not wake
+        if wake:
+            self._loop.call_soon_threadsafe(self._room.set)

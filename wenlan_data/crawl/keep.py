@@ -1,54 +1,72 @@
 """Judges the bytes of a picture, from the web or at hand, and records them in the part's WARC."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from wenlan_data.crawl.exclude import Exclusions
 from wenlan_data.crawl.facts import Outcome, Wanted
 from wenlan_data.crawl.optout import header_signals, opt_out
-from wenlan_data.crawl.reply import failure_of
+from wenlan_data.crawl.reply import Reply, failure_of
 from wenlan_data.crawl.warc import PayloadWriter, record_at
 from wenlan_data.extract.apart import inline_bytes
 from wenlan_data.extract.pages import INLINE
-from wenlan_data.image.apart import examine
+from wenlan_data.image.apart import examine_some
 from wenlan_data.recipe import ImageRules
 from wenlan_data.records import Drop, ImageFacts
 
 
-def keep_response(
-    warc: PayloadWriter,
-    body: bytes,
-    *,
-    rules: ImageRules,
-    url: str,
-    status: int,
-    phrase: str,
-    headers: tuple[tuple[str, str], ...],
-    ip: str,
-    date: datetime,
-    exclusions: Exclusions,
-) -> Outcome:
-    """The outcome of an HTTP response; what the rules reject is recorded too, what is opted out or excluded is not."""
-    signals = header_signals(headers)
-    found: ImageFacts | Drop | None = failure_of(status) or opt_out(signals)
-    size, sha256, offset, may_record = 0, "", -1, False
-    if found is None:
-        found, sha256, may_record = _judge(body, rules, exclusions)
-        size = len(body)
+@dataclass(frozen=True, slots=True)
+class Given:
+    """An answer to a request for a picture, and when it came."""
+
+    reply: Reply
+    date: datetime
+
+
+def keep_replies(
+    warc: PayloadWriter, given: Sequence[Given], rules: ImageRules, exclusions: Exclusions
+) -> list[Outcome]:
+    """The outcomes of HTTP responses, in order; what the rules reject is recorded too, what is opted out or excluded
+    is not."""
+    refused = [failure_of(one.reply.status) or opt_out(header_signals(one.reply.headers)) for one in given]
+    bodies = [one.reply.body for one, drop in zip(given, refused, strict=True) if drop is None]
+    judged = iter(_judge(bodies, rules, exclusions))
+    return [
+        _outcome(one, drop, "", -1) if drop else _recorded(warc, one, *next(judged))
+        for one, drop in zip(given, refused, strict=True)
+    ]
+
+
+def _recorded(warc: PayloadWriter, given: Given, found: ImageFacts | Drop, sha256: str, may_record: bool) -> Outcome:
+    reply, offset = given.reply, -1
     if may_record:
-        offset = warc.response(url, body, status=f"{status} {phrase}", headers=headers, sha256=sha256, ip=ip, date=date)
+        offset = warc.response(
+            reply.final_url,
+            reply.body,
+            status=f"{reply.status} {reply.reason}",
+            headers=reply.headers,
+            sha256=sha256,
+            ip=reply.ip,
+            date=given.date,
+        )
+    return _outcome(given, found, sha256, offset)
+
+
+def _outcome(given: Given, found: ImageFacts | Drop, sha256: str, offset: int) -> Outcome:
+    reply = given.reply
     return Outcome(
         found=found,
         warc_offset=offset,
-        bytes=size,
+        bytes=len(reply.body) if sha256 else 0,
         sha256=sha256,
-        final_url=url,
-        status=status,
-        ip=ip,
-        fetched_at=to_milliseconds(date),
-        opt_out=signals,
+        final_url=reply.final_url,
+        status=reply.status,
+        ip=reply.ip,
+        fetched_at=to_milliseconds(given.date),
+        opt_out=header_signals(reply.headers),
     )
 
 
@@ -69,7 +87,7 @@ def _keep_file(warc: PayloadWriter, row: Wanted, rules: ImageRules, max_bytes: i
         return Outcome(found=Drop("missing_file", getattr(error, "strerror", None) or "", retryable=True))
     if len(data) > max_bytes:
         return Outcome(found=_too_large(max_bytes))
-    found, sha256, may_record = _judge(data, rules, exclusions)
+    found, sha256, may_record = next(_judge([data], rules, exclusions))
     kind, offset = "application/octet-stream", -1
     if may_record:
         offset = warc.resource(f"file:{row.url_key}", data, content_type=kind, sha256=sha256, date=date)
@@ -82,18 +100,15 @@ def _keep_record(
     record = record_at(Path(row.supply_path), row.supply_offset, max_bytes)
     if record.too_large:
         return Outcome(found=_too_large(max_bytes), final_url=record.url, status=record.status)
-    return keep_response(
-        warc,
-        record.payload,
-        rules=rules,
-        url=record.url,
+    reply = Reply(
         status=record.status,
-        phrase="OK",
+        reason="OK",
         headers=record.headers or (("Content-Type", record.content_type),),
+        body=record.payload,
+        final_url=record.url,
         ip=record.ip,
-        date=record.date,
-        exclusions=exclusions,
     )
+    return keep_replies(warc, [Given(reply, record.date)], rules, exclusions)[0]
 
 
 def _keep_inline(
@@ -104,7 +119,7 @@ def _keep_inline(
     data = inline_bytes(record.payload, content_type=record.content_type, name=row.url)
     if isinstance(data, Drop):
         return Outcome(found=data)
-    found, sha256, may_record = _judge(data, rules, exclusions)
+    found, sha256, may_record = next(_judge([data], rules, exclusions))
     kind, offset = row.url[5:].partition(";")[0], -1
     if may_record:
         offset = warc.resource(row.url, data, content_type=kind, sha256=sha256, date=record.date)
@@ -112,12 +127,18 @@ def _keep_inline(
     return Outcome(found=found, warc_offset=offset, bytes=len(data), sha256=sha256, ip=record.ip, fetched_at=date)
 
 
-def _judge(data: bytes, rules: ImageRules, exclusions: Exclusions) -> tuple[ImageFacts | Drop, str, bool]:
-    """What is found, the digest, and whether the bytes may be written."""
-    sha256 = hashlib.sha256(data).hexdigest()
-    if drop := exclusions.refuses_bytes(sha256, None):
-        return drop, sha256, False
-    found = examine(data, rules)
+def _judge(
+    bodies: Sequence[bytes], rules: ImageRules, exclusions: Exclusions
+) -> Iterator[tuple[ImageFacts | Drop, str, bool]]:
+    """Of each what is found, the digest, and whether the bytes may be written."""
+    digests = [hashlib.sha256(body).hexdigest() for body in bodies]
+    refused = [exclusions.refuses_bytes(digest, None) for digest in digests]
+    found = iter(examine_some([body for body, drop in zip(bodies, refused, strict=True) if drop is None], rules))
+    for digest, drop in zip(digests, refused, strict=True):
+        yield (drop, digest, False) if drop else _judged(next(found), digest, exclusions)
+
+
+def _judged(found: ImageFacts | Drop, sha256: str, exclusions: Exclusions) -> tuple[ImageFacts | Drop, str, bool]:
     if drop := exclusions.refuses_bytes(sha256, found):
         return drop, sha256, False
     return found, sha256, exclusions.may_record(found)

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from wenlan_data.errors import DamageError, WorkerLostError
@@ -20,15 +20,18 @@ from wenlan_data.image.frames import (
     DIED,
     DROP,
     EXAMINE,
+    EXAMINE_SOME,
     FACTS,
     FAULT,
     NORMALISE,
     OUT_OF_MEMORY,
     PICTURE,
     SMALL,
+    pack_some,
     receive,
     send,
     unpack_facts,
+    unpack_some,
 )
 from wenlan_data.image.limits import MAX_CPU_S, MAX_WALL_S
 from wenlan_data.image.normalise import Stored
@@ -50,8 +53,27 @@ def examine(data: bytes, rules: ImageRules) -> ImageFacts | Drop:
     return _examined(data, rules) if isinstance(found, Drop) and found.reason == "decoder_timeout" else found
 
 
+def examine_some(pictures: Sequence[bytes], rules: ImageRules) -> list[ImageFacts | Drop]:
+    """`examine` of each, in order, asked for at once: waking both processes costs as much as a tenth of a picture.
+
+    Where one of them kills the decoding process, each is looked at alone: it alone is dropped.
+    """
+    if len(pictures) < 2:
+        return [examine(data, rules) for data in pictures]
+    kind, text, answers = ask(EXAMINE_SOME, _options(rules), pack_some(pictures))
+    if kind != DROP:
+        return [_found(answer[0], answer[1:]) for answer in unpack_some(answers)]
+    # The one that ran out of time has had its first try.
+    alone = _examined if json.loads(text)["reason"] == "decoder_timeout" else examine
+    return [alone(data, rules) for data in pictures]
+
+
 def _examined(data: bytes, rules: ImageRules) -> ImageFacts | Drop:
     kind, text, _ = ask(EXAMINE, _options(rules), data)
+    return _found(kind, text)
+
+
+def _found(kind: int, text: bytes) -> ImageFacts | Drop:
     return unpack_facts(text) if kind == FACTS else Drop(**json.loads(text))
 
 

@@ -23,6 +23,7 @@ from wenlan_data.image.frames import (
     DIED,
     DROP,
     EXAMINE,
+    EXAMINE_SOME,
     FACTS,
     FAULT,
     FOUND,
@@ -34,8 +35,10 @@ from wenlan_data.image.frames import (
     PICTURE,
     SMALL,
     pack_facts,
+    pack_some,
     receive,
     send,
+    unpack_some,
 )
 from wenlan_data.image.limits import MAX_CPU_S, MAX_DATA_BYTES, MAX_WALL_S
 from wenlan_data.image.normalise import normalise
@@ -43,8 +46,8 @@ from wenlan_data.image.small import small_jpeg
 from wenlan_data.image.warm import warm_up
 from wenlan_data.records import Drop
 
-MAX_PICTURES = 20_000
-"""A fork is replaced after this many, so that what decoders leak never adds up."""
+MAX_REQUESTS = 5_000
+"""A fork is replaced after this many, so that what decoders leak never adds up. One may hold several pictures."""
 _REPLACED = 7
 
 
@@ -91,13 +94,12 @@ def _limit() -> None:
 
 
 def _serve(link: socket.socket) -> int:
-    for _ in range(MAX_PICTURES):
+    for _ in range(MAX_REQUESTS):
         request = receive(link)
         if request is None:
             return 0
         kind, options, data = request
-        signal.setitimer(signal.ITIMER_REAL, MAX_WALL_S)
-        signal.setitimer(signal.ITIMER_PROF, MAX_CPU_S)
+        _start_clocks()
         try:
             answer = _WORK[kind](options, data)
         except MemoryError:
@@ -108,6 +110,20 @@ def _serve(link: socket.socket) -> int:
         signal.setitimer(signal.ITIMER_PROF, 0)
         send(link, *answer)
     return _REPLACED
+
+
+def _start_clocks() -> None:
+    signal.setitimer(signal.ITIMER_REAL, MAX_WALL_S)
+    signal.setitimer(signal.ITIMER_PROF, MAX_CPU_S)
+
+
+def _examine_some(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
+    answers = []
+    for one in unpack_some(data):
+        _start_clocks()
+        kind, text, _ = _WORK[EXAMINE](options, one)
+        answers.append(bytes([kind]) + text)
+    return FOUND, b"", pack_some(answers)
 
 
 def _examine(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
@@ -140,6 +156,7 @@ def _inline(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
 
 _WORK: dict[int, Callable[[bytes, bytes], tuple[int, bytes, bytes]]] = {
     EXAMINE: _examine,
+    EXAMINE_SOME: _examine_some,
     NORMALISE: _normalise,
     PAIRS: lambda options, data: (FOUND, pages.pairs_frame(options, data), b""),
     LINKS: lambda options, data: (FOUND, pages.links_frame(options, data), b""),

@@ -2,10 +2,13 @@
 
 import socket
 import struct
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
 
 from wenlan_data.records import ImageFacts
 
 EXAMINE, NORMALISE, PAIRS, LINKS = 1, 2, 3, 4
+EXAMINE_SOME = 5
 INLINE, SMALL = 9, 10
 FACTS, DROP, PICTURE, FAULT, DIED, FOUND = 11, 12, 13, 14, 15, 16
 OUT_OF_MEMORY = 8
@@ -34,6 +37,18 @@ def receive(link: socket.socket) -> tuple[int, bytes, bytes] | None:
     text = _exactly(link, text_bytes)
     data = _exactly(link, data_bytes)
     return None if text is None or data is None else (kind, text, data)
+
+
+def pack_some(parts: Sequence[bytes]) -> bytes:
+    """Several byte strings as one: how many, how long each is, then they."""
+    return b"".join([struct.pack(f"<{len(parts) + 1}I", len(parts), *map(len, parts)), *parts])
+
+
+def unpack_some(raw: bytes) -> list[bytes]:
+    """What `pack_some` packed."""
+    (count,) = struct.unpack_from("<I", raw)
+    ends = list(accumulate(struct.unpack_from(f"<{count}I", raw, 4), initial=4 * (count + 1)))
+    return [raw[start:end] for start, end in pairwise(ends)]
 
 
 def pack_facts(facts: ImageFacts) -> bytes:
