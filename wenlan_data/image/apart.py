@@ -1,7 +1,7 @@
 """Judges and normalises pictures in a process of their own: what a decoder does there reaches nobody else.
 
 A picture that kills the process (a crash, too much memory, too long) is a `Drop`; the next one finds a new process.
-Measured for 800x600 JPEGs of 80 kB: `examine` here takes 0.1 ms more than in this process.
+Measured for 800x600 JPEGs of 80 kB: `examine` here takes 0.1 ms more than in this process, `examine_some` 0.06.
 """
 
 import atexit
