@@ -19,6 +19,7 @@ def test_file_name_is_a_rule() -> None:
         "截屏2023-08-01 上午9.15.22",
         "C:\\照片\\春游 (2).JPG",
         "/uploads/2023/a.webp?x=1",
+        "春天的照片合集/最终修改版-03.jpg",
         "u=3204911421,2731&fm=26.jpg",
         "未命名-1.psd",
         "e3b0c44298fc1c149afbf4c8996fb924",

@@ -44,6 +44,6 @@ class FileName:
 
 def _is_sentence(text: str) -> bool:
     """A sentence that ends with the name of a file, such as 在终端里打开配置文件config.txt."""
-    name = text.rpartition(".")[0]
+    name = re.split(r"[/\\]", text)[-1].rpartition(".")[0]
     tail = re.search(r"[\w-]*\Z", name, re.ASCII)
     return len(_HAN.findall(name)) > 6 and bool(tail and tail[0])
