@@ -62,7 +62,7 @@ def _hints(asked: Mapping[str, int]) -> list[str]:
     if asked.get("port") or asked.get("address"):
         lines.append(
             "hint: an address or port that is closed by default was named: "
-            "open a host of yours by network.allow, and build into a new --out"
+            "open a host of yours by network.allow, and the same command with --retry-failed asks it"
         )
     if any(
         asked.get(reason)

@@ -90,7 +90,7 @@ def find_sample(paths: Sequence[Path], key: str) -> tuple[Path, Group]:
         group = _look_up(offsets, key) if offsets.is_file() else _search(path, key)
         if group:
             return path, group
-    raise UsageError(f"{key!r}: no shard given holds this key: `shards ls` shows what there is")
+    raise UsageError(f"{key!r}: no shard given holds this key: `shards ls --samples` shows what there is")
 
 
 def read_group(path: Path, group: Group) -> dict[str, bytes]:

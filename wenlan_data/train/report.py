@@ -61,6 +61,7 @@ def write_report(
         samples=sum(cast("int", one["samples"]) for one in steps),
         first=losses[0],
         last=losses[-1],
+        queue=config.negatives.queue,
         charts=[chart(title, _series(steps, name)) for name, title in CURVES.items()],
         seen=seen,
         **_examples(found, shards),
