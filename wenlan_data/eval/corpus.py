@@ -1,6 +1,5 @@
 """Retrieval and vectors of a whole corpus."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -76,11 +75,6 @@ def write_vectors(model: Model, shards: Sequence[Path], out: Path, *, workers: i
             pq.write_table(table, out / "metadata" / f"metadata_{number}.parquet")
             written += len(part.keys)
         return written
-
-
-def print_json(value: object) -> str:
-    """One line of JSON."""
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _in_files(parts: Iterator[Vectors], rows: int) -> Iterator[Vectors]:
