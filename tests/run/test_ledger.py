@@ -36,10 +36,19 @@ def test_a_late_writer_cannot_replace_what_is_committed(tmp_path: Path) -> None:
 
 
 def test_attempts_of_a_killed_build_are_gone_after_the_next_start(tmp_path: Path) -> None:
-    with Ledger(tmp_path) as ledger:
-        stray = _attempt(ledger, "half")
+    ledger = Ledger(tmp_path)
+    with ledger:
+        pass
+    stray = _attempt(ledger, "half")
+    assert stray.exists()
     with Ledger(tmp_path):
         assert not stray.exists()
+
+
+def test_attempts_that_its_workers_began_late_are_gone_when_the_next_build_ends(tmp_path: Path) -> None:
+    with Ledger(tmp_path) as ledger:
+        stray = _attempt(ledger, "late")
+    assert not stray.exists()
 
 
 def test_a_second_build_on_one_output_is_refused(tmp_path: Path) -> None:

@@ -51,8 +51,11 @@ class Ledger:
         self._clear_attempts()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         if self._lock:
+            if kind is None:
+                # A worker of a build that was killed may have begun one after this build had cleared them.
+                self._clear_attempts()
             self._lock.close()
 
     def crawl(self, name: str) -> "Ledger":
