@@ -104,8 +104,9 @@ def decode_pillow(data: memoryview, out_SSC: Pixels) -> Size | Drop:
 def fit(pixels: Pixels, out_SSC: Pixels) -> None:
     """Stretch uint8 (H, W, 3) to the square: sides are halved until none is 2.5 times too long, the rest is bilinear.
 
-    Bilinear looks at two neighbours, four pixels of five at 2.5. Of 512x384 to 224 that is as near to the mean of
-    the area as halving first (1.9 of 255 off), in 0.07 ms instead of 0.17; by area itself it takes 0.57 ms.
+    Bilinear looks at two neighbours, four pixels of five at 2.5. Of 512x384 to 224 that is as far from the mean of the
+    area as halving first (1.9 of 255), and farther from Pillow's bilinear (2.2 for 1.5): the price of 0.07 ms instead
+    of 0.17; by area itself it takes 0.57 ms.
     """
     cv2 = opencv()
     side = out_SSC.shape[0]
