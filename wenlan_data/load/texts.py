@@ -7,7 +7,7 @@ from typing import Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from wenlan_data.clean.variants import VARIANTS, Variant, variant
+from wenlan_data.clean.variants import VARIANTS, variant
 from wenlan_data.errors import UsageError
 from wenlan_data.records import TEXT_TYPES
 
@@ -74,7 +74,7 @@ def padded(ids: Sequence[Sequence[int]]) -> tuple[Int64s, Bools]:
 
 
 def _cut(choice: str, text: str) -> str:
-    return (variant(cast("Variant", choice), text) if choice in VARIANTS else text) or text
+    return (variant(choice, text) if choice in VARIANTS else text) or text
 
 
 class _FastTokenizer:
