@@ -1,6 +1,7 @@
 """The command line. Workers are imported inside the callbacks, so that `--help` answers at once."""
 
 import os
+import signal
 import sys
 import threading
 from contextlib import suppress
@@ -67,6 +68,9 @@ def _reader_left() -> NoReturn:
 
 def _leave(error: InterruptedBuildError) -> NoReturn:
     """As `_fail`, without waiting for threads whose parts will never be committed."""
+    # The interpreter's own end gives a handler back to the system, and a second Ctrl-C would then change the exit code.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     try:
         _fail(error)
     finally:
