@@ -133,7 +133,8 @@ def _judge(
     """Of each what is found, the digest, and whether the bytes may be written."""
     digests = [hashlib.sha256(body).hexdigest() for body in bodies]
     refused = [exclusions.refuses_bytes(digest, None) for digest in digests]
-    found = iter(examine_some([body for body, drop in zip(bodies, refused, strict=True) if drop is None], rules))
+    allowed = [(body, digest) for body, digest, drop in zip(bodies, digests, refused, strict=True) if drop is None]
+    found = iter(examine_some([body for body, _ in allowed], [digest for _, digest in allowed], rules))
     for digest, drop in zip(digests, refused, strict=True):
         yield (drop, digest, False) if drop else _judged(next(found), digest, exclusions)
 

@@ -127,7 +127,8 @@ def _examine_some(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
 
 
 def _examine(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
-    found = examine(data, _rules(options))
+    # Whoever asks has the digest, or makes it where it costs this process nothing.
+    found = examine(data, _rules(options), sha256="")
     if isinstance(found, Drop):
         return DROP, json.dumps(asdict(found)).encode(), b""
     return FACTS, pack_facts(found), b""

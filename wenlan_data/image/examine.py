@@ -35,8 +35,10 @@ class Rules(Protocol):
     def max_icon_side_px(self) -> int: ...
 
 
-def examine(data: bytes, rules: Rules) -> ImageFacts | Drop:
+def examine(data: bytes, rules: Rules, *, sha256: str | None = None) -> ImageFacts | Drop:
     """What is known of a picture, or the first reason against it; pure, and safe for hostile bytes.
+
+    `sha256` is the digest of `data`, where the caller has it.
 
     Reasons, in the order in which they are looked for: `empty_body`, `too_few_bytes`, `not_image`, `format`,
     `too_large` (by its header, before any pixel), `spacer`, `icon`, `too_small`, `aspect`, `truncated`,
@@ -54,7 +56,7 @@ def examine(data: bytes, rules: Rules) -> ImageFacts | Drop:
         return empty
     phash, pdq = hashes(luma)
     return ImageFacts(
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=hashlib.sha256(data).hexdigest() if sha256 is None else sha256,
         bytes=len(data),
         format=kind,
         width=width,

@@ -17,7 +17,6 @@ _HEAD = struct.Struct("<BII")
 _FACTS = struct.Struct("<QIIQ")
 _PDQ_END = _FACTS.size + 32
 _COLOURS_END = _PDQ_END + 8
-_SHA256_END = _COLOURS_END + 64
 
 
 def send(link: socket.socket, kind: int, text: bytes = b"", data: bytes = b"") -> None:
@@ -52,20 +51,19 @@ def unpack_some(raw: bytes) -> list[bytes]:
 
 
 def pack_facts(facts: ImageFacts) -> bytes:
-    """Facts as bytes: they travel for every picture, and JSON would take as long as both system calls."""
+    """Facts as bytes, without the digest: JSON would take as long as both system calls."""
     sizes = _FACTS.pack(facts.bytes, facts.width, facts.height, facts.phash)
-    return sizes + facts.pdq + facts.colours + facts.sha256.encode() + facts.format.encode()
+    return sizes + facts.pdq + facts.colours + facts.format.encode()
 
 
-def unpack_facts(raw: bytes) -> ImageFacts:
-    """What `pack_facts` packed."""
+def unpack_facts(raw: bytes, sha256: str) -> ImageFacts:
+    """What `pack_facts` packed, of the picture with that digest."""
     size_bytes, width, height, phash = _FACTS.unpack_from(raw)
     pdq, colours = raw[_FACTS.size : _PDQ_END], raw[_PDQ_END:_COLOURS_END]
-    sha256, kind = raw[_COLOURS_END:_SHA256_END], raw[_SHA256_END:]
     return ImageFacts(
-        sha256=sha256.decode(),
+        sha256=sha256,
         bytes=size_bytes,
-        format=kind.decode(),
+        format=raw[_COLOURS_END:].decode(),
         width=width,
         height=height,
         phash=phash,

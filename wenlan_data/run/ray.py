@@ -8,6 +8,9 @@ import logging
 import os
 import socket
 import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,10 @@ os.environ.setdefault("RAY_raylet_client_connect_timeout_milliseconds", "20")
 os.environ.setdefault("RAY_raylet_client_num_connect_attempts", "500")
 
 import ray
+import ray._private.services
+import ray._private.state
 import ray.exceptions
+from ray._private.node import Node
 
 import wenlan_data
 from wenlan_data.errors import UsageError, WorkerLostError
@@ -30,6 +36,10 @@ from wenlan_data.run.versions import library_versions
 
 OBJECT_STORE_BYTES = 128 << 20
 CONNECT_TIMEOUT_S = 10.0
+_HELPERS = ("start_monitor", "start_log_monitor", "start_api_server")
+"""The autoscaler's monitor, the log monitor and the rest of the dashboard: each takes a second to load."""
+_REGISTRATION_LOOK_S = 0.02
+_MAX_REGISTRATION_S = 5.0
 _LOST = (
     ray.exceptions.WorkerCrashedError,
     ray.exceptions.OutOfMemoryError,
@@ -86,15 +96,15 @@ class RayExecutor:
 
 def _start(workers: int, address: str | None) -> None:
     if address is None:
-        ray.init(
-            address="local",
-            num_cpus=workers,
-            include_dashboard=False,
-            object_store_memory=OBJECT_STORE_BYTES,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-        _stop_helpers()
+        with _only_what_runs_tasks():
+            ray.init(
+                address="local",
+                num_cpus=workers,
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
         return
     package = str(Path(wenlan_data.__file__).parent)
     _check_address(address)
@@ -105,15 +115,42 @@ def _start(workers: int, address: str | None) -> None:
         raise UsageError(f"--ray {address}: no cluster answers there ({reason}): check the address") from error
 
 
-def _stop_helpers() -> None:
-    """End the autoscaler's monitor, the log monitor and the rest of the dashboard, which one machine has no use for.
+@contextmanager
+def _only_what_runs_tasks() -> Iterator[None]:
+    """Inside, `ray.init` starts no helpers, and sees at once that the machine's node is there.
 
-    They take a second of processor time each to load, and the first of them a second to stop. Ray's `init` has no
-    option for it.
+    It has no options for either. Measured: a start of 1.0 s instead of 2.2, an end of 0.3 instead of 1.3.
     """
-    node: Any = ray._private.worker._global_node
-    for name in ("monitor", "log_monitor", "dashboard"):
-        getattr(node, f"kill_{name}")(check_alive=False)
+    services: Any = ray._private.services
+    kept = {name: getattr(Node, name) for name in _HELPERS}
+    get_node = services.get_node
+    for name in _HELPERS:
+        setattr(Node, name, _nothing)
+    services.get_node = _after_registration(get_node)
+    try:
+        yield
+    finally:
+        services.get_node = get_node
+        for name, method in kept.items():
+            setattr(Node, name, method)
+
+
+def _nothing(_node: Node, *_given: object, **_named: object) -> None:
+    """What a helper does that is not started."""
+
+
+def _after_registration(get_node: Callable[[str, str], Any]) -> Callable[[str, str], Any]:
+    """Ray's own asks a moment too early, and again after a whole second."""
+
+    def wait_and_get(gcs_address: str, node_id: str) -> Any:
+        state: Any = ray._private.state.GlobalState()  # type: ignore[no-untyped-call]
+        state._initialize_global_state(ray._private.services._get_gcs_client_options(gcs_address))  # type: ignore[no-untyped-call]
+        end = time.monotonic() + _MAX_REGISTRATION_S
+        while time.monotonic() < end and all(node["NodeID"] != node_id for node in state.node_table()):
+            time.sleep(_REGISTRATION_LOOK_S)
+        return get_node(gcs_address, node_id)
+
+    return wait_and_get
 
 
 def _check_address(address: str) -> None:
