@@ -41,13 +41,13 @@ STEPS = (
     Step(name="near", version=2, unit="bands, or part of a published run", does="find codes that are near each other"),
     Step(
         name="dedupe",
-        version=3,
+        version=4,
         unit="generation",
         does="decide what stays, choose captions, cut into shards",
     ),
     Step(
         name="shard",
-        version=3,
+        version=4,
         unit="output shard",
         does="normalise pictures, find regions, write tar and tables",
     ),

@@ -130,6 +130,7 @@ KEPT = pa.schema(
     [
         ("key", pa.string()),
         ("ordinal", pa.int64()),
+        ("candidate_id", pa.binary(16)),
         ("url", pa.string()),
         ("page_url", pa.string()),
         ("source", pa.string()),

@@ -31,7 +31,7 @@ from wenlan_data.shard.manifest import (
     Times,
     save_manifest,
 )
-from wenlan_data.shard.part import ShardPart
+from wenlan_data.shard.part import DROPS_NAME, ShardPart
 from wenlan_data.tables import DROPS, KEPT
 
 GOLDEN = Path(__file__).parents[2] / "shards" / "golden"
@@ -110,6 +110,7 @@ def kept_row(pair: Pair, data: bytes, pixels: NDArray[np.uint8], *, warc_offset:
     return {
         "key": sample_key(url, sha256),
         "ordinal": pair.number,
+        "candidate_id": pair.number.to_bytes(16, "big"),
         "url": url,
         "page_url": "https://example.org/",
         "source": "table:golden.csv",
@@ -150,6 +151,7 @@ def _make_shard(
     details = dict(shard_part(work, number, rows, recipe)(out).details)
     metadata = FileEntry.model_validate({"name": f"{number:06d}.parquet", **_mapping(details.pop("metadata"))})
     (out / "metadata.parquet").rename(corpus / "metadata" / metadata.name)
+    (out / DROPS_NAME).unlink()
     for path in out.iterdir():
         path.rename(corpus / "shards" / path.name)
     own = {"generation": 0, "metadata": MetadataName(name=metadata.name)}

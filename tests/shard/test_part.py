@@ -26,7 +26,7 @@ def _run(part: ShardPart, out: Path) -> dict[str, object]:
 def test_running_it_twice_gives_the_same_files(part: ShardPart, tmp_path: Path) -> None:
     assert _run(part, tmp_path / "a") == _run(part, tmp_path / "b")
     names = {path.name for path in (tmp_path / "a").iterdir()}
-    assert names == {"wenlan-000003.tar", "wenlan-000003.offsets.parquet", "metadata.parquet"}
+    assert names == {"wenlan-000003.tar", "wenlan-000003.offsets.parquet", "metadata.parquet", "drops.parquet"}
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 

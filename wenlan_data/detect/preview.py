@@ -9,9 +9,9 @@ from PIL import Image, ImageDraw, ImageFont
 from pydantic import ValidationError
 
 from wenlan_data.detect.regions import Looked
+from wenlan_data.detect.stored import stored_pixels
 from wenlan_data.errors import RecipeError, UsageError, os_errors
-from wenlan_data.image.apart import examine, normalise
-from wenlan_data.image.normalise import pixels
+from wenlan_data.image.apart import examine, normalise, pixels
 from wenlan_data.recipe import DetectRules, ImageRules
 from wenlan_data.records import Drop, Region
 from wenlan_data.settings import describe
@@ -61,7 +61,10 @@ def looked_at(path: Path, max_side_px: int) -> Looked:
         reason = f"{found.reason} {found.detail}".strip()
         raise UsageError(f"{path}: no picture to look at ({reason}): give a JPEG, PNG, WebP, GIF or AVIF")
     stored = normalise(data, max_side_px=max_side_px, jpeg_quality=92)
-    return Looked(jpeg=stored.jpeg, width=stored.width, height=stored.height)
+    shown = pixels(stored.jpeg)
+    if isinstance(shown, Drop):
+        raise UsageError(f"{path}: this picture cannot be decoded ({shown.reason} {shown.detail}): save it anew")
+    return Looked(jpeg=stored.jpeg, width=stored.width, height=stored.height, pixels=shown)
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -75,7 +78,7 @@ def _bytes_of(path: Path) -> bytes:
 
 def drawing(picture: Looked, regions: Sequence[Region]) -> bytes:
     """A JPEG of the picture with a frame for each region but the whole image, the best on top."""
-    image = Image.fromarray(pixels(picture.jpeg))
+    image = Image.fromarray(stored_pixels(picture.jpeg) if picture.pixels is None else picture.pixels)
     draw = ImageDraw.Draw(image)
     line_px = max(2, round(max(image.size) / 300))
     font = ImageFont.load_default(max(10, line_px * 6))

@@ -25,6 +25,8 @@ class Looked:
     height: int
     boxes: tuple[Box, ...] = ()
     """Those that the source brought along, in pixels of this JPEG."""
+    pixels: Pixels | None = None
+    """As `stored_pixels` gives them, where they are decoded already."""
 
 
 Finder = Callable[[Sequence[Looked]], list[tuple[Region, ...]]]
@@ -52,12 +54,18 @@ def finder(detect: DetectRules) -> tuple[Finder, int]:
         return _chosen(found, width, height, detect)
 
     def by_pixels(some: Sequence[Looked]) -> list[tuple[Region, ...]]:
-        every = find([stored_pixels(one.jpeg) for one in some])
+        every = find([stored_pixels(one.jpeg) if one.pixels is None else one.pixels for one in some])
         return [_chosen(found, one.width, one.height, detect) for found, one in zip(every, some, strict=True)]
 
-    if getattr(detector, "needs_pixels", True):
+    if needs_pixels(detect):
         return by_pixels, min(detector.batch_size, MAX_BATCH)
     return lambda some: [by_size(one.width, one.height) for one in some], 1
+
+
+def needs_pixels(detect: DetectRules) -> bool:
+    """Whether the recipe's detector looks at pixels."""
+    detector = detect.load()
+    return getattr(detector, "needs_pixels", True) and not getattr(detector, "from_source", False)
 
 
 def _chosen(found: Iterable[Region], width: int, height: int, detect: DetectRules) -> tuple[Region, ...]:

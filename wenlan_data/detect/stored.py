@@ -6,7 +6,7 @@ import numpy as np
 
 from wenlan_data.errors import DamageError
 from wenlan_data.image.decode import Pixels, decode_jpeg
-from wenlan_data.image.segments import JpegHeader, read_header
+from wenlan_data.image.segments import read_header
 from wenlan_data.records import Drop
 
 
@@ -16,12 +16,16 @@ def stored_pixels(jpeg: bytes) -> Pixels:
     Detectors and the model that is trained later then look at the same picture.
     Raises `DamageError` if it cannot be decoded.
     """
-    header = read_header(jpeg)
-    found = header if isinstance(header, Drop) else _as_it_stands(jpeg, header)
+    found = pixels_as_they_stand(jpeg)
     if isinstance(found, Drop):
         raise DamageError(f"a stored picture cannot be decoded ({found.reason}: {found.detail}): its bytes changed")
-    return np.repeat(found[..., None], 3, axis=2) if found.ndim == 2 else found
+    return found
 
 
-def _as_it_stands(jpeg: bytes, header: JpegHeader) -> Pixels | Drop:
-    return decode_jpeg(jpeg, replace(header, icc=b""), min_side_px=min(header.width, header.height))
+def pixels_as_they_stand(jpeg: bytes) -> Pixels | Drop:
+    """The same, or why there are none."""
+    header = read_header(jpeg)
+    if isinstance(header, Drop):
+        return header
+    found = decode_jpeg(jpeg, replace(header, icc=b""), min_side_px=min(header.width, header.height))
+    return np.repeat(found[..., None], 3, axis=2) if not isinstance(found, Drop) and found.ndim == 2 else found

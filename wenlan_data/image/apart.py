@@ -16,18 +16,22 @@ import threading
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
+import numpy as np
+
 from wenlan_data.errors import DamageError, WorkerLostError
+from wenlan_data.image.decode import Pixels
 from wenlan_data.image.frames import (
     DIED,
     DROP,
     EXAMINE,
-    EXAMINE_SOME,
     FACTS,
     FAULT,
     NORMALISE,
     OUT_OF_MEMORY,
     PICTURE,
+    PIXELS,
     SMALL,
+    SOME,
     pack_some,
     receive,
     send,
@@ -35,7 +39,7 @@ from wenlan_data.image.frames import (
     unpack_some,
 )
 from wenlan_data.image.limits import MAX_CPU_S, MAX_WALL_S
-from wenlan_data.image.normalise import Stored
+from wenlan_data.image.normalise import Stored, passed_through
 from wenlan_data.recipe import ImageRules
 from wenlan_data.records import Drop, ImageFacts
 
@@ -46,6 +50,9 @@ _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 _TIMES_UP = {-signal.SIGALRM: f"{MAX_WALL_S:g} s", -signal.SIGPROF: f"{MAX_CPU_S:g} s of a processor"}
 _STARTED_IN_VAIN = 3
 
+Answer = tuple[int, bytes, bytes]
+"""Its kind, a text and bytes, see `image.frames`."""
+
 
 def examine(data: bytes, rules: ImageRules) -> ImageFacts | Drop:
     """As `image.examine.examine`; also `decoder_crash` and, retryable, `decoder_timeout`."""
@@ -53,37 +60,9 @@ def examine(data: bytes, rules: ImageRules) -> ImageFacts | Drop:
 
 
 def examine_some(pictures: Sequence[bytes], digests: Sequence[str], rules: ImageRules) -> list[ImageFacts | Drop]:
-    """`examine` of each, in order, asked for at once: waking both processes costs as much as a tenth of a picture.
-
-    `digests` are their SHA-256 in hexadecimal. Where one of them kills the decoding process, each is looked at alone:
-    it alone is dropped.
-    """
-    named = zip(pictures, digests, strict=True)
-    if len(pictures) < 2:
-        return [_examine_twice(data, digest, rules) for data, digest in named]
-    kind, text, answers = ask(EXAMINE_SOME, _options(rules), pack_some(pictures))
-    if kind != DROP:
-        found = zip(unpack_some(answers), digests, strict=True)
-        return [_found(answer[0], answer[1:], digest) for answer, digest in found]
-    # The one that ran out of time has had its first try.
-    alone = _examine if json.loads(text)["reason"] == "decoder_timeout" else _examine_twice
-    return [alone(data, digest, rules) for data, digest in named]
-
-
-def _examine_twice(data: bytes, sha256: str, rules: ImageRules) -> ImageFacts | Drop:
-    found = _examine(data, sha256, rules)
-    # A build that was held (Ctrl-Z, a machine asleep) runs out of time without fault of the picture.
-    again = isinstance(found, Drop) and found.reason == "decoder_timeout"
-    return _examine(data, sha256, rules) if again else found
-
-
-def _examine(data: bytes, sha256: str, rules: ImageRules) -> ImageFacts | Drop:
-    kind, text, _ = ask(EXAMINE, _options(rules), data)
-    return _found(kind, text, sha256)
-
-
-def _found(kind: int, text: bytes, sha256: str) -> ImageFacts | Drop:
-    return unpack_facts(text, sha256) if kind == FACTS else Drop(**json.loads(text))
+    """`examine` of each, in order; `digests` are their SHA-256 in hexadecimal."""
+    answers = zip(_each(EXAMINE, _options(rules), pictures), digests, strict=True)
+    return [unpack_facts(text, digest) if kind == FACTS else _drop(text) for (kind, text, _), digest in answers]
 
 
 @lru_cache(maxsize=16)
@@ -93,19 +72,68 @@ def _options(rules: ImageRules) -> bytes:
 
 def normalise(data: bytes, *, max_side_px: int, jpeg_quality: int) -> Stored:
     """As `image.normalise.normalise`; `DamageError` also where the decoder died of the picture."""
+    (found,) = normalise_some([data], max_side_px=max_side_px, jpeg_quality=jpeg_quality)
+    if isinstance(found, Drop):
+        raise DamageError(f"a picture that was taken cannot be decoded ({found.reason}: {found.detail})")
+    return found
+
+
+def normalise_some(pictures: Sequence[bytes], *, max_side_px: int, jpeg_quality: int) -> list[Stored | Drop]:
+    """The stored form of each, or why it has none. What is stored as it is is not decoded, and never leaves here."""
+    ready = [passed_through(data, max_side_px=max_side_px) for data in pictures]
     options = json.dumps({"max_side_px": max_side_px, "jpeg_quality": jpeg_quality}).encode()
-    kind, text, jpeg = ask(NORMALISE, options, data)
+    others = [data for data, one in zip(pictures, ready, strict=True) if one is None]
+    made = iter(_each(NORMALISE, options, others))
+    return [_stored(*next(made)) if one is None else one for one in ready]
+
+
+def _stored(kind: int, text: bytes, jpeg: bytes) -> Stored | Drop:
     if kind == DROP:
-        drop = json.loads(text)
-        raise DamageError(f"a picture that was taken cannot be decoded ({drop['reason']}: {drop['detail']})")
+        return _drop(text)
     width, height = json.loads(text)
     return Stored(jpeg=jpeg, width=width, height=height)
+
+
+def pixels(jpeg: bytes) -> Pixels | Drop:
+    """As `detect.stored.stored_pixels`, or why there are none; read-only."""
+    kind, shape, data = _twice(PIXELS, b"", jpeg)
+    return _drop(shape) if kind == DROP else np.frombuffer(data, np.uint8).reshape(json.loads(shape))
 
 
 def small_jpeg(data: bytes, *, side_px: int, quality: int) -> bytes | None:
     """As `image.small.small_jpeg`; None also where the decoder died of the picture."""
     kind, _, jpeg = ask(SMALL, json.dumps({"side_px": side_px, "quality": quality}).encode(), data)
     return jpeg if kind == PICTURE else None
+
+
+def _each(work: int, options: bytes, pictures: Sequence[bytes]) -> list[Answer]:
+    """The answer to each, in order, asked for at once: waking both processes costs as much as a tenth of a picture.
+
+    Where one of them kills the decoding process, each is looked at alone: it alone is dropped.
+    """
+    if len(pictures) < 2:
+        return [_twice(work, options, data) for data in pictures]
+    whole = ask(SOME, bytes([work]) + options, pack_some(pictures))
+    if whole[0] != DROP:
+        answers = unpack_some(whole[2])
+        return [(one[0], one[1:], made) for one, made in zip(answers[::2], answers[1::2], strict=True)]
+    # The one that ran out of time has had its first try.
+    alone = ask if _ran_out_of_time(whole) else _twice
+    return [alone(work, options, data) for data in pictures]
+
+
+def _twice(work: int, options: bytes, data: bytes) -> Answer:
+    answer = ask(work, options, data)
+    # A build that was held (Ctrl-Z, a machine asleep) runs out of time without fault of the picture.
+    return ask(work, options, data) if _ran_out_of_time(answer) else answer
+
+
+def _ran_out_of_time(answer: Answer) -> bool:
+    return answer[0] == DROP and json.loads(answer[1])["reason"] == "decoder_timeout"
+
+
+def _drop(text: bytes) -> Drop:
+    return Drop(**json.loads(text))
 
 
 def start() -> None:
@@ -153,7 +181,7 @@ _idle: list[_Child] = []
 _lock = threading.Lock()
 
 
-def ask(kind: int, options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
+def ask(kind: int, options: bytes, data: bytes) -> Answer:
     """The answer of a decoding process to one frame. Raises what the process could not cope with."""
     for _ in range(_STARTED_IN_VAIN):
         with _lock:

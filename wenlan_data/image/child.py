@@ -17,13 +17,13 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from typing import NoReturn
 
+from wenlan_data.detect.stored import pixels_as_they_stand
 from wenlan_data.extract import frames as pages
 from wenlan_data.image.examine import examine
 from wenlan_data.image.frames import (
     DIED,
     DROP,
     EXAMINE,
-    EXAMINE_SOME,
     FACTS,
     FAULT,
     FOUND,
@@ -33,7 +33,9 @@ from wenlan_data.image.frames import (
     OUT_OF_MEMORY,
     PAIRS,
     PICTURE,
+    PIXELS,
     SMALL,
+    SOME,
     pack_facts,
     pack_some,
     receive,
@@ -41,7 +43,7 @@ from wenlan_data.image.frames import (
     unpack_some,
 )
 from wenlan_data.image.limits import MAX_CPU_S, MAX_DATA_BYTES, MAX_WALL_S
-from wenlan_data.image.normalise import normalise
+from wenlan_data.image.normalise import encoded_anew
 from wenlan_data.image.small import small_jpeg
 from wenlan_data.image.warm import warm_up
 from wenlan_data.records import Drop
@@ -117,21 +119,23 @@ def _start_clocks() -> None:
     signal.setitimer(signal.ITIMER_PROF, MAX_CPU_S)
 
 
-def _examine_some(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
-    answers = []
+def _some(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
+    work, answers = _WORK[options[0]], []
     for one in unpack_some(data):
         _start_clocks()
-        kind, text, _ = _WORK[EXAMINE](options, one)
-        answers.append(bytes([kind]) + text)
+        kind, text, made = work(options[1:], one)
+        answers += [bytes([kind]) + text, made]
     return FOUND, b"", pack_some(answers)
 
 
 def _examine(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
     # Whoever asks has the digest, or makes it where it costs this process nothing.
     found = examine(data, _rules(options), sha256="")
-    if isinstance(found, Drop):
-        return DROP, json.dumps(asdict(found)).encode(), b""
-    return FACTS, pack_facts(found), b""
+    return _drop(found) if isinstance(found, Drop) else (FACTS, pack_facts(found), b"")
+
+
+def _drop(drop: Drop) -> tuple[int, bytes, bytes]:
+    return DROP, json.dumps(asdict(drop)).encode(), b""
 
 
 @cache
@@ -141,8 +145,15 @@ def _rules(options: bytes) -> Rules:
 
 
 def _normalise(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
-    stored = normalise(data, **json.loads(options))
+    stored = encoded_anew(data, **json.loads(options))
+    if isinstance(stored, Drop):
+        return _drop(stored)
     return PICTURE, json.dumps([stored.width, stored.height]).encode(), stored.jpeg
+
+
+def _pixels(_options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
+    found = pixels_as_they_stand(data)
+    return _drop(found) if isinstance(found, Drop) else (PICTURE, json.dumps(found.shape).encode(), found.tobytes())
 
 
 def _small(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
@@ -157,8 +168,9 @@ def _inline(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
 
 _WORK: dict[int, Callable[[bytes, bytes], tuple[int, bytes, bytes]]] = {
     EXAMINE: _examine,
-    EXAMINE_SOME: _examine_some,
+    SOME: _some,
     NORMALISE: _normalise,
+    PIXELS: _pixels,
     PAIRS: lambda options, data: (FOUND, pages.pairs_frame(options, data), b""),
     LINKS: lambda options, data: (FOUND, pages.links_frame(options, data), b""),
     INLINE: _inline,

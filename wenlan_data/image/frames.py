@@ -8,7 +8,9 @@ from itertools import accumulate, pairwise
 from wenlan_data.records import ImageFacts
 
 EXAMINE, NORMALISE, PAIRS, LINKS = 1, 2, 3, 4
-EXAMINE_SOME = 5
+SOME = 5
+"""Several pieces of work of one kind at once; the first byte of the options is the kind."""
+PIXELS = 6
 INLINE, SMALL = 9, 10
 FACTS, DROP, PICTURE, FAULT, DIED, FOUND = 11, 12, 13, 14, 15, 16
 OUT_OF_MEMORY = 8

@@ -35,31 +35,54 @@ def normalise(data: bytes, *, max_side_px: int, jpeg_quality: int) -> Stored:
     A grey or RGB JPEG that is upright and within `max_side_px` keeps every pixel bit and its ICC profile.
     Everything else becomes sRGB, upright, alpha on white, at most `max_side_px` long by area averaging
     (bilinear where it shrinks by less than 1.6), 4:2:0 at `jpeg_quality`.
-    Raises `DamageError` for bytes that `examine` would not accept.
+    Raises `DamageError` for bytes that cannot be decoded.
     """
+    stored = passed_through(data, max_side_px=max_side_px) or encoded_anew(
+        data, max_side_px=max_side_px, jpeg_quality=jpeg_quality
+    )
+    if isinstance(stored, Drop):
+        raise DamageError(f"a picture that was taken cannot be decoded ({stored.reason}: {stored.detail})")
+    return stored
+
+
+def passed_through(data: bytes, *, max_side_px: int) -> Stored | None:
+    """The JPEG without its metadata, where it may be stored as it is; reads its structure and decodes no pixel."""
+    header = read_header(data) if sniff(data) == "jpeg" else None
+    if header is None or isinstance(header, Drop) or not _passes(header, max_side_px):
+        return None
+    bare = without_metadata(data)
+    if bare is None:
+        return None
+    # The very same object where nothing had to go: its digest is known already.
+    return Stored(jpeg=data if bare == data else bare, width=header.width, height=header.height)
+
+
+def encoded_anew(data: bytes, *, max_side_px: int, jpeg_quality: int) -> Stored | Drop:
+    """The picture decoded at full size, made smaller where it is too large, and encoded."""
     if sniff(data) != "jpeg":
-        return _encode(_sound(decode_other(data)), max_side_px, jpeg_quality)
+        return _encode(decode_other(data), max_side_px, jpeg_quality)
     header = read_header(data)
     if isinstance(header, Drop):
-        raise _not_examined(header)
-    bare = without_metadata(data) if _passes(header, max_side_px) else None
-    if bare is not None:
-        # The very same object where nothing had to go: its digest is known already.
-        return Stored(jpeg=data if bare == data else bare, width=header.width, height=header.height)
+        return header
     shorter, longer = sorted((header.width, header.height))
     # At least what is stored, at half or a quarter of the size if that suffices.
     min_side_px = -(-shorter * max_side_px // longer) if longer > max_side_px else shorter
-    pixels = _sound(decode_jpeg(data, header, min_side_px=min_side_px))
+    pixels = decode_jpeg(data, header, min_side_px=min_side_px)
+    if isinstance(pixels, Drop):
+        return pixels
     limited = _size_within(header.width, header.height, max_side_px)
     return _encode(upright(_resize(pixels, *limited), header.orientation), max_side_px, jpeg_quality)
 
 
 def pixels(jpeg: bytes) -> Pixels:
-    """uint8 (H, W, 3), sRGB, of a stored JPEG, for detectors. `DamageError` if it cannot be decoded."""
+    """uint8 (H, W, 3), sRGB, of a stored JPEG, for people. `DamageError` if it cannot be decoded."""
     header = read_header(jpeg)
-    if isinstance(header, Drop):
-        raise _not_examined(header)
-    return _as_rgb(_sound(decode_jpeg(jpeg, header, min_side_px=min(header.width, header.height))))
+    found = (
+        header if isinstance(header, Drop) else decode_jpeg(jpeg, header, min_side_px=min(header.width, header.height))
+    )
+    if isinstance(found, Drop):
+        raise DamageError(f"a stored picture cannot be decoded ({found.reason}: {found.detail})")
+    return _as_rgb(found)
 
 
 def _passes(header: JpegHeader, max_side_px: int) -> bool:
@@ -71,7 +94,9 @@ def _passes(header: JpegHeader, max_side_px: int) -> bool:
     )
 
 
-def _encode(upright_pixels: Pixels, max_side_px: int, jpeg_quality: int) -> Stored:
+def _encode(upright_pixels: Pixels | Drop, max_side_px: int, jpeg_quality: int) -> Stored | Drop:
+    if isinstance(upright_pixels, Drop):
+        return upright_pixels
     height, width = upright_pixels.shape[:2]
     width, height = _size_within(width, height, max_side_px)
     rgb = np.ascontiguousarray(_as_rgb(_resize(upright_pixels, width, height)))
@@ -97,15 +122,3 @@ def _resize(pixels: Pixels, width: int, height: int) -> Pixels:
 
 def _as_rgb(pixels: Pixels) -> Pixels:
     return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
-
-
-def _sound(pixels: Pixels | Drop) -> Pixels:
-    if isinstance(pixels, Drop):
-        raise _not_examined(pixels)
-    return pixels
-
-
-def _not_examined(drop: Drop) -> DamageError:
-    return DamageError(
-        f"a picture that was taken cannot be decoded ({drop.reason}: {drop.detail}): its bytes changed since"
-    )

@@ -23,6 +23,8 @@ REASONS = {
     "contact_info": "a telephone, an address, a number of somebody",
     "contamination": "a picture of a test set",
     "crawl_delay": "robots.txt asks for more than a minute between requests",
+    "decoder_crash": "it killed the process that decodes",
+    "decoder_timeout": "decoding it takes too long",
     "disconnected": "the server hung up",
     "dns": "the host has no address",
     "domain_share": "one site would give too large a share",

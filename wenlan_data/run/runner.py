@@ -187,7 +187,7 @@ class _Build:
         self._step("near", generation, steps.near_jobs(generation, fetched))
         deduped = self._step("dedupe", generation, steps.dedupe_jobs(generation, parts, fetched))[0]
         sharded = self._step("shard", generation, steps.shard_jobs(generation, deduped, list(fetched)))
-        dropped = self._step("drops", generation, steps.drops_jobs(generation, parts))[0]
+        dropped = self._step("drops", generation, steps.drops_jobs(generation, parts, list(sharded)))[0]
         done = Finished(
             number=generation.number,
             extract=extracted,

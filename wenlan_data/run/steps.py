@@ -23,7 +23,7 @@ from wenlan_data.run.jobs import Job
 from wenlan_data.run.ledger import Ledger
 from wenlan_data.run.planned import GenerationPlan
 from wenlan_data.shard.drops import DropsPart
-from wenlan_data.shard.part import ShardPart
+from wenlan_data.shard.part import DROPS_NAME, ShardPart
 from wenlan_data.sources import Sources
 
 
@@ -228,12 +228,13 @@ def shard_jobs(generation: Generation, deduped: Receipt, fetched: Sequence[int])
     ]
 
 
-def drops_jobs(generation: Generation, extracted: Sequence[int]) -> list[Job]:
+def drops_jobs(generation: Generation, extracted: Sequence[int], sharded: Sequence[int]) -> list[Job]:
     """One job: every row that was left out, in source order."""
     part = DropsPart(
         drops=(
             *generation.files("extract", extracted, "drops.parquet"),
             str(generation.ledger.part(generation.number, "dedupe", 0) / "drops.parquet"),
+            *generation.files("shard", sharded, DROPS_NAME),
         ),
         raws=generation.files("extract", extracted, "raw.parquet"),
     )

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -12,29 +13,39 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wenlan_data.clean.words import words
-from wenlan_data.detect.regions import Looked, finder, scaled
+from wenlan_data.detect.regions import Looked, finder, needs_pixels, scaled
 from wenlan_data.errors import DamageError, os_errors
 from wenlan_data.extract.rows import boxes_of
+from wenlan_data.image.apart import normalise_some, pixels
 from wenlan_data.image.credits import credits_of
-from wenlan_data.image.normalise import Stored, normalise
+from wenlan_data.image.decode import Pixels
+from wenlan_data.image.normalise import Stored
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import DetectRules, ImageRules, ShardRules
-from wenlan_data.records import Remark, Sample, Text
+from wenlan_data.records import Drop, Remark, Sample, Text
 from wenlan_data.shard.choice import told
 from wenlan_data.shard.format import encode_sample, offsets_name, sample_fields, shard_name
 from wenlan_data.shard.index import save_offsets
 from wenlan_data.shard.writer import write_shard
-from wenlan_data.tables import METADATA
+from wenlan_data.tables import METADATA, WORK_DROPS
 
 BATCH_ROWS = 512
 METADATA_NAME = "metadata.parquet"
+DROPS_NAME = "drops.parquet"
+_AT_ONCE = 8
+"""Pictures that the decoding process is asked for together."""
+_NOT_COMPARED = {"duplicate_of": "", "phash_distance": -1, "pdq_distance": -1}
 
 Row = dict[str, object]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardPart:
-    """One output shard. Running it twice gives the same bytes."""
+    """One output shard. Running it twice gives the same bytes.
+
+    Pictures were checked when they were fetched, at a fraction of their size: one that cannot be decoded at the size
+    that is asked for here, or that kills its decoder, is a row of `drops.parquet`.
+    """
 
     shard_number: int
     kept: str
@@ -48,10 +59,13 @@ class ShardPart:
     """Whether captions are cut into words."""
 
     def __call__(self, out: Path) -> Receipt:
-        """Write the tar, its offsets and `metadata.parquet`; raises `DamageError` for changed bytes."""
+        """Write the tar, its offsets, `metadata.parquet` and drops; raises `DamageError` for changed bytes."""
         name = shard_name(self.shard_number)
+        dropped: list[tuple[Row, Drop]] = []
         with os_errors(out), _Metadata(out / METADATA_NAME, name) as metadata:
-            written = write_shard(out / name, self._samples(metadata))
+            written = write_shard(out / name, self._samples(metadata, dropped))
+        with os_errors(out):
+            _write_drops(out / DROPS_NAME, dropped)
         save_offsets(out / offsets_name(name), written.places)
         offsets = _file(out / offsets_name(name))
         details: dict[str, object] = {
@@ -62,14 +76,22 @@ class ShardPart:
             "offsets": {"name": offsets_name(name), **offsets},
             "metadata": _file(out / METADATA_NAME),
         }
-        return Receipt(rows_in=written.samples, rows_out=written.samples, bytes_out=written.bytes, details=details)
+        return Receipt(
+            rows_in=written.samples + len(dropped),
+            rows_out=written.samples,
+            bytes_out=written.bytes,
+            drops=dict(Counter(drop.reason for _, drop in dropped)),
+            details=details,
+        )
 
-    def _samples(self, metadata: "_Metadata") -> Iterator[tuple[str, dict[str, bytes]]]:
+    def _samples(
+        self, metadata: "_Metadata", dropped: list[tuple[Row, Drop]]
+    ) -> Iterator[tuple[str, dict[str, bytes]]]:
         find, batch_size = finder(self.detect)
-        rows = _rows(Path(self.kept))
-        while some := list(islice(rows, batch_size)):
-            pictures, digests = zip(*(self._picture(row) for row in some), strict=True)
-            for row, picture, jpeg_sha256, regions in zip(some, pictures, digests, find(pictures), strict=True):
+        good = self._good(_rows(Path(self.kept)), dropped)
+        while some := list(islice(good, batch_size)):
+            every = find([picture for _, picture, _ in some])
+            for (row, picture, jpeg_sha256), regions in zip(some, every, strict=True):
                 sample = Sample(
                     jpeg=picture.jpeg,
                     regions=regions,
@@ -83,27 +105,33 @@ class ShardPart:
                 metadata.add(sample, fields, row)
                 yield sample.key, encode_sample(sample, fields)
 
-    def _picture(self, row: Row) -> tuple[Looked, str]:
-        """The row's picture as it is stored, and its digest if that is known.
+    def _good(self, rows: Iterator[Row], dropped: list[tuple[Row, Drop]]) -> Iterator[tuple[Row, Looked, str]]:
+        """Each row with its picture as it is stored, and that one's digest where it is known."""
+        load_pixels = needs_pixels(self.detect)
+        while some := list(islice(rows, _AT_ONCE)):
+            read = [_stored(self.warcs[cast("int", row["fetch_part"])], row) for row in some]
+            made = normalise_some(read, max_side_px=self.image.max_side_px, jpeg_quality=self.shard.jpeg_quality)
+            for row, data, stored in zip(some, read, made, strict=True):
+                decoded = pixels(stored.jpeg) if load_pixels and isinstance(stored, Stored) else None
+                if isinstance(stored, Drop) or isinstance(decoded, Drop):
+                    dropped.append((row, stored if isinstance(stored, Drop) else cast("Drop", decoded)))
+                    continue
+                _credit(row, data)
+                known = cast("str", row["sha256"]) if stored.jpeg is data else ""
+                yield row, _looked(row, stored, decoded), known
 
-        What the page does not say of licence and author, the picture's metadata may.
-        """
-        warc = self.warcs[cast("int", row["fetch_part"])]
-        data = _stored(warc, row)
-        if not (row["licence"] and row["author"]):
-            said = credits_of(data)
-            row.update(licence=row["licence"] or said.licence, author=row["author"] or said.author)
-        stored = self._normalise(data, warc, row)
-        fetched_size = cast("int", row["width"]), cast("int", row["height"])
-        boxes = scaled(boxes_of(cast("list[int] | None", row["boxes"])), fetched_size, (stored.width, stored.height))
-        known = cast("str", row["sha256"]) if stored.jpeg is data else ""
-        return Looked(jpeg=stored.jpeg, width=stored.width, height=stored.height, boxes=boxes), known
 
-    def _normalise(self, data: bytes, warc: str, row: Row) -> Stored:
-        try:
-            return normalise(data, max_side_px=self.image.max_side_px, jpeg_quality=self.shard.jpeg_quality)
-        except DamageError as error:
-            raise DamageError(f"{warc}: {row['url']!r} at byte {row['warc_offset']}: {error}") from error
+def _looked(row: Row, stored: Stored, decoded: Pixels | None) -> Looked:
+    fetched_size = cast("int", row["width"]), cast("int", row["height"])
+    boxes = scaled(boxes_of(cast("list[int] | None", row["boxes"])), fetched_size, (stored.width, stored.height))
+    return Looked(jpeg=stored.jpeg, width=stored.width, height=stored.height, boxes=boxes, pixels=decoded)
+
+
+def _credit(row: Row, data: bytes) -> None:
+    """What the page does not say of licence and author, the picture's metadata may."""
+    if not (row["licence"] and row["author"]):
+        said = credits_of(data)
+        row.update(licence=row["licence"] or said.licence, author=row["author"] or said.author)
 
 
 class _Metadata:
@@ -133,6 +161,15 @@ class _Metadata:
         if self._rows:
             self._writer.write_table(pa.Table.from_pylist(self._rows, schema=METADATA))
             self._rows = []
+
+
+def _write_drops(path: Path, dropped: list[tuple[Row, Drop]]) -> None:
+    # Not retryable: it has had its second try, and its URL counts as known.
+    said = [
+        {**row, "step": "shard", "reason": drop.reason, "detail": drop.detail, "retryable": False, **_NOT_COMPARED}
+        for row, drop in dropped
+    ]
+    pq.write_table(pa.Table.from_pylist(said, schema=WORK_DROPS), path, compression="zstd")
 
 
 def _rows(kept: Path) -> Iterator[Row]:

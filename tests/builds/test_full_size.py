@@ -1,0 +1,105 @@
+"""A picture that passed the check at a fraction of its size, and kills its decoder at the size that is stored."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.builds.corpus_runs import command, drops, manifest
+from wenlan_data.shard.format import decode_sample
+from wenlan_data.shard.reader import read_tar
+from wenlan_data.testing import caption, picture
+
+COUNT = 10
+WORST_PX = 303
+# The real decoding process, but that the work KIND dies of a picture of this width.
+DIES = """
+import os
+import simplejpeg
+from wenlan_data.image import child, frames
+
+real = child._WORK[frames.KIND]
+
+def worst(options, data):
+    if simplejpeg.decode_jpeg_header(data)[1] == WORST_PX: os.kill(os.getpid(), 11)
+    return real(options, data)
+
+child._WORK[frames.KIND] = worst
+child.main()
+"""
+BUILD = """
+import sys
+from wenlan_data.image import apart
+from wenlan_data.cli.main import main
+
+apart.CHILD = (sys.argv.pop(1),)
+main()
+"""
+SMALLER: dict[str, object] = {"image": {"max_side_px": 200}}
+# Stored as they are: only a detector that looks at pixels has them decoded.
+LOOKED_AT: dict[str, object] = {"detect": {"detector": "proposals", "width_px": 96}}
+
+
+def pictures(at: Path, worst: set[int], count: int = COUNT) -> Path:
+    at.mkdir()
+    for number in range(count):
+        width = WORST_PX if number in worst else 300
+        (at / f"{number}.jpg").write_bytes(picture(number, width=width, height=200))
+        (at / f"{number}.txt").write_text(caption(number), "utf-8")
+    return at
+
+
+def build(at: Path, source: Path, kind: str, recipe: dict[str, object]) -> Path:
+    at.mkdir()
+    (at / "child.py").write_text(DIES.replace("KIND", kind).replace("WORST_PX", str(WORST_PX)))
+    (at / "recipe.yaml").write_text(yaml.safe_dump({"name": "mine", **recipe}), "utf-8")
+    words = ["--sources", f"folder:{source}", "--out", at / "corpus", "--recipe", at / "recipe.yaml"]
+    done = subprocess.run(
+        [sys.executable, "-c", BUILD, str(at / "child.py"), "build", *map(str, words), "--executor", "local"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return at / "corpus"
+
+
+def samples(corpus: Path) -> dict[str, bytes]:
+    """Caption to JPEG."""
+    found = [
+        decode_sample(members, key) for path in (corpus / "shards").glob("*.tar") for key, members in read_tar(path)
+    ]
+    return {one.caption: one.jpeg for one in found}
+
+
+@pytest.mark.parametrize(("kind", "recipe"), [("NORMALISE", SMALLER), ("PIXELS", LOOKED_AT)])
+def test_it_is_a_drop_and_the_others_are_as_without_it(kind: str, recipe: dict[str, object], tmp_path: Path) -> None:
+    worst = {3, 7}
+    corpus = build(tmp_path / "with", pictures(tmp_path / "ten", worst), kind, recipe)
+    without = pictures(tmp_path / "eight", set())
+    for number in worst:
+        (without / f"{number}.jpg").unlink()
+        (without / f"{number}.txt").unlink()
+    assert samples(corpus) == samples(build(tmp_path / "without", without, kind, recipe))
+    assert len(samples(corpus)) == COUNT - len(worst)
+    rows = drops(corpus)
+    assert [
+        (Path(str(row["url"])).name, row["step"], row["reason"], row["detail"], row["retryable"]) for row in rows
+    ] == [(f"{number}.jpg", "shard", "decoder_crash", "SIGSEGV", False) for number in sorted(worst)]
+    funnel = manifest(corpus)["funnel"]
+    assert isinstance(funnel, dict)
+    assert (funnel["candidates"], funnel["samples"], funnel["dropped"]) == (COUNT, 8, {"shard": {"decoder_crash": 2}})
+    assert command("shards", "verify", corpus).returncode == 0
+
+
+def test_a_shard_of_which_nothing_is_left_is_an_empty_tar_that_is_sound(tmp_path: Path) -> None:
+    corpus = build(tmp_path / "with", pictures(tmp_path / "two", {0, 1}, 2), "NORMALISE", SMALLER)
+    assert samples(corpus) == {}
+    assert len(drops(corpus)) == 2
+    for verb in ("verify", "ls", "stat"):
+        done = command("shards", verb, corpus)
+        assert done.returncode == 0, (verb, done.stderr)
+    assert json.loads(command("shards", "stat", corpus, "--json").stdout)["samples"] == 0
