@@ -155,7 +155,7 @@ def _isolation(count: int) -> dict[str, float]:
     here, beside = [], []
     for _ in range(ROUNDS):
         here.append(_spent(lambda some: [examine(data, rules) for data in some], made, count))
-        beside.append(_spent(lambda some: apart.examine_some(some, digests(some), rules), made, count))
+        beside.append(_spent(lambda some: apart.examine_some(some, digests(some), rules, 92), made, count))
     (here_s, here_wall_s), (apart_s, apart_wall_s) = (map(min, zip(*one, strict=True)) for one in (here, beside))
     return {"here_cpu_ms": round(1000 * here_s / count, 3), "apart_cpu_ms": round(1000 * apart_s / count, 3),
             "cpu_ratio": round(apart_s / here_s, 3), "wall_ratio": round(apart_wall_s / here_wall_s, 3)}  # fmt: skip

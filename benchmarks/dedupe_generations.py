@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from wenlan_data.dedupe.bands import AmongPart, NearFiles, near_parts
 from wenlan_data.dedupe.part import DedupePart, index_folders
-from wenlan_data.recipe import DedupeRules, ImageRules, ShardRules
+from wenlan_data.recipe import DedupeRules, ShardRules
 from wenlan_data.tables import CANDIDATES, FACTS
 
 PART_ROWS = 50_000
@@ -91,7 +91,6 @@ class Corpus:
             caption_order=("caption",),
             rules=rules,
             max_same_text=10,
-            image=ImageRules(),
             shard=ShardRules(),
             first_shard=0,
         )(out / "dedupe")
@@ -158,6 +157,9 @@ def _facts(numbers: np.ndarray, urls: pa.Array, ordinals: pa.Array) -> pa.Table:
         "warc_offset": numbers,
         "status": [200] * count,
         "fetched_at": [at] * count,
+        "encoded_offset": [-1] * count,
+        "encoded_bytes": [0] * count,
+        "encoded_crc32c": [0] * count,
     }
     return _table(FACTS, known, count)
 

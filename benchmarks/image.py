@@ -56,7 +56,7 @@ def ours(pictures: Sequence[bytes]) -> None:
     """Check, SHA-256, pHash and PDQ in the decoding process, as a build does it."""
     for start in range(0, len(pictures), MAX_AT_ONCE):
         some = pictures[start : start + MAX_AT_ONCE]
-        apart.examine_some(some, [hashlib.sha256(data).hexdigest() for data in some], RULES)
+        apart.examine_some(some, [hashlib.sha256(data).hexdigest() for data in some], RULES, 92)
 
 
 def ours_in_process(pictures: Sequence[bytes]) -> None:

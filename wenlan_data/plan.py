@@ -33,7 +33,7 @@ STEPS = (
     Step(name="slice", version=2, unit="generation", does="group what is to be fetched by host"),
     Step(
         name="fetch",
-        version=4,
+        version=5,
         unit="slice of a host",
         does="ask for pictures, check and hash them, keep them as WARC",
     ),

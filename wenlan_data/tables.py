@@ -101,6 +101,9 @@ FACTS = pa.schema(
         ("ip", pa.string()),
         ("fetched_at", pa.timestamp("ms", tz="UTC")),
         ("opt_out", pa.list_(pa.string())),
+        ("encoded_offset", pa.int64()),  # in the part's encoded.bin; -1: the picture is stored as it came
+        ("encoded_bytes", pa.int32()),
+        ("encoded_crc32c", pa.uint32()),
     ]
 )
 """One row a URL asked for. Bad rows hold zeros and empty strings, never null."""
@@ -150,6 +153,9 @@ KEPT = pa.schema(
         ("pdq", pa.binary(32)),
         ("fetch_part", pa.int32()),
         ("warc_offset", pa.int64()),
+        ("encoded_offset", pa.int64()),
+        ("encoded_bytes", pa.int32()),
+        ("encoded_crc32c", pa.uint32()),
         ("final_url", pa.string()),
         ("ip", pa.string()),
         ("fetched_at", pa.timestamp("ms", tz="UTC")),

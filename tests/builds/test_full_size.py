@@ -1,11 +1,10 @@
-"""A picture that passed the check at a fraction of its size, and kills its decoder at the size that is stored."""
+"""A picture that passed the check at a fraction of its size, and kills its decoder where a detector looks at it."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import yaml
 
 from tests.builds.corpus_runs import command, drops, manifest
@@ -15,19 +14,19 @@ from wenlan_data.testing import caption, picture
 
 COUNT = 10
 WORST_PX = 303
-# The real decoding process, but that the work KIND dies of a picture of this width.
+# The real decoding process, but that at full size it dies of a picture of this width.
 DIES = """
 import os
 import simplejpeg
 from wenlan_data.image import child, frames
 
-real = child._WORK[frames.KIND]
+real = child._WORK[frames.PIXELS]
 
 def worst(options, data):
     if simplejpeg.decode_jpeg_header(data)[1] == WORST_PX: os.kill(os.getpid(), 11)
     return real(options, data)
 
-child._WORK[frames.KIND] = worst
+child._WORK[frames.PIXELS] = worst
 child.main()
 """
 BUILD = """
@@ -38,9 +37,7 @@ from wenlan_data.cli.main import main
 apart.CHILD = (sys.argv.pop(1),)
 main()
 """
-SMALLER: dict[str, object] = {"image": {"max_side_px": 200}}
-# Stored as they are: only a detector that looks at pixels has them decoded.
-LOOKED_AT: dict[str, object] = {"detect": {"detector": "proposals", "width_px": 96}}
+RECIPE: dict[str, object] = {"name": "mine", "detect": {"detector": "proposals", "width_px": 96}}
 
 
 def pictures(at: Path, worst: set[int], count: int = COUNT) -> Path:
@@ -52,10 +49,10 @@ def pictures(at: Path, worst: set[int], count: int = COUNT) -> Path:
     return at
 
 
-def build(at: Path, source: Path, kind: str, recipe: dict[str, object]) -> Path:
+def build(at: Path, source: Path) -> Path:
     at.mkdir()
-    (at / "child.py").write_text(DIES.replace("KIND", kind).replace("WORST_PX", str(WORST_PX)))
-    (at / "recipe.yaml").write_text(yaml.safe_dump({"name": "mine", **recipe}), "utf-8")
+    (at / "child.py").write_text(DIES.replace("WORST_PX", str(WORST_PX)))
+    (at / "recipe.yaml").write_text(yaml.safe_dump(RECIPE), "utf-8")
     words = ["--sources", f"folder:{source}", "--out", at / "corpus", "--recipe", at / "recipe.yaml"]
     done = subprocess.run(
         [sys.executable, "-c", BUILD, str(at / "child.py"), "build", *map(str, words), "--executor", "local"],
@@ -75,15 +72,14 @@ def samples(corpus: Path) -> dict[str, bytes]:
     return {one.caption: one.jpeg for one in found}
 
 
-@pytest.mark.parametrize(("kind", "recipe"), [("NORMALISE", SMALLER), ("PIXELS", LOOKED_AT)])
-def test_it_is_a_drop_and_the_others_are_as_without_it(kind: str, recipe: dict[str, object], tmp_path: Path) -> None:
+def test_it_is_a_drop_and_the_others_are_as_without_it(tmp_path: Path) -> None:
     worst = {3, 7}
-    corpus = build(tmp_path / "with", pictures(tmp_path / "ten", worst), kind, recipe)
+    corpus = build(tmp_path / "with", pictures(tmp_path / "ten", worst))
     without = pictures(tmp_path / "eight", set())
     for number in worst:
         (without / f"{number}.jpg").unlink()
         (without / f"{number}.txt").unlink()
-    assert samples(corpus) == samples(build(tmp_path / "without", without, kind, recipe))
+    assert samples(corpus) == samples(build(tmp_path / "without", without))
     assert len(samples(corpus)) == COUNT - len(worst)
     rows = drops(corpus)
     assert [
@@ -96,7 +92,7 @@ def test_it_is_a_drop_and_the_others_are_as_without_it(kind: str, recipe: dict[s
 
 
 def test_a_shard_of_which_nothing_is_left_is_an_empty_tar_that_is_sound(tmp_path: Path) -> None:
-    corpus = build(tmp_path / "with", pictures(tmp_path / "two", {0, 1}, 2), "NORMALISE", SMALLER)
+    corpus = build(tmp_path / "with", pictures(tmp_path / "two", {0, 1}, 2))
     assert samples(corpus) == {}
     assert len(drops(corpus)) == 2
     for verb in ("verify", "ls", "stat"):

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from wenlan_data.dedupe.part import DedupePart, index_folders
 from wenlan_data.protocols import Receipt
-from wenlan_data.recipe import DedupeRules, ImageRules, ShardRules
+from wenlan_data.recipe import DedupeRules, ShardRules
 from wenlan_data.tables import CANDIDATES, FACTS
 
 ORDER = ("caption", "alt", "title")
@@ -33,6 +33,7 @@ class Row:
     reason: str = ""
     format: str = "jpeg"
     bytes: int = 10_000
+    encoded_bytes: int = 0
     opt_out: tuple[str, ...] = ()
     """Seen by the page's side (the candidate)."""
     fetched_opt_out: tuple[str, ...] = ()
@@ -87,6 +88,9 @@ def fact(row: Row, ordinal: int) -> dict[str, object]:
         "ip": "127.0.0.1",
         "fetched_at": datetime(2026, 1, 1, tzinfo=UTC),
         "opt_out": list(row.fetched_opt_out),
+        "encoded_offset": 0 if row.encoded_bytes else -1,
+        "encoded_bytes": row.encoded_bytes,
+        "encoded_crc32c": 0,
     }
 
 
@@ -120,7 +124,6 @@ def part_of(candidates: Sequence[str], facts: Sequence[str], published: Sequence
         caption_order=ORDER,
         rules=DedupeRules(),
         max_same_text=1000,
-        image=ImageRules(),
         shard=ShardRules(),
         first_shard=0,
     )

@@ -42,7 +42,7 @@ with Ledger(work) as ledger:
     run("near", parts)
     files = bands.NearFiles(tuple(str(ledger.part(0, "near", n)) for n in range(len(parts))))
     run("dedupe", [DedupePart(generation=0, candidates=candidates, facts=facts, near=files,
-        caption_order=("caption",), rules=DedupeRules(), max_same_text=10, image=ImageRules(), shard=ShardRules(),
+        caption_order=("caption",), rules=DedupeRules(), max_same_text=10, shard=ShardRules(),
         first_shard=0)])
     print("done", flush=True)
     executor.close()

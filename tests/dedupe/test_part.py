@@ -13,7 +13,7 @@ from tests.dedupe.naive import Corpus, Generation, dedupe
 from tests.dedupe.rows import Row, Run, part_of, run, write_tables
 from wenlan_data.dedupe.codes import Published
 from wenlan_data.errors import DamageError
-from wenlan_data.recipe import DedupeRules, ImageRules, ShardRules
+from wenlan_data.recipe import DedupeRules, ShardRules
 from wenlan_data.shard.format import sample_key
 from wenlan_data.tables import KEPT, WORK_DROPS
 
@@ -306,12 +306,10 @@ def test_signals_of_every_copy_reach_the_sample(tmp_path: Path) -> None:
 
 def test_shards_are_cut_by_bytes_reckoned_from_what_will_be_stored(tmp_path: Path) -> None:
     codes = [n * 0x9E3779B97F4A7C15 % 2**64 for n in range(1, 7)]
-    rows = [
-        Row(url=f"u{n}", phash=code, format="png", width=4000, height=2000, bytes=9) for n, code in enumerate(codes)
-    ]
-    size = 1000 * 500 // 2 + 6144
+    rows = [Row(url=f"u{n}", phash=code, bytes=9, encoded_bytes=250_000) for n, code in enumerate(codes)]
+    size = 250_000 + 6144
     rules = ShardRules(max_bytes=2 * size)
-    found = run(tmp_path / "a", rows, shard=rules, image=ImageRules(max_side_px=1000))
+    found = run(tmp_path / "a", rows, shard=rules)
     assert found.receipt.details["shards"] == [{"number": n, "samples": 2, "bytes": 2 * size} for n in range(3)]
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from wenlan_data.errors import DamageError
 from wenlan_data.image import apart
-from wenlan_data.image.examine import examine
+from wenlan_data.image.examine import examine, examine_and_store
 from wenlan_data.image.normalise import normalise
 from wenlan_data.image.small import small_jpeg
 from wenlan_data.recipe import ImageRules
@@ -75,16 +75,17 @@ def test_the_answers_are_those_of_the_same_process() -> None:
 
 def test_several_at_once_are_answered_as_each_alone() -> None:
     several = [picture(1), b"", picture(2, kind="PNG"), picture(3)[:5000], picture(4, width=50)]
-    assert apart.examine_some(several, digests(several), RULES) == [examine(data, RULES) for data in several]
-    assert apart.examine_some([], [], RULES) == []
+    wanted = [examine_and_store(data, RULES, jpeg_quality=90) for data in several]
+    assert apart.examine_some(several, digests(several), RULES, 90) == wanted
+    assert apart.examine_some([], [], RULES, 90) == []
 
 
 @pytest.mark.usefixtures("hostile")
 @pytest.mark.parametrize(("order", "reason"), [("segv", "decoder_crash"), ("spin", "decoder_timeout")])
 def test_of_several_at_once_only_the_one_that_kills_the_decoder_is_dropped(order: str, reason: str) -> None:
     several = [picture(1), told(2, order), picture(3)]
-    found = apart.examine_some(several, digests(several), RULES)
-    assert [found[0], found[2]] == [examine(several[0], RULES), examine(several[2], RULES)]
+    found = apart.examine_some(several, digests(several), RULES, 90)
+    assert [found[0], found[2]] == [(examine(several[0], RULES), b""), (examine(several[2], RULES), b"")]
     assert isinstance(found[1], Drop)
     assert found[1].reason == reason
 

@@ -85,10 +85,10 @@ def test_phash_is_that_of_imagehash_with_its_first_bit_highest() -> None:
     assert len(pdq) == 32
 
 
-def test_known_hashes_of_version_3() -> None:
+def test_known_hashes_of_version_4() -> None:
     rows, columns = np.mgrid[0:THUMBNAIL_PX, 0:THUMBNAIL_PX]
     small = (127 + 60 * np.sin(rows / 9 + 1) + 60 * np.cos(columns / 5 + rows / 31)).astype(np.uint8)
     phash, pdq = hashes(small)
-    assert HASH_VERSION == 3
+    assert HASH_VERSION == 4
     assert f"{phash:016x}" == "adf8d27852787258"
     assert pdq.hex() == "caa7caefbaa79e0f8aa7faaf80a51eaf9aa52a0fa8a5aa8f8aa5000faaa5000f"

@@ -107,6 +107,7 @@ def kept_row(pair: Pair, data: bytes, pixels: NDArray[np.uint8], *, warc_offset:
     texts = [{"type": kind, "text": text} for kind, text in pair.texts]
     facts = {"bytes": len(data), "format": "jpeg", "width": pixels.shape[1], "height": pixels.shape[0]}
     fetched = {"fetch_part": 0, "warc_offset": warc_offset, "final_url": url, "fetched_at": FETCHED_AT}
+    fetched |= {"encoded_offset": -1, "encoded_bytes": 0, "encoded_crc32c": 0}
     return {
         "key": sample_key(url, sha256),
         "ordinal": pair.number,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from wenlan_data.crawl.encoded import NOT_ENCODED, Encoded
 from wenlan_data.errors import DamageError, os_errors
 from wenlan_data.protocols import Receipt
 from wenlan_data.records import Drop, ImageFacts
@@ -49,6 +50,7 @@ class Outcome:
     ip: str = ""
     fetched_at: datetime = EPOCH
     opt_out: tuple[str, ...] = ()
+    encoded: Encoded = NOT_ENCODED
 
 
 def read_wanted(path: str | Path) -> list[Wanted]:
@@ -104,7 +106,8 @@ def _row(row: Wanted, one: Outcome) -> tuple[object, ...]:
         judged = ("", "", False, found.sha256, found.bytes)
         judged += (found.format, found.width, found.height, found.phash, found.pdq, found.colours)
     seen = (one.warc_offset, one.final_url, one.status, one.ip, one.fetched_at, list(one.opt_out))
-    return (row.ordinal, row.url, row.url_key, *judged, *seen)
+    encoded = (one.encoded.offset, one.encoded.bytes, one.encoded.crc32c)
+    return (row.ordinal, row.url, row.url_key, *judged, *seen, *encoded)
 
 
 def _outcome(row: dict[str, object]) -> Outcome:

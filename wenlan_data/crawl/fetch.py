@@ -13,10 +13,11 @@ from aiohttp.abc import AbstractResolver
 
 from wenlan_data.crawl.address import AddressPolicy
 from wenlan_data.crawl.client import Client
+from wenlan_data.crawl.encoded import ENCODED, EncodedWriter
 from wenlan_data.crawl.exclude import NO_LISTS, Lists
 from wenlan_data.crawl.facts import Outcome, Wanted, read_wanted, receipt_of, write_facts
 from wenlan_data.crawl.judge import Judge
-from wenlan_data.crawl.keep import Given, keep_replies, keep_stored
+from wenlan_data.crawl.keep import Given, Keeper
 from wenlan_data.crawl.limits import DEFAULTS, Limits
 from wenlan_data.crawl.optout import OWN_HEADER, Reservations, opt_out, parse_reservations
 from wenlan_data.crawl.reply import REDIRECTS, Reply, redirect_target
@@ -26,7 +27,7 @@ from wenlan_data.crawl.urls import host_of, usable
 from wenlan_data.crawl.warc import PayloadWriter
 from wenlan_data.image.apart import start
 from wenlan_data.protocols import Receipt
-from wenlan_data.recipe import ImageRules
+from wenlan_data.recipe import ImageRules, ShardRules
 from wenlan_data.records import Drop
 from wenlan_data.sources import HostLimits
 
@@ -40,7 +41,7 @@ Take = Callable[[int, Reply | Drop], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchPart:
-    """The work of one slice. Writes `images.warc` and `facts.parquet`.
+    """The work of one slice. Writes `images.warc`, `encoded.bin` (see `crawl.encoded`) and `facts.parquet`.
 
     Its receipt's details: `hosts` (each host's state, for its next slice), `asked` (pictures of the web),
     `retryable_failed` (of those, how many may be asked for again), `retryable_reasons` (the same by reason),
@@ -54,6 +55,7 @@ class FetchPart:
     """`network.allow` of the sources file."""
     hosts: dict[str, HostLimits] = field(default_factory=dict)
     image: ImageRules
+    jpeg_quality: int = ShardRules().jpeg_quality
     host_states: dict[str, dict[str, object]] = field(default_factory=dict)
     """`hosts` of the receipt of the chain's slice before."""
     limits: Limits = DEFAULTS
@@ -64,9 +66,17 @@ class FetchPart:
         start()
         rows = read_wanted(self.wanted)
         outcomes: list[Outcome | None] = [None] * len(rows)
-        with PayloadWriter(out / "images.warc") as warc:
-            asked = Fetcher(self, rows, outcomes, warc).run()
-            bytes_out = warc.size_bytes
+        with PayloadWriter(out / "images.warc") as warc, EncodedWriter(out / ENCODED) as encoded:
+            keeper = Keeper(
+                warc=warc,
+                encoded=encoded,
+                rules=self.image,
+                jpeg_quality=self.jpeg_quality,
+                exclusions=self.exclude.load(),
+                max_bytes=self.limits.max_image_bytes,
+            )
+            asked = Fetcher(self, rows, outcomes, keeper).run()
+            bytes_out = warc.size_bytes + encoded.size_bytes
         write_facts(out / "facts.parquet", rows, outcomes)
         return receipt_of(outcomes, bytes_out, asked)
 
@@ -79,8 +89,8 @@ def needs_contact(host: str, allow: tuple[str, ...]) -> bool:
 class Fetcher:
     """Asks for the rows of one slice, each host in its turn.
 
-    `take` is given each answer of the web with its row's number, and redirects are then left to it; without it the
-    answers are judged as pictures. `resolver` and `tls` are those of `Client`.
+    A function is given each answer of the web with its row's number, and redirects are then left to it; a `Keeper`
+    judges the answers as pictures. `resolver` and `tls` are those of `Client`.
     """
 
     def __init__(
@@ -88,8 +98,7 @@ class Fetcher:
         part: FetchPart,
         rows: list[Wanted],
         outcomes: list[Outcome | None],
-        warc: PayloadWriter,
-        take: Take | None = None,
+        then: Keeper | Take,
         *,
         resolver: AbstractResolver | None = None,
         tls: ssl.SSLContext | None = None,
@@ -97,25 +106,22 @@ class Fetcher:
         self._part = part
         self._rows = rows
         self._outcomes = outcomes
-        self._warc = warc
         self._turns: dict[str, Turn] = {}
         self._requests = 0
-        self._take = take
+        self._keeper = then if isinstance(then, Keeper) else None
+        self._take = None if isinstance(then, Keeper) else then
         self._resolver, self._tls = resolver, tls
-        self._allowance = part.limits.page if take else part.limits.image
+        self._allowance = part.limits.page if self._take else part.limits.image
         self._exclusions = part.exclude.load()
 
     def run(self) -> dict[str, object]:
         """Ask for all; the details of the receipt."""
-        part = self._part
         web: dict[str, list[int]] = {}
         for index, row in enumerate(self._rows):
             if row.supply == "web":
                 web.setdefault(row.host, []).append(index)
-            else:
-                self._outcomes[index] = keep_stored(
-                    self._warc, row, part.image, part.limits.max_image_bytes, self._exclusions
-                )
+            elif self._keeper:
+                self._outcomes[index] = self._keeper.keep_stored(row)
         if web:
             try:
                 asyncio.run(self._ask_all(web))
@@ -177,7 +183,7 @@ class Fetcher:
         return replace(answer, headers=(*answer.headers, *((OWN_HEADER, signal) for signal in signals)))
 
     def _keep(self, some: Sequence[tuple[int, Given]]) -> None:
-        outcomes = keep_replies(self._warc, [given for _, given in some], self._part.image, self._exclusions)
+        outcomes = self._keeper.keep_replies([given for _, given in some]) if self._keeper else []
         for (index, _), outcome in zip(some, outcomes, strict=True):
             self._outcomes[index] = outcome
 

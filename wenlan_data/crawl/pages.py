@@ -122,7 +122,7 @@ class CrawlPart:
         def take(index: int, answer: Reply | Drop) -> None:
             answers[wanted[index].ordinal] = _recorded(answer, warc, datetime.now(UTC), exclusions)
 
-        return Fetcher(asking, wanted, [None] * len(wanted), warc, take)
+        return Fetcher(asking, wanted, [None] * len(wanted), take)
 
     def _copy(self, rows: Sequence[Row], answers: list[_Answer | None], warc: PayloadWriter) -> None:
         at_hand = json.loads(Path(self.recorded).read_text("utf-8")) if self.recorded else {}

@@ -1,25 +1,27 @@
 """Judges a recorded slice anew, without a request: the fetch step of `build --from`."""
 
+import hashlib
 import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from wenlan_data.crawl.encoded import ENCODED, EncodedWriter
 from wenlan_data.crawl.facts import Outcome, read_outcomes, read_wanted, receipt_of, write_facts
 from wenlan_data.crawl.warc import payload_at
 from wenlan_data.errors import DamageError, os_errors
-from wenlan_data.image.apart import examine
+from wenlan_data.image.apart import examine_some
 from wenlan_data.protocols import Receipt
-from wenlan_data.recipe import ImageRules
-from wenlan_data.records import Drop, ImageFacts
+from wenlan_data.recipe import ImageRules, ShardRules
+from wenlan_data.records import Drop
 
 NOT_RECORDED = Drop("not_recorded", retryable=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayPart:
-    """Writes the same two files as `FetchPart`, `images.warc` being the old one (linked, or copied)."""
+    """Writes the same files as `FetchPart`, `images.warc` being the old one (linked, or copied)."""
 
     wanted: str
     """Path of the slice, see `tables.WANTED`."""
@@ -28,6 +30,7 @@ class ReplayPart:
     warc: str = ""
     """The old `images.warc`; empty where nothing of the slice was recorded."""
     image: ImageRules
+    jpeg_quality: int = ShardRules().jpeg_quality
 
     def __call__(self, out: Path) -> Receipt:
         """Judge. Raises `DamageError` where the old WARC is not what the old facts say."""
@@ -35,24 +38,25 @@ class ReplayPart:
         recorded = read_outcomes(self.facts)
         path = out / "images.warc"
         bytes_out = _link(self.warc, path)
-        with os_errors(path), path.open("rb") as file:
-            outcomes = [self._judged(recorded.get(row.url_key), file) for row in rows]
+        with os_errors(path), path.open("rb") as file, EncodedWriter(out / ENCODED) as encoded:
+            outcomes = [self._judged(recorded.get(row.url_key), file, encoded) for row in rows]
         write_facts(out / "facts.parquet", rows, outcomes)
         missing = sum(1 for one in outcomes if one.found == NOT_RECORDED)
         details: dict[str, object] = {"hosts": {}, "asked": 0, "retryable_failed": 0, "not_recorded": missing}
         return receipt_of(outcomes, bytes_out, details)
 
-    def _judged(self, old: Outcome | None, file: BinaryIO) -> Outcome:
+    def _judged(self, old: Outcome | None, file: BinaryIO, encoded: EncodedWriter) -> Outcome:
         if old is None:
             return Outcome(found=NOT_RECORDED)
         if old.warc_offset < 0:
             return old
         payload = payload_at(file, old.warc_offset, old.bytes, Path(self.warc))
-        found = examine(payload, self.image)
-        if isinstance(found, ImageFacts) and found.sha256 != old.sha256:
+        if hashlib.sha256(payload).hexdigest() != old.sha256:
             where = f"{self.warc}: at byte {old.warc_offset}"
             raise DamageError(f"{where}: the picture is not the one whose hash was recorded: restore the file")
-        return replace(old, found=found)
+        (answer,) = examine_some([payload], [old.sha256], self.image, self.jpeg_quality)
+        found, jpeg = (answer, b"") if isinstance(answer, Drop) else answer
+        return replace(old, found=found, encoded=encoded.add(jpeg))
 
 
 def _link(warc: str, path: Path) -> int:

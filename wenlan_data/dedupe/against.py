@@ -22,6 +22,7 @@ from wenlan_data.dedupe.codes import Prints, Run, url_hashes
 from wenlan_data.dedupe.counts import hashes_of
 from wenlan_data.errors import DamageError, UsageError, os_errors
 from wenlan_data.image.examine import examine
+from wenlan_data.image.limits import MAX_SIDE_PX
 from wenlan_data.protocols import Receipt, Rule, SourcePart
 from wenlan_data.recipe import ImageRules, RuleSpec
 from wenlan_data.records import Candidate, Drop, ImageFacts
@@ -30,7 +31,7 @@ from wenlan_data.shard.manifest import MANIFEST, load_manifest
 MAX_ROWS = 2000
 """Pictures that one task looks at: some ten seconds."""
 IMAGES, TEXTS, URLS = "images.parquet", "texts.parquet", "url-hashes.npy"
-ANY_IMAGE = ImageRules(min_side_px=1, min_bytes=0, max_aspect=1e6)
+ANY_IMAGE = ImageRules(min_side_px=1, min_bytes=0, max_aspect=1e6, max_side_px=MAX_SIDE_PX)
 _IMAGES = pa.schema(
     [
         ("name", pa.string()),

@@ -23,6 +23,7 @@ EARLY_CANDIDATE = ["ordinal", "url_key", "texts", "opt_out"]
 LATE_CANDIDATE = ["candidate_id", "url", "page_url", "source", "licence", "author", "remarks", "boxes"]
 EARLY_FACT = ["url_key", "reason", "sha256", "width", "height", "phash", "pdq", "colours", "opt_out"]
 LATE_FACT = ["detail", "retryable", "bytes", "format", "warc_offset", "final_url", "ip", "fetched_at"]
+LATE_FACT += ["encoded_offset", "encoded_bytes", "encoded_crc32c"]
 BATCH_ROWS = 1 << 16
 
 Indices = NDArray[np.int64]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from wenlan_data.dedupe import captions
 from wenlan_data.dedupe.arrays import Words
 from wenlan_data.dedupe.codes import Asked, hex_keys, save_index, url_hashes
-from wenlan_data.dedupe.columns import are_equal, integers, rows, strings
+from wenlan_data.dedupe.columns import integers, rows, strings
 from wenlan_data.dedupe.counts import SITE_COUNTS, SITE_HASHES, save_counts
 from wenlan_data.dedupe.fates import FETCH, KEPT, REASONS, Fates, Texts
 from wenlan_data.dedupe.intake import Intake, prints_of
@@ -25,8 +25,6 @@ from wenlan_data.tables import WORK_DROPS
 BATCH_ROWS = 1 << 14
 ROW_BYTES = 6144
 """A sample's share besides its JPEG: three tar headers with padding, and a JSON with 37 regions."""
-BYTES_PER_PIXEL = 0.5
-"""Of a JPEG that we encode at quality 92; photographs take 0.3 to 0.5."""
 
 Indices = NDArray[np.int64]
 
@@ -71,18 +69,13 @@ def write_shards(
     return shards
 
 
-def reckoned_bytes(facts: pa.Table, numbers: Indices, max_side_px: int) -> Indices:
+def reckoned_bytes(facts: pa.Table, numbers: Indices) -> Indices:
     """int64 (N,): about what the pictures of these facts will take in a shard, one sample each.
 
-    A JPEG that need not be scaled keeps its fetched size; another picture is reckoned by the pixels that it is
-    stored with.
+    The JPEG counts with the size that it is stored in, or that it came in where only its metadata may go.
     """
-    width, height = (integers(facts, name)[numbers].astype(np.float64) for name in ("width", "height"))
-    side = np.maximum(np.maximum(width, height), 1)
-    scale = np.minimum(1.0, max_side_px / side)
-    encoded = width * height * scale**2 * BYTES_PER_PIXEL
-    passes = are_equal(facts, "format", "jpeg")[numbers] & (side <= max_side_px)
-    sizes: Indices = (np.where(passes, integers(facts, "bytes")[numbers], encoded) + ROW_BYTES).astype(np.int64)
+    came, encoded = (integers(facts, name)[numbers] for name in ("bytes", "encoded_bytes"))
+    sizes: Indices = np.where(encoded > 0, encoded, came) + ROW_BYTES
     return sizes
 
 

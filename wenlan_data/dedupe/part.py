@@ -19,7 +19,7 @@ from wenlan_data.dedupe.runs import merge_last
 from wenlan_data.dedupe.saying import save_captions
 from wenlan_data.errors import DamageError
 from wenlan_data.protocols import Receipt
-from wenlan_data.recipe import DedupeRules, ImageRules, ShardRules
+from wenlan_data.recipe import DedupeRules, ShardRules
 
 INDEX, CAPTIONS = "index", "captions"
 
@@ -43,7 +43,6 @@ class DedupePart:
     caption_order: tuple[str, ...]
     rules: DedupeRules
     max_same_text: int
-    image: ImageRules
     shard: ShardRules
     first_shard: int
 
@@ -69,7 +68,7 @@ class DedupePart:
         drops = write_drops(out / "drops.parquet", intake, fates)
         shards = write_shards(
             out,
-            reckoned_bytes(intake.facts, intake.fact[kept], self.image.max_side_px),
+            reckoned_bytes(intake.facts, intake.fact[kept]),
             self.shard,
             first=self.first_shard,
             make=lambda start, stop: kept_table(intake, fates, kept[start:stop], columns, self.caption_order),

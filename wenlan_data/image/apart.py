@@ -56,40 +56,35 @@ Answer = tuple[int, bytes, bytes]
 
 def examine(data: bytes, rules: ImageRules) -> ImageFacts | Drop:
     """As `image.examine.examine`; also `decoder_crash` and, retryable, `decoder_timeout`."""
-    return examine_some([data], [hashlib.sha256(data).hexdigest()], rules)[0]
+    kind, text, _ = _twice(EXAMINE, _options(rules, 0), data)
+    return unpack_facts(text, hashlib.sha256(data).hexdigest()) if kind == FACTS else _drop(text)
 
 
-def examine_some(pictures: Sequence[bytes], digests: Sequence[str], rules: ImageRules) -> list[ImageFacts | Drop]:
-    """`examine` of each, in order; `digests` are their SHA-256 in hexadecimal."""
-    answers = zip(_each(EXAMINE, _options(rules), pictures), digests, strict=True)
-    return [unpack_facts(text, digest) if kind == FACTS else _drop(text) for (kind, text, _), digest in answers]
+def examine_some(
+    pictures: Sequence[bytes], digests: Sequence[str], rules: ImageRules, jpeg_quality: int
+) -> list[tuple[ImageFacts, bytes] | Drop]:
+    """As `image.examine.examine_and_store` of each, in order; `digests` are their SHA-256 in hexadecimal."""
+    answers = zip(_each(EXAMINE, _options(rules, jpeg_quality), pictures), digests, strict=True)
+    return [
+        (unpack_facts(text, digest), stored) if kind == FACTS else _drop(text)
+        for (kind, text, stored), digest in answers
+    ]
 
 
 @lru_cache(maxsize=16)
-def _options(rules: ImageRules) -> bytes:
-    return rules.model_dump_json(exclude={"max_side_px"}).encode()
+def _options(rules: ImageRules, jpeg_quality: int) -> bytes:
+    return json.dumps({**rules.model_dump(), "jpeg_quality": jpeg_quality}).encode()
 
 
 def normalise(data: bytes, *, max_side_px: int, jpeg_quality: int) -> Stored:
     """As `image.normalise.normalise`; `DamageError` also where the decoder died of the picture."""
-    (found,) = normalise_some([data], max_side_px=max_side_px, jpeg_quality=jpeg_quality)
-    if isinstance(found, Drop):
-        raise DamageError(f"a picture that was taken cannot be decoded ({found.reason}: {found.detail})")
-    return found
-
-
-def normalise_some(pictures: Sequence[bytes], *, max_side_px: int, jpeg_quality: int) -> list[Stored | Drop]:
-    """The stored form of each, or why it has none. What is stored as it is is not decoded, and never leaves here."""
-    ready = [passed_through(data, max_side_px=max_side_px) for data in pictures]
+    if ready := passed_through(data, max_side_px=max_side_px):
+        return ready
     options = json.dumps({"max_side_px": max_side_px, "jpeg_quality": jpeg_quality}).encode()
-    others = [data for data, one in zip(pictures, ready, strict=True) if one is None]
-    made = iter(_each(NORMALISE, options, others))
-    return [_stored(*next(made)) if one is None else one for one in ready]
-
-
-def _stored(kind: int, text: bytes, jpeg: bytes) -> Stored | Drop:
+    kind, text, jpeg = _twice(NORMALISE, options, data)
     if kind == DROP:
-        return _drop(text)
+        drop = _drop(text)
+        raise DamageError(f"a picture that was taken cannot be decoded ({drop.reason}: {drop.detail})")
     width, height = json.loads(text)
     return Stored(jpeg=jpeg, width=width, height=height)
 

@@ -19,7 +19,7 @@ from typing import NoReturn
 
 from wenlan_data.detect.stored import pixels_as_they_stand
 from wenlan_data.extract import frames as pages
-from wenlan_data.image.examine import examine
+from wenlan_data.image.examine import examine, examine_and_store
 from wenlan_data.image.frames import (
     DIED,
     DROP,
@@ -64,6 +64,7 @@ class Rules:
     min_contrast: float
     min_entropy_bits: float
     max_icon_side_px: int
+    max_side_px: int
 
 
 def main() -> NoReturn:
@@ -129,9 +130,13 @@ def _some(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
 
 
 def _examine(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
-    # Whoever asks has the digest, or makes it where it costs this process nothing.
-    found = examine(data, _rules(options), sha256="")
-    return _drop(found) if isinstance(found, Drop) else (FACTS, pack_facts(found), b"")
+    rules, jpeg_quality = _rules(options)
+    # Whoever asks has the digest.
+    if not jpeg_quality:
+        facts = examine(data, rules, sha256="")
+        return _drop(facts) if isinstance(facts, Drop) else (FACTS, pack_facts(facts), b"")
+    found = examine_and_store(data, rules, jpeg_quality=jpeg_quality, sha256="")
+    return _drop(found) if isinstance(found, Drop) else (FACTS, pack_facts(found[0]), found[1])
 
 
 def _drop(drop: Drop) -> tuple[int, bytes, bytes]:
@@ -139,9 +144,10 @@ def _drop(drop: Drop) -> tuple[int, bytes, bytes]:
 
 
 @cache
-def _rules(options: bytes) -> Rules:
+def _rules(options: bytes) -> tuple[Rules, int]:
     value = json.loads(options)
-    return Rules(**{**value, "formats": tuple(value["formats"])})
+    jpeg_quality = int(value.pop("jpeg_quality"))
+    return Rules(**{**value, "formats": tuple(value["formats"])}), jpeg_quality
 
 
 def _normalise(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:

@@ -1,6 +1,7 @@
 """Fetched bytes in, facts or a reason out: everything that decides whether a picture is taken."""
 
 import hashlib
+from dataclasses import dataclass
 from typing import Protocol
 
 from wenlan_data.image.containers import damage, frame_size
@@ -8,12 +9,23 @@ from wenlan_data.image.decode import Pixels, decode_jpeg, decode_other, upright
 from wenlan_data.image.filters import uninformative, wrong_shape
 from wenlan_data.image.hash import MIN_DECODED_SIDE_PX, colours, grey, hashes, shrunk
 from wenlan_data.image.limits import MAX_JPEG_SCANS, too_large
+from wenlan_data.image.normalise import decode_to_store, encode, limited, passes, resized, size_within
 from wenlan_data.image.segments import read_header, scans_at_most
 from wenlan_data.image.sniff import looks_like, other_image, sniff
 from wenlan_data.records import Drop, ImageFacts
 
-Thumbnail = tuple[Pixels, int, int]
-"""The normalised thumbnail with its colours, then width and height of the upright picture in pixels."""
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a look at the pixels gives."""
+
+    thumbnail: Pixels
+    """With its colours, upright."""
+    width: int
+    """Of the upright picture as it came, in pixels."""
+    height: int
+    stored: Pixels | None
+    """Upright, as they are stored; None where the picture is stored as it came."""
 
 
 class Rules(Protocol):
@@ -33,6 +45,8 @@ class Rules(Protocol):
     def min_entropy_bits(self) -> float: ...
     @property
     def max_icon_side_px(self) -> int: ...
+    @property
+    def max_side_px(self) -> int: ...
 
 
 def examine(data: bytes, rules: Rules, *, sha256: str | None = None) -> ImageFacts | Drop:
@@ -44,27 +58,43 @@ def examine(data: bytes, rules: Rules, *, sha256: str | None = None) -> ImageFac
     `too_large` (by its header, before any pixel), `spacer`, `icon`, `too_small`, `aspect`, `truncated`,
     `undecodable`, `near_blank`, `low_information`.
     """
+    found = _examine(data, rules, sha256)
+    return found if isinstance(found, Drop) else found[0]
+
+
+def examine_and_store(
+    data: bytes, rules: Rules, *, jpeg_quality: int, sha256: str | None = None
+) -> tuple[ImageFacts, bytes] | Drop:
+    """`examine`, and the JPEG that a shard stores; no bytes where `image.normalise.passed_through` gives that."""
+    found = _examine(data, rules, sha256)
+    if isinstance(found, Drop):
+        return found
+    facts, stored = found
+    return facts, b"" if stored is None else encode(stored, jpeg_quality).jpeg
+
+
+def _examine(data: bytes, rules: Rules, sha256: str | None) -> tuple[ImageFacts, Pixels | None] | Drop:
     kind = _kind(data, rules)
     if isinstance(kind, Drop):
         return kind
-    found = _from_jpeg(data, rules) if kind == "jpeg" else _from_other(data, kind, rules)
-    if isinstance(found, Drop):
-        return found
-    small, width, height = found
-    luma = grey(small)
+    seen = _from_jpeg(data, rules) if kind == "jpeg" else _from_other(data, kind, rules)
+    if isinstance(seen, Drop):
+        return seen
+    luma = grey(seen.thumbnail)
     if empty := uninformative(luma, rules.min_contrast, rules.min_entropy_bits):
         return empty
     phash, pdq = hashes(luma)
-    return ImageFacts(
+    facts = ImageFacts(
         sha256=hashlib.sha256(data).hexdigest() if sha256 is None else sha256,
         bytes=len(data),
         format=kind,
-        width=width,
-        height=height,
+        width=seen.width,
+        height=seen.height,
         phash=phash,
         pdq=pdq,
-        colours=colours(small),
+        colours=colours(seen.thumbnail),
     )
+    return facts, seen.stored
 
 
 def _kind(data: bytes, rules: Rules) -> str | Drop:
@@ -84,7 +114,7 @@ def _wrong_size(width: int, height: int, kind: str, rules: Rules) -> Drop | None
     return wrong_shape(width, height, rules.min_side_px, rules.max_aspect, icons_px)
 
 
-def _from_jpeg(data: bytes, rules: Rules) -> Thumbnail | Drop:
+def _from_jpeg(data: bytes, rules: Rules) -> _Seen | Drop:
     header = read_header(data)
     if isinstance(header, Drop):
         return header
@@ -95,14 +125,24 @@ def _from_jpeg(data: bytes, rules: Rules) -> Thumbnail | Drop:
     wrong = wrong or _wrong_size(width, height, "jpeg", rules)
     if wrong:
         return wrong
-    pixels = decode_jpeg(data, header, min_side_px=MIN_DECODED_SIDE_PX)
+    if passes(header, rules.max_side_px):
+        pixels = decode_jpeg(data, header, min_side_px=MIN_DECODED_SIDE_PX)
+        return pixels if isinstance(pixels, Drop) else _Seen(shrunk(pixels), width, height, None)
+    pixels = decode_to_store(data, header, rules.max_side_px)
     if isinstance(pixels, Drop):
         return pixels
+    stored = resized(pixels, *size_within(header.width, header.height, rules.max_side_px))
     # Turning the square thumbnail is the same as turning the picture, and 30 times less work.
-    return upright(shrunk(pixels), header.orientation), width, height
+    thumbnail = upright(shrunk(_enough(stored, pixels)), header.orientation)
+    return _Seen(thumbnail, width, height, upright(stored, header.orientation))
 
 
-def _from_other(data: bytes, kind: str, rules: Rules) -> Thumbnail | Drop:
+def _enough(stored: Pixels, decoded: Pixels) -> Pixels:
+    """What the thumbnail is made of: the stored pixels, unless they are too few."""
+    return decoded if min(stored.shape[:2]) < MIN_DECODED_SIDE_PX else stored
+
+
+def _from_other(data: bytes, kind: str, rules: Rules) -> _Seen | Drop:
     size = frame_size(data, kind)
     if isinstance(size, Drop):
         return size
@@ -112,4 +152,5 @@ def _from_other(data: bytes, kind: str, rules: Rules) -> Thumbnail | Drop:
     pixels = decode_other(data)
     if isinstance(pixels, Drop):
         return pixels
-    return shrunk(pixels), pixels.shape[1], pixels.shape[0]
+    stored = limited(pixels, rules.max_side_px)
+    return _Seen(shrunk(_enough(stored, pixels)), pixels.shape[1], pixels.shape[0], stored)

@@ -8,6 +8,7 @@ import simplejpeg
 
 from wenlan_data.errors import DamageError
 from wenlan_data.image.decode import Pixels, decode_jpeg, decode_other, opencv, upright
+from wenlan_data.image.hash import MIN_DECODED_SIDE_PX
 from wenlan_data.image.segments import JpegHeader, read_header, without_metadata
 from wenlan_data.image.sniff import sniff
 from wenlan_data.records import Drop
@@ -48,7 +49,7 @@ def normalise(data: bytes, *, max_side_px: int, jpeg_quality: int) -> Stored:
 def passed_through(data: bytes, *, max_side_px: int) -> Stored | None:
     """The JPEG without its metadata, where it may be stored as it is; reads its structure and decodes no pixel."""
     header = read_header(data) if sniff(data) == "jpeg" else None
-    if header is None or isinstance(header, Drop) or not _passes(header, max_side_px):
+    if header is None or isinstance(header, Drop) or not passes(header, max_side_px):
         return None
     bare = without_metadata(data)
     if bare is None:
@@ -60,32 +61,59 @@ def passed_through(data: bytes, *, max_side_px: int) -> Stored | None:
 def encoded_anew(data: bytes, *, max_side_px: int, jpeg_quality: int) -> Stored | Drop:
     """The picture decoded at full size, made smaller where it is too large, and encoded."""
     if sniff(data) != "jpeg":
-        return _encode(decode_other(data), max_side_px, jpeg_quality)
+        pixels = decode_other(data)
+        return pixels if isinstance(pixels, Drop) else encode(limited(pixels, max_side_px), jpeg_quality)
     header = read_header(data)
     if isinstance(header, Drop):
         return header
-    shorter, longer = sorted((header.width, header.height))
-    # At least what is stored, at half or a quarter of the size if that suffices.
-    min_side_px = -(-shorter * max_side_px // longer) if longer > max_side_px else shorter
-    pixels = decode_jpeg(data, header, min_side_px=min_side_px)
+    pixels = decode_to_store(data, header, max_side_px)
     if isinstance(pixels, Drop):
         return pixels
-    limited = _size_within(header.width, header.height, max_side_px)
-    return _encode(upright(_resize(pixels, *limited), header.orientation), max_side_px, jpeg_quality)
+    size = size_within(header.width, header.height, max_side_px)
+    return encode(upright(resized(pixels, *size), header.orientation), jpeg_quality)
+
+
+def decode_to_store(data: bytes, header: JpegHeader, max_side_px: int) -> Pixels | Drop:
+    """uint8 (H, W) or (H, W, 3), sRGB, not turned: at least what is stored, at half or a quarter of the size if that
+    suffices, and what a thumbnail is made of."""
+    shorter, longer = sorted((header.width, header.height))
+    stored_px = -(-shorter * max_side_px // longer) if longer > max_side_px else shorter
+    return decode_jpeg(data, header, min_side_px=max(stored_px, MIN_DECODED_SIDE_PX))
+
+
+def limited(pixels: Pixels, max_side_px: int) -> Pixels:
+    """The same (H, W) or (H, W, 3) at most `max_side_px` long."""
+    return resized(pixels, *size_within(pixels.shape[1], pixels.shape[0], max_side_px))
+
+
+def encode(pixels: Pixels, jpeg_quality: int) -> Stored:
+    """Upright pixels as an RGB JPEG, 4:2:0."""
+    height, width = pixels.shape[:2]
+    rgb = np.ascontiguousarray(_as_rgb(pixels))
+    jpeg = simplejpeg.encode_jpeg(rgb, quality=jpeg_quality, colorspace="RGB", colorsubsampling="420")
+    return Stored(jpeg=jpeg, width=width, height=height)
+
+
+def size_within(width: int, height: int, max_side_px: int) -> tuple[int, int]:
+    """Width and height of a picture that is stored at most `max_side_px` long."""
+    longer = max(width, height)
+    if longer <= max_side_px:
+        return width, height
+    return tuple(max(1, (side * max_side_px + longer // 2) // longer) for side in (width, height))  # type: ignore[return-value]
 
 
 def pixels(jpeg: bytes) -> Pixels:
     """uint8 (H, W, 3), sRGB, of a stored JPEG, for people. `DamageError` if it cannot be decoded."""
-    header = read_header(jpeg)
-    found = (
-        header if isinstance(header, Drop) else decode_jpeg(jpeg, header, min_side_px=min(header.width, header.height))
-    )
+    found: Pixels | JpegHeader | Drop = read_header(jpeg)
+    if isinstance(found, JpegHeader):
+        found = decode_jpeg(jpeg, found, min_side_px=min(found.width, found.height))
     if isinstance(found, Drop):
         raise DamageError(f"a stored picture cannot be decoded ({found.reason}: {found.detail})")
     return _as_rgb(found)
 
 
-def _passes(header: JpegHeader, max_side_px: int) -> bool:
+def passes(header: JpegHeader, max_side_px: int) -> bool:
+    """Whether a JPEG may be stored as it is, but for its metadata."""
     return (
         header.components in {1, 3}
         and header.orientation == 1
@@ -94,24 +122,8 @@ def _passes(header: JpegHeader, max_side_px: int) -> bool:
     )
 
 
-def _encode(upright_pixels: Pixels | Drop, max_side_px: int, jpeg_quality: int) -> Stored | Drop:
-    if isinstance(upright_pixels, Drop):
-        return upright_pixels
-    height, width = upright_pixels.shape[:2]
-    width, height = _size_within(width, height, max_side_px)
-    rgb = np.ascontiguousarray(_as_rgb(_resize(upright_pixels, width, height)))
-    jpeg = simplejpeg.encode_jpeg(rgb, quality=jpeg_quality, colorspace="RGB", colorsubsampling="420")
-    return Stored(jpeg=jpeg, width=width, height=height)
-
-
-def _size_within(width: int, height: int, max_side_px: int) -> tuple[int, int]:
-    longer = max(width, height)
-    if longer <= max_side_px:
-        return width, height
-    return tuple(max(1, (side * max_side_px + longer // 2) // longer) for side in (width, height))  # type: ignore[return-value]
-
-
-def _resize(pixels: Pixels, width: int, height: int) -> Pixels:
+def resized(pixels: Pixels, width: int, height: int) -> Pixels:
+    """The same (H, W) or (H, W, 3) at another size, by area averaging, or bilinear where little is lost."""
     if pixels.shape[:2] == (height, width):
         return pixels
     cv2 = opencv()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from wenlan_data.crawl.encoded import ENCODED
 from wenlan_data.dedupe.part import INDEX, index_folders
 from wenlan_data.errors import UsageError
 from wenlan_data.run.ledger import Ledger
@@ -56,6 +57,7 @@ def _held_elsewhere(ledger: Ledger, published: int) -> Iterator[Path]:
 
 def _doomed(ledger: Ledger, number: int, *, warcs: bool) -> Iterator[Path]:
     folder = ledger.generation(number)
+    yield from folder.glob(f"fetch/*/{ENCODED}")
     yield from folder.glob("shard/*/wenlan-*")
     yield from folder.glob("shard/*/metadata.parquet")
     yield from folder.glob("slice/*/slice-*.parquet")

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pyarrow.parquet as pq
 
+from wenlan_data.crawl.encoded import ENCODED
 from wenlan_data.crawl.exclude import Lists
 from wenlan_data.crawl.limits import Limits
 from wenlan_data.errors import FailureBudgetError, UsageError, os_errors
@@ -197,6 +198,8 @@ class _Build:
             pages=generation.plan.pages(),
         )
         self.manifest = publish(self.options.out, self.ledger, self.manifest, done, generation.plan.listed)
+        for path in self.ledger.generation(generation.number).glob(f"fetch/*/{ENCODED}"):
+            path.unlink()  # its pictures stand in the shards
         for receipt in fetched.values():
             self._asked += cast("int", receipt.details.get("asked", 0))
             self._failed.update(cast("dict[str, int]", receipt.details.get("retryable_reasons", {})))

@@ -194,7 +194,6 @@ def dedupe_jobs(generation: Generation, extracted: Sequence[int], fetched: Mappi
         caption_order=recipe.text.caption,
         rules=recipe.dedupe,
         max_same_text=recipe.text.max_same_text,
-        image=recipe.image,
         shard=recipe.shard,
         first_shard=generation.first_shard,
     )
@@ -256,6 +255,7 @@ def _fetch(generation: Generation, wanted: str) -> Callable[[Receipt | None], Fe
             allow=sources.network.allow,
             hosts=sources.hosts,
             image=generation.recipe.image,
+            jpeg_quality=generation.recipe.shard.jpeg_quality,
             host_states=states if isinstance(states, dict) else {},
             limits=sources.limits,
             exclude=sources.exclude,
@@ -268,8 +268,7 @@ def _recorded(generation: Generation, wanted: str, place: int) -> ReplayPart:
     """What an earlier generation was told for these URLs; `place` as in `Published.asked_in`."""
     folder = Path(generation.fetch_folders()[place >> 32]) / f"{place & 0xFFFFFFFF:05d}"
     warc = folder / "images.warc"
-    facts, image = (str(folder / "facts.parquet"),), generation.recipe.image
-    return ReplayPart(wanted=wanted, facts=facts, warc=str(warc) if warc.exists() else "", image=image)
+    return _judged_anew(generation, wanted, (str(folder / "facts.parquet"),), str(warc) if warc.exists() else "")
 
 
 def _states_of_crawl(generation: Generation, wanted: str) -> dict[str, dict[str, object]]:
@@ -286,4 +285,9 @@ def _states_of_crawl(generation: Generation, wanted: str) -> dict[str, dict[str,
 
 def _replay(generation: Generation, wanted: str, recorded: int) -> ReplayPart:
     facts, warc = generation.old_parts[recorded] if recorded >= 0 else ("", "")
-    return ReplayPart(wanted=wanted, facts=(facts,) if facts else (), warc=warc, image=generation.recipe.image)
+    return _judged_anew(generation, wanted, (facts,) if facts else (), warc)
+
+
+def _judged_anew(generation: Generation, wanted: str, facts: tuple[str, ...], warc: str) -> ReplayPart:
+    recipe = generation.recipe
+    return ReplayPart(wanted=wanted, facts=facts, warc=warc, image=recipe.image, jpeg_quality=recipe.shard.jpeg_quality)

@@ -13,13 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wenlan_data.clean.words import words
+from wenlan_data.crawl.encoded import ENCODED, Encoded, encoded_at
 from wenlan_data.detect.regions import Looked, finder, needs_pixels, scaled
 from wenlan_data.errors import DamageError, os_errors
 from wenlan_data.extract.rows import boxes_of
-from wenlan_data.image.apart import normalise_some, pixels
+from wenlan_data.image.apart import pixels
 from wenlan_data.image.credits import credits_of
 from wenlan_data.image.decode import Pixels
-from wenlan_data.image.normalise import Stored
+from wenlan_data.image.normalise import Stored, passed_through, size_within
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import DetectRules, ImageRules, ShardRules
 from wenlan_data.records import Drop, Remark, Sample, Text
@@ -32,8 +33,6 @@ from wenlan_data.tables import METADATA, WORK_DROPS
 BATCH_ROWS = 512
 METADATA_NAME = "metadata.parquet"
 DROPS_NAME = "drops.parquet"
-_AT_ONCE = 8
-"""Pictures that the decoding process is asked for together."""
 _NOT_COMPARED = {"duplicate_of": "", "phash_distance": -1, "pdq_distance": -1}
 
 Row = dict[str, object]
@@ -43,8 +42,8 @@ Row = dict[str, object]
 class ShardPart:
     """One output shard. Running it twice gives the same bytes.
 
-    Pictures were checked when they were fetched, at a fraction of their size: one that cannot be decoded at the size
-    that is asked for here, or that kills its decoder, is a row of `drops.parquet`.
+    What is stored as it came was decoded at a fraction of its size when it was fetched: where a detector looks at its
+    pixels and it cannot be decoded whole, or kills its decoder, it is a row of `drops.parquet`.
     """
 
     shard_number: int
@@ -108,30 +107,44 @@ class ShardPart:
     def _good(self, rows: Iterator[Row], dropped: list[tuple[Row, Drop]]) -> Iterator[tuple[Row, Looked, str]]:
         """Each row with its picture as it is stored, and that one's digest where it is known."""
         load_pixels = needs_pixels(self.detect)
-        while some := list(islice(rows, _AT_ONCE)):
-            read = [_stored(self.warcs[cast("int", row["fetch_part"])], row) for row in some]
-            made = normalise_some(read, max_side_px=self.image.max_side_px, jpeg_quality=self.shard.jpeg_quality)
-            for row, data, stored in zip(some, read, made, strict=True):
-                decoded = pixels(stored.jpeg) if load_pixels and isinstance(stored, Stored) else None
-                if isinstance(stored, Drop) or isinstance(decoded, Drop):
-                    dropped.append((row, stored if isinstance(stored, Drop) else cast("Drop", decoded)))
-                    continue
-                _credit(row, data)
-                known = cast("str", row["sha256"]) if stored.jpeg is data else ""
-                yield row, _looked(row, stored, decoded), known
+        for row in rows:
+            found = self._picture(row)
+            decoded = pixels(found[0].jpeg) if load_pixels and not isinstance(found, Drop) else None
+            if isinstance(found, Drop) or isinstance(decoded, Drop):
+                dropped.append((row, found if isinstance(found, Drop) else cast("Drop", decoded)))
+            else:
+                yield row, _looked(row, found[0], decoded), found[1]
+
+    def _picture(self, row: Row) -> tuple[Stored, str] | Drop:
+        """What is stored, and its digest if that is known.
+
+        What the page does not say of licence and author, the picture's metadata may.
+        """
+        is_encoded, tells_who = cast("int", row["encoded_offset"]) >= 0, bool(row["licence"] and row["author"])
+        warc = self.warcs[cast("int", row["fetch_part"])]
+        data = b"" if is_encoded and tells_who else _recorded(warc, row)
+        if not tells_who:
+            said = credits_of(data)
+            row.update(licence=row["licence"] or said.licence, author=row["author"] or said.author)
+        if is_encoded:
+            return self._encoded(warc, row), ""
+        stored = passed_through(data, max_side_px=self.image.max_side_px)
+        if stored is None:
+            return Drop("truncated", "no end mark")
+        return stored, cast("str", row["sha256"]) if stored.jpeg is data else ""
+
+    def _encoded(self, warc: str, row: Row) -> Stored:
+        names = ("encoded_offset", "encoded_bytes", "encoded_crc32c")
+        jpeg = encoded_at(str(Path(warc).with_name(ENCODED)), Encoded(*(cast("int", row[name]) for name in names)))
+        came = cast("int", row["width"]), cast("int", row["height"])
+        width, height = size_within(*came, self.image.max_side_px)
+        return Stored(jpeg=jpeg, width=width, height=height)
 
 
 def _looked(row: Row, stored: Stored, decoded: Pixels | None) -> Looked:
     fetched_size = cast("int", row["width"]), cast("int", row["height"])
     boxes = scaled(boxes_of(cast("list[int] | None", row["boxes"])), fetched_size, (stored.width, stored.height))
     return Looked(jpeg=stored.jpeg, width=stored.width, height=stored.height, boxes=boxes, pixels=decoded)
-
-
-def _credit(row: Row, data: bytes) -> None:
-    """What the page does not say of licence and author, the picture's metadata may."""
-    if not (row["licence"] and row["author"]):
-        said = credits_of(data)
-        row.update(licence=row["licence"] or said.licence, author=row["author"] or said.author)
 
 
 class _Metadata:
@@ -178,7 +191,7 @@ def _rows(kept: Path) -> Iterator[Row]:
             yield from batch.to_pylist()
 
 
-def _stored(warc: str, row: Row) -> bytes:
+def _recorded(warc: str, row: Row) -> bytes:
     offset, size = cast("int", row["warc_offset"]), cast("int", row["bytes"])
     # Opened each time: keys are digests, so one shard can touch more WARCs than a process may hold open.
     descriptor = os.open(warc, os.O_RDONLY)
