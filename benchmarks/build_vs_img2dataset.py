@@ -72,24 +72,29 @@ def _compare(options: argparse.Namespace, work: Path) -> dict[str, object]:
         table = _write_table(work / "urls.parquet", host, options.images)
         for mode in options.modes:
             ours: list[OurRun] = []
-            theirs: list[float] = []
+            theirs: list[tuple[float, float]] = []
             for run in range(options.runs):
                 ours.append(run_wenlan(work, table, host, mode, options.images, options.cores))
                 theirs.append(run_img2dataset(peer, work, table, mode, options.images))
-                _say(f"{mode}, run {run}: wenlan-data {ours[-1].seconds:.1f} s, img2dataset {theirs[-1]:.1f} s")
+                _say(f"{mode}, run {run}: wenlan-data {ours[-1].seconds:.1f} s, img2dataset {theirs[-1][0]:.1f} s")
             modes[mode] = _figures(options.images, ours, theirs)
     return modes
 
 
-def _figures(images: int, ours: list[OurRun], theirs: list[float]) -> dict[str, object]:
+def _figures(images: int, ours: list[OurRun], theirs: list[tuple[float, float]]) -> dict[str, object]:
     whole_s = statistics.median(run.seconds for run in ours)
     without_start_s = statistics.median(run.seconds_without_start for run in ours)
-    peer_s = statistics.median(theirs)
+    peer_s = statistics.median(seconds for seconds, _ in theirs)
+    busy_s = statistics.median(run.processor_seconds for run in ours)
+    peer_busy_s = statistics.median(busy for _, busy in theirs)
     return {
         "wenlan_images_per_s": round(images / whole_s, 1),
         "wenlan_images_per_s_without_ray_start": round(images / without_start_s, 1),
         "img2dataset_images_per_s": round(images / peer_s, 1),
         "wenlan_phase_seconds_of_last_run": dict(ours[-1].phase_seconds),
+        "wenlan_processor_ms_per_image": round(1000 * busy_s / images, 2),
+        "img2dataset_processor_ms_per_image": round(1000 * peer_busy_s / images, 2),
+        "processor_ratio": round(peer_busy_s / busy_s, 2),
         "ratio": round(peer_s / whole_s, 2),
         "ratio_without_ray_start": round(peer_s / without_start_s, 2),
     }

@@ -3,7 +3,8 @@
     python -m benchmarks.hash_stability FOLDER...      # default: the photos that scikit-image and scikit-learn ship
 
 One JSON line: for each definition (side of the thumbnail, least side of the decoded picture) and kind of edit, mean
-and maximum of the pHash and PDQ distances, and the share found at pHash 4 and PDQ 31.
+and maximum of the pHash and PDQ distances, and the share found at pHash 4 and PDQ 31. `recipes`: the same between what a
+build says of one file under a recipe that stores it as it came and under one that stores it 512 px long.
 """
 
 import io
@@ -21,8 +22,13 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
+from wenlan_data.image.examine import examine
+from wenlan_data.recipe import ImageRules
+from wenlan_data.records import ImageFacts
+
 DEFINITIONS = ((128, 128), (64, 64), (64, 128), (96, 96))
 LONGEST_PX = 1600
+STORED_PX = 512
 SMALLEST_PX = 200
 
 Bits = NDArray[np.bool_]
@@ -32,7 +38,7 @@ def main() -> None:
     """Hash all, print the line."""
     folders = [Path(word) for word in sys.argv[1:]] or list(_shipped())
     originals = list(_photos(folders))
-    result = {"photos": len(originals), "definitions": {}}
+    result = {"photos": len(originals), "definitions": {}, "recipes": _between_recipes(originals)}
     edited = [dict(_edits(photo)) for photo in originals]
     for side, decoded_side in DEFINITIONS:
         result["definitions"][f"{side}/{decoded_side}"] = _distances(originals, edited, side, decoded_side)  # type: ignore[index]
@@ -49,6 +55,18 @@ def _distances(
             other_phash, other_pdq = _hashes(data, side, decoded_side)
             found.setdefault(name, []).append((int((phash != other_phash).sum()), int((pdq != other_pdq).sum())))
     return {name: _figures(np.array(pairs)) for name, pairs in found.items()}
+
+
+def _between_recipes(originals: list[Image.Image]) -> dict[str, float]:
+    as_it_came, smaller = (ImageRules(max_side_px=side, max_aspect=1e6) for side in (LONGEST_PX, STORED_PX))
+    pairs = []
+    for photo in originals:
+        data = _jpeg(photo, 95)
+        first, second = examine(data, as_it_came), examine(data, smaller)
+        if max(photo.size) > STORED_PX and isinstance(first, ImageFacts) and isinstance(second, ImageFacts):
+            pdq = int.from_bytes(first.pdq) ^ int.from_bytes(second.pdq)
+            pairs.append(((first.phash ^ second.phash).bit_count(), pdq.bit_count()))
+    return {"photos": len(pairs), **_figures(np.array(pairs))}
 
 
 def _figures(pairs: NDArray[np.int64]) -> dict[str, float]:

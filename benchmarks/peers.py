@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.machine import busy_s
+
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = [sys.executable, "-c", "from wenlan_data.cli.main import main; main()"]
 PEER_SETTINGS = {"processes_count": 2, "thread_count": 64, "number_sample_per_shard": 10_000}
@@ -39,6 +41,7 @@ class OurRun:
     """One run of wenlan-data: seconds in all, and by phase as it reports them (`executor`: the start of Ray)."""
 
     seconds: float
+    processor_seconds: float
     phase_seconds: Mapping[str, float]
 
     @property
@@ -62,18 +65,18 @@ def run_wenlan(work: Path, table: Path, host: str, mode: str, images: int, worke
         str(workers),
         "--json",
     ]
-    started = time.monotonic()
+    started, busy = time.monotonic(), busy_s()
     done = subprocess.run([*command, *MODES[mode][0]], capture_output=True, text=True, check=False, env=environment())
-    seconds = time.monotonic() - started
+    seconds, busy = time.monotonic() - started, busy_s() - busy
     if done.returncode:
         raise SystemExit(f"wenlan-data failed:\n{done.stderr[-2000:]}")
     result = json.loads(done.stdout.splitlines()[-1])
     _expect(images, result["samples"], "wenlan-data")
-    return OurRun(seconds, result["seconds"])
+    return OurRun(seconds, busy, result["seconds"])
 
 
-def run_img2dataset(peer: Path, work: Path, table: Path, mode: str, images: int) -> float:
-    """Download the same table; seconds in all."""
+def run_img2dataset(peer: Path, work: Path, table: Path, mode: str, images: int) -> tuple[float, float]:
+    """Download the same table; seconds in all, and seconds of processors."""
     out = _fresh(work / "img2dataset-out")
     arguments = [
         "--url_list",
@@ -87,15 +90,15 @@ def run_img2dataset(peer: Path, work: Path, table: Path, mode: str, images: int)
     ]
     arguments += ["--output_folder", str(out), "--output_format", "webdataset", "--enable_wandb", "False"]
     arguments += [word for name, value in PEER_SETTINGS.items() for word in (f"--{name}", str(value))]
-    started = time.monotonic()
+    started, busy = time.monotonic(), busy_s()
     command = [str(peer), *arguments, *MODES[mode][1]]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
-    seconds = time.monotonic() - started
+    seconds, busy = time.monotonic() - started, busy_s() - busy
     if done.returncode:
         raise SystemExit(f"img2dataset failed:\n{done.stderr[-2000:]}")
     written = sum(json.loads(path.read_text())["successes"] for path in out.glob("*_stats.json"))
     _expect(images, written, "img2dataset")
-    return seconds
+    return seconds, busy
 
 
 def write_sources(work: Path, host: str, table: Path) -> Path:

@@ -3,7 +3,7 @@
 The thumbnail is sRGB, upright, `THUMBNAIL_PX` square whatever the picture's aspect, area-averaged from pixels whose
 shorter side is at least `MIN_DECODED_SIDE_PX` where the picture has that: those of the picture as it is stored where
 it is encoded anew, so that it is decoded once, else those of a decode at a fraction of its size. Between the two lie
-0.7 bits of pHash in the mean and 6 at most, 3 and 18 of PDQ (159 photographs, stored 512 px long).
+0.35 bits of pHash in the mean and 4 at most, 2.5 and 18 of PDQ (159 photographs, `benchmarks/hash_stability.py`).
 The hashes see its luma (BT.601) alone.
 """
 

@@ -1,0 +1,28 @@
+"""Processor time that a command takes with all that it starts, also what other processes reap or nobody does."""
+
+import os
+from pathlib import Path
+
+SERVERS = ("nginx",)
+"""What asks and is asked share the machine: the server's time is not that of either program."""
+_BUSY = (0, 1, 2, 5, 6)
+"""user, nice, system, irq and softirq, see proc(5)."""
+
+
+def busy_s() -> float:
+    """Seconds that all processors of this machine were busy since it started, without its servers.
+
+    Only differences mean something, and only where nothing else runs.
+    """
+    ticks = os.sysconf("SC_CLK_TCK")
+    words = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
+    return (sum(int(words[place]) for place in _BUSY) - sum(map(_server_ticks, Path("/proc").glob("[0-9]*")))) / ticks
+
+
+def _server_ticks(process: Path) -> int:
+    try:
+        name, _, rest = (process / "stat").read_text().partition(" (")[2].rpartition(") ")
+    except OSError:  # it has ended
+        return 0
+    words = rest.split()
+    return int(words[11]) + int(words[12]) if name in SERVERS else 0
