@@ -1,10 +1,25 @@
 """What a stopped build leaves behind never stands in the way, whatever the next command is."""
 
+import os
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import yaml
 
-from tests.builds.corpus_runs import build, captions, command, content, drops, photographs, sources_file, table
+from tests.builds.corpus_runs import (
+    COMMAND,
+    build,
+    captions,
+    command,
+    content,
+    drops,
+    manifest,
+    photographs,
+    sources_file,
+    table,
+)
 from wenlan_data.testing import Reply, Site, caption, picture
 
 
@@ -64,6 +79,28 @@ def test_generations_of_folders_and_tables_end_as_undisturbed_after_an_interrupt
     assert build(*words, tmp_path / "first")["samples"] == 18
     assert captions(tmp_path / "first") == captions(tmp_path / "undisturbed")
     assert content(tmp_path / "stopped") == content(tmp_path / "undisturbed")
+
+
+def test_a_limit_over_several_generations_counts_on_after_a_kill(tmp_path: Path, site: Site) -> None:
+    table(tmp_path / "a.parquet", photographs(site, range(16)), row_group_size=4)
+    value = {
+        "network": {"allow": [site.host]},
+        "hosts": {site.host: {"min_gap_s": 0.2}},
+        "sources": [{"kind": "table", "path": str(tmp_path / "a.parquet")}],
+    }
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(value), "utf-8")
+    out = tmp_path / "corpus"
+    words = ["--sources", tmp_path / "s.yaml", "--executor", "local", "--generation-rows", "4", "--limit", "10"]
+    with subprocess.Popen(
+        [*COMMAND, "build", *map(str, words), "--out", str(out)], stderr=subprocess.DEVNULL, start_new_session=True
+    ) as process:
+        while not (out / "manifest.json").exists():
+            assert process.poll() is None
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert len(manifest(out)["generations"]) == 1  # type: ignore[arg-type]
+    assert build(*words, "--out", out)["samples"] == 10
+    assert build(*words, "--out", out)["samples"] == 16  # a new build, which counts from the beginning
 
 
 def test_a_crawl_that_could_not_ask_a_page_says_so_at_every_build_until_it_is_asked_again(

@@ -85,6 +85,10 @@ class GenerationPlan:
         """The same with the sources' manners and names."""
         return replace(self, manners=manners, listed=listed)
 
+    def reckoned_rows(self) -> int:
+        """How many rows of the sources it reads, as far as that is known before; none where it reads recorded ones."""
+        return sum(entry.reckoned_rows if entry.limit is None else entry.limit for entry in self.entries)
+
     def stamps(self) -> set[str]:
         """What need not be read again once this generation is published."""
         whole = {entry.stamp for entry in self.entries if entry.stamp and entry.limit is None}

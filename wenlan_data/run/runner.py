@@ -22,6 +22,7 @@ from wenlan_data.run.health import Health
 from wenlan_data.run.interrupt import interruptible
 from wenlan_data.run.jobs import Job, Jobs
 from wenlan_data.run.ledger import Ledger
+from wenlan_data.run.limit import RowLimit
 from wenlan_data.run.options import BuildOptions
 from wenlan_data.run.planned import GenerationPlan
 from wenlan_data.run.progress import Reporter, reporter
@@ -88,6 +89,7 @@ class _Build:
         exists = (self.options.out / MANIFEST).is_file()
         self.manifest: Manifest = load_manifest(self.options.out) if exists else empty_manifest(prepared.recipe)
         self.before = self.manifest
+        self.limit = RowLimit(self.options.work_folder, self.options.limit)
         self._asked = 0
         self._failed: Counter[str] = Counter()
         self._pages: Counter[str] = Counter()
@@ -109,6 +111,7 @@ class _Build:
         if begun:
             self._one(begun)
             if begun.cut_short:
+                self.limit.end()
                 return
         if self.options.retry_failed and not (begun and begun.kind == "retry"):
             sources = self.prepared.sources
@@ -117,11 +120,13 @@ class _Build:
                 self._one(self._with_manners(again))
         for plan in self._new_plans():
             self._one(plan)
+        self.limit.end()
 
     def _new_plans(self) -> Iterator[GenerationPlan]:
         retry = self.options.retry_failed
         crawler = Crawler(self.executor, self.ledger, self.report, self.prepared.sources, self.seconds, retry=retry)
-        return new_plans(self.prepared, read_before(self.ledger, self.number), crawler.entries)
+        left = self.limit.left_before(self.number)
+        return new_plans(self.prepared, read_before(self.ledger, self.number), crawler.entries, left)
 
     @property
     def number(self) -> int:
@@ -157,6 +162,7 @@ class _Build:
         number = self.number
         folder = self.ledger.generation(number)
         if GenerationPlan.load(folder) is None:
+            self.limit.note(number, plan.reckoned_rows())
             plan.save(folder)
         generation = steps.Generation(
             number=number,

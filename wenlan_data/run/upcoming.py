@@ -31,14 +31,14 @@ def note_nothing_new(ledger: Ledger, plan: GenerationPlan) -> None:
     temporary.replace(path)
 
 
-def new_plans(prepared: Prepared, read: set[str], crawl: Crawl) -> Iterator[GenerationPlan]:
-    """Generations of what was not read before; `crawl` asks for pages as they are wanted."""
+def new_plans(prepared: Prepared, read: set[str], crawl: Crawl, limit: int | None) -> Iterator[GenerationPlan]:
+    """Generations of what was not read before, at most `limit` rows; `crawl` asks for pages as they are wanted."""
     options, sources = prepared.options, prepared.sources
     if prepared.old is not None:
         yield from _recorded_plans(prepared, read)
-    elif sources is not None:
+    elif sources is not None and limit != 0:
         entries = source_entries(sources.sources, options.generation_rows, crawl)
-        for plan in cut(entries, read, options.generation_rows, options.limit):
+        for plan in cut(entries, read, options.generation_rows, limit):
             yield plan.planned_with(manners_of(sources), listed_of(sources))
 
 
