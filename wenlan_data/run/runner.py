@@ -13,6 +13,7 @@ from wenlan_data.crawl.encoded import ENCODED
 from wenlan_data.crawl.exclude import Lists
 from wenlan_data.crawl.limits import Limits
 from wenlan_data.errors import FailureBudgetError, UsageError, os_errors
+from wenlan_data.image import apart
 from wenlan_data.protocols import Receipt
 from wenlan_data.report.describe import described
 from wenlan_data.run import steps
@@ -193,6 +194,7 @@ class _Build:
         self._step("against", generation, steps.against_jobs(generation))
         self._step("near", generation, steps.near_jobs(generation, fetched))
         deduped = self._step("dedupe", generation, steps.dedupe_jobs(generation, parts, fetched))[0]
+        apart.start()  # for the thumbnails of the report: it is ready when the shards are
         sharded = self._step("shard", generation, steps.shard_jobs(generation, deduped, list(fetched)))
         dropped = self._step("drops", generation, steps.drops_jobs(generation, parts, list(sharded)))[0]
         done = Finished(
