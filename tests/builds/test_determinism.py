@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -79,7 +80,16 @@ def golden(warcs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, o
     ],
 )
 def test_any_number_of_workers_on_any_executor_gives_the_same_bytes(
-    warcs: Path, golden: dict[str, object], tmp_path: Path, executor: str, workers: int
+    warcs: Path,
+    golden: dict[str, object],
+    tmp_path: Path,
+    executor: str,
+    workers: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    _build(warcs, tmp_path / "corpus", executor, workers)
+    # Not below `tmp_path`: Ray's sockets take paths of 107 bytes at most.
+    with tempfile.TemporaryDirectory(prefix="ray") as rays:
+        monkeypatch.setenv("RAY_TMPDIR", rays)
+        _build(warcs, tmp_path / "corpus", executor, workers)
+        assert [path for path in Path(rays).rglob("session_*") if path.is_dir()] == []
     assert content(tmp_path / "corpus") == golden

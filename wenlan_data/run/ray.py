@@ -6,6 +6,7 @@ Image bytes never enter the object store; a task's value is a receipt of some hu
 
 import logging
 import os
+import shutil
 import socket
 import threading
 import time
@@ -58,10 +59,11 @@ class RayExecutor:
 
     def __init__(self, workers: int, address: str | None) -> None:
         self.workers = workers
-        self._stop = threading.Thread(target=ray.shutdown, name="ray shutdown")
+        self._stop = threading.Thread(target=self._shut_down, name="ray shutdown")
+        self._ended_well = False
         self._tokens: dict[ray.ObjectRef[Receipt], str] = {}
         with keeping_handlers():
-            _start(workers, address)
+            self._session = _start(workers, address)
         self._run = ray.remote(num_cpus=1, max_retries=0)(run_part)
         if address:
             _check_nodes()
@@ -84,17 +86,25 @@ class RayExecutor:
             return token, error.cause
 
     def finish(self) -> None:
-        """Begin to stop Ray, or to leave the cluster: its processes take a second to end."""
-        if self._stop.ident is None:
-            self._stop.start()
+        """Begin to stop Ray, or to leave the cluster: its processes take a moment to end."""
+        self._ended_well = True
+        self._stop.start()
 
     def close(self) -> None:
         """Stop Ray, or leave the cluster."""
-        self.finish()
+        if self._stop.ident is None:
+            self._stop.start()
         self._stop.join()
 
+    def _shut_down(self) -> None:
+        ray.shutdown()
+        # After a failure Ray's logs stay for a look.
+        if self._session and self._ended_well:
+            shutil.rmtree(self._session, ignore_errors=True)
 
-def _start(workers: int, address: str | None) -> None:
+
+def _start(workers: int, address: str | None) -> str | None:
+    """Start Ray, or join the cluster; the folder of logs and sockets that Ray made for this process alone."""
     if address is None:
         with _only_what_runs_tasks():
             ray.init(
@@ -105,7 +115,8 @@ def _start(workers: int, address: str | None) -> None:
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-        return
+        node: Any = ray._private.worker._global_node
+        return str(node.get_session_dir_path())
     package = str(Path(wenlan_data.__file__).parent)
     _check_address(address)
     try:
@@ -113,6 +124,7 @@ def _start(workers: int, address: str | None) -> None:
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"--ray {address}: no cluster answers there ({reason}): check the address") from error
+    return None
 
 
 @contextmanager
