@@ -100,6 +100,13 @@ def test_what_is_no_picture_is_said(name: str, message: str, tmp_path: Path) -> 
     assert done.stderr.count("\n") == 1
 
 
+def test_a_missing_file_is_said_before_anything_is_drawn(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(picture(1))
+    done = run(tmp_path / "a.jpg", tmp_path / "none.jpg")
+    assert (done.returncode, "none.jpg: there is no such file" in done.stderr) == (2, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
+
+
 def test_a_file_is_no_folder_for_drawings(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(picture(1))
     done = run(tmp_path / "a.jpg", "--out", tmp_path / "a.jpg")

@@ -37,10 +37,11 @@ def detect(
     """
     import json
 
-    from wenlan_data.detect.preview import drawing, looked_at, rules_of, said, write_new
+    from wenlan_data.detect.preview import check_files, drawing, looked_at, rules_of, said, write_new
     from wenlan_data.detect.regions import finder
 
     rules = rules_of(detector, weights, device, settings)
+    check_files(images)
     rules.prepare()
     find, _ = finder(rules)
     for path in images:

@@ -67,13 +67,23 @@ def looked_at(path: Path, max_side_px: int) -> Looked:
     return Looked(jpeg=stored.jpeg, width=stored.width, height=stored.height, pixels=shown)
 
 
+def check_files(paths: Sequence[Path]) -> None:
+    """Raise `UsageError` for the first that is no file, before anything is written."""
+    for path in paths:
+        _check_file(path)
+
+
 def _bytes_of(path: Path) -> bytes:
+    _check_file(path)
+    with os_errors(path):
+        return path.read_bytes()
+
+
+def _check_file(path: Path) -> None:
     if path.is_dir():
         raise UsageError(f"{path}: is a folder: name the pictures in it, such as {path}/*.jpg")
     if not path.exists():
         raise UsageError(f"{path}: there is no such file: check its path")
-    with os_errors(path):
-        return path.read_bytes()
 
 
 def drawing(picture: Looked, regions: Sequence[Region]) -> bytes:
