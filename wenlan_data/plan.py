@@ -35,7 +35,7 @@ STEPS = (
         name="fetch",
         version=5,
         unit="slice of a host",
-        does="ask for pictures, check and hash them, keep them as WARC",
+        does="ask for pictures, check, hash and encode them, keep them as WARC",
     ),
     Step(name="against", version=2, unit="2,000 pictures of a benchmark", does="hash what must not be in the corpus"),
     Step(name="near", version=2, unit="bands, or part of a published run", does="find codes that are near each other"),
@@ -49,7 +49,7 @@ STEPS = (
         name="shard",
         version=4,
         unit="output shard",
-        does="normalise pictures, find regions, write tar and tables",
+        does="find regions, write tar and tables",
     ),
     Step(name="drops", version=1, unit="generation", does="gather every row that was left out"),
 )

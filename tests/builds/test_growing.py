@@ -143,6 +143,16 @@ def test_more_failures_than_the_budget_allows_end_with_exit_9(tmp_path: Path, si
     assert manifest(tmp_path / "corpus")["funnel"]["samples"] == 9  # type: ignore[index]
 
 
+def test_a_build_that_ends_with_too_many_failures_reads_on_at_the_next_one(tmp_path: Path, site: Site) -> None:
+    table(tmp_path / "a.parquet", photographs(site, range(8)), row_group_size=4)
+    site.replies |= {f"/{number}.jpg": Reply(status=503) for number in range(8)}
+    words = ["build", "--sources", _sources(tmp_path, site, "a.parquet"), "--out", tmp_path / "corpus"]
+    words += ["--executor", "local", "--limit", "4", "--max-failed-share", "0.1"]
+    for candidates in (4, 8):
+        assert command(*words).returncode == 9
+        assert manifest(tmp_path / "corpus")["funnel"]["candidates"] == candidates  # type: ignore[index]
+
+
 @pytest.mark.parametrize("limit", [1, 7])
 def test_a_limit_reads_no_more_candidates(tmp_path: Path, site: Site, limit: int) -> None:
     table(tmp_path / "a.parquet", photographs(site, range(10)))

@@ -11,6 +11,7 @@ from tests.builds.corpus_runs import build
 from tests.crawl.slice_rows import Row, part_for, run
 from wenlan_data.crawl.encoded import ENCODED, NOT_ENCODED, Encoded, EncodedWriter, encoded_at
 from wenlan_data.crawl.limits import DEFAULTS
+from wenlan_data.dedupe.lookup import find_near
 from wenlan_data.errors import DamageError
 from wenlan_data.image.normalise import normalise
 from wenlan_data.recipe import ImageRules, ShardRules
@@ -27,11 +28,25 @@ def turned(number: int, orientation: int) -> bytes:
     return out.getvalue()
 
 
+def printed(number: int) -> bytes:
+    out = io.BytesIO()
+    Image.open(io.BytesIO(picture(number, width=300, height=200))).convert("CMYK").save(out, "JPEG")
+    return out.getvalue()
+
+
+def grey(number: int) -> bytes:
+    out = io.BytesIO()
+    Image.open(io.BytesIO(picture(number, width=1300, height=900))).convert("L").save(out, "JPEG")
+    return out.getvalue()
+
+
 PICTURES = {
     "as it came": picture(1, width=300, height=200),
     "too large": picture(2, width=2000, height=1300),
     "far too large": picture(3, width=2600, height=1000),
     "turned": turned(4, 6),
+    "CMYK": printed(8),
+    "large grey": grey(9),
     "PNG": picture(5, kind="PNG", width=400, height=300),
     "large PNG": picture(6, kind="PNG", width=1500, height=600),
     "WebP": picture(7, kind="WEBP", width=300, height=300),
@@ -71,9 +86,33 @@ def test_a_corpus_holds_the_stored_forms_and_its_work_folder_no_second_copy(tmp_
         (folder / f"{number}.jpg").write_bytes(data)
         (folder / f"{number}.txt").write_text(caption(number), "utf-8")
     build("--sources", f"folder:{folder}", "--out", tmp_path / "corpus", "--executor", "local")
-    samples = [decode_sample(*pair[::-1]) for pair in read_tar(tmp_path / "corpus/shards/wenlan-000000.tar")]
-    wanted = [normalise(data, max_side_px=1024, jpeg_quality=92) for data in PICTURES.values()]
-    assert {one.caption: (one.jpeg, one.width, one.height) for one in samples} == {
-        caption(number): (one.jpeg, one.width, one.height) for number, one in enumerate(wanted)
-    }
+    assert _samples(tmp_path / "corpus") == _wanted(1024, 92)
     assert not list(tmp_path.rglob(ENCODED))
+    # A build that was killed a moment before may have left one.
+    (tmp_path / "corpus/.work/generations/000000/fetch/00000" / ENCODED).write_bytes(b"left over")
+    build("--sources", f"folder:{folder}", "--out", tmp_path / "corpus", "--executor", "local")
+    assert not list(tmp_path.rglob(ENCODED))
+
+    other = ["--set", "image.max_side_px=512", "--set", "shard.jpeg_quality=80", "--executor", "local"]
+    build("--from", tmp_path / "corpus", "--out", tmp_path / "again", *other)
+    assert _samples(tmp_path / "again") == _wanted(512, 80)
+
+
+def test_a_file_that_is_in_the_corpus_is_found_at_no_distance(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a.jpg").write_bytes(picture(2, width=2000, height=1300))
+    (tmp_path / "pictures" / "a.txt").write_text(caption(2), "utf-8")
+    build("--sources", f"folder:{tmp_path / 'pictures'}", "--out", tmp_path / "corpus", "--executor", "local",
+          "--set", "image.max_side_px=300")  # fmt: skip
+    (found,) = find_near(tmp_path / "corpus", str(tmp_path / "pictures" / "a.jpg"), 0)
+    assert (found.distance, found.pdq_distance) == (0, 0)
+
+
+def _samples(corpus: Path) -> dict[str, tuple[bytes, int, int]]:
+    samples = [decode_sample(*pair[::-1]) for pair in read_tar(corpus / "shards/wenlan-000000.tar")]
+    return {one.caption: (one.jpeg, one.width, one.height) for one in samples}
+
+
+def _wanted(max_side_px: int, jpeg_quality: int) -> dict[str, tuple[bytes, int, int]]:
+    stored = [normalise(data, max_side_px=max_side_px, jpeg_quality=jpeg_quality) for data in PICTURES.values()]
+    return {caption(number): (one.jpeg, one.width, one.height) for number, one in enumerate(stored)}

@@ -40,6 +40,7 @@ class ReplayPart:
         bytes_out = _link(self.warc, path)
         with os_errors(path), path.open("rb") as file, EncodedWriter(out / ENCODED) as encoded:
             outcomes = [self._judged(recorded.get(row.url_key), file, encoded) for row in rows]
+            bytes_out += encoded.size_bytes
         write_facts(out / "facts.parquet", rows, outcomes)
         missing = sum(1 for one in outcomes if one.found == NOT_RECORDED)
         details: dict[str, object] = {"hosts": {}, "asked": 0, "retryable_failed": 0, "not_recorded": missing}

@@ -22,16 +22,14 @@ from wenlan_data.dedupe.codes import Prints, Run, url_hashes
 from wenlan_data.dedupe.counts import hashes_of
 from wenlan_data.errors import DamageError, UsageError, os_errors
 from wenlan_data.image.examine import examine
-from wenlan_data.image.limits import MAX_SIDE_PX
 from wenlan_data.protocols import Receipt, Rule, SourcePart
-from wenlan_data.recipe import ImageRules, RuleSpec
+from wenlan_data.recipe import ImageRules, Recipe, RuleSpec
 from wenlan_data.records import Candidate, Drop, ImageFacts
 from wenlan_data.shard.manifest import MANIFEST, load_manifest
 
 MAX_ROWS = 2000
 """Pictures that one task looks at: some ten seconds."""
 IMAGES, TEXTS, URLS = "images.parquet", "texts.parquet", "url-hashes.npy"
-ANY_IMAGE = ImageRules(min_side_px=1, min_bytes=0, max_aspect=1e6, max_side_px=MAX_SIDE_PX)
 _IMAGES = pa.schema(
     [
         ("name", pa.string()),
@@ -43,6 +41,11 @@ _IMAGES = pa.schema(
 )
 _TEXTS = pa.schema([("name", pa.string()), ("hash", pa.uint64())])
 _WEB = re.compile(r"https?://", re.IGNORECASE)
+
+
+def any_image(max_side_px: int) -> ImageRules:
+    """Rules for pictures of people who know them, hashed as a corpus hashes its own that stores them so long."""
+    return ImageRules(min_side_px=1, min_bytes=0, max_aspect=1e6, max_side_px=max_side_px)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,11 +62,13 @@ class ReadAgainst:
     kind: str
     """`folder`, `table` or `corpus`."""
     rules: tuple[RuleSpec, ...]
+    max_side_px: int
+    """Of the recipe: hashes depend on it."""
 
     def __call__(self, out: Path) -> Receipt:
         """Read."""
         rules = [spec.load() for spec in self.rules]
-        found = _Read(rules)
+        found = _Read(rules, any_image(self.max_side_px))
         if self.kind == "corpus":
             _read_metadata(Path(self.part.path), found)
         else:
@@ -78,11 +83,17 @@ class ReadAgainst:
         )
 
 
-def against_parts(paths: Sequence[str], rules: tuple[RuleSpec, ...]) -> list[ReadAgainst]:
+def against_parts(recipe: Recipe) -> list[ReadAgainst]:
     """The tasks that read the benchmarks of a recipe. Raises `UsageError` for a path that holds none."""
     return [
-        ReadAgainst(path=os.path.abspath(path), part=part, kind=kind, rules=rules)  # noqa: PTH100 - keeps links
-        for path in paths
+        ReadAgainst(
+            path=os.path.abspath(path),  # noqa: PTH100 - keeps links
+            part=part,
+            kind=kind,
+            rules=recipe.text.rules,
+            max_side_px=recipe.image.max_side_px,
+        )
+        for path in recipe.dedupe.against
         for kind, part in _parts(path)
     ]
 
@@ -145,8 +156,9 @@ def plain_hashes(texts: pa.StringArray) -> NDArray[np.uint64]:
 class _Read:
     """What was read so far."""
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
+    def __init__(self, rules: Sequence[Rule], image: ImageRules) -> None:
         self._rules = rules
+        self._image = image
         self.images: list[dict[str, object]] = []
         self.texts: list[dict[str, object]] = []
         self.urls: list[str] = []
@@ -165,7 +177,7 @@ class _Read:
             return
         path = Path(one.stored.path) if one.stored else folder / one.url
         try:
-            found = examine(path.read_bytes(), ANY_IMAGE)
+            found = examine(path.read_bytes(), self._image)
         except OSError:
             self.not_at_hand += 1
             return

@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from wenlan_data.dedupe.against import ANY_IMAGE
+from wenlan_data.dedupe.against import any_image
 from wenlan_data.errors import DamageError, UsageError, os_errors
 from wenlan_data.image.examine import examine
 from wenlan_data.image.hash import HASH_VERSION
+from wenlan_data.recipe import ImageRules, parse_recipe
 from wenlan_data.records import Drop
 from wenlan_data.shard.manifest import MANIFEST, load_manifest
 
@@ -50,16 +51,16 @@ def find_near(corpus: Path, image_or_key: str, radius_bits: int) -> list[NearSam
                 f"{corpus}: its hashes are of version {manifest.hash_version}, a file's would be of {HASH_VERSION}: "
                 "give the key of a sample"
             )
-        phash, pdq = _hashes_of(path)
+        phash, pdq = _hashes_of(path, any_image(parse_recipe(manifest.recipe, str(corpus)).image.max_side_px))
     else:
         phash, pdq = _hashes_in(tables, image_or_key, corpus)
     found = [one for table in tables for one in _near_in(table, phash, pdq, radius_bits)]
     return sorted(found, key=lambda one: (one.distance, one.pdq_distance, one.key))
 
 
-def _hashes_of(path: Path) -> tuple[int, int]:
+def _hashes_of(path: Path, rules: ImageRules) -> tuple[int, int]:
     with os_errors(path):
-        found = examine(path.read_bytes(), ANY_IMAGE)
+        found = examine(path.read_bytes(), rules)
     if isinstance(found, Drop):
         raise UsageError(f"{path}: no picture that can be looked for ({found.reason} {found.detail})".rstrip())
     return found.phash, int.from_bytes(found.pdq, "big")

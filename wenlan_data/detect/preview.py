@@ -9,9 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 from pydantic import ValidationError
 
 from wenlan_data.detect.regions import Looked
-from wenlan_data.detect.stored import stored_pixels
-from wenlan_data.errors import RecipeError, UsageError, os_errors
-from wenlan_data.image.apart import examine, normalise, pixels
+from wenlan_data.errors import DamageError, RecipeError, UsageError, os_errors
+from wenlan_data.image.apart import examine, normalise, pixels, small_jpeg
 from wenlan_data.recipe import DetectRules, ImageRules
 from wenlan_data.records import Drop, Region
 from wenlan_data.settings import describe
@@ -88,7 +87,11 @@ def _check_file(path: Path) -> None:
 
 def drawing(picture: Looked, regions: Sequence[Region]) -> bytes:
     """A JPEG of the picture with a frame for each region but the whole image, the best on top."""
-    image = Image.fromarray(stored_pixels(picture.jpeg) if picture.pixels is None else picture.pixels)
+    # Encoded anew by the decoding process, in sRGB.
+    shown = small_jpeg(picture.jpeg, side_px=max(picture.width, picture.height), quality=95)
+    if shown is None:
+        raise DamageError("a stored picture cannot be decoded to be drawn: its bytes changed")
+    image = Image.open(io.BytesIO(shown))
     draw = ImageDraw.Draw(image)
     line_px = max(2, round(max(image.size) / 300))
     font = ImageFont.load_default(max(10, line_px * 6))

@@ -131,7 +131,7 @@ def _some(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
 
 def _examine(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
     rules, jpeg_quality = _rules(options)
-    # Whoever asks has the digest.
+    # Whoever asks has the digest; a quality of 0 asks for no JPEG.
     if not jpeg_quality:
         facts = examine(data, rules, sha256="")
         return _drop(facts) if isinstance(facts, Drop) else (FACTS, pack_facts(facts), b"")

@@ -44,6 +44,13 @@ def collect(corpus: Path, work: Path, *, warcs: bool, dry_run: bool) -> Removed:
     return Removed(len(doomed), size)
 
 
+def forget_encoded(ledger: Ledger, published: int) -> None:
+    """Remove the JPEGs that the fetch parts of published generations made: they stand in the shards."""
+    for number in range(published):
+        for path in ledger.generation(number).glob(f"fetch/*/{ENCODED}"):
+            path.unlink()
+
+
 def _held_elsewhere(ledger: Ledger, published: int) -> Iterator[Path]:
     """Files of indexes that a later generation's index holds as well."""
     receipts = [ledger.receipt(number, "dedupe", 0) for number in range(published)]

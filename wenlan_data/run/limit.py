@@ -1,35 +1,55 @@
 """What is left of `--limit`, also for a build that was stopped and is gone on with."""
 
+import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from wenlan_data.run.ledger import write_synced
 
 
 class RowLimit:
-    """Counts the rows that each generation of one build plans to read, in a file beside the generations."""
+    """Counts the rows that each generation of one build plans to read, in a file beside the generations.
 
-    def __init__(self, work: Path, rows: int | None) -> None:
+    The file counts for the same limit on the same sources, until the build ends.
+    """
+
+    def __init__(self, work: Path, rows: int | None, sources: Sequence[Mapping[str, object]]) -> None:
         self._path = work / "limit.json"
         self._limit = rows
-        kept = json.loads(self._path.read_text("utf-8")) if self._path.is_file() else {"limit": None, "rows": {}}
-        self._rows: dict[str, int] = kept["rows"] if kept["limit"] == rows else {}
+        listed = json.dumps([rows, *sources], sort_keys=True, default=str)
+        self._build = hashlib.sha256(listed.encode()).hexdigest()
+        self._rows: dict[str, int] = {}
+        self._nothing_new = 0
+        kept = json.loads(self._path.read_text("utf-8")) if self._path.is_file() else None
+        if kept and kept["build"] == self._build:
+            self._rows, self._nothing_new = kept["rows"], kept["nothing_new"]
 
     def left_before(self, generation: int) -> int | None:
         """How many rows this generation and those after it may read; None for any number."""
         if self._limit is None:
             return None
-        return max(0, self._limit - sum(rows for number, rows in self._rows.items() if int(number) < generation))
+        earlier = sum(rows for number, rows in self._rows.items() if int(number) < generation)
+        return max(0, self._limit - earlier - self._nothing_new)
 
     def note(self, generation: int, rows: int) -> None:
         """A generation is about to be planned that reads so many rows."""
-        if self._limit is None:
-            return
         self._rows[str(generation)] = rows
-        temporary = self._path.with_name(".limit.tmp")
-        write_synced(temporary, json.dumps({"limit": self._limit, "rows": self._rows}).encode())
-        temporary.replace(self._path)
+        self._save()
+
+    def set_aside(self, generation: int) -> None:
+        """It brought nothing new, and the next plan has its number."""
+        self._nothing_new += self._rows.pop(str(generation), 0)
+        self._save()
 
     def end(self) -> None:
         """The build has come to its end: the next one counts from the beginning."""
         self._path.unlink(missing_ok=True)
+
+    def _save(self) -> None:
+        if self._limit is None:
+            return
+        value = {"build": self._build, "rows": self._rows, "nothing_new": self._nothing_new}
+        temporary = self._path.with_name(".limit.tmp")
+        write_synced(temporary, json.dumps(value).encode())
+        temporary.replace(self._path)

@@ -1,7 +1,6 @@
 """Drives a build: generation after generation, step after step, each part once; only this process commits."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Any, cast
 
 import pyarrow.parquet as pq
 
-from wenlan_data.crawl.encoded import ENCODED
 from wenlan_data.crawl.exclude import Lists
 from wenlan_data.crawl.limits import Limits
 from wenlan_data.errors import FailureBudgetError, UsageError, os_errors
@@ -17,8 +15,10 @@ from wenlan_data.image import apart
 from wenlan_data.protocols import Receipt
 from wenlan_data.report.describe import described
 from wenlan_data.run import steps
+from wenlan_data.run.collect import forget_encoded
 from wenlan_data.run.crawling import Crawler, check_contact
 from wenlan_data.run.deferred import executor_of
+from wenlan_data.run.failures import Failures
 from wenlan_data.run.health import Health
 from wenlan_data.run.interrupt import interruptible
 from wenlan_data.run.jobs import Job, Jobs
@@ -30,13 +30,9 @@ from wenlan_data.run.progress import Reporter, reporter
 from wenlan_data.run.publish import Finished, empty_manifest, publish
 from wenlan_data.run.retry import retry_plan
 from wenlan_data.run.setup import Prepared, note_build
-from wenlan_data.run.upcoming import manners_of, new_plans, note_nothing_new, read_before
+from wenlan_data.run.upcoming import listed_of, manners_of, new_plans, note_nothing_new, read_before
 from wenlan_data.shard.manifest import MANIFEST, Manifest, load_manifest
 from wenlan_data.sources import HostLimits, Network, Sources
-
-_NAMED_REASONS = 3
-MAX_FAILED_PAGES_SHARE = 0.05
-"""Of the pages of a crawl, where `--max-failed-share` says nothing: a site that is down is no site of few pictures."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,11 +86,9 @@ class _Build:
         exists = (self.options.out / MANIFEST).is_file()
         self.manifest: Manifest = load_manifest(self.options.out) if exists else empty_manifest(prepared.recipe)
         self.before = self.manifest
-        self.limit = RowLimit(self.options.work_folder, self.options.limit)
-        self._asked = 0
-        self._failed: Counter[str] = Counter()
-        self._pages: Counter[str] = Counter()
-        self._failed_pages = 0
+        listed = listed_of(prepared.sources) if prepared.sources else ()
+        self.limit = RowLimit(self.options.work_folder, self.options.limit, listed)
+        self.failures = Failures()
 
     def finish(self) -> None:
         """Let the executor begin to stop, while the report is written."""
@@ -108,6 +102,7 @@ class _Build:
 
     def all_generations(self) -> None:
         """Finish what was begun, then what failed before, then what is new."""
+        forget_encoded(self.ledger, self.number)
         begun = self._begun()
         if begun:
             self._one(begun)
@@ -174,16 +169,21 @@ class _Build:
             first_shard=len(self.manifest.shards),
             old_parts=plan.old_parts,
         )
-        self._pages.update(plan.pages())
-        self._failed_pages += sum(entry.failed_pages for entry in plan.entries)
+        self.failures.add_pages(plan)
         extracted = self._step("extract", generation, steps.extract_jobs(generation))
         if not any(receipt.rows_in for receipt in extracted.values()):
             self._keep_indexes(plan, extracted)
+            self.limit.set_aside(number)
             note_nothing_new(self.ledger, plan)
             self.ledger.discard(folder)
         else:
             self._rest(generation, extracted)
-        self._check_budget()
+        try:
+            self.failures.check(self.options.max_failed_share)
+        except FailureBudgetError:
+            # Not stopped, but ended: the next build counts from the beginning.
+            self.limit.end()
+            raise
 
     def _rest(self, generation: steps.Generation, extracted: Mapping[int, Receipt]) -> None:
         parts = list(extracted)
@@ -206,11 +206,8 @@ class _Build:
             pages=generation.plan.pages(),
         )
         self.manifest = publish(self.options.out, self.ledger, self.manifest, done, generation.plan.listed)
-        for path in self.ledger.generation(generation.number).glob(f"fetch/*/{ENCODED}"):
-            path.unlink()  # its pictures stand in the shards
-        for receipt in fetched.values():
-            self._asked += cast("int", receipt.details.get("asked", 0))
-            self._failed.update(cast("dict[str, int]", receipt.details.get("retryable_reasons", {})))
+        forget_encoded(self.ledger, self.number)
+        self.failures.add_fetched(fetched.values())
 
     def _step(self, step: str, generation: steps.Generation, jobs: Sequence[Job]) -> Mapping[int, Receipt]:
         started = self.executor.clock()
@@ -253,14 +250,6 @@ class _Build:
                 folder.mkdir(exist_ok=True)
                 path.rename(folder / f"{hashlib.sha256(path.read_bytes()).hexdigest()[:32]}.parquet")
 
-    def _check_budget(self) -> None:
-        allowed = self.options.max_failed_share
-        if allowed is not None:
-            _spend("requests", self._failed.total(), self._asked, allowed, self._failed)
-        others = Counter({reason: count for reason, count in self._pages.items() if reason != "read"})
-        share = MAX_FAILED_PAGES_SHARE if allowed is None else allowed
-        _spend("pages", self._failed_pages, self._pages.total(), share, others)
-
     def result(self) -> BuildResult:
         """What this run added."""
         before, after = self.before.funnel, self.manifest.funnel
@@ -280,17 +269,8 @@ class _Build:
             new_samples=after.samples - before.samples,
             samples=after.samples,
             shards=len(self.manifest.shards),
-            pages=dict(sorted(self._pages.items())),
+            pages=dict(sorted(self.failures.pages.items())),
             seconds={step: round(value, 3) for step, value in seconds.items()},
-        )
-
-
-def _spend(what: str, failed: int, asked: int, allowed: float, reasons: Counter[str]) -> None:
-    if asked and failed / asked > allowed:
-        named = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common(_NAMED_REASONS))
-        raise FailureBudgetError(
-            f"{failed} of {asked} {what} failed in a way that may pass, more than --max-failed-share {allowed} "
-            f"(most often: {named}): what is finished is published; run again with --retry-failed"
         )
 
 

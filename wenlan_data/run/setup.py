@@ -65,7 +65,7 @@ def prepare(
         # What is missing, empty or without the column is found here, before anything is created.
         next(spec.load().parts(source=0, max_rows=options.generation_rows), None)
     if made is None:
-        against_parts(recipe.dedupe.against, recipe.text.rules)
+        against_parts(recipe)
     if sources is not None:
         check_seeds(sources)
     return Prepared(options=options, recipe=recipe, sources=sources, contact=contact, old=old)

@@ -145,7 +145,7 @@ def fetch_jobs(generation: Generation, sliced: Receipt) -> list[Job]:
 def against_jobs(generation: Generation) -> list[Job]:
     """The benchmarks of the recipe are read once, when the corpus is begun."""
     recipe = generation.recipe
-    parts = against_parts(recipe.dedupe.against, recipe.text.rules) if generation.number == 0 else []
+    parts = against_parts(recipe) if generation.number == 0 else []
     return [Job(number=number, make=_fixed(part)) for number, part in enumerate(parts)]
 
 

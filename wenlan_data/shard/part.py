@@ -3,8 +3,8 @@
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import cast
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from wenlan_data.clean.words import words
 from wenlan_data.crawl.encoded import ENCODED, Encoded, encoded_at
-from wenlan_data.detect.regions import Looked, finder, needs_pixels, scaled
+from wenlan_data.detect.regions import Finder, Looked, finder, needs_pixels, scaled
 from wenlan_data.errors import DamageError, os_errors
 from wenlan_data.extract.rows import boxes_of
 from wenlan_data.image.apart import pixels
@@ -23,7 +23,7 @@ from wenlan_data.image.decode import Pixels
 from wenlan_data.image.normalise import Stored, passed_through, size_within
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import DetectRules, ImageRules, ShardRules
-from wenlan_data.records import Drop, Remark, Sample, Text
+from wenlan_data.records import Drop, Region, Remark, Sample, Text
 from wenlan_data.shard.choice import told
 from wenlan_data.shard.format import encode_sample, offsets_name, sample_fields, shard_name
 from wenlan_data.shard.index import save_offsets
@@ -43,7 +43,8 @@ class ShardPart:
     """One output shard. Running it twice gives the same bytes.
 
     What is stored as it came was decoded at a fraction of its size when it was fetched: where a detector looks at its
-    pixels and it cannot be decoded whole, or kills its decoder, it is a row of `drops.parquet`.
+    pixels and it cannot be decoded whole, or kills its decoder, it is a row of `drops.parquet`, as is one whose end
+    mark is not found.
     """
 
     shard_number: int
@@ -88,9 +89,8 @@ class ShardPart:
     ) -> Iterator[tuple[str, dict[str, bytes]]]:
         find, batch_size = finder(self.detect)
         good = self._good(_rows(Path(self.kept)), dropped)
-        while some := list(islice(good, batch_size)):
-            every = find([picture for _, picture, _ in some])
-            for (row, picture, jpeg_sha256), regions in zip(some, every, strict=True):
+        while batch := _looked_at(list(islice(good, batch_size)), find):
+            for row, picture, jpeg_sha256, regions in batch:
                 sample = Sample(
                     jpeg=picture.jpeg,
                     regions=regions,
@@ -141,6 +141,17 @@ class ShardPart:
         return Stored(jpeg=jpeg, width=width, height=height)
 
 
+def _looked_at(
+    some: Sequence[tuple[Row, Looked, str]], find: Finder
+) -> list[tuple[Row, Looked, str, tuple[Region, ...]]]:
+    """The same with their regions, without pixels: those of the next batch are decoded when these are written."""
+    every = find([picture for _, picture, _ in some]) if some else []
+    return [
+        (row, replace(picture, pixels=None), known, regions)
+        for (row, picture, known), regions in zip(some, every, strict=True)
+    ]
+
+
 def _looked(row: Row, stored: Stored, decoded: Pixels | None) -> Looked:
     fetched_size = cast("int", row["width"]), cast("int", row["height"])
     boxes = scaled(boxes_of(cast("list[int] | None", row["boxes"])), fetched_size, (stored.width, stored.height))
@@ -177,7 +188,8 @@ class _Metadata:
 
 
 def _write_drops(path: Path, dropped: list[tuple[Row, Drop]]) -> None:
-    # Not retryable: it has had its second try, and its URL counts as known.
+    # Not retryable: it has had its second try, and its URL counts as known. The texts are the sample's, with those of
+    # its duplicates.
     said = [
         {**row, "step": "shard", "reason": drop.reason, "detail": drop.detail, "retryable": False, **_NOT_COMPARED}
         for row, drop in dropped
