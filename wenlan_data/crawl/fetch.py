@@ -67,18 +67,21 @@ class FetchPart:
         rows = read_wanted(self.wanted)
         outcomes: list[Outcome | None] = [None] * len(rows)
         with PayloadWriter(out / "images.warc") as warc, EncodedWriter(out / ENCODED) as encoded:
-            keeper = Keeper(
-                warc=warc,
-                encoded=encoded,
-                rules=self.image,
-                jpeg_quality=self.jpeg_quality,
-                exclusions=self.exclude.load(),
-                max_bytes=self.limits.max_image_bytes,
-            )
-            asked = Fetcher(self, rows, outcomes, keeper).run()
+            asked = Fetcher(self, rows, outcomes, self.keeper(warc, encoded)).run()
             bytes_out = warc.size_bytes + encoded.size_bytes
         write_facts(out / "facts.parquet", rows, outcomes)
         return receipt_of(outcomes, bytes_out, asked)
+
+    def keeper(self, warc: PayloadWriter, encoded: EncodedWriter) -> Keeper:
+        """What judges the part's pictures, and records them in these two."""
+        return Keeper(
+            warc=warc,
+            encoded=encoded,
+            rules=self.image,
+            jpeg_quality=self.jpeg_quality,
+            exclusions=self.exclude.load(),
+            max_bytes=self.limits.max_image_bytes,
+        )
 
 
 def needs_contact(host: str, allow: tuple[str, ...]) -> bool:

@@ -14,7 +14,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from tests.crawl.hostile.cases import QUICK, Run, fetch_part
 from tests.crawl.hostile.web import Answers, Behaviour, Web
 from wenlan_data.crawl.client import tls_context
-from wenlan_data.crawl.facts import read_wanted, receipt_of, write_facts
+from wenlan_data.crawl.encoded import ENCODED, EncodedWriter
+from wenlan_data.crawl.facts import Outcome, read_wanted, receipt_of, write_facts
 from wenlan_data.crawl.fetch import Fetcher
 from wenlan_data.crawl.limits import Limits
 from wenlan_data.crawl.warc import PayloadWriter
@@ -104,11 +105,12 @@ def fetch_with(
     run.out.mkdir(parents=True)
     part = fetch_part(folder, urls, {name: HostLimits(min_gap_s=0) for name in allow}, limits)
     rows = read_wanted(part.wanted)
-    outcomes: list[object] = [None] * len(rows)
-    with PayloadWriter(run.out / "images.warc") as warc:
-        fetcher = Fetcher(part, rows, outcomes, warc, resolver=resolver, tls=client_tls())  # type: ignore[arg-type]
+    outcomes: list[Outcome | None] = [None] * len(rows)
+    with PayloadWriter(run.out / "images.warc") as warc, EncodedWriter(run.out / ENCODED) as encoded:
+        keeper = part.keeper(warc, encoded)
+        fetcher = Fetcher(part, rows, outcomes, keeper, resolver=resolver, tls=client_tls())
         details = fetcher.run()
         size = warc.size_bytes
-    write_facts(run.out / "facts.parquet", rows, outcomes)  # type: ignore[arg-type]
+    write_facts(run.out / "facts.parquet", rows, outcomes)
     run.rows = pq.read_table(run.out / "facts.parquet").to_pylist()
-    run.receipt = receipt_of(outcomes, size, details)  # type: ignore[arg-type]
+    run.receipt = receipt_of(outcomes, size, details)
