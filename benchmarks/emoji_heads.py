@@ -3,7 +3,7 @@
 python -m benchmarks.emoji_heads --work FOLDER [--splits noto,fluent,unseen] [--seeds 0]
 
 MobileNetV2's map of 224 px and e5-small's states, each as a mean, to two layers with dropout, InfoNCE over the batch.
-Dropout, width and temperature were chosen on `choice-meaning`. Features are made once for all splits.
+Dropout was chosen on folds of the seen emoji. Features are made once for all splits.
 """
 
 import argparse
