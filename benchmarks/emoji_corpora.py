@@ -37,7 +37,10 @@ STYLES = {
     "fluent": ("lobehub-fluent-emoji-3d-*/package/assets", ".webp"),
 }
 SHARES = ("seen", "unseen")
-UNSEEN_SHARE = 0.2
+"""Of the emoji: a fifth never trains where it counts."""
+CHOICE_SHARES = ("kept", "held")
+"""Of the seen ones: a seventh never trains where settings are chosen."""
+UNSEEN_SHARE, HELD_SHARE = 1 / 5, 1 / 7
 SIDE_PX = 64
 STORED_PX = 128
 """Pictures of 64 px are drawn out to twice that: a corpus holds JPEG with half the colour resolution."""
@@ -60,14 +63,15 @@ sources: [{{kind: table, path: {table}, url: url, text: text, page_url: page_url
 
 
 def corpora(work: Path) -> dict[tuple[str, str], Path]:
-    """By style and by `seen` or `unseen`: a corpus. What is there is not made again."""
-    made = {(style, share): work / "corpora" / f"{style}-{share}" for style in STYLES for share in SHARES}
-    if not all((path / "manifest.json").exists() for path in made.values()):
+    """By style and share: a corpus. What is there is not made again."""
+    made = {(style, share): work / "corpora" / f"{style}-{share}" for style, share in _tables()}
+    missing = {which: path for which, path in made.items() if not (path / "manifest.json").exists()}
+    if missing:
         unpack(work)
         draw(work)
         (work / "emoji.yaml").write_text(RECIPE, encoding="utf-8")
         with served(work / "pictures") as host:
-            for (style, share), out in made.items():
+            for (style, share), out in missing.items():
                 _build(work, style, share, out, host)
     return made
 
@@ -92,7 +96,7 @@ def unpack(work: Path) -> None:
 def draw(work: Path) -> None:
     """`pictures/STYLE/CODE.png` of every emoji that is no flag, and `pictures/STYLE-SHARE.csv` with the labels."""
     shutil.rmtree(work / "pictures", ignore_errors=True)
-    rows: dict[str, list[tuple[str, str, str]]] = {f"{style}-{share}": [] for style in STYLES for share in SHARES}
+    rows: dict[tuple[str, str], list[tuple[str, str, str]]] = {which: [] for which in _tables()}
     for code, label in labels(work):
         for style in STYLES:
             source = place(work, style, code)
@@ -100,16 +104,23 @@ def draw(work: Path) -> None:
                 target = work / "pictures" / style / f"{code}.png"
                 target.parent.mkdir(parents=True, exist_ok=True)
                 picture(source, target)
-                rows[f"{style}-{share_of(code)}"].append((code, style, label))
-    for name, found in rows.items():
-        with (work / "pictures" / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+                for share in shares_of(code):
+                    rows[style, share].append((code, style, label))
+    for (style, share), found in rows.items():
+        with (work / "pictures" / f"{style}-{share}.csv").open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows(found)
 
 
-def share_of(code: str) -> str:
-    """`unseen` for a fifth of the emoji, the same ones in every style."""
-    draw_of_256 = hashlib.sha256(code.encode()).digest()[0]
-    return "unseen" if draw_of_256 < 256 * UNSEEN_SHARE else "seen"
+def shares_of(code: str) -> tuple[str, ...]:
+    """`unseen`, or `seen` and which part of it; the same ones in every style."""
+    first, second, *_ = hashlib.sha256(code.encode()).digest()
+    if first < 256 * UNSEEN_SHARE:
+        return ("unseen",)
+    return ("seen", "held" if second < 256 * HELD_SHARE else "kept")
+
+
+def _tables() -> list[tuple[str, str]]:
+    return [(style, share) for style in STYLES for share in (*SHARES, *CHOICE_SHARES)]
 
 
 def labels(work: Path) -> Iterator[tuple[str, str]]:

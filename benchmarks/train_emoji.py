@@ -4,8 +4,8 @@ python -m benchmarks.train_emoji --work FOLDER [--splits noto,fluent,unseen] [--
 
 Needs npm and pip for the packages named in `emoji_corpora.py` (260 MB), and resvg-py to draw OpenMoji's SVG.
 The bar is the frozen-feature baseline (MobileNetV2 and e5-small frozen, two MLP heads, InfoNCE): `BAR`. A run that was
-stopped goes on where it was. The settings were chosen on the split `choice`, which tests on a style that trains in the
-splits that count.
+stopped goes on where it was. The settings were chosen on the splits `choice*`, which test on other emoji and another
+style than those that count.
 """
 
 import argparse
@@ -35,23 +35,45 @@ SETTINGS = (
 )  # fmt: skip
 
 
+# Where meanings are new, what the backbones know must stay: they learn less of them and more slowly.
+FOR_MEANING = (
+    "image.size_px=160", "image.train=[blocks.5, blocks.6, conv_head, bn2]", "text.train=1", "dropout=0.1",
+    "head_dropout=0.1", "optimizer.lr=0.0006", "optimizer.backbone_lr_factor=0.2", "optimizer.warmup_steps=50",
+    "negatives.queue=256", "max_steps=1000",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
     """What trains and what tests: styles, and which shares of the emoji."""
 
     train: tuple[str, ...]
-    test: str
+    test: tuple[str, ...]
     train_shares: tuple[str, ...] = SHARES
     test_shares: tuple[str, ...] = SHARES
+    settings: tuple[str, ...] = ()
+
+    def trained_on(self) -> str:
+        """Splits that train on the same pictures share a run."""
+        return "-".join([*self.train, *self.train_shares])
 
 
+_THREE, _TWO = ("twitter", "openmoji", "fluent"), ("openmoji", "fluent")
 SPLITS = {
-    "noto": Split(train=("twitter", "openmoji", "fluent"), test="google"),
-    "fluent": Split(train=("google", "twitter", "openmoji"), test="fluent"),
+    "noto": Split(train=_THREE, test=("google",)),
+    "fluent": Split(train=("google", "twitter", "openmoji"), test=("fluent",)),
     "unseen": Split(
-        train=("twitter", "openmoji", "fluent"), test="google", train_shares=("seen",), test_shares=("unseen",)
+        train=("google", *_THREE),
+        test=("google",),
+        train_shares=("seen",),
+        test_shares=("unseen",),
+        settings=FOR_MEANING,
     ),
-    "choice": Split(train=("openmoji", "fluent"), test="twitter"),
+    "unseen-noto": Split(train=_THREE, test=("google",), train_shares=("seen",), test_shares=("unseen",)),
+    "choice": Split(train=_TWO, test=("twitter",)),
+    "choice-style": Split(train=_TWO, test=("twitter",), train_shares=("kept",), test_shares=("kept",)),
+    "choice-meaning": Split(train=_TWO, test=_TWO, train_shares=("kept",), test_shares=("held",)),
+    "choice-both": Split(train=_TWO, test=("twitter",), train_shares=("kept",), test_shares=("held",)),
 }
 
 
@@ -66,18 +88,18 @@ def main() -> None:
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     made = corpora(given.work)
-    settings = [*SETTINGS, *(() if given.from_nothing else with_backbones(given.work)), *given.overrides]
+    settings = [*SETTINGS, *(() if given.from_nothing else with_backbones(given.work))]
     for split in given.splits.split(","):
         for seed in given.seeds.split(","):
-            print(json.dumps(run(given.work, made, split, [*settings, f"seed={seed}"])), flush=True)
+            chosen = [*settings, *SPLITS[split].settings, *given.overrides, f"seed={seed}"]
+            print(json.dumps(run(given.work, made, split, chosen)), flush=True)
 
 
 def run(work: Path, made: dict[tuple[str, str], Path], name: str, settings: list[str]) -> dict[str, object]:
     """One training and its figures on the style that it did not see."""
     split, config = SPLITS[name], load_config("brivl-tiny", settings)
-    train = [made[style, share] for style in split.train for share in split.train_shares]
-    test = [made[split.test, share] for share in split.test_shares]
-    out = work / "runs" / f"{name}-{config.digest()[:8]}"
+    train, test = corpora_of(split, made)
+    out = work / "runs" / f"{split.trained_on()}-{config.digest()[:8]}"
     words = [word for setting in settings for word in ("--set", setting)]
     spent = timed(
         "train", "--config", "brivl-tiny", *words, "--out", out, *shards(train), "--workers", 1, "--resume", "auto"
@@ -86,6 +108,12 @@ def run(work: Path, made: dict[tuple[str, str], Path], name: str, settings: list
     found = subprocess.run(wenlan(*command), check=True, capture_output=True, text=True)
     return {"split": name, "seed": config.seed, "settings": settings, **spent, **in_percent(json.loads(found.stdout)),
             "bar": BAR.get(name)}  # fmt: skip
+
+
+def corpora_of(split: Split, made: dict[tuple[str, str], Path]) -> tuple[list[Path], list[Path]]:
+    """What trains and what tests."""
+    train = [made[style, share] for style in split.train for share in split.train_shares]
+    return train, [made[style, share] for style in split.test for share in split.test_shares]
 
 
 def timed(*words: object) -> dict[str, float]:

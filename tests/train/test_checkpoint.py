@@ -186,6 +186,39 @@ def test_another_config_is_refused_by_the_name_of_the_key(shards: Path, copy: Pa
         trained(shards, copy, "max_steps=8", "momentum=0.5", resume="auto")
 
 
+def test_going_on_to_another_last_step_says_so_in_one_line(
+    shards: Path, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained(shards, copy, "max_steps=7", resume="auto")
+    said = [line for line in capsys.readouterr().err.splitlines() if "another config" in line]
+    assert len(said) == 1
+    assert said[0].endswith("max_steps 7 (was 6)")
+    trained(shards, copy, "max_steps=7", resume="auto")
+    assert "another config" not in capsys.readouterr().err
+
+
+def test_a_checkpoint_older_than_a_key_had_its_default(shards: Path, copy: Path) -> None:
+    path = checkpoints(copy)[-1] / "state.json"
+    state = json.loads(path.read_text("utf-8"))
+    del state["config"]["head_dropout"]
+    path.write_text(json.dumps(state), encoding="utf-8")
+    assert trained(shards, copy, "max_steps=7", resume="auto").step == 7
+    with pytest.raises(RecipeError, match="head_dropout"):
+        trained(shards, copy, "max_steps=8", "head_dropout=0.5", resume="auto")
+
+
+def test_a_run_that_is_refused_for_missing_weights_leaves_nothing(shards: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"missing\.safetensors"):
+        trained(shards, tmp_path / "runs" / "a", f"image.weights={tmp_path / 'missing.safetensors'}", "max_steps=1")
+    assert list(tmp_path.iterdir()) == []
+    kept = tmp_path / "mine"
+    kept.mkdir()
+    (kept / "notes.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"missing\.safetensors"):
+        trained(shards, kept, f"image.weights={tmp_path / 'missing.safetensors'}", "max_steps=1")
+    assert [one.name for one in kept.iterdir()] == ["notes.txt"]
+
+
 def test_a_run_is_not_written_over_by_accident(shards: Path, run: Path) -> None:
     with pytest.raises(UsageError, match="--resume auto"):
         trained(shards, run, "max_steps=6")

@@ -104,6 +104,8 @@ class OptimizerConfig(_Part):
     """AdamW, a linear warm-up and a cosine down to `min_lr_share` of the rate."""
 
     lr: Positive
+    backbone_lr_factor: float = Field(default=1.0, ge=0, le=1)
+    """What the backbones of both towers learn at, as a share of the rate of what is new."""
     betas: tuple[Share, Share] = (0.9, 0.999)
     eps: Positive = 1e-8
     weight_decay: float = Field(default=0.0, ge=0)
@@ -151,6 +153,8 @@ class TrainConfig(_Part):
     precision: Literal["fp32", "bf16"] = "fp32"
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Of the attention layers and of the text encoder."""
+    head_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Of what the last two linear layers of a tower take; 0 as published."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     embedding: int = Field(default=2048, ge=2)
     image: ImageConfig = ImageConfig()
@@ -192,6 +196,7 @@ class TrainConfig(_Part):
             heads=self.attention.heads,
             feed_forward=self.attention.feed_forward,
             dropout=self.dropout,
+            head_dropout=self.head_dropout,
         )
 
     def resolved(self) -> dict[str, object]:

@@ -10,11 +10,19 @@ from wenlan_data.train.config import OptimizerConfig
 
 
 def make_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
-    """Fused AdamW over what learns; vectors and scalars (norms, biases, the temperature) do not decay."""
-    learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    """Fused AdamW over what learns; vectors and scalars (norms, biases, the temperature) do not decay.
+
+    What lies in a backbone learns at its own share of the rate (`rate_factor` of a group).
+    """
+    learning = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
     groups = [
-        {"params": [one for one in learning if one.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [one for one in learning if one.ndim <= 1], "weight_decay": 0.0},
+        {
+            "params": [one for name, one in learning if (one.ndim > 1) is decays and _in_backbone(name) is old],
+            "weight_decay": config.weight_decay if decays else 0.0,
+            "rate_factor": config.backbone_lr_factor if old else 1.0,
+        }
+        for old in (False, True)
+        for decays in (True, False)
     ]
     return torch.optim.AdamW(
         [group for group in groups if group["params"]], lr=config.lr, betas=config.betas, eps=config.eps, fused=True
@@ -33,7 +41,11 @@ def learning_rate(step: int, config: OptimizerConfig, max_steps: int) -> float:
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     """Use `rate` from the next step on."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["rate_factor"]
+
+
+def _in_backbone(name: str) -> bool:
+    return name.startswith(("image.backbone.", "text.backbone."))
 
 
 def clip_gradients(parameters: Iterable[Tensor], most: float) -> Tensor:

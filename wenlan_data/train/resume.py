@@ -7,7 +7,7 @@ from torch import Tensor
 
 from wenlan_data.errors import DamageError, RecipeError, UsageError
 from wenlan_data.train.checkpoint import FOLDER, Checkpoint, checkpoints, load_checkpoint, load_state
-from wenlan_data.train.config import TrainConfig
+from wenlan_data.train.config import TrainConfig, parse_config
 from wenlan_data.train.model import Towers
 from wenlan_data.train.state import load_towers
 from wenlan_data.train.towers.backbones import read_weights
@@ -54,15 +54,22 @@ def checkpoint_path(given: Path) -> Path:
     return best_checkpoint(given, metric) or found[-1]
 
 
-def check_config(checkpoint: Checkpoint, config: TrainConfig) -> None:
-    """Raise `RecipeError` naming the keys in which the config differs from the checkpoint's, where that matters."""
-    before, now = checkpoint.state.config, config.resolved()
-    keys = [key for key in sorted(set(before) | set(now)) if before.get(key) != now.get(key) and key not in _MAY_DIFFER]
-    if keys:
+def check_config(checkpoint: Checkpoint, config: TrainConfig, say: Callable[[str], None]) -> None:
+    """Raise `RecipeError` naming the keys in which the config differs from the checkpoint's, where that matters.
+
+    Says in one line which others differ. A key that is newer than the checkpoint had its default then.
+    """
+    before, now = parse_config(checkpoint.state.config, str(checkpoint.path)).resolved(), config.resolved()
+    keys = [key for key in now if before[key] != now[key]]
+    wrong = sorted(set(keys) - _MAY_DIFFER)
+    if wrong:
         raise RecipeError(
-            f"{checkpoint.path}: made with another config (differs in {', '.join(keys)}): "
+            f"{checkpoint.path}: made with another config (differs in {', '.join(wrong)}): "
             "give the same one, or start anew with --init and another --out"
         )
+    if keys:
+        changes = ", ".join(f"{key} {now[key]} (was {before[key]})" for key in keys)
+        say(f"{checkpoint.path}: going on with another config: {changes}")
 
 
 def initialise(towers: Towers, given: Path) -> None:

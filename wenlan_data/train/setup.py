@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -50,14 +50,15 @@ def _prepared(config: TrainConfig, options: TrainOptions, ranks: Ranks) -> Itera
     say: Callable[[str], None] = (lambda line: print_line(line)) if ranks.first else (lambda _: None)
     checkpoint = _found_checkpoint(options, config, say)
     corpus = corpus_mark(options.shards)
-    tokenizer = _tokenizer(config, options, ranks, checkpoint)
-    shape = checkpoint.state.text_encoder if checkpoint else None
-    towers = make_towers(config, vocabulary_size(tokenizer), shape)
-    if checkpoint is None and options.init is not None:
-        initialise(towers, options.init)
-    training = begin(towers, config, ranks.device)
-    if checkpoint is not None:
-        _go_on(training, checkpoint, corpus, options, say)
+    with _whole_or_nothing(options.out, ranks):
+        tokenizer = _tokenizer(config, options, ranks, checkpoint)
+        shape = checkpoint.state.text_encoder if checkpoint else None
+        towers = make_towers(config, vocabulary_size(tokenizer), shape)
+        if checkpoint is None and options.init is not None:
+            initialise(towers, options.init)
+        training = begin(towers, config, ranks.device)
+        if checkpoint is not None:
+            _go_on(training, checkpoint, corpus, options, say)
     with Watch(options.out, first=ranks.first, done=training.step, steps=config.max_steps) as watch:
         yield Run(
             folder=options.out,
@@ -108,8 +109,26 @@ def _found_checkpoint(options: TrainOptions, config: TrainConfig, say: Callable[
     else:
         found = load_checkpoint(checkpoint_path(Path(options.resume)))
     if found is not None:
-        check_config(found, config)
+        check_config(found, config, say)
     return found
+
+
+@contextmanager
+def _whole_or_nothing(out: Path, ranks: Ranks) -> Iterator[None]:
+    """Take the tokenizer and the folders made for it away again, where what follows it fails."""
+    path = out / TOKENIZER
+    made = [one for one in (path, out, *out.parents) if not one.exists()]
+    with ExitStack() as undo:
+        if ranks.first:
+            undo.callback(_remove, made)
+        yield
+        undo.pop_all()
+
+
+def _remove(made: list[Path]) -> None:
+    for one in made:
+        with suppress(OSError):
+            one.rmdir() if one.is_dir() else one.unlink()
 
 
 def _tokenizer(config: TrainConfig, options: TrainOptions, ranks: Ranks, checkpoint: Checkpoint | None) -> Path:

@@ -55,6 +55,14 @@ def test_recomputed_layers_give_the_same_gradients() -> None:
     assert all(torch.allclose(one, parameter.grad) for one, parameter in zip(kept, summary.parameters(), strict=True))
 
 
+def test_a_head_with_dropout_varies_in_training_alone() -> None:
+    shape = AttentionShape(layers=1, heads=4, feed_forward=24, dropout=0.0, head_dropout=0.5)
+    summary, vectors = Summary(16, 8, shape), torch.randn(2, 5, 16)
+    assert not torch.equal(summary(vectors, _mask()), summary(vectors, _mask()))
+    summary.eval()
+    assert torch.equal(summary(vectors, _mask()), summary(vectors, _mask()))
+
+
 def test_layers_start_with_weights_of_their_own() -> None:
     summary = Summary(16, 8, SHAPE)
     assert not torch.equal(summary.layers[0].linear1.weight, summary.layers[1].linear1.weight)

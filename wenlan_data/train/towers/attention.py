@@ -16,6 +16,7 @@ class AttentionShape:
     heads: int
     feed_forward: int
     dropout: float
+    head_dropout: float = 0.0
 
 
 class Summary(nn.Module):
@@ -27,7 +28,7 @@ class Summary(nn.Module):
     def __init__(self, width: int, embedding: int, shape: AttentionShape) -> None:
         super().__init__()
         self.layers = nn.ModuleList(EncoderLayer(width, shape) for _ in range(shape.layers))
-        self.head = Mlp(width, embedding)
+        self.head = Mlp(width, embedding, shape.head_dropout)
         self.recompute = False
         """Whether a layer's insides are computed again in the backward pass instead of being kept."""
 
@@ -98,16 +99,17 @@ class SelfAttention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Linear, ReLU, linear; no norm, no dropout."""
+    """Linear, ReLU, linear; no norm. Dropout, of which the published head has none, before each of the two."""
 
-    def __init__(self, width: int, embedding: int) -> None:
+    def __init__(self, width: int, embedding: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.fc1 = nn.Linear(width, embedding)
         self.fc2 = nn.Linear(embedding, embedding)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, vectors: Tensor) -> Tensor:
         """(B, width) to (B, embedding)."""
-        found: Tensor = self.fc2(functional.relu(self.fc1(vectors)))
+        found: Tensor = self.fc2(self.dropout(functional.relu(self.fc1(self.dropout(vectors)))))
         return found
 
 

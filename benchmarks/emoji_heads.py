@@ -1,0 +1,171 @@
+"""Two heads on frozen features of the same backbones, on the splits of `train_emoji.py`: what training has to beat.
+
+python -m benchmarks.emoji_heads --work FOLDER [--splits noto,fluent,unseen] [--seeds 0]
+
+MobileNetV2's map of 224 px and e5-small's states, each as a mean, to two layers with dropout, InfoNCE over the batch.
+Dropout was chosen on folds of the seen emoji. Features are made once for all splits.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from benchmarks.emoji_corpora import corpora
+from benchmarks.train_emoji import SPLITS, corpora_of, in_percent, with_backbones
+from wenlan_data.eval.corpus import texts_of
+from wenlan_data.eval.retrieval import retrieval
+from wenlan_data.load import Loader
+from wenlan_data.load.texts import load_tokenizer, padded
+from wenlan_data.train.config import TrainConfig, load_config
+from wenlan_data.train.model import Towers, make_towers
+from wenlan_data.train.pictures import normalised
+from wenlan_data.train.setup import save_tokenizer
+from wenlan_data.train.tokenizer import vocabulary_size
+from wenlan_data.train.towers.attention import masked_mean
+from wenlan_data.train.towers.image import feature_map
+
+SIZE_PX = 224
+WIDTH, EMBEDDING, DROPOUT = 512, 256, 0.2
+BATCH, STEPS, RATE, DECAY, TEMPERATURE = 256, 400, 1e-3, 1e-2, 0.07
+
+
+@dataclass(slots=True)
+class Features:
+    """Frozen features: pictures by corpus, texts by themselves."""
+
+    tokenizer: Path
+    config: TrainConfig
+    towers: Towers
+    pictures: dict[Path, tuple[Tensor, list[list[str]]]] = field(default_factory=dict)
+    texts: dict[str, Tensor] = field(default_factory=dict)
+
+    @torch.no_grad()
+    def of(self, paths: list[Path]) -> tuple[Tensor, list[list[str]]]:
+        """(N, 1280) of the pictures in these corpora, and the texts of each."""
+        for path in paths:
+            if path not in self.pictures:
+                self.pictures[path] = self._pictures(path)
+                self._read(sorted({text for texts in self.pictures[path][1] for text in texts} - set(self.texts)))
+        return torch.cat([self.pictures[path][0] for path in paths]), [
+            texts for path in paths for texts in self.pictures[path][1]
+        ]
+
+    def _pictures(self, path: Path) -> tuple[Tensor, list[list[str]]]:
+        keys: list[str] = []
+        found: list[Tensor] = []
+        with Loader(
+            [path], batch_size=64, size_px=SIZE_PX, workers=0, tokenizer=self.tokenizer, shuffle=None
+        ) as loader:
+            for batch in loader:
+                kept = [row for row, again in enumerate(cast("Tensor", batch["repeated"]).tolist()) if not again]
+                picture = normalised(cast("Tensor", batch["image"])[kept], self.config)
+                found.append(feature_map(self.towers.image.backbone, picture, self.towers.image.width).mean((2, 3)))
+                keys += [cast("list[str]", batch["key"])[row] for row in kept]
+        texts = texts_of([path], set(keys))
+        return torch.cat(found), [texts[key] for key in keys]
+
+    def _read(self, texts: list[str]) -> None:
+        tokenizer = load_tokenizer(self.tokenizer, self.config.text.max_tokens)
+        for start in range(0, len(texts), 256):
+            ids, _ = tokenizer.encode(texts[start : start + 256])
+            tokens, mask = (torch.from_numpy(one) for one in padded(ids))
+            states = self.towers.text.backbone(input_ids=tokens, attention_mask=mask.long()).last_hidden_state
+            self.texts.update(zip(texts[start : start + 256], masked_mean(states, mask), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Values to vectors of length 1, after the mean and deviation of what trains."""
+
+    layers: nn.Module
+    mean: Tensor
+    deviation: Tensor
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """(B, E)."""
+        return functional.normalize(self.layers((values - self.mean) / self.deviation), dim=-1)
+
+
+def main() -> None:
+    """Print one JSON object a run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--splits", default="noto,fluent,unseen")
+    parser.add_argument("--seeds", default="0")
+    given = parser.parse_args()
+    made, features = corpora(given.work), backbones(given.work)
+    for name in given.splits.split(","):
+        train, test = (features.of(paths) for paths in corpora_of(SPLITS[name], made))
+        for seed in given.seeds.split(","):
+            torch.manual_seed(int(seed))
+            start = time.process_time()
+            heads = trained(*train, features.texts)
+            spent = {"split": name, "seed": int(seed), "cpu_s": round(time.process_time() - start, 1)}
+            print(json.dumps({**spent, **tested(heads, *test, features.texts)}), flush=True)
+
+
+def backbones(work: Path) -> Features:
+    """The backbones of `train_emoji.py`, as they come."""
+    config = load_config("brivl-tiny", [*with_backbones(work), f"image.size_px={SIZE_PX}"])
+    tokenizer = work / "heads-tokenizer.json"
+    save_tokenizer(config.text, (), tokenizer)
+    return Features(tokenizer, config, make_towers(config, vocabulary_size(tokenizer)).eval())
+
+
+def trained(pictures: Tensor, texts: list[list[str]], known: dict[str, Tensor]) -> tuple[Head, Head]:
+    """Both heads; a caption that stands twice in a batch is no negative of itself."""
+    number = {text: at for at, text in enumerate(sorted({one[0] for one in texts}))}
+    values, caption = torch.stack([known[text] for text in number]), torch.tensor([number[one[0]] for one in texts])
+    heads = _head(pictures), _head(values)
+    learning = [parameter for head in heads for parameter in head.layers.parameters()]
+    optimizer = torch.optim.AdamW(learning, lr=RATE, weight_decay=DECAY)
+    for rate, rows in _steps(len(pictures)):
+        first, second = heads[0](pictures[rows]), heads[1](values[caption[rows]])
+        same = caption[rows][:, None] == caption[rows][None]
+        ignored = same & ~torch.eye(len(rows), dtype=torch.bool)
+        logits = (first @ second.T / TEMPERATURE).masked_fill(ignored, float("-inf"))
+        right = torch.arange(len(rows))
+        loss = functional.cross_entropy(logits, right) + functional.cross_entropy(logits.T, right)
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call] # torch's own
+        optimizer.step()
+    return heads
+
+
+@torch.no_grad()
+def tested(
+    heads: tuple[Head, Head], pictures: Tensor, texts: list[list[str]], known: dict[str, Tensor]
+) -> dict[str, object]:
+    """Figures as `train_emoji.py` prints them."""
+    for head in heads:
+        head.layers.eval()
+    number = {text: at for at, text in enumerate(dict.fromkeys(text for one in texts for text in one))}
+    pairs = [(row, number[text]) for row, one in enumerate(texts) for text in one]
+    found = retrieval(heads[0](pictures), heads[1](torch.stack([known[text] for text in number])), pairs)
+    return in_percent(found.as_json())
+
+
+def _head(values: Tensor) -> Head:
+    layers = nn.Sequential(
+        nn.Dropout(DROPOUT), nn.Linear(values.shape[1], WIDTH), nn.GELU(), nn.Dropout(DROPOUT),
+        nn.Linear(WIDTH, EMBEDDING),
+    )  # fmt: skip
+    return Head(layers, values.mean(0), values.std(0) + 1e-3)
+
+
+def _steps(count: int) -> Iterator[tuple[float, Tensor]]:
+    for step in range(STEPS):
+        yield RATE * (1 - step / STEPS), torch.randint(count, (BATCH,))
+
+
+if __name__ == "__main__":
+    main()
