@@ -61,15 +61,20 @@ class EncodedWriter:
 def encoded_at(path: str, place: Encoded) -> bytes:
     """One of them. Raises `DamageError` where it is not what was written."""
     with os_errors(path):
-        # Opened each time: one shard can touch more of these files than a process may hold open.
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            jpeg = os.pread(descriptor, place.bytes, place.offset)
-        finally:
-            os.close(descriptor)
+        jpeg = bytes_at(path, place.offset, place.bytes)
     if len(jpeg) != place.bytes or google_crc32c.value(jpeg) != place.crc32c:
         raise DamageError(
             f"{path}: the {place.bytes} bytes at {place.offset} are not what was written: the file has changed, "
             "build into a new folder"
         )
     return jpeg
+
+
+def bytes_at(path: str, offset: int, size: int) -> bytes:
+    """So many bytes of a file, or as many as it has from there on."""
+    # Opened each time: keys are digests, so one shard can touch more files than a process may hold open.
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return os.pread(descriptor, size, offset)
+    finally:
+        os.close(descriptor)

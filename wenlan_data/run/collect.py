@@ -44,9 +44,9 @@ def collect(corpus: Path, work: Path, *, warcs: bool, dry_run: bool) -> Removed:
     return Removed(len(doomed), size)
 
 
-def forget_encoded(ledger: Ledger, published: int) -> None:
-    """Remove the JPEGs that the fetch parts of published generations made: they stand in the shards."""
-    for number in range(published):
+def forget_encoded(ledger: Ledger, published: range) -> None:
+    """Remove the JPEGs that the fetch parts of these published generations made: they stand in the shards."""
+    for number in published:
         for path in ledger.generation(number).glob(f"fetch/*/{ENCODED}"):
             path.unlink()
 

@@ -125,3 +125,10 @@ def write_synced(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def replace_synced(path: Path, data: bytes) -> None:
+    """Put a whole file in the place of `path`, which others may read: it is the old one or the new one."""
+    temporary = path.with_name(f".{path.stem}.tmp")
+    write_synced(temporary, data)
+    temporary.replace(path)

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from wenlan_data.run.ledger import write_synced
+from wenlan_data.run.ledger import replace_synced
 
 
 class RowLimit:
@@ -50,6 +50,4 @@ class RowLimit:
         if self._limit is None:
             return
         value = {"build": self._build, "rows": self._rows, "nothing_new": self._nothing_new}
-        temporary = self._path.with_name(".limit.tmp")
-        write_synced(temporary, json.dumps(value).encode())
-        temporary.replace(self._path)
+        replace_synced(self._path, json.dumps(value).encode())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from wenlan_data.protocols import SourcePart
-from wenlan_data.run.ledger import write_synced
+from wenlan_data.run.ledger import replace_synced
 from wenlan_data.sources import SourceSpec
 
 UNKNOWN_ROWS = 20_000
@@ -66,9 +66,7 @@ class GenerationPlan:
     def save(self, folder: Path) -> None:
         """Write `plan.json` into the generation's folder, whole or not at all."""
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / ".plan.tmp"
-        write_synced(temporary, json.dumps(asdict(self), ensure_ascii=False).encode())
-        temporary.replace(folder / "plan.json")
+        replace_synced(folder / "plan.json", json.dumps(asdict(self), ensure_ascii=False).encode())
 
     @classmethod
     def load(cls, folder: Path) -> "GenerationPlan | None":

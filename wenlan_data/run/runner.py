@@ -102,7 +102,8 @@ class _Build:
 
     def all_generations(self) -> None:
         """Finish what was begun, then what failed before, then what is new."""
-        forget_encoded(self.ledger, self.number)
+        # Of all: a build that was killed between the manifest and its end may have left some.
+        forget_encoded(self.ledger, range(self.number))
         begun = self._begun()
         if begun:
             self._one(begun)
@@ -206,7 +207,7 @@ class _Build:
             pages=generation.plan.pages(),
         )
         self.manifest = publish(self.options.out, self.ledger, self.manifest, done, generation.plan.listed)
-        forget_encoded(self.ledger, self.number)
+        forget_encoded(self.ledger, range(generation.number, self.number))
         self.failures.add_fetched(fetched.values())
 
     def _step(self, step: str, generation: steps.Generation, jobs: Sequence[Job]) -> Mapping[int, Receipt]:

@@ -11,7 +11,7 @@ from wenlan_data.errors import RecipeError, UsageError
 from wenlan_data.plan import step_versions
 from wenlan_data.recipe import Recipe, load_recipe, parse_recipe
 from wenlan_data.run.crawling import check_seeds
-from wenlan_data.run.ledger import write_synced
+from wenlan_data.run.ledger import replace_synced
 from wenlan_data.run.options import BuildOptions
 from wenlan_data.shard.manifest import MANIFEST, Manifest, load_manifest
 from wenlan_data.sources import Sources, load_sources
@@ -77,9 +77,7 @@ def note_build(options: BuildOptions, recipe: Recipe) -> None:
     if path.exists():
         return
     value = {"recipe": recipe.resolved(), "recipe_digest": recipe.digest(), "step_versions": step_versions()}
-    temporary = path.with_name(".build.tmp")
-    write_synced(temporary, json.dumps(value, ensure_ascii=False).encode())
-    temporary.replace(path)
+    replace_synced(path, json.dumps(value, ensure_ascii=False).encode())
 
 
 def _made_with(options: BuildOptions) -> Mapping[str, object] | None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 
 from wenlan_data.errors import UsageError
-from wenlan_data.run.ledger import Ledger, write_synced
+from wenlan_data.run.ledger import Ledger, replace_synced
 from wenlan_data.run.planned import Crawl, GenerationPlan, cut, source_entries
 from wenlan_data.run.setup import Prepared
 from wenlan_data.sources import Sources
@@ -26,9 +26,7 @@ def note_nothing_new(ledger: Ledger, plan: GenerationPlan) -> None:
     """Remember that a plan held nothing new, so that the next build need not look again."""
     path = ledger.work / READ
     stamps = set(json.loads(path.read_text("utf-8"))) if path.is_file() else set[str]()
-    temporary = path.with_name(".read.tmp")
-    write_synced(temporary, json.dumps(sorted(stamps | plan.stamps()), ensure_ascii=False).encode())
-    temporary.replace(path)
+    replace_synced(path, json.dumps(sorted(stamps | plan.stamps()), ensure_ascii=False).encode())
 
 
 def new_plans(prepared: Prepared, read: set[str], crawl: Crawl, limit: int | None) -> Iterator[GenerationPlan]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wenlan_data.clean.words import words
-from wenlan_data.crawl.encoded import ENCODED, Encoded, encoded_at
+from wenlan_data.crawl.encoded import ENCODED, Encoded, bytes_at, encoded_at
 from wenlan_data.detect.regions import Finder, Looked, finder, needs_pixels, scaled
 from wenlan_data.errors import DamageError, os_errors
 from wenlan_data.extract.rows import boxes_of
@@ -205,12 +205,7 @@ def _rows(kept: Path) -> Iterator[Row]:
 
 def _recorded(warc: str, row: Row) -> bytes:
     offset, size = cast("int", row["warc_offset"]), cast("int", row["bytes"])
-    # Opened each time: keys are digests, so one shard can touch more WARCs than a process may hold open.
-    descriptor = os.open(warc, os.O_RDONLY)
-    try:
-        data = os.pread(descriptor, size, offset)
-    finally:
-        os.close(descriptor)
+    data = bytes_at(warc, offset, size)
     if hashlib.sha256(data).hexdigest() != row["sha256"]:
         raise DamageError(
             f"{warc}: the {size} bytes at {offset} ({row['url']!r}) are not what was fetched:"
