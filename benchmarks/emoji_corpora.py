@@ -1,6 +1,5 @@
 """Corpora of emoji out of npm packages: one for each drawing style, those of unseen emoji apart, made by `build`."""
 
-import csv
 import hashlib
 import json
 import shutil
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import resvg_py
 from PIL import Image
@@ -94,10 +94,10 @@ def unpack(work: Path) -> None:
 
 
 def draw(work: Path) -> None:
-    """`pictures/STYLE/CODE.png` of every emoji that is no flag, and `pictures/STYLE-SHARE.csv` with the labels."""
+    """`pictures/STYLE/CODE.png` of every emoji that is no flag, and `pictures/STYLE-SHARE.jsonl` with the texts."""
     shutil.rmtree(work / "pictures", ignore_errors=True)
-    rows: dict[tuple[str, str], list[tuple[str, str, str]]] = {which: [] for which in _tables()}
-    for code, label in labels(work):
+    rows: dict[tuple[str, str], list[dict[str, object]]] = {which: [] for which in _tables()}
+    for code, texts in texts_of_emoji(work):
         for style in STYLES:
             source = place(work, style, code)
             if source is not None:
@@ -105,10 +105,10 @@ def draw(work: Path) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 picture(source, target)
                 for share in shares_of(code):
-                    rows[style, share].append((code, style, label))
+                    rows[style, share].append({"url": f"{style}/{code}.png", "text": texts, "page_url": code})
     for (style, share), found in rows.items():
-        with (work / "pictures" / f"{style}-{share}.csv").open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows(found)
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
+        (work / "pictures" / f"{style}-{share}.jsonl").write_text(lines, encoding="utf-8")
 
 
 def shares_of(code: str) -> tuple[str, ...]:
@@ -123,12 +123,23 @@ def _tables() -> list[tuple[str, str]]:
     return [(style, share) for style in STYLES for share in (*SHARES, *CHOICE_SHARES)]
 
 
-def labels(work: Path) -> Iterator[tuple[str, str]]:
-    """Code points with dashes and the Chinese label."""
-    path = next((work / "npm").glob("emojibase-data-*/package/zh/data.json"))
-    for one in json.loads(path.read_text("utf-8")):
+def texts_of_emoji(work: Path) -> Iterator[tuple[str, list[str]]]:
+    """Code points with dashes, and texts: the label first, which is what is searched; then other words for it.
+
+    Those are the label in traditional characters, and the tags in both.
+    """
+    simplified, traditional = (_emojibase(work, language) for language in ("zh", "zh-hant"))
+    for code, one in simplified.items():
         if one.get("group", FLAGS) != FLAGS:
-            yield one["hexcode"].lower(), one["label"]
+            both = [one, traditional.get(code, {})]
+            texts = [found["label"] for found in both if found]
+            tags = [tag for found in both for tag in found.get("tags", [])]
+            yield code.lower(), list(dict.fromkeys([*texts, *tags]))
+
+
+def _emojibase(work: Path, language: str) -> dict[str, Any]:
+    path = next((work / "npm").glob(f"emojibase-data-*/package/{language}/data.json"))
+    return {one["hexcode"]: one for one in json.loads(path.read_text("utf-8"))}
 
 
 def place(work: Path, style: str, code: str) -> Path | None:
@@ -173,14 +184,12 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 def _build(work: Path, style: str, share: str, out: Path, host: str) -> None:
     """One page an emoji: its drawings in other styles are no negatives of each other."""
-    with (work / "pictures" / f"{style}-{share}.csv").open(encoding="utf-8", newline="") as file:
-        rows = [
-            (f"http://{host}/{drawn}/{code}.png", label, f"http://{host}/{code}")
-            for code, drawn, label in csv.reader(file)
-        ]
-    table = work / f"{style}-{share}.csv"
-    with table.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([("url", "text", "page_url"), *rows])
+    drawn = (work / "pictures" / f"{style}-{share}.jsonl").read_text("utf-8").splitlines()
+    table = work / f"{style}-{share}.jsonl"
+    with table.open("w", encoding="utf-8") as file:
+        for row in map(json.loads, drawn):
+            placed = {name: f"http://{host}/{row[name]}" for name in ("url", "page_url")}
+            file.write(json.dumps({**row, **placed}, ensure_ascii=False) + "\n")
     sources = work / f"{style}-{share}.yaml"
     sources.write_text(SOURCES.format(host=host, table=table), encoding="utf-8")
     options = BuildOptions(out=out, executor="local")

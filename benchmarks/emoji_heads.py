@@ -34,7 +34,7 @@ from wenlan_data.train.towers.image import feature_map
 
 SIZE_PX = 224
 WIDTH, EMBEDDING, DROPOUT = 512, 256, 0.2
-BATCH, STEPS, RATE, DECAY, TEMPERATURE = 256, 400, 1e-3, 1e-2, 0.07
+BATCH, STEPS, RATE, DECAY, TEMPERATURE = 256, 1000, 1e-3, 1e-2, 0.07
 
 
 @dataclass(slots=True)
@@ -121,14 +121,20 @@ def backbones(work: Path) -> Features:
 
 
 def trained(pictures: Tensor, texts: list[list[str]], known: dict[str, Tensor]) -> tuple[Head, Head]:
-    """Both heads; a caption that stands twice in a batch is no negative of itself."""
-    number = {text: at for at, text in enumerate(sorted({one[0] for one in texts}))}
-    values, caption = torch.stack([known[text] for text in number]), torch.tensor([number[one[0]] for one in texts])
-    heads = _head(pictures), _head(values)
+    """Both heads; the caption trains one time in two, else another text. One that stands twice is no negative."""
+    places = {text: at for at, text in enumerate(sorted({text for one in texts for text in one}))}
+    captions = sorted({one[0] for one in texts})
+    number = {text: at for at, text in enumerate(captions)}
+    caption = torch.tensor([number[one[0]] for one in texts])
+    choices = [[places[text] for text in one] for one in texts]
+    values = torch.stack([known[text] for text in places])
+    heads = _head(pictures), _head(torch.stack([known[text] for text in captions]))
     learning = [parameter for head in heads for parameter in head.layers.parameters()]
     optimizer = torch.optim.AdamW(learning, lr=RATE, weight_decay=DECAY)
     for rate, rows in _steps(len(pictures)):
-        first, second = heads[0](pictures[rows]), heads[1](values[caption[rows]])
+        draws = torch.rand(len(rows)).tolist()
+        chosen = [_mixed(choices[row], draw) for row, draw in zip(rows.tolist(), draws, strict=True)]
+        first, second = heads[0](pictures[rows]), heads[1](values[chosen])
         same = caption[rows][:, None] == caption[rows][None]
         ignored = same & ~torch.eye(len(rows), dtype=torch.bool)
         logits = (first @ second.T / TEMPERATURE).masked_fill(ignored, float("-inf"))
@@ -141,6 +147,12 @@ def trained(pictures: Tensor, texts: list[list[str]], known: dict[str, Tensor]) 
     return heads
 
 
+def _mixed(places: list[int], draw: float) -> int:
+    """As `text.choose: mixed` does."""
+    others = places[1:] or places
+    return places[0] if draw < 0.5 else others[int((2 * draw - 1) * len(others))]
+
+
 @torch.no_grad()
 def tested(
     heads: tuple[Head, Head], pictures: Tensor, texts: list[list[str]], known: dict[str, Tensor]
@@ -148,8 +160,8 @@ def tested(
     """Figures as `train_emoji.py` prints them."""
     for head in heads:
         head.layers.eval()
-    number = {text: at for at, text in enumerate(dict.fromkeys(text for one in texts for text in one))}
-    pairs = [(row, number[text]) for row, one in enumerate(texts) for text in one]
+    number = {text: at for at, text in enumerate(dict.fromkeys(one[0] for one in texts))}
+    pairs = [(row, number[one[0]]) for row, one in enumerate(texts)]
     found = retrieval(heads[0](pictures), heads[1](torch.stack([known[text] for text in number])), pairs)
     return in_percent(found.as_json())
 

@@ -29,7 +29,7 @@ BAR = {
 CUTS = (1, 5, 10)
 # Captions that were merged from equal pictures are all texts of them. Hues matter here: a blue heart is no violet one.
 SETTINGS = (
-    "text.choose=random", "text.max_tokens=24", "batch_size=64", "negatives.queue=1024", "max_steps=1200",
+    "text.choose=mixed", "text.max_tokens=24", "batch_size=64", "negatives.queue=1024", "max_steps=1200",
     "augment={jitter: [0.3, 0.3, 0.3, 0.03], jitter_share: 0.8, grey_share: 0.1, min_crop_area: 0.5, flip_share: 0.0}",
     "checkpoints={every_steps: 200, keep: 1}", "precision=bf16",
 )  # fmt: skip
@@ -58,6 +58,7 @@ class Split:
         return "-".join([*self.train, *self.train_shares])
 
 
+_FOUR = ("google", "twitter", "openmoji", "fluent")
 _THREE, _TWO = ("twitter", "openmoji", "fluent"), ("openmoji", "fluent")
 SPLITS = {
     "noto": Split(train=_THREE, test=("google",)),
@@ -70,6 +71,7 @@ SPLITS = {
         settings=FOR_MEANING,
     ),
     "unseen-noto": Split(train=_THREE, test=("google",), train_shares=("seen",), test_shares=("unseen",)),
+    "choice-unseen": Split(train=_FOUR, test=_FOUR, train_shares=("kept",), test_shares=("held",)),
     "choice": Split(train=_TWO, test=("twitter",)),
     "choice-style": Split(train=_TWO, test=("twitter",), train_shares=("kept",), test_shares=("kept",)),
     "choice-meaning": Split(train=_TWO, test=_TWO, train_shares=("kept",), test_shares=("held",)),
@@ -104,7 +106,7 @@ def run(work: Path, made: dict[tuple[str, str], Path], name: str, settings: list
     spent = timed(
         "train", "--config", "brivl-tiny", *words, "--out", out, *shards(train), "--workers", 1, "--resume", "auto"
     )
-    command = ["eval", "retrieval", "--checkpoint", out, *shards(test), "--texts", "all", "--json"]
+    command = ["eval", "retrieval", "--checkpoint", out, *shards(test), "--texts", "caption", "--json"]
     found = subprocess.run(wenlan(*command), check=True, capture_output=True, text=True)
     return {"split": name, "seed": config.seed, "settings": settings, **spent, **in_percent(json.loads(found.stdout)),
             "bar": BAR.get(name)}  # fmt: skip

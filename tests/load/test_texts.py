@@ -58,6 +58,12 @@ def test_random_takes_each_text_once_in_a_while_and_no_text_twice() -> None:
     assert [found.count(text["text"]) for text in TEXTS] == [10, 10, 10]
 
 
+def test_mixed_takes_the_caption_one_time_in_two_and_each_other_text_alike() -> None:
+    found = [choose_text("mixed", "标题", TEXTS, draw / 40)[0] for draw in range(40)]
+    assert [found.count(text["text"]) for text in TEXTS] == [20, 10, 10]
+    assert {choose_text("mixed", "标题", TEXTS[:1], draw / 40) for draw in range(40)} == {("标题", True)}
+
+
 def test_the_caption_stands_in_for_a_text_that_is_not_there() -> None:
     assert choose_text("heading", "标题", TEXTS, 0.0) == ("标题", False)
 

@@ -26,7 +26,8 @@ def _command(shards: Path, out: Path, ranks: int, *more: str) -> subprocess.Pope
     )
 
 
-def _run(shards: Path, out: Path, ranks: int, *more: str) -> None:
+def run_ranks(shards: Path, out: Path, ranks: int, *more: str) -> None:
+    """Train the small config on so many gloo ranks, to the end."""
     process = _command(shards, out, ranks, *more)
     _, said = process.communicate(timeout=600)
     assert process.returncode == 0, said.decode()[-2000:]
@@ -45,7 +46,7 @@ def test_ranks_have_no_say_in_losses_weights_and_queues(objective: str, tmp_path
     if objective == "clip":
         more += ["--set", "objective=clip", "--set", "negatives={queue: 0, batch: true}"]
     for ranks in (1, 2, 4):
-        _run(shards, tmp_path / str(ranks), ranks, *more)
+        run_ranks(shards, tmp_path / str(ranks), ranks, *more)
     one = load_checkpoint(checkpoints(tmp_path / "1")[-1])
     for ranks in (2, 4):
         pairs = zip(losses(tmp_path / "1"), losses(tmp_path / str(ranks)), strict=True)
@@ -62,9 +63,9 @@ def test_ranks_have_no_say_in_losses_weights_and_queues(objective: str, tmp_path
 def test_a_run_goes_on_with_another_number_of_ranks(tmp_path: Path) -> None:
     shards = corpus(tmp_path / "corpus")
     constant = ("--set", "optimizer.min_lr_share=1.0")
-    _run(shards, tmp_path / "mixed", 1, "--max-steps", "6", *constant)
-    _run(shards, tmp_path / "mixed", 2, "--max-steps", "12", "--resume", "auto", *constant)
-    _run(shards, tmp_path / "whole", 1, "--max-steps", "12", *constant)
+    run_ranks(shards, tmp_path / "mixed", 1, "--max-steps", "6", *constant)
+    run_ranks(shards, tmp_path / "mixed", 2, "--max-steps", "12", "--resume", "auto", *constant)
+    run_ranks(shards, tmp_path / "whole", 1, "--max-steps", "12", *constant)
     assert losses(tmp_path / "mixed") == pytest.approx(losses(tmp_path / "whole"), abs=1e-6)
 
 
@@ -83,7 +84,7 @@ def test_when_a_rank_is_killed_the_job_ends_with_an_error_and_goes_on_when_asked
         process.kill()
     assert process.returncode not in (0, None)
     step = len(losses(tmp_path / "run"))
-    _run(shards, tmp_path / "run", 2, "--max-steps", str(step + 2), "--resume", "auto")
+    run_ranks(shards, tmp_path / "run", 2, "--max-steps", str(step + 2), "--resume", "auto")
     assert len(losses(tmp_path / "run")) == step + 2
 
 

@@ -15,7 +15,7 @@ Int64s = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 BRIVL_TEXTS = ("sur_text", *VARIANTS)
 """BriVL's names for the surrounding text: whole, its start, its first sentence without the full stop."""
-CHOICES = ("caption", "random", *BRIVL_TEXTS, *(name for name in TEXT_TYPES if name != "caption"))
+CHOICES = ("caption", "random", "mixed", *BRIVL_TEXTS, *(name for name in TEXT_TYPES if name != "caption"))
 PAD_TO_TOKENS = 8
 
 
@@ -35,14 +35,18 @@ def check_choice(choice: str) -> None:
 def choose_text(choice: str, caption: str | None, typed: Sequence[Mapping[str, str]], draw: float) -> tuple[str, bool]:
     """The text that trains, and whether it is the one that was asked for: the caption stands in for a missing one.
 
-    `draw` in [0, 1) decides `random`, which takes one of all texts of the sample.
+    `draw` in [0, 1) decides `random`, which takes one of all texts of the sample, and `mixed`, which takes the caption
+    one time in two and one of the others else.
     """
     caption = caption if caption is not None else next((item["text"] for item in typed), "")
     if choice == "caption":
         return caption, True
-    if choice == "random":
+    if choice in ("random", "mixed"):
         texts = list(dict.fromkeys([caption, *(item["text"] for item in typed)]))
-        return texts[int(draw * len(texts))], True
+        if choice == "random":
+            return texts[int(draw * len(texts))], True
+        others = texts[1:] or texts
+        return caption if draw < 0.5 else others[int((2 * draw - 1) * len(others))], True
     wanted = ("surrounding", "sur_text") if choice in BRIVL_TEXTS else (choice,)
     found = next((item["text"] for item in typed if item["type"] in wanted), None)
     return (caption, False) if found is None else (_cut(choice, found), True)

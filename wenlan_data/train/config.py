@@ -155,6 +155,8 @@ class TrainConfig(_Part):
     """Of the attention layers and of the text encoder."""
     head_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Of what the last two linear layers of a tower take; 0 as published."""
+    standardise: bool = False
+    """Whether what the last two layers read has mean 0 and deviation 1, as measured before the first step."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     embedding: int = Field(default=2048, ge=2)
     image: ImageConfig = ImageConfig()
@@ -185,6 +187,8 @@ class TrainConfig(_Part):
             raise ValueError("negatives.queue: clip has no queue: set it to 0")
         if not self.temperature.min <= self.temperature.value <= self.temperature.max:
             raise ValueError("temperature.value: must lie between temperature.min and temperature.max")
+        if self.standardise and self.compat == "released":
+            raise ValueError("standardise: the published towers know no such thing: leave it out with compat: released")
         if self.batch_size % self.accumulation:
             raise ValueError("accumulation: must divide batch_size")
         return self
@@ -197,6 +201,7 @@ class TrainConfig(_Part):
             feed_forward=self.attention.feed_forward,
             dropout=self.dropout,
             head_dropout=self.head_dropout,
+            standardise=self.standardise,
         )
 
     def resolved(self) -> dict[str, object]:

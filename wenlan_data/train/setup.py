@@ -13,7 +13,7 @@ from wenlan_data.eval.corpus import corpus_retrieval
 from wenlan_data.eval.vectors import Model
 from wenlan_data.load.texts import load_tokenizer
 from wenlan_data.train import ranks as world
-from wenlan_data.train.batches import Place, Stream
+from wenlan_data.train.batches import START, Place, Stream, batches
 from wenlan_data.train.checkpoint import TOKENIZER, Checkpoint, checkpoints, load_checkpoint
 from wenlan_data.train.config import TextConfig, TrainConfig
 from wenlan_data.train.corpus import CorpusMark, Pages, check_same, corpus_mark
@@ -24,6 +24,7 @@ from wenlan_data.train.options import TrainOptions
 from wenlan_data.train.ranks import Ranks
 from wenlan_data.train.resume import check_config, checkpoint_path, initialise, newest_sound
 from wenlan_data.train.signals import listening
+from wenlan_data.train.standard import measure
 from wenlan_data.train.state import Training, begin, restore
 from wenlan_data.train.tokenizer import train_tokenizer, vocabulary_size
 from wenlan_data.train.watch import Watch
@@ -57,16 +58,19 @@ def _prepared(config: TrainConfig, options: TrainOptions, ranks: Ranks) -> Itera
         if checkpoint is None and options.init is not None:
             initialise(towers, options.init)
         training = begin(towers, config, ranks.device)
+        stream = Stream(
+            shards=list(options.shards), tokenizer=tokenizer, pages=Pages(options.shards), workers=options.workers
+        )
         if checkpoint is not None:
             _go_on(training, checkpoint, corpus, options, say)
+        elif config.standardise and options.init is None:
+            measure(training.towers, batches(stream, config, ranks, START), config)
     with Watch(options.out, first=ranks.first, done=training.step, steps=config.max_steps) as watch:
         yield Run(
             folder=options.out,
             config=config,
             ranks=ranks,
-            stream=Stream(
-                shards=list(options.shards), tokenizer=tokenizer, pages=Pages(options.shards), workers=options.workers
-            ),
+            stream=stream,
             corpus=corpus,
             training=training,
             tokenizer=tokenizer.read_bytes(),

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from wenlan_data.train.towers.standard import Standard
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttentionShape:
@@ -17,10 +19,11 @@ class AttentionShape:
     feed_forward: int
     dropout: float
     head_dropout: float = 0.0
+    standardise: bool = False
 
 
 class Summary(nn.Module):
-    """(B, N, C) vectors and a (B, N) mask to (B, E): unit length, attention, masked mean, MLP.
+    """(B, N, C) vectors and a (B, N) mask to (B, E): unit length, attention, masked mean, `Standard` if wanted, MLP.
 
     There is no positional embedding: regions are a set, and tokens carry theirs from the encoder before.
     """
@@ -28,20 +31,25 @@ class Summary(nn.Module):
     def __init__(self, width: int, embedding: int, shape: AttentionShape) -> None:
         super().__init__()
         self.layers = nn.ModuleList(EncoderLayer(width, shape) for _ in range(shape.layers))
+        self.standard = Standard(width) if shape.standardise else nn.Identity()
         self.head = Mlp(width, embedding, shape.head_dropout)
         self.recompute = False
         """Whether a layer's insides are computed again in the backward pass instead of being kept."""
 
     def forward(self, vectors_BNC: Tensor, mask_BN: Tensor) -> Tensor:
         """(B, E), not normalised. The mask is True where there is something; no row may be empty."""
+        summary_BE: Tensor = self.head(self.standard(self.mean(vectors_BNC, mask_BN)))
+        return summary_BE
+
+    def mean(self, vectors_BNC: Tensor, mask_BN: Tensor) -> Tensor:
+        """(B, C): what the head reads, as it is before it is standardised."""
         found = unit(vectors_BNC)
         for layer in self.layers:
             if self.recompute and self.training:
                 found = checkpoint(layer, found, mask_BN, use_reentrant=False)
             else:
                 found = layer(found, mask_BN)
-        pooled: Tensor = self.head(masked_mean(found, mask_BN))
-        return pooled
+        return masked_mean(found, mask_BN)
 
 
 class EncoderLayer(nn.Module):
