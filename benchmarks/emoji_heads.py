@@ -2,7 +2,8 @@
 
 python -m benchmarks.emoji_heads --work FOLDER [--splits noto,fluent,unseen] [--seeds 0]
 
-MobileNetV2's map of 224 px and e5-small's states, each as a mean, to two layers with dropout, InfoNCE over the batch.
+MobileNetV2's map of 224 px and e5-small's states, each as a mean less what all share, to two layers with dropout,
+InfoNCE over the batch; texts are chosen as `text.choose: mixed` does.
 Dropout was chosen on folds of the seen emoji. Features are made once for all splits.
 """
 
@@ -25,6 +26,7 @@ from wenlan_data.eval.retrieval import retrieval
 from wenlan_data.load import Loader
 from wenlan_data.load.texts import load_tokenizer, padded
 from wenlan_data.train.config import TrainConfig, load_config
+from wenlan_data.train.memory import keep_freed_memory
 from wenlan_data.train.model import Towers, make_towers
 from wenlan_data.train.pictures import normalised
 from wenlan_data.train.setup import save_tokenizer
@@ -101,6 +103,7 @@ def main() -> None:
     parser.add_argument("--splits", default="noto,fluent,unseen")
     parser.add_argument("--seeds", default="0")
     given = parser.parse_args()
+    keep_freed_memory()
     made, features = corpora(given.work), backbones(given.work)
     for name in given.splits.split(","):
         train, test = (features.of(paths) for paths in corpora_of(SPLITS[name], made))

@@ -10,6 +10,8 @@ from click.testing import CliRunner
 
 from tests.train.runs import corpus, trained
 from wenlan_data.cli.main import cli
+from wenlan_data.eval.corpus import texts_of
+from wenlan_data.eval.vectors import Vectors, load_model, vectors_of
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +59,17 @@ def test_a_dry_run_says_what_it_would_take_and_writes_nothing(shards: Path, tmp_
     assert "queues" in said
     assert not (tmp_path / "run").exists()
     assert json.loads(_call(*words, "--json"))["samples"] == 27
+
+
+@pytest.mark.parametrize("choose", ["caption", "random", "mixed"])
+def test_a_picture_is_measured_by_its_caption_whatever_text_trained(choose: str, shards: Path, tmp_path: Path) -> None:
+    trained(shards, tmp_path / "run", "max_steps=1", "checkpoints.every_steps=1", f"text.choose={choose}")
+    found = [pair for part in vectors_of(load_model(tmp_path / "run"), [shards], workers=0) for pair in pairs(part)]
+    all_texts = texts_of([shards], {key for key, _ in found})
+    assert max(map(len, all_texts.values())) > 1
+    assert dict(found) == {key: texts[0] for key, texts in all_texts.items()}
+
+
+def pairs(part: Vectors) -> list[tuple[str, str]]:
+    """Keys with the texts whose vectors stand beside their pictures'."""
+    return list(zip(part.keys, part.texts, strict=True))

@@ -99,10 +99,8 @@ def train(
             raise click.exceptions.Exit(code)
         return
     from wenlan_data.train.finish import finish
-    from wenlan_data.train.memory import keep_freed_memory
     from wenlan_data.train.setup import run_training
 
-    keep_freed_memory()
     training = run_training(config, options)
     line = finish(config, options, training, as_json=as_json)
     if line:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from wenlan_data.load import Loader
-from wenlan_data.load.texts import load_tokenizer, padded
+from wenlan_data.load.texts import DRAWN, load_tokenizer, padded
 from wenlan_data.train.batches import padded_as_published
 from wenlan_data.train.checkpoint import TOKENIZER, load_checkpoint
 from wenlan_data.train.config import TrainConfig, parse_config
@@ -67,7 +67,7 @@ def vectors_of(
         workers=workers,
         tokenizer=model.tokenizer,
         max_tokens=model.config.text.max_tokens,
-        text=model.config.text.choose if model.config.text.choose != "random" else "caption",
+        text="caption" if model.config.text.choose in DRAWN else model.config.text.choose,
         max_regions=model.config.regions.most if model.config.regions.mode == "boxes" else 0,
         shuffle=None,
     )

@@ -15,7 +15,9 @@ Int64s = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 BRIVL_TEXTS = ("sur_text", *VARIANTS)
 """BriVL's names for the surrounding text: whole, its start, its first sentence without the full stop."""
-CHOICES = ("caption", "random", "mixed", *BRIVL_TEXTS, *(name for name in TEXT_TYPES if name != "caption"))
+DRAWN = ("random", "mixed")
+"""Choices that differ from one time to the next: to evaluate, the caption is taken."""
+CHOICES = ("caption", *DRAWN, *BRIVL_TEXTS, *(name for name in TEXT_TYPES if name != "caption"))
 PAD_TO_TOKENS = 8
 
 
@@ -41,7 +43,7 @@ def choose_text(choice: str, caption: str | None, typed: Sequence[Mapping[str, s
     caption = caption if caption is not None else next((item["text"] for item in typed), "")
     if choice == "caption":
         return caption, True
-    if choice in ("random", "mixed"):
+    if choice in DRAWN:
         texts = list(dict.fromkeys([caption, *(item["text"] for item in typed)]))
         if choice == "random":
             return texts[int(draw * len(texts))], True

@@ -19,6 +19,7 @@ from wenlan_data.train.config import TextConfig, TrainConfig
 from wenlan_data.train.corpus import CorpusMark, Pages, check_same, corpus_mark
 from wenlan_data.train.launch import check_division
 from wenlan_data.train.loop import Run, train
+from wenlan_data.train.memory import keep_freed_memory
 from wenlan_data.train.model import make_towers
 from wenlan_data.train.options import TrainOptions
 from wenlan_data.train.ranks import Ranks
@@ -38,6 +39,8 @@ def run_training(config: TrainConfig, options: TrainOptions) -> Training:
     check_division(config, int(os.environ.get("WORLD_SIZE", "1")))
     torch.set_float32_matmul_precision("high")
     ranks = world.join()
+    if ranks.device.type == "cpu":
+        keep_freed_memory()
     try:
         with listening() as stop, _prepared(config, options, ranks) as run:
             train(run, stop)
