@@ -1,7 +1,7 @@
 """Keep freed memory: on the CPU each step frees and takes the same activations again.
 
 glibc gives large blocks back to the kernel at once and takes fresh pages for the next, each zeroed when first
-touched. Where pages are dear, as on virtual machines, that can be half of a step (benchmarks/train_memory.py).
+touched. On a virtual machine that was a fifth of a step (benchmarks/train_memory.py).
 """
 
 import ctypes
