@@ -24,7 +24,7 @@ from benchmarks.train_emoji import SPLITS, corpora_of, in_percent, with_backbone
 from wenlan_data.eval.corpus import texts_of
 from wenlan_data.eval.retrieval import retrieval
 from wenlan_data.load import Loader
-from wenlan_data.load.texts import load_tokenizer, padded
+from wenlan_data.load.texts import choose_text, load_tokenizer, padded
 from wenlan_data.train.config import TrainConfig, load_config
 from wenlan_data.train.memory import keep_freed_memory
 from wenlan_data.train.model import Towers, make_towers
@@ -129,15 +129,18 @@ def trained(pictures: Tensor, texts: list[list[str]], known: dict[str, Tensor]) 
     captions = sorted({one[0] for one in texts})
     number = {text: at for at, text in enumerate(captions)}
     caption = torch.tensor([number[one[0]] for one in texts])
-    choices = [[places[text] for text in one] for one in texts]
+    typed = [[{"text": text} for text in one] for one in texts]
     values = torch.stack([known[text] for text in places])
     heads = _head(pictures), _head(torch.stack([known[text] for text in captions]))
     learning = [parameter for head in heads for parameter in head.layers.parameters()]
     optimizer = torch.optim.AdamW(learning, lr=RATE, weight_decay=DECAY)
     for rate, rows in _steps(len(pictures)):
         draws = torch.rand(len(rows)).tolist()
-        chosen = [_mixed(choices[row], draw) for row, draw in zip(rows.tolist(), draws, strict=True)]
-        first, second = heads[0](pictures[rows]), heads[1](values[chosen])
+        chosen = [
+            choose_text("mixed", texts[row][0], typed[row], draw)[0]
+            for row, draw in zip(rows.tolist(), draws, strict=True)
+        ]
+        first, second = heads[0](pictures[rows]), heads[1](values[[places[text] for text in chosen]])
         same = caption[rows][:, None] == caption[rows][None]
         ignored = same & ~torch.eye(len(rows), dtype=torch.bool)
         logits = (first @ second.T / TEMPERATURE).masked_fill(ignored, float("-inf"))
@@ -148,12 +151,6 @@ def trained(pictures: Tensor, texts: list[list[str]], known: dict[str, Tensor]) 
         loss.backward()  # type: ignore[no-untyped-call] # torch's own
         optimizer.step()
     return heads
-
-
-def _mixed(places: list[int], draw: float) -> int:
-    """As `text.choose: mixed` does."""
-    others = places[1:] or places
-    return places[0] if draw < 0.5 else others[int((2 * draw - 1) * len(others))]
 
 
 @torch.no_grad()

@@ -61,13 +61,13 @@ class Split:
         return "-".join([*self.train, *self.train_shares])
 
 
-_FOUR = ("google", "twitter", "openmoji", "fluent")
 _THREE, _TWO = ("twitter", "openmoji", "fluent"), ("openmoji", "fluent")
+_FOUR = ("google", *_THREE)
 SPLITS = {
     "noto": Split(train=_THREE, test=("google",)),
     "fluent": Split(train=("google", "twitter", "openmoji"), test=("fluent",)),
     "unseen": Split(
-        train=("google", *_THREE),
+        train=_FOUR,
         test=("google",),
         train_shares=("seen",),
         test_shares=("unseen",),
@@ -109,7 +109,7 @@ def run(work: Path, made: dict[tuple[str, str], Path], name: str, settings: list
     spent = timed(
         "train", "--config", "brivl-tiny", *words, "--out", out, *shards(train), "--workers", 1, "--resume", "auto"
     )
-    command = ["eval", "retrieval", "--checkpoint", out, *shards(test), "--texts", "caption", "--json"]
+    command = ["eval", "retrieval", "--checkpoint", out, *shards(test), "--json"]
     found = subprocess.run(wenlan(*command), check=True, capture_output=True, text=True)
     return {"split": name, "seed": config.seed, "settings": settings, **spent, **in_percent(json.loads(found.stdout)),
             "bar": BAR.get(name)}  # fmt: skip

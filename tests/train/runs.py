@@ -1,5 +1,8 @@
 """A config that trains in milliseconds, and trainings of it."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import cast
 
@@ -21,6 +24,7 @@ SMALL = (
     "optimizer.warmup_steps=2",
     "checkpoints={every_steps: 2, keep: 3}",
 )
+ROOT = Path(__file__).parent.parent.parent
 WORDS = tuple(word for override in SMALL for word in ("--set", override))
 
 
@@ -58,3 +62,20 @@ def trained(shards: Path, out: Path, *overrides: str, **options: object) -> Trai
 def losses(out: Path) -> list[float]:
     """The loss of each logged step, in order."""
     return [cast("dict[str, float]", one["figures"])["loss"] for one in read_log(out) if one["kind"] == "step"]
+
+
+def ranks_command(shards: Path, out: Path, ranks: int, *more: str) -> subprocess.Popen[bytes]:
+    """A training of the small config on so many gloo ranks, started."""
+    words = ["train", "--config", "brivl-tiny", "--shards", str(shards), "--out", str(out), "--workers", "0",
+             "--nproc", str(ranks), *WORDS, "--set", "checkpoints.every_steps=10", *more]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "wenlan_data", *words], env=environment, stderr=subprocess.PIPE, cwd=out.parent
+    )
+
+
+def run_ranks(shards: Path, out: Path, ranks: int, *more: str) -> None:
+    """Train the small config on so many gloo ranks, to the end."""
+    process = ranks_command(shards, out, ranks, *more)
+    _, said = process.communicate(timeout=600)
+    assert process.returncode == 0, said.decode()[-2000:]

@@ -2,35 +2,16 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.train.runs import WORDS, corpus, losses
+from tests.train.runs import corpus, losses, ranks_command, run_ranks
 from wenlan_data.train.checkpoint import checkpoints, load_checkpoint
 
-ROOT = Path(__file__).parent.parent.parent
 STEPS = 30
-
-
-def _command(shards: Path, out: Path, ranks: int, *more: str) -> subprocess.Popen[bytes]:
-    words = ["train", "--config", "brivl-tiny", "--shards", str(shards), "--out", str(out), "--workers", "0",
-             "--nproc", str(ranks), *WORDS, "--set", "checkpoints.every_steps=10", *more]  # fmt: skip
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "wenlan_data", *words], env=environment, stderr=subprocess.PIPE, cwd=out.parent
-    )
-
-
-def run_ranks(shards: Path, out: Path, ranks: int, *more: str) -> None:
-    """Train the small config on so many gloo ranks, to the end."""
-    process = _command(shards, out, ranks, *more)
-    _, said = process.communicate(timeout=600)
-    assert process.returncode == 0, said.decode()[-2000:]
 
 
 @pytest.mark.slow
@@ -72,7 +53,7 @@ def test_a_run_goes_on_with_another_number_of_ranks(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_when_a_rank_is_killed_the_job_ends_with_an_error_and_goes_on_when_asked(tmp_path: Path) -> None:
     shards = corpus(tmp_path / "corpus")
-    process = _command(shards, tmp_path / "run", 2, "--max-steps", "100000")
+    process = ranks_command(shards, tmp_path / "run", 2, "--max-steps", "100000")
     try:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline and not checkpoints(tmp_path / "run"):
@@ -91,7 +72,9 @@ def test_when_a_rank_is_killed_the_job_ends_with_an_error_and_goes_on_when_asked
 @pytest.mark.slow
 def test_sigterm_to_the_launcher_saves_once_and_exits_with_11(tmp_path: Path) -> None:
     shards = corpus(tmp_path / "corpus")
-    process = _command(shards, tmp_path / "run", 2, "--max-steps", "100000", "--set", "checkpoints.every_steps=100000")
+    process = ranks_command(
+        shards, tmp_path / "run", 2, "--max-steps", "100000", "--set", "checkpoints.every_steps=100000"
+    )
     try:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline and len(losses(tmp_path / "run")) < 3:
@@ -105,7 +88,7 @@ def test_sigterm_to_the_launcher_saves_once_and_exits_with_11(tmp_path: Path) ->
 
 
 def test_a_batch_that_ranks_cannot_share_is_refused_once_before_any_starts(tmp_path: Path) -> None:
-    process = _command(corpus(tmp_path / "corpus"), tmp_path / "run", 3, "--batch-size", "8")
+    process = ranks_command(corpus(tmp_path / "corpus"), tmp_path / "run", 3, "--batch-size", "8")
     _, said = process.communicate(timeout=120)
     assert process.returncode == 2
     assert said.decode().count("cannot be cut into 3 ranks") == 1

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.train.runs import config, corpus, trained
-from tests.train.test_ranks import run_ranks
+from tests.train.runs import config, corpus, run_ranks, trained
 from wenlan_data.errors import RecipeError
 from wenlan_data.eval.vectors import load_model
 from wenlan_data.train.batches import START, Batch, Stream, batches

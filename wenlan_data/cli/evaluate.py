@@ -43,9 +43,6 @@ def retrieval(checkpoint: Path, shards: tuple[Path, ...], workers: int, texts: s
     from wenlan_data.cli.train import need_torch
 
     need_torch()
-    from wenlan_data.train.memory import keep_freed_memory
-
-    keep_freed_memory()
     from wenlan_data.eval.corpus import corpus_retrieval
     from wenlan_data.eval.vectors import load_model
 
@@ -70,9 +67,6 @@ def embed(checkpoint: Path, shards: tuple[Path, ...], workers: int, out: Path, a
     from wenlan_data.cli.train import need_torch
 
     need_torch()
-    from wenlan_data.train.memory import keep_freed_memory
-
-    keep_freed_memory()
     from wenlan_data.eval.corpus import write_vectors
     from wenlan_data.eval.vectors import load_model
 

@@ -13,6 +13,7 @@ from wenlan_data.load.texts import DRAWN, load_tokenizer, padded
 from wenlan_data.train.batches import padded_as_published
 from wenlan_data.train.checkpoint import TOKENIZER, load_checkpoint
 from wenlan_data.train.config import TrainConfig, parse_config
+from wenlan_data.train.memory import keep_freed_memory
 from wenlan_data.train.model import Inputs, Towers, make_towers
 from wenlan_data.train.pictures import normalised
 from wenlan_data.train.resume import checkpoint_path
@@ -48,6 +49,8 @@ def load_model(given: Path, device: torch.device | None = None) -> Model:
     Raises `UsageError` or `DamageError` where it cannot be read.
     """
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.type == "cpu":
+        keep_freed_memory()
     checkpoint = load_checkpoint(checkpoint_path(given), only=("model",))
     config = parse_config(checkpoint.state.config, str(checkpoint.path))
     tokenizer = checkpoint.path / TOKENIZER

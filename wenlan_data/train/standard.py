@@ -1,7 +1,9 @@
 """Measure what `towers.standard.Standard` takes off: mean and deviation of what the heads read at the start."""
 
+import math
 from collections.abc import Iterable
 from contextlib import ExitStack
+from itertools import islice
 from typing import cast
 
 import torch
@@ -21,23 +23,17 @@ PAIRS = 2048
 def measure(towers: Towers, parts: Iterable[Batch], config: TrainConfig) -> None:
     """Set both towers' `Standard` by the first pairs of all ranks, augmented as in training, without dropout.
 
-    `parts` are this rank's parts of global micro-batches. Without a `Standard` there is nothing to do.
+    `parts` are this rank's parts of global micro-batches.
     """
     standards = [part for part in towers.modules() if isinstance(part, Standard)]
-    if not standards:
-        return
     towers.eval()
     sums = [_Sums() for _ in standards]
     with ExitStack() as hooks:
         for standard, found in zip(standards, sums, strict=True):
             hooks.callback(standard.register_forward_pre_hook(found.add).remove)
-        seen = 0
-        for part in parts:
+        for part in islice(parts, math.ceil(PAIRS * config.accumulation / config.batch_size)):
             with torch.autocast(part.ids.device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"):
                 towers(part.inputs)
-            seen += config.batch_size // config.accumulation
-            if seen >= PAIRS:
-                break
     for standard, found in zip(standards, sums, strict=True):
         standard.set(*found.over_all_ranks())
     towers.learn()

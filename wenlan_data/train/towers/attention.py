@@ -38,18 +38,14 @@ class Summary(nn.Module):
 
     def forward(self, vectors_BNC: Tensor, mask_BN: Tensor) -> Tensor:
         """(B, E), not normalised. The mask is True where there is something; no row may be empty."""
-        summary_BE: Tensor = self.head(self.standard(self.mean(vectors_BNC, mask_BN)))
-        return summary_BE
-
-    def mean(self, vectors_BNC: Tensor, mask_BN: Tensor) -> Tensor:
-        """(B, C): what the head reads, as it is before it is standardised."""
         found = unit(vectors_BNC)
         for layer in self.layers:
             if self.recompute and self.training:
                 found = checkpoint(layer, found, mask_BN, use_reentrant=False)
             else:
                 found = layer(found, mask_BN)
-        return masked_mean(found, mask_BN)
+        pooled: Tensor = self.head(self.standard(masked_mean(found, mask_BN)))
+        return pooled
 
 
 class EncoderLayer(nn.Module):
