@@ -1,6 +1,6 @@
 """Two heads on frozen features of the same backbones, on the splits of `train_emoji.py`: what training has to beat.
 
-python -m benchmarks.emoji_heads --work FOLDER [--splits noto,fluent,unseen] [--seeds 0]
+python -m benchmarks.emoji_heads --work FOLDER [--splits noto,fluent,unseen] [--seeds 0] [--width 512]
 
 MobileNetV2's map of 224 px and e5-small's states, each as a mean less what all share, to two layers with dropout,
 InfoNCE over the batch; texts are chosen as `text.choose: mixed` does.
@@ -102,6 +102,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--splits", default="noto,fluent,unseen")
     parser.add_argument("--seeds", default="0")
+    parser.add_argument("--width", type=int, default=WIDTH, help="values between the two layers of a head")
     given = parser.parse_args()
     keep_freed_memory()
     made, features = corpora(given.work), backbones(given.work)
@@ -110,8 +111,9 @@ def main() -> None:
         for seed in given.seeds.split(","):
             torch.manual_seed(int(seed))
             start = time.process_time()
-            heads = trained(*train, features.texts)
-            spent = {"split": name, "seed": int(seed), "cpu_s": round(time.process_time() - start, 1)}
+            heads = trained(*train, features.texts, given.width)
+            run = {"split": name, "seed": int(seed), "width": given.width}
+            spent = {**run, "cpu_s": round(time.process_time() - start, 1)}
             print(json.dumps({**spent, **tested(heads, *test, features.texts)}), flush=True)
 
 
@@ -123,7 +125,7 @@ def backbones(work: Path) -> Features:
     return Features(tokenizer, config, make_towers(config, vocabulary_size(tokenizer)).eval())
 
 
-def trained(pictures: Tensor, texts: list[list[str]], known: dict[str, Tensor]) -> tuple[Head, Head]:
+def trained(pictures: Tensor, texts: list[list[str]], known: dict[str, Tensor], width: int) -> tuple[Head, Head]:
     """Both heads; the caption trains one time in two, else another text. One that stands twice is no negative."""
     places = {text: at for at, text in enumerate(sorted({text for one in texts for text in one}))}
     captions = sorted({one[0] for one in texts})
@@ -131,7 +133,7 @@ def trained(pictures: Tensor, texts: list[list[str]], known: dict[str, Tensor]) 
     caption = torch.tensor([number[one[0]] for one in texts])
     typed = [[{"text": text} for text in one] for one in texts]
     values = torch.stack([known[text] for text in places])
-    heads = _head(pictures), _head(torch.stack([known[text] for text in captions]))
+    heads = _head(pictures, width), _head(torch.stack([known[text] for text in captions]), width)
     learning = [parameter for head in heads for parameter in head.layers.parameters()]
     optimizer = torch.optim.AdamW(learning, lr=RATE, weight_decay=DECAY)
     for rate, rows in _steps(len(pictures)):
@@ -166,10 +168,10 @@ def tested(
     return in_percent(found.as_json())
 
 
-def _head(values: Tensor) -> Head:
+def _head(values: Tensor, width: int) -> Head:
     layers = nn.Sequential(
-        nn.Dropout(DROPOUT), nn.Linear(values.shape[1], WIDTH), nn.GELU(), nn.Dropout(DROPOUT),
-        nn.Linear(WIDTH, EMBEDDING),
+        nn.Dropout(DROPOUT), nn.Linear(values.shape[1], width), nn.GELU(), nn.Dropout(DROPOUT),
+        nn.Linear(width, EMBEDDING),
     )  # fmt: skip
     return Head(layers, values.mean(0), values.std(0) + 1e-3)
 

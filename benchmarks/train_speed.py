@@ -9,6 +9,7 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -81,7 +82,8 @@ class PublishedImage(nn.Module):
     def forward(self, inputs: Inputs) -> Tensor:
         """(B, E)."""
         maps = self.tower.backbone.forward_features(inputs.image)  # type: ignore[operator]
-        weight, bias = self.tower.projection.weight[:, :, None, None], self.tower.projection.bias
+        projection = cast("nn.Linear", self.tower.projection)
+        weight, bias = projection.weight[:, :, None, None], projection.bias
         regions = [
             nn.functional.conv2d(published_samples(one, box, 380), weight, bias).mean((2, 3))
             for one, box in zip(maps, inputs.boxes, strict=True)

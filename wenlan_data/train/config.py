@@ -35,6 +35,8 @@ class ImageConfig(_Part):
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     """Of ImageNet, per channel of a picture in 0 to 1, as timm's EfficientNets take it."""
     std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
+    projection: bool = True
+    """Whether regions go through a linear layer before attention, as published. Small corpora fare better without."""
 
 
 class SmallEncoder(_Part):
@@ -189,6 +191,8 @@ class TrainConfig(_Part):
             raise ValueError("temperature.value: must lie between temperature.min and temperature.max")
         if self.standardise and self.compat == "released":
             raise ValueError("standardise: the published towers know no such thing: leave it out with compat: released")
+        if not self.image.projection and self.compat == "released":
+            raise ValueError("image.projection: the published towers have one: leave it true with compat: released")
         if self.batch_size % self.accumulation:
             raise ValueError("accumulation: must divide batch_size")
         return self

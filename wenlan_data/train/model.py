@@ -93,6 +93,7 @@ def _image_tower(config: TrainConfig, image: ImageConfig) -> ImageTower:
         grid=config.regions.grid if config.regions.mode == "grid" else 0,
         samples=config.regions.samples,
         sampling="released" if config.compat == "released" else "aligned",
+        projection=config.image.projection,
     )
 
 

@@ -24,10 +24,11 @@ class ImageTower(nn.Module):
         grid: int,
         samples: int = 4,
         sampling: Sampling = "aligned",
+        projection: bool = True,
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.projection = nn.Linear(width, width)
+        self.projection = nn.Linear(width, width) if projection else nn.Identity()
         self.summary = Summary(width, embedding, shape)
         self.width, self.size_px, self.grid, self.samples = width, size_px, grid, samples
         self.sampling: Sampling = sampling

@@ -1,0 +1,40 @@
+"""The image tower: what lies between the feature map and attention."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.train.runs import config, corpus, trained
+from wenlan_data.errors import RecipeError
+from wenlan_data.eval.vectors import load_model
+from wenlan_data.train.model import make_towers
+from wenlan_data.train.towers.image import feature_map
+
+
+def test_without_projection_the_summary_reads_regions_of_the_map() -> None:
+    towers = make_towers(config("image.projection=false"), 100).eval()
+    assert not [name for name, _ in towers.named_parameters() if "projection" in name]
+    image, read = towers.image, []
+    image.summary.register_forward_pre_hook(lambda _, given: read.append(given[0]))
+    picture = torch.randn(2, 3, image.size_px, image.size_px)
+    with torch.no_grad():
+        image(picture)
+        regions = image.pool(feature_map(image.backbone, picture, image.width), None)
+    assert torch.equal(read[0], regions)
+
+
+def test_a_run_without_projection_is_loaded_as_it_was(tmp_path: Path) -> None:
+    shards = corpus(tmp_path / "corpus")
+    towers = trained(shards, tmp_path / "run", "image.projection=false", "max_steps=1").towers
+    loaded = load_model(tmp_path / "run", torch.device("cpu")).towers
+    assert {name: value.shape for name, value in loaded.state_dict().items()} == {
+        name: value.shape for name, value in towers.state_dict().items()
+    }
+    with pytest.raises(RecipeError, match=r"image"):
+        trained(shards, tmp_path / "run", "max_steps=2", resume="auto")
+
+
+def test_the_published_towers_have_a_projection() -> None:
+    with pytest.raises(RecipeError, match=r"image\.projection: the published towers"):
+        config("image.projection=false", "compat=released")
