@@ -155,6 +155,8 @@ class TrainConfig(_Part):
     precision: Literal["fp32", "bf16"] = "fp32"
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Of the attention layers and of the text encoder."""
+    head_width: int = Field(default=0, ge=0)
+    """Values between the last two linear layers of a tower; 0 for as many as `embedding`, as published."""
     head_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Of what the last two linear layers of a tower take; 0 as published."""
     standardise: bool = False
@@ -193,6 +195,10 @@ class TrainConfig(_Part):
             raise ValueError("standardise: the published towers know no such thing: leave it out with compat: released")
         if not self.image.projection and self.compat == "released":
             raise ValueError("image.projection: the published towers have one: leave it true with compat: released")
+        if self.head_width not in (0, self.embedding) and self.compat == "released":
+            raise ValueError(
+                "head_width: the published heads are as wide as embedding: leave it 0 with compat: released"
+            )
         if self.batch_size % self.accumulation:
             raise ValueError("accumulation: must divide batch_size")
         return self
@@ -204,6 +210,7 @@ class TrainConfig(_Part):
             heads=self.attention.heads,
             feed_forward=self.attention.feed_forward,
             dropout=self.dropout,
+            head_width=self.head_width,
             head_dropout=self.head_dropout,
             standardise=self.standardise,
         )

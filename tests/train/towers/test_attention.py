@@ -63,6 +63,14 @@ def test_a_head_with_dropout_varies_in_training_alone() -> None:
     assert torch.equal(summary(vectors, _mask()), summary(vectors, _mask()))
 
 
+def test_a_head_is_as_wide_inside_as_it_gives_unless_said() -> None:
+    published = Summary(16, 8, SHAPE).head
+    assert (published.fc1.weight.shape, published.fc2.weight.shape) == ((8, 16), (8, 8))
+    wide = Summary(16, 8, AttentionShape(layers=1, heads=4, feed_forward=24, dropout=0.0, head_width=40))
+    assert (wide.head.fc1.weight.shape, wide.head.fc2.weight.shape) == ((40, 16), (8, 40))
+    assert wide(torch.randn(2, 5, 16), _mask()).shape == (2, 8)
+
+
 def test_layers_start_with_weights_of_their_own() -> None:
     summary = Summary(16, 8, SHAPE)
     assert not torch.equal(summary.layers[0].linear1.weight, summary.layers[1].linear1.weight)

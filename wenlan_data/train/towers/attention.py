@@ -18,6 +18,8 @@ class AttentionShape:
     heads: int
     feed_forward: int
     dropout: float
+    head_width: int = 0
+    """Values between the two linear layers of the head; 0 for as many as it gives."""
     head_dropout: float = 0.0
     standardise: bool = False
 
@@ -32,7 +34,7 @@ class Summary(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(EncoderLayer(width, shape) for _ in range(shape.layers))
         self.standard = Standard(width) if shape.standardise else nn.Identity()
-        self.head = Mlp(width, embedding, shape.head_dropout)
+        self.head = Mlp(width, shape.head_width or embedding, embedding, shape.head_dropout)
         self.recompute = False
         """Whether a layer's insides are computed again in the backward pass instead of being kept."""
 
@@ -105,10 +107,10 @@ class SelfAttention(nn.Module):
 class Mlp(nn.Module):
     """Linear, ReLU, linear; no norm. Dropout, of which the published head has none, before each of the two."""
 
-    def __init__(self, width: int, embedding: int, dropout: float = 0.0) -> None:
+    def __init__(self, width: int, inner: int, embedding: int, dropout: float = 0.0) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(width, embedding)
-        self.fc2 = nn.Linear(embedding, embedding)
+        self.fc1 = nn.Linear(width, inner)
+        self.fc2 = nn.Linear(inner, embedding)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, vectors: Tensor) -> Tensor:
