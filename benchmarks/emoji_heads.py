@@ -1,11 +1,11 @@
 """Two heads on frozen features of the same backbones, on the splits of `train_emoji.py`: what training has to beat.
 
-python -m benchmarks.emoji_heads --work FOLDER [--splits noto,fluent,unseen] [--seeds 0] [--width 512] [--dropout 0.2]
+python -m benchmarks.emoji_heads --work FOLDER [--splits noto,fluent,unseen] [--seeds 0] [--width 512]
 
 MobileNetV2's map of 224 px and e5-small's states, each as a mean less what all share, to two layers with dropout,
 InfoNCE over the batch; texts are chosen as `text.choose: mixed` does. Features are made once for all splits.
-The split `folds` is what settings of `unseen` are chosen by: all styles of four fifths of the seen emoji train, Noto's
-drawings of the last fifth are tested, each fifth in turn.
+The split `folds` is for choosing settings of `unseen` without a look at it: all styles of four fifths of the seen emoji
+train, Noto's drawings of the last fifth are tested, each fifth in turn.
 """
 
 import argparse
