@@ -59,3 +59,17 @@ def test_on_a_terminal_a_step_that_is_over_is_a_line_above_the_bar_of_the_one_th
     report.close()
     lines = [line for line in capfd.readouterr().err.splitlines() if " 7 rows" in line]
     assert [line.split(")")[0] for line in lines] == [f"crawl (round {number}" for number in range(60)]
+
+
+def test_one_part_is_no_plural(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    for report in (TerminalReporter(), PlainReporter()):
+        for parts in (1, 2):
+            report.begin("round 0", "dedupe", parts)
+            for number in range(parts):
+                report.part(number, Receipt(rows_in=1))
+            report.end()
+        report.close()
+    found = [line for line in capfd.readouterr().err.splitlines() if " rows" in line]
+    assert [" 1 part " in line or "1 part:" in line for line in found] == [True, False] * 2
+    assert [" 2 parts " in line or "2 parts:" in line for line in found] == [False, True] * 2

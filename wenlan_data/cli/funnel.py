@@ -91,9 +91,10 @@ def print_estimate(estimate: Estimate, *, as_json: bool) -> None:
 
 
 def _contents(source: SourceEstimate) -> str:
+    parts = f"{source.parts} part{'' if source.parts == 1 else 's'}"
     if source.rows is not None:
-        return f"{source.rows:,} rows in {source.parts} parts"
-    return f"{source.parts} parts, to be read" if source.parts else "to be crawled"
+        return f"{source.rows:,} rows in {parts}"
+    return f"{parts}, to be read" if source.parts else "to be crawled"
 
 
 def _known(value: int | None) -> str:

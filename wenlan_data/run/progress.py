@@ -111,7 +111,8 @@ class TerminalReporter:
         self._progress.remove_task(self._task)
         self._task = None
         if self._parts:
-            self.say(f"{self._name:<{NAME_WIDTH}} {self._parts:>5} parts  {self._tally.text()}")
+            parts = f"{self._parts:>5} {'part ' if self._parts == 1 else 'parts'}"
+            self.say(f"{self._name:<{NAME_WIDTH}} {parts}  {self._tally.text()}")
 
     def close(self) -> None:
         """Give the terminal back."""
@@ -133,7 +134,7 @@ class PlainReporter:
     def begin(self, where: str, step: str, parts: int) -> None:
         """Remember what runs."""
         self._tally = _Tally()
-        self._name = f"{where}: {step}, {parts} parts" if parts else ""
+        self._name = f"{where}: {step}, {parts} part{'' if parts == 1 else 's'}" if parts else ""
 
     def part(self, number: int, receipt: Receipt) -> None:  # noqa: ARG002 - the role names it
         """Count."""
