@@ -1,8 +1,8 @@
 """Two heads on frozen features of the same backbones, on the splits of `train_emoji.py`: what training has to beat.
 
-python -m benchmarks.emoji_heads --work FOLDER [--splits noto,fluent,unseen] [--seeds 0] [--width 512]
+python -m benchmarks.emoji_heads --work FOLDER [--splits noto,fluent,unseen] [--seeds 0] [--width 512] [--size-px 224]
 
-MobileNetV2's map of 224 px and e5-small's states, each as a mean less what all share, to two layers with dropout,
+MobileNetV2's map of the picture and e5-small's states, each as a mean less what all share, to two layers with dropout,
 InfoNCE over the batch; texts are chosen as `text.choose: mixed` does. Features are made once for all splits.
 The split `folds` is for choosing settings of `unseen` without a look at it: all styles of four fifths of the seen emoji
 train, Noto's drawings of the last fifth are tested, each fifth in turn.
@@ -36,7 +36,6 @@ from wenlan_data.train.tokenizer import vocabulary_size
 from wenlan_data.train.towers.attention import masked_mean
 from wenlan_data.train.towers.image import feature_map
 
-SIZE_PX = 224
 EMBEDDING = 256
 BATCH, RATE, DECAY, TEMPERATURE = 256, 1e-3, 1e-2, 0.07
 FOLDS = 5
@@ -79,7 +78,7 @@ class Features:
         keys: list[str] = []
         found: list[Tensor] = []
         with Loader(
-            [path], batch_size=64, size_px=SIZE_PX, workers=0, tokenizer=self.tokenizer, shuffle=None
+            [path], batch_size=64, size_px=self.config.image.size_px, workers=0, tokenizer=self.tokenizer, shuffle=None
         ) as loader:
             for batch in loader:
                 kept = [row for row, again in enumerate(cast("Tensor", batch["repeated"]).tolist()) if not again]
@@ -118,12 +117,13 @@ def main() -> None:
     parser.add_argument("--splits", default="noto,fluent,unseen")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--width", type=int, default=512, help="values between the two layers of a head")
+    parser.add_argument("--size-px", type=int, default=224, help="side of the pictures that MobileNetV2 sees")
     parser.add_argument("--dropout", type=float, default=0.2)
     parser.add_argument("--steps", type=int, default=1000)
     given = parser.parse_args()
     keep_freed_memory()
     choice = Choice(width=given.width, dropout=given.dropout, steps=given.steps)
-    made, features = corpora(given.work), backbones(given.work)
+    made, features = corpora(given.work), backbones(given.work, given.size_px)
     for name in given.splits.split(","):
         for part, train, test in parts(name, made, features):
             for seed in given.seeds.split(","):
@@ -133,6 +133,7 @@ def main() -> None:
                 spent = {
                     "split": part,
                     "seed": int(seed),
+                    "size_px": given.size_px,
                     **asdict(choice),
                     "cpu_s": round(time.process_time() - start, 1),
                 }
@@ -163,9 +164,9 @@ def fold_of(caption: str) -> int:
     return hashlib.sha256(caption.encode()).digest()[0] % FOLDS
 
 
-def backbones(work: Path) -> Features:
+def backbones(work: Path, size_px: int) -> Features:
     """The backbones of `train_emoji.py`, as they come."""
-    config = load_config("brivl-tiny", [*with_backbones(work), f"image.size_px={SIZE_PX}"])
+    config = load_config("brivl-tiny", [*with_backbones(work), f"image.size_px={size_px}"])
     tokenizer = work / "heads-tokenizer.json"
     save_tokenizer(config.text, (), tokenizer)
     return Features(tokenizer, config, make_towers(config, vocabulary_size(tokenizer)).eval())

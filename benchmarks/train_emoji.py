@@ -38,7 +38,7 @@ SETTINGS = (
 # Where meanings are new, what the backbones know must stay: little of them learns, and slowly, and neither attention
 # nor a projection comes between them and wide heads. Other words for the same emoji train too.
 FOR_MEANING = (
-    "text.choose=mixed", "text.max_tokens=12", "text.train=1", "image.size_px=224", "image.train=[bn2]",
+    "text.choose=mixed", "text.train=1", "image.size_px=224", "image.train=[bn2]",
     "image.projection=false", "attention.layers=0", "embedding=256", "head_width=2048", "standardise=true",
     "dropout=0.0", "head_dropout=0.4", "temperature.value=0.07", "optimizer.lr=0.001",
     "optimizer.backbone_lr_factor=0.1", "optimizer.warmup_steps=20", "optimizer.weight_decay=0.01",
