@@ -17,7 +17,6 @@ from torch import Tensor
 
 from benchmarks.emoji_corpora import corpora
 from benchmarks.train_emoji import BAR, CUTS, SPLITS, corpora_of
-from wenlan_data.errors import UsageError
 from wenlan_data.eval.retrieval import ranks
 from wenlan_data.eval.vectors import load_model, text_vectors, vectors_of
 
@@ -31,6 +30,8 @@ def main() -> None:
     given = parser.parse_args()
     _, test = corpora_of(SPLITS["unseen"], corpora(given.work))
     forward, backward = ranks_of(given.run, test)
+    if not 1 <= given.among <= len(forward):
+        raise SystemExit(f"--among {given.among}: choose 1 to {len(forward)}, the pairs there are")
     found = {
         way: {"all": recalls(rank, len(rank)), "among": recalls(rank, given.among)}
         for way, rank in (("image_to_text", forward), ("text_to_image", backward))
@@ -40,12 +41,12 @@ def main() -> None:
 
 
 def ranks_of(run: Path, test: list[Path]) -> tuple[Tensor, Tensor]:
-    """Ranks both ways, from 1. Raises `UsageError` where two pictures share a caption: then pairs cannot be drawn."""
+    """Ranks both ways, from 1. Ends where two pictures share a caption: then pairs cannot be drawn."""
     model = load_model(run)
     parts = list(vectors_of(model, test, workers=0))
     captions = [text for part in parts for text in part.texts]
     if len(set(captions)) != len(captions):
-        raise UsageError(f"{test}: two pictures have one caption")
+        raise SystemExit(f"{run}: two pictures have one caption, so pairs cannot be drawn")
     pictures, texts = torch.cat([part.image_BE for part in parts]), text_vectors(model, captions)
     pairs = [(row, row) for row in range(len(captions))]
     return ranks(pictures, texts, pairs), ranks(texts, pictures, pairs)

@@ -5,7 +5,8 @@ python -m benchmarks.train_emoji --work FOLDER [--splits noto,fluent,unseen] [--
 Needs npm and pip for the packages named in `emoji_corpora.py` (260 MB), and resvg-py to draw OpenMoji's SVG.
 The bar is the frozen-feature baseline (MobileNetV2 and e5-small frozen, two MLP heads, InfoNCE): `BAR`. A run that was
 stopped goes on where it was. The settings were chosen on the splits `choice*`, which test on other emoji and another
-style than those that count.
+style than those that count; those of `unseen` on folds of the seen emoji, its steps and tokens after looks at its
+figures (README.md).
 """
 
 import argparse

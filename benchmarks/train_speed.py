@@ -5,7 +5,6 @@ python -m benchmarks.train_speed [--quick]. Everything is random weights and ran
 
 import argparse
 import json
-import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -32,11 +31,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, smaller batches")
     quick = parser.parse_args().quick
     torch.manual_seed(0)
-    print(json.dumps(pooling(2 if quick else 7)))
+    print(json.dumps(pooling(2 if quick else 7)), flush=True)
     # Following with the momentum weights costs the same at any batch: the smaller one gains less.
     for pictures in (2,) if quick else (2, 8):
         print(json.dumps(base_step(pictures, 2 if quick else 5)), flush=True)
-    print(json.dumps(clip_step(16, 5)))
+    print(json.dumps(clip_step(16, 5)), flush=True)
     print(json.dumps(negatives_memory()))
 
 
@@ -200,7 +199,6 @@ def negatives_memory(negatives: int = 9600, width: int = 2048) -> dict[str, obje
         "negatives": negatives,
         "queue_bytes": queue,
         "batch_bytes_kept_by_clip_tiny": sum(kept) // 4 * negatives,
-        "max_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }
 
 

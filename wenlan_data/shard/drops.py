@@ -51,9 +51,10 @@ def find_drop(corpus: Path, manifest: Manifest, wanted: str) -> dict[str, Any]:
             raise DamageError(f"{path}: this table cannot be read ({error}): run `shards verify`") from error
         if found.num_rows:
             return cast("dict[str, Any]", found.slice(0, 1).to_pylist()[0])
+    tables = f"{corpus}/drops/*.parquet".replace("'", "''")
     raise UsageError(
         f"{wanted!r}: no row of {corpus}/drops has this url or key. What stands there, with DuckDB:"
-        f" SELECT step, reason, url, key FROM '{corpus}/drops/*.parquet'"
+        f" SELECT step, reason, url, key FROM '{tables}'"
     )
 
 
