@@ -13,6 +13,7 @@ A message says what is wrong, where (file, URL, key), and what to do, in one lin
 """
 
 import errno
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,6 +76,11 @@ def from_os_error(error: OSError, path: Path | str | None = None) -> WenlanError
     if error.errno in _NO_RIGHT:
         return UsageError(f"{where}: {error.strerror}: choose another place or change its rights")
     return UsageError(f"{where}: {error.strerror or error}")
+
+
+def print_line(line: str) -> None:
+    """A line on stderr: something that the user should know, and no error."""
+    sys.stderr.write(line + "\n")
 
 
 @contextmanager

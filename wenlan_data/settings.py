@@ -90,7 +90,7 @@ def _set_key(value: dict[str, object], override: str) -> None:
     """Put `key.path=value` (the value is YAML) into nested mappings; raises `RecipeError`."""
     path, sign, raw = override.partition("=")
     if not sign:
-        raise RecipeError(f"--set {override}: write it as key=value, such as image.min_side_px=200")
+        raise RecipeError(f"--set {override}: write it as KEY=VALUE, with dots between groups and key")
     *parents, last = path.split(".")
     target = value
     for parent in parents:

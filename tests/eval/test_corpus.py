@@ -7,9 +7,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from safetensors.torch import save_file
 
 from tests.train.runs import corpus, trained
 from wenlan_data.cli.main import cli
+from wenlan_data.errors import UsageError, WenlanError
 from wenlan_data.eval.corpus import texts_of
 from wenlan_data.eval.vectors import Vectors, load_model, vectors_of
 
@@ -59,6 +61,33 @@ def test_a_dry_run_says_what_it_would_take_and_writes_nothing(shards: Path, tmp_
     assert "queues" in said
     assert not (tmp_path / "run").exists()
     assert json.loads(_call(*words, "--json"))["samples"] == 27
+
+
+def test_a_dry_run_refuses_what_a_training_would(shards: Path, tmp_path: Path) -> None:
+    words = ("train", "--config", "brivl-tiny", "--shards", shards, "--out", tmp_path / "run", "--dry-run")
+    empty = tmp_path / "empty.safetensors"
+    save_file({}, empty)
+    for more, message in (
+        (("--val-shards", tmp_path / "nosuch"), "nosuch: there is no such"),
+        (("--set", f"image.weights={tmp_path / 'nosuch.safetensors'}"), "nosuch.safetensors: not a safetensors file"),
+        (("--set", f"image.weights={empty}"), "parameters are missing"),
+        (("--set", "attention.heads=3"), "attention.heads"),
+    ):
+        with pytest.raises(WenlanError, match=message):
+            _call(*words, *more)
+
+
+def test_vectors_appear_whole_or_not_at_all(shards: Path, run: Path, tmp_path: Path) -> None:
+    words = ("eval", "embed", "--checkpoint", run, "--workers", 0, "--out", tmp_path / "vectors")
+    cut = tmp_path / "cut.tar"
+    cut.write_bytes((shards / "shards" / "wenlan-000000.tar").read_bytes()[:20_000])
+    for wrong in (tmp_path / "nosuch", cut):
+        with pytest.raises(WenlanError, match=wrong.name):
+            _call(*words, "--shards", wrong)
+        assert sorted(one.name for one in tmp_path.iterdir()) == (["cut.tar"])
+    _call(*words, "--shards", shards)
+    with pytest.raises(UsageError, match="not empty"):
+        _call(*words, "--shards", shards)
 
 
 @pytest.mark.parametrize("choose", ["caption", "random", "mixed"])

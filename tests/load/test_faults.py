@@ -201,7 +201,7 @@ def test_stand_ins_are_the_same_on_any_number_of_ranks(tmp_path: Path) -> None:
 def test_a_data_set_with_nothing_that_fits_stops_at_once_and_says_why(tmp_path: Path) -> None:
     members = {f"{number}.input.jpg": jpeg(1) for number in range(300)}
     loader = _loader(write_tar(tmp_path / "a.tar", members))
-    with pytest.raises(DamageError, match=r"a\.tar: \d+: no_image it has input\.jpg: 100 samples in a row"):
+    with pytest.raises(DamageError, match=r"a\.tar: \d+: no_image \(it has input\.jpg\): 100 samples in a row"):
         next(loader)
 
 

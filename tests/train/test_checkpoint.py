@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tests.train.runs import config, corpus, losses, trained
 from wenlan_data.errors import DamageError, DiskError, RecipeError, UsageError
 from wenlan_data.train import checkpoint as checkpoint_module
 from wenlan_data.train.checkpoint import checkpoints, load_checkpoint, load_state
+from wenlan_data.train.model import make_towers
 from wenlan_data.train.resume import best_checkpoint, checkpoint_path, initialise, newest_sound
 from wenlan_data.train.state import to_tensors
 
@@ -120,6 +122,64 @@ def test_a_damaged_newest_checkpoint_is_left_for_the_one_before(copy: Path, file
     assert file in said[0]
 
 
+def test_a_damaged_checkpoint_is_set_aside_and_never_the_best(
+    shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, validated = tmp_path / "run", ("validation.every_steps=1000", "validation.max_samples=20")
+    trained(shards, out, "max_steps=5", *validated, val_shards=(shards,))
+    assert checkpoint_path(out) == checkpoints(out)[-1]
+    (checkpoints(out)[-1] / "model.safetensors").write_bytes(b"")
+    trained(shards, out, "max_steps=6", *validated, resume="auto")
+    assert "set aside as step-00000005.damaged" in capsys.readouterr().err
+    assert [path.name for path in checkpoints(out)] == ["step-00000002", "step-00000004", "step-00000006"]
+    assert checkpoint_path(out).name == "step-00000006"
+    assert (out / "checkpoints" / "step-00000005.damaged").is_dir()
+
+
+def test_an_older_state_that_cannot_be_read_stops_neither_the_run_nor_who_uses_it(
+    shards: Path, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (checkpoints(copy)[0] / "state.json").write_bytes(b"{")
+    assert trained(shards, copy, "max_steps=7", resume="auto").step == 7
+    (checkpoints(copy)[0] / "state.json").write_bytes(b"{")
+    capsys.readouterr()
+    assert checkpoint_path(copy).name == "step-00000007"
+    assert "state.json: not valid JSON" in capsys.readouterr().err
+    for path in checkpoints(copy):
+        (path / "state.json").write_bytes(b"{")
+    with pytest.raises(DamageError, match="no checkpoint is sound"):
+        checkpoint_path(copy)
+
+
+def test_pairs_to_validate_with_are_looked_at_before_the_first_step(shards: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.tar"
+    tarfile.open(empty, "w").close()  # without members
+    for path, message in ((tmp_path / "nosuch", "nosuch: there is no such"), (empty, "--val-shards .*no sample")):
+        with pytest.raises(UsageError, match=message):
+            trained(shards, tmp_path / "run", "max_steps=2", val_shards=(path,))
+    gone = shutil.copytree(shards, tmp_path / "gone")
+    (gone / "shards" / "wenlan-000001.tar").unlink()
+    for given in ({"val_shards": (gone,)}, {"val_shards": ()}):
+        with pytest.raises(DamageError, match=r"000001\.tar: the manifest names it"):
+            trained(shards if given["val_shards"] else gone, tmp_path / "run", "max_steps=2", **given)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_validation_that_fails_loses_no_step(shards: Path, tmp_path: Path) -> None:
+    wordless = tmp_path / "wordless.tar"
+    with tarfile.open(shards / "shards" / "wenlan-000000.tar") as source, tarfile.open(wordless, "w") as target:
+        for member in source:
+            if member.name.endswith(".jpg"):
+                target.addfile(member, source.extractfile(member))
+    with pytest.raises(DamageError, match=r"no_text \(it has jpg\): 100 samples"):
+        trained(
+            shards, tmp_path / "run", "max_steps=7", "checkpoints.every_steps=100", "validation.every_steps=3",
+            val_shards=(wordless,),
+        )  # fmt: skip
+    assert [path.name for path in checkpoints(tmp_path / "run")] == ["step-00000003"]
+    assert trained(shards, tmp_path / "run", "max_steps=7", resume="auto").step == 7
+
+
 def test_where_all_are_damaged_nothing_starts_anew(shards: Path, copy: Path) -> None:
     for path in checkpoints(copy):
         (path / "model.safetensors").write_bytes(b"")
@@ -182,8 +242,8 @@ def test_another_corpus_is_refused_and_a_longer_one_may_be_gone_on_with(
 
 
 def test_another_config_is_refused_by_the_name_of_the_key(shards: Path, copy: Path) -> None:
-    with pytest.raises(RecipeError, match="momentum"):
-        trained(shards, copy, "max_steps=8", "momentum=0.5", resume="auto")
+    with pytest.raises(RecipeError, match=r"momentum 0\.5 \(was 0\.99\), optimizer\.lr 0\.25 \(was 0\.0005\)\)"):
+        trained(shards, copy, "max_steps=8", "momentum=0.5", "optimizer.lr=0.25", resume="auto")
 
 
 def test_going_on_to_another_last_step_says_so_in_one_line(
@@ -224,6 +284,31 @@ def test_a_run_is_not_written_over_by_accident(shards: Path, run: Path) -> None:
         trained(shards, run, "max_steps=6")
 
 
+def test_a_checkpoint_of_another_run_is_not_gone_on_with_over_a_run(shards: Path, run: Path, copy: Path) -> None:
+    with pytest.raises(UsageError, match="holds a run already"):
+        trained(shards, copy, "max_steps=7", resume=str(checkpoints(run)[-1]))
+    assert trained(shards, copy, "max_steps=6", resume=str(checkpoints(copy)[0])).step == 6
+
+
+def test_a_run_needs_a_folder(shards: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UsageError, match="file: no folder: choose another --out"):
+        trained(shards, tmp_path / "file", "max_steps=1")
+
+
+def test_weights_of_another_shape_or_without_their_vocabulary_are_refused(
+    shards: Path, run: Path, tmp_path: Path
+) -> None:
+    file = checkpoints(run)[-1] / "model.safetensors"
+    with pytest.raises(UsageError, match="brings no tokenizer"):
+        trained(shards, tmp_path / "tuned", "max_steps=1", init=file)
+    assert not (tmp_path / "tuned").exists()
+    with pytest.raises(UsageError, match=r"model\.safetensors: \d+ parameters are missing or have another shape"):
+        initialise(make_towers(config("embedding=8"), 50), file)
+    with pytest.raises(RecipeError, match=r"attention\.heads: a width of \d+ cannot be cut into 7 heads"):
+        trained(shards, tmp_path / "tuned", "max_steps=1", "attention.heads=7")
+
+
 def test_resume_auto_starts_anew_where_there_is_nothing(shards: Path, tmp_path: Path) -> None:
     assert trained(shards, tmp_path / "new", "max_steps=2", resume="auto").step == 2
 
@@ -246,8 +331,6 @@ class _Marker:
 
 @pytest.mark.parametrize("name", ["model.pt", "model.pth", "pytorch_model.bin", "model.pkl", "model.safetensors"])
 def test_a_checkpoint_that_holds_code_is_refused_and_runs_nothing(name: str, run: Path, tmp_path: Path) -> None:
-    from wenlan_data.train.model import make_towers
-
     evil, marker = tmp_path / name, tmp_path / "marker"
     torch.save({"weights": _Marker(marker)}, evil)
     with pytest.raises(UsageError):

@@ -38,6 +38,14 @@ def test_every_line_with_a_number_of_a_base_config_says_where_it_is_from() -> No
         ("accumulation=5", "accumulation"),
         ("negatives={queue: 0, batch: false}", "needs a queue"),
         ("temperature.value=0.9", "temperature.value"),
+        ("optimizer.lr=.inf", "optimizer.lr"),
+        ("optimizer.betas=[1, 1]", "optimizer.betas"),
+        ("text.train=-1", "text.train"),
+        ("text.choose=nonsense", r"text.choose: choose one of caption, random, mixed, sur_text, \S+ \S+ \w+"),
+        ("text.small.heads=3", "heads: must divide width, 128"),
+        ("augment.jitter=[0, 0, 0, 0.9]", "augment.jitter"),
+        ("image.size_px=16", "image.size_px"),
+        ("lr", "write it as KEY=VALUE"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_key(override: str, message: str) -> None:

@@ -71,6 +71,7 @@ def train(
 
     need_torch()
     from wenlan_data.train.config import load_config
+    from wenlan_data.train.corpus import check_shards
     from wenlan_data.train.launch import check_division, inside_launch, launch
     from wenlan_data.train.options import TrainOptions
 
@@ -94,6 +95,7 @@ def train(
         return
     if nproc > 1 and not inside_launch():
         check_division(config, nproc)
+        check_shards(shards, val_shards)
         code = launch(sys.argv[1:], nproc)
         if code:
             raise click.exceptions.Exit(code)

@@ -1,5 +1,6 @@
 """Retrieval and vectors of a whole corpus."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -58,23 +59,34 @@ def write_vectors(model: Model, shards: Sequence[Path], out: Path, *, workers: i
     """Vectors of every sample, in the layout of clip-retrieval; how many there are.
 
     `img_emb/img_emb_N.npy` and `text_emb/text_emb_N.npy` float32 (rows, E), `metadata/metadata_N.parquet` with `key`,
-    `caption` and `image_path`, row by row, `rows` samples a file. Raises `UsageError` where `out` holds something.
+    `caption` and `image_path`, row by row, `rows` samples a file. All of it appears by one rename, or nothing. Raises
+    `UsageError` where `out` holds something.
     """
+    out = out.resolve()
+    partial = out.with_name(f".{out.name}.partial")
     with os_errors(out):
-        if out.is_dir() and any(out.iterdir()):
+        if out.exists() and not (out.is_dir() and not any(out.iterdir())):
             raise UsageError(f"{out}: not empty: choose a new folder with --out")
-        for name in ("img_emb", "text_emb", "metadata"):
-            (out / name).mkdir(parents=True, exist_ok=True)
-        written = 0
-        for number, part in enumerate(_in_files(vectors_of(model, shards, workers=workers), rows)):
-            np.save(out / "img_emb" / f"img_emb_{number}.npy", part.image_BE.numpy().astype(np.float32))
-            np.save(out / "text_emb" / f"text_emb_{number}.npy", part.text_BE.numpy().astype(np.float32))
-            table = pa.table(
-                {"key": part.keys, "caption": part.texts, "image_path": [f"{key}.jpg" for key in part.keys]}
-            )
-            pq.write_table(table, out / "metadata" / f"metadata_{number}.parquet")
-            written += len(part.keys)
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            written = _write_files(_in_files(vectors_of(model, shards, workers=workers), rows), partial)
+            partial.replace(out)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
         return written
+
+
+def _write_files(parts: Iterator[Vectors], out: Path) -> int:
+    for name in ("img_emb", "text_emb", "metadata"):
+        (out / name).mkdir(parents=True)
+    written = 0
+    for number, part in enumerate(parts):
+        np.save(out / "img_emb" / f"img_emb_{number}.npy", part.image_BE.numpy().astype(np.float32))
+        np.save(out / "text_emb" / f"text_emb_{number}.npy", part.text_BE.numpy().astype(np.float32))
+        table = pa.table({"key": part.keys, "caption": part.texts, "image_path": [f"{key}.jpg" for key in part.keys]})
+        pq.write_table(table, out / "metadata" / f"metadata_{number}.parquet")
+        written += len(part.keys)
+    return written
 
 
 def _in_files(parts: Iterator[Vectors], rows: int) -> Iterator[Vectors]:

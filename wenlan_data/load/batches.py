@@ -226,7 +226,7 @@ class BatchMaker(Dataset[Made]):
             found = self._use(sample, out_SSC, draw, work)
             if isinstance(found, Sample):
                 return found
-            last = f"{self.samples.shards[sample.shard].path}: {sample.key}: {found.reason} {found.detail}".strip()
+            last = f"{self.samples.shards[sample.shard].path}: {sample.key}: {found.reason} ({found.detail})"
         reasons = f"{MAX_BAD_IN_ROW} samples in a row cannot be used, from place {place} of the epoch on"
         raise DamageError(f"{last}: {reasons}: see `shards verify`")
 

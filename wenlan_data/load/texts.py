@@ -17,7 +17,7 @@ BRIVL_TEXTS = ("sur_text", *VARIANTS)
 """BriVL's names for the surrounding text: whole, its start, its first sentence without the full stop."""
 DRAWN = ("random", "mixed")
 """Choices that differ from one time to the next: to evaluate, the caption is taken."""
-CHOICES = ("caption", *DRAWN, *BRIVL_TEXTS, *(name for name in TEXT_TYPES if name != "caption"))
+CHOICES = tuple(dict.fromkeys(("caption", *DRAWN, *BRIVL_TEXTS, *TEXT_TYPES)))
 PAD_TO_TOKENS = 8
 
 

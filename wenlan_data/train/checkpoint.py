@@ -155,6 +155,15 @@ def checkpoints(run: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir())
 
 
+def set_aside(path: Path) -> Path:
+    """Give a damaged checkpoint a name that is none of a checkpoint, `step-NNNNNNNN.damaged`; that name."""
+    aside = path.with_name(f"{path.name}.damaged")
+    with os_errors(path):
+        shutil.rmtree(aside, ignore_errors=True)
+        path.rename(aside)
+    return aside
+
+
 def step_of(path: Path) -> int:
     """The step in a checkpoint's name."""
     match = _NAME.fullmatch(path.name)

@@ -6,18 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from wenlan_data.errors import RecipeError
+from wenlan_data.load.texts import CHOICES
 from wenlan_data.settings import describe, names_in, pipelines_folder, read_named
 from wenlan_data.train.towers.attention import AttentionShape
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Average = Annotated[float, Field(ge=0, lt=1)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ImageConfig(_Part):
@@ -27,7 +30,7 @@ class ImageConfig(_Part):
     """A name of timm."""
     weights: str = "none"
     """`none` (random), `pretrained` (asked for by timm's name), or a local .safetensors file."""
-    size_px: int = Field(default=96, ge=16, le=2048)
+    size_px: int = Field(default=96, ge=32, le=2048)
     train: Literal["all", "none"] | tuple[str, ...] = "all"
     """Which parameters learn: those under these names, such as `blocks.3`."""
     batch_norm: Literal["frozen", "train"] = "frozen"
@@ -48,18 +51,31 @@ class SmallEncoder(_Part):
     vocabulary: int = Field(default=8000, ge=100)
     """Entries at most."""
 
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"heads: must divide width, {self.width}")
+        return self
+
 
 class TextConfig(_Part):
     """The text tower's encoder."""
 
     backbone: str = "small"
     """`small`, a name of transformers, or a local folder in its format."""
-    train: Literal["all", "none"] | int = "all"
+    train: Literal["all", "none"] | Annotated[int, Field(ge=0)] = "all"
     """How many of the last layers learn; with a number, embeddings do not."""
     max_tokens: int = Field(default=32, ge=4, le=512)
     choose: str = "caption"
     """Which text of a sample trains, in the words of `wenlan_data.load`."""
     small: SmallEncoder = SmallEncoder()
+
+    @field_validator("choose")
+    @classmethod
+    def _known(cls, choice: str) -> str:
+        if choice not in CHOICES:
+            raise ValueError(f"choose one of {', '.join(CHOICES)}")
+        return choice
 
 
 class RegionsConfig(_Part):
@@ -108,7 +124,7 @@ class OptimizerConfig(_Part):
     lr: Positive
     backbone_lr_factor: float = Field(default=1.0, ge=0, le=1)
     """What the backbones of both towers learn at, as a share of the rate of what is new."""
-    betas: tuple[Share, Share] = (0.9, 0.999)
+    betas: tuple[Average, Average] = (0.9, 0.999)
     eps: Positive = 1e-8
     weight_decay: float = Field(default=0.0, ge=0)
     warmup_steps: int = Field(default=0, ge=0)
@@ -120,7 +136,7 @@ class OptimizerConfig(_Part):
 class AugmentConfig(_Part):
     """Changes of a picture, drawn from seed, epoch and sample."""
 
-    jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
+    jitter: tuple[NotNegative, NotNegative, NotNegative, Annotated[float, Field(ge=0, le=0.5)]] = (0.4, 0.4, 0.4, 0.1)
     """Brightness, contrast, saturation, hue."""
     jitter_share: Share = 0.8
     grey_share: Share = 0.2

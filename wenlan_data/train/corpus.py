@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from wenlan_data.errors import RecipeError
+from wenlan_data.errors import DamageError, RecipeError, UsageError
 from wenlan_data.shard.manifest import MANIFEST, load_manifest
-from wenlan_data.shard.reader import is_corpus, shard_paths
+from wenlan_data.shard.reader import is_corpus, scan, shard_paths
 
 Int64s = NDArray[np.int64]
 
@@ -50,6 +50,18 @@ def corpus_mark(paths: Sequence[Path]) -> CorpusMark:
             digest.update("\n".join(f"{tar.name} {tar.bytes}" for tar in tars).encode())
             shards += tars
     return CorpusMark(digest=digest.hexdigest(), shards=shards)
+
+
+def check_shards(shards: Sequence[Path], val_shards: Sequence[Path]) -> None:
+    """Raise `UsageError` or `DamageError` for what is missing, and for pairs to validate with where there are none.
+
+    Before the first step: what is wrong with `--val-shards` must not end a run at its first validation.
+    """
+    for tar in shard_paths([*shards, *val_shards]):
+        if not tar.is_file():
+            raise DamageError(f"{tar}: the manifest names it, and it is not there: restore it from a copy")
+    if val_shards and not any(next(scan(tar), None) for tar in shard_paths(val_shards)):
+        raise UsageError(f"--val-shards {' '.join(map(str, val_shards))}: no sample here: give pairs to validate with")
 
 
 def check_same(before: CorpusMark, now: CorpusMark, *, may_grow: bool, may_change: bool) -> bool:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from textwrap import shorten
 
 import torch
 from transformers import AutoConfig
@@ -13,8 +14,10 @@ from wenlan_data.errors import UsageError
 from wenlan_data.shard.manifest import load_manifest
 from wenlan_data.shard.reader import is_corpus, scan, shard_paths
 from wenlan_data.train.config import TrainConfig
+from wenlan_data.train.corpus import check_shards
 from wenlan_data.train.model import Towers, make_towers
 from wenlan_data.train.options import TrainOptions
+from wenlan_data.train.towers.backbones import check_fit, read_weights
 
 BYTES = 4
 """Of a parameter, its gradient and each of Adam's two averages: all are fp32."""
@@ -64,8 +67,12 @@ def estimate(config: TrainConfig, options: TrainOptions, ranks: int) -> Estimate
     parts = ranks * config.accumulation
     if config.batch_size % parts:
         raise UsageError(f"batch_size {config.batch_size}: choose a multiple of {parts} (ranks x accumulation)")
+    check_shards(options.shards, options.val_shards)
     with torch.device("meta"):
         towers = make_towers(config, config.text.small.vocabulary, _shape(config))
+    if config.image.weights not in ("none", "pretrained"):
+        wanted = towers.image.backbone.state_dict()
+        check_fit(wanted, read_weights(Path(config.image.weights)), config.image.weights)
     samples = count_samples(options.shards)
     return Estimate(
         config=config.name,
@@ -99,7 +106,7 @@ def _shape(config: TrainConfig) -> dict[str, object]:
     try:
         found = AutoConfig.from_pretrained(config.text.backbone)
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:120]
+        reason = shorten(str(error), 160, placeholder=" ...")
         raise UsageError(
             f"text.backbone {config.text.backbone!r}: its configuration could not be had ({reason}): "
             "offline, give a folder with config.json"

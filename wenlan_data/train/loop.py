@@ -10,10 +10,10 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from wenlan_data.errors import FailureBudgetError, InterruptedBuildError
+from wenlan_data.errors import FailureBudgetError, InterruptedBuildError, WenlanError
 from wenlan_data.train import ranks as world
 from wenlan_data.train.batches import Batch, Stream, batches
-from wenlan_data.train.checkpoint import prune, save_checkpoint
+from wenlan_data.train.checkpoint import checkpoints, prune, save_checkpoint
 from wenlan_data.train.config import TrainConfig
 from wenlan_data.train.corpus import CorpusMark
 from wenlan_data.train.optimizer import learning_rate
@@ -78,13 +78,18 @@ def save(run: Run, metrics: dict[str, float]) -> None:
     """Write a checkpoint of this step, on the first rank, and prune; once a step."""
     training = run.training
     if training.step not in run.saved and training.skipped_in_a_row == 0:
-        if run.ranks.first:
-            state = to_state(training, run.config, run.corpus, metrics)
-            path = save_checkpoint(run.folder, state, to_tensors(training), run.tokenizer)
-            run.watch.say(f"saved {path}")
-            prune(run.folder, run.config.checkpoints.keep, best_checkpoint(run.folder, run.config.validation.metric))
+        _write(run, metrics)
         run.saved[training.step] = metrics
     world.wait_for_all()
+
+
+def _write(run: Run, metrics: dict[str, float]) -> None:
+    if run.ranks.first and run.training.skipped_in_a_row == 0:
+        state = to_state(run.training, run.config, run.corpus, metrics)
+        path = save_checkpoint(run.folder, state, to_tensors(run.training), run.tokenizer)
+        run.watch.say(f"saved {path}")
+        best = best_checkpoint(run.folder, run.config.validation.metric, run.watch.say)
+        prune(run.folder, run.config.checkpoints.keep, best)
 
 
 def _wrapped(training: Training, ranks: Ranks, config: TrainConfig) -> nn.Module:
@@ -116,9 +121,11 @@ def _check_finite(run: Run) -> None:
     if training.skipped_in_a_row:
         run.watch.say(f"step {training.step}: loss or gradients are not finite: skipped ({training.skipped} in all)")
     if training.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
+        kept = checkpoints(run.folder)
+        last = f"the last good checkpoint is {kept[-1]}" if kept else "no checkpoint was saved before"
         raise FailureBudgetError(
-            f"{MAX_SKIPPED_IN_A_ROW} steps in a row were not finite, up to {training.step}: the last good checkpoint "
-            f"stays in {run.folder}: lower optimizer.lr, or look at the samples of these steps"
+            f"{MAX_SKIPPED_IN_A_ROW} steps in a row were not finite, up to {training.step}: {last}: "
+            "lower optimizer.lr, or look at the samples of these steps"
         )
 
 
@@ -126,7 +133,12 @@ def _validated(run: Run) -> dict[str, float]:
     due = _due(run.training.step, run.config.validation.every_steps) or run.training.step == run.config.max_steps
     if run.validate is None or not due:
         return {}
-    metrics = run.validate()
+    try:
+        metrics = run.validate()
+    except WenlanError:
+        # What was trained must not be lost to pairs that cannot be read.
+        _write(run, {})
+        raise
     run.watch.validation(run.training.step, metrics)
     return metrics
 

@@ -4,11 +4,12 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from textwrap import shorten
 
 import torch
 from transformers import AutoTokenizer
 
-from wenlan_data.errors import UsageError, os_errors
+from wenlan_data.errors import UsageError, os_errors, print_line
 from wenlan_data.eval.corpus import corpus_retrieval
 from wenlan_data.eval.vectors import Model
 from wenlan_data.load.texts import load_tokenizer
@@ -16,7 +17,7 @@ from wenlan_data.train import ranks as world
 from wenlan_data.train.batches import START, Place, Stream, batches
 from wenlan_data.train.checkpoint import TOKENIZER, Checkpoint, checkpoints, load_checkpoint
 from wenlan_data.train.config import TextConfig, TrainConfig
-from wenlan_data.train.corpus import CorpusMark, Pages, check_same, corpus_mark
+from wenlan_data.train.corpus import CorpusMark, Pages, check_same, check_shards, corpus_mark
 from wenlan_data.train.launch import check_division
 from wenlan_data.train.loop import Run, train
 from wenlan_data.train.memory import keep_freed_memory
@@ -51,8 +52,10 @@ def run_training(config: TrainConfig, options: TrainOptions) -> Training:
 
 @contextmanager
 def _prepared(config: TrainConfig, options: TrainOptions, ranks: Ranks) -> Iterator[Run]:
-    say: Callable[[str], None] = (lambda line: print_line(line)) if ranks.first else (lambda _: None)
-    checkpoint = _found_checkpoint(options, config, say)
+    say: Callable[[str], None] = print_line if ranks.first else (lambda _: None)
+    check_shards(options.shards, options.val_shards)
+    _check_init(options, config)
+    checkpoint = _found_checkpoint(options, config, ranks, say)
     corpus = corpus_mark(options.shards)
     with _whole_or_nothing(options.out, ranks):
         tokenizer = _tokenizer(config, options, ranks, checkpoint)
@@ -82,13 +85,6 @@ def _prepared(config: TrainConfig, options: TrainOptions, ranks: Ranks) -> Itera
         )
 
 
-def print_line(line: str) -> None:
-    """A line on stderr."""
-    import sys
-
-    sys.stderr.write(line + "\n")
-
-
 def save_tokenizer(config: TextConfig, shards: tuple[Path, ...], path: Path) -> None:
     """Write the tokenizer that the config's encoder wants, or one of the corpus, to `path`, at once or not at all."""
     partial = path.with_name(f".{path.name}.partial")
@@ -98,23 +94,35 @@ def save_tokenizer(config: TextConfig, shards: tuple[Path, ...], path: Path) -> 
         try:
             found = AutoTokenizer.from_pretrained(config.backbone, use_fast=True)
         except (OSError, ValueError) as error:
-            reason = " ".join(str(error).split())[:160]
+            reason = shorten(str(error), 160, placeholder=" ...")
             raise UsageError(
-                f"text.backbone {config.backbone!r}: no tokenizer ({reason}): give a folder that has one"
+                f"text.backbone {config.backbone!r}: its tokenizer could not be had ({reason}): offline, give a folder "
+                "with config.json, model.safetensors and a tokenizer"
             ) from error
         found.backend_tokenizer.save(str(partial))
     partial.replace(path)
 
 
-def _found_checkpoint(options: TrainOptions, config: TrainConfig, say: Callable[[str], None]) -> Checkpoint | None:
-    if options.resume == "no":
-        if checkpoints(options.out):
-            raise UsageError(f"{options.out} holds a run already: go on with --resume auto, or choose another --out")
-        return None
+def _check_init(options: TrainOptions, config: TrainConfig) -> None:
+    """A vocabulary made anew would give other characters to the rows of these weights."""
+    if options.init is not None and options.init.is_file() and config.text.backbone == "small":
+        raise UsageError(
+            f"--init {options.init}: a file brings no tokenizer, and text.backbone small would make another one: "
+            "give the folder of the run or of the checkpoint"
+        )
+
+
+def _found_checkpoint(
+    options: TrainOptions, config: TrainConfig, ranks: Ranks, say: Callable[[str], None]
+) -> Checkpoint | None:
     if options.resume == "auto":
-        found = newest_sound(options.out, say)
+        found = newest_sound(options.out, say, clear=ranks.first)
     else:
-        found = load_checkpoint(checkpoint_path(Path(options.resume)))
+        given = None if options.resume == "no" else Path(options.resume)
+        inside = given is not None and given.resolve().is_relative_to(options.out.resolve())
+        if checkpoints(options.out) and not inside:
+            raise UsageError(f"{options.out} holds a run already: go on with --resume auto, or choose another --out")
+        found = load_checkpoint(checkpoint_path(given, say)) if given else None
     if found is not None:
         check_config(found, config, say)
     return found
@@ -142,6 +150,8 @@ def _tokenizer(config: TrainConfig, options: TrainOptions, ranks: Ranks, checkpo
     """The tokenizer of the run: the checkpoint's, that of `--init`, the encoder's, or one of the corpus."""
     path = options.out / TOKENIZER
     if ranks.first:
+        if options.out.exists() and not options.out.is_dir():
+            raise UsageError(f"{options.out}: no folder: choose another --out")
         with os_errors(options.out):
             options.out.mkdir(parents=True, exist_ok=True)
             if checkpoint is not None:

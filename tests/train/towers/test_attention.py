@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from wenlan_data.errors import RecipeError
 from wenlan_data.train.towers.attention import AttentionShape, EncoderLayer, Summary, masked_mean, unit
 
 SHAPE = AttentionShape(layers=2, heads=4, feed_forward=24, dropout=0.1)
@@ -77,7 +78,7 @@ def test_layers_start_with_weights_of_their_own() -> None:
 
 
 def test_a_width_that_the_heads_do_not_divide_is_refused() -> None:
-    with pytest.raises(ValueError, match="4 heads"):
+    with pytest.raises(RecipeError, match=r"attention\.heads: .*4 heads"):
         Summary(18, 8, SHAPE)
 
 

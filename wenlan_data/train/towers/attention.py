@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from wenlan_data.errors import RecipeError
 from wenlan_data.train.towers.standard import Standard
 
 
@@ -76,7 +77,7 @@ class SelfAttention(nn.Module):
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
         if width % heads:
-            raise ValueError(f"a width of {width} cannot be cut into {heads} heads")
+            raise RecipeError(f"attention.heads: a width of {width} cannot be cut into {heads} heads: choose a divisor")
         self.heads = heads
         self.dropout = dropout
         self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, cast
 
 import timm
@@ -31,6 +32,8 @@ def image_backbone(config: ImageConfig) -> tuple[nn.Module, int]:
     try:
         model: nn.Module = timm.create_model(config.backbone, pretrained=config.weights == "pretrained", **arguments)
     except (OSError, RuntimeError, ValueError) as error:
+        if config.weights != "pretrained":
+            raise UsageError(f"image.backbone {config.backbone!r}: timm cannot make it ({_short(error)})") from error
         raise UsageError(
             f"image.backbone {config.backbone!r}: its weights could not be had ({_short(error)}): "
             "offline, give image.weights the path of a .safetensors file"
@@ -95,14 +98,22 @@ def fill(model: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:
     Raises `UsageError` where a parameter of the backbone is missing or has another shape.
     """
     wanted = model.state_dict()
+    check_fit(wanted, weights, where)
+    model.load_state_dict({name: value for name, value in weights.items() if name in wanted}, strict=False)
+
+
+def check_fit(wanted: Mapping[str, Tensor], weights: Mapping[str, Tensor], where: str) -> None:
+    """Raise `UsageError` where one of `wanted` is missing in `weights` or has another shape there."""
     wrong = [
         name
         for name, value in wanted.items()
         if not name.endswith("num_batches_tracked") and (name not in weights or weights[name].shape != value.shape)
     ]
     if wrong:
-        raise UsageError(f"{where}: {len(wrong)} parameters are missing or have another shape, such as {wrong[0]}")
-    model.load_state_dict({name: value for name, value in weights.items() if name in wanted}, strict=False)
+        raise UsageError(
+            f"{where}: {len(wrong)} parameters are missing or have another shape, such as {wrong[0]}: "
+            "give weights of this shape, or the config that they were made with"
+        )
 
 
 def encoder_shape(backbone: nn.Module) -> dict[str, object]:
@@ -153,4 +164,4 @@ def _without_keys(gradient: Tensor) -> Tensor:
 
 
 def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:160]
+    return shorten(str(error), 160, placeholder=" ...")
