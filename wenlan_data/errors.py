@@ -83,6 +83,12 @@ def print_line(line: str) -> None:
     sys.stderr.write(line + "\n")
 
 
+def in_short(error: Exception, most: int = 160) -> str:
+    """What a library says, in one line of at most about `most` characters; what is left out is marked."""
+    line = " ".join(str(error).split())
+    return line if len(line) <= most else f"{line[:most]} ..."
+
+
 @contextmanager
 def os_errors(path: Path | str | None = None) -> Iterator[None]:
     """Turn an `OSError` of the body into the user's error (`from_os_error`)."""

@@ -72,20 +72,37 @@ def test_a_dry_run_refuses_what_a_training_would(shards: Path, tmp_path: Path) -
         (("--set", f"image.weights={tmp_path / 'nosuch.safetensors'}"), "nosuch.safetensors: not a safetensors file"),
         (("--set", f"image.weights={empty}"), "parameters are missing"),
         (("--set", "attention.heads=3"), "attention.heads"),
+        (("--init", empty), "brings no tokenizer"),
     ):
         with pytest.raises(WenlanError, match=message):
             _call(*words, *more)
 
 
-def test_vectors_appear_whole_or_not_at_all(shards: Path, run: Path, tmp_path: Path) -> None:
+def test_vectors_appear_whole_or_not_at_all(
+    shards: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = ("eval", "embed", "--checkpoint", run, "--workers", 0, "--out", tmp_path / "vectors")
     cut = tmp_path / "cut.tar"
     cut.write_bytes((shards / "shards" / "wenlan-000000.tar").read_bytes()[:20_000])
     for wrong in (tmp_path / "nosuch", cut):
         with pytest.raises(WenlanError, match=wrong.name):
             _call(*words, "--shards", wrong)
-        assert sorted(one.name for one in tmp_path.iterdir()) == (["cut.tar"])
+        assert sorted(one.name for one in tmp_path.iterdir()) == ["cut.tar"]
+    for out, message in ((cut, "no folder"), (Path("/"), "not empty")):
+        with pytest.raises(UsageError, match=message):
+            _call(*words[:-1], out, "--shards", shards)
+    (tmp_path / "vectors").mkdir(mode=0o700)
+    save, seen = np.save, []
+
+    def watched(path: Path, rows: object) -> None:
+        seen.append([one.name[:9] for one in (tmp_path / "vectors").iterdir()])
+        save(path, rows)
+
+    monkeypatch.setattr(np, "save", watched)
     _call(*words, "--shards", shards)
+    assert seen == [[".partial-"], [".partial-"]]
+    assert (tmp_path / "vectors").stat().st_mode & 0o777 == 0o700
+    assert sorted(one.name for one in (tmp_path / "vectors").iterdir()) == ["img_emb", "metadata", "text_emb"]
     with pytest.raises(UsageError, match="not empty"):
         _call(*words, "--shards", shards)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save
+from safetensors.torch import save, save_file
 
 from tests.train.runs import config, corpus, losses, trained
 from wenlan_data.errors import DamageError, DiskError, RecipeError, UsageError
@@ -130,10 +130,10 @@ def test_a_damaged_checkpoint_is_set_aside_and_never_the_best(
     assert checkpoint_path(out) == checkpoints(out)[-1]
     (checkpoints(out)[-1] / "model.safetensors").write_bytes(b"")
     trained(shards, out, "max_steps=6", *validated, resume="auto")
-    assert "set aside as step-00000005.damaged" in capsys.readouterr().err
+    assert "set aside as step-00000005.unusable" in capsys.readouterr().err
     assert [path.name for path in checkpoints(out)] == ["step-00000002", "step-00000004", "step-00000006"]
     assert checkpoint_path(out).name == "step-00000006"
-    assert (out / "checkpoints" / "step-00000005.damaged").is_dir()
+    assert (out / "checkpoints" / "step-00000005.unusable").is_dir()
 
 
 def test_an_older_state_that_cannot_be_read_stops_neither_the_run_nor_who_uses_it(
@@ -288,6 +288,21 @@ def test_a_checkpoint_of_another_run_is_not_gone_on_with_over_a_run(shards: Path
     with pytest.raises(UsageError, match="holds a run already"):
         trained(shards, copy, "max_steps=7", resume=str(checkpoints(run)[-1]))
     assert trained(shards, copy, "max_steps=6", resume=str(checkpoints(copy)[0])).step == 6
+    elsewhere = (copy / "checkpoints").rename(copy.parent / "elsewhere")
+    (copy / "checkpoints").symlink_to(elsewhere)
+    assert trained(shards, copy, "max_steps=6", resume=str(checkpoints(copy)[0])).step == 6
+
+
+def test_what_is_refused_sets_nothing_aside(shards: Path, copy: Path) -> None:
+    (checkpoints(copy)[-1] / "model.safetensors").write_bytes(b"")
+    with pytest.raises(RecipeError, match="momentum"):
+        trained(shards, copy, "max_steps=7", "momentum=0.5", resume="auto")
+    assert len(checkpoints(copy)) == 3
+    for _ in range(2):
+        (checkpoints(copy)[-1] / "model.safetensors").write_bytes(b"")
+        trained(shards, copy, "max_steps=6", resume="auto")
+    aside = sorted(path.name for path in (copy / "checkpoints").glob("*.unusable*"))
+    assert aside == ["step-00000006.unusable", "step-00000006.unusable-2"]
 
 
 def test_a_run_needs_a_folder(shards: Path, tmp_path: Path) -> None:
@@ -305,8 +320,19 @@ def test_weights_of_another_shape_or_without_their_vocabulary_are_refused(
     assert not (tmp_path / "tuned").exists()
     with pytest.raises(UsageError, match=r"model\.safetensors: \d+ parameters are missing or have another shape"):
         initialise(make_towers(config("embedding=8"), 50), file)
+    goes_on = trained(shards, shutil.copytree(run, tmp_path / "on"), "max_steps=7", init=file, resume="auto")
+    assert goes_on.step == 7
+    normed = config("image.backbone=test_resnet")
+    source, target = make_towers(normed, 50), make_towers(normed.model_copy(update={"seed": 1}), 50)
+    weights = {name: one for name, one in source.state_dict().items() if not name.endswith("num_batches_tracked")}
+    save_file(weights, tmp_path / "normed.safetensors")
+    initialise(target, tmp_path / "normed.safetensors")
+    assert all(torch.equal(target.state_dict()[name], one) for name, one in weights.items())
     with pytest.raises(RecipeError, match=r"attention\.heads: a width of \d+ cannot be cut into 7 heads"):
         trained(shards, tmp_path / "tuned", "max_steps=1", "attention.heads=7")
+    with pytest.raises(RecipeError, match=r"image\.size_px 16: convnext_atto makes no feature map of it"):
+        trained(shards, tmp_path / "tuned", "max_steps=1", "image.backbone=convnext_atto", "image.size_px=16")
+    assert not (tmp_path / "tuned").exists()
 
 
 def test_resume_auto_starts_anew_where_there_is_nothing(shards: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import tarfile
 import time
 from pathlib import Path
 
@@ -80,10 +81,11 @@ def test_sigterm_to_the_launcher_saves_once_and_exits_with_11(tmp_path: Path) ->
         while time.monotonic() < deadline and len(losses(tmp_path / "run")) < 3:
             time.sleep(0.1)
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        _, said = process.communicate(timeout=30)
     finally:
         process.kill()
     assert process.returncode == 11
+    assert said.decode().count("stopped at step") == 1
     assert len(checkpoints(tmp_path / "run")) == 1
 
 
@@ -93,3 +95,31 @@ def test_a_batch_that_ranks_cannot_share_is_refused_once_before_any_starts(tmp_p
     assert process.returncode == 2
     assert said.decode().count("cannot be cut into 3 ranks") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_a_corpus_that_is_missing_is_said_once_before_any_rank_starts(tmp_path: Path) -> None:
+    shards = corpus(tmp_path / "corpus")
+    for given in (tmp_path / "nosuch",), (shards, "--val-shards", tmp_path / "nosuch"):
+        process = ranks_command(given[0], tmp_path / "run", 2, *map(str, given[1:]))
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 2
+        assert said.decode().count("nosuch: there is no such corpus") == 1
+
+
+@pytest.mark.slow
+def test_ranks_agree_when_a_validation_fails_and_when_a_checkpoint_is_damaged(tmp_path: Path) -> None:
+    shards, wordless = corpus(tmp_path / "corpus"), tmp_path / "wordless.tar"
+    with tarfile.open(shards / "shards" / "wenlan-000000.tar") as source, tarfile.open(wordless, "w") as target:
+        for member in source:
+            if member.name.endswith(".jpg"):
+                target.addfile(member, source.extractfile(member))
+    out, every = tmp_path / "run", ("--max-steps", "4", "--save-every", "2")
+    process = ranks_command(shards, out, 2, *every, "--val-shards", str(wordless), "--set", "validation.every_steps=3")
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "no_text (it has jpg)" in said.decode()
+    assert [path.name for path in checkpoints(out)] == ["step-00000002", "step-00000003"]
+    (checkpoints(out)[-1] / "model.safetensors").write_bytes(b"")
+    run_ranks(shards, out, 2, *every, "--resume", "auto")
+    assert [path.name for path in checkpoints(out)] == ["step-00000002", "step-00000004"]
+    assert (out / "checkpoints" / "step-00000003.unusable").is_dir()

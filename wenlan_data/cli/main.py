@@ -85,9 +85,6 @@ def _leave(error: InterruptedBuildError) -> NoReturn:
 
 def _fail(error: WenlanError) -> NoReturn:
     line = "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in " ".join(str(error).split()))
-    # All ranks of a training stop at one step: the first says so.
-    if isinstance(error, InterruptedBuildError) and os.environ.get("RANK", "0") != "0":
-        sys.exit(error.exit_code)
     # The exit code tells as much to whoever does not listen any more.
     with suppress(BrokenPipeError):
         print(f"wenlan-data: {line}", file=sys.stderr, flush=True)

@@ -67,9 +67,11 @@ def train(
     Exit 11 after SIGTERM or Ctrl-C, with a checkpoint: the same command with --resume auto goes on. Exit 9 when five
     steps in a row are not finite.
     """
+    import os
     import sys
 
     need_torch()
+    from wenlan_data.errors import InterruptedBuildError
     from wenlan_data.train.config import load_config
     from wenlan_data.train.corpus import check_shards
     from wenlan_data.train.launch import check_division, inside_launch, launch
@@ -103,7 +105,13 @@ def train(
     from wenlan_data.train.finish import finish
     from wenlan_data.train.setup import run_training
 
-    training = run_training(config, options)
+    try:
+        training = run_training(config, options)
+    except InterruptedBuildError as error:
+        # All ranks stop at one step: the first says so.
+        if os.environ.get("RANK", "0") == "0":
+            raise
+        raise click.exceptions.Exit(error.exit_code) from error
     line = finish(config, options, training, as_json=as_json)
     if line:
         click.echo(line)

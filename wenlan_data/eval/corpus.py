@@ -1,7 +1,9 @@
 """Retrieval and vectors of a whole corpus."""
 
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,9 @@ from wenlan_data.eval.retrieval import Retrieval, retrieval
 from wenlan_data.eval.vectors import Model, Vectors, text_vectors, vectors_of
 from wenlan_data.shard.format import parse_fields
 from wenlan_data.shard.reader import read_at, scan, shard_paths
+
+LAYOUT = ("img_emb", "text_emb", "metadata")
+"""Folders, in the order in which they appear."""
 
 
 def corpus_retrieval(
@@ -59,26 +64,32 @@ def write_vectors(model: Model, shards: Sequence[Path], out: Path, *, workers: i
     """Vectors of every sample, in the layout of clip-retrieval; how many there are.
 
     `img_emb/img_emb_N.npy` and `text_emb/text_emb_N.npy` float32 (rows, E), `metadata/metadata_N.parquet` with `key`,
-    `caption` and `image_path`, row by row, `rows` samples a file. All of it appears by one rename, or nothing. Raises
-    `UsageError` where `out` holds something.
+    `caption` and `image_path`, row by row, `rows` samples a file. The three folders appear when all of it is
+    written, or none of them. Raises `UsageError` where `out` holds something.
     """
-    out = out.resolve()
-    partial = out.with_name(f".{out.name}.partial")
     with os_errors(out):
-        if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        if out.exists() and not out.is_dir():
+            raise UsageError(f"{out}: no folder: choose another --out")
+        if out.is_dir() and any(out.iterdir()):
             raise UsageError(f"{out}: not empty: choose a new folder with --out")
-        shutil.rmtree(partial, ignore_errors=True)
+        made = [one for one in (out, *out.parents) if not one.exists()]
+        out.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=out))
         try:
             written = _write_files(_in_files(vectors_of(model, shards, workers=workers), rows), partial)
-            partial.replace(out)
+            for name in LAYOUT:
+                (partial / name).rename(out / name)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+            with suppress(OSError):  # the folders that were made go where nothing came into them
+                for one in made:
+                    one.rmdir()
         return written
 
 
 def _write_files(parts: Iterator[Vectors], out: Path) -> int:
-    for name in ("img_emb", "text_emb", "metadata"):
-        (out / name).mkdir(parents=True)
+    for name in LAYOUT:
+        (out / name).mkdir()
     written = 0
     for number, part in enumerate(parts):
         np.save(out / "img_emb" / f"img_emb_{number}.npy", part.image_BE.numpy().astype(np.float32))

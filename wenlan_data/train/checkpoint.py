@@ -156,10 +156,13 @@ def checkpoints(run: Path) -> list[Path]:
 
 
 def set_aside(path: Path) -> Path:
-    """Give a damaged checkpoint a name that is none of a checkpoint, `step-NNNNNNNN.damaged`; that name."""
-    aside = path.with_name(f"{path.name}.damaged")
+    """Give a checkpoint that cannot be used a name that is none of a checkpoint, `step-NNNNNNNN.unusable`; its path."""
+    aside = path.with_name(f"{path.name}.unusable")
+    number = 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}.unusable-{number}")
     with os_errors(path):
-        shutil.rmtree(aside, ignore_errors=True)
         path.rename(aside)
     return aside
 

@@ -30,7 +30,7 @@ class ImageConfig(_Part):
     """A name of timm."""
     weights: str = "none"
     """`none` (random), `pretrained` (asked for by timm's name), or a local .safetensors file."""
-    size_px: int = Field(default=96, ge=32, le=2048)
+    size_px: int = Field(default=96, ge=16, le=2048)
     train: Literal["all", "none"] | tuple[str, ...] = "all"
     """Which parameters learn: those under these names, such as `blocks.3`."""
     batch_norm: Literal["frozen", "train"] = "frozen"
@@ -63,12 +63,19 @@ class TextConfig(_Part):
 
     backbone: str = "small"
     """`small`, a name of transformers, or a local folder in its format."""
-    train: Literal["all", "none"] | Annotated[int, Field(ge=0)] = "all"
+    train: Literal["all", "none"] | int = "all"
     """How many of the last layers learn; with a number, embeddings do not."""
     max_tokens: int = Field(default=32, ge=4, le=512)
     choose: str = "caption"
     """Which text of a sample trains, in the words of `wenlan_data.load`."""
     small: SmallEncoder = SmallEncoder()
+
+    @field_validator("train")
+    @classmethod
+    def _counted(cls, train: str | int) -> str | int:
+        if isinstance(train, int) and train < 0:
+            raise ValueError("give a number of layers from 0, all or none")
+        return train
 
     @field_validator("choose")
     @classmethod
@@ -136,7 +143,7 @@ class OptimizerConfig(_Part):
 class AugmentConfig(_Part):
     """Changes of a picture, drawn from seed, epoch and sample."""
 
-    jitter: tuple[NotNegative, NotNegative, NotNegative, Annotated[float, Field(ge=0, le=0.5)]] = (0.4, 0.4, 0.4, 0.1)
+    jitter: tuple[NotNegative, NotNegative, NotNegative, Share] = (0.4, 0.4, 0.4, 0.1)
     """Brightness, contrast, saturation, hue."""
     jitter_share: Share = 0.8
     grey_share: Share = 0.2

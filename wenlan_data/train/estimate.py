@@ -5,18 +5,18 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from textwrap import shorten
 
 import torch
 from transformers import AutoConfig
 
-from wenlan_data.errors import UsageError
+from wenlan_data.errors import UsageError, in_short
 from wenlan_data.shard.manifest import load_manifest
 from wenlan_data.shard.reader import is_corpus, scan, shard_paths
 from wenlan_data.train.config import TrainConfig
 from wenlan_data.train.corpus import check_shards
 from wenlan_data.train.model import Towers, make_towers
 from wenlan_data.train.options import TrainOptions
+from wenlan_data.train.resume import check_init
 from wenlan_data.train.towers.backbones import check_fit, read_weights
 
 BYTES = 4
@@ -68,6 +68,8 @@ def estimate(config: TrainConfig, options: TrainOptions, ranks: int) -> Estimate
     if config.batch_size % parts:
         raise UsageError(f"batch_size {config.batch_size}: choose a multiple of {parts} (ranks x accumulation)")
     check_shards(options.shards, options.val_shards)
+    if options.resume == "no":
+        check_init(options.init, config)
     with torch.device("meta"):
         towers = make_towers(config, config.text.small.vocabulary, _shape(config))
     if config.image.weights not in ("none", "pretrained"):
@@ -106,9 +108,8 @@ def _shape(config: TrainConfig) -> dict[str, object]:
     try:
         found = AutoConfig.from_pretrained(config.text.backbone)
     except (OSError, ValueError) as error:
-        reason = shorten(str(error), 160, placeholder=" ...")
         raise UsageError(
-            f"text.backbone {config.text.backbone!r}: its configuration could not be had ({reason}): "
+            f"text.backbone {config.text.backbone!r}: its configuration could not be had ({in_short(error)}): "
             "offline, give a folder with config.json"
         ) from error
     shape: dict[str, object] = json.loads(found.to_json_string(use_diff=False))

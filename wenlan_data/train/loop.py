@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from wenlan_data.errors import FailureBudgetError, InterruptedBuildError, WenlanError
+from wenlan_data.errors import DamageError, FailureBudgetError, InterruptedBuildError
 from wenlan_data.train import ranks as world
 from wenlan_data.train.batches import Batch, Stream, batches
 from wenlan_data.train.checkpoint import checkpoints, prune, save_checkpoint
@@ -78,18 +78,14 @@ def save(run: Run, metrics: dict[str, float]) -> None:
     """Write a checkpoint of this step, on the first rank, and prune; once a step."""
     training = run.training
     if training.step not in run.saved and training.skipped_in_a_row == 0:
-        _write(run, metrics)
+        if run.ranks.first:
+            state = to_state(training, run.config, run.corpus, metrics)
+            path = save_checkpoint(run.folder, state, to_tensors(training), run.tokenizer)
+            run.watch.say(f"saved {path}")
+            best = best_checkpoint(run.folder, run.config.validation.metric, run.watch.say)
+            prune(run.folder, run.config.checkpoints.keep, best)
         run.saved[training.step] = metrics
     world.wait_for_all()
-
-
-def _write(run: Run, metrics: dict[str, float]) -> None:
-    if run.ranks.first and run.training.skipped_in_a_row == 0:
-        state = to_state(run.training, run.config, run.corpus, metrics)
-        path = save_checkpoint(run.folder, state, to_tensors(run.training), run.tokenizer)
-        run.watch.say(f"saved {path}")
-        best = best_checkpoint(run.folder, run.config.validation.metric, run.watch.say)
-        prune(run.folder, run.config.checkpoints.keep, best)
 
 
 def _wrapped(training: Training, ranks: Ranks, config: TrainConfig) -> nn.Module:
@@ -133,12 +129,16 @@ def _validated(run: Run) -> dict[str, float]:
     due = _due(run.training.step, run.config.validation.every_steps) or run.training.step == run.config.max_steps
     if run.validate is None or not due:
         return {}
+    metrics: dict[str, float] = {}
+    failure: Exception | None = None
     try:
         metrics = run.validate()
-    except WenlanError:
+    except Exception as error:  # noqa: BLE001 # raised below, when all ranks know of it
+        failure = error
+    if _any(failure is not None, run.ranks):
         # What was trained must not be lost to pairs that cannot be read.
-        _write(run, {})
-        raise
+        save(run, {})
+        raise failure or DamageError(f"step {run.training.step}: validation failed on another rank: see what it said")
     run.watch.validation(run.training.step, metrics)
     return metrics
 
@@ -164,6 +164,11 @@ def _due(step: int, every: int) -> bool:
 
 def _wish(stop: StopWish, ranks: Ranks) -> bool:
     """Whether any rank should stop: all must do so at the same step."""
+    return _any(bool(stop), ranks)
+
+
+def _any(here: bool, ranks: Ranks) -> bool:
+    """Whether it is so on any rank."""
     if ranks.ranks == 1:
-        return bool(stop)
-    return bool(world.most(torch.tensor([float(bool(stop))], device=ranks.device)).item())
+        return here
+    return bool(world.most(torch.tensor([float(here)], device=ranks.device)).item())

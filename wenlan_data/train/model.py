@@ -7,12 +7,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from wenlan_data.errors import RecipeError
 from wenlan_data.train.config import ImageConfig, TrainConfig
 from wenlan_data.train.freeze import freeze_image, freeze_text, set_training
 from wenlan_data.train.towers.attention import Summary, unit
 from wenlan_data.train.towers.backbones import image_backbone, text_backbone
-from wenlan_data.train.towers.image import ImageTower
+from wenlan_data.train.towers.image import ImageTower, feature_map
 from wenlan_data.train.towers.text import TextTower
+
+SMALL_PX = 32
+"""The stride of most backbones: they make a map of any picture of this size, and some of none below it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +87,8 @@ def make_towers(config: TrainConfig, vocabulary: int, shape: Mapping[str, object
 
 def _image_tower(config: TrainConfig, image: ImageConfig) -> ImageTower:
     backbone, width = image_backbone(image)
+    if image.size_px < SMALL_PX:
+        _check_map(backbone, width, image)
     freeze_image(backbone, image)
     return ImageTower(
         backbone,
@@ -95,6 +101,17 @@ def _image_tower(config: TrainConfig, image: ImageConfig) -> ImageTower:
         sampling="released" if config.compat == "released" else "aligned",
         projection=config.image.projection,
     )
+
+
+def _check_map(backbone: nn.Module, width: int, image: ImageConfig) -> None:
+    picture = torch.zeros(1, 3, image.size_px, image.size_px)
+    try:
+        with torch.no_grad():
+            feature_map(backbone.eval(), picture, width)
+    except RuntimeError as error:
+        raise RecipeError(
+            f"image.size_px {image.size_px}: {image.backbone} makes no feature map of it: choose {SMALL_PX} or more"
+        ) from error
 
 
 def _text_tower(config: TrainConfig, vocabulary: int, shape: Mapping[str, object] | None) -> TextTower:
@@ -112,6 +129,7 @@ def _recompute(towers: Towers) -> None:
         switch = next((found for name in names if callable(found := getattr(part, name, None))), None)
         if switch is not None:
             switch()
+    towers.text.backbone.config.use_cache = False  # type: ignore[union-attr] # else transformers warns at each start
     for part in towers.modules():
         if isinstance(part, Summary):
             part.recompute = True

@@ -6,7 +6,16 @@ from pathlib import Path
 from torch import Tensor
 
 from wenlan_data.errors import DamageError, RecipeError, UsageError, print_line
-from wenlan_data.train.checkpoint import FOLDER, Checkpoint, State, checkpoints, load_checkpoint, load_state, set_aside
+from wenlan_data.train.checkpoint import (
+    FOLDER,
+    Checkpoint,
+    State,
+    checkpoints,
+    load_checkpoint,
+    load_state,
+    set_aside,
+    step_of,
+)
 from wenlan_data.train.config import TrainConfig, parse_config
 from wenlan_data.train.model import Towers
 from wenlan_data.train.state import load_towers
@@ -17,27 +26,27 @@ from wenlan_data.train.towers.released import is_released, load_released
 _MAY_DIFFER = {"max_steps", "checkpoints", "validation", "compile", "recompute", "channels_last"}
 
 
-def newest_sound(run: Path, say: Callable[[str], None], *, clear: bool = False) -> Checkpoint | None:
+def newest_sound(run: Path, say: Callable[[str], None]) -> Checkpoint | None:
     """The newest checkpoint of `run` that holds what was written; None where there is no folder of them.
 
-    Says which ones are damaged; with `clear` they get another name, so that none of them is the best one later.
-    Raises `DamageError` where all are, and renames none.
+    Says which ones are damaged. Raises `DamageError` where all are.
     """
     found = checkpoints(run)
-    damaged: list[Path] = []
     for path in reversed(found):
         try:
-            sound = load_checkpoint(path)
+            return load_checkpoint(path)
         except DamageError as error:
             say(f"{error}: trying the one before")
-            damaged.append(path)
-            continue
-        for one in damaged if clear else ():
-            say(f"{one}: set aside as {set_aside(one).name}")
-        return sound
     if found:
         raise DamageError(f"{run / FOLDER}: no checkpoint is sound: restore one from a copy, or choose another --out")
     return None
+
+
+def clear_unsound(run: Path, newest: Checkpoint, say: Callable[[str], None]) -> None:
+    """Give what is newer than the newest sound checkpoint another name, so that none of it is the best one later."""
+    for path in checkpoints(run):
+        if step_of(path) > newest.state.step:
+            say(f"{path}: set aside as {set_aside(path).name}")
 
 
 def best_checkpoint(run: Path, metric: str, say: Callable[[str], None] = print_line) -> Path | None:
@@ -94,7 +103,16 @@ def check_config(checkpoint: Checkpoint, config: TrainConfig, say: Callable[[str
         say(f"{checkpoint.path}: going on with another config: {', '.join(changes.values())}")
 
 
-def initialise(towers: Towers, given: Path) -> None:
+def check_init(given: Path | None, config: TrainConfig) -> None:
+    """Raise `UsageError` where a vocabulary made anew would give other characters to the rows of the weights."""
+    if given is not None and given.is_file() and config.text.backbone == "small":
+        raise UsageError(
+            f"--init {given}: a file brings no tokenizer, and text.backbone small would make another one: "
+            "give the folder of the run or of the checkpoint"
+        )
+
+
+def initialise(towers: Towers, given: Path, say: Callable[[str], None] = print_line) -> None:
     """Fill the towers from a checkpoint, a run, or a .safetensors file with our names or the published ones.
 
     A file brings no tokenizer: its rows of text fit only where the encoder has one of its own. Raises `UsageError` or
@@ -103,7 +121,7 @@ def initialise(towers: Towers, given: Path) -> None:
     if given.is_file():
         _fill(towers, read_weights(given), given)
     else:
-        load_towers(towers, load_checkpoint(checkpoint_path(given), only=("model",)))
+        load_towers(towers, load_checkpoint(checkpoint_path(given, say), only=("model",)))
 
 
 def _fill(towers: Towers, weights: Mapping[str, Tensor], path: Path) -> None:
@@ -112,7 +130,7 @@ def _fill(towers: Towers, weights: Mapping[str, Tensor], path: Path) -> None:
         return
     wanted = towers.state_dict()
     check_fit(wanted, weights, str(path))
-    towers.load_state_dict({name: weights[name] for name in wanted})
+    towers.load_state_dict({name: weights.get(name, value) for name, value in wanted.items()})
 
 
 def _leaves(value: Mapping[str, object], path: str = "") -> Iterator[tuple[str, object]]:

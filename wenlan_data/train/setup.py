@@ -4,18 +4,17 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from textwrap import shorten
 
 import torch
 from transformers import AutoTokenizer
 
-from wenlan_data.errors import UsageError, os_errors, print_line
+from wenlan_data.errors import UsageError, in_short, os_errors, print_line
 from wenlan_data.eval.corpus import corpus_retrieval
 from wenlan_data.eval.vectors import Model
 from wenlan_data.load.texts import load_tokenizer
 from wenlan_data.train import ranks as world
 from wenlan_data.train.batches import START, Place, Stream, batches
-from wenlan_data.train.checkpoint import TOKENIZER, Checkpoint, checkpoints, load_checkpoint
+from wenlan_data.train.checkpoint import FOLDER, TOKENIZER, Checkpoint, checkpoints, load_checkpoint
 from wenlan_data.train.config import TextConfig, TrainConfig
 from wenlan_data.train.corpus import CorpusMark, Pages, check_same, check_shards, corpus_mark
 from wenlan_data.train.launch import check_division
@@ -24,7 +23,7 @@ from wenlan_data.train.memory import keep_freed_memory
 from wenlan_data.train.model import make_towers
 from wenlan_data.train.options import TrainOptions
 from wenlan_data.train.ranks import Ranks
-from wenlan_data.train.resume import check_config, checkpoint_path, initialise, newest_sound
+from wenlan_data.train.resume import check_config, check_init, checkpoint_path, clear_unsound, initialise, newest_sound
 from wenlan_data.train.signals import listening
 from wenlan_data.train.standard import measure
 from wenlan_data.train.state import Training, begin, restore
@@ -54,21 +53,26 @@ def run_training(config: TrainConfig, options: TrainOptions) -> Training:
 def _prepared(config: TrainConfig, options: TrainOptions, ranks: Ranks) -> Iterator[Run]:
     say: Callable[[str], None] = print_line if ranks.first else (lambda _: None)
     check_shards(options.shards, options.val_shards)
-    _check_init(options, config)
-    checkpoint = _found_checkpoint(options, config, ranks, say)
+    if options.out.exists() and not options.out.is_dir():
+        raise UsageError(f"{options.out}: no folder: choose another --out")
+    checkpoint = _found_checkpoint(options, config, say)
+    if checkpoint is None:
+        check_init(options.init, config)
     corpus = corpus_mark(options.shards)
     with _whole_or_nothing(options.out, ranks):
         tokenizer = _tokenizer(config, options, ranks, checkpoint)
         shape = checkpoint.state.text_encoder if checkpoint else None
         towers = make_towers(config, vocabulary_size(tokenizer), shape)
         if checkpoint is None and options.init is not None:
-            initialise(towers, options.init)
+            initialise(towers, options.init, say)
         training = begin(towers, config, ranks.device)
         stream = Stream(
             shards=list(options.shards), tokenizer=tokenizer, pages=Pages(options.shards), workers=options.workers
         )
         if checkpoint is not None:
             _go_on(training, checkpoint, corpus, options, say)
+            if options.resume == "auto" and ranks.first:
+                clear_unsound(options.out, checkpoint, say)
         elif config.standardise and options.init is None:
             measure(training.towers, batches(stream, config, ranks, START), config)
     with Watch(options.out, first=ranks.first, done=training.step, steps=config.max_steps) as watch:
@@ -94,38 +98,30 @@ def save_tokenizer(config: TextConfig, shards: tuple[Path, ...], path: Path) -> 
         try:
             found = AutoTokenizer.from_pretrained(config.backbone, use_fast=True)
         except (OSError, ValueError) as error:
-            reason = shorten(str(error), 160, placeholder=" ...")
             raise UsageError(
-                f"text.backbone {config.backbone!r}: its tokenizer could not be had ({reason}): offline, give a folder "
-                "with config.json, model.safetensors and a tokenizer"
+                f"text.backbone {config.backbone!r}: its tokenizer could not be had ({in_short(error)}): "
+                "offline, give a folder with config.json, model.safetensors and a tokenizer"
             ) from error
         found.backend_tokenizer.save(str(partial))
     partial.replace(path)
 
 
-def _check_init(options: TrainOptions, config: TrainConfig) -> None:
-    """A vocabulary made anew would give other characters to the rows of these weights."""
-    if options.init is not None and options.init.is_file() and config.text.backbone == "small":
-        raise UsageError(
-            f"--init {options.init}: a file brings no tokenizer, and text.backbone small would make another one: "
-            "give the folder of the run or of the checkpoint"
-        )
-
-
-def _found_checkpoint(
-    options: TrainOptions, config: TrainConfig, ranks: Ranks, say: Callable[[str], None]
-) -> Checkpoint | None:
+def _found_checkpoint(options: TrainOptions, config: TrainConfig, say: Callable[[str], None]) -> Checkpoint | None:
     if options.resume == "auto":
-        found = newest_sound(options.out, say, clear=ranks.first)
+        found = newest_sound(options.out, say)
     else:
         given = None if options.resume == "no" else Path(options.resume)
-        inside = given is not None and given.resolve().is_relative_to(options.out.resolve())
-        if checkpoints(options.out) and not inside:
+        if checkpoints(options.out) and not (given and _is_inside(given, options.out)):
             raise UsageError(f"{options.out} holds a run already: go on with --resume auto, or choose another --out")
         found = load_checkpoint(checkpoint_path(given, say)) if given else None
     if found is not None:
         check_config(found, config, say)
     return found
+
+
+def _is_inside(checkpoint: Path, run: Path) -> bool:
+    """Whether it is one of the run's own; its folder of checkpoints may be a link to another disk."""
+    return any(checkpoint.resolve().is_relative_to(folder.resolve()) for folder in (run, run / FOLDER))
 
 
 @contextmanager
@@ -150,14 +146,12 @@ def _tokenizer(config: TrainConfig, options: TrainOptions, ranks: Ranks, checkpo
     """The tokenizer of the run: the checkpoint's, that of `--init`, the encoder's, or one of the corpus."""
     path = options.out / TOKENIZER
     if ranks.first:
-        if options.out.exists() and not options.out.is_dir():
-            raise UsageError(f"{options.out}: no folder: choose another --out")
         with os_errors(options.out):
             options.out.mkdir(parents=True, exist_ok=True)
             if checkpoint is not None:
                 path.write_bytes((checkpoint.path / TOKENIZER).read_bytes())
             elif options.init is not None and options.init.is_dir():
-                path.write_bytes((checkpoint_path(options.init) / TOKENIZER).read_bytes())
+                path.write_bytes((checkpoint_path(options.init, lambda _: None) / TOKENIZER).read_bytes())
             else:
                 save_tokenizer(config.text, options.shards, path)
     world.wait_for_all()

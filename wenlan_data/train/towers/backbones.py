@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from textwrap import shorten
 from typing import Any, cast
 
 import timm
@@ -13,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, BertConfig, BertModel, PreTrainedConfig
 
-from wenlan_data.errors import UsageError
+from wenlan_data.errors import UsageError, in_short
 from wenlan_data.train.config import ImageConfig, TextConfig
 
 
@@ -33,9 +32,9 @@ def image_backbone(config: ImageConfig) -> tuple[nn.Module, int]:
         model: nn.Module = timm.create_model(config.backbone, pretrained=config.weights == "pretrained", **arguments)
     except (OSError, RuntimeError, ValueError) as error:
         if config.weights != "pretrained":
-            raise UsageError(f"image.backbone {config.backbone!r}: timm cannot make it ({_short(error)})") from error
+            raise UsageError(f"image.backbone {config.backbone!r}: timm cannot make it ({in_short(error)})") from error
         raise UsageError(
-            f"image.backbone {config.backbone!r}: its weights could not be had ({_short(error)}): "
+            f"image.backbone {config.backbone!r}: its weights could not be had ({in_short(error)}): "
             "offline, give image.weights the path of a .safetensors file"
         ) from error
     if config.weights not in ("none", "pretrained"):
@@ -89,7 +88,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise UsageError(f"{path}: not a safetensors file that can be read ({_short(error)})") from error
+        raise UsageError(f"{path}: not a safetensors file that can be read ({in_short(error)})") from error
 
 
 def fill(model: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:
@@ -127,7 +126,7 @@ def _shaped(shape: Mapping[str, object], dropout: float) -> nn.Module:
     try:
         config = AutoConfig.for_model(**known)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"text.backbone: transformers cannot make this encoder ({_short(error)})") from error
+        raise UsageError(f"text.backbone: transformers cannot make this encoder ({in_short(error)})") from error
     return _plain(AutoModel.from_config(config), dropout)  # type: ignore[no-untyped-call] # transformers' own
 
 
@@ -136,7 +135,7 @@ def _pretrained(name: str, dropout: float) -> nn.Module:
         model = AutoModel.from_pretrained(name, use_safetensors=True, dtype=torch.float32)
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"text.backbone {name!r} could not be had ({_short(error)}): offline, give a folder with config.json, "
+            f"text.backbone {name!r} could not be had ({in_short(error)}): offline, give a folder with config.json, "
             "model.safetensors and a tokenizer"
         ) from error
     return _plain(model, dropout)
@@ -161,7 +160,3 @@ def _freeze_key_bias_of_vits(model: nn.Module) -> None:
 def _without_keys(gradient: Tensor) -> Tensor:
     third = len(gradient) // 3
     return torch.cat([gradient[:third], torch.zeros_like(gradient[:third]), gradient[2 * third :]])
-
-
-def _short(error: Exception) -> str:
-    return shorten(str(error), 160, placeholder=" ...")
