@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from typing import cast
 
@@ -49,6 +50,15 @@ def corpus(path: Path, counts: tuple[int, ...] = (14, 13)) -> Path:
         for count in counts
     ]
     return write_corpus(path, shards)
+
+
+def wordless(shards: Path, tar: Path) -> Path:
+    """`tar`, with the pictures of a corpus's first shard and none of its texts."""
+    with tarfile.open(shards / "shards" / "wenlan-000000.tar") as source, tarfile.open(tar, "w") as target:
+        for member in source:
+            if member.name.endswith(".jpg"):
+                target.addfile(member, source.extractfile(member))
+    return tar
 
 
 def trained(shards: Path, out: Path, *overrides: str, **options: object) -> Training:

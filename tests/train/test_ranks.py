@@ -2,14 +2,13 @@
 
 import os
 import signal
-import tarfile
 import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.train.runs import corpus, losses, ranks_command, run_ranks
+from tests.train.runs import corpus, losses, ranks_command, run_ranks, wordless
 from wenlan_data.train.checkpoint import checkpoints, load_checkpoint
 
 STEPS = 30
@@ -108,13 +107,10 @@ def test_a_corpus_that_is_missing_is_said_once_before_any_rank_starts(tmp_path: 
 
 @pytest.mark.slow
 def test_ranks_agree_when_a_validation_fails_and_when_a_checkpoint_is_damaged(tmp_path: Path) -> None:
-    shards, wordless = corpus(tmp_path / "corpus"), tmp_path / "wordless.tar"
-    with tarfile.open(shards / "shards" / "wenlan-000000.tar") as source, tarfile.open(wordless, "w") as target:
-        for member in source:
-            if member.name.endswith(".jpg"):
-                target.addfile(member, source.extractfile(member))
+    shards = corpus(tmp_path / "corpus")
+    pictures = wordless(shards, tmp_path / "wordless.tar")
     out, every = tmp_path / "run", ("--max-steps", "4", "--save-every", "2")
-    process = ranks_command(shards, out, 2, *every, "--val-shards", str(wordless), "--set", "validation.every_steps=3")
+    process = ranks_command(shards, out, 2, *every, "--val-shards", str(pictures), "--set", "validation.every_steps=3")
     _, said = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "no_text (it has jpg)" in said.decode()

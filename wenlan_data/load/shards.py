@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from wenlan_data.errors import DamageError, os_errors
+from wenlan_data.errors import DamageError, in_short, os_errors
 from wenlan_data.shard.format import offsets_name
 from wenlan_data.shard.index import build_offsets, save_offsets
 from wenlan_data.shard.manifest import ShardEntry, load_manifest
@@ -166,7 +166,7 @@ def _table(path: str, columns: list[str] | None = None) -> pa.Table:
         with pq.ParquetFile(path) as file:
             table = file.read(columns=columns, use_threads=False)
     except (OSError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = in_short(error, 200)
         raise DamageError(f"{path}: this offsets table cannot be read ({reason}): run `shards verify`") from error
     if not set(columns or OFFSETS.names) <= set(table.column_names):
         raise DamageError(f"{path}: this is no offsets table: its columns are {', '.join(table.column_names)}")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wenlan_data.clean.variants import VARIANTS, variant
-from wenlan_data.errors import UsageError
+from wenlan_data.errors import UsageError, in_short
 from wenlan_data.records import TEXT_TYPES
 
 Int64s = NDArray[np.int64]
@@ -97,7 +97,7 @@ class _FastTokenizer:
                 else Library.from_file(str(file))
             )
         except Exception as error:  # the library raises this very class
-            raise UsageError(f"{file}: no tokenizer ({' '.join(str(error).split())[:120]})") from error
+            raise UsageError(f"{file}: no tokenizer ({in_short(error, 120)})") from error
         self._library.no_padding()
         self._library.enable_truncation(max_tokens)
 
@@ -130,4 +130,4 @@ def _from_transformers(folder: Path, max_tokens: int) -> Tokenizer:
     try:
         return _SlowTokenizer(AutoTokenizer.from_pretrained(str(folder), local_files_only=True), max_tokens)
     except (OSError, ValueError) as error:
-        raise UsageError(f"{folder}: no tokenizer in this folder ({' '.join(str(error).split())[:120]})") from error
+        raise UsageError(f"{folder}: no tokenizer in this folder ({in_short(error, 120)})") from error

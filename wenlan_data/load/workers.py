@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from torch.utils.data import DataLoader
 
-from wenlan_data.errors import WorkerLostError
+from wenlan_data.errors import WorkerLostError, in_short
 from wenlan_data.image.decode import opencv
 from wenlan_data.load.batches import BatchMaker, Made
 from wenlan_data.load.ring import Ring
@@ -76,7 +76,7 @@ class _Patient:
                 waited = time.monotonic() - start
                 if "timed out" in str(error) and waited < STALLED_S:
                     continue
-                reason = " ".join(str(error).split())[:200]
+                reason = in_short(error, 200)
                 what = f"a loading worker died or was silent for {waited:.0f} s ({reason})"
                 raise WorkerLostError(f"{what}: is memory short? A loader at the same position goes on") from error
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from wenlan_data.errors import DamageError
+from wenlan_data.errors import DamageError, in_short
 from wenlan_data.records import Region, Text
 from wenlan_data.report.columns import COLUMNS, add_rows, count
 from wenlan_data.report.drops import Examples, examples_of
@@ -158,4 +158,4 @@ def _offsets(corpus: Path, shard: str) -> pa.Table:
 
 
 def _damage(path: Path, error: Exception) -> DamageError:
-    return DamageError(f"{path}: cannot be read ({' '.join(str(error).split())[:200]}): run `shards verify`")
+    return DamageError(f"{path}: cannot be read ({in_short(error, 200)}): run `shards verify`")

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from wenlan_data.errors import DamageError
+from wenlan_data.errors import DamageError, in_short
 from wenlan_data.records import Text
 from wenlan_data.report.material import Group, Shown
 from wenlan_data.shard.manifest import Manifest
@@ -122,7 +122,7 @@ def _batches(corpus: Path, manifest: Manifest) -> Iterator[tuple[int, pa.RecordB
             with pq.ParquetFile(path) as file:
                 yield from ((int(path.stem), batch) for batch in file.iter_batches(4096))
         except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = in_short(error, 200)
             raise DamageError(f"{path}: this drops table cannot be read ({reason}): run `shards verify`") from error
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from wenlan_data.errors import print_line
 from wenlan_data.protocols import Receipt
 
 NAME_WIDTH = 22
@@ -155,7 +156,7 @@ class PlainReporter:
 
     def say(self, line: str) -> None:
         """Write one line to stderr."""
-        sys.stderr.write(line + "\n")
+        print_line(line)
 
 
 def reporter() -> Reporter:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from wenlan_data.errors import DamageError, os_errors
+from wenlan_data.errors import DamageError, in_short, os_errors
 from wenlan_data.shard.reader import read_at, scan
 from wenlan_data.shard.writer import Place
 from wenlan_data.tables import OFFSETS
@@ -47,7 +47,7 @@ def _table(path: Path) -> pa.Table:
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = in_short(error, 200)
         raise DamageError(f"{path}: this offsets table cannot be read ({reason}): run `shards verify`") from error
     if not table.schema.equals(OFFSETS):
         raise DamageError(f"{path}: this is no offsets table: its columns are {', '.join(table.column_names)}")

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from wenlan_data.errors import DamageError
+from wenlan_data.errors import DamageError, in_short
 from wenlan_data.shard.manifest import Manifest, load_manifest
 from wenlan_data.shard.reader import is_corpus, read_tar, shard_paths
 
@@ -89,7 +89,7 @@ def _add_metadata(summary: Summary, path: Path) -> None:
             for batch in table.iter_batches(columns=COLUMNS):
                 _add_batch(summary, batch)
     except (OSError, KeyError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = in_short(error, 200)
         raise DamageError(f"{path}: this metadata table cannot be read ({reason}): run `shards verify`") from error
 
 

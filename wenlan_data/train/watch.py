@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from torch.utils.tensorboard.writer import SummaryWriter
 
-from wenlan_data.errors import os_errors
+from wenlan_data.errors import os_errors, print_line
 
 LOG = "log.jsonl"
 
@@ -118,7 +118,7 @@ class Watch:
         if self._progress:
             self._progress.console.print(line, markup=False, highlight=False)
         else:
-            sys.stderr.write(line + "\n")
+            print_line(line)
 
 
 def read_log(folder: Path) -> list[dict[str, object]]:

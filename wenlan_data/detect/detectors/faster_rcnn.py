@@ -14,7 +14,7 @@ from wenlan_data.detect.boxes import regions_of
 from wenlan_data.detect.coco import CATEGORY_IDS, NAMES, Language
 from wenlan_data.detect.extras import needed
 from wenlan_data.detect.weights import NAMED, file_of
-from wenlan_data.errors import RecipeError
+from wenlan_data.errors import RecipeError, in_short
 from wenlan_data.records import Region
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class FasterRcnn:
         try:
             model.load_state_dict(_state(path))
         except RuntimeError as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = in_short(error, 200)
             raise RecipeError(f"weights: {path}: do not fit {self.architecture} ({reason})") from error
         return model
 
@@ -166,5 +166,5 @@ def _device(name: str) -> Any:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise RecipeError(f"device: torch has no {name!r} here ({' '.join(str(error).split())[:120]})") from error
+        raise RecipeError(f"device: torch has no {name!r} here ({in_short(error, 120)})") from error
     return device
