@@ -45,9 +45,9 @@ class _Site(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def serve(root: Path) -> Iterator[str]:
-    """Serve `root` on a free port of 127.0.0.1 while the body runs; gives `host:port`."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Site, directory=str(root)))
+def serve(root: Path, port: int = 0) -> Iterator[str]:
+    """Serve `root` on 127.0.0.1 while the body runs, on a free port where none is given; gives `host:port`."""
+    server = ThreadingHTTPServer(("127.0.0.1", port), partial(_Site, directory=str(root)))
     server.daemon_threads = True
     thread = Thread(target=server.serve_forever, name="demo-site", daemon=True)
     thread.start()
