@@ -9,7 +9,7 @@ import pytest
 from wenlan_data import plugins
 from wenlan_data.protocols import Source, SourcePart
 from wenlan_data.records import TEXT_TYPES, Candidate, Drop
-from wenlan_data.sources import SOURCES
+from wenlan_data.source_config import SOURCES
 
 
 def check_source(source: Source, *, max_rows: int = 3) -> list[Candidate | Drop]:

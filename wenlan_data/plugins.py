@@ -17,7 +17,8 @@ def names(package: str) -> list[str]:
     spec = importlib.util.find_spec(package)
     if spec is None or spec.submodule_search_locations is None:
         return []
-    return sorted(module.name for module in pkgutil.iter_modules(spec.submodule_search_locations))
+    found = pkgutil.iter_modules(spec.submodule_search_locations)
+    return sorted(module.name for module in found if not module.ispkg)
 
 
 @cache

@@ -63,7 +63,7 @@ class SourcePart:
 
 
 class Source(Protocol):
-    """Where candidates come from: `crawl/sources/<kind>.py` holds one class of this role."""
+    """Where candidates come from: `sources/<kind>.py` holds one class of this role."""
 
     @property
     def name(self) -> str:
@@ -72,7 +72,7 @@ class Source(Protocol):
     def parts(self, *, source: int, max_rows: int) -> Iterator[SourcePart]:
         """The parts in source order, none with more than `max_rows` rows. Cheap, deterministic, streamed.
 
-        None for `pages`, whose parts the crawl makes (`run.crawling`).
+        None for `pages`, whose parts the crawl makes (`run.crawl`).
 
         Raises `UsageError` for what is missing, empty or not of this kind.
         """
@@ -105,7 +105,7 @@ class Part(Protocol):
 
 
 class Executor(Protocol):
-    """Runs parts. `run/local.py` and `run/ray.py` hold the two implementations."""
+    """Runs parts. `run/executors/local.py` and `run/executors/ray.py` hold the two implementations."""
 
     workers: int
 

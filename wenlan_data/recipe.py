@@ -7,22 +7,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Literal, cast
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from wenlan_data import plugins
-from wenlan_data.clean.variants import Variant
-from wenlan_data.detect.settings import load_detector, resolved_detector, with_absolute_weights
+from wenlan_data.detect.loading import load_detector, resolved_detector, with_absolute_weights
 from wenlan_data.errors import RecipeError
 from wenlan_data.protocols import Detector, Rule
-from wenlan_data.records import TEXT_TYPES
+from wenlan_data.records import TEXT_TYPES, Variant
 from wenlan_data.settings import describe, names_in, pipelines_folder, read_named
 
 RULES = "wenlan_data.clean.rules"

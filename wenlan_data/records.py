@@ -2,6 +2,9 @@
 
 import builtins
 from dataclasses import dataclass
+from typing import Literal
+
+Variant = Literal["easy", "first"]
 
 TEXT_TYPES = (
     "caption",

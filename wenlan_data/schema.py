@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from wenlan_data import plugins
-from wenlan_data.detect.settings import DETECTORS
+from wenlan_data.detect.loading import DETECTORS
 from wenlan_data.recipe import RULES, Recipe
 
 Schema = dict[str, object]

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.builds.corpus_runs import build, content
-from wenlan_data.crawl.warc import PayloadWriter
 from wenlan_data.testing import caption, picture
+from wenlan_data.web.warc import PayloadWriter
 
 WARCS = 8
 PICTURES_EACH = 32

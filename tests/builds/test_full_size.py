@@ -18,23 +18,23 @@ WORST_PX = 303
 DIES = """
 import os
 import simplejpeg
-from wenlan_data.image import child, frames
+from wenlan_data.sandbox import protocol, worker
 
-real = child._WORK[frames.PIXELS]
+real = worker._WORK[protocol.PIXELS]
 
 def worst(options, data):
     if simplejpeg.decode_jpeg_header(data)[1] == WORST_PX: os.kill(os.getpid(), 11)
     return real(options, data)
 
-child._WORK[frames.PIXELS] = worst
-child.main()
+worker._WORK[protocol.PIXELS] = worst
+worker.main()
 """
 BUILD = """
 import sys
-from wenlan_data.image import apart
+from wenlan_data.sandbox import client as sandbox
 from wenlan_data.cli.main import main
 
-apart.CHILD = (sys.argv.pop(1),)
+sandbox.CHILD = (sys.argv.pop(1),)
 main()
 """
 RECIPE: dict[str, object] = {"name": "mine", "detect": {"detector": "proposals", "width_px": 96}}

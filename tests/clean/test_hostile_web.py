@@ -5,8 +5,8 @@ import json
 import pytest
 
 from wenlan_data.clean.chain import apply, examine
-from wenlan_data.cli.shards import dump
-from wenlan_data.cli.shards import printable as as_printed
+from wenlan_data.cli.terminal import dump
+from wenlan_data.cli.terminal import printable as as_printed
 from wenlan_data.recipe import load_recipe
 from wenlan_data.records import Drop, Remark
 

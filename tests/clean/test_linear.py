@@ -1,11 +1,11 @@
 """Rules on 100 KB texts that mean to make them slow. A pattern that looks at a stretch of text for each of its
-characters takes minutes on these, and meets the time limit; the exact figures are in `benchmarks/text.py --attacks`."""
+characters takes minutes on these, and meets the time limit; for figures see `benchmarks/build/text.py --attacks`."""
 
 from typing import cast
 
 import pytest
 
-from benchmarks.attacks import attacks
+from benchmarks.build.attacks import attacks
 from wenlan_data.clean.chain import apply
 from wenlan_data.clean.rules.contact_info import ContactInfo
 from wenlan_data.protocols import RemarkingRule

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.attacks import UNITS
+from benchmarks.build.attacks import UNITS
 from wenlan_data import plugins
 from wenlan_data.clean.chain import apply, examine, steps
 from wenlan_data.protocols import Rule

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from wenlan_data import plugins
 from wenlan_data.cli.main import cli
-from wenlan_data.detect.settings import DETECTORS
+from wenlan_data.detect.loading import DETECTORS
 from wenlan_data.errors import RecipeError
 from wenlan_data.recipe import load_recipe, parse_recipe, recipe_names
 from wenlan_data.schema import recipe_schema

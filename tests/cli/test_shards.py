@@ -11,7 +11,8 @@ from click.testing import CliRunner, Result
 
 from tests.builds.corpus_runs import COMMAND
 from tests.shard.make_golden import GOLDEN
-from wenlan_data.cli.shards import printable, safe_name, shards
+from wenlan_data.cli.shards import shards
+from wenlan_data.cli.terminal import printable, safe_name
 from wenlan_data.errors import DamageError, UsageError
 from wenlan_data.shard.reader import read_tar, shard_paths
 

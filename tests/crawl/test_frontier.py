@@ -5,10 +5,10 @@ import pytest
 
 from wenlan_data.crawl.budget import CrawlLimits
 from wenlan_data.crawl.frontier import FrontierPart, Row, read_frontier, write_frontier
-from wenlan_data.crawl.tracking import page_key
-from wenlan_data.crawl.urls import host_of
 from wenlan_data.protocols import Receipt
-from wenlan_data.sources import HostLimits
+from wenlan_data.web.limits import HostLimits
+from wenlan_data.web.tracking_params import page_key
+from wenlan_data.web.urls import host_of
 
 
 def _row(url: str, depth: int = 0) -> Row:

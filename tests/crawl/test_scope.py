@@ -1,8 +1,9 @@
 import pytest
 
-from wenlan_data.crawl.limits import Limits
-from wenlan_data.crawl.scope import Scope, registrable_domain, same_site
-from wenlan_data.crawl.urls import host_of
+from wenlan_data.crawl.scope import Scope, same_site
+from wenlan_data.web.domains import registrable_domain
+from wenlan_data.web.limits import Limits
+from wenlan_data.web.urls import host_of
 
 SCOPE = Scope(hosts=("a.cn:80",), domains=("b.com.cn",), include=("/p/*", "/"), exclude=("*/print/*", "*?view=*"))
 

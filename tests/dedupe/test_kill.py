@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.dedupe_generations import tables
+from benchmarks.dedupe.generations import tables
 
 # Each on Ray costs two starts of it: KILLS_ON_RAY=20 goes through as many as without.
 MOMENTS = {"local": 20, "ray": int(os.environ.get("KILLS_ON_RAY", "8"))}
@@ -19,28 +19,28 @@ MOMENTS = {"local": 20, "ray": int(os.environ.get("KILLS_ON_RAY", "8"))}
 SCRIPT = """
 import sys
 from pathlib import Path
-from wenlan_data.dedupe import bands
-from wenlan_data.dedupe.part import DedupePart
+from wenlan_data.dedupe import near_step
+from wenlan_data.dedupe.step import DedupePart
 from wenlan_data.recipe import DedupeRules, ImageRules, ShardRules
-from wenlan_data.run.jobs import Job, Jobs
+from wenlan_data.run.scheduler import Job, Jobs
 from wenlan_data.run.ledger import Ledger
 
 work, source, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-bands.SHARE_CODES = 5000
+near_step.SHARE_CODES = 5000
 candidates, facts = (tuple(map(str, sorted(source.glob(f"{name}-*.parquet")))) for name in ("candidates", "facts"))
 with Ledger(work) as ledger:
     if sys.argv[4] == "ray":
-        from wenlan_data.run.ray import RayExecutor
+        from wenlan_data.run.executors.ray import RayExecutor
         executor = RayExecutor(workers, None)
     else:
-        from wenlan_data.run.local import LocalExecutor
+        from wenlan_data.run.executors.local import LocalExecutor
         executor = LocalExecutor(workers)
     print("at work", flush=True)
-    parts = bands.near_parts(facts, 20_000, (), radius_bits=4, verify=True)
+    parts = near_step.near_parts(facts, 20_000, (), radius_bits=4, verify=True)
     run = lambda step, parts: Jobs(executor, ledger, 0, step).run(
         [Job(number=n, make=lambda _before, part=part: part) for n, part in enumerate(parts)], lambda *_: None)
     run("near", parts)
-    files = bands.NearFiles(tuple(str(ledger.part(0, "near", n)) for n in range(len(parts))))
+    files = near_step.NearFiles(tuple(str(ledger.part(0, "near", n)) for n in range(len(parts))))
     run("dedupe", [DedupePart(generation=0, candidates=candidates, facts=facts, near=files,
         caption_order=("caption",), rules=DedupeRules(), max_same_text=10, shard=ShardRules(),
         first_shard=0)])

@@ -3,7 +3,7 @@ from pathlib import Path
 import requests
 
 from wenlan_data.demo.server import serve, sources_text
-from wenlan_data.sources import load_sources
+from wenlan_data.source_config import load_sources
 
 
 def test_the_site_serves_files_and_says_where_moved_ones_are(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from wenlan_data.demo.material import write_folder, write_site
 from wenlan_data.demo.server import serve, sources_text
-from wenlan_data.sources import load_sources
+from wenlan_data.source_config import load_sources
 
 pytest.importorskip("skimage", reason="the extra [demo] is not installed")
 pytest.importorskip("sklearn", reason="the extra [demo] is not installed")

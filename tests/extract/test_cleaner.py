@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from wenlan_data.extract.candidate_tables import Row
 from wenlan_data.extract.cleaner import Cleaner, Verdict, page_batches
-from wenlan_data.extract.rows import Row
 from wenlan_data.recipe import TitleRepeats, load_recipe
 from wenlan_data.records import Candidate, Remark, Text
 

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from wenlan_data.extract.inline import inline_pictures
+from wenlan_data.extract.data_uris import inline_pictures
 from wenlan_data.extract.pairs import MAX_IMAGES, page_pairs
 from wenlan_data.records import Candidate, Drop, StoredBytes, Text
 from wenlan_data.testing import picture

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from wenlan_data.image import apart
+from wenlan_data.image.check import examine
 from wenlan_data.image.containers import frame_size
-from wenlan_data.image.examine import examine
 from wenlan_data.image.normalise import normalise
 from wenlan_data.recipe import ImageRules
 from wenlan_data.records import Drop, ImageFacts
+from wenlan_data.sandbox import client as sandbox
 from wenlan_data.testing import picture
 
 pytestmark = pytest.mark.skipif(not features.check("avif"), reason="this build of Pillow has no AVIF")
@@ -24,7 +24,7 @@ def avif(width: int = 320, height: int = 240, **options: object) -> bytes:
 
 def test_avif_is_an_option() -> None:
     assert examine(avif(), ImageRules()) == Drop("format", "avif")
-    found = apart.examine(avif(), WITH_AVIF)
+    found = sandbox.examine(avif(), WITH_AVIF)
     assert isinstance(found, ImageFacts)
     assert (found.format, found.width, found.height) == ("avif", 320, 240)
     original = examine(picture(1), WITH_AVIF)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from wenlan_data.image.examine import examine
+from wenlan_data.image.check import examine
 from wenlan_data.recipe import ImageRules
 from wenlan_data.records import Drop, ImageFacts
 from wenlan_data.testing import picture

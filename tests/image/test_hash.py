@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wenlan_data.image.examine import examine
+from wenlan_data.image.check import examine
 from wenlan_data.image.hash import HASH_VERSION, THUMBNAIL_PX, colours, hashes, shrunk, thumbnail
 from wenlan_data.recipe import ImageRules
 from wenlan_data.records import ImageFacts

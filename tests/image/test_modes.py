@@ -5,10 +5,10 @@ import pytest
 from PIL import Image, ImageFilter
 
 from tests.image.modes import Case, cases, difference
-from wenlan_data.image import apart
 from wenlan_data.image.normalise import normalise, pixels
 from wenlan_data.recipe import ImageRules
 from wenlan_data.records import Drop, ImageFacts
+from wenlan_data.sandbox import client as sandbox
 from wenlan_data.testing import picture
 
 PHOTO = Image.open(io.BytesIO(picture(7, width=320, height=240, quality=95))).convert("RGB")
@@ -33,7 +33,7 @@ def test_every_mode_looks_as_it_should(case: Case) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_every_mode_is_judged_alike_in_a_process_of_its_own(case: Case) -> None:
-    found = apart.examine(case.data, ImageRules())
+    found = sandbox.examine(case.data, ImageRules())
     assert isinstance(found, ImageFacts)
     assert (found.width, found.height) == (320, 240)
 
@@ -49,7 +49,7 @@ def test_eight_orientations_are_one_picture() -> None:
 def test_a_huge_profile_costs_nothing_and_changes_nothing(size: int) -> None:
     out = io.BytesIO()
     PHOTO.save(out, "JPEG", quality=95, icc_profile=bytes(size))
-    assert isinstance(apart.examine(out.getvalue(), ImageRules()), ImageFacts)
+    assert isinstance(sandbox.examine(out.getvalue(), ImageRules()), ImageFacts)
     shown = pixels(normalise(out.getvalue(), max_side_px=1024, jpeg_quality=95).jpeg)
     assert np.abs(shown.astype(int) - np.asarray(PHOTO)).mean() < 3
 
@@ -68,9 +68,9 @@ def test_a_lossless_or_arithmetic_jpeg_is_a_drop_or_a_picture_and_never_more(mar
     data = out.getvalue()
     start = data.index(b"\xff\xc0")
     odd = data[: start + 1] + bytes([marker]) + data[start + 2 :]
-    found = apart.examine(odd, ImageRules())
+    found = sandbox.examine(odd, ImageRules())
     assert isinstance(found, ImageFacts) or found.reason in {"undecodable", "truncated"}
     twelve_bits = data[: start + 4] + b"\x0c" + data[start + 5 :]
-    refused = apart.examine(twelve_bits, ImageRules())
+    refused = sandbox.examine(twelve_bits, ImageRules())
     assert isinstance(refused, Drop)
     assert refused.reason == "undecodable"

@@ -6,7 +6,7 @@ import zipfile
 import pytest
 from PIL import Image
 
-from wenlan_data.image.examine import examine
+from wenlan_data.image.check import examine
 from wenlan_data.image.normalise import normalise
 from wenlan_data.recipe import ImageRules
 from wenlan_data.records import Drop, ImageFacts

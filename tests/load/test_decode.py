@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from wenlan_data.load.cuda import decode_list
 from wenlan_data.load.decode import decode_pillow, decode_turbo, decoder, measure
+from wenlan_data.load.gpu_decode import decode_list
 from wenlan_data.records import Drop
 from wenlan_data.testing import picture
 

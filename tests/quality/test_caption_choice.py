@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from wenlan_data.dedupe.captions import choose
+from wenlan_data.extract.candidate_tables import Row
 from wenlan_data.extract.cleaner import Cleaner
-from wenlan_data.extract.rows import Row
 from wenlan_data.recipe import load_recipe
 from wenlan_data.records import Candidate, Text
 

@@ -11,8 +11,8 @@ from tests.report.browser import CHROMIUM, open_page
 from tests.report.corpora import key, sample_members, write_corpus, write_tar
 from tests.report.payloads import HOST, MARK, PAYLOADS
 from wenlan_data.report.card import card_text
-from wenlan_data.report.page import write_page
-from wenlan_data.report.read import read_material
+from wenlan_data.report.html import write_page
+from wenlan_data.report.write_all import read_material
 from wenlan_data.testing import picture
 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (apt-get install chromium)")

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from wenlan_data.protocols import Executor, Receipt
-from wenlan_data.run.deferred import DeferredExecutor
-from wenlan_data.run.jobs import Job, Jobs
+from wenlan_data.run.executors.lazy import DeferredExecutor
+from wenlan_data.run.executors.local import LocalExecutor
 from wenlan_data.run.ledger import Ledger
-from wenlan_data.run.local import LocalExecutor
 from wenlan_data.run.progress import PlainReporter, TerminalReporter
+from wenlan_data.run.scheduler import Job, Jobs
 
 
 def _write(out: Path) -> Receipt:

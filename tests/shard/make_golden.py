@@ -31,7 +31,7 @@ from wenlan_data.shard.manifest import (
     Times,
     save_manifest,
 )
-from wenlan_data.shard.part import DROPS_NAME, ShardPart
+from wenlan_data.shard.step import DROPS_NAME, ShardPart
 from wenlan_data.tables import DROPS, KEPT
 
 GOLDEN = Path(__file__).parents[2] / "shards" / "golden"

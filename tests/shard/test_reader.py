@@ -6,8 +6,9 @@ import pytest
 
 from tests.shard.make_golden import GOLDEN
 from wenlan_data.errors import DamageError, UsageError
+from wenlan_data.shard.find import find_sample
 from wenlan_data.shard.index import build_offsets, load_offsets
-from wenlan_data.shard.reader import find_sample, read_corpus, read_group, read_tar, scan, shard_paths
+from wenlan_data.shard.reader import read_corpus, read_group, read_tar, scan, shard_paths
 
 
 def _tar(path: Path, members: dict[str, bytes], mode: str = "w") -> Path:

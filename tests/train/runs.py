@@ -7,12 +7,12 @@ import tarfile
 from pathlib import Path
 from typing import cast
 
+from wenlan_data.model.config import TrainConfig, load_config
 from wenlan_data.testing import caption, picture
-from wenlan_data.train.config import TrainConfig, load_config
 from wenlan_data.train.options import TrainOptions
-from wenlan_data.train.setup import run_training
+from wenlan_data.train.run_log import read_log
 from wenlan_data.train.state import Training
-from wenlan_data.train.watch import read_log
+from wenlan_data.train.trainer import run_training
 
 SMALL = (
     "image.backbone=test_convnext",

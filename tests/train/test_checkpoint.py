@@ -13,10 +13,10 @@ from safetensors.torch import save
 
 from tests.train.runs import config, corpus, losses, trained
 from wenlan_data.errors import DamageError, DiskError, RecipeError, UsageError
-from wenlan_data.train import checkpoint as checkpoint_module
-from wenlan_data.train.checkpoint import checkpoints, load_checkpoint, load_state
-from wenlan_data.train.model import make_towers
-from wenlan_data.train.resume import best_checkpoint, checkpoint_path, initialise, newest_sound
+from wenlan_data.model import checkpoint as checkpoint_module
+from wenlan_data.model.checkpoint import best_checkpoint, checkpoint_path, checkpoints, load_checkpoint, load_state
+from wenlan_data.model.towers import make_towers
+from wenlan_data.train.resume import initialise, newest_sound
 from wenlan_data.train.state import to_tensors
 
 

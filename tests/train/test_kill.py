@@ -58,7 +58,7 @@ def test_a_run_that_is_killed_again_and_again_has_the_losses_of_one_that_is_not(
 
 
 def _saved_steps(out: Path) -> int:
-    from wenlan_data.train.checkpoint import checkpoints, step_of
+    from wenlan_data.model.checkpoint import checkpoints, step_of
 
     found = checkpoints(out)
     return step_of(found[-1]) if found else 0

@@ -12,11 +12,11 @@ import torch
 
 from tests.train.runs import WORDS, config, corpus, losses, trained
 from wenlan_data.errors import FailureBudgetError
+from wenlan_data.model.checkpoint import checkpoints, load_state
+from wenlan_data.model.config import TrainConfig
 from wenlan_data.train import step as step_module
 from wenlan_data.train.batches import Batch
-from wenlan_data.train.checkpoint import checkpoints, load_state
-from wenlan_data.train.config import TrainConfig
-from wenlan_data.train.ranks import Ranks
+from wenlan_data.train.distributed import Ranks
 from wenlan_data.train.state import Training
 
 ROOT = Path(__file__).parent.parent.parent
@@ -146,7 +146,7 @@ def test_switches_train(override: str, shards: Path, tmp_path: Path) -> None:
 
 
 def test_the_key_biases_of_attention_do_not_move(shards: Path, tmp_path: Path) -> None:
-    from wenlan_data.train.model import make_towers
+    from wenlan_data.model.towers import make_towers
 
     training = trained(shards, tmp_path / "run", "max_steps=4")
     start = make_towers(config(), 50).state_dict()

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from wenlan_data.train.config import OptimizerConfig
+from wenlan_data.model.config import OptimizerConfig
 from wenlan_data.train.optimizer import make_optimizer, set_learning_rate
 
 

@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 
 from tests.train.runs import config, losses, trained, wordless
 from wenlan_data.errors import DamageError, RecipeError, UsageError
-from wenlan_data.train.checkpoint import checkpoints
-from wenlan_data.train.model import make_towers
+from wenlan_data.model.checkpoint import checkpoints
+from wenlan_data.model.towers import make_towers
 from wenlan_data.train.resume import initialise
 
 

@@ -1,14 +1,12 @@
 """The shorter variants of a paragraph that BriVL's records hold beside it."""
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import get_args
 
-from wenlan_data.records import Text
+from wenlan_data.records import Text, Variant
 
 EASY_CHARACTERS = 128
 """Of the three records that BriVL published, `easy` is as long in the one whose paragraph is longer."""
-
-Variant = Literal["easy", "first"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 
 

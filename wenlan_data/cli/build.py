@@ -119,8 +119,8 @@ def build(
     from wenlan_data.cli.funnel import print_estimate, print_result
     from wenlan_data.run.estimate import estimate
     from wenlan_data.run.options import BuildOptions
+    from wenlan_data.run.preflight import prepare
     from wenlan_data.run.runner import build as run_build
-    from wenlan_data.run.setup import prepare
 
     options = BuildOptions(
         out=out,

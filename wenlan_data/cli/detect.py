@@ -37,8 +37,8 @@ def detect(
     """
     import json
 
-    from wenlan_data.detect.preview import check_files, drawing, looked_at, rules_of, said, write_new
     from wenlan_data.detect.regions import finder
+    from wenlan_data.report.detection_preview import check_files, drawing, looked_at, rules_of, said, write_new
 
     rules = rules_of(detector, weights, device, settings)
     check_files(images)

@@ -43,8 +43,8 @@ def retrieval(checkpoint: Path, shards: tuple[Path, ...], workers: int, texts: s
     from wenlan_data.cli.train import need_torch
 
     need_torch()
-    from wenlan_data.eval.corpus import corpus_retrieval
-    from wenlan_data.eval.vectors import load_model
+    from wenlan_data.eval.corpus_eval import corpus_retrieval
+    from wenlan_data.eval.embed import load_model
 
     found = corpus_retrieval(load_model(checkpoint), shards, every_text=texts == "all", workers=workers)
     if as_json:
@@ -67,8 +67,8 @@ def embed(checkpoint: Path, shards: tuple[Path, ...], workers: int, out: Path, a
     from wenlan_data.cli.train import need_torch
 
     need_torch()
-    from wenlan_data.eval.corpus import write_vectors
-    from wenlan_data.eval.vectors import load_model
+    from wenlan_data.eval.corpus_eval import write_vectors
+    from wenlan_data.eval.embed import load_model
 
     model = load_model(checkpoint)
     count = write_vectors(model, shards, out, workers=workers)

@@ -14,7 +14,7 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def gc(corpus: Path, work: Path | None, warcs: bool, dry_run: bool, as_json: bool) -> None:
     """Remove what CORPUS does not need to be read, extended or rebuilt."""
-    from wenlan_data.run.collect import collect
+    from wenlan_data.run.gc import collect
 
     removed = collect(corpus, work or corpus / ".work", warcs=warcs, dry_run=dry_run)
     if as_json:

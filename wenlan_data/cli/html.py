@@ -25,9 +25,9 @@ def html(paths: tuple[Path, ...], out: Path, work: Path | None, as_json: bool) -
     """Write DIR/index.html: figures, samples and what was left out, on one page that needs no network."""
     import json
 
-    from wenlan_data.cli.shards import printable
-    from wenlan_data.report.page import write_page
-    from wenlan_data.report.read import read_material
+    from wenlan_data.cli.terminal import printable
+    from wenlan_data.report.html import write_page
+    from wenlan_data.report.write_all import read_material
 
     material = read_material(paths, work)
     page = write_page(material, out)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from wenlan_data.cli.shards import printable
+from wenlan_data.cli.terminal import printable
 
 
 @click.command()
@@ -22,7 +22,7 @@ def near(corpus: Path, picture: str, radius: int, as_json: bool) -> None:
     import json
     from dataclasses import asdict
 
-    from wenlan_data.dedupe.lookup import find_near
+    from wenlan_data.dedupe.search import find_near
 
     found = find_near(corpus, picture, radius)
     if as_json:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from wenlan_data.shard.reader import Group
+from wenlan_data.cli.terminal import _write_new, dump, printable, safe_name
 
 _paths = click.argument("paths", nargs=-1, required=True, metavar="CORPUS|TAR...", type=click.Path(path_type=Path))
 _where = click.argument("path", metavar="CORPUS|TAR|FOLDER", type=click.Path(path_type=Path))
@@ -98,7 +99,8 @@ def verify(paths: tuple[Path, ...], as_json: bool) -> None:
 def show(path: Path, key: str | None, number: int | None, as_json: bool) -> None:
     """One sample, by KEY or --number: its texts, its regions, its JSON."""
     from wenlan_data.errors import UsageError
-    from wenlan_data.shard.reader import find_sample, read_group
+    from wenlan_data.shard.find import find_sample
+    from wenlan_data.shard.reader import read_group
 
     if (key is None) == (number is None):
         raise UsageError("say which sample: either KEY or --number N")
@@ -132,42 +134,6 @@ def extract(path: Path, keys: tuple[str, ...], limit: int | None, out: Path, as_
         for extension, data in read_group(tar, group).items():
             written.append(_write_new(out / safe_name(group.key, extension), data))
     click.echo(dump(written) if as_json else f"{len(written)} files in {printable(str(out))}")
-
-
-def printable(text: str) -> str:
-    """`text` with all that a terminal would act on escaped: control and bidirectional characters."""
-    return "".join(one if one.isprintable() or one == "\u3000" else _escape(one) for one in text)
-
-
-def dump(value: object) -> str:
-    """One line of JSON that no terminal acts on."""
-    import json
-
-    text = json.dumps(value, ensure_ascii=False)
-    # JSON leaves C1 controls and bidirectional marks as they are: a terminal would act on them.
-    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text)
-
-
-def safe_name(key: str, extension: str) -> str:
-    """A file name for a member of a stranger's tar: no folder, no leading dot, at most 200 bytes.
-
-    A name that had to be changed ends in a digest of the true one, so that two never become the same.
-    """
-    import hashlib
-    import re
-
-    name = f"{key}.{extension}"
-    safe = re.sub(r"[^\w.-]", "_", name).lstrip(".-")
-    if safe == name and len(name.encode()) <= 200:
-        return name
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    short = safe.encode("ascii", "ignore").decode()[:100].partition(".")[0]
-    suffix = re.sub(r"[^a-z0-9.]", "_", extension)[:50]
-    return f"{short or 'sample'}-{digest}.{suffix}"
-
-
-def _escape(one: str) -> str:
-    return one.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def _shard_rows(paths: tuple[Path, ...]) -> Iterator[dict[str, object]]:
@@ -221,7 +187,7 @@ def _numbered(path: Path, number: int) -> tuple[Path, Group]:
 def _chosen(path: Path, keys: tuple[str, ...], limit: int | None) -> Iterator[tuple[Path, Group]]:
     from itertools import islice
 
-    from wenlan_data.shard.reader import find_sample
+    from wenlan_data.shard.find import find_sample
 
     if limit:
         return islice(_groups((path,)), limit)
@@ -273,17 +239,3 @@ def _cell(value: object) -> str:
     if isinstance(value, dict):
         return "  ".join(f"{name}={_cell(inner)}" for name, inner in value.items())
     return str(value)
-
-
-def _write_new(path: Path, data: bytes) -> str:
-    from wenlan_data.errors import UsageError, os_errors
-
-    with os_errors(path):
-        try:
-            with path.open("xb") as file:
-                file.write(data)
-        except FileExistsError as error:
-            raise UsageError(
-                f"{path}: this file exists, or two members have this name: choose another folder with --out"
-            ) from error
-    return path.name

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wenlan_data.cli.shards import dump, printable
+from wenlan_data.cli.terminal import dump, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

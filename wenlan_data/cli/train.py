@@ -72,8 +72,8 @@ def train(
 
     need_torch()
     from wenlan_data.errors import InterruptedBuildError
-    from wenlan_data.train.config import load_config
-    from wenlan_data.train.corpus import check_shards
+    from wenlan_data.model.config import load_config
+    from wenlan_data.train.corpus_mark import check_shards
     from wenlan_data.train.launch import check_division, inside_launch, launch
     from wenlan_data.train.options import TrainOptions
 
@@ -102,8 +102,7 @@ def train(
         if code:
             raise click.exceptions.Exit(code)
         return
-    from wenlan_data.train.finish import finish
-    from wenlan_data.train.setup import run_training
+    from wenlan_data.train.trainer import finish, run_training
 
     try:
         training = run_training(config, options)

@@ -10,10 +10,11 @@ from typing import cast
 import numpy as np
 import pyarrow as pa
 
-from wenlan_data.crawl.merge import Mask
-from wenlan_data.crawl.scope import registrable_domain, shape_of
-from wenlan_data.crawl.slices import rows_a_slice
-from wenlan_data.sources import HostLimits
+from wenlan_data.crawl.queue import Mask
+from wenlan_data.crawl.scope import shape_of
+from wenlan_data.fetch.fetch_lists import rows_a_slice
+from wenlan_data.web.domains import registrable_domain
+from wenlan_data.web.limits import HostLimits
 
 MAX_SLICES_A_ROUND = 10
 """Of one host: a round lasts ten minutes or so, then what it found goes on into the corpus."""

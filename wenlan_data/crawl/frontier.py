@@ -12,15 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from wenlan_data.crawl.address import REFUSALS
 from wenlan_data.crawl.budget import Asked, Budget, CrawlLimits
-from wenlan_data.crawl.merge import WAITING, WAITING_IDS, Batch, Ids, ids_of, merged, read_batches
-from wenlan_data.crawl.slices import cut_by_host
+from wenlan_data.crawl.queue import WAITING, WAITING_IDS, Batch, Ids, ids_of, merged, read_batches
 from wenlan_data.errors import os_errors
-from wenlan_data.extract.known import Known, save_ids
+from wenlan_data.fetch.fetch_lists import cut_by_host
 from wenlan_data.protocols import Receipt
-from wenlan_data.sources import HostLimits
+from wenlan_data.seen_ids import Known, save_ids
 from wenlan_data.tables import FRONTIER, PAGES
+from wenlan_data.web.address_policy import REFUSALS
+from wenlan_data.web.limits import HostLimits
 
 ASKED = "asked.json"
 

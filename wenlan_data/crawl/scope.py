@@ -7,10 +7,8 @@ from fnmatch import translate
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-from tldextract import TLDExtract
-
-from wenlan_data.crawl.limits import DEFAULTS, Limits
-from wenlan_data.crawl.urls import usable
+from wenlan_data.web.limits import DEFAULTS, Limits
+from wenlan_data.web.urls import usable
 
 _NO_PAGES = frozenset(
     {
@@ -41,9 +39,6 @@ _NO_PAGES = frozenset(
 _EXTENSION = re.compile(r"\.([A-Za-z0-9]{1,7})$")
 
 _NUMBER = re.compile(r"[0-9]+")
-
-# The list of public suffixes comes with the library: nothing is asked for, nothing is written.
-_SUFFIXES = TLDExtract(suffix_list_urls=(), cache_dir=None, include_psl_private_domains=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,13 +92,6 @@ def same_site(host: str) -> tuple[str, ...]:
         return (host,)
     other = name.removeprefix("www.") if name.startswith("www.") else f"www.{name}"
     return (host, *(f"{one}:{p}" for one in (name, other) for p in ("80", "443") if f"{one}:{p}" != host))
-
-
-@lru_cache(maxsize=1 << 16)
-def registrable_domain(host: str) -> str:
-    """`example.com.cn` of `www.example.com.cn:443`; an address or a name without a public suffix stands for itself."""
-    name = host.rpartition(":")[0]
-    return _SUFFIXES(name).top_domain_under_public_suffix or name
 
 
 def _is_no_page(extension: str, path: str) -> bool:

@@ -1,18 +1,15 @@
 """Which of a picture's texts is the caption, and how the texts of equal pictures are put together."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from wenlan_data.dedupe.columns import rows
+from wenlan_data.arrow import Lists, rows
 from wenlan_data.records import Text
-
-if TYPE_CHECKING:
-    from wenlan_data.dedupe.columns import Lists
 
 
 def choose(texts: Sequence[Text], order: Sequence[str]) -> tuple[str, str]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wenlan_data.dedupe.codes import Prints
-from wenlan_data.dedupe.pairs import candidates
-from wenlan_data.dedupe.signs import Signs
+from wenlan_data.dedupe.hamming.pairs import candidates
+from wenlan_data.dedupe.similarity import Signs
+from wenlan_data.index.published import Prints
 
 Indices = NDArray[np.int64]
 

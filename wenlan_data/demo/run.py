@@ -9,8 +9,8 @@ from wenlan_data.demo.material import photo_paths, write_folder, write_site
 from wenlan_data.demo.server import serve, sources_text
 from wenlan_data.errors import UsageError, os_errors
 from wenlan_data.run.options import BuildOptions
+from wenlan_data.run.preflight import prepare
 from wenlan_data.run.runner import BuildResult, build
-from wenlan_data.run.setup import prepare
 
 MARKER = ".wenlan-demo"
 _MADE = ("site", "photos", "corpus", "run", "sources.yaml")
@@ -38,10 +38,9 @@ def train_demo(out: Path) -> Path | None:
     """Train brivl-tiny on the demo's corpus for a few dozen steps; its report, or None without the extra `[train]`."""
     if any(find_spec(name) is None for name in ("torch", "timm", "transformers", "safetensors", "tensorboard")):
         return None
-    from wenlan_data.train.config import load_config
-    from wenlan_data.train.finish import finish
+    from wenlan_data.model.config import load_config
     from wenlan_data.train.options import TrainOptions
-    from wenlan_data.train.setup import run_training
+    from wenlan_data.train.trainer import finish, run_training
 
     # 53 pairs are seen 18 times: a rate that is reached at once, small pictures as they are.
     overrides = [

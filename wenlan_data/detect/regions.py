@@ -6,8 +6,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from wenlan_data.detect.stored import stored_pixels
 from wenlan_data.image.decode import Pixels
+from wenlan_data.image.stored_pixels import stored_pixels
 from wenlan_data.recipe import DetectRules
 from wenlan_data.records import Box, Region
 

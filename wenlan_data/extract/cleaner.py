@@ -7,13 +7,13 @@ from itertools import groupby
 
 from wenlan_data.clean.chain import Cleaned, clean_texts, examine
 from wenlan_data.clean.titles import tell_apart
-from wenlan_data.clean.variants import Variant, with_variants
-from wenlan_data.crawl.optout import opt_out
-from wenlan_data.crawl.urls import usable
-from wenlan_data.extract.rows import Row, recorded_drop
+from wenlan_data.clean.variants import with_variants
+from wenlan_data.extract.candidate_tables import Row, recorded_drop
 from wenlan_data.protocols import Rule
 from wenlan_data.recipe import TitleRepeats
-from wenlan_data.records import Candidate, Drop, Remark, Text
+from wenlan_data.records import Candidate, Drop, Remark, Text, Variant
+from wenlan_data.web.opt_out import opt_out
+from wenlan_data.web.urls import usable
 
 MAX_PAGE_ROWS = 4096
 """A page's rows are looked at together up to this many."""

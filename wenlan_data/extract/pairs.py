@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from urllib.parse import urljoin
 
+from wenlan_data.extract.data_uris import inline_picture
 from wenlan_data.extract.html import Element, Page, attribute, base_of, parse_html
-from wenlan_data.extract.inline import inline_picture
-from wenlan_data.extract.nearby import HEADINGS, PARAGRAPHS, Outline, Place, plain, texts_by
-from wenlan_data.extract.sizes import best_address, is_inline, names_a_picture
-from wenlan_data.extract.stated import PageFacts, licence_beside, page_facts, stated_pictures
+from wenlan_data.extract.image_urls import best_address, is_inline, names_a_picture
+from wenlan_data.extract.page_metadata import PageFacts, licence_beside, page_facts, stated_pictures
+from wenlan_data.extract.surrounding_text import HEADINGS, PARAGRAPHS, Outline, Place, plain, texts_by
 from wenlan_data.records import Candidate, Drop, StoredBytes, Text
 
 MAX_IMAGES = 200

@@ -16,8 +16,8 @@ from PIL import Image
 
 from wenlan_data.image.colour import needs_transform, to_srgb
 from wenlan_data.image.exif import orientation_of
+from wenlan_data.image.jpeg import JpegHeader, without_metadata
 from wenlan_data.image.limits import too_large
-from wenlan_data.image.segments import JpegHeader, without_metadata
 from wenlan_data.records import Drop
 
 Pixels = NDArray[np.uint8]

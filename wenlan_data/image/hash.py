@@ -3,7 +3,7 @@
 The thumbnail is sRGB, upright, `THUMBNAIL_PX` square whatever the picture's aspect, area-averaged from pixels whose
 shorter side is at least `MIN_DECODED_SIDE_PX` where the picture has that: those of the picture as it is stored where
 it is encoded anew, so that it is decoded once, else those of a decode at a fraction of its size. Between the two lie
-0.35 bits of pHash in the mean and 4 at most, 2.5 and 18 of PDQ (159 photographs, `benchmarks/hash_stability.py`).
+0.35 bits of pHash in the mean and 4 at most, 2.5 and 18 of PDQ (159 photographs, benchmarks/dedupe/hash_stability).
 The hashes see its luma (BT.601) alone.
 """
 
@@ -17,10 +17,12 @@ from PIL import Image
 
 from wenlan_data.image.decode import opencv
 
+NO_COLOURS = bytes(8)
+
 HASH_VERSION = 4
 THUMBNAIL_PX = 64
 """The side of PDQ's own grid: at 128 it keeps every second pixel, takes 0.18 instead of 0.05 ms, and its bits move
-nearly twice as much when a picture is resized (`benchmarks/hash_stability.py`)."""
+nearly twice as much when a picture is resized (`benchmarks/dedupe/hash_stability.py`)."""
 MIN_DECODED_SIDE_PX = 128
 """At 64, pictures that differ only in size are up to 18 bits of pHash apart, at 128 up to 6, for 0.04 ms."""
 

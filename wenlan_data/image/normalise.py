@@ -9,7 +9,7 @@ import simplejpeg
 from wenlan_data.errors import DamageError
 from wenlan_data.image.decode import Pixels, decode_jpeg, decode_other, opencv, upright
 from wenlan_data.image.hash import MIN_DECODED_SIDE_PX
-from wenlan_data.image.segments import JpegHeader, read_header, without_metadata
+from wenlan_data.image.jpeg import JpegHeader, read_header, without_metadata
 from wenlan_data.image.sniff import sniff
 from wenlan_data.records import Drop
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from wenlan_data.load.order import draws
+from wenlan_data.load.shuffle import draws
 
 _STREAM = 3
 _DRAWS = 11

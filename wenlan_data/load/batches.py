@@ -15,13 +15,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from wenlan_data.errors import DamageError, WenlanError
+from wenlan_data.load.boxes import Doubles, scaled_boxes, stored_boxes
 from wenlan_data.load.decode import Pixels, Size
 from wenlan_data.load.decode import decoder as find_decoder
-from wenlan_data.load.order import draws, places_of
-from wenlan_data.load.regions import Doubles, scaled_boxes, stored_boxes
-from wenlan_data.load.ring import Ring, take
-from wenlan_data.load.samples import Encoded, SampleReader
-from wenlan_data.load.texts import Tokenizer, choose_text, padded
+from wenlan_data.load.sample_reader import Encoded, SampleReader
+from wenlan_data.load.shared_ring import Ring, take
+from wenlan_data.load.shuffle import draws, places_of
+from wenlan_data.load.text import Tokenizer, choose_text, padded
 from wenlan_data.records import Drop
 from wenlan_data.shard.format import parse_fields
 

@@ -12,7 +12,7 @@ import torch
 from wenlan_data.load.augment import Augment
 from wenlan_data.load.batches import IMAGE_EXTENSIONS
 from wenlan_data.load.decode import decoder
-from wenlan_data.load.device import Finisher
+from wenlan_data.load.device_prefetch import Finisher
 from wenlan_data.load.loader import Loader
 from wenlan_data.load.workers import make_batches
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 from wenlan_data.errors import UsageError
 from wenlan_data.image.decode import decode_jpeg, decode_other, opencv
+from wenlan_data.image.jpeg import read_header
 from wenlan_data.image.limits import too_large
-from wenlan_data.image.segments import read_header
 from wenlan_data.image.sniff import sniff
 from wenlan_data.records import Drop
 
@@ -35,7 +35,7 @@ MAX_SHRINK = 2.5
 FAST_COLOURS = 1.5
 """Sides that are so much too long need no interpolated colours."""
 DECODERS = ("turbo", "pillow", "cuda")
-"""The first two run in the workers; with `cuda` these read headers, and the device decodes (`cuda.py`)."""
+"""The first two run in the workers; with `cuda` these read headers, and the device decodes (`gpu_decode.py`)."""
 
 
 def decoder(name: str) -> Decoder:

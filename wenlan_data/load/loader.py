@@ -15,12 +15,12 @@ from wenlan_data.errors import UsageError, WorkerLostError
 from wenlan_data.load.augment import Augment
 from wenlan_data.load.batches import BatchMaker, Made
 from wenlan_data.load.decode import decoder as find_decoder
-from wenlan_data.load.device import Finisher, on_device
+from wenlan_data.load.device_prefetch import Finisher, on_device
 from wenlan_data.load.metrics import Metrics, Tally
-from wenlan_data.load.order import Shuffle, batch_count
-from wenlan_data.load.samples import Epoch, SampleReader
-from wenlan_data.load.sources import Found, Paths, Source, find_sources
-from wenlan_data.load.texts import Tokenizer, check_choice, load_tokenizer
+from wenlan_data.load.mixing import Found, Paths, Source, find_sources
+from wenlan_data.load.sample_reader import Epoch, SampleReader
+from wenlan_data.load.shuffle import Shuffle, batch_count
+from wenlan_data.load.text import Tokenizer, check_choice, load_tokenizer
 from wenlan_data.load.workers import make_batches
 
 DEFAULT_SHUFFLE = Shuffle()

@@ -6,7 +6,7 @@ from math import inf, sqrt
 
 from wenlan_data.errors import DamageError
 from wenlan_data.load.batches import Bad, Work
-from wenlan_data.load.shards import Shard
+from wenlan_data.load.shard_index import Shard
 
 MAX_BAD_SHARE = 0.01
 """Of a shard; a single bad sample stops no epoch, however small its shard."""

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from wenlan_data.errors import WorkerLostError, in_short
 from wenlan_data.image.decode import opencv
 from wenlan_data.load.batches import BatchMaker, Made
-from wenlan_data.load.ring import Ring
+from wenlan_data.load.shared_ring import Ring
 
 POLL_S = 2
 """How often it is asked whether the workers live, while none has a batch."""

@@ -8,9 +8,9 @@ import yaml
 
 from wenlan_data.errors import os_errors
 from wenlan_data.report.charts import Bar, bars
-from wenlan_data.report.material import Material
-from wenlan_data.report.remarks import remarks
-from wenlan_data.report.views import stages
+from wenlan_data.report.data import Material
+from wenlan_data.report.findings import remarks
+from wenlan_data.report.view_models import stages
 from wenlan_data.shard.manifest import Manifest
 
 CARD = "README.md"

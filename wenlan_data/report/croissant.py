@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from wenlan_data.errors import os_errors
-from wenlan_data.report.material import Material
+from wenlan_data.report.data import Material
 from wenlan_data.shard.manifest import Manifest
 
 CROISSANT = "croissant.json"

@@ -3,10 +3,11 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from wenlan_data.crawl.urls import host_of
 from wenlan_data.records import Candidate
-from wenlan_data.run.setup import Prepared
-from wenlan_data.sources import HostLimits, Sources, SourceSpec
+from wenlan_data.run.preflight import Prepared
+from wenlan_data.source_config import Sources, SourceSpec
+from wenlan_data.web.limits import HostLimits
+from wenlan_data.web.urls import host_of
 
 BYTES_PER_PICTURE = 100_000
 """Mean of photographs on the Chinese web after the size filter; our own guess, printed beside the estimate."""

@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from wenlan_data.crawl.address import REFUSALS
-from wenlan_data.crawl.urls import host_of
+from wenlan_data.run.generations import GenerationPlan
 from wenlan_data.run.ledger import Ledger
-from wenlan_data.run.planned import GenerationPlan
+from wenlan_data.web.address_policy import REFUSALS
+from wenlan_data.web.urls import host_of
 
 
 def retry_plan(ledger: Ledger, generation: int, allow: Collection[str] = ()) -> GenerationPlan | None:

@@ -8,31 +8,30 @@ from typing import Any, cast
 
 import pyarrow.parquet as pq
 
-from wenlan_data.crawl.exclude import Lists
-from wenlan_data.crawl.limits import Limits
 from wenlan_data.errors import FailureBudgetError, UsageError, os_errors
-from wenlan_data.image import apart
 from wenlan_data.protocols import Receipt
-from wenlan_data.report.describe import described
+from wenlan_data.report.write_all import described
 from wenlan_data.run import steps
-from wenlan_data.run.collect import forget_encoded
-from wenlan_data.run.crawling import Crawler, check_contact
-from wenlan_data.run.deferred import executor_of
-from wenlan_data.run.failures import Failures
-from wenlan_data.run.health import Health
-from wenlan_data.run.interrupt import interruptible
-from wenlan_data.run.jobs import Job, Jobs
+from wenlan_data.run.contact import check_contact
+from wenlan_data.run.crawl import Crawler
+from wenlan_data.run.executors.lazy import executor_of
+from wenlan_data.run.failure_budget import Failures, Health
+from wenlan_data.run.gc import forget_encoded
+from wenlan_data.run.generations import GenerationPlan, listed_of, manners_of, new_plans, note_nothing_new, read_before
 from wenlan_data.run.ledger import Ledger
-from wenlan_data.run.limit import RowLimit
 from wenlan_data.run.options import BuildOptions
-from wenlan_data.run.planned import GenerationPlan
+from wenlan_data.run.preflight import Prepared, note_build
 from wenlan_data.run.progress import Reporter, reporter
 from wenlan_data.run.publish import Finished, empty_manifest, publish
 from wenlan_data.run.retry import retry_plan
-from wenlan_data.run.setup import Prepared, note_build
-from wenlan_data.run.upcoming import listed_of, manners_of, new_plans, note_nothing_new, read_before
+from wenlan_data.run.row_limit import RowLimit
+from wenlan_data.run.scheduler import Job, Jobs
+from wenlan_data.run.signals import interruptible
+from wenlan_data.sandbox import client as sandbox
 from wenlan_data.shard.manifest import MANIFEST, Manifest, load_manifest
-from wenlan_data.sources import HostLimits, Network, Sources
+from wenlan_data.source_config import Network, Sources
+from wenlan_data.web.blocklists import Lists
+from wenlan_data.web.limits import HostLimits, Limits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,7 +194,7 @@ class _Build:
         self._step("against", generation, steps.against_jobs(generation))
         self._step("near", generation, steps.near_jobs(generation, fetched))
         deduped = self._step("dedupe", generation, steps.dedupe_jobs(generation, parts, fetched))[0]
-        apart.start()  # for the thumbnails of the report: it is ready when the shards are
+        sandbox.start()  # for the thumbnails of the report: it is ready when the shards are
         sharded = self._step("shard", generation, steps.shard_jobs(generation, deduped, list(fetched)))
         dropped = self._step("drops", generation, steps.drops_jobs(generation, parts, list(sharded)))[0]
         done = Finished(

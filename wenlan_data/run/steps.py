@@ -8,23 +8,23 @@ from typing import TypedDict, cast
 
 import pyarrow.parquet as pq
 
-from wenlan_data.clean.variants import Variant
-from wenlan_data.crawl.fetch import FetchPart
-from wenlan_data.crawl.pages import STATES
-from wenlan_data.crawl.replay import ReplayPart
-from wenlan_data.crawl.slices import SlicePart
-from wenlan_data.dedupe.against import against_parts
-from wenlan_data.dedupe.bands import AmongPart, NearFiles, NearPart, near_parts
-from wenlan_data.dedupe.part import CAPTIONS, DedupePart, index_folders
-from wenlan_data.extract.part import ExtractPart, ReextractPart, RetryPart
+from wenlan_data.crawl.step import STATES
+from wenlan_data.dedupe.near_step import AmongPart, NearFiles, NearPart, near_parts
+from wenlan_data.dedupe.read_benchmarks import against_parts
+from wenlan_data.dedupe.step import CAPTIONS, DedupePart, index_folders
+from wenlan_data.extract.step import ExtractPart, ReextractPart, RetryPart
+from wenlan_data.fetch.fetch_lists import SlicePart
+from wenlan_data.fetch.replay import ReplayPart
+from wenlan_data.fetch.step import FetchPart
 from wenlan_data.protocols import Part, Receipt
 from wenlan_data.recipe import Recipe, RuleSpec, TitleRepeats
-from wenlan_data.run.jobs import Job
+from wenlan_data.records import Variant
+from wenlan_data.run.generations import GenerationPlan
 from wenlan_data.run.ledger import Ledger
-from wenlan_data.run.planned import GenerationPlan
+from wenlan_data.run.scheduler import Job
 from wenlan_data.shard.drops import DropsPart
-from wenlan_data.shard.part import DROPS_NAME, ShardPart
-from wenlan_data.sources import Sources
+from wenlan_data.shard.step import DROPS_NAME, ShardPart
+from wenlan_data.source_config import Sources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

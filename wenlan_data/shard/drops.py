@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wenlan_data.errors import DamageError, UsageError, os_errors
-from wenlan_data.extract.known import save_ids
 from wenlan_data.protocols import Receipt
+from wenlan_data.seen_ids import save_ids
 from wenlan_data.shard.manifest import Manifest
 from wenlan_data.tables import DROPS, WORK_DROPS
 

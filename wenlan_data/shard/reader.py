@@ -80,19 +80,6 @@ def read_tar(path: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
             yield group.key, {name: read_at(file, member) for name, member in group.members.items()}
 
 
-def find_sample(paths: Sequence[Path], key: str) -> tuple[Path, Group]:
-    """Where the sample `key` lies: by the offsets tables of a corpus, by reading through other tars.
-
-    Raises `UsageError` where no tar holds it.
-    """
-    for path in shard_paths(paths):
-        offsets = path.with_name(shard_format.offsets_name(path.name))
-        group = _look_up(offsets, key) if offsets.is_file() else _search(path, key)
-        if group:
-            return path, group
-    raise UsageError(f"{key!r}: no shard given holds this key: `shards ls --samples` shows what there is")
-
-
 def read_group(path: Path, group: Group) -> dict[str, bytes]:
     """The bytes of one sample, by range reads."""
     with os_errors(path), path.open("rb") as file:
@@ -192,15 +179,3 @@ def _expand(path: Path) -> list[Path]:
     if not path.is_file():
         raise UsageError(f"{path}: there is no such corpus, folder or tar")
     return [path]
-
-
-def _look_up(offsets: Path, key: str) -> Group | None:
-    from wenlan_data.shard.index import find_places
-
-    places = find_places(offsets, key)
-    members = {place.member.removeprefix(key + "."): Member(place.member, place.offset, place.size) for place in places}
-    return Group(key, members) if members else None
-
-
-def _search(path: Path, key: str) -> Group | None:
-    return next((group for group in scan(path) if group.key == key), None)

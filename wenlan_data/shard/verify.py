@@ -1,7 +1,7 @@
 """Finds what is wrong with a corpus or with tars, and names the shard, the member and the byte.
 
-A corpus is held against its manifest (`damage.py` reads its tars). Of a stranger's tar the structure
-is checked (`structure.py`): header checksums, adjacency, unique keys, JSON, names that lead out of
+A corpus is held against its manifest (`verify_corpus.py` reads its tars). Of a stranger's tar the structure
+is checked (`verify_tar.py`): header checksums, adjacency, unique keys, JSON, names that lead out of
 the folder.
 """
 
@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from wenlan_data.errors import DamageError, os_errors
-from wenlan_data.shard.damage import Finding, tar_damage
 from wenlan_data.shard.index import load_offsets
 from wenlan_data.shard.manifest import FileEntry, Manifest, ShardEntry, load_manifest
 from wenlan_data.shard.reader import is_corpus, shard_paths
-from wenlan_data.shard.structure import structure_findings
+from wenlan_data.shard.verify_corpus import Finding, tar_damage
+from wenlan_data.shard.verify_tar import structure_findings
 from wenlan_data.shard.writer import Place
 
 __all__ = ["Finding", "verify"]

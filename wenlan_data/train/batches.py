@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from wenlan_data.load import Loader
-from wenlan_data.train.config import TrainConfig
-from wenlan_data.train.corpus import Pages, sample_ids
-from wenlan_data.train.model import Inputs
-from wenlan_data.train.pictures import augmentation, normalised
-from wenlan_data.train.ranks import Ranks
+from wenlan_data.model.config import TrainConfig
+from wenlan_data.model.inputs import Inputs, augmentation, normalised, padded_as_published
+from wenlan_data.train.corpus_mark import Pages, sample_ids
+from wenlan_data.train.distributed import Ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +124,6 @@ def to_batch(
         after=after,
         wait_s=wait_s,
     )
-
-
-def padded_as_published(tokens_BL: Tensor, mask_BL: Tensor, config: TrainConfig) -> tuple[Tensor, Tensor]:
-    """Padded to `text.max_tokens` where the encoder sees padding (`compat: released`), else as they are."""
-    missing = config.text.max_tokens - tokens_BL.shape[1]
-    if config.compat != "released" or missing <= 0:
-        return tokens_BL, mask_BL
-    return torch.nn.functional.pad(tokens_BL, (0, missing)), torch.nn.functional.pad(mask_BL, (0, missing))
 
 
 def _boxes(found: Mapping[str, object], count: int) -> tuple[Tensor, Tensor]:

@@ -10,14 +10,14 @@ import torch
 from transformers import AutoConfig
 
 from wenlan_data.errors import UsageError, in_short
+from wenlan_data.model.backbones import check_fit, read_weights
+from wenlan_data.model.config import TrainConfig
+from wenlan_data.model.towers import Towers, make_towers
 from wenlan_data.shard.manifest import load_manifest
 from wenlan_data.shard.reader import is_corpus, scan, shard_paths
-from wenlan_data.train.config import TrainConfig
-from wenlan_data.train.corpus import check_shards
-from wenlan_data.train.model import Towers, make_towers
+from wenlan_data.train.corpus_mark import check_shards
 from wenlan_data.train.options import TrainOptions
 from wenlan_data.train.resume import check_init
-from wenlan_data.train.towers.backbones import check_fit, read_weights
 
 BYTES = 4
 """Of a parameter, its gradient and each of Adam's two averages: all are fp32."""

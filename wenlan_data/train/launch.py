@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from wenlan_data.errors import UsageError
-from wenlan_data.train.config import TrainConfig
+from wenlan_data.model.config import TrainConfig
 from wenlan_data.train.signals import PARENT
 
 POLL_S = 0.2

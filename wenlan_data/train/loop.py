@@ -11,18 +11,16 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from wenlan_data.errors import DamageError, FailureBudgetError, InterruptedBuildError
-from wenlan_data.train import ranks as world
+from wenlan_data.model.checkpoint import CorpusMark, best_checkpoint, checkpoints, prune, save_checkpoint
+from wenlan_data.model.config import TrainConfig
+from wenlan_data.train import distributed as world
 from wenlan_data.train.batches import Batch, Stream, batches
-from wenlan_data.train.checkpoint import checkpoints, prune, save_checkpoint
-from wenlan_data.train.config import TrainConfig
-from wenlan_data.train.corpus import CorpusMark
+from wenlan_data.train.distributed import Ranks
 from wenlan_data.train.optimizer import learning_rate
-from wenlan_data.train.ranks import Ranks
-from wenlan_data.train.resume import best_checkpoint
+from wenlan_data.train.run_log import StepLine, Watch
 from wenlan_data.train.signals import StopWish
 from wenlan_data.train.state import Training, to_state, to_tensors
 from wenlan_data.train.step import Outcome, training_step
-from wenlan_data.train.watch import StepLine, Watch
 
 MAX_SKIPPED_IN_A_ROW = 5
 # Frozen statistics are equal on all ranks. torch 2.13 gave the switch another name.

@@ -6,7 +6,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from wenlan_data.train.frozen import is_frozen
+from wenlan_data.train.frozen_cache import is_frozen
 
 Tower = TypeVar("Tower", bound=nn.Module)
 

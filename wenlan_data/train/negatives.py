@@ -1,4 +1,4 @@
-"""The queues of earlier keys, and which entries are no negatives. Shapes as in `objectives.brivl`."""
+"""The queues of earlier keys, and which entries are no negatives. Shapes as in `objectives.moco`."""
 
 from collections.abc import Collection
 

@@ -13,11 +13,12 @@ from PIL import Image
 from torch import Tensor
 
 from wenlan_data.errors import os_errors
+from wenlan_data.eval.embed import Model, Vectors, vectors_of
 from wenlan_data.eval.retrieval import Direction, retrieval
-from wenlan_data.eval.vectors import Model, Vectors, vectors_of
-from wenlan_data.shard.reader import find_sample, read_group
-from wenlan_data.train.config import TrainConfig
-from wenlan_data.train.watch import read_log
+from wenlan_data.model.config import TrainConfig
+from wenlan_data.shard.find import find_sample
+from wenlan_data.shard.reader import read_group
+from wenlan_data.train.run_log import read_log
 
 PAGE = "report.html"
 MAX_PAIRS = 1000

@@ -6,21 +6,20 @@ from pathlib import Path
 from torch import Tensor
 
 from wenlan_data.errors import DamageError, RecipeError, UsageError, print_line
-from wenlan_data.train.checkpoint import (
+from wenlan_data.model.backbones import check_fit, read_weights
+from wenlan_data.model.checkpoint import (
     FOLDER,
     Checkpoint,
-    State,
+    checkpoint_path,
     checkpoints,
     load_checkpoint,
-    load_state,
+    load_towers,
     set_aside,
     step_of,
 )
-from wenlan_data.train.config import TrainConfig, parse_config
-from wenlan_data.train.model import Towers
-from wenlan_data.train.state import load_towers
-from wenlan_data.train.towers.backbones import check_fit, read_weights
-from wenlan_data.train.towers.released import is_released, load_released
+from wenlan_data.model.config import TrainConfig, parse_config
+from wenlan_data.model.released_weights import is_released, load_released
+from wenlan_data.model.towers import Towers
 
 # What may differ between a checkpoint and the config that goes on with it: where it ends, and what is kept.
 _MAY_DIFFER = {"max_steps", "checkpoints", "validation", "compile", "recompute", "channels_last"}
@@ -47,42 +46,6 @@ def clear_unsound(run: Path, newest: Checkpoint, say: Callable[[str], None]) -> 
     for path in checkpoints(run):
         if step_of(path) > newest.state.step:
             say(f"{path}: set aside as {set_aside(path).name}")
-
-
-def best_checkpoint(run: Path, metric: str, say: Callable[[str], None] = print_line) -> Path | None:
-    """The checkpoint with the highest `metric`, the earliest of equals; None where none was validated.
-
-    One whose state cannot be read is said and is not the best.
-    """
-    scored = [(state.metrics.get(metric), path) for path, state in _states(run, say)]
-    known = [(value, path) for value, path in scored if value is not None]
-    return max(known, key=lambda pair: pair[0])[1] if known else None
-
-
-def checkpoint_path(given: Path, say: Callable[[str], None] = print_line) -> Path:
-    """A checkpoint's folder, or of a run the best one, or its newest where none was validated.
-
-    Says which states cannot be read. Raises `UsageError` where there is none, `DamageError` where no state can be.
-    """
-    if (given / "state.json").is_file():
-        return given
-    found = checkpoints(given)
-    if not found:
-        raise UsageError(f"{given}: no checkpoint here: give a run, or a folder such as {FOLDER}/step-00000100")
-    states = dict(_states(given, say))
-    if not states:
-        raise DamageError(f"{given / FOLDER}: no checkpoint is sound: restore one from a copy")
-    newest = max(states)
-    metric = str(states[newest].config.get("validation", {}).get("metric", ""))  # type: ignore[attr-defined]
-    return best_checkpoint(given, metric, lambda _: None) or newest
-
-
-def _states(run: Path, say: Callable[[str], None]) -> Iterator[tuple[Path, State]]:
-    for path in checkpoints(run):
-        try:
-            yield path, load_state(path)
-        except DamageError as error:
-            say(f"{error} (passed over)")
 
 
 def check_config(checkpoint: Checkpoint, config: TrainConfig, say: Callable[[str], None]) -> None:

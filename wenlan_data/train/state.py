@@ -1,23 +1,21 @@
 """All that training changes, in one place: what a checkpoint saves is what this holds."""
 
 from dataclasses import dataclass, field
-from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from wenlan_data import __version__
 from wenlan_data.errors import RecipeError
+from wenlan_data.model.backbones import encoder_shape
+from wenlan_data.model.checkpoint import Checkpoint, CorpusMark, State, load_towers, model_tensors
+from wenlan_data.model.config import TrainConfig
+from wenlan_data.model.towers import Towers
 from wenlan_data.train.batches import START, Place
-from wenlan_data.train.checkpoint import Checkpoint, State
-from wenlan_data.train.config import TrainConfig
-from wenlan_data.train.corpus import CorpusMark
-from wenlan_data.train.frozen import FrozenOutputs, frozen_parts
-from wenlan_data.train.model import Towers
+from wenlan_data.train.frozen_cache import FrozenOutputs, frozen_parts
 from wenlan_data.train.momentum import averaged, follow, momentum_copy
 from wenlan_data.train.negatives import Queues
 from wenlan_data.train.optimizer import make_optimizer, optimizer_tensors, restore_optimizer
-from wenlan_data.train.towers.backbones import encoder_shape
 
 
 @dataclass(slots=True)
@@ -109,21 +107,6 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
     training.step, training.samples = state.step, state.samples
     training.place = Place(state.epoch, state.position)
     training.skipped, training.skipped_in_a_row = state.skipped, state.skipped_in_a_row
-
-
-def load_towers(towers: Towers, checkpoint: Checkpoint) -> None:
-    """Fill the towers with those of a checkpoint."""
-    given, wanted = checkpoint.tensors["model"], model_tensors(towers)
-    wrong = [name for name in wanted if name not in given or given[name].shape != wanted[name].shape]
-    if wrong or set(given) - set(wanted):
-        odd = (wrong + sorted(set(given) - set(wanted)))[0]
-        raise RecipeError(f"{checkpoint.path}: made with another config (see {odd}): give the config that made it")
-    towers.load_state_dict(given, strict=False)
-
-
-def model_tensors(towers: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers by name."""
-    return cast("dict[str, Tensor]", dict(towers.state_dict()))
 
 
 def momentum_tensors(training: Training) -> dict[str, Tensor]:

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from wenlan_data.train import ranks as world
+from wenlan_data.model.config import TrainConfig
+from wenlan_data.model.inputs import Inputs
+from wenlan_data.train import distributed as world
 from wenlan_data.train.batches import Batch
-from wenlan_data.train.config import TrainConfig
-from wenlan_data.train.model import Inputs
+from wenlan_data.train.distributed import Ranks
 from wenlan_data.train.negatives import same_entries
-from wenlan_data.train.objectives import brivl, clip
+from wenlan_data.train.objectives import clip, moco
 from wenlan_data.train.optimizer import clip_gradients, learning_rate, set_learning_rate
-from wenlan_data.train.ranks import Ranks
 from wenlan_data.train.state import Training
 
 FIGURES = ("loss", "image_to_text_top1", "text_to_image_top1", "positive", "negative")
@@ -105,12 +105,12 @@ def _brivl(
     batch = None
     if config.negatives.batch:
         others = same_entries(part.ids, part.pages, world.gather(part.ids), world.gather(part.pages), same)
-        batch = brivl.BatchKeys(*gathered, ranks.rank * len(part.ids), others)
-    first, second = brivl.contrastive_logits(
+        batch = moco.BatchKeys(*gathered, ranks.rank * len(part.ids), others)
+    first, second = moco.contrastive_logits(
         *query, *key, queues.image_KD, queues.text_KD, temperature,
         ignored=queues.ignored(part.ids, part.pages, same), batch=batch,
     )  # fmt: skip
-    loss = brivl.first_column_loss(first) + brivl.first_column_loss(second)
+    loss = moco.first_column_loss(first) + moco.first_column_loss(second)
     right = torch.zeros(len(first), dtype=torch.long, device=first.device)
     return Found(loss, _figures(loss, first, second, right, temperature), gathered)
 
@@ -123,7 +123,7 @@ def _clip(image: Tensor, text: Tensor, scale: Tensor, part: Batch, config: Train
         first_row=row, ignored=others,
     )  # fmt: skip
     right = torch.arange(len(image), device=image.device) + row
-    loss = (brivl.mean_cross_entropy(first, right) + brivl.mean_cross_entropy(second, right)) / 2
+    loss = (moco.mean_cross_entropy(first, right) + moco.mean_cross_entropy(second, right)) / 2
     return Found(loss, _figures(loss, first, second, right, 1 / scale), None)
 
 

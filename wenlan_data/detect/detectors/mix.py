@@ -11,7 +11,7 @@ from pydantic import Field
 
 from wenlan_data import plugins
 from wenlan_data.detect.boxes import iou
-from wenlan_data.detect.settings import DETECTORS, load_detector, resolved_detector
+from wenlan_data.detect.loading import DETECTORS, load_detector, resolved_detector
 from wenlan_data.errors import RecipeError
 from wenlan_data.records import Region
 

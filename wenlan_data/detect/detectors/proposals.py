@@ -37,7 +37,7 @@ class Proposals:
     """Boxes of selective search, ranked by contrast with their surroundings, by size and by shape.
 
     On 157 photographs the first 36 boxes find 83 % of what yolox finds with confidence at IoU 0.5, in selective
-    search's own order 57 %; all together find 92 % (`benchmarks/regions.py`).
+    search's own order 57 %; all together find 92 % (`benchmarks/build/regions.py`).
     """
 
     strategy: Literal["fast", "single"] = "fast"

@@ -1,9 +1,9 @@
-"""CLIP's objective: symmetric InfoNCE over the batch of all ranks. Shapes as in `objectives.brivl`."""
+"""CLIP's objective: symmetric InfoNCE over the batch of all ranks. Shapes as in `objectives.moco`."""
 
 import torch
 from torch import Tensor
 
-from wenlan_data.train.objectives.brivl import full, mean_cross_entropy
+from wenlan_data.train.objectives.moco import full, mean_cross_entropy
 
 
 def contrastive_loss(
@@ -16,7 +16,7 @@ def contrastive_loss(
     first_row: int = 0,
     ignored: Tensor | None = None,
 ) -> Tensor:
-    """The mean of both directions, a scalar: half of what `objectives.brivl` sums.
+    """The mean of both directions, a scalar: half of what `objectives.moco` sums.
 
     `image`, `text`: (B, D) unit vectors of this rank, in rows `first_row` on of `all_image`, `all_text`: (G, D),
     gathered with gradients. `scale`: one over the temperature. `ignored`: (B, G), True where a column is no negative;

@@ -1,0 +1,175 @@
+"""How many pictures a second one core checks and hashes, beside the same done plainly, by Daft and by imagededup.
+
+python -m benchmarks.build.image [--howtocook FOLDER] [--peers FOLDER] [--rounds 5]
+
+`images_per_cpu_s` counts the processor time of this process and of the decoding process, which hardly moves when others
+use the machine; `images_per_s` is by the clock, the best round.
+
+`--peers` is a folder made by
+pip install --no-deps --target FOLDER daft imagededup matplotlib contourpy cycler fonttools kiwisolver
+"""
+
+import argparse
+import contextlib
+import hashlib
+import io
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import imagehash
+import numpy as np
+import pdqhash
+from PIL import Image
+
+from benchmarks.lib.photos import make_photo
+from benchmarks.lib.processor import cpu_s
+from wenlan_data.fetch.background import MAX_AT_ONCE
+from wenlan_data.image.check import examine
+from wenlan_data.image.decode import decode_jpeg
+from wenlan_data.image.hash import MIN_DECODED_SIDE_PX
+from wenlan_data.image.jpeg import JpegHeader, read_header
+from wenlan_data.recipe import ImageRules
+from wenlan_data.sandbox import client as sandbox
+
+RULES = ImageRules(min_bytes=0, min_side_px=1, max_aspect=100)
+ROUND_IMAGES = 100
+Work = Callable[[Sequence[bytes]], object]
+
+
+def plainly(pictures: Sequence[bytes]) -> None:
+    """Pillow decodes, imagehash and pdqhash hash the whole picture, hashlib the bytes; no check at all."""
+    for data in pictures:
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            hashlib.sha256(data).hexdigest()
+            imagehash.phash(image)
+            pdqhash.compute(np.asarray(image.convert("RGB")))
+
+
+def ours(pictures: Sequence[bytes]) -> None:
+    """Check, SHA-256, pHash and PDQ in the decoding process, as a build does it."""
+    for start in range(0, len(pictures), MAX_AT_ONCE):
+        some = pictures[start : start + MAX_AT_ONCE]
+        sandbox.examine_some(some, [hashlib.sha256(data).hexdigest() for data in some], RULES, 92)
+
+
+def ours_in_process(pictures: Sequence[bytes]) -> None:
+    """The same without a process of its own: what isolation costs."""
+    for data in pictures:
+        examine(data, RULES)
+
+
+def decoding(pictures: Sequence[bytes]) -> None:
+    """What of it is reading the JPEG: no picture can be checked for less."""
+    for data in pictures:
+        header = read_header(data)
+        if isinstance(header, JpegHeader):
+            decode_jpeg(data, header, min_side_px=MIN_DECODED_SIDE_PX)
+
+
+def daft_work(folder: Path) -> Work | None:
+    """Daft's decoding and its pHash, one column expression; no PDQ, no SHA-256, no check."""
+    sys.path.append(str(folder))
+    try:
+        import daft
+        from daft.functions import decode_image, image_hash
+    except ImportError:
+        return None
+
+    def work(pictures: Sequence[bytes]) -> object:
+        frame = daft.from_pydict({"data": list(pictures)})
+        return frame.select(image_hash(decode_image(daft.col("data")), method="phash")).to_pydict()
+
+    return work
+
+
+def imagededup_work(folder: Path) -> Work | None:
+    """imagededup's pHash of decoded arrays, as it takes them; no PDQ, no SHA-256, no check."""
+    sys.path.append(str(folder))
+    try:
+        from imagededup.methods import PHash
+    except ImportError:
+        return None
+    hasher = PHash(verbose=False)
+
+    def work(pictures: Sequence[bytes]) -> None:
+        for data in pictures:
+            with Image.open(io.BytesIO(data)) as image:
+                hasher.encode_image(image_array=np.asarray(image.convert("RGB")))
+
+    return work
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Pictures a second of each way to work."""
+
+    images_per_cpu_s: dict[str, float]
+    images_per_s: dict[str, float]
+
+
+def measured(works: dict[str, Work], pictures: Sequence[bytes], rounds: int) -> Rates:
+    """In turns: the median round by processor time, and the best by the clock, which others only ever slow down."""
+    cpu: dict[str, list[float]] = {name: [] for name in works}
+    wall: dict[str, list[float]] = {name: [] for name in works}
+    for work in works.values():
+        work(pictures[:3])
+    for _ in range(rounds):
+        for name, work in works.items():
+            start, start_cpu_s = time.perf_counter(), cpu_s()
+            work(pictures)
+            cpu[name].append(cpu_s() - start_cpu_s)
+            wall[name].append(time.perf_counter() - start)
+    count = len(pictures)
+    return Rates(
+        images_per_cpu_s={name: round(count / statistics.median(some), 1) for name, some in cpu.items()},
+        images_per_s={name: round(count / min(some), 1) for name, some in wall.items()},
+    )
+
+
+def of_set(works: dict[str, Work], pictures: Sequence[bytes], rounds: int) -> dict[str, object]:
+    """The rates for some pictures, and ours over each of the others by processor time."""
+    rates = measured(works, pictures, rounds)
+    found = rates.images_per_cpu_s
+    ratios = {f"ratio_to_{peer}": round(found["ours"] / found[peer], 2) for peer in found if peer != "ours"}
+    mean_bytes = round(statistics.mean(map(len, pictures)))
+    return {"images": len(pictures), "mean_bytes": mean_bytes, **asdict(rates), **ratios}
+
+
+def main() -> None:
+    """Print a JSON line for each set of pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--howtocook", type=Path, help="Folder with photographs, at any depth.")
+    parser.add_argument("--peers", type=Path, default=Path("bench-out/peers"))
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    core = max(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {core})
+    works: dict[str, Work] = {
+        "ours": ours,
+        "ours_in_process": ours_in_process,
+        "decoding": decoding,
+        "plain": plainly,
+    }
+    with contextlib.redirect_stdout(sys.stderr):
+        works |= {
+            name: work
+            for name, work in (("daft", daft_work(options.peers)), ("imagededup", imagededup_work(options.peers)))
+            if work is not None
+        }
+    sets = {"800x600": [make_photo(index) for index in range(ROUND_IMAGES)]}
+    if options.howtocook:
+        paths = sorted(path for path in options.howtocook.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg"})
+        sets["howtocook"] = [path.read_bytes() for path in paths]
+    for name, pictures in sets.items():
+        print(json.dumps({"pictures": name, "core": core, **of_set(works, pictures, options.rounds)}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""What each detector costs on one core, and how much of yolox's confident boxes `proposals` finds.
+
+Pictures a second are of processor time, which hardly moves when others use the machine; of a GPU, by the clock.
+
+python -m benchmarks.build.regions --weights yolox_nano.onnx FOLDER...      (folders of photographs, at any depth)
+"""
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from wenlan_data.detect.boxes import Boxes, iou
+from wenlan_data.detect.detectors.proposals import Proposals, _shrunk
+from wenlan_data.detect.loading import load_detector
+from wenlan_data.image.decode import Pixels
+from wenlan_data.image.stored_pixels import stored_pixels
+from wenlan_data.protocols import Detector
+from wenlan_data.recipe import ImageRules
+from wenlan_data.records import ImageFacts
+from wenlan_data.sandbox.client import examine, normalise
+
+CONFIDENT = 0.5
+FIRST = (36, 100, 10_000)
+ARCHITECTURES = ("resnet50_fpn_v2", "mobilenet_v3_large_320_fpn")
+Clock = Callable[[], float]
+Found = tuple[list[Boxes], float]
+
+
+def stored_pictures(folders: Sequence[Path], most: int) -> list[Pixels]:
+    """The photographs as a shard stores them, evenly chosen, decoded."""
+    paths = sorted(path for folder in folders for path in folder.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg"})
+    found = []
+    for path in paths[:: max(1, len(paths) // most)]:
+        data = path.read_bytes()
+        if isinstance(examine(data, ImageRules()), ImageFacts):
+            found.append(stored_pixels(normalise(data, max_side_px=1024, jpeg_quality=92).jpeg))
+    return found
+
+
+def boxes_of(detector: Detector, pictures: Sequence[Pixels], clock: Clock = time.process_time) -> Found:
+    """The boxes in each picture, best first, and pictures a second by the clock."""
+    find = detector.load()
+    find(pictures[:1])
+    start = clock()
+    size = detector.batch_size
+    batches = [find(pictures[first : first + size]) for first in range(0, len(pictures), size)]
+    seconds = clock() - start
+    regions = [some for batch in batches for some in batch]
+    return [_array([one.box_xyxy for one in some]) for some in regions], len(pictures) / seconds
+
+
+def faster_rcnn_per_s(architecture: str, pictures: Sequence[Pixels], device: str) -> float:
+    """Pictures a second with random weights: the time is that of trained ones but for the boxes to sort out."""
+    import torch
+    from torchvision.models import detection
+
+    torch.manual_seed(1)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "random.pth"
+        model = getattr(detection, f"fasterrcnn_{architecture}")(weights=None, weights_backbone=None, num_classes=91)
+        torch.save(model.state_dict(), path)
+        settings = {"architecture": architecture, "weights": str(path)}
+        clock = time.process_time if device == "cpu" else time.perf_counter
+        return boxes_of(load_detector("faster_rcnn", settings, device), pictures, clock)[1]
+
+
+def plain_order(picture: Pixels) -> Boxes:
+    """Selective search as OpenCV gives it: every box in its own order."""
+    import cv2
+
+    small = _shrunk(picture, Proposals().width_px)
+    search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
+    search.setBaseImage(np.ascontiguousarray(small[..., ::-1]))
+    search.switchToSelectiveSearchFast()
+    found = np.asarray(search.process(), np.float32).reshape(-1, 4)
+    found[:, 2:] += found[:, :2]
+    return found * np.float32(picture.shape[1] / small.shape[1])
+
+
+def recall(found: Sequence[Boxes], wanted: Sequence[Boxes]) -> dict[str, float]:
+    """The share of the wanted boxes that the first 36, 100 and all boxes meet at IoU 0.5."""
+    hits = dict.fromkeys(FIRST, 0)
+    for boxes, own in zip(found, wanted, strict=True):
+        overlap = iou(boxes, own)
+        for first in FIRST:
+            if len(own) and len(boxes):
+                hits[first] += int((overlap[:first].max(axis=0) >= 0.5).sum())
+    total = max(sum(map(len, wanted)), 1)
+    return {("all" if first == FIRST[-1] else str(first)): round(hits[first] / total, 3) for first in FIRST}
+
+
+def _array(boxes: Sequence[tuple[int, ...]]) -> Boxes:
+    return np.asarray(boxes, np.float32).reshape(-1, 4)
+
+
+def main() -> None:
+    """Print one JSON line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--weights", required=True)
+    parser.add_argument("--images", type=int, default=1000, help="At most, evenly chosen.")
+    parser.add_argument("--faster-rcnn", type=int, default=0, metavar="N", help="Try it on the first N pictures too.")
+    parser.add_argument("--device", default="cpu", help="Of faster_rcnn; a GPU is timed by the clock.")
+    options = parser.parse_args()
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    pictures = stored_pictures(options.folders, options.images)
+    yolox = load_detector("yolox", {"weights": options.weights, "confidence": CONFIDENT}, "cpu")
+    wanted, yolox_per_s = boxes_of(yolox, pictures)
+    result: dict[str, object] = {
+        "images": len(pictures),
+        "confident_boxes": sum(map(len, wanted)),
+        "yolox": {"images_per_cpu_s": round(yolox_per_s, 1)},
+        "plain": {"recall": recall([plain_order(picture) for picture in pictures], wanted)},
+    }
+    settings: dict[str, Callable[[], Detector]] = {
+        "fast": Proposals,
+        "single": lambda: Proposals(strategy="single"),
+        "fast_200": lambda: Proposals(width_px=200),
+    }
+    for name, make in settings.items():
+        found, per_s = boxes_of(make(), pictures)
+        boxes = round(sum(map(len, found)) / len(found))
+        result[f"proposals_{name}"] = {
+            "images_per_cpu_s": round(per_s, 1),
+            "boxes": boxes,
+            "recall": recall(found, wanted),
+        }
+    for architecture in ARCHITECTURES if options.faster_rcnn else ():
+        per_s = faster_rcnn_per_s(architecture, pictures[: options.faster_rcnn], options.device)
+        result[architecture] = {"images_per_cpu_s": round(per_s, 2), "device": options.device}
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""The near search and the verdicts on crowded codes of real pictures, against brute force and the rule written naively.
+
+    python -m benchmarks.dedupe.brute_force --pictures FOLDER [FOLDER ...] --codes 200000
+
+Each picture is cropped, scaled, made lighter or darker and encoded as JPEG at random (seeded) until there are so many
+codes; those and uniform ones are searched at each radius from 0 to 8. Prints one JSON line each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageEnhance
+
+from wenlan_data.dedupe.hamming.self_join import near_pairs
+from wenlan_data.dedupe.picture_decisions import decide, nearness
+from wenlan_data.dedupe.similarity import levels_apart
+from wenlan_data.image.hash import colours, grey, hashes, shrunk
+from wenlan_data.index.published import Prints
+from wenlan_data.recipe import DedupeRules
+
+SEED = 20210311
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+MAX_SIDE_PX, MAX_RADIUS = 128, 8
+BLOCK = 256
+
+Codes = NDArray[np.uint64]
+Indices = NDArray[np.int64]
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=Path, nargs="+", required=True)
+    parser.add_argument("--codes", type=int, default=200_000)
+    parser.add_argument("--work", type=Path, default=Path("bench-out"))
+    given = parser.parse_args()
+    phash, pdq, tints = crowded(given.pictures, given.codes, given.work)
+    uniform = np.random.default_rng(SEED).integers(0, 2**64, given.codes, dtype=np.uint64)
+    print(json.dumps(verdicts_against_the_rule(phash, pdq, tints)), flush=True)
+    for name, codes in (("real pictures", phash), ("uniform", uniform)):
+        for row in pairs_at_each_radius(codes):
+            print(json.dumps({"codes": name, "count": len(codes), **row}), flush=True)
+
+
+def crowded(folders: list[Path], count: int, work: Path) -> tuple[Codes, Codes, Codes]:
+    """So many pHashes, PDQs and colours of edited pictures; kept in `work`, since they take minutes."""
+    path = work / f"crowded-{count}.npz"
+    if not path.exists():
+        work.mkdir(parents=True, exist_ok=True)
+        found = list(_hashed(folders, count))
+        pdq = np.frombuffer(b"".join(one for _, one, _ in found), np.uint64).reshape(-1, 4)
+        tints = np.frombuffer(b"".join(one for *_, one in found), np.uint64)
+        np.savez(path, phash=np.array([phash for phash, *_ in found], np.uint64), pdq=pdq, tints=tints)
+    with np.load(path) as saved:
+        return saved["phash"], saved["pdq"], saved["tints"]
+
+
+def _hashed(folders: list[Path], count: int) -> Iterator[tuple[int, bytes, bytes]]:
+    files = sorted(path for one in folders for path in one.rglob("*") if path.suffix.lower() in SUFFIXES)
+    random = np.random.default_rng(SEED)
+    for number, path in enumerate(files):
+        picture = _on_white(path)
+        for _ in range(count * (number + 1) // len(files) - count * number // len(files)):
+            small = shrunk(_edited(picture, random))
+            yield *hashes(grey(small)), colours(small)
+
+
+def _on_white(path: Path) -> Image.Image:
+    with Image.open(path) as opened:
+        picture = opened.convert("RGBA")
+    white = Image.new("RGBA", picture.size, "white")
+    white.alpha_composite(picture)
+    white.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX))
+    return white.convert("RGB")
+
+
+def _edited(picture: Image.Image, random: np.random.Generator) -> NDArray[np.uint8]:
+    share = random.choice([0, 0, 0.01, 0.02, 0.05, 0.1]) / 2
+    x, y = picture.width * share, picture.height * share
+    size = [max(16, int(side * random.uniform(0.5, 1.5))) for side in picture.size]
+    small = picture.resize((size[0], size[1]), Image.Resampling.BILINEAR, (x, y, picture.width - x, picture.height - y))
+    out = io.BytesIO()
+    ImageEnhance.Brightness(small).enhance(random.uniform(0.8, 1.2)).save(
+        out, "JPEG", quality=int(random.uniform(30, 95))
+    )
+    return np.asarray(Image.open(out))
+
+
+def pairs_at_each_radius(codes: Codes) -> Iterator[dict[str, object]]:
+    """Whether the search gives the pairs of brute force."""
+    pairs, far = brute_force(codes)
+    for radius in range(MAX_RADIUS + 1):
+        used = time.process_time()
+        found = near_pairs(codes, radius)
+        used = time.process_time() - used
+        expected = pairs[far <= radius]
+        same = np.array_equal(found, expected)
+        yield {"radius_bits": radius, "pairs": len(expected), "same": same, "cpu_seconds": round(used, 2)}
+
+
+def brute_force(codes: Codes) -> tuple[Indices, NDArray[np.uint8]]:
+    """int64 (P, 2), sorted: all pairs i < j at most `MAX_RADIUS` apart, and their distances."""
+    pairs, distances = [], []
+    for start in range(0, len(codes), BLOCK):
+        far = np.bitwise_count(codes[start : start + BLOCK, None] ^ codes[None, start:])
+        i, j = np.nonzero(far <= MAX_RADIUS)
+        later = i < j
+        pairs.append(np.stack([i[later], j[later]], axis=1) + start)
+        distances.append(far[i[later], j[later]])
+    return np.concatenate(pairs), np.concatenate(distances)
+
+
+def verdicts_against_the_rule(phash: Codes, pdq: Codes, tints: Codes) -> dict[str, object]:
+    """Whether `decide` says of each picture what the rule says, one picture after the other."""
+    count, random = len(phash), np.random.default_rng(SEED)
+    order = random.permutation(count)
+    names = [number.to_bytes(16, "big") for number in range(1, count + 1)]
+    prints = Prints(
+        phash=phash,
+        pdq=pdq,
+        colours=tints,
+        sha256=np.array([name * 2 for name in names], "S32"),
+        keys=np.array(names, "S16"),
+    )
+    used = time.process_time()
+    found = decide(prints, order, [], nearness(DedupeRules())).winner
+    used = time.process_time() - used
+    expected = one_after_the_other(prints, order)
+    kept = int((expected == np.arange(count)).sum())
+    same = bool(np.array_equal(found, expected))
+    return {"verdicts": count, "kept": kept, "same": same, "cpu_seconds": round(used, 2)}
+
+
+def one_after_the_other(prints: Prints, order: Indices) -> Indices:
+    """int64 (N,): who stands for each picture, by the rule as it is written."""
+    winner, left = np.full(len(order), -1), order
+    phash, pdq, tints = prints.phash[order], prints.pdq[order], prints.colours[order]
+    while len(left):
+        near = np.bitwise_count(phash ^ phash[0]) <= 4
+        near[near] = np.bitwise_count(pdq[near] ^ pdq[0]).sum(axis=1) <= 31
+        near[near] = levels_apart(tints[near], tints[:1]) <= DedupeRules().colour_levels
+        winner[left[near]] = left[0]
+        left, phash, pdq, tints = left[~near], phash[~near], pdq[~near], tints[~near]
+    return winner
+
+
+if __name__ == "__main__":
+    main()

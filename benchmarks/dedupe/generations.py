@@ -1,0 +1,174 @@
+"""Whole dedupe (near step and verdicts) of one generation of 1 M rows, of 1 % more after it, and of 20 x 50,000.
+
+    python -m benchmarks.dedupe.generations --rows 1000000
+
+prints one JSON line. The tables are made first and not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from wenlan_data.dedupe.near_step import AmongPart, NearFiles, near_parts
+from wenlan_data.dedupe.step import DedupePart, index_folders
+from wenlan_data.recipe import DedupeRules, ShardRules
+from wenlan_data.tables import CANDIDATES, FACTS
+
+PART_ROWS = 50_000
+NEAR_SHARE = 0.05
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--work", type=Path, default=Path("bench-out"))
+    given = parser.parse_args()
+    work = given.work / "dedupe-generations"
+    shutil.rmtree(work, ignore_errors=True)
+    many, one = given.rows, given.rows // 100
+    whole, more = tables(work / "whole", 0, many), tables(work / "more", many, one)
+    first = Corpus(work / "one")
+    seconds = [first.add(*whole), first.add(*more)]
+    step = max(many // 20, 1)
+    apart = Corpus(work / "twenty")
+    pieces = [apart.add(*tables(work / f"p{n}", n * step, step)) for n in range(20)]
+    print(
+        json.dumps(
+            {
+                "rows": many,
+                "first_cpu_s": round(seconds[0], 2),
+                "one_percent_more_cpu_s": round(seconds[1], 2),
+                "share": round(seconds[1] / seconds[0], 4),
+                "twenty_cpu_s": round(sum(pieces), 2),
+                "ratio": round(sum(pieces) / seconds[0], 3),
+                "last_of_twenty_cpu_s": round(pieces[-1], 2),
+            }
+        )
+    )
+
+
+class Corpus:
+    """Generations one after the other."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._parts: list[Path] = []
+        self._held: list[int] = []
+
+    def add(self, candidates: Sequence[str], facts: Sequence[str], rows: int) -> float:
+        """Dedupe a generation; processor seconds."""
+        started = time.process_time()
+        runs = index_folders(self._parts, self._held)
+        rules, out = DedupeRules(), self._folder / f"{len(self._parts):03d}"
+        shares = near_parts(facts, rows, runs, radius_bits=4, verify=True)
+        among, against = [], []
+        for number, part in enumerate(shares):
+            folder = out / f"near-{number:02d}"
+            folder.mkdir(parents=True)
+            part(folder)
+            if isinstance(part, AmongPart):
+                among.append(str(folder))
+            else:
+                against.append((str(folder), runs.index(part.index)))
+        (out / "dedupe").mkdir(parents=True)
+        receipt = DedupePart(
+            generation=len(self._parts),
+            candidates=tuple(candidates),
+            facts=tuple(facts),
+            published=tuple(runs),
+            near=NearFiles(tuple(among), tuple(against)),
+            caption_order=("caption",),
+            rules=rules,
+            max_same_text=10,
+            shard=ShardRules(),
+            first_shard=0,
+        )(out / "dedupe")
+        self._parts.append(out / "dedupe")
+        self._held.append(int(str(receipt.details["holds"])))
+        return time.process_time() - started
+
+
+def tables(folder: Path, first: int, rows: int) -> tuple[list[str], list[str], int]:
+    """Write candidates and facts, parts of 50,000 rows; a twentieth of the pictures is near one before it."""
+    folder.mkdir(parents=True)
+    candidates, facts = [], []
+    for number, start in enumerate(range(first, first + rows, PART_ROWS)):
+        numbers = np.arange(start, min(start + PART_ROWS, first + rows))
+        urls = pa.array([f"http://host{n % 997}.example/pictures/{n}.jpg" for n in numbers.tolist()])
+        ordinals = pa.array(number << 32 | np.arange(len(numbers)))
+        candidates.append(str(folder / f"candidates-{number}.parquet"))
+        facts.append(str(folder / f"facts-{number}.parquet"))
+        pq.write_table(_candidates(numbers, urls, ordinals), candidates[-1], compression="zstd")
+        pq.write_table(_facts(numbers, urls, ordinals), facts[-1], compression="zstd")
+    return candidates, facts, rows
+
+
+def _candidates(numbers: np.ndarray, urls: pa.Array, ordinals: pa.Array) -> pa.Table:
+    count = len(numbers)
+    texts = [[{"type": "caption", "text": f"第{n}张照片里的风景"}] for n in numbers.tolist()]
+    known: dict[str, object] = {
+        "ordinal": ordinals,
+        "candidate_id": pa.array([int(n).to_bytes(16, "big") for n in numbers], pa.binary(16)),
+        "url": urls,
+        "url_key": urls,
+        "texts": texts,
+        "supply_offset": [0] * count,
+        "supply": ["web"] * count,
+    }
+    return _table(CANDIDATES, known, count)
+
+
+def _facts(numbers: np.ndarray, urls: pa.Array, ordinals: pa.Array) -> pa.Table:
+    count = len(numbers)
+    chance = np.random.default_rng(int(numbers[0]))
+    phash = chance.integers(0, 2**64, count, dtype=np.uint64)
+    pdq = chance.integers(0, 2**64, (count, 4), dtype=np.uint64)
+    near = np.arange(int(count * NEAR_SHARE))
+    phash[near] = phash[near + len(near)] ^ np.uint64(5)
+    pdq[near] = pdq[near + len(near)] ^ np.uint64(9)
+    colours = chance.integers(1, 256, (count, 8)).astype(np.uint8)
+    colours[near] = colours[near + len(near)]
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    known: dict[str, object] = {
+        "ordinal": ordinals,
+        "url": urls,
+        "url_key": urls,
+        "final_url": urls,
+        "sha256": [f"{n:064x}" for n in numbers.tolist()],
+        "bytes": [10_000] * count,
+        "width": 640 + (numbers % 7),
+        "height": [480] * count,
+        "phash": phash,
+        "pdq": pa.array([row.tobytes() for row in pdq], pa.binary(32)),
+        "colours": pa.array([row.tobytes() for row in colours], pa.binary(8)),
+        "format": ["jpeg"] * count,
+        "retryable": [False] * count,
+        "warc_offset": numbers,
+        "status": [200] * count,
+        "fetched_at": [at] * count,
+        "encoded_offset": [-1] * count,
+        "encoded_bytes": [0] * count,
+        "encoded_crc32c": [0] * count,
+    }
+    return _table(FACTS, known, count)
+
+
+def _table(schema: pa.Schema, known: dict[str, object], count: int) -> pa.Table:
+    """The known columns, the others empty."""
+    empty = {field.name: [] if pa.types.is_list(field.type) else "" for field in schema}
+    return pa.table({name: known.get(name, [empty[name]] * count) for name in schema.names}).cast(schema)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""Recall of a run of `train_emoji.py --splits unseen` as if there were as many candidates as the baseline had.
+
+python -m benchmarks.train.emoji_candidates --work FOLDER --run FOLDER/runs/NAME [--among 327]
+
+The more candidates, the harder a query: recalls over 344 and over 327 are not alike. What is printed is the exact mean
+over all draws of `--among` of the pairs, for a query of rank r among N: that at most k-1 of its r-1 wrong answers
+before the right one are drawn, hypergeometric with N-1 others of which `--among` less one stay.
+"""
+
+import argparse
+import json
+from math import comb
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmarks.train.emoji import BAR, CUTS, SPLITS, corpora_of
+from benchmarks.train.emoji_corpora import corpora
+from wenlan_data.eval.embed import load_model, text_vectors, vectors_of
+from wenlan_data.eval.retrieval import ranks
+
+
+def main() -> None:
+    """Print one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--among", type=int, default=327)
+    given = parser.parse_args()
+    _, test = corpora_of(SPLITS["unseen"], corpora(given.work))
+    forward, backward = ranks_of(given.run, test)
+    if not 1 <= given.among <= len(forward):
+        raise SystemExit(f"--among {given.among}: choose 1 to {len(forward)}, the pairs there are")
+    found = {
+        way: {"all": recalls(rank, len(rank)), "among": recalls(rank, given.among)}
+        for way, rank in (("image_to_text", forward), ("text_to_image", backward))
+    }
+    print(json.dumps({"run": given.run.name, "among": given.among, "pairs": len(forward), **found,
+                      "bar": BAR["unseen"]}))  # fmt: skip
+
+
+def ranks_of(run: Path, test: list[Path]) -> tuple[Tensor, Tensor]:
+    """Ranks both ways, from 1. Ends where two pictures share a caption: then pairs cannot be drawn."""
+    model = load_model(run)
+    parts = list(vectors_of(model, test, workers=0))
+    captions = [text for part in parts for text in part.texts]
+    if len(set(captions)) != len(captions):
+        raise SystemExit(f"{run}: two pictures have one caption, so pairs cannot be drawn")
+    pictures, texts = torch.cat([part.image_BE for part in parts]), text_vectors(model, captions)
+    pairs = [(row, row) for row in range(len(captions))]
+    return ranks(pictures, texts, pairs), ranks(texts, pictures, pairs)
+
+
+def recalls(rank: Tensor, among: int) -> list[float]:
+    """Percent at each of `CUTS`, the mean over all draws of `among` candidates that hold the right one."""
+    every = len(rank)
+    chances = [[chance(int(one), every, among, cut) for one in rank] for cut in CUTS]
+    return [round(100 * sum(one) / every, 1) for one in chances]
+
+
+def chance(rank: int, every: int, among: int, cut: int) -> float:
+    """That an answer of `rank` among `every` candidates is one of the first `cut` where `among` of them are drawn."""
+    before, others, kept = rank - 1, every - 1, among - 1
+    drawn = sum(comb(before, few) * comb(others - before, kept - few) for few in range(min(cut, before + 1)))
+    return drawn / comb(others, kept)
+
+
+if __name__ == "__main__":
+    main()

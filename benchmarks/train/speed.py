@@ -1,0 +1,231 @@
+"""Speed of training beside plain implementations: region pooling, a brivl-base step, the clip step, queue memory.
+
+python -m benchmarks.train.speed [--quick]. Everything is random weights and random pictures: only time is looked at.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import affine_grid, grid_sample, normalize
+
+from wenlan_data.model.config import TrainConfig, load_config
+from wenlan_data.model.inputs import Inputs
+from wenlan_data.model.region_pooling import grid_boxes, grid_weights, pool_boxes, pool_grid
+from wenlan_data.model.towers import Towers, make_towers
+from wenlan_data.train.frozen_cache import FrozenOutputs, frozen_parts
+from wenlan_data.train.momentum import follow, momentum_copy
+from wenlan_data.train.objectives import clip, moco
+
+VOCABULARY = 21128
+"""Of the Chinese BERT."""
+
+
+def main() -> None:
+    """Print one JSON object a measurement."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions, smaller batches")
+    quick = parser.parse_args().quick
+    torch.manual_seed(0)
+    print(json.dumps(pooling(2 if quick else 7)), flush=True)
+    # Following with the momentum weights costs the same at any batch: the smaller one gains less.
+    for pictures in (2,) if quick else (2, 8):
+        print(json.dumps(base_step(pictures, 2 if quick else 5)), flush=True)
+    print(json.dumps(clip_step(16, 5)), flush=True)
+    print(json.dumps(negatives_memory()))
+
+
+def pooling(repeats: int, pictures: int = 8) -> dict[str, object]:
+    """37 regions of 12 x 12 x 2048 maps, forward and backward: ours for boxes and for a grid, and the loop."""
+    boxes = (grid_boxes(6) * 380).expand(pictures, 37, 4).contiguous()
+    weights = grid_weights(6, 12, 12, 4, "aligned")
+    ways: dict[str, Callable[[Tensor], Tensor]] = {
+        "boxes": lambda maps: pool_boxes(maps, boxes, 380, 4, "released"),
+        "grid": lambda maps: pool_grid(maps, weights),
+        "loop": lambda maps: published_pooling(maps, boxes, 380),
+    }
+    maps = torch.randn(pictures, 2048, 12, 12, requires_grad=True)
+
+    def both_passes(way: Callable[[Tensor], Tensor]) -> Callable[[], object]:
+        return lambda: way(maps).sum().backward()  # type: ignore[no-untyped-call]
+
+    work = {name: both_passes(way) for name, way in ways.items()}
+    return {"what": "pooling", "pictures": pictures, **compared(work, "loop", repeats)}
+
+
+def published_pooling(maps: Tensor, boxes: Tensor, size_px: int) -> Tensor:
+    """The published formula in its shape: one picture after the other, the map expanded to every box."""
+    return torch.stack(
+        [published_samples(one, box, size_px).mean((2, 3)) for one, box in zip(maps, boxes, strict=True)]
+    )
+
+
+def published_samples(one: Tensor, boxes: Tensor, size_px: int) -> Tensor:
+    """(R, C, 4, 4) samples of one picture."""
+    height, width = one.shape[1:]
+    x1, y1, x2, y2 = (boxes / (size_px / height)).unbind(1)
+    zero = torch.zeros_like(x1)
+    rows = [(x2 - x1) / (width - 1), zero, (x1 + x2 - width + 1) / (width - 1),
+            zero, (y2 - y1) / (height - 1), (y1 + y2 - height + 1) / (height - 1)]  # fmt: skip
+    places = affine_grid(torch.stack(rows, 1).view(-1, 2, 3), [len(boxes), len(one), 4, 4], align_corners=False)
+    return grid_sample(one.expand(len(boxes), -1, -1, -1), places, align_corners=False)
+
+
+class PublishedImage(nn.Module):
+    """The published image forward with our tower's parts: samples, 1x1 convolution on each, mean, and the rest."""
+
+    def __init__(self, towers: Towers) -> None:
+        super().__init__()
+        self.tower = towers.image
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        """(B, E)."""
+        maps = self.tower.backbone.forward_features(inputs.image)  # type: ignore[operator]
+        projection = cast("nn.Linear", self.tower.projection)
+        weight, bias = projection.weight[:, :, None, None], projection.bias
+        regions = [
+            nn.functional.conv2d(published_samples(one, box, 380), weight, bias).mean((2, 3))
+            for one, box in zip(maps, inputs.boxes, strict=True)
+        ]
+        mask = torch.ones(len(maps), 37, dtype=torch.bool)
+        return normalize(self.tower.summary(torch.stack(regions), mask), dim=-1)
+
+
+def base_step(pictures: int, repeats: int) -> dict[str, object]:
+    """A step of brivl-base in fp32 on a CPU: ours, and the published forward with tokens padded to 80."""
+    config = base_config()
+    towers = make_towers(config, VOCABULARY)
+    towers.learn()
+    keys, frozen = momentum_copy(towers), FrozenOutputs(frozen_parts(towers))
+    published, published_keys = PublishedImage(towers), PublishedImage(keys)
+    queue = normalize(torch.randn(9600, 2048), dim=1)
+    ours, theirs = inputs(pictures, 24), inputs(pictures, 80)
+
+    def step() -> None:
+        with frozen.remembering():
+            image, text, scale = towers(ours)
+            update(towers, keys)
+            with torch.no_grad():
+                key = keys.image_vectors(ours), keys.text_vectors(ours)
+        moco.contrastive_loss(image, text, *key, queue, queue, 1 / scale).backward()  # type: ignore[no-untyped-call]
+
+    def published_step() -> None:
+        image, text = published(theirs), towers.text_vectors(theirs)
+        update(towers, keys)
+        with torch.no_grad():
+            key = published_keys(theirs), keys.text_vectors(theirs)
+        # The published step clones both queues before it multiplies.
+        moco.contrastive_loss(image, text, *key, queue.clone(), queue.clone(), 0.07).backward()  # type: ignore[no-untyped-call]
+
+    found = compared({"ours": step, "published": published_step}, "published", repeats)
+    return {"what": "brivl-base step", "pictures": pictures, **found}
+
+
+def base_config() -> TrainConfig:
+    """brivl-base with random weights of the same shape: a 12-layer, 768-wide BERT of which four layers learn."""
+    return load_config(
+        "brivl-base",
+        ["precision=fp32", "image.weights=none", "text.backbone=small", "dropout=0.0",
+         f"text.small={{layers: 12, width: 768, heads: 12, vocabulary: {VOCABULARY}}}"],
+    )  # fmt: skip
+
+
+def update(towers: Towers, keys: Towers) -> None:
+    """The momentum step."""
+    follow(towers.image, keys.image, 0.99)
+    follow(towers.text, keys.text, 0.99)
+
+
+def inputs(pictures: int, tokens: int) -> Inputs:
+    """Random pictures and texts of so many tokens."""
+    return Inputs(
+        image=torch.randn(pictures, 3, 380, 380).contiguous(memory_format=torch.channels_last),
+        boxes=(grid_boxes(6) * 380).expand(pictures, 37, 4),
+        box_mask=torch.ones(pictures, 37, dtype=torch.bool),
+        tokens=torch.randint(5, VOCABULARY, (pictures, tokens)),
+        token_mask=torch.arange(tokens).expand(pictures, tokens) < 24,
+    )
+
+
+def clip_step(pictures: int, repeats: int) -> dict[str, object]:
+    """The clip loss and its gradients beside open_clip's, on the vectors of equal towers."""
+    try:
+        from open_clip.loss import ClipLoss
+    except ModuleNotFoundError:
+        return {"what": "clip step", "skipped": "pip install open-clip-torch"}
+    towers = make_towers(load_config("clip-tiny"), 500)
+    towers.learn()
+    given = Inputs(
+        image=torch.randn(pictures, 3, 96, 96),
+        boxes=torch.zeros(pictures, 0, 4),
+        box_mask=torch.zeros(pictures, 0, dtype=torch.bool),
+        tokens=torch.randint(5, 500, (pictures, 16)),
+        token_mask=torch.ones(pictures, 16, dtype=torch.bool),
+    )
+    theirs = ClipLoss()
+
+    def step() -> None:
+        image, text, scale = towers(given)
+        clip.contrastive_loss(image, text, image, text, scale).backward()  # type: ignore[no-untyped-call]
+
+    def open_clip_step() -> None:
+        image, text, scale = towers(given)
+        theirs(image, text, scale).backward()
+
+    return {"what": "clip step", "pictures": pictures,
+            **compared({"ours": step, "open_clip": open_clip_step}, "open_clip", repeats)}  # fmt: skip
+
+
+def negatives_memory(negatives: int = 9600, width: int = 2048) -> dict[str, object]:
+    """Bytes that so many negatives of one modality take: a queue, and a batch of which the towers keep activations."""
+    queue = negatives * width * 4
+    towers = make_towers(load_config("clip-tiny"), 500)
+    towers.learn()
+    kept: list[int] = []
+
+    def pack(saved: Tensor) -> Tensor:
+        kept.append(saved.numel() * saved.element_size())
+        return saved
+
+    image = torch.randn(4, 3, 96, 96)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved):
+        towers.image(image)
+    return {
+        "what": "negatives",
+        "negatives": negatives,
+        "queue_bytes": queue,
+        "batch_bytes_kept_by_clip_tiny": sum(kept) // 4 * negatives,
+    }
+
+
+def compared(ways: dict[str, Callable[[], object]], beside: str, repeats: int) -> dict[str, object]:
+    """Each way's median seconds of wall and of processor, and the median ratio of processor time of `beside` to it.
+
+    The ways take turns, so that other work on the machine meets all alike; the first round is not counted.
+    """
+    rounds = [{name: timed(work) for name, work in ways.items()} for _ in range(repeats + 1)][1:]
+    wall_s, cpu_s = (
+        {name: round(statistics.median(one[name][which] for one in rounds), 4) for name in ways} for which in (0, 1)
+    )
+    ratio = {
+        f"{beside}/{name}": round(statistics.median(one[beside][1] / one[name][1] for one in rounds), 3)
+        for name in ways
+        if name != beside
+    }
+    return {"wall_s": wall_s, "cpu_s": cpu_s, **ratio}
+
+
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds of wall and of processor, all threads together."""
+    wall, processor = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - wall, time.process_time() - processor
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from wenlan_data.crawl.frontier import read_frontier, write_frontier
+from wenlan_data.crawl.scope import Scope
+from wenlan_data.crawl.step import CrawlPart
+from wenlan_data.protocols import Receipt
+from wenlan_data.testing import Reply, Site
+from wenlan_data.web.limits import HostLimits, Limits
+from wenlan_data.web.tracking_params import page_key
+from wenlan_data.web.warc import records
+
+HTML = {"Content-Type": "text/html"}
+
+
+def _crawl(folder: Path, site: Site, paths: list[str], **changes: object) -> tuple[Receipt, list[dict[str, object]]]:
+    """The receipt and the rows of `pages.parquet`."""
+    urls = [site.url(path) for path in paths]
+    write_frontier(folder / "slice.parquet", [(url, page_key(url), site.host, 1, 0) for url in urls])
+    (folder / "states.json").write_text("{}")
+    part = CrawlPart(
+        wanted=str(folder / "slice.parquet"),
+        states=str(folder / "states.json"),
+        scope=Scope(hosts=(site.host,)),
+        allow=(site.host,),
+        hosts={site.host: HostLimits(min_gap_s=0)},
+        limits=Limits(backoff_s=0.01, tdmrep=False),
+        **changes,  # type: ignore[arg-type]
+    )
+    out = folder / "out"
+    out.mkdir()
+    receipt = part(out)
+    return receipt, pq.read_table(out / "pages.parquet").to_pylist()
+
+
+def _links(folder: Path, site: Site) -> list[tuple[str, int, int]]:
+    """Path, depth and redirects of each link that was found."""
+    rows = read_frontier(folder / "out/links.parquet")
+    return [(row[0].removeprefix(site.url("")), row[3], row[4]) for row in rows]
+
+
+def test_each_answer_has_its_outcome_and_pages_are_recorded(tmp_path: Path, site: Site) -> None:
+    site.replies |= {
+        "/a.html": Reply(b"<html><a href=b.html>b</a><a href=http://c.cn/>c</a>", headers=HTML),
+        "/old": Reply(b"", 302, {"Location": "/new?utm_source=x"}),
+        "/bad": Reply(b"", 302, {"Location": "ftp://a.cn/"}),
+        "/doc": Reply(b"%PDF-1.4", headers={"Content-Type": "application/pdf"}),
+        "/x": Reply(b'<?xml version="1.0"?><html><a href="c.html"/></html>', headers={"Content-Type": "text/xml"}),
+        "/robots.txt": Reply(b"User-agent: *\nDisallow: /no", headers={"Content-Type": "text/plain"}),
+    }  # fmt: skip
+    receipt, rows = _crawl(tmp_path, site, ["/a.html", "/old", "/bad", "/doc", "/gone", "/no/1", "/x"])
+    assert [row["reason"] for row in rows] == ["", "redirect", "scheme", "not_html", "http_status", "robots", ""]
+    assert (receipt.rows_in, receipt.rows_out) == (7, 2)
+    assert receipt.details["left_links"] == {"page_limit_or_nofollow": 0, "scope": 1}
+    assert sorted(record.url for record in records(tmp_path / "out/pages.warc")) == [
+        site.url("/a.html"),
+        site.url("/x"),
+    ]
+    assert _links(tmp_path, site) == [("/b.html", 2, 0), ("/new", 1, 1), ("/c.html", 2, 0)]
+    assert json.loads((tmp_path / "out/hosts.json").read_text())[site.host]["robots"].startswith("User-agent")
+    assert sorted(site.log) == sorted(["/robots.txt", "/a.html", "/old", "/bad", "/doc", "/gone", "/x"])
+
+
+def test_sitemaps_of_robots_txt_are_links_as_deep_as_seeds_and_what_they_list_is_one_deeper(
+    tmp_path: Path, site: Site
+) -> None:
+    listed = f"<urlset><url><loc>{site.url('/1.html')}</loc></url></urlset>".encode()
+    site.replies |= {
+        "/robots.txt": Reply(f"Sitemap: {site.url('/s.xml.gz')}\nsitemap: http://b.cn/s.xml\n".encode()),
+        "/list": Reply(gzip.compress(listed), headers={"Content-Type": "application/x-gzip"}),
+    }
+    receipt, rows = _crawl(tmp_path, site, ["/list"])
+    assert (rows[0]["reason"], receipt.rows_out) == ("listing", 0)
+    assert _links(tmp_path, site) == [("/1.html", 2, 0), ("/s.xml.gz", 0, 0)]
+
+
+def test_a_chain_of_redirects_ends(tmp_path: Path, site: Site) -> None:
+    site.replies["/a"] = Reply(b"", 301, {"Location": "/b"})
+    write_frontier(tmp_path / "slice.parquet", [(site.url("/a"), "k", site.host, 1, 5)])
+    (tmp_path / "states.json").write_text("{}")
+    part = CrawlPart(
+        wanted=str(tmp_path / "slice.parquet"),
+        states=str(tmp_path / "states.json"),
+        scope=Scope(hosts=(site.host,)),
+        allow=(site.host,),
+    )
+    (tmp_path / "out").mkdir()
+    assert part(tmp_path / "out").drops == {"redirect_limit": 1}
+    assert read_frontier(tmp_path / "out/links.parquet") == []

@@ -1,0 +1,40 @@
+"""The sets of keys do what the search relies on."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from wenlan_data.dedupe.hamming.covering_designs import KEYS, Cover, covers, replacements
+
+ALL = [cover for radius in range(1, 9) for cover in covers(radius) if cover.bands < 1000]
+
+
+def name(cover: Cover) -> str:
+    return f"radius {cover.radius}, {cover.bands} keys of {cover.blocks} blocks"
+
+
+@pytest.mark.parametrize("cover", ALL, ids=name)
+def test_whichever_blocks_differ_one_key_has_none_of_them_and_just_one_is_the_first(cover: Cover) -> None:
+    keys = list(replacements(cover))
+    masks = np.array([sum(1 << number for number in key) for key, _ in keys])
+    earlier = [[sum(1 << number for number in some) for some in sets] for _, sets in keys]
+    for count in range(cover.radius + 1):
+        for differ in combinations(range(cover.blocks), count):
+            mask = sum(1 << number for number in differ)
+            together = np.flatnonzero((masks & mask) == 0)
+            first = [n for n in together.tolist() if all(some & mask for some in earlier[n])]
+            assert first == [together[0]]
+
+
+def test_fewer_keys_do_than_every_choice() -> None:
+    for radius, lines in KEYS.items():
+        assert all(cover.bands < Cover(cover.blocks, radius).bands for cover in covers(radius)[-len(lines) :])
+
+
+def test_the_share_compared_is_that_of_all_keys_together() -> None:
+    shares = np.array([0.5, 0.25, 0.125, 0.5])
+    assert Cover(4, 2).together(shares) == pytest.approx(
+        sum(shares[i] * shares[j] for i, j in combinations(range(4), 2))
+    )
+    assert Cover(4, 2, (0b0011, 0b1100)).together(shares) == pytest.approx(0.5 * 0.25 + 0.125 * 0.5)

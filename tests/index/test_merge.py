@@ -1,0 +1,81 @@
+"""Indexes merged like a log-structured index."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.index.test_published import prints, save
+from wenlan_data.dedupe.frequency import earlier_counts
+from wenlan_data.dedupe.step import index_folders
+from wenlan_data.index import merge
+from wenlan_data.index.merge import merge_last, merge_runs, to_merge
+from wenlan_data.index.published import Published, hex_keys, load_run, url_hashes
+from wenlan_data.npy import ArrayWriter, load_any
+
+
+def test_equal_generations_leave_few_runs_and_write_each_row_some_times_only() -> None:
+    sizes: list[int] = []
+    written, most = 0, 0
+    for _ in range(1000):
+        count = to_merge(sizes, 50)
+        merged = 50 + sum(sizes[len(sizes) - count :])
+        sizes = [*sizes[: len(sizes) - count], merged]
+        written += merged
+        most = max(most, len(sizes))
+    assert sum(sizes) == 50_000
+    assert most <= 10
+    assert written <= 50_000 * 10
+
+
+def test_a_small_generation_after_a_large_one_writes_only_itself() -> None:
+    assert to_merge([1_000_000], 10_000) == 0
+    assert to_merge([1_000_000, 10_000], 9_000) == 0
+    assert to_merge([1_000_000, 10_000], 10_000) == 1
+    assert to_merge([], 5) == 0
+
+
+@pytest.mark.parametrize("rows", [1, 2, 1000])
+def test_a_merged_index_says_what_its_parts_said(rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merge, "MERGE_ROWS", rows)
+    folders = [
+        save(tmp_path / "0", prints(9, 7, 7), ["a", "b", "c"], 0, ["x"]),
+        save(tmp_path / "1", prints(), [], 1, ["y", "x"]),
+        save(tmp_path / "2", prints(2, 7), ["d", "a"], 2, []),
+    ]
+    out = tmp_path / "out"
+    out.mkdir()
+    merge_runs([Path(one) for one in folders], out)
+    apart, merged = Published(tuple(folders)), Published((str(out),))
+    urls = ["a", "b", "c", "d", "never"]
+    assert merged.key_of_urls(urls) == apart.key_of_urls(urls)
+    assert merged.asked_in(url_hashes(["x", "y", "a"])).tolist() == apart.asked_in(url_hashes(["x", "y", "a"])).tolist()
+    run = load_run(out)
+    assert run.prints.phash.tolist() == [2, 7, 7, 7, 9]
+    assert run.generations.tolist() == [2, 0, 2, 0, 0]
+    assert hex_keys(run.prints.keys)[1:3] == ["02" + "00" * 15, "02" + "00" * 15]
+    hashes = np.array([3, 9, 4], np.uint64)
+    assert earlier_counts([str(out)], hashes).tolist() == earlier_counts(folders, hashes).tolist() == [3, 3, 0]
+
+
+def test_merging_in_place_says_how_many_it_holds(tmp_path: Path) -> None:
+    parts = [tmp_path / str(n) for n in range(4)]
+    held: list[int] = []
+    for number, part in enumerate(parts):
+        part.mkdir()
+        own = Path(save(part / "index", prints(5, 3), [f"{number}/a", f"{number}/b"], number, []))
+        earlier = index_folders(parts[:number], held)
+        held.append(merge_last([Path(one) for one in earlier], own))
+    assert held == [0, 1, 0, 2]
+    (whole,) = index_folders(parts, held)
+    assert whole == str(parts[3] / "index")
+    assert len(load_run(Path(whole)).prints.phash) == 8
+
+
+def test_an_array_written_in_pieces_is_the_array(tmp_path: Path) -> None:
+    whole = np.arange(4000, dtype=np.uint64).reshape(-1, 4)
+    writer = ArrayWriter(tmp_path / "a.npy")
+    for start in range(0, 1000, 300):
+        writer.append(whole[start : start + 300])
+    writer.close()
+    assert np.array_equal(load_any(tmp_path / "a.npy"), whole)

@@ -1,0 +1,82 @@
+"""The index of published generations."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wenlan_data.dedupe.frequency import save_counts
+from wenlan_data.errors import DamageError
+from wenlan_data.index.published import (
+    SITE_COUNTS,
+    SITE_HASHES,
+    Asked,
+    Prints,
+    Published,
+    hex_keys,
+    raw_keys,
+    save_index,
+    url_hashes,
+)
+
+
+def prints(*phash: int) -> Prints:
+    """Pictures whose keys and digests end in zero bytes, which NumPy hides."""
+    count = len(phash)
+    return Prints(
+        phash=np.array(phash, np.uint64),
+        pdq=np.arange(4 * count, dtype=np.uint64).reshape(count, 4),
+        colours=np.arange(count, dtype=np.uint64) + np.uint64(9),
+        sha256=np.array([bytes([n]) + b"\0" * 31 for n in range(1, count + 1)], "S32"),
+        keys=np.array([bytes([n]) + b"\0" * 15 for n in range(1, count + 1)], "S16"),
+    )
+
+
+def save(folder: Path, pictures: Prints, urls: list[str], generation: int = 0, vain: Sequence[str] = ()) -> str:
+    folder.mkdir()
+    asked = Asked(
+        hashes=url_hashes(urls),
+        keys=pictures.keys,
+        vain_hashes=url_hashes(vain),
+        vain_parts=np.arange(len(vain), dtype=np.uint64) | np.uint64(generation << 32),
+        placeholders=pictures.sha256[:0],
+    )
+    save_index(folder, generation, pictures, asked)
+    save_counts(folder, np.array([3, 9], np.uint64), np.array([1, generation]))
+    save_counts(folder, np.array([], np.uint64), np.array([], np.int64), (SITE_HASHES, SITE_COUNTS))
+    return str(folder)
+
+
+def test_a_url_is_known_by_the_key_of_its_picture(tmp_path: Path) -> None:
+    first = save(tmp_path / "a", prints(5, 3), ["x", "y"])
+    none = save(tmp_path / "none", prints(), [])
+    published = Published((first, none))
+    assert published.key_of_urls(["y", "never", "x"]) == ["02" + "00" * 15, "", "01" + "00" * 15]
+    assert published.key_of_urls([]) == []
+    assert Published(()).key_of_urls(["x"]) == [""]
+
+
+def test_a_url_asked_for_in_vain_is_known_by_where_it_was_asked_last(tmp_path: Path) -> None:
+    folders = [save(tmp_path / str(n), prints(), [], n, vain) for n, vain in enumerate([["x", "y"], [], ["z", "y"]])]
+    asked = Published(tuple(folders)).asked_in(url_hashes(["x", "never", "y", "z"]))
+    assert asked.tolist() == [0, -1, 2 << 32 | 1, 2 << 32]
+
+
+def test_keys_survive_the_way_to_hex_and_back() -> None:
+    keys = ["00" * 15 + "01", "ab" * 16, "01" + "00" * 15]
+    assert hex_keys(raw_keys(keys)) == keys
+
+
+@pytest.mark.parametrize("name", ["phash.npy", "url-hashes.npy"])
+def test_a_cut_index_is_damage_that_names_the_file(tmp_path: Path, name: str) -> None:
+    folder = save(tmp_path / "a", prints(5, 3), ["x", "y"])
+    path = tmp_path / "a" / name
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DamageError, match=name):
+        read_all(Published((folder,)))
+
+
+def read_all(published: Published) -> None:
+    published.key_of_urls(["x"])
+    published.runs()

@@ -1,0 +1,157 @@
+import re
+from pathlib import Path
+
+import pytest
+from selectolax.lexbor import LexborHTMLParser
+
+from tests.report.corpora import key, sample_members, write_corpus, write_tar
+from tests.shard.make_golden import GOLDEN
+from wenlan_data.errors import UsageError
+from wenlan_data.report.html import MAX_INLINE, write_page
+from wenlan_data.report.write_all import read_material
+from wenlan_data.testing import caption, picture
+
+
+def _page(paths: list[Path], out: Path) -> LexborHTMLParser:
+    return LexborHTMLParser(write_page(read_material(paths), out).read_text("utf-8"))
+
+
+def _texts(document: LexborHTMLParser, selector: str) -> list[str]:
+    return [" ".join(node.text().split()) for node in document.css(selector)]
+
+
+def test_the_page_tells_what_the_corpus_holds(tmp_path: Path) -> None:
+    document = _page([GOLDEN], tmp_path)
+    assert _texts(document, ".tiles dd")[:3] == ["5", "6", "83%"]
+    assert _texts(document, ".funnel .head b") == ["candidates", "after fetch", "samples"]
+    assert "小猫趴在窗台上晒太阳🐱" in _texts(document, ".sample .caption")
+    assert _texts(document, ".drop .why b") == ["http_status"]
+    assert {"example.org", "CC0-1.0"} <= set(_texts(document, ".barlist .name"))
+    assert len(document.css(".sample img")) == 5
+
+
+def test_the_page_needs_neither_script_nor_network(tmp_path: Path) -> None:
+    text = write_page(read_material([GOLDEN]), tmp_path).read_text("utf-8")
+    assert "<script" not in text
+    assert "default-src 'none'" in text
+    assert not re.search(r'(?:src|srcset)="(?!data:image/jpeg)', text)
+    assert "url(" not in text
+
+
+def test_the_same_corpus_gives_the_same_page(tmp_path: Path) -> None:
+    one, two = (write_page(read_material([GOLDEN]), tmp_path / name).read_bytes() for name in ("one", "two"))
+    assert one == two
+
+
+def test_tars_alone_have_figures_and_a_gallery_but_no_funnel(tmp_path: Path) -> None:
+    document = _page([GOLDEN / "shards"], tmp_path)
+    assert _texts(document, ".tiles dd")[:2] == ["5", "2"]
+    assert document.css(".funnel") == []
+    assert sorted(_texts(document, ".sample .caption")) == sorted(
+        _texts(_page([GOLDEN], tmp_path / "b"), ".sample .caption")
+    )
+
+
+def test_strangers_fields_are_taken_where_they_fit(tmp_path: Path) -> None:
+    members = sample_members(
+        "a/0001", picture(1), "一只猫", {"url": "http://a.test/1.jpg", "width": "no", "license": 7}
+    )
+    members |= {"a/0002.png": picture(2, kind="PNG"), "a/0002.json": b"[1]", "b.cls": b"3", "c.jpg": b"no picture"}
+    document = _page([write_tar(tmp_path / "a.tar", members)], tmp_path / "out")
+    assert _texts(document, ".tiles dd")[0] == "4"
+    assert len(document.css(".sample img")) == 2
+    assert "320 × 240" in " ".join(_texts(document, "summary"))
+    assert "a.test" in _texts(document, ".barlist .name")
+
+
+def test_filters_hide_the_cards_that_give_another_answer(tmp_path: Path) -> None:
+    sources = ["table:a.csv"] * 2 + ["folder:b/"]
+    samples = [{"caption": caption(number), "source": source} for number, source in enumerate(sources)]
+    write_corpus(tmp_path / "corpus", samples)
+    document = _page([tmp_path / "corpus"], tmp_path / "out")
+    assert _texts(document, "fieldset legend") == ["Source", "Regions"]
+    assert _texts(document, "fieldset label") == ["all", "table:a.csv 2", "folder:b/ 1", "drawn"]
+    assert [str(node.attributes["class"]).split()[-1] for node in document.css(".sample")] == ["f0-0", "f0-0", "f0-1"]
+    assert "body:has(#f0-1:checked) .sample:not(.f0-1)" in (tmp_path / "out" / "index.html").read_text("utf-8")
+
+
+def test_duplicates_stand_beside_what_is_kept_with_their_distances(tmp_path: Path) -> None:
+    copies = [
+        {"step": "dedupe", "reason": "near_duplicate", "duplicate_of": key(0), "phash_distance": 3, "pdq_distance": 30},
+        {"step": "dedupe", "reason": "duplicate", "duplicate_of": key(0), "phash_distance": 0, "pdq_distance": 0},
+        {
+            "step": "dedupe",
+            "reason": "near_duplicate",
+            "duplicate_of": "f" * 32,
+            "phash_distance": 1,
+            "pdq_distance": 4,
+        },
+    ]
+    write_corpus(tmp_path / "corpus", [{"caption": caption(1)}], copies)
+    document = _page([tmp_path / "corpus"], tmp_path / "out")
+    groups = document.css(".group")
+    assert [len(group.css(".card")) for group in groups] == [3, 2]
+    assert _texts(document, ".distance") == ["pHash 3", "PDQ 30", "pHash 0", "PDQ 0", "pHash 1", "PDQ 4"]
+    assert caption(1) in groups[0].text()
+    assert "not in this corpus" in groups[1].text()
+
+
+def test_numbers_of_people_are_made_unreadable(tmp_path: Path) -> None:
+    text = "联系电话13800138000，邮箱wangxiaoming@example.com"
+    row = {"step": "clean", "reason": "contact_info", "texts": [{"type": "alt", "text": text}], "url": "http://a.test/"}
+    write_corpus(tmp_path / "corpus", [{}], [row])
+    page = write_page(read_material([tmp_path / "corpus"]), tmp_path / "out").read_text("utf-8")
+    assert "13800138000" not in page
+    assert "wangxiaoming" not in page
+    assert "联系电话13•••••••00" in page
+
+
+def test_more_than_200_thumbnails_lie_beside_the_page(tmp_path: Path) -> None:
+    members: dict[str, bytes] = {}
+    for number in range(230):
+        members |= sample_members(f"{number:04d}", picture(number, width=60, height=40), caption(number), {})
+    out = tmp_path / "out"
+    document = _page([write_tar(tmp_path / "a.tar", members)], out)
+    srcs = [str(node.attributes["src"]) for node in document.css(".sample img")]
+    inside = [src for src in srcs if src.startswith("data:")]
+    assert (len(inside), len(srcs)) == (MAX_INLINE, 230)
+    assert sorted(set(srcs) - set(inside)) == sorted(f"thumbs/{path.name}" for path in (out / "thumbs").iterdir())
+    write_page(read_material([GOLDEN]), out)
+    assert not (out / "thumbs").exists()
+
+
+def test_the_page_stays_below_5_mb_whatever_the_texts(tmp_path: Path) -> None:
+    long = [{"type": "alt", "text": '"' * 2_000}] * 20
+    members: dict[str, bytes] = {}
+    for number in range(240):
+        fields = {"texts": long, "url": "http://a.test/" + "<" * 2000, "tokens": "猫 " * 2000}
+        members |= sample_members(f"{number:04d}", picture(number % 7), "&" * 2_000, fields)
+    page = write_page(read_material([write_tar(tmp_path / "a.tar", members)]), tmp_path / "out")
+    assert page.stat().st_size < 5_000_000
+
+
+def test_a_page_of_somebody_else_is_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("mine", "utf-8")
+    with pytest.raises(UsageError, match="no report of ours"):
+        write_page(read_material([GOLDEN]), tmp_path)
+    assert (tmp_path / "index.html").read_text("utf-8") == "mine"
+
+
+def test_what_lies_in_thumbs_and_is_not_ours_stays(tmp_path: Path) -> None:
+    (tmp_path / "thumbs").mkdir()
+    (tmp_path / "thumbs" / "mine.jpg").write_bytes(b"mine")
+    write_page(read_material([GOLDEN]), tmp_path)
+    assert (tmp_path / "thumbs" / "mine.jpg").read_bytes() == b"mine"
+
+
+def test_a_corpus_without_a_sample_has_a_page(tmp_path: Path) -> None:
+    write_corpus(tmp_path / "corpus", [], [{}])
+    assert _texts(_page([tmp_path / "corpus"], tmp_path / "out"), ".tiles dd")[0] == "0"
+
+
+def test_a_rare_source_is_in_the_gallery_too(tmp_path: Path) -> None:
+    sources = ["table:a.csv"] * 300 + ["folder:b/"] * 3
+    write_corpus(tmp_path / "corpus", [{"source": source} for source in sources])
+    shown = read_material([tmp_path / "corpus"]).samples
+    assert len(shown) == 240
+    assert sum(one.source == "folder:b/" for one in shown) == 3

@@ -1,0 +1,127 @@
+"""A real build, its last act, and what the cards are worth to their readers."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from selectolax.lexbor import LexborHTMLParser
+
+from wenlan_data.report.card import MARK
+from wenlan_data.report.write_all import describe_corpus
+from wenlan_data.run.options import BuildOptions
+from wenlan_data.run.preflight import prepare
+from wenlan_data.run.runner import build
+from wenlan_data.testing import caption, picture
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus of a folder with a near-duplicate, a small picture and a broken one."""
+    root = tmp_path_factory.mktemp("built")
+    photos = root / "photos"
+    photos.mkdir()
+    for number in range(4):
+        (photos / f"{number}.jpg").write_bytes(picture(number))
+        (photos / f"{number}.txt").write_text(caption(number), "utf-8")
+    with Image.open(photos / "0.jpg") as image:
+        image.resize((240, 180)).save(photos / "copy.jpg", quality=90)
+    (photos / "copy.txt").write_text("另一处的照片，同一只小猫", "utf-8")
+    (photos / "small.jpg").write_bytes(picture(8, width=80, height=60, quality=100))
+    (photos / "small.txt").write_text(caption(8), "utf-8")
+    options = BuildOptions(out=root / "corpus", workers=1, executor="local")
+    build(prepare(options, [f"folder:{photos}"], None, (), ""))
+    return root / "corpus"
+
+
+@pytest.fixture
+def corpus(built: Path, tmp_path: Path) -> Path:
+    """The same to change."""
+    shutil.copytree(built, tmp_path / "corpus")
+    return tmp_path / "corpus"
+
+
+def test_a_build_ends_with_a_page_that_shows_what_was_left_out(built: Path) -> None:
+    document = LexborHTMLParser((built / "report" / "index.html").read_text("utf-8"))
+    group = document.css_first(".group")
+    assert group is not None
+    assert len(group.css("img")) == 2
+    assert "另一处的照片，同一只小猫" in group.text()
+    assert len(document.css(".drop .example img")) == 1
+
+
+def test_a_second_build_leaves_the_page_as_it_is_and_a_missing_one_is_made(corpus: Path) -> None:
+    page = corpus / "report" / "index.html"
+    before = page.stat().st_mtime_ns, page.read_bytes()
+    describe_corpus(corpus, corpus / ".work")
+    assert (page.stat().st_mtime_ns, page.read_bytes()) == before
+    page.unlink()
+    describe_corpus(corpus, corpus / ".work")
+    assert page.read_bytes() == before[1]
+
+
+def test_without_its_work_folder_a_corpus_still_has_a_page(corpus: Path) -> None:
+    shutil.rmtree(corpus / ".work")
+    (corpus / "report" / "index.html").unlink()
+    describe_corpus(corpus, corpus / ".work")
+    document = LexborHTMLParser((corpus / "report" / "index.html").read_text("utf-8"))
+    assert len(document.css(".group img")) == 1
+    assert len(document.css(".sample img")) == 4
+
+
+def test_the_hub_reads_the_card(built: Path) -> None:
+    from huggingface_hub import DatasetCard
+
+    card = DatasetCard.load(built / "README.md")
+    data = card.data.to_dict()
+    assert (data["language"], data["license"], data["size_categories"]) == (["zh"], "other", ["n<1K"])
+    assert data["configs"][0]["data_files"] == [{"split": "train", "path": "shards/*.tar"}]
+    assert "| dedupe | 1 | 4 | near_duplicate 1 |" in card.text
+
+
+def test_the_card_has_each_heading_once(built: Path) -> None:
+    headings = [line for line in (built / "README.md").read_text("utf-8").splitlines() if line.startswith("#")]
+    assert len(set(headings)) == len(headings) > 5
+
+
+def test_an_owners_own_card_stays(corpus: Path) -> None:
+    path = corpus / "README.md"
+    own = path.read_text("utf-8").replace(MARK, "Mine.")
+    path.write_text(own, "utf-8")
+    (corpus / "report" / "index.html").unlink()
+    describe_corpus(corpus, corpus / ".work")
+    assert path.read_text("utf-8") == own
+
+
+def test_croissant_is_valid_and_gives_the_samples(built: Path) -> None:
+    import mlcroissant
+
+    dataset = mlcroissant.Dataset(str(built / "croissant.json"))
+    assert (set(dataset.metadata.issues.errors), set(dataset.metadata.issues.warnings)) == (set(), set())
+    captions = {record["samples/caption"].decode() for record in dataset.records("samples")}
+    assert captions == {caption(number) for number in range(4)}
+    distribution = json.loads((built / "croissant.json").read_text("utf-8"))["distribution"]
+    manifest = json.loads((built / "manifest.json").read_text("utf-8"))
+    assert distribution[0]["sha256"] == manifest["shards"][0]["sha256"]
+
+
+def test_the_datasets_library_loads_the_folder_by_its_card(built: Path, tmp_path: Path) -> None:
+    import datasets
+
+    rows = datasets.load_dataset(str(built), split="train", cache_dir=str(tmp_path))
+    assert sorted(rows["txt"]) == sorted(caption(number) for number in range(4))
+
+
+def test_neither_torch_nor_ray_is_loaded_for_the_page(built: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys\n"
+        "from wenlan_data.cli.main import cli\n"
+        f"cli.main(['shards', 'html', {str(built)!r}, '--out', {str(tmp_path)!r}], standalone_mode=False)\n"
+        "sys.exit(bool({'torch', 'ray', 'aiohttp', 'jieba'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{tmp_path}/index.html: 4 of 4 samples\n"

@@ -1,0 +1,192 @@
+"""A decoder that does its worst: the process that asks goes on, the picture is quarantined with its reason."""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from wenlan_data.errors import DamageError
+from wenlan_data.image.check import examine, examine_and_store
+from wenlan_data.image.normalise import normalise
+from wenlan_data.image.thumbnail import small_jpeg
+from wenlan_data.recipe import ImageRules
+from wenlan_data.records import Drop
+from wenlan_data.sandbox import client as sandbox
+from wenlan_data.testing import picture
+
+RULES = ImageRules()
+
+# The real child, but for pictures whose last bytes say what the decoder shall do to them.
+HOSTILE = """
+import os, signal, time, socket
+from wenlan_data.sandbox import limits, worker
+
+worker.MAX_WALL_S, worker.MAX_CPU_S = 4.0, 0.3
+real = worker._WORK[worker.EXAMINE]
+
+def worst(options, data):
+    order = data[-8:].strip(b"_")
+    if order == b"segv": os.kill(os.getpid(), signal.SIGSEGV)
+    if order == b"abort": os.abort()
+    if order == b"hang": time.sleep(1000)
+    if order == b"spin":
+        while True: pass
+    if order == b"exit": os._exit(5)
+    if order == b"leak":
+        kept = [bytes(1 << 26) for _ in range(64)]
+    if order == b"file": open("/tmp/never", "wb")
+    if order == b"socket": socket.socket()
+    return real(options, data)
+
+worker._WORK[worker.EXAMINE] = worst
+worker.main()
+"""
+
+
+@pytest.fixture
+def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    script = tmp_path / "hostile.py"
+    script.write_text(HOSTILE)
+    sandbox.close_all()
+    monkeypatch.setattr(sandbox, "CHILD", (str(script),))
+    yield
+    sandbox.close_all()
+
+
+def told(seed: int, order: str) -> bytes:
+    return picture(seed) + order.encode().rjust(8, b"_")
+
+
+def digests(several: list[bytes]) -> list[str]:
+    return [hashlib.sha256(data).hexdigest() for data in several]
+
+
+def test_the_answers_are_those_of_the_same_process() -> None:
+    for data in (picture(1), picture(2, kind="PNG"), b"", b"<html>" * 999, picture(3)[:5000], picture(4, width=50)):
+        assert sandbox.examine(data, RULES) == examine(data, RULES)
+
+
+def test_several_at_once_are_answered_as_each_alone() -> None:
+    several = [picture(1), b"", picture(2, kind="PNG"), picture(3)[:5000], picture(4, width=50)]
+    wanted = [examine_and_store(data, RULES, jpeg_quality=90) for data in several]
+    assert sandbox.examine_some(several, digests(several), RULES, 90) == wanted
+    assert sandbox.examine_some([], [], RULES, 90) == []
+
+
+@pytest.mark.usefixtures("hostile")
+@pytest.mark.parametrize(("order", "reason"), [("segv", "decoder_crash"), ("spin", "decoder_timeout")])
+def test_of_several_at_once_only_the_one_that_kills_the_decoder_is_dropped(order: str, reason: str) -> None:
+    several = [picture(1), told(2, order), picture(3)]
+    found = sandbox.examine_some(several, digests(several), RULES, 90)
+    assert [found[0], found[2]] == [(examine(several[0], RULES), b""), (examine(several[2], RULES), b"")]
+    assert isinstance(found[1], Drop)
+    assert found[1].reason == reason
+
+
+def test_a_picture_is_normalised_as_in_the_same_process() -> None:
+    data = picture(5, width=700, height=500)
+    made = sandbox.normalise(data, max_side_px=300, jpeg_quality=90)
+    assert made == normalise(data, max_side_px=300, jpeg_quality=90)
+    with pytest.raises(DamageError, match="cannot be decoded"):
+        sandbox.normalise(data[:9000], max_side_px=300, jpeg_quality=90)
+
+
+@pytest.mark.usefixtures("hostile")
+@pytest.mark.parametrize(
+    ("order", "drop"),
+    [
+        ("segv", Drop("decoder_crash", "SIGSEGV")),
+        ("abort", Drop("decoder_crash", "SIGABRT")),
+        ("exit", Drop("decoder_crash", "exit 5")),
+        ("leak", Drop("decoder_crash", "out of memory")),
+        ("hang", Drop("decoder_timeout", "7 s", retryable=True)),
+        ("spin", Drop("decoder_timeout", "5 s of a processor", retryable=True)),
+    ],
+)
+def test_what_kills_the_decoder_is_a_drop_and_the_next_picture_is_fine(order: str, drop: Drop) -> None:
+    good = sandbox.examine(picture(1), RULES)
+    assert sandbox.examine(told(1, order), RULES) == drop
+    assert sandbox.examine(picture(1), RULES) == good
+
+
+@pytest.mark.usefixtures("hostile")
+@pytest.mark.parametrize("order", ["file", "socket"])
+def test_files_and_sockets_are_out_of_reach(order: str) -> None:
+    found = sandbox.examine(told(1, order), RULES)
+    assert isinstance(found, Drop)
+    assert found.reason == "decoder_crash"
+    assert "File too large" in found.detail or "Too many open files" in found.detail
+
+
+@pytest.mark.usefixtures("hostile")
+def test_of_a_thousand_pictures_the_five_bad_ones_are_lost_and_no_other() -> None:
+    orders = {100: "segv", 300: "abort", 500: "exit", 700: "segv", 999: "spin"}
+    small = picture(1, width=100, height=100)
+    found = [
+        sandbox.examine(small + orders.get(number, "fine").encode().rjust(8, b"_"), RULES) for number in range(1000)
+    ]
+    assert sorted(n for n, one in enumerate(found) if isinstance(one, Drop)) == sorted(orders)
+
+
+def test_threads_ask_side_by_side() -> None:
+    wanted = [examine(picture(seed), RULES) for seed in range(6)]
+    found: dict[int, object] = {}
+
+    def ask(seed: int) -> None:
+        found[seed] = [sandbox.examine(picture(seed), RULES) for _ in range(5)]
+
+    threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {seed: [wanted[seed]] * 5 for seed in range(6)}
+
+
+def test_the_child_ends_with_the_process_that_asked() -> None:
+    script = (
+        "import os, signal\n"
+        "from wenlan_data.recipe import ImageRules\n"
+        "from wenlan_data.sandbox import client as sandbox\n"
+        "from wenlan_data.testing import picture\n"
+        "sandbox.examine(picture(1), ImageRules()); print(sandbox._idle[0]._process.pid, flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    child = int(done.stdout)
+    for _ in range(200):
+        if not Path(f"/proc/{child}/stat").exists() or Path(f"/proc/{child}/stat").read_text().split()[2] == "Z":
+            break
+        time.sleep(0.05)
+    else:
+        pytest.fail("the decoding process goes on")
+
+
+def test_a_child_that_was_killed_from_outside_is_replaced() -> None:
+    sandbox.examine(picture(1), RULES)
+    os.kill(sandbox._idle[-1]._process.pid, signal.SIGKILL)
+    assert sandbox.examine(picture(1), RULES) == examine(picture(1), RULES)
+
+
+@pytest.mark.parametrize(
+    "data", [picture(1), picture(2, kind="PNG"), picture(3, width=50), picture(4)[:5000], b"<html>"]
+)
+def test_a_thumbnail_is_as_in_the_same_process(data: bytes) -> None:
+    assert sandbox.small_jpeg(data, side_px=60, quality=70) == small_jpeg(data, side_px=60, quality=70)
+
+
+def test_what_kills_the_decoder_has_no_thumbnail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "hostile.py"
+    script.write_text("import os\nfrom wenlan_data.sandbox import worker\n"
+                      "worker._WORK[worker.SMALL] = lambda *_: os.abort()\nworker.main()")  # fmt: skip
+    sandbox.close_all()
+    monkeypatch.setattr(sandbox, "CHILD", (str(script),))
+    assert sandbox.small_jpeg(picture(1), side_px=60, quality=70) is None
+    sandbox.close_all()

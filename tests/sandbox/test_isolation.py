@@ -1,0 +1,104 @@
+"""A thousand pictures of which five do their worst to the decoder: five are lost, and nothing else is different."""
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.fetch.fetch_list_rows import Row, part_for, run
+from tests.sandbox.test_client import HOSTILE
+from wenlan_data.extract.data_uris import inline_pictures
+from wenlan_data.fetch.results import EPOCH
+from wenlan_data.protocols import Receipt
+from wenlan_data.sandbox import client as sandbox
+from wenlan_data.sandbox.limits import MAX_WALL_S
+from wenlan_data.testing import picture
+from wenlan_data.web.warc import PayloadWriter
+
+WORST = {100: "segv", 300: "abort", 500: "exit", 700: "leak", 900: "hang"}
+
+
+@pytest.fixture
+def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A decoding process that does what the last bytes of a picture say."""
+    script = tmp_path / "hostile.py"
+    script.write_text(HOSTILE)
+    sandbox.close_all()
+    monkeypatch.setattr(sandbox, "CHILD", (str(script),))
+    yield
+    sandbox.close_all()
+
+
+def _fetch(folder: Path, numbers: list[int]) -> tuple[list[Row], Receipt]:
+    folder.mkdir()
+    small = picture(1, width=100, height=100)
+    rows: list[Row] = []
+    for number in numbers:
+        path = folder / f"{number}.jpg"
+        path.write_bytes(small + b"%06d" % number + WORST.get(number, "fine").encode().rjust(8, b"_"))
+        rows.append({"url": f"{number}.jpg", "supply": "file", "supply_path": str(path), "host": ""})
+    return run(part_for(folder, rows, {}), folder)
+
+
+@pytest.mark.usefixtures("hostile")
+def test_hostile_pictures_are_quarantined_and_the_others_are_as_without_them(tmp_path: Path) -> None:
+    rows, receipt = _fetch(tmp_path / "with", list(range(1000)))
+    assert receipt.rows_out == 995
+    assert {int(str(row["url"]).partition(".")[0]): row["detail"] for row in rows if row["reason"]} == {
+        100: "SIGSEGV",
+        300: "SIGABRT",
+        500: "exit 5",
+        700: "out of memory",
+        900: f"{MAX_WALL_S:g} s",
+    }
+    good = [number for number in range(1000) if number not in WORST]
+    without, _ = _fetch(tmp_path / "without", good)
+    names = ("url", "sha256", "bytes", "format", "width", "height", "phash", "pdq", "colours")
+    kept = [{name: row[name] for name in names} for row in rows if not row["reason"]]
+    assert kept == [{name: row[name] for name in names} for row in without]
+    assert pq.read_metadata(tmp_path / "with/out/facts.parquet").num_rows == 1000
+
+
+KILLED_BY_PAGES = """
+import os
+from wenlan_data.sandbox import worker
+
+real = worker._WORK[worker.INLINE_IMAGE]
+
+def worst(options, data):
+    if b"segv" in data: os.kill(os.getpid(), 11)
+    return real(options, data)
+
+worker._WORK[worker.INLINE_IMAGE] = worst
+worker.main()
+"""
+
+
+def test_a_page_that_kills_its_reader_loses_the_pictures_inside_it_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "hostile.py"
+    script.write_text(KILLED_BY_PAGES)
+    sandbox.close_all()
+    monkeypatch.setattr(sandbox, "CHILD", (str(script),))
+    inside = base64.b64encode(picture(3)).decode()
+    html = f'<img src="data:image/jpeg;base64,{inside}">'
+    [one] = inline_pictures(html)
+    rows: list[Row] = []
+    with PayloadWriter(tmp_path / "pages.warc") as warc:
+        for page in (html, html + "<!-- segv -->", "<p>no picture"):
+            at = warc.size_bytes
+            headers = (("Content-Type", "text/html"),)
+            body = page.encode()
+            warc.response("http://a.cn/", body, status="200 OK", headers=headers, sha256="", ip="", date=EPOCH)
+            rows.append({"url": one.name, "supply": "inline", "supply_path": str(tmp_path / "pages.warc")})
+            rows[-1] |= {"supply_offset": at, "host": ""}
+    found, _ = run(part_for(tmp_path, rows, {}), tmp_path)
+    sandbox.close_all()
+    assert [(row["reason"], row["detail"]) for row in found] == [
+        ("", ""),
+        ("decoder_crash", "SIGSEGV"),
+        ("missing_file", "not inside its page any more"),
+    ]

@@ -1,0 +1,79 @@
+"""Every case that is a host and paths, in one fetch and one crawl at the same time, under the default limits."""
+
+import resource
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from tests.web.hostile.cases import Case, crawl_part, fetch_part, start
+from tests.web.hostile.table import CASES
+from tests.web.hostile.web import Host, Web
+from wenlan_data.web.limits import HostLimits, Limits
+
+# Whose outcome depends on settings that cannot differ within one worker.
+OWN_LIMITS = ("tdmrep", "content_usage", "robots_forbidden")
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A case whose host is up."""
+
+    case: Case
+    host: Host
+    urls: tuple[str, ...]
+
+
+def main(folder: Path) -> int:
+    """Run all; 0 where every outcome is the table's and the canary saw nobody."""
+    with Web() as web:
+        canary = web.host({})
+        cases = (case for case in CASES if not case.own and not any(name in case.limits for name in OWN_LIMITS))
+        begun = [_begin(web, case) for case in cases]
+        limits = replace(Limits(), tdmrep=False)
+        wrong: list[str] = []
+        pictures = [one for one in begun if not one.case.pages]
+        pages = [one for one in begun if one.case.pages]
+        threads = [
+            threading.Thread(target=_run, args=(folder / "pictures", pictures, limits, wrong, False)),
+            threading.Thread(target=_run, args=(folder / "pages", pages, limits, wrong, True)),
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if canary.connections:
+            wrong.append(f"the canary saw {canary.connections} connections")
+    print(*wrong, sep="\n")
+    print(len(begun), "cases,", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    return 1 if wrong else 0
+
+
+def _begin(web: Web, case: Case) -> Begun:
+    host = start(web, case)
+    return Begun(case, host, tuple(path if "://" in path else host.url(path) for path in case.paths))
+
+
+def _run(folder: Path, begun: Sequence[Begun], limits: Limits, wrong: list[str], pages: bool) -> None:
+    out = folder / "out"
+    out.mkdir(parents=True)
+    urls = [url for one in begun for url in one.urls]
+    hosts = {one.host.name: HostLimits(min_gap_s=one.case.gap_s) for one in begun}
+    part = (crawl_part if pages else fetch_part)(folder, urls, hosts, limits)
+    part(out)
+    table = out / ("pages.parquet" if pages else "facts.parquet")
+    rows = pq.read_table(table, columns=["reason", "detail"]).to_pylist()
+    at = 0
+    for one in begun:
+        own = rows[at : at + len(one.urls)]
+        at += len(one.urls)
+        if [row["reason"] or "ok" for row in own] != [one.case.outcome] * len(own):
+            wrong.append(f"{one.case.number} ({one.case.does}): {own} and not {one.case.outcome}")
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,134 @@
+"""What a case of the hostile web is, and how one is run: by the fetch of pictures or by the crawl of pages."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from tests.fetch.fetch_list_rows import Row, write_wanted
+from tests.web.hostile.web import Answers, Host, Web
+from wenlan_data.crawl.frontier import read_frontier, write_frontier
+from wenlan_data.crawl.scope import Scope
+from wenlan_data.crawl.step import CrawlPart
+from wenlan_data.fetch.step import FetchPart
+from wenlan_data.protocols import Receipt
+from wenlan_data.recipe import ImageRules
+from wenlan_data.records import Candidate, Drop
+from wenlan_data.sandbox.pages import read_page
+from wenlan_data.web.limits import HostLimits, Limits
+from wenlan_data.web.tracking_params import page_key
+from wenlan_data.web.urls import host_of
+from wenlan_data.web.warc import record_at
+
+QUICK = Limits(
+    connect_s=4,
+    tls_s=4,
+    first_byte_s=4,
+    total_s=40,
+    rate_window_s=3,
+    backoff_s=0.01,
+    tdmrep=False,
+)
+"""The defaults with short times, so that a case takes some seconds; not shorter, for the sake of busy machines."""
+ANY_PICTURE = ImageRules()
+
+
+@dataclass(slots=True)
+class Run:
+    """What came of one case."""
+
+    host: Host
+    web: Web
+    rows: list[Row] = field(default_factory=list)
+    """Facts, or rows of `pages.parquet`, in the order of the case's paths."""
+    receipt: Receipt = field(default_factory=Receipt)
+    links: list[str] = field(default_factory=list)
+    out: Path = field(default_factory=Path)
+
+    @property
+    def outcomes(self) -> list[str]:
+        """Of each path `ok`, or why it was dropped."""
+        return [str(row["reason"]) or "ok" for row in self.rows]
+
+    def candidates(self) -> list[Candidate | Drop]:
+        """What the extract step finds on the recorded pages."""
+        warc = self.out / "pages.warc"
+        good = [row for row in self.rows if not row["reason"]]
+        found = (read_page(record_at(warc, int(str(row["warc_offset"]))), str(warc), "pages:") for row in good)
+        return [one for listed in found for one in listed]
+
+
+Check = Callable[[Run], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One line of the table."""
+
+    number: int
+    does: str
+    """What the server does."""
+    outcome: str
+    """The one outcome of each of its paths."""
+    answers: Answers | Callable[[Web], Answers] = field(default_factory=dict)
+    paths: tuple[str, ...] = ("/a.jpg",)
+    """Asked of the case's host; a whole URL where it begins with http."""
+    pages: bool = False
+    """Asked as pages, not as pictures."""
+    limits: Mapping[str, object] = field(default_factory=dict)
+    """Changes of the limits."""
+    gap_s: float = 0.0
+    check: Check | None = None
+    own: Callable[[Path], str] | None = None
+    """Runs a case that needs more than a host and paths; gives the outcome."""
+
+
+def start(web: Web, case: Case) -> Host:
+    """The case's host."""
+    return web.host(case.answers(web) if callable(case.answers) else case.answers)
+
+
+def run_case(case: Case, web: Web, folder: Path, limits: Limits = QUICK) -> Run:
+    """Ask for the paths of a case, in a part of its own."""
+    run = Run(start(web, case), web)
+    urls = [path if "://" in path else run.host.url(path) for path in case.paths]
+    return ask(run, urls, folder, replace(limits, **case.limits), pages=case.pages, gap_s=case.gap_s)  # type: ignore[arg-type]
+
+
+def ask(run: Run, urls: list[str], folder: Path, limits: Limits, *, pages: bool, gap_s: float = 0.0) -> Run:
+    """Ask for URLs; only the case's own host is open."""
+    hosts = {run.host.name: HostLimits(min_gap_s=gap_s)}
+    run.out = folder / "out"
+    run.out.mkdir(parents=True)
+    if pages:
+        run.receipt = crawl_part(folder, urls, hosts, limits)(run.out)
+        run.rows = pq.read_table(run.out / "pages.parquet").to_pylist()
+        run.links = [row[0].removeprefix(run.host.url("")) for row in read_frontier(run.out / "links.parquet")]
+    else:
+        run.receipt = fetch_part(folder, urls, hosts, limits)(run.out)
+        run.rows = pq.read_table(run.out / "facts.parquet").to_pylist()
+    return run
+
+
+def fetch_part(folder: Path, urls: list[str], hosts: Mapping[str, HostLimits], limits: Limits) -> FetchPart:
+    """A fetch of pictures."""
+    wanted = write_wanted(folder / "wanted.parquet", [{"url": url} for url in urls])
+    return FetchPart(
+        wanted=str(wanted), allow=tuple(hosts), hosts=dict(hosts), image=ANY_PICTURE, limits=limits, contact="a@b.cn"
+    )
+
+
+def crawl_part(folder: Path, urls: list[str], hosts: Mapping[str, HostLimits], limits: Limits) -> CrawlPart:
+    """A slice of a crawl whose links stay on these hosts."""
+    write_frontier(folder / "slice.parquet", [(url, page_key(url), host_of(url), 0, 0) for url in urls])
+    (folder / "states.json").write_text("{}")
+    return CrawlPart(
+        wanted=str(folder / "slice.parquet"),
+        states=str(folder / "states.json"),
+        scope=Scope(hosts=tuple(hosts)),
+        allow=tuple(hosts),
+        hosts=dict(hosts),
+        limits=limits,
+        contact="a@b.cn",
+    )

@@ -1,0 +1,115 @@
+"""Cases that need names, addresses or certificates: a resolver and a certificate authority of the test's own."""
+
+import socket
+import ssl
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import trustme
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from tests.web.hostile.cases import QUICK, Run, fetch_part
+from tests.web.hostile.web import Answers, Behaviour, Web
+from wenlan_data.fetch.jpeg_store import ENCODED, EncodedWriter
+from wenlan_data.fetch.results import Outcome, read_wanted, receipt_of, write_facts
+from wenlan_data.fetch.step import Fetcher
+from wenlan_data.web.client import tls_context
+from wenlan_data.web.limits import HostLimits, Limits
+from wenlan_data.web.warc import PayloadWriter
+
+
+class Names(AbstractResolver):
+    """Says where every name is; `turns` gives another answer each time, the last one for ever."""
+
+    def __init__(self, *turns: Sequence[str]) -> None:
+        self._turns = list(turns)
+        self.asked = 0
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """The next answer; `OSError` where it is empty."""
+        self.asked += 1
+        found = self._turns.pop(0) if len(self._turns) > 1 else self._turns[0]
+        if not found:
+            raise OSError("no such name")
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=0,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for address in found
+        ]
+
+    async def close(self) -> None:
+        """Holds nothing."""
+
+
+@cache
+def authority() -> trustme.CA:
+    """The authority that clients of the tests trust."""
+    return trustme.CA()
+
+
+def client_tls() -> ssl.SSLContext:
+    """What the client uses, with one more authority."""
+    tls_context.cache_clear()
+    context = tls_context()
+    tls_context.cache_clear()
+    authority().configure_trust(context)
+    return context
+
+
+def server_tls(issuer: trustme.CA, name: str, not_after: datetime | None = None) -> ssl.SSLContext:
+    """A server's certificate for a name."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    issuer.issue_cert(name, not_after=not_after).configure_cert(context)
+    return context
+
+
+def ask_named(
+    folder: Path,
+    answers: Answers,
+    *,
+    tls: ssl.SSLContext | None = None,
+    scheme: str = "",
+    raw: Behaviour | None = None,
+    address: str = "127.0.0.1",
+    resolves_to: Sequence[str] = ("127.0.0.1",),
+    limits: Limits = QUICK,
+) -> Run:
+    """Ask `a.test`, which the operator opened on the server's port, for `/a.jpg`."""
+    with Web() as web:
+        host = web.host(answers, address=address, tls=tls, raw=raw)
+        port = host.name.rpartition(":")[2]
+        name = f"a.test:{port}"
+        url = f"{scheme or ('https' if tls else 'http')}://{name}/a.jpg"
+        run = Run(host, web)
+        fetch_with(run, folder, [url], (name,), Names(list(resolves_to)), limits)
+        return run
+
+
+def fetch_with(
+    run: Run, folder: Path, urls: list[str], allow: tuple[str, ...], resolver: AbstractResolver, limits: Limits = QUICK
+) -> None:
+    """Fetch pictures with a resolver and an authority of the test's own."""
+    run.out = folder / "out"
+    run.out.mkdir(parents=True)
+    part = fetch_part(folder, urls, {name: HostLimits(min_gap_s=0) for name in allow}, limits)
+    rows = read_wanted(part.wanted)
+    outcomes: list[Outcome | None] = [None] * len(rows)
+    with PayloadWriter(run.out / "images.warc") as warc, EncodedWriter(run.out / ENCODED) as encoded:
+        keeper = part.keeper(warc, encoded)
+        fetcher = Fetcher(part, rows, outcomes, keeper, resolver=resolver, tls=client_tls())
+        details = fetcher.run()
+        size = warc.size_bytes
+    write_facts(run.out / "facts.parquet", rows, outcomes)
+    run.rows = pq.read_table(run.out / "facts.parquet").to_pylist()
+    run.receipt = receipt_of(outcomes, size, details)

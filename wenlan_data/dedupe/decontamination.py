@@ -1,0 +1,89 @@
+"""Pictures and texts of benchmarks that a corpus must not hold: read once, and looked for in every generation."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from wenlan_data.errors import DamageError
+from wenlan_data.index.published import Prints, Run
+from wenlan_data.npy import load_array
+from wenlan_data.recipe import ImageRules
+
+MAX_ROWS = 2000
+"""Pictures that one task looks at: some ten seconds."""
+IMAGES, TEXTS, URLS = "images.parquet", "texts.parquet", "url-hashes.npy"
+_IMAGES = pa.schema(
+    [
+        ("name", pa.string()),
+        ("phash", pa.uint64()),
+        ("pdq", pa.binary(32)),
+        ("colours", pa.binary(8)),
+        ("sha256", pa.string()),
+    ]
+)
+_TEXTS = pa.schema([("name", pa.string()), ("hash", pa.uint64())])
+_WEB = re.compile(r"https?://", re.IGNORECASE)
+
+
+def any_image(max_side_px: int) -> ImageRules:
+    """Rules for pictures of people who know them, hashed as a corpus hashes its own that stores them so long."""
+    return ImageRules(min_side_px=1, min_bytes=0, max_aspect=1e6, max_side_px=max_side_px)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benchmarks:
+    """All that must not be in the corpus."""
+
+    run: Run
+    """Its keys are row numbers, big-endian."""
+    names: Sequence[str]
+    text_hashes: NDArray[np.uint64]
+    """Sorted."""
+    text_names: Sequence[str]
+    url_hashes: NDArray[np.bytes_]
+    """Sorted."""
+
+    def name_of(self, key: bytes) -> str:
+        """Which picture a key of `run` is."""
+        return self.names[int.from_bytes(key.ljust(16, b"\0"), "big")]
+
+
+def load_benchmarks(folders: Sequence[str]) -> Benchmarks:
+    """What the parts wrote. Raises `DamageError` where one is not whole."""
+    images = _tables(folders, IMAGES, _IMAGES)
+    texts = _tables(folders, TEXTS, _TEXTS)
+    order = np.argsort(images["phash"].to_numpy(), kind="stable")
+    images = images.take(pa.array(order))
+    pdq, sha256 = (b"".join(images["pdq"].to_pylist()), bytes.fromhex("".join(images["sha256"].to_pylist())))
+    count = len(order)
+    prints = Prints(
+        phash=images["phash"].to_numpy(),
+        pdq=np.frombuffer(pdq, np.uint64).reshape(count, 4),
+        colours=np.frombuffer(b"".join(images["colours"].to_pylist()), np.uint64),
+        sha256=np.frombuffer(sha256, "S32"),
+        keys=np.frombuffer(b"".join(n.to_bytes(16, "big") for n in range(count)), "S16"),
+    )
+    hashes = texts["hash"].to_numpy()
+    order = np.argsort(hashes, kind="stable")
+    urls = [load_array(Path(folder) / URLS, np.bytes_) for folder in folders]
+    return Benchmarks(
+        run=Run(prints, np.zeros(count, np.uint32)),
+        names=cast("list[str]", images["name"].to_pylist()),
+        text_hashes=hashes[order],
+        text_names=cast("list[str]", texts["name"].take(pa.array(order)).to_pylist()),
+        url_hashes=np.unique(np.concatenate([np.empty(0, "S16"), *urls])),
+    )
+
+
+def _tables(folders: Sequence[str], name: str, schema: pa.Schema) -> pa.Table:
+    try:
+        return pa.concat_tables([schema.empty_table(), *(pq.read_table(Path(one) / name) for one in folders)])
+    except (OSError, pa.ArrowException) as error:
+        raise DamageError(f"{folders[0]} and its like: cannot be read ({error}): build anew") from error

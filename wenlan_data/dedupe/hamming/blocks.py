@@ -1,0 +1,128 @@
+"""Where codes are cut into blocks, and how their bits move so that chosen blocks become a sort key.
+
+A code is cut into blocks, and some sets of blocks are keys, so that whichever `radius` blocks differ, one key has none
+of them (see `dedupe.covers`). One sort for each key, a band, brings every pair within the radius into a run of equals.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wenlan_data.dedupe.hamming.covering_designs import NO_COVER, Cover, covers, replacements
+
+Codes = NDArray[np.uint64]
+
+# Costs in ns of one core (benchmarks/dedupe/cost_model.py fits them): to move, sort and scan one code, to compare
+# one pair, to start one band.
+SORT_NS, COMPARE_NS, BAND_NS = 12.0, 2.0, 200_000.0
+# Between two sets: to move and look up one of the larger set, which is not sorted, and to gather and compare one pair.
+PASS_NS, GATHER_NS = 15.0, 35.0
+# Moved at a time: stays in the second-level cache, where a move takes a fifth of the time.
+MOVE_CODES = 1 << 14
+SAMPLE_CODES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where codes are cut, and which blocks make keys; without edges every pair is compared."""
+
+    edges: tuple[int, ...] = ()
+    """The bits where blocks begin, and the width at the end."""
+    cover: Cover = NO_COVER
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """One key: how bits move so that its blocks come on top."""
+
+    moves: tuple[tuple[int, int], ...]
+    """(mask of bits, how far up they go; negative: down)."""
+    key_shift: int
+    others: tuple[int, ...]
+    """Masks, after the move: a pair that differs in each of them is in no earlier band."""
+
+    def move(self, codes: Codes, *, out: Codes | None = None) -> Codes:
+        """The codes with the key's blocks on top, in `out` where it is given."""
+        return _moved(codes, self.moves, np.empty(len(codes), np.uint64) if out is None else out)
+
+    def restore(self, codes: Codes) -> Codes:
+        """Undo `move`; any shape."""
+        back = tuple((mask << up if up > 0 else mask >> -up, -up) for mask, up in self.moves)
+        return _moved(codes.ravel(), back, np.empty(codes.size, np.uint64)).reshape(codes.shape)
+
+    def is_first(self, difference: Codes) -> NDArray[np.bool_]:
+        """Whether no earlier band finds the pairs with these moved differences as well: so each pair comes once."""
+        first = np.ones(len(difference), bool)
+        for mask in self.others:
+            first &= (difference & mask) != 0
+        return first
+
+
+def _moved(codes: Codes, moves: tuple[tuple[int, int], ...], moved: Codes) -> Codes:
+    buffer = np.empty(min(len(codes), MOVE_CODES), np.uint64)
+    for start in range(0, len(codes), MOVE_CODES):
+        some, out = codes[start : start + MOVE_CODES], moved[start : start + MOVE_CODES]
+        for number, (mask, up) in enumerate(moves):
+            piece = np.bitwise_and(some, mask, out=buffer[: len(some)] if number else out)
+            piece = np.left_shift(piece, up, out=piece) if up > 0 else np.right_shift(piece, -up, out=piece)
+            if number:
+                out |= piece
+    return moved
+
+
+def bands(cut: Cut) -> Iterator[Band]:
+    """One for each key; none without edges."""
+    edges, blocks = cut.edges, cut.cover.blocks
+    if not edges:
+        return
+    for key, earlier in replacements(cut.cover):
+        rest = [number for number in range(blocks) if number not in key]
+        places, top = dict[int, int](), edges[-1]
+        # Higher blocks above lower ones: neighbours stay neighbours and move as one piece.
+        for number in (*reversed(key), *reversed(rest)):
+            top -= edges[number + 1] - edges[number]
+            places[number] = top
+        ones = [(1 << (high - low)) - 1 for low, high in pairwise(edges)]
+        others = tuple(sum(ones[number] << places[number] for number in some) for some in earlier)
+        yield Band(_moves(edges, ones, places), sum(edges[n + 1] - edges[n] for n in rest), others)
+
+
+def _moves(edges: tuple[int, ...], ones: list[int], places: dict[int, int]) -> tuple[tuple[int, int], ...]:
+    moves = dict[int, int]()
+    for number, place in places.items():
+        up = place - edges[number]
+        moves[up] = moves.get(up, 0) | ones[number] << edges[number]
+    return tuple((mask, up) for up, mask in moves.items())
+
+
+def choose_cut(left: Codes, right: Codes, pairs: float, width: int, radius: int, *, between: bool = False) -> Cut:
+    """The cut that costs least, its blocks telling codes apart equally well; without edges: compare all pairs.
+
+    Takes bits as independent, each as skewed as in a sample of the codes.
+    """
+    agree = _agreement(left[:: len(left) // SAMPLE_CODES + 1], right[:: len(right) // SAMPLE_CODES + 1], width)
+    distinct = np.concatenate([[0.0], np.cumsum(-np.log2(agree))])
+    right_ns, compare_ns = (len(right) * PASS_NS, GATHER_NS) if between else (0, COMPARE_NS)
+    one_ns = len(left) * SORT_NS + right_ns + BAND_NS
+    best, best_ns = Cut(), pairs * compare_ns
+    for cover in covers(radius):
+        inner = np.searchsorted(distinct, distinct[-1] * np.arange(1, cover.blocks) / cover.blocks)
+        edges = (0, *inner.tolist(), width)
+        if len(set(edges)) <= cover.blocks:
+            continue
+        shares = 0.5 ** np.diff(distinct[list(edges)])
+        cost_ns = cover.bands * one_ns + pairs * cover.together(shares) * compare_ns
+        if cost_ns < best_ns:
+            best, best_ns = Cut(edges, cover), cost_ns
+    return best
+
+
+def _agreement(left: Codes, right: Codes, width: int) -> NDArray[np.float64]:
+    """For each bit, how probable it is that a left and a right code agree in it."""
+    bits = np.arange(width, dtype=np.uint64)
+    ones_left, ones_right = (((side[:, None] >> bits) & 1).mean(axis=0) for side in (left, right))
+    agree: NDArray[np.float64] = ones_left * ones_right + (1 - ones_left) * (1 - ones_right)
+    return np.maximum(agree, 2.0**-20)

@@ -1,0 +1,89 @@
+"""All pairs of 64-bit codes of two sets within a Hamming radius, exactly; the larger set is not sorted for it."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from wenlan_data.dedupe.hamming import pairs as limits
+from wenlan_data.dedupe.hamming.blocks import Band, Codes, bands, choose_cut
+from wenlan_data.dedupe.hamming.pairs import (
+    CODE_BITS,
+    NO_CODES,
+    NO_PAIRS,
+    Indices,
+    candidates,
+    check_radius,
+    distinct_of,
+    in_order,
+    matrix,
+    own,
+    places_of,
+    shares_top_bits,
+)
+
+
+def near_between(new: Codes, old: Codes, radius_bits: int) -> Indices:
+    """int64 (P, 2): every pair (i in `new`, j in `old`) that differs in at most `radius_bits` (0 to 8), sorted.
+
+    For few new codes this takes a few passes over the old ones, which are not sorted. Raises `ValueError` for
+    another radius.
+    """
+    check_radius(radius_bits)
+    pairs = np.concatenate([NO_PAIRS, *search_between(distinct_of(new)[0], distinct_of(old)[0], radius_bits)])
+    left, right = places_of(new, pairs[:, 0]), places_of(old, pairs[:, 1])
+    return in_order(left.expand(right, pairs))
+
+
+def search_between(new: Codes, old: Codes, radius_bits: int) -> Iterator[Codes]:
+    """uint64 (K, 2) code pairs (new, old) of two sets of distinct codes within the radius, each once."""
+    return _search_between(new, old, CODE_BITS, radius_bits)
+
+
+def _search_between(new: Codes, old: Codes, width: int, radius: int) -> Iterator[Codes]:
+    """Pairs of distinct new with distinct old codes of `width` bits, each once."""
+    if not len(new) or not len(old):
+        return
+    if len(new) * len(old) <= limits.MATRIX_PAIRS:
+        yield matrix(new, old, radius, above=None)
+        return
+    cut = choose_cut(new, old, len(new) * len(old), width, radius, between=True)
+    if not cut.edges:
+        every = np.full(len(new), len(old))
+        yield from _compared(new, old, candidates(np.zeros_like(every), every), radius)
+    for band in bands(cut):
+        yield from _between_band(new, old, band, radius, width)
+
+
+def _between_band(new: Codes, old: Codes, band: Band, radius: int, width: int) -> Iterator[Codes]:
+    left = band.move(new)
+    left.sort()
+    right = np.sort(_sharing_a_key(band, old, left, width))
+    shift, low = np.uint64(band.key_shift), np.uint64((1 << band.key_shift) - 1)
+    keys, starts, counts = np.unique(left >> shift, return_index=True, return_counts=True)
+    begin = np.searchsorted(right, keys << shift, side="left")
+    there = np.searchsorted(right, (keys << shift) | low, side="right") - begin
+    is_long = counts * there > limits.MATRIX_PAIRS
+    for number in np.flatnonzero(is_long):
+        ours = left[starts[number] : starts[number] + counts[number]] & low
+        theirs = right[begin[number] : begin[number] + there[number]] & low
+        for found in _search_between(ours, theirs, band.key_shift, radius):
+            yield own(found | (keys[number] << shift), band)
+    per_code = np.repeat(np.where(is_long, 0, there), counts)
+    for pairs in _compared(left, right, candidates(np.repeat(begin, counts), per_code), radius):
+        yield own(pairs, band)
+
+
+def _sharing_a_key(band: Band, old: Codes, left: Codes, width: int) -> Codes:
+    """The old codes, moved, whose keys may occur among the new ones: the others need no sort."""
+    parts = [NO_CODES]
+    for start in range(0, len(old), limits.SCAN_CODES):
+        moved = band.move(old[start : start + limits.SCAN_CODES])
+        parts.append(moved[shares_top_bits(moved, left, width, min(width - band.key_shift, 22))])
+    return np.concatenate(parts)
+
+
+def _compared(left: Codes, right: Codes, pairs: Iterable[tuple[Indices, Indices]], radius: int) -> Iterator[Codes]:
+    for i, j in pairs:
+        one, other = left[i], right[j]
+        near = np.bitwise_count(one ^ other) <= radius
+        yield np.stack([one[near], other[near]], axis=1)

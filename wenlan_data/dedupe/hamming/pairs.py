@@ -1,0 +1,114 @@
+"""Pairs of codes: compared as matrices, counted out of spans, brought back to the places where the codes stand."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wenlan_data.dedupe.hamming.blocks import Band, Codes
+
+Indices = NDArray[np.int64]
+
+MAX_RADIUS_BITS = 8
+CODE_BITS = 64
+# Compared as a whole below this many pairs: a matrix is faster than sorts (measured: about 3 ms for 1,024 codes).
+MATRIX_PAIRS = 1 << 20
+# Pairs compared at a time: bounds the memory of a band to about 200 MB, whatever the runs look like.
+CHUNK_PAIRS = 1 << 22
+SCAN_CODES = 1 << 16
+NO_PAIRS = np.empty((0, 2), np.uint64)
+NO_CODES = np.empty(0, np.uint64)
+
+
+def candidates(starts: Indices, counts: Indices) -> Iterator[tuple[Indices, Indices]]:
+    """Pairs (i, starts[i] + k) for k < counts[i], in arrays of about `CHUNK_PAIRS`."""
+    ends = np.cumsum(counts)
+    begin = 0
+    while begin < len(counts):
+        done = int(ends[begin - 1]) if begin else 0
+        stop = max(int(np.searchsorted(ends, done + CHUNK_PAIRS, side="right")), begin + 1)
+        chunk = counts[begin:stop]
+        rows = np.repeat(np.arange(begin, stop), chunk)
+        first = np.repeat(starts[begin:stop] - (ends[begin:stop] - chunk - done), chunk)
+        yield rows, first + np.arange(len(rows))
+        begin = stop
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Some distinct codes in order, and which indices hold each."""
+
+    codes: Codes
+    members: Indices
+    starts: Indices
+    counts: Indices
+
+    def expand(self, other: "Places", pairs: Codes) -> Indices:
+        """Index pairs (P, 2) for code pairs (K, 2) of self and `other`."""
+        left = np.searchsorted(self.codes, pairs[:, 0])
+        right = np.searchsorted(other.codes, pairs[:, 1])
+        parts = [np.empty((0, 2), np.int64)]
+        for rows, i in candidates(self.starts[left], self.counts[left]):
+            for inner, j in candidates(other.starts[right[rows]], other.counts[right[rows]]):
+                parts.append(np.stack([self.members[i[inner]], other.members[j]], axis=1))
+        return np.concatenate(parts)
+
+
+def distinct_of(codes: Codes) -> tuple[Codes, Codes]:
+    """The distinct codes in order, and those that occur more than once; quick where the codes are in order."""
+    ordered = codes if bool(np.all(codes[1:] >= codes[:-1])) else np.sort(codes)
+    # By sorting: NumPy's own `unique` goes by hashing, which takes 160 ms for a million codes, a sort 20.
+    same = ordered[1:] == ordered[:-1]
+    if not same.any():
+        return ordered, NO_CODES
+    repeated = ordered[1:][same]
+    return ordered[np.append(True, ~same)], repeated[np.append(True, repeated[1:] != repeated[:-1])]
+
+
+def places_of(codes: Codes, wanted: Codes) -> Places:
+    """The places of wanted codes only: an order of all would take twice the memory of the codes."""
+    wanted, _ = distinct_of(wanted)
+    # So many bits that one code in sixteen at most shares them by chance: a search for each of the others is slow.
+    bits = min(max(22, len(wanted).bit_length() + 4), 28)
+    rows = np.flatnonzero(shares_top_bits(codes, wanted, CODE_BITS, bits)) if len(wanted) else np.empty(0, np.int64)
+    place = np.searchsorted(wanted, codes[rows])
+    here = wanted[np.minimum(place, len(wanted) - 1)] == codes[rows] if len(wanted) else np.empty(0, bool)
+    rows, place = rows[here], place[here]
+    order = np.argsort(place, kind="stable")
+    counts = np.bincount(place, minlength=len(wanted))
+    return Places(wanted, rows[order], np.cumsum(counts) - counts, counts)
+
+
+def shares_top_bits(codes: Codes, wanted: Codes, width: int, bits: int = 22) -> NDArray[np.bool_]:
+    """Whether each code agrees with a wanted one in its top bits."""
+    below = np.uint64(width - bits)
+    seen = np.zeros(1 << bits, bool)
+    seen[wanted >> below] = True
+    shares = np.empty(len(codes), bool)
+    for start in range(0, len(codes), SCAN_CODES):
+        shares[start : start + SCAN_CODES] = seen[codes[start : start + SCAN_CODES] >> below]
+    return shares
+
+
+def matrix(left: Codes, right: Codes, radius: int, *, above: int | None) -> Codes:
+    """The pairs within the radius among all of left and right, or of those `above` a diagonal."""
+    near = np.bitwise_count(left[:, None] ^ right[None, :]) <= radius
+    i, j = np.nonzero(near if above is None else np.triu(near, above))
+    return np.stack([left[i], right[j]], axis=1)
+
+
+def own(pairs: Codes, band: Band) -> Codes:
+    """The pairs that no earlier band finds, as they were before their bits moved."""
+    return band.restore(pairs[band.is_first(pairs[:, 0] ^ pairs[:, 1])])
+
+
+def in_order(pairs: Indices) -> Indices:
+    """The pairs sorted."""
+    return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
+
+
+def check_radius(radius_bits: int) -> None:
+    """Raises `ValueError` for a radius that is not searched."""
+    if not 0 <= radius_bits <= MAX_RADIUS_BITS:
+        raise ValueError(f"radius_bits is {radius_bits}: choose 0 to {MAX_RADIUS_BITS}")

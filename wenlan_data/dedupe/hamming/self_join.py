@@ -1,0 +1,200 @@
+"""All pairs of 64-bit codes within a Hamming radius, exactly: blocks-and-sort, band by band (see `dedupe.blocks`)."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from wenlan_data.dedupe.hamming import pairs as limits
+from wenlan_data.dedupe.hamming.blocks import Band, Codes, Cut, bands, choose_cut
+from wenlan_data.dedupe.hamming.pairs import (
+    CODE_BITS,
+    NO_CODES,
+    NO_PAIRS,
+    Indices,
+    check_radius,
+    distinct_of,
+    in_order,
+    matrix,
+    own,
+    places_of,
+)
+
+LONG_RUN = 1 << 10
+# From so many codes on, a crowd: each with so many neighbours that listing the pairs costs more than a second hash.
+CROWD_CODES, CROWD_NEIGHBOURS = 1 << 12, 128
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Some of what a search finds."""
+
+    pairs: Codes
+    """uint64 (K, 2): pairs of different codes, each once in a search."""
+    crowd: Codes = field(default_factory=lambda: NO_CODES)
+    """Codes so close together that their pairs with each other are left to the caller. May come more than once."""
+
+
+def near_pairs(codes: Codes, radius_bits: int, *, threads: int = 1) -> Indices:
+    """int64 (P, 2): every index pair i < j whose codes differ in at most `radius_bits` (0 to 8) of 64 bits, sorted.
+
+    Equal codes are pairs as well, so fold them before the call where there are many. Takes 16 bytes a code, and 8
+    more for each thread. Raises `ValueError` for another radius.
+    """
+    check_radius(radius_bits)
+    distinct, repeated = distinct_of(codes)
+    searched = _in_threads(distinct, search_bands(distinct, radius_bits), radius_bits, threads)
+    found = np.concatenate([NO_PAIRS, *searched])
+    groups = places_of(codes, np.concatenate([found.ravel(), repeated]))
+    different = groups.expand(groups, found)
+    equal = groups.expand(groups, np.stack([repeated, repeated], axis=1))
+    equal = equal[equal[:, 0] < equal[:, 1]]
+    return in_order(np.concatenate([np.sort(different, axis=1), equal]))
+
+
+def search_bands(distinct: Codes, radius_bits: int) -> tuple[Band, ...]:
+    """The bands of a search among sorted distinct codes: a function of the codes, for tasks that share them.
+
+    Empty where a search without bands is quicker.
+    """
+    if not radius_bits or len(distinct) ** 2 <= limits.MATRIX_PAIRS:
+        return ()
+    return tuple(bands(_cut_among(distinct, CODE_BITS, radius_bits)))
+
+
+def search(distinct: Codes, chosen: Sequence[Band], radius_bits: int, *, leave_crowds: bool = False) -> Iterator[Found]:
+    """What these bands find among sorted distinct codes; with no bands everything that there is.
+
+    With `leave_crowds` the pairs inside a crowd may be left out, its codes told instead.
+    """
+    if not chosen:
+        yield from _search(distinct, CODE_BITS, radius_bits, leave_crowds)
+    # One room for all bands: a large new array costs as much as moving the codes into it.
+    room = np.empty(len(distinct) if chosen else 0, np.uint64)
+    for band in chosen:
+        yield from _search_band(distinct, band, radius_bits, leave_crowds, room)
+
+
+def _in_threads(distinct: Codes, chosen: Sequence[Band], radius_bits: int, threads: int) -> list[Codes]:
+    if threads == 1 or len(chosen) < 2:
+        return [_pairs_of_bands(distinct, radius_bits, chosen)]
+    one = partial(_pairs_of_bands, distinct, radius_bits)
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(one, [chosen[number::threads] for number in range(threads)]))
+
+
+def _pairs_of_bands(distinct: Codes, radius_bits: int, chosen: Sequence[Band]) -> Codes:
+    return np.concatenate([NO_PAIRS, *(found.pairs for found in search(distinct, chosen, radius_bits))])
+
+
+def _cut_among(codes: Codes, width: int, radius: int) -> Cut:
+    return choose_cut(codes, codes, len(codes) ** 2 / 2, width, radius)
+
+
+def _search(codes: Codes, width: int, radius: int, leave_crowds: bool) -> Iterator[Found]:
+    """Pairs among distinct codes of `width` bits, each pair once."""
+    if not radius or len(codes) < 2:
+        return
+    if len(codes) ** 2 <= limits.MATRIX_PAIRS:
+        yield Found(matrix(codes, codes, radius, above=1))
+        return
+    if leave_crowds and _is_crowd(codes, radius):
+        yield Found(NO_PAIRS, codes)
+        return
+    cut = _cut_among(codes, width, radius)
+    if not cut.edges:
+        yield from map(Found, _every_pair(codes, radius))
+    room = np.empty(len(codes) if cut.edges else 0, np.uint64)
+    for band in bands(cut):
+        yield from _search_band(codes, band, radius, leave_crowds, room)
+
+
+def _is_crowd(codes: Codes, radius: int) -> bool:
+    if len(codes) < CROWD_CODES:
+        return False
+    some = codes[:: len(codes) // 256]
+    near = np.bitwise_count(some[:, None] ^ codes[:: len(codes) // 8192 + 1][None, :]) <= radius
+    return float(near.mean()) * len(codes) > CROWD_NEIGHBOURS
+
+
+def _search_band(codes: Codes, band: Band, radius: int, leave_crowds: bool, room: Codes) -> Iterator[Found]:
+    moved = band.move(codes, out=room)
+    moved.sort()
+    low = np.uint64((1 << band.key_shift) - 1)
+    starts, counts = _long_runs(moved, low)
+    if len(starts):
+        gone = np.zeros(len(moved), bool)
+        for start, count in zip(starts.tolist(), counts.tolist(), strict=True):
+            gone[start : start + count] = True
+            run = moved[start : start + count]
+            # Skewed codes make long runs; these agree in the key, so the rest of their bits is searched by itself.
+            for found in _search(run & low, band.key_shift, radius, leave_crowds):
+                key = run[0] & ~low
+                yield Found(own(found.pairs | key, band), band.restore(found.crowd | key))
+        moved = moved[~gone]
+    for pairs in _together(_scan(moved, low, radius)):
+        yield Found(own(pairs, band))
+
+
+def _together(parts: Iterable[Codes]) -> Iterator[Codes]:
+    """The same pairs in fewer arrays: a band may find a handful at a time."""
+    some, count = list[Codes](), 0
+    for pairs in parts:
+        some.append(pairs)
+        count += len(pairs)
+        if count >= limits.SCAN_CODES:
+            yield np.concatenate(some)
+            some, count = [], 0
+    yield np.concatenate([NO_PAIRS, *some])
+
+
+def _long_runs(moved: Codes, low: np.uint64) -> tuple[Indices, Indices]:
+    """Starts and lengths of the runs of more than `LONG_RUN` equal keys."""
+    inside = [np.empty(0, np.int64)]
+    for start in range(0, max(len(moved) - LONG_RUN, 0), limits.SCAN_CODES):
+        stop = min(start + limits.SCAN_CODES, len(moved) - LONG_RUN)
+        same = (moved[start:stop] ^ moved[start + LONG_RUN : stop + LONG_RUN]) <= low
+        inside.append(start + np.flatnonzero(same))
+    keys, _ = distinct_of(moved[np.concatenate(inside)] & ~low)
+    starts = np.searchsorted(moved, keys)
+    return starts, np.searchsorted(moved, keys | low, side="right") - starts
+
+
+def _scan(moved: Codes, low: np.uint64, radius: int) -> Iterator[Codes]:
+    """Pairs of equal key within the radius among sorted moved codes: each code with the next, the next but one, ..."""
+    room = np.empty(limits.SCAN_CODES, np.uint64), np.empty(limits.SCAN_CODES, np.uint8)
+    for start in range(0, len(moved) - 1, limits.SCAN_CODES):
+        chunk = moved[start : start + limits.SCAN_CODES + LONG_RUN]
+        count, distance, alive = min(limits.SCAN_CODES, len(chunk) - 1), 1, len(chunk)
+        # While many codes have a partner so far away, whole slices are compared: a tenth of the time of a gather.
+        while alive > count // 8 and distance < len(chunk):
+            count = min(count, len(chunk) - distance)
+            difference = np.bitwise_xor(chunk[distance : distance + count], chunk[:count], out=room[0][:count])
+            # Few are so near, so their keys are looked at last.
+            hits = np.flatnonzero(np.bitwise_count(difference, out=room[1][:count]) <= radius)
+            hits = hits[difference[hits] <= low]
+            if len(hits):
+                yield np.stack([chunk[hits], chunk[hits + distance]], axis=1)
+            same = difference <= low
+            alive, distance = int(np.count_nonzero(same)), distance + 1
+        left = np.flatnonzero(same)
+        yield from _scan_some(chunk, left, distance, low, radius)
+
+
+def _scan_some(chunk: Codes, left: Indices, distance: int, low: np.uint64, radius: int) -> Iterator[Codes]:
+    while len(left := left[: np.searchsorted(left, len(chunk) - distance)]):
+        difference = chunk[left + distance] ^ chunk[left]
+        same = difference <= low
+        left, difference = left[same], difference[same]
+        hits = left[np.bitwise_count(difference) <= radius]
+        if len(hits):
+            yield np.stack([chunk[hits], chunk[hits + distance]], axis=1)
+        distance += 1
+
+
+def _every_pair(codes: Codes, radius: int) -> Iterator[Codes]:
+    rows = max(1, limits.CHUNK_PAIRS // len(codes))
+    for start in range(0, len(codes), rows):
+        yield matrix(codes[start : start + rows], codes[start:], radius, above=1)

@@ -1,0 +1,141 @@
+"""Captions that say nearly the same: MinHash names candidates, the true Jaccard similarity decides.
+
+Texts are compared by their pairs of neighbouring characters, spaces and punctuation left out.
+"""
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import rensa
+from numpy.typing import NDArray
+
+from wenlan_data.dedupe.hamming.pairs import candidates
+from wenlan_data.errors import DamageError, os_errors
+from wenlan_data.npy import load_array, save_array
+
+PERMUTATIONS, SEED = 128, 20210311
+MIN_RECALL = 0.99
+"""Of pairs that are just similar enough; more similar ones are found more surely."""
+BANDS, ROWS, CAPTIONS = "caption-bands.npy", "caption-rows.npy", "captions.parquet"
+BATCH_TEXTS = 1 << 14
+
+Indices = NDArray[np.int64]
+Hashes = NDArray[np.uint64]
+
+
+def shingles(text: str) -> frozenset[str]:
+    """Pairs of neighbouring letters and digits, any script; a text of one is itself."""
+    plain = "".join(one for one in text.casefold() if unicodedata.category(one)[0] in "LNM")
+    if len(plain) < 2:
+        return frozenset([plain] if plain else [])
+    return frozenset(plain[start : start + 2] for start in range(len(plain) - 1))
+
+
+def similarity(left: frozenset[str], right: frozenset[str]) -> float:
+    """Jaccard: how much of both sets is in both; 0 for two empty ones."""
+    both = len(left & right)
+    return both / (len(left) + len(right) - both) if left or right else 0.0
+
+
+def band_rows(bound: float) -> int:
+    """How many MinHash values make a band, so that a pair at the bound shares a band with `MIN_RECALL`."""
+    for rows in (16, 8, 4, 2):
+        if 1 - (1 - bound**rows) ** (PERMUTATIONS // rows) >= MIN_RECALL:
+            return rows
+    return 1
+
+
+def band_hashes(texts: Sequence[str], bound: float) -> Hashes:
+    """uint64 (N, B): a hash of each band; texts without a letter get numbers that nothing else has."""
+    rows = band_rows(bound)
+    found = np.empty((len(texts), PERMUTATIONS // rows), np.uint64)
+    for start in range(0, len(texts), BATCH_TEXTS):
+        sets = [sorted(shingles(text)) for text in texts[start : start + BATCH_TEXTS]]
+        digest = rensa.RMinHash.digest_matrix_from_token_sets(sets, PERMUTATIONS, SEED).to_rows()
+        values = np.array(digest, np.uint64).reshape(len(sets), -1, rows)
+        mixed = np.full(values.shape[:2], 0x9E3779B97F4A7C15, np.uint64)
+        mixed += np.arange(values.shape[1], dtype=np.uint64) << np.uint64(40)
+        for column in range(rows):
+            mixed = (mixed ^ values[:, :, column]) * np.uint64(0xFF51AFD7ED558CCD)
+            mixed ^= mixed >> np.uint64(29)
+        empty = np.array([not one for one in sets])
+        mixed[empty] = start + np.flatnonzero(empty)[:, None] + (np.uint64(1) << np.uint64(63))
+        found[start : start + len(sets)] = mixed
+    return found
+
+
+def near_captions(texts: Sequence[str], bound: float) -> Indices:
+    """int64 (E, 2): pairs of texts whose similarity is at least `bound`, each once or more."""
+    bands = band_hashes(texts, bound)
+    sets = _Sets(texts)
+    edges = [np.empty((0, 2), np.int64)]
+    for column in range(bands.shape[1]):
+        order = np.argsort(bands[:, column], kind="stable")
+        ordered = bands[order, column]
+        stops = np.searchsorted(ordered, ordered, side="right")
+        after = np.arange(1, len(order) + 1)
+        for i, j in candidates(after, stops - after):
+            edges.append(_similar(order[i], order[j], sets, sets, bound))
+    return np.concatenate(edges)
+
+
+def near_published(texts: Sequence[str], folders: Sequence[str], bound: float) -> NDArray[np.bytes_]:
+    """S16 (N,): the key of a near text of the first published generation that has one, the smallest; empty for none."""
+    bands, sets = band_hashes(texts, bound), _Sets(texts)
+    first, keys = np.full(len(texts), -1), np.zeros(len(texts), "S16")
+    for number, folder in enumerate(folders):
+        known, row = (load_array(Path(folder) / BANDS, np.uint64), load_array(Path(folder) / ROWS, np.uint32))
+        table = _read(Path(folder) / CAPTIONS)
+        theirs = _Sets(cast("list[str]", table["caption"].to_pylist()))
+        their_keys = np.array(table["key"].to_pylist(), "S16")
+        for column in range(bands.shape[1]):
+            begin = np.searchsorted(known, bands[:, column], side="left")
+            counts = np.where(first < 0, np.searchsorted(known, bands[:, column], side="right") - begin, 0)
+            for i, place in candidates(begin, counts):
+                for text, published in _similar(i, row[place].astype(np.int64), sets, theirs, bound).tolist():
+                    if first[text] < 0 or (first[text] == number and their_keys[published] < keys[text]):
+                        first[text], keys[text] = number, their_keys[published]
+    return keys
+
+
+def save_captions(folder: Path, keys: NDArray[np.bytes_], texts: Sequence[str], bound: float) -> None:
+    """Write what `near_published` reads."""
+    with os_errors(folder):
+        folder.mkdir(exist_ok=True)
+        table = pa.table({"key": pa.array(keys.tolist(), pa.binary()), "caption": pa.array(texts, pa.string())})
+        pq.write_table(table, folder / CAPTIONS, compression="zstd")
+    bands = band_hashes(texts, bound)
+    order = np.argsort(bands.ravel(), kind="stable")
+    save_array(folder / BANDS, bands.ravel()[order])
+    save_array(folder / ROWS, (order // bands.shape[1]).astype(np.uint32))
+
+
+class _Sets:
+    """The shingles of texts, made when asked for."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._texts = texts
+        self._made: dict[int, frozenset[str]] = {}
+
+    def __getitem__(self, number: int) -> frozenset[str]:
+        if number not in self._made:
+            self._made[number] = shingles(self._texts[number])
+        return self._made[number]
+
+
+def _similar(i: Indices, j: Indices, left: _Sets, right: _Sets, bound: float) -> Indices:
+    pairs: Iterator[tuple[int, int]] = zip(i.tolist(), j.tolist(), strict=True)
+    similar = [pair for pair in pairs if similarity(left[pair[0]], right[pair[1]]) >= bound]
+    return np.array(similar, np.int64).reshape(-1, 2)
+
+
+def _read(path: Path) -> pa.Table:
+    try:
+        return pq.read_table(path, columns=["key", "caption"])
+    except (OSError, pa.ArrowException) as error:
+        raise DamageError(f"{path}: captions of a published generation cannot be read ({error}): build anew") from error

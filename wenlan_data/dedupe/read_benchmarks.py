@@ -1,0 +1,164 @@
+"""Reads the benchmarks of `dedupe.against` and hashes their images and texts."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from wenlan_data.dedupe.decontamination import _IMAGES, _TEXTS, _WEB, IMAGES, MAX_ROWS, TEXTS, URLS, any_image
+from wenlan_data.dedupe.text_hashes import hashes_of, plain
+from wenlan_data.errors import DamageError, UsageError, os_errors
+from wenlan_data.image.check import examine
+from wenlan_data.image.hash import NO_COLOURS
+from wenlan_data.index.published import url_hashes
+from wenlan_data.npy import save_array
+from wenlan_data.protocols import Receipt, Rule, SourcePart
+from wenlan_data.recipe import ImageRules, Recipe, RuleSpec
+from wenlan_data.records import Candidate, Drop, ImageFacts
+from wenlan_data.shard.manifest import MANIFEST, load_manifest
+from wenlan_data.sources.folder import Folder
+from wenlan_data.sources.table import Table
+from wenlan_data.web.urls import url_key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadAgainst:
+    """Reads a part of one benchmark: a folder's pictures, a table's rows, or the metadata of a corpus.
+
+    Writes `images.parquet` (name, hashes), `texts.parquet` (name, hash of the text as the recipe's rules leave it),
+    `url-hashes.npy`. Details: pictures that were `unreadable`, and rows whose pictures are `not_at_hand`.
+    """
+
+    path: str
+    """As the recipe names it."""
+    part: SourcePart
+    kind: str
+    """`folder`, `table` or `corpus`."""
+    rules: tuple[RuleSpec, ...]
+    max_side_px: int
+    """Of the recipe: hashes depend on it."""
+
+    def __call__(self, out: Path) -> Receipt:
+        """Read."""
+        rules = [spec.load() for spec in self.rules]
+        found = _Read(rules, any_image(self.max_side_px))
+        if self.kind == "corpus":
+            _read_metadata(Path(self.part.path), found)
+        else:
+            source = Folder(self.path) if self.kind == "folder" else Table(self.path)
+            for one in source.read(self.part):
+                found.add(one, Path(self.part.path).parent if self.kind == "table" else Path(self.part.path))
+        found.save(out)
+        return Receipt(
+            rows_in=found.rows,
+            rows_out=len(found.images),
+            details={"unreadable": found.unreadable, "not_at_hand": found.not_at_hand, "texts": len(found.texts)},
+        )
+
+
+def against_parts(recipe: Recipe) -> list[ReadAgainst]:
+    """The tasks that read the benchmarks of a recipe. Raises `UsageError` for a path that holds none."""
+    return [
+        ReadAgainst(
+            path=os.path.abspath(path),  # noqa: PTH100 - keeps links
+            part=part,
+            kind=kind,
+            rules=recipe.text.rules,
+            max_side_px=recipe.image.max_side_px,
+        )
+        for path in recipe.dedupe.against
+        for kind, part in _parts(path)
+    ]
+
+
+class _Read:
+    """What was read so far."""
+
+    def __init__(self, rules: Sequence[Rule], image: ImageRules) -> None:
+        self._rules = rules
+        self._image = image
+        self.images: list[dict[str, object]] = []
+        self.texts: list[dict[str, object]] = []
+        self.urls: list[str] = []
+        self.rows = self.unreadable = self.not_at_hand = 0
+
+    def add(self, one: Candidate | Drop, folder: Path) -> None:
+        """A row of a folder or table; a table's picture may lie beside it."""
+        self.rows += 1
+        if isinstance(one, Drop):
+            self.unreadable += 1
+            return
+        self.add_texts(one.url, [text.text for text in one.texts])
+        if _WEB.match(one.url):
+            self.urls.append(url_key(one.url))
+            self.not_at_hand += 1
+            return
+        path = Path(one.stored.path) if one.stored else folder / one.url
+        try:
+            found = examine(path.read_bytes(), self._image)
+        except OSError:
+            self.not_at_hand += 1
+            return
+        if isinstance(found, ImageFacts):
+            self.add_image(one.url, found.phash, found.pdq, found.colours, found.sha256)
+        else:
+            self.unreadable += 1
+
+    def add_image(self, name: str, phash: int, pdq: bytes, colours: bytes, sha256: str) -> None:
+        """A picture by its hashes."""
+        self.images.append({"name": name, "phash": phash, "pdq": pdq, "colours": colours, "sha256": sha256})
+
+    def add_texts(self, name: str, texts: Sequence[str]) -> None:
+        """Texts as they stand, and as the recipe's rules leave them: the corpus holds the latter."""
+        forms = {plain(form) for text in texts for form in (text, self._cleaned(text))} - {""}
+        self.texts += [{"name": name, "hash": int(one)} for one in hashes_of(sorted(forms))]
+
+    def save(self, out: Path) -> None:
+        """Write the tables."""
+        with os_errors(out):
+            pq.write_table(pa.Table.from_pylist(self.images, _IMAGES), out / IMAGES)
+            pq.write_table(pa.Table.from_pylist(self.texts, _TEXTS), out / TEXTS)
+        save_array(out / URLS, np.unique(url_hashes(self.urls)))
+
+    def _cleaned(self, text: str) -> str:
+        for rule in self._rules:
+            after = rule(text)
+            if isinstance(after, Drop):
+                return text
+            text = after
+        return text
+
+
+def _parts(path: str) -> Iterator[tuple[str, SourcePart]]:
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100 - keeps links
+    if (absolute / MANIFEST).is_file():
+        load_manifest(absolute)
+        for table in sorted((absolute / "metadata").glob("*.parquet")):
+            yield "corpus", SourcePart(source=0, path=str(table))
+    elif absolute.is_dir():
+        for part in Folder(str(absolute)).parts(source=0, max_rows=MAX_ROWS):
+            yield "folder", part
+    elif absolute.is_file():
+        for part in Table(str(absolute)).parts(source=0, max_rows=MAX_ROWS):
+            yield "table", part
+    else:
+        raise UsageError(f"dedupe.against: {path}: there is no such folder, table or corpus")
+
+
+def _read_metadata(path: Path, found: _Read) -> None:
+    columns = ["key", "phash", "pdq", "sha256", "texts", "image_url"]
+    try:
+        rows = cast("list[dict[str, str]]", pq.read_table(path, columns=columns).to_pylist())
+    except (OSError, pa.ArrowException) as error:
+        raise DamageError(f"{path}: the metadata of a corpus cannot be read ({error})") from error
+    for row in rows:
+        found.rows += 1
+        # A corpus does not tell its colours: its pictures are compared without them.
+        found.add_image(row["key"], int(row["phash"], 16), bytes.fromhex(row["pdq"]), NO_COLOURS, row["sha256"])
+        found.add_texts(row["key"], [one["text"] for one in cast("list[dict[str, str]]", row["texts"])])
+        found.urls.append(url_key(row["image_url"]))

@@ -1,0 +1,103 @@
+"""What in a corpus is near one picture: a pass over the hashes in its metadata."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from wenlan_data.dedupe.decontamination import any_image
+from wenlan_data.errors import DamageError, UsageError, os_errors
+from wenlan_data.image.check import examine
+from wenlan_data.image.hash import HASH_VERSION
+from wenlan_data.recipe import ImageRules, parse_recipe
+from wenlan_data.records import Drop
+from wenlan_data.shard.manifest import MANIFEST, load_manifest
+
+COLUMNS = ["key", "phash", "pdq", "shard", "image_url", "caption"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NearSample:
+    """A sample near the picture that was asked for."""
+
+    key: str
+    distance: int
+    """Bits of 64 in which the pHashes differ."""
+    pdq_distance: int
+    """Bits of 256; up to 31 a build takes the two for one picture."""
+    shard: str
+    image_url: str
+    caption: str
+
+
+def find_near(corpus: Path, image_or_key: str, radius_bits: int) -> list[NearSample]:
+    """Every sample whose pHash is at most `radius_bits` (0 to 64) away, nearest first, then by key.
+
+    A sample asked for by its key is among them, at distance 0. Raises `UsageError` for what is neither a picture's
+    file nor a key of the corpus, and for a file where the corpus was hashed by another version.
+    """
+    if not (corpus / MANIFEST).is_file():
+        raise UsageError(f"{corpus}: holds no {MANIFEST}: near looks into a corpus")
+    manifest = load_manifest(corpus)
+    tables = [corpus / "metadata" / shard.metadata.name for shard in manifest.shards]
+    path = Path(image_or_key)
+    if path.is_file():
+        if manifest.hash_version != HASH_VERSION:
+            raise UsageError(
+                f"{corpus}: its hashes are of version {manifest.hash_version}, a file's would be of {HASH_VERSION}: "
+                "give the key of a sample"
+            )
+        phash, pdq = _hashes_of(path, any_image(parse_recipe(manifest.recipe, str(corpus)).image.max_side_px))
+    else:
+        phash, pdq = _hashes_in(tables, image_or_key, corpus)
+    found = [one for table in tables for one in _near_in(table, phash, pdq, radius_bits)]
+    return sorted(found, key=lambda one: (one.distance, one.pdq_distance, one.key))
+
+
+def _hashes_of(path: Path, rules: ImageRules) -> tuple[int, int]:
+    with os_errors(path):
+        found = examine(path.read_bytes(), rules)
+    if isinstance(found, Drop):
+        raise UsageError(f"{path}: no picture that can be looked for ({found.reason} {found.detail})".rstrip())
+    return found.phash, int.from_bytes(found.pdq, "big")
+
+
+def _hashes_in(tables: list[Path], key: str, corpus: Path) -> tuple[int, int]:
+    for path in tables:
+        rows = _read(path, ["key", "phash", "pdq"])
+        rows = rows.filter(pc.equal(rows["key"], pa.scalar(key)))
+        if rows.num_rows:
+            return int(rows["phash"][0].as_py(), 16), int(rows["pdq"][0].as_py(), 16)
+    raise UsageError(f"{key!r}: neither a file nor the key of a sample of {corpus}: `shards ls --samples` shows keys")
+
+
+def _near_in(path: Path, phash: int, pdq: int, radius_bits: int) -> list[NearSample]:
+    codes = _read(path, ["phash"])["phash"].to_pylist()
+    hashes = np.frombuffer(bytes.fromhex("".join(codes)), ">u8").astype(np.uint64)
+    far = np.bitwise_count(hashes ^ np.uint64(phash))
+    hits = np.flatnonzero(far <= radius_bits)
+    if not len(hits):
+        return []
+    rows = cast("list[dict[str, str]]", _read(path, COLUMNS).take(pa.array(hits)).to_pylist())
+    return [
+        NearSample(
+            key=row["key"],
+            distance=int(distance),
+            pdq_distance=(int(row["pdq"], 16) ^ pdq).bit_count(),
+            shard=row["shard"],
+            image_url=row["image_url"],
+            caption=row["caption"],
+        )
+        for row, distance in zip(rows, far[hits].tolist(), strict=True)
+    ]
+
+
+def _read(path: Path, columns: list[str]) -> pa.Table:
+    try:
+        return pq.read_table(path, columns=columns)
+    except (OSError, pa.ArrowException) as error:
+        raise DamageError(f"{path}: the metadata cannot be read ({error}): see `shards verify`") from error

@@ -1,0 +1,156 @@
+"""Fetched bytes in, facts or a reason out: everything that decides whether a picture is taken."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Protocol
+
+from wenlan_data.image.containers import damage, frame_size
+from wenlan_data.image.decode import Pixels, decode_jpeg, decode_other, upright
+from wenlan_data.image.filters import uninformative, wrong_shape
+from wenlan_data.image.hash import MIN_DECODED_SIDE_PX, colours, grey, hashes, shrunk
+from wenlan_data.image.jpeg import read_header, scans_at_most
+from wenlan_data.image.limits import MAX_JPEG_SCANS, too_large
+from wenlan_data.image.normalise import decode_to_store, encode, limited, passes, resized, size_within
+from wenlan_data.image.sniff import looks_like, other_image, sniff
+from wenlan_data.records import Drop, ImageFacts
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a look at the pixels gives."""
+
+    thumbnail: Pixels
+    """With its colours, upright."""
+    width: int
+    """Of the upright picture as it came, in pixels."""
+    height: int
+    stored: Pixels | None
+    """Upright, as they are stored; None where the picture is stored as it came."""
+
+
+class Rules(Protocol):
+    """What `recipe.ImageRules` says of which pictures are taken."""
+
+    @property
+    def formats(self) -> tuple[str, ...]: ...
+    @property
+    def min_side_px(self) -> int: ...
+    @property
+    def max_aspect(self) -> float: ...
+    @property
+    def min_bytes(self) -> int: ...
+    @property
+    def min_contrast(self) -> float: ...
+    @property
+    def min_entropy_bits(self) -> float: ...
+    @property
+    def max_icon_side_px(self) -> int: ...
+    @property
+    def max_side_px(self) -> int: ...
+
+
+def examine(data: bytes, rules: Rules, *, sha256: str | None = None) -> ImageFacts | Drop:
+    """What is known of a picture, or the first reason against it; pure, and safe for hostile bytes.
+
+    `sha256` is the digest of `data`, where the caller has it.
+
+    Reasons, in the order in which they are looked for: `empty_body`, `too_few_bytes`, `not_image`, `format`,
+    `too_large` (by its header, before any pixel), `spacer`, `icon`, `too_small`, `aspect`, `truncated`,
+    `undecodable`, `near_blank`, `low_information`.
+    """
+    found = _examine(data, rules, sha256)
+    return found if isinstance(found, Drop) else found[0]
+
+
+def examine_and_store(
+    data: bytes, rules: Rules, *, jpeg_quality: int, sha256: str | None = None
+) -> tuple[ImageFacts, bytes] | Drop:
+    """`examine`, and the JPEG that a shard stores; no bytes where `image.normalise.passed_through` gives that."""
+    found = _examine(data, rules, sha256)
+    if isinstance(found, Drop):
+        return found
+    facts, stored = found
+    return facts, b"" if stored is None else encode(stored, jpeg_quality).jpeg
+
+
+def _examine(data: bytes, rules: Rules, sha256: str | None) -> tuple[ImageFacts, Pixels | None] | Drop:
+    kind = _kind(data, rules)
+    if isinstance(kind, Drop):
+        return kind
+    seen = _from_jpeg(data, rules) if kind == "jpeg" else _from_other(data, kind, rules)
+    if isinstance(seen, Drop):
+        return seen
+    luma = grey(seen.thumbnail)
+    if empty := uninformative(luma, rules.min_contrast, rules.min_entropy_bits):
+        return empty
+    phash, pdq = hashes(luma)
+    facts = ImageFacts(
+        sha256=hashlib.sha256(data).hexdigest() if sha256 is None else sha256,
+        bytes=len(data),
+        format=kind,
+        width=seen.width,
+        height=seen.height,
+        phash=phash,
+        pdq=pdq,
+        colours=colours(seen.thumbnail),
+    )
+    return facts, seen.stored
+
+
+def _kind(data: bytes, rules: Rules) -> str | Drop:
+    if not data:
+        return Drop("empty_body")
+    if len(data) < rules.min_bytes:
+        return Drop("too_few_bytes", str(len(data)))
+    kind = sniff(data)
+    if kind in rules.formats:
+        return kind
+    name = kind or other_image(data)
+    return Drop("format", name) if name else Drop("not_image", looks_like(data))
+
+
+def _wrong_size(width: int, height: int, kind: str, rules: Rules) -> Drop | None:
+    icons_px = 0 if kind == "jpeg" else rules.max_icon_side_px
+    return wrong_shape(width, height, rules.min_side_px, rules.max_aspect, icons_px)
+
+
+def _from_jpeg(data: bytes, rules: Rules) -> _Seen | Drop:
+    header = read_header(data)
+    if isinstance(header, Drop):
+        return header
+    width, height = (header.width, header.height)[:: 1 if header.orientation < 5 else -1]
+    wrong = too_large(width, height)
+    if wrong is None and not scans_at_most(data, MAX_JPEG_SCANS):
+        wrong = Drop("too_large", f"more than {MAX_JPEG_SCANS} scans")
+    wrong = wrong or _wrong_size(width, height, "jpeg", rules)
+    if wrong:
+        return wrong
+    if passes(header, rules.max_side_px):
+        pixels = decode_jpeg(data, header, min_side_px=MIN_DECODED_SIDE_PX)
+        return pixels if isinstance(pixels, Drop) else _Seen(shrunk(pixels), width, height, None)
+    pixels = decode_to_store(data, header, rules.max_side_px)
+    if isinstance(pixels, Drop):
+        return pixels
+    stored = resized(pixels, *size_within(header.width, header.height, rules.max_side_px))
+    # Turning the square thumbnail is the same as turning the picture, and 30 times less work.
+    thumbnail = upright(shrunk(_enough(stored, pixels)), header.orientation)
+    return _Seen(thumbnail, width, height, upright(stored, header.orientation))
+
+
+def _enough(stored: Pixels, decoded: Pixels) -> Pixels:
+    """What the thumbnail is made of: the stored pixels, unless they are too few."""
+    return decoded if min(stored.shape[:2]) < MIN_DECODED_SIDE_PX else stored
+
+
+def _from_other(data: bytes, kind: str, rules: Rules) -> _Seen | Drop:
+    size = frame_size(data, kind)
+    if isinstance(size, Drop):
+        return size
+    wrong = too_large(*size) or _wrong_size(*size, kind, rules) or damage(data, kind)
+    if wrong:
+        return wrong
+    pixels = decode_other(data)
+    if isinstance(pixels, Drop):
+        return pixels
+    stored = limited(pixels, rules.max_side_px)
+    return _Seen(shrunk(_enough(stored, pixels)), pixels.shape[1], pixels.shape[0], stored)

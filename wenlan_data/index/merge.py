@@ -1,0 +1,105 @@
+"""Index folders merged like a log-structured index: few of them to ask, each row written some times only."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wenlan_data.errors import os_errors
+from wenlan_data.index import published
+from wenlan_data.index.published import COUNTS, HASHES, SITE_COUNTS, SITE_HASHES
+from wenlan_data.npy import ArrayWriter, load_any, save_array, value_ranges
+
+MERGE_ROWS = 1 << 18
+
+Array = NDArray[np.generic]
+Combine = Callable[[list[Array]], list[Array]]
+
+
+def to_merge(sizes: Sequence[int], own: int) -> int:
+    """How many of the last runs, of these sizes (pictures), are merged with a new one of `own` pictures.
+
+    A run goes on while the one before it is no larger: of G equal generations at most log2(G) + 1 runs are left,
+    and no row is written more often than that.
+    """
+    count, size = 0, own
+    while count < len(sizes) and sizes[-1 - count] <= size:
+        count += 1
+        size += sizes[-count]
+    return count
+
+
+def merge_runs(folders: Sequence[Path], out: Path) -> None:
+    """Write the index of several folders, oldest first, into the folder `out`. Memory is bounded by `MERGE_ROWS`."""
+    names = (published.PHASH, published.PDQ, published.SHA256, published.KEYS, published.GENERATIONS, published.COLOURS)
+    _merge(folders, out, names, _by_code_and_key)
+    _merge(folders, out, (published.URL_HASHES, published.URL_KEYS), _first)
+    _merge(folders, out, (published.ASKED_HASHES, published.ASKED_PARTS), _last)
+    _merge(folders, out, (HASHES, COUNTS), _summed)
+    _merge(folders, out, (SITE_HASHES, SITE_COUNTS), _summed)
+    placeholders = published.Published(tuple(str(folder) for folder in folders)).placeholders()
+    save_array(out / published.PLACEHOLDERS, placeholders)
+
+
+def _merge(folders: Sequence[Path], out: Path, names: Sequence[str], combine: Combine) -> None:
+    tables = [[load_any(folder / name) for name in names] for folder in folders]
+    writers = [ArrayWriter(out / name) for name in names]
+    for cut in value_ranges([table[0] for table in tables], MERGE_ROWS):
+        piece = [
+            np.concatenate([table[column][rows] for table, rows in zip(tables, cut, strict=True)])
+            for column in range(len(names))
+        ]
+        for writer, column in zip(writers, combine(piece), strict=True):
+            writer.append(column)
+    for writer in writers:
+        writer.close()
+
+
+def _by_code_and_key(columns: list[Array]) -> list[Array]:
+    order = np.lexsort((columns[3], columns[0]))
+    return [column[order] for column in columns]
+
+
+def _first(columns: list[Array]) -> list[Array]:
+    order = np.argsort(columns[0], kind="stable")
+    ordered = [column[order] for column in columns]
+    is_first = np.append(True, ordered[0][1:] != ordered[0][:-1])[: len(order)]
+    return [column[is_first] for column in ordered]
+
+
+def _last(columns: list[Array]) -> list[Array]:
+    order = np.argsort(columns[0], kind="stable")
+    ordered = [column[order] for column in columns]
+    is_last = np.append(ordered[0][1:] != ordered[0][:-1], True)[: len(order)]
+    return [column[is_last] for column in ordered]
+
+
+def _summed(columns: list[Array]) -> list[Array]:
+    hashes, place = np.unique(columns[0], return_inverse=True)
+    counts = np.zeros(len(hashes), np.int64)
+    np.add.at(counts, place, columns[1])
+    return [hashes, counts]
+
+
+def merge_last(folders: Sequence[Path], own: Path) -> int:
+    """Put the last of the published `folders` into the new index `own` as far as `to_merge` says; how many.
+
+    Deterministic: it depends on the sizes alone.
+    """
+    count = to_merge([size_of(folder) for folder in folders], size_of(own))
+    if count:
+        merged = own.with_name(own.name + "-merged")
+        with os_errors(own):
+            merged.mkdir()
+            merge_runs([*folders[len(folders) - count :], own], merged)
+            shutil.rmtree(own)
+            merged.rename(own)
+    return count
+
+
+def size_of(folder: Path) -> int:
+    """Rows of an index, of all its tables."""
+    first = (published.PHASH, published.URL_HASHES, published.ASKED_HASHES, HASHES)
+    return sum(len(load_any(folder / name)) for name in first)

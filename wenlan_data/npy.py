@@ -1,0 +1,92 @@
+"""Arrays in .npy files: written whole or piece by piece, read by mapping."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, TypeVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wenlan_data.errors import DamageError, os_errors
+
+Indices = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+Kind = TypeVar("Kind", bound=np.generic)
+Words = NDArray[np.bytes_]
+"""Byte strings of one fixed length; NumPy hides trailing zero bytes but compares and sorts them rightly."""
+
+
+def save_array(path: Path, array: NDArray[np.generic]) -> None:
+    """Write a .npy file."""
+    with os_errors(path):
+        np.save(path, array, allow_pickle=False)
+
+
+def load_array(path: Path, kind: type[Kind]) -> NDArray[Kind]:
+    """A .npy file, mapped and not read. Raises `DamageError` where it is missing, cut or of another kind."""
+    try:
+        array: NDArray[Kind] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DamageError(f"{path}: index of a published generation cannot be read ({error}): build anew") from error
+    if not issubclass(array.dtype.type, kind):
+        raise DamageError(f"{path}: holds {array.dtype} in place of {kind.__name__}: build anew")
+    return array
+
+
+def load_any(path: Path) -> NDArray[np.generic]:
+    """The same, of any kind."""
+    return load_array(path, cast("type[np.generic]", np.generic))
+
+
+class ArrayWriter:
+    """Writes a .npy file piece by piece; whole once it is closed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._rows = 0
+        self._like: NDArray[np.generic] | None = None
+        with os_errors(path):
+            self._file: BinaryIO = path.open("wb")
+
+    def append(self, piece: NDArray[np.generic]) -> None:
+        """Add rows; all pieces have one type and row shape, and at least one comes."""
+        with os_errors(self._path):
+            if self._like is None:
+                self._like = piece[:0]
+                self._write_header(self._like)
+            self._file.write(piece.tobytes())
+        self._rows += len(piece)
+
+    def close(self) -> None:
+        """Write the true length."""
+        with os_errors(self._path):
+            if self._like is not None:
+                self._file.seek(0)
+                self._write_header(self._like)
+            self._file.close()
+
+    def _write_header(self, like: NDArray[np.generic]) -> None:
+        shape = (self._rows, *like.shape[1:])
+        # NumPy leaves room for a longer first dimension, so both headers have one length.
+        header = {"descr": np.lib.format.dtype_to_descr(like.dtype), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+
+def members(sorted_values: NDArray[Kind], wanted: NDArray[Kind]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """For each wanted value where it first stands among sorted ones, and whether it is there at all."""
+    if not len(sorted_values):
+        return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), bool)
+    place = np.minimum(np.searchsorted(sorted_values, wanted), len(sorted_values) - 1)
+    return place, sorted_values[place] == wanted
+
+
+def value_ranges(arrays: "list[NDArray[Kind]]", rows: int) -> Iterator[list[slice]]:
+    """Cut sorted arrays at common values, so that about `rows` rows of the longest are in each piece."""
+    longest = max(arrays, key=len)
+    begin = [0] * len(arrays)
+    for cut in range(rows, len(longest), rows):
+        end = [int(np.searchsorted(array, longest[cut], side="left")) for array in arrays]
+        yield [slice(first, last) for first, last in zip(begin, end, strict=True)]
+        begin = end
+    yield [slice(first, len(array)) for first, array in zip(begin, arrays, strict=True)]

@@ -1,0 +1,165 @@
+"""Everything that is checked before a build starts: the output, the recipe, the sources, what `--from` offers."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from wenlan_data.dedupe.read_benchmarks import against_parts
+from wenlan_data.errors import RecipeError, UsageError
+from wenlan_data.files import replace_synced
+from wenlan_data.plan import step_versions
+from wenlan_data.recipe import Recipe, load_recipe, parse_recipe
+from wenlan_data.run.contact import check_seeds
+from wenlan_data.run.options import BuildOptions
+from wenlan_data.shard.manifest import MANIFEST, Manifest, load_manifest
+from wenlan_data.source_config import Sources, load_sources
+
+BUILD = "build.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A build that may start."""
+
+    options: BuildOptions
+    recipe: Recipe
+    sources: Sources | None
+    """None for `--from`, and for `--retry-failed` without sources."""
+    contact: str = ""
+    """Of the command line."""
+    old: Manifest | None = None
+    """The manifest of `--from`."""
+
+    @property
+    def old_work(self) -> Path:
+        """The work folder of the corpus that `--from` names."""
+        corpus = self.options.from_corpus
+        if corpus is None:
+            raise UsageError("no --from is given")
+        return (self.options.from_work or corpus / ".work").absolute()
+
+
+def prepare(
+    options: BuildOptions,
+    words: Sequence[str],
+    recipe_name: str | None,
+    overrides: Sequence[str],
+    contact: str,
+) -> Prepared:
+    """Check everything that can be checked without starting; nothing is created.
+
+    Raises `UsageError` for an output that is not ours and for sources that name nothing, `RecipeError` for a recipe
+    that is wrong or does not match the output.
+    """
+    made = _made_with(options)
+    old = _old_manifest(options)
+    if old is not None and words:
+        raise UsageError("--from rebuilds what a corpus recorded: leave --sources out, or build without --from")
+    recipe = _recipe(recipe_name, overrides, made, old)
+    if made is not None:
+        _refuse_change(made, recipe, options)
+    sources = None if old is not None or (options.retry_failed and not words) else load_sources(words, contact)
+    for spec in sources.sources if sources else ():
+        # What is missing, empty or without the column is found here, before anything is created.
+        next(spec.load().parts(source=0, max_rows=options.generation_rows), None)
+    if made is None:
+        against_parts(recipe)
+    if sources is not None:
+        check_seeds(sources)
+    return Prepared(options=options, recipe=recipe, sources=sources, contact=contact, old=old)
+
+
+def note_build(options: BuildOptions, recipe: Recipe) -> None:
+    """Write down what the output is made with, before the first part."""
+    path = options.work_folder / BUILD
+    if path.exists():
+        return
+    value = {"recipe": recipe.resolved(), "recipe_digest": recipe.digest(), "step_versions": step_versions()}
+    replace_synced(path, json.dumps(value, ensure_ascii=False).encode())
+
+
+def _made_with(options: BuildOptions) -> Mapping[str, object] | None:
+    out = options.out
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out}: is a file: choose a folder for --out")
+    build = options.work_folder / BUILD
+    if (out / MANIFEST).is_file():
+        manifest = load_manifest(out)
+        if not build.is_file():
+            raise UsageError(
+                f"{options.work_folder}: the work folder of {out} is gone: give it by --work, or build into a new --out"
+            )
+        return {
+            "recipe": manifest.recipe,
+            "recipe_digest": manifest.recipe_digest,
+            "step_versions": manifest.step_versions,
+        }
+    if build.is_file():
+        return cast("Mapping[str, object]", json.loads(build.read_text("utf-8")))
+    allowed = {options.work_folder.resolve()}
+    if out.is_dir() and any(path.resolve() not in allowed for path in out.iterdir()):
+        raise UsageError(f"{out}: is not empty and no corpus of wenlan-data: choose a new folder for --out")
+    return None
+
+
+def _old_manifest(options: BuildOptions) -> Manifest | None:
+    if options.from_corpus is None:
+        return None
+    if options.from_corpus.resolve() == options.out.resolve():
+        raise UsageError(f"{options.out}: --from and --out are the same folder: choose a new --out")
+    if not (options.from_corpus / MANIFEST).is_file():
+        raise UsageError(f"{options.from_corpus}: holds no {MANIFEST}: --from takes a finished corpus")
+    work = options.from_work or options.from_corpus / ".work"
+    if not (work / "generations").is_dir():
+        raise UsageError(
+            f"{work}: holds no recorded pictures (removed by gc, or moved): give the folder by --from-work"
+        )
+    manifest = load_manifest(options.from_corpus)
+    if manifest.generations and not any(work.glob("generations/*/fetch/*/images.warc")):
+        raise UsageError(
+            f"{work}: its images.warc files are gone (gc --warcs removes them): build from the sources again"
+        )
+    return manifest
+
+
+def _recipe(
+    name: str | None, overrides: Sequence[str], made: Mapping[str, object] | None, old: Manifest | None
+) -> Recipe:
+    if name is not None:
+        return load_recipe(name, overrides)
+    recorded = made["recipe"] if made is not None else old.recipe if old is not None else None
+    if recorded is not None and not overrides:
+        return parse_recipe(recorded, "the recipe of the output")
+    return load_recipe("wenlan", overrides)
+
+
+def _refuse_change(made: Mapping[str, object], recipe: Recipe, options: BuildOptions) -> None:
+    versions = cast("Mapping[str, int]", made["step_versions"])
+    changed = [
+        f"step {name} {versions.get(name)} -> {new}"
+        for name, new in step_versions().items()
+        if versions.get(name) != new
+    ]
+    if made["recipe_digest"] != recipe.digest():
+        changed += _differences(cast("Mapping[str, object]", made["recipe"]), recipe.resolved())
+    if changed:
+        out = options.out
+        remedy = f"wenlan-data build --from {out} --recipe RECIPE --out NEW_FOLDER"
+        raise RecipeError(
+            f"{out}: was made with other settings ({'; '.join(changed[:4])}): make a new one by `{remedy}`"
+        )
+
+
+def _differences(before: Mapping[str, object], after: Mapping[str, object], path: str = "") -> list[str]:
+    lines: list[str] = []
+    for key in sorted({*before, *after}):
+        one, two = before.get(key), after.get(key)
+        where = f"{path}{key}"
+        if isinstance(one, dict) and isinstance(two, dict):
+            lines += _differences(one, two, f"{where}.")
+        elif one != two:
+            short = f"{one} -> {two}"
+            lines.append(f"{where}: {short}" if len(short) < 80 else f"{where} differs")
+    return lines

@@ -1,0 +1,53 @@
+"""Reads pages in the decoding process: a page that kills a parser, or holds it up, is a drop and nothing else."""
+
+import json
+from collections.abc import Iterator
+
+from wenlan_data.records import Candidate, Drop, StoredBytes
+from wenlan_data.sandbox.client import ask
+from wenlan_data.sandbox.page_codec import PageLinks, read_links, read_pairs
+from wenlan_data.sandbox.protocol import DROP, INLINE_IMAGE, LINKS, PAIRS, PICTURE
+from wenlan_data.web.opt_out import header_signals
+from wenlan_data.web.warc import WarcPayload
+
+INLINE = "inline"
+"""The kind of `StoredBytes` of a picture inside a page: `path` and `offset` are those of the page's record."""
+
+
+def page_rows(
+    payload: bytes, *, content_type: str, url: str, source: str, signals: tuple[str, ...], page_at: StoredBytes
+) -> list[Candidate | Drop]:
+    """The candidates of a page; alone a `Drop` where its bytes are no text (`bad_encoding`) or it is quarantined
+    (`decoder_crash`, `decoder_timeout`)."""
+    at = {"kind": page_at.kind, "path": page_at.path, "offset": page_at.offset}
+    options = {"content_type": content_type, "url": url, "source": source, "signals": signals, "page_at": at}
+    kind, text, _ = ask(PAIRS, json.dumps(options).encode(), payload)
+    return [Drop(**json.loads(text))] if kind == DROP else read_pairs(text)
+
+
+def links_of(payload: bytes, *, content_type: str, url: str, max_links: int) -> PageLinks | Drop:
+    """Where a page leads, or why it cannot be read."""
+    options = {"content_type": content_type, "url": url, "max_links": max_links}
+    kind, text, _ = ask(LINKS, json.dumps(options).encode(), payload)
+    return Drop(**json.loads(text)) if kind == DROP else read_links(text)
+
+
+def inline_bytes(payload: bytes, *, content_type: str, name: str) -> bytes | Drop:
+    """The picture that a page carries inside itself under a name, or why there is none."""
+    options = json.dumps({"content_type": content_type, "name": name}).encode()
+    kind, text, data = ask(INLINE_IMAGE, options, payload)
+    if kind == DROP:
+        return Drop(**json.loads(text))
+    return data if kind == PICTURE else Drop("missing_file", "not inside its page any more")
+
+
+def read_page(record: WarcPayload, path: str, source: str) -> Iterator[Candidate | Drop]:
+    """The candidates of a page recorded in the WARC `path`; a page that cannot be read is a `Drop`."""
+    yield from page_rows(
+        record.payload,
+        content_type=record.content_type,
+        url=record.url,
+        source=source,
+        signals=header_signals(record.headers),
+        page_at=StoredBytes(kind=INLINE, path=path, offset=record.offset),
+    )

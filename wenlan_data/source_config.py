@@ -1,0 +1,130 @@
+"""Where a build takes its candidates from, and how fast it may ask: the sources file, or `kind:path` words."""
+
+import glob
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from wenlan_data import plugins
+from wenlan_data.errors import RecipeError, UsageError
+from wenlan_data.protocols import Source
+from wenlan_data.settings import describe, read_yaml
+from wenlan_data.web.blocklists import NO_LISTS, Lists
+from wenlan_data.web.limits import DEFAULTS, HostLimits, Limits
+
+SOURCES = "wenlan_data.sources"
+
+
+class Network(BaseModel):
+    """What the operator opens on purpose."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    allow: tuple[Annotated[str, Field(pattern=r"^[^/\s]+:\d{1,5}$")], ...] = ()
+    """`host:port` words for which the address and port checks are lifted."""
+
+
+class SourceSpec(BaseModel):
+    """One source by kind, its parameters beside it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    kind: str
+    base: str = Field(default="", exclude=True)
+    """The folder that a relative path starts from: that of the sources file."""
+
+    @model_validator(mode="after")
+    def _parameters_fit(self) -> "SourceSpec":
+        try:
+            self.load()
+        except RecipeError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    def load(self) -> Source:
+        """The working source."""
+        return cast("Source", plugins.build(SOURCES, self.kind, {**(self.model_extra or {}), "base": self.base}))
+
+
+class Sources(BaseModel):
+    """All sources of a build, in order, and the manners towards hosts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    contact: str = ""
+    """An e-mail address or page of the operator; goes into the User-Agent."""
+    network: Network = Network()
+    hosts: dict[str, HostLimits] = {}
+    """`host:port` to limits; every other host gets one connection and a gap of a second."""
+    limits: Limits = DEFAULTS
+    """What one exchange, host and page may cost, and what counts as an opt-out; see `web.limits`."""
+    exclude: Lists = NO_LISTS
+    """The operator's lists of what is never asked for or kept."""
+    sources: tuple[SourceSpec, ...] = Field(min_length=1)
+
+
+def load_sources(words: Sequence[str], contact: str = "") -> Sources:
+    """The sources named by `words`: YAML files and `kind:path` words, where a path may hold wildcards.
+
+    Raises `RecipeError` for a file that is wrong and `UsageError` for a word that names nothing.
+    """
+    parsed = [_read_file(word) if word.endswith((".yaml", ".yml")) else _read_word(word) for word in words]
+    if not parsed:
+        raise UsageError(
+            "no source is given: write --sources sources.yaml, pages:URL, table:FILE, folder:DIR or warc:FILE"
+        )
+    return Sources(
+        contact=contact or next((one.contact for one in parsed if one.contact), ""),
+        network=Network(allow=tuple(word for one in parsed for word in one.network.allow)),
+        hosts={host: limits for one in parsed for host, limits in one.hosts.items()},
+        limits=next((one.limits for one in parsed if one.limits != DEFAULTS), DEFAULTS),
+        exclude=next((one.exclude for one in parsed if one.exclude != NO_LISTS), NO_LISTS),
+        sources=tuple(spec for one in parsed for spec in one.sources),
+    )
+
+
+def _read_file(word: str) -> Sources:
+    path = Path(word)
+    if not path.is_file():
+        raise UsageError(f"{word}: there is no such sources file")
+    value = read_yaml(path)
+    listed = value.get("sources")
+    if not isinstance(listed, list):
+        raise RecipeError(f"{word}: sources: a list of sources is expected")
+    base = "" if str(path.parent) == "." else str(path.parent)
+    value["sources"] = [{**entry, "base": base} if isinstance(entry, dict) else entry for entry in listed]
+    try:
+        sources = Sources.model_validate(value)
+        lists = sources.exclude.under(base)
+        lists.load()
+    except ValidationError as error:
+        raise RecipeError(f"{word}: {describe(error, Sources)}") from error
+    except UsageError as error:
+        raise RecipeError(f"{word}: {error}") from error
+    return sources.model_copy(update={"exclude": lists})
+
+
+def _guess(word: str) -> str:
+    """The word as it was most likely meant."""
+    path = Path(word)
+    if path.is_dir():
+        return f"folder:{word}"
+    if not path.is_file():
+        return "table:urls.parquet"
+    return f"warc:{word}" if ".warc" in path.suffixes else f"table:{word}"
+
+
+def _read_word(word: str) -> Sources:
+    if word.startswith(("http://", "https://")):
+        raise UsageError(f"{word!r} is no source: write pages:{word} to crawl from it")
+    kind, colon, path = word.partition(":")
+    if not colon or not path:
+        raise UsageError(f"{word!r} is no source: write kind:path, such as {_guess(word)}, or give a .yaml file")
+    if kind not in plugins.names(SOURCES):
+        known = ", ".join(plugins.names(SOURCES))
+        raise UsageError(f"{word!r}: {kind!r} is no kind of source: choose one of {known}")
+    # A question mark in an address is no wildcard.
+    is_pattern = glob.has_magic(path) and "://" not in path
+    paths = sorted(glob.glob(path)) if is_pattern else [path]  # noqa: PTH207 - keeps the path as written
+    if not paths:
+        raise UsageError(f"{word!r}: no file matches {path}")
+    return Sources(sources=tuple(SourceSpec.model_validate({"kind": kind, "path": one}) for one in paths))

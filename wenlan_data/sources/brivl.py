@@ -1,0 +1,137 @@
+"""BriVL's own records: JSON Lines of `image_id`, `sentences` and `bbox`, and the pictures that they name."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from wenlan_data.errors import UsageError, os_errors
+from wenlan_data.protocols import SourcePart
+from wenlan_data.records import Box, Candidate, Drop, StoredBytes, Text
+from wenlan_data.sources.formats.delimited import next_json_line, ranges, read_range
+
+TEXT_TYPE_OF = {"alt_text": "alt", "sur_text": "surrounding", "caption": "caption", "title": "title"}
+"""BriVL's name of a text to ours. `easy` and `first` are cuts of `sur_text`, and are left."""
+CUTS = frozenset({"easy", "first"})
+MAX_BOXES = 1000
+"""Of one picture; the released records hold 100."""
+MAX_PART_ROWS = 10_000
+_MAX_COORDINATE = 32_767
+
+
+@dataclass(frozen=True)
+class Brivl:
+    """One picture a line; its boxes [x1, y1, x2, y2], in pixels of the picture, go with it to the detector `boxes`."""
+
+    path: str
+    """The JSON Lines file, as the operator wrote it."""
+    pictures: str = ""
+    """The folder of the pictures; empty: that of the file. An `image_id` is looked for whole, then by its last part."""
+    base: str = ""
+    """The folder that relative paths start from."""
+
+    @property
+    def name(self) -> str:
+        """`brivl:` and the path as written."""
+        return f"brivl:{self.path}"
+
+    def parts(self, *, source: int, max_rows: int) -> Iterator[SourcePart]:
+        """Ranges of lines in file order. Raises `UsageError` for a missing or empty file or folder."""
+        file, _ = self._places()
+        size_bytes, found = file.stat().st_size, False
+        for start, stop, rows in ranges(file, 0, next_json_line, min(MAX_PART_ROWS, max_rows)):
+            found = True
+            yield SourcePart(source=source, path=str(file), start=start, stop=stop, rows=rows, bytes=size_bytes)
+        if not found:
+            raise UsageError(f"{file}: holds no line of JSON: give BriVL's records, one object a line")
+
+    def read(self, part: SourcePart) -> Iterator[Candidate | Drop]:
+        """The part's records. Raises `UsageError` where the file's size is not that of the plan."""
+        file, folder = self._places()
+        with os_errors(file):
+            size_bytes = file.stat().st_size
+        if size_bytes != part.bytes:
+            raise UsageError(f"{file}: it has {size_bytes} bytes now and had {part.bytes} when the build was planned")
+        for line in read_range(Path(part.path), part.start, part.stop, next_json_line):
+            yield self._candidate(line, folder)
+
+    def images(self, part: SourcePart) -> Iterator[tuple[str, int]]:  # noqa: ARG002
+        """Nothing: the candidates say themselves where their bytes lie."""
+        return iter(())
+
+    def _places(self) -> tuple[Path, Path]:
+        file = Path(os.path.abspath(Path(self.base) / self.path))  # noqa: PTH100 - resolve() follows links
+        if not file.is_file():
+            raise UsageError(f"{file}: there is no such file: give BriVL's records as JSON Lines")
+        folder = Path(os.path.abspath(Path(self.base) / self.pictures)) if self.pictures else file.parent  # noqa: PTH100
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: there is no such folder: say pictures: FOLDER in a sources file")
+        return file, folder
+
+    def _candidate(self, line: list[str] | bytes | Drop, folder: Path) -> Candidate | Drop:
+        record = _record(line)
+        if isinstance(record, Drop):
+            return record
+        name = str(record.get("image_id") or "")
+        texts = _texts(record)
+        boxes = _boxes(record.get("bbox"))
+        bad = next((one for one in (texts, boxes) if isinstance(one, Drop)), None)
+        if bad or not name:
+            return bad or Drop("bad_row", "no image_id")
+        inside = _inside(folder, name)
+        return Candidate(
+            url=str(PurePosixPath(self.pictures or PurePosixPath(self.path).parent) / inside),
+            texts=texts,  # type: ignore[arg-type]
+            source=self.name,
+            stored=StoredBytes(kind="file", path=str(folder / inside)),
+            boxes=boxes,  # type: ignore[arg-type]
+        )
+
+
+def _record(line: list[str] | bytes | Drop) -> dict[str, object] | Drop:
+    if not isinstance(line, bytes):
+        return line if isinstance(line, Drop) else Drop("bad_row", "not a line of JSON")
+    try:
+        record = json.loads(line.removeprefix(b"\xef\xbb\xbf"))
+    except (ValueError, RecursionError):
+        return Drop("bad_row", "not a line of JSON")
+    return record if isinstance(record, dict) else Drop("bad_row", "not a JSON object")
+
+
+def _texts(record: dict[str, object]) -> tuple[Text, ...] | Drop:
+    listed = record.get("sentences", record.get("captions"))
+    if not isinstance(listed, list):
+        return Drop("bad_row", "no list of sentences")
+    found = []
+    for one in listed:
+        kind, text = one if isinstance(one, list) and len(one) == 2 else ("caption", one)
+        if not isinstance(text, str) or not isinstance(kind, str):
+            return Drop("bad_row", "a sentence is no pair of type and text")
+        if kind not in CUTS and text.strip():
+            found.append(Text(TEXT_TYPE_OF.get(kind, "caption"), text.strip()))
+    return tuple(found)
+
+
+def _boxes(listed: object) -> tuple[Box, ...] | Drop:
+    if listed is None:
+        return ()
+    wrong = Drop("bad_row", "bbox is no list of boxes [x1, y1, x2, y2]")
+    if not isinstance(listed, list) or len(listed) > MAX_BOXES:
+        return wrong
+    found = []
+    for one in listed:
+        if not (isinstance(one, list) and len(one) == 4 and all(type(side) in {int, float} for side in one)):
+            return wrong
+        if not all(0 <= side <= _MAX_COORDINATE for side in one):
+            return wrong
+        x1, y1, x2, y2 = (round(side) for side in one)
+        found.append((x1, y1, x2, y2))
+    return tuple(found)
+
+
+def _inside(folder: Path, name: str) -> str:
+    """Where the picture lies under the folder; never outside it, whatever the record says."""
+    whole = PurePosixPath(name)
+    is_inside = not whole.is_absolute() and ".." not in whole.parts
+    return str(whole) if is_inside and (folder / whole).is_file() else whole.name

@@ -1,0 +1,290 @@
+"""A table of image URLs and texts: Parquet, CSV, TSV or JSON Lines, read in parts, never whole."""
+
+import json
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+
+from wenlan_data.errors import UsageError, os_errors
+from wenlan_data.protocols import SourcePart
+from wenlan_data.records import Candidate, Drop, Text
+from wenlan_data.sources.formats.delimited import (
+    NextRow,
+    decode,
+    encoding_of,
+    next_csv_row,
+    next_json_line,
+    ranges,
+    read_range,
+)
+from wenlan_data.sources.formats.parquet import open_parquet, parquet_ranges, parquet_rows
+
+URL_NAMES = (
+    "url",
+    "image_url",
+    "img_url",
+    "imageurl",
+    "image_link",
+    "pic_url",
+    "src",
+    "link",
+    "图片链接",
+    "图片地址",
+)
+TEXT_NAMES = (
+    "text",
+    "caption",
+    "alt",
+    "title",
+    "alt_text",
+    "description",
+    "captions",
+    "txt",
+    "标题",
+    "文本",
+    "描述",
+    "说明",
+)
+PAGE_NAMES = ("page_url", "pageurl", "page", "referrer", "referer")
+"""Usual column names, best first, in any case: those of the published URL tables (LAION, COYO, Wukong, Zero)."""
+
+MAX_PART_ROWS = 50_000
+"""Of a text table: some seconds of text rules, and about 10 MB of file."""
+
+_DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+_JSON_LINES = {".jsonl", ".ndjson"}
+_PARQUET = {".parquet", ".pq", ".parq"}
+_SAMPLE_ROWS = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Layout:
+    columns: tuple[str, ...]
+    body: int = 0
+    """Byte where the first row starts (CSV, TSV)."""
+    encoding: str = "utf-8"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of a file: a picture's URL and its text. Columns not named are guessed among usual names."""
+
+    path: str
+    """As the operator wrote it."""
+    base: str = ""
+    """The folder that a relative path starts from."""
+    url: str = ""
+    """The column of the picture's URL."""
+    text: str = ""
+    """The column of the text, or of a list of texts."""
+    page_url: str = ""
+    """The column of the page's URL; none is needed."""
+
+    @property
+    def name(self) -> str:
+        """`table:` and the path as written."""
+        return f"table:{self.path}"
+
+    def described(self) -> str:
+        """One line that says which columns are read, and which of them were guessed."""
+        chosen = zip(("url", "text", "page_url"), self._chosen(_layout(self._file())), strict=True)
+        said = [
+            f"{role} from {column!r}{'' if getattr(self, role) else ' (guessed)'}" for role, column in chosen if column
+        ]
+        return ", ".join(said)
+
+    def parts(self, *, source: int, max_rows: int) -> Iterator[SourcePart]:
+        """Ranges of rows in file order; text tables are read once while the parts are taken.
+
+        Raises `UsageError` for a file that is missing, empty or no table, or that lacks the columns.
+        """
+        file = self._file()
+        layout = _layout(file)
+        self._chosen(layout)
+        cut = parquet_ranges(file, max_rows) if _is_parquet(file) else _text_ranges(file, layout, max_rows)
+        return self._planned(file, source, cut)
+
+    def read(self, part: SourcePart) -> Iterator[Candidate | Drop]:
+        """The part's rows. Raises `UsageError` where the file's size is not that of the plan."""
+        file = Path(part.path)
+        with os_errors(file):
+            size_bytes = file.stat().st_size
+        if size_bytes != part.bytes:
+            raise UsageError(
+                f"{file}: it has {size_bytes} bytes now and had {part.bytes} when the build was planned: "
+                "put the old file back, or give the new one as a new source"
+            )
+        layout = _layout(file)
+        chosen = self._chosen(layout)
+        rows = parquet_rows(file, part, chosen) if _is_parquet(file) else _text_rows(file, layout, part, chosen)
+        for row in rows:
+            yield row if isinstance(row, Drop) else self._candidate(*row)
+
+    def images(self, part: SourcePart) -> Iterator[tuple[str, int]]:  # noqa: ARG002
+        """Nothing: a table brings no bytes."""
+        return iter(())
+
+    def _file(self) -> Path:
+        # Absolute, since a worker of Ray does not run in the operator's folder.
+        file = Path(os.path.abspath(Path(self.base) / self.path))  # noqa: PTH100 - resolve() follows links
+        if file.is_dir():
+            raise UsageError(
+                f"{file}: a folder: name the table in it, such as table:{self.path.rstrip('/')}/urls.parquet"
+            )
+        if not file.is_file():
+            raise UsageError(f"{file}: there is no such file: check the path of the table")
+        if file.suffix.lower() not in {*_DELIMITERS, *_JSON_LINES, *_PARQUET}:
+            remedy = "unpack it first (gunzip -k)" if file.suffix.lower() == ".gz" else "convert it to one of these"
+            raise UsageError(f"{file}: a table is read as .parquet, .csv, .tsv or .jsonl: {remedy}")
+        if file.stat().st_size == 0:
+            raise UsageError(f"{file}: the file is empty: give a table with rows")
+        return file
+
+    def _planned(self, file: Path, source: int, cut: Iterator[tuple[int, int, int, int]]) -> Iterator[SourcePart]:
+        size_bytes, found = file.stat().st_size, False
+        with os_errors(file):
+            for group, start, stop, rows in cut:
+                found = True
+                yield SourcePart(
+                    source=source,
+                    path=str(file),
+                    start=start,
+                    stop=stop,
+                    group=group,
+                    rows=rows,
+                    bytes=size_bytes,
+                )
+        if not found:
+            raise UsageError(f"{file}: the table has columns and no rows: give a table with rows")
+
+    def _chosen(self, layout: _Layout) -> tuple[str, str, str]:
+        url = self._column(layout, "url", URL_NAMES)
+        text = self._column(layout, "text", TEXT_NAMES)
+        return url, text, self._column(layout, "page_url", PAGE_NAMES, needed=False)
+
+    def _column(self, layout: _Layout, role: str, usual: Sequence[str], *, needed: bool = True) -> str:
+        named: str = getattr(self, role)
+        if named in layout.columns:
+            return named
+        lower = {column.casefold().strip(): column for column in reversed(layout.columns)}
+        guessed = next((lower[name] for name in usual if name in lower), "")
+        if named or (needed and not guessed):
+            there = ", ".join(layout.columns[:20]) or "none"
+            what = f"there is no column {named!r}" if named else f"no column looks like the {role}"
+            remedy = _separator(layout) or f"say {role}: COLUMN in a sources file"
+            raise UsageError(f"{Path(self.base) / self.path}: {what}; its columns are {there}: {remedy}")
+        return guessed
+
+    def _candidate(self, url: object, text: object, page_url: object) -> Candidate | Drop:
+        read_url, read_page = _as_text(url), _as_text(page_url)
+        texts = [_as_text(one) for one in (text if isinstance(text, list) else [text])]
+        bad = next((one for one in (read_url, read_page, *texts) if isinstance(one, Drop)), None)
+        if bad:
+            return bad
+        if not read_url:
+            return Drop("bad_url", "empty")
+        return Candidate(
+            url=str(read_url),
+            texts=tuple(Text("caption", str(one)) for one in texts if one),
+            page_url=str(read_page),
+            source=self.name,
+        )
+
+
+def _separator(layout: _Layout) -> str:
+    """What to do with a table that has one column, whose name holds another separator."""
+    only = layout.columns[0] if len(layout.columns) == 1 else ""
+    found = next((sign for sign in "\t;|," if sign in only), "")
+    return f"its separator seems to be {found!r}: .csv is read with commas, .tsv with tabs" if found else ""
+
+
+def _as_text(value: object) -> str | Drop:
+    if isinstance(value, bytes):
+        value = decode(value, "utf-8")
+    if isinstance(value, str):
+        return value.strip()
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, dict | list):
+        return Drop("bad_row", "a value is neither text nor number")
+    return value if isinstance(value, Drop) else str(value)
+
+
+def _is_parquet(file: Path) -> bool:
+    return file.suffix.lower() in _PARQUET
+
+
+def _layout(file: Path) -> _Layout:
+    with os_errors(file):
+        if _is_parquet(file):
+            with open_parquet(file) as table:
+                return _Layout(columns=tuple(f.name for f in table.schema_arrow if not pa.types.is_struct(f.type)))
+        encoding = encoding_of(file)
+        if encoding == "utf-16":
+            raise UsageError(f"{file}: the table is UTF-16: save it as UTF-8")
+        return _json_layout(file) if file.suffix.lower() in _JSON_LINES else _csv_layout(file, encoding)
+
+
+def _csv_layout(file: Path, encoding: str) -> _Layout:
+    with file.open("rb") as opened:
+        if opened.read(3) != b"\xef\xbb\xbf":
+            opened.seek(0)
+        cells = next_csv_row(opened, _DELIMITERS[file.suffix.lower()])
+        body = opened.tell()
+    names = [decode(cell.encode("latin-1"), encoding) for cell in cells] if isinstance(cells, list) else []
+    columns = tuple(name.strip() for name in names if isinstance(name, str))
+    if not columns or len(columns) < len(names):
+        raise UsageError(f"{file}: its first line holds no column names: give a table with a header line")
+    return _Layout(columns=columns, body=body, encoding=encoding)
+
+
+def _json_layout(file: Path) -> _Layout:
+    columns: dict[str, None] = {}
+    with file.open("rb") as opened:
+        for _ in range(_SAMPLE_ROWS):
+            line = next_json_line(opened)
+            row = _json_row(line) if isinstance(line, bytes) else None
+            columns.update(dict.fromkeys(row if isinstance(row, dict) else ()))
+    if not columns:
+        raise UsageError(f"{file}: its first lines hold no JSON object: give JSON Lines, one object a line")
+    return _Layout(columns=tuple(columns))
+
+
+def _json_row(line: bytes) -> dict[str, object] | Drop:
+    try:
+        row = json.loads(line.removeprefix(b"\xef\xbb\xbf"))
+    except (ValueError, RecursionError):
+        return Drop("bad_row", "not a line of JSON")
+    return row if isinstance(row, dict) else Drop("bad_row", "not a JSON object")
+
+
+def _next_row(file: Path) -> NextRow:
+    delimiter = _DELIMITERS.get(file.suffix.lower())
+    return partial(next_csv_row, delimiter=delimiter) if delimiter else next_json_line
+
+
+def _text_ranges(file: Path, layout: _Layout, max_rows: int) -> Iterator[tuple[int, int, int, int]]:
+    cut = ranges(file, layout.body, _next_row(file), min(MAX_PART_ROWS, max_rows))
+    return ((0, start, stop, rows) for start, stop, rows in cut)
+
+
+def _text_rows(file: Path, layout: _Layout, part: SourcePart, names: Sequence[str]) -> Iterator[list[object] | Drop]:
+    places = [layout.columns.index(name) if name else -1 for name in names]
+    width = len(layout.columns)
+    for row in read_range(file, part.start, part.stop, _next_row(file)):
+        if isinstance(row, bytes):
+            value = _json_row(row)
+            yield value if isinstance(value, Drop) else [value.get(name) if name else None for name in names]
+        elif isinstance(row, Drop) or len(row) != width:
+            yield row if isinstance(row, Drop) else Drop("bad_row", f"{len(row)} cells for {width} columns")
+        else:
+            yield [_cell(row[place], layout.encoding) if place >= 0 else None for place in places]
+
+
+def _cell(cell: str, encoding: str) -> str | Drop:
+    return cell if cell.isascii() else decode(cell.encode("latin-1"), encoding)

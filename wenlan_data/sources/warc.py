@@ -1,0 +1,83 @@
+"""WARC files that somebody else crawled: their pages give candidates, their pictures give bytes."""
+
+import os
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from wenlan_data.errors import UsageError, os_errors
+from wenlan_data.extract.pages import is_page
+from wenlan_data.protocols import SourcePart
+from wenlan_data.records import Candidate, Drop
+from wenlan_data.sandbox.pages import read_page
+from wenlan_data.web.warc import WarcPayload, records
+
+_IMAGE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
+
+
+@dataclass(frozen=True)
+class Warc:
+    """One WARC file, plain or gzipped by record; it is one part."""
+
+    path: str
+    """As the operator wrote it."""
+    base: str = ""
+    """The folder that a relative path starts from."""
+
+    @property
+    def name(self) -> str:
+        """`warc:` and the path as written."""
+        return f"warc:{self.path}"
+
+    def parts(self, *, source: int, max_rows: int) -> Iterator[SourcePart]:  # noqa: ARG002 - only reading tells the rows
+        """The file. Raises `UsageError` where it is missing, empty or no WARC."""
+        # Absolute, since a worker of Ray does not run in the operator's folder.
+        file = Path(os.path.abspath(Path(self.base) / self.path))  # noqa: PTH100 - resolve() follows links
+        if not file.is_file():
+            what = f"a folder: name its files, such as warc:{self.path.rstrip('/')}/*.warc.gz" if file.is_dir() else ""
+            raise UsageError(f"{file}: {what or 'there is no such file: check the path of the WARC'}")
+        with os_errors(file):
+            size_bytes = file.stat().st_size
+            if not _is_warc(file):
+                what = "it is no WARC file" if size_bytes else "the file is empty"
+                raise UsageError(f"{file}: {what}: give a .warc or .warc.gz")
+        return iter((SourcePart(source=source, path=str(file), stop=size_bytes, bytes=size_bytes),))
+
+    def read(self, part: SourcePart) -> Iterator[Candidate | Drop]:
+        """Each picture on each page that was answered with 200, with the texts that stand by it."""
+        for record in self._records(part):
+            if is_page(record):
+                yield from read_page(record, part.path, self.name)
+
+    def images(self, part: SourcePart) -> Iterator[tuple[str, int]]:
+        """Each record, answered with 200, that starts as a picture does, whatever its headers say."""
+        for record in self._records(part):
+            if record.status == 200 and _is_image(record.payload):
+                yield record.url, record.offset
+
+    def _records(self, part: SourcePart) -> Iterator[WarcPayload]:
+        file = Path(part.path)
+        with os_errors(file):
+            size_bytes = file.stat().st_size
+        if size_bytes != part.bytes:
+            raise UsageError(
+                f"{file}: it has {size_bytes} bytes now and had {part.bytes} when the build was planned: "
+                "put the old file back, or give the new one as a new source"
+            )
+        return records(file)
+
+
+def _is_warc(file: Path) -> bool:
+    with file.open("rb") as opened:
+        start = opened.read(4096)
+    if start.startswith(b"\x1f\x8b"):
+        try:
+            start = zlib.decompressobj(wbits=31).decompress(start, 16)
+        except zlib.error:
+            return False
+    return start.startswith(b"WARC/")
+
+
+def _is_image(payload: bytes) -> bool:
+    return payload.startswith(_IMAGE_STARTS) or (payload[:4] == b"RIFF" and payload[8:12] == b"WEBP")

@@ -1,0 +1,102 @@
+"""The connection as aiohttp has it, counting what is no body: headers, interim responses, chunk frames, trailers."""
+
+import asyncio
+from functools import partial
+
+from aiohttp import TCPConnector
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.helpers import EMPTY_BODY_STATUS_CODES
+from aiohttp.http_exceptions import HttpProcessingError
+
+from wenlan_data.web.limits import Limits
+
+HEADER_LIMIT = "header_limit"
+_HEAD_END = b"\r\n\r\n"
+_FRAMES_A_BODY_BYTE = 8
+"""What frames a body byte at most: chunks of a single byte have six bytes around it."""
+
+
+class CountingHandler(ResponseHandler):
+    """Ends an exchange whose overhead is above `max_header_bytes`, or that sends interim responses without end.
+
+    aiohttp bounds each line and the number of headers; it reads interim responses, chunk extensions and trailers
+    as long as they come.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, limits: Limits) -> None:
+        super().__init__(loop=loop)
+        self._limits = limits
+        self._wire_bytes = self._interim = 0
+        self._left: int | None = None
+        """Bytes of the body that are still to come, where its head says."""
+        self._refused = False
+
+    def set_response_params(self, **params: object) -> None:
+        """A new exchange begins."""
+        self._wire_bytes = self._interim = 0
+        self._left = None
+        super().set_response_params(**params)  # type: ignore[arg-type]
+
+    def is_connected(self) -> bool:
+        """Whether the connection may be used again: not after a response that nobody asked for."""
+        return super().is_connected() and not self._buffer
+
+    def data_received(self, data: bytes) -> None:
+        """Count, parse head and body each by itself, judge; bytes after the end of a body are nobody's."""
+        self._wire_bytes += len(data)
+        while data and self._left is None and (end := data.find(_HEAD_END)) >= 0:
+            head, data = data[: end + len(_HEAD_END)], data[end + len(_HEAD_END) :]
+            super().data_received(head)
+            if self._payload is not None and self._left is None:
+                break
+        if self._left is not None:
+            # aiohttp would give up a whole body for what follows it, or keep it for the next request.
+            self._should_close = self._should_close or len(data) > self._left
+            data = data[: self._left]
+            self._left -= len(data)
+        if data:
+            super().data_received(data)
+        error, payload = self.exception(), self._payload
+        if error is not None and payload is not None and not payload.is_eof() and payload.exception() is None:
+            # Otherwise whoever reads the body waits until a limit of time.
+            payload.set_exception(error)
+        self._judge()
+
+    def feed_data(self, data: object, size: int = 0) -> None:
+        """Look at a head on its way to the reader."""
+        if self._refused or not isinstance(data, tuple):
+            return
+        message = data[0]
+        if 100 <= message.code <= 199:
+            self._interim += 1
+            if self._interim > self._limits.max_interim_responses:
+                self._refuse()
+                return
+        elif not message.chunked:
+            length = message.headers.get("Content-Length", "")
+            empty = message.code in EMPTY_BODY_STATUS_CODES
+            self._left = 0 if empty else int(length) if length.isdecimal() else None
+        super().feed_data(data, size)
+
+    def _judge(self) -> None:
+        payload = self._payload
+        body_bytes = payload.total_bytes if payload is not None else 0
+        allowed = self._limits.max_header_bytes + _FRAMES_A_BODY_BYTE * body_bytes
+        if self._left is None and self._wire_bytes - body_bytes > allowed and self.transport is not None:
+            self._refuse()
+
+    def _refuse(self) -> None:
+        transport, payload = self.transport, self._payload
+        self._refused = True
+        error = HttpProcessingError(message=HEADER_LIMIT)
+        if payload is not None and not payload.is_eof():
+            payload.set_exception(error)
+        self.set_exception(error)
+        if transport is not None:
+            transport.abort()
+
+
+def counted(connector: TCPConnector, limits: Limits) -> TCPConnector:
+    """The connector, its connections counting."""
+    connector._factory = partial(CountingHandler, asyncio.get_running_loop(), limits=limits)  # type: ignore[assignment]
+    return connector
