@@ -10,7 +10,7 @@ from PIL import Image
 
 from wenlan_data.protocols import Detector, Rule
 from wenlan_data.records import Drop, Region
-from wenlan_data.testing import picture as picture_bytes
+from wenlan_data.testing import make_image as picture_bytes
 
 ODD_TEXTS = (
     "",

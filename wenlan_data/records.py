@@ -35,7 +35,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredBytes:
+class Origin:
     """Where the bytes of a picture already lie, so that nobody needs to ask the web for them."""
 
     kind: str
@@ -59,7 +59,7 @@ class Candidate:
     author: str = ""
     opt_out: tuple[str, ...] = ()
     """Signals seen, such as `X-Robots-Tag: noai`."""
-    stored: StoredBytes | None = None
+    stored: Origin | None = None
     """Set when the bytes are at hand; None means that they are asked for over HTTP."""
     boxes: tuple[Box, ...] = ()
     """Regions that the source knows already, in pixels of the upright picture; for the detector `boxes`."""

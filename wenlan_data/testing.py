@@ -18,7 +18,7 @@ from wenlan_data.shard.index import save_offsets
 from wenlan_data.shard.writer import write_shard
 
 
-def picture(seed: int, *, width: int = 320, height: int = 240, kind: str = "JPEG", quality: int = 85) -> bytes:
+def make_image(seed: int, *, width: int = 320, height: int = 240, kind: str = "JPEG", quality: int = 85) -> bytes:
     """An encoded picture, a function of its arguments; pictures of two seeds are no near-duplicates."""
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8))
@@ -33,7 +33,7 @@ CAPTION_NOUNS = ("小猫", "火车", "山峰", "苹果", "大桥", "花园", "�
 CAPTION_PLACES = ("窗台", "车站", "湖边", "桌子", "河上", "公园", "街头", "港口", "城里", "北方")
 
 
-def caption(seed: int) -> str:
+def make_caption(seed: int) -> str:
     """A Chinese caption that the default recipe keeps; different for the first 1,000 seeds."""
     noun = CAPTION_NOUNS[seed % 10]
     place = CAPTION_PLACES[seed // 10 % 10]
@@ -41,7 +41,7 @@ def caption(seed: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class CannedResponse:
     """What the site answers for a path."""
 
     body: bytes = b""
@@ -52,11 +52,11 @@ class Reply:
 class Site:
     """A real HTTP server on a free port of 127.0.0.1. A context manager; `log` holds each path asked for, in order.
 
-    `replies` may be changed while it runs. A path that it lacks gets 404.
+    `responses` may be changed while it runs. A path that it lacks gets 404.
     """
 
-    def __init__(self, replies: Mapping[str, Reply] | None = None, port: int = 0) -> None:
-        self.replies: dict[str, Reply] = dict(replies or {})
+    def __init__(self, responses: Mapping[str, CannedResponse] | None = None, port: int = 0) -> None:
+        self.responses: dict[str, CannedResponse] = dict(responses or {})
         self.log: list[str] = []
         site = self
 
@@ -65,13 +65,13 @@ class Site:
 
             def do_GET(self) -> None:
                 site.log.append(self.path)
-                reply = site.replies.get(self.path, Reply(status=404))
-                self.send_response(reply.status)
-                for name, value in reply.headers.items():
+                response = site.responses.get(self.path, CannedResponse(status=404))
+                self.send_response(response.status)
+                for name, value in response.headers.items():
                     self.send_header(name, value)
-                self.send_header("Content-Length", str(len(reply.body)))
+                self.send_header("Content-Length", str(len(response.body)))
                 self.end_headers()
-                self.wfile.write(reply.body)
+                self.wfile.write(response.body)
 
             def log_message(self, format: str, *args: object) -> None:
                 pass

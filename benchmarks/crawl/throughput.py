@@ -25,11 +25,11 @@ from wenlan_data.image.check import examine
 from wenlan_data.recipe import ImageRules
 from wenlan_data.sandbox import client as sandbox
 from wenlan_data.tables import FRONTIER, WANTED
-from wenlan_data.testing import picture
+from wenlan_data.testing import make_image
 from wenlan_data.web.limits import HostLimits, Limits
 from wenlan_data.web.urls import host_of, url_key
 
-SMALL = picture(1, width=160, height=120)
+SMALL = make_image(1, width=160, height=120)
 BATCH_ROWS = 100_000
 ROUNDS = 9
 
@@ -149,7 +149,7 @@ def _isolation(count: int) -> dict[str, float]:
     Of processor time, of both processes together, and of the clock; the least of the rounds, since what else the
     machine does only adds.
     """
-    rules, made = ImageRules(), [picture(n, width=800, height=600) for n in range(20)]
+    rules, made = ImageRules(), [make_image(n, width=800, height=600) for n in range(20)]
     sandbox.examine(made[0], rules)
     here, beside = [], []
     for _ in range(ROUNDS):

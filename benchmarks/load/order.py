@@ -88,7 +88,7 @@ def _places(shard: int, real: list[Place]) -> list[Place]:
 def _sample(number: int) -> Sample:
     return Sample(
         key=f"{number:032x}",
-        jpeg=testing.picture(number, width=512, height=384),
+        jpeg=testing.make_image(number, width=512, height=384),
         caption=TEXT,
         texts=(Text("caption", TEXT),),
         regions=(Region(box_xyxy=(0, 0, 512, 384), label="image", score=1.0),),

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from wenlan_data.testing import Reply, Site, caption, picture
+from wenlan_data.testing import CannedResponse, Site, make_caption, make_image
 
 COMMAND = [sys.executable, "-c", "from wenlan_data.cli.main import main; main()"]
 
@@ -50,8 +50,8 @@ def photographs(site: Site, numbers: Sequence[int]) -> list[tuple[str, str]]:
     """Put one picture a number on the site; its rows of a table."""
     rows = []
     for number in numbers:
-        site.replies[f"/{number}.jpg"] = Reply(picture(number))
-        rows.append((site.url(f"/{number}.jpg"), caption(number)))
+        site.responses[f"/{number}.jpg"] = CannedResponse(make_image(number))
+        rows.append((site.url(f"/{number}.jpg"), make_caption(number)))
     return rows
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.builds.corpus_runs import COMMAND, build, command, photographs, sources_file, table
-from wenlan_data.testing import Site, caption, picture
+from wenlan_data.testing import Site, make_caption, make_image
 
 
 def _refused(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
@@ -76,8 +76,8 @@ def test_an_output_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
 def _folder(path: Path, count: int = 5) -> Path:
     path.mkdir()
     for number in range(count):
-        (path / f"{number}.jpg").write_bytes(picture(number))
-        (path / f"{number}.txt").write_text(caption(number), "utf-8")
+        (path / f"{number}.jpg").write_bytes(make_image(number))
+        (path / f"{number}.txt").write_text(make_caption(number), "utf-8")
     return path
 
 
@@ -116,7 +116,10 @@ def test_two_builds_at_once_on_one_output_are_refused(tmp_path: Path, site: Site
 
 def test_a_dry_run_creates_and_asks_nothing(tmp_path: Path, site: Site) -> None:
     rows = photographs(site, range(40))
-    table(tmp_path / "a.parquet", [*rows, rows[0], ("no address", caption(41)), ("ftp://a.cn/1.jpg", caption(42))])
+    table(
+        tmp_path / "a.parquet",
+        [*rows, rows[0], ("no address", make_caption(41)), ("ftp://a.cn/1.jpg", make_caption(42))],
+    )
     sources = sources_file(tmp_path / "s.yaml", site, [{"kind": "table", "path": "a.parquet"}])
     done = command("build", "--sources", sources, "--out", tmp_path / "c", "--dry-run")
     assert done.returncode == 0, done.stderr

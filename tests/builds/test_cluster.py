@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.builds.corpus_runs import build, command, content
-from wenlan_data.testing import caption, picture
+from wenlan_data.testing import make_caption, make_image
 
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 
@@ -51,8 +51,8 @@ def test_a_cluster_gives_the_same_bytes(tmp_path: Path, address: str) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     for number in range(12):
-        (photos / f"{number}.jpg").write_bytes(picture(number))
-        (photos / f"{number}.txt").write_text(caption(number), "utf-8")
+        (photos / f"{number}.jpg").write_bytes(make_image(number))
+        (photos / f"{number}.txt").write_text(make_caption(number), "utf-8")
     words = ["--sources", f"folder:{photos}", "--set", "shard.max_samples=5", "--out"]
     build(*words, tmp_path / "local", "--executor", "local")
     build(*words, tmp_path / "cluster", "--ray", address)
@@ -60,8 +60,8 @@ def test_a_cluster_gives_the_same_bytes(tmp_path: Path, address: str) -> None:
 
 
 def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
-    (tmp_path / "1.jpg").write_bytes(picture(1))
-    (tmp_path / "1.txt").write_text(caption(1), "utf-8")
+    (tmp_path / "1.jpg").write_bytes(make_image(1))
+    (tmp_path / "1.txt").write_text(make_caption(1), "utf-8")
     done = command("build", "--sources", f"folder:{tmp_path}", "--out", tmp_path / "c", "--ray", "127.0.0.1:9")
     assert done.returncode == 2, done.stderr
     assert "--ray 127.0.0.1:9" in done.stderr.splitlines()[-1]

@@ -8,14 +8,14 @@ import pytest
 from PIL import Image, ImageDraw
 
 from tests.builds.corpus_runs import build, drops, sources_file, table
-from wenlan_data.testing import Reply, Site, caption, picture
+from wenlan_data.testing import CannedResponse, Site, make_caption, make_image
 
 EQUAL_URLS, FORBIDDEN_URLS = 100, 500
 
 
 def _edited(kind: str) -> bytes:
     """A copy of picture 7 (640 x 480)."""
-    with Image.open(io.BytesIO(picture(7, width=640, height=480))) as opened:
+    with Image.open(io.BytesIO(make_image(7, width=640, height=480))) as opened:
         copy = opened.convert("RGB")
     if kind == "smaller":
         copy = copy.resize((320, 240), Image.Resampling.LANCZOS)
@@ -33,13 +33,13 @@ EDITS = ("smaller", "marked", "webp", "worse")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("copies")
     paths = [f"/equal/{number}.jpg" for number in range(EQUAL_URLS)]
-    replies = {path: Reply(picture(1)) for path in paths}
-    replies["/edits/original.jpg"] = Reply(picture(7, width=640, height=480))
-    replies |= {f"/edits/{kind}.jpg": Reply(_edited(kind)) for kind in EDITS}
-    forbidden = picture(3, width=200, height=150)
-    replies |= {f"/forbidden/{number}.jpg": Reply(forbidden) for number in range(FORBIDDEN_URLS)}
+    replies = {path: CannedResponse(make_image(1)) for path in paths}
+    replies["/edits/original.jpg"] = CannedResponse(make_image(7, width=640, height=480))
+    replies |= {f"/edits/{kind}.jpg": CannedResponse(_edited(kind)) for kind in EDITS}
+    forbidden = make_image(3, width=200, height=150)
+    replies |= {f"/forbidden/{number}.jpg": CannedResponse(forbidden) for number in range(FORBIDDEN_URLS)}
     with Site(replies) as site:
-        rows = [(site.url(path), caption(number)) for number, path in enumerate(replies)]
+        rows = [(site.url(path), make_caption(number)) for number, path in enumerate(replies)]
         table(folder / "a.parquet", rows)
         sources = sources_file(folder / "sources.yaml", site, [{"kind": "table", "path": "a.parquet"}])
         build("--sources", sources, "--out", folder / "corpus", "--workers", 2, "--executor", "local")

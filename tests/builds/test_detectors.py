@@ -13,7 +13,7 @@ from tests.shared import DATA, MODEL, needs_model
 from wenlan_data.recipe import DetectRules
 from wenlan_data.shard.format import decode_sample
 from wenlan_data.shard.reader import read_tar
-from wenlan_data.testing import caption, picture
+from wenlan_data.testing import make_caption, make_image
 
 YOLOX: dict[str, object] = {"detector": "yolox", "weights": str(MODEL), "confidence": 0.05}
 PROPOSALS: dict[str, object] = {"detector": "proposals", "width_px": 96}
@@ -22,17 +22,19 @@ PROPOSALS: dict[str, object] = {"detector": "proposals", "width_px": 96}
 def folder(at: Path, count: int = 12) -> Path:
     at.mkdir()
     for number in range(count):
-        (at / f"{number:02d}.jpg").write_bytes(picture(number, width=180 + number, height=150))
-        (at / f"{number:02d}.txt").write_text(caption(number), "utf-8")
+        (at / f"{number:02d}.jpg").write_bytes(make_image(number, width=180 + number, height=150))
+        (at / f"{number:02d}.txt").write_text(make_caption(number), "utf-8")
     return at
 
 
 def records(at: Path, count: int) -> Path:
     rows = []
     for number in range(count):
-        (at / f"{number}.jpg").write_bytes(picture(number, width=400, height=300))
+        (at / f"{number}.jpg").write_bytes(make_image(number, width=400, height=300))
         boxes = [[0, 0, 200, 150], [100, 30, 400, 300], [number, 0, 50, 60]]
-        rows.append({"image_id": f"../imgs/{number}.jpg", "sentences": [["sur_text", caption(number)]], "bbox": boxes})
+        rows.append(
+            {"image_id": f"../imgs/{number}.jpg", "sentences": [["sur_text", make_caption(number)]], "bbox": boxes}
+        )
     (at / "records.jsonl").write_text("\n".join(json.dumps(row) for row in rows), "utf-8")
     return at / "records.jsonl"
 
@@ -107,11 +109,11 @@ def test_licence_and_author_come_from_the_picture_where_the_source_says_nothing(
     exif = Image.Exif()
     exif[0x013B], exif[0x8298] = "Zhang San", "CC BY 4.0"
     out = io.BytesIO()
-    Image.open(io.BytesIO(picture(1))).save(out, "JPEG", exif=exif, quality=90)
+    Image.open(io.BytesIO(make_image(1))).save(out, "JPEG", exif=exif, quality=90)
     photos = tmp_path / "photos"
     photos.mkdir()
     (photos / "a.jpg").write_bytes(out.getvalue())
-    (photos / "a.txt").write_text(caption(1), "utf-8")
+    (photos / "a.txt").write_text(make_caption(1), "utf-8")
     build("--sources", f"folder:{photos}", "--out", tmp_path / "out", "--executor", "local", "--workers", 1)
     (tar,) = (tmp_path / "out" / "shards").glob("*.tar")
     ((key, members),) = read_tar(tar)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.builds.corpus_runs import build, content
-from wenlan_data.testing import caption, picture
+from wenlan_data.testing import make_caption, make_image
 from wenlan_data.web.warc import PayloadWriter
 
 WARCS = 8
@@ -24,15 +24,15 @@ def warcs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(WARCS):
         seeds = [number * PICTURES_EACH + one for one in range(PICTURES_EACH)]
         records: list[tuple[str, str, bytes]] = []
-        images = [(f"http://site.test/{seed}.jpg", caption(seed), picture(seed)) for seed in seeds]
+        images = [(f"http://site.test/{seed}.jpg", make_caption(seed), make_image(seed)) for seed in seeds]
         images.append(
             (
                 f"http://copy.test/{number}.jpg",
-                f"另一处的{caption(number * 3)}",
-                picture(number * 3, quality=70),
+                f"另一处的{make_caption(number * 3)}",
+                make_image(number * 3, quality=70),
             )
         )
-        images.append((f"http://site.test/cut{number}.jpg", "只有一半的图片", picture(5000 + number)[:3000]))
+        images.append((f"http://site.test/cut{number}.jpg", "只有一半的图片", make_image(5000 + number)[:3000]))
         page = "".join(f'<p><img src="{url}" alt="{alt}"></p>' for url, alt, _ in images)
         records.append((f"http://site.test/page{number}.html", "text/html; charset=utf-8", page.encode()))
         records += [(url, "image/jpeg", data) for url, _, data in images]

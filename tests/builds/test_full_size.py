@@ -10,7 +10,7 @@ import yaml
 from tests.builds.corpus_runs import command, drops, manifest
 from wenlan_data.shard.format import decode_sample
 from wenlan_data.shard.reader import read_tar
-from wenlan_data.testing import caption, picture
+from wenlan_data.testing import make_caption, make_image
 
 COUNT = 10
 WORST_PX = 303
@@ -44,8 +44,8 @@ def pictures(at: Path, worst: set[int], count: int = COUNT) -> Path:
     at.mkdir()
     for number in range(count):
         width = WORST_PX if number in worst else 300
-        (at / f"{number}.jpg").write_bytes(picture(number, width=width, height=200))
-        (at / f"{number}.txt").write_text(caption(number), "utf-8")
+        (at / f"{number}.jpg").write_bytes(make_image(number, width=width, height=200))
+        (at / f"{number}.txt").write_text(make_caption(number), "utf-8")
     return at
 
 

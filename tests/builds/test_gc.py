@@ -1,14 +1,14 @@
 from pathlib import Path
 
 from tests.builds.corpus_runs import build, captions, command, content
-from wenlan_data.testing import caption, picture
+from wenlan_data.testing import make_caption, make_image
 
 
 def _photos(folder: Path, numbers: range) -> Path:
     folder.mkdir(exist_ok=True)
     for number in numbers:
-        (folder / f"{number}.jpg").write_bytes(picture(number))
-        (folder / f"{number}.txt").write_text(caption(number), "utf-8")
+        (folder / f"{number}.jpg").write_bytes(make_image(number))
+        (folder / f"{number}.txt").write_text(make_caption(number), "utf-8")
     return folder
 
 

@@ -15,7 +15,7 @@ from tests.builds.corpus_runs import (
     sources_file,
     table,
 )
-from wenlan_data.testing import Reply, Site, picture
+from wenlan_data.testing import CannedResponse, Site, make_image
 
 
 def _sources(folder: Path, site: Site, *names: str) -> Path:
@@ -27,7 +27,7 @@ def test_a_corpus_grows_by_what_is_new_and_keeps_what_it_published(tmp_path: Pat
     first = photographs(site, range(20))
     table(tmp_path / "a.parquet", first)
     again = [(site.url("/copy.jpg"), "湖边的一只小狗"), (first[3][0], "另一段说明文字")]
-    site.replies["/copy.jpg"] = Reply(picture(5, quality=60))
+    site.responses["/copy.jpg"] = CannedResponse(make_image(5, quality=60))
     table(tmp_path / "b.parquet", [*first[:4], *again, *photographs(site, range(20, 30))])
     out = tmp_path / "corpus"
 
@@ -71,8 +71,8 @@ def test_generations_of_bounded_rows_give_the_samples_of_one(tmp_path: Path, sit
 def test_from_rebuilds_without_a_request(tmp_path: Path) -> None:
     with Site() as site:
         rows = photographs(site, range(12))
-        site.replies["/big.jpg"] = Reply(picture(99, width=900, height=600))
-        site.replies["/small.jpg"] = Reply(picture(98, width=150, height=120))
+        site.responses["/big.jpg"] = CannedResponse(make_image(99, width=900, height=600))
+        site.responses["/small.jpg"] = CannedResponse(make_image(98, width=150, height=120))
         rows += [
             (site.url("/big.jpg"), "雪山下的村庄"),
             (site.url("/small.jpg"), "桌上的一杯咖啡"),
@@ -101,16 +101,16 @@ def test_from_rebuilds_without_a_request(tmp_path: Path) -> None:
 def test_retry_failed_asks_only_for_what_may_pass(tmp_path: Path, site: Site) -> None:
     rows = photographs(site, range(20))
     table(tmp_path / "a.parquet", [*rows, (site.url("/gone.jpg"), "已经不在的图片说明")])
-    good = dict(site.replies)
+    good = dict(site.responses)
     for number in range(0, 20, 2):
-        site.replies[f"/{number}.jpg"] = Reply(status=500)
+        site.responses[f"/{number}.jpg"] = CannedResponse(status=500)
     sources = _sources(tmp_path, site, "a.parquet")
     out = tmp_path / "corpus"
     build("--sources", sources, "--out", out, "--executor", "local")
     failed = {str(row["url"]) for row in drops(out) if row["retryable"]}
     assert failed == {site.url(f"/{number}.jpg") for number in range(0, 20, 2)}
 
-    site.replies.update(good)
+    site.responses.update(good)
     site.log.clear()
     again = build("--sources", sources, "--out", out, "--executor", "local", "--retry-failed")
     assert again["new_samples"] == 10
@@ -133,7 +133,7 @@ def test_another_recipe_on_the_same_output_is_refused_with_the_line_that_does_it
 
 def test_more_failures_than_the_budget_allows_end_with_exit_9(tmp_path: Path, site: Site) -> None:
     rows = photographs(site, range(10))
-    site.replies["/3.jpg"] = Reply(status=503)
+    site.responses["/3.jpg"] = CannedResponse(status=503)
     table(tmp_path / "a.parquet", rows)
     done = command("build", "--sources", _sources(tmp_path, site, "a.parquet"), "--out", tmp_path / "corpus",
                    "--executor", "local", "--max-failed-share", "0.05")  # fmt: skip
@@ -145,7 +145,7 @@ def test_more_failures_than_the_budget_allows_end_with_exit_9(tmp_path: Path, si
 
 def test_a_build_that_ends_with_too_many_failures_reads_on_at_the_next_one(tmp_path: Path, site: Site) -> None:
     table(tmp_path / "a.parquet", photographs(site, range(8)), row_group_size=4)
-    site.replies |= {f"/{number}.jpg": Reply(status=503) for number in range(8)}
+    site.responses |= {f"/{number}.jpg": CannedResponse(status=503) for number in range(8)}
     words = ["build", "--sources", _sources(tmp_path, site, "a.parquet"), "--out", tmp_path / "corpus"]
     words += ["--executor", "local", "--limit", "4", "--max-failed-share", "0.1"]
     for candidates in (4, 8):
@@ -163,7 +163,7 @@ def test_a_limit_reads_no_more_candidates(tmp_path: Path, site: Site, limit: int
 
 def test_a_url_that_was_asked_for_is_not_asked_again_for_a_new_text(tmp_path: Path, site: Site) -> None:
     (one, _), (two, _), *rows = photographs(site, range(4))
-    site.replies["/down.jpg"] = Reply(status=500)
+    site.responses["/down.jpg"] = CannedResponse(status=500)
     gone, down = site.url("/gone.jpg"), site.url("/down.jpg")
     # The same text at two pictures: neither is published.
     frequent = [(one, "窗台上的小猫"), (two, "窗台上的小猫")]
@@ -172,7 +172,7 @@ def test_a_url_that_was_asked_for_is_not_asked_again_for_a_new_text(tmp_path: Pa
     build("--sources", _sources(tmp_path, site, "a.parquet"), *words)
     asked = len(site.log)
 
-    site.replies["/down.jpg"] = Reply(picture(77))
+    site.responses["/down.jpg"] = CannedResponse(make_image(77))
     table(tmp_path / "b.parquet", [(gone, "河边的老房子"), (down, "海边的灯塔"), (one, "屋顶上的小猫")])
     sources = _sources(tmp_path, site, "a.parquet", "b.parquet")
     build("--sources", sources, *words)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.builds.corpus_runs import COMMAND, build, content, photographs, sources_file, table
-from wenlan_data.testing import Reply, Site
+from wenlan_data.testing import CannedResponse, Site
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
@@ -77,7 +77,9 @@ def test_a_crawl_that_is_interrupted_ends_with_11_once_cleanly_and_twice_at_once
         [(_, alt)] = photographs(site, range(1))
         for page in range(40):
             link = f'<a href="/{page + 1}.html">下一页</a>' if page < 39 else ""
-            site.replies[f"/{page}.html"] = Reply(f'{link}<img src="/0.jpg" alt="{alt}">'.encode(), 200, html)
+            site.responses[f"/{page}.html"] = CannedResponse(
+                f'{link}<img src="/0.jpg" alt="{alt}">'.encode(), 200, html
+            )
         pages = [{"kind": "pages", "seeds": [site.url("/0.html")], "max_depth": 50}]
         sources = sources_file(tmp_path / "s.yaml", site, pages)
         words = ["--sources", str(sources), "--workers", "2", "--out", str(tmp_path / "c")]

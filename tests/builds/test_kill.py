@@ -11,7 +11,7 @@ import pytest
 
 from tests.builds.corpus_runs import COMMAND, build, content, photographs, sources_file, table
 from wenlan_data.plan import STEPS
-from wenlan_data.testing import Reply, Site, picture
+from wenlan_data.testing import CannedResponse, Site, make_image
 
 # No page is crawled, and no benchmark is given, so that nothing is read for `dedupe.against`.
 NAMES = [step.name for step in STEPS if step.name not in {"crawl", "against"}] + ["publish"]
@@ -20,9 +20,9 @@ NAMES = [step.name for step in STEPS if step.name not in {"crawl", "against"}] +
 def _world(folder: Path, site: Site) -> Path:
     rows = photographs(site, range(240))
     for number in range(0, 240, 5):  # these are encoded anew
-        site.replies[f"/{number}.jpg"] = Reply(picture(number, kind="PNG"))
+        site.responses[f"/{number}.jpg"] = CannedResponse(make_image(number, kind="PNG"))
     for number in range(12):
-        site.replies[f"/copy{number}.jpg"] = Reply(picture(number * 7, quality=60))
+        site.responses[f"/copy{number}.jpg"] = CannedResponse(make_image(number * 7, quality=60))
         rows.append((site.url(f"/copy{number}.jpg"), f"又一张照片里的小桥{number}"))
     rows.append((site.url("/gone.jpg"), "已经不在的图片说明"))
     table(folder / "a.parquet", rows, row_group_size=32)

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tests.builds.corpus_runs import COMMAND, build, content
-from wenlan_data.testing import Reply, Site, caption, picture
+from wenlan_data.testing import CannedResponse, Site, make_caption, make_image
 
 PAGES = 24
 HTML = {"Content-Type": "text/html; charset=utf-8"}
@@ -39,11 +39,13 @@ def _fill(site: Site, sites: tuple[Site, ...], place: int) -> None:
         links += ["/gone.html", "/private/1.html", "/moved.html"] if page == 3 else []
         name = place * PAGES + page
         body = "".join(f'<a href="{link}">下一页</a>' for link in links)
-        body += f'<p><img src="/{name}.jpg" alt="{caption(name)}"></p>'
-        site.replies[f"/{page}.html"] = Reply(f"<title>第{page}页</title>{body}".encode(), headers=HTML)
-        site.replies[f"/{name}.jpg"] = Reply(picture(name))
-    site.replies["/moved.html"] = Reply(b"", 301, {"Location": "/5.html"})
-    site.replies["/robots.txt"] = Reply(b"User-agent: *\nDisallow: /private/\n", headers={"Content-Type": "text/plain"})
+        body += f'<p><img src="/{name}.jpg" alt="{make_caption(name)}"></p>'
+        site.responses[f"/{page}.html"] = CannedResponse(f"<title>第{page}页</title>{body}".encode(), headers=HTML)
+        site.responses[f"/{name}.jpg"] = CannedResponse(make_image(name))
+    site.responses["/moved.html"] = CannedResponse(b"", 301, {"Location": "/5.html"})
+    site.responses["/robots.txt"] = CannedResponse(
+        b"User-agent: *\nDisallow: /private/\n", headers={"Content-Type": "text/plain"}
+    )
 
 
 def _sources(folder: Path, sites: tuple[Site, ...]) -> Path:

@@ -8,7 +8,7 @@ import pytest
 import webdataset
 
 from tests.builds.corpus_runs import build
-from wenlan_data.testing import caption, picture
+from wenlan_data.testing import make_caption, make_image
 
 COUNT = 40
 
@@ -19,8 +19,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     photos = folder / "photos"
     photos.mkdir()
     for number in range(COUNT):
-        (photos / f"{number}.jpg").write_bytes(picture(number))
-        (photos / f"{number}.txt").write_text(f"{caption(number)}，“引号”与—破折号", "utf-8")
+        (photos / f"{number}.jpg").write_bytes(make_image(number))
+        (photos / f"{number}.txt").write_text(f"{make_caption(number)}，“引号”与—破折号", "utf-8")
     build("--sources", f"folder:{photos}", "--out", folder / "corpus", "--executor", "local",
           "--set", "shard.max_samples=15")  # fmt: skip
     return folder / "corpus"
@@ -40,7 +40,7 @@ def _by_tarfile(corpus: Path) -> dict[str, str]:
 
 
 def test_tarfile_finds_every_caption(corpus: Path) -> None:
-    expected = {f"{caption(number)}，“引号”与—破折号" for number in range(COUNT)}
+    expected = {f"{make_caption(number)}，“引号”与—破折号" for number in range(COUNT)}
     texts = _by_tarfile(corpus)
     assert len(texts) == COUNT
     assert set(texts.values()) == expected

@@ -20,14 +20,14 @@ from tests.builds.corpus_runs import (
     sources_file,
     table,
 )
-from wenlan_data.testing import Reply, Site, caption, picture
+from wenlan_data.testing import CannedResponse, Site, make_caption, make_image
 
 
 def _photos(folder: Path, numbers: range) -> Path:
     folder.mkdir(exist_ok=True)
     for number in numbers:
-        (folder / f"{number}.jpg").write_bytes(picture(number))
-        (folder / f"{number}.txt").write_text(caption(number), "utf-8")
+        (folder / f"{number}.jpg").write_bytes(make_image(number))
+        (folder / f"{number}.txt").write_text(make_caption(number), "utf-8")
     return folder
 
 
@@ -52,12 +52,12 @@ def test_a_damaged_source_can_be_left_out(tmp_path: Path) -> None:
 
 def test_a_retry_needs_no_sources_and_keeps_their_manners(tmp_path: Path, site: Site) -> None:
     rows = photographs(site, range(4))
-    good, site.replies["/2.jpg"] = site.replies["/2.jpg"], Reply(status=503)
+    good, site.responses["/2.jpg"] = site.responses["/2.jpg"], CannedResponse(status=503)
     table(tmp_path / "a.parquet", rows)
     sources = sources_file(tmp_path / "s.yaml", site, [{"kind": "table", "path": "a.parquet"}])
     out = tmp_path / "corpus"
     assert build("--sources", sources, "--out", out, "--executor", "local")["samples"] == 3
-    site.replies["/2.jpg"] = good
+    site.responses["/2.jpg"] = good
     assert build("--out", out, "--executor", "local", "--retry-failed")["samples"] == 4
     assert set(captions(out).values()) == {url for url, _ in rows}
 
@@ -108,10 +108,10 @@ def test_a_crawl_that_could_not_ask_a_page_says_so_at_every_build_until_it_is_as
 ) -> None:
     html = {"Content-Type": "text/html; charset=utf-8"}
     (_, alt), *_ = photographs(site, range(1))
-    site.replies["/index.html"] = Reply(
+    site.responses["/index.html"] = CannedResponse(
         f'<img src="/0.jpg" alt="{alt}"><a href="/2.html">下一页</a>'.encode(), 200, html
     )
-    site.replies["/2.html"] = Reply(status=503)
+    site.responses["/2.html"] = CannedResponse(status=503)
     sources = sources_file(tmp_path / "s.yaml", site, [{"kind": "pages", "seeds": [site.url("/index.html")]}])
     words = ["build", "--sources", sources, "--out", tmp_path / "corpus", "--executor", "local"]
     said = "1 pages failed in a way that may pass: --retry-failed asks them again"
@@ -119,7 +119,7 @@ def test_a_crawl_that_could_not_ask_a_page_says_so_at_every_build_until_it_is_as
     assert (first.returncode, said in first.stderr) == (0, True)
     second = command(*words)
     assert (said in second.stderr, "done before" in second.stderr) == (True, True)
-    site.replies["/2.html"] = Reply("<p>第二页</p>".encode(), 200, html)
+    site.responses["/2.html"] = CannedResponse("<p>第二页</p>".encode(), 200, html)
     assert said not in command(*words, "--retry-failed").stderr
     assert said not in command(*words).stderr
 
@@ -151,8 +151,8 @@ def test_pages_of_a_host_that_was_closed_are_crawled_once_it_is_open(tmp_path: P
     html = {"Content-Type": "text/html; charset=utf-8"}
     with Site() as beside:
         [(_, alt)] = photographs(beside, range(1))
-        site.replies["/"] = Reply(f'<a href="{beside.url("/")}">旁边</a>'.encode(), 200, html)
-        beside.replies["/"] = Reply(f'<img src="/0.jpg" alt="{alt}">'.encode(), 200, html)
+        site.responses["/"] = CannedResponse(f'<a href="{beside.url("/")}">旁边</a>'.encode(), 200, html)
+        beside.responses["/"] = CannedResponse(f'<img src="/0.jpg" alt="{alt}">'.encode(), 200, html)
         kind = {"kind": "pages", "seeds": [site.url("/")], "follow": [beside.host]}
         words = ["--out", tmp_path / "corpus", "--executor", "local", "--retry-failed", "--sources"]
         assert build(*words, _closed(tmp_path, site.host, **kind))["pages"] == {"port": 1, "read": 1}

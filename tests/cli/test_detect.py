@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.shared import MODEL, needs_model
-from wenlan_data.testing import picture
+from wenlan_data.testing import make_image
 
 
 def run(*words: object) -> subprocess.CompletedProcess[str]:
@@ -18,8 +18,8 @@ def run(*words: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_row_an_image_as_json(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(picture(1))
-    (tmp_path / "b.png").write_bytes(picture(2, width=30, height=40, kind="PNG"))
+    (tmp_path / "a.jpg").write_bytes(make_image(1))
+    (tmp_path / "b.png").write_bytes(make_image(2, width=30, height=40, kind="PNG"))
     done = run(tmp_path / "a.jpg", tmp_path / "b.png", "--set", "cells=2", "--json")
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
@@ -29,7 +29,7 @@ def test_a_row_an_image_as_json(tmp_path: Path) -> None:
 
 
 def test_a_picture_is_drawn_beside_it_and_never_over_a_file(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(picture(1))
+    (tmp_path / "a.jpg").write_bytes(make_image(1))
     done = run(tmp_path / "a.jpg", "--max-side-px", 200)
     assert done.stdout == f"{tmp_path / 'a.regions.jpg'}: 36 regions and the whole image\n"
     with Image.open(tmp_path / "a.regions.jpg") as drawn:
@@ -61,7 +61,7 @@ def test_a_detector_with_its_weights(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(words: list[str], code: int, message: str, tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(picture(1))
+    (tmp_path / "a.jpg").write_bytes(make_image(1))
     done = run(tmp_path / "a.jpg", *words)
     assert done.returncode == code
     assert message in done.stderr
@@ -92,7 +92,7 @@ def test_names_are_printed_and_a_folder_is_made_for_drawings(tmp_path: Path) -> 
 def test_what_is_no_picture_is_said(name: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "page.jpg").write_bytes(b"<html>")
     (tmp_path / "empty.jpg").touch()
-    (tmp_path / "cut.jpg").write_bytes(picture(1)[:3000])
+    (tmp_path / "cut.jpg").write_bytes(make_image(1)[:3000])
     (tmp_path / "folder").mkdir()
     done = run(tmp_path / name)
     assert done.returncode == 2
@@ -101,20 +101,20 @@ def test_what_is_no_picture_is_said(name: str, message: str, tmp_path: Path) -> 
 
 
 def test_a_missing_file_is_said_before_anything_is_drawn(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(picture(1))
+    (tmp_path / "a.jpg").write_bytes(make_image(1))
     done = run(tmp_path / "a.jpg", tmp_path / "none.jpg")
     assert (done.returncode, "none.jpg: there is no such file" in done.stderr) == (2, True)
     assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
 
 
 def test_a_file_is_no_folder_for_drawings(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(picture(1))
+    (tmp_path / "a.jpg").write_bytes(make_image(1))
     done = run(tmp_path / "a.jpg", "--out", tmp_path / "a.jpg")
     assert (done.returncode, "is a file: name a folder" in done.stderr) == (2, True)
 
 
 def test_a_reader_that_goes_away_is_no_failure(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(picture(1))
+    (tmp_path / "a.jpg").write_bytes(make_image(1))
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-m", "wenlan_data", "detect", str(tmp_path / "a.jpg"), "--json"]

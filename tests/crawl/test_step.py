@@ -8,7 +8,7 @@ from wenlan_data.crawl.frontier import read_frontier, write_frontier
 from wenlan_data.crawl.scope import Scope
 from wenlan_data.crawl.step import CrawlPart
 from wenlan_data.protocols import Receipt
-from wenlan_data.testing import Reply, Site
+from wenlan_data.testing import CannedResponse, Site
 from wenlan_data.web.limits import HostLimits, Limits
 from wenlan_data.web.tracking_params import page_key
 from wenlan_data.web.warc import records
@@ -43,13 +43,16 @@ def _links(folder: Path, site: Site) -> list[tuple[str, int, int]]:
 
 
 def test_each_answer_has_its_outcome_and_pages_are_recorded(tmp_path: Path, site: Site) -> None:
-    site.replies |= {
-        "/a.html": Reply(b"<html><a href=b.html>b</a><a href=http://c.cn/>c</a>", headers=HTML),
-        "/old": Reply(b"", 302, {"Location": "/new?utm_source=x"}),
-        "/bad": Reply(b"", 302, {"Location": "ftp://a.cn/"}),
-        "/doc": Reply(b"%PDF-1.4", headers={"Content-Type": "application/pdf"}),
-        "/x": Reply(b'<?xml version="1.0"?><html><a href="c.html"/></html>', headers={"Content-Type": "text/xml"}),
-        "/robots.txt": Reply(b"User-agent: *\nDisallow: /no", headers={"Content-Type": "text/plain"}),
+    site.responses |= {
+        "/a.html": CannedResponse(b"<html><a href=b.html>b</a><a href=http://c.cn/>c</a>", headers=HTML),
+        "/old": CannedResponse(b"", 302, {"Location": "/new?utm_source=x"}),
+        "/bad": CannedResponse(b"", 302, {"Location": "ftp://a.cn/"}),
+        "/doc": CannedResponse(b"%PDF-1.4", headers={"Content-Type": "application/pdf"}),
+        "/x": CannedResponse(
+            b'<?xml version="1.0"?><html><a href="c.html"/></html>',
+            headers={"Content-Type": "text/xml"},
+        ),
+        "/robots.txt": CannedResponse(b"User-agent: *\nDisallow: /no", headers={"Content-Type": "text/plain"}),
     }  # fmt: skip
     receipt, rows = _crawl(tmp_path, site, ["/a.html", "/old", "/bad", "/doc", "/gone", "/no/1", "/x"])
     assert [row["reason"] for row in rows] == ["", "redirect", "scheme", "not_html", "http_status", "robots", ""]
@@ -68,9 +71,9 @@ def test_sitemaps_of_robots_txt_are_links_as_deep_as_seeds_and_what_they_list_is
     tmp_path: Path, site: Site
 ) -> None:
     listed = f"<urlset><url><loc>{site.url('/1.html')}</loc></url></urlset>".encode()
-    site.replies |= {
-        "/robots.txt": Reply(f"Sitemap: {site.url('/s.xml.gz')}\nsitemap: http://b.cn/s.xml\n".encode()),
-        "/list": Reply(gzip.compress(listed), headers={"Content-Type": "application/x-gzip"}),
+    site.responses |= {
+        "/robots.txt": CannedResponse(f"Sitemap: {site.url('/s.xml.gz')}\nsitemap: http://b.cn/s.xml\n".encode()),
+        "/list": CannedResponse(gzip.compress(listed), headers={"Content-Type": "application/x-gzip"}),
     }
     receipt, rows = _crawl(tmp_path, site, ["/list"])
     assert (rows[0]["reason"], receipt.rows_out) == ("listing", 0)
@@ -78,7 +81,7 @@ def test_sitemaps_of_robots_txt_are_links_as_deep_as_seeds_and_what_they_list_is
 
 
 def test_a_chain_of_redirects_ends(tmp_path: Path, site: Site) -> None:
-    site.replies["/a"] = Reply(b"", 301, {"Location": "/b"})
+    site.responses["/a"] = CannedResponse(b"", 301, {"Location": "/b"})
     write_frontier(tmp_path / "slice.parquet", [(site.url("/a"), "k", site.host, 1, 5)])
     (tmp_path / "states.json").write_text("{}")
     part = CrawlPart(

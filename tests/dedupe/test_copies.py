@@ -11,7 +11,7 @@ from tests.dedupe.rows import Row, run
 from wenlan_data.image.check import examine
 from wenlan_data.recipe import ImageRules
 from wenlan_data.records import ImageFacts
-from wenlan_data.testing import picture
+from wenlan_data.testing import make_image
 
 
 def row_of(name: str, data: bytes) -> Row:
@@ -44,10 +44,10 @@ COPIES: dict[str, Callable[[Image.Image], bytes]] = {
 
 @pytest.mark.parametrize("name", COPIES)
 def test_of_a_picture_and_its_copy_the_larger_is_kept(name: str, tmp_path: Path) -> None:
-    original = picture(41, width=640, height=480, quality=92)
+    original = make_image(41, width=640, height=480, quality=92)
     image = Image.open(io.BytesIO(original)).convert("RGB")
     larger = saved(image.resize((1280, 960), Image.Resampling.LANCZOS), "JPEG", quality=92)
-    rows = [row_of("copy", COPIES[name](image)), row_of("larger", larger), row_of("other", picture(42))]
+    rows = [row_of("copy", COPIES[name](image)), row_of("larger", larger), row_of("other", make_image(42))]
     found = run(tmp_path / "a", rows)
     assert found.kept_urls() == ["larger", "other"]
     assert found.reasons() == {"copy": "near_duplicate"}

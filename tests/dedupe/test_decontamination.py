@@ -8,14 +8,14 @@ import pytest
 from PIL import Image
 
 from tests.builds.corpus_runs import build, captions, command, drops
-from wenlan_data.testing import caption, picture
+from wenlan_data.testing import make_caption, make_image
 
 
 def folder_of(path: Path, numbers: range, quality: int = 85) -> Path:
     path.mkdir()
     for number in numbers:
-        (path / f"{number}.jpg").write_bytes(picture(number, quality=quality))
-        (path / f"{number}.txt").write_text(caption(number), "utf-8")
+        (path / f"{number}.jpg").write_bytes(make_image(number, quality=quality))
+        (path / f"{number}.txt").write_text(make_caption(number), "utf-8")
     return path
 
 
@@ -29,9 +29,9 @@ def test_a_folder_a_table_and_a_corpus_are_kept_out_with_their_texts(tmp_path: P
     photos = folder_of(tmp_path / "photos", range(12))
     bench = tmp_path / "bench"
     bench.mkdir()
-    Image.open(io.BytesIO(picture(0))).resize((200, 150)).save(bench / "zero.png")
+    Image.open(io.BytesIO(make_image(0))).resize((200, 150)).save(bench / "zero.png")
     (tmp_path / "table.csv").write_text(
-        f"url,text\nbench/zero.png,别的\nhttp://x.example/1.jpg,{caption(1)}！\n", "utf-8"
+        f"url,text\nbench/zero.png,别的\nhttp://x.example/1.jpg,{make_caption(1)}！\n", "utf-8"
     )
     build("--sources", f"folder:{folder_of(tmp_path / 'other', range(2, 4), quality=60)}", "--out", tmp_path / "corpus",
           "--executor", "local")  # fmt: skip
@@ -44,8 +44,8 @@ def test_a_folder_a_table_and_a_corpus_are_kept_out_with_their_texts(tmp_path: P
     assert len(captions(tmp_path / "out")) == 8
     # A later generation looks at what the first one read.
     folder_of(tmp_path / "photos" / "more", range(20, 22))
-    (tmp_path / "photos" / "more" / "0.jpg").write_bytes(picture(0, quality=40))
-    (tmp_path / "photos" / "more" / "0.txt").write_text(caption(50), "utf-8")
+    (tmp_path / "photos" / "more" / "0.jpg").write_bytes(make_image(0, quality=40))
+    (tmp_path / "photos" / "more" / "0.txt").write_text(make_caption(50), "utf-8")
     build("--sources", f"folder:{photos}", "--out", tmp_path / "out", "--executor", "local")
     later = [row for row in drops(tmp_path / "out") if "more" in str(row["url"])]
     assert [(row["reason"], Path(str(row["url"])).name) for row in later] == [("contamination", "0.jpg")]
@@ -55,8 +55,8 @@ def test_without_a_radius_equal_bytes_of_a_benchmark_are_kept_out_and_copies_are
     photos = folder_of(tmp_path / "photos", range(6))
     (tmp_path / "bench").mkdir()
     for name in ("a.jpg", "b.jpg"):
-        (tmp_path / "bench" / name).write_bytes(picture(0))
-    (tmp_path / "bench" / "near.jpg").write_bytes(picture(1, quality=40))
+        (tmp_path / "bench" / name).write_bytes(make_image(0))
+    (tmp_path / "bench" / "near.jpg").write_bytes(make_image(1, quality=40))
     rows = made(photos, tmp_path / "out", [str(tmp_path / "bench")], "--set", "dedupe.radius_bits=off")
     assert [(Path(str(row["url"])).name, row["reason"]) for row in rows] == [("0.jpg", "contamination")]
     assert str(rows[0]["detail"]).endswith("a.jpg")

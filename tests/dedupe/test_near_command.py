@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.builds.corpus_runs import build, captions, command
-from wenlan_data.testing import caption, picture
+from wenlan_data.testing import make_caption, make_image
 
 
 @pytest.fixture(scope="module")
@@ -16,21 +16,21 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("near")
     (folder / "photos").mkdir()
     for number in range(6):
-        (folder / "photos" / f"{number}.jpg").write_bytes(picture(number))
-        (folder / "photos" / f"{number}.txt").write_text(caption(number), "utf-8")
+        (folder / "photos" / f"{number}.jpg").write_bytes(make_image(number))
+        (folder / "photos" / f"{number}.txt").write_text(make_caption(number), "utf-8")
     build("--sources", f"folder:{folder / 'photos'}", "--out", folder / "corpus", "--executor", "local")
     return folder / "corpus"
 
 
 def test_a_smaller_copy_of_a_sample_finds_it(corpus: Path, tmp_path: Path) -> None:
-    Image.open(io.BytesIO(picture(3))).resize((160, 120)).save(tmp_path / "small.png")
+    Image.open(io.BytesIO(make_image(3))).resize((160, 120)).save(tmp_path / "small.png")
     done = command("shards", "near", corpus, tmp_path / "small.png", "--json")
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)
-    assert [row["caption"] for row in rows] == [caption(3)]
+    assert [row["caption"] for row in rows] == [make_caption(3)]
     assert rows[0]["distance"] <= 4
     assert rows[0]["pdq_distance"] <= 31
-    assert rows[0]["image_url"] == captions(corpus)[caption(3)]
+    assert rows[0]["image_url"] == captions(corpus)[make_caption(3)]
 
 
 def test_a_key_gives_distances_to_all_within_the_radius_nearest_first(corpus: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 from wenlan_data.detect.regions import Looked, finder, scaled
 from wenlan_data.recipe import DetectRules
 from wenlan_data.records import Region
-from wenlan_data.testing import picture
+from wenlan_data.testing import make_image
 
 BRIGHT = """
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ def test_regions_of_a_detector_of_other_people_are_cut_to_the_picture_and_the_be
     (tmp_path / "other_people").mkdir()
     (tmp_path / "other_people" / "bright.py").write_text(BRIGHT)
     monkeypatch.syspath_prepend(tmp_path)
-    regions = regions_in(DetectRules(detector="other_people.bright", max_regions=3), picture(1), 320, 240)
+    regions = regions_in(DetectRules(detector="other_people.bright", max_regions=3), make_image(1), 320, 240)
     assert [region.box_xyxy for region in regions] == [
         (10, 10, 20, 20),
         (1, 1, 3, 3),

@@ -8,7 +8,7 @@ from wenlan_data.detect import weights
 from wenlan_data.detect.extras import needed
 from wenlan_data.detect.weights import NAMED, Named, cached, file_of, known_digest
 from wenlan_data.errors import RecipeError
-from wenlan_data.testing import Reply, Site
+from wenlan_data.testing import CannedResponse, Site
 
 CONTENT = b"weights" * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -17,7 +17,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     monkeypatch.setenv(weights.CACHE_VARIABLE, str(tmp_path / "cache"))
-    site = Site({"/tiny.onnx": Reply(CONTENT), "/other.onnx": Reply(b"something else")})
+    site = Site({"/tiny.onnx": CannedResponse(CONTENT), "/other.onnx": CannedResponse(b"something else")})
     for name, path in {"tiny": "/tiny.onnx", "other": "/other.onnx", "gone": "/gone.onnx"}.items():
         named = Named(url=site.url(path), sha256=SHA256, licence="CC0", bytes=len(CONTENT), suffix=".onnx")
         monkeypatch.setitem(NAMED, name, named)

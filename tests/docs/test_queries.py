@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from tests.report.corpora import key, write_corpus
-from wenlan_data.testing import caption
+from wenlan_data.testing import make_caption
 
 PAGE = Path(__file__).parents[2] / "docs" / "report.md"
 QUERIES = re.findall(r"^```sql\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
@@ -16,7 +16,9 @@ QUERIES = re.findall(r"^```sql\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILI
 @pytest.fixture
 def in_user_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder with a corpus named as the page names it."""
-    samples = [{"caption": caption(number), "url": f"http://{number % 2}.test/{number}.jpg"} for number in range(3)]
+    samples = [
+        {"caption": make_caption(number), "url": f"http://{number % 2}.test/{number}.jpg"} for number in range(3)
+    ]
     copy = {
         "step": "dedupe",
         "reason": "near_duplicate",
@@ -53,4 +55,4 @@ def test_words_are_counted_by_caption() -> None:
 @pytest.mark.usefixtures("in_user_folder")
 def test_near_duplicates_stand_beside_what_was_kept() -> None:
     rows = _rows(QUERIES[2])
-    assert rows == [(9, 2, caption(1), "已删除的图片", "http://1.test/1.jpg", "http://a.test/gone.jpg")]
+    assert rows == [(9, 2, make_caption(1), "已删除的图片", "http://1.test/1.jpg", "http://a.test/gone.jpg")]

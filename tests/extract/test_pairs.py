@@ -5,13 +5,13 @@ import pytest
 
 from wenlan_data.extract.data_uris import inline_pictures
 from wenlan_data.extract.pairs import MAX_IMAGES, page_pairs
-from wenlan_data.records import Candidate, Drop, StoredBytes, Text
-from wenlan_data.testing import picture
+from wenlan_data.records import Candidate, Drop, Origin, Text
+from wenlan_data.testing import make_image
 
 PAGE = "http://a.cn/x/p.html"
 LD = '<script type="application/ld+json">'
 CC = "https://creativecommons.org/licenses/"
-AT = StoredBytes(kind="inline", path="/pages.warc", offset=7)
+AT = Origin(kind="inline", path="/pages.warc", offset=7)
 
 
 def _candidates(html: str, page_url: str = PAGE) -> list[Candidate]:
@@ -172,7 +172,7 @@ def test_opt_outs_of_headers_and_page_are_kept_with_every_picture(html: str, sig
 
 
 def test_a_picture_inside_the_page_is_named_by_its_digest_and_found_again() -> None:
-    data = picture(1)
+    data = make_image(1)
     html = f'<img src="data:image/jpeg;base64,{base64.b64encode(data).decode()}" alt=桥>'
     [one] = _candidates(html)
     assert one.url.startswith("data:image/jpeg;sha256=")

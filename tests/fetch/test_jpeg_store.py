@@ -16,7 +16,7 @@ from wenlan_data.image.normalise import normalise
 from wenlan_data.recipe import ImageRules, ShardRules
 from wenlan_data.shard.format import decode_sample
 from wenlan_data.shard.reader import read_tar
-from wenlan_data.testing import caption, picture
+from wenlan_data.testing import make_caption, make_image
 from wenlan_data.web.limits import DEFAULTS
 
 
@@ -24,32 +24,32 @@ def turned(number: int, orientation: int) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = orientation
     out = io.BytesIO()
-    Image.open(io.BytesIO(picture(number, width=300, height=200))).save(out, "JPEG", exif=exif, quality=90)
+    Image.open(io.BytesIO(make_image(number, width=300, height=200))).save(out, "JPEG", exif=exif, quality=90)
     return out.getvalue()
 
 
 def printed(number: int) -> bytes:
     out = io.BytesIO()
-    Image.open(io.BytesIO(picture(number, width=300, height=200))).convert("CMYK").save(out, "JPEG")
+    Image.open(io.BytesIO(make_image(number, width=300, height=200))).convert("CMYK").save(out, "JPEG")
     return out.getvalue()
 
 
 def grey(number: int) -> bytes:
     out = io.BytesIO()
-    Image.open(io.BytesIO(picture(number, width=1300, height=900))).convert("L").save(out, "JPEG")
+    Image.open(io.BytesIO(make_image(number, width=1300, height=900))).convert("L").save(out, "JPEG")
     return out.getvalue()
 
 
 PICTURES = {
-    "as it came": picture(1, width=300, height=200),
-    "too large": picture(2, width=2000, height=1300),
-    "far too large": picture(3, width=2600, height=1000),
+    "as it came": make_image(1, width=300, height=200),
+    "too large": make_image(2, width=2000, height=1300),
+    "far too large": make_image(3, width=2600, height=1000),
     "turned": turned(4, 6),
     "CMYK": printed(8),
     "large grey": grey(9),
-    "PNG": picture(5, kind="PNG", width=400, height=300),
-    "large PNG": picture(6, kind="PNG", width=1500, height=600),
-    "WebP": picture(7, kind="WEBP", width=300, height=300),
+    "PNG": make_image(5, kind="PNG", width=400, height=300),
+    "large PNG": make_image(6, kind="PNG", width=1500, height=600),
+    "WebP": make_image(7, kind="WEBP", width=300, height=300),
 }
 
 
@@ -84,7 +84,7 @@ def test_a_corpus_holds_the_stored_forms_and_its_work_folder_no_second_copy(tmp_
     folder.mkdir()
     for number, data in enumerate(PICTURES.values()):
         (folder / f"{number}.jpg").write_bytes(data)
-        (folder / f"{number}.txt").write_text(caption(number), "utf-8")
+        (folder / f"{number}.txt").write_text(make_caption(number), "utf-8")
     build("--sources", f"folder:{folder}", "--out", tmp_path / "corpus", "--executor", "local")
     assert _samples(tmp_path / "corpus") == _wanted(1024, 92)
     assert not list(tmp_path.rglob(ENCODED))
@@ -100,8 +100,8 @@ def test_a_corpus_holds_the_stored_forms_and_its_work_folder_no_second_copy(tmp_
 
 def test_a_file_that_is_in_the_corpus_is_found_at_no_distance(tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
-    (tmp_path / "pictures" / "a.jpg").write_bytes(picture(2, width=2000, height=1300))
-    (tmp_path / "pictures" / "a.txt").write_text(caption(2), "utf-8")
+    (tmp_path / "pictures" / "a.jpg").write_bytes(make_image(2, width=2000, height=1300))
+    (tmp_path / "pictures" / "a.txt").write_text(make_caption(2), "utf-8")
     build("--sources", f"folder:{tmp_path / 'pictures'}", "--out", tmp_path / "corpus", "--executor", "local",
           "--set", "image.max_side_px=300")  # fmt: skip
     (found,) = find_near(tmp_path / "corpus", str(tmp_path / "pictures" / "a.jpg"), 0)
@@ -115,4 +115,4 @@ def _samples(corpus: Path) -> dict[str, tuple[bytes, int, int]]:
 
 def _wanted(max_side_px: int, jpeg_quality: int) -> dict[str, tuple[bytes, int, int]]:
     stored = [normalise(data, max_side_px=max_side_px, jpeg_quality=jpeg_quality) for data in PICTURES.values()]
-    return {caption(number): (one.jpeg, one.width, one.height) for number, one in enumerate(stored)}
+    return {make_caption(number): (one.jpeg, one.width, one.height) for number, one in enumerate(stored)}

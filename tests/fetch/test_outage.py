@@ -12,7 +12,7 @@ from wenlan_data.run.options import BuildOptions
 from wenlan_data.run.preflight import prepare
 from wenlan_data.run.runner import BuildResult
 from wenlan_data.run.runner import build as run_build
-from wenlan_data.testing import Reply, Site, caption, picture
+from wenlan_data.testing import CannedResponse, Site, make_caption, make_image
 
 HOSTS = 24
 HTML = {"Content-Type": "text/html; charset=utf-8"}
@@ -58,8 +58,8 @@ def _build(folder: Path, sources: Path, *, retry: bool = False) -> BuildResult:
 
 
 def _pictures(folder: Path, site: Site) -> Path:
-    site.replies |= {f"/{n}.jpg": Reply(picture(n)) for n in range(HOSTS)}
-    table(folder / "a.parquet", [(f"http://{name}/{n}.jpg", caption(n)) for n, name in enumerate(_names(site))])
+    site.responses |= {f"/{n}.jpg": CannedResponse(make_image(n)) for n in range(HOSTS)}
+    table(folder / "a.parquet", [(f"http://{name}/{n}.jpg", make_caption(n)) for n, name in enumerate(_names(site))])
     return _sources(folder, site, {"kind": "table", "path": "a.parquet"})
 
 
@@ -76,7 +76,7 @@ def test_no_picture_is_closed_for_good_while_no_name_resolves(
     assert site.log == []
     outage.failures = 0
     assert _build(tmp_path, sources, retry=True).samples == HOSTS
-    assert set(captions(tmp_path / "corpus")) == {caption(n) for n in range(HOSTS)}
+    assert set(captions(tmp_path / "corpus")) == {make_caption(n) for n in range(HOSTS)}
 
 
 def test_a_resolver_that_comes_back_soon_costs_nothing(
@@ -91,10 +91,10 @@ def test_no_page_is_closed_for_good_while_no_name_resolves(
     tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for n in range(HOSTS):
-        body = f'<a href="/{n}-2.html">下一页</a><img src="/{n}.jpg" alt="{caption(n)}">'
-        site.replies[f"/{n}.html"] = Reply(body.encode(), headers=HTML)
-        site.replies[f"/{n}-2.html"] = Reply(b"<title>2</title>", headers=HTML)
-        site.replies[f"/{n}.jpg"] = Reply(picture(n))
+        body = f'<a href="/{n}-2.html">下一页</a><img src="/{n}.jpg" alt="{make_caption(n)}">'
+        site.responses[f"/{n}.html"] = CannedResponse(body.encode(), headers=HTML)
+        site.responses[f"/{n}-2.html"] = CannedResponse(b"<title>2</title>", headers=HTML)
+        site.responses[f"/{n}.jpg"] = CannedResponse(make_image(n))
     seeds = [f"http://{name}/{n}.html" for n, name in enumerate(_names(site))]
     sources = _sources(tmp_path, site, {"kind": "pages", "seeds": seeds})
     outage = Outage(monkeypatch, failures=float("inf"))

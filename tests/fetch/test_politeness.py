@@ -8,10 +8,10 @@ import yaml
 
 from tests.builds.corpus_runs import COMMAND, table
 from tests.web.hostile.web import Host, Web, gaps_s, ok, response
-from wenlan_data.testing import caption, picture
+from wenlan_data.testing import make_caption, make_image
 
 GAP_S = 0.02
-PICTURES = [ok(picture(n, width=120, height=110)) for n in range(20)]
+PICTURES = [ok(make_image(n, width=120, height=110)) for n in range(20)]
 RULES = ok(b"User-agent: *\nDisallow: /private/")
 
 
@@ -53,8 +53,10 @@ def test_four_workers_are_as_polite_as_one(tmp_path: Path) -> None:
         hosts = [_honest(web) for _ in range(46)]
         broken = [web.host({"/robots.txt": response("503 Busy")}) for _ in range(2)]
         busy = [_busy(web) for _ in range(2)]
-        rows = [(host.url(f"/{n}.jpg"), caption(n)) for n in range(210) for host in [*hosts, *broken, *busy]]
-        rows += [(host.url(f"/private/{n}.jpg"), caption(n)) for n in range(4) for host in [*hosts, *broken, *busy]]
+        rows = [(host.url(f"/{n}.jpg"), make_caption(n)) for n in range(210) for host in [*hosts, *broken, *busy]]
+        rows += [
+            (host.url(f"/private/{n}.jpg"), make_caption(n)) for n in range(4) for host in [*hosts, *broken, *busy]
+        ]
         _build(tmp_path, [*hosts, *broken, *busy], rows, workers=4)
     asked = [one for host in web.hosts for one in host.log]
     smallest_s = _polite([*hosts, *busy])
@@ -72,8 +74,8 @@ def test_four_workers_are_as_polite_as_one(tmp_path: Path) -> None:
 def test_a_host_with_most_of_all_addresses_holds_nobody_up(tmp_path: Path) -> None:
     with Web() as web:
         large, *others = [_honest(web) for _ in range(21)]
-        rows = [(large.url(f"/{n}.jpg"), caption(n)) for n in range(4500)]
-        rows += [(host.url(f"/{n}.jpg"), caption(n)) for n in range(150) for host in others]
+        rows = [(large.url(f"/{n}.jpg"), make_caption(n)) for n in range(4500)]
+        rows += [(host.url(f"/{n}.jpg"), make_caption(n)) for n in range(150) for host in others]
         _build(tmp_path, web.hosts, rows, workers=2)
     began = min(one.began for host in web.hosts for one in host.log)
     last = max(one.began for one in large.log) - began

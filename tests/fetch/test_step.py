@@ -6,11 +6,11 @@ import pytest
 
 from tests.fetch.fetch_list_rows import Row, fetch, part_for, run
 from tests.web.raw_server import Answer, RawServer, ok, response
-from wenlan_data.testing import picture
+from wenlan_data.testing import make_image
 from wenlan_data.web.limits import HostLimits, needs_contact
 from wenlan_data.web.warc import records
 
-PICTURE = picture(1)
+PICTURE = make_image(1)
 GZIPPED = "Content-Encoding: gzip"
 
 
@@ -152,7 +152,7 @@ def test_a_host_on_one_connection_sees_the_gap_that_was_set(tmp_path: Path) -> N
 
 
 def test_an_opened_host_is_asked_on_several_connections(tmp_path: Path) -> None:
-    with RawServer({f"/{number}.jpg": [ok(picture(number))] for number in range(20)}) as server:
+    with RawServer({f"/{number}.jpg": [ok(make_image(number))] for number in range(20)}) as server:
         rows: list[Row] = [{"url": server.url(f"/{number}.jpg")} for number in range(20)]
         limits = HostLimits(min_gap_s=0, max_connections=8)
         facts, receipt = run(part_for(tmp_path, rows, {server.host: limits}), tmp_path)

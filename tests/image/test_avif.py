@@ -10,7 +10,7 @@ from wenlan_data.image.normalise import normalise
 from wenlan_data.recipe import ImageRules
 from wenlan_data.records import Drop, ImageFacts
 from wenlan_data.sandbox import client as sandbox
-from wenlan_data.testing import picture
+from wenlan_data.testing import make_image
 
 pytestmark = pytest.mark.skipif(not features.check("avif"), reason="this build of Pillow has no AVIF")
 WITH_AVIF = ImageRules(formats=("jpeg", "avif"))
@@ -18,7 +18,7 @@ WITH_AVIF = ImageRules(formats=("jpeg", "avif"))
 
 def avif(width: int = 320, height: int = 240, **options: object) -> bytes:
     out = io.BytesIO()
-    Image.open(io.BytesIO(picture(1, width=width, height=height))).save(out, "AVIF", quality=80, **options)
+    Image.open(io.BytesIO(make_image(1, width=width, height=height))).save(out, "AVIF", quality=80, **options)
     return out.getvalue()
 
 
@@ -27,7 +27,7 @@ def test_avif_is_an_option() -> None:
     found = sandbox.examine(avif(), WITH_AVIF)
     assert isinstance(found, ImageFacts)
     assert (found.format, found.width, found.height) == ("avif", 320, 240)
-    original = examine(picture(1), WITH_AVIF)
+    original = examine(make_image(1), WITH_AVIF)
     assert isinstance(original, ImageFacts)
     assert (found.phash ^ original.phash).bit_count() <= 4
 

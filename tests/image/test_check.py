@@ -12,7 +12,7 @@ from PIL import Image
 from wenlan_data.image.check import examine
 from wenlan_data.recipe import ImageRules
 from wenlan_data.records import Drop, ImageFacts
-from wenlan_data.testing import picture
+from wenlan_data.testing import make_image
 
 RULES = ImageRules()
 ANY = ImageRules(min_bytes=0, min_side_px=1, max_aspect=1000)
@@ -28,7 +28,7 @@ INVERSE = {
 
 
 def photo(seed: int = 7, width: int = 320, height: int = 240) -> Image.Image:
-    return Image.open(io.BytesIO(picture(seed, width=width, height=height, quality=95))).convert("RGB")
+    return Image.open(io.BytesIO(make_image(seed, width=width, height=height, quality=95))).convert("RGB")
 
 
 def saved(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
@@ -55,7 +55,7 @@ def apart(one: ImageFacts, other: ImageFacts) -> tuple[int, int]:
 
 
 def test_facts_of_a_good_picture() -> None:
-    data = picture(1)
+    data = make_image(1)
     found = facts(data)
     assert found.sha256 == hashlib.sha256(data).hexdigest()
     assert (found.bytes, found.format, found.width, found.height) == (len(data), "jpeg", 320, 240)
@@ -73,8 +73,8 @@ def test_facts_of_a_good_picture() -> None:
         (b"%PDF-1.4" + bytes(3000), Drop("not_image", "pdf")),
         (bytes(3000), Drop("not_image", "unknown")),
         (b"II*\0" + bytes(3000), Drop("format", "tiff")),
-        (picture(1, width=99, height=300), Drop("too_small", "99x300")),
-        (picture(1, width=401, height=100), Drop("aspect", "401x100")),
+        (make_image(1, width=99, height=300), Drop("too_small", "99x300")),
+        (make_image(1, width=401, height=100), Drop("aspect", "401x100")),
     ],
 )
 def test_what_the_rules_refuse_is_a_drop_with_what_was_seen(data: bytes, drop: Drop) -> None:
@@ -82,7 +82,7 @@ def test_what_the_rules_refuse_is_a_drop_with_what_was_seen(data: bytes, drop: D
 
 
 def test_limits_themselves_are_accepted() -> None:
-    assert facts(picture(1, width=400, height=100)).width == 400
+    assert facts(make_image(1, width=400, height=100)).width == 400
 
 
 def test_a_format_that_the_recipe_does_not_list_is_refused() -> None:
@@ -182,7 +182,7 @@ def bomb_png(width: int, height: int) -> bytes:
 
 
 def bomb_jpeg(width: int, height: int) -> bytes:
-    data = picture(1)
+    data = make_image(1)
     frame = data.index(b"\xff\xc0")
     return data[: frame + 5] + struct.pack(">HH", height, width) + data[frame + 9 :]
 

@@ -6,12 +6,12 @@ from PIL import Image
 
 from wenlan_data.image.containers import damage, frame_size
 from wenlan_data.records import Drop
-from wenlan_data.testing import picture
+from wenlan_data.testing import make_image
 
 
 def saved(kind: str, **options: object) -> bytes:
     out = io.BytesIO()
-    Image.open(io.BytesIO(picture(5, width=123, height=77))).save(out, kind, **options)
+    Image.open(io.BytesIO(make_image(5, width=123, height=77))).save(out, kind, **options)
     return out.getvalue()
 
 
@@ -59,6 +59,6 @@ def test_a_wrong_checksum_of_a_text_chunk_is_no_damage() -> None:
 
 def test_animation_with_all_its_blocks_is_walked_through() -> None:
     out = io.BytesIO()
-    frames = [Image.open(io.BytesIO(picture(seed, width=60, height=40))) for seed in range(3)]
+    frames = [Image.open(io.BytesIO(make_image(seed, width=60, height=40))) for seed in range(3)]
     frames[0].save(out, "GIF", save_all=True, append_images=frames[1:], comment=b"hello", loop=0)
     assert damage(out.getvalue(), "gif") is None

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw
 from wenlan_data.image.check import examine
 from wenlan_data.recipe import ImageRules
 from wenlan_data.records import Drop, ImageFacts
-from wenlan_data.testing import picture
+from wenlan_data.testing import make_image
 
 RULES = ImageRules(min_bytes=0)
 
@@ -60,7 +60,7 @@ def test_a_hair_line_is_a_spacer(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("kind", ["PNG", "GIF", "WEBP"])
 @pytest.mark.parametrize("side", [16, 64, 128])
 def test_a_small_square_that_is_no_photograph_is_an_icon(kind: str, side: int) -> None:
-    assert reason(picture(1, width=side, height=side, kind=kind)) == "icon"
+    assert reason(make_image(1, width=side, height=side, kind=kind)) == "icon"
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_small_square_that_is_no_photograph_is_an_icon(kind: str, side: int) -
     [(128, 128, "JPEG", ""), (129, 129, "PNG", ""), (128, 110, "PNG", ""), (64, 64, "JPEG", "too_small")],
 )
 def test_what_has_not_the_shape_of_an_icon_is_none(width: int, height: int, kind: str, wanted: str) -> None:
-    assert reason(picture(1, width=width, height=height, kind=kind)) == wanted
+    assert reason(make_image(1, width=width, height=height, kind=kind)) == wanted
 
 
 def test_the_recipe_turns_each_filter_off() -> None:

@@ -9,7 +9,7 @@ from wenlan_data.image.check import examine
 from wenlan_data.image.hash import HASH_VERSION, THUMBNAIL_PX, colours, hashes, shrunk, thumbnail
 from wenlan_data.recipe import ImageRules
 from wenlan_data.records import ImageFacts
-from wenlan_data.testing import picture
+from wenlan_data.testing import make_image
 
 
 def saved(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
@@ -55,7 +55,7 @@ def test_every_format_and_orientation_tells_its_colours(kind: str) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_copies_stay_near_and_others_stay_far(seed: int) -> None:
-    data = picture(seed, width=800, height=600, quality=90)
+    data = make_image(seed, width=800, height=600, quality=90)
     image = Image.open(io.BytesIO(data)).convert("RGB")
     half = image.resize((400, 300), Image.Resampling.LANCZOS)
     copies = [
@@ -68,18 +68,18 @@ def test_copies_stay_near_and_others_stay_far(seed: int) -> None:
         bits, pdq_bits = bits_apart(data, copy)
         assert bits <= 4
         assert pdq_bits <= 31
-    assert bits_apart(data, picture(seed + 100, width=800, height=600))[0] > 8
+    assert bits_apart(data, make_image(seed + 100, width=800, height=600))[0] > 8
 
 
 def test_the_thumbnail_is_the_same_for_grey_and_colour_pixels() -> None:
-    grey = np.asarray(Image.open(io.BytesIO(picture(3))).convert("L"))
+    grey = np.asarray(Image.open(io.BytesIO(make_image(3))).convert("L"))
     colour = np.repeat(grey[..., None], 3, axis=2)
     assert thumbnail(grey).shape == (THUMBNAIL_PX, THUMBNAIL_PX)
     assert np.array_equal(thumbnail(grey), thumbnail(colour))
 
 
 def test_phash_is_that_of_imagehash_with_its_first_bit_highest() -> None:
-    small = thumbnail(np.asarray(Image.open(io.BytesIO(picture(3))).convert("L")))
+    small = thumbnail(np.asarray(Image.open(io.BytesIO(make_image(3))).convert("L")))
     phash, pdq = hashes(small)
     assert f"{phash:016x}" == str(imagehash.phash(Image.fromarray(small)))
     assert len(pdq) == 32

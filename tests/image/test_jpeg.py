@@ -5,7 +5,7 @@ from PIL import Image, ImageCms
 
 from wenlan_data.image.jpeg import JpegHeader, read_header, scans_at_most, without_metadata
 from wenlan_data.records import Drop
-from wenlan_data.testing import picture
+from wenlan_data.testing import make_image
 
 
 def header_of(data: bytes) -> JpegHeader:
@@ -45,14 +45,14 @@ def test_a_profile_with_a_missing_piece_is_none() -> None:
 
 
 def test_a_header_cut_anywhere_is_a_drop_or_none_at_all() -> None:
-    data = picture(1)
+    data = make_image(1)
     start = data.index(b"\xff\xda")
     for length in range(2, start + 4):
         assert isinstance(read_header(data[:length]), Drop)
 
 
 def test_scans_are_counted_outside_of_metadata_only() -> None:
-    data = picture(1)
+    data = make_image(1)
     comment = b"\xff\xda" * 200
     data = data[:2] + b"\xff\xfe" + struct.pack(">H", len(comment) + 2) + comment + data[2:]
     assert scans_at_most(data, 100)
@@ -63,7 +63,7 @@ def test_metadata_and_bytes_after_the_end_go() -> None:
     exif = Image.Exif()
     exif.get_ifd(0x8825)[1] = "N"
     exif[0x010E] = "description"
-    plain = Image.open(io.BytesIO(picture(2)))
+    plain = Image.open(io.BytesIO(make_image(2)))
     data = saved(plain, exif=exif, comment=b"secret comment", xmp=b"<x:xmpmeta/>", dpi=(72, 72), quality=85)
     data = data[:2] + b"\xff\xed\x00\x10Photoshop 3.0\0" + data[2:]
     bare = without_metadata(data + b"PK\x03\x04 and more")
@@ -76,7 +76,7 @@ def test_metadata_and_bytes_after_the_end_go() -> None:
 
 
 def test_a_thumbnail_in_the_jfif_segment_goes() -> None:
-    data = picture(3)
+    data = make_image(3)
     assert data[2:4] == b"\xff\xe0"
     fat = b"JFIF\0\x01\x01\0\0\x01\0\x01\x02\x01" + b"RGBRGB"
     data = data[:2] + b"\xff\xe0" + struct.pack(">H", len(fat) + 2) + fat + data[20:]
@@ -87,7 +87,7 @@ def test_a_thumbnail_in_the_jfif_segment_goes() -> None:
 
 
 def test_the_second_picture_of_an_mpo_goes() -> None:
-    first, second = (Image.open(io.BytesIO(picture(seed))) for seed in (1, 2))
+    first, second = (Image.open(io.BytesIO(make_image(seed))) for seed in (1, 2))
     out = io.BytesIO()
     first.save(out, "MPO", save_all=True, append_images=[second])
     bare = without_metadata(out.getvalue())
@@ -97,4 +97,4 @@ def test_the_second_picture_of_an_mpo_goes() -> None:
 
 
 def test_a_file_without_its_end_mark_gives_none() -> None:
-    assert without_metadata(picture(1)[:-2]) is None
+    assert without_metadata(make_image(1)[:-2]) is None

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from wenlan_data.image.metadata_credits import MAX_CHARS, Credits, credits_of
-from wenlan_data.testing import picture
+from wenlan_data.testing import make_image
 
 XMP = """<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF>
 <rdf:Description xmpRights:WebStatement="https://creativecommons.org/licenses/by-sa/4.0/">
@@ -25,7 +25,7 @@ def exif(**tags: object) -> Image.Exif:
 
 def saved(kind: str = "JPEG", **options: object) -> bytes:
     out = io.BytesIO()
-    Image.open(io.BytesIO(picture(1))).save(out, kind, **options)
+    Image.open(io.BytesIO(make_image(1))).save(out, kind, **options)
     return out.getvalue()
 
 
@@ -93,7 +93,7 @@ def test_hostile_words_come_out_on_one_short_line() -> None:
     assert len(found.author) == MAX_CHARS
 
 
-@pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff", picture(1), saved("PNG"), saved("GIF"), saved("WEBP")])
+@pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff", make_image(1), saved("PNG"), saved("GIF"), saved("WEBP")])
 def test_a_picture_that_says_nothing_gives_nothing(data: bytes) -> None:
     assert credits_of(data) == Credits()
 

@@ -9,9 +9,9 @@ from wenlan_data.image.normalise import normalise, pixels
 from wenlan_data.recipe import ImageRules
 from wenlan_data.records import Drop, ImageFacts
 from wenlan_data.sandbox import client as sandbox
-from wenlan_data.testing import picture
+from wenlan_data.testing import make_image
 
-PHOTO = Image.open(io.BytesIO(picture(7, width=320, height=240, quality=95))).convert("RGB")
+PHOTO = Image.open(io.BytesIO(make_image(7, width=320, height=240, quality=95))).convert("RGB")
 PHOTO = PHOTO.filter(ImageFilter.GaussianBlur(2))
 CASES = list(cases(PHOTO))
 pytest.importorskip("skimage.color")

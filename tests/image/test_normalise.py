@@ -9,7 +9,7 @@ from PIL import Image, ImageCms
 from wenlan_data.errors import DamageError
 from wenlan_data.image import decode
 from wenlan_data.image.normalise import Stored, normalise, pixels
-from wenlan_data.testing import picture
+from wenlan_data.testing import make_image
 
 INVERSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -23,7 +23,7 @@ INVERSE = {
 
 
 def photo(seed: int = 7, width: int = 320, height: int = 240) -> Image.Image:
-    return Image.open(io.BytesIO(picture(seed, width=width, height=height, quality=95))).convert("RGB")
+    return Image.open(io.BytesIO(make_image(seed, width=width, height=height, quality=95))).convert("RGB")
 
 
 def saved(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
@@ -151,7 +151,7 @@ def test_a_broken_profile_is_ignored(icc: bytes) -> None:
 
 
 def test_the_same_bytes_give_the_same_bytes() -> None:
-    for data in (saved(photo(), "PNG"), saved(photo(), "GIF"), picture(1, width=1500, height=1000)):
+    for data in (saved(photo(), "PNG"), saved(photo(), "GIF"), make_image(1, width=1500, height=1000)):
         assert stored(data) == stored(bytes(bytearray(data)))
 
 
@@ -163,7 +163,7 @@ def test_pixels_of_a_grey_jpeg_have_three_channels() -> None:
     assert differ(found[..., 0], np.asarray(grey)) < 3
 
 
-@pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff", picture(1)[:1000], saved(photo(), "PNG")[:1000]])
+@pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff", make_image(1)[:1000], saved(photo(), "PNG")[:1000]])
 def test_bytes_that_changed_since_are_damage(data: bytes) -> None:
     with pytest.raises(DamageError, match="cannot be decoded"):
         normalise(data, max_side_px=100, jpeg_quality=92)

@@ -10,7 +10,7 @@ from wenlan_data.image.check import examine
 from wenlan_data.image.normalise import normalise
 from wenlan_data.recipe import ImageRules
 from wenlan_data.records import Drop, ImageFacts
-from wenlan_data.testing import picture
+from wenlan_data.testing import make_image
 
 RULES = ImageRules()
 SCRIPT = b"<script>alert(document.cookie)</script>"
@@ -25,18 +25,18 @@ def archive() -> bytes:
 
 def saved(kind: str) -> bytes:
     out = io.BytesIO()
-    Image.open(io.BytesIO(picture(1))).save(out, kind)
+    Image.open(io.BytesIO(make_image(1))).save(out, kind)
     return out.getvalue()
 
 
 def gif_with_script() -> bytes:
     """`GIF89a/*...*/=1;alert(1)`: valid as a GIF and as JavaScript."""
-    data = bytearray(picture(1, kind="GIF"))
+    data = bytearray(make_image(1, kind="GIF"))
     return bytes(data) + b"*/=1;alert(1)//"
 
 
 def jpeg_with_comment() -> bytes:
-    data = picture(1)
+    data = make_image(1)
     body = SCRIPT + b"<!--"
     return data[:2] + b"\xff\xfe" + (len(body) + 2).to_bytes(2, "big") + body + data[2:]
 
@@ -61,12 +61,12 @@ def test_what_is_no_picture_of_ours_never_reaches_a_decoder(data: bytes, drop: D
 @pytest.mark.parametrize(
     "data",
     [
-        picture(1) + archive(),
-        picture(1) + b"\n<html><body>" + SCRIPT,
+        make_image(1) + archive(),
+        make_image(1) + b"\n<html><body>" + SCRIPT,
         jpeg_with_comment(),
         gif_with_script(),
-        picture(1, kind="PNG") + archive(),
-        picture(1, kind="WEBP") + SCRIPT,
+        make_image(1, kind="PNG") + archive(),
+        make_image(1, kind="WEBP") + SCRIPT,
     ],
 )
 def test_the_stored_picture_ends_at_its_end_mark_and_holds_nothing_else(data: bytes) -> None:

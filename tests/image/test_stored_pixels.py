@@ -9,12 +9,12 @@ from wenlan_data.errors import DamageError
 from wenlan_data.image.normalise import normalise
 from wenlan_data.image.stored_pixels import stored_pixels
 from wenlan_data.load.decode import decode_turbo
-from wenlan_data.testing import picture
+from wenlan_data.testing import make_image
 
 
 def jpeg_of(mode: str, icc: bytes | None = None) -> bytes:
     out = io.BytesIO()
-    image = Image.open(io.BytesIO(picture(1, width=320, height=320))).convert(mode)
+    image = Image.open(io.BytesIO(make_image(1, width=320, height=320))).convert(mode)
     image.save(out, "JPEG", quality=92, icc_profile=icc)
     return normalise(out.getvalue(), max_side_px=1024, jpeg_quality=92).jpeg
 

@@ -8,7 +8,7 @@ from PIL import Image
 from wenlan_data.load.decode import decode_pillow, decode_turbo, decoder, measure
 from wenlan_data.load.gpu_decode import decode_list
 from wenlan_data.records import Drop
-from wenlan_data.testing import picture
+from wenlan_data.testing import make_image
 
 SIDE_PX = 64
 CPU = torch.device("cpu")
@@ -27,7 +27,7 @@ def _reference(data: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 @pytest.mark.parametrize("name", ["turbo", "pillow"])
 @pytest.mark.parametrize("size", [(320, 240), (100, 70), (60, 50), (512, 129), (64, 64), (1200, 300)])
 def test_every_decoder_gives_the_picture_stretched_to_the_square(name: str, size: tuple[int, int]) -> None:
-    data = picture(3, width=size[0], height=size[1])
+    data = make_image(3, width=size[0], height=size[1])
     out = _room()
     assert decoder(name)(memoryview(data), out) == size
     assert float(np.abs(out - _reference(data)).mean()) < 4
@@ -36,7 +36,7 @@ def test_every_decoder_gives_the_picture_stretched_to_the_square(name: str, size
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF"])
 @pytest.mark.parametrize("decode", [decode_turbo, decode_pillow])
 def test_other_formats_are_decoded_too(kind: str, decode: object) -> None:
-    data, out = picture(3, kind=kind), _room()
+    data, out = make_image(3, kind=kind), _room()
     assert decode(memoryview(data), out) == (320, 240)  # type: ignore[operator]
     assert float(np.abs(out - _reference(data)).mean()) < 4
 
@@ -44,7 +44,7 @@ def test_other_formats_are_decoded_too(kind: str, decode: object) -> None:
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
 def test_grey_and_cmyk_pictures_become_rgb(mode: str) -> None:
     held = io.BytesIO()
-    Image.open(io.BytesIO(picture(3))).convert(mode).save(held, "JPEG", quality=95)
+    Image.open(io.BytesIO(make_image(3))).convert(mode).save(held, "JPEG", quality=95)
     out = _room()
     assert decode_turbo(memoryview(held.getvalue()), out) == (320, 240)
     assert float(np.abs(out - _reference(held.getvalue())).mean()) < 12
@@ -52,7 +52,8 @@ def test_grey_and_cmyk_pictures_become_rgb(mode: str) -> None:
 
 @pytest.mark.parametrize("decode", [decode_turbo, decode_pillow])
 @pytest.mark.parametrize(
-    "data", [b"", b"not a picture", picture(1)[:-200], picture(1)[:40], b"\xff\xd8\xff", picture(1, kind="PNG")[:900]]
+    "data",
+    [b"", b"not a picture", make_image(1)[:-200], make_image(1)[:40], b"\xff\xd8\xff", make_image(1, kind="PNG")[:900]],
 )
 def test_what_cannot_be_decoded_whole_is_a_drop(decode: object, data: bytes) -> None:
     assert isinstance(decode(memoryview(data), _room()), Drop)  # type: ignore[operator]
@@ -68,8 +69,8 @@ def test_a_bomb_is_refused_by_its_header() -> None:
 
 
 def test_the_size_is_known_without_decoding() -> None:
-    assert measure(memoryview(picture(1)), _room()) == (320, 240)
-    assert measure(memoryview(picture(1, kind="PNG")), _room()) == (320, 240)
+    assert measure(memoryview(make_image(1)), _room()) == (320, 240)
+    assert measure(memoryview(make_image(1, kind="PNG")), _room()) == (320, 240)
 
 
 def _tensor(data: bytes) -> torch.Tensor:
@@ -78,7 +79,7 @@ def _tensor(data: bytes) -> torch.Tensor:
 
 def test_a_list_is_decoded_at_once_and_what_fails_is_told() -> None:
     pytest.importorskip("torchvision")
-    good, png, bad = picture(1), picture(2, kind="PNG"), picture(3)[:60]
+    good, png, bad = make_image(1), make_image(2, kind="PNG"), make_image(3)[:60]
     image, failed = decode_list([_tensor(one) for one in (good, bad, png)], size_px=SIDE_PX, device=CPU)
     assert (image.shape, image.dtype, failed) == ((3, 3, SIDE_PX, SIDE_PX), torch.uint8, [1])
     for row, data in ((0, good), (2, png)):
@@ -87,7 +88,7 @@ def test_a_list_is_decoded_at_once_and_what_fails_is_told() -> None:
 
 def test_a_list_call_that_fails_falls_back_to_one_by_one() -> None:
     pytest.importorskip("torchvision")
-    truncated = picture(3)[:-400]
-    image, failed = decode_list([_tensor(one) for one in (picture(1), truncated)], size_px=SIDE_PX, device=CPU)
+    truncated = make_image(3)[:-400]
+    image, failed = decode_list([_tensor(one) for one in (make_image(1), truncated)], size_px=SIDE_PX, device=CPU)
     assert image[0].float().std() > 0
     assert failed in ([], [1])

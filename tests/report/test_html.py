@@ -9,7 +9,7 @@ from tests.shard.make_golden import GOLDEN
 from wenlan_data.errors import UsageError
 from wenlan_data.report.html import MAX_INLINE, write_page
 from wenlan_data.report.write_all import read_material
-from wenlan_data.testing import caption, picture
+from wenlan_data.testing import make_caption, make_image
 
 
 def _page(paths: list[Path], out: Path) -> LexborHTMLParser:
@@ -54,9 +54,9 @@ def test_tars_alone_have_figures_and_a_gallery_but_no_funnel(tmp_path: Path) -> 
 
 def test_strangers_fields_are_taken_where_they_fit(tmp_path: Path) -> None:
     members = sample_members(
-        "a/0001", picture(1), "一只猫", {"url": "http://a.test/1.jpg", "width": "no", "license": 7}
+        "a/0001", make_image(1), "一只猫", {"url": "http://a.test/1.jpg", "width": "no", "license": 7}
     )
-    members |= {"a/0002.png": picture(2, kind="PNG"), "a/0002.json": b"[1]", "b.cls": b"3", "c.jpg": b"no picture"}
+    members |= {"a/0002.png": make_image(2, kind="PNG"), "a/0002.json": b"[1]", "b.cls": b"3", "c.jpg": b"no picture"}
     document = _page([write_tar(tmp_path / "a.tar", members)], tmp_path / "out")
     assert _texts(document, ".tiles dd")[0] == "4"
     assert len(document.css(".sample img")) == 2
@@ -66,7 +66,7 @@ def test_strangers_fields_are_taken_where_they_fit(tmp_path: Path) -> None:
 
 def test_filters_hide_the_cards_that_give_another_answer(tmp_path: Path) -> None:
     sources = ["table:a.csv"] * 2 + ["folder:b/"]
-    samples = [{"caption": caption(number), "source": source} for number, source in enumerate(sources)]
+    samples = [{"caption": make_caption(number), "source": source} for number, source in enumerate(sources)]
     write_corpus(tmp_path / "corpus", samples)
     document = _page([tmp_path / "corpus"], tmp_path / "out")
     assert _texts(document, "fieldset legend") == ["Source", "Regions"]
@@ -87,12 +87,12 @@ def test_duplicates_stand_beside_what_is_kept_with_their_distances(tmp_path: Pat
             "pdq_distance": 4,
         },
     ]
-    write_corpus(tmp_path / "corpus", [{"caption": caption(1)}], copies)
+    write_corpus(tmp_path / "corpus", [{"caption": make_caption(1)}], copies)
     document = _page([tmp_path / "corpus"], tmp_path / "out")
     groups = document.css(".group")
     assert [len(group.css(".card")) for group in groups] == [3, 2]
     assert _texts(document, ".distance") == ["pHash 3", "PDQ 30", "pHash 0", "PDQ 0", "pHash 1", "PDQ 4"]
-    assert caption(1) in groups[0].text()
+    assert make_caption(1) in groups[0].text()
     assert "not in this corpus" in groups[1].text()
 
 
@@ -109,7 +109,7 @@ def test_numbers_of_people_are_made_unreadable(tmp_path: Path) -> None:
 def test_more_than_200_thumbnails_lie_beside_the_page(tmp_path: Path) -> None:
     members: dict[str, bytes] = {}
     for number in range(230):
-        members |= sample_members(f"{number:04d}", picture(number, width=60, height=40), caption(number), {})
+        members |= sample_members(f"{number:04d}", make_image(number, width=60, height=40), make_caption(number), {})
     out = tmp_path / "out"
     document = _page([write_tar(tmp_path / "a.tar", members)], out)
     srcs = [str(node.attributes["src"]) for node in document.css(".sample img")]
@@ -125,7 +125,7 @@ def test_the_page_stays_below_5_mb_whatever_the_texts(tmp_path: Path) -> None:
     members: dict[str, bytes] = {}
     for number in range(240):
         fields = {"texts": long, "url": "http://a.test/" + "<" * 2000, "tokens": "猫 " * 2000}
-        members |= sample_members(f"{number:04d}", picture(number % 7), "&" * 2_000, fields)
+        members |= sample_members(f"{number:04d}", make_image(number % 7), "&" * 2_000, fields)
     page = write_page(read_material([write_tar(tmp_path / "a.tar", members)]), tmp_path / "out")
     assert page.stat().st_size < 5_000_000
 

@@ -13,7 +13,7 @@ from tests.report.payloads import HOST, MARK, PAYLOADS
 from wenlan_data.report.card import card_text
 from wenlan_data.report.html import write_page
 from wenlan_data.report.write_all import read_material
-from wenlan_data.testing import picture
+from wenlan_data.testing import make_image
 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (apt-get install chromium)")
 _CSP = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
@@ -64,7 +64,7 @@ def pages(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str
     """The page of the corpus, and that of strangers' tars with payloads as names of members and tars too."""
     folder = tmp_path_factory.mktemp("pages")
     members: dict[str, bytes] = {}
-    jpeg = picture(1)
+    jpeg = make_image(1)
     for number, text in enumerate(PAYLOADS):
         safe = re.sub(r"[./\x00]", "_", text)[:80]
         region = {"box": [0, 0, 50, 50], "label": text, "score": 1}

@@ -15,7 +15,7 @@ from wenlan_data.report.write_all import describe_corpus
 from wenlan_data.run.options import BuildOptions
 from wenlan_data.run.preflight import prepare
 from wenlan_data.run.runner import build
-from wenlan_data.testing import caption, picture
+from wenlan_data.testing import make_caption, make_image
 
 
 @pytest.fixture(scope="module")
@@ -25,13 +25,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     photos = root / "photos"
     photos.mkdir()
     for number in range(4):
-        (photos / f"{number}.jpg").write_bytes(picture(number))
-        (photos / f"{number}.txt").write_text(caption(number), "utf-8")
+        (photos / f"{number}.jpg").write_bytes(make_image(number))
+        (photos / f"{number}.txt").write_text(make_caption(number), "utf-8")
     with Image.open(photos / "0.jpg") as image:
         image.resize((240, 180)).save(photos / "copy.jpg", quality=90)
     (photos / "copy.txt").write_text("另一处的照片，同一只小猫", "utf-8")
-    (photos / "small.jpg").write_bytes(picture(8, width=80, height=60, quality=100))
-    (photos / "small.txt").write_text(caption(8), "utf-8")
+    (photos / "small.jpg").write_bytes(make_image(8, width=80, height=60, quality=100))
+    (photos / "small.txt").write_text(make_caption(8), "utf-8")
     options = BuildOptions(out=root / "corpus", workers=1, executor="local")
     build(prepare(options, [f"folder:{photos}"], None, (), ""))
     return root / "corpus"
@@ -102,7 +102,7 @@ def test_croissant_is_valid_and_gives_the_samples(built: Path) -> None:
     dataset = mlcroissant.Dataset(str(built / "croissant.json"))
     assert (set(dataset.metadata.issues.errors), set(dataset.metadata.issues.warnings)) == (set(), set())
     captions = {record["samples/caption"].decode() for record in dataset.records("samples")}
-    assert captions == {caption(number) for number in range(4)}
+    assert captions == {make_caption(number) for number in range(4)}
     distribution = json.loads((built / "croissant.json").read_text("utf-8"))["distribution"]
     manifest = json.loads((built / "manifest.json").read_text("utf-8"))
     assert distribution[0]["sha256"] == manifest["shards"][0]["sha256"]
@@ -112,7 +112,7 @@ def test_the_datasets_library_loads_the_folder_by_its_card(built: Path, tmp_path
     import datasets
 
     rows = datasets.load_dataset(str(built), split="train", cache_dir=str(tmp_path))
-    assert sorted(rows["txt"]) == sorted(caption(number) for number in range(4))
+    assert sorted(rows["txt"]) == sorted(make_caption(number) for number in range(4))
 
 
 def test_neither_torch_nor_ray_is_loaded_for_the_page(built: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from wenlan_data.recipe import ImageRules
 from wenlan_data.records import Drop, ImageFacts
 from wenlan_data.sandbox import client as sandbox
-from wenlan_data.testing import picture
+from wenlan_data.testing import make_image
 
 ANY = ImageRules(min_bytes=0, min_side_px=1, max_aspect=20_000, formats=("jpeg", "png", "webp", "gif", "avif"))
 MIB = 1 << 20
@@ -30,7 +30,7 @@ def png(width: int, height: int, *extra: bytes, colours: int = 2, pixels: bytes 
 
 
 def small_png(*extra: bytes) -> bytes:
-    data = picture(1, width=200, height=200, kind="PNG")
+    data = make_image(1, width=200, height=200, kind="PNG")
     return data[:33] + b"".join(extra) + data[33:]
 
 
@@ -46,27 +46,27 @@ def inflating_pixels() -> bytes:
 
 def many_scans(scans: int) -> bytes:
     out = io.BytesIO()
-    Image.open(io.BytesIO(picture(1))).save(out, "JPEG", progressive=True)
+    Image.open(io.BytesIO(make_image(1))).save(out, "JPEG", progressive=True)
     data = out.getvalue()
     last = data.rindex(b"\xff\xda")
     return data[:-2] + data[last:-2] * scans + b"\xff\xd9"
 
 
 def large_jpeg(width: int, height: int) -> bytes:
-    data = picture(1)
+    data = make_image(1)
     frame = data.index(b"\xff\xc0")
     return data[: frame + 5] + struct.pack(">HH", height, width) + data[frame + 9 :]
 
 
 def many_frames() -> bytes:
     out = io.BytesIO()
-    Image.open(io.BytesIO(picture(1, width=150, height=150))).convert("P").save(out, "GIF")
+    Image.open(io.BytesIO(make_image(1, width=150, height=150))).convert("P").save(out, "GIF")
     frame = b"\x2c" + struct.pack("<HHHH", 0, 0, 1, 1) + b"\0\x02\x02\x44\x01\0"
     return out.getvalue()[:-1] + frame * 300_000 + b"\x3b"
 
 
 def webp_with(name: bytes, size: int) -> bytes:
-    data = picture(1, kind="WEBP")
+    data = make_image(1, kind="WEBP")
     body = data[12:] + name + struct.pack("<I", size) + bytes(size + (size & 1))
     extended = b"VP8X" + struct.pack("<IB3x", 10, 0x0C) + (319).to_bytes(3, "little") + (239).to_bytes(3, "little")
     return b"RIFF" + struct.pack("<I", 4 + len(extended) + len(body)) + b"WEBP" + extended + body
@@ -77,12 +77,12 @@ def exif_loop() -> bytes:
     entry = struct.pack("<HHII", 0x8769, 4, 1, 8)
     tiff = b"II*\0" + struct.pack("<IH", 8, 5000) + entry * 5000 + struct.pack("<I", 8)
     content = (b"Exif\0\0" + tiff)[:65_533]
-    data = picture(1)
+    data = make_image(1)
     return data[:2] + b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content + data[2:]
 
 
 def many_segments() -> bytes:
-    data = picture(1)
+    data = make_image(1)
     return data[:2] + (b"\xff\xe1\xff\xff" + bytes(65_533)) * 160 + data[2:]
 
 
@@ -135,7 +135,7 @@ def own_bytes() -> int:
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_is_refused_by_name_and_costs_little(name: str) -> None:
     data = BOMBS[name]()
-    sandbox.examine(picture(1), ANY)
+    sandbox.examine(make_image(1), ANY)
     before, started = own_bytes(), time.monotonic()
     found = sandbox.examine(data, ANY)
     assert isinstance(found, Drop)

@@ -19,7 +19,7 @@ from wenlan_data.image.thumbnail import small_jpeg
 from wenlan_data.recipe import ImageRules
 from wenlan_data.records import Drop
 from wenlan_data.sandbox import client as sandbox
-from wenlan_data.testing import picture
+from wenlan_data.testing import make_image
 
 RULES = ImageRules()
 
@@ -61,7 +61,7 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def told(seed: int, order: str) -> bytes:
-    return picture(seed) + order.encode().rjust(8, b"_")
+    return make_image(seed) + order.encode().rjust(8, b"_")
 
 
 def digests(several: list[bytes]) -> list[str]:
@@ -69,12 +69,19 @@ def digests(several: list[bytes]) -> list[str]:
 
 
 def test_the_answers_are_those_of_the_same_process() -> None:
-    for data in (picture(1), picture(2, kind="PNG"), b"", b"<html>" * 999, picture(3)[:5000], picture(4, width=50)):
+    for data in (
+        make_image(1),
+        make_image(2, kind="PNG"),
+        b"",
+        b"<html>" * 999,
+        make_image(3)[:5000],
+        make_image(4, width=50),
+    ):
         assert sandbox.examine(data, RULES) == examine(data, RULES)
 
 
 def test_several_at_once_are_answered_as_each_alone() -> None:
-    several = [picture(1), b"", picture(2, kind="PNG"), picture(3)[:5000], picture(4, width=50)]
+    several = [make_image(1), b"", make_image(2, kind="PNG"), make_image(3)[:5000], make_image(4, width=50)]
     wanted = [examine_and_store(data, RULES, jpeg_quality=90) for data in several]
     assert sandbox.examine_some(several, digests(several), RULES, 90) == wanted
     assert sandbox.examine_some([], [], RULES, 90) == []
@@ -83,7 +90,7 @@ def test_several_at_once_are_answered_as_each_alone() -> None:
 @pytest.mark.usefixtures("hostile")
 @pytest.mark.parametrize(("order", "reason"), [("segv", "decoder_crash"), ("spin", "decoder_timeout")])
 def test_of_several_at_once_only_the_one_that_kills_the_decoder_is_dropped(order: str, reason: str) -> None:
-    several = [picture(1), told(2, order), picture(3)]
+    several = [make_image(1), told(2, order), make_image(3)]
     found = sandbox.examine_some(several, digests(several), RULES, 90)
     assert [found[0], found[2]] == [(examine(several[0], RULES), b""), (examine(several[2], RULES), b"")]
     assert isinstance(found[1], Drop)
@@ -91,7 +98,7 @@ def test_of_several_at_once_only_the_one_that_kills_the_decoder_is_dropped(order
 
 
 def test_a_picture_is_normalised_as_in_the_same_process() -> None:
-    data = picture(5, width=700, height=500)
+    data = make_image(5, width=700, height=500)
     made = sandbox.normalise(data, max_side_px=300, jpeg_quality=90)
     assert made == normalise(data, max_side_px=300, jpeg_quality=90)
     with pytest.raises(DamageError, match="cannot be decoded"):
@@ -111,9 +118,9 @@ def test_a_picture_is_normalised_as_in_the_same_process() -> None:
     ],
 )
 def test_what_kills_the_decoder_is_a_drop_and_the_next_picture_is_fine(order: str, drop: Drop) -> None:
-    good = sandbox.examine(picture(1), RULES)
+    good = sandbox.examine(make_image(1), RULES)
     assert sandbox.examine(told(1, order), RULES) == drop
-    assert sandbox.examine(picture(1), RULES) == good
+    assert sandbox.examine(make_image(1), RULES) == good
 
 
 @pytest.mark.usefixtures("hostile")
@@ -128,7 +135,7 @@ def test_files_and_sockets_are_out_of_reach(order: str) -> None:
 @pytest.mark.usefixtures("hostile")
 def test_of_a_thousand_pictures_the_five_bad_ones_are_lost_and_no_other() -> None:
     orders = {100: "segv", 300: "abort", 500: "exit", 700: "segv", 999: "spin"}
-    small = picture(1, width=100, height=100)
+    small = make_image(1, width=100, height=100)
     found = [
         sandbox.examine(small + orders.get(number, "fine").encode().rjust(8, b"_"), RULES) for number in range(1000)
     ]
@@ -136,11 +143,11 @@ def test_of_a_thousand_pictures_the_five_bad_ones_are_lost_and_no_other() -> Non
 
 
 def test_threads_ask_side_by_side() -> None:
-    wanted = [examine(picture(seed), RULES) for seed in range(6)]
+    wanted = [examine(make_image(seed), RULES) for seed in range(6)]
     found: dict[int, object] = {}
 
     def ask(seed: int) -> None:
-        found[seed] = [sandbox.examine(picture(seed), RULES) for _ in range(5)]
+        found[seed] = [sandbox.examine(make_image(seed), RULES) for _ in range(5)]
 
     threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(6)]
     for thread in threads:
@@ -155,8 +162,8 @@ def test_the_child_ends_with_the_process_that_asked() -> None:
         "import os, signal\n"
         "from wenlan_data.recipe import ImageRules\n"
         "from wenlan_data.sandbox import client as sandbox\n"
-        "from wenlan_data.testing import picture\n"
-        "sandbox.examine(picture(1), ImageRules()); print(sandbox._idle[0]._process.pid, flush=True)\n"
+        "from wenlan_data.testing import make_image\n"
+        "sandbox.examine(make_image(1), ImageRules()); print(sandbox._idle[0]._process.pid, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
@@ -170,13 +177,13 @@ def test_the_child_ends_with_the_process_that_asked() -> None:
 
 
 def test_a_child_that_was_killed_from_outside_is_replaced() -> None:
-    sandbox.examine(picture(1), RULES)
+    sandbox.examine(make_image(1), RULES)
     os.kill(sandbox._idle[-1]._process.pid, signal.SIGKILL)
-    assert sandbox.examine(picture(1), RULES) == examine(picture(1), RULES)
+    assert sandbox.examine(make_image(1), RULES) == examine(make_image(1), RULES)
 
 
 @pytest.mark.parametrize(
-    "data", [picture(1), picture(2, kind="PNG"), picture(3, width=50), picture(4)[:5000], b"<html>"]
+    "data", [make_image(1), make_image(2, kind="PNG"), make_image(3, width=50), make_image(4)[:5000], b"<html>"]
 )
 def test_a_thumbnail_is_as_in_the_same_process(data: bytes) -> None:
     assert sandbox.small_jpeg(data, side_px=60, quality=70) == small_jpeg(data, side_px=60, quality=70)
@@ -188,5 +195,5 @@ def test_what_kills_the_decoder_has_no_thumbnail(tmp_path: Path, monkeypatch: py
                       "worker._WORK[worker.SMALL] = lambda *_: os.abort()\nworker.main()")  # fmt: skip
     sandbox.close_all()
     monkeypatch.setattr(sandbox, "CHILD", (str(script),))
-    assert sandbox.small_jpeg(picture(1), side_px=60, quality=70) is None
+    assert sandbox.small_jpeg(make_image(1), side_px=60, quality=70) is None
     sandbox.close_all()

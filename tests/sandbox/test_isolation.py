@@ -14,7 +14,7 @@ from wenlan_data.fetch.results import EPOCH
 from wenlan_data.protocols import Receipt
 from wenlan_data.sandbox import client as sandbox
 from wenlan_data.sandbox.limits import MAX_WALL_S
-from wenlan_data.testing import picture
+from wenlan_data.testing import make_image
 from wenlan_data.web.warc import PayloadWriter
 
 WORST = {100: "segv", 300: "abort", 500: "exit", 700: "leak", 900: "hang"}
@@ -33,7 +33,7 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def _fetch(folder: Path, numbers: list[int]) -> tuple[list[Row], Receipt]:
     folder.mkdir()
-    small = picture(1, width=100, height=100)
+    small = make_image(1, width=100, height=100)
     rows: list[Row] = []
     for number in numbers:
         path = folder / f"{number}.jpg"
@@ -83,7 +83,7 @@ def test_a_page_that_kills_its_reader_loses_the_pictures_inside_it_and_no_others
     script.write_text(KILLED_BY_PAGES)
     sandbox.close_all()
     monkeypatch.setattr(sandbox, "CHILD", (str(script),))
-    inside = base64.b64encode(picture(3)).decode()
+    inside = base64.b64encode(make_image(3)).decode()
     html = f'<img src="data:image/jpeg;base64,{inside}">'
     [one] = inline_pictures(html)
     rows: list[Row] = []

@@ -7,7 +7,7 @@ from tests.conformance_source import check_source
 from wenlan_data.errors import UsageError
 from wenlan_data.records import Candidate, Drop, Text
 from wenlan_data.sources.brivl import Brivl
-from wenlan_data.testing import picture
+from wenlan_data.testing import make_image
 
 SHARED = Path(__file__).parents[4] / "shared" / "data" / "brivl-record"
 
@@ -23,7 +23,7 @@ def record(name: str, **more: object) -> str:
 
 
 def source(folder: Path, *lines: str) -> Brivl:
-    (folder / "a.jpg").write_bytes(picture(1))
+    (folder / "a.jpg").write_bytes(make_image(1))
     (folder / "records.jsonl").write_text("\n".join(lines), "utf-8")
     return Brivl(path=str(folder / "records.jsonl"))
 
@@ -78,7 +78,7 @@ def test_a_record_reaches_no_file_outside_its_folder(tmp_path: Path) -> None:
 
 def test_pictures_may_lie_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "pictures" / "imgs").mkdir(parents=True)
-    (tmp_path / "pictures" / "imgs" / "b.jpg").write_bytes(picture(2))
+    (tmp_path / "pictures" / "imgs" / "b.jpg").write_bytes(make_image(2))
     (tmp_path / "records.jsonl").write_text(record("imgs/b.jpg"), "utf-8")
     (found,) = check_source(Brivl(path="records.jsonl", pictures="pictures", base=str(tmp_path)))
     assert isinstance(found, Candidate)

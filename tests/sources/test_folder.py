@@ -5,7 +5,7 @@ import pytest
 
 from tests.conformance_source import check_source
 from wenlan_data.errors import UsageError
-from wenlan_data.records import Candidate, Drop, StoredBytes, Text
+from wenlan_data.records import Candidate, Drop, Origin, Text
 from wenlan_data.sources.folder import Folder
 
 
@@ -32,7 +32,7 @@ def test_pictures_come_with_their_sidecars_sorted_and_named_as_the_operator_wrot
         url="photos/a/cat.jpg",
         texts=(Text("caption", "一只猫"),),
         source="folder:photos/",
-        stored=StoredBytes(kind="file", path=str(tmp_path / "photos/a/cat.jpg")),
+        stored=Origin(kind="file", path=str(tmp_path / "photos/a/cat.jpg")),
     )
 
 

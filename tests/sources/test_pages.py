@@ -16,7 +16,7 @@ from wenlan_data.run.runner import BuildResult
 from wenlan_data.run.runner import build as run_build
 from wenlan_data.source_config import load_sources
 from wenlan_data.sources.pages import Pages
-from wenlan_data.testing import Reply, Site, caption, picture
+from wenlan_data.testing import CannedResponse, Site, make_caption, make_image
 
 OWN = ("www.a.com.cn:80", "www.a.com.cn:443", "a.com.cn:80", "a.com.cn:443")
 HTML = {"Content-Type": "text/html; charset=utf-8"}
@@ -60,12 +60,12 @@ def test_a_wrong_parameter_is_named(tmp_path: Path) -> None:
 
 
 def _page(site: Site, path: str, body: str, **headers: str) -> None:
-    site.replies[path] = Reply(body.encode(), headers={**HTML, **headers})
+    site.responses[path] = CannedResponse(body.encode(), headers={**HTML, **headers})
 
 
 def _image(site: Site, number: int) -> str:
-    site.replies[f"/{number}.jpg"] = Reply(picture(number))
-    return f'<p><img src="/{number}.jpg" alt="{caption(number)}"></p>'
+    site.responses[f"/{number}.jpg"] = CannedResponse(make_image(number))
+    return f'<p><img src="/{number}.jpg" alt="{make_caption(number)}"></p>'
 
 
 def _sources(folder: Path, site: Site, **more: object) -> Path:
@@ -108,7 +108,7 @@ def test_opted_out_pages_give_drops_and_their_pictures_are_not_asked(tmp_path: P
     _page(site, "/a", _image(site, 1), **{"X-Robots-Tag": "noai"})
     _page(site, "/b", f"<meta name=robots content=noimageindex>{_image(site, 2)}")
     _build(tmp_path, _sources(tmp_path, site))
-    assert set(captions(tmp_path / "corpus")) == {caption(0)}
+    assert set(captions(tmp_path / "corpus")) == {make_caption(0)}
     assert sorted((row["step"], row["reason"], row["detail"]) for row in drops(tmp_path / "corpus")) == [
         ("extract", "opt_out", "X-Robots-Tag: noai"),
         ("extract", "opt_out", "meta robots: noimageindex"),
@@ -119,7 +119,7 @@ def test_opted_out_pages_give_drops_and_their_pictures_are_not_asked(tmp_path: P
 
 def test_pages_that_failed_for_now_are_asked_again_on_request_only(tmp_path: Path, site: Site) -> None:
     _page(site, "/", f"<a href=/a>一</a>{_image(site, 0)}")
-    site.replies["/a"] = Reply(status=500)
+    site.responses["/a"] = CannedResponse(status=500)
     sources = _sources(tmp_path, site)
     assert _build(tmp_path, sources, max_failed_share=1).pages == {"read": 1, "status_5xx": 1}
     _page(site, "/a", _image(site, 1))
@@ -131,10 +131,10 @@ def test_pages_that_failed_for_now_are_asked_again_on_request_only(tmp_path: Pat
 
 def test_too_many_failing_pages_end_the_build_once_what_is_finished_is_published(tmp_path: Path, site: Site) -> None:
     _page(site, "/", f"<a href=/a>一</a>{_image(site, 0)}")
-    site.replies["/a"] = Reply(status=500)
+    site.responses["/a"] = CannedResponse(status=500)
     with pytest.raises(FailureBudgetError, match=r"1 of 2 pages failed .* run again with --retry-failed"):
         _build(tmp_path, _sources(tmp_path, site))
-    assert set(captions(tmp_path / "corpus")) == {caption(0)}
+    assert set(captions(tmp_path / "corpus")) == {make_caption(0)}
 
 
 def test_a_host_is_not_asked_without_a_contact(tmp_path: Path, site: Site) -> None:
@@ -185,10 +185,10 @@ def test_two_builds_on_any_number_of_workers_are_the_same(tmp_path: Path, site: 
 
 
 def test_a_picture_inside_a_page_becomes_a_sample(tmp_path: Path, site: Site) -> None:
-    inside = base64.b64encode(picture(7)).decode()
-    _page(site, "/", f'<p><img src="data:image/jpeg;base64,{inside}" alt="{caption(7)}"></p>{_image(site, 8)}')
+    inside = base64.b64encode(make_image(7)).decode()
+    _page(site, "/", f'<p><img src="data:image/jpeg;base64,{inside}" alt="{make_caption(7)}"></p>{_image(site, 8)}')
     assert _build(tmp_path, _sources(tmp_path, site)).samples == 2
-    assert captions(tmp_path / "corpus")[caption(7)].startswith("data:image/jpeg;sha256=")
+    assert captions(tmp_path / "corpus")[make_caption(7)].startswith("data:image/jpeg;sha256=")
     _build(tmp_path, None, "again", from_corpus=tmp_path / "corpus")
     assert captions(tmp_path / "again") == captions(tmp_path / "corpus")
 
@@ -196,11 +196,11 @@ def test_a_picture_inside_a_page_becomes_a_sample(tmp_path: Path, site: Site) ->
 def test_sitemaps_lead_to_pages_that_nothing_links(tmp_path: Path, site: Site) -> None:
     _page(site, "/", _image(site, 0))
     _page(site, "/hidden", _image(site, 1))
-    site.replies["/robots.txt"] = Reply(f"Sitemap: {site.url('/map.xml')}".encode())
+    site.responses["/robots.txt"] = CannedResponse(f"Sitemap: {site.url('/map.xml')}".encode())
     listed = f"<urlset><url><loc>{site.url('/hidden')}</loc></url></urlset>"
-    site.replies["/map.xml"] = Reply(listed.encode(), headers={"Content-Type": "application/xml"})
+    site.responses["/map.xml"] = CannedResponse(listed.encode(), headers={"Content-Type": "application/xml"})
     assert _build(tmp_path, _sources(tmp_path, site)).pages == {"listing": 1, "read": 2}
-    assert set(captions(tmp_path / "corpus")) == {caption(0), caption(1)}
+    assert set(captions(tmp_path / "corpus")) == {make_caption(0), make_caption(1)}
     without = _sources(tmp_path, site, sitemaps=False)
     assert _build(tmp_path, without, "without").pages == {"read": 1}
 
@@ -228,7 +228,7 @@ def test_budgets_of_the_sources_file_hold_in_a_crawl(tmp_path: Path, site: Site,
     with Site() as beside:
         links = "".join(f"<a href='{beside.url(f'/p?id={n}')}'>页</a>" for n in range(8))
         _page(site, "/", links)
-        beside.replies |= {f"/p?id={n}": Reply(f"<title>{n}</title>".encode(), headers=HTML) for n in range(8)}
+        beside.responses |= {f"/p?id={n}": CannedResponse(f"<title>{n}</title>".encode(), headers=HTML) for n in range(8)}
         value = {
             "network": {"allow": [site.host, beside.host]},
             "hosts": {one.host: {"min_gap_s": 0} for one in (site, beside)},

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from wenlan_data.model.config import TrainConfig, load_config
-from wenlan_data.testing import caption, picture
+from wenlan_data.testing import make_caption, make_image
 from wenlan_data.train.options import TrainOptions
 from wenlan_data.train.run_log import read_log
 from wenlan_data.train.state import Training
@@ -44,7 +44,12 @@ def corpus(path: Path, counts: tuple[int, ...] = (14, 13)) -> Path:
     numbers = iter(range(sum(counts)))
     shards = [
         [
-            replace(sample(one, picture=picture(one, width=32, height=32)), caption=caption(one), width=32, height=32)
+            replace(
+                sample(one, picture=make_image(one, width=32, height=32)),
+                caption=make_caption(one),
+                width=32,
+                height=32,
+            )
             for one in (next(numbers) for _ in range(count))
         ]
         for count in counts

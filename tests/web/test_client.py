@@ -10,7 +10,7 @@ from wenlan_data.records import Drop
 from wenlan_data.web.address_policy import AddressPolicy
 from wenlan_data.web.client import Client
 from wenlan_data.web.limits import Allowance, Limits
-from wenlan_data.web.response import Reply, redirect_target, retry_after_s
+from wenlan_data.web.response import Response, redirect_target, retry_after_s
 
 
 class _Loopback(AbstractResolver):
@@ -25,8 +25,8 @@ class _Loopback(AbstractResolver):
         pass
 
 
-def _get(policy: AddressPolicy, *urls: str, resolver: AbstractResolver | None = None) -> list[Reply | Drop]:
-    async def run() -> list[Reply | Drop]:
+def _get(policy: AddressPolicy, *urls: str, resolver: AbstractResolver | None = None) -> list[Response | Drop]:
+    async def run() -> list[Response | Drop]:
         async with Client(policy=policy, resolver=resolver) as client:
             return [await client.fetch(url, Allowance(1 << 20, 1 << 20), 5) for url in urls]
 
@@ -51,7 +51,7 @@ def test_a_name_that_the_operator_opened_is_dialled() -> None:
     with RawServer({"/": [ok(b"x")]}) as server:
         host = f"intranet.cn:{server.host.rpartition(':')[2]}"
         [reply] = _get(AddressPolicy(allow=(host,)), f"http://{host}/", resolver=_Loopback())
-    assert isinstance(reply, Reply)
+    assert isinstance(reply, Response)
     assert (reply.body, reply.ip) == (b"x", "127.0.0.1")
 
 
@@ -59,7 +59,7 @@ def test_the_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatc
     with RawServer({}) as proxy, RawServer({"/": [ok(b"x")]}) as server:
         monkeypatch.setenv("http_proxy", f"http://{proxy.host}")
         [reply] = _get(AddressPolicy(allow=(server.host, proxy.host)), server.url("/"))
-    assert isinstance(reply, Reply)
+    assert isinstance(reply, Response)
     assert proxy.connections == 0
 
 
@@ -73,13 +73,13 @@ def test_redirects_are_counted() -> None:
     answers = {f"/{n}": [response("302 Found", b"", f"Location: {n + 1}")] for n in range(5)}
     with RawServer({**{path: list(one) for path, one in answers.items()}, "/5": [ok(b"x")]}) as server:
         [reply] = _get(AddressPolicy(allow=(server.host,)), server.url("/0"))
-    assert isinstance(reply, Reply)
+    assert isinstance(reply, Response)
     assert (reply.redirects, reply.final_url) == (5, server.url("/5"))
 
 
-def _reply(**headers: str) -> Reply:
+def _reply(**headers: str) -> Response:
     listed = tuple((name.replace("_", "-"), value) for name, value in headers.items())
-    return Reply(status=302, reason="", headers=listed, body=b"", final_url="http://a.cn/x/y", ip="")
+    return Response(status=302, reason="", headers=listed, body=b"", final_url="http://a.cn/x/y", ip="")
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,13 @@ from tests.fetch.fetch_list_rows import run
 from tests.web.hostile.cases import QUICK, Case, fetch_part, run_case
 from tests.web.hostile.web import Answer, Behaviour, Web, drips, ok, response, stall, to
 from wenlan_data.records import Drop
-from wenlan_data.testing import picture
+from wenlan_data.testing import make_image
 from wenlan_data.web.address_policy import AddressPolicy
 from wenlan_data.web.client import Client
 from wenlan_data.web.limits import Allowance, HostLimits, Limits
-from wenlan_data.web.response import Reply
+from wenlan_data.web.response import Response
 
-PICTURE = picture(1)
+PICTURE = make_image(1)
 SMALL = ok(PICTURE)
 ROBOTS = ok(b"User-agent: *\nDisallow: /a.jpg")
 ENDLESS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -39,8 +39,8 @@ class _Silent(AbstractResolver):
         pass
 
 
-def _get(url: str, allow: str, limits: Limits, resolver: AbstractResolver | None = None) -> Reply | Drop:
-    async def ask() -> Reply | Drop:
+def _get(url: str, allow: str, limits: Limits, resolver: AbstractResolver | None = None) -> Response | Drop:
+    async def ask() -> Response | Drop:
         async with Client(policy=AddressPolicy((allow,)), limits=limits, resolver=resolver) as client:
             return await client.get(url, Allowance(1 << 20, 1 << 20))
 

@@ -5,7 +5,7 @@ import pytest
 from wenlan_data.records import Drop
 from wenlan_data.web.host_state import HOST_UNREACHABLE, HOST_WAITS, Turn
 from wenlan_data.web.limits import DEFAULTS, HostLimits, Limits
-from wenlan_data.web.response import Reply
+from wenlan_data.web.response import Response
 from wenlan_data.web.robots import RobotsRules, parse_robots
 
 ROBOTS = "User-agent: *\nDisallow: /private/"
@@ -43,9 +43,9 @@ def _turn(**limits: float) -> Turn:
     return Turn("a.cn:80", HostLimits(), Limits(**limits), {})  # type: ignore[arg-type]
 
 
-def _answer(status: int, retry_after: str = "") -> Reply:
+def _answer(status: int, retry_after: str = "") -> Response:
     headers = (("Retry-After", retry_after),) if retry_after else ()
-    return Reply(status=status, reason="", headers=headers, body=b"", final_url="http://a.cn/", ip="")
+    return Response(status=status, reason="", headers=headers, body=b"", final_url="http://a.cn/", ip="")
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,9 @@ def _answer(status: int, retry_after: str = "") -> Reply:
         ("max_server_errors", _answer(500)),
     ],
 )
-def test_a_host_is_left_alone_after_as_many_failures_in_a_row_as_are_allowed(field: str, answer: Reply | Drop) -> None:
+def test_a_host_is_left_alone_after_as_many_failures_in_a_row_as_are_allowed(
+    field: str, answer: Response | Drop
+) -> None:
     turn = _turn(**{field: 4})
     for _ in range(3):
         turn.note(answer)

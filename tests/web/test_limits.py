@@ -8,10 +8,10 @@ from tests.web.hostile.cases import Case, run_case
 from tests.web.hostile.web import Web, html, ok, to
 from wenlan_data.errors import RecipeError, UsageError
 from wenlan_data.source_config import load_sources
-from wenlan_data.testing import picture
+from wenlan_data.testing import make_image
 from wenlan_data.web.limits import Limits
 
-PICTURE = picture(1)
+PICTURE = make_image(1)
 SMALL = ok(PICTURE)
 
 CASES = [

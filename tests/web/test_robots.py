@@ -5,10 +5,10 @@ import pytest
 from tests.fetch.fetch_list_rows import fetch
 from tests.web.raw_server import RawServer, ok, response
 from wenlan_data.records import Drop
-from wenlan_data.testing import picture
+from wenlan_data.testing import make_image
 from wenlan_data.web.robots import RobotsRules, parse_robots
 
-PICTURE = picture(1)
+PICTURE = make_image(1)
 REDIRECT = response("302 Found", b"", "Location: /robots.txt")
 
 

@@ -26,7 +26,7 @@ from wenlan_data.sandbox.pages import links_of
 from wenlan_data.tables import PAGES
 from wenlan_data.web.blocklists import NO_LISTS, Exclusions, Lists
 from wenlan_data.web.limits import DEFAULTS, HostLimits, Limits
-from wenlan_data.web.response import REDIRECTS, Reply, failure_of, redirect_target
+from wenlan_data.web.response import REDIRECTS, Response, failure_of, redirect_target
 from wenlan_data.web.tracking_params import page_key, page_url
 from wenlan_data.web.urls import host_of
 from wenlan_data.web.warc import PayloadWriter, record_at
@@ -118,7 +118,7 @@ class CrawlPart:
 
         exclusions = self.exclude.load()
 
-        def take(index: int, answer: Reply | Drop) -> None:
+        def take(index: int, answer: Response | Drop) -> None:
             answers[wanted[index].ordinal] = _recorded(answer, warc, datetime.now(UTC), exclusions)
 
         return Fetcher(asking, wanted, [None] * len(wanted), take)
@@ -129,7 +129,7 @@ class CrawlPart:
             if row[1] in at_hand:
                 path, offset = at_hand[row[1]]
                 record = record_at(Path(path), offset)
-                reply = Reply(
+                reply = Response(
                     status=record.status,
                     reason="OK",
                     headers=record.headers,
@@ -151,7 +151,7 @@ class CrawlPart:
         )
 
 
-def _recorded(answer: Reply | Drop, warc: PayloadWriter, at: datetime, exclusions: Exclusions) -> _Answer:
+def _recorded(answer: Response | Drop, warc: PayloadWriter, at: datetime, exclusions: Exclusions) -> _Answer:
     if isinstance(answer, Drop):
         return _Answer(answer)
     seen = _Answer(None, answer.status, len(answer.body), -1, answer.ip, to_milliseconds(at))

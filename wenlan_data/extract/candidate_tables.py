@@ -8,7 +8,7 @@ from types import TracebackType
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wenlan_data.records import Box, Candidate, Drop, Remark, StoredBytes, Text
+from wenlan_data.records import Box, Candidate, Drop, Origin, Remark, Text
 from wenlan_data.seen_ids import Known, ids_array
 from wenlan_data.tables import CANDIDATES, IMAGE_INDEX, WORK_DROPS
 
@@ -33,7 +33,7 @@ class Row:
 
 def unusable(drop: Drop, source: str) -> Candidate:
     """What `raw.parquet` records for a row that the source could not read, so that `--from` counts it again."""
-    stored = StoredBytes(kind=UNUSABLE, path=f"{drop.reason}: {drop.detail}")
+    stored = Origin(kind=UNUSABLE, path=f"{drop.reason}: {drop.detail}")
     return Candidate(url="", texts=(), source=source, stored=stored)
 
 
@@ -51,7 +51,7 @@ def read_rows(path: str, wanted: Known | None = None) -> Iterator[Row]:
         for batch in file.iter_batches(BATCH_ROWS):
             some = batch.filter(_mask(batch, wanted)) if wanted else batch
             for value in some.to_pylist():
-                stored = StoredBytes(kind=value["supply"], path=value["supply_path"], offset=value["supply_offset"])
+                stored = Origin(kind=value["supply"], path=value["supply_path"], offset=value["supply_offset"])
                 candidate = Candidate(
                     url=value["url"],
                     texts=tuple(Text(one["type"], one["text"]) for one in value["texts"]),

@@ -10,7 +10,7 @@ from wenlan_data.extract.html import Element, Page, attribute, base_of, parse_ht
 from wenlan_data.extract.image_urls import best_address, is_inline, names_a_picture
 from wenlan_data.extract.page_metadata import PageFacts, licence_beside, page_facts, stated_pictures
 from wenlan_data.extract.surrounding_text import HEADINGS, PARAGRAPHS, Outline, Place, plain, texts_by
-from wenlan_data.records import Candidate, Drop, StoredBytes, Text
+from wenlan_data.records import Candidate, Drop, Origin, Text
 
 MAX_IMAGES = 200
 """Of one page; the rest is left, and said to be."""
@@ -23,7 +23,7 @@ class _Found:
     texts: list[Text] = field(default_factory=list)
     licence: str = ""
     author: str = ""
-    stored: StoredBytes | None = None
+    stored: Origin | None = None
 
     def add(self, texts: Sequence[Text], licence: str = "", author: str = "") -> None:
         self.texts += texts
@@ -37,7 +37,7 @@ def page_pairs(
     source: str = "",
     *,
     signals: tuple[str, ...] = (),
-    page_at: StoredBytes | None = None,
+    page_at: Origin | None = None,
 ) -> Iterator[Candidate | Drop]:
     """Each picture of the page once, in page order, with all its texts; those of head and JSON-LD come last.
 
@@ -84,7 +84,7 @@ def _places(page: Page) -> Iterator[tuple[Place, Outline]]:
 class _Gathered:
     """The pictures of one page by address."""
 
-    def __init__(self, base: str, page_at: StoredBytes | None) -> None:
+    def __init__(self, base: str, page_at: Origin | None) -> None:
         self.found: dict[str, _Found] = {}
         self.drops: list[Drop] = []
         self._base = base

@@ -14,7 +14,7 @@ from wenlan_data.sandbox.client import examine_some
 from wenlan_data.sandbox.pages import INLINE, inline_bytes
 from wenlan_data.web.blocklists import Exclusions
 from wenlan_data.web.opt_out import header_signals, opt_out
-from wenlan_data.web.response import Reply, failure_of
+from wenlan_data.web.response import Response, failure_of
 from wenlan_data.web.warc import PayloadWriter, record_at
 
 
@@ -22,7 +22,7 @@ from wenlan_data.web.warc import PayloadWriter, record_at
 class Given:
     """An answer to a request for a picture, and when it came."""
 
-    reply: Reply
+    reply: Response
     date: datetime
 
 
@@ -88,7 +88,7 @@ class Keeper:
         record = record_at(Path(row.supply_path), row.supply_offset, self.max_bytes)
         if record.too_large:
             return Outcome(found=_too_large(self.max_bytes), final_url=record.url, status=record.status)
-        reply = Reply(
+        reply = Response(
             status=record.status,
             reason="OK",
             headers=record.headers or (("Content-Type", record.content_type),),

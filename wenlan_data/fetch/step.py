@@ -25,7 +25,7 @@ from wenlan_data.web.client import Client
 from wenlan_data.web.host_state import Turn, worth_another
 from wenlan_data.web.limits import DEFAULTS, HostLimits, Limits
 from wenlan_data.web.opt_out import OWN_HEADER, Reservations, opt_out, parse_reservations
-from wenlan_data.web.response import REDIRECTS, Reply, redirect_target
+from wenlan_data.web.response import REDIRECTS, Response, redirect_target
 from wenlan_data.web.robots import RobotsRules, ask_robots, is_passing
 from wenlan_data.web.urls import host_of, usable
 from wenlan_data.web.warc import PayloadWriter
@@ -35,7 +35,7 @@ MAX_HOSTS_WITH_ROBOTS = 40
 MAX_WAITING_BYTES = 32 << 20
 """Pictures that are fetched but not yet judged."""
 
-Take = Callable[[int, Reply | Drop], None]
+Take = Callable[[int, Response | Drop], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +171,7 @@ class Fetcher:
             else:
                 await self._judge.give((index, Given(answer, datetime.now(UTC))), len(answer.body))
 
-    async def _ask_page(self, row: Wanted) -> Reply | Drop:
+    async def _ask_page(self, row: Wanted) -> Response | Drop:
         turn = self._turn(row.host)
         answer = await self._ask(turn, row.url)
         signals = () if isinstance(answer, Drop) else _signals(turn, row.url)
@@ -184,7 +184,7 @@ class Fetcher:
         for (index, _), outcome in zip(some, outcomes, strict=True):
             self._outcomes[index] = outcome
 
-    async def _follow(self, url: str) -> Reply | Drop:
+    async def _follow(self, url: str) -> Response | Drop:
         for _ in range(self._part.limits.max_redirects + 1):
             if drop := usable(url, self._part.limits.max_url_characters):
                 return drop
@@ -197,7 +197,7 @@ class Fetcher:
             url = target
         return Drop("redirect_limit", f"more than {self._part.limits.max_redirects}")
 
-    async def _ask(self, turn: Turn, url: str) -> Reply | Drop:
+    async def _ask(self, turn: Turn, url: str) -> Response | Drop:
         tries = 0
         while True:
             async with turn.slots:
@@ -208,7 +208,7 @@ class Fetcher:
             if isinstance(answer, Drop) or answer.status not in {429, 503}:
                 await asyncio.sleep(self._part.limits.backoff_s * 2 ** (tries - 1))
 
-    async def _ask_once(self, turn: Turn, url: str) -> Reply | Drop:
+    async def _ask_once(self, turn: Turn, url: str) -> Response | Drop:
         if drop := turn.ended or self._exclusions.refuses_url(url) or await self._forbidden(turn, url):
             return drop
         await turn.gap()
@@ -263,8 +263,10 @@ class Fetcher:
             async with self._connections:
                 answer = await self._client.fetch(where, limits.robots, 0)
             turn.note(answer)
-            is_file = isinstance(answer, Reply) and answer.status == 200
-            turn.reserved = parse_reservations(answer.body) if is_file and isinstance(answer, Reply) else Reservations()
+            is_file = isinstance(answer, Response) and answer.status == 200
+            turn.reserved = (
+                parse_reservations(answer.body) if is_file and isinstance(answer, Response) else Reservations()
+            )
 
     def _turn(self, host: str) -> Turn:
         turn = self._turns.get(host)

@@ -9,7 +9,7 @@ from wenlan_data.extract.encoding import ENCODINGS, decode_page
 from wenlan_data.extract.links import Links, page_links
 from wenlan_data.extract.pairs import page_pairs
 from wenlan_data.extract.soft_404 import soft_error
-from wenlan_data.records import Candidate, Drop, StoredBytes, Text
+from wenlan_data.records import Candidate, Drop, Origin, Text
 
 MAX_BROKEN_SHARE = 0.01
 """Of a page's characters that no encoding fits; a page with more is not read."""
@@ -30,7 +30,7 @@ def pairs_frame(options: bytes, payload: bytes) -> bytes:
     html = decode_page(payload, ask["content_type"])
     if html.count("\ufffd") > 3 + MAX_BROKEN_SHARE * len(html):
         return json.dumps([asdict(Drop("bad_encoding", ask["url"][:200]))]).encode()
-    at = StoredBytes(**ask["page_at"]) if ask["page_at"] else None
+    at = Origin(**ask["page_at"]) if ask["page_at"] else None
     rows = page_pairs(html, ask["url"], ask["source"], signals=tuple(ask["signals"]), page_at=at)
     return json.dumps([asdict(row) for row in rows]).encode()
 
@@ -78,5 +78,5 @@ def _row(value: dict[str, Any]) -> Candidate | Drop:
         return Drop(**value)
     lists = {name: tuple(value[name]) for name in ("opt_out", "boxes")}
     texts = tuple(Text(**one) for one in value["texts"])
-    stored = StoredBytes(**value["stored"]) if value["stored"] else None
+    stored = Origin(**value["stored"]) if value["stored"] else None
     return Candidate(**{**value, **lists, "texts": texts, "stored": stored})

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from wenlan_data.records import Candidate, Drop, StoredBytes
+from wenlan_data.records import Candidate, Drop, Origin
 from wenlan_data.sandbox.client import ask
 from wenlan_data.sandbox.page_codec import PageLinks, read_links, read_pairs
 from wenlan_data.sandbox.protocol import DROP, INLINE_IMAGE, LINKS, PAIRS, PICTURE
@@ -11,11 +11,11 @@ from wenlan_data.web.opt_out import header_signals
 from wenlan_data.web.warc import WarcPayload
 
 INLINE = "inline"
-"""The kind of `StoredBytes` of a picture inside a page: `path` and `offset` are those of the page's record."""
+"""The kind of `Origin` of a picture inside a page: `path` and `offset` are those of the page's record."""
 
 
 def page_rows(
-    payload: bytes, *, content_type: str, url: str, source: str, signals: tuple[str, ...], page_at: StoredBytes
+    payload: bytes, *, content_type: str, url: str, source: str, signals: tuple[str, ...], page_at: Origin
 ) -> list[Candidate | Drop]:
     """The candidates of a page; alone a `Drop` where its bytes are no text (`bad_encoding`) or it is quarantined
     (`decoder_crash`, `decoder_timeout`)."""
@@ -49,5 +49,5 @@ def read_page(record: WarcPayload, path: str, source: str) -> Iterator[Candidate
         url=record.url,
         source=source,
         signals=header_signals(record.headers),
-        page_at=StoredBytes(kind=INLINE, path=path, offset=record.offset),
+        page_at=Origin(kind=INLINE, path=path, offset=record.offset),
     )

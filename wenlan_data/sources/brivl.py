@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from wenlan_data.errors import UsageError, os_errors
 from wenlan_data.protocols import SourcePart
-from wenlan_data.records import Box, Candidate, Drop, StoredBytes, Text
+from wenlan_data.records import Box, Candidate, Drop, Origin, Text
 from wenlan_data.sources.formats.delimited import next_json_line, ranges, read_range
 
 TEXT_TYPE_OF = {"alt_text": "alt", "sur_text": "surrounding", "caption": "caption", "title": "title"}
@@ -84,7 +84,7 @@ class Brivl:
             url=str(PurePosixPath(self.pictures or PurePosixPath(self.path).parent) / inside),
             texts=texts,  # type: ignore[arg-type]
             source=self.name,
-            stored=StoredBytes(kind="file", path=str(folder / inside)),
+            stored=Origin(kind="file", path=str(folder / inside)),
             boxes=boxes,  # type: ignore[arg-type]
         )
 

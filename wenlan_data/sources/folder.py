@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from wenlan_data.errors import UsageError
 from wenlan_data.protocols import SourcePart
-from wenlan_data.records import Candidate, Drop, StoredBytes, Text
+from wenlan_data.records import Candidate, Drop, Origin, Text
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".avif"})
 MAX_TEXT_BYTES = 1 << 20
@@ -71,7 +71,7 @@ class Folder:
             url=url,
             texts=(Text("caption", text),) if text else (),
             source=self.name,
-            stored=StoredBytes(kind="file", path=str(root / relative)),
+            stored=Origin(kind="file", path=str(root / relative)),
         )
 
 

@@ -21,7 +21,7 @@ from wenlan_data.web.address_policy import AddressPolicy
 from wenlan_data.web.connector import counted
 from wenlan_data.web.content_encoding import ACCEPTED, Decoder, EncodingError, decoder_for
 from wenlan_data.web.limits import DEFAULTS, Allowance, Limits
-from wenlan_data.web.response import REDIRECTS, Reply, drop_of, redirect_target
+from wenlan_data.web.response import REDIRECTS, Response, drop_of, redirect_target
 from wenlan_data.web.urls import host_of, sendable, usable
 
 # An error page this small is read, so that its connection can be used again; a larger one is hung up on.
@@ -138,7 +138,7 @@ class Client:
         self._watchdog.cancel()
         await self._session.close()
 
-    async def fetch(self, url: str, allowance: Allowance, max_redirects: int) -> Reply | Drop:
+    async def fetch(self, url: str, allowance: Allowance, max_redirects: int) -> Response | Drop:
         """The reply at the end of at most `max_redirects` checked redirects, or why there is none."""
         for redirects in range(max_redirects + 1):
             reply = await self.get(url, allowance)
@@ -150,8 +150,8 @@ class Client:
             url = target
         return Drop("redirect_limit", f"more than {max_redirects}")
 
-    async def get(self, url: str, allowance: Allowance) -> Reply | Drop:
-        """One exchange, redirects not followed; a status that is no success is a `Reply` too."""
+    async def get(self, url: str, allowance: Allowance) -> Response | Drop:
+        """One exchange, redirects not followed; a status that is no success is a `Response` too."""
         if drop := usable(url, self.limits.max_url_characters):
             return drop
         try:
@@ -172,7 +172,7 @@ class Client:
         finally:
             self._active.discard(transfer)
 
-    async def _exchange(self, url: str, target: URL, transfer: _Transfer, allowance: Allowance) -> Reply | Drop:
+    async def _exchange(self, url: str, target: URL, transfer: _Transfer, allowance: Allowance) -> Response | Drop:
         response = await self._session.get(
             target,
             allow_redirects=False,
@@ -189,7 +189,7 @@ class Client:
             if isinstance(body, Drop):
                 return body
             stored = _stored_headers(response, note) if allowance.decodes else tuple(response.headers.items())
-            return Reply(
+            return Response(
                 status=response.status,
                 reason=response.reason or "",
                 headers=stored,

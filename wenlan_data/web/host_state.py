@@ -6,7 +6,7 @@ import time
 from wenlan_data.records import Drop
 from wenlan_data.web.limits import HostLimits, Limits
 from wenlan_data.web.opt_out import Reservations
-from wenlan_data.web.response import Reply, failure_of, retry_after_s
+from wenlan_data.web.response import Response, failure_of, retry_after_s
 from wenlan_data.web.robots import RobotsRules, parse_robots
 
 # Longer rules are asked for again by the host's next slice: a receipt stays small.
@@ -65,7 +65,7 @@ class Turn:
             self._gap_s = max(self._gap_s, rules.delay_s)
             self._next_at = max(self._next_at, time.monotonic() + self._gap_s) if self._gap_s else 0.0
 
-    def note(self, answer: Reply | Drop) -> None:
+    def note(self, answer: Response | Drop) -> None:
         """Learn from an answer: back off, give up, or go on as before."""
         now = time.monotonic()
         if self.connections == 1 and self._gap_s:
@@ -146,7 +146,7 @@ class Turn:
         if too_many or self._timeouts >= limits.max_timeouts * self.connections:
             self.ended = HOST_UNREACHABLE
 
-    def _note_wait(self, reply: Reply, now: float) -> None:
+    def _note_wait(self, reply: Response, now: float) -> None:
         if now < self._resume_at:
             return  # said by a request that was under way when we began to wait
         self._failing = str(reply.status)
@@ -159,7 +159,7 @@ class Turn:
         self._resume_at = now + wait_s
 
 
-def worth_another(answer: Reply | Drop, tries: int) -> bool:
+def worth_another(answer: Response | Drop, tries: int) -> bool:
     """Whether the same URL is asked for again at once, after that many tries."""
     drop = answer if isinstance(answer, Drop) else failure_of(answer.status)
     if drop is None or not drop.retryable:

@@ -15,7 +15,7 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Response:
     """What a server answered, its body whole."""
 
     status: int
@@ -43,7 +43,7 @@ def failure_of(status: int) -> Drop | None:
     return Drop("http_status", str(status))
 
 
-def redirect_target(reply: Reply) -> str | Drop:
+def redirect_target(reply: Response) -> str | Drop:
     """The absolute URL that a redirect names, or why it is not followed."""
     location = reply.header("location").strip()
     if not location or any(ord(character) < 32 for character in location):
@@ -57,7 +57,7 @@ def redirect_target(reply: Reply) -> str | Drop:
     return usable(target) or target
 
 
-def retry_after_s(reply: Reply, now_s: float) -> float | None:
+def retry_after_s(reply: Response, now_s: float) -> float | None:
     """Seconds that `Retry-After` asks to wait, as a number or a date (`now_s`: since 1970); None without it."""
     value = reply.header("retry-after").strip()
     if value.isascii() and value.isdigit():

@@ -9,7 +9,7 @@ from wenlan_data.records import Drop
 from wenlan_data.web.client import Client
 from wenlan_data.web.limits import DEFAULTS, Limits
 from wenlan_data.web.opt_out import AGENT, NO_TRAINING, path_of, reserved_paths
-from wenlan_data.web.response import Reply
+from wenlan_data.web.response import Response
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def _failed(drop: Drop) -> RobotsRules | Drop:
     return drop if drop.reason in {"address", "port", "scheme", "bad_url", "tls"} else _unavailable(drop.reason)
 
 
-def _text(reply: Reply, max_bytes: int) -> str:
+def _text(reply: Response, max_bytes: int) -> str:
     return reply.body[:max_bytes].decode("utf-8-sig", errors="replace").replace("\0", "")
 
 

@@ -12,7 +12,7 @@ from tests.builds.corpus_runs import build, command
 from tests.shared import MODEL, PHOTOS, needs_model, needs_photos
 from wenlan_data.records import Region
 from wenlan_data.shard.reader import read_corpus
-from wenlan_data.testing import caption
+from wenlan_data.testing import make_caption
 
 pytest.importorskip("onnxruntime")
 pytestmark = [needs_model, needs_photos]
@@ -52,7 +52,7 @@ def test_a_build_stores_every_reference_box(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     for number, name in enumerate(wanted):
         shutil.copy(PHOTOS / name, tmp_path / "photos" / name)
-        (tmp_path / "photos" / name).with_suffix(".txt").write_text(caption(number), "utf-8")
+        (tmp_path / "photos" / name).with_suffix(".txt").write_text(make_caption(number), "utf-8")
     detect = {"detector": "yolox", "weights": str(MODEL)}
     (tmp_path / "mine.yaml").write_text(json.dumps({"name": "mine", "detect": detect}), "utf-8")
     words = ["--sources", f"folder:{tmp_path / 'photos'}", "--recipe", tmp_path / "mine.yaml", "--executor", "local"]

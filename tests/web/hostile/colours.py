@@ -10,9 +10,9 @@ from tests.image import modes
 from tests.web.hostile.cases import Case, Run
 from tests.web.hostile.images import pictures
 from wenlan_data.image.normalise import normalise, pixels
-from wenlan_data.testing import picture
+from wenlan_data.testing import make_image
 
-PHOTO = Image.open(io.BytesIO(picture(7, width=320, height=240, quality=95))).convert("RGB")
+PHOTO = Image.open(io.BytesIO(make_image(7, width=320, height=240, quality=95))).convert("RGB")
 PHOTO = PHOTO.filter(ImageFilter.GaussianBlur(2))
 PLAIN = np.asarray(PHOTO)
 BY_NAME = {case.name: case for case in modes.cases(PHOTO)}

@@ -16,11 +16,11 @@ from tests.web.hostile.cases import QUICK, Case, Run, fetch_part
 from tests.web.hostile.web import Answer, Web, ok
 from wenlan_data.image.hash import hashes, thumbnail
 from wenlan_data.image.normalise import normalise, pixels
-from wenlan_data.testing import picture
+from wenlan_data.testing import make_image
 from wenlan_data.web.blocklists import Lists
 from wenlan_data.web.limits import HostLimits
 
-GOOD = picture(1)
+GOOD = make_image(1)
 MIB = 1 << 20
 
 
@@ -42,7 +42,7 @@ def png(width: int, height: int, kind: int = 6) -> bytes:
 
 def png_with(name: bytes, body: bytes) -> bytes:
     """A good PNG with one more chunk after its header."""
-    data = picture(1, kind="PNG")
+    data = make_image(1, kind="PNG")
     return data[:33] + chunk(name, body) + data[33:]
 
 
@@ -68,7 +68,7 @@ def saved(kind: str, mode: str = "RGB", **more: object) -> bytes:
 
 def animated(kind: str, frames: int = 4) -> bytes:
     """Frames one after the other."""
-    first, *rest = (Image.open(io.BytesIO(picture(n))).convert("RGB") for n in range(1, frames + 1))
+    first, *rest = (Image.open(io.BytesIO(make_image(n))).convert("RGB") for n in range(1, frames + 1))
     out = io.BytesIO()
     first.save(out, kind, save_all=True, append_images=rest)
     return out.getvalue()
@@ -138,7 +138,7 @@ def _flipped(bits: int) -> list[bytes]:
 def _changing(folder: Path) -> str:
     """Other bytes each time: the digest of what was taken is recorded, and a second look tells the difference."""
     with Web() as web:
-        host = web.host({"/a.jpg": [ok(picture(n)) for n in range(1, 4)]})
+        host = web.host({"/a.jpg": [ok(make_image(n)) for n in range(1, 4)]})
         seen = []
         for n in range(2):
             out = folder / str(n) / "out"
@@ -153,7 +153,7 @@ def _changing(folder: Path) -> str:
 
 def _blocked(folder: Path) -> str:
     """By digest and by PDQ: nothing of it is written, one row says so."""
-    by_digest, by_look = picture(11), picture(12)
+    by_digest, by_look = make_image(11), make_image(12)
     again = io.BytesIO()
     Image.open(io.BytesIO(by_look)).save(again, "JPEG", quality=60)
     pdq = hashes(thumbnail(pixels(by_look)))[1]
@@ -262,8 +262,8 @@ CASES = [
         outcome="ok",
         answers={
             "/0.jpg": ok(GOOD, "Content-Type: text/html"),
-            "/1.jpg": ok(picture(2)),
-            "/2": ok(picture(3), "Content-Type: x"),
+            "/1.jpg": ok(make_image(2)),
+            "/2": ok(make_image(3), "Content-Type: x"),
         },
         paths=("/0.jpg", "/1.jpg", "/2"),
     ),

@@ -9,12 +9,12 @@ from tests.web.hostile.cases import Case, Run
 from tests.web.hostile.names import Names, fetch_with
 from tests.web.hostile.web import Answer, Answers, Web, gaps_s, html, ok, resets, response, stall, to
 from wenlan_data.records import Candidate
-from wenlan_data.testing import picture
+from wenlan_data.testing import make_image
 from wenlan_data.web.host_state import Turn
 from wenlan_data.web.limits import DEFAULTS, HostLimits
 from wenlan_data.web.robots import RobotsRules, parse_robots
 
-PICTURE = picture(1)
+PICTURE = make_image(1)
 ALLOWED = ok(PICTURE)
 ROBOTS = "/robots.txt"
 NO_ROBOTS = response("404 Not Found")
@@ -369,7 +369,7 @@ CASES = [
         number=80,
         does="reserves others in tdmrep.json",
         outcome="ok",
-        answers={"/.well-known/tdmrep.json": ok(TDMREP), "/a.jpg": ALLOWED, "/photos/free.jpg": ok(picture(2))},
+        answers={"/.well-known/tdmrep.json": ok(TDMREP), "/a.jpg": ALLOWED, "/photos/free.jpg": ok(make_image(2))},
         paths=("/a.jpg", "/photos/free.jpg"),
         limits={"tdmrep": True},
     ),

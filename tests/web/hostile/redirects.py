@@ -6,9 +6,9 @@ from pathlib import Path
 from tests.web.hostile.cases import Case, Run
 from tests.web.hostile.names import Names, authority, fetch_with, server_tls
 from tests.web.hostile.web import Answers, Web, drips, html, ok, response, sends, to
-from wenlan_data.testing import picture
+from wenlan_data.testing import make_image
 
-PICTURE = picture(1)
+PICTURE = make_image(1)
 HTTP = "http://"
 
 

@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 from tests.web.hostile.cases import fetch_part
 from tests.web.hostile.transport import CHUNKED, OK
 from tests.web.hostile.web import Answers, Host, Web, drips, ok, response, stall
-from wenlan_data.testing import picture
+from wenlan_data.testing import make_image
 from wenlan_data.web.limits import DEFAULTS, HostLimits
 
-PICTURES = [ok(picture(n, width=160, height=120)) for n in range(8)]
+PICTURES = [ok(make_image(n, width=160, height=120)) for n in range(8)]
 NO_ROBOTS = response("404 Not Found")
 STALLING: list[Answers] = [
     {"/robots.txt": stall},

@@ -10,9 +10,9 @@ import trustme
 from tests.web.hostile.cases import Case, Run
 from tests.web.hostile.names import ask_named, authority, server_tls
 from tests.web.hostile.web import drips, ok, resets, response, sends, stall
-from wenlan_data.testing import picture
+from wenlan_data.testing import make_image
 
-PICTURE = picture(1)
+PICTURE = make_image(1)
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 LENGTH = b"Content-Length: %d\r\n" % len(PICTURE)
@@ -119,7 +119,7 @@ CASES = [
         does="says a length that is smaller than its body",
         outcome="ok",
         paths=("/a.jpg", "/b.jpg"),
-        answers={"/a.jpg": ok(PICTURE) + b"more of it", "/b.jpg": ok(picture(2))},
+        answers={"/a.jpg": ok(PICTURE) + b"more of it", "/b.jpg": ok(make_image(2))},
         check=_closed_after,
     ),
     Case(
@@ -231,7 +231,7 @@ CASES = [
         does="sends a response to a request that was not made yet",
         outcome="ok",
         paths=("/a.jpg", "/b.jpg"),
-        answers={"/a.jpg": ok(PICTURE) + ok(picture(3)), "/b.jpg": ok(PICTURE)},
+        answers={"/a.jpg": ok(PICTURE) + ok(make_image(3)), "/b.jpg": ok(PICTURE)},
         check=_smuggled,
     ),
     Case(number=30, does="has an IPv6 address only", outcome="ok", own=_ipv6_only),

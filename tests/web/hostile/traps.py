@@ -11,7 +11,7 @@ from wenlan_data.crawl.frontier import FrontierPart, read_frontier
 from wenlan_data.crawl.scope import Scope
 from wenlan_data.crawl.step import CrawlPart
 from wenlan_data.records import Candidate
-from wenlan_data.testing import picture
+from wenlan_data.testing import make_image
 from wenlan_data.web.limits import HostLimits
 from wenlan_data.web.tracking_params import page_key, page_url
 from wenlan_data.web.urls import host_of
@@ -154,7 +154,7 @@ def _keys(pairs: Sequence[tuple[str, str]]) -> Callable[[Path], str]:
     return own
 
 
-INLINE = "data:image/jpeg;base64," + base64.b64encode(picture(1)).decode()
+INLINE = "data:image/jpeg;base64," + base64.b64encode(make_image(1)).decode()
 EVERY_LINK = f"""<html><head><base href="/base/"><meta property="og:image" content="/og.jpg">
 <script type="application/ld+json">{{"@type": "ImageObject", "contentUrl": "/ld.jpg", "name": "桥"}}</script></head>
 <img src="1.jpg" alt="桥"><img src="//127.0.0.1/2.jpg" alt="桥">
