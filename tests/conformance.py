@@ -45,7 +45,9 @@ def check_rule(rule: Rule, *, idempotent: bool = True) -> None:
     assert is_dataclass(kind)
     assert "__slots__" in vars(kind)
     assert hash(rule) == hash(copy.deepcopy(rule))
-    with pytest.raises((AttributeError, TypeError)):  # Python 3.11 raises the latter for a frozen, slotted class
+    with pytest.raises(
+        (AttributeError, TypeError)
+    ):  # Python 3.11 raises the latter for a frozen, slotted class
         setattr(rule, name, 1)
     for text in ODD_TEXTS:
         result = rule(text)
@@ -76,7 +78,10 @@ def check_detector(detector: Detector) -> None:
         setattr(detector, "batch_size", 1)  # noqa: B010 - the type checker knows that it cannot be set
     find = detector.load()
     assert find([]) == []
-    pictures = [_photograph(seed, width, height) for seed, width, height in ((1, 160, 120), (2, 97, 203), (3, 64, 64))]
+    pictures = [
+        _photograph(seed, width, height)
+        for seed, width, height in ((1, 160, 120), (2, 97, 203), (3, 64, 64))
+    ]
     alone = [find([one])[0] for one in pictures]
     together = find(pictures)
     assert detector.load()(pictures) == together
@@ -89,7 +94,9 @@ def check_detector(detector: Detector) -> None:
 
 
 def _check_regions(regions: list[Region], width: int, height: int) -> None:
-    assert [region.score for region in regions] == sorted((region.score for region in regions), reverse=True)
+    assert [region.score for region in regions] == sorted(
+        (region.score for region in regions), reverse=True
+    )
     for region in regions:
         x1, y1, x2, y2 = region.box_xyxy
         assert 0 <= x1 < x2 <= width
@@ -99,6 +106,8 @@ def _check_regions(regions: list[Region], width: int, height: int) -> None:
         assert 0 <= region.score <= 1
 
 
-def _photograph(seed: int, width: int, height: int) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
+def _photograph(
+    seed: int, width: int, height: int
+) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
     with Image.open(io.BytesIO(picture_bytes(seed, width=width, height=height))) as image:
         return np.array(image)

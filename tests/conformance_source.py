@@ -20,8 +20,12 @@ def check_source(source: Source, *, max_rows: int = 3) -> list[Candidate | Drop]
     _check_parts(source, parts, max_rows)
     for row in rows:
         _check_row(source, row)
-    assert list(source.parts(source=7, max_rows=max_rows)) == parts, "planned again, the parts are the same"
-    assert [row for part in parts for row in source.read(part)] == rows, "read again, the rows are the same"
+    assert list(source.parts(source=7, max_rows=max_rows)) == parts, (
+        "planned again, the parts are the same"
+    )
+    assert [row for part in parts for row in source.read(part)] == rows, (
+        "read again, the rows are the same"
+    )
     assert _all_rows(source, 1_000_000) == rows, "where parts end makes no difference to the rows"
     return rows
 
@@ -29,7 +33,9 @@ def check_source(source: Source, *, max_rows: int = 3) -> list[Candidate | Drop]
 def _check_value(source: Source) -> None:
     kind, _, _ = source.name.partition(":")
     parameters = {field.name: getattr(source, field.name) for field in fields(source)}  # type: ignore[arg-type]
-    assert plugins.build(SOURCES, kind, parameters) == source, "it is found by its file name, with its fields"
+    assert plugins.build(SOURCES, kind, parameters) == source, (
+        "it is found by its file name, with its fields"
+    )
     with pytest.raises(FrozenInstanceError):
         source.path = "other"  # type: ignore[attr-defined]
 

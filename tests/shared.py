@@ -9,4 +9,6 @@ MODEL = DATA / "models" / "yolox_nano.onnx"
 PHOTOS = DATA / "photos"
 
 needs_model = pytest.mark.skipif(not MODEL.is_file(), reason="no YOLOX-nano beside the repository")
-needs_photos = pytest.mark.skipif(not PHOTOS.is_dir(), reason="no shared/data/photos beside the repository")
+needs_photos = pytest.mark.skipif(
+    not PHOTOS.is_dir(), reason="no shared/data/photos beside the repository"
+)

@@ -64,7 +64,11 @@ def test_ray_is_imported_in_one_file() -> None:
 
 
 def test_torch_is_imported_by_loading_training_and_evaluation_only() -> None:
-    elsewhere = {name for name in _where("torch") if name.split("/")[0] not in {"load", "model", "train", "eval"}}
+    elsewhere = {
+        name
+        for name in _where("torch")
+        if name.split("/")[0] not in {"load", "model", "train", "eval"}
+    }
     assert elsewhere == {"detect/detectors/faster_rcnn.py"}
 
 
@@ -87,7 +91,9 @@ def test_no_file_is_named_after_nothing() -> None:
     assert not {path.stem for path in FILES} & FORBIDDEN_NAMES
 
 
-@pytest.mark.parametrize("words", [["--help"], ["build", "--help"], ["load", "--help"], ["shards", "--help"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["build", "--help"], ["load", "--help"], ["shards", "--help"]]
+)
 def test_help_loads_nothing_heavy(words: list[str]) -> None:
     script = (
         "import json, sys\n"
@@ -95,9 +101,15 @@ def test_help_loads_nothing_heavy(words: list[str]) -> None:
         f"try: cli.main({words!r}, standalone_mode=False)\n"
         "finally: sys.stderr.write(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
     loaded = set(json.loads(done.stderr)) - set(sys.stdlib_module_names)
-    assert {name for name in loaded if not name.startswith("_")} <= {"click", "wenlan_data", "sitecustomize"}
+    assert {name for name in loaded if not name.startswith("_")} <= {
+        "click",
+        "wenlan_data",
+        "sitecustomize",
+    }
 
 
 def test_options_are_those_written_down() -> None:

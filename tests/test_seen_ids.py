@@ -24,16 +24,25 @@ def test_an_id_has_16_bytes_and_tells_where_one_field_ends_and_the_next_starts()
 
 
 def test_an_id_never_changes_between_versions() -> None:
-    assert candidate_id("http://a.cn/1.jpg", (Text("caption", "一只猫"),)).hex() == "dd77ceeef7743f922e360c73211d3a0d"
+    assert (
+        candidate_id("http://a.cn/1.jpg", (Text("caption", "一只猫"),)).hex()
+        == "dd77ceeef7743f922e360c73211d3a0d"
+    )
 
 
-@given(st.lists(st.sets(st.integers(0, 60), max_size=30), max_size=4), st.lists(st.integers(0, 60), max_size=50))
+@given(
+    st.lists(st.sets(st.integers(0, 60), max_size=30), max_size=4),
+    st.lists(st.integers(0, 60), max_size=50),
+)
 def test_what_is_in_any_file_is_known_and_nothing_else(
     tmp_path_factory: pytest.TempPathFactory, files: list[set[int]], asked: list[int]
 ) -> None:
     folder = tmp_path_factory.mktemp("ids")
     # Ids that end in zero bytes, and that are zero, are what NumPy's byte strings get wrong first.
-    encode = {n: n.to_bytes(2, "little").ljust(16, b"\0") if n % 2 else n.to_bytes(16, "big") for n in range(61)}
+    encode = {
+        n: n.to_bytes(2, "little").ljust(16, b"\0") if n % 2 else n.to_bytes(16, "big")
+        for n in range(61)
+    }
     for number, members in enumerate(files):
         save_ids(folder / f"ids-{number}.npy", ids_array(encode[n] for n in members))
     known = Known([folder / f"ids-{number}.npy" for number in range(len(files))])

@@ -72,7 +72,9 @@ def from_os_error(error: OSError, path: Path | str | None = None) -> WenlanError
     where = error.filename or path or "the output"
     if error.errno in _NO_ROOM:
         remedy = "raise the limit of a file's size" if error.errno == errno.EFBIG else "free space"
-        return DiskError(f"no room to write {where} ({error.strerror}): {remedy} and run the same command")
+        return DiskError(
+            f"no room to write {where} ({error.strerror}): {remedy} and run the same command"
+        )
     if error.errno in _NO_RIGHT:
         return UsageError(f"{where}: {error.strerror}: choose another place or change its rights")
     return UsageError(f"{where}: {error.strerror or error}")

@@ -28,7 +28,9 @@ def load_array(path: Path, kind: type[Kind]) -> NDArray[Kind]:
     try:
         array: NDArray[Kind] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise DamageError(f"{path}: index of a published generation cannot be read ({error}): build anew") from error
+        raise DamageError(
+            f"{path}: index of a published generation cannot be read ({error}): build anew"
+        ) from error
     if not issubclass(array.dtype.type, kind):
         raise DamageError(f"{path}: holds {array.dtype} in place of {kind.__name__}: build anew")
     return array
@@ -69,11 +71,17 @@ class ArrayWriter:
     def _write_header(self, like: NDArray[np.generic]) -> None:
         shape = (self._rows, *like.shape[1:])
         # NumPy leaves room for a longer first dimension, so both headers have one length.
-        header = {"descr": np.lib.format.dtype_to_descr(like.dtype), "fortran_order": False, "shape": shape}
+        header = {
+            "descr": np.lib.format.dtype_to_descr(like.dtype),
+            "fortran_order": False,
+            "shape": shape,
+        }
         np.lib.format.write_array_header_1_0(self._file, header)
 
 
-def members(sorted_values: NDArray[Kind], wanted: NDArray[Kind]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+def members(
+    sorted_values: NDArray[Kind], wanted: NDArray[Kind]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """For each wanted value where it first stands among sorted ones, and whether it is there at all."""
     if not len(sorted_values):
         return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), bool)

@@ -37,8 +37,18 @@ STEPS = (
         unit="slice of a host",
         does="ask for pictures, check, hash and encode them, keep them as WARC",
     ),
-    Step(name="against", version=2, unit="2,000 pictures of a benchmark", does="hash what must not be in the corpus"),
-    Step(name="near", version=2, unit="bands, or part of a published run", does="find codes that are near each other"),
+    Step(
+        name="against",
+        version=2,
+        unit="2,000 pictures of a benchmark",
+        does="hash what must not be in the corpus",
+    ),
+    Step(
+        name="near",
+        version=2,
+        unit="bands, or part of a published run",
+        does="find codes that are near each other",
+    ),
     Step(
         name="dedupe",
         version=4,
@@ -70,7 +80,9 @@ def describe(recipe: Recipe) -> str:
     }
     if recipe.dedupe.radius_bits == "off":
         settings["dedupe"] = "equal bytes alone"
-    lines = [f"{step.name:8} v{step.version}  {step.does} (one part: {step.unit})" for step in STEPS]
+    lines = [
+        f"{step.name:8} v{step.version}  {step.does} (one part: {step.unit})" for step in STEPS
+    ]
     return "\n".join(
         f"{line}; {settings[step.name]}" if step.name in settings else line
         for step, line in zip(STEPS, lines, strict=True)

@@ -34,11 +34,15 @@ def find(package: str, name: str) -> type:
     except ModuleNotFoundError as error:
         if error.name and path.startswith(error.name):
             known = ", ".join(names(package))
-            raise RecipeError(f"{name!r} is not known here: choose one of {known}, or give a dotted path") from error
+            raise RecipeError(
+                f"{name!r} is not known here: choose one of {known}, or give a dotted path"
+            ) from error
         raise RecipeError(f"{name!r} needs the package {error.name!r}: pip install it") from error
     found = getattr(module, class_name, None)
     if not (isinstance(found, type) and is_dataclass(found)):
-        raise RecipeError(f"{path} holds no dataclass {class_name}: one file holds one plug-in of its own name")
+        raise RecipeError(
+            f"{path} holds no dataclass {class_name}: one file holds one plug-in of its own name"
+        )
     return found
 
 

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Literal, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from wenlan_data import plugins
 from wenlan_data.detect.loading import load_detector, resolved_detector, with_absolute_weights
@@ -23,13 +31,20 @@ TitleRepeats = Literal["title", "keep"]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=False, use_attribute_docstrings=True
+    )
 
 
 class ImageRules(_Part):
     """Which pictures are taken, and how they are stored."""
 
-    formats: tuple[Literal["jpeg", "png", "webp", "gif", "avif"], ...] = ("jpeg", "png", "webp", "gif")
+    formats: tuple[Literal["jpeg", "png", "webp", "gif", "avif"], ...] = (
+        "jpeg",
+        "png",
+        "webp",
+        "gif",
+    )
     """`avif` is an option: it decodes ten times slower than JPEG."""
     min_side_px: int = Field(default=100, ge=1)
     max_aspect: float = Field(default=4.0, ge=1.0)
@@ -103,7 +118,9 @@ def _radius(value: object) -> object:
     return value
 
 
-RadiusBits = Annotated[Annotated[int, Field(ge=0, le=MAX_RADIUS_BITS)] | Literal["off"], BeforeValidator(_radius)]
+RadiusBits = Annotated[
+    Annotated[int, Field(ge=0, le=MAX_RADIUS_BITS)] | Literal["off"], BeforeValidator(_radius)
+]
 
 
 class DedupeRules(_Part):
@@ -213,7 +230,9 @@ class Recipe(_Part):
 
     def digest(self) -> str:
         """SHA-256 over the resolved recipe, 64 hex digits."""
-        text = json.dumps(self.resolved(), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(
+            self.resolved(), sort_keys=True, ensure_ascii=False, separators=(",", ":")
+        )
         return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -16,11 +16,18 @@ from wenlan_data.recipe import RULES, Recipe
 
 Schema = dict[str, object]
 
-_OF_OTHER_PEOPLE: Schema = {"type": "string", "pattern": r"\.", "description": "A dotted path to other people's."}
+_OF_OTHER_PEOPLE: Schema = {
+    "type": "string",
+    "pattern": r"\.",
+    "description": "A dotted path to other people's.",
+}
 _NOT_MIXED = {"boxes", "mix"}
 _BYTES: Schema = {
     "default": "1GiB",
-    "anyOf": [{"type": "integer", "minimum": 1 << 12}, {"type": "string", "pattern": r"^\d+\s*(B|[KMG]iB|[kMG]B)?$"}],
+    "anyOf": [
+        {"type": "integer", "minimum": 1 << 12},
+        {"type": "string", "pattern": r"^\d+\s*(B|[KMG]iB|[kMG]B)?$"},
+    ],
 }
 
 
@@ -56,9 +63,17 @@ def _plugin(package: str, word: str, name: str, own: Schema) -> dict[str, Any]:
     properties: dict[str, Any] = {**own, word: {"const": name}}
     said = _said_of_fields(kind)
     for parameter, value in found.get("properties", {}).items():
-        properties[parameter] = {**value, "description": said[parameter]} if parameter in said else value
+        properties[parameter] = (
+            {**value, "description": said[parameter]} if parameter in said else value
+        )
     about = {"title": name, "description": found.get("description", "")}
-    return {**about, "type": "object", "properties": properties, "required": [word], "additionalProperties": False}
+    return {
+        **about,
+        "type": "object",
+        "properties": properties,
+        "required": [word],
+        "additionalProperties": False,
+    }
 
 
 def _of_other_people(word: str, own: Schema) -> Schema:
@@ -70,7 +85,11 @@ def _said_of_fields(kind: type) -> dict[str, str]:
     (made,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     found = {}
     for one, after in pairwise(made.body if isinstance(made, ast.ClassDef) else []):
-        if not (isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name) and isinstance(after, ast.Expr)):
+        if not (
+            isinstance(one, ast.AnnAssign)
+            and isinstance(one.target, ast.Name)
+            and isinstance(after, ast.Expr)
+        ):
             continue
         if isinstance(after.value, ast.Constant) and isinstance(after.value.value, str):
             found[one.target.id] = " ".join(after.value.value.split())

@@ -21,7 +21,9 @@ def candidate_id(url_key: str, texts: Sequence[Text]) -> bytes:
     """16 bytes: the first half of SHA-256 over URL key and texts as read, each field after its length."""
     fields = [url_key, *(field for text in texts for field in (text.type, text.text))]
     encoded = [field.encode() for field in fields]
-    return hashlib.sha256(b"".join(len(one).to_bytes(4, "big") + one for one in encoded)).digest()[:ID_BYTES]
+    return hashlib.sha256(b"".join(len(one).to_bytes(4, "big") + one for one in encoded)).digest()[
+        :ID_BYTES
+    ]
 
 
 def ids_array(ids: Iterable[bytes]) -> "Ids":
@@ -40,7 +42,9 @@ def load_ids(path: Path | str) -> "Ids":
     try:
         ids = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise DamageError(f"{path}: it is no list of ids ({error}): run the build into a new output") from error
+        raise DamageError(
+            f"{path}: it is no list of ids ({error}): run the build into a new output"
+        ) from error
     if not isinstance(ids, np.ndarray) or ids.dtype != np.dtype("S16") or ids.ndim != 1:
         raise DamageError(f"{path}: it is no list of 16-byte ids: run the build into a new output")
     return ids

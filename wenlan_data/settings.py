@@ -35,7 +35,9 @@ def read_named(
         path = folder / f"{name_or_path}.yaml"
         if not path.is_file():
             known = ", ".join(names_in(folder))
-            raise RecipeError(f"{what} {name_or_path!r} is not known: choose one of {known}, or give a .yaml file")
+            raise RecipeError(
+                f"{what} {name_or_path!r} is not known: choose one of {known}, or give a .yaml file"
+            )
     value = read_yaml(path)
     for override in overrides:
         _set_key(value, override)
@@ -47,7 +49,9 @@ def read_yaml(path: Path) -> dict[str, object]:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise RecipeError(f"{path}: {error.strerror}: give the path of a readable YAML file") from error
+        raise RecipeError(
+            f"{path}: {error.strerror}: give the path of a readable YAML file"
+        ) from error
     if len(raw) > MAX_FILE_BYTES:
         raise RecipeError(f"{path}: larger than {MAX_FILE_BYTES} bytes: this is no recipe")
     try:
@@ -66,7 +70,9 @@ def read_yaml(path: Path) -> dict[str, object]:
 def describe(error: ValidationError, model: type[BaseModel] | None = None) -> str:
     """What is wrong first in a pydantic error: the path to the key, then what would be valid, by `model`."""
     first = error.errors(include_url=False)[0]
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
+    path = "".join(
+        f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]
+    ).lstrip(".")
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         keys = ", ".join(_keys(model, first["loc"][:-1]))
@@ -90,7 +96,9 @@ def _set_key(value: dict[str, object], override: str) -> None:
     """Put `key.path=value` (the value is YAML) into nested mappings; raises `RecipeError`."""
     path, sign, raw = override.partition("=")
     if not sign:
-        raise RecipeError(f"--set {override}: write it as KEY=VALUE, with dots between groups and key")
+        raise RecipeError(
+            f"--set {override}: write it as KEY=VALUE, with dots between groups and key"
+        )
     *parents, last = path.split(".")
     target = value
     for parent in parents:

@@ -43,7 +43,10 @@ class SourceSpec(BaseModel):
 
     def load(self) -> Source:
         """The working source."""
-        return cast("Source", plugins.build(SOURCES, self.kind, {**(self.model_extra or {}), "base": self.base}))
+        return cast(
+            "Source",
+            plugins.build(SOURCES, self.kind, {**(self.model_extra or {}), "base": self.base}),
+        )
 
 
 class Sources(BaseModel):
@@ -67,7 +70,9 @@ def load_sources(words: Sequence[str], contact: str = "") -> Sources:
 
     Raises `RecipeError` for a file that is wrong and `UsageError` for a word that names nothing.
     """
-    parsed = [_read_file(word) if word.endswith((".yaml", ".yml")) else _read_word(word) for word in words]
+    parsed = [
+        _read_file(word) if word.endswith((".yaml", ".yml")) else _read_word(word) for word in words
+    ]
     if not parsed:
         raise UsageError(
             "no source is given: write --sources sources.yaml, pages:URL, table:FILE, folder:DIR or warc:FILE"
@@ -91,7 +96,9 @@ def _read_file(word: str) -> Sources:
     if not isinstance(listed, list):
         raise RecipeError(f"{word}: sources: a list of sources is expected")
     base = "" if str(path.parent) == "." else str(path.parent)
-    value["sources"] = [{**entry, "base": base} if isinstance(entry, dict) else entry for entry in listed]
+    value["sources"] = [
+        {**entry, "base": base} if isinstance(entry, dict) else entry for entry in listed
+    ]
     try:
         sources = Sources.model_validate(value)
         lists = sources.exclude.under(base)
@@ -118,7 +125,9 @@ def _read_word(word: str) -> Sources:
         raise UsageError(f"{word!r} is no source: write pages:{word} to crawl from it")
     kind, colon, path = word.partition(":")
     if not colon or not path:
-        raise UsageError(f"{word!r} is no source: write kind:path, such as {_guess(word)}, or give a .yaml file")
+        raise UsageError(
+            f"{word!r} is no source: write kind:path, such as {_guess(word)}, or give a .yaml file"
+        )
     if kind not in plugins.names(SOURCES):
         known = ", ".join(plugins.names(SOURCES))
         raise UsageError(f"{word!r}: {kind!r} is no kind of source: choose one of {known}")
@@ -127,4 +136,6 @@ def _read_word(word: str) -> Sources:
     paths = sorted(glob.glob(path)) if is_pattern else [path]  # noqa: PTH207 - keeps the path as written
     if not paths:
         raise UsageError(f"{word!r}: no file matches {path}")
-    return Sources(sources=tuple(SourceSpec.model_validate({"kind": kind, "path": one}) for one in paths))
+    return Sources(
+        sources=tuple(SourceSpec.model_validate({"kind": kind, "path": one}) for one in paths)
+    )

@@ -3,7 +3,9 @@
 import pyarrow as pa
 
 TEXTS = pa.list_(pa.struct([("type", pa.string()), ("text", pa.string())]))
-REMARKS = pa.list_(pa.struct([("type", pa.string()), ("kind", pa.string()), ("value", pa.string())]))
+REMARKS = pa.list_(
+    pa.struct([("type", pa.string()), ("kind", pa.string()), ("value", pa.string())])
+)
 """Text type, and a `records.Remark` of the text."""
 
 BOXES = pa.list_(pa.int16())
@@ -24,10 +26,16 @@ CANDIDATES = pa.schema(
         ("licence", pa.string()),
         ("author", pa.string()),
         ("opt_out", pa.list_(pa.string())),
-        ("supply", pa.string()),  # web, file, warc; in raw.parquet also none: the source could not read the row
+        (
+            "supply",
+            pa.string(),
+        ),  # web, file, warc; in raw.parquet also none: the source could not read the row
         ("supply_path", pa.string()),  # of none: why
         ("supply_offset", pa.int64()),
-        ("remarks", REMARKS),  # of texts that survived, and why others did not; empty in raw.parquet
+        (
+            "remarks",
+            REMARKS,
+        ),  # of texts that survived, and why others did not; empty in raw.parquet
         ("boxes", BOXES),
     ]
 )
@@ -71,7 +79,10 @@ PAGES = pa.schema(
         ("retryable", pa.bool_()),
         ("status", pa.int16()),
         ("bytes", pa.int64()),
-        ("warc_offset", pa.int64()),  # of the record in the part's pages.warc, -1 where there is none
+        (
+            "warc_offset",
+            pa.int64(),
+        ),  # of the record in the part's pages.warc, -1 where there is none
         ("ip", pa.string()),
         ("fetched_at", pa.timestamp("ms", tz="UTC")),
         ("links", pa.int32()),  # that the crawl may follow
@@ -101,7 +112,10 @@ FACTS = pa.schema(
         ("ip", pa.string()),
         ("fetched_at", pa.timestamp("ms", tz="UTC")),
         ("opt_out", pa.list_(pa.string())),
-        ("encoded_offset", pa.int64()),  # in the part's encoded.bin; -1: the picture is stored as it came
+        (
+            "encoded_offset",
+            pa.int64(),
+        ),  # in the part's encoded.bin; -1: the picture is stored as it came
         ("encoded_bytes", pa.int32()),
         ("encoded_crc32c", pa.uint32()),
     ]
@@ -176,7 +190,11 @@ METADATA = pa.schema(
         ("texts", TEXTS),
         (
             "regions",
-            pa.list_(pa.struct([("box", pa.list_(pa.int32())), ("label", pa.string()), ("score", pa.float32())])),
+            pa.list_(
+                pa.struct(
+                    [("box", pa.list_(pa.int32())), ("label", pa.string()), ("score", pa.float32())]
+                )
+            ),
         ),
         ("width", pa.int32()),
         ("height", pa.int32()),

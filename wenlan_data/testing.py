@@ -18,14 +18,18 @@ from wenlan_data.shard.index import save_offsets
 from wenlan_data.shard.writer import write_shard
 
 
-def make_image(seed: int, *, width: int = 320, height: int = 240, kind: str = "JPEG", quality: int = 85) -> bytes:
+def make_image(
+    seed: int, *, width: int = 320, height: int = 240, kind: str = "JPEG", quality: int = 85
+) -> bytes:
     """An encoded picture, a function of its arguments; pictures of two seeds are no near-duplicates."""
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8))
     smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), dtype=np.int16)
     grain = rng.integers(-6, 7, smooth.shape, dtype=np.int16)
     out = io.BytesIO()
-    Image.fromarray(np.clip(smooth + grain, 0, 255).astype(np.uint8)).save(out, kind, quality=quality)
+    Image.fromarray(np.clip(smooth + grain, 0, 255).astype(np.uint8)).save(
+        out, kind, quality=quality
+    )
     return out.getvalue()
 
 
@@ -37,7 +41,9 @@ def make_caption(seed: int) -> str:
     """A Chinese caption that the default recipe keeps; different for the first 1,000 seeds."""
     noun = CAPTION_NOUNS[seed % 10]
     place = CAPTION_PLACES[seed // 10 % 10]
-    return f"{place}旁边的{noun}，第{seed // 100 + 1}张照片" if seed >= 100 else f"{place}旁边的{noun}"
+    return (
+        f"{place}旁边的{noun}，第{seed // 100 + 1}张照片" if seed >= 100 else f"{place}旁边的{noun}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,9 @@ class Site:
     `responses` may be changed while it runs. A path that it lacks gets 404.
     """
 
-    def __init__(self, responses: Mapping[str, CannedResponse] | None = None, port: int = 0) -> None:
+    def __init__(
+        self, responses: Mapping[str, CannedResponse] | None = None, port: int = 0
+    ) -> None:
         self.responses: dict[str, CannedResponse] = dict(responses or {})
         self.log: list[str] = []
         site = self
@@ -96,7 +104,9 @@ class Site:
 def write_corpus(corpus: Path, shards: Iterable[Sequence[Sample]]) -> Path:
     """A corpus of these samples, each shard's in ascending order of key, without metadata, drops and report."""
     (corpus / "shards").mkdir(parents=True)
-    entries = [_write_shard(corpus / "shards", number, samples) for number, samples in enumerate(shards)]
+    entries = [
+        _write_shard(corpus / "shards", number, samples) for number, samples in enumerate(shards)
+    ]
     count = sum(entry.samples for entry in entries)
     generation = shard_manifest.Generation(
         generation=0, candidates=count, samples=count, drops=0, first_shard=0, shards=len(entries)
@@ -130,6 +140,8 @@ def _write_shard(folder: Path, number: int, samples: Sequence[Sample]) -> shard_
         sha256=written.sha256,
         samples=written.samples,
         generation=0,
-        offsets=shard_manifest.FileEntry(name=table.name, bytes=table.stat().st_size, sha256=digest),
+        offsets=shard_manifest.FileEntry(
+            name=table.name, bytes=table.stat().st_size, sha256=digest
+        ),
         metadata=shard_manifest.MetadataName(name=f"{number:06d}.parquet"),
     )

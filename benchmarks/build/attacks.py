@@ -34,5 +34,8 @@ def attacks(characters: int, *, pairs: int, seed: int = 0) -> Iterator[tuple[str
         both = first + second
         yield f"{both!r} repeated", both * (characters // len(both))
         half = characters // 2
-        yield f"{first!r}, then {second!r}", first * (half // len(first)) + second * (half // len(second))
+        yield (
+            f"{first!r}, then {second!r}",
+            first * (half // len(first)) + second * (half // len(second)),
+        )
         yield f"{first!r}, {second!r} last", first * (characters // len(first)) + second

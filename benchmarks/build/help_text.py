@@ -25,11 +25,15 @@ BLOCKS = "p, li, td, th, h1, h2, h3, h4, dt, dd, figcaption, caption, title"
 
 def main() -> None:
     """Read, clean, print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--sample", type=int, default=10)
     options = parser.parse_args()
-    texts = Counter(text for path in sorted(options.folder.rglob("*.html")) for text in _texts(path))
+    texts = Counter(
+        text for path in sorted(options.folder.rglob("*.html")) for text in _texts(path)
+    )
     print(json.dumps(_report(texts, options.sample), ensure_ascii=False))
 
 
@@ -54,9 +58,14 @@ def _report(texts: Counter[str], sample: int) -> dict[str, object]:
     return {
         "texts": texts.total(),
         "different": len(texts),
-        "times": {reason: sum(texts[one] for one in some) for reason, some in sorted(found.items())},
+        "times": {
+            reason: sum(texts[one] for one in some) for reason, some in sorted(found.items())
+        },
         "different_by_reason": {reason: len(some) for reason, some in sorted(found.items())},
-        "sample": {reason: random.sample(some, min(sample, len(some))) for reason, some in sorted(found.items())},
+        "sample": {
+            reason: random.sample(some, min(sample, len(some)))
+            for reason, some in sorted(found.items())
+        },
     }
 
 

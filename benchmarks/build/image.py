@@ -128,7 +128,9 @@ def measured(works: dict[str, Work], pictures: Sequence[bytes], rounds: int) -> 
             wall[name].append(time.perf_counter() - start)
     count = len(pictures)
     return Rates(
-        images_per_cpu_s={name: round(count / statistics.median(some), 1) for name, some in cpu.items()},
+        images_per_cpu_s={
+            name: round(count / statistics.median(some), 1) for name, some in cpu.items()
+        },
         images_per_s={name: round(count / min(some), 1) for name, some in wall.items()},
     )
 
@@ -137,7 +139,11 @@ def of_set(works: dict[str, Work], pictures: Sequence[bytes], rounds: int) -> di
     """The rates for some pictures, and ours over each of the others by processor time."""
     rates = measured(works, pictures, rounds)
     found = rates.images_per_cpu_s
-    ratios = {f"ratio_to_{peer}": round(found["ours"] / found[peer], 2) for peer in found if peer != "ours"}
+    ratios = {
+        f"ratio_to_{peer}": round(found["ours"] / found[peer], 2)
+        for peer in found
+        if peer != "ours"
+    }
     mean_bytes = round(statistics.mean(map(len, pictures)))
     return {"images": len(pictures), "mean_bytes": mean_bytes, **asdict(rates), **ratios}
 
@@ -160,15 +166,25 @@ def main() -> None:
     with contextlib.redirect_stdout(sys.stderr):
         works |= {
             name: work
-            for name, work in (("daft", daft_work(options.peers)), ("imagededup", imagededup_work(options.peers)))
+            for name, work in (
+                ("daft", daft_work(options.peers)),
+                ("imagededup", imagededup_work(options.peers)),
+            )
             if work is not None
         }
     sets = {"800x600": [make_photo(index) for index in range(ROUND_IMAGES)]}
     if options.howtocook:
-        paths = sorted(path for path in options.howtocook.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg"})
+        paths = sorted(
+            path
+            for path in options.howtocook.rglob("*")
+            if path.suffix.lower() in {".jpg", ".jpeg"}
+        )
         sets["howtocook"] = [path.read_bytes() for path in paths]
     for name, pictures in sets.items():
-        print(json.dumps({"pictures": name, "core": core, **of_set(works, pictures, options.rounds)}), flush=True)
+        print(
+            json.dumps({"pictures": name, "core": core, **of_set(works, pictures, options.rounds)}),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

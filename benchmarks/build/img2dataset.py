@@ -27,7 +27,15 @@ from benchmarks.build.peers import (
 from benchmarks.lib.nginx import serve
 from benchmarks.lib.photos import make_photos, photo_name
 
-LIBRARIES = ("ray", "pyarrow", "aiohttp", "pillow", "simplejpeg", "opencv-contrib-python-headless", "pdqhash")
+LIBRARIES = (
+    "ray",
+    "pyarrow",
+    "aiohttp",
+    "pillow",
+    "simplejpeg",
+    "opencv-contrib-python-headless",
+    "pdqhash",
+)
 
 
 def main() -> None:
@@ -45,23 +53,42 @@ def main() -> None:
         "versions": _versions(options.img2dataset, work),
     }
     if options.table_rows:
-        result["table"] = measure_table(work, options.table_rows, options.table_good, options.whole_table)
+        result["table"] = measure_table(
+            work, options.table_rows, options.table_good, options.whole_table
+        )
     print(json.dumps(result))
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument(
-        "--runs", type=int, default=3, help="of each program and mode; medians are reported; 0: table only"
+        "--runs",
+        type=int,
+        default=3,
+        help="of each program and mode; medians are reported; 0: table only",
     )
     parser.add_argument("--modes", nargs="+", choices=list(MODES), default=list(MODES))
-    parser.add_argument("--cores", type=int, default=2, help="shared by the server and the program that runs")
-    parser.add_argument("--img2dataset", type=Path, help="its command; default: installed into bench-out/img2dataset")
+    parser.add_argument(
+        "--cores", type=int, default=2, help="shared by the server and the program that runs"
+    )
+    parser.add_argument(
+        "--img2dataset",
+        type=Path,
+        help="its command; default: installed into bench-out/img2dataset",
+    )
     parser.add_argument("--work", type=Path, default=Path("bench-out"))
-    parser.add_argument("--table-rows", type=int, default=0, help="also measure a table of so many rows (5000000)")
-    parser.add_argument("--table-good", type=int, default=2000, help="rows at its beginning that exist")
-    parser.add_argument("--whole-table", action="store_true", help="do not stop it after the first shard")
+    parser.add_argument(
+        "--table-rows", type=int, default=0, help="also measure a table of so many rows (5000000)"
+    )
+    parser.add_argument(
+        "--table-good", type=int, default=2000, help="rows at its beginning that exist"
+    )
+    parser.add_argument(
+        "--whole-table", action="store_true", help="do not stop it after the first shard"
+    )
     return parser.parse_args()
 
 
@@ -76,12 +103,16 @@ def _compare(options: argparse.Namespace, work: Path) -> dict[str, object]:
             for run in range(options.runs):
                 ours.append(run_wenlan(work, table, host, mode, options.images, options.cores))
                 theirs.append(run_img2dataset(peer, work, table, mode, options.images))
-                _say(f"{mode}, run {run}: wenlan-data {ours[-1].seconds:.1f} s, img2dataset {theirs[-1][0]:.1f} s")
+                _say(
+                    f"{mode}, run {run}: wenlan-data {ours[-1].seconds:.1f} s, img2dataset {theirs[-1][0]:.1f} s"
+                )
             modes[mode] = _figures(options.images, ours, theirs)
     return modes
 
 
-def _figures(images: int, ours: list[OurRun], theirs: list[tuple[float, float]]) -> dict[str, object]:
+def _figures(
+    images: int, ours: list[OurRun], theirs: list[tuple[float, float]]
+) -> dict[str, object]:
     whole_s = statistics.median(run.seconds for run in ours)
     without_start_s = statistics.median(run.seconds_without_start for run in ours)
     peer_s = statistics.median(seconds for seconds, _ in theirs)
@@ -112,7 +143,11 @@ def _write_table(path: Path, host: str, images: int) -> Path:
 
 def _versions(given: Path | None, work: Path) -> dict[str, str]:
     ours = {name: version(name) for name in LIBRARIES}
-    return {"python": sys.version.split()[0], "img2dataset": img2dataset_version(given, work), **ours}
+    return {
+        "python": sys.version.split()[0],
+        "img2dataset": img2dataset_version(given, work),
+        **ours,
+    }
 
 
 def _say(line: str) -> None:

@@ -85,7 +85,9 @@ def _write_table(path: Path, host: str, rows: int, good: int) -> Path:
     with pq.ParquetWriter(path, schema) as writer:
         for first in range(0, rows, ROWS_A_GROUP):
             numbers = range(first, min(first + ROWS_A_GROUP, rows))
-            urls = [f"http://{host}/{photo_name(n) if n < good else f'gone/{n}.jpg'}" for n in numbers]
+            urls = [
+                f"http://{host}/{photo_name(n) if n < good else f'gone/{n}.jpg'}" for n in numbers
+            ]
             texts = [f"第{n}张天空的照片，云彩颜色各不相同" for n in numbers]
             writer.write_table(pa.table({"url": urls, "text": texts}, schema))
     print(f"table of {rows} rows: {path.stat().st_size >> 20} MiB", file=sys.stderr)

@@ -18,7 +18,10 @@ COMMAND = [sys.executable, "-c", "from wenlan_data.cli.main import main; main()"
 PEER_SETTINGS = {"processes_count": 2, "thread_count": 64, "number_sample_per_shard": 10_000}
 MODES = {
     # Pictures that fit are passed through by both: `skip_reencode` is img2dataset's fastest way.
-    "as_is": (["--set", "image.max_side_px=1024"], ["--resize_mode", "no", "--skip_reencode", "True"]),
+    "as_is": (
+        ["--set", "image.max_side_px=1024"],
+        ["--resize_mode", "no", "--skip_reencode", "True"],
+    ),
     # img2dataset's default: without `skip_reencode` every picture is encoded anew, larger than it was.
     "as_is_reencoded": (["--set", "image.max_side_px=1024"], ["--resize_mode", "no"]),
     # `keep_ratio` brings the shorter side to 384, so both write 512x384, at the same quality.
@@ -66,7 +69,9 @@ def run_wenlan(work: Path, table: Path, host: str, mode: str, images: int, worke
         "--json",
     ]
     started, busy = time.monotonic(), busy_s()
-    done = subprocess.run([*command, *MODES[mode][0]], capture_output=True, text=True, check=False, env=environment())
+    done = subprocess.run(
+        [*command, *MODES[mode][0]], capture_output=True, text=True, check=False, env=environment()
+    )
     seconds, busy = time.monotonic() - started, busy_s() - busy
     if done.returncode:
         raise SystemExit(f"wenlan-data failed:\n{done.stderr[-2000:]}")
@@ -75,7 +80,9 @@ def run_wenlan(work: Path, table: Path, host: str, mode: str, images: int, worke
     return OurRun(seconds, busy, result["seconds"])
 
 
-def run_img2dataset(peer: Path, work: Path, table: Path, mode: str, images: int) -> tuple[float, float]:
+def run_img2dataset(
+    peer: Path, work: Path, table: Path, mode: str, images: int
+) -> tuple[float, float]:
     """Download the same table; seconds in all, and seconds of processors."""
     out = _fresh(work / "img2dataset-out")
     arguments = [
@@ -88,8 +95,17 @@ def run_img2dataset(peer: Path, work: Path, table: Path, mode: str, images: int)
         "--caption_col",
         "text",
     ]
-    arguments += ["--output_folder", str(out), "--output_format", "webdataset", "--enable_wandb", "False"]
-    arguments += [word for name, value in PEER_SETTINGS.items() for word in (f"--{name}", str(value))]
+    arguments += [
+        "--output_folder",
+        str(out),
+        "--output_format",
+        "webdataset",
+        "--enable_wandb",
+        "False",
+    ]
+    arguments += [
+        word for name, value in PEER_SETTINGS.items() for word in (f"--{name}", str(value))
+    ]
     started, busy = time.monotonic(), busy_s()
     command = [str(peer), *arguments, *MODES[mode][1]]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
@@ -114,7 +130,9 @@ def find_img2dataset(given: Path | None, work: Path) -> Path:
     command = given or folder / "bin" / "img2dataset"
     if not command.is_file() and given is None:
         venv.create(folder, with_pip=True)
-        subprocess.run([str(folder / "bin" / "pip"), "install", "--quiet", "img2dataset"], check=True)
+        subprocess.run(
+            [str(folder / "bin" / "pip"), "install", "--quiet", "img2dataset"], check=True
+        )
     if not command.is_file():
         raise SystemExit(f"{command}: there is no such command")
     return command
@@ -126,7 +144,9 @@ def img2dataset_version(given: Path | None, work: Path) -> str:
     if not python.is_file():
         return ""
     code = "from importlib.metadata import version; print(version('img2dataset'))"
-    return subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        [str(python), "-c", code], capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def environment() -> dict[str, str]:
@@ -142,4 +162,6 @@ def _fresh(folder: Path) -> Path:
 
 def _expect(images: int, written: int, program: str) -> None:
     if written != images:
-        raise SystemExit(f"{program} wrote {written} of {images} pictures: the times cannot be compared")
+        raise SystemExit(
+            f"{program} wrote {written} of {images} pictures: the times cannot be compared"
+        )

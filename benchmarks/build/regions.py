@@ -34,7 +34,12 @@ Found = tuple[list[Boxes], float]
 
 def stored_pictures(folders: Sequence[Path], most: int) -> list[Pixels]:
     """The photographs as a shard stores them, evenly chosen, decoded."""
-    paths = sorted(path for folder in folders for path in folder.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg"})
+    paths = sorted(
+        path
+        for folder in folders
+        for path in folder.rglob("*")
+        if path.suffix.lower() in {".jpg", ".jpeg"}
+    )
     found = []
     for path in paths[:: max(1, len(paths) // most)]:
         data = path.read_bytes()
@@ -43,7 +48,9 @@ def stored_pictures(folders: Sequence[Path], most: int) -> list[Pixels]:
     return found
 
 
-def boxes_of(detector: Detector, pictures: Sequence[Pixels], clock: Clock = time.process_time) -> Found:
+def boxes_of(
+    detector: Detector, pictures: Sequence[Pixels], clock: Clock = time.process_time
+) -> Found:
     """The boxes in each picture, best first, and pictures a second by the clock."""
     find = detector.load()
     find(pictures[:1])
@@ -63,7 +70,9 @@ def faster_rcnn_per_s(architecture: str, pictures: Sequence[Pixels], device: str
     torch.manual_seed(1)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "random.pth"
-        model = getattr(detection, f"fasterrcnn_{architecture}")(weights=None, weights_backbone=None, num_classes=91)
+        model = getattr(detection, f"fasterrcnn_{architecture}")(
+            weights=None, weights_backbone=None, num_classes=91
+        )
         torch.save(model.state_dict(), path)
         settings = {"architecture": architecture, "weights": str(path)}
         clock = time.process_time if device == "cpu" else time.perf_counter
@@ -92,7 +101,10 @@ def recall(found: Sequence[Boxes], wanted: Sequence[Boxes]) -> dict[str, float]:
             if len(own) and len(boxes):
                 hits[first] += int((overlap[:first].max(axis=0) >= 0.5).sum())
     total = max(sum(map(len, wanted)), 1)
-    return {("all" if first == FIRST[-1] else str(first)): round(hits[first] / total, 3) for first in FIRST}
+    return {
+        ("all" if first == FIRST[-1] else str(first)): round(hits[first] / total, 3)
+        for first in FIRST
+    }
 
 
 def _array(boxes: Sequence[tuple[int, ...]]) -> Boxes:
@@ -105,8 +117,16 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--weights", required=True)
     parser.add_argument("--images", type=int, default=1000, help="At most, evenly chosen.")
-    parser.add_argument("--faster-rcnn", type=int, default=0, metavar="N", help="Try it on the first N pictures too.")
-    parser.add_argument("--device", default="cpu", help="Of faster_rcnn; a GPU is timed by the clock.")
+    parser.add_argument(
+        "--faster-rcnn",
+        type=int,
+        default=0,
+        metavar="N",
+        help="Try it on the first N pictures too.",
+    )
+    parser.add_argument(
+        "--device", default="cpu", help="Of faster_rcnn; a GPU is timed by the clock."
+    )
     options = parser.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     pictures = stored_pictures(options.folders, options.images)

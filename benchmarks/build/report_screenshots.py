@@ -49,8 +49,12 @@ SHOTS = (
 
 def main() -> None:
     """Write `docs/images/report-*.jpg`."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--corpus", type=Path, help="a corpus with a report; default: the demo, built for this")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--corpus", type=Path, help="a corpus with a report; default: the demo, built for this"
+    )
     parser.add_argument("--out", type=Path, default=IMAGES)
     arguments = parser.parse_args()
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
@@ -65,7 +69,9 @@ def main() -> None:
             target = arguments.out / f"report-{shot.name}.jpg"
             with Image.open(picture) as image:
                 right, bottom = shot.width * shot.scale, shot.height * shot.scale
-                image.convert("RGB").crop((0, 0, right, bottom)).save(target, quality=82, optimize=True)
+                image.convert("RGB").crop((0, 0, right, bottom)).save(
+                    target, quality=82, optimize=True
+                )
             print(f"{target}: {target.stat().st_size / 1000:.0f} kB")
 
 
@@ -83,7 +89,9 @@ def _take(chromium: str, report: Path, shot: Shot, work: Path) -> Path:
         text = text.replace('id="boxes">', 'id="boxes" checked>')
     if shot.only:
         # Chromium takes no screenshot of a page that is scrolled to an anchor, so the rest is hidden.
-        text = text.replace("</style>", f"header,nav,main>section:not(#{shot.only}){{display:none}}</style>", 1)
+        text = text.replace(
+            "</style>", f"header,nav,main>section:not(#{shot.only}){{display:none}}</style>", 1
+        )
     copy = work / "page" / "index.html"
     copy.parent.mkdir(exist_ok=True)
     copy.write_text(text, "utf-8")
@@ -92,7 +100,9 @@ def _take(chromium: str, report: Path, shot: Shot, work: Path) -> Path:
     target = copy.as_uri()
     if shot.width < MIN_WINDOW_PX:
         frame = f"border:0;display:block;width:{shot.width}px;height:{shot.height}px"
-        (work / "frame.html").write_text(f'<body style="margin:0"><iframe src="{target}" style="{frame}"></iframe>')
+        (work / "frame.html").write_text(
+            f'<body style="margin:0"><iframe src="{target}" style="{frame}"></iframe>'
+        )
         target = (work / "frame.html").as_uri()
     picture = work / f"{shot.name}.png"
     words = [
@@ -108,7 +118,11 @@ def _take(chromium: str, report: Path, shot: Shot, work: Path) -> Path:
         f"--force-device-scale-factor={shot.scale}",
         f"--window-size={max(shot.width, MIN_WINDOW_PX)},{shot.height}",
         f"--screenshot={picture}",
-        *(["--blink-settings=preferredColorScheme=0"] if shot.dark else ["--blink-settings=preferredColorScheme=1"]),
+        *(
+            ["--blink-settings=preferredColorScheme=0"]
+            if shot.dark
+            else ["--blink-settings=preferredColorScheme=1"]
+        ),
         target,
     ]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)

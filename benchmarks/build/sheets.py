@@ -26,7 +26,9 @@ TITLE_PX = 16
 def sheet(rows: Sequence[Sequence[tuple[str, Image.Image]]], cell: tuple[int, int]) -> Image.Image:
     """Pictures with a title each, row by row, every one fitted into a cell (width, height) in pixels."""
     width, height = cell
-    whole = Image.new("RGB", (width * max(map(len, rows)), (height + TITLE_PX) * len(rows)), "white")
+    whole = Image.new(
+        "RGB", (width * max(map(len, rows)), (height + TITLE_PX) * len(rows)), "white"
+    )
     draw = ImageDraw.Draw(whole)
     font = ImageFont.load_default(12)
     for down, row in enumerate(rows):
@@ -42,7 +44,10 @@ def sheet(rows: Sequence[Sequence[tuple[str, Image.Image]]], cell: tuple[int, in
 def modes() -> Image.Image:
     """What is stored for each mode of one photograph, and under it what a reference conversion shows."""
     photo = Image.fromarray(skimage.data.chelsea()).resize((300, 200))  # type: ignore[no-untyped-call]
-    made = [(case, pixels(normalise(case.data, max_side_px=1024, jpeg_quality=92).jpeg)) for case in cases(photo)]
+    made = [
+        (case, pixels(normalise(case.data, max_side_px=1024, jpeg_quality=92).jpeg))
+        for case in cases(photo)
+    ]
     rows = []
     for start in range(0, len(made), 7):
         some = made[start : start + 7]
@@ -71,7 +76,9 @@ def detectors(weights: str) -> Image.Image:
         for scene in scenes:
             stored = _stored(np.asarray(scene))
             (regions,) = find([stored])
-            row.append((f"{title}: {len(regions) - 1}", Image.open(io.BytesIO(drawing(stored, regions)))))
+            row.append(
+                (f"{title}: {len(regions) - 1}", Image.open(io.BytesIO(drawing(stored, regions))))
+            )
         rows.append(row)
     return sheet(rows, (CELL_PX, CELL_PX))
 

@@ -36,7 +36,9 @@ def main() -> None:
     options = _options()
     result: dict[str, object] = {}
     if options.attacks:
-        result["attacks"] = {name: under_attack(rule, options.pairs) for name, rule in _rules().items()}
+        result["attacks"] = {
+            name: under_attack(rule, options.pairs) for name, rule in _rules().items()
+        }
     else:
         lines = _lines(options.lines) * options.copies
         result = {"lines": len(lines), "runs": options.runs, **_ours(lines, options.runs)}
@@ -47,13 +49,19 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lines", type=Path, help="JSON lines with `text`; default: 5,000 lines that are made")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--lines", type=Path, help="JSON lines with `text`; default: 5,000 lines that are made"
+    )
     parser.add_argument("--copies", type=int, default=4, help="how often the lines are taken")
     parser.add_argument("--runs", type=int, default=3, help="medians are reported")
     parser.add_argument("--data-juicer", default="", help="the python of its environment, or none")
     parser.add_argument("--attacks", action="store_true", help="the rules under attack instead")
-    parser.add_argument("--pairs", type=int, default=100, help="of --attacks: mixtures of two beginnings")
+    parser.add_argument(
+        "--pairs", type=int, default=100, help="of --attacks: mixtures of two beginnings"
+    )
     parser.add_argument("--work", type=Path, default=Path("bench-out"))
     return parser.parse_args()
 
@@ -77,9 +85,15 @@ def _ours(lines: Sequence[str], runs: int) -> dict[str, object]:
     for line in lines[:1000]:
         apply(every, line)
     return {
-        "without_jieba_per_s": _per_s(lambda: [apply(without, line) for line in lines], len(lines), runs),
-        "with_jieba_per_s": _per_s(lambda: [apply(every, line) for line in lines], len(lines), runs),
-        "with_jieba_and_remarks_per_s": _per_s(lambda: [clean_texts(every, one) for one in texts], len(lines), runs),
+        "without_jieba_per_s": _per_s(
+            lambda: [apply(without, line) for line in lines], len(lines), runs
+        ),
+        "with_jieba_per_s": _per_s(
+            lambda: [apply(every, line) for line in lines], len(lines), runs
+        ),
+        "with_jieba_and_remarks_per_s": _per_s(
+            lambda: [clean_texts(every, one) for one in texts], len(lines), runs
+        ),
     }
 
 
@@ -98,13 +112,26 @@ def _theirs(lines: Sequence[str], python: str, work: Path) -> dict[str, object]:
     folder = work / "text"
     (folder / "words").mkdir(parents=True, exist_ok=True)
     (folder / "lines.json").write_text(json.dumps(lines), encoding="utf-8")
-    listed = resources.files("wenlan_data.clean").joinpath("blocklist.txt").read_text("utf-8").splitlines()
+    listed = (
+        resources.files("wenlan_data.clean")
+        .joinpath("blocklist.txt")
+        .read_text("utf-8")
+        .splitlines()
+    )
     words = [word for line in listed if (word := line.partition("#")[0].strip())]
-    (folder / "words" / "flagged_words.json").write_text(json.dumps({"zh": words}), encoding="utf-8")
+    (folder / "words" / "flagged_words.json").write_text(
+        json.dumps({"zh": words}), encoding="utf-8"
+    )
     script = Path(__file__).with_name("text_data_juicer.py")
-    given = [str(folder / "lines.json"), str(folder / "words" / "flagged_words.json"), str(folder / "cache")]
+    given = [
+        str(folder / "lines.json"),
+        str(folder / "words" / "flagged_words.json"),
+        str(folder / "cache"),
+    ]
     print("data-juicer runs", file=sys.stderr)
-    done = subprocess.run([python or _install(work), str(script), *given], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [python or _install(work), str(script), *given], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise SystemExit(f"data-juicer failed:\n{done.stderr[-2000:]}")
     found: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
@@ -126,7 +153,9 @@ def _ratios(result: dict[str, object]) -> dict[str, float]:
     theirs = result["data_juicer"]
     assert isinstance(theirs, dict)
     lines = float(str(result["lines"]))
-    without, every = (float(str(result[name])) for name in ("without_jieba_per_s", "with_jieba_per_s"))
+    without, every = (
+        float(str(result[name])) for name in ("without_jieba_per_s", "with_jieba_per_s")
+    )
     operators, process = lines / theirs["operators_s"], lines / theirs["process_s"]
     return {
         "without_jieba_over_operators": round(without / operators, 2),
@@ -140,7 +169,9 @@ def under_attack(rule: Rule, pairs: int) -> dict[str, object]:
     rule("预热")
     worst, growth, name = 0.0, 0.0, ""
     twice = attacks(2 * ATTACK_CHARACTERS, pairs=pairs)
-    for (attack, text), (_, longer) in zip(attacks(ATTACK_CHARACTERS, pairs=pairs), twice, strict=True):
+    for (attack, text), (_, longer) in zip(
+        attacks(ATTACK_CHARACTERS, pairs=pairs), twice, strict=True
+    ):
         seconds = _best(rule, text)
         if seconds > worst:
             worst, name = seconds, attack

@@ -53,16 +53,24 @@ def make_operators():
         "pii_redaction (contact_info)": PiiRedactionMapper(num_proc=1),
         "alphanumeric (han_ratio)": AlphanumericFilter(min_ratio=0.1, num_proc=1),
         "text_length (length)": TextLengthFilter(min_len=2, max_len=512, num_proc=1),
-        "character_repetition (repetition)": CharacterRepetitionFilter(rep_len=10, max_ratio=0.6, num_proc=1),
+        "character_repetition (repetition)": CharacterRepetitionFilter(
+            rep_len=10, max_ratio=0.6, num_proc=1
+        ),
         "word_repetition (repetition)": WordRepetitionFilter(lang="zh", max_ratio=0.6, num_proc=1),
         "flagged_words (blocklist)": FlaggedWordFilter(
-            lang="zh", max_ratio=0.017, flagged_words_dir=str(words_path.parent), use_words_aug=True, num_proc=1
+            lang="zh",
+            max_ratio=0.017,
+            flagged_words_dir=str(words_path.parent),
+            use_words_aug=True,
+            num_proc=1,
         ),
     }
     if "--language" in sys.argv:
         from data_juicer.ops.filter.language_id_score_filter import LanguageIDScoreFilter
 
-        operators["language_id_score (language)"] = LanguageIDScoreFilter(lang="zh", min_score=0.5, num_proc=1)
+        operators["language_id_score (language)"] = LanguageIDScoreFilter(
+            lang="zh", min_score=0.5, num_proc=1
+        )
     return operators
 
 
@@ -74,11 +82,16 @@ def run_batch(operator, batch):
         batch = operator.compute_stats_batched(batch)
         keep = list(operator.process_batched(batch))
     else:
-        rows = [dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)]
+        rows = [
+            dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)
+        ]
         rows = [operator.compute_stats_single(row) for row in rows]
         keep = [operator.process_single(row) for row in rows]
         batch = {key: [row[key] for row in rows] for key in batch}
-    return {key: [value for value, stays in zip(values, keep, strict=True) if stays] for key, values in batch.items()}
+    return {
+        key: [value for value, stays in zip(values, keep, strict=True) if stays]
+        for key, values in batch.items()
+    }
 
 
 def timed(operators, lines):
@@ -104,7 +117,12 @@ def main():
     before = time.perf_counter()
     kept = dataset.process(list(make_operators().values()))
     process_s = time.perf_counter() - before
-    result = {"seconds": seconds, "operators_s": sum(seconds.values()), "process_s": process_s, "kept": len(kept)}
+    result = {
+        "seconds": seconds,
+        "operators_s": sum(seconds.values()),
+        "process_s": process_s,
+        "kept": len(kept),
+    }
     print(json.dumps(result))
 
 

@@ -82,7 +82,11 @@ def reachable(folder: Path, start: str) -> set[str]:
             url = urljoin(base, link.strip()).partition("#")[0]
             path = unquote(urlsplit(url).path).lstrip("/")
             is_file = bool(path) and (folder / path).is_file()
-            if not (url.startswith("http://h/") and is_file) or path in seen or scope.refuses(url, "h:80"):
+            if (
+                not (url.startswith("http://h/") and is_file)
+                or path in seen
+                or scope.refuses(url, "h:80")
+            ):
                 continue
             if rules.can_fetch(url, "wenlan-data"):
                 seen.add(path)
@@ -97,7 +101,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("bench-out/manuals"))
     parser.add_argument("--recipes", type=Path, default=Path("../shared/data/howtocook-site"))
     given = parser.parse_args()
-    starts = {Path(folder): start for folder, start in STARTS.items()} | {given.recipes: "index.html"}
+    starts = {Path(folder): start for folder, start in STARTS.items()} | {
+        given.recipes: "index.html"
+    }
     hosts, logs = [], []
     for folder in starts:
         log: list[str] = []
@@ -110,7 +116,9 @@ def main() -> None:
     found = []
     for (folder, start), log in zip(starts.items(), logs, strict=True):
         known, asked = reachable(folder, start), Counter(log)
-        pages = {path for path in asked if (folder / path).is_file() and path.endswith((".html", ".htm"))}
+        pages = {
+            path for path in asked if (folder / path).is_file() and path.endswith((".html", ".htm"))
+        }
         wanted = {path for path in known if path.endswith((".html", ".htm"))}
         found.append(
             {
@@ -133,18 +141,30 @@ def _build(out: Path, hosts: list[str], starts: list[str]) -> dict[str, object]:
         "sources": [
             {
                 "kind": "pages",
-                "seeds": [f"http://{host}/{start}" for host, start in zip(hosts, starts, strict=True)],
+                "seeds": [
+                    f"http://{host}/{start}" for host, start in zip(hosts, starts, strict=True)
+                ],
                 "max_depth": 1000,
             }
         ],
     }
     (out / "sources.yaml").write_text(yaml.safe_dump(value), "utf-8")
-    words = ["build", "--sources", str(out / "sources.yaml"), "--out", str(out / "corpus"), "--workers", "2", "--json"]
+    words = [
+        "build",
+        "--sources",
+        str(out / "sources.yaml"),
+        "--out",
+        str(out / "corpus"),
+        "--workers",
+        "2",
+        "--json",
+    ]
     started = time.monotonic()
     with subprocess.Popen([*COMMAND, *words], env=environment(), stdout=subprocess.PIPE) as process:
         seen: dict[str, list[Seen]] = {"crawl": [], "build": []}
         reading = threading.Thread(
-            target=_watch, args=(process.pid, out / "corpus/.work/generations/000000/plan.json", seen)
+            target=_watch,
+            args=(process.pid, out / "corpus/.work/generations/000000/plan.json", seen),
         )
         reading.start()
         said, _ = process.communicate()
@@ -173,7 +193,9 @@ def _watch(pid: int, plan: Path, seen: dict[str, list[Seen]]) -> None:
 def _by_quarter(seen: list[Seen]) -> dict[str, list[int]]:
     """Of each kind of process the largest resident memory in each quarter of the time, in MiB."""
     quarters = [seen[len(seen) * n // 4 : len(seen) * (n + 1) // 4] for n in range(4)]
-    return {kind: [max((one[kind] for one in part), default=0) for part in quarters] for kind in KINDS}
+    return {
+        kind: [max((one[kind] for one in part), default=0) for part in quarters] for kind in KINDS
+    }
 
 
 def _kind(pid: int) -> str:
@@ -182,7 +204,11 @@ def _kind(pid: int) -> str:
     except OSError:
         return "gone"
     return (
-        "worker" if command.startswith(b"ray::") else "decoder" if b"wenlan_data.sandbox.worker" in command else "ray"
+        "worker"
+        if command.startswith(b"ray::")
+        else "decoder"
+        if b"wenlan_data.sandbox.worker" in command
+        else "ray"
     )
 
 

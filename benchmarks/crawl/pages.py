@@ -61,7 +61,9 @@ def crawl(site: Path, start: str, out: Path, executor: str) -> dict[str, object]
         path = out.with_suffix(".yaml")
         path.write_text(yaml.safe_dump(sources), "utf-8")
         words = ["build", "--sources", path, "--out", out, "--executor", executor, "--json"]
-        done = subprocess.run([*COMMAND, *map(str, words)], stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run(
+            [*COMMAND, *map(str, words)], stdout=subprocess.PIPE, text=True, check=True
+        )
     result: dict[str, object] = json.loads(done.stdout)
     return result
 
@@ -72,7 +74,9 @@ def recorded_pages(corpus: Path) -> list[tuple[WarcPayload, str]]:
     for table in sorted(corpus.glob(".work/crawls/*/*/crawl/*/pages.parquet")):
         warc = table.with_name("pages.warc")
         rows = pq.read_table(table, columns=["reason", "warc_offset"]).to_pylist()
-        found += [(record_at(warc, row["warc_offset"]), str(warc)) for row in rows if not row["reason"]]
+        found += [
+            (record_at(warc, row["warc_offset"]), str(warc)) for row in rows if not row["reason"]
+        ]
     return found
 
 
@@ -97,7 +101,11 @@ def extraction(pages: list[tuple[WarcPayload, str]]) -> dict[str, object]:
 
 def samples_of(corpus: Path) -> list[dict[str, object]]:
     """The metadata rows of the corpus."""
-    return [row for path in sorted((corpus / "metadata").iterdir()) for row in pq.read_table(path).to_pylist()]
+    return [
+        row
+        for path in sorted((corpus / "metadata").iterdir())
+        for row in pq.read_table(path).to_pylist()
+    ]
 
 
 def write_samples(rows: list[dict[str, object]], sites: dict[str, Path], out: Path) -> None:
@@ -117,7 +125,9 @@ def write_samples(rows: list[dict[str, object]], sites: dict[str, Path], out: Pa
 
 def main() -> None:
     """Run everything and print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, default=Path("bench-out/pages"))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--executor", default="local", choices=["local", "ray"])
@@ -130,9 +140,14 @@ def main() -> None:
         result = crawl(site, PACKAGES[package][1], corpus, chosen.executor)
         rows = samples_of(corpus)
         figures[package] = {
-            "crawl": {name: result[name] for name in ("pages", "candidates", "samples", "dropped", "seconds")},
+            "crawl": {
+                name: result[name]
+                for name in ("pages", "candidates", "samples", "dropped", "seconds")
+            },
             "caption_types": Counter(row["caption_type"] for row in rows),
-            "icons_among_samples": sum(any(name in str(row["image_url"]) for name in ICON_NAMES) for row in rows),
+            "icons_among_samples": sum(
+                any(name in str(row["image_url"]) for name in ICON_NAMES) for row in rows
+            ),
             "extraction": extraction(recorded_pages(corpus)),
         }
         drawn += random.Random(chosen.seed).sample(rows, min(5, len(rows)))

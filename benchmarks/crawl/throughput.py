@@ -61,7 +61,10 @@ def _requests(hosts: int, each: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         wanted = Path(folder, "wanted.parquet")
         rows = [(n, url, url_key(url), host_of(url), "web", "", 0) for n, url in enumerate(urls)]
-        columns = [pa.array(column, field.type) for column, field in zip(zip(*rows, strict=True), WANTED, strict=True)]
+        columns = [
+            pa.array(column, field.type)
+            for column, field in zip(zip(*rows, strict=True), WANTED, strict=True)
+        ]
         pq.write_table(pa.table(columns, schema=WANTED), wanted)
         part = FetchPart(
             wanted=str(wanted),
@@ -129,11 +132,17 @@ def _queue(count: int) -> dict[str, float]:
 
 def _links(start: int, count: int) -> pa.Table:
     numbers = range(start, start + count)
-    urls = [f"http://www.host{n % 100}.example.cn/articles/{n // 100}/the-title-of-a-page-{n}.html" for n in numbers]
+    urls = [
+        f"http://www.host{n % 100}.example.cn/articles/{n // 100}/the-title-of-a-page-{n}.html"
+        for n in numbers
+    ]
     hosts = [f"www.host{n % 100}.example.cn:80" for n in numbers]
     depths, redirects = [1 + n % 3 for n in range(count)], [0] * count
     columns = [urls, urls, hosts, depths, redirects]
-    return pa.table([pa.array(one, field.type) for one, field in zip(columns, FRONTIER, strict=True)], schema=FRONTIER)
+    return pa.table(
+        [pa.array(one, field.type) for one, field in zip(columns, FRONTIER, strict=True)],
+        schema=FRONTIER,
+    )
 
 
 def _in_a_process(work: object, count: int) -> dict[str, float]:
@@ -154,8 +163,12 @@ def _isolation(count: int) -> dict[str, float]:
     here, beside = [], []
     for _ in range(ROUNDS):
         here.append(_spent(lambda some: [examine(data, rules) for data in some], made, count))
-        beside.append(_spent(lambda some: sandbox.examine_some(some, digests(some), rules, 92), made, count))
-    (here_s, here_wall_s), (apart_s, apart_wall_s) = (map(min, zip(*one, strict=True)) for one in (here, beside))
+        beside.append(
+            _spent(lambda some: sandbox.examine_some(some, digests(some), rules, 92), made, count)
+        )
+    (here_s, here_wall_s), (apart_s, apart_wall_s) = (
+        map(min, zip(*one, strict=True)) for one in (here, beside)
+    )
     return {"here_cpu_ms": round(1000 * here_s / count, 3), "apart_cpu_ms": round(1000 * apart_s / count, 3),
             "cpu_ratio": round(apart_s / here_s, 3), "wall_ratio": round(apart_wall_s / here_wall_s, 3)}  # fmt: skip
 
@@ -165,7 +178,9 @@ def digests(pictures: list[bytes]) -> list[str]:
     return [hashlib.sha256(data).hexdigest() for data in pictures]
 
 
-def _spent(work: Callable[[list[bytes]], object], made: list[bytes], count: int) -> tuple[float, float]:
+def _spent(
+    work: Callable[[list[bytes]], object], made: list[bytes], count: int
+) -> tuple[float, float]:
     """Processor seconds of this process and all below it, and of the clock; as many at once as a build takes."""
     cpu_s, wall_s = _cpu_s(), time.monotonic()
     for start in range(0, count, MAX_AT_ONCE):
@@ -175,7 +190,11 @@ def _spent(work: Callable[[list[bytes]], object], made: list[bytes], count: int)
 
 def _cpu_s() -> float:
     # In nanoseconds, where the times of /proc/PID/stat are counted in hundredths of a second.
-    threads = [one for pid in descendants(os.getpid()) for one in Path(f"/proc/{pid}/task").glob("*/schedstat")]
+    threads = [
+        one
+        for pid in descendants(os.getpid())
+        for one in Path(f"/proc/{pid}/task").glob("*/schedstat")
+    ]
     return sum(int(one.read_text().split()[0]) for one in threads) / 1e9
 
 

@@ -37,7 +37,9 @@ Indices = NDArray[np.int64]
 
 def main() -> None:
     """Measure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--pictures", type=Path, nargs="+", required=True)
     parser.add_argument("--codes", type=int, default=200_000)
     parser.add_argument("--work", type=Path, default=Path("bench-out"))
@@ -58,13 +60,17 @@ def crowded(folders: list[Path], count: int, work: Path) -> tuple[Codes, Codes, 
         found = list(_hashed(folders, count))
         pdq = np.frombuffer(b"".join(one for _, one, _ in found), np.uint64).reshape(-1, 4)
         tints = np.frombuffer(b"".join(one for *_, one in found), np.uint64)
-        np.savez(path, phash=np.array([phash for phash, *_ in found], np.uint64), pdq=pdq, tints=tints)
+        np.savez(
+            path, phash=np.array([phash for phash, *_ in found], np.uint64), pdq=pdq, tints=tints
+        )
     with np.load(path) as saved:
         return saved["phash"], saved["pdq"], saved["tints"]
 
 
 def _hashed(folders: list[Path], count: int) -> Iterator[tuple[int, bytes, bytes]]:
-    files = sorted(path for one in folders for path in one.rglob("*") if path.suffix.lower() in SUFFIXES)
+    files = sorted(
+        path for one in folders for path in one.rglob("*") if path.suffix.lower() in SUFFIXES
+    )
     random = np.random.default_rng(SEED)
     for number, path in enumerate(files):
         picture = _on_white(path)
@@ -86,7 +92,9 @@ def _edited(picture: Image.Image, random: np.random.Generator) -> NDArray[np.uin
     share = random.choice([0, 0, 0.01, 0.02, 0.05, 0.1]) / 2
     x, y = picture.width * share, picture.height * share
     size = [max(16, int(side * random.uniform(0.5, 1.5))) for side in picture.size]
-    small = picture.resize((size[0], size[1]), Image.Resampling.BILINEAR, (x, y, picture.width - x, picture.height - y))
+    small = picture.resize(
+        (size[0], size[1]), Image.Resampling.BILINEAR, (x, y, picture.width - x, picture.height - y)
+    )
     out = io.BytesIO()
     ImageEnhance.Brightness(small).enhance(random.uniform(0.8, 1.2)).save(
         out, "JPEG", quality=int(random.uniform(30, 95))
@@ -103,7 +111,12 @@ def pairs_at_each_radius(codes: Codes) -> Iterator[dict[str, object]]:
         used = time.process_time() - used
         expected = pairs[far <= radius]
         same = np.array_equal(found, expected)
-        yield {"radius_bits": radius, "pairs": len(expected), "same": same, "cpu_seconds": round(used, 2)}
+        yield {
+            "radius_bits": radius,
+            "pairs": len(expected),
+            "same": same,
+            "cpu_seconds": round(used, 2),
+        }
 
 
 def brute_force(codes: Codes) -> tuple[Indices, NDArray[np.uint8]]:

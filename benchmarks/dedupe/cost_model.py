@@ -43,7 +43,9 @@ class Model:
 
 def main() -> None:
     """Measure, fit, compute."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--codes", type=int, nargs="+", default=[1_000_000, 3_000_000, 10_000_000])
     parser.add_argument("--radius", type=int, default=4)
     given = parser.parse_args()
@@ -53,15 +55,29 @@ def main() -> None:
         for cover in chosen(count, given.radius):
             seconds.append(band_seconds(distinct, cover, given.radius))
             rows.append(terms(count, cover))
-            measured = {"codes": count, "bands": cover.bands, "blocks": cover.blocks, "band_s": round(seconds[-1], 4)}
+            measured = {
+                "codes": count,
+                "bands": cover.bands,
+                "blocks": cover.blocks,
+                "band_s": round(seconds[-1], 4),
+            }
             print(json.dumps(measured), flush=True)
     # Relative errors count, so that the smallest size weighs as much as the largest.
     weights = 1 / np.array(seconds)
-    fitted = np.linalg.lstsq(np.array(rows) * weights[:, None], np.array(seconds) * 1e9 * weights, rcond=None)[0]
+    fitted = np.linalg.lstsq(
+        np.array(rows) * weights[:, None], np.array(seconds) * 1e9 * weights, rcond=None
+    )[0]
     model = Model(*(float(value) for value in fitted))
-    errors = [np.dot(row, fitted) / 1e9 / second - 1 for row, second in zip(rows, seconds, strict=True)]
+    errors = [
+        np.dot(row, fitted) / 1e9 / second - 1 for row, second in zip(rows, seconds, strict=True)
+    ]
     print(
-        json.dumps({"fit_ns": [round(float(v), 2) for v in fitted], "largest_error": round(max(map(abs, errors)), 2)})
+        json.dumps(
+            {
+                "fit_ns": [round(float(v), 2) for v in fitted],
+                "largest_error": round(max(map(abs, errors)), 2),
+            }
+        )
     )
     for count in PAPER_CODES:
         print(json.dumps(on_paper(model, count, given.radius)))

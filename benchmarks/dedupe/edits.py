@@ -27,7 +27,14 @@ from wenlan_data.recipe import DedupeRules, ImageRules
 from wenlan_data.records import ImageFacts
 
 RADIUS_BITS = 4
-ANY = ImageRules(min_side_px=16, min_bytes=0, max_aspect=100, min_contrast=0, min_entropy_bits=0, max_icon_side_px=0)
+ANY = ImageRules(
+    min_side_px=16,
+    min_bytes=0,
+    max_aspect=100,
+    min_contrast=0,
+    min_entropy_bits=0,
+    max_icon_side_px=0,
+)
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 MAX_PHOTOS, MAX_SIDE_PX = 100, 900
 COLOUR_LEVELS = DedupeRules().colour_levels
@@ -37,7 +44,9 @@ Picture = Image.Image
 
 def main() -> None:
     """Measure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     for name in ("photos", "screenshots", "wallpapers", "emoji"):
         parser.add_argument(f"--{name}", type=Path)
     parser.add_argument("--work", type=Path, default=Path("bench-out"))
@@ -49,7 +58,10 @@ def main() -> None:
     if given.screenshots:
         print(json.dumps(screenshots(given.screenshots)), flush=True)
     if given.wallpapers:
-        print(json.dumps({"set": "wallpapers", **pairs_of_a_folder(given.wallpapers, given.work)}), flush=True)
+        print(
+            json.dumps({"set": "wallpapers", **pairs_of_a_folder(given.wallpapers, given.work)}),
+            flush=True,
+        )
     if given.emoji:
         print(json.dumps(skin_tones(given.emoji, given.work)), flush=True)
     print(json.dumps({"set": "gradients", **gradients(given.work)}), flush=True)
@@ -100,7 +112,9 @@ def _recoloured(picture: Picture) -> bytes:
     return saved(Image.merge("YCbCr", (bright, red, blue)).convert("RGB"), quality=90)
 
 
-def _enhanced(kind: Callable[[Picture], ImageEnhance._Enhance], factor: float) -> Callable[[Picture], bytes]:
+def _enhanced(
+    kind: Callable[[Picture], ImageEnhance._Enhance], factor: float
+) -> Callable[[Picture], bytes]:
     return lambda picture: saved(kind(picture).enhance(factor), quality=90)
 
 
@@ -112,17 +126,26 @@ EDITS: dict[str, Callable[[Picture], bytes]] = {
     "exif rotation": _turned_back,
     "mark in a corner": _marked,
     **{f"crop {percent} %": _cropped(percent / 100) for percent in (1, 2, 5, 10)},
-    **{f"brightness {factor}": _enhanced(ImageEnhance.Brightness, factor) for factor in (0.8, 0.9, 1.1, 1.2)},
+    **{
+        f"brightness {factor}": _enhanced(ImageEnhance.Brightness, factor)
+        for factor in (0.8, 0.9, 1.1, 1.2)
+    },
     **{f"contrast {factor}": _enhanced(ImageEnhance.Contrast, factor) for factor in (0.8, 1.2)},
     **{f"colour {factor}": _enhanced(ImageEnhance.Color, factor) for factor in (0.0, 0.8, 1.2)},
     "other colours, as bright": _recoloured,
-    "mirrored": lambda picture: saved(picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT), quality=90),
+    "mirrored": lambda picture: saved(
+        picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT), quality=90
+    ),
 }
 
 
 def edits(folder: Path) -> Iterator[dict[str, object]]:
     """For each kind of edit the share found at radius 4 with PDQ, at 8 with PDQ, and by pHash alone at 4."""
-    originals = [(one, facts) for one in _upright(_files(folder)[:MAX_PHOTOS]) if (facts := facts_of(saved(one)))]
+    originals = [
+        (one, facts)
+        for one in _upright(_files(folder)[:MAX_PHOTOS])
+        if (facts := facts_of(saved(one)))
+    ]
     for name, edit in EDITS.items():
         far = []
         for picture, before in originals:
@@ -135,7 +158,9 @@ def edits(folder: Path) -> Iterator[dict[str, object]]:
             "pictures": len(far),
             "found": round(float(((phash <= RADIUS_BITS) & same).mean()), 3),
             "found_radius_8": round(float(((phash <= 8) & same).mean()), 3),
-            "whatever_colour": round(float(((phash <= RADIUS_BITS) & (pdq <= MAX_PDQ_BITS)).mean()), 3),
+            "whatever_colour": round(
+                float(((phash <= RADIUS_BITS) & (pdq <= MAX_PDQ_BITS)).mean()), 3
+            ),
             "phash_alone": round(float((phash <= RADIUS_BITS).mean()), 3),
             "median_bits": [int(np.median(phash)), int(np.median(pdq))],
             "colour_levels": np.percentile(levels, [50, 95, 100]).astype(int).tolist(),
@@ -171,7 +196,9 @@ def _said(one: bytes, other: bytes) -> str:
     phash, pdq, levels = distances(left, right)
     if phash <= RADIUS_BITS and pdq <= MAX_PDQ_BITS and levels > COLOUR_LEVELS:
         return "told apart by colour"
-    band = "pHash 0-4" if phash <= 4 else "5-8" if phash <= 8 else "9-16" if phash <= 16 else "over 16"
+    band = (
+        "pHash 0-4" if phash <= 4 else "5-8" if phash <= 8 else "9-16" if phash <= 16 else "over 16"
+    )
     return f"{band}, PDQ {'agrees' if pdq <= MAX_PDQ_BITS else 'disagrees'}"
 
 
@@ -193,7 +220,9 @@ def pairs_of_a_folder(folder: Path, work: Path) -> dict[str, object]:
             counts["taken_for_one"] += 1
             if one.relative_to(folder).parts[0] != other.relative_to(folder).parts[0]:
                 counts["of_other_wallpapers"] += 1
-                _beside(one, other).save(work / f"taken-{folder.name}-{counts['of_other_wallpapers']:03d}.png")
+                _beside(one, other).save(
+                    work / f"taken-{folder.name}-{counts['of_other_wallpapers']:03d}.png"
+                )
         elif phash <= RADIUS_BITS:
             counts["told_apart_by_pdq"] += 1
     return dict(counts)
@@ -223,9 +252,13 @@ def skin_tones(folder: Path, work: Path) -> dict[str, object]:
             counts[f"{name}: near by pHash"] += int((near & chosen).sum())
             counts[f"{name}: near by PDQ too"] += int((both & chosen).sum())
             counts[f"{name}: taken for one"] += int((alike & chosen).sum())
-        taken += [(paths[row], paths[row + 1 + other]) for other in np.flatnonzero(alike & ~same).tolist()]
+        taken += [
+            (paths[row], paths[row + 1 + other]) for other in np.flatnonzero(alike & ~same).tolist()
+        ]
     for one, other in taken:
-        counts["different emoji: of these variants of one drawing"] += _drawn(one.stem) == _drawn(other.stem)
+        counts["different emoji: of these variants of one drawing"] += _drawn(one.stem) == _drawn(
+            other.stem
+        )
     for place in range(min(len(taken), 40)):
         chosen_pair = taken[place * len(taken) // 40]
         _beside(*chosen_pair).save(work / f"taken-emoji-{place:03d}.png")
@@ -234,7 +267,9 @@ def skin_tones(folder: Path, work: Path) -> dict[str, object]:
 
 def _drawn(stem: str) -> str:
     """An emoji without who does it (man, woman, person), in which skin and hair, and facing where."""
-    return re.sub(r"-1f3f[b-f]|-1f9b[0-3]|-fe0f|-200d-(2640|2642|27a1)|1f468|1f469|1f9d1|-200d", "", stem)
+    return re.sub(
+        r"-1f3f[b-f]|-1f9b[0-3]|-fe0f|-200d-(2640|2642|27a1)|1f468|1f469|1f9d1|-200d", "", stem
+    )
 
 
 def gradients(work: Path) -> dict[str, object]:
@@ -274,12 +309,16 @@ def facts_of(data: bytes) -> ImageFacts | None:
 def distances(one: ImageFacts, other: ImageFacts) -> tuple[int, int, int]:
     """Bits of pHash and of PDQ, and levels of the quarters' colours."""
     pdq = int.from_bytes(one.pdq, "big") ^ int.from_bytes(other.pdq, "big")
-    levels = levels_apart(np.frombuffer(one.colours, np.uint64), np.frombuffer(other.colours, np.uint64))
+    levels = levels_apart(
+        np.frombuffer(one.colours, np.uint64), np.frombuffer(other.colours, np.uint64)
+    )
     return (one.phash ^ other.phash).bit_count(), pdq.bit_count(), int(levels[0])
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    return sorted(
+        path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()
+    )
 
 
 def _beside(one: Path, other: Path) -> Picture:

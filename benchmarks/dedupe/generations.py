@@ -30,7 +30,9 @@ NEAR_SHARE = 0.05
 
 def main() -> None:
     """Measure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--work", type=Path, default=Path("bench-out"))
     given = parser.parse_args()
@@ -105,7 +107,9 @@ def tables(folder: Path, first: int, rows: int) -> tuple[list[str], list[str], i
     candidates, facts = [], []
     for number, start in enumerate(range(first, first + rows, PART_ROWS)):
         numbers = np.arange(start, min(start + PART_ROWS, first + rows))
-        urls = pa.array([f"http://host{n % 997}.example/pictures/{n}.jpg" for n in numbers.tolist()])
+        urls = pa.array(
+            [f"http://host{n % 997}.example/pictures/{n}.jpg" for n in numbers.tolist()]
+        )
         ordinals = pa.array(number << 32 | np.arange(len(numbers)))
         candidates.append(str(folder / f"candidates-{number}.parquet"))
         facts.append(str(folder / f"facts-{number}.parquet"))
@@ -167,7 +171,9 @@ def _facts(numbers: np.ndarray, urls: pa.Array, ordinals: pa.Array) -> pa.Table:
 def _table(schema: pa.Schema, known: dict[str, object], count: int) -> pa.Table:
     """The known columns, the others empty."""
     empty = {field.name: [] if pa.types.is_list(field.type) else "" for field in schema}
-    return pa.table({name: known.get(name, [empty[name]] * count) for name in schema.names}).cast(schema)
+    return pa.table({name: known.get(name, [empty[name]] * count) for name in schema.names}).cast(
+        schema
+    )
 
 
 if __name__ == "__main__":

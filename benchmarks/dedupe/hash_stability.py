@@ -41,7 +41,9 @@ def main() -> None:
     result = {"photos": len(originals), "definitions": {}, "recipes": _between_recipes(originals)}
     edited = [dict(_edits(photo)) for photo in originals]
     for side, decoded_side in DEFINITIONS:
-        result["definitions"][f"{side}/{decoded_side}"] = _distances(originals, edited, side, decoded_side)  # type: ignore[index]
+        result["definitions"][f"{side}/{decoded_side}"] = _distances(
+            originals, edited, side, decoded_side
+        )  # type: ignore[index]
     print(json.dumps(result))
 
 
@@ -53,17 +55,25 @@ def _distances(
         phash, pdq = _hashes(_jpeg(photo, 95), side, decoded_side)
         for name, data in edits.items():
             other_phash, other_pdq = _hashes(data, side, decoded_side)
-            found.setdefault(name, []).append((int((phash != other_phash).sum()), int((pdq != other_pdq).sum())))
+            found.setdefault(name, []).append(
+                (int((phash != other_phash).sum()), int((pdq != other_pdq).sum()))
+            )
     return {name: _figures(np.array(pairs)) for name, pairs in found.items()}
 
 
 def _between_recipes(originals: list[Image.Image]) -> dict[str, float]:
-    as_it_came, smaller = (ImageRules(max_side_px=side, max_aspect=1e6) for side in (LONGEST_PX, STORED_PX))
+    as_it_came, smaller = (
+        ImageRules(max_side_px=side, max_aspect=1e6) for side in (LONGEST_PX, STORED_PX)
+    )
     pairs = []
     for photo in originals:
         data = _jpeg(photo, 95)
         first, second = examine(data, as_it_came), examine(data, smaller)
-        if max(photo.size) > STORED_PX and isinstance(first, ImageFacts) and isinstance(second, ImageFacts):
+        if (
+            max(photo.size) > STORED_PX
+            and isinstance(first, ImageFacts)
+            and isinstance(second, ImageFacts)
+        ):
             pdq = int.from_bytes(first.pdq) ^ int.from_bytes(second.pdq)
             pairs.append(((first.phash ^ second.phash).bit_count(), pdq.bit_count()))
     return {"photos": len(pairs), **_figures(np.array(pairs))}
@@ -83,7 +93,9 @@ def _figures(pairs: NDArray[np.int64]) -> dict[str, float]:
 def _hashes(data: bytes, side: int, decoded_side: int) -> tuple[Bits, Bits]:
     height, width, _, _ = simplejpeg.decode_jpeg_header(data)
     factor = next((step for step in (8, 4, 2) if min(width, height) // step >= decoded_side), 1)
-    grey = simplejpeg.decode_jpeg(data, "GRAY", min_width=-(-width // factor), min_height=-(-height // factor))
+    grey = simplejpeg.decode_jpeg(
+        data, "GRAY", min_width=-(-width // factor), min_height=-(-height // factor)
+    )
     small = cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA)
     pdq, _quality = pdqhash.compute(cv2.cvtColor(small, cv2.COLOR_GRAY2RGB))
     return imagehash.phash(Image.fromarray(small)).hash.ravel(), pdq.astype(bool)

@@ -31,11 +31,17 @@ Codes = NDArray[np.uint64]
 
 def main() -> None:
     """Measure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--codes", type=int, nargs="+", default=[1_000_000, 10_000_000])
     parser.add_argument("--radius", type=int, default=4)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--peers", action="store_true", help="also imagededup and Daft, in an environment of their own")
+    parser.add_argument(
+        "--peers",
+        action="store_true",
+        help="also imagededup and Daft, in an environment of their own",
+    )
     parser.add_argument("--work", type=Path, default=Path("bench-out"))
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -45,9 +51,18 @@ def main() -> None:
     seconds = 0.0
     for count in given.codes:
         # A process of its own for each size, so that its peak of memory is its own.
-        words = ["--one", str(count), "--radius", str(given.radius), "--threads", str(given.threads)]
+        words = [
+            "--one",
+            str(count),
+            "--radius",
+            str(given.radius),
+            "--threads",
+            str(given.threads),
+        ]
         done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.dedupe.near_search", *words], capture_output=True, text=True
+            [sys.executable, "-m", "benchmarks.dedupe.near_search", *words],
+            capture_output=True,
+            text=True,
         )
         print(done.stdout.strip() or done.stderr.strip(), flush=True)
         seconds = json.loads(done.stdout)["cpu_seconds"]
@@ -111,7 +126,12 @@ def largest_in(name: str, work: Path, radius: int, seconds: float) -> dict[str, 
         except subprocess.TimeoutExpired:
             break
         if done.returncode:
-            return {**best, "stopped_by": done.stderr.strip().splitlines()[-1] if done.stderr else done.returncode}
+            return {
+                **best,
+                "stopped_by": done.stderr.strip().splitlines()[-1]
+                if done.stderr
+                else done.returncode,
+            }
         result = json.loads(done.stdout.splitlines()[-1])
         if result["cpu_seconds"] > seconds:
             return {**best, "next": {"codes": count, **result}}
@@ -126,7 +146,9 @@ def peer_python(work: Path) -> str:
     if not folder.is_dir():
         venv.create(folder, with_pip=True)
         for packages in PEER_PACKAGES:
-            subprocess.run([str(folder / "bin" / "pip"), "install", "--quiet", *packages], check=True)
+            subprocess.run(
+                [str(folder / "bin" / "pip"), "install", "--quiet", *packages], check=True
+            )
     return str(folder / "bin" / "python")
 
 

@@ -30,7 +30,14 @@ def imagededup(codes: NDArray[np.uint64], radius: int) -> int:
     from imagededup.handlers.search.retrieval import HashEval
 
     hashes = {str(place): f"{code:016x}" for place, code in enumerate(codes.tolist())}
-    found = HashEval(hashes, hashes, distance, threshold=radius, search_method="brute_force_cython", verbose=False)
+    found = HashEval(
+        hashes,
+        hashes,
+        distance,
+        threshold=radius,
+        search_method="brute_force_cython",
+        verbose=False,
+    )
     return sum(len(near) for near in found.retrieve_results().values()) // 2
 
 
@@ -44,7 +51,9 @@ def daft(codes: NDArray[np.uint64], radius: int) -> int:
         return daft_library.from_pydict(rows)
 
     joined = side("a").join(side("b"), how="cross")
-    pairs = joined.where((col("arow") < col("brow")) & (col("ahash").hamming_distance(col("bhash")) <= radius))
+    pairs = joined.where(
+        (col("arow") < col("brow")) & (col("ahash").hamming_distance(col("bhash")) <= radius)
+    )
     return int(pairs.count_rows())
 
 

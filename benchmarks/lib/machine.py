@@ -16,7 +16,10 @@ def busy_s() -> float:
     """
     ticks = os.sysconf("SC_CLK_TCK")
     words = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
-    return (sum(int(words[place]) for place in _BUSY) - sum(map(_server_ticks, Path("/proc").glob("[0-9]*")))) / ticks
+    return (
+        sum(int(words[place]) for place in _BUSY)
+        - sum(map(_server_ticks, Path("/proc").glob("[0-9]*")))
+    ) / ticks
 
 
 def _server_ticks(process: Path) -> int:

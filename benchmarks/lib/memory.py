@@ -33,7 +33,9 @@ class MemoryWatch:
 
     def largest_name(self) -> str:
         """What that process was called."""
-        return self._names[max(self._peaks, key=lambda pid: self._peaks[pid])] if self._peaks else ""
+        return (
+            self._names[max(self._peaks, key=lambda pid: self._peaks[pid])] if self._peaks else ""
+        )
 
     def _watch(self) -> None:
         while not self._stop.wait(INTERVAL_S):

@@ -40,7 +40,13 @@ def serve(root: Path, folder: Path) -> Iterator[str]:
     port = _free_port()
     text = _CONFIGURATION.format(folder=folder.resolve(), root=root.resolve(), port=port)
     (folder / "nginx.conf").write_text(text)
-    command = [binary, "-c", str(folder.resolve() / "nginx.conf"), "-e", str(folder.resolve() / "error.log")]
+    command = [
+        binary,
+        "-c",
+        str(folder.resolve() / "nginx.conf"),
+        "-e",
+        str(folder.resolve() / "error.log"),
+    ]
     server = subprocess.Popen(command)
     try:
         _wait_until_open(server, port)

@@ -38,7 +38,11 @@ def make_photo(index: int) -> bytes:
         picture += cv2.resize(cells, (WIDTH_PX, HEIGHT_PX), interpolation=cv2.INTER_LINEAR)
     grain = random.standard_normal((HEIGHT_PX, WIDTH_PX, 1), dtype=np.float32) * FINE_NOISE
     pixels = np.clip(picture + grain, 0, 255).astype(np.uint8)
-    return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality=QUALITY, colorsubsampling="420"))
+    return bytes(
+        simplejpeg.encode_jpeg(
+            np.ascontiguousarray(pixels), quality=QUALITY, colorsubsampling="420"
+        )
+    )
 
 
 def _write(root: Path, index: int) -> int:
@@ -64,7 +68,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("bench-out/photos"))
     options = parser.parse_args()
     size_bytes = make_photos(options.out, options.images)
-    print(f"{options.images} pictures in {options.out}, {size_bytes / max(options.images, 1):,.0f} bytes each")
+    print(
+        f"{options.images} pictures in {options.out}, {size_bytes / max(options.images, 1):,.0f} bytes each"
+    )
 
 
 if __name__ == "__main__":

@@ -20,14 +20,18 @@ SHARDS = 8
 TEXT = "把切好的番茄放进锅里，小火慢慢炒出汁水，再倒入打散的鸡蛋，最后撒上葱花和一点盐。"
 
 
-def make_corpus(folder: Path, photos: Path | None, *, width: int, height: int, samples: int) -> Path:
+def make_corpus(
+    folder: Path, photos: Path | None, *, width: int, height: int, samples: int
+) -> Path:
     """A corpus of `samples` pictures in 8 shards, once; from the JPEGs under `photos`, or made ones."""
     corpus = folder / f"corpus-{width}x{height}-{samples}"
     if (corpus / "manifest.json").is_file():
         return corpus
     shutil.rmtree(corpus, ignore_errors=True)
     step = -(-samples // SHARDS)
-    keys = sorted(hashlib.sha256(str(number).encode()).hexdigest()[:32] for number in range(samples))
+    keys = sorted(
+        hashlib.sha256(str(number).encode()).hexdigest()[:32] for number in range(samples)
+    )
     jpegs = _jpegs(photos, width, height)
     regions = _regions(width, height)
     shards = (
@@ -40,7 +44,9 @@ def make_corpus(folder: Path, photos: Path | None, *, width: int, height: int, s
 def make_vocabulary(folder: Path) -> Path:
     """A BERT vocabulary of the characters of `TEXT`."""
     path = folder / "vocab.txt"
-    path.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sorted(set(TEXT))]) + "\n")
+    path.write_text(
+        "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sorted(set(TEXT))]) + "\n"
+    )
     return path
 
 
@@ -67,7 +73,11 @@ def _regions(width: int, height: int) -> tuple[Region, ...]:
 
 def _jpegs(photos: Path | None, width: int, height: int) -> Iterator[bytes]:
     """Endlessly: each photograph whole at first, then crops of it, so that no two are equal."""
-    paths = sorted(path for path in photos.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg"}) if photos else []
+    paths = (
+        sorted(path for path in photos.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg"})
+        if photos
+        else []
+    )
     turn = 0
     while True:
         for number in range(len(paths) or 200):

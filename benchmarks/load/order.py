@@ -36,8 +36,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("bench-out/loader"))
     out = parser.parse_args().out
     corpus = make_million(out / "million")
-    starts = {f"first_batch_s_at_{place}": _first_batch_s(corpus, place) for place in (0, 7_800, 15_600)}
-    print(json.dumps({**starts, "shuffle": {name: _quality(one) for name, one in SHUFFLES.items()}}))
+    starts = {
+        f"first_batch_s_at_{place}": _first_batch_s(corpus, place) for place in (0, 7_800, 15_600)
+    }
+    print(
+        json.dumps({**starts, "shuffle": {name: _quality(one) for name, one in SHUFFLES.items()}})
+    )
 
 
 SHUFFLES = {
@@ -66,10 +70,18 @@ def make_million(corpus: Path) -> Path:
         table = folder / offsets_name(name)
         save_offsets(table, _places(shard, real))
         offsets = FileEntry(name=table.name, bytes=table.stat().st_size, sha256="0" * 64)
-        entries.append(entry.model_copy(update={"name": name, "samples": SHARD_SAMPLES, "offsets": offsets}))
+        entries.append(
+            entry.model_copy(update={"name": name, "samples": SHARD_SAMPLES, "offsets": offsets})
+        )
     total = SHARDS * SHARD_SAMPLES
-    generation = Generation(generation=0, candidates=total, samples=total, drops=0, first_shard=0, shards=SHARDS)
-    update = {"shards": entries, "funnel": Funnel(candidates=total, samples=total), "generations": [generation]}
+    generation = Generation(
+        generation=0, candidates=total, samples=total, drops=0, first_shard=0, shards=SHARDS
+    )
+    update = {
+        "shards": entries,
+        "funnel": Funnel(candidates=total, samples=total),
+        "generations": [generation],
+    }
     save_manifest(corpus, manifest.model_copy(update=update))
     return corpus
 
@@ -111,7 +123,9 @@ def _first_batch_s(corpus: Path, position: int) -> float:
 def _quality(shuffle: Shuffle) -> dict[str, float]:
     """Of neighbours of a shard and of a page: how far apart, and how often in one batch, over a perfect shuffle's."""
     source = SourceSize(tuple(range(SHARDS)), (SHARD_SAMPLES,) * SHARDS, SHARDS * SHARD_SAMPLES)
-    shard, row = EpochOrder([source], seed=0, epoch=0, shuffle=shuffle).rows(np.arange(SHARDS * SHARD_SAMPLES))
+    shard, row = EpochOrder([source], seed=0, epoch=0, shuffle=shuffle).rows(
+        np.arange(SHARDS * SHARD_SAMPLES)
+    )
     sample = shard * SHARD_SAMPLES + row
     rng = np.random.default_rng(0)
     perfect = rng.permutation(len(sample))
@@ -119,7 +133,9 @@ def _quality(shuffle: Shuffle) -> dict[str, float]:
         "next_of_same_shard": round(_gap(shard) / _gap(perfect // SHARD_SAMPLES), 3),
         "next_of_same_page": round(_gap(sample // PAGE_SAMPLES) / _gap(perfect // PAGE_SAMPLES), 3),
         "same_shard_in_batch_of_256": round(_alike(shard) / _alike(perfect // SHARD_SAMPLES), 2),
-        "same_page_in_batch_of_256": round(_alike(sample // PAGE_SAMPLES) / _alike(perfect // PAGE_SAMPLES), 2),
+        "same_page_in_batch_of_256": round(
+            _alike(sample // PAGE_SAMPLES) / _alike(perfect // PAGE_SAMPLES), 2
+        ),
     }
 
 

@@ -101,7 +101,9 @@ def webdataset_plain(case: Case) -> Iterator[int]:
             .to_tuple("jpg", "txt")
             .map_tuple(transform, str)
         )
-        return DataLoader(dataset, batch_size=case.batch_size, num_workers=case.workers, collate_fn=collate)
+        return DataLoader(
+            dataset, batch_size=case.batch_size, num_workers=case.workers, collate_fn=collate
+        )
 
     return _repeated(make, case)
 
@@ -128,15 +130,22 @@ def datasets_streaming(case: Case) -> Iterator[int]:
     """Hugging Face datasets, streaming, without decoding, then our decoder."""
     import datasets
 
-    found = datasets.load_dataset("webdataset", data_files={"train": case.tars}, split="train", streaming=True)
+    found = datasets.load_dataset(
+        "webdataset", data_files={"train": case.tars}, split="train", streaming=True
+    )
     found = (
-        found.cast_column("jpg", datasets.Image(decode=False)).select_columns(["jpg", "txt"]).shuffle(buffer_size=1000)
+        found.cast_column("jpg", datasets.Image(decode=False))
+        .select_columns(["jpg", "txt"])
+        .shuffle(buffer_size=1000)
     )
     collate, turbo = Collate(case), Turbo(case.size_px)
     mapped = found.map(_Flat())
     return _repeated(
         lambda: DataLoader(
-            mapped, batch_size=case.batch_size, num_workers=case.workers, collate_fn=_Then(turbo, collate)
+            mapped,
+            batch_size=case.batch_size,
+            num_workers=case.workers,
+            collate_fn=_Then(turbo, collate),
         ),
         case,
     )
@@ -155,7 +164,10 @@ def mosaicml_streaming(case: Case) -> Iterator[int]:
     dataset = StreamingDataset(local=str(folder), shuffle=True, batch_size=case.batch_size)
     then = _Then(Turbo(case.size_px), Collate(case))
     return _repeated(
-        lambda: DataLoader(dataset, batch_size=case.batch_size, num_workers=case.workers, collate_fn=then), case
+        lambda: DataLoader(
+            dataset, batch_size=case.batch_size, num_workers=case.workers, collate_fn=then
+        ),
+        case,
     )
 
 
@@ -166,10 +178,18 @@ def litdata(case: Case) -> Iterator[int]:
     folder = case.work / f"litdata-{case.corpus.name}"
     if not (folder / "index.json").is_file():
         shutil.rmtree(folder, ignore_errors=True)
-        optimize(fn=_tar_samples, inputs=case.tars, output_dir=str(folder), chunk_bytes="64MB", num_workers=1)
+        optimize(
+            fn=_tar_samples,
+            inputs=case.tars,
+            output_dir=str(folder),
+            chunk_bytes="64MB",
+            num_workers=1,
+        )
     dataset = StreamingDataset(str(folder), shuffle=True)
     then = _Then(Turbo(case.size_px), Collate(case))
-    loader = StreamingDataLoader(dataset, batch_size=case.batch_size, num_workers=case.workers, collate_fn=then)
+    loader = StreamingDataLoader(
+        dataset, batch_size=case.batch_size, num_workers=case.workers, collate_fn=then
+    )
     return _repeated(lambda: loader, case)
 
 
@@ -192,7 +212,12 @@ def spdl(case: Case) -> Iterator[int]:
 
     def make() -> Iterator[object]:
         builder = PipelineBuilder().add_source(source()).pipe(turbo, concurrency=case.workers)
-        pipeline = builder.aggregate(case.batch_size).pipe(collate).add_sink(4).build(num_threads=case.workers + 1)
+        pipeline = (
+            builder.aggregate(case.batch_size)
+            .pipe(collate)
+            .add_sink(4)
+            .build(num_threads=case.workers + 1)
+        )
         with pipeline.auto_stop():
             yield from pipeline.get_iterator(timeout=60)
 
@@ -223,7 +248,9 @@ class Turbo:
         jpeg, text = sample["jpg"], sample["txt"]
         assert isinstance(jpeg, bytes)
         decode_turbo(memoryview(jpeg), out)
-        return torch.from_numpy(out).permute(2, 0, 1), text.decode() if isinstance(text, bytes) else str(text)
+        return torch.from_numpy(out).permute(2, 0, 1), text.decode() if isinstance(
+            text, bytes
+        ) else str(text)
 
 
 class Collate:
@@ -271,8 +298,14 @@ def _repeated(make: Callable[[], object], case: Case) -> Iterator[int]:
 def batch_len(image: object, tokens: object, case: Case) -> int:
     assert isinstance(image, torch.Tensor)
     assert isinstance(tokens, torch.Tensor)
-    if image.dtype != torch.uint8 or image.shape[1:] != (3, case.size_px, case.size_px) or len(tokens) != len(image):
-        raise ValueError(f"not the batch that was asked for: {image.shape}, {image.dtype}, {tokens.shape}")
+    if (
+        image.dtype != torch.uint8
+        or image.shape[1:] != (3, case.size_px, case.size_px)
+        or len(tokens) != len(image)
+    ):
+        raise ValueError(
+            f"not the batch that was asked for: {image.shape}, {image.dtype}, {tokens.shape}"
+        )
     return len(image)
 
 

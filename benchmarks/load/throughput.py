@@ -40,7 +40,9 @@ def main() -> None:
         return
     found: dict[str, dict[str, object]] = {}
     for size, (width, height) in SIZES.items():
-        corpus = make_corpus(folder, options.photos, width=width, height=height, samples=options.samples)
+        corpus = make_corpus(
+            folder, options.photos, width=width, height=height, samples=options.samples
+        )
         for size_px in options.px:
             found[f"{size}->{size_px}"] = {**facts(corpus), **_compare(options, corpus, size_px)}
             print(f"{size}->{size_px}", json.dumps(found[f"{size}->{size_px}"]), file=sys.stderr)
@@ -60,7 +62,10 @@ def _compare(options: argparse.Namespace, corpus: Path, size_px: int) -> dict[st
             else:
                 rates.setdefault(name, []).append(rate)
     wall, cpu = (
-        {name: round(statistics.median(pair[at] for pair in found), 1) for name, found in rates.items()}
+        {
+            name: round(statistics.median(pair[at] for pair in found), 1)
+            for name, found in rates.items()
+        }
         for at in (0, 1)
     )
     return {"samples_per_s": wall, "samples_per_cpu_s": cpu, **_ratios(rates), "failed": failed}
@@ -71,7 +76,10 @@ def _ratios(rates: dict[str, list[list[float]]]) -> dict[str, object]:
     turns = {name: [pair[1] for pair in found] for name, found in rates.items()}
     return {
         f"{our}_over_by_cpu": {
-            name: round(statistics.median(own / rate for own, rate in zip(turns[our], found, strict=False)), 2)
+            name: round(
+                statistics.median(own / rate for own, rate in zip(turns[our], found, strict=False)),
+                2,
+            )
             for name, found in turns.items()
         }
         for our in OURS
@@ -79,7 +87,9 @@ def _ratios(rates: dict[str, list[list[float]]]) -> dict[str, object]:
     }
 
 
-def _in_process(options: argparse.Namespace, name: str, corpus: Path, size_px: int) -> list[float] | str:
+def _in_process(
+    options: argparse.Namespace, name: str, corpus: Path, size_px: int
+) -> list[float] | str:
     """A process of its own for each run, so that nobody's caches and threads help or hinder the next."""
     command = [
         sys.executable,
@@ -92,9 +102,18 @@ def _in_process(options: argparse.Namespace, name: str, corpus: Path, size_px: i
         "--px",
         str(size_px),
     ]
-    command += ["--out", str(options.out), "--seconds", str(options.seconds), "--workers", str(options.workers)]
+    command += [
+        "--out",
+        str(options.out),
+        "--seconds",
+        str(options.seconds),
+        "--workers",
+        str(options.workers),
+    ]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=ONE_RUN_S, check=True)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=ONE_RUN_S, check=True
+        )
         rates: list[float] = json.loads(done.stdout.splitlines()[-1])
         return rates
     except subprocess.TimeoutExpired:
@@ -106,9 +125,15 @@ def _in_process(options: argparse.Namespace, name: str, corpus: Path, size_px: i
 def _measure(name: str, case: Case, seconds: float) -> list[float]:
     """Samples a second, and samples a second of processor time, of this process and all below it."""
     if name == CEILING:
-        loader = Loader(case.corpus, batch_size=case.batch_size, size_px=case.size_px, workers=case.workers)
+        loader = Loader(
+            case.corpus, batch_size=case.batch_size, size_px=case.size_px, workers=case.workers
+        )
         alone = Loader(case.corpus, batch_size=case.batch_size, size_px=case.size_px, workers=0)
-        wall, start, spent = decode_ceiling(loader, seconds / 2), time.process_time(), time.perf_counter()
+        wall, start, spent = (
+            decode_ceiling(loader, seconds / 2),
+            time.process_time(),
+            time.perf_counter(),
+        )
         rate = decode_ceiling(alone, seconds / 2)
         return [wall, rate * (time.perf_counter() - spent) / (time.process_time() - start)]
     batches = PROGRAMS[name](case)
@@ -142,7 +167,9 @@ def _case(options: argparse.Namespace) -> Case:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--photos", type=Path, help="A folder of JPEGs; without it pictures are made.")
+    parser.add_argument(
+        "--photos", type=Path, help="A folder of JPEGs; without it pictures are made."
+    )
     parser.add_argument("--out", type=Path, default=Path("bench-out/loader"))
     parser.add_argument("--samples", type=int, default=12000)
     parser.add_argument("--px", type=int, nargs="+", default=[224, 384])

@@ -75,22 +75,34 @@ SPLITS = {
         test_shares=("unseen",),
         settings=FOR_MEANING,
     ),
-    "unseen-noto": Split(train=_THREE, test=("google",), train_shares=("seen",), test_shares=("unseen",)),
+    "unseen-noto": Split(
+        train=_THREE, test=("google",), train_shares=("seen",), test_shares=("unseen",)
+    ),
     "choice-unseen": Split(train=_FOUR, test=_FOUR, train_shares=("kept",), test_shares=("held",)),
     "choice": Split(train=_TWO, test=("twitter",)),
-    "choice-style": Split(train=_TWO, test=("twitter",), train_shares=("kept",), test_shares=("kept",)),
+    "choice-style": Split(
+        train=_TWO, test=("twitter",), train_shares=("kept",), test_shares=("kept",)
+    ),
     "choice-meaning": Split(train=_TWO, test=_TWO, train_shares=("kept",), test_shares=("held",)),
-    "choice-both": Split(train=_TWO, test=("twitter",), train_shares=("kept",), test_shares=("held",)),
+    "choice-both": Split(
+        train=_TWO, test=("twitter",), train_shares=("kept",), test_shares=("held",)
+    ),
 }
 
 
 def main() -> None:
     """Print one JSON object a run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--splits", default="noto,fluent,unseen")
     parser.add_argument("--seeds", default="0")
-    parser.add_argument("--from-nothing", action="store_true", help="brivl-tiny as it is, without backbones of others")
+    parser.add_argument(
+        "--from-nothing",
+        action="store_true",
+        help="brivl-tiny as it is, without backbones of others",
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
@@ -102,14 +114,26 @@ def main() -> None:
             print(json.dumps(run(given.work, made, split, chosen)), flush=True)
 
 
-def run(work: Path, made: dict[tuple[str, str], Path], name: str, settings: list[str]) -> dict[str, object]:
+def run(
+    work: Path, made: dict[tuple[str, str], Path], name: str, settings: list[str]
+) -> dict[str, object]:
     """One training and its figures on the style that it did not see."""
     split, config = SPLITS[name], load_config("brivl-tiny", settings)
     train, test = corpora_of(split, made)
     out = work / "runs" / f"{split.trained_on()}-{config.digest()[:8]}"
     words = [word for setting in settings for word in ("--set", setting)]
     spent = timed(
-        "train", "--config", "brivl-tiny", *words, "--out", out, *shards(train), "--workers", 1, "--resume", "auto"
+        "train",
+        "--config",
+        "brivl-tiny",
+        *words,
+        "--out",
+        out,
+        *shards(train),
+        "--workers",
+        1,
+        "--resume",
+        "auto",
     )
     command = ["eval", "retrieval", "--checkpoint", out, *shards(test), "--json"]
     found = subprocess.run(wenlan(*command), check=True, capture_output=True, text=True)

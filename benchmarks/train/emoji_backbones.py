@@ -42,11 +42,15 @@ def e5_small(binary: Path, out: Path) -> Path:
     reader = _Reader(binary.read_bytes())
     model = BertModel(reader.config, add_pooling_layer=False)
     missing, unknown = model.load_state_dict(reader.weights(), strict=False)
-    if unknown or [name for name in missing if "position_ids" not in name and "token_type_ids" not in name]:
+    if unknown or [
+        name for name in missing if "position_ids" not in name and "token_type_ids" not in name
+    ]:
         raise ValueError(f"{binary}: {missing} are missing, {unknown} are unknown")
     model.save_pretrained(out)
     reader.tokenizer().save(str(out / "tokenizer.json"))
-    (out / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"}))
+    (out / "tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"})
+    )
     return out
 
 
@@ -104,7 +108,9 @@ class _Reader:
             names[number] = name
         vocabulary = list(zip(names, self.scores.tolist(), strict=True))
         tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=self.unknown, byte_fallback=False))
-        tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Prepend("query: ")])
+        tokenizer.normalizer = normalizers.Sequence(
+            [normalizers.NFKC(), normalizers.Prepend("query: ")]
+        )
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
         tokenizer.post_processor = processors.TemplateProcessing(
             single="<s> $A </s>", special_tokens=[("<s>", self.bos), ("</s>", self.eos)]

@@ -23,7 +23,9 @@ from wenlan_data.eval.retrieval import ranks
 
 def main() -> None:
     """Print one JSON object."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--among", type=int, default=327)
@@ -62,7 +64,9 @@ def recalls(rank: Tensor, among: int) -> list[float]:
 def chance(rank: int, every: int, among: int, cut: int) -> float:
     """That an answer of `rank` among `every` candidates is one of the first `cut` where `among` of them are drawn."""
     before, others, kept = rank - 1, every - 1, among - 1
-    drawn = sum(comb(before, few) * comb(others - before, kept - few) for few in range(min(cut, before + 1)))
+    drawn = sum(
+        comb(before, few) * comb(others - before, kept - few) for few in range(min(cut, before + 1))
+    )
     return drawn / comb(others, kept)
 
 

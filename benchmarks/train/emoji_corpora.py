@@ -105,7 +105,9 @@ def draw(work: Path) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 picture(source, target)
                 for share in shares_of(code):
-                    rows[style, share].append({"url": f"{style}/{code}.png", "text": texts, "page_url": code})
+                    rows[style, share].append(
+                        {"url": f"{style}/{code}.png", "text": texts, "page_url": code}
+                    )
     for (style, share), found in rows.items():
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
         (work / "pictures" / f"{style}-{share}.jsonl").write_text(lines, encoding="utf-8")
@@ -154,7 +156,9 @@ def place(work: Path, style: str, code: str) -> Path | None:
 def picture(source: Path, target: Path) -> None:
     """64 px of an emoji on white, as a PNG of 128 px."""
     if source.suffix == ".svg":
-        target.write_bytes(bytes(resvg_py.svg_to_bytes(svg_path=str(source), width=SIDE_PX, height=SIDE_PX)))
+        target.write_bytes(
+            bytes(resvg_py.svg_to_bytes(svg_path=str(source), width=SIDE_PX, height=SIDE_PX))
+        )
         source = target
     with Image.open(source) as image:
         whole = image.convert("RGBA").resize((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS)

@@ -69,7 +69,12 @@ class Features:
         for path in paths:
             if path not in self.pictures:
                 self.pictures[path] = self._pictures(path)
-                self._read(sorted({text for texts in self.pictures[path][1] for text in texts} - set(self.texts)))
+                self._read(
+                    sorted(
+                        {text for texts in self.pictures[path][1] for text in texts}
+                        - set(self.texts)
+                    )
+                )
         return torch.cat([self.pictures[path][0] for path in paths]), [
             texts for path in paths for texts in self.pictures[path][1]
         ]
@@ -78,12 +83,25 @@ class Features:
         keys: list[str] = []
         found: list[Tensor] = []
         with Loader(
-            [path], batch_size=64, size_px=self.config.image.size_px, workers=0, tokenizer=self.tokenizer, shuffle=None
+            [path],
+            batch_size=64,
+            size_px=self.config.image.size_px,
+            workers=0,
+            tokenizer=self.tokenizer,
+            shuffle=None,
         ) as loader:
             for batch in loader:
-                kept = [row for row, again in enumerate(cast("Tensor", batch["repeated"]).tolist()) if not again]
+                kept = [
+                    row
+                    for row, again in enumerate(cast("Tensor", batch["repeated"]).tolist())
+                    if not again
+                ]
                 picture = normalised(cast("Tensor", batch["image"])[kept], self.config)
-                found.append(feature_map(self.towers.image.backbone, picture, self.towers.image.width).mean((2, 3)))
+                found.append(
+                    feature_map(self.towers.image.backbone, picture, self.towers.image.width).mean(
+                        (2, 3)
+                    )
+                )
                 keys += [cast("list[str]", batch["key"])[row] for row in kept]
         texts = texts_of([path], set(keys))
         return torch.cat(found), [texts[key] for key in keys]
@@ -93,8 +111,12 @@ class Features:
         for start in range(0, len(texts), 256):
             ids, _ = tokenizer.encode(texts[start : start + 256])
             tokens, mask = (torch.from_numpy(one) for one in padded(ids))
-            states = self.towers.text.backbone(input_ids=tokens, attention_mask=mask.long()).last_hidden_state
-            self.texts.update(zip(texts[start : start + 256], masked_mean(states, mask), strict=True))
+            states = self.towers.text.backbone(
+                input_ids=tokens, attention_mask=mask.long()
+            ).last_hidden_state
+            self.texts.update(
+                zip(texts[start : start + 256], masked_mean(states, mask), strict=True)
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +134,18 @@ class Head:
 
 def main() -> None:
     """Print one JSON object a run."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--splits", default="noto,fluent,unseen")
     parser.add_argument("--seeds", default="0")
-    parser.add_argument("--width", type=int, default=512, help="values between the two layers of a head")
-    parser.add_argument("--size-px", type=int, default=224, help="side of the pictures that MobileNetV2 sees")
+    parser.add_argument(
+        "--width", type=int, default=512, help="values between the two layers of a head"
+    )
+    parser.add_argument(
+        "--size-px", type=int, default=224, help="side of the pictures that MobileNetV2 sees"
+    )
     parser.add_argument("--dropout", type=float, default=0.2)
     parser.add_argument("--steps", type=int, default=1000)
     given = parser.parse_args()
@@ -140,13 +168,17 @@ def main() -> None:
                 print(json.dumps({**spent, **tested(heads, *test, features.texts)}), flush=True)
 
 
-def parts(name: str, made: dict[tuple[str, str], Path], features: Features) -> Iterator[tuple[str, Samples, Samples]]:
+def parts(
+    name: str, made: dict[tuple[str, str], Path], features: Features
+) -> Iterator[tuple[str, Samples, Samples]]:
     """What trains and what tests, under its name."""
     if name != "folds":
         train, test = (features.of(paths) for paths in corpora_of(SPLITS[name], made))
         yield name, train, test
         return
-    everything, tested_on = (features.of([made[style, "seen"] for style in styles]) for styles in (STYLES, ("google",)))
+    everything, tested_on = (
+        features.of([made[style, "seen"] for style in styles]) for styles in (STYLES, ("google",))
+    )
     for fold in range(FOLDS):
         kept, held = _rows(everything, fold, within=False), _rows(tested_on, fold, within=True)
         yield f"fold {fold}", kept, held
@@ -172,7 +204,9 @@ def backbones(work: Path, size_px: int) -> Features:
     return Features(tokenizer, config, make_towers(config, vocabulary_size(tokenizer)).eval())
 
 
-def trained(pictures: Tensor, texts: list[list[str]], known: dict[str, Tensor], choice: Choice) -> tuple[Head, Head]:
+def trained(
+    pictures: Tensor, texts: list[list[str]], known: dict[str, Tensor], choice: Choice
+) -> tuple[Head, Head]:
     """Both heads; the caption trains one time in two, else another text. One that stands twice is no negative."""
     places = {text: at for at, text in enumerate(sorted({text for one in texts for text in one}))}
     captions = sorted({one[0] for one in texts})
@@ -189,7 +223,10 @@ def trained(pictures: Tensor, texts: list[list[str]], known: dict[str, Tensor], 
             choose_text("mixed", texts[row][0], typed[row], draw)[0]
             for row, draw in zip(rows.tolist(), draws, strict=True)
         ]
-        first, second = heads[0](pictures[rows]), heads[1](values[[places[text] for text in chosen]])
+        first, second = (
+            heads[0](pictures[rows]),
+            heads[1](values[[places[text] for text in chosen]]),
+        )
         same = caption[rows][:, None] == caption[rows][None]
         ignored = same & ~torch.eye(len(rows), dtype=torch.bool)
         logits = (first @ second.T / TEMPERATURE).masked_fill(ignored, float("-inf"))
@@ -211,7 +248,9 @@ def tested(
         head.layers.eval()
     number = {text: at for at, text in enumerate(dict.fromkeys(one[0] for one in texts))}
     pairs = [(row, number[one[0]]) for row, one in enumerate(texts)]
-    found = retrieval(heads[0](pictures), heads[1](torch.stack([known[text] for text in number])), pairs)
+    found = retrieval(
+        heads[0](pictures), heads[1](torch.stack([known[text] for text in number])), pairs
+    )
     return in_percent(found.as_json())
 
 

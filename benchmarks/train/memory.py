@@ -27,7 +27,9 @@ WAYS = ("kept", "given_back")
 
 def main() -> None:
     """Print one JSON line: medians of processor seconds a step, resident memory, and the ratio."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--pictures", type=int, default=32)
     parser.add_argument("--size-px", type=int, default=224)
@@ -48,7 +50,11 @@ def main() -> None:
         for way, runs in found.items()
     }
     ratio = medians["given_back"]["cpu_s"] / medians["kept"]["cpu_s"]
-    print(json.dumps({"what": "freed memory", "turns": given.turns, **medians, "ratio": round(ratio, 2)}))
+    print(
+        json.dumps(
+            {"what": "freed memory", "turns": given.turns, **medians, "ratio": round(ratio, 2)}
+        )
+    )
 
 
 def steps(way: str, pictures: int, size_px: int) -> dict[str, float]:

@@ -61,7 +61,10 @@ def pooling(repeats: int, pictures: int = 8) -> dict[str, object]:
 def published_pooling(maps: Tensor, boxes: Tensor, size_px: int) -> Tensor:
     """The published formula in its shape: one picture after the other, the map expanded to every box."""
     return torch.stack(
-        [published_samples(one, box, size_px).mean((2, 3)) for one, box in zip(maps, boxes, strict=True)]
+        [
+            published_samples(one, box, size_px).mean((2, 3))
+            for one, box in zip(maps, boxes, strict=True)
+        ]
     )
 
 
@@ -72,7 +75,9 @@ def published_samples(one: Tensor, boxes: Tensor, size_px: int) -> Tensor:
     zero = torch.zeros_like(x1)
     rows = [(x2 - x1) / (width - 1), zero, (x1 + x2 - width + 1) / (width - 1),
             zero, (y2 - y1) / (height - 1), (y1 + y2 - height + 1) / (height - 1)]  # fmt: skip
-    places = affine_grid(torch.stack(rows, 1).view(-1, 2, 3), [len(boxes), len(one), 4, 4], align_corners=False)
+    places = affine_grid(
+        torch.stack(rows, 1).view(-1, 2, 3), [len(boxes), len(one), 4, 4], align_corners=False
+    )
     return grid_sample(one.expand(len(boxes), -1, -1, -1), places, align_corners=False)
 
 
@@ -210,10 +215,13 @@ def compared(ways: dict[str, Callable[[], object]], beside: str, repeats: int) -
     """
     rounds = [{name: timed(work) for name, work in ways.items()} for _ in range(repeats + 1)][1:]
     wall_s, cpu_s = (
-        {name: round(statistics.median(one[name][which] for one in rounds), 4) for name in ways} for which in (0, 1)
+        {name: round(statistics.median(one[name][which] for one in rounds), 4) for name in ways}
+        for which in (0, 1)
     )
     ratio = {
-        f"{beside}/{name}": round(statistics.median(one[beside][1] / one[name][1] for one in rounds), 3)
+        f"{beside}/{name}": round(
+            statistics.median(one[beside][1] / one[name][1] for one in rounds), 3
+        )
         for name in ways
         if name != beside
     }

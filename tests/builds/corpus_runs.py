@@ -17,7 +17,9 @@ COMMAND = [sys.executable, "-c", "from wenlan_data.cli.main import main; main()"
 
 def command(*words: object) -> subprocess.CompletedProcess[str]:
     """`wenlan-data WORDS`, to its end."""
-    return subprocess.run([*COMMAND, *map(str, words)], capture_output=True, text=True, check=False, timeout=240)
+    return subprocess.run(
+        [*COMMAND, *map(str, words)], capture_output=True, text=True, check=False, timeout=240
+    )
 
 
 def build(*words: object) -> dict[str, object]:
@@ -64,21 +66,33 @@ def manifest(corpus: Path) -> dict[str, object]:
 
 def content(corpus: Path) -> dict[str, object]:
     """Everything of a corpus that must be equal between equal builds: bytes by name, and rows without fetch times."""
-    files: dict[str, object] = {path.name: path.read_bytes() for path in sorted((corpus / "shards").iterdir())}
+    files: dict[str, object] = {
+        path.name: path.read_bytes() for path in sorted((corpus / "shards").iterdir())
+    }
     for path in sorted((corpus / "drops").iterdir()):
         files[f"drops/{path.name}"] = path.read_bytes()
     for path in sorted((corpus / "metadata").iterdir()):
-        files[f"metadata/{path.name}"] = pq.read_table(path).drop_columns(["fetched_at", "ip"]).to_pylist()
+        files[f"metadata/{path.name}"] = (
+            pq.read_table(path).drop_columns(["fetched_at", "ip"]).to_pylist()
+        )
     files["manifest"] = manifest(corpus)
     return files
 
 
 def captions(corpus: Path) -> dict[str, str]:
     """Caption to URL of every published sample."""
-    rows = [row for path in sorted((corpus / "metadata").iterdir()) for row in pq.read_table(path).to_pylist()]
+    rows = [
+        row
+        for path in sorted((corpus / "metadata").iterdir())
+        for row in pq.read_table(path).to_pylist()
+    ]
     return {row["caption"]: row["image_url"] for row in rows}
 
 
 def drops(corpus: Path) -> list[dict[str, object]]:
     """Every drop row, in order."""
-    return [row for path in sorted((corpus / "drops").iterdir()) for row in pq.read_table(path).to_pylist()]
+    return [
+        row
+        for path in sorted((corpus / "drops").iterdir())
+        for row in pq.read_table(path).to_pylist()
+    ]

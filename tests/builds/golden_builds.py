@@ -70,15 +70,26 @@ def table(folder: Path) -> dict[str, object]:
             urls = [f"http://{host}/{name}" for name, _ in some]
             columns = {"url": urls, "text": [text for _, text in some]}
             pq.write_table(pa.table(columns), folder / f"{number}.parquet", row_group_size=25)
-            _write_sources(folder, host, [{"kind": "table", "path": f"{one}.parquet"} for one in range(number + 1)])
-            built = _build(folder, "corpus", "--sources", "sources.yaml", "--set", "shard.max_samples=40")
+            _write_sources(
+                folder,
+                host,
+                [{"kind": "table", "path": f"{one}.parquet"} for one in range(number + 1)],
+            )
+            built = _build(
+                folder, "corpus", "--sources", "sources.yaml", "--set", "shard.max_samples=40"
+            )
             found |= {f"generation {number}: {key}": value for key, value in built.items()}
     return {**found, **_inspected(folder, "corpus")}
 
 
 def rebuilt(folder: Path) -> dict[str, object]:
     """Another recipe over the recordings of `table`, which must lie in `folder`."""
-    changed = ("image.min_side_px=200", "image.max_side_px=256", "dedupe.radius_bits=6", "dedupe.text_similarity=0.5")
+    changed = (
+        "image.min_side_px=200",
+        "image.max_side_px=256",
+        "dedupe.radius_bits=6",
+        "dedupe.text_similarity=0.5",
+    )
     sets = [word for one in changed for word in ("--set", one)]
     built = _build(folder, "rebuilt", "--from", "corpus", "--recipe", "wukong", *sets)
     return {**built, **_inspected(folder, "rebuilt")}
@@ -94,18 +105,54 @@ def crawl(folder: Path) -> dict[str, object]:
 
 def training(folder: Path) -> dict[str, object]:
     """`brivl-tiny` on the corpus of `table`, which must lie in `folder`: every loss and the retrieval after it."""
-    words = ["train", "--config", "brivl-tiny", "--shards", "corpus", "--out", "run", "--max-steps", str(TRAIN_STEPS)]
-    words += ["--workers", "0", "--set", "image.size_px=64", "--set", "optimizer.warmup_steps=5", "--json"]
+    words = [
+        "train",
+        "--config",
+        "brivl-tiny",
+        "--shards",
+        "corpus",
+        "--out",
+        "run",
+        "--max-steps",
+        str(TRAIN_STEPS),
+    ]
+    words += [
+        "--workers",
+        "0",
+        "--set",
+        "image.size_px=64",
+        "--set",
+        "optimizer.warmup_steps=5",
+        "--json",
+    ]
     done = json.loads(_run(folder, *words, OMP_NUM_THREADS="1"))
-    log = [json.loads(line) for line in (folder / "run" / "log.jsonl").read_text("utf-8").splitlines()]
+    log = [
+        json.loads(line) for line in (folder / "run" / "log.jsonl").read_text("utf-8").splitlines()
+    ]
     losses = [one["figures"]["loss"] for one in log if one["kind"] == "step"]
-    words = ["eval", "retrieval", "--checkpoint", "run", "--shards", "corpus", "--workers", "0", "--json"]
-    return {"result": done, "losses": losses, "retrieval": json.loads(_run(folder, *words, OMP_NUM_THREADS="1"))}
+    words = [
+        "eval",
+        "retrieval",
+        "--checkpoint",
+        "run",
+        "--shards",
+        "corpus",
+        "--workers",
+        "0",
+        "--json",
+    ]
+    return {
+        "result": done,
+        "losses": losses,
+        "retrieval": json.loads(_run(folder, *words, OMP_NUM_THREADS="1")),
+    }
 
 
 def _build(folder: Path, out: str, *words: str) -> dict[str, object]:
     """`wenlan-data build`, and a digest of every file of the corpus that equal builds share."""
-    result = json.loads(_run(folder, "build", "--out", out, "--executor", "local", "--json", *words))
+    result = json.loads(
+        _run(folder, "build", "--out", out, "--executor", "local", "--json", *words)
+    )
     result.pop("seconds")
     return {"result": result, "files": _digests(folder / out)}
 
@@ -113,12 +160,18 @@ def _build(folder: Path, out: str, *words: str) -> dict[str, object]:
 def _inspected(folder: Path, corpus: str) -> dict[str, object]:
     """What the inspection commands print of a corpus."""
     commands = {"stat": [], "verify": [], "ls": ["--samples"], "show": ["--number", "3"]}
-    printed = {name: _run(folder, "shards", name, corpus, *more, "--json") for name, more in commands.items()}
+    printed = {
+        name: _run(folder, "shards", name, corpus, *more, "--json")
+        for name, more in commands.items()
+    }
     return {f"shards {name}": _digest(text.encode()) for name, text in printed.items()}
 
 
 def _digests(corpus: Path) -> dict[str, str]:
-    files = {f"shards/{path.name}": _digest(path.read_bytes()) for path in sorted((corpus / "shards").iterdir())}
+    files = {
+        f"shards/{path.name}": _digest(path.read_bytes())
+        for path in sorted((corpus / "shards").iterdir())
+    }
     for path in sorted((corpus / "drops").iterdir()):
         files[f"drops/{path.name}"] = _digest(path.read_bytes())
     for path in sorted((corpus / "metadata").iterdir()):
@@ -128,7 +181,9 @@ def _digests(corpus: Path) -> dict[str, str]:
     # Times differ; versions may be raised where only the private work folder changed.
     for key in ("times", "step_versions", "library_versions"):
         manifest.pop(key)
-    files["manifest.json"] = _digest(json.dumps(manifest, sort_keys=True, ensure_ascii=False).encode())
+    files["manifest.json"] = _digest(
+        json.dumps(manifest, sort_keys=True, ensure_ascii=False).encode()
+    )
     return files
 
 
@@ -155,7 +210,9 @@ def _served(folder: Path, port: int) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", port), partial(Handler, directory=str(folder))) as server:
+    with ThreadingHTTPServer(
+        ("127.0.0.1", port), partial(Handler, directory=str(folder))
+    ) as server:
         server.daemon_threads = True
         Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         try:
@@ -176,13 +233,21 @@ def _write_images(root: Path) -> list[tuple[str, str]]:
     rows = []
     for number in range(160):
         name, kind = f"{number}.jpg", number % 8
-        text = f"{_PLACES[number // 10 % 10]}旁边的{_NOUNS[number % 10]}，第{number // 20 + 1}张照片"
+        text = (
+            f"{_PLACES[number // 10 % 10]}旁边的{_NOUNS[number % 10]}，第{number // 20 + 1}张照片"
+        )
         if number % 16 in {1, 6}:
             text = "同样的一段说明文字"
         if kind == 5 and number > 20:
-            (root / name).write_bytes((root / f"{number - 9}.jpg").read_bytes()) if number % 3 else None
+            (root / name).write_bytes(
+                (root / f"{number - 9}.jpg").read_bytes()
+            ) if number % 3 else None
         elif kind == 6:
-            _save(_image(number - 6, 320, 240).resize((240, 180), Image.Resampling.LANCZOS), root / name, 60)
+            _save(
+                _image(number - 6, 320, 240).resize((240, 180), Image.Resampling.LANCZOS),
+                root / name,
+                60,
+            )
         elif kind == 7:
             marked = _image(number - 7, 320, 240)
             ImageDraw.Draw(marked).text((240, 220), "example.org", fill=(250, 250, 250))
@@ -237,4 +302,6 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
         recorded = {name: run(folder_of(Path(scratch), name)) for name, run in BUILDS.items()}
     value = {"environment": environment(), **recorded}
-    RECORDED.write_text(json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n", "utf-8")
+    RECORDED.write_text(
+        json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n", "utf-8"
+    )

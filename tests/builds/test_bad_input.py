@@ -61,7 +61,15 @@ def test_a_table_without_the_column_names_those_it_has(tmp_path: Path) -> None:
 
 def test_a_wrong_key_of_a_recipe_is_named_with_its_path(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text("name: mine\nimage: {min_side: 3}\n", "utf-8")
-    done = command("build", "--sources", f"folder:{tmp_path}", "--recipe", tmp_path / "r.yaml", "--out", tmp_path / "c")
+    done = command(
+        "build",
+        "--sources",
+        f"folder:{tmp_path}",
+        "--recipe",
+        tmp_path / "r.yaml",
+        "--out",
+        tmp_path / "c",
+    )
     _refused(done, 4, "image.min_side")
 
 
@@ -84,8 +92,12 @@ def _folder(path: Path, count: int = 5) -> Path:
 def test_a_full_disk_ends_with_exit_3_and_the_same_command_goes_on(tmp_path: Path) -> None:
     photos, out = _folder(tmp_path / "photos"), tmp_path / "corpus"
     words = f"build --sources folder:{photos} --out {out} --executor local --workers 1"
-    code = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (40000, 40000)); {COMMAND[-1]}"
-    done = subprocess.run([COMMAND[0], "-c", code, *words.split()], capture_output=True, text=True, check=False)
+    code = (
+        f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (40000, 40000)); {COMMAND[-1]}"
+    )
+    done = subprocess.run(
+        [COMMAND[0], "-c", code, *words.split()], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 3, done.stderr
     assert "no room to write" in done.stderr.splitlines()[-1]
     assert not (out / "manifest.json").exists()
@@ -103,8 +115,18 @@ def test_a_folder_without_the_right_to_write_is_named(tmp_path: Path) -> None:
 def test_two_builds_at_once_on_one_output_are_refused(tmp_path: Path, site: Site) -> None:
     table(tmp_path / "a.parquet", photographs(site, range(40)))
     sources = sources_file(tmp_path / "s.yaml", site, [{"kind": "table", "path": "a.parquet"}])
-    words = ["build", "--sources", str(sources), "--out", str(tmp_path / "c"), "--executor", "local"]
-    with subprocess.Popen([*COMMAND, *words], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as first:
+    words = [
+        "build",
+        "--sources",
+        str(sources),
+        "--out",
+        str(tmp_path / "c"),
+        "--executor",
+        "local",
+    ]
+    with subprocess.Popen(
+        [*COMMAND, *words], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+    ) as first:
         while not (tmp_path / "c" / ".work" / "build.json").exists():
             assert first.poll() is None
             time.sleep(0.005)

@@ -29,7 +29,9 @@ def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     start = [*RAY, "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=2",
              "--include-dashboard=false", "--disable-usage-stats"]  # fmt: skip
     # With --block the cluster lives and dies with this process group, and leaves other people's Ray alone.
-    with subprocess.Popen(start, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as head:
+    with subprocess.Popen(
+        start, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as head:
         _wait_for(port)
         yield f"127.0.0.1:{port}"
         os.killpg(head.pid, signal.SIGKILL)
@@ -62,6 +64,8 @@ def test_a_cluster_gives_the_same_bytes(tmp_path: Path, address: str) -> None:
 def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
     (tmp_path / "1.jpg").write_bytes(make_image(1))
     (tmp_path / "1.txt").write_text(make_caption(1), "utf-8")
-    done = command("build", "--sources", f"folder:{tmp_path}", "--out", tmp_path / "c", "--ray", "127.0.0.1:9")
+    done = command(
+        "build", "--sources", f"folder:{tmp_path}", "--out", tmp_path / "c", "--ray", "127.0.0.1:9"
+    )
     assert done.returncode == 2, done.stderr
     assert "--ray 127.0.0.1:9" in done.stderr.splitlines()[-1]

@@ -37,12 +37,18 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     replies["/edits/original.jpg"] = CannedResponse(make_image(7, width=640, height=480))
     replies |= {f"/edits/{kind}.jpg": CannedResponse(_edited(kind)) for kind in EDITS}
     forbidden = make_image(3, width=200, height=150)
-    replies |= {f"/forbidden/{number}.jpg": CannedResponse(forbidden) for number in range(FORBIDDEN_URLS)}
+    replies |= {
+        f"/forbidden/{number}.jpg": CannedResponse(forbidden) for number in range(FORBIDDEN_URLS)
+    }
     with Site(replies) as site:
         rows = [(site.url(path), make_caption(number)) for number, path in enumerate(replies)]
         table(folder / "a.parquet", rows)
-        sources = sources_file(folder / "sources.yaml", site, [{"kind": "table", "path": "a.parquet"}])
-        build("--sources", sources, "--out", folder / "corpus", "--workers", 2, "--executor", "local")
+        sources = sources_file(
+            folder / "sources.yaml", site, [{"kind": "table", "path": "a.parquet"}]
+        )
+        build(
+            "--sources", sources, "--out", folder / "corpus", "--workers", 2, "--executor", "local"
+        )
     return folder / "corpus"
 
 
@@ -63,7 +69,9 @@ def test_equal_bytes_at_a_hundred_urls_are_one_sample_and_every_url_is_told(corp
     assert len({sample["image_url"], *(row["url"] for row in gone)}) == EQUAL_URLS
 
 
-def test_of_edited_copies_the_largest_stays_and_the_others_tell_how_near_they_were(corpus: Path) -> None:
+def test_of_edited_copies_the_largest_stays_and_the_others_tell_how_near_they_were(
+    corpus: Path,
+) -> None:
     (sample,) = _samples(corpus, "edits")
     gone = _drops(corpus, "edits")
     assert (sample["width"], sample["height"]) == (640, 480)

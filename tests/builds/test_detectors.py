@@ -33,14 +33,20 @@ def records(at: Path, count: int) -> Path:
         (at / f"{number}.jpg").write_bytes(make_image(number, width=400, height=300))
         boxes = [[0, 0, 200, 150], [100, 30, 400, 300], [number, 0, 50, 60]]
         rows.append(
-            {"image_id": f"../imgs/{number}.jpg", "sentences": [["sur_text", make_caption(number)]], "bbox": boxes}
+            {
+                "image_id": f"../imgs/{number}.jpg",
+                "sentences": [["sur_text", make_caption(number)]],
+                "bbox": boxes,
+            }
         )
     (at / "records.jsonl").write_text("\n".join(json.dumps(row) for row in rows), "utf-8")
     return at / "records.jsonl"
 
 
 def recipe(at: Path, detect: dict[str, object]) -> Path:
-    at.write_text(yaml.safe_dump({"name": "mine", "detect": detect, "shard": {"max_samples": 5}}), "utf-8")
+    at.write_text(
+        yaml.safe_dump({"name": "mine", "detect": detect, "shard": {"max_samples": 5}}), "utf-8"
+    )
     return at
 
 
@@ -48,9 +54,15 @@ def faster_rcnn(at: Path) -> dict[str, object]:
     torch = pytest.importorskip("torch")
     detection = pytest.importorskip("torchvision.models.detection")
     torch.manual_seed(1)
-    model = detection.fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None, num_classes=3)
+    model = detection.fasterrcnn_mobilenet_v3_large_320_fpn(
+        weights=None, weights_backbone=None, num_classes=3
+    )
     torch.save(model.state_dict(), at)
-    own = {"architecture": "mobilenet_v3_large_320_fpn", "weights": str(at), "names": ["cat", "dog"]}
+    own = {
+        "architecture": "mobilenet_v3_large_320_fpn",
+        "weights": str(at),
+        "names": ["cat", "dog"],
+    }
     return {"detector": "faster_rcnn", "side_px": 64, "confidence": 0.0, **own}
 
 
@@ -66,20 +78,48 @@ def test_one_worker_and_two_give_the_same_bytes(name: str, tmp_path: Path) -> No
         "mix": {"detector": "mix", "of": [YOLOX, PROPOSALS]},
     }
     detect = detectors.get(name) or faster_rcnn(tmp_path / "weights.pth")
-    source = f"brivl:{records(tmp_path, 12)}" if name == "boxes" else f"folder:{folder(tmp_path / 'photos')}"
-    words = ["--sources", source, "--recipe", recipe(tmp_path / "mine.yaml", detect), "--executor", "local"]
+    source = (
+        f"brivl:{records(tmp_path, 12)}"
+        if name == "boxes"
+        else f"folder:{folder(tmp_path / 'photos')}"
+    )
+    words = [
+        "--sources",
+        source,
+        "--recipe",
+        recipe(tmp_path / "mine.yaml", detect),
+        "--executor",
+        "local",
+    ]
     for workers in (1, 2):
         build(*words, "--out", tmp_path / str(workers), "--workers", workers)
     assert content(tmp_path / "1") == content(tmp_path / "2")
     if name in {"yolox", "mix"}:
-        resolved = json.loads((tmp_path / "1" / "manifest.json").read_text("utf-8"))["recipe"]["detect"]
+        resolved = json.loads((tmp_path / "1" / "manifest.json").read_text("utf-8"))["recipe"][
+            "detect"
+        ]
         assert "695e750a5d5754bb" in json.dumps(resolved)
 
 
 def test_boxes_of_brivls_records_reach_the_shards_in_stored_pixels(tmp_path: Path) -> None:
     detect: dict[str, object] = {"detector": "boxes", "max_regions": 2}
-    words = ["--sources", f"brivl:{records(tmp_path, 3)}", "--recipe", recipe(tmp_path / "mine.yaml", detect)]
-    build(*words, "--set", "image.max_side_px=200", "--out", tmp_path / "out", "--executor", "local", "--workers", 1)
+    words = [
+        "--sources",
+        f"brivl:{records(tmp_path, 3)}",
+        "--recipe",
+        recipe(tmp_path / "mine.yaml", detect),
+    ]
+    build(
+        *words,
+        "--set",
+        "image.max_side_px=200",
+        "--out",
+        tmp_path / "out",
+        "--executor",
+        "local",
+        "--workers",
+        1,
+    )
     (tar,) = (tmp_path / "out" / "shards").glob("*.tar")
     for key, members in read_tar(tar):
         sample = decode_sample(members, key)
@@ -92,20 +132,38 @@ def test_boxes_of_brivls_records_reach_the_shards_in_stored_pixels(tmp_path: Pat
         ]
 
 
-@pytest.mark.skipif(not (DATA / "brivl-record").is_dir(), reason="BriVL's records are not beside the repository")
+@pytest.mark.skipif(
+    not (DATA / "brivl-record").is_dir(), reason="BriVL's records are not beside the repository"
+)
 def test_the_released_records_of_brivl_become_a_corpus_with_100_boxes_each(tmp_path: Path) -> None:
     source = f"brivl:{DATA / 'brivl-record' / 'example.jsonl'}"
     detect: dict[str, object] = {"detector": "boxes", "max_regions": 100}
-    words = ["--sources", source, "--recipe", recipe(tmp_path / "mine.yaml", detect), "--set", "image.max_side_px=2000"]
+    words = [
+        "--sources",
+        source,
+        "--recipe",
+        recipe(tmp_path / "mine.yaml", detect),
+        "--set",
+        "image.max_side_px=2000",
+    ]
     build(*words, "--out", tmp_path / "out", "--executor", "local", "--workers", 1)
-    wanted = [json.loads(line) for line in (DATA / "brivl-record" / "example.jsonl").read_text("utf-8").splitlines()]
+    wanted = [
+        json.loads(line)
+        for line in (DATA / "brivl-record" / "example.jsonl").read_text("utf-8").splitlines()
+    ]
     boxes = {Path(one["image_id"]).name: [tuple(box) for box in one["bbox"]] for one in wanted}
     (tar,) = (tmp_path / "out" / "shards").glob("*.tar")
-    found = {Path(one.image_url).name: one for one in (decode_sample(m, k) for k, m in read_tar(tar))}
-    assert {name: [one.box_xyxy for one in sample.regions[:-1]] for name, sample in found.items()} == boxes
+    found = {
+        Path(one.image_url).name: one for one in (decode_sample(m, k) for k, m in read_tar(tar))
+    }
+    assert {
+        name: [one.box_xyxy for one in sample.regions[:-1]] for name, sample in found.items()
+    } == boxes
 
 
-def test_licence_and_author_come_from_the_picture_where_the_source_says_nothing(tmp_path: Path) -> None:
+def test_licence_and_author_come_from_the_picture_where_the_source_says_nothing(
+    tmp_path: Path,
+) -> None:
     exif = Image.Exif()
     exif[0x013B], exif[0x8298] = "Zhang San", "CC BY 4.0"
     out = io.BytesIO()
@@ -114,7 +172,16 @@ def test_licence_and_author_come_from_the_picture_where_the_source_says_nothing(
     photos.mkdir()
     (photos / "a.jpg").write_bytes(out.getvalue())
     (photos / "a.txt").write_text(make_caption(1), "utf-8")
-    build("--sources", f"folder:{photos}", "--out", tmp_path / "out", "--executor", "local", "--workers", 1)
+    build(
+        "--sources",
+        f"folder:{photos}",
+        "--out",
+        tmp_path / "out",
+        "--executor",
+        "local",
+        "--workers",
+        1,
+    )
     (tar,) = (tmp_path / "out" / "shards").glob("*.tar")
     ((key, members),) = read_tar(tar)
     sample = decode_sample(members, key)
@@ -126,7 +193,17 @@ def test_a_detector_that_lacks_its_weights_stops_the_build_at_its_start(tmp_path
     pytest.importorskip("onnxruntime")
     source = f"folder:{folder(tmp_path / 'photos', 1)}"
     file = recipe(tmp_path / "mine.yaml", {"detector": "yolox", "weights": "none.onnx"})
-    done = command("build", "--sources", source, "--recipe", file, "--out", tmp_path / "out", "--executor", "local")
+    done = command(
+        "build",
+        "--sources",
+        source,
+        "--recipe",
+        file,
+        "--out",
+        tmp_path / "out",
+        "--executor",
+        "local",
+    )
     assert (done.returncode, "there is no such file" in done.stderr) == (4, True)
     assert not (tmp_path / "out").exists()
 
@@ -138,7 +215,9 @@ def test_weights_beside_the_operator_are_found_by_workers_elsewhere(
     pytest.importorskip("onnxruntime")
     (tmp_path / "nano.onnx").write_bytes(MODEL.read_bytes())
     monkeypatch.chdir(tmp_path)
-    rules = DetectRules.model_validate({"detector": "mix", "of": [{**YOLOX, "weights": "nano.onnx"}, PROPOSALS]})
+    rules = DetectRules.model_validate(
+        {"detector": "mix", "of": [{**YOLOX, "weights": "nano.onnx"}, PROPOSALS]}
+    )
     located = rules.located()
     monkeypatch.chdir("/")
     located.prepare()

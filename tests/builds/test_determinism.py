@@ -24,7 +24,9 @@ def warcs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(WARCS):
         seeds = [number * PICTURES_EACH + one for one in range(PICTURES_EACH)]
         records: list[tuple[str, str, bytes]] = []
-        images = [(f"http://site.test/{seed}.jpg", make_caption(seed), make_image(seed)) for seed in seeds]
+        images = [
+            (f"http://site.test/{seed}.jpg", make_caption(seed), make_image(seed)) for seed in seeds
+        ]
         images.append(
             (
                 f"http://copy.test/{number}.jpg",
@@ -32,9 +34,17 @@ def warcs(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 make_image(number * 3, quality=70),
             )
         )
-        images.append((f"http://site.test/cut{number}.jpg", "只有一半的图片", make_image(5000 + number)[:3000]))
+        images.append(
+            (
+                f"http://site.test/cut{number}.jpg",
+                "只有一半的图片",
+                make_image(5000 + number)[:3000],
+            )
+        )
         page = "".join(f'<p><img src="{url}" alt="{alt}"></p>' for url, alt, _ in images)
-        records.append((f"http://site.test/page{number}.html", "text/html; charset=utf-8", page.encode()))
+        records.append(
+            (f"http://site.test/page{number}.html", "text/html; charset=utf-8", page.encode())
+        )
         records += [(url, "image/jpeg", data) for url, _, data in images]
         random.Random(number).shuffle(records)
         write_warc(folder / f"{number}.warc", records)

@@ -53,9 +53,25 @@ def build(at: Path, source: Path) -> Path:
     at.mkdir()
     (at / "child.py").write_text(DIES.replace("WORST_PX", str(WORST_PX)))
     (at / "recipe.yaml").write_text(yaml.safe_dump(RECIPE), "utf-8")
-    words = ["--sources", f"folder:{source}", "--out", at / "corpus", "--recipe", at / "recipe.yaml"]
+    words = [
+        "--sources",
+        f"folder:{source}",
+        "--out",
+        at / "corpus",
+        "--recipe",
+        at / "recipe.yaml",
+    ]
     done = subprocess.run(
-        [sys.executable, "-c", BUILD, str(at / "child.py"), "build", *map(str, words), "--executor", "local"],
+        [
+            sys.executable,
+            "-c",
+            BUILD,
+            str(at / "child.py"),
+            "build",
+            *map(str, words),
+            "--executor",
+            "local",
+        ],
         capture_output=True,
         text=True,
         check=False,
@@ -67,7 +83,9 @@ def build(at: Path, source: Path) -> Path:
 def samples(corpus: Path) -> dict[str, bytes]:
     """Caption to JPEG."""
     found = [
-        decode_sample(members, key) for path in (corpus / "shards").glob("*.tar") for key, members in read_tar(path)
+        decode_sample(members, key)
+        for path in (corpus / "shards").glob("*.tar")
+        for key, members in read_tar(path)
     ]
     return {one.caption: one.jpeg for one in found}
 
@@ -83,11 +101,16 @@ def test_it_is_a_drop_and_the_others_are_as_without_it(tmp_path: Path) -> None:
     assert len(samples(corpus)) == COUNT - len(worst)
     rows = drops(corpus)
     assert [
-        (Path(str(row["url"])).name, row["step"], row["reason"], row["detail"], row["retryable"]) for row in rows
+        (Path(str(row["url"])).name, row["step"], row["reason"], row["detail"], row["retryable"])
+        for row in rows
     ] == [(f"{number}.jpg", "shard", "decoder_crash", "SIGSEGV", False) for number in sorted(worst)]
     funnel = manifest(corpus)["funnel"]
     assert isinstance(funnel, dict)
-    assert (funnel["candidates"], funnel["samples"], funnel["dropped"]) == (COUNT, 8, {"shard": {"decoder_crash": 2}})
+    assert (funnel["candidates"], funnel["samples"], funnel["dropped"]) == (
+        COUNT,
+        8,
+        {"shard": {"decoder_crash": 2}},
+    )
     assert command("shards", "verify", corpus).returncode == 0
 
 

@@ -20,14 +20,20 @@ def recorded() -> dict[str, object]:
     value: dict[str, object] = json.loads(RECORDED.read_text("utf-8"))
     here, then = environment(), value["environment"]
     assert isinstance(then, dict)
-    other = [f"{name} {here[name]} instead of {then.get(name)}" for name in here if here[name] != then.get(name)]
+    other = [
+        f"{name} {here[name]} instead of {then.get(name)}"
+        for name in here
+        if here[name] != then.get(name)
+    ]
     if other:
         pytest.skip(f"recorded with other libraries or another processor: {', '.join(other)}")
     return value
 
 
 @pytest.mark.parametrize("name", list(BUILDS))
-def test_a_build_gives_what_was_recorded(name: str, root: Path, recorded: dict[str, object]) -> None:
+def test_a_build_gives_what_was_recorded(
+    name: str, root: Path, recorded: dict[str, object]
+) -> None:
     if name == "crawl" and not HOWTOCOOK.is_dir():
         pytest.skip("../shared/data/howtocook-site is not there")
     found = json.loads(json.dumps(BUILDS[name](folder_of(root, name))))

@@ -23,7 +23,9 @@ def _sources(folder: Path, site: Site, *names: str) -> Path:
     return sources_file(folder / "sources.yaml", site, kinds)
 
 
-def test_a_corpus_grows_by_what_is_new_and_keeps_what_it_published(tmp_path: Path, site: Site) -> None:
+def test_a_corpus_grows_by_what_is_new_and_keeps_what_it_published(
+    tmp_path: Path, site: Site
+) -> None:
     first = photographs(site, range(20))
     table(tmp_path / "a.parquet", first)
     again = [(site.url("/copy.jpg"), "湖边的一只小狗"), (first[3][0], "另一段说明文字")]
@@ -44,7 +46,14 @@ def test_a_corpus_grows_by_what_is_new_and_keeps_what_it_published(tmp_path: Pat
     assert one["samples"] == 20
     published = {name: data for name, data in content(out).items() if name.startswith("wenlan")}
 
-    two = build("--sources", _sources(tmp_path, site, "a.parquet", "b.parquet"), "--out", out, "--executor", "local")
+    two = build(
+        "--sources",
+        _sources(tmp_path, site, "a.parquet", "b.parquet"),
+        "--out",
+        out,
+        "--executor",
+        "local",
+    )
     assert (two["candidates"], two["known"], two["new_samples"]) == (12, 4, 10)
     assert {name: content(out)[name] for name in published} == published
     by_url = {row["url"]: row for row in drops(out)}
@@ -63,7 +72,16 @@ def test_generations_of_bounded_rows_give_the_samples_of_one(tmp_path: Path, sit
     table(tmp_path / "a.parquet", photographs(site, range(30)), row_group_size=7)
     sources = _sources(tmp_path, site, "a.parquet")
     build("--sources", sources, "--out", tmp_path / "one", "--executor", "local")
-    many = build("--sources", sources, "--out", tmp_path / "many", "--executor", "local", "--generation-rows", 10)
+    many = build(
+        "--sources",
+        sources,
+        "--out",
+        tmp_path / "many",
+        "--executor",
+        "local",
+        "--generation-rows",
+        10,
+    )
     assert len(many["generations"]) > 2  # type: ignore[arg-type]
     assert captions(tmp_path / "many") == captions(tmp_path / "one")
 
@@ -91,7 +109,14 @@ def test_from_rebuilds_without_a_request(tmp_path: Path) -> None:
     assert same["samples"] == 14
     assert content(tmp_path / "same") == content(tmp_path / "old")
 
-    changed = ["--recipe", "wenlan", "--set", "image.min_side_px=200", "--set", "image.max_side_px=512"]
+    changed = [
+        "--recipe",
+        "wenlan",
+        "--set",
+        "image.min_side_px=200",
+        "--set",
+        "image.max_side_px=512",
+    ]
     build("--from", tmp_path / "old", *changed, "--out", tmp_path / "new", "--executor", "local")
     assert set(captions(tmp_path / "old")) - set(captions(tmp_path / "new")) == {"桌上的一杯咖啡"}
     reasons = {row["url"]: row["reason"] for row in drops(tmp_path / "new")}
@@ -114,12 +139,21 @@ def test_retry_failed_asks_only_for_what_may_pass(tmp_path: Path, site: Site) ->
     site.log.clear()
     again = build("--sources", sources, "--out", out, "--executor", "local", "--retry-failed")
     assert again["new_samples"] == 10
-    assert sorted(path for path in site.log if path.endswith(".jpg")) == sorted(f"/{n}.jpg" for n in range(0, 20, 2))
+    assert sorted(path for path in site.log if path.endswith(".jpg")) == sorted(
+        f"/{n}.jpg" for n in range(0, 20, 2)
+    )
     assert set(captions(out).values()) == {url for url, _ in rows}
-    assert build("--sources", sources, "--out", out, "--executor", "local", "--retry-failed")["generations"] == []
+    assert (
+        build("--sources", sources, "--out", out, "--executor", "local", "--retry-failed")[
+            "generations"
+        ]
+        == []
+    )
 
 
-def test_another_recipe_on_the_same_output_is_refused_with_the_line_that_does_it(tmp_path: Path, site: Site) -> None:
+def test_another_recipe_on_the_same_output_is_refused_with_the_line_that_does_it(
+    tmp_path: Path, site: Site
+) -> None:
     table(tmp_path / "a.parquet", photographs(site, range(3)))
     sources = _sources(tmp_path, site, "a.parquet")
     out = tmp_path / "corpus"
@@ -143,10 +177,18 @@ def test_more_failures_than_the_budget_allows_end_with_exit_9(tmp_path: Path, si
     assert manifest(tmp_path / "corpus")["funnel"]["samples"] == 9  # type: ignore[index]
 
 
-def test_a_build_that_ends_with_too_many_failures_reads_on_at_the_next_one(tmp_path: Path, site: Site) -> None:
+def test_a_build_that_ends_with_too_many_failures_reads_on_at_the_next_one(
+    tmp_path: Path, site: Site
+) -> None:
     table(tmp_path / "a.parquet", photographs(site, range(8)), row_group_size=4)
     site.responses |= {f"/{number}.jpg": CannedResponse(status=503) for number in range(8)}
-    words = ["build", "--sources", _sources(tmp_path, site, "a.parquet"), "--out", tmp_path / "corpus"]
+    words = [
+        "build",
+        "--sources",
+        _sources(tmp_path, site, "a.parquet"),
+        "--out",
+        tmp_path / "corpus",
+    ]
     words += ["--executor", "local", "--limit", "4", "--max-failed-share", "0.1"]
     for candidates in (4, 8):
         assert command(*words).returncode == 9
@@ -161,24 +203,45 @@ def test_a_limit_reads_no_more_candidates(tmp_path: Path, site: Site, limit: int
     assert result["candidates"] == limit
 
 
-def test_a_url_that_was_asked_for_is_not_asked_again_for_a_new_text(tmp_path: Path, site: Site) -> None:
+def test_a_url_that_was_asked_for_is_not_asked_again_for_a_new_text(
+    tmp_path: Path, site: Site
+) -> None:
     (one, _), (two, _), *rows = photographs(site, range(4))
     site.responses["/down.jpg"] = CannedResponse(status=500)
     gone, down = site.url("/gone.jpg"), site.url("/down.jpg")
     # The same text at two pictures: neither is published.
     frequent = [(one, "窗台上的小猫"), (two, "窗台上的小猫")]
-    table(tmp_path / "a.parquet", [*frequent, *rows, (gone, "已经不在的图片说明"), (down, "暂时不在的图片说明")])
-    words = ["--out", tmp_path / "corpus", "--executor", "local", "--recipe", "wenlan", "--set", "text.max_same_text=1"]
+    table(
+        tmp_path / "a.parquet",
+        [*frequent, *rows, (gone, "已经不在的图片说明"), (down, "暂时不在的图片说明")],
+    )
+    words = [
+        "--out",
+        tmp_path / "corpus",
+        "--executor",
+        "local",
+        "--recipe",
+        "wenlan",
+        "--set",
+        "text.max_same_text=1",
+    ]
     build("--sources", _sources(tmp_path, site, "a.parquet"), *words)
     asked = len(site.log)
 
     site.responses["/down.jpg"] = CannedResponse(make_image(77))
-    table(tmp_path / "b.parquet", [(gone, "河边的老房子"), (down, "海边的灯塔"), (one, "屋顶上的小猫")])
+    table(
+        tmp_path / "b.parquet",
+        [(gone, "河边的老房子"), (down, "海边的灯塔"), (one, "屋顶上的小猫")],
+    )
     sources = _sources(tmp_path, site, "a.parquet", "b.parquet")
     build("--sources", sources, *words)
     assert site.log[asked:] == []
     assert captions(tmp_path / "corpus")["屋顶上的小猫"] == one
-    found = [(row["url"], row["retryable"]) for row in drops(tmp_path / "corpus") if row["step"] == "fetch"]
+    found = [
+        (row["url"], row["retryable"])
+        for row in drops(tmp_path / "corpus")
+        if row["step"] == "fetch"
+    ]
     assert sorted(found) == sorted([(gone, False), (down, True)] * 2)
     build("--sources", sources, *words, "--retry-failed")
     assert site.log.count("/gone.jpg") == 1

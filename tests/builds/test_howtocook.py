@@ -20,7 +20,9 @@ from wenlan_data.recipe import load_recipe
 from wenlan_data.records import Text
 
 FOLDER = Path(__file__).parent.parent.parent.parent / "shared" / "data" / "howtocook-site"
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="../shared/data/howtocook-site is not there")
+pytestmark = pytest.mark.skipif(
+    not FOLDER.is_dir(), reason="../shared/data/howtocook-site is not there"
+)
 
 
 class _Handler(SimpleHTTPRequestHandler):
@@ -83,7 +85,9 @@ def crawled(tmp_path_factory: pytest.TempPathFactory) -> Crawled:
         server.shutdown()
     assert again["generations"] == []
     samples = [
-        row for path in sorted((folder / "corpus/metadata").iterdir()) for row in pq.read_table(path).to_pylist()
+        row
+        for path in sorted((folder / "corpus/metadata").iterdir())
+        for row in pq.read_table(path).to_pylist()
     ]
     truth = json.loads((FOLDER / "TRUTH.json").read_text("utf-8"))
     return Crawled(truth, Counter(log), samples, drops(folder / "corpus"), result)
@@ -103,7 +107,9 @@ def test_every_allowed_page_is_fetched_once_and_no_forbidden_one(crawled: Crawle
     assert crawled.result["pages"] == {"read": 168, "robots": 10}
 
 
-def test_nearly_every_picture_becomes_a_sample_and_the_others_have_a_reason(crawled: Crawled) -> None:
+def test_nearly_every_picture_becomes_a_sample_and_the_others_have_a_reason(
+    crawled: Crawled,
+) -> None:
     expected = crawled.images()
     found = {str(row["sha256"]) for row in crawled.samples}
     assert len(expected) == 142
@@ -113,14 +119,20 @@ def test_nearly_every_picture_becomes_a_sample_and_the_others_have_a_reason(craw
     assert left <= {_path(row["url"]) for row in crawled.drops if row["reason"]}
 
 
-def test_captions_are_alternative_texts_or_stand_by_the_picture_and_name_the_dish(crawled: Crawled) -> None:
+def test_captions_are_alternative_texts_or_stand_by_the_picture_and_name_the_dish(
+    crawled: Crawled,
+) -> None:
     places, wrong = crawled.images(), []
     for row in crawled.samples:
         here = places[str(row["sha256"])]
         alts = {_cleaned(place, "alt") for place in here}
         dish = [_dish(place) for place in here]
-        near = " ".join(str(place[name]) for place in here for name in ("nearby", "text_before", "text_after"))
-        stands_by = str(row["caption"])[:20] in near and any(name in str(row["caption"]) for name in dish)
+        near = " ".join(
+            str(place[name]) for place in here for name in ("nearby", "text_before", "text_after")
+        )
+        stands_by = str(row["caption"])[:20] in near and any(
+            name in str(row["caption"]) for name in dish
+        )
         if row["caption"] not in alts and not stands_by:
             wrong.append((row["image_url"], row["caption"], alts))
     assert len(wrong) <= 0.03 * len(crawled.samples), wrong
@@ -143,12 +155,22 @@ def _dish(place: dict[str, object]) -> str:
     return str(page.get("title_hans", page["title"])).removesuffix("的做法")
 
 
-def test_gb18030_pages_have_no_wrong_character_and_traditional_ones_come_out_simplified(crawled: Crawled) -> None:
+def test_gb18030_pages_have_no_wrong_character_and_traditional_ones_come_out_simplified(
+    crawled: Crawled,
+) -> None:
     for special, name in (("gb18030", "alt"), ("hant", "alt_hans")):
-        pages = [page for page in crawled.pages(allowed=True) if special in list(page.get("special") or [])]  # type: ignore[call-overload]
+        pages = [
+            page
+            for page in crawled.pages(allowed=True)
+            if special in list(page.get("special") or [])
+        ]  # type: ignore[call-overload]
         assert pages
         for page in pages:
-            rows = {_path(row["image_url"]): row for row in crawled.samples if _path(row["page_url"]) == page["path"]}
+            rows = {
+                _path(row["image_url"]): row
+                for row in crawled.samples
+                if _path(row["page_url"]) == page["path"]
+            }
             images = page["images"]
             assert isinstance(images, list)
             for image in images:

@@ -11,7 +11,9 @@ from wenlan_data.testing import CannedResponse, Site
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_build_ends_with_11_and_goes_on(tmp_path: Path, site: Site, sent: signal.Signals) -> None:
+def test_an_interrupted_build_ends_with_11_and_goes_on(
+    tmp_path: Path, site: Site, sent: signal.Signals
+) -> None:
     table(tmp_path / "a.parquet", photographs(site, range(150)), row_group_size=25)
     sources = sources_file(tmp_path / "s.yaml", site, [{"kind": "table", "path": "a.parquet"}])
     words = ["--sources", str(sources), "--executor", "local", "--out"]

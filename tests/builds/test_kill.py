@@ -55,7 +55,9 @@ def _step_at_work(out: Path, golden: dict[str, int]) -> str:
     return next((name for name in NAMES[:-1] if now[name] < golden[name]), "publish")
 
 
-def _kill_in(step: str, sources: Path, out: Path, executor: str, golden: dict[str, int], dice: random.Random) -> str:
+def _kill_in(
+    step: str, sources: Path, out: Path, executor: str, golden: dict[str, int], dice: random.Random
+) -> str:
     """Start a build, kill its process group a random moment after `step` began; the step that was hit."""
     with subprocess.Popen(
         [*COMMAND, "build", *_words(sources, out, executor)],
@@ -65,7 +67,11 @@ def _kill_in(step: str, sources: Path, out: Path, executor: str, golden: dict[st
         while process.poll() is None and not (plan.exists() and _step_at_work(out, golden) == step):
             time.sleep(0.0005)
         # Some steps take milliseconds, others seconds.
-        time.sleep(dice.uniform(0, 0.004 if step in {"slice", "near", "dedupe", "drops", "publish"} else 0.3))
+        time.sleep(
+            dice.uniform(
+                0, 0.004 if step in {"slice", "near", "dedupe", "drops", "publish"} else 0.3
+            )
+        )
         hit = _step_at_work(out, golden)
         os.killpg(process.pid, signal.SIGKILL)
     return hit

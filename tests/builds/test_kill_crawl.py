@@ -40,7 +40,9 @@ def _fill(site: Site, sites: tuple[Site, ...], place: int) -> None:
         name = place * PAGES + page
         body = "".join(f'<a href="{link}">下一页</a>' for link in links)
         body += f'<p><img src="/{name}.jpg" alt="{make_caption(name)}"></p>'
-        site.responses[f"/{page}.html"] = CannedResponse(f"<title>第{page}页</title>{body}".encode(), headers=HTML)
+        site.responses[f"/{page}.html"] = CannedResponse(
+            f"<title>第{page}页</title>{body}".encode(), headers=HTML
+        )
         site.responses[f"/{name}.jpg"] = CannedResponse(make_image(name))
     site.responses["/moved.html"] = CannedResponse(b"", 301, {"Location": "/5.html"})
     site.responses["/robots.txt"] = CannedResponse(
@@ -52,7 +54,13 @@ def _sources(folder: Path, sites: tuple[Site, ...]) -> Path:
     value = {
         "network": {"allow": [site.host for site in sites]},
         "hosts": {site.host: {"min_gap_s": 0.01} for site in sites},
-        "sources": [{"kind": "pages", "seeds": [sites[0].url("/0.html")], "follow": [site.host for site in sites]}],
+        "sources": [
+            {
+                "kind": "pages",
+                "seeds": [sites[0].url("/0.html")],
+                "follow": [site.host for site in sites],
+            }
+        ],
     }
     (folder / "sources.yaml").write_text(yaml.safe_dump(value), "utf-8")
     return folder / "sources.yaml"
@@ -83,7 +91,10 @@ def _in_flight(out: Path) -> set[str]:
 
 def _kill(words: list[str], out: Path, after_parts: int, wait_s: float) -> None:
     with subprocess.Popen(
-        [*COMMAND, "build", *words], start_new_session=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+        [*COMMAND, "build", *words],
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
     ) as process:
         while process.poll() is None and _committed(out) < after_parts:
             time.sleep(0.0005)
@@ -98,7 +109,11 @@ KILLS_ON_RAY = int(os.environ.get("KILLS_ON_RAY", "5"))
 
 @pytest.mark.parametrize(
     ("executor", "moments"),
-    [("local", 3), pytest.param("local", 20, marks=SLOW), pytest.param("ray", KILLS_ON_RAY, marks=SLOW)],
+    [
+        ("local", 3),
+        pytest.param("local", 20, marks=SLOW),
+        pytest.param("ray", KILLS_ON_RAY, marks=SLOW),
+    ],
 )
 def test_a_killed_crawl_asks_again_only_what_was_in_flight_and_gives_the_same_corpus(
     tmp_path: Path, hosts: tuple[Site, Site, Site], executor: str, moments: int
@@ -130,7 +145,9 @@ def test_a_killed_crawl_asks_again_only_what_was_in_flight_and_gives_the_same_co
         build(*words, "--out", out, "--executor", executor if moment % 2 else "local")
         assert content(out) == golden, f"killed with {hits[-1]} parts committed"
         assert _outcomes(out) == outcomes
-        asked = Counter(site.url(path) for site in hosts for path in site.log if path.endswith("html"))
+        asked = Counter(
+            site.url(path) for site in hosts for path in site.log if path.endswith("html")
+        )
         assert max(asked.values()) <= 2
         assert {url for url, times in asked.items() if times > 1} <= again
     print(f"parts committed when killed, of {parts}: {hits}")

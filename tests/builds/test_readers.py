@@ -48,16 +48,24 @@ def test_tarfile_finds_every_caption(corpus: Path) -> None:
 
 def test_webdataset_reads_the_same(corpus: Path) -> None:
     shards = [str(path) for path in sorted((corpus / "shards").glob("*.tar"))]
-    samples = webdataset.WebDataset(shards, shardshuffle=False).decode("pil").to_tuple("__key__", "txt", "jpg", "json")
+    samples = (
+        webdataset.WebDataset(shards, shardshuffle=False)
+        .decode("pil")
+        .to_tuple("__key__", "txt", "jpg", "json")
+    )
     found = {key: (text, image.size, fields["width"]) for key, text, image, fields in samples}
     assert {key: text for key, (text, _, _) in found.items()} == _by_tarfile(corpus)
     assert all(size[0] == width for _, size, width in found.values())
 
 
-def test_the_datasets_library_reads_the_same(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_datasets_library_reads_the_same(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(os.environ, "HF_HUB_OFFLINE", "1")
     import datasets
 
     files = [str(path) for path in sorted((corpus / "shards").glob("*.tar"))]
-    rows = datasets.load_dataset("webdataset", data_files=files, split="train", cache_dir=str(tmp_path))
+    rows = datasets.load_dataset(
+        "webdataset", data_files=files, split="train", cache_dir=str(tmp_path)
+    )
     assert dict(zip(rows["__key__"], rows["txt"], strict=True)) == _by_tarfile(corpus)

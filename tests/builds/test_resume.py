@@ -41,13 +41,17 @@ def test_a_rebuild_that_is_done_is_not_done_again(tmp_path: Path) -> None:
 
 def test_a_damaged_source_can_be_left_out(tmp_path: Path) -> None:
     photos = _photos(tmp_path / "photos", range(3))
-    (tmp_path / "cut.warc").write_bytes(b"WARC/1.1\r\nWARC-Type: response\r\nContent-Length: 900\r\n\r\nshort")
+    (tmp_path / "cut.warc").write_bytes(
+        b"WARC/1.1\r\nWARC-Type: response\r\nContent-Length: 900\r\n\r\nshort"
+    )
     out = tmp_path / "corpus"
     both = ["--sources", f"warc:{tmp_path}/cut.warc", f"folder:{photos}"]
     failed = command("build", *both, "--out", out, "--executor", "local")
     assert failed.returncode == 1
     assert "cut.warc" in failed.stderr.splitlines()[-1]
-    assert build("--sources", f"folder:{photos}", "--out", out, "--executor", "local")["samples"] == 3
+    assert (
+        build("--sources", f"folder:{photos}", "--out", out, "--executor", "local")["samples"] == 3
+    )
 
 
 def test_a_retry_needs_no_sources_and_keeps_their_manners(tmp_path: Path, site: Site) -> None:
@@ -66,7 +70,9 @@ def test_a_retry_needs_no_sources_and_keeps_their_manners(tmp_path: Path, site: 
     assert set(captions(tmp_path / "again")) == set(captions(out))
 
 
-def test_generations_of_folders_and_tables_end_as_undisturbed_after_an_interruption(tmp_path: Path, site: Site) -> None:
+def test_generations_of_folders_and_tables_end_as_undisturbed_after_an_interruption(
+    tmp_path: Path, site: Site
+) -> None:
     _photos(tmp_path / "photos", range(100, 106))
     table(tmp_path / "a.parquet", photographs(site, range(12)), row_group_size=4)
     kinds = [{"kind": "folder", "path": "photos"}, {"kind": "table", "path": "a.parquet"}]
@@ -81,7 +87,9 @@ def test_generations_of_folders_and_tables_end_as_undisturbed_after_an_interrupt
     assert content(tmp_path / "stopped") == content(tmp_path / "undisturbed")
 
 
-def test_a_limit_over_several_generations_counts_on_after_a_kill(tmp_path: Path, site: Site) -> None:
+def test_a_limit_over_several_generations_counts_on_after_a_kill(
+    tmp_path: Path, site: Site
+) -> None:
     table(tmp_path / "a.parquet", photographs(site, range(16)), row_group_size=4)
     value = {
         "network": {"allow": [site.host]},
@@ -90,9 +98,20 @@ def test_a_limit_over_several_generations_counts_on_after_a_kill(tmp_path: Path,
     }
     (tmp_path / "s.yaml").write_text(yaml.safe_dump(value), "utf-8")
     out = tmp_path / "corpus"
-    words = ["--sources", tmp_path / "s.yaml", "--executor", "local", "--generation-rows", "4", "--limit", "10"]
+    words = [
+        "--sources",
+        tmp_path / "s.yaml",
+        "--executor",
+        "local",
+        "--generation-rows",
+        "4",
+        "--limit",
+        "10",
+    ]
     with subprocess.Popen(
-        [*COMMAND, "build", *map(str, words), "--out", str(out)], stderr=subprocess.DEVNULL, start_new_session=True
+        [*COMMAND, "build", *map(str, words), "--out", str(out)],
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
     ) as process:
         while not (out / "manifest.json").exists():
             assert process.poll() is None
@@ -100,7 +119,9 @@ def test_a_limit_over_several_generations_counts_on_after_a_kill(tmp_path: Path,
         os.killpg(process.pid, signal.SIGKILL)
     assert len(manifest(out)["generations"]) == 1  # type: ignore[arg-type]
     assert build(*words, "--out", out)["samples"] == 10
-    assert build(*words, "--out", out)["samples"] == 16  # a new build, which counts from the beginning
+    assert (
+        build(*words, "--out", out)["samples"] == 16
+    )  # a new build, which counts from the beginning
 
 
 def test_a_crawl_that_could_not_ask_a_page_says_so_at_every_build_until_it_is_asked_again(
@@ -112,7 +133,9 @@ def test_a_crawl_that_could_not_ask_a_page_says_so_at_every_build_until_it_is_as
         f'<img src="/0.jpg" alt="{alt}"><a href="/2.html">下一页</a>'.encode(), 200, html
     )
     site.responses["/2.html"] = CannedResponse(status=503)
-    sources = sources_file(tmp_path / "s.yaml", site, [{"kind": "pages", "seeds": [site.url("/index.html")]}])
+    sources = sources_file(
+        tmp_path / "s.yaml", site, [{"kind": "pages", "seeds": [site.url("/index.html")]}]
+    )
     words = ["build", "--sources", sources, "--out", tmp_path / "corpus", "--executor", "local"]
     said = "1 pages failed in a way that may pass: --retry-failed asks them again"
     first = command(*words, "--max-failed-share", "1")
@@ -135,7 +158,9 @@ def _closed(folder: Path, *open_hosts: str, **source: object) -> Path:
     return folder / "s.yaml"
 
 
-def test_pictures_of_a_host_that_was_closed_are_asked_for_once_it_is_open(tmp_path: Path, site: Site) -> None:
+def test_pictures_of_a_host_that_was_closed_are_asked_for_once_it_is_open(
+    tmp_path: Path, site: Site
+) -> None:
     table(tmp_path / "a.parquet", photographs(site, range(4)))
     kind = {"kind": "table", "path": "a.parquet"}
     words = ["--out", tmp_path / "corpus", "--executor", "local", "--retry-failed", "--sources"]
@@ -147,15 +172,24 @@ def test_pictures_of_a_host_that_was_closed_are_asked_for_once_it_is_open(tmp_pa
     assert build(*words, _closed(tmp_path, site.host, **kind))["generations"] == []
 
 
-def test_pages_of_a_host_that_was_closed_are_crawled_once_it_is_open(tmp_path: Path, site: Site) -> None:
+def test_pages_of_a_host_that_was_closed_are_crawled_once_it_is_open(
+    tmp_path: Path, site: Site
+) -> None:
     html = {"Content-Type": "text/html; charset=utf-8"}
     with Site() as beside:
         [(_, alt)] = photographs(beside, range(1))
-        site.responses["/"] = CannedResponse(f'<a href="{beside.url("/")}">旁边</a>'.encode(), 200, html)
-        beside.responses["/"] = CannedResponse(f'<img src="/0.jpg" alt="{alt}">'.encode(), 200, html)
+        site.responses["/"] = CannedResponse(
+            f'<a href="{beside.url("/")}">旁边</a>'.encode(), 200, html
+        )
+        beside.responses["/"] = CannedResponse(
+            f'<img src="/0.jpg" alt="{alt}">'.encode(), 200, html
+        )
         kind = {"kind": "pages", "seeds": [site.url("/")], "follow": [beside.host]}
         words = ["--out", tmp_path / "corpus", "--executor", "local", "--retry-failed", "--sources"]
-        assert build(*words, _closed(tmp_path, site.host, **kind))["pages"] == {"port": 1, "read": 1}
+        assert build(*words, _closed(tmp_path, site.host, **kind))["pages"] == {
+            "port": 1,
+            "read": 1,
+        }
         assert beside.log == []
         opened = _closed(tmp_path, site.host, beside.host, **kind)
         assert build(*words, opened)["samples"] == 1

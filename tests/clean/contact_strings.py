@@ -88,7 +88,18 @@ SENTENCES: dict[Kind, tuple[str, ...]] = {
 _PREFIXES = ("13", "14", "15", "16", "17", "18", "19")
 _PROVINCES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
 _LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
-_NAMES = ("lihua", "xiaoming", "zhang.wei", "photo_studio", "info", "kefu", "chen-jing", "tea2018", "ming_88", "sales")
+_NAMES = (
+    "lihua",
+    "xiaoming",
+    "zhang.wei",
+    "photo_studio",
+    "info",
+    "kefu",
+    "chen-jing",
+    "tea2018",
+    "ming_88",
+    "sales",
+)
 
 
 def _digits(random: Random, count: int) -> str:
@@ -98,7 +109,16 @@ def _digits(random: Random, count: int) -> str:
 def _mobile(random: Random) -> str:
     number = random.choice(_PREFIXES) + _digits(random, 9)
     a, b, c = number[:3], number[3:7], number[7:]
-    forms = (number, number, number, f"{a}-{b}-{c}", f"{a} {b} {c}", f"+86 {number}", f"+86-{a}-{b}-{c}", f"86{number}")
+    forms = (
+        number,
+        number,
+        number,
+        f"{a}-{b}-{c}",
+        f"{a} {b} {c}",
+        f"+86 {number}",
+        f"+86-{a}-{b}-{c}",
+        f"86{number}",
+    )
     return random.choice(forms)
 
 
@@ -135,7 +155,9 @@ def _wechat(random: Random) -> str:
 
 
 def _email(random: Random) -> str:
-    domain = random.choice(("example.com", "example.com.cn", "mail.example.org", "example.net", "example.cn"))
+    domain = random.choice(
+        ("example.com", "example.com.cn", "mail.example.org", "example.net", "example.cn")
+    )
     return f"{random.choice(_NAMES)}{random.choice(('', _digits(random, 2)))}@{domain}"
 
 
@@ -147,8 +169,12 @@ def _identity(random: Random) -> str:
 
 
 def _bank_card(random: Random) -> str:
-    body = random.choice(("622202", "621700", "622848", "436742", "625880", "550213")) + "0" * random.choice((9, 12))
-    total = sum(sum(divmod(int(digit) * (2 - place % 2), 10)) for place, digit in enumerate(reversed(body)))
+    body = random.choice(
+        ("622202", "621700", "622848", "436742", "625880", "550213")
+    ) + "0" * random.choice((9, 12))
+    total = sum(
+        sum(divmod(int(digit) * (2 - place % 2), 10)) for place, digit in enumerate(reversed(body))
+    )
     card = body + str(-total % 10)
     return random.choice((card, " ".join(card[at : at + 4] for at in range(0, len(card), 4))))
 
@@ -247,7 +273,10 @@ def clean_captions(count: int, seed: int) -> Iterator[str]:
         words: dict[str, str] = {}
         text = _CLEAN[place % len(_CLEAN)]
         for _ in range(text.count("{")):
-            words = {f"n{size}": random.choice("123456789") + _digits(random, size - 1) for size in range(1, 9)}
+            words = {
+                f"n{size}": random.choice("123456789") + _digits(random, size - 1)
+                for size in range(1, 9)
+            }
             words |= {"thing": random.choice(_THINGS), "place": random.choice(_PLACES)}
             words |= {"year": str(random.randint(1840, 2026)), "a": random.choice(_LETTERS)}
             name = text[text.index("{") + 1 : text.index("}")]

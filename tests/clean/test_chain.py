@@ -22,7 +22,9 @@ def test_the_first_rule_that_rejects_names_the_reason() -> None:
     assert apply(RULES, "猫") == Drop("too_short", "1 characters")
 
 
-@pytest.mark.parametrize("text", ["", " \u3000\n", "\ufeff\u200b", "\U000e0041\u2060", "\ud800\udc00"[:0]])
+@pytest.mark.parametrize(
+    "text", ["", " \u3000\n", "\ufeff\u200b", "\U000e0041\u2060", "\ud800\udc00"[:0]]
+)
 def test_text_with_nothing_visible_is_empty_whatever_the_rules(text: str) -> None:
     assert apply((), text) == Drop("empty")
     assert apply(DEFAULT, text) == Drop("empty")

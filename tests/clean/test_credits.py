@@ -33,7 +33,15 @@ def test_credits_name_a_person_an_agency_or_nobody(credit: str, author: str) -> 
 
 @pytest.mark.parametrize(
     "caption",
-    ["记者在灾区采访", "摄影展上的老人", "图书馆的书架", "摘自己种的菜", "分享自己的故事", "转自行车的人", ""],
+    [
+        "记者在灾区采访",
+        "摄影展上的老人",
+        "图书馆的书架",
+        "摘自己种的菜",
+        "分享自己的故事",
+        "转自行车的人",
+        "",
+    ],
 )
 def test_captions_are_no_credits(caption: str) -> None:
     assert not is_credit(caption)

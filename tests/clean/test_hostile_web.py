@@ -12,10 +12,14 @@ from wenlan_data.records import Drop, Remark
 
 DEFAULT = tuple(spec.load() for spec in load_recipe("wenlan").text.rules)
 _TO_MASK = [
-    {"rule": "contact_info", "action": "mask"} if spec.rule == "contact_info" else {"rule": spec.rule}
+    {"rule": "contact_info", "action": "mask"}
+    if spec.rule == "contact_info"
+    else {"rule": spec.rule}
     for spec in load_recipe("wenlan").text.rules
 ]
-MASKING = tuple(spec.load() for spec in load_recipe("wenlan", [f"text.rules={json.dumps(_TO_MASK)}"]).text.rules)
+MASKING = tuple(
+    spec.load() for spec in load_recipe("wenlan", [f"text.rules={json.dumps(_TO_MASK)}"]).text.rules
+)
 
 
 def _remarks(text: str, kind: str) -> list[Remark]:
@@ -31,7 +35,9 @@ def _remarks(text: str, kind: str) -> list[Remark]:
         ("台阶后面的石台", "台阶后面的石台", "hans"),
     ],
 )
-def test_case_103_traditional_and_mixed_text_is_kept_with_its_script(text: str, clean: str, script: str) -> None:
+def test_case_103_traditional_and_mixed_text_is_kept_with_its_script(
+    text: str, clean: str, script: str
+) -> None:
     assert apply(DEFAULT, text) == clean
     assert _remarks(text, "script") == [Remark("script", script)]
 
@@ -42,12 +48,18 @@ def test_case_103_traditional_and_mixed_text_is_kept_with_its_script(text: str, 
         ("清\u200b蒸\u200b石斑鱼\ufeff", "清蒸石斑鱼", [Remark("removed", "zero_width", 3)]),  # 104
         ("\u202e天坛\u202c祈年殿", "天坛祈年殿", [Remark("removed", "bidi", 2)]),  # 105
         ("荷塘\U000e0049\U000e0067月色", "荷塘月色", [Remark("removed", "tag", 2)]),  # 106
-        ("山" + "\u0336" * 40 + "水画", "山\u0336\u0336水画", [Remark("removed", "marks", 38)]),  # 107
+        (
+            "山" + "\u0336" * 40 + "水画",
+            "山\u0336\u0336水画",
+            [Remark("removed", "marks", 38)],
+        ),  # 107
         ("楷书\ue000字帖\uf8ff", "楷书字帖", [Remark("removed", "private", 2)]),  # 108
         ("红\x1b[31m灯笼\x07", "红灯笼", [Remark("removed", "control", 2)]),  # 110
     ],
 )
-def test_cases_104_to_108_are_folded_and_counted(text: str, clean: str, removed: list[Remark]) -> None:
+def test_cases_104_to_108_are_folded_and_counted(
+    text: str, clean: str, removed: list[Remark]
+) -> None:
     assert apply(DEFAULT, text) == clean
     assert _remarks(text, "removed") == removed
 
@@ -97,7 +109,9 @@ def test_case_111_texts_that_say_nothing_are_dropped(text: str, reason: str) -> 
         ("画展海报，投稿art@example.org", "画展海报，投稿[邮箱]"),
     ],
 )
-def test_case_117_personal_data_is_dropped_by_default_and_masked_on_request(text: str, masked: str) -> None:
+def test_case_117_personal_data_is_dropped_by_default_and_masked_on_request(
+    text: str, masked: str
+) -> None:
     result = apply(DEFAULT, text)
     assert isinstance(result, Drop)
     assert result.reason == "contact_info"

@@ -17,7 +17,9 @@ CHANGING = ("ContactInfo", "Boilerplate")
 ANY = st.text(st.characters(codec=None), max_size=60)
 WEB = st.lists(st.one_of(st.sampled_from(UNITS), ANY), max_size=12).map("".join)
 """Pieces that rules look for, in any order, with anything between them."""
-RECIPES = {name: tuple(spec.load() for spec in load_recipe(name).text.rules) for name in recipe_names()}
+RECIPES = {
+    name: tuple(spec.load() for spec in load_recipe(name).text.rules) for name in recipe_names()
+}
 
 
 @pytest.mark.parametrize("rule", EVERY, ids=lambda rule: type(rule).__name__)

@@ -7,7 +7,10 @@ TITLE = "春游黄山的三天 - 旅行笔记 | 某某网"
 
 
 def _alts(*alts: str) -> list[list[Text]]:
-    return [[Text("alt", alt), Text("surrounding", f"第{place}段文字")] for place, alt in enumerate(alts)]
+    return [
+        [Text("alt", alt), Text("surrounding", f"第{place}段文字")]
+        for place, alt in enumerate(alts)
+    ]
 
 
 def _types(pictures: list[tuple[Text, ...]]) -> list[str]:
@@ -16,7 +19,14 @@ def _types(pictures: list[tuple[Text, ...]]) -> list[str]:
 
 def test_a_title_is_repeated_whole_by_a_part_or_with_a_number() -> None:
     forms = title_forms(TITLE)
-    for text in (TITLE, "春游黄山的三天", "《春游黄山的三天》", "春游黄山的三天 2", "春游黄山的三天（3）", "旅行笔记"):
+    for text in (
+        TITLE,
+        "春游黄山的三天",
+        "《春游黄山的三天》",
+        "春游黄山的三天 2",
+        "春游黄山的三天（3）",
+        "旅行笔记",
+    ):
         assert repeats_title(text, forms), text
     for text in ("黄山", "春游黄山的三天看到的迎客松", "", "12"):
         assert not repeats_title(text, forms), text

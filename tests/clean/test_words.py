@@ -24,7 +24,11 @@ def test_jieba_writes_no_cache_and_no_log(tmp_path: Path) -> None:
     code = "from wenlan_data.clean.words import words; print(words('北京烤鸭'))"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
-        env={"TMPDIR": str(tmp_path), "PYTHONIOENCODING": "utf-8", "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={
+            "TMPDIR": str(tmp_path),
+            "PYTHONIOENCODING": "utf-8",
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+        },
         capture_output=True,
         check=True,
     )

@@ -13,7 +13,13 @@ from wenlan_data.testing import make_image
 
 
 def run(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from wenlan_data.cli.main import main; main()", "detect", *map(str, words)]
+    command = [
+        sys.executable,
+        "-c",
+        "from wenlan_data.cli.main import main; main()",
+        "detect",
+        *map(str, words),
+    ]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -23,7 +29,10 @@ def test_a_row_an_image_as_json(tmp_path: Path) -> None:
     done = run(tmp_path / "a.jpg", tmp_path / "b.png", "--set", "cells=2", "--json")
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [(row["width"], row["height"], len(row["regions"])) for row in rows] == [(320, 240, 5), (30, 40, 5)]
+    assert [(row["width"], row["height"], len(row["regions"])) for row in rows] == [
+        (320, 240, 5),
+        (30, 40, 5),
+    ]
     assert rows[0]["regions"][-1] == {"box": [0, 0, 320, 240], "label": "image", "score": 1.0}
     assert not list(tmp_path.glob("*.regions.jpg"))
 
@@ -44,14 +53,27 @@ def test_a_detector_with_its_weights(tmp_path: Path) -> None:
     out = io.BytesIO()
     Image.fromarray(pytest.importorskip("skimage.data").coffee()).save(out, "PNG")
     (tmp_path / "coffee.png").write_bytes(out.getvalue())
-    done = run(tmp_path / "coffee.png", "--detector", "yolox", "--weights", MODEL, "--set", "language=zh", "--json")
+    done = run(
+        tmp_path / "coffee.png",
+        "--detector",
+        "yolox",
+        "--weights",
+        MODEL,
+        "--set",
+        "language=zh",
+        "--json",
+    )
     assert [one["label"] for one in json.loads(done.stdout)["regions"]] == ["杯子", "餐桌", "image"]
 
 
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (["--detector", "nothing"], 4, "--detector nothing: 'nothing' is not known here: choose one of boxes, "),
+        (
+            ["--detector", "nothing"],
+            4,
+            "--detector nothing: 'nothing' is not known here: choose one of boxes, ",
+        ),
         (["--set", "cells"], 4, "write it as key=value"),
         (["--set", "cells=99"], 4, "cells"),
         (["--device", "cuda"], 4, "grid runs on the processor alone"),
@@ -60,7 +82,9 @@ def test_a_detector_with_its_weights(tmp_path: Path) -> None:
         (["--set", "cells=0"], 4, "--detector grid: cells: "),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(words: list[str], code: int, message: str, tmp_path: Path) -> None:
+def test_what_is_wrong_is_said_in_one_line(
+    words: list[str], code: int, message: str, tmp_path: Path
+) -> None:
     (tmp_path / "a.jpg").write_bytes(make_image(1))
     done = run(tmp_path / "a.jpg", *words)
     assert done.returncode == code
@@ -72,7 +96,16 @@ def test_what_is_wrong_is_said_in_one_line(words: list[str], code: int, message:
 def test_names_are_printed_and_a_folder_is_made_for_drawings(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     Image.fromarray(pytest.importorskip("skimage.data").coffee()).save(tmp_path / "coffee.png")
-    words = ["--detector", "yolox", "--weights", MODEL, "--set", "language=zh", "--out", tmp_path / "new" / "drawn"]
+    words = [
+        "--detector",
+        "yolox",
+        "--weights",
+        MODEL,
+        "--set",
+        "language=zh",
+        "--out",
+        tmp_path / "new" / "drawn",
+    ]
     done = run(tmp_path / "coffee.png", *words)
     drawn = tmp_path / "new" / "drawn" / "coffee.regions.jpg"
     assert done.stdout == f"{drawn}: 2 regions and the whole image (1 杯子 0.89, 2 餐桌 0.75)\n"

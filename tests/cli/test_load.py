@@ -11,7 +11,19 @@ from wenlan_data.cli.main import cli
 
 def test_bench_prints_the_roofline(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "c", [80])
-    words = ["load", "bench", str(corpus), "--batch-size", "8", "--size-px", "8", "--workers", "1", "--seconds", "0.1"]
+    words = [
+        "load",
+        "bench",
+        str(corpus),
+        "--batch-size",
+        "8",
+        "--size-px",
+        "8",
+        "--workers",
+        "1",
+        "--seconds",
+        "0.1",
+    ]
     shown = CliRunner().invoke(cli, [*words, "--augment"])
     assert shown.exit_code == 0, shown.output
     assert "of decode" in shown.output
@@ -25,7 +37,14 @@ def test_bench_prints_the_roofline(tmp_path: Path) -> None:
 def test_bench_of_damage_exits_1(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "c", [8])
     (corpus / "shards" / "wenlan-000000.tar").unlink()
-    command = [sys.executable, "-c", "from wenlan_data.cli.main import main; main()", "load", "bench", str(corpus)]
+    command = [
+        sys.executable,
+        "-c",
+        "from wenlan_data.cli.main import main; main()",
+        "load",
+        "bench",
+        str(corpus),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
     assert "wenlan-000000.tar: this shard is missing" in done.stderr

@@ -27,7 +27,9 @@ def test_every_recipe_is_listed_shown_and_fits_the_schema() -> None:
     schema = json.loads(_run("recipes", "schema"))
     for name in listed:
         assert f"name: {name}" in _run("recipes", "show", name)
-        jsonschema.validate(yaml.safe_load((pipelines_folder() / f"{name}.yaml").read_text("utf-8")), schema)
+        jsonschema.validate(
+            yaml.safe_load((pipelines_folder() / f"{name}.yaml").read_text("utf-8")), schema
+        )
 
 
 def test_the_schema_refuses_what_the_loader_refuses() -> None:
@@ -39,7 +41,10 @@ def test_the_schema_holds_each_detector_with_type_default_range_and_meaning() ->
     listed = json.loads(_run("recipes", "schema"))["$defs"]["DetectRules"]["anyOf"]
     kinds = {one["title"]: one["properties"] for one in listed if "title" in one}
     assert sorted(kinds) == plugins.names(DETECTORS)
-    assert kinds["grid"]["cells"].items() >= {"type": "integer", "default": 6, "minimum": 1, "maximum": 64}.items()
+    assert (
+        kinds["grid"]["cells"].items()
+        >= {"type": "integer", "default": 6, "minimum": 1, "maximum": 64}.items()
+    )
     confidence = {"type": "number", "default": 0.3, "minimum": 0, "exclusiveMaximum": 1}
     assert kinds["yolox"]["confidence"].items() >= confidence.items()
     assert kinds["yolox"]["language"]["enum"] == ["en", "zh"]
@@ -56,7 +61,13 @@ def test_the_schema_holds_each_detector_with_type_default_range_and_meaning() ->
         ({}, True),
         ({"max_regions": 100, "cells": 3}, True),
         ({"detector": "yolox", "weights": "my.onnx", "language": "zh", "device": "cuda:1"}, True),
-        ({"detector": "mix", "of": [{"detector": "grid", "cells": 2}, {"detector": "proposals"}]}, True),
+        (
+            {
+                "detector": "mix",
+                "of": [{"detector": "grid", "cells": 2}, {"detector": "proposals"}],
+            },
+            True,
+        ),
         ({"cells": 65}, False),
         ({"detector": "parrot"}, False),
         ({"detector": "grid", "device": "cuda"}, False),
@@ -65,10 +76,18 @@ def test_the_schema_holds_each_detector_with_type_default_range_and_meaning() ->
         ({"detector": "yolox", "cells": 3}, False),
         ({"detector": "mix", "of": [{"detector": "grid"}]}, False),
         ({"detector": "mix", "of": [{"detector": "grid"}, {"detector": "boxes"}]}, False),
-        ({"detector": "mix", "of": [{"detector": "grid", "cells": 0}, {"detector": "proposals"}]}, False),
+        (
+            {
+                "detector": "mix",
+                "of": [{"detector": "grid", "cells": 0}, {"detector": "proposals"}],
+            },
+            False,
+        ),
     ],
 )
-def test_the_schema_and_the_loader_agree_on_detectors(detect: dict[str, object], fits: bool) -> None:
+def test_the_schema_and_the_loader_agree_on_detectors(
+    detect: dict[str, object], fits: bool
+) -> None:
     recipe = {"name": "x", "detect": detect}
     assert jsonschema.Draft202012Validator(recipe_schema()).is_valid(recipe) == fits
     if fits:
@@ -79,11 +98,17 @@ def test_the_schema_and_the_loader_agree_on_detectors(detect: dict[str, object],
 
 
 def test_plug_ins_of_other_people_fit_the_schema() -> None:
-    recipe = {"name": "x", "text": {"rules": [{"rule": "mine.rule", "most": 3}]}, "detect": {"detector": "mine.find"}}
+    recipe = {
+        "name": "x",
+        "text": {"rules": [{"rule": "mine.rule", "most": 3}]},
+        "detect": {"detector": "mine.find"},
+    }
     jsonschema.validate(recipe, recipe_schema())
 
 
-def test_a_shown_recipe_is_a_recipe_with_the_same_digest(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_shown_recipe_is_a_recipe_with_the_same_digest(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     path = tmp_path_factory.mktemp("r") / "mine.yaml"
     path.write_text(_run("recipes", "show", "wenlan"), "utf-8")
     assert load_recipe(str(path)).digest() == load_recipe("wenlan").digest()
@@ -98,7 +123,10 @@ def test_an_override_changes_the_digest() -> None:
 @pytest.mark.parametrize(
     ("override", "named"),
     [
-        ("image.min_side=3", "image.min_side: there is no such key here; there are formats, min_side_px"),
+        (
+            "image.min_side=3",
+            "image.min_side: there is no such key here; there are formats, min_side_px",
+        ),
         ("images.min_side_px=3", "images: there is no such key here; there are name, image, text"),
         ("image.formats=jpeg", "image.formats: a list is expected"),
         ("image.min_side_px=0", "image.min_side_px"),

@@ -75,7 +75,9 @@ def test_verify_of_a_damaged_tar_names_the_place_and_exits_with_1(tmp_path: Path
     path = tmp_path / "a.tar"
     path.write_bytes(shard_paths([GOLDEN])[0].read_bytes()[:700])
     script = "from wenlan_data.cli.main import main; main()"
-    done = subprocess.run([sys.executable, "-c", script, "shards", "verify", path], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script, "shards", "verify", path], capture_output=True, text=True
+    )
     assert done.returncode == 1
     assert done.stdout.startswith(f"a.tar: {SAMPLES[0]['key']}.jpg at byte 700: ")
     assert done.stderr.count("\n") == 1
@@ -94,7 +96,12 @@ def test_show_by_number_is_show_by_key(number: int) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["show", GOLDEN], ["show", GOLDEN, "k", "--number", "1"], ["show", GOLDEN, "--number", "5"], ["ls", "gone"]],
+    [
+        ["show", GOLDEN],
+        ["show", GOLDEN, "k", "--number", "1"],
+        ["show", GOLDEN, "--number", "5"],
+        ["ls", "gone"],
+    ],
 )
 def test_what_cannot_be_shown_is_wrong_usage(words: list[str | Path]) -> None:
     assert isinstance(_run(*words).exception, UsageError)
@@ -136,12 +143,22 @@ def test_extract_keeps_hostile_names_inside_the_folder(tmp_path: Path) -> None:
     path = _hostile_tar(tmp_path / "a.tar")
     result = _run("extract", path, "--limit", "9", "--out", tmp_path / "deep" / "out")
     assert result.exception is None
-    assert {one.parent for one in tmp_path.rglob("*") if one.is_file()} == {tmp_path, tmp_path / "deep" / "out"}
+    assert {one.parent for one in tmp_path.rglob("*") if one.is_file()} == {
+        tmp_path,
+        tmp_path / "deep" / "out",
+    }
     assert all(one.name.isprintable() for one in (tmp_path / "deep" / "out").iterdir())
 
 
 @pytest.mark.parametrize(
-    "words", [["ls", "--samples"], ["ls", "--samples", "--json"], ["stat"], ["verify"], ["verify", "--json"]]
+    "words",
+    [
+        ["ls", "--samples"],
+        ["ls", "--samples", "--json"],
+        ["stat"],
+        ["verify"],
+        ["verify", "--json"],
+    ],
 )
 def test_hostile_names_never_reach_the_terminal(tmp_path: Path, words: list[str]) -> None:
     output = _run(*words, _hostile_tar(tmp_path / "a.tar")).output
@@ -169,7 +186,21 @@ def test_verify_reports_hostile_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../a", "/a", "a/../../b", "\x00", "x" * 5000, ".", "..", "", "a\nb", "猫" * 300, "-rf", "con\\x"]
+    "name",
+    [
+        "../a",
+        "/a",
+        "a/../../b",
+        "\x00",
+        "x" * 5000,
+        ".",
+        "..",
+        "",
+        "a\nb",
+        "猫" * 300,
+        "-rf",
+        "con\\x",
+    ],
 )
 def test_a_safe_name_stays_in_its_folder(name: str) -> None:
     safe = safe_name(name, "txt")
@@ -196,5 +227,7 @@ def test_the_exit_code_stands_where_nobody_reads_the_message() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "w") as unheard:
-        done = subprocess.run([*COMMAND, "shards", "ls", "missing.tar"], stderr=unheard, check=False)
+        done = subprocess.run(
+            [*COMMAND, "shards", "ls", "missing.tar"], stderr=unheard, check=False
+        )
     assert done.returncode == 2

@@ -11,11 +11,15 @@ from wenlan_data.cli.main import cli
 from wenlan_data.errors import UsageError
 from wenlan_data.tables import DROPS
 
-LINES = "雨后的<b>黄山</b>云海（图/视觉中国）\n\nIMG_1234.JPG\n電話13812345678\n台灣的\x1b[31m夜市\n"
+LINES = (
+    "雨后的<b>黄山</b>云海（图/视觉中国）\n\nIMG_1234.JPG\n電話13812345678\n台灣的\x1b[31m夜市\n"
+)
 
 
 def _run(*words: str, given: str | bytes = LINES, color: bool = False) -> str:
-    done = CliRunner().invoke(cli, ["text", "try", *words], input=given, catch_exceptions=False, color=color)
+    done = CliRunner().invoke(
+        cli, ["text", "try", *words], input=given, catch_exceptions=False, color=color
+    )
     assert done.exit_code == 0
     return done.stdout
 
@@ -34,7 +38,10 @@ def test_json_gives_one_record_a_line_in_order() -> None:
 
 def test_only_a_line_feed_ends_a_line() -> None:
     given = "春日\u2028里的\x0b油菜\u2029花\r\n最后一行的灯塔".encode()
-    assert [one["text"] for one in _records("wenlan", given=given)] == ["春日 里的 油菜 花", "最后一行的灯塔"]
+    assert [one["text"] for one in _records("wenlan", given=given)] == [
+        "春日 里的 油菜 花",
+        "最后一行的灯塔",
+    ]
 
 
 def test_bytes_that_are_no_utf8_are_a_text_as_well() -> None:
@@ -49,7 +56,9 @@ def test_bytes_that_are_no_utf8_are_a_text_as_well() -> None:
     ],
 )
 def test_input_that_is_not_utf8_or_empty_is_said(given: bytes, said: str) -> None:
-    done = CliRunner().invoke(cli, ["text", "try", "wenlan", "--json"], input=given, catch_exceptions=False)
+    done = CliRunner().invoke(
+        cli, ["text", "try", "wenlan", "--json"], input=given, catch_exceptions=False
+    )
     assert done.exit_code == 0
     assert said in done.stderr
     assert len(done.stdout.splitlines()) == given.count(b"\n")
@@ -57,7 +66,9 @@ def test_input_that_is_not_utf8_or_empty_is_said(given: bytes, said: str) -> Non
 
 def test_lines_may_be_json() -> None:
     given = '"红色的\\n灯笼"\n{"text": "<br>", "id": 3}\n'
-    assert [one.get("text", one.get("reason")) for one in _records("wenlan", "--jsonl", given=given)] == [
+    assert [
+        one.get("text", one.get("reason")) for one in _records("wenlan", "--jsonl", given=given)
+    ] == [
         "红色的 灯笼",
         "markup",
     ]
@@ -92,9 +103,25 @@ def test_a_recipe_must_be_given() -> None:
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
     make_corpus(tmp_path)
-    empty = {"key": "", "page_url": "", "source": "table:golden.csv", "detail": "", "retryable": False}
-    row = {**empty, "step": "clean", "url": "https://example.org/x.jpg", "reason": "contact_info", "duplicate_of": ""}
-    row |= {"phash_distance": -1, "pdq_distance": -1, "texts": [{"type": "alt", "text": "電話13812345678"}]}
+    empty = {
+        "key": "",
+        "page_url": "",
+        "source": "table:golden.csv",
+        "detail": "",
+        "retryable": False,
+    }
+    row = {
+        **empty,
+        "step": "clean",
+        "url": "https://example.org/x.jpg",
+        "reason": "contact_info",
+        "duplicate_of": "",
+    }
+    row |= {
+        "phash_distance": -1,
+        "pdq_distance": -1,
+        "texts": [{"type": "alt", "text": "電話13812345678"}],
+    }
     pq.write_table(pa.Table.from_pylist([row], schema=DROPS), tmp_path / "drops" / "000000.parquet")
     return tmp_path
 
@@ -102,19 +129,28 @@ def corpus(tmp_path: Path) -> Path:
 def test_a_drop_of_a_corpus_is_explained(corpus: Path) -> None:
     shown = _run("wenlan", "--explain", str(corpus), "--drop", "https://example.org/x.jpg")
     assert "contact_info" in shown
-    assert "simplify       [電]{电}[話]{话}13812345678" in shown or "simplify       [電話]{电话}13812345678" in shown
-    value = json.loads(_run("wenlan", "--explain", str(corpus), "--drop", "https://example.org/x.jpg", "--json"))
+    assert (
+        "simplify       [電]{电}[話]{话}13812345678" in shown
+        or "simplify       [電話]{电话}13812345678" in shown
+    )
+    value = json.loads(
+        _run("wenlan", "--explain", str(corpus), "--drop", "https://example.org/x.jpg", "--json")
+    )
     assert value["drop"]["reason"] == "contact_info"
     assert value["texts"][0]["changes"][-1] == {"rule": "contact_info", "reason": "contact_info"}
 
 
 def test_without_a_recipe_the_corpus_own_is_tried(corpus: Path) -> None:
-    value = json.loads(_run("--explain", str(corpus), "--drop", "https://example.org/x.jpg", "--json"))
+    value = json.loads(
+        _run("--explain", str(corpus), "--drop", "https://example.org/x.jpg", "--json")
+    )
     assert value["texts"][0]["text"] == "電話13812345678"  # the golden corpus has no text rules
 
 
 @pytest.mark.parametrize("words", [("--drop", "https://example.org/none.jpg"), ()])
-def test_a_row_that_is_not_there_or_not_named_is_an_error(corpus: Path, words: tuple[str, ...]) -> None:
+def test_a_row_that_is_not_there_or_not_named_is_an_error(
+    corpus: Path, words: tuple[str, ...]
+) -> None:
     with pytest.raises(UsageError, match="drops"):
         _run("--explain", str(corpus), *words)
 

@@ -35,7 +35,9 @@ def _second(folder: Path, first: FrontierPart, links: list[Row], **changes: obje
     _cut(first, folder / "0")
     crawled = (_crawled(folder / "c", links),)
     asked = (str(folder / "0" / "asked.npy"),)
-    return FrontierPart(before=str(folder / "0"), crawled=crawled, asked=asked, hosts=first.hosts, **changes)  # type: ignore[arg-type]
+    return FrontierPart(
+        before=str(folder / "0"), crawled=crawled, asked=asked, hosts=first.hosts, **changes
+    )  # type: ignore[arg-type]
 
 
 A, B = "http://a.cn/1", "http://b.cn/1"
@@ -67,7 +69,9 @@ def test_a_round_takes_a_piece_of_a_large_host_and_keeps_the_rest(tmp_path: Path
     assert receipt.details["waiting"] == 400
     part = FrontierPart(before=str(tmp_path / "0"), asked=(str(tmp_path / "0/asked.npy"),))
     _, slices = _cut(part, tmp_path / "1")
-    assert [url for one in slices for url in one] == [f"http://a.cn/{number}" for number in range(600, 1000)]
+    assert [url for one in slices for url in one] == [
+        f"http://a.cn/{number}" for number in range(600, 1000)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -81,7 +85,9 @@ def test_a_round_takes_a_piece_of_a_large_host_and_keeps_the_rest(tmp_path: Path
         (CrawlLimits(max_pages_a_host=3), 0, 3),
     ],
 )
-def test_what_is_beyond_the_limits_waits(tmp_path: Path, limits: CrawlLimits, recorded: int, count: int) -> None:
+def test_what_is_beyond_the_limits_waits(
+    tmp_path: Path, limits: CrawlLimits, recorded: int, count: int
+) -> None:
     rows = tuple(_row(f"http://a.cn/{number}", int(number > 3)) for number in range(9))
     receipt, _ = _cut(FrontierPart(seeds=rows, limits=limits, recorded=recorded), tmp_path / "0")
     assert (receipt.rows_out, receipt.details["waiting"]) == (count, 9 - count)
@@ -90,18 +96,28 @@ def test_what_is_beyond_the_limits_waits(tmp_path: Path, limits: CrawlLimits, re
 def test_what_a_host_was_like_goes_to_its_next_slice_and_to_no_other(tmp_path: Path) -> None:
     first = FrontierPart(seeds=(_row(A),), hosts={"a.cn:80": HostLimits(min_gap_s=0)})
     _cut(first, tmp_path / "0")
-    states = {"a.cn:80": {"gap_s": 2, "ended": "host_waits", "robots": "x"}, "b.cn:80": {"gap_s": 3}}
+    states = {
+        "a.cn:80": {"gap_s": 2, "ended": "host_waits", "robots": "x"},
+        "b.cn:80": {"gap_s": 3},
+    }
     crawled = (_crawled(tmp_path / "c", [_row("http://a.cn/2", 1)], states),)
     part = FrontierPart(before=str(tmp_path / "0"), crawled=crawled)
     _cut(part, tmp_path / "1")
-    assert json.loads((tmp_path / "1/states-00000.json").read_text()) == {"a.cn:80": states["a.cn:80"]}
+    assert json.loads((tmp_path / "1/states-00000.json").read_text()) == {
+        "a.cn:80": states["a.cn:80"]
+    }
     assert json.loads((tmp_path / "1/states.json").read_text()) == states
 
 
 def test_the_same_input_gives_the_same_files(tmp_path: Path) -> None:
-    part = FrontierPart(seeds=tuple(_row(f"http://{host}.cn/{n}") for n in range(50) for host in "abc"))
+    part = FrontierPart(
+        seeds=tuple(_row(f"http://{host}.cn/{n}") for n in range(50) for host in "abc")
+    )
     _cut(part, tmp_path / "0")
     _cut(part, tmp_path / "1")
     names = sorted(path.name for path in (tmp_path / "0").iterdir())
     assert names == sorted(path.name for path in (tmp_path / "1").iterdir())
-    assert all((tmp_path / "0" / name).read_bytes() == (tmp_path / "1" / name).read_bytes() for name in names)
+    assert all(
+        (tmp_path / "0" / name).read_bytes() == (tmp_path / "1" / name).read_bytes()
+        for name in names
+    )

@@ -5,7 +5,12 @@ from wenlan_data.web.domains import registrable_domain
 from wenlan_data.web.limits import Limits
 from wenlan_data.web.urls import host_of
 
-SCOPE = Scope(hosts=("a.cn:80",), domains=("b.com.cn",), include=("/p/*", "/"), exclude=("*/print/*", "*?view=*"))
+SCOPE = Scope(
+    hosts=("a.cn:80",),
+    domains=("b.com.cn",),
+    include=("/p/*", "/"),
+    exclude=("*/print/*", "*?view=*"),
+)
 
 
 @pytest.mark.parametrize(

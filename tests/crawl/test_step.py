@@ -16,10 +16,14 @@ from wenlan_data.web.warc import records
 HTML = {"Content-Type": "text/html"}
 
 
-def _crawl(folder: Path, site: Site, paths: list[str], **changes: object) -> tuple[Receipt, list[dict[str, object]]]:
+def _crawl(
+    folder: Path, site: Site, paths: list[str], **changes: object
+) -> tuple[Receipt, list[dict[str, object]]]:
     """The receipt and the rows of `pages.parquet`."""
     urls = [site.url(path) for path in paths]
-    write_frontier(folder / "slice.parquet", [(url, page_key(url), site.host, 1, 0) for url in urls])
+    write_frontier(
+        folder / "slice.parquet", [(url, page_key(url), site.host, 1, 0) for url in urls]
+    )
     (folder / "states.json").write_text("{}")
     part = CrawlPart(
         wanted=str(folder / "slice.parquet"),
@@ -54,8 +58,18 @@ def test_each_answer_has_its_outcome_and_pages_are_recorded(tmp_path: Path, site
         ),
         "/robots.txt": CannedResponse(b"User-agent: *\nDisallow: /no", headers={"Content-Type": "text/plain"}),
     }  # fmt: skip
-    receipt, rows = _crawl(tmp_path, site, ["/a.html", "/old", "/bad", "/doc", "/gone", "/no/1", "/x"])
-    assert [row["reason"] for row in rows] == ["", "redirect", "scheme", "not_html", "http_status", "robots", ""]
+    receipt, rows = _crawl(
+        tmp_path, site, ["/a.html", "/old", "/bad", "/doc", "/gone", "/no/1", "/x"]
+    )
+    assert [row["reason"] for row in rows] == [
+        "",
+        "redirect",
+        "scheme",
+        "not_html",
+        "http_status",
+        "robots",
+        "",
+    ]
     assert (receipt.rows_in, receipt.rows_out) == (7, 2)
     assert receipt.details["left_links"] == {"page_limit_or_nofollow": 0, "scope": 1}
     assert sorted(record.url for record in records(tmp_path / "out/pages.warc")) == [
@@ -63,8 +77,12 @@ def test_each_answer_has_its_outcome_and_pages_are_recorded(tmp_path: Path, site
         site.url("/x"),
     ]
     assert _links(tmp_path, site) == [("/b.html", 2, 0), ("/new", 1, 1), ("/c.html", 2, 0)]
-    assert json.loads((tmp_path / "out/hosts.json").read_text())[site.host]["robots"].startswith("User-agent")
-    assert sorted(site.log) == sorted(["/robots.txt", "/a.html", "/old", "/bad", "/doc", "/gone", "/x"])
+    assert json.loads((tmp_path / "out/hosts.json").read_text())[site.host]["robots"].startswith(
+        "User-agent"
+    )
+    assert sorted(site.log) == sorted(
+        ["/robots.txt", "/a.html", "/old", "/bad", "/doc", "/gone", "/x"]
+    )
 
 
 def test_sitemaps_of_robots_txt_are_links_as_deep_as_seeds_and_what_they_list_is_one_deeper(
@@ -72,8 +90,12 @@ def test_sitemaps_of_robots_txt_are_links_as_deep_as_seeds_and_what_they_list_is
 ) -> None:
     listed = f"<urlset><url><loc>{site.url('/1.html')}</loc></url></urlset>".encode()
     site.responses |= {
-        "/robots.txt": CannedResponse(f"Sitemap: {site.url('/s.xml.gz')}\nsitemap: http://b.cn/s.xml\n".encode()),
-        "/list": CannedResponse(gzip.compress(listed), headers={"Content-Type": "application/x-gzip"}),
+        "/robots.txt": CannedResponse(
+            f"Sitemap: {site.url('/s.xml.gz')}\nsitemap: http://b.cn/s.xml\n".encode()
+        ),
+        "/list": CannedResponse(
+            gzip.compress(listed), headers={"Content-Type": "application/x-gzip"}
+        ),
     }
     receipt, rows = _crawl(tmp_path, site, ["/list"])
     assert (rows[0]["reason"], receipt.rows_out) == ("listing", 0)

@@ -69,7 +69,9 @@ def dedupe(  # noqa: C901 -- one loop after the other, so that it reads as the r
     left = {n: [one for one in rows[n].texts if counts[one[1]] <= max_same_text] for n in good}
     for n in good:
         if rank(left[n]) == len(ORDER):
-            outcomes[n] = Outcome("text_frequency" if len(left[n]) < len(rows[n].texts) else "no_caption")
+            outcomes[n] = Outcome(
+                "text_frequency" if len(left[n]) < len(rows[n].texts) else "no_caption"
+            )
     live = [n for n in good if not outcomes[n].reason]
     # Copies (URLs), then pictures (bytes).
     copies: dict[str, list[int]] = defaultdict(list)
@@ -85,7 +87,9 @@ def dedupe(  # noqa: C901 -- one loop after the other, so that it reads as the r
     pictures: dict[str, list[str]] = defaultdict(list)
     for url in copies:
         pictures[rows[copies[url][0]].sha256].append(url)
-    best = {sha: min(urls, key=lambda url: (copy_rank(url), key(url))) for sha, urls in pictures.items()}
+    best = {
+        sha: min(urls, key=lambda url: (copy_rank(url), key(url))) for sha, urls in pictures.items()
+    }
 
     def row_of(sha: str) -> Row:
         return rows[copies[best[sha]][0]]
@@ -102,11 +106,18 @@ def dedupe(  # noqa: C901 -- one loop after the other, so that it reads as the r
     for sha in order:
         row = row_of(sha)
         for generation in corpus.pictures:
-            for their_sha, their_key, phash, pdq, colours in sorted(generation, key=lambda seen: seen[1]):
+            for their_sha, their_key, phash, pdq, colours in sorted(
+                generation, key=lambda seen: seen[1]
+            ):
                 far = (row.phash ^ phash).bit_count(), (row.pdq ^ pdq).bit_count()
                 if their_sha == sha:
                     verdict[sha] = Outcome("duplicate", their_key, (0, 0))
-                elif sha not in verdict and far[0] <= radius and far[1] <= pdq_bits and same(row.colours, colours):
+                elif (
+                    sha not in verdict
+                    and far[0] <= radius
+                    and far[1] <= pdq_bits
+                    and same(row.colours, colours)
+                ):
                     verdict[sha] = Outcome("near_duplicate", their_key, far)
     for sha in order:
         if sha in verdict:
@@ -117,7 +128,11 @@ def dedupe(  # noqa: C901 -- one loop after the other, so that it reads as the r
                 (row_of(sha).phash ^ row_of(other).phash).bit_count(),
                 (row_of(sha).pdq ^ row_of(other).pdq).bit_count(),
             )
-            close = far[0] <= radius and far[1] <= pdq_bits and same(row_of(sha).colours, row_of(other).colours)
+            close = (
+                far[0] <= radius
+                and far[1] <= pdq_bits
+                and same(row_of(sha).colours, row_of(other).colours)
+            )
             if other not in verdict and close:
                 verdict[other] = Outcome("near_duplicate", key(best[sha]), far)
                 winner[other] = sha
@@ -141,7 +156,10 @@ def dedupe(  # noqa: C901 -- one loop after the other, so that it reads as the r
         signals = {one for n in members for one in rows[n].opt_out + rows[n].fetched_opt_out}
         kept[first] = (key(best[sha]), caption, texts, sorted(signals))
     corpus.pictures.append(
-        [(sha, key(best[sha]), row_of(sha).phash, row_of(sha).pdq, row_of(sha).colours) for sha in groups]
+        [
+            (sha, key(best[sha]), row_of(sha).phash, row_of(sha).pdq, row_of(sha).colours)
+            for sha in groups
+        ]
     )
     for n in live:
         corpus.urls[rows[n].url] = outcomes[n].duplicate_of or key(rows[n].url)

@@ -42,7 +42,9 @@ class Row:
 
     @property
     def sha256(self) -> str:
-        return "" if self.reason else hashlib.sha256((self.content or self.url).encode()).hexdigest()
+        return (
+            "" if self.reason else hashlib.sha256((self.content or self.url).encode()).hexdigest()
+        )
 
 
 def candidate(row: Row, ordinal: int) -> dict[str, object]:
@@ -94,13 +96,17 @@ def fact(row: Row, ordinal: int) -> dict[str, object]:
     }
 
 
-def write_tables(folder: Path, rows: Sequence[Row], part_rows: int = 1 << 30) -> tuple[list[str], list[str]]:
+def write_tables(
+    folder: Path, rows: Sequence[Row], part_rows: int = 1 << 30
+) -> tuple[list[str], list[str]]:
     """Write the rows as candidates and facts, cut into parts; the paths of both."""
     folder.mkdir(parents=True, exist_ok=True)
     candidates, facts = [], []
     seen: set[str] = set()
     for number, start in enumerate(range(0, len(rows), part_rows)):
-        numbered = [(number << 32 | i, row) for i, row in enumerate(rows[start : start + part_rows])]
+        numbered = [
+            (number << 32 | i, row) for i, row in enumerate(rows[start : start + part_rows])
+        ]
         new = []
         for ordinal, row in numbered:
             if row.asked and row.url not in seen:
@@ -108,12 +114,16 @@ def write_tables(folder: Path, rows: Sequence[Row], part_rows: int = 1 << 30) ->
                 new.append(fact(row, ordinal))
         candidates.append(str(folder / f"candidates-{number}.parquet"))
         facts.append(str(folder / f"facts-{number}.parquet"))
-        pq.write_table(pa.Table.from_pylist([candidate(r, o) for o, r in numbered], CANDIDATES), candidates[-1])
+        pq.write_table(
+            pa.Table.from_pylist([candidate(r, o) for o, r in numbered], CANDIDATES), candidates[-1]
+        )
         pq.write_table(pa.Table.from_pylist(new, FACTS), facts[-1])
     return candidates, facts
 
 
-def part_of(candidates: Sequence[str], facts: Sequence[str], published: Sequence[Path] = ()) -> DedupePart:
+def part_of(
+    candidates: Sequence[str], facts: Sequence[str], published: Sequence[Path] = ()
+) -> DedupePart:
     """The part with a plain recipe."""
     return DedupePart(
         generation=len(published),
@@ -151,7 +161,11 @@ class Run:
 
 
 def run(
-    out: Path, rows: Sequence[Row], published: Sequence[Path] = (), part_rows: int = 1 << 30, **changes: object
+    out: Path,
+    rows: Sequence[Row],
+    published: Sequence[Path] = (),
+    part_rows: int = 1 << 30,
+    **changes: object,
 ) -> Run:
     """Dedupe the rows into the new folder `out`, with changed fields of the part."""
     tables = write_tables(out.with_name(out.name + "-in"), rows, part_rows)
@@ -163,5 +177,9 @@ def run(
 
 def read(out: Path, receipt: Receipt) -> Run:
     """The rows that were written."""
-    kept = [row for path in sorted(out.glob("shard-*.parquet")) for row in pq.read_table(path).to_pylist()]
+    kept = [
+        row
+        for path in sorted(out.glob("shard-*.parquet"))
+        for row in pq.read_table(path).to_pylist()
+    ]
     return Run(receipt, kept, pq.read_table(out / "drops.parquet").to_pylist())

@@ -33,8 +33,13 @@ def far_apart(count: int, url: str = "http://a.example/{}.jpg", seed: int = 1) -
     ]
 
 
-def test_one_picture_at_a_hundred_urls_is_one_sample_with_a_hundred_rows_of_provenance(tmp_path: Path) -> None:
-    rows = [Row(url=f"http://h{n}.example/x.jpg", content="one", texts=(("alt", f"第{n}"),)) for n in range(100)]
+def test_one_picture_at_a_hundred_urls_is_one_sample_with_a_hundred_rows_of_provenance(
+    tmp_path: Path,
+) -> None:
+    rows = [
+        Row(url=f"http://h{n}.example/x.jpg", content="one", texts=(("alt", f"第{n}"),))
+        for n in range(100)
+    ]
     found = run(tmp_path / "a", rows)
     assert len(found.kept) == 1
     assert found.receipt.drops == {"duplicate": 99}
@@ -42,13 +47,21 @@ def test_one_picture_at_a_hundred_urls_is_one_sample_with_a_hundred_rows_of_prov
     assert {row["duplicate_of"] for row in found.drops} == {found.kept[0]["key"]}
 
 
-def test_a_picture_that_hundreds_of_urls_serve_is_a_placeholder_and_goes_whole_now_and_later(tmp_path: Path) -> None:
-    forbidden = [Row(url=f"http://p.example/{n}", content="hotlink forbidden", phash=5) for n in range(500)]
+def test_a_picture_that_hundreds_of_urls_serve_is_a_placeholder_and_goes_whole_now_and_later(
+    tmp_path: Path,
+) -> None:
+    forbidden = [
+        Row(url=f"http://p.example/{n}", content="hotlink forbidden", phash=5) for n in range(500)
+    ]
     own = Row(url="http://p.example/own", phash=5, pdq=2**40 - 1)
     found = run(tmp_path / "a", [*forbidden, own])
     assert found.kept_urls() == [own.url]
     assert found.receipt.drops == {"placeholder": 500}
-    later = run(tmp_path / "b", [Row(url="http://q.example/0", content="hotlink forbidden")], [tmp_path / "a"])
+    later = run(
+        tmp_path / "b",
+        [Row(url="http://q.example/0", content="hotlink forbidden")],
+        [tmp_path / "a"],
+    )
     assert later.reasons() == {"http://q.example/0": "placeholder"}
     off = run(tmp_path / "c", forbidden, rules=DedupeRules(placeholder_urls=0))
     assert off.receipt.drops == {"duplicate": 499}
@@ -62,7 +75,11 @@ def test_twenty_crafted_collisions_delete_nobody(tmp_path: Path) -> None:
     # Larger, so first in keep order; the same pHash to the bit, and another picture.
     attacks = [
         replace(
-            one, url=f"http://evil.example/{n}", width=4000, pdq=chance.getrandbits(256), texts=(("caption", "攻"),)
+            one,
+            url=f"http://evil.example/{n}",
+            width=4000,
+            pdq=chance.getrandbits(256),
+            texts=(("caption", "攻"),),
         )
         for n, one in enumerate(victims)
     ]
@@ -74,7 +91,11 @@ def test_twenty_crafted_collisions_delete_nobody(tmp_path: Path) -> None:
 
 
 def test_near_captions_leave_the_first_in_keep_order_and_texts_stay_apart(tmp_path: Path) -> None:
-    said = ["一只橘色的猫趴在阳光照着的窗台上睡觉", "一只橘色的猫趴在阳光照着的窗台上睡觉。", "山里下了一场很大的雪"]
+    said = [
+        "一只橘色的猫趴在阳光照着的窗台上睡觉",
+        "一只橘色的猫趴在阳光照着的窗台上睡觉。",
+        "山里下了一场很大的雪",
+    ]
     rows = [
         replace(row, texts=(("caption", text),), width=width)
         for row, text, width in zip(far_apart(3), said, [300, 900, 300], strict=True)
@@ -89,7 +110,10 @@ def test_near_captions_leave_the_first_in_keep_order_and_texts_stay_apart(tmp_pa
     assert all(len(row["texts"]) == 1 for row in found.kept)  # type: ignore[arg-type]
     later = [replace(row, url=f"{row.url}?2", phash=row.phash ^ (2**64 - 1)) for row in rows[:1]]
     again = run(tmp_path / "b", later, [tmp_path / "a"], rules=rules)
-    assert (again.drops[0]["reason"], again.drops[0]["duplicate_of"]) == ("near_text", drop["duplicate_of"])
+    assert (again.drops[0]["reason"], again.drops[0]["duplicate_of"]) == (
+        "near_text",
+        drop["duplicate_of"],
+    )
     assert len(run(tmp_path / "c", rows).kept) == 3
 
 
@@ -113,12 +137,17 @@ def test_near_captions_are_those_of_all_pairs() -> None:
 def test_texts_are_compared_by_letters_alone() -> None:
     assert shingles("你好，世界！") == shingles("你好 世界") == {"你好", "好世", "世界"}
     assert shingles("!") == frozenset()
-    assert near_captions(["！", "？", "猫", "猫。"], 0.9).tolist() == [[2, 3]] * (128 // band_rows(0.9))
+    assert near_captions(["！", "？", "猫", "猫。"], 0.9).tolist() == [[2, 3]] * (
+        128 // band_rows(0.9)
+    )
 
 
 def test_a_site_has_at_most_its_share_of_what_is_left(tmp_path: Path) -> None:
     flood = far_apart(1000, "http://{}.flood.example.com.cn/x.jpg", seed=2)
-    others = [replace(row, url=f"http://site{n}.example/x.jpg") for n, row in enumerate(far_apart(900, seed=3))]
+    others = [
+        replace(row, url=f"http://site{n}.example/x.jpg")
+        for n, row in enumerate(far_apart(900, seed=3))
+    ]
     rules = DedupeRules(max_domain_share=0.05)
     found = run(tmp_path / "a", [*flood, *others], rules=rules)
     sites = Counter(site_of(str(row["url"])) for row in found.kept)
@@ -132,13 +161,23 @@ def test_a_site_has_at_most_its_share_of_what_is_left(tmp_path: Path) -> None:
     assert (len(again.kept), again.receipt.drops) == (0, {"domain_share": 100})
 
 
-def test_without_a_radius_only_equal_bytes_are_one_picture_whatever_else_has_a_say(tmp_path: Path) -> None:
-    blank = [Row(url=f"http://s{n}.example/", phash=5, texts=(("caption", f"第{n}张"),)) for n in range(40)]
+def test_without_a_radius_only_equal_bytes_are_one_picture_whatever_else_has_a_say(
+    tmp_path: Path,
+) -> None:
+    blank = [
+        Row(url=f"http://s{n}.example/", phash=5, texts=(("caption", f"第{n}张"),))
+        for n in range(40)
+    ]
     again = [replace(row, url=f"{row.url}2", content=row.url) for row in blank[:3]]
     for number, rules in enumerate([{}, {"max_domain_share": 0.1}, {"text_similarity": 0.9}]):
-        found = run(tmp_path / f"a{number}", [*blank, *again], rules=DedupeRules(radius_bits="off", **rules))  # type: ignore[arg-type]
+        found = run(
+            tmp_path / f"a{number}", [*blank, *again], rules=DedupeRules(radius_bits="off", **rules)
+        )  # type: ignore[arg-type]
         assert (len(found.kept), found.receipt.drops) == (40, {"duplicate": 3})
-    later = [Row(url="http://new.example/", phash=5), replace(blank[7], url="http://t.example/", content=blank[7].url)]
+    later = [
+        Row(url="http://new.example/", phash=5),
+        replace(blank[7], url="http://t.example/", content=blank[7].url),
+    ]
     found = run(tmp_path / "b", later, [tmp_path / "a0"], rules=DedupeRules(radius_bits="off"))
     assert found.reasons() == {"http://t.example/": "duplicate"}
     assert (found.drops[0]["phash_distance"], found.drops[0]["pdq_distance"]) == (0, 0)
@@ -151,7 +190,10 @@ def test_what_a_share_leaves_out_takes_no_neighbour_with_it(tmp_path: Path) -> N
     copies = [replace(row, content="") for row in copies]
     found = run(tmp_path / "a", [*flood, *copies], rules=DedupeRules(max_domain_share=0.1))
     assert len(found.kept) == 50
-    assert Counter(drop["reason"] for drop in found.drops) == {"domain_share": 45, "near_duplicate": 5}
+    assert Counter(drop["reason"] for drop in found.drops) == {
+        "domain_share": 45,
+        "near_duplicate": 5,
+    }
 
 
 def test_too_many_neighbours_to_be_held_change_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:

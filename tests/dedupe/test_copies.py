@@ -29,12 +29,16 @@ def saved(image: Image.Image, kind: str, **options: int) -> bytes:
 
 def watermarked(image: Image.Image) -> bytes:
     marked = image.copy()
-    ImageDraw.Draw(marked).text((image.width - 90, image.height - 20), "example.com", fill=(235, 235, 235))
+    ImageDraw.Draw(marked).text(
+        (image.width - 90, image.height - 20), "example.com", fill=(235, 235, 235)
+    )
     return saved(marked, "JPEG", quality=85)
 
 
 COPIES: dict[str, Callable[[Image.Image], bytes]] = {
-    "smaller": lambda image: saved(image.resize((image.width // 2, image.height // 2)), "JPEG", quality=85),
+    "smaller": lambda image: saved(
+        image.resize((image.width // 2, image.height // 2)), "JPEG", quality=85
+    ),
     "worse": lambda image: saved(image, "JPEG", quality=30),
     "png": lambda image: saved(image, "PNG"),
     "webp": lambda image: saved(image, "WEBP", quality=75),
@@ -47,7 +51,11 @@ def test_of_a_picture_and_its_copy_the_larger_is_kept(name: str, tmp_path: Path)
     original = make_image(41, width=640, height=480, quality=92)
     image = Image.open(io.BytesIO(original)).convert("RGB")
     larger = saved(image.resize((1280, 960), Image.Resampling.LANCZOS), "JPEG", quality=92)
-    rows = [row_of("copy", COPIES[name](image)), row_of("larger", larger), row_of("other", make_image(42))]
+    rows = [
+        row_of("copy", COPIES[name](image)),
+        row_of("larger", larger),
+        row_of("other", make_image(42)),
+    ]
     found = run(tmp_path / "a", rows)
     assert found.kept_urls() == ["larger", "other"]
     assert found.reasons() == {"copy": "near_duplicate"}

@@ -35,7 +35,11 @@ def test_a_folder_a_table_and_a_corpus_are_kept_out_with_their_texts(tmp_path: P
     )
     build("--sources", f"folder:{folder_of(tmp_path / 'other', range(2, 4), quality=60)}", "--out", tmp_path / "corpus",
           "--executor", "local")  # fmt: skip
-    rows = made(photos, tmp_path / "out", [str(bench), str(tmp_path / "table.csv"), str(tmp_path / "corpus")])
+    rows = made(
+        photos,
+        tmp_path / "out",
+        [str(bench), str(tmp_path / "table.csv"), str(tmp_path / "corpus")],
+    )
     by_url = {Path(str(row["url"])).name: row for row in rows}
     assert set(by_url) == {"0.jpg", "1.jpg", "2.jpg", "3.jpg"}
     assert {row["reason"] for row in rows} == {"contamination"}
@@ -48,22 +52,32 @@ def test_a_folder_a_table_and_a_corpus_are_kept_out_with_their_texts(tmp_path: P
     (tmp_path / "photos" / "more" / "0.txt").write_text(make_caption(50), "utf-8")
     build("--sources", f"folder:{photos}", "--out", tmp_path / "out", "--executor", "local")
     later = [row for row in drops(tmp_path / "out") if "more" in str(row["url"])]
-    assert [(row["reason"], Path(str(row["url"])).name) for row in later] == [("contamination", "0.jpg")]
+    assert [(row["reason"], Path(str(row["url"])).name) for row in later] == [
+        ("contamination", "0.jpg")
+    ]
 
 
-def test_without_a_radius_equal_bytes_of_a_benchmark_are_kept_out_and_copies_are_not(tmp_path: Path) -> None:
+def test_without_a_radius_equal_bytes_of_a_benchmark_are_kept_out_and_copies_are_not(
+    tmp_path: Path,
+) -> None:
     photos = folder_of(tmp_path / "photos", range(6))
     (tmp_path / "bench").mkdir()
     for name in ("a.jpg", "b.jpg"):
         (tmp_path / "bench" / name).write_bytes(make_image(0))
     (tmp_path / "bench" / "near.jpg").write_bytes(make_image(1, quality=40))
-    rows = made(photos, tmp_path / "out", [str(tmp_path / "bench")], "--set", "dedupe.radius_bits=off")
-    assert [(Path(str(row["url"])).name, row["reason"]) for row in rows] == [("0.jpg", "contamination")]
+    rows = made(
+        photos, tmp_path / "out", [str(tmp_path / "bench")], "--set", "dedupe.radius_bits=off"
+    )
+    assert [(Path(str(row["url"])).name, row["reason"]) for row in rows] == [
+        ("0.jpg", "contamination")
+    ]
     assert str(rows[0]["detail"]).endswith("a.jpg")
 
 
 @pytest.mark.parametrize("name", ["nothing", "empty"])
-def test_a_benchmark_that_is_none_is_told_before_anything_is_made(name: str, tmp_path: Path) -> None:
+def test_a_benchmark_that_is_none_is_told_before_anything_is_made(
+    name: str, tmp_path: Path
+) -> None:
     photos = folder_of(tmp_path / "photos", range(2))
     (tmp_path / "empty").mkdir()
     done = command("build", "--sources", f"folder:{photos}", "--out", tmp_path / "out", "--recipe", "wenlan",

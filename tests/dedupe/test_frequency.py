@@ -15,7 +15,10 @@ def test_a_text_counts_once_for_each_picture() -> None:
     hashes = text_hashes(pa.array(["猫", "狗", "猫", "猫"]))
     known, counts = count_pictures(np.array([1, 1, 2, 1]), hashes)
     assert known.tolist() == sorted(set(hashes.tolist()))
-    assert dict(zip(known.tolist(), counts.tolist(), strict=True)) == {int(hashes[0]): 2, int(hashes[1]): 1}
+    assert dict(zip(known.tolist(), counts.tolist(), strict=True)) == {
+        int(hashes[0]): 2,
+        int(hashes[1]): 1,
+    }
 
 
 def test_counts_of_generations_add_up(tmp_path: Path) -> None:
@@ -26,7 +29,12 @@ def test_counts_of_generations_add_up(tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     save_counts(tmp_path / "none", hashes[:0], np.array([], np.int64))
     folders = [str(tmp_path / name) for name in ("a", "none", "b")]
-    assert earlier_counts(folders, np.array([5, 4, 2**63, 2**64 - 1], np.uint64)).tolist() == [22, 0, 33, 0]
+    assert earlier_counts(folders, np.array([5, 4, 2**63, 2**64 - 1], np.uint64)).tolist() == [
+        22,
+        0,
+        33,
+        0,
+    ]
 
 
 def test_lost_counts_are_damage(tmp_path: Path) -> None:

@@ -55,7 +55,9 @@ def command(work: Path, source: Path, workers: int, executor: str) -> list[str]:
 
 def killed(words: list[str], wait_s: float) -> None:
     """Run, and kill its process group so long after it began to work."""
-    with subprocess.Popen(words, start_new_session=True, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        words, start_new_session=True, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "at work\n"
         time.sleep(wait_s)
@@ -65,7 +67,9 @@ def killed(words: list[str], wait_s: float) -> None:
 
 def result(work: Path) -> dict[str, bytes]:
     part = work / "generations" / "000000" / "dedupe" / "00000"
-    return {str(path.relative_to(part)): path.read_bytes() for path in part.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(part)): path.read_bytes() for path in part.rglob("*") if path.is_file()
+    }
 
 
 def seconds_at_work(words: list[str]) -> float:
@@ -84,11 +88,20 @@ def test_a_dedupe_killed_at_many_moments_gives_the_same_verdicts_on_any_number_o
     tmp_path: Path, executor: str, moments: int
 ) -> None:
     tables(tmp_path / "in", 0, 20_000)
-    subprocess.run(command(tmp_path / "golden", tmp_path / "in", 1, "local"), check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        command(tmp_path / "golden", tmp_path / "in", 1, "local"),
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
     golden = result(tmp_path / "golden")
-    assert np.load(tmp_path / "golden/generations/000000/dedupe/00000/index/phash.npy").size == 19_000
+    assert (
+        np.load(tmp_path / "golden/generations/000000/dedupe/00000/index/phash.npy").size == 19_000
+    )
     # The shorter of two: the first may have waited for a cold disk or a busy machine.
-    whole_s = min(seconds_at_work(command(tmp_path / name, tmp_path / "in", 2, executor)) for name in ("one", "two"))
+    whole_s = min(
+        seconds_at_work(command(tmp_path / name, tmp_path / "in", 2, executor))
+        for name in ("one", "two")
+    )
     assert result(tmp_path / "one") == result(tmp_path / "two") == golden
     dice, cut_short, between = random.Random(6), 0, 0
     for moment in range(moments):
@@ -99,5 +112,7 @@ def test_a_dedupe_killed_at_many_moments_gives_the_same_verdicts_on_any_number_o
         between += (work / "generations/000000/near/00000").exists() and not result(work)
         subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
         assert result(work) == golden
-    print(f"{cut_short} of {moments} killed at work, {between} of them with near committed and dedupe not")
+    print(
+        f"{cut_short} of {moments} killed at work, {between} of them with near committed and dedupe not"
+    )
     assert cut_short >= moments // 4

@@ -18,7 +18,14 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(6):
         (folder / "photos" / f"{number}.jpg").write_bytes(make_image(number))
         (folder / "photos" / f"{number}.txt").write_text(make_caption(number), "utf-8")
-    build("--sources", f"folder:{folder / 'photos'}", "--out", folder / "corpus", "--executor", "local")
+    build(
+        "--sources",
+        f"folder:{folder / 'photos'}",
+        "--out",
+        folder / "corpus",
+        "--executor",
+        "local",
+    )
     return folder / "corpus"
 
 
@@ -37,7 +44,11 @@ def test_a_key_gives_distances_to_all_within_the_radius_nearest_first(corpus: Pa
     listed = command("shards", "near", corpus, str(first_key(corpus)), "--radius", 64, "--json")
     rows = json.loads(listed.stdout)
     assert len(rows) == 6
-    assert (rows[0]["key"], rows[0]["distance"], rows[0]["pdq_distance"]) == (first_key(corpus), 0, 0)
+    assert (rows[0]["key"], rows[0]["distance"], rows[0]["pdq_distance"]) == (
+        first_key(corpus),
+        0,
+        0,
+    )
     assert [row["distance"] for row in rows] == sorted(row["distance"] for row in rows)
     assert first_key(corpus) in command("shards", "near", corpus, first_key(corpus)).stdout
 

@@ -44,7 +44,9 @@ def one_ball(count: int, random: np.random.Generator) -> tuple[Codes, Codes]:
 
 def one_code(count: int, random: np.random.Generator) -> tuple[Codes, Codes]:
     """One pHash, as flat pictures have it, and clusters of the larger hash."""
-    pdq = random.integers(0, 2**64, (count, 4), dtype=np.uint64)[random.integers(0, count // 4, count)]
+    pdq = random.integers(0, 2**64, (count, 4), dtype=np.uint64)[
+        random.integers(0, count // 4, count)
+    ]
     return np.zeros(count, np.uint64), turned(pdq, 7, random)
 
 
@@ -90,7 +92,9 @@ def test_a_real_crowd_is_decided_like_any(make: Make) -> None:
     random = np.random.default_rng(3)
     phash, pdq = make(6000, random)
     order = np.argsort(phash, kind="stable")
-    found = stands_for(of_one_colour(phash[order], pdq[order]), np.arange(len(phash)), Nearness(4, 31))
+    found = stands_for(
+        of_one_colour(phash[order], pdq[order]), np.arange(len(phash)), Nearness(4, 31)
+    )
     kept = np.flatnonzero(found == np.arange(len(found)))
     # Every row points to one that stays, near it in both hashes.
     far = np.bitwise_count(pdq[order] ^ pdq[order][found]).sum(axis=1)

@@ -78,9 +78,13 @@ def texts_of(row: dict[str, object]) -> tuple[tuple[str, str], ...]:
 
 
 def assert_same(found: Run, expected: Generation, rows: Sequence[Row]) -> None:
-    kept = {(row["key"], row["caption"], texts_of(row), tuple(cast("list[str]", row["opt_out"]))) for row in found.kept}
+    kept = {
+        (row["key"], row["caption"], texts_of(row), tuple(cast("list[str]", row["opt_out"])))
+        for row in found.kept
+    }
     assert kept == {
-        (key, caption, tuple(texts), tuple(signals)) for key, caption, texts, signals in expected.kept.values()
+        (key, caption, tuple(texts), tuple(signals))
+        for key, caption, texts, signals in expected.kept.values()
     }
     dropped = [n for n, one in enumerate(expected.outcomes) if one.reason]
     assert len(dropped) == len(found.drops)
@@ -110,7 +114,14 @@ def test_three_generations_have_the_verdicts_of_the_naive_rule(seed: int, tmp_pa
     folders: list[Path] = []
     for generation in range(3):
         rows = random_rows(seed * 10 + generation, 250, known)
-        found = run(tmp_path / f"g{generation}", rows, folders, part_rows=60, rules=options, max_same_text=30)
+        found = run(
+            tmp_path / f"g{generation}",
+            rows,
+            folders,
+            part_rows=60,
+            rules=options,
+            max_same_text=30,
+        )
         expected = dedupe(
             rows,
             corpus,
@@ -130,7 +141,14 @@ def test_the_random_rows_meet_every_reason(tmp_path: Path) -> None:
     found = run(tmp_path / "a", rows, max_same_text=30)
     again = run(tmp_path / "b", random_rows(2, 250, rows), [tmp_path / "a"], max_same_text=30)
     reasons = {str(drop["reason"]) for drop in found.drops + again.drops}
-    assert reasons == {"timeout", "too_small", "duplicate", "near_duplicate", "text_frequency", "no_caption"}
+    assert reasons == {
+        "timeout",
+        "too_small",
+        "duplicate",
+        "near_duplicate",
+        "text_frequency",
+        "no_caption",
+    }
     assert found.receipt.drops["near_duplicate"] > 20
 
 
@@ -152,9 +170,15 @@ def test_verdicts_do_not_depend_on_the_order_of_pictures(tmp_path: Path) -> None
 def test_two_runs_give_the_same_bytes_and_parts_do_not_matter(tmp_path: Path) -> None:
     rows = random_rows(4, 200)
     names = ["a", "b", "c"]
-    runs = [run(tmp_path / name, rows, part_rows=size) for name, size in zip(names, [60, 60, 500], strict=True)]
+    runs = [
+        run(tmp_path / name, rows, part_rows=size)
+        for name, size in zip(names, [60, 60, 500], strict=True)
+    ]
     files = [
-        {str(path.relative_to(tmp_path / name)): path.read_bytes() for path in (tmp_path / name).rglob("*.*")}
+        {
+            str(path.relative_to(tmp_path / name)): path.read_bytes()
+            for path in (tmp_path / name).rglob("*.*")
+        }
         for name in names
     ]
     assert files[0] == files[1]
@@ -165,7 +189,9 @@ def test_two_runs_give_the_same_bytes_and_parts_do_not_matter(tmp_path: Path) ->
     assert [row["texts"] for row in runs[0].kept] == [row["texts"] for row in runs[2].kept]
 
 
-def test_tables_have_the_schemas_of_the_build_and_the_order_that_the_next_steps_need(tmp_path: Path) -> None:
+def test_tables_have_the_schemas_of_the_build_and_the_order_that_the_next_steps_need(
+    tmp_path: Path,
+) -> None:
     found = run(tmp_path / "a", random_rows(6, 100), first_shard=5, shard=ShardRules(max_samples=7))
     shards = sorted((tmp_path / "a").glob("shard-*.parquet"))
     assert shards[0].name == "shard-000005.parquet"
@@ -176,7 +202,11 @@ def test_tables_have_the_schemas_of_the_build_and_the_order_that_the_next_steps_
     ordinals = [row["ordinal"] for row in found.drops]
     assert ordinals == sorted(ordinals)  # type: ignore[type-var]
     assert found.receipt.details["shards"] == [
-        {"number": 5 + n, "samples": pq.read_metadata(path).num_rows, "bytes": 16144 * pq.read_metadata(path).num_rows}
+        {
+            "number": 5 + n,
+            "samples": pq.read_metadata(path).num_rows,
+            "bytes": 16144 * pq.read_metadata(path).num_rows,
+        }
         for n, path in enumerate(shards)
     ]
 
@@ -196,23 +226,43 @@ def test_every_candidate_of_a_url_that_failed_gets_its_row(tmp_path: Path) -> No
     rows = [Row(url="u", texts=one, reason="timeout") for one in texts]
     found = run(tmp_path / "a", rows)
     assert [
-        (drop["step"], drop["reason"], drop["detail"], drop["retryable"], drop["key"], drop["duplicate_of"])
+        (
+            drop["step"],
+            drop["reason"],
+            drop["detail"],
+            drop["retryable"],
+            drop["key"],
+            drop["duplicate_of"],
+        )
         for drop in found.drops
     ] == [("fetch", "timeout", "seen", True, "", "")] * 2
     assert found.kept == []
     assert found.receipt.details["shards"] == []
 
 
-def test_of_two_texts_of_one_url_the_first_is_the_sample_and_the_other_is_merged(tmp_path: Path) -> None:
-    rows = [Row(url="u", texts=(("alt", "一"),)), Row(url="u", texts=(("caption", "二"), ("alt", "一")))]
+def test_of_two_texts_of_one_url_the_first_is_the_sample_and_the_other_is_merged(
+    tmp_path: Path,
+) -> None:
+    rows = [
+        Row(url="u", texts=(("alt", "一"),)),
+        Row(url="u", texts=(("caption", "二"), ("alt", "一"))),
+    ]
     found = run(tmp_path / "a", rows)
-    assert found.kept[0]["texts"] == [{"type": "alt", "text": "一"}, {"type": "caption", "text": "二"}]
+    assert found.kept[0]["texts"] == [
+        {"type": "alt", "text": "一"},
+        {"type": "caption", "text": "二"},
+    ]
     assert (found.kept[0]["caption"], found.kept[0]["caption_type"]) == ("二", "caption")
-    assert (found.drops[0]["reason"], found.drops[0]["duplicate_of"]) == ("duplicate", found.kept[0]["key"])
+    assert (found.drops[0]["reason"], found.drops[0]["duplicate_of"]) == (
+        "duplicate",
+        found.kept[0]["key"],
+    )
     assert found.kept[0]["key"] == sample_key("u", rows[0].sha256)
 
 
-def test_the_larger_picture_is_kept_and_nothing_goes_for_being_near_a_dropped_one(tmp_path: Path) -> None:
+def test_the_larger_picture_is_kept_and_nothing_goes_for_being_near_a_dropped_one(
+    tmp_path: Path,
+) -> None:
     # a - b - c is a chain: b is near both, but a and c are not near each other.
     rows = [
         Row(url="a", width=900, phash=0),
@@ -222,7 +272,12 @@ def test_the_larger_picture_is_kept_and_nothing_goes_for_being_near_a_dropped_on
     found = run(tmp_path / "a", rows)
     assert found.kept_urls() == ["a", "c"]
     drop = found.drops[0]
-    assert (drop["url"], drop["reason"], drop["phash_distance"], drop["pdq_distance"]) == ("b", "near_duplicate", 4, 0)
+    assert (drop["url"], drop["reason"], drop["phash_distance"], drop["pdq_distance"]) == (
+        "b",
+        "near_duplicate",
+        4,
+        0,
+    )
 
 
 def test_pictures_that_collide_in_phash_are_told_apart_by_pdq(tmp_path: Path) -> None:
@@ -239,19 +294,30 @@ def test_pictures_that_collide_in_phash_are_told_apart_by_pdq(tmp_path: Path) ->
 def test_pictures_that_differ_in_colour_alone_stay_both_now_and_later(tmp_path: Path) -> None:
     red, blue = bytes([90, 200] * 4), bytes([200, 90] * 4)
     nearly = bytes([102, 188] * 4)
-    rows = [Row(url="red", colours=red, width=900), Row(url="blue", colours=blue), Row(url="red2", colours=nearly)]
+    rows = [
+        Row(url="red", colours=red, width=900),
+        Row(url="blue", colours=blue),
+        Row(url="red2", colours=nearly),
+    ]
     found = run(tmp_path / "a", rows)
     assert found.kept_urls() == ["blue", "red"]
     assert found.reasons() == {"red2": "near_duplicate"}
     one_quarter = Row(url="patch", colours=bytes([90, 213, *red[2:]]))
-    later = run(tmp_path / "b", [one_quarter, Row(url="blue2", colours=blue, phash=3)], [tmp_path / "a"])
+    later = run(
+        tmp_path / "b", [one_quarter, Row(url="blue2", colours=blue, phash=3)], [tmp_path / "a"]
+    )
     assert later.kept_urls() == ["patch"]
     for number, rules in enumerate([DedupeRules(colour_levels=255), DedupeRules(verify="none")]):
         assert run(tmp_path / f"c{number}", rows, rules=rules).kept_urls() == ["red"]
 
 
-def test_a_later_generation_leaves_out_what_is_published_and_changes_nothing_there(tmp_path: Path) -> None:
-    first = run(tmp_path / "a", [Row(url="u", width=100, height=100), Row(url="x", phash=2**63, reason="timeout")])
+def test_a_later_generation_leaves_out_what_is_published_and_changes_nothing_there(
+    tmp_path: Path,
+) -> None:
+    first = run(
+        tmp_path / "a",
+        [Row(url="u", width=100, height=100), Row(url="x", phash=2**63, reason="timeout")],
+    )
     key = first.kept[0]["key"]
     rows = [
         Row(url="same-bytes", content="u", width=100, height=100),
@@ -261,20 +327,31 @@ def test_a_later_generation_leaves_out_what_is_published_and_changes_nothing_the
     ]
     found = run(tmp_path / "b", rows, [tmp_path / "a"])
     assert found.kept_urls() == ["x"]
-    rows_seen = [(drop["url"], drop["reason"], drop["duplicate_of"], drop["phash_distance"]) for drop in found.drops]
+    rows_seen = [
+        (drop["url"], drop["reason"], drop["duplicate_of"], drop["phash_distance"])
+        for drop in found.drops
+    ]
     assert rows_seen == [
         ("same-bytes", "duplicate", key, 0),
         ("larger", "near_duplicate", key, 1),
         ("u", "duplicate", key, -1),
     ]
     published = Published(part_of([], [], [tmp_path / "a", tmp_path / "b"]).published)
-    assert published.key_of_urls(["u", "x", "larger", "never"]) == [key, found.kept[0]["key"], key, ""]
+    assert published.key_of_urls(["u", "x", "larger", "never"]) == [
+        key,
+        found.kept[0]["key"],
+        key,
+        "",
+    ]
 
 
 def test_a_text_at_too_many_pictures_is_left_out_over_all_generations(tmp_path: Path) -> None:
     def rows(start: int, count: int) -> list[Row]:
         ids = range(start, start + count)
-        return [Row(url=f"u{n}", phash=n * 0x9E3779B97F4A7C15 % 2**64, texts=(("caption", "点击查看"),)) for n in ids]
+        return [
+            Row(url=f"u{n}", phash=n * 0x9E3779B97F4A7C15 % 2**64, texts=(("caption", "点击查看"),))
+            for n in ids
+        ]
 
     first = run(tmp_path / "a", rows(1, 3), max_same_text=3)
     assert len(first.kept) == 3
@@ -306,11 +383,15 @@ def test_signals_of_every_copy_reach_the_sample(tmp_path: Path) -> None:
 
 def test_shards_are_cut_by_bytes_reckoned_from_what_will_be_stored(tmp_path: Path) -> None:
     codes = [n * 0x9E3779B97F4A7C15 % 2**64 for n in range(1, 7)]
-    rows = [Row(url=f"u{n}", phash=code, bytes=9, encoded_bytes=250_000) for n, code in enumerate(codes)]
+    rows = [
+        Row(url=f"u{n}", phash=code, bytes=9, encoded_bytes=250_000) for n, code in enumerate(codes)
+    ]
     size = 250_000 + 6144
     rules = ShardRules(max_bytes=2 * size)
     found = run(tmp_path / "a", rows, shard=rules)
-    assert found.receipt.details["shards"] == [{"number": n, "samples": 2, "bytes": 2 * size} for n in range(3)]
+    assert found.receipt.details["shards"] == [
+        {"number": n, "samples": 2, "bytes": 2 * size} for n in range(3)
+    ]
 
 
 def test_a_url_without_fact_that_is_not_published_is_damage(tmp_path: Path) -> None:
@@ -348,14 +429,29 @@ def test_thousands_of_blank_pictures_leave_one(tmp_path: Path) -> None:
 
 def test_twenty_thousand_rows_have_the_verdicts_that_were_planted(tmp_path: Path) -> None:
     chance = random.Random(9)
-    base = [Row(url=f"u{n}", phash=chance.getrandbits(64), pdq=chance.getrandbits(256)) for n in range(18_000)]
+    base = [
+        Row(url=f"u{n}", phash=chance.getrandbits(64), pdq=chance.getrandbits(256))
+        for n in range(18_000)
+    ]
     near = [
-        Row(url=f"v{n}", phash=flipped(row.phash, range(n % 5)), pdq=flipped(row.pdq, range(n % 32)), width=320)
+        Row(
+            url=f"v{n}",
+            phash=flipped(row.phash, range(n % 5)),
+            pdq=flipped(row.pdq, range(n % 32)),
+            width=320,
+        )
         for n, row in enumerate(base[:1000])
     ]
-    equal = [Row(url=f"w{n}", content=row.url, phash=row.phash, pdq=row.pdq) for n, row in enumerate(base[1000:2000])]
+    equal = [
+        Row(url=f"w{n}", content=row.url, phash=row.phash, pdq=row.pdq)
+        for n, row in enumerate(base[1000:2000])
+    ]
     texts = [(("caption", f"第{n}张"),) for n in range(20_000)]
-    rows = [with_texts(row, text, ()) for row, text in zip([*base, *near, *equal], texts, strict=True)]
+    rows = [
+        with_texts(row, text, ()) for row, text in zip([*base, *near, *equal], texts, strict=True)
+    ]
     found = run(tmp_path / "a", rows)
     assert found.receipt.drops == {"duplicate": 1000, "near_duplicate": 1000}
-    assert {str(drop["url"]) for drop in found.drops if drop["reason"] == "near_duplicate"} == {row.url for row in near}
+    assert {str(drop["url"]) for drop in found.drops if drop["reason"] == "near_duplicate"} == {
+        row.url for row in near
+    }

@@ -11,7 +11,11 @@ def test_the_site_serves_files_and_says_where_moved_ones_are(tmp_path: Path) -> 
     with serve(tmp_path) as host:
         reply = requests.get(f"http://{host}/moved/lake.jpg", timeout=5)
         missing = requests.get(f"http://{host}/missing.jpg", timeout=5)
-    assert (reply.content, reply.url, missing.status_code) == (b"a lake", f"http://{host}/lake.jpg", 404)
+    assert (reply.content, reply.url, missing.status_code) == (
+        b"a lake",
+        f"http://{host}/lake.jpg",
+        404,
+    )
 
 
 def test_the_site_forbids_training_in_one_folder_only(tmp_path: Path) -> None:

@@ -49,7 +49,9 @@ def test_regions_of_a_detector_of_other_people_are_cut_to_the_picture_and_the_be
     (tmp_path / "other_people").mkdir()
     (tmp_path / "other_people" / "bright.py").write_text(BRIGHT)
     monkeypatch.syspath_prepend(tmp_path)
-    regions = regions_in(DetectRules(detector="other_people.bright", max_regions=3), make_image(1), 320, 240)
+    regions = regions_in(
+        DetectRules(detector="other_people.bright", max_regions=3), make_image(1), 320, 240
+    )
     assert [region.box_xyxy for region in regions] == [
         (10, 10, 20, 20),
         (1, 1, 3, 3),
@@ -60,8 +62,18 @@ def test_regions_of_a_detector_of_other_people_are_cut_to_the_picture_and_the_be
 
 
 def test_boxes_of_the_source_are_scaled_and_cut_to_the_stored_picture() -> None:
-    find, _ = finder(DetectRules.model_validate({"detector": "boxes", "max_regions": 2, "min_side_px": 4}))
-    boxes = scaled([(0, 0, 400, 100), (10, 10, 12, 12), (600, 200, 900, 700), (0, 0, 80, 80)], (800, 600), (400, 300))
+    find, _ = finder(
+        DetectRules.model_validate({"detector": "boxes", "max_regions": 2, "min_side_px": 4})
+    )
+    boxes = scaled(
+        [(0, 0, 400, 100), (10, 10, 12, 12), (600, 200, 900, 700), (0, 0, 80, 80)],
+        (800, 600),
+        (400, 300),
+    )
     (found,) = find([Looked(jpeg=b"", width=400, height=300, boxes=boxes)])
-    assert [one.box_xyxy for one in found] == [(0, 0, 200, 50), (300, 100, 400, 300), (0, 0, 400, 300)]
+    assert [one.box_xyxy for one in found] == [
+        (0, 0, 200, 50),
+        (300, 100, 400, 300),
+        (0, 0, 400, 300),
+    ]
     assert [one.label for one in found] == ["region", "region", "image"]

@@ -17,14 +17,20 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     monkeypatch.setenv(weights.CACHE_VARIABLE, str(tmp_path / "cache"))
-    site = Site({"/tiny.onnx": CannedResponse(CONTENT), "/other.onnx": CannedResponse(b"something else")})
+    site = Site(
+        {"/tiny.onnx": CannedResponse(CONTENT), "/other.onnx": CannedResponse(b"something else")}
+    )
     for name, path in {"tiny": "/tiny.onnx", "other": "/other.onnx", "gone": "/gone.onnx"}.items():
-        named = Named(url=site.url(path), sha256=SHA256, licence="CC0", bytes=len(CONTENT), suffix=".onnx")
+        named = Named(
+            url=site.url(path), sha256=SHA256, licence="CC0", bytes=len(CONTENT), suffix=".onnx"
+        )
         monkeypatch.setitem(NAMED, name, named)
     return site
 
 
-def test_a_named_file_is_fetched_once_and_said_so(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_named_file_is_fetched_once_and_said_so(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
     with site:
         path = file_of("tiny")
         assert path.read_bytes() == CONTENT
@@ -36,7 +42,9 @@ def test_a_named_file_is_fetched_once_and_said_so(site: Site, capsys: pytest.Cap
     assert [one.name for one in path.parent.iterdir()] == ["tiny.onnx"]
 
 
-@pytest.mark.parametrize(("name", "message"), [("other", "it is not kept|not "), ("gone", "cannot be had")])
+@pytest.mark.parametrize(
+    ("name", "message"), [("other", "it is not kept|not "), ("gone", "cannot be had")]
+)
 def test_what_is_not_the_file_is_not_kept(name: str, message: str, site: Site) -> None:
     with site, pytest.raises(RecipeError, match=message):
         file_of(name)
@@ -51,7 +59,9 @@ def test_a_local_file_is_taken_and_checked(tmp_path: Path) -> None:
     assert known_digest(str(path)) == SHA256
     with pytest.raises(RecipeError, match="another file"):
         file_of(str(path), "00" * 32)
-    with pytest.raises(RecipeError, match="there is no such file: give its path, or one of the names"):
+    with pytest.raises(
+        RecipeError, match="there is no such file: give its path, or one of the names"
+    ):
         file_of(str(tmp_path / "none.onnx"))
 
 

@@ -67,15 +67,25 @@ def _pattern(output: str) -> str:
 def test_commands_do_what_the_page_shows(page: Path, user_folder: Path) -> None:
     for command in (command for block in _blocks(page, "console") for command in _commands(block)):
         done = subprocess.run(
-            ["bash", "-c", command.words], cwd=user_folder, capture_output=True, text=True, check=False
+            ["bash", "-c", command.words],
+            cwd=user_folder,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, f"{command.words}\n{done.stdout}{done.stderr}"
         found = "".join(f"{line}\n" for line in done.stdout.splitlines())
         shown = command.output
-        assert re.fullmatch(_pattern(shown), found), f"{command.words}\nshown:\n{shown}\nfound:\n{found}"
+        assert re.fullmatch(_pattern(shown), found), (
+            f"{command.words}\nshown:\n{shown}\nfound:\n{found}"
+        )
     for block in _blocks(page, "python"):
         done = subprocess.run(
-            [sys.executable, "-c", block], cwd=user_folder, capture_output=True, text=True, check=False
+            [sys.executable, "-c", block],
+            cwd=user_folder,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
 
@@ -92,12 +102,16 @@ def test_sources_files_that_are_shown_are_valid(page: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_to_files(page: Path) -> None:
-    missing = [link for link in _LINK.findall(page.read_text("utf-8")) if not (page.parent / link).exists()]
+    missing = [
+        link for link in _LINK.findall(page.read_text("utf-8")) if not (page.parent / link).exists()
+    ]
     assert not missing
 
 
 def test_the_make_targets_that_the_readme_names_exist() -> None:
-    named = set(re.findall(r"^make (\w+)", "\n".join(_blocks(ROOT / "README.md", "sh")), re.MULTILINE))
+    named = set(
+        re.findall(r"^make (\w+)", "\n".join(_blocks(ROOT / "README.md", "sh")), re.MULTILINE)
+    )
     targets = set(re.findall(r"^(\w[\w-]*):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     assert named == {"demo", "test"}
     assert named <= targets

@@ -13,7 +13,11 @@ pytest.importorskip("torch", reason="the extra [train] is not installed")
 from tests.load.corpora import write_corpus
 
 ROOT = Path(__file__).parents[2]
-BLOCKS = re.findall(r"^```py\n(.*?)^```$", (ROOT / "docs" / "loading.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
+BLOCKS = re.findall(
+    r"^```py\n(.*?)^```$",
+    (ROOT / "docs" / "loading.md").read_text("utf-8"),
+    re.MULTILINE | re.DOTALL,
+)
 READERS_OWN = """
 import torch
 rank, ranks, taken = 0, 1, []
@@ -30,7 +34,9 @@ def test_the_python_of_the_page_runs(tmp_path: Path) -> None:
         write_corpus(tmp_path / name, [2] * 10)
     (tmp_path / "chinese-roberta-wwm-ext").mkdir()
     vocabulary = "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"第张照片"])
-    (tmp_path / "chinese-roberta-wwm-ext" / "vocab.txt").write_text(vocabulary + "\n", encoding="utf-8")
+    (tmp_path / "chinese-roberta-wwm-ext" / "vocab.txt").write_text(
+        vocabulary + "\n", encoding="utf-8"
+    )
     script = READERS_OWN + "\n".join(BLOCKS) + "\nprint(taken, len(loader))\n"
     for shown, meant in SMALLER.items():
         assert shown in script
@@ -38,10 +44,17 @@ def test_the_python_of_the_page_runs(tmp_path: Path) -> None:
     (tmp_path / "page.py").write_text(script, encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "page.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "page.py"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert len([line for line in lines if re.fullmatch(r"[0-9a-f]{32} \d+ 第\d+张照片", line)]) == 20
+    assert (
+        len([line for line in lines if re.fullmatch(r"[0-9a-f]{32} \d+ 第\d+张照片", line)]) == 20
+    )
     assert len([line for line in lines if re.fullmatch(r"\(16, 16\) 第\d+张照片", line)]) == 20
     assert lines[-1] == "[[64, 64, 64, 64, 64], 1, [64, 64, 64, 64, 64], 1] 1"

@@ -17,7 +17,8 @@ QUERIES = re.findall(r"^```sql\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILI
 def in_user_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder with a corpus named as the page names it."""
     samples = [
-        {"caption": make_caption(number), "url": f"http://{number % 2}.test/{number}.jpg"} for number in range(3)
+        {"caption": make_caption(number), "url": f"http://{number % 2}.test/{number}.jpg"}
+        for number in range(3)
     ]
     copy = {
         "step": "dedupe",
@@ -55,4 +56,6 @@ def test_words_are_counted_by_caption() -> None:
 @pytest.mark.usefixtures("in_user_folder")
 def test_near_duplicates_stand_beside_what_was_kept() -> None:
     rows = _rows(QUERIES[2])
-    assert rows == [(9, 2, make_caption(1), "已删除的图片", "http://1.test/1.jpg", "http://a.test/gone.jpg")]
+    assert rows == [
+        (9, 2, make_caption(1), "已删除的图片", "http://1.test/1.jpg", "http://a.test/gone.jpg")
+    ]

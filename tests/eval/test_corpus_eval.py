@@ -42,8 +42,21 @@ def test_retrieval_prints_both_directions(shards: Path, run: Path) -> None:
     assert json.loads(_call(*words, "--json", "--texts", "all"))["text_to_image"]["queries"] > 27
 
 
-def test_vectors_are_laid_out_as_clip_retrieval_does_it(shards: Path, run: Path, tmp_path: Path) -> None:
-    _call("eval", "embed", "--checkpoint", run, "--shards", shards, "--workers", 0, "--out", tmp_path / "vectors")
+def test_vectors_are_laid_out_as_clip_retrieval_does_it(
+    shards: Path, run: Path, tmp_path: Path
+) -> None:
+    _call(
+        "eval",
+        "embed",
+        "--checkpoint",
+        run,
+        "--shards",
+        shards,
+        "--workers",
+        0,
+        "--out",
+        tmp_path / "vectors",
+    )
     image = np.load(tmp_path / "vectors/img_emb/img_emb_0.npy")
     text = np.load(tmp_path / "vectors/text_emb/text_emb_0.npy")
     table = pq.read_table(tmp_path / "vectors/metadata/metadata_0.parquet")
@@ -55,7 +68,16 @@ def test_vectors_are_laid_out_as_clip_retrieval_does_it(shards: Path, run: Path,
 
 
 def test_a_dry_run_says_what_it_would_take_and_writes_nothing(shards: Path, tmp_path: Path) -> None:
-    words = ("train", "--config", "brivl-tiny", "--shards", shards, "--out", tmp_path / "run", "--dry-run")
+    words = (
+        "train",
+        "--config",
+        "brivl-tiny",
+        "--shards",
+        shards,
+        "--out",
+        tmp_path / "run",
+        "--dry-run",
+    )
     said = _call(*words)
     assert "image.projection" in said
     assert "queues" in said
@@ -64,12 +86,24 @@ def test_a_dry_run_says_what_it_would_take_and_writes_nothing(shards: Path, tmp_
 
 
 def test_a_dry_run_refuses_what_a_training_would(shards: Path, tmp_path: Path) -> None:
-    words = ("train", "--config", "brivl-tiny", "--shards", shards, "--out", tmp_path / "run", "--dry-run")
+    words = (
+        "train",
+        "--config",
+        "brivl-tiny",
+        "--shards",
+        shards,
+        "--out",
+        tmp_path / "run",
+        "--dry-run",
+    )
     empty = tmp_path / "empty.safetensors"
     save_file({}, empty)
     for more, message in (
         (("--val-shards", tmp_path / "nosuch"), "nosuch: there is no such"),
-        (("--set", f"image.weights={tmp_path / 'nosuch.safetensors'}"), "nosuch.safetensors: not a safetensors file"),
+        (
+            ("--set", f"image.weights={tmp_path / 'nosuch.safetensors'}"),
+            "nosuch.safetensors: not a safetensors file",
+        ),
         (("--set", f"image.weights={empty}"), "parameters are missing"),
         (("--set", "attention.heads=3"), "attention.heads"),
         (("--init", empty), "brings no tokenizer"),
@@ -102,15 +136,31 @@ def test_vectors_appear_whole_or_not_at_all(
     _call(*words, "--shards", shards)
     assert seen == [[".partial-"], [".partial-"]]
     assert (tmp_path / "vectors").stat().st_mode & 0o777 == 0o700
-    assert sorted(one.name for one in (tmp_path / "vectors").iterdir()) == ["img_emb", "metadata", "text_emb"]
+    assert sorted(one.name for one in (tmp_path / "vectors").iterdir()) == [
+        "img_emb",
+        "metadata",
+        "text_emb",
+    ]
     with pytest.raises(UsageError, match="not empty"):
         _call(*words, "--shards", shards)
 
 
 @pytest.mark.parametrize("choose", ["caption", "random", "mixed"])
-def test_a_picture_is_measured_by_its_caption_whatever_text_trained(choose: str, shards: Path, tmp_path: Path) -> None:
-    trained(shards, tmp_path / "run", "max_steps=1", "checkpoints.every_steps=1", f"text.choose={choose}")
-    found = [pair for part in vectors_of(load_model(tmp_path / "run"), [shards], workers=0) for pair in pairs(part)]
+def test_a_picture_is_measured_by_its_caption_whatever_text_trained(
+    choose: str, shards: Path, tmp_path: Path
+) -> None:
+    trained(
+        shards,
+        tmp_path / "run",
+        "max_steps=1",
+        "checkpoints.every_steps=1",
+        f"text.choose={choose}",
+    )
+    found = [
+        pair
+        for part in vectors_of(load_model(tmp_path / "run"), [shards], workers=0)
+        for pair in pairs(part)
+    ]
     all_texts = texts_of([shards], {key for key, _ in found})
     assert max(map(len, all_texts.values())) > 1
     assert dict(found) == {key: texts[0] for key, texts in all_texts.items()}

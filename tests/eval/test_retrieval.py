@@ -18,7 +18,9 @@ def _naive(query: torch.Tensor, answer: torch.Tensor, pairs: list[tuple[int, int
     return found
 
 
-def test_ranks_are_those_of_a_plain_sort_whatever_the_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ranks_are_those_of_a_plain_sort_whatever_the_chunks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     generator = torch.Generator().manual_seed(1)
     image, text = (normalize(torch.randn(n, 5, generator=generator), dim=1) for n in (17, 40))
     pairs = [(number % 17, number) for number in range(40)]
@@ -47,5 +49,7 @@ def test_equal_vectors_earn_nothing() -> None:
 def test_the_json_has_the_names_that_are_written_down() -> None:
     found = retrieval(torch.eye(2), torch.eye(2), [(0, 0), (1, 1)]).as_json()
     assert set(found) == {"image_to_text", "text_to_image"}
-    assert {"recall@1", "recall@5", "recall@10", "median_rank", "mean_rank"} <= set(found["image_to_text"])
+    assert {"recall@1", "recall@5", "recall@10", "median_rank", "mean_rank"} <= set(
+        found["image_to_text"]
+    )
     assert found["image_to_text"]["mean_rank"] == 1

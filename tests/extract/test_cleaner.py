@@ -13,7 +13,9 @@ RULES = tuple(spec.load() for spec in TEXT.rules)
 
 def _row(place: int, *texts: tuple[str, str], page: str = "", author: str = "") -> Row:
     typed = tuple(Text(kind, text) for kind, text in texts)
-    candidate = Candidate(url=f"https://example.org/{place}.jpg", texts=typed, page_url=page, author=author)
+    candidate = Candidate(
+        url=f"https://example.org/{place}.jpg", texts=typed, page_url=page, author=author
+    )
     return Row(place, place.to_bytes(16, "big"), candidate, candidate.url)
 
 
@@ -52,7 +54,12 @@ def _page(page: str) -> list[Row]:
 
 def test_alts_that_repeat_the_title_on_most_pictures_of_a_page_become_titles() -> None:
     verdicts = _verdicts(_page("https://example.org/"))
-    assert [verdict.candidate.texts[0].type for verdict in verdicts] == ["title", "alt", "title", "title"]
+    assert [verdict.candidate.texts[0].type for verdict in verdicts] == [
+        "title",
+        "alt",
+        "title",
+        "title",
+    ]
     assert ("alt", Remark("repeats", "title")) in verdicts[0].cleaned.remarks
     assert ("alt", Remark("repeats", "title")) not in verdicts[1].cleaned.remarks
 

@@ -47,7 +47,9 @@ def test_broken_bytes_cost_a_character_not_the_page() -> None:
         ("江南水乡的石桥和小船，清晨的湖面上有雾。", "utf-16-be"),
     ],
 )
-def test_a_page_that_says_nothing_of_its_encoding_is_read_by_its_bytes(text: str, encoding: str) -> None:
+def test_a_page_that_says_nothing_of_its_encoding_is_read_by_its_bytes(
+    text: str, encoding: str
+) -> None:
     page = f"<html><head><title>{text}</title></head><body><p>{text}</p></body></html>"
     assert decode_page(page.encode(encoding), "text/html") == page
 

@@ -21,7 +21,9 @@ PAGE = "http://a.cn/x/p.html"
         ("<meta name=robots content=noindex><a href=1.html></a>", ("http://a.cn/x/1.html",)),
     ],
 )  # fmt: skip
-def test_links_are_absolute_each_once_and_only_those_that_may_be_followed(html: str, urls: tuple[str, ...]) -> None:
+def test_links_are_absolute_each_once_and_only_those_that_may_be_followed(
+    html: str, urls: tuple[str, ...]
+) -> None:
     assert page_links(html, PAGE).urls == urls
 
 

@@ -15,7 +15,11 @@ AT = Origin(kind="inline", path="/pages.warc", offset=7)
 
 
 def _candidates(html: str, page_url: str = PAGE) -> list[Candidate]:
-    return [row for row in page_pairs(html, page_url, "pages:a", page_at=AT) if isinstance(row, Candidate)]
+    return [
+        row
+        for row in page_pairs(html, page_url, "pages:a", page_at=AT)
+        if isinstance(row, Candidate)
+    ]
 
 
 def _urls(html: str) -> list[str]:
@@ -51,7 +55,10 @@ def test_the_base_of_the_page_counts() -> None:
         ('<img src=s.jpg srcset="s.jpg, l.jpg 2x">', "l"),
         ('<img src=s.jpg srcset="a,b.jpg 1x,l.jpg 2x">', "l"),
         ('<img src=l.jpg srcset="l.jpg 1x">', "l"),
-        ('<picture><source srcset="x.avif 9w" type=image/avif><source srcset="l.webp 9w"><img src=s></picture>', "l"),
+        (
+            '<picture><source srcset="x.avif 9w" type=image/avif><source srcset="l.webp 9w"><img src=s></picture>',
+            "l",
+        ),
         ("<img src=blank.gif data-src=l.jpg>", "l"),
         ('<img src="data:image/gif;base64,R0lG" data-original="/x/l.jpg?w=1">', "l"),
         ('<img src=blank.gif data-srcset="s.jpg 300w, l.jpg 900w">', "l"),
@@ -62,7 +69,10 @@ def test_the_base_of_the_page_counts() -> None:
         ('<img src=l.jpg data-src="true">', "l"),
         ("<noscript><img src=l.jpg></noscript>", "l"),
         ('<img src="data:image/gif;base64,R0lG"><noscript><img src=l.jpg></noscript>', "l"),
-        ('<img src=i.svg><img src=l.jpg><img src="ftp://a/1.jpg"><img src="javascript:1"><img src="">', "l"),
+        (
+            '<img src=i.svg><img src=l.jpg><img src="ftp://a/1.jpg"><img src="javascript:1"><img src="">',
+            "l",
+        ),
         ('<meta property="og:image" content="l.jpg">', "l"),
         ('<link rel="image_src" href="l.jpg">', "l"),
         (LD + '{"@graph": [{"@type": "ImageObject", "contentUrl": "l.jpg"}]}</script>', "l"),
@@ -78,7 +88,10 @@ def test_a_picture_that_stands_twice_is_one_candidate_with_all_its_texts() -> No
     html = "<p>前文<img src=1.jpg alt=桥></p><noscript><img src=1.jpg alt=石桥></noscript>"
     html += "<meta property=og:image content=1.jpg>"
     [one] = _candidates(html)
-    assert [text for text in one.texts if text.type == "alt"] == [Text("alt", "桥"), Text("alt", "石桥")]
+    assert [text for text in one.texts if text.type == "alt"] == [
+        Text("alt", "桥"),
+        Text("alt", "石桥"),
+    ]
 
 
 def test_every_text_has_the_type_of_where_it_stood() -> None:
@@ -99,9 +112,18 @@ def test_every_text_has_the_type_of_where_it_stood() -> None:
 @pytest.mark.parametrize(
     ("html", "caption"),
     [
-        ('<div class="figure"><p class="title">图 1.1. 界面</p><div><img src=1.png></div></div>', "图 1.1. 界面"),
-        ('<div class="wp-caption"><img src=1.jpg><p class="wp-caption-text">湖边</p></div>', "湖边"),
-        ('<li class="gallerybox"><div><img src=1.jpg></div><div class="gallerytext"><p>湖边</p></div>', "湖边"),
+        (
+            '<div class="figure"><p class="title">图 1.1. 界面</p><div><img src=1.png></div></div>',
+            "图 1.1. 界面",
+        ),
+        (
+            '<div class="wp-caption"><img src=1.jpg><p class="wp-caption-text">湖边</p></div>',
+            "湖边",
+        ),
+        (
+            '<li class="gallerybox"><div><img src=1.jpg></div><div class="gallerytext"><p>湖边</p></div>',
+            "湖边",
+        ),
         ('<div class="pic-box"><img src=1.jpg><span class="pic_desc">湖边</span></div>', "湖边"),
         ("<p><img src=1.jpg></p><p>▲湖边的小船</p>", "湖边的小船"),
         ("<p><img src=1.jpg></p><p>图为湖边的小船。</p>", "湖边的小船。"),
@@ -110,7 +132,9 @@ def test_every_text_has_the_type_of_where_it_stood() -> None:
     ],
 )
 def test_what_a_page_marks_as_a_caption_is_one(html: str, caption: str) -> None:
-    assert [text for kind, text in _texts(html) if kind == "figcaption"] == ([caption] if caption else [])
+    assert [text for kind, text in _texts(html) if kind == "figcaption"] == (
+        [caption] if caption else []
+    )
 
 
 @pytest.mark.parametrize(
@@ -121,11 +145,16 @@ def test_what_a_page_marks_as_a_caption_is_one(html: str, caption: str) -> None:
         ("<p>上一节</p><h2>节</h2><p><img src=1.jpg></p><p>后文</p><h2>下一节</h2>", "后文"),
         ("<p>上一节</p><h2>节</h2><p><img src=1.jpg></p><h2>下一节</h2><p>后文</p>", ""),
         ("<nav><ul><li>首页</ul></nav><p><img src=1.jpg></p>", ""),
-        ("<div>前一段<p>x</p>左边<b>是桥</b><img src=1.jpg><br>右边<div>别的</div></div>", "左边是桥 右边"),
+        (
+            "<div>前一段<p>x</p>左边<b>是桥</b><img src=1.jpg><br>右边<div>别的</div></div>",
+            "左边是桥 右边",
+        ),
         ("<p>" + "这是一句很长的话。" * 80 + "<img src=1.jpg></p>", "这是一句很长的话。" * 55),
     ],
 )
-def test_the_paragraph_of_the_picture_or_the_one_beside_it_surrounds_it(html: str, text: str) -> None:
+def test_the_paragraph_of_the_picture_or_the_one_beside_it_surrounds_it(
+    html: str, text: str
+) -> None:
     found = [one.texts for one in _candidates(html) if one.url.endswith("1.jpg")]
     assert [one.text for one in found[0] if one.type == "surrounding"] == ([text] if text else [])
 
@@ -133,18 +162,29 @@ def test_the_paragraph_of_the_picture_or_the_one_beside_it_surrounds_it(html: st
 @pytest.mark.parametrize(
     ("html", "licence", "author"),
     [
-        (f'<link rel=license href="{CC}by/4.0/"><meta name=author content=李明>', f"{CC}by/4.0/", "李明"),
-        (f'<footer><a href="{CC}by/3.0/">CC</a></footer><a rel=author href=x>王芳</a>', f"{CC}by/3.0/", "王芳"),
+        (
+            f'<link rel=license href="{CC}by/4.0/"><meta name=author content=李明>',
+            f"{CC}by/4.0/",
+            "李明",
+        ),
+        (
+            f'<footer><a href="{CC}by/3.0/">CC</a></footer><a rel=author href=x>王芳</a>',
+            f"{CC}by/3.0/",
+            "王芳",
+        ),
         ('<a rel="license noopener" href="/licence.html">L</a>', "/licence.html", ""),
         (
-            LD + '{"@type": ["ImageObject"], "contentUrl": "1.jpg", "license": "/l", "creditText": "赵强"}</script>',
+            LD
+            + '{"@type": ["ImageObject"], "contentUrl": "1.jpg", "license": "/l", "creditText": "赵强"}</script>',
             "/l",
             "赵强",
         ),
         ("", "", ""),
     ],
 )
-def test_licence_and_author_are_those_that_the_page_states(html: str, licence: str, author: str) -> None:
+def test_licence_and_author_are_those_that_the_page_states(
+    html: str, licence: str, author: str
+) -> None:
     [one] = _candidates(f"{html}<p><img src=1.jpg alt=桥></p>")
     assert (one.licence, one.author) == (licence, author)
 
@@ -158,14 +198,19 @@ def test_a_licence_in_a_figure_is_that_figures_alone() -> None:
 @pytest.mark.parametrize(
     ("html", "signals"),
     [
-        ("<meta name=robots content='NoAI, noindex'>", ("X", "meta robots: noai", "meta robots: noindex")),
+        (
+            "<meta name=robots content='NoAI, noindex'>",
+            ("X", "meta robots: noai", "meta robots: noindex"),
+        ),
         ("<meta name=wenlan-data content=noimageai>", ("X", "meta robots: noimageai")),
         ("<meta name=robots content=none>", ("X", "meta robots: none")),
         ("<meta name=tdm-reservation content=1>", ("X", "meta tdm-reservation: 1")),
         ("<meta name=otherbot content=noai><meta name=robots content=index>", ("X",)),
     ],
 )
-def test_opt_outs_of_headers_and_page_are_kept_with_every_picture(html: str, signals: Sequence[str]) -> None:
+def test_opt_outs_of_headers_and_page_are_kept_with_every_picture(
+    html: str, signals: Sequence[str]
+) -> None:
     [one] = list(page_pairs(f"{html}<img src=1.jpg>", PAGE, signals=("X",)))
     assert isinstance(one, Candidate)
     assert one.opt_out == signals
@@ -195,7 +240,9 @@ def test_deep_pages_are_read_to_their_end(depth: int) -> None:
 
 
 def test_a_page_of_endless_pictures_is_read_in_part_and_said_to_be() -> None:
-    rows = list(page_pairs("".join(f"<img src={n}.jpg alt=桥>" for n in range(MAX_IMAGES + 5)), PAGE))
+    rows = list(
+        page_pairs("".join(f"<img src={n}.jpg alt=桥>" for n in range(MAX_IMAGES + 5)), PAGE)
+    )
     assert rows[-1] == Drop("page_too_large", f"more than {MAX_IMAGES} pictures: the rest is left")
     assert len(rows) == MAX_IMAGES + 1
 

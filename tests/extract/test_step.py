@@ -40,7 +40,9 @@ def _jsonl(path: Path, rows: Sequence[object]) -> Path:
     return path
 
 
-def _part(path: Path, kind: str = "table", *, known: tuple[str, ...] = (), limit: int | None = None) -> ExtractPart:
+def _part(
+    path: Path, kind: str = "table", *, known: tuple[str, ...] = (), limit: int | None = None
+) -> ExtractPart:
     spec = SourceSpec.model_validate({"kind": kind, "path": path.name, "base": str(path.parent)})
     [part] = spec.load().parts(source=0, max_rows=1000)
     return ExtractPart(part_number=3, source=spec, part=part, rules=RULES, known=known, limit=limit)
@@ -55,7 +57,9 @@ def _run(
     tables = {name: pq.read_table(out / f"{name}.parquet") for name in FILES}
     for name, schema in FILES.items():
         assert tables[name].schema.equals(schema), name
-    assert receipt.rows_in == tables["raw"].num_rows == receipt.rows_out + sum(receipt.drops.values())
+    assert (
+        receipt.rows_in == tables["raw"].num_rows == receipt.rows_out + sum(receipt.drops.values())
+    )
     assert receipt.rows_out == tables["candidates"].num_rows
     assert receipt.bytes_out == sum(path.stat().st_size for path in out.iterdir())
     json.dumps(asdict(receipt))
@@ -77,7 +81,13 @@ ROWS: list[object] = [
 
 def test_every_row_is_a_candidate_a_drop_or_known(tmp_path: Path) -> None:
     receipt, tables = _run(_part(_jsonl(tmp_path / "t.jsonl", ROWS)), tmp_path / "out")
-    assert receipt.drops == {"bad_encoding": 1, "bad_url": 2, "no_han": 1, "no_text": 1, "scheme": 1}
+    assert receipt.drops == {
+        "bad_encoding": 1,
+        "bad_url": 2,
+        "no_han": 1,
+        "no_text": 1,
+        "scheme": 1,
+    }
     assert receipt.details == {
         "known": 0, "ids": 9, "rejected_texts": {"no_han": 1}, "remarks": {},
     }  # fmt: skip
@@ -96,9 +106,14 @@ def test_every_row_is_a_candidate_a_drop_or_known(tmp_path: Path) -> None:
     ]
     assert [row["ordinal"] for row in tables["raw"]] == [(3 << 32) + n for n in range(9)]
     assert len({row["candidate_id"] for row in tables["raw"]}) == 8
-    assert tables["raw"][7]["texts"] == [{"type": "caption", "text": "x"}, {"type": "caption", "text": "江南水乡"}]
+    assert tables["raw"][7]["texts"] == [
+        {"type": "caption", "text": "x"},
+        {"type": "caption", "text": "江南水乡"},
+    ]
     assert tables["drops"][0]["texts"] == [{"type": "caption", "text": "a cat"}]
-    assert {(row["source"], row["key"], row["pdq_distance"]) for row in tables["drops"]} == {("table:t.jsonl", "", -1)}
+    assert {(row["source"], row["key"], row["pdq_distance"]) for row in tables["drops"]} == {
+        ("table:t.jsonl", "", -1)
+    }
 
 
 def test_extracting_twice_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -107,7 +122,9 @@ def test_extracting_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     second, _ = _run(part, tmp_path / "b")
     assert first == second
     for name in FILES:
-        assert (tmp_path / f"a/{name}.parquet").read_bytes() == (tmp_path / f"b/{name}.parquet").read_bytes()
+        assert (tmp_path / f"a/{name}.parquet").read_bytes() == (
+            tmp_path / f"b/{name}.parquet"
+        ).read_bytes()
 
 
 def test_known_candidates_are_skipped_silently_and_a_new_text_is_new(tmp_path: Path) -> None:
@@ -116,7 +133,9 @@ def test_known_candidates_are_skipped_silently_and_a_new_text_is_new(tmp_path: P
     known = (str(tmp_path / "ids.npy"),)
     again, _ = _run(_part(tmp_path / "t.jsonl", known=known), tmp_path / "b")
     assert (again.rows_in, again.details["known"], again.drops) == (0, 9, {})
-    more = _jsonl(tmp_path / "more.jsonl", [*ROWS[:2], {"url": "http://a.cn/1.jpg", "text": "一只狗"}])
+    more = _jsonl(
+        tmp_path / "more.jsonl", [*ROWS[:2], {"url": "http://a.cn/1.jpg", "text": "一只狗"}]
+    )
     grown, tables = _run(_part(more, known=known), tmp_path / "c")
     assert (grown.rows_in, grown.rows_out, grown.details["known"]) == (1, 1, 2)
     assert tables["raw"][0]["ordinal"] == (3 << 32) + 2
@@ -153,10 +172,18 @@ def test_recorded_rows_give_the_same_outputs_with_other_rules(tmp_path: Path) ->
     _run(_part(_jsonl(tmp_path / "t.jsonl", ROWS)), tmp_path / "a")
     same = ReextractPart(part_number=3, raw=str(tmp_path / "a/raw.parquet"), rules=RULES)
     receipt, tables = _run(same, tmp_path / "b")
-    assert receipt.drops == {"bad_encoding": 1, "bad_url": 2, "no_han": 1, "no_text": 1, "scheme": 1}
+    assert receipt.drops == {
+        "bad_encoding": 1,
+        "bad_url": 2,
+        "no_han": 1,
+        "no_text": 1,
+        "scheme": 1,
+    }
     assert [row["ordinal"] for row in tables["raw"]] == [(3 << 32) + n for n in range(9)]
     before = pq.read_table(tmp_path / "a/drops.parquet").to_pylist()
-    assert [{**row, "ordinal": 0} for row in tables["drops"]] == [{**row, "ordinal": 0} for row in before]
+    assert [{**row, "ordinal": 0} for row in tables["drops"]] == [
+        {**row, "ordinal": 0} for row in before
+    ]
     receipt, tables = _run(replace(same, rules=()), tmp_path / "c")
     assert receipt.drops == {"bad_encoding": 1, "bad_url": 2, "no_text": 1, "scheme": 1}
     assert [row["url"] for row in tables["candidates"]] == [
@@ -172,7 +199,10 @@ def test_an_index_of_pictures_is_handed_on(tmp_path: Path) -> None:
     index = {"url_key": ["http://a.cn/9.jpg"], "path": ["/x.warc"], "offset": [7]}
     pq.write_table(pa.table(index, schema=IMAGE_INDEX), tmp_path / "index.parquet")
     part = ReextractPart(
-        part_number=0, raw=str(tmp_path / "a/raw.parquet"), rules=(), images=(str(tmp_path / "index.parquet"),)
+        part_number=0,
+        raw=str(tmp_path / "a/raw.parquet"),
+        rules=(),
+        images=(str(tmp_path / "index.parquet"),),
     )
     _, tables = _run(part, tmp_path / "b")
     assert tables["images"] == [{"url_key": "http://a.cn/9.jpg", "path": "/x.warc", "offset": 7}]
@@ -185,14 +215,19 @@ def test_only_the_rows_to_retry_are_taken_each_once(tmp_path: Path) -> None:
     raw = str(tmp_path / "a/raw.parquet")
     part = RetryPart(part_number=0, raws=(raw, raw), ids=str(tmp_path / "ids.npy"), rules=RULES)
     receipt, tables = _run(part, tmp_path / "b")
-    assert [row["url"] for row in tables["candidates"]] == ["http://a.cn/1.jpg", "http://a.cn/5.jpg"]
+    assert [row["url"] for row in tables["candidates"]] == [
+        "http://a.cn/1.jpg",
+        "http://a.cn/5.jpg",
+    ]
     assert [row["ordinal"] for row in tables["raw"]] == [0, 1]
     assert receipt.rows_in == 2
 
 
 def test_a_part_of_many_batches_keeps_its_order(tmp_path: Path) -> None:
     rows = [{"url": f"http://a.cn/{n}.jpg", "text": f"第{n}幅画"} for n in range(9_000)]
-    spec = SourceSpec.model_validate({"kind": "table", "path": str(_jsonl(tmp_path / "t.jsonl", rows))})
+    spec = SourceSpec.model_validate(
+        {"kind": "table", "path": str(_jsonl(tmp_path / "t.jsonl", rows))}
+    )
     [part] = spec.load().parts(source=0, max_rows=50_000)
     _, tables = _run(ExtractPart(part_number=0, source=spec, part=part, rules=()), tmp_path / "out")
     assert [row["ordinal"] for row in tables["raw"]] == list(range(9_000))

@@ -66,7 +66,9 @@ def run(part: FetchPart, folder: Path) -> tuple[list[Row], Receipt]:
     return pq.read_table(out / "facts.parquet").to_pylist(), receipt
 
 
-def fetch(folder: Path, urls: list[str], *hosts: str, **changes: object) -> tuple[list[Row], Receipt]:
+def fetch(
+    folder: Path, urls: list[str], *hosts: str, **changes: object
+) -> tuple[list[Row], Receipt]:
     """Fetch URLs from hosts without a gap."""
     part = part_for(folder, [{"url": url} for url in urls], dict.fromkeys(hosts, FAST))
     return run(replace(part, **changes), folder)  # type: ignore[arg-type]

@@ -62,11 +62,18 @@ def test_a_large_host_gets_a_chain_and_small_ones_share_a_slice(tmp_path: Path) 
     assert [url for chain, found in slices if chain for url in found] == urls[3:133]
 
 
-def test_large_hosts_share_a_chain_in_which_each_is_asked_for_a_minute_a_slice(tmp_path: Path) -> None:
+def test_large_hosts_share_a_chain_in_which_each_is_asked_for_a_minute_a_slice(
+    tmp_path: Path,
+) -> None:
     urls = [f"http://h{number % 50}.cn/{number}" for number in range(50 * 70)]
     slices, _ = _cut(tmp_path, SlicePart(candidates=(_candidates(tmp_path / "a.parquet", urls),)))
     chains = [(chain, len(found)) for chain, found in slices]
-    assert chains == [("h0.cn:80", 1980), ("h0.cn:80", 330), ("h33.cn:80", 1020), ("h33.cn:80", 170)]
+    assert chains == [
+        ("h0.cn:80", 1980),
+        ("h0.cn:80", 330),
+        ("h33.cn:80", 1020),
+        ("h33.cn:80", 170),
+    ]
     hosts = [{url.split("/")[2] for url in found} for _, found in slices]
     assert hosts[0] == hosts[1]
     assert not hosts[0] & hosts[2]
@@ -89,7 +96,11 @@ def test_no_slice_asks_more_than_two_hundred_small_hosts(tmp_path: Path) -> None
 def test_pictures_at_hand_are_not_asked_of_the_web(tmp_path: Path) -> None:
     web = _candidates(tmp_path / "a.parquet", ["http://a.cn/1", "http://a.cn/2"])
     files = _candidates(tmp_path / "b.parquet", ["x.jpg"], first=9, supply="file")
-    index = [("http://a.cn/2", "c.warc", 7), ("http://a.cn/2", "d.warc", 9), ("http://b.cn/", "c.warc", 5)]
+    index = [
+        ("http://a.cn/2", "c.warc", 7),
+        ("http://a.cn/2", "d.warc", 9),
+        ("http://b.cn/", "c.warc", 5),
+    ]
     rows = [dict(zip(IMAGE_INDEX.names, row, strict=True)) for row in index]
     pq.write_table(pa.Table.from_pylist(rows, schema=IMAGE_INDEX), tmp_path / "index.parquet")
     part = SlicePart(candidates=(web, files), images=(str(tmp_path / "index.parquet"),))
@@ -114,7 +125,9 @@ def test_what_was_recorded_is_cut_as_it_was_recorded(tmp_path: Path) -> None:
         table = pa.Table.from_pylist([{**row, "url_key": key} for key in keys], schema=FACTS)
         pq.write_table(table, tmp_path / f"facts-{number}.parquet")
     recorded = tuple(str(tmp_path / f"facts-{number}.parquet") for number in range(3))
-    part = SlicePart(candidates=(_candidates(tmp_path / "a.parquet", urls),), recorded=recorded, offline=True)
+    part = SlicePart(
+        candidates=(_candidates(tmp_path / "a.parquet", urls),), recorded=recorded, offline=True
+    )
     slices, receipt = _cut(tmp_path, part)
     assert slices == [("", urls[3:5]), ("", urls[1:3]), ("", urls[:1])]
     listed = receipt.details["slices"]
@@ -123,5 +136,7 @@ def test_what_was_recorded_is_cut_as_it_was_recorded(tmp_path: Path) -> None:
 
 
 def test_nothing_wanted_gives_no_slice(tmp_path: Path) -> None:
-    slices, receipt = _cut(tmp_path, SlicePart(candidates=(_candidates(tmp_path / "a.parquet", []),)))
+    slices, receipt = _cut(
+        tmp_path, SlicePart(candidates=(_candidates(tmp_path / "a.parquet", []),))
+    )
     assert (slices, receipt.rows_out) == ([], 0)

@@ -24,19 +24,25 @@ def turned(number: int, orientation: int) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = orientation
     out = io.BytesIO()
-    Image.open(io.BytesIO(make_image(number, width=300, height=200))).save(out, "JPEG", exif=exif, quality=90)
+    Image.open(io.BytesIO(make_image(number, width=300, height=200))).save(
+        out, "JPEG", exif=exif, quality=90
+    )
     return out.getvalue()
 
 
 def printed(number: int) -> bytes:
     out = io.BytesIO()
-    Image.open(io.BytesIO(make_image(number, width=300, height=200))).convert("CMYK").save(out, "JPEG")
+    Image.open(io.BytesIO(make_image(number, width=300, height=200))).convert("CMYK").save(
+        out, "JPEG"
+    )
     return out.getvalue()
 
 
 def grey(number: int) -> bytes:
     out = io.BytesIO()
-    Image.open(io.BytesIO(make_image(number, width=1300, height=900))).convert("L").save(out, "JPEG")
+    Image.open(io.BytesIO(make_image(number, width=1300, height=900))).convert("L").save(
+        out, "JPEG"
+    )
     return out.getvalue()
 
 
@@ -56,10 +62,14 @@ PICTURES = {
 @pytest.mark.parametrize("name", PICTURES)
 def test_what_is_made_at_the_judging_is_the_stored_form(name: str, tmp_path: Path) -> None:
     (tmp_path / "one").write_bytes(PICTURES[name])
-    rows: list[Row] = [{"url": name, "supply": "file", "supply_path": str(tmp_path / "one"), "host": ""}]
+    rows: list[Row] = [
+        {"url": name, "supply": "file", "supply_path": str(tmp_path / "one"), "host": ""}
+    ]
     ((row,), _) = run(replace(part_for(tmp_path, rows, {}), limits=DEFAULTS), tmp_path)
     assert row["reason"] == ""
-    stored = normalise(PICTURES[name], max_side_px=ImageRules().max_side_px, jpeg_quality=ShardRules().jpeg_quality)
+    stored = normalise(
+        PICTURES[name], max_side_px=ImageRules().max_side_px, jpeg_quality=ShardRules().jpeg_quality
+    )
     place = Encoded(*(int(str(row[f"encoded_{part}"])) for part in ("offset", "bytes", "crc32c")))
     if name == "as it came":
         assert place == NOT_ENCODED
@@ -93,7 +103,14 @@ def test_a_corpus_holds_the_stored_forms_and_its_work_folder_no_second_copy(tmp_
     build("--sources", f"folder:{folder}", "--out", tmp_path / "corpus", "--executor", "local")
     assert not list(tmp_path.rglob(ENCODED))
 
-    other = ["--set", "image.max_side_px=512", "--set", "shard.jpeg_quality=80", "--executor", "local"]
+    other = [
+        "--set",
+        "image.max_side_px=512",
+        "--set",
+        "shard.jpeg_quality=80",
+        "--executor",
+        "local",
+    ]
     build("--from", tmp_path / "corpus", "--out", tmp_path / "again", *other)
     assert _samples(tmp_path / "again") == _wanted(512, 80)
 
@@ -114,5 +131,10 @@ def _samples(corpus: Path) -> dict[str, tuple[bytes, int, int]]:
 
 
 def _wanted(max_side_px: int, jpeg_quality: int) -> dict[str, tuple[bytes, int, int]]:
-    stored = [normalise(data, max_side_px=max_side_px, jpeg_quality=jpeg_quality) for data in PICTURES.values()]
-    return {make_caption(number): (one.jpeg, one.width, one.height) for number, one in enumerate(stored)}
+    stored = [
+        normalise(data, max_side_px=max_side_px, jpeg_quality=jpeg_quality)
+        for data in PICTURES.values()
+    ]
+    return {
+        make_caption(number): (one.jpeg, one.width, one.height) for number, one in enumerate(stored)
+    }

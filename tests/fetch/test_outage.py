@@ -59,7 +59,10 @@ def _build(folder: Path, sources: Path, *, retry: bool = False) -> BuildResult:
 
 def _pictures(folder: Path, site: Site) -> Path:
     site.responses |= {f"/{n}.jpg": CannedResponse(make_image(n)) for n in range(HOSTS)}
-    table(folder / "a.parquet", [(f"http://{name}/{n}.jpg", make_caption(n)) for n, name in enumerate(_names(site))])
+    table(
+        folder / "a.parquet",
+        [(f"http://{name}/{n}.jpg", make_caption(n)) for n, name in enumerate(_names(site))],
+    )
     return _sources(folder, site, {"kind": "table", "path": "a.parquet"})
 
 
@@ -71,7 +74,9 @@ def test_no_picture_is_closed_for_good_while_no_name_resolves(
     assert _build(tmp_path, sources).samples == 0
     assert DOWN in " ".join(capsys.readouterr().err.split())
     failed = drops(tmp_path / "corpus")
-    assert {(row["reason"], row["detail"], row["retryable"]) for row in failed} == {("robots_unavailable", "dns", True)}
+    assert {(row["reason"], row["detail"], row["retryable"]) for row in failed} == {
+        ("robots_unavailable", "dns", True)
+    }
     assert _build(tmp_path, sources, retry=True).samples == 0
     assert site.log == []
     outage.failures = 0

@@ -35,7 +35,17 @@ def _build(folder: Path, hosts: list[Host], rows: list[tuple[str, str]], workers
         "sources": [{"kind": "table", "path": "urls.parquet", "url": "url", "text": "text"}],
     }
     (folder / "s.yaml").write_text(yaml.safe_dump(value), "utf-8")
-    words = ["build", "--sources", folder / "s.yaml", "--out", folder / "c", "--executor", "ray", "--workers", workers]
+    words = [
+        "build",
+        "--sources",
+        folder / "s.yaml",
+        "--out",
+        folder / "c",
+        "--executor",
+        "ray",
+        "--workers",
+        workers,
+    ]
     words += ["--set", "image.min_bytes=0"]
     done = subprocess.run([*COMMAND, *map(str, words)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -53,9 +63,15 @@ def test_four_workers_are_as_polite_as_one(tmp_path: Path) -> None:
         hosts = [_honest(web) for _ in range(46)]
         broken = [web.host({"/robots.txt": response("503 Busy")}) for _ in range(2)]
         busy = [_busy(web) for _ in range(2)]
-        rows = [(host.url(f"/{n}.jpg"), make_caption(n)) for n in range(210) for host in [*hosts, *broken, *busy]]
+        rows = [
+            (host.url(f"/{n}.jpg"), make_caption(n))
+            for n in range(210)
+            for host in [*hosts, *broken, *busy]
+        ]
         rows += [
-            (host.url(f"/private/{n}.jpg"), make_caption(n)) for n in range(4) for host in [*hosts, *broken, *busy]
+            (host.url(f"/private/{n}.jpg"), make_caption(n))
+            for n in range(4)
+            for host in [*hosts, *broken, *busy]
         ]
         _build(tmp_path, [*hosts, *broken, *busy], rows, workers=4)
     asked = [one for host in web.hosts for one in host.log]

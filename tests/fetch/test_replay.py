@@ -14,9 +14,16 @@ from wenlan_data.testing import make_image
 @pytest.fixture
 def recorded(tmp_path: Path) -> Path:
     """Facts and WARC of a good picture, a small one and one that is missing."""
-    answers = {"/a.jpg": make_image(1), "/small.jpg": make_image(2, width=90, height=90, quality=95)}
+    answers = {
+        "/a.jpg": make_image(1),
+        "/small.jpg": make_image(2, width=90, height=90, quality=95),
+    }
     with RawServer({path: [ok(body)] for path, body in answers.items()}) as server:
-        fetch(tmp_path, [server.url(path) for path in ("/a.jpg", "/small.jpg", "/gone.jpg")], server.host)
+        fetch(
+            tmp_path,
+            [server.url(path) for path in ("/a.jpg", "/small.jpg", "/gone.jpg")],
+            server.host,
+        )
     return tmp_path
 
 

@@ -28,7 +28,11 @@ def test_a_good_picture_has_facts_and_its_bytes_lie_at_the_offset(tmp_path: Path
     assert (row["width"], row["height"], row["status"], row["ip"]) == (320, 240, 200, "127.0.0.1")
     assert (receipt.rows_in, receipt.rows_out, receipt.bytes_out) == (1, 1, len(warc))
     [record] = records(tmp_path / "out/images.warc")
-    assert (record.url, record.status, record.content_type) == (server.url("/a.jpg"), 200, "image/jpeg")
+    assert (record.url, record.status, record.content_type) == (
+        server.url("/a.jpg"),
+        200,
+        "image/jpeg",
+    )
 
 
 @pytest.mark.parametrize(
@@ -40,18 +44,29 @@ def test_a_good_picture_has_facts_and_its_bytes_lie_at_the_offset(tmp_path: Path
         (response("500 Broken"), ("status_5xx", "500", True)),
         (response("999 Odd"), ("protocol", "status 999", False)),
         (ok(PICTURE, GZIPPED), ("encoding", "gzip", False)),
-        (ok(PICTURE, "X-Robots-Tag: noindex, NoAI"), ("opt_out", "X-Robots-Tag: noai, X-Robots-Tag: noindex", False)),
+        (
+            ok(PICTURE, "X-Robots-Tag: noindex, NoAI"),
+            ("opt_out", "X-Robots-Tag: noai, X-Robots-Tag: noindex", False),
+        ),
         (ok(bytes(300_001)), ("too_large", "300001 bytes", False)),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\nTransfer-Encoding: chunked\r\n\r\n", ("protocol", "", False)),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\nTransfer-Encoding: chunked\r\n\r\n",
+            ("protocol", "", False),
+        ),
         (b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n", ("protocol", "", False)),
         (b"nonsense\r\n\r\n", ("protocol", "", False)),
         (response("302 Found"), ("bad_location", "", False)),
         (response("302 Found", b"", "Location: ftp://a.cn/b.jpg"), ("scheme", "ftp", False)),
-        (response("302 Found", b"", "Location: http://u@a.cn/b.jpg"), ("bad_url", "user information", False)),
+        (
+            response("302 Found", b"", "Location: http://u@a.cn/b.jpg"),
+            ("bad_url", "user information", False),
+        ),
         (response("302 Found", b"", "Location: /a.jpg"), ("redirect_limit", "more than 5", False)),
     ],
 )
-def test_each_answer_has_its_own_reason(tmp_path: Path, answer: bytes, expected: tuple[object, object, object]) -> None:
+def test_each_answer_has_its_own_reason(
+    tmp_path: Path, answer: bytes, expected: tuple[object, object, object]
+) -> None:
     with RawServer({"/a.jpg": [answer]}) as server:
         rows, receipt = fetch(tmp_path, [server.url("/a.jpg")], server.host)
     [(reason, detail, retryable)] = _reasons(rows)
@@ -70,7 +85,9 @@ def test_a_picture_cut_short_is_asked_for_once_more(tmp_path: Path) -> None:
     assert server.paths.count("/a.jpg") == 2
 
 
-@pytest.mark.parametrize(("name", "reason"), [("stall", "timeout"), ("drip", "min_rate"), ("endless", "too_large")])
+@pytest.mark.parametrize(
+    ("name", "reason"), [("stall", "timeout"), ("drip", "min_rate"), ("endless", "too_large")]
+)
 def test_a_slow_or_endless_server_ends_at_a_limit(tmp_path: Path, name: str, reason: str) -> None:
     with RawServer({}) as server:
         server.answers["/a.jpg"] = [getattr(server, name)]
@@ -114,7 +131,9 @@ def test_a_host_that_hangs_up_ten_times_in_a_row_is_left_alone(tmp_path: Path) -
         connection.close()
 
     with RawServer({f"/{number}.jpg": [hang_up] for number in range(9)}) as server:
-        rows, _ = fetch(tmp_path, [server.url(f"/{number}.jpg") for number in range(9)], server.host)
+        rows, _ = fetch(
+            tmp_path, [server.url(f"/{number}.jpg") for number in range(9)], server.host
+        )
     assert [row["reason"] for row in rows] == ["disconnected"] * 4 + ["host_unreachable"] * 5
     assert all(row["retryable"] for row in rows)
     assert "/4.jpg" not in server.paths
@@ -131,10 +150,17 @@ def test_redirects_are_followed_and_recorded_under_the_last_url(tmp_path: Path) 
 def test_no_redirect_leads_to_an_address_that_was_not_opened(tmp_path: Path) -> None:
     with RawServer({}) as canary, RawServer({}) as server:
         port = canary.host.rpartition(":")[2]
-        targets = [canary.url("/x"), f"http://localhost:{port}/x", f"http://2130706433:{port}/", "http://127.1/x"]
+        targets = [
+            canary.url("/x"),
+            f"http://localhost:{port}/x",
+            f"http://2130706433:{port}/",
+            "http://127.1/x",
+        ]
         for number, target in enumerate(targets):
             server.answers[f"/{number}.jpg"] = [response("302 Found", b"", f"Location: {target}")]
-        rows, _ = fetch(tmp_path, [server.url(f"/{number}.jpg") for number in range(4)], server.host)
+        rows, _ = fetch(
+            tmp_path, [server.url(f"/{number}.jpg") for number in range(4)], server.host
+        )
         # Names that are numbers are no names to yarl; those that it lets pass are refused at the socket.
         assert [row["reason"] for row in rows] == ["port", "port", "bad_url", "bad_url"]
         assert canary.connections == 0
@@ -163,7 +189,12 @@ def test_an_opened_host_is_asked_on_several_connections(tmp_path: Path) -> None:
 
 def test_we_say_who_we_are_and_send_no_cookie_back(tmp_path: Path) -> None:
     with RawServer({f"/{n}.jpg": [ok(PICTURE, "Set-Cookie: a=b")] for n in range(2)}) as server:
-        fetch(tmp_path, [server.url(f"/{n}.jpg") for n in range(2)], server.host, contact="bot@example.org")
+        fetch(
+            tmp_path,
+            [server.url(f"/{n}.jpg") for n in range(2)],
+            server.host,
+            contact="bot@example.org",
+        )
     heads = [head.decode() for head in server.requests]
     assert all("User-Agent: wenlan-data/0.1.0 (+bot@example.org)" in head for head in heads)
     assert not any("Cookie" in head for head in heads)
@@ -184,15 +215,26 @@ def test_files_and_warc_records_are_judged_like_the_web(tmp_path: Path) -> None:
     stored = {"supply": "warc", "supply_path": str(tmp_path / "out/images.warc"), "host": ""}
     file = {"supply": "file", "supply_path": str(tmp_path / "b.jpg"), "host": ""}
     missing = {"supply": "file", "supply_path": str(tmp_path / "c.jpg"), "host": ""}
-    rows: list[Row] = [{"url": "http://a.cn/a.jpg", **stored}, {"url": "b.jpg", **file}, {"url": "c.jpg", **missing}]
+    rows: list[Row] = [
+        {"url": "http://a.cn/a.jpg", **stored},
+        {"url": "b.jpg", **file},
+        {"url": "c.jpg", **missing},
+    ]
     facts, receipt = run(part_for(later, rows, {}), later)
     names = ("sha256", "bytes", "format", "width", "height", "phash", "pdq", "colours")
     for row in facts[:2]:
         assert {name: row[name] for name in names} == {name: web[name] for name in names}
     assert facts[0]["fetched_at"] == web["fetched_at"]
-    assert (facts[2]["reason"], facts[2]["retryable"], facts[2]["warc_offset"]) == ("missing_file", True, -1)
+    assert (facts[2]["reason"], facts[2]["retryable"], facts[2]["warc_offset"]) == (
+        "missing_file",
+        True,
+        -1,
+    )
     assert receipt.details["asked"] == 0
-    assert [record.kind for record in records(later / "out/images.warc")] == ["response", "resource"]
+    assert [record.kind for record in records(later / "out/images.warc")] == [
+        "response",
+        "resource",
+    ]
 
 
 def test_only_a_host_that_was_not_opened_needs_a_contact() -> None:

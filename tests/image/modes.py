@@ -10,9 +10,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFilter, ImageOps
 
 Pixels = NDArray[np.uint8]
-P3_TO_XYZ = np.array([[0.51512, 0.29198, 0.15710], [0.24120, 0.69225, 0.06657], [-0.00105, 0.04189, 0.78407]])
+P3_TO_XYZ = np.array(
+    [[0.51512, 0.29198, 0.15710], [0.24120, 0.69225, 0.06657], [-0.00105, 0.04189, 0.78407]]
+)
 """Display-P3's primaries adapted to D50, column by column, as its ICC profile holds them."""
-SRGB_TO_XYZ = np.array([[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]])
+SRGB_TO_XYZ = np.array(
+    [[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]]
+)
 TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
 """EXIF orientation to the transposition of Pillow's that makes it from an upright picture."""
 
@@ -36,7 +40,9 @@ def cases(photo: Image.Image) -> Iterator[Case]:
     cmyk = photo.convert("CMYK")
     yield Case("CMYK, Adobe", _saved(cmyk), _rgb(cmyk))
     yield Case("CMYK, no mark", _without_adobe(_saved(cmyk)), _rgb(cmyk))
-    yield Case("MPO", _saved(photo, "MPO", save_all=True, append_images=[ImageOps.invert(photo)]), plain)
+    yield Case(
+        "MPO", _saved(photo, "MPO", save_all=True, append_images=[ImageOps.invert(photo)]), plain
+    )
     for orientation in range(1, 9):
         turned = photo if orientation == 1 else photo.transpose(Image.Transpose(TURNS[orientation]))
         exif = Image.Exif()
@@ -57,9 +63,15 @@ def cases(photo: Image.Image) -> Iterator[Case]:
     yield Case("palette, alpha", _saved(alpha.quantize(64), "PNG"), _composite(alpha.quantize(64)))
     yield Case("RGBA WebP", _saved(alpha, "WEBP", lossless=True), white)
     others = [ImageOps.invert(photo)] * 2
-    yield Case("animated WebP", _saved(photo, "WEBP", save_all=True, append_images=others, quality=95), plain)
+    yield Case(
+        "animated WebP",
+        _saved(photo, "WEBP", save_all=True, append_images=others, quality=95),
+        plain,
+    )
     first = photo.quantize(128)
-    moving = _saved(first, "GIF", save_all=True, append_images=[one.quantize(128) for one in others])
+    moving = _saved(
+        first, "GIF", save_all=True, append_images=[one.quantize(128) for one in others]
+    )
     yield Case("animated GIF", moving, _rgb(first))
     yield Case("interlaced GIF", _saved(first, "GIF", interlace=1), _rgb(first))
 
@@ -72,7 +84,9 @@ def profile(to_xyz: NDArray[np.float64]) -> bytes:
         column = columns.get(bytes(made[entry : entry + 4]))
         if column is not None:
             offset = int.from_bytes(made[entry + 4 : entry + 8], "big")
-            made[offset + 8 : offset + 20] = struct.pack(">3i", *(round(value * 65536) for value in column))
+            made[offset + 8 : offset + 20] = struct.pack(
+                ">3i", *(round(value * 65536) for value in column)
+            )
     return bytes(made)
 
 
@@ -91,7 +105,10 @@ def difference(shown: Pixels, wanted: Pixels) -> NDArray[np.float64]:
     from skimage import color
 
     distance: Callable[..., NDArray[np.float64]] = color.deltaE_ciede2000
-    labs = [color.rgb2lab(Image.fromarray(one).filter(ImageFilter.BoxBlur(4))) for one in (shown, wanted)]
+    labs = [
+        color.rgb2lab(Image.fromarray(one).filter(ImageFilter.BoxBlur(4)))
+        for one in (shown, wanted)
+    ]
     return distance(*labs)
 
 

@@ -12,13 +12,17 @@ from wenlan_data.records import Drop, ImageFacts
 from wenlan_data.sandbox import client as sandbox
 from wenlan_data.testing import make_image
 
-pytestmark = pytest.mark.skipif(not features.check("avif"), reason="this build of Pillow has no AVIF")
+pytestmark = pytest.mark.skipif(
+    not features.check("avif"), reason="this build of Pillow has no AVIF"
+)
 WITH_AVIF = ImageRules(formats=("jpeg", "avif"))
 
 
 def avif(width: int = 320, height: int = 240, **options: object) -> bytes:
     out = io.BytesIO()
-    Image.open(io.BytesIO(make_image(1, width=width, height=height))).save(out, "AVIF", quality=80, **options)
+    Image.open(io.BytesIO(make_image(1, width=width, height=height))).save(
+        out, "AVIF", quality=80, **options
+    )
     return out.getvalue()
 
 
@@ -57,5 +61,7 @@ def test_a_cut_avif_is_a_drop() -> None:
 def test_the_size_is_known_before_decoding() -> None:
     data = avif()
     assert frame_size(data, "avif") == (320, 240)
-    huge = data.replace((320).to_bytes(4, "big") + (240).to_bytes(4, "big"), (60_000).to_bytes(4, "big") * 2)
+    huge = data.replace(
+        (320).to_bytes(4, "big") + (240).to_bytes(4, "big"), (60_000).to_bytes(4, "big") * 2
+    )
     assert examine(huge, WITH_AVIF) == Drop("too_large", "60000x60000")

@@ -28,7 +28,9 @@ INVERSE = {
 
 
 def photo(seed: int = 7, width: int = 320, height: int = 240) -> Image.Image:
-    return Image.open(io.BytesIO(make_image(seed, width=width, height=height, quality=95))).convert("RGB")
+    return Image.open(io.BytesIO(make_image(seed, width=width, height=height, quality=95))).convert(
+        "RGB"
+    )
 
 
 def saved(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
@@ -93,7 +95,9 @@ def test_a_format_that_the_recipe_does_not_list_is_refused() -> None:
 def test_png_of_every_mode_is_taken(mode: str) -> None:
     image = photo()
     if mode == "I;16":
-        image = Image.frombytes("I;16", image.size, b"".join(bytes([0, v]) for v in image.convert("L").tobytes()))
+        image = Image.frombytes(
+            "I;16", image.size, b"".join(bytes([0, v]) for v in image.convert("L").tobytes())
+        )
     elif mode == "PA":
         image = image.convert("P")
         image.info["transparency"] = bytes(range(256))
@@ -153,7 +157,9 @@ def with_padding(data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("odd", [with_jfif_2, with_odd_scan_header, with_padding])
-def test_a_jpeg_whose_oddity_costs_no_pixel_is_taken_and_still_checked(odd: Callable[[bytes], bytes]) -> None:
+def test_a_jpeg_whose_oddity_costs_no_pixel_is_taken_and_still_checked(
+    odd: Callable[[bytes], bytes],
+) -> None:
     data = saved(photo(), progressive=odd is with_padding)
     strange = odd(data)
     assert strange != data
@@ -168,7 +174,9 @@ def test_random_damage_never_raises_and_always_answers_the_same(kind: str) -> No
     for _ in range(150):
         broken = bytearray(data)
         for _ in range(rng.randint(1, 6)):
-            broken[rng.randrange(min(len(broken), rng.choice([64, 700, len(broken)])))] = rng.randrange(256)
+            broken[rng.randrange(min(len(broken), rng.choice([64, 700, len(broken)])))] = (
+                rng.randrange(256)
+            )
         found = examine(bytes(broken), ANY)
         assert found == examine(bytes(broken), ANY)
         assert not isinstance(found, Drop) or "0x7" not in found.detail
@@ -177,7 +185,10 @@ def test_random_damage_never_raises_and_always_answers_the_same(kind: str) -> No
 def bomb_png(width: int, height: int) -> bytes:
     header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     body = b"IDAT" + zlib.compress(bytes(1000))
-    chunks = (struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in (header, body, b"IEND"))
+    chunks = (
+        struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c))
+        for c in (header, body, b"IEND")
+    )
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
@@ -196,7 +207,9 @@ def bomb_jpeg(width: int, height: int) -> bytes:
         bomb_jpeg(8_001, 8_000),
         bomb_jpeg(65_000, 65_000),
         b"GIF89a" + struct.pack("<HH", 65_535, 65_535) + bytes(50),
-        b"RIFF\x1e\0\0\0WEBPVP8L\x11\0\0\0\x2f" + struct.pack("<I", 16_382 | 16_382 << 14) + bytes(20),
+        b"RIFF\x1e\0\0\0WEBPVP8L\x11\0\0\0\x2f"
+        + struct.pack("<I", 16_382 | 16_382 << 14)
+        + bytes(20),
         b"RIFF\x1e\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\xff\xff\xff" * 2,
     ],
 )

@@ -11,7 +11,12 @@ from wenlan_data.image.exif import orientation_of
 def test_orientation_is_read_in_both_byte_orders(value: int, order: str) -> None:
     mark = b"II*\0" if order == "<" else b"MM\0*"
     other = struct.pack(f"{order}HHIHH", 0x0100, 3, 1, 640, 0)
-    block = mark + struct.pack(f"{order}IH", 8, 2) + other + struct.pack(f"{order}HHIHH", 0x0112, 3, 1, value, 0)
+    block = (
+        mark
+        + struct.pack(f"{order}IH", 8, 2)
+        + other
+        + struct.pack(f"{order}HHIHH", 0x0112, 3, 1, value, 0)
+    )
     assert orientation_of(block) == orientation_of(b"Exif\0\0" + block) == value
 
 

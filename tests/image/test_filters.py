@@ -65,17 +65,33 @@ def test_a_small_square_that_is_no_photograph_is_an_icon(kind: str, side: int) -
 
 @pytest.mark.parametrize(
     ("width", "height", "kind", "wanted"),
-    [(128, 128, "JPEG", ""), (129, 129, "PNG", ""), (128, 110, "PNG", ""), (64, 64, "JPEG", "too_small")],
+    [
+        (128, 128, "JPEG", ""),
+        (129, 129, "PNG", ""),
+        (128, 110, "PNG", ""),
+        (64, 64, "JPEG", "too_small"),
+    ],
 )
-def test_what_has_not_the_shape_of_an_icon_is_none(width: int, height: int, kind: str, wanted: str) -> None:
+def test_what_has_not_the_shape_of_an_icon_is_none(
+    width: int, height: int, kind: str, wanted: str
+) -> None:
     assert reason(make_image(1, width=width, height=height, kind=kind)) == wanted
 
 
 def test_the_recipe_turns_each_filter_off() -> None:
     off = ImageRules(
-        min_bytes=0, min_side_px=1, max_aspect=9999, min_contrast=0, min_entropy_bits=0, max_icon_side_px=0
+        min_bytes=0,
+        min_side_px=1,
+        max_aspect=9999,
+        min_contrast=0,
+        min_entropy_bits=0,
+        max_icon_side_px=0,
     )
-    for image in (Image.new("RGB", (400, 300)), Image.new("RGB", (64, 64)), Image.new("RGB", (1, 1))):
+    for image in (
+        Image.new("RGB", (400, 300)),
+        Image.new("RGB", (64, 64)),
+        Image.new("RGB", (1, 1)),
+    ):
         assert isinstance(examine(saved(image), off), ImageFacts)
 
 

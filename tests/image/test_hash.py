@@ -36,7 +36,11 @@ def test_colours_are_cb_and_cr_of_the_quarters_from_the_upper_left_on() -> None:
     )
     red, green, blue, none = [85, 255], [43, 21], [255, 107], [128, 128]
     assert list(colours(shrunk(pixels))) == [*red, *green, *blue, *none]
-    assert colours(shrunk(pixels[..., 0])) == colours(shrunk(np.full((9, 9, 3), 200, np.uint8))) == bytes([128] * 8)
+    assert (
+        colours(shrunk(pixels[..., 0]))
+        == colours(shrunk(np.full((9, 9, 3), 200, np.uint8)))
+        == bytes([128] * 8)
+    )
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
@@ -50,7 +54,12 @@ def test_every_format_and_orientation_tells_its_colours(kind: str) -> None:
     for data in files:
         facts = examine(data, ImageRules(min_bytes=0, min_entropy_bits=0))
         assert isinstance(facts, ImageFacts)
-        assert np.abs(np.frombuffer(facts.colours, np.uint8).astype(int) - [111, 206, *[100, 71] * 3]).max() <= 3
+        assert (
+            np.abs(
+                np.frombuffer(facts.colours, np.uint8).astype(int) - [111, 206, *[100, 71] * 3]
+            ).max()
+            <= 3
+        )
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -87,7 +96,9 @@ def test_phash_is_that_of_imagehash_with_its_first_bit_highest() -> None:
 
 def test_known_hashes_of_version_4() -> None:
     rows, columns = np.mgrid[0:THUMBNAIL_PX, 0:THUMBNAIL_PX]
-    small = (127 + 60 * np.sin(rows / 9 + 1) + 60 * np.cos(columns / 5 + rows / 31)).astype(np.uint8)
+    small = (127 + 60 * np.sin(rows / 9 + 1) + 60 * np.cos(columns / 5 + rows / 31)).astype(
+        np.uint8
+    )
     phash, pdq = hashes(small)
     assert HASH_VERSION == 4
     assert f"{phash:016x}" == "adf8d27852787258"

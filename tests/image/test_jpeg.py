@@ -64,7 +64,9 @@ def test_metadata_and_bytes_after_the_end_go() -> None:
     exif.get_ifd(0x8825)[1] = "N"
     exif[0x010E] = "description"
     plain = Image.open(io.BytesIO(make_image(2)))
-    data = saved(plain, exif=exif, comment=b"secret comment", xmp=b"<x:xmpmeta/>", dpi=(72, 72), quality=85)
+    data = saved(
+        plain, exif=exif, comment=b"secret comment", xmp=b"<x:xmpmeta/>", dpi=(72, 72), quality=85
+    )
     data = data[:2] + b"\xff\xed\x00\x10Photoshop 3.0\0" + data[2:]
     bare = without_metadata(data + b"PK\x03\x04 and more")
     assert bare is not None

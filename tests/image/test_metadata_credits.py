@@ -12,7 +12,9 @@ XMP = """<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="a
 <dc:creator><rdf:Seq><rdf:li>李四</rdf:li><rdf:li>Tom &amp; Jerry</rdf:li></rdf:Seq></dc:creator>
 <dc:rights><rdf:Alt><rdf:li xml:lang="x-default">© 李四</rdf:li></rdf:Alt></dc:rights>
 </rdf:Description></rdf:RDF></x:xmpmeta>"""
-FROM_XMP = Credits(licence="https://creativecommons.org/licenses/by-sa/4.0/", author="李四; Tom & Jerry")
+FROM_XMP = Credits(
+    licence="https://creativecommons.org/licenses/by-sa/4.0/", author="李四; Tom & Jerry"
+)
 
 
 def exif(**tags: object) -> Image.Exif:
@@ -31,7 +33,9 @@ def saved(kind: str = "JPEG", **options: object) -> bytes:
 
 def with_segment(marker: int, content: bytes) -> bytes:
     data = saved()
-    return data[:2] + bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content + data[2:]
+    return (
+        data[:2] + bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content + data[2:]
+    )
 
 
 def iptc(*sets: tuple[int, str, str]) -> bytes:
@@ -67,15 +71,18 @@ def test_xmp_counts_before_exif(kind: str) -> None:
 def test_iptc_in_utf_8_and_in_gbk() -> None:
     for encoding in ("utf-8", "gb18030"):
         content = iptc(
-            (80, "王五", encoding), (80, "赵六", encoding), (116, "版权所有", encoding), (110, "社", encoding)
+            (80, "王五", encoding),
+            (80, "赵六", encoding),
+            (116, "版权所有", encoding),
+            (110, "社", encoding),
         )
-        assert credits_of(with_segment(0xED, content)) == Credits(licence="版权所有", author="王五; 赵六")
+        assert credits_of(with_segment(0xED, content)) == Credits(
+            licence="版权所有", author="王五; 赵六"
+        )
 
 
 def test_a_licence_of_creative_commons_is_its_url() -> None:
-    xmp = (
-        b'http://ns.adobe.com/xap/1.0/\0<cc:license rdf:resource="https://creativecommons.org/publicdomain/zero/1.0/"/>'
-    )
+    xmp = b'http://ns.adobe.com/xap/1.0/\0<cc:license rdf:resource="https://creativecommons.org/publicdomain/zero/1.0/"/>'
     found = credits_of(with_segment(0xE1, xmp))
     assert found == Credits(licence="https://creativecommons.org/publicdomain/zero/1.0/")
 
@@ -93,7 +100,9 @@ def test_hostile_words_come_out_on_one_short_line() -> None:
     assert len(found.author) == MAX_CHARS
 
 
-@pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff", make_image(1), saved("PNG"), saved("GIF"), saved("WEBP")])
+@pytest.mark.parametrize(
+    "data", [b"", b"\xff\xd8\xff", make_image(1), saved("PNG"), saved("GIF"), saved("WEBP")]
+)
 def test_a_picture_that_says_nothing_gives_nothing(data: bytes) -> None:
     assert credits_of(data) == Credits()
 

@@ -24,7 +24,13 @@ def test_every_mode_looks_as_it_should(case: Case) -> None:
     assert shown.shape == case.wanted.shape == (stored.height, stored.width, 3)
     apart_in_levels = np.abs(shown.astype(int) - case.wanted)
     # Dots of one bit and of a palette are what JPEG keeps worst: there its own loss is larger than any error of ours.
-    is_dotted = case.name in {"1 bit PNG", "palette PNG", "palette, alpha", "animated GIF", "interlaced GIF"}
+    is_dotted = case.name in {
+        "1 bit PNG",
+        "palette PNG",
+        "palette, alpha",
+        "animated GIF",
+        "interlaced GIF",
+    }
     assert apart_in_levels.mean() < (12 if is_dotted else 3)
     found = difference(shown, case.wanted)
     assert found.mean() < 1.5
@@ -40,7 +46,10 @@ def test_every_mode_is_judged_alike_in_a_process_of_its_own(case: Case) -> None:
 
 def test_eight_orientations_are_one_picture() -> None:
     turned = [case for case in CASES if case.name.startswith("EXIF")]
-    shown = [pixels(normalise(case.data, max_side_px=1024, jpeg_quality=95).jpeg).astype(int) for case in turned]
+    shown = [
+        pixels(normalise(case.data, max_side_px=1024, jpeg_quality=95).jpeg).astype(int)
+        for case in turned
+    ]
     assert len(shown) == 8
     assert all(np.abs(one - shown[0]).mean() < 2 for one in shown)
 

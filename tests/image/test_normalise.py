@@ -23,7 +23,9 @@ INVERSE = {
 
 
 def photo(seed: int = 7, width: int = 320, height: int = 240) -> Image.Image:
-    return Image.open(io.BytesIO(make_image(seed, width=width, height=height, quality=95))).convert("RGB")
+    return Image.open(io.BytesIO(make_image(seed, width=width, height=height, quality=95))).convert(
+        "RGB"
+    )
 
 
 def saved(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
@@ -46,7 +48,9 @@ def differ(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}, {"restart_marker_blocks": 3}])
+@pytest.mark.parametrize(
+    "options", [{}, {"progressive": True}, {"subsampling": 0}, {"restart_marker_blocks": 3}]
+)
 def test_a_jpeg_passes_with_every_pixel_bit(mode: str, options: dict[str, Any]) -> None:
     exif = Image.Exif()
     exif.get_ifd(0x8825)[2] = (39.0, 54.0, 26.0)
@@ -70,7 +74,9 @@ def test_a_turned_picture_is_stored_upright(orientation: int, max_side_px: int) 
     upright = photo(width=300, height=200)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    found = stored(saved(upright.transpose(INVERSE[orientation]), exif=exif, quality=95), max_side_px)
+    found = stored(
+        saved(upright.transpose(INVERSE[orientation]), exif=exif, quality=95), max_side_px
+    )
     wanted = upright if max_side_px > 300 else upright.resize((100, 67), Image.Resampling.BOX)
     assert differ(array(found.jpeg), np.asarray(wanted)) < 6
     assert (found.width, found.height) == wanted.size
@@ -151,7 +157,11 @@ def test_a_broken_profile_is_ignored(icc: bytes) -> None:
 
 
 def test_the_same_bytes_give_the_same_bytes() -> None:
-    for data in (saved(photo(), "PNG"), saved(photo(), "GIF"), make_image(1, width=1500, height=1000)):
+    for data in (
+        saved(photo(), "PNG"),
+        saved(photo(), "GIF"),
+        make_image(1, width=1500, height=1000),
+    ):
         assert stored(data) == stored(bytes(bytearray(data)))
 
 
@@ -163,7 +173,9 @@ def test_pixels_of_a_grey_jpeg_have_three_channels() -> None:
     assert differ(found[..., 0], np.asarray(grey)) < 3
 
 
-@pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff", make_image(1)[:1000], saved(photo(), "PNG")[:1000]])
+@pytest.mark.parametrize(
+    "data", [b"", b"\xff\xd8\xff", make_image(1)[:1000], saved(photo(), "PNG")[:1000]]
+)
 def test_bytes_that_changed_since_are_damage(data: bytes) -> None:
     with pytest.raises(DamageError, match="cannot be decoded"):
         normalise(data, max_side_px=100, jpeg_quality=92)
@@ -172,7 +184,9 @@ def test_bytes_that_changed_since_are_damage(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "P", "L", "LA", "1"])
-def test_a_large_picture_flattened_by_strips_is_the_same(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_picture_flattened_by_strips_is_the_same(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     image = photo(width=301, height=203)
     image.putalpha(image.convert("L"))
     made = image.convert(mode) if mode != "P" else image.quantize(64)

@@ -45,7 +45,10 @@ def jpeg_with_comment() -> bytes:
     ("data", "drop"),
     [
         (b"%!PS-Adobe-3.0 EPSF-3.0\n" + bytes(3000), Drop("not_image", "eps")),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'>" + SCRIPT + b" " * 3000, Drop("not_image", "svg")),
+        (
+            b"<svg xmlns='http://www.w3.org/2000/svg'>" + SCRIPT + b" " * 3000,
+            Drop("not_image", "svg"),
+        ),
         (b"%PDF-1.7\n" + bytes(3000), Drop("not_image", "pdf")),
         (saved("TIFF"), Drop("format", "tiff")),
         (saved("ICO"), Drop("format", "ico")),

@@ -36,7 +36,9 @@ def test_a_small_generation_after_a_large_one_writes_only_itself() -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 2, 1000])
-def test_a_merged_index_says_what_its_parts_said(rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_merged_index_says_what_its_parts_said(
+    rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(merge, "MERGE_ROWS", rows)
     folders = [
         save(tmp_path / "0", prints(9, 7, 7), ["a", "b", "c"], 0, ["x"]),
@@ -49,13 +51,20 @@ def test_a_merged_index_says_what_its_parts_said(rows: int, tmp_path: Path, monk
     apart, merged = Published(tuple(folders)), Published((str(out),))
     urls = ["a", "b", "c", "d", "never"]
     assert merged.key_of_urls(urls) == apart.key_of_urls(urls)
-    assert merged.asked_in(url_hashes(["x", "y", "a"])).tolist() == apart.asked_in(url_hashes(["x", "y", "a"])).tolist()
+    assert (
+        merged.asked_in(url_hashes(["x", "y", "a"])).tolist()
+        == apart.asked_in(url_hashes(["x", "y", "a"])).tolist()
+    )
     run = load_run(out)
     assert run.prints.phash.tolist() == [2, 7, 7, 7, 9]
     assert run.generations.tolist() == [2, 0, 2, 0, 0]
     assert hex_keys(run.prints.keys)[1:3] == ["02" + "00" * 15, "02" + "00" * 15]
     hashes = np.array([3, 9, 4], np.uint64)
-    assert earlier_counts([str(out)], hashes).tolist() == earlier_counts(folders, hashes).tolist() == [3, 3, 0]
+    assert (
+        earlier_counts([str(out)], hashes).tolist()
+        == earlier_counts(folders, hashes).tolist()
+        == [3, 3, 0]
+    )
 
 
 def test_merging_in_place_says_how_many_it_holds(tmp_path: Path) -> None:

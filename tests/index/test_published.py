@@ -33,7 +33,9 @@ def prints(*phash: int) -> Prints:
     )
 
 
-def save(folder: Path, pictures: Prints, urls: list[str], generation: int = 0, vain: Sequence[str] = ()) -> str:
+def save(
+    folder: Path, pictures: Prints, urls: list[str], generation: int = 0, vain: Sequence[str] = ()
+) -> str:
     folder.mkdir()
     asked = Asked(
         hashes=url_hashes(urls),
@@ -58,7 +60,10 @@ def test_a_url_is_known_by_the_key_of_its_picture(tmp_path: Path) -> None:
 
 
 def test_a_url_asked_for_in_vain_is_known_by_where_it_was_asked_last(tmp_path: Path) -> None:
-    folders = [save(tmp_path / str(n), prints(), [], n, vain) for n, vain in enumerate([["x", "y"], [], ["z", "y"]])]
+    folders = [
+        save(tmp_path / str(n), prints(), [], n, vain)
+        for n, vain in enumerate([["x", "y"], [], ["z", "y"]])
+    ]
     asked = Published(tuple(folders)).asked_in(url_hashes(["x", "never", "y", "z"]))
     assert asked.tolist() == [0, -1, 2 << 32 | 1, 2 << 32]
 

@@ -33,7 +33,10 @@ def sample(number: int, *, picture: bytes | None = None) -> Sample:
         key=key(number),
         jpeg=jpeg(number % 256) if picture is None else picture,
         caption=f"第{number}张照片",
-        texts=(Text("caption", f"第{number}张照片"), Text("surrounding", f"{number}号的长文。第二句。")),
+        texts=(
+            Text("caption", f"第{number}张照片"),
+            Text("surrounding", f"{number}号的长文。第二句。"),
+        ),
         regions=(
             Region(box_xyxy=(0, 0, SIDE_PX // 2, SIDE_PX), label="grid", score=1.0),
             Region(box_xyxy=(0, 0, SIDE_PX, SIDE_PX), label="image", score=1.0),
@@ -47,7 +50,9 @@ def sample(number: int, *, picture: bytes | None = None) -> Sample:
     )
 
 
-def write_corpus(corpus: Path, counts: Sequence[int], bad: Mapping[int, bytes] | None = None) -> Path:
+def write_corpus(
+    corpus: Path, counts: Sequence[int], bad: Mapping[int, bytes] | None = None
+) -> Path:
     """A corpus with so many samples in each shard; `bad` gives the bytes of pictures by number."""
     first = [sum(counts[:at]) for at in range(len(counts))]
     shards = (

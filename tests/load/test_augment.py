@@ -16,7 +16,9 @@ CPU = torch.device("cpu")
 
 def _nothing(batch: int) -> Drawn:
     one, none = torch.ones(batch), torch.zeros(batch)
-    return Drawn(one, one, one, none, none, none, torch.tensor([[0.0, 0.0, 1.0, 1.0]]).repeat(batch, 1))
+    return Drawn(
+        one, one, one, none, none, none, torch.tensor([[0.0, 0.0, 1.0, 1.0]]).repeat(batch, 1)
+    )
 
 
 def _pictures(batch: int, side: int = 12, seed: int = 0) -> torch.Tensor:
@@ -33,7 +35,9 @@ def test_nothing_drawn_changes_nothing() -> None:
 def test_colours_vary_as_torchvision_varies_them_one_by_one(seed: int) -> None:
     reference = pytest.importorskip("torchvision.transforms.v2.functional")
     pictures = _pictures(8, seed=seed)
-    what = drawn(Augment(jitter_share=1, grey_share=0), np.arange(8) + 8 * seed, seed=1, epoch=0, device=CPU)
+    what = drawn(
+        Augment(jitter_share=1, grey_share=0), np.arange(8) + 8 * seed, seed=1, epoch=0, device=CPU
+    )
     found = augmented(pictures, what)
     for row in range(8):
         image = pictures[row].float() / 255
@@ -45,7 +49,9 @@ def test_colours_vary_as_torchvision_varies_them_one_by_one(seed: int) -> None:
 
 
 def test_shares_and_ranges_are_those_that_were_asked_for() -> None:
-    what = drawn(Augment(flip_share=0.5, min_crop_area=0.2), np.arange(20_000), seed=1, epoch=0, device=CPU)
+    what = drawn(
+        Augment(flip_share=0.5, min_crop_area=0.2), np.arange(20_000), seed=1, epoch=0, device=CPU
+    )
     varied = what.brightness != 1
     assert abs(float(varied.float().mean()) - 0.8) < 0.02
     assert abs(float(what.grey.mean()) - 0.2) < 0.02
@@ -63,7 +69,9 @@ def test_what_is_drawn_belongs_to_the_place_alone() -> None:
     whole = drawn(Augment(), np.arange(10), seed=4, epoch=2, device=CPU)
     part = drawn(Augment(), np.arange(6, 10), seed=4, epoch=2, device=CPU)
     assert torch.equal(whole.hue[6:], part.hue)
-    assert not torch.equal(drawn(Augment(), np.arange(10), seed=4, epoch=3, device=CPU).hue, whole.hue)
+    assert not torch.equal(
+        drawn(Augment(), np.arange(10), seed=4, epoch=3, device=CPU).hue, whole.hue
+    )
 
 
 def test_a_grey_picture_has_one_value_in_its_channels() -> None:
@@ -109,7 +117,10 @@ def test_a_loader_augments_the_same_after_going_on_and_on_other_ranks(tmp_path: 
 
     def images(batch_size: int, **options: int) -> list[torch.Tensor]:
         given = {"workers": 0, "augment": vary, **options}
-        return [torch.as_tensor(one["image"]) for one in Loader(corpus, batch_size=batch_size, size_px=8, **given)]  # type: ignore[arg-type]
+        return [
+            torch.as_tensor(one["image"])
+            for one in Loader(corpus, batch_size=batch_size, size_px=8, **given)
+        ]  # type: ignore[arg-type]
 
     whole = images(4)
     assert torch.equal(torch.cat(images(4, position=2)), torch.cat(whole[2:]))
@@ -127,5 +138,7 @@ def test_the_devices_decoder_gives_the_same_batches(tmp_path: Path) -> None:
     )
     for ours, theirs in zip(turbo, cuda, strict=True):
         assert ours["key"] == theirs["key"]
-        difference = torch.as_tensor(ours["image"]).float() - torch.as_tensor(theirs["image"]).float()
+        difference = (
+            torch.as_tensor(ours["image"]).float() - torch.as_tensor(theirs["image"]).float()
+        )
         assert float(difference.abs().max()) <= 3

@@ -18,19 +18,29 @@ def test_the_whole_picture_comes_last_and_once() -> None:
     whole = [0, 0, 20, 10]
     assert stored_boxes({}, 20, 10, max_regions=3).tolist() == [whole]
     for boxes in ([[1, 2, 3, 4]], [[1, 2, 3, 4], whole]):
-        assert stored_boxes(_regions(*boxes), 20, 10, max_regions=3).tolist() == [[1, 2, 3, 4], whole]
+        assert stored_boxes(_regions(*boxes), 20, 10, max_regions=3).tolist() == [
+            [1, 2, 3, 4],
+            whole,
+        ]
 
 
 def test_of_too_many_the_first_and_the_whole_picture_stay() -> None:
     many = _regions([1, 1, 2, 2], [3, 3, 4, 4], [5, 5, 6, 6], [0, 0, 20, 10])
-    assert stored_boxes(many, 20, 10, max_regions=3).tolist() == [[1, 1, 2, 2], [3, 3, 4, 4], [0, 0, 20, 10]]
+    assert stored_boxes(many, 20, 10, max_regions=3).tolist() == [
+        [1, 1, 2, 2],
+        [3, 3, 4, 4],
+        [0, 0, 20, 10],
+    ]
     assert stored_boxes(many, 20, 10, max_regions=1).tolist() == [[0, 0, 20, 10]]
 
 
 def test_boxes_are_scaled_to_the_square_and_clipped_by_sample() -> None:
     stored = [np.array([[0.0, 0, 20, 10]]), np.array([[5.0, -5, 20, 80], [0, 0, 10, 40]])]
     boxes, mask = scaled_boxes(stored, [(20, 10), (10, 40)], size_px=8, max_regions=3)
-    assert boxes.tolist() == [[[0, 0, 8, 8], [0] * 4, [0] * 4], [[4, 0, 8, 8], [0, 0, 8, 8], [0] * 4]]
+    assert boxes.tolist() == [
+        [[0, 0, 8, 8], [0] * 4, [0] * 4],
+        [[4, 0, 8, 8], [0, 0, 8, 8], [0] * 4],
+    ]
     assert mask.tolist() == [[True, False, False], [True, True, False]]
 
 
@@ -58,7 +68,9 @@ def test_boxes_are_scaled_to_the_square_and_clipped_by_sample() -> None:
 @pytest.mark.filterwarnings("error")
 def test_fields_that_are_none_are_a_bad_sample_and_no_crash(tmp_path: Path, written: bytes) -> None:
     good = json.dumps({"texts": [{"type": "caption", "text": "好"}]}).encode()
-    tar = write_tar(tmp_path / "a.tar", {"a.jpg": jpeg(1), "a.json": written, "b.jpg": jpeg(2), "b.json": good})
+    tar = write_tar(
+        tmp_path / "a.tar", {"a.jpg": jpeg(1), "a.json": written, "b.jpg": jpeg(2), "b.json": good}
+    )
     loader = Loader(tar, batch_size=2, size_px=8, workers=0, shuffle=None)
     batch = next(loader)
     assert batch["key"] == ["b", "b"]

@@ -25,8 +25,12 @@ def _reference(data: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
 
 @pytest.mark.parametrize("name", ["turbo", "pillow"])
-@pytest.mark.parametrize("size", [(320, 240), (100, 70), (60, 50), (512, 129), (64, 64), (1200, 300)])
-def test_every_decoder_gives_the_picture_stretched_to_the_square(name: str, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    "size", [(320, 240), (100, 70), (60, 50), (512, 129), (64, 64), (1200, 300)]
+)
+def test_every_decoder_gives_the_picture_stretched_to_the_square(
+    name: str, size: tuple[int, int]
+) -> None:
     data = make_image(3, width=size[0], height=size[1])
     out = _room()
     assert decoder(name)(memoryview(data), out) == size
@@ -53,7 +57,14 @@ def test_grey_and_cmyk_pictures_become_rgb(mode: str) -> None:
 @pytest.mark.parametrize("decode", [decode_turbo, decode_pillow])
 @pytest.mark.parametrize(
     "data",
-    [b"", b"not a picture", make_image(1)[:-200], make_image(1)[:40], b"\xff\xd8\xff", make_image(1, kind="PNG")[:900]],
+    [
+        b"",
+        b"not a picture",
+        make_image(1)[:-200],
+        make_image(1)[:40],
+        b"\xff\xd8\xff",
+        make_image(1, kind="PNG")[:900],
+    ],
 )
 def test_what_cannot_be_decoded_whole_is_a_drop(decode: object, data: bytes) -> None:
     assert isinstance(decode(memoryview(data), _room()), Drop)  # type: ignore[operator]
@@ -80,15 +91,24 @@ def _tensor(data: bytes) -> torch.Tensor:
 def test_a_list_is_decoded_at_once_and_what_fails_is_told() -> None:
     pytest.importorskip("torchvision")
     good, png, bad = make_image(1), make_image(2, kind="PNG"), make_image(3)[:60]
-    image, failed = decode_list([_tensor(one) for one in (good, bad, png)], size_px=SIDE_PX, device=CPU)
+    image, failed = decode_list(
+        [_tensor(one) for one in (good, bad, png)], size_px=SIDE_PX, device=CPU
+    )
     assert (image.shape, image.dtype, failed) == ((3, 3, SIDE_PX, SIDE_PX), torch.uint8, [1])
     for row, data in ((0, good), (2, png)):
-        assert float((image[row].permute(1, 2, 0).double().numpy() - _reference(data)).__abs__().mean()) < 4
+        assert (
+            float(
+                (image[row].permute(1, 2, 0).double().numpy() - _reference(data)).__abs__().mean()
+            )
+            < 4
+        )
 
 
 def test_a_list_call_that_fails_falls_back_to_one_by_one() -> None:
     pytest.importorskip("torchvision")
     truncated = make_image(3)[:-400]
-    image, failed = decode_list([_tensor(one) for one in (make_image(1), truncated)], size_px=SIDE_PX, device=CPU)
+    image, failed = decode_list(
+        [_tensor(one) for one in (make_image(1), truncated)], size_px=SIDE_PX, device=CPU
+    )
     assert image[0].float().std() > 0
     assert failed in ([], [1])

@@ -20,7 +20,13 @@ from wenlan_data.shard.writer import padded_end
 
 
 def _loader(path: Path, **options: object) -> Loader:
-    given: dict[str, object] = {"batch_size": 4, "size_px": 8, "workers": 0, "shuffle": None, **options}
+    given: dict[str, object] = {
+        "batch_size": 4,
+        "size_px": 8,
+        "workers": 0,
+        "shuffle": None,
+        **options,
+    }
     return Loader(path, **given)  # type: ignore[arg-type]
 
 
@@ -49,7 +55,11 @@ def test_every_flipped_bit_of_a_sample_is_found_where_all_are_checked(tmp_path: 
 def test_checks_are_drawn_at_the_rate_that_was_set(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "c", [400])
     tar = _tar(corpus)
-    places = [one for one in load_offsets(tar.with_name("wenlan-000000.offsets.parquet")) if one.member.endswith("txt")]
+    places = [
+        one
+        for one in load_offsets(tar.with_name("wenlan-000000.offsets.parquet"))
+        if one.member.endswith("txt")
+    ]
     data = bytearray(tar.read_bytes())
     for place in places:
         data[place.offset + place.size] = 1  # in the padding, which only a check looks at
@@ -65,7 +75,9 @@ def test_a_cut_shard_is_named_with_what_was_expected_and_found(tmp_path: Path, s
     size = tar.stat().st_size
     cut = random.Random(seed).randrange(size)
     tar.write_bytes(tar.read_bytes()[:cut])
-    with pytest.raises(DamageError, match=rf"000001.tar: {size} bytes with 9 samples expected, {cut} bytes found"):
+    with pytest.raises(
+        DamageError, match=rf"000001.tar: {size} bytes with 9 samples expected, {cut} bytes found"
+    ):
         _loader(tmp_path / "c")
     skipping = _loader(tmp_path / "c", damaged_shards="skip")
     assert skipping.samples == 3
@@ -74,7 +86,9 @@ def test_a_cut_shard_is_named_with_what_was_expected_and_found(tmp_path: Path, s
 
 @pytest.mark.parametrize("cut", [0, 1, 511, 512, 700, 2048])
 def test_a_strangers_cut_tar_is_named(tmp_path: Path, cut: int) -> None:
-    tar = write_tar(tmp_path / "a.tar", {"a.jpg": jpeg(1), "a.txt": b"a", "b.jpg": jpeg(2), "b.txt": b"b"})
+    tar = write_tar(
+        tmp_path / "a.tar", {"a.jpg": jpeg(1), "a.txt": b"a", "b.jpg": jpeg(2), "b.txt": b"b"}
+    )
     tar.write_bytes(tar.read_bytes()[:cut])
     with pytest.raises(WenlanError, match=r"a\.tar"):
         _loader(tar)
@@ -109,7 +123,9 @@ def test_an_offsets_table_that_is_none_or_another_shards_is_named(tmp_path: Path
     corpus = write_corpus(tmp_path / "c", [3, 5])
     table = corpus / "shards" / "wenlan-000000.offsets.parquet"
     table.write_bytes((corpus / "shards" / "wenlan-000001.offsets.parquet").read_bytes())
-    with pytest.raises(DamageError, match=r"wenlan-000000\.offsets\.parquet: 3 samples expected, 5 found"):
+    with pytest.raises(
+        DamageError, match=r"wenlan-000000\.offsets\.parquet: 3 samples expected, 5 found"
+    ):
         next(_loader(corpus))
     table.write_bytes(b"PAR1 nonsense")
     with pytest.raises(DamageError, match="this offsets table cannot be read"):
@@ -141,7 +157,9 @@ def test_a_manifest_cannot_lead_out_of_its_corpus(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fatal", [signal.SIGKILL, signal.SIGSEGV])
-def test_a_dead_worker_is_noticed_and_another_loader_goes_on(tmp_path: Path, fatal: signal.Signals) -> None:
+def test_a_dead_worker_is_noticed_and_another_loader_goes_on(
+    tmp_path: Path, fatal: signal.Signals
+) -> None:
     corpus = write_corpus(tmp_path / "c", [300])
     loader = _loader(corpus, batch_size=2, workers=2)
     before = _children()
@@ -152,7 +170,9 @@ def test_a_dead_worker_is_noticed_and_another_loader_goes_on(tmp_path: Path, fat
         seen.extend(list_of(batch["key"]) for batch in loader)
     assert time.monotonic() - started < 60
     rest = keys_of(_loader(corpus, batch_size=2, position=loader.position))
-    delivered = [str(one) for batch in seen for one in batch] + [one for batch in rest for one in batch]
+    delivered = [str(one) for batch in seen for one in batch] + [
+        one for batch in rest for one in batch
+    ]
     assert delivered == [key(number) for number in range(300)]
 
 
@@ -161,14 +181,18 @@ def _children() -> set[int]:
 
 
 def _with_bad(folder: Path, numbers: list[int], samples: int = 1000) -> Path:
-    return write_corpus(folder / "c", [samples], dict.fromkeys(numbers, b"\xff\xd8\xff not a picture"))
+    return write_corpus(
+        folder / "c", [samples], dict.fromkeys(numbers, b"\xff\xd8\xff not a picture")
+    )
 
 
 def test_half_a_percent_of_bad_samples_is_counted_and_survived(tmp_path: Path) -> None:
     loader = _loader(_with_bad(tmp_path, [3, 104, 105, 700, 999]), batch_size=100)
     batches = list(loader)
     assert loader.metrics.bad == {"truncated": 5}
-    assert [one[1] for one in loader.metrics.bad_examples] == [key(number) for number in (3, 104, 105, 700, 999)]
+    assert [one[1] for one in loader.metrics.bad_examples] == [
+        key(number) for number in (3, 104, 105, 700, 999)
+    ]
     repeated = torch.cat([torch.as_tensor(batch["repeated"]) for batch in batches])
     assert repeated.nonzero().flatten().tolist() == [3, 104, 105, 700, 999]
     keys = [str(one) for batch in batches for one in list_of(batch["key"])]
@@ -185,8 +209,12 @@ def test_two_percent_of_a_shard_stop_the_loader_and_it_says_where(tmp_path: Path
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_hundred_bad_samples_in_a_row_stop_the_loader(tmp_path: Path, workers: int) -> None:
-    loader = _loader(_with_bad(tmp_path, list(range(200, 301)), 20_000), batch_size=50, workers=workers)
-    with pytest.raises(DamageError, match=r"000000\.tar.*100 samples in a row cannot be used, from place 200"):
+    loader = _loader(
+        _with_bad(tmp_path, list(range(200, 301)), 20_000), batch_size=50, workers=workers
+    )
+    with pytest.raises(
+        DamageError, match=r"000000\.tar.*100 samples in a row cannot be used, from place 200"
+    ):
         keys_of(loader)
     assert loader.position == 4
 
@@ -201,7 +229,9 @@ def test_stand_ins_are_the_same_on_any_number_of_ranks(tmp_path: Path) -> None:
 def test_a_data_set_with_nothing_that_fits_stops_at_once_and_says_why(tmp_path: Path) -> None:
     members = {f"{number}.input.jpg": jpeg(1) for number in range(300)}
     loader = _loader(write_tar(tmp_path / "a.tar", members))
-    with pytest.raises(DamageError, match=r"a\.tar: \d+: no_image \(it has input\.jpg\): 100 samples in a row"):
+    with pytest.raises(
+        DamageError, match=r"a\.tar: \d+: no_image \(it has input\.jpg\): 100 samples in a row"
+    ):
         next(loader)
 
 

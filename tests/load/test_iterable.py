@@ -21,13 +21,19 @@ def test_a_stream_gives_the_members_in_the_loaders_order(tmp_path: Path) -> None
 def test_the_workers_of_anybodys_data_loader_share_it(tmp_path: Path, workers: int) -> None:
     corpus = write_corpus(tmp_path / "c", [600])
     stream = SampleStream(corpus, position=100)
-    found = [sample["__key__"] for sample in DataLoader(stream, batch_size=None, num_workers=min(workers, 2))]
+    found = [
+        sample["__key__"]
+        for sample in DataLoader(stream, batch_size=None, num_workers=min(workers, 2))
+    ]
     assert len(found) == len(set(found)) == len(stream) == 500
 
 
 def test_ranks_get_equally_many(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "c", [10])
-    parts = [[sample["__key__"] for sample in SampleStream(corpus, rank=rank, ranks=4)] for rank in range(4)]
+    parts = [
+        [sample["__key__"] for sample in SampleStream(corpus, rank=rank, ranks=4)]
+        for rank in range(4)
+    ]
     assert [len(part) for part in parts] == [3, 3, 3, 3]
     seen = Counter(one for part in parts for one in part)
     assert set(seen) == {key(number) for number in range(10)}

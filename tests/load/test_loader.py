@@ -21,7 +21,13 @@ SMALL = Shuffle(block_samples=3, window_blocks=2)
 
 
 def _global_batches(
-    corpus: Path, *, ranks: int, global_batch: int, workers: int, stop: int | None = None, **options: object
+    corpus: Path,
+    *,
+    ranks: int,
+    global_batch: int,
+    workers: int,
+    stop: int | None = None,
+    **options: object,
 ) -> list[list[str]]:
     """The keys of the global batches up to number `stop`, whose loaders are then closed in the middle of their work."""
     loaders = [
@@ -71,7 +77,13 @@ def test_every_epoch_is_exact_and_resumes_on_other_ranks(
     last = "drop" if drop and samples >= global_batch else "pad"
     with tempfile.TemporaryDirectory() as folder:
         corpus = write_corpus(Path(folder) / "c", counts)
-        options = {"global_batch": global_batch, "seed": seed, "epoch": 1, "last": last, "workers": 0}
+        options = {
+            "global_batch": global_batch,
+            "seed": seed,
+            "epoch": 1,
+            "last": last,
+            "workers": 0,
+        }
         whole = _global_batches(corpus, ranks=ranks, **options)  # type: ignore[arg-type]
         seen = Counter(itertools.chain.from_iterable(whole))
         if last == "pad":
@@ -105,7 +117,9 @@ def test_a_stopped_epoch_goes_on_with_any_workers_and_ranks(
         corpus = write_corpus(Path(folder) / "c", counts)
         options = {"global_batch": global_batch, "seed": seed, "epoch": 2}
         whole = _global_batches(corpus, ranks=1, workers=0, **options)
-        assert set(itertools.chain.from_iterable(whole)) == {key(number) for number in range(sum(counts))}
+        assert set(itertools.chain.from_iterable(whole)) == {
+            key(number) for number in range(sum(counts))
+        }
         cut = data.draw(st.integers(0, len(whole)))
         begun = _global_batches(corpus, ranks=ranks, workers=workers, stop=cut, **options)
         other_workers = data.draw(st.integers(0, 8))
@@ -118,10 +132,15 @@ def test_workers_have_no_say_in_the_batches(tmp_path: Path, workers: int) -> Non
     corpus = write_corpus(tmp_path / "c", [1, 9, 2])
     alone = _global_batches(corpus, ranks=1, global_batch=2, workers=0, seed=5)
     assert _global_batches(corpus, ranks=1, global_batch=2, workers=workers, seed=5) == alone
-    assert _global_batches(corpus, ranks=2, global_batch=2, workers=workers, seed=5, position=3) == alone[3:]
+    assert (
+        _global_batches(corpus, ranks=2, global_batch=2, workers=workers, seed=5, position=3)
+        == alone[3:]
+    )
 
 
-def test_a_loader_goes_on_where_its_batches_were_taken_not_where_its_workers_are(tmp_path: Path) -> None:
+def test_a_loader_goes_on_where_its_batches_were_taken_not_where_its_workers_are(
+    tmp_path: Path,
+) -> None:
     corpus = write_corpus(tmp_path / "c", [20])
     whole = _global_batches(corpus, ranks=1, global_batch=2, workers=0)
     with Loader(corpus, batch_size=2, size_px=8, workers=2, shuffle=SMALL) as loader:
@@ -135,7 +154,9 @@ def test_a_loader_goes_on_where_its_batches_were_taken_not_where_its_workers_are
 
 @pytest.mark.parametrize("killed_at", [1, 5, pytest.param(8, marks=pytest.mark.slow)])
 def test_after_kill_9_another_loader_gives_the_rest(tmp_path: Path, killed_at: int) -> None:
-    corpus = write_corpus(tmp_path / "c", [7, 30])  # windows of 6 samples: batch 5 ends in the middle of one
+    corpus = write_corpus(
+        tmp_path / "c", [7, 30]
+    )  # windows of 6 samples: batch 5 ends in the middle of one
     script = (
         "import sys, json\n"
         "from wenlan_data.load import Loader, Shuffle\n"
@@ -145,7 +166,9 @@ def test_after_kill_9_another_loader_gives_the_rest(tmp_path: Path, killed_at: i
         "    print(json.dumps([loader.position, batch['key']]), flush=True)\n"
         f"    if loader.position == {killed_at}: sys.stdin.read()\n"
     )
-    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True
+    )
     assert child.stdout is not None
     seen = [json.loads(child.stdout.readline()) for _ in range(killed_at)]
     child.send_signal(signal.SIGKILL)
@@ -165,18 +188,24 @@ def test_fewer_shards_than_workers_and_ranks_are_enough(tmp_path: Path) -> None:
 
 def test_a_rank_without_a_batch_is_an_error_by_name(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "c", [3])
-    with pytest.raises(UsageError, match="rank 2 of 4 gets no batch: 3 samples are fewer than a global batch of 8"):
+    with pytest.raises(
+        UsageError, match="rank 2 of 4 gets no batch: 3 samples are fewer than a global batch of 8"
+    ):
         Loader(corpus, batch_size=2, size_px=8, rank=2, ranks=4, last="drop")
 
 
 def test_how_an_epoch_ends_is_reported(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "c", [5])
     padded = Loader(corpus, batch_size=4, size_px=8, workers=0)
-    assert padded.metrics.notes == ["3 samples repeated to fill the last of 2 global batches (5 samples)"]
+    assert padded.metrics.notes == [
+        "3 samples repeated to fill the last of 2 global batches (5 samples)"
+    ]
     last = [torch.as_tensor(batch["repeated"]).tolist() for batch in padded][-1]
     assert last == [False, True, True, True]
     dropped = Loader(corpus, batch_size=4, size_px=8, workers=0, last="drop")
-    assert dropped.metrics.notes == ["1 samples dropped after the last of 1 global batches (5 samples)"]
+    assert dropped.metrics.notes == [
+        "1 samples dropped after the last of 1 global batches (5 samples)"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -193,7 +222,9 @@ def test_how_an_epoch_ends_is_reported(tmp_path: Path) -> None:
         ({"tokenizer": "nowhere.txt"}, "nowhere.txt: no tokenizer here"),
     ],
 )
-def test_wrong_use_is_said_at_once(tmp_path: Path, options: dict[str, object], message: str) -> None:
+def test_wrong_use_is_said_at_once(
+    tmp_path: Path, options: dict[str, object], message: str
+) -> None:
     corpus = write_corpus(tmp_path / "c", [3])
     given: dict[str, object] = {"batch_size": 2, "size_px": 8, **options}
     with pytest.raises(UsageError, match=message):
@@ -212,8 +243,14 @@ def test_a_corpus_without_samples_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_mix_gives_each_source_its_share_and_counts_it(tmp_path: Path) -> None:
-    small, large = write_corpus(tmp_path / "small", [10]), write_corpus(tmp_path / "large", [20, 10])
-    mix = [Source(name="small", paths=small, weight=3), Source(name="large", paths=[large], weight=1)]
+    small, large = (
+        write_corpus(tmp_path / "small", [10]),
+        write_corpus(tmp_path / "large", [20, 10]),
+    )
+    mix = [
+        Source(name="small", paths=small, weight=3),
+        Source(name="large", paths=[large], weight=1),
+    ]
     loader = Loader(mix, batch_size=4, size_px=8, workers=0)
     keys_of(loader)
     assert loader.metrics.sources == {"small": 30, "large": 10}
@@ -223,13 +260,22 @@ def test_a_mix_gives_each_source_its_share_and_counts_it(tmp_path: Path) -> None
 def test_a_weight_that_is_none_is_refused(tmp_path: Path, weight: float) -> None:
     corpus = write_corpus(tmp_path / "c", [3])
     with pytest.raises(UsageError, match="each must be above 0"):
-        Loader([Source(name="a", paths=corpus, weight=weight), Source(name="b", paths=corpus)], batch_size=1, size_px=8)
+        Loader(
+            [Source(name="a", paths=corpus, weight=weight), Source(name="b", paths=corpus)],
+            batch_size=1,
+            size_px=8,
+        )
 
 
 def test_the_fingerprint_tells_what_would_be_another_run(tmp_path: Path) -> None:
     corpus, other = write_corpus(tmp_path / "c", [8]), write_corpus(tmp_path / "d", [8, 1])
     first = Loader(corpus, batch_size=4, size_px=8).fingerprint
-    assert first == Loader(corpus, batch_size=2, ranks=2, size_px=16, position=1, epoch=3, workers=0).fingerprint
+    assert (
+        first
+        == Loader(
+            corpus, batch_size=2, ranks=2, size_px=16, position=1, epoch=3, workers=0
+        ).fingerprint
+    )
     assert first != Loader(corpus, batch_size=2, size_px=8).fingerprint
     assert first != Loader(corpus, batch_size=4, size_px=8, seed=1).fingerprint
     assert first != Loader(other, batch_size=4, size_px=8).fingerprint
@@ -240,7 +286,11 @@ def test_a_strangers_tar_is_indexed_on_first_use_and_nothing_is_written_beside_i
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     (tmp_path / "data").mkdir()
-    members = {"photos/cat.jpg": jpeg(9), "photos/cat.txt": "一只猫".encode(), "photos/a.longer.name.jpg": b"no"}
+    members = {
+        "photos/cat.jpg": jpeg(9),
+        "photos/cat.txt": "一只猫".encode(),
+        "photos/a.longer.name.jpg": b"no",
+    }
     write_tar(tmp_path / "data" / "a.tar", members)
     for _ in range(2):
         loader = Loader(tmp_path / "data", batch_size=1, size_px=8, workers=0, shuffle=None)
@@ -255,6 +305,8 @@ def test_a_strangers_tar_is_indexed_on_first_use_and_nothing_is_written_beside_i
 
 
 def test_keys_and_texts_are_lists_of_the_batch(tmp_path: Path) -> None:
-    batch = next(Loader(write_corpus(tmp_path / "c", [3]), batch_size=2, size_px=8, workers=0, max_regions=0))
+    batch = next(
+        Loader(write_corpus(tmp_path / "c", [3]), batch_size=2, size_px=8, workers=0, max_regions=0)
+    )
     assert (len(list_of(batch["key"])), len(list_of(batch["text"]))) == (2, 2)
     assert "boxes" not in batch

@@ -16,7 +16,9 @@ from wenlan_data.load.shared_ring import SPARE_SLOTS
 def test_memory_that_the_user_looks_at_is_not_filled_again(tmp_path: Path, held: int) -> None:
     corpus = write_corpus(tmp_path / "c", [120])
     views: deque[tuple[int, np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]] = deque(maxlen=held)
-    for number, batch in enumerate(Loader(corpus, batch_size=2, size_px=8, workers=1, shuffle=None)):
+    for number, batch in enumerate(
+        Loader(corpus, batch_size=2, size_px=8, workers=1, shuffle=None)
+    ):
         views.append((2 * number + 1, torch.as_tensor(batch["image"])[1].numpy()[:, 2:]))
         del batch
         assert [view.mean().round() for _, view in views] == [shade for shade, _ in views]
@@ -34,12 +36,17 @@ def test_batches_that_are_kept_stay_as_they_were(tmp_path: Path, workers: int) -
     corpus = write_corpus(tmp_path / "c", [120])
     kept = list(Loader(corpus, batch_size=2, size_px=8, workers=workers, shuffle=None))
     for number, batch in enumerate(kept):
-        assert torch.as_tensor(batch["image"]).float().mean((1, 2, 3)).round().tolist() == [2 * number, 2 * number + 1]
+        assert torch.as_tensor(batch["image"]).float().mean((1, 2, 3)).round().tolist() == [
+            2 * number,
+            2 * number + 1,
+        ]
 
 
 def test_too_little_shared_memory_is_said_and_is_no_bus_error(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "c", [3])
-    with pytest.raises(UsageError, match=r"/dev/shm: batches in flight need \d+ MiB, \d+ MiB are free"):
+    with pytest.raises(
+        UsageError, match=r"/dev/shm: batches in flight need \d+ MiB, \d+ MiB are free"
+    ):
         next(Loader(corpus, batch_size=1_000, size_px=100_000, workers=1))
 
 

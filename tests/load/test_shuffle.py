@@ -7,18 +7,29 @@ from hypothesis import strategies as st
 
 from wenlan_data.load.shuffle import EpochOrder, Shuffle, SourceSize, batch_count, draws, places_of
 
-SHARDS = st.lists(st.integers(0, 40), min_size=1, max_size=12).filter(lambda counts: sum(counts) > 0)
+SHARDS = st.lists(st.integers(0, 40), min_size=1, max_size=12).filter(
+    lambda counts: sum(counts) > 0
+)
 SHUFFLES = st.none() | st.builds(
-    Shuffle, block_samples=st.integers(1, 20), window_blocks=st.integers(1, 6), scatter=st.booleans()
+    Shuffle,
+    block_samples=st.integers(1, 20),
+    window_blocks=st.integers(1, 6),
+    scatter=st.booleans(),
 )
 SMALL = Shuffle(block_samples=4, window_blocks=3)
 
 
 def _source(counts: list[int], quota: int | None = None, first: int = 0) -> SourceSize:
-    return SourceSize(tuple(range(first, first + len(counts))), tuple(counts), sum(counts) if quota is None else quota)
+    return SourceSize(
+        tuple(range(first, first + len(counts))),
+        tuple(counts),
+        sum(counts) if quota is None else quota,
+    )
 
 
-def _order(sources: list[SourceSize], *, seed: int = 0, epoch: int = 0, shuffle: Shuffle | None = SMALL) -> EpochOrder:
+def _order(
+    sources: list[SourceSize], *, seed: int = 0, epoch: int = 0, shuffle: Shuffle | None = SMALL
+) -> EpochOrder:
     return EpochOrder(sources, seed=seed, epoch=epoch, shuffle=shuffle)
 
 
@@ -28,9 +39,13 @@ def _samples(order: EpochOrder, start: int = 0, stop: int | None = None) -> list
 
 
 @given(SHARDS, st.integers(0, 2**63), st.integers(0, 9), SHUFFLES)
-def test_an_epoch_holds_every_sample_once(counts: list[int], seed: int, epoch: int, shuffle: Shuffle | None) -> None:
+def test_an_epoch_holds_every_sample_once(
+    counts: list[int], seed: int, epoch: int, shuffle: Shuffle | None
+) -> None:
     found = _samples(_order([_source(counts)], seed=seed, epoch=epoch, shuffle=shuffle))
-    assert sorted(found) == [(shard, row) for shard, count in enumerate(counts) for row in range(count)]
+    assert sorted(found) == [
+        (shard, row) for shard, count in enumerate(counts) for row in range(count)
+    ]
 
 
 @given(SHARDS, st.integers(0, 99), SHUFFLES, st.data())
@@ -40,7 +55,10 @@ def test_any_part_is_read_without_the_rest(
     whole = _samples(_order([_source(counts)], seed=seed, shuffle=shuffle))
     start = data.draw(st.integers(0, len(whole)))
     stop = data.draw(st.integers(start, len(whole)))
-    assert _samples(_order([_source(counts)], seed=seed, shuffle=shuffle), start, stop) == whole[start:stop]
+    assert (
+        _samples(_order([_source(counts)], seed=seed, shuffle=shuffle), start, stop)
+        == whole[start:stop]
+    )
 
 
 def test_places_past_the_end_repeat_the_start() -> None:
@@ -54,13 +72,17 @@ def test_without_shuffle_samples_come_as_they_lie() -> None:
 
 def test_seeds_and_epochs_have_orders_of_their_own() -> None:
     orders = [
-        tuple(_samples(_order([_source([50, 50])], seed=seed, epoch=epoch))) for seed in (0, 1) for epoch in (0, 1)
+        tuple(_samples(_order([_source([50, 50])], seed=seed, epoch=epoch)))
+        for seed in (0, 1)
+        for epoch in (0, 1)
     ]
     assert len(set(orders)) == 4
 
 
 @given(st.integers(1, 200), st.integers(1, 8), st.integers(1, 9), st.booleans())
-def test_ranks_share_an_epoch_without_gap_or_overlap(samples: int, ranks: int, size: int, pad: bool) -> None:
+def test_ranks_share_an_epoch_without_gap_or_overlap(
+    samples: int, ranks: int, size: int, pad: bool
+) -> None:
     batches = batch_count(samples, ranks * size, pad=pad)
     places = [
         places_of(batch, rank=rank, ranks=ranks, batch_size=size).tolist()
@@ -73,7 +95,9 @@ def test_ranks_share_an_epoch_without_gap_or_overlap(samples: int, ranks: int, s
 
 
 @given(st.lists(SHARDS, min_size=2, max_size=4), st.data())
-def test_over_the_epochs_no_sample_of_a_mix_falls_behind(corpora: list[list[int]], data: st.DataObject) -> None:
+def test_over_the_epochs_no_sample_of_a_mix_falls_behind(
+    corpora: list[list[int]], data: st.DataObject
+) -> None:
     quotas = [data.draw(st.integers(0, 2 * sum(counts))) for counts in corpora]
     first, sources = 0, []
     for counts, quota in zip(corpora, quotas, strict=True):
@@ -87,7 +111,9 @@ def test_over_the_epochs_no_sample_of_a_mix_falls_behind(corpora: list[list[int]
         seen.update(_samples(order) if order.samples else [])
     for source in sources:
         counts_seen = [
-            seen[shard, row] for shard, count in zip(source.shards, source.samples, strict=True) for row in range(count)
+            seen[shard, row]
+            for shard, count in zip(source.shards, source.samples, strict=True)
+            for row in range(count)
         ]
         assert sum(counts_seen) == 3 * source.quota
         assert max(counts_seen) - min(counts_seen) <= 1
@@ -95,7 +121,8 @@ def test_over_the_epochs_no_sample_of_a_mix_falls_behind(corpora: list[list[int]
 
 def test_sources_of_a_mix_alternate_by_block() -> None:
     order = _order(
-        [_source([300], 300), _source([300], 300, first=1)], shuffle=Shuffle(block_samples=10, window_blocks=4)
+        [_source([300], 300), _source([300], 300, first=1)],
+        shuffle=Shuffle(block_samples=10, window_blocks=4),
     )
     first_half = [shard for shard, _ in _samples(order, 0, 300)]
     assert 100 < sum(first_half) < 200

@@ -46,11 +46,18 @@ def test_the_first_sentence_that_trains_is_the_one_that_a_corpus_stores() -> Non
     paragraph = "问：这是灯塔吗？\n是的。建于1905年。"
     (stored,) = with_variants([Text("surrounding", paragraph)], ["first"])[1:]
     typed = [{"type": "surrounding", "text": paragraph}]
-    assert choose_text("first", None, typed, 0.0) == (stored.text, True) == ("问：这是灯塔吗？\n是的", True)
+    assert (
+        choose_text("first", None, typed, 0.0)
+        == (stored.text, True)
+        == ("问：这是灯塔吗？\n是的", True)
+    )
 
 
 def test_a_text_without_a_sentence_trains_whole() -> None:
-    assert choose_text("first", None, [{"type": "surrounding", "text": "。。"}], 0.0) == ("。。", True)
+    assert choose_text("first", None, [{"type": "surrounding", "text": "。。"}], 0.0) == (
+        "。。",
+        True,
+    )
 
 
 def test_random_takes_each_text_once_in_a_while_and_no_text_twice() -> None:
@@ -61,7 +68,9 @@ def test_random_takes_each_text_once_in_a_while_and_no_text_twice() -> None:
 def test_mixed_takes_the_caption_one_time_in_two_and_each_other_text_alike() -> None:
     found = [choose_text("mixed", "标题", TEXTS, draw / 40)[0] for draw in range(40)]
     assert [found.count(text["text"]) for text in TEXTS] == [20, 10, 10]
-    assert {choose_text("mixed", "标题", TEXTS[:1], draw / 40) for draw in range(40)} == {("标题", True)}
+    assert {choose_text("mixed", "标题", TEXTS[:1], draw / 40) for draw in range(40)} == {
+        ("标题", True)
+    }
 
 
 def test_the_caption_stands_in_for_a_text_that_is_not_there() -> None:
@@ -69,7 +78,10 @@ def test_the_caption_stands_in_for_a_text_that_is_not_there() -> None:
 
 
 def test_brivls_own_names_of_texts_are_known() -> None:
-    assert choose_text("sur_text", None, [{"type": "sur_text", "text": "正文"}], 0.0) == ("正文", True)
+    assert choose_text("sur_text", None, [{"type": "sur_text", "text": "正文"}], 0.0) == (
+        "正文",
+        True,
+    )
 
 
 def test_tokens_are_padded_to_the_longest_rounded_up_to_8() -> None:
@@ -81,7 +93,10 @@ def test_tokens_are_padded_to_the_longest_rounded_up_to_8() -> None:
 
 def test_a_bert_vocabulary_gives_berts_tokens_and_the_cap_is_counted(tmp_path: Path) -> None:
     tokenizer = load_tokenizer(_vocabulary(tmp_path), max_tokens=6)
-    assert tokenizer.encode(["第0张", "第1张照片", "猫"]) == ([[2, 5, 9, 6, 3], [2, 5, 10, 6, 7, 3], [2, 1, 3]], 1)
+    assert tokenizer.encode(["第0张", "第1张照片", "猫"]) == (
+        [[2, 5, 9, 6, 3], [2, 5, 10, 6, 7, 3], [2, 1, 3]],
+        1,
+    )
 
 
 def test_a_folder_and_a_tokenizer_file_do_too(tmp_path: Path) -> None:
@@ -101,7 +116,12 @@ def test_what_is_no_tokenizer_is_named(tmp_path: Path) -> None:
 
 def test_a_loader_with_a_tokenizer_gives_tokens_and_a_mask(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "c", [3])
-    given = {"batch_size": 3, "size_px": 8, "tokenizer": _vocabulary(tmp_path / "t"), "shuffle": None}
+    given = {
+        "batch_size": 3,
+        "size_px": 8,
+        "tokenizer": _vocabulary(tmp_path / "t"),
+        "shuffle": None,
+    }
     for workers in (0, 1):
         loader = Loader(corpus, workers=workers, max_tokens=6, **given)  # type: ignore[arg-type]
         batch = next(loader)
@@ -115,7 +135,14 @@ def test_random_texts_are_a_function_of_the_seed_and_change_by_the_epoch(tmp_pat
 
     def texts(epoch: int, ranks: int = 1) -> object:
         loader = Loader(
-            corpus, batch_size=40 // ranks, size_px=8, workers=0, text="random", epoch=epoch, ranks=ranks, shuffle=None
+            corpus,
+            batch_size=40 // ranks,
+            size_px=8,
+            workers=0,
+            text="random",
+            epoch=epoch,
+            ranks=ranks,
+            shuffle=None,
         )
         return next(loader)["text"]
 

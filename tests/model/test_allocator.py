@@ -25,7 +25,9 @@ print(faults())
 def test_a_block_that_was_freed_is_taken_again_without_new_pages() -> None:
     found = {}
     for way in ("keep", "leave"):
-        done = subprocess.run([sys.executable, "-c", SCRIPT, way], check=True, capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT, way], check=True, capture_output=True, text=True
+        )
         found[way] = int(done.stdout)
     # 64 MB are 16,384 pages of 4 kB, or 32 of 2 MB.
     assert found["keep"] < found["leave"]

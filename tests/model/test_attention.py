@@ -53,7 +53,10 @@ def test_recomputed_layers_give_the_same_gradients() -> None:
     summary.zero_grad()
     summary.recompute = True
     summary(vectors, _mask()).sum().backward()
-    assert all(torch.allclose(one, parameter.grad) for one, parameter in zip(kept, summary.parameters(), strict=True))
+    assert all(
+        torch.allclose(one, parameter.grad)
+        for one, parameter in zip(kept, summary.parameters(), strict=True)
+    )
 
 
 def test_a_head_with_dropout_varies_in_training_alone() -> None:
@@ -67,7 +70,9 @@ def test_a_head_with_dropout_varies_in_training_alone() -> None:
 def test_a_head_is_as_wide_inside_as_it_gives_unless_said() -> None:
     published = Summary(16, 8, SHAPE).head
     assert (published.fc1.weight.shape, published.fc2.weight.shape) == ((8, 16), (8, 8))
-    wide = Summary(16, 8, AttentionShape(layers=1, heads=4, feed_forward=24, dropout=0.0, head_width=40))
+    wide = Summary(
+        16, 8, AttentionShape(layers=1, heads=4, feed_forward=24, dropout=0.0, head_width=40)
+    )
     assert (wide.head.fc1.weight.shape, wide.head.fc2.weight.shape) == ((40, 16), (8, 40))
     assert wide(torch.randn(2, 5, 16), _mask()).shape == (2, 8)
 

@@ -16,14 +16,23 @@ def test_the_configs_that_come_with_it_are_valid() -> None:
 
 def test_brivl_base_is_the_released_config() -> None:
     base = load_config("brivl-base")
-    assert (base.negatives.queue, base.momentum, base.temperature.value, base.embedding) == (9600, 0.99, 0.07, 2048)
+    assert (base.negatives.queue, base.momentum, base.temperature.value, base.embedding) == (
+        9600,
+        0.99,
+        0.07,
+        2048,
+    )
     assert (base.image.size_px, base.text.max_tokens, base.regions.most) == (380, 80, 37)
     assert not base.negatives.batch
 
 
 def test_every_line_with_a_number_of_a_base_config_says_where_it_is_from() -> None:
     lines = (config_folder() / "brivl-large.yaml").read_text("utf-8").splitlines()
-    own = [line for line in lines if line.startswith(("embedding", "momentum", "batch_size", "max_steps", "negatives"))]
+    own = [
+        line
+        for line in lines
+        if line.startswith(("embedding", "momentum", "batch_size", "max_steps", "negatives"))
+    ]
     assert all("#" in line for line in own)
 
 
@@ -41,7 +50,10 @@ def test_every_line_with_a_number_of_a_base_config_says_where_it_is_from() -> No
         ("optimizer.lr=.inf", "optimizer.lr"),
         ("optimizer.betas=[1, 1]", "optimizer.betas"),
         ("text.train=-1", "text.train: give a number of layers from 0, all or none"),
-        ("text.choose=nonsense", r"text.choose: choose one of caption, random, mixed, sur_text, \S+ \S+ \w+"),
+        (
+            "text.choose=nonsense",
+            r"text.choose: choose one of caption, random, mixed, sur_text, \S+ \S+ \w+",
+        ),
         ("text.small.heads=3", "heads: must divide width, 128"),
         ("augment.jitter=[-1, 0, 0, 0]", "augment.jitter"),
         ("image.size_px=8", "image.size_px"),

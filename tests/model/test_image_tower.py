@@ -26,7 +26,9 @@ def test_without_projection_the_summary_reads_regions_of_the_map() -> None:
 
 def test_a_run_without_projection_is_loaded_as_it_was(tmp_path: Path) -> None:
     shards = corpus(tmp_path / "corpus")
-    trained_on = trained(shards, tmp_path / "run", "image.projection=false", "max_steps=1").towers.state_dict()
+    trained_on = trained(
+        shards, tmp_path / "run", "image.projection=false", "max_steps=1"
+    ).towers.state_dict()
     loaded = load_model(tmp_path / "run", torch.device("cpu")).towers.state_dict()
     assert loaded.keys() == trained_on.keys()
     assert all(torch.equal(value, trained_on[name]) for name, value in loaded.items())
@@ -43,4 +45,8 @@ def test_the_published_heads_are_as_wide_as_what_they_give() -> None:
     with pytest.raises(RecipeError, match=r"head_width: the published heads"):
         config("head_width=512", "compat=released")
     towers = make_towers(config("head_width=48"), 100)
-    assert towers.image.summary.head.fc1.out_features == towers.text.summary.head.fc1.out_features == 48
+    assert (
+        towers.image.summary.head.fc1.out_features
+        == towers.text.summary.head.fc1.out_features
+        == 48
+    )

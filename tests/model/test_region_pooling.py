@@ -12,7 +12,9 @@ SIZE = 96
 
 
 def _boxes(pictures: int, regions: int, seed: int) -> Tensor:
-    corners = torch.rand(pictures, regions, 2, 2, generator=torch.Generator().manual_seed(seed)) * SIZE
+    corners = (
+        torch.rand(pictures, regions, 2, 2, generator=torch.Generator().manual_seed(seed)) * SIZE
+    )
     low, high = corners.amin(2), corners.amax(2) + 1
     return torch.cat([low, high.clamp(max=SIZE)], dim=-1)
 
@@ -23,7 +25,10 @@ def _map(pictures: int, height: int, width: int) -> Tensor:
 
 @pytest.mark.parametrize("side", [(3, 3), (12, 12), (15, 15), (6, 10)])
 def test_aligned_pooling_is_the_mean_of_roi_align(side: tuple[int, int]) -> None:
-    maps, boxes = _map(2, *side), torch.cat([_boxes(2, 9, 0), torch.tensor([0.0, 0, SIZE, SIZE]).expand(2, 1, 4)], 1)
+    maps, boxes = (
+        _map(2, *side),
+        torch.cat([_boxes(2, 9, 0), torch.tensor([0.0, 0, SIZE, SIZE]).expand(2, 1, 4)], 1),
+    )
     # roi_align knows one scale for both axes: boxes are given in cells.
     cells = boxes * torch.tensor([side[1], side[0], side[1], side[0]]) / SIZE
     theirs = roi_align(maps, list(cells), (4, 4), spatial_scale=1.0, sampling_ratio=1, aligned=True)
@@ -46,7 +51,11 @@ def _published(map_BCHW: Tensor, boxes_BR4: Tensor, size_px: int) -> Tensor:
             dim=1,
         ).view(-1, 2, 3)  # fmt: skip
         places = affine_grid(theta, [len(boxes), one.shape[0], 4, 4], align_corners=False)
-        pooled.append(grid_sample(one.expand(len(boxes), -1, -1, -1), places, align_corners=False).mean((2, 3)))
+        pooled.append(
+            grid_sample(one.expand(len(boxes), -1, -1, -1), places, align_corners=False).mean(
+                (2, 3)
+            )
+        )
     return torch.stack(pooled)
 
 

@@ -31,8 +31,12 @@ class _ImageEncoder(nn.Module):
 
     def forward(self, image: Tensor, mask: Tensor, boxes: Tensor) -> Tensor:
         maps = self.backbone.forward_features(image)
-        regions = torch.stack([self._regions(one, box) for one, box in zip(maps, boxes, strict=True)])
-        return _summary(normalize(regions, dim=-1), mask, self.learnable["imgAtt"], self.learnable["imgFC"])
+        regions = torch.stack(
+            [self._regions(one, box) for one, box in zip(maps, boxes, strict=True)]
+        )
+        return _summary(
+            normalize(regions, dim=-1), mask, self.learnable["imgAtt"], self.learnable["imgFC"]
+        )
 
     def _regions(self, one: Tensor, boxes: Tensor) -> Tensor:
         height, width = one.shape[1:]
@@ -40,7 +44,9 @@ class _ImageEncoder(nn.Module):
         zero = torch.zeros_like(x1)
         rows = [(x2 - x1) / (width - 1), zero, (x1 + x2 - width + 1) / (width - 1),
                 zero, (y2 - y1) / (height - 1), (y1 + y2 - height + 1) / (height - 1)]  # fmt: skip
-        places = affine_grid(torch.stack(rows, 1).view(-1, 2, 3), [len(boxes), WIDTH, 4, 4], align_corners=False)
+        places = affine_grid(
+            torch.stack(rows, 1).view(-1, 2, 3), [len(boxes), WIDTH, 4, 4], align_corners=False
+        )
         pooled = grid_sample(one.expand(len(boxes), -1, -1, -1), places, align_corners=False)
         flat: Tensor = self.learnable["max_pool"](pooled).flatten(1)
         return flat
@@ -55,12 +61,17 @@ class _TextEncoder(nn.Module):
         self.backbone.bert = BertModel(shape)
         layer = nn.TransformerEncoderLayer(TEXT, 4, dim_feedforward=32)
         self.learnable = nn.ModuleDict(
-            {"textFC": _Mlp(TEXT, WIDTH), "textAtt": nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)}
+            {
+                "textFC": _Mlp(TEXT, WIDTH),
+                "textAtt": nn.TransformerEncoder(layer, 1, enable_nested_tensor=False),
+            }
         )
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         states = self.backbone.bert(tokens, return_dict=True).last_hidden_state
-        return _summary(normalize(states, dim=-1), mask, self.learnable["textAtt"], self.learnable["textFC"])
+        return _summary(
+            normalize(states, dim=-1), mask, self.learnable["textAtt"], self.learnable["textFC"]
+        )
 
 
 class _Mlp(nn.Module):
@@ -85,7 +96,10 @@ def published() -> nn.Module:
 
     torch.manual_seed(3)
     model = nn.Module()
-    parts = {name: _ImageEncoder(timm.create_model("tf_efficientnet_b0")) for name in ("imgencoder", "imgencoder_mom")}
+    parts = {
+        name: _ImageEncoder(timm.create_model("tf_efficientnet_b0"))
+        for name in ("imgencoder", "imgencoder_mom")
+    }
     texts = {name: _TextEncoder() for name in ("textencoder", "textencoder_mom")}
     model.learnable = nn.ModuleDict({**parts, **texts})
     model.register_buffer("img_queue", torch.randn(WIDTH, 8))

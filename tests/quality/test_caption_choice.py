@@ -19,7 +19,11 @@ def _rows(page: dict[str, object]) -> list[tuple[Row, dict[str, str]]]:
     assert isinstance(images, list)
     rows = []
     for place, image in enumerate(images):
-        texts = [("alt", image["alt"]), ("surrounding", image["nearby"]), ("heading", image["heading"])]
+        texts = [
+            ("alt", image["alt"]),
+            ("surrounding", image["nearby"]),
+            ("heading", image["heading"]),
+        ]
         texts.append(("page_title", page["title"]))
         candidate = Candidate(
             url=f"http://howtocook.test/{page['path']}/{place}",
@@ -32,9 +36,13 @@ def _rows(page: dict[str, object]) -> list[tuple[Row, dict[str, str]]]:
 
 def test_at_least_97_percent_of_captions_are_the_alt_text_or_else_one_that_stands_by() -> None:
     if not TRUTH.is_file():
-        pytest.skip("../shared/data/howtocook-site/TRUTH.json is not there: the choice of captions was not checked")
+        pytest.skip(
+            "../shared/data/howtocook-site/TRUTH.json is not there: the choice of captions was not checked"
+        )
     text = load_recipe("wenlan").text
-    cleaner = Cleaner.of(tuple(spec.load() for spec in text.rules), text.caption, text.variants, text.title_repeats)
+    cleaner = Cleaner.of(
+        tuple(spec.load() for spec in text.rules), text.caption, text.variants, text.title_repeats
+    )
     right = []
     for page in json.loads(TRUTH.read_text("utf-8"))["pages"]:
         pairs = _rows(page)

@@ -27,8 +27,12 @@ Judged = list[tuple[Line, str | Drop]]
 @pytest.fixture(scope="module")
 def judged() -> Judged:
     if not LABELLED.is_file():
-        pytest.skip("../shared/data/text/captions_noisy.jsonl is not there: the labelled captions were not checked")
-    lines: list[Line] = [json.loads(line) for line in LABELLED.read_text("utf-8").split("\n") if line]
+        pytest.skip(
+            "../shared/data/text/captions_noisy.jsonl is not there: the labelled captions were not checked"
+        )
+    lines: list[Line] = [
+        json.loads(line) for line in LABELLED.read_text("utf-8").split("\n") if line
+    ]
     rules = [spec.load() for spec in load_recipe("wenlan").text.rules]
     return [(line, apply(rules, line["text"])) for line in lines]
 
@@ -47,8 +51,14 @@ def test_at_least_98_percent_of_good_captions_are_kept(judged: Judged) -> None:
 
 def test_at_least_90_percent_of_the_drops_have_the_labelled_reason(judged: Judged) -> None:
     reasons = [(line["reason"], result) for line, result in judged if not line["keep"]]
-    assert _share([isinstance(result, Drop) and result.reason == reason for reason, result in reasons]) >= 0.9
+    assert (
+        _share([isinstance(result, Drop) and result.reason == reason for reason, result in reasons])
+        >= 0.9
+    )
 
 
 def test_at_least_97_percent_of_clean_texts_are_met(judged: Judged) -> None:
-    assert _share([result == line["clean"] for line, result in judged if line["clean"] is not None]) >= 0.97
+    assert (
+        _share([result == line["clean"] for line, result in judged if line["clean"] is not None])
+        >= 0.97
+    )

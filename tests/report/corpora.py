@@ -31,14 +31,20 @@ from wenlan_data.tables import DROPS
 Row = Mapping[str, object]
 
 
-def write_corpus(corpus: Path, samples: Sequence[Row], dropped: Sequence[Row] = (), *, name: str = "small") -> Manifest:
+def write_corpus(
+    corpus: Path, samples: Sequence[Row], dropped: Sequence[Row] = (), *, name: str = "small"
+) -> Manifest:
     """A corpus of one shard. Rows say what differs from the golden corpus' first sample, and from `drop`."""
     for folder in ("shards", "metadata", "drops"):
         (corpus / folder).mkdir(parents=True, exist_ok=True)
     recipe = Recipe.model_validate({"name": "small", "detect": {"max_regions": 4}})
     shard, metadata = _shard(corpus, samples, recipe)
     drops = _drops(corpus / "drops" / "000000.parquet", [drop(**row) for row in dropped])
-    counts = {"candidates": len(samples) + len(dropped), "samples": len(samples), "drops": len(dropped)}
+    counts = {
+        "candidates": len(samples) + len(dropped),
+        "samples": len(samples),
+        "drops": len(dropped),
+    }
     reasons: dict[str, dict[str, int]] = {}
     for row in (drop(**one) for one in dropped):
         step = reasons.setdefault(str(row["step"]), {})
@@ -55,7 +61,9 @@ def write_corpus(corpus: Path, samples: Sequence[Row], dropped: Sequence[Row] = 
         generations=[Generation(generation=0, first_shard=0, shards=1, **counts)],
         shards=[shard],
         drops=[drops],
-        times=Times(published=[Published(generation=0, at="2026-01-02T03:04:05+00:00")], metadata=[metadata]),
+        times=Times(
+            published=[Published(generation=0, at="2026-01-02T03:04:05+00:00")], metadata=[metadata]
+        ),
     )
     save_manifest(corpus, manifest)
     return manifest
@@ -68,8 +76,18 @@ def key(number: int) -> str:
 
 def drop(**given: object) -> dict[str, object]:
     """A row of `drops/`."""
-    row: dict[str, object] = {"step": "fetch", "key": "", "url": "http://a.test/gone.jpg", "page_url": ""}
-    row |= {"source": "table:small.csv", "reason": "http_status", "detail": "404", "retryable": False}
+    row: dict[str, object] = {
+        "step": "fetch",
+        "key": "",
+        "url": "http://a.test/gone.jpg",
+        "page_url": "",
+    }
+    row |= {
+        "source": "table:small.csv",
+        "reason": "http_status",
+        "detail": "404",
+        "retryable": False,
+    }
     row |= {"duplicate_of": "", "phash_distance": -1, "pdq_distance": -1}
     return row | {"texts": [{"type": "caption", "text": "已删除的图片"}]} | given
 
@@ -84,9 +102,15 @@ def write_tar(path: Path, members: Mapping[str, bytes]) -> Path:
     return path
 
 
-def sample_members(stem: str, jpeg: bytes, text: str, fields: Mapping[str, object]) -> dict[str, bytes]:
+def sample_members(
+    stem: str, jpeg: bytes, text: str, fields: Mapping[str, object]
+) -> dict[str, bytes]:
     """The members of a stranger's sample."""
-    return {f"{stem}.jpg": jpeg, f"{stem}.json": json.dumps(fields).encode(), f"{stem}.txt": text.encode()}
+    return {
+        f"{stem}.jpg": jpeg,
+        f"{stem}.json": json.dumps(fields).encode(),
+        f"{stem}.txt": text.encode(),
+    }
 
 
 def _shard(corpus: Path, samples: Sequence[Row], recipe: Recipe) -> tuple[ShardEntry, FileEntry]:
@@ -102,11 +126,15 @@ def _shard(corpus: Path, samples: Sequence[Row], recipe: Recipe) -> tuple[ShardE
         for path in (work / "out").iterdir():
             path.rename(corpus / "shards" / path.name)
     own = {"generation": 0, "metadata": MetadataName(name="000000.parquet"), "offsets": offsets}
-    metadata = FileEntry.model_validate({"name": "000000.parquet", **(table if isinstance(table, dict) else {})})
+    metadata = FileEntry.model_validate(
+        {"name": "000000.parquet", **(table if isinstance(table, dict) else {})}
+    )
     return ShardEntry.model_validate({**made, **own}), metadata
 
 
 def _drops(path: Path, rows: Sequence[Row]) -> DropsEntry:
     pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema=DROPS), path)
     data = path.read_bytes()
-    return DropsEntry(name=path.name, bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), rows=len(rows))
+    return DropsEntry(
+        name=path.name, bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), rows=len(rows)
+    )

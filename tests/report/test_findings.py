@@ -21,17 +21,32 @@ def _said(**counts: object) -> str:
     [
         ({"titles_as_captions": 40}, "40% of captions are the page title."),
         ({"caption_types": Counter({"page_title": 31})}, "31% of captions are the page title."),
-        ({"captions": Counter({"猫": 12, "狗": 1})}, "12% of samples share their caption with another"),
-        ({"caption_chars": Counter({3: 30, 9: 70})}, "30% of captions have fewer than 5 characters."),
+        (
+            {"captions": Counter({"猫": 12, "狗": 1})},
+            "12% of samples share their caption with another",
+        ),
+        (
+            {"caption_chars": Counter({3: 30, 9: 70})},
+            "30% of captions have fewer than 5 characters.",
+        ),
         ({"captions": Counter({"": 60, "猫": 12})}, "the most frequent one stands 12 times: “猫”"),
         ({"caption_chars": Counter({0: 2, 9: 98})}, "2 samples have no caption."),
         ({"samples": 5, "caption_chars": Counter({0: 2, 9: 3})}, "2 samples have no caption."),
-        ({"samples": 5, "short_side_px": Counter({500: 4})}, "1 samples have no picture whose size can be read."),
+        (
+            {"samples": 5, "short_side_px": Counter({500: 4})},
+            "1 samples have no picture whose size can be read.",
+        ),
         ({"short_side_px": Counter({100: 50, 500: 50})}, "50% of pictures are below 224 px"),
-        ({"image_hosts": Counter({"a.test": 70, "b.test": 30})}, "70% of pictures come from one host: a.test."),
+        (
+            {"image_hosts": Counter({"a.test": 70, "b.test": 30})},
+            "70% of pictures come from one host: a.test.",
+        ),
         ({"licences": Counter({"": 95, "CC0": 5})}, "95% of samples lack a licence."),
         ({"licences": Counter({"": 100})}, "No sample states a licence."),
-        ({"opt_outs": Counter({"X-Robots-Tag: noai": 1})}, "1 opt-out signals stand on samples that were kept."),
+        (
+            {"opt_outs": Counter({"X-Robots-Tag: noai": 1})},
+            "1 opt-out signals stand on samples that were kept.",
+        ),
     ],
 )
 def test_a_share_that_is_too_large_is_spoken_of(counts: dict[str, object], text: str) -> None:

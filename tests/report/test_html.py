@@ -39,7 +39,9 @@ def test_the_page_needs_neither_script_nor_network(tmp_path: Path) -> None:
 
 
 def test_the_same_corpus_gives_the_same_page(tmp_path: Path) -> None:
-    one, two = (write_page(read_material([GOLDEN]), tmp_path / name).read_bytes() for name in ("one", "two"))
+    one, two = (
+        write_page(read_material([GOLDEN]), tmp_path / name).read_bytes() for name in ("one", "two")
+    )
     assert one == two
 
 
@@ -54,9 +56,17 @@ def test_tars_alone_have_figures_and_a_gallery_but_no_funnel(tmp_path: Path) -> 
 
 def test_strangers_fields_are_taken_where_they_fit(tmp_path: Path) -> None:
     members = sample_members(
-        "a/0001", make_image(1), "一只猫", {"url": "http://a.test/1.jpg", "width": "no", "license": 7}
+        "a/0001",
+        make_image(1),
+        "一只猫",
+        {"url": "http://a.test/1.jpg", "width": "no", "license": 7},
     )
-    members |= {"a/0002.png": make_image(2, kind="PNG"), "a/0002.json": b"[1]", "b.cls": b"3", "c.jpg": b"no picture"}
+    members |= {
+        "a/0002.png": make_image(2, kind="PNG"),
+        "a/0002.json": b"[1]",
+        "b.cls": b"3",
+        "c.jpg": b"no picture",
+    }
     document = _page([write_tar(tmp_path / "a.tar", members)], tmp_path / "out")
     assert _texts(document, ".tiles dd")[0] == "4"
     assert len(document.css(".sample img")) == 2
@@ -66,19 +76,39 @@ def test_strangers_fields_are_taken_where_they_fit(tmp_path: Path) -> None:
 
 def test_filters_hide_the_cards_that_give_another_answer(tmp_path: Path) -> None:
     sources = ["table:a.csv"] * 2 + ["folder:b/"]
-    samples = [{"caption": make_caption(number), "source": source} for number, source in enumerate(sources)]
+    samples = [
+        {"caption": make_caption(number), "source": source} for number, source in enumerate(sources)
+    ]
     write_corpus(tmp_path / "corpus", samples)
     document = _page([tmp_path / "corpus"], tmp_path / "out")
     assert _texts(document, "fieldset legend") == ["Source", "Regions"]
     assert _texts(document, "fieldset label") == ["all", "table:a.csv 2", "folder:b/ 1", "drawn"]
-    assert [str(node.attributes["class"]).split()[-1] for node in document.css(".sample")] == ["f0-0", "f0-0", "f0-1"]
-    assert "body:has(#f0-1:checked) .sample:not(.f0-1)" in (tmp_path / "out" / "index.html").read_text("utf-8")
+    assert [str(node.attributes["class"]).split()[-1] for node in document.css(".sample")] == [
+        "f0-0",
+        "f0-0",
+        "f0-1",
+    ]
+    assert "body:has(#f0-1:checked) .sample:not(.f0-1)" in (
+        tmp_path / "out" / "index.html"
+    ).read_text("utf-8")
 
 
 def test_duplicates_stand_beside_what_is_kept_with_their_distances(tmp_path: Path) -> None:
     copies = [
-        {"step": "dedupe", "reason": "near_duplicate", "duplicate_of": key(0), "phash_distance": 3, "pdq_distance": 30},
-        {"step": "dedupe", "reason": "duplicate", "duplicate_of": key(0), "phash_distance": 0, "pdq_distance": 0},
+        {
+            "step": "dedupe",
+            "reason": "near_duplicate",
+            "duplicate_of": key(0),
+            "phash_distance": 3,
+            "pdq_distance": 30,
+        },
+        {
+            "step": "dedupe",
+            "reason": "duplicate",
+            "duplicate_of": key(0),
+            "phash_distance": 0,
+            "pdq_distance": 0,
+        },
         {
             "step": "dedupe",
             "reason": "near_duplicate",
@@ -91,14 +121,26 @@ def test_duplicates_stand_beside_what_is_kept_with_their_distances(tmp_path: Pat
     document = _page([tmp_path / "corpus"], tmp_path / "out")
     groups = document.css(".group")
     assert [len(group.css(".card")) for group in groups] == [3, 2]
-    assert _texts(document, ".distance") == ["pHash 3", "PDQ 30", "pHash 0", "PDQ 0", "pHash 1", "PDQ 4"]
+    assert _texts(document, ".distance") == [
+        "pHash 3",
+        "PDQ 30",
+        "pHash 0",
+        "PDQ 0",
+        "pHash 1",
+        "PDQ 4",
+    ]
     assert make_caption(1) in groups[0].text()
     assert "not in this corpus" in groups[1].text()
 
 
 def test_numbers_of_people_are_made_unreadable(tmp_path: Path) -> None:
     text = "联系电话13800138000，邮箱wangxiaoming@example.com"
-    row = {"step": "clean", "reason": "contact_info", "texts": [{"type": "alt", "text": text}], "url": "http://a.test/"}
+    row = {
+        "step": "clean",
+        "reason": "contact_info",
+        "texts": [{"type": "alt", "text": text}],
+        "url": "http://a.test/",
+    }
     write_corpus(tmp_path / "corpus", [{}], [row])
     page = write_page(read_material([tmp_path / "corpus"]), tmp_path / "out").read_text("utf-8")
     assert "13800138000" not in page
@@ -109,13 +151,17 @@ def test_numbers_of_people_are_made_unreadable(tmp_path: Path) -> None:
 def test_more_than_200_thumbnails_lie_beside_the_page(tmp_path: Path) -> None:
     members: dict[str, bytes] = {}
     for number in range(230):
-        members |= sample_members(f"{number:04d}", make_image(number, width=60, height=40), make_caption(number), {})
+        members |= sample_members(
+            f"{number:04d}", make_image(number, width=60, height=40), make_caption(number), {}
+        )
     out = tmp_path / "out"
     document = _page([write_tar(tmp_path / "a.tar", members)], out)
     srcs = [str(node.attributes["src"]) for node in document.css(".sample img")]
     inside = [src for src in srcs if src.startswith("data:")]
     assert (len(inside), len(srcs)) == (MAX_INLINE, 230)
-    assert sorted(set(srcs) - set(inside)) == sorted(f"thumbs/{path.name}" for path in (out / "thumbs").iterdir())
+    assert sorted(set(srcs) - set(inside)) == sorted(
+        f"thumbs/{path.name}" for path in (out / "thumbs").iterdir()
+    )
     write_page(read_material([GOLDEN]), out)
     assert not (out / "thumbs").exists()
 

@@ -15,7 +15,9 @@ from wenlan_data.report.html import write_page
 from wenlan_data.report.write_all import read_material
 from wenlan_data.testing import make_image
 
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed (apt-get install chromium)")
+needs_chromium = pytest.mark.skipif(
+    CHROMIUM is None, reason="chromium is not installed (apt-get install chromium)"
+)
 _CSP = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
 _ELEMENTS = {
     "-text", "a", "article", "b", "bdi", "body", "code", "dd", "details", "div", "dl", "dt", "fieldset", "figcaption",
@@ -27,7 +29,9 @@ _ELEMENTS = {
 
 def shown(text: str) -> str:
     """A text as the page shows it: control characters as signs."""
-    return "".join(chr(0x2400 + ord(one)) if one < " " and one not in "\n\t" else one for one in text)
+    return "".join(
+        chr(0x2400 + ord(one)) if one < " " and one not in "\n\t" else one for one in text
+    )
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +54,10 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     fields = [{"url": text, "page_url": text, "source": text, "detail": text} for text in PAYLOADS]
     texts = [{"texts": [{"type": text, "text": text}]} for text in PAYLOADS]
-    dropped = [{**one, **two, "reason": text} for one, two, text in zip(fields, texts, PAYLOADS, strict=True)]
+    dropped = [
+        {**one, **two, "reason": text}
+        for one, two, text in zip(fields, texts, PAYLOADS, strict=True)
+    ]
     copies = [
         {**one, **two, "step": "dedupe", "reason": "duplicate", "duplicate_of": key(number)}
         for number, (one, two) in enumerate(zip(fields, texts, strict=True))
@@ -68,8 +75,21 @@ def pages(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str
     for number, text in enumerate(PAYLOADS):
         safe = re.sub(r"[./\x00]", "_", text)[:80]
         region = {"box": [0, 0, 50, 50], "label": text, "score": 1}
-        named = ("url", "page_url", "source", "license", "author", "opt_out", "caption_type", "tokens")
-        fields = {**dict.fromkeys(named, text), "regions": [region], "texts": [{"type": text, "text": text}]}
+        named = (
+            "url",
+            "page_url",
+            "source",
+            "license",
+            "author",
+            "opt_out",
+            "caption_type",
+            "tokens",
+        )
+        fields = {
+            **dict.fromkeys(named, text),
+            "regions": [region],
+            "texts": [{"type": text, "text": text}],
+        }
         members |= sample_members(f"{number}{safe}", jpeg, text, fields)
     tar = write_tar(folder / f"{PAYLOADS[2].replace('/', '_')}.tar", members)
     return {
@@ -112,7 +132,9 @@ def test_the_browser_would_have_shown_what_ran(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["corpus", "tars"])
-def test_the_source_holds_no_element_or_attribute_of_a_payload(pages: Mapping[str, Path], name: str) -> None:
+def test_the_source_holds_no_element_or_attribute_of_a_payload(
+    pages: Mapping[str, Path], name: str
+) -> None:
     assert foreign(LexborHTMLParser(pages[name].read_text("utf-8"))) == set()
 
 
@@ -121,7 +143,17 @@ def test_every_field_of_a_sample_is_shown_verbatim(pages: Mapping[str, Path]) ->
     for text, card in zip(PAYLOADS, document.css("article.sample"), strict=True):
         terms = [node.text() for node in card.css("dt")]
         values = [node.text().strip("\n ") for node in card.css("dd")]
-        fields = {"alt", "title", "figcaption", "picture", "page", "source", "licence", "author", "opt-out"}
+        fields = {
+            "alt",
+            "title",
+            "figcaption",
+            "picture",
+            "page",
+            "source",
+            "licence",
+            "author",
+            "opt-out",
+        }
         assert fields <= set(terms)
         found = {value for term, value in zip(terms, values, strict=True) if term in fields}
         assert found == {shown(text).strip("\n ")}
@@ -132,7 +164,9 @@ def test_every_field_of_a_drop_is_shown_verbatim(pages: Mapping[str, Path]) -> N
     panels = {node.css_first(".why b").text(): node for node in document.css(".drop")}  # type: ignore[union-attr]
     for text in PAYLOADS:
         said = [node.text().strip() for node in panels[shown(text)].css(".said, .detail, .from")]
-        assert [one.removeprefix("on").strip() for one in said[3:]] == [shown(text).removeprefix("on").strip()]
+        assert [one.removeprefix("on").strip() for one in said[3:]] == [
+            shown(text).removeprefix("on").strip()
+        ]
         assert said[:3] == [shown(text).strip()] * 3
 
 
@@ -155,12 +189,18 @@ def foreign(document: LexborHTMLParser) -> set[str]:
 
 def _foreign_attributes(node: LexborNode) -> set[str]:
     attributes = {name: value or "" for name, value in node.attributes.items()}
-    found = {name for name in attributes if name.startswith("on") or name in {"srcset", "srcdoc", "formaction"}}
+    found = {
+        name
+        for name in attributes
+        if name.startswith("on") or name in {"srcset", "srcdoc", "formaction"}
+    }
     href, src = attributes.get("href", "#"), attributes.get("src", "data:image/jpeg")
     if not href.startswith(("#", "http://", "https://")):
         found.add(f"href={href}")
     if not re.match(r"data:image/jpeg|thumbs/[0-9a-f]{24}\.jpg$", src):
         found.add(f"src={src}")
-    if node.tag in {"i", "b"} and not re.fullmatch(r"(?:width|height):[\d.]+%", attributes.get("style", "width:1%")):
+    if node.tag in {"i", "b"} and not re.fullmatch(
+        r"(?:width|height):[\d.]+%", attributes.get("style", "width:1%")
+    ):
         found.add(f"style={attributes['style']}")
     return found | ({"style"} if "style" in attributes and node.tag not in {"i", "b"} else set())

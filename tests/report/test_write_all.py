@@ -77,13 +77,21 @@ def test_the_hub_reads_the_card(built: Path) -> None:
 
     card = DatasetCard.load(built / "README.md")
     data = card.data.to_dict()
-    assert (data["language"], data["license"], data["size_categories"]) == (["zh"], "other", ["n<1K"])
+    assert (data["language"], data["license"], data["size_categories"]) == (
+        ["zh"],
+        "other",
+        ["n<1K"],
+    )
     assert data["configs"][0]["data_files"] == [{"split": "train", "path": "shards/*.tar"}]
     assert "| dedupe | 1 | 4 | near_duplicate 1 |" in card.text
 
 
 def test_the_card_has_each_heading_once(built: Path) -> None:
-    headings = [line for line in (built / "README.md").read_text("utf-8").splitlines() if line.startswith("#")]
+    headings = [
+        line
+        for line in (built / "README.md").read_text("utf-8").splitlines()
+        if line.startswith("#")
+    ]
     assert len(set(headings)) == len(headings) > 5
 
 
@@ -100,7 +108,10 @@ def test_croissant_is_valid_and_gives_the_samples(built: Path) -> None:
     import mlcroissant
 
     dataset = mlcroissant.Dataset(str(built / "croissant.json"))
-    assert (set(dataset.metadata.issues.errors), set(dataset.metadata.issues.warnings)) == (set(), set())
+    assert (set(dataset.metadata.issues.errors), set(dataset.metadata.issues.warnings)) == (
+        set(),
+        set(),
+    )
     captions = {record["samples/caption"].decode() for record in dataset.records("samples")}
     assert captions == {make_caption(number) for number in range(4)}
     distribution = json.loads((built / "croissant.json").read_text("utf-8"))["distribution"]
@@ -122,6 +133,8 @@ def test_neither_torch_nor_ray_is_loaded_for_the_page(built: Path, tmp_path: Pat
         f"cli.main(['shards', 'html', {str(built)!r}, '--out', {str(tmp_path)!r}], standalone_mode=False)\n"
         "sys.exit(bool({'torch', 'ray', 'aiohttp', 'jieba'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{tmp_path}/index.html: 4 of 4 samples\n"

@@ -45,7 +45,9 @@ def test_attempts_of_a_killed_build_are_gone_after_the_next_start(tmp_path: Path
         assert not stray.exists()
 
 
-def test_attempts_that_its_workers_began_late_are_gone_when_the_next_build_ends(tmp_path: Path) -> None:
+def test_attempts_that_its_workers_began_late_are_gone_when_the_next_build_ends(
+    tmp_path: Path,
+) -> None:
     with Ledger(tmp_path) as ledger:
         stray = _attempt(ledger, "late")
     assert not stray.exists()
@@ -58,7 +60,9 @@ def test_a_second_build_on_one_output_is_refused(tmp_path: Path) -> None:
         f"with Ledger(Path({str(tmp_path)!r})): pass"
     )
     with Ledger(tmp_path):
-        second = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        second = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=False
+        )
     assert "another build (process" in second.stderr
     with Ledger(tmp_path), pytest.raises(UsageError, match="another build"), Ledger(tmp_path):
         pass

@@ -58,10 +58,14 @@ def test_on_a_terminal_a_step_that_is_over_is_a_line_above_the_bar_of_the_one_th
         report.end()
     report.close()
     lines = [line for line in capfd.readouterr().err.splitlines() if " 7 rows" in line]
-    assert [line.split(")")[0] for line in lines] == [f"crawl (round {number}" for number in range(60)]
+    assert [line.split(")")[0] for line in lines] == [
+        f"crawl (round {number}" for number in range(60)
+    ]
 
 
-def test_one_part_is_no_plural(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_part_is_no_plural(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "120")
     for report in (TerminalReporter(), PlainReporter()):
         for parts in (1, 2):

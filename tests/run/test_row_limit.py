@@ -7,7 +7,9 @@ from wenlan_data.run.row_limit import RowLimit
 SOURCES = ({"kind": "table", "path": "a.parquet"},)
 
 
-def test_a_build_that_goes_on_reads_what_is_left_and_the_next_one_counts_from_the_beginning(tmp_path: Path) -> None:
+def test_a_build_that_goes_on_reads_what_is_left_and_the_next_one_counts_from_the_beginning(
+    tmp_path: Path,
+) -> None:
     first = RowLimit(tmp_path, 10, SOURCES)
     assert first.left_before(0) == 10
     first.note(0, 4)

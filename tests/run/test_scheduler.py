@@ -43,7 +43,9 @@ def test_every_job_is_done_once_and_a_second_run_does_none(tmp_path: Path, worke
         executor = LocalExecutor(workers)
         seen: list[int] = []
         for _ in range(2):
-            receipts = Jobs(executor, ledger, 0, "count").run([_job(n) for n in range(9)], lambda n, _: seen.append(n))
+            receipts = Jobs(executor, ledger, 0, "count").run(
+                [_job(n) for n in range(9)], lambda n, _: seen.append(n)
+            )
             assert list(receipts) == list(range(9))
         executor.close()
     assert sorted(seen) == sorted([*range(9), *range(9)])

@@ -15,7 +15,9 @@ from wenlan_data.records import Drop, ImageFacts
 from wenlan_data.sandbox import client as sandbox
 from wenlan_data.testing import make_image
 
-ANY = ImageRules(min_bytes=0, min_side_px=1, max_aspect=20_000, formats=("jpeg", "png", "webp", "gif", "avif"))
+ANY = ImageRules(
+    min_bytes=0, min_side_px=1, max_aspect=20_000, formats=("jpeg", "png", "webp", "gif", "avif")
+)
 MIB = 1 << 20
 
 
@@ -26,7 +28,13 @@ def chunk(name: bytes, body: bytes) -> bytes:
 def png(width: int, height: int, *extra: bytes, colours: int = 2, pixels: bytes = b"") -> bytes:
     header = struct.pack(">IIBBBBB", width, height, 8, colours, 0, 0, 0)
     body = zlib.compress(pixels or bytes((width * 3 + 1) * min(height, 100)), 1)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + b"".join(extra) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + b"".join(extra)
+        + chunk(b"IDAT", body)
+        + chunk(b"IEND", b"")
+    )
 
 
 def small_png(*extra: bytes) -> bytes:
@@ -68,7 +76,12 @@ def many_frames() -> bytes:
 def webp_with(name: bytes, size: int) -> bytes:
     data = make_image(1, kind="WEBP")
     body = data[12:] + name + struct.pack("<I", size) + bytes(size + (size & 1))
-    extended = b"VP8X" + struct.pack("<IB3x", 10, 0x0C) + (319).to_bytes(3, "little") + (239).to_bytes(3, "little")
+    extended = (
+        b"VP8X"
+        + struct.pack("<IB3x", 10, 0x0C)
+        + (319).to_bytes(3, "little")
+        + (239).to_bytes(3, "little")
+    )
     return b"RIFF" + struct.pack("<I", 4 + len(extended) + len(body)) + b"WEBP" + extended + body
 
 
@@ -91,10 +104,16 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "13,000 squared PNG": lambda: png(13_000, 13_000),
     "one-pixel-high PNG of 2 G pixels": lambda: png(2_000_000_000, 1, pixels=bytes(1000)),
     "38 bytes of WebP, 16,383 squared": lambda: (
-        b"RIFF\x1e\0\0\0WEBPVP8L\x11\0\0\0\x2f" + struct.pack("<I", 16_382 | 16_382 << 14) + bytes(13)
+        b"RIFF\x1e\0\0\0WEBPVP8L\x11\0\0\0\x2f"
+        + struct.pack("<I", 16_382 | 16_382 << 14)
+        + bytes(13)
     ),
-    "WebP canvas of 16 M squared": lambda: b"RIFF\x1e\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\xff" * 6,
-    "GIF screen of 65,535 squared": lambda: b"GIF89a" + struct.pack("<HH", 65_535, 65_535) + bytes(50),
+    "WebP canvas of 16 M squared": lambda: (
+        b"RIFF\x1e\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\xff" * 6
+    ),
+    "GIF screen of 65,535 squared": lambda: (
+        b"GIF89a" + struct.pack("<HH", 65_535, 65_535) + bytes(50)
+    ),
     "JPEG of 65,000 squared": lambda: large_jpeg(65_000, 65_000),
     "JPEG of 64 MP and a few": lambda: large_jpeg(8_001, 8_000),
     "JPEG of a thousand scans": lambda: many_scans(1000),
@@ -103,7 +122,9 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     ),
     "PNG with a text of 1 GB": lambda: small_png(chunk(b"zTXt", b"Comment\0\0" + zeros(1024))),
     "PNG with a profile of 1 GB": lambda: small_png(chunk(b"iCCP", b"icc\0\0" + zeros(1024))),
-    "PNG with an XMP of 10 MB": lambda: small_png(chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + bytes(10 * MIB))),
+    "PNG with an XMP of 10 MB": lambda: small_png(
+        chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + bytes(10 * MIB))
+    ),
     "PNG with an EXIF of 2 MB": lambda: small_png(chunk(b"eXIf", bytes(2 * MIB))),
     "WebP with an XMP of 10 MB": lambda: webp_with(b"XMP ", 10 * MIB),
 }
@@ -123,12 +144,18 @@ def new_child() -> None:
 def child_peak_bytes() -> int:
     zygote = sandbox._idle[-1]._process.pid
     (child,) = Path(f"/proc/{zygote}/task/{zygote}/children").read_text().split()
-    line = next(one for one in Path(f"/proc/{child}/status").read_text().splitlines() if one.startswith("VmHWM"))
+    line = next(
+        one
+        for one in Path(f"/proc/{child}/status").read_text().splitlines()
+        if one.startswith("VmHWM")
+    )
     return int(line.split()[1]) * 1024
 
 
 def own_bytes() -> int:
-    line = next(one for one in Path("/proc/self/status").read_text().splitlines() if one.startswith("VmRSS"))
+    line = next(
+        one for one in Path("/proc/self/status").read_text().splitlines() if one.startswith("VmRSS")
+    )
     return int(line.split()[1]) * 1024
 
 
@@ -149,7 +176,11 @@ def test_a_bomb_is_refused_by_name_and_costs_little(name: str) -> None:
 @pytest.mark.parametrize("name", HARMLESS)
 def test_what_only_looks_like_a_bomb_gives_its_first_frame_or_a_drop(name: str) -> None:
     found = sandbox.examine(HARMLESS[name](), ANY)
-    assert isinstance(found, ImageFacts) or found.reason in {"too_large", "undecodable", "near_blank"}
+    assert isinstance(found, ImageFacts) or found.reason in {
+        "too_large",
+        "undecodable",
+        "near_blank",
+    }
     assert child_peak_bytes() < 1 << 30
 
 

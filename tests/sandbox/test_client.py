@@ -81,18 +81,31 @@ def test_the_answers_are_those_of_the_same_process() -> None:
 
 
 def test_several_at_once_are_answered_as_each_alone() -> None:
-    several = [make_image(1), b"", make_image(2, kind="PNG"), make_image(3)[:5000], make_image(4, width=50)]
+    several = [
+        make_image(1),
+        b"",
+        make_image(2, kind="PNG"),
+        make_image(3)[:5000],
+        make_image(4, width=50),
+    ]
     wanted = [examine_and_store(data, RULES, jpeg_quality=90) for data in several]
     assert sandbox.examine_some(several, digests(several), RULES, 90) == wanted
     assert sandbox.examine_some([], [], RULES, 90) == []
 
 
 @pytest.mark.usefixtures("hostile")
-@pytest.mark.parametrize(("order", "reason"), [("segv", "decoder_crash"), ("spin", "decoder_timeout")])
-def test_of_several_at_once_only_the_one_that_kills_the_decoder_is_dropped(order: str, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("order", "reason"), [("segv", "decoder_crash"), ("spin", "decoder_timeout")]
+)
+def test_of_several_at_once_only_the_one_that_kills_the_decoder_is_dropped(
+    order: str, reason: str
+) -> None:
     several = [make_image(1), told(2, order), make_image(3)]
     found = sandbox.examine_some(several, digests(several), RULES, 90)
-    assert [found[0], found[2]] == [(examine(several[0], RULES), b""), (examine(several[2], RULES), b"")]
+    assert [found[0], found[2]] == [
+        (examine(several[0], RULES), b""),
+        (examine(several[2], RULES), b""),
+    ]
     assert isinstance(found[1], Drop)
     assert found[1].reason == reason
 
@@ -117,7 +130,9 @@ def test_a_picture_is_normalised_as_in_the_same_process() -> None:
         ("spin", Drop("decoder_timeout", "5 s of a processor", retryable=True)),
     ],
 )
-def test_what_kills_the_decoder_is_a_drop_and_the_next_picture_is_fine(order: str, drop: Drop) -> None:
+def test_what_kills_the_decoder_is_a_drop_and_the_next_picture_is_fine(
+    order: str, drop: Drop
+) -> None:
     good = sandbox.examine(make_image(1), RULES)
     assert sandbox.examine(told(1, order), RULES) == drop
     assert sandbox.examine(make_image(1), RULES) == good
@@ -137,7 +152,8 @@ def test_of_a_thousand_pictures_the_five_bad_ones_are_lost_and_no_other() -> Non
     orders = {100: "segv", 300: "abort", 500: "exit", 700: "segv", 999: "spin"}
     small = make_image(1, width=100, height=100)
     found = [
-        sandbox.examine(small + orders.get(number, "fine").encode().rjust(8, b"_"), RULES) for number in range(1000)
+        sandbox.examine(small + orders.get(number, "fine").encode().rjust(8, b"_"), RULES)
+        for number in range(1000)
     ]
     assert sorted(n for n, one in enumerate(found) if isinstance(one, Drop)) == sorted(orders)
 
@@ -166,10 +182,15 @@ def test_the_child_ends_with_the_process_that_asked() -> None:
         "sandbox.examine(make_image(1), ImageRules()); print(sandbox._idle[0]._process.pid, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
     child = int(done.stdout)
     for _ in range(200):
-        if not Path(f"/proc/{child}/stat").exists() or Path(f"/proc/{child}/stat").read_text().split()[2] == "Z":
+        if (
+            not Path(f"/proc/{child}/stat").exists()
+            or Path(f"/proc/{child}/stat").read_text().split()[2] == "Z"
+        ):
             break
         time.sleep(0.05)
     else:
@@ -183,13 +204,24 @@ def test_a_child_that_was_killed_from_outside_is_replaced() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [make_image(1), make_image(2, kind="PNG"), make_image(3, width=50), make_image(4)[:5000], b"<html>"]
+    "data",
+    [
+        make_image(1),
+        make_image(2, kind="PNG"),
+        make_image(3, width=50),
+        make_image(4)[:5000],
+        b"<html>",
+    ],
 )
 def test_a_thumbnail_is_as_in_the_same_process(data: bytes) -> None:
-    assert sandbox.small_jpeg(data, side_px=60, quality=70) == small_jpeg(data, side_px=60, quality=70)
+    assert sandbox.small_jpeg(data, side_px=60, quality=70) == small_jpeg(
+        data, side_px=60, quality=70
+    )
 
 
-def test_what_kills_the_decoder_has_no_thumbnail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_kills_the_decoder_has_no_thumbnail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     script = tmp_path / "hostile.py"
     script.write_text("import os\nfrom wenlan_data.sandbox import worker\n"
                       "worker._WORK[worker.SMALL] = lambda *_: os.abort()\nworker.main()")  # fmt: skip

@@ -11,16 +11,22 @@ pytestmark = pytest.mark.timeout(120)
 
 HOSTILE = {
     "spaces in srcset": '<img srcset="' + " ," * 100_000 + '" src=1.jpg>',
-    "spaces in refresh": '<meta http-equiv=refresh content="' + " " * 200_000 + '&quot;"><img src=1.jpg>',
+    "spaces in refresh": '<meta http-equiv=refresh content="'
+    + " " * 200_000
+    + '&quot;"><img src=1.jpg>',
     "nested elements": "<div>" * 150_000 + "<img src=1.jpg>",
     "attributes": "<img src=1.jpg " + " ".join(f"a{n}=1" for n in range(20_000)) + ">",
     "an open comment": "<img src=1.jpg><!--" + "-" * 1_000_000,
     "open tags": "<img src=1.jpg>" + "<" * 1_000_000,
     "line breaks": "<p>桥" + "\n" * 500_000 + "<img src=1.jpg></p>",
     "pointers": "<img src=1.jpg><p>" + "▲" * 200_000 + "</p>",
-    "a deep JSON": '<script type="application/ld+json">' + '[{"a":' * 50_000 + "</script><img src=1.jpg>",
+    "a deep JSON": '<script type="application/ld+json">'
+    + '[{"a":' * 50_000
+    + "</script><img src=1.jpg>",
     "blocks and pictures": "<p>桥</p><img src=1.jpg>" * 20_000,
-    "figures in figures": '<div class="figure">' * 4_000 + "<img src=1.jpg>" + '<p class="title">桥</p>' * 4_000,
+    "figures in figures": '<div class="figure">' * 4_000
+    + "<img src=1.jpg>"
+    + '<p class="title">桥</p>' * 4_000,
     "data": "<img src=1.jpg>" + "data:image/png;base64," * 50_000,
 }
 
@@ -35,7 +41,9 @@ def test_a_hostile_page_is_read_and_its_picture_found(name: str) -> None:
     assert not is_listing(payload)
 
 
-@pytest.mark.parametrize("payload", [b"<?xml ?>" * 250, b" " * 2_000_000, b"<urlset>" + b"<loc>" + b" " * 1_000_000])
+@pytest.mark.parametrize(
+    "payload", [b"<?xml ?>" * 250, b" " * 2_000_000, b"<urlset>" + b"<loc>" + b" " * 1_000_000]
+)
 def test_a_hostile_listing_is_read(payload: bytes) -> None:
     is_listing(payload)
     assert listed_links(payload, "http://a.cn/").urls == ()

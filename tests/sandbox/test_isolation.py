@@ -37,16 +37,24 @@ def _fetch(folder: Path, numbers: list[int]) -> tuple[list[Row], Receipt]:
     rows: list[Row] = []
     for number in numbers:
         path = folder / f"{number}.jpg"
-        path.write_bytes(small + b"%06d" % number + WORST.get(number, "fine").encode().rjust(8, b"_"))
-        rows.append({"url": f"{number}.jpg", "supply": "file", "supply_path": str(path), "host": ""})
+        path.write_bytes(
+            small + b"%06d" % number + WORST.get(number, "fine").encode().rjust(8, b"_")
+        )
+        rows.append(
+            {"url": f"{number}.jpg", "supply": "file", "supply_path": str(path), "host": ""}
+        )
     return run(part_for(folder, rows, {}), folder)
 
 
 @pytest.mark.usefixtures("hostile")
-def test_hostile_pictures_are_quarantined_and_the_others_are_as_without_them(tmp_path: Path) -> None:
+def test_hostile_pictures_are_quarantined_and_the_others_are_as_without_them(
+    tmp_path: Path,
+) -> None:
     rows, receipt = _fetch(tmp_path / "with", list(range(1000)))
     assert receipt.rows_out == 995
-    assert {int(str(row["url"]).partition(".")[0]): row["detail"] for row in rows if row["reason"]} == {
+    assert {
+        int(str(row["url"]).partition(".")[0]): row["detail"] for row in rows if row["reason"]
+    } == {
         100: "SIGSEGV",
         300: "SIGABRT",
         500: "exit 5",
@@ -92,8 +100,12 @@ def test_a_page_that_kills_its_reader_loses_the_pictures_inside_it_and_no_others
             at = warc.size_bytes
             headers = (("Content-Type", "text/html"),)
             body = page.encode()
-            warc.response("http://a.cn/", body, status="200 OK", headers=headers, sha256="", ip="", date=EPOCH)
-            rows.append({"url": one.name, "supply": "inline", "supply_path": str(tmp_path / "pages.warc")})
+            warc.response(
+                "http://a.cn/", body, status="200 OK", headers=headers, sha256="", ip="", date=EPOCH
+            )
+            rows.append(
+                {"url": one.name, "supply": "inline", "supply_path": str(tmp_path / "pages.warc")}
+            )
             rows[-1] |= {"supply_offset": at, "host": ""}
     found, _ = run(part_for(tmp_path, rows, {}), tmp_path)
     sandbox.close_all()

@@ -50,8 +50,14 @@ class Pair:
 
 PAIRS = (
     Pair(0, "雨后的山谷里有一道彩虹", (("caption", "雨后的山谷里有一道彩虹"),)),
-    Pair(1, "厨师把面团拉成细细的面条", (("alt", "厨师把面团拉成细细的面条"), ("title", "兰州拉面"))),
-    Pair(2, "“青花瓷”花瓶,高30厘米", (("figcaption", "“青花瓷”花瓶,高30厘米"), ("surrounding", "馆藏・明代"))),
+    Pair(
+        1, "厨师把面团拉成细细的面条", (("alt", "厨师把面团拉成细细的面条"), ("title", "兰州拉面"))
+    ),
+    Pair(
+        2,
+        "“青花瓷”花瓶,高30厘米",
+        (("figcaption", "“青花瓷”花瓶,高30厘米"), ("surrounding", "馆藏・明代")),
+    ),
     Pair(3, "小猫趴在窗台上晒太阳🐱", (("caption", "小猫趴在窗台上晒太阳🐱"),)),
     Pair(4, "𠮷野家门口排队的人", (("caption", "𠮷野家门口排队的人"),), ("X-Robots-Tag: noai",)),
 )
@@ -61,7 +67,9 @@ def draw(number: int, *, width: int = 64, height: int = 48) -> NDArray[np.uint8]
     """uint8 (height, width, 3): stripes and a square in colours of `number`, by whole numbers only."""
     y, x = np.mgrid[0:height, 0:width]
     stripes = (x * (number + 2) + y * (2 * number + 1)) // 24 * 24
-    picture = np.stack([stripes * 3, stripes * 5 + number * 40, stripes * 7 + number * 90], axis=2) % 256
+    picture = (
+        np.stack([stripes * 3, stripes * 5 + number * 40, stripes * 7 + number * 90], axis=2) % 256
+    )
     left = 4 + 7 * number
     picture[12:36, left : left + 24] = (200 - 30 * number, 40 * number, 90)
     return picture.astype(np.uint8)
@@ -80,7 +88,9 @@ def make_corpus(corpus: Path, pairs: Sequence[Pair] = PAIRS, *, per_shard: int =
     with TemporaryDirectory() as work:
         rows = write_warc(Path(work) / "images.warc", pairs)
         cuts = [rows[at : at + per_shard] for at in range(0, len(rows), per_shard)]
-        made = [_make_shard(corpus, Path(work), number, cut, recipe) for number, cut in enumerate(cuts)]
+        made = [
+            _make_shard(corpus, Path(work), number, cut, recipe) for number, cut in enumerate(cuts)
+        ]
     manifest = _manifest(recipe, len(pairs), made, _make_drops(corpus))
     manifest.check_counts()
     save_manifest(corpus, manifest)
@@ -99,14 +109,26 @@ def write_warc(path: Path, pairs: Sequence[Pair]) -> list[dict[str, object]]:
     return sorted(rows, key=lambda row: str(row["key"]))
 
 
-def kept_row(pair: Pair, data: bytes, pixels: NDArray[np.uint8], *, warc_offset: int) -> dict[str, object]:
+def kept_row(
+    pair: Pair, data: bytes, pixels: NDArray[np.uint8], *, warc_offset: int
+) -> dict[str, object]:
     """A row of `tables.KEPT`."""
     url = f"https://example.org/{pair.number}.jpg"
     sha256 = hashlib.sha256(data).hexdigest()
     phash, pdq = hashes(thumbnail(pixels))
     texts = [{"type": kind, "text": text} for kind, text in pair.texts]
-    facts = {"bytes": len(data), "format": "jpeg", "width": pixels.shape[1], "height": pixels.shape[0]}
-    fetched = {"fetch_part": 0, "warc_offset": warc_offset, "final_url": url, "fetched_at": FETCHED_AT}
+    facts = {
+        "bytes": len(data),
+        "format": "jpeg",
+        "width": pixels.shape[1],
+        "height": pixels.shape[0],
+    }
+    fetched = {
+        "fetch_part": 0,
+        "warc_offset": warc_offset,
+        "final_url": url,
+        "fetched_at": FETCHED_AT,
+    }
     fetched |= {"encoded_offset": -1, "encoded_bytes": 0, "encoded_crc32c": 0}
     return {
         "key": sample_key(url, sha256),
@@ -130,7 +152,9 @@ def kept_row(pair: Pair, data: bytes, pixels: NDArray[np.uint8], *, warc_offset:
     }
 
 
-def shard_part(work: Path, number: int, rows: Sequence[dict[str, object]], recipe: Recipe) -> ShardPart:
+def shard_part(
+    work: Path, number: int, rows: Sequence[dict[str, object]], recipe: Recipe
+) -> ShardPart:
     """The shard step's part for these rows, whose pictures lie in `work/images.warc`."""
     kept = work / f"kept-{number}.parquet"
     pq.write_table(pa.Table.from_pylist(list(rows), schema=KEPT), kept)
@@ -150,7 +174,9 @@ def _make_shard(
     out = work / f"out-{number}"
     out.mkdir()
     details = dict(shard_part(work, number, rows, recipe)(out).details)
-    metadata = FileEntry.model_validate({"name": f"{number:06d}.parquet", **_mapping(details.pop("metadata"))})
+    metadata = FileEntry.model_validate(
+        {"name": f"{number:06d}.parquet", **_mapping(details.pop("metadata"))}
+    )
     (out / "metadata.parquet").rename(corpus / "metadata" / metadata.name)
     (out / DROPS_NAME).unlink()
     for path in out.iterdir():
@@ -174,10 +200,16 @@ def _make_drops(corpus: Path) -> DropsEntry:
         "source": "table:golden.csv",
     }
     reason = {"reason": "http_status", "detail": "404", "retryable": False, "duplicate_of": ""}
-    rest = {"phash_distance": -1, "pdq_distance": -1, "texts": [{"type": "caption", "text": "已删除的图片"}]}
+    rest = {
+        "phash_distance": -1,
+        "pdq_distance": -1,
+        "texts": [{"type": "caption", "text": "已删除的图片"}],
+    }
     pq.write_table(pa.Table.from_pylist([{**row, **reason, **rest}], schema=DROPS), path)
     data = path.read_bytes()
-    return DropsEntry(name=path.name, bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), rows=1)
+    return DropsEntry(
+        name=path.name, bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), rows=1
+    )
 
 
 def _manifest(
@@ -223,12 +255,17 @@ def expected() -> dict[str, object]:
                 "colours": colours(shrunk(pixels)).hex(),
             }
         )
-    return {"hash_version": HASH_VERSION, "samples": sorted(samples, key=lambda one: str(one["key"]))}
+    return {
+        "hash_version": HASH_VERSION,
+        "samples": sorted(samples, key=lambda one: str(one["key"])),
+    }
 
 
 if __name__ == "__main__":
     if GOLDEN.joinpath("manifest.json").exists():
-        sys.exit(f"{GOLDEN} is there: the golden corpus stays as it is for as long as format version 1 lives")
+        sys.exit(
+            f"{GOLDEN} is there: the golden corpus stays as it is for as long as format version 1 lives"
+        )
     make_corpus(GOLDEN)
     text = json.dumps(expected(), ensure_ascii=False, indent=1) + "\n"
     GOLDEN.joinpath("expected.json").write_text(text, encoding="utf-8")

@@ -16,7 +16,9 @@ def test_the_reason_names_what_was_passed_over() -> None:
         ("alt", Remark("repeats", "title")),
         ("surrounding", Remark("script", "hans")),
     ]
-    expected = "surrounding before title; figcaption rejected: boilerplate; alt repeats the page's title"
+    expected = (
+        "surrounding before title; figcaption rejected: boilerplate; alt repeats the page's title"
+    )
     assert reason("surrounding", ["title", "surrounding"], remarks) == expected
 
 
@@ -35,4 +37,9 @@ def test_script_and_flags_are_those_of_the_caption() -> None:
 def test_an_alt_that_counts_as_a_title_and_a_variant_tell_of_the_text_that_they_came_from() -> None:
     remarks = [("alt", Remark("script", "hant")), ("alt", Remark("repeats", "title"))]
     assert told("title", ["title"], remarks)["script"] == "hant"
-    assert told("first", ["surrounding", "first"], [("surrounding", Remark("script", "mixed"))])["script"] == "mixed"
+    assert (
+        told("first", ["surrounding", "first"], [("surrounding", Remark("script", "mixed"))])[
+            "script"
+        ]
+        == "mixed"
+    )

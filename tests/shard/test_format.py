@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 
 from wenlan_data.errors import DamageError
 from wenlan_data.records import Region, Sample, Text
-from wenlan_data.shard.format import decode_sample, encode_sample, offsets_name, sample_fields, sample_key, shard_name
+from wenlan_data.shard.format import (
+    decode_sample,
+    encode_sample,
+    offsets_name,
+    sample_fields,
+    sample_key,
+    shard_name,
+)
 
 SAMPLE = Sample(
     key="0" * 32,
@@ -55,7 +62,9 @@ def test_a_score_is_written_as_a_fraction_even_if_it_is_whole() -> None:
     assert b'"score":1.0' in encode_sample(whole)["json"]
 
 
-@pytest.mark.parametrize(("name", "value"), [("width", "3"), ("texts", None), ("pdq", "xy"), ("regions", [{}])])
+@pytest.mark.parametrize(
+    ("name", "value"), [("width", "3"), ("texts", None), ("pdq", "xy"), ("regions", [{}])]
+)
 def test_a_field_of_another_type_is_damage(name: str, value: object) -> None:
     members = encode_sample(SAMPLE)
     fields = {**json.loads(members["json"]), name: value}

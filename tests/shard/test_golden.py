@@ -60,13 +60,17 @@ def test_tarfile_reads_the_golden_corpus() -> None:
     assert texts == CAPTIONS
 
 
-def test_hugging_face_datasets_reads_the_golden_corpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hugging_face_datasets_reads_the_golden_corpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
     import datasets  # here, since it reads the environment when it is imported
 
     datasets.disable_progress_bars()
-    rows = datasets.load_dataset("webdataset", data_files=TARS, split="train", cache_dir=str(tmp_path / "cache"))
+    rows = datasets.load_dataset(
+        "webdataset", data_files=TARS, split="train", cache_dir=str(tmp_path / "cache")
+    )
     rows = rows.cast_column("jpg", datasets.Image(decode=False))
     assert {row["__key__"]: row["txt"] for row in rows} == CAPTIONS
     assert [row["json"]["key"] for row in rows] == [row["__key__"] for row in rows]
@@ -75,13 +79,17 @@ def test_hugging_face_datasets_reads_the_golden_corpus(tmp_path: Path, monkeypat
 def test_every_reader_that_the_contract_shows_runs_as_it_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    examples = re.findall(r"```python\n(.*?)```", (CONTRACT / "README.md").read_text("utf-8"), re.DOTALL)
+    examples = re.findall(
+        r"```python\n(.*?)```", (CONTRACT / "README.md").read_text("utf-8"), re.DOTALL
+    )
     assert len(examples) == 4
     monkeypatch.chdir(CONTRACT.parent)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     for example in examples:
         if "load_dataset" in example:
-            example = example.replace('split="train"', f'split="train", cache_dir={str(tmp_path)!r}')
+            example = example.replace(
+                'split="train"', f'split="train", cache_dir={str(tmp_path)!r}'
+            )
         exec(compile(example, "shards/README.md", "exec"), {})
         assert SAMPLES[0]["key"] in capsys.readouterr().out
 
@@ -119,7 +127,11 @@ def test_writing_the_golden_samples_again_gives_the_golden_bytes(tmp_path: Path)
     for entry in load_manifest(GOLDEN).shards:
         written = write_shard(tmp_path / entry.name, islice(samples, entry.samples))
         assert (tmp_path / entry.name).read_bytes() == (GOLDEN / "shards" / entry.name).read_bytes()
-        assert (written.bytes, written.sha256, written.samples) == (entry.bytes, entry.sha256, entry.samples)
+        assert (written.bytes, written.sha256, written.samples) == (
+            entry.bytes,
+            entry.sha256,
+            entry.samples,
+        )
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=[sample["key"][:8] for sample in SAMPLES])

@@ -21,14 +21,24 @@ def _tar(path: Path, members: dict[str, bytes], mode: str = "w") -> Path:
 
 
 def test_members_are_grouped_up_to_the_first_dot_of_the_last_part(tmp_path: Path) -> None:
-    members = {"a.b/c.JPG": b"1", "a.b/c.seg.png": b"2", "a.b/d.txt": b"3", "README": b"4", "a.b/.hidden": b"5"}
+    members = {
+        "a.b/c.JPG": b"1",
+        "a.b/c.seg.png": b"2",
+        "a.b/d.txt": b"3",
+        "README": b"4",
+        "a.b/.hidden": b"5",
+    }
     found = list(read_tar(_tar(tmp_path / "a.tar", members)))
     assert found == [("a.b/c", {"jpg": b"1", "seg.png": b"2"}), ("a.b/d", {"txt": b"3"})]
 
 
 def test_folders_links_and_devices_are_passed_over(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
-        for name, kind in (("d.txt", tarfile.DIRTYPE), ("l.txt", tarfile.SYMTYPE), ("n.txt", tarfile.CHRTYPE)):
+        for name, kind in (
+            ("d.txt", tarfile.DIRTYPE),
+            ("l.txt", tarfile.SYMTYPE),
+            ("n.txt", tarfile.CHRTYPE),
+        ):
             info = tarfile.TarInfo(name)
             info.type = kind
             tar.addfile(info)

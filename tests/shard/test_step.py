@@ -26,14 +26,22 @@ def _run(part: ShardPart, out: Path) -> dict[str, object]:
 def test_running_it_twice_gives_the_same_files(part: ShardPart, tmp_path: Path) -> None:
     assert _run(part, tmp_path / "a") == _run(part, tmp_path / "b")
     names = {path.name for path in (tmp_path / "a").iterdir()}
-    assert names == {"wenlan-000003.tar", "wenlan-000003.offsets.parquet", "metadata.parquet", "drops.parquet"}
+    assert names == {
+        "wenlan-000003.tar",
+        "wenlan-000003.offsets.parquet",
+        "metadata.parquet",
+        "drops.parquet",
+    }
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
 def test_samples_hold_what_their_rows_say(part: ShardPart, tmp_path: Path) -> None:
     _run(part, tmp_path / "out")
-    samples = [decode_sample(members, key) for key, members in read_tar(tmp_path / "out" / "wenlan-000003.tar")]
+    samples = [
+        decode_sample(members, key)
+        for key, members in read_tar(tmp_path / "out" / "wenlan-000003.tar")
+    ]
     assert {sample.caption for sample in samples} == {pair.caption for pair in PAIRS}
     assert [sample.key for sample in samples] == sorted(sample.key for sample in samples)
     for sample in samples:
@@ -42,14 +50,22 @@ def test_samples_hold_what_their_rows_say(part: ShardPart, tmp_path: Path) -> No
         assert "".join(sample.tokens) == sample.caption
 
 
-def test_the_metadata_hold_the_json_and_when_it_was_fetched(part: ShardPart, tmp_path: Path) -> None:
+def test_the_metadata_hold_the_json_and_when_it_was_fetched(
+    part: ShardPart, tmp_path: Path
+) -> None:
     _run(part, tmp_path / "out")
     table = pq.read_table(tmp_path / "out" / "metadata.parquet")
     assert table.schema.equals(METADATA)
     rows = table.to_pylist()
-    for row, (key, members) in zip(rows, read_tar(tmp_path / "out" / "wenlan-000003.tar"), strict=True):
+    for row, (key, members) in zip(
+        rows, read_tar(tmp_path / "out" / "wenlan-000003.tar"), strict=True
+    ):
         sample = decode_sample(members, key)
-        assert (row["key"], row["caption"], row["shard"]) == (key, sample.caption, "wenlan-000003.tar")
+        assert (row["key"], row["caption"], row["shard"]) == (
+            key,
+            sample.caption,
+            "wenlan-000003.tar",
+        )
         assert (row["tokens"], row["opt_out"]) == (list(sample.tokens), list(sample.opt_out))
         assert row["token_count"] == len(sample.tokens)
         assert row["caption_reason"].startswith(f"{sample.caption_type} ")

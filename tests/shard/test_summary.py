@@ -15,7 +15,13 @@ def test_a_corpus_is_counted_from_its_tables() -> None:
     assert (summary["shards"], summary["samples"]) == (2, 5)
     assert summary["width_px"] == {"min": 64, "median": 64, "max": 64}
     assert summary["caption_chars"] == {"min": 9, "median": 11, "max": 13}
-    assert summary["text_types"] == {"caption": 3, "alt": 1, "figcaption": 1, "surrounding": 1, "title": 1}
+    assert summary["text_types"] == {
+        "caption": 3,
+        "alt": 1,
+        "figcaption": 1,
+        "surrounding": 1,
+        "title": 1,
+    }
     assert summary["region_labels"] == {"cell": 20, "image": 5}
     assert summary["dropped"] == {"fetch": {"http_status": 1}}
 
@@ -40,7 +46,11 @@ def test_a_strangers_tar_is_counted_by_what_it_has(tmp_path: Path) -> None:
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
     summary = summarise([tmp_path / "a.tar"])
-    assert (summary.samples, dict(summary.width_px), dict(summary.caption_chars)) == (2, {64: 1}, {2: 1})
+    assert (summary.samples, dict(summary.width_px), dict(summary.caption_chars)) == (
+        2,
+        {64: 1},
+        {2: 1},
+    )
 
 
 def test_a_damaged_metadata_table_is_named(tmp_path: Path) -> None:

@@ -109,7 +109,9 @@ def test_a_missing_shard_is_named(corpus: Path) -> None:
 def test_a_shard_that_the_manifest_does_not_know_is_named(corpus: Path) -> None:
     shutil.copy(corpus / "shards" / "wenlan-000001.tar", corpus / "shards" / "wenlan-000002.tar")
     (finding,) = verify(corpus)
-    assert finding == Finding("shards/wenlan-000002.tar", "", 0, "the manifest does not know this file")
+    assert finding == Finding(
+        "shards/wenlan-000002.tar", "", 0, "the manifest does not know this file"
+    )
 
 
 def test_bytes_after_the_end_are_found(corpus: Path) -> None:
@@ -122,7 +124,8 @@ def test_bytes_after_the_end_are_found(corpus: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["shards/wenlan-000001.offsets.parquet", "metadata/000000.parquet", "drops/000000.parquet"]
+    "name",
+    ["shards/wenlan-000001.offsets.parquet", "metadata/000000.parquet", "drops/000000.parquet"],
 )
 def test_a_damaged_table_is_named(corpus: Path, name: str) -> None:
     path = corpus / name
@@ -168,7 +171,12 @@ def _problems(path: Path) -> str:
 
 def test_a_strangers_sound_tar_has_no_findings(tmp_path: Path) -> None:
     long = "一" * 80
-    members = ((f"{long}/b.jpg", b"x"), (f"{long}/b.json", b"[1]"), ("c.jpg", b""), ("c.txt", "文".encode()))
+    members = (
+        (f"{long}/b.jpg", b"x"),
+        (f"{long}/b.json", b"[1]"),
+        ("c.jpg", b""),
+        ("c.txt", "文".encode()),
+    )
     assert verify(_tar(tmp_path / "a.tar", *members)) == []
 
 
@@ -199,10 +207,14 @@ def test_a_strangers_bad_structure_is_named(
         (tarfile.CHRTYPE, "a device or pipe"),
     ],
 )
-def test_a_link_or_device_in_a_strangers_tar_is_named(tmp_path: Path, kind: bytes, problem: str) -> None:
+def test_a_link_or_device_in_a_strangers_tar_is_named(
+    tmp_path: Path, kind: bytes, problem: str
+) -> None:
     special = tarfile.TarInfo("a.txt")
     special.type, special.linkname = kind, "/etc/passwd"
-    assert f"a.txt {problem}" in _problems(_tar(tmp_path / "a.tar", ("a.jpg", b"1"), special=special))
+    assert f"a.txt {problem}" in _problems(
+        _tar(tmp_path / "a.tar", ("a.jpg", b"1"), special=special)
+    )
 
 
 def test_a_key_in_two_tars_of_strangers_is_named(tmp_path: Path) -> None:
@@ -234,15 +246,22 @@ def test_a_strangers_tar_cut_anywhere_is_found(tmp_path: Path) -> None:
 
 
 def test_members_hidden_behind_the_end_of_a_strangers_tar_are_found(tmp_path: Path) -> None:
-    first, second = _tar(tmp_path / "a.tar", ("a.jpg", b"1")), _tar(tmp_path / "b.tar", ("b.jpg", b"1"))
+    first, second = (
+        _tar(tmp_path / "a.tar", ("a.jpg", b"1")),
+        _tar(tmp_path / "b.tar", ("b.jpg", b"1")),
+    )
     first.write_bytes(first.read_bytes() + second.read_bytes())
     assert "after the end of the archive" in _problems(first)
 
 
-def test_a_flip_in_a_picture_of_one_shard_alone_is_found_by_the_digest_beside_it(corpus: Path) -> None:
+def test_a_flip_in_a_picture_of_one_shard_alone_is_found_by_the_digest_beside_it(
+    corpus: Path,
+) -> None:
     shard = sorted((corpus / "shards").glob("*.tar"))[0]
     place = next(
-        one for one in load_offsets(shard.with_name(f"{shard.stem}.offsets.parquet")) if one.member.endswith("jpg")
+        one
+        for one in load_offsets(shard.with_name(f"{shard.stem}.offsets.parquet"))
+        if one.member.endswith("jpg")
     )
     with _changed(shard) as data:
         data[place.offset + place.size // 2] ^= 4

@@ -60,7 +60,13 @@ def test_a_header_tells_neither_time_nor_owner(tmp_path: Path) -> None:
     write_shard(tmp_path / "a.tar", [_encoded(1)])
     with tarfile.open(tmp_path / "a.tar") as tar:
         member = tar.getmembers()[0]
-    assert (member.mtime, member.uid, member.gid, member.uname, member.gname) == (0, 0, 0, "wenlan", "wenlan")
+    assert (member.mtime, member.uid, member.gid, member.uname, member.gname) == (
+        0,
+        0,
+        0,
+        "wenlan",
+        "wenlan",
+    )
 
 
 @pytest.mark.parametrize("keys", [(2, 1), (1, 1)])
@@ -95,15 +101,23 @@ def test_offsets_survive_their_table_and_find_one_sample(tmp_path: Path) -> None
     written = write_shard(tmp_path / "a.tar", samples)
     for name in ("a.offsets.parquet", "b.offsets.parquet"):
         save_offsets(tmp_path / name, written.places)
-    assert (tmp_path / "a.offsets.parquet").read_bytes() == (tmp_path / "b.offsets.parquet").read_bytes()
+    assert (tmp_path / "a.offsets.parquet").read_bytes() == (
+        tmp_path / "b.offsets.parquet"
+    ).read_bytes()
     assert load_offsets(tmp_path / "a.offsets.parquet") == list(written.places)
     places = find_places(tmp_path / "a.offsets.parquet", samples[2][0])
     data = (tmp_path / "a.tar").read_bytes()
-    found = {place.member.partition(".")[2]: data[place.offset : place.offset + place.size] for place in places}
+    found = {
+        place.member.partition(".")[2]: data[place.offset : place.offset + place.size]
+        for place in places
+    }
     assert found == samples[2][1]
     assert find_places(tmp_path / "a.offsets.parquet", "f" * 32) == []
 
 
 def test_a_caption_of_another_type_is_written(tmp_path: Path) -> None:
-    write_shard(tmp_path / "a.tar", [(_sample(1).key, encode_sample(replace(_sample(1), caption_type="alt")))])
+    write_shard(
+        tmp_path / "a.tar",
+        [(_sample(1).key, encode_sample(replace(_sample(1), caption_type="alt")))],
+    )
     assert b'"caption_type":"alt"' in (tmp_path / "a.tar").read_bytes()

@@ -9,7 +9,7 @@ from wenlan_data.records import Candidate, Drop, Text
 from wenlan_data.sources.brivl import Brivl
 from wenlan_data.testing import make_image
 
-SHARED = Path(__file__).parents[4] / "shared" / "data" / "brivl-record"
+SHARED = Path(__file__).parents[3] / "shared" / "data" / "brivl-record"
 
 
 def record(name: str, **more: object) -> str:
@@ -19,7 +19,10 @@ def record(name: str, **more: object) -> str:
         ["easy", "酒店"],
         ["first", "酒店在城里"],
     ]
-    return json.dumps({"image_id": name, "sentences": sentences, "bbox": [[1, 2, 30, 40]], **more}, ensure_ascii=False)
+    return json.dumps(
+        {"image_id": name, "sentences": sentences, "bbox": [[1, 2, 30, 40]], **more},
+        ensure_ascii=False,
+    )
 
 
 def source(folder: Path, *lines: str) -> Brivl:
@@ -94,13 +97,20 @@ def test_a_file_without_records_is_refused(content: str, tmp_path: Path) -> None
         list(Brivl(path=str(tmp_path / "other.jsonl")).parts(source=0, max_rows=9))
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="BriVL's three records are not beside the repository")
+@pytest.mark.skipif(
+    not SHARED.is_dir(), reason="BriVL's three records are not beside the repository"
+)
 def test_the_released_records_are_read_whole() -> None:
     found = check_source(Brivl(path=str(SHARED / "example.jsonl")))
     assert [len(one.boxes) for one in found if isinstance(one, Candidate)] == [100, 100, 100]
-    assert [[len(text.text) for text in one.texts] for one in found if isinstance(one, Candidate)] == [
+    assert [
+        [len(text.text) for text in one.texts] for one in found if isinstance(one, Candidate)
+    ] == [
         [7, 21],
         [4, 33],
         [13, 343],
     ]
-    assert all(isinstance(one, Candidate) and one.stored and Path(one.stored.path).is_file() for one in found)
+    assert all(
+        isinstance(one, Candidate) and one.stored and Path(one.stored.path).is_file()
+        for one in found
+    )

@@ -21,10 +21,18 @@ def _urls(rows: list[Candidate | Drop]) -> list[str]:
     return [row.url for row in rows if isinstance(row, Candidate)]
 
 
-def test_pictures_come_with_their_sidecars_sorted_and_named_as_the_operator_wrote(tmp_path: Path) -> None:
+def test_pictures_come_with_their_sidecars_sorted_and_named_as_the_operator_wrote(
+    tmp_path: Path,
+) -> None:
     _write(
         tmp_path / "photos",
-        {"b.PNG": b"1", "b.txt": "湖边".encode(), "a/cat.jpg": b"2", "a/cat.txt": "一只猫\n".encode(), "a.gif": b"3"},
+        {
+            "b.PNG": b"1",
+            "b.txt": "湖边".encode(),
+            "a/cat.jpg": b"2",
+            "a/cat.txt": "一只猫\n".encode(),
+            "a.gif": b"3",
+        },
     )
     rows = check_source(Folder(path="photos/", base=str(tmp_path)), max_rows=2)
     assert _urls(rows) == ["photos/a/cat.jpg", "photos/a.gif", "photos/b.PNG"]
@@ -36,8 +44,12 @@ def test_pictures_come_with_their_sidecars_sorted_and_named_as_the_operator_wrot
     )
 
 
-def test_a_picture_without_text_is_a_candidate_and_a_text_without_picture_is_nothing(tmp_path: Path) -> None:
-    root = _write(tmp_path, {"a.jpg": b"1", "b.txt": b"2", "notes.md": b"3", "c.webp": b"4", "c.txt": b" \n"})
+def test_a_picture_without_text_is_a_candidate_and_a_text_without_picture_is_nothing(
+    tmp_path: Path,
+) -> None:
+    root = _write(
+        tmp_path, {"a.jpg": b"1", "b.txt": b"2", "notes.md": b"3", "c.webp": b"4", "c.txt": b" \n"}
+    )
     rows = check_source(Folder(path=str(root)))
     assert [(row.url, row.texts) for row in rows if isinstance(row, Candidate)] == [
         (str(root / "a.jpg"), ()),
@@ -46,7 +58,9 @@ def test_a_picture_without_text_is_a_candidate_and_a_text_without_picture_is_not
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030"])
-def test_sidecars_are_read_in_the_encodings_that_chinese_files_have(tmp_path: Path, encoding: str) -> None:
+def test_sidecars_are_read_in_the_encodings_that_chinese_files_have(
+    tmp_path: Path, encoding: str
+) -> None:
     _write(tmp_path, {"a.jpg": b"1", "a.txt": "江南水乡的石桥".encode(encoding)})
     [row] = check_source(Folder(path=str(tmp_path)))
     assert isinstance(row, Candidate)
@@ -54,7 +68,15 @@ def test_sidecars_are_read_in_the_encodings_that_chinese_files_have(tmp_path: Pa
 
 
 def test_a_sidecar_that_is_no_text_is_a_drop_in_its_place_that_names_it(tmp_path: Path) -> None:
-    _write(tmp_path, {"p/a.jpg": b"1", "p/a.txt": b"\xff\xff\xff", "p/b.jpg": b"1", "p/b.txt": b"x" * (1 << 20) + b"x"})
+    _write(
+        tmp_path,
+        {
+            "p/a.jpg": b"1",
+            "p/a.txt": b"\xff\xff\xff",
+            "p/b.jpg": b"1",
+            "p/b.txt": b"x" * (1 << 20) + b"x",
+        },
+    )
     rows = check_source(Folder(path="p", base=str(tmp_path)))
     assert [row.reason for row in rows if isinstance(row, Drop)] == ["bad_encoding", "bad_text"]
     assert [row.detail.partition(":")[0] for row in rows if isinstance(row, Drop)] == [

@@ -79,7 +79,9 @@ def _sources(folder: Path, site: Site, **more: object) -> Path:
     return path
 
 
-def _build(folder: Path, sources: Path | None, out: str = "corpus", **options: object) -> BuildResult:
+def _build(
+    folder: Path, sources: Path | None, out: str = "corpus", **options: object
+) -> BuildResult:
     """What `wenlan-data build` does, in this process."""
     chosen = BuildOptions(out=folder / out, workers=1, executor="local", **options)  # type: ignore[arg-type]
     return run_build(prepare(chosen, [str(sources)] if sources else [], None, (), ""))
@@ -89,7 +91,9 @@ def test_crawl_and_build_are_one_command_that_goes_on_and_grows(tmp_path: Path, 
     for number in range(6):
         body = f"<a href='/{number + 1}'>下一页</a>{_image(site, number)}"
         _page(
-            site, f"/{number}" if number else "/", f"<a href='/1'>下一页</a>{_image(site, 0)}" if not number else body
+            site,
+            f"/{number}" if number else "/",
+            f"<a href='/1'>下一页</a>{_image(site, 0)}" if not number else body,
         )
     first = _build(tmp_path, _sources(tmp_path, site, max_pages=3))
     assert (first.pages, first.samples) == ({"read": 3}, 3)
@@ -103,13 +107,17 @@ def test_crawl_and_build_are_one_command_that_goes_on_and_grows(tmp_path: Path, 
     assert max(Counter(path for path in site.log if path != "/robots.txt").values()) == 1
 
 
-def test_opted_out_pages_give_drops_and_their_pictures_are_not_asked(tmp_path: Path, site: Site) -> None:
+def test_opted_out_pages_give_drops_and_their_pictures_are_not_asked(
+    tmp_path: Path, site: Site
+) -> None:
     _page(site, "/", f"<a href=/a>一</a><a href=/b>二</a>{_image(site, 0)}")
     _page(site, "/a", _image(site, 1), **{"X-Robots-Tag": "noai"})
     _page(site, "/b", f"<meta name=robots content=noimageindex>{_image(site, 2)}")
     _build(tmp_path, _sources(tmp_path, site))
     assert set(captions(tmp_path / "corpus")) == {make_caption(0)}
-    assert sorted((row["step"], row["reason"], row["detail"]) for row in drops(tmp_path / "corpus")) == [
+    assert sorted(
+        (row["step"], row["reason"], row["detail"]) for row in drops(tmp_path / "corpus")
+    ) == [
         ("extract", "opt_out", "X-Robots-Tag: noai"),
         ("extract", "opt_out", "meta robots: noimageindex"),
     ]
@@ -117,7 +125,9 @@ def test_opted_out_pages_give_drops_and_their_pictures_are_not_asked(tmp_path: P
     assert "/2.jpg" not in site.log
 
 
-def test_pages_that_failed_for_now_are_asked_again_on_request_only(tmp_path: Path, site: Site) -> None:
+def test_pages_that_failed_for_now_are_asked_again_on_request_only(
+    tmp_path: Path, site: Site
+) -> None:
     _page(site, "/", f"<a href=/a>一</a>{_image(site, 0)}")
     site.responses["/a"] = CannedResponse(status=500)
     sources = _sources(tmp_path, site)
@@ -129,10 +139,14 @@ def test_pages_that_failed_for_now_are_asked_again_on_request_only(tmp_path: Pat
     assert _build(tmp_path, sources, retry_failed=True).generations == ()
 
 
-def test_too_many_failing_pages_end_the_build_once_what_is_finished_is_published(tmp_path: Path, site: Site) -> None:
+def test_too_many_failing_pages_end_the_build_once_what_is_finished_is_published(
+    tmp_path: Path, site: Site
+) -> None:
     _page(site, "/", f"<a href=/a>一</a>{_image(site, 0)}")
     site.responses["/a"] = CannedResponse(status=500)
-    with pytest.raises(FailureBudgetError, match=r"1 of 2 pages failed .* run again with --retry-failed"):
+    with pytest.raises(
+        FailureBudgetError, match=r"1 of 2 pages failed .* run again with --retry-failed"
+    ):
         _build(tmp_path, _sources(tmp_path, site))
     assert set(captions(tmp_path / "corpus")) == {make_caption(0)}
 
@@ -157,10 +171,15 @@ def test_a_rebuild_from_the_recorded_corpus_asks_nothing(tmp_path: Path, site: S
     asked = len(site.log)
     _build(tmp_path, None, "again", from_corpus=tmp_path / "corpus")
     assert len(site.log) == asked
-    assert content(tmp_path / "again")["wenlan-000000.tar"] == content(tmp_path / "corpus")["wenlan-000000.tar"]
+    assert (
+        content(tmp_path / "again")["wenlan-000000.tar"]
+        == content(tmp_path / "corpus")["wenlan-000000.tar"]
+    )
 
 
-def test_a_corpus_whose_recorded_pages_are_gone_goes_on_with_its_crawl(tmp_path: Path, site: Site) -> None:
+def test_a_corpus_whose_recorded_pages_are_gone_goes_on_with_its_crawl(
+    tmp_path: Path, site: Site
+) -> None:
     _page(site, "/", f"<a href=/a>一</a>{_image(site, 0)}")
     _page(site, "/a", _image(site, 1))
     _build(tmp_path, _sources(tmp_path, site, max_pages=1))
@@ -172,7 +191,9 @@ def test_a_corpus_whose_recorded_pages_are_gone_goes_on_with_its_crawl(tmp_path:
 
 def test_two_builds_on_any_number_of_workers_are_the_same(tmp_path: Path, site: Site) -> None:
     for number in range(12):
-        links = "".join(f"<a href='/{child}'>下</a>" for child in (2 * number + 1, 2 * number + 2) if child < 12)
+        links = "".join(
+            f"<a href='/{child}'>下</a>" for child in (2 * number + 1, 2 * number + 2) if child < 12
+        )
         _page(site, f"/{number}" if number else "/", links + _image(site, number))
     sources = _sources(tmp_path, site)
     _build(tmp_path, sources)
@@ -186,7 +207,11 @@ def test_two_builds_on_any_number_of_workers_are_the_same(tmp_path: Path, site: 
 
 def test_a_picture_inside_a_page_becomes_a_sample(tmp_path: Path, site: Site) -> None:
     inside = base64.b64encode(make_image(7)).decode()
-    _page(site, "/", f'<p><img src="data:image/jpeg;base64,{inside}" alt="{make_caption(7)}"></p>{_image(site, 8)}')
+    _page(
+        site,
+        "/",
+        f'<p><img src="data:image/jpeg;base64,{inside}" alt="{make_caption(7)}"></p>{_image(site, 8)}',
+    )
     assert _build(tmp_path, _sources(tmp_path, site)).samples == 2
     assert captions(tmp_path / "corpus")[make_caption(7)].startswith("data:image/jpeg;sha256=")
     _build(tmp_path, None, "again", from_corpus=tmp_path / "corpus")
@@ -198,14 +223,18 @@ def test_sitemaps_lead_to_pages_that_nothing_links(tmp_path: Path, site: Site) -
     _page(site, "/hidden", _image(site, 1))
     site.responses["/robots.txt"] = CannedResponse(f"Sitemap: {site.url('/map.xml')}".encode())
     listed = f"<urlset><url><loc>{site.url('/hidden')}</loc></url></urlset>"
-    site.responses["/map.xml"] = CannedResponse(listed.encode(), headers={"Content-Type": "application/xml"})
+    site.responses["/map.xml"] = CannedResponse(
+        listed.encode(), headers={"Content-Type": "application/xml"}
+    )
     assert _build(tmp_path, _sources(tmp_path, site)).pages == {"listing": 1, "read": 2}
     assert set(captions(tmp_path / "corpus")) == {make_caption(0), make_caption(1)}
     without = _sources(tmp_path, site, sitemaps=False)
     assert _build(tmp_path, without, "without").pages == {"read": 1}
 
 
-def test_a_crawl_from_more_seeds_takes_what_is_recorded_and_asks_only_for_the_rest(tmp_path: Path, site: Site) -> None:
+def test_a_crawl_from_more_seeds_takes_what_is_recorded_and_asks_only_for_the_rest(
+    tmp_path: Path, site: Site
+) -> None:
     _page(site, "/", f"<a href=/a>一</a>{_image(site, 0)}")
     _page(site, "/a", _image(site, 1))
     _page(site, "/b", f"<a href=/a>一</a>{_image(site, 2)}")
@@ -224,11 +253,16 @@ def test_a_seed_that_needs_a_contact_is_refused_before_anything_is_created(tmp_p
 
 
 @pytest.mark.parametrize("limit", ["max_pages_a_domain", "max_pages_a_shape"])
-def test_budgets_of_the_sources_file_hold_in_a_crawl(tmp_path: Path, site: Site, limit: str) -> None:
+def test_budgets_of_the_sources_file_hold_in_a_crawl(
+    tmp_path: Path, site: Site, limit: str
+) -> None:
     with Site() as beside:
         links = "".join(f"<a href='{beside.url(f'/p?id={n}')}'>页</a>" for n in range(8))
         _page(site, "/", links)
-        beside.responses |= {f"/p?id={n}": CannedResponse(f"<title>{n}</title>".encode(), headers=HTML) for n in range(8)}
+        beside.responses |= {
+            f"/p?id={n}": CannedResponse(f"<title>{n}</title>".encode(), headers=HTML)
+            for n in range(8)
+        }
         value = {
             "network": {"allow": [site.host, beside.host]},
             "hosts": {one.host: {"min_gap_s": 0} for one in (site, beside)},
@@ -240,7 +274,9 @@ def test_budgets_of_the_sources_file_hold_in_a_crawl(tmp_path: Path, site: Site,
         assert sum(path.startswith("/p") for path in beside.log) == 3
 
 
-def test_of_one_page_as_many_links_count_as_the_sources_file_says(tmp_path: Path, site: Site) -> None:
+def test_of_one_page_as_many_links_count_as_the_sources_file_says(
+    tmp_path: Path, site: Site
+) -> None:
     _page(site, "/", "".join(f"<a href='/{name}.html'>页</a>" for name in "abcdefgh"))
     for name in "abcdefgh":
         _page(site, f"/{name}.html", f"<title>{name}</title>")

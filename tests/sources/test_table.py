@@ -17,10 +17,16 @@ from wenlan_data.errors import UsageError
 from wenlan_data.records import Candidate, Drop, Text
 from wenlan_data.sources.table import Table
 
-ROWS = [("http://a.cn/1.jpg", "一只猫"), ("http://a.cn/2.jpg", '湖边，\n有 "石桥"'), ("http://a.cn/3.jpg", "山")]
+ROWS = [
+    ("http://a.cn/1.jpg", "一只猫"),
+    ("http://a.cn/2.jpg", '湖边，\n有 "石桥"'),
+    ("http://a.cn/3.jpg", "山"),
+]
 
 
-def _csv(path: Path, rows: Sequence[Sequence[str]], delimiter: str = ",", encoding: str = "utf-8") -> Path:
+def _csv(
+    path: Path, rows: Sequence[Sequence[str]], delimiter: str = ",", encoding: str = "utf-8"
+) -> Path:
     text = io.StringIO()
     csv.writer(text, delimiter=delimiter).writerows(rows)
     path.write_bytes(text.getvalue().encode(encoding))
@@ -32,21 +38,32 @@ def _write(path: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) ->
         table = pa.table({name: [row[place] for row in rows] for place, name in enumerate(columns)})
         pq.write_table(table, path, row_group_size=2)
     elif path.suffix == ".jsonl":
-        path.write_text("".join(json.dumps(dict(zip(columns, row, strict=True))) + "\n" for row in rows), "utf-8")
+        path.write_text(
+            "".join(json.dumps(dict(zip(columns, row, strict=True))) + "\n" for row in rows),
+            "utf-8",
+        )
     else:
         _csv(path, [columns, *rows], delimiter="\t" if path.suffix == ".tsv" else ",")
     return path
 
 
 def _pairs(rows: list[Candidate | Drop]) -> list[tuple[str, str]]:
-    return [(row.url, "".join(text.text for text in row.texts)) for row in rows if isinstance(row, Candidate)]
+    return [
+        (row.url, "".join(text.text for text in row.texts))
+        for row in rows
+        if isinstance(row, Candidate)
+    ]
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".tsv", ".jsonl"])
 @pytest.mark.parametrize("max_rows", [1, 2, 10])
-def test_every_kind_gives_the_same_rows_wherever_parts_end(tmp_path: Path, suffix: str, max_rows: int) -> None:
+def test_every_kind_gives_the_same_rows_wherever_parts_end(
+    tmp_path: Path, suffix: str, max_rows: int
+) -> None:
     path = _write(
-        tmp_path / f"urls{suffix}", ["id", "Image_URL", "caption"], [(str(n), *r) for n, r in enumerate(ROWS)]
+        tmp_path / f"urls{suffix}",
+        ["id", "Image_URL", "caption"],
+        [(str(n), *r) for n, r in enumerate(ROWS)],
     )
     table = Table(path=path.name, base=str(tmp_path))
     rows = check_source(table, max_rows=max_rows)
@@ -59,23 +76,44 @@ def test_every_kind_gives_the_same_rows_wherever_parts_end(tmp_path: Path, suffi
 
 def test_named_columns_are_taken_before_usual_ones(tmp_path: Path) -> None:
     path = _csv(
-        tmp_path / "t.csv", [["url", "pic", "text", "标签", "page"], ["u", "http://p/", "x", "猫", "http://q/"]]
+        tmp_path / "t.csv",
+        [["url", "pic", "text", "标签", "page"], ["u", "http://p/", "x", "猫", "http://q/"]],
     )
     table = Table(path=str(path), url="pic", text="标签")
     [row] = check_source(table)
     assert isinstance(row, Candidate)
-    assert (row.url, row.texts, row.page_url) == ("http://p/", (Text("caption", "猫"),), "http://q/")
+    assert (row.url, row.texts, row.page_url) == (
+        "http://p/",
+        (Text("caption", "猫"),),
+        "http://q/",
+    )
     assert table.described() == "url from 'pic', text from '标签', page_url from 'page' (guessed)"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "gb18030"])
 def test_csv_files_of_spreadsheets_are_read(tmp_path: Path, encoding: str) -> None:
-    path = _csv(tmp_path / "t.csv", [["url", "标题"], ["http://a/", "联通"], ["http://b/", "石桥"]], encoding=encoding)
-    assert _pairs(check_source(Table(path=str(path)), max_rows=1)) == [("http://a/", "联通"), ("http://b/", "石桥")]
+    path = _csv(
+        tmp_path / "t.csv",
+        [["url", "标题"], ["http://a/", "联通"], ["http://b/", "石桥"]],
+        encoding=encoding,
+    )
+    assert _pairs(check_source(Table(path=str(path)), max_rows=1)) == [
+        ("http://a/", "联通"),
+        ("http://b/", "石桥"),
+    ]
 
 
 def test_rows_that_cannot_be_used_are_drops_in_their_place(tmp_path: Path) -> None:
-    lines = ["url,text", "http://a/,猫", ",狗", "http://b/", "http://c/,", "", "http://d/,x,y", f"{'x' * (1 << 20)},z"]
+    lines = [
+        "url,text",
+        "http://a/,猫",
+        ",狗",
+        "http://b/",
+        "http://c/,",
+        "",
+        "http://d/,x,y",
+        f"{'x' * (1 << 20)},z",
+    ]
     path = tmp_path / "t.csv"
     path.write_bytes("\n".join(lines).encode() + b"\nhttp://e/,\xff\xff\nhttp://f/,end")
     rows = check_source(Table(path=str(path)), max_rows=2)
@@ -107,7 +145,9 @@ def test_json_lines_may_miss_keys_hold_numbers_lists_and_nonsense(tmp_path: Path
         {"url": "http://d/", "text": {"zh": "x"}},
         ["http://e/", "x"],
     ]
-    path.write_text("".join(json.dumps(value) + "\n\n" for value in values) + "{oops\n" + "[" * 5000, "utf-8")
+    path.write_text(
+        "".join(json.dumps(value) + "\n\n" for value in values) + "{oops\n" + "[" * 5000, "utf-8"
+    )
     rows = check_source(Table(path=str(path)), max_rows=2)
     assert _pairs(rows) == [("http://a/", "7"), ("http://b/", ""), ("http://c/", "猫狗")]
     reasons = ["bad_url", "bad_url", "bad_row", "bad_row", "bad_row", "bad_row"]
@@ -128,7 +168,9 @@ def test_parquet_values_of_other_types_are_read(tmp_path: Path) -> None:
     assert rows[2] == Drop("bad_url", "empty")
 
 
-_CELL = st.lists(st.sampled_from(["a", "猫", ",", '"', "\n", "\r\n", " ", "\t"]), max_size=8).map("".join)
+_CELL = st.lists(st.sampled_from(["a", "猫", ",", '"', "\n", "\r\n", " ", "\t"]), max_size=8).map(
+    "".join
+)
 
 
 @settings(max_examples=100, deadline=None)
@@ -142,17 +184,26 @@ def test_a_csv_gives_the_rows_of_the_standard_reader(
     rows: list[tuple[str, str, str]], max_rows: int, delimiter: str, end: str
 ) -> None:
     text = io.StringIO()
-    csv.writer(text, delimiter=delimiter, lineterminator=end).writerows([("url", "x", "text"), *rows])
-    expected = [row for row in csv.reader(io.StringIO(text.getvalue(), newline=""), delimiter=delimiter) if row][1:]
+    csv.writer(text, delimiter=delimiter, lineterminator=end).writerows(
+        [("url", "x", "text"), *rows]
+    )
+    expected = [
+        row
+        for row in csv.reader(io.StringIO(text.getvalue(), newline=""), delimiter=delimiter)
+        if row
+    ][1:]
     with TemporaryDirectory() as folder:
         path = Path(folder) / ("t.csv" if delimiter == "," else "t.tsv")
         path.write_bytes(text.getvalue().encode())
         table = Table(path=str(path))
-        read = [row for part in table.parts(source=0, max_rows=max_rows) for row in table.read(part)]
+        read = [
+            row for part in table.parts(source=0, max_rows=max_rows) for row in table.read(part)
+        ]
     wanted = [(row[0].strip(), row[2].strip()) for row in expected]
-    assert [("", "") if isinstance(row, Drop) else (row.url, "".join(t.text for t in row.texts)) for row in read] == [
-        (url, caption) if url else ("", "") for url, caption in wanted
-    ]
+    assert [
+        ("", "") if isinstance(row, Drop) else (row.url, "".join(t.text for t in row.texts))
+        for row in read
+    ] == [(url, caption) if url else ("", "") for url, caption in wanted]
 
 
 def test_quotes_inside_an_unquoted_cell_are_characters(tmp_path: Path) -> None:
@@ -167,7 +218,9 @@ def test_a_table_that_changed_since_it_was_planned_is_refused(tmp_path: Path) ->
     table = Table(path=str(path))
     [part] = table.parts(source=0, max_rows=10)
     path.write_bytes(path.read_bytes() + b"http://new/,x\n")
-    with pytest.raises(UsageError, match=r"t\.csv: it has \d+ bytes now and had \d+ when .*: put the old file back"):
+    with pytest.raises(
+        UsageError, match=r"t\.csv: it has \d+ bytes now and had \d+ when .*: put the old file back"
+    ):
         list(table.read(part))
 
 
@@ -198,11 +251,16 @@ def test_what_is_missing_empty_or_no_table_is_named_with_the_remedy(
 
 def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
     path = _write(tmp_path / "t.parquet", ["url", "text"], ROWS)
-    with pytest.raises(UsageError, match=r"there is no column 'picture'; its columns are url, text: say url: COLUMN"):
+    with pytest.raises(
+        UsageError,
+        match=r"there is no column 'picture'; its columns are url, text: say url: COLUMN",
+    ):
         Table(path=str(path), url="picture").parts(source=0, max_rows=10)
     with pytest.raises(UsageError, match=r"there is no column 'page'"):
         Table(path=str(path), page_url="page").described()
-    with pytest.raises(UsageError, match=r"a folder: name the table in it, such as table:.*/urls\.parquet"):
+    with pytest.raises(
+        UsageError, match=r"a folder: name the table in it, such as table:.*/urls\.parquet"
+    ):
         Table(path=str(tmp_path)).parts(source=0, max_rows=10)
 
 
@@ -213,7 +271,9 @@ def test_another_separator_than_the_files_name_says_is_named(tmp_path: Path) -> 
 
 
 def test_a_parquet_file_that_is_damaged_inside_is_named(tmp_path: Path) -> None:
-    path = _write(tmp_path / "t.parquet", ["url", "text"], [(f"http://a/{n}", f"字{n}") for n in range(500)])
+    path = _write(
+        tmp_path / "t.parquet", ["url", "text"], [(f"http://a/{n}", f"字{n}") for n in range(500)]
+    )
     table = Table(path=str(path))
     part = next(table.parts(source=0, max_rows=10))
     content = bytearray(path.read_bytes())

@@ -13,7 +13,9 @@ from wenlan_data.sources.warc import Warc
 from wenlan_data.web.warc import record_at
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 20
-PAGE = '<meta charset=gbk><img src="/a.png" alt="石桥"><img src="b.jpg" alt=""><img src="c.jpg" alt="湖">'.encode("gbk")
+PAGE = '<meta charset=gbk><img src="/a.png" alt="石桥"><img src="b.jpg" alt=""><img src="c.jpg" alt="湖">'.encode(
+    "gbk"
+)
 
 _Record = tuple[str, str, str, bytes]
 

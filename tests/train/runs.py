@@ -59,7 +59,10 @@ def corpus(path: Path, counts: tuple[int, ...] = (14, 13)) -> Path:
 
 def wordless(shards: Path, tar: Path) -> Path:
     """`tar`, with the pictures of a corpus's first shard and none of its texts."""
-    with tarfile.open(shards / "shards" / "wenlan-000000.tar") as source, tarfile.open(tar, "w") as target:
+    with (
+        tarfile.open(shards / "shards" / "wenlan-000000.tar") as source,
+        tarfile.open(tar, "w") as target,
+    ):
         for member in source:
             if member.name.endswith(".jpg"):
                 target.addfile(member, source.extractfile(member))
@@ -76,7 +79,11 @@ def trained(shards: Path, out: Path, *overrides: str, **options: object) -> Trai
 
 def losses(out: Path) -> list[float]:
     """The loss of each logged step, in order."""
-    return [cast("dict[str, float]", one["figures"])["loss"] for one in read_log(out) if one["kind"] == "step"]
+    return [
+        cast("dict[str, float]", one["figures"])["loss"]
+        for one in read_log(out)
+        if one["kind"] == "step"
+    ]
 
 
 def ranks_command(shards: Path, out: Path, ranks: int, *more: str) -> subprocess.Popen[bytes]:
@@ -85,7 +92,10 @@ def ranks_command(shards: Path, out: Path, ranks: int, *more: str) -> subprocess
              "--nproc", str(ranks), *WORDS, "--set", "checkpoints.every_steps=10", *more]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-m", "wenlan_data", *words], env=environment, stderr=subprocess.PIPE, cwd=out.parent
+        [sys.executable, "-m", "wenlan_data", *words],
+        env=environment,
+        stderr=subprocess.PIPE,
+        cwd=out.parent,
     )
 
 

@@ -14,13 +14,21 @@ from safetensors.torch import save
 from tests.train.runs import config, corpus, losses, trained
 from wenlan_data.errors import DamageError, DiskError, RecipeError, UsageError
 from wenlan_data.model import checkpoint as checkpoint_module
-from wenlan_data.model.checkpoint import best_checkpoint, checkpoint_path, checkpoints, load_checkpoint, load_state
+from wenlan_data.model.checkpoint import (
+    best_checkpoint,
+    checkpoint_path,
+    checkpoints,
+    load_checkpoint,
+    load_state,
+)
 from wenlan_data.model.towers import make_towers
 from wenlan_data.train.resume import initialise, newest_sound
 from wenlan_data.train.state import to_tensors
 
 
-def test_a_checkpoint_holds_everything_that_training_changes(shards: Path, run: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_holds_everything_that_training_changes(
+    shards: Path, run: Path, tmp_path: Path
+) -> None:
     training = trained(shards, tmp_path / "again", "max_steps=6")
     saved = load_checkpoint(checkpoints(run)[-1])
     assert set(saved.tensors) == {"model", "momentum", "queues", "optimizer"}
@@ -42,11 +50,15 @@ def test_going_on_gives_the_losses_of_a_run_in_one_piece(shards: Path, tmp_path:
 
 
 @pytest.mark.parametrize("lost", ["momentum", "queues", "optimizer"])
-def test_what_is_lost_shows_in_the_next_losses(shards: Path, copy: Path, lost: str, tmp_path: Path) -> None:
+def test_what_is_lost_shows_in_the_next_losses(
+    shards: Path, copy: Path, lost: str, tmp_path: Path
+) -> None:
     whole, without = copy, shutil.copytree(copy, tmp_path / "without")
     path = checkpoints(without)[-1]
     file = path / f"{lost}.safetensors"
-    tensors = {name: torch.zeros_like(one) for name, one in load_checkpoint(path).tensors[lost].items()}
+    tensors = {
+        name: torch.zeros_like(one) for name, one in load_checkpoint(path).tensors[lost].items()
+    }
     data = save(tensors)
     file.write_bytes(data)
     state = json.loads((path / "state.json").read_text("utf-8"))
@@ -65,12 +77,14 @@ def test_the_newest_checkpoints_stay_and_the_best(shards: Path, tmp_path: Path) 
     )  # fmt: skip
     kept = checkpoints(out)
     best = best_checkpoint(out, "mean_recall")
-    assert [path.name for path in kept if path != best][-2:] == [f"step-{step:08d}" for step in (8, 10)][
-        -2:
-    ] or best in kept[-2:]
+    assert [path.name for path in kept if path != best][-2:] == [
+        f"step-{step:08d}" for step in (8, 10)
+    ][-2:] or best in kept[-2:]
     assert checkpoint_path(out) == best
     entries = [json.loads(line) for line in (out / "log.jsonl").read_text("utf-8").splitlines()]
-    scores = {one["step"]: one["metrics"]["mean_recall"] for one in entries if one["kind"] == "validation"}
+    scores = {
+        one["step"]: one["metrics"]["mean_recall"] for one in entries if one["kind"] == "validation"
+    }
     assert best is not None
     assert load_state(best).metrics["mean_recall"] == max(scores.values())
 
@@ -87,7 +101,9 @@ def test_the_newest_checkpoints_stay_and_the_best(shards: Path, tmp_path: Path) 
     ],
 )
 @pytest.mark.parametrize("how", ["cut", "flipped", "missing"])
-def test_a_damaged_newest_checkpoint_is_left_for_the_one_before(copy: Path, file: str, how: str) -> None:
+def test_a_damaged_newest_checkpoint_is_left_for_the_one_before(
+    copy: Path, file: str, how: str
+) -> None:
     path = checkpoints(copy)[-1] / file
     data = bytearray(path.read_bytes())
     if how == "missing":
@@ -113,7 +129,11 @@ def test_a_damaged_checkpoint_is_set_aside_and_never_the_best(
     (checkpoints(out)[-1] / "model.safetensors").write_bytes(b"")
     trained(shards, out, "max_steps=6", *validated, resume="auto")
     assert "set aside as step-00000005.unusable" in capsys.readouterr().err
-    assert [path.name for path in checkpoints(out)] == ["step-00000002", "step-00000004", "step-00000006"]
+    assert [path.name for path in checkpoints(out)] == [
+        "step-00000002",
+        "step-00000004",
+        "step-00000006",
+    ]
     assert checkpoint_path(out).name == "step-00000006"
     assert (out / "checkpoints" / "step-00000005.unusable").is_dir()
 
@@ -171,7 +191,9 @@ def test_a_kill_at_any_write_leaves_the_checkpoint_before(
 def test_a_full_disk_ends_the_run_and_the_old_checkpoint_is_untouched(
     shards: Path, copy: Path, number: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = {path: path.read_bytes() for path in (copy / "checkpoints").rglob("*") if path.is_file()}
+    before = {
+        path: path.read_bytes() for path in (copy / "checkpoints").rglob("*") if path.is_file()
+    }
 
     def full(path: Path, data: bytes) -> checkpoint_module.FileMark:
         raise OSError(number, os.strerror(number), str(path))
@@ -179,7 +201,9 @@ def test_a_full_disk_ends_the_run_and_the_old_checkpoint_is_untouched(
     monkeypatch.setattr(checkpoint_module, "_write", full)
     with pytest.raises(DiskError, match=r"model|step-00000008"):
         trained(shards, copy, "max_steps=8", resume="auto")
-    assert {path: path.read_bytes() for path in (copy / "checkpoints").rglob("*") if path.is_file()} == before
+    assert {
+        path: path.read_bytes() for path in (copy / "checkpoints").rglob("*") if path.is_file()
+    } == before
 
 
 def test_another_corpus_is_refused_and_a_longer_one_may_be_gone_on_with(
@@ -195,7 +219,9 @@ def test_another_corpus_is_refused_and_a_longer_one_may_be_gone_on_with(
 
 
 def test_another_config_is_refused_by_the_name_of_the_key(shards: Path, copy: Path) -> None:
-    with pytest.raises(RecipeError, match=r"momentum 0\.5 \(was 0\.99\), optimizer\.lr 0\.25 \(was 0\.0005\)\)"):
+    with pytest.raises(
+        RecipeError, match=r"momentum 0\.5 \(was 0\.99\), optimizer\.lr 0\.25 \(was 0\.0005\)\)"
+    ):
         trained(shards, copy, "max_steps=8", "momentum=0.5", "optimizer.lr=0.25", resume="auto")
 
 
@@ -240,8 +266,12 @@ class _Marker:
         return os.system, (f"touch {self.path}",)
 
 
-@pytest.mark.parametrize("name", ["model.pt", "model.pth", "pytorch_model.bin", "model.pkl", "model.safetensors"])
-def test_a_checkpoint_that_holds_code_is_refused_and_runs_nothing(name: str, run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name", ["model.pt", "model.pth", "pytorch_model.bin", "model.pkl", "model.safetensors"]
+)
+def test_a_checkpoint_that_holds_code_is_refused_and_runs_nothing(
+    name: str, run: Path, tmp_path: Path
+) -> None:
     evil, marker = tmp_path / name, tmp_path / "marker"
     torch.save({"weights": _Marker(marker)}, evil)
     with pytest.raises(UsageError):

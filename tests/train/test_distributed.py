@@ -51,7 +51,9 @@ def test_a_run_goes_on_with_another_number_of_ranks(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_when_a_rank_is_killed_the_job_ends_with_an_error_and_goes_on_when_asked(tmp_path: Path) -> None:
+def test_when_a_rank_is_killed_the_job_ends_with_an_error_and_goes_on_when_asked(
+    tmp_path: Path,
+) -> None:
     shards = corpus(tmp_path / "corpus")
     process = ranks_command(shards, tmp_path / "run", 2, "--max-steps", "100000")
     try:
@@ -73,7 +75,13 @@ def test_when_a_rank_is_killed_the_job_ends_with_an_error_and_goes_on_when_asked
 def test_sigterm_to_the_launcher_saves_once_and_exits_with_11(tmp_path: Path) -> None:
     shards = corpus(tmp_path / "corpus")
     process = ranks_command(
-        shards, tmp_path / "run", 2, "--max-steps", "100000", "--set", "checkpoints.every_steps=100000"
+        shards,
+        tmp_path / "run",
+        2,
+        "--max-steps",
+        "100000",
+        "--set",
+        "checkpoints.every_steps=100000",
     )
     try:
         deadline = time.monotonic() + 120
@@ -106,11 +114,15 @@ def test_a_corpus_that_is_missing_is_said_once_before_any_rank_starts(tmp_path: 
 
 
 @pytest.mark.slow
-def test_ranks_agree_when_a_validation_fails_and_when_a_checkpoint_is_damaged(tmp_path: Path) -> None:
+def test_ranks_agree_when_a_validation_fails_and_when_a_checkpoint_is_damaged(
+    tmp_path: Path,
+) -> None:
     shards = corpus(tmp_path / "corpus")
     pictures = wordless(shards, tmp_path / "wordless.tar")
     out, every = tmp_path / "run", ("--max-steps", "4", "--save-every", "2")
-    process = ranks_command(shards, out, 2, *every, "--val-shards", str(pictures), "--set", "validation.every_steps=3")
+    process = ranks_command(
+        shards, out, 2, *every, "--val-shards", str(pictures), "--set", "validation.every_steps=3"
+    )
     _, said = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "no_text (it has jpg)" in said.decode()

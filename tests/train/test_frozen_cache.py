@@ -52,7 +52,9 @@ def test_an_output_that_something_wrote_into_is_computed_again() -> None:
 
 
 def test_the_largest_parts_that_are_called_are_found_and_lists_are_looked_into() -> None:
-    module = nn.Sequential(nn.ModuleList([_frozen(), _frozen()]), nn.Sequential(_frozen(), nn.Linear(2, 2)), nn.ReLU())
+    module = nn.Sequential(
+        nn.ModuleList([_frozen(), _frozen()]), nn.Sequential(_frozen(), nn.Linear(2, 2)), nn.ReLU()
+    )
     assert list(frozen_parts(module)) == [module[0][0], module[0][1], module[1][0]]
 
 
@@ -62,8 +64,13 @@ def test_momentum_towers_take_what_frozen_parts_gave_and_losses_stay_equal(
     shards = corpus(tmp_path / "corpus")
     with_it = trained(shards, tmp_path / "once", *HALF_FROZEN)
     assert with_it.keys is not None
-    assert with_it.keys.text.backbone.encoder.layer[0] is with_it.towers.text.backbone.encoder.layer[0]
-    assert with_it.keys.text.backbone.encoder.layer[2] is not with_it.towers.text.backbone.encoder.layer[2]
+    assert (
+        with_it.keys.text.backbone.encoder.layer[0] is with_it.towers.text.backbone.encoder.layer[0]
+    )
+    assert (
+        with_it.keys.text.backbone.encoder.layer[2]
+        is not with_it.towers.text.backbone.encoder.layer[2]
+    )
     monkeypatch.setattr("wenlan_data.train.state.frozen_parts", lambda _: ())
     without = trained(shards, tmp_path / "twice", *HALF_FROZEN)
     assert losses(tmp_path / "once") == losses(tmp_path / "twice")
@@ -71,10 +78,14 @@ def test_momentum_towers_take_what_frozen_parts_gave_and_losses_stay_equal(
         assert torch.equal(one, other)
 
 
-def test_each_frozen_block_and_layer_runs_once_a_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_frozen_block_and_layer_runs_once_a_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls: list[int] = []
 
-    def counting(number: int, forward: Callable[..., object], *given: object, **named: object) -> object:
+    def counting(
+        number: int, forward: Callable[..., object], *given: object, **named: object
+    ) -> object:
         calls.append(number)
         return forward(*given, **named)
 

@@ -35,8 +35,12 @@ def _wait_for_a_save(process: BaseProcess, out: Path, before: int, limit_s: floa
         time.sleep(0.005)
 
 
-@pytest.mark.parametrize("kills", [5, pytest.param(50, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
-def test_a_run_that_is_killed_again_and_again_has_the_losses_of_one_that_is_not(kills: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "kills", [5, pytest.param(50, marks=[pytest.mark.slow, pytest.mark.timeout(900)])]
+)
+def test_a_run_that_is_killed_again_and_again_has_the_losses_of_one_that_is_not(
+    kills: int, tmp_path: Path
+) -> None:
     shards = corpus(tmp_path / "corpus")
     draw = random.Random(kills)
     out = tmp_path / "killed"

@@ -40,7 +40,9 @@ def _spoil(monkeypatch: pytest.MonkeyPatch, steps: set[int], where: str) -> None
             part.inputs.image[0, 0, 0, 0] = float("nan")
         found = real(training, module, part, config, ranks)
         if where == "loss":
-            return step_module.Found(found.loss * float("inf"), found.figures * float("inf"), found.keys)
+            return step_module.Found(
+                found.loss * float("inf"), found.figures * float("inf"), found.keys
+            )
         if where == "gradient":
             learning = next(one for one in training.towers.parameters() if one.requires_grad)
             return step_module.Found(
@@ -59,7 +61,11 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(
     _spoil(monkeypatch, {2, 4}, where)
     training = trained(shards, tmp_path / "run", "max_steps=6")
     assert (training.step, training.skipped, training.skipped_in_a_row) == (6, 2, 0)
-    assert all(torch.isfinite(one).all() for one in training.towers.state_dict().values() if one.is_floating_point())
+    assert all(
+        torch.isfinite(one).all()
+        for one in training.towers.state_dict().values()
+        if one.is_floating_point()
+    )
     assert all(torch.isfinite(one).all() for one in training.queues.tensors().values())
     assert training.keys is not None
     assert all(torch.isfinite(one).all() for one in training.keys.parameters())
@@ -89,13 +95,27 @@ def test_a_skipped_step_leaves_weights_and_optimizer_as_they_were(
         assert torch.equal(value, after.towers.state_dict()[name]), name
 
 
-def test_sigterm_saves_and_exits_with_11_and_the_same_command_goes_on(shards: Path, tmp_path: Path) -> None:
+def test_sigterm_saves_and_exits_with_11_and_the_same_command_goes_on(
+    shards: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "run"
-    words = ["--config", "brivl-tiny", "--shards", str(shards), "--out", str(out), "--workers", "0", *WORDS]
+    words = [
+        "--config",
+        "brivl-tiny",
+        "--shards",
+        str(shards),
+        "--out",
+        str(out),
+        "--workers",
+        "0",
+        *WORDS,
+    ]
     words += ["--resume", "auto", "--set", "optimizer.min_lr_share=1.0", "--save-every", "100000"]
     command = [sys.executable, "-m", "wenlan_data", "train", *words]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([*command, "--max-steps", "100000"], env=environment, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*command, "--max-steps", "100000"], env=environment, stderr=subprocess.DEVNULL
+    )
     try:
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline and len(losses(out)) < 3:
@@ -118,15 +138,23 @@ def test_sigterm_saves_and_exits_with_11_and_the_same_command_goes_on(shards: Pa
     assert len(losses(out)) == saved + 5
 
 
-def test_accumulated_parts_make_one_step_with_the_queue_filled_part_by_part(shards: Path, tmp_path: Path) -> None:
+def test_accumulated_parts_make_one_step_with_the_queue_filled_part_by_part(
+    shards: Path, tmp_path: Path
+) -> None:
     training = trained(shards, tmp_path / "run", "max_steps=3", "accumulation=2")
     assert training.queues.fill == 24
     assert training.place.position == 6
 
 
 @pytest.mark.parametrize("objective", ["brivl", "clip"])
-def test_both_objectives_learn_pairs_that_they_see_again(objective: str, shards: Path, tmp_path: Path) -> None:
-    overrides = ["objective=clip", "negatives={queue: 0, batch: true, mask: [id]}"] if objective == "clip" else []
+def test_both_objectives_learn_pairs_that_they_see_again(
+    objective: str, shards: Path, tmp_path: Path
+) -> None:
+    overrides = (
+        ["objective=clip", "negatives={queue: 0, batch: true, mask: [id]}"]
+        if objective == "clip"
+        else []
+    )
     training = trained(shards, tmp_path / "run", *overrides, "max_steps=40", "optimizer.lr=0.003",
                        "augment.jitter_share=0", "checkpoints.every_steps=1000")  # fmt: skip
     found = losses(tmp_path / "run")

@@ -17,7 +17,11 @@ from wenlan_data.train.distributed import Ranks
 from wenlan_data.train.measure_standard import measure
 from wenlan_data.train.state import Training
 
-BUFFERS = [f"{tower}.summary.standard.{name}" for tower in ("image", "text") for name in ("mean", "deviation")]
+BUFFERS = [
+    f"{tower}.summary.standard.{name}"
+    for tower in ("image", "text")
+    for name in ("mean", "deviation")
+]
 SETTINGS = ("standardise=true", "max_steps=4", "dropout=0.0")
 
 
@@ -33,12 +37,16 @@ def run(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Trainin
 
 
 def _first_batches(shards: Path, out: Path, count: int) -> list[Batch]:
-    stream = Stream(shards=[shards], tokenizer=out / "tokenizer.json", pages=Pages([shards]), workers=0)
+    stream = Stream(
+        shards=[shards], tokenizer=out / "tokenizer.json", pages=Pages([shards]), workers=0
+    )
     source = batches(stream, config(*SETTINGS), Ranks(0, 1, torch.device("cpu")), START)
     return [next(source) for _ in range(count)]
 
 
-def test_what_heads_read_gets_mean_0_and_deviation_1(shards: Path, run: tuple[Training, Path]) -> None:
+def test_what_heads_read_gets_mean_0_and_deviation_1(
+    shards: Path, run: tuple[Training, Path]
+) -> None:
     training, out = run
     parts, towers = _first_batches(shards, out, 6), training.towers
     measure(towers, iter(parts), config(*SETTINGS))
@@ -55,7 +63,9 @@ def test_what_heads_read_gets_mean_0_and_deviation_1(shards: Path, run: tuple[Tr
         assert torch.allclose(found.std(0, correction=0), torch.ones(found.shape[1]), atol=1e-2)
 
 
-def test_without_the_key_nothing_changes_and_no_checkpoint_knows_it(shards: Path, tmp_path: Path) -> None:
+def test_without_the_key_nothing_changes_and_no_checkpoint_knows_it(
+    shards: Path, tmp_path: Path
+) -> None:
     training = trained(shards, tmp_path / "run", "max_steps=1", "checkpoints.every_steps=1")
     values = torch.randn(2, 3, 8)
     assert training.towers.image.summary.standard(values) is values
@@ -66,7 +76,9 @@ def _tensors(out: Path, file: str = "model") -> dict[str, Tensor]:
     return load_checkpoint(checkpoints(out)[-1]).tensors[file]
 
 
-def test_the_measure_is_kept_with_both_pairs_of_towers_and_used_again(run: tuple[Training, Path]) -> None:
+def test_the_measure_is_kept_with_both_pairs_of_towers_and_used_again(
+    run: tuple[Training, Path],
+) -> None:
     training, out = run
     kept = _tensors(out)
     assert set(BUFFERS) <= set(kept)
@@ -75,18 +87,24 @@ def test_the_measure_is_kept_with_both_pairs_of_towers_and_used_again(run: tuple
         assert torch.equal(kept[name], _tensors(out, "momentum")[name])
     towers = load_model(out).towers
     assert isinstance(towers.text.summary.standard, Standard)
-    assert torch.equal(towers.state_dict()["text.summary.standard.mean"], kept["text.summary.standard.mean"])
+    assert torch.equal(
+        towers.state_dict()["text.summary.standard.mean"], kept["text.summary.standard.mean"]
+    )
     assert training.keys is not None
 
 
-def test_going_on_keeps_what_was_measured(run: tuple[Training, Path], shards: Path, tmp_path: Path) -> None:
+def test_going_on_keeps_what_was_measured(
+    run: tuple[Training, Path], shards: Path, tmp_path: Path
+) -> None:
     trained(shards, tmp_path / "run", "standardise=true", "max_steps=2", "dropout=0.0")
     trained(shards, tmp_path / "run", *SETTINGS, resume="auto")
     for name, value in _tensors(run[1]).items():
         assert torch.equal(_tensors(tmp_path / "run")[name], value), name
 
 
-def test_a_start_from_a_run_takes_its_measure(run: tuple[Training, Path], shards: Path, tmp_path: Path) -> None:
+def test_a_start_from_a_run_takes_its_measure(
+    run: tuple[Training, Path], shards: Path, tmp_path: Path
+) -> None:
     other = ("max_steps=1", "checkpoints.every_steps=1", "seed=5")
     trained(shards, tmp_path / "run", "standardise=true", *other, init=run[1])
     assert torch.equal(_tensors(tmp_path / "run")[BUFFERS[0]], _tensors(run[1])[BUFFERS[0]])
@@ -96,7 +114,9 @@ def test_a_start_from_a_run_takes_its_measure(run: tuple[Training, Path], shards
 
 def test_ranks_measure_the_same(shards: Path, tmp_path: Path) -> None:
     for ranks in (1, 2):
-        run_ranks(shards, tmp_path / str(ranks), ranks, "--max-steps", "1", "--set", "standardise=true")
+        run_ranks(
+            shards, tmp_path / str(ranks), ranks, "--max-steps", "1", "--set", "standardise=true"
+        )
     one, two = (_tensors(tmp_path / str(ranks)) for ranks in (1, 2))
     for name in BUFFERS:
         assert torch.allclose(one[name], two[name], rtol=1e-5, atol=1e-6), name

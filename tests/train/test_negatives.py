@@ -13,7 +13,9 @@ def test_a_queue_starts_empty_and_no_slot_is_a_negative_before_it_is_filled() ->
     queues = Queues(5, 2)
     assert queues.ignored(torch.tensor([1]), torch.tensor([0]), []).all()
     _put(queues, 1, 2)
-    assert queues.ignored(torch.tensor([9]), torch.tensor([0]), []).tolist() == [[False, False, True, True, True]]
+    assert queues.ignored(torch.tensor([9]), torch.tensor([0]), []).tolist() == [
+        [False, False, True, True, True]
+    ]
     assert queues.fill == 2
 
 

@@ -23,13 +23,20 @@ def _moved(factor: float, decay: float = 0.0) -> dict[str, float]:
     for one in towers.parameters():
         one.grad = torch.ones_like(one)
     optimizer.step()
-    return {name: float((before[name] - one.detach()).abs().mean()) / 0.01 for name, one in towers.named_parameters()}
+    return {
+        name: float((before[name] - one.detach()).abs().mean()) / 0.01
+        for name, one in towers.named_parameters()
+    }
 
 
 def test_backbones_learn_at_their_share_of_the_rate() -> None:
     moved = _moved(0.1)
     assert round(moved["image.backbone.weight"], 3) == round(moved["image.backbone.bias"], 3) == 0.1
-    assert round(moved["image.projection.weight"], 3) == round(moved["image.projection.bias"], 3) == 1.0
+    assert (
+        round(moved["image.projection.weight"], 3)
+        == round(moved["image.projection.bias"], 3)
+        == 1.0
+    )
 
 
 def test_all_learn_alike_where_nothing_is_said() -> None:
@@ -38,7 +45,9 @@ def test_all_learn_alike_where_nothing_is_said() -> None:
 
 def test_vectors_do_not_decay_in_a_backbone_nor_outside() -> None:
     towers = _Towers()
-    groups = make_optimizer(towers, OptimizerConfig(lr=1.0, backbone_lr_factor=0.5, weight_decay=0.2)).param_groups
+    groups = make_optimizer(
+        towers, OptimizerConfig(lr=1.0, backbone_lr_factor=0.5, weight_decay=0.2)
+    ).param_groups
     decays = {id(one): group["weight_decay"] for group in groups for one in group["params"]}
     for name, one in towers.named_parameters():
         assert decays[id(one)] == (0.2 if name.endswith("weight") else 0.0)

@@ -15,17 +15,24 @@ from wenlan_data.model.towers import make_towers
 from wenlan_data.train.resume import initialise
 
 
-def test_pairs_to_validate_with_are_looked_at_before_the_first_step(shards: Path, tmp_path: Path) -> None:
+def test_pairs_to_validate_with_are_looked_at_before_the_first_step(
+    shards: Path, tmp_path: Path
+) -> None:
     empty = tmp_path / "empty.tar"
     tarfile.open(empty, "w").close()  # without members
-    for path, message in ((tmp_path / "nosuch", "nosuch: there is no such"), (empty, "--val-shards .*no sample")):
+    for path, message in (
+        (tmp_path / "nosuch", "nosuch: there is no such"),
+        (empty, "--val-shards .*no sample"),
+    ):
         with pytest.raises(UsageError, match=message):
             trained(shards, tmp_path / "run", "max_steps=2", val_shards=(path,))
     gone = shutil.copytree(shards, tmp_path / "gone")
     (gone / "shards" / "wenlan-000001.tar").unlink()
     for given in ({"val_shards": (gone,)}, {"val_shards": ()}):
         with pytest.raises(DamageError, match=r"000001\.tar: the manifest names it"):
-            trained(shards if given["val_shards"] else gone, tmp_path / "run", "max_steps=2", **given)
+            trained(
+                shards if given["val_shards"] else gone, tmp_path / "run", "max_steps=2", **given
+            )
     assert not (tmp_path / "run").exists()
 
 
@@ -40,9 +47,16 @@ def test_a_validation_that_fails_loses_no_step(shards: Path, tmp_path: Path) -> 
     assert trained(shards, tmp_path / "run", "max_steps=7", resume="auto").step == 7
 
 
-def test_a_run_that_is_refused_for_missing_weights_leaves_nothing(shards: Path, tmp_path: Path) -> None:
+def test_a_run_that_is_refused_for_missing_weights_leaves_nothing(
+    shards: Path, tmp_path: Path
+) -> None:
     with pytest.raises(UsageError, match=r"missing\.safetensors"):
-        trained(shards, tmp_path / "runs" / "a", f"image.weights={tmp_path / 'missing.safetensors'}", "max_steps=1")
+        trained(
+            shards,
+            tmp_path / "runs" / "a",
+            f"image.weights={tmp_path / 'missing.safetensors'}",
+            "max_steps=1",
+        )
     assert list(tmp_path.iterdir()) == []
     kept = tmp_path / "mine"
     kept.mkdir()
@@ -57,7 +71,9 @@ def test_a_run_is_not_written_over_by_accident(shards: Path, run: Path) -> None:
         trained(shards, run, "max_steps=6")
 
 
-def test_a_checkpoint_of_another_run_is_not_gone_on_with_over_a_run(shards: Path, run: Path, copy: Path) -> None:
+def test_a_checkpoint_of_another_run_is_not_gone_on_with_over_a_run(
+    shards: Path, run: Path, copy: Path
+) -> None:
     with pytest.raises(UsageError, match="holds a run already"):
         trained(shards, copy, "max_steps=7", resume=str(checkpoints(run)[-1]))
     assert trained(shards, copy, "max_steps=6", resume=str(checkpoints(copy)[0])).step == 6
@@ -79,20 +95,38 @@ def test_weights_of_another_shape_or_without_their_vocabulary_are_refused(
     with pytest.raises(UsageError, match="brings no tokenizer"):
         trained(shards, tmp_path / "tuned", "max_steps=1", init=file)
     assert not (tmp_path / "tuned").exists()
-    with pytest.raises(UsageError, match=r"model\.safetensors: \d+ parameters are missing or have another shape"):
+    with pytest.raises(
+        UsageError, match=r"model\.safetensors: \d+ parameters are missing or have another shape"
+    ):
         initialise(make_towers(config("embedding=8"), 50), file)
-    goes_on = trained(shards, shutil.copytree(run, tmp_path / "on"), "max_steps=7", init=file, resume="auto")
+    goes_on = trained(
+        shards, shutil.copytree(run, tmp_path / "on"), "max_steps=7", init=file, resume="auto"
+    )
     assert goes_on.step == 7
     normed = config("image.backbone=test_resnet")
     source, target = make_towers(normed, 50), make_towers(normed.model_copy(update={"seed": 1}), 50)
-    weights = {name: one for name, one in source.state_dict().items() if not name.endswith("num_batches_tracked")}
+    weights = {
+        name: one
+        for name, one in source.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
     save_file(weights, tmp_path / "normed.safetensors")
     initialise(target, tmp_path / "normed.safetensors")
     assert all(torch.equal(target.state_dict()[name], one) for name, one in weights.items())
-    with pytest.raises(RecipeError, match=r"attention\.heads: a width of \d+ cannot be cut into 7 heads"):
+    with pytest.raises(
+        RecipeError, match=r"attention\.heads: a width of \d+ cannot be cut into 7 heads"
+    ):
         trained(shards, tmp_path / "tuned", "max_steps=1", "attention.heads=7")
-    with pytest.raises(RecipeError, match=r"image\.size_px 16: convnext_atto makes no feature map of it"):
-        trained(shards, tmp_path / "tuned", "max_steps=1", "image.backbone=convnext_atto", "image.size_px=16")
+    with pytest.raises(
+        RecipeError, match=r"image\.size_px 16: convnext_atto makes no feature map of it"
+    ):
+        trained(
+            shards,
+            tmp_path / "tuned",
+            "max_steps=1",
+            "image.backbone=convnext_atto",
+            "image.size_px=16",
+        )
     assert not (tmp_path / "tuned").exists()
 
 
@@ -100,7 +134,9 @@ def test_resume_auto_starts_anew_where_there_is_nothing(shards: Path, tmp_path: 
     assert trained(shards, tmp_path / "new", "max_steps=2", resume="auto").step == 2
 
 
-def test_fine_tuning_starts_at_step_0_with_the_weights_of_another_run(shards: Path, run: Path, tmp_path: Path) -> None:
+def test_fine_tuning_starts_at_step_0_with_the_weights_of_another_run(
+    shards: Path, run: Path, tmp_path: Path
+) -> None:
     first = trained(shards, tmp_path / "tuned", "max_steps=1", init=run)
     assert first.step == 1
     anew = trained(shards, tmp_path / "anew", "max_steps=1")

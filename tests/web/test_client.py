@@ -19,13 +19,19 @@ class _Loopback(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        return [ResolveResult(hostname=host, host="127.0.0.1", port=port, family=family, proto=0, flags=0)]
+        return [
+            ResolveResult(
+                hostname=host, host="127.0.0.1", port=port, family=family, proto=0, flags=0
+            )
+        ]
 
     async def close(self) -> None:
         pass
 
 
-def _get(policy: AddressPolicy, *urls: str, resolver: AbstractResolver | None = None) -> list[Response | Drop]:
+def _get(
+    policy: AddressPolicy, *urls: str, resolver: AbstractResolver | None = None
+) -> list[Response | Drop]:
     async def run() -> list[Response | Drop]:
         async with Client(policy=policy, resolver=resolver) as client:
             return [await client.fetch(url, Allowance(1 << 20, 1 << 20), 5) for url in urls]
@@ -71,7 +77,9 @@ def test_too_many_header_bytes_are_refused() -> None:
 
 def test_redirects_are_counted() -> None:
     answers = {f"/{n}": [response("302 Found", b"", f"Location: {n + 1}")] for n in range(5)}
-    with RawServer({**{path: list(one) for path, one in answers.items()}, "/5": [ok(b"x")]}) as server:
+    with RawServer(
+        {**{path: list(one) for path, one in answers.items()}, "/5": [ok(b"x")]}
+    ) as server:
         [reply] = _get(AddressPolicy(allow=(server.host,)), server.url("/0"))
     assert isinstance(reply, Response)
     assert (reply.redirects, reply.final_url) == (5, server.url("/5"))
@@ -79,7 +87,9 @@ def test_redirects_are_counted() -> None:
 
 def _reply(**headers: str) -> Response:
     listed = tuple((name.replace("_", "-"), value) for name, value in headers.items())
-    return Response(status=302, reason="", headers=listed, body=b"", final_url="http://a.cn/x/y", ip="")
+    return Response(
+        status=302, reason="", headers=listed, body=b"", final_url="http://a.cn/x/y", ip=""
+    )
 
 
 @pytest.mark.parametrize(
@@ -100,7 +110,12 @@ def test_a_location_becomes_a_url_or_a_reason(location: str, target: str | Drop)
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [("120", 120.0), ("Thu, 01 Jan 1970 00:01:40 GMT", 90.0), ("Thu, 01 Jan 1970 00:00:01 GMT", 0.0), ("soon", None)],
+    [
+        ("120", 120.0),
+        ("Thu, 01 Jan 1970 00:01:40 GMT", 90.0),
+        ("Thu, 01 Jan 1970 00:00:01 GMT", 0.0),
+        ("soon", None),
+    ],
 )
 def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> None:
     assert retry_after_s(_reply(Retry_After=value), now_s=10.0) == seconds

@@ -39,9 +39,13 @@ class _Silent(AbstractResolver):
         pass
 
 
-def _get(url: str, allow: str, limits: Limits, resolver: AbstractResolver | None = None) -> Response | Drop:
+def _get(
+    url: str, allow: str, limits: Limits, resolver: AbstractResolver | None = None
+) -> Response | Drop:
     async def ask() -> Response | Drop:
-        async with Client(policy=AddressPolicy((allow,)), limits=limits, resolver=resolver) as client:
+        async with Client(
+            policy=AddressPolicy((allow,)), limits=limits, resolver=resolver
+        ) as client:
             return await client.get(url, Allowance(1 << 20, 1 << 20))
 
     return asyncio.run(ask())
@@ -112,10 +116,19 @@ def test_a_slow_answer_is_given_up_where_its_limit_is_set(
 
 
 @pytest.mark.parametrize(("most", "outcome"), [(1, "ok"), (2, "robots")])
-def test_redirects_of_robots_are_followed_up_to_their_own_limit(tmp_path: Path, most: int, outcome: str) -> None:
-    answers: dict[str, Answer] = {"/robots.txt": to("/r1"), "/r1": to("/r2"), "/r2": ROBOTS, "/a.jpg": SMALL}
+def test_redirects_of_robots_are_followed_up_to_their_own_limit(
+    tmp_path: Path, most: int, outcome: str
+) -> None:
+    answers: dict[str, Answer] = {
+        "/robots.txt": to("/r1"),
+        "/r1": to("/r2"),
+        "/r2": ROBOTS,
+        "/a.jpg": SMALL,
+    }
     with Web() as web:
-        case = Case(number=0, does="", outcome="", answers=answers, limits={"max_robots_redirects": most})
+        case = Case(
+            number=0, does="", outcome="", answers=answers, limits={"max_robots_redirects": most}
+        )
         assert run_case(case, web, tmp_path).outcomes == [outcome]
 
 
@@ -123,7 +136,9 @@ def test_redirects_of_robots_are_followed_up_to_their_own_limit(tmp_path: Path, 
 def test_robots_are_asked_for_as_often_as_is_said(tmp_path: Path, tries: int) -> None:
     answers = {"/robots.txt": response("503 Busy")}
     with Web() as web:
-        case = Case(number=0, does="", outcome="", answers=answers, limits={"max_robots_tries": tries})
+        case = Case(
+            number=0, does="", outcome="", answers=answers, limits={"max_robots_tries": tries}
+        )
         found = run_case(case, web, tmp_path)
     assert [one.path for one in found.host.log] == ["/robots.txt"] * tries
     assert found.outcomes == ["robots_unavailable"]
@@ -155,6 +170,8 @@ def test_a_worker_has_no_more_connections_open_than_are_allowed(tmp_path: Path, 
         hosts = [web.host({"/a.jpg": together}) for _ in range(6)]
         limits = {host.name: HostLimits(min_gap_s=0) for host in hosts}
         asking = Limits(max_connections=most, tdmrep=False, backoff_s=QUICK.backoff_s)
-        rows, _ = run(fetch_part(tmp_path, [host.url("/a.jpg") for host in hosts], limits, asking), tmp_path)
+        rows, _ = run(
+            fetch_part(tmp_path, [host.url("/a.jpg") for host in hosts], limits, asking), tmp_path
+        )
     assert [row["reason"] for row in rows] == [""] * 6
     assert together.most == most

@@ -18,15 +18,23 @@ def _state() -> dict[str, object]:
 
 
 def _later(state: dict[str, object], seconds: float) -> Turn:
-    moved = {name: value - seconds if name.endswith("at_s") else value for name, value in state.items()}  # type: ignore[operator]
+    moved = {
+        name: value - seconds if name.endswith("at_s") else value for name, value in state.items()
+    }  # type: ignore[operator]
     return Turn("a.cn:80", HostLimits(), DEFAULTS, moved)
 
 
 @pytest.mark.parametrize(
     ("seconds", "ended", "knows_rules"),
-    [(0, True, True), (DEFAULTS.max_held_s + 60, False, True), (DEFAULTS.max_robots_age_s + 60, False, False)],
+    [
+        (0, True, True),
+        (DEFAULTS.max_held_s + 60, False, True),
+        (DEFAULTS.max_robots_age_s + 60, False, False),
+    ],
 )
-def test_patience_is_remembered_for_an_hour_and_rules_for_a_day(seconds: float, ended: bool, knows_rules: bool) -> None:
+def test_patience_is_remembered_for_an_hour_and_rules_for_a_day(
+    seconds: float, ended: bool, knows_rules: bool
+) -> None:
     turn = _later(_state(), seconds)
     assert (turn.ended is not None) == ended
     assert isinstance(turn.rules, RobotsRules) == knows_rules
@@ -45,7 +53,9 @@ def _turn(**limits: float) -> Turn:
 
 def _answer(status: int, retry_after: str = "") -> Response:
     headers = (("Retry-After", retry_after),) if retry_after else ()
-    return Response(status=status, reason="", headers=headers, body=b"", final_url="http://a.cn/", ip="")
+    return Response(
+        status=status, reason="", headers=headers, body=b"", final_url="http://a.cn/", ip=""
+    )
 
 
 @pytest.mark.parametrize(
@@ -79,7 +89,9 @@ def test_the_gap_grows_up_to_its_limit() -> None:
 
 
 @pytest.mark.parametrize(("asked", "ended"), [("8", None), ("9", HOST_WAITS)])
-def test_a_host_that_wants_a_longer_wait_than_is_allowed_is_left_alone(asked: str, ended: Drop | None) -> None:
+def test_a_host_that_wants_a_longer_wait_than_is_allowed_is_left_alone(
+    asked: str, ended: Drop | None
+) -> None:
     turn = _turn(max_wait_s=8)
     turn.note(_answer(503, asked))
     assert turn.ended == ended

@@ -24,7 +24,9 @@ def test_escapes_of_two_encodings_are_two_pages_and_stay_as_they_are() -> None:
 
 
 def test_a_chinese_path_and_its_escaped_form_are_one_page() -> None:
-    assert page_key("http://a.cn/水产/虾.html") == page_key("http://a.cn/%E6%B0%B4%E4%BA%A7/%E8%99%BE.html")
+    assert page_key("http://a.cn/水产/虾.html") == page_key(
+        "http://a.cn/%E6%B0%B4%E4%BA%A7/%E8%99%BE.html"
+    )
 
 
 def test_a_place_in_a_list_is_no_tracking() -> None:

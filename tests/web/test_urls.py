@@ -33,7 +33,9 @@ def test_different_urls_have_different_keys(first: str, second: str) -> None:
     assert url_key(first) != url_key(second)
 
 
-@pytest.mark.parametrize("url", ["photos/一.jpg", "http://[::1", "ftp://a.cn/x", "", "http://a.cn:99999/"])
+@pytest.mark.parametrize(
+    "url", ["photos/一.jpg", "http://[::1", "ftp://a.cn/x", "", "http://a.cn:99999/"]
+)
 def test_what_is_no_web_url_is_its_own_key(url: str) -> None:
     assert url_key(url) == url
 

@@ -31,12 +31,18 @@ def tell_apart(pictures: Sequence[Sequence[Text]], titles: Sequence[str]) -> lis
     from the others. As a `title` it still is the caption where nothing better is there.
     """
     forms = frozenset(form for title in titles for form in title_forms(title))
-    repeating = [[text.type == "alt" and repeats_title(text.text, forms) for text in texts] for texts in pictures]
+    repeating = [
+        [text.type == "alt" and repeats_title(text.text, forms) for text in texts]
+        for texts in pictures
+    ]
     count = sum(map(any, repeating))
     if len(pictures) < MIN_PICTURES or 2 * count <= len(pictures):
         return [tuple(texts) for texts in pictures]
     return [
-        tuple(replace(text, type="title") if is_title else text for text, is_title in zip(texts, marks, strict=True))
+        tuple(
+            replace(text, type="title") if is_title else text
+            for text, is_title in zip(texts, marks, strict=True)
+        )
         for texts, marks in zip(pictures, repeating, strict=True)
     ]
 

@@ -56,7 +56,10 @@ class Trial:
         names = [CHECK] if done and done[0].rule is None else self._names
         result = done[-1].after if done else text
         return Tried(
-            text, result, tuple(_changes(names, done)), tuple(one for step in done for one in remarks_of(step))
+            text,
+            result,
+            tuple(_changes(names, done)),
+            tuple(one for step in done for one in remarks_of(step)),
         )
 
 
@@ -71,5 +74,7 @@ def counts(tried: Iterable[Tried]) -> dict[str, Counter[str]]:
     found: dict[str, Counter[str]] = {}
     for one in tried:
         for change in one.changes:
-            found.setdefault(change.rule, Counter())["rejected" if isinstance(change.after, Drop) else "changed"] += 1
+            found.setdefault(change.rule, Counter())[
+                "rejected" if isinstance(change.after, Drop) else "changed"
+            ] += 1
     return found

@@ -59,7 +59,11 @@ def _load() -> tuple[_Tokenizer, frozenset[str]]:
                 nouns.add(word)
     tokenizer = jieba.Tokenizer()
     # Filled here as its own `initialize` does, which would read and write a marshal file in the temp folder.
-    tokenizer.FREQ, tokenizer.total, tokenizer.initialized = frequency, sum(frequency.values()), True
+    tokenizer.FREQ, tokenizer.total, tokenizer.initialized = (
+        frequency,
+        sum(frequency.values()),
+        True,
+    )
     return cast("_Tokenizer", tokenizer), frozenset(nouns)
 
 

@@ -71,7 +71,9 @@ import click
     help="Folder for what is in progress. Default: OUT/.work",
 )
 @click.option("--contact", default="", help="Your e-mail address or page, for the User-Agent.")
-@click.option("--limit", default=None, type=click.IntRange(1), help="Read at most this many candidates.")
+@click.option(
+    "--limit", default=None, type=click.IntRange(1), help="Read at most this many candidates."
+)
 @click.option(
     "--generation-rows",
     default=1_000_000,
@@ -90,7 +92,11 @@ import click
     type=click.FloatRange(0, 1),
     help="Stop with exit 9 when more of what was asked failed in a way that may pass. Default: 0.05 of crawled pages.",
 )
-@click.option("--dry-run", is_flag=True, help="Read local files, send nothing, create nothing; say what would be done.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Read local files, send nothing, create nothing; say what would be done.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def build(
     more_sources: tuple[str, ...],

@@ -22,7 +22,9 @@ It was built from {out}/sources.yaml: the site in {out}/site, crawled, and the f
     type=click.Path(path_type=Path),
     help="Folder for the site, the pictures and the corpus; made anew on every run.",
 )
-@click.option("--workers", default=2, show_default=True, type=click.IntRange(1), help="Tasks at once.")
+@click.option(
+    "--workers", default=2, show_default=True, type=click.IntRange(1), help="Tasks at once."
+)
 @click.option(
     "--executor",
     default="ray",
@@ -43,7 +45,9 @@ def demo(out: Path, workers: int, executor: str) -> None:
     trained = train_demo(out)
     click.echo(_NEXT.format(out=shlex.quote(str(out)), steps=TRAIN_STEPS))
     click.echo(
-        f"The training, for a browser: {trained}" if trained else "Not trained: pip install 'wenlan-data[train]'"
+        f"The training, for a browser: {trained}"
+        if trained
+        else "Not trained: pip install 'wenlan-data[train]'"
     )
     report = out / "corpus" / "report" / "index.html"
     if report.is_file():

@@ -6,20 +6,41 @@ import click
 
 
 @click.command()
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE...")
-@click.option("--detector", default="grid", show_default=True, help="Name of a detector, or a dotted path.")
-@click.option("--weights", help="File of weights, or a name; each detector has a default.")
-@click.option("--device", default="cpu", show_default=True, help="Such as cpu or cuda:0; never guessed.")
-@click.option(
-    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A parameter of the detector, or max_regions."
+@click.argument(
+    "images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE..."
 )
-@click.option("--max-side-px", default=1024, show_default=True, type=click.IntRange(16), help="Of the stored picture.")
+@click.option(
+    "--detector", default="grid", show_default=True, help="Name of a detector, or a dotted path."
+)
+@click.option("--weights", help="File of weights, or a name; each detector has a default.")
+@click.option(
+    "--device", default="cpu", show_default=True, help="Such as cpu or cuda:0; never guessed."
+)
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A parameter of the detector, or max_regions.",
+)
+@click.option(
+    "--max-side-px",
+    default=1024,
+    show_default=True,
+    type=click.IntRange(16),
+    help="Of the stored picture.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     help="Folder for the drawings, made where it is not there (default: beside each picture).",
 )
-@click.option("--json", "as_json", is_flag=True, help="A row an image with its regions, as JSON; nothing is drawn.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="A row an image with its regions, as JSON; nothing is drawn.",
+)
 def detect(
     images: tuple[Path, ...],
     detector: str,
@@ -38,7 +59,14 @@ def detect(
     import json
 
     from wenlan_data.detect.regions import finder
-    from wenlan_data.report.detection_preview import check_files, drawing, looked_at, rules_of, said, write_new
+    from wenlan_data.report.detection_preview import (
+        check_files,
+        drawing,
+        looked_at,
+        rules_of,
+        said,
+        write_new,
+    )
 
     rules = rules_of(detector, weights, device, settings)
     check_files(images)
@@ -51,10 +79,15 @@ def detect(
             "image": str(path),
             "width": stored.width,
             "height": stored.height,
-            "regions": [{"box": list(one.box_xyxy), "label": one.label, "score": one.score} for one in regions],
+            "regions": [
+                {"box": list(one.box_xyxy), "label": one.label, "score": one.score}
+                for one in regions
+            ],
         }
         if as_json:
             click.echo(json.dumps(row, ensure_ascii=False))
             continue
-        drawn = write_new((out or path.parent) / f"{path.stem}.regions.jpg", drawing(stored, regions))
+        drawn = write_new(
+            (out or path.parent) / f"{path.stem}.regions.jpg", drawing(stored, regions)
+        )
         click.echo(f"{drawn}: {said(regions)}")

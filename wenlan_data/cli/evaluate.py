@@ -18,7 +18,9 @@ _SHARDS = click.option(
     type=click.Path(path_type=Path),
     help="A corpus, a folder of tars, or a tar.",
 )
-_WORKERS = click.option("--workers", default=2, show_default=True, type=click.IntRange(0), help="Loading processes.")
+_WORKERS = click.option(
+    "--workers", default=2, show_default=True, type=click.IntRange(0), help="Loading processes."
+)
 
 
 @click.group("eval")
@@ -38,7 +40,9 @@ def evaluate() -> None:
     help="Which texts belong to a picture.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def retrieval(checkpoint: Path, shards: tuple[Path, ...], workers: int, texts: str, as_json: bool) -> None:
+def retrieval(
+    checkpoint: Path, shards: tuple[Path, ...], workers: int, texts: str, as_json: bool
+) -> None:
     """Find texts for pictures and pictures for texts among all of a corpus. Equal texts are one text."""
     from wenlan_data.cli.train import need_torch
 
@@ -46,23 +50,31 @@ def retrieval(checkpoint: Path, shards: tuple[Path, ...], workers: int, texts: s
     from wenlan_data.eval.corpus_eval import corpus_retrieval
     from wenlan_data.eval.embed import load_model
 
-    found = corpus_retrieval(load_model(checkpoint), shards, every_text=texts == "all", workers=workers)
+    found = corpus_retrieval(
+        load_model(checkpoint), shards, every_text=texts == "all", workers=workers
+    )
     if as_json:
         click.echo(json.dumps(found.as_json()))
         return
     for way, values in found.as_json().items():
         recalls = "  ".join(f"R@{cut} {100 * values[f'recall@{cut}']:5.1f}" for cut in (1, 5, 10))
         ranks = f"rank: median {values['median_rank']:g}, mean {values['mean_rank']:.1f}"
-        click.echo(f"{way.replace('_', ' '):14} {recalls}  {ranks}  ({values['queries']:.0f} queries)")
+        click.echo(
+            f"{way.replace('_', ' '):14} {recalls}  {ranks}  ({values['queries']:.0f} queries)"
+        )
 
 
 @evaluate.command()
 @_CHECKPOINT
 @_SHARDS
 @_WORKERS
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="New folder for the vectors.")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="New folder for the vectors."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def embed(checkpoint: Path, shards: tuple[Path, ...], workers: int, out: Path, as_json: bool) -> None:
+def embed(
+    checkpoint: Path, shards: tuple[Path, ...], workers: int, out: Path, as_json: bool
+) -> None:
     """Write the vectors of every sample, in the layout of clip-retrieval."""
     from wenlan_data.cli.train import need_torch
 
@@ -75,4 +87,6 @@ def embed(checkpoint: Path, shards: tuple[Path, ...], workers: int, out: Path, a
     if as_json:
         click.echo(json.dumps({"samples": count, "width": model.config.embedding, "out": str(out)}))
         return
-    click.echo(f"{count} samples, {model.config.embedding} values each: {out}/img_emb, {out}/text_emb, {out}/metadata")
+    click.echo(
+        f"{count} samples, {model.config.embedding} values each: {out}/img_emb, {out}/text_emb, {out}/metadata"
+    )

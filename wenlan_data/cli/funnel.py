@@ -30,19 +30,25 @@ def print_result(result: BuildResult, *, as_json: bool) -> None:
         click.echo(line)
     digest = result.recipe_digest[:12]
     click.echo(f"report {result.out}/report/index.html")
-    click.echo(f"corpus {result.out}: {result.shards} shards, {result.samples} samples in all, recipe {digest}")
+    click.echo(
+        f"corpus {result.out}: {result.shards} shards, {result.samples} samples in all, recipe {digest}"
+    )
 
 
 def _page_lines(pages: Mapping[str, int]) -> list[str]:
     """What became of the pages of a crawl; a redirect or a sitemap is no page."""
     if not pages:
         return []
-    others = [f"{reason} {count}" for reason, count in sorted(pages.items(), key=lambda pair: -pair[1])]
+    others = [
+        f"{reason} {count}" for reason, count in sorted(pages.items(), key=lambda pair: -pair[1])
+    ]
     left = ", ".join(word for word in others if not word.startswith("read "))
     return [f"{pages.get('read', 0):>10}  pages read" + (f" (others: {left})" if left else "")]
 
 
-def funnel_lines(candidates: int, dropped: Mapping[str, Mapping[str, int]], samples: int) -> list[str]:
+def funnel_lines(
+    candidates: int, dropped: Mapping[str, Mapping[str, int]], samples: int
+) -> list[str]:
     """One line a reason, grouped by step in the order of the flow."""
     lines = [f"{candidates:>10}  candidates"]
     left = candidates
@@ -66,9 +72,17 @@ def _hints(asked: Mapping[str, int]) -> list[str]:
         )
     if any(
         asked.get(reason)
-        for reason in ("robots_unavailable", "host_unreachable", "host_waits", "timeout", "status_5xx")
+        for reason in (
+            "robots_unavailable",
+            "host_unreachable",
+            "host_waits",
+            "timeout",
+            "status_5xx",
+        )
     ):
-        lines.append("hint: some hosts did not answer: the same command with --retry-failed asks them again")
+        lines.append(
+            "hint: some hosts did not answer: the same command with --retry-failed asks them again"
+        )
     return lines
 
 
@@ -78,12 +92,18 @@ def print_estimate(estimate: Estimate, *, as_json: bool) -> None:
         click.echo(json.dumps(asdict(estimate), ensure_ascii=False))
         return
     for source in estimate.sources:
-        click.echo(f"{source.name}: {_contents(source)}" + (f" ({source.note})" if source.note else ""))
+        click.echo(
+            f"{source.name}: {_contents(source)}" + (f" ({source.note})" if source.note else "")
+        )
     if estimate.rows is None:
         click.echo("candidates, disk and time: not known before the pages and WARC files are read")
     else:
-        click.echo(f"candidates: {estimate.rows:,}, of which URLs to ask for: {_known(estimate.urls)}")
-        click.echo(f"disk, at {estimate.bytes_per_picture:,} bytes a picture: {_known(estimate.disk_bytes)} bytes")
+        click.echo(
+            f"candidates: {estimate.rows:,}, of which URLs to ask for: {_known(estimate.urls)}"
+        )
+        click.echo(
+            f"disk, at {estimate.bytes_per_picture:,} bytes a picture: {_known(estimate.disk_bytes)} bytes"
+        )
         click.echo(f"time of fetching at the least: {_known(estimate.seconds)} s")
     for host in estimate.slowest_hosts:
         click.echo(f"  {host.host}: {host.urls} URLs x {host.gap_s} s = {host.seconds:.0f} s")

@@ -6,7 +6,9 @@ import click
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="CORPUS|TAR...", type=click.Path(path_type=Path))
+@click.argument(
+    "paths", nargs=-1, required=True, metavar="CORPUS|TAR...", type=click.Path(path_type=Path)
+)
 @click.option(
     "--out",
     required=True,
@@ -33,6 +35,8 @@ def html(paths: tuple[Path, ...], out: Path, work: Path | None, as_json: bool) -
     page = write_page(material, out)
     samples, shown = material.tally.samples, len(material.samples)
     if as_json:
-        click.echo(json.dumps({"page": str(page), "samples": samples, "shown": shown}, ensure_ascii=False))
+        click.echo(
+            json.dumps({"page": str(page), "samples": samples, "shown": shown}, ensure_ascii=False)
+        )
     else:
         click.echo(printable(f"{page}: {shown} of {samples} samples"))

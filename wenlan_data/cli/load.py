@@ -12,15 +12,35 @@ def load() -> None:
 
 
 @load.command()
-@click.argument("paths", nargs=-1, required=True, metavar="CORPUS|FOLDER|TAR...", type=click.Path(path_type=Path))
+@click.argument(
+    "paths",
+    nargs=-1,
+    required=True,
+    metavar="CORPUS|FOLDER|TAR...",
+    type=click.Path(path_type=Path),
+)
 @click.option("--batch-size", default=64, show_default=True, type=click.IntRange(1))
-@click.option("--size-px", default=224, show_default=True, type=click.IntRange(1), help="Side of the square pictures.")
-@click.option("--workers", default=2, show_default=True, type=click.IntRange(0), help="Processes that decode.")
-@click.option("--decoder", default="turbo", show_default=True, type=click.Choice(["turbo", "pillow", "cuda"]))
+@click.option(
+    "--size-px",
+    default=224,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Side of the square pictures.",
+)
+@click.option(
+    "--workers", default=2, show_default=True, type=click.IntRange(0), help="Processes that decode."
+)
+@click.option(
+    "--decoder", default="turbo", show_default=True, type=click.Choice(["turbo", "pillow", "cuda"])
+)
 @click.option("--tokenizer", help="A tokenizer.json, a vocab.txt or a folder that holds one.")
 @click.option("--augment", is_flag=True, help="Vary the colours on the device, as BriVL does.")
-@click.option("--device", default="cpu", show_default=True, help="Where the batches go, such as cuda:0.")
-@click.option("--seconds", default=5.0, show_default=True, type=click.FloatRange(0.01), help="For each stage.")
+@click.option(
+    "--device", default="cpu", show_default=True, help="Where the batches go, such as cuda:0."
+)
+@click.option(
+    "--seconds", default=5.0, show_default=True, type=click.FloatRange(0.01), help="For each stage."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def bench(
     paths: tuple[Path, ...],
@@ -60,6 +80,8 @@ def bench(
         click.echo(json.dumps(facts, ensure_ascii=False, indent=1))
         return
     click.echo(found.line())
-    click.echo(f"first batch {found.first_batch_s:.2f} s  waited {found.wait_share:.0%}  bad {found.bad_share:.2%}")
+    click.echo(
+        f"first batch {found.first_batch_s:.2f} s  waited {found.wait_share:.0%}  bad {found.bad_share:.2%}"
+    )
     shares = "  ".join(f"{stage} {share:.0%}" for stage, share in found.occupancy.items())
     click.echo(f"the workers' time: {shares}")

@@ -78,13 +78,17 @@ def _leave(error: InterruptedBuildError) -> NoReturn:
     try:
         _fail(error)
     finally:
-        if any(not one.daemon for one in threading.enumerate() if one is not threading.main_thread()):
+        if any(
+            not one.daemon for one in threading.enumerate() if one is not threading.main_thread()
+        ):
             sys.stdout.flush()
             os._exit(error.exit_code)
 
 
 def _fail(error: WenlanError) -> NoReturn:
-    line = "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in " ".join(str(error).split()))
+    line = "".join(
+        one if one.isprintable() else f"\\x{ord(one):02x}" for one in " ".join(str(error).split())
+    )
     # The exit code tells as much to whoever does not listen any more.
     with suppress(BrokenPipeError):
         print(f"wenlan-data: {line}", file=sys.stderr, flush=True)

@@ -11,7 +11,11 @@ from wenlan_data.cli.terminal import printable
 @click.argument("corpus", metavar="CORPUS", type=click.Path(path_type=Path))
 @click.argument("picture", metavar="IMAGE|KEY")
 @click.option(
-    "--radius", default=8, show_default=True, type=click.IntRange(0, 64), help="pHash bits of 64 that differ."
+    "--radius",
+    default=8,
+    show_default=True,
+    type=click.IntRange(0, 64),
+    help="pHash bits of 64 that differ.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def near(corpus: Path, picture: str, radius: int, as_json: bool) -> None:
@@ -29,7 +33,14 @@ def near(corpus: Path, picture: str, radius: int, as_json: bool) -> None:
         click.echo(json.dumps([asdict(one) for one in found], ensure_ascii=True))
         return
     for one in found:
-        words = (f"{one.distance:2}", f"pdq {one.pdq_distance:3}", one.key, one.shard, one.image_url, one.caption)
+        words = (
+            f"{one.distance:2}",
+            f"pdq {one.pdq_distance:3}",
+            one.key,
+            one.shard,
+            one.image_url,
+            one.caption,
+        )
         click.echo(printable("  ".join(words)))
     if not found:
         click.echo(f"nothing within {radius} bits")

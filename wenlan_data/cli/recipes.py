@@ -23,7 +23,14 @@ def list_recipes(as_json: bool) -> None:
     rows = []
     for name in recipe_names():
         path = pipelines_folder() / f"{name}.yaml"
-        rows.append({"name": name, "digest": load_recipe(name).digest(), "path": str(path), "about": _about(path)})
+        rows.append(
+            {
+                "name": name,
+                "digest": load_recipe(name).digest(),
+                "path": str(path),
+                "about": _about(path),
+            }
+        )
     if as_json:
         click.echo(json.dumps(rows))
         return
@@ -34,13 +41,21 @@ def list_recipes(as_json: bool) -> None:
 def _about(path: Path) -> str:
     """The first sentence of the file's head: its comment ends at the first full stop or colon."""
     lines = path.read_text("utf-8").splitlines()
-    head = " ".join(line[1:].strip() for line in takewhile(lambda line: line.startswith("#"), lines))
+    head = " ".join(
+        line[1:].strip() for line in takewhile(lambda line: line.startswith("#"), lines)
+    )
     return re.split(r"[.:](?= |$)", head, maxsplit=1)[0]
 
 
 @recipes.command()
 @click.argument("name")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key; the value is YAML.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a key; the value is YAML.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def show(name: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """A recipe with every value in force, and the plan that follows from it."""
@@ -51,7 +66,9 @@ def show(name: str, overrides: tuple[str, ...], as_json: bool) -> None:
 
     recipe = load_recipe(name, overrides)
     if as_json:
-        click.echo(json.dumps({"digest": recipe.digest(), "recipe": recipe.resolved()}, ensure_ascii=False))
+        click.echo(
+            json.dumps({"digest": recipe.digest(), "recipe": recipe.resolved()}, ensure_ascii=False)
+        )
         return
     click.echo(f"# digest {recipe.digest()}")
     click.echo(yaml.safe_dump(recipe.resolved(), allow_unicode=True, sort_keys=False), nl=False)

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from wenlan_data.shard.reader import Group
 from wenlan_data.cli.terminal import _write_new, dump, printable, safe_name
 
-_paths = click.argument("paths", nargs=-1, required=True, metavar="CORPUS|TAR...", type=click.Path(path_type=Path))
+_paths = click.argument(
+    "paths", nargs=-1, required=True, metavar="CORPUS|TAR...", type=click.Path(path_type=Path)
+)
 _where = click.argument("path", metavar="CORPUS|TAR|FOLDER", type=click.Path(path_type=Path))
 _SHOWN_OF_A_LIST = 12
 _json = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
@@ -42,7 +44,9 @@ def list_shards(paths: tuple[Path, ...], with_samples: bool, as_json: bool) -> N
         if sys.stdout.isatty() and not as_json and tuple(row) != headings:
             headings = tuple(row)
             click.echo(click.style("  ".join(headings), dim=True))
-        click.echo(dump(row) if as_json else "  ".join(printable(_cell(value)) for value in row.values()))
+        click.echo(
+            dump(row) if as_json else "  ".join(printable(_cell(value)) for value in row.values())
+        )
 
 
 @shards.command()
@@ -81,12 +85,18 @@ def verify(paths: tuple[Path, ...], as_json: bool) -> None:
     if sys.stderr.isatty():
         click.echo("\r" + " " * 20 + "\r", err=True, nl=False)
     if as_json:
-        click.echo(dump({"shards": len(read), "findings": [asdict(finding) for finding in findings]}))
+        click.echo(
+            dump({"shards": len(read), "findings": [asdict(finding) for finding in findings]})
+        )
     for finding in () if as_json else findings:
         member = f" {finding.member}" if finding.member else ""
-        click.echo(printable(f"{finding.shard}:{member} at byte {finding.offset}: {finding.problem}"))
+        click.echo(
+            printable(f"{finding.shard}:{member} at byte {finding.offset}: {finding.problem}")
+        )
     if findings:
-        raise DamageError(f"{len(findings)} findings in {len(read)} shards: restore the files named from a copy")
+        raise DamageError(
+            f"{len(findings)} findings in {len(read)} shards: restore the files named from a copy"
+        )
     if not as_json:
         click.echo(f"sound: {len(read)} shards")
 
@@ -94,7 +104,9 @@ def verify(paths: tuple[Path, ...], as_json: bool) -> None:
 @shards.command()
 @_where
 @click.argument("key", required=False)
-@click.option("--number", type=click.IntRange(min=0), help="The sample's place in the whole, from 0.")
+@click.option(
+    "--number", type=click.IntRange(min=0), help="The sample's place in the whole, from 0."
+)
 @_json
 def show(path: Path, key: str | None, number: int | None, as_json: bool) -> None:
     """One sample, by KEY or --number: its texts, its regions, its JSON."""
@@ -118,7 +130,12 @@ def show(path: Path, key: str | None, number: int | None, as_json: bool) -> None
 @_where
 @click.argument("keys", nargs=-1)
 @click.option("--limit", type=click.IntRange(min=1), help="The first N samples.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the files; made if needed.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder for the files; made if needed.",
+)
 @_json
 def extract(path: Path, keys: tuple[str, ...], limit: int | None, out: Path, as_json: bool) -> None:
     """Write the members of samples, by KEYS or --limit, as files. What exists is never overwritten."""
@@ -147,7 +164,11 @@ def _shard_rows(paths: tuple[Path, ...]) -> Iterator[dict[str, object]]:
                 yield {"name": shard.name, "samples": shard.samples, "bytes": shard.bytes, **own}
             continue
         for tar in shard_paths([path]):
-            yield {"name": tar.name, "samples": sum(1 for _ in scan(tar)), "bytes": tar.stat().st_size}
+            yield {
+                "name": tar.name,
+                "samples": sum(1 for _ in scan(tar)),
+                "bytes": tar.stat().st_size,
+            }
 
 
 def _sample_rows(paths: tuple[Path, ...]) -> Iterator[dict[str, object]]:
@@ -199,7 +220,9 @@ def _shown(tar: Path, group: Group, members: Mapping[str, bytes]) -> dict[str, o
     import json
 
     value: dict[str, object] = {"shard": tar.name, "key": group.key}
-    value["members"] = {name: {"offset": one.offset, "bytes": one.size} for name, one in group.members.items()}
+    value["members"] = {
+        name: {"offset": one.offset, "bytes": one.size} for name, one in group.members.items()
+    }
     for name, data in members.items():
         if name.endswith(("txt", "text")):
             value[name] = data.decode(errors="replace")

@@ -26,13 +26,30 @@ def text() -> None:
 
 @text.command("try")
 @click.argument("recipe", required=False)
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key; the value is YAML.")
-@click.option("--jsonl", is_flag=True, help="Each line of the input is a JSON string, or an object with `text`.")
-@click.option("--explain", metavar="CORPUS", help="Show a row of CORPUS/drops instead of reading lines.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a key; the value is YAML.",
+)
+@click.option(
+    "--jsonl",
+    is_flag=True,
+    help="Each line of the input is a JSON string, or an object with `text`.",
+)
+@click.option(
+    "--explain", metavar="CORPUS", help="Show a row of CORPUS/drops instead of reading lines."
+)
 @click.option("--drop", metavar="URL|KEY", help="With --explain: which row.")
 @click.option("--json", "as_json", is_flag=True, help="One record a line: `text`, or `reason`.")
 def try_rules(
-    recipe: str | None, overrides: tuple[str, ...], jsonl: bool, explain: str | None, drop: str | None, as_json: bool
+    recipe: str | None,
+    overrides: tuple[str, ...],
+    jsonl: bool,
+    explain: str | None,
+    drop: str | None,
+    as_json: bool,
 ) -> None:
     """Run RECIPE's rules on each line of the standard input, and show what each rule did to it.
 
@@ -61,7 +78,10 @@ def _try_lines(recipe: Recipe, *, jsonl: bool, as_json: bool) -> None:
     for spec in () if as_json else recipe.text.rules:
         if spec.rule in found:
             count = found[spec.rule]
-            click.echo(f"{spec.rule:14} changed {count['changed']:>6}  rejected {count['rejected']:>6}", err=True)
+            click.echo(
+                f"{spec.rule:14} changed {count['changed']:>6}  rejected {count['rejected']:>6}",
+                err=True,
+            )
 
 
 def _shown(tried: Tried, *, as_json: bool) -> Tried:
@@ -82,7 +102,9 @@ def _lines(*, jsonl: bool) -> Iterator[str]:
         yield _from_json(line, number) if jsonl else line
     if broken:
         advice = "iconv -f gb18030 -t utf-8 converts GBK"
-        click.echo(f"{len(broken)} lines are not UTF-8, the first is line {broken[0]}: {advice}", err=True)
+        click.echo(
+            f"{len(broken)} lines are not UTF-8, the first is line {broken[0]}: {advice}", err=True
+        )
     if not number:
         click.echo("no line came in: give texts on the standard input, one a line", err=True)
 
@@ -103,10 +125,14 @@ def _from_json(line: str, number: int) -> str:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"line {number} of the input is not valid JSON ({error}): leave out --jsonl?") from error
+        raise UsageError(
+            f"line {number} of the input is not valid JSON ({error}): leave out --jsonl?"
+        ) from error
     found = value.get("text") if isinstance(value, dict) else value
     if not isinstance(found, str):
-        raise UsageError(f"line {number} of the input holds no text: write a JSON string, or an object with `text`")
+        raise UsageError(
+            f"line {number} of the input holds no text: write a JSON string, or an object with `text`"
+        )
     return found
 
 
@@ -120,7 +146,9 @@ def _print(tried: Tried, title: str = "") -> None:
     notes = " ".join(f"{one.kind}:{one.value}" for one in tried.remarks if one.value != "hans")
     if isinstance(tried.result, Drop):
         detail = f" ({printable(tried.result.detail)})" if tried.result.detail else ""
-        click.secho(f"  {tried.changes[-1].rule:14} {tried.result.reason}{detail}", fg="red", bold=True)
+        click.secho(
+            f"  {tried.changes[-1].rule:14} {tried.result.reason}{detail}", fg="red", bold=True
+        )
     else:
         click.secho(f"  = {printable(tried.result)}", fg="green", nl=not notes)
         if notes:
@@ -134,7 +162,9 @@ def _difference(before: str, after: str) -> str:
     if max(len(before), len(after)) > MAX_COMPARED_CHARACTERS:
         return printable(after)
     parts = []
-    for kind, start, stop, new_start, new_stop in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+    for kind, start, stop, new_start, new_stop in SequenceMatcher(
+        None, before, after, autojunk=False
+    ).get_opcodes():
         gone, come = printable(before[start:stop]), printable(after[new_start:new_stop])
         if kind == "equal":
             parts.append(gone)
@@ -144,7 +174,9 @@ def _difference(before: str, after: str) -> str:
     return "".join(parts)
 
 
-def _explain(corpus: str, drop: str | None, recipe: str | None, overrides: tuple[str, ...], *, as_json: bool) -> None:
+def _explain(
+    corpus: str, drop: str | None, recipe: str | None, overrides: tuple[str, ...], *, as_json: bool
+) -> None:
     from pathlib import Path
 
     from wenlan_data.clean.tried import Trial
@@ -171,11 +203,19 @@ def _explain(corpus: str, drop: str | None, recipe: str | None, overrides: tuple
 
 
 def _record(kind: str, tried: Tried) -> dict[str, object]:
-    return {"type": kind, "read": tried.text, **tried.as_json(), "changes": [_change(one) for one in tried.changes]}
+    return {
+        "type": kind,
+        "read": tried.text,
+        **tried.as_json(),
+        "changes": [_change(one) for one in tried.changes],
+    }
 
 
 def _change(change: Change) -> dict[str, object]:
     from wenlan_data.records import Drop
 
     after = change.after
-    return {"rule": change.rule, **({"reason": after.reason} if isinstance(after, Drop) else {"text": after})}
+    return {
+        "rule": change.rule,
+        **({"reason": after.reason} if isinstance(after, Drop) else {"text": after}),
+    }

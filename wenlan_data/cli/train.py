@@ -6,7 +6,13 @@ import click
 
 
 @click.command()
-@click.option("--config", "config_name", required=True, metavar="NAME|FILE", help="What to train, such as brivl-tiny.")
+@click.option(
+    "--config",
+    "config_name",
+    required=True,
+    metavar="NAME|FILE",
+    help="What to train, such as brivl-tiny.",
+)
 @click.option(
     "--shards",
     multiple=True,
@@ -21,10 +27,22 @@ import click
     type=click.Path(path_type=Path),
     help="Pairs for the metric that picks the best checkpoint.",
 )
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the config.")
-@click.option("--batch-size", default=None, type=click.IntRange(1), help="Pairs of a step, over all ranks.")
-@click.option("--max-steps", default=None, type=click.IntRange(1), help="Stop after this many steps.")
-@click.option("--save-every", default=None, type=click.IntRange(1), metavar="STEPS", help="Steps between checkpoints.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the config."
+)
+@click.option(
+    "--batch-size", default=None, type=click.IntRange(1), help="Pairs of a step, over all ranks."
+)
+@click.option(
+    "--max-steps", default=None, type=click.IntRange(1), help="Stop after this many steps."
+)
+@click.option(
+    "--save-every",
+    default=None,
+    type=click.IntRange(1),
+    metavar="STEPS",
+    help="Steps between checkpoints.",
+)
 @click.option(
     "--resume",
     default="no",
@@ -38,10 +56,28 @@ import click
     metavar="CHECKPOINT",
     help="Start from the weights of a checkpoint, a run, or a .safetensors file.",
 )
-@click.option("--grown-corpus", is_flag=True, help="Go on where the corpus has new shards, with a new epoch of it.")
-@click.option("--changed-corpus", is_flag=True, help="Go on with another corpus than the checkpoint's.")
-@click.option("--nproc", default=1, show_default=True, type=click.IntRange(1), help="Ranks on this machine, one a GPU.")
-@click.option("--workers", default=2, show_default=True, type=click.IntRange(0), help="Loading processes of each rank.")
+@click.option(
+    "--grown-corpus",
+    is_flag=True,
+    help="Go on where the corpus has new shards, with a new epoch of it.",
+)
+@click.option(
+    "--changed-corpus", is_flag=True, help="Go on with another corpus than the checkpoint's."
+)
+@click.option(
+    "--nproc",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Ranks on this machine, one a GPU.",
+)
+@click.option(
+    "--workers",
+    default=2,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Loading processes of each rank.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be trained; create nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def train(
@@ -77,7 +113,11 @@ def train(
     from wenlan_data.train.launch import check_division, inside_launch, launch
     from wenlan_data.train.options import TrainOptions
 
-    named = {"batch_size": batch_size, "max_steps": max_steps, "checkpoints.every_steps": save_every}
+    named = {
+        "batch_size": batch_size,
+        "max_steps": max_steps,
+        "checkpoints.every_steps": save_every,
+    }
     more = [f"{key}={value}" for key, value in named.items() if value is not None]
     config = load_config(config_name, [*overrides, *more])
     options = TrainOptions(
@@ -122,6 +162,10 @@ def need_torch() -> None:
 
     from wenlan_data.errors import UsageError
 
-    missing = [name for name in ("torch", "timm", "transformers", "safetensors", "tensorboard") if not find_spec(name)]
+    missing = [
+        name
+        for name in ("torch", "timm", "transformers", "safetensors", "tensorboard")
+        if not find_spec(name)
+    ]
     if missing:
         raise UsageError(f"training needs {', '.join(missing)}: pip install 'wenlan-data[train]'")

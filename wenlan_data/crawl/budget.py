@@ -44,7 +44,11 @@ class Budget:
     """Spends one round's requests. What is asked counts for good; how much of a host, for the round."""
 
     def __init__(
-        self, limits: CrawlLimits, hosts: Mapping[str, HostLimits], recorded: int, asked: "Asked | None" = None
+        self,
+        limits: CrawlLimits,
+        hosts: Mapping[str, HostLimits],
+        recorded: int,
+        asked: "Asked | None" = None,
     ) -> None:
         self.asked = asked or Asked()
         self.refused: Counter[str] = Counter()
@@ -96,7 +100,10 @@ class Budget:
         return ""
 
     def _room(self, host: str) -> int:
-        most = MAX_SLICES_A_ROUND * rows_a_slice(self._hosts.get(host) or HostLimits()) - self._round[host]
+        most = (
+            MAX_SLICES_A_ROUND * rows_a_slice(self._hosts.get(host) or HostLimits())
+            - self._round[host]
+        )
         if host in self._limits.own_hosts:
             return most
         return min(most, self._limits.max_pages_a_host - self.asked.hosts[host])
@@ -114,11 +121,15 @@ class Asked:
     def load(cls, path: Path) -> "Asked":
         """What `save` wrote."""
         asked, value = cls(), json.loads(path.read_text("utf-8"))
-        asked.hosts, asked.domains, asked.shapes = (Counter(value[name]) for name in ("hosts", "domains", "shapes"))
+        asked.hosts, asked.domains, asked.shapes = (
+            Counter(value[name]) for name in ("hosts", "domains", "shapes")
+        )
         return asked
 
     def save(self, path: Path, max_pages_a_shape: int) -> None:
         """Write all of it but for shapes that are far from their limit."""
         least = min(_KEPT_SHAPES, max_pages_a_shape // 100)
         shapes = {shape: count for shape, count in self.shapes.items() if count >= least}
-        path.write_text(json.dumps({"hosts": self.hosts, "domains": self.domains, "shapes": shapes}), "utf-8")
+        path.write_text(
+            json.dumps({"hosts": self.hosts, "domains": self.domains, "shapes": shapes}), "utf-8"
+        )

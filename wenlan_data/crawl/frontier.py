@@ -72,7 +72,9 @@ class FrontierPart:
         details: dict[str, object] = {
             "slices": slices,
             "waiting": waiting,
-            "waits_for": {reason: count for reason, count in sorted(budget.refused.items()) if count},
+            "waits_for": {
+                reason: count for reason, count in sorted(budget.refused.items()) if count
+            },
             "again": sum(retryable for retryable, _ in _to_retry(self.retry, self.opened)),
         }
         return Receipt(rows_in=rows_in, rows_out=chosen.num_rows, details=details)
@@ -120,12 +122,16 @@ def _write_slices(
         number = len(slices)
         piece = table.take(pa.array(indexes))
         pq.write_table(piece, out / f"slice-{number:05d}.parquet", compression="zstd")
-        known = {host: states[host] for host in piece["host"].unique().to_pylist() if host in states}
+        known = {
+            host: states[host] for host in piece["host"].unique().to_pylist() if host in states
+        }
         at_hand = {key: recorded[key] for key in piece["url_key"].to_pylist() if key in recorded}
         names = {kind: f"{kind}-{number:05d}.json" for kind in ("states", "recorded")}
         (out / names["states"]).write_text(json.dumps(known), "utf-8")
         (out / names["recorded"]).write_text(json.dumps(at_hand), "utf-8")
-        slices.append({"name": f"slice-{number:05d}.parquet", **names, "rows": len(indexes), "chain": chain})
+        slices.append(
+            {"name": f"slice-{number:05d}.parquet", **names, "rows": len(indexes), "chain": chain}
+        )
     return slices
 
 
@@ -191,4 +197,7 @@ def _read(path: Path) -> Iterator[Row]:
 
 def _table(rows: Sequence[Row]) -> pa.Table:
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(FRONTIER)
-    return pa.table([pa.array(one, kind.type) for one, kind in zip(columns, FRONTIER, strict=True)], schema=FRONTIER)
+    return pa.table(
+        [pa.array(one, kind.type) for one, kind in zip(columns, FRONTIER, strict=True)],
+        schema=FRONTIER,
+    )

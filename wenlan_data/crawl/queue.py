@@ -128,7 +128,9 @@ class _New:
         for rows in self._read() if wanted.any() else ():
             mask = wanted[start : start + rows.num_rows]
             if mask.any():
-                yield Batch(rows.filter(pa.array(mask)), self._ids[start : start + rows.num_rows][mask])
+                yield Batch(
+                    rows.filter(pa.array(mask)), self._ids[start : start + rows.num_rows][mask]
+                )
             start += rows.num_rows
 
     def _read(self) -> Iterator[pa.Table]:

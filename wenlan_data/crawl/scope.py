@@ -29,9 +29,58 @@ _NO_PAGES = frozenset(
             "tiff",
             "heic",
         ),
-        *("psd", "mp3", "mp4", "m4a", "m4v", "avi", "mkv", "mov", "flv", "wmv", "webm", "wav", "ogg", "ogv", "flac"),
-        *("aac", "pdf", "doc", "docx", "ppt", "pptx", "xls", "xlsx", "csv", "epub", "mobi", "zip", "rar", "7z", "gz"),
-        *("tgz", "bz2", "xz", "zst", "tar", "iso", "apk", "exe", "dmg", "msi", "deb", "rpm", "jar", "css", "js", "mjs"),
+        *(
+            "psd",
+            "mp3",
+            "mp4",
+            "m4a",
+            "m4v",
+            "avi",
+            "mkv",
+            "mov",
+            "flv",
+            "wmv",
+            "webm",
+            "wav",
+            "ogg",
+            "ogv",
+            "flac",
+        ),
+        *(
+            "aac",
+            "pdf",
+            "doc",
+            "docx",
+            "ppt",
+            "pptx",
+            "xls",
+            "xlsx",
+            "csv",
+            "epub",
+            "mobi",
+            "zip",
+            "rar",
+            "7z",
+            "gz",
+        ),
+        *(
+            "tgz",
+            "bz2",
+            "xz",
+            "zst",
+            "tar",
+            "iso",
+            "apk",
+            "exe",
+            "dmg",
+            "msi",
+            "deb",
+            "rpm",
+            "jar",
+            "css",
+            "js",
+            "mjs",
+        ),
         *("json", "wasm", "woff", "woff2", "ttf", "otf", "eot", "swf", "torrent"),
     }
 )
@@ -91,7 +140,10 @@ def same_site(host: str) -> tuple[str, ...]:
     if port not in {"80", "443"} or "." not in name or name.rpartition(".")[2].isdigit():
         return (host,)
     other = name.removeprefix("www.") if name.startswith("www.") else f"www.{name}"
-    return (host, *(f"{one}:{p}" for one in (name, other) for p in ("80", "443") if f"{one}:{p}" != host))
+    return (
+        host,
+        *(f"{one}:{p}" for one in (name, other) for p in ("80", "443") if f"{one}:{p}" != host),
+    )
 
 
 def _is_no_page(extension: str, path: str) -> bool:
@@ -109,5 +161,9 @@ def shape_of(url: str) -> str:
     address, _, query = url.partition("?")
     # Numbers of the host stay: img1 and img2 are two.
     *start, path = address.split("/", 3)
-    names = sorted({_NUMBER.sub("0", pair.partition("=")[0]) for pair in query.split("&")}) if query else []
+    names = (
+        sorted({_NUMBER.sub("0", pair.partition("=")[0]) for pair in query.split("&")})
+        if query
+        else []
+    )
     return f"{'/'.join(start)}/{_NUMBER.sub('0', path)}?{'&'.join(names)}"

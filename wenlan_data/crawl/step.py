@@ -94,14 +94,20 @@ class CrawlPart:
         for row, answer in zip(rows, done, strict=True):
             answer.links = follow.add(row, answer, out / WARC)
         if self.sitemaps:
-            follow.add_sitemaps(text for rules in fetcher.rules().values() for text in _sitemaps(rules.text))
+            follow.add_sitemaps(
+                text for rules in fetcher.rules().values() for text in _sitemaps(rules.text)
+            )
         with os_errors(out):
             write_frontier(out / LINKS, follow.rows)
             _write_pages(out / TABLE, rows, done)
             (out / STATES).write_text(json.dumps(details["hosts"]), "utf-8")
-        return self._receipt(done, bytes_out, {**details, "left_links": dict(sorted(follow.left.items()))})
+        return self._receipt(
+            done, bytes_out, {**details, "left_links": dict(sorted(follow.left.items()))}
+        )
 
-    def _fetcher(self, rows: Sequence[Row], answers: list[_Answer | None], warc: PayloadWriter) -> Fetcher:
+    def _fetcher(
+        self, rows: Sequence[Row], answers: list[_Answer | None], warc: PayloadWriter
+    ) -> Fetcher:
         with os_errors(self.states):
             states = json.loads(Path(self.states).read_text("utf-8"))
         asking = FetchPart(
@@ -114,7 +120,11 @@ class CrawlPart:
             limits=self.limits,
             exclude=self.exclude,
         )
-        wanted = [Wanted(n, row[0], row[1], row[2], "web", "", 0) for n, row in enumerate(rows) if not answers[n]]
+        wanted = [
+            Wanted(n, row[0], row[1], row[2], "web", "", 0)
+            for n, row in enumerate(rows)
+            if not answers[n]
+        ]
 
         exclusions = self.exclude.load()
 
@@ -123,7 +133,9 @@ class CrawlPart:
 
         return Fetcher(asking, wanted, [None] * len(wanted), take)
 
-    def _copy(self, rows: Sequence[Row], answers: list[_Answer | None], warc: PayloadWriter) -> None:
+    def _copy(
+        self, rows: Sequence[Row], answers: list[_Answer | None], warc: PayloadWriter
+    ) -> None:
         at_hand = json.loads(Path(self.recorded).read_text("utf-8")) if self.recorded else {}
         for index, row in enumerate(rows):
             if row[1] in at_hand:
@@ -139,7 +151,9 @@ class CrawlPart:
                 )
                 answers[index] = _recorded(reply, warc, record.date, self.exclude.load())
 
-    def _receipt(self, answers: Sequence[_Answer], bytes_out: int, details: dict[str, object]) -> Receipt:
+    def _receipt(
+        self, answers: Sequence[_Answer], bytes_out: int, details: dict[str, object]
+    ) -> Receipt:
         drops = [answer.drop for answer in answers if answer.drop]
         details["retryable_failed"] = sum(1 for drop in drops if drop.retryable)
         return Receipt(
@@ -151,7 +165,9 @@ class CrawlPart:
         )
 
 
-def _recorded(answer: Response | Drop, warc: PayloadWriter, at: datetime, exclusions: Exclusions) -> _Answer:
+def _recorded(
+    answer: Response | Drop, warc: PayloadWriter, at: datetime, exclusions: Exclusions
+) -> _Answer:
     if isinstance(answer, Drop):
         return _Answer(answer)
     seen = _Answer(None, answer.status, len(answer.body), -1, answer.ip, to_milliseconds(at))
@@ -210,9 +226,14 @@ class _Follow:
         record = record_at(warc, answer.offset)
         if answer.drop == LISTING:
             links = listed_links(record.payload, record.url)
-            return sum(self._add(url, depth if _is_sitemap(url) else depth + 1, 0) for url in links.urls)
+            return sum(
+                self._add(url, depth if _is_sitemap(url) else depth + 1, 0) for url in links.urls
+            )
         found = links_of(
-            record.payload, content_type=record.content_type, url=record.url, max_links=self._limits.max_links_a_page
+            record.payload,
+            content_type=record.content_type,
+            url=record.url,
+            max_links=self._limits.max_links_a_page,
         )
         if isinstance(found, Drop) or found.soft:
             answer.drop = found if isinstance(found, Drop) else Drop(found.soft)
@@ -264,7 +285,21 @@ def _write_pages(path: Path, rows: Sequence[Row], answers: Sequence[_Answer]) ->
     for (url, key, host, depth, _), one in zip(rows, answers, strict=True):
         drop = one.drop or Drop("")
         judged = (drop.reason, drop.detail, drop.retryable)
-        written.append((url, key, host, depth, *judged, one.status, one.bytes, one.offset, one.ip, one.at, one.links))
+        written.append(
+            (
+                url,
+                key,
+                host,
+                depth,
+                *judged,
+                one.status,
+                one.bytes,
+                one.offset,
+                one.ip,
+                one.at,
+                one.links,
+            )
+        )
     columns = list(zip(*written, strict=True)) if written else [()] * len(PAGES)
     arrays = [pa.array(column, kind.type) for column, kind in zip(columns, PAGES, strict=True)]
     pq.write_table(pa.table(arrays, schema=PAGES), path, compression="zstd")

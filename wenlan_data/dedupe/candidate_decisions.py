@@ -71,7 +71,9 @@ class Earlier:
     """Folders of `saying.save_captions`, in order, where texts are compared."""
 
 
-def decide_fates(intake: Intake, texts: Texts, earlier: Earlier, order: Sequence[str], rules: DedupeRules) -> Fates:
+def decide_fates(
+    intake: Intake, texts: Texts, earlier: Earlier, order: Sequence[str], rules: DedupeRules
+) -> Fates:
     """Join candidates by URL, then by bytes, to pictures; decide on these; hand the verdicts back."""
     rank = captions.ranks(texts.left, order)
     fetched = intake.fetched()

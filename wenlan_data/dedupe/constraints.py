@@ -7,7 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wenlan_data.dedupe.hamming.self_join import Found
-from wenlan_data.dedupe.similarity import Nearness, Signs, all_edges, edges_among, neighbours_between
+from wenlan_data.dedupe.similarity import (
+    Nearness,
+    Signs,
+    all_edges,
+    edges_among,
+    neighbours_between,
+)
 
 BY_PICTURE, BY_TEXT, BY_SITE = range(3)
 MAX_ROUNDS = 50
@@ -47,7 +53,11 @@ class Near:
     @staticmethod
     def of(signs: Signs, rule: Nearness, found: Iterable[Found] | None = None) -> "Near":
         """`found` is what a search among the distinct pHashes gave; it is done here if missing."""
-        return Near(signs, rule, edges_among(signs, rule, found) if rule.looks else np.empty((0, 2), np.int64))
+        return Near(
+            signs,
+            rule,
+            edges_among(signs, rule, found) if rule.looks else np.empty((0, 2), np.int64),
+        )
 
     def among(self, groups: Indices) -> Indices:
         """Neighbours among some groups."""
@@ -72,7 +82,9 @@ class _State:
     why: NDArray[np.int8]
 
 
-def pick(order: Indices, group_of: Indices, near: Near, beyond: Beyond) -> tuple[Indices, NDArray[np.int8]]:
+def pick(
+    order: Indices, group_of: Indices, near: Near, beyond: Beyond
+) -> tuple[Indices, NDArray[np.int8]]:
     """Of each picture in `order` (keep order) who stands for it, itself where it is kept, -1 for none; and why it goes.
 
     A site has at most its share of what the corpus holds in the end, and one sample in any case.
@@ -104,13 +116,25 @@ def _one_pass(
     allowed: list[int],
 ) -> tuple[Indices, NDArray[np.int8]]:
     nothing = np.full(len(near.signs.phash), -1), np.full(len(order), -1)
-    state = _State(nothing[0], {}, allowed.copy(), nothing[1], np.full(len(order), BY_PICTURE, np.int8))
+    state = _State(
+        nothing[0], {}, allowed.copy(), nothing[1], np.full(len(order), BY_PICTURE, np.int8)
+    )
     group, left = group_of[order], np.arange(len(order))
     edges, portion = near.edges, PORTION
     while edges is None:
         first, left = left[:portion], left[portion:]
-        _decide(first, order, group, _neighbours(near.among(np.unique(group[first]))), texts, site, state)
-        _spread(near, first[state.winner[first] == order[first]], np.unique(group[left]), group, state)
+        _decide(
+            first,
+            order,
+            group,
+            _neighbours(near.among(np.unique(group[first]))),
+            texts,
+            site,
+            state,
+        )
+        _spread(
+            near, first[state.winner[first] == order[first]], np.unique(group[left]), group, state
+        )
         gone = state.cover[group[left]] >= 0
         state.winner[left[gone]] = order[state.cover[group[left[gone]]]]
         left, portion = left[~gone], min(4 * portion, MAX_PORTION)
@@ -164,7 +188,9 @@ def _rows(
 ) -> Iterator[tuple[int, int, int, int]]:
     pictures = order[places]
     sites = site[pictures] if site is not None else np.full(len(places), -1)
-    return zip(places.tolist(), pictures.tolist(), group_of[places].tolist(), sites.tolist(), strict=True)
+    return zip(
+        places.tolist(), pictures.tolist(), group_of[places].tolist(), sites.tolist(), strict=True
+    )
 
 
 def _neighbours(edges: Indices) -> dict[int, list[int]]:

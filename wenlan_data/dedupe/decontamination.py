@@ -61,7 +61,10 @@ def load_benchmarks(folders: Sequence[str]) -> Benchmarks:
     texts = _tables(folders, TEXTS, _TEXTS)
     order = np.argsort(images["phash"].to_numpy(), kind="stable")
     images = images.take(pa.array(order))
-    pdq, sha256 = (b"".join(images["pdq"].to_pylist()), bytes.fromhex("".join(images["sha256"].to_pylist())))
+    pdq, sha256 = (
+        b"".join(images["pdq"].to_pylist()),
+        bytes.fromhex("".join(images["sha256"].to_pylist())),
+    )
     count = len(order)
     prints = Prints(
         phash=images["phash"].to_numpy(),
@@ -84,6 +87,10 @@ def load_benchmarks(folders: Sequence[str]) -> Benchmarks:
 
 def _tables(folders: Sequence[str], name: str, schema: pa.Schema) -> pa.Table:
     try:
-        return pa.concat_tables([schema.empty_table(), *(pq.read_table(Path(one) / name) for one in folders)])
+        return pa.concat_tables(
+            [schema.empty_table(), *(pq.read_table(Path(one) / name) for one in folders)]
+        )
     except (OSError, pa.ArrowException) as error:
-        raise DamageError(f"{folders[0]} and its like: cannot be read ({error}): build anew") from error
+        raise DamageError(
+            f"{folders[0]} and its like: cannot be read ({error}): build anew"
+        ) from error

@@ -57,7 +57,12 @@ class About:
 
 
 def about(
-    intake: Intake, texts: "Lists", primary: Indices, order: Sequence[str], earlier: EarlierCorpus, rules: DedupeRules
+    intake: Intake,
+    texts: "Lists",
+    primary: Indices,
+    order: Sequence[str],
+    earlier: EarlierCorpus,
+    rules: DedupeRules,
 ) -> About:
     """What the recipe asks to look at; `primary` is the candidate of each picture."""
     if not rules.text_similarity and rules.max_domain_share >= 1:
@@ -69,7 +74,9 @@ def about(
         edges = near_captions(said, rules.text_similarity)
         same = near_published(said, earlier.captions, rules.text_similarity)
     if rules.max_domain_share >= 1:
-        return About(Beyond(text_edges=edges, said_before=same, published=np.empty(0, np.int64)), said)
+        return About(
+            Beyond(text_edges=edges, said_before=same, published=np.empty(0, np.int64)), said
+        )
     urls = cast("list[str]", intake.facts["url_key"].take(rows(intake.fact[primary])).to_pylist())
     names = [site_of(url) for url in urls]
     known = sorted({name for name in names if name})

@@ -25,11 +25,15 @@ def count_pictures(pictures: NDArray[np.int64], hashes: Hashes) -> tuple[Hashes,
     new_pair = new_text.copy()
     new_pair[1:] |= numbers[1:] != numbers[:-1]
     starts = np.flatnonzero(new_text)
-    counts = np.add.reduceat(new_pair, starts, dtype=np.int64) if len(starts) else np.empty(0, np.int64)
+    counts = (
+        np.add.reduceat(new_pair, starts, dtype=np.int64) if len(starts) else np.empty(0, np.int64)
+    )
     return ordered[starts], counts
 
 
-def earlier_counts(folders: Sequence[str], hashes: Hashes, names: tuple[str, str] = (HASHES, COUNTS)) -> Counts:
+def earlier_counts(
+    folders: Sequence[str], hashes: Hashes, names: tuple[str, str] = (HASHES, COUNTS)
+) -> Counts:
     """int64 (N,): how often each hash was counted in the index folders given.
 
     A picture that comes again in a later generation counts again. Raises `DamageError` for a folder that lacks
@@ -44,7 +48,9 @@ def earlier_counts(folders: Sequence[str], hashes: Hashes, names: tuple[str, str
     return total
 
 
-def save_counts(folder: Path, hashes: Hashes, counts: Counts, names: tuple[str, str] = (HASHES, COUNTS)) -> None:
+def save_counts(
+    folder: Path, hashes: Hashes, counts: Counts, names: tuple[str, str] = (HASHES, COUNTS)
+) -> None:
     """Write what `earlier_counts` reads; `hashes` must be sorted."""
     save_array(folder / names[0], hashes)
     save_array(folder / names[1], counts)

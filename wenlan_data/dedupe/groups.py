@@ -40,7 +40,9 @@ class Groups:
 
     def of(self, groups: Indices) -> Indices:
         """The pictures of these groups."""
-        return np.concatenate([np.empty(0, np.int64), *_spans(self.members, self.starts, self.counts, groups)])
+        return np.concatenate(
+            [np.empty(0, np.int64), *_spans(self.members, self.starts, self.counts, groups)]
+        )
 
 
 def _spans(values: Indices, starts: Indices, counts: Indices, chosen: Indices) -> Iterator[Indices]:
@@ -66,7 +68,9 @@ def fold(prints: Prints, order: Indices, *, by_pdq: bool = True) -> Groups:
     """Fold pictures; `order` is their keep order. Without `by_pdq` those of one pHash are a group, whatever colours."""
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
-    members = np.lexsort((place, *((prints.colours, *prints.pdq.T) if by_pdq else ()), prints.phash))
+    members = np.lexsort(
+        (place, *((prints.colours, *prints.pdq.T) if by_pdq else ()), prints.phash)
+    )
     phash, pdq, colours = prints.phash[members], prints.pdq[members], prints.colours[members]
     new_code = np.ones(len(members), bool)
     new_code[1:] = phash[1:] != phash[:-1]

@@ -69,7 +69,10 @@ def _values(column: "Lists", numbers: Indices) -> list[list[Item]]:
 
 def _merged_texts(found: list[list[dict[str, str]]]) -> list[dict[str, str]]:
     own, *others = [[Text(one["type"], one["text"]) for one in row] for row in found]
-    return [{"type": one.type, "text": one.text} for one in merge(own, [text for row in others for text in row])]
+    return [
+        {"type": one.type, "text": one.text}
+        for one in merge(own, [text for row in others for text in row])
+    ]
 
 
 def _involved(intake: Intake, fates: Fates) -> Indices:
@@ -78,7 +81,9 @@ def _involved(intake: Intake, fates: Fates) -> Indices:
     owners = fates.owner[members]
     lengths = lists(intake.facts, "opt_out").value_lengths().to_numpy()
     counts = np.bincount(owners, minlength=len(fates.owner))
-    signalled = np.bincount(owners, weights=lengths[intake.fact[members]] > 0, minlength=len(fates.owner))
+    signalled = np.bincount(
+        owners, weights=lengths[intake.fact[members]] > 0, minlength=len(fates.owner)
+    )
     here = (counts[owners] > 1) | (signalled[owners] > 0)
     members, owners = members[here], owners[here]
     order = np.lexsort((members, members != owners, owners))

@@ -84,30 +84,45 @@ def near_captions(texts: Sequence[str], bound: float) -> Indices:
     return np.concatenate(edges)
 
 
-def near_published(texts: Sequence[str], folders: Sequence[str], bound: float) -> NDArray[np.bytes_]:
+def near_published(
+    texts: Sequence[str], folders: Sequence[str], bound: float
+) -> NDArray[np.bytes_]:
     """S16 (N,): the key of a near text of the first published generation that has one, the smallest; empty for none."""
     bands, sets = band_hashes(texts, bound), _Sets(texts)
     first, keys = np.full(len(texts), -1), np.zeros(len(texts), "S16")
     for number, folder in enumerate(folders):
-        known, row = (load_array(Path(folder) / BANDS, np.uint64), load_array(Path(folder) / ROWS, np.uint32))
+        known, row = (
+            load_array(Path(folder) / BANDS, np.uint64),
+            load_array(Path(folder) / ROWS, np.uint32),
+        )
         table = _read(Path(folder) / CAPTIONS)
         theirs = _Sets(cast("list[str]", table["caption"].to_pylist()))
         their_keys = np.array(table["key"].to_pylist(), "S16")
         for column in range(bands.shape[1]):
             begin = np.searchsorted(known, bands[:, column], side="left")
-            counts = np.where(first < 0, np.searchsorted(known, bands[:, column], side="right") - begin, 0)
+            counts = np.where(
+                first < 0, np.searchsorted(known, bands[:, column], side="right") - begin, 0
+            )
             for i, place in candidates(begin, counts):
-                for text, published in _similar(i, row[place].astype(np.int64), sets, theirs, bound).tolist():
-                    if first[text] < 0 or (first[text] == number and their_keys[published] < keys[text]):
+                for text, published in _similar(
+                    i, row[place].astype(np.int64), sets, theirs, bound
+                ).tolist():
+                    if first[text] < 0 or (
+                        first[text] == number and their_keys[published] < keys[text]
+                    ):
                         first[text], keys[text] = number, their_keys[published]
     return keys
 
 
-def save_captions(folder: Path, keys: NDArray[np.bytes_], texts: Sequence[str], bound: float) -> None:
+def save_captions(
+    folder: Path, keys: NDArray[np.bytes_], texts: Sequence[str], bound: float
+) -> None:
     """Write what `near_published` reads."""
     with os_errors(folder):
         folder.mkdir(exist_ok=True)
-        table = pa.table({"key": pa.array(keys.tolist(), pa.binary()), "caption": pa.array(texts, pa.string())})
+        table = pa.table(
+            {"key": pa.array(keys.tolist(), pa.binary()), "caption": pa.array(texts, pa.string())}
+        )
         pq.write_table(table, folder / CAPTIONS, compression="zstd")
     bands = band_hashes(texts, bound)
     order = np.argsort(bands.ravel(), kind="stable")
@@ -138,4 +153,6 @@ def _read(path: Path) -> pa.Table:
     try:
         return pq.read_table(path, columns=["key", "caption"])
     except (OSError, pa.ArrowException) as error:
-        raise DamageError(f"{path}: captions of a published generation cannot be read ({error}): build anew") from error
+        raise DamageError(
+            f"{path}: captions of a published generation cannot be read ({error}): build anew"
+        ) from error

@@ -48,7 +48,11 @@ class AmongPart:
         chosen = self_join.search_bands(codes, self.radius_bits)
         mine = chosen[self.share :: self.shares]
         idle = bool(self.share) and not mine
-        found = self_join.search(codes, mine, self.radius_bits, leave_crowds=self.verify) if not idle else iter(())
+        found = (
+            self_join.search(codes, mine, self.radius_bits, leave_crowds=self.verify)
+            if not idle
+            else iter(())
+        )
         return _written(out, len(codes), found)
 
 
@@ -65,7 +69,9 @@ class AgainstPart:
     def __call__(self, out: Path) -> Receipt:
         """Search."""
         codes = distinct_codes(self.facts)
-        old, _ = distinct_of(load_array(Path(self.index) / PHASH, np.uint64)[self.start : self.stop])
+        old, _ = distinct_of(
+            load_array(Path(self.index) / PHASH, np.uint64)[self.start : self.stop]
+        )
         found = map(Found, cross_join.search_between(codes, old, self.radius_bits))
         return _written(out, len(codes), found)
 
@@ -79,14 +85,20 @@ def near_parts(
     """The tasks of one generation of `pictures` pictures against the published `runs`, index folders."""
     shares = min(MAX_SHARES, max(1, pictures // SHARE_CODES * 2))
     parts: list[NearPart] = [
-        AmongPart(facts=tuple(facts), share=share, shares=shares, radius_bits=radius_bits, verify=verify)
+        AmongPart(
+            facts=tuple(facts), share=share, shares=shares, radius_bits=radius_bits, verify=verify
+        )
         for share in range(shares)
     ]
     for run in runs:
         codes = len(load_array(Path(run) / PHASH, np.uint64))
         parts += [
             AgainstPart(
-                facts=tuple(facts), index=run, start=start, stop=min(start + RUN_CODES, codes), radius_bits=radius_bits
+                facts=tuple(facts),
+                index=run,
+                start=start,
+                stop=min(start + RUN_CODES, codes),
+                radius_bits=radius_bits,
             )
             for start in range(0, codes, RUN_CODES)
         ]
@@ -106,7 +118,10 @@ class NearFiles:
         """The pairs among new pictures; None where they must be searched."""
         if not self.among or any(overflows(folder) for folder in self.among):
             return None
-        return [Found(_pairs(folder), load_array(Path(folder) / CROWD, np.uint64)) for folder in self.among]
+        return [
+            Found(_pairs(folder), load_array(Path(folder) / CROWD, np.uint64))
+            for folder in self.among
+        ]
 
     def found_against(self, run: int) -> list[Codes] | None:
         """The pairs of new and published codes of one run; None where they must be searched."""
@@ -131,7 +146,9 @@ def distinct_codes(facts: Sequence[str]) -> Codes:
             good = np.array(table["reason"].to_numpy() == "", bool)
             read.append(table["phash"].to_numpy()[good])
         except (pq.lib.ArrowException, KeyError, ValueError) as error:
-            raise DamageError(f"{path}: not a table as the build wrote it ({error}): build anew") from error
+            raise DamageError(
+                f"{path}: not a table as the build wrote it ({error}): build anew"
+            ) from error
     return distinct_of(np.concatenate(read))[0]
 
 

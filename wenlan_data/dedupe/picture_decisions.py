@@ -50,7 +50,10 @@ class Verdicts:
 
 def nearness(rules: DedupeRules) -> Nearness:
     """What a recipe takes for the same picture. Without `verify` only pHash is asked; the PDQ distance is told."""
-    verify, radius_bits = rules.verify == "pdq", rules.radius_bits if isinstance(rules.radius_bits, int) else -1
+    verify, radius_bits = (
+        rules.verify == "pdq",
+        rules.radius_bits if isinstance(rules.radius_bits, int) else -1,
+    )
     return Nearness(radius_bits, MAX_PDQ_BITS if verify else PDQ_BITS, rules.colour_levels)
 
 
@@ -127,7 +130,9 @@ class _Found:
         inside = np.flatnonzero(self.winner >= 0)
         winner = self.winner[inside]
         lost = inside[winner != inside]
-        self.phash_distance[lost] = np.bitwise_count(prints.phash[lost] ^ prints.phash[self.winner[lost]])
+        self.phash_distance[lost] = np.bitwise_count(
+            prints.phash[lost] ^ prints.phash[self.winner[lost]]
+        )
         self.pdq_distance[lost] = pdq_bits(prints.pdq[lost], prints.pdq[self.winner[lost]])
         self.keys[inside] = prints.keys[winner]
         return Verdicts(
@@ -140,7 +145,13 @@ class _Found:
         )
 
 
-def _against(groups: Groups, found: _Found, run: Run, rule: Nearness, pairs: "list[NDArray[np.uint64]] | None") -> None:
+def _against(
+    groups: Groups,
+    found: _Found,
+    run: Run,
+    rule: Nearness,
+    pairs: "list[NDArray[np.uint64]] | None",
+) -> None:
     if not rule.looks:
         _by_bytes(groups, found, run)
         return
@@ -182,10 +193,14 @@ def _note(groups: Groups, found: _Found, run: Run, group: Indices, row: Indices)
     _take_down(groups, found, run, pictures[better], row[rows[better]])
     same_hash = run.prints.phash[row] == groups.prints.phash[groups.first[group]]
     same_hash &= np.all(run.prints.pdq[row] == groups.prints.pdq[groups.first[group]], axis=1)
-    for inner, member in candidates(groups.starts[group[same_hash]], groups.counts[group[same_hash]]):
+    for inner, member in candidates(
+        groups.starts[group[same_hash]], groups.counts[group[same_hash]]
+    ):
         pictures = groups.members[member]
         theirs = row[same_hash][inner]
-        same = (run.prints.sha256[theirs] == groups.prints.sha256[pictures]) & ~found.exact[pictures]
+        same = (run.prints.sha256[theirs] == groups.prints.sha256[pictures]) & ~found.exact[
+            pictures
+        ]
         _take_down(groups, found, run, pictures[same], theirs[same])
         found.exact[pictures[same]] = True
 
@@ -194,7 +209,9 @@ def _take_down(groups: Groups, found: _Found, run: Run, pictures: Indices, row: 
     found.winner[pictures] = GONE
     found.keys[pictures] = run.prints.keys[row]
     found.generation[pictures] = run.generations[row]
-    found.phash_distance[pictures] = np.bitwise_count(groups.prints.phash[pictures] ^ run.prints.phash[row])
+    found.phash_distance[pictures] = np.bitwise_count(
+        groups.prints.phash[pictures] ^ run.prints.phash[row]
+    )
     found.pdq_distance[pictures] = pdq_bits(groups.prints.pdq[pictures], run.prints.pdq[row])
 
 
@@ -211,7 +228,9 @@ def _among(groups: Groups, found: _Found, order: Indices, rule: Nearness, files:
     found.winner[groups.of(alive)] = every
 
 
-def _among_all(groups: Groups, found: _Found, order: Indices, rule: Nearness, files: NearFiles, beyond: Beyond) -> None:
+def _among_all(
+    groups: Groups, found: _Found, order: Indices, rule: Nearness, files: NearFiles, beyond: Beyond
+) -> None:
     group_of = np.empty(len(order), np.int64)
     group_of[groups.members] = np.repeat(np.arange(len(groups.starts)), groups.counts)
     said = (beyond.said_before != b"") & (found.winner == OPEN)

@@ -30,8 +30,13 @@ def placeholders(intake: Intake, published: Published, from_urls: int) -> Placeh
     new = np.empty(0, "S32")
     if from_urls:
         good = np.flatnonzero(are_equal(intake.facts, "reason", ""))
-        digests = cast("pa.DictionaryArray", whole(intake.facts, "sha256").take(rows(good)).dictionary_encode())
+        digests = cast(
+            "pa.DictionaryArray", whole(intake.facts, "sha256").take(rows(good)).dictionary_encode()
+        )
         counts = np.bincount(digests.indices.to_numpy(), minlength=len(digests.dictionary))
-        often = cast("list[str]", digests.dictionary.take(rows(np.flatnonzero(counts >= from_urls))).to_pylist())
+        often = cast(
+            "list[str]",
+            digests.dictionary.take(rows(np.flatnonzero(counts >= from_urls))).to_pylist(),
+        )
         new = np.unique(np.array([bytes.fromhex(one) for one in often], "S32"))
     return Placeholders(np.union1d(known, new), new)

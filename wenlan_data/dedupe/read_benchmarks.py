@@ -10,7 +10,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wenlan_data.dedupe.decontamination import _IMAGES, _TEXTS, _WEB, IMAGES, MAX_ROWS, TEXTS, URLS, any_image
+from wenlan_data.dedupe.decontamination import (
+    _IMAGES,
+    _TEXTS,
+    _WEB,
+    IMAGES,
+    MAX_ROWS,
+    TEXTS,
+    URLS,
+    any_image,
+)
 from wenlan_data.dedupe.text_hashes import hashes_of, plain
 from wenlan_data.errors import DamageError, UsageError, os_errors
 from wenlan_data.image.check import examine
@@ -52,12 +61,19 @@ class ReadAgainst:
         else:
             source = Folder(self.path) if self.kind == "folder" else Table(self.path)
             for one in source.read(self.part):
-                found.add(one, Path(self.part.path).parent if self.kind == "table" else Path(self.part.path))
+                found.add(
+                    one,
+                    Path(self.part.path).parent if self.kind == "table" else Path(self.part.path),
+                )
         found.save(out)
         return Receipt(
             rows_in=found.rows,
             rows_out=len(found.images),
-            details={"unreadable": found.unreadable, "not_at_hand": found.not_at_hand, "texts": len(found.texts)},
+            details={
+                "unreadable": found.unreadable,
+                "not_at_hand": found.not_at_hand,
+                "texts": len(found.texts),
+            },
         )
 
 
@@ -111,7 +127,9 @@ class _Read:
 
     def add_image(self, name: str, phash: int, pdq: bytes, colours: bytes, sha256: str) -> None:
         """A picture by its hashes."""
-        self.images.append({"name": name, "phash": phash, "pdq": pdq, "colours": colours, "sha256": sha256})
+        self.images.append(
+            {"name": name, "phash": phash, "pdq": pdq, "colours": colours, "sha256": sha256}
+        )
 
     def add_texts(self, name: str, texts: Sequence[str]) -> None:
         """Texts as they stand, and as the recipe's rules leave them: the corpus holds the latter."""
@@ -159,6 +177,10 @@ def _read_metadata(path: Path, found: _Read) -> None:
     for row in rows:
         found.rows += 1
         # A corpus does not tell its colours: its pictures are compared without them.
-        found.add_image(row["key"], int(row["phash"], 16), bytes.fromhex(row["pdq"]), NO_COLOURS, row["sha256"])
-        found.add_texts(row["key"], [one["text"] for one in cast("list[dict[str, str]]", row["texts"])])
+        found.add_image(
+            row["key"], int(row["phash"], 16), bytes.fromhex(row["pdq"]), NO_COLOURS, row["sha256"]
+        )
+        found.add_texts(
+            row["key"], [one["text"] for one in cast("list[dict[str, str]]", row["texts"])]
+        )
         found.urls.append(url_key(row["image_url"]))

@@ -51,7 +51,9 @@ def find_near(corpus: Path, image_or_key: str, radius_bits: int) -> list[NearSam
                 f"{corpus}: its hashes are of version {manifest.hash_version}, a file's would be of {HASH_VERSION}: "
                 "give the key of a sample"
             )
-        phash, pdq = _hashes_of(path, any_image(parse_recipe(manifest.recipe, str(corpus)).image.max_side_px))
+        phash, pdq = _hashes_of(
+            path, any_image(parse_recipe(manifest.recipe, str(corpus)).image.max_side_px)
+        )
     else:
         phash, pdq = _hashes_in(tables, image_or_key, corpus)
     found = [one for table in tables for one in _near_in(table, phash, pdq, radius_bits)]
@@ -62,7 +64,9 @@ def _hashes_of(path: Path, rules: ImageRules) -> tuple[int, int]:
     with os_errors(path):
         found = examine(path.read_bytes(), rules)
     if isinstance(found, Drop):
-        raise UsageError(f"{path}: no picture that can be looked for ({found.reason} {found.detail})".rstrip())
+        raise UsageError(
+            f"{path}: no picture that can be looked for ({found.reason} {found.detail})".rstrip()
+        )
     return found.phash, int.from_bytes(found.pdq, "big")
 
 
@@ -72,7 +76,9 @@ def _hashes_in(tables: list[Path], key: str, corpus: Path) -> tuple[int, int]:
         rows = rows.filter(pc.equal(rows["key"], pa.scalar(key)))
         if rows.num_rows:
             return int(rows["phash"][0].as_py(), 16), int(rows["pdq"][0].as_py(), 16)
-    raise UsageError(f"{key!r}: neither a file nor the key of a sample of {corpus}: `shards ls --samples` shows keys")
+    raise UsageError(
+        f"{key!r}: neither a file nor the key of a sample of {corpus}: `shards ls --samples` shows keys"
+    )
 
 
 def _near_in(path: Path, phash: int, pdq: int, radius_bits: int) -> list[NearSample]:
@@ -100,4 +106,6 @@ def _read(path: Path, columns: list[str]) -> pa.Table:
     try:
         return pq.read_table(path, columns=columns)
     except (OSError, pa.ArrowException) as error:
-        raise DamageError(f"{path}: the metadata cannot be read ({error}): see `shards verify`") from error
+        raise DamageError(
+            f"{path}: the metadata cannot be read ({error}): see `shards verify`"
+        ) from error

@@ -14,7 +14,9 @@ PORTION = 1 << 10
 Indices = NDArray[np.int64]
 
 
-def stands_for(signs: Signs, place: Indices, nearness: Nearness, found: Iterable[Found] | None = None) -> Indices:
+def stands_for(
+    signs: Signs, place: Indices, nearness: Nearness, found: Iterable[Found] | None = None
+) -> Indices:
     """int64 (G,): for each row the one that stands for it, itself where it stays.
 
     `place` (G,) is the place in keep order, each once. Of several that stay near a row the first stands for it.
@@ -45,7 +47,9 @@ def by_edges(edges: Indices, place: Indices) -> Indices:
     both = both[np.lexsort((place[both[:, 1]], place[both[:, 0]]))]
     starts = np.flatnonzero(np.append(True, both[1:, 0] != both[:-1, 0]))
     stops = np.append(starts[1:], len(both))
-    for first, start, stop in zip(both[starts, 0].tolist(), starts.tolist(), stops.tolist(), strict=True):
+    for first, start, stop in zip(
+        both[starts, 0].tolist(), starts.tolist(), stops.tolist(), strict=True
+    ):
         if result[first] == first:
             near = both[start:stop, 1]
             result[near[result[near] == near]] = first

@@ -64,13 +64,17 @@ class Nearness:
         return self.limit_bits < PDQ_BITS
 
 
-def edges_among(signs: Signs, nearness: Nearness, found: Iterable[Found] | None = None) -> Indices | None:
+def edges_among(
+    signs: Signs, nearness: Nearness, found: Iterable[Found] | None = None
+) -> Indices | None:
     """int64 (E, 2): neighbours i != j, each pair once or more; None where there are more than `MAX_EDGES`.
 
     `found` is what a search among the distinct pHashes gave; it is done here if missing.
     """
     edges, total = [np.empty((0, 2), np.int64)], 0
-    for left, right in _among(signs, nearness, _searched(signs, nearness) if found is None else found):
+    for left, right in _among(
+        signs, nearness, _searched(signs, nearness) if found is None else found
+    ):
         edges.append(np.stack([left, right], axis=1))
         total += len(left)
         if total > MAX_EDGES:
@@ -108,21 +112,28 @@ def pdq_bits(left: Codes, right: Codes) -> NDArray[np.int32]:
 
 def levels_apart(left: Codes, right: Codes) -> NDArray[np.int16]:
     """int16 (N,): how far the mean colours of (N,) pictures differ in any quarter; 0 where one is not known."""
-    one, other = (np.ascontiguousarray(codes).view(np.uint8).reshape(-1, 8).astype(np.int16) for codes in (left, right))
+    one, other = (
+        np.ascontiguousarray(codes).view(np.uint8).reshape(-1, 8).astype(np.int16)
+        for codes in (left, right)
+    )
     levels: NDArray[np.int16] = np.abs(one - other).max(axis=1, initial=0)
     levels[(left == 0) | (right == 0)] = 0
     return levels
 
 
 def _searched(signs: Signs, nearness: Nearness) -> Iterable[Found]:
-    return self_join.search(distinct_of(signs.phash)[0], (), nearness.radius_bits, leave_crowds=nearness.verifies)
+    return self_join.search(
+        distinct_of(signs.phash)[0], (), nearness.radius_bits, leave_crowds=nearness.verifies
+    )
 
 
 def _among(signs: Signs, nearness: Nearness, found: Iterable[Found]) -> Iterator[Pairs]:
     distinct, counts = np.unique(signs.phash, return_counts=True)
     crowds = [distinct[counts > self_join.CROWD_CODES]] if nearness.verifies else []
     several = (
-        distinct[counts > 1] if not nearness.verifies else distinct[(counts > 1) & (counts <= self_join.CROWD_CODES)]
+        distinct[counts > 1]
+        if not nearness.verifies
+        else distinct[(counts > 1) & (counts <= self_join.CROWD_CODES)]
     )
     starts, times = signs.spans(several)
     rows = np.repeat(starts, times) + _counted(times)
@@ -142,7 +153,9 @@ def _among(signs: Signs, nearness: Nearness, found: Iterable[Found]) -> Iterator
 def _heavy(signs: Signs, pairs: Codes, nearness: Nearness) -> NDArray[np.bool_]:
     """Pairs of codes with so many pictures that the other hash finds the neighbours sooner."""
     left, right = signs.spans(pairs[:, 0])[1], signs.spans(pairs[:, 1])[1]
-    heavy: NDArray[np.bool_] = left * right > (self_join.CROWD_CODES**2 if nearness.verifies else np.inf)
+    heavy: NDArray[np.bool_] = left * right > (
+        self_join.CROWD_CODES**2 if nearness.verifies else np.inf
+    )
     return heavy
 
 
@@ -151,7 +164,9 @@ def _counted(times: Indices) -> Indices:
     return np.arange(int(times.sum())) - np.repeat(np.cumsum(times) - times, times)
 
 
-def _verified(left: Signs, right: Signs, i: Indices, j: Indices, nearness: Nearness) -> Iterator[Pairs]:
+def _verified(
+    left: Signs, right: Signs, i: Indices, j: Indices, nearness: Nearness
+) -> Iterator[Pairs]:
     if not nearness.verifies:
         yield i, j
         return
@@ -187,7 +202,12 @@ def _by_pdq(signs: Signs, nearness: Nearness) -> Iterator[Pairs]:
 
 
 def _of_block(
-    signs: Signs, words: NDArray[np.uint16], block: int, order: Indices, pairs: Iterable[Pairs], nearness: Nearness
+    signs: Signs,
+    words: NDArray[np.uint16],
+    block: int,
+    order: Indices,
+    pairs: Iterable[Pairs],
+    nearness: Nearness,
 ) -> Iterator[Pairs]:
     for i, place in pairs:
         for one, other in _verified(signs, signs, i, order[place], nearness):

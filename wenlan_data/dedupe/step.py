@@ -16,7 +16,13 @@ from wenlan_data.dedupe.minhash import save_captions
 from wenlan_data.dedupe.near_step import NearFiles
 from wenlan_data.dedupe.table import Intake, completed, read_intake
 from wenlan_data.dedupe.text_filter import Texts, infrequent
-from wenlan_data.dedupe.write import kept_table, reckoned_bytes, write_drops, write_index, write_shards
+from wenlan_data.dedupe.write import (
+    kept_table,
+    reckoned_bytes,
+    write_drops,
+    write_index,
+    write_shards,
+)
 from wenlan_data.errors import DamageError
 from wenlan_data.index.merge import merge_last
 from wenlan_data.index.published import Published
@@ -58,11 +64,15 @@ class DedupePart:
         benchmarks = load_benchmarks(self.benchmarks) if self.rules.against else None
         intake = read_intake(self.candidates, self.facts, published)
         texts = infrequent(intake, self.published, self.max_same_text, benchmarks)
-        earlier = Earlier(published=published, files=self.near, benchmarks=benchmarks, captions=self.captions)
+        earlier = Earlier(
+            published=published, files=self.near, benchmarks=benchmarks, captions=self.captions
+        )
         fates = decide_fates(intake, texts, earlier, self.caption_order, self.rules)
         kept = np.flatnonzero(fates.fate == KEPT)
         if self.rules.text_similarity:
-            save_captions(out / CAPTIONS, fates.keys[kept], fates.captions, self.rules.text_similarity)
+            save_captions(
+                out / CAPTIONS, fates.keys[kept], fates.captions, self.rules.text_similarity
+            )
         kept = kept[np.argsort(fates.keys[kept])]
         held = self._write_index(out / INDEX, intake, fates, texts, kept)
         columns = merged(intake, texts.left, fates, merge_texts=self.rules.merge_texts)
@@ -73,7 +83,9 @@ class DedupePart:
             reckoned_bytes(intake.facts, intake.fact[kept]),
             self.shard,
             first=self.first_shard,
-            make=lambda start, stop: kept_table(intake, fates, kept[start:stop], columns, self.caption_order),
+            make=lambda start, stop: kept_table(
+                intake, fates, kept[start:stop], columns, self.caption_order
+            ),
         )
         self._check(len(intake.fact), len(kept), drops)
         return Receipt(
@@ -83,13 +95,17 @@ class DedupePart:
             drops=dict(sorted(sum(drops.values(), Counter[str]()).items())),
             details={
                 "shards": shards,
-                "drops": {step: dict(sorted(counts.items())) for step, counts in sorted(drops.items())},
+                "drops": {
+                    step: dict(sorted(counts.items())) for step, counts in sorted(drops.items())
+                },
                 "frequent_texts": texts.removed,
                 "holds": held,
             },
         )
 
-    def _write_index(self, folder: Path, intake: Intake, fates: Fates, texts: Texts, kept: NDArray[np.int64]) -> int:
+    def _write_index(
+        self, folder: Path, intake: Intake, fates: Fates, texts: Texts, kept: NDArray[np.int64]
+    ) -> int:
         write_index(folder, self.generation, intake, fates, texts, kept)
         return merge_last([Path(one) for one in self.published], folder)
 

@@ -17,9 +17,37 @@ from wenlan_data.shard.format import sample_key
 from wenlan_data.tables import CANDIDATES, FACTS
 
 EARLY_CANDIDATE = ["ordinal", "url_key", "texts", "opt_out"]
-LATE_CANDIDATE = ["candidate_id", "url", "page_url", "source", "licence", "author", "remarks", "boxes"]
-EARLY_FACT = ["url_key", "reason", "sha256", "width", "height", "phash", "pdq", "colours", "opt_out"]
-LATE_FACT = ["detail", "retryable", "bytes", "format", "warc_offset", "final_url", "ip", "fetched_at"]
+LATE_CANDIDATE = [
+    "candidate_id",
+    "url",
+    "page_url",
+    "source",
+    "licence",
+    "author",
+    "remarks",
+    "boxes",
+]
+EARLY_FACT = [
+    "url_key",
+    "reason",
+    "sha256",
+    "width",
+    "height",
+    "phash",
+    "pdq",
+    "colours",
+    "opt_out",
+]
+LATE_FACT = [
+    "detail",
+    "retryable",
+    "bytes",
+    "format",
+    "warc_offset",
+    "final_url",
+    "ip",
+    "fetched_at",
+]
 LATE_FACT += ["encoded_offset", "encoded_bytes", "encoded_crc32c"]
 BATCH_ROWS = 1 << 16
 
@@ -88,9 +116,13 @@ def _places(urls: "Column", known: "Column") -> Indices:
 def completed(intake: Intake, candidates: Sequence[str], facts: Sequence[str]) -> Intake:
     """The intake with the columns that the rows written need as well, read from the same files."""
     ordinals = integers(_read(candidates, CANDIDATES, ["ordinal"]), "ordinal")
-    more = _ordered(_read(candidates, CANDIDATES, LATE_CANDIDATE), np.argsort(ordinals, kind="stable"))
+    more = _ordered(
+        _read(candidates, CANDIDATES, LATE_CANDIDATE), np.argsort(ordinals, kind="stable")
+    )
     known = _read(facts, FACTS, LATE_FACT).append_column("fetch_part", rows(intake.fetch_part))
-    return replace(intake, candidates=_beside(intake.candidates, more), facts=_beside(intake.facts, known))
+    return replace(
+        intake, candidates=_beside(intake.candidates, more), facts=_beside(intake.facts, known)
+    )
 
 
 def _beside(table: pa.Table, more: pa.Table) -> pa.Table:
@@ -110,9 +142,13 @@ def prints_of(facts: pa.Table, numbers: Indices) -> Prints:
         digests = strings(facts, "sha256", chunk)
         urls = strings(facts, "url_key", chunk)
         try:
-            sha256[start : start + len(chunk)] = np.frombuffer(bytes.fromhex("".join(digests)), "S32")
+            sha256[start : start + len(chunk)] = np.frombuffer(
+                bytes.fromhex("".join(digests)), "S32"
+            )
         except ValueError as error:
-            raise DamageError("a fact of the fetch step holds no SHA-256 of 64 hex digits: build anew") from error
+            raise DamageError(
+                "a fact of the fetch step holds no SHA-256 of 64 hex digits: build anew"
+            ) from error
         keys[start : start + len(chunk)] = raw_keys(list(map(sample_key, urls, digests)))
     return Prints(phash=phash, pdq=pdq, colours=colours, sha256=sha256, keys=keys)
 
@@ -130,12 +166,16 @@ def _read(paths: Sequence[str], schema: pa.Schema, columns: list[str]) -> pa.Tab
     fields = [schema.field(name) for name in columns]
     read = []
     for field in fields:
-        read.append(pa.chunked_array([_column(path, field) for path in paths], field.type).combine_chunks())
+        read.append(
+            pa.chunked_array([_column(path, field) for path in paths], field.type).combine_chunks()
+        )
         _release()
     try:
         return pa.table(read, schema=pa.schema(fields))
     except pa.ArrowInvalid as error:
-        raise DamageError(f"{paths[0]} and its like: columns differ in length ({error}): build anew") from error
+        raise DamageError(
+            f"{paths[0]} and its like: columns differ in length ({error}): build anew"
+        ) from error
 
 
 def _column(path: str, field: "pa.Field[pa.DataType]") -> "Column":
@@ -143,7 +183,9 @@ def _column(path: str, field: "pa.Field[pa.DataType]") -> "Column":
         with os_errors(path), pq.ParquetFile(path) as file:
             return whole(file.read([field.name]).cast(pa.schema([field])), field.name)
     except (pa.ArrowException, KeyError, ValueError) as error:
-        raise DamageError(f"{path}: not a table as the build wrote it ({error}): build anew") from error
+        raise DamageError(
+            f"{path}: not a table as the build wrote it ({error}): build anew"
+        ) from error
 
 
 def _part_numbers(paths: Sequence[str]) -> Indices:

@@ -34,7 +34,10 @@ class Texts:
 
 
 def infrequent(
-    intake: Intake, published: Sequence[str], max_same_text: int, benchmarks: Benchmarks | None = None
+    intake: Intake,
+    published: Sequence[str],
+    max_same_text: int,
+    benchmarks: Benchmarks | None = None,
 ) -> Texts:
     """Take away each text that a benchmark has, or that stands by more than `max_same_text` different pictures."""
     texts = lists(intake.candidates, "texts")
@@ -44,7 +47,9 @@ def infrequent(
     hashes = text_hashes(words)
     counted = fetched[owners]
     pictures = whole(intake.facts, "sha256").dictionary_encode().indices.to_numpy()
-    known, counts = count_pictures(pictures[intake.fact[owners[counted]]].astype(np.int64), hashes[counted])
+    known, counts = count_pictures(
+        pictures[intake.fact[owners[counted]]].astype(np.int64), hashes[counted]
+    )
     total = counts + earlier_counts(published, known)
     frequent = np.zeros(len(hashes), bool)
     if len(known):
@@ -55,10 +60,19 @@ def infrequent(
     if benchmarks is not None and len(benchmarks.text_hashes):
         place, is_theirs = members(benchmarks.text_hashes, plain_hashes(words))
         had[owners[is_theirs]] = CONTAMINATION
-        details = {int(owners[n]): benchmarks.text_names[int(place[n])] for n in np.flatnonzero(is_theirs)}
+        details = {
+            int(owners[n]): benchmarks.text_names[int(place[n])] for n in np.flatnonzero(is_theirs)
+        }
         gone = frequent | is_theirs
     left = _without(texts, owners, gone)
-    return Texts(left=left, removed=int(frequent.sum()), had=had, details=details, hashes=known, counts=counts)
+    return Texts(
+        left=left,
+        removed=int(frequent.sum()),
+        had=had,
+        details=details,
+        hashes=known,
+        counts=counts,
+    )
 
 
 def _without(texts: "Lists", owners: Indices, gone: Bools) -> "Lists":
@@ -67,4 +81,7 @@ def _without(texts: "Lists", owners: Indices, gone: Bools) -> "Lists":
     lengths = np.bincount(owners[~gone], minlength=len(texts))
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     values = texts.flatten().filter(cast("pa.BooleanArray", pa.array(~gone)))
-    return cast("Lists", pa.ListArray.from_arrays(cast("pa.Int32Array", pa.array(offsets)), values, type=texts.type))
+    return cast(
+        "Lists",
+        pa.ListArray.from_arrays(cast("pa.Int32Array", pa.array(offsets)), values, type=texts.type),
+    )

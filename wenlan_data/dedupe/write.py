@@ -18,7 +18,14 @@ from wenlan_data.dedupe.merge_texts import Merged
 from wenlan_data.dedupe.table import Intake, prints_of
 from wenlan_data.dedupe.text_filter import Texts
 from wenlan_data.errors import os_errors
-from wenlan_data.index.published import SITE_COUNTS, SITE_HASHES, Asked, hex_keys, save_index, url_hashes
+from wenlan_data.index.published import (
+    SITE_COUNTS,
+    SITE_HASHES,
+    Asked,
+    hex_keys,
+    save_index,
+    url_hashes,
+)
 from wenlan_data.npy import Words
 from wenlan_data.recipe import ShardRules
 from wenlan_data.tables import KEPT as KEPT_SCHEMA
@@ -31,7 +38,9 @@ ROW_BYTES = 6144
 Indices = NDArray[np.int64]
 
 
-def kept_table(intake: Intake, fates: Fates, kept: Indices, merged: Merged, order: Sequence[str]) -> pa.Table:
+def kept_table(
+    intake: Intake, fates: Fates, kept: Indices, merged: Merged, order: Sequence[str]
+) -> pa.Table:
     """The rows of `tables.KEPT` for the candidates `kept`, in this order."""
     texts = merged.texts.take(kept)
     caption, caption_type = captions.choose_all(texts, order)
@@ -55,7 +64,12 @@ def _columns(table: pa.Table) -> dict[str, object]:
 
 
 def write_shards(
-    out: Path, sizes: Indices, rules: ShardRules, *, first: int, make: Callable[[int, int], pa.Table]
+    out: Path,
+    sizes: Indices,
+    rules: ShardRules,
+    *,
+    first: int,
+    make: Callable[[int, int], pa.Table],
 ) -> list[dict[str, int]]:
     """Cut samples of these reckoned bytes, and write `make(start, stop)` of each cut as `shard-NNNNNN.parquet`.
 
@@ -67,7 +81,9 @@ def write_shards(
         path = out / f"shard-{number:06d}.parquet"
         with os_errors(path):
             pq.write_table(make(start, stop), path, compression="zstd")
-        shards.append({"number": number, "samples": stop - start, "bytes": int(sizes[start:stop].sum())})
+        shards.append(
+            {"number": number, "samples": stop - start, "bytes": int(sizes[start:stop].sum())}
+        )
     return shards
 
 
@@ -104,7 +120,9 @@ def write_drops(path: Path, intake: Intake, fates: Fates) -> dict[str, Counter[s
             table = _drop_rows(intake, fates, dropped[start : start + BATCH_ROWS])
             writer.write_table(table)
             every = np.arange(table.num_rows)
-            for step, reason in zip(strings(table, "step", every), strings(table, "reason", every), strict=True):
+            for step, reason in zip(
+                strings(table, "step", every), strings(table, "reason", every), strict=True
+            ):
                 counts.setdefault(step, Counter())[reason] += 1
     return counts
 
@@ -119,7 +137,9 @@ def _drop_rows(intake: Intake, fates: Fates, dropped: Indices) -> pa.Table:
     ours = pa.table(
         {
             "reason": pa.array([REASONS[fate] for fate in others], pa.string()),
-            "detail": pa.array([fates.details.get(n, "") for n in dropped[~failed].tolist()], pa.string()),
+            "detail": pa.array(
+                [fates.details.get(n, "") for n in dropped[~failed].tolist()], pa.string()
+            ),
             "retryable": pa.array([False] * len(others), pa.bool_()),
         }
     )
@@ -135,7 +155,9 @@ def _drop_rows(intake: Intake, fates: Fates, dropped: Indices) -> pa.Table:
     return pa.table({name: columns[name] for name in WORK_DROPS.names}).cast(WORK_DROPS)
 
 
-def write_index(folder: Path, generation: int, intake: Intake, fates: Fates, texts: Texts, kept: Indices) -> None:
+def write_index(
+    folder: Path, generation: int, intake: Intake, fates: Fates, texts: Texts, kept: Indices
+) -> None:
     """Write what later generations need, see `dedupe.codes` and `dedupe.counts`."""
     with os_errors(folder):
         folder.mkdir()

@@ -19,9 +19,15 @@ class Picture:
 
 
 PICTURES = {
-    "astronaut": Picture("astronaut.png", "美国女航天员身穿橙色航天服，坐在国旗和航天飞机模型前微笑"),
-    "astronaut-face": Picture("astronaut.png", "一位短发女航天员面带微笑的特写", (110, 0, 310, 190)),
-    "shuttle": Picture("astronaut.png", "竖立的航天飞机模型，带着棕色燃料箱和两枚白色助推器", (340, 10, 512, 310)),
+    "astronaut": Picture(
+        "astronaut.png", "美国女航天员身穿橙色航天服，坐在国旗和航天飞机模型前微笑"
+    ),
+    "astronaut-face": Picture(
+        "astronaut.png", "一位短发女航天员面带微笑的特写", (110, 0, 310, 190)
+    ),
+    "shuttle": Picture(
+        "astronaut.png", "竖立的航天飞机模型，带着棕色燃料箱和两枚白色助推器", (340, 10, 512, 310)
+    ),
     "helmet": Picture("astronaut.png", "带黑色面罩的白色航天头盔", (270, 340, 512, 512)),
     "flag": Picture("astronaut.png", "一面垂挂着的美国国旗", (0, 0, 130, 260)),
     "brick": Picture("brick.png", "整齐排列的砖块，砖缝是浅色的"),
@@ -45,7 +51,9 @@ PICTURES = {
     "horse": Picture("horse.png", "一匹马的黑色剪影"),
     "horse-head": Picture("horse.png", "马头和脖子的黑色剪影", (230, 0, 400, 160)),
     "galaxies": Picture("hubble_deep_field.jpg", "哈勃望远镜拍摄的深空照片，布满大大小小的星系"),
-    "bright-star": Picture("hubble_deep_field.jpg", "带着星芒的亮星和周围的遥远星系", (650, 420, 1000, 700)),
+    "bright-star": Picture(
+        "hubble_deep_field.jpg", "带着星芒的亮星和周围的遥远星系", (650, 420, 1000, 700)
+    ),
     "far-galaxies": Picture("hubble_deep_field.jpg", "深空中颜色各异的星系", (380, 0, 700, 280)),
     "tissue": Picture("ihc.png", "显微镜下经过染色的结肠组织切片"),
     "gland": Picture("ihc.png", "一个被染成棕色的圆形腺体", (240, 300, 390, 470)),
@@ -58,7 +66,9 @@ PICTURES = {
     "motorcycle-right": Picture("motorcycle_right.png", "从右侧机位拍摄的车库里的红色摩托车"),
     "rear-wheel": Picture("motorcycle_left.png", "停在水泥地面上的摩托车后轮", (0, 230, 240, 460)),
     "engine": Picture("motorcycle_left.png", "摩托车银色发动机的特写", (260, 200, 460, 400)),
-    "headlight": Picture("motorcycle_left.png", "摩托车的圆形大灯，背景是堆着纸箱的货架", (450, 70, 680, 260)),
+    "headlight": Picture(
+        "motorcycle_left.png", "摩托车的圆形大灯，背景是堆着纸箱的货架", (450, 70, 680, 260)
+    ),
     "page": Picture("page.png", "一页印刷的英文文章，标题讲的是区域分割"),
     "retina": Picture("retina.jpg", "眼底照片，可以看到视盘和血管"),
     "optic-disc": Picture("retina.jpg", "明亮的视盘和从这里伸出的血管", (0, 400, 500, 900)),

@@ -27,7 +27,9 @@ _ROBOTS = "User-agent: *\nDisallow: /private/\n\nSitemap: http://{host}/sitemap.
 _SITEMAP = '<?xml version="1.0" encoding="UTF-8"?>\n<urlset>{listed}</urlset>\n'
 _IN_SITEMAP = ("index.html", "archive.html", "private/diary.html")
 _ERROR_PAGE = (
-    "<!DOCTYPE html><html><head><title>404</title></head><body>" + "<p>您访问的图片不存在</p>" * 100 + "</body></html>"
+    "<!DOCTYPE html><html><head><title>404</title></head><body>"
+    + "<p>您访问的图片不存在</p>" * 100
+    + "</body></html>"
 )
 _EXIF_ORIENTATION = 0x0112
 _TURN_CLOCKWISE = 6
@@ -42,11 +44,18 @@ def photo_paths() -> dict[str, Path]:
     for package, folder in _FOLDERS.items():
         spec = importlib.util.find_spec(package)
         if spec is None or not spec.submodule_search_locations:
-            raise UsageError(f"the demo's photographs need the package {package}: pip install 'wenlan-data[demo]'")
-        found |= {path.name: path for path in (Path(spec.submodule_search_locations[0]) / folder).iterdir()}
+            raise UsageError(
+                f"the demo's photographs need the package {package}: pip install 'wenlan-data[demo]'"
+            )
+        found |= {
+            path.name: path
+            for path in (Path(spec.submodule_search_locations[0]) / folder).iterdir()
+        }
     missing = sorted({picture.photo for picture in PICTURES.values()} - set(found))
     if missing:
-        raise UsageError(f"scikit-image here ships no {missing[0]}: pip install --upgrade 'wenlan-data[demo]'")
+        raise UsageError(
+            f"scikit-image here ships no {missing[0]}: pip install --upgrade 'wenlan-data[demo]'"
+        )
     return found
 
 
@@ -81,7 +90,9 @@ def _page(name: str, photos: dict[str, Path]) -> bytes:
     """A page as it is served: its head and body in a frame, captions and inline pictures in place, in its encoding."""
     head, _, body = (_PAGES / name).read_text("utf-8").partition("\n\n")
     encoding = "gb18030" if "gb18030" in head else "utf-8"
-    html = _FRAME.format(meta="" if "charset" in head else '<meta charset="utf-8">\n', head=head, body=body)
+    html = _FRAME.format(
+        meta="" if "charset" in head else '<meta charset="utf-8">\n', head=head, body=body
+    )
     for key, picture in PICTURES.items():
         html = html.replace(f"{{{key}}}", picture.caption)
         if f"{{inline:{key}}}" in html:

@@ -5,7 +5,17 @@ from dataclasses import dataclass
 from wenlan_data.demo.captions import PICTURES
 
 IN_FOLDER = (
-    *("flag", "spoon", "coins-top", "gravel", "horse-head", "far-galaxies", "snake-head", "rear-wheel", "formulas"),
+    *(
+        "flag",
+        "spoon",
+        "coins-top",
+        "gravel",
+        "horse-head",
+        "far-galaxies",
+        "snake-head",
+        "rear-wheel",
+        "formulas",
+    ),
     *("tree", "macula", "petals"),
 )
 _SUFFIXES = {

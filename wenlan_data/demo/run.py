@@ -36,7 +36,10 @@ def run_demo(out: Path, workers: int, executor: Literal["ray", "local"]) -> Buil
 
 def train_demo(out: Path) -> Path | None:
     """Train brivl-tiny on the demo's corpus for a few dozen steps; its report, or None without the extra `[train]`."""
-    if any(find_spec(name) is None for name in ("torch", "timm", "transformers", "safetensors", "tensorboard")):
+    if any(
+        find_spec(name) is None
+        for name in ("torch", "timm", "transformers", "safetensors", "tensorboard")
+    ):
         return None
     from wenlan_data.model.config import load_config
     from wenlan_data.train.options import TrainOptions
@@ -63,7 +66,9 @@ def _clear(out: Path) -> None:
     if out.is_dir() and not (out / MARKER).is_file() and any(out.iterdir()):
         raise UsageError(f"{out} holds files that no demo wrote: choose another folder with --out")
     out.mkdir(parents=True, exist_ok=True)
-    (out / MARKER).write_text("Made by `wenlan-data demo`, which makes it anew when it runs again.\n", encoding="utf-8")
+    (out / MARKER).write_text(
+        "Made by `wenlan-data demo`, which makes it anew when it runs again.\n", encoding="utf-8"
+    )
     for name in _MADE:
         path = out / name
         if path.is_dir():

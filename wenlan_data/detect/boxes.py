@@ -17,7 +17,9 @@ def iou(one: Boxes, others: Boxes) -> NDArray[np.float32]:
     opposite = np.minimum(one[:, None, 2:], others[None, :, 2:])
     shared = np.clip(opposite - corner, 0, None).prod(axis=2)
     union = areas(one)[:, None] + areas(others)[None] - shared
-    overlap: NDArray[np.float32] = np.where(union > 0, shared / np.maximum(union, 1e-9), 0).astype(np.float32)
+    overlap: NDArray[np.float32] = np.where(union > 0, shared / np.maximum(union, 1e-9), 0).astype(
+        np.float32
+    )
     return overlap
 
 
@@ -51,7 +53,9 @@ def suppressed_by_class(boxes: Boxes, scores: Scores, classes: Indices, max_iou:
     return ranked
 
 
-def regions_of(boxes: Boxes, scores: Scores, labels: list[str], width: int, height: int, min_px: int) -> list[Region]:
+def regions_of(
+    boxes: Boxes, scores: Scores, labels: list[str], width: int, height: int, min_px: int
+) -> list[Region]:
     """The rows as regions: cut to the picture, whole pixels that cover the box, none with a side below `min_px`.
 
     A score is rounded to 4 digits: what a processor adds behind them is noise.
@@ -60,7 +64,9 @@ def regions_of(boxes: Boxes, scores: Scores, labels: list[str], width: int, heig
     low = np.clip(np.floor(boxes[:, :2] + 1e-3), 0, (width - 1, height - 1)).astype(int)
     high = np.clip(np.ceil(boxes[:, 2:] - 1e-3), 1, (width, height)).astype(int)
     found = []
-    for (x1, y1), (x2, y2), score, label in zip(low.tolist(), high.tolist(), scores.tolist(), labels, strict=True):
+    for (x1, y1), (x2, y2), score, label in zip(
+        low.tolist(), high.tolist(), scores.tolist(), labels, strict=True
+    ):
         if min(x2 - x1, y2 - y1) >= max(min_px, 1):
             found.append(Region(box_xyxy=(x1, y1, x2, y2), label=label, score=round(score, 4)))
     return found

@@ -11,4 +11,6 @@ def needed(module: str, *, by: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise RecipeError(f"{by} needs the package {error.name}: run  pip install 'wenlan-data[{extra}]'") from error
+        raise RecipeError(
+            f"{by} needs the package {error.name}: run  pip install 'wenlan-data[{extra}]'"
+        ) from error

@@ -32,7 +32,9 @@ def load_detector(name: str, parameters: Mapping[str, object], device: str) -> D
     if any(field.name == "device" for field in fields(kind)):
         parameters = {**parameters, "device": device}
     elif device != "cpu":
-        raise RecipeError(f"device: {name} runs on the processor alone: leave device out, or write cpu")
+        raise RecipeError(
+            f"device: {name} runs on the processor alone: leave device out, or write cpu"
+        )
     return cast("Detector", plugins.build(DETECTORS, name, parameters))
 
 

@@ -44,7 +44,9 @@ def finder(detect: DetectRules) -> tuple[Finder, int]:
     detector = detect.load()
     if getattr(detector, "from_source", False):
         of_boxes: Callable[[Sequence[Box]], list[Region]] = detector.load_boxes()  # type: ignore[attr-defined]
-        return lambda some: [_chosen(of_boxes(one.boxes), one.width, one.height, detect) for one in some], 1
+        return lambda some: [
+            _chosen(of_boxes(one.boxes), one.width, one.height, detect) for one in some
+        ], 1
     find = detector.load()
 
     # What looks at no pixel gives the same regions for the same size, and most pictures of a site have one size.
@@ -54,8 +56,13 @@ def finder(detect: DetectRules) -> tuple[Finder, int]:
         return _chosen(found, width, height, detect)
 
     def by_pixels(some: Sequence[Looked]) -> list[tuple[Region, ...]]:
-        every = find([stored_pixels(one.jpeg) if one.pixels is None else one.pixels for one in some])
-        return [_chosen(found, one.width, one.height, detect) for found, one in zip(every, some, strict=True)]
+        every = find(
+            [stored_pixels(one.jpeg) if one.pixels is None else one.pixels for one in some]
+        )
+        return [
+            _chosen(found, one.width, one.height, detect)
+            for found, one in zip(every, some, strict=True)
+        ]
 
     if needs_pixels(detect):
         return by_pixels, min(detector.batch_size, MAX_BATCH)
@@ -68,7 +75,9 @@ def needs_pixels(detect: DetectRules) -> bool:
     return getattr(detector, "needs_pixels", True) and not getattr(detector, "from_source", False)
 
 
-def _chosen(found: Iterable[Region], width: int, height: int, detect: DetectRules) -> tuple[Region, ...]:
+def _chosen(
+    found: Iterable[Region], width: int, height: int, detect: DetectRules
+) -> tuple[Region, ...]:
     inside = [cut for cut in (_cut(region, width, height) for region in found) if cut is not None]
     best = sorted(inside, key=lambda region: -region.score)[: detect.max_regions]
     return (*best, Region(box_xyxy=(0, 0, width, height), label="image", score=1.0))
@@ -83,14 +92,21 @@ def _cut(region: Region, width: int, height: int) -> Region | None:
     box = (max(x1, 0), max(y1, 0), min(x2, width), min(y2, height))
     if box[0] >= box[2] or box[1] >= box[3]:
         return None
-    return region if box == region.box_xyxy else Region(box_xyxy=box, label=region.label, score=region.score)
+    return (
+        region
+        if box == region.box_xyxy
+        else Region(box_xyxy=box, label=region.label, score=region.score)
+    )
 
 
-def scaled(boxes: Sequence[Box], from_size: tuple[int, int], to_size: tuple[int, int]) -> tuple[Box, ...]:
+def scaled(
+    boxes: Sequence[Box], from_size: tuple[int, int], to_size: tuple[int, int]
+) -> tuple[Box, ...]:
     """Boxes of a picture of `from_size` (width, height) pixels in those of the same picture at `to_size`."""
     if from_size == to_size:
         return tuple(boxes)
     across, down = to_size[0] / from_size[0], to_size[1] / from_size[1]
     return tuple(
-        (round(x1 * across), round(y1 * down), round(x2 * across), round(y2 * down)) for x1, y1, x2, y2 in boxes
+        (round(x1 * across), round(y1 * down), round(x2 * across), round(y2 * down))
+        for x1, y1, x2, y2 in boxes
     )

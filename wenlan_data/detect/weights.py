@@ -91,10 +91,14 @@ def file_of(weights: str, sha256: str = "") -> Path:
         path, expected = Path(weights), sha256
         if not path.is_file():
             known = ", ".join(sorted(NAMED))
-            raise RecipeError(f"weights: {weights}: there is no such file: give its path, or one of the names {known}")
+            raise RecipeError(
+                f"weights: {weights}: there is no such file: give its path, or one of the names {known}"
+            )
     found = digest(path)
     if expected and found != expected:
-        raise RecipeError(f"weights: {path}: has the SHA-256 {found[:16]}..., not {expected[:16]}...: another file")
+        raise RecipeError(
+            f"weights: {path}: has the SHA-256 {found[:16]}..., not {expected[:16]}...: another file"
+        )
     return path
 
 
@@ -128,13 +132,21 @@ def _download(name: str, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     console = Console(file=sys.stderr)
     console.print(
-        f"weights {name}: {named.url}\n  licence: {named.licence}\n  into {path}", highlight=False, soft_wrap=True
+        f"weights {name}: {named.url}\n  licence: {named.licence}\n  into {path}",
+        highlight=False,
+        soft_wrap=True,
     )
     # A process of its own may fetch the same file: each writes its own, and the last rename wins with equal bytes.
     partly = path.with_name(f".{path.name}.{os.getpid()}")
-    bar = Progress("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=console)
+    bar = Progress(
+        "{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=console
+    )
     try:
-        with bar, requests.get(named.url, stream=True, timeout=_TIMEOUT_S) as answer, partly.open("wb") as file:
+        with (
+            bar,
+            requests.get(named.url, stream=True, timeout=_TIMEOUT_S) as answer,
+            partly.open("wb") as file,
+        ):
             answer.raise_for_status()
             task = bar.add_task(name, total=named.bytes)
             for piece in answer.iter_content(_PIECE_BYTES):

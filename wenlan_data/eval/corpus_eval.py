@@ -22,7 +22,12 @@ LAYOUT = ("img_emb", "text_emb", "metadata")
 
 
 def corpus_retrieval(
-    model: Model, shards: Sequence[Path], *, every_text: bool = False, workers: int = 2, limit: int | None = None
+    model: Model,
+    shards: Sequence[Path],
+    *,
+    every_text: bool = False,
+    workers: int = 2,
+    limit: int | None = None,
 ) -> Retrieval:
     """Retrieval over the samples of `shards`; equal texts are one text, right for each of their pictures.
 
@@ -35,7 +40,9 @@ def corpus_retrieval(
     if every_text:
         of_key = texts_of(shards, set(keys))
         pairs = [
-            (row, texts.setdefault(text, len(texts))) for row, key in enumerate(keys) for text in of_key.get(key, [])
+            (row, texts.setdefault(text, len(texts)))
+            for row, key in enumerate(keys)
+            for text in of_key.get(key, [])
         ]
     else:
         captions = [text for part in found for text in part.texts]
@@ -51,16 +58,23 @@ def texts_of(shards: Sequence[Path], keys: set[str]) -> dict[str, list[str]]:
             for group in scan(tar):
                 if group.key in keys:
                     members = {
-                        name: read_at(file, group.members[name]) for name in ("txt", "json") if name in group.members
+                        name: read_at(file, group.members[name])
+                        for name in ("txt", "json")
+                        if name in group.members
                     }
                     fields = parse_fields(members.get("json", b"{}"), f"{tar}: {group.key}")
                     typed = fields.get("texts") or []
-                    texts = [members.get("txt", b"").decode("utf-8", "replace"), *(item["text"] for item in typed)]  # type: ignore[attr-defined]
+                    texts = [
+                        members.get("txt", b"").decode("utf-8", "replace"),
+                        *(item["text"] for item in typed),
+                    ]  # type: ignore[attr-defined]
                     found[group.key] = list(dict.fromkeys(text for text in texts if text))
     return found
 
 
-def write_vectors(model: Model, shards: Sequence[Path], out: Path, *, workers: int = 2, rows: int = 100_000) -> int:
+def write_vectors(
+    model: Model, shards: Sequence[Path], out: Path, *, workers: int = 2, rows: int = 100_000
+) -> int:
     """Vectors of every sample, in the layout of clip-retrieval; how many there are.
 
     `img_emb/img_emb_N.npy` and `text_emb/text_emb_N.npy` float32 (rows, E), `metadata/metadata_N.parquet` with `key`,
@@ -76,7 +90,9 @@ def write_vectors(model: Model, shards: Sequence[Path], out: Path, *, workers: i
         out.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=out))
         try:
-            written = _write_files(_in_files(vectors_of(model, shards, workers=workers), rows), partial)
+            written = _write_files(
+                _in_files(vectors_of(model, shards, workers=workers), rows), partial
+            )
             for name in LAYOUT:
                 (partial / name).rename(out / name)
         finally:
@@ -93,8 +109,16 @@ def _write_files(parts: Iterator[Vectors], out: Path) -> int:
     written = 0
     for number, part in enumerate(parts):
         np.save(out / "img_emb" / f"img_emb_{number}.npy", part.image_BE.numpy().astype(np.float32))
-        np.save(out / "text_emb" / f"text_emb_{number}.npy", part.text_BE.numpy().astype(np.float32))
-        table = pa.table({"key": part.keys, "caption": part.texts, "image_path": [f"{key}.jpg" for key in part.keys]})
+        np.save(
+            out / "text_emb" / f"text_emb_{number}.npy", part.text_BE.numpy().astype(np.float32)
+        )
+        table = pa.table(
+            {
+                "key": part.keys,
+                "caption": part.texts,
+                "image_path": [f"{key}.jpg" for key in part.keys],
+            }
+        )
         pq.write_table(table, out / "metadata" / f"metadata_{number}.parquet")
         written += len(part.keys)
     return written
@@ -124,5 +148,8 @@ def _joined(parts: Sequence[Vectors]) -> Vectors:
 
 def _cut(whole: Vectors, rows: slice) -> Vectors:
     return Vectors(
-        keys=whole.keys[rows], texts=whole.texts[rows], image_BE=whole.image_BE[rows], text_BE=whole.text_BE[rows]
+        keys=whole.keys[rows],
+        texts=whole.texts[rows],
+        image_BE=whole.image_BE[rows],
+        text_BE=whole.text_BE[rows],
     )

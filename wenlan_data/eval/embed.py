@@ -57,7 +57,12 @@ def load_model(given: Path, device: torch.device | None = None) -> Model:
 
 
 def vectors_of(
-    model: Model, shards: Sequence[Path], *, batch_size: int = 64, workers: int = 2, limit: int | None = None
+    model: Model,
+    shards: Sequence[Path],
+    *,
+    batch_size: int = 64,
+    workers: int = 2,
+    limit: int | None = None,
 ) -> Iterator[Vectors]:
     """Every sample once, in the order of the shards; at most about `limit` of them."""
     loader = Loader(
@@ -74,7 +79,11 @@ def vectors_of(
     given = 0
     with loader:
         for batch in loader:
-            kept = [row for row, repeated in enumerate(cast("Tensor", batch["repeated"]).tolist()) if not repeated]
+            kept = [
+                row
+                for row, repeated in enumerate(cast("Tensor", batch["repeated"]).tolist())
+                if not repeated
+            ]
             if kept:
                 yield _vectors(model, batch, kept)
             given += len(kept)
@@ -90,7 +99,9 @@ def text_vectors(model: Model, texts: Sequence[str], *, batch_size: int = 256) -
     for start in range(0, len(texts), batch_size):
         ids, _ = tokenizer.encode(texts[start : start + batch_size])
         tokens_BL, mask_BL = padded(ids)
-        tokens, mask = padded_as_published(torch.from_numpy(tokens_BL), torch.from_numpy(mask_BL), model.config)
+        tokens, mask = padded_as_published(
+            torch.from_numpy(tokens_BL), torch.from_numpy(mask_BL), model.config
+        )
         inputs = _inputs(model, torch.zeros(len(ids), 3, 1, 1), None, None, tokens, mask)
         found.append(model.towers.text_vectors(inputs).float().cpu())
     return torch.cat(found) if found else torch.zeros(0, model.config.embedding)
@@ -102,11 +113,18 @@ def _vectors(model: Model, batch: object, kept: list[int]) -> Vectors:
     picture = cast("Tensor", found["image"])[kept]
     boxes, mask = (cast("Tensor | None", found.get(name)) for name in ("boxes", "box_mask"))
     tokens, token_mask = padded_as_published(
-        cast("Tensor", found["tokens"])[kept], cast("Tensor", found["token_mask"])[kept], model.config
+        cast("Tensor", found["tokens"])[kept],
+        cast("Tensor", found["token_mask"])[kept],
+        model.config,
     )
     image = normalised(picture.to(model.device), model.config)
     inputs = _inputs(
-        model, image, None if boxes is None else boxes[kept], None if mask is None else mask[kept], tokens, token_mask
+        model,
+        image,
+        None if boxes is None else boxes[kept],
+        None if mask is None else mask[kept],
+        tokens,
+        token_mask,
     )
     return Vectors(
         keys=[cast("list[str]", found["key"])[row] for row in kept],
@@ -117,7 +135,12 @@ def _vectors(model: Model, batch: object, kept: list[int]) -> Vectors:
 
 
 def _inputs(
-    model: Model, image: Tensor, boxes: Tensor | None, mask: Tensor | None, tokens: Tensor, token_mask: Tensor
+    model: Model,
+    image: Tensor,
+    boxes: Tensor | None,
+    mask: Tensor | None,
+    tokens: Tensor,
+    token_mask: Tensor,
 ) -> Inputs:
     none = torch.zeros(len(tokens), 0, 4)
     return Inputs(

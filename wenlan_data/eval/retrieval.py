@@ -23,7 +23,12 @@ class Direction:
     def as_json(self) -> dict[str, float]:
         """With the names that `eval retrieval --json` prints."""
         recalls = {f"recall@{cut}": value for cut, value in self.recall.items()}
-        return {**recalls, "median_rank": self.median_rank, "mean_rank": self.mean_rank, "queries": self.queries}
+        return {
+            **recalls,
+            "median_rank": self.median_rank,
+            "mean_rank": self.mean_rank,
+            "queries": self.queries,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +40,10 @@ class Retrieval:
 
     def as_json(self) -> dict[str, dict[str, float]]:
         """With the names that `eval retrieval --json` prints."""
-        return {"image_to_text": self.image_to_text.as_json(), "text_to_image": self.text_to_image.as_json()}
+        return {
+            "image_to_text": self.image_to_text.as_json(),
+            "text_to_image": self.text_to_image.as_json(),
+        }
 
     @property
     def mean_recall(self) -> float:
@@ -66,7 +74,10 @@ def ranks(query_ND: Tensor, answer_MD: Tensor, pairs: Sequence[tuple[int, int]])
     for start in range(0, len(query_ND), CHUNK_ROWS):
         stop = min(start + CHUNK_ROWS, len(query_ND))
         first, last = (
-            int(x) for x in torch.searchsorted(pair_P2[:, 0].contiguous(), torch.tensor([start, stop]).to(pair_P2))
+            int(x)
+            for x in torch.searchsorted(
+                pair_P2[:, 0].contiguous(), torch.tensor([start, stop]).to(pair_P2)
+            )
         )
         rows, columns = pair_P2[first:last, 0] - start, pair_P2[first:last, 1]
         similarity = query_ND[start:stop].float() @ answer_MD.float().T
@@ -81,7 +92,9 @@ def _direction(rank_N: Tensor) -> Direction:
     values = rank_N.double()
     return Direction(
         recall={cut: float((values <= cut).double().mean()) for cut in CUTS},
-        median_rank=float(values.quantile(0.5)) if len(values) < 1 << 24 else float(values.median()),
+        median_rank=float(values.quantile(0.5))
+        if len(values) < 1 << 24
+        else float(values.median()),
         mean_rank=float(values.mean()),
         queries=len(values),
     )

@@ -51,7 +51,9 @@ def read_rows(path: str, wanted: Known | None = None) -> Iterator[Row]:
         for batch in file.iter_batches(BATCH_ROWS):
             some = batch.filter(_mask(batch, wanted)) if wanted else batch
             for value in some.to_pylist():
-                stored = Origin(kind=value["supply"], path=value["supply_path"], offset=value["supply_offset"])
+                stored = Origin(
+                    kind=value["supply"], path=value["supply_path"], offset=value["supply_offset"]
+                )
                 candidate = Candidate(
                     url=value["url"],
                     texts=tuple(Text(one["type"], one["text"]) for one in value["texts"]),
@@ -77,7 +79,9 @@ def _mask(batch: pa.RecordBatch, wanted: Known) -> pa.BooleanArray:
     return pa.array(wanted.contains(ids))
 
 
-def candidate_columns(rows: Sequence[Row], remarks: Sequence[Sequence[tuple[str, Remark]]]) -> pa.RecordBatch:
+def candidate_columns(
+    rows: Sequence[Row], remarks: Sequence[Sequence[tuple[str, Remark]]]
+) -> pa.RecordBatch:
     """The rows by the schema `CANDIDATES`, with what the rules remarked of their texts."""
     candidates = [row.candidate for row in rows]
     stored = [one.stored for one in candidates]
@@ -148,7 +152,8 @@ class Tables:
     def __init__(self, out: Path, schemas: dict[str, pa.Schema]) -> None:
         self._paths = {name: out / f"{name}.parquet" for name in schemas}
         self._writers = {
-            name: pq.ParquetWriter(self._paths[name], schema, compression="zstd") for name, schema in schemas.items()
+            name: pq.ParquetWriter(self._paths[name], schema, compression="zstd")
+            for name, schema in schemas.items()
         }
 
     def write(self, name: str, batch: pa.RecordBatch) -> None:
@@ -164,7 +169,10 @@ class Tables:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         for writer in self._writers.values():
             writer.close()

@@ -70,7 +70,12 @@ class Cleaner:
         preference = {name: place for place, name in enumerate(caption_order)}
         # Titles, headings and keywords come again with every picture of a page.
         remembered = _Remembered(lru_cache(maxsize=REMEMBERED_TEXTS)(partial(examine, rules)))
-        return cls(rules=(remembered,), preference=preference, variants=variants, tells_apart=title_repeats == "title")
+        return cls(
+            rules=(remembered,),
+            preference=preference,
+            variants=variants,
+            tells_apart=title_repeats == "title",
+        )
 
     def __call__(self, rows: Iterable[Row]) -> Iterator[tuple[Row, Verdict]]:
         """Each row with its verdict, in order; rows of one page that follow each other are looked at together."""
@@ -84,14 +89,18 @@ class Cleaner:
         if drop:
             return Verdict(candidate, "extract", drop)
         cleaned = clean_texts(self.rules, candidate.texts)
-        author = candidate.author or next((seen.value for _, seen in cleaned.remarks if seen.kind == "author"), "")
+        author = candidate.author or next(
+            (seen.value for _, seen in cleaned.remarks if seen.kind == "author"), ""
+        )
         # A picture that only a page's title or heading speaks of would get no caption: it is not asked for.
         if any(text.type in self.preference for text in cleaned.texts):
             texts = with_variants(cleaned.texts, self.variants)
             return Verdict(replace(candidate, texts=texts, author=author), cleaned=cleaned)
         # min() keeps the first of equals: the order on the page decides between two texts of one type.
         last = len(self.preference)
-        best = min(cleaned.rejected, key=lambda pair: self.preference.get(pair[0].type, last), default=None)
+        best = min(
+            cleaned.rejected, key=lambda pair: self.preference.get(pair[0].type, last), default=None
+        )
         return Verdict(candidate, "clean", best[1] if best else Drop("no_text"))
 
     def _told_apart(self, page: list[tuple[Row, Verdict]]) -> list[tuple[Row, Verdict]]:
@@ -115,7 +124,9 @@ def _with_title(verdict: Verdict, texts: tuple[Text, ...]) -> Verdict:
 
 def _page_titles(page: Sequence[tuple[Row, Verdict]]) -> list[str]:
     """The titles as read and as cleaned."""
-    texts = (text for row, verdict in page for text in (*row.candidate.texts, *verdict.candidate.texts))
+    texts = (
+        text for row, verdict in page for text in (*row.candidate.texts, *verdict.candidate.texts)
+    )
     return list(dict.fromkeys(text.text for text in texts if text.type == "page_title"))
 
 

@@ -25,16 +25,23 @@ _BYTE_ORDER_MARKS = (
 _CODECS = {
     **dict.fromkeys(("utf-8", "utf8", "unicode-1-1-utf-8"), "utf-8"),
     **dict.fromkeys(
-        ("gb2312", "gbk", "gb18030", "gb_2312-80", "x-gbk", "chinese", "csgb2312", "hz-gb-2312"), "gb18030"
+        ("gb2312", "gbk", "gb18030", "gb_2312-80", "x-gbk", "chinese", "csgb2312", "hz-gb-2312"),
+        "gb18030",
     ),
-    **dict.fromkeys(("big5", "big5-hkscs", "big5_hkscs", "cn-big5", "csbig5", "x-x-big5"), "big5hkscs"),
-    **dict.fromkeys(("iso-8859-1", "latin1", "ascii", "us-ascii", "windows-1252", "cp1252"), "cp1252"),
+    **dict.fromkeys(
+        ("big5", "big5-hkscs", "big5_hkscs", "cn-big5", "csbig5", "x-x-big5"), "big5hkscs"
+    ),
+    **dict.fromkeys(
+        ("iso-8859-1", "latin1", "ascii", "us-ascii", "windows-1252", "cp1252"), "cp1252"
+    ),
     **dict.fromkeys(("shift_jis", "shift-jis", "sjis", "x-sjis"), "cp932"),
     **dict.fromkeys(("euc-kr", "ks_c_5601-1987", "korean"), "cp949"),
     **dict.fromkeys(("euc-jp", "x-euc-jp"), "euc_jp"),
 }
 
-ENCODINGS = tuple(dict.fromkeys((*_CODECS.values(), *(name for _, name in _BYTE_ORDER_MARKS), "cp950")))
+ENCODINGS = tuple(
+    dict.fromkeys((*_CODECS.values(), *(name for _, name in _BYTE_ORDER_MARKS), "cp950"))
+)
 """Every codec that a page may be decoded with."""
 
 
@@ -60,7 +67,10 @@ def decode_page(payload: bytes, content_type: str = "") -> str:
 
 
 def _candidates(payload: bytes, content_type: str) -> Iterator[str]:
-    declared = [*_declared(content_type.encode("latin-1", "replace")), *_declared(payload[:_META_BYTES])]
+    declared = [
+        *_declared(content_type.encode("latin-1", "replace")),
+        *_declared(payload[:_META_BYTES]),
+    ]
     # Text of another encoding is hardly ever valid UTF-8 by chance, unless it is very short.
     if len(payload.translate(None, _ASCII)) >= _ENOUGH_BYTES:
         yield "utf-8"

@@ -18,9 +18,12 @@ MAX_TAGS = 50_000
 """Of what is left of a page that is nested deeper."""
 
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
-_VOID = frozenset({"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"})
+_VOID = frozenset(
+    {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"}
+)
 _CONTAINER = re.compile(
-    r"</?(?:div|span|font|[abiu]|em|strong|section|article|ul|ol|li|table|tbody|tr|td|dl|dd|center)\b[^<>]*>", re.I
+    r"</?(?:div|span|font|[abiu]|em|strong|section|article|ul|ol|li|table|tbody|tr|td|dl|dd|center)\b[^<>]*>",
+    re.I,
 )
 
 

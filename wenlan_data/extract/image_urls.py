@@ -6,15 +6,65 @@ from collections.abc import Mapping
 from wenlan_data.extract.html import Element, attribute
 
 LAZY = (
-    *("data-original", "data-src", "data-lazy-src", "data-lazyload", "data-lazy", "data-actualsrc", "data-actual-src"),
-    *("data-echo", "data-url", "data-ks-lazyload", "data-ks-lazyload-src", "data-croporisrc", "data-backsrc"),
-    *("data-original-src", "data-image-src", "data-img", "data-imgsrc", "data-real-src", "data-realsrc", "lazy-src"),
-    *("lazyload", "lazysrc", "original", "_src", "real_src", "realsrc", "src2", "file", "zoomfile", "load-src"),
+    *(
+        "data-original",
+        "data-src",
+        "data-lazy-src",
+        "data-lazyload",
+        "data-lazy",
+        "data-actualsrc",
+        "data-actual-src",
+    ),
+    *(
+        "data-echo",
+        "data-url",
+        "data-ks-lazyload",
+        "data-ks-lazyload-src",
+        "data-croporisrc",
+        "data-backsrc",
+    ),
+    *(
+        "data-original-src",
+        "data-image-src",
+        "data-img",
+        "data-imgsrc",
+        "data-real-src",
+        "data-realsrc",
+        "lazy-src",
+    ),
+    *(
+        "lazyload",
+        "lazysrc",
+        "original",
+        "_src",
+        "real_src",
+        "realsrc",
+        "src2",
+        "file",
+        "zoomfile",
+        "load-src",
+    ),
 )
 """Attributes in which pages keep the picture until it is scrolled to; seen on Chinese portals, forums and shops."""
-FULL = ("data-full", "data-full-src", "data-large", "data-large-src", "data-large-file", "data-orig-file", "data-zoom")
+FULL = (
+    "data-full",
+    "data-full-src",
+    "data-large",
+    "data-large-src",
+    "data-large-file",
+    "data-orig-file",
+    "data-zoom",
+)
 """Attributes that hold a larger copy."""
-FULL_FIRST = (*FULL, "data-zoom-image", "data-hires", "data-highres", "data-rawsrc", "data-origin", "zoomfile")
+FULL_FIRST = (
+    *FULL,
+    "data-zoom-image",
+    "data-hires",
+    "data-highres",
+    "data-rawsrc",
+    "data-origin",
+    "zoomfile",
+)
 
 Attributes = Mapping[str, str | None]
 
@@ -37,7 +87,11 @@ def best_address(image: Element) -> str:
     if full := _first(there, FULL_FIRST):
         return full
     sets = [*_sources(image), _srcset(there)]
-    best = max((one for value in sets for one in srcset(value)), key=lambda pair: pair[1], default=("", 0.0))
+    best = max(
+        (one for value in sets for one in srcset(value)),
+        key=lambda pair: pair[1],
+        default=("", 0.0),
+    )
     lazy, own = _first(there, LAZY), _usable(there.get("src") or "")
     if best[0] and best[1] > 1:
         return best[0]
@@ -92,7 +146,9 @@ def _sources(image: Element) -> list[str]:
     if parent is None or parent.tag != "picture":
         return []
     sources = [one.attributes for one in parent.css("source")]
-    return [_srcset(one) for one in sources if (one.get("type") or "").strip().lower() not in _UNTAKEN]
+    return [
+        _srcset(one) for one in sources if (one.get("type") or "").strip().lower() not in _UNTAKEN
+    ]
 
 
 def _srcset(there: Attributes) -> str:
@@ -114,7 +170,11 @@ def _is_address(value: str) -> bool:
 
 def _usable(value: str) -> str:
     value = value.strip()
-    if not value or value.startswith("#") or _VECTOR.search(value.partition("#")[0].partition("?")[0]):
+    if (
+        not value
+        or value.startswith("#")
+        or _VECTOR.search(value.partition("#")[0].partition("?")[0])
+    ):
         return ""
     return value
 

@@ -16,7 +16,9 @@ MAX_LISTED = 50_000
 """Of one sitemap, as its protocol has it."""
 MAX_LISTING_BYTES = 50 << 20
 
-_LINKS = "a[href], area[href], link[rel~=next][href], iframe[src], frame[src], meta[http-equiv][content]"
+_LINKS = (
+    "a[href], area[href], link[rel~=next][href], iframe[src], frame[src], meta[http-equiv][content]"
+)
 MAX_REFRESH_CHARACTERS = 4096
 
 # Spaces are bounded everywhere: a page of nothing else must not take a second look at each.

@@ -16,8 +16,16 @@ MAX_JSON_CHARACTERS = 1 << 20
 MAX_JSON_NODES = 5_000
 MAX_STATED_CHARACTERS = 300
 
-_CREATIVE_COMMONS = re.compile(r"https?://creativecommons\.org/(?:licenses|publicdomain)/[\w./-]{1,60}", re.IGNORECASE)
-_IMAGE_NAMES = ("og:image", "og:image:url", "og:image:secure_url", "twitter:image", "twitter:image:src")
+_CREATIVE_COMMONS = re.compile(
+    r"https?://creativecommons\.org/(?:licenses|publicdomain)/[\w./-]{1,60}", re.IGNORECASE
+)
+_IMAGE_NAMES = (
+    "og:image",
+    "og:image:url",
+    "og:image:secure_url",
+    "twitter:image",
+    "twitter:image:src",
+)
 _IMAGE_TYPES = frozenset({"ImageObject", "Photograph"})
 
 
@@ -50,7 +58,9 @@ def page_facts(page: Page) -> PageFacts:
     texts = [Text("page_title", title)] if title else []
     texts += [Text("keywords", keywords)] if keywords else []
     signals = sorted(f"meta robots: {word}" for word in robots_words(page) & OPT_OUT_WORDS)
-    signals += ["meta tdm-reservation: 1"] if metas.get("tdm-reservation", "").strip() == "1" else []
+    signals += (
+        ["meta tdm-reservation: 1"] if metas.get("tdm-reservation", "").strip() == "1" else []
+    )
     return PageFacts(
         texts=tuple(Text(one.type, one.text[:MAX_STATED_CHARACTERS]) for one in texts),
         licence=_page_licence(page),
@@ -70,7 +80,10 @@ def licence_beside(image: Element) -> str:
 def stated_pictures(page: Page) -> Iterator[StatedPicture]:
     """The pictures of `og:image` and its like, and of JSON-LD."""
     metas = _metas(page)
-    texts = _texts(alt=metas.get("og:image:alt", "") or metas.get("twitter:image:alt", ""), title=metas.get("og:title"))
+    texts = _texts(
+        alt=metas.get("og:image:alt", "") or metas.get("twitter:image:alt", ""),
+        title=metas.get("og:title"),
+    )
     for name in _IMAGE_NAMES:
         if address := metas.get(name, "").strip():
             yield StatedPicture(address=address, texts=texts)
@@ -105,7 +118,11 @@ def _page_licence(page: Page) -> str:
     stated = next((href for node in nodes if (href := attribute(node, "href").strip())), "")
     if not stated:
         # A licence in a figure is that figure's.
-        found = (node for node in page.css('a[href*="creativecommons.org"]') if not any(map(_is_figure, parents(node))))
+        found = (
+            node
+            for node in page.css('a[href*="creativecommons.org"]')
+            if not any(map(_is_figure, parents(node)))
+        )
         stated = next((href for node in found if (href := _licence_of(node))), "")
     return stated[:MAX_STATED_CHARACTERS]
 
@@ -155,14 +172,18 @@ def _pictures_of(item: dict[str, object]) -> Iterator[StatedPicture]:
     author = _name(item.get("creditText") or item.get("author") or item.get("creator"))
     if _IMAGE_TYPES & set(types if isinstance(types, list) else [types]):
         address = _word(item.get("contentUrl")) or _word(item.get("url"))
-        texts = _texts(caption=item.get("caption"), alt=item.get("description"), title=item.get("name"))
+        texts = _texts(
+            caption=item.get("caption"), alt=item.get("description"), title=item.get("name")
+        )
         if address:
             yield StatedPicture(address=address, texts=texts, licence=licence, author=author)
     elif "image" in item:
         images = item["image"] if isinstance(item["image"], list) else [item["image"]]
         texts = _texts(title=item.get("headline") or item.get("name"))
         for address in (one for one in images if isinstance(one, str) and one.strip()):
-            yield StatedPicture(address=address.strip(), texts=texts, licence=licence, author=author)
+            yield StatedPicture(
+                address=address.strip(), texts=texts, licence=licence, author=author
+            )
 
 
 def _word(value: object) -> str:

@@ -7,7 +7,11 @@ _PAGE_STARTS = (b"<!doctype html", b"<html")
 
 def is_page(record: WarcPayload) -> bool:
     """Whether a record is an HTML page, by its headers or, where they say nothing, by its start."""
-    return record.kind == "response" and record.status == 200 and looks_like_page(record.payload, record.content_type)
+    return (
+        record.kind == "response"
+        and record.status == 200
+        and looks_like_page(record.payload, record.content_type)
+    )
 
 
 def looks_like_page(payload: bytes, content_type: str) -> bool:
@@ -16,4 +20,6 @@ def looks_like_page(payload: bytes, content_type: str) -> bool:
     start = payload[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if "html" in stated:
         return True
-    return (not stated or "xml" in stated) and (start.startswith(_PAGE_STARTS) or b"<html" in payload[:1024].lower())
+    return (not stated or "xml" in stated) and (
+        start.startswith(_PAGE_STARTS) or b"<html" in payload[:1024].lower()
+    )

@@ -9,7 +9,14 @@ from wenlan_data.extract.data_uris import inline_picture
 from wenlan_data.extract.html import Element, Page, attribute, base_of, parse_html
 from wenlan_data.extract.image_urls import best_address, is_inline, names_a_picture
 from wenlan_data.extract.page_metadata import PageFacts, licence_beside, page_facts, stated_pictures
-from wenlan_data.extract.surrounding_text import HEADINGS, PARAGRAPHS, Outline, Place, plain, texts_by
+from wenlan_data.extract.surrounding_text import (
+    HEADINGS,
+    PARAGRAPHS,
+    Outline,
+    Place,
+    plain,
+    texts_by,
+)
 from wenlan_data.records import Candidate, Drop, Origin, Text
 
 MAX_IMAGES = 200
@@ -49,7 +56,11 @@ def page_pairs(
         return
     gathered = _Gathered(base_of(page, page_url), page_at)
     for place, outline in _places(page):
-        gathered.add(best_address(place.image), partial(texts_by, place, outline), licence_beside(place.image))
+        gathered.add(
+            best_address(place.image),
+            partial(texts_by, place, outline),
+            licence_beside(place.image),
+        )
     for link in page.css("a[href]"):
         address = attribute(link, "href").strip()
         if names_a_picture(address) and link.css_first("img") is None:
@@ -77,7 +88,10 @@ def _places(page: Page) -> Iterator[tuple[Place, Outline]]:
         else:
             outline.places.append(Place(node, len(outline.blocks), section, heading))
     following = [place.block for place in outline.places[1:]]
-    places = [replace(place, next_block=block) for place, block in zip(outline.places, following, strict=False)]
+    places = [
+        replace(place, next_block=block)
+        for place, block in zip(outline.places, following, strict=False)
+    ]
     return ((place, outline) for place in [*places, *outline.places[-1:]])
 
 
@@ -91,7 +105,9 @@ class _Gathered:
         self._page_at = page_at
         self._full = False
 
-    def add(self, address: str, texts: Callable[[], Iterable[Text]], licence: str = "", author: str = "") -> None:
+    def add(
+        self, address: str, texts: Callable[[], Iterable[Text]], licence: str = "", author: str = ""
+    ) -> None:
         """One place where a picture stands; `texts` are looked for only where the picture is taken."""
         if not address:
             return
@@ -100,10 +116,14 @@ class _Gathered:
             return
         if url not in self.found and len(self.found) >= MAX_IMAGES:
             if not self._full:
-                self.drops.append(Drop("page_too_large", f"more than {MAX_IMAGES} pictures: the rest is left"))
+                self.drops.append(
+                    Drop("page_too_large", f"more than {MAX_IMAGES} pictures: the rest is left")
+                )
             self._full = True
             return
-        one = self.found.setdefault(url, _Found(stored=self._page_at if is_inline(address) else None))
+        one = self.found.setdefault(
+            url, _Found(stored=self._page_at if is_inline(address) else None)
+        )
         one.add(list(texts()), licence, author)
 
     def rows(

@@ -6,7 +6,10 @@ MAX_WORDS = 600
 """Characters of text that such a page has at most; an article about error pages has more."""
 
 _TITLE = re.compile(r"<title[^<>]{0,200}>([^<]{0,200})", re.IGNORECASE)
-_TAGS = re.compile(r"<(?:script|style)\b.{0,20000}?</(?:script|style)\s*>|<[^<>]{0,2000}>", re.IGNORECASE | re.DOTALL)
+_TAGS = re.compile(
+    r"<(?:script|style)\b.{0,20000}?</(?:script|style)\s*>|<[^<>]{0,2000}>",
+    re.IGNORECASE | re.DOTALL,
+)
 _PARTS = re.compile(r"[-_|–—·:：,，!！。]+")
 _THING = "(?:页面|网页|内容|文章|商品|图片)"
 _MISSING = re.compile(
@@ -27,7 +30,9 @@ def soft_error(html: str) -> str:
     if not found:
         return ""
     parts = [part.strip(" .…\r\n\t") for part in _PARTS.split(found[1])]
-    reason = next((word for word, pattern in _REASONS if any(pattern.fullmatch(part) for part in parts)), "")
+    reason = next(
+        (word for word, pattern in _REASONS if any(pattern.fullmatch(part) for part in parts)), ""
+    )
     if reason and len(html) < 200_000 and len("".join(_TAGS.sub(" ", html).split())) <= MAX_WORDS:
         return reason
     return ""

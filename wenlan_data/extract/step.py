@@ -64,7 +64,9 @@ class ExtractPart:
         A row that repeats another of its generation is no known one: dedupe drops it with a row that says so.
         """
         source = self.source.load()
-        rows = _source_rows(self.part_number, self.part, source.name, islice(source.read(self.part), self.limit))
+        rows = _source_rows(
+            self.part_number, self.part, source.name, islice(source.read(self.part), self.limit)
+        )
         index = ((url_key(url), self.part.path, offset) for url, offset in source.images(self.part))
         return _extract(out, rows, index, _cleaner(self), Known(self.known))
 
@@ -141,7 +143,9 @@ class _Counts:
                 self.remarks.setdefault(remark.kind, Counter())[remark.value] += remark.count
 
 
-def _extract(out: Path, rows: Iterator[Row], index: Iterator[_IndexRow], cleaner: Cleaner, known: Known) -> Receipt:
+def _extract(
+    out: Path, rows: Iterator[Row], index: Iterator[_IndexRow], cleaner: Cleaner, known: Known
+) -> Receipt:
     counts = _Counts()
     with os_errors(out):
         with Tables(out, _FILES) as tables:
@@ -159,7 +163,10 @@ def _extract(out: Path, rows: Iterator[Row], index: Iterator[_IndexRow], cleaner
             "known": counts.known,
             "ids": counts.rows_in,
             "rejected_texts": dict(sorted(counts.rejected.items())),
-            "remarks": {kind: dict(sorted(values.items())) for kind, values in sorted(counts.remarks.items())},
+            "remarks": {
+                kind: dict(sorted(values.items()))
+                for kind, values in sorted(counts.remarks.items())
+            },
         },
     )
 
@@ -190,26 +197,48 @@ def _write_batch(tables: Tables, rows: list[Row], cleaner: Cleaner, counts: _Cou
     tables.write("drops", drop_columns(dropped))
 
 
-def _source_rows(part_number: int, part: SourcePart, name: str, items: Iterator[Candidate | Drop]) -> Iterator[Row]:
+def _source_rows(
+    part_number: int, part: SourcePart, name: str, items: Iterator[Candidate | Drop]
+) -> Iterator[Row]:
     alike: Counter[Drop] = Counter()
     for place, item in enumerate(items):
         ordinal = part_number << 32 | place
-        checked = item if isinstance(item, Drop) or _encodes(item) else Drop("bad_encoding", "a lone surrogate")
+        checked = (
+            item
+            if isinstance(item, Drop) or _encodes(item)
+            else Drop("bad_encoding", "a lone surrogate")
+        )
         if isinstance(checked, Drop):
             # Known by its place in a file that does not change; in a folder, where places shift, by what it says.
-            where = (name, str(part.group), str(part.start if part.bytes else 0), str(alike[checked]))
+            where = (
+                name,
+                str(part.group),
+                str(part.start if part.bytes else 0),
+                str(alike[checked]),
+            )
             alike[checked] += 1
             texts = tuple(Text("", word) for word in (*where, checked.reason, checked.detail))
             yield Row(ordinal, candidate_id("", texts), unusable(checked, name), "")
         else:
-            key = checked.url if checked.stored and checked.stored.kind == "file" else url_key(checked.url)
+            key = (
+                checked.url
+                if checked.stored and checked.stored.kind == "file"
+                else url_key(checked.url)
+            )
             yield Row(ordinal, candidate_id(key, checked.texts), checked, key)
 
 
 def _encodes(candidate: Candidate) -> bool:
     """Whether UTF-8 can hold it: half of a surrogate pair, as JSON and file names have it, cannot be written."""
     path = candidate.stored.path if candidate.stored else ""
-    words = (candidate.url, candidate.page_url, path, candidate.licence, candidate.author, *candidate.opt_out)
+    words = (
+        candidate.url,
+        candidate.page_url,
+        path,
+        candidate.licence,
+        candidate.author,
+        *candidate.opt_out,
+    )
     try:
         "".join((*words, *(text.text for text in candidate.texts))).encode()
     except UnicodeEncodeError:

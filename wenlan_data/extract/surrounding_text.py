@@ -17,10 +17,28 @@ MAX_BLOCKS_BACK = 12
 _NO_FIGURES = frozenset({"body", "html", "main", "article", "table", "ul", "ol"})
 _NAVIGATION = frozenset({"nav", "footer", "aside"})
 HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
-PARAGRAPHS = frozenset({"p", "li", "dd", "dt", "td", "th", "blockquote", "pre", "figcaption", "address"})
+PARAGRAPHS = frozenset(
+    {"p", "li", "dd", "dt", "td", "th", "blockquote", "pre", "figcaption", "address"}
+)
 _INLINE = frozenset(
     {
-        *("a", "abbr", "b", "big", "center", "cite", "code", "em", "font", "i", "ins", "label", "mark", "picture", "q"),
+        *(
+            "a",
+            "abbr",
+            "b",
+            "big",
+            "center",
+            "cite",
+            "code",
+            "em",
+            "font",
+            "i",
+            "ins",
+            "label",
+            "mark",
+            "picture",
+            "q",
+        ),
         *("s", "small", "span", "strong", "sub", "sup", "tt", "u", "amp-img"),
     }
 )
@@ -80,7 +98,11 @@ def texts_by(place: Place, outline: Outline) -> Iterator[Text]:
     for caption in _captions(image, around):
         yield from _typed("figcaption", caption, MAX_CAPTION_CHARACTERS)
     after, after_at = _after(place, outline, around)
-    if after_at < place.next_block and len(after) <= MAX_CAPTION_CHARACTERS and (marked := _marked(after)):
+    if (
+        after_at < place.next_block
+        and len(after) <= MAX_CAPTION_CHARACTERS
+        and (marked := _marked(after))
+    ):
         yield Text("figcaption", marked)
     surrounding = _own_paragraph(image) or _before(place, outline, around) or after
     yield from _typed("surrounding", surrounding, MAX_TEXT_CHARACTERS)
@@ -99,7 +121,9 @@ def cut(text: str, max_characters: int) -> str:
     """At most so many characters, up to the end of a sentence where one ends in the second half."""
     if len(text) <= max_characters:
         return text
-    ends = [match.end() for match in _SENTENCE_END.finditer(text, max_characters // 2, max_characters)]
+    ends = [
+        match.end() for match in _SENTENCE_END.finditer(text, max_characters // 2, max_characters)
+    ]
     return text[: ends[-1]] if ends else text[:max_characters]
 
 
@@ -168,7 +192,9 @@ def _before(place: Place, outline: Outline, around: set[int]) -> str:
 
 
 def _after(place: Place, outline: Outline, around: set[int]) -> tuple[str, int]:
-    for number, (section, block) in enumerate(outline.blocks[place.block : place.block + MAX_BLOCKS_BACK], place.block):
+    for number, (section, block) in enumerate(
+        outline.blocks[place.block : place.block + MAX_BLOCKS_BACK], place.block
+    ):
         if section != place.section:
             break
         if text := _block_text(block, around):
@@ -193,4 +219,6 @@ def _marked(text: str) -> str:
 
 
 def _is_navigation(node: Element) -> bool:
-    return any(one.tag in _NAVIGATION or attribute(one, "role") == "navigation" for one in parents(node))
+    return any(
+        one.tag in _NAVIGATION or attribute(one, "role") == "navigation" for one in parents(node)
+    )

@@ -58,12 +58,22 @@ class SlicePart:
             name = f"slice-{len(slices):05d}.parquet"
             with os_errors(out / name):
                 pq.write_table(table, out / name, compression="zstd")
-            slices.append({"name": name, "rows": table.num_rows, "chain": "", "recorded": -1, "earlier": place})
+            slices.append(
+                {
+                    "name": name,
+                    "rows": table.num_rows,
+                    "chain": "",
+                    "recorded": -1,
+                    "earlier": place,
+                }
+            )
         for chain, recorded, indexes in self._cut(wanted):
             name = f"slice-{len(slices):05d}.parquet"
             with os_errors(out / name):
                 pq.write_table(wanted.take(indexes), out / name, compression="zstd")
-            slices.append({"name": name, "rows": len(indexes), "chain": chain, "recorded": recorded})
+            slices.append(
+                {"name": name, "rows": len(indexes), "chain": chain, "recorded": recorded}
+            )
         return Receipt(
             rows_in=rows_in,
             rows_out=wanted.num_rows + sum(table.num_rows for _, table in told),
@@ -74,7 +84,9 @@ class SlicePart:
         left = np.ones(wanted.num_rows, dtype=bool)
         # What holds the bytes comes before what only holds a failure.
         for number, path, with_bytes in (
-            (number, path, with_bytes) for with_bytes in (True, False) for number, path in enumerate(self.recorded)
+            (number, path, with_bytes)
+            for with_bytes in (True, False)
+            for number, path in enumerate(self.recorded)
         ):
             with os_errors(path):
                 facts = pq.read_table(path, columns=["url_key", "warc_offset"], schema=FACTS)
@@ -135,7 +147,10 @@ def _bundles(hosts: list[tuple[str, Indexes]], rows: int) -> Iterator[tuple[str,
     for start in range(0, len(hosts), width):
         bundle = hosts[start : start + width]
         for start_row in range(0, len(bundle[0][1]), rows):
-            yield bundle[0][0], np.concatenate([own[start_row : start_row + rows] for _, own in bundle])
+            yield (
+                bundle[0][0],
+                np.concatenate([own[start_row : start_row + rows] for _, own in bundle]),
+            )
 
 
 def rows_a_slice(limits: HostLimits) -> int:
@@ -172,8 +187,13 @@ def _wanted(candidates: Sequence[str], images: Sequence[str]) -> tuple[pa.Table,
     first = np.unique(codes, return_index=True)[1] if rows_in else np.empty(0, dtype=np.int64)
     table = _supplied(table.take(np.sort(first)), images)
     web = pc.equal(table["supply"], pa.scalar("web")).to_pylist()
-    hosts = [host_of(url) if is_web else "" for url, is_web in zip(_texts(table["url"]), web, strict=True)]
-    return table.append_column("host", pa.array(hosts, pa.string())).select(WANTED.names).cast(WANTED), rows_in
+    hosts = [
+        host_of(url) if is_web else ""
+        for url, is_web in zip(_texts(table["url"]), web, strict=True)
+    ]
+    return table.append_column("host", pa.array(hosts, pa.string())).select(WANTED.names).cast(
+        WANTED
+    ), rows_in
 
 
 def _unpublished(wanted: pa.Table, published: tuple[str, ...]) -> tuple[pa.Table, int]:
@@ -201,7 +221,9 @@ def _told(
             # `gc --warcs` took the bytes: a picture that was good must be asked for again.
             lost = pq.read_table(folder / "facts.parquet", columns=["url_key", "warc_offset"])
             lost = lost.filter(pc.greater_equal(lost["warc_offset"], 0))
-            gone = pc.is_in(wanted["url_key"].take(rows), value_set=lost["url_key"]).to_numpy(zero_copy_only=False)
+            gone = pc.is_in(wanted["url_key"].take(rows), value_set=lost["url_key"]).to_numpy(
+                zero_copy_only=False
+            )
             places[rows[gone]] = -1
             rows = rows[~gone]
         if len(rows):

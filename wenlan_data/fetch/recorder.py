@@ -42,7 +42,10 @@ class Keeper:
     def keep_replies(self, given: Sequence[Given]) -> list[Outcome]:
         """The outcomes of HTTP responses, in order; what the rules reject is recorded too, what is opted out or
         excluded is not."""
-        refused = [failure_of(one.reply.status) or opt_out(header_signals(one.reply.headers)) for one in given]
+        refused = [
+            failure_of(one.reply.status) or opt_out(header_signals(one.reply.headers))
+            for one in given
+        ]
         bodies = [one.reply.body for one, drop in zip(given, refused, strict=True) if drop is None]
         judged = iter(self._judge(bodies))
         return [
@@ -52,13 +55,17 @@ class Keeper:
 
     def keep_stored(self, row: Wanted) -> Outcome:
         """The outcome of a row whose bytes lie in a file or a WARC. Raises `DamageError` for a damaged WARC."""
-        keep = {"file": self._keep_file, INLINE: self._keep_inline}.get(row.supply, self._keep_record)
+        keep = {"file": self._keep_file, INLINE: self._keep_inline}.get(
+            row.supply, self._keep_record
+        )
         return keep(row)
 
     def _recorded(self, given: Given, judged: "_Judged") -> Outcome:
         reply = given.reply
         if not judged.may_record:
-            return replace(_outcome(given, judged.found), bytes=len(reply.body), sha256=judged.sha256)
+            return replace(
+                _outcome(given, judged.found), bytes=len(reply.body), sha256=judged.sha256
+            )
         offset = self.warc.response(
             reply.final_url,
             reply.body,
@@ -70,7 +77,9 @@ class Keeper:
         )
         encoded = self.encoded.add(judged.encoded)
         about = _outcome(given, judged.found)
-        return replace(about, warc_offset=offset, bytes=len(reply.body), sha256=judged.sha256, encoded=encoded)
+        return replace(
+            about, warc_offset=offset, bytes=len(reply.body), sha256=judged.sha256, encoded=encoded
+        )
 
     def _keep_file(self, row: Wanted) -> Outcome:
         path = Path(row.supply_path)
@@ -79,7 +88,9 @@ class Keeper:
                 data = file.read(self.max_bytes + 1)
             date = datetime.fromtimestamp(path.stat().st_mtime, UTC)
         except (OSError, ValueError) as error:
-            return Outcome(found=Drop("missing_file", getattr(error, "strerror", None) or "", retryable=True))
+            return Outcome(
+                found=Drop("missing_file", getattr(error, "strerror", None) or "", retryable=True)
+            )
         if len(data) > self.max_bytes:
             return Outcome(found=_too_large(self.max_bytes))
         return self._resource(f"file:{row.url_key}", data, "application/octet-stream", date)
@@ -87,7 +98,9 @@ class Keeper:
     def _keep_record(self, row: Wanted) -> Outcome:
         record = record_at(Path(row.supply_path), row.supply_offset, self.max_bytes)
         if record.too_large:
-            return Outcome(found=_too_large(self.max_bytes), final_url=record.url, status=record.status)
+            return Outcome(
+                found=_too_large(self.max_bytes), final_url=record.url, status=record.status
+            )
         reply = Response(
             status=record.status,
             reason="OK",
@@ -111,7 +124,9 @@ class Keeper:
         judged = next(self._judge([data]))
         offset, encoded = -1, NOT_ENCODED
         if judged.may_record:
-            offset = self.warc.resource(url, data, content_type=kind, sha256=judged.sha256, date=date)
+            offset = self.warc.resource(
+                url, data, content_type=kind, sha256=judged.sha256, date=date
+            )
             encoded = self.encoded.add(judged.encoded)
         return Outcome(
             found=judged.found,
@@ -125,10 +140,18 @@ class Keeper:
     def _judge(self, bodies: Sequence[bytes]) -> "Iterator[_Judged]":
         digests = [hashlib.sha256(body).hexdigest() for body in bodies]
         refused = [self.exclusions.refuses_bytes(digest, None) for digest in digests]
-        allowed = [(body, digest) for body, digest, drop in zip(bodies, digests, refused, strict=True) if drop is None]
+        allowed = [
+            (body, digest)
+            for body, digest, drop in zip(bodies, digests, refused, strict=True)
+            if drop is None
+        ]
         found = iter(examine_some(*_two_lists(allowed), self.rules, self.jpeg_quality))
         for digest, drop in zip(digests, refused, strict=True):
-            yield _Judged(drop, digest, may_record=False) if drop else self._judged(next(found), digest)
+            yield (
+                _Judged(drop, digest, may_record=False)
+                if drop
+                else self._judged(next(found), digest)
+            )
 
     def _judged(self, answer: tuple[ImageFacts, bytes] | Drop, sha256: str) -> "_Judged":
         found, encoded = (answer, b"") if isinstance(answer, Drop) else answer

@@ -43,7 +43,12 @@ class ReplayPart:
             bytes_out += encoded.size_bytes
         write_facts(out / "facts.parquet", rows, outcomes)
         missing = sum(1 for one in outcomes if one.found == NOT_RECORDED)
-        details: dict[str, object] = {"hosts": {}, "asked": 0, "retryable_failed": 0, "not_recorded": missing}
+        details: dict[str, object] = {
+            "hosts": {},
+            "asked": 0,
+            "retryable_failed": 0,
+            "not_recorded": missing,
+        }
         return receipt_of(outcomes, bytes_out, details)
 
     def _judged(self, old: Outcome | None, file: BinaryIO, encoded: EncodedWriter) -> Outcome:
@@ -54,7 +59,9 @@ class ReplayPart:
         payload = payload_at(file, old.warc_offset, old.bytes, Path(self.warc))
         if hashlib.sha256(payload).hexdigest() != old.sha256:
             where = f"{self.warc}: at byte {old.warc_offset}"
-            raise DamageError(f"{where}: the picture is not the one whose hash was recorded: restore the file")
+            raise DamageError(
+                f"{where}: the picture is not the one whose hash was recorded: restore the file"
+            )
         (answer,) = examine_some([payload], [old.sha256], self.image, self.jpeg_quality)
         found, jpeg = (answer, b"") if isinstance(answer, Drop) else answer
         return replace(old, found=found, encoded=encoded.add(jpeg))

@@ -57,7 +57,9 @@ def read_wanted(path: str | Path) -> list[Wanted]:
     """The rows of a slice, in order."""
     with os_errors(path):
         table = pq.read_table(path, schema=WANTED)
-    return [Wanted(*row) for row in zip(*(column.to_pylist() for column in table.columns), strict=True)]
+    return [
+        Wanted(*row) for row in zip(*(column.to_pylist() for column in table.columns), strict=True)
+    ]
 
 
 def read_outcomes(paths: Sequence[str]) -> dict[str, Outcome]:
@@ -76,7 +78,9 @@ def write_facts(path: Path, wanted: Sequence[Wanted], outcomes: Sequence[Outcome
     rows = []
     for row, outcome in zip(wanted, outcomes, strict=True):
         if outcome is None:
-            raise DamageError(f"{path}: {row.url} was neither fetched nor dropped: this is an error of ours, report it")
+            raise DamageError(
+                f"{path}: {row.url} was neither fetched nor dropped: this is an error of ours, report it"
+            )
         rows.append(_row(row, outcome))
     columns = zip(*rows, strict=True) if rows else [()] * len(FACTS)
     arrays = [pa.array(column, field.type) for column, field in zip(columns, FACTS, strict=True)]
@@ -84,7 +88,9 @@ def write_facts(path: Path, wanted: Sequence[Wanted], outcomes: Sequence[Outcome
         pq.write_table(pa.table(arrays, schema=FACTS), path, compression="zstd")
 
 
-def receipt_of(outcomes: Sequence[Outcome | None], bytes_out: int, details: dict[str, object]) -> Receipt:
+def receipt_of(
+    outcomes: Sequence[Outcome | None], bytes_out: int, details: dict[str, object]
+) -> Receipt:
     """The receipt of a part with these outcomes."""
     drops = Counter(one.found.reason for one in outcomes if one and isinstance(one.found, Drop))
     good = sum(1 for one in outcomes if one and not isinstance(one.found, Drop))
@@ -100,7 +106,13 @@ def receipt_of(outcomes: Sequence[Outcome | None], bytes_out: int, details: dict
 def _row(row: Wanted, one: Outcome) -> tuple[object, ...]:
     found = one.found
     if isinstance(found, Drop):
-        judged: tuple[object, ...] = (found.reason, found.detail, found.retryable, one.sha256, one.bytes)
+        judged: tuple[object, ...] = (
+            found.reason,
+            found.detail,
+            found.retryable,
+            one.sha256,
+            one.bytes,
+        )
         judged += ("", 0, 0, 0, _NO_PDQ, NO_COLOURS)
     else:
         judged = ("", "", False, found.sha256, found.bytes)
@@ -113,7 +125,18 @@ def _row(row: Wanted, one: Outcome) -> tuple[object, ...]:
 def _outcome(row: dict[str, object]) -> Outcome:
     return Outcome(
         found=_found(row),
-        **{name: row[name] for name in ("warc_offset", "bytes", "sha256", "final_url", "status", "ip", "fetched_at")},  # type: ignore[arg-type]
+        **{
+            name: row[name]
+            for name in (
+                "warc_offset",
+                "bytes",
+                "sha256",
+                "final_url",
+                "status",
+                "ip",
+                "fetched_at",
+            )
+        },  # type: ignore[arg-type]
         opt_out=tuple(row["opt_out"]),  # type: ignore[arg-type]
     )
 

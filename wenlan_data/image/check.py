@@ -10,7 +10,14 @@ from wenlan_data.image.filters import uninformative, wrong_shape
 from wenlan_data.image.hash import MIN_DECODED_SIDE_PX, colours, grey, hashes, shrunk
 from wenlan_data.image.jpeg import read_header, scans_at_most
 from wenlan_data.image.limits import MAX_JPEG_SCANS, too_large
-from wenlan_data.image.normalise import decode_to_store, encode, limited, passes, resized, size_within
+from wenlan_data.image.normalise import (
+    decode_to_store,
+    encode,
+    limited,
+    passes,
+    resized,
+    size_within,
+)
 from wenlan_data.image.sniff import looks_like, other_image, sniff
 from wenlan_data.records import Drop, ImageFacts
 
@@ -73,7 +80,9 @@ def examine_and_store(
     return facts, b"" if stored is None else encode(stored, jpeg_quality).jpeg
 
 
-def _examine(data: bytes, rules: Rules, sha256: str | None) -> tuple[ImageFacts, Pixels | None] | Drop:
+def _examine(
+    data: bytes, rules: Rules, sha256: str | None
+) -> tuple[ImageFacts, Pixels | None] | Drop:
     kind = _kind(data, rules)
     if isinstance(kind, Drop):
         return kind

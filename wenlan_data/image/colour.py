@@ -43,7 +43,9 @@ def _transform(icc: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 def _changes_nothing(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
     steps = np.arange(0, 256, 17, dtype=np.uint8)
-    lattice: NDArray[np.uint8] = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
+    lattice: NDArray[np.uint8] = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(
+        1, -1, 3
+    )
     picture = Image.fromarray(lattice) if mode == "RGB" else Image.fromarray(steps[None])
     before = np.asarray(picture.convert("RGB")).astype(np.int16)
     after = np.asarray(_apply(picture, transform))

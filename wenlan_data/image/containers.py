@@ -60,7 +60,10 @@ def _png_damage(data: bytes) -> Drop | None:
         critical = not name[0] & 0x20
         if name in _PNG_METADATA and length > MAX_METADATA_BYTES:
             return _metadata(name, length)
-        if critical and zlib.crc32(memoryview(data)[position + 4 : position + 8 + length]) != stated:
+        if (
+            critical
+            and zlib.crc32(memoryview(data)[position + 4 : position + 8 + length]) != stated
+        ):
             return Drop("undecodable", f"checksum of {name.decode('latin-1')}")
         if name == b"IEND":
             return None
@@ -108,7 +111,10 @@ def _metadata(name: bytes, size: int) -> Drop:
 
 def _avif_size(data: bytes) -> tuple[int, int] | Drop:
     """The largest extent that any item states: the alpha plane or a thumbnail states one too."""
-    sizes = [struct.unpack_from(">II", data, start + 4) for start, _ in _find(data, 0, len(data), _TO_EXTENTS)]
+    sizes = [
+        struct.unpack_from(">II", data, start + 4)
+        for start, _ in _find(data, 0, len(data), _TO_EXTENTS)
+    ]
     if not sizes:
         return Drop("truncated", "no extents")
     return max(sizes, key=lambda size: size[0] * size[1])
@@ -140,7 +146,9 @@ def _find(data: bytes, start: int, stop: int, path: tuple[bytes, ...]) -> Iterat
             yield from _find(data, inner + (4 if name == b"meta" else 0), end, path[1:])
 
 
-def _boxes(data: bytes, start: int, stop: int, *, keep_cut: bool = False) -> Iterator[tuple[int, int, bytes]]:
+def _boxes(
+    data: bytes, start: int, stop: int, *, keep_cut: bool = False
+) -> Iterator[tuple[int, int, bytes]]:
     """Start and end of the content, and name, of ISO boxes; one that ends beyond `stop` only with `keep_cut`."""
     for _ in range(_MAX_BOXES):
         if start + 8 > stop:

@@ -66,13 +66,17 @@ def decode_jpeg(data: bytes, header: JpegHeader, *, min_side_px: int) -> Pixels 
     """
     mode = {1: "L", 3: "RGB", 4: "CMYK"}.get(header.components)
     if mode is None or header.precision_bits != 8:
-        return Drop("undecodable", f"{header.components} components of {header.precision_bits} bits")
+        return Drop(
+            "undecodable", f"{header.components} components of {header.precision_bits} bits"
+        )
     plain = mode != "CMYK" and not needs_transform(header.icc, mode)
     pixels = _read_jpeg(data, header, "GRAY" if mode == "L" else mode, min_side_px)
     if isinstance(pixels, Drop) or plain:
         return pixels
     # Adobe writes CMYK inverted, and so does everybody else; Pillow assumes the same.
-    picture = Image.fromarray(255 - pixels, mode="CMYK") if mode == "CMYK" else Image.fromarray(pixels)
+    picture = (
+        Image.fromarray(255 - pixels, mode="CMYK") if mode == "CMYK" else Image.fromarray(pixels)
+    )
     return np.asarray(to_srgb(picture, header.icc))
 
 
@@ -86,7 +90,11 @@ def _read_jpeg(data: bytes, header: JpegHeader, colours: str, min_side_px: int) 
         if not (isinstance(found, Drop) and _HARMLESS.search(found.detail)):
             break
         bare = without_metadata(data)
-        found = _attempt(bare, colours, smallest, strict=strict) if bare else Drop("truncated", "no end mark")
+        found = (
+            _attempt(bare, colours, smallest, strict=strict)
+            if bare
+            else Drop("truncated", "no end mark")
+        )
     return found
 
 
@@ -159,5 +167,11 @@ def _why(error: BaseException) -> Drop:
         raise error  # no fault of the picture
     # Pillow puts the repr of its file, with a memory address, into some messages.
     text = " ".join(re.sub(r"<[^>]*>", "", str(error)).split())[:120]
-    reason = "too_large" if "too large" in text else "truncated" if _TRUNCATED.search(text) else "undecodable"
+    reason = (
+        "too_large"
+        if "too large" in text
+        else "truncated"
+        if _TRUNCATED.search(text)
+        else "undecodable"
+    )
     return Drop(reason, text or type(error).__name__)

@@ -13,7 +13,9 @@ GREY_STEPS = 32
 _STEP = 256 // GREY_STEPS
 
 
-def wrong_shape(width: int, height: int, min_side_px: int, max_aspect: float, max_icon_side_px: int) -> Drop | None:
+def wrong_shape(
+    width: int, height: int, min_side_px: int, max_aspect: float, max_icon_side_px: int
+) -> Drop | None:
     """`spacer`, `icon`, `too_small`, `aspect`, or None; all sides in pixels."""
     shorter, longer = sorted((width, height))
     seen = f"{width}x{height}"
@@ -26,7 +28,9 @@ def wrong_shape(width: int, height: int, min_side_px: int, max_aspect: float, ma
     return Drop("aspect", seen) if longer > shorter * max_aspect else None
 
 
-def uninformative(grey: NDArray[np.uint8], min_contrast: float, min_entropy_bits: float) -> Drop | None:
+def uninformative(
+    grey: NDArray[np.uint8], min_contrast: float, min_entropy_bits: float
+) -> Drop | None:
     """`near_blank` or `low_information` of a grey thumbnail (S, S), or None.
 
     Contrast is the standard deviation in grey levels; entropy is that of the histogram of `GREY_STEPS` steps.
@@ -40,7 +44,11 @@ def uninformative(grey: NDArray[np.uint8], min_contrast: float, min_entropy_bits
     steps = share.reshape(GREY_STEPS, _STEP).sum(axis=1)
     there = steps[steps > 0]
     entropy_bits = -float(there @ np.log2(there))
-    return Drop("low_information", f"entropy {entropy_bits:.2f} bits") if entropy_bits < min_entropy_bits else None
+    return (
+        Drop("low_information", f"entropy {entropy_bits:.2f} bits")
+        if entropy_bits < min_entropy_bits
+        else None
+    )
 
 
 _LEVELS = np.arange(256, dtype=np.float64)

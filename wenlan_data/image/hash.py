@@ -44,7 +44,9 @@ def shrunk(pixels: Pixels) -> Pixels:
         half = pixels.shape[1] // 2, pixels.shape[0] // 2
         pixels = cast("Pixels", cv2.resize(pixels, half, interpolation=cv2.INTER_AREA))
     # INTER_AREA enlarges bilinearly, so that small pictures are covered as well.
-    return cast("Pixels", cv2.resize(pixels, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA))
+    return cast(
+        "Pixels", cv2.resize(pixels, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
+    )
 
 
 def grey(small: Pixels) -> Pixels:

@@ -55,7 +55,9 @@ def read_header(data: bytes) -> JpegHeader | Drop:
     return Drop("truncated", "no scan")
 
 
-def _header(data: bytes, frame: tuple[int, int] | None, orientation: int, icc: bytes) -> JpegHeader | Drop:
+def _header(
+    data: bytes, frame: tuple[int, int] | None, orientation: int, icc: bytes
+) -> JpegHeader | Drop:
     if frame is None:
         return Drop("undecodable", "no frame header")
     marker, payload = frame
@@ -103,7 +105,9 @@ def without_metadata(data: bytes) -> bytes | None:
         if marker == _APP0 and data.startswith(b"JFIF\0", start + 4) and end - start >= 18:
             # Decoders warn of any version but 1.x, and some then refuse.
             version = data[start + 9 : start + 11] if data[start + 9] == 1 else b"\x01\x02"
-            kept.append(b"\xff\xe0\x00\x10JFIF\0" + version + data[start + 11 : start + 16] + b"\0\0")
+            kept.append(
+                b"\xff\xe0\x00\x10JFIF\0" + version + data[start + 11 : start + 16] + b"\0\0"
+            )
         elif _belongs(data, marker, start):
             kept.append(view[start:end])
         elif marker == _EOI:

@@ -106,7 +106,12 @@ def _webp_blocks(data: bytes) -> Iterator[tuple[str, bytes]]:
         name, size = struct.unpack_from("<4sI", data, position)
         kind = {b"EXIF": "exif", b"XMP ": "xmp"}.get(name)
         if kind:
-            yield kind, data[position + 8 : position + 8 + min(size, MAX_METADATA_BYTES)].removeprefix(_EXIF)
+            yield (
+                kind,
+                data[position + 8 : position + 8 + min(size, MAX_METADATA_BYTES)].removeprefix(
+                    _EXIF
+                ),
+            )
         position += 8 + size + (size & 1)
 
 
@@ -128,7 +133,10 @@ def _from_iptc(block: bytes) -> tuple[list[str], list[str]]:
     found: dict[int, list[str]] = {}
     for number, value in _datasets(block):
         found.setdefault(number, []).append(_text(value))
-    return found.get(_COPYRIGHT_NOTICE, []), ["; ".join(found.get(_BYLINE, [])), *found.get(_CREDIT, [])]
+    return found.get(_COPYRIGHT_NOTICE, []), [
+        "; ".join(found.get(_BYLINE, [])),
+        *found.get(_CREDIT, []),
+    ]
 
 
 def _datasets(block: bytes) -> Iterator[tuple[int, bytes]]:
@@ -172,17 +180,23 @@ _XMP_AUTHORS = (
 
 def _from_xmp(block: bytes) -> tuple[list[str], list[str]]:
     text = block.decode("utf-8", "replace")
-    licences = [html.unescape(match[1]) for pattern in _XMP_LICENCES if (match := pattern.search(text))]
+    licences = [
+        html.unescape(match[1]) for pattern in _XMP_LICENCES if (match := pattern.search(text))
+    ]
     listed = _XMP_CREATORS.search(text)
     creators = [html.unescape(one) for one in _XMP_ITEM.findall(listed[1])] if listed else []
-    others = [html.unescape(match[1]) for pattern in _XMP_AUTHORS if (match := pattern.search(text))]
+    others = [
+        html.unescape(match[1]) for pattern in _XMP_AUTHORS if (match := pattern.search(text))
+    ]
     return licences, ["; ".join(creators), *others]
 
 
 def _from_text(block: bytes) -> tuple[list[str], list[str]]:
     name, _, value = block.partition(b"\0")
     said = _text(value.rpartition(b"\0")[2])
-    return [said] if name in {b"Copyright", b"License", b"Licence"} else [], [said] if name == b"Author" else []
+    return [said] if name in {b"Copyright", b"License", b"Licence"} else [], [
+        said
+    ] if name == b"Author" else []
 
 
 def _text(raw: bytes) -> str:

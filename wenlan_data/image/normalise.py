@@ -42,7 +42,9 @@ def normalise(data: bytes, *, max_side_px: int, jpeg_quality: int) -> Stored:
         data, max_side_px=max_side_px, jpeg_quality=jpeg_quality
     )
     if isinstance(stored, Drop):
-        raise DamageError(f"a picture that was taken cannot be decoded ({stored.reason}: {stored.detail})")
+        raise DamageError(
+            f"a picture that was taken cannot be decoded ({stored.reason}: {stored.detail})"
+        )
     return stored
 
 
@@ -62,7 +64,11 @@ def encoded_anew(data: bytes, *, max_side_px: int, jpeg_quality: int) -> Stored 
     """The picture decoded at full size, made smaller where it is too large, and encoded."""
     if sniff(data) != "jpeg":
         pixels = decode_other(data)
-        return pixels if isinstance(pixels, Drop) else encode(limited(pixels, max_side_px), jpeg_quality)
+        return (
+            pixels
+            if isinstance(pixels, Drop)
+            else encode(limited(pixels, max_side_px), jpeg_quality)
+        )
     header = read_header(data)
     if isinstance(header, Drop):
         return header
@@ -90,7 +96,9 @@ def encode(pixels: Pixels, jpeg_quality: int) -> Stored:
     """Upright pixels as an RGB JPEG, 4:2:0."""
     height, width = pixels.shape[:2]
     rgb = np.ascontiguousarray(_as_rgb(pixels))
-    jpeg = simplejpeg.encode_jpeg(rgb, quality=jpeg_quality, colorspace="RGB", colorsubsampling="420")
+    jpeg = simplejpeg.encode_jpeg(
+        rgb, quality=jpeg_quality, colorspace="RGB", colorsubsampling="420"
+    )
     return Stored(jpeg=jpeg, width=width, height=height)
 
 

@@ -20,7 +20,10 @@ _OTHER_IMAGES = (
 _NO_IMAGES = (
     (
         "svg",
-        re.compile(rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,512}?-->\s*|<!DOCTYPE\s+svg[^>]*>\s*)*<svg\b", re.I | re.S),
+        re.compile(
+            rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,512}?-->\s*|<!DOCTYPE\s+svg[^>]*>\s*)*<svg\b",
+            re.I | re.S,
+        ),
     ),
     (
         "html",

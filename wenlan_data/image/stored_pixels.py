@@ -18,7 +18,9 @@ def stored_pixels(jpeg: bytes) -> Pixels:
     """
     found = pixels_as_they_stand(jpeg)
     if isinstance(found, Drop):
-        raise DamageError(f"a stored picture cannot be decoded ({found.reason}: {found.detail}): its bytes changed")
+        raise DamageError(
+            f"a stored picture cannot be decoded ({found.reason}: {found.detail}): its bytes changed"
+        )
     return found
 
 
@@ -27,5 +29,11 @@ def pixels_as_they_stand(jpeg: bytes) -> Pixels | Drop:
     header = read_header(jpeg)
     if isinstance(header, Drop):
         return header
-    found = decode_jpeg(jpeg, replace(header, icc=b""), min_side_px=min(header.width, header.height))
-    return np.repeat(found[..., None], 3, axis=2) if not isinstance(found, Drop) and found.ndim == 2 else found
+    found = decode_jpeg(
+        jpeg, replace(header, icc=b""), min_side_px=min(header.width, header.height)
+    )
+    return (
+        np.repeat(found[..., None], 3, axis=2)
+        if not isinstance(found, Drop) and found.ndim == 2
+        else found
+    )

@@ -22,7 +22,9 @@ def small_jpeg(data: bytes, *, side_px: int, quality: int) -> bytes | None:
             warnings.simplefilter("ignore")
             small = normalise(data, max_side_px=side_px, jpeg_quality=95)
             # A small JPEG passes `normalise` with its own bytes: these never reach the page.
-            return bytes(simplejpeg.encode_jpeg(pixels(small.jpeg), quality=quality, colorsubsampling="420"))
+            return bytes(
+                simplejpeg.encode_jpeg(pixels(small.jpeg), quality=quality, colorsubsampling="420")
+            )
     except DamageError:
         return None
 
@@ -34,6 +36,8 @@ def _is_safe(data: bytes) -> bool:
         header = read_header(data)
         if isinstance(header, Drop):
             return False
-        return too_large(header.width, header.height) is None and scans_at_most(data, MAX_JPEG_SCANS)
+        return too_large(header.width, header.height) is None and scans_at_most(
+            data, MAX_JPEG_SCANS
+        )
     size = frame_size(data, kind) if kind in {"png", "gif", "webp"} else Drop("format")
     return not isinstance(size, Drop) and too_large(*size) is None

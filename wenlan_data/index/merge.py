@@ -33,7 +33,14 @@ def to_merge(sizes: Sequence[int], own: int) -> int:
 
 def merge_runs(folders: Sequence[Path], out: Path) -> None:
     """Write the index of several folders, oldest first, into the folder `out`. Memory is bounded by `MERGE_ROWS`."""
-    names = (published.PHASH, published.PDQ, published.SHA256, published.KEYS, published.GENERATIONS, published.COLOURS)
+    names = (
+        published.PHASH,
+        published.PDQ,
+        published.SHA256,
+        published.KEYS,
+        published.GENERATIONS,
+        published.COLOURS,
+    )
     _merge(folders, out, names, _by_code_and_key)
     _merge(folders, out, (published.URL_HASHES, published.URL_KEYS), _first)
     _merge(folders, out, (published.ASKED_HASHES, published.ASKED_PARTS), _last)

@@ -25,7 +25,13 @@ from wenlan_data.npy import Words, load_array, members, save_array
 HASHES, COUNTS = "text-hashes.npy", "text-counts.npy"
 SITE_HASHES, SITE_COUNTS = "site-hashes.npy", "site-counts.npy"
 
-PHASH, PDQ, SHA256, KEYS, GENERATIONS = "phash.npy", "pdq.npy", "sha256.npy", "keys.npy", "generations.npy"
+PHASH, PDQ, SHA256, KEYS, GENERATIONS = (
+    "phash.npy",
+    "pdq.npy",
+    "sha256.npy",
+    "keys.npy",
+    "generations.npy",
+)
 COLOURS = "colours.npy"
 URL_HASHES, URL_KEYS = "url-hashes.npy", "url-keys.npy"
 ASKED_HASHES, ASKED_PARTS, PLACEHOLDERS = "asked-hashes.npy", "asked-parts.npy", "placeholders.npy"
@@ -86,7 +92,9 @@ class Published:
         """S16 (N,): the same for hashes by `url_hashes`, as raw keys; an empty string = not known."""
         found = np.zeros(len(hashes), "S16")
         for folder in self.folders:
-            known, keys = (load_array(Path(folder) / name, np.bytes_) for name in (URL_HASHES, URL_KEYS))
+            known, keys = (
+                load_array(Path(folder) / name, np.bytes_) for name in (URL_HASHES, URL_KEYS)
+            )
             place, is_there = members(known, hashes)
             hit = is_there & (found == b"")
             found[hit] = keys[place[hit]]
@@ -129,7 +137,9 @@ class Asked:
 
 def url_hashes(url_keys: Sequence[str]) -> Words:
     """S16 (N,): the first half of each URL's SHA-256."""
-    raw = b"".join(hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:16] for key in url_keys)
+    raw = b"".join(
+        hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()[:16] for key in url_keys
+    )
     return np.frombuffer(raw, "S16")
 
 
@@ -169,7 +179,10 @@ def load_run(folder: Path) -> Run:
     """The pictures of an index folder. Raises `DamageError` for one that is not whole."""
     phash, pdq = load_array(folder / PHASH, np.uint64), load_array(folder / PDQ, np.uint64)
     sha256, keys = load_array(folder / SHA256, np.bytes_), load_array(folder / KEYS, np.bytes_)
-    generations, colours = load_array(folder / GENERATIONS, np.uint32), load_array(folder / COLOURS, np.uint64)
+    generations, colours = (
+        load_array(folder / GENERATIONS, np.uint32),
+        load_array(folder / COLOURS, np.uint64),
+    )
     if not len(phash) == len(pdq) == len(colours) == len(sha256) == len(keys) == len(generations):
         raise DamageError(f"{folder}: its arrays differ in length: build anew")
     return Run(Prints(phash=phash, pdq=pdq, colours=colours, sha256=sha256, keys=keys), generations)

@@ -50,12 +50,16 @@ class Drawn:
     """(B, 4): x1, y1, x2, y2 as shares of the picture."""
 
 
-def drawn(augment: Augment, places: NDArray[np.int64], *, seed: int, epoch: int, device: torch.device) -> Drawn:
+def drawn(
+    augment: Augment, places: NDArray[np.int64], *, seed: int, epoch: int, device: torch.device
+) -> Drawn:
     """A function of the arguments alone, so that a batch is the same after going on and on other ranks."""
     draw = draws(places, _DRAWS, seed=seed, epoch=epoch, stream=_STREAM)
     varied = draw[:, 0] < augment.jitter_share
     spread = (augment.brightness, augment.contrast, augment.saturation, augment.hue)
-    around = [np.where(varied, (2 * draw[:, 1 + at] - 1) * width, 0.0) for at, width in enumerate(spread)]
+    around = [
+        np.where(varied, (2 * draw[:, 1 + at] - 1) * width, 0.0) for at, width in enumerate(spread)
+    ]
     columns = [
         *(np.maximum(0, 1 + one) for one in around[:3]),
         around[3],
@@ -83,17 +87,23 @@ def augmented(image_BCHW: Tensor, what: Drawn, *, crops: bool = True) -> Tensor:
     return (image * 255).round().to(torch.uint8)
 
 
-def moved_boxes(boxes_BR4: Tensor, mask_BR: Tensor, what: Drawn, size_px: int) -> tuple[Tensor, Tensor]:
+def moved_boxes(
+    boxes_BR4: Tensor, mask_BR: Tensor, what: Drawn, size_px: int
+) -> tuple[Tensor, Tensor]:
     """The boxes and mask after crop and flip: clipped to the picture, and masked out where little is left."""
     low, high = what.crop[:, None, :2] * size_px, what.crop[:, None, 2:] * size_px
     scale = size_px / (high - low)
-    corners = torch.cat([(boxes_BR4[..., :2] - low) * scale, (boxes_BR4[..., 2:] - low) * scale], dim=-1)
+    corners = torch.cat(
+        [(boxes_BR4[..., :2] - low) * scale, (boxes_BR4[..., 2:] - low) * scale], dim=-1
+    )
     x1, y1, x2, y2 = corners.unbind(-1)
     flip = what.flip[:, None] > 0
     x1, x2 = torch.where(flip, size_px - x2, x1), torch.where(flip, size_px - x1, x2)
     moved = torch.stack([x1, y1, x2, y2], dim=-1)
     clipped = moved.clamp(0, size_px)
-    whole = ((boxes_BR4[..., 2] - boxes_BR4[..., 0]) >= size_px) & ((boxes_BR4[..., 3] - boxes_BR4[..., 1]) >= size_px)
+    whole = ((boxes_BR4[..., 2] - boxes_BR4[..., 0]) >= size_px) & (
+        (boxes_BR4[..., 3] - boxes_BR4[..., 1]) >= size_px
+    )
     kept = mask_BR & (whole | (_area(clipped) >= MIN_BOX_SHARE * _area(moved)))
     return clipped * kept[..., None], kept
 
@@ -116,7 +126,9 @@ def _cropped(image_BCHW: Tensor, what: Drawn) -> Tensor:
     mirror = torch.stack([1 - 2 * what.flip, torch.ones_like(what.flip)], dim=1)
     theta = torch.cat([torch.diag_embed(scale * mirror), centre[..., None]], dim=2)
     grid = functional.affine_grid(theta, list(image_BCHW.shape), align_corners=False)
-    return functional.grid_sample(image_BCHW, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return functional.grid_sample(
+        image_BCHW, grid, mode="bilinear", padding_mode="border", align_corners=False
+    )
 
 
 def _hue_shifted(image_BCHW: Tensor, shift_B: Tensor) -> Tensor:
@@ -135,7 +147,12 @@ def _to_hsv(image_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     chroma = value - low
     safe = torch.where(chroma > 0, chroma, 1.0)
     of_red, of_green = (green - blue) / safe % 6, (blue - red) / safe + 2
-    hue = torch.where(value == red, of_red, torch.where(value == green, of_green, (red - green) / safe + 4)) / 6
+    hue = (
+        torch.where(
+            value == red, of_red, torch.where(value == green, of_green, (red - green) / safe + 4)
+        )
+        / 6
+    )
     return hue, chroma / torch.where(value > 0, value, 1.0), value
 
 

@@ -73,7 +73,9 @@ class Work:
     def drop(self, sample: Encoded, why: Drop, *, counted: bool) -> None:
         """Note a sample that is skipped; one that pads the epoch was counted at its own place."""
         if counted:
-            self.bad.append(Bad(shard=sample.shard, key=sample.key, reason=why.reason, detail=why.detail))
+            self.bad.append(
+                Bad(shard=sample.shard, key=sample.key, reason=why.reason, detail=why.detail)
+            )
 
 
 @dataclass(slots=True)
@@ -92,12 +94,17 @@ class Made:
     def pin_memory(self) -> "Made":
         """The same with its tensors in pinned memory; `DataLoader` calls this."""
         batch = self.tensors(pinned=True).batch
-        pinned = {name: value.pin_memory() if torch.is_tensor(value) else value for name, value in batch.items()}
+        pinned = {
+            name: value.pin_memory() if torch.is_tensor(value) else value
+            for name, value in batch.items()
+        }
         return replace(self, batch=pinned, place=None)
 
     def tensors(self, *, pinned: bool = False) -> "Made":
         """The same with tensors for the arrays and the slot: a worker sends none, since each costs a connection."""
-        arrays = {name: value for name, value in self.batch.items() if isinstance(value, np.ndarray)}
+        arrays = {
+            name: value for name, value in self.batch.items() if isinstance(value, np.ndarray)
+        }
         batch = self.batch | {name: torch.from_numpy(value) for name, value in arrays.items()}
         if self.place and not self.error:
             batch["image"] = take(*self.place, pinned=pinned)
@@ -156,7 +163,13 @@ class BatchMaker(Dataset[Made]):
             fresh = torch.empty((0 if self.ring else len(places), side, side, 3), dtype=torch.uint8)
             image_BSSC = self.ring.slots[slot] if self.ring else fresh
         pixels = image_BSSC.numpy()
-        draw = draws(places, 1, seed=self.samples.epoch.seed, epoch=self.samples.epoch.epoch, stream=_TEXT_STREAM)[:, 0]
+        draw = draws(
+            places,
+            1,
+            seed=self.samples.epoch.seed,
+            epoch=self.samples.epoch.epoch,
+            stream=_TEXT_STREAM,
+        )[:, 0]
         work.shards.update(sample.shard for sample in encoded)
         work.count("bytes", sum(sample.bytes for sample in encoded))
         used, repeated = [], places >= self.total
@@ -164,7 +177,10 @@ class BatchMaker(Dataset[Made]):
             found = self._use(sample, pixels[row], float(draw[row]), work)
             if isinstance(found, Drop):
                 work.drop(sample, found, counted=place < self.total)
-                found, repeated[row] = self._stand_in(place, pixels[row], float(draw[row]), work), True
+                found, repeated[row] = (
+                    self._stand_in(place, pixels[row], float(draw[row]), work),
+                    True,
+                )
             used.append(found)
         with work.timed("text"):
             batch = self._texts(used, work)
@@ -181,7 +197,9 @@ class BatchMaker(Dataset[Made]):
             return {}
         if self.decoder != "cuda":
             return {"image": image_BSSC.permute(0, 3, 1, 2)}
-        return {"encoded": np.frombuffer(bytearray(b"".join(one.picture for one in used)), np.uint8)}
+        return {
+            "encoded": np.frombuffer(bytearray(b"".join(one.picture for one in used)), np.uint8)
+        }
 
     def _use(self, sample: Encoded, out_SSC: Pixels, draw: float, work: Work) -> Sample | Drop:
         if sample.problem:
@@ -198,7 +216,9 @@ class BatchMaker(Dataset[Made]):
         work.add("text", decoded)
         return found
 
-    def _described(self, sample: Encoded, picture: memoryview, size: Size, draw: float, work: Work) -> Sample | Drop:
+    def _described(
+        self, sample: Encoded, picture: memoryview, size: Size, draw: float, work: Work
+    ) -> Sample | Drop:
         wanted = (self.max_regions or self.text != "caption") and "json" in sample.members
         try:
             fields = _fields(bytes(sample.members["json"])) if wanted else {}
@@ -207,7 +227,11 @@ class BatchMaker(Dataset[Made]):
             typed = cast("list[dict[str, str]]", fields.get("texts") or [])
             text, as_asked = choose_text(self.text, caption, typed, draw)
             text.encode()  # what is no text, or a lone surrogate, no tokenizer takes
-            boxes = stored_boxes(fields, *size, max_regions=self.max_regions) if self.max_regions else None
+            boxes = (
+                stored_boxes(fields, *size, max_regions=self.max_regions)
+                if self.max_regions
+                else None
+            )
         except DamageError:
             return Drop("bad_json", ".json: not a JSON object")
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
@@ -227,11 +251,16 @@ class BatchMaker(Dataset[Made]):
             if isinstance(found, Sample):
                 return found
             last = f"{self.samples.shards[sample.shard].path}: {sample.key}: {found.reason} ({found.detail})"
-        reasons = f"{MAX_BAD_IN_ROW} samples in a row cannot be used, from place {place} of the epoch on"
+        reasons = (
+            f"{MAX_BAD_IN_ROW} samples in a row cannot be used, from place {place} of the epoch on"
+        )
         raise DamageError(f"{last}: {reasons}: see `shards verify`")
 
     def _texts(self, used: Sequence[Sample], work: Work) -> dict[str, object]:
-        batch: dict[str, object] = {"key": [one.key for one in used], "text": [one.text for one in used]}
+        batch: dict[str, object] = {
+            "key": [one.key for one in used],
+            "text": [one.text for one in used],
+        }
         if self.tokenizer:
             ids, cut = self.tokenizer.encode([one.text for one in used])
             batch["tokens"], batch["token_mask"] = padded(ids)
@@ -241,8 +270,13 @@ class BatchMaker(Dataset[Made]):
     def _boxes(self, used: Sequence[Sample]) -> dict[str, object]:
         if not self.max_regions:
             return {}
-        boxes, sizes = [one.boxes for one in used if one.boxes is not None], [one.size for one in used]
-        boxes_BR4, mask_BR = scaled_boxes(boxes, sizes, size_px=self.size_px, max_regions=self.max_regions)
+        boxes, sizes = (
+            [one.boxes for one in used if one.boxes is not None],
+            [one.size for one in used],
+        )
+        boxes_BR4, mask_BR = scaled_boxes(
+            boxes, sizes, size_px=self.size_px, max_regions=self.max_regions
+        )
         return {"boxes": boxes_BR4, "box_mask": mask_BR}
 
 

@@ -62,13 +62,19 @@ class Roofline:
         )
 
 
-def measure(make: Callable[[], Loader], *, seconds: float, augment: Augment | None, device: str) -> Roofline:
+def measure(
+    make: Callable[[], Loader], *, seconds: float, augment: Augment | None, device: str
+) -> Roofline:
     """The roofline of the loaders that `make` gives, each stage for about `seconds`."""
     loader = make()
     iterate = _iterate(loader, seconds, touch=False)[0]
     read, bytes_per_s = _iterate(loader, seconds, touch=True)
     decode = decode_ceiling(loader, seconds)
-    on_device = _device(loader, augment, torch.device(device), seconds) if augment or device != "cpu" else None
+    on_device = (
+        _device(loader, augment, torch.device(device), seconds)
+        if augment or device != "cpu"
+        else None
+    )
     rate, metrics, first_s = run(make, seconds)
     return Roofline(
         iterate=iterate,
@@ -131,7 +137,9 @@ def _pictures(loader: Loader) -> list[bytes]:
     places = np.arange(min(CACHED_SAMPLES, loader.samples))
     found = []
     for sample in loader.maker.samples.read(places):
-        found += [bytes(sample.members[name]) for name in IMAGE_EXTENSIONS if name in sample.members]
+        found += [
+            bytes(sample.members[name]) for name in IMAGE_EXTENSIONS if name in sample.members
+        ]
     return found
 
 
@@ -149,7 +157,9 @@ def _iterate(loader: Loader, seconds: float, *, touch: bool) -> tuple[float, flo
 def _device(loader: Loader, augment: Augment | None, device: torch.device, seconds: float) -> float:
     finish = Finisher(loader.maker, augment, device)
     numbers = range(min(CACHED_BATCHES, loader.batches))
-    cached = list(make_batches(loader.maker, numbers, workers=0, prefetch=1, pin_memory=device.type == "cuda"))
+    cached = list(
+        make_batches(loader.maker, numbers, workers=0, prefetch=1, pin_memory=device.type == "cuda")
+    )
     batches, start = 0, time.perf_counter()
     for number in islice(cycle(numbers), 10**9):
         moved = {

@@ -14,7 +14,9 @@ Doubles = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 
-def stored_boxes(fields: Mapping[str, object], width: int, height: int, *, max_regions: int) -> Doubles:
+def stored_boxes(
+    fields: Mapping[str, object], width: int, height: int, *, max_regions: int
+) -> Doubles:
     """float64 (R, 4), the boxes of a sample's JSON in pixels of the stored picture, the whole picture last.
 
     It is the only one of a sample without regions; where there are more than `max_regions`, the first stay and it.

@@ -32,7 +32,9 @@ class MappedFiles:
         view = self._map(name)
         end = max((offset + size for offset, size in ranges), default=0)
         if end > len(view):
-            raise DamageError(f"{name}: cut short: {end} bytes expected, {len(view)} found: restore it from a copy")
+            raise DamageError(
+                f"{name}: cut short: {end} bytes expected, {len(view)} found: restore it from a copy"
+            )
         return [view[offset : offset + size] for offset, size in ranges]
 
     def __getstate__(self) -> tuple[()]:

@@ -88,14 +88,18 @@ def decode_pillow(data: memoryview, out_SSC: Pixels) -> Size | Drop:
     side = out_SSC.shape[0]
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is lower
+            warnings.simplefilter(
+                "ignore", Image.DecompressionBombWarning
+            )  # the limit below is lower
             with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP", "GIF")) as picture:
                 size = picture.size
                 wrong = too_large(*size)
                 if wrong:
                     return wrong
                 picture.draft("RGB", (side, side))
-                out_SSC[:] = np.asarray(picture.convert("RGB").resize((side, side), Image.Resampling.BILINEAR))
+                out_SSC[:] = np.asarray(
+                    picture.convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
+                )
     except _PILLOW_ERRORS as error:
         return Drop("undecodable", type(error).__name__)
     return size
@@ -131,7 +135,9 @@ def _decode_rarity(data: memoryview, out_SSC: Pixels) -> Size | Drop:
     header = read_header(whole) if kind == "jpeg" else None
     if isinstance(header, Drop):
         return header
-    pixels = decode_jpeg(whole, header, min_side_px=out_SSC.shape[0]) if header else decode_other(whole)
+    pixels = (
+        decode_jpeg(whole, header, min_side_px=out_SSC.shape[0]) if header else decode_other(whole)
+    )
     if isinstance(pixels, Drop):
         return pixels
     pixels = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)

@@ -18,7 +18,9 @@ Finish = Callable[[Made, int], Made]
 """What the device does to a batch, given its number."""
 
 
-def on_device(made: Iterator[Made], first: int, device: torch.device, finish: Finish) -> Iterator[Made]:
+def on_device(
+    made: Iterator[Made], first: int, device: torch.device, finish: Finish
+) -> Iterator[Made]:
     """The batches from number `first` on, on `device` and finished.
 
     On a GPU the next batch is copied (from pinned memory) and finished while the user works on this one.
@@ -85,7 +87,9 @@ class Finisher:
         batch = made.batch
         key = cast("list[str]", batch["key"])[row]
         shard = made.shard_of_row[row]
-        made.work.bad.append(Bad(shard=shard, key=key, reason="undecodable", detail="by the device's decoder"))
+        made.work.bad.append(
+            Bad(shard=shard, key=key, reason="undecodable", detail="by the device's decoder")
+        )
         for value in batch.values():
             if isinstance(value, (list, Tensor)):
                 value[row] = value[other]
@@ -95,7 +99,9 @@ class Finisher:
 def _copied(made: Made, device: torch.device) -> Made:
     start = time.perf_counter()
     batch = {
-        name: value.to(device, non_blocking=True) if isinstance(value, Tensor) and name != "encoded" else value
+        name: value.to(device, non_blocking=True)
+        if isinstance(value, Tensor) and name != "encoded"
+        else value
         for name, value in made.batch.items()
     }
     made.work.seconds["copy"] = made.work.seconds.get("copy", 0.0) + time.perf_counter() - start

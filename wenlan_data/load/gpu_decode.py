@@ -11,7 +11,9 @@ from wenlan_data.load.decode import decode_turbo, is_plain_jpeg
 from wenlan_data.records import Drop
 
 
-def decode_list(pictures: Sequence[Tensor], *, size_px: int, device: torch.device) -> tuple[Tensor, list[int]]:
+def decode_list(
+    pictures: Sequence[Tensor], *, size_px: int, device: torch.device
+) -> tuple[Tensor, list[int]]:
     """uint8 (B, 3, S, S) of JPEGs as uint8 (N) host tensors, and the rows that could not be decoded (zeros).
 
     A list call that fails gives nothing at all, so its pictures are then decoded on the CPU, one by one.
@@ -38,7 +40,9 @@ def _decoded(pictures: Sequence[Tensor], device: torch.device) -> list[Tensor] |
     try:
         from torchvision.io import ImageReadMode, decode_jpeg
     except ModuleNotFoundError as error:
-        raise UsageError("decoder 'cuda' needs the package 'torchvision': pip install it") from error
+        raise UsageError(
+            "decoder 'cuda' needs the package 'torchvision': pip install it"
+        ) from error
     if device.type == "cuda":
         # The hardware engine of nvJPEG ignores the order of streams: it writes into memory that queued kernels
         # may still read (torchcodec 1634; the fix for torchvision was not merged).
@@ -52,7 +56,11 @@ def _decoded(pictures: Sequence[Tensor], device: torch.device) -> list[Tensor] |
 
 def _fitted(pixels_CHW: Tensor, size_px: int) -> Tensor:
     resized = functional.interpolate(
-        pixels_CHW[None].float(), size=(size_px, size_px), mode="bilinear", antialias=True, align_corners=False
+        pixels_CHW[None].float(),
+        size=(size_px, size_px),
+        mode="bilinear",
+        antialias=True,
+        align_corners=False,
     )
     return resized[0].round().clamp(0, 255).to(torch.uint8)
 

@@ -58,5 +58,8 @@ class SampleStream(IterableDataset[dict[str, object]]):
 
 def _mapping(sample: Encoded) -> dict[str, object]:
     if sample.problem:
-        return {"__key__": sample.key, "__problem__": f"{sample.problem.reason}: {sample.problem.detail}"}
+        return {
+            "__key__": sample.key,
+            "__problem__": f"{sample.problem.reason}: {sample.problem.detail}",
+        }
     return {"__key__": sample.key, **{name: bytes(data) for name, data in sample.members.items()}}

@@ -68,7 +68,9 @@ class Loader:
         augment: Augment | None = None,
         device: str = "cpu",
     ) -> None:
-        _check(batch_size=batch_size, size_px=size_px, ranks=ranks, workers=workers, prefetch=prefetch)
+        _check(
+            batch_size=batch_size, size_px=size_px, ranks=ranks, workers=workers, prefetch=prefetch
+        )
         _check_one_of("last", last, ("pad", "drop"))
         _check_one_of("damaged_shards", damaged_shards, ("fail", "skip"))
         find_decoder(decoder)
@@ -87,14 +89,18 @@ class Loader:
         self.workers = workers
         self.epoch = Epoch(sources=self.found.sources, seed=seed, epoch=epoch, shuffle=shuffle)
         self.maker = BatchMaker(
-            samples=SampleReader(shards=self.found.shards, epoch=self.epoch, check_share=check_share),
+            samples=SampleReader(
+                shards=self.found.shards, epoch=self.epoch, check_share=check_share
+            ),
             total=self.samples,
             batch_size=batch_size,
             size_px=size_px,
             rank=rank,
             ranks=ranks,
             text=text,
-            tokenizer=load_tokenizer(tokenizer, max_tokens) if isinstance(tokenizer, (str, Path)) else tokenizer,
+            tokenizer=load_tokenizer(tokenizer, max_tokens)
+            if isinstance(tokenizer, (str, Path))
+            else tokenizer,
             max_regions=max_regions,
             decoder=decoder,
         )
@@ -107,7 +113,9 @@ class Loader:
     @property
     def fingerprint(self) -> str:
         """Of all that decides the global batches but `epoch`: going on with another one is another run."""
-        shards = [(Path(shard.path).name, shard.samples, shard.bytes) for shard in self.found.shards]
+        shards = [
+            (Path(shard.path).name, shard.samples, shard.bytes) for shard in self.found.shards
+        ]
         quotas = [source.quota for source in self.found.sources]
         shuffle = asdict(self.epoch.shuffle) if self.epoch.shuffle else None
         facts = json.dumps([shards, quotas, self.epoch.seed, shuffle, self.global_batch])
@@ -137,7 +145,10 @@ class Loader:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -181,7 +192,9 @@ class Loader:
             )
         over = self.batches * self.global_batch - self.samples
         if over:
-            what = f"{over} samples repeated to fill" if over > 0 else f"{-over} samples dropped after"
+            what = (
+                f"{over} samples repeated to fill" if over > 0 else f"{-over} samples dropped after"
+            )
             self._note(f"{what} the last of {self.batches} global batches ({self.samples} samples)")
 
     def _note(self, line: str) -> None:
@@ -198,9 +211,13 @@ def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UsageError(f"device {name!r}: torch knows no such device: give cpu, or cuda:0") from error
+        raise UsageError(
+            f"device {name!r}: torch knows no such device: give cpu, or cuda:0"
+        ) from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"device {name!r}: this torch finds no GPU: give cpu, or install a torch with CUDA")
+        raise UsageError(
+            f"device {name!r}: this torch finds no GPU: give cpu, or install a torch with CUDA"
+        )
     return device
 
 

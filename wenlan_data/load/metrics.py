@@ -77,7 +77,9 @@ class Metrics:
 class Tally:
     """Adds up the work of batches, and stops the epoch where a shard has too many bad samples."""
 
-    def __init__(self, metrics: Metrics, shards: tuple[Shard, ...], source_of: list[str], ranks: int) -> None:
+    def __init__(
+        self, metrics: Metrics, shards: tuple[Shard, ...], source_of: list[str], ranks: int
+    ) -> None:
         self._metrics = metrics
         self._shards, self._source_of, self._ranks = shards, source_of, ranks
         self._bad_of: dict[int, Counter[str]] = {}
@@ -102,17 +104,26 @@ class Tally:
         return max(1.0, expected + (3 * sqrt(expected) if self._ranks > 1 else 0))
 
     def _limit_of_all(self) -> float:
-        return inf if self._ranks == 1 else max(10.0, self._limit(self._metrics.samples * self._ranks))
+        return (
+            inf if self._ranks == 1 else max(10.0, self._limit(self._metrics.samples * self._ranks))
+        )
 
     def _drop(self, bad: Bad) -> None:
         shard = self._shards[bad["shard"]]
         self._metrics.bad[bad["reason"]] += 1
         if len(self._metrics.bad_examples) < KEPT_EXAMPLES:
-            self._metrics.bad_examples.append((shard.path, bad["key"], bad["reason"], bad["detail"]))
+            self._metrics.bad_examples.append(
+                (shard.path, bad["key"], bad["reason"], bad["detail"])
+            )
         reasons = self._bad_of.setdefault(bad["shard"], Counter())
         reasons[bad["reason"]] += 1
         count = sum(reasons.values())
-        if count > self._limit(shard.samples) or sum(self._metrics.bad.values()) > self._limit_of_all():
+        if (
+            count > self._limit(shard.samples)
+            or sum(self._metrics.bad.values()) > self._limit_of_all()
+        ):
             why = ", ".join(f"{number} {reason}" for reason, number in reasons.most_common())
             where = f"the last is {bad['key']} ({bad['detail'] or bad['reason']})"
-            raise DamageError(f"{shard.path}: {count} of its {shard.samples} samples cannot be used ({why}): {where}")
+            raise DamageError(
+                f"{shard.path}: {count} of its {shard.samples} samples cannot be used ({why}): {where}"
+            )

@@ -35,7 +35,9 @@ class Found:
         return sum(source.quota for source in self.sources)
 
 
-def find_sources(shards: Paths | Sequence[Source], *, skip_damaged: bool, note: Callable[[str], None]) -> Found:
+def find_sources(
+    shards: Paths | Sequence[Source], *, skip_damaged: bool, note: Callable[[str], None]
+) -> Found:
     """The shards of one source, every sample once an epoch, or of weighted ones.
 
     Weighted sources make an epoch as long as all their samples, each with its share of it.
@@ -53,7 +55,11 @@ def find_sources(shards: Paths | Sequence[Source], *, skip_damaged: bool, note: 
         numbers = tuple(range(first, first + len(shards_of)))
         sizes.append(SourceSize(numbers, tuple(shard.samples for shard in shards_of), quota))
         first += len(shards_of)
-    return Found(tuple(shard for part in found for shard in part), tuple(sizes), tuple(one.name for one in given))
+    return Found(
+        tuple(shard for part in found for shard in part),
+        tuple(sizes),
+        tuple(one.name for one in given),
+    )
 
 
 def shares(weights: Sequence[float], total: int) -> list[int]:
@@ -78,7 +84,9 @@ def _given(shards: Paths | Sequence[Source]) -> list[Source]:
     weighted = [item for item in items if isinstance(item, Source)]
     if not weighted and items:
         paths = [item for item in items if not isinstance(item, Source)]
-        return [Source(name=str(paths[0]) if len(paths) == 1 else f"{len(paths)} paths", paths=paths)]
+        return [
+            Source(name=str(paths[0]) if len(paths) == 1 else f"{len(paths)} paths", paths=paths)
+        ]
     if len(weighted) != len(items) or not items:
         raise UsageError("shards: give paths, or weighted Sources, and at least one")
     names = [one.name for one in weighted]

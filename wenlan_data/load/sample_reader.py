@@ -92,7 +92,9 @@ class SampleReader:
     def _checked(self, places: Int64s) -> NDArray[np.bool_]:
         if not self.check_share:
             return np.zeros(len(places), np.bool_)
-        chance = draws(places, 1, seed=self.epoch.seed, epoch=self.epoch.epoch, stream=_CHECK_STREAM)[:, 0]
+        chance = draws(
+            places, 1, seed=self.epoch.seed, epoch=self.epoch.epoch, stream=_CHECK_STREAM
+        )[:, 0]
         return np.asarray(chance < self.check_share)
 
     def _table(self, shard: int) -> Rows:
@@ -104,13 +106,16 @@ class SampleReader:
         self._tables[shard] = load_rows(self.shards[shard])
         return self._tables[shard]
 
-    def _read_shard(self, shard: int, rows: Sequence[int], checked: Sequence[bool]) -> list[Encoded]:
+    def _read_shard(
+        self, shard: int, rows: Sequence[int], checked: Sequence[bool]
+    ) -> list[Encoded]:
         table, path = self._table(shard), self.shards[shard].path
         wanted = [
             (number, extension, int(table.offset[extension][row]), int(table.size[extension][row]))
             for number, row in enumerate(rows)
             for extension in table.offset
-            if (extension not in self.without or checked[number]) and table.offset[extension][row] >= 0
+            if (extension not in self.without or checked[number])
+            and table.offset[extension][row] >= 0
         ]
         samples = [Encoded(table.keys[row], shard, {}) for row in rows]
         data = self.reader.read(path, [(offset, size) for _, _, offset, size in wanted])
@@ -119,14 +124,18 @@ class SampleReader:
         for number, row in enumerate(rows):
             if checked[number]:
                 problem = self._problem(samples[number], table, row, path)
-                samples[number] = Encoded(samples[number].key, shard, samples[number].members, problem)
+                samples[number] = Encoded(
+                    samples[number].key, shard, samples[number].members, problem
+                )
         return samples
 
     def _problem(self, sample: Encoded, table: Rows, row: int, path: str) -> Drop | None:
         for extension, data in sample.members.items():
             offset, size = int(table.offset[extension][row]), int(table.size[extension][row])
             if google_crc32c.value(bytes(data)) != table.crc32c[extension][row]:
-                return Drop("wrong_bytes", f".{extension} at byte {offset}: not the bytes that were written")
+                return Drop(
+                    "wrong_bytes", f".{extension} at byte {offset}: not the bytes that were written"
+                )
             end = min(padded_end(offset, size), self.shards[sample.shard].bytes)
             head, tail = self.reader.read(
                 path, [(offset - HEADER_BYTES, HEADER_BYTES), (offset + size, end - offset - size)]
@@ -134,7 +143,10 @@ class SampleReader:
             if not _is_header(
                 bytes(head), f"{sample.key}.{extension}", size, ours=self.shards[sample.shard].ours
             ) or any(tail):
-                return Drop("wrong_header", f".{extension} at byte {offset - HEADER_BYTES}: the tar is damaged here")
+                return Drop(
+                    "wrong_header",
+                    f".{extension} at byte {offset - HEADER_BYTES}: the tar is damaged here",
+                )
         return None
 
 

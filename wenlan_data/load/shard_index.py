@@ -48,7 +48,10 @@ class Rows:
 
 
 def find_shards(
-    paths: Sequence[Path], *, skip_damaged: bool = False, note: Callable[[str], None] = lambda _: None
+    paths: Sequence[Path],
+    *,
+    skip_damaged: bool = False,
+    note: Callable[[str], None] = lambda _: None,
 ) -> list[Shard]:
     """The shards of corpora, folders of tars and tars, in order; a tar without a table is indexed, once, in the cache.
 
@@ -63,7 +66,11 @@ def find_shards(
             except DamageError as error:
                 if not skip_damaged:
                     raise
-                note(f"left out, {samples} samples lost: {error}" if samples is not None else f"left out: {error}")
+                note(
+                    f"left out, {samples} samples lost: {error}"
+                    if samples is not None
+                    else f"left out: {error}"
+                )
     return found
 
 
@@ -76,7 +83,9 @@ def load_rows(shard: Shard) -> Rows:
     keys, members = table["key"].combine_chunks(), table["member"].combine_chunks()
     if not len(keys):
         return Rows([], {}, {}, {})
-    starts = np.append(0, 1 + np.flatnonzero(_numbers(pc.not_equal(keys[1:], keys[:-1]).cast(pa.uint8()))))
+    starts = np.append(
+        0, 1 + np.flatnonzero(_numbers(pc.not_equal(keys[1:], keys[:-1]).cast(pa.uint8())))
+    )
     sample = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(keys))))
     first = pa.Array.from_buffers(pa.int64(), len(starts), [None, pa.py_buffer(starts)])
     rows = Rows(keys.take(first).to_pylist(), {}, {}, {})
@@ -84,7 +93,9 @@ def load_rows(shard: Shard) -> Rows:
         problem = f"{shard.samples} samples expected, {len(rows.keys)} found"
         raise DamageError(f"{shard.offsets}: {problem}: run `shards verify`")
     extensions = _extensions(keys, members)
-    columns = {name: _numbers(table[name].combine_chunks()) for name in ("offset", "size", "crc32c")}
+    columns = {
+        name: _numbers(table[name].combine_chunks()) for name in ("offset", "size", "crc32c")
+    }
     for code, extension in enumerate(extensions.dictionary.to_pylist()):
         chosen = _numbers(extensions.indices) == code
         for name, column in columns.items():
@@ -103,7 +114,10 @@ def cache_folder() -> Path:
 def _makers(path: Path) -> list[tuple[Callable[[], Shard], int | None]]:
     if not is_corpus(path):
         return [(partial(_stranger, tar), None) for tar in shard_paths([path])]
-    return [(partial(_ours, path / "shards", entry), entry.samples) for entry in load_manifest(path).shards]
+    return [
+        (partial(_ours, path / "shards", entry), entry.samples)
+        for entry in load_manifest(path).shards
+    ]
 
 
 def _ours(folder: Path, entry: ShardEntry) -> Shard:
@@ -113,7 +127,9 @@ def _ours(folder: Path, entry: ShardEntry) -> Shard:
         expected = f"{entry.bytes} bytes with {entry.samples} samples expected, {found} bytes found"
         raise DamageError(f"{tar}: {expected}: run `shards verify`")
     offsets = str(folder / entry.offsets.name)
-    return Shard(path=str(tar), offsets=offsets, samples=entry.samples, bytes=entry.bytes, ours=True)
+    return Shard(
+        path=str(tar), offsets=offsets, samples=entry.samples, bytes=entry.bytes, ours=True
+    )
 
 
 def _stranger(tar: Path) -> Shard:
@@ -122,7 +138,9 @@ def _stranger(tar: Path) -> Shard:
     shard = Shard(path=str(tar), offsets=str(table), samples=_count(table), bytes=_size(tar))
     end = _table_end(table)
     if end > shard.bytes:
-        raise DamageError(f"{tar}: cut short: {end} bytes expected, {shard.bytes} found: restore it from a copy")
+        raise DamageError(
+            f"{tar}: cut short: {end} bytes expected, {shard.bytes} found: restore it from a copy"
+        )
     return shard
 
 
@@ -130,7 +148,9 @@ def _cached(tar: Path) -> Path:
     with os_errors(tar):
         status = tar.stat()
     identity = f"{tar.resolve()}\n{status.st_size}\n{status.st_mtime_ns}"
-    cached = cache_folder() / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.offsets.parquet"
+    cached = (
+        cache_folder() / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.offsets.parquet"
+    )
     if not cached.is_file():
         places = build_offsets(tar)
         temporary = cached.with_name(f".{cached.name}.{os.getpid()}")
@@ -167,9 +187,13 @@ def _table(path: str, columns: list[str] | None = None) -> pa.Table:
             table = file.read(columns=columns, use_threads=False)
     except (OSError, pa.ArrowException) as error:
         reason = in_short(error, 200)
-        raise DamageError(f"{path}: this offsets table cannot be read ({reason}): run `shards verify`") from error
+        raise DamageError(
+            f"{path}: this offsets table cannot be read ({reason}): run `shards verify`"
+        ) from error
     if not set(columns or OFFSETS.names) <= set(table.column_names):
-        raise DamageError(f"{path}: this is no offsets table: its columns are {', '.join(table.column_names)}")
+        raise DamageError(
+            f"{path}: this is no offsets table: its columns are {', '.join(table.column_names)}"
+        )
     if any(column.null_count for column in table.columns):
         raise DamageError(f"{path}: the offsets table holds empty cells: run `shards verify`")
     return table

@@ -50,13 +50,17 @@ class Blocks:
     samples: Int64s
 
 
-def epoch_blocks(sources: Sequence[SourceSize], *, seed: int, epoch: int, shuffle: Shuffle | None) -> Blocks:
+def epoch_blocks(
+    sources: Sequence[SourceSize], *, seed: int, epoch: int, shuffle: Shuffle | None
+) -> Blocks:
     """The epoch's blocks; without `shuffle` one a shard, in the shards' order.
 
     A source is an endless stream of passes over all of it, and each epoch takes the next `quota` samples of it: over
     the epochs no sample of a source comes twice as long as another did not come once.
     """
-    parts = [_source_blocks(size, number, seed, epoch, shuffle) for number, size in enumerate(sources)]
+    parts = [
+        _source_blocks(size, number, seed, epoch, shuffle) for number, size in enumerate(sources)
+    ]
     blocks = _joined(parts)
     if shuffle is None:
         return blocks
@@ -66,9 +70,13 @@ def epoch_blocks(sources: Sequence[SourceSize], *, seed: int, epoch: int, shuffl
 class EpochOrder:
     """The order of one epoch. Places are counted from 0 and wrap around: what pads an epoch repeats its start."""
 
-    def __init__(self, sources: Sequence[SourceSize], *, seed: int, epoch: int, shuffle: Shuffle | None) -> None:
+    def __init__(
+        self, sources: Sequence[SourceSize], *, seed: int, epoch: int, shuffle: Shuffle | None
+    ) -> None:
         blocks = epoch_blocks(sources, seed=seed, epoch=epoch, shuffle=shuffle)
-        shard_samples = [pair for size in sources for pair in zip(size.shards, size.samples, strict=True)]
+        shard_samples = [
+            pair for size in sources for pair in zip(size.shards, size.samples, strict=True)
+        ]
         self._blocks = blocks
         self._seed, self._epoch = seed, epoch
         self._shuffled, self._scatter = shuffle is not None, bool(shuffle and shuffle.scatter)
@@ -103,7 +111,9 @@ class EpochOrder:
         part = slice(number * self._step, (number + 1) * self._step)
         samples = self._blocks.samples[part]
         shards = np.repeat(self._blocks.shard[part], samples)
-        rows = np.arange(len(shards)) + np.repeat(self._blocks.first[part] - np.cumsum(samples) + samples, samples)
+        rows = np.arange(len(shards)) + np.repeat(
+            self._blocks.first[part] - np.cumsum(samples) + samples, samples
+        )
         if self._shuffled:
             rows = self._scattered(shards, rows) if self._scatter else rows
             order = _random(self._seed, self._epoch, number + 1).permutation(len(shards))
@@ -141,7 +151,9 @@ def draws(places: Int64s, count: int, *, seed: int, epoch: int, stream: int) -> 
 _MASK = (1 << 64) - 1
 
 
-def _mixed(state: np.uint64 | NDArray[np.uint64], value: int | NDArray[np.uint64]) -> NDArray[np.uint64]:
+def _mixed(
+    state: np.uint64 | NDArray[np.uint64], value: int | NDArray[np.uint64]
+) -> NDArray[np.uint64]:
     # SplitMix64: one round a value is enough for augmentation, and it is vectorised, unlike a generator a sample.
     x = np.atleast_1d(np.asarray(state, np.uint64)) ^ np.asarray(value, np.uint64)
     x = x + np.uint64(0x9E3779B97F4A7C15)
@@ -154,7 +166,9 @@ def _random(*key: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
 
 
-def _source_blocks(size: SourceSize, number: int, seed: int, epoch: int, shuffle: Shuffle | None) -> Blocks:
+def _source_blocks(
+    size: SourceSize, number: int, seed: int, epoch: int, shuffle: Shuffle | None
+) -> Blocks:
     total = sum(size.samples)
     start, left = epoch * size.quota, size.quota
     parts = []
@@ -166,7 +180,9 @@ def _source_blocks(size: SourceSize, number: int, seed: int, epoch: int, shuffle
     return _joined(parts)
 
 
-def _pass_blocks(size: SourceSize, number: int, seed: int, turn: int, shuffle: Shuffle | None) -> Blocks:
+def _pass_blocks(
+    size: SourceSize, number: int, seed: int, turn: int, shuffle: Shuffle | None
+) -> Blocks:
     shards, samples = np.asarray(size.shards, np.int64), np.asarray(size.samples, np.int64)
     step = shuffle.block_samples if shuffle else max(1, int(samples.max(initial=1)))
     counts = -(-samples // step)

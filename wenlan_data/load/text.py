@@ -34,7 +34,9 @@ def check_choice(choice: str) -> None:
         raise UsageError(f"text {choice!r}: choose one of {', '.join(CHOICES)}")
 
 
-def choose_text(choice: str, caption: str | None, typed: Sequence[Mapping[str, str]], draw: float) -> tuple[str, bool]:
+def choose_text(
+    choice: str, caption: str | None, typed: Sequence[Mapping[str, str]], draw: float
+) -> tuple[str, bool]:
     """The text that trains, and whether it is the one that was asked for: the caption stands in for a missing one.
 
     `draw` in [0, 1) decides `random`, which takes one of all texts of the sample, and `mixed`, which takes the caption
@@ -65,7 +67,9 @@ def load_tokenizer(path: Path | str, max_tokens: int) -> Tokenizer:
             return _FastTokenizer(file, max_tokens)
     if path.is_dir():
         return _from_transformers(path, max_tokens)
-    raise UsageError(f"{path}: no tokenizer here: give a tokenizer.json, a vocab.txt or a folder that holds one")
+    raise UsageError(
+        f"{path}: no tokenizer here: give a tokenizer.json, a vocab.txt or a folder that holds one"
+    )
 
 
 def padded(ids: Sequence[Sequence[int]]) -> tuple[Int64s, Bools]:
@@ -119,15 +123,23 @@ class _SlowTokenizer:
 
 
 class _Encodes(Protocol):
-    def __call__(self, texts: list[str], *, truncation: bool, max_length: int) -> dict[str, list[list[int]]]: ...
+    def __call__(
+        self, texts: list[str], *, truncation: bool, max_length: int
+    ) -> dict[str, list[list[int]]]: ...
 
 
 def _from_transformers(folder: Path, max_tokens: int) -> Tokenizer:
     try:
         from transformers import AutoTokenizer
     except ModuleNotFoundError as error:
-        raise UsageError(f"{folder}: this tokenizer needs the package 'transformers': pip install it") from error
+        raise UsageError(
+            f"{folder}: this tokenizer needs the package 'transformers': pip install it"
+        ) from error
     try:
-        return _SlowTokenizer(AutoTokenizer.from_pretrained(str(folder), local_files_only=True), max_tokens)
+        return _SlowTokenizer(
+            AutoTokenizer.from_pretrained(str(folder), local_files_only=True), max_tokens
+        )
     except (OSError, ValueError) as error:
-        raise UsageError(f"{folder}: no tokenizer in this folder ({in_short(error, 120)})") from error
+        raise UsageError(
+            f"{folder}: no tokenizer in this folder ({in_short(error, 120)})"
+        ) from error

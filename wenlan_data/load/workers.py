@@ -78,10 +78,14 @@ class _Patient:
                     continue
                 reason = in_short(error, 200)
                 what = f"a loading worker died or was silent for {waited:.0f} s ({reason})"
-                raise WorkerLostError(f"{what}: is memory short? A loader at the same position goes on") from error
+                raise WorkerLostError(
+                    f"{what}: is memory short? A loader at the same position goes on"
+                ) from error
 
 
 def _prepare(_: int) -> None:
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # it would warn, and the workers are the parallelism
+    os.environ["TOKENIZERS_PARALLELISM"] = (
+        "false"  # it would warn, and the workers are the parallelism
+    )
     opencv()  # on one thread: the workers are processes, and a pool in each would fight for the cores
     gc.freeze()  # a collection looks at what the worker made, not at all of torch

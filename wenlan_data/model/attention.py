@@ -77,7 +77,9 @@ class SelfAttention(nn.Module):
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
         if width % heads:
-            raise RecipeError(f"attention.heads: a width of {width} cannot be cut into {heads} heads: choose a divisor")
+            raise RecipeError(
+                f"attention.heads: a width of {width} cannot be cut into {heads} heads: choose a divisor"
+            )
         self.heads = heads
         self.dropout = dropout
         self.in_proj_weight = nn.Parameter(torch.empty(3 * width, width))
@@ -92,8 +94,12 @@ class SelfAttention(nn.Module):
         # A bias of the keys shifts all logits of a query alike: its gradient is zero but for rounding, and Adam
         # would make steps of full length from that rounding. So it stays as it was loaded.
         query, key, value = self.in_proj_bias.chunk(3)
-        packed = functional.linear(vectors_BNC, self.in_proj_weight, torch.cat([query, key.detach(), value]))
-        parts = packed.view(batch, places, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
+        packed = functional.linear(
+            vectors_BNC, self.in_proj_weight, torch.cat([query, key.detach(), value])
+        )
+        parts = packed.view(batch, places, 3, self.heads, width // self.heads).permute(
+            2, 0, 3, 1, 4
+        )
         found = functional.scaled_dot_product_attention(
             parts[0],
             parts[1],

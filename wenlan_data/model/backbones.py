@@ -22,17 +22,23 @@ def image_backbone(config: ImageConfig) -> tuple[nn.Module, int]:
     Raises `UsageError` for a name that timm does not know, and for weights that cannot be had or do not fit.
     """
     if not timm.is_model(config.backbone.partition(".")[0]):
-        near = ", ".join(timm.list_models(f"*{config.backbone[:12]}*")[:5]) or "see timm.list_models()"
+        near = (
+            ", ".join(timm.list_models(f"*{config.backbone[:12]}*")[:5]) or "see timm.list_models()"
+        )
         raise UsageError(f"image.backbone: {config.backbone!r} is not known to timm: {near}")
     # A ViT is made for one size; of CNNs timm refuses the argument.
     arguments: dict[str, Any] = {"num_classes": 0, "global_pool": ""}
     if config.backbone.startswith(("vit", "deit", "swin", "eva", "beit")):
         arguments["img_size"] = config.size_px
     try:
-        model: nn.Module = timm.create_model(config.backbone, pretrained=config.weights == "pretrained", **arguments)
+        model: nn.Module = timm.create_model(
+            config.backbone, pretrained=config.weights == "pretrained", **arguments
+        )
     except (OSError, RuntimeError, ValueError) as error:
         if config.weights != "pretrained":
-            raise UsageError(f"image.backbone {config.backbone!r}: timm cannot make it ({in_short(error)})") from error
+            raise UsageError(
+                f"image.backbone {config.backbone!r}: timm cannot make it ({in_short(error)})"
+            ) from error
         raise UsageError(
             f"image.backbone {config.backbone!r}: its weights could not be had ({in_short(error)}): "
             "offline, give image.weights the path of a .safetensors file"
@@ -53,9 +59,13 @@ def text_backbone(
     (`HF_HUB_OFFLINE=1` forbids). Raises `UsageError` where it cannot be had.
     """
     if config.backbone == "small":
-        model: nn.Module = BertModel(small_bert(config, vocabulary, dropout), add_pooling_layer=False)
+        model: nn.Module = BertModel(
+            small_bert(config, vocabulary, dropout), add_pooling_layer=False
+        )
     else:
-        model = _shaped(shape, dropout) if shape is not None else _pretrained(config.backbone, dropout)
+        model = (
+            _shaped(shape, dropout) if shape is not None else _pretrained(config.backbone, dropout)
+        )
     for name, parameter in model.named_parameters():
         # See `attention.SelfAttention`: a bias of the keys has no effect, and would move by rounding alone.
         if name.endswith("attention.self.key.bias"):
@@ -88,7 +98,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise UsageError(f"{path}: not a safetensors file that can be read ({in_short(error)})") from error
+        raise UsageError(
+            f"{path}: not a safetensors file that can be read ({in_short(error)})"
+        ) from error
 
 
 def fill(model: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:
@@ -98,7 +110,9 @@ def fill(model: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:
     """
     wanted = model.state_dict()
     check_fit(wanted, weights, where)
-    model.load_state_dict({name: value for name, value in weights.items() if name in wanted}, strict=False)
+    model.load_state_dict(
+        {name: value for name, value in weights.items() if name in wanted}, strict=False
+    )
 
 
 def check_fit(wanted: Mapping[str, Tensor], weights: Mapping[str, Tensor], where: str) -> None:
@@ -106,7 +120,8 @@ def check_fit(wanted: Mapping[str, Tensor], weights: Mapping[str, Tensor], where
     wrong = [
         name
         for name, value in wanted.items()
-        if not name.endswith("num_batches_tracked") and (name not in weights or weights[name].shape != value.shape)
+        if not name.endswith("num_batches_tracked")
+        and (name not in weights or weights[name].shape != value.shape)
     ]
     if wrong:
         raise UsageError(
@@ -117,16 +132,22 @@ def check_fit(wanted: Mapping[str, Tensor], weights: Mapping[str, Tensor], where
 
 def encoder_shape(backbone: nn.Module) -> dict[str, object]:
     """What an encoder's configuration says, as JSON types: enough to make one like it, without its weights."""
-    found: dict[str, object] = json.loads(cast("PreTrainedConfig", backbone.config).to_json_string(use_diff=False))
+    found: dict[str, object] = json.loads(
+        cast("PreTrainedConfig", backbone.config).to_json_string(use_diff=False)
+    )
     return found
 
 
 def _shaped(shape: Mapping[str, object], dropout: float) -> nn.Module:
-    known: dict[str, Any] = {name: value for name, value in shape.items() if name not in ("auto_map", "_name_or_path")}
+    known: dict[str, Any] = {
+        name: value for name, value in shape.items() if name not in ("auto_map", "_name_or_path")
+    }
     try:
         config = AutoConfig.for_model(**known)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"text.backbone: transformers cannot make this encoder ({in_short(error)})") from error
+        raise UsageError(
+            f"text.backbone: transformers cannot make this encoder ({in_short(error)})"
+        ) from error
     return _plain(AutoModel.from_config(config), dropout)  # type: ignore[no-untyped-call] # transformers' own
 
 

@@ -26,7 +26,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from wenlan_data.errors import DamageError, DiskError, RecipeError, UsageError, os_errors, print_line
+from wenlan_data.errors import (
+    DamageError,
+    DiskError,
+    RecipeError,
+    UsageError,
+    os_errors,
+    print_line,
+)
 from wenlan_data.files import sync
 from wenlan_data.model.towers import Towers
 from wenlan_data.settings import describe
@@ -110,7 +117,9 @@ class Checkpoint(BaseModel):
     """By file name without its suffix, then by tensor name."""
 
 
-def save_checkpoint(run: Path, state: State, tensors: Mapping[str, Mapping[str, Tensor]], tokenizer: bytes) -> Path:
+def save_checkpoint(
+    run: Path, state: State, tensors: Mapping[str, Mapping[str, Tensor]], tokenizer: bytes
+) -> Path:
     """Write all of it under a hidden name, flush, rename. An equal step that is there is replaced.
 
     Raises `DiskError` or `UsageError` where it cannot be written; what was there before stays as it was.
@@ -154,10 +163,14 @@ def load_state(path: Path) -> State:
     file = path / STATE
     try:
         if file.stat().st_size > MAX_STATE_BYTES:
-            raise DamageError(f"{file}: larger than {MAX_STATE_BYTES} bytes: not a state that this program wrote")
+            raise DamageError(
+                f"{file}: larger than {MAX_STATE_BYTES} bytes: not a state that this program wrote"
+            )
         value = json.loads(file.read_bytes())
     except OSError as error:
-        raise DamageError(f"{file}: {error.strerror}: this is no checkpoint of wenlan-data") from error
+        raise DamageError(
+            f"{file}: {error.strerror}: this is no checkpoint of wenlan-data"
+        ) from error
     except (ValueError, RecursionError) as error:
         raise DamageError(f"{file}: not valid JSON: take an older checkpoint") from error
     try:
@@ -204,7 +217,9 @@ def prune(run: Path, keep: int, best: Path | None) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
-def _write_all(partial: Path, state: State, tensors: Mapping[str, Mapping[str, Tensor]], tokenizer: bytes) -> None:
+def _write_all(
+    partial: Path, state: State, tensors: Mapping[str, Mapping[str, Tensor]], tokenizer: bytes
+) -> None:
     marks: dict[str, FileMark] = {}
     for stem, named in tensors.items():
         data = save({name: value.detach().cpu().contiguous() for name, value in named.items()})
@@ -213,7 +228,10 @@ def _write_all(partial: Path, state: State, tensors: Mapping[str, Mapping[str, T
     whole = State.model_validate(
         {**state.model_dump(), "files": {name: mark.model_dump() for name, mark in marks.items()}}
     )
-    _write(partial / STATE, json.dumps(whole.model_dump(mode="json"), ensure_ascii=False, indent=1).encode() + b"\n")
+    _write(
+        partial / STATE,
+        json.dumps(whole.model_dump(mode="json"), ensure_ascii=False, indent=1).encode() + b"\n",
+    )
     sync(partial)
 
 
@@ -241,20 +259,26 @@ def _check(path: Path, mark: FileMark) -> None:
     try:
         size = path.stat().st_size
         if size != mark.bytes:
-            raise DamageError(f"{path}: {size} bytes, and {mark.bytes} were written: take an older checkpoint")
+            raise DamageError(
+                f"{path}: {size} bytes, and {mark.bytes} were written: take an older checkpoint"
+            )
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DamageError(f"{path}: {error.strerror}: take an older checkpoint") from error
     if digest != mark.sha256:
-        raise DamageError(f"{path}: not the bytes that were written (SHA-256 differs): take an older checkpoint")
+        raise DamageError(
+            f"{path}: not the bytes that were written (SHA-256 differs): take an older checkpoint"
+        )
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise DamageError(f"{path}: not a safetensors file ({error}): take an older checkpoint") from error
+        raise DamageError(
+            f"{path}: not a safetensors file ({error}): take an older checkpoint"
+        ) from error
 
 
 def best_checkpoint(run: Path, metric: str, say: Callable[[str], None] = print_line) -> Path | None:
@@ -276,7 +300,9 @@ def checkpoint_path(given: Path, say: Callable[[str], None] = print_line) -> Pat
         return given
     found = checkpoints(given)
     if not found:
-        raise UsageError(f"{given}: no checkpoint here: give a run, or a folder such as {FOLDER}/step-00000100")
+        raise UsageError(
+            f"{given}: no checkpoint here: give a run, or a folder such as {FOLDER}/step-00000100"
+        )
     states = dict(_states(given, say))
     if not states:
         raise DamageError(f"{given / FOLDER}: no checkpoint is sound: restore one from a copy")
@@ -296,10 +322,14 @@ def _states(run: Path, say: Callable[[str], None]) -> Iterator[tuple[Path, State
 def load_towers(towers: Towers, checkpoint: Checkpoint) -> None:
     """Fill the towers with those of a checkpoint."""
     given, wanted = checkpoint.tensors["model"], model_tensors(towers)
-    wrong = [name for name in wanted if name not in given or given[name].shape != wanted[name].shape]
+    wrong = [
+        name for name in wanted if name not in given or given[name].shape != wanted[name].shape
+    ]
     if wrong or set(given) - set(wanted):
         odd = (wrong + sorted(set(given) - set(wanted)))[0]
-        raise RecipeError(f"{checkpoint.path}: made with another config (see {odd}): give the config that made it")
+        raise RecipeError(
+            f"{checkpoint.path}: made with another config (see {odd}): give the config that made it"
+        )
     towers.load_state_dict(given, strict=False)
 
 

@@ -164,7 +164,9 @@ class ValidationConfig(_Part):
     """How the best checkpoint is found; used with `--val-shards`."""
 
     every_steps: int = Field(default=1000, ge=1)
-    metric: Literal["mean_recall", "text_to_image_recall@1", "image_to_text_recall@1"] = "mean_recall"
+    metric: Literal["mean_recall", "text_to_image_recall@1", "image_to_text_recall@1"] = (
+        "mean_recall"
+    )
     max_samples: int = Field(default=5000, ge=1)
 
 
@@ -213,11 +215,17 @@ class TrainConfig(_Part):
         if self.objective == "clip" and self.negatives.queue:
             raise ValueError("negatives.queue: clip has no queue: set it to 0")
         if not self.temperature.min <= self.temperature.value <= self.temperature.max:
-            raise ValueError("temperature.value: must lie between temperature.min and temperature.max")
+            raise ValueError(
+                "temperature.value: must lie between temperature.min and temperature.max"
+            )
         if self.standardise and self.compat == "released":
-            raise ValueError("standardise: the published towers know no such thing: leave it out with compat: released")
+            raise ValueError(
+                "standardise: the published towers know no such thing: leave it out with compat: released"
+            )
         if not self.image.projection and self.compat == "released":
-            raise ValueError("image.projection: the published towers have one: leave it true with compat: released")
+            raise ValueError(
+                "image.projection: the published towers have one: leave it true with compat: released"
+            )
         if self.head_width not in (0, self.embedding) and self.compat == "released":
             raise ValueError(
                 "head_width: the published heads are as wide as embedding: leave it 0 with compat: released"

@@ -21,9 +21,13 @@ def freeze_image(backbone: nn.Module, config: ImageConfig) -> None:
         for wanted in config.train:
             if not any(_under(name, wanted) for name in names):
                 blocks = sorted({".".join(name.split(".")[:2]) for name in names})
-                raise UsageError(f"image.train: {config.backbone} has no {wanted!r}; it has {', '.join(blocks[:30])}")
+                raise UsageError(
+                    f"image.train: {config.backbone} has no {wanted!r}; it has {', '.join(blocks[:30])}"
+                )
     for name, parameter in backbone.named_parameters():
-        chosen = isinstance(config.train, tuple) and any(_under(name, wanted) for wanted in config.train)
+        chosen = isinstance(config.train, tuple) and any(
+            _under(name, wanted) for wanted in config.train
+        )
         if not (chosen or config.train == "all"):
             parameter.requires_grad_(False)
 
@@ -36,12 +40,16 @@ def freeze_text(backbone: nn.Module, config: TextConfig) -> None:
     if config.train == "all":
         return
     numbers = {
-        name: match and int(match[1]) for name, _ in backbone.named_parameters() for match in [_LAYER.search(name)]
+        name: match and int(match[1])
+        for name, _ in backbone.named_parameters()
+        for match in [_LAYER.search(name)]
     }
     layers = 1 + max((number for number in numbers.values() if number is not None), default=-1)
     last = 0 if config.train == "none" else config.train
     if last > layers:
-        raise UsageError(f"text.train: {last} layers are to learn, and {config.backbone!r} has {layers}")
+        raise UsageError(
+            f"text.train: {last} layers are to learn, and {config.backbone!r} has {layers}"
+        )
     for name, parameter in backbone.named_parameters():
         number = numbers[name]
         if number is None or number < layers - last:

@@ -34,7 +34,9 @@ class ImageTower(nn.Module):
         self.sampling: Sampling = sampling
         self._weights: dict[tuple[int, int], Tensor] = {}
 
-    def forward(self, image_BCHW: Tensor, boxes_BR4: Tensor | None = None, mask_BR: Tensor | None = None) -> Tensor:
+    def forward(
+        self, image_BCHW: Tensor, boxes_BR4: Tensor | None = None, mask_BR: Tensor | None = None
+    ) -> Tensor:
         """(B, E), not normalised. Boxes in pixels of the picture given, the mask True where there is a box."""
         map_BCHW = feature_map(self.backbone, image_BCHW, self.width)
         regions_BRC = self.pool(map_BCHW, boxes_BR4)
@@ -49,13 +51,17 @@ class ImageTower(nn.Module):
         if self.grid:
             return pool_grid(map_BCHW, self._grid(map_BCHW))
         if boxes_BR4 is None:
-            raise ValueError("this tower looks at boxes, and none were given: set regions.mode to grid, or give boxes")
+            raise ValueError(
+                "this tower looks at boxes, and none were given: set regions.mode to grid, or give boxes"
+            )
         return pool_boxes(map_BCHW, boxes_BR4, self.size_px, self.samples, self.sampling)
 
     def _grid(self, map_BCHW: Tensor) -> Tensor:
         height, width = map_BCHW.shape[-2:]
         if (height, width) not in self._weights:
-            self._weights[height, width] = grid_weights(self.grid, height, width, self.samples, self.sampling)
+            self._weights[height, width] = grid_weights(
+                self.grid, height, width, self.samples, self.sampling
+            )
         weights = self._weights[height, width] = self._weights[height, width].to(map_BCHW.device)
         return weights
 

@@ -35,12 +35,16 @@ def augmentation(config: AugmentConfig) -> Augment | None:
     return found if varies or config.min_crop_area < 1 else None
 
 
-def padded_as_published(tokens_BL: Tensor, mask_BL: Tensor, config: TrainConfig) -> tuple[Tensor, Tensor]:
+def padded_as_published(
+    tokens_BL: Tensor, mask_BL: Tensor, config: TrainConfig
+) -> tuple[Tensor, Tensor]:
     """Padded to `text.max_tokens` where the encoder sees padding (`compat: released`), else as they are."""
     missing = config.text.max_tokens - tokens_BL.shape[1]
     if config.compat != "released" or missing <= 0:
         return tokens_BL, mask_BL
-    return torch.nn.functional.pad(tokens_BL, (0, missing)), torch.nn.functional.pad(mask_BL, (0, missing))
+    return torch.nn.functional.pad(tokens_BL, (0, missing)), torch.nn.functional.pad(
+        mask_BL, (0, missing)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,9 @@ from torch import Tensor
 Sampling = Literal["aligned", "released"]
 
 
-def pool_boxes(map_BCHW: Tensor, boxes_BR4: Tensor, size_px: int, samples: int, sampling: Sampling) -> Tensor:
+def pool_boxes(
+    map_BCHW: Tensor, boxes_BR4: Tensor, size_px: int, samples: int, sampling: Sampling
+) -> Tensor:
     """(B, R, C): for each box the mean of samples x samples bilinear samples.
 
     Boxes are x1, y1, x2, y2 in pixels of a picture of size_px x size_px. `aligned` equals
@@ -21,8 +23,12 @@ def pool_boxes(map_BCHW: Tensor, boxes_BR4: Tensor, size_px: int, samples: int, 
     code does, by a corner-aligned formula in a grid that is not: about half a cell off, zeros outside the map.
     """
     height, width = map_BCHW.shape[-2:]
-    rows_BRH = axis_weights(boxes_BR4[..., 1], boxes_BR4[..., 3], size_px, height, samples, sampling)
-    columns_BRW = axis_weights(boxes_BR4[..., 0], boxes_BR4[..., 2], size_px, width, samples, sampling)
+    rows_BRH = axis_weights(
+        boxes_BR4[..., 1], boxes_BR4[..., 3], size_px, height, samples, sampling
+    )
+    columns_BRW = axis_weights(
+        boxes_BR4[..., 0], boxes_BR4[..., 2], size_px, width, samples, sampling
+    )
     weights = torch.einsum("brh,brw->brhw", rows_BRH, columns_BRW).flatten(2).to(map_BCHW.dtype)
     return weights @ map_BCHW.flatten(2).transpose(1, 2)
 
@@ -51,7 +57,9 @@ def grid_boxes(cells: int) -> Tensor:
     return torch.tensor([*boxes, [0, 0, 1, 1]], dtype=torch.float32)
 
 
-def axis_weights(low: Tensor, high: Tensor, size_px: int, length: int, samples: int, sampling: Sampling) -> Tensor:
+def axis_weights(
+    low: Tensor, high: Tensor, size_px: int, length: int, samples: int, sampling: Sampling
+) -> Tensor:
     """(..., length): how much each cell along one axis counts for boxes from `low` to `high` pixels."""
     points = sample_points(low.float(), high.float(), size_px, length, samples, sampling)
     if sampling == "aligned":
@@ -60,7 +68,9 @@ def axis_weights(low: Tensor, high: Tensor, size_px: int, length: int, samples: 
     return (1 - (points[..., None] - cells).abs()).clamp_min(0).mean(-2)
 
 
-def sample_points(low: Tensor, high: Tensor, size_px: int, length: int, samples: int, sampling: Sampling) -> Tensor:
+def sample_points(
+    low: Tensor, high: Tensor, size_px: int, length: int, samples: int, sampling: Sampling
+) -> Tensor:
     """(..., samples): where a box is sampled, in cells; cell i has its centre at i."""
     low, high = low * length / size_px, high * length / size_px
     centres = (torch.arange(samples, device=low.device) + 0.5) / samples

@@ -52,9 +52,15 @@ def load_released(towers: nn.Module, state: Mapping[str, Tensor]) -> None:
     Raises `UsageError` naming what is missing, what is unknown, and what has another shape.
     """
     ours = from_released(state)
-    wanted = {name: value for name, value in towers.state_dict().items() if name.startswith(("image.", "text."))}
+    wanted = {
+        name: value
+        for name, value in towers.state_dict().items()
+        if name.startswith(("image.", "text."))
+    }
     given = {name: value for name, value in ours.items() if name.startswith(("image.", "text."))}
-    missing = sorted(set(wanted) - set(given) - {name for name in wanted if name.endswith("num_batches_tracked")})
+    missing = sorted(
+        set(wanted) - set(given) - {name for name in wanted if name.endswith("num_batches_tracked")}
+    )
     unknown = sorted(set(given) - set(wanted))
     wrong = [name for name in set(wanted) & set(given) if wanted[name].shape != given[name].shape]
     if missing or unknown or wrong:
@@ -73,4 +79,6 @@ def _rename(name: str) -> str:
                 if rest.startswith(part):
                     return ours + mine + rest.removeprefix(part)
             return ours + rest
-    raise UsageError(f"{name!r} is no parameter of the published BriVL: give its state dict, nothing around it")
+    raise UsageError(
+        f"{name!r} is no parameter of the published BriVL: give its state dict, nothing around it"
+    )

@@ -23,7 +23,9 @@ class Standard(nn.Module):
 
     def forward(self, vectors: Tensor) -> Tensor:
         """In fp32."""
-        found: Tensor = (vectors.float() - cast("Tensor", self.mean)) / cast("Tensor", self.deviation)
+        found: Tensor = (vectors.float() - cast("Tensor", self.mean)) / cast(
+            "Tensor", self.deviation
+        )
         return found
 
     @torch.no_grad()

@@ -12,7 +12,13 @@ class TextTower(nn.Module):
     """
 
     def __init__(
-        self, backbone: nn.Module, width: int, embedding: int, shape: AttentionShape, *, mask_encoder: bool = True
+        self,
+        backbone: nn.Module,
+        width: int,
+        embedding: int,
+        shape: AttentionShape,
+        *,
+        mask_encoder: bool = True,
     ) -> None:
         super().__init__()
         self.backbone = backbone

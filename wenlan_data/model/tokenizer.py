@@ -18,14 +18,18 @@ def train_tokenizer(shards: Sequence[Path], entries: int) -> Tokenizer:
     The same corpus gives the same vocabulary (the library's own trainer numbers its pieces anew in every process).
     [PAD] is 0; texts come out as [CLS] ... [SEP].
     """
-    normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    normalizer, splitter = (
+        normalizers.BertNormalizer(lowercase=True),
+        pre_tokenizers.BertPreTokenizer(),
+    )
     words: Counter[str] = Counter()
     for text in captions(shards):
         words.update(word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
     tokenizer = Tokenizer(models.WordPiece(_vocabulary(words, entries), unk_token="[UNK]"))
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[(token, SPECIAL.index(token)) for token in ("[CLS]", "[SEP]")]
+        single="[CLS] $A [SEP]",
+        special_tokens=[(token, SPECIAL.index(token)) for token in ("[CLS]", "[SEP]")],
     )
     return tokenizer
 
@@ -37,7 +41,11 @@ def _vocabulary(words: Counter[str], entries: int) -> dict[str, int]:
         for place, character in enumerate(word):
             characters[character if place == 0 else f"##{character}"] += count
     whole = Counter({word: count for word, count in words.items() if count > 1})
-    ranked = [piece for counts in (characters, whole) for piece, _ in sorted(counts.items(), key=_by_frequency)]
+    ranked = [
+        piece
+        for counts in (characters, whole)
+        for piece, _ in sorted(counts.items(), key=_by_frequency)
+    ]
     pieces = dict.fromkeys([*SPECIAL, *ranked])
     return {piece: number for number, piece in enumerate(list(pieces)[:entries])}
 

@@ -27,7 +27,9 @@ class Towers(nn.Module):
         self.image = image
         self.text = text
         bounds = config.temperature
-        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / bounds.value)), requires_grad=bounds.learned)
+        self.log_scale = nn.Parameter(
+            torch.tensor(math.log(1 / bounds.value)), requires_grad=bounds.learned
+        )
         self._low, self._high = math.log(1 / bounds.max), math.log(1 / bounds.min)
         self._batch_norm_learns = config.image.batch_norm == "train"
 
@@ -53,7 +55,9 @@ class Towers(nn.Module):
         self.log_scale.clamp_(self._low, self._high)
 
 
-def make_towers(config: TrainConfig, vocabulary: int, shape: Mapping[str, object] | None = None) -> Towers:
+def make_towers(
+    config: TrainConfig, vocabulary: int, shape: Mapping[str, object] | None = None
+) -> Towers:
     """Towers as the config says, with a random start from its seed where there are no weights.
 
     With `shape`, the text encoder's configuration out of a checkpoint, no weights are looked for: it holds them.
@@ -62,7 +66,9 @@ def make_towers(config: TrainConfig, vocabulary: int, shape: Mapping[str, object
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        image = config.image if shape is None else config.image.model_copy(update={"weights": "none"})
+        image = (
+            config.image if shape is None else config.image.model_copy(update={"weights": "none"})
+        )
         towers = Towers(_image_tower(config, image), _text_tower(config, vocabulary, shape), config)
     if config.recompute:
         _recompute(towers)
@@ -98,19 +104,31 @@ def _check_map(backbone: nn.Module, width: int, image: ImageConfig) -> None:
         ) from error
 
 
-def _text_tower(config: TrainConfig, vocabulary: int, shape: Mapping[str, object] | None) -> TextTower:
+def _text_tower(
+    config: TrainConfig, vocabulary: int, shape: Mapping[str, object] | None
+) -> TextTower:
     backbone, width = text_backbone(config.text, vocabulary, config.dropout, shape)
     freeze_text(backbone, config.text)
     return TextTower(
-        backbone, width, config.embedding, config.attention_shape(), mask_encoder=config.compat != "released"
+        backbone,
+        width,
+        config.embedding,
+        config.attention_shape(),
+        mask_encoder=config.compat != "released",
     )
 
 
 def _recompute(towers: Towers) -> None:
     for part in (towers.image.backbone, towers.text.backbone):
         # timm's name, and the two of transformers: the second one is new in its version 5.
-        names = ("set_grad_checkpointing", "activation_checkpointing_enable", "gradient_checkpointing_enable")
-        switch = next((found for name in names if callable(found := getattr(part, name, None))), None)
+        names = (
+            "set_grad_checkpointing",
+            "activation_checkpointing_enable",
+            "gradient_checkpointing_enable",
+        )
+        switch = next(
+            (found for name in names if callable(found := getattr(part, name, None))), None
+        )
         if switch is not None:
             switch()
     towers.text.backbone.config.use_cache = False  # type: ignore[union-attr] # else transformers warns at each start

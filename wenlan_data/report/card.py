@@ -16,7 +16,16 @@ from wenlan_data.shard.manifest import Manifest
 CARD = "README.md"
 MARK = "<!-- Written by wenlan-data at each build. Remove this line, and it is yours: no build will touch it again. -->"
 _SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000)
-_SIZE_NAMES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B", "1B<n<10B")
+_SIZE_NAMES = (
+    "n<1K",
+    "1K<n<10K",
+    "10K<n<100K",
+    "100K<n<1M",
+    "1M<n<10M",
+    "10M<n<100M",
+    "100M<n<1B",
+    "1B<n<10B",
+)
 
 _CONTENTS = """## What is in it
 
@@ -57,7 +66,12 @@ def card_text(material: Material) -> str:
         _table("Captions", material.tally.caption_types, material.tally.samples),
         _table("Licences stated by pages", _named(material.tally.licences), material.tally.samples),
         _rights(material),
-        "".join(("## Known limits\n\n", *(f"- {_plain(one.text)} {one.advice}\n" for one in remarks(material)))),
+        "".join(
+            (
+                "## Known limits\n\n",
+                *(f"- {_plain(one.text)} {one.advice}\n" for one in remarks(material)),
+            )
+        ),
     ]
     return "\n".join(section for section in sections if section)
 
@@ -74,7 +88,9 @@ def front_matter(material: Material) -> dict[str, object]:
         "size_categories": [_size(material.tally.samples)],
         "tags": ["webdataset", "image-text", "wenlan-data"],
         # One configuration only: the datasets library takes one format for all of them.
-        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "shards/*.tar"}]}],
+        "configs": [
+            {"config_name": "default", "data_files": [{"split": "train", "path": "shards/*.tar"}]}
+        ],
     }
 
 
@@ -105,7 +121,11 @@ def _funnel(manifest: Manifest) -> str:
 
 def _rights(material: Material) -> str:
     signals = material.tally.opt_outs.total()
-    seen = f"{signals:,} opt-out signals stand on samples" if signals else "no sample carries an opt-out signal"
+    seen = (
+        f"{signals:,} opt-out signals stand on samples"
+        if signals
+        else "no sample carries an opt-out signal"
+    )
     return (
         "## Rights\n\n"
         "The pictures and texts belong to those who made them. Addresses and stated licences are kept with every "
@@ -114,8 +134,15 @@ def _rights(material: Material) -> str:
 
 
 def _table(title: str, counts: Mapping[str, int], whole: int) -> str:
-    lines = [f"| {_code(line.label)} | {line.count:,} | {line.share:.1%} |" for line in _ranked(counts, whole)]
-    return "\n".join([f"### {title}\n", "| | samples | share |", "| --- | ---: | ---: |", *lines, ""]) if lines else ""
+    lines = [
+        f"| {_code(line.label)} | {line.count:,} | {line.share:.1%} |"
+        for line in _ranked(counts, whole)
+    ]
+    return (
+        "\n".join([f"### {title}\n", "| | samples | share |", "| --- | ---: | ---: |", *lines, ""])
+        if lines
+        else ""
+    )
 
 
 def _ranked(counts: Mapping[str, int], whole: int) -> tuple[Bar, ...]:

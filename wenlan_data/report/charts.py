@@ -33,7 +33,9 @@ class Histogram:
     largest: int
 
 
-def bars(counts: Mapping[str, int], *, whole: int, most: int, rest: str = "others") -> tuple[Bar, ...]:
+def bars(
+    counts: Mapping[str, int], *, whole: int, most: int, rest: str = "others"
+) -> tuple[Bar, ...]:
     """The largest counts first, what is left over in one bar named `rest`."""
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     shown = ranked[:most]
@@ -62,7 +64,11 @@ def histogram(title: str, unit: str, counts: Counter[int]) -> Histogram | None:
     longest = max(filled.values())
     drawn = tuple(
         Bar(
-            label=_label(first + place * step, step, last=place == bins - 1 and values[-1] >= first + bins * step),
+            label=_label(
+                first + place * step,
+                step,
+                last=place == bins - 1 and values[-1] >= first + bins * step,
+            ),
             count=filled[place],
             length=filled[place] / longest,
             share=filled[place] / sums[-1],
@@ -87,7 +93,9 @@ def share_below(counts: Counter[int], limit: int) -> float:
 
 
 def _quantile(values: list[int], sums: list[int], share: float) -> int:
-    return next(value for value, total in zip(values, sums, strict=True) if total >= share * sums[-1])
+    return next(
+        value for value, total in zip(values, sums, strict=True) if total >= share * sums[-1]
+    )
 
 
 def _step(low: int, high: int) -> int:

@@ -72,7 +72,9 @@ def manifest_digest(corpus: Path) -> str:
     return hashlib.sha256((corpus / MANIFEST).read_bytes()).hexdigest()
 
 
-def _count_shard(tally: Tally, corpus: Path, shard: ShardEntry, wanted: Sequence[str]) -> dict[str, Shown]:
+def _count_shard(
+    tally: Tally, corpus: Path, shard: ShardEntry, wanted: Sequence[str]
+) -> dict[str, Shown]:
     """Count a shard; its rows of the keys `wanted`."""
     tally.shards += 1
     tally.tar_bytes += shard.bytes
@@ -119,7 +121,17 @@ def _in_turn(samples: Iterable[Shown], most: int) -> list[Shown]:
 def _shown(rows: pa.RecordBatch, shard: str) -> Iterator[Shown]:
     for row in rows.to_pylist():
         texts = cast("list[dict[str, str]]", row["texts"])
-        same = ("key", "caption", "caption_type", "width", "height", "image_url", "page_url", "source", "licence")
+        same = (
+            "key",
+            "caption",
+            "caption_type",
+            "width",
+            "height",
+            "image_url",
+            "page_url",
+            "source",
+            "licence",
+        )
         yield Shown(
             **{name: row[name] for name in same},
             author=row.get("author", ""),
@@ -154,13 +166,20 @@ def _groups(examples: Examples, kept: Mapping[str, Shown]) -> tuple[Group, ...]:
 
 def _reasons(manifest: Manifest, examples: Examples) -> tuple[Reason, ...]:
     return tuple(
-        Reason(step=step, reason=reason, count=times, examples=examples.of_reason.get((step, reason), ()))
+        Reason(
+            step=step,
+            reason=reason,
+            count=times,
+            examples=examples.of_reason.get((step, reason), ()),
+        )
         for step, reasons in manifest.funnel.dropped.items()
         for reason, times in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
     )
 
 
-def _batches(path: Path, columns: list[str] | None, rows: int = 1 << 14) -> Iterator[pa.RecordBatch]:
+def _batches(
+    path: Path, columns: list[str] | None, rows: int = 1 << 14
+) -> Iterator[pa.RecordBatch]:
     try:
         with pq.ParquetFile(path) as file:
             yield from file.iter_batches(rows, columns=columns)
@@ -202,7 +221,9 @@ def add_rows(tally: Tally, rows: pa.RecordBatch) -> None:
 def count(counter: Counter[V], values: object) -> None:
     """Add how often each value stands in an array; nulls are passed over."""
     found = pc.value_counts(values)
-    for value, times in zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True):
+    for value, times in zip(
+        found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True
+    ):
         if value is not None:
             counter[value] += times
 
@@ -233,7 +254,9 @@ def _words(tokens: pa.Array) -> pa.Array:
     """Each sample's words once, those of two characters and more that begin and end in a letter."""
     flat = pc.list_flatten(tokens)
     pairs = pa.table({"row": pc.list_parent_indices(tokens), "word": flat})
-    once = pairs.filter(pc.match_substring_regex(flat, _WORD)).group_by(["row", "word"]).aggregate([])
+    once = (
+        pairs.filter(pc.match_substring_regex(flat, _WORD)).group_by(["row", "word"]).aggregate([])
+    )
     return once["word"].combine_chunks()
 
 
@@ -243,6 +266,7 @@ def _titles(rows: pa.RecordBatch) -> int:
     parents = pc.list_parent_indices(texts)
     captions = pc.take(rows["caption"], parents)
     same = pc.and_(
-        pc.equal(pc.struct_field(flat, "type"), "page_title"), pc.equal(pc.struct_field(flat, "text"), captions)
+        pc.equal(pc.struct_field(flat, "type"), "page_title"),
+        pc.equal(pc.struct_field(flat, "text"), captions),
     )
     return len(pc.unique(pc.filter(parents, same)))

@@ -67,7 +67,8 @@ _CONTEXT = {
     "transform": "cr:transform",
 }
 _CITE_AS = (
-    "Huo et al.: WenLan: Bridging Vision and Language by Large-Scale Multi-Modal Pre-Training. arXiv:2103.06561, 2021."
+    "Huo et al.: WenLan: Bridging Vision and Language by Large-Scale Multi-Modal Pre-Training. "
+    "arXiv:2103.06561, 2021."
 )
 
 

@@ -28,7 +28,9 @@ _NAMELESS = {"cell", "proposal", "region"}
 _COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#808000")
 
 
-def rules_of(detector: str, weights: str | None, device: str, settings: Sequence[str]) -> DetectRules:
+def rules_of(
+    detector: str, weights: str | None, device: str, settings: Sequence[str]
+) -> DetectRules:
     """The `detect` part of a recipe from the words of a command line. Raises `RecipeError`."""
     value: dict[str, object] = {"detector": detector, "device": device}
     if weights is not None:
@@ -58,11 +60,15 @@ def looked_at(path: Path, max_side_px: int) -> Looked:
     found = examine(data, _ANY_PICTURE)
     if isinstance(found, Drop):
         reason = f"{found.reason} {found.detail}".strip()
-        raise UsageError(f"{path}: no picture to look at ({reason}): give a JPEG, PNG, WebP, GIF or AVIF")
+        raise UsageError(
+            f"{path}: no picture to look at ({reason}): give a JPEG, PNG, WebP, GIF or AVIF"
+        )
     stored = normalise(data, max_side_px=max_side_px, jpeg_quality=92)
     shown = pixels(stored.jpeg)
     if isinstance(shown, Drop):
-        raise UsageError(f"{path}: this picture cannot be decoded ({shown.reason} {shown.detail}): save it anew")
+        raise UsageError(
+            f"{path}: this picture cannot be decoded ({shown.reason} {shown.detail}): save it anew"
+        )
     return Looked(jpeg=stored.jpeg, width=stored.width, height=stored.height, pixels=shown)
 
 
@@ -96,7 +102,9 @@ def drawing(picture: Looked, regions: Sequence[Region]) -> bytes:
     line_px = max(2, round(max(image.size) / 300))
     font = ImageFont.load_default(max(10, line_px * 6))
     kinds = sorted({region.label for region in regions})
-    for place, region in reversed([*enumerate((one for one in regions if one.label != "image"), start=1)]):
+    for place, region in reversed(
+        [*enumerate((one for one in regions if one.label != "image"), start=1)]
+    ):
         colour = _COLOURS[kinds.index(region.label) % len(_COLOURS)]
         x1, y1, x2, y2 = region.box_xyxy
         draw.rectangle((x1, y1, x2 - 1, y2 - 1), outline=colour, width=line_px)
@@ -117,7 +125,9 @@ def said(regions: Sequence[Region]) -> str:
     """How many regions there are, and those that have a name, in order."""
     found = [one for one in regions if one.label != "image"]
     named = [
-        f"{place} {one.label} {one.score:.2f}" for place, one in enumerate(found, start=1) if one.label not in _NAMELESS
+        f"{place} {one.label} {one.score:.2f}"
+        for place, one in enumerate(found, start=1)
+        if one.label not in _NAMELESS
     ]
     count = f"{len(found)} region{'' if len(found) == 1 else 's'} and the whole image"
     return f"{count} ({', '.join(named)})" if named else count
@@ -133,5 +143,7 @@ def write_new(path: Path, data: bytes) -> Path:
             with path.open("xb") as file:
                 file.write(data)
         except FileExistsError as error:
-            raise UsageError(f"{path}: this file exists: move it, or choose another folder with --out") from error
+            raise UsageError(
+                f"{path}: this file exists: move it, or choose another folder with --out"
+            ) from error
     return path

@@ -59,7 +59,11 @@ class _Found:
 
     def wanted(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         """The rows of reasons of which there are not enough yet."""
-        full = [f"{step}/{reason}" for (step, reason), some in self.of_reason.items() if len(some) >= CONSIDERED]
+        full = [
+            f"{step}/{reason}"
+            for (step, reason), some in self.of_reason.items()
+            if len(some) >= CONSIDERED
+        ]
         names = pc.binary_join_element_wise(rows["step"], rows["reason"], "/")
         mask = pc.invert(pc.is_in(names, pa.array(full, pa.string())))
         if self.copies_taken >= CONSIDERED_COPIES:
@@ -80,7 +84,9 @@ def examples_of(corpus: Path, manifest: Manifest) -> Examples:
         looked_at += rows.num_rows
         if looked_at >= MAX_ROWS:
             break
-    return Examples({reason: _varied(some) for reason, some in found.of_reason.items()}, _groups(found.copies))
+    return Examples(
+        {reason: _varied(some) for reason, some in found.of_reason.items()}, _groups(found.copies)
+    )
 
 
 def _groups(copies: Mapping[str, Sequence[Shown]]) -> tuple[Group, ...]:
@@ -88,7 +94,11 @@ def _groups(copies: Mapping[str, Sequence[Shown]]) -> tuple[Group, ...]:
 
     def farthest(key: str) -> tuple[int, int, int]:
         some = copies[key]
-        return (max(one.pdq_distance for one in some), max(one.phash_distance for one in some), len(some))
+        return (
+            max(one.pdq_distance for one in some),
+            max(one.phash_distance for one in some),
+            len(some),
+        )
 
     ranked = sorted(copies, key=lambda key: (*(-number for number in farthest(key)), key))
     # In turn by reason, so that one of which there are many leaves room for the others.
@@ -101,7 +111,9 @@ def _groups(copies: Mapping[str, Sequence[Shown]]) -> tuple[Group, ...]:
     keys = [key for key in ranked if key in chosen]
     groups = []
     for key in keys:
-        ordered = sorted(copies[key], key=lambda one: (-one.pdq_distance, -one.phash_distance, one.image_url))
+        ordered = sorted(
+            copies[key], key=lambda one: (-one.pdq_distance, -one.phash_distance, one.image_url)
+        )
         shown = tuple(ordered[:MAX_COPIES])
         groups.append(Group(key=key, kept=None, copies=shown, left=len(ordered) - len(shown)))
     return tuple(groups)
@@ -112,7 +124,11 @@ def _varied(rows: Sequence[Shown]) -> tuple[Shown, ...]:
     seen: Counter[tuple[str, str]] = Counter()
     ranked = []
     for place, one in enumerate(rows):
-        said = (("url", one.image_url), ("text", one.texts[0].text if one.texts else ""), ("detail", one.detail))
+        said = (
+            ("url", one.image_url),
+            ("text", one.texts[0].text if one.texts else ""),
+            ("detail", one.detail),
+        )
         ranked.append((sum(seen[about] for about in said), place))
         seen.update(said)
     return tuple(rows[place] for _, place in sorted(ranked)[:EXAMPLES])
@@ -126,16 +142,29 @@ def _batches(corpus: Path, manifest: Manifest) -> Iterator[tuple[int, pa.RecordB
                 yield from ((int(path.stem), batch) for batch in file.iter_batches(4096))
         except (OSError, KeyError, ValueError, pa.ArrowException) as error:
             reason = in_short(error, 200)
-            raise DamageError(f"{path}: this drops table cannot be read ({reason}): run `shards verify`") from error
+            raise DamageError(
+                f"{path}: this drops table cannot be read ({reason}): run `shards verify`"
+            ) from error
 
 
 def _shown(row: Mapping[str, object], generation: int) -> Shown:
-    names = ("key", "page_url", "source", "reason", "detail", "duplicate_of", "phash_distance", "pdq_distance")
+    names = (
+        "key",
+        "page_url",
+        "source",
+        "reason",
+        "detail",
+        "duplicate_of",
+        "phash_distance",
+        "pdq_distance",
+    )
     texts = row["texts"]
     return Shown(
         **{name: row[name] for name in names},  # type: ignore[arg-type]
         image_url=str(row["url"]),
-        texts=tuple(Text(one["type"], one["text"]) for one in texts) if isinstance(texts, list) else (),
+        texts=tuple(Text(one["type"], one["text"]) for one in texts)
+        if isinstance(texts, list)
+        else (),
         generation=generation,
     )
 
@@ -147,7 +176,9 @@ def with_recorded(examples: Examples, work: Path) -> Examples:
     places = _places(work, drops)
 
     def placed(rows: Iterable[Shown]) -> tuple[Shown, ...]:
-        return tuple(replace(one, place=places.get((one.generation, url_key(one.image_url)))) for one in rows)
+        return tuple(
+            replace(one, place=places.get((one.generation, url_key(one.image_url)))) for one in rows
+        )
 
     return Examples(
         {reason: placed(some) for reason, some in examples.of_reason.items()},
@@ -163,9 +194,13 @@ def _places(work: Path, drops: Iterable[Shown]) -> Mapping[tuple[int, str], Plac
     found: dict[tuple[int, str], Place] = {}
     for generation, keys in wanted.items():
         names = pa.array(sorted(keys), pa.string())
-        for facts in sorted((work / "generations" / f"{generation:06d}" / "fetch").glob("*/facts.parquet")):
+        for facts in sorted(
+            (work / "generations" / f"{generation:06d}" / "fetch").glob("*/facts.parquet")
+        ):
             for row in _recorded(facts, names):
-                found.setdefault((generation, row[0]), Place(facts.with_name("images.warc"), row[1], row[2]))
+                found.setdefault(
+                    (generation, row[0]), Place(facts.with_name("images.warc"), row[1], row[2])
+                )
     return found
 
 

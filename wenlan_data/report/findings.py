@@ -48,7 +48,8 @@ def _missing(tally: Tally) -> Iterator[Remark]:
         )
     if empty:
         yield Remark(
-            f"{_number(empty)} samples have no caption.", "Readers that expect a .txt member will fail at them."
+            f"{_number(empty)} samples have no caption.",
+            "Readers that expect a .txt member will fail at them.",
         )
 
 
@@ -71,7 +72,10 @@ def _captions(tally: Tally) -> Iterator[Remark]:
         )
     short = share_below(tally.caption_chars, 5)
     if short > 0.2:
-        yield Remark(f"{short:.0%} of captions have fewer than 5 characters.", "Raise min of the rule length.")
+        yield Remark(
+            f"{short:.0%} of captions have fewer than 5 characters.",
+            "Raise min of the rule length.",
+        )
 
 
 def _pictures(tally: Tally) -> Iterator[Remark]:
@@ -94,7 +98,11 @@ def _origins(tally: Tally) -> Iterator[Remark]:
             )
     unknown = tally.licences[""]
     if unknown > 0.9 * tally.samples:
-        who = "No sample states" if unknown == tally.samples else f"{_share(unknown, tally.samples)} of samples lack"
+        who = (
+            "No sample states"
+            if unknown == tally.samples
+            else f"{_share(unknown, tally.samples)} of samples lack"
+        )
         yield Remark(
             f"{who} a licence.",
             "Look at the sources before you hand the corpus on: the column licence of metadata/ has what pages state.",
@@ -102,7 +110,9 @@ def _origins(tally: Tally) -> Iterator[Remark]:
 
 
 def _funnel(funnel: Funnel) -> Iterator[Remark]:
-    losses = {(step, name): count for step, some in funnel.dropped.items() for name, count in some.items()}
+    losses = {
+        (step, name): count for step, some in funnel.dropped.items() for name, count in some.items()
+    }
     if losses and funnel.samples < 0.2 * funnel.candidates:
         (step, name), count = max(losses.items(), key=lambda item: (item[1], item[0]))
         yield Remark(

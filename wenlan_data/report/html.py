@@ -188,7 +188,9 @@ def _visible(value: object) -> object:
     """A text with its control characters as signs: HTML would drop some of them, and change others."""
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
-    return "".join(_sign(one) if (one < " " and one not in "\n\t") or one == "\x7f" else one for one in value)
+    return "".join(
+        _sign(one) if (one < " " and one not in "\n\t") or one == "\x7f" else one for one in value
+    )
 
 
 def _sign(one: str) -> str:
@@ -196,7 +198,13 @@ def _sign(one: str) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{share:.0%}" if share >= 0.1 or share == 0 else f"{share:.1%}" if share >= 0.001 else "<0.1%"
+    return (
+        f"{share:.0%}"
+        if share >= 0.1 or share == 0
+        else f"{share:.1%}"
+        if share >= 0.001
+        else "<0.1%"
+    )
 
 
 def _bytes(size: int) -> str:

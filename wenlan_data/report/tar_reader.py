@@ -49,10 +49,14 @@ def _draw(drawn: list[tuple[int, int, Shown]], shown: Shown, number: int) -> Non
 
 def _shown(tar: Path, file: BinaryIO, group: Group) -> Shown:
     fields = _fields(_small(file, group.members.get("json")))
-    picture = next(((ending, group.members[ending]) for ending in PICTURES if ending in group.members), None)
+    picture = next(
+        ((ending, group.members[ending]) for ending in PICTURES if ending in group.members), None
+    )
     side_px = (_number(fields, "width"), _number(fields, "height"))
     if picture and not all(side_px):
-        head = read_at(file, Member(picture[1].name, picture[1].offset, min(picture[1].size, HEADER_BYTES)))
+        head = read_at(
+            file, Member(picture[1].name, picture[1].offset, min(picture[1].size, HEADER_BYTES))
+        )
         side_px = picture_sides_px(head) or (0, 0)
     caption = _caption(file, group, fields)
     tokens = _text(fields, "tokens").split()
@@ -110,7 +114,11 @@ def _small(file: BinaryIO, member: Member | None) -> bytes:
 
 def _caption(file: BinaryIO, group: Group, fields: dict[str, object]) -> str:
     member = group.members.get("txt") or group.members.get("text") or group.members.get("caption")
-    return _small(file, member).decode("utf-8", "replace").strip() if member else _text(fields, "caption", "text")
+    return (
+        _small(file, member).decode("utf-8", "replace").strip()
+        if member
+        else _text(fields, "caption", "text")
+    )
 
 
 def _fields(data: bytes) -> dict[str, object]:

@@ -95,7 +95,11 @@ def masked(text: str) -> str:
 def web_link(url: str) -> str:
     """The URL where a browser may follow it (http and https alone), else empty."""
     try:
-        return url if urlsplit(url).scheme in {"http", "https"} and not re.search(r"[\x00-\x20]", url) else ""
+        return (
+            url
+            if urlsplit(url).scheme in {"http", "https"} and not re.search(r"[\x00-\x20]", url)
+            else ""
+        )
     except ValueError:
         return ""
 
@@ -115,7 +119,9 @@ def card(shown: Shown, picture: Picture, classes: str = "") -> Card:
         src=picture(shown.place) if shown.place else "",
         classes=classes,
         texts=tuple((text.type, clip(hide(text.text))) for text in shown.texts),
-        grid="".join("M{} {}H{}V{}H{}z".format(*(r.box_xyxy[i] for i in (0, 1, 2, 3, 0))) for r in cells),
+        grid="".join(
+            "M{} {}H{}V{}H{}z".format(*(r.box_xyxy[i] for i in (0, 1, 2, 3, 0))) for r in cells
+        ),
         boxes=tuple(_box(region.box_xyxy, region.label) for region in others),
     )
 
@@ -130,7 +136,10 @@ def gallery(material: Material, picture: Picture) -> tuple[tuple[Filter, ...], t
     questions = [(name, [answer(one) for one in material.samples]) for name, answer in _QUESTIONS]
     filters, answers = [], []
     for name, given in questions:
-        ranked = [value for value, _ in sorted(Counter(given).items(), key=lambda item: (-item[1], item[0]))]
+        ranked = [
+            value
+            for value, _ in sorted(Counter(given).items(), key=lambda item: (-item[1], item[0]))
+        ]
         if len(ranked) < 2:
             continue
         kept = ranked[: MAX_CHOICES - 1] if len(ranked) > MAX_CHOICES else ranked
@@ -141,7 +150,11 @@ def gallery(material: Material, picture: Picture) -> tuple[tuple[Filter, ...], t
         filters.append(Filter(name=name, choices=choices))
         answers.append(places)
     cards = [
-        card(one, picture, " ".join(f"f{number}-{places[at]}" for number, places in enumerate(answers)))
+        card(
+            one,
+            picture,
+            " ".join(f"f{number}-{places[at]}" for number, places in enumerate(answers)),
+        )
         for at, one in enumerate(material.samples)
     ]
     return tuple(filters), tuple(cards)
@@ -183,7 +196,10 @@ def stages(funnel: Funnel) -> tuple[Stage, ...]:
                 lost=lost,
                 left_share=left / funnel.candidates,
                 lost_share=lost / funnel.candidates,
-                reasons=tuple((name, REASONS.get(name, ""), count, anchor(step, name)) for name, count in ranked),
+                reasons=tuple(
+                    (name, REASONS.get(name, ""), count, anchor(step, name))
+                    for name, count in ranked
+                ),
             )
         )
     return tuple(found)
@@ -194,13 +210,16 @@ def anchor(step: str, reason: str) -> str:
     return "drop-" + re.sub(r"[^a-z0-9]+", "-", f"{step}-{reason}".lower()).strip("-")
 
 
-def drops(material: Material, picture: Picture) -> tuple[tuple[str, str, tuple[DropView, ...]], ...]:
+def drops(
+    material: Material, picture: Picture
+) -> tuple[tuple[str, str, tuple[DropView, ...]], ...]:
     """Step, what it does, and its reasons with examples, in the order of the flow."""
     order = [*STEPS, *sorted({one.step for one in material.reasons} - set(STEPS))]
     found = []
     for step in order:
         reasons = sorted(
-            (one for one in material.reasons if one.step == step), key=lambda one: (-one.count, one.reason)
+            (one for one in material.reasons if one.step == step),
+            key=lambda one: (-one.count, one.reason),
         )
         if reasons:
             found.append((step, STEPS.get(step, ""), tuple(_drop(one, picture) for one in reasons)))
@@ -248,7 +267,10 @@ def origins(tally: Tally) -> tuple[tuple[str, tuple[Bar, ...]], ...]:
         ("Domains of pictures", bars(domains(tally.image_hosts), whole=whole, most=10)),
         ("Domains of pages", bars(domains(tally.page_hosts), whole=whole, most=10)),
         ("Captions are", bars(_named(tally.caption_types, "not said"), whole=whole, most=10)),
-        ("Texts by type", bars(_named(tally.text_types, "not said"), whole=tally.text_types.total(), most=10)),
+        (
+            "Texts by type",
+            bars(_named(tally.text_types, "not said"), whole=tally.text_types.total(), most=10),
+        ),
         ("Licences stated", bars(_named(tally.licences, "none stated"), whole=whole, most=10)),
         ("Opt-out signals on samples", bars(tally.opt_outs, whole=whole, most=10)),
     )
@@ -273,7 +295,9 @@ def domains(hosts: Counter[str]) -> dict[str, int]:
     extract = tldextract.TLDExtract(cache_dir=None, suffix_list_urls=())
     found: Counter[str] = Counter()
     for host, count in hosts.items():
-        found[extract.extract_str(host).top_domain_under_public_suffix or host or "no host: files, or in the page"] += (
-            count
-        )
+        found[
+            extract.extract_str(host).top_domain_under_public_suffix
+            or host
+            or "no host: files, or in the page"
+        ] += count
     return dict(found)

@@ -30,7 +30,9 @@ def check_seeds(sources: Sources) -> None:
 def check_contact(sources: Sources, folder: Path, sliced: Receipt) -> None:
     """Raise `UsageError` where a slice in `folder` would ask a host that only an operator with a contact may ask."""
     for one in cast("list[dict[str, object]]", sliced.details["slices"]):
-        for host in pq.read_table(folder / str(one["name"]), columns=["host"])["host"].unique().to_pylist():
+        for host in (
+            pq.read_table(folder / str(one["name"]), columns=["host"])["host"].unique().to_pylist()
+        ):
             _check_host(host, sources)
 
 

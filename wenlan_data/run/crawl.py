@@ -103,7 +103,9 @@ class _Crawl:
             asked=tuple(str(frontier / "asked.npy") for frontier, _ in self.rounds),
             recorded=self.recorded,
             elsewhere=self._elsewhere(),
-            retry=tuple(str(one / TABLE) for _, parts in self.rounds for one in parts) if retry else (),
+            retry=tuple(str(one / TABLE) for _, parts in self.rounds for one in parts)
+            if retry
+            else (),
             opened=self.sources.network.allow if retry else (),
             limits=self._limits(),
             hosts=dict(self.sources.hosts),
@@ -142,7 +144,9 @@ class _Crawl:
         folders = tuple(self.ledger.part(self.number, "crawl", number) for number in receipts)
         self.rounds.append((frontier, folders))
         self.recorded += sum(receipt.rows_out for receipt in receipts.values())
-        failed = sum(cast("int", receipt.details["retryable_failed"]) for receipt in receipts.values())
+        failed = sum(
+            cast("int", receipt.details["retryable_failed"]) for receipt in receipts.values()
+        )
         self.failed += failed - cast("int", cut.details.get("again", 0))
         for folder, receipt in zip(folders, receipts.values(), strict=True):
             yield self._entry(folder / WARC, receipt)
@@ -152,14 +156,18 @@ class _Crawl:
         pages = {"read": receipt.rows_out, **receipt.drops}
         return Entry(
             spec=describe_source(self.spec),
-            part=SourcePart(source=0, path=str(warc), bytes=warc.stat().st_size if warc.exists() else 0),
+            part=SourcePart(
+                source=0, path=str(warc), bytes=warc.stat().st_size if warc.exists() else 0
+            ),
             stamp=f"crawl|{self.name}|{warc.parent.parent.parent.name}|{warc.parent.name}",
             rows=ROWS_A_PAGE * receipt.rows_out,
             failed_pages=cast("int", receipt.details["retryable_failed"]),
             pages={reason: count for reason, count in pages.items() if count},
         )
 
-    def _make(self, frontier: Path, one: Mapping[str, object]) -> Callable[[Receipt | None], CrawlPart]:
+    def _make(
+        self, frontier: Path, one: Mapping[str, object]
+    ) -> Callable[[Receipt | None], CrawlPart]:
         def make(before: Receipt | None) -> CrawlPart:
             states = before.details.get("hosts", {}) if before else {}
             return CrawlPart(
@@ -188,7 +196,9 @@ class _Crawl:
             report.part(number, receipt)
             health.note(receipt)
 
-        receipts = Jobs(executor, self.ledger, self.number, step).run(jobs, committed, report.part_before)
+        receipts = Jobs(executor, self.ledger, self.number, step).run(
+            jobs, committed, report.part_before
+        )
         report.end()
         health.end()
         seconds = self.crawler.seconds

@@ -57,7 +57,9 @@ def estimate(prepared: Prepared) -> Estimate:
     counts = [one.rows for one in described]
     rows = None if None in counts else sum(count for count in counts if count is not None)
     hosts = _hosts(sources, prepared) if rows is not None and rows <= MAX_COUNTED_ROWS else None
-    slowest = sorted((_host(host, n, sources) for host, n in (hosts or {}).items()), key=lambda one: -one.seconds)[:10]
+    slowest = sorted(
+        (_host(host, n, sources) for host, n in (hosts or {}).items()), key=lambda one: -one.seconds
+    )[:10]
     return Estimate(
         sources=described,
         rows=rows,
@@ -96,4 +98,6 @@ def _hosts(sources: Sources, prepared: Prepared) -> Counter[str]:
 
 def _host(host: str, urls: int, sources: Sources) -> HostEstimate:
     limits = sources.hosts.get(host, HostLimits())
-    return HostEstimate(host, urls, limits.min_gap_s, urls * limits.min_gap_s / limits.max_connections)
+    return HostEstimate(
+        host, urls, limits.min_gap_s, urls * limits.min_gap_s / limits.max_connections
+    )

@@ -40,20 +40,26 @@ class Failures:
         """The pictures that were asked for."""
         for receipt in receipts:
             self._asked += cast("int", receipt.details.get("asked", 0))
-            self._failed.update(cast("dict[str, int]", receipt.details.get("retryable_reasons", {})))
+            self._failed.update(
+                cast("dict[str, int]", receipt.details.get("retryable_reasons", {}))
+            )
 
     def check(self, allowed: float | None) -> None:
         """Raise `FailureBudgetError` where more than this share failed; None: of pages alone, see the constant."""
         if allowed is not None:
             _spend("requests", self._failed.total(), self._asked, allowed, self._failed)
-        others = Counter({reason: count for reason, count in self.pages.items() if reason != "read"})
+        others = Counter(
+            {reason: count for reason, count in self.pages.items() if reason != "read"}
+        )
         share = MAX_FAILED_PAGES_SHARE if allowed is None else allowed
         _spend("pages", self._failed_pages, self.pages.total(), share, others)
 
 
 def _spend(what: str, failed: int, asked: int, allowed: float, reasons: Counter[str]) -> None:
     if asked and failed / asked > allowed:
-        named = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common(_NAMED_REASONS))
+        named = ", ".join(
+            f"{reason} {count}" for reason, count in reasons.most_common(_NAMED_REASONS)
+        )
         raise FailureBudgetError(
             f"{failed} of {asked} {what} failed in a way that may pass, more than --max-failed-share {allowed} "
             f"(most often: {named}): what is finished is published; run again with --retry-failed"
@@ -81,7 +87,9 @@ class Health:
                 self._paused[host] = 1
                 if len(self._paused) <= MAX_LINES:
                     why = _WHY.get(str(state["ended"]), "its robots.txt cannot be had")
-                    self._say(f"paused: {host}: {why} ({failing or 'no answer'}); --retry-failed asks again")
+                    self._say(
+                        f"paused: {host}: {why} ({failing or 'no answer'}); --retry-failed asks again"
+                    )
         share = self._unresolved / self._names if self._names else 0.0
         if self._names >= self._warned_at and share >= MIN_UNRESOLVED_SHARE:
             self._warned_at = self._names * 2

@@ -33,7 +33,9 @@ def collect(corpus: Path, work: Path, *, warcs: bool, dry_run: bool) -> Removed:
         return Removed(0, 0)
     published = len(load_manifest(corpus).generations)
     with Ledger(work) as ledger:
-        doomed = [path for number in range(published) for path in _doomed(ledger, number, warcs=warcs)]
+        doomed = [
+            path for number in range(published) for path in _doomed(ledger, number, warcs=warcs)
+        ]
         doomed += _held_elsewhere(ledger, published)
         doomed += [path for path in corpus.glob("*/.*.tmp") if path.is_file()]
         size = sum(path.stat().st_size for path in doomed if path.stat().st_nlink == 1)

@@ -80,17 +80,23 @@ class GenerationPlan:
         if not path.is_file():
             return None
         value = json.loads(path.read_text("utf-8"))
-        value["entries"] = tuple(Entry(**{**entry, "part": SourcePart(**entry["part"])}) for entry in value["entries"])
+        value["entries"] = tuple(
+            Entry(**{**entry, "part": SourcePart(**entry["part"])}) for entry in value["entries"]
+        )
         value["old_parts"] = tuple((facts, warc) for facts, warc in value.get("old_parts", ()))
         return cls(**{**value, "raws": tuple(value["raws"]), "listed": tuple(value["listed"])})
 
-    def planned_with(self, manners: Mapping[str, object], listed: tuple[Mapping[str, object], ...]) -> "GenerationPlan":
+    def planned_with(
+        self, manners: Mapping[str, object], listed: tuple[Mapping[str, object], ...]
+    ) -> "GenerationPlan":
         """The same with the sources' manners and names."""
         return replace(self, manners=manners, listed=listed)
 
     def reckoned_rows(self) -> int:
         """How many rows of the sources it reads, as far as that is known before; none where it reads recorded ones."""
-        return sum(entry.reckoned_rows if entry.limit is None else entry.limit for entry in self.entries)
+        return sum(
+            entry.reckoned_rows if entry.limit is None else entry.limit for entry in self.entries
+        )
 
     def stamps(self) -> set[str]:
         """What need not be read again once this generation is published."""
@@ -103,7 +109,11 @@ class GenerationPlan:
 
     def same_input(self, other: "GenerationPlan | None") -> bool:
         """Whether `other` reads the same, in the same parts."""
-        return other is not None and (self.kind, self.entries, self.raws) == (other.kind, other.entries, other.raws)
+        return other is not None and (self.kind, self.entries, self.raws) == (
+            other.kind,
+            other.entries,
+            other.raws,
+        )
 
 
 Crawl = Callable[[SourceSpec], Iterator[Entry] | None]
@@ -117,7 +127,9 @@ def source_entries(specs: Sequence[SourceSpec], max_rows: int, crawl: Crawl) -> 
     for number, spec in numbered:
         crawled = crawl(spec)
         if crawled is not None:
-            yield from (replace(entry, part=replace(entry.part, source=number)) for entry in crawled)
+            yield from (
+                replace(entry, part=replace(entry.part, source=number)) for entry in crawled
+            )
             continue
         described = describe_source(spec)
         for part in spec.load().parts(source=number, max_rows=max_rows):
@@ -129,7 +141,9 @@ def describe_source(spec: SourceSpec) -> dict[str, object]:
     return {"kind": spec.kind, "base": spec.base, **(spec.model_extra or {})}
 
 
-def cut(entries: Iterator[Entry], read: set[str], max_rows: int, limit: int | None) -> Iterator[GenerationPlan]:
+def cut(
+    entries: Iterator[Entry], read: set[str], max_rows: int, limit: int | None
+) -> Iterator[GenerationPlan]:
     """Generations of at most `max_rows` candidates (as far as rows are known), without the parts already read."""
     gathered: list[Entry] = []
     rows = taken = 0
@@ -168,7 +182,9 @@ def _listing(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         status = path.lstat()
-        digest.update(f"{path}|{status.st_size}|{status.st_mtime_ns}\n".encode("utf-8", "surrogateescape"))
+        digest.update(
+            f"{path}|{status.st_size}|{status.st_mtime_ns}\n".encode("utf-8", "surrogateescape")
+        )
     return digest.hexdigest()[:32]
 
 
@@ -189,7 +205,9 @@ def note_nothing_new(ledger: Ledger, plan: GenerationPlan) -> None:
     replace_synced(path, json.dumps(sorted(stamps | plan.stamps()), ensure_ascii=False).encode())
 
 
-def new_plans(prepared: Prepared, read: set[str], crawl: Crawl, limit: int | None) -> Iterator[GenerationPlan]:
+def new_plans(
+    prepared: Prepared, read: set[str], crawl: Crawl, limit: int | None
+) -> Iterator[GenerationPlan]:
     """Generations of what was not read before, at most `limit` rows; `crawl` asks for pages as they are wanted."""
     options, sources = prepared.options, prepared.sources
     if prepared.old is not None:
@@ -202,7 +220,9 @@ def new_plans(prepared: Prepared, read: set[str], crawl: Crawl, limit: int | Non
 
 def manners_of(sources: Sources) -> dict[str, object]:
     """How to ask, as JSON types."""
-    return sources.model_dump(mode="json", include={"contact", "network", "hosts", "limits", "exclude"})
+    return sources.model_dump(
+        mode="json", include={"contact", "network", "hosts", "limits", "exclude"}
+    )
 
 
 def listed_of(sources: Sources) -> tuple[dict[str, object], ...]:
@@ -222,7 +242,9 @@ def _recorded_plans(prepared: Prepared, read: set[str]) -> Iterator[GenerationPl
         origin = f"from:{generation}"
         plan = GenerationPlan.load(generation)
         if plan is None:
-            raise UsageError(f"{generation}: is not there or not whole: give the corpus's work folder by --from-work")
+            raise UsageError(
+                f"{generation}: is not there or not whole: give the corpus's work folder by --from-work"
+            )
         # What a retry asked again stands among the rows of the generation where it failed.
         if origin not in read and plan.kind != "retry":
             raws = tuple(str(path) for path in sorted(generation.glob("extract/*/raw.parquet")))

@@ -93,9 +93,14 @@ class Ledger:
         folder.rename(grave)
         shutil.rmtree(grave)
 
-    def commit(self, attempt: Path, receipt: Receipt, generation: int, step: str, number: int) -> Path:
+    def commit(
+        self, attempt: Path, receipt: Receipt, generation: int, step: str, number: int
+    ) -> Path:
         """Make the attempt's files the part. Only the driver calls this; what is committed stays."""
-        write_synced(attempt / RECEIPT, json.dumps(asdict(receipt), ensure_ascii=False, sort_keys=True).encode())
+        write_synced(
+            attempt / RECEIPT,
+            json.dumps(asdict(receipt), ensure_ascii=False, sort_keys=True).encode(),
+        )
         for path in attempt.rglob("*"):
             if path.is_file():
                 sync(path)

@@ -56,11 +56,17 @@ def prepare(
     made = _made_with(options)
     old = _old_manifest(options)
     if old is not None and words:
-        raise UsageError("--from rebuilds what a corpus recorded: leave --sources out, or build without --from")
+        raise UsageError(
+            "--from rebuilds what a corpus recorded: leave --sources out, or build without --from"
+        )
     recipe = _recipe(recipe_name, overrides, made, old)
     if made is not None:
         _refuse_change(made, recipe, options)
-    sources = None if old is not None or (options.retry_failed and not words) else load_sources(words, contact)
+    sources = (
+        None
+        if old is not None or (options.retry_failed and not words)
+        else load_sources(words, contact)
+    )
     for spec in sources.sources if sources else ():
         # What is missing, empty or without the column is found here, before anything is created.
         next(spec.load().parts(source=0, max_rows=options.generation_rows), None)
@@ -76,7 +82,11 @@ def note_build(options: BuildOptions, recipe: Recipe) -> None:
     path = options.work_folder / BUILD
     if path.exists():
         return
-    value = {"recipe": recipe.resolved(), "recipe_digest": recipe.digest(), "step_versions": step_versions()}
+    value = {
+        "recipe": recipe.resolved(),
+        "recipe_digest": recipe.digest(),
+        "step_versions": step_versions(),
+    }
     replace_synced(path, json.dumps(value, ensure_ascii=False).encode())
 
 
@@ -100,7 +110,9 @@ def _made_with(options: BuildOptions) -> Mapping[str, object] | None:
         return cast("Mapping[str, object]", json.loads(build.read_text("utf-8")))
     allowed = {options.work_folder.resolve()}
     if out.is_dir() and any(path.resolve() not in allowed for path in out.iterdir()):
-        raise UsageError(f"{out}: is not empty and no corpus of wenlan-data: choose a new folder for --out")
+        raise UsageError(
+            f"{out}: is not empty and no corpus of wenlan-data: choose a new folder for --out"
+        )
     return None
 
 
@@ -110,7 +122,9 @@ def _old_manifest(options: BuildOptions) -> Manifest | None:
     if options.from_corpus.resolve() == options.out.resolve():
         raise UsageError(f"{options.out}: --from and --out are the same folder: choose a new --out")
     if not (options.from_corpus / MANIFEST).is_file():
-        raise UsageError(f"{options.from_corpus}: holds no {MANIFEST}: --from takes a finished corpus")
+        raise UsageError(
+            f"{options.from_corpus}: holds no {MANIFEST}: --from takes a finished corpus"
+        )
     work = options.from_work or options.from_corpus / ".work"
     if not (work / "generations").is_dir():
         raise UsageError(
@@ -125,7 +139,10 @@ def _old_manifest(options: BuildOptions) -> Manifest | None:
 
 
 def _recipe(
-    name: str | None, overrides: Sequence[str], made: Mapping[str, object] | None, old: Manifest | None
+    name: str | None,
+    overrides: Sequence[str],
+    made: Mapping[str, object] | None,
+    old: Manifest | None,
 ) -> Recipe:
     if name is not None:
         return load_recipe(name, overrides)
@@ -152,7 +169,9 @@ def _refuse_change(made: Mapping[str, object], recipe: Recipe, options: BuildOpt
         )
 
 
-def _differences(before: Mapping[str, object], after: Mapping[str, object], path: str = "") -> list[str]:
+def _differences(
+    before: Mapping[str, object], after: Mapping[str, object], path: str = ""
+) -> list[str]:
     lines: list[str] = []
     for key in sorted({*before, *after}):
         one, two = before.get(key), after.get(key)

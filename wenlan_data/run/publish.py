@@ -77,7 +77,11 @@ class FolderStore:
     def names(self, prefix: str) -> list[str]:
         """The objects whose names begin with `prefix`, sorted."""
         files = (path for path in self.root.rglob("*") if path.is_file())
-        return sorted(name for path in files if (name := path.relative_to(self.root).as_posix()).startswith(prefix))
+        return sorted(
+            name
+            for path in files
+            if (name := path.relative_to(self.root).as_posix()).startswith(prefix)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +115,11 @@ def empty_manifest(recipe: Recipe) -> Manifest:
 
 
 def publish(
-    out: Path, ledger: Ledger, manifest: Manifest, done: Finished, sources: Sequence[Mapping[str, object]]
+    out: Path,
+    ledger: Ledger,
+    manifest: Manifest,
+    done: Finished,
+    sources: Sequence[Mapping[str, object]],
 ) -> Manifest:
     """Publish one generation; the new manifest. Done again after a crash it gives the same.
 
@@ -120,13 +128,18 @@ def publish(
     store = FolderStore(out)
     shards, metadata = [], []
     for number, receipt in done.shard.items():
-        shard, table = _publish_shard(store, ledger.part(done.number, "shard", number), number, receipt, done.number)
+        shard, table = _publish_shard(
+            store, ledger.part(done.number, "shard", number), number, receipt, done.number
+        )
         shards.append(shard)
         metadata.append(table)
     drops = _publish_drops(store, ledger.part(done.number, "drops", 0), done)
     grown = manifest.model_copy(
         update={
-            "sources": [*manifest.sources, *(dict(one) for one in sources if one not in manifest.sources)],
+            "sources": [
+                *manifest.sources,
+                *(dict(one) for one in sources if one not in manifest.sources),
+            ],
             "funnel": _grow(manifest.funnel, done),
             "generations": [*manifest.generations, _generation(manifest, done)],
             "shards": [*manifest.shards, *shards],
@@ -191,7 +204,8 @@ def _grow(funnel: Funnel, done: Finished) -> Funnel:
         candidates=funnel.candidates + sum(receipt.rows_in for receipt in done.extract.values()),
         samples=funnel.samples + sum(receipt.rows_out for receipt in done.shard.values()),
         dropped={step: dict(sorted(reasons.items())) for step, reasons in sorted(dropped.items())},
-        known=funnel.known + sum(cast("int", receipt.details.get("known", 0)) for receipt in done.extract.values()),
+        known=funnel.known
+        + sum(cast("int", receipt.details.get("known", 0)) for receipt in done.extract.values()),
         rejected_texts=dict(sorted(rejected.items())),
         pages=dict(sorted((Counter(funnel.pages) + Counter(done.pages)).items())),
         remarks=_remarks(funnel, done),
@@ -201,7 +215,9 @@ def _grow(funnel: Funnel, done: Finished) -> Funnel:
 def _remarks(funnel: Funnel, done: Finished) -> dict[str, dict[str, int]]:
     total = {kind: Counter(values) for kind, values in funnel.remarks.items()}
     for receipt in done.extract.values():
-        for kind, values in cast("dict[str, dict[str, int]]", receipt.details.get("remarks", {})).items():
+        for kind, values in cast(
+            "dict[str, dict[str, int]]", receipt.details.get("remarks", {})
+        ).items():
             total.setdefault(kind, Counter()).update(values)
     return {kind: dict(sorted(values.items())) for kind, values in sorted(total.items())}
 

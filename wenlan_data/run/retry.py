@@ -13,7 +13,9 @@ from wenlan_data.web.address_policy import REFUSALS
 from wenlan_data.web.urls import host_of
 
 
-def retry_plan(ledger: Ledger, generation: int, allow: Collection[str] = ()) -> GenerationPlan | None:
+def retry_plan(
+    ledger: Ledger, generation: int, allow: Collection[str] = ()
+) -> GenerationPlan | None:
     """The plan of a generation that asks for them again; None where there are none. Writes its `retry-ids.npy`.
 
     `allow` is `network.allow` of now: what was not dialled at one of these hosts, while it was closed, counts too.
@@ -56,5 +58,7 @@ def _refused(ledger: Ledger, number: int, hosts: set[str]) -> set[bytes]:
 
 
 def _load(path: object) -> list[bytes]:
-    ids: list[bytes] = [bytes(one).ljust(16, b"\0") for one in np.load(str(path), allow_pickle=False)]
+    ids: list[bytes] = [
+        bytes(one).ljust(16, b"\0") for one in np.load(str(path), allow_pickle=False)
+    ]
     return ids

@@ -14,7 +14,9 @@ class RowLimit:
     The file counts for the same limit on the same sources, until the build ends.
     """
 
-    def __init__(self, work: Path, rows: int | None, sources: Sequence[Mapping[str, object]]) -> None:
+    def __init__(
+        self, work: Path, rows: int | None, sources: Sequence[Mapping[str, object]]
+    ) -> None:
         self._path = work / "limit.json"
         self._limit = rows
         listed = json.dumps([rows, *sources], sort_keys=True, default=str)

@@ -17,7 +17,14 @@ from wenlan_data.run.crawl import Crawler
 from wenlan_data.run.executors.lazy import executor_of
 from wenlan_data.run.failure_budget import Failures, Health
 from wenlan_data.run.gc import forget_encoded
-from wenlan_data.run.generations import GenerationPlan, listed_of, manners_of, new_plans, note_nothing_new, read_before
+from wenlan_data.run.generations import (
+    GenerationPlan,
+    listed_of,
+    manners_of,
+    new_plans,
+    note_nothing_new,
+    read_before,
+)
 from wenlan_data.run.ledger import Ledger
 from wenlan_data.run.options import BuildOptions
 from wenlan_data.run.preflight import Prepared, note_build
@@ -83,7 +90,9 @@ class _Build:
         self.seconds: dict[str, float] = {}
         self.executor = executor_of(self.options)
         exists = (self.options.out / MANIFEST).is_file()
-        self.manifest: Manifest = load_manifest(self.options.out) if exists else empty_manifest(prepared.recipe)
+        self.manifest: Manifest = (
+            load_manifest(self.options.out) if exists else empty_manifest(prepared.recipe)
+        )
         self.before = self.manifest
         listed = listed_of(prepared.sources) if prepared.sources else ()
         self.limit = RowLimit(self.options.work_folder, self.options.limit, listed)
@@ -120,9 +129,18 @@ class _Build:
 
     def _new_plans(self) -> Iterator[GenerationPlan]:
         retry = self.options.retry_failed
-        crawler = Crawler(self.executor, self.ledger, self.report, self.prepared.sources, self.seconds, retry=retry)
+        crawler = Crawler(
+            self.executor,
+            self.ledger,
+            self.report,
+            self.prepared.sources,
+            self.seconds,
+            retry=retry,
+        )
         left = self.limit.left_before(self.number)
-        return new_plans(self.prepared, read_before(self.ledger, self.number), crawler.entries, left)
+        return new_plans(
+            self.prepared, read_before(self.ledger, self.number), crawler.entries, left
+        )
 
     @property
     def number(self) -> int:
@@ -138,7 +156,9 @@ class _Build:
                 self.ledger.discard(folder)
             return None
         if begun.kind == "from" and self.prepared.old is None:
-            raise UsageError(f"{self.options.out}: a rebuild is under way here: give the same --from again to end it")
+            raise UsageError(
+                f"{self.options.out}: a rebuild is under way here: give the same --from again to end it"
+            )
         asked = self.ledger.receipt(self.number, "slice", 0) is not None
         if begun.kind == "sources" and self.prepared.sources is not None and not asked:
             first = next(self._new_plans(), None)
@@ -187,7 +207,9 @@ class _Build:
 
     def _rest(self, generation: steps.Generation, extracted: Mapping[int, Receipt]) -> None:
         parts = list(extracted)
-        sliced = self._step("slice", generation, steps.slice_jobs(generation, parts, self._image_indexes()))[0]
+        sliced = self._step(
+            "slice", generation, steps.slice_jobs(generation, parts, self._image_indexes())
+        )[0]
         if generation.plan.kind != "from":
             check_contact(generation.sources, self.ledger.part(self.number, "slice", 0), sliced)
         fetched = self._step("fetch", generation, steps.fetch_jobs(generation, sliced))
@@ -195,8 +217,12 @@ class _Build:
         self._step("near", generation, steps.near_jobs(generation, fetched))
         deduped = self._step("dedupe", generation, steps.dedupe_jobs(generation, parts, fetched))[0]
         sandbox.start()  # for the thumbnails of the report: it is ready when the shards are
-        sharded = self._step("shard", generation, steps.shard_jobs(generation, deduped, list(fetched)))
-        dropped = self._step("drops", generation, steps.drops_jobs(generation, parts, list(sharded)))[0]
+        sharded = self._step(
+            "shard", generation, steps.shard_jobs(generation, deduped, list(fetched))
+        )
+        dropped = self._step(
+            "drops", generation, steps.drops_jobs(generation, parts, list(sharded))
+        )[0]
         done = Finished(
             number=generation.number,
             extract=extracted,
@@ -205,11 +231,15 @@ class _Build:
             drops=dropped,
             pages=generation.plan.pages(),
         )
-        self.manifest = publish(self.options.out, self.ledger, self.manifest, done, generation.plan.listed)
+        self.manifest = publish(
+            self.options.out, self.ledger, self.manifest, done, generation.plan.listed
+        )
         forget_encoded(self.ledger, range(generation.number, self.number))
         self.failures.add_fetched(fetched.values())
 
-    def _step(self, step: str, generation: steps.Generation, jobs: Sequence[Job]) -> Mapping[int, Receipt]:
+    def _step(
+        self, step: str, generation: steps.Generation, jobs: Sequence[Job]
+    ) -> Mapping[int, Receipt]:
         started = self.executor.clock()
         self.report.begin(f"generation {generation.number}", step, len(jobs))
         health = Health(self.report.say)
@@ -238,7 +268,10 @@ class _Build:
 
     def _image_indexes(self) -> tuple[str, ...]:
         """Indexes of the WARC files that are still as they were when they were read."""
-        found = [*self.ledger.work.glob("generations/*/extract/*/images.parquet"), *self.ledger.work.glob("indexes/*")]
+        found = [
+            *self.ledger.work.glob("generations/*/extract/*/images.parquet"),
+            *self.ledger.work.glob("indexes/*"),
+        ]
         return tuple(str(path) for path in sorted(found) if _still_there(path))
 
     def _keep_indexes(self, plan: GenerationPlan, extracted: Mapping[int, Receipt]) -> None:
@@ -248,7 +281,9 @@ class _Build:
             path = self.ledger.part(self.number, "extract", number) / "images.parquet"
             if pq.read_metadata(path).num_rows:
                 folder.mkdir(exist_ok=True)
-                path.rename(folder / f"{hashlib.sha256(path.read_bytes()).hexdigest()[:32]}.parquet")
+                path.rename(
+                    folder / f"{hashlib.sha256(path.read_bytes()).hexdigest()[:32]}.parquet"
+                )
 
     def result(self) -> BuildResult:
         """What this run added."""
@@ -258,14 +293,19 @@ class _Build:
             for step, reasons in after.dropped.items()
             if (new := {r: n - before.dropped.get(step, {}).get(r, 0) for r, n in reasons.items()})
         }
-        seconds = {**({} if self.executor.start_s is None else {"executor": self.executor.start_s}), **self.seconds}
+        seconds = {
+            **({} if self.executor.start_s is None else {"executor": self.executor.start_s}),
+            **self.seconds,
+        }
         return BuildResult(
             out=str(self.options.out),
             recipe_digest=self.manifest.recipe_digest,
             generations=tuple(range(len(self.before.generations), len(self.manifest.generations))),
             candidates=after.candidates - before.candidates,
             known=after.known - before.known,
-            dropped={step: {r: n for r, n in reasons.items() if n} for step, reasons in dropped.items()},
+            dropped={
+                step: {r: n for r, n in reasons.items() if n} for step, reasons in dropped.items()
+            },
             new_samples=after.samples - before.samples,
             samples=after.samples,
             shards=len(self.manifest.shards),
@@ -277,5 +317,6 @@ class _Build:
 def _still_there(index: Path) -> bool:
     rows = pq.read_table(index, columns=["path"])["path"].unique().to_pylist()
     return bool(rows) and all(
-        Path(path).is_file() and Path(path).stat().st_mtime <= index.stat().st_mtime for path in rows
+        Path(path).is_file() and Path(path).stat().st_mtime <= index.stat().st_mtime
+        for path in rows
     )

@@ -40,7 +40,9 @@ class Jobs:
         self._receipts: dict[int, Receipt] = {}
         self._last_of_chain: dict[str, Receipt] = {}
 
-    def run(self, jobs: Iterable[Job], committed: Committed, before: Committed | None = None) -> Mapping[int, Receipt]:
+    def run(
+        self, jobs: Iterable[Job], committed: Committed, before: Committed | None = None
+    ) -> Mapping[int, Receipt]:
         """Do every job; number to receipt, in number order. Parts of an earlier run go to `before`, where it is given.
 
         Raises what a part raised, with the step and part named; what is still in flight is never committed.
@@ -76,10 +78,17 @@ class Jobs:
             executor.submit(attempt.name, job.make(self._last_of_chain.get(job.chain)), attempt)
 
     def _settle(
-        self, token: str, outcome: Receipt | BaseException, ready: "deque[Job]", committed: Committed
+        self,
+        token: str,
+        outcome: Receipt | BaseException,
+        ready: "deque[Job]",
+        committed: Committed,
     ) -> Job | None:
         job, attempt = self._attempts.pop(token)
-        if isinstance(outcome, WorkerLostError) and self._failures.get(job.number, 0) + 1 < MAX_ATTEMPTS:
+        if (
+            isinstance(outcome, WorkerLostError)
+            and self._failures.get(job.number, 0) + 1 < MAX_ATTEMPTS
+        ):
             self._failures[job.number] = self._failures.get(job.number, 0) + 1
             ready.append(job)
             return None

@@ -61,7 +61,9 @@ class Generation:
 
     def benchmarks(self) -> tuple[str, ...]:
         """What the first generation read for `dedupe.against`."""
-        return tuple(str(path) for path in sorted(self.ledger.part(0, "against", 0).parent.glob("[0-9]*")))
+        return tuple(
+            str(path) for path in sorted(self.ledger.part(0, "against", 0).parent.glob("[0-9]*"))
+        )
 
 
 class _Cleaning(TypedDict):
@@ -109,7 +111,9 @@ def extract_jobs(generation: Generation) -> list[Job]:
     ]
 
 
-def slice_jobs(generation: Generation, extracted: Sequence[int], indexes: tuple[str, ...]) -> list[Job]:
+def slice_jobs(
+    generation: Generation, extracted: Sequence[int], indexes: tuple[str, ...]
+) -> list[Job]:
     """One job: the whole generation is cut into slices at once. `indexes` list the pictures of all WARCs given."""
     part = SlicePart(
         candidates=generation.files("extract", extracted, "candidates.parquet"),
@@ -134,11 +138,17 @@ def fetch_jobs(generation: Generation, sliced: Receipt) -> list[Job]:
     for number, one in enumerate(slices):
         wanted = str(folder / str(one["name"]))
         if "earlier" in one:
-            jobs.append(Job(number=number, make=_fixed(_recorded(generation, wanted, int(one["earlier"])))))
+            jobs.append(
+                Job(number=number, make=_fixed(_recorded(generation, wanted, int(one["earlier"]))))
+            )
         elif generation.plan.kind == "from":
-            jobs.append(Job(number=number, make=_fixed(_replay(generation, wanted, int(one["recorded"])))))
+            jobs.append(
+                Job(number=number, make=_fixed(_replay(generation, wanted, int(one["recorded"]))))
+            )
         else:
-            jobs.append(Job(number=number, make=_fetch(generation, wanted), chain=str(one["chain"])))
+            jobs.append(
+                Job(number=number, make=_fetch(generation, wanted), chain=str(one["chain"]))
+            )
     return jobs
 
 
@@ -176,11 +186,17 @@ def _near_files(generation: Generation, fetched: Mapping[int, Receipt]) -> NearF
     ]
     return NearFiles(
         among=tuple(folder for part, folder in folders if isinstance(part, AmongPart)),
-        against=tuple((folder, runs[part.index]) for part, folder in folders if not isinstance(part, AmongPart)),
+        against=tuple(
+            (folder, runs[part.index])
+            for part, folder in folders
+            if not isinstance(part, AmongPart)
+        ),
     )
 
 
-def dedupe_jobs(generation: Generation, extracted: Sequence[int], fetched: Mapping[int, Receipt]) -> list[Job]:
+def dedupe_jobs(
+    generation: Generation, extracted: Sequence[int], fetched: Mapping[int, Receipt]
+) -> list[Job]:
     """One job: the barrier of the generation."""
     recipe = generation.recipe
     part = DedupePart(
@@ -227,7 +243,9 @@ def shard_jobs(generation: Generation, deduped: Receipt, fetched: Sequence[int])
     ]
 
 
-def drops_jobs(generation: Generation, extracted: Sequence[int], sharded: Sequence[int]) -> list[Job]:
+def drops_jobs(
+    generation: Generation, extracted: Sequence[int], sharded: Sequence[int]
+) -> list[Job]:
     """One job: every row that was left out, in source order."""
     part = DropsPart(
         drops=(
@@ -268,12 +286,16 @@ def _recorded(generation: Generation, wanted: str, place: int) -> ReplayPart:
     """What an earlier generation was told for these URLs; `place` as in `Published.asked_in`."""
     folder = Path(generation.fetch_folders()[place >> 32]) / f"{place & 0xFFFFFFFF:05d}"
     warc = folder / "images.warc"
-    return _judged_anew(generation, wanted, (str(folder / "facts.parquet"),), str(warc) if warc.exists() else "")
+    return _judged_anew(
+        generation, wanted, (str(folder / "facts.parquet"),), str(warc) if warc.exists() else ""
+    )
 
 
 def _states_of_crawl(generation: Generation, wanted: str) -> dict[str, dict[str, object]]:
     """What the crawl of this generation's pages learnt of the hosts of a slice: their rules, their gaps."""
-    files = [Path(entry.part.path).with_name(STATES) for entry in generation.plan.entries if entry.pages]
+    files = [
+        Path(entry.part.path).with_name(STATES) for entry in generation.plan.entries if entry.pages
+    ]
     if not files:
         return {}
     states: dict[str, dict[str, object]] = {}
@@ -288,6 +310,14 @@ def _replay(generation: Generation, wanted: str, recorded: int) -> ReplayPart:
     return _judged_anew(generation, wanted, (facts,) if facts else (), warc)
 
 
-def _judged_anew(generation: Generation, wanted: str, facts: tuple[str, ...], warc: str) -> ReplayPart:
+def _judged_anew(
+    generation: Generation, wanted: str, facts: tuple[str, ...], warc: str
+) -> ReplayPart:
     recipe = generation.recipe
-    return ReplayPart(wanted=wanted, facts=facts, warc=warc, image=recipe.image, jpeg_quality=recipe.shard.jpeg_quality)
+    return ReplayPart(
+        wanted=wanted,
+        facts=facts,
+        warc=warc,
+        image=recipe.image,
+        jpeg_quality=recipe.shard.jpeg_quality,
+    )

@@ -48,7 +48,10 @@ CHILD: tuple[str, ...] = ("-m", "wenlan_data.sandbox.worker")
 """What Python runs; a file of other people may stand here that changes what it imports and calls `child.main()`."""
 _BUFFER_BYTES = 1 << 20
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-_TIMES_UP = {-signal.SIGALRM: f"{MAX_WALL_S:g} s", -signal.SIGPROF: f"{MAX_CPU_S:g} s of a processor"}
+_TIMES_UP = {
+    -signal.SIGALRM: f"{MAX_WALL_S:g} s",
+    -signal.SIGPROF: f"{MAX_CPU_S:g} s of a processor",
+}
 _STARTED_IN_VAIN = 3
 NOT_ENCODED = 0
 """As a JPEG quality: nothing is encoded."""
@@ -87,7 +90,9 @@ def normalise(data: bytes, *, max_side_px: int, jpeg_quality: int) -> Stored:
     kind, text, jpeg = _twice(NORMALISE, options, data)
     if kind == DROP:
         drop = _drop(text)
-        raise DamageError(f"a picture that was taken cannot be decoded ({drop.reason}: {drop.detail})")
+        raise DamageError(
+            f"a picture that was taken cannot be decoded ({drop.reason}: {drop.detail})"
+        )
     width, height = json.loads(text)
     return Stored(jpeg=jpeg, width=width, height=height)
 
@@ -95,7 +100,11 @@ def normalise(data: bytes, *, max_side_px: int, jpeg_quality: int) -> Stored:
 def pixels(jpeg: bytes) -> Pixels | Drop:
     """As `detect.stored.stored_pixels`, or why there are none."""
     kind, shape, data = _twice(PIXELS, b"", jpeg)
-    return _drop(shape) if kind == DROP else np.frombuffer(data, np.uint8).reshape(json.loads(shape)).copy()
+    return (
+        _drop(shape)
+        if kind == DROP
+        else np.frombuffer(data, np.uint8).reshape(json.loads(shape)).copy()
+    )
 
 
 def small_jpeg(data: bytes, *, side_px: int, quality: int) -> bytes | None:
@@ -114,7 +123,9 @@ def _each(work: int, options: bytes, pictures: Sequence[bytes]) -> list[Answer]:
     whole = ask(SOME, bytes([work]) + options, pack_some(pictures))
     if whole[0] != DROP:
         answers = unpack_some(whole[2])
-        return [(one[0], one[1:], made) for one, made in zip(answers[::2], answers[1::2], strict=True)]
+        return [
+            (one[0], one[1:], made) for one, made in zip(answers[::2], answers[1::2], strict=True)
+        ]
     # The one that ran out of time has had its first try.
     alone = ask if _ran_out_of_time(whole) else _twice
     return [alone(work, options, data) for data in pictures]
@@ -195,7 +206,9 @@ def ask(kind: int, options: bytes, data: bytes) -> Answer:
             # What no code of ours foresaw costs this picture or page, not the build of a week.
             return (DROP, _as_json("decoder_crash", answer[1].decode()[:200]), b"")
         return (DROP, _died(int(answer[1])), b"") if answer[0] == DIED else answer
-    raise WorkerLostError("the process that decodes pictures cannot be started: see its message above")
+    raise WorkerLostError(
+        "the process that decodes pictures cannot be started: see its message above"
+    )
 
 
 def _died(status: int) -> bytes:
@@ -203,7 +216,9 @@ def _died(status: int) -> bytes:
         return _as_json("decoder_timeout", _TIMES_UP[status], retryable=True)
     if status == OUT_OF_MEMORY:
         return _as_json("decoder_crash", "out of memory")
-    return _as_json("decoder_crash", signal.Signals(-status).name if status < 0 else f"exit {status}")
+    return _as_json(
+        "decoder_crash", signal.Signals(-status).name if status < 0 else f"exit {status}"
+    )
 
 
 def _as_json(reason: str, detail: str, *, retryable: bool = False) -> bytes:

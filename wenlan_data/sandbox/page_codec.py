@@ -64,11 +64,19 @@ def inline_frame(options: bytes, payload: bytes) -> bytes | None:
 
 def warm_up() -> None:
     """Load what the parsers load lazily, before files can no longer be opened."""
-    ask: dict[str, object] = {"content_type": "", "url": "http://a.cn/", "source": "", "signals": [], "page_at": None}
+    ask: dict[str, object] = {
+        "content_type": "",
+        "url": "http://a.cn/",
+        "source": "",
+        "signals": [],
+        "page_at": None,
+    }
     ask["max_links"] = 9
     options = json.dumps(ask).encode()
     for encoding in ENCODINGS:
-        page = "<html><title>t</title><base href=/><a href=/b>b</a><img src=1.jpg alt=x>".encode(encoding)
+        page = "<html><title>t</title><base href=/><a href=/b>b</a><img src=1.jpg alt=x>".encode(
+            encoding
+        )
         pairs_frame(options, page)
         links_frame(options, page + b"\xb5\xc4\xd2\xbb" * 20)
 

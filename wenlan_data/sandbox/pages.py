@@ -15,12 +15,24 @@ INLINE = "inline"
 
 
 def page_rows(
-    payload: bytes, *, content_type: str, url: str, source: str, signals: tuple[str, ...], page_at: Origin
+    payload: bytes,
+    *,
+    content_type: str,
+    url: str,
+    source: str,
+    signals: tuple[str, ...],
+    page_at: Origin,
 ) -> list[Candidate | Drop]:
     """The candidates of a page; alone a `Drop` where its bytes are no text (`bad_encoding`) or it is quarantined
     (`decoder_crash`, `decoder_timeout`)."""
     at = {"kind": page_at.kind, "path": page_at.path, "offset": page_at.offset}
-    options = {"content_type": content_type, "url": url, "source": source, "signals": signals, "page_at": at}
+    options = {
+        "content_type": content_type,
+        "url": url,
+        "source": source,
+        "signals": signals,
+        "page_at": at,
+    }
     kind, text, _ = ask(PAIRS, json.dumps(options).encode(), payload)
     return [Drop(**json.loads(text))] if kind == DROP else read_pairs(text)
 

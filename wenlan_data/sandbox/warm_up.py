@@ -18,7 +18,13 @@ def warm_up() -> None:
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for kind, mode in (("PNG", "RGBA"), ("PNG", "P"), ("WEBP", "RGB"), ("GIF", "P"), ("AVIF", "RGB")):
+        for kind, mode in (
+            ("PNG", "RGBA"),
+            ("PNG", "P"),
+            ("WEBP", "RGB"),
+            ("GIF", "P"),
+            ("AVIF", "RGB"),
+        ):
             out = io.BytesIO()
             small.convert(mode).save(out, kind, icc_profile=icc)
             decode_other(out.getvalue())
@@ -30,4 +36,6 @@ def warm_up() -> None:
             if not isinstance(header, Drop):
                 decode_jpeg(out.getvalue(), header, min_side_px=64)
                 decode_jpeg(out.getvalue()[:-40], header, min_side_px=64)
-            hashes(thumbnail(pixels(normalise(out.getvalue(), max_side_px=48, jpeg_quality=92).jpeg)))
+            hashes(
+                thumbnail(pixels(normalise(out.getvalue(), max_side_px=48, jpeg_quality=92).jpeg))
+            )

@@ -159,7 +159,11 @@ def _normalise(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
 
 def _pixels(_options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
     found = pixels_as_they_stand(data)
-    return _drop(found) if isinstance(found, Drop) else (PICTURE, json.dumps(found.shape).encode(), found.tobytes())
+    return (
+        _drop(found)
+        if isinstance(found, Drop)
+        else (PICTURE, json.dumps(found.shape).encode(), found.tobytes())
+    )
 
 
 def _small(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:

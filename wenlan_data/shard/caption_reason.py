@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from wenlan_data.records import Remark
 
 
-def told(caption_type: str, types: Sequence[str], remarks: Sequence[tuple[str, Remark]]) -> dict[str, object]:
+def told(
+    caption_type: str, types: Sequence[str], remarks: Sequence[tuple[str, Remark]]
+) -> dict[str, object]:
     """`caption_reason`, `script` and `flags` of a sample whose texts have these types."""
     own = [remark for kind, remark in remarks if kind == _before(caption_type, remarks)]
     return {
@@ -19,8 +21,14 @@ def reason(caption_type: str, types: Sequence[str], remarks: Sequence[tuple[str,
     """Why this type is the caption: `alt before surrounding, title`, or `alt alone`; then what was passed over."""
     others = dict.fromkeys(kind for kind in types if kind != caption_type)
     chosen = f"{caption_type} before {', '.join(others)}" if others else f"{caption_type} alone"
-    rejected = (f"{kind} rejected: {remark.value}" for kind, remark in remarks if remark.kind == "rejected")
-    repeats = (f"{kind} repeats the page's {remark.value}" for kind, remark in remarks if remark.kind == "repeats")
+    rejected = (
+        f"{kind} rejected: {remark.value}" for kind, remark in remarks if remark.kind == "rejected"
+    )
+    repeats = (
+        f"{kind} repeats the page's {remark.value}"
+        for kind, remark in remarks
+        if remark.kind == "repeats"
+    )
     return "; ".join(dict.fromkeys((chosen, *rejected, *repeats)))
 
 

@@ -27,13 +27,19 @@ class DropsPart:
         """Gather. The receipt counts rows, and candidates in `details.ids`."""
         tables = [pq.read_table(path, schema=WORK_DROPS) for path in self.drops]
         rows = pa.concat_tables(tables).sort_by("ordinal")
-        pq.write_table(rows.select(DROPS.names).cast(DROPS), out / "drops.parquet", compression="zstd")
+        pq.write_table(
+            rows.select(DROPS.names).cast(DROPS), out / "drops.parquet", compression="zstd"
+        )
         retryable = rows.filter(pc.field("retryable"))["candidate_id"]
         save_ids(out / "retryable.npy", _ids(retryable))
-        ids = pa.chunked_array([chunk for path in self.raws for chunk in _read_ids(path).chunks], pa.binary(16))
+        ids = pa.chunked_array(
+            [chunk for path in self.raws for chunk in _read_ids(path).chunks], pa.binary(16)
+        )
         save_ids(out / "ids.npy", _ids(ids))
         return Receipt(
-            rows_in=rows.num_rows, rows_out=rows.num_rows, details={"ids": len(ids), "dropped": _counts(rows)}
+            rows_in=rows.num_rows,
+            rows_out=rows.num_rows,
+            details={"ids": len(ids), "dropped": _counts(rows)},
         )
 
 
@@ -46,9 +52,13 @@ def find_drop(corpus: Path, manifest: Manifest, wanted: str) -> dict[str, Any]:
         path = corpus / "drops" / entry.name
         try:
             with os_errors(path):
-                found = pq.read_table(path, filters=(pc.field("url") == wanted) | (pc.field("key") == wanted))
+                found = pq.read_table(
+                    path, filters=(pc.field("url") == wanted) | (pc.field("key") == wanted)
+                )
         except pa.ArrowException as error:
-            raise DamageError(f"{path}: this table cannot be read ({error}): run `shards verify`") from error
+            raise DamageError(
+                f"{path}: this table cannot be read ({error}): run `shards verify`"
+            ) from error
         if found.num_rows:
             return cast("dict[str, Any]", found.slice(0, 1).to_pylist()[0])
     tables = f"{corpus}/drops/*.parquet".replace("'", "''")

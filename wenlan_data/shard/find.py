@@ -18,14 +18,19 @@ def find_sample(paths: Sequence[Path], key: str) -> tuple[Path, Group]:
         group = _look_up(offsets, key) if offsets.is_file() else _search(path, key)
         if group:
             return path, group
-    raise UsageError(f"{key!r}: no shard given holds this key: `shards ls --samples` shows what there is")
+    raise UsageError(
+        f"{key!r}: no shard given holds this key: `shards ls --samples` shows what there is"
+    )
 
 
 def _look_up(offsets: Path, key: str) -> Group | None:
     from wenlan_data.shard.index import find_places
 
     places = find_places(offsets, key)
-    members = {place.member.removeprefix(key + "."): Member(place.member, place.offset, place.size) for place in places}
+    members = {
+        place.member.removeprefix(key + "."): Member(place.member, place.offset, place.size)
+        for place in places
+    }
     return Group(key, members) if members else None
 
 

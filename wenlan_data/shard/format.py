@@ -85,19 +85,26 @@ def sample_fields(sample: Sample, jpeg_sha256: str = "") -> dict[str, object]:
 # A grid gives one tuple for all pictures of a size: kept, it spares 0.2 ms a sample, most of it garbage collection.
 @lru_cache(maxsize=256)
 def _region_fields(regions: tuple[Region, ...]) -> list[dict[str, object]]:
-    return [{"box": list(region.box_xyxy), "label": region.label, "score": float(region.score)} for region in regions]
+    return [
+        {"box": list(region.box_xyxy), "label": region.label, "score": float(region.score)}
+        for region in regions
+    ]
 
 
 def decode_sample(members: Mapping[str, bytes], where: str) -> Sample:
     """The sample in the members of a shard of ours; raises `DamageError` naming `where` and the field."""
     for extension in EXTENSIONS:
         if extension not in members:
-            raise DamageError(f"{where}: the .{extension} member is missing: this is no sample of format {FORMAT}")
+            raise DamageError(
+                f"{where}: the .{extension} member is missing: this is no sample of format {FORMAT}"
+            )
     value = parse_fields(members["json"], where)
     try:
         return _sample(value, members["jpg"], members["txt"].decode())
     except (KeyError, TypeError, ValueError) as error:
-        raise DamageError(f"{where}: the .json or .txt member does not fit the format ({error!r})") from error
+        raise DamageError(
+            f"{where}: the .json or .txt member does not fit the format ({error!r})"
+        ) from error
 
 
 def parse_fields(data: bytes, where: str) -> dict[str, object]:
@@ -140,7 +147,11 @@ def _sample(value: dict[str, object], jpeg: bytes, caption: str) -> Sample:
 
 def _region(item: dict[str, object]) -> Region:
     x1, y1, x2, y2 = (int(side) for side in cast("list[int]", item["box"]))
-    return Region(box_xyxy=(x1, y1, x2, y2), label=str(item["label"]), score=float(cast("float", item["score"])))
+    return Region(
+        box_xyxy=(x1, y1, x2, y2),
+        label=str(item["label"]),
+        score=float(cast("float", item["score"])),
+    )
 
 
 def _of_type(value: dict[str, object], kind: type[T]) -> Callable[[str], T]:

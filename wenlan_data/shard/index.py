@@ -37,7 +37,13 @@ def build_offsets(tar: Path) -> list[Place]:
     """The places in anybody's WebDataset tar, read through once; raises `DamageError` for a broken tar."""
     with os_errors(tar), tar.open("rb") as file:
         return [
-            Place(group.key, member.name, member.offset, member.size, google_crc32c.value(read_at(file, member)))
+            Place(
+                group.key,
+                member.name,
+                member.offset,
+                member.size,
+                google_crc32c.value(read_at(file, member)),
+            )
             for group in scan(tar)
             for member in group.members.values()
         ]
@@ -48,14 +54,21 @@ def _table(path: Path) -> pa.Table:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         reason = in_short(error, 200)
-        raise DamageError(f"{path}: this offsets table cannot be read ({reason}): run `shards verify`") from error
+        raise DamageError(
+            f"{path}: this offsets table cannot be read ({reason}): run `shards verify`"
+        ) from error
     if not table.schema.equals(OFFSETS):
-        raise DamageError(f"{path}: this is no offsets table: its columns are {', '.join(table.column_names)}")
+        raise DamageError(
+            f"{path}: this is no offsets table: its columns are {', '.join(table.column_names)}"
+        )
     return table
 
 
 def _places(table: pa.Table, path: Path) -> list[Place]:
     places = [Place(**row) for row in table.to_pylist()]
-    if any(None in (place.key, place.member, place.offset, place.size, place.crc32c) for place in places):
+    if any(
+        None in (place.key, place.member, place.offset, place.size, place.crc32c)
+        for place in places
+    ):
         raise DamageError(f"{path}: the offsets table holds empty cells: run `shards verify`")
     return places

@@ -14,7 +14,9 @@ MANIFEST = "manifest.json"
 TIMES_NOTE = "Every value under times differs between equal builds; nothing else in this file does."
 
 
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$", max_length=200)]
+FileName = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$", max_length=200)
+]
 """A name without a folder: what a manifest says can never lead out of its corpus."""
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
@@ -124,13 +126,21 @@ class Manifest(_Entry):
         dropped = sum(sum(reasons.values()) for reasons in self.funnel.dropped.values())
         _same("funnel: samples + drops", self.funnel.samples + dropped, self.funnel.candidates)
         for one in self.generations:
-            _same(f"generation {one.generation}: samples + drops", one.samples + one.drops, one.candidates)
+            _same(
+                f"generation {one.generation}: samples + drops",
+                one.samples + one.drops,
+                one.candidates,
+            )
         _same(
             "candidates of all generations",
             sum(one.candidates for one in self.generations),
             self.funnel.candidates,
         )
-        _same("samples of all shards", sum(shard.samples for shard in self.shards), self.funnel.samples)
+        _same(
+            "samples of all shards",
+            sum(shard.samples for shard in self.shards),
+            self.funnel.samples,
+        )
         _same("rows of all drops files", sum(table.rows for table in self.drops), dropped)
 
 
@@ -143,14 +153,20 @@ def load_manifest(corpus: Path) -> Manifest:
     try:
         value = json.loads(path.read_bytes())
     except OSError as error:
-        raise DamageError(f"{path}: {error.strerror}: this is no corpus, or its build has published nothing") from error
+        raise DamageError(
+            f"{path}: {error.strerror}: this is no corpus, or its build has published nothing"
+        ) from error
     except (ValueError, RecursionError) as error:
-        raise DamageError(f"{path}: not valid JSON ({error}): restore the file from a copy") from error
+        raise DamageError(
+            f"{path}: not valid JSON ({error}): restore the file from a copy"
+        ) from error
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise DamageError(f"{path}: not a manifest of format {FORMAT}")
     version = value.get("format_version")
     if isinstance(version, int) and version > FORMAT_VERSION:
-        raise RecipeError(f"{path}: format version {version} is newer than {FORMAT_VERSION}: upgrade wenlan-data")
+        raise RecipeError(
+            f"{path}: format version {version} is newer than {FORMAT_VERSION}: upgrade wenlan-data"
+        )
     try:
         return Manifest.model_validate(value)
     except ValidationError as error:
@@ -177,10 +193,14 @@ def save_manifest(corpus: Path, manifest: Manifest) -> None:
 
 def _same(what: str, found: int, expected: int) -> None:
     if found != expected:
-        raise DamageError(f"{MANIFEST}: {what} make {found}, not {expected}: candidates were lost or doubled")
+        raise DamageError(
+            f"{MANIFEST}: {what} make {found}, not {expected}: candidates were lost or doubled"
+        )
 
 
 def _first(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).lstrip(".")
+    path = "".join(
+        f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]
+    ).lstrip(".")
     return f"{path or 'the whole'}: {first['msg']}"

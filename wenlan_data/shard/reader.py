@@ -101,7 +101,9 @@ def scan(path: Path) -> Iterator[Group]:
                 yield group
             group = Group(key)
         if extension in group.members:
-            raise DamageError(f"{path}: {entry.name!r} at {entry.offset} is there twice: see `shards verify`")
+            raise DamageError(
+                f"{path}: {entry.name!r} at {entry.offset} is there twice: see `shards verify`"
+            )
         group.members[extension] = Member(entry.name, entry.offset_data, entry.size)
     if group:
         yield group
@@ -138,7 +140,9 @@ def split_name(name: str) -> tuple[str, str]:
 def read_at(file: BinaryIO, member: Member) -> bytes:
     """A member's bytes; raises `DamageError` where the file ends before them."""
     if member.size > MAX_MEMBER_BYTES:
-        raise DamageError(f"{file.name}: {member.name!r}: {member.size} bytes are more than a sample may have")
+        raise DamageError(
+            f"{file.name}: {member.name!r}: {member.size} bytes are more than a sample may have"
+        )
     data = os.pread(file.fileno(), member.size, member.offset)
     if len(data) != member.size:
         problem = f"cut short: {member.size} bytes expected, {len(data)} found"
@@ -151,21 +155,32 @@ def _check_end(path: Path, file: BinaryIO, offset: int) -> None:
     if any(tail[: shard_format.HEADER_BYTES]):
         raise _damage(path, file, offset, "the tar header here is damaged")
     if len(tail) < 2 * shard_format.HEADER_BYTES:
-        raise _damage(path, file, offset + len(tail), "cut short: the end-of-archive blocks are missing")
+        raise _damage(
+            path, file, offset + len(tail), "cut short: the end-of-archive blocks are missing"
+        )
     if tail.count(0) != len(tail):
         first = next(at for at, byte in enumerate(tail) if byte)
-        raise _damage(path, file, offset + first, "bytes after the end of the archive: what they hold is hidden")
+        raise _damage(
+            path,
+            file,
+            offset + first,
+            "bytes after the end of the archive: what they hold is hidden",
+        )
 
 
 def _damage(path: Path, file: BinaryIO, offset: int, problem: str) -> BrokenTarError:
     bytes_found = os.fstat(file.fileno()).st_size
-    return BrokenTarError(path, offset=min(offset, bytes_found), problem=f"{problem} ({bytes_found} bytes in all)")
+    return BrokenTarError(
+        path, offset=min(offset, bytes_found), problem=f"{problem} ({bytes_found} bytes in all)"
+    )
 
 
 def _refuse_compressed(path: Path, file: BinaryIO) -> None:
     kind = _COMPRESSED.get(os.pread(file.fileno(), 2, 0))
     if kind:
-        raise UsageError(f"{path}: this tar is compressed ({kind}): decompress it first, shards are read by byte range")
+        raise UsageError(
+            f"{path}: this tar is compressed ({kind}): decompress it first, shards are read by byte range"
+        )
 
 
 def _expand(path: Path) -> list[Path]:
@@ -174,7 +189,9 @@ def _expand(path: Path) -> list[Path]:
     if path.is_dir():
         tars = sorted(path.glob("*.tar"))
         if not tars:
-            raise UsageError(f"{path}: neither a corpus (no {MANIFEST}) nor a folder with .tar files")
+            raise UsageError(
+                f"{path}: neither a corpus (no {MANIFEST}) nor a folder with .tar files"
+            )
         return tars
     if not path.is_file():
         raise UsageError(f"{path}: there is no such corpus, folder or tar")

@@ -104,7 +104,9 @@ class ShardPart:
                 metadata.add(sample, fields, row)
                 yield sample.key, encode_sample(sample, fields)
 
-    def _good(self, rows: Iterator[Row], dropped: list[tuple[Row, Drop]]) -> Iterator[tuple[Row, Looked, str]]:
+    def _good(
+        self, rows: Iterator[Row], dropped: list[tuple[Row, Drop]]
+    ) -> Iterator[tuple[Row, Looked, str]]:
         """Each row with its picture as it is stored, and that one's digest where it is known."""
         load_pixels = needs_pixels(self.detect)
         for row in rows:
@@ -120,7 +122,10 @@ class ShardPart:
 
         What the page does not say of licence and author, the picture's metadata may.
         """
-        is_encoded, tells_who = cast("int", row["encoded_offset"]) >= 0, bool(row["licence"] and row["author"])
+        is_encoded, tells_who = (
+            cast("int", row["encoded_offset"]) >= 0,
+            bool(row["licence"] and row["author"]),
+        )
         warc = self.warcs[cast("int", row["fetch_part"])]
         data = b"" if is_encoded and tells_who else _recorded(warc, row)
         if not tells_who:
@@ -135,7 +140,9 @@ class ShardPart:
 
     def _encoded(self, warc: str, row: Row) -> Stored:
         names = ("encoded_offset", "encoded_bytes", "encoded_crc32c")
-        jpeg = encoded_at(str(Path(warc).with_name(ENCODED)), Encoded(*(cast("int", row[name]) for name in names)))
+        jpeg = encoded_at(
+            str(Path(warc).with_name(ENCODED)), Encoded(*(cast("int", row[name]) for name in names))
+        )
         came = cast("int", row["width"]), cast("int", row["height"])
         width, height = size_within(*came, self.image.max_side_px)
         return Stored(jpeg=jpeg, width=width, height=height)
@@ -154,8 +161,14 @@ def _looked_at(
 
 def _looked(row: Row, stored: Stored, decoded: Pixels | None) -> Looked:
     fetched_size = cast("int", row["width"]), cast("int", row["height"])
-    boxes = scaled(boxes_of(cast("list[int] | None", row["boxes"])), fetched_size, (stored.width, stored.height))
-    return Looked(jpeg=stored.jpeg, width=stored.width, height=stored.height, boxes=boxes, pixels=decoded)
+    boxes = scaled(
+        boxes_of(cast("list[int] | None", row["boxes"])),
+        fetched_size,
+        (stored.width, stored.height),
+    )
+    return Looked(
+        jpeg=stored.jpeg, width=stored.width, height=stored.height, boxes=boxes, pixels=decoded
+    )
 
 
 class _Metadata:
@@ -169,8 +182,21 @@ class _Metadata:
     def add(self, sample: Sample, fields: Row, row: Row) -> None:
         """Take the sample's fields, and of its row what the tar must not hold: times and addresses."""
         fetched = {name: row[name] for name in ("final_url", "fetched_at", "ip")}
-        lists = {"opt_out": list(sample.opt_out), "tokens": list(sample.tokens), "token_count": len(sample.tokens)}
-        self._rows.append({**fields, **lists, **fetched, **_told(row), "caption": sample.caption, "shard": self._shard})
+        lists = {
+            "opt_out": list(sample.opt_out),
+            "tokens": list(sample.tokens),
+            "token_count": len(sample.tokens),
+        }
+        self._rows.append(
+            {
+                **fields,
+                **lists,
+                **fetched,
+                **_told(row),
+                "caption": sample.caption,
+                "shard": self._shard,
+            }
+        )
         if len(self._rows) >= BATCH_ROWS:
             self._flush()
 
@@ -191,7 +217,14 @@ def _write_drops(path: Path, dropped: list[tuple[Row, Drop]]) -> None:
     # Not retryable: it has had its second try, and its URL counts as known. The texts are the sample's, with those of
     # its duplicates.
     said = [
-        {**row, "step": "shard", "reason": drop.reason, "detail": drop.detail, "retryable": False, **_NOT_COMPARED}
+        {
+            **row,
+            "step": "shard",
+            "reason": drop.reason,
+            "detail": drop.detail,
+            "retryable": False,
+            **_NOT_COMPARED,
+        }
         for row, drop in dropped
     ]
     pq.write_table(pa.Table.from_pylist(said, schema=WORK_DROPS), path, compression="zstd")

@@ -90,7 +90,9 @@ def _add_metadata(summary: Summary, path: Path) -> None:
                 _add_batch(summary, batch)
     except (OSError, KeyError, pa.ArrowException) as error:
         reason = in_short(error, 200)
-        raise DamageError(f"{path}: this metadata table cannot be read ({reason}): run `shards verify`") from error
+        raise DamageError(
+            f"{path}: this metadata table cannot be read ({reason}): run `shards verify`"
+        ) from error
 
 
 def _add_batch(summary: Summary, batch: pa.RecordBatch) -> None:
@@ -132,7 +134,11 @@ def _add_fields(summary: Summary, fields: dict[str, object]) -> None:
 
 
 def _words(items: object, name: str) -> list[str]:
-    found = [item.get(name) for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    found = (
+        [item.get(name) for item in items if isinstance(item, dict)]
+        if isinstance(items, list)
+        else []
+    )
     return [word for word in found if isinstance(word, str)]
 
 
@@ -156,7 +162,13 @@ def picture_sides_px(data: bytes) -> tuple[int, int] | None:
     try:
         with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP", "GIF")) as picture:
             return picture.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,
+    ):
         return None
 
 

@@ -68,12 +68,16 @@ def _counts(manifest: Manifest) -> Iterator[Finding]:
 
 
 def _unknown_files(corpus: Path, manifest: Manifest) -> Iterator[Finding]:
-    known = {f"shards/{name}" for shard in manifest.shards for name in (shard.name, shard.offsets.name)}
+    known = {
+        f"shards/{name}" for shard in manifest.shards for name in (shard.name, shard.offsets.name)
+    }
     known |= {f"{folder}/{entry.name}" for folder, entry in _tables(manifest)}
     for folder in ("shards", "metadata", "drops"):
         for path in sorted((corpus / folder).glob("*")):
             if f"{folder}/{path.name}" not in known and not path.name.startswith("."):
-                yield Finding(f"{folder}/{path.name}", "", 0, "the manifest does not know this file")
+                yield Finding(
+                    f"{folder}/{path.name}", "", 0, "the manifest does not know this file"
+                )
 
 
 def _tables(manifest: Manifest) -> list[tuple[str, FileEntry]]:

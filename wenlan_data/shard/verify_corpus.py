@@ -62,7 +62,12 @@ def tar_damage(path: Path, shard: ShardEntry, places: Sequence[Place]) -> Iterat
         yield from reading.members(places)
         yield from reading.end(archive_bytes(_members_end(places)))
         if not reading.found and reading.sha256.hexdigest() != shard.sha256:
-            yield Finding(shard.name, "", 0, "the SHA-256 is not the one in the manifest, every member is sound")
+            yield Finding(
+                shard.name,
+                "",
+                0,
+                "the SHA-256 is not the one in the manifest, every member is sound",
+            )
 
 
 class _Reading:
@@ -83,7 +88,9 @@ class _Reading:
             if self.position >= self.bytes:
                 return
             expected = header(place.member, place.size)
-            yield from self._equal(expected, place.member, "the tar header is not the one that was written")
+            yield from self._equal(
+                expected, place.member, "the tar header is not the one that was written"
+            )
             data = _Data()
             for chunk in self._chunks(place.size):
                 data.take(chunk, keep=place.member.endswith(".json"))
@@ -178,7 +185,9 @@ def _members_end(places: Sequence[Place]) -> int:
 
 def _size(reading: _Reading, shard: ShardEntry, places: Sequence[Place]) -> Iterator[Finding]:
     if reading.bytes < shard.bytes:
-        where = next((one for one in places if reading.bytes < padded_end(one.offset, one.size)), None)
+        where = next(
+            (one for one in places if reading.bytes < padded_end(one.offset, one.size)), None
+        )
         member = where.member if where else END
         cut = f"cut short: {shard.bytes} bytes expected, {reading.bytes} found"
         yield reading.finding(member, reading.bytes, cut)

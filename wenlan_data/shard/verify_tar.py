@@ -47,7 +47,11 @@ class _Samples:
 
     def take(self, entry: tarfile.TarInfo) -> Iterator[Finding]:
         """Findings about one entry as such and about its place."""
-        for problem in (_kind_problem(entry), _name_problem(entry.name), self._place_problem(entry)):
+        for problem in (
+            _kind_problem(entry),
+            _name_problem(entry.name),
+            self._place_problem(entry),
+        ):
             if problem:
                 yield Finding(self._path.name, entry.name, entry.offset, problem)
 
@@ -88,7 +92,9 @@ def _name_problem(name: str) -> str:
     return "the path leads out of its folder" if ".." in name.replace("\\", "/").split("/") else ""
 
 
-def _json(shard: str, file: BinaryIO, entry: tarfile.TarInfo, picture: tarfile.TarInfo | None) -> Iterator[Finding]:
+def _json(
+    shard: str, file: BinaryIO, entry: tarfile.TarInfo, picture: tarfile.TarInfo | None
+) -> Iterator[Finding]:
     """Findings about a .json member, and about the picture before it where the member records its digest."""
     if not is_plain(entry) or not entry.name.lower().endswith(".json"):
         return

@@ -67,13 +67,19 @@ def write_shard(path: Path, samples: Iterable[tuple[str, Mapping[str, bytes]]]) 
     position, count, last = 0, 0, ""
     with os_errors(path), path.open("xb", buffering=1 << 20) as file:
         target = _Digesting(file)
-        options = {"user": shard_format.OWNER, "group": shard_format.OWNER, "mode": shard_format.MODE}
+        options = {
+            "user": shard_format.OWNER,
+            "group": shard_format.OWNER,
+            "mode": shard_format.MODE,
+        }
         with _tar_writer()(target, encoder=False, mtime=shard_format.MTIME_S, **options) as tar:
             tar.tarstream.copybufsize = 1 << 20  # one write a member, not one for each 16 KiB
             tar.tarstream.format = tarfile.USTAR_FORMAT
             for key, members in samples:
                 if key <= last or set(members) != set(shard_format.EXTENSIONS):
-                    raise ValueError(f"{path}: {key} after {last}: sort the samples by key, each with three members")
+                    raise ValueError(
+                        f"{path}: {key} after {last}: sort the samples by key, each with three members"
+                    )
                 tar.write({"__key__": key, **members})
                 for extension in shard_format.EXTENSIONS:
                     data = members[extension]
@@ -83,8 +89,12 @@ def write_shard(path: Path, samples: Iterable[tuple[str, Mapping[str, bytes]]]) 
         file.flush()
         os.fsync(file.fileno())
     if target.bytes != archive_bytes(position):
-        raise ValueError(f"{path}: {target.bytes} bytes written, the layout says {archive_bytes(position)}")
-    return WrittenShard(bytes=target.bytes, sha256=target.sha256.hexdigest(), samples=count, places=tuple(places))
+        raise ValueError(
+            f"{path}: {target.bytes} bytes written, the layout says {archive_bytes(position)}"
+        )
+    return WrittenShard(
+        bytes=target.bytes, sha256=target.sha256.hexdigest(), samples=count, places=tuple(places)
+    )
 
 
 @cache

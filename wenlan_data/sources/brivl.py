@@ -11,7 +11,12 @@ from wenlan_data.protocols import SourcePart
 from wenlan_data.records import Box, Candidate, Drop, Origin, Text
 from wenlan_data.sources.formats.delimited import next_json_line, ranges, read_range
 
-TEXT_TYPE_OF = {"alt_text": "alt", "sur_text": "surrounding", "caption": "caption", "title": "title"}
+TEXT_TYPE_OF = {
+    "alt_text": "alt",
+    "sur_text": "surrounding",
+    "caption": "caption",
+    "title": "title",
+}
 """BriVL's name of a text to ours. `easy` and `first` are cuts of `sur_text`, and are left."""
 CUTS = frozenset({"easy", "first"})
 MAX_BOXES = 1000
@@ -42,9 +47,13 @@ class Brivl:
         size_bytes, found = file.stat().st_size, False
         for start, stop, rows in ranges(file, 0, next_json_line, min(MAX_PART_ROWS, max_rows)):
             found = True
-            yield SourcePart(source=source, path=str(file), start=start, stop=stop, rows=rows, bytes=size_bytes)
+            yield SourcePart(
+                source=source, path=str(file), start=start, stop=stop, rows=rows, bytes=size_bytes
+            )
         if not found:
-            raise UsageError(f"{file}: holds no line of JSON: give BriVL's records, one object a line")
+            raise UsageError(
+                f"{file}: holds no line of JSON: give BriVL's records, one object a line"
+            )
 
     def read(self, part: SourcePart) -> Iterator[Candidate | Drop]:
         """The part's records. Raises `UsageError` where the file's size is not that of the plan."""
@@ -52,7 +61,9 @@ class Brivl:
         with os_errors(file):
             size_bytes = file.stat().st_size
         if size_bytes != part.bytes:
-            raise UsageError(f"{file}: it has {size_bytes} bytes now and had {part.bytes} when the build was planned")
+            raise UsageError(
+                f"{file}: it has {size_bytes} bytes now and had {part.bytes} when the build was planned"
+            )
         for line in read_range(Path(part.path), part.start, part.stop, next_json_line):
             yield self._candidate(line, folder)
 
@@ -64,9 +75,13 @@ class Brivl:
         file = Path(os.path.abspath(Path(self.base) / self.path))  # noqa: PTH100 - resolve() follows links
         if not file.is_file():
             raise UsageError(f"{file}: there is no such file: give BriVL's records as JSON Lines")
-        folder = Path(os.path.abspath(Path(self.base) / self.pictures)) if self.pictures else file.parent  # noqa: PTH100
+        folder = file.parent
+        if self.pictures:
+            folder = Path(os.path.abspath(Path(self.base) / self.pictures))  # noqa: PTH100
         if not folder.is_dir():
-            raise UsageError(f"{folder}: there is no such folder: say pictures: FOLDER in a sources file")
+            raise UsageError(
+                f"{folder}: there is no such folder: say pictures: FOLDER in a sources file"
+            )
         return file, folder
 
     def _candidate(self, line: list[str] | bytes | Drop, folder: Path) -> Candidate | Drop:
@@ -121,7 +136,11 @@ def _boxes(listed: object) -> tuple[Box, ...] | Drop:
         return wrong
     found = []
     for one in listed:
-        if not (isinstance(one, list) and len(one) == 4 and all(type(side) in {int, float} for side in one)):
+        if not (
+            isinstance(one, list)
+            and len(one) == 4
+            and all(type(side) in {int, float} for side in one)
+        ):
             return wrong
         if not all(0 <= side <= _MAX_COORDINATE for side in one):
             return wrong

@@ -36,7 +36,9 @@ class Folder:
         root = Path(os.path.abspath(Path(self.base) / self.path))  # noqa: PTH100 - resolve() follows links
         if not root.is_dir():
             what = "a file, no folder" if root.exists() else "there is no such folder"
-            raise UsageError(f"{root}: {what}: give a folder of pictures, or table:FILE or warc:FILE")
+            raise UsageError(
+                f"{root}: {what}: give a folder of pictures, or table:FILE or warc:FILE"
+            )
         if not os.access(root, os.R_OK | os.X_OK):
             raise UsageError(f"{root}: the folder cannot be read: change its rights")
         return self._planned(root, source, min(MAX_PART_ROWS, max_rows))
@@ -54,11 +56,15 @@ class Folder:
     def _planned(self, root: Path, source: int, max_rows: int) -> Iterator[SourcePart]:
         start, pictures = 0, _walk(root)
         while rows := sum(1 for _ in islice(pictures, max_rows)):
-            yield SourcePart(source=source, path=str(root), start=start, stop=start + rows, rows=rows)
+            yield SourcePart(
+                source=source, path=str(root), start=start, stop=start + rows, rows=rows
+            )
             start += rows
         if not start:
             wanted = " ".join(sorted(IMAGE_SUFFIXES))
-            raise UsageError(f"{root}: there is no picture in this folder: files named {wanted} are taken")
+            raise UsageError(
+                f"{root}: there is no picture in this folder: files named {wanted} are taken"
+            )
 
     def _candidate(self, root: Path, relative: str, sidecar: str) -> Candidate | Drop:
         if not _is_unicode(relative):
@@ -81,7 +87,9 @@ def _walk(root: Path, inside: str = "") -> Iterator[tuple[str, str]]:
         with os.scandir(root / inside) as entries:
             found = sorted((entry.name, _kind(entry, root)) for entry in entries)
     except PermissionError as error:
-        raise UsageError(f"{root / inside}: the folder cannot be read: change its rights") from error
+        raise UsageError(
+            f"{root / inside}: the folder cannot be read: change its rights"
+        ) from error
     prefix = f"{inside}/" if inside else ""
     sidecars = {_stem(name): name for name, kind in found if kind == "text"}
     for name, kind in found:
@@ -96,7 +104,9 @@ def _kind(entry: os.DirEntry[str], root: Path) -> str:
     if entry.is_dir(follow_symlinks=False):
         return "folder"
     # A linked folder is never entered: it would give its pictures twice, or go round for ever.
-    if not entry.is_file() or (entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root.resolve())):
+    if not entry.is_file() or (
+        entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root.resolve())
+    ):
         return ""
     suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 - no Path object for each of a million files
     return "image" if suffix in IMAGE_SUFFIXES else "text" if suffix == ".txt" else ""

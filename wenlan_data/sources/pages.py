@@ -59,11 +59,19 @@ class Pages:
     def parts(self, *, source: int, max_rows: int) -> Iterator[SourcePart]:  # noqa: ARG002 - only the crawl gives parts
         """Nothing: parts come from the crawl (`run.crawl`). Raises `UsageError` for seeds that cannot be asked."""
         if not self._all_seeds():
-            raise UsageError("pages: no seed is given: write seeds: [https://...] or pages:https://...")
+            raise UsageError(
+                "pages: no seed is given: write seeds: [https://...] or pages:https://..."
+            )
         for seed in self._all_seeds():
             if drop := usable(seed):
-                raise UsageError(f"pages: {seed!r} is no address to start from ({drop.reason}): write http://host/path")
-        if self.max_depth < 0 or (self.max_pages is not None and self.max_pages < 1) or self.max_pages_a_host < 1:
+                raise UsageError(
+                    f"pages: {seed!r} is no address to start from ({drop.reason}): write http://host/path"
+                )
+        if (
+            self.max_depth < 0
+            or (self.max_pages is not None and self.max_pages < 1)
+            or self.max_pages_a_host < 1
+        ):
             raise UsageError("pages: max_depth below 0, or max_pages or max_pages_a_host below 1")
         return iter(())
 
@@ -106,12 +114,18 @@ class Pages:
     def identity(self) -> dict[str, object]:
         """What makes it this crawl and no other: all but how far it goes."""
         follow = self.follow if isinstance(self.follow, str) else list(self.follow)
-        words = {"seeds": list(self._all_seeds()), "include": list(self.include), "exclude": list(self.exclude)}
+        words = {
+            "seeds": list(self._all_seeds()),
+            "include": list(self.include),
+            "exclude": list(self.exclude),
+        }
         return {**words, "follow": follow, "sitemaps": self.sitemaps}
 
     def _own_hosts(self) -> tuple[str, ...]:
         """The seeds' hosts; over http and https, with and without `www`, a site is the same."""
-        return tuple(dict.fromkeys(same for seed in self._all_seeds() for same in same_site(host_of(seed))))
+        return tuple(
+            dict.fromkeys(same for seed in self._all_seeds() for same in same_site(host_of(seed)))
+        )
 
     def _all_seeds(self) -> tuple[str, ...]:
         return (*((self.path,) if self.path else ()), *self.seeds)

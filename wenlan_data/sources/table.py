@@ -94,7 +94,9 @@ class Table:
         """One line that says which columns are read, and which of them were guessed."""
         chosen = zip(("url", "text", "page_url"), self._chosen(_layout(self._file())), strict=True)
         said = [
-            f"{role} from {column!r}{'' if getattr(self, role) else ' (guessed)'}" for role, column in chosen if column
+            f"{role} from {column!r}{'' if getattr(self, role) else ' (guessed)'}"
+            for role, column in chosen
+            if column
         ]
         return ", ".join(said)
 
@@ -106,7 +108,11 @@ class Table:
         file = self._file()
         layout = _layout(file)
         self._chosen(layout)
-        cut = parquet_ranges(file, max_rows) if _is_parquet(file) else _text_ranges(file, layout, max_rows)
+        cut = (
+            parquet_ranges(file, max_rows)
+            if _is_parquet(file)
+            else _text_ranges(file, layout, max_rows)
+        )
         return self._planned(file, source, cut)
 
     def read(self, part: SourcePart) -> Iterator[Candidate | Drop]:
@@ -121,7 +127,11 @@ class Table:
             )
         layout = _layout(file)
         chosen = self._chosen(layout)
-        rows = parquet_rows(file, part, chosen) if _is_parquet(file) else _text_rows(file, layout, part, chosen)
+        rows = (
+            parquet_rows(file, part, chosen)
+            if _is_parquet(file)
+            else _text_rows(file, layout, part, chosen)
+        )
         for row in rows:
             yield row if isinstance(row, Drop) else self._candidate(*row)
 
@@ -139,13 +149,19 @@ class Table:
         if not file.is_file():
             raise UsageError(f"{file}: there is no such file: check the path of the table")
         if file.suffix.lower() not in {*_DELIMITERS, *_JSON_LINES, *_PARQUET}:
-            remedy = "unpack it first (gunzip -k)" if file.suffix.lower() == ".gz" else "convert it to one of these"
+            remedy = (
+                "unpack it first (gunzip -k)"
+                if file.suffix.lower() == ".gz"
+                else "convert it to one of these"
+            )
             raise UsageError(f"{file}: a table is read as .parquet, .csv, .tsv or .jsonl: {remedy}")
         if file.stat().st_size == 0:
             raise UsageError(f"{file}: the file is empty: give a table with rows")
         return file
 
-    def _planned(self, file: Path, source: int, cut: Iterator[tuple[int, int, int, int]]) -> Iterator[SourcePart]:
+    def _planned(
+        self, file: Path, source: int, cut: Iterator[tuple[int, int, int, int]]
+    ) -> Iterator[SourcePart]:
         size_bytes, found = file.stat().st_size, False
         with os_errors(file):
             for group, start, stop, rows in cut:
@@ -167,7 +183,9 @@ class Table:
         text = self._column(layout, "text", TEXT_NAMES)
         return url, text, self._column(layout, "page_url", PAGE_NAMES, needed=False)
 
-    def _column(self, layout: _Layout, role: str, usual: Sequence[str], *, needed: bool = True) -> str:
+    def _column(
+        self, layout: _Layout, role: str, usual: Sequence[str], *, needed: bool = True
+    ) -> str:
         named: str = getattr(self, role)
         if named in layout.columns:
             return named
@@ -177,7 +195,9 @@ class Table:
             there = ", ".join(layout.columns[:20]) or "none"
             what = f"there is no column {named!r}" if named else f"no column looks like the {role}"
             remedy = _separator(layout) or f"say {role}: COLUMN in a sources file"
-            raise UsageError(f"{Path(self.base) / self.path}: {what}; its columns are {there}: {remedy}")
+            raise UsageError(
+                f"{Path(self.base) / self.path}: {what}; its columns are {there}: {remedy}"
+            )
         return guessed
 
     def _candidate(self, url: object, text: object, page_url: object) -> Candidate | Drop:
@@ -200,7 +220,11 @@ def _separator(layout: _Layout) -> str:
     """What to do with a table that has one column, whose name holds another separator."""
     only = layout.columns[0] if len(layout.columns) == 1 else ""
     found = next((sign for sign in "\t;|," if sign in only), "")
-    return f"its separator seems to be {found!r}: .csv is read with commas, .tsv with tabs" if found else ""
+    return (
+        f"its separator seems to be {found!r}: .csv is read with commas, .tsv with tabs"
+        if found
+        else ""
+    )
 
 
 def _as_text(value: object) -> str | Drop:
@@ -223,11 +247,19 @@ def _layout(file: Path) -> _Layout:
     with os_errors(file):
         if _is_parquet(file):
             with open_parquet(file) as table:
-                return _Layout(columns=tuple(f.name for f in table.schema_arrow if not pa.types.is_struct(f.type)))
+                return _Layout(
+                    columns=tuple(
+                        f.name for f in table.schema_arrow if not pa.types.is_struct(f.type)
+                    )
+                )
         encoding = encoding_of(file)
         if encoding == "utf-16":
             raise UsageError(f"{file}: the table is UTF-16: save it as UTF-8")
-        return _json_layout(file) if file.suffix.lower() in _JSON_LINES else _csv_layout(file, encoding)
+        return (
+            _json_layout(file)
+            if file.suffix.lower() in _JSON_LINES
+            else _csv_layout(file, encoding)
+        )
 
 
 def _csv_layout(file: Path, encoding: str) -> _Layout:
@@ -236,10 +268,16 @@ def _csv_layout(file: Path, encoding: str) -> _Layout:
             opened.seek(0)
         cells = next_csv_row(opened, _DELIMITERS[file.suffix.lower()])
         body = opened.tell()
-    names = [decode(cell.encode("latin-1"), encoding) for cell in cells] if isinstance(cells, list) else []
+    names = (
+        [decode(cell.encode("latin-1"), encoding) for cell in cells]
+        if isinstance(cells, list)
+        else []
+    )
     columns = tuple(name.strip() for name in names if isinstance(name, str))
     if not columns or len(columns) < len(names):
-        raise UsageError(f"{file}: its first line holds no column names: give a table with a header line")
+        raise UsageError(
+            f"{file}: its first line holds no column names: give a table with a header line"
+        )
     return _Layout(columns=columns, body=body, encoding=encoding)
 
 
@@ -251,7 +289,9 @@ def _json_layout(file: Path) -> _Layout:
             row = _json_row(line) if isinstance(line, bytes) else None
             columns.update(dict.fromkeys(row if isinstance(row, dict) else ()))
     if not columns:
-        raise UsageError(f"{file}: its first lines hold no JSON object: give JSON Lines, one object a line")
+        raise UsageError(
+            f"{file}: its first lines hold no JSON object: give JSON Lines, one object a line"
+        )
     return _Layout(columns=tuple(columns))
 
 
@@ -273,15 +313,25 @@ def _text_ranges(file: Path, layout: _Layout, max_rows: int) -> Iterator[tuple[i
     return ((0, start, stop, rows) for start, stop, rows in cut)
 
 
-def _text_rows(file: Path, layout: _Layout, part: SourcePart, names: Sequence[str]) -> Iterator[list[object] | Drop]:
+def _text_rows(
+    file: Path, layout: _Layout, part: SourcePart, names: Sequence[str]
+) -> Iterator[list[object] | Drop]:
     places = [layout.columns.index(name) if name else -1 for name in names]
     width = len(layout.columns)
     for row in read_range(file, part.start, part.stop, _next_row(file)):
         if isinstance(row, bytes):
             value = _json_row(row)
-            yield value if isinstance(value, Drop) else [value.get(name) if name else None for name in names]
+            yield (
+                value
+                if isinstance(value, Drop)
+                else [value.get(name) if name else None for name in names]
+            )
         elif isinstance(row, Drop) or len(row) != width:
-            yield row if isinstance(row, Drop) else Drop("bad_row", f"{len(row)} cells for {width} columns")
+            yield (
+                row
+                if isinstance(row, Drop)
+                else Drop("bad_row", f"{len(row)} cells for {width} columns")
+            )
         else:
             yield [_cell(row[place], layout.encoding) if place >= 0 else None for place in places]
 

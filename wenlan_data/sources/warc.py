@@ -35,8 +35,14 @@ class Warc:
         # Absolute, since a worker of Ray does not run in the operator's folder.
         file = Path(os.path.abspath(Path(self.base) / self.path))  # noqa: PTH100 - resolve() follows links
         if not file.is_file():
-            what = f"a folder: name its files, such as warc:{self.path.rstrip('/')}/*.warc.gz" if file.is_dir() else ""
-            raise UsageError(f"{file}: {what or 'there is no such file: check the path of the WARC'}")
+            what = (
+                f"a folder: name its files, such as warc:{self.path.rstrip('/')}/*.warc.gz"
+                if file.is_dir()
+                else ""
+            )
+            raise UsageError(
+                f"{file}: {what or 'there is no such file: check the path of the WARC'}"
+            )
         with os_errors(file):
             size_bytes = file.stat().st_size
             if not _is_warc(file):
@@ -80,4 +86,6 @@ def _is_warc(file: Path) -> bool:
 
 
 def _is_image(payload: bytes) -> bool:
-    return payload.startswith(_IMAGE_STARTS) or (payload[:4] == b"RIFF" and payload[8:12] == b"WEBP")
+    return payload.startswith(_IMAGE_STARTS) or (
+        payload[:4] == b"RIFF" and payload[8:12] == b"WEBP"
+    )

@@ -24,10 +24,14 @@ def corpus_mark(paths: Sequence[Path]) -> CorpusMark:
         if is_corpus(path):
             digest.update((path / MANIFEST).read_bytes())
             shards += [
-                ShardMark(name=one.name, bytes=one.bytes, sha256=one.sha256) for one in load_manifest(path).shards
+                ShardMark(name=one.name, bytes=one.bytes, sha256=one.sha256)
+                for one in load_manifest(path).shards
             ]
         else:
-            tars = [ShardMark(name=tar.name, bytes=tar.stat().st_size, sha256="") for tar in shard_paths([path])]
+            tars = [
+                ShardMark(name=tar.name, bytes=tar.stat().st_size, sha256="")
+                for tar in shard_paths([path])
+            ]
             digest.update("\n".join(f"{tar.name} {tar.bytes}" for tar in tars).encode())
             shards += tars
     return CorpusMark(digest=digest.hexdigest(), shards=shards)
@@ -40,9 +44,13 @@ def check_shards(shards: Sequence[Path], val_shards: Sequence[Path]) -> None:
     """
     for tar in shard_paths([*shards, *val_shards]):
         if not tar.is_file():
-            raise DamageError(f"{tar}: the manifest names it, and it is not there: restore it from a copy")
+            raise DamageError(
+                f"{tar}: the manifest names it, and it is not there: restore it from a copy"
+            )
     if val_shards and not any(next(scan(tar), None) for tar in shard_paths(val_shards)):
-        raise UsageError(f"--val-shards {' '.join(map(str, val_shards))}: no sample here: give pairs to validate with")
+        raise UsageError(
+            f"--val-shards {' '.join(map(str, val_shards))}: no sample here: give pairs to validate with"
+        )
 
 
 def check_same(before: CorpusMark, now: CorpusMark, *, may_grow: bool, may_change: bool) -> bool:
@@ -110,4 +118,6 @@ def page_id(url: str) -> int:
 
 
 def _first_64_bits(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()[:8], "little", signed=True)
+    return int.from_bytes(
+        hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()[:8], "little", signed=True
+    )

@@ -74,7 +74,11 @@ class _Gather(torch.autograd.Function):
 
 def mean(values: Tensor) -> Tensor:
     """The mean over ranks of each value."""
-    return _reduced(values, dist.ReduceOp.SUM) / dist.get_world_size() if dist.is_initialized() else values
+    return (
+        _reduced(values, dist.ReduceOp.SUM) / dist.get_world_size()
+        if dist.is_initialized()
+        else values
+    )
 
 
 def most(values: Tensor) -> Tensor:

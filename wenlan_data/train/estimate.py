@@ -42,13 +42,22 @@ class Estimate:
     batch_of_a_rank: int
 
 
-def describe_training(config: TrainConfig, options: TrainOptions, ranks: int, *, as_json: bool) -> str:
+def describe_training(
+    config: TrainConfig, options: TrainOptions, ranks: int, *, as_json: bool
+) -> str:
     """The estimate as text or JSON. Backbones are made without memory and without weights; nothing is written."""
     found = estimate(config, options, ranks)
     if as_json:
         return json.dumps(asdict(found))
-    lines = [f"{found.config} ({found.config_digest[:12]})", "", f"{'parameters':32}{'all':>14}{'learning':>14}"]
-    lines += [f"  {name:30}{every:14,}{learning:14,}" for name, (every, learning) in found.parameters.items()]
+    lines = [
+        f"{found.config} ({found.config_digest[:12]})",
+        "",
+        f"{'parameters':32}{'all':>14}{'learning':>14}",
+    ]
+    lines += [
+        f"  {name:30}{every:14,}{learning:14,}"
+        for name, (every, learning) in found.parameters.items()
+    ]
     lines += ["", "memory of a rank, without what the forward pass keeps"]
     lines += [f"  {name:30}{size / 2**20:11,.1f} MiB" for name, size in found.memory.items()]
     epochs = found.steps / max(1, found.steps_of_an_epoch)
@@ -66,7 +75,9 @@ def estimate(config: TrainConfig, options: TrainOptions, ranks: int) -> Estimate
     """Numbers of a training; raises `UsageError` for what a training would refuse at its start."""
     parts = ranks * config.accumulation
     if config.batch_size % parts:
-        raise UsageError(f"batch_size {config.batch_size}: choose a multiple of {parts} (ranks x accumulation)")
+        raise UsageError(
+            f"batch_size {config.batch_size}: choose a multiple of {parts} (ranks x accumulation)"
+        )
     check_shards(options.shards, options.val_shards)
     if options.resume == "no":
         check_init(options.init, config)

@@ -41,7 +41,9 @@ class FrozenOutputs:
             self._remembers = False
             self._given.clear()
 
-    def _once(self, number: int, forward: Callable[..., object], *given: object, **named: object) -> object:
+    def _once(
+        self, number: int, forward: Callable[..., object], *given: object, **named: object
+    ) -> object:
         first = next((one for one in chain(given, named.values()) if isinstance(one, Tensor)), None)
         known = self._given.get(number)
         if known is not None and known.first is first and known.output._version == known.version:

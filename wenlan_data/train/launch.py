@@ -25,7 +25,9 @@ GRACE_S = 60.0
 def launch(arguments: Sequence[str], ranks: int) -> int:
     """Run `wenlan-data ARGUMENTS` on `ranks` ranks of this machine; the exit code of the first that failed, or 0."""
     processes = [
-        subprocess.Popen([sys.executable, "-m", "wenlan_data", *arguments], env=env, stdin=subprocess.DEVNULL)
+        subprocess.Popen(
+            [sys.executable, "-m", "wenlan_data", *arguments], env=env, stdin=subprocess.DEVNULL
+        )
         for env in _environments(ranks)
     ]
     asked = _pass_on(processes)

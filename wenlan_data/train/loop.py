@@ -11,7 +11,13 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from wenlan_data.errors import DamageError, FailureBudgetError, InterruptedBuildError
-from wenlan_data.model.checkpoint import CorpusMark, best_checkpoint, checkpoints, prune, save_checkpoint
+from wenlan_data.model.checkpoint import (
+    CorpusMark,
+    best_checkpoint,
+    checkpoints,
+    prune,
+    save_checkpoint,
+)
 from wenlan_data.model.config import TrainConfig
 from wenlan_data.train import distributed as world
 from wenlan_data.train.batches import Batch, Stream, batches
@@ -25,7 +31,9 @@ from wenlan_data.train.step import Outcome, training_step
 MAX_SKIPPED_IN_A_ROW = 5
 # Frozen statistics are equal on all ranks. torch 2.13 gave the switch another name.
 _NEW_NAME = "forward_sync_buffers" in signature(DistributedDataParallel.__init__).parameters
-_NO_BUFFER_SYNC: dict[str, Any] = {"forward_sync_buffers" if _NEW_NAME else "broadcast_buffers": False}
+_NO_BUFFER_SYNC: dict[str, Any] = {
+    "forward_sync_buffers" if _NEW_NAME else "broadcast_buffers": False
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +71,11 @@ def train(run: Run, stop: StopWish) -> None:
         run.watch.step(_line(run, micro, outcome))
         _check_finite(run)
         metrics = _validated(run)
-        if metrics or _due(training.step, config.checkpoints.every_steps) or training.step == config.max_steps:
+        if (
+            metrics
+            or _due(training.step, config.checkpoints.every_steps)
+            or training.step == config.max_steps
+        ):
             save(run, metrics)
         if _wish(stop, run.ranks):
             save(run, metrics)
@@ -113,10 +125,14 @@ def _parts(run: Run) -> Iterator[list[Batch]]:
 def _check_finite(run: Run) -> None:
     training = run.training
     if training.skipped_in_a_row:
-        run.watch.say(f"step {training.step}: loss or gradients are not finite: skipped ({training.skipped} in all)")
+        run.watch.say(
+            f"step {training.step}: loss or gradients are not finite: skipped ({training.skipped} in all)"
+        )
     if training.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
         kept = checkpoints(run.folder)
-        last = f"the last good checkpoint is {kept[-1]}" if kept else "no checkpoint was saved before"
+        last = (
+            f"the last good checkpoint is {kept[-1]}" if kept else "no checkpoint was saved before"
+        )
         raise FailureBudgetError(
             f"{MAX_SKIPPED_IN_A_ROW} steps in a row were not finite, up to {training.step}: {last}: "
             "lower optimizer.lr, or look at the samples of these steps"
@@ -124,7 +140,10 @@ def _check_finite(run: Run) -> None:
 
 
 def _validated(run: Run) -> dict[str, float]:
-    due = _due(run.training.step, run.config.validation.every_steps) or run.training.step == run.config.max_steps
+    due = (
+        _due(run.training.step, run.config.validation.every_steps)
+        or run.training.step == run.config.max_steps
+    )
     if run.validate is None or not due:
         return {}
     metrics: dict[str, float] = {}
@@ -136,7 +155,9 @@ def _validated(run: Run) -> dict[str, float]:
     if _any(failure is not None, run.ranks):
         # What was trained must not be lost to pairs that cannot be read.
         save(run, {})
-        raise failure or DamageError(f"step {run.training.step}: validation failed on another rank: see what it said")
+        raise failure or DamageError(
+            f"step {run.training.step}: validation failed on another rank: see what it said"
+        )
     run.watch.validation(run.training.step, metrics)
     return metrics
 

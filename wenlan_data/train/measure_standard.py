@@ -32,7 +32,9 @@ def measure(towers: Towers, parts: Iterable[Batch], config: TrainConfig) -> None
         for standard, found in zip(standards, sums, strict=True):
             hooks.callback(standard.register_forward_pre_hook(found.add).remove)
         for part in islice(parts, math.ceil(PAIRS * config.accumulation / config.batch_size)):
-            with torch.autocast(part.ids.device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"):
+            with torch.autocast(
+                part.ids.device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"
+            ):
                 towers(part.inputs)
     for standard, found in zip(standards, sums, strict=True):
         standard.set(*found.over_all_ranks())

@@ -13,7 +13,9 @@ Tower = TypeVar("Tower", bound=nn.Module)
 
 def momentum_copy(tower: Tower) -> Tower:
     """A copy without gradients, in evaluation mode. What never trains is shared, not copied: it cannot differ."""
-    shared: dict[int, object] = {id(one): one for one in tower.parameters() if not one.requires_grad}
+    shared: dict[int, object] = {
+        id(one): one for one in tower.parameters() if not one.requires_grad
+    }
     shared |= {id(part): part for part in tower.modules() if is_frozen(part)}
     copy = deepcopy(tower, memo=shared)
     for parameter in copy.parameters():
@@ -24,7 +26,11 @@ def momentum_copy(tower: Tower) -> Tower:
 def averaged(tower: nn.Module, copy: nn.Module) -> dict[str, tuple[Tensor, Tensor]]:
     """By name, the parameters of `copy` that follow and those of `tower` that they follow."""
     learning = dict(tower.named_parameters())
-    return {name: (mine, learning[name]) for name, mine in copy.named_parameters() if mine is not learning[name]}
+    return {
+        name: (mine, learning[name])
+        for name, mine in copy.named_parameters()
+        if mine is not learning[name]
+    }
 
 
 @torch.no_grad()
@@ -35,7 +41,9 @@ def follow(tower: nn.Module, copy: nn.Module, momentum: float) -> None:
     """
     pairs = list(averaged(tower, copy).values())
     if pairs:
-        torch._foreach_lerp_([mine for mine, _ in pairs], [theirs for _, theirs in pairs], 1 - momentum)
+        torch._foreach_lerp_(
+            [mine for mine, _ in pairs], [theirs for _, theirs in pairs], 1 - momentum
+        )
     for mine, theirs in zip(copy.buffers(), tower.buffers(), strict=True):
         if mine is not theirs:
             mine.copy_(theirs)

@@ -52,7 +52,12 @@ class Queues:
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that a checkpoint holds, besides `fill` and `pointer`."""
-        return {"image": self.image_KD, "text": self.text_KD, "ids": self.ids_K, "pages": self.pages_K}
+        return {
+            "image": self.image_KD,
+            "text": self.text_KD,
+            "ids": self.ids_K,
+            "pages": self.pages_K,
+        }
 
     @torch.no_grad()
     def restore(self, tensors: dict[str, Tensor], fill: int, pointer: int) -> None:
@@ -66,10 +71,17 @@ class Queues:
         order = [(pointer - fill + row) % stored for row in range(fill)] if stored else []
         rows = torch.tensor(order, dtype=torch.long)
         self.fill = self.pointer = 0
-        self.put(*(tensors[name][rows].to(self.ids_K.device) for name in ("image", "text", "ids", "pages")))
+        self.put(
+            *(
+                tensors[name][rows].to(self.ids_K.device)
+                for name in ("image", "text", "ids", "pages")
+            )
+        )
 
 
-def same_entries(ids_B: Tensor, pages_B: Tensor, ids_N: Tensor, pages_N: Tensor, same: Collection[str]) -> Tensor:
+def same_entries(
+    ids_B: Tensor, pages_B: Tensor, ids_N: Tensor, pages_N: Tensor, same: Collection[str]
+) -> Tensor:
     """(B, N), True for the same sample (`id` in `same`) or one of the same page (`page`; 0 is no page)."""
     found = torch.zeros(len(ids_B), len(ids_N), dtype=torch.bool, device=ids_B.device)
     if SAME_ID in same:

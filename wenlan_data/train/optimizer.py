@@ -14,10 +14,18 @@ def make_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.Ad
 
     What lies in a backbone learns at its own share of the rate (`rate_factor` of a group).
     """
-    learning = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
+    learning = [
+        (name, parameter)
+        for name, parameter in module.named_parameters()
+        if parameter.requires_grad
+    ]
     groups = [
         {
-            "params": [one for name, one in learning if (one.ndim > 1) is decays and _in_backbone(name) is old],
+            "params": [
+                one
+                for name, one in learning
+                if (one.ndim > 1) is decays and _in_backbone(name) is old
+            ],
             "weight_decay": config.weight_decay if decays else 0.0,
             "rate_factor": config.backbone_lr_factor if old else 1.0,
         }
@@ -25,7 +33,11 @@ def make_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.Ad
         for decays in (True, False)
     ]
     return torch.optim.AdamW(
-        [group for group in groups if group["params"]], lr=config.lr, betas=config.betas, eps=config.eps, fused=True
+        [group for group in groups if group["params"]],
+        lr=config.lr,
+        betas=config.betas,
+        eps=config.eps,
+        fused=True,
     )
 
 
@@ -67,15 +79,23 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, module: nn.Module) -> di
     }
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, module: nn.Module, tensors: dict[str, Tensor]) -> None:
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, module: nn.Module, tensors: dict[str, Tensor]
+) -> None:
     """Take what `optimizer_tensors` gave."""
     for name, parameter in module.named_parameters():
         prefix = f"{name}."
-        memory = {key.removeprefix(prefix): value for key, value in tensors.items() if key.rpartition(".")[0] == name}
+        memory = {
+            key.removeprefix(prefix): value
+            for key, value in tensors.items()
+            if key.rpartition(".")[0] == name
+        }
         if memory and parameter.requires_grad:
             # Laid out as the parameter is: the fused step walks through memory, whatever the strides say, and would
             # pair the averages of a channels-last weight with other elements of it.
             optimizer.state[parameter] = {
-                key: value.clone() if key == "step" else torch.empty_like(parameter, requires_grad=False).copy_(value)
+                key: value.clone()
+                if key == "step"
+                else torch.empty_like(parameter, requires_grad=False).copy_(value)
                 for key, value in memory.items()
             }

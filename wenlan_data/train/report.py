@@ -47,14 +47,23 @@ class Chart:
 
 
 def write_report(
-    run: Path, config: TrainConfig, model: Model, shards: Sequence[Path], *, seen: bool, workers: int
+    run: Path,
+    config: TrainConfig,
+    model: Model,
+    shards: Sequence[Path],
+    *,
+    seen: bool,
+    workers: int,
 ) -> Path:
     """Write the page, by one rename, and return its path. `seen`: the pairs are those of the training."""
     steps = [one for one in read_log(run) if one["kind"] == "step"]
     found = _joined(list(vectors_of(model, shards, workers=workers, limit=MAX_PAIRS)))
     losses = _series(steps, "loss") or [float("nan")]
     environment = Environment(
-        loader=PackageLoader("wenlan_data.train"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("wenlan_data.train"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
     )
     text = environment.get_template("report.html.j2").render(
         name=config.name,
@@ -78,10 +87,15 @@ def chart(title: str, values: Sequence[float]) -> Chart:
     """A curve through at most `MAX_POINTS` means of neighbouring values; values that are not finite are left out."""
     finite = [value for value in values if value == value and abs(value) != float("inf")]
     size = max(1, -(-len(finite) // MAX_POINTS))
-    means = [sum(finite[at : at + size]) / len(finite[at : at + size]) for at in range(0, len(finite), size)]
+    means = [
+        sum(finite[at : at + size]) / len(finite[at : at + size])
+        for at in range(0, len(finite), size)
+    ]
     low, high = min(means, default=0.0), max(means, default=0.0)
     across, up = max(1, len(means) - 1), (high - low) or 1.0
-    points = " ".join(f"{100 * at / across:.1f},{38 - 36 * (one - low) / up:.1f}" for at, one in enumerate(means))
+    points = " ".join(
+        f"{100 * at / across:.1f},{38 - 36 * (one - low) / up:.1f}" for at, one in enumerate(means)
+    )
     return Chart(title=title, points=points, low=f"{low:.3g}", high=f"{high:.3g}")
 
 
@@ -101,11 +115,16 @@ def _examples(found: Vectors, shards: Sequence[Path]) -> dict[str, object]:
     thumbs = _Thumbs(shards, found.keys)
     return {
         "count": len(found.keys),
-        "rows": [_row("picture to text", figures.image_to_text), _row("text to picture", figures.text_to_image)],
+        "rows": [
+            _row("picture to text", figures.image_to_text),
+            _row("text to picture", figures.text_to_image),
+        ],
         "pictures": [
             {
                 "src": thumbs.src(row),
-                "texts": [(texts[at], texts[at] == found.texts[row]) for at in _top(similarity[row])],
+                "texts": [
+                    (texts[at], texts[at] == found.texts[row]) for at in _top(similarity[row])
+                ],
             }
             for row in rows
         ],
@@ -123,8 +142,16 @@ def _examples(found: Vectors, shards: Sequence[Path]) -> dict[str, object]:
 
 
 def _row(name: str, way: Direction) -> dict[str, str]:
-    recalls = {word: f"{100 * way.recall[cut]:.1f} %" for word, cut in (("one", 1), ("five", 5), ("ten", 10))}
-    return {"name": name, **recalls, "median": f"{way.median_rank:g}", "mean": f"{way.mean_rank:.1f}"}
+    recalls = {
+        word: f"{100 * way.recall[cut]:.1f} %"
+        for word, cut in (("one", 1), ("five", 5), ("ten", 10))
+    }
+    return {
+        "name": name,
+        **recalls,
+        "median": f"{way.median_rank:g}",
+        "mean": f"{way.mean_rank:.1f}",
+    }
 
 
 def _spread(count: int) -> list[int]:
@@ -148,7 +175,9 @@ class _Thumbs:
         if row not in self._made:
             path, group = find_sample(self._shards, self._keys[row])
             members = read_group(path, group)
-            data = next((members[name] for name in ("jpg", "jpeg", "png", "webp") if name in members), b"")
+            data = next(
+                (members[name] for name in ("jpg", "jpeg", "png", "webp") if name in members), b""
+            )
             self._made[row] = _data_url(data)
         return self._made[row]
 

@@ -37,7 +37,9 @@ def newest_sound(run: Path, say: Callable[[str], None]) -> Checkpoint | None:
         except DamageError as error:
             say(f"{error}: trying the one before")
     if found:
-        raise DamageError(f"{run / FOLDER}: no checkpoint is sound: restore one from a copy, or choose another --out")
+        raise DamageError(
+            f"{run / FOLDER}: no checkpoint is sound: restore one from a copy, or choose another --out"
+        )
     return None
 
 
@@ -53,7 +55,10 @@ def check_config(checkpoint: Checkpoint, config: TrainConfig, say: Callable[[str
 
     Says in one line which others differ. A key that is newer than the checkpoint had its default then.
     """
-    before, now = parse_config(checkpoint.state.config, str(checkpoint.path)).resolved(), config.resolved()
+    before, now = (
+        parse_config(checkpoint.state.config, str(checkpoint.path)).resolved(),
+        config.resolved(),
+    )
     old, new = dict(_leaves(before)), dict(_leaves(now))
     changes = {key: f"{key} {new[key]} (was {old[key]})" for key in new if old[key] != new[key]}
     wrong = [change for key, change in changes.items() if key.partition(".")[0] not in _MAY_DIFFER]

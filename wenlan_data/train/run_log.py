@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import IO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from wenlan_data.errors import os_errors, print_line
@@ -38,7 +45,9 @@ class Watch:
     `log.jsonl` holds one JSON object a step or validation. A run that goes on drops what it had logged beyond its step.
     """
 
-    def __init__(self, folder: Path, *, first: bool, done: int, steps: int, quiet: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, first: bool, done: int, steps: int, quiet: bool = False
+    ) -> None:
         self._first, self._quiet = first, quiet
         self._steps = steps
         self._last = time.monotonic()
@@ -72,8 +81,13 @@ class Watch:
         if not self._first:
             return
         per_second = line.samples / max(took_s, 1e-9)
-        self._write({"kind": "step", **_without_keys(line), "took_s": took_s, "samples_per_s": per_second})
-        self._chart(line.step, {**line.figures, "rate": line.rate, "samples_per_s": per_second, "wait_s": line.wait_s})
+        self._write(
+            {"kind": "step", **_without_keys(line), "took_s": took_s, "samples_per_s": per_second}
+        )
+        self._chart(
+            line.step,
+            {**line.figures, "rate": line.rate, "samples_per_s": per_second, "wait_s": line.wait_s},
+        )
         self._print(_words(line, per_second, self._steps))
         if self._progress and self._task is not None:
             self._progress.update(self._task, completed=line.step)
@@ -136,7 +150,11 @@ def read_log(folder: Path) -> list[dict[str, object]]:
 
 
 def _cut_log(path: Path, done: int) -> None:
-    kept = [one for one in read_log(path.parent) if isinstance(one.get("step"), int) and one["step"] <= done]  # type: ignore[operator]
+    kept = [
+        one
+        for one in read_log(path.parent)
+        if isinstance(one.get("step"), int) and one["step"] <= done
+    ]  # type: ignore[operator]
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text("".join(json.dumps(one) + "\n" for one in kept), encoding="utf-8")
     partial.replace(path)

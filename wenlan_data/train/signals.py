@@ -31,7 +31,9 @@ class StopWish:
 def listening() -> Iterator[StopWish]:
     """SIGTERM and Ctrl-C make the wish; what handled them before does again afterwards."""
     wish = StopWish()
-    before = {number: signal.signal(number, wish.note) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {
+        number: signal.signal(number, wish.note) for number in (signal.SIGTERM, signal.SIGINT)
+    }
     try:
         yield wish
     finally:

@@ -60,7 +60,9 @@ def begin(towers: Towers, config: TrainConfig, device: torch.device) -> Training
     )
 
 
-def to_state(training: Training, config: TrainConfig, corpus: CorpusMark, metrics: dict[str, float]) -> State:
+def to_state(
+    training: Training, config: TrainConfig, corpus: CorpusMark, metrics: dict[str, float]
+) -> State:
     """What of it is no tensor."""
     return State(
         code_version=__version__,

@@ -52,7 +52,9 @@ def training_step(
     loss or the gradients of any rank are not finite, weights and optimizer stay as they are; keys of a part that has
     any that is not finite never enter the queues.
     """
-    set_learning_rate(training.optimizer, learning_rate(training.step, config.optimizer, config.max_steps))
+    set_learning_rate(
+        training.optimizer, learning_rate(training.step, config.optimizer, config.max_steps)
+    )
     training.follow(config.momentum)
     training.optimizer.zero_grad(set_to_none=True)
     figures = torch.zeros(len(FIGURES), device=ranks.device, dtype=torch.float64)
@@ -67,9 +69,13 @@ def training_step(
     return _update(training, figures, config)
 
 
-def micro_step(training: Training, module: nn.Module, part: Batch, config: TrainConfig, ranks: Ranks) -> Found:
+def micro_step(
+    training: Training, module: nn.Module, part: Batch, config: TrainConfig, ranks: Ranks
+) -> Found:
     """The loss of one micro-batch and what it shows."""
-    precision = torch.autocast(ranks.device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16")
+    precision = torch.autocast(
+        ranks.device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"
+    )
     with precision, training.frozen.remembering():
         image, text, scale = module(part.inputs)
         keys = _keys(training, part.inputs)
@@ -104,7 +110,9 @@ def _brivl(
     gathered = world.gather(key[0]), world.gather(key[1])
     batch = None
     if config.negatives.batch:
-        others = same_entries(part.ids, part.pages, world.gather(part.ids), world.gather(part.pages), same)
+        others = same_entries(
+            part.ids, part.pages, world.gather(part.ids), world.gather(part.pages), same
+        )
         batch = moco.BatchKeys(*gathered, ranks.rank * len(part.ids), others)
     first, second = moco.contrastive_logits(
         *query, *key, queues.image_KD, queues.text_KD, temperature,
@@ -115,9 +123,17 @@ def _brivl(
     return Found(loss, _figures(loss, first, second, right, temperature), gathered)
 
 
-def _clip(image: Tensor, text: Tensor, scale: Tensor, part: Batch, config: TrainConfig, ranks: Ranks) -> Found:
+def _clip(
+    image: Tensor, text: Tensor, scale: Tensor, part: Batch, config: TrainConfig, ranks: Ranks
+) -> Found:
     row = ranks.rank * len(part.ids)
-    others = same_entries(part.ids, part.pages, world.gather(part.ids), world.gather(part.pages), config.negatives.mask)
+    others = same_entries(
+        part.ids,
+        part.pages,
+        world.gather(part.ids),
+        world.gather(part.pages),
+        config.negatives.mask,
+    )
     first, second = clip.contrastive_logits(
         image, text, world.gather_with_gradients(image), world.gather_with_gradients(text), scale,
         first_row=row, ignored=others,
@@ -128,9 +144,14 @@ def _clip(image: Tensor, text: Tensor, scale: Tensor, part: Batch, config: Train
 
 
 @torch.no_grad()
-def _figures(loss: Tensor, first: Tensor, second: Tensor, right: Tensor, temperature: Tensor) -> Tensor:
+def _figures(
+    loss: Tensor, first: Tensor, second: Tensor, right: Tensor, temperature: Tensor
+) -> Tensor:
     rows = torch.arange(len(right), device=right.device)
-    values = [loss.detach(), *((logits.argmax(1) == right).float().mean() for logits in (first, second))]
+    values = [
+        loss.detach(),
+        *((logits.argmax(1) == right).float().mean() for logits in (first, second)),
+    ]
     values.append((first[rows, right] + second[rows, right]).mean() / 2 * temperature)
     negatives = torch.cat([first, second]).detach().clone()
     negatives[torch.arange(len(negatives), device=right.device), right.repeat(2)] = float("-inf")
@@ -154,7 +175,10 @@ def _update(training: Training, figures: Tensor, config: TrainConfig) -> Outcome
         training.skipped_in_a_row += 1
     training.step += 1
     temperature = float((-training.towers.log_scale.detach()).exp())
-    return Outcome({**dict(zip((*FIGURES, "gradient_norm"), values, strict=True)), "temperature": temperature}, finite)
+    return Outcome(
+        {**dict(zip((*FIGURES, "gradient_norm"), values, strict=True)), "temperature": temperature},
+        finite,
+    )
 
 
 def _with_last(parts: Sequence[Batch]) -> Iterator[tuple[Batch, bool]]:

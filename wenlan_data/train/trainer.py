@@ -35,7 +35,13 @@ from wenlan_data.train.loop import Run, train
 from wenlan_data.train.measure_standard import measure
 from wenlan_data.train.options import TrainOptions
 from wenlan_data.train.report import write_report
-from wenlan_data.train.resume import check_config, check_init, clear_unsound, initialise, newest_sound
+from wenlan_data.train.resume import (
+    check_config,
+    check_init,
+    clear_unsound,
+    initialise,
+    newest_sound,
+)
 from wenlan_data.train.run_log import Watch
 from wenlan_data.train.signals import listening
 from wenlan_data.train.state import Training, begin, restore
@@ -77,7 +83,10 @@ def _prepared(config: TrainConfig, options: TrainOptions, ranks: Ranks) -> Itera
             initialise(towers, options.init, say)
         training = begin(towers, config, ranks.device)
         stream = Stream(
-            shards=list(options.shards), tokenizer=tokenizer, pages=Pages(options.shards), workers=options.workers
+            shards=list(options.shards),
+            tokenizer=tokenizer,
+            pages=Pages(options.shards),
+            workers=options.workers,
         )
         if checkpoint is not None:
             _go_on(training, checkpoint, corpus, options, say)
@@ -95,7 +104,9 @@ def _prepared(config: TrainConfig, options: TrainOptions, ranks: Ranks) -> Itera
             training=training,
             tokenizer=tokenizer.read_bytes(),
             watch=watch,
-            validate=_validator(training, config, options, tokenizer, ranks) if options.val_shards else None,
+            validate=_validator(training, config, options, tokenizer, ranks)
+            if options.val_shards
+            else None,
         )
 
 
@@ -116,13 +127,17 @@ def save_tokenizer(config: TextConfig, shards: tuple[Path, ...], path: Path) -> 
     partial.replace(path)
 
 
-def _found_checkpoint(options: TrainOptions, config: TrainConfig, say: Callable[[str], None]) -> Checkpoint | None:
+def _found_checkpoint(
+    options: TrainOptions, config: TrainConfig, say: Callable[[str], None]
+) -> Checkpoint | None:
     if options.resume == "auto":
         found = newest_sound(options.out, say)
     else:
         given = None if options.resume == "no" else Path(options.resume)
         if checkpoints(options.out) and not (given and _is_inside(given, options.out)):
-            raise UsageError(f"{options.out} holds a run already: go on with --resume auto, or choose another --out")
+            raise UsageError(
+                f"{options.out} holds a run already: go on with --resume auto, or choose another --out"
+            )
         found = load_checkpoint(checkpoint_path(given, say)) if given else None
     if found is not None:
         check_config(found, config, say)
@@ -131,7 +146,9 @@ def _found_checkpoint(options: TrainOptions, config: TrainConfig, say: Callable[
 
 def _is_inside(checkpoint: Path, run: Path) -> bool:
     """Whether it is one of the run's own; its folder of checkpoints may be a link to another disk."""
-    return any(checkpoint.resolve().is_relative_to(folder.resolve()) for folder in (run, run / FOLDER))
+    return any(
+        checkpoint.resolve().is_relative_to(folder.resolve()) for folder in (run, run / FOLDER)
+    )
 
 
 @contextmanager
@@ -152,7 +169,9 @@ def _remove(made: list[Path]) -> None:
             one.rmdir() if one.is_dir() else one.unlink()
 
 
-def _tokenizer(config: TrainConfig, options: TrainOptions, ranks: Ranks, checkpoint: Checkpoint | None) -> Path:
+def _tokenizer(
+    config: TrainConfig, options: TrainOptions, ranks: Ranks, checkpoint: Checkpoint | None
+) -> Path:
     """The tokenizer of the run: the checkpoint's, that of `--init`, the encoder's, or one of the corpus."""
     path = options.out / TOKENIZER
     if ranks.first:
@@ -161,7 +180,9 @@ def _tokenizer(config: TrainConfig, options: TrainOptions, ranks: Ranks, checkpo
             if checkpoint is not None:
                 path.write_bytes((checkpoint.path / TOKENIZER).read_bytes())
             elif options.init is not None and options.init.is_dir():
-                path.write_bytes((checkpoint_path(options.init, lambda _: None) / TOKENIZER).read_bytes())
+                path.write_bytes(
+                    (checkpoint_path(options.init, lambda _: None) / TOKENIZER).read_bytes()
+                )
             else:
                 save_tokenizer(config.text, options.shards, path)
     world.wait_for_all()
@@ -176,7 +197,12 @@ def _go_on(
     options: TrainOptions,
     say: Callable[[str], None],
 ) -> None:
-    same = check_same(checkpoint.state.corpus, corpus, may_grow=options.grown_corpus, may_change=options.changed_corpus)
+    same = check_same(
+        checkpoint.state.corpus,
+        corpus,
+        may_grow=options.grown_corpus,
+        may_change=options.changed_corpus,
+    )
     restore(training, checkpoint)
     if not same:
         training.place = Place(training.place.epoch + 1, 0)
@@ -188,13 +214,17 @@ def _validator(
 ) -> Callable[[], dict[str, float]]:
     def validate() -> dict[str, float]:
         training.towers.eval()
-        model = Model(towers=training.towers, config=config, tokenizer=tokenizer, device=ranks.device)
+        model = Model(
+            towers=training.towers, config=config, tokenizer=tokenizer, device=ranks.device
+        )
         found = corpus_retrieval(
             model, options.val_shards, workers=options.workers, limit=config.validation.max_samples
         )
         training.towers.learn()
         both = found.as_json()
-        figures = {f"{way}_{name}": value for way, values in both.items() for name, value in values.items()}
+        figures = {
+            f"{way}_{name}": value for way, values in both.items() for name, value in values.items()
+        }
         return {"mean_recall": found.mean_recall, **figures}
 
     return validate
@@ -215,14 +245,23 @@ def finish(config: TrainConfig, options: TrainOptions, training: Training, *, as
     problem = ""
     try:
         with torch.no_grad():
-            write_report(options.out, config, model, shards, seen=not options.val_shards, workers=options.workers)
+            write_report(
+                options.out,
+                config,
+                model,
+                shards,
+                seen=not options.val_shards,
+                workers=options.workers,
+            )
     except WenlanError as error:
         # The model is saved: a report that cannot be written must not make the training look failed.
         problem = str(error)
     best = checkpoint_path(options.out)
     if as_json:
         facts = {"steps": training.step, "samples": training.samples, "skipped": training.skipped}
-        return json.dumps({**facts, "checkpoint": str(best), "report": str(options.out / "report.html")})
+        return json.dumps(
+            {**facts, "checkpoint": str(best), "report": str(options.out / "report.html")}
+        )
     lines = [
         f"{training.step} steps, {training.samples} samples, {training.skipped} steps skipped",
         f"checkpoint: {best}",

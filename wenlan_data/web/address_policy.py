@@ -16,7 +16,14 @@ REFUSALS = frozenset({"address", "port"})
 _DENIED = [
     ipaddress.ip_network(text)
     for text in (
-        *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
+        *(
+            "0.0.0.0/8",
+            "10.0.0.0/8",
+            "100.64.0.0/10",
+            "127.0.0.0/8",
+            "169.254.0.0/16",
+            "172.16.0.0/12",
+        ),
         *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15"),
         *("198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
         *("::/96", "::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "2001:db8::/32"),
@@ -40,7 +47,9 @@ class AddressPolicy:
         for word in self.allow:
             name, _, port = word.rpartition(":")
             if not (name and port.isdigit()):
-                raise RecipeError(f"network.allow: {word!r} is not host:port: write it like 127.0.0.1:8085")
+                raise RecipeError(
+                    f"network.allow: {word!r} is not host:port: write it like 127.0.0.1:8085"
+                )
 
     def refuses(self, host: str, address: str, port: int) -> Drop | None:
         """Why `address` is not dialled for the URL's `host` (`host:port`), or None where it may be."""
@@ -70,4 +79,6 @@ def is_public(address: str) -> bool:
         return False
     if value.version == 6 and value not in _GLOBAL_UNICAST_6:
         return False
-    return value.is_global and not any(value.version == net.version and value in net for net in _DENIED)
+    return value.is_global and not any(
+        value.version == net.version and value in net for net in _DENIED
+    )

@@ -41,7 +41,8 @@ class Lists:
         """The same with absolute paths: workers do not run in the operator's folder."""
         names = ("domains", "urls", "sha256", "pdq")
         domains, urls, sha256, pdq = (
-            str(Path(base, path).absolute()) if (path := getattr(self, name)) else "" for name in names
+            str(Path(base, path).absolute()) if (path := getattr(self, name)) else ""
+            for name in names
         )
         return replace(self, domains=domains, urls=urls, sha256=sha256, pdq=pdq)
 
@@ -49,7 +50,11 @@ class Lists:
         """The lists, read. Raises `RecipeError` for a line that is no entry, with file and line."""
         paths = (self.domains, self.urls, self.sha256, self.pdq)
         return _loaded(
-            self, tuple(Path(path).stat().st_mtime_ns if path and Path(path).exists() else 0 for path in paths)
+            self,
+            tuple(
+                Path(path).stat().st_mtime_ns if path and Path(path).exists() else 0
+                for path in paths
+            ),
         )
 
 

@@ -114,7 +114,11 @@ class Client:
         limits = self.limits
         self._large_bodies = asyncio.Semaphore(limits.max_large_bodies)
         connector = aiohttp.TCPConnector(
-            limit=0, ttl_dns_cache=60, resolver=self._resolver, socket_factory=self._make_socket, ssl=self._tls
+            limit=0,
+            ttl_dns_cache=60,
+            resolver=self._resolver,
+            socket_factory=self._make_socket,
+            ssl=self._tls,
         )
         self._session = aiohttp.ClientSession(
             connector=counted(connector, limits),
@@ -123,7 +127,9 @@ class Client:
             auto_decompress=False,
             trust_env=False,
             # The watchdog's limits are finer; this one holds where a transfer is none of its tasks.
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=limits.total_s, sock_read=limits.first_byte_s),
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=limits.total_s, sock_read=limits.first_byte_s
+            ),
             max_line_size=limits.max_line_bytes,
             max_field_size=limits.max_line_bytes,
             max_headers=limits.max_headers,
@@ -133,7 +139,10 @@ class Client:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._watchdog.cancel()
         await self._session.close()
@@ -143,7 +152,11 @@ class Client:
         for redirects in range(max_redirects + 1):
             reply = await self.get(url, allowance)
             if isinstance(reply, Drop) or reply.status not in REDIRECTS:
-                return reply if isinstance(reply, Drop) or not redirects else replace(reply, redirects=redirects)
+                return (
+                    reply
+                    if isinstance(reply, Drop) or not redirects
+                    else replace(reply, redirects=redirects)
+                )
             target = redirect_target(reply)
             if isinstance(target, Drop):
                 return target
@@ -158,7 +171,9 @@ class Client:
             target = URL(sendable(url), encoded=True)
         except (ValueError, UnicodeError):
             return Drop("bad_url")
-        transfer = _Transfer(host_of(url), asyncio.get_running_loop().time(), asyncio.current_task())
+        transfer = _Transfer(
+            host_of(url), asyncio.get_running_loop().time(), asyncio.current_task()
+        )
         _transfer.set(transfer)
         self._active.add(transfer)
         try:
@@ -167,12 +182,19 @@ class Client:
             if transfer.verdict is None or transfer.task is None or transfer.task.uncancel():
                 raise
             return transfer.verdict
-        except (aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError, OSError, ValueError) as error:
+        except (
+            aiohttp.ClientError,
+            aiohttp.http_exceptions.HttpProcessingError,
+            OSError,
+            ValueError,
+        ) as error:
             return transfer.refusal or drop_of(error)
         finally:
             self._active.discard(transfer)
 
-    async def _exchange(self, url: str, target: URL, transfer: _Transfer, allowance: Allowance) -> Response | Drop:
+    async def _exchange(
+        self, url: str, target: URL, transfer: _Transfer, allowance: Allowance
+    ) -> Response | Drop:
         response = await self._session.get(
             target,
             allow_redirects=False,
@@ -182,13 +204,20 @@ class Client:
         try:
             if not 200 <= response.status <= 599:
                 return Drop("protocol", f"status {response.status}")
-            if sum(len(name) + len(value) for name, value in response.raw_headers) > self.limits.max_header_bytes:
+            if (
+                sum(len(name) + len(value) for name, value in response.raw_headers)
+                > self.limits.max_header_bytes
+            ):
                 return Drop("header_limit")
             ip = self._address(response, transfer)
             body, note = await self._read(response, transfer, allowance), transfer.note
             if isinstance(body, Drop):
                 return body
-            stored = _stored_headers(response, note) if allowance.decodes else tuple(response.headers.items())
+            stored = (
+                _stored_headers(response, note)
+                if allowance.decodes
+                else tuple(response.headers.items())
+            )
             return Response(
                 status=response.status,
                 reason=response.reason or "",
@@ -201,7 +230,9 @@ class Client:
             # Does nothing to a connection whose body was read to its end: that one is pooled already.
             response.close()
 
-    async def _read(self, response: aiohttp.ClientResponse, transfer: _Transfer, allowance: Allowance) -> bytes | Drop:
+    async def _read(
+        self, response: aiohttp.ClientResponse, transfer: _Transfer, allowance: Allowance
+    ) -> bytes | Drop:
         transfer.content = response.content
         transfer.marked_at = asyncio.get_running_loop().time()
         chunked = "Transfer-Encoding" in response.headers
@@ -209,18 +240,26 @@ class Client:
         if chunked and "Content-Length" in response.headers:
             return Drop("protocol", "both a length and chunks")
         if response.status != 200:
-            return await response.read() if length is not None and length <= SMALL_ERROR_BYTES else b""
+            return (
+                await response.read() if length is not None and length <= SMALL_ERROR_BYTES else b""
+            )
         label = ",".join(response.headers.getall("Content-Encoding", ()))
         decoder = decoder_for(label)
         if isinstance(decoder, Drop) or (decoder and not allowance.decodes):
             return Drop("encoding", label[:40])
         if length is not None and length > allowance.max_wire_bytes and not allowance.cut:
             return Drop("too_large", f"{length} bytes")
-        if decoder is None and length is not None and length <= min(self.limits.small_body_bytes, allowance.max_bytes):
+        if (
+            decoder is None
+            and length is not None
+            and length <= min(self.limits.small_body_bytes, allowance.max_bytes)
+        ):
             return await response.read()
         return await self._read_up_to(transfer, allowance, decoder)
 
-    async def _read_up_to(self, transfer: _Transfer, allowance: Allowance, decoder: Decoder | None) -> bytes | Drop:
+    async def _read_up_to(
+        self, transfer: _Transfer, allowance: Allowance, decoder: Decoder | None
+    ) -> bytes | Drop:
         body, most, content = bytearray(), allowance.max_bytes, transfer.content
         async with AsyncExitStack() as room:
             is_small = True
@@ -230,7 +269,11 @@ class Client:
                 except EncodingError as error:
                     return Drop("encoding", str(error)[:40])
                 if len(body) > most or content.total_bytes > allowance.max_wire_bytes:
-                    return bytes(body[:most]) if allowance.cut else Drop("too_large", f"more than {most} bytes")
+                    return (
+                        bytes(body[:most])
+                        if allowance.cut
+                        else Drop("too_large", f"more than {most} bytes")
+                    )
                 if is_small and len(body) > self.limits.small_body_bytes:
                     is_small = False
                     await room.enter_async_context(self._room(transfer))
@@ -323,7 +366,9 @@ def _has_peer(one: socket.socket) -> bool:
 def _phases() -> aiohttp.TraceConfig:
     """Tells a transfer when its connection, TLS included, is ready: the server's time to answer begins."""
 
-    async def ready(session: aiohttp.ClientSession, context: SimpleNamespace, parameters: object) -> None:  # noqa: ARG001
+    async def ready(
+        _session: aiohttp.ClientSession, context: SimpleNamespace, _parameters: object
+    ) -> None:
         context.trace_request_ctx.ready_at = asyncio.get_running_loop().time()
 
     config = aiohttp.TraceConfig()
@@ -338,5 +383,7 @@ def _stored_headers(response: aiohttp.ClientResponse, note: str) -> tuple[tuple[
     if "Content-Encoding" not in response.headers:
         return headers
     gone = {"content-encoding", "content-length"}
-    kept = tuple((f"X-Crawler-{name}" if name.lower() in gone else name, value) for name, value in headers)
+    kept = tuple(
+        (f"X-Crawler-{name}" if name.lower() in gone else name, value) for name, value in headers
+    )
     return (*kept, ("X-Crawler-Note", note)) if note else kept

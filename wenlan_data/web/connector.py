@@ -57,7 +57,12 @@ class CountingHandler(ResponseHandler):
         if data:
             super().data_received(data)
         error, payload = self.exception(), self._payload
-        if error is not None and payload is not None and not payload.is_eof() and payload.exception() is None:
+        if (
+            error is not None
+            and payload is not None
+            and not payload.is_eof()
+            and payload.exception() is None
+        ):
             # Otherwise whoever reads the body waits until a limit of time.
             payload.set_exception(error)
         self._judge()
@@ -82,7 +87,11 @@ class CountingHandler(ResponseHandler):
         payload = self._payload
         body_bytes = payload.total_bytes if payload is not None else 0
         allowed = self._limits.max_header_bytes + _FRAMES_A_BODY_BYTE * body_bytes
-        if self._left is None and self._wire_bytes - body_bytes > allowed and self.transport is not None:
+        if (
+            self._left is None
+            and self._wire_bytes - body_bytes > allowed
+            and self.transport is not None
+        ):
             self._refuse()
 
     def _refuse(self) -> None:

@@ -35,7 +35,9 @@ class Decoder(Protocol):
 
 def decoder_for(labels: str) -> "Decoder | Drop | None":
     """The decoder of a `Content-Encoding`; None for plain bytes, a `Drop` for unknown and for several layers."""
-    names = [name for word in labels.lower().split(",") if (name := word.strip()) not in {"", "identity"}]
+    names = [
+        name for word in labels.lower().split(",") if (name := word.strip()) not in {"", "identity"}
+    ]
     if not names:
         return None
     make = {"gzip": _Zlib, "x-gzip": _Zlib, "deflate": _Deflate, "br": _Brotli, "zstd": _Zstd}

@@ -20,7 +20,9 @@ _UNREACHABLE = frozenset({"connect", "dns", "disconnected"})
 class Turn:
     """Owns the right to ask one host; state travels to the host's next slice as JSON values."""
 
-    def __init__(self, host: str, host_limits: HostLimits, limits: Limits, state: dict[str, object]) -> None:
+    def __init__(
+        self, host: str, host_limits: HostLimits, limits: Limits, state: dict[str, object]
+    ) -> None:
         self.host = host
         self.connections = host_limits.max_connections
         self.slots = asyncio.Semaphore(host_limits.max_connections)
@@ -63,7 +65,9 @@ class Turn:
         elif isinstance(rules, RobotsRules):
             self._base_gap_s = max(self._base_gap_s, rules.delay_s)
             self._gap_s = max(self._gap_s, rules.delay_s)
-            self._next_at = max(self._next_at, time.monotonic() + self._gap_s) if self._gap_s else 0.0
+            self._next_at = (
+                max(self._next_at, time.monotonic() + self._gap_s) if self._gap_s else 0.0
+            )
 
     def note(self, answer: Response | Drop) -> None:
         """Learn from an answer: back off, give up, or go on as before."""
@@ -106,12 +110,16 @@ class Turn:
         size = len(self.rules.text) + sum(len(pattern) for pattern, _ in reserved)
         if size > MAX_CARRIED_CHARACTERS:
             return state
-        return state | {"robots": self.rules.text} | ({"reserved": reserved} if self.reserved else {})
+        return (
+            state | {"robots": self.rules.text} | ({"reserved": reserved} if self.reserved else {})
+        )
 
     def _restore(self, state: dict[str, object]) -> None:
         if not state:
             return
-        number = {name: float(value) for name, value in state.items() if isinstance(value, int | float)}
+        number = {
+            name: float(value) for name, value in state.items() if isinstance(value, int | float)
+        }
         if time.time() - number.get("at_s", time.time()) < self._limits.max_held_s:
             self._restore_patience(number, str(state.get("ended", "")))
         asked_at_s = number.get("robots_at_s", time.time())
@@ -121,7 +129,9 @@ class Turn:
             self._robots_at_s = asked_at_s
             listed = state.get("reserved")
             if isinstance(listed, list | tuple):
-                self.reserved = Reservations(tuple((str(pattern), bool(value)) for pattern, value in listed))
+                self.reserved = Reservations(
+                    tuple((str(pattern), bool(value)) for pattern, value in listed)
+                )
 
     def _restore_patience(self, number: dict[str, float], ended: str) -> None:
         self._gap_s = max(self._base_gap_s, number.get("gap_s", 0.0))

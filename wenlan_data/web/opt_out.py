@@ -70,7 +70,9 @@ class Reservations:
     def signals(self, url: str) -> tuple[str, ...]:
         """The signal of a URL that is reserved: the longest fitting pattern decides, of equal ones the reservation."""
         path = path_of(url)
-        fitting = [(len(pattern), reserved) for pattern, reserved in self.rules if _fits(pattern, path)]
+        fitting = [
+            (len(pattern), reserved) for pattern, reserved in self.rules if _fits(pattern, path)
+        ]
         return (RESERVED,) if max(fitting, default=(0, False))[1] else ()
 
 

@@ -49,7 +49,9 @@ def redirect_target(reply: Response) -> str | Drop:
     if not location or any(ord(character) < 32 for character in location):
         return Drop("bad_location")
     # Raw bytes of a header arrive as surrogates; they were most likely UTF-8 or GBK and go on as escapes.
-    location = "".join(c if ord(c) < 0xDC80 or ord(c) > 0xDCFF else f"%{ord(c) - 0xDC00:02X}" for c in location)
+    location = "".join(
+        c if ord(c) < 0xDC80 or ord(c) > 0xDCFF else f"%{ord(c) - 0xDC00:02X}" for c in location
+    )
     try:
         target = urljoin(reply.final_url, location)
     except ValueError:
@@ -96,7 +98,11 @@ def drop_of(error: BaseException) -> Drop:
 def _connect_drop(error: aiohttp.ClientConnectorError) -> Drop:
     """Who refuses to talk refuses at once; who hangs up later did not like our handshake."""
     hung_up = isinstance(error.os_error, ConnectionResetError | ConnectionAbortedError)
-    return Drop("tls", "handshake", retryable=True) if hung_up else Drop("connect", "refused", retryable=True)
+    return (
+        Drop("tls", "handshake", retryable=True)
+        if hung_up
+        else Drop("connect", "refused", retryable=True)
+    )
 
 
 def _head_drop(error: BaseException) -> Drop:

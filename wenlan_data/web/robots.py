@@ -32,7 +32,9 @@ class RobotsRules:
     def signals(self, url: str) -> tuple[str, ...]:
         """The opt-out of a URL by `Content-Usage`: the longest path that fits decides."""
         path = path_of(url)
-        fitting = [(len(start), reserved) for start, reserved in self.usage if path.startswith(start)]
+        fitting = [
+            (len(start), reserved) for start, reserved in self.usage if path.startswith(start)
+        ]
         return (NO_TRAINING,) if max(fitting, default=(0, False))[1] else ()
 
 
@@ -48,14 +50,18 @@ async def ask_robots(client: Client, url: str) -> RobotsRules | Drop:
     scheme, _, rest = url.partition("://")
     netloc = rest.partition("/")[0].partition("?")[0].partition("#")[0]
     limits = client.limits
-    reply = await client.fetch(f"{scheme}://{netloc}/robots.txt", limits.robots, limits.max_robots_redirects)
+    reply = await client.fetch(
+        f"{scheme}://{netloc}/robots.txt", limits.robots, limits.max_robots_redirects
+    )
     if isinstance(reply, Drop):
         return _failed(reply)
     if reply.status == 200:
         return parse_robots(_text(reply, limits.max_parsed_robots_bytes), limits)
     if reply.status in {401, 403} and limits.robots_forbidden == "deny":
         return Drop("robots", f"robots.txt: {reply.status}")
-    return _unavailable(str(reply.status)) if reply.status == 429 or reply.status >= 500 else ALLOW_ALL
+    return (
+        _unavailable(str(reply.status)) if reply.status == 429 or reply.status >= 500 else ALLOW_ALL
+    )
 
 
 def parse_robots(text: str, limits: Limits = DEFAULTS) -> RobotsRules | Drop:
@@ -72,7 +78,9 @@ def parse_robots(text: str, limits: Limits = DEFAULTS) -> RobotsRules | Drop:
 def is_passing(rules: RobotsRules | Drop) -> bool:
     """Whether a second look may help at once: there was an answer or a refusal, no long silence."""
     return (
-        isinstance(rules, Drop) and rules.reason == "robots_unavailable" and rules.detail not in {"timeout", "min_rate"}
+        isinstance(rules, Drop)
+        and rules.reason == "robots_unavailable"
+        and rules.detail not in {"timeout", "min_rate"}
     )
 
 
@@ -84,7 +92,11 @@ def _failed(drop: Drop) -> RobotsRules | Drop:
     if drop.reason in {"redirect_limit", "bad_location"}:
         return ALLOW_ALL
     # A host that may not be dialled or is not who it says stays so: its URLs carry that reason.
-    return drop if drop.reason in {"address", "port", "scheme", "bad_url", "tls"} else _unavailable(drop.reason)
+    return (
+        drop
+        if drop.reason in {"address", "port", "scheme", "bad_url", "tls"}
+        else _unavailable(drop.reason)
+    )
 
 
 def _text(reply: Response, max_bytes: int) -> str:

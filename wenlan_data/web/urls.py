@@ -92,4 +92,8 @@ def _punycode(name: str) -> str:
         ascii_name = name if name.isascii() else name.encode("idna").decode("ascii")
     except UnicodeError:
         return ""
-    return "" if re.search(r"[^a-z0-9._-]", ascii_name.lower()) else _without_last_dot(ascii_name.lower())
+    return (
+        ""
+        if re.search(r"[^a-z0-9._-]", ascii_name.lower())
+        else _without_last_dot(ascii_name.lower())
+    )

@@ -67,7 +67,10 @@ class PayloadWriter:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._sink.close()
 
@@ -89,12 +92,18 @@ class PayloadWriter:
         ]
         http = StatusAndHeaders(_one_line(status), kept, protocol="HTTP/1.1")
         extra = {"WARC-IP-Address": ip} if ip else {}
-        return self._write("response", url, payload, sha256=sha256, date=date, extra=extra, http=http)
+        return self._write(
+            "response", url, payload, sha256=sha256, date=date, extra=extra, http=http
+        )
 
-    def resource(self, url: str, payload: bytes, *, content_type: str, sha256: str, date: datetime) -> int:
+    def resource(
+        self, url: str, payload: bytes, *, content_type: str, sha256: str, date: datetime
+    ) -> int:
         """Write a file's bytes; gives the offset of the payload's first byte."""
         extra = {"Content-Type": content_type}
-        return self._write("resource", url, payload, sha256=sha256, date=date, extra=extra, http=None)
+        return self._write(
+            "resource", url, payload, sha256=sha256, date=date, extra=extra, http=None
+        )
 
     def _write(
         self,
@@ -151,7 +160,9 @@ def payload_at(file: BinaryIO, offset: int, size: int, path: Path) -> bytes:
     file.seek(offset)
     payload = file.read(size)
     if len(payload) < size:
-        raise _damage(path, offset, f"{size} bytes of a picture are expected, {len(payload)} are there")
+        raise _damage(
+            path, offset, f"{size} bytes of a picture are expected, {len(payload)} are there"
+        )
     return payload
 
 
@@ -167,7 +178,9 @@ def _read(path: Path, file: BinaryIO, start: int, max_bytes: int) -> Iterator[Wa
                 break
             last = record.stream_pos if record.stream_pos >= start else start + record.stream_pos
             if is_gzip and not _is_gzip(file, last):
-                raise UsageError(f"{path}: gzipped as a whole and not record by record: gunzip it, and give the .warc")
+                raise UsageError(
+                    f"{path}: gzipped as a whole and not record by record: gunzip it, and give the .warc"
+                )
             found = _payload(path, record, last, max_bytes)
         except OSError as error:
             raise _damage(path, last, str(error)) from error
@@ -256,11 +269,17 @@ def _decoded(raw: bytes, headers: tuple[tuple[str, str], ...], max_bytes: int) -
 
 def _expect(path: Path, offset: int, found: int, expected: int) -> None:
     if found < expected:
-        raise _damage(path, offset, f"the record is cut short: {expected} bytes are expected, {found} are there")
+        raise _damage(
+            path,
+            offset,
+            f"the record is cut short: {expected} bytes are expected, {found} are there",
+        )
 
 
 def _damage(path: Path, offset: int, what: str) -> DamageError:
-    return DamageError(f"{path}: at byte {offset}: {what}: not an intact WARC, get the file anew or leave it out")
+    return DamageError(
+        f"{path}: at byte {offset}: {what}: not an intact WARC, get the file anew or leave it out"
+    )
 
 
 def _one_line(text: str) -> str:

@@ -6,7 +6,11 @@ from wenlan_data.records import Drop
 
 
 def test_at_least_99_percent_of_1000_generated_strings_are_found() -> None:
-    missed = [text for _, _, text in contact_strings(1000, seed=5) if not isinstance(ContactInfo()(text), Drop)]
+    missed = [
+        text
+        for _, _, text in contact_strings(1000, seed=5)
+        if not isinstance(ContactInfo()(text), Drop)
+    ]
     assert len(missed) <= 10, missed
 
 
@@ -18,7 +22,9 @@ def test_every_kind_is_found_by_its_own_name_in_at_least_97_percent() -> None:
 
 
 def test_at_most_half_a_percent_of_10000_clean_captions_is_a_false_hit() -> None:
-    hits = [text for text in clean_captions(10_000, seed=7) if isinstance(ContactInfo()(text), Drop)]
+    hits = [
+        text for text in clean_captions(10_000, seed=7) if isinstance(ContactInfo()(text), Drop)
+    ]
     assert len(hits) <= 50, hits[:50]
 
 

@@ -31,7 +31,14 @@ def test_names_of_files_are_rejected(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["手机截图", "把HEIC照片转换成JPG格式", "在终端里打开配置文件config.txt", "2024", "第3版封面", "他说：a.jpg"],
+    [
+        "手机截图",
+        "把HEIC照片转换成JPG格式",
+        "在终端里打开配置文件config.txt",
+        "2024",
+        "第3版封面",
+        "他说：a.jpg",
+    ],
 )
 def test_captions_that_speak_of_files_stay(text: str) -> None:
     assert FileName()(text) == text

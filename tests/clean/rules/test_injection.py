@@ -150,7 +150,9 @@ def test_injection_is_a_rule_that_lets_everything_pass() -> None:
 def test_at_least_95_of_100_orders_are_flagged_inside_captions_too() -> None:
     assert len({*_CHINESE, *_ENGLISH}) == 100
     for before, after in product(("", "窗台上的猫。"), ("", "，2023年摄")):
-        missed = [text for text in (*_CHINESE, *_ENGLISH) if not _is_flagged(f"{before}{text}{after}")]
+        missed = [
+            text for text in (*_CHINESE, *_ENGLISH) if not _is_flagged(f"{before}{text}{after}")
+        ]
         assert len(missed) <= 5, missed
 
 

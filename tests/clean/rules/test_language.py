@@ -11,7 +11,13 @@ def test_language_is_a_rule() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["送料無料でお届けします", "新幹線の車内で食べる駅弁", "京都の紅葉", "富士山と桜", "대한민국 大韓民國 수도 서울"],
+    [
+        "送料無料でお届けします",
+        "新幹線の車内で食べる駅弁",
+        "京都の紅葉",
+        "富士山と桜",
+        "대한민국 大韓民國 수도 서울",
+    ],
 )
 def test_kana_and_hangul_are_rejected(text: str) -> None:
     result = Language()(text)

@@ -9,13 +9,24 @@ def test_noun_is_a_rule() -> None:
     check_rule(Noun())
 
 
-@pytest.mark.parametrize("text", ["慢慢来吧", "就这样吧", "越来越好了", "还是很喜欢", "已经非常漂亮了", "现在"])
+@pytest.mark.parametrize(
+    "text", ["慢慢来吧", "就这样吧", "越来越好了", "还是很喜欢", "已经非常漂亮了", "现在"]
+)
 def test_text_that_names_nothing_is_rejected(text: str) -> None:
     assert Noun()(text) == Drop("no_noun")
 
 
 @pytest.mark.parametrize(
-    "text", ["荷花", "用筷子挑起的热干面", "稻城亚丁", "郁郁葱葱的山林", "徐悲鸿《奔马图》", "黄昏", "日出"]
+    "text",
+    [
+        "荷花",
+        "用筷子挑起的热干面",
+        "稻城亚丁",
+        "郁郁葱葱的山林",
+        "徐悲鸿《奔马图》",
+        "黄昏",
+        "日出",
+    ],
 )
 def test_text_that_names_something_stays(text: str) -> None:
     assert Noun()(text) == text

@@ -15,7 +15,9 @@ def name(cover: Cover) -> str:
 
 
 @pytest.mark.parametrize("cover", ALL, ids=name)
-def test_whichever_blocks_differ_one_key_has_none_of_them_and_just_one_is_the_first(cover: Cover) -> None:
+def test_whichever_blocks_differ_one_key_has_none_of_them_and_just_one_is_the_first(
+    cover: Cover,
+) -> None:
     keys = list(replacements(cover))
     masks = np.array([sum(1 << number for number in key) for key, _ in keys])
     earlier = [[sum(1 << number for number in some) for some in sets] for _, sets in keys]
@@ -29,7 +31,10 @@ def test_whichever_blocks_differ_one_key_has_none_of_them_and_just_one_is_the_fi
 
 def test_fewer_keys_do_than_every_choice() -> None:
     for radius, lines in KEYS.items():
-        assert all(cover.bands < Cover(cover.blocks, radius).bands for cover in covers(radius)[-len(lines) :])
+        assert all(
+            cover.bands < Cover(cover.blocks, radius).bands
+            for cover in covers(radius)[-len(lines) :]
+        )
 
 
 def test_the_share_compared_is_that_of_all_keys_together() -> None:

@@ -39,14 +39,18 @@ def skewed(count: int, seed: int) -> Codes:
 def brute(left: Codes, right: Codes, radius_bits: int) -> NDArray[np.int64]:
     rows = [np.empty((0, 2), np.int64)]
     for start in range(0, len(left), 512):
-        found = np.argwhere(np.bitwise_count(left[start : start + 512, None] ^ right[None, :]) <= radius_bits)
+        found = np.argwhere(
+            np.bitwise_count(left[start : start + 512, None] ^ right[None, :]) <= radius_bits
+        )
         rows.append(found + np.array([start, 0]))
     return np.concatenate(rows)
 
 
 @pytest.mark.parametrize("radius_bits", range(9))
 @pytest.mark.parametrize("make", [uniform, clustered, skewed])
-def test_all_pairs_within_the_radius_are_found_once_and_no_others(make: object, radius_bits: int) -> None:
+def test_all_pairs_within_the_radius_are_found_once_and_no_others(
+    make: object, radius_bits: int
+) -> None:
     codes = make(2500, radius_bits)  # type: ignore[operator]
     pairs = brute(codes, codes, radius_bits)
     expected = pairs[pairs[:, 0] < pairs[:, 1]]
@@ -55,7 +59,9 @@ def test_all_pairs_within_the_radius_are_found_once_and_no_others(make: object, 
 
 @pytest.mark.parametrize("radius_bits", [0, 1, 4, 8])
 @pytest.mark.parametrize("make", [uniform, clustered, skewed])
-def test_pairs_between_two_sets_are_found_once_and_no_others(make: object, radius_bits: int) -> None:
+def test_pairs_between_two_sets_are_found_once_and_no_others(
+    make: object, radius_bits: int
+) -> None:
     codes = make(4000, radius_bits)  # type: ignore[operator]
     new, old = codes[:1500], np.concatenate([codes[1200:], codes[3000:3100]])
     assert np.array_equal(near_between(new, old, radius_bits), brute(new, old, radius_bits))
@@ -78,7 +84,10 @@ def test_the_search_by_bands_and_inside_long_runs_is_exact(
     codes = make(250, radius_bits)  # type: ignore[operator]
     pairs = brute(codes, codes, radius_bits)
     assert np.array_equal(near_pairs(codes, radius_bits), pairs[pairs[:, 0] < pairs[:, 1]])
-    assert np.array_equal(near_between(codes[:90], codes[60:], radius_bits), brute(codes[:90], codes[60:], radius_bits))
+    assert np.array_equal(
+        near_between(codes[:90], codes[60:], radius_bits),
+        brute(codes[:90], codes[60:], radius_bits),
+    )
 
 
 def test_planted_neighbours_are_found_among_many() -> None:

@@ -19,7 +19,9 @@ safetensors_torch = pytest.importorskip("safetensors.torch")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(1)
-    model = detection.fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None, num_classes=3)
+    model = detection.fasterrcnn_mobilenet_v3_large_320_fpn(
+        weights=None, weights_backbone=None, num_classes=3
+    )
     state = model.state_dict()
     made = {"safe": folder / "a.safetensors", "pth": folder / "a.pth", "code": folder / "code.pth"}
     safetensors_torch.save_file(state, str(made["safe"]))
@@ -30,8 +32,15 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def detector(path: Path, **more: object) -> FasterRcnn:
-    value = {"architecture": "mobilenet_v3_large_320_fpn", "weights": str(path), "names": ("cat", "dog"), **more}
-    built = DetectRules.model_validate({"detector": "faster_rcnn", "side_px": 64, "confidence": 0.0, **value}).load()
+    value = {
+        "architecture": "mobilenet_v3_large_320_fpn",
+        "weights": str(path),
+        "names": ("cat", "dog"),
+        **more,
+    }
+    built = DetectRules.model_validate(
+        {"detector": "faster_rcnn", "side_px": 64, "confidence": 0.0, **value}
+    ).load()
     assert isinstance(built, FasterRcnn)
     return built
 
@@ -69,4 +78,6 @@ def test_weights_are_named_after_the_architecture() -> None:
     assert recorded["weights"] == "fasterrcnn_resnet50_fpn_v2"
     assert str(recorded["weights_sha256"]).startswith("dd69338a")
     with pytest.raises(ValueError, match="are not of the architecture"):
-        DetectRules.model_validate({"detector": "faster_rcnn", "weights": "fasterrcnn_resnet50_fpn"})
+        DetectRules.model_validate(
+            {"detector": "faster_rcnn", "weights": "fasterrcnn_resnet50_fpn"}
+        )

@@ -36,7 +36,12 @@ def test_the_loaded_detector_takes_a_batch() -> None:
 
 def test_the_recipe_names_it_with_its_parameter() -> None:
     assert DetectRules.model_validate({"detector": "grid", "cells": 4}).load() == Grid(cells=4)
-    assert DetectRules().resolved() == {"detector": "grid", "max_regions": 36, "device": "cpu", "cells": 6}
+    assert DetectRules().resolved() == {
+        "detector": "grid",
+        "max_regions": 36,
+        "device": "cpu",
+        "cells": 6,
+    }
 
 
 @pytest.mark.parametrize("cells", [0, 65, "many"])

@@ -52,11 +52,19 @@ def test_a_later_detector_fills_up_with_what_is_new_and_ranks_behind(two: tuple[
 
 
 def test_the_recipe_records_every_parameter_of_each() -> None:
-    rules = DetectRules.model_validate({"detector": "mix", "of": [{"detector": "grid"}, {"detector": "proposals"}]})
+    rules = DetectRules.model_validate(
+        {"detector": "mix", "of": [{"detector": "grid"}, {"detector": "proposals"}]}
+    )
     recorded = rules.resolved()
     assert recorded["of"] == (
         {"detector": "grid", "cells": 6},
-        {"detector": "proposals", "strategy": "fast", "width_px": 256, "nms_iou": 0.5, "min_side_px": 8},
+        {
+            "detector": "proposals",
+            "strategy": "fast",
+            "width_px": 256,
+            "nms_iou": 0.5,
+            "min_side_px": 8,
+        },
     )
     assert DetectRules.model_validate(recorded).resolved() == recorded
 
@@ -72,7 +80,9 @@ def test_the_recipe_records_every_parameter_of_each() -> None:
         ([{"detector": "grid"}, {"detector": "nothing"}], "is not known here"),
     ],
 )
-def test_what_cannot_be_mixed_is_refused_by_the_recipe(of: list[dict[str, object]], message: str) -> None:
+def test_what_cannot_be_mixed_is_refused_by_the_recipe(
+    of: list[dict[str, object]], message: str
+) -> None:
     with pytest.raises((RecipeError, ValueError), match=message):
         DetectRules.model_validate({"detector": "mix", "of": of})
 

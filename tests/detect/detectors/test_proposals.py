@@ -27,7 +27,9 @@ def test_the_boxes_and_their_order_are_the_same_in_every_process() -> None:
         "print(find([skimage.data.coffee()]))"
     )
     said = {
-        subprocess.run([sys.executable, "-c", script, str(seed)], capture_output=True, check=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", script, str(seed)], capture_output=True, check=True
+        ).stdout
         for seed in (0, 1, 2)
     }
     assert len(said) == 1
@@ -54,7 +56,9 @@ def test_the_cup_is_among_the_first_36_boxes() -> None:
     cup = np.array([160, 18, 423, 296])
     for region in found[:36]:
         box = np.array(region.box_xyxy)
-        shared = np.clip(np.minimum(box[2:], cup[2:]) - np.maximum(box[:2], cup[:2]), 0, None).prod()
+        shared = np.clip(
+            np.minimum(box[2:], cup[2:]) - np.maximum(box[:2], cup[:2]), 0, None
+        ).prod()
         if shared / (np.prod(box[2:] - box[:2]) + np.prod(cup[2:] - cup[:2]) - shared) > 0.5:
             return
     pytest.fail("none of the first 36 boxes is the cup's")
@@ -62,7 +66,9 @@ def test_the_cup_is_among_the_first_36_boxes() -> None:
 
 @given(width=st.integers(1, 90), height=st.integers(1, 90), seed=st.integers(0, 99))
 @settings(max_examples=30, deadline=None)
-def test_any_picture_gives_boxes_inside_it_and_none_twice(width: int, height: int, seed: int) -> None:
+def test_any_picture_gives_boxes_inside_it_and_none_twice(
+    width: int, height: int, seed: int
+) -> None:
     picture = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     (found,) = Proposals(strategy="single", min_side_px=1).load()([picture])
     boxes = [region.box_xyxy for region in found]
@@ -70,7 +76,11 @@ def test_any_picture_gives_boxes_inside_it_and_none_twice(width: int, height: in
     assert all(0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height for x1, y1, x2, y2 in boxes)
 
 
-def test_an_opencv_without_selective_search_is_said_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_opencv_without_selective_search_is_said_at_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delattr("cv2.ximgproc")
-    with pytest.raises(RecipeError, match="pip install --force-reinstall opencv-contrib-python-headless"):
+    with pytest.raises(
+        RecipeError, match="pip install --force-reinstall opencv-contrib-python-headless"
+    ):
         DetectRules(detector="proposals").prepare()

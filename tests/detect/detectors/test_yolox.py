@@ -98,7 +98,9 @@ def test_boxes_are_those_of_the_stored_picture_however_it_came(
     name: str, orientation: int, longer_px: int, max_side_px: int
 ) -> None:
     upright = Image.fromarray(scene(name))
-    upright = upright.resize([max(1, round(side * longer_px / max(upright.size))) for side in upright.size])
+    upright = upright.resize(
+        [max(1, round(side * longer_px / max(upright.size))) for side in upright.size]
+    )
     undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}.get(orientation)
     kept = upright if undo is None else upright.transpose(Image.Transpose(undo))
     exif = Image.Exif()
@@ -110,7 +112,12 @@ def test_boxes_are_those_of_the_stored_picture_however_it_came(
     (found,) = find([Looked(jpeg=stored.jpeg, width=stored.width, height=stored.height)])
     label, box = SEEN[name]
     across, down = stored.width / scene(name).shape[1], stored.height / scene(name).shape[0]
-    wanted = (round(box[0] * across), round(box[1] * down), round(box[2] * across), round(box[3] * down))
+    wanted = (
+        round(box[0] * across),
+        round(box[1] * down),
+        round(box[2] * across),
+        round(box[3] * down),
+    )
     best = max((one for one in found if one.label == label), key=lambda one: one.score)
     assert share(best.box_xyxy, wanted) >= 0.8
     assert found[-1].box_xyxy == (0, 0, stored.width, stored.height)
@@ -128,7 +135,10 @@ def test_confidence_suppression_and_size_are_parameters() -> None:
     (every,) = Yolox(weights=str(MODEL), confidence=0.01, nms_iou=1).load()(motorcycle)
     (large,) = Yolox(weights=str(MODEL), confidence=0.01, min_side_px=100).load()(motorcycle)
     assert len(few) < len(large) < len(many) < len(every)
-    assert all(min(one.box_xyxy[2] - one.box_xyxy[0], one.box_xyxy[3] - one.box_xyxy[1]) >= 100 for one in large)
+    assert all(
+        min(one.box_xyxy[2] - one.box_xyxy[0], one.box_xyxy[3] - one.box_xyxy[1]) >= 100
+        for one in large
+    )
 
 
 def test_a_letter_box_has_the_picture_at_the_top_left_in_blue_green_red() -> None:
@@ -148,7 +158,10 @@ def test_the_names_of_both_languages_are_eighty_each() -> None:
 def test_weights_that_are_not_those_recorded_are_refused() -> None:
     rules = DetectRules.model_validate({"detector": "yolox", "weights": str(MODEL)})
     recorded = rules.resolved()
-    assert recorded["weights_sha256"] == "695e750a5d5754bb5a8d5325643b59282191a7e7a564e435a415fd3c578eab14"
+    assert (
+        recorded["weights_sha256"]
+        == "695e750a5d5754bb5a8d5325643b59282191a7e7a564e435a415fd3c578eab14"
+    )
     assert DetectRules.model_validate(recorded).resolved() == recorded
     with pytest.raises(RecipeError, match="another file"):
         DetectRules.model_validate({**recorded, "weights_sha256": "00" * 32}).prepare()
@@ -160,7 +173,10 @@ def test_weights_that_are_not_those_recorded_are_refused() -> None:
         ({"weights": "no/such.onnx"}, "there is no such file"),
         ({"weights": str(MODEL), "names": ("a", "b")}, "set names"),
         ({"weights": __file__}, "onnxruntime cannot read it"),
-        ({"weights": str(MODEL), "device": "cuda:7"}, "device: onnxruntime has no 'cuda:7' here, only cpu"),
+        (
+            {"weights": str(MODEL), "device": "cuda:7"},
+            "device: onnxruntime has no 'cuda:7' here, only cpu",
+        ),
     ],
 )
 def test_what_cannot_work_says_why(settings_of: dict[str, object], message: str) -> None:
@@ -175,7 +191,9 @@ def message(*fields: tuple[int, int | str | bytes]) -> bytes:
     for number, value in fields:
         data = value.encode() if isinstance(value, str) else value
         parts.append(
-            bytes([number << 3, data]) if isinstance(data, int) else bytes([number << 3 | 2, len(data)]) + data
+            bytes([number << 3, data])
+            if isinstance(data, int)
+            else bytes([number << 3 | 2, len(data)]) + data
         )
     return b"".join(parts)
 
@@ -184,7 +202,13 @@ def doubling(path: Path, *inputs: tuple[str, tuple[int, ...]]) -> Path:
     """A model that adds its first input to its last."""
     every = [
         message(
-            (1, name), (2, message((1, message((1, 1), (2, message(*[(1, message((1, side))) for side in sides]))))))
+            (1, name),
+            (
+                2,
+                message(
+                    (1, message((1, 1), (2, message(*[(1, message((1, side))) for side in sides]))))
+                ),
+            ),
         )
         for name, sides in (*inputs, ("sum", inputs[0][1]))
     ]

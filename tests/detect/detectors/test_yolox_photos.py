@@ -35,13 +35,21 @@ def check(found: Sequence[Region], wanted: Sequence[Mapping[str, Any]]) -> int:
 
 def test_detect_finds_every_reference_box() -> None:
     wanted = reference()
-    words = [*(PHOTOS / name for name in wanted), "--detector", "yolox", "--weights", MODEL, "--json"]
+    words = [
+        *(PHOTOS / name for name in wanted),
+        "--detector",
+        "yolox",
+        "--weights",
+        MODEL,
+        "--json",
+    ]
     done = command("detect", *words)
     assert done.returncode == 0, done.stderr
     checked = 0
     for row in map(json.loads, done.stdout.splitlines()):
         regions = [
-            Region(box_xyxy=tuple(one["box"]), label=one["label"], score=one["score"]) for one in row["regions"][:-1]
+            Region(box_xyxy=tuple(one["box"]), label=one["label"], score=one["score"])
+            for one in row["regions"][:-1]
         ]
         checked += check(regions, wanted[Path(row["image"]).name])
     assert checked == 92
@@ -55,7 +63,14 @@ def test_a_build_stores_every_reference_box(tmp_path: Path) -> None:
         (tmp_path / "photos" / name).with_suffix(".txt").write_text(make_caption(number), "utf-8")
     detect = {"detector": "yolox", "weights": str(MODEL)}
     (tmp_path / "mine.yaml").write_text(json.dumps({"name": "mine", "detect": detect}), "utf-8")
-    words = ["--sources", f"folder:{tmp_path / 'photos'}", "--recipe", tmp_path / "mine.yaml", "--executor", "local"]
+    words = [
+        "--sources",
+        f"folder:{tmp_path / 'photos'}",
+        "--recipe",
+        tmp_path / "mine.yaml",
+        "--executor",
+        "local",
+    ]
     build(*words, "--workers", 1, "--out", tmp_path / "out")
     samples = list(read_corpus(tmp_path / "out"))
     checked = [check(one.regions[:-1], wanted[one.image_url.rpartition("/")[2]]) for one in samples]

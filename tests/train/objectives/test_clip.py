@@ -14,19 +14,27 @@ def _vectors(rows: int, seed: int) -> torch.Tensor:
 def test_the_loss_is_the_mean_of_two_cross_entropies_over_the_similarity_matrix() -> None:
     image, text = _vectors(5, 0), _vectors(5, 1)
     logits = 14 * image @ text.T
-    expected = (cross_entropy(logits, torch.arange(5)) + cross_entropy(logits.T, torch.arange(5))) / 2
-    assert clip.contrastive_loss(image, text, image, text, 14).item() == pytest.approx(expected.item(), abs=1e-6)
+    expected = (
+        cross_entropy(logits, torch.arange(5)) + cross_entropy(logits.T, torch.arange(5))
+    ) / 2
+    assert clip.contrastive_loss(image, text, image, text, 14).item() == pytest.approx(
+        expected.item(), abs=1e-6
+    )
 
 
 def test_equal_vectors_give_the_logarithm_of_the_batch() -> None:
     one = torch.ones(8, 4) / 2
-    assert clip.contrastive_loss(one, one, one, one, 10).item() == pytest.approx(math.log(8), abs=1e-6)
+    assert clip.contrastive_loss(one, one, one, one, 10).item() == pytest.approx(
+        math.log(8), abs=1e-6
+    )
 
 
 def test_the_mean_over_ranks_is_the_loss_of_the_whole_batch() -> None:
     image, text = _vectors(6, 0), _vectors(6, 1)
     parts = [
-        clip.contrastive_loss(image[row : row + 2], text[row : row + 2], image, text, 10, first_row=row)
+        clip.contrastive_loss(
+            image[row : row + 2], text[row : row + 2], image, text, 10, first_row=row
+        )
         for row in (0, 2, 4)
     ]
     whole = clip.contrastive_loss(image, text, image, text, 10)
@@ -38,4 +46,8 @@ def test_ignored_columns_do_not_count_but_the_own_one_always_does() -> None:
     ignored = torch.eye(3, dtype=torch.bool)
     ignored[0, 2] = ignored[2, 0] = True
     first, _ = clip.contrastive_logits(image, text, image, text, 10, ignored=ignored)
-    assert torch.isinf(first).tolist() == [[False, False, True], [False, False, False], [True, False, False]]
+    assert torch.isinf(first).tolist() == [
+        [False, False, True],
+        [False, False, False],
+        [True, False, False],
+    ]

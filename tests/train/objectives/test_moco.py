@@ -14,20 +14,28 @@ from wenlan_data.train.objectives.moco import BatchKeys
 
 def _vectors(rows: int, width: int, seed: int) -> Tensor:
     return normalize(
-        torch.randn(rows, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64), dim=1
+        torch.randn(
+            rows, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+        ),
+        dim=1,
     )
 
 
-def _naive(query: Tensor, key: Tensor, queue: Tensor, temperature: float, ignored: Tensor | None = None) -> float:
+def _naive(
+    query: Tensor, key: Tensor, queue: Tensor, temperature: float, ignored: Tensor | None = None
+) -> float:
     query, key, queue = query.detach(), key.detach(), queue.detach()
     total = 0.0
     for j in range(len(query)):
-        positive = math.exp(sum(float(a) * float(b) for a, b in zip(query[j], key[j], strict=True)) / temperature)
+        positive = math.exp(
+            sum(float(a) * float(b) for a, b in zip(query[j], key[j], strict=True)) / temperature
+        )
         below = positive
         for n in range(len(queue)):
             if ignored is None or not ignored[j, n]:
                 below += math.exp(
-                    sum(float(a) * float(b) for a, b in zip(query[j], queue[n], strict=True)) / temperature
+                    sum(float(a) * float(b) for a, b in zip(query[j], queue[n], strict=True))
+                    / temperature
                 )
         total -= math.log(positive / below)
     return total / len(query)
@@ -41,8 +49,12 @@ def test_the_loss_is_the_sum_of_both_directions_of_the_formula(
 ) -> None:
     image, text, image_key, text_key = (_vectors(rows, width, seed) for seed in range(4))
     image_queue, text_queue = _vectors(slots, width, 5), _vectors(slots, width, 6)
-    expected = _naive(image, text_key, text_queue, temperature) + _naive(text, image_key, image_queue, temperature)
-    found = moco.contrastive_loss(image, text, image_key, text_key, image_queue, text_queue, temperature)
+    expected = _naive(image, text_key, text_queue, temperature) + _naive(
+        text, image_key, image_queue, temperature
+    )
+    found = moco.contrastive_loss(
+        image, text, image_key, text_key, image_queue, text_queue, temperature
+    )
     assert found.item() == pytest.approx(expected, abs=1e-6, rel=1e-6)
 
 
@@ -54,7 +66,9 @@ def test_equal_vectors_give_the_logarithm_of_the_number_of_candidates() -> None:
 
 def test_a_positive_of_one_against_orthogonal_negatives_has_its_closed_form() -> None:
     basis = torch.eye(6)
-    found = moco.contrastive_loss(basis[:2], basis[:2], basis[:2], basis[:2], basis[2:], basis[2:], 0.5)
+    found = moco.contrastive_loss(
+        basis[:2], basis[:2], basis[:2], basis[:2], basis[2:], basis[2:], 0.5
+    )
     assert found.item() == pytest.approx(2 * math.log(1 + 4 * math.exp(-2)), abs=1e-6)
 
 
@@ -64,10 +78,15 @@ def test_an_empty_queue_without_batch_negatives_leaves_nothing_to_learn() -> Non
 
 
 def test_batch_negatives_and_an_empty_queue_are_twice_the_loss_of_clip() -> None:
-    image, text = _vectors(5, 8, 0).float().requires_grad_(), _vectors(5, 8, 1).float().requires_grad_()
+    image, text = (
+        _vectors(5, 8, 0).float().requires_grad_(),
+        _vectors(5, 8, 1).float().requires_grad_(),
+    )
     empty = torch.zeros(0, 8)
     batch = BatchKeys(image.detach(), text.detach(), 0)
-    ours = moco.contrastive_loss(image, text, image.detach(), text.detach(), empty, empty, 0.07, batch=batch)
+    ours = moco.contrastive_loss(
+        image, text, image.detach(), text.detach(), empty, empty, 0.07, batch=batch
+    )
     theirs = clip.contrastive_loss(image, text, image, text, 1 / 0.07)
     assert ours.item() == pytest.approx(2 * theirs.item(), abs=1e-6)
 
@@ -93,7 +112,9 @@ def test_ignored_slots_do_not_count_and_get_no_gradient() -> None:
     queue = _vectors(5, 4, 2).requires_grad_()
     ignored = torch.zeros(2, 5, dtype=torch.bool)
     ignored[:, 3], ignored[0, 1] = True, True
-    found = moco.contrastive_loss(image, text, image.detach(), text, queue, queue, 0.2, ignored=ignored)
+    found = moco.contrastive_loss(
+        image, text, image.detach(), text, queue, queue, 0.2, ignored=ignored
+    )
     expected = _naive(image, text, queue, 0.2, ignored) + _naive(text, image, queue, 0.2, ignored)
     assert found.item() == pytest.approx(expected, abs=1e-6)
     found.backward()
@@ -104,7 +125,9 @@ def test_ignored_slots_do_not_count_and_get_no_gradient() -> None:
 
 def test_masking_removes_exactly_the_equal_ids_and_the_entries_of_the_same_page() -> None:
     queues = Queues(4, 3)
-    queues.put(_vectors(3, 3, 0), _vectors(3, 3, 1), torch.tensor([7, 8, 9]), torch.tensor([0, 5, 6]))
+    queues.put(
+        _vectors(3, 3, 0), _vectors(3, 3, 1), torch.tensor([7, 8, 9]), torch.tensor([0, 5, 6])
+    )
     ids, pages = torch.tensor([8, 1, 2]), torch.tensor([0, 6, 0])
     assert queues.ignored(ids, pages, ["id", "page"]).tolist() == [
         [False, True, False, True],

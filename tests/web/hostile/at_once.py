@@ -31,14 +31,20 @@ def main(folder: Path) -> int:
     """Run all; 0 where every outcome is the table's and the canary saw nobody."""
     with Web() as web:
         canary = web.host({})
-        cases = (case for case in CASES if not case.own and not any(name in case.limits for name in OWN_LIMITS))
+        cases = (
+            case
+            for case in CASES
+            if not case.own and not any(name in case.limits for name in OWN_LIMITS)
+        )
         begun = [_begin(web, case) for case in cases]
         limits = replace(Limits(), tdmrep=False)
         wrong: list[str] = []
         pictures = [one for one in begun if not one.case.pages]
         pages = [one for one in begun if one.case.pages]
         threads = [
-            threading.Thread(target=_run, args=(folder / "pictures", pictures, limits, wrong, False)),
+            threading.Thread(
+                target=_run, args=(folder / "pictures", pictures, limits, wrong, False)
+            ),
             threading.Thread(target=_run, args=(folder / "pages", pages, limits, wrong, True)),
         ]
         for thread in threads:
@@ -54,10 +60,14 @@ def main(folder: Path) -> int:
 
 def _begin(web: Web, case: Case) -> Begun:
     host = start(web, case)
-    return Begun(case, host, tuple(path if "://" in path else host.url(path) for path in case.paths))
+    return Begun(
+        case, host, tuple(path if "://" in path else host.url(path) for path in case.paths)
+    )
 
 
-def _run(folder: Path, begun: Sequence[Begun], limits: Limits, wrong: list[str], pages: bool) -> None:
+def _run(
+    folder: Path, begun: Sequence[Begun], limits: Limits, wrong: list[str], pages: bool
+) -> None:
     out = folder / "out"
     out.mkdir(parents=True)
     urls = [url for one in begun for url in one.urls]

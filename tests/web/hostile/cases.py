@@ -55,7 +55,10 @@ class Run:
         """What the extract step finds on the recorded pages."""
         warc = self.out / "pages.warc"
         good = [row for row in self.rows if not row["reason"]]
-        found = (read_page(record_at(warc, int(str(row["warc_offset"]))), str(warc), "pages:") for row in good)
+        found = (
+            read_page(record_at(warc, int(str(row["warc_offset"]))), str(warc), "pages:")
+            for row in good
+        )
         return [one for listed in found for one in listed]
 
 
@@ -93,10 +96,14 @@ def run_case(case: Case, web: Web, folder: Path, limits: Limits = QUICK) -> Run:
     """Ask for the paths of a case, in a part of its own."""
     run = Run(start(web, case), web)
     urls = [path if "://" in path else run.host.url(path) for path in case.paths]
-    return ask(run, urls, folder, replace(limits, **case.limits), pages=case.pages, gap_s=case.gap_s)  # type: ignore[arg-type]
+    return ask(
+        run, urls, folder, replace(limits, **case.limits), pages=case.pages, gap_s=case.gap_s
+    )  # type: ignore[arg-type]
 
 
-def ask(run: Run, urls: list[str], folder: Path, limits: Limits, *, pages: bool, gap_s: float = 0.0) -> Run:
+def ask(
+    run: Run, urls: list[str], folder: Path, limits: Limits, *, pages: bool, gap_s: float = 0.0
+) -> Run:
     """Ask for URLs; only the case's own host is open."""
     hosts = {run.host.name: HostLimits(min_gap_s=gap_s)}
     run.out = folder / "out"
@@ -104,24 +111,38 @@ def ask(run: Run, urls: list[str], folder: Path, limits: Limits, *, pages: bool,
     if pages:
         run.receipt = crawl_part(folder, urls, hosts, limits)(run.out)
         run.rows = pq.read_table(run.out / "pages.parquet").to_pylist()
-        run.links = [row[0].removeprefix(run.host.url("")) for row in read_frontier(run.out / "links.parquet")]
+        run.links = [
+            row[0].removeprefix(run.host.url(""))
+            for row in read_frontier(run.out / "links.parquet")
+        ]
     else:
         run.receipt = fetch_part(folder, urls, hosts, limits)(run.out)
         run.rows = pq.read_table(run.out / "facts.parquet").to_pylist()
     return run
 
 
-def fetch_part(folder: Path, urls: list[str], hosts: Mapping[str, HostLimits], limits: Limits) -> FetchPart:
+def fetch_part(
+    folder: Path, urls: list[str], hosts: Mapping[str, HostLimits], limits: Limits
+) -> FetchPart:
     """A fetch of pictures."""
     wanted = write_wanted(folder / "wanted.parquet", [{"url": url} for url in urls])
     return FetchPart(
-        wanted=str(wanted), allow=tuple(hosts), hosts=dict(hosts), image=ANY_PICTURE, limits=limits, contact="a@b.cn"
+        wanted=str(wanted),
+        allow=tuple(hosts),
+        hosts=dict(hosts),
+        image=ANY_PICTURE,
+        limits=limits,
+        contact="a@b.cn",
     )
 
 
-def crawl_part(folder: Path, urls: list[str], hosts: Mapping[str, HostLimits], limits: Limits) -> CrawlPart:
+def crawl_part(
+    folder: Path, urls: list[str], hosts: Mapping[str, HostLimits], limits: Limits
+) -> CrawlPart:
     """A slice of a crawl whose links stay on these hosts."""
-    write_frontier(folder / "slice.parquet", [(url, page_key(url), host_of(url), 0, 0) for url in urls])
+    write_frontier(
+        folder / "slice.parquet", [(url, page_key(url), host_of(url), 0, 0) for url in urls]
+    )
     (folder / "states.json").write_text("{}")
     return CrawlPart(
         wanted=str(folder / "slice.parquet"),

@@ -24,7 +24,8 @@ def _stored(run: Run) -> list[modes.Pixels]:
     warc = (run.out / "images.warc").read_bytes()
     places = [(int(str(row["warc_offset"])), int(str(row["bytes"]))) for row in run.rows]
     return [
-        pixels(normalise(warc[start : start + size], max_side_px=1024, jpeg_quality=95).jpeg) for start, size in places
+        pixels(normalise(warc[start : start + size], max_side_px=1024, jpeg_quality=95).jpeg)
+        for start, size in places
     ]
 
 
@@ -38,7 +39,11 @@ def _compare(run: Run, wanted: list[modes.Pixels]) -> None:
 def _named(number: int, does: str, *names: str) -> Case:
     wanted = [BY_NAME[name].wanted for name in names]
     return pictures(
-        number, does, "ok", *(BY_NAME[name].data for name in names), check=lambda run: _compare(run, wanted)
+        number,
+        does,
+        "ok",
+        *(BY_NAME[name].data for name in names),
+        check=lambda run: _compare(run, wanted),
     )
 
 
@@ -62,8 +67,19 @@ CASES = [
         *(BY_NAME[name].data for name in TURNED),
         check=_eight_alike,
     ),
-    _named(134, "sends CMYK, by Adobe inverted and without Adobe's mark", "CMYK, Adobe", "CMYK, no mark"),
-    _named(135, "sends 16 bits, 1 bit, a palette with alpha", "16 bit PNG", "1 bit PNG", "palette, alpha"),
+    _named(
+        134,
+        "sends CMYK, by Adobe inverted and without Adobe's mark",
+        "CMYK, Adobe",
+        "CMYK, no mark",
+    ),
+    _named(
+        135,
+        "sends 16 bits, 1 bit, a palette with alpha",
+        "16 bit PNG",
+        "1 bit PNG",
+        "palette, alpha",
+    ),
     pictures(
         136,
         "sends profiles that are broken, or of 5 MB",

@@ -22,14 +22,22 @@ def bomb(name: str, mebibytes: int = 1024) -> bytes:
     start = PAGE + b" " * 1000
     if name == "br":
         packer = brotli.Compressor(quality=1)
-        pieces: list[bytes] = [packer.process(start), *(packer.process(bytes(MIB)) for _ in range(mebibytes))]
+        pieces: list[bytes] = [
+            packer.process(start),
+            *(packer.process(bytes(MIB)) for _ in range(mebibytes)),
+        ]
         return b"".join([*pieces, packer.finish()])
     if name == "zstd":
         zstd = zstandard.ZstdCompressor().compressobj()
-        return b"".join([zstd.compress(start), *(zstd.compress(bytes(MIB)) for _ in range(mebibytes))]) + zstd.flush()
+        return (
+            b"".join([zstd.compress(start), *(zstd.compress(bytes(MIB)) for _ in range(mebibytes))])
+            + zstd.flush()
+        )
     packer_z = zlib.compressobj(9, wbits=31 if name == "gzip" else 15)
     return (
-        b"".join([packer_z.compress(start), *(packer_z.compress(bytes(MIB)) for _ in range(mebibytes))])
+        b"".join(
+            [packer_z.compress(start), *(packer_z.compress(bytes(MIB)) for _ in range(mebibytes))]
+        )
         + packer_z.flush()
     )
 
@@ -39,9 +47,23 @@ def encoded(body: bytes, label: str) -> bytes:
     return ok(body, TYPE, f"Content-Encoding: {label}")
 
 
-def _page(number: int, does: str, outcome: str, *answers: bytes, check: "Callable[[Run], None] | None" = None) -> Case:
+def _page(
+    number: int,
+    does: str,
+    outcome: str,
+    *answers: bytes,
+    check: "Callable[[Run], None] | None" = None,
+) -> Case:
     listed = {f"/{n}": answer for n, answer in enumerate(answers)}
-    return Case(number=number, does=does, outcome=outcome, answers=listed, paths=tuple(listed), pages=True, check=check)
+    return Case(
+        number=number,
+        does=does,
+        outcome=outcome,
+        answers=listed,
+        paths=tuple(listed),
+        pages=True,
+        check=check,
+    )
 
 
 def _decoded_and_flagged(run: Run) -> None:
@@ -53,7 +75,9 @@ def _decoded_and_flagged(run: Run) -> None:
 
 
 def _plain_and_encoded(run: Run) -> None:
-    assert [getattr(one, "url", "") for one in run.candidates()] == [run.host.url("/1.jpg")] * len(run.rows)
+    assert [getattr(one, "url", "") for one in run.candidates()] == [run.host.url("/1.jpg")] * len(
+        run.rows
+    )
 
 
 BARE = zlib.compressobj(wbits=-15)
@@ -61,8 +85,18 @@ BARE_DEFLATE = BARE.compress(PAGE) + BARE.flush()
 
 CASES = [
     _page(50, "sends a gzip bomb of 1 GiB", "too_large", encoded(bomb("gzip"), "gzip")),
-    _page(51, "sends a bomb in two layers of gzip", "encoding", encoded(gzip.compress(bomb("gzip")), "gzip, gzip")),
-    _page(51, "hides the second layer", "not_html", ok(gzip.compress(bomb("gzip")), "Content-Encoding: gzip")),
+    _page(
+        51,
+        "sends a bomb in two layers of gzip",
+        "encoding",
+        encoded(gzip.compress(bomb("gzip")), "gzip, gzip"),
+    ),
+    _page(
+        51,
+        "hides the second layer",
+        "not_html",
+        ok(gzip.compress(bomb("gzip")), "Content-Encoding: gzip"),
+    ),
     _page(52, "sends a brotli bomb", "too_large", encoded(bomb("br"), "br")),
     _page(53, "sends a zstd bomb", "too_large", encoded(bomb("zstd"), "zstd")),
     _page(54, "sends a deflate bomb", "too_large", encoded(bomb("deflate"), "deflate")),

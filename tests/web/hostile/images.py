@@ -68,7 +68,9 @@ def saved(kind: str, mode: str = "RGB", **more: object) -> bytes:
 
 def animated(kind: str, frames: int = 4) -> bytes:
     """Frames one after the other."""
-    first, *rest = (Image.open(io.BytesIO(make_image(n))).convert("RGB") for n in range(1, frames + 1))
+    first, *rest = (
+        Image.open(io.BytesIO(make_image(n))).convert("RGB") for n in range(1, frames + 1)
+    )
     out = io.BytesIO()
     first.save(out, kind, save_all=True, append_images=rest)
     return out.getvalue()
@@ -82,13 +84,22 @@ def many_frames() -> bytes:
 
 def exif_loop() -> bytes:
     """EXIF whose directory names itself as the next one, and as its own sub-directory."""
-    tiff = b"II*\0" + struct.pack("<IH", 8, 5000) + struct.pack("<HHII", 0x8769, 4, 1, 8) * 5000 + struct.pack("<I", 8)
+    tiff = (
+        b"II*\0"
+        + struct.pack("<IH", 8, 5000)
+        + struct.pack("<HHII", 0x8769, 4, 1, 8) * 5000
+        + struct.pack("<I", 8)
+    )
     return with_segment(0xE1, (b"Exif\0\0" + tiff)[:65_000])
 
 
 def with_segment(marker: int, content: bytes, times: int = 1) -> bytes:
     """The good JPEG with segments after its start."""
-    return GOOD[:2] + (bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content) * times + GOOD[2:]
+    return (
+        GOOD[:2]
+        + (bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content) * times
+        + GOOD[2:]
+    )
 
 
 def archive() -> bytes:
@@ -102,13 +113,23 @@ def archive() -> bytes:
 def frame_of(marker: int, precision: int = 8) -> bytes:
     """The good JPEG that says it was coded in another way."""
     at = GOOD.index(b"\xff\xc0")
-    return GOOD[:at] + bytes([0xFF, marker]) + GOOD[at + 2 : at + 4] + bytes([precision]) + GOOD[at + 5 :]
+    return (
+        GOOD[:at]
+        + bytes([0xFF, marker])
+        + GOOD[at + 2 : at + 4]
+        + bytes([precision])
+        + GOOD[at + 5 :]
+    )
 
 
 def pictures(number: int, does: str, outcome: str, *bodies: bytes, **more: object) -> Case:
     """Pictures under good headers."""
-    answers: dict[str, Answer] = {f"/{n}.jpg": ok(body, "Content-Type: image/jpeg") for n, body in enumerate(bodies)}
-    return Case(number=number, does=does, outcome=outcome, answers=answers, paths=tuple(answers), **more)  # type: ignore[arg-type]
+    answers: dict[str, Answer] = {
+        f"/{n}.jpg": ok(body, "Content-Type: image/jpeg") for n, body in enumerate(bodies)
+    }
+    return Case(
+        number=number, does=does, outcome=outcome, answers=answers, paths=tuple(answers), **more
+    )  # type: ignore[arg-type]
 
 
 def _stored_is_clean(run: Run) -> None:
@@ -143,7 +164,9 @@ def _changing(folder: Path) -> str:
         for n in range(2):
             out = folder / str(n) / "out"
             out.mkdir(parents=True)
-            fetch_part(folder / str(n), [host.url("/a.jpg")], {host.name: HostLimits(min_gap_s=0)}, QUICK)(out)
+            fetch_part(
+                folder / str(n), [host.url("/a.jpg")], {host.name: HostLimits(min_gap_s=0)}, QUICK
+            )(out)
             seen += pq.read_table(out / "facts.parquet")["sha256"].to_pylist()
         agents = {one.head.partition(b"User-Agent: ")[2].partition(b"\r")[0] for one in host.log}
         assert len(agents) == 1
@@ -160,15 +183,22 @@ def _blocked(folder: Path) -> str:
     (folder / "sha256.txt").write_text("# ours\n" + _digest(by_digest) + "\n")
     (folder / "pdq.txt").write_text(pdq.hex() + " # seen in spring\n")
     with Web() as web:
-        host = web.host({"/a.jpg": ok(by_digest), "/b.jpg": ok(again.getvalue()), "/c.jpg": ok(by_look[:5000])})
+        host = web.host(
+            {"/a.jpg": ok(by_digest), "/b.jpg": ok(again.getvalue()), "/c.jpg": ok(by_look[:5000])}
+        )
         urls = [host.url(path) for path in ("/a.jpg", "/b.jpg", "/c.jpg")]
         part = fetch_part(folder, urls, {host.name: HostLimits(min_gap_s=0)}, QUICK)
         out = folder / "out"
         out.mkdir()
-        replace(part, exclude=Lists(sha256=str(folder / "sha256.txt"), pdq=str(folder / "pdq.txt")))(out)
+        replace(
+            part, exclude=Lists(sha256=str(folder / "sha256.txt"), pdq=str(folder / "pdq.txt"))
+        )(out)
     rows = pq.read_table(out / "facts.parquet").to_pylist()
     assert (out / "images.warc").stat().st_size == 0
-    assert [(row["reason"], row["detail"]) for row in rows[:2]] == [("excluded", "sha256"), ("excluded", "pdq")]
+    assert [(row["reason"], row["detail"]) for row in rows[:2]] == [
+        ("excluded", "sha256"),
+        ("excluded", "pdq"),
+    ]
     assert rows[2]["reason"] == "truncated"
     assert rows[2]["warc_offset"] == -1
     return str(rows[0]["reason"])
@@ -187,7 +217,9 @@ def _broken_files() -> Sequence[bytes]:
         for seed in range(6):
             broken = bytearray(data)
             for step in range(40):
-                broken[(seed * 7919 + step * 104_729) % len(broken)] ^= (seed * 31 + step * 17) % 255 + 1
+                broken[(seed * 7919 + step * 104_729) % len(broken)] ^= (
+                    seed * 31 + step * 17
+                ) % 255 + 1
             found.append(bytes(broken))
     return found
 
@@ -195,7 +227,9 @@ def _broken_files() -> Sequence[bytes]:
 def _worker_lives(folder: Path) -> str:
     with Web() as web:
         bodies = _broken_files()
-        host = web.host({f"/{n}.jpg": ok(body) for n, body in enumerate(bodies)} | {"/good.jpg": ok(GOOD)})
+        host = web.host(
+            {f"/{n}.jpg": ok(body) for n, body in enumerate(bodies)} | {"/good.jpg": ok(GOOD)}
+        )
         urls = [*(host.url(f"/{n}.jpg") for n in range(len(bodies))), host.url("/good.jpg")]
         out = folder / "out"
         out.mkdir()
@@ -216,7 +250,9 @@ CASES = [
         122,
         "sends 38 bytes of WebP that claim 16,383 squared",
         "too_large",
-        b"RIFF\x1e\0\0\0WEBPVP8L\x11\0\0\0\x2f" + struct.pack("<I", 16_382 | 16_382 << 14) + bytes(3000),
+        b"RIFF\x1e\0\0\0WEBPVP8L\x11\0\0\0\x2f"
+        + struct.pack("<I", 16_382 | 16_382 << 14)
+        + bytes(3000),
     ),
     pictures(123, "sends a JPEG of 1,000 scans", "too_large", scans(1000)),
     pictures(124, "sends a GIF of 300,000 frames: the first counts", "ok", many_frames()),
@@ -229,13 +265,20 @@ CASES = [
         png_with(b"iCCP", b"icc\0\0" + zeros(1024)),
     ),
     pictures(
-        127, "sends EXIF that names itself, and 10 MB of XMP", "ok", exif_loop(), with_segment(0xE1, bytes(65_000), 160)
+        127,
+        "sends EXIF that names itself, and 10 MB of XMP",
+        "ok",
+        exif_loop(),
+        with_segment(0xE1, bytes(65_000), 160),
     ),
     pictures(
         128,
         "cuts pictures of every format",
         "truncated",
-        *(data[: len(data) * 2 // 3] for data in (GOOD, saved("PNG"), saved("WEBP"), saved("GIF", "P"))),
+        *(
+            data[: len(data) * 2 // 3]
+            for data in (GOOD, saved("PNG"), saved("WEBP"), saved("GIF", "P"))
+        ),
     ),
     pictures(
         129,
@@ -278,10 +321,25 @@ CASES = [
         check=_stored_is_clean,
     ),
     pictures(138, "sends a progressive JPEG", "ok", saved("JPEG", progressive=True)),
-    pictures(138, "sends 12 bits, and lossless coding", "undecodable", frame_of(0xC1, 12), frame_of(0xC3)),
+    pictures(
+        138, "sends 12 bits, and lossless coding", "undecodable", frame_of(0xC1, 12), frame_of(0xC3)
+    ),
     pictures(139, "sends AVIF, which a recipe must ask for", "format", saved("AVIF")),
-    pictures(140, "sends APNG, and an interlaced PNG", "ok", animated("PNG"), saved("PNG", interlace=True)),
+    pictures(
+        140,
+        "sends APNG, and an interlaced PNG",
+        "ok",
+        animated("PNG"),
+        saved("PNG", interlace=True),
+    ),
     Case(number=143, does="sends other bytes each time", outcome="ok", own=_changing),
-    Case(number=145, does="sends pictures of the operator's lists", outcome="excluded", own=_blocked),
-    Case(number=146, does="sends files that were broken to crash decoders", outcome="ok", own=_worker_lives),
+    Case(
+        number=145, does="sends pictures of the operator's lists", outcome="excluded", own=_blocked
+    ),
+    Case(
+        number=146,
+        does="sends files that were broken to crash decoders",
+        outcome="ok",
+        own=_worker_lives,
+    ),
 ]

@@ -97,7 +97,12 @@ def ask_named(
 
 
 def fetch_with(
-    run: Run, folder: Path, urls: list[str], allow: tuple[str, ...], resolver: AbstractResolver, limits: Limits = QUICK
+    run: Run,
+    folder: Path,
+    urls: list[str],
+    allow: tuple[str, ...],
+    resolver: AbstractResolver,
+    limits: Limits = QUICK,
 ) -> None:
     """Fetch pictures with a resolver and an authority of the test's own."""
     run.out = folder / "out"
@@ -105,7 +110,10 @@ def fetch_with(
     part = fetch_part(folder, urls, {name: HostLimits(min_gap_s=0) for name in allow}, limits)
     rows = read_wanted(part.wanted)
     outcomes: list[Outcome | None] = [None] * len(rows)
-    with PayloadWriter(run.out / "images.warc") as warc, EncodedWriter(run.out / ENCODED) as encoded:
+    with (
+        PayloadWriter(run.out / "images.warc") as warc,
+        EncodedWriter(run.out / ENCODED) as encoded,
+    ):
         keeper = part.keeper(warc, encoded)
         fetcher = Fetcher(part, rows, outcomes, keeper, resolver=resolver, tls=client_tls())
         details = fetcher.run()

@@ -12,10 +12,11 @@ RARE = "𠮷野家的𠀀字很少见，" + TEXT
 def page(text: str, charset: str, label: str = "", *, meta: str = "") -> bytes:
     """A page in an encoding, under the label of its header, with what its own meta says."""
     declared = f"<meta charset={meta}>" if meta else ""
-    body = (
-        f"<html><head>{declared}<title>页</title></head><body><p>{text}</p><img src=/1.jpg alt='{text}'></body></html>"
+    head = f"<html><head>{declared}<title>页</title></head>"
+    body = f"{head}<body><p>{text}</p><img src=/1.jpg alt='{text}'></body></html>"
+    content_type = (
+        f"Content-Type: text/html; charset={label}" if label else "Content-Type: text/html"
     )
-    content_type = f"Content-Type: text/html; charset={label}" if label else "Content-Type: text/html"
     return ok(body.encode(charset), content_type)
 
 
@@ -29,7 +30,15 @@ def encoded(number: int, does: str, text: str, *answers: bytes) -> Case:
             assert [part.text for part in one.texts if part.type == "alt"] == [text]
 
     listed = {f"/{n}": answer for n, answer in enumerate(answers)}
-    return Case(number=number, does=does, outcome="ok", answers=listed, paths=tuple(listed), pages=True, check=check)
+    return Case(
+        number=number,
+        does=does,
+        outcome="ok",
+        answers=listed,
+        paths=tuple(listed),
+        pages=True,
+        check=check,
+    )
 
 
 def _mixed(run: Run) -> None:
@@ -42,7 +51,9 @@ def _mixed(run: Run) -> None:
             assert one.reason == "bad_encoding"
 
 
-def stress(number: int, does: str, *bodies: str | bytes, outcome: str = "ok", found: bool = True) -> Case:
+def stress(
+    number: int, does: str, *bodies: str | bytes, outcome: str = "ok", found: bool = True
+) -> Case:
     """Pages whose picture is found where a browser finds it. How long they take is a limit of the test itself."""
 
     def check(run: Run) -> None:
@@ -66,17 +77,35 @@ ENTITIES = (
     '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "'
     + "x" * 1000
     + '">'
-    + "".join(f'<!ENTITY {b} "{f"&{a};" * 20}">' for a, b in zip("abcdefghi", "bcdefghij", strict=True))
+    + "".join(
+        f'<!ENTITY {b} "{f"&{a};" * 20}">' for a, b in zip("abcdefghi", "bcdefghij", strict=True)
+    )
     + "]>"
 )
 
 
 CASES = [
-    encoded(95, "labels GBK as UTF-8", TEXT, page(TEXT, "gbk", "utf-8", meta="utf-8"), page(TEXT, "gbk", "utf-8")),
     encoded(
-        96, "labels UTF-8 as GB2312", TEXT, page(TEXT, "utf-8", "gb2312", meta="gb2312"), page(TEXT, "utf-8", "gbk")
+        95,
+        "labels GBK as UTF-8",
+        TEXT,
+        page(TEXT, "gbk", "utf-8", meta="utf-8"),
+        page(TEXT, "gbk", "utf-8"),
     ),
-    encoded(97, "uses GB18030's four bytes", RARE, page(RARE, "gb18030", "gb2312"), page(RARE, "gb18030", "gb18030")),
+    encoded(
+        96,
+        "labels UTF-8 as GB2312",
+        TEXT,
+        page(TEXT, "utf-8", "gb2312", meta="gb2312"),
+        page(TEXT, "utf-8", "gbk"),
+    ),
+    encoded(
+        97,
+        "uses GB18030's four bytes",
+        RARE,
+        page(RARE, "gb18030", "gb2312"),
+        page(RARE, "gb18030", "gb18030"),
+    ),
     encoded(
         98,
         "uses Big5 with Hong Kong's characters",
@@ -84,8 +113,21 @@ CASES = [
         page(HONG_KONG, "big5hkscs", "big5"),
         page(HONG_KONG, "big5hkscs"),
     ),
-    encoded(99, "uses UTF-16 without a mark", TEXT, page(TEXT, "utf-16-le"), page(TEXT, "utf-16-be", "utf-16")),
-    encoded(100, "has no label", TEXT, page(TEXT, "utf-8"), page(TEXT, "gbk"), page(TEXT, "gb18030", "x-unknown")),
+    encoded(
+        99,
+        "uses UTF-16 without a mark",
+        TEXT,
+        page(TEXT, "utf-16-le"),
+        page(TEXT, "utf-16-be", "utf-16"),
+    ),
+    encoded(
+        100,
+        "has no label",
+        TEXT,
+        page(TEXT, "utf-8"),
+        page(TEXT, "gbk"),
+        page(TEXT, "gb18030", "x-unknown"),
+    ),
     encoded(
         101,
         "says one thing in the header, another in the page",
@@ -100,7 +142,9 @@ CASES = [
         outcome="ok",
         answers={
             "/0": html(page(TEXT, "utf-8").partition(b"\r\n\r\n")[2] * 20 + TEXT.encode("gbk")),
-            "/1": html(b"<html><img src=/1.jpg alt='" + TEXT.encode("gbk") + b"'>" + TEXT.encode() * 3),
+            "/1": html(
+                b"<html><img src=/1.jpg alt='" + TEXT.encode("gbk") + b"'>" + TEXT.encode() * 3
+            ),
             "/2": html(b"<html><img src=/1.jpg alt=x>" + bytes(range(128, 255)) * 50),
         },
         paths=("/0", "/1", "/2"),
@@ -135,7 +179,9 @@ CASES = [
             "/sitemap.xml": ok(
                 f"{ENTITIES}<urlset><url><loc>/good</loc></url><url><loc>/&j;</loc></url></urlset>".encode()
             ),
-            "/rss.xml": ok(f"{ENTITIES}<rss><channel><item><link>/feed</link></item></channel></rss>".encode()),
+            "/rss.xml": ok(
+                f"{ENTITIES}<rss><channel><item><link>/feed</link></item></channel></rss>".encode()
+            ),
         },
         paths=("/sitemap.xml", "/rss.xml"),
         pages=True,
@@ -146,7 +192,8 @@ CASES = [
         outcome="not_image",
         answers={
             "/a.jpg": ok(
-                f"{ENTITIES}<svg xmlns='http://www.w3.org/2000/svg'><text>&j;</text></svg>".encode() + b" " * 3000
+                f"{ENTITIES}<svg xmlns='http://www.w3.org/2000/svg'><text>&j;</text></svg>".encode()
+                + b" " * 3000
             )
         },
     ),

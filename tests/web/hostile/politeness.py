@@ -7,7 +7,18 @@ from pathlib import Path
 
 from tests.web.hostile.cases import Case, Run
 from tests.web.hostile.names import Names, fetch_with
-from tests.web.hostile.web import Answer, Answers, Web, gaps_s, html, ok, resets, response, stall, to
+from tests.web.hostile.web import (
+    Answer,
+    Answers,
+    Web,
+    gaps_s,
+    html,
+    ok,
+    resets,
+    response,
+    stall,
+    to,
+)
 from wenlan_data.records import Candidate
 from wenlan_data.testing import make_image
 from wenlan_data.web.host_state import Turn
@@ -87,11 +98,15 @@ def _nothing_else(run: Run) -> None:
     assert run.host.paths == []
 
 
-def robots_case(number: int, does: str, outcome: str, answer: "Answer | list[Answer]", **more: object) -> Case:
+def robots_case(
+    number: int, does: str, outcome: str, answer: "Answer | list[Answer]", **more: object
+) -> Case:
     """A picture behind a robots.txt."""
     check = None if outcome == "ok" else _nothing_else
     answers = {ROBOTS: answer, "/a.jpg": ALLOWED}
-    return Case(number=number, does=does, outcome=outcome, answers=answers, **{"check": check, **more})  # type: ignore[arg-type]
+    return Case(
+        number=number, does=does, outcome=outcome, answers=answers, **{"check": check, **more}
+    )  # type: ignore[arg-type]
 
 
 def _no_such_name(folder: Path) -> str:
@@ -105,7 +120,12 @@ def _no_such_name(folder: Path) -> str:
 
 def _chain(length: int) -> dict[str, bytes]:
     last = {f"/r{length}": rules("User-agent: *", "Disallow: /")}
-    return {ROBOTS: to("/r1")} | {f"/r{n}": to(f"/r{n + 1}") for n in range(1, length)} | last | {"/a.jpg": ALLOWED}
+    return (
+        {ROBOTS: to("/r1")}
+        | {f"/r{n}": to(f"/r{n + 1}") for n in range(1, length)}
+        | last
+        | {"/a.jpg": ALLOWED}
+    )
 
 
 ODD = {
@@ -124,9 +144,17 @@ def _odd_robots(folder: Path) -> str:
         with Web() as web:
             host = web.host({ROBOTS: ok(body), "/a.jpg": ALLOWED, "/b.jpg": ALLOWED})
             run = Run(host, web)
-            fetch_with(run, folder / name, [host.url("/a.jpg"), host.url("/b.jpg")], (host.name,), Names(["127.0.0.1"]))
+            fetch_with(
+                run,
+                folder / name,
+                [host.url("/a.jpg"), host.url("/b.jpg")],
+                (host.name,),
+                Names(["127.0.0.1"]),
+            )
             assert run.outcomes[0] == "ok", name
-            assert run.outcomes[1] == ("robots" if name in {"CR only", "NUL", "BOM"} else "ok"), name
+            assert run.outcomes[1] == ("robots" if name in {"CR only", "NUL", "BOM"} else "ok"), (
+                name
+            )
     return "ok"
 
 
@@ -179,13 +207,19 @@ def _new_rules(folder: Path) -> str:
 
 
 HEADERS = [
-    *(f"X-Robots-Tag: {word}" for word in ("noai", "noimageai", "noindex", "noimageindex", "none", "nofollow, NoAI")),
+    *(
+        f"X-Robots-Tag: {word}"
+        for word in ("noai", "noimageai", "noindex", "noimageindex", "none", "nofollow, NoAI")
+    ),
     "X-Robots-Tag: wenlan-data: noai",
     "x-robots-tag: *: noindex",
     "TDM-Reservation: 1",
 ]
 METAS = [
-    *(f"<meta name=robots content={word}>" for word in ("noai", "noimageai", "noindex", "noimageindex", "none")),
+    *(
+        f"<meta name=robots content={word}>"
+        for word in ("noai", "noimageai", "noindex", "noimageindex", "none")
+    ),
     "<meta name=ROBOTS content='index, NoAI'>",
     "<meta name=wenlan-data content=noimageai>",
     "<meta name=tdm-reservation content=1>",
@@ -201,7 +235,9 @@ def _all_carry_a_signal(run: Run) -> None:
 
 
 def _not_recorded(run: Run) -> None:
-    assert all(row["warc_offset"] == -1 and row["opt_out"] for row in run.rows if row["status"] == 200)
+    assert all(
+        row["warc_offset"] == -1 and row["opt_out"] for row in run.rows if row["status"] == 200
+    )
     assert (run.out / "images.warc").stat().st_size == 0
 
 
@@ -233,7 +269,13 @@ CASES = [
         answers={"/a.jpg": [busy("2"), ALLOWED]},
         check=_waited(1.95),
     ),
-    Case(number=60, does="says so as a date", outcome="ok", answers=_in_two_seconds, check=_waited(1.95)),
+    Case(
+        number=60,
+        does="says so as a date",
+        outcome="ok",
+        answers=_in_two_seconds,
+        check=_waited(1.95),
+    ),
     Case(
         number=61,
         does="wants us to come again in ten years",
@@ -270,8 +312,12 @@ CASES = [
         does="says with status 200 that there is no such page",
         outcome="soft_404",
         answers={
-            "/1": html("<html><title>404 Not Found</title><img src=/1.jpg alt=桥><a href=/x>首页</a>"),
-            "/2": html("<html><title>页面不存在 - 某某网</title><p>您访问的页面不存在<img src=/1.jpg>"),
+            "/1": html(
+                "<html><title>404 Not Found</title><img src=/1.jpg alt=桥><a href=/x>首页</a>"
+            ),
+            "/2": html(
+                "<html><title>页面不存在 - 某某网</title><p>您访问的页面不存在<img src=/1.jpg>"
+            ),
             "/3": html("<html><title>出错啦 | 某某</title><p>对不起<img src=/1.jpg>"),
         },
         paths=("/1", "/2", "/3"),
@@ -296,7 +342,8 @@ CASES = [
         does="sets cookies that unlock or trap",
         outcome="ok",
         answers={
-            path: ok(PICTURE, "Set-Cookie: a=b; Path=/", "Set-Cookie: " + "c" * 5000) for path in ("/a.jpg", "/b.jpg")
+            path: ok(PICTURE, "Set-Cookie: a=b; Path=/", "Set-Cookie: " + "c" * 5000)
+            for path in ("/a.jpg", "/b.jpg")
         },
         paths=("/a.jpg", "/b.jpg"),
         check=_no_cookies,
@@ -313,10 +360,26 @@ CASES = [
     robots_case(69, "answers 500 for robots.txt", "robots_unavailable", response("500 Broken")),
     robots_case(69, "answers 503 for robots.txt", "robots_unavailable", response("503 Busy")),
     robots_case(70, "is silent when asked for robots.txt", "robots_unavailable", stall),
-    robots_case(71, "resets the connection when asked for robots.txt", "robots_unavailable", resets(b"HTTP/1.1 200")),
-    Case(number=72, does="has a name that does not resolve", outcome="robots_unavailable", own=_no_such_name),
+    robots_case(
+        71,
+        "resets the connection when asked for robots.txt",
+        "robots_unavailable",
+        resets(b"HTTP/1.1 200"),
+    ),
+    Case(
+        number=72,
+        does="has a name that does not resolve",
+        outcome="robots_unavailable",
+        own=_no_such_name,
+    ),
     robots_case(73, "answers 429 for robots.txt", "robots_unavailable", busy("")),
-    Case(number=74, does="redirects robots.txt five times", outcome="robots", answers=_chain(5), check=_no_picture),
+    Case(
+        number=74,
+        does="redirects robots.txt five times",
+        outcome="robots",
+        answers=_chain(5),
+        check=_no_picture,
+    ),
     Case(number=74, does="redirects robots.txt six times", outcome="ok", answers=_chain(6)),
     robots_case(
         75,
@@ -333,8 +396,15 @@ CASES = [
         answers={ROBOTS: rules("User-agent: *", "Crawl-delay: 3"), "/a.jpg": ALLOWED},
         check=_delay_is_the_gap,
     ),
-    robots_case(78, "asks for 30 years between requests", "crawl_delay", rules("User-agent: *", "Crawl-delay: 1e9")),
-    robots_case(78, "asks for no number of seconds", "ok", rules("User-agent: *", "Crawl-delay: NaN")),
+    robots_case(
+        78,
+        "asks for 30 years between requests",
+        "crawl_delay",
+        rules("User-agent: *", "Crawl-delay: 1e9"),
+    ),
+    robots_case(
+        78, "asks for no number of seconds", "ok", rules("User-agent: *", "Crawl-delay: NaN")
+    ),
     Case(number=79, does="changes its robots.txt", outcome="ok", own=_new_rules),
     Case(
         number=80,
@@ -349,7 +419,10 @@ CASES = [
         does="opts pages out, in every way a header or the page can say it",
         outcome="ok",
         answers={
-            **{f"/h{n}": html(f"<html>{BODY}", header, "Content-Type: text/html") for n, header in enumerate(HEADERS)},
+            **{
+                f"/h{n}": html(f"<html>{BODY}", header, "Content-Type: text/html")
+                for n, header in enumerate(HEADERS)
+            },
             **{f"/m{n}": html(f"<html>{meta}{BODY}") for n, meta in enumerate(METAS)},
         },
         paths=(*(f"/h{n}" for n in range(len(HEADERS))), *(f"/m{n}" for n in range(len(METAS)))),
@@ -369,7 +442,11 @@ CASES = [
         number=80,
         does="reserves others in tdmrep.json",
         outcome="ok",
-        answers={"/.well-known/tdmrep.json": ok(TDMREP), "/a.jpg": ALLOWED, "/photos/free.jpg": ok(make_image(2))},
+        answers={
+            "/.well-known/tdmrep.json": ok(TDMREP),
+            "/a.jpg": ALLOWED,
+            "/photos/free.jpg": ok(make_image(2)),
+        },
         paths=("/a.jpg", "/photos/free.jpg"),
         limits={"tdmrep": True},
     ),

@@ -17,7 +17,9 @@ def _few_hits(run: Run) -> None:
 
 
 def _chain(length: int) -> dict[str, bytes]:
-    return {f"/{length}-{n}": to(f"/{length}-{n + 1}") for n in range(length)} | {f"/{length}-{length}": ok(PICTURE)}
+    return {f"/{length}-{n}": to(f"/{length}-{n + 1}") for n in range(length)} | {
+        f"/{length}-{length}": ok(PICTURE)
+    }
 
 
 def _five_are_followed(run: Run) -> None:
@@ -41,7 +43,12 @@ def _to_canary(web: Web) -> Answers:
 
 def _canary_port(web: Web) -> Answers:
     port = web.hosts[0].name.rpartition(":")[2]
-    return _targets(f"{HTTP}127.0.0.1:22/", f"{HTTP}8.8.8.8:6379/", f"{HTTP}127.0.0.1:{port}/", f"{HTTP}8.8.8.8:25/")
+    return _targets(
+        f"{HTTP}127.0.0.1:22/",
+        f"{HTTP}8.8.8.8:6379/",
+        f"{HTTP}127.0.0.1:{port}/",
+        f"{HTTP}8.8.8.8:25/",
+    )
 
 
 def _rebinding(folder: Path) -> str:
@@ -51,7 +58,11 @@ def _rebinding(folder: Path) -> str:
         port = canary.name.rpartition(":")[2]
         run = Run(canary, web)
         fetch_with(
-            run, folder, ["http://evil.test:8080/a.jpg", f"http://evil.test:{port}/a.jpg"], (), Names(["127.0.0.1"])
+            run,
+            folder,
+            ["http://evil.test:8080/a.jpg", f"http://evil.test:{port}/a.jpg"],
+            (),
+            Names(["127.0.0.1"]),
         )
         assert canary.connections == 0
         assert run.outcomes[1] == "port"
@@ -62,10 +73,18 @@ def _downgrade(folder: Path) -> str:
     with Web() as web:
         plain = web.host({"/b.jpg": ok(PICTURE)})
         plain_name = f"a.test:{plain.name.rpartition(':')[2]}"
-        secure = web.host({"/a.jpg": to(f"http://{plain_name}/b.jpg")}, tls=server_tls(authority(), "a.test"))
+        secure = web.host(
+            {"/a.jpg": to(f"http://{plain_name}/b.jpg")}, tls=server_tls(authority(), "a.test")
+        )
         secure_name = f"a.test:{secure.name.rpartition(':')[2]}"
         run = Run(secure, web)
-        fetch_with(run, folder, [f"https://{secure_name}/a.jpg"], (plain_name, secure_name), Names(["127.0.0.1"]))
+        fetch_with(
+            run,
+            folder,
+            [f"https://{secure_name}/a.jpg"],
+            (plain_name, secure_name),
+            Names(["127.0.0.1"]),
+        )
         assert run.rows[0]["final_url"] == f"http://{plain_name}/b.jpg"
         return run.outcomes[0]
 
@@ -107,8 +126,18 @@ CASES = [
         paths=("/5-0",),
         check=_five_are_followed,
     ),
-    _leads(34, "redirects to the metadata server of clouds", "address", "http://169.254.169.254/latest/meta-data/"),
-    _leads(35, "redirects to Alibaba's metadata server", "address", "http://100.100.100.200/latest/meta-data/"),
+    _leads(
+        34,
+        "redirects to the metadata server of clouds",
+        "address",
+        "http://169.254.169.254/latest/meta-data/",
+    ),
+    _leads(
+        35,
+        "redirects to Alibaba's metadata server",
+        "address",
+        "http://100.100.100.200/latest/meta-data/",
+    ),
     Case(
         number=36,
         does="redirects to loopback",
@@ -116,7 +145,9 @@ CASES = [
         answers=_to_canary,
         paths=("/0.jpg", "/1.jpg", "/2.jpg", "/3.jpg"),
     ),
-    _leads(37, "redirects into 10/8", "address", "http://10.0.0.1/", "http://10.255.255.254:8080/x"),
+    _leads(
+        37, "redirects into 10/8", "address", "http://10.0.0.1/", "http://10.255.255.254:8080/x"
+    ),
     _leads(
         38,
         "redirects to a mapped metadata address",
@@ -125,13 +156,22 @@ CASES = [
         "http://[::ffff:a9fe:a9fe]/",
     ),
     _leads(
-        39, "redirects to it through NAT64", "address", "http://[64:ff9b::a9fe:a9fe]/", "http://[64:ff9b:1::a9fe:a9fe]/"
+        39,
+        "redirects to it through NAT64",
+        "address",
+        "http://[64:ff9b::a9fe:a9fe]/",
+        "http://[64:ff9b:1::a9fe:a9fe]/",
     ),
     _leads(
         40,
         "redirects to addresses in decimal, octal and short forms, which no URL library takes for names",
         "bad_url",
-        *("http://2852039166/", "http://0251.0376.0251.0376/", "http://127.1/", "http://169.16689662/"),
+        *(
+            "http://2852039166/",
+            "http://0251.0376.0251.0376/",
+            "http://127.1/",
+            "http://169.16689662/",
+        ),
     ),
     _leads(
         40,
@@ -149,7 +189,12 @@ CASES = [
         41,
         "redirects to other schemes",
         "scheme",
-        *("file:///etc/passwd", "ftp://a.cn/a.jpg", "data:image/png;base64,AAAA", "javascript:alert(1)"),
+        *(
+            "file:///etc/passwd",
+            "ftp://a.cn/a.jpg",
+            "data:image/png;base64,AAAA",
+            "javascript:alert(1)",
+        ),
         *("gopher://a.cn:70/1", "ws://a.cn/", "jar:http://a.cn!/"),
     ),
     Case(
@@ -159,7 +204,12 @@ CASES = [
         answers=_canary_port,
         paths=("/0.jpg", "/1.jpg", "/2.jpg", "/3.jpg"),
     ),
-    Case(number=43, does="has a name that is loopback when it is dialled", outcome="address", own=_rebinding),
+    Case(
+        number=43,
+        does="has a name that is loopback when it is dialled",
+        outcome="address",
+        own=_rebinding,
+    ),
     Case(number=44, does="redirects from https to http", outcome="ok", own=_downgrade),
     Case(
         number=45,
@@ -215,11 +265,20 @@ CASES = [
         pages=True,
         check=_refresh_ends,
     ),
-    _leads(48, "redirects to an address with a password", "bad_url", "http://a@b.cn/", "http://a:b@169.254.169.254/"),
+    _leads(
+        48,
+        "redirects to an address with a password",
+        "bad_url",
+        "http://a@b.cn/",
+        "http://a:b@169.254.169.254/",
+    ),
     Case(
         number=49,
         does="redirects a picture to a page that asks to log in",
         outcome="not_image",
-        answers={"/a.jpg": to("/login"), "/login": html("<!doctype html><title>登录</title>" + "请先登录" * 500)},
+        answers={
+            "/a.jpg": to("/login"),
+            "/login": html("<!doctype html><title>登录</title>" + "请先登录" * 500),
+        },
     ),
 ]

@@ -5,7 +5,16 @@ of the package (texts, duplicates, pictures) add theirs: write the cases in a fi
 take the number out of `MISSING`.
 """
 
-from tests.web.hostile import colours, compression, images, pages, politeness, redirects, transport, traps
+from tests.web.hostile import (
+    colours,
+    compression,
+    images,
+    pages,
+    politeness,
+    redirects,
+    transport,
+    traps,
+)
 
 CASES = sorted(
     [

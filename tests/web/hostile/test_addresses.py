@@ -19,8 +19,25 @@ from wenlan_data.web.urls import host_of
 
 SPELLINGS = [
     # Loopback.
-    *("127.0.0.1", "127.1", "127.0.1", "2130706433", "0177.0.0.1", "0x7f.0.0.1", "0x7f000001", "017700000001"),
-    *("127.255.255.254", "localhost", "LOCALHOST.", "①②⑦.⓪.⓪.①", "１２７.０.０.１", "127。0。0。1", "127%2E0%2E0%2E1"),
+    *(
+        "127.0.0.1",
+        "127.1",
+        "127.0.1",
+        "2130706433",
+        "0177.0.0.1",
+        "0x7f.0.0.1",
+        "0x7f000001",
+        "017700000001",
+    ),
+    *(
+        "127.255.255.254",
+        "localhost",
+        "LOCALHOST.",
+        "①②⑦.⓪.⓪.①",
+        "１２７.０.０.１",
+        "127。0。0。1",
+        "127%2E0%2E0%2E1",
+    ),
     *("0", "0.0.0.0", "0x0", "000.000.000.000"),
     *(
         "[::1]",
@@ -40,7 +57,14 @@ SPELLINGS = [
         "[::1%25lo]",
     ),
     # Metadata servers.
-    *("169.254.169.254", "2852039166", "0xa9fea9fe", "0251.0376.0251.0376", "169.254.43518", "[::ffff:a9fe:a9fe]"),
+    *(
+        "169.254.169.254",
+        "2852039166",
+        "0xa9fea9fe",
+        "0251.0376.0251.0376",
+        "169.254.43518",
+        "[::ffff:a9fe:a9fe]",
+    ),
     *(
         "[fd00:ec2::254]",
         "100.100.100.200",
@@ -61,7 +85,15 @@ SPELLINGS = [
         "192.0.2.1",
     ),
     *("198.51.100.1", "203.0.113.1", "224.0.0.1", "255.255.255.255", "240.0.0.1"),
-    *("[fc00::1]", "[fd12::1]", "[ff02::1]", "[2001:db8::1]", "[100::1]", "user@127.0.0.1", "8.8.8.8@127.0.0.1"),
+    *(
+        "[fc00::1]",
+        "[fd12::1]",
+        "[ff02::1]",
+        "[2001:db8::1]",
+        "[100::1]",
+        "user@127.0.0.1",
+        "8.8.8.8@127.0.0.1",
+    ),
 ]
 
 Dialled = list[tuple[str, int]]
@@ -116,7 +148,9 @@ def _as_pages(folder: Path, web: Web) -> Run:
 def _by_redirect(folder: Path, web: Web) -> Run:
     urls = _urls("/x")
     run = Run(web.host({f"/{n}.jpg": to(url) for n, url in enumerate(urls)}), web)
-    return ask(run, [run.host.url(f"/{n}.jpg") for n in range(len(urls))], folder, QUICK, pages=False)
+    return ask(
+        run, [run.host.url(f"/{n}.jpg") for n in range(len(urls))], folder, QUICK, pages=False
+    )
 
 
 def _by_robots(folder: Path, web: Web) -> Run:
@@ -134,10 +168,15 @@ def _by_sitemap(folder: Path, web: Web) -> Run:
     """Listed by a sitemap, by hosts that the crawl may follow."""
     urls = _urls("/page")
     listed = "".join(f"<url><loc>{url}</loc></url>" for url in urls)
-    run = Run(web.host({"/s.xml": ok(f"<urlset>{listed}</urlset>".encode(), "Content-Type: text/xml")}), web)
+    run = Run(
+        web.host({"/s.xml": ok(f"<urlset>{listed}</urlset>".encode(), "Content-Type: text/xml")}),
+        web,
+    )
     first = folder / "first"
     (first / "out").mkdir(parents=True)
-    part = crawl_part(first, [run.host.url("/s.xml")], {run.host.name: HostLimits(min_gap_s=0)}, QUICK)
+    part = crawl_part(
+        first, [run.host.url("/s.xml")], {run.host.name: HostLimits(min_gap_s=0)}, QUICK
+    )
     scope = Scope(hosts=(run.host.name, *filter(None, map(host_of, urls))))
     replace(part, scope=scope)(first / "out")
     found = [row[0] for row in read_frontier(first / "out/links.parquet")]
@@ -164,7 +203,10 @@ def test_hostile_names_that_change_their_mind_are_never_dialled_inside(
     tmp_path: Path, dialled: Dialled, canaries: list[Host]
 ) -> None:
     turns = [["1.1.1.1"] if n % 2 == 0 else ["127.0.0.1"] for n in range(2000)] + [["127.0.0.1"]]
-    urls = [f"http://evil{n}.test:{port}/a.jpg" for n, port in zip(range(1000), [80, 8080] * 500, strict=True)]
+    urls = [
+        f"http://evil{n}.test:{port}/a.jpg"
+        for n, port in zip(range(1000), [80, 8080] * 500, strict=True)
+    ]
     names = Names(*turns)
     with Web() as web:
         run = Run(web.host({}), web)

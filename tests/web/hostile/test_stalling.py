@@ -18,7 +18,10 @@ STALLING: list[Answers] = [
     {"/robots.txt": stall},
     {"/robots.txt": NO_ROBOTS, "/0.jpg": stall},
     {"/robots.txt": NO_ROBOTS, "/0.jpg": drips(OK + b"X: ", b"x", 1.0)},
-    {"/robots.txt": NO_ROBOTS, "/0.jpg": drips(OK + b"Content-Length: 900000\r\n\r\n", b"x" * 100, 1.0)},
+    {
+        "/robots.txt": NO_ROBOTS,
+        "/0.jpg": drips(OK + b"Content-Length: 900000\r\n\r\n", b"x" * 100, 1.0),
+    },
     {"/robots.txt": NO_ROBOTS, "/0.jpg": drips(CHUNKED, b"5dc\r\n" + bytes(1500) + b"\r\n", 1.0)},
 ]
 
@@ -41,11 +44,15 @@ def test_hostile_stalling_servers_slow_nobody_else_down_and_the_worker_ends(tmp_
     paths = {f"/{n}.jpg": PICTURES[n % 8] for n in range(60)}
     with Web() as web:
         alone = [web.host(paths) for _ in range(10)]
-        assert set(_fetch(tmp_path / "alone", alone, [host.url(path) for host in alone for path in paths])) == {""}
+        assert set(
+            _fetch(tmp_path / "alone", alone, [host.url(path) for host in alone for path in paths])
+        ) == {""}
     with Web() as web:
         honest = [web.host(paths) for _ in range(10)]
         bad = [web.host(STALLING[n % len(STALLING)]) for n in range(200)]
-        urls = [host.url("/0.jpg") for host in bad] + [host.url(path) for host in honest for path in paths]
+        urls = [host.url("/0.jpg") for host in bad] + [
+            host.url(path) for host in honest for path in paths
+        ]
         started = time.monotonic()
         reasons = _fetch(tmp_path / "together", [*honest, *bad], urls)
         seconds = time.monotonic() - started

@@ -73,11 +73,15 @@ def _smuggled(run: Run) -> None:
 
 
 def _ipv6_only(folder: Path) -> str:
-    return ask_named(folder, {"/a.jpg": ok(PICTURE)}, address="::1", resolves_to=["::1"]).outcomes[0]
+    return ask_named(folder, {"/a.jpg": ok(PICTURE)}, address="::1", resolves_to=["::1"]).outcomes[
+        0
+    ]
 
 
 def _first_address_dead(folder: Path) -> str:
-    return ask_named(folder, {"/a.jpg": ok(PICTURE)}, resolves_to=["127.0.0.77", "127.0.0.1"]).outcomes[0]
+    return ask_named(
+        folder, {"/a.jpg": ok(PICTURE)}, resolves_to=["127.0.0.77", "127.0.0.1"]
+    ).outcomes[0]
 
 
 CASES = [
@@ -132,7 +136,9 @@ CASES = [
         number=9,
         does="says a length and sends chunks",
         outcome="protocol",
-        answers={"/a.jpg": OK + LENGTH + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"},
+        answers={
+            "/a.jpg": OK + LENGTH + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+        },
     ),
     Case(
         number=10,
@@ -162,7 +168,10 @@ CASES = [
         outcome="header_limit",
         answers={
             "/a.jpg": sends(
-                CHUNKED + b"5\r\nhello\r\n0\r\n" + b"".join(b"T-%d: x\r\n" % n for n in range(10_000)) + b"\r\n"
+                CHUNKED
+                + b"5\r\nhello\r\n0\r\n"
+                + b"".join(b"T-%d: x\r\n" % n for n in range(10_000))
+                + b"\r\n"
             )
         },
     ),
@@ -170,7 +179,9 @@ CASES = [
         number=14,
         does="sends 10,000 headers",
         outcome="header_limit",
-        answers={"/a.jpg": sends(OK + b"".join(b"X-%d: x\r\n" % n for n in range(10_000)) + b"\r\n")},
+        answers={
+            "/a.jpg": sends(OK + b"".join(b"X-%d: x\r\n" % n for n in range(10_000)) + b"\r\n")
+        },
     ),
     Case(
         number=15,
@@ -183,15 +194,29 @@ CASES = [
         does="sends a header with NUL, and one that ends in a bare LF",
         outcome="protocol",
         paths=("/a.jpg", "/b.jpg"),
-        answers={"/a.jpg": OK + b"X: a\0b\r\n" + LENGTH + b"\r\n" + PICTURE, "/b.jpg": OK + b"X: a\nX\r\n\r\n"},
+        answers={
+            "/a.jpg": OK + b"X: a\0b\r\n" + LENGTH + b"\r\n" + PICTURE,
+            "/b.jpg": OK + b"X: a\nX\r\n\r\n",
+        },
     ),
     Case(
-        number=17, does="sends no status line", outcome="protocol", answers={"/a.jpg": b"Server: x\r\n\r\n" + PICTURE}
+        number=17,
+        does="sends no status line",
+        outcome="protocol",
+        answers={"/a.jpg": b"Server: x\r\n\r\n" + PICTURE},
     ),
     Case(
-        number=18, does="answers with status 999", outcome="protocol", answers={"/a.jpg": response("999 Odd", PICTURE)}
+        number=18,
+        does="answers with status 999",
+        outcome="protocol",
+        answers={"/a.jpg": response("999 Odd", PICTURE)},
     ),
-    Case(number=19, does="speaks HTTP/0.9", outcome="protocol", answers={"/a.jpg": sends(b"<html>" + PICTURE)}),
+    Case(
+        number=19,
+        does="speaks HTTP/0.9",
+        outcome="protocol",
+        answers={"/a.jpg": sends(b"<html>" + PICTURE)},
+    ),
     Case(
         number=20,
         does="resets the connection inside the body",
@@ -235,5 +260,10 @@ CASES = [
         check=_smuggled,
     ),
     Case(number=30, does="has an IPv6 address only", outcome="ok", own=_ipv6_only),
-    Case(number=31, does="has two addresses, the first of them dead", outcome="ok", own=_first_address_dead),
+    Case(
+        number=31,
+        does="has two addresses, the first of them dead",
+        outcome="ok",
+        own=_first_address_dead,
+    ),
 ]

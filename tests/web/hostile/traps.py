@@ -20,7 +20,9 @@ HONEST = {f"/honest/{n}.html": html(f"<html><a href=/honest/{n + 1}.html>x</a>")
 FEW = CrawlLimits(max_depth=8, max_pages_a_host=40, max_pages_a_domain=60, max_pages_a_shape=30)
 
 
-def crawl(folder: Path, seeds: Sequence[str], scope: Scope, allow: Sequence[str], limits: CrawlLimits) -> list[str]:
+def crawl(
+    folder: Path, seeds: Sequence[str], scope: Scope, allow: Sequence[str], limits: CrawlLimits
+) -> list[str]:
     """Round after round until nothing is left to ask; the pages in the order of their slices."""
     rows = tuple((url, page_key(url), host_of(url), 0, 0) for url in map(page_url, seeds))
     hosts = {name: HostLimits(min_gap_s=0) for name in allow}
@@ -32,7 +34,12 @@ def crawl(folder: Path, seeds: Sequence[str], scope: Scope, allow: Sequence[str]
         frontier = folder / str(number)
         frontier.mkdir(parents=True)
         part = FrontierPart(
-            seeds=() if before else rows, before=before, crawled=crawled, asked=tuple(asked), limits=limits, hosts=hosts
+            seeds=() if before else rows,
+            before=before,
+            crawled=crawled,
+            asked=tuple(asked),
+            limits=limits,
+            hosts=hosts,
         )
         slices = part(frontier).details["slices"]
         if not slices:
@@ -46,11 +53,15 @@ def crawl(folder: Path, seeds: Sequence[str], scope: Scope, allow: Sequence[str]
     raise AssertionError("a trap has no end")
 
 
-def _slice(frontier: Path, one: dict[str, object], scope: Scope, hosts: dict[str, HostLimits]) -> str:
+def _slice(
+    frontier: Path, one: dict[str, object], scope: Scope, hosts: dict[str, HostLimits]
+) -> str:
     out = frontier / f"out-{one['name']}"
     out.mkdir()
     wanted, states = str(frontier / str(one["name"])), str(frontier / str(one["states"]))
-    CrawlPart(wanted=wanted, states=states, scope=scope, allow=tuple(hosts), hosts=hosts, limits=QUICK)(out)
+    CrawlPart(
+        wanted=wanted, states=states, scope=scope, allow=tuple(hosts), hosts=hosts, limits=QUICK
+    )(out)
     return str(out)
 
 
@@ -62,7 +73,10 @@ def trap(number: int, does: str, links: Callable[[str], str], most: int) -> Case
             return html(f"<html>{links(path)}") if "/trap" in path else response("404 Not Found")
 
         with Web() as web:
-            host = web.host(HONEST | {"/": html("<html><a href=/honest/0.html>x</a><a href=/trap/>x</a>")}, otherwise)
+            host = web.host(
+                HONEST | {"/": html("<html><a href=/honest/0.html>x</a><a href=/trap/>x</a>")},
+                otherwise,
+            )
             limits = CrawlLimits(max_depth=25, max_pages_a_shape=30, own_hosts=(host.name,))
             crawl(folder, [host.url("/")], Scope(hosts=(host.name,)), [host.name], limits)
             assert set(HONEST) <= set(host.paths)
@@ -80,13 +94,16 @@ def _day(path: str) -> str:
 
 
 def _deeper(path: str) -> str:
-    return f"<a href={path.rstrip('/')}/a{path.count('/')}>x</a><a href={path.rstrip('/')}/b/c>x</a>"
+    return (
+        f"<a href={path.rstrip('/')}/a{path.count('/')}>x</a><a href={path.rstrip('/')}/b/c>x</a>"
+    )
 
 
 def _session(path: str) -> str:
     number = int(path.rpartition("=")[2]) if "=" in path else 0
     return "".join(
-        f"<a href='/trap/?sid={number * 7 + n}'>x</a><a href='/trap/x;jsessionid={n}'>x</a>" for n in range(20)
+        f"<a href='/trap/?sid={number * 7 + n}'>x</a><a href='/trap/x;jsessionid={n}'>x</a>"
+        for n in range(20)
     )
 
 
@@ -106,9 +123,12 @@ def _wildcard(folder: Path) -> str:
 
     budget = Budget(FEW, {}, 0)
     rows = [
-        (f"http://h{n}.trap.com.cn/", f"http://h{n}.trap.com.cn/", f"h{n}.trap.com.cn:80", 1, 0) for n in range(500)
+        (f"http://h{n}.trap.com.cn/", f"http://h{n}.trap.com.cn/", f"h{n}.trap.com.cn:80", 1, 0)
+        for n in range(500)
     ]
-    honest = [(f"http://good{n}.cn/", f"http://good{n}.cn/", f"good{n}.cn:80", 1, 0) for n in range(50)]
+    honest = [
+        (f"http://good{n}.cn/", f"http://good{n}.cn/", f"good{n}.cn:80", 1, 0) for n in range(50)
+    ]
     mask = budget.choose(_table([*rows, *honest]))
     assert mask[: len(rows)].sum() == FEW.max_pages_a_domain
     assert mask[len(rows) :].all()
@@ -134,7 +154,13 @@ def _one_fetch(folder: Path) -> str:
         host = web.host({}, lambda _: html("<html>"))
         port = host.name.rpartition(":")[2]
         seeds = [*(host.url(path) for path in SAME), f"HTTP://127.0.0.1:{port}/p?id=1"]
-        asked = crawl(folder, seeds, Scope(hosts=(host.name,)), [host.name], CrawlLimits(own_hosts=(host.name,)))
+        asked = crawl(
+            folder,
+            seeds,
+            Scope(hosts=(host.name,)),
+            [host.name],
+            CrawlLimits(own_hosts=(host.name,)),
+        )
         assert len(asked) == 1
         assert host.paths == ["/p?id=1"]
         return "ok"
@@ -227,7 +253,10 @@ CASES = [
         does="writes a Chinese path raw and escaped",
         outcome="ok",
         own=_keys(
-            [("http://a.cn/图片/1", "http://a.cn/%E5%9B%BE%E7%89%87/1"), ("http://a.cn/a%2Fb", "http://a.cn/a%2fb")]
+            [
+                ("http://a.cn/图片/1", "http://a.cn/%E5%9B%BE%E7%89%87/1"),
+                ("http://a.cn/a%2Fb", "http://a.cn/a%2fb"),
+            ]
         ),
     ),
     Case(
@@ -273,7 +302,12 @@ CASES = [
         pages=True,
         check=_capped,
     ),
-    Case(number=93, does="has an address of 100 KB", outcome="url_too_long", paths=("/" + "x" * 100_000,)),
+    Case(
+        number=93,
+        does="has an address of 100 KB",
+        outcome="url_too_long",
+        paths=("/" + "x" * 100_000,),
+    ),
     Case(
         number=94,
         does="marks links as not to be followed",

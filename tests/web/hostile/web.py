@@ -72,7 +72,11 @@ class Host:
     @property
     def paths(self) -> list[str]:
         """What was asked for, in order, but for robots.txt and tdmrep.json."""
-        return [one.path for one in self.log if one.path not in {"/robots.txt", "/.well-known/tdmrep.json"}]
+        return [
+            one.path
+            for one in self.log
+            if one.path not in {"/robots.txt", "/.well-known/tdmrep.json"}
+        ]
 
 
 class Web:
@@ -89,7 +93,10 @@ class Web:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         async def close() -> None:
             for server in self._servers:
@@ -116,7 +123,9 @@ class Web:
     ) -> Host:
         """A new host that is up. `otherwise` answers paths that have no answer, 404 without it; `raw` takes over
         every connection."""
-        listed = {path: list(one) if isinstance(one, list) else [one] for path, one in answers.items()}
+        listed = {
+            path: list(one) if isinstance(one, list) else [one] for path, one in answers.items()
+        }
         host = Host(listed, otherwise)
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -138,7 +147,9 @@ class Web:
         self.hosts.append(host)
         return host
 
-    async def _serve(self, host: Host, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(
+        self, host: Host, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         host.connections += 1
         try:
             while await self._one(host, reader, writer):
@@ -148,14 +159,18 @@ class Web:
         finally:
             writer.close()
 
-    async def _one(self, host: Host, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    async def _one(
+        self, host: Host, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
         head = await reader.readuntil(b"\r\n\r\n")
         path = head.split(b" ")[1].decode("latin-1")
         asked = Asked(path, head, time.monotonic())
         host.log.append(asked)
         host.in_flight += 1
         host.most_in_flight = max(host.most_in_flight, host.in_flight)
-        listed = host.answers.get(path) or [host.otherwise(path) if host.otherwise else response("404 Not Found")]
+        listed = host.answers.get(path) or [
+            host.otherwise(path) if host.otherwise else response("404 Not Found")
+        ]
         answer = listed.pop(0) if len(listed) > 1 else listed[0]
         try:
             if callable(answer):

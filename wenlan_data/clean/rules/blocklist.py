@@ -21,11 +21,18 @@ _HIDING = re.compile(r"[\s*·.\-_|+~]+")
 
 def _lines(source: str) -> list[str]:
     if source == BUILTIN:
-        return resources.files("wenlan_data.clean").joinpath("blocklist.txt").read_text("utf-8").splitlines()
+        return (
+            resources.files("wenlan_data.clean")
+            .joinpath("blocklist.txt")
+            .read_text("utf-8")
+            .splitlines()
+        )
     try:
         return Path(source).read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"blocklist: {source}: not readable as UTF-8 text: give a file of one word a line") from error
+        raise RecipeError(
+            f"blocklist: {source}: not readable as UTF-8 text: give a file of one word a line"
+        ) from error
 
 
 @cache
@@ -46,5 +53,7 @@ class Blocklist:
 
     def __call__(self, text: str) -> str | Drop:
         """The text unchanged, or `blocklist` with the word. Raises `RecipeError` for a list that cannot be read."""
-        found = _automaton(self.words).find_matches_as_strings(well_formed(_HIDING.sub("", text.lower())))
+        found = _automaton(self.words).find_matches_as_strings(
+            well_formed(_HIDING.sub("", text.lower()))
+        )
         return Drop("blocklist", found[0]) if found else text

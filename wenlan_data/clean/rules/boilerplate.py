@@ -35,10 +35,15 @@ def _vocabulary() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
     lines = resources.files("wenlan_data.clean").joinpath("interface_words.txt").read_text("utf-8")
     interface, fillers = (part.partition("\n")[2].split() for part in lines.split("\n\n"))
     either, strong = (
-        "|".join(sorted(map(re.escape, words), key=len, reverse=True)) for words in (interface + fillers, interface)
+        "|".join(sorted(map(re.escape, words), key=len, reverse=True))
+        for words in (interface + fillers, interface)
     )
     characters = re.escape("".join(sorted(set("".join(interface + fillers)))))
-    return re.compile(rf"(?:{either}|\d{{1,6}})++"), re.compile(strong), re.compile(rf"[\d{characters}]++")
+    return (
+        re.compile(rf"(?:{either}|\d{{1,6}})++"),
+        re.compile(strong),
+        re.compile(rf"[\d{characters}]++"),
+    )
 
 
 def _is_made_of_words(letters: str) -> bool:
@@ -46,7 +51,9 @@ def _is_made_of_words(letters: str) -> bool:
     return bool(characters.fullmatch(letters) and words.fullmatch(letters))
 
 
-_BREADCRUMBS = re.compile(r"(?:首页|主页|(?:[您你的]|现在|当前|目前|所在){1,4}位置)\s*[:：>»›/→|-].*")
+_BREADCRUMBS = re.compile(
+    r"(?:首页|主页|(?:[您你的]|现在|当前|目前|所在){1,4}位置)\s*[:：>»›/→|-].*"
+)
 
 _CONTROL = re.compile(r"(?:按钮|图标|logo)\Z", re.IGNORECASE)
 _ENDS_CONTROL = re.compile("[钮标oO]")
@@ -89,7 +96,9 @@ _LEGAL = re.compile(
     r"|本(?:网站?|站|系统|页面).{0,24}技术支持|^技术支持\s?[:：]|^举报电话",
     re.IGNORECASE,
 )
-_LEGAL_CHARACTERS = re.compile("[所vVyY©备证未转复盗商权授声侵系知仅准生增代无技举究览释登同签户网]")
+_LEGAL_CHARACTERS = re.compile(
+    "[所vVyY©备证未转复盗商权授声侵系知仅准生增代无技举究览释登同签户网]"
+)
 """One of these is in every match of `_LEGAL`; to look for one of them costs a tenth."""
 _CLAUSES = re.compile(r"[，,。！；;|｜\n]+")
 
@@ -143,7 +152,9 @@ def _without_legal(text: str) -> str:
     """The clauses that are not legal lines, joined as they were."""
     if not _LEGAL_CHARACTERS.search(text) or not _LEGAL.search(text):
         return text
-    clauses = [clause for clause in _CLAUSES.split(text) if clause.strip() and not _LEGAL.search(clause)]
+    clauses = [
+        clause for clause in _CLAUSES.split(text) if clause.strip() and not _LEGAL.search(clause)
+    ]
     return "，".join(clauses) if sum(map(len, clauses)) > len(text) // 2 else ""
 
 

@@ -10,7 +10,16 @@ from typing import Literal
 from wenlan_data.records import Drop
 
 Kind = Literal["email", "identity", "bank_card", "mobile", "landline", "wechat", "qq", "plate"]
-KINDS: tuple[Kind, ...] = ("email", "identity", "bank_card", "mobile", "landline", "wechat", "qq", "plate")
+KINDS: tuple[Kind, ...] = (
+    "email",
+    "identity",
+    "bank_card",
+    "mobile",
+    "landline",
+    "wechat",
+    "qq",
+    "plate",
+)
 
 # Digits in circles and brackets, which people put in place of plain ones; not those above or below the line.
 _DRESSED_DIGITS = {
@@ -43,7 +52,8 @@ _SIGN = re.compile(
 )
 # A number of things or of money is no telephone number; but 张 after it is a person's name more often than a unit.
 _NO_UNIT = (
-    r"(?![\d%％]|\s?[-~.]\d|\s?(?:[元吨]|美元|人民币|人次|公里|公斤|公顷|平方)|[人次斤克千万亿米年月岁个件辆双毫厘])"
+    r"(?![\d%％]|\s?[-~.]\d|\s?(?:[元吨]|美元|人民币|人次|公里|公斤|公顷|平方)"
+    r"|[人次斤克千万亿米年月岁个件辆双毫厘])"
 )
 # Stands behind the first character of a number, which thus begins with a plain character: the search skips to it.
 _START = r"(?<![\d.A-Za-z].)(?<!\d[-/].)"
@@ -59,7 +69,9 @@ _IDENTITY = re.compile(
     r"[1-9](?<!\d.)\d{5}[\s-]?(?:18|19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])[\s-]?\d{3}[\s-]?[\dXx](?![\dA-Za-z])"
 )
 # 9558 is the old prefix of the Industrial and Commercial Bank's cards, which ISO would give to no bank.
-_BANK_CARD = re.compile(r"(?:[3-6]|2(?=[2-7])|9(?=558))(?<!\d.)(?<!\d[ -].)(?:[ -]?\d){15,18}(?![ -]?\d)")
+_BANK_CARD = re.compile(
+    r"(?:[3-6]|2(?=[2-7])|9(?=558))(?<!\d.)(?<!\d[ -].)(?:[ -]?\d){15,18}(?![ -]?\d)"
+)
 _CALLED = "电话 总机 手机 售后 客服 热线 Tel tel TEL ☎ 传真 座机 致电 拨打 咨询 来电 短信 订座 预订"
 _CELL = rf"[3-9]\d(?:[-\s.·]?\d{{4}}[-\s.·]?\d{{4}}|[-\s]?\d{{3}}[-\s]\d{{5}}|\d-\d{{3}}-\d{{4}}){_NO_UNIT}"
 _TAIWAN = rf"\d{{2}}[-\s]?\d{{3}}[-\s]?\d{{3}}{_NO_UNIT}"

@@ -13,7 +13,9 @@ MAX_MARKS = 2
 """Combining marks kept on one character; more is noise, and NFC sorts long runs of them in quadratic time."""
 
 # A text of these characters alone, with single spaces inside, is left as it is.
-_UNUSUAL = re.compile("[^ -~\u4e00-\u9fff，。、；：？！“”‘’（）《》〈〉【】「」『』—…·～\u3041-\u3096]|  |^ | $")
+_UNUSUAL = re.compile(
+    "[^ -~\u4e00-\u9fff，。、；：？！“”‘’（）《》〈〉【】「」『』—…·～\u3041-\u3096]|  |^ | $"
+)
 _REMOVED = re.compile(
     r"\x1b\[[0-9;?]{0,16}[A-Za-z]"  # terminal colours
     rf"|(?<![{EMOJI}])(?<![{EMOJI}]\ufe0f)\u200d|\u200d(?![{EMOJI}])|(?<![{EMOJI}0-9#*])\ufe0f|[{INVISIBLE}]"
@@ -23,12 +25,22 @@ _CLASSES = (
     ("bidi", re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")),
     ("tag", re.compile("[\U000e0000-\U000e007f]")),
     ("variation", re.compile("[\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")),
-    ("private", re.compile("[\ue000-\uf8ff\ufdd0-\ufdef\ufffe\uffff\ud800-\udfff\U000f0000-\U0010ffff]")),
-    ("control", re.compile("[\x00-\x1f\x7f-\x9f\ufff9-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a]")),
+    (
+        "private",
+        re.compile("[\ue000-\uf8ff\ufdd0-\ufdef\ufffe\uffff\ud800-\udfff\U000f0000-\U0010ffff]"),
+    ),
+    (
+        "control",
+        re.compile("[\x00-\x1f\x7f-\x9f\ufff9-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a]"),
+    ),
     ("zero_width", re.compile("")),  # all that is left: joiners, soft hyphens, fillers
 )
 """Classes of removed characters; the first that fits counts."""
-_WIDTHS = {code: code - 0xFEE0 for first, last in ("０９", "ＡＺ", "ａｚ") for code in range(ord(first), ord(last) + 1)}
+_WIDTHS = {
+    code: code - 0xFEE0
+    for first, last in ("０９", "ＡＺ", "ａｚ")
+    for code in range(ord(first), ord(last) + 1)
+}
 _SPACES = re.compile(r"\s+")
 _SPACED_OUT = re.compile(rf"[{HAN}](?: [{HAN}]){{3,}}[。！？]?")
 
@@ -87,6 +99,10 @@ class Fold:
         if after is before or not _UNUSUAL.search(before):
             return ()
         *rounds, last = _rounds(before)
-        counts = Counter(_class_of(found[0]) for text in rounds for found in _REMOVED.finditer(text))
+        counts = Counter(
+            _class_of(found[0]) for text in rounds for found in _REMOVED.finditer(text)
+        )
         counts["marks"] = len(last) - len(_cap_marks(last))
-        return tuple(Remark("removed", name, count) for name, count in sorted(counts.items()) if count)
+        return tuple(
+            Remark("removed", name, count) for name, count in sorted(counts.items()) if count
+        )

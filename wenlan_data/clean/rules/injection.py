@@ -67,5 +67,7 @@ class Injection:
     def remarks(self, before: str, after: str | Drop) -> tuple[Remark, ...]:
         """A `flag` injection where the text gives orders to a model."""
         return (
-            (Remark("flag", "injection"),) if after is before and _INJECTION.search(before, 0, MAX_CHARACTERS) else ()
+            (Remark("flag", "injection"),)
+            if after is before and _INJECTION.search(before, 0, MAX_CHARACTERS)
+            else ()
         )

@@ -54,7 +54,9 @@ class Language:
             if japanese or (foreign >= self.min_foreign and foreign >= share * len(letters)):
                 return Drop("language", f"{foreign} kana or Hangul")
         if len(text) >= self.model_characters and _half_latin(text[:_MODEL_CHARACTERS]):
-            found = _detector().detect(well_formed(text[:_MODEL_CHARACTERS]).replace("\n", " "), model="lite", k=1)[0]
+            found = _detector().detect(
+                well_formed(text[:_MODEL_CHARACTERS]).replace("\n", " "), model="lite", k=1
+            )[0]
             if found["lang"] not in _EAST_ASIAN and found["score"] >= self.model_score:
                 return Drop("language", str(found["lang"]))
         return text

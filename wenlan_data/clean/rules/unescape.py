@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 _AMPERSANDS = re.compile(r"&(?:(?:amp|#0{0,5}38|#[xX]0{0,4}26);)+")
 # Digits are bounded: html.unescape raises on a number of more than 4,300 of them.
-_ENTITY = re.compile(r"&(?:#[0-9]{1,7}(?![0-9]);?|#[xX][0-9a-fA-F]{1,6}(?![0-9a-fA-F]);?|[A-Za-z][A-Za-z0-9]{1,30};?)")
+_ENTITY = re.compile(
+    r"&(?:#[0-9]{1,7}(?![0-9]);?|#[xX][0-9a-fA-F]{1,6}(?![0-9a-fA-F]);?|[A-Za-z][A-Za-z0-9]{1,30};?)"
+)
 # What the first byte of a UTF-8 sequence becomes in a one-byte encoding: Latin, Cyrillic, Greek letters or box drawing.
 _MAYBE_MOJIBAKE = re.compile("[\u0080-\u024f\u0370-\u045f\u2500-\u259f]")
 MAX_MOJIBAKE_CHARACTERS = 8192

@@ -67,7 +67,11 @@ def _moved(codes: Codes, moves: tuple[tuple[int, int], ...], moved: Codes) -> Co
         some, out = codes[start : start + MOVE_CODES], moved[start : start + MOVE_CODES]
         for number, (mask, up) in enumerate(moves):
             piece = np.bitwise_and(some, mask, out=buffer[: len(some)] if number else out)
-            piece = np.left_shift(piece, up, out=piece) if up > 0 else np.right_shift(piece, -up, out=piece)
+            piece = (
+                np.left_shift(piece, up, out=piece)
+                if up > 0
+                else np.right_shift(piece, -up, out=piece)
+            )
             if number:
                 out |= piece
     return moved
@@ -90,7 +94,9 @@ def bands(cut: Cut) -> Iterator[Band]:
         yield Band(_moves(edges, ones, places), sum(edges[n + 1] - edges[n] for n in rest), others)
 
 
-def _moves(edges: tuple[int, ...], ones: list[int], places: dict[int, int]) -> tuple[tuple[int, int], ...]:
+def _moves(
+    edges: tuple[int, ...], ones: list[int], places: dict[int, int]
+) -> tuple[tuple[int, int], ...]:
     moves = dict[int, int]()
     for number, place in places.items():
         up = place - edges[number]
@@ -98,12 +104,16 @@ def _moves(edges: tuple[int, ...], ones: list[int], places: dict[int, int]) -> t
     return tuple((mask, up) for up, mask in moves.items())
 
 
-def choose_cut(left: Codes, right: Codes, pairs: float, width: int, radius: int, *, between: bool = False) -> Cut:
+def choose_cut(
+    left: Codes, right: Codes, pairs: float, width: int, radius: int, *, between: bool = False
+) -> Cut:
     """The cut that costs least, its blocks telling codes apart equally well; without edges: compare all pairs.
 
     Takes bits as independent, each as skewed as in a sample of the codes.
     """
-    agree = _agreement(left[:: len(left) // SAMPLE_CODES + 1], right[:: len(right) // SAMPLE_CODES + 1], width)
+    agree = _agreement(
+        left[:: len(left) // SAMPLE_CODES + 1], right[:: len(right) // SAMPLE_CODES + 1], width
+    )
     distinct = np.concatenate([[0.0], np.cumsum(-np.log2(agree))])
     right_ns, compare_ns = (len(right) * PASS_NS, GATHER_NS) if between else (0, COMPARE_NS)
     one_ns = len(left) * SORT_NS + right_ns + BAND_NS

@@ -29,7 +29,9 @@ def near_between(new: Codes, old: Codes, radius_bits: int) -> Indices:
     another radius.
     """
     check_radius(radius_bits)
-    pairs = np.concatenate([NO_PAIRS, *search_between(distinct_of(new)[0], distinct_of(old)[0], radius_bits)])
+    pairs = np.concatenate(
+        [NO_PAIRS, *search_between(distinct_of(new)[0], distinct_of(old)[0], radius_bits)]
+    )
     left, right = places_of(new, pairs[:, 0]), places_of(old, pairs[:, 1])
     return in_order(left.expand(right, pairs))
 
@@ -82,7 +84,9 @@ def _sharing_a_key(band: Band, old: Codes, left: Codes, width: int) -> Codes:
     return np.concatenate(parts)
 
 
-def _compared(left: Codes, right: Codes, pairs: Iterable[tuple[Indices, Indices]], radius: int) -> Iterator[Codes]:
+def _compared(
+    left: Codes, right: Codes, pairs: Iterable[tuple[Indices, Indices]], radius: int
+) -> Iterator[Codes]:
     for i, j in pairs:
         one, other = left[i], right[j]
         near = np.bitwise_count(one ^ other) <= radius

@@ -71,9 +71,17 @@ def places_of(codes: Codes, wanted: Codes) -> Places:
     wanted, _ = distinct_of(wanted)
     # So many bits that one code in sixteen at most shares them by chance: a search for each of the others is slow.
     bits = min(max(22, len(wanted).bit_length() + 4), 28)
-    rows = np.flatnonzero(shares_top_bits(codes, wanted, CODE_BITS, bits)) if len(wanted) else np.empty(0, np.int64)
+    rows = (
+        np.flatnonzero(shares_top_bits(codes, wanted, CODE_BITS, bits))
+        if len(wanted)
+        else np.empty(0, np.int64)
+    )
     place = np.searchsorted(wanted, codes[rows])
-    here = wanted[np.minimum(place, len(wanted) - 1)] == codes[rows] if len(wanted) else np.empty(0, bool)
+    here = (
+        wanted[np.minimum(place, len(wanted) - 1)] == codes[rows]
+        if len(wanted)
+        else np.empty(0, bool)
+    )
     rows, place = rows[here], place[here]
     order = np.argsort(place, kind="stable")
     counts = np.bincount(place, minlength=len(wanted))

@@ -64,7 +64,9 @@ def search_bands(distinct: Codes, radius_bits: int) -> tuple[Band, ...]:
     return tuple(bands(_cut_among(distinct, CODE_BITS, radius_bits)))
 
 
-def search(distinct: Codes, chosen: Sequence[Band], radius_bits: int, *, leave_crowds: bool = False) -> Iterator[Found]:
+def search(
+    distinct: Codes, chosen: Sequence[Band], radius_bits: int, *, leave_crowds: bool = False
+) -> Iterator[Found]:
     """What these bands find among sorted distinct codes; with no bands everything that there is.
 
     With `leave_crowds` the pairs inside a crowd may be left out, its codes told instead.
@@ -77,7 +79,9 @@ def search(distinct: Codes, chosen: Sequence[Band], radius_bits: int, *, leave_c
         yield from _search_band(distinct, band, radius_bits, leave_crowds, room)
 
 
-def _in_threads(distinct: Codes, chosen: Sequence[Band], radius_bits: int, threads: int) -> list[Codes]:
+def _in_threads(
+    distinct: Codes, chosen: Sequence[Band], radius_bits: int, threads: int
+) -> list[Codes]:
     if threads == 1 or len(chosen) < 2:
         return [_pairs_of_bands(distinct, radius_bits, chosen)]
     one = partial(_pairs_of_bands, distinct, radius_bits)
@@ -86,7 +90,9 @@ def _in_threads(distinct: Codes, chosen: Sequence[Band], radius_bits: int, threa
 
 
 def _pairs_of_bands(distinct: Codes, radius_bits: int, chosen: Sequence[Band]) -> Codes:
-    return np.concatenate([NO_PAIRS, *(found.pairs for found in search(distinct, chosen, radius_bits))])
+    return np.concatenate(
+        [NO_PAIRS, *(found.pairs for found in search(distinct, chosen, radius_bits))]
+    )
 
 
 def _cut_among(codes: Codes, width: int, radius: int) -> Cut:
@@ -119,7 +125,9 @@ def _is_crowd(codes: Codes, radius: int) -> bool:
     return float(near.mean()) * len(codes) > CROWD_NEIGHBOURS
 
 
-def _search_band(codes: Codes, band: Band, radius: int, leave_crowds: bool, room: Codes) -> Iterator[Found]:
+def _search_band(
+    codes: Codes, band: Band, radius: int, leave_crowds: bool, room: Codes
+) -> Iterator[Found]:
     moved = band.move(codes, out=room)
     moved.sort()
     low = np.uint64((1 << band.key_shift) - 1)
@@ -171,7 +179,9 @@ def _scan(moved: Codes, low: np.uint64, radius: int) -> Iterator[Codes]:
         # While many codes have a partner so far away, whole slices are compared: a tenth of the time of a gather.
         while alive > count // 8 and distance < len(chunk):
             count = min(count, len(chunk) - distance)
-            difference = np.bitwise_xor(chunk[distance : distance + count], chunk[:count], out=room[0][:count])
+            difference = np.bitwise_xor(
+                chunk[distance : distance + count], chunk[:count], out=room[0][:count]
+            )
             # Few are so near, so their keys are looked at last.
             hits = np.flatnonzero(np.bitwise_count(difference, out=room[1][:count]) <= radius)
             hits = hits[difference[hits] <= low]
@@ -183,7 +193,9 @@ def _scan(moved: Codes, low: np.uint64, radius: int) -> Iterator[Codes]:
         yield from _scan_some(chunk, left, distance, low, radius)
 
 
-def _scan_some(chunk: Codes, left: Indices, distance: int, low: np.uint64, radius: int) -> Iterator[Codes]:
+def _scan_some(
+    chunk: Codes, left: Indices, distance: int, low: np.uint64, radius: int
+) -> Iterator[Codes]:
     while len(left := left[: np.searchsorted(left, len(chunk) - distance)]):
         difference = chunk[left + distance] ^ chunk[left]
         same = difference <= low

@@ -44,7 +44,9 @@ class Boxes:
         """The function from a picture's boxes, in its pixels, to regions."""
 
         def regions(boxes: Sequence[Box]) -> list[Region]:
-            wide = (box for box in boxes if min(box[2] - box[0], box[3] - box[1]) >= self.min_side_px)
+            wide = (
+                box for box in boxes if min(box[2] - box[0], box[3] - box[1]) >= self.min_side_px
+            )
             return [Region(box_xyxy=box, label=self.label, score=1.0) for box in wide]
 
         return regions

@@ -20,7 +20,9 @@ from wenlan_data.records import Region
 if TYPE_CHECKING:
     from wenlan_data.protocols import Regions, RGBImage
 
-Architecture = Literal["resnet50_fpn", "resnet50_fpn_v2", "mobilenet_v3_large_fpn", "mobilenet_v3_large_320_fpn"]
+Architecture = Literal[
+    "resnet50_fpn", "resnet50_fpn_v2", "mobilenet_v3_large_fpn", "mobilenet_v3_large_320_fpn"
+]
 _COCO_CLASSES = 91
 """Background, and COCO's category numbers up to 90."""
 
@@ -51,7 +53,9 @@ class FasterRcnn:
         if not self.weights:
             object.__setattr__(self, "weights", f"fasterrcnn_{self.architecture}")
         elif self.weights in NAMED and self.weights != f"fasterrcnn_{self.architecture}":
-            raise RecipeError(f"weights: {self.weights} are not of the architecture {self.architecture}")
+            raise RecipeError(
+                f"weights: {self.weights} are not of the architecture {self.architecture}"
+            )
 
     @property
     def batch_size(self) -> int:
@@ -81,19 +85,28 @@ class FasterRcnn:
             found: list[list[Region]] = [[] for _ in pictures]
             for indices in _of_one_shape(pictures):
                 images_CHW = [
-                    torch.from_numpy(np.ascontiguousarray(pictures[one].transpose(2, 0, 1))).to(device).float() / 255
+                    torch.from_numpy(np.ascontiguousarray(pictures[one].transpose(2, 0, 1)))
+                    .to(device)
+                    .float()
+                    / 255
                     for one in indices
                 ]
                 with torch.inference_mode():
                     outputs = model(images_CHW)
                 for one, output in zip(indices, outputs, strict=True):
-                    found[one] = self._regions(output, names, pictures[one].shape[1], pictures[one].shape[0])
+                    found[one] = self._regions(
+                        output, names, pictures[one].shape[1], pictures[one].shape[0]
+                    )
             return found
 
         return find
 
-    def _regions(self, output: dict[str, Any], names: dict[int, str], width: int, height: int) -> list[Region]:
-        boxes, scores = (output[name].cpu().numpy().astype(np.float32) for name in ("boxes", "scores"))
+    def _regions(
+        self, output: dict[str, Any], names: dict[int, str], width: int, height: int
+    ) -> list[Region]:
+        boxes, scores = (
+            output[name].cpu().numpy().astype(np.float32) for name in ("boxes", "scores")
+        )
         numbers = output["labels"].cpu().numpy()
         known = np.flatnonzero(np.isin(numbers, list(names)) & (scores > self.confidence))
         known = known[np.argsort(-scores[known], kind="stable")]
@@ -120,7 +133,9 @@ class FasterRcnn:
             model.load_state_dict(_state(path))
         except RuntimeError as error:
             reason = in_short(error, 200)
-            raise RecipeError(f"weights: {path}: do not fit {self.architecture} ({reason})") from error
+            raise RecipeError(
+                f"weights: {path}: do not fit {self.architecture} ({reason})"
+            ) from error
         return model
 
 
@@ -148,7 +163,9 @@ def _state(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, ValueError, OSError, EOFError, KeyError, _refusal(torch)) as error:
         what = type(error).__name__
-        raise RecipeError(f"weights: {path}: holds something else than tensors, and is not read ({what})") from error
+        raise RecipeError(
+            f"weights: {path}: holds something else than tensors, and is not read ({what})"
+        ) from error
     if not isinstance(state, dict):
         raise RecipeError(f"weights: {path}: holds no state dict")
     return state

@@ -70,7 +70,11 @@ class Mix:
         overlap = iou(_array(after), _array(before)).max(axis=1)
         lowest = min(region.score for region in before)
         highest = max(max(region.score for region in after), 1e-9)
-        new = [region for region, share in zip(after, overlap.tolist(), strict=True) if share <= self.max_iou]
+        new = [
+            region
+            for region, share in zip(after, overlap.tolist(), strict=True)
+            if share <= self.max_iou
+        ]
         scale = min(lowest / highest, lowest)
         return before + [replace(region, score=round(region.score * scale, 4)) for region in new]
 

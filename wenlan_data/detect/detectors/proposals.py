@@ -83,7 +83,9 @@ class Proposals:
         ranked = np.argsort(-scores, kind="stable")
         scale = np.array([width / small.shape[1], height / small.shape[0]] * 2, np.float32)
         labels = [LABEL] * len(ranked)
-        return regions_of(boxes[ranked] * scale, scores[ranked], labels, width, height, self.min_side_px)
+        return regions_of(
+            boxes[ranked] * scale, scores[ranked], labels, width, height, self.min_side_px
+        )
 
 
 def _shrunk(picture: RGBImage, longer_px: int) -> RGBImage:
@@ -107,7 +109,9 @@ def _searched(small: RGBImage, strategy: str) -> Whole:
     # It shuffles by libc's rand, whose state is the whole process's.
     ctypes.CDLL(None).srand(1)
     found = np.asarray(search.process(), np.int64).reshape(-1, 4)
-    boxes: Whole = np.unique(np.concatenate([found[:, :2], found[:, :2] + found[:, 2:]], axis=1), axis=0)
+    boxes: Whole = np.unique(
+        np.concatenate([found[:, :2], found[:, :2] + found[:, 2:]], axis=1), axis=0
+    )
     return boxes
 
 
@@ -117,14 +121,19 @@ def _scores(small: RGBImage, boxes: Whole) -> Floats:
     sums = _colour_sums(small)
     x1, y1, x2, y2 = boxes.T
     wide, high = x2 - x1, y2 - y1
-    ring_x, ring_y = np.round(wide * _RING).astype(np.int64), np.round(high * _RING).astype(np.int64)
+    ring_x, ring_y = (
+        np.round(wide * _RING).astype(np.int64),
+        np.round(high * _RING).astype(np.int64),
+    )
     left, top = np.maximum(x1 - ring_x, 0), np.maximum(y1 - ring_y, 0)
     right, bottom = np.minimum(x2 + ring_x, width), np.minimum(y2 + ring_y, height)
     inside = _inside(sums, x1, y1, x2, y2)
     around = _inside(sums, left, top, right, bottom) - inside
     share_in = inside / np.maximum(inside.sum(axis=1, keepdims=True), 1)
     share_around = around / np.maximum(around.sum(axis=1, keepdims=True), 1)
-    distance = ((share_in - share_around) ** 2 / np.maximum(share_in + share_around, 1e-9)).sum(axis=1) / 2
+    distance = ((share_in - share_around) ** 2 / np.maximum(share_in + share_around, 1e-9)).sum(
+        axis=1
+    ) / 2
     # What fills the picture has no surroundings to differ from.
     distance = np.where(around.sum(axis=1) > 0, distance, 0)
     share = areas(boxes.astype(np.float32)) / (width * height)
@@ -147,6 +156,8 @@ def _colour_sums(small: RGBImage) -> NDArray[np.float64]:
     return sums
 
 
-def _inside(sums: NDArray[np.float64], x1: Whole, y1: Whole, x2: Whole, y2: Whole) -> NDArray[np.float64]:
+def _inside(
+    sums: NDArray[np.float64], x1: Whole, y1: Whole, x2: Whole, y2: Whole
+) -> NDArray[np.float64]:
     counts: NDArray[np.float64] = sums[y2, x2] - sums[y1, x2] - sums[y2, x1] + sums[y1, x1]
     return counts

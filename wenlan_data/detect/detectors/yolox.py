@@ -82,7 +82,9 @@ class _Model:
         try:
             self._session = runtime.InferenceSession(str(path), options, providers=providers)
         except _errors(runtime) as error:
-            raise RecipeError(f"weights: {path}: onnxruntime cannot read it ({error}): give a YOLOX ONNX") from error
+            raise RecipeError(
+                f"weights: {path}: onnxruntime cannot read it ({error}): give a YOLOX ONNX"
+            ) from error
         self._settings = settings
         model_input, *others = self._session.get_inputs()
         self._input = model_input.name
@@ -125,31 +127,49 @@ class _Model:
         boxes: Floats = np.clip(corners, 0, (width, height, width, height)).astype(np.float32)
         kept = suppressed_by_class(boxes, scores[good], classes[good], self._settings.nms_iou)
         labels = [self._names[one] for one in classes[good][kept]]
-        return regions_of(boxes[kept], scores[good][kept], labels, width, height, self._settings.min_side_px)
+        return regions_of(
+            boxes[kept], scores[good][kept], labels, width, height, self._settings.min_side_px
+        )
 
 
 def _errors(runtime: Any) -> tuple[type[Exception], ...]:
     """What onnxruntime raises for a file that it cannot read; its errors have no common base of their own."""
     state = runtime.capi.onnxruntime_pybind11_state
-    return (state.Fail, state.InvalidProtobuf, state.InvalidGraph, state.NotImplemented, state.RuntimeException)
+    return (
+        state.Fail,
+        state.InvalidProtobuf,
+        state.InvalidGraph,
+        state.NotImplemented,
+        state.RuntimeException,
+    )
 
 
 def _provider(runtime: Any, device: str) -> str | tuple[str, dict[str, str]]:
     kind, _, number = device.partition(":")
     name = _PROVIDERS.get(kind)
     if name is None or name not in runtime.get_available_providers():
-        there = [one for one, provider in _PROVIDERS.items() if provider in runtime.get_available_providers()]
+        there = [
+            one
+            for one, provider in _PROVIDERS.items()
+            if provider in runtime.get_available_providers()
+        ]
         more = " (pip install onnxruntime-gpu)" if kind == "cuda" else ""
-        raise RecipeError(f"device: onnxruntime has no {device!r} here, only {', '.join(there)}{more}")
+        raise RecipeError(
+            f"device: onnxruntime has no {device!r} here, only {', '.join(there)}{more}"
+        )
     return (name, {"device_id": number}) if number else name
 
 
 def _sides(shape: Sequence[object], path: str) -> tuple[int, int]:
     if len(shape) != 4 or shape[1] != 3:
-        raise RecipeError(f"weights: {path}: the model does not take one batch of RGB pictures: give a YOLOX ONNX")
+        raise RecipeError(
+            f"weights: {path}: the model does not take one batch of RGB pictures: give a YOLOX ONNX"
+        )
     height, width = shape[2:]
     if not (isinstance(height, int) and isinstance(width, int)):
-        raise RecipeError(f"weights: {path}: the model's input has no fixed sides ({shape}): export it with a size")
+        raise RecipeError(
+            f"weights: {path}: the model's input has no fixed sides ({shape}): export it with a size"
+        )
     return height, width
 
 

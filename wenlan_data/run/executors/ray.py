@@ -123,7 +123,9 @@ def _start(workers: int, address: str | None) -> str | None:
         ray.init(address=address, runtime_env={"py_modules": [package]}, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise UsageError(f"--ray {address}: no cluster answers there ({reason}): check the address") from error
+        raise UsageError(
+            f"--ray {address}: no cluster answers there ({reason}): check the address"
+        ) from error
     return None
 
 
@@ -167,7 +169,9 @@ def _after_registration(get_node: Callable[[str, str], Any]) -> Callable[[str, s
         state: Any = ray._private.state.GlobalState()  # type: ignore[no-untyped-call]
         state._initialize_global_state(ray._private.services._get_gcs_client_options(gcs_address))  # type: ignore[no-untyped-call]
         end = time.monotonic() + _MAX_REGISTRATION_S
-        while time.monotonic() < end and all(node["NodeID"] != node_id for node in state.node_table()):
+        while time.monotonic() < end and all(
+            node["NodeID"] != node_id for node in state.node_table()
+        ):
             time.sleep(_REGISTRATION_LOOK_S)
         return get_node(gcs_address, node_id)
 
@@ -178,11 +182,15 @@ def _check_address(address: str) -> None:
     """Ray itself tries for minutes; a port that nobody listens on is found out in seconds."""
     host, _, port = address.rpartition(":")
     if not (host and port.isdecimal()):
-        raise UsageError(f"--ray {address}: write it as host:port of the cluster's head, such as 10.0.0.1:6379")
+        raise UsageError(
+            f"--ray {address}: write it as host:port of the cluster's head, such as 10.0.0.1:6379"
+        )
     try:
         socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
     except (OSError, OverflowError) as error:
-        raise UsageError(f"--ray {address}: no cluster answers there ({error}): check the address") from error
+        raise UsageError(
+            f"--ray {address}: no cluster answers there ({error}): check the address"
+        ) from error
 
 
 def _check_nodes() -> None:
@@ -191,9 +199,17 @@ def _check_nodes() -> None:
     alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     nodes = [node["NodeID"] for node in alive]
     strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
-    refs = {node: ask.options(scheduling_strategy=strategy(node, soft=False)).remote() for node in nodes}
+    refs = {
+        node: ask.options(scheduling_strategy=strategy(node, soft=False)).remote() for node in nodes
+    }
     for node, ref in refs.items():
         theirs = ray.get(ref)
-        other = [f"{name} {theirs.get(name)} (here {mine[name]})" for name in mine if theirs.get(name) != mine[name]]
+        other = [
+            f"{name} {theirs.get(name)} (here {mine[name]})"
+            for name in mine
+            if theirs.get(name) != mine[name]
+        ]
         if other:
-            raise UsageError(f"node {node} has other libraries: {', '.join(other)}: equal bytes need equal versions")
+            raise UsageError(
+                f"node {node} has other libraries: {', '.join(other)}: equal bytes need equal versions"
+            )

@@ -41,7 +41,9 @@ def next_csv_row(file: BinaryIO, delimiter: str) -> list[str] | Drop | None:
     return content.decode("latin-1").split(delimiter) if content else None
 
 
-def ranges(path: Path, start: int, next_row: NextRow, max_rows: int) -> Iterator[tuple[int, int, int]]:
+def ranges(
+    path: Path, start: int, next_row: NextRow, max_rows: int
+) -> Iterator[tuple[int, int, int]]:
     """First byte, end byte and rows of each piece of the file from `start` on, at most `max_rows` rows each."""
     with path.open("rb") as file:
         size_bytes = file.seek(0, 2)
@@ -57,7 +59,9 @@ def ranges(path: Path, start: int, next_row: NextRow, max_rows: int) -> Iterator
             yield start, position, rows
 
 
-def read_range(path: Path, start: int, stop: int, next_row: NextRow) -> Iterator[list[str] | bytes | Drop]:
+def read_range(
+    path: Path, start: int, stop: int, next_row: NextRow
+) -> Iterator[list[str] | bytes | Drop]:
     """The rows between two bytes that `ranges` gave."""
     with path.open("rb") as file:
         file.seek(start)

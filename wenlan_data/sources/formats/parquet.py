@@ -17,7 +17,9 @@ def open_parquet(file: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20)
     except (pa.ArrowException, OSError) as error:
-        raise UsageError(f"{file}: it cannot be read as Parquet ({_first_line(error)}): give a whole file") from error
+        raise UsageError(
+            f"{file}: it cannot be read as Parquet ({_first_line(error)}): give a whole file"
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:
@@ -35,7 +37,9 @@ def parquet_ranges(file: Path, max_rows: int) -> Iterator[tuple[int, int, int, i
             yield group, start, stop, stop - start
 
 
-def parquet_rows(file: Path, part: SourcePart, names: Sequence[str]) -> Iterator[tuple[object, ...]]:
+def parquet_rows(
+    file: Path, part: SourcePart, names: Sequence[str]
+) -> Iterator[tuple[object, ...]]:
     """The values of the columns `names` in each row of the part; None where the name is empty."""
     wanted = [name for name in names if name]
     seen = 0
@@ -46,7 +50,10 @@ def parquet_rows(file: Path, part: SourcePart, names: Sequence[str]) -> Iterator
                 seen += batch.num_rows
                 if first < last:
                     cut = batch.slice(first, last - first)
-                    values = [cut.column(name).to_pylist() if name else [None] * cut.num_rows for name in names]
+                    values = [
+                        cut.column(name).to_pylist() if name else [None] * cut.num_rows
+                        for name in names
+                    ]
                     yield from zip(*values, strict=True)
                 if seen >= part.stop:
                     return

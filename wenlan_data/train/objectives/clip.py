@@ -22,7 +22,9 @@ def contrastive_loss(
     gathered with gradients. `scale`: one over the temperature. `ignored`: (B, G), True where a column is no negative;
     the own column is never ignored. The mean over ranks is the loss of the whole batch.
     """
-    first, second = contrastive_logits(image, text, all_image, all_text, scale, first_row=first_row, ignored=ignored)
+    first, second = contrastive_logits(
+        image, text, all_image, all_text, scale, first_row=first_row, ignored=ignored
+    )
     right = torch.arange(len(image), device=image.device) + first_row
     return (mean_cross_entropy(first, right) + mean_cross_entropy(second, right)) / 2
 

@@ -41,7 +41,15 @@ def contrastive_loss(
     negative. In fp32, whatever autocast says.
     """
     first, second = contrastive_logits(
-        image, text, image_key, text_key, image_queue, text_queue, temperature, ignored=ignored, batch=batch
+        image,
+        text,
+        image_key,
+        text_key,
+        image_queue,
+        text_queue,
+        temperature,
+        ignored=ignored,
+        batch=batch,
     )
     return first_column_loss(first) + first_column_loss(second)
 
@@ -68,7 +76,9 @@ def contrastive_logits(
 
 def first_column_loss(logits: Tensor) -> Tensor:
     """The mean cross-entropy of (B, N) logits whose right answer is column 0."""
-    return mean_cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device))
+    return mean_cross_entropy(
+        logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device)
+    )
 
 
 def mean_cross_entropy(logits: Tensor, right: Tensor) -> Tensor:
@@ -92,10 +102,17 @@ def _direction(
 ) -> Tensor:
     query, key, queue = full(query), full(key), full(queue)
     # Divided before anything is ignored: the gradient of a temperature that learns would be 0 x inf.
-    blocks = [(query * key).sum(1, keepdim=True) / temperature, _without(query @ queue.T / temperature, ignored)]
+    blocks = [
+        (query * key).sum(1, keepdim=True) / temperature,
+        _without(query @ queue.T / temperature, ignored),
+    ]
     if batch is not None:
         keys: Tensor = full(getattr(batch, side))
-        blocks.append(_without(query @ keys.T / temperature, _own_and(batch, len(query), len(keys), query.device)))
+        blocks.append(
+            _without(
+                query @ keys.T / temperature, _own_and(batch, len(query), len(keys), query.device)
+            )
+        )
     return torch.cat(blocks, dim=1)
 
 
