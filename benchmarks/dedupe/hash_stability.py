@@ -41,9 +41,9 @@ def main() -> None:
     result = {"photos": len(originals), "definitions": {}, "recipes": _between_recipes(originals)}
     edited = [dict(_edits(photo)) for photo in originals]
     for side, decoded_side in DEFINITIONS:
-        result["definitions"][f"{side}/{decoded_side}"] = _distances(
+        result["definitions"][f"{side}/{decoded_side}"] = _distances(  # type: ignore[index]
             originals, edited, side, decoded_side
-        )  # type: ignore[index]
+        )
     print(json.dumps(result))
 
 

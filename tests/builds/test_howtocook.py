@@ -162,8 +162,8 @@ def test_gb18030_pages_have_no_wrong_character_and_traditional_ones_come_out_sim
         pages = [
             page
             for page in crawled.pages(allowed=True)
-            if special in list(page.get("special") or [])
-        ]  # type: ignore[call-overload]
+            if special in list(page.get("special") or [])  # type: ignore[call-overload]
+        ]
         assert pages
         for page in pages:
             rows = {

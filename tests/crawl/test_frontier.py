@@ -36,8 +36,12 @@ def _second(folder: Path, first: FrontierPart, links: list[Row], **changes: obje
     crawled = (_crawled(folder / "c", links),)
     asked = (str(folder / "0" / "asked.npy"),)
     return FrontierPart(
-        before=str(folder / "0"), crawled=crawled, asked=asked, hosts=first.hosts, **changes
-    )  # type: ignore[arg-type]
+        before=str(folder / "0"),
+        crawled=crawled,
+        asked=asked,
+        hosts=first.hosts,
+        **changes,  # type: ignore[arg-type]
+    )
 
 
 A, B = "http://a.cn/1", "http://b.cn/1"

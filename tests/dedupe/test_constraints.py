@@ -171,8 +171,10 @@ def test_without_a_radius_only_equal_bytes_are_one_picture_whatever_else_has_a_s
     again = [replace(row, url=f"{row.url}2", content=row.url) for row in blank[:3]]
     for number, rules in enumerate([{}, {"max_domain_share": 0.1}, {"text_similarity": 0.9}]):
         found = run(
-            tmp_path / f"a{number}", [*blank, *again], rules=DedupeRules(radius_bits="off", **rules)
-        )  # type: ignore[arg-type]
+            tmp_path / f"a{number}",
+            [*blank, *again],
+            rules=DedupeRules(radius_bits="off", **rules),  # type: ignore[arg-type]
+        )
         assert (len(found.kept), found.receipt.drops) == (40, {"duplicate": 3})
     later = [
         Row(url="http://new.example/", phash=5),

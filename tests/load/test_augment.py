@@ -119,8 +119,8 @@ def test_a_loader_augments_the_same_after_going_on_and_on_other_ranks(tmp_path: 
         given = {"workers": 0, "augment": vary, **options}
         return [
             torch.as_tensor(one["image"])
-            for one in Loader(corpus, batch_size=batch_size, size_px=8, **given)
-        ]  # type: ignore[arg-type]
+            for one in Loader(corpus, batch_size=batch_size, size_px=8, **given)  # type: ignore[arg-type]
+        ]
 
     whole = images(4)
     assert torch.equal(torch.cat(images(4, position=2)), torch.cat(whole[2:]))

@@ -66,8 +66,8 @@ def texts_of(shards: Sequence[Path], keys: set[str]) -> dict[str, list[str]]:
                     typed = fields.get("texts") or []
                     texts = [
                         members.get("txt", b"").decode("utf-8", "replace"),
-                        *(item["text"] for item in typed),
-                    ]  # type: ignore[attr-defined]
+                        *(item["text"] for item in typed),  # type: ignore[attr-defined]
+                    ]
                     found[group.key] = list(dict.fromkeys(text for text in texts if text))
     return found
 

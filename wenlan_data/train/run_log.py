@@ -153,8 +153,8 @@ def _cut_log(path: Path, done: int) -> None:
     kept = [
         one
         for one in read_log(path.parent)
-        if isinstance(one.get("step"), int) and one["step"] <= done
-    ]  # type: ignore[operator]
+        if isinstance(one.get("step"), int) and one["step"] <= done  # type: ignore[operator]
+    ]
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text("".join(json.dumps(one) + "\n" for one in kept), encoding="utf-8")
     partial.replace(path)

@@ -97,8 +97,13 @@ def run_case(case: Case, web: Web, folder: Path, limits: Limits = QUICK) -> Run:
     run = Run(start(web, case), web)
     urls = [path if "://" in path else run.host.url(path) for path in case.paths]
     return ask(
-        run, urls, folder, replace(limits, **case.limits), pages=case.pages, gap_s=case.gap_s
-    )  # type: ignore[arg-type]
+        run,
+        urls,
+        folder,
+        replace(limits, **case.limits),
+        pages=case.pages,
+        gap_s=case.gap_s,  # type: ignore[arg-type]
+    )
 
 
 def ask(

@@ -128,8 +128,13 @@ def pictures(number: int, does: str, outcome: str, *bodies: bytes, **more: objec
         f"/{n}.jpg": ok(body, "Content-Type: image/jpeg") for n, body in enumerate(bodies)
     }
     return Case(
-        number=number, does=does, outcome=outcome, answers=answers, paths=tuple(answers), **more
-    )  # type: ignore[arg-type]
+        number=number,
+        does=does,
+        outcome=outcome,
+        answers=answers,
+        paths=tuple(answers),
+        **more,  # type: ignore[arg-type]
+    )
 
 
 def _stored_is_clean(run: Run) -> None:

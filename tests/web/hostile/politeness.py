@@ -105,8 +105,12 @@ def robots_case(
     check = None if outcome == "ok" else _nothing_else
     answers = {ROBOTS: answer, "/a.jpg": ALLOWED}
     return Case(
-        number=number, does=does, outcome=outcome, answers=answers, **{"check": check, **more}
-    )  # type: ignore[arg-type]
+        number=number,
+        does=does,
+        outcome=outcome,
+        answers=answers,
+        **{"check": check, **more},  # type: ignore[arg-type]
+    )
 
 
 def _no_such_name(folder: Path) -> str:
