@@ -19,8 +19,8 @@ def _state() -> dict[str, object]:
 
 def _later(state: dict[str, object], seconds: float) -> Turn:
     moved = {
-        name: value - seconds if name.endswith("at_s") else value
-        for name, value in state.items()  # type: ignore[operator]
+        name: value - seconds if name.endswith("at_s") and isinstance(value, float) else value
+        for name, value in state.items()
     }
     return Turn("a.cn:80", HostLimits(), DEFAULTS, moved)
 

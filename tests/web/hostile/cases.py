@@ -100,9 +100,9 @@ def run_case(case: Case, web: Web, folder: Path, limits: Limits = QUICK) -> Run:
         run,
         urls,
         folder,
-        replace(limits, **case.limits),
+        replace(limits, **case.limits),  # type: ignore[arg-type]
         pages=case.pages,
-        gap_s=case.gap_s,  # type: ignore[arg-type]
+        gap_s=case.gap_s,
     )
 
 
