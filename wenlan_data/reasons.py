@@ -1,84 +1,146 @@
-"""What each step does and each reason means, in the words of the page."""
+"""Every reason for which a row, page, image or text is left out: its value, its meaning, whether it is transient."""
 
-STEPS = {
-    "extract": "Rows and pages are read into candidates.",
-    "clean": "The recipe's text rules run over every text; a candidate without a text left ends here.",
-    "fetch": "Pictures are asked for, politely, and looked at.",
-    "dedupe": "Of pictures that are the same to the eye, one stays.",
-    "detect": "Regions are found.",
-    "shard": "Pictures are normalised and written.",
-}
+from enum import StrEnum
 
-REASONS = {
-    "address": "the host has a private address",
-    "aspect": "longer than the recipe allows for its width",
-    "bad_encoding": "text in no encoding that could be read",
-    "bad_location": "a redirect to nowhere",
-    "bad_row": "a row that could not be read",
-    "bad_text": "a text that could not be read",
-    "bad_url": "no address that can be asked",
-    "blocklist": "words of gambling, adult or forgery advertising",
-    "boilerplate": "navigation, placeholders, copyright lines",
-    "connect": "no connection",
-    "contact_info": "a telephone, an address, a number of somebody",
-    "contamination": "a picture of a test set",
-    "crawl_delay": "robots.txt asks for more than a minute between requests",
-    "decoder_crash": "it killed the process that decodes",
-    "decoder_timeout": "decoding it takes too long",
-    "disconnected": "the server hung up",
-    "dns": "the host has no address",
-    "domain_share": "one site would give too large a share",
-    "duplicate": "the same address or the same bytes as a sample",
-    "empty": "nothing in it",
-    "empty_body": "an answer without a byte",
-    "encoding": "an encoding that could not be undone",
-    "file_name": "the name of a file is no caption",
-    "format": "a picture of a format that the recipe leaves out",
-    "header_limit": "longer headers than are safe",
-    "host_unreachable": "the host did not answer",
-    "host_waits": "the host asked to wait longer than the build does",
-    "http_status": "the server said no",
-    "language": "not Chinese",
-    "listing": "a sitemap or feed, read for its links",
-    "low_information": "says next to nothing",
-    "markup": "nothing but markup",
-    "min_rate": "too slow an answer",
-    "missing_file": "the file is not there",
-    "near_blank": "next to one colour",
-    "near_duplicate": "the same to the eye as a sample",
-    "near_text": "nearly the text of a sample",
-    "no_caption": "no text of a type that may be a caption",
-    "no_han": "too few Chinese characters",
-    "no_noun": "names nothing",
-    "no_text": "no text of its own",
-    "not_asked": "the build stopped before it was asked",
-    "not_html": "no HTML page",
-    "not_image": "no picture, whatever its name says",
-    "not_recorded": "no recorded bytes",
-    "opt_out": "the site says no to machine learning",
-    "page_too_large": "a page of more bytes than are safe",
-    "placeholder": "one picture under many texts",
-    "port": "a port that is closed by default",
-    "protocol": "no valid HTTP",
-    "redirect": "moved, and followed",
-    "redirect_limit": "redirected again and again",
-    "repetition": "the same word again and again",
-    "robots": "robots.txt forbids it",
-    "robots_unavailable": "robots.txt could not be read, so nothing was asked",
-    "scheme": "neither http nor https",
-    "short_body": "fewer bytes than were announced",
-    "status_429": "the host said: too many requests",
-    "status_5xx": "the server failed",
-    "text_frequency": "the text stands under too many pictures",
-    "timeout": "no answer in time",
-    "tls": "the certificate does not hold",
-    "too_few_bytes": "spacers and single colours",
-    "too_large": "more bytes or pixels than are safe",
-    "too_long": "longer than a caption",
-    "too_short": "shorter than a caption",
-    "too_small": "an icon more often than not",
-    "truncated": "the picture is cut off",
-    "undecodable": "the picture is broken",
-    "unreadable_text": "mojibake",
-    "url_too_long": "an address of more than 2,048 characters",
-}
+
+class Reason(StrEnum):
+    """Reason of a `records.Drop`: a word that tables, manifests and reports count by.
+
+    Values are part of the corpus format and never change. A built-in text rule uses the member of its
+    own file name, such as `BLOCKLIST`; rules of other packages may use any other word.
+
+    >>> Reason.TIMEOUT.transient
+    True
+    >>> f"{Reason.TOO_SMALL}: {Reason.TOO_SMALL.meaning}"
+    "too_small: smaller than the recipe's minimum side"
+    """
+
+    meaning: str
+    """One line for the report."""
+    transient: bool
+    """Whether the same request may succeed later; `--retry-failed` repeats it."""
+
+    def __new__(cls, value: str, meaning: str, transient: bool = False) -> "Reason":
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        member.transient = transient
+        return member
+
+    # Rows, files and records of a source.
+    BAD_ROW = "bad_row", "a row that cannot be read"
+    BAD_TEXT = "bad_text", "a text that cannot be read"
+    BAD_URL = "bad_url", "not a URL that can be requested"
+    MISSING_FILE = "missing_file", "the file does not exist or cannot be opened", True
+    NOT_RECORDED = "not_recorded", "no recorded bytes for this URL", True
+    BAD_ENCODING = "bad_encoding", "no character encoding decodes it"
+
+    # URLs and hosts, before a request.
+    SCHEME = "scheme", "neither http nor https"
+    URL_TOO_LONG = "url_too_long", "a URL of more than 2,048 characters"
+    ADDRESS = "address", "the host has a private address: blocked by the address policy"
+    PORT = "port", "a port that is closed by default: blocked by the address policy"
+    EXCLUDED = "excluded", "on one of the operator's blocklists"
+    ROBOTS = "robots", "disallowed by robots.txt"
+    ROBOTS_UNAVAILABLE = (
+        "robots_unavailable",
+        "robots.txt could not be fetched, so nothing was requested",
+        True,
+    )
+    CRAWL_DELAY = "crawl_delay", "robots.txt asks for more than a minute between requests"
+    OPT_OUT = "opt_out", "the site opts out of machine learning"
+    HOST_WAITS = "host_waits", "the host asked for a longer wait than the build allows", True
+    HOST_UNREACHABLE = "host_unreachable", "the host failed too many times in a row", True
+    NOT_ASKED = "not_asked", "the build stopped before the request", True
+
+    # Requests and responses.
+    DNS = "dns", "the host name does not resolve", True
+    CONNECT = "connect", "no connection to the host", True
+    TLS = "tls", "the TLS connection failed: the certificate is not valid, or the handshake failed"
+    DISCONNECTED = "disconnected", "the server closed the connection", True
+    TIMEOUT = "timeout", "no response in time", True
+    MIN_RATE = "min_rate", "the response was too slow", True
+    PROTOCOL = "protocol", "not valid HTTP"
+    HEADER_LIMIT = "header_limit", "response headers above the limit"
+    HTTP_STATUS = "http_status", "the server answered with an error status"
+    STATUS_429 = "status_429", "the host answered 429: too many requests", True
+    STATUS_5XX = "status_5xx", "the server failed (status 500 to 599)", True
+    REDIRECT = "redirect", "redirected; the target is followed"
+    REDIRECT_LIMIT = "redirect_limit", "too many redirects"
+    BAD_LOCATION = "bad_location", "a redirect without a usable target"
+    ENCODING = "encoding", "the content encoding cannot be decoded"
+    EMPTY_BODY = "empty_body", "a response without a body"
+    SHORT_BODY = "short_body", "fewer bytes than announced", True
+    TOO_LARGE = "too_large", "more bytes or pixels than the limit"
+
+    # Pages.
+    NOT_HTML = "not_html", "not an HTML page"
+    LISTING = "listing", "a sitemap or feed, read for its links only"
+    PAGE_TOO_LARGE = "page_too_large", "a page of more bytes than the limit"
+    SOFT_404 = "soft_404", 'a "not found" page with status 200'
+    CAPTCHA = "captcha", "a page that asks for a human"
+
+    # Image bytes.
+    NOT_IMAGE = "not_image", "not an image, whatever its name says"
+    FORMAT = "format", "an image format that the recipe leaves out"
+    EMPTY = "empty", "no bytes, or no text left"
+    TRUNCATED = "truncated", "the image data end early"
+    UNDECODABLE = "undecodable", "the image data are corrupt"
+    DECODER_CRASH = "decoder_crash", "it crashed the sandboxed decoder"
+    DECODER_TIMEOUT = "decoder_timeout", "decoding takes too long", True
+    TOO_SMALL = "too_small", "smaller than the recipe's minimum side"
+    ASPECT = "aspect", "longer than the recipe allows for its width"
+    TOO_FEW_BYTES = (
+        "too_few_bytes",
+        "fewer bytes than the recipe's minimum: spacers and plain colours",
+    )
+    NEAR_BLANK = "near_blank", "nearly one colour"
+    LOW_INFORMATION = "low_information", "carries next to no information"
+    ICON = "icon", "a small square icon"
+    SPACER = "spacer", "a spacer or tracking pixel"
+
+    # Texts.
+    NO_TEXT = "no_text", "no text is left"
+    BLOCKLIST = "blocklist", "gambling, adult or forgery advertising"
+    BOILERPLATE = "boilerplate", "navigation, placeholders, copyright lines"
+    CONTACT_INFO = "contact_info", "a telephone number, an address or a personal number"
+    FILE_NAME = "file_name", "a file name, not a caption"
+    LANGUAGE = "language", "not Chinese"
+    MARKUP = "markup", "nothing but markup"
+    NO_HAN = "no_han", "too few Chinese characters"
+    NO_NOUN = "no_noun", "names nothing"
+    REPETITION = "repetition", "the same word repeated"
+    TOO_LONG = "too_long", "longer than a caption"
+    TOO_SHORT = "too_short", "shorter than a caption"
+    UNREADABLE_TEXT = "unreadable_text", "mojibake"
+
+    # Deduplication.
+    DUPLICATE = "duplicate", "the same URL or the same bytes as a sample"
+    NEAR_DUPLICATE = "near_duplicate", "visually the same as a sample"
+    NEAR_TEXT = "near_text", "nearly the same text as a sample"
+    TEXT_FREQUENCY = "text_frequency", "the text occurs with too many images"
+    NO_CAPTION = "no_caption", "no text of a type that may become the caption"
+    PLACEHOLDER = "placeholder", "one image served for many URLs"
+    CONTAMINATION = "contamination", "an image or text of a benchmark"
+    DOMAIN_SHARE = "domain_share", "the domain's share of the corpus is used up"
+
+    # Samples of a shard, when a loader reads them.
+    WRONG_BYTES = "wrong_bytes", "bytes that differ from the recorded checksum"
+    WRONG_HEADER = "wrong_header", "a tar header that is not where the index says"
+    NO_IMAGE = "no_image", "a sample without an image"
+    BAD_JSON = "bad_json", "a sample whose JSON cannot be read"
+    BAD_FIELDS = "bad_fields", "a sample whose JSON lacks fields"
+
+
+_BY_VALUE = {str(reason): reason for reason in Reason}
+
+
+def known_reason(value: str) -> Reason | None:
+    """Returns the member of that value; None for a reason of another package's plug-in."""
+    return _BY_VALUE.get(value)
+
+
+def is_transient(value: str) -> bool:
+    """Whether a reason is transient; False for one of another package's plug-in."""
+    reason = known_reason(value)
+    return reason is not None and reason.transient

@@ -4,6 +4,8 @@ import builtins
 from dataclasses import dataclass
 from typing import Literal
 
+from wenlan_data.reasons import is_transient
+
 Variant = Literal["easy", "first"]
 
 TEXT_TYPES = (
@@ -65,16 +67,28 @@ class Candidate:
     """Regions that the source knows already, in pixels of the upright picture; for the detector `boxes`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Drop:
-    """Why something was left out."""
+    """Record of why a row, page, image or text was left out.
+
+    >>> Drop("timeout", "headers").retryable
+    True
+    """
 
     reason: str
-    """A word that the funnel counts, such as `too_small`."""
-    detail: str = ""
-    """What was seen, such as `64x64`; a function of the data alone (no times, no addresses of workers)."""
-    retryable: bool = False
-    """True where asking again later may succeed (time-out, 503); `--retry-failed` asks for these again."""
+    """A `Reason`, or the word of another package's plug-in; the funnel counts by it."""
+    detail: str
+    """Observed value, such as `64x64`. A function of the data alone: no times, no worker addresses."""
+    retryable: bool
+    """Whether `--retry-failed` repeats the request."""
+
+    def __init__(self, reason: str, detail: str = "", retryable: bool | None = None) -> None:
+        """`retryable` defaults to whether the reason is transient."""
+        object.__setattr__(self, "reason", reason)
+        object.__setattr__(self, "detail", detail)
+        object.__setattr__(
+            self, "retryable", is_transient(reason) if retryable is None else retryable
+        )
 
 
 @dataclass(frozen=True, slots=True)

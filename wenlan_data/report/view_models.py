@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from wenlan_data.reasons import REASONS, STEPS
+from wenlan_data.reasons import known_reason
 from wenlan_data.report.charts import Bar, Histogram, bars, histogram
 from wenlan_data.report.data import Group, Material, Place, Reason, Shown, Tally
+from wenlan_data.report.stages import STAGES
 from wenlan_data.shard.manifest import Funnel
 
 MAX_CHARACTERS = 600
@@ -179,7 +180,7 @@ _QUESTIONS: Sequence[tuple[str, Callable[[Shown], str]]] = (
 
 def stages(funnel: Funnel) -> tuple[Stage, ...]:
     """The steps that lost candidates, in the order of the flow."""
-    order = [*STEPS, *(step for step in funnel.dropped if step not in STEPS)]
+    order = [*STAGES, *(step for step in funnel.dropped if step not in STAGES)]
     left, found = funnel.candidates, []
     for step in order:
         reasons = funnel.dropped.get(step, {})
@@ -191,14 +192,13 @@ def stages(funnel: Funnel) -> tuple[Stage, ...]:
         found.append(
             Stage(
                 step=step,
-                does=STEPS.get(step, ""),
+                does=STAGES.get(step, ""),
                 left=left,
                 lost=lost,
                 left_share=left / funnel.candidates,
                 lost_share=lost / funnel.candidates,
                 reasons=tuple(
-                    (name, REASONS.get(name, ""), count, anchor(step, name))
-                    for name, count in ranked
+                    (name, _meaning(name), count, anchor(step, name)) for name, count in ranked
                 ),
             )
         )
@@ -214,7 +214,7 @@ def drops(
     material: Material, picture: Picture
 ) -> tuple[tuple[str, str, tuple[DropView, ...]], ...]:
     """Step, what it does, and its reasons with examples, in the order of the flow."""
-    order = [*STEPS, *sorted({one.step for one in material.reasons} - set(STEPS))]
+    order = [*STAGES, *sorted({one.step for one in material.reasons} - set(STAGES))]
     found = []
     for step in order:
         reasons = sorted(
@@ -222,7 +222,9 @@ def drops(
             key=lambda one: (-one.count, one.reason),
         )
         if reasons:
-            found.append((step, STEPS.get(step, ""), tuple(_drop(one, picture) for one in reasons)))
+            found.append(
+                (step, STAGES.get(step, ""), tuple(_drop(one, picture) for one in reasons))
+            )
     return tuple(found)
 
 
@@ -230,7 +232,7 @@ def _drop(reason: Reason, picture: Picture) -> DropView:
     return DropView(
         anchor=anchor(reason.step, reason.reason),
         reason=reason,
-        meaning=REASONS.get(reason.reason, ""),
+        meaning=_meaning(reason.reason),
         cards=tuple(card(example, picture) for example in reason.examples),
     )
 
@@ -301,3 +303,8 @@ def domains(hosts: Counter[str]) -> dict[str, int]:
             or "no host: files, or in the page"
         ] += count
     return dict(found)
+
+
+def _meaning(reason: str) -> str:
+    known = known_reason(reason)
+    return known.meaning if known else ""
