@@ -20,6 +20,7 @@ from pydantic import (
 from wenlan_data import plugins
 from wenlan_data.detect.loading import load_detector, resolved_detector, with_absolute_weights
 from wenlan_data.errors import RecipeError
+from wenlan_data.image.rules import ImageRules
 from wenlan_data.protocols import Detector, Rule
 from wenlan_data.records import TEXT_TYPES, Variant
 from wenlan_data.settings import describe, names_in, pipelines_folder, read_named
@@ -34,31 +35,6 @@ class _Part(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=False, use_attribute_docstrings=True
     )
-
-
-class ImageRules(_Part):
-    """Which pictures are taken, and how they are stored."""
-
-    formats: tuple[Literal["jpeg", "png", "webp", "gif", "avif"], ...] = (
-        "jpeg",
-        "png",
-        "webp",
-        "gif",
-    )
-    """`avif` is an option: it decodes ten times slower than JPEG."""
-    min_side_px: int = Field(default=100, ge=1)
-    max_aspect: float = Field(default=4.0, ge=1.0)
-    """Longer side over shorter side."""
-    min_bytes: int = Field(default=2000, ge=0)
-    """Of the fetched file."""
-    min_contrast: float = Field(default=3.0, ge=0, le=127)
-    """Standard deviation of the thumbnail's grey levels (0 to 255); below it a picture is nearly blank."""
-    min_entropy_bits: float = Field(default=0.5, ge=0, le=5)
-    """Of the thumbnail's grey levels in 32 steps; below it a picture is one flat colour with little on it."""
-    max_icon_side_px: int = Field(default=128, ge=0)
-    """A square PNG, GIF or WebP of at most this side is an icon; 0: none is."""
-    max_side_px: int = Field(default=1024, ge=16)
-    """A larger picture is stored scaled down to this longer side."""
 
 
 class RuleSpec(_Part):

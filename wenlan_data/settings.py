@@ -1,6 +1,7 @@
 """Settings files: small YAML, found by name or path, with overrides, and what is wrong with one in a line."""
 
 from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import cast
 
@@ -74,22 +75,33 @@ def describe(error: ValidationError, model: type[BaseModel] | None = None) -> st
         f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]
     ).lstrip(".")
     message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
+    # A model and a dataclass are at fault in the same way, but pydantic words it differently.
+    if first["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
         keys = ", ".join(_keys(model, first["loc"][:-1]))
         message = "there is no such key here" + (f"; there are {keys}" if keys else "")
     elif first["type"] == "tuple_type":
         message = "a list is expected, such as [a, b]"
+    elif first["type"] == "dataclass_type":
+        message = f"Input should be a valid dictionary or instance of {first['ctx']['class_name']}"
     more = error.error_count() - 1
     return (f"{path}: {message}" if path else message) + (f" (and {more} more)" if more else "")
 
 
 def _keys(model: type[BaseModel] | None, path: Sequence[int | str]) -> list[str]:
     """The keys of the part of `model` at `path`; none where lists or mappings lie between."""
+    kind: object = model
     for part in path:
-        field = model.model_fields.get(str(part)) if model else None
-        kind = field.annotation if field else None
-        model = kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
-    return list(model.model_fields) if model else []
+        kind = _field_types(kind).get(str(part))
+    return list(_field_types(kind))
+
+
+def _field_types(kind: object) -> dict[str, object]:
+    """Name and type of each field of a pydantic model or a dataclass; empty for any other type."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return {name: field.annotation for name, field in kind.model_fields.items()}
+    if isinstance(kind, type) and is_dataclass(kind):
+        return {field.name: field.type for field in fields(kind)}
+    return {}
 
 
 def _set_key(value: dict[str, object], override: str) -> None:

@@ -34,7 +34,7 @@ from wenlan_data.image.check import examine
 from wenlan_data.image.decode import decode_jpeg
 from wenlan_data.image.hash import MIN_DECODED_SIDE_PX
 from wenlan_data.image.jpeg import JpegHeader, read_header
-from wenlan_data.recipe import ImageRules
+from wenlan_data.image.rules import ImageRules
 from wenlan_data.sandbox import client as sandbox
 
 RULES = ImageRules(min_bytes=0, min_side_px=1, max_aspect=100)

@@ -19,9 +19,9 @@ from wenlan_data.detect.boxes import Boxes, iou
 from wenlan_data.detect.detectors.proposals import Proposals, _shrunk
 from wenlan_data.detect.loading import load_detector
 from wenlan_data.image.decode import Pixels
+from wenlan_data.image.rules import ImageRules
 from wenlan_data.image.stored_pixels import stored_pixels
 from wenlan_data.protocols import Detector
-from wenlan_data.recipe import ImageRules
 from wenlan_data.records import ImageFacts
 from wenlan_data.sandbox.client import examine, normalise
 

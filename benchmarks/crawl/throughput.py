@@ -22,7 +22,7 @@ from wenlan_data.crawl.frontier import FrontierPart
 from wenlan_data.fetch.background import MAX_AT_ONCE
 from wenlan_data.fetch.step import FetchPart
 from wenlan_data.image.check import examine
-from wenlan_data.recipe import ImageRules
+from wenlan_data.image.rules import ImageRules
 from wenlan_data.sandbox import client as sandbox
 from wenlan_data.tables import FRONTIER, WANTED
 from wenlan_data.testing import make_image

@@ -23,7 +23,8 @@ from PIL import Image, ImageEnhance, ImageOps
 from wenlan_data.dedupe.picture_decisions import MAX_PDQ_BITS
 from wenlan_data.dedupe.similarity import levels_apart
 from wenlan_data.image.check import examine
-from wenlan_data.recipe import DedupeRules, ImageRules
+from wenlan_data.image.rules import ImageRules
+from wenlan_data.recipe import DedupeRules
 from wenlan_data.records import ImageFacts
 
 RADIUS_BITS = 4

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from wenlan_data.image.check import examine
-from wenlan_data.recipe import ImageRules
+from wenlan_data.image.rules import ImageRules
 from wenlan_data.records import ImageFacts
 
 DEFINITIONS = ((128, 128), (64, 64), (64, 128), (96, 96))

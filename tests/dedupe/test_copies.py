@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from tests.dedupe.rows import Row, run
 from wenlan_data.image.check import examine
-from wenlan_data.recipe import ImageRules
+from wenlan_data.image.rules import ImageRules
 from wenlan_data.records import ImageFacts
 from wenlan_data.testing import make_image
 

@@ -21,7 +21,8 @@ import sys
 from pathlib import Path
 from wenlan_data.dedupe import near_step
 from wenlan_data.dedupe.step import DedupePart
-from wenlan_data.recipe import DedupeRules, ImageRules, ShardRules
+from wenlan_data.image.rules import ImageRules
+from wenlan_data.recipe import DedupeRules, ShardRules
 from wenlan_data.run.scheduler import Job, Jobs
 from wenlan_data.run.ledger import Ledger
 

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wenlan_data.fetch.step import FetchPart
+from wenlan_data.image.rules import ImageRules
 from wenlan_data.protocols import Receipt
-from wenlan_data.recipe import ImageRules
 from wenlan_data.tables import WANTED
 from wenlan_data.web.limits import HostLimits, Limits
 from wenlan_data.web.urls import host_of, url_key

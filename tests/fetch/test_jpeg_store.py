@@ -13,7 +13,8 @@ from wenlan_data.dedupe.search import find_near
 from wenlan_data.errors import DamageError
 from wenlan_data.fetch.jpeg_store import ENCODED, NOT_ENCODED, Encoded, EncodedWriter, encoded_at
 from wenlan_data.image.normalise import normalise
-from wenlan_data.recipe import ImageRules, ShardRules
+from wenlan_data.image.rules import ImageRules
+from wenlan_data.recipe import ShardRules
 from wenlan_data.shard.format import decode_sample
 from wenlan_data.shard.reader import read_tar
 from wenlan_data.testing import make_caption, make_image

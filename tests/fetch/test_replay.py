@@ -7,7 +7,7 @@ from tests.fetch.fetch_list_rows import fetch, write_wanted
 from tests.web.raw_server import RawServer, ok
 from wenlan_data.errors import DamageError
 from wenlan_data.fetch.replay import ReplayPart
-from wenlan_data.recipe import ImageRules
+from wenlan_data.image.rules import ImageRules
 from wenlan_data.testing import make_image
 
 

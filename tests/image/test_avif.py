@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from PIL import Image, features
 from wenlan_data.image.check import examine
 from wenlan_data.image.containers import frame_size
 from wenlan_data.image.normalise import normalise
-from wenlan_data.recipe import ImageRules
+from wenlan_data.image.rules import ImageRules
 from wenlan_data.records import Drop, ImageFacts
 from wenlan_data.sandbox import client as sandbox
 from wenlan_data.testing import make_image
@@ -53,7 +54,7 @@ def test_a_turned_avif_is_upright(orientation: int) -> None:
 def test_a_cut_avif_is_a_drop() -> None:
     data = avif()
     for length in (40, len(data) // 2, len(data) - 1):
-        found = examine(data[:length], WITH_AVIF.model_copy(update={"min_bytes": 0}))
+        found = examine(data[:length], replace(WITH_AVIF, min_bytes=0))
         assert isinstance(found, Drop)
         assert found.reason in {"truncated", "undecodable"}
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from wenlan_data.image.check import examine
-from wenlan_data.recipe import ImageRules
+from wenlan_data.image.rules import ImageRules
 from wenlan_data.records import Drop, ImageFacts
 from wenlan_data.testing import make_image
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from wenlan_data.image.check import examine
 from wenlan_data.image.hash import HASH_VERSION, THUMBNAIL_PX, colours, hashes, shrunk, thumbnail
-from wenlan_data.recipe import ImageRules
+from wenlan_data.image.rules import ImageRules
 from wenlan_data.records import ImageFacts
 from wenlan_data.testing import make_image
 

@@ -6,7 +6,7 @@ from PIL import Image, ImageFilter
 
 from tests.image.modes import Case, cases, difference
 from wenlan_data.image.normalise import normalise, pixels
-from wenlan_data.recipe import ImageRules
+from wenlan_data.image.rules import ImageRules
 from wenlan_data.records import Drop, ImageFacts
 from wenlan_data.sandbox import client as sandbox
 from wenlan_data.testing import make_image

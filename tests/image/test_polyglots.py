@@ -8,7 +8,7 @@ from PIL import Image
 
 from wenlan_data.image.check import examine
 from wenlan_data.image.normalise import normalise
-from wenlan_data.recipe import ImageRules
+from wenlan_data.image.rules import ImageRules
 from wenlan_data.records import Drop, ImageFacts
 from wenlan_data.testing import make_image
 

@@ -15,8 +15,8 @@ import pytest
 from wenlan_data.errors import DamageError
 from wenlan_data.image.check import examine, examine_and_store
 from wenlan_data.image.normalise import normalise
+from wenlan_data.image.rules import ImageRules
 from wenlan_data.image.thumbnail import small_jpeg
-from wenlan_data.recipe import ImageRules
 from wenlan_data.records import Drop
 from wenlan_data.sandbox import client as sandbox
 from wenlan_data.testing import make_image
@@ -176,7 +176,7 @@ def test_threads_ask_side_by_side() -> None:
 def test_the_child_ends_with_the_process_that_asked() -> None:
     script = (
         "import os, signal\n"
-        "from wenlan_data.recipe import ImageRules\n"
+        "from wenlan_data.image.rules import ImageRules\n"
         "from wenlan_data.sandbox import client as sandbox\n"
         "from wenlan_data.testing import make_image\n"
         "sandbox.examine(make_image(1), ImageRules()); print(sandbox._idle[0]._process.pid, flush=True)\n"

@@ -19,8 +19,8 @@ from wenlan_data.extract.pages import looks_like_page
 from wenlan_data.fetch.recorder import to_milliseconds
 from wenlan_data.fetch.results import EPOCH, Wanted
 from wenlan_data.fetch.step import Fetcher, FetchPart
+from wenlan_data.image.rules import ImageRules
 from wenlan_data.protocols import Receipt
-from wenlan_data.recipe import ImageRules
 from wenlan_data.records import Drop
 from wenlan_data.sandbox.pages import links_of
 from wenlan_data.tables import PAGES

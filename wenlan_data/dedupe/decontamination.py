@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from wenlan_data.errors import DamageError
+from wenlan_data.image.rules import ImageRules
 from wenlan_data.index.published import Prints, Run
 from wenlan_data.npy import load_array
-from wenlan_data.recipe import ImageRules
 
 MAX_ROWS = 2000
 """Pictures that one task looks at: some ten seconds."""

@@ -24,10 +24,11 @@ from wenlan_data.dedupe.text_hashes import hashes_of, plain
 from wenlan_data.errors import DamageError, UsageError, os_errors
 from wenlan_data.image.check import examine
 from wenlan_data.image.hash import NO_COLOURS
+from wenlan_data.image.rules import ImageRules
 from wenlan_data.index.published import url_hashes
 from wenlan_data.npy import save_array
 from wenlan_data.protocols import Receipt, Rule, SourcePart
-from wenlan_data.recipe import ImageRules, Recipe, RuleSpec
+from wenlan_data.recipe import Recipe, RuleSpec
 from wenlan_data.records import Candidate, Drop, ImageFacts
 from wenlan_data.shard.manifest import MANIFEST, load_manifest
 from wenlan_data.sources.folder import Folder

@@ -13,7 +13,8 @@ from wenlan_data.dedupe.decontamination import any_image
 from wenlan_data.errors import DamageError, UsageError, os_errors
 from wenlan_data.image.check import examine
 from wenlan_data.image.hash import HASH_VERSION
-from wenlan_data.recipe import ImageRules, parse_recipe
+from wenlan_data.image.rules import ImageRules
+from wenlan_data.recipe import parse_recipe
 from wenlan_data.records import Drop
 from wenlan_data.shard.manifest import MANIFEST, load_manifest
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from wenlan_data.fetch.jpeg_store import NOT_ENCODED, EncodedWriter
 from wenlan_data.fetch.results import Outcome, Wanted
-from wenlan_data.recipe import ImageRules
+from wenlan_data.image.rules import ImageRules
 from wenlan_data.records import Drop, ImageFacts
 from wenlan_data.sandbox.client import examine_some
 from wenlan_data.sandbox.pages import INLINE, inline_bytes

@@ -10,8 +10,9 @@ from typing import BinaryIO
 from wenlan_data.errors import DamageError, os_errors
 from wenlan_data.fetch.jpeg_store import ENCODED, EncodedWriter
 from wenlan_data.fetch.results import Outcome, read_outcomes, read_wanted, receipt_of, write_facts
+from wenlan_data.image.rules import ImageRules
 from wenlan_data.protocols import Receipt
-from wenlan_data.recipe import ImageRules, ShardRules
+from wenlan_data.recipe import ShardRules
 from wenlan_data.records import Drop
 from wenlan_data.sandbox.client import examine_some
 from wenlan_data.web.warc import payload_at

@@ -15,8 +15,9 @@ from wenlan_data.fetch.background import Judge
 from wenlan_data.fetch.jpeg_store import ENCODED, EncodedWriter
 from wenlan_data.fetch.recorder import Given, Keeper
 from wenlan_data.fetch.results import Outcome, Wanted, read_wanted, receipt_of, write_facts
+from wenlan_data.image.rules import ImageRules
 from wenlan_data.protocols import Receipt
-from wenlan_data.recipe import ImageRules, ShardRules
+from wenlan_data.recipe import ShardRules
 from wenlan_data.records import Drop
 from wenlan_data.sandbox.client import start
 from wenlan_data.web.address_policy import AddressPolicy

@@ -2,7 +2,6 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Protocol
 
 from wenlan_data.image.containers import damage, frame_size
 from wenlan_data.image.decode import Pixels, decode_jpeg, decode_other, upright
@@ -18,6 +17,7 @@ from wenlan_data.image.normalise import (
     resized,
     size_within,
 )
+from wenlan_data.image.rules import ImageRules
 from wenlan_data.image.sniff import looks_like, other_image, sniff
 from wenlan_data.records import Drop, ImageFacts
 
@@ -35,28 +35,7 @@ class _Seen:
     """Upright, as they are stored; None where the picture is stored as it came."""
 
 
-class Rules(Protocol):
-    """What `recipe.ImageRules` says of which pictures are taken."""
-
-    @property
-    def formats(self) -> tuple[str, ...]: ...
-    @property
-    def min_side_px(self) -> int: ...
-    @property
-    def max_aspect(self) -> float: ...
-    @property
-    def min_bytes(self) -> int: ...
-    @property
-    def min_contrast(self) -> float: ...
-    @property
-    def min_entropy_bits(self) -> float: ...
-    @property
-    def max_icon_side_px(self) -> int: ...
-    @property
-    def max_side_px(self) -> int: ...
-
-
-def examine(data: bytes, rules: Rules, *, sha256: str | None = None) -> ImageFacts | Drop:
+def examine(data: bytes, rules: ImageRules, *, sha256: str | None = None) -> ImageFacts | Drop:
     """What is known of a picture, or the first reason against it; pure, and safe for hostile bytes.
 
     `sha256` is the digest of `data`, where the caller has it.
@@ -70,7 +49,7 @@ def examine(data: bytes, rules: Rules, *, sha256: str | None = None) -> ImageFac
 
 
 def examine_and_store(
-    data: bytes, rules: Rules, *, jpeg_quality: int, sha256: str | None = None
+    data: bytes, rules: ImageRules, *, jpeg_quality: int, sha256: str | None = None
 ) -> tuple[ImageFacts, bytes] | Drop:
     """`examine`, and the JPEG that a shard stores; no bytes where `image.normalise.passed_through` gives that."""
     found = _examine(data, rules, sha256)
@@ -81,7 +60,7 @@ def examine_and_store(
 
 
 def _examine(
-    data: bytes, rules: Rules, sha256: str | None
+    data: bytes, rules: ImageRules, sha256: str | None
 ) -> tuple[ImageFacts, Pixels | None] | Drop:
     kind = _kind(data, rules)
     if isinstance(kind, Drop):
@@ -106,7 +85,7 @@ def _examine(
     return facts, seen.stored
 
 
-def _kind(data: bytes, rules: Rules) -> str | Drop:
+def _kind(data: bytes, rules: ImageRules) -> str | Drop:
     if not data:
         return Drop("empty_body")
     if len(data) < rules.min_bytes:
@@ -118,12 +97,12 @@ def _kind(data: bytes, rules: Rules) -> str | Drop:
     return Drop("format", name) if name else Drop("not_image", looks_like(data))
 
 
-def _wrong_size(width: int, height: int, kind: str, rules: Rules) -> Drop | None:
+def _wrong_size(width: int, height: int, kind: str, rules: ImageRules) -> Drop | None:
     icons_px = 0 if kind == "jpeg" else rules.max_icon_side_px
     return wrong_shape(width, height, rules.min_side_px, rules.max_aspect, icons_px)
 
 
-def _from_jpeg(data: bytes, rules: Rules) -> _Seen | Drop:
+def _from_jpeg(data: bytes, rules: ImageRules) -> _Seen | Drop:
     header = read_header(data)
     if isinstance(header, Drop):
         return header
@@ -151,7 +130,7 @@ def _enough(stored: Pixels, decoded: Pixels) -> Pixels:
     return decoded if min(stored.shape[:2]) < MIN_DECODED_SIDE_PX else stored
 
 
-def _from_other(data: bytes, kind: str, rules: Rules) -> _Seen | Drop:
+def _from_other(data: bytes, kind: str, rules: ImageRules) -> _Seen | Drop:
     size = frame_size(data, kind)
     if isinstance(size, Drop):
         return size

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from wenlan_data.detect.regions import Looked
 from wenlan_data.errors import DamageError, RecipeError, UsageError, os_errors
-from wenlan_data.recipe import DetectRules, ImageRules
+from wenlan_data.image.rules import ImageRules
+from wenlan_data.recipe import DetectRules
 from wenlan_data.records import Drop, Region
 from wenlan_data.sandbox.client import examine, normalise, pixels, small_jpeg
 from wenlan_data.settings import describe

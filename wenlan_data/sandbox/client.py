@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import lru_cache
 
 import numpy as np
@@ -22,7 +23,7 @@ import numpy as np
 from wenlan_data.errors import DamageError, WorkerLostError
 from wenlan_data.image.decode import Pixels
 from wenlan_data.image.normalise import Stored, passed_through
-from wenlan_data.recipe import ImageRules
+from wenlan_data.image.rules import ImageRules
 from wenlan_data.records import Drop, ImageFacts
 from wenlan_data.sandbox.limits import MAX_CPU_S, MAX_WALL_S
 from wenlan_data.sandbox.protocol import (
@@ -79,7 +80,7 @@ def examine_some(
 
 @lru_cache(maxsize=16)
 def _options(rules: ImageRules, jpeg_quality: int) -> bytes:
-    return json.dumps({**rules.model_dump(), "jpeg_quality": jpeg_quality}).encode()
+    return json.dumps({**asdict(rules), "jpeg_quality": jpeg_quality}).encode()
 
 
 def normalise(data: bytes, *, max_side_px: int, jpeg_quality: int) -> Stored:

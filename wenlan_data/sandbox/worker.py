@@ -13,12 +13,13 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cache
 from typing import NoReturn
 
 from wenlan_data.image.check import examine, examine_and_store
 from wenlan_data.image.normalise import encoded_anew
+from wenlan_data.image.rules import ImageRules
 from wenlan_data.image.stored_pixels import pixels_as_they_stand
 from wenlan_data.image.thumbnail import small_jpeg
 from wenlan_data.records import Drop
@@ -51,20 +52,6 @@ from wenlan_data.sandbox.warm_up import warm_up
 MAX_REQUESTS = 5_000
 """A fork is replaced after this many, so that what decoders leak never adds up. One may hold several pictures."""
 _REPLACED = 7
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """`recipe.ImageRules` without pydantic, whose import takes a third of this process's start."""
-
-    formats: tuple[str, ...]
-    min_side_px: int
-    max_aspect: float
-    min_bytes: int
-    min_contrast: float
-    min_entropy_bits: float
-    max_icon_side_px: int
-    max_side_px: int
 
 
 def main() -> NoReturn:
@@ -144,10 +131,10 @@ def _drop(drop: Drop) -> tuple[int, bytes, bytes]:
 
 
 @cache
-def _rules(options: bytes) -> tuple[Rules, int]:
+def _rules(options: bytes) -> tuple[ImageRules, int]:
     value = json.loads(options)
     jpeg_quality = int(value.pop("jpeg_quality"))
-    return Rules(**{**value, "formats": tuple(value["formats"])}), jpeg_quality
+    return ImageRules(**{**value, "formats": tuple(value["formats"])}), jpeg_quality
 
 
 def _normalise(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:

@@ -20,8 +20,9 @@ from wenlan_data.fetch.jpeg_store import ENCODED, Encoded, bytes_at, encoded_at
 from wenlan_data.image.decode import Pixels
 from wenlan_data.image.metadata_credits import credits_of
 from wenlan_data.image.normalise import Stored, passed_through, size_within
+from wenlan_data.image.rules import ImageRules
 from wenlan_data.protocols import Receipt
-from wenlan_data.recipe import DetectRules, ImageRules, ShardRules
+from wenlan_data.recipe import DetectRules, ShardRules
 from wenlan_data.records import Drop, Region, Remark, Sample, Text
 from wenlan_data.sandbox.client import pixels
 from wenlan_data.shard.caption_reason import told

@@ -12,8 +12,8 @@ from wenlan_data.crawl.frontier import read_frontier, write_frontier
 from wenlan_data.crawl.scope import Scope
 from wenlan_data.crawl.step import CrawlPart
 from wenlan_data.fetch.step import FetchPart
+from wenlan_data.image.rules import ImageRules
 from wenlan_data.protocols import Receipt
-from wenlan_data.recipe import ImageRules
 from wenlan_data.records import Candidate, Drop
 from wenlan_data.sandbox.pages import read_page
 from wenlan_data.web.limits import HostLimits, Limits
