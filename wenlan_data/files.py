@@ -1,11 +1,17 @@
-"""Atomic writes: a file is there whole, or not at all."""
+"""Atomic writes: whoever opens a file finds the old one or the new one, never a part of it."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+PARTIAL = ".partial"
+"""Suffix of a file that is being written. Hidden as well (leading dot), so no reader of a folder
+takes it for a result; `gc` removes those that a kill left behind."""
 
 
 def sync(path: Path) -> None:
-    """Flush a file or folder to the disk."""
+    """Flushes a file or folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -14,15 +20,47 @@ def sync(path: Path) -> None:
 
 
 def write_synced(path: Path, data: bytes) -> None:
-    """Write a whole file and flush it; not atomic, so for folders that nobody reads yet."""
+    """Writes a whole file and flushes it. Not atomic: for folders that nobody reads yet."""
     with path.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
 
 
-def replace_synced(path: Path, data: bytes) -> None:
-    """Put a whole file in the place of `path`, which others may read: it is the old one or the new one."""
-    temporary = path.with_name(f".{path.stem}.tmp")
-    write_synced(temporary, data)
-    temporary.replace(path)
+def write_new(path: Path, data: bytes) -> None:
+    """Writes a file that must not exist; raises `FileExistsError` where it does."""
+    with path.open("xb") as file:
+        file.write(data)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Replaces `path` by a file with these bytes, flushed to the disk."""
+    with atomic_path(path) as partial:
+        partial.write_bytes(data)
+
+
+def partial_path(path: Path, *, unique: bool = False) -> Path:
+    """Returns the hidden path beside `path` that is written first.
+
+    Where several processes may write the same file, `unique` gives each its own.
+    """
+    writer = f".{os.getpid()}" if unique else ""
+    return path.with_name(f".{path.name}{writer}{PARTIAL}")
+
+
+@contextmanager
+def atomic_path(path: Path, *, unique: bool = False) -> Iterator[Path]:
+    """Yields a path to write to; at the end its file is flushed and renamed to `path`.
+
+    Where the body raises, the partial file is removed and `path` stays as it was.
+    """
+    partial = partial_path(path, unique=unique)
+    try:
+        yield partial
+        sync(partial)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    # Without it, a power cut may bring the old name back although the caller has gone on.
+    sync(path.parent)

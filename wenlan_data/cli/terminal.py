@@ -41,11 +41,11 @@ def _escape(one: str) -> str:
 
 def _write_new(path: Path, data: bytes) -> str:
     from wenlan_data.errors import UsageError, os_errors
+    from wenlan_data.files import write_new
 
     with os_errors(path):
         try:
-            with path.open("xb") as file:
-                file.write(data)
+            write_new(path, data)
         except FileExistsError as error:
             raise UsageError(
                 f"{path}: this file exists, or two members have this name: choose another folder with --out"

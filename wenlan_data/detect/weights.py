@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from wenlan_data.errors import RecipeError, os_errors
+from wenlan_data.files import atomic_path
 
 CACHE_VARIABLE = "WENLAN_DATA_CACHE"
 _TIMEOUT_S = 30
@@ -136,30 +137,28 @@ def _download(name: str, path: Path) -> None:
         highlight=False,
         soft_wrap=True,
     )
-    # A process of its own may fetch the same file: each writes its own, and the last rename wins with equal bytes.
-    partly = path.with_name(f".{path.name}.{os.getpid()}")
+    # Another process may fetch the same file: each writes its own, and the last rename wins with
+    # equal bytes.
     bar = Progress(
         "{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=console
     )
     try:
-        with (
-            bar,
-            requests.get(named.url, stream=True, timeout=_TIMEOUT_S) as answer,
-            partly.open("wb") as file,
-        ):
-            answer.raise_for_status()
-            task = bar.add_task(name, total=named.bytes)
-            for piece in answer.iter_content(_PIECE_BYTES):
-                file.write(piece)
-                bar.advance(task, len(piece))
-        _check_download(name, partly)
-        partly.replace(path)
+        with atomic_path(path, unique=True) as partial:
+            with (
+                bar,
+                requests.get(named.url, stream=True, timeout=_TIMEOUT_S) as answer,
+                partial.open("wb") as file,
+            ):
+                answer.raise_for_status()
+                task = bar.add_task(name, total=named.bytes)
+                for piece in answer.iter_content(_PIECE_BYTES):
+                    file.write(piece)
+                    bar.advance(task, len(piece))
+            _check_download(name, partial)
     except requests.RequestException as error:
         raise RecipeError(
             f"weights {name}: {named.url} cannot be had ({type(error).__name__}): fetch it elsewhere and give its path"
         ) from error
-    finally:
-        partly.unlink(missing_ok=True)
 
 
 def _check_download(name: str, path: Path) -> None:

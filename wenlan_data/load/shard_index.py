@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from wenlan_data.errors import DamageError, in_short, os_errors
+from wenlan_data.files import atomic_path
 from wenlan_data.shard.format import offsets_name
 from wenlan_data.shard.index import build_offsets, save_offsets
 from wenlan_data.shard.manifest import ShardEntry, load_manifest
@@ -153,11 +154,11 @@ def _cached(tar: Path) -> Path:
     )
     if not cached.is_file():
         places = build_offsets(tar)
-        temporary = cached.with_name(f".{cached.name}.{os.getpid()}")
         with os_errors(cached):
             cached.parent.mkdir(parents=True, exist_ok=True)
-            save_offsets(temporary, places)
-            temporary.replace(cached)
+            # The ranks and workers of a run may all find the same tar without offsets.
+            with atomic_path(cached, unique=True) as partial:
+                save_offsets(partial, places)
     return cached
 
 

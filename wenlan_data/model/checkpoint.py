@@ -14,7 +14,6 @@ A folder gets its name by one rename once all of it is on the disk.
 import errno
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -34,7 +33,7 @@ from wenlan_data.errors import (
     os_errors,
     print_line,
 )
-from wenlan_data.files import sync
+from wenlan_data.files import PARTIAL, sync, write_synced
 from wenlan_data.model.towers import Towers
 from wenlan_data.settings import describe
 
@@ -125,7 +124,7 @@ def save_checkpoint(
     Raises `DiskError` or `UsageError` where it cannot be written; what was there before stays as it was.
     """
     target = run / FOLDER / f"step-{state.step:08d}"
-    partial = target.with_name(f".{target.name}.partial")
+    partial = target.with_name(f".{target.name}{PARTIAL}")
     with os_errors(partial):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -236,10 +235,7 @@ def _write_all(
 
 
 def _write(path: Path, data: bytes) -> FileMark:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    write_synced(path, data)
     return FileMark(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 

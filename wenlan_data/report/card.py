@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from wenlan_data.errors import os_errors
+from wenlan_data.files import write_atomic
 from wenlan_data.report.charts import Bar, bars
 from wenlan_data.report.data import Material
 from wenlan_data.report.findings import remarks
@@ -47,9 +48,7 @@ def write_card(material: Material, corpus: Path) -> None:
     with os_errors(path):
         if path.is_file() and MARK not in path.read_text("utf-8", errors="replace"):
             return
-        partial = corpus / f".{CARD}.tmp"
-        partial.write_text(card_text(material), encoding="utf-8", errors="replace")
-        partial.replace(path)
+        write_atomic(path, card_text(material).encode("utf-8", errors="replace"))
 
 
 def card_text(material: Material) -> str:

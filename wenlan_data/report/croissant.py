@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from wenlan_data.errors import os_errors
+from wenlan_data.files import write_atomic
 from wenlan_data.report.data import Material
 from wenlan_data.shard.manifest import Manifest
 
@@ -77,11 +78,9 @@ def write_croissant(material: Material, corpus: Path) -> None:
     manifest = material.manifest
     if manifest is None:
         raise ValueError("croissant.json is made of a corpus with a manifest")
-    partial = corpus / f".{CROISSANT}.tmp"
     text = json.dumps(description(material.name, manifest), ensure_ascii=False, indent=1) + "\n"
     with os_errors(corpus / CROISSANT):
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(corpus / CROISSANT)
+        write_atomic(corpus / CROISSANT, text.encode())
 
 
 def description(name: str, manifest: Manifest) -> dict[str, object]:

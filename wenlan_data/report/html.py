@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from wenlan_data import __version__
 from wenlan_data.errors import UsageError, os_errors
+from wenlan_data.files import write_atomic
 from wenlan_data.report import view_models
 from wenlan_data.report.data import Material, Place
 from wenlan_data.report.findings import remarks
@@ -46,9 +47,7 @@ def write_page(material: Material, out: Path) -> Path:
         thumbs = _Thumbs()
         page, files = thumbs.fill(_fitting(material, thumbs))
         _put_in_place(out / THUMBS, files)
-        partial = out / f".{PAGE}.tmp"
-        partial.write_bytes(page)
-        partial.replace(out / PAGE)
+        write_atomic(out / PAGE, page)
     return out / PAGE
 
 

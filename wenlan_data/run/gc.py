@@ -9,6 +9,7 @@ from typing import cast
 from wenlan_data.dedupe.step import INDEX, index_folders
 from wenlan_data.errors import UsageError
 from wenlan_data.fetch.jpeg_store import ENCODED
+from wenlan_data.files import PARTIAL
 from wenlan_data.run.generations import GenerationPlan
 from wenlan_data.run.ledger import Ledger
 from wenlan_data.shard.manifest import MANIFEST, load_manifest
@@ -37,7 +38,7 @@ def collect(corpus: Path, work: Path, *, warcs: bool, dry_run: bool) -> Removed:
             path for number in range(published) for path in _doomed(ledger, number, warcs=warcs)
         ]
         doomed += _held_elsewhere(ledger, published)
-        doomed += [path for path in corpus.glob("*/.*.tmp") if path.is_file()]
+        doomed += _partial_files(corpus)
         size = sum(path.stat().st_size for path in doomed if path.stat().st_nlink == 1)
         if not dry_run:
             for path in doomed:
@@ -51,6 +52,12 @@ def forget_encoded(ledger: Ledger, published: range) -> None:
     for number in published:
         for path in ledger.generation(number).glob(f"fetch/*/{ENCODED}"):
             path.unlink()
+
+
+def _partial_files(corpus: Path) -> list[Path]:
+    """Returns what killed builds left half-written; older ones named such files `.tmp`."""
+    found = (path for pattern in (f".*{PARTIAL}", ".*.tmp") for path in corpus.glob(f"*/{pattern}"))
+    return [path for path in found if path.is_file()]
 
 
 def _held_elsewhere(ledger: Ledger, published: int) -> Iterator[Path]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from wenlan_data.errors import UsageError
-from wenlan_data.files import replace_synced
+from wenlan_data.files import write_atomic
 from wenlan_data.protocols import SourcePart
 from wenlan_data.run.ledger import Ledger
 from wenlan_data.run.preflight import Prepared
@@ -71,7 +71,7 @@ class GenerationPlan:
     def save(self, folder: Path) -> None:
         """Write `plan.json` into the generation's folder, whole or not at all."""
         folder.mkdir(parents=True, exist_ok=True)
-        replace_synced(folder / "plan.json", json.dumps(asdict(self), ensure_ascii=False).encode())
+        write_atomic(folder / "plan.json", json.dumps(asdict(self), ensure_ascii=False).encode())
 
     @classmethod
     def load(cls, folder: Path) -> "GenerationPlan | None":
@@ -202,7 +202,7 @@ def note_nothing_new(ledger: Ledger, plan: GenerationPlan) -> None:
     """Remember that a plan held nothing new, so that the next build need not look again."""
     path = ledger.work / READ
     stamps = set(json.loads(path.read_text("utf-8"))) if path.is_file() else set[str]()
-    replace_synced(path, json.dumps(sorted(stamps | plan.stamps()), ensure_ascii=False).encode())
+    write_atomic(path, json.dumps(sorted(stamps | plan.stamps()), ensure_ascii=False).encode())
 
 
 def new_plans(

@@ -8,7 +8,7 @@ from typing import cast
 
 from wenlan_data.dedupe.read_benchmarks import against_parts
 from wenlan_data.errors import RecipeError, UsageError
-from wenlan_data.files import replace_synced
+from wenlan_data.files import write_atomic
 from wenlan_data.plan import step_versions
 from wenlan_data.recipe import Recipe, load_recipe, parse_recipe
 from wenlan_data.run.contact import check_seeds
@@ -87,7 +87,7 @@ def note_build(options: BuildOptions, recipe: Recipe) -> None:
         "recipe_digest": recipe.digest(),
         "step_versions": step_versions(),
     }
-    replace_synced(path, json.dumps(value, ensure_ascii=False).encode())
+    write_atomic(path, json.dumps(value, ensure_ascii=False).encode())
 
 
 def _made_with(options: BuildOptions) -> Mapping[str, object] | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from wenlan_data import __version__
-from wenlan_data.files import sync
+from wenlan_data.files import partial_path, sync
 from wenlan_data.image.hash import HASH_VERSION
 from wenlan_data.plan import step_versions
 from wenlan_data.protocols import Receipt
@@ -55,7 +55,7 @@ class FolderStore:
         """Link `source` (copy it, where links cannot be made), then rename."""
         target = self.root / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.tmp")
+        temporary = partial_path(target)
         temporary.unlink(missing_ok=True)
         try:
             os.link(source, temporary)

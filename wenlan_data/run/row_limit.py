@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from wenlan_data.files import replace_synced
+from wenlan_data.files import write_atomic
 
 
 class RowLimit:
@@ -52,4 +52,4 @@ class RowLimit:
         if self._limit is None:
             return
         value = {"build": self._build, "rows": self._rows, "nothing_new": self._nothing_new}
-        replace_synced(self._path, json.dumps(value).encode())
+        write_atomic(self._path, json.dumps(value).encode())

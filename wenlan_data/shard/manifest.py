@@ -1,13 +1,13 @@
 """`manifest.json`: what a corpus consists of, written last and by one rename: the only truth."""
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from wenlan_data.errors import DamageError, RecipeError, os_errors
+from wenlan_data.files import write_atomic
 from wenlan_data.shard.format import FORMAT, FORMAT_VERSION
 
 MANIFEST = "manifest.json"
@@ -176,19 +176,9 @@ def load_manifest(corpus: Path) -> Manifest:
 def save_manifest(corpus: Path, manifest: Manifest) -> None:
     """Put `manifest` in place of the one that is there, at once or not at all, and durably."""
     path = corpus / MANIFEST
-    partial = corpus / f".{MANIFEST}.partial"
     text = json.dumps(manifest.model_dump(mode="json"), ensure_ascii=False, indent=1) + "\n"
     with os_errors(path):
-        with partial.open("wb") as file:
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        folder = os.open(corpus, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_atomic(path, text.encode())
 
 
 def _same(what: str, found: int, expected: int) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from wenlan_data.errors import os_errors
 from wenlan_data.eval.embed import Model, Vectors, vectors_of
 from wenlan_data.eval.retrieval import Direction, retrieval
+from wenlan_data.files import write_atomic
 from wenlan_data.model.config import TrainConfig
 from wenlan_data.shard.find import find_sample
 from wenlan_data.shard.reader import read_group
@@ -76,10 +77,8 @@ def write_report(
         seen=seen,
         **_examples(found, shards),
     )
-    partial = run / f".{PAGE}.partial"
-    with os_errors(partial):
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(run / PAGE)
+    with os_errors(run / PAGE):
+        write_atomic(run / PAGE, text.encode())
     return run / PAGE
 
 

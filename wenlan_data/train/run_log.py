@@ -19,6 +19,7 @@ from rich.progress import (
 from torch.utils.tensorboard.writer import SummaryWriter
 
 from wenlan_data.errors import os_errors, print_line
+from wenlan_data.files import write_atomic
 
 LOG = "log.jsonl"
 
@@ -155,9 +156,7 @@ def _cut_log(path: Path, done: int) -> None:
         for one in read_log(path.parent)
         if isinstance(one.get("step"), int) and one["step"] <= done  # type: ignore[operator]
     ]
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text("".join(json.dumps(one) + "\n" for one in kept), encoding="utf-8")
-    partial.replace(path)
+    write_atomic(path, "".join(json.dumps(one) + "\n" for one in kept).encode())
 
 
 def _without_keys(line: StepLine) -> dict[str, object]:

@@ -12,6 +12,7 @@ from transformers import AutoTokenizer
 from wenlan_data.errors import UsageError, WenlanError, in_short, os_errors, print_line
 from wenlan_data.eval.corpus_eval import corpus_retrieval
 from wenlan_data.eval.embed import Model
+from wenlan_data.files import atomic_path
 from wenlan_data.load.text import load_tokenizer
 from wenlan_data.model.allocator import keep_freed_memory
 from wenlan_data.model.checkpoint import (
@@ -112,19 +113,18 @@ def _prepared(config: TrainConfig, options: TrainOptions, ranks: Ranks) -> Itera
 
 def save_tokenizer(config: TextConfig, shards: tuple[Path, ...], path: Path) -> None:
     """Write the tokenizer that the config's encoder wants, or one of the corpus, to `path`, at once or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    if config.backbone == "small":
-        train_tokenizer(shards, config.small.vocabulary).save(str(partial))
-    else:
-        try:
-            found = AutoTokenizer.from_pretrained(config.backbone, use_fast=True)
-        except (OSError, ValueError) as error:
-            raise UsageError(
-                f"text.backbone {config.backbone!r}: its tokenizer could not be had ({in_short(error)}): "
-                "offline, give a folder with config.json, model.safetensors and a tokenizer"
-            ) from error
-        found.backend_tokenizer.save(str(partial))
-    partial.replace(path)
+    with atomic_path(path) as partial:
+        if config.backbone == "small":
+            train_tokenizer(shards, config.small.vocabulary).save(str(partial))
+        else:
+            try:
+                found = AutoTokenizer.from_pretrained(config.backbone, use_fast=True)
+            except (OSError, ValueError) as error:
+                raise UsageError(
+                    f"text.backbone {config.backbone!r}: its tokenizer could not be had ({in_short(error)}): "
+                    "offline, give a folder with config.json, model.safetensors and a tokenizer"
+                ) from error
+            found.backend_tokenizer.save(str(partial))
 
 
 def _found_checkpoint(
