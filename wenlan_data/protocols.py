@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     RGBImage = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
     """uint8 (H, W, 3), upright, as they stand in the stored JPEG: a profile that it carries is not applied."""
 
-    Regions = Callable[[Sequence[RGBImage]], list[list[Region]]]
+    FindRegions = Callable[[Sequence[RGBImage]], list[list[Region]]]
 
 
 class Rule(Protocol):
@@ -39,7 +39,7 @@ class Detector(Protocol):
     def batch_size(self) -> int:
         """How many pictures one call of the loaded detector takes at most."""
 
-    def load(self) -> Regions:
+    def load(self) -> FindRegions:
         """The working detector, with its weights; called once in each worker. It does not give the whole image."""
 
 

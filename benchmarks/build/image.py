@@ -30,7 +30,7 @@ from PIL import Image
 from benchmarks.lib.photos import make_photo
 from benchmarks.lib.processor import cpu_s
 from wenlan_data.fetch.background import MAX_AT_ONCE
-from wenlan_data.image.check import examine
+from wenlan_data.image.check import check_image
 from wenlan_data.image.decode import decode_jpeg
 from wenlan_data.image.hash import MIN_DECODED_SIDE_PX
 from wenlan_data.image.jpeg import JpegHeader, read_header
@@ -56,13 +56,13 @@ def ours(pictures: Sequence[bytes]) -> None:
     """Check, SHA-256, pHash and PDQ in the decoding process, as a build does it."""
     for start in range(0, len(pictures), MAX_AT_ONCE):
         some = pictures[start : start + MAX_AT_ONCE]
-        sandbox.examine_some(some, [hashlib.sha256(data).hexdigest() for data in some], RULES, 92)
+        sandbox.check_images(some, [hashlib.sha256(data).hexdigest() for data in some], RULES, 92)
 
 
 def ours_in_process(pictures: Sequence[bytes]) -> None:
     """The same without a process of its own: what isolation costs."""
     for data in pictures:
-        examine(data, RULES)
+        check_image(data, RULES)
 
 
 def decoding(pictures: Sequence[bytes]) -> None:

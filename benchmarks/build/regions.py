@@ -23,7 +23,7 @@ from wenlan_data.image.rules import ImageRules
 from wenlan_data.image.stored_pixels import stored_pixels
 from wenlan_data.protocols import Detector
 from wenlan_data.records import ImageFacts
-from wenlan_data.sandbox.client import examine, normalise
+from wenlan_data.sandbox.client import check_image, normalise
 
 CONFIDENT = 0.5
 FIRST = (36, 100, 10_000)
@@ -43,7 +43,7 @@ def stored_pictures(folders: Sequence[Path], most: int) -> list[Pixels]:
     found = []
     for path in paths[:: max(1, len(paths) // most)]:
         data = path.read_bytes()
-        if isinstance(examine(data, ImageRules()), ImageFacts):
+        if isinstance(check_image(data, ImageRules()), ImageFacts):
             found.append(stored_pixels(normalise(data, max_side_px=1024, jpeg_quality=92).jpeg))
     return found
 

@@ -14,8 +14,8 @@ import sklearn.datasets
 from PIL import Image, ImageDraw, ImageFont
 
 from tests.image.modes import cases
-from wenlan_data.detect.regions import Looked, finder
-from wenlan_data.image.normalise import normalise, pixels
+from wenlan_data.detect.regions import DetectionInput, region_finder
+from wenlan_data.image.normalise import normalise, srgb_pixels
 from wenlan_data.recipe import DetectRules
 from wenlan_data.report.detection_preview import drawing
 
@@ -45,7 +45,7 @@ def modes() -> Image.Image:
     """What is stored for each mode of one photograph, and under it what a reference conversion shows."""
     photo = Image.fromarray(skimage.data.chelsea()).resize((300, 200))  # type: ignore[no-untyped-call]
     made = [
-        (case, pixels(normalise(case.data, max_side_px=1024, jpeg_quality=92).jpeg))
+        (case, srgb_pixels(normalise(case.data, max_side_px=1024, jpeg_quality=92).jpeg))
         for case in cases(photo)
     ]
     rows = []
@@ -71,7 +71,7 @@ def detectors(weights: str) -> Image.Image:
         "proposals, first 10": {"detector": "proposals", "max_regions": 10},
         "mix, 36": {"detector": "mix", "of": [yolox, {"detector": "proposals"}]},
     }.items():
-        find, _ = finder(DetectRules.model_validate(rules))
+        find, _ = region_finder(DetectRules.model_validate(rules))
         row = []
         for scene in scenes:
             stored = _stored(np.asarray(scene))
@@ -83,11 +83,11 @@ def detectors(weights: str) -> Image.Image:
     return sheet(rows, (CELL_PX, CELL_PX))
 
 
-def _stored(scene: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Looked:
+def _stored(scene: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> DetectionInput:
     out = io.BytesIO()
     Image.fromarray(scene).save(out, "JPEG", quality=92)
     stored = normalise(out.getvalue(), max_side_px=480, jpeg_quality=92)
-    return Looked(jpeg=stored.jpeg, width=stored.width, height=stored.height)
+    return DetectionInput(jpeg=stored.jpeg, width=stored.width, height=stored.height)
 
 
 def main() -> None:

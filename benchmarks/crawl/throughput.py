@@ -21,7 +21,7 @@ from wenlan_data.crawl.budget import CrawlLimits
 from wenlan_data.crawl.frontier import FrontierPart
 from wenlan_data.fetch.background import MAX_AT_ONCE
 from wenlan_data.fetch.step import FetchPart
-from wenlan_data.image.check import examine
+from wenlan_data.image.check import check_image
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.sandbox import client as sandbox
 from wenlan_data.tables import FRONTIER, WANTED
@@ -159,12 +159,12 @@ def _isolation(count: int) -> dict[str, float]:
     machine does only adds.
     """
     rules, made = ImageRules(), [make_image(n, width=800, height=600) for n in range(20)]
-    sandbox.examine(made[0], rules)
+    sandbox.check_image(made[0], rules)
     here, beside = [], []
     for _ in range(ROUNDS):
-        here.append(_spent(lambda some: [examine(data, rules) for data in some], made, count))
+        here.append(_spent(lambda some: [check_image(data, rules) for data in some], made, count))
         beside.append(
-            _spent(lambda some: sandbox.examine_some(some, digests(some), rules, 92), made, count)
+            _spent(lambda some: sandbox.check_images(some, digests(some), rules, 92), made, count)
         )
     (here_s, here_wall_s), (apart_s, apart_wall_s) = (
         map(min, zip(*one, strict=True)) for one in (here, beside)

@@ -22,7 +22,7 @@ from PIL import Image, ImageEnhance
 from wenlan_data.dedupe.hamming.self_join import near_pairs
 from wenlan_data.dedupe.picture_decisions import decide, nearness
 from wenlan_data.dedupe.similarity import levels_apart
-from wenlan_data.image.hash import colours, grey, hashes, shrunk
+from wenlan_data.image.hash import colour_thumbnail, luma, perceptual_hashes, quarter_colours
 from wenlan_data.index.published import Prints
 from wenlan_data.recipe import DedupeRules
 
@@ -75,8 +75,8 @@ def _hashed(folders: list[Path], count: int) -> Iterator[tuple[int, bytes, bytes
     for number, path in enumerate(files):
         picture = _on_white(path)
         for _ in range(count * (number + 1) // len(files) - count * number // len(files)):
-            small = shrunk(_edited(picture, random))
-            yield *hashes(grey(small)), colours(small)
+            small = colour_thumbnail(_edited(picture, random))
+            yield *perceptual_hashes(luma(small)), quarter_colours(small)
 
 
 def _on_white(path: Path) -> Image.Image:

@@ -22,7 +22,7 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from wenlan_data.dedupe.picture_decisions import MAX_PDQ_BITS
 from wenlan_data.dedupe.similarity import levels_apart
-from wenlan_data.image.check import examine
+from wenlan_data.image.check import check_image
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.recipe import DedupeRules
 from wenlan_data.records import ImageFacts
@@ -303,7 +303,7 @@ def gradients(work: Path) -> dict[str, object]:
 
 def facts_of(data: bytes) -> ImageFacts | None:
     """Hashes as a build makes them; None for what is no picture."""
-    found = examine(data, ANY)
+    found = check_image(data, ANY)
     return found if isinstance(found, ImageFacts) else None
 
 

@@ -22,7 +22,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
-from wenlan_data.image.check import examine
+from wenlan_data.image.check import check_image
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.records import ImageFacts
 
@@ -68,7 +68,7 @@ def _between_recipes(originals: list[Image.Image]) -> dict[str, float]:
     pairs = []
     for photo in originals:
         data = _jpeg(photo, 95)
-        first, second = examine(data, as_it_came), examine(data, smaller)
+        first, second = check_image(data, as_it_came), check_image(data, smaller)
         if (
             max(photo.size) > STORED_PX
             and isinstance(first, ImageFacts)

@@ -20,13 +20,13 @@ import os
 import simplejpeg
 from wenlan_data.sandbox import protocol, worker
 
-real = worker._WORK[protocol.PIXELS]
+real = worker.HANDLERS[protocol.PIXELS]
 
 def worst(options, data):
     if simplejpeg.decode_jpeg_header(data)[1] == WORST_PX: os.kill(os.getpid(), 11)
     return real(options, data)
 
-worker._WORK[protocol.PIXELS] = worst
+worker.HANDLERS[protocol.PIXELS] = worst
 worker.main()
 """
 BUILD = """
@@ -34,7 +34,7 @@ import sys
 from wenlan_data.sandbox import client as sandbox
 from wenlan_data.cli.main import main
 
-sandbox.CHILD = (sys.argv.pop(1),)
+sandbox.WORKER_COMMAND = (sys.argv.pop(1),)
 main()
 """
 RECIPE: dict[str, object] = {"name": "mine", "detect": {"detector": "proposals", "width_px": 96}}
@@ -51,7 +51,7 @@ def pictures(at: Path, worst: set[int], count: int = COUNT) -> Path:
 
 def build(at: Path, source: Path) -> Path:
     at.mkdir()
-    (at / "child.py").write_text(DIES.replace("WORST_PX", str(WORST_PX)))
+    (at / "worker.py").write_text(DIES.replace("WORST_PX", str(WORST_PX)))
     (at / "recipe.yaml").write_text(yaml.safe_dump(RECIPE), "utf-8")
     words = [
         "--sources",
@@ -66,7 +66,7 @@ def build(at: Path, source: Path) -> Path:
             sys.executable,
             "-c",
             BUILD,
-            str(at / "child.py"),
+            str(at / "worker.py"),
             "build",
             *map(str, words),
             "--executor",

@@ -8,14 +8,14 @@ import pytest
 from PIL import Image, ImageDraw
 
 from tests.dedupe.rows import Row, run
-from wenlan_data.image.check import examine
+from wenlan_data.image.check import check_image
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.records import ImageFacts
 from wenlan_data.testing import make_image
 
 
 def row_of(name: str, data: bytes) -> Row:
-    facts = examine(data, ImageRules())
+    facts = check_image(data, ImageRules())
     assert isinstance(facts, ImageFacts)
     pdq = int.from_bytes(facts.pdq, "big")
     return Row(url=name, phash=facts.phash, pdq=pdq, width=facts.width, height=facts.height)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wenlan_data.detect.boxes import Boxes, iou, regions_of, suppressed, suppressed_by_class
+from wenlan_data.detect.boxes import Boxes, iou, nms, nms_by_class, to_regions
 
 sides = st.integers(0, 60)
 boxes = st.builds(lambda x, y, w, h: (x, y, x + w + 1, y + h + 1), sides, sides, sides, sides)
@@ -50,8 +50,8 @@ def test_suppression_is_that_of_the_definition(
     for index in sorted(range(len(rows)), key=lambda one: -rows[one][1]):
         if all(naive_iou(rows[index][0], rows[other][0]) <= max_iou + 1e-7 for other in kept):
             kept.append(index)
-    assert suppressed(found, scores, max_iou).tolist() == kept
-    assert suppressed(found, scores, max_iou, most=3).tolist() == kept[:3]
+    assert nms(found, scores, max_iou).tolist() == kept
+    assert nms(found, scores, max_iou, most=3).tolist() == kept[:3]
 
 
 @given(scored)
@@ -59,10 +59,10 @@ def test_classes_do_not_suppress_each_other(
     rows: list[tuple[tuple[int, int, int, int], int, int]],
 ) -> None:
     found, scores, classes = arrays(rows)
-    kept = suppressed_by_class(found, scores, classes, 0.3).tolist()
+    kept = nms_by_class(found, scores, classes, 0.3).tolist()
     for one in set(classes.tolist()):
         own = np.flatnonzero(classes == one)
-        alone = own[suppressed(found[own], scores[own], 0.3)].tolist()
+        alone = own[nms(found[own], scores[own], 0.3)].tolist()
         assert [index for index in kept if classes[index] == one] == alone
     assert [scores[index] for index in kept] == sorted(
         (scores[index] for index in kept), reverse=True
@@ -74,7 +74,7 @@ def test_a_region_covers_its_box_with_whole_pixels_inside_the_picture() -> None:
         [[1.2, 2.7, 30.1, 40.0], [-5, -5, 200, 200], [5, 5, 5.5, 90], [50, 50, 50.0001, 50.2]],
         np.float32,
     )
-    regions = regions_of(
+    regions = to_regions(
         found, np.array([0.123456, 1, 0.5, 0.5], np.float32), ["a", "b", "c", "d"], 100, 80, 2
     )
     assert [(one.box_xyxy, one.label, one.score) for one in regions] == [

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from wenlan_data.detect.regions import Looked, finder, scaled
+from wenlan_data.detect.regions import DetectionInput, region_finder, scale_boxes
 from wenlan_data.recipe import DetectRules
 from wenlan_data.records import Region
 from wenlan_data.testing import make_image
@@ -26,8 +26,8 @@ class Bright:
 
 
 def regions_in(detect: DetectRules, jpeg: bytes, width: int, height: int) -> tuple[Region, ...]:
-    find, _ = finder(detect)
-    (found,) = find([Looked(jpeg=jpeg, width=width, height=height)])
+    find, _ = region_finder(detect)
+    (found,) = find([DetectionInput(jpeg=jpeg, width=width, height=height)])
     return found
 
 
@@ -62,15 +62,15 @@ def test_regions_of_a_detector_of_other_people_are_cut_to_the_picture_and_the_be
 
 
 def test_boxes_of_the_source_are_scaled_and_cut_to_the_stored_picture() -> None:
-    find, _ = finder(
+    find, _ = region_finder(
         DetectRules.model_validate({"detector": "boxes", "max_regions": 2, "min_side_px": 4})
     )
-    boxes = scaled(
+    boxes = scale_boxes(
         [(0, 0, 400, 100), (10, 10, 12, 12), (600, 200, 900, 700), (0, 0, 80, 80)],
         (800, 600),
         (400, 300),
     )
-    (found,) = find([Looked(jpeg=b"", width=400, height=300, boxes=boxes)])
+    (found,) = find([DetectionInput(jpeg=b"", width=400, height=300, boxes=boxes)])
     assert [one.box_xyxy for one in found] == [
         (0, 0, 200, 50),
         (300, 100, 400, 300),

@@ -5,8 +5,14 @@ from pathlib import Path
 import pytest
 
 from wenlan_data.detect import weights
-from wenlan_data.detect.extras import needed
-from wenlan_data.detect.weights import NAMED, Named, cached, file_of, known_digest
+from wenlan_data.detect.extras import import_extra
+from wenlan_data.detect.weights import (
+    NAMED_WEIGHTS,
+    NamedWeights,
+    cache_path,
+    known_digest,
+    weights_file,
+)
 from wenlan_data.errors import RecipeError
 from wenlan_data.testing import CannedResponse, Site
 
@@ -21,10 +27,10 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
         {"/tiny.onnx": CannedResponse(CONTENT), "/other.onnx": CannedResponse(b"something else")}
     )
     for name, path in {"tiny": "/tiny.onnx", "other": "/other.onnx", "gone": "/gone.onnx"}.items():
-        named = Named(
+        named = NamedWeights(
             url=site.url(path), sha256=SHA256, licence="CC0", bytes=len(CONTENT), suffix=".onnx"
         )
-        monkeypatch.setitem(NAMED, name, named)
+        monkeypatch.setitem(NAMED_WEIGHTS, name, named)
     return site
 
 
@@ -32,9 +38,9 @@ def test_a_named_file_is_fetched_once_and_said_so(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with site:
-        path = file_of("tiny")
+        path = weights_file("tiny")
         assert path.read_bytes() == CONTENT
-        assert file_of("tiny") == path == cached("tiny")
+        assert weights_file("tiny") == path == cache_path("tiny")
     assert site.log == ["/tiny.onnx"]
     said = capsys.readouterr().err
     assert f"weights tiny: {site.url('/tiny.onnx')}\n" in said
@@ -47,26 +53,26 @@ def test_a_named_file_is_fetched_once_and_said_so(
 )
 def test_what_is_not_the_file_is_not_kept(name: str, message: str, site: Site) -> None:
     with site, pytest.raises(RecipeError, match=message):
-        file_of(name)
-    assert list(cached(name).parent.iterdir()) == []
+        weights_file(name)
+    assert list(cache_path(name).parent.iterdir()) == []
 
 
 def test_a_local_file_is_taken_and_checked(tmp_path: Path) -> None:
     path = tmp_path / "own.onnx"
     path.write_bytes(CONTENT)
-    assert file_of(str(path)) == path
-    assert file_of(str(path), SHA256) == path
+    assert weights_file(str(path)) == path
+    assert weights_file(str(path), SHA256) == path
     assert known_digest(str(path)) == SHA256
     with pytest.raises(RecipeError, match="another file"):
-        file_of(str(path), "00" * 32)
+        weights_file(str(path), "00" * 32)
     with pytest.raises(
         RecipeError, match="there is no such file: give its path, or one of the names"
     ):
-        file_of(str(tmp_path / "none.onnx"))
+        weights_file(str(tmp_path / "none.onnx"))
 
 
 def test_every_named_file_has_a_whole_digest_an_address_and_a_licence() -> None:
-    for named in NAMED.values():
+    for named in NAMED_WEIGHTS.values():
         assert re.fullmatch("[0-9a-f]{64}", named.sha256)
         # torch.hub's habit: the name of the file ends in the beginning of its digest.
         begins = re.search(r"-([0-9a-f]{8})\.pth$", named.url)
@@ -79,16 +85,16 @@ def test_the_beginning_of_a_digest_is_not_enough(tmp_path: Path) -> None:
     path = tmp_path / "own.onnx"
     path.write_bytes(CONTENT)
     with pytest.raises(RecipeError, match="another file"):
-        file_of(str(path), SHA256[:8])
+        weights_file(str(path), SHA256[:8])
 
 
 def test_the_digest_of_a_name_does_not_change_by_fetching_it(site: Site) -> None:
     before = known_digest("tiny")
     with site:
-        file_of("tiny")
+        weights_file("tiny")
     assert known_digest("tiny") == before == SHA256
 
 
 def test_a_missing_package_says_what_to_run() -> None:
     with pytest.raises(RecipeError, match=r"pip install 'wenlan-data\[yolox\]'"):
-        needed("surely_no_such_package", by="yolox", extra="yolox")
+        import_extra("surely_no_such_package", by="yolox", extra="yolox")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from wenlan_data.image.check import examine
+from wenlan_data.image.check import check_image
 from wenlan_data.image.containers import frame_size
 from wenlan_data.image.normalise import normalise
 from wenlan_data.image.rules import ImageRules
@@ -28,11 +28,11 @@ def avif(width: int = 320, height: int = 240, **options: object) -> bytes:
 
 
 def test_avif_is_an_option() -> None:
-    assert examine(avif(), ImageRules()) == Drop("format", "avif")
-    found = sandbox.examine(avif(), WITH_AVIF)
+    assert check_image(avif(), ImageRules()) == Drop("format", "avif")
+    found = sandbox.check_image(avif(), WITH_AVIF)
     assert isinstance(found, ImageFacts)
     assert (found.format, found.width, found.height) == ("avif", 320, 240)
-    original = examine(make_image(1), WITH_AVIF)
+    original = check_image(make_image(1), WITH_AVIF)
     assert isinstance(original, ImageFacts)
     assert (found.phash ^ original.phash).bit_count() <= 4
 
@@ -54,7 +54,7 @@ def test_a_turned_avif_is_upright(orientation: int) -> None:
 def test_a_cut_avif_is_a_drop() -> None:
     data = avif()
     for length in (40, len(data) // 2, len(data) - 1):
-        found = examine(data[:length], replace(WITH_AVIF, min_bytes=0))
+        found = check_image(data[:length], replace(WITH_AVIF, min_bytes=0))
         assert isinstance(found, Drop)
         assert found.reason in {"truncated", "undecodable"}
 
@@ -65,4 +65,4 @@ def test_the_size_is_known_before_decoding() -> None:
     huge = data.replace(
         (320).to_bytes(4, "big") + (240).to_bytes(4, "big"), (60_000).to_bytes(4, "big") * 2
     )
-    assert examine(huge, WITH_AVIF) == Drop("too_large", "60000x60000")
+    assert check_image(huge, WITH_AVIF) == Drop("too_large", "60000x60000")

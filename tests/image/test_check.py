@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from PIL import Image
 
-from wenlan_data.image.check import examine
+from wenlan_data.image.check import check_image
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.records import Drop, ImageFacts
 from wenlan_data.testing import make_image
@@ -40,13 +40,13 @@ def saved(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
 
 
 def facts(data: bytes, rules: ImageRules = RULES) -> ImageFacts:
-    found = examine(data, rules)
+    found = check_image(data, rules)
     assert isinstance(found, ImageFacts), found
     return found
 
 
 def reason(data: bytes, rules: ImageRules = ANY) -> str:
-    found = examine(data, rules)
+    found = check_image(data, rules)
     assert isinstance(found, Drop), found
     return found.reason
 
@@ -80,7 +80,7 @@ def test_facts_of_a_good_picture() -> None:
     ],
 )
 def test_what_the_rules_refuse_is_a_drop_with_what_was_seen(data: bytes, drop: Drop) -> None:
-    assert examine(data, RULES) == drop
+    assert check_image(data, RULES) == drop
 
 
 def test_limits_themselves_are_accepted() -> None:
@@ -88,7 +88,9 @@ def test_limits_themselves_are_accepted() -> None:
 
 
 def test_a_format_that_the_recipe_does_not_list_is_refused() -> None:
-    assert examine(saved(photo(), "PNG"), ImageRules(formats=("jpeg",))) == Drop("format", "png")
+    assert check_image(saved(photo(), "PNG"), ImageRules(formats=("jpeg",))) == Drop(
+        "format", "png"
+    )
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "I;16"])
@@ -177,8 +179,8 @@ def test_random_damage_never_raises_and_always_answers_the_same(kind: str) -> No
             broken[rng.randrange(min(len(broken), rng.choice([64, 700, len(broken)])))] = (
                 rng.randrange(256)
             )
-        found = examine(bytes(broken), ANY)
-        assert found == examine(bytes(broken), ANY)
+        found = check_image(bytes(broken), ANY)
+        assert found == check_image(bytes(broken), ANY)
         assert not isinstance(found, Drop) or "0x7" not in found.detail
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from wenlan_data.image.check import examine
+from wenlan_data.image.check import check_image
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.records import Drop, ImageFacts
 from wenlan_data.testing import make_image
@@ -19,7 +19,7 @@ def saved(image: Image.Image, kind: str = "PNG") -> bytes:
 
 
 def reason(data: bytes, rules: ImageRules = RULES) -> str:
-    found = examine(data, rules)
+    found = check_image(data, rules)
     return found.reason if isinstance(found, Drop) else ""
 
 
@@ -92,10 +92,10 @@ def test_the_recipe_turns_each_filter_off() -> None:
         Image.new("RGB", (64, 64)),
         Image.new("RGB", (1, 1)),
     ):
-        assert isinstance(examine(saved(image), off), ImageFacts)
+        assert isinstance(check_image(saved(image), off), ImageFacts)
 
 
 def test_the_detail_says_what_was_seen() -> None:
-    found = examine(saved(Image.new("RGB", (400, 300))), RULES)
+    found = check_image(saved(Image.new("RGB", (400, 300))), RULES)
     assert found == Drop("near_blank", "contrast 0.0")
-    assert examine(saved(Image.new("RGB", (300, 1))), RULES) == Drop("spacer", "300x1")
+    assert check_image(saved(Image.new("RGB", (300, 1))), RULES) == Drop("spacer", "300x1")

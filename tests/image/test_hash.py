@@ -5,8 +5,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wenlan_data.image.check import examine
-from wenlan_data.image.hash import HASH_VERSION, THUMBNAIL_PX, colours, hashes, shrunk, thumbnail
+from wenlan_data.image.check import check_image
+from wenlan_data.image.hash import (
+    HASH_VERSION,
+    THUMBNAIL_PX,
+    colour_thumbnail,
+    grey_thumbnail,
+    perceptual_hashes,
+    quarter_colours,
+)
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.records import ImageFacts
 from wenlan_data.testing import make_image
@@ -19,7 +26,7 @@ def saved(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
 
 
 def bits_apart(one: bytes, other: bytes) -> tuple[int, int]:
-    first, second = (examine(data, ImageRules(min_bytes=0)) for data in (one, other))
+    first, second = (check_image(data, ImageRules(min_bytes=0)) for data in (one, other))
     assert isinstance(first, ImageFacts)
     assert isinstance(second, ImageFacts)
     pdq = int.from_bytes(first.pdq, "big") ^ int.from_bytes(second.pdq, "big")
@@ -35,10 +42,10 @@ def test_colours_are_cb_and_cr_of_the_quarters_from_the_upper_left_on() -> None:
         90,
     )
     red, green, blue, none = [85, 255], [43, 21], [255, 107], [128, 128]
-    assert list(colours(shrunk(pixels))) == [*red, *green, *blue, *none]
+    assert list(quarter_colours(colour_thumbnail(pixels))) == [*red, *green, *blue, *none]
     assert (
-        colours(shrunk(pixels[..., 0]))
-        == colours(shrunk(np.full((9, 9, 3), 200, np.uint8)))
+        quarter_colours(colour_thumbnail(pixels[..., 0]))
+        == quarter_colours(colour_thumbnail(np.full((9, 9, 3), 200, np.uint8)))
         == bytes([128] * 8)
     )
 
@@ -52,7 +59,7 @@ def test_every_format_and_orientation_tells_its_colours(kind: str) -> None:
     turned = image.transpose(Image.Transpose.ROTATE_90)
     files = [saved(image, kind, quality=90), saved(turned, kind, quality=90, exif=exif.tobytes())]
     for data in files:
-        facts = examine(data, ImageRules(min_bytes=0, min_entropy_bits=0))
+        facts = check_image(data, ImageRules(min_bytes=0, min_entropy_bits=0))
         assert isinstance(facts, ImageFacts)
         assert (
             np.abs(
@@ -83,13 +90,13 @@ def test_copies_stay_near_and_others_stay_far(seed: int) -> None:
 def test_the_thumbnail_is_the_same_for_grey_and_colour_pixels() -> None:
     grey = np.asarray(Image.open(io.BytesIO(make_image(3))).convert("L"))
     colour = np.repeat(grey[..., None], 3, axis=2)
-    assert thumbnail(grey).shape == (THUMBNAIL_PX, THUMBNAIL_PX)
-    assert np.array_equal(thumbnail(grey), thumbnail(colour))
+    assert grey_thumbnail(grey).shape == (THUMBNAIL_PX, THUMBNAIL_PX)
+    assert np.array_equal(grey_thumbnail(grey), grey_thumbnail(colour))
 
 
 def test_phash_is_that_of_imagehash_with_its_first_bit_highest() -> None:
-    small = thumbnail(np.asarray(Image.open(io.BytesIO(make_image(3))).convert("L")))
-    phash, pdq = hashes(small)
+    small = grey_thumbnail(np.asarray(Image.open(io.BytesIO(make_image(3))).convert("L")))
+    phash, pdq = perceptual_hashes(small)
     assert f"{phash:016x}" == str(imagehash.phash(Image.fromarray(small)))
     assert len(pdq) == 32
 
@@ -99,7 +106,7 @@ def test_known_hashes_of_version_4() -> None:
     small = (127 + 60 * np.sin(rows / 9 + 1) + 60 * np.cos(columns / 5 + rows / 31)).astype(
         np.uint8
     )
-    phash, pdq = hashes(small)
+    phash, pdq = perceptual_hashes(small)
     assert HASH_VERSION == 4
     assert f"{phash:016x}" == "adf8d27852787258"
     assert pdq.hex() == "caa7caefbaa79e0f8aa7faaf80a51eaf9aa52a0fa8a5aa8f8aa5000faaa5000f"

@@ -3,7 +3,7 @@ import struct
 
 from PIL import Image, ImageCms
 
-from wenlan_data.image.jpeg import JpegHeader, read_header, scans_at_most, without_metadata
+from wenlan_data.image.jpeg import JpegHeader, read_header, scans_at_most, strip_metadata
 from wenlan_data.records import Drop
 from wenlan_data.testing import make_image
 
@@ -32,7 +32,7 @@ def test_a_profile_in_several_pieces_is_joined() -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes() + bytes(150_000)
     data = saved(Image.new("RGB", (8, 8)), icc_profile=profile)
     assert header_of(data).icc == profile
-    stripped = without_metadata(data)
+    stripped = strip_metadata(data)
     assert stripped is not None
     assert header_of(stripped).icc == profile
 
@@ -68,13 +68,13 @@ def test_metadata_and_bytes_after_the_end_go() -> None:
         plain, exif=exif, comment=b"secret comment", xmp=b"<x:xmpmeta/>", dpi=(72, 72), quality=85
     )
     data = data[:2] + b"\xff\xed\x00\x10Photoshop 3.0\0" + data[2:]
-    bare = without_metadata(data + b"PK\x03\x04 and more")
+    bare = strip_metadata(data + b"PK\x03\x04 and more")
     assert bare is not None
     assert bare.endswith(b"\xff\xd9")
     for gone in (b"Exif", b"description", b"secret", b"xmpmeta", b"Photoshop", b"PK\x03\x04"):
         assert gone not in bare
     assert bare[6:11] == b"JFIF\0"
-    assert without_metadata(bare) == bare
+    assert strip_metadata(bare) == bare
 
 
 def test_a_thumbnail_in_the_jfif_segment_goes() -> None:
@@ -82,7 +82,7 @@ def test_a_thumbnail_in_the_jfif_segment_goes() -> None:
     assert data[2:4] == b"\xff\xe0"
     fat = b"JFIF\0\x01\x01\0\0\x01\0\x01\x02\x01" + b"RGBRGB"
     data = data[:2] + b"\xff\xe0" + struct.pack(">H", len(fat) + 2) + fat + data[20:]
-    bare = without_metadata(data)
+    bare = strip_metadata(data)
     assert bare is not None
     assert b"RGBRGB" not in bare
     Image.open(io.BytesIO(bare)).load()
@@ -92,11 +92,11 @@ def test_the_second_picture_of_an_mpo_goes() -> None:
     first, second = (Image.open(io.BytesIO(make_image(seed))) for seed in (1, 2))
     out = io.BytesIO()
     first.save(out, "MPO", save_all=True, append_images=[second])
-    bare = without_metadata(out.getvalue())
+    bare = strip_metadata(out.getvalue())
     assert bare is not None
     assert bare.count(b"\xff\xd9") == 1
     assert b"MPF\0" not in bare
 
 
 def test_a_file_without_its_end_mark_gives_none() -> None:
-    assert without_metadata(make_image(1)[:-2]) is None
+    assert strip_metadata(make_image(1)[:-2]) is None

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from tests.image.modes import Case, cases, difference
-from wenlan_data.image.normalise import normalise, pixels
+from wenlan_data.image.normalise import normalise, srgb_pixels
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.records import Drop, ImageFacts
 from wenlan_data.sandbox import client as sandbox
@@ -20,7 +20,7 @@ pytest.importorskip("skimage.color")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_every_mode_looks_as_it_should(case: Case) -> None:
     stored = normalise(case.data, max_side_px=1024, jpeg_quality=95)
-    shown = pixels(stored.jpeg)
+    shown = srgb_pixels(stored.jpeg)
     assert shown.shape == case.wanted.shape == (stored.height, stored.width, 3)
     apart_in_levels = np.abs(shown.astype(int) - case.wanted)
     # Dots of one bit and of a palette are what JPEG keeps worst: there its own loss is larger than any error of ours.
@@ -39,7 +39,7 @@ def test_every_mode_looks_as_it_should(case: Case) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_every_mode_is_judged_alike_in_a_process_of_its_own(case: Case) -> None:
-    found = sandbox.examine(case.data, ImageRules())
+    found = sandbox.check_image(case.data, ImageRules())
     assert isinstance(found, ImageFacts)
     assert (found.width, found.height) == (320, 240)
 
@@ -47,7 +47,7 @@ def test_every_mode_is_judged_alike_in_a_process_of_its_own(case: Case) -> None:
 def test_eight_orientations_are_one_picture() -> None:
     turned = [case for case in CASES if case.name.startswith("EXIF")]
     shown = [
-        pixels(normalise(case.data, max_side_px=1024, jpeg_quality=95).jpeg).astype(int)
+        srgb_pixels(normalise(case.data, max_side_px=1024, jpeg_quality=95).jpeg).astype(int)
         for case in turned
     ]
     assert len(shown) == 8
@@ -58,15 +58,15 @@ def test_eight_orientations_are_one_picture() -> None:
 def test_a_huge_profile_costs_nothing_and_changes_nothing(size: int) -> None:
     out = io.BytesIO()
     PHOTO.save(out, "JPEG", quality=95, icc_profile=bytes(size))
-    assert isinstance(sandbox.examine(out.getvalue(), ImageRules()), ImageFacts)
-    shown = pixels(normalise(out.getvalue(), max_side_px=1024, jpeg_quality=95).jpeg)
+    assert isinstance(sandbox.check_image(out.getvalue(), ImageRules()), ImageFacts)
+    shown = srgb_pixels(normalise(out.getvalue(), max_side_px=1024, jpeg_quality=95).jpeg)
     assert np.abs(shown.astype(int) - np.asarray(PHOTO)).mean() < 3
 
 
 def test_the_first_picture_of_an_animated_png_counts() -> None:
     out = io.BytesIO()
     PHOTO.save(out, "PNG", save_all=True, append_images=[PHOTO.rotate(180)])
-    shown = pixels(normalise(out.getvalue(), max_side_px=1024, jpeg_quality=95).jpeg)
+    shown = srgb_pixels(normalise(out.getvalue(), max_side_px=1024, jpeg_quality=95).jpeg)
     assert np.abs(shown.astype(int) - np.asarray(PHOTO)).mean() < 3
 
 
@@ -77,9 +77,9 @@ def test_a_lossless_or_arithmetic_jpeg_is_a_drop_or_a_picture_and_never_more(mar
     data = out.getvalue()
     start = data.index(b"\xff\xc0")
     odd = data[: start + 1] + bytes([marker]) + data[start + 2 :]
-    found = sandbox.examine(odd, ImageRules())
+    found = sandbox.check_image(odd, ImageRules())
     assert isinstance(found, ImageFacts) or found.reason in {"undecodable", "truncated"}
     twelve_bits = data[: start + 4] + b"\x0c" + data[start + 5 :]
-    refused = sandbox.examine(twelve_bits, ImageRules())
+    refused = sandbox.check_image(twelve_bits, ImageRules())
     assert isinstance(refused, Drop)
     assert refused.reason == "undecodable"

@@ -8,7 +8,7 @@ from PIL import Image, ImageCms
 
 from wenlan_data.errors import DamageError
 from wenlan_data.image import decode
-from wenlan_data.image.normalise import Stored, normalise, pixels
+from wenlan_data.image.normalise import StoredJpeg, normalise, srgb_pixels
 from wenlan_data.testing import make_image
 
 INVERSE = {
@@ -34,7 +34,7 @@ def saved(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
     return out.getvalue()
 
 
-def stored(data: bytes, max_side_px: int = 1024) -> Stored:
+def stored(data: bytes, max_side_px: int = 1024) -> StoredJpeg:
     return normalise(data, max_side_px=max_side_px, jpeg_quality=92)
 
 
@@ -134,7 +134,7 @@ def test_a_profile_stays_on_a_jpeg_and_is_applied_to_a_png() -> None:
     png = stored(saved(Image.new("RGB", (64, 64), (55, 55, 55)), "PNG", icc_profile=linear)).jpeg
     assert "icc_profile" not in Image.open(io.BytesIO(png)).info
     # 55/255 of linear light is 127 in sRGB.
-    for shown in (pixels(jpeg), pixels(png)):
+    for shown in (srgb_pixels(jpeg), srgb_pixels(png)):
         assert np.abs(shown.astype(int) - 127).max() <= 3
 
 
@@ -152,7 +152,7 @@ def linear_profile() -> bytes:
 @pytest.mark.parametrize("icc", [b"broken", bytes(200)])
 def test_a_broken_profile_is_ignored(icc: bytes) -> None:
     image = photo()
-    assert differ(pixels(saved(image, icc_profile=icc, quality=95)), np.asarray(image)) < 6
+    assert differ(srgb_pixels(saved(image, icc_profile=icc, quality=95)), np.asarray(image)) < 6
     assert differ(array(stored(saved(image, "PNG", icc_profile=icc)).jpeg), np.asarray(image)) < 6
 
 
@@ -167,7 +167,7 @@ def test_the_same_bytes_give_the_same_bytes() -> None:
 
 def test_pixels_of_a_grey_jpeg_have_three_channels() -> None:
     grey = photo().convert("L")
-    found = pixels(saved(grey, quality=95))
+    found = srgb_pixels(saved(grey, quality=95))
     assert found.shape == (240, 320, 3)
     assert found.dtype == np.uint8
     assert differ(found[..., 0], np.asarray(grey)) < 3
@@ -180,7 +180,7 @@ def test_bytes_that_changed_since_are_damage(data: bytes) -> None:
     with pytest.raises(DamageError, match="cannot be decoded"):
         normalise(data, max_side_px=100, jpeg_quality=92)
     with pytest.raises(DamageError, match="cannot be decoded"):
-        pixels(data)
+        srgb_pixels(data)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "P", "L", "LA", "1"])

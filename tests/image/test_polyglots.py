@@ -6,7 +6,7 @@ import zipfile
 import pytest
 from PIL import Image
 
-from wenlan_data.image.check import examine
+from wenlan_data.image.check import check_image
 from wenlan_data.image.normalise import normalise
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.records import Drop, ImageFacts
@@ -58,7 +58,7 @@ def jpeg_with_comment() -> bytes:
     ],
 )
 def test_what_is_no_picture_of_ours_never_reaches_a_decoder(data: bytes, drop: Drop) -> None:
-    assert examine(data, RULES) == drop
+    assert check_image(data, RULES) == drop
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_what_is_no_picture_of_ours_never_reaches_a_decoder(data: bytes, drop: D
     ],
 )
 def test_the_stored_picture_ends_at_its_end_mark_and_holds_nothing_else(data: bytes) -> None:
-    assert isinstance(examine(data, RULES), ImageFacts)
+    assert isinstance(check_image(data, RULES), ImageFacts)
     stored = normalise(data, max_side_px=1024, jpeg_quality=92).jpeg
     assert stored.endswith(b"\xff\xd9")
     for foreign in (b"alert", b"<script", b"PK\x03\x04", b"<html"):

@@ -142,7 +142,7 @@ def new_child() -> None:
 
 
 def child_peak_bytes() -> int:
-    zygote = sandbox._idle[-1]._process.pid
+    zygote = sandbox._idle_workers[-1]._process.pid
     (child,) = Path(f"/proc/{zygote}/task/{zygote}/children").read_text().split()
     line = next(
         one
@@ -162,9 +162,9 @@ def own_bytes() -> int:
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_is_refused_by_name_and_costs_little(name: str) -> None:
     data = BOMBS[name]()
-    sandbox.examine(make_image(1), ANY)
+    sandbox.check_image(make_image(1), ANY)
     before, started = own_bytes(), time.monotonic()
-    found = sandbox.examine(data, ANY)
+    found = sandbox.check_image(data, ANY)
     assert isinstance(found, Drop)
     assert found.reason == "too_large", found
     # Ten seconds and 1 GiB are what was promised; no bomb comes near either, so that a busy machine does not fail this.
@@ -175,7 +175,7 @@ def test_a_bomb_is_refused_by_name_and_costs_little(name: str) -> None:
 
 @pytest.mark.parametrize("name", HARMLESS)
 def test_what_only_looks_like_a_bomb_gives_its_first_frame_or_a_drop(name: str) -> None:
-    found = sandbox.examine(HARMLESS[name](), ANY)
+    found = sandbox.check_image(HARMLESS[name](), ANY)
     assert isinstance(found, ImageFacts) or found.reason in {
         "too_large",
         "undecodable",
@@ -190,7 +190,7 @@ def test_the_largest_picture_allowed_stays_within_the_limits(colours: int) -> No
     samples = 3 if colours == 2 else 4
     rows = b"\0" + bytes(range(256)) * (side * samples // 256) + bytes(side * samples % 256)
     data = png(side, side, colours=colours, pixels=rows * side)
-    found = sandbox.examine(data, ANY)
+    found = sandbox.check_image(data, ANY)
     # What it shows is stripes that the thumbnail averages out: it was decoded whole.
     assert isinstance(found, ImageFacts) or found.reason == "near_blank", found
     assert child_peak_bytes() < 1 << 30

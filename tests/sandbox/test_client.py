@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from wenlan_data.errors import DamageError
-from wenlan_data.image.check import examine, examine_and_store
+from wenlan_data.image.check import check_and_encode, check_image
 from wenlan_data.image.normalise import normalise
 from wenlan_data.image.rules import ImageRules
-from wenlan_data.image.thumbnail import small_jpeg
+from wenlan_data.image.thumbnail import thumbnail_jpeg
 from wenlan_data.records import Drop
 from wenlan_data.sandbox import client as sandbox
 from wenlan_data.testing import make_image
@@ -29,7 +29,7 @@ import os, signal, time, socket
 from wenlan_data.sandbox import limits, worker
 
 worker.MAX_WALL_S, worker.MAX_CPU_S = 4.0, 0.3
-real = worker._WORK[worker.EXAMINE]
+real = worker.HANDLERS[worker.CHECK]
 
 def worst(options, data):
     order = data[-8:].strip(b"_")
@@ -45,7 +45,7 @@ def worst(options, data):
     if order == b"socket": socket.socket()
     return real(options, data)
 
-worker._WORK[worker.EXAMINE] = worst
+worker.HANDLERS[worker.CHECK] = worst
 worker.main()
 """
 
@@ -55,7 +55,7 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     script = tmp_path / "hostile.py"
     script.write_text(HOSTILE)
     sandbox.close_all()
-    monkeypatch.setattr(sandbox, "CHILD", (str(script),))
+    monkeypatch.setattr(sandbox, "WORKER_COMMAND", (str(script),))
     yield
     sandbox.close_all()
 
@@ -77,7 +77,7 @@ def test_the_answers_are_those_of_the_same_process() -> None:
         make_image(3)[:5000],
         make_image(4, width=50),
     ):
-        assert sandbox.examine(data, RULES) == examine(data, RULES)
+        assert sandbox.check_image(data, RULES) == check_image(data, RULES)
 
 
 def test_several_at_once_are_answered_as_each_alone() -> None:
@@ -88,9 +88,9 @@ def test_several_at_once_are_answered_as_each_alone() -> None:
         make_image(3)[:5000],
         make_image(4, width=50),
     ]
-    wanted = [examine_and_store(data, RULES, jpeg_quality=90) for data in several]
-    assert sandbox.examine_some(several, digests(several), RULES, 90) == wanted
-    assert sandbox.examine_some([], [], RULES, 90) == []
+    wanted = [check_and_encode(data, RULES, jpeg_quality=90) for data in several]
+    assert sandbox.check_images(several, digests(several), RULES, 90) == wanted
+    assert sandbox.check_images([], [], RULES, 90) == []
 
 
 @pytest.mark.usefixtures("hostile")
@@ -101,10 +101,10 @@ def test_of_several_at_once_only_the_one_that_kills_the_decoder_is_dropped(
     order: str, reason: str
 ) -> None:
     several = [make_image(1), told(2, order), make_image(3)]
-    found = sandbox.examine_some(several, digests(several), RULES, 90)
+    found = sandbox.check_images(several, digests(several), RULES, 90)
     assert [found[0], found[2]] == [
-        (examine(several[0], RULES), b""),
-        (examine(several[2], RULES), b""),
+        (check_image(several[0], RULES), b""),
+        (check_image(several[2], RULES), b""),
     ]
     assert isinstance(found[1], Drop)
     assert found[1].reason == reason
@@ -133,15 +133,15 @@ def test_a_picture_is_normalised_as_in_the_same_process() -> None:
 def test_what_kills_the_decoder_is_a_drop_and_the_next_picture_is_fine(
     order: str, drop: Drop
 ) -> None:
-    good = sandbox.examine(make_image(1), RULES)
-    assert sandbox.examine(told(1, order), RULES) == drop
-    assert sandbox.examine(make_image(1), RULES) == good
+    good = sandbox.check_image(make_image(1), RULES)
+    assert sandbox.check_image(told(1, order), RULES) == drop
+    assert sandbox.check_image(make_image(1), RULES) == good
 
 
 @pytest.mark.usefixtures("hostile")
 @pytest.mark.parametrize("order", ["file", "socket"])
 def test_files_and_sockets_are_out_of_reach(order: str) -> None:
-    found = sandbox.examine(told(1, order), RULES)
+    found = sandbox.check_image(told(1, order), RULES)
     assert isinstance(found, Drop)
     assert found.reason == "decoder_crash"
     assert "File too large" in found.detail or "Too many open files" in found.detail
@@ -152,18 +152,18 @@ def test_of_a_thousand_pictures_the_five_bad_ones_are_lost_and_no_other() -> Non
     orders = {100: "segv", 300: "abort", 500: "exit", 700: "segv", 999: "spin"}
     small = make_image(1, width=100, height=100)
     found = [
-        sandbox.examine(small + orders.get(number, "fine").encode().rjust(8, b"_"), RULES)
+        sandbox.check_image(small + orders.get(number, "fine").encode().rjust(8, b"_"), RULES)
         for number in range(1000)
     ]
     assert sorted(n for n, one in enumerate(found) if isinstance(one, Drop)) == sorted(orders)
 
 
 def test_threads_ask_side_by_side() -> None:
-    wanted = [examine(make_image(seed), RULES) for seed in range(6)]
+    wanted = [check_image(make_image(seed), RULES) for seed in range(6)]
     found: dict[int, object] = {}
 
     def ask(seed: int) -> None:
-        found[seed] = [sandbox.examine(make_image(seed), RULES) for _ in range(5)]
+        found[seed] = [sandbox.check_image(make_image(seed), RULES) for _ in range(5)]
 
     threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(6)]
     for thread in threads:
@@ -179,7 +179,7 @@ def test_the_child_ends_with_the_process_that_asked() -> None:
         "from wenlan_data.image.rules import ImageRules\n"
         "from wenlan_data.sandbox import client as sandbox\n"
         "from wenlan_data.testing import make_image\n"
-        "sandbox.examine(make_image(1), ImageRules()); print(sandbox._idle[0]._process.pid, flush=True)\n"
+        "sandbox.check_image(make_image(1), ImageRules()); print(sandbox._idle_workers[0]._process.pid, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run(
@@ -198,9 +198,9 @@ def test_the_child_ends_with_the_process_that_asked() -> None:
 
 
 def test_a_child_that_was_killed_from_outside_is_replaced() -> None:
-    sandbox.examine(make_image(1), RULES)
-    os.kill(sandbox._idle[-1]._process.pid, signal.SIGKILL)
-    assert sandbox.examine(make_image(1), RULES) == examine(make_image(1), RULES)
+    sandbox.check_image(make_image(1), RULES)
+    os.kill(sandbox._idle_workers[-1]._process.pid, signal.SIGKILL)
+    assert sandbox.check_image(make_image(1), RULES) == check_image(make_image(1), RULES)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +214,7 @@ def test_a_child_that_was_killed_from_outside_is_replaced() -> None:
     ],
 )
 def test_a_thumbnail_is_as_in_the_same_process(data: bytes) -> None:
-    assert sandbox.small_jpeg(data, side_px=60, quality=70) == small_jpeg(
+    assert sandbox.thumbnail_jpeg(data, side_px=60, quality=70) == thumbnail_jpeg(
         data, side_px=60, quality=70
     )
 
@@ -224,8 +224,8 @@ def test_what_kills_the_decoder_has_no_thumbnail(
 ) -> None:
     script = tmp_path / "hostile.py"
     script.write_text("import os\nfrom wenlan_data.sandbox import worker\n"
-                      "worker._WORK[worker.SMALL] = lambda *_: os.abort()\nworker.main()")  # fmt: skip
+                      "worker.HANDLERS[worker.THUMBNAIL] = lambda *_: os.abort()\nworker.main()")  # fmt: skip
     sandbox.close_all()
-    monkeypatch.setattr(sandbox, "CHILD", (str(script),))
-    assert sandbox.small_jpeg(make_image(1), side_px=60, quality=70) is None
+    monkeypatch.setattr(sandbox, "WORKER_COMMAND", (str(script),))
+    assert sandbox.thumbnail_jpeg(make_image(1), side_px=60, quality=70) is None
     sandbox.close_all()

@@ -26,7 +26,7 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     script = tmp_path / "hostile.py"
     script.write_text(HOSTILE)
     sandbox.close_all()
-    monkeypatch.setattr(sandbox, "CHILD", (str(script),))
+    monkeypatch.setattr(sandbox, "WORKER_COMMAND", (str(script),))
     yield
     sandbox.close_all()
 
@@ -73,13 +73,13 @@ KILLED_BY_PAGES = """
 import os
 from wenlan_data.sandbox import worker
 
-real = worker._WORK[worker.INLINE_IMAGE]
+real = worker.HANDLERS[worker.INLINE_IMAGE]
 
 def worst(options, data):
     if b"segv" in data: os.kill(os.getpid(), 11)
     return real(options, data)
 
-worker._WORK[worker.INLINE_IMAGE] = worst
+worker.HANDLERS[worker.INLINE_IMAGE] = worst
 worker.main()
 """
 
@@ -90,7 +90,7 @@ def test_a_page_that_kills_its_reader_loses_the_pictures_inside_it_and_no_others
     script = tmp_path / "hostile.py"
     script.write_text(KILLED_BY_PAGES)
     sandbox.close_all()
-    monkeypatch.setattr(sandbox, "CHILD", (str(script),))
+    monkeypatch.setattr(sandbox, "WORKER_COMMAND", (str(script),))
     inside = base64.b64encode(make_image(3)).decode()
     html = f'<img src="data:image/jpeg;base64,{inside}">'
     [one] = inline_pictures(html)

@@ -15,7 +15,13 @@ import pyarrow.parquet as pq
 import simplejpeg
 from numpy.typing import NDArray
 
-from wenlan_data.image.hash import HASH_VERSION, colours, hashes, shrunk, thumbnail
+from wenlan_data.image.hash import (
+    HASH_VERSION,
+    colour_thumbnail,
+    grey_thumbnail,
+    perceptual_hashes,
+    quarter_colours,
+)
 from wenlan_data.recipe import Recipe
 from wenlan_data.run.versions import library_versions
 from wenlan_data.shard.format import sample_key
@@ -115,7 +121,7 @@ def kept_row(
     """A row of `tables.KEPT`."""
     url = f"https://example.org/{pair.number}.jpg"
     sha256 = hashlib.sha256(data).hexdigest()
-    phash, pdq = hashes(thumbnail(pixels))
+    phash, pdq = perceptual_hashes(grey_thumbnail(pixels))
     texts = [{"type": kind, "text": text} for kind, text in pair.texts]
     facts = {
         "bytes": len(data),
@@ -242,7 +248,7 @@ def expected() -> dict[str, object]:
     for pair in PAIRS:
         pixels = draw(pair.number)
         row = kept_row(pair, encode(pixels), pixels, warc_offset=0)
-        phash, pdq = hashes(thumbnail(pixels))
+        phash, pdq = perceptual_hashes(grey_thumbnail(pixels))
         samples.append(
             {
                 "key": row["key"],
@@ -252,7 +258,7 @@ def expected() -> dict[str, object]:
                 "pixels_sha256": hashlib.sha256(pixels.tobytes()).hexdigest(),
                 "phash": f"{phash:016x}",
                 "pdq": pdq.hex(),
-                "colours": colours(shrunk(pixels)).hex(),
+                "colours": quarter_colours(colour_thumbnail(pixels)).hex(),
             }
         )
     return {

@@ -12,7 +12,13 @@ import numpy as np
 import pytest
 
 from tests.shard.make_golden import GOLDEN, draw
-from wenlan_data.image.hash import HASH_VERSION, colours, hashes, shrunk, thumbnail
+from wenlan_data.image.hash import (
+    HASH_VERSION,
+    colour_thumbnail,
+    grey_thumbnail,
+    perceptual_hashes,
+    quarter_colours,
+)
 from wenlan_data.shard.format import encode_sample
 from wenlan_data.shard.manifest import Manifest, load_manifest
 from wenlan_data.shard.reader import read_corpus, shard_paths
@@ -139,7 +145,7 @@ def test_the_hashes_of_the_drawn_pictures_are_the_golden_ones(sample: dict[str, 
     pixels = draw(int(str(sample["number"])))
     assert pixels.dtype == np.uint8
     assert hashlib.sha256(pixels.tobytes()).hexdigest() == sample["pixels_sha256"]
-    phash, pdq = hashes(thumbnail(pixels))
+    phash, pdq = perceptual_hashes(grey_thumbnail(pixels))
     assert EXPECTED["hash_version"] == HASH_VERSION
     assert (f"{phash:016x}", pdq.hex()) == (sample["phash"], sample["pdq"])
-    assert colours(shrunk(pixels)).hex() == sample["colours"]
+    assert quarter_colours(colour_thumbnail(pixels)).hex() == sample["colours"]

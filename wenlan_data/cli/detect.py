@@ -58,7 +58,7 @@ def detect(
     """
     import json
 
-    from wenlan_data.detect.regions import finder
+    from wenlan_data.detect.regions import region_finder
     from wenlan_data.report.detection_preview import (
         check_files,
         drawing,
@@ -71,7 +71,7 @@ def detect(
     rules = rules_of(detector, weights, device, settings)
     check_files(images)
     rules.prepare()
-    find, _ = finder(rules)
+    find, _ = region_finder(rules)
     for path in images:
         stored = looked_at(path, max_side_px)
         (regions,) = find([stored])

@@ -22,7 +22,7 @@ from wenlan_data.fetch.step import Fetcher, FetchPart
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.protocols import Receipt
 from wenlan_data.records import Drop
-from wenlan_data.sandbox.pages import links_of
+from wenlan_data.sandbox.pages import read_links
 from wenlan_data.tables import PAGES
 from wenlan_data.web.blocklists import NO_LISTS, Exclusions, Lists
 from wenlan_data.web.limits import DEFAULTS, HostLimits, Limits
@@ -229,7 +229,7 @@ class _Follow:
             return sum(
                 self._add(url, depth if _is_sitemap(url) else depth + 1, 0) for url in links.urls
             )
-        found = links_of(
+        found = read_links(
             record.payload,
             content_type=record.content_type,
             url=record.url,

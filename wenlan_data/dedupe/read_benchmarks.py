@@ -22,7 +22,7 @@ from wenlan_data.dedupe.decontamination import (
 )
 from wenlan_data.dedupe.text_hashes import hashes_of, plain
 from wenlan_data.errors import DamageError, UsageError, os_errors
-from wenlan_data.image.check import examine
+from wenlan_data.image.check import check_image
 from wenlan_data.image.hash import NO_COLOURS
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.index.published import url_hashes
@@ -117,7 +117,7 @@ class _Read:
             return
         path = Path(one.stored.path) if one.stored else folder / one.url
         try:
-            found = examine(path.read_bytes(), self._image)
+            found = check_image(path.read_bytes(), self._image)
         except OSError:
             self.not_at_hand += 1
             return

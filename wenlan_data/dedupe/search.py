@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from wenlan_data.dedupe.decontamination import any_image
 from wenlan_data.errors import DamageError, UsageError, os_errors
-from wenlan_data.image.check import examine
+from wenlan_data.image.check import check_image
 from wenlan_data.image.hash import HASH_VERSION
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.recipe import parse_recipe
@@ -63,7 +63,7 @@ def find_near(corpus: Path, image_or_key: str, radius_bits: int) -> list[NearSam
 
 def _hashes_of(path: Path, rules: ImageRules) -> tuple[int, int]:
     with os_errors(path):
-        found = examine(path.read_bytes(), rules)
+        found = check_image(path.read_bytes(), rules)
     if isinstance(found, Drop):
         raise UsageError(
             f"{path}: no picture that can be looked for ({found.reason} {found.detail})".rstrip()

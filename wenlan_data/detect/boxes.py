@@ -29,7 +29,7 @@ def areas(boxes: Boxes) -> NDArray[np.float32]:
     return sides
 
 
-def suppressed(boxes: Boxes, scores: Scores, max_iou: float, most: int | None = None) -> Indices:
+def nms(boxes: Boxes, scores: Scores, max_iou: float, most: int | None = None) -> Indices:
     """Row numbers that greedy suppression keeps, best score first, the earlier row among equals.
 
     A box goes if it overlaps a better one that stays by more than `max_iou`. At most `most` rows.
@@ -43,17 +43,17 @@ def suppressed(boxes: Boxes, scores: Scores, max_iou: float, most: int | None = 
     return np.asarray(kept, np.int64)
 
 
-def suppressed_by_class(boxes: Boxes, scores: Scores, classes: Indices, max_iou: float) -> Indices:
+def nms_by_class(boxes: Boxes, scores: Scores, classes: Indices, max_iou: float) -> Indices:
     """The same inside each class; the row numbers of all classes, best score first."""
     rows = [np.flatnonzero(classes == one) for one in np.unique(classes)]
-    kept = [some[suppressed(boxes[some], scores[some], max_iou)] for some in rows]
+    kept = [some[nms(boxes[some], scores[some], max_iou)] for some in rows]
     every = np.concatenate([*kept, np.empty(0, np.int64)]).astype(np.int64)
     every.sort()
     ranked: Indices = every[np.argsort(-scores[every], kind="stable")]
     return ranked
 
 
-def regions_of(
+def to_regions(
     boxes: Boxes, scores: Scores, labels: list[str], width: int, height: int, min_px: int
 ) -> list[Region]:
     """The rows as regions: cut to the picture, whole pixels that cover the box, none with a side below `min_px`.

@@ -6,7 +6,7 @@ from types import ModuleType
 from wenlan_data.errors import RecipeError
 
 
-def needed(module: str, *, by: str, extra: str) -> ModuleType:
+def import_extra(module: str, *, by: str, extra: str) -> ModuleType:
     """The imported module. Raises `RecipeError` with the pip line to run where it is not installed."""
     try:
         return importlib.import_module(module)

@@ -16,7 +16,7 @@ MAX_BATCH = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Looked:
+class DetectionInput:
     """A stored picture that is to be looked at."""
 
     jpeg: bytes
@@ -29,11 +29,11 @@ class Looked:
     """As `stored_pixels` gives them, where they are decoded already."""
 
 
-Finder = Callable[[Sequence[Looked]], list[tuple[Region, ...]]]
+RegionFinder = Callable[[Sequence[DetectionInput]], list[tuple[Region, ...]]]
 """Pictures to the regions of each, the whole image last."""
 
 
-def finder(detect: DetectRules) -> tuple[Finder, int]:
+def region_finder(detect: DetectRules) -> tuple[RegionFinder, int]:
     """The recipe's detector, loaded once, as a function of some pictures; and how many it likes at once.
 
     Each picture gets at most `max_regions` regions, best scores first (the detector's order among equals), cut to
@@ -45,7 +45,7 @@ def finder(detect: DetectRules) -> tuple[Finder, int]:
     if getattr(detector, "from_source", False):
         of_boxes: Callable[[Sequence[Box]], list[Region]] = detector.load_boxes()  # type: ignore[attr-defined]
         return lambda some: [
-            _chosen(of_boxes(one.boxes), one.width, one.height, detect) for one in some
+            _select(of_boxes(one.boxes), one.width, one.height, detect) for one in some
         ], 1
     find = detector.load()
 
@@ -53,14 +53,14 @@ def finder(detect: DetectRules) -> tuple[Finder, int]:
     @lru_cache(maxsize=1024)
     def by_size(width: int, height: int) -> tuple[Region, ...]:
         (found,) = find([_blank(width, height)])
-        return _chosen(found, width, height, detect)
+        return _select(found, width, height, detect)
 
-    def by_pixels(some: Sequence[Looked]) -> list[tuple[Region, ...]]:
+    def by_pixels(some: Sequence[DetectionInput]) -> list[tuple[Region, ...]]:
         every = find(
             [stored_pixels(one.jpeg) if one.pixels is None else one.pixels for one in some]
         )
         return [
-            _chosen(found, one.width, one.height, detect)
+            _select(found, one.width, one.height, detect)
             for found, one in zip(every, some, strict=True)
         ]
 
@@ -75,10 +75,10 @@ def needs_pixels(detect: DetectRules) -> bool:
     return getattr(detector, "needs_pixels", True) and not getattr(detector, "from_source", False)
 
 
-def _chosen(
+def _select(
     found: Iterable[Region], width: int, height: int, detect: DetectRules
 ) -> tuple[Region, ...]:
-    inside = [cut for cut in (_cut(region, width, height) for region in found) if cut is not None]
+    inside = [cut for cut in (_clip(region, width, height) for region in found) if cut is not None]
     best = sorted(inside, key=lambda region: -region.score)[: detect.max_regions]
     return (*best, Region(box_xyxy=(0, 0, width, height), label="image", score=1.0))
 
@@ -87,7 +87,7 @@ def _blank(width: int, height: int) -> Pixels:
     return np.broadcast_to(np.zeros(1, np.uint8), (height, width, 3))
 
 
-def _cut(region: Region, width: int, height: int) -> Region | None:
+def _clip(region: Region, width: int, height: int) -> Region | None:
     x1, y1, x2, y2 = region.box_xyxy
     box = (max(x1, 0), max(y1, 0), min(x2, width), min(y2, height))
     if box[0] >= box[2] or box[1] >= box[3]:
@@ -99,7 +99,7 @@ def _cut(region: Region, width: int, height: int) -> Region | None:
     )
 
 
-def scaled(
+def scale_boxes(
     boxes: Sequence[Box], from_size: tuple[int, int], to_size: tuple[int, int]
 ) -> tuple[Box, ...]:
     """Boxes of a picture of `from_size` (width, height) pixels in those of the same picture at `to_size`."""

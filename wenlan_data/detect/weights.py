@@ -16,7 +16,7 @@ _PIECE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Named:
+class NamedWeights:
     """A file of weights that may be downloaded."""
 
     url: str
@@ -31,36 +31,36 @@ class Named:
 
 _COCO_LICENCE = "BSD-3-Clause (code); trained on COCO, whose pictures are under Flickr's terms"
 _TORCHVISION = "https://download.pytorch.org/models/"
-NAMED = {
-    "yolox_nano": Named(
+NAMED_WEIGHTS = {
+    "yolox_nano": NamedWeights(
         url="https://github.com/Kazuhito00/YOLOX-ONNX-TFLite-Sample/raw/ac07155e3ac8a531d89d24204e50f364d3444275/model/yolox_nano.onnx",
         sha256="695e750a5d5754bb5a8d5325643b59282191a7e7a564e435a415fd3c578eab14",
         licence="Apache-2.0 (Megvii YOLOX, trained on COCO)",
         bytes=3_660_092,
         suffix=".onnx",
     ),
-    "fasterrcnn_resnet50_fpn": Named(
+    "fasterrcnn_resnet50_fpn": NamedWeights(
         url=f"{_TORCHVISION}fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
         sha256="258fb6c638b15964ddcdd1ae0748c5eef1be9e732750120cc857feed3faac384",
         licence=_COCO_LICENCE,
         bytes=167_502_836,
         suffix=".pth",
     ),
-    "fasterrcnn_resnet50_fpn_v2": Named(
+    "fasterrcnn_resnet50_fpn_v2": NamedWeights(
         url=f"{_TORCHVISION}fasterrcnn_resnet50_fpn_v2_coco-dd69338a.pth",
         sha256="dd69338a24b8d7381807e247652bdc356325bcbaf1cd3e092e00e0a1a58706bf",
         licence=_COCO_LICENCE,
         bytes=175_221_657,
         suffix=".pth",
     ),
-    "fasterrcnn_mobilenet_v3_large_fpn": Named(
+    "fasterrcnn_mobilenet_v3_large_fpn": NamedWeights(
         url=f"{_TORCHVISION}fasterrcnn_mobilenet_v3_large_fpn-fb6a3cc7.pth",
         sha256="fb6a3cc702b1df54c18a44b26708cd083614211062d0c36d2ca7bf9270df3533",
         licence=_COCO_LICENCE,
         bytes=77_844_807,
         suffix=".pth",
     ),
-    "fasterrcnn_mobilenet_v3_large_320_fpn": Named(
+    "fasterrcnn_mobilenet_v3_large_320_fpn": NamedWeights(
         url=f"{_TORCHVISION}fasterrcnn_mobilenet_v3_large_320_fpn-907ea3f9.pth",
         sha256="907ea3f91ff92242bc1baea8049276a3e76bca48ce7560bd268cc029f37977b5",
         licence=_COCO_LICENCE,
@@ -70,32 +70,32 @@ NAMED = {
 }
 
 
-def cached(name: str) -> Path:
+def cache_path(name: str) -> Path:
     """Where the named weights lie, or will."""
     own = os.environ.get(CACHE_VARIABLE)
     folder = Path(own) if own else Path.home() / ".cache" / "wenlan-data"
-    return folder / "weights" / f"{name}{NAMED[name].suffix}"
+    return folder / "weights" / f"{name}{NAMED_WEIGHTS[name].suffix}"
 
 
-def file_of(weights: str, sha256: str = "") -> Path:
-    """The local file of `weights` (a path, or a name of `NAMED`), checked against `sha256` where that is given.
+def weights_file(weights: str, sha256: str = "") -> Path:
+    """The local file of `weights` (a path, or a name of `NAMED_WEIGHTS`), checked against `sha256` where that is given.
 
     A named file that is not there yet is downloaded, with a progress bar and its licence on stderr.
     Raises `RecipeError` for a file that is missing or is another one.
     """
-    if weights in NAMED:
-        path = cached(weights)
+    if weights in NAMED_WEIGHTS:
+        path = cache_path(weights)
         if not path.is_file():
             _download(weights, path)
-        expected = sha256 or NAMED[weights].sha256
+        expected = sha256 or NAMED_WEIGHTS[weights].sha256
     else:
         path, expected = Path(weights), sha256
         if not path.is_file():
-            known = ", ".join(sorted(NAMED))
+            known = ", ".join(sorted(NAMED_WEIGHTS))
             raise RecipeError(
                 f"weights: {weights}: there is no such file: give its path, or one of the names {known}"
             )
-    found = digest(path)
+    found = file_digest(path)
     if expected and found != expected:
         raise RecipeError(
             f"weights: {path}: has the SHA-256 {found[:16]}..., not {expected[:16]}...: another file"
@@ -105,12 +105,12 @@ def file_of(weights: str, sha256: str = "") -> Path:
 
 def known_digest(weights: str) -> str:
     """The SHA-256 that is known without a download: of a name as published, of a path as found; else empty."""
-    if weights in NAMED:
-        return NAMED[weights].sha256
-    return digest(Path(weights)) if Path(weights).is_file() else ""
+    if weights in NAMED_WEIGHTS:
+        return NAMED_WEIGHTS[weights].sha256
+    return file_digest(Path(weights)) if Path(weights).is_file() else ""
 
 
-def digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
     """SHA-256 of a file, 64 hex digits."""
     with os_errors(path):
         seen = path.stat()
@@ -128,7 +128,7 @@ def _download(name: str, path: Path) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 
-    named = NAMED[name]
+    named = NAMED_WEIGHTS[name]
     with os_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
     console = Console(file=sys.stderr)
@@ -162,8 +162,8 @@ def _download(name: str, path: Path) -> None:
 
 
 def _check_download(name: str, path: Path) -> None:
-    found = digest(path)
-    if found != NAMED[name].sha256:
+    found = file_digest(path)
+    if found != NAMED_WEIGHTS[name].sha256:
         raise RecipeError(
-            f"weights {name}: what came has the SHA-256 {found[:16]}..., not {NAMED[name].sha256[:16]}..."
+            f"weights {name}: what came has the SHA-256 {found[:16]}..., not {NAMED_WEIGHTS[name].sha256[:16]}..."
         )

@@ -10,8 +10,8 @@ from wenlan_data.fetch.jpeg_store import NOT_ENCODED, EncodedWriter
 from wenlan_data.fetch.results import Outcome, Wanted
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.records import Drop, ImageFacts
-from wenlan_data.sandbox.client import examine_some
-from wenlan_data.sandbox.pages import INLINE, inline_bytes
+from wenlan_data.sandbox.client import check_images
+from wenlan_data.sandbox.pages import INLINE, read_inline_image
 from wenlan_data.web.blocklists import Exclusions
 from wenlan_data.web.opt_out import header_signals, opt_out
 from wenlan_data.web.response import Response, failure_of
@@ -114,7 +114,7 @@ class Keeper:
     def _keep_inline(self, row: Wanted) -> Outcome:
         """A picture inside a page (`data:`), which is found in the page's record by its digest."""
         record = record_at(Path(row.supply_path), row.supply_offset, self.max_bytes)
-        data = inline_bytes(record.payload, content_type=record.content_type, name=row.url)
+        data = read_inline_image(record.payload, content_type=record.content_type, name=row.url)
         if isinstance(data, Drop):
             return Outcome(found=data)
         kind = row.url[5:].partition(";")[0]
@@ -145,7 +145,7 @@ class Keeper:
             for body, digest, drop in zip(bodies, digests, refused, strict=True)
             if drop is None
         ]
-        found = iter(examine_some(*_two_lists(allowed), self.rules, self.jpeg_quality))
+        found = iter(check_images(*_two_lists(allowed), self.rules, self.jpeg_quality))
         for digest, drop in zip(digests, refused, strict=True):
             yield (
                 _Judged(drop, digest, may_record=False)

@@ -14,7 +14,7 @@ from wenlan_data.image.rules import ImageRules
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import ShardRules
 from wenlan_data.records import Drop
-from wenlan_data.sandbox.client import examine_some
+from wenlan_data.sandbox.client import check_images
 from wenlan_data.web.warc import payload_at
 
 NOT_RECORDED = Drop("not_recorded", retryable=True)
@@ -63,7 +63,7 @@ class ReplayPart:
             raise DamageError(
                 f"{where}: the picture is not the one whose hash was recorded: restore the file"
             )
-        (answer,) = examine_some([payload], [old.sha256], self.image, self.jpeg_quality)
+        (answer,) = check_images([payload], [old.sha256], self.image, self.jpeg_quality)
         found, jpeg = (answer, b"") if isinstance(answer, Drop) else answer
         return replace(old, found=found, encoded=encoded.add(jpeg))
 

@@ -19,7 +19,7 @@ from wenlan_data.image.rules import ImageRules
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import ShardRules
 from wenlan_data.records import Drop
-from wenlan_data.sandbox.client import start
+from wenlan_data.sandbox.client import start_worker
 from wenlan_data.web.address_policy import AddressPolicy
 from wenlan_data.web.blocklists import NO_LISTS, Lists
 from wenlan_data.web.client import Client
@@ -63,7 +63,7 @@ class FetchPart:
 
     def __call__(self, out: Path) -> Receipt:
         """Fetch and judge. Raises `DamageError` for a damaged stored WARC, `DiskError` when the disk is full."""
-        start()
+        start_worker()
         rows = read_wanted(self.wanted)
         outcomes: list[Outcome | None] = [None] * len(rows)
         with PayloadWriter(out / "images.warc") as warc, EncodedWriter(out / ENCODED) as encoded:

@@ -3,18 +3,24 @@
 import hashlib
 from dataclasses import dataclass
 
-from wenlan_data.image.containers import damage, frame_size
-from wenlan_data.image.decode import Pixels, decode_jpeg, decode_other, upright
-from wenlan_data.image.filters import uninformative, wrong_shape
-from wenlan_data.image.hash import MIN_DECODED_SIDE_PX, colours, grey, hashes, shrunk
+from wenlan_data.image.containers import check_integrity, frame_size
+from wenlan_data.image.decode import Pixels, apply_orientation, decode_jpeg, decode_other
+from wenlan_data.image.filters import check_content, check_shape
+from wenlan_data.image.hash import (
+    MIN_DECODED_SIDE_PX,
+    colour_thumbnail,
+    luma,
+    perceptual_hashes,
+    quarter_colours,
+)
 from wenlan_data.image.jpeg import read_header, scans_at_most
 from wenlan_data.image.limits import MAX_JPEG_SCANS, too_large
 from wenlan_data.image.normalise import (
-    decode_to_store,
-    encode,
-    limited,
-    passes,
-    resized,
+    can_pass_through,
+    decode_for_storage,
+    encode_jpeg,
+    limit_side,
+    resize,
     size_within,
 )
 from wenlan_data.image.rules import ImageRules
@@ -23,7 +29,7 @@ from wenlan_data.records import Drop, ImageFacts
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _DecodedImage:
     """What a look at the pixels gives."""
 
     thumbnail: Pixels
@@ -35,7 +41,7 @@ class _Seen:
     """Upright, as they are stored; None where the picture is stored as it came."""
 
 
-def examine(data: bytes, rules: ImageRules, *, sha256: str | None = None) -> ImageFacts | Drop:
+def check_image(data: bytes, rules: ImageRules, *, sha256: str | None = None) -> ImageFacts | Drop:
     """What is known of a picture, or the first reason against it; pure, and safe for hostile bytes.
 
     `sha256` is the digest of `data`, where the caller has it.
@@ -44,34 +50,34 @@ def examine(data: bytes, rules: ImageRules, *, sha256: str | None = None) -> Ima
     `too_large` (by its header, before any pixel), `spacer`, `icon`, `too_small`, `aspect`, `truncated`,
     `undecodable`, `near_blank`, `low_information`.
     """
-    found = _examine(data, rules, sha256)
+    found = _check(data, rules, sha256)
     return found if isinstance(found, Drop) else found[0]
 
 
-def examine_and_store(
+def check_and_encode(
     data: bytes, rules: ImageRules, *, jpeg_quality: int, sha256: str | None = None
 ) -> tuple[ImageFacts, bytes] | Drop:
     """`examine`, and the JPEG that a shard stores; no bytes where `image.normalise.passed_through` gives that."""
-    found = _examine(data, rules, sha256)
+    found = _check(data, rules, sha256)
     if isinstance(found, Drop):
         return found
     facts, stored = found
-    return facts, b"" if stored is None else encode(stored, jpeg_quality).jpeg
+    return facts, b"" if stored is None else encode_jpeg(stored, jpeg_quality).jpeg
 
 
-def _examine(
+def _check(
     data: bytes, rules: ImageRules, sha256: str | None
 ) -> tuple[ImageFacts, Pixels | None] | Drop:
-    kind = _kind(data, rules)
+    kind = _format_of(data, rules)
     if isinstance(kind, Drop):
         return kind
-    seen = _from_jpeg(data, rules) if kind == "jpeg" else _from_other(data, kind, rules)
+    seen = _decode_jpeg(data, rules) if kind == "jpeg" else _decode_other(data, kind, rules)
     if isinstance(seen, Drop):
         return seen
-    luma = grey(seen.thumbnail)
-    if empty := uninformative(luma, rules.min_contrast, rules.min_entropy_bits):
+    grey = luma(seen.thumbnail)
+    if empty := check_content(grey, rules.min_contrast, rules.min_entropy_bits):
         return empty
-    phash, pdq = hashes(luma)
+    phash, pdq = perceptual_hashes(grey)
     facts = ImageFacts(
         sha256=hashlib.sha256(data).hexdigest() if sha256 is None else sha256,
         bytes=len(data),
@@ -80,12 +86,12 @@ def _examine(
         height=seen.height,
         phash=phash,
         pdq=pdq,
-        colours=colours(seen.thumbnail),
+        colours=quarter_colours(seen.thumbnail),
     )
     return facts, seen.stored
 
 
-def _kind(data: bytes, rules: ImageRules) -> str | Drop:
+def _format_of(data: bytes, rules: ImageRules) -> str | Drop:
     if not data:
         return Drop("empty_body")
     if len(data) < rules.min_bytes:
@@ -97,12 +103,12 @@ def _kind(data: bytes, rules: ImageRules) -> str | Drop:
     return Drop("format", name) if name else Drop("not_image", looks_like(data))
 
 
-def _wrong_size(width: int, height: int, kind: str, rules: ImageRules) -> Drop | None:
+def _check_shape(width: int, height: int, kind: str, rules: ImageRules) -> Drop | None:
     icons_px = 0 if kind == "jpeg" else rules.max_icon_side_px
-    return wrong_shape(width, height, rules.min_side_px, rules.max_aspect, icons_px)
+    return check_shape(width, height, rules.min_side_px, rules.max_aspect, icons_px)
 
 
-def _from_jpeg(data: bytes, rules: ImageRules) -> _Seen | Drop:
+def _decode_jpeg(data: bytes, rules: ImageRules) -> _DecodedImage | Drop:
     header = read_header(data)
     if isinstance(header, Drop):
         return header
@@ -110,35 +116,46 @@ def _from_jpeg(data: bytes, rules: ImageRules) -> _Seen | Drop:
     wrong = too_large(width, height)
     if wrong is None and not scans_at_most(data, MAX_JPEG_SCANS):
         wrong = Drop("too_large", f"more than {MAX_JPEG_SCANS} scans")
-    wrong = wrong or _wrong_size(width, height, "jpeg", rules)
+    wrong = wrong or _check_shape(width, height, "jpeg", rules)
     if wrong:
         return wrong
-    if passes(header, rules.max_side_px):
+    if can_pass_through(header, rules.max_side_px):
         pixels = decode_jpeg(data, header, min_side_px=MIN_DECODED_SIDE_PX)
-        return pixels if isinstance(pixels, Drop) else _Seen(shrunk(pixels), width, height, None)
-    pixels = decode_to_store(data, header, rules.max_side_px)
+        return (
+            pixels
+            if isinstance(pixels, Drop)
+            else _DecodedImage(colour_thumbnail(pixels), width, height, None)
+        )
+    pixels = decode_for_storage(data, header, rules.max_side_px)
     if isinstance(pixels, Drop):
         return pixels
-    stored = resized(pixels, *size_within(header.width, header.height, rules.max_side_px))
+    stored = resize(pixels, *size_within(header.width, header.height, rules.max_side_px))
     # Turning the square thumbnail is the same as turning the picture, and 30 times less work.
-    thumbnail = upright(shrunk(_enough(stored, pixels)), header.orientation)
-    return _Seen(thumbnail, width, height, upright(stored, header.orientation))
+    thumbnail = apply_orientation(
+        colour_thumbnail(_thumbnail_source(stored, pixels)), header.orientation
+    )
+    return _DecodedImage(thumbnail, width, height, apply_orientation(stored, header.orientation))
 
 
-def _enough(stored: Pixels, decoded: Pixels) -> Pixels:
+def _thumbnail_source(stored: Pixels, decoded: Pixels) -> Pixels:
     """What the thumbnail is made of: the stored pixels, unless they are too few."""
     return decoded if min(stored.shape[:2]) < MIN_DECODED_SIDE_PX else stored
 
 
-def _from_other(data: bytes, kind: str, rules: ImageRules) -> _Seen | Drop:
+def _decode_other(data: bytes, kind: str, rules: ImageRules) -> _DecodedImage | Drop:
     size = frame_size(data, kind)
     if isinstance(size, Drop):
         return size
-    wrong = too_large(*size) or _wrong_size(*size, kind, rules) or damage(data, kind)
+    wrong = too_large(*size) or _check_shape(*size, kind, rules) or check_integrity(data, kind)
     if wrong:
         return wrong
     pixels = decode_other(data)
     if isinstance(pixels, Drop):
         return pixels
-    stored = limited(pixels, rules.max_side_px)
-    return _Seen(shrunk(_enough(stored, pixels)), pixels.shape[1], pixels.shape[0], stored)
+    stored = limit_side(pixels, rules.max_side_px)
+    return _DecodedImage(
+        colour_thumbnail(_thumbnail_source(stored, pixels)),
+        pixels.shape[1],
+        pixels.shape[0],
+        stored,
+    )

@@ -16,13 +16,13 @@ def frame_size(data: bytes, kind: str) -> tuple[int, int] | Drop:
         return Drop("truncated", "header")
 
 
-def damage(data: bytes, kind: str) -> Drop | None:
+def check_integrity(data: bytes, kind: str) -> Drop | None:
     """`truncated` where the end mark is missing, `undecodable` where a checksum is wrong, else None.
 
     `too_large` where a block of metadata in a `png` or `webp` is larger than `MAX_METADATA_BYTES`.
     """
     try:
-        return _CHECKS[kind](data)
+        return _INTEGRITY_CHECKS[kind](data)
     except (struct.error, IndexError):
         return Drop("truncated", f"no end mark in {len(data)} bytes")
 
@@ -51,7 +51,7 @@ def _webp_size(data: bytes) -> tuple[int, int] | Drop:
     return Drop("undecodable", "unknown WebP chunk")
 
 
-def _png_damage(data: bytes) -> Drop | None:
+def _check_png(data: bytes) -> Drop | None:
     """Pillow skips the checksums of the pixel chunks, so that a flipped bit would pass."""
     position = 8
     while True:
@@ -70,7 +70,7 @@ def _png_damage(data: bytes) -> Drop | None:
         position += 12 + length
 
 
-def _gif_damage(data: bytes) -> Drop | None:
+def _check_gif(data: bytes) -> Drop | None:
     position = 13 + _colour_table_bytes(data[10])
     while data[position] != 0x3B:
         if data[position] == 0x2C:
@@ -92,7 +92,7 @@ def _colour_table_bytes(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
-def _webp_damage(data: bytes) -> Drop | None:
+def _check_webp(data: bytes) -> Drop | None:
     (length,) = struct.unpack_from("<I", data, 4)
     if length + 8 > len(data):
         return Drop("truncated", f"{len(data)} of {length + 8} bytes")
@@ -113,14 +113,14 @@ def _avif_size(data: bytes) -> tuple[int, int] | Drop:
     """The largest extent that any item states: the alpha plane or a thumbnail states one too."""
     sizes = [
         struct.unpack_from(">II", data, start + 4)
-        for start, _ in _find(data, 0, len(data), _TO_EXTENTS)
+        for start, _ in _find_boxes(data, 0, len(data), _TO_EXTENTS)
     ]
     if not sizes:
         return Drop("truncated", "no extents")
     return max(sizes, key=lambda size: size[0] * size[1])
 
 
-def _avif_damage(data: bytes) -> Drop | None:
+def _check_avif(data: bytes) -> Drop | None:
     end = 0
     for start, stop, _ in _boxes(data, 0, len(data), keep_cut=True):
         end = stop
@@ -135,7 +135,9 @@ _TO_EXTENTS = (b"meta", b"iprp", b"ipco", b"ispe")
 _MAX_BOXES = 1000
 
 
-def _find(data: bytes, start: int, stop: int, path: tuple[bytes, ...]) -> Iterator[tuple[int, int]]:
+def _find_boxes(
+    data: bytes, start: int, stop: int, path: tuple[bytes, ...]
+) -> Iterator[tuple[int, int]]:
     """Start and end of the content of each box at `path`; `meta` has four bytes of version before its boxes."""
     for inner, end, name in _boxes(data, start, stop):
         if name != path[0]:
@@ -143,7 +145,7 @@ def _find(data: bytes, start: int, stop: int, path: tuple[bytes, ...]) -> Iterat
         if len(path) == 1:
             yield inner, end
         else:
-            yield from _find(data, inner + (4 if name == b"meta" else 0), end, path[1:])
+            yield from _find_boxes(data, inner + (4 if name == b"meta" else 0), end, path[1:])
 
 
 def _boxes(
@@ -174,9 +176,9 @@ _SIZES: dict[str, Callable[[bytes], tuple[int, int] | Drop]] = {
     "webp": _webp_size,
     "avif": _avif_size,
 }
-_CHECKS: dict[str, Callable[[bytes], Drop | None]] = {
-    "png": _png_damage,
-    "gif": _gif_damage,
-    "webp": _webp_damage,
-    "avif": _avif_damage,
+_INTEGRITY_CHECKS: dict[str, Callable[[bytes], Drop | None]] = {
+    "png": _check_png,
+    "gif": _check_gif,
+    "webp": _check_webp,
+    "avif": _check_avif,
 }

@@ -16,7 +16,7 @@ from PIL import Image
 
 from wenlan_data.image.colour import needs_transform, to_srgb
 from wenlan_data.image.exif import orientation_of
-from wenlan_data.image.jpeg import JpegHeader, without_metadata
+from wenlan_data.image.jpeg import JpegHeader, strip_metadata
 from wenlan_data.image.limits import too_large
 from wenlan_data.records import Drop
 
@@ -45,7 +45,7 @@ _HARMLESS = re.compile(
     r"|Corrupt JPEG data: \d{1,2} extraneous bytes before marker 0xd9"
 )
 _STRIP_PIXELS = 4_000_000
-_OUT_OF_FILES = {errno.EMFILE, errno.ENFILE}
+_TOO_MANY_FILES = {errno.EMFILE, errno.ENFILE}
 _TRUNCATED = re.compile(r"[Pp]remature end|truncated|[Tt]runcated|unexpected end", re.ASCII)
 
 
@@ -85,24 +85,26 @@ def _read_jpeg(data: bytes, header: JpegHeader, colours: str, min_side_px: int) 
     shorter = min(header.width, header.height)
     factor = next((step for step in (8, 4, 2) if shorter // step >= min_side_px), 1)
     smallest = {"min_width": -(-header.width // factor), "min_height": -(-header.height // factor)}
-    found = _attempt(data, colours, smallest, strict=True)
+    found = _try_decode(data, colours, smallest, strict=True)
     for strict in (True, False):
         if not (isinstance(found, Drop) and _HARMLESS.search(found.detail)):
             break
-        bare = without_metadata(data)
+        bare = strip_metadata(data)
         found = (
-            _attempt(bare, colours, smallest, strict=strict)
+            _try_decode(bare, colours, smallest, strict=strict)
             if bare
             else Drop("truncated", "no end mark")
         )
     return found
 
 
-def _attempt(data: bytes, colours: str, smallest: dict[str, int], *, strict: bool) -> Pixels | Drop:
+def _try_decode(
+    data: bytes, colours: str, smallest: dict[str, int], *, strict: bool
+) -> Pixels | Drop:
     try:
         pixels: Pixels = simplejpeg.decode_jpeg(data, colours, **smallest, strict=strict)
     except _DECODER_ERRORS as error:
-        return _why(error)
+        return _drop_of(error)
     return pixels[..., 0] if colours == "GRAY" else pixels
 
 
@@ -117,27 +119,29 @@ def decode_other(data: bytes) -> Pixels | Drop:
                 if wrong:
                     return wrong
                 picture.load()
-                return upright(_flattened(picture), orientation_of(picture.info.get("exif") or b""))
+                return apply_orientation(
+                    _flatten(picture), orientation_of(picture.info.get("exif") or b"")
+                )
     except _DECODER_ERRORS as error:
-        return _why(error)
+        return _drop_of(error)
 
 
-def _flattened(picture: Image.Image) -> Pixels:
+def _flatten(picture: Image.Image) -> Pixels:
     """By strips: Pillow's copies of 64 MP with alpha, and of their colours, would take 1.3 GiB at once."""
     width, height = picture.size
     rows = max(1, _STRIP_PIXELS // width)
     if rows >= height:
-        return np.asarray(_on_white(picture))
+        return np.asarray(_blend_on_white(picture))
     flat: Pixels = np.empty((height, width, 3), np.uint8)
     for top in range(0, height, rows):
         below = min(top + rows, height)
         strip = picture.crop((0, top, width, below))
         strip.info = picture.info
-        flat[top:below] = np.asarray(_on_white(strip))
+        flat[top:below] = np.asarray(_blend_on_white(strip))
     return flat
 
 
-def _on_white(picture: Image.Image) -> Image.Image:
+def _blend_on_white(picture: Image.Image) -> Image.Image:
     icc = picture.info.get("icc_profile") or b""
     if picture.mode.startswith("I"):  # 16 bits a sample
         return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert("RGB")
@@ -151,7 +155,7 @@ def _on_white(picture: Image.Image) -> Image.Image:
     return Image.composite(colours, white, with_alpha.getchannel("A"))
 
 
-def upright(pixels: Pixels, orientation: int) -> Pixels:
+def apply_orientation(pixels: Pixels, orientation: int) -> Pixels:
     """(H, W, ...) turned and mirrored as EXIF orientation 1 to 8 asks; contiguous."""
     if orientation >= 5:
         pixels = pixels.swapaxes(0, 1)
@@ -162,8 +166,8 @@ def upright(pixels: Pixels, orientation: int) -> Pixels:
     return np.ascontiguousarray(pixels)
 
 
-def _why(error: BaseException) -> Drop:
-    if isinstance(error, OSError) and error.errno in _OUT_OF_FILES:
+def _drop_of(error: BaseException) -> Drop:
+    if isinstance(error, OSError) and error.errno in _TOO_MANY_FILES:
         raise error  # no fault of the picture
     # Pillow puts the repr of its file, with a memory address, into some messages.
     text = " ".join(re.sub(r"<[^>]*>", "", str(error)).split())[:120]

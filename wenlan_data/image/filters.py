@@ -13,7 +13,7 @@ GREY_STEPS = 32
 _STEP = 256 // GREY_STEPS
 
 
-def wrong_shape(
+def check_shape(
     width: int, height: int, min_side_px: int, max_aspect: float, max_icon_side_px: int
 ) -> Drop | None:
     """`spacer`, `icon`, `too_small`, `aspect`, or None; all sides in pixels."""
@@ -28,7 +28,7 @@ def wrong_shape(
     return Drop("aspect", seen) if longer > shorter * max_aspect else None
 
 
-def uninformative(
+def check_content(
     grey: NDArray[np.uint8], min_contrast: float, min_entropy_bits: float
 ) -> Drop | None:
     """`near_blank` or `low_information` of a grey thumbnail (S, S), or None.

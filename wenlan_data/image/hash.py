@@ -31,12 +31,12 @@ GREY_COLOURS = bytes([128] * 8)
 Pixels = NDArray[np.uint8]
 
 
-def thumbnail(pixels: Pixels) -> Pixels:
+def grey_thumbnail(pixels: Pixels) -> Pixels:
     """The normalised thumbnail, uint8 (64, 64), of upright sRGB pixels (H, W) or (H, W, 3)."""
-    return grey(shrunk(pixels))
+    return luma(colour_thumbnail(pixels))
 
 
-def shrunk(pixels: Pixels) -> Pixels:
+def colour_thumbnail(pixels: Pixels) -> Pixels:
     """The same with its colours: (64, 64) or (64, 64, 3)."""
     cv2 = opencv()
     while min(pixels.shape[:2]) >= 2 * MIN_DECODED_SIDE_PX:
@@ -49,13 +49,13 @@ def shrunk(pixels: Pixels) -> Pixels:
     )
 
 
-def grey(small: Pixels) -> Pixels:
+def luma(small: Pixels) -> Pixels:
     """Its luma, (64, 64)."""
     cv2 = opencv()
     return small if small.ndim == 2 else cast("Pixels", cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
 
 
-def colours(small: Pixels) -> bytes:
+def quarter_colours(small: Pixels) -> bytes:
     """Mean Cb and Cr (1 to 255) of the upper left, upper right, lower left and lower right quarter: 8 bytes."""
     if small.ndim == 2:
         return GREY_COLOURS
@@ -66,7 +66,7 @@ def colours(small: Pixels) -> bytes:
     return bytes(np.maximum(red_blue[..., ::-1], 1))
 
 
-def hashes(thumbnail: Pixels) -> tuple[int, bytes]:
+def perceptual_hashes(thumbnail: Pixels) -> tuple[int, bytes]:
     """64-bit pHash (first bit of the imagehash matrix highest) and 32-byte PDQ of a thumbnail (64, 64)."""
     cv2 = opencv()
     bits = imagehash.phash(Image.fromarray(thumbnail)).hash

@@ -93,7 +93,7 @@ def scans_at_most(data: bytes, limit: int) -> bool:
     return sum(marker == _SOS for marker, _, _ in _segments(data)) <= limit
 
 
-def without_metadata(data: bytes) -> bytes | None:
+def strip_metadata(data: bytes) -> bytes | None:
     """The same picture, bit for bit, with nothing but what decoding it needs.
 
     JFIF (without its thumbnail), the ICC profile and Adobe's colour mark stay. All other APPn and comment
@@ -108,14 +108,14 @@ def without_metadata(data: bytes) -> bytes | None:
             kept.append(
                 b"\xff\xe0\x00\x10JFIF\0" + version + data[start + 11 : start + 16] + b"\0\0"
             )
-        elif _belongs(data, marker, start):
+        elif _is_needed(data, marker, start):
             kept.append(view[start:end])
         elif marker == _EOI:
             return b"".join([*kept, b"\xff\xd9"])
     return None
 
 
-def _belongs(data: bytes, marker: int, start: int) -> bool:
+def _is_needed(data: bytes, marker: int, start: int) -> bool:
     if marker == _APP2:
         return data.startswith(_ICC, start + 4)
     if marker == _APP14:

@@ -7,9 +7,9 @@ import numpy as np
 import simplejpeg
 
 from wenlan_data.errors import DamageError
-from wenlan_data.image.decode import Pixels, decode_jpeg, decode_other, opencv, upright
+from wenlan_data.image.decode import Pixels, apply_orientation, decode_jpeg, decode_other, opencv
 from wenlan_data.image.hash import MIN_DECODED_SIDE_PX
-from wenlan_data.image.jpeg import JpegHeader, read_header, without_metadata
+from wenlan_data.image.jpeg import JpegHeader, read_header, strip_metadata
 from wenlan_data.image.sniff import sniff
 from wenlan_data.records import Drop
 
@@ -21,7 +21,7 @@ beyond it falls: 41 and 43 at 0.55), and takes 0.4 instead of 1.7 ms for 800x600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
+class StoredJpeg:
     """A picture as the shard holds it."""
 
     jpeg: bytes
@@ -30,7 +30,7 @@ class Stored:
     height: int
 
 
-def normalise(data: bytes, *, max_side_px: int, jpeg_quality: int) -> Stored:
+def normalise(data: bytes, *, max_side_px: int, jpeg_quality: int) -> StoredJpeg:
     """The stored form of bytes that `examine` accepted; the same bytes always give the same.
 
     A grey or RGB JPEG that is upright and within `max_side_px` keeps every pixel bit and its ICC profile.
@@ -38,7 +38,7 @@ def normalise(data: bytes, *, max_side_px: int, jpeg_quality: int) -> Stored:
     (bilinear where it shrinks by less than 1.6), 4:2:0 at `jpeg_quality`.
     Raises `DamageError` for bytes that cannot be decoded.
     """
-    stored = passed_through(data, max_side_px=max_side_px) or encoded_anew(
+    stored = pass_through(data, max_side_px=max_side_px) or reencode(
         data, max_side_px=max_side_px, jpeg_quality=jpeg_quality
     )
     if isinstance(stored, Drop):
@@ -48,38 +48,38 @@ def normalise(data: bytes, *, max_side_px: int, jpeg_quality: int) -> Stored:
     return stored
 
 
-def passed_through(data: bytes, *, max_side_px: int) -> Stored | None:
+def pass_through(data: bytes, *, max_side_px: int) -> StoredJpeg | None:
     """The JPEG without its metadata, where it may be stored as it is; reads its structure and decodes no pixel."""
     header = read_header(data) if sniff(data) == "jpeg" else None
-    if header is None or isinstance(header, Drop) or not passes(header, max_side_px):
+    if header is None or isinstance(header, Drop) or not can_pass_through(header, max_side_px):
         return None
-    bare = without_metadata(data)
+    bare = strip_metadata(data)
     if bare is None:
         return None
     # The very same object where nothing had to go: its digest is known already.
-    return Stored(jpeg=data if bare == data else bare, width=header.width, height=header.height)
+    return StoredJpeg(jpeg=data if bare == data else bare, width=header.width, height=header.height)
 
 
-def encoded_anew(data: bytes, *, max_side_px: int, jpeg_quality: int) -> Stored | Drop:
+def reencode(data: bytes, *, max_side_px: int, jpeg_quality: int) -> StoredJpeg | Drop:
     """The picture decoded at full size, made smaller where it is too large, and encoded."""
     if sniff(data) != "jpeg":
         pixels = decode_other(data)
         return (
             pixels
             if isinstance(pixels, Drop)
-            else encode(limited(pixels, max_side_px), jpeg_quality)
+            else encode_jpeg(limit_side(pixels, max_side_px), jpeg_quality)
         )
     header = read_header(data)
     if isinstance(header, Drop):
         return header
-    pixels = decode_to_store(data, header, max_side_px)
+    pixels = decode_for_storage(data, header, max_side_px)
     if isinstance(pixels, Drop):
         return pixels
     size = size_within(header.width, header.height, max_side_px)
-    return encode(upright(resized(pixels, *size), header.orientation), jpeg_quality)
+    return encode_jpeg(apply_orientation(resize(pixels, *size), header.orientation), jpeg_quality)
 
 
-def decode_to_store(data: bytes, header: JpegHeader, max_side_px: int) -> Pixels | Drop:
+def decode_for_storage(data: bytes, header: JpegHeader, max_side_px: int) -> Pixels | Drop:
     """uint8 (H, W) or (H, W, 3), sRGB, not turned: at least what is stored, at half or a quarter of the size if that
     suffices, and what a thumbnail is made of."""
     shorter, longer = sorted((header.width, header.height))
@@ -87,19 +87,19 @@ def decode_to_store(data: bytes, header: JpegHeader, max_side_px: int) -> Pixels
     return decode_jpeg(data, header, min_side_px=max(stored_px, MIN_DECODED_SIDE_PX))
 
 
-def limited(pixels: Pixels, max_side_px: int) -> Pixels:
+def limit_side(pixels: Pixels, max_side_px: int) -> Pixels:
     """The same (H, W) or (H, W, 3) at most `max_side_px` long."""
-    return resized(pixels, *size_within(pixels.shape[1], pixels.shape[0], max_side_px))
+    return resize(pixels, *size_within(pixels.shape[1], pixels.shape[0], max_side_px))
 
 
-def encode(pixels: Pixels, jpeg_quality: int) -> Stored:
+def encode_jpeg(pixels: Pixels, jpeg_quality: int) -> StoredJpeg:
     """Upright pixels as an RGB JPEG, 4:2:0."""
     height, width = pixels.shape[:2]
     rgb = np.ascontiguousarray(_as_rgb(pixels))
     jpeg = simplejpeg.encode_jpeg(
         rgb, quality=jpeg_quality, colorspace="RGB", colorsubsampling="420"
     )
-    return Stored(jpeg=jpeg, width=width, height=height)
+    return StoredJpeg(jpeg=jpeg, width=width, height=height)
 
 
 def size_within(width: int, height: int, max_side_px: int) -> tuple[int, int]:
@@ -110,7 +110,7 @@ def size_within(width: int, height: int, max_side_px: int) -> tuple[int, int]:
     return tuple(max(1, (side * max_side_px + longer // 2) // longer) for side in (width, height))  # type: ignore[return-value]
 
 
-def pixels(jpeg: bytes) -> Pixels:
+def srgb_pixels(jpeg: bytes) -> Pixels:
     """uint8 (H, W, 3), sRGB, of a stored JPEG, for people. `DamageError` if it cannot be decoded."""
     found: Pixels | JpegHeader | Drop = read_header(jpeg)
     if isinstance(found, JpegHeader):
@@ -120,7 +120,7 @@ def pixels(jpeg: bytes) -> Pixels:
     return _as_rgb(found)
 
 
-def passes(header: JpegHeader, max_side_px: int) -> bool:
+def can_pass_through(header: JpegHeader, max_side_px: int) -> bool:
     """Whether a JPEG may be stored as it is, but for its metadata."""
     return (
         header.components in {1, 3}
@@ -130,7 +130,7 @@ def passes(header: JpegHeader, max_side_px: int) -> bool:
     )
 
 
-def resized(pixels: Pixels, width: int, height: int) -> Pixels:
+def resize(pixels: Pixels, width: int, height: int) -> Pixels:
     """The same (H, W) or (H, W, 3) at another size, by area averaging, or bilinear where little is lost."""
     if pixels.shape[:2] == (height, width):
         return pixels

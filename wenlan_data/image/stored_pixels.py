@@ -16,7 +16,7 @@ def stored_pixels(jpeg: bytes) -> Pixels:
     Detectors and the model that is trained later then look at the same picture.
     Raises `DamageError` if it cannot be decoded.
     """
-    found = pixels_as_they_stand(jpeg)
+    found = decode_stored(jpeg)
     if isinstance(found, Drop):
         raise DamageError(
             f"a stored picture cannot be decoded ({found.reason}: {found.detail}): its bytes changed"
@@ -24,7 +24,7 @@ def stored_pixels(jpeg: bytes) -> Pixels:
     return found
 
 
-def pixels_as_they_stand(jpeg: bytes) -> Pixels | Drop:
+def decode_stored(jpeg: bytes) -> Pixels | Drop:
     """The same, or why there are none."""
     header = read_header(jpeg)
     if isinstance(header, Drop):

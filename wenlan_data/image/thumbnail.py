@@ -8,14 +8,14 @@ from wenlan_data.errors import DamageError
 from wenlan_data.image.containers import frame_size
 from wenlan_data.image.jpeg import read_header, scans_at_most
 from wenlan_data.image.limits import MAX_JPEG_SCANS, too_large
-from wenlan_data.image.normalise import normalise, pixels
+from wenlan_data.image.normalise import normalise, srgb_pixels
 from wenlan_data.image.sniff import sniff
 from wenlan_data.records import Drop
 
 
-def small_jpeg(data: bytes, *, side_px: int, quality: int) -> bytes | None:
+def thumbnail_jpeg(data: bytes, *, side_px: int, quality: int) -> bytes | None:
     """A JPEG of at most `side_px` on its longer side, or None where there is no picture that can be decoded."""
-    if not _is_safe(data):
+    if not _is_within_limits(data):
         return None
     try:
         with warnings.catch_warnings():
@@ -23,13 +23,15 @@ def small_jpeg(data: bytes, *, side_px: int, quality: int) -> bytes | None:
             small = normalise(data, max_side_px=side_px, jpeg_quality=95)
             # A small JPEG passes `normalise` with its own bytes: these never reach the page.
             return bytes(
-                simplejpeg.encode_jpeg(pixels(small.jpeg), quality=quality, colorsubsampling="420")
+                simplejpeg.encode_jpeg(
+                    srgb_pixels(small.jpeg), quality=quality, colorsubsampling="420"
+                )
             )
     except DamageError:
         return None
 
 
-def _is_safe(data: bytes) -> bool:
+def _is_within_limits(data: bytes) -> bool:
     """Whether the header is that of a picture whose pixels may be decoded, see `image.limits`."""
     kind = sniff(data)
     if kind == "jpeg":

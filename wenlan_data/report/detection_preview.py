@@ -8,12 +8,12 @@ import yaml
 from PIL import Image, ImageDraw, ImageFont
 from pydantic import ValidationError
 
-from wenlan_data.detect.regions import Looked
+from wenlan_data.detect.regions import DetectionInput
 from wenlan_data.errors import DamageError, RecipeError, UsageError, os_errors
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.recipe import DetectRules
 from wenlan_data.records import Drop, Region
-from wenlan_data.sandbox.client import examine, normalise, pixels, small_jpeg
+from wenlan_data.sandbox.client import check_image, decode_stored, normalise, thumbnail_jpeg
 from wenlan_data.settings import describe
 
 _ANY_PICTURE = ImageRules(
@@ -55,22 +55,22 @@ def rules_of(
     return rules
 
 
-def looked_at(path: Path, max_side_px: int) -> Looked:
+def looked_at(path: Path, max_side_px: int) -> DetectionInput:
     """The file's picture as a shard would store it. Raises `UsageError` where it is none."""
     data = _bytes_of(path)
-    found = examine(data, _ANY_PICTURE)
+    found = check_image(data, _ANY_PICTURE)
     if isinstance(found, Drop):
         reason = f"{found.reason} {found.detail}".strip()
         raise UsageError(
             f"{path}: no picture to look at ({reason}): give a JPEG, PNG, WebP, GIF or AVIF"
         )
     stored = normalise(data, max_side_px=max_side_px, jpeg_quality=92)
-    shown = pixels(stored.jpeg)
+    shown = decode_stored(stored.jpeg)
     if isinstance(shown, Drop):
         raise UsageError(
             f"{path}: this picture cannot be decoded ({shown.reason} {shown.detail}): save it anew"
         )
-    return Looked(jpeg=stored.jpeg, width=stored.width, height=stored.height, pixels=shown)
+    return DetectionInput(jpeg=stored.jpeg, width=stored.width, height=stored.height, pixels=shown)
 
 
 def check_files(paths: Sequence[Path]) -> None:
@@ -92,10 +92,10 @@ def _check_file(path: Path) -> None:
         raise UsageError(f"{path}: there is no such file: check its path")
 
 
-def drawing(picture: Looked, regions: Sequence[Region]) -> bytes:
+def drawing(picture: DetectionInput, regions: Sequence[Region]) -> bytes:
     """A JPEG of the picture with a frame for each region but the whole image, the best on top."""
     # Encoded anew by the decoding process, in sRGB.
-    shown = small_jpeg(picture.jpeg, side_px=max(picture.width, picture.height), quality=95)
+    shown = thumbnail_jpeg(picture.jpeg, side_px=max(picture.width, picture.height), quality=95)
     if shown is None:
         raise DamageError("a stored picture cannot be decoded to be drawn: its bytes changed")
     image = Image.open(io.BytesIO(shown))

@@ -17,7 +17,7 @@ from wenlan_data.files import write_atomic
 from wenlan_data.report import view_models
 from wenlan_data.report.data import Material, Place
 from wenlan_data.report.findings import remarks
-from wenlan_data.sandbox.client import small_jpeg
+from wenlan_data.sandbox.client import thumbnail_jpeg
 from wenlan_data.shard.reader import MAX_MEMBER_BYTES
 
 SIDE_PX = 288
@@ -219,7 +219,7 @@ def thumbnail(place: Place) -> bytes | None:
     Among the examples of what was left out are those that killed a decoder before.
     """
     data = _bytes_at(place)
-    return small_jpeg(data, side_px=SIDE_PX, quality=QUALITY) if data else None
+    return thumbnail_jpeg(data, side_px=SIDE_PX, quality=QUALITY) if data else None
 
 
 def _bytes_at(place: Place) -> bytes:

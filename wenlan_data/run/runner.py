@@ -216,7 +216,7 @@ class _Build:
         self._step("against", generation, steps.against_jobs(generation))
         self._step("near", generation, steps.near_jobs(generation, fetched))
         deduped = self._step("dedupe", generation, steps.dedupe_jobs(generation, parts, fetched))[0]
-        sandbox.start()  # for the thumbnails of the report: it is ready when the shards are
+        sandbox.start_worker()  # for the thumbnails of the report: it is ready when the shards are
         sharded = self._step(
             "shard", generation, steps.shard_jobs(generation, deduped, list(fetched))
         )

@@ -24,7 +24,7 @@ class PageLinks:
     """`soft_404` or `captcha` for what is no page of the site."""
 
 
-def pairs_frame(options: bytes, payload: bytes) -> bytes:
+def extract_pairs(options: bytes, payload: bytes) -> bytes:
     """The candidates and drops of a page."""
     ask = json.loads(options)
     html = decode_page(payload, ask["content_type"])
@@ -35,12 +35,12 @@ def pairs_frame(options: bytes, payload: bytes) -> bytes:
     return json.dumps([asdict(row) for row in rows]).encode()
 
 
-def read_pairs(answer: bytes) -> list[Candidate | Drop]:
+def parse_pairs(answer: bytes) -> list[Candidate | Drop]:
     """What `pairs_frame` found."""
     return [_row(value) for value in json.loads(answer)]
 
 
-def links_frame(options: bytes, payload: bytes) -> bytes:
+def extract_links(options: bytes, payload: bytes) -> bytes:
     """The links of a page."""
     ask = json.loads(options)
     html = decode_page(payload, ask["content_type"])
@@ -49,13 +49,13 @@ def links_frame(options: bytes, payload: bytes) -> bytes:
     return json.dumps({"urls": links.urls, "left": links.left, "soft": soft}).encode()
 
 
-def read_links(answer: bytes) -> PageLinks:
+def parse_links(answer: bytes) -> PageLinks:
     """What `links_frame` found."""
     value = json.loads(answer)
     return PageLinks(links=Links(tuple(value["urls"]), value["left"]), soft=value["soft"])
 
 
-def inline_frame(options: bytes, payload: bytes) -> bytes | None:
+def extract_inline_image(options: bytes, payload: bytes) -> bytes | None:
     """The bytes of one picture inside a page; None where the page holds none of that name."""
     ask = json.loads(options)
     pictures = inline_pictures(decode_page(payload, ask["content_type"]))
@@ -77,8 +77,8 @@ def warm_up() -> None:
         page = "<html><title>t</title><base href=/><a href=/b>b</a><img src=1.jpg alt=x>".encode(
             encoding
         )
-        pairs_frame(options, page)
-        links_frame(options, page + b"\xb5\xc4\xd2\xbb" * 20)
+        extract_pairs(options, page)
+        extract_links(options, page + b"\xb5\xc4\xd2\xbb" * 20)
 
 
 def _row(value: dict[str, Any]) -> Candidate | Drop:

@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterator
 
 from wenlan_data.records import Candidate, Drop, Origin
-from wenlan_data.sandbox.client import ask
-from wenlan_data.sandbox.page_codec import PageLinks, read_links, read_pairs
-from wenlan_data.sandbox.protocol import DROP, INLINE_IMAGE, LINKS, PAIRS, PICTURE
+from wenlan_data.sandbox.client import request
+from wenlan_data.sandbox.page_codec import PageLinks, parse_links, parse_pairs
+from wenlan_data.sandbox.protocol import DROP, IMAGE, INLINE_IMAGE, LINKS, PAIRS
 from wenlan_data.web.opt_out import header_signals
 from wenlan_data.web.warc import WarcPayload
 
@@ -14,7 +14,7 @@ INLINE = "inline"
 """The kind of `Origin` of a picture inside a page: `path` and `offset` are those of the page's record."""
 
 
-def page_rows(
+def read_candidates(
     payload: bytes,
     *,
     content_type: str,
@@ -33,29 +33,29 @@ def page_rows(
         "signals": signals,
         "page_at": at,
     }
-    kind, text, _ = ask(PAIRS, json.dumps(options).encode(), payload)
-    return [Drop(**json.loads(text))] if kind == DROP else read_pairs(text)
+    kind, text, _ = request(PAIRS, json.dumps(options).encode(), payload)
+    return [Drop(**json.loads(text))] if kind == DROP else parse_pairs(text)
 
 
-def links_of(payload: bytes, *, content_type: str, url: str, max_links: int) -> PageLinks | Drop:
+def read_links(payload: bytes, *, content_type: str, url: str, max_links: int) -> PageLinks | Drop:
     """Where a page leads, or why it cannot be read."""
     options = {"content_type": content_type, "url": url, "max_links": max_links}
-    kind, text, _ = ask(LINKS, json.dumps(options).encode(), payload)
-    return Drop(**json.loads(text)) if kind == DROP else read_links(text)
+    kind, text, _ = request(LINKS, json.dumps(options).encode(), payload)
+    return Drop(**json.loads(text)) if kind == DROP else parse_links(text)
 
 
-def inline_bytes(payload: bytes, *, content_type: str, name: str) -> bytes | Drop:
+def read_inline_image(payload: bytes, *, content_type: str, name: str) -> bytes | Drop:
     """The picture that a page carries inside itself under a name, or why there is none."""
     options = json.dumps({"content_type": content_type, "name": name}).encode()
-    kind, text, data = ask(INLINE_IMAGE, options, payload)
+    kind, text, data = request(INLINE_IMAGE, options, payload)
     if kind == DROP:
         return Drop(**json.loads(text))
-    return data if kind == PICTURE else Drop("missing_file", "not inside its page any more")
+    return data if kind == IMAGE else Drop("missing_file", "not inside its page any more")
 
 
 def read_page(record: WarcPayload, path: str, source: str) -> Iterator[Candidate | Drop]:
     """The candidates of a page recorded in the WARC `path`; a page that cannot be read is a `Drop`."""
-    yield from page_rows(
+    yield from read_candidates(
         record.payload,
         content_type=record.content_type,
         url=record.url,

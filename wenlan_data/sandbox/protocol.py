@@ -7,12 +7,12 @@ from itertools import accumulate, pairwise
 
 from wenlan_data.records import ImageFacts
 
-EXAMINE, NORMALISE, PAIRS, LINKS = 1, 2, 3, 4
-SOME = 5
+CHECK, NORMALISE, PAIRS, LINKS = 1, 2, 3, 4
+BATCH = 5
 """Several pieces of work of one kind at once; the first byte of the options is the kind."""
 PIXELS = 6
-INLINE_IMAGE, SMALL = 9, 10
-FACTS, DROP, PICTURE, FAULT, DIED, FOUND = 11, 12, 13, 14, 15, 16
+INLINE_IMAGE, THUMBNAIL = 9, 10
+FACTS, DROP, IMAGE, FAULT, DIED, FOUND = 11, 12, 13, 14, 15, 16
 OUT_OF_MEMORY = 8
 """The status with which the process ends that could not get what it asked for."""
 _HEAD = struct.Struct("<BII")
@@ -40,12 +40,12 @@ def receive(link: socket.socket) -> tuple[int, bytes, bytes] | None:
     return None if text is None or data is None else (kind, text, data)
 
 
-def pack_some(parts: Sequence[bytes]) -> bytes:
+def pack_batch(parts: Sequence[bytes]) -> bytes:
     """Several byte strings as one: how many, how long each is, then they."""
     return b"".join([struct.pack(f"<{len(parts) + 1}I", len(parts), *map(len, parts)), *parts])
 
 
-def unpack_some(raw: bytes) -> list[bytes]:
+def unpack_batch(raw: bytes) -> list[bytes]:
     """What `pack_some` packed."""
     (count,) = struct.unpack_from("<I", raw)
     ends = list(accumulate(struct.unpack_from(f"<{count}I", raw, 4), initial=4 * (count + 1)))

@@ -6,9 +6,9 @@ import warnings
 from PIL import Image, ImageCms
 
 from wenlan_data.image.decode import decode_jpeg, decode_other
-from wenlan_data.image.hash import hashes, thumbnail
+from wenlan_data.image.hash import grey_thumbnail, perceptual_hashes
 from wenlan_data.image.jpeg import read_header
-from wenlan_data.image.normalise import normalise, pixels
+from wenlan_data.image.normalise import normalise, srgb_pixels
 from wenlan_data.records import Drop
 
 
@@ -36,6 +36,8 @@ def warm_up() -> None:
             if not isinstance(header, Drop):
                 decode_jpeg(out.getvalue(), header, min_side_px=64)
                 decode_jpeg(out.getvalue()[:-40], header, min_side_px=64)
-            hashes(
-                thumbnail(pixels(normalise(out.getvalue(), max_side_px=48, jpeg_quality=92).jpeg))
+            perceptual_hashes(
+                grey_thumbnail(
+                    srgb_pixels(normalise(out.getvalue(), max_side_px=48, jpeg_quality=92).jpeg)
+                )
             )

@@ -17,41 +17,41 @@ from dataclasses import asdict
 from functools import cache
 from typing import NoReturn
 
-from wenlan_data.image.check import examine, examine_and_store
-from wenlan_data.image.normalise import encoded_anew
+from wenlan_data.image.check import check_and_encode, check_image
+from wenlan_data.image.normalise import reencode
 from wenlan_data.image.rules import ImageRules
-from wenlan_data.image.stored_pixels import pixels_as_they_stand
-from wenlan_data.image.thumbnail import small_jpeg
+from wenlan_data.image.stored_pixels import decode_stored
+from wenlan_data.image.thumbnail import thumbnail_jpeg
 from wenlan_data.records import Drop
 from wenlan_data.sandbox import page_codec as pages
 from wenlan_data.sandbox.limits import MAX_CPU_S, MAX_DATA_BYTES, MAX_WALL_S
 from wenlan_data.sandbox.protocol import (
+    BATCH,
+    CHECK,
     DIED,
     DROP,
-    EXAMINE,
     FACTS,
     FAULT,
     FOUND,
+    IMAGE,
     INLINE_IMAGE,
     LINKS,
     NORMALISE,
     OUT_OF_MEMORY,
     PAIRS,
-    PICTURE,
     PIXELS,
-    SMALL,
-    SOME,
+    THUMBNAIL,
+    pack_batch,
     pack_facts,
-    pack_some,
     receive,
     send,
-    unpack_some,
+    unpack_batch,
 )
 from wenlan_data.sandbox.warm_up import warm_up
 
 MAX_REQUESTS = 5_000
 """A fork is replaced after this many, so that what decoders leak never adds up. One may hold several pictures."""
-_REPLACED = 7
+_EXIT_REPLACE = 7
 
 
 def main() -> NoReturn:
@@ -66,16 +66,16 @@ def main() -> NoReturn:
     while True:
         child = os.fork()
         if child == 0:
-            _limit()
+            _set_limits()
             os._exit(_serve(link))
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         if status == 0:
             os._exit(0)
-        if status != _REPLACED:
+        if status != _EXIT_REPLACE:
             send(link, DIED, str(status).encode())
 
 
-def _limit() -> None:
+def _set_limits() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (MAX_DATA_BYTES, MAX_DATA_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
@@ -89,9 +89,9 @@ def _serve(link: socket.socket) -> int:
         if request is None:
             return 0
         kind, options, data = request
-        _start_clocks()
+        _start_timers()
         try:
-            answer = _WORK[kind](options, data)
+            answer = HANDLERS[kind](options, data)
         except MemoryError:
             os._exit(OUT_OF_MEMORY)
         except Exception as error:  # noqa: BLE001 - the process boundary: the parent raises it
@@ -99,30 +99,30 @@ def _serve(link: socket.socket) -> int:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.setitimer(signal.ITIMER_PROF, 0)
         send(link, *answer)
-    return _REPLACED
+    return _EXIT_REPLACE
 
 
-def _start_clocks() -> None:
+def _start_timers() -> None:
     signal.setitimer(signal.ITIMER_REAL, MAX_WALL_S)
     signal.setitimer(signal.ITIMER_PROF, MAX_CPU_S)
 
 
-def _some(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
-    work, answers = _WORK[options[0]], []
-    for one in unpack_some(data):
-        _start_clocks()
+def _batch(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
+    work, answers = HANDLERS[options[0]], []
+    for one in unpack_batch(data):
+        _start_timers()
         kind, text, made = work(options[1:], one)
         answers += [bytes([kind]) + text, made]
-    return FOUND, b"", pack_some(answers)
+    return FOUND, b"", pack_batch(answers)
 
 
-def _examine(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
-    rules, jpeg_quality = _rules(options)
+def _check(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
+    rules, jpeg_quality = _parse_rules(options)
     # Whoever asks has the digest; a quality of 0 asks for no JPEG.
     if not jpeg_quality:
-        facts = examine(data, rules, sha256="")
+        facts = check_image(data, rules, sha256="")
         return _drop(facts) if isinstance(facts, Drop) else (FACTS, pack_facts(facts), b"")
-    found = examine_and_store(data, rules, jpeg_quality=jpeg_quality, sha256="")
+    found = check_and_encode(data, rules, jpeg_quality=jpeg_quality, sha256="")
     return _drop(found) if isinstance(found, Drop) else (FACTS, pack_facts(found[0]), found[1])
 
 
@@ -131,47 +131,47 @@ def _drop(drop: Drop) -> tuple[int, bytes, bytes]:
 
 
 @cache
-def _rules(options: bytes) -> tuple[ImageRules, int]:
+def _parse_rules(options: bytes) -> tuple[ImageRules, int]:
     value = json.loads(options)
     jpeg_quality = int(value.pop("jpeg_quality"))
     return ImageRules(**{**value, "formats": tuple(value["formats"])}), jpeg_quality
 
 
 def _normalise(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
-    stored = encoded_anew(data, **json.loads(options))
+    stored = reencode(data, **json.loads(options))
     if isinstance(stored, Drop):
         return _drop(stored)
-    return PICTURE, json.dumps([stored.width, stored.height]).encode(), stored.jpeg
+    return IMAGE, json.dumps([stored.width, stored.height]).encode(), stored.jpeg
 
 
 def _pixels(_options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
-    found = pixels_as_they_stand(data)
+    found = decode_stored(data)
     return (
         _drop(found)
         if isinstance(found, Drop)
-        else (PICTURE, json.dumps(found.shape).encode(), found.tobytes())
+        else (IMAGE, json.dumps(found.shape).encode(), found.tobytes())
     )
 
 
-def _small(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
-    made = small_jpeg(data, **json.loads(options))
-    return (FOUND, b"", b"") if made is None else (PICTURE, b"", made)
+def _thumbnail(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
+    made = thumbnail_jpeg(data, **json.loads(options))
+    return (FOUND, b"", b"") if made is None else (IMAGE, b"", made)
 
 
-def _inline(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
-    found = pages.inline_frame(options, data)
-    return (FOUND, b"", b"") if found is None else (PICTURE, b"", found)
+def _inline_image(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
+    found = pages.extract_inline_image(options, data)
+    return (FOUND, b"", b"") if found is None else (IMAGE, b"", found)
 
 
-_WORK: dict[int, Callable[[bytes, bytes], tuple[int, bytes, bytes]]] = {
-    EXAMINE: _examine,
-    SOME: _some,
+HANDLERS: dict[int, Callable[[bytes, bytes], tuple[int, bytes, bytes]]] = {
+    CHECK: _check,
+    BATCH: _batch,
     NORMALISE: _normalise,
     PIXELS: _pixels,
-    PAIRS: lambda options, data: (FOUND, pages.pairs_frame(options, data), b""),
-    LINKS: lambda options, data: (FOUND, pages.links_frame(options, data), b""),
-    INLINE_IMAGE: _inline,
-    SMALL: _small,
+    PAIRS: lambda options, data: (FOUND, pages.extract_pairs(options, data), b""),
+    LINKS: lambda options, data: (FOUND, pages.extract_links(options, data), b""),
+    INLINE_IMAGE: _inline_image,
+    THUMBNAIL: _thumbnail,
 }
 
 if __name__ == "__main__":

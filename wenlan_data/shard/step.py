@@ -13,18 +13,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wenlan_data.clean.words import words
-from wenlan_data.detect.regions import Finder, Looked, finder, needs_pixels, scaled
+from wenlan_data.detect.regions import (
+    DetectionInput,
+    RegionFinder,
+    needs_pixels,
+    region_finder,
+    scale_boxes,
+)
 from wenlan_data.errors import DamageError, os_errors
 from wenlan_data.extract.candidate_tables import boxes_of
 from wenlan_data.fetch.jpeg_store import ENCODED, Encoded, bytes_at, encoded_at
 from wenlan_data.image.decode import Pixels
 from wenlan_data.image.metadata_credits import credits_of
-from wenlan_data.image.normalise import Stored, passed_through, size_within
+from wenlan_data.image.normalise import StoredJpeg, pass_through, size_within
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import DetectRules, ShardRules
 from wenlan_data.records import Drop, Region, Remark, Sample, Text
-from wenlan_data.sandbox.client import pixels
+from wenlan_data.sandbox.client import decode_stored
 from wenlan_data.shard.caption_reason import told
 from wenlan_data.shard.format import encode_sample, offsets_name, sample_fields, shard_name
 from wenlan_data.shard.index import save_offsets
@@ -88,7 +94,7 @@ class ShardPart:
     def _samples(
         self, metadata: "_Metadata", dropped: list[tuple[Row, Drop]]
     ) -> Iterator[tuple[str, dict[str, bytes]]]:
-        find, batch_size = finder(self.detect)
+        find, batch_size = region_finder(self.detect)
         good = self._good(_rows(Path(self.kept)), dropped)
         while batch := _looked_at(list(islice(good, batch_size)), find):
             for row, picture, jpeg_sha256, regions in batch:
@@ -107,18 +113,22 @@ class ShardPart:
 
     def _good(
         self, rows: Iterator[Row], dropped: list[tuple[Row, Drop]]
-    ) -> Iterator[tuple[Row, Looked, str]]:
+    ) -> Iterator[tuple[Row, DetectionInput, str]]:
         """Each row with its picture as it is stored, and that one's digest where it is known."""
         load_pixels = needs_pixels(self.detect)
         for row in rows:
             found = self._picture(row)
-            decoded = pixels(found[0].jpeg) if load_pixels and not isinstance(found, Drop) else None
+            decoded = (
+                decode_stored(found[0].jpeg)
+                if load_pixels and not isinstance(found, Drop)
+                else None
+            )
             if isinstance(found, Drop) or isinstance(decoded, Drop):
                 dropped.append((row, found if isinstance(found, Drop) else cast("Drop", decoded)))
             else:
                 yield row, _looked(row, found[0], decoded), found[1]
 
-    def _picture(self, row: Row) -> tuple[Stored, str] | Drop:
+    def _picture(self, row: Row) -> tuple[StoredJpeg, str] | Drop:
         """What is stored, and its digest if that is known.
 
         What the page does not say of licence and author, the picture's metadata may.
@@ -134,24 +144,24 @@ class ShardPart:
             row.update(licence=row["licence"] or said.licence, author=row["author"] or said.author)
         if is_encoded:
             return self._encoded(warc, row), ""
-        stored = passed_through(data, max_side_px=self.image.max_side_px)
+        stored = pass_through(data, max_side_px=self.image.max_side_px)
         if stored is None:
             return Drop("truncated", "no end mark")
         return stored, cast("str", row["sha256"]) if stored.jpeg is data else ""
 
-    def _encoded(self, warc: str, row: Row) -> Stored:
+    def _encoded(self, warc: str, row: Row) -> StoredJpeg:
         names = ("encoded_offset", "encoded_bytes", "encoded_crc32c")
         jpeg = encoded_at(
             str(Path(warc).with_name(ENCODED)), Encoded(*(cast("int", row[name]) for name in names))
         )
         came = cast("int", row["width"]), cast("int", row["height"])
         width, height = size_within(*came, self.image.max_side_px)
-        return Stored(jpeg=jpeg, width=width, height=height)
+        return StoredJpeg(jpeg=jpeg, width=width, height=height)
 
 
 def _looked_at(
-    some: Sequence[tuple[Row, Looked, str]], find: Finder
-) -> list[tuple[Row, Looked, str, tuple[Region, ...]]]:
+    some: Sequence[tuple[Row, DetectionInput, str]], find: RegionFinder
+) -> list[tuple[Row, DetectionInput, str, tuple[Region, ...]]]:
     """The same with their regions, without pixels: those of the next batch are decoded when these are written."""
     every = find([picture for _, picture, _ in some]) if some else []
     return [
@@ -160,14 +170,14 @@ def _looked_at(
     ]
 
 
-def _looked(row: Row, stored: Stored, decoded: Pixels | None) -> Looked:
+def _looked(row: Row, stored: StoredJpeg, decoded: Pixels | None) -> DetectionInput:
     fetched_size = cast("int", row["width"]), cast("int", row["height"])
-    boxes = scaled(
+    boxes = scale_boxes(
         boxes_of(cast("list[int] | None", row["boxes"])),
         fetched_size,
         (stored.width, stored.height),
     )
-    return Looked(
+    return DetectionInput(
         jpeg=stored.jpeg, width=stored.width, height=stored.height, boxes=boxes, pixels=decoded
     )
 

@@ -14,14 +14,14 @@ from tests.conformance import check_detector
 from tests.shared import MODEL, needs_model
 from wenlan_data.detect.coco import CATEGORY_IDS, NAMES
 from wenlan_data.detect.detectors.yolox import Yolox, _letter_boxed
-from wenlan_data.detect.regions import Looked, finder
+from wenlan_data.detect.regions import DetectionInput, region_finder
 from wenlan_data.errors import RecipeError
 from wenlan_data.image.normalise import normalise
 from wenlan_data.recipe import DetectRules
 from wenlan_data.records import Box
 
 if TYPE_CHECKING:
-    from wenlan_data.protocols import Regions
+    from wenlan_data.protocols import FindRegions
 
 pytest.importorskip("onnxruntime")
 skimage_data = pytest.importorskip("skimage.data")
@@ -44,7 +44,7 @@ PINNED: dict[str, list[tuple[str, Box]]] = {
 
 
 @cache
-def regions() -> "Regions":
+def regions() -> "FindRegions":
     return Yolox(weights=str(MODEL)).load()
 
 
@@ -108,8 +108,10 @@ def test_boxes_are_those_of_the_stored_picture_however_it_came(
     out = io.BytesIO()
     kept.save(out, "JPEG", quality=95, exif=exif)
     stored = normalise(out.getvalue(), max_side_px=max_side_px, jpeg_quality=92)
-    find, _ = finder(DetectRules.model_validate({"detector": "yolox", "weights": str(MODEL)}))
-    (found,) = find([Looked(jpeg=stored.jpeg, width=stored.width, height=stored.height)])
+    find, _ = region_finder(
+        DetectRules.model_validate({"detector": "yolox", "weights": str(MODEL)})
+    )
+    (found,) = find([DetectionInput(jpeg=stored.jpeg, width=stored.width, height=stored.height)])
     label, box = SEEN[name]
     across, down = stored.width / scene(name).shape[1], stored.height / scene(name).shape[0]
     wanted = (

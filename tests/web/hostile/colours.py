@@ -9,7 +9,7 @@ from PIL import Image, ImageFilter
 from tests.image import modes
 from tests.web.hostile.cases import Case, Run
 from tests.web.hostile.images import pictures
-from wenlan_data.image.normalise import normalise, pixels
+from wenlan_data.image.normalise import normalise, srgb_pixels
 from wenlan_data.testing import make_image
 
 PHOTO = Image.open(io.BytesIO(make_image(7, width=320, height=240, quality=95))).convert("RGB")
@@ -24,7 +24,7 @@ def _stored(run: Run) -> list[modes.Pixels]:
     warc = (run.out / "images.warc").read_bytes()
     places = [(int(str(row["warc_offset"])), int(str(row["bytes"]))) for row in run.rows]
     return [
-        pixels(normalise(warc[start : start + size], max_side_px=1024, jpeg_quality=95).jpeg)
+        srgb_pixels(normalise(warc[start : start + size], max_side_px=1024, jpeg_quality=95).jpeg)
         for start, size in places
     ]
 

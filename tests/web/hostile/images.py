@@ -14,8 +14,8 @@ from PIL import Image
 
 from tests.web.hostile.cases import QUICK, Case, Run, fetch_part
 from tests.web.hostile.web import Answer, Web, ok
-from wenlan_data.image.hash import hashes, thumbnail
-from wenlan_data.image.normalise import normalise, pixels
+from wenlan_data.image.hash import grey_thumbnail, perceptual_hashes
+from wenlan_data.image.normalise import normalise, srgb_pixels
 from wenlan_data.testing import make_image
 from wenlan_data.web.blocklists import Lists
 from wenlan_data.web.limits import HostLimits
@@ -184,7 +184,7 @@ def _blocked(folder: Path) -> str:
     by_digest, by_look = make_image(11), make_image(12)
     again = io.BytesIO()
     Image.open(io.BytesIO(by_look)).save(again, "JPEG", quality=60)
-    pdq = hashes(thumbnail(pixels(by_look)))[1]
+    pdq = perceptual_hashes(grey_thumbnail(srgb_pixels(by_look)))[1]
     (folder / "sha256.txt").write_text("# ours\n" + _digest(by_digest) + "\n")
     (folder / "pdq.txt").write_text(pdq.hex() + " # seen in spring\n")
     with Web() as web:

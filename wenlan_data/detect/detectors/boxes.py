@@ -11,7 +11,7 @@ from pydantic import Field
 from wenlan_data.records import Region
 
 if TYPE_CHECKING:
-    from wenlan_data.protocols import Regions, RGBImage
+    from wenlan_data.protocols import FindRegions, RGBImage
     from wenlan_data.records import Box
 
 
@@ -32,7 +32,7 @@ class Boxes:
         """How many pictures one call takes at most."""
         return 1024
 
-    def load(self) -> Regions:
+    def load(self) -> FindRegions:
         """A detector for pictures alone, which come without boxes: it finds none."""
 
         def find(pictures: Sequence[RGBImage]) -> list[list[Region]]:

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from wenlan_data.detect.boxes import regions_of
+from wenlan_data.detect.boxes import to_regions
 from wenlan_data.detect.coco import CATEGORY_IDS, NAMES, Language
-from wenlan_data.detect.extras import needed
-from wenlan_data.detect.weights import NAMED, file_of
+from wenlan_data.detect.extras import import_extra
+from wenlan_data.detect.weights import NAMED_WEIGHTS, weights_file
 from wenlan_data.errors import RecipeError, in_short
 from wenlan_data.records import Region
 
 if TYPE_CHECKING:
-    from wenlan_data.protocols import Regions, RGBImage
+    from wenlan_data.protocols import FindRegions, RGBImage
 
 Architecture = Literal[
     "resnet50_fpn", "resnet50_fpn_v2", "mobilenet_v3_large_fpn", "mobilenet_v3_large_320_fpn"
@@ -52,7 +52,7 @@ class FasterRcnn:
         """Name the weights, so that the digest of the recipe covers them."""
         if not self.weights:
             object.__setattr__(self, "weights", f"fasterrcnn_{self.architecture}")
-        elif self.weights in NAMED and self.weights != f"fasterrcnn_{self.architecture}":
+        elif self.weights in NAMED_WEIGHTS and self.weights != f"fasterrcnn_{self.architecture}":
             raise RecipeError(
                 f"weights: {self.weights} are not of the architecture {self.architecture}"
             )
@@ -67,11 +67,11 @@ class FasterRcnn:
 
         Raises `RecipeError` for a missing package, file or device, and for weights of another model.
         """
-        needed("torchvision", by="faster_rcnn", extra="faster-rcnn")
+        import_extra("torchvision", by="faster_rcnn", extra="faster-rcnn")
         _device(self.device)
         self._model()
 
-    def load(self) -> Regions:
+    def load(self) -> FindRegions:
         """The working detector."""
         import torch
 
@@ -111,13 +111,15 @@ class FasterRcnn:
         known = np.flatnonzero(np.isin(numbers, list(names)) & (scores > self.confidence))
         known = known[np.argsort(-scores[known], kind="stable")]
         labels = [names[one] for one in numbers[known].tolist()]
-        return regions_of(boxes[known], scores[known], labels, width, height, self.min_side_px)
+        return to_regions(boxes[known], scores[known], labels, width, height, self.min_side_px)
 
     def _numbers(self) -> tuple[int, ...]:
         return tuple(range(1, len(self.names) + 1)) if self.names else CATEGORY_IDS
 
     def _model(self) -> Any:
-        detection = needed("torchvision.models.detection", by="faster_rcnn", extra="faster-rcnn")
+        detection = import_extra(
+            "torchvision.models.detection", by="faster_rcnn", extra="faster-rcnn"
+        )
         build = getattr(detection, f"fasterrcnn_{self.architecture}")
         model = build(
             weights=None,
@@ -128,7 +130,7 @@ class FasterRcnn:
             box_score_thresh=self.confidence,
             box_nms_thresh=self.nms_iou,
         )
-        path = file_of(self.weights, self.weights_sha256)
+        path = weights_file(self.weights, self.weights_sha256)
         try:
             model.load_state_dict(_state(path))
         except RuntimeError as error:
@@ -152,8 +154,10 @@ def _state(path: Path) -> dict[str, Any]:
     import torch
 
     if path.suffix == ".safetensors":
-        safe = needed("safetensors", by="faster_rcnn", extra="faster-rcnn")
-        from_file = needed("safetensors.torch", by="faster_rcnn", extra="faster-rcnn").load_file
+        safe = import_extra("safetensors", by="faster_rcnn", extra="faster-rcnn")
+        from_file = import_extra(
+            "safetensors.torch", by="faster_rcnn", extra="faster-rcnn"
+        ).load_file
         try:
             loaded: dict[str, Any] = from_file(str(path))
         except (OSError, ValueError, safe.SafetensorError) as error:
@@ -178,7 +182,7 @@ def _refusal(torch: Any) -> type[Exception]:
 
 
 def _device(name: str) -> Any:
-    torch = needed("torch", by="faster_rcnn", extra="faster-rcnn")
+    torch = import_extra("torch", by="faster_rcnn", extra="faster-rcnn")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

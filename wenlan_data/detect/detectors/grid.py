@@ -13,7 +13,7 @@ from pydantic import Field
 from wenlan_data.records import Region
 
 if TYPE_CHECKING:
-    from wenlan_data.protocols import Regions, RGBImage
+    from wenlan_data.protocols import FindRegions, RGBImage
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Grid:
         """How many pictures one call takes at most."""
         return 1024
 
-    def load(self) -> Regions:
+    def load(self) -> FindRegions:
         """The working detector; there are no weights."""
         cells = self.cells
 

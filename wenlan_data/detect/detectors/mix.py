@@ -16,7 +16,7 @@ from wenlan_data.errors import RecipeError
 from wenlan_data.records import Region
 
 if TYPE_CHECKING:
-    from wenlan_data.protocols import Detector, Regions, RGBImage
+    from wenlan_data.protocols import Detector, FindRegions, RGBImage
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Mix:
             if prepare := getattr(detector, "prepare", None):
                 prepare()
 
-    def load(self) -> Regions:
+    def load(self) -> FindRegions:
         """The working detectors, one after the other."""
         finders = [detector.load() for detector in self._detectors()]
 

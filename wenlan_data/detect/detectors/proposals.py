@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from wenlan_data.detect.boxes import areas, regions_of, suppressed
+from wenlan_data.detect.boxes import areas, nms, to_regions
 from wenlan_data.errors import RecipeError
 from wenlan_data.image.decode import opencv
 from wenlan_data.records import Region
@@ -18,7 +18,7 @@ from wenlan_data.records import Region
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from wenlan_data.protocols import Regions, RGBImage
+    from wenlan_data.protocols import FindRegions, RGBImage
 
     Floats = NDArray[np.float32]
     Whole = NDArray[np.int64]
@@ -60,7 +60,7 @@ class Proposals:
                 "  pip install --force-reinstall opencv-contrib-python-headless"
             )
 
-    def load(self) -> Regions:
+    def load(self) -> FindRegions:
         """The working detector; there are no weights."""
 
         def find(pictures: Sequence[RGBImage]) -> list[list[Region]]:
@@ -76,14 +76,14 @@ class Proposals:
         # Equal scores in the order of their corners: nothing is left to chance.
         order = np.lexsort((*boxes.T, -scores))
         boxes, scores = boxes[order], scores[order]
-        best = suppressed(boxes.astype(np.float32), scores, self.nms_iou)
+        best = nms(boxes.astype(np.float32), scores, self.nms_iou)
         is_late = np.ones(len(boxes), bool)
         is_late[best] = False
         scores = np.where(is_late, scores * _OVERLAPPED, scores).astype(np.float32)
         ranked = np.argsort(-scores, kind="stable")
         scale = np.array([width / small.shape[1], height / small.shape[0]] * 2, np.float32)
         labels = [LABEL] * len(ranked)
-        return regions_of(
+        return to_regions(
             boxes[ranked] * scale, scores[ranked], labels, width, height, self.min_side_px
         )
 

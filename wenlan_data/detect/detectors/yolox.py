@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from wenlan_data.detect.boxes import regions_of, suppressed_by_class
+from wenlan_data.detect.boxes import nms_by_class, to_regions
 from wenlan_data.detect.coco import NAMES, Language
-from wenlan_data.detect.extras import needed
-from wenlan_data.detect.weights import file_of
+from wenlan_data.detect.extras import import_extra
+from wenlan_data.detect.weights import weights_file
 from wenlan_data.errors import RecipeError
 from wenlan_data.image.decode import opencv
 from wenlan_data.records import Region
@@ -20,7 +20,7 @@ from wenlan_data.records import Region
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from wenlan_data.protocols import Regions, RGBImage
+    from wenlan_data.protocols import FindRegions, RGBImage
 
     Floats = NDArray[np.float32]
 
@@ -58,11 +58,11 @@ class Yolox:
 
         Raises `RecipeError` for a missing package, file or device, and for a model that is no such YOLOX.
         """
-        runtime = needed("onnxruntime", by="yolox", extra="yolox")
+        runtime = import_extra("onnxruntime", by="yolox", extra="yolox")
         _provider(runtime, self.device)
         self.load()([np.zeros((32, 32, 3), np.uint8)])
 
-    def load(self) -> Regions:
+    def load(self) -> FindRegions:
         """The working detector."""
         model = _Model(self)
         return model.find
@@ -72,12 +72,12 @@ class _Model:
     """An open session and the grid of its anchors."""
 
     def __init__(self, settings: Yolox) -> None:
-        runtime = needed("onnxruntime", by="yolox", extra="yolox")
+        runtime = import_extra("onnxruntime", by="yolox", extra="yolox")
         options = runtime.SessionOptions()
         # The workers are processes: threads of each would fight for the cores.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        path = file_of(settings.weights, settings.weights_sha256)
+        path = weights_file(settings.weights, settings.weights_sha256)
         providers = [_provider(runtime, settings.device)]
         try:
             self._session = runtime.InferenceSession(str(path), options, providers=providers)
@@ -125,9 +125,9 @@ class _Model:
         half = np.exp(raw[:, 2:4]) * strides / 2
         corners = np.concatenate([centre - half, centre + half], axis=1) / ratio
         boxes: Floats = np.clip(corners, 0, (width, height, width, height)).astype(np.float32)
-        kept = suppressed_by_class(boxes, scores[good], classes[good], self._settings.nms_iou)
+        kept = nms_by_class(boxes, scores[good], classes[good], self._settings.nms_iou)
         labels = [self._names[one] for one in classes[good][kept]]
-        return regions_of(
+        return to_regions(
             boxes[kept], scores[good][kept], labels, width, height, self._settings.min_side_px
         )
 
