@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from wenlan_data.errors import DamageError
 from wenlan_data.records import Text
-from wenlan_data.seen_ids import Known, candidate_id, ids_array, load_ids, save_ids
+from wenlan_data.seen_ids import SeenIds, candidate_id, ids_array, load_ids, save_ids
 
 
 def test_an_id_has_16_bytes_and_tells_where_one_field_ends_and_the_next_starts() -> None:
@@ -45,7 +45,7 @@ def test_what_is_in_any_file_is_known_and_nothing_else(
     }
     for number, members in enumerate(files):
         save_ids(folder / f"ids-{number}.npy", ids_array(encode[n] for n in members))
-    known = Known([folder / f"ids-{number}.npy" for number in range(len(files))])
+    known = SeenIds([folder / f"ids-{number}.npy" for number in range(len(files))])
     expected = [any(n in members for members in files) for n in asked]
     assert known.contains(ids_array(encode[n] for n in asked)).tolist() == expected
 
@@ -61,7 +61,7 @@ def test_a_file_of_ids_is_sorted_mapped_and_holds_each_once(tmp_path: Path) -> N
 def test_a_file_that_is_no_list_of_ids_is_damage(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "ids.npy").write_bytes(content)
     with pytest.raises(DamageError, match=r"ids\.npy: it is no list of ids"):
-        Known([tmp_path / "ids.npy"])
+        SeenIds([tmp_path / "ids.npy"])
 
 
 def test_an_array_of_something_else_is_damage(tmp_path: Path) -> None:

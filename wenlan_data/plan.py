@@ -26,7 +26,7 @@ STEPS = (
     ),
     Step(
         name="extract",
-        version=5,
+        version=6,
         unit="row group, folder slice or WARC file",
         does="read candidates, clean their texts",
     ),

@@ -61,7 +61,7 @@ class Candidate:
     author: str = ""
     opt_out: tuple[str, ...] = ()
     """Signals seen, such as `X-Robots-Tag: noai`."""
-    stored: Origin | None = None
+    origin: Origin | None = None
     """Set when the bytes are at hand; None means that they are asked for over HTTP."""
     boxes: tuple[Box, ...] = ()
     """Regions that the source knows already, in pixels of the upright picture; for the detector `boxes`."""

@@ -50,7 +50,7 @@ def load_ids(path: Path | str) -> "Ids":
     return ids
 
 
-class Known:
+class SeenIds:
     """The ids of all `paths`; each file stays on disk, and lookups touch only the pages that they need."""
 
     def __init__(self, paths: Sequence[Path | str]) -> None:

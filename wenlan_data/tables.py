@@ -11,35 +11,41 @@ REMARKS = pa.list_(
 BOXES = pa.list_(pa.int16())
 """x1, y1, x2, y2 of one box after the other, as the source gave them; empty for most sources."""
 
+_CANDIDATE_FIELDS: list[tuple[str, pa.DataType]] = [
+    ("ordinal", pa.int64()),  # part number << 32 | row: source order inside a generation
+    # First half of SHA-256 over (url_key, the texts as read): whether an earlier generation saw it.
+    ("candidate_id", pa.binary(16)),
+    ("url", pa.string()),
+    ("url_key", pa.string()),  # canonical URL, or the path of a file
+    ("texts", TEXTS),
+    ("page_url", pa.string()),
+    ("source", pa.string()),
+    ("licence", pa.string()),
+    ("author", pa.string()),
+    ("opt_out", pa.list_(pa.string())),
+    ("supply", pa.string()),  # `records.Origin.kind`; web: the image is fetched
+    ("supply_path", pa.string()),
+    ("supply_offset", pa.int64()),
+]
+
+RAW = pa.schema(
+    [
+        *_CANDIDATE_FIELDS,
+        ("boxes", BOXES),
+        ("reason", pa.string()),  # why the source could not read the row; empty: it was read
+        ("detail", pa.string()),
+    ]
+)
+"""`raw.parquet`: every new row of a part, texts as read. An unreadable row has its ids, its source and its reason."""
+
 CANDIDATES = pa.schema(
     [
-        ("ordinal", pa.int64()),  # part number << 32 | row: source order inside a generation
-        (
-            "candidate_id",
-            pa.binary(16),
-        ),  # first half of SHA-256 over (url_key, the texts as read): known or new
-        ("url", pa.string()),
-        ("url_key", pa.string()),  # canonical URL, or the path of a file
-        ("texts", TEXTS),
-        ("page_url", pa.string()),
-        ("source", pa.string()),
-        ("licence", pa.string()),
-        ("author", pa.string()),
-        ("opt_out", pa.list_(pa.string())),
-        (
-            "supply",
-            pa.string(),
-        ),  # web, file, warc; in raw.parquet also none: the source could not read the row
-        ("supply_path", pa.string()),  # of none: why
-        ("supply_offset", pa.int64()),
-        (
-            "remarks",
-            REMARKS,
-        ),  # of texts that survived, and why others did not; empty in raw.parquet
+        *_CANDIDATE_FIELDS,
+        ("remarks", REMARKS),  # about texts that survived, and why others did not
         ("boxes", BOXES),
     ]
 )
-"""Both `raw.parquet` (texts as read) and `candidates.parquet` (texts that survived the rules)."""
+"""`candidates.parquet`: the rows of which a text survived the rules, with the texts that survived."""
 
 IMAGE_INDEX = pa.schema([("url_key", pa.string()), ("path", pa.string()), ("offset", pa.int64())])
 """Pictures whose bytes lie in WARC files that the operator gave."""

@@ -15,7 +15,7 @@ from random import Random
 
 from selectolax.lexbor import LexborHTMLParser
 
-from wenlan_data.clean.chain import apply
+from wenlan_data.clean.chain import apply_rules
 from wenlan_data.extract.encoding import decode_page
 from wenlan_data.recipe import load_recipe
 from wenlan_data.records import Drop
@@ -52,7 +52,7 @@ def _report(texts: Counter[str], sample: int) -> dict[str, object]:
     rules = [spec.load() for spec in load_recipe("wenlan").text.rules]
     found: dict[str, list[str]] = {}
     for text in texts:
-        result = apply(rules, text)
+        result = apply_rules(rules, text)
         found.setdefault(result.reason if isinstance(result, Drop) else "kept", []).append(text)
     random = Random(1)
     return {

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmarks.build.attacks import attacks
 from benchmarks.build.noisy_lines import noisy_lines
-from wenlan_data.clean.chain import apply, clean_texts
+from wenlan_data.clean.chain import apply_rules, clean_texts
 from wenlan_data.protocols import Rule
 from wenlan_data.recipe import load_recipe
 from wenlan_data.records import Text
@@ -83,13 +83,13 @@ def _ours(lines: Sequence[str], runs: int) -> dict[str, object]:
     without = [rule for name, rule in rules.items() if name not in JIEBA_RULES]
     texts = [(Text("caption", line),) for line in lines]
     for line in lines[:1000]:
-        apply(every, line)
+        apply_rules(every, line)
     return {
         "without_jieba_per_s": _per_s(
-            lambda: [apply(without, line) for line in lines], len(lines), runs
+            lambda: [apply_rules(without, line) for line in lines], len(lines), runs
         ),
         "with_jieba_per_s": _per_s(
-            lambda: [apply(every, line) for line in lines], len(lines), runs
+            lambda: [apply_rules(every, line) for line in lines], len(lines), runs
         ),
         "with_jieba_and_remarks_per_s": _per_s(
             lambda: [clean_texts(every, one) for one in texts], len(lines), runs

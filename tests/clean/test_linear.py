@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from benchmarks.build.attacks import attacks
-from wenlan_data.clean.chain import apply
+from wenlan_data.clean.chain import apply_rules
 from wenlan_data.clean.rules.contact_info import ContactInfo
 from wenlan_data.protocols import RemarkingRule
 from wenlan_data.recipe import load_recipe
@@ -31,4 +31,4 @@ def test_no_attack_of_100_kb_holds_a_rule_up(name: str) -> None:
 @pytest.mark.timeout(240)
 def test_no_mixture_of_two_attacks_holds_the_chain_up() -> None:
     for _, text in attacks(100_000, pairs=400, seed=2):
-        assert isinstance(apply(tuple(RULES.values()), text), str | Drop)
+        assert isinstance(apply_rules(tuple(RULES.values()), text), str | Drop)

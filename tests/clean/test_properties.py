@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from benchmarks.build.attacks import UNITS
 from wenlan_data import plugins
-from wenlan_data.clean.chain import apply, examine, steps
+from wenlan_data.clean.chain import apply_rules, apply_stepwise, apply_with_remarks
 from wenlan_data.protocols import Rule
 from wenlan_data.recipe import RULES, load_recipe, recipe_names
 from wenlan_data.records import Drop
@@ -41,9 +41,9 @@ def test_a_rule_takes_any_text_says_the_same_twice_and_leaves_utf8(rule: Rule, t
 @given(text=st.one_of(ANY, WEB))
 def test_the_chain_gives_the_same_step_by_step_and_with_remarks(text: str) -> None:
     rules = RECIPES["wenlan"]
-    result = apply(rules, text)
-    assert examine(rules, text)[0] == result
-    assert list(steps(rules, text))[-1].after == result
+    result = apply_rules(rules, text)
+    assert apply_with_remarks(rules, text)[0] == result
+    assert list(apply_stepwise(rules, text))[-1].after == result
     if isinstance(result, str):
         result.encode()
         assert result == result.strip()
@@ -53,4 +53,4 @@ def test_the_chain_gives_the_same_step_by_step_and_with_remarks(text: str) -> No
 @settings(max_examples=60, deadline=None)
 @given(text=WEB)
 def test_every_recipe_takes_any_text(name: str, text: str) -> None:
-    assert isinstance(apply(RECIPES[name], text), str | Drop)
+    assert isinstance(apply_rules(RECIPES[name], text), str | Drop)

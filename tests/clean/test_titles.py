@@ -1,6 +1,6 @@
 """Captions that only repeat the page's title."""
 
-from wenlan_data.clean.titles import repeats_title, tell_apart, title_forms
+from wenlan_data.clean.titles import demote_title_repeats, repeats_title, title_forms
 from wenlan_data.records import Text
 
 TITLE = "春游黄山的三天 - 旅行笔记 | 某某网"
@@ -34,18 +34,18 @@ def test_a_title_is_repeated_whole_by_a_part_or_with_a_number() -> None:
 
 def test_an_alt_on_most_pictures_counts_as_a_title() -> None:
     page = _alts("春游黄山的三天1", "春游黄山的三天2", "云海中的迎客松", "春游黄山的三天3")
-    assert _types(tell_apart(page, [TITLE])) == ["title", "title", "alt", "title"]
+    assert _types(demote_title_repeats(page, [TITLE])) == ["title", "title", "alt", "title"]
 
 
 def test_an_alt_on_few_pictures_or_on_a_page_of_two_stays_what_it_is() -> None:
     half = _alts("春游黄山的三天", "迎客松", "春游黄山的三天", "光明顶")
-    assert _types(tell_apart(half, [TITLE])) == ["alt"] * 4
+    assert _types(demote_title_repeats(half, [TITLE])) == ["alt"] * 4
     two = _alts("春游黄山的三天", "春游黄山的三天")
-    assert _types(tell_apart(two, [TITLE])) == ["alt"] * 2
+    assert _types(demote_title_repeats(two, [TITLE])) == ["alt"] * 2
 
 
 def test_without_a_title_and_for_other_types_nothing_changes() -> None:
     page = _alts("首日", "首日", "首日")
-    assert tell_apart(page, []) == [tuple(texts) for texts in page]
+    assert demote_title_repeats(page, []) == [tuple(texts) for texts in page]
     captions = [[Text("figcaption", "春游黄山的三天")] for _ in range(4)]
-    assert _types(tell_apart(captions, [TITLE])) == ["figcaption"] * 4
+    assert _types(demote_title_repeats(captions, [TITLE])) == ["figcaption"] * 4

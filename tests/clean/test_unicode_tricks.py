@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from wenlan_data.clean.chain import apply, examine
+from wenlan_data.clean.chain import apply_rules, apply_with_remarks
 from wenlan_data.clean.rules.fold import Fold
 from wenlan_data.recipe import load_recipe
 from wenlan_data.records import Drop
@@ -44,8 +44,8 @@ def test_what_is_gone_was_counted(row: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("row", INERT, ids=[row["what"] for row in INERT])
 def test_text_that_means_to_be_executed_is_text_and_flagged(row: dict[str, object]) -> None:
-    result, remarks = examine(DEFAULT, str(row["text"]))
+    result, remarks = apply_with_remarks(DEFAULT, str(row["text"]))
     assert (result.reason if isinstance(result, Drop) else result) == (row["reason"] or row["out"])
     if isinstance(result, str):
         assert [remark.value for remark in remarks if remark.kind == "flag"] == row["flags"]
-    assert apply(DEFAULT, str(row["text"])) == result
+    assert apply_rules(DEFAULT, str(row["text"])) == result

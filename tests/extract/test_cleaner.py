@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from wenlan_data.extract.candidate_tables import Row
-from wenlan_data.extract.cleaner import Cleaner, Verdict, page_batches
+from wenlan_data.extract.candidate_tables import CandidateRow
+from wenlan_data.extract.cleaner import CleaningDecision, TextCleaner, page_batches
 from wenlan_data.recipe import TitleRepeats, load_recipe
 from wenlan_data.records import Candidate, Remark, Text
 
@@ -11,16 +11,18 @@ TEXT = load_recipe("wenlan").text
 RULES = tuple(spec.load() for spec in TEXT.rules)
 
 
-def _row(place: int, *texts: tuple[str, str], page: str = "", author: str = "") -> Row:
+def _row(place: int, *texts: tuple[str, str], page: str = "", author: str = "") -> CandidateRow:
     typed = tuple(Text(kind, text) for kind, text in texts)
     candidate = Candidate(
         url=f"https://example.org/{place}.jpg", texts=typed, page_url=page, author=author
     )
-    return Row(place, place.to_bytes(16, "big"), candidate, candidate.url)
+    return CandidateRow(place, place.to_bytes(16, "big"), candidate, candidate.url)
 
 
-def _verdicts(rows: Sequence[Row], title_repeats: TitleRepeats = "title") -> list[Verdict]:
-    cleaner = Cleaner.of(RULES, TEXT.caption, TEXT.variants, title_repeats)
+def _verdicts(
+    rows: Sequence[CandidateRow], title_repeats: TitleRepeats = "title"
+) -> list[CleaningDecision]:
+    cleaner = TextCleaner.of(RULES, TEXT.caption, TEXT.variants, title_repeats)
     return [verdict for _, verdict in cleaner(rows)]
 
 
@@ -46,7 +48,7 @@ def test_script_and_flags_are_remarked_by_type() -> None:
     ]
 
 
-def _page(page: str) -> list[Row]:
+def _page(page: str) -> list[CandidateRow]:
     title = ("page_title", "春游黃山的三天 | 某某网")
     alts = ("春游黄山的三天1", "云海中的迎客松", "春游黄山的三天2", "春游黄山的三天3")
     return [_row(place, ("alt", alt), title, page=page) for place, alt in enumerate(alts)]

@@ -2,7 +2,12 @@ import gzip
 
 import pytest
 
-from wenlan_data.extract.links import MAX_LINKS, is_listing, listed_links, page_links
+from wenlan_data.extract.links import (
+    MAX_LINKS,
+    is_sitemap_or_feed,
+    page_links,
+    sitemap_or_feed_links,
+)
 
 PAGE = "http://a.cn/x/p.html"
 
@@ -43,15 +48,15 @@ def test_links_beyond_the_limit_are_counted() -> None:
     ],
 )  # fmt: skip
 def test_sitemaps_and_feeds_list_pages(text: str, urls: tuple[str, ...]) -> None:
-    assert is_listing(text.encode()) == bool(urls)
+    assert is_sitemap_or_feed(text.encode()) == bool(urls)
     if urls:
-        assert listed_links(text.encode(), PAGE).urls == urls
-        assert is_listing(gzip.compress(text.encode()))
-        assert listed_links(gzip.compress(text.encode()), PAGE).urls == urls
+        assert sitemap_or_feed_links(text.encode(), PAGE).urls == urls
+        assert is_sitemap_or_feed(gzip.compress(text.encode()))
+        assert sitemap_or_feed_links(gzip.compress(text.encode()), PAGE).urls == urls
 
 
 @pytest.mark.parametrize(
     "payload", [b"", b"<html><loc>http://a.cn/</loc>", b"\x1f\x8bbroken", b"<?xml version='1.0'?>"]
 )
 def test_what_is_no_listing_is_none(payload: bytes) -> None:
-    assert not is_listing(payload)
+    assert not is_sitemap_or_feed(payload)

@@ -3,8 +3,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from wenlan_data.extract.data_uris import inline_pictures
-from wenlan_data.extract.pairs import MAX_IMAGES, page_pairs
+from wenlan_data.extract.data_uris import data_uri_images
+from wenlan_data.extract.pairs import MAX_PAGE_IMAGES, page_pairs
 from wenlan_data.records import Candidate, Drop, Origin, Text
 from wenlan_data.testing import make_image
 
@@ -221,8 +221,8 @@ def test_a_picture_inside_the_page_is_named_by_its_digest_and_found_again() -> N
     html = f'<img src="data:image/jpeg;base64,{base64.b64encode(data).decode()}" alt=桥>'
     [one] = _candidates(html)
     assert one.url.startswith("data:image/jpeg;sha256=")
-    assert one.stored == AT
-    assert [(inside.name, inside.data) for inside in inline_pictures(html)] == [(one.url, data)]
+    assert one.origin == AT
+    assert [(inside.name, inside.data) for inside in data_uri_images(html)] == [(one.url, data)]
     assert [row for row in page_pairs(html, PAGE) if isinstance(row, Candidate)] == []
 
 
@@ -241,10 +241,12 @@ def test_deep_pages_are_read_to_their_end(depth: int) -> None:
 
 def test_a_page_of_endless_pictures_is_read_in_part_and_said_to_be() -> None:
     rows = list(
-        page_pairs("".join(f"<img src={n}.jpg alt=桥>" for n in range(MAX_IMAGES + 5)), PAGE)
+        page_pairs("".join(f"<img src={n}.jpg alt=桥>" for n in range(MAX_PAGE_IMAGES + 5)), PAGE)
     )
-    assert rows[-1] == Drop("page_too_large", f"more than {MAX_IMAGES} pictures: the rest is left")
-    assert len(rows) == MAX_IMAGES + 1
+    assert rows[-1] == Drop(
+        "page_too_large", f"more than {MAX_PAGE_IMAGES} pictures: the rest is left"
+    )
+    assert len(rows) == MAX_PAGE_IMAGES + 1
 
 
 def test_an_empty_page_has_nothing() -> None:

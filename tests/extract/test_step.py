@@ -14,9 +14,9 @@ from wenlan_data.recipe import RuleSpec
 from wenlan_data.records import Drop
 from wenlan_data.seen_ids import ids_array, save_ids
 from wenlan_data.source_config import SourceSpec
-from wenlan_data.tables import CANDIDATES, IMAGE_INDEX, WORK_DROPS
+from wenlan_data.tables import CANDIDATES, IMAGE_INDEX, RAW, WORK_DROPS
 
-FILES = {"raw": CANDIDATES, "candidates": CANDIDATES, "drops": WORK_DROPS, "images": IMAGE_INDEX}
+FILES = {"raw": RAW, "candidates": CANDIDATES, "drops": WORK_DROPS, "images": IMAGE_INDEX}
 
 
 @dataclass(frozen=True)
@@ -192,6 +192,40 @@ def test_recorded_rows_give_the_same_outputs_with_other_rules(tmp_path: Path) ->
         "http://a.cn/2.jpg",
         "http://a.cn/5.jpg",
     ]
+
+
+def test_an_unreadable_row_is_recorded_as_a_drop(tmp_path: Path) -> None:
+    _, tables = _run(_part(_jsonl(tmp_path / "t.jsonl", ROWS)), tmp_path / "a")
+    unreadable = [row for row in tables["raw"] if row["reason"]]
+    assert [(row["ordinal"], row["reason"], row["detail"]) for row in unreadable] == [
+        ((3 << 32) + 3, "bad_url", "empty"),
+        ((3 << 32) + 4, "bad_url", "empty"),
+        ((3 << 32) + 8, "bad_encoding", "a lone surrogate"),
+    ]
+    assert {(row["source"], row["url"], row["supply_path"]) for row in unreadable} == {
+        ("table:t.jsonl", "", "")
+    }
+
+
+def test_rows_of_version_5_are_still_read(tmp_path: Path) -> None:
+    """It recorded `reason: detail` of an unreadable row in `supply_path`."""
+    _, tables = _run(_part(_jsonl(tmp_path / "t.jsonl", ROWS)), tmp_path / "a")
+    rows = [
+        {
+            **row,
+            "remarks": [],
+            **(
+                {"supply": "none", "supply_path": f"{row['reason']}: {row['detail']}"}
+                if row["reason"]
+                else {}
+            ),
+        }
+        for row in tables["raw"]
+    ]
+    pq.write_table(pa.Table.from_pylist(rows, CANDIDATES), tmp_path / "raw.parquet")
+    part = ReextractPart(part_number=3, raw=str(tmp_path / "raw.parquet"), rules=RULES)
+    _, again = _run(part, tmp_path / "b")
+    assert again == tables
 
 
 def test_an_index_of_pictures_is_handed_on(tmp_path: Path) -> None:

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from wenlan_data.dedupe.captions import choose
-from wenlan_data.extract.candidate_tables import Row
-from wenlan_data.extract.cleaner import Cleaner
+from wenlan_data.extract.candidate_tables import CandidateRow
+from wenlan_data.extract.cleaner import TextCleaner
 from wenlan_data.recipe import load_recipe
 from wenlan_data.records import Candidate, Text
 
 TRUTH = Path(__file__).parents[3] / "shared" / "data" / "howtocook-site" / "TRUTH.json"
 
 
-def _rows(page: dict[str, object]) -> list[tuple[Row, dict[str, str]]]:
+def _rows(page: dict[str, object]) -> list[tuple[CandidateRow, dict[str, str]]]:
     images = page.get("images") or []
     assert isinstance(images, list)
     rows = []
@@ -30,7 +30,7 @@ def _rows(page: dict[str, object]) -> list[tuple[Row, dict[str, str]]]:
             texts=tuple(Text(kind, text) for kind, text in texts if text),
             page_url=f"http://howtocook.test/{page['path']}",
         )
-        rows.append((Row(place, b"", candidate, candidate.url), image))
+        rows.append((CandidateRow(place, b"", candidate, candidate.url), image))
     return rows
 
 
@@ -40,7 +40,7 @@ def test_at_least_97_percent_of_captions_are_the_alt_text_or_else_one_that_stand
             "../shared/data/howtocook-site/TRUTH.json is not there: the choice of captions was not checked"
         )
     text = load_recipe("wenlan").text
-    cleaner = Cleaner.of(
+    cleaner = TextCleaner.of(
         tuple(spec.load() for spec in text.rules), text.caption, text.variants, text.title_repeats
     )
     right = []

@@ -6,7 +6,7 @@ from typing import TypedDict
 
 import pytest
 
-from wenlan_data.clean.chain import apply
+from wenlan_data.clean.chain import apply_rules
 from wenlan_data.recipe import load_recipe
 from wenlan_data.records import Drop
 
@@ -34,7 +34,7 @@ def judged() -> Judged:
         json.loads(line) for line in LABELLED.read_text("utf-8").split("\n") if line
     ]
     rules = [spec.load() for spec in load_recipe("wenlan").text.rules]
-    return [(line, apply(rules, line["text"])) for line in lines]
+    return [(line, apply_rules(rules, line["text"])) for line in lines]
 
 
 def _share(right: list[bool]) -> float:

@@ -3,7 +3,7 @@
 import pytest
 
 from wenlan_data.extract.encoding import decode_page
-from wenlan_data.extract.links import is_listing, listed_links, page_links
+from wenlan_data.extract.links import is_sitemap_or_feed, page_links, sitemap_or_feed_links
 from wenlan_data.extract.pairs import page_pairs
 
 # A pattern that looks twice at each character would take hours; each of these takes a second or two.
@@ -38,12 +38,12 @@ def test_a_hostile_page_is_read_and_its_picture_found(name: str) -> None:
     rows = list(page_pairs(html, "http://a.cn/"))
     assert getattr(rows[0], "url", "") == "http://a.cn/1.jpg"
     page_links(html, "http://a.cn/")
-    assert not is_listing(payload)
+    assert not is_sitemap_or_feed(payload)
 
 
 @pytest.mark.parametrize(
     "payload", [b"<?xml ?>" * 250, b" " * 2_000_000, b"<urlset>" + b"<loc>" + b" " * 1_000_000]
 )
 def test_a_hostile_listing_is_read(payload: bytes) -> None:
-    is_listing(payload)
-    assert listed_links(payload, "http://a.cn/").urls == ()
+    is_sitemap_or_feed(payload)
+    assert sitemap_or_feed_links(payload, "http://a.cn/").urls == ()

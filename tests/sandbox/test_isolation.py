@@ -9,7 +9,7 @@ import pytest
 
 from tests.fetch.fetch_list_rows import Row, part_for, run
 from tests.sandbox.test_client import HOSTILE
-from wenlan_data.extract.data_uris import inline_pictures
+from wenlan_data.extract.data_uris import data_uri_images
 from wenlan_data.fetch.results import EPOCH
 from wenlan_data.protocols import Receipt
 from wenlan_data.sandbox import client as sandbox
@@ -93,7 +93,7 @@ def test_a_page_that_kills_its_reader_loses_the_pictures_inside_it_and_no_others
     monkeypatch.setattr(sandbox, "WORKER_COMMAND", (str(script),))
     inside = base64.b64encode(make_image(3)).decode()
     html = f'<img src="data:image/jpeg;base64,{inside}">'
-    [one] = inline_pictures(html)
+    [one] = data_uri_images(html)
     rows: list[Row] = []
     with PayloadWriter(tmp_path / "pages.warc") as warc:
         for page in (html, html + "<!-- segv -->", "<p>no picture"):

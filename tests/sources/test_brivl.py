@@ -34,8 +34,8 @@ def source(folder: Path, *lines: str) -> Brivl:
 def test_records_become_candidates_with_texts_and_boxes(tmp_path: Path) -> None:
     (found,) = check_source(source(tmp_path, record("../data/imgs/a.jpg")))
     assert isinstance(found, Candidate)
-    assert found.stored is not None
-    assert found.stored.path == str(tmp_path / "a.jpg")
+    assert found.origin is not None
+    assert found.origin.path == str(tmp_path / "a.jpg")
     assert found.texts == (Text("alt", "酒店"), Text("surrounding", "酒店在城里。它很大。"))
     assert found.boxes == ((1, 2, 30, 40),)
 
@@ -75,8 +75,8 @@ def test_a_record_reaches_no_file_outside_its_folder(tmp_path: Path) -> None:
     for name in ("../secret.jpg", str(tmp_path / "secret.jpg"), "sub/../../secret.jpg"):
         (found,) = check_source(source(inner, record(name)))
         assert isinstance(found, Candidate)
-        assert found.stored is not None
-        assert Path(found.stored.path).parent == inner
+        assert found.origin is not None
+        assert Path(found.origin.path).parent == inner
 
 
 def test_pictures_may_lie_elsewhere(tmp_path: Path) -> None:
@@ -111,6 +111,6 @@ def test_the_released_records_are_read_whole() -> None:
         [13, 343],
     ]
     assert all(
-        isinstance(one, Candidate) and one.stored and Path(one.stored.path).is_file()
+        isinstance(one, Candidate) and one.origin and Path(one.origin.path).is_file()
         for one in found
     )

@@ -40,7 +40,7 @@ def test_pictures_come_with_their_sidecars_sorted_and_named_as_the_operator_wrot
         url="photos/a/cat.jpg",
         texts=(Text("caption", "一只猫"),),
         source="folder:photos/",
-        stored=Origin(kind="file", path=str(tmp_path / "photos/a/cat.jpg")),
+        origin=Origin(kind="file", path=str(tmp_path / "photos/a/cat.jpg")),
     )
 
 

@@ -14,7 +14,7 @@ _VISIBLE = re.compile(rf"[^\s{INVISIBLE}\u200d\ufe0f]")
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RuleStep:
     """What one rule made of a text."""
 
     rule: Rule | None
@@ -24,7 +24,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Cleaned:
+class CleanedTexts:
     """What the rules left of the texts by one picture."""
 
     texts: tuple[Text, ...]
@@ -35,7 +35,7 @@ class Cleaned:
     """What the rules saw, each with the text's type; rejected texts are among them."""
 
 
-def apply(rules: Sequence[Rule], text: str) -> str | Drop:
+def apply_rules(rules: Sequence[Rule], text: str) -> str | Drop:
     """The cleaned text, or the first rule's reason against it; `empty` where nothing visible is left.
 
     What comes back can always be encoded as UTF-8.
@@ -53,23 +53,23 @@ def apply(rules: Sequence[Rule], text: str) -> str | Drop:
     return text
 
 
-def steps(rules: Sequence[Rule], text: str) -> Iterator[Step]:
+def apply_stepwise(rules: Sequence[Rule], text: str) -> Iterator[RuleStep]:
     """The same, one step a rule until one rejects."""
     text = well_formed(text)
     if not _VISIBLE.search(text):
-        yield Step(None, text, Drop("empty"))
+        yield RuleStep(None, text, Drop("empty"))
         return
     for rule in rules:
         result = rule(text)
         if result is not text and isinstance(result, str) and not _VISIBLE.search(result):
             result = Drop("empty")
-        yield Step(rule, text, result)
+        yield RuleStep(rule, text, result)
         if isinstance(result, Drop):
             return
         text = result
 
 
-def examine(rules: Sequence[Rule], text: str) -> tuple[str | Drop, tuple[Remark, ...]]:
+def apply_with_remarks(rules: Sequence[Rule], text: str) -> tuple[str | Drop, tuple[Remark, ...]]:
     """What `apply` gives, and what the rules remark on the way."""
     text = well_formed(text)
     if not _VISIBLE.search(text):
@@ -87,7 +87,7 @@ def examine(rules: Sequence[Rule], text: str) -> tuple[str | Drop, tuple[Remark,
     return text, remarks
 
 
-def remarks_of(step: Step) -> tuple[Remark, ...]:
+def step_remarks(step: RuleStep) -> tuple[Remark, ...]:
     """What the step's rule has to say of it."""
     if step.rule is None or not _can_remark(type(step.rule)):
         return ()
@@ -100,17 +100,17 @@ def _can_remark(kind: type) -> bool:
     return hasattr(kind, "remarks")
 
 
-def clean_texts(rules: Sequence[Rule], texts: Sequence[Text]) -> Cleaned:
+def clean_texts(rules: Sequence[Rule], texts: Sequence[Text]) -> CleanedTexts:
     """The texts by one picture through the rules."""
     kept: dict[Text, None] = {}
     rejected: list[tuple[Text, Drop]] = []
     remarks: list[tuple[str, Remark]] = []
     for text in texts:
-        result, seen = examine(rules, text.text)
+        result, seen = apply_with_remarks(rules, text.text)
         remarks.extend((text.type, remark) for remark in seen)
         if isinstance(result, Drop):
             rejected.append((text, result))
             remarks.append((text.type, Remark("rejected", result.reason)))
         else:
             kept.setdefault(Text(text.type, result))
-    return Cleaned(tuple(kept), tuple(rejected), tuple(remarks))
+    return CleanedTexts(tuple(kept), tuple(rejected), tuple(remarks))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from wenlan_data.records import Text
 
-MIN_PICTURES = 3
+MIN_IMAGES = 3
 """On a page with fewer pictures the title may well name what one of them shows."""
 
 _PARTS = re.compile(r"\s*[|｜_—–:：·•»›>]+\s*|\s+-+\s+|(?<![A-Za-z0-9])-+|-+(?![A-Za-z0-9])")
@@ -24,7 +24,9 @@ def title_forms(title: str) -> frozenset[str]:
     return frozenset({_bare(part) for part in (title, *_PARTS.split(title))} - {""})
 
 
-def tell_apart(pictures: Sequence[Sequence[Text]], titles: Sequence[str]) -> list[tuple[Text, ...]]:
+def demote_title_repeats(
+    pictures: Sequence[Sequence[Text]], titles: Sequence[str]
+) -> list[tuple[Text, ...]]:
     """The texts by each picture of one page; an `alt` that repeats a page title becomes a `title`.
 
     That is where more than half of the page's pictures, and at least 3, have such an `alt`: it tells none of them
@@ -36,7 +38,7 @@ def tell_apart(pictures: Sequence[Sequence[Text]], titles: Sequence[str]) -> lis
         for texts in pictures
     ]
     count = sum(map(any, repeating))
-    if len(pictures) < MIN_PICTURES or 2 * count <= len(pictures):
+    if len(pictures) < MIN_IMAGES or 2 * count <= len(pictures):
         return [tuple(texts) for texts in pictures]
     return [
         tuple(

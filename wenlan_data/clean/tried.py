@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from wenlan_data.clean.chain import Step, remarks_of, steps
+from wenlan_data.clean.chain import RuleStep, apply_stepwise, step_remarks
 from wenlan_data.protocols import Rule
 from wenlan_data.recipe import Recipe
 from wenlan_data.records import Drop, Remark
@@ -51,7 +51,7 @@ class Trial:
 
     def __call__(self, text: str) -> Tried:
         """The text through all rules."""
-        done = list(steps(self._rules, text))
+        done = list(apply_stepwise(self._rules, text))
         # With no rule at all, and for an empty text, the steps do not begin with the first rule.
         names = [CHECK] if done and done[0].rule is None else self._names
         result = done[-1].after if done else text
@@ -59,11 +59,11 @@ class Trial:
             text,
             result,
             tuple(_changes(names, done)),
-            tuple(one for step in done for one in remarks_of(step)),
+            tuple(one for step in done for one in step_remarks(step)),
         )
 
 
-def _changes(names: Sequence[str], done: Sequence[Step]) -> Iterator[Change]:
+def _changes(names: Sequence[str], done: Sequence[RuleStep]) -> Iterator[Change]:
     for name, step in zip(names, done, strict=False):
         if step.after != step.before:
             yield Change(name, step.before, step.after)

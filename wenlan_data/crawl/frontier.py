@@ -17,7 +17,7 @@ from wenlan_data.crawl.queue import WAITING, WAITING_IDS, Batch, Ids, ids_of, me
 from wenlan_data.errors import os_errors
 from wenlan_data.fetch.fetch_lists import cut_by_host
 from wenlan_data.protocols import Receipt
-from wenlan_data.seen_ids import Known, save_ids
+from wenlan_data.seen_ids import SeenIds, save_ids
 from wenlan_data.tables import FRONTIER, PAGES
 from wenlan_data.web.address_policy import REFUSALS
 from wenlan_data.web.limits import HostLimits
@@ -104,7 +104,7 @@ class FrontierPart:
             yield Batch(rows, ids_of(rows))
         seeds = _table(self.seeds)
         links = (partial(read_batches, Path(folder) / "links.parquet") for folder in self.crawled)
-        yield from merged(self.before, [lambda: iter((seeds,)), *links], Known(self.asked))
+        yield from merged(self.before, [lambda: iter((seeds,)), *links], SeenIds(self.asked))
 
     def _asked(self) -> Asked:
         return Asked.load(Path(self.before) / ASKED) if self.before else Asked()

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wenlan_data.seen_ids import Known, candidate_id, ids_array
+from wenlan_data.seen_ids import SeenIds, candidate_id, ids_array
 from wenlan_data.tables import FRONTIER
 
 BATCH_ROWS = 1 << 16
@@ -43,7 +43,7 @@ def read_batches(path: Path) -> Iterator[pa.Table]:
             yield pa.Table.from_batches([batch]).cast(FRONTIER)
 
 
-def merged(before: str, found: Sequence[Batches], asked: Known) -> Iterator[Batch]:
+def merged(before: str, found: Sequence[Batches], asked: SeenIds) -> Iterator[Batch]:
     """By depth, and in each depth what waits in the folder `before`, then what is new; no page that was asked.
 
     Of a page that was found twice the nearest row stays, of rows as near the first.
@@ -109,7 +109,7 @@ class _Waiting:
 class _New:
     """What the last round found."""
 
-    def __init__(self, found: Sequence[Batches], asked: Known, waiting: _Waiting) -> None:
+    def __init__(self, found: Sequence[Batches], asked: SeenIds, waiting: _Waiting) -> None:
         self._found = found
         ids, depths = [np.empty(0, "S16")], [np.empty(0, np.int16)]
         for rows in self._read():

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from wenlan_data.crawl.frontier import Row, read_frontier, write_frontier
 from wenlan_data.crawl.scope import Scope
 from wenlan_data.errors import os_errors
-from wenlan_data.extract.links import is_listing, listed_links
-from wenlan_data.extract.pages import looks_like_page
+from wenlan_data.extract.links import is_sitemap_or_feed, sitemap_or_feed_links
+from wenlan_data.extract.pages import is_html
 from wenlan_data.fetch.recorder import to_milliseconds
 from wenlan_data.fetch.results import EPOCH, Wanted
 from wenlan_data.fetch.step import Fetcher, FetchPart
@@ -179,8 +179,8 @@ def _recorded(
     if drop := failure_of(answer.status):
         seen.drop = drop
         return seen
-    listing = is_listing(answer.body)
-    if not listing and not looks_like_page(answer.body, answer.header("content-type")):
+    listing = is_sitemap_or_feed(answer.body)
+    if not listing and not is_html(answer.body, answer.header("content-type")):
         seen.drop = NOT_HTML
         return seen
     sha256 = hashlib.sha256(answer.body).hexdigest()
@@ -225,7 +225,7 @@ class _Follow:
             return 0
         record = record_at(warc, answer.offset)
         if answer.drop == LISTING:
-            links = listed_links(record.payload, record.url)
+            links = sitemap_or_feed_links(record.payload, record.url)
             return sum(
                 self._add(url, depth if _is_sitemap(url) else depth + 1, 0) for url in links.urls
             )

@@ -115,7 +115,7 @@ class _Read:
             self.urls.append(url_key(one.url))
             self.not_at_hand += 1
             return
-        path = Path(one.stored.path) if one.stored else folder / one.url
+        path = Path(one.origin.path) if one.origin else folder / one.url
         try:
             found = check_image(path.read_bytes(), self._image)
         except OSError:

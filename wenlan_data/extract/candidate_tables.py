@@ -1,153 +1,192 @@
-"""One recorded row of the extract step, and how rows become the columns of its files."""
+"""The Parquet files of the extract step: their rows as values, and the record batches that hold them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wenlan_data.records import Box, Candidate, Drop, Origin, Remark, Text
-from wenlan_data.seen_ids import Known, ids_array
-from wenlan_data.tables import CANDIDATES, IMAGE_INDEX, WORK_DROPS
+from wenlan_data.seen_ids import SeenIds, ids_array
+from wenlan_data.tables import CANDIDATES, IMAGE_INDEX, RAW, WORK_DROPS
 
 BATCH_ROWS = 8_192
 
-REMARKS_KEPT = ("script", "flag", "rejected", "repeats")
-"""What a sample tells of its texts; authors have a field of their own, and removed characters are only counted."""
-
-UNUSABLE = "none"
-"""The supply of a recorded row that the source could not read: `supply_path` holds `reason: detail`."""
+PUBLISHED_REMARKS = ("script", "flag", "rejected", "repeats")
+"""Kinds of remarks that are published with a sample. An author has a column of its own, and removed characters
+are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A candidate as the source gave it, or why the source gave none, with its place and id."""
+class CandidateRow:
+    """A candidate as its source gave it, numbered and identified."""
 
     ordinal: int
     candidate_id: bytes
     candidate: Candidate
     url_key: str
+    unreadable: Drop | None = None
+    """Why the source could not read the row; the candidate then holds nothing but the source's name."""
 
 
-def unusable(drop: Drop, source: str) -> Candidate:
-    """What `raw.parquet` records for a row that the source could not read, so that `--from` counts it again."""
-    stored = Origin(kind=UNUSABLE, path=f"{drop.reason}: {drop.detail}")
-    return Candidate(url="", texts=(), source=source, stored=stored)
+@dataclass(frozen=True, slots=True)
+class DroppedRow:
+    """A row without a surviving candidate, and the step that dropped it."""
+
+    row: CandidateRow
+    step: str
+    drop: Drop
 
 
-def recorded_drop(candidate: Candidate) -> Drop | None:
-    """The drop that `unusable` recorded; None for a candidate that was read."""
-    if candidate.stored is None or candidate.stored.kind != UNUSABLE:
-        return None
-    reason, _, detail = candidate.stored.path.partition(": ")
-    return Drop(reason, detail)
-
-
-def read_rows(path: str, wanted: Known | None = None) -> Iterator[Row]:
-    """The rows of a `raw.parquet`, with their ordinals and ids; those of `wanted` ids alone, if given."""
+def read_raw(path: str, wanted: SeenIds | None = None) -> Iterator[CandidateRow]:
+    """Yields the rows of a `raw.parquet` as they were recorded; with `wanted`, only those with these ids."""
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(BATCH_ROWS):
             some = batch.filter(_mask(batch, wanted)) if wanted else batch
-            for value in some.to_pylist():
-                stored = Origin(
-                    kind=value["supply"], path=value["supply_path"], offset=value["supply_offset"]
-                )
-                candidate = Candidate(
-                    url=value["url"],
-                    texts=tuple(Text(one["type"], one["text"]) for one in value["texts"]),
-                    page_url=value["page_url"],
-                    source=value["source"],
-                    licence=value["licence"],
-                    author=value["author"],
-                    opt_out=tuple(value["opt_out"]),
-                    stored=None if stored.kind == "web" else stored,
-                    boxes=boxes_of(value["boxes"]),
-                )
-                yield Row(value["ordinal"], value["candidate_id"], candidate, value["url_key"])
+            yield from map(_raw_row, _with_reasons(some).to_pylist())
 
 
-def boxes_of(flat: Sequence[int] | None) -> tuple[Box, ...]:
-    """The boxes of a `tables.BOXES` value."""
+def _raw_row(value: dict[str, Any]) -> CandidateRow:
+    ordinal, candidate_id, url_key = value["ordinal"], value["candidate_id"], value["url_key"]
+    if value["reason"]:
+        candidate = Candidate(url="", texts=(), source=value["source"])
+        unreadable = Drop(value["reason"], value["detail"])
+        return CandidateRow(ordinal, candidate_id, candidate, url_key, unreadable)
+    origin = Origin(kind=value["supply"], path=value["supply_path"], offset=value["supply_offset"])
+    candidate = Candidate(
+        url=value["url"],
+        texts=tuple(Text(one["type"], one["text"]) for one in value["texts"]),
+        page_url=value["page_url"],
+        source=value["source"],
+        licence=value["licence"],
+        author=value["author"],
+        opt_out=tuple(value["opt_out"]),
+        origin=None if origin.kind == "web" else origin,
+        boxes=unflatten_boxes(value["boxes"]),
+    )
+    return CandidateRow(ordinal, candidate_id, candidate, url_key)
+
+
+def _with_reasons(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Adds `reason` and `detail` to rows that version 5 of the step recorded.
+
+    `--from` is the way out of a corpus that an older version made, so its recordings have to stay readable. Version 5
+    wrote `reason: detail` into `supply_path` of an unreadable row, and `none` into `supply`.
+    """
+    if "reason" in batch.schema.names:
+        return batch
+    supplies, paths = batch["supply"].to_pylist(), batch["supply_path"].to_pylist()
+    errors = [
+        path.partition(": ") if supply == "none" else ("", "", "")
+        for supply, path in zip(supplies, paths, strict=True)
+    ]
+    for column, place in (("reason", 0), ("detail", 2)):
+        values = pa.array([one[place] for one in errors], pa.string())
+        batch = batch.append_column(column, values)
+    return batch
+
+
+def unflatten_boxes(flat: Sequence[int] | None) -> tuple[Box, ...]:
+    """Returns the boxes of a `tables.BOXES` value."""
     sides = iter(flat or ())
     return tuple(zip(sides, sides, sides, sides, strict=True))
 
 
-def _mask(batch: pa.RecordBatch, wanted: Known) -> pa.BooleanArray:
+def _mask(batch: pa.RecordBatch, wanted: SeenIds) -> pa.BooleanArray:
     ids = ids_array(one for one in batch["candidate_id"].to_pylist() if one is not None)
     return pa.array(wanted.contains(ids))
 
 
-def candidate_columns(
-    rows: Sequence[Row], remarks: Sequence[Sequence[tuple[str, Remark]]]
+def raw_batch(rows: Sequence[CandidateRow]) -> pa.RecordBatch:
+    """Returns the rows by the schema `RAW`, texts as the source gave them."""
+    drops = [row.unreadable or Drop("") for row in rows]
+    columns = _shared_columns(rows)
+    columns["reason"] = [one.reason for one in drops]
+    columns["detail"] = [one.detail for one in drops]
+    return _batch(columns, RAW)
+
+
+def candidates_batch(
+    rows: Sequence[CandidateRow], remarks: Sequence[Sequence[tuple[str, Remark]]]
 ) -> pa.RecordBatch:
-    """The rows by the schema `CANDIDATES`, with what the rules remarked of their texts."""
-    candidates = [row.candidate for row in rows]
-    stored = [one.stored for one in candidates]
-    columns: list[list[object]] = [
-        [row.ordinal for row in rows],
-        [row.candidate_id for row in rows],
-        [one.url for one in candidates],
-        [row.url_key for row in rows],
-        _texts([one.texts for one in candidates]),
-        [one.page_url for one in candidates],
-        [one.source for one in candidates],
-        [one.licence for one in candidates],
-        [one.author for one in candidates],
-        [list(one.opt_out) for one in candidates],
-        [one.kind if one else "web" for one in stored],
-        [one.path if one else "" for one in stored],
-        [one.offset if one else 0 for one in stored],
-        [_remarks(some) for some in remarks],
-        [[side for box in one.boxes for side in box] for one in candidates],
-    ]
+    """Returns the rows by the schema `CANDIDATES`, with the rules' remarks about the texts of each row."""
+    columns = _shared_columns(rows)
+    columns["remarks"] = [_published(some) for some in remarks]
     return _batch(columns, CANDIDATES)
 
 
-def drop_columns(rows: Sequence[tuple[Row, str, Drop]]) -> pa.RecordBatch:
-    """Rows left out, with the step and why, by the schema `WORK_DROPS`."""
-    candidates = [row.candidate for row, _, _ in rows]
-    count = len(rows)
-    columns: list[list[object]] = [
-        [row.ordinal for row, _, _ in rows],
-        [row.candidate_id for row, _, _ in rows],
-        [step for _, step, _ in rows],
-        [""] * count,
-        [one.url for one in candidates],
-        [one.page_url for one in candidates],
-        [one.source for one in candidates],
-        [drop.reason for _, _, drop in rows],
-        [drop.detail for _, _, drop in rows],
-        [drop.retryable for _, _, drop in rows],
-        [""] * count,
-        [-1] * count,
-        [-1] * count,
-        _texts([one.texts for one in candidates]),
-    ]
+def drops_batch(rows: Sequence[DroppedRow]) -> pa.RecordBatch:
+    """Returns the rows by the schema `WORK_DROPS`; columns of later steps hold their neutral values."""
+    candidates = [one.row.candidate for one in rows]
+    columns: dict[str, list[object]] = {
+        "ordinal": [one.row.ordinal for one in rows],
+        "candidate_id": [one.row.candidate_id for one in rows],
+        "step": [one.step for one in rows],
+        "key": [""] * len(rows),
+        "url": [one.url for one in candidates],
+        "page_url": [one.page_url for one in candidates],
+        "source": [one.source for one in candidates],
+        "reason": [one.drop.reason for one in rows],
+        "detail": [one.drop.detail for one in rows],
+        "retryable": [one.drop.retryable for one in rows],
+        "duplicate_of": [""] * len(rows),
+        "phash_distance": [-1] * len(rows),
+        "pdq_distance": [-1] * len(rows),
+        "texts": _texts(candidates),
+    }
     return _batch(columns, WORK_DROPS)
 
 
-def index_columns(entries: Sequence[tuple[str, str, int]]) -> pa.RecordBatch:
-    """URL key, WARC and record offset of pictures at hand, by the schema `IMAGE_INDEX`."""
-    return _batch([list(column) for column in zip(*entries, strict=True)], IMAGE_INDEX)
+def image_index_batch(entries: Sequence[tuple[str, str, int]]) -> pa.RecordBatch:
+    """Returns URL key, WARC and record offset of images at hand, by the schema `IMAGE_INDEX`."""
+    columns = zip(*entries, strict=True)
+    return _batch(dict(zip(IMAGE_INDEX.names, map(list, columns), strict=True)), IMAGE_INDEX)
 
 
-def _texts(texts: Sequence[Sequence[Text]]) -> list[object]:
-    return [[(one.type, one.text) for one in some] for some in texts]
+def _shared_columns(rows: Sequence[CandidateRow]) -> dict[str, list[object]]:
+    """The columns that `RAW` and `CANDIDATES` share."""
+    candidates = [row.candidate for row in rows]
+    origins = [one.origin or Origin(kind="web", path="") for one in candidates]
+    return {
+        "ordinal": [row.ordinal for row in rows],
+        "candidate_id": [row.candidate_id for row in rows],
+        "url": [one.url for one in candidates],
+        "url_key": [row.url_key for row in rows],
+        "texts": _texts(candidates),
+        "page_url": [one.page_url for one in candidates],
+        "source": [one.source for one in candidates],
+        "licence": [one.licence for one in candidates],
+        "author": [one.author for one in candidates],
+        "opt_out": [list(one.opt_out) for one in candidates],
+        "supply": [one.kind for one in origins],
+        "supply_path": [one.path for one in origins],
+        "supply_offset": [one.offset for one in origins],
+        "boxes": [[side for box in one.boxes for side in box] for one in candidates],
+    }
 
 
-def _remarks(remarks: Sequence[tuple[str, Remark]]) -> list[tuple[str, str, str]]:
-    return [(kind, one.kind, one.value) for kind, one in remarks if one.kind in REMARKS_KEPT]
+def _texts(candidates: Sequence[Candidate]) -> list[object]:
+    return [[(text.type, text.text) for text in one.texts] for one in candidates]
 
 
-def _batch(columns: Sequence[list[object]], schema: pa.Schema) -> pa.RecordBatch:
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+def _published(remarks: Sequence[tuple[str, Remark]]) -> list[tuple[str, str, str]]:
+    return [
+        (text_type, one.kind, one.value)
+        for text_type, one in remarks
+        if one.kind in PUBLISHED_REMARKS
+    ]
+
+
+def _batch(columns: dict[str, list[object]], schema: pa.Schema) -> pa.RecordBatch:
+    arrays = [pa.array(columns[field.name], field.type) for field in schema]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-class Tables:
-    """Open Parquet files of one part, by name; each is there, with its schema, even where nothing is written."""
+class ParquetWriters:
+    """Open Parquet files of one part, by name. Each exists, with its schema, even if nothing is written to it."""
 
     def __init__(self, out: Path, schemas: dict[str, pa.Schema]) -> None:
         self._paths = {name: out / f"{name}.parquet" for name in schemas}
@@ -157,15 +196,15 @@ class Tables:
         }
 
     def write(self, name: str, batch: pa.RecordBatch) -> None:
-        """Append one row group."""
+        """Appends one row group; an empty batch adds none."""
         if batch.num_rows:
             self._writers[name].write_batch(batch)
 
     def size_bytes(self) -> int:
-        """Of all files, once they are closed."""
+        """Returns the size of all files; they must be closed."""
         return sum(path.stat().st_size for path in self._paths.values())
 
-    def __enter__(self) -> "Tables":
+    def __enter__(self) -> "ParquetWriters":
         return self
 
     def __exit__(

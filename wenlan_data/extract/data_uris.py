@@ -12,12 +12,12 @@ MIN_INLINE_BYTES = 1000
 """Smaller ones are the placeholders and icons of the page itself: no candidates."""
 MAX_INLINE_BYTES = 5 << 20
 
-_DATA = re.compile(r"data:(image/[a-z]{1,10})(?:;[\w.=-]{1,40}){0,4},", re.IGNORECASE)
-_BODY = re.compile(r"[A-Za-z0-9+/=%\s_-]*")
+_DATA_URI = re.compile(r"data:(image/[a-z]{1,10})(?:;[\w.=-]{1,40}){0,4},", re.IGNORECASE)
+_DATA_URI_BODY = re.compile(r"[A-Za-z0-9+/=%\s_-]*")
 
 
 @dataclass(frozen=True, slots=True)
-class InlinePicture:
+class InlineImage:
     """One picture inside a page."""
 
     name: str
@@ -25,9 +25,9 @@ class InlinePicture:
     data: bytes
 
 
-def inline_picture(uri: str) -> InlinePicture | None:
+def decode_data_uri(uri: str) -> InlineImage | None:
     """The picture of a base64 `data:` URI; None for what is none, too small or too large."""
-    match = _DATA.match(uri)
+    match = _DATA_URI.match(uri)
     if not match or ";base64" not in match[0].lower():
         return None
     body = uri[match.end() :]
@@ -39,12 +39,12 @@ def inline_picture(uri: str) -> InlinePicture | None:
         return None
     if not MIN_INLINE_BYTES <= len(data) <= MAX_INLINE_BYTES:
         return None
-    return InlinePicture(f"data:{match[1].lower()};sha256={hashlib.sha256(data).hexdigest()}", data)
+    return InlineImage(f"data:{match[1].lower()};sha256={hashlib.sha256(data).hexdigest()}", data)
 
 
-def inline_pictures(html: str) -> Iterator[InlinePicture]:
+def data_uri_images(html: str) -> Iterator[InlineImage]:
     """Every such picture in the source of a page, in order."""
-    for match in _DATA.finditer(html):
-        body = _BODY.match(html, match.end())
-        if body and (found := inline_picture(match[0] + body[0])):
+    for match in _DATA_URI.finditer(html):
+        body = _DATA_URI_BODY.match(html, match.end())
+        if body and (found := decode_data_uri(match[0] + body[0])):
             yield found

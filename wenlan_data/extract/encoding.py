@@ -8,10 +8,13 @@ from resiliparse.parse.encoding import detect_encoding
 
 _META_BYTES = 4096
 _DETECT_BYTES = 64 << 10
-_ENOUGH_BYTES = 24
+_MIN_NON_ASCII_BYTES = 24
 
 _CHINESE = ("gb18030", "big5hkscs")
-_COMMON = "的一是不我有在人了这這他们們中大上来來个個国國到說说時时要就出会會和你可也子得那为為以自生过過后後能對对，。"
+_COMMON_CHARACTERS = (
+    "的一是不我有在人了这這他们們中大上来來个個国國到說说時"
+    "时要就出会會和你可也子得那为為以自生过過后後能對对，。"
+)
 _ASCII = bytes(range(128))
 _CHARSET = re.compile(rb"charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]{2,40})", re.IGNORECASE)
 _BYTE_ORDER_MARKS = (
@@ -54,58 +57,61 @@ def decode_page(payload: bytes, content_type: str = "") -> str:
     for mark, name in _BYTE_ORDER_MARKS:
         if payload.startswith(mark):
             return payload[len(mark) :].decode(name, errors="replace")
-    if name := _wide(payload):
+    if name := _utf16_without_mark(payload):
         return payload.decode(name, errors="replace")
     if payload.isascii():
         return payload.decode("ascii")
-    for name in _candidates(payload, content_type):
-        if (text := _strictly(payload, name)) is not None:
+    for name in _candidate_encodings(payload, content_type):
+        if (text := _decode_strictly(payload, name)) is not None:
             return text
     # Broken bytes: ours is the first choice among those that lose least.
-    texts = [payload.decode(name, errors="replace") for name in _candidates(payload, content_type)]
+    texts = [
+        payload.decode(name, errors="replace")
+        for name in _candidate_encodings(payload, content_type)
+    ]
     return min(texts, key=lambda text: text.count("\ufffd"))
 
 
-def _candidates(payload: bytes, content_type: str) -> Iterator[str]:
+def _candidate_encodings(payload: bytes, content_type: str) -> Iterator[str]:
     declared = [
-        *_declared(content_type.encode("latin-1", "replace")),
-        *_declared(payload[:_META_BYTES]),
+        *_declared_encodings(content_type.encode("latin-1", "replace")),
+        *_declared_encodings(payload[:_META_BYTES]),
     ]
     # Text of another encoding is hardly ever valid UTF-8 by chance, unless it is very short.
-    if len(payload.translate(None, _ASCII)) >= _ENOUGH_BYTES:
+    if len(payload.translate(None, _ASCII)) >= _MIN_NON_ASCII_BYTES:
         yield "utf-8"
     # Nearly every byte fits windows-1252, the default of careless servers, so it goes last.
     yield from (name for name in declared if name != "cp1252")
     yield "utf-8"
-    yield from _detected(payload)
+    yield from _detected_encodings(payload)
     yield "gb18030"
     yield from (name for name in declared if name == "cp1252")
 
 
-def _detected(payload: bytes) -> Iterator[str]:
+def _detected_encodings(payload: bytes) -> Iterator[str]:
     """What the bytes look like, without markup, which says nothing of the text."""
     text = re.sub(rb"<[^<>]*>", b" ", payload[:_DETECT_BYTES])
     name = _CODECS.get((detect_encoding(text, html5_compatible=True) or "").lower(), "")
     if name in {"", "utf-8", "cp1252", *_CHINESE}:
         # Its statistics know nothing of Hong Kong's characters; ours count the commonest of each reading.
-        yield from sorted(_CHINESE, key=lambda one: -_common(text, one))
+        yield from sorted(_CHINESE, key=lambda one: -_common_character_count(text, one))
     elif name:
         yield name
 
 
-def _common(text: bytes, name: str) -> int:
-    return sum(map(text.decode(name, errors="ignore").count, _COMMON))
+def _common_character_count(text: bytes, name: str) -> int:
+    return sum(map(text.decode(name, errors="ignore").count, _COMMON_CHARACTERS))
 
 
-def _strictly(payload: bytes, name: str) -> str | None:
+def _decode_strictly(payload: bytes, name: str) -> str | None:
     try:
         return payload.decode(name)
     except UnicodeDecodeError:
         # Big5 of Taiwan and of Hong Kong differ in some rare characters.
-        return _strictly(payload, "cp950") if name == "big5hkscs" else None
+        return _decode_strictly(payload, "cp950") if name == "big5hkscs" else None
 
 
-def _wide(payload: bytes) -> str:
+def _utf16_without_mark(payload: bytes) -> str:
     """UTF-16 without a mark: markup has a zero in every other byte, and no zero in the others."""
     start = payload[:512]
     odd, even = start[1::2].count(0), start[::2].count(0)
@@ -114,6 +120,6 @@ def _wide(payload: bytes) -> str:
     return "utf-16-le" if odd > even else "utf-16-be"
 
 
-def _declared(raw: bytes) -> list[str]:
+def _declared_encodings(raw: bytes) -> list[str]:
     labels = (match.decode().lower() for match in _CHARSET.findall(raw))
     return [_CODECS[label] for label in labels if label in _CODECS]

@@ -9,7 +9,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 Page = LexborHTMLParser
 Element = LexborNode
 
-MAX_CHARACTERS = 10 << 20
+MAX_PAGE_CHARACTERS = 10 << 20
 """Of one page; the rest is left."""
 MAX_DEPTH = 5_000
 """Parsing takes time with the square of the depth (measured: 23 ms for 5,000 nested elements, 0.4 s for 20,000, 2.6 s
@@ -30,7 +30,7 @@ _CONTAINER = re.compile(
 def parse_html(html: str) -> Page | None:
     """The tree of a page; None for an empty one. A page that is nested absurdly is read without its containers."""
     # NUL is invisible to a reader, and a trap for the parser's C strings.
-    text = html[:MAX_CHARACTERS].replace("\0", "")
+    text = html[:MAX_PAGE_CHARACTERS].replace("\0", "")
     if not text.strip():
         return None
     if text.count("<") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
@@ -44,7 +44,7 @@ def attribute(node: Element, name: str) -> str:
     return node.attributes.get(name) or ""
 
 
-def parents(node: Element) -> Iterator[Element]:
+def ancestors(node: Element) -> Iterator[Element]:
     """What an element stands in, from the inside out."""
     parent = node.parent
     while parent is not None:
@@ -52,7 +52,7 @@ def parents(node: Element) -> Iterator[Element]:
         parent = parent.parent
 
 
-def base_of(page: Page, page_url: str) -> str:
+def base_url(page: Page, page_url: str) -> str:
     """What the page's relative addresses start from: its `<base href>`, else its own URL."""
     base = page.css_first("base[href]")
     if base is None:

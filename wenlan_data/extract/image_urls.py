@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from wenlan_data.extract.html import Element, attribute
 
-LAZY = (
+LAZY_ATTRIBUTES = (
     *(
         "data-original",
         "data-src",
@@ -46,7 +46,7 @@ LAZY = (
     ),
 )
 """Attributes in which pages keep the picture until it is scrolled to; seen on Chinese portals, forums and shops."""
-FULL = (
+FULL_SIZE_ATTRIBUTES = (
     "data-full",
     "data-full-src",
     "data-large",
@@ -56,8 +56,8 @@ FULL = (
     "data-zoom",
 )
 """Attributes that hold a larger copy."""
-FULL_FIRST = (
-    *FULL,
+PREFERRED_ATTRIBUTES = (
+    *FULL_SIZE_ATTRIBUTES,
     "data-zoom-image",
     "data-hires",
     "data-highres",
@@ -66,43 +66,45 @@ FULL_FIRST = (
     "zoomfile",
 )
 
-Attributes = Mapping[str, str | None]
+ElementAttributes = Mapping[str, str | None]
 
-_BETWEEN = " \t\r\n\f,"
-_PICTURE = re.compile(r"\.(?:jpe?g|jpe|jfif|png|webp|gif)$", re.IGNORECASE)
-_VECTOR = re.compile(r"\.(?:svgz?|ico|cur)$", re.IGNORECASE)
-_UNTAKEN = frozenset({"image/svg+xml", "image/avif", "image/jxl", "image/heic", "image/x-icon"})
+_SRCSET_SEPARATORS = " \t\r\n\f,"
+_IMAGE_EXTENSION = re.compile(r"\.(?:jpe?g|jpe|jfif|png|webp|gif)$", re.IGNORECASE)
+_VECTOR_EXTENSION = re.compile(r"\.(?:svgz?|ico|cur)$", re.IGNORECASE)
+_UNSUPPORTED_TYPES = frozenset(
+    {"image/svg+xml", "image/avif", "image/jxl", "image/heic", "image/x-icon"}
+)
 MAX_SRCSET_CHARACTERS = 64 << 10
 MAX_SRCSET_ENTRIES = 200
 
 
-def best_address(image: Element) -> str:
+def best_image_url(image: Element) -> str:
     """The address, as written, of the largest copy that the page names; empty where there is none.
 
     A `data:` URI is the last resort: it is the page's own placeholder more often than not.
     """
-    if full := _linked(image):
+    if full := _linked_image_url(image):
         return full
     there = image.attributes
-    if full := _first(there, FULL_FIRST):
+    if full := _first_url(there, PREFERRED_ATTRIBUTES):
         return full
-    sets = [*_sources(image), _srcset(there)]
+    sets = [*_picture_element_srcsets(image), _srcset_attribute(there)]
     best = max(
-        (one for value in sets for one in srcset(value)),
+        (one for value in sets for one in parse_srcset(value)),
         key=lambda pair: pair[1],
         default=("", 0.0),
     )
-    lazy, own = _first(there, LAZY), _usable(there.get("src") or "")
+    lazy, own = _first_url(there, LAZY_ATTRIBUTES), _usable_url(there.get("src") or "")
     if best[0] and best[1] > 1:
         return best[0]
-    remote = next((one for one in (lazy, own, best[0]) if one and not is_inline(one)), "")
+    remote = next((one for one in (lazy, own, best[0]) if one and not is_data_uri(one)), "")
     return remote or own or lazy
 
 
-def srcset(value: str) -> list[tuple[str, float]]:
+def parse_srcset(value: str) -> list[tuple[str, float]]:
     """Address and size of each entry: the number before `w` or `x`; 1 without one."""
     found: list[tuple[str, float]] = []
-    rest = value[:MAX_SRCSET_CHARACTERS].lstrip(_BETWEEN)
+    rest = value[:MAX_SRCSET_CHARACTERS].lstrip(_SRCSET_SEPARATORS)
     while rest and len(found) < MAX_SRCSET_ENTRIES:
         address = rest.split(maxsplit=1)[0]
         rest = rest[len(address) :]
@@ -110,25 +112,25 @@ def srcset(value: str) -> list[tuple[str, float]]:
         if not address.endswith(","):
             descriptor, _, rest = rest.partition(",")
         address = address.rstrip(",")
-        if not is_inline(address) and _usable(address):
-            found.append((address, _size(descriptor)))
-        rest = rest.lstrip(_BETWEEN)
+        if not is_data_uri(address) and _usable_url(address):
+            found.append((address, _descriptor_size(descriptor)))
+        rest = rest.lstrip(_SRCSET_SEPARATORS)
     return found
 
 
-def is_inline(address: str) -> bool:
+def is_data_uri(address: str) -> bool:
     """Whether it is a `data:` URI."""
     return address[:5].lower() == "data:"
 
 
-def names_a_picture(address: str) -> bool:
+def has_image_extension(address: str) -> bool:
     """Whether the path of an address ends as a picture's does; not so pages such as `File:a.jpg` of a wiki."""
     path = address.partition("#")[0].partition("?")[0]
     name = path.rpartition("/")[2]
-    return bool(_PICTURE.search(name)) and ":" not in name and "%3A" not in name.upper()
+    return bool(_IMAGE_EXTENSION.search(name)) and ":" not in name and "%3A" not in name.upper()
 
 
-def _linked(image: Element) -> str:
+def _linked_image_url(image: Element) -> str:
     node = image
     for _ in range(3):
         parent = node.parent
@@ -136,50 +138,52 @@ def _linked(image: Element) -> str:
             return ""
         if parent.tag == "a":
             href = attribute(parent, "href").strip()
-            return href if names_a_picture(href) else ""
+            return href if has_image_extension(href) else ""
         node = parent
     return ""
 
 
-def _sources(image: Element) -> list[str]:
+def _picture_element_srcsets(image: Element) -> list[str]:
     parent = image.parent
     if parent is None or parent.tag != "picture":
         return []
     sources = [one.attributes for one in parent.css("source")]
     return [
-        _srcset(one) for one in sources if (one.get("type") or "").strip().lower() not in _UNTAKEN
+        _srcset_attribute(one)
+        for one in sources
+        if (one.get("type") or "").strip().lower() not in _UNSUPPORTED_TYPES
     ]
 
 
-def _srcset(there: Attributes) -> str:
+def _srcset_attribute(there: ElementAttributes) -> str:
     return there.get("data-srcset") or there.get("data-lazy-srcset") or there.get("srcset") or ""
 
 
-def _first(there: Attributes, names: tuple[str, ...]) -> str:
+def _first_url(there: ElementAttributes, names: tuple[str, ...]) -> str:
     if len(there) < 2:
         return ""
     for name in names:
-        if name in there and (value := _usable(there[name] or "")) and _is_address(value):
+        if name in there and (value := _usable_url(there[name] or "")) and _looks_like_url(value):
             return value
     return ""
 
 
-def _is_address(value: str) -> bool:
-    return "/" in value or bool(_PICTURE.search(value.partition("?")[0]))
+def _looks_like_url(value: str) -> bool:
+    return "/" in value or bool(_IMAGE_EXTENSION.search(value.partition("?")[0]))
 
 
-def _usable(value: str) -> str:
+def _usable_url(value: str) -> str:
     value = value.strip()
     if (
         not value
         or value.startswith("#")
-        or _VECTOR.search(value.partition("#")[0].partition("?")[0])
+        or _VECTOR_EXTENSION.search(value.partition("#")[0].partition("?")[0])
     ):
         return ""
     return value
 
 
-def _size(descriptor: str) -> float:
+def _descriptor_size(descriptor: str) -> float:
     best = 1.0
     for word in descriptor.split():
         try:

@@ -8,24 +8,24 @@ from html import unescape
 from io import BytesIO
 from urllib.parse import urljoin
 
-from wenlan_data.extract.html import Element, Page, attribute, base_of, parse_html
+from wenlan_data.extract.html import Element, Page, attribute, base_url, parse_html
 
 MAX_LINKS = 1000
 """Of one page."""
-MAX_LISTED = 50_000
+MAX_SITEMAP_LINKS = 50_000
 """Of one sitemap, as its protocol has it."""
-MAX_LISTING_BYTES = 50 << 20
+MAX_SITEMAP_BYTES = 50 << 20
 
-_LINKS = (
+_LINK_SELECTOR = (
     "a[href], area[href], link[rel~=next][href], iframe[src], frame[src], meta[http-equiv][content]"
 )
 MAX_REFRESH_CHARACTERS = 4096
 
 # Spaces are bounded everywhere: a page of nothing else must not take a second look at each.
 _REFRESH = re.compile(r"[\d.]* ?[;,]? ?(?:url ?=)? ?[\"']?([^\"']{1,2048})", re.IGNORECASE)
-_LISTING = re.compile(rb"\s*(?:<!--[^>]{0,500}-->\s*|<\?[^>]{0,200}>\s*)*"
+_SITEMAP_OR_FEED = re.compile(rb"\s*(?:<!--[^>]{0,500}-->\s*|<\?[^>]{0,200}>\s*)*"
                       rb"<(?:\w{1,20}:)?(urlset|sitemapindex|rss|feed|rdf)\b", re.IGNORECASE)  # fmt: skip
-_LISTED = re.compile(
+_SITEMAP_LINK = re.compile(
     r"<(?:\w{1,20}:)?(?:loc|link)\s{0,9}>\s{0,99}(?:<!\[CDATA\[\s{0,99})?([^<>\s\]]{1,4096})"
     r"|<(?:\w{1,20}:)?link\b[^<>]{0,500}?\bhref\s*=\s*[\"']([^\"'<>]{1,4096})",
     re.IGNORECASE,
@@ -44,16 +44,16 @@ class Links:
 def page_links(html: str, page_url: str, max_links: int = MAX_LINKS) -> Links:
     """The links of a page to other pages, unless the page asks robots not to follow any."""
     page = parse_html(html)
-    if page is None or "nofollow" in robots_words(page):
+    if page is None or "nofollow" in robots_directives(page):
         return Links()
-    base = base_of(page, page_url)
+    base = base_url(page, page_url)
     found: dict[str, None] = {}
     left = 0
-    for node in page.css(_LINKS):
-        href = _target(node)
+    for node in page.css(_LINK_SELECTOR):
+        href = _link_target(node)
         if not href or href.startswith("#") or href[:11].lower() == "javascript:":
             continue
-        url = _join(base, href)
+        url = _absolute_url(base, href)
         if url is None or not url[:8].lower().startswith(("http://", "https://")):
             continue
         if len(found) >= max_links or "nofollow" in attribute(node, "rel").lower().split():
@@ -63,7 +63,7 @@ def page_links(html: str, page_url: str, max_links: int = MAX_LINKS) -> Links:
     return Links(tuple(found), left)
 
 
-def robots_words(page: Page, agent: str = "wenlan-data") -> set[str]:
+def robots_directives(page: Page, agent: str = "wenlan-data") -> set[str]:
     """The words of the page's `<meta name=robots>`, lower case; `none` counts as `noindex, nofollow` as well."""
     words: set[str] = set()
     for node in page.css("meta[name][content]"):
@@ -72,25 +72,25 @@ def robots_words(page: Page, agent: str = "wenlan-data") -> set[str]:
     return words | ({"nofollow"} if "none" in words else set())
 
 
-def is_listing(payload: bytes) -> bool:
+def is_sitemap_or_feed(payload: bytes) -> bool:
     """Whether the bytes begin as a sitemap or a feed does, gzipped or not."""
-    return bool(_LISTING.match(_plain(payload, 2048)[:2048].lstrip(b"\xef\xbb\xbf")))
+    return bool(_SITEMAP_OR_FEED.match(_decompressed(payload, 2048)[:2048].lstrip(b"\xef\xbb\xbf")))
 
 
-def listed_links(payload: bytes, url: str) -> Links:
+def sitemap_or_feed_links(payload: bytes, url: str) -> Links:
     """What a sitemap, an index of sitemaps or a feed (RSS, Atom) lists. No entity is expanded but the usual five."""
-    text = _plain(payload, MAX_LISTING_BYTES).decode("utf-8", "replace")
+    text = _decompressed(payload, MAX_SITEMAP_BYTES).decode("utf-8", "replace")
     found: dict[str, None] = {}
-    for match in _LISTED.finditer(text):
-        target = _join(url, unescape(match[1] or match[2]).strip())
+    for match in _SITEMAP_LINK.finditer(text):
+        target = _absolute_url(url, unescape(match[1] or match[2]).strip())
         if target:
             found[target] = None
-        if len(found) >= MAX_LISTED:
+        if len(found) >= MAX_SITEMAP_LINKS:
             break
     return Links(tuple(found))
 
 
-def _target(node: Element) -> str:
+def _link_target(node: Element) -> str:
     name = node.tag or ""
     if name in {"iframe", "frame"}:
         return attribute(node, "src").strip()
@@ -102,7 +102,7 @@ def _target(node: Element) -> str:
     return match[1].strip() if match else ""
 
 
-def _plain(payload: bytes, max_bytes: int) -> bytes:
+def _decompressed(payload: bytes, max_bytes: int) -> bytes:
     if not payload.startswith(b"\x1f\x8b"):
         return payload[:max_bytes]
     try:
@@ -112,7 +112,7 @@ def _plain(payload: bytes, max_bytes: int) -> bytes:
         return b""
 
 
-def _join(base: str, href: str) -> str | None:
+def _absolute_url(base: str, href: str) -> str | None:
     try:
         return urljoin(base, href)
     except ValueError:

@@ -6,20 +6,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
-from wenlan_data.extract.html import Element, Page, attribute, parents
-from wenlan_data.extract.links import robots_words
-from wenlan_data.extract.surrounding_text import plain
+from wenlan_data.extract.html import Element, Page, ancestors, attribute
+from wenlan_data.extract.links import robots_directives
+from wenlan_data.extract.surrounding_text import single_line
 from wenlan_data.records import Text
 from wenlan_data.web.opt_out import OPT_OUT_WORDS
 
-MAX_JSON_CHARACTERS = 1 << 20
-MAX_JSON_NODES = 5_000
-MAX_STATED_CHARACTERS = 300
+MAX_JSON_LD_CHARACTERS = 1 << 20
+MAX_JSON_LD_NODES = 5_000
+MAX_METADATA_CHARACTERS = 300
 
 _CREATIVE_COMMONS = re.compile(
     r"https?://creativecommons\.org/(?:licenses|publicdomain)/[\w./-]{1,60}", re.IGNORECASE
 )
-_IMAGE_NAMES = (
+_IMAGE_PROPERTIES = (
     "og:image",
     "og:image:url",
     "og:image:secure_url",
@@ -30,7 +30,7 @@ _IMAGE_TYPES = frozenset({"ImageObject", "Photograph"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StatedPicture:
+class MetadataImage:
     """A picture that the head or the JSON-LD of a page names."""
 
     address: str
@@ -41,7 +41,7 @@ class StatedPicture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PageFacts:
+class PageMetadata:
     """What holds for every picture of a page."""
 
     texts: tuple[Text, ...] = ()
@@ -50,49 +50,49 @@ class PageFacts:
     opt_out: tuple[str, ...] = ()
 
 
-def page_facts(page: Page) -> PageFacts:
+def extract_metadata(page: Page) -> PageMetadata:
     """Title, keywords, licence, author and the opt-outs of its `<meta>`."""
-    metas = _metas(page)
-    title = plain(_title(page)) or plain(metas.get("og:title", ""))
-    keywords = plain(metas.get("keywords", ""))
+    metas = _meta_tags(page)
+    title = single_line(_title(page)) or single_line(metas.get("og:title", ""))
+    keywords = single_line(metas.get("keywords", ""))
     texts = [Text("page_title", title)] if title else []
     texts += [Text("keywords", keywords)] if keywords else []
-    signals = sorted(f"meta robots: {word}" for word in robots_words(page) & OPT_OUT_WORDS)
+    signals = sorted(f"meta robots: {word}" for word in robots_directives(page) & OPT_OUT_WORDS)
     signals += (
         ["meta tdm-reservation: 1"] if metas.get("tdm-reservation", "").strip() == "1" else []
     )
-    return PageFacts(
-        texts=tuple(Text(one.type, one.text[:MAX_STATED_CHARACTERS]) for one in texts),
+    return PageMetadata(
+        texts=tuple(Text(one.type, one.text[:MAX_METADATA_CHARACTERS]) for one in texts),
         licence=_page_licence(page),
         author=_author(page, metas),
         opt_out=tuple(signals),
     )
 
 
-def licence_beside(image: Element) -> str:
+def figure_licence(image: Element) -> str:
     """The licence that the picture's own figure links, as galleries of several authors have it."""
-    figure = next((node for node in parents(image) if _is_figure(node)), None)
+    figure = next((node for node in ancestors(image) if _is_figure(node)), None)
     if figure is None:
         return ""
-    return next((href for node in figure.css("a[href]") if (href := _licence_of(node))), "")
+    return next((href for node in figure.css("a[href]") if (href := _link_licence(node))), "")
 
 
-def stated_pictures(page: Page) -> Iterator[StatedPicture]:
+def metadata_images(page: Page) -> Iterator[MetadataImage]:
     """The pictures of `og:image` and its like, and of JSON-LD."""
-    metas = _metas(page)
-    texts = _texts(
+    metas = _meta_tags(page)
+    texts = _typed_texts(
         alt=metas.get("og:image:alt", "") or metas.get("twitter:image:alt", ""),
         title=metas.get("og:title"),
     )
-    for name in _IMAGE_NAMES:
+    for name in _IMAGE_PROPERTIES:
         if address := metas.get(name, "").strip():
-            yield StatedPicture(address=address, texts=texts)
+            yield MetadataImage(address=address, texts=texts)
             break
     link = page.css_first("link[rel=image_src][href]")
     if link is not None:
-        yield StatedPicture(address=attribute(link, "href").strip())
+        yield MetadataImage(address=attribute(link, "href").strip())
     for node in page.css('script[type="application/ld+json"]'):
-        yield from _json_pictures(node.text())
+        yield from _json_ld_images(node.text())
 
 
 def _title(page: Page) -> str:
@@ -105,7 +105,7 @@ def _is_figure(node: Element) -> bool:
     return node.tag == "figure" or "figure" in words or "thumb" in words
 
 
-def _metas(page: Page) -> dict[str, str]:
+def _meta_tags(page: Page) -> dict[str, str]:
     found: dict[str, str] = {}
     for node in page.css("meta[content]"):
         name = (attribute(node, "property") or attribute(node, "name")).strip().lower()
@@ -121,80 +121,80 @@ def _page_licence(page: Page) -> str:
         found = (
             node
             for node in page.css('a[href*="creativecommons.org"]')
-            if not any(map(_is_figure, parents(node)))
+            if not any(map(_is_figure, ancestors(node)))
         )
-        stated = next((href for node in found if (href := _licence_of(node))), "")
-    return stated[:MAX_STATED_CHARACTERS]
+        stated = next((href for node in found if (href := _link_licence(node))), "")
+    return stated[:MAX_METADATA_CHARACTERS]
 
 
-def _licence_of(node: Element) -> str:
+def _link_licence(node: Element) -> str:
     href = attribute(node, "href").strip()
     if "license" in attribute(node, "rel").lower().split() or _CREATIVE_COMMONS.match(href):
-        return href[:MAX_STATED_CHARACTERS]
+        return href[:MAX_METADATA_CHARACTERS]
     return ""
 
 
 def _author(page: Page, metas: dict[str, str]) -> str:
-    stated = plain(metas.get("author", "") or metas.get("article:author", ""))
+    stated = single_line(metas.get("author", "") or metas.get("article:author", ""))
     if not stated:
         node = page.css_first("a[rel~=author], [itemprop=author]")
-        stated = plain(node.text()) if node is not None else ""
-    return "" if stated.startswith(("http://", "https://")) else stated[:MAX_STATED_CHARACTERS]
+        stated = single_line(node.text()) if node is not None else ""
+    return "" if stated.startswith(("http://", "https://")) else stated[:MAX_METADATA_CHARACTERS]
 
 
-def _texts(*, alt: object = "", title: object = "", caption: object = "") -> tuple[Text, ...]:
+def _typed_texts(*, alt: object = "", title: object = "", caption: object = "") -> tuple[Text, ...]:
     typed = (("figcaption", caption), ("alt", alt), ("title", title))
-    words = ((kind, plain(value)) for kind, value in typed if isinstance(value, str))
-    return tuple(Text(kind, word[:MAX_STATED_CHARACTERS]) for kind, word in words if word)
+    words = ((kind, single_line(value)) for kind, value in typed if isinstance(value, str))
+    return tuple(Text(kind, word[:MAX_METADATA_CHARACTERS]) for kind, word in words if word)
 
 
-def _json_pictures(text: str) -> Iterator[StatedPicture]:
-    if len(text) > MAX_JSON_CHARACTERS:
+def _json_ld_images(text: str) -> Iterator[MetadataImage]:
+    if len(text) > MAX_JSON_LD_CHARACTERS:
         return
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return
     waiting, seen = [value], 0
-    while waiting and seen < MAX_JSON_NODES:
+    while waiting and seen < MAX_JSON_LD_NODES:
         seen += 1
         one = waiting.pop(0)
         if isinstance(one, list):
             waiting.extend(one)
         elif isinstance(one, dict):
-            yield from _pictures_of(cast("dict[str, object]", one))
+            yield from _json_ld_item_images(cast("dict[str, object]", one))
             waiting.extend(inner for inner in one.values() if isinstance(inner, dict | list))
 
 
-def _pictures_of(item: dict[str, object]) -> Iterator[StatedPicture]:
+def _json_ld_item_images(item: dict[str, object]) -> Iterator[MetadataImage]:
     types = item.get("@type")
-    licence = _word(item.get("license"))
-    author = _name(item.get("creditText") or item.get("author") or item.get("creator"))
+    licence = _url_value(item.get("license"))
+    author = _name_value(item.get("creditText") or item.get("author") or item.get("creator"))
     if _IMAGE_TYPES & set(types if isinstance(types, list) else [types]):
-        address = _word(item.get("contentUrl")) or _word(item.get("url"))
-        texts = _texts(
+        address = _url_value(item.get("contentUrl")) or _url_value(item.get("url"))
+        texts = _typed_texts(
             caption=item.get("caption"), alt=item.get("description"), title=item.get("name")
         )
         if address:
-            yield StatedPicture(address=address, texts=texts, licence=licence, author=author)
+            yield MetadataImage(address=address, texts=texts, licence=licence, author=author)
     elif "image" in item:
         images = item["image"] if isinstance(item["image"], list) else [item["image"]]
-        texts = _texts(title=item.get("headline") or item.get("name"))
+        texts = _typed_texts(title=item.get("headline") or item.get("name"))
         for address in (one for one in images if isinstance(one, str) and one.strip()):
-            yield StatedPicture(
+            yield MetadataImage(
                 address=address.strip(), texts=texts, licence=licence, author=author
             )
 
 
-def _word(value: object) -> str:
+def _url_value(value: object) -> str:
     if isinstance(value, dict):
         value = value.get("@id") or value.get("url")
     return value.strip()[:2048] if isinstance(value, str) else ""
 
 
-def _name(value: object) -> str:
+def _name_value(value: object) -> str:
     if isinstance(value, list):
         value = value[0] if value else ""
     if isinstance(value, dict):
         value = value.get("name")
-    return plain(value)[:MAX_STATED_CHARACTERS] if isinstance(value, str) else ""
+    return single_line(value)[:MAX_METADATA_CHARACTERS] if isinstance(value, str) else ""

@@ -5,16 +5,16 @@ from wenlan_data.web.warc import WarcPayload
 _PAGE_STARTS = (b"<!doctype html", b"<html")
 
 
-def is_page(record: WarcPayload) -> bool:
+def is_html_page(record: WarcPayload) -> bool:
     """Whether a record is an HTML page, by its headers or, where they say nothing, by its start."""
     return (
         record.kind == "response"
         and record.status == 200
-        and looks_like_page(record.payload, record.content_type)
+        and is_html(record.payload, record.content_type)
     )
 
 
-def looks_like_page(payload: bytes, content_type: str) -> bool:
+def is_html(payload: bytes, content_type: str) -> bool:
     """Whether bytes with that `Content-Type` are an HTML page."""
     stated = content_type.lower()
     start = payload[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()

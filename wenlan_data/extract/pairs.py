@@ -5,32 +5,37 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from urllib.parse import urljoin
 
-from wenlan_data.extract.data_uris import inline_picture
-from wenlan_data.extract.html import Element, Page, attribute, base_of, parse_html
-from wenlan_data.extract.image_urls import best_address, is_inline, names_a_picture
-from wenlan_data.extract.page_metadata import PageFacts, licence_beside, page_facts, stated_pictures
+from wenlan_data.extract.data_uris import decode_data_uri
+from wenlan_data.extract.html import Element, Page, attribute, base_url, parse_html
+from wenlan_data.extract.image_urls import best_image_url, has_image_extension, is_data_uri
+from wenlan_data.extract.page_metadata import (
+    PageMetadata,
+    extract_metadata,
+    figure_licence,
+    metadata_images,
+)
 from wenlan_data.extract.surrounding_text import (
     HEADINGS,
     PARAGRAPHS,
-    Outline,
-    Place,
-    plain,
-    texts_by,
+    ImagePosition,
+    PageOutline,
+    image_texts,
+    single_line,
 )
 from wenlan_data.records import Candidate, Drop, Origin, Text
 
-MAX_IMAGES = 200
+MAX_PAGE_IMAGES = 200
 """Of one page; the rest is left, and said to be."""
 
 _OUTLINE = ", ".join(sorted(HEADINGS | PARAGRAPHS | {"img", "amp-img"}))
 
 
 @dataclass(slots=True)
-class _Found:
+class _ImageEntry:
     texts: list[Text] = field(default_factory=list)
     licence: str = ""
     author: str = ""
-    stored: Origin | None = None
+    origin: Origin | None = None
 
     def add(self, texts: Sequence[Text], licence: str = "", author: str = "") -> None:
         self.texts += texts
@@ -54,30 +59,30 @@ def page_pairs(
     page = parse_html(html)
     if page is None:
         return
-    gathered = _Gathered(base_of(page, page_url), page_at)
-    for place, outline in _places(page):
+    gathered = _ImageCollector(base_url(page, page_url), page_at)
+    for place, outline in _image_positions(page):
         gathered.add(
-            best_address(place.image),
-            partial(texts_by, place, outline),
-            licence_beside(place.image),
+            best_image_url(place.image),
+            partial(image_texts, place, outline),
+            figure_licence(place.image),
         )
     for link in page.css("a[href]"):
         address = attribute(link, "href").strip()
-        if names_a_picture(address) and link.css_first("img") is None:
+        if has_image_extension(address) and link.css_first("img") is None:
             gathered.add(address, partial(_link_text, link))
-    for stated in stated_pictures(page):
+    for stated in metadata_images(page):
         gathered.add(stated.address, partial(iter, stated.texts), stated.licence, stated.author)
     if gathered.found or gathered.drops:
-        yield from gathered.rows(page_facts(page), page_url, source, signals)
+        yield from gathered.rows(extract_metadata(page), page_url, source, signals)
 
 
 def _link_text(link: Element) -> Iterator[Text]:
-    if text := plain(link.text()):
+    if text := single_line(link.text()):
         yield Text("title", text)
 
 
-def _places(page: Page) -> Iterator[tuple[Place, Outline]]:
-    outline = Outline([], [])
+def _image_positions(page: Page) -> Iterator[tuple[ImagePosition, PageOutline]]:
+    outline = PageOutline([], [])
     heading, section = None, 0
     for node in page.css(_OUTLINE):
         name = node.tag
@@ -86,7 +91,7 @@ def _places(page: Page) -> Iterator[tuple[Place, Outline]]:
         elif name in PARAGRAPHS:
             outline.blocks.append((section, node))
         else:
-            outline.places.append(Place(node, len(outline.blocks), section, heading))
+            outline.places.append(ImagePosition(node, len(outline.blocks), section, heading))
     following = [place.block for place in outline.places[1:]]
     places = [
         replace(place, next_block=block)
@@ -95,11 +100,11 @@ def _places(page: Page) -> Iterator[tuple[Place, Outline]]:
     return ((place, outline) for place in [*places, *outline.places[-1:]])
 
 
-class _Gathered:
+class _ImageCollector:
     """The pictures of one page by address."""
 
     def __init__(self, base: str, page_at: Origin | None) -> None:
-        self.found: dict[str, _Found] = {}
+        self.found: dict[str, _ImageEntry] = {}
         self.drops: list[Drop] = []
         self._base = base
         self._page_at = page_at
@@ -111,23 +116,25 @@ class _Gathered:
         """One place where a picture stands; `texts` are looked for only where the picture is taken."""
         if not address:
             return
-        url = self._inline(address) if is_inline(address) else self._absolute(address)
+        url = self._inline(address) if is_data_uri(address) else self._absolute(address)
         if not url:
             return
-        if url not in self.found and len(self.found) >= MAX_IMAGES:
+        if url not in self.found and len(self.found) >= MAX_PAGE_IMAGES:
             if not self._full:
                 self.drops.append(
-                    Drop("page_too_large", f"more than {MAX_IMAGES} pictures: the rest is left")
+                    Drop(
+                        "page_too_large", f"more than {MAX_PAGE_IMAGES} pictures: the rest is left"
+                    )
                 )
             self._full = True
             return
         one = self.found.setdefault(
-            url, _Found(stored=self._page_at if is_inline(address) else None)
+            url, _ImageEntry(origin=self._page_at if is_data_uri(address) else None)
         )
         one.add(list(texts()), licence, author)
 
     def rows(
-        self, facts: PageFacts, page_url: str, source: str, signals: tuple[str, ...]
+        self, facts: PageMetadata, page_url: str, source: str, signals: tuple[str, ...]
     ) -> Iterator[Candidate | Drop]:
         """The candidates, then what could not be read."""
         for url, one in self.found.items():
@@ -139,7 +146,7 @@ class _Gathered:
                 licence=one.licence or facts.licence,
                 author=one.author or facts.author,
                 opt_out=tuple(sorted({*signals, *facts.opt_out})),
-                stored=one.stored,
+                origin=one.origin,
             )
         yield from self.drops
 
@@ -152,5 +159,5 @@ class _Gathered:
         return url.partition("#")[0] if url[:8].lower().startswith(("http://", "https://")) else ""
 
     def _inline(self, address: str) -> str:
-        picture = inline_picture(address) if self._page_at else None
+        picture = decode_data_uri(address) if self._page_at else None
         return picture.name if picture else ""

@@ -2,40 +2,44 @@
 
 import re
 
-MAX_WORDS = 600
+MAX_TEXT_CHARACTERS = 600
 """Characters of text that such a page has at most; an article about error pages has more."""
 
 _TITLE = re.compile(r"<title[^<>]{0,200}>([^<]{0,200})", re.IGNORECASE)
-_TAGS = re.compile(
+_MARKUP = re.compile(
     r"<(?:script|style)\b.{0,20000}?</(?:script|style)\s*>|<[^<>]{0,2000}>",
     re.IGNORECASE | re.DOTALL,
 )
-_PARTS = re.compile(r"[-_|–—·:：,，!！。]+")
-_THING = "(?:页面|网页|内容|文章|商品|图片)"
-_MISSING = re.compile(
+_TITLE_SEPARATORS = re.compile(r"[-_|–—·:：,，!！。]+")
+_CONTENT_NOUN = "(?:页面|网页|内容|文章|商品|图片)"
+_NOT_FOUND = re.compile(
     r"(?:error|http|错误)?\s*404(?:\s*(?:not found|error|错误|页面|错误页面))?|(?:page |file )?not found|出错啦?"
-    rf"|(?:您访问的)?{_THING}(?:不存在|已删除|已被删除|未找到|没有找到|找不到了)|找不到(?:该)?{_THING}",
+    rf"|(?:您访问的)?{_CONTENT_NOUN}(?:不存在|已删除|已被删除|未找到|没有找到|找不到了)|找不到(?:该)?{_CONTENT_NOUN}",
     re.IGNORECASE,
 )
-_HUMAN = re.compile(
+_CAPTCHA = re.compile(
     r"(?:安全|人机|访问|身份|滑动|图形)验证|(?:请)?(?:输入)?验证码|访问(?:被拒绝|受限|过于频繁)|captcha"
     r"|are you (?:a )?(?:human|robot)|verify you are human|just a moment|access denied|attention required",
     re.IGNORECASE,
 )
 
 
-def soft_error(html: str) -> str:
+def soft_error_reason(html: str) -> str:
     """`soft_404` or `captcha` for a short page whose title says so; empty for any other."""
     found = _TITLE.search(html[:20_000])
     if not found:
         return ""
-    parts = [part.strip(" .…\r\n\t") for part in _PARTS.split(found[1])]
+    parts = [part.strip(" .…\r\n\t") for part in _TITLE_SEPARATORS.split(found[1])]
     reason = next(
         (word for word, pattern in _REASONS if any(pattern.fullmatch(part) for part in parts)), ""
     )
-    if reason and len(html) < 200_000 and len("".join(_TAGS.sub(" ", html).split())) <= MAX_WORDS:
+    if (
+        reason
+        and len(html) < 200_000
+        and len("".join(_MARKUP.sub(" ", html).split())) <= MAX_TEXT_CHARACTERS
+    ):
         return reason
     return ""
 
 
-_REASONS = (("soft_404", _MISSING), ("captcha", _HUMAN))
+_REASONS = (("soft_404", _NOT_FOUND), ("captcha", _CAPTCHA))

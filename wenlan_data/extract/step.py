@@ -1,4 +1,4 @@
-"""The extract step: reads the candidates of one part, skips known ones, cleans texts, writes all of it down."""
+"""The extract step: reads the candidates of one part, skips those already seen, cleans their texts, writes tables."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -11,38 +11,40 @@ import pyarrow.parquet as pq
 from wenlan_data.errors import os_errors
 from wenlan_data.extract.candidate_tables import (
     BATCH_ROWS,
-    Row,
-    Tables,
-    candidate_columns,
-    drop_columns,
-    index_columns,
-    read_rows,
-    unusable,
+    CandidateRow,
+    DroppedRow,
+    ParquetWriters,
+    candidates_batch,
+    drops_batch,
+    image_index_batch,
+    raw_batch,
+    read_raw,
 )
-from wenlan_data.extract.cleaner import Cleaner, Verdict, page_batches
+from wenlan_data.extract.cleaner import CleaningDecision, TextCleaner, page_batches
 from wenlan_data.protocols import Receipt, SourcePart
 from wenlan_data.recipe import RuleSpec, TextRules, TitleRepeats
 from wenlan_data.records import Candidate, Drop, Remark, Text, Variant
-from wenlan_data.seen_ids import Known, candidate_id, ids_array
+from wenlan_data.seen_ids import SeenIds, candidate_id, ids_array
 from wenlan_data.source_config import SourceSpec
-from wenlan_data.tables import CANDIDATES, IMAGE_INDEX, WORK_DROPS
+from wenlan_data.tables import CANDIDATES, IMAGE_INDEX, RAW, WORK_DROPS
 from wenlan_data.web.urls import url_key
 
-_FILES = {"raw": CANDIDATES, "candidates": CANDIDATES, "drops": WORK_DROPS, "images": IMAGE_INDEX}
+_FILES = {"raw": RAW, "candidates": CANDIDATES, "drops": WORK_DROPS, "images": IMAGE_INDEX}
 
 TEXT = TextRules()
 
-_COUNTED = ("removed", "script", "flag", "repeats")
+_COUNTED_REMARKS = ("removed", "script", "flag", "repeats")
 
-_IndexRow = tuple[str, str, int]
+_ImageIndexRow = tuple[str, str, int]
+"""URL key, WARC, record offset."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractPart:
     """Reads one part of a source.
 
-    Writes `raw.parquet` (every new row, texts as read), `candidates.parquet` (those of which a text survived),
-    `drops.parquet` (the others) and `images.parquet` (pictures whose bytes the part brings along).
+    Writes `raw.parquet` (every new row, texts as read), `candidates.parquet` (rows of which a text survived),
+    `drops.parquet` (all other rows) and `images.parquet` (an index of the images that the part holds itself).
     """
 
     part_number: int
@@ -50,30 +52,32 @@ class ExtractPart:
     part: SourcePart
     rules: tuple[RuleSpec, ...]
     caption_order: tuple[str, ...] = TEXT.caption
-    """The text types, best first: the reason of the best rejected text is the candidate's."""
+    """Text types, best first. A candidate without texts is dropped for the reason of its best rejected text."""
     variants: tuple[Variant, ...] = ()
     title_repeats: TitleRepeats = TEXT.title_repeats
     known: tuple[str, ...] = ()
-    """Files of `save_ids`: candidates of earlier generations, skipped."""
+    """Files of `save_ids` with the candidates of earlier generations, which are skipped."""
     limit: int | None = None
-    """Read at most this many rows of the part."""
+    """Maximum number of rows that are read."""
 
     def __call__(self, out: Path) -> Receipt:
-        """Details: skipped rows `known`, `ids` recorded, `rejected_texts` of survivors, `remarks` by kind and value.
+        """Writes the tables and returns the counts.
 
-        A row that repeats another of its generation is no known one: dedupe drops it with a row that says so.
+        Details: `known` (skipped rows), `ids` (recorded rows), `rejected_texts` of surviving candidates by reason,
+        `remarks` by kind and value. A row that repeats another of its generation does not count as known: dedupe
+        drops it and records the drop.
         """
         source = self.source.load()
         rows = _source_rows(
             self.part_number, self.part, source.name, islice(source.read(self.part), self.limit)
         )
         index = ((url_key(url), self.part.path, offset) for url, offset in source.images(self.part))
-        return _extract(out, rows, index, _cleaner(self), Known(self.known))
+        return _extract(out, rows, index, _cleaner(self), SeenIds(self.known))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReextractPart:
-    """Does the same from the rows that an earlier build recorded; where their bytes lie stays as it was."""
+    """Cleans the rows that an earlier build recorded again, for `--from`; the origin of each row stays the same."""
 
     part_number: int
     raw: str
@@ -83,42 +87,42 @@ class ReextractPart:
     variants: tuple[Variant, ...] = ()
     title_repeats: TitleRepeats = TEXT.title_repeats
     images: tuple[str, ...] = ()
-    """Index files (`images.parquet`) to hand on."""
+    """Index files (`images.parquet`) to copy."""
 
     def __call__(self, out: Path) -> Receipt:
-        """As `ExtractPart`."""
-        rows = _renumbered(self.part_number, read_rows(self.raw))
+        """Writes the same tables and returns the same counts as `ExtractPart`."""
+        rows = _renumbered(self.part_number, read_raw(self.raw))
         cleaner = _cleaner(self)
-        return _extract(out, rows, _old_index(self.images), cleaner, Known(()))
+        return _extract(out, rows, _read_image_index(self.images), cleaner, SeenIds(()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPart:
-    """Does the same for the recorded rows with given ids, as a part of a new generation."""
+    """Cleans the recorded rows with given ids again, as a part of a new generation, for `--retry-failed`."""
 
     part_number: int
     raws: tuple[str, ...]
     ids: str
-    """A `.npy` of sorted candidate ids (S16)."""
+    """A `.npy` of sorted candidate ids, S16 (N)."""
     rules: tuple[RuleSpec, ...]
     caption_order: tuple[str, ...] = TEXT.caption
     variants: tuple[Variant, ...] = ()
     title_repeats: TitleRepeats = TEXT.title_repeats
 
     def __call__(self, out: Path) -> Receipt:
-        """As `ExtractPart`; an id that several files hold is taken once."""
-        wanted = Known((self.ids,))
-        found = (row for raw in self.raws for row in read_rows(raw, wanted))
-        rows = _renumbered(self.part_number, _each_once(found))
-        return _extract(out, rows, iter(()), _cleaner(self), Known(()))
+        """Writes the same tables as `ExtractPart`. An id that several files hold is taken once."""
+        wanted = SeenIds((self.ids,))
+        recorded = (row for raw in self.raws for row in read_raw(raw, wanted))
+        rows = _renumbered(self.part_number, _first_of_each_id(recorded))
+        return _extract(out, rows, iter(()), _cleaner(self), SeenIds(()))
 
 
-def _cleaner(part: ExtractPart | ReextractPart | RetryPart) -> Cleaner:
+def _cleaner(part: ExtractPart | ReextractPart | RetryPart) -> TextCleaner:
     rules = tuple(spec.load() for spec in part.rules)
-    return Cleaner.of(rules, part.caption_order, part.variants, part.title_repeats)
+    return TextCleaner.of(rules, part.caption_order, part.variants, part.title_repeats)
 
 
-def _each_once(rows: Iterator[Row]) -> Iterator[Row]:
+def _first_of_each_id(rows: Iterator[CandidateRow]) -> Iterator[CandidateRow]:
     seen = set[bytes]()
     for row in rows:
         if row.candidate_id not in seen:
@@ -127,7 +131,7 @@ def _each_once(rows: Iterator[Row]) -> Iterator[Row]:
 
 
 @dataclass(slots=True)
-class _Counts:
+class _ExtractCounts:
     rows_in: int = 0
     rows_out: int = 0
     known: int = 0
@@ -135,24 +139,28 @@ class _Counts:
     rejected: Counter[str] = field(default_factory=Counter)
     remarks: dict[str, Counter[str]] = field(default_factory=dict)
 
-    def add(self, verdict: Verdict) -> None:
-        """Count what the rules saw of a candidate that survives."""
-        self.rejected.update(drop.reason for _, drop in verdict.cleaned.rejected)
-        for _, remark in verdict.cleaned.remarks:
-            if remark.kind in _COUNTED:
+    def add(self, decision: CleaningDecision) -> None:
+        """Counts the rejected texts and remarks of a candidate that survives."""
+        self.rejected.update(drop.reason for _, drop in decision.cleaned.rejected)
+        for _, remark in decision.cleaned.remarks:
+            if remark.kind in _COUNTED_REMARKS:
                 self.remarks.setdefault(remark.kind, Counter())[remark.value] += remark.count
 
 
 def _extract(
-    out: Path, rows: Iterator[Row], index: Iterator[_IndexRow], cleaner: Cleaner, known: Known
+    out: Path,
+    rows: Iterator[CandidateRow],
+    image_index: Iterator[_ImageIndexRow],
+    cleaner: TextCleaner,
+    seen: SeenIds,
 ) -> Receipt:
-    counts = _Counts()
+    counts = _ExtractCounts()
     with os_errors(out):
-        with Tables(out, _FILES) as tables:
+        with ParquetWriters(out, _FILES) as tables:
             for batch in page_batches(rows, BATCH_ROWS):
-                _write_batch(tables, _new_rows(batch, known, counts), cleaner, counts)
-            while entries := list(islice(index, BATCH_ROWS)):
-                tables.write("images", index_columns(entries))
+                _write_batch(tables, _new_rows(batch, seen, counts), cleaner, counts)
+            while entries := list(islice(image_index, BATCH_ROWS)):
+                tables.write("images", image_index_batch(entries))
         bytes_out = tables.size_bytes()
     return Receipt(
         rows_in=counts.rows_in,
@@ -171,86 +179,94 @@ def _extract(
     )
 
 
-def _new_rows(batch: list[Row], known: Known, counts: _Counts) -> list[Row]:
-    before = known.contains(ids_array(row.candidate_id for row in batch)).tolist()
-    new = [row for row, was_known in zip(batch, before, strict=True) if not was_known]
+def _new_rows(
+    batch: list[CandidateRow], seen: SeenIds, counts: _ExtractCounts
+) -> list[CandidateRow]:
+    is_seen = seen.contains(ids_array(row.candidate_id for row in batch)).tolist()
+    new = [row for row, was_seen in zip(batch, is_seen, strict=True) if not was_seen]
     counts.known += len(batch) - len(new)
     return new
 
 
-def _write_batch(tables: Tables, rows: list[Row], cleaner: Cleaner, counts: _Counts) -> None:
-    kept: list[Row] = []
+def _write_batch(
+    tables: ParquetWriters, rows: list[CandidateRow], cleaner: TextCleaner, counts: _ExtractCounts
+) -> None:
+    surviving: list[CandidateRow] = []
     remarks: list[tuple[tuple[str, Remark], ...]] = []
-    dropped: list[tuple[Row, str, Drop]] = []
-    for row, verdict in cleaner(rows):
-        if verdict.drop:
-            dropped.append((row, verdict.step, verdict.drop))
+    dropped: list[DroppedRow] = []
+    for row, decision in cleaner(rows):
+        if decision.drop:
+            dropped.append(DroppedRow(row, decision.step, decision.drop))
             continue
-        kept.append(replace(row, candidate=verdict.candidate))
-        remarks.append(verdict.cleaned.remarks)
-        counts.add(verdict)
+        surviving.append(replace(row, candidate=decision.candidate))
+        remarks.append(decision.cleaned.remarks)
+        counts.add(decision)
     counts.rows_in += len(rows)
-    counts.rows_out += len(kept)
-    counts.drops.update(drop.reason for _, _, drop in dropped)
-    tables.write("raw", candidate_columns(rows, [()] * len(rows)))
-    tables.write("candidates", candidate_columns(kept, remarks))
-    tables.write("drops", drop_columns(dropped))
+    counts.rows_out += len(surviving)
+    counts.drops.update(one.drop.reason for one in dropped)
+    tables.write("raw", raw_batch(rows))
+    tables.write("candidates", candidates_batch(surviving, remarks))
+    tables.write("drops", drops_batch(dropped))
 
 
 def _source_rows(
-    part_number: int, part: SourcePart, name: str, items: Iterator[Candidate | Drop]
-) -> Iterator[Row]:
-    alike: Counter[Drop] = Counter()
+    part_number: int, part: SourcePart, source: str, items: Iterator[Candidate | Drop]
+) -> Iterator[CandidateRow]:
+    repeats: Counter[Drop] = Counter()
     for place, item in enumerate(items):
         ordinal = part_number << 32 | place
-        checked = (
-            item
-            if isinstance(item, Drop) or _encodes(item)
-            else Drop("bad_encoding", "a lone surrogate")
-        )
-        if isinstance(checked, Drop):
-            # Known by its place in a file that does not change; in a folder, where places shift, by what it says.
-            where = (
-                name,
-                str(part.group),
-                str(part.start if part.bytes else 0),
-                str(alike[checked]),
-            )
-            alike[checked] += 1
-            texts = tuple(Text("", word) for word in (*where, checked.reason, checked.detail))
-            yield Row(ordinal, candidate_id("", texts), unusable(checked, name), "")
+        if isinstance(item, Candidate) and not _is_encodable(item):
+            item = Drop("bad_encoding", "a lone surrogate")
+        if isinstance(item, Candidate):
+            is_file = item.origin is not None and item.origin.kind == "file"
+            key = item.url if is_file else url_key(item.url)
+            yield CandidateRow(ordinal, candidate_id(key, item.texts), item, key)
         else:
-            key = (
-                checked.url
-                if checked.stored and checked.stored.kind == "file"
-                else url_key(checked.url)
+            texts = _identity_of_drop(part, source, item, repeats[item])
+            repeats[item] += 1
+            yield CandidateRow(
+                ordinal=ordinal,
+                candidate_id=candidate_id("", texts),
+                candidate=Candidate(url="", texts=(), source=source),
+                url_key="",
+                unreadable=item,
             )
-            yield Row(ordinal, candidate_id(key, checked.texts), checked, key)
 
 
-def _encodes(candidate: Candidate) -> bool:
-    """Whether UTF-8 can hold it: half of a surrogate pair, as JSON and file names have it, cannot be written."""
-    path = candidate.stored.path if candidate.stored else ""
-    words = (
+def _identity_of_drop(part: SourcePart, source: str, drop: Drop, repeats: int) -> tuple[Text, ...]:
+    """What a later generation recognises an unreadable row by.
+
+    In a file whose size is fixed: its part and error. In a folder, where positions shift when a file is added: its
+    error alone. `repeats` counts equal errors before it.
+    """
+    start = part.start if part.bytes else 0
+    words = (source, str(part.group), str(start), str(repeats), drop.reason, drop.detail)
+    return tuple(Text("", word) for word in words)
+
+
+def _is_encodable(candidate: Candidate) -> bool:
+    """Whether UTF-8 can hold every string; not so half of a surrogate pair, from JSON or a file name."""
+    strings = (
         candidate.url,
         candidate.page_url,
-        path,
+        candidate.origin.path if candidate.origin else "",
         candidate.licence,
         candidate.author,
         *candidate.opt_out,
+        *(text.text for text in candidate.texts),
     )
     try:
-        "".join((*words, *(text.text for text in candidate.texts))).encode()
+        "".join(strings).encode()
     except UnicodeEncodeError:
         return False
     return True
 
 
-def _renumbered(part_number: int, rows: Iterator[Row]) -> Iterator[Row]:
+def _renumbered(part_number: int, rows: Iterator[CandidateRow]) -> Iterator[CandidateRow]:
     return (replace(row, ordinal=part_number << 32 | place) for place, row in enumerate(rows))
 
 
-def _old_index(paths: Sequence[str]) -> Iterator[_IndexRow]:
+def _read_image_index(paths: Sequence[str]) -> Iterator[_ImageIndexRow]:
     for path in paths:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(BATCH_ROWS):

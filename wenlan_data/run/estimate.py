@@ -90,7 +90,7 @@ def _hosts(sources: Sources, prepared: Prepared) -> Counter[str]:
         source = spec.load()
         for part in source.parts(source=0, max_rows=prepared.options.generation_rows):
             for one in source.read(part):
-                if isinstance(one, Candidate) and one.stored is None and (host := host_of(one.url)):
+                if isinstance(one, Candidate) and one.origin is None and (host := host_of(one.url)):
                     counts[host] += hash(one.url) not in seen
                     seen.add(hash(one.url))
     return counts

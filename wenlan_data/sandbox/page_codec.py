@@ -4,11 +4,11 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from wenlan_data.extract.data_uris import inline_pictures
+from wenlan_data.extract.data_uris import data_uri_images
 from wenlan_data.extract.encoding import ENCODINGS, decode_page
 from wenlan_data.extract.links import Links, page_links
 from wenlan_data.extract.pairs import page_pairs
-from wenlan_data.extract.soft_404 import soft_error
+from wenlan_data.extract.soft_404 import soft_error_reason
 from wenlan_data.records import Candidate, Drop, Origin, Text
 
 MAX_BROKEN_SHARE = 0.01
@@ -44,7 +44,7 @@ def extract_links(options: bytes, payload: bytes) -> bytes:
     """The links of a page."""
     ask = json.loads(options)
     html = decode_page(payload, ask["content_type"])
-    soft = soft_error(html)
+    soft = soft_error_reason(html)
     links = Links() if soft else page_links(html, ask["url"], ask["max_links"])
     return json.dumps({"urls": links.urls, "left": links.left, "soft": soft}).encode()
 
@@ -58,7 +58,7 @@ def parse_links(answer: bytes) -> PageLinks:
 def extract_inline_image(options: bytes, payload: bytes) -> bytes | None:
     """The bytes of one picture inside a page; None where the page holds none of that name."""
     ask = json.loads(options)
-    pictures = inline_pictures(decode_page(payload, ask["content_type"]))
+    pictures = data_uri_images(decode_page(payload, ask["content_type"]))
     return next((one.data for one in pictures if one.name == ask["name"]), None)
 
 
@@ -86,5 +86,5 @@ def _row(value: dict[str, Any]) -> Candidate | Drop:
         return Drop(**value)
     lists = {name: tuple(value[name]) for name in ("opt_out", "boxes")}
     texts = tuple(Text(**one) for one in value["texts"])
-    stored = Origin(**value["stored"]) if value["stored"] else None
-    return Candidate(**{**value, **lists, "texts": texts, "stored": stored})
+    origin = Origin(**value["origin"]) if value["origin"] else None
+    return Candidate(**{**value, **lists, "texts": texts, "origin": origin})

@@ -21,7 +21,7 @@ from wenlan_data.detect.regions import (
     scale_boxes,
 )
 from wenlan_data.errors import DamageError, os_errors
-from wenlan_data.extract.candidate_tables import boxes_of
+from wenlan_data.extract.candidate_tables import unflatten_boxes
 from wenlan_data.fetch.jpeg_store import ENCODED, Encoded, bytes_at, encoded_at
 from wenlan_data.image.decode import Pixels
 from wenlan_data.image.metadata_credits import credits_of
@@ -173,7 +173,7 @@ def _looked_at(
 def _looked(row: Row, stored: StoredJpeg, decoded: Pixels | None) -> DetectionInput:
     fetched_size = cast("int", row["width"]), cast("int", row["height"])
     boxes = scale_boxes(
-        boxes_of(cast("list[int] | None", row["boxes"])),
+        unflatten_boxes(cast("list[int] | None", row["boxes"])),
         fetched_size,
         (stored.width, stored.height),
     )

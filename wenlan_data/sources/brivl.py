@@ -99,7 +99,7 @@ class Brivl:
             url=str(PurePosixPath(self.pictures or PurePosixPath(self.path).parent) / inside),
             texts=texts,  # type: ignore[arg-type]
             source=self.name,
-            stored=Origin(kind="file", path=str(folder / inside)),
+            origin=Origin(kind="file", path=str(folder / inside)),
             boxes=boxes,  # type: ignore[arg-type]
         )
 

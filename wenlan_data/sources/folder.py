@@ -77,7 +77,7 @@ class Folder:
             url=url,
             texts=(Text("caption", text),) if text else (),
             source=self.name,
-            stored=Origin(kind="file", path=str(root / relative)),
+            origin=Origin(kind="file", path=str(root / relative)),
         )
 
 

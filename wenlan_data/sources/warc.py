@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wenlan_data.errors import UsageError, os_errors
-from wenlan_data.extract.pages import is_page
+from wenlan_data.extract.pages import is_html_page
 from wenlan_data.protocols import SourcePart
 from wenlan_data.records import Candidate, Drop
 from wenlan_data.sandbox.pages import read_page
@@ -53,7 +53,7 @@ class Warc:
     def read(self, part: SourcePart) -> Iterator[Candidate | Drop]:
         """Each picture on each page that was answered with 200, with the texts that stand by it."""
         for record in self._records(part):
-            if is_page(record):
+            if is_html_page(record):
                 yield from read_page(record, part.path, self.name)
 
     def images(self, part: SourcePart) -> Iterator[tuple[str, int]]:

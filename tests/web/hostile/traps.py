@@ -208,7 +208,7 @@ def _exact_list(run: Run) -> None:
 def _inline_is_taken(run: Run) -> None:
     [one] = [one for one in run.candidates() if isinstance(one, Candidate)]
     assert one.url.startswith("data:image/jpeg")
-    assert one.stored is not None
+    assert one.origin is not None
 
 
 MANY = (
