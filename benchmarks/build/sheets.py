@@ -17,7 +17,7 @@ from tests.image.modes import cases
 from wenlan_data.detect.regions import DetectionInput, region_finder
 from wenlan_data.image.normalise import normalise, srgb_pixels
 from wenlan_data.recipe import DetectRules
-from wenlan_data.report.detection_preview import drawing
+from wenlan_data.report.detection_preview import draw_regions
 
 CELL_PX = 190
 TITLE_PX = 16
@@ -77,7 +77,10 @@ def detectors(weights: str) -> Image.Image:
             stored = _stored(np.asarray(scene))
             (regions,) = find([stored])
             row.append(
-                (f"{title}: {len(regions) - 1}", Image.open(io.BytesIO(drawing(stored, regions))))
+                (
+                    f"{title}: {len(regions) - 1}",
+                    Image.open(io.BytesIO(draw_regions(stored, regions))),
+                )
             )
         rows.append(row)
     return sheet(rows, (CELL_PX, CELL_PX))

@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 
 from tests.builds.corpus_runs import COMMAND
 from tests.shard.make_golden import GOLDEN
-from wenlan_data.cli.shards import shards
-from wenlan_data.cli.terminal import printable, safe_name
+from wenlan_data.cli.shards import safe_name, shards
+from wenlan_data.cli.terminal import printable
 from wenlan_data.errors import DamageError, UsageError
 from wenlan_data.shard.reader import read_tar, shard_paths
 
@@ -66,12 +66,12 @@ def test_stat_counts() -> None:
     assert (value["samples"], value["dropped"]) == (5, {"fetch": {"http_status": 1}})
 
 
-def test_verify_says_that_a_corpus_is_sound() -> None:
+def test_verify_reports_a_sound_corpus() -> None:
     assert _run("verify", GOLDEN).stdout == "sound: 2 shards\n"
     assert _json("verify", GOLDEN) == {"shards": 2, "findings": []}
 
 
-def test_verify_of_a_damaged_tar_names_the_place_and_exits_with_1(tmp_path: Path) -> None:
+def test_verify_of_a_corrupt_tar_names_member_and_byte_and_exits_with_1(tmp_path: Path) -> None:
     path = tmp_path / "a.tar"
     path.write_bytes(shard_paths([GOLDEN])[0].read_bytes()[:700])
     script = "from wenlan_data.cli.main import main; main()"
@@ -116,7 +116,7 @@ def test_extract_writes_the_members_as_they_are(tmp_path: Path) -> None:
     }
 
 
-def test_extract_takes_the_first_samples(tmp_path: Path) -> None:
+def test_extract_writes_the_first_samples(tmp_path: Path) -> None:
     names = _json("extract", GOLDEN, "--limit", "2", "--out", tmp_path)
     assert isinstance(names, list)
     assert len(names) == 6
@@ -223,11 +223,11 @@ def test_chinese_is_printed_as_it_is() -> None:
     assert printable("a\nb\x1b") == "a\\nb\\x1b"
 
 
-def test_the_exit_code_stands_where_nobody_reads_the_message() -> None:
+def test_the_exit_code_is_right_if_nobody_reads_the_message() -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    with os.fdopen(writer, "w") as unheard:
+    with os.fdopen(writer, "w") as closed_pipe:
         done = subprocess.run(
-            [*COMMAND, "shards", "ls", "missing.tar"], stderr=unheard, check=False
+            [*COMMAND, "shards", "ls", "missing.tar"], stderr=closed_pipe, check=False
         )
     assert done.returncode == 2

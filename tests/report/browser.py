@@ -1,4 +1,4 @@
-"""Opens a page in headless Chromium, behind a proxy that hears every request that the page makes."""
+"""Opens a page in headless Chromium, behind a proxy that records every request of the page."""
 
 import os
 import shutil
@@ -16,16 +16,16 @@ CHROMIUM = (
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """The document after everything ran, and the addresses that were asked for."""
+class OpenedPage:
+    """The document after all scripts ran, and the URLs that were requested."""
 
     dom: str
-    asked: tuple[str, ...]
+    requested: tuple[str, ...]
 
 
-def open_page(page: Path, profile: Path) -> Opened:
-    """Open the page as a file, give it 3 s of its own time; what Chromium asks for itself is heard as well."""
-    with _proxy() as (address, asked):
+def open_page(page: Path, profile: Path) -> OpenedPage:
+    """Opens the page as a file for 3 s of virtual time. Chromium's own requests are recorded too."""
+    with _proxy() as (address, requested):
         done = subprocess.run(
             [
                 str(CHROMIUM),
@@ -46,19 +46,19 @@ def open_page(page: Path, profile: Path) -> Opened:
             check=True,
             timeout=120,
         )
-        return Opened(done.stdout.decode("utf-8", "replace"), tuple(asked))
+        return OpenedPage(done.stdout.decode("utf-8", "replace"), tuple(requested))
 
 
 @contextmanager
 def _proxy() -> Iterator[tuple[str, list[str]]]:
-    asked: list[str] = []
+    requested: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
-        def _hear(self) -> None:
-            asked.append(self.path)
+        def _record(self) -> None:
+            requested.append(self.path)
             self.send_error(404)
 
-        do_GET = do_POST = do_CONNECT = do_HEAD = _hear
+        do_GET = do_POST = do_CONNECT = do_HEAD = _record
 
         def log_message(self, format: str, *args: object) -> None:
             pass
@@ -66,7 +66,7 @@ def _proxy() -> Iterator[tuple[str, list[str]]]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", asked
+        yield f"http://127.0.0.1:{server.server_address[1]}", requested
     finally:
         server.shutdown()
         server.server_close()

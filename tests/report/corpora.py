@@ -1,4 +1,4 @@
-"""Small corpora with any texts in any field, written by the real shard step."""
+"""Writes small corpora with any texts in any field, by the real shard step."""
 
 import hashlib
 import io
@@ -34,7 +34,10 @@ Row = Mapping[str, object]
 def write_corpus(
     corpus: Path, samples: Sequence[Row], dropped: Sequence[Row] = (), *, name: str = "small"
 ) -> Manifest:
-    """A corpus of one shard. Rows say what differs from the golden corpus' first sample, and from `drop`."""
+    """Writes a corpus of one shard.
+
+    Rows override fields of the first sample of the golden corpus, and of `drop`.
+    """
     for folder in ("shards", "metadata", "drops"):
         (corpus / folder).mkdir(parents=True, exist_ok=True)
     recipe = Recipe.model_validate({"name": "small", "detect": {"max_regions": 4}})
@@ -70,12 +73,12 @@ def write_corpus(
 
 
 def key(number: int) -> str:
-    """The key of the sample at that place in `samples`."""
+    """Returns the key of the sample with that index in `samples`."""
     return f"{number:032x}"
 
 
 def drop(**given: object) -> dict[str, object]:
-    """A row of `drops/`."""
+    """Returns a row of `drops/`."""
     row: dict[str, object] = {
         "step": "fetch",
         "key": "",
@@ -93,7 +96,7 @@ def drop(**given: object) -> dict[str, object]:
 
 
 def write_tar(path: Path, members: Mapping[str, bytes]) -> Path:
-    """A tar of these members."""
+    """Writes a tar of these members."""
     with tarfile.open(path, "w") as tar:
         for name, data in members.items():
             info = tarfile.TarInfo(name)
@@ -105,7 +108,7 @@ def write_tar(path: Path, members: Mapping[str, bytes]) -> Path:
 def sample_members(
     stem: str, jpeg: bytes, text: str, fields: Mapping[str, object]
 ) -> dict[str, bytes]:
-    """The members of a stranger's sample."""
+    """Returns the members of a sample of other origin."""
     return {
         f"{stem}.jpg": jpeg,
         f"{stem}.json": json.dumps(fields).encode(),

@@ -1,7 +1,7 @@
-"""Texts that would run, ask or break out, if a page took any of them for more than text."""
+"""Texts that would run, send requests or add elements if a page treated them as markup."""
 
 MARK = "wenlan-ran"
-"""What a payload that runs leaves behind: an attribute of the document, or a request whose path holds it."""
+"""Trace of a payload that ran: an attribute of the document, or a part of a requested path."""
 HOST = "ran.test"
 _RUN = f"document.documentElement.setAttribute('{MARK}',1)"
 _URL = f"http://{HOST}/{MARK}"
@@ -74,7 +74,7 @@ _ATTRIBUTES = (
     f'\x00" onload="{_RUN}"',
     f'\t" onload="{_RUN}"\n',
 )
-_ADDRESSES = (
+_URLS = (
     f"javascript:{_RUN}",
     f"JaVaScRiPt:{_RUN}",
     f"java\tscript:{_RUN}",
@@ -104,4 +104,4 @@ _OTHERS = (
     "<plaintext>",
     "\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"),
 )
-PAYLOADS = (*_ELEMENTS, *_ATTRIBUTES, *_ADDRESSES, *_OTHERS)
+PAYLOADS = (*_ELEMENTS, *_ATTRIBUTES, *_URLS, *_OTHERS)

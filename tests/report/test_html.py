@@ -8,19 +8,19 @@ from tests.report.corpora import key, sample_members, write_corpus, write_tar
 from tests.shard.make_golden import GOLDEN
 from wenlan_data.errors import UsageError
 from wenlan_data.report.html import MAX_INLINE, write_page
-from wenlan_data.report.write_all import read_material
+from wenlan_data.report.write_all import read_report_data
 from wenlan_data.testing import make_caption, make_image
 
 
 def _page(paths: list[Path], out: Path) -> LexborHTMLParser:
-    return LexborHTMLParser(write_page(read_material(paths), out).read_text("utf-8"))
+    return LexborHTMLParser(write_page(read_report_data(paths), out).read_text("utf-8"))
 
 
 def _texts(document: LexborHTMLParser, selector: str) -> list[str]:
     return [" ".join(node.text().split()) for node in document.css(selector)]
 
 
-def test_the_page_tells_what_the_corpus_holds(tmp_path: Path) -> None:
+def test_the_page_shows_what_the_corpus_holds(tmp_path: Path) -> None:
     document = _page([GOLDEN], tmp_path)
     assert _texts(document, ".tiles dd")[:3] == ["5", "6", "83%"]
     assert _texts(document, ".funnel .head b") == ["candidates", "after fetch", "samples"]
@@ -31,7 +31,7 @@ def test_the_page_tells_what_the_corpus_holds(tmp_path: Path) -> None:
 
 
 def test_the_page_needs_neither_script_nor_network(tmp_path: Path) -> None:
-    text = write_page(read_material([GOLDEN]), tmp_path).read_text("utf-8")
+    text = write_page(read_report_data([GOLDEN]), tmp_path).read_text("utf-8")
     assert "<script" not in text
     assert "default-src 'none'" in text
     assert not re.search(r'(?:src|srcset)="(?!data:image/jpeg)', text)
@@ -40,7 +40,8 @@ def test_the_page_needs_neither_script_nor_network(tmp_path: Path) -> None:
 
 def test_the_same_corpus_gives_the_same_page(tmp_path: Path) -> None:
     one, two = (
-        write_page(read_material([GOLDEN]), tmp_path / name).read_bytes() for name in ("one", "two")
+        write_page(read_report_data([GOLDEN]), tmp_path / name).read_bytes()
+        for name in ("one", "two")
     )
     assert one == two
 
@@ -54,7 +55,7 @@ def test_tars_alone_have_figures_and_a_gallery_but_no_funnel(tmp_path: Path) -> 
     )
 
 
-def test_strangers_fields_are_taken_where_they_fit(tmp_path: Path) -> None:
+def test_fields_of_tars_of_other_origin_are_used_where_they_fit(tmp_path: Path) -> None:
     members = sample_members(
         "a/0001",
         make_image(1),
@@ -65,7 +66,7 @@ def test_strangers_fields_are_taken_where_they_fit(tmp_path: Path) -> None:
         "a/0002.png": make_image(2, kind="PNG"),
         "a/0002.json": b"[1]",
         "b.cls": b"3",
-        "c.jpg": b"no picture",
+        "c.jpg": b"not an image",
     }
     document = _page([write_tar(tmp_path / "a.tar", members)], tmp_path / "out")
     assert _texts(document, ".tiles dd")[0] == "4"
@@ -74,7 +75,7 @@ def test_strangers_fields_are_taken_where_they_fit(tmp_path: Path) -> None:
     assert "a.test" in _texts(document, ".barlist .name")
 
 
-def test_filters_hide_the_cards_that_give_another_answer(tmp_path: Path) -> None:
+def test_filters_hide_the_cards_of_other_choices(tmp_path: Path) -> None:
     sources = ["table:a.csv"] * 2 + ["folder:b/"]
     samples = [
         {"caption": make_caption(number), "source": source} for number, source in enumerate(sources)
@@ -93,7 +94,7 @@ def test_filters_hide_the_cards_that_give_another_answer(tmp_path: Path) -> None
     ).read_text("utf-8")
 
 
-def test_duplicates_stand_beside_what_is_kept_with_their_distances(tmp_path: Path) -> None:
+def test_duplicates_are_shown_beside_the_kept_sample_with_their_distances(tmp_path: Path) -> None:
     copies = [
         {
             "step": "dedupe",
@@ -133,7 +134,7 @@ def test_duplicates_stand_beside_what_is_kept_with_their_distances(tmp_path: Pat
     assert "not in this corpus" in groups[1].text()
 
 
-def test_numbers_of_people_are_made_unreadable(tmp_path: Path) -> None:
+def test_telephone_numbers_and_addresses_are_masked(tmp_path: Path) -> None:
     text = "联系电话13800138000，邮箱wangxiaoming@example.com"
     row = {
         "step": "clean",
@@ -142,7 +143,7 @@ def test_numbers_of_people_are_made_unreadable(tmp_path: Path) -> None:
         "url": "http://a.test/",
     }
     write_corpus(tmp_path / "corpus", [{}], [row])
-    page = write_page(read_material([tmp_path / "corpus"]), tmp_path / "out").read_text("utf-8")
+    page = write_page(read_report_data([tmp_path / "corpus"]), tmp_path / "out").read_text("utf-8")
     assert "13800138000" not in page
     assert "wangxiaoming" not in page
     assert "联系电话13•••••••00" in page
@@ -162,7 +163,7 @@ def test_more_than_200_thumbnails_lie_beside_the_page(tmp_path: Path) -> None:
     assert sorted(set(srcs) - set(inside)) == sorted(
         f"thumbs/{path.name}" for path in (out / "thumbs").iterdir()
     )
-    write_page(read_material([GOLDEN]), out)
+    write_page(read_report_data([GOLDEN]), out)
     assert not (out / "thumbs").exists()
 
 
@@ -172,21 +173,21 @@ def test_the_page_stays_below_5_mb_whatever_the_texts(tmp_path: Path) -> None:
     for number in range(240):
         fields = {"texts": long, "url": "http://a.test/" + "<" * 2000, "tokens": "猫 " * 2000}
         members |= sample_members(f"{number:04d}", make_image(number % 7), "&" * 2_000, fields)
-    page = write_page(read_material([write_tar(tmp_path / "a.tar", members)]), tmp_path / "out")
+    page = write_page(read_report_data([write_tar(tmp_path / "a.tar", members)]), tmp_path / "out")
     assert page.stat().st_size < 5_000_000
 
 
-def test_a_page_of_somebody_else_is_not_written_over(tmp_path: Path) -> None:
+def test_a_page_of_other_origin_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("mine", "utf-8")
-    with pytest.raises(UsageError, match="no report of ours"):
-        write_page(read_material([GOLDEN]), tmp_path)
+    with pytest.raises(UsageError, match="wenlan-data did not write it"):
+        write_page(read_report_data([GOLDEN]), tmp_path)
     assert (tmp_path / "index.html").read_text("utf-8") == "mine"
 
 
-def test_what_lies_in_thumbs_and_is_not_ours_stays(tmp_path: Path) -> None:
+def test_files_of_other_origin_in_thumbs_stay(tmp_path: Path) -> None:
     (tmp_path / "thumbs").mkdir()
     (tmp_path / "thumbs" / "mine.jpg").write_bytes(b"mine")
-    write_page(read_material([GOLDEN]), tmp_path)
+    write_page(read_report_data([GOLDEN]), tmp_path)
     assert (tmp_path / "thumbs" / "mine.jpg").read_bytes() == b"mine"
 
 
@@ -198,6 +199,6 @@ def test_a_corpus_without_a_sample_has_a_page(tmp_path: Path) -> None:
 def test_a_rare_source_is_in_the_gallery_too(tmp_path: Path) -> None:
     sources = ["table:a.csv"] * 300 + ["folder:b/"] * 3
     write_corpus(tmp_path / "corpus", [{"source": source} for source in sources])
-    shown = read_material([tmp_path / "corpus"]).samples
+    shown = read_report_data([tmp_path / "corpus"]).samples
     assert len(shown) == 240
     assert sum(one.source == "folder:b/" for one in shown) == 3

@@ -1,4 +1,4 @@
-"""Hostile texts in every field: a browser shows them, and does nothing else."""
+"""Puts hostile texts into every field: a browser must show them, and do nothing else."""
 
 import re
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from tests.report.corpora import key, sample_members, write_corpus, write_tar
 from tests.report.payloads import HOST, MARK, PAYLOADS
 from wenlan_data.report.card import card_text
 from wenlan_data.report.html import write_page
-from wenlan_data.report.write_all import read_material
+from wenlan_data.report.write_all import read_report_data
 from wenlan_data.testing import make_image
 
 needs_chromium = pytest.mark.skipif(
@@ -28,7 +28,7 @@ _ELEMENTS = {
 
 
 def shown(text: str) -> str:
-    """A text as the page shows it: control characters as signs."""
+    """Returns a text as the page shows it: control characters as symbols."""
     return "".join(
         chr(0x2400 + ord(one)) if one < " " and one not in "\n\t" else one for one in text
     )
@@ -36,7 +36,7 @@ def shown(text: str) -> str:
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Each payload once in every field of a sample, of a drop and of a duplicate."""
+    """A corpus with each payload in every field of a sample, of a drop and of a duplicate."""
     path = tmp_path_factory.mktemp("hostile") / "corpus"
     samples = [
         {
@@ -68,7 +68,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pages(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
-    """The page of the corpus, and that of strangers' tars with payloads as names of members and tars too."""
+    """The page of the corpus, and that of a tar with payloads in its member names and its own name."""
     folder = tmp_path_factory.mktemp("pages")
     members: dict[str, bytes] = {}
     jpeg = make_image(1)
@@ -93,8 +93,8 @@ def pages(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str
         members |= sample_members(f"{number}{safe}", jpeg, text, fields)
     tar = write_tar(folder / f"{PAYLOADS[2].replace('/', '_')}.tar", members)
     return {
-        "corpus": write_page(read_material([corpus]), folder / "corpus"),
-        "tars": write_page(read_material([tar]), folder / "tars"),
+        "corpus": write_page(read_report_data([corpus]), folder / "corpus"),
+        "tars": write_page(read_report_data([tar]), folder / "tars"),
     }
 
 
@@ -102,7 +102,7 @@ def pages(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str
 @needs_chromium
 @pytest.mark.parametrize("name", ["corpus", "tars"])
 @pytest.mark.parametrize("guarded", [True, False], ids=["with its policy", "without its policy"])
-def test_no_payload_runs_or_asks_for_anything(
+def test_no_payload_runs_or_sends_a_request(
     pages: Mapping[str, Path], name: str, guarded: bool, tmp_path: Path
 ) -> None:
     text = pages[name].read_text("utf-8")
@@ -113,7 +113,7 @@ def test_no_payload_runs_or_asks_for_anything(
     html = document.css_first("html")
     assert html is not None
     assert MARK not in html.attributes
-    assert [address for address in opened.asked if MARK in address or HOST in address] == []
+    assert [address for address in opened.requested if MARK in address or HOST in address] == []
     assert foreign(document) == set()
     cards = document.css("article.sample")
     assert len(cards) == len(PAYLOADS)
@@ -123,12 +123,12 @@ def test_no_payload_runs_or_asks_for_anything(
 
 @pytest.mark.slow
 @needs_chromium
-def test_the_browser_would_have_shown_what_ran(tmp_path: Path) -> None:
+def test_the_browser_detects_payloads_that_run(tmp_path: Path) -> None:
     page = tmp_path / "index.html"
     page.write_text(f"<!doctype html><p>{PAYLOADS[0]}<p>{PAYLOADS[20]}", "utf-8")
     opened = open_page(page, tmp_path / "profile")
     assert f'{MARK}="1"' in opened.dom
-    assert any(HOST in address for address in opened.asked)
+    assert any(HOST in address for address in opened.requested)
 
 
 @pytest.mark.parametrize("name", ["corpus", "tars"])
@@ -147,7 +147,7 @@ def test_every_field_of_a_sample_is_shown_verbatim(pages: Mapping[str, Path]) ->
             "alt",
             "title",
             "figcaption",
-            "picture",
+            "image",
             "page",
             "source",
             "licence",
@@ -163,27 +163,29 @@ def test_every_field_of_a_drop_is_shown_verbatim(pages: Mapping[str, Path]) -> N
     document = LexborHTMLParser(pages["corpus"].read_text("utf-8"))
     panels = {node.css_first(".why b").text(): node for node in document.css(".drop")}  # type: ignore[union-attr]
     for text in PAYLOADS:
-        said = [node.text().strip() for node in panels[shown(text)].css(".said, .detail, .from")]
-        assert [one.removeprefix("on").strip() for one in said[3:]] == [
+        shown_texts = [
+            node.text().strip() for node in panels[shown(text)].css(".quote, .detail, .from")
+        ]
+        assert [one.removeprefix("on").strip() for one in shown_texts[3:]] == [
             shown(text).removeprefix("on").strip()
         ]
-        assert said[:3] == [shown(text).strip()] * 3
+        assert shown_texts[:3] == [shown(text).strip()] * 3
 
 
 def test_the_card_holds_no_markup_of_a_payload(corpus: Path) -> None:
-    text = card_text(read_material([corpus]))
+    text = card_text(read_report_data([corpus]))
     for line in re.sub(r"`[^`]*`", "", text.split("-->", 1)[1]).splitlines():
         assert not re.search(r"(?<!\\)[<>]", line.replace("{key}", "")), line
 
 
 def foreign(document: LexborHTMLParser) -> set[str]:
-    """Elements and attributes that the template does not write, and addresses that a page of ours never holds."""
+    """Returns elements, attributes and URLs that the template never writes."""
     found: set[str] = set()
     root = document.root
     for node in root.traverse(include_text=False) if root else ():
         if node.tag not in _ELEMENTS:
             found.add(str(node.tag))
-        found |= {f"{node.tag} {said}" for said in _foreign_attributes(node)}
+        found |= {f"{node.tag} {attribute}" for attribute in _foreign_attributes(node)}
     return found
 
 

@@ -1,4 +1,4 @@
-"""A real build, its last act, and what the cards are worth to their readers."""
+"""Describes a real corpus: page, card and Croissant file, read by the libraries they are for."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ from PIL import Image
 from selectolax.lexbor import LexborHTMLParser
 
 from wenlan_data.report.card import MARK
-from wenlan_data.report.write_all import describe_corpus
+from wenlan_data.report.write_all import write_descriptions
 from wenlan_data.run.options import BuildOptions
 from wenlan_data.run.preflight import prepare
 from wenlan_data.run.runner import build
@@ -20,7 +20,7 @@ from wenlan_data.testing import make_caption, make_image
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A corpus of a folder with a near-duplicate, a small picture and a broken one."""
+    """A corpus of a folder with a near-duplicate and an image that is too small."""
     root = tmp_path_factory.mktemp("built")
     photos = root / "photos"
     photos.mkdir()
@@ -39,12 +39,12 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def corpus(built: Path, tmp_path: Path) -> Path:
-    """The same to change."""
+    """A copy of the corpus that a test may change."""
     shutil.copytree(built, tmp_path / "corpus")
     return tmp_path / "corpus"
 
 
-def test_a_build_ends_with_a_page_that_shows_what_was_left_out(built: Path) -> None:
+def test_a_build_ends_with_a_page_that_shows_duplicates_and_drops(built: Path) -> None:
     document = LexborHTMLParser((built / "report" / "index.html").read_text("utf-8"))
     group = document.css_first(".group")
     assert group is not None
@@ -53,20 +53,20 @@ def test_a_build_ends_with_a_page_that_shows_what_was_left_out(built: Path) -> N
     assert len(document.css(".drop .example img")) == 1
 
 
-def test_a_second_build_leaves_the_page_as_it_is_and_a_missing_one_is_made(corpus: Path) -> None:
+def test_a_second_build_leaves_the_page_as_it_is_and_writes_a_missing_one(corpus: Path) -> None:
     page = corpus / "report" / "index.html"
     before = page.stat().st_mtime_ns, page.read_bytes()
-    describe_corpus(corpus, corpus / ".work")
+    write_descriptions(corpus, corpus / ".work")
     assert (page.stat().st_mtime_ns, page.read_bytes()) == before
     page.unlink()
-    describe_corpus(corpus, corpus / ".work")
+    write_descriptions(corpus, corpus / ".work")
     assert page.read_bytes() == before[1]
 
 
 def test_without_its_work_folder_a_corpus_still_has_a_page(corpus: Path) -> None:
     shutil.rmtree(corpus / ".work")
     (corpus / "report" / "index.html").unlink()
-    describe_corpus(corpus, corpus / ".work")
+    write_descriptions(corpus, corpus / ".work")
     document = LexborHTMLParser((corpus / "report" / "index.html").read_text("utf-8"))
     assert len(document.css(".group img")) == 1
     assert len(document.css(".sample img")) == 4
@@ -100,7 +100,7 @@ def test_an_owners_own_card_stays(corpus: Path) -> None:
     own = path.read_text("utf-8").replace(MARK, "Mine.")
     path.write_text(own, "utf-8")
     (corpus / "report" / "index.html").unlink()
-    describe_corpus(corpus, corpus / ".work")
+    write_descriptions(corpus, corpus / ".work")
     assert path.read_text("utf-8") == own
 
 

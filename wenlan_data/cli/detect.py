@@ -61,19 +61,19 @@ def detect(
     from wenlan_data.detect.regions import region_finder
     from wenlan_data.report.detection_preview import (
         check_files,
-        drawing,
-        looked_at,
-        rules_of,
-        said,
-        write_new,
+        describe_regions,
+        draw_regions,
+        load_stored_image,
+        parse_detect_rules,
+        write_drawing,
     )
 
-    rules = rules_of(detector, weights, device, settings)
+    rules = parse_detect_rules(detector, weights, device, settings)
     check_files(images)
     rules.prepare()
     find, _ = region_finder(rules)
     for path in images:
-        stored = looked_at(path, max_side_px)
+        stored = load_stored_image(path, max_side_px)
         (regions,) = find([stored])
         row = {
             "image": str(path),
@@ -87,7 +87,7 @@ def detect(
         if as_json:
             click.echo(json.dumps(row, ensure_ascii=False))
             continue
-        drawn = write_new(
-            (out or path.parent) / f"{path.stem}.regions.jpg", drawing(stored, regions)
+        drawn = write_drawing(
+            (out or path.parent) / f"{path.stem}.regions.jpg", draw_regions(stored, regions)
         )
-        click.echo(f"{drawn}: {said(regions)}")
+        click.echo(f"{drawn}: {describe_regions(regions)}")

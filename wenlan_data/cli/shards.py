@@ -1,4 +1,4 @@
-"""`wenlan-data shards`: look into a corpus, or into anybody's WebDataset tars."""
+"""`wenlan-data shards`: inspect a corpus, or WebDataset tars of any origin."""
 
 from __future__ import annotations
 
@@ -9,24 +9,23 @@ from typing import TYPE_CHECKING
 import click
 
 from wenlan_data.cli.html import html
+from wenlan_data.cli.terminal import cell, dump, print_counts, print_field, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from wenlan_data.shard.reader import Group
-from wenlan_data.cli.terminal import _write_new, dump, printable, safe_name
 
 _paths = click.argument(
     "paths", nargs=-1, required=True, metavar="CORPUS|TAR...", type=click.Path(path_type=Path)
 )
 _where = click.argument("path", metavar="CORPUS|TAR|FOLDER", type=click.Path(path_type=Path))
-_SHOWN_OF_A_LIST = 12
 _json = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 
 
 @click.group()
 def shards() -> None:
-    """Look into a corpus, or into anybody's WebDataset tars."""
+    """Inspect a corpus, or WebDataset tars of any origin."""
 
 
 shards.add_command(html)
@@ -37,7 +36,7 @@ shards.add_command(html)
 @click.option("--samples", "with_samples", is_flag=True, help="List the samples, not the shards.")
 @_json
 def list_shards(paths: tuple[Path, ...], with_samples: bool, as_json: bool) -> None:
-    """The shards with their samples and bytes, or each sample's key and members."""
+    """List shards with their samples and bytes, or samples with their keys and members."""
     rows = _sample_rows(paths) if with_samples else _shard_rows(paths)
     headings: tuple[str, ...] = ()
     for row in rows:
@@ -45,7 +44,7 @@ def list_shards(paths: tuple[Path, ...], with_samples: bool, as_json: bool) -> N
             headings = tuple(row)
             click.echo(click.style("  ".join(headings), dim=True))
         click.echo(
-            dump(row) if as_json else "  ".join(printable(_cell(value)) for value in row.values())
+            dump(row) if as_json else "  ".join(printable(cell(value)) for value in row.values())
         )
 
 
@@ -53,7 +52,7 @@ def list_shards(paths: tuple[Path, ...], with_samples: bool, as_json: bool) -> N
 @_paths
 @_json
 def stat(paths: tuple[Path, ...], as_json: bool) -> None:
-    """Counts: samples, bytes, sides, captions, texts, regions, sources, drops."""
+    """Count samples, bytes, image sides, captions, texts, regions, sources and drops."""
     from wenlan_data.shard.summary import summarise
 
     summary = summarise(paths).as_json()
@@ -61,27 +60,27 @@ def stat(paths: tuple[Path, ...], as_json: bool) -> None:
         click.echo(dump(summary))
         return
     for name, value in summary.items():
-        _print_counts(name, value)
+        print_counts(name, value)
 
 
 @shards.command()
 @_paths
 @_json
 def verify(paths: tuple[Path, ...], as_json: bool) -> None:
-    """Find what is damaged, and name the shard, the member and the byte. Exits with 1 if anything is."""
+    """Find corruption, and name its shard, member and byte. Exits with 1 if there is any."""
     from dataclasses import asdict
 
     from wenlan_data.errors import DamageError
-    from wenlan_data.shard.verify import verify as find_damage
+    from wenlan_data.shard.verify import verify as find_corruption
 
     read: list[str] = []
 
-    def hear(name: str) -> None:
+    def on_shard(name: str) -> None:
         read.append(name)
         if sys.stderr.isatty():
             click.echo(f"\rshard {len(read)}", err=True, nl=False)
 
-    findings = find_damage(*paths, on_shard=hear)
+    findings = find_corruption(*paths, on_shard=on_shard)
     if sys.stderr.isatty():
         click.echo("\r" + " " * 20 + "\r", err=True, nl=False)
     if as_json:
@@ -95,7 +94,8 @@ def verify(paths: tuple[Path, ...], as_json: bool) -> None:
         )
     if findings:
         raise DamageError(
-            f"{len(findings)} findings in {len(read)} shards: restore the files named from a copy"
+            f"{len(findings)} findings in {len(read)} shards: "
+            "restore the files named above from a copy"
         )
     if not as_json:
         click.echo(f"sound: {len(read)} shards")
@@ -104,52 +104,50 @@ def verify(paths: tuple[Path, ...], as_json: bool) -> None:
 @shards.command()
 @_where
 @click.argument("key", required=False)
-@click.option(
-    "--number", type=click.IntRange(min=0), help="The sample's place in the whole, from 0."
-)
+@click.option("--number", type=click.IntRange(min=0), help="Index of the sample, from 0.")
 @_json
 def show(path: Path, key: str | None, number: int | None, as_json: bool) -> None:
-    """One sample, by KEY or --number: its texts, its regions, its JSON."""
+    """Print the texts, regions and JSON of one sample, by KEY or --number."""
     from wenlan_data.errors import UsageError
     from wenlan_data.shard.find import find_sample
     from wenlan_data.shard.reader import read_group
 
     if (key is None) == (number is None):
-        raise UsageError("say which sample: either KEY or --number N")
-    tar, group = find_sample([path], key) if key is not None else _numbered(path, number or 0)
+        raise UsageError("name one sample: give either KEY or --number N")
+    tar, group = find_sample([path], key) if key is not None else _find_by_number(path, number or 0)
     members = read_group(tar, group)
-    value = _shown(tar, group, members)
+    value = _describe(tar, group, members)
     if as_json:
         click.echo(dump(value))
         return
-    for name, shown in value.items():
-        _print_field(name, shown)
+    for name, field in value.items():
+        print_field(name, field)
 
 
 @shards.command()
 @_where
 @click.argument("keys", nargs=-1)
-@click.option("--limit", type=click.IntRange(min=1), help="The first N samples.")
+@click.option("--limit", type=click.IntRange(min=1), help="Extract the first N samples.")
 @click.option(
     "--out",
     required=True,
     type=click.Path(path_type=Path),
-    help="Folder for the files; made if needed.",
+    help="Folder for the files; created if needed.",
 )
 @_json
 def extract(path: Path, keys: tuple[str, ...], limit: int | None, out: Path, as_json: bool) -> None:
-    """Write the members of samples, by KEYS or --limit, as files. What exists is never overwritten."""
+    """Write the members of samples as files, by KEYS or --limit. Never overwrites a file."""
     from wenlan_data.errors import UsageError, os_errors
     from wenlan_data.shard.reader import read_group
 
     if bool(keys) == bool(limit):
-        raise UsageError("say which samples: either KEYS or --limit N")
+        raise UsageError("name the samples: give either KEYS or --limit N")
     written: list[str] = []
     with os_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-    for tar, group in _chosen(path, keys, limit):
+    for tar, group in _selected(path, keys, limit):
         for extension, data in read_group(tar, group).items():
-            written.append(_write_new(out / safe_name(group.key, extension), data))
+            written.append(_write_member(out / safe_name(group.key, extension), data))
     click.echo(dump(written) if as_json else f"{len(written)} files in {printable(str(out))}")
 
 
@@ -185,7 +183,7 @@ def _groups(paths: tuple[Path, ...]) -> Iterator[tuple[Path, Group]]:
             yield tar, group
 
 
-def _numbered(path: Path, number: int) -> tuple[Path, Group]:
+def _find_by_number(path: Path, number: int) -> tuple[Path, Group]:
     from itertools import islice
 
     from wenlan_data.errors import UsageError
@@ -201,11 +199,11 @@ def _numbered(path: Path, number: int) -> tuple[Path, Group]:
     groups = ((tar, group) for tar in tars for group in scan(tar))
     found = next(islice(groups, left, None), None)
     if found is None:
-        raise UsageError(f"--number {number}: {path} holds fewer samples (they are counted from 0)")
+        raise UsageError(f"--number {number}: {path} holds fewer samples (counted from 0)")
     return found
 
 
-def _chosen(path: Path, keys: tuple[str, ...], limit: int | None) -> Iterator[tuple[Path, Group]]:
+def _selected(path: Path, keys: tuple[str, ...], limit: int | None) -> Iterator[tuple[Path, Group]]:
     from itertools import islice
 
     from wenlan_data.shard.find import find_sample
@@ -215,8 +213,8 @@ def _chosen(path: Path, keys: tuple[str, ...], limit: int | None) -> Iterator[tu
     return (find_sample([path], key) for key in keys)
 
 
-def _shown(tar: Path, group: Group, members: Mapping[str, bytes]) -> dict[str, object]:
-    """Where the sample lies, its texts and JSON in full, of other members the size."""
+def _describe(tar: Path, group: Group, members: Mapping[str, bytes]) -> dict[str, object]:
+    """Returns the location of a sample and its members, with texts and JSON in full."""
     import json
 
     value: dict[str, object] = {"shard": tar.name, "key": group.key}
@@ -234,31 +232,36 @@ def _shown(tar: Path, group: Group, members: Mapping[str, bytes]) -> dict[str, o
     return value
 
 
-def _print_field(name: str, value: object, indent: str = "") -> None:
-    if isinstance(value, dict):
-        click.echo(f"{indent}{printable(name)}:")
-        for inner, shown in value.items():
-            _print_field(str(inner), shown, indent + "  ")
-    elif isinstance(value, list):
-        click.echo(f"{indent}{printable(name)}:")
-        for shown in value[:_SHOWN_OF_A_LIST]:
-            click.echo(f"{indent}  {printable(_cell(shown))}")
-        if len(value) > _SHOWN_OF_A_LIST:
-            click.echo(f"{indent}  and {len(value) - _SHOWN_OF_A_LIST} more (--json shows all)")
-    else:
-        click.echo(f"{indent}{printable(name)}: {printable(str(value))}")
+def safe_name(key: str, extension: str) -> str:
+    """Returns a safe file name for a member: no folder, no leading dot, at most 200 bytes.
+
+    A name that had to be changed ends in a digest of the original, so that two changed names
+    never collide.
+    """
+    import hashlib
+    import re
+
+    name = f"{key}.{extension}"
+    safe = re.sub(r"[^\w.-]", "_", name).lstrip(".-")
+    if safe == name and len(name.encode()) <= 200:
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    short = safe.encode("ascii", "ignore").decode()[:100].partition(".")[0]
+    suffix = re.sub(r"[^a-z0-9.]", "_", extension)[:50]
+    return f"{short or 'sample'}-{digest}.{suffix}"
 
 
-def _print_counts(name: str, value: object) -> None:
-    if not isinstance(value, dict):
-        click.echo(f"{name:14} {value}")
-        return
-    for place, (inner, count) in enumerate(value.items()):
-        title = name if place == 0 else ""
-        click.echo(f"{title:14} {printable(f'{inner}: {_cell(count)}')}")
+def _write_member(path: Path, data: bytes) -> str:
+    """Writes a new file and returns its name. Raises `UsageError` if it exists."""
+    from wenlan_data.errors import UsageError, os_errors
+    from wenlan_data.files import write_new
 
-
-def _cell(value: object) -> str:
-    if isinstance(value, dict):
-        return "  ".join(f"{name}={_cell(inner)}" for name, inner in value.items())
-    return str(value)
+    with os_errors(path):
+        try:
+            write_new(path, data)
+        except FileExistsError as error:
+            raise UsageError(
+                f"{path}: this file exists, or two members have this name: "
+                "choose another folder with --out"
+            ) from error
+    return path.name

@@ -1,53 +1,60 @@
-"""What commands print: made safe for terminals, as tables or JSON."""
+"""Formats what commands print: tables and JSON, escaped so that a terminal does not act on them."""
 
-from pathlib import Path
+import click
+
+MAX_LIST_ITEMS = 12
+"""Items of a list that are printed; `--json` prints all."""
 
 
 def printable(text: str) -> str:
-    """`text` with all that a terminal would act on escaped: control and bidirectional characters."""
-    return "".join(one if one.isprintable() or one == "\u3000" else _escape(one) for one in text)
+    """Escapes everything that a terminal acts on: control and bidirectional characters."""
+    return "".join(
+        character
+        if character.isprintable() or character == "\u3000"
+        else character.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for character in text
+    )
 
 
 def dump(value: object) -> str:
-    """One line of JSON that no terminal acts on."""
+    """Returns one line of JSON that no terminal acts on."""
     import json
 
     text = json.dumps(value, ensure_ascii=False)
-    # JSON leaves C1 controls and bidirectional marks as they are: a terminal would act on them.
-    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in text)
+    # JSON leaves C1 controls and bidirectional marks as they are, and a terminal acts on both.
+    return "".join(
+        character if character.isprintable() else json.dumps(character)[1:-1] for character in text
+    )
 
 
-def safe_name(key: str, extension: str) -> str:
-    """A file name for a member of a stranger's tar: no folder, no leading dot, at most 200 bytes.
-
-    A name that had to be changed ends in a digest of the true one, so that two never become the same.
-    """
-    import hashlib
-    import re
-
-    name = f"{key}.{extension}"
-    safe = re.sub(r"[^\w.-]", "_", name).lstrip(".-")
-    if safe == name and len(name.encode()) <= 200:
-        return name
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    short = safe.encode("ascii", "ignore").decode()[:100].partition(".")[0]
-    suffix = re.sub(r"[^a-z0-9.]", "_", extension)[:50]
-    return f"{short or 'sample'}-{digest}.{suffix}"
+def cell(value: object) -> str:
+    """Returns a value as text; an object as `name=value` pairs."""
+    if isinstance(value, dict):
+        return "  ".join(f"{name}={cell(inner)}" for name, inner in value.items())
+    return str(value)
 
 
-def _escape(one: str) -> str:
-    return one.encode("unicode_escape", "surrogatepass").decode("ascii")
+def print_field(name: str, value: object, indent: str = "") -> None:
+    """Prints a value below its name, indented by its depth; long lists are cut."""
+    if isinstance(value, dict):
+        click.echo(f"{indent}{printable(name)}:")
+        for inner_name, inner in value.items():
+            print_field(str(inner_name), inner, indent + "  ")
+    elif isinstance(value, list):
+        click.echo(f"{indent}{printable(name)}:")
+        for item in value[:MAX_LIST_ITEMS]:
+            click.echo(f"{indent}  {printable(cell(item))}")
+        if len(value) > MAX_LIST_ITEMS:
+            click.echo(f"{indent}  and {len(value) - MAX_LIST_ITEMS} more (--json shows all)")
+    else:
+        click.echo(f"{indent}{printable(name)}: {printable(str(value))}")
 
 
-def _write_new(path: Path, data: bytes) -> str:
-    from wenlan_data.errors import UsageError, os_errors
-    from wenlan_data.files import write_new
-
-    with os_errors(path):
-        try:
-            write_new(path, data)
-        except FileExistsError as error:
-            raise UsageError(
-                f"{path}: this file exists, or two members have this name: choose another folder with --out"
-            ) from error
-    return path.name
+def print_counts(name: str, value: object) -> None:
+    """Prints a number, or one line per entry of an object, with the name on the first line."""
+    if not isinstance(value, dict):
+        click.echo(f"{name:14} {value}")
+        return
+    for index, (inner_name, inner) in enumerate(value.items()):
+        title = name if index == 0 else ""
+        click.echo(f"{title:14} {printable(f'{inner_name}: {cell(inner)}')}")

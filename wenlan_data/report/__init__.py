@@ -1,1 +1,1 @@
-"""What people look at: the HTML report, the data-set card and the machine-readable description of a corpus."""
+"""Describes a corpus for people and indexes: HTML report, data-set card and Croissant file."""

@@ -1,4 +1,4 @@
-"""The data-set card: README.md with the front matter that the Hugging Face Hub reads."""
+"""Writes the data-set card: README.md with the front matter that the Hugging Face Hub reads."""
 
 import re
 from collections.abc import Mapping
@@ -8,14 +8,18 @@ import yaml
 
 from wenlan_data.errors import os_errors
 from wenlan_data.files import write_atomic
-from wenlan_data.report.charts import Bar, bars
-from wenlan_data.report.data import Material
-from wenlan_data.report.findings import remarks
-from wenlan_data.report.view_models import stages
+from wenlan_data.report.charts import bars
+from wenlan_data.report.data import ReportData
+from wenlan_data.report.findings import report_findings
+from wenlan_data.report.view_models import funnel_stages
 from wenlan_data.shard.manifest import Manifest
 
 CARD = "README.md"
-MARK = "<!-- Written by wenlan-data at each build. Remove this line, and it is yours: no build will touch it again. -->"
+MARK = (
+    "<!-- Written by wenlan-data at each build. "
+    "Remove this line, and it is yours: no build will touch it again. -->"
+)
+"""Line of a card that a build may overwrite. Cards of earlier builds hold it: do not change it."""
 _SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000)
 _SIZE_NAMES = (
     "n<1K",
@@ -28,10 +32,10 @@ _SIZE_NAMES = (
     "1B<n<10B",
 )
 
-_CONTENTS = """## What is in it
+_CONTENTS = """## Contents
 
-Each sample is `{key}.jpg`, `{key}.txt` (the caption) and `{key}.json` (all texts, regions, hashes, addresses).
-The same fields, flat, are in `metadata/*.parquet`; every candidate that was left out is a row of `drops/*.parquet`.
+Each sample is `{key}.jpg`, `{key}.txt` (the caption) and `{key}.json` (texts, regions, hashes, URLs).
+`metadata/*.parquet` has the same fields as columns; `drops/*.parquet` holds every dropped candidate.
 
 ```python
 import webdataset
@@ -42,51 +46,64 @@ for sample in webdataset.WebDataset("shards/wenlan-000000.tar", shardshuffle=Fal
 """
 
 
-def write_card(material: Material, corpus: Path) -> None:
-    """Write the card of a corpus, but over nobody's own README.md. The same corpus gives the same bytes."""
+def write_card(report: ReportData, corpus: Path) -> None:
+    """Writes the card of a corpus, unless the owner has replaced it.
+
+    The same corpus gives the same bytes.
+    """
     path = corpus / CARD
     with os_errors(path):
         if path.is_file() and MARK not in path.read_text("utf-8", errors="replace"):
             return
-        write_atomic(path, card_text(material).encode("utf-8", errors="replace"))
+        write_atomic(path, card_text(report).encode("utf-8", errors="replace"))
 
 
-def card_text(material: Material) -> str:
-    """The card; what pages say stands in it as code, so that no Markdown of theirs works."""
-    manifest = material.manifest
+def card_text(report: ReportData) -> str:
+    """Returns the card in Markdown. Texts of web pages are code spans or escaped: none is markup.
+
+    Raises `ValueError` for report data without a manifest.
+    """
+    manifest = report.manifest
     if manifest is None:
-        raise ValueError("a card is made of a corpus with a manifest")
-    front = yaml.safe_dump(front_matter(material), allow_unicode=True, sort_keys=False)
+        raise ValueError("a card needs a corpus with a manifest")
+    statistics = report.statistics
+    front = yaml.safe_dump(front_matter(report), allow_unicode=True, sort_keys=False)
     sections = [
-        f"---\n{front}---\n{MARK}\n\n# {_plain(material.name)}\n",
-        _summary(material, manifest),
-        "## How it was made\n\n" + _funnel(manifest),
+        f"---\n{front}---\n{MARK}\n\n# {_plain(report.name)}\n",
+        _summary(report, manifest),
+        "## Construction\n\n" + _funnel(manifest),
         _CONTENTS,
-        _table("Captions", material.tally.caption_types, material.tally.samples),
-        _table("Licences stated by pages", _named(material.tally.licences), material.tally.samples),
-        _rights(material),
+        _table("Caption types", statistics.caption_types, statistics.samples),
+        _table("Licences as stated by pages", _named(statistics.licences), statistics.samples),
+        _rights(report),
         "".join(
             (
-                "## Known limits\n\n",
-                *(f"- {_plain(one.text)} {one.advice}\n" for one in remarks(material)),
+                "## Known limitations\n\n",
+                *(
+                    f"- {_plain(finding.text)} {finding.advice}\n"
+                    for finding in report_findings(report)
+                ),
             )
         ),
     ]
     return "\n".join(section for section in sections if section)
 
 
-def front_matter(material: Material) -> dict[str, object]:
-    """What the Hub indexes, and by which `datasets` loads the shards as a WebDataset."""
+def front_matter(report: ReportData) -> dict[str, object]:
+    """Returns the metadata that the Hub indexes.
+
+    `configs` makes the `datasets` library load the shards as a WebDataset.
+    """
     return {
-        "pretty_name": _plain(material.name),
+        "pretty_name": _plain(report.name),
         "language": ["zh"],
-        # Each picture has its own: the column `licence` of metadata/ holds what its page states.
+        # Each image has its own: the column `licence` of metadata/ holds what its page states.
         "license": "other",
-        "license_name": "per-picture",
+        "license_name": "per-image",
         "task_categories": ["image-to-text", "text-to-image", "zero-shot-image-classification"],
-        "size_categories": [_size(material.tally.samples)],
+        "size_categories": [_size(report.statistics.samples)],
         "tags": ["webdataset", "image-text", "wenlan-data"],
-        # One configuration only: the datasets library takes one format for all of them.
+        # One configuration only: the `datasets` library takes one format for all of them.
         "configs": [
             {"config_name": "default", "data_files": [{"split": "train", "path": "shards/*.tar"}]}
         ],
@@ -97,55 +114,54 @@ def _size(samples: int) -> str:
     return _SIZE_NAMES[sum(samples >= size for size in _SIZES)]
 
 
-def _summary(material: Material, manifest: Manifest) -> str:
+def _summary(report: ReportData, manifest: Manifest) -> str:
+    statistics = report.statistics
     return (
-        f"{material.tally.samples:,} Chinese image-text pairs in {material.tally.shards:,} WebDataset shards "
-        f"({material.tally.tar_bytes / 1e6:,.1f} MB), built by wenlan-data {manifest.code_version} "
-        f"with the recipe of digest `{manifest.recipe_digest[:12]}` (whole in `manifest.json`).\n"
-        "Pictures to look at, figures and what was left out: `report/index.html`.\n"
+        f"{statistics.samples:,} Chinese image-text pairs in {statistics.shards:,} WebDataset "
+        f"shards ({statistics.tar_bytes / 1e6:,.1f} MB), built by wenlan-data "
+        f"{manifest.code_version} with the recipe of digest `{manifest.recipe_digest[:12]}` "
+        "(see `manifest.json`).\n"
+        "`report/index.html` shows samples, statistics and dropped candidates.\n"
     )
 
 
 def _funnel(manifest: Manifest) -> str:
-    lines = ["| step | left out | left | main reasons |", "| --- | ---: | ---: | --- |"]
+    lines = ["| step | dropped | remaining | main reasons |", "| --- | ---: | ---: | --- |"]
     lines.append(f"| candidates | | {manifest.funnel.candidates:,} | |")
-    for stage in stages(manifest.funnel):
-        reasons = ", ".join(f"{name} {count:,}" for name, _, count, _ in stage.reasons[:5])
-        lines.append(f"| {stage.step} | {stage.lost:,} | {stage.left:,} | {reasons} |")
+    for stage in funnel_stages(manifest.funnel):
+        reasons = ", ".join(f"{reason} {count:,}" for reason, _, count, _ in stage.reasons[:5])
+        lines.append(f"| {stage.step} | {stage.dropped:,} | {stage.remaining:,} | {reasons} |")
     lines.append(f"| samples | | {manifest.funnel.samples:,} | |")
     sources = [_code(str(source.get("kind", ""))) for source in manifest.sources]
     kinds = ", ".join(sorted(set(sources)))
     return "\n".join(lines) + f"\n\nSources: {len(sources)} of kind {kinds}.\n"
 
 
-def _rights(material: Material) -> str:
-    signals = material.tally.opt_outs.total()
-    seen = (
-        f"{signals:,} opt-out signals stand on samples"
+def _rights(report: ReportData) -> str:
+    signals = report.statistics.opt_outs.total()
+    found = (
+        f"{signals:,} opt-out signals were found on samples"
         if signals
-        else "no sample carries an opt-out signal"
+        else "no sample has an opt-out signal"
     )
     return (
         "## Rights\n\n"
-        "The pictures and texts belong to those who made them. Addresses and stated licences are kept with every "
-        f"sample; robots.txt and opt-outs were respected at the time of the crawl ({seen}).\n"
+        "Images and texts belong to their authors. Every sample holds its URLs and the licence "
+        "that its page states. The crawl obeyed robots.txt and opt-out signals as they were at "
+        f"the time ({found}).\n"
     )
 
 
 def _table(title: str, counts: Mapping[str, int], whole: int) -> str:
+    """Returns a table of the ten largest counts, "" if there are none."""
     lines = [
         f"| {_code(line.label)} | {line.count:,} | {line.share:.1%} |"
-        for line in _ranked(counts, whole)
+        for line in bars(counts, whole=whole, most=10)
     ]
-    return (
-        "\n".join([f"### {title}\n", "| | samples | share |", "| --- | ---: | ---: |", *lines, ""])
-        if lines
-        else ""
-    )
-
-
-def _ranked(counts: Mapping[str, int], whole: int) -> tuple[Bar, ...]:
-    return bars(counts, whole=whole, most=10)
+    if not lines:
+        return ""
+    head = [f"### {title}\n", "| | samples | share |", "| --- | ---: | ---: |"]
+    return "\n".join([*head, *lines, ""])
 
 
 def _named(counts: Mapping[str, int]) -> dict[str, int]:
@@ -153,12 +169,17 @@ def _named(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def _code(text: str) -> str:
-    """The text as a code span of one line: nothing in it is Markdown or HTML, and no cell ends in it."""
-    line = "".join(one if one.isprintable() else " " for one in text)[:200]
-    return f"`{line.replace('`', '´').replace('|', '¦')}`"
+    """Returns the text as a code span of one line, without backticks and bars.
+
+    A backtick would end the span, a bar the cell of a table.
+    """
+    return f"`{_one_line(text)[:200].replace('`', '´').replace('|', '¦')}`"
 
 
 def _plain(text: str) -> str:
-    """The text without what Markdown or HTML would act on."""
-    line = "".join(one if one.isprintable() else " " for one in text)[:300]
-    return re.sub(r"([\\`*_{}\[\]<>#|!&])", r"\\\1", line)
+    """Returns the text in one line with the special characters of Markdown and HTML escaped."""
+    return re.sub(r"([\\`*_{}\[\]<>#|!&])", r"\\\1", _one_line(text)[:300])
+
+
+def _one_line(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)

@@ -1,4 +1,4 @@
-"""Counts to what a chart draws: bars with their lengths as shares, histograms with round edges."""
+"""Turns counts into bars and histograms, ready to be drawn."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -10,19 +10,19 @@ MAX_BINS = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """One line of a bar list, or one bin of a histogram."""
+    """A line of a bar list, or a bin of a histogram."""
 
     label: str
     count: int
     length: float
-    """Of the longest bar, 0 to 1."""
+    """Share of the longest bar, 0 to 1."""
     share: float
-    """Of the whole, 0 to 1."""
+    """Share of the whole, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Histogram:
-    """Bins of one width; the last takes everything above."""
+    """Bins of equal width; the last one also counts all larger values."""
 
     title: str
     unit: str
@@ -36,12 +36,12 @@ class Histogram:
 def bars(
     counts: Mapping[str, int], *, whole: int, most: int, rest: str = "others"
 ) -> tuple[Bar, ...]:
-    """The largest counts first, what is left over in one bar named `rest`."""
+    """Returns the `most` largest counts, and one more bar for the rest."""
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     shown = ranked[:most]
-    left = sum(count for _, count in ranked[most:])
+    remaining = sum(count for _, count in ranked[most:])
     longest = max((count for _, count in shown), default=1)
-    lines = [*shown, (f"{len(ranked) - most} {rest}", left)] if left else shown
+    lines = [*shown, (f"{len(ranked) - most} {rest}", remaining)] if remaining else shown
     return tuple(
         Bar(label=label, count=count, length=min(1.0, count / longest), share=count / max(1, whole))
         for label, count in lines
@@ -49,7 +49,10 @@ def bars(
 
 
 def histogram(title: str, unit: str, counts: Counter[int]) -> Histogram | None:
-    """Bins up to the 99th percentile, None where nothing was counted."""
+    """Returns a histogram up to the 99th percentile, None if nothing was counted.
+
+    A few very large values would otherwise squeeze all others into the first bin.
+    """
     if not counts:
         return None
     values = sorted(counts)
@@ -65,15 +68,15 @@ def histogram(title: str, unit: str, counts: Counter[int]) -> Histogram | None:
     drawn = tuple(
         Bar(
             label=_label(
-                first + place * step,
+                first + index * step,
                 step,
-                last=place == bins - 1 and values[-1] >= first + bins * step,
+                last=index == bins - 1 and values[-1] >= first + bins * step,
             ),
-            count=filled[place],
-            length=filled[place] / longest,
-            share=filled[place] / sums[-1],
+            count=filled[index],
+            length=filled[index] / longest,
+            share=filled[index] / sums[-1],
         )
-        for place in range(bins)
+        for index in range(bins)
     )
     high = f"{first + bins * step:,}" + ("+" if values[-1] >= first + bins * step else "")
     return Histogram(
@@ -88,7 +91,7 @@ def histogram(title: str, unit: str, counts: Counter[int]) -> Histogram | None:
 
 
 def share_below(counts: Counter[int], limit: int) -> float:
-    """The share of what was counted that lies below `limit`."""
+    """Returns the share of values that are below `limit`, 0 to 1."""
     return sum(counts[value] for value in counts if value < limit) / max(1, counts.total())
 
 
@@ -99,7 +102,7 @@ def _quantile(values: list[int], sums: list[int], share: float) -> int:
 
 
 def _step(low: int, high: int) -> int:
-    """The smallest of 1, 2, 5, 10, 20, ... that needs at most `MAX_BINS` bins."""
+    """Returns the smallest bin width of 1, 2, 5, 10, 20, ... with at most `MAX_BINS` bins."""
     size = 1
     while True:
         for step in (size, 2 * size, 5 * size):

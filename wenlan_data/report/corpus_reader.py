@@ -1,4 +1,4 @@
-"""Reads what the report shows of a corpus: its tables once, and of its tars only the pictures that are shown."""
+"""Reads the report data of a corpus: every table once, and from the tars only the images shown."""
 
 import hashlib
 import re
@@ -14,131 +14,136 @@ import pyarrow.parquet as pq
 
 from wenlan_data.errors import DamageError, in_short
 from wenlan_data.records import Region, Text
-from wenlan_data.report.data import MAX_DISTINCT, Group, Material, Place, Reason, Shown, Tally
-from wenlan_data.report.drop_examples import Examples, examples_of, with_recorded
+from wenlan_data.report.data import (
+    MAX_DISTINCT,
+    MAX_SAMPLES,
+    CorpusStatistics,
+    DuplicateGroup,
+    ImageLocation,
+    ReasonSummary,
+    ReportData,
+    ReportItem,
+)
+from wenlan_data.report.drop_examples import (
+    DropExamples,
+    read_drop_examples,
+    with_recorded_images,
+)
 from wenlan_data.shard.manifest import MANIFEST, Manifest, ShardEntry, load_manifest
 
-COLUMNS = [
+_ITEM_COLUMNS = (
     "key",
     "caption",
     "caption_type",
-    "texts",
     "width",
     "height",
-    "source",
     "image_url",
     "page_url",
+    "source",
     "licence",
-    "opt_out",
-    "tokens",
-]
+)
+"""Columns of `metadata/` that a `ReportItem` has under the same name and type."""
+COLUMNS = [*_ITEM_COLUMNS, "texts", "opt_out", "tokens"]
+# Enough to count the regions of a row without reading their boxes.
+_REGION_LABELS = "regions.list.element.label"
 _HOST = r"^(?:https?)://(?:[^/?#@]*@)?(?P<host>\[[^\]]*\]|[^/?#:]+)"
 # Words of one character are particles and measure words most of the time.
 _WORD = r"^\p{L}\P{P}*\p{L}$"
-V = TypeVar("V", int, str)
-
-MAX_SAMPLES = 240
-"""Cards of the gallery."""
-_REGIONS = "regions.list.element.label"
+Value = TypeVar("Value", int, str)
 
 
-def corpus_material(corpus: Path, work: Path) -> Material:
-    """The material of a corpus. Its work folder, where it is still there, gives the pictures of drops.
+def read_corpus_data(corpus: Path, work: Path) -> ReportData:
+    """Returns the report data of a corpus.
+
+    Images of drops are found in the work folder, if it still exists.
 
     Raises `DamageError` for a table that cannot be read.
     """
     manifest = load_manifest(corpus)
-    examples = examples_of(corpus, manifest)
-    tally = Tally()
-    kept: dict[str, Shown] = {}
+    examples = read_drop_examples(corpus, manifest)
+    statistics = CorpusStatistics()
+    kept: dict[str, ReportItem] = {}
     for shard in manifest.shards:
-        kept |= _count_shard(tally, corpus, shard, examples.kept_keys)
-    samples = with_places(corpus, _gallery(corpus, manifest))
-    kept = {one.key: one for one in with_places(corpus, list(kept.values()))}
-    examples = with_recorded(examples, work)
-    return Material(
+        kept |= _count_shard(statistics, corpus, shard, examples.kept_keys)
+    samples = _with_locations(corpus, _choose_samples(corpus, manifest))
+    kept = {item.key: item for item in _with_locations(corpus, list(kept.values()))}
+    examples = with_recorded_images(examples, work)
+    return ReportData(
         name=str(manifest.recipe.get("name", "")) or corpus.name,
         manifest=manifest,
         digest=manifest_digest(corpus),
-        tally=tally,
+        statistics=statistics,
         samples=tuple(samples),
-        groups=_groups(examples, kept),
-        reasons=_reasons(manifest, examples),
+        duplicates=_with_kept(examples.duplicates, kept),
+        reasons=_summarise_reasons(manifest, examples),
     )
 
 
 def manifest_digest(corpus: Path) -> str:
-    """SHA-256 of the manifest as it lies there."""
+    """Returns the SHA-256 of the manifest file in hexadecimal."""
     return hashlib.sha256((corpus / MANIFEST).read_bytes()).hexdigest()
 
 
 def _count_shard(
-    tally: Tally, corpus: Path, shard: ShardEntry, wanted: Sequence[str]
-) -> dict[str, Shown]:
-    """Count a shard; its rows of the keys `wanted`."""
-    tally.shards += 1
-    tally.tar_bytes += shard.bytes
-    found: dict[str, Shown] = {}
+    statistics: CorpusStatistics, corpus: Path, shard: ShardEntry, keys: Sequence[str]
+) -> dict[str, ReportItem]:
+    """Adds a shard to the statistics. Returns its samples that have one of the keys."""
+    statistics.shards += 1
+    statistics.tar_bytes += shard.bytes
+    found: dict[str, ReportItem] = {}
     path = corpus / "metadata" / shard.metadata.name
-    keys = pa.array(wanted, pa.string())
-    for rows in _batches(path, [*COLUMNS, _REGIONS]):
-        add_rows(tally, rows)
-        # The whole picture is a region of every sample, and counts for none.
-        count(tally.regions, pc.subtract(pc.list_value_length(rows["regions"]), 1))
-        some = rows.filter(pc.is_in(rows["key"], keys))
-        found |= {one.key: one for one in _shown(some.drop_columns(["regions"]), shard.name)}
-    sizes = _offsets(corpus, shard.name)
-    pictures = sizes.filter(pc.ends_with(sizes["member"], ".jpg"))["size"]
-    count(tally.picture_kib, pc.divide(pc.add(pictures, 1023), 1024))
+    key_array = pa.array(keys, pa.string())
+    for rows in _batches(path, [*COLUMNS, _REGION_LABELS]):
+        count_rows(statistics, rows)
+        # The region of the whole image, which every sample has, is not counted.
+        count(statistics.regions, pc.subtract(pc.list_value_length(rows["regions"]), 1))
+        selected = rows.filter(pc.is_in(rows["key"], key_array)).drop_columns(["regions"])
+        found |= {item.key: item for item in _items(selected, shard.name)}
+    offsets = _read_offsets(corpus, shard.name)
+    image_bytes = offsets.filter(pc.ends_with(offsets["member"], ".jpg"))["size"]
+    count(statistics.image_kib, pc.divide(pc.add(image_bytes, 1023), 1024))
     return found
 
 
-def _gallery(corpus: Path, manifest: Manifest) -> list[Shown]:
-    """A draw from all shards, the same always. Keys are digests, so the first rows of a shard are as good as any."""
+def _choose_samples(corpus: Path, manifest: Manifest) -> list[ReportItem]:
+    """Returns at most `MAX_SAMPLES` samples from all shards, the same ones in every call.
+
+    Keys are digests, so the first rows of a shard are a random draw without a random generator.
+    """
     if not manifest.shards:
         return []
-    each = -(-MAX_SAMPLES // len(manifest.shards))
-    chosen = manifest.shards[:: -(-len(manifest.shards) // MAX_SAMPLES)]
+    per_shard = -(-MAX_SAMPLES // len(manifest.shards))
+    shards = manifest.shards[:: -(-len(manifest.shards) // MAX_SAMPLES)]
     found = []
-    for shard in chosen:
-        # Twice as many as its share, so that sources that are rare are not left out.
-        rows = next(_batches(corpus / "metadata" / shard.metadata.name, None, 2 * each), None)
-        found += _in_turn(_shown(rows, shard.name), each) if rows is not None else []
+    for shard in shards:
+        # Twice the share of the shard is read, so that rare sources have a chance to appear.
+        path = corpus / "metadata" / shard.metadata.name
+        rows = next(_batches(path, None, 2 * per_shard), None)
+        if rows is not None:
+            found += _balance_sources(_items(rows, shard.name), per_shard)
     return found[:MAX_SAMPLES]
 
 
-def _in_turn(samples: Iterable[Shown], most: int) -> list[Shown]:
-    """At most `most` of the samples, one source after the other, in the order of their keys."""
-    rank: dict[str, int] = {}
+def _balance_sources(samples: Iterable[ReportItem], limit: int) -> list[ReportItem]:
+    """Takes at most `limit` samples round-robin over the sources. Returns them sorted by key."""
+    rank: Counter[str] = Counter()
     ranked = []
-    for one in samples:
-        rank[one.source] = rank.get(one.source, 0) + 1
-        ranked.append((rank[one.source], one.key, one))
-    chosen = [one for _, _, one in sorted(ranked, key=lambda item: item[:2])[:most]]
-    return sorted(chosen, key=lambda one: one.key)
+    for item in samples:
+        rank[item.source] += 1
+        ranked.append((rank[item.source], item.key, item))
+    chosen = [item for _, _, item in sorted(ranked, key=lambda entry: entry[:2])[:limit]]
+    return sorted(chosen, key=lambda item: item.key)
 
 
-def _shown(rows: pa.RecordBatch, shard: str) -> Iterator[Shown]:
+def _items(rows: pa.RecordBatch, shard: str) -> Iterator[ReportItem]:
     for row in rows.to_pylist():
-        texts = cast("list[dict[str, str]]", row["texts"])
-        same = (
-            "key",
-            "caption",
-            "caption_type",
-            "width",
-            "height",
-            "image_url",
-            "page_url",
-            "source",
-            "licence",
-        )
-        yield Shown(
-            **{name: row[name] for name in same},
+        yield ReportItem(
+            **{name: row[name] for name in _ITEM_COLUMNS},
             author=row.get("author", ""),
-            texts=tuple(Text(one["type"], one["text"]) for one in texts),
+            texts=tuple(Text(text["type"], text["text"]) for text in row["texts"]),
             regions=tuple(
-                Region(box_xyxy=tuple(one["box"]), label=one["label"], score=one["score"])
-                for one in row.get("regions", ())
+                Region(box_xyxy=tuple(region["box"]), label=region["label"], score=region["score"])
+                for region in row.get("regions", ())
             ),
             opt_out=tuple(row["opt_out"]),
             tokens=tuple(row["tokens"]),
@@ -146,34 +151,36 @@ def _shown(rows: pa.RecordBatch, shard: str) -> Iterator[Shown]:
         )
 
 
-def with_places(corpus: Path, samples: list[Shown]) -> list[Shown]:
-    """The samples with where their pictures lie; one whose offsets table lacks it stays without."""
-    places: dict[str, Place] = {}
-    for shard in sorted({one.shard for one in samples}):
-        table = _offsets(corpus, shard)
-        names = pa.array([f"{one.key}.jpg" for one in samples if one.shard == shard], pa.string())
-        for row in table.filter(pc.is_in(table["member"], names)).to_pylist():
-            places[row["key"]] = Place(corpus / "shards" / shard, row["offset"], row["size"])
-    return [replace(one, place=places.get(one.key)) for one in samples]
+def _with_locations(corpus: Path, samples: list[ReportItem]) -> list[ReportItem]:
+    """Returns the samples with the locations of their images, read from the offsets tables."""
+    locations: dict[str, ImageLocation] = {}
+    for shard in sorted({item.shard for item in samples}):
+        offsets = _read_offsets(corpus, shard)
+        members = [f"{item.key}.jpg" for item in samples if item.shard == shard]
+        mask = pc.is_in(offsets["member"], pa.array(members, pa.string()))
+        for row in offsets.filter(mask).to_pylist():
+            path = corpus / "shards" / shard
+            locations[row["key"]] = ImageLocation(path, row["offset"], row["size"])
+    return [replace(item, location=locations.get(item.key)) for item in samples]
 
 
-def _groups(examples: Examples, kept: Mapping[str, Shown]) -> tuple[Group, ...]:
+def _with_kept(
+    duplicates: Iterable[DuplicateGroup], kept: Mapping[str, ReportItem]
+) -> tuple[DuplicateGroup, ...]:
+    return tuple(replace(group, kept=kept.get(group.key)) for group in duplicates)
+
+
+def _summarise_reasons(manifest: Manifest, examples: DropExamples) -> tuple[ReasonSummary, ...]:
+    """Returns all drop reasons of the manifest, the most frequent of each step first."""
     return tuple(
-        Group(key=group.key, kept=kept.get(group.key), copies=group.copies, left=group.left)
-        for group in examples.groups
-    )
-
-
-def _reasons(manifest: Manifest, examples: Examples) -> tuple[Reason, ...]:
-    return tuple(
-        Reason(
+        ReasonSummary(
             step=step,
             reason=reason,
             count=times,
-            examples=examples.of_reason.get((step, reason), ()),
+            examples=examples.by_reason.get((step, reason), ()),
         )
         for step, reasons in manifest.funnel.dropped.items()
-        for reason, times in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+        for reason, times in sorted(reasons.items(), key=lambda entry: (-entry[1], entry[0]))
     )
 
 
@@ -184,42 +191,42 @@ def _batches(
         with pq.ParquetFile(path) as file:
             yield from file.iter_batches(rows, columns=columns)
     except (OSError, KeyError, pa.ArrowException) as error:
-        raise _damage(path, error) from error
+        raise _unreadable(path, error) from error
 
 
-def _offsets(corpus: Path, shard: str) -> pa.Table:
+def _read_offsets(corpus: Path, shard: str) -> pa.Table:
     path = corpus / "shards" / f"{shard.removesuffix('.tar')}.offsets.parquet"
     try:
         return pq.read_table(path, columns=["key", "member", "offset", "size"])
     except (OSError, KeyError, pa.ArrowException) as error:
-        raise _damage(path, error) from error
+        raise _unreadable(path, error) from error
 
 
-def _damage(path: Path, error: Exception) -> DamageError:
+def _unreadable(path: Path, error: Exception) -> DamageError:
     return DamageError(f"{path}: cannot be read ({in_short(error, 200)}): run `shards verify`")
 
 
-def add_rows(tally: Tally, rows: pa.RecordBatch) -> None:
-    """Count one batch with the columns `COLUMNS`."""
+def count_rows(statistics: CorpusStatistics, rows: pa.RecordBatch) -> None:
+    """Adds a batch with the columns `COLUMNS` to the statistics."""
     width, height = rows["width"], rows["height"]
-    tally.samples += rows.num_rows
-    count(tally.short_side_px, pc.min_element_wise(width, height))
-    count(tally.long_side_px, pc.max_element_wise(width, height))
-    count(tally.caption_chars, pc.utf8_length(cast("pa.StringArray", rows["caption"])))
-    count(tally.caption_types, rows["caption_type"])
-    count(tally.sources, rows["source"])
-    count(tally.licences, rows["licence"])
-    count(tally.opt_outs, pc.list_flatten(rows["opt_out"]))
-    count(tally.image_hosts, hosts(rows["image_url"]))
-    count(tally.page_hosts, hosts(rows["page_url"]))
-    count(tally.text_types, pc.struct_field(pc.list_flatten(rows["texts"]), "type"))
-    count_some(tally.words, _words(rows["tokens"]))
-    count_some(tally.captions, rows["caption"])
-    tally.titles_as_captions += _titles(rows)
+    statistics.samples += rows.num_rows
+    count(statistics.short_side_px, pc.min_element_wise(width, height))
+    count(statistics.long_side_px, pc.max_element_wise(width, height))
+    count(statistics.caption_chars, pc.utf8_length(cast("pa.StringArray", rows["caption"])))
+    count(statistics.caption_types, rows["caption_type"])
+    count(statistics.sources, rows["source"])
+    count(statistics.licences, rows["licence"])
+    count(statistics.opt_outs, pc.list_flatten(rows["opt_out"]))
+    count(statistics.image_hosts, _hosts(rows["image_url"]))
+    count(statistics.page_hosts, _hosts(rows["page_url"]))
+    count(statistics.text_types, pc.struct_field(pc.list_flatten(rows["texts"]), "type"))
+    _count_bounded(statistics.words, _words(rows["tokens"]))
+    _count_bounded(statistics.captions, rows["caption"])
+    statistics.titles_as_captions += _titles_as_captions(rows)
 
 
-def count(counter: Counter[V], values: object) -> None:
-    """Add how often each value stands in an array; nulls are passed over."""
+def count(counter: Counter[Value], values: object) -> None:
+    """Adds the number of occurrences of each value of an Arrow array; nulls are ignored."""
     found = pc.value_counts(values)
     for value, times in zip(
         found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True
@@ -228,39 +235,37 @@ def count(counter: Counter[V], values: object) -> None:
             counter[value] += times
 
 
-def count_some(counter: Counter[str], values: object) -> None:
-    """`count`, but no new value once there are `MAX_DISTINCT`."""
+def _count_bounded(counter: Counter[str], values: object) -> None:
+    """Does the same as `count`, but adds no new value once there are `MAX_DISTINCT`."""
     found: Counter[str] = Counter()
     count(found, values)
     full = len(counter) >= MAX_DISTINCT
     counter.update({value: times for value, times in found.items() if not full or value in counter})
 
 
-def hosts(urls: pa.Array) -> pa.Array:
-    """Host of each URL, lower case; empty for a path, null for no URL at all."""
-    found = pc.struct_field(pc.extract_regex(urls, _HOST), "host")
-    paths = pc.and_(pc.is_null(found), pc.not_equal(urls, ""))
-    return pc.if_else(paths, "", pc.utf8_lower(found))
-
-
-def add_host(counter: Counter[str], url: str) -> None:
-    """Count the host of one URL as `hosts` names it."""
+def count_host(counter: Counter[str], url: str) -> None:
+    """Counts the host of one URL: lower case, "" for a path; no URL is not counted."""
     if url:
         found = re.match(_HOST, url)
         counter[found["host"].lower() if found else ""] += 1
 
 
+def _hosts(urls: pa.Array) -> pa.Array:
+    """Returns the host of each URL as `count_host` counts it; null where there is no URL."""
+    found = pc.struct_field(pc.extract_regex(urls, _HOST), "host")
+    paths = pc.and_(pc.is_null(found), pc.not_equal(urls, ""))
+    return pc.if_else(paths, "", pc.utf8_lower(found))
+
+
 def _words(tokens: pa.Array) -> pa.Array:
-    """Each sample's words once, those of two characters and more that begin and end in a letter."""
+    """Returns the words of two or more characters, each once per sample."""
     flat = pc.list_flatten(tokens)
     pairs = pa.table({"row": pc.list_parent_indices(tokens), "word": flat})
-    once = (
-        pairs.filter(pc.match_substring_regex(flat, _WORD)).group_by(["row", "word"]).aggregate([])
-    )
-    return once["word"].combine_chunks()
+    words = pairs.filter(pc.match_substring_regex(flat, _WORD))
+    return words.group_by(["row", "word"]).aggregate([])["word"].combine_chunks()
 
 
-def _titles(rows: pa.RecordBatch) -> int:
+def _titles_as_captions(rows: pa.RecordBatch) -> int:
     texts = rows["texts"]
     flat = pc.list_flatten(texts)
     parents = pc.list_parent_indices(texts)

@@ -1,30 +1,30 @@
-"""croissant.json: the corpus in the machine-readable terms of MLCommons Croissant 1.0."""
+"""Writes croissant.json: the corpus described in MLCommons Croissant 1.0."""
 
 import json
 from pathlib import Path
 
 from wenlan_data.errors import os_errors
 from wenlan_data.files import write_atomic
-from wenlan_data.report.data import Material
+from wenlan_data.report.data import ReportData
 from wenlan_data.shard.manifest import Manifest
 
 CROISSANT = "croissant.json"
 _FIELDS = (
     ("key", "sc:Text", "unique in the corpus; the stem of the sample's three members"),
     ("shard", "sc:Text", "the tar that holds the sample"),
-    ("caption", "sc:Text", "the text chosen for the picture"),
-    ("caption_type", "sc:Text", "where the caption stood: alt, figcaption, title, ..."),
+    ("caption", "sc:Text", "the text chosen for the image"),
+    ("caption_type", "sc:Text", "place of the caption: alt, figcaption, title, ..."),
     ("width", "sc:Integer", "pixels of the stored JPEG"),
     ("height", "sc:Integer", "pixels of the stored JPEG"),
-    ("sha256", "sc:Text", "of the bytes that were fetched"),
+    ("sha256", "sc:Text", "of the fetched bytes"),
     ("jpg_sha256", "sc:Text", "of the stored JPEG"),
     ("phash", "sc:Text", "64-bit perceptual hash, hexadecimal"),
-    ("image_url", "sc:Text", "address of the picture"),
-    ("page_url", "sc:Text", "address of its page, empty where there is none"),
-    ("source", "sc:Text", "the source of the build that gave it"),
-    ("licence", "sc:Text", "as the page states it, empty where it does not"),
+    ("image_url", "sc:Text", "URL of the image"),
+    ("page_url", "sc:Text", "URL of its page, empty if there is none"),
+    ("source", "sc:Text", "the source in the sources file of the build"),
+    ("licence", "sc:Text", "as the page states it, empty if it states none"),
     ("author", "sc:Text", "as the page states it"),
-    ("detector", "sc:Text", "what found the regions"),
+    ("detector", "sc:Text", "the detector that found the regions"),
 )
 _CONTEXT = {
     "@language": "en",
@@ -73,38 +73,48 @@ _CITE_AS = (
 )
 
 
-def write_croissant(material: Material, corpus: Path) -> None:
-    """Write `croissant.json` of a corpus with a manifest. The same corpus gives the same bytes."""
-    manifest = material.manifest
+def write_croissant(report: ReportData, corpus: Path) -> None:
+    """Writes `croissant.json` of a corpus. The same corpus gives the same bytes.
+
+    Raises `ValueError` for report data without a manifest.
+    """
+    manifest = report.manifest
     if manifest is None:
-        raise ValueError("croissant.json is made of a corpus with a manifest")
-    text = json.dumps(description(material.name, manifest), ensure_ascii=False, indent=1) + "\n"
+        raise ValueError("croissant.json needs a corpus with a manifest")
+    text = json.dumps(describe_corpus(report.name, manifest), ensure_ascii=False, indent=1) + "\n"
     with os_errors(corpus / CROISSANT):
         write_atomic(corpus / CROISSANT, text.encode())
 
 
-def description(name: str, manifest: Manifest) -> dict[str, object]:
-    """The JSON-LD value: every tar and table with its digest, and the samples as records of the tables."""
-    published = [one.at for one in manifest.times.published]
+def describe_corpus(name: str, manifest: Manifest) -> dict[str, object]:
+    """Returns the JSON-LD value.
+
+    It lists every tar and table with its digest, and the samples as records of the tables.
+    """
+    published = [publication.at for publication in manifest.times.published]
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
         "name": _name(name),
-        "description": f"{manifest.funnel.samples:,} Chinese image-text pairs, built by wenlan-data "
-        f"{manifest.code_version} with the recipe of digest {manifest.recipe_digest}.",
+        "description": f"{manifest.funnel.samples:,} Chinese image-text pairs, built by "
+        f"wenlan-data {manifest.code_version} with the recipe of digest {manifest.recipe_digest}.",
         "version": f"1.{len(manifest.generations)}.0",
         **({"datePublished": published[-1]} if published else {}),
         "citeAs": _CITE_AS,
         "inLanguage": "zh",
-        "license": "Each picture has its own: see the field licence.",
+        "license": "Each image has its own: see the field licence.",
         "distribution": [*_tars(manifest), *_tables(manifest)],
         "recordSet": [_samples()] if manifest.shards else [],
     }
 
 
 def _name(name: str) -> str:
-    return "".join(one if one.isalnum() or one in " -_." else "_" for one in name)[:200] or "corpus"
+    """Replaces the characters that Croissant does not allow in a name."""
+    allowed = (
+        character if character.isalnum() or character in " -_." else "_" for character in name
+    )
+    return "".join(allowed)[:200] or "corpus"
 
 
 def _tars(manifest: Manifest) -> list[dict[str, object]]:
@@ -137,15 +147,15 @@ def _tables(manifest: Manifest) -> list[dict[str, object]]:
         }
         for table in manifest.times.metadata
     ]
-    together: dict[str, object] = {
+    file_set: dict[str, object] = {
         "@type": "cr:FileSet",
         "@id": "metadata",
         "name": "metadata",
-        "description": "One row a sample: texts, sizes, hashes, regions, addresses, licences, times.",
+        "description": "One row per sample: texts, sizes, hashes, regions, URLs, licences, times.",
         "encodingFormat": "application/x-parquet",
         "includes": "metadata/*.parquet",
     }
-    return [*files, together]
+    return [*files, file_set]
 
 
 def _samples() -> dict[str, object]:
@@ -153,17 +163,19 @@ def _samples() -> dict[str, object]:
         "@type": "cr:RecordSet",
         "@id": "samples",
         "name": "samples",
-        "description": "The samples, one a record; the JPEG is the member {key}.jpg of the tar named by shard.",
+        "description": (
+            "One record per sample; its JPEG is the member {key}.jpg of the tar named by shard."
+        ),
         "key": {"@id": "samples/key"},
         "field": [
             {
                 "@type": "cr:Field",
                 "@id": f"samples/{name}",
                 "name": name,
-                "description": what,
+                "description": description,
                 "dataType": kind,
                 "source": {"fileSet": {"@id": "metadata"}, "extract": {"column": name}},
             }
-            for name, kind, what in _FIELDS
+            for name, kind, description in _FIELDS
         ],
     }

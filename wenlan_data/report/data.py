@@ -1,4 +1,4 @@
-"""What the report is made of, as values: counts, and the few samples and drops that are shown."""
+"""Report data: corpus statistics, and the few samples and drops that the page shows."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -7,30 +7,35 @@ from pathlib import Path
 from wenlan_data.records import Region, Text
 from wenlan_data.shard.manifest import Manifest
 
+MAX_SAMPLES = 240
+"""Samples in the gallery."""
 MAX_DISTINCT = 1_000_000
-"""Captions and words beyond so many different ones are no longer told apart, so that memory stays bounded."""
+"""Distinct captions or words that are counted. Later new ones are ignored, which bounds memory."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where the bytes of a picture lie: a member of a tar, or a payload of a WARC."""
+class ImageLocation:
+    """Position of an encoded image in a file: a member of a tar, or a payload of a WARC."""
 
     path: Path
     offset: int
+    """Bytes from the start of the file."""
     size: int
+    """Bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
-    """A sample or a drop, as one card of the page. What is not known is empty, or 0."""
+class ReportItem:
+    """A sample or a drop as the page shows it. Unknown fields are empty or 0."""
 
     key: str = ""
     caption: str = ""
     caption_type: str = ""
     texts: tuple[Text, ...] = ()
     width: int = 0
-    """Pixels of the stored picture."""
+    """Pixels of the stored image."""
     height: int = 0
+    """Pixels of the stored image."""
     regions: tuple[Region, ...] = ()
     image_url: str = ""
     page_url: str = ""
@@ -41,76 +46,83 @@ class Shown:
     tokens: tuple[str, ...] = ()
     shard: str = ""
     file_name: str = ""
-    """Of the picture's member, where a stranger's tar gives it a name of its own."""
+    """Member name of the image in a tar of other origin, which need not follow from the key."""
     reason: str = ""
-    """Of a drop."""
+    """Drop reason; empty for a sample."""
     detail: str = ""
+    """Detail of the drop reason, such as the HTTP status."""
     duplicate_of: str = ""
+    """Key of the sample that was kept instead."""
     phash_distance: int = -1
-    """Bits of 64; -1 where nothing was compared."""
+    """Differing bits of 64; -1 where nothing was compared."""
     pdq_distance: int = -1
-    """Bits of 256."""
+    """Differing bits of 256; -1 where nothing was compared."""
     generation: int = 0
-    place: Place | None = None
+    """Generation of a drop, which determines the fetch folder of its image."""
+    location: ImageLocation | None = None
+    """None where no bytes are left, or none were ever fetched."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
-    """A kept sample and copies of it that were left out."""
+class DuplicateGroup:
+    """A kept sample and the copies of it that were dropped."""
 
     key: str
-    kept: Shown | None
-    """None where no shard of the corpus holds it (a picture of a test set, say)."""
-    copies: tuple[Shown, ...]
-    left: int = 0
-    """Further copies that are not shown."""
+    """Key of the kept sample."""
+    kept: ReportItem | None
+    """None where no shard of the corpus holds it (an image of a test set, for example)."""
+    copies: tuple[ReportItem, ...]
+    hidden_copies: int = 0
+    """Further copies, which the page only counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reason:
-    """Why candidates were left out, how many, and some of them."""
+class ReasonSummary:
+    """A drop reason of a step: number of candidates dropped for it, and examples."""
 
     step: str
     reason: str
     count: int
-    examples: tuple[Shown, ...] = ()
+    examples: tuple[ReportItem, ...] = ()
 
 
 @dataclass(slots=True)
-class Tally:
-    """Counts by value over all samples, whatever is shown of them."""
+class CorpusStatistics:
+    """Counts by value over all samples, not only over those shown."""
 
     shards: int = 0
     samples: int = 0
     tar_bytes: int = 0
     short_side_px: Counter[int] = field(default_factory=Counter)
     long_side_px: Counter[int] = field(default_factory=Counter)
-    picture_kib: Counter[int] = field(default_factory=Counter)
+    image_kib: Counter[int] = field(default_factory=Counter)
     caption_chars: Counter[int] = field(default_factory=Counter)
     caption_types: Counter[str] = field(default_factory=Counter)
     text_types: Counter[str] = field(default_factory=Counter)
     regions: Counter[int] = field(default_factory=Counter)
+    """Regions of a sample, the region of the whole image not counted."""
     sources: Counter[str] = field(default_factory=Counter)
     image_hosts: Counter[str] = field(default_factory=Counter)
     page_hosts: Counter[str] = field(default_factory=Counter)
     licences: Counter[str] = field(default_factory=Counter)
     opt_outs: Counter[str] = field(default_factory=Counter)
     words: Counter[str] = field(default_factory=Counter)
+    """Captions that contain each word."""
     captions: Counter[str] = field(default_factory=Counter)
     titles_as_captions: int = 0
-    """Samples whose caption is, character by character, a title of the page."""
+    """Samples whose caption equals a title of the page, character by character."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Material:
-    """Everything on the page."""
+class ReportData:
+    """Everything that the page, the card and the Croissant file are made of."""
 
     name: str
     manifest: Manifest | None
-    """None for tars that no build of ours published."""
+    """None for tars without a manifest."""
     digest: str
-    """SHA-256 of the manifest file, empty without one: by it a build knows its page again."""
-    tally: Tally
-    samples: tuple[Shown, ...]
-    groups: tuple[Group, ...] = ()
-    reasons: tuple[Reason, ...] = ()
+    """SHA-256 of the manifest file, which identifies the page of a corpus; empty without one."""
+    statistics: CorpusStatistics
+    samples: tuple[ReportItem, ...]
+    duplicates: tuple[DuplicateGroup, ...] = ()
+    reasons: tuple[ReasonSummary, ...] = ()

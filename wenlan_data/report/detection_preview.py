@@ -1,4 +1,4 @@
-"""A picture with its regions drawn into it, for the eye."""
+"""Draws the regions that a detector finds in an image, for `wenlan-data detect`."""
 
 import io
 from collections.abc import Sequence
@@ -10,13 +10,14 @@ from pydantic import ValidationError
 
 from wenlan_data.detect.regions import DetectionInput
 from wenlan_data.errors import DamageError, RecipeError, UsageError, os_errors
+from wenlan_data.files import write_new
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.recipe import DetectRules
 from wenlan_data.records import Drop, Region
 from wenlan_data.sandbox.client import check_image, decode_stored, normalise, thumbnail_jpeg
 from wenlan_data.settings import describe
 
-_ANY_PICTURE = ImageRules(
+_ANY_IMAGE = ImageRules(
     formats=("jpeg", "png", "webp", "gif", "avif"),
     min_side_px=1,
     max_aspect=20_000,
@@ -25,14 +26,15 @@ _ANY_PICTURE = ImageRules(
     min_entropy_bits=0,
     max_icon_side_px=0,
 )
-_NAMELESS = {"cell", "proposal", "region"}
+_CLASSLESS = {"cell", "proposal", "region"}
+"""Labels of regions without a class; their boxes are drawn without text."""
 _COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#008080", "#9a6324", "#808000")
 
 
-def rules_of(
+def parse_detect_rules(
     detector: str, weights: str | None, device: str, settings: Sequence[str]
 ) -> DetectRules:
-    """The `detect` part of a recipe from the words of a command line. Raises `RecipeError`."""
+    """Returns the `detect` part of a recipe from command-line values. Raises `RecipeError`."""
     value: dict[str, object] = {"detector": detector, "device": device}
     if weights is not None:
         value["weights"] = weights
@@ -50,31 +52,36 @@ def rules_of(
         raise RecipeError(f"--detector {detector}: {describe(error)}") from error
     if getattr(rules.load(), "from_source", False):
         raise RecipeError(
-            f"--detector {detector}: its regions come with a source's records, and a picture alone has none"
+            f"--detector {detector}: its regions come from a source, and an image file has none: "
+            "name another detector"
         )
     return rules
 
 
-def looked_at(path: Path, max_side_px: int) -> DetectionInput:
-    """The file's picture as a shard would store it. Raises `UsageError` where it is none."""
+def load_stored_image(path: Path, max_side_px: int) -> DetectionInput:
+    """Returns the image of a file as a shard would store it.
+
+    Raises `UsageError` for a file that is not an image.
+    """
     data = _bytes_of(path)
-    found = check_image(data, _ANY_PICTURE)
+    found = check_image(data, _ANY_IMAGE)
     if isinstance(found, Drop):
         reason = f"{found.reason} {found.detail}".strip()
-        raise UsageError(
-            f"{path}: no picture to look at ({reason}): give a JPEG, PNG, WebP, GIF or AVIF"
-        )
+        raise UsageError(f"{path}: not an image ({reason}): give a JPEG, PNG, WebP, GIF or AVIF")
     stored = normalise(data, max_side_px=max_side_px, jpeg_quality=92)
-    shown = decode_stored(stored.jpeg)
-    if isinstance(shown, Drop):
+    decoded = decode_stored(stored.jpeg)
+    if isinstance(decoded, Drop):
         raise UsageError(
-            f"{path}: this picture cannot be decoded ({shown.reason} {shown.detail}): save it anew"
+            f"{path}: this image cannot be decoded ({decoded.reason} {decoded.detail}): "
+            "export it again"
         )
-    return DetectionInput(jpeg=stored.jpeg, width=stored.width, height=stored.height, pixels=shown)
+    return DetectionInput(
+        jpeg=stored.jpeg, width=stored.width, height=stored.height, pixels=decoded
+    )
 
 
 def check_files(paths: Sequence[Path]) -> None:
-    """Raise `UsageError` for the first that is no file, before anything is written."""
+    """Raises `UsageError` for the first path that is not a file, before anything is written."""
     for path in paths:
         _check_file(path)
 
@@ -87,62 +94,66 @@ def _bytes_of(path: Path) -> bytes:
 
 def _check_file(path: Path) -> None:
     if path.is_dir():
-        raise UsageError(f"{path}: is a folder: name the pictures in it, such as {path}/*.jpg")
+        raise UsageError(f"{path}: is a folder: name the images in it, such as {path}/*.jpg")
     if not path.exists():
-        raise UsageError(f"{path}: there is no such file: check its path")
+        raise UsageError(f"{path}: no such file: check the path")
 
 
-def drawing(picture: DetectionInput, regions: Sequence[Region]) -> bytes:
-    """A JPEG of the picture with a frame for each region but the whole image, the best on top."""
-    # Encoded anew by the decoding process, in sRGB.
-    shown = thumbnail_jpeg(picture.jpeg, side_px=max(picture.width, picture.height), quality=95)
-    if shown is None:
-        raise DamageError("a stored picture cannot be decoded to be drawn: its bytes changed")
-    image = Image.open(io.BytesIO(shown))
-    draw = ImageDraw.Draw(image)
-    line_px = max(2, round(max(image.size) / 300))
+def draw_regions(image: DetectionInput, regions: Sequence[Region]) -> bytes:
+    """Returns a JPEG with a frame around every region but the whole image, the best one on top.
+
+    A label that is not ASCII is drawn as its number in the list, because the font that Pillow
+    ships has no Chinese characters.
+    """
+    # The sandbox decodes and encodes it, in sRGB.
+    jpeg = thumbnail_jpeg(image.jpeg, side_px=max(image.width, image.height), quality=95)
+    if jpeg is None:
+        raise DamageError("a stored image cannot be decoded to be drawn: its bytes changed")
+    canvas = Image.open(io.BytesIO(jpeg))
+    draw = ImageDraw.Draw(canvas)
+    line_px = max(2, round(max(canvas.size) / 300))
     font = ImageFont.load_default(max(10, line_px * 6))
-    kinds = sorted({region.label for region in regions})
-    for place, region in reversed(
-        [*enumerate((one for one in regions if one.label != "image"), start=1)]
-    ):
-        colour = _COLOURS[kinds.index(region.label) % len(_COLOURS)]
+    labels = sorted({region.label for region in regions})
+    numbered = [*enumerate(_partial(regions), start=1)]
+    for number, region in reversed(numbered):
+        colour = _COLOURS[labels.index(region.label) % len(_COLOURS)]
         x1, y1, x2, y2 = region.box_xyxy
         draw.rectangle((x1, y1, x2 - 1, y2 - 1), outline=colour, width=line_px)
-        # What has no name says it by its box.
-        if region.label not in _NAMELESS:
-            # The font that Pillow brings along has no Chinese characters.
-            name = region.label if region.label.isascii() else str(place)
-            words = f"{name} {region.score:.2f}"
-            box = draw.textbbox((x1 + line_px, y1 + line_px), words, font=font)
+        if region.label not in _CLASSLESS:
+            name = region.label if region.label.isascii() else str(number)
+            text = f"{name} {region.score:.2f}"
+            box = draw.textbbox((x1 + line_px, y1 + line_px), text, font=font)
             draw.rectangle(box, fill=colour)
-            draw.text((x1 + line_px, y1 + line_px), words, fill="white", font=font)
+            draw.text((x1 + line_px, y1 + line_px), text, fill="white", font=font)
     out = io.BytesIO()
-    image.save(out, "JPEG", quality=90)
+    canvas.save(out, "JPEG", quality=90)
     return out.getvalue()
 
 
-def said(regions: Sequence[Region]) -> str:
-    """How many regions there are, and those that have a name, in order."""
-    found = [one for one in regions if one.label != "image"]
-    named = [
-        f"{place} {one.label} {one.score:.2f}"
-        for place, one in enumerate(found, start=1)
-        if one.label not in _NAMELESS
+def describe_regions(regions: Sequence[Region]) -> str:
+    """Returns the number of regions, and the labels and scores of those with a class."""
+    partial = _partial(regions)
+    classified = [
+        f"{number} {region.label} {region.score:.2f}"
+        for number, region in enumerate(partial, start=1)
+        if region.label not in _CLASSLESS
     ]
-    count = f"{len(found)} region{'' if len(found) == 1 else 's'} and the whole image"
-    return f"{count} ({', '.join(named)})" if named else count
+    count = f"{len(partial)} region{'' if len(partial) == 1 else 's'} and the whole image"
+    return f"{count} ({', '.join(classified)})" if classified else count
 
 
-def write_new(path: Path, data: bytes) -> Path:
-    """Write a file that is not there yet, in a folder that is made for it. Raises `UsageError` where it is there."""
+def _partial(regions: Sequence[Region]) -> list[Region]:
+    return [region for region in regions if region.label != "image"]
+
+
+def write_drawing(path: Path, jpeg: bytes) -> Path:
+    """Writes a new file, and creates its folder. Raises `UsageError` if the file exists."""
     with os_errors(path):
         if path.parent.is_file():
             raise UsageError(f"{path.parent}: is a file: name a folder for the drawings with --out")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with path.open("xb") as file:
-                file.write(data)
+            write_new(path, jpeg)
         except FileExistsError as error:
             raise UsageError(
                 f"{path}: this file exists: move it, or choose another folder with --out"

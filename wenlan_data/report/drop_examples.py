@@ -1,4 +1,4 @@
-"""Chooses what is shown of what was left out: examples of each reason, and groups of duplicates."""
+"""Selects what the report shows of drops: examples of every reason, and groups of duplicates."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,130 +11,128 @@ import pyarrow.parquet as pq
 
 from wenlan_data.errors import DamageError, in_short
 from wenlan_data.records import Text
-from wenlan_data.report.data import Group, Place, Shown
+from wenlan_data.report.data import DuplicateGroup, ImageLocation, ReportItem
 from wenlan_data.shard.manifest import Manifest
 from wenlan_data.web.urls import url_key
 
-_COLUMNS = ["url_key", "warc_offset", "bytes"]
-
-EXAMPLES = 4
-"""Shown of each reason."""
-CONSIDERED = 60
-"""Of which they are chosen."""
+MAX_EXAMPLES = 4
+"""Examples shown of a reason."""
+MAX_CANDIDATES = 60
+"""Drops of a reason from which its examples are chosen."""
 MAX_GROUPS = 24
+"""Groups of duplicates shown."""
 MAX_COPIES = 5
+"""Copies shown in a group."""
+MAX_CANDIDATE_COPIES = 20_000
+"""Copies from which the groups are chosen."""
 MAX_ROWS = 1_000_000
-"""Drop rows that are looked at, newest generation first."""
-CONSIDERED_COPIES = 20_000
+"""Drop rows that are read, newest generation first."""
+
+_ITEM_COLUMNS = (
+    "key",
+    "page_url",
+    "source",
+    "reason",
+    "detail",
+    "duplicate_of",
+    "phash_distance",
+    "pdq_distance",
+)
+"""Columns of `drops/` that a `ReportItem` has under the same name and type."""
+_RESULT_COLUMNS = ["url_key", "warc_offset", "bytes"]
 
 
 @dataclass(frozen=True, slots=True)
-class Examples:
-    """What is shown; groups come without their kept samples."""
+class DropExamples:
+    """Examples by step and reason, and groups of duplicates, whose kept samples are not read."""
 
-    of_reason: Mapping[tuple[str, str], tuple[Shown, ...]]
-    groups: tuple[Group, ...]
+    by_reason: Mapping[tuple[str, str], tuple[ReportItem, ...]]
+    duplicates: tuple[DuplicateGroup, ...]
 
     @property
     def kept_keys(self) -> list[str]:
-        """Keys of the samples that the groups are copies of."""
-        return [group.key for group in self.groups]
+        """Keys of the samples that the duplicates are copies of."""
+        return [group.key for group in self.duplicates]
 
 
 @dataclass(slots=True)
-class _Found:
-    of_reason: dict[tuple[str, str], list[Shown]] = field(default_factory=dict)
-    copies: dict[str, list[Shown]] = field(default_factory=dict)
-    copies_taken: int = 0
+class _CandidateExamples:
+    """Drops read so far, from which the examples are chosen."""
 
-    def take(self, step: str, row: Shown) -> None:
-        if row.duplicate_of:
-            if self.copies_taken < CONSIDERED_COPIES:
-                self.copies_taken += 1
-                self.copies.setdefault(row.duplicate_of, []).append(row)
+    by_reason: dict[tuple[str, str], list[ReportItem]] = field(default_factory=dict)
+    copies: dict[str, list[ReportItem]] = field(default_factory=dict)
+    """Key of the kept sample to its copies."""
+    copy_count: int = 0
+
+    def add(self, step: str, item: ReportItem) -> None:
+        if item.duplicate_of:
+            if self.copy_count < MAX_CANDIDATE_COPIES:
+                self.copy_count += 1
+                self.copies.setdefault(item.duplicate_of, []).append(item)
             return
-        some = self.of_reason.setdefault((step, row.reason), [])
-        if len(some) < CONSIDERED:
-            some.append(row)
+        candidates = self.by_reason.setdefault((step, item.reason), [])
+        if len(candidates) < MAX_CANDIDATES:
+            candidates.append(item)
 
-    def wanted(self, rows: pa.RecordBatch) -> pa.RecordBatch:
-        """The rows of reasons of which there are not enough yet."""
+    def select_missing(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """Returns the rows of reasons that still lack candidates.
+
+        Filters in Arrow, so that only rows that may become examples turn into Python objects.
+        """
         full = [
             f"{step}/{reason}"
-            for (step, reason), some in self.of_reason.items()
-            if len(some) >= CONSIDERED
+            for (step, reason), candidates in self.by_reason.items()
+            if len(candidates) >= MAX_CANDIDATES
         ]
         names = pc.binary_join_element_wise(rows["step"], rows["reason"], "/")
         mask = pc.invert(pc.is_in(names, pa.array(full, pa.string())))
-        if self.copies_taken >= CONSIDERED_COPIES:
+        if self.copy_count >= MAX_CANDIDATE_COPIES:
             mask = pc.and_(mask, pc.equal(rows["duplicate_of"], ""))
         return rows.filter(mask)
 
 
-def examples_of(corpus: Path, manifest: Manifest) -> Examples:
-    """Examples of each reason, and the groups of duplicates that most need a look.
+def read_drop_examples(corpus: Path, manifest: Manifest) -> DropExamples:
+    """Returns examples of every reason, and the duplicates that most need a look.
 
     Raises `DamageError` for a table that cannot be read.
     """
-    found = _Found()
-    looked_at = 0
+    candidates = _CandidateExamples()
+    rows_read = 0
     for generation, rows in _batches(corpus, manifest):
-        for row in found.wanted(rows).to_pylist():
-            found.take(row["step"], _shown(row, generation))
-        looked_at += rows.num_rows
-        if looked_at >= MAX_ROWS:
+        for row in candidates.select_missing(rows).to_pylist():
+            candidates.add(row["step"], _item(row, generation))
+        rows_read += rows.num_rows
+        if rows_read >= MAX_ROWS:
             break
-    return Examples(
-        {reason: _varied(some) for reason, some in found.of_reason.items()}, _groups(found.copies)
+    return DropExamples(
+        {reason: _choose_varied(items) for reason, items in candidates.by_reason.items()},
+        _choose_groups(candidates.copies),
     )
 
 
-def _groups(copies: Mapping[str, Sequence[Shown]]) -> tuple[Group, ...]:
-    """The groups whose copies are farthest from what is kept: there a wrong verdict would show."""
+def with_recorded_images(examples: DropExamples, work: Path) -> DropExamples:
+    """Returns the examples with the locations of their images in the WARC files of the work folder.
 
-    def farthest(key: str) -> tuple[int, int, int]:
-        some = copies[key]
-        return (
-            max(one.pdq_distance for one in some),
-            max(one.phash_distance for one in some),
-            len(some),
+    Images that were never fetched, or that `gc --warcs` removed, have no location.
+    """
+    items = [item for shown in examples.by_reason.values() for item in shown]
+    items += [item for group in examples.duplicates for item in group.copies]
+    locations = _find_recorded(work, items)
+
+    def located(items: Iterable[ReportItem]) -> tuple[ReportItem, ...]:
+        return tuple(
+            replace(item, location=locations.get((item.generation, url_key(item.image_url))))
+            for item in items
         )
 
-    ranked = sorted(copies, key=lambda key: (*(-number for number in farthest(key)), key))
-    # In turn by reason, so that one of which there are many leaves room for the others.
-    of_reason: Counter[str] = Counter()
-    turns = []
-    for key in ranked:
-        of_reason[copies[key][0].reason] += 1
-        turns.append((of_reason[copies[key][0].reason], key))
-    chosen = {key for _, key in sorted(turns, key=lambda turn: turn[0])[:MAX_GROUPS]}
-    keys = [key for key in ranked if key in chosen]
-    groups = []
-    for key in keys:
-        ordered = sorted(
-            copies[key], key=lambda one: (-one.pdq_distance, -one.phash_distance, one.image_url)
-        )
-        shown = tuple(ordered[:MAX_COPIES])
-        groups.append(Group(key=key, kept=None, copies=shown, left=len(ordered) - len(shown)))
-    return tuple(groups)
-
-
-def _varied(rows: Sequence[Shown]) -> tuple[Shown, ...]:
-    """Some of the rows, those first whose picture, text or detail is not among them yet."""
-    seen: Counter[tuple[str, str]] = Counter()
-    ranked = []
-    for place, one in enumerate(rows):
-        said = (
-            ("url", one.image_url),
-            ("text", one.texts[0].text if one.texts else ""),
-            ("detail", one.detail),
-        )
-        ranked.append((sum(seen[about] for about in said), place))
-        seen.update(said)
-    return tuple(rows[place] for _, place in sorted(ranked)[:EXAMPLES])
+    return DropExamples(
+        {reason: located(items) for reason, items in examples.by_reason.items()},
+        tuple(replace(group, copies=located(group.copies)) for group in examples.duplicates),
+    )
 
 
 def _batches(corpus: Path, manifest: Manifest) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """Yields generation and rows of the drops tables, newest generation first."""
     for entry in reversed(manifest.drops):
         path = corpus / "drops" / entry.name
         try:
@@ -147,68 +145,95 @@ def _batches(corpus: Path, manifest: Manifest) -> Iterator[tuple[int, pa.RecordB
             ) from error
 
 
-def _shown(row: Mapping[str, object], generation: int) -> Shown:
-    names = (
-        "key",
-        "page_url",
-        "source",
-        "reason",
-        "detail",
-        "duplicate_of",
-        "phash_distance",
-        "pdq_distance",
-    )
+def _item(row: Mapping[str, object], generation: int) -> ReportItem:
     texts = row["texts"]
-    return Shown(
-        **{name: row[name] for name in names},  # type: ignore[arg-type]
+    return ReportItem(
+        **{name: row[name] for name in _ITEM_COLUMNS},  # type: ignore[arg-type]
         image_url=str(row["url"]),
-        texts=tuple(Text(one["type"], one["text"]) for one in texts)
+        texts=tuple(Text(text["type"], text["text"]) for text in texts)
         if isinstance(texts, list)
         else (),
         generation=generation,
     )
 
 
-def with_recorded(examples: Examples, work: Path) -> Examples:
-    """The examples with where their pictures lie; those that were never fetched, or were removed, stay without."""
-    drops = [one for some in examples.of_reason.values() for one in some]
-    drops += [one for group in examples.groups for one in group.copies]
-    places = _places(work, drops)
+def _choose_varied(items: Sequence[ReportItem]) -> tuple[ReportItem, ...]:
+    """Returns some of the items, first those whose URL, text and detail have not occurred yet."""
+    seen: Counter[tuple[str, str]] = Counter()
+    ranked = []
+    for position, item in enumerate(items):
+        features = (
+            ("url", item.image_url),
+            ("text", item.texts[0].text if item.texts else ""),
+            ("detail", item.detail),
+        )
+        ranked.append((sum(seen[feature] for feature in features), position))
+        seen.update(features)
+    return tuple(items[position] for _, position in sorted(ranked)[:MAX_EXAMPLES])
 
-    def placed(rows: Iterable[Shown]) -> tuple[Shown, ...]:
-        return tuple(
-            replace(one, place=places.get((one.generation, url_key(one.image_url)))) for one in rows
+
+def _choose_groups(copies: Mapping[str, Sequence[ReportItem]]) -> tuple[DuplicateGroup, ...]:
+    """Returns the groups with the largest distances, where a wrong decision would be visible."""
+
+    def rank(key: str) -> tuple[int, int, int, str]:
+        items = copies[key]
+        return (
+            -max(item.pdq_distance for item in items),
+            -max(item.phash_distance for item in items),
+            -len(items),
+            key,
         )
 
-    return Examples(
-        {reason: placed(some) for reason, some in examples.of_reason.items()},
-        tuple(replace(group, copies=placed(group.copies)) for group in examples.groups),
+    ranked = sorted(copies, key=rank)
+    # Round-robin over the reasons, so that a frequent one leaves room for the others.
+    by_reason: Counter[str] = Counter()
+    rounds = []
+    for key in ranked:
+        reason = copies[key][0].reason
+        by_reason[reason] += 1
+        rounds.append((by_reason[reason], key))
+    chosen = {key for _, key in sorted(rounds, key=lambda entry: entry[0])[:MAX_GROUPS]}
+    return tuple(_group(key, copies[key]) for key in ranked if key in chosen)
+
+
+def _group(key: str, copies: Sequence[ReportItem]) -> DuplicateGroup:
+    ordered = sorted(
+        copies, key=lambda item: (-item.pdq_distance, -item.phash_distance, item.image_url)
+    )
+    return DuplicateGroup(
+        key=key,
+        kept=None,
+        copies=tuple(ordered[:MAX_COPIES]),
+        hidden_copies=max(0, len(ordered) - MAX_COPIES),
     )
 
 
-def _places(work: Path, drops: Iterable[Shown]) -> Mapping[tuple[int, str], Place]:
-    wanted: dict[int, set[str]] = defaultdict(set)
-    for one in drops:
-        if one.image_url:
-            wanted[one.generation].add(url_key(one.image_url))
-    found: dict[tuple[int, str], Place] = {}
-    for generation, keys in wanted.items():
-        names = pa.array(sorted(keys), pa.string())
-        for facts in sorted(
-            (work / "generations" / f"{generation:06d}" / "fetch").glob("*/facts.parquet")
-        ):
-            for row in _recorded(facts, names):
-                found.setdefault(
-                    (generation, row[0]), Place(facts.with_name("images.warc"), row[1], row[2])
-                )
+def _find_recorded(
+    work: Path, items: Iterable[ReportItem]
+) -> Mapping[tuple[int, str], ImageLocation]:
+    """Returns the locations of recorded images by generation and URL key."""
+    keys: dict[int, set[str]] = defaultdict(set)
+    for item in items:
+        if item.image_url:
+            keys[item.generation].add(url_key(item.image_url))
+    found: dict[tuple[int, str], ImageLocation] = {}
+    for generation, wanted in keys.items():
+        key_array = pa.array(sorted(wanted), pa.string())
+        folder = work / "generations" / f"{generation:06d}" / "fetch"
+        for results in sorted(folder.glob("*/facts.parquet")):
+            warc = results.with_name("images.warc")
+            for key, offset, size in _read_results(results, key_array):
+                found.setdefault((generation, key), ImageLocation(warc, offset, size))
     return found
 
 
-def _recorded(facts: Path, keys: pa.Array) -> list[tuple[str, int, int]]:
+def _read_results(path: Path, keys: pa.Array) -> list[tuple[str, int, int]]:
+    """Returns URL key, WARC offset and bytes of the recorded images with one of the keys."""
     try:
-        table = pq.read_table(facts, columns=_COLUMNS)
+        table = pq.read_table(path, columns=_RESULT_COLUMNS)
     except (OSError, pa.ArrowException):
-        return []  # `gc` may have been here; a page without these pictures is a page all the same
+        # `gc` may have removed the file meanwhile. A page without these images is still a page.
+        return []
     mask = pc.and_(pc.is_in(table["url_key"], keys), pc.greater(table["bytes"], 0))
     rows = table.filter(pc.and_(mask, pc.greater_equal(table["warc_offset"], 0)))
-    return list(zip(*(rows[name].to_pylist() for name in _COLUMNS), strict=True))
+    return list(zip(*(rows[name].to_pylist() for name in _RESULT_COLUMNS), strict=True))

@@ -1,134 +1,139 @@
-"""What a careful reader of the figures would say: shares that are too large or too small, each with what to do."""
+"""Findings of the report: shares that are unusually large or small, each with advice."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from wenlan_data.reasons import is_transient
 from wenlan_data.report.charts import share_below
-from wenlan_data.report.data import Material, Tally
+from wenlan_data.report.data import CorpusStatistics, ReportData
 from wenlan_data.shard.manifest import Funnel
 
-FEW = 20
-"""Shares of fewer samples say little; only opt-outs and what is missing are spoken of."""
+MIN_SAMPLES = 20
+"""Shares of fewer samples mean little; only opt-outs and missing parts are reported then."""
 
 
 @dataclass(frozen=True, slots=True)
-class Remark:
-    """A figure that is worth a thought."""
+class ReportFinding:
+    """A figure that deserves attention, and what to do about it."""
 
     text: str
     advice: str
 
 
-def remarks(material: Material) -> tuple[Remark, ...]:
-    """The remarks that hold, the gravest first."""
-    tally = material.tally
-    found = [*_opt_outs(tally), *_missing(tally)]
-    if tally.samples >= FEW:
-        found += [*_captions(tally), *_pictures(tally), *_origins(tally)]
-    if material.manifest is not None and material.manifest.funnel.candidates >= FEW:
-        found += _funnel(material.manifest.funnel)
+def report_findings(report: ReportData) -> tuple[ReportFinding, ...]:
+    """Returns the findings about a corpus, the most serious first."""
+    statistics = report.statistics
+    found = [*_opt_outs(statistics), *_missing(statistics)]
+    if statistics.samples >= MIN_SAMPLES:
+        found += [*_captions(statistics), *_images(statistics), *_origins(statistics)]
+    if report.manifest is not None and report.manifest.funnel.candidates >= MIN_SAMPLES:
+        found += _funnel(report.manifest.funnel)
     return tuple(found)
 
 
-def _opt_outs(tally: Tally) -> Iterator[Remark]:
-    marked = sum(tally.opt_outs.values())
+def _opt_outs(statistics: CorpusStatistics) -> Iterator[ReportFinding]:
+    marked = sum(statistics.opt_outs.values())
     if marked:
-        yield Remark(
-            f"{_number(marked)} opt-out signals stand on samples that were kept.",
-            "Sites set them to say no to machine learning. The column opt_out of metadata/ names the samples.",
+        yield ReportFinding(
+            f"{_number(marked)} opt-out signals were found on samples of the corpus.",
+            "Sites set them to refuse machine learning. The column opt_out of "
+            "metadata/ identifies the samples.",
         )
 
 
-def _missing(tally: Tally) -> Iterator[Remark]:
-    unseen, empty = tally.samples - tally.short_side_px.total(), tally.caption_chars[0]
-    if unseen:
-        yield Remark(
-            f"{_number(unseen)} samples have no picture whose size can be read.",
-            "Readers that decode pictures will fail at them, or skip them.",
+def _missing(statistics: CorpusStatistics) -> Iterator[ReportFinding]:
+    no_size = statistics.samples - statistics.short_side_px.total()
+    no_caption = statistics.caption_chars[0]
+    if no_size:
+        yield ReportFinding(
+            f"{_number(no_size)} samples have no image whose size can be read.",
+            "Readers that decode images will fail on them, or skip them.",
         )
-    if empty:
-        yield Remark(
-            f"{_number(empty)} samples have no caption.",
-            "Readers that expect a .txt member will fail at them.",
+    if no_caption:
+        yield ReportFinding(
+            f"{_number(no_caption)} samples have no caption.",
+            "Readers that expect a .txt member will fail on them.",
         )
 
 
-def _captions(tally: Tally) -> Iterator[Remark]:
-    samples = tally.samples
-    titles = max(tally.titles_as_captions, tally.caption_types["page_title"])
+def _captions(statistics: CorpusStatistics) -> Iterator[ReportFinding]:
+    samples = statistics.samples
+    titles = max(statistics.titles_as_captions, statistics.caption_types["page_title"])
     if titles > 0.2 * samples:
-        yield Remark(
+        yield ReportFinding(
             f"{_share(titles, samples)} of captions are the page title.",
-            "A title speaks of the page, not of the picture: put page_title last in text.caption, or leave it out.",
+            "A title describes the page rather than the image: put page_title last in "
+            "text.caption, or remove it.",
         )
-    often = {caption: count for caption, count in tally.captions.items() if count > 1 and caption}
-    repeated = sum(often.values())
-    if repeated > 0.1 * samples:
-        caption, count = max(often.items(), key=lambda item: (item[1], item[0]))
-        yield Remark(
-            f"{_share(repeated, samples)} of samples share their caption with another; "
-            f"the most frequent one stands {_number(count)} times: “{caption[:40]}”.",
-            "The same text under many pictures teaches nothing: lower text.max_same_text.",
+    repeated = {text: count for text, count in statistics.captions.items() if count > 1 and text}
+    repetitions = sum(repeated.values())
+    if repetitions > 0.1 * samples:
+        caption, count = max(repeated.items(), key=lambda entry: (entry[1], entry[0]))
+        yield ReportFinding(
+            f"{_share(repetitions, samples)} of samples share their caption with another sample; "
+            f"the most frequent one occurs {_number(count)} times: “{caption[:40]}”.",
+            "A text that stands under many images teaches a model nothing: lower "
+            "text.max_same_text.",
         )
-    short = share_below(tally.caption_chars, 5)
+    short = share_below(statistics.caption_chars, 5)
     if short > 0.2:
-        yield Remark(
+        yield ReportFinding(
             f"{short:.0%} of captions have fewer than 5 characters.",
-            "Raise min of the rule length.",
+            "Raise min of the text rule length.",
         )
 
 
-def _pictures(tally: Tally) -> Iterator[Remark]:
-    small = share_below(tally.short_side_px, 224)
+def _images(statistics: CorpusStatistics) -> Iterator[ReportFinding]:
+    small = share_below(statistics.short_side_px, 224)
     if small > 0.4:
-        yield Remark(
-            f"{small:.0%} of pictures are below 224 px on their shorter side.",
-            "Most image towers look at 224 to 380 px: raise image.min_side_px if there are enough samples.",
+        yield ReportFinding(
+            f"{small:.0%} of images are below 224 px on their shorter side.",
+            "Most image towers take 224 to 380 px: raise image.min_side_px if enough samples "
+            "remain.",
         )
 
 
-def _origins(tally: Tally) -> Iterator[Remark]:
-    hosts = tally.image_hosts
+def _origins(statistics: CorpusStatistics) -> Iterator[ReportFinding]:
+    hosts = statistics.image_hosts
     if len(hosts) > 1:
-        host, count = max(hosts.items(), key=lambda item: (item[1], item[0]))
-        if count > 0.6 * tally.samples and host:
-            yield Remark(
-                f"{_share(count, tally.samples)} of pictures come from one host: {host[:80]}.",
-                "What it shows, and how it writes captions, will dominate what a model learns.",
+        host, count = max(hosts.items(), key=lambda entry: (entry[1], entry[0]))
+        if count > 0.6 * statistics.samples and host:
+            yield ReportFinding(
+                f"{_share(count, statistics.samples)} of images come from one host: {host[:80]}.",
+                "Its subjects and its style of captions will dominate what a model learns.",
             )
-    unknown = tally.licences[""]
-    if unknown > 0.9 * tally.samples:
-        who = (
+    unknown = statistics.licences[""]
+    if unknown > 0.9 * statistics.samples:
+        subject = (
             "No sample states"
-            if unknown == tally.samples
-            else f"{_share(unknown, tally.samples)} of samples lack"
+            if unknown == statistics.samples
+            else f"{_share(unknown, statistics.samples)} of samples lack"
         )
-        yield Remark(
-            f"{who} a licence.",
-            "Look at the sources before you hand the corpus on: the column licence of metadata/ has what pages state.",
+        yield ReportFinding(
+            f"{subject} a licence.",
+            "Check the sources before you distribute the corpus: the column licence of metadata/ "
+            "holds what pages state.",
         )
 
 
-def _funnel(funnel: Funnel) -> Iterator[Remark]:
+def _funnel(funnel: Funnel) -> Iterator[ReportFinding]:
     losses = {
-        (step, name): count for step, some in funnel.dropped.items() for name, count in some.items()
+        (step, reason): count
+        for step, reasons in funnel.dropped.items()
+        for reason, count in reasons.items()
     }
     if losses and funnel.samples < 0.2 * funnel.candidates:
-        (step, name), count = max(losses.items(), key=lambda item: (item[1], item[0]))
-        yield Remark(
+        (step, reason), count = max(losses.items(), key=lambda entry: (entry[1], entry[0]))
+        yield ReportFinding(
             f"Only {_share(funnel.samples, funnel.candidates)} of candidates became samples; "
-            f"{name} in {step} alone took {_share(count, funnel.candidates)}.",
-            "See its examples below: is it what you want to leave out?",
+            f"{reason} in {step} alone dropped {_share(count, funnel.candidates)}.",
+            "Check its examples below: should these be dropped?",
         )
-    passing = sum(
-        count
-        for (_, name), count in losses.items()
-        if name in {"timeout", "host_unreachable", "status_5xx", "host_waits", "robots_unavailable"}
-    )
-    if passing > 0.05 * funnel.candidates:
-        yield Remark(
-            f"{_share(passing, funnel.candidates)} of candidates failed in a way that may pass.",
-            "The same command with --retry-failed asks again.",
+    transient = sum(count for (_, reason), count in losses.items() if is_transient(reason))
+    if transient > 0.05 * funnel.candidates:
+        yield ReportFinding(
+            f"{_share(transient, funnel.candidates)} of candidates failed for transient reasons.",
+            "The same command with --retry-failed tries them again.",
         )
 
 

@@ -1,4 +1,4 @@
-"""Reads what the report shows of anybody's WebDataset tars, whatever their JSON holds."""
+"""Reads the report data of WebDataset tars of any origin, whatever their JSON holds."""
 
 import hashlib
 import heapq
@@ -11,62 +11,71 @@ from typing import BinaryIO, cast
 from wenlan_data.clean.words import words
 from wenlan_data.errors import os_errors
 from wenlan_data.records import Region, Text
-from wenlan_data.report.corpus_reader import MAX_SAMPLES, add_host
-from wenlan_data.report.data import MAX_DISTINCT, Material, Place, Shown, Tally
+from wenlan_data.report.corpus_reader import count_host
+from wenlan_data.report.data import (
+    MAX_DISTINCT,
+    MAX_SAMPLES,
+    CorpusStatistics,
+    ImageLocation,
+    ReportData,
+    ReportItem,
+)
 from wenlan_data.shard.reader import Group, Member, read_at, scan
 from wenlan_data.shard.summary import PICTURES, picture_sides_px
 
 HEADER_BYTES = 1 << 16
-"""Of a picture without sides in its JSON, so much is read for them."""
+"""Bytes of an image that are read for its size, where the JSON does not state it."""
 MAX_TEXT_BYTES = 1 << 20
+"""Larger JSON and caption members are ignored."""
+MAX_TEXTS = 50
+MAX_REGIONS = 500
 
 
-def tars_material(tars: Sequence[Path], name: str) -> Material:
-    """The material of tars; raises a user's error for one that cannot be read."""
-    tally = Tally()
-    drawn: list[tuple[int, int, Shown]] = []
+def read_tar_data(tars: Sequence[Path], name: str) -> ReportData:
+    """Returns the report data of tars. Raises `DamageError` for one that cannot be read."""
+    statistics = CorpusStatistics()
+    drawn: list[tuple[int, int, ReportItem]] = []
     for tar in tars:
-        tally.shards += 1
-        tally.tar_bytes += tar.stat().st_size
+        statistics.shards += 1
+        statistics.tar_bytes += tar.stat().st_size
         with os_errors(tar), tar.open("rb") as file:
             for group in scan(tar):
-                shown = _shown(tar, file, group)
-                _count(tally, shown)
-                _draw(drawn, shown, tally.samples)
-    samples = tuple(shown for _, _, shown in sorted(drawn, key=lambda item: item[1]))
-    return Material(name=name, manifest=None, digest="", tally=tally, samples=samples)
+                item = _read_item(tar, file, group)
+                _count(statistics, item)
+                _draw(drawn, item, statistics.samples)
+    samples = tuple(item for _, _, item in sorted(drawn, key=lambda entry: entry[1]))
+    return ReportData(name=name, manifest=None, digest="", statistics=statistics, samples=samples)
 
 
-def _draw(drawn: list[tuple[int, int, Shown]], shown: Shown, number: int) -> None:
-    """Keep those of the smallest digests: a draw over all, the same always."""
-    digest = hashlib.sha256(shown.key.encode("utf-8", "replace")).digest()
-    item = (-int.from_bytes(digest[:8], "big"), number, shown)
+def _draw(drawn: list[tuple[int, int, ReportItem]], item: ReportItem, number: int) -> None:
+    """Keeps the `MAX_SAMPLES` items with the smallest digests: a draw that repeats exactly.
+
+    Keys of such tars are often consecutive numbers, so the first ones would be no draw.
+    """
+    digest = hashlib.sha256(item.key.encode("utf-8", "replace")).digest()
+    entry = (-int.from_bytes(digest[:8], "big"), number, item)
     if len(drawn) < MAX_SAMPLES:
-        heapq.heappush(drawn, item)
-    elif item[0] > drawn[0][0]:
-        heapq.heapreplace(drawn, item)
+        heapq.heappush(drawn, entry)
+    elif entry[0] > drawn[0][0]:
+        heapq.heapreplace(drawn, entry)
 
 
-def _shown(tar: Path, file: BinaryIO, group: Group) -> Shown:
-    fields = _fields(_small(file, group.members.get("json")))
-    picture = next(
-        ((ending, group.members[ending]) for ending in PICTURES if ending in group.members), None
-    )
-    side_px = (_number(fields, "width"), _number(fields, "height"))
-    if picture and not all(side_px):
-        head = read_at(
-            file, Member(picture[1].name, picture[1].offset, min(picture[1].size, HEADER_BYTES))
-        )
-        side_px = picture_sides_px(head) or (0, 0)
-    caption = _caption(file, group, fields)
+def _read_item(tar: Path, file: BinaryIO, group: Group) -> ReportItem:
+    fields = _parse_fields(_read_small(file, group.members.get("json")))
+    image = next((group.members[name] for name in PICTURES if name in group.members), None)
+    width, height = _side_px(fields, "width"), _side_px(fields, "height")
+    if image and not (width and height):
+        head = read_at(file, Member(image.name, image.offset, min(image.size, HEADER_BYTES)))
+        width, height = picture_sides_px(head) or (0, 0)
+    caption = _read_caption(file, group, fields)
     tokens = _text(fields, "tokens").split()
-    return Shown(
+    return ReportItem(
         key=group.key,
         caption=caption,
         caption_type=_text(fields, "caption_type"),
         texts=tuple(_texts(fields.get("texts"))),
-        width=side_px[0],
-        height=side_px[1],
+        width=width,
+        height=height,
         regions=tuple(_regions(fields.get("regions"))),
         image_url=_text(fields, "image_url", "url"),
         page_url=_text(fields, "page_url"),
@@ -76,52 +85,53 @@ def _shown(tar: Path, file: BinaryIO, group: Group) -> Shown:
         opt_out=tuple(_text(fields, "opt_out").splitlines()),
         tokens=tuple(tokens or words(caption)),
         shard=tar.name,
-        file_name=picture[1].name if picture else "",
-        place=Place(tar, picture[1].offset, picture[1].size) if picture else None,
+        file_name=image.name if image else "",
+        location=ImageLocation(tar, image.offset, image.size) if image else None,
     )
 
 
-def _count(tally: Tally, shown: Shown) -> None:
-    tally.samples += 1
-    if shown.width and shown.height:
-        tally.short_side_px[min(shown.width, shown.height)] += 1
-        tally.long_side_px[max(shown.width, shown.height)] += 1
-    if shown.place:
-        tally.picture_kib[-(-shown.place.size // 1024)] += 1
-    tally.caption_chars[len(shown.caption)] += 1
-    tally.caption_types[shown.caption_type] += 1
-    tally.text_types.update(text.type for text in shown.texts)
-    if shown.regions:
-        tally.regions[len(shown.regions) - (shown.regions[-1].label == "image")] += 1
-    tally.sources[shown.source] += 1
-    tally.licences[shown.licence] += 1
-    tally.opt_outs.update(shown.opt_out)
-    add_host(tally.image_hosts, shown.image_url)
-    add_host(tally.page_hosts, shown.page_url)
-    _count_some(tally.words, {word for word in shown.tokens if len(word) > 1 and word[0].isalpha()})
-    _count_some(tally.captions, [shown.caption])
-    titles = {text.text for text in shown.texts if text.type == "page_title"}
-    tally.titles_as_captions += shown.caption in titles
+def _count(statistics: CorpusStatistics, item: ReportItem) -> None:
+    statistics.samples += 1
+    if item.width and item.height:
+        statistics.short_side_px[min(item.width, item.height)] += 1
+        statistics.long_side_px[max(item.width, item.height)] += 1
+    if item.location:
+        statistics.image_kib[-(-item.location.size // 1024)] += 1
+    statistics.caption_chars[len(item.caption)] += 1
+    statistics.caption_types[item.caption_type] += 1
+    statistics.text_types.update(text.type for text in item.texts)
+    if item.regions:
+        statistics.regions[len(item.regions) - (item.regions[-1].label == "image")] += 1
+    statistics.sources[item.source] += 1
+    statistics.licences[item.licence] += 1
+    statistics.opt_outs.update(item.opt_out)
+    count_host(statistics.image_hosts, item.image_url)
+    count_host(statistics.page_hosts, item.page_url)
+    _count_bounded(
+        statistics.words, {word for word in item.tokens if len(word) > 1 and word[0].isalpha()}
+    )
+    _count_bounded(statistics.captions, [item.caption])
+    titles = {text.text for text in item.texts if text.type == "page_title"}
+    statistics.titles_as_captions += item.caption in titles
 
 
-def _count_some(counter: Counter[str], values: Iterable[str]) -> None:
+def _count_bounded(counter: Counter[str], values: Iterable[str]) -> None:
     counter.update([value for value in values if len(counter) < MAX_DISTINCT or value in counter])
 
 
-def _small(file: BinaryIO, member: Member | None) -> bytes:
+def _read_small(file: BinaryIO, member: Member | None) -> bytes:
     return read_at(file, member) if member and member.size <= MAX_TEXT_BYTES else b""
 
 
-def _caption(file: BinaryIO, group: Group, fields: dict[str, object]) -> str:
+def _read_caption(file: BinaryIO, group: Group, fields: dict[str, object]) -> str:
     member = group.members.get("txt") or group.members.get("text") or group.members.get("caption")
-    return (
-        _small(file, member).decode("utf-8", "replace").strip()
-        if member
-        else _text(fields, "caption", "text")
-    )
+    if member is None:
+        return _text(fields, "caption", "text")
+    return _read_small(file, member).decode("utf-8", "replace").strip()
 
 
-def _fields(data: bytes) -> dict[str, object]:
+def _parse_fields(data: bytes) -> dict[str, object]:
+    """Returns the JSON object, empty where there is none."""
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
@@ -130,24 +140,25 @@ def _fields(data: bytes) -> dict[str, object]:
 
 
 def _text(fields: dict[str, object], *names: str) -> str:
-    """The first of the fields that is a text; what UTF-8 cannot write becomes a question mark."""
+    """Returns the first of the fields that is a string, lone surrogates replaced by "?"."""
     found = next((value for name in names if isinstance(value := fields.get(name), str)), "")
     return found.encode("utf-8", "replace").decode()
 
 
-def _number(fields: dict[str, object], name: str) -> int:
+def _side_px(fields: dict[str, object], name: str) -> int:
+    """Returns a plausible side in pixels, otherwise 0."""
     value = fields.get(name)
     return value if isinstance(value, int) and 0 < value < 1 << 20 else 0
 
 
 def _texts(value: object) -> list[Text]:
     items = [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-    return [Text(_text(item, "type"), _text(item, "text")) for item in items[:50]]
+    return [Text(_text(item, "type"), _text(item, "text")) for item in items[:MAX_TEXTS]]
 
 
 def _regions(value: object) -> list[Region]:
     found = []
-    for item in value[:500] if isinstance(value, list) else ():
+    for item in value[:MAX_REGIONS] if isinstance(value, list) else ():
         box = item.get("box") if isinstance(item, dict) else None
         if isinstance(box, list) and len(box) == 4 and all(isinstance(side, int) for side in box):
             x1, y1, x2, y2 = box

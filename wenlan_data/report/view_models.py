@@ -1,289 +1,327 @@
-"""Material to what the template prints: no decision is left to the template but how it looks."""
+"""View models of the report: what the template prints. The template decides layout only."""
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from wenlan_data.reasons import known_reason
+from wenlan_data.records import Box
 from wenlan_data.report.charts import Bar, Histogram, bars, histogram
-from wenlan_data.report.data import Group, Material, Place, Reason, Shown, Tally
+from wenlan_data.report.data import (
+    CorpusStatistics,
+    DuplicateGroup,
+    ImageLocation,
+    ReasonSummary,
+    ReportData,
+    ReportItem,
+)
 from wenlan_data.report.stages import STAGES
 from wenlan_data.shard.manifest import Funnel
 
 MAX_CHARACTERS = 600
-"""Of one text; a page of a megabyte of alt text helps nobody."""
+"""Characters shown of one text."""
 MAX_CHOICES = 8
+"""Choices of a gallery filter; the rarest values share the last one."""
+MAX_BARS = 10
 MAX_WORDS = 96
 MIN_WORDS = 24
-_DIGITS = re.compile(r"(?<=[\w@.+-]{2})[\w@.+-](?=[\w@.+-]{2})", re.ASCII)
-# U+4000 to U+9FFF in UTF-8: no sign that could change what an address says.
+"""With fewer words that occur twice, those that occur once are shown as well."""
+# A letter or digit with two more on either side: the ends stay, so that the shape can be seen.
+_INNER_CHARACTER = re.compile(r"(?<=[\w@.+-]{2})[\w@.+-](?=[\w@.+-]{2})", re.ASCII)
+# U+4000 to U+9FFF in UTF-8: none of these characters can change where a URL leads.
 _ESCAPED_HAN = re.compile(r"(?:%E[4-9](?:%[89AB][0-9A-F]){2})+", re.IGNORECASE)
 
-Picture = Callable[[Place], str]
-"""The `src` of a thumbnail, empty where there is none."""
+ThumbnailSource = Callable[[ImageLocation], str]
+"""Returns the `src` of the thumbnail of an image, empty if there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Filter:
-    """One question of the gallery: its name, and each answer with how many samples give it."""
+class GalleryFilter:
+    """A filter of the gallery, with the number of samples of each choice."""
 
     name: str
     choices: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Card:
-    """A sample or drop with its picture."""
+class ItemCard:
+    """A sample or drop with its thumbnail."""
 
-    shown: Shown
+    item: ReportItem
     src: str
+    """Of the thumbnail; empty if there is none."""
     classes: str
-    """Which answer of each filter it gives: `f0-2 f1-0`."""
+    """CSS classes with the choice of each filter that the item belongs to: `f0-2 f1-0`."""
     texts: tuple[tuple[str, str], ...]
+    """Type and text."""
     grid: str
-    """An SVG path over all regions but the whole picture, where they are the cells of a grid."""
+    """SVG path around the cells, if the regions are the cells of a grid."""
     boxes: tuple[tuple[int, int, int, int, str], ...]
-    """x, y, width, height and label of each region otherwise."""
+    """x, y, width, height in pixels and label of every other region but the whole image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """A step of the funnel."""
+class FunnelStage:
+    """A step of the funnel: the candidates that it dropped, and those that remained."""
 
     step: str
-    does: str
-    left: int
-    lost: int
-    left_share: float
-    lost_share: float
+    description: str
+    remaining: int
+    dropped: int
+    remaining_share: float
+    """Of all candidates, 0 to 1."""
+    dropped_share: float
+    """Of all candidates, 0 to 1."""
     reasons: tuple[tuple[str, str, int, str], ...]
-    """Name, meaning, count and anchor of its examples."""
+    """Reason, meaning, count, and anchor of its examples."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DropView:
-    """A reason with its examples."""
+class ReasonView:
+    """A drop reason with the cards of its examples."""
 
     anchor: str
-    reason: Reason
+    summary: ReasonSummary
     meaning: str
-    cards: tuple[Card, ...]
+    cards: tuple[ItemCard, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GroupView:
-    """A group of duplicates with its pictures."""
+class DuplicateGroupView:
+    """A group of duplicates with the cards of its images."""
 
-    group: Group
-    kept: Card | None
-    copies: tuple[Card, ...]
+    group: DuplicateGroup
+    kept: ItemCard | None
+    copies: tuple[ItemCard, ...]
 
 
 def clip(text: str) -> str:
-    """The text, or its beginning with how much is missing."""
+    """Returns the text, or its beginning and the number of characters that were cut off."""
     if len(text) <= MAX_CHARACTERS:
         return text
     return f"{text[:MAX_CHARACTERS]}… (+{len(text) - MAX_CHARACTERS:,} characters)"
 
 
 def masked(text: str) -> str:
-    """The text with numbers and addresses of people made unreadable; their shape stays."""
-    return _DIGITS.sub("•", text)
+    """Makes telephone numbers and addresses of people unreadable. Their length stays visible."""
+    return _INNER_CHARACTER.sub("•", text)
 
 
 def web_link(url: str) -> str:
-    """The URL where a browser may follow it (http and https alone), else empty."""
+    """Returns the URL if a browser may follow it (http and https only), otherwise ""."""
     try:
-        return (
-            url
-            if urlsplit(url).scheme in {"http", "https"} and not re.search(r"[\x00-\x20]", url)
-            else ""
-        )
+        scheme = urlsplit(url).scheme
     except ValueError:
         return ""
+    return url if scheme in {"http", "https"} and not re.search(r"[\x00-\x20]", url) else ""
 
 
 def readable(url: str) -> str:
-    """The URL with escaped Chinese characters as themselves, everything else as it stands."""
+    """Decodes the percent-encoded Chinese characters of a URL, and nothing else."""
     return _ESCAPED_HAN.sub(lambda found: unquote(found[0], errors="strict"), url)
 
 
-def card(shown: Shown, picture: Picture, classes: str = "") -> Card:
-    """The card of a sample or drop."""
-    hide = masked if shown.reason == "contact_info" else clip
-    cells = [region for region in shown.regions if region.label == "cell"]
-    others = [region for region in shown.regions if region.label not in {"cell", "image"}]
-    return Card(
-        shown=shown,
-        src=picture(shown.place) if shown.place else "",
+def item_card(item: ReportItem, source_of: ThumbnailSource, classes: str = "") -> ItemCard:
+    """Returns the card of a sample or drop. Texts dropped for contact data are masked."""
+    hide = masked if item.reason == "contact_info" else clip
+    cells = [region for region in item.regions if region.label == "cell"]
+    others = [region for region in item.regions if region.label not in {"cell", "image"}]
+    return ItemCard(
+        item=item,
+        src=source_of(item.location) if item.location else "",
         classes=classes,
-        texts=tuple((text.type, clip(hide(text.text))) for text in shown.texts),
-        grid="".join(
-            "M{} {}H{}V{}H{}z".format(*(r.box_xyxy[i] for i in (0, 1, 2, 3, 0))) for r in cells
-        ),
-        boxes=tuple(_box(region.box_xyxy, region.label) for region in others),
+        texts=tuple((text.type, clip(hide(text.text))) for text in item.texts),
+        grid="".join(_cell_path(region.box_xyxy) for region in cells),
+        boxes=tuple(_labelled_box(region.box_xyxy, region.label) for region in others),
     )
 
 
-def _box(box: tuple[int, int, int, int], label: str) -> tuple[int, int, int, int, str]:
+def _cell_path(box: Box) -> str:
+    x1, y1, x2, y2 = box
+    return f"M{x1} {y1}H{x2}V{y2}H{x1}z"
+
+
+def _labelled_box(box: Box, label: str) -> tuple[int, int, int, int, str]:
     x1, y1, x2, y2 = box
     return x1, y1, max(0, x2 - x1), max(0, y2 - y1), label
 
 
-def gallery(material: Material, picture: Picture) -> tuple[tuple[Filter, ...], tuple[Card, ...]]:
-    """The filters that tell the shown samples apart, and the cards."""
-    questions = [(name, [answer(one) for one in material.samples]) for name, answer in _QUESTIONS]
-    filters, answers = [], []
-    for name, given in questions:
-        ranked = [
-            value
-            for value, _ in sorted(Counter(given).items(), key=lambda item: (-item[1], item[0]))
-        ]
-        if len(ranked) < 2:
+def gallery(
+    report: ReportData, source_of: ThumbnailSource
+) -> tuple[tuple[GalleryFilter, ...], tuple[ItemCard, ...]]:
+    """Returns the filters by which the shown samples differ, and their cards."""
+    filters: list[GalleryFilter] = []
+    chosen: list[list[int]] = []
+    for name, value_of in _FILTERS:
+        values = [value_of(sample) for sample in report.samples]
+        counts = Counter(values)
+        if len(counts) < 2:
             continue
-        kept = ranked[: MAX_CHOICES - 1] if len(ranked) > MAX_CHOICES else ranked
-        places = [kept.index(value) if value in kept else len(kept) for value in given]
-        names = [*kept, "others"] if len(kept) < len(ranked) else kept
-        counted = Counter(places)
-        choices = tuple((label, counted[place]) for place, label in enumerate(names))
-        filters.append(Filter(name=name, choices=choices))
-        answers.append(places)
+        gallery_filter, choices = _filter(name, values, counts)
+        filters.append(gallery_filter)
+        chosen.append(choices)
     cards = [
-        card(
-            one,
-            picture,
-            " ".join(f"f{number}-{places[at]}" for number, places in enumerate(answers)),
+        item_card(
+            sample,
+            source_of,
+            " ".join(f"f{number}-{choices[index]}" for number, choices in enumerate(chosen)),
         )
-        for at, one in enumerate(material.samples)
+        for index, sample in enumerate(report.samples)
     ]
     return tuple(filters), tuple(cards)
 
 
-def _shape(shown: Shown) -> str:
-    if not shown.width or not shown.height:
+def _filter(
+    name: str, values: Sequence[str], counts: Counter[str]
+) -> tuple[GalleryFilter, list[int]]:
+    """Returns a filter, and the index of the choice of each value."""
+    ranked = [value for value, _ in sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))]
+    labels = ranked[: MAX_CHOICES - 1] if len(ranked) > MAX_CHOICES else ranked
+    index_of = {label: index for index, label in enumerate(labels)}
+    choices = [index_of.get(value, len(labels)) for value in values]
+    names = [*labels, "others"] if len(labels) < len(ranked) else labels
+    sizes = Counter(choices)
+    return (
+        GalleryFilter(
+            name=name,
+            choices=tuple((label, sizes[index]) for index, label in enumerate(names)),
+        ),
+        choices,
+    )
+
+
+def _shape(item: ReportItem) -> str:
+    if not item.width or not item.height:
         return "unknown"
-    ratio = shown.width / shown.height
+    ratio = item.width / item.height
     return "wide" if ratio > 1.15 else "tall" if ratio < 0.87 else "square"
 
 
-_QUESTIONS: Sequence[tuple[str, Callable[[Shown], str]]] = (
-    ("Source", lambda one: one.source or "not said"),
-    ("Caption is", lambda one: one.caption_type or "not said"),
+_FILTERS: Sequence[tuple[str, Callable[[ReportItem], str]]] = (
+    ("Source", lambda item: item.source or "not stated"),
+    ("Caption type", lambda item: item.caption_type or "not stated"),
     ("Shape", _shape),
-    ("Licence", lambda one: "stated" if one.licence else "not stated"),
-    ("Texts", lambda one: "one" if len(one.texts) <= 1 else "several"),
-    ("Opt-out", lambda one: "signal seen" if one.opt_out else "none"),
+    ("Licence", lambda item: "stated" if item.licence else "not stated"),
+    ("Texts", lambda item: "one" if len(item.texts) <= 1 else "several"),
+    ("Opt-out", lambda item: "signal found" if item.opt_out else "none"),
 )
 
 
-def stages(funnel: Funnel) -> tuple[Stage, ...]:
-    """The steps that lost candidates, in the order of the flow."""
+def funnel_stages(funnel: Funnel) -> tuple[FunnelStage, ...]:
+    """Returns the steps that dropped candidates, in the order of the flow."""
     order = [*STAGES, *(step for step in funnel.dropped if step not in STAGES)]
-    left, found = funnel.candidates, []
+    remaining, stages = funnel.candidates, []
     for step in order:
         reasons = funnel.dropped.get(step, {})
-        lost = sum(reasons.values())
-        if not lost:
+        dropped = sum(reasons.values())
+        if not dropped:
             continue
-        left -= lost
-        ranked = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
-        found.append(
-            Stage(
+        remaining -= dropped
+        ranked = sorted(reasons.items(), key=lambda entry: (-entry[1], entry[0]))
+        stages.append(
+            FunnelStage(
                 step=step,
-                does=STAGES.get(step, ""),
-                left=left,
-                lost=lost,
-                left_share=left / funnel.candidates,
-                lost_share=lost / funnel.candidates,
+                description=STAGES.get(step, ""),
+                remaining=remaining,
+                dropped=dropped,
+                remaining_share=remaining / funnel.candidates,
+                dropped_share=dropped / funnel.candidates,
                 reasons=tuple(
-                    (name, _meaning(name), count, anchor(step, name)) for name, count in ranked
+                    (reason, _meaning(reason), count, anchor(step, reason))
+                    for reason, count in ranked
                 ),
             )
         )
-    return tuple(found)
+    return tuple(stages)
 
 
 def anchor(step: str, reason: str) -> str:
-    """The id of a reason's examples."""
+    """Returns the HTML id of the examples of a drop reason."""
     return "drop-" + re.sub(r"[^a-z0-9]+", "-", f"{step}-{reason}".lower()).strip("-")
 
 
 def drops(
-    material: Material, picture: Picture
-) -> tuple[tuple[str, str, tuple[DropView, ...]], ...]:
-    """Step, what it does, and its reasons with examples, in the order of the flow."""
-    order = [*STAGES, *sorted({one.step for one in material.reasons} - set(STAGES))]
+    report: ReportData, source_of: ThumbnailSource
+) -> tuple[tuple[str, str, tuple[ReasonView, ...]], ...]:
+    """Returns each step with its description and drop reasons, in the order of the flow."""
+    order = [*STAGES, *sorted({summary.step for summary in report.reasons} - set(STAGES))]
     found = []
     for step in order:
-        reasons = sorted(
-            (one for one in material.reasons if one.step == step),
-            key=lambda one: (-one.count, one.reason),
+        summaries = sorted(
+            (summary for summary in report.reasons if summary.step == step),
+            key=lambda summary: (-summary.count, summary.reason),
         )
-        if reasons:
-            found.append(
-                (step, STAGES.get(step, ""), tuple(_drop(one, picture) for one in reasons))
-            )
+        if summaries:
+            views = tuple(_reason_view(summary, source_of) for summary in summaries)
+            found.append((step, STAGES.get(step, ""), views))
     return tuple(found)
 
 
-def _drop(reason: Reason, picture: Picture) -> DropView:
-    return DropView(
-        anchor=anchor(reason.step, reason.reason),
-        reason=reason,
-        meaning=_meaning(reason.reason),
-        cards=tuple(card(example, picture) for example in reason.examples),
+def _reason_view(summary: ReasonSummary, source_of: ThumbnailSource) -> ReasonView:
+    return ReasonView(
+        anchor=anchor(summary.step, summary.reason),
+        summary=summary,
+        meaning=_meaning(summary.reason),
+        cards=tuple(item_card(example, source_of) for example in summary.examples),
     )
 
 
-def groups(material: Material, picture: Picture) -> tuple[GroupView, ...]:
-    """Groups of duplicates, the kept sample first."""
+def duplicate_groups(
+    report: ReportData, source_of: ThumbnailSource
+) -> tuple[DuplicateGroupView, ...]:
+    """Returns the groups of duplicates with their cards."""
     return tuple(
-        GroupView(
-            group=one,
-            kept=card(one.kept, picture) if one.kept else None,
-            copies=tuple(card(copy, picture) for copy in one.copies),
+        DuplicateGroupView(
+            group=group,
+            kept=item_card(group.kept, source_of) if group.kept else None,
+            copies=tuple(item_card(copy, source_of) for copy in group.copies),
         )
-        for one in material.groups
+        for group in report.duplicates
     )
 
 
-def histograms(tally: Tally) -> tuple[Histogram, ...]:
-    """Sides, bytes, caption lengths; regions where they differ."""
+def histograms(statistics: CorpusStatistics) -> tuple[Histogram, ...]:
+    """Returns histograms of sides, image sizes and caption lengths; of regions if they differ."""
     found = [
-        histogram("Shorter side", "px", tally.short_side_px),
-        histogram("Longer side", "px", tally.long_side_px),
-        histogram("Picture", "KiB", tally.picture_kib),
-        histogram("Caption", "characters", tally.caption_chars),
-        histogram("Regions", "a picture", tally.regions) if len(tally.regions) > 1 else None,
+        histogram("Shorter side", "px", statistics.short_side_px),
+        histogram("Longer side", "px", statistics.long_side_px),
+        histogram("Image size", "KiB", statistics.image_kib),
+        histogram("Caption length", "characters", statistics.caption_chars),
+        histogram("Regions", "per image", statistics.regions)
+        if len(statistics.regions) > 1
+        else None,
     ]
     return tuple(one for one in found if one is not None)
 
 
-def origins(tally: Tally) -> tuple[tuple[str, tuple[Bar, ...]], ...]:
-    """Titled bar lists of where samples come from and what is stated about them."""
-    whole = tally.samples
-    found = (
-        ("Sources", bars(_named(tally.sources, "not said"), whole=whole, most=10)),
-        ("Domains of pictures", bars(domains(tally.image_hosts), whole=whole, most=10)),
-        ("Domains of pages", bars(domains(tally.page_hosts), whole=whole, most=10)),
-        ("Captions are", bars(_named(tally.caption_types, "not said"), whole=whole, most=10)),
+def origins(statistics: CorpusStatistics) -> tuple[tuple[str, tuple[Bar, ...]], ...]:
+    """Returns titled bar lists: where samples come from, and what is stated about them."""
+    counted: Sequence[tuple[str, Mapping[str, int], int]] = (
+        ("Sources", _named(statistics.sources, "not stated"), statistics.samples),
+        ("Image domains", domains(statistics.image_hosts), statistics.samples),
+        ("Page domains", domains(statistics.page_hosts), statistics.samples),
+        ("Caption types", _named(statistics.caption_types, "not stated"), statistics.samples),
         (
-            "Texts by type",
-            bars(_named(tally.text_types, "not said"), whole=tally.text_types.total(), most=10),
+            "Text types",
+            _named(statistics.text_types, "not stated"),
+            statistics.text_types.total(),
         ),
-        ("Licences stated", bars(_named(tally.licences, "none stated"), whole=whole, most=10)),
-        ("Opt-out signals on samples", bars(tally.opt_outs, whole=whole, most=10)),
+        ("Stated licences", _named(statistics.licences, "none stated"), statistics.samples),
+        ("Opt-out signals on samples", statistics.opt_outs, statistics.samples),
     )
+    found = ((title, bars(counts, whole=whole, most=MAX_BARS)) for title, counts, whole in counted)
     return tuple((title, lines) for title, lines in found if lines)
 
 
-def frequent_words(tally: Tally) -> tuple[Bar, ...]:
-    """Words by how many captions hold them; those of one caption only where there are few others."""
-    often = {word: count for word, count in tally.words.items() if count > 1}
-    chosen = often if len(often) >= MIN_WORDS else tally.words
-    return bars(chosen, whole=tally.samples, most=MAX_WORDS)[: min(MAX_WORDS, len(chosen))]
+def frequent_words(statistics: CorpusStatistics) -> tuple[Bar, ...]:
+    """Returns the words that occur in most captions."""
+    repeated = {word: count for word, count in statistics.words.items() if count > 1}
+    chosen = repeated if len(repeated) >= MIN_WORDS else statistics.words
+    ranked = bars(chosen, whole=statistics.samples, most=MAX_WORDS)
+    # `bars` appends a bar for the rest, which is no word.
+    return ranked[: min(MAX_WORDS, len(chosen))]
 
 
 def _named(counts: Counter[str], nothing: str) -> dict[str, int]:
@@ -291,20 +329,22 @@ def _named(counts: Counter[str], nothing: str) -> dict[str, int]:
 
 
 def domains(hosts: Counter[str]) -> dict[str, int]:
-    """Registrable domains by the bundled Public Suffix List; addresses and single names stay as they are."""
+    """Counts registrable domains by the bundled Public Suffix List.
+
+    IP addresses and single names stay as they are.
+    """
     import tldextract
 
+    # Without a cache and URLs it reads the bundled list, and requests nothing.
     extract = tldextract.TLDExtract(cache_dir=None, suffix_list_urls=())
     found: Counter[str] = Counter()
     for host, count in hosts.items():
-        found[
-            extract.extract_str(host).top_domain_under_public_suffix
-            or host
-            or "no host: files, or in the page"
-        ] += count
+        domain = extract.extract_str(host).top_domain_under_public_suffix
+        found[domain or host or "no host: local files and data URIs"] += count
     return dict(found)
 
 
 def _meaning(reason: str) -> str:
+    """Returns the meaning of a drop reason, "" for one of another package's plug-in."""
     known = known_reason(reason)
     return known.meaning if known else ""

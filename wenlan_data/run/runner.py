@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from wenlan_data.errors import FailureBudgetError, UsageError, os_errors
 from wenlan_data.protocols import Receipt
-from wenlan_data.report.write_all import described
+from wenlan_data.report.write_all import descriptions_written
 from wenlan_data.run import steps
 from wenlan_data.run.contact import check_contact
 from wenlan_data.run.crawl import Crawler
@@ -71,7 +71,7 @@ def build(prepared: Prepared) -> BuildResult:
         note_build(options, prepared.recipe)
         run = _Build(prepared, ledger)
         try:
-            with described(options):
+            with descriptions_written(options.out, options.work_folder):
                 run.all_generations()
                 run.finish()
         finally:
