@@ -78,7 +78,7 @@ def test_a_detector_with_its_weights(tmp_path: Path) -> None:
         (["--set", "cells=99"], 4, "cells"),
         (["--device", "cuda"], 4, "grid runs on the processor alone"),
         (["--detector", "yolox", "--weights", "none.onnx"], 4, "there is no such file"),
-        (["--detector", "boxes"], 4, "come with a source's records"),
+        (["--detector", "boxes"], 4, "come from a source"),
         (["--set", "cells=0"], 4, "--detector grid: cells: "),
     ],
 )
@@ -115,11 +115,11 @@ def test_names_are_printed_and_a_folder_is_made_for_drawings(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("page.jpg", "no picture to look at (not_image html): give a JPEG"),
-        ("empty.jpg", "no picture to look at (empty_body): give a JPEG"),
-        ("cut.jpg", "no picture to look at (truncated "),
-        ("folder", "is a folder: name the pictures in it"),
-        ("none.jpg", "there is no such file: check its path"),
+        ("page.jpg", "not an image (not_image html): give a JPEG"),
+        ("empty.jpg", "not an image (empty_body): give a JPEG"),
+        ("cut.jpg", "not an image (truncated "),
+        ("folder", "is a folder: name the images in it"),
+        ("none.jpg", "no such file: check the path"),
     ],
 )
 def test_what_is_no_picture_is_said(name: str, message: str, tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_what_is_no_picture_is_said(name: str, message: str, tmp_path: Path) -> 
 def test_a_missing_file_is_said_before_anything_is_drawn(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(make_image(1))
     done = run(tmp_path / "a.jpg", tmp_path / "none.jpg")
-    assert (done.returncode, "none.jpg: there is no such file" in done.stderr) == (2, True)
+    assert (done.returncode, "none.jpg: no such file" in done.stderr) == (2, True)
     assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
 
 
