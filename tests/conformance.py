@@ -1,4 +1,4 @@
-"""What every plug-in of a role must keep; a plug-in's own test calls the check in one line."""
+"""The contract of every plug-in of a role; a plug-in's own test calls the check in one line."""
 
 import copy
 import io
@@ -10,7 +10,7 @@ from PIL import Image
 
 from wenlan_data.protocols import Detector, Rule
 from wenlan_data.records import Drop, Region
-from wenlan_data.testing import make_image as picture_bytes
+from wenlan_data.testing import make_image
 
 ODD_TEXTS = (
     "",
@@ -67,30 +67,53 @@ def _check_text(rule: Rule, text: str, result: str, *, idempotent: bool) -> None
 
 
 def check_detector(detector: Detector) -> None:
-    """A frozen value found by its file name; loaded, it answers the same for one picture and for many.
+    """A frozen value with every member of the role; loaded, one image and a batch give the same.
 
-    Regions lie inside the picture, best score first (equal scores allowed), with a label; no whole image is added.
+    Regions lie inside the image, best score first (equal scores allowed), with a label; none is the
+    whole image. Without `needs_pixels` they depend on the image's shape alone; they come either
+    from the image or from the source's boxes.
     """
     kind: type = type(detector)
     assert is_dataclass(kind)
+    assert isinstance(detector, Detector)
     assert copy.deepcopy(detector) == detector
     with pytest.raises((AttributeError, TypeError)):
         setattr(detector, "batch_size", 1)  # noqa: B010 - the type checker knows that it cannot be set
+    assert detector.batch_size >= 1
+    assert type(detector.needs_pixels) is bool
+    assert type(detector.from_source) is bool
+    assert not (detector.needs_pixels and detector.from_source)
+    detector.prepare()
+    _check_source_boxes(detector)
     find = detector.load()
     assert find([]) == []
-    pictures = [
+    images = [
         _photograph(seed, width, height)
         for seed, width, height in ((1, 160, 120), (2, 97, 203), (3, 64, 64))
     ]
-    alone = [find([one])[0] for one in pictures]
-    together = find(pictures)
-    assert detector.load()(pictures) == together
-    for one, other, picture in zip(alone, together, pictures, strict=True):
+    alone = [find([one])[0] for one in images]
+    together = find(images)
+    assert detector.load()(images) == together
+    if not detector.needs_pixels:
+        assert find([np.zeros_like(one) for one in images]) == together
+    if detector.from_source:
+        assert together == [[], [], []]
+    for one, other, image in zip(alone, together, images, strict=True):
         assert [region.label for region in one] == [region.label for region in other]
         for region, same in zip(one, other, strict=True):
             assert abs(region.score - same.score) < 1e-3
             assert all(abs(a - b) <= 1 for a, b in zip(region.box_xyxy, same.box_xyxy, strict=True))
-        _check_regions(one, picture.shape[1], picture.shape[0])
+        _check_regions(one, image.shape[1], image.shape[0])
+
+
+def _check_source_boxes(detector: Detector) -> None:
+    """Large boxes of the source are its regions, in their order, or it ignores them."""
+    to_regions = detector.load_boxes()
+    boxes = [(20, 10, 120, 100), (0, 0, 160, 120), (20, 10, 120, 100)]
+    assert to_regions([]) == []
+    regions = to_regions(boxes)
+    assert [region.box_xyxy for region in regions] == (boxes if detector.from_source else [])
+    _check_regions(regions, 160, 120)
 
 
 def _check_regions(regions: list[Region], width: int, height: int) -> None:
@@ -109,5 +132,5 @@ def _check_regions(regions: list[Region], width: int, height: int) -> None:
 def _photograph(
     seed: int, width: int, height: int
 ) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
-    with Image.open(io.BytesIO(picture_bytes(seed, width=width, height=height))) as image:
+    with Image.open(io.BytesIO(make_image(seed, width=width, height=height))) as image:
         return np.array(image)

@@ -1,21 +1,24 @@
-"""The roles. Each is one or two methods; implementations are frozen dataclasses, never subclasses."""
+"""The roles, as Protocols; implementations are frozen dataclasses, never subclasses."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from wenlan_data.records import Candidate, Drop, Region, Remark
+from wenlan_data.records import Box, Candidate, Drop, Region, Remark
 
 if TYPE_CHECKING:
     import numpy as np
 
     RGBImage = np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]
-    """uint8 (H, W, 3), upright, as they stand in the stored JPEG: a profile that it carries is not applied."""
+    """uint8 (H, W, 3), upright, as stored in the JPEG: its ICC profile is not applied."""
 
     FindRegions = Callable[[Sequence[RGBImage]], list[list[Region]]]
+    """A batch of images to the regions of each, in order."""
+    BoxesToRegions = Callable[[Sequence[Box]], list[Region]]
+    """The source's boxes of one image, in its pixels, to regions."""
 
 
 class Rule(Protocol):
@@ -32,15 +35,45 @@ class RemarkingRule(Rule, Protocol):
         """What is worth counting or keeping of the step from `before` to `after`, which this rule made. Pure."""
 
 
+@runtime_checkable
 class Detector(Protocol):
-    """A region detector: `detect/detectors/<name>.py` holds one class of this role."""
+    """A region detector: `detect/detectors/<name>.py` holds one class of this role.
+
+    Its regions come either from the image (`load`) or, with `from_source`, from the boxes that the
+    source's record holds (`load_boxes`). Every member is implemented; none has a default.
+    """
 
     @property
     def batch_size(self) -> int:
-        """How many pictures one call of the loaded detector takes at most."""
+        """Largest number of images in one call of the loaded detector."""
+
+    @property
+    def needs_pixels(self) -> bool:
+        """Whether it reads pixels. If not, images are never decoded for it: it gets blank ones of
+        the right shape, and its regions depend on the shape alone."""
+
+    @property
+    def from_source(self) -> bool:
+        """Whether its regions are the source's own boxes; such a detector needs no pixels."""
+
+    def prepare(self) -> None:
+        """Finds or downloads what `load` needs, before a build begins; called in the driver.
+
+        Raises `RecipeError` that states what to install or to pass.
+        """
 
     def load(self) -> FindRegions:
-        """The working detector, with its weights; called once in each worker. It does not give the whole image."""
+        """Returns the working detector, with its weights; called once in each worker.
+
+        Regions come best score first, inside the image, without one for the whole image. With
+        `from_source` there are none.
+        """
+
+    def load_boxes(self) -> BoxesToRegions:
+        """Returns the function from a record's boxes, in pixels of the stored image, to regions.
+
+        Without `from_source` there are none.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

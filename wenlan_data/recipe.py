@@ -143,10 +143,8 @@ class DetectRules(_Part):
         return load_detector(self.detector, self.model_extra or {}, self.device)
 
     def prepare(self) -> None:
-        """Find or fetch what the detector needs. Raises `RecipeError` that says what to install or to give."""
-        prepare = getattr(self.load(), "prepare", None)
-        if prepare is not None:
-            prepare()
+        """Finds or downloads what the detector needs. Raises `RecipeError` that states what to install or to pass."""
+        self.load().prepare()
 
     def located(self) -> "DetectRules":
         """The same with absolute paths of weights, for a worker that does not run in the operator's folder."""

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from wenlan_data.detect.boxes import Boxes, iou
-from wenlan_data.detect.detectors.proposals import Proposals, _shrunk
+from wenlan_data.detect.boxes import BoxArray, iou
+from wenlan_data.detect.detectors.proposals import Proposals, _shrink
 from wenlan_data.detect.loading import load_detector
 from wenlan_data.image.decode import Pixels
 from wenlan_data.image.rules import ImageRules
@@ -29,7 +29,7 @@ CONFIDENT = 0.5
 FIRST = (36, 100, 10_000)
 ARCHITECTURES = ("resnet50_fpn_v2", "mobilenet_v3_large_320_fpn")
 Clock = Callable[[], float]
-Found = tuple[list[Boxes], float]
+Found = tuple[list[BoxArray], float]
 
 
 def stored_pictures(folders: Sequence[Path], most: int) -> list[Pixels]:
@@ -79,11 +79,11 @@ def faster_rcnn_per_s(architecture: str, pictures: Sequence[Pixels], device: str
         return boxes_of(load_detector("faster_rcnn", settings, device), pictures, clock)[1]
 
 
-def plain_order(picture: Pixels) -> Boxes:
+def plain_order(picture: Pixels) -> BoxArray:
     """Selective search as OpenCV gives it: every box in its own order."""
     import cv2
 
-    small = _shrunk(picture, Proposals().width_px)
+    small = _shrink(picture, Proposals().width_px)
     search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
     search.setBaseImage(np.ascontiguousarray(small[..., ::-1]))
     search.switchToSelectiveSearchFast()
@@ -92,7 +92,7 @@ def plain_order(picture: Pixels) -> Boxes:
     return found * np.float32(picture.shape[1] / small.shape[1])
 
 
-def recall(found: Sequence[Boxes], wanted: Sequence[Boxes]) -> dict[str, float]:
+def recall(found: Sequence[BoxArray], wanted: Sequence[BoxArray]) -> dict[str, float]:
     """The share of the wanted boxes that the first 36, 100 and all boxes meet at IoU 0.5."""
     hits = dict.fromkeys(FIRST, 0)
     for boxes, own in zip(found, wanted, strict=True):
@@ -107,7 +107,7 @@ def recall(found: Sequence[Boxes], wanted: Sequence[Boxes]) -> dict[str, float]:
     }
 
 
-def _array(boxes: Sequence[tuple[int, ...]]) -> Boxes:
+def _array(boxes: Sequence[tuple[int, ...]]) -> BoxArray:
     return np.asarray(boxes, np.float32).reshape(-1, 4)
 
 

@@ -65,13 +65,14 @@ def detectors(weights: str) -> Image.Image:
     )
     yolox = {"detector": "yolox", "weights": weights}
     rows = []
-    for title, rules in {
+    for title, settings in {
         "grid": {"detector": "grid"},
         "yolox (nano)": yolox,
         "proposals, first 10": {"detector": "proposals", "max_regions": 10},
         "mix, 36": {"detector": "mix", "of": [yolox, {"detector": "proposals"}]},
     }.items():
-        find, _ = region_finder(DetectRules.model_validate(rules))
+        rules = DetectRules.model_validate(settings)
+        find, _ = region_finder(rules.load(), rules.max_regions)
         row = []
         for scene in scenes:
             stored = _stored(np.asarray(scene))

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wenlan_data.detect.boxes import Boxes, iou, nms, nms_by_class, to_regions
+from wenlan_data.detect.boxes import BoxArray, iou, nms, nms_by_class, to_regions
 
 sides = st.integers(0, 60)
 boxes = st.builds(lambda x, y, w, h: (x, y, x + w + 1, y + h + 1), sides, sides, sides, sides)
@@ -12,7 +12,7 @@ scored = st.lists(st.tuples(boxes, st.integers(0, 5), st.integers(0, 2)), max_si
 
 def arrays(
     rows: list[tuple[tuple[int, int, int, int], int, int]],
-) -> tuple[Boxes, Boxes, np.ndarray]:
+) -> tuple[BoxArray, BoxArray, np.ndarray]:
     found = np.array([box for box, _, _ in rows], np.float32).reshape(-1, 4)
     return (
         found,
@@ -51,7 +51,7 @@ def test_suppression_is_that_of_the_definition(
         if all(naive_iou(rows[index][0], rows[other][0]) <= max_iou + 1e-7 for other in kept):
             kept.append(index)
     assert nms(found, scores, max_iou).tolist() == kept
-    assert nms(found, scores, max_iou, most=3).tolist() == kept[:3]
+    assert nms(found, scores, max_iou, max_kept=3).tolist() == kept[:3]
 
 
 @given(scored)

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from wenlan_data.detect.detectors.boxes import Boxes
 from wenlan_data.detect.regions import DetectionInput, region_finder, scale_boxes
 from wenlan_data.recipe import DetectRules
 from wenlan_data.records import Region
@@ -14,6 +15,14 @@ from wenlan_data.records import Region
 @dataclass(frozen=True)
 class Bright:
     batch_size: int = 1
+    needs_pixels: bool = True
+    from_source: bool = False
+
+    def prepare(self):
+        pass
+
+    def load_boxes(self):
+        return lambda boxes: []
 
     def load(self):
         def find(pictures):
@@ -26,7 +35,7 @@ class Bright:
 
 
 def regions_in(detect: DetectRules, jpeg: bytes, width: int, height: int) -> tuple[Region, ...]:
-    find, _ = region_finder(detect)
+    find, _ = region_finder(detect.load(), detect.max_regions)
     (found,) = find([DetectionInput(jpeg=jpeg, width=width, height=height)])
     return found
 
@@ -62,9 +71,7 @@ def test_regions_of_a_detector_of_other_people_are_cut_to_the_picture_and_the_be
 
 
 def test_boxes_of_the_source_are_scaled_and_cut_to_the_stored_picture() -> None:
-    find, _ = region_finder(
-        DetectRules.model_validate({"detector": "boxes", "max_regions": 2, "min_side_px": 4})
-    )
+    find, _ = region_finder(Boxes(min_side_px=4), 2)
     boxes = scale_boxes(
         [(0, 0, 400, 100), (10, 10, 12, 12), (600, 200, 900, 700), (0, 0, 80, 80)],
         (800, 600),
@@ -77,3 +84,15 @@ def test_boxes_of_the_source_are_scaled_and_cut_to_the_stored_picture() -> None:
         (0, 0, 400, 300),
     ]
     assert [one.label for one in found] == ["region", "region", "image"]
+
+
+def test_a_detector_that_lacks_a_member_of_the_role_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "unfinished").mkdir()
+    complete = "    needs_pixels: bool = True\n"
+    assert complete in BRIGHT
+    (tmp_path / "unfinished" / "bright.py").write_text(BRIGHT.replace(complete, ""))
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match="is not a complete detector: implement"):
+        DetectRules(detector="unfinished.bright")

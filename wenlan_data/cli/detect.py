@@ -71,7 +71,7 @@ def detect(
     rules = parse_detect_rules(detector, weights, device, settings)
     check_files(images)
     rules.prepare()
-    find, _ = region_finder(rules)
+    find, _ = region_finder(rules.load(), rules.max_regions)
     for path in images:
         stored = load_stored_image(path, max_side_px)
         (regions,) = find([stored])

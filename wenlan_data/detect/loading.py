@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import cast
 
 from wenlan_data import plugins
 from wenlan_data.detect.weights import known_digest
@@ -14,7 +13,7 @@ DETECTORS = "wenlan_data.detect.detectors"
 
 
 def with_absolute_weights(value: object) -> object:
-    """A value of a recipe with absolute paths of weights in it, at any depth."""
+    """A copy of a recipe's value in which paths of weights are absolute, at any depth."""
     if isinstance(value, list | tuple):
         return [with_absolute_weights(one) for one in value]
     if not isinstance(value, dict):
@@ -27,7 +26,7 @@ def with_absolute_weights(value: object) -> object:
 
 
 def load_detector(name: str, parameters: Mapping[str, object], device: str) -> Detector:
-    """The detector of that name on that device, not yet loaded with its weights. Raises `RecipeError`."""
+    """The detector of that name on that device, without its weights yet. Raises `RecipeError`."""
     kind = plugins.find(DETECTORS, name)
     if any(field.name == "device" for field in fields(kind)):
         parameters = {**parameters, "device": device}
@@ -35,11 +34,17 @@ def load_detector(name: str, parameters: Mapping[str, object], device: str) -> D
         raise RecipeError(
             f"device: {name} runs on the processor alone: leave device out, or write cpu"
         )
-    return cast("Detector", plugins.build(DETECTORS, name, parameters))
+    detector = plugins.build(DETECTORS, name, parameters)
+    if not isinstance(detector, Detector):
+        raise RecipeError(
+            f"{name} is not a complete detector: implement batch_size, needs_pixels, from_source,"
+            " prepare, load and load_boxes, see wenlan_data.protocols.Detector"
+        )
+    return detector
 
 
 def resolved_detector(detector: Detector) -> dict[str, object]:
-    """The detector's parameters as JSON types, with the SHA-256 of weights that are at hand."""
+    """The detector's parameters as JSON types, with the SHA-256 of weights that are already on disk."""
     value: dict[str, object] = asdict(detector)  # type: ignore[call-overload]
     if value.get("weights") and not value["weights_sha256"]:
         value["weights_sha256"] = known_digest(str(value["weights"]))

@@ -1,4 +1,4 @@
-"""From stored JPEGs to the regions that their samples publish, by the recipe's detector."""
+"""Stored JPEGs to the regions of their samples, by one detector."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -8,86 +8,80 @@ import numpy as np
 
 from wenlan_data.image.decode import Pixels
 from wenlan_data.image.stored_pixels import stored_pixels
-from wenlan_data.recipe import DetectRules
+from wenlan_data.protocols import Detector
 from wenlan_data.records import Box, Region
 
 MAX_BATCH = 64
-"""Of decoded pictures: 64 of a megapixel are 200 MB."""
+"""Decoded images in memory at once: 64 of a megapixel are 200 MB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectionInput:
-    """A stored picture that is to be looked at."""
+    """A stored image whose regions are wanted."""
 
     jpeg: bytes
     width: int
     """Pixels."""
     height: int
     boxes: tuple[Box, ...] = ()
-    """Those that the source brought along, in pixels of this JPEG."""
+    """The source's boxes, in pixels of this JPEG."""
     pixels: Pixels | None = None
-    """As `stored_pixels` gives them, where they are decoded already."""
+    """uint8 (H, W, 3) as `stored_pixels` returns them, if the JPEG is decoded already."""
 
 
 RegionFinder = Callable[[Sequence[DetectionInput]], list[tuple[Region, ...]]]
-"""Pictures to the regions of each, the whole image last."""
+"""Images to the regions of each, the whole image last."""
 
 
-def region_finder(detect: DetectRules) -> tuple[RegionFinder, int]:
-    """The recipe's detector, loaded once, as a function of some pictures; and how many it likes at once.
+def region_finder(detector: Detector, max_regions: int) -> tuple[RegionFinder, int]:
+    """Loads the detector; returns it as a function of a batch of images, and the batch size to use.
 
-    Each picture gets at most `max_regions` regions, best scores first (the detector's order among equals), cut to
-    the picture; then the whole image, which is not counted. A detector whose `needs_pixels` is False gets a view
-    of the right shape that was never decoded; one whose `from_source` is True is not asked: the picture's own boxes
-    are its regions.
+    Each image gets at most `max_regions` regions, clipped to the image, best score first (equal
+    scores in the detector's order), and then the whole image, which is not counted.
     """
-    detector = detect.load()
-    if getattr(detector, "from_source", False):
-        of_boxes: Callable[[Sequence[Box]], list[Region]] = detector.load_boxes()  # type: ignore[attr-defined]
-        return lambda some: [
-            _select(of_boxes(one.boxes), one.width, one.height, detect) for one in some
+    if detector.from_source:
+        boxes_to_regions = detector.load_boxes()
+        return lambda batch: [
+            _select(boxes_to_regions(one.boxes), one.width, one.height, max_regions)
+            for one in batch
         ], 1
     find = detector.load()
 
-    # What looks at no pixel gives the same regions for the same size, and most pictures of a site have one size.
+    # Without pixels, images of one size have the same regions; most images of a site have one size.
     @lru_cache(maxsize=1024)
     def by_size(width: int, height: int) -> tuple[Region, ...]:
         (found,) = find([_blank(width, height)])
-        return _select(found, width, height, detect)
+        return _select(found, width, height, max_regions)
 
-    def by_pixels(some: Sequence[DetectionInput]) -> list[tuple[Region, ...]]:
+    def by_pixels(batch: Sequence[DetectionInput]) -> list[tuple[Region, ...]]:
         every = find(
-            [stored_pixels(one.jpeg) if one.pixels is None else one.pixels for one in some]
+            [stored_pixels(one.jpeg) if one.pixels is None else one.pixels for one in batch]
         )
         return [
-            _select(found, one.width, one.height, detect)
-            for found, one in zip(every, some, strict=True)
+            _select(found, one.width, one.height, max_regions)
+            for found, one in zip(every, batch, strict=True)
         ]
 
-    if needs_pixels(detect):
+    if detector.needs_pixels:
         return by_pixels, min(detector.batch_size, MAX_BATCH)
-    return lambda some: [by_size(one.width, one.height) for one in some], 1
-
-
-def needs_pixels(detect: DetectRules) -> bool:
-    """Whether the recipe's detector looks at pixels."""
-    detector = detect.load()
-    return getattr(detector, "needs_pixels", True) and not getattr(detector, "from_source", False)
+    return lambda batch: [by_size(one.width, one.height) for one in batch], 1
 
 
 def _select(
-    found: Iterable[Region], width: int, height: int, detect: DetectRules
+    found: Iterable[Region], width: int, height: int, max_regions: int
 ) -> tuple[Region, ...]:
     inside = [cut for cut in (_clip(region, width, height) for region in found) if cut is not None]
-    best = sorted(inside, key=lambda region: -region.score)[: detect.max_regions]
+    best = sorted(inside, key=lambda region: -region.score)[:max_regions]
     return (*best, Region(box_xyxy=(0, 0, width, height), label="image", score=1.0))
 
 
 def _blank(width: int, height: int) -> Pixels:
+    # One byte, broadcast: a detector that reads the shape alone needs no memory for an image.
     return np.broadcast_to(np.zeros(1, np.uint8), (height, width, 3))
 
 
 def _clip(region: Region, width: int, height: int) -> Region | None:
+    """The region inside the image; None if it lies outside."""
     x1, y1, x2, y2 = region.box_xyxy
     box = (max(x1, 0), max(y1, 0), min(x2, width), min(y2, height))
     if box[0] >= box[2] or box[1] >= box[3]:
@@ -102,11 +96,11 @@ def _clip(region: Region, width: int, height: int) -> Region | None:
 def scale_boxes(
     boxes: Sequence[Box], from_size: tuple[int, int], to_size: tuple[int, int]
 ) -> tuple[Box, ...]:
-    """Boxes of a picture of `from_size` (width, height) pixels in those of the same picture at `to_size`."""
+    """Boxes of an image of `from_size` (width, height) pixels, in pixels of the same image at `to_size`."""
     if from_size == to_size:
         return tuple(boxes)
-    across, down = to_size[0] / from_size[0], to_size[1] / from_size[1]
+    x_ratio, y_ratio = to_size[0] / from_size[0], to_size[1] / from_size[1]
     return tuple(
-        (round(x1 * across), round(y1 * down), round(x2 * across), round(y2 * down))
+        (round(x1 * x_ratio), round(y1 * y_ratio), round(x2 * x_ratio), round(y2 * y_ratio))
         for x1, y1, x2, y2 in boxes
     )

@@ -50,7 +50,7 @@ def parse_detect_rules(
         rules = DetectRules.model_validate(value)
     except ValidationError as error:
         raise RecipeError(f"--detector {detector}: {describe(error)}") from error
-    if getattr(rules.load(), "from_source", False):
+    if rules.load().from_source:
         raise RecipeError(
             f"--detector {detector}: its regions come from a source, and an image file has none: "
             "name another detector"

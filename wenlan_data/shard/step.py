@@ -16,7 +16,6 @@ from wenlan_data.clean.words import words
 from wenlan_data.detect.regions import (
     DetectionInput,
     RegionFinder,
-    needs_pixels,
     region_finder,
     scale_boxes,
 )
@@ -94,7 +93,7 @@ class ShardPart:
     def _samples(
         self, metadata: "_Metadata", dropped: list[tuple[Row, Drop]]
     ) -> Iterator[tuple[str, dict[str, bytes]]]:
-        find, batch_size = region_finder(self.detect)
+        find, batch_size = region_finder(self.detect.load(), self.detect.max_regions)
         good = self._good(_rows(Path(self.kept)), dropped)
         while batch := _looked_at(list(islice(good, batch_size)), find):
             for row, picture, jpeg_sha256, regions in batch:
@@ -115,7 +114,7 @@ class ShardPart:
         self, rows: Iterator[Row], dropped: list[tuple[Row, Drop]]
     ) -> Iterator[tuple[Row, DetectionInput, str]]:
         """Each row with its picture as it is stored, and that one's digest where it is known."""
-        load_pixels = needs_pixels(self.detect)
+        load_pixels = self.detect.load().needs_pixels
         for row in rows:
             found = self._picture(row)
             decoded = (

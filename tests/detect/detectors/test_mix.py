@@ -16,6 +16,14 @@ from wenlan_data.records import Region
 @dataclass(frozen=True)
 class {name}:
     batch_size: int = {batch}
+    needs_pixels: bool = True
+    from_source: bool = False
+
+    def prepare(self):
+        pass
+
+    def load_boxes(self):
+        return lambda boxes: []
 
     def load(self):
         def find(pictures):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conformance import check_detector
-from wenlan_data.detect.detectors.proposals import Proposals, _searched, _shrunk
+from wenlan_data.detect.detectors.proposals import Proposals, _selective_search, _shrink
 from wenlan_data.errors import RecipeError
 from wenlan_data.recipe import DetectRules
 
@@ -37,18 +37,18 @@ def test_the_boxes_and_their_order_are_the_same_in_every_process() -> None:
 
 
 def test_the_boxes_do_not_depend_on_what_rand_gives(monkeypatch: pytest.MonkeyPatch) -> None:
-    small = _shrunk(skimage_data.coffee(), 128)
+    small = _shrink(skimage_data.coffee(), 128)
     libc = ctypes.CDLL(None)
 
     class Unseeded:
         def srand(self, _seed: int) -> None:
             pass
 
-    wanted = _searched(small, "fast")
+    wanted = _selective_search(small, "fast")
     monkeypatch.setattr(ctypes, "CDLL", lambda _: Unseeded())
     for seed in (7, 8):
         libc.srand(seed)
-        assert np.array_equal(_searched(small, "fast"), wanted)
+        assert np.array_equal(_selective_search(small, "fast"), wanted)
 
 
 def test_the_cup_is_among_the_first_36_boxes() -> None:
@@ -66,17 +66,15 @@ def test_the_cup_is_among_the_first_36_boxes() -> None:
 
 @given(width=st.integers(1, 90), height=st.integers(1, 90), seed=st.integers(0, 99))
 @settings(max_examples=30, deadline=None)
-def test_any_picture_gives_boxes_inside_it_and_none_twice(
-    width: int, height: int, seed: int
-) -> None:
-    picture = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    (found,) = Proposals(strategy="single", min_side_px=1).load()([picture])
+def test_any_image_gives_boxes_inside_it_and_none_twice(width: int, height: int, seed: int) -> None:
+    image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    (found,) = Proposals(strategy="single", min_side_px=1).load()([image])
     boxes = [region.box_xyxy for region in found]
     assert len(set(boxes)) == len(boxes)
     assert all(0 <= x1 < x2 <= width and 0 <= y1 < y2 <= height for x1, y1, x2, y2 in boxes)
 
 
-def test_an_opencv_without_selective_search_is_said_at_the_start(
+def test_an_opencv_without_selective_search_is_reported_at_the_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delattr("cv2.ximgproc")

@@ -13,7 +13,7 @@ from PIL import Image
 from tests.conformance import check_detector
 from tests.shared import MODEL, needs_model
 from wenlan_data.detect.coco import CATEGORY_IDS, NAMES
-from wenlan_data.detect.detectors.yolox import Yolox, _letter_boxed
+from wenlan_data.detect.detectors.yolox import Yolox, _letterbox
 from wenlan_data.detect.regions import DetectionInput, region_finder
 from wenlan_data.errors import RecipeError
 from wenlan_data.image.normalise import normalise
@@ -94,7 +94,7 @@ def test_a_batch_and_single_pictures_agree() -> None:
     max_side_px=st.integers(380, 800),
 )
 @settings(max_examples=25, deadline=None)
-def test_boxes_are_those_of_the_stored_picture_however_it_came(
+def test_boxes_are_those_of_the_stored_image_however_it_came(
     name: str, orientation: int, longer_px: int, max_side_px: int
 ) -> None:
     upright = Image.fromarray(scene(name))
@@ -108,9 +108,7 @@ def test_boxes_are_those_of_the_stored_picture_however_it_came(
     out = io.BytesIO()
     kept.save(out, "JPEG", quality=95, exif=exif)
     stored = normalise(out.getvalue(), max_side_px=max_side_px, jpeg_quality=92)
-    find, _ = region_finder(
-        DetectRules.model_validate({"detector": "yolox", "weights": str(MODEL)})
-    )
+    find, _ = region_finder(Yolox(weights=str(MODEL)), 36)
     (found,) = find([DetectionInput(jpeg=stored.jpeg, width=stored.width, height=stored.height)])
     label, box = SEEN[name]
     across, down = stored.width / scene(name).shape[1], stored.height / scene(name).shape[0]
@@ -130,7 +128,7 @@ def test_labels_in_chinese() -> None:
     assert found[0].label == "猫"
 
 
-def test_confidence_suppression_and_size_are_parameters() -> None:
+def test_confidence_nms_and_size_are_parameters() -> None:
     motorcycle = [scene("stereo_motorcycle")]
     (many,) = Yolox(weights=str(MODEL), confidence=0.01).load()(motorcycle)
     (few,) = Yolox(weights=str(MODEL), confidence=0.8).load()(motorcycle)
@@ -143,10 +141,10 @@ def test_confidence_suppression_and_size_are_parameters() -> None:
     )
 
 
-def test_a_letter_box_has_the_picture_at_the_top_left_in_blue_green_red() -> None:
+def test_a_letterbox_has_the_image_at_the_top_left_in_blue_green_red() -> None:
     red = np.zeros((100, 200, 3), np.uint8)
     red[..., 0] = 255
-    image_CHW, ratio = _letter_boxed(red, 416, 416)
+    image_CHW, ratio = _letterbox(red, 416, 416)
     assert ratio == pytest.approx(2.08)
     assert image_CHW.shape == (3, 416, 416)
     assert image_CHW[:, 207, 415].tolist() == [0, 0, 255]
@@ -223,9 +221,9 @@ def doubling(path: Path, *inputs: tuple[str, tuple[int, ...]]) -> Path:
 @pytest.mark.parametrize(
     ("inputs", "said"),
     [
-        ([("ids", (1, 8)), ("mask", (1, 8))], "does not take one batch of RGB pictures"),
-        ([("grey", (1, 1, 64, 64))], "does not take one batch of RGB pictures"),
-        ([("picture", (1, 3, 64, 64))], "not 84 anchors of 80 classes"),
+        ([("ids", (1, 8)), ("mask", (1, 8))], "does not take one batch of RGB images"),
+        ([("grey", (1, 1, 64, 64))], "does not take one batch of RGB images"),
+        ([("image", (1, 3, 64, 64))], "not 84 anchors of 80 classes"),
     ],
 )
 def test_another_kind_of_model_is_refused_before_the_build_begins(

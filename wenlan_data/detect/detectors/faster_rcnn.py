@@ -1,16 +1,16 @@
-"""Faster R-CNN of torchvision: the kind of detector that the WenLan paper used, with COCO's classes."""
+"""Faster R-CNN of torchvision: the type of detector in the WenLan paper, with COCO's classes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from wenlan_data.detect.boxes import to_regions
+from wenlan_data.detect.boxes import ignore_boxes, to_regions
 from wenlan_data.detect.coco import CATEGORY_IDS, NAMES, Language
 from wenlan_data.detect.extras import import_extra
 from wenlan_data.detect.weights import NAMED_WEIGHTS, weights_file
@@ -18,38 +18,38 @@ from wenlan_data.errors import RecipeError, in_short
 from wenlan_data.records import Region
 
 if TYPE_CHECKING:
-    from wenlan_data.protocols import FindRegions, RGBImage
+    from wenlan_data.protocols import BoxesToRegions, FindRegions, RGBImage
 
 Architecture = Literal[
     "resnet50_fpn", "resnet50_fpn_v2", "mobilenet_v3_large_fpn", "mobilenet_v3_large_320_fpn"
 ]
 _COCO_CLASSES = 91
-"""Background, and COCO's category numbers up to 90."""
+"""The background, and COCO's category numbers up to 90."""
 
 
 @dataclass(frozen=True)
 class FasterRcnn:
-    """Boxes with a class of COCO, or of `names`; a picture is scaled so that its shorter side is `side_px`."""
+    """Boxes with a class of COCO, or of `names`; an image is scaled so that its shorter side is `side_px`."""
 
     architecture: Architecture = "resnet50_fpn_v2"
     weights: str = ""
     """Empty: torchvision's own for the architecture, trained on COCO. Else a state dict: .safetensors or .pth."""
     weights_sha256: str = ""
-    """Of the file; the resolved recipe holds it, so that another file is another recipe."""
+    """SHA-256 of the file, part of the resolved recipe: another file makes another recipe."""
     confidence: Annotated[float, Field(ge=0, lt=1)] = 0.3
     nms_iou: Annotated[float, Field(gt=0, le=1)] = 0.5
     side_px: Annotated[int, Field(ge=64, le=2048)] = 600
-    """600 and at most 1000: what bottom-up attention takes."""
+    """600, with at most 1000 for the longer side: the setting of bottom-up attention."""
     max_side_px: Annotated[int, Field(ge=64, le=4096)] = 1000
     min_side_px: Annotated[int, Field(ge=1)] = 1
     language: Language = "en"
     names: tuple[str, ...] = ()
-    """For a model of other classes: their names in order, the background left out."""
+    """Class names in order without the background, for a model of other classes."""
     batch: Annotated[int, Field(ge=1, le=64)] = 4
     device: str = field(default="cpu", kw_only=True)
 
     def __post_init__(self) -> None:
-        """Name the weights, so that the digest of the recipe covers them."""
+        """Names the weights, so that the digest of the recipe covers them."""
         if not self.weights:
             object.__setattr__(self, "weights", f"fasterrcnn_{self.architecture}")
         elif self.weights in NAMED_WEIGHTS and self.weights != f"fasterrcnn_{self.architecture}":
@@ -57,13 +57,16 @@ class FasterRcnn:
                 f"weights: {self.weights} are not of the architecture {self.architecture}"
             )
 
+    needs_pixels: ClassVar[bool] = True
+    from_source: ClassVar[bool] = False
+
     @property
     def batch_size(self) -> int:
-        """How many pictures one call takes at most."""
+        """Largest number of images in one call."""
         return self.batch
 
     def prepare(self) -> None:
-        """Find or fetch what `load` needs, and try the weights: hours later would be late to learn of it.
+        """Finds or downloads the weights and loads them, so that a misfit stops the build at its start.
 
         Raises `RecipeError` for a missing package, file or device, and for weights of another model.
         """
@@ -72,20 +75,21 @@ class FasterRcnn:
         self._model()
 
     def load(self) -> FindRegions:
-        """The working detector."""
+        """Returns the working detector."""
         import torch
 
         device = _device(self.device)
-        # The workers are processes; and the number of threads changes the last digits of a sum.
+        # Each build worker is a process of its own, and the number of threads changes the last digits
+        # of a sum.
         torch.set_num_threads(1)
         model = self._model().to(device).eval()
         names = dict(zip(self._numbers(), self.names or NAMES[self.language], strict=True))
 
-        def find(pictures: Sequence[RGBImage]) -> list[list[Region]]:
-            found: list[list[Region]] = [[] for _ in pictures]
-            for indices in _of_one_shape(pictures):
+        def find(images: Sequence[RGBImage]) -> list[list[Region]]:
+            found: list[list[Region]] = [[] for _ in images]
+            for indices in _group_by_shape(images):
                 images_CHW = [
-                    torch.from_numpy(np.ascontiguousarray(pictures[one].transpose(2, 0, 1)))
+                    torch.from_numpy(np.ascontiguousarray(images[one].transpose(2, 0, 1)))
                     .to(device)
                     .float()
                     / 255
@@ -95,11 +99,15 @@ class FasterRcnn:
                     outputs = model(images_CHW)
                 for one, output in zip(indices, outputs, strict=True):
                     found[one] = self._regions(
-                        output, names, pictures[one].shape[1], pictures[one].shape[0]
+                        output, names, images[one].shape[1], images[one].shape[0]
                     )
             return found
 
         return find
+
+    def load_boxes(self) -> BoxesToRegions:
+        """Returns a function without regions: Faster R-CNN ignores the source's boxes."""
+        return ignore_boxes
 
     def _regions(
         self, output: dict[str, Any], names: dict[int, str], width: int, height: int
@@ -141,16 +149,16 @@ class FasterRcnn:
         return model
 
 
-def _of_one_shape(pictures: Sequence[RGBImage]) -> list[list[int]]:
-    """Indices by shape: in a batch of several shapes the padding of one picture would change what is seen in it."""
+def _group_by_shape(images: Sequence[RGBImage]) -> list[list[int]]:
+    """Indices by shape: in a batch of several shapes, padding would change the detections of an image."""
     groups: dict[tuple[int, ...], list[int]] = {}
-    for index, picture in enumerate(pictures):
-        groups.setdefault(picture.shape, []).append(index)
+    for index, image in enumerate(images):
+        groups.setdefault(image.shape, []).append(index)
     return list(groups.values())
 
 
 def _state(path: Path) -> dict[str, Any]:
-    """The tensors of a file by name; nothing in it is run."""
+    """Tensors of a file by name; no code in it is executed."""
     import torch
 
     if path.suffix == ".safetensors":
@@ -165,7 +173,14 @@ def _state(path: Path) -> dict[str, Any]:
         return loaded
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, ValueError, OSError, EOFError, KeyError, _refusal(torch)) as error:
+    except (
+        RuntimeError,
+        ValueError,
+        OSError,
+        EOFError,
+        KeyError,
+        _unpickling_error(torch),
+    ) as error:
         what = type(error).__name__
         raise RecipeError(
             f"weights: {path}: holds something else than tensors, and is not read ({what})"
@@ -175,10 +190,10 @@ def _state(path: Path) -> dict[str, Any]:
     return state
 
 
-def _refusal(torch: Any) -> type[Exception]:
-    """What torch raises for a file that would run code."""
-    refusal: type[Exception] = torch.serialization.pickle.UnpicklingError
-    return refusal
+def _unpickling_error(torch: Any) -> type[Exception]:
+    """Exception that torch raises for a file that would execute code."""
+    error: type[Exception] = torch.serialization.pickle.UnpicklingError
+    return error
 
 
 def _device(name: str) -> Any:

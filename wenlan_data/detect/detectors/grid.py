@@ -1,4 +1,4 @@
-"""The picture in equal cells, as BriVL 2.0 sees it: no model, no decoding."""
+"""The image in equal cells, the input of BriVL 2.0: no model, no decoding."""
 
 from __future__ import annotations
 
@@ -10,40 +10,47 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
+from wenlan_data.detect.boxes import ignore_boxes
 from wenlan_data.records import Region
 
 if TYPE_CHECKING:
-    from wenlan_data.protocols import FindRegions, RGBImage
+    from wenlan_data.protocols import BoxesToRegions, FindRegions, RGBImage
 
 
 @dataclass(frozen=True)
 class Grid:
-    """`cells` by `cells` regions, row by row, that tile the picture."""
+    """`cells` by `cells` regions, row by row, that tile the image."""
 
     cells: Annotated[int, Field(ge=1, le=64)] = 6
     """A side of the grid. 6: the 36 cells of BriVL 2.0's released model."""
 
+    batch_size: ClassVar[int] = 1024
     needs_pixels: ClassVar[bool] = False
-    """It looks at the shape alone, so nobody needs to decode for it."""
+    from_source: ClassVar[bool] = False
 
-    @property
-    def batch_size(self) -> int:
-        """How many pictures one call takes at most."""
-        return 1024
+    def prepare(self) -> None:
+        """Does nothing: there are no weights."""
 
     def load(self) -> FindRegions:
-        """The working detector; there are no weights."""
+        """Returns the working detector."""
         cells = self.cells
 
-        def find(pictures: Sequence[RGBImage]) -> list[list[Region]]:
-            return [list(tiles(picture.shape[1], picture.shape[0], cells)) for picture in pictures]
+        def find(images: Sequence[RGBImage]) -> list[list[Region]]:
+            return [list(tiles(image.shape[1], image.shape[0], cells)) for image in images]
 
         return find
+
+    def load_boxes(self) -> BoxesToRegions:
+        """Returns a function without regions: the grid ignores the source's boxes."""
+        return ignore_boxes
 
 
 @lru_cache(maxsize=256)
 def tiles(width: int, height: int, cells: int) -> tuple[Region, ...]:
-    """The cells of a picture of that size in pixels, row by row; a side below `cells` pixels has fewer."""
+    """Cells of an image of `width` x `height` pixels, row by row.
+
+    A side shorter than `cells` pixels has one cell a pixel, so that none is empty.
+    """
     across = [width * index // cells for index in range(cells + 1)]
     down = [height * index // cells for index in range(cells + 1)]
     return tuple(

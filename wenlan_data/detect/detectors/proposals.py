@@ -1,16 +1,16 @@
-"""Boxes around whatever stands out, by OpenCV's selective search and a score of our own: no model, no names."""
+"""Boxes around salient areas, by OpenCV's selective search and a contrast score: no model, no names."""
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from wenlan_data.detect.boxes import areas, nms, to_regions
+from wenlan_data.detect.boxes import areas, ignore_boxes, nms, to_regions
 from wenlan_data.errors import RecipeError
 from wenlan_data.image.decode import opencv
 from wenlan_data.records import Region
@@ -18,18 +18,19 @@ from wenlan_data.records import Region
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from wenlan_data.protocols import FindRegions, RGBImage
+    from wenlan_data.protocols import BoxesToRegions, FindRegions, RGBImage
 
     Floats = NDArray[np.float32]
-    Whole = NDArray[np.int64]
+    PixelBoxes = NDArray[np.int64]
+    """int64 (N, 4): x1, y1, x2, y2 in whole pixels."""
 
 LABEL = "proposal"
 _BINS = 8
-"""Of each channel of Lab, between its 1st and 99th percentile."""
-_RING = 0.2
-"""How far the surroundings of a box reach, in its own sides."""
-_OVERLAPPED = 0.02
-"""The share of its score that a box keeps when a better one covers most of it: it comes late, but it comes."""
+"""Histogram bins of each Lab channel, between its 1st and 99th percentile."""
+_RING_SHARE = 0.2
+"""Width of the ring around a box whose colours are compared with the box, as a share of its sides."""
+_SUPPRESSED_SCORE_SHARE = 0.02
+"""Factor on the score of a box that NMS suppresses: it ranks behind all others and is not lost."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,12 @@ class Proposals:
     nms_iou: Annotated[float, Field(gt=0, le=1)] = 0.5
     min_side_px: Annotated[int, Field(ge=1)] = 8
 
-    @property
-    def batch_size(self) -> int:
-        """How many pictures one call takes at most; each is searched by itself."""
-        return 1
+    batch_size: ClassVar[int] = 1
+    needs_pixels: ClassVar[bool] = True
+    from_source: ClassVar[bool] = False
 
     def prepare(self) -> None:
-        """Look for selective search. Raises `RecipeError` where another package of OpenCV lies over ours."""
+        """Checks for selective search. Raises `RecipeError` if another OpenCV package overwrote ours."""
         if not hasattr(opencv(), "ximgproc"):
             raise RecipeError(
                 "proposals needs OpenCV with its contrib modules, and another package of OpenCV lies over it: run"
@@ -61,25 +61,30 @@ class Proposals:
             )
 
     def load(self) -> FindRegions:
-        """The working detector; there are no weights."""
+        """Returns the working detector; there are no weights."""
 
-        def find(pictures: Sequence[RGBImage]) -> list[list[Region]]:
-            return [self._regions(picture) for picture in pictures]
+        def find(images: Sequence[RGBImage]) -> list[list[Region]]:
+            return [self._regions(image) for image in images]
 
         return find
 
-    def _regions(self, picture: RGBImage) -> list[Region]:
-        height, width = picture.shape[:2]
-        small = _shrunk(picture, self.width_px)
-        boxes = _searched(small, self.strategy)
-        scores = _scores(small, boxes)
-        # Equal scores in the order of their corners: nothing is left to chance.
+    def load_boxes(self) -> BoxesToRegions:
+        """Returns a function without regions: proposals ignore the source's boxes."""
+        return ignore_boxes
+
+    def _regions(self, image: RGBImage) -> list[Region]:
+        height, width = image.shape[:2]
+        small = _shrink(image, self.width_px)
+        boxes = _selective_search(small, self.strategy)
+        scores = _contrast_scores(small, boxes)
+        # Equal scores in the order of their corners: the result must not depend on the search order.
         order = np.lexsort((*boxes.T, -scores))
         boxes, scores = boxes[order], scores[order]
         best = nms(boxes.astype(np.float32), scores, self.nms_iou)
-        is_late = np.ones(len(boxes), bool)
-        is_late[best] = False
-        scores = np.where(is_late, scores * _OVERLAPPED, scores).astype(np.float32)
+        is_suppressed = np.ones(len(boxes), bool)
+        is_suppressed[best] = False
+        scores = np.where(is_suppressed, scores * _SUPPRESSED_SCORE_SHARE, scores)
+        scores = scores.astype(np.float32)
         ranked = np.argsort(-scores, kind="stable")
         scale = np.array([width / small.shape[1], height / small.shape[0]] * 2, np.float32)
         labels = [LABEL] * len(ranked)
@@ -88,17 +93,18 @@ class Proposals:
         )
 
 
-def _shrunk(picture: RGBImage, longer_px: int) -> RGBImage:
+def _shrink(image: RGBImage, longer_px: int) -> RGBImage:
+    """uint8 (h, w, 3): the image with its longer side at most `longer_px`."""
     cv2 = opencv()
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     ratio = min(1.0, longer_px / max(height, width))
     size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
-    small: RGBImage = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    small: RGBImage = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     return small
 
 
-def _searched(small: RGBImage, strategy: str) -> Whole:
-    """int64 (N, 4) x1, y1, x2, y2: each box once, in no order."""
+def _selective_search(small: RGBImage, strategy: str) -> PixelBoxes:
+    """int64 (N, 4): x1, y1, x2, y2 of each box once, sorted."""
     segmentation = opencv().ximgproc.segmentation
     search = segmentation.createSelectiveSearchSegmentation()
     search.setBaseImage(np.ascontiguousarray(small[..., ::-1]))
@@ -106,24 +112,26 @@ def _searched(small: RGBImage, strategy: str) -> Whole:
         search.switchToSelectiveSearchFast()
     else:
         search.switchToSingleStrategy()
-    # It shuffles by libc's rand, whose state is the whole process's.
+    # It shuffles by libc's rand, whose state belongs to the process: seeded each time, so that the
+    # images before this one cannot matter.
     ctypes.CDLL(None).srand(1)
     found = np.asarray(search.process(), np.int64).reshape(-1, 4)
-    boxes: Whole = np.unique(
+    boxes: PixelBoxes = np.unique(
         np.concatenate([found[:, :2], found[:, :2] + found[:, 2:]], axis=1), axis=0
     )
     return boxes
 
 
-def _scores(small: RGBImage, boxes: Whole) -> Floats:
-    """(N,) from 0 to 1: chi-square distance of the colours inside and around, times roots of area and aspect."""
+def _contrast_scores(small: RGBImage, boxes: PixelBoxes) -> Floats:
+    """float32 (N,) in [0, 1]: chi-square distance of the colours inside and around each box, times the
+    square roots of its share of the image and of its aspect (shorter side over longer side)."""
     height, width = small.shape[:2]
     sums = _colour_sums(small)
     x1, y1, x2, y2 = boxes.T
     wide, high = x2 - x1, y2 - y1
     ring_x, ring_y = (
-        np.round(wide * _RING).astype(np.int64),
-        np.round(high * _RING).astype(np.int64),
+        np.round(wide * _RING_SHARE).astype(np.int64),
+        np.round(high * _RING_SHARE).astype(np.int64),
     )
     left, top = np.maximum(x1 - ring_x, 0), np.maximum(y1 - ring_y, 0)
     right, bottom = np.minimum(x2 + ring_x, width), np.minimum(y2 + ring_y, height)
@@ -134,7 +142,7 @@ def _scores(small: RGBImage, boxes: Whole) -> Floats:
     distance = ((share_in - share_around) ** 2 / np.maximum(share_in + share_around, 1e-9)).sum(
         axis=1
     ) / 2
-    # What fills the picture has no surroundings to differ from.
+    # A box that fills the image has no surroundings: 0, not the distance to an empty histogram.
     distance = np.where(around.sum(axis=1) > 0, distance, 0)
     share = areas(boxes.astype(np.float32)) / (width * height)
     aspect = np.minimum(wide, high) / np.maximum(np.maximum(wide, high), 1)
@@ -143,7 +151,11 @@ def _scores(small: RGBImage, boxes: Whole) -> Floats:
 
 
 def _colour_sums(small: RGBImage) -> NDArray[np.float64]:
-    """(H + 1, W + 1, 3 * bins): how many pixels above and left of each corner have a colour of each bin."""
+    """float64 (H + 1, W + 1, 3 * bins): integral images, one for each bin of each Lab channel.
+
+    Entry (y, x) counts the pixels above and left of that corner whose colour is in the bin, so the
+    histogram of any box takes four look-ups.
+    """
     cv2 = opencv()
     lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB)
     planes = []
@@ -157,7 +169,11 @@ def _colour_sums(small: RGBImage) -> NDArray[np.float64]:
 
 
 def _inside(
-    sums: NDArray[np.float64], x1: Whole, y1: Whole, x2: Whole, y2: Whole
+    sums: NDArray[np.float64],
+    x1: PixelBoxes,
+    y1: PixelBoxes,
+    x2: PixelBoxes,
+    y2: PixelBoxes,
 ) -> NDArray[np.float64]:
     counts: NDArray[np.float64] = sums[y2, x2] - sums[y1, x2] - sums[y2, x1] + sums[y1, x1]
     return counts

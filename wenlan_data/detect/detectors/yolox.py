@@ -1,15 +1,15 @@
-"""Any YOLOX model as ONNX, on onnxruntime: names and boxes of 80 kinds of things, fast enough for a CPU."""
+"""Any YOLOX model as ONNX, on onnxruntime: boxes of the 80 COCO classes, fast enough for a CPU."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
-from wenlan_data.detect.boxes import nms_by_class, to_regions
+from wenlan_data.detect.boxes import ignore_boxes, nms_by_class, to_regions
 from wenlan_data.detect.coco import NAMES, Language
 from wenlan_data.detect.extras import import_extra
 from wenlan_data.detect.weights import weights_file
@@ -20,13 +20,13 @@ from wenlan_data.records import Region
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from wenlan_data.protocols import FindRegions, RGBImage
+    from wenlan_data.protocols import BoxesToRegions, FindRegions, RGBImage
 
     Floats = NDArray[np.float32]
 
 _STRIDES = (8, 16, 32)
 _FILL = 114
-"""What YOLOX pads with, in training and here."""
+"""Grey level of the padding, the one that YOLOX is trained with."""
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
@@ -36,45 +36,52 @@ class Yolox:
 
     weights: str = "yolox_nano"
     weights_sha256: str = ""
-    """Of the file; the resolved recipe holds it, so that another file is another recipe."""
+    """SHA-256 of the file, part of the resolved recipe: another file makes another recipe."""
     confidence: Annotated[float, Field(ge=0, lt=1)] = 0.3
     """Objectness times class score; YOLOX's own demo takes 0.3."""
     nms_iou: Annotated[float, Field(gt=0, le=1)] = 0.45
     min_side_px: Annotated[int, Field(ge=1)] = 1
     language: Language = "en"
     names: tuple[str, ...] = ()
-    """For a model of other classes: their names in order."""
+    """Class names in order, for a model of other classes."""
     batch: Annotated[int, Field(ge=1, le=256)] = 8
-    """Pictures in one call; a model whose batch is fixed gets them one by one."""
+    """Images in one call; a model with a fixed batch gets them one by one."""
     device: str = field(default="cpu", kw_only=True)
+
+    needs_pixels: ClassVar[bool] = True
+    from_source: ClassVar[bool] = False
 
     @property
     def batch_size(self) -> int:
-        """How many pictures one call takes at most."""
+        """Largest number of images in one call."""
         return self.batch
 
     def prepare(self) -> None:
-        """Find or fetch what `load` needs, and try it once: a build must not learn hours later that weights do not fit.
+        """Finds or downloads the weights and runs them once, so that a misfit stops the build at its start.
 
-        Raises `RecipeError` for a missing package, file or device, and for a model that is no such YOLOX.
+        Raises `RecipeError` for a missing package, file or device, and for a model that is no YOLOX
+        of this form.
         """
         runtime = import_extra("onnxruntime", by="yolox", extra="yolox")
         _provider(runtime, self.device)
         self.load()([np.zeros((32, 32, 3), np.uint8)])
 
     def load(self) -> FindRegions:
-        """The working detector."""
-        model = _Model(self)
-        return model.find
+        """Returns the working detector."""
+        return _OnnxModel(self).find
+
+    def load_boxes(self) -> BoxesToRegions:
+        """Returns a function without regions: YOLOX ignores the source's boxes."""
+        return ignore_boxes
 
 
-class _Model:
-    """An open session and the grid of its anchors."""
+class _OnnxModel:
+    """An open onnxruntime session, with the grid of the model's anchors."""
 
     def __init__(self, settings: Yolox) -> None:
         runtime = import_extra("onnxruntime", by="yolox", extra="yolox")
         options = runtime.SessionOptions()
-        # The workers are processes: threads of each would fight for the cores.
+        # Each build worker is a process of its own: threads in every one would oversubscribe the cores.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
         path = weights_file(settings.weights, settings.weights_sha256)
@@ -93,15 +100,15 @@ class _Model:
         self._cells, self._strides = _anchors(self._height, self._width)
         self._names = settings.names or NAMES[settings.language]
 
-    def find(self, pictures: Sequence[RGBImage]) -> list[list[Region]]:
-        """The regions of each picture."""
-        if not pictures:
+    def find(self, images: Sequence[RGBImage]) -> list[list[Region]]:
+        """The regions of each image."""
+        if not images:
             return []
-        fitted = [_letter_boxed(picture, self._height, self._width) for picture in pictures]
-        outputs = self._run(np.stack([image for image, _ in fitted]))
+        fitted = [_letterbox(image, self._height, self._width) for image in images]
+        outputs = self._run(np.stack([canvas for canvas, _ in fitted]))
         return [
-            self._regions(output, ratio, picture.shape[1], picture.shape[0])
-            for output, (_, ratio), picture in zip(outputs, fitted, pictures, strict=True)
+            self._regions(output, ratio, image.shape[1], image.shape[0])
+            for output, (_, ratio), image in zip(outputs, fitted, images, strict=True)
         ]
 
     def _run(self, batch_BCHW: Floats) -> Floats:
@@ -110,10 +117,11 @@ class _Model:
         return np.concatenate(found)
 
     def _regions(self, output: Floats, ratio: float, width: int, height: int) -> list[Region]:
-        """(anchors, 5 + classes) of one picture."""
+        """Regions of one image, from the model's output (anchors, 5 + classes): centre and size in units
+        of the stride (the size as a logarithm), objectness, class scores."""
         if output.shape != (len(self._cells), 5 + len(self._names)):
             raise RecipeError(
-                f"weights: the model gives {output.shape} for a picture, not {len(self._cells)} anchors of"
+                f"weights: the model gives {output.shape} for an image, not {len(self._cells)} anchors of"
                 f" {len(self._names)} classes: set names to the names of its classes"
             )
         every = output[:, 4:5] * output[:, 5:]
@@ -133,7 +141,7 @@ class _Model:
 
 
 def _errors(runtime: Any) -> tuple[type[Exception], ...]:
-    """What onnxruntime raises for a file that it cannot read; its errors have no common base of their own."""
+    """Exceptions that onnxruntime raises for an unreadable file; they share no base class."""
     state = runtime.capi.onnxruntime_pybind11_state
     return (
         state.Fail,
@@ -163,7 +171,7 @@ def _provider(runtime: Any, device: str) -> str | tuple[str, dict[str, str]]:
 def _sides(shape: Sequence[object], path: str) -> tuple[int, int]:
     if len(shape) != 4 or shape[1] != 3:
         raise RecipeError(
-            f"weights: {path}: the model does not take one batch of RGB pictures: give a YOLOX ONNX"
+            f"weights: {path}: the model does not take one batch of RGB images: give a YOLOX ONNX"
         )
     height, width = shape[2:]
     if not (isinstance(height, int) and isinstance(width, int)):
@@ -183,11 +191,12 @@ def _anchors(height: int, width: int) -> tuple[Floats, Floats]:
     return np.concatenate(cells).astype(np.float32), np.concatenate(strides).astype(np.float32)
 
 
-def _letter_boxed(picture: RGBImage, height: int, width: int) -> tuple[Floats, float]:
-    """(3, height, width) blue, green, red from 0 to 255, the picture at the top left; and its scale."""
+def _letterbox(image: RGBImage, height: int, width: int) -> tuple[Floats, float]:
+    """float32 (3, height, width), channels blue, green, red from 0 to 255, the image scaled to fit at the
+    top left; and the scale."""
     cv2 = opencv()
-    ratio = min(height / picture.shape[0], width / picture.shape[1])
-    fitted = (max(1, int(picture.shape[1] * ratio)), max(1, int(picture.shape[0] * ratio)))
+    ratio = min(height / image.shape[0], width / image.shape[1])
+    fitted = (max(1, int(image.shape[1] * ratio)), max(1, int(image.shape[0] * ratio)))
     canvas = np.full((height, width, 3), _FILL, np.uint8)
-    canvas[: fitted[1], : fitted[0]] = cv2.resize(picture, fitted, interpolation=cv2.INTER_LINEAR)
+    canvas[: fitted[1], : fitted[0]] = cv2.resize(image, fitted, interpolation=cv2.INTER_LINEAR)
     return np.ascontiguousarray(canvas[..., ::-1].transpose(2, 0, 1), np.float32), ratio
