@@ -11,9 +11,10 @@ from wenlan_data.errors import DamageError, os_errors
 
 Indices = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+Codes = NDArray[np.uint64]
 
 Kind = TypeVar("Kind", bound=np.generic)
-Words = NDArray[np.bytes_]
+FixedBytes = NDArray[np.bytes_]
 """Byte strings of one fixed length; NumPy hides trailing zero bytes but compares and sorts them rightly."""
 
 
@@ -29,10 +30,12 @@ def load_array(path: Path, kind: type[Kind]) -> NDArray[Kind]:
         array: NDArray[Kind] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DamageError(
-            f"{path}: index of a published generation cannot be read ({error}): build anew"
+            f"{path}: index of a published generation cannot be read ({error}): build the corpus again"
         ) from error
     if not issubclass(array.dtype.type, kind):
-        raise DamageError(f"{path}: holds {array.dtype} in place of {kind.__name__}: build anew")
+        raise DamageError(
+            f"{path}: holds {array.dtype} in place of {kind.__name__}: build the corpus again"
+        )
     return array
 
 

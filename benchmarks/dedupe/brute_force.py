@@ -19,11 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
+from wenlan_data.dedupe.decisions import Decisions
+from wenlan_data.dedupe.groups import Images, group_by_hash
 from wenlan_data.dedupe.hamming.self_join import near_pairs
-from wenlan_data.dedupe.picture_decisions import decide, nearness
-from wenlan_data.dedupe.similarity import levels_apart
+from wenlan_data.dedupe.selection import Constraints, select
+from wenlan_data.dedupe.similarity import Thresholds, colour_distance
 from wenlan_data.image.hash import colour_thumbnail, luma, perceptual_hashes, quarter_colours
-from wenlan_data.index.published import Prints
+from wenlan_data.index.published import Signatures
 from wenlan_data.recipe import DedupeRules
 
 SEED = 20210311
@@ -136,7 +138,7 @@ def verdicts_against_the_rule(phash: Codes, pdq: Codes, tints: Codes) -> dict[st
     count, random = len(phash), np.random.default_rng(SEED)
     order = random.permutation(count)
     names = [number.to_bytes(16, "big") for number in range(1, count + 1)]
-    prints = Prints(
+    prints = Signatures(
         phash=phash,
         pdq=pdq,
         colours=tints,
@@ -144,7 +146,18 @@ def verdicts_against_the_rule(phash: Codes, pdq: Codes, tints: Codes) -> dict[st
         keys=np.array(names, "S16"),
     )
     used = time.process_time()
-    found = decide(prints, order, [], nearness(DedupeRules())).winner
+    every, thresholds = np.arange(count), Thresholds.of(DedupeRules())
+    images = Images(
+        rows=every,
+        image=every,
+        primary=every,
+        signatures=prints,
+        order=order,
+        groups=group_by_hash(prints, order, thresholds),
+    )
+    decisions = Decisions.open(count)
+    select(images, thresholds, Constraints(), decisions)
+    found = decisions.winner
     used = time.process_time() - used
     expected = one_after_the_other(prints, order)
     kept = int((expected == np.arange(count)).sum())
@@ -152,14 +165,14 @@ def verdicts_against_the_rule(phash: Codes, pdq: Codes, tints: Codes) -> dict[st
     return {"verdicts": count, "kept": kept, "same": same, "cpu_seconds": round(used, 2)}
 
 
-def one_after_the_other(prints: Prints, order: Indices) -> Indices:
+def one_after_the_other(prints: Signatures, order: Indices) -> Indices:
     """int64 (N,): who stands for each picture, by the rule as it is written."""
     winner, left = np.full(len(order), -1), order
     phash, pdq, tints = prints.phash[order], prints.pdq[order], prints.colours[order]
     while len(left):
         near = np.bitwise_count(phash ^ phash[0]) <= 4
         near[near] = np.bitwise_count(pdq[near] ^ pdq[0]).sum(axis=1) <= 31
-        near[near] = levels_apart(tints[near], tints[:1]) <= DedupeRules().colour_levels
+        near[near] = colour_distance(tints[near], tints[:1]) <= DedupeRules().colour_levels
         winner[left[near]] = left[0]
         left, phash, pdq, tints = left[~near], phash[~near], pdq[~near], tints[~near]
     return winner

@@ -15,9 +15,10 @@ import numpy as np
 
 from benchmarks.dedupe.near_search import planted
 from wenlan_data.dedupe.hamming import self_join
-from wenlan_data.dedupe.hamming.blocks import Codes, Cut, bands
-from wenlan_data.dedupe.hamming.covering_designs import Cover, covers
-from wenlan_data.dedupe.hamming.pairs import CODE_BITS, distinct_of
+from wenlan_data.dedupe.hamming.blocks import Cut, bands
+from wenlan_data.dedupe.hamming.covering_designs import CoveringDesign, covering_designs
+from wenlan_data.dedupe.hamming.pairs import CODE_BITS, distinct_codes
+from wenlan_data.npy import Codes
 
 BANDS_TIMED, REPEATS = 3, 2
 PAPER_CODES = (100_000_000, 650_000_000, 5_000_000_000)
@@ -36,7 +37,7 @@ class Model:
     """To sort it, for each doubling of the number of codes."""
     a_pair: float
 
-    def band_s(self, codes: int, cover: Cover) -> float:
+    def band_s(self, codes: int, cover: CoveringDesign) -> float:
         """Processor seconds of one band."""
         return float(np.dot(terms(codes, cover), [self.a_code, self.a_doubling, self.a_pair])) / 1e9
 
@@ -51,7 +52,7 @@ def main() -> None:
     given = parser.parse_args()
     rows, seconds = list[list[float]](), list[float]()
     for count in given.codes:
-        distinct, _ = distinct_of(planted(count, given.radius)[0])
+        distinct, _ = distinct_codes(planted(count, given.radius)[0])
         for cover in chosen(count, given.radius):
             seconds.append(band_seconds(distinct, cover, given.radius))
             rows.append(terms(count, cover))
@@ -83,24 +84,24 @@ def main() -> None:
         print(json.dumps(on_paper(model, count, given.radius)))
 
 
-def key_bits(cover: Cover) -> float:
+def key_bits(cover: CoveringDesign) -> float:
     """Bits of one key."""
     blocks = cover.keys[0].bit_count() if cover.keys else cover.blocks - cover.radius
     return CODE_BITS * blocks / cover.blocks
 
 
-def terms(codes: int, cover: Cover) -> list[float]:
+def terms(codes: int, cover: CoveringDesign) -> list[float]:
     """What a band does: codes moved and scanned, codes times doublings, pairs compared."""
     return [codes, codes * log2(codes), codes**2 / 2 * 2.0 ** -key_bits(cover)]
 
 
-def chosen(codes: int, radius: int) -> list[Cover]:
+def chosen(codes: int, radius: int) -> list[CoveringDesign]:
     """Covers whose runs are short enough for the model to hold, and not so short that only bands count."""
-    pairs = {cover: terms(codes, cover)[2] / codes for cover in covers(radius)}
+    pairs = {cover: terms(codes, cover)[2] / codes for cover in covering_designs(radius)}
     return [cover for cover, each in pairs.items() if 0.05 < each < 12]
 
 
-def band_seconds(distinct: Codes, cover: Cover, radius: int) -> float:
+def band_seconds(distinct: Codes, cover: CoveringDesign, radius: int) -> float:
     """Processor seconds of one band: the least of some repeats, over some bands."""
     edges = tuple(round(CODE_BITS * number / cover.blocks) for number in range(cover.blocks + 1))
     every = list(bands(Cut(edges, cover)))
@@ -116,7 +117,7 @@ def band_seconds(distinct: Codes, cover: Cover, radius: int) -> float:
 
 def on_paper(model: Model, codes: int, radius: int) -> dict[str, object]:
     """The cheapest cover for so many codes, and what it costs."""
-    cover = min(covers(radius), key=lambda one: one.bands * model.band_s(codes, one))
+    cover = min(covering_designs(radius), key=lambda one: one.bands * model.band_s(codes, one))
     core_s = cover.bands * model.band_s(codes, cover)
     return {
         "codes": codes,

@@ -20,8 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-from wenlan_data.dedupe.picture_decisions import MAX_PDQ_BITS
-from wenlan_data.dedupe.similarity import levels_apart
+from wenlan_data.dedupe.similarity import MAX_PDQ_BITS, colour_distance
 from wenlan_data.image.check import check_image
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.recipe import DedupeRules
@@ -247,7 +246,7 @@ def skin_tones(folder: Path, work: Path) -> dict[str, object]:
         same = number[row + 1 :] == number[row]
         near = np.bitwise_count(phash[row + 1 :] ^ phash[row]) <= RADIUS_BITS
         both = near & (np.bitwise_count(pdq[row + 1 :] ^ pdq[row]).sum(axis=1) <= MAX_PDQ_BITS)
-        alike = both & (levels_apart(tints[row + 1 :], tints[row : row + 1]) <= COLOUR_LEVELS)
+        alike = both & (colour_distance(tints[row + 1 :], tints[row : row + 1]) <= COLOUR_LEVELS)
         for name, chosen in (("one emoji", same), ("different emoji", ~same)):
             counts[f"{name}: pairs"] += int(chosen.sum())
             counts[f"{name}: near by pHash"] += int((near & chosen).sum())
@@ -310,7 +309,7 @@ def facts_of(data: bytes) -> ImageFacts | None:
 def distances(one: ImageFacts, other: ImageFacts) -> tuple[int, int, int]:
     """Bits of pHash and of PDQ, and levels of the quarters' colours."""
     pdq = int.from_bytes(one.pdq, "big") ^ int.from_bytes(other.pdq, "big")
-    levels = levels_apart(
+    levels = colour_distance(
         np.frombuffer(one.colours, np.uint64), np.frombuffer(other.colours, np.uint64)
     )
     return (one.phash ^ other.phash).bit_count(), pdq.bit_count(), int(levels[0])

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wenlan_data.dedupe.near_step import AmongPart, NearFiles, near_parts
+from wenlan_data.dedupe.near_step import NearFiles, SelfJoinPart, near_parts
 from wenlan_data.dedupe.step import DedupePart, index_folders
 from wenlan_data.recipe import DedupeRules, ShardRules
 from wenlan_data.tables import CANDIDATES, FACTS
@@ -79,7 +79,7 @@ class Corpus:
             folder = out / f"near-{number:02d}"
             folder.mkdir(parents=True)
             part(folder)
-            if isinstance(part, AmongPart):
+            if isinstance(part, SelfJoinPart):
                 among.append(str(folder))
             else:
                 against.append((str(folder), runs.index(part.index)))

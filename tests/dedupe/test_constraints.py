@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 from tests.dedupe.rows import Row, run
-from tests.dedupe.test_selection import of_one_colour, one_ball, spread
+from tests.dedupe.test_selection import one_ball, selected, spread
 from tests.dedupe.test_step import flipped
-from wenlan_data.dedupe import constraints as beyond_module
+from wenlan_data.dedupe import selection as selection_module
 from wenlan_data.dedupe import similarity as similarity_module
-from wenlan_data.dedupe.constraints import Beyond, Near, pick
-from wenlan_data.dedupe.domain_share import site_of
+from wenlan_data.dedupe.domain_share import DomainShare, registrable_domain
 from wenlan_data.dedupe.minhash import band_rows, near_captions, shingles, similarity
-from wenlan_data.dedupe.similarity import Nearness
+from wenlan_data.dedupe.selection import Constraints
+from wenlan_data.dedupe.similarity import SortedHashes, Thresholds, edges_among
+from wenlan_data.npy import Codes
 from wenlan_data.recipe import DedupeRules
 
 
@@ -150,7 +151,7 @@ def test_a_site_has_at_most_its_share_of_what_is_left(tmp_path: Path) -> None:
     ]
     rules = DedupeRules(max_domain_share=0.05)
     found = run(tmp_path / "a", [*flood, *others], rules=rules)
-    sites = Counter(site_of(str(row["url"])) for row in found.kept)
+    sites = Counter(registrable_domain(str(row["url"])) for row in found.kept)
     assert sites["example.com.cn"] == int(0.05 * len(found.kept)) == 47
     assert len(sites) == 901
     assert found.receipt.drops == {"domain_share": 953}
@@ -198,39 +199,50 @@ def test_what_a_share_leaves_out_takes_no_neighbour_with_it(tmp_path: Path) -> N
     }
 
 
-def test_too_many_neighbours_to_be_held_change_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_neighbours_to_be_held_change_no_decision(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(8)
     phash, pdq = one_ball(900, random)
     phash[600:], pdq[600:] = spread(300, random)
-    group_of = np.concatenate([np.arange(900), random.integers(0, 900, 300)])
-    by_code = np.argsort(phash, kind="stable")
-    near_signs, rule = of_one_colour(phash[by_code], pdq[by_code]), Nearness(4, 31)
-    order = random.permutation(1200)
-    beyond = Beyond(
-        text_edges=random.integers(0, 1200, (150, 2)),
-        said_before=np.zeros(1200, "S16"),
-        site=random.integers(-1, 6, 1200),
+    # Copies of some: images of equal hashes, with captions and domains of their own.
+    copies = random.integers(0, 900, 300)
+    phash, pdq = np.concatenate([phash, phash[copies]]), np.concatenate([pdq, pdq[copies]])
+    order, thresholds = random.permutation(1200), Thresholds(4, 31)
+    domains = DomainShare(
+        domain=random.integers(-1, 6, 1200),
+        hashes=np.arange(6, dtype=np.uint64),
         published=np.zeros(6, np.int64),
+        published_total=0,
         share=0.1,
     )
-    whole = Near.of(near_signs, rule)
-    assert whole.edges is not None
-    assert len(whole.edges) > 5000
+    near_captions = random.integers(0, 1200, (150, 2))
+    edges = edges_among(sorted_hashes(phash, pdq), thresholds)
+    assert edges is not None
+    assert len(edges) > 5000
+    every = [
+        Constraints(near_captions=near_captions, domains=domains),
+        Constraints(near_captions=near_captions),
+        Constraints(),
+    ]
+    expected = [selected(phash, pdq, order, thresholds, one) for one in every]
     monkeypatch.setattr(similarity_module, "MAX_EDGES", 300)
-    monkeypatch.setattr(beyond_module, "PORTION", 16)
-    monkeypatch.setattr(beyond_module, "MAX_PORTION", 64)
-    parts = Near.of(near_signs, rule)
-    assert parts.edges is None
-    for one in (beyond, replace(beyond, site=None)):
-        winner, why = pick(order, group_of, parts, one)
-        expected, expected_why = pick(order, group_of, whole, one)
-        assert winner.tolist() == expected.tolist()
-        assert why.tolist() == expected_why.tolist()
-        assert len(set(why.tolist())) == (3 if one.site is not None else 2)
+    monkeypatch.setattr(selection_module, "FIRST_PORTION", 16)
+    assert edges_among(sorted_hashes(phash, pdq), thresholds) is None
+    for constraints, whole, reasons in zip(every, expected, (4, 3, 2), strict=True):
+        parts = selected(phash, pdq, order, thresholds, constraints)
+        assert parts.reason.tolist() == whole.reason.tolist()
+        assert parts.winner.tolist() == whole.winner.tolist()
+        assert parts.key.tolist() == whole.key.tolist()
+        # Kept, near duplicates, and one reason more for each constraint.
+        assert len(set(parts.reason.tolist())) == reasons
+
+
+def sorted_hashes(phash: Codes, pdq: Codes) -> SortedHashes:
+    order = np.argsort(phash, kind="stable")
+    return SortedHashes(phash=phash[order], pdq=pdq[order], colours=np.ones(len(phash), np.uint64))
 
 
 @pytest.mark.parametrize(
-    ("url", "site"),
+    ("url", "domain"),
     [
         ("http://a.b.example.com.cn/x", "example.com.cn"),
         ("https://example.com", "example.com"),
@@ -238,5 +250,5 @@ def test_too_many_neighbours_to_be_held_change_no_verdict(monkeypatch: pytest.Mo
         ("photos/a.jpg", ""),
     ],
 )
-def test_a_site_is_a_registrable_domain(url: str, site: str) -> None:
-    assert site_of(url) == site
+def test_the_registrable_domain_of_a_url(url: str, domain: str) -> None:
+    assert registrable_domain(url) == domain

@@ -12,7 +12,7 @@ import pytest
 from tests.dedupe.naive import Corpus, Generation, dedupe
 from tests.dedupe.rows import Row, Run, part_of, run, write_tables
 from wenlan_data.errors import DamageError
-from wenlan_data.index.published import Published
+from wenlan_data.index.published import PublishedIndex
 from wenlan_data.recipe import DedupeRules, ShardRules
 from wenlan_data.shard.format import sample_key
 from wenlan_data.tables import KEPT, WORK_DROPS
@@ -336,7 +336,7 @@ def test_a_later_generation_leaves_out_what_is_published_and_changes_nothing_the
         ("larger", "near_duplicate", key, 1),
         ("u", "duplicate", key, -1),
     ]
-    published = Published(part_of([], [], [tmp_path / "a", tmp_path / "b"]).published)
+    published = PublishedIndex(part_of([], [], [tmp_path / "a", tmp_path / "b"]).published)
     assert published.key_of_urls(["u", "x", "larger", "never"]) == [
         key,
         found.kept[0]["key"],
@@ -394,8 +394,8 @@ def test_shards_are_cut_by_bytes_reckoned_from_what_will_be_stored(tmp_path: Pat
     ]
 
 
-def test_a_url_without_fact_that_is_not_published_is_damage(tmp_path: Path) -> None:
-    with pytest.raises(DamageError, match="'u' and 0 more URLs have no fact"):
+def test_a_url_without_a_fetch_result_that_is_not_published_is_damage(tmp_path: Path) -> None:
+    with pytest.raises(DamageError, match="'u' and 0 more URLs have no fetch result"):
         run(tmp_path / "a", [Row(url="u", asked=False)])
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from tests.index.test_published import prints, save
-from wenlan_data.dedupe.frequency import earlier_counts
+from wenlan_data.dedupe.frequency import published_counts
 from wenlan_data.dedupe.step import index_folders
 from wenlan_data.index import merge
-from wenlan_data.index.merge import merge_last, merge_runs, to_merge
-from wenlan_data.index.published import Published, hex_keys, load_run, url_hashes
+from wenlan_data.index.merge import merge_last, merge_segments, segments_to_merge
+from wenlan_data.index.published import PublishedIndex, hex_keys, load_segment, url_hashes
 from wenlan_data.npy import ArrayWriter, load_any
 
 
@@ -18,7 +18,7 @@ def test_equal_generations_leave_few_runs_and_write_each_row_some_times_only() -
     sizes: list[int] = []
     written, most = 0, 0
     for _ in range(1000):
-        count = to_merge(sizes, 50)
+        count = segments_to_merge(sizes, 50)
         merged = 50 + sum(sizes[len(sizes) - count :])
         sizes = [*sizes[: len(sizes) - count], merged]
         written += merged
@@ -29,10 +29,10 @@ def test_equal_generations_leave_few_runs_and_write_each_row_some_times_only() -
 
 
 def test_a_small_generation_after_a_large_one_writes_only_itself() -> None:
-    assert to_merge([1_000_000], 10_000) == 0
-    assert to_merge([1_000_000, 10_000], 9_000) == 0
-    assert to_merge([1_000_000, 10_000], 10_000) == 1
-    assert to_merge([], 5) == 0
+    assert segments_to_merge([1_000_000], 10_000) == 0
+    assert segments_to_merge([1_000_000, 10_000], 9_000) == 0
+    assert segments_to_merge([1_000_000, 10_000], 10_000) == 1
+    assert segments_to_merge([], 5) == 0
 
 
 @pytest.mark.parametrize("rows", [1, 2, 1000])
@@ -47,22 +47,22 @@ def test_a_merged_index_says_what_its_parts_said(
     ]
     out = tmp_path / "out"
     out.mkdir()
-    merge_runs([Path(one) for one in folders], out)
-    apart, merged = Published(tuple(folders)), Published((str(out),))
+    merge_segments([Path(one) for one in folders], out)
+    apart, merged = PublishedIndex(tuple(folders)), PublishedIndex((str(out),))
     urls = ["a", "b", "c", "d", "never"]
     assert merged.key_of_urls(urls) == apart.key_of_urls(urls)
     assert (
-        merged.asked_in(url_hashes(["x", "y", "a"])).tolist()
-        == apart.asked_in(url_hashes(["x", "y", "a"])).tolist()
+        merged.last_failed_fetch(url_hashes(["x", "y", "a"])).tolist()
+        == apart.last_failed_fetch(url_hashes(["x", "y", "a"])).tolist()
     )
-    run = load_run(out)
-    assert run.prints.phash.tolist() == [2, 7, 7, 7, 9]
-    assert run.generations.tolist() == [2, 0, 2, 0, 0]
-    assert hex_keys(run.prints.keys)[1:3] == ["02" + "00" * 15, "02" + "00" * 15]
+    segment = load_segment(out)
+    assert segment.signatures.phash.tolist() == [2, 7, 7, 7, 9]
+    assert segment.generations.tolist() == [2, 0, 2, 0, 0]
+    assert hex_keys(segment.signatures.keys)[1:3] == ["02" + "00" * 15, "02" + "00" * 15]
     hashes = np.array([3, 9, 4], np.uint64)
     assert (
-        earlier_counts([str(out)], hashes).tolist()
-        == earlier_counts(folders, hashes).tolist()
+        published_counts([str(out)], hashes).tolist()
+        == published_counts(folders, hashes).tolist()
         == [3, 3, 0]
     )
 
@@ -78,7 +78,7 @@ def test_merging_in_place_says_how_many_it_holds(tmp_path: Path) -> None:
     assert held == [0, 1, 0, 2]
     (whole,) = index_folders(parts, held)
     assert whole == str(parts[3] / "index")
-    assert len(load_run(Path(whole)).prints.phash) == 8
+    assert len(load_segment(Path(whole)).signatures.phash) == 8
 
 
 def test_an_array_written_in_pieces_is_the_array(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from wenlan_data.errors import DamageError
 from wenlan_data.index.published import (
     SITE_COUNTS,
     SITE_HASHES,
-    Asked,
-    Prints,
-    Published,
+    PublishedIndex,
+    RequestedUrls,
+    Signatures,
     hex_keys,
     raw_keys,
     save_index,
@@ -21,10 +21,10 @@ from wenlan_data.index.published import (
 )
 
 
-def prints(*phash: int) -> Prints:
+def prints(*phash: int) -> Signatures:
     """Pictures whose keys and digests end in zero bytes, which NumPy hides."""
     count = len(phash)
-    return Prints(
+    return Signatures(
         phash=np.array(phash, np.uint64),
         pdq=np.arange(4 * count, dtype=np.uint64).reshape(count, 4),
         colours=np.arange(count, dtype=np.uint64) + np.uint64(9),
@@ -34,14 +34,18 @@ def prints(*phash: int) -> Prints:
 
 
 def save(
-    folder: Path, pictures: Prints, urls: list[str], generation: int = 0, vain: Sequence[str] = ()
+    folder: Path,
+    pictures: Signatures,
+    urls: list[str],
+    generation: int = 0,
+    vain: Sequence[str] = (),
 ) -> str:
     folder.mkdir()
-    asked = Asked(
+    asked = RequestedUrls(
         hashes=url_hashes(urls),
         keys=pictures.keys,
-        vain_hashes=url_hashes(vain),
-        vain_parts=np.arange(len(vain), dtype=np.uint64) | np.uint64(generation << 32),
+        failed_hashes=url_hashes(vain),
+        failed_parts=np.arange(len(vain), dtype=np.uint64) | np.uint64(generation << 32),
         placeholders=pictures.sha256[:0],
     )
     save_index(folder, generation, pictures, asked)
@@ -53,10 +57,10 @@ def save(
 def test_a_url_is_known_by_the_key_of_its_picture(tmp_path: Path) -> None:
     first = save(tmp_path / "a", prints(5, 3), ["x", "y"])
     none = save(tmp_path / "none", prints(), [])
-    published = Published((first, none))
+    published = PublishedIndex((first, none))
     assert published.key_of_urls(["y", "never", "x"]) == ["02" + "00" * 15, "", "01" + "00" * 15]
     assert published.key_of_urls([]) == []
-    assert Published(()).key_of_urls(["x"]) == [""]
+    assert PublishedIndex(()).key_of_urls(["x"]) == [""]
 
 
 def test_a_url_asked_for_in_vain_is_known_by_where_it_was_asked_last(tmp_path: Path) -> None:
@@ -64,7 +68,7 @@ def test_a_url_asked_for_in_vain_is_known_by_where_it_was_asked_last(tmp_path: P
         save(tmp_path / str(n), prints(), [], n, vain)
         for n, vain in enumerate([["x", "y"], [], ["z", "y"]])
     ]
-    asked = Published(tuple(folders)).asked_in(url_hashes(["x", "never", "y", "z"]))
+    asked = PublishedIndex(tuple(folders)).last_failed_fetch(url_hashes(["x", "never", "y", "z"]))
     assert asked.tolist() == [0, -1, 2 << 32 | 1, 2 << 32]
 
 
@@ -79,9 +83,9 @@ def test_a_cut_index_is_damage_that_names_the_file(tmp_path: Path, name: str) ->
     path = tmp_path / "a" / name
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DamageError, match=name):
-        read_all(Published((folder,)))
+        read_all(PublishedIndex((folder,)))
 
 
-def read_all(published: Published) -> None:
+def read_all(published: PublishedIndex) -> None:
     published.key_of_urls(["x"])
-    published.runs()
+    published.segments()

@@ -36,7 +36,7 @@ def choose_all(texts: "Lists", order: Sequence[str]) -> tuple[pa.StringArray, pa
     """`choose` for each of N lists of texts: the captions and their types."""
     best, position = _best(texts, order)
     is_there = best < len(order)
-    words = pa.concat_arrays([words_of(texts), pa.array([""], pa.string())])
+    words = pa.concat_arrays([flatten_texts(texts), pa.array([""], pa.string())])
     captions = words.take(rows(np.where(is_there, position, len(words) - 1)))
     return captions, pa.array([*order, ""], pa.string()).take(rows(best))
 
@@ -47,7 +47,7 @@ def owners(texts: "Lists") -> NDArray[np.int64]:
     return np.repeat(np.arange(len(texts)), lengths)
 
 
-def words_of(texts: "Lists") -> pa.StringArray:
+def flatten_texts(texts: "Lists") -> pa.StringArray:
     """The texts of all lists, flattened, without their types."""
     return _field(texts, "text")
 

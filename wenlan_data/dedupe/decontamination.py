@@ -11,10 +11,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from wenlan_data.arrow import strings
+from wenlan_data.dedupe.decisions import CONTAMINATION, Decisions
+from wenlan_data.dedupe.groups import Images
+from wenlan_data.dedupe.matching import Matches, match_segment
+from wenlan_data.dedupe.similarity import Thresholds
+from wenlan_data.dedupe.table import CandidateTable
 from wenlan_data.errors import DamageError
 from wenlan_data.image.rules import ImageRules
-from wenlan_data.index.published import Prints, Run
-from wenlan_data.npy import load_array
+from wenlan_data.index.published import Segment, Signatures, url_hashes
+from wenlan_data.npy import load_array, members
 
 MAX_ROWS = 2000
 """Pictures that one task looks at: some ten seconds."""
@@ -41,8 +47,8 @@ def any_image(max_side_px: int) -> ImageRules:
 class Benchmarks:
     """All that must not be in the corpus."""
 
-    run: Run
-    """Its keys are row numbers, big-endian."""
+    segment: Segment
+    """The images; their keys are row numbers, big-endian."""
     names: Sequence[str]
     text_hashes: NDArray[np.uint64]
     """Sorted."""
@@ -51,7 +57,7 @@ class Benchmarks:
     """Sorted."""
 
     def name_of(self, key: bytes) -> str:
-        """Which picture a key of `run` is."""
+        """The name of the image with this key of `segment`."""
         return self.names[int.from_bytes(key.ljust(16, b"\0"), "big")]
 
 
@@ -66,7 +72,7 @@ def load_benchmarks(folders: Sequence[str]) -> Benchmarks:
         bytes.fromhex("".join(images["sha256"].to_pylist())),
     )
     count = len(order)
-    prints = Prints(
+    prints = Signatures(
         phash=images["phash"].to_numpy(),
         pdq=np.frombuffer(pdq, np.uint64).reshape(count, 4),
         colours=np.frombuffer(b"".join(images["colours"].to_pylist()), np.uint64),
@@ -77,11 +83,38 @@ def load_benchmarks(folders: Sequence[str]) -> Benchmarks:
     order = np.argsort(hashes, kind="stable")
     urls = [load_array(Path(folder) / URLS, np.bytes_) for folder in folders]
     return Benchmarks(
-        run=Run(prints, np.zeros(count, np.uint32)),
+        segment=Segment(prints, np.zeros(count, np.uint32)),
         names=cast("list[str]", images["name"].to_pylist()),
         text_hashes=hashes[order],
         text_names=cast("list[str]", texts["name"].take(pa.array(order)).to_pylist()),
         url_hashes=np.unique(np.concatenate([np.empty(0, "S16"), *urls])),
+    )
+
+
+def drop_contaminated(
+    table: CandidateTable,
+    images: Images,
+    benchmarks: Benchmarks | None,
+    thresholds: Thresholds,
+    decisions: Decisions,
+) -> None:
+    """Drops the images that are near one of a benchmark or come from one of its URLs; the details name which."""
+    if benchmarks is None:
+        return
+    matches = Matches.none(len(images.primary))
+    match_segment(images.groups, benchmarks.segment, thresholds, matches)
+    names = {
+        image: benchmarks.name_of(matches.key[image])
+        for image in np.flatnonzero(matches.found).tolist()
+    }
+    hashes = url_hashes(strings(table.results, "url_key", table.result[images.rows]))
+    for place in np.flatnonzero(members(benchmarks.url_hashes, hashes)[1]).tolist():
+        names.setdefault(int(images.image[place]), "its URL")
+    found = np.fromiter(names, np.int64)
+    rows, at = images.candidates_of(found)
+    decisions.drop(rows, CONTAMINATION)
+    decisions.details.update(
+        zip(rows.tolist(), (names[image] for image in found[at].tolist()), strict=True)
     )
 
 
@@ -92,5 +125,5 @@ def _tables(folders: Sequence[str], name: str, schema: pa.Schema) -> pa.Table:
         )
     except (OSError, pa.ArrowException) as error:
         raise DamageError(
-            f"{folders[0]} and its like: cannot be read ({error}): build anew"
+            f"{folders[0]} and its like: cannot be read ({error}): build the corpus again"
         ) from error

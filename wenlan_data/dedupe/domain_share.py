@@ -1,101 +1,68 @@
 """The share of the corpus that one registrable domain may have."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Protocol, cast
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import numpy as np
 import tldextract
-from numpy.typing import NDArray
 
-from wenlan_data.arrow import Lists, rows
-from wenlan_data.dedupe import captions
-from wenlan_data.dedupe.constraints import Beyond
-from wenlan_data.dedupe.frequency import earlier_counts
-from wenlan_data.dedupe.minhash import near_captions, near_published
-from wenlan_data.dedupe.placeholders import Indices
-from wenlan_data.dedupe.table import Intake
+from wenlan_data.arrow import strings
+from wenlan_data.dedupe.frequency import Hashes, published_counts
+from wenlan_data.dedupe.groups import Images
+from wenlan_data.dedupe.table import CandidateTable
 from wenlan_data.dedupe.text_hashes import hashes_of
-from wenlan_data.index.published import SITE_COUNTS, SITE_HASHES, Published
-from wenlan_data.recipe import DedupeRules
+from wenlan_data.index.published import SITE_COUNTS, SITE_HASHES, PublishedIndex
+from wenlan_data.npy import Indices
 
-_NO_EDGES = np.empty((0, 2), np.int64)
-# Its bundled list of public suffixes: nothing is asked, nothing is cached.
-_site_of = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
-
-
-class EarlierCorpus(Protocol):
-    """What `about` asks for."""
-
-    @property
-    def published(self) -> Published:
-        """The index of what is published."""
-
-    @property
-    def captions(self) -> tuple[str, ...]:
-        """Folders with the captions of what is published."""
+# Its bundled list of public suffixes: nothing is downloaded, nothing is cached.
+_extract = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
 
 
-@dataclass(frozen=True, slots=True)
-class About:
-    """Of N pictures."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DomainShare:
+    """The registrable domains of M images, and how many samples each may have."""
 
-    beyond: Beyond | None = None
-    captions: list[str] = field(default_factory=list)
-    """Empty where texts are not compared."""
-    site_hashes: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
-    """Of each site that `beyond.site` numbers."""
+    domain: Indices
+    """int64 (M,): the number of each image's domain, -1 for none (a file)."""
+    hashes: Hashes
+    """uint64 (D,), sorted: the hash of each domain's name."""
+    published: Indices
+    """int64 (D,): published samples of each domain."""
+    published_total: int
+    """Published samples of all domains."""
+    share: float
+    """Of the corpus that one domain may have."""
 
-    def counted(self, kept: Indices) -> tuple[NDArray[np.uint64], Indices]:
-        """Site hashes, sorted, and how many of the kept pictures each has."""
-        if self.beyond is None or self.beyond.site is None:
-            return np.empty(0, np.uint64), np.empty(0, np.int64)
-        sites = self.beyond.site[kept]
-        counts = np.bincount(sites[sites >= 0], minlength=len(self.site_hashes))
-        return self.site_hashes[counts > 0], counts[counts > 0]
+    def count(self, images: Indices) -> Indices:
+        """int64 (D,): how many of these images each domain has."""
+        domains = self.domain[images]
+        return np.bincount(domains[domains >= 0], minlength=len(self.hashes))
 
 
-def about(
-    intake: Intake,
-    texts: "Lists",
-    primary: Indices,
-    order: Sequence[str],
-    earlier: EarlierCorpus,
-    rules: DedupeRules,
-) -> About:
-    """What the recipe asks to look at; `primary` is the candidate of each picture."""
-    if not rules.text_similarity and rules.max_domain_share >= 1:
-        return About()
-    said, edges, same = list[str](), _NO_EDGES, np.zeros(len(primary), "S16")
-    if rules.text_similarity:
-        column = cast("Lists", texts.take(rows(primary)))
-        said = cast("list[str]", captions.choose_all(column, order)[0].to_pylist())
-        edges = near_captions(said, rules.text_similarity)
-        same = near_published(said, earlier.captions, rules.text_similarity)
-    if rules.max_domain_share >= 1:
-        return About(
-            Beyond(text_edges=edges, said_before=same, published=np.empty(0, np.int64)), said
-        )
-    urls = cast("list[str]", intake.facts["url_key"].take(rows(intake.fact[primary])).to_pylist())
-    names = [site_of(url) for url in urls]
+def domain_share(
+    table: CandidateTable, images: Images, published: PublishedIndex, share: float
+) -> DomainShare | None:
+    """The domains of the images; None where the recipe sets no share (1)."""
+    if share >= 1:
+        return None
+    names = [
+        registrable_domain(url)
+        for url in strings(table.results, "url_key", table.result[images.primary])
+    ]
     known = sorted({name for name in names if name})
     hashes = hashes_of(known)
-    order_of = np.argsort(hashes)
-    number = {known[place]: rank for rank, place in enumerate(order_of.tolist())}
-    folders = earlier.published.folders
-    beyond = Beyond(
-        text_edges=edges,
-        said_before=same,
-        site=np.array([number.get(name, -1) for name in names], np.int64),
-        published=earlier_counts(folders, hashes[order_of], (SITE_HASHES, SITE_COUNTS)),
-        published_total=sum(len(run.prints.phash) for run in earlier.published.runs()),
-        share=rules.max_domain_share,
+    order = np.argsort(hashes)
+    number = {known[place]: rank for rank, place in enumerate(order.tolist())}
+    return DomainShare(
+        domain=np.array([number.get(name, -1) for name in names], np.int64),
+        hashes=hashes[order],
+        published=published_counts(published.folders, hashes[order], (SITE_HASHES, SITE_COUNTS)),
+        published_total=sum(len(one.signatures.phash) for one in published.segments()),
+        share=share,
     )
-    return About(beyond, said, hashes[order_of])
 
 
-def site_of(url: str) -> str:
+def registrable_domain(url: str) -> str:
     """The registrable domain of a URL, the host itself where it has none (an address), '' for a path."""
     host = urlsplit(url).hostname or "" if "://" in url else ""
-    return _site_of(host).top_domain_under_public_suffix or host
+    return _extract(host).top_domain_under_public_suffix or host

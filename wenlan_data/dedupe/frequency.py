@@ -16,7 +16,7 @@ Hashes = NDArray[np.uint64]
 Counts = NDArray[np.int64]
 
 
-def count_pictures(pictures: NDArray[np.int64], hashes: Hashes) -> tuple[Hashes, Counts]:
+def count_images(pictures: NDArray[np.int64], hashes: Hashes) -> tuple[Hashes, Counts]:
     """Distinct text hashes in order, and with how many different pictures each stands in the pairs given."""
     order = np.lexsort((pictures, hashes))
     ordered, numbers = hashes[order], pictures[order]
@@ -31,7 +31,7 @@ def count_pictures(pictures: NDArray[np.int64], hashes: Hashes) -> tuple[Hashes,
     return ordered[starts], counts
 
 
-def earlier_counts(
+def published_counts(
     folders: Sequence[str], hashes: Hashes, names: tuple[str, str] = (HASHES, COUNTS)
 ) -> Counts:
     """int64 (N,): how often each hash was counted in the index folders given.

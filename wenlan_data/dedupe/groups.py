@@ -1,90 +1,156 @@
-"""Pictures folded by equal hash codes, so that a million blank pictures cost no more than one."""
+"""Candidates grouped by equal bytes into images, and images grouped by equal hash codes."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from wenlan_data.dedupe.hamming.pairs import candidates
-from wenlan_data.dedupe.similarity import Signs
-from wenlan_data.index.published import Prints
-
-Indices = NDArray[np.int64]
+from wenlan_data.arrow import integers
+from wenlan_data.dedupe.decisions import KEPT, Decisions
+from wenlan_data.dedupe.hamming.pairs import expand_spans
+from wenlan_data.dedupe.similarity import SortedHashes, Thresholds
+from wenlan_data.dedupe.table import CandidateTable
+from wenlan_data.index.published import Signatures
+from wenlan_data.npy import Bools, Codes, Indices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Groups:
-    """Pictures folded by (pHash, PDQ, colours), or by pHash alone: a group's pictures have the same neighbours."""
+    """Images grouped by (pHash, PDQ, colours), or by pHash alone: those of one group have the same neighbours.
 
-    prints: Prints
+    A million blank images so cost no more than one.
+    """
+
+    signatures: Signatures
+    """Of the images."""
     members: Indices
-    """The pictures, by group, in keep order inside it."""
+    """The images, by group, in keep order inside it."""
     starts: Indices
+    """int64 (G,): where the members of each group begin."""
     counts: Indices
-    codes: NDArray[np.uint64]
+    codes: Codes
     """Distinct pHashes, sorted."""
-    code_starts: Indices
-    """The groups of a code lie side by side."""
-    code_counts: Indices
 
     @property
     def first(self) -> Indices:
-        """The picture of each group that comes first in keep order."""
+        """int64 (G,): the image of each group that comes first in keep order."""
         return self.members[self.starts]
 
-    def signs(self) -> Signs:
-        """The hashes of each group's first picture."""
-        first = self.prints.take(self.first)
-        return Signs(phash=first.phash, pdq=first.pdq, colours=first.colours)
+    def hashes(self) -> SortedHashes:
+        """The hashes of each group's first image."""
+        first = self.signatures.take(self.first)
+        return SortedHashes(phash=first.phash, pdq=first.pdq, colours=first.colours)
 
-    def of(self, groups: Indices) -> Indices:
-        """The pictures of these groups."""
-        return np.concatenate(
-            [np.empty(0, np.int64), *_spans(self.members, self.starts, self.counts, groups)]
-        )
+    def images_of(self, groups: Indices) -> Indices:
+        """The images of these groups, one group after the other."""
+        spans = expand_spans(self.starts[groups], self.counts[groups])
+        return np.concatenate([np.empty(0, np.int64), *(self.members[place] for _, place in spans)])
+
+    def only(self, images: Bools) -> "Groups":
+        """The groups with some images only, without those that have none of them."""
+        if images.all():
+            return self
+        left = images[self.members]
+        counts = np.add.reduceat(left, self.starts, dtype=np.int64) if len(left) else self.counts
+        counts = counts[counts > 0]
+        members = self.members[left]
+        starts = np.cumsum(counts) - counts
+        return replace(self, members=members, starts=starts, counts=counts)
 
 
-def _spans(values: Indices, starts: Indices, counts: Indices, chosen: Indices) -> Iterator[Indices]:
-    for _, places in candidates(starts[chosen], counts[chosen]):
-        yield values[places]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Images:
+    """M images of distinct bytes, each with the candidates that have it."""
+
+    rows: Indices
+    """int64 (L,): the candidates, ascending."""
+    image: Indices
+    """int64 (L,): the image of each of them."""
+    primary: Indices
+    """int64 (M,): the candidate that becomes the sample if the image is kept."""
+    signatures: Signatures
+    order: Indices
+    """int64 (M,): keep order: the images from the one to prefer to the last."""
+    groups: Groups
+
+    def kept(self, decisions: Decisions) -> Indices:
+        """The images that are kept."""
+        return np.flatnonzero(decisions.reason[self.primary] == KEPT)
+
+    def candidates_of(self, images: Indices) -> tuple[Indices, Indices]:
+        """The candidates of these images, and for each its position in `images`."""
+        position = np.full(len(self.primary), -1)
+        position[images] = np.arange(len(images))
+        here = position[self.image]
+        chosen = here >= 0
+        return self.rows[chosen], here[chosen]
 
 
-def each_alone(prints: Prints) -> Groups:
-    """Every picture a group of its own, and no codes to look for."""
-    every, none = np.arange(len(prints.phash)), np.empty(0, np.int64)
-    return Groups(
-        prints=prints,
-        members=every,
-        starts=every,
-        counts=np.ones(len(every), np.int64),
-        codes=prints.phash[:0],
-        code_starts=none,
-        code_counts=none,
+def group_exact(
+    table: CandidateTable,
+    caption_rank: Indices,
+    decisions: Decisions,
+    thresholds: Thresholds,
+    *,
+    merge_texts: bool,
+) -> Images:
+    """Groups the open candidates by URL, then by SHA-256.
+
+    Of equal bytes the URL with the best caption gives the sample, then the one with the smallest key. With
+    `merge_texts` the captions of all candidates of a URL count, else only that of the first in source order.
+    """
+    rows = np.flatnonzero(decisions.is_open)
+    urls, first, url = np.unique(table.url[rows], return_index=True, return_inverse=True)
+    rank = caption_rank[rows[first]].copy()
+    if merge_texts:
+        np.minimum.at(rank, url, caption_rank[rows])
+    signatures = table.signatures.take(urls)
+    by_bytes = np.lexsort((signatures.keys, rank, signatures.sha256))
+    digests = signatures.sha256[by_bytes]
+    is_new = np.append(True, digests[1:] != digests[:-1])[: len(digests)]
+    image_of_url = np.empty(len(urls), np.int64)
+    image_of_url[by_bytes] = np.cumsum(is_new) - 1
+    best = by_bytes[is_new]
+    primary, signatures = rows[first[best]], signatures.take(best)
+    result = table.result[primary]
+    area_px = integers(table.results, "width")[result] * integers(table.results, "height")[result]
+    order = np.lexsort((signatures.keys, rank[best], -area_px))
+    return Images(
+        rows=rows,
+        image=image_of_url[url],
+        primary=primary,
+        signatures=signatures,
+        order=order,
+        groups=group_by_hash(signatures, order, thresholds),
     )
 
 
-def fold(prints: Prints, order: Indices, *, by_pdq: bool = True) -> Groups:
-    """Fold pictures; `order` is their keep order. Without `by_pdq` those of one pHash are a group, whatever colours."""
+def group_by_hash(signatures: Signatures, order: Indices, thresholds: Thresholds) -> Groups:
+    """Groups images by equal codes; each is a group of its own where only equal bytes count."""
+    if not thresholds.compares:
+        every = np.arange(len(order))
+        return Groups(
+            signatures=signatures,
+            members=every,
+            starts=every,
+            counts=np.ones(len(every), np.int64),
+            codes=signatures.phash[:0],
+        )
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
-    members = np.lexsort(
-        (place, *((prints.colours, *prints.pdq.T) if by_pdq else ()), prints.phash)
-    )
-    phash, pdq, colours = prints.phash[members], prints.pdq[members], prints.colours[members]
-    new_code = np.ones(len(members), bool)
-    new_code[1:] = phash[1:] != phash[:-1]
+    # Where PDQ is not compared, images of one pHash are neighbours whatever their PDQ and colours.
+    more = (signatures.colours, *signatures.pdq.T) if thresholds.verifies else ()
+    members = np.lexsort((place, *more, signatures.phash))
+    phash = signatures.phash[members]
+    new_code = np.append(True, phash[1:] != phash[:-1])[: len(members)]
     new_group = new_code.copy()
-    if by_pdq:
+    if thresholds.verifies:
+        pdq, colours = signatures.pdq[members], signatures.colours[members]
         new_group[1:] |= np.any(pdq[1:] != pdq[:-1], axis=1) | (colours[1:] != colours[:-1])
-    starts, code_at = np.flatnonzero(new_group), np.flatnonzero(new_code)
-    code_starts = np.searchsorted(starts, code_at)
+    starts = np.flatnonzero(new_group)
     return Groups(
-        prints=prints,
+        signatures=signatures,
         members=members,
         starts=starts,
         counts=np.diff(starts, append=len(members)),
-        codes=phash[code_at],
-        code_starts=code_starts,
-        code_counts=np.diff(code_starts, append=len(starts)),
+        codes=phash[new_code],
     )

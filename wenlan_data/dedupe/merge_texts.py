@@ -6,20 +6,19 @@ from typing import TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from wenlan_data.arrow import Lists, lists, rows
-from wenlan_data.dedupe.candidate_decisions import Fates
 from wenlan_data.dedupe.captions import merge
-from wenlan_data.dedupe.table import Intake
+from wenlan_data.dedupe.decisions import Decisions
+from wenlan_data.dedupe.table import CandidateTable
+from wenlan_data.npy import Indices
 from wenlan_data.records import Text
 
 Item = TypeVar("Item")
-Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Patched:
+class PatchedColumn:
     """A column of which some rows have other values. Not joined: the column is hundreds of megabytes."""
 
     column: "Lists"
@@ -38,29 +37,31 @@ class Patched:
 
 
 @dataclass(frozen=True, slots=True)
-class Merged:
+class MergedColumns:
     """Two columns over all candidates; only the rows of kept ones mean something."""
 
-    texts: Patched
-    opt_out: Patched
+    texts: PatchedColumn
+    opt_out: PatchedColumn
 
 
-def merged(intake: Intake, texts: "Lists", fates: Fates, *, merge_texts: bool) -> Merged:
+def merge_columns(
+    table: CandidateTable, texts: "Lists", decisions: Decisions, *, merge_texts: bool
+) -> MergedColumns:
     """Put together what belongs to each kept candidate.
 
     Texts of others follow its own in source order, each once; signals of every copy count, sorted.
     """
-    facts = lists(intake.facts, "opt_out")
-    signals = lists(intake.candidates, "opt_out")
+    facts = lists(table.results, "opt_out")
+    signals = lists(table.candidates, "opt_out")
     new_texts: dict[int, list[dict[str, str]]] = {}
     new_signals: dict[int, list[str]] = {}
-    for owner, members in _groups(_involved(intake, fates)):
+    for owner, members in _groups(_involved(table, decisions)):
         if merge_texts and len(members) > 1:
             new_texts[owner] = _merged_texts(_values(texts, members))
-        seen: list[list[str]] = [*_values(signals, members), *_values(facts, intake.fact[members])]
+        seen: list[list[str]] = [*_values(signals, members), *_values(facts, table.result[members])]
         if any(seen):
             new_signals[owner] = sorted({signal for row in seen for signal in row})
-    return Merged(_patched(texts, new_texts), _patched(signals, new_signals))
+    return MergedColumns(_patched(texts, new_texts), _patched(signals, new_signals))
 
 
 def _values(column: "Lists", numbers: Indices) -> list[list[Item]]:
@@ -75,14 +76,14 @@ def _merged_texts(found: list[list[dict[str, str]]]) -> list[dict[str, str]]:
     ]
 
 
-def _involved(intake: Intake, fates: Fates) -> Indices:
+def _involved(table: CandidateTable, decisions: Decisions) -> Indices:
     """int64 (M, 2): (owner, candidate) wherever more than the candidate's own row counts; the owner comes first."""
-    members = np.flatnonzero(fates.owner >= 0)
-    owners = fates.owner[members]
-    lengths = lists(intake.facts, "opt_out").value_lengths().to_numpy()
-    counts = np.bincount(owners, minlength=len(fates.owner))
+    members = np.flatnonzero(decisions.winner >= 0)
+    owners = decisions.winner[members]
+    lengths = lists(table.results, "opt_out").value_lengths().to_numpy()
+    counts = np.bincount(owners, minlength=len(decisions.winner))
     signalled = np.bincount(
-        owners, weights=lengths[intake.fact[members]] > 0, minlength=len(fates.owner)
+        owners, weights=lengths[table.result[members]] > 0, minlength=len(decisions.winner)
     )
     here = (counts[owners] > 1) | (signalled[owners] > 0)
     members, owners = members[here], owners[here]
@@ -96,7 +97,7 @@ def _groups(pairs: Indices) -> Iterator[tuple[int, Indices]]:
             yield int(group[0, 0]), group[:, 1]
 
 
-def _patched(column: "Lists", values: Mapping[int, object]) -> Patched:
+def _patched(column: "Lists", values: Mapping[int, object]) -> PatchedColumn:
     place = np.arange(len(column))
     place[np.fromiter(values, np.int64)] = len(column) + np.arange(len(values))
-    return Patched(column, cast("Lists", pa.array(list(values.values()), column.type)), place)
+    return PatchedColumn(column, cast("Lists", pa.array(list(values.values()), column.type)), place)

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import rensa
 from numpy.typing import NDArray
 
-from wenlan_data.dedupe.hamming.pairs import candidates
+from wenlan_data.dedupe.hamming.pairs import expand_spans
 from wenlan_data.errors import DamageError, os_errors
-from wenlan_data.npy import load_array, save_array
+from wenlan_data.npy import Indices, load_array, save_array
 
 PERMUTATIONS, SEED = 128, 20210311
 MIN_RECALL = 0.99
@@ -24,7 +24,7 @@ MIN_RECALL = 0.99
 BANDS, ROWS, CAPTIONS = "caption-bands.npy", "caption-rows.npy", "captions.parquet"
 BATCH_TEXTS = 1 << 14
 
-Indices = NDArray[np.int64]
+
 Hashes = NDArray[np.uint64]
 
 
@@ -79,12 +79,12 @@ def near_captions(texts: Sequence[str], bound: float) -> Indices:
         ordered = bands[order, column]
         stops = np.searchsorted(ordered, ordered, side="right")
         after = np.arange(1, len(order) + 1)
-        for i, j in candidates(after, stops - after):
+        for i, j in expand_spans(after, stops - after):
             edges.append(_similar(order[i], order[j], sets, sets, bound))
     return np.concatenate(edges)
 
 
-def near_published(
+def near_published_captions(
     texts: Sequence[str], folders: Sequence[str], bound: float
 ) -> NDArray[np.bytes_]:
     """S16 (N,): the key of a near text of the first published generation that has one, the smallest; empty for none."""
@@ -103,7 +103,7 @@ def near_published(
             counts = np.where(
                 first < 0, np.searchsorted(known, bands[:, column], side="right") - begin, 0
             )
-            for i, place in candidates(begin, counts):
+            for i, place in expand_spans(begin, counts):
                 for text, published in _similar(
                     i, row[place].astype(np.int64), sets, theirs, bound
                 ).tolist():
@@ -154,5 +154,5 @@ def _read(path: Path) -> pa.Table:
         return pq.read_table(path, columns=["key", "caption"])
     except (OSError, pa.ArrowException) as error:
         raise DamageError(
-            f"{path}: captions of a published generation cannot be read ({error}): build anew"
+            f"{path}: captions of a published generation cannot be read ({error}): build the corpus again"
         ) from error

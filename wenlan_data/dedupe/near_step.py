@@ -10,30 +10,27 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from wenlan_data.dedupe.hamming import cross_join, self_join
-from wenlan_data.dedupe.hamming.pairs import distinct_of
-from wenlan_data.dedupe.hamming.self_join import Found
+from wenlan_data.dedupe.hamming.pairs import distinct_codes
+from wenlan_data.dedupe.hamming.self_join import MatchedPairs
 from wenlan_data.errors import DamageError, os_errors
 from wenlan_data.index.published import PHASH
-from wenlan_data.npy import load_array, save_array
+from wenlan_data.npy import Codes, load_array, save_array
 from wenlan_data.protocols import Receipt
 
-PAIRS, CROWD = "pairs.npy", "crowd.npy"
+PAIRS, DENSE = "pairs.npy", "crowd.npy"
 SHARE_CODES = 1 << 18
 """From so many pictures on a generation's bands are shared among tasks: fewer take less time than a task's start."""
 MAX_SHARES = 16
-RUN_CODES = 1 << 22
+CROSS_JOIN_CODES = 1 << 22
 """Published codes that one task looks through."""
 MAX_PAIRS = 1 << 22
 """That a task may write: with more the codes are crowded, and the dedupe step finds its pairs by both hashes."""
 
-Codes = NDArray[np.uint64]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AmongPart:
+class SelfJoinPart:
     """Pairs among the pictures of one generation, in every `shares`-th band. Details: whether it `overflows`."""
 
     facts: tuple[str, ...]
@@ -44,12 +41,12 @@ class AmongPart:
 
     def __call__(self, out: Path) -> Receipt:
         """Search."""
-        codes = distinct_codes(self.facts)
+        codes = distinct_phashes(self.facts)
         chosen = self_join.search_bands(codes, self.radius_bits)
         mine = chosen[self.share :: self.shares]
         idle = bool(self.share) and not mine
         found = (
-            self_join.search(codes, mine, self.radius_bits, leave_crowds=self.verify)
+            self_join.search(codes, mine, self.radius_bits, skip_dense=self.verify)
             if not idle
             else iter(())
         )
@@ -57,7 +54,7 @@ class AmongPart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AgainstPart:
+class CrossJoinPart:
     """Pairs (new code, published code) of one generation with a part of a published run."""
 
     facts: tuple[str, ...]
@@ -68,15 +65,15 @@ class AgainstPart:
 
     def __call__(self, out: Path) -> Receipt:
         """Search."""
-        codes = distinct_codes(self.facts)
-        old, _ = distinct_of(
+        codes = distinct_phashes(self.facts)
+        old, _ = distinct_codes(
             load_array(Path(self.index) / PHASH, np.uint64)[self.start : self.stop]
         )
-        found = map(Found, cross_join.search_between(codes, old, self.radius_bits))
+        found = map(MatchedPairs, cross_join.search_between(codes, old, self.radius_bits))
         return _written(out, len(codes), found)
 
 
-NearPart = AmongPart | AgainstPart
+NearPart = SelfJoinPart | CrossJoinPart
 
 
 def near_parts(
@@ -85,7 +82,7 @@ def near_parts(
     """The tasks of one generation of `pictures` pictures against the published `runs`, index folders."""
     shares = min(MAX_SHARES, max(1, pictures // SHARE_CODES * 2))
     parts: list[NearPart] = [
-        AmongPart(
+        SelfJoinPart(
             facts=tuple(facts), share=share, shares=shares, radius_bits=radius_bits, verify=verify
         )
         for share in range(shares)
@@ -93,14 +90,14 @@ def near_parts(
     for run in runs:
         codes = len(load_array(Path(run) / PHASH, np.uint64))
         parts += [
-            AgainstPart(
+            CrossJoinPart(
                 facts=tuple(facts),
                 index=run,
                 start=start,
-                stop=min(start + RUN_CODES, codes),
+                stop=min(start + CROSS_JOIN_CODES, codes),
                 radius_bits=radius_bits,
             )
-            for start in range(0, codes, RUN_CODES)
+            for start in range(0, codes, CROSS_JOIN_CODES)
         ]
     return parts
 
@@ -110,22 +107,22 @@ class NearFiles:
     """What the near step wrote for a generation."""
 
     among: tuple[str, ...] = ()
-    """Folders of `AmongPart`; none: the search is done where it is needed."""
+    """Folders of `SelfJoinPart`; none: the search is done where it is needed."""
     against: tuple[tuple[str, int], ...] = ()
-    """Folders of `AgainstPart`, with the number of the run."""
+    """Folders of `CrossJoinPart`, with the number of the run."""
 
-    def found(self) -> list[Found] | None:
+    def self_join_pairs(self) -> list[MatchedPairs] | None:
         """The pairs among new pictures; None where they must be searched."""
         if not self.among or any(overflows(folder) for folder in self.among):
             return None
         return [
-            Found(_pairs(folder), load_array(Path(folder) / CROWD, np.uint64))
+            MatchedPairs(_pairs(folder), load_array(Path(folder) / DENSE, np.uint64))
             for folder in self.among
         ]
 
-    def found_against(self, run: int) -> list[Codes] | None:
+    def cross_join_pairs(self, segment: int) -> list[Codes] | None:
         """The pairs of new and published codes of one run; None where they must be searched."""
-        folders = [folder for folder, number in self.against if number == run]
+        folders = [folder for folder, number in self.against if number == segment]
         if not folders or any(overflows(folder) for folder in folders):
             return None
         return [_pairs(folder) for folder in folders]
@@ -136,7 +133,7 @@ def overflows(folder: str) -> bool:
     return not (Path(folder) / PAIRS).exists()
 
 
-def distinct_codes(facts: Sequence[str]) -> Codes:
+def distinct_phashes(facts: Sequence[str]) -> Codes:
     """uint64 (N,), sorted: the pHashes of all good pictures. Raises `DamageError` for a table that is none."""
     read = [np.empty(0, np.uint64)]
     for path in facts:
@@ -147,21 +144,21 @@ def distinct_codes(facts: Sequence[str]) -> Codes:
             read.append(table["phash"].to_numpy()[good])
         except (pq.lib.ArrowException, KeyError, ValueError) as error:
             raise DamageError(
-                f"{path}: not a table as the build wrote it ({error}): build anew"
+                f"{path}: not a table as the build wrote it ({error}): build the corpus again"
             ) from error
-    return distinct_of(np.concatenate(read))[0]
+    return distinct_codes(np.concatenate(read))[0]
 
 
-def _written(out: Path, codes: int, found: Iterator[Found]) -> Receipt:
+def _written(out: Path, codes: int, found: Iterator[MatchedPairs]) -> Receipt:
     pairs, crowds, total = [np.empty((0, 2), np.uint64)], [np.empty(0, np.uint64)], 0
     for one in found:
         pairs.append(one.pairs)
-        crowds.append(one.crowd)
+        crowds.append(one.dense)
         total += len(one.pairs)
         if total > MAX_PAIRS:
             return Receipt(rows_in=codes, details={"overflows": True})
     save_array(out / PAIRS, np.concatenate(pairs))
-    save_array(out / CROWD, np.unique(np.concatenate(crowds)))
+    save_array(out / DENSE, np.unique(np.concatenate(crowds)))
     return Receipt(rows_in=codes, rows_out=total, details={"overflows": False})
 
 

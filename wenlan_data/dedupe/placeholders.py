@@ -1,42 +1,38 @@
-"""What is known of pictures besides their hashes: how many URLs serve them, what they say, whose site they are from."""
+"""Placeholder images: "hotlink forbidden", "image removed", a logo that hundreds of pages embed."""
 
-from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from wenlan_data.arrow import are_equal, rows, whole
-from wenlan_data.dedupe.table import Intake
-from wenlan_data.index.published import Published
-
-Indices = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Placeholders:
-    """Pictures that stand for nothing: "hotlink forbidden", "image removed"."""
-
-    sha256: NDArray[np.bytes_]
-    """S32 (B,), sorted: all that are known."""
-    new: NDArray[np.bytes_]
-    """Those found in this generation."""
+from wenlan_data.dedupe.decisions import PLACEHOLDER, Decisions
+from wenlan_data.dedupe.table import CandidateTable
+from wenlan_data.index.published import PublishedIndex
+from wenlan_data.npy import FixedBytes, members
 
 
-def placeholders(intake: Intake, published: Published, from_urls: int) -> Placeholders:
-    """Pictures whose very bytes `from_urls` or more URLs of the generation serve (0: none), or that once were such."""
-    known = published.placeholders()
+def drop_placeholders(
+    table: CandidateTable, published: PublishedIndex, min_urls: int, decisions: Decisions
+) -> FixedBytes:
+    """Drops images whose very bytes `min_urls` or more URLs of the generation serve (0: none), or that once were such.
+
+    Returns the placeholders of this generation, S32 (B,), sorted SHA-256: later generations drop them too.
+    """
     new = np.empty(0, "S32")
-    if from_urls:
-        good = np.flatnonzero(are_equal(intake.facts, "reason", ""))
+    if min_urls:
+        good = np.flatnonzero(are_equal(table.results, "reason", ""))
         digests = cast(
-            "pa.DictionaryArray", whole(intake.facts, "sha256").take(rows(good)).dictionary_encode()
+            "pa.DictionaryArray",
+            whole(table.results, "sha256").take(rows(good)).dictionary_encode(),
         )
         counts = np.bincount(digests.indices.to_numpy(), minlength=len(digests.dictionary))
-        often = cast(
-            "list[str]",
-            digests.dictionary.take(rows(np.flatnonzero(counts >= from_urls))).to_pylist(),
+        frequent = digests.dictionary.take(rows(np.flatnonzero(counts >= min_urls)))
+        new = np.unique(
+            np.array([bytes.fromhex(one) for one in cast("list[str]", frequent.to_pylist())], "S32")
         )
-        new = np.unique(np.array([bytes.fromhex(one) for one in often], "S32"))
-    return Placeholders(np.union1d(known, new), new)
+    blocked = np.union1d(published.placeholders(), new)
+    fetched = np.flatnonzero(table.fetched)
+    _, is_blocked = members(blocked, table.signatures.sha256)
+    decisions.drop(fetched[is_blocked[table.url[fetched]]], PLACEHOLDER)
+    return new

@@ -37,7 +37,7 @@ from wenlan_data.web.urls import url_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReadAgainst:
+class BenchmarkPart:
     """Reads a part of one benchmark: a folder's pictures, a table's rows, or the metadata of a corpus.
 
     Writes `images.parquet` (name, hashes), `texts.parquet` (name, hash of the text as the recipe's rules leave it),
@@ -78,10 +78,10 @@ class ReadAgainst:
         )
 
 
-def against_parts(recipe: Recipe) -> list[ReadAgainst]:
+def benchmark_parts(recipe: Recipe) -> list[BenchmarkPart]:
     """The tasks that read the benchmarks of a recipe. Raises `UsageError` for a path that holds none."""
     return [
-        ReadAgainst(
+        BenchmarkPart(
             path=os.path.abspath(path),  # noqa: PTH100 - keeps links
             part=part,
             kind=kind,

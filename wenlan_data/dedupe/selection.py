@@ -1,71 +1,289 @@
-"""Who stands for whom: in keep order the next one left stays, and its neighbours go with it."""
+"""Greedy selection in keep order: the next open image is kept, and what it excludes is dropped.
 
-from collections.abc import Iterable
+An image excludes its neighbours; under `Constraints` also images with a near caption, and those above the share of
+their domain. Nothing is dropped for being near something that was dropped, so the decisions depend neither on the order
+of the sources nor on the number of workers.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wenlan_data.dedupe.hamming.self_join import Found
-from wenlan_data.dedupe.similarity import Nearness, Signs, edges_among, neighbours_between
+from wenlan_data.dedupe.decisions import (
+    DOMAIN_SHARE,
+    DUPLICATE,
+    NEAR_DUPLICATE,
+    NEAR_TEXT,
+    Decisions,
+)
+from wenlan_data.dedupe.domain_share import DomainShare
+from wenlan_data.dedupe.groups import Images
+from wenlan_data.dedupe.hamming.self_join import MatchedPairs
+from wenlan_data.dedupe.similarity import (
+    SortedHashes,
+    Thresholds,
+    edges_among,
+    neighbours_between,
+    pdq_distance,
+)
+from wenlan_data.npy import Indices
 
-PORTION = 1 << 10
-"""First so many are decided among themselves where the neighbours are too many to be held; then four times as many."""
+FIRST_PORTION, PORTION_GROWTH = 1 << 10, 4
+"""Images decided among themselves where the neighbours of all are too many to be held: at first, and how it grows."""
+MAX_ROUNDS = 50
+"""Passes in search of a limit that fits the corpus which it leaves; each comes nearer by the factor of the share."""
 
-Indices = NDArray[np.int64]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constraints:
+    """What else excludes an image."""
+
+    near_captions: Indices | None = None
+    """int64 (E, 2): images whose captions are near each other; None where captions are not compared."""
+    domains: DomainShare | None = None
 
 
-def stands_for(
-    signs: Signs, place: Indices, nearness: Nearness, found: Iterable[Found] | None = None
-) -> Indices:
-    """int64 (G,): for each row the one that stands for it, itself where it stays.
+def select(
+    images: Images,
+    thresholds: Thresholds,
+    constraints: Constraints,
+    decisions: Decisions,
+    pairs: Iterable[MatchedPairs] | None = None,
+) -> None:
+    """Keeps or drops the candidates of every open image.
 
-    `place` (G,) is the place in keep order, each once. Of several that stay near a row the first stands for it.
+    `pairs` is what a search among the distinct pHashes found; it is done here if missing.
     """
-    result = np.arange(len(place))
-    edges = edges_among(signs, nearness, found)
-    left, portion = result.copy(), PORTION
-    place = np.argsort(np.argsort(place)) if edges is None else place
+    pool = _open_images(images, thresholds, decisions, pairs)
+    winner, reason = np.full(len(pool.order), -1), np.full(len(pool.order), NEAR_DUPLICATE, np.int8)
+    if constraints.near_captions is None and constraints.domains is None:
+        _select_by_groups(pool, winner)
+    else:
+        _select_by_images(pool, constraints, winner, reason)
+    _record(images, pool.order, winner, reason, decisions)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pool:
+    """P open images, named by their place in keep order, in G groups of equal hashes."""
+
+    order: Indices
+    """int64 (P,): the images."""
+    group: Indices
+    """int64 (P,): the group of each."""
+    firsts: Indices
+    """int64 (G,): the place of the first image of a group, ascending."""
+    hashes: SortedHashes
+    """Of the groups."""
+    thresholds: Thresholds
+    edges: Indices | None
+    """int64 (E, 2): groups that are neighbours; None where these are too many to be held."""
+
+
+def _open_images(
+    images: Images,
+    thresholds: Thresholds,
+    decisions: Decisions,
+    pairs: Iterable[MatchedPairs] | None,
+) -> _Pool:
+    is_open = decisions.is_open[images.primary]
+    groups = images.groups.only(is_open)
+    group_of = np.empty(len(is_open), np.int64)
+    group_of[groups.members] = np.repeat(np.arange(len(groups.starts)), groups.counts)
+    is_first = np.zeros(len(is_open), bool)
+    is_first[groups.first] = True
+    order = images.order[is_open[images.order]]
+    hashes = groups.hashes()
+    return _Pool(
+        order=order,
+        group=group_of[order],
+        firsts=np.flatnonzero(is_first[order]),
+        hashes=hashes,
+        thresholds=thresholds,
+        edges=edges_among(hashes, thresholds, pairs),
+    )
+
+
+def _select_by_groups(pool: _Pool, winner: Indices) -> None:
+    """Selects where neighbours alone count: only the first image of each group needs to be looked at."""
+
+    def decide(places: Indices, edges: Indices) -> None:
+        winner[places] = places
+        place = np.empty(len(pool.firsts), np.int64)
+        place[pool.group[places]] = places
+        # Of two neighbours the earlier one decides: (earlier, later), by the earlier.
+        pairs = np.sort(place[edges], axis=1)
+        pairs = pairs[np.argsort(pairs[:, 0], kind="stable")]
+        earlier, later = pairs[:, 0], pairs[:, 1]
+        starts = np.flatnonzero(np.append(True, earlier[1:] != earlier[:-1])[: len(earlier)])
+        stops = np.append(starts, len(pairs))[1:]
+        for first, start, stop in zip(
+            earlier[starts].tolist(), starts.tolist(), stops.tolist(), strict=True
+        ):
+            if winner[first] == first:
+                near = later[start:stop]
+                winner[near[winner[near] == near]] = first
+        representative[pool.group[places]] = winner[places]
+
+    representative = np.full(len(pool.firsts), -1)
+    _in_portions(pool, pool.firsts, representative, decide)
+    winner[:] = representative[pool.group]
+
+
+def _select_by_images(
+    pool: _Pool, constraints: Constraints, winner: Indices, reason: NDArray[np.int8]
+) -> None:
+    """Selects where more than the hashes count: images of one group differ in caption and domain."""
+    captions = constraints.near_captions
+    near_captions = _adjacency(captions if captions is not None else np.empty((0, 2), np.int64))
+    domains = constraints.domains
+    if domains is None:
+        _one_pass(pool, near_captions, None, [], winner, reason)
+        return
+    domain = domains.domain[pool.order]
+    allowed = np.full(len(domains.published), len(pool.order))
+    # The share is one of what is left, which is not known before: a limit is taken from what the last pass left.
+    for _ in range(MAX_ROUNDS):
+        _one_pass(pool, near_captions, domain, allowed.tolist(), winner, reason)
+        kept = np.flatnonzero(winner == np.arange(len(winner)))
+        count = domains.published + domains.count(pool.order[kept])
+        limit = max(1, int(domains.share * (domains.published_total + len(kept))))
+        if np.all((count <= limit) | (count == domains.published)):
+            return
+        allowed = np.maximum(limit - domains.published, 0)
+
+
+def _one_pass(
+    pool: _Pool,
+    near_captions: dict[int, list[int]],
+    domain: Indices | None,
+    allowed: list[int],
+    winner: Indices,
+    reason: NDArray[np.int8],
+) -> None:
+    """Decides all images in turn, each domain having `allowed` samples at most."""
+
+    def decide(places: Indices, edges: Indices) -> None:
+        neighbours, covered = _adjacency(edges), dict[int, int]()
+        homes = domain[places] if domain is not None else np.full(len(places), -1)
+        for place, image, group, home in zip(
+            places.tolist(),
+            pool.order[places].tolist(),
+            pool.group[places].tolist(),
+            homes.tolist(),
+            strict=True,
+        ):
+            if group in covered:
+                continue
+            if image in winner_by_caption:
+                winner[place], reason[place] = winner_by_caption[image], NEAR_TEXT
+            elif home >= 0 and allowed[home] <= 0:
+                reason[place] = DOMAIN_SHARE
+            else:
+                for other in (group, *neighbours.get(group, ())):
+                    covered.setdefault(other, place)
+                for other in near_captions.get(image, ()):
+                    winner_by_caption.setdefault(other, place)
+                if home >= 0:
+                    allowed[home] -= 1
+        representative[list(covered)] = list(covered.values())
+
+    winner.fill(-1)
+    reason.fill(NEAR_DUPLICATE)
+    winner_by_caption = dict[int, int]()
+    representative = np.full(len(pool.firsts), -1)
+    _in_portions(pool, np.arange(len(pool.order)), representative, decide)
+    near = reason == NEAR_DUPLICATE
+    winner[near] = representative[pool.group[near]]
+
+
+def _in_portions(
+    pool: _Pool,
+    left: Indices,
+    representative: Indices,
+    decide: Callable[[Indices, Indices], None],
+) -> None:
+    """Calls `decide(places, edges)` for all places, in portions while the edges of all that are left are too many.
+
+    `decide` writes `representative` (G,): the place of the kept image that excludes a group, -1 for none. What the kept
+    images of a portion exclude is not passed on, so that the decisions are those of one call.
+    """
+    edges, portion = pool.edges, FIRST_PORTION
     while edges is None:
-        first = np.sort(left[np.argsort(place[left])[:portion]])
-        result[first] = first[stands_for(signs.take(first), place[first], nearness)]
-        left = np.setdiff1d(left, first, assume_unique=True)
-        left = _without_near(signs, first[result[first] == first], left, place, nearness, result)
-        edges = edges_among(signs.take(left), nearness)
-        portion *= 4
-    result[left] = left[by_edges(edges, place[left])]
-    return result
+        # So many images have at most portion^2 / 2 edges: this ends.
+        while (edges := _edges(pool, left[:portion])) is None:
+            portion //= PORTION_GROWTH
+        first, left = left[:portion], left[portion:]
+        decide(first, edges)
+        _exclude_neighbours(
+            pool, first[representative[pool.group[first]] == first], left, representative
+        )
+        left = left[representative[pool.group[left]] < 0]
+        edges, portion = _edges(pool, left), portion * PORTION_GROWTH
+    decide(left, edges)
 
 
-def by_edges(edges: Indices, place: Indices) -> Indices:
-    """The same, of neighbours (E, 2) that are all known."""
-    result = np.arange(len(place))
-    if not len(edges):
-        return result
-    both = np.concatenate([edges, edges[:, ::-1]])
-    # Towards later ones only: the earlier of two neighbours is the one that decides.
-    both = both[place[both[:, 0]] < place[both[:, 1]]]
-    both = both[np.lexsort((place[both[:, 1]], place[both[:, 0]]))]
-    starts = np.flatnonzero(np.append(True, both[1:, 0] != both[:-1, 0]))
-    stops = np.append(starts[1:], len(both))
-    for first, start, stop in zip(
-        both[starts, 0].tolist(), starts.tolist(), stops.tolist(), strict=True
-    ):
-        if result[first] == first:
-            near = both[start:stop, 1]
-            result[near[result[near] == near]] = first
-    return result
+def _edges(pool: _Pool, places: Indices) -> Indices | None:
+    groups = np.unique(pool.group[places])
+    edges = edges_among(pool.hashes.take(groups), pool.thresholds)
+    return None if edges is None else groups[edges]
 
 
-def _without_near(
-    signs: Signs, kept: Indices, left: Indices, place: Indices, nearness: Nearness, result: Indices
-) -> Indices:
-    """What is left without the neighbours of the kept, for whom these stand now."""
-    last = len(place)
-    best = np.full(len(left), last)
-    for ours, theirs in neighbours_between(signs.take(kept), signs.take(left), nearness):
-        np.minimum.at(best, theirs, place[kept[ours]])
-    row_at = np.empty(last, np.int64)
-    row_at[place] = np.arange(last)
-    gone = best < last
-    result[left[gone]] = row_at[best[gone]]
-    return left[~gone]
+def _exclude_neighbours(pool: _Pool, kept: Indices, left: Indices, representative: Indices) -> None:
+    """Makes kept images the representatives of neighbouring groups: of several the first in keep order."""
+    groups = np.unique(pool.group[left])
+    groups = groups[representative[groups] < 0]
+    kept = kept[np.argsort(pool.group[kept])]
+    first = np.full(len(groups), len(pool.order))
+    ours, theirs = pool.hashes.take(pool.group[kept]), pool.hashes.take(groups)
+    for i, j in neighbours_between(ours, theirs, pool.thresholds):
+        np.minimum.at(first, j, kept[i])
+    found = first < len(pool.order)
+    representative[groups[found]] = first[found]
+
+
+def _adjacency(edges: Indices) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for one, other in edges.tolist():
+        found.setdefault(one, []).append(other)
+        found.setdefault(other, []).append(one)
+    return found
+
+
+def _record(
+    images: Images,
+    order: Indices,
+    winner: Indices,
+    reason: NDArray[np.int8],
+    decisions: Decisions,
+) -> None:
+    """Writes the decisions about the images `order`, whose winners are places in it, -1 for none."""
+    signatures, primary = images.signatures, images.primary
+    is_kept = winner == np.arange(len(winner))
+    kept = order[is_kept]
+    decisions.keep(primary[kept])
+    rows, at = images.candidates_of(kept)
+    # The sample itself is decided; its other texts and URLs are copies of the same bytes.
+    decisions.drop(
+        rows,
+        DUPLICATE,
+        winner=primary[kept[at]],
+        key=signatures.keys[kept[at]],
+        distance=(0, 0),
+    )
+    lost, reason = order[~is_kept], reason[~is_kept]
+    known = winner[~is_kept] >= 0
+    by = order[winner[~is_kept]]
+    rows, at = images.candidates_of(lost)
+    phash_bits = np.bitwise_count(signatures.phash[lost] ^ signatures.phash[by]).astype(np.int32)
+    pdq_bits = pdq_distance(signatures.pdq[lost], signatures.pdq[by])
+    decisions.drop(
+        rows,
+        reason[at],
+        # An image with a near caption is another image: its texts are not merged into the winner's.
+        winner=np.where(reason == NEAR_DUPLICATE, primary[by], -1)[at],
+        key=np.where(known, signatures.keys[by], b"")[at],
+        distance=(np.where(known, phash_bits, -1)[at], np.where(known, pdq_bits, -1)[at]),
+    )

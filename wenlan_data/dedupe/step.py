@@ -6,26 +6,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from wenlan_data.dedupe.candidate_decisions import Earlier, Fates, decide_fates
-from wenlan_data.dedupe.decisions import KEPT
-from wenlan_data.dedupe.decontamination import load_benchmarks
-from wenlan_data.dedupe.merge_texts import merged
-from wenlan_data.dedupe.minhash import save_captions
+from wenlan_data.dedupe.decisions import KEPT, Decisions
+from wenlan_data.dedupe.decontamination import drop_contaminated, load_benchmarks
+from wenlan_data.dedupe.domain_share import domain_share
+from wenlan_data.dedupe.groups import group_exact
+from wenlan_data.dedupe.matching import drop_published
+from wenlan_data.dedupe.merge_texts import merge_columns
 from wenlan_data.dedupe.near_step import NearFiles
-from wenlan_data.dedupe.table import Intake, completed, read_intake
-from wenlan_data.dedupe.text_filter import Texts, infrequent
+from wenlan_data.dedupe.placeholders import drop_placeholders
+from wenlan_data.dedupe.selection import Constraints, select
+from wenlan_data.dedupe.similarity import Thresholds
+from wenlan_data.dedupe.table import CandidateTable, drop_failed, read_candidate_table
+from wenlan_data.dedupe.text_filter import FilteredTexts, drop_near_captions, filter_texts
 from wenlan_data.dedupe.write import (
     kept_table,
     reckoned_bytes,
+    write_captions,
+    write_domain_counts,
     write_drops,
     write_index,
     write_shards,
 )
 from wenlan_data.errors import DamageError
 from wenlan_data.index.merge import merge_last
-from wenlan_data.index.published import Published
+from wenlan_data.index.published import PublishedIndex
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import DedupeRules, ShardRules
 
@@ -55,41 +60,69 @@ class DedupePart:
     first_shard: int
 
     def __call__(self, out: Path) -> Receipt:
-        """Write `shard-NNNNNN.parquet` (`tables.KEPT`), `drops.parquet` (`tables.WORK_DROPS`) and `index/`.
+        """Writes `shard-NNNNNN.parquet` (`tables.KEPT`), `drops.parquet` (`tables.WORK_DROPS`) and `index/`.
 
-        Details: how many of the last `published` folders the new index `holds` as well. Raises `DamageError` for
-        tables that are not whole, and if a candidate were neither kept nor dropped.
+        The receipt details how many of the last `published` folders the new index `holds` as well. Raises `DamageError`
+        for tables that are not whole, and if a candidate were neither kept nor dropped.
         """
-        published = Published(self.published)
-        benchmarks = load_benchmarks(self.benchmarks) if self.rules.against else None
-        intake = read_intake(self.candidates, self.facts, published)
-        texts = infrequent(intake, self.published, self.max_same_text, benchmarks)
-        earlier = Earlier(
-            published=published, files=self.near, benchmarks=benchmarks, captions=self.captions
+        rules, thresholds = self.rules, Thresholds.of(self.rules)
+        published = PublishedIndex(self.published)
+        benchmarks = load_benchmarks(self.benchmarks) if rules.against else None
+        table = read_candidate_table(self.candidates, self.facts, published)
+        decisions = Decisions.open(len(table))
+        drop_failed(table, decisions)
+        placeholders = drop_placeholders(table, published, rules.placeholder_urls, decisions)
+        texts = filter_texts(
+            table, self.published, self.max_same_text, self.caption_order, benchmarks, decisions
         )
-        fates = decide_fates(intake, texts, earlier, self.caption_order, self.rules)
-        kept = np.flatnonzero(fates.fate == KEPT)
-        if self.rules.text_similarity:
-            save_captions(
-                out / CAPTIONS, fates.keys[kept], fates.captions, self.rules.text_similarity
+        images = group_exact(
+            table, texts.caption_rank, decisions, thresholds, merge_texts=rules.merge_texts
+        )
+        drop_contaminated(table, images, benchmarks, thresholds, decisions)
+        drop_published(images, published.segments(), thresholds, self.near, decisions)
+        near_captions = drop_near_captions(
+            images, texts, self.captions, self.caption_order, rules.text_similarity, decisions
+        )
+        domains = domain_share(table, images, published, rules.max_domain_share)
+        constraints = Constraints(near_captions=near_captions, domains=domains)
+        select(images, thresholds, constraints, decisions, self.near.self_join_pairs())
+
+        index = out / INDEX
+        write_index(index, self.generation, table, texts, placeholders, decisions)
+        write_domain_counts(index, domains, images.kept(decisions))
+        del images
+        held = merge_last([Path(one) for one in self.published], index)
+        if rules.text_similarity:
+            write_captions(
+                out / CAPTIONS, table, texts, self.caption_order, rules.text_similarity, decisions
             )
-        kept = kept[np.argsort(fates.keys[kept])]
-        held = self._write_index(out / INDEX, intake, fates, texts, kept)
-        columns = merged(intake, texts.left, fates, merge_texts=self.rules.merge_texts)
-        intake = completed(intake.decided(), self.candidates, self.facts)
-        drops = write_drops(out / "drops.parquet", intake, fates)
+        return self._write(out, table, texts, decisions, held)
+
+    def _write(
+        self,
+        out: Path,
+        table: CandidateTable,
+        texts: FilteredTexts,
+        decisions: Decisions,
+        held: int,
+    ) -> Receipt:
+        kept = np.flatnonzero(decisions.reason == KEPT)
+        kept = kept[np.argsort(table.keys[kept])]
+        merged = merge_columns(table, texts.left, decisions, merge_texts=self.rules.merge_texts)
+        table = table.without_decision_columns().with_output_columns(self.candidates, self.facts)
+        drops = write_drops(out / "drops.parquet", table, decisions)
         shards = write_shards(
             out,
-            reckoned_bytes(intake.facts, intake.fact[kept]),
+            reckoned_bytes(table.results, table.result[kept]),
             self.shard,
             first=self.first_shard,
             make=lambda start, stop: kept_table(
-                intake, fates, kept[start:stop], columns, self.caption_order
+                table, kept[start:stop], merged, self.caption_order
             ),
         )
-        self._check(len(intake.fact), len(kept), drops)
+        self._check(len(table), len(kept), drops)
         return Receipt(
-            rows_in=len(intake.fact),
+            rows_in=len(table),
             rows_out=len(kept),
             bytes_out=sum(path.stat().st_size for path in out.rglob("*") if path.is_file()),
             drops=dict(sorted(sum(drops.values(), Counter[str]()).items())),
@@ -102,12 +135,6 @@ class DedupePart:
                 "holds": held,
             },
         )
-
-    def _write_index(
-        self, folder: Path, intake: Intake, fates: Fates, texts: Texts, kept: NDArray[np.int64]
-    ) -> int:
-        write_index(folder, self.generation, intake, fates, texts, kept)
-        return merge_last([Path(one) for one in self.published], folder)
 
     def _check(self, rows_in: int, kept: int, drops: dict[str, Counter[str]]) -> None:
         dropped = sum(counts.total() for counts in drops.values())

@@ -11,8 +11,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from wenlan_data.arrow import Column, are_equal, integers, rows, strings, whole
+from wenlan_data.dedupe.decisions import DUPLICATE, FETCH, Decisions
 from wenlan_data.errors import DamageError, os_errors
-from wenlan_data.index.published import Prints, Published, raw_keys, url_hashes
+from wenlan_data.index.published import PublishedIndex, Signatures, raw_keys, url_hashes
+from wenlan_data.npy import Bools, FixedBytes, Indices
 from wenlan_data.shard.format import sample_key
 from wenlan_data.tables import CANDIDATES, FACTS
 
@@ -51,78 +53,110 @@ LATE_FACT = [
 LATE_FACT += ["encoded_offset", "encoded_bytes", "encoded_crc32c"]
 BATCH_ROWS = 1 << 16
 
-Indices = NDArray[np.int64]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Intake:
-    """N candidates by ordinal, F facts, and what joins them."""
+class CandidateTable:
+    """N candidates by ordinal, F fetch results, and what joins them."""
 
     candidates: pa.Table
-    facts: pa.Table
-    fact: Indices
-    """int64 (N,): the row of the candidate's fact, -1 where its URL was not asked for."""
+    results: pa.Table
+    result: Indices
+    """int64 (N,): the row of the candidate's fetch result, -1 where its URL was not requested."""
     fetch_part: Indices
-    """int64 (F,): the number of the file that holds the fact."""
-    published: NDArray[np.bytes_]
-    """S16 (N,): the key of the published picture at the candidate's URL; empty where there is none."""
+    """int64 (F,): the number of the file that holds the fetch result."""
+    published: FixedBytes
+    """S16 (N,): the key of the published sample at the candidate's URL; empty where there is none."""
+    url: Indices
+    """int64 (N,): the row of `signatures` for the candidate's URL, -1 where no image was fetched."""
+    signatures: Signatures
+    """Of the U images fetched, one for each URL."""
+    keys: FixedBytes
+    """S16 (N,): the key that the candidate would have as a sample; empty where no image was fetched."""
 
-    def decided(self) -> "Intake":
-        """Without the columns that only verdicts, merging and the index need: 90 MB for a million rows."""
-        return replace(self, facts=self.facts.drop_columns(["url_key", "opt_out"]))
+    def __len__(self) -> int:
+        return len(self.result)
 
-    def fetched(self) -> NDArray[np.bool_]:
-        """bool (N,): whether the candidate's picture is at hand and good."""
-        is_good = np.append(are_equal(self.facts, "reason", ""), False)
-        good: NDArray[np.bool_] = is_good[self.fact] & (self.published == b"")
-        return good
+    @property
+    def fetched(self) -> Bools:
+        """bool (N,): whether the candidate's image was fetched and passed the image rules."""
+        return self.url >= 0
+
+    def without_decision_columns(self) -> "CandidateTable":
+        """The table without what only decisions, merging and the index need: 90 MB for a million rows."""
+        return replace(self, results=self.results.drop_columns(["url_key", "opt_out"]))
+
+    def with_output_columns(
+        self, candidates: Sequence[str], facts: Sequence[str]
+    ) -> "CandidateTable":
+        """The table with the columns that the written rows need as well, read from the same files."""
+        ordinals = integers(_read(candidates, CANDIDATES, ["ordinal"]), "ordinal")
+        late = _ordered(
+            _read(candidates, CANDIDATES, LATE_CANDIDATE), np.argsort(ordinals, kind="stable")
+        )
+        results = _read(facts, FACTS, LATE_FACT).append_column("fetch_part", rows(self.fetch_part))
+        return replace(
+            self,
+            candidates=_beside(self.candidates, late),
+            results=_beside(self.results, results),
+        )
 
 
-def read_intake(candidates: Sequence[str], facts: Sequence[str], published: Published) -> Intake:
-    """Read and join.
+def read_candidate_table(
+    candidates: Sequence[str], facts: Sequence[str], published: PublishedIndex
+) -> CandidateTable:
+    """Reads the tables of a generation and joins them.
 
-    Raises `DamageError` for a file that cannot be read, and for a candidate whose URL has no fact and is not published.
+    Raises `DamageError` for a file that cannot be read, and for a candidate whose URL has neither a fetch result nor a
+    published sample.
     """
-    wanted, known = _read(candidates, CANDIDATES, EARLY_CANDIDATE), _read(facts, FACTS, EARLY_FACT)
+    wanted, results = (
+        _read(candidates, CANDIDATES, EARLY_CANDIDATE),
+        _read(facts, FACTS, EARLY_FACT),
+    )
     wanted = _ordered(wanted, np.argsort(integers(wanted, "ordinal"), kind="stable"))
     urls = whole(wanted, "url_key")
-    fact = _places(urls, whole(known, "url_key"))
+    result = _positions(urls, whole(results, "url_key"))
     _release()
-    keys = np.zeros(len(urls), "S16")
+    known = np.zeros(len(urls), "S16")
     if published.folders:
         for start in range(0, len(urls), BATCH_ROWS):
             part = cast("list[str]", urls.slice(start, BATCH_ROWS).to_pylist())
-            keys[start : start + len(part)] = published.keys_of_hashes(url_hashes(part))
-    lost = np.flatnonzero((fact < 0) & (keys == b""))
+            known[start : start + len(part)] = published.keys_of_hashes(url_hashes(part))
+    lost = np.flatnonzero((result < 0) & (known == b""))
     if len(lost):
         raise DamageError(
-            f"{urls[int(lost[0])].as_py()!r} and {len(lost) - 1} more URLs have no fact of the fetch step: build anew"
+            f"{urls[int(lost[0])].as_py()!r} and {len(lost) - 1} more URLs have no fetch result: build the corpus again"
         )
-    return Intake(
+    is_good = np.append(are_equal(results, "reason", ""), False)
+    fetched = np.flatnonzero(is_good[result] & (known == b""))
+    used, url_of_fetched = np.unique(result[fetched], return_inverse=True)
+    signatures = signatures_of(results, used)
+    url, keys = np.full(len(urls), -1), np.zeros(len(urls), "S16")
+    url[fetched] = url_of_fetched
+    keys[fetched] = signatures.keys[url_of_fetched]
+    return CandidateTable(
         candidates=wanted.drop_columns(["url_key"]),
-        facts=known,
-        fact=fact,
+        results=results,
+        result=result,
         fetch_part=_part_numbers(facts),
-        published=keys,
+        published=known,
+        url=url,
+        signatures=signatures,
+        keys=keys,
     )
 
 
-def _places(urls: "Column", known: "Column") -> Indices:
+def drop_failed(table: CandidateTable, decisions: Decisions) -> None:
+    """Drops the candidates whose URL is published already, and those whose image could not be fetched."""
+    known = np.flatnonzero(table.published != b"")
+    decisions.drop(known, DUPLICATE, key=table.published[known])
+    decisions.drop(np.flatnonzero(~table.fetched), FETCH)
+
+
+def _positions(urls: "Column", known: "Column") -> Indices:
     found = cast("pa.Int32Array", pc.index_in(urls, value_set=known))
     places: Indices = found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     return places
-
-
-def completed(intake: Intake, candidates: Sequence[str], facts: Sequence[str]) -> Intake:
-    """The intake with the columns that the rows written need as well, read from the same files."""
-    ordinals = integers(_read(candidates, CANDIDATES, ["ordinal"]), "ordinal")
-    more = _ordered(
-        _read(candidates, CANDIDATES, LATE_CANDIDATE), np.argsort(ordinals, kind="stable")
-    )
-    known = _read(facts, FACTS, LATE_FACT).append_column("fetch_part", rows(intake.fetch_part))
-    return replace(
-        intake, candidates=_beside(intake.candidates, more), facts=_beside(intake.facts, known)
-    )
 
 
 def _beside(table: pa.Table, more: pa.Table) -> pa.Table:
@@ -131,7 +165,7 @@ def _beside(table: pa.Table, more: pa.Table) -> pa.Table:
     return table
 
 
-def prints_of(facts: pa.Table, numbers: Indices) -> Prints:
+def signatures_of(facts: pa.Table, numbers: Indices) -> Signatures:
     """The finger-prints of the pictures in these rows of `FACTS`; all must be good. Raises `DamageError` if not."""
     phash = facts["phash"].to_numpy()[numbers]
     pdq = _fixed(whole(facts, "pdq").take(rows(numbers)), 32).view(np.uint64)
@@ -147,10 +181,10 @@ def prints_of(facts: pa.Table, numbers: Indices) -> Prints:
             )
         except ValueError as error:
             raise DamageError(
-                "a fact of the fetch step holds no SHA-256 of 64 hex digits: build anew"
+                "a fact of the fetch step holds no SHA-256 of 64 hex digits: build the corpus again"
             ) from error
         keys[start : start + len(chunk)] = raw_keys(list(map(sample_key, urls, digests)))
-    return Prints(phash=phash, pdq=pdq, colours=colours, sha256=sha256, keys=keys)
+    return Signatures(phash=phash, pdq=pdq, colours=colours, sha256=sha256, keys=keys)
 
 
 def _fixed(array: "Column", width: int) -> NDArray[np.uint8]:
@@ -174,7 +208,7 @@ def _read(paths: Sequence[str], schema: pa.Schema, columns: list[str]) -> pa.Tab
         return pa.table(read, schema=pa.schema(fields))
     except pa.ArrowInvalid as error:
         raise DamageError(
-            f"{paths[0]} and its like: columns differ in length ({error}): build anew"
+            f"{paths[0]} and its like: columns differ in length ({error}): build the corpus again"
         ) from error
 
 
@@ -184,7 +218,7 @@ def _column(path: str, field: "pa.Field[pa.DataType]") -> "Column":
             return whole(file.read([field.name]).cast(pa.schema([field])), field.name)
     except (pa.ArrowException, KeyError, ValueError) as error:
         raise DamageError(
-            f"{path}: not a table as the build wrote it ({error}): build anew"
+            f"{path}: not a table as the build wrote it ({error}): build the corpus again"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Removes texts that stand by too many images, or that a benchmark contains."""
+"""Texts that stand by too many images or in a benchmark, and captions that are near another one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,73 +6,115 @@ from typing import cast
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from wenlan_data.arrow import Lists, lists, whole
+from wenlan_data.arrow import Lists, lists, rows, whole
 from wenlan_data.dedupe import captions
-from wenlan_data.dedupe.decisions import CONTAMINATION, TEXT_FREQUENCY
+from wenlan_data.dedupe.decisions import (
+    CONTAMINATION,
+    NEAR_TEXT,
+    NO_CAPTION,
+    TEXT_FREQUENCY,
+    Decisions,
+)
 from wenlan_data.dedupe.decontamination import Benchmarks
-from wenlan_data.dedupe.frequency import count_pictures, earlier_counts
-from wenlan_data.dedupe.table import Intake
+from wenlan_data.dedupe.frequency import Hashes, count_images, published_counts
+from wenlan_data.dedupe.groups import Images
+from wenlan_data.dedupe.minhash import near_captions, near_published_captions
+from wenlan_data.dedupe.table import CandidateTable
 from wenlan_data.dedupe.text_hashes import plain_hashes, text_hashes
 from wenlan_data.npy import Bools, Indices, members
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Texts:
-    """The texts of N candidates after the rules on them, and what later generations count on."""
+class FilteredTexts:
+    """The texts of N candidates that are left, and the counts that later generations add to."""
 
     left: "Lists"
+    caption_rank: Indices
+    """int64 (N,): the position of the best text type left in the caption order; its length where none is left."""
     removed: int
-    """For standing by too many pictures."""
-    had: NDArray[np.int8]
-    """int8 (N,): why a text was taken from the candidate, `TEXT_FREQUENCY` or `CONTAMINATION`; or 0."""
-    details: dict[int, str]
-    """Candidate to the benchmark's picture that its text stands by."""
-    hashes: NDArray[np.uint64]
+    """Texts removed for standing by too many images."""
+    hashes: Hashes
+    """uint64 (T,), sorted: the different texts of the generation."""
     counts: Indices
+    """int64 (T,): by how many different images each stands."""
 
 
-def infrequent(
-    intake: Intake,
+def filter_texts(
+    table: CandidateTable,
     published: Sequence[str],
     max_same_text: int,
-    benchmarks: Benchmarks | None = None,
-) -> Texts:
-    """Take away each text that a benchmark has, or that stands by more than `max_same_text` different pictures."""
-    texts = lists(intake.candidates, "texts")
+    caption_order: Sequence[str],
+    benchmarks: Benchmarks | None,
+    decisions: Decisions,
+) -> FilteredTexts:
+    """Removes texts that stand by more than `max_same_text` different images, or that a benchmark contains.
+
+    Drops the fetched candidates that have no caption left. `published` are the index folders of earlier generations,
+    whose counts are added.
+    """
+    texts = lists(table.candidates, "texts")
     owners = captions.owners(texts)
-    fetched = intake.fetched()
-    words = captions.words_of(texts)
+    words = captions.flatten_texts(texts)
     hashes = text_hashes(words)
-    counted = fetched[owners]
-    pictures = whole(intake.facts, "sha256").dictionary_encode().indices.to_numpy()
-    known, counts = count_pictures(
-        pictures[intake.fact[owners[counted]]].astype(np.int64), hashes[counted]
+    counted = table.fetched[owners]
+    images = whole(table.results, "sha256").dictionary_encode().indices.to_numpy()
+    known, counts = count_images(
+        images[table.result[owners[counted]]].astype(np.int64), hashes[counted]
     )
-    total = counts + earlier_counts(published, known)
+    total = counts + published_counts(published, known)
     frequent = np.zeros(len(hashes), bool)
     if len(known):
         frequent[counted] = total[np.searchsorted(known, hashes[counted])] > max_same_text
-    had, details = np.zeros(len(texts), np.int8), dict[int, str]()
-    had[owners[frequent]] = TEXT_FREQUENCY
-    gone = frequent
+    # Why a text was removed from each candidate; a benchmark's text is the graver reason.
+    reason, details = np.full(len(texts), NO_CAPTION, np.int8), dict[int, str]()
+    reason[owners[frequent]] = TEXT_FREQUENCY
+    removed = frequent
     if benchmarks is not None and len(benchmarks.text_hashes):
         place, is_theirs = members(benchmarks.text_hashes, plain_hashes(words))
-        had[owners[is_theirs]] = CONTAMINATION
+        reason[owners[is_theirs]] = CONTAMINATION
         details = {
             int(owners[n]): benchmarks.text_names[int(place[n])] for n in np.flatnonzero(is_theirs)
         }
-        gone = frequent | is_theirs
-    left = _without(texts, owners, gone)
-    return Texts(
+        removed = frequent | is_theirs
+    left = _without(texts, owners, removed)
+    caption_rank = captions.ranks(left, caption_order)
+    without_caption = table.fetched & (caption_rank == len(caption_order))
+    lost = np.flatnonzero(without_caption)
+    decisions.drop(lost, reason[lost])
+    decisions.details.update({n: name for n, name in details.items() if without_caption[n]})
+    return FilteredTexts(
         left=left,
+        caption_rank=caption_rank,
         removed=int(frequent.sum()),
-        had=had,
-        details=details,
         hashes=known,
         counts=counts,
     )
+
+
+def drop_near_captions(
+    images: Images,
+    texts: FilteredTexts,
+    published: Sequence[str],
+    caption_order: Sequence[str],
+    similarity: float,
+    decisions: Decisions,
+) -> Indices | None:
+    """Drops the open images whose caption is near a published one.
+
+    Returns int64 (E, 2), the images whose captions are near each other, for `select`; None where the recipe compares no
+    captions (0). `published` are the folders of captions of earlier generations.
+    """
+    if not similarity:
+        return None
+    left = np.flatnonzero(decisions.is_open[images.primary])
+    chosen = cast("Lists", texts.left.take(rows(images.primary[left])))
+    words = cast("list[str]", captions.choose_all(chosen, caption_order)[0].to_pylist())
+    keys = near_published_captions(words, published, similarity)
+    near = np.flatnonzero(keys != b"")
+    candidates, at = images.candidates_of(left[near])
+    decisions.drop(candidates, NEAR_TEXT, key=keys[near[at]])
+    return left[near_captions(words, similarity)]
 
 
 def _without(texts: "Lists", owners: Indices, gone: Bools) -> "Lists":

@@ -3,30 +3,38 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from wenlan_data.arrow import integers, rows, strings
+from wenlan_data.arrow import Lists, integers, rows, strings
 from wenlan_data.dedupe import captions
-from wenlan_data.dedupe.candidate_decisions import Fates
-from wenlan_data.dedupe.decisions import FETCH, KEPT, REASONS
+from wenlan_data.dedupe.decisions import (
+    DUPLICATE,
+    FETCH,
+    KEPT,
+    NEAR_DUPLICATE,
+    REASONS,
+    Decisions,
+)
+from wenlan_data.dedupe.domain_share import DomainShare
 from wenlan_data.dedupe.frequency import save_counts
-from wenlan_data.dedupe.merge_texts import Merged
-from wenlan_data.dedupe.table import Intake, prints_of
-from wenlan_data.dedupe.text_filter import Texts
+from wenlan_data.dedupe.merge_texts import MergedColumns
+from wenlan_data.dedupe.minhash import save_captions
+from wenlan_data.dedupe.table import CandidateTable
+from wenlan_data.dedupe.text_filter import FilteredTexts
 from wenlan_data.errors import os_errors
 from wenlan_data.index.published import (
     SITE_COUNTS,
     SITE_HASHES,
-    Asked,
+    RequestedUrls,
     hex_keys,
     save_index,
     url_hashes,
 )
-from wenlan_data.npy import Words
+from wenlan_data.npy import FixedBytes, Indices
 from wenlan_data.recipe import ShardRules
 from wenlan_data.tables import KEPT as KEPT_SCHEMA
 from wenlan_data.tables import WORK_DROPS
@@ -35,27 +43,25 @@ BATCH_ROWS = 1 << 14
 ROW_BYTES = 6144
 """A sample's share besides its JPEG: three tar headers with padding, and a JSON with 37 regions."""
 
-Indices = NDArray[np.int64]
-
 
 def kept_table(
-    intake: Intake, fates: Fates, kept: Indices, merged: Merged, order: Sequence[str]
+    table: CandidateTable, kept: Indices, merged: MergedColumns, caption_order: Sequence[str]
 ) -> pa.Table:
     """The rows of `tables.KEPT` for the candidates `kept`, in this order."""
     texts = merged.texts.take(kept)
-    caption, caption_type = captions.choose_all(texts, order)
+    caption, caption_type = captions.choose_all(texts, caption_order)
     made: dict[str, object] = {
-        "key": pa.array(hex_keys(fates.keys[kept]), pa.string()),
+        "key": pa.array(hex_keys(table.keys[kept]), pa.string()),
         "texts": texts,
         "caption": caption,
         "caption_type": caption_type,
         "opt_out": merged.opt_out.take(kept),
     }
-    from_candidate = [name for name in KEPT_SCHEMA.names if name in intake.candidates.column_names]
-    from_fact = [name for name in KEPT_SCHEMA.names if name in intake.facts.column_names]
-    candidates = intake.candidates.select(from_candidate).take(rows(kept))
-    facts = intake.facts.select(from_fact).take(rows(intake.fact[kept]))
-    columns = _columns(facts) | _columns(candidates) | made
+    from_candidate = [name for name in KEPT_SCHEMA.names if name in table.candidates.column_names]
+    from_result = [name for name in KEPT_SCHEMA.names if name in table.results.column_names]
+    candidates = table.candidates.select(from_candidate).take(rows(kept))
+    results = table.results.select(from_result).take(rows(table.result[kept]))
+    columns = _columns(results) | _columns(candidates) | made
     return pa.table({name: columns[name] for name in KEPT_SCHEMA.names}).cast(KEPT_SCHEMA)
 
 
@@ -111,72 +117,106 @@ def cuts(sizes: Indices, rules: ShardRules) -> list[tuple[int, int]]:
     return found
 
 
-def write_drops(path: Path, intake: Intake, fates: Fates) -> dict[str, Counter[str]]:
+def write_drops(path: Path, table: CandidateTable, decisions: Decisions) -> dict[str, Counter[str]]:
     """Write `tables.WORK_DROPS` rows of all candidates that are not kept, by ordinal; step to reason to count."""
-    dropped = np.flatnonzero(fates.fate != KEPT)
+    dropped = np.flatnonzero(decisions.reason != KEPT)
     counts: dict[str, Counter[str]] = {}
     with os_errors(path), pq.ParquetWriter(path, WORK_DROPS, compression="zstd") as writer:
         for start in range(0, len(dropped), BATCH_ROWS):
-            table = _drop_rows(intake, fates, dropped[start : start + BATCH_ROWS])
-            writer.write_table(table)
-            every = np.arange(table.num_rows)
+            batch = _drop_rows(table, decisions, dropped[start : start + BATCH_ROWS])
+            writer.write_table(batch)
+            every = np.arange(batch.num_rows)
             for step, reason in zip(
-                strings(table, "step", every), strings(table, "reason", every), strict=True
+                strings(batch, "step", every), strings(batch, "reason", every), strict=True
             ):
                 counts.setdefault(step, Counter())[reason] += 1
     return counts
 
 
-def _drop_rows(intake: Intake, fates: Fates, dropped: Indices) -> pa.Table:
-    failed = fates.fate[dropped] == FETCH
-    facts = intake.facts.select(["reason", "detail", "retryable"])
-    facts = facts.take(rows(np.maximum(intake.fact[dropped], 0)[failed]))
-    # The fetch rows first, then the others, then all back into the order asked for.
+def _drop_rows(table: CandidateTable, decisions: Decisions, dropped: Indices) -> pa.Table:
+    failed = decisions.reason[dropped] == FETCH
+    fetch = table.results.select(["reason", "detail", "retryable"])
+    fetch = fetch.take(rows(np.maximum(table.result[dropped], 0)[failed]))
+    # The rows of the fetch step, then the others; `back` returns them to the order of `dropped`.
     back = np.argsort(np.concatenate([np.flatnonzero(failed), np.flatnonzero(~failed)]))
-    others = fates.fate[dropped][~failed].tolist()
+    others = decisions.reason[dropped][~failed].tolist()
     ours = pa.table(
         {
-            "reason": pa.array([REASONS[fate] for fate in others], pa.string()),
+            "reason": pa.array([REASONS[code] for code in others], pa.string()),
             "detail": pa.array(
-                [fates.details.get(n, "") for n in dropped[~failed].tolist()], pa.string()
+                [decisions.details.get(n, "") for n in dropped[~failed].tolist()], pa.string()
             ),
             "retryable": pa.array([False] * len(others), pa.bool_()),
         }
     )
-    said = pa.concat_tables([facts, ours]).take(rows(back))
-    columns = _columns(intake.candidates.take(rows(dropped))) | _columns(said)
+    reasons = pa.concat_tables([fetch, ours]).take(rows(back))
+    columns = _columns(table.candidates.take(rows(dropped))) | _columns(reasons)
     columns |= {
         "step": pa.array(np.where(failed, "fetch", "dedupe").tolist(), pa.string()),
-        "key": pa.array(hex_keys(fates.keys[dropped]), pa.string()),
-        "duplicate_of": pa.array(hex_keys(fates.duplicate_of[dropped]), pa.string()),
-        "phash_distance": pa.array(fates.phash_distance[dropped]),
-        "pdq_distance": pa.array(fates.pdq_distance[dropped]),
+        "key": pa.array(hex_keys(table.keys[dropped]), pa.string()),
+        "duplicate_of": pa.array(hex_keys(decisions.key[dropped]), pa.string()),
+        "phash_distance": pa.array(decisions.phash_bits[dropped]),
+        "pdq_distance": pa.array(decisions.pdq_bits[dropped]),
     }
     return pa.table({name: columns[name] for name in WORK_DROPS.names}).cast(WORK_DROPS)
 
 
 def write_index(
-    folder: Path, generation: int, intake: Intake, fates: Fates, texts: Texts, kept: Indices
+    folder: Path,
+    generation: int,
+    table: CandidateTable,
+    texts: FilteredTexts,
+    placeholders: FixedBytes,
+    decisions: Decisions,
 ) -> None:
-    """Write what later generations need, see `dedupe.codes` and `dedupe.counts`."""
+    """Writes the index of this generation for later ones, see `index.published` and `dedupe.frequency`."""
     with os_errors(folder):
         folder.mkdir()
-    vain = np.setdiff1d(np.arange(intake.facts.num_rows), fates.url_facts)
-    asked = Asked(
-        hashes=_url_hashes(intake, fates.url_facts),
-        keys=fates.url_keys,
-        vain_hashes=_url_hashes(intake, vain),
-        vain_parts=np.uint64(generation << 32) | intake.fetch_part[vain].astype(np.uint64),
-        placeholders=fates.placeholders,
+    # A URL leads to the sample that its image is, equals or is near. All other URLs failed, dropped ones among them:
+    # when one comes again with another text, its fetch result is taken from the record.
+    rows_found = np.flatnonzero(np.isin(decisions.reason, [KEPT, DUPLICATE, NEAR_DUPLICATE]))
+    rows_found = rows_found[table.fetched[rows_found]]
+    found, first = np.unique(table.result[rows_found], return_index=True)
+    first_row = rows_found[first]
+    is_kept = decisions.reason[first_row] == KEPT
+    failed = np.setdiff1d(np.arange(table.results.num_rows), found)
+    requested = RequestedUrls(
+        hashes=_url_hashes(table, found),
+        keys=np.where(is_kept, table.keys[first_row], decisions.key[first_row]),
+        failed_hashes=_url_hashes(table, failed),
+        failed_parts=np.uint64(generation << 32) | table.fetch_part[failed].astype(np.uint64),
+        placeholders=placeholders,
     )
-    save_index(folder, generation, prints_of(intake.facts, intake.fact[kept]), asked)
+    kept = np.flatnonzero(decisions.reason == KEPT)
+    save_index(folder, generation, table.signatures.take(table.url[kept]), requested)
     save_counts(folder, texts.hashes, texts.counts)
-    save_counts(folder, *fates.sites, (SITE_HASHES, SITE_COUNTS))
 
 
-def _url_hashes(intake: Intake, facts: Indices) -> Words:
-    hashes = np.zeros(len(facts), "S16")
+def write_captions(
+    folder: Path,
+    table: CandidateTable,
+    texts: FilteredTexts,
+    caption_order: Sequence[str],
+    similarity: float,
+    decisions: Decisions,
+) -> None:
+    """Writes the captions of the kept candidates, which those of later generations are compared with."""
+    kept = np.flatnonzero(decisions.reason == KEPT)
+    left = cast("Lists", texts.left.take(rows(kept)))
+    words = cast("list[str]", captions.choose_all(left, caption_order)[0].to_pylist())
+    save_captions(folder, table.keys[kept], words, similarity)
+
+
+def write_domain_counts(folder: Path, domains: DomainShare | None, kept: Indices) -> None:
+    """Writes how many of the kept images each domain has; nothing is counted where no share is set."""
+    counts = np.empty(0, np.int64) if domains is None else domains.count(kept)
+    hashes = np.empty(0, np.uint64) if domains is None else domains.hashes
+    save_counts(folder, hashes[counts > 0], counts[counts > 0], (SITE_HASHES, SITE_COUNTS))
+
+
+def _url_hashes(table: CandidateTable, results: Indices) -> FixedBytes:
+    hashes = np.zeros(len(results), "S16")
     for start in range(0, len(hashes), BATCH_ROWS):
-        chunk = facts[start : start + BATCH_ROWS]
-        hashes[start : start + len(chunk)] = url_hashes(strings(intake.facts, "url_key", chunk))
+        chunk = results[start : start + BATCH_ROWS]
+        hashes[start : start + len(chunk)] = url_hashes(strings(table.results, "url_key", chunk))
     return hashes

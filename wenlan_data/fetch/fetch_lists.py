@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wenlan_data.errors import os_errors
-from wenlan_data.index.published import Published, url_hashes
+from wenlan_data.index.published import PublishedIndex, url_hashes
 from wenlan_data.protocols import Receipt
 from wenlan_data.tables import CANDIDATES, FACTS, IMAGE_INDEX, WANTED
 from wenlan_data.web.limits import HostLimits
@@ -43,7 +43,7 @@ class SlicePart:
     """Index folders of earlier generations: a URL whose picture is published is not asked for again."""
     earlier: tuple[str, ...] = ()
     """Folders of the fetch parts of earlier generations: what one was told for a URL in vain is not asked for again,
-    it gets a slice with the part's place (`Published.asked_in`) as `earlier`."""
+    it gets a slice with the part's place (`PublishedIndex.last_failed_fetch`) as `earlier`."""
     recorded: tuple[str, ...] = ()
     """Old `facts.parquet` files (for `--from`): what one of them holds gets one slice, in their order."""
 
@@ -199,7 +199,7 @@ def _wanted(candidates: Sequence[str], images: Sequence[str]) -> tuple[pa.Table,
 def _unpublished(wanted: pa.Table, published: tuple[str, ...]) -> tuple[pa.Table, int]:
     if not published or not wanted.num_rows:
         return wanted, 0
-    keys = Published(published).key_of_urls(_texts(wanted["url_key"]))
+    keys = PublishedIndex(published).key_of_urls(_texts(wanted["url_key"]))
     left = wanted.filter(pa.array([not key for key in keys]))
     return left, wanted.num_rows - left.num_rows
 
@@ -210,7 +210,7 @@ def _told(
     """The rows to ask for, and those that were asked for before, by the fetch part that knows the answer."""
     if not earlier or not wanted.num_rows:
         return wanted, []
-    places = Published(published).asked_in(url_hashes(_texts(wanted["url_key"])))
+    places = PublishedIndex(published).last_failed_fetch(url_hashes(_texts(wanted["url_key"])))
     # Files and WARC records that are at hand cost nobody anything: they may have changed.
     places[pc.not_equal(wanted["supply"], pa.scalar("web")).to_numpy(zero_copy_only=False)] = -1
     told = []

@@ -18,7 +18,7 @@ Array = NDArray[np.generic]
 Combine = Callable[[list[Array]], list[Array]]
 
 
-def to_merge(sizes: Sequence[int], own: int) -> int:
+def segments_to_merge(sizes: Sequence[int], own: int) -> int:
     """How many of the last runs, of these sizes (pictures), are merged with a new one of `own` pictures.
 
     A run goes on while the one before it is no larger: of G equal generations at most log2(G) + 1 runs are left,
@@ -31,7 +31,7 @@ def to_merge(sizes: Sequence[int], own: int) -> int:
     return count
 
 
-def merge_runs(folders: Sequence[Path], out: Path) -> None:
+def merge_segments(folders: Sequence[Path], out: Path) -> None:
     """Write the index of several folders, oldest first, into the folder `out`. Memory is bounded by `MERGE_ROWS`."""
     names = (
         published.PHASH,
@@ -46,7 +46,7 @@ def merge_runs(folders: Sequence[Path], out: Path) -> None:
     _merge(folders, out, (published.ASKED_HASHES, published.ASKED_PARTS), _last)
     _merge(folders, out, (HASHES, COUNTS), _summed)
     _merge(folders, out, (SITE_HASHES, SITE_COUNTS), _summed)
-    placeholders = published.Published(tuple(str(folder) for folder in folders)).placeholders()
+    placeholders = published.PublishedIndex(tuple(str(folder) for folder in folders)).placeholders()
     save_array(out / published.PLACEHOLDERS, placeholders)
 
 
@@ -95,12 +95,12 @@ def merge_last(folders: Sequence[Path], own: Path) -> int:
 
     Deterministic: it depends on the sizes alone.
     """
-    count = to_merge([size_of(folder) for folder in folders], size_of(own))
+    count = segments_to_merge([size_of(folder) for folder in folders], size_of(own))
     if count:
         merged = own.with_name(own.name + "-merged")
         with os_errors(own):
             merged.mkdir()
-            merge_runs([*folders[len(folders) - count :], own], merged)
+            merge_segments([*folders[len(folders) - count :], own], merged)
             shutil.rmtree(own)
             merged.rename(own)
     return count

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from wenlan_data.dedupe.read_benchmarks import against_parts
+from wenlan_data.dedupe.read_benchmarks import benchmark_parts
 from wenlan_data.errors import RecipeError, UsageError
 from wenlan_data.files import write_atomic
 from wenlan_data.plan import step_versions
@@ -71,7 +71,7 @@ def prepare(
         # What is missing, empty or without the column is found here, before anything is created.
         next(spec.load().parts(source=0, max_rows=options.generation_rows), None)
     if made is None:
-        against_parts(recipe)
+        benchmark_parts(recipe)
     if sources is not None:
         check_seeds(sources)
     return Prepared(options=options, recipe=recipe, sources=sources, contact=contact, old=old)

@@ -9,8 +9,8 @@ from typing import TypedDict, cast
 import pyarrow.parquet as pq
 
 from wenlan_data.crawl.step import STATES
-from wenlan_data.dedupe.near_step import AmongPart, NearFiles, NearPart, near_parts
-from wenlan_data.dedupe.read_benchmarks import against_parts
+from wenlan_data.dedupe.near_step import NearFiles, NearPart, SelfJoinPart, near_parts
+from wenlan_data.dedupe.read_benchmarks import benchmark_parts
 from wenlan_data.dedupe.step import CAPTIONS, DedupePart, index_folders
 from wenlan_data.extract.step import ExtractPart, ReextractPart, RetryPart
 from wenlan_data.fetch.fetch_lists import SlicePart
@@ -155,7 +155,7 @@ def fetch_jobs(generation: Generation, sliced: Receipt) -> list[Job]:
 def against_jobs(generation: Generation) -> list[Job]:
     """The benchmarks of the recipe are read once, when the corpus is begun."""
     recipe = generation.recipe
-    parts = against_parts(recipe) if generation.number == 0 else []
+    parts = benchmark_parts(recipe) if generation.number == 0 else []
     return [Job(number=number, make=_fixed(part)) for number, part in enumerate(parts)]
 
 
@@ -185,11 +185,11 @@ def _near_files(generation: Generation, fetched: Mapping[int, Receipt]) -> NearF
         for number, part in enumerate(_near_parts(generation, fetched))
     ]
     return NearFiles(
-        among=tuple(folder for part, folder in folders if isinstance(part, AmongPart)),
+        among=tuple(folder for part, folder in folders if isinstance(part, SelfJoinPart)),
         against=tuple(
             (folder, runs[part.index])
             for part, folder in folders
-            if not isinstance(part, AmongPart)
+            if not isinstance(part, SelfJoinPart)
         ),
     )
 
@@ -283,7 +283,7 @@ def _fetch(generation: Generation, wanted: str) -> Callable[[Receipt | None], Fe
 
 
 def _recorded(generation: Generation, wanted: str, place: int) -> ReplayPart:
-    """What an earlier generation was told for these URLs; `place` as in `Published.asked_in`."""
+    """What an earlier generation was told for these URLs; `place` as in `PublishedIndex.last_failed_fetch`."""
     folder = Path(generation.fetch_folders()[place >> 32]) / f"{place & 0xFFFFFFFF:05d}"
     warc = folder / "images.warc"
     return _judged_anew(

@@ -5,20 +5,25 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from wenlan_data.dedupe.hamming.covering_designs import KEYS, Cover, covers, replacements
+from wenlan_data.dedupe.hamming.covering_designs import (
+    KEYS,
+    CoveringDesign,
+    covering_designs,
+    keys_with_earlier,
+)
 
-ALL = [cover for radius in range(1, 9) for cover in covers(radius) if cover.bands < 1000]
+ALL = [cover for radius in range(1, 9) for cover in covering_designs(radius) if cover.bands < 1000]
 
 
-def name(cover: Cover) -> str:
+def name(cover: CoveringDesign) -> str:
     return f"radius {cover.radius}, {cover.bands} keys of {cover.blocks} blocks"
 
 
 @pytest.mark.parametrize("cover", ALL, ids=name)
 def test_whichever_blocks_differ_one_key_has_none_of_them_and_just_one_is_the_first(
-    cover: Cover,
+    cover: CoveringDesign,
 ) -> None:
-    keys = list(replacements(cover))
+    keys = list(keys_with_earlier(cover))
     masks = np.array([sum(1 << number for number in key) for key, _ in keys])
     earlier = [[sum(1 << number for number in some) for some in sets] for _, sets in keys]
     for count in range(cover.radius + 1):
@@ -32,14 +37,16 @@ def test_whichever_blocks_differ_one_key_has_none_of_them_and_just_one_is_the_fi
 def test_fewer_keys_do_than_every_choice() -> None:
     for radius, lines in KEYS.items():
         assert all(
-            cover.bands < Cover(cover.blocks, radius).bands
-            for cover in covers(radius)[-len(lines) :]
+            cover.bands < CoveringDesign(cover.blocks, radius).bands
+            for cover in covering_designs(radius)[-len(lines) :]
         )
 
 
 def test_the_share_compared_is_that_of_all_keys_together() -> None:
     shares = np.array([0.5, 0.25, 0.125, 0.5])
-    assert Cover(4, 2).together(shares) == pytest.approx(
+    assert CoveringDesign(4, 2).together(shares) == pytest.approx(
         sum(shares[i] * shares[j] for i, j in combinations(range(4), 2))
     )
-    assert Cover(4, 2, (0b0011, 0b1100)).together(shares) == pytest.approx(0.5 * 0.25 + 0.125 * 0.5)
+    assert CoveringDesign(4, 2, (0b0011, 0b1100)).together(shares) == pytest.approx(
+        0.5 * 0.25 + 0.125 * 0.5
+    )

@@ -75,7 +75,7 @@ def test_the_search_by_bands_and_inside_long_runs_is_exact(
     # Small limits send these few codes down the paths that millions take; free bands forbid to compare all.
     monkeypatch.setattr(limits, "MATRIX_PAIRS", 16)
     monkeypatch.setattr(limits, "CHUNK_PAIRS", 1000)
-    monkeypatch.setattr(self_join, "LONG_RUN", 5)
+    monkeypatch.setattr(self_join, "MAX_SCAN_ROWS", 5)
     monkeypatch.setattr(limits, "SCAN_CODES", 50)
     monkeypatch.setattr(blocks, "MOVE_CODES", 40)
     monkeypatch.setattr(blocks, "BAND_NS", 0.0)

@@ -11,9 +11,13 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from wenlan_data.dedupe.hamming.covering_designs import NO_COVER, Cover, covers, replacements
-
-Codes = NDArray[np.uint64]
+from wenlan_data.dedupe.hamming.covering_designs import (
+    NO_DESIGN,
+    CoveringDesign,
+    covering_designs,
+    keys_with_earlier,
+)
+from wenlan_data.npy import Codes
 
 # Costs in ns of one core (benchmarks/dedupe/cost_model.py fits them): to move, sort and scan one code, to compare
 # one pair, to start one band.
@@ -31,7 +35,7 @@ class Cut:
 
     edges: tuple[int, ...] = ()
     """The bits where blocks begin, and the width at the end."""
-    cover: Cover = NO_COVER
+    cover: CoveringDesign = NO_DESIGN
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ def bands(cut: Cut) -> Iterator[Band]:
     edges, blocks = cut.edges, cut.cover.blocks
     if not edges:
         return
-    for key, earlier in replacements(cut.cover):
+    for key, earlier in keys_with_earlier(cut.cover):
         rest = [number for number in range(blocks) if number not in key]
         places, top = dict[int, int](), edges[-1]
         # Higher blocks above lower ones: neighbours stay neighbours and move as one piece.
@@ -118,7 +122,7 @@ def choose_cut(
     right_ns, compare_ns = (len(right) * PASS_NS, GATHER_NS) if between else (0, COMPARE_NS)
     one_ns = len(left) * SORT_NS + right_ns + BAND_NS
     best, best_ns = Cut(), pairs * compare_ns
-    for cover in covers(radius):
+    for cover in covering_designs(radius):
         inner = np.searchsorted(distinct, distinct[-1] * np.arange(1, cover.blocks) / cover.blocks)
         edges = (0, *inner.tolist(), width)
         if len(set(edges)) <= cover.blocks:

@@ -60,7 +60,7 @@ KEYS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Cover:
+class CoveringDesign:
     """Keys for codes of so many blocks, up to `radius` of which differ."""
 
     blocks: int
@@ -85,22 +85,24 @@ class Cover:
         return float(np.where(chosen, shares, 1.0).prod(axis=1).sum())
 
 
-NO_COVER = Cover(0, 0)
+NO_DESIGN = CoveringDesign(0, 0)
 
 
 @cache
-def covers(radius: int) -> tuple[Cover, ...]:
+def covering_designs(radius: int) -> tuple[CoveringDesign, ...]:
     """Those to choose from."""
-    every = [Cover(blocks, radius) for blocks in range(radius + 1, radius + 9)]
+    every = [CoveringDesign(blocks, radius) for blocks in range(radius + 1, radius + 9)]
     return (*every, *(_read(line, radius) for line in KEYS.get(radius, ())))
 
 
-def _read(line: str, radius: int) -> Cover:
+def _read(line: str, radius: int) -> CoveringDesign:
     blocks, _, keys = line.partition(": ")
-    return Cover(int(blocks), radius, tuple(int(key, 16) for key in keys.split()))
+    return CoveringDesign(int(blocks), radius, tuple(int(key, 16) for key in keys.split()))
 
 
-def replacements(cover: Cover) -> Iterator[tuple[tuple[int, ...], list[tuple[int, ...]]]]:
+def keys_with_earlier(
+    cover: CoveringDesign,
+) -> Iterator[tuple[tuple[int, ...], list[tuple[int, ...]]]]:
     """Each key as block numbers; with it sets of other blocks: a pair that this key brings together has been brought
     together by an earlier key just when it agrees in all blocks of one of these sets.
     """

@@ -5,21 +5,21 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from wenlan_data.dedupe.hamming import pairs as limits
-from wenlan_data.dedupe.hamming.blocks import Band, Codes, bands, choose_cut
+from wenlan_data.dedupe.hamming.blocks import Band, bands, choose_cut
 from wenlan_data.dedupe.hamming.pairs import (
     CODE_BITS,
     NO_CODES,
     NO_PAIRS,
-    Indices,
-    candidates,
     check_radius,
-    distinct_of,
-    in_order,
-    matrix,
-    own,
-    places_of,
-    shares_top_bits,
+    compare_all,
+    distinct_codes,
+    expand_spans,
+    first_matches,
+    occurrences_of,
+    share_top_bits,
+    sort_pairs,
 )
+from wenlan_data.npy import Codes, Indices
 
 
 def near_between(new: Codes, old: Codes, radius_bits: int) -> Indices:
@@ -30,10 +30,10 @@ def near_between(new: Codes, old: Codes, radius_bits: int) -> Indices:
     """
     check_radius(radius_bits)
     pairs = np.concatenate(
-        [NO_PAIRS, *search_between(distinct_of(new)[0], distinct_of(old)[0], radius_bits)]
+        [NO_PAIRS, *search_between(distinct_codes(new)[0], distinct_codes(old)[0], radius_bits)]
     )
-    left, right = places_of(new, pairs[:, 0]), places_of(old, pairs[:, 1])
-    return in_order(left.expand(right, pairs))
+    left, right = occurrences_of(new, pairs[:, 0]), occurrences_of(old, pairs[:, 1])
+    return sort_pairs(left.expand(right, pairs))
 
 
 def search_between(new: Codes, old: Codes, radius_bits: int) -> Iterator[Codes]:
@@ -46,12 +46,12 @@ def _search_between(new: Codes, old: Codes, width: int, radius: int) -> Iterator
     if not len(new) or not len(old):
         return
     if len(new) * len(old) <= limits.MATRIX_PAIRS:
-        yield matrix(new, old, radius, above=None)
+        yield compare_all(new, old, radius, above=None)
         return
     cut = choose_cut(new, old, len(new) * len(old), width, radius, between=True)
     if not cut.edges:
         every = np.full(len(new), len(old))
-        yield from _compared(new, old, candidates(np.zeros_like(every), every), radius)
+        yield from _compared(new, old, expand_spans(np.zeros_like(every), every), radius)
     for band in bands(cut):
         yield from _between_band(new, old, band, radius, width)
 
@@ -69,10 +69,10 @@ def _between_band(new: Codes, old: Codes, band: Band, radius: int, width: int) -
         ours = left[starts[number] : starts[number] + counts[number]] & low
         theirs = right[begin[number] : begin[number] + there[number]] & low
         for found in _search_between(ours, theirs, band.key_shift, radius):
-            yield own(found | (keys[number] << shift), band)
+            yield first_matches(found | (keys[number] << shift), band)
     per_code = np.repeat(np.where(is_long, 0, there), counts)
-    for pairs in _compared(left, right, candidates(np.repeat(begin, counts), per_code), radius):
-        yield own(pairs, band)
+    for pairs in _compared(left, right, expand_spans(np.repeat(begin, counts), per_code), radius):
+        yield first_matches(pairs, band)
 
 
 def _sharing_a_key(band: Band, old: Codes, left: Codes, width: int) -> Codes:
@@ -80,7 +80,7 @@ def _sharing_a_key(band: Band, old: Codes, left: Codes, width: int) -> Codes:
     parts = [NO_CODES]
     for start in range(0, len(old), limits.SCAN_CODES):
         moved = band.move(old[start : start + limits.SCAN_CODES])
-        parts.append(moved[shares_top_bits(moved, left, width, min(width - band.key_shift, 22))])
+        parts.append(moved[share_top_bits(moved, left, width, min(width - band.key_shift, 22))])
     return np.concatenate(parts)
 
 

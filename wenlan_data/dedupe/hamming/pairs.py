@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wenlan_data.dedupe.hamming.blocks import Band, Codes
-
-Indices = NDArray[np.int64]
+from wenlan_data.dedupe.hamming.blocks import Band
+from wenlan_data.npy import Codes, Indices
 
 MAX_RADIUS_BITS = 8
 CODE_BITS = 64
@@ -21,7 +20,7 @@ NO_PAIRS = np.empty((0, 2), np.uint64)
 NO_CODES = np.empty(0, np.uint64)
 
 
-def candidates(starts: Indices, counts: Indices) -> Iterator[tuple[Indices, Indices]]:
+def expand_spans(starts: Indices, counts: Indices) -> Iterator[tuple[Indices, Indices]]:
     """Pairs (i, starts[i] + k) for k < counts[i], in arrays of about `CHUNK_PAIRS`."""
     ends = np.cumsum(counts)
     begin = 0
@@ -36,7 +35,7 @@ def candidates(starts: Indices, counts: Indices) -> Iterator[tuple[Indices, Indi
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class CodeOccurrences:
     """Some distinct codes in order, and which indices hold each."""
 
     codes: Codes
@@ -44,18 +43,18 @@ class Places:
     starts: Indices
     counts: Indices
 
-    def expand(self, other: "Places", pairs: Codes) -> Indices:
+    def expand(self, other: "CodeOccurrences", pairs: Codes) -> Indices:
         """Index pairs (P, 2) for code pairs (K, 2) of self and `other`."""
         left = np.searchsorted(self.codes, pairs[:, 0])
         right = np.searchsorted(other.codes, pairs[:, 1])
         parts = [np.empty((0, 2), np.int64)]
-        for rows, i in candidates(self.starts[left], self.counts[left]):
-            for inner, j in candidates(other.starts[right[rows]], other.counts[right[rows]]):
+        for rows, i in expand_spans(self.starts[left], self.counts[left]):
+            for inner, j in expand_spans(other.starts[right[rows]], other.counts[right[rows]]):
                 parts.append(np.stack([self.members[i[inner]], other.members[j]], axis=1))
         return np.concatenate(parts)
 
 
-def distinct_of(codes: Codes) -> tuple[Codes, Codes]:
+def distinct_codes(codes: Codes) -> tuple[Codes, Codes]:
     """The distinct codes in order, and those that occur more than once; quick where the codes are in order."""
     ordered = codes if bool(np.all(codes[1:] >= codes[:-1])) else np.sort(codes)
     # By sorting: NumPy's own `unique` goes by hashing, which takes 160 ms for a million codes, a sort 20.
@@ -66,13 +65,13 @@ def distinct_of(codes: Codes) -> tuple[Codes, Codes]:
     return ordered[np.append(True, ~same)], repeated[np.append(True, repeated[1:] != repeated[:-1])]
 
 
-def places_of(codes: Codes, wanted: Codes) -> Places:
+def occurrences_of(codes: Codes, wanted: Codes) -> CodeOccurrences:
     """The places of wanted codes only: an order of all would take twice the memory of the codes."""
-    wanted, _ = distinct_of(wanted)
+    wanted, _ = distinct_codes(wanted)
     # So many bits that one code in sixteen at most shares them by chance: a search for each of the others is slow.
     bits = min(max(22, len(wanted).bit_length() + 4), 28)
     rows = (
-        np.flatnonzero(shares_top_bits(codes, wanted, CODE_BITS, bits))
+        np.flatnonzero(share_top_bits(codes, wanted, CODE_BITS, bits))
         if len(wanted)
         else np.empty(0, np.int64)
     )
@@ -85,10 +84,10 @@ def places_of(codes: Codes, wanted: Codes) -> Places:
     rows, place = rows[here], place[here]
     order = np.argsort(place, kind="stable")
     counts = np.bincount(place, minlength=len(wanted))
-    return Places(wanted, rows[order], np.cumsum(counts) - counts, counts)
+    return CodeOccurrences(wanted, rows[order], np.cumsum(counts) - counts, counts)
 
 
-def shares_top_bits(codes: Codes, wanted: Codes, width: int, bits: int = 22) -> NDArray[np.bool_]:
+def share_top_bits(codes: Codes, wanted: Codes, width: int, bits: int = 22) -> NDArray[np.bool_]:
     """Whether each code agrees with a wanted one in its top bits."""
     below = np.uint64(width - bits)
     seen = np.zeros(1 << bits, bool)
@@ -99,19 +98,19 @@ def shares_top_bits(codes: Codes, wanted: Codes, width: int, bits: int = 22) -> 
     return shares
 
 
-def matrix(left: Codes, right: Codes, radius: int, *, above: int | None) -> Codes:
+def compare_all(left: Codes, right: Codes, radius: int, *, above: int | None) -> Codes:
     """The pairs within the radius among all of left and right, or of those `above` a diagonal."""
     near = np.bitwise_count(left[:, None] ^ right[None, :]) <= radius
     i, j = np.nonzero(near if above is None else np.triu(near, above))
     return np.stack([left[i], right[j]], axis=1)
 
 
-def own(pairs: Codes, band: Band) -> Codes:
+def first_matches(pairs: Codes, band: Band) -> Codes:
     """The pairs that no earlier band finds, as they were before their bits moved."""
     return band.restore(pairs[band.is_first(pairs[:, 0] ^ pairs[:, 1])])
 
 
-def in_order(pairs: Indices) -> Indices:
+def sort_pairs(pairs: Indices) -> Indices:
     """The pairs sorted."""
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 

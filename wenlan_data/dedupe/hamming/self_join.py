@@ -8,32 +8,32 @@ from functools import partial
 import numpy as np
 
 from wenlan_data.dedupe.hamming import pairs as limits
-from wenlan_data.dedupe.hamming.blocks import Band, Codes, Cut, bands, choose_cut
+from wenlan_data.dedupe.hamming.blocks import Band, Cut, bands, choose_cut
 from wenlan_data.dedupe.hamming.pairs import (
     CODE_BITS,
     NO_CODES,
     NO_PAIRS,
-    Indices,
     check_radius,
-    distinct_of,
-    in_order,
-    matrix,
-    own,
-    places_of,
+    compare_all,
+    distinct_codes,
+    first_matches,
+    occurrences_of,
+    sort_pairs,
 )
+from wenlan_data.npy import Codes, Indices
 
-LONG_RUN = 1 << 10
+MAX_SCAN_ROWS = 1 << 10
 # From so many codes on, a crowd: each with so many neighbours that listing the pairs costs more than a second hash.
-CROWD_CODES, CROWD_NEIGHBOURS = 1 << 12, 128
+DENSE_CODES, DENSE_NEIGHBOURS = 1 << 12, 128
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class MatchedPairs:
     """Some of what a search finds."""
 
     pairs: Codes
     """uint64 (K, 2): pairs of different codes, each once in a search."""
-    crowd: Codes = field(default_factory=lambda: NO_CODES)
+    dense: Codes = field(default_factory=lambda: NO_CODES)
     """Codes so close together that their pairs with each other are left to the caller. May come more than once."""
 
 
@@ -44,14 +44,14 @@ def near_pairs(codes: Codes, radius_bits: int, *, threads: int = 1) -> Indices:
     more for each thread. Raises `ValueError` for another radius.
     """
     check_radius(radius_bits)
-    distinct, repeated = distinct_of(codes)
+    distinct, repeated = distinct_codes(codes)
     searched = _in_threads(distinct, search_bands(distinct, radius_bits), radius_bits, threads)
     found = np.concatenate([NO_PAIRS, *searched])
-    groups = places_of(codes, np.concatenate([found.ravel(), repeated]))
+    groups = occurrences_of(codes, np.concatenate([found.ravel(), repeated]))
     different = groups.expand(groups, found)
     equal = groups.expand(groups, np.stack([repeated, repeated], axis=1))
     equal = equal[equal[:, 0] < equal[:, 1]]
-    return in_order(np.concatenate([np.sort(different, axis=1), equal]))
+    return sort_pairs(np.concatenate([np.sort(different, axis=1), equal]))
 
 
 def search_bands(distinct: Codes, radius_bits: int) -> tuple[Band, ...]:
@@ -65,18 +65,18 @@ def search_bands(distinct: Codes, radius_bits: int) -> tuple[Band, ...]:
 
 
 def search(
-    distinct: Codes, chosen: Sequence[Band], radius_bits: int, *, leave_crowds: bool = False
-) -> Iterator[Found]:
+    distinct: Codes, chosen: Sequence[Band], radius_bits: int, *, skip_dense: bool = False
+) -> Iterator[MatchedPairs]:
     """What these bands find among sorted distinct codes; with no bands everything that there is.
 
-    With `leave_crowds` the pairs inside a crowd may be left out, its codes told instead.
+    With `skip_dense` the pairs inside a crowd may be left out, its codes told instead.
     """
     if not chosen:
-        yield from _search(distinct, CODE_BITS, radius_bits, leave_crowds)
+        yield from _search(distinct, CODE_BITS, radius_bits, skip_dense)
     # One room for all bands: a large new array costs as much as moving the codes into it.
     room = np.empty(len(distinct) if chosen else 0, np.uint64)
     for band in chosen:
-        yield from _search_band(distinct, band, radius_bits, leave_crowds, room)
+        yield from _search_band(distinct, band, radius_bits, skip_dense, room)
 
 
 def _in_threads(
@@ -99,35 +99,35 @@ def _cut_among(codes: Codes, width: int, radius: int) -> Cut:
     return choose_cut(codes, codes, len(codes) ** 2 / 2, width, radius)
 
 
-def _search(codes: Codes, width: int, radius: int, leave_crowds: bool) -> Iterator[Found]:
+def _search(codes: Codes, width: int, radius: int, skip_dense: bool) -> Iterator[MatchedPairs]:
     """Pairs among distinct codes of `width` bits, each pair once."""
     if not radius or len(codes) < 2:
         return
     if len(codes) ** 2 <= limits.MATRIX_PAIRS:
-        yield Found(matrix(codes, codes, radius, above=1))
+        yield MatchedPairs(compare_all(codes, codes, radius, above=1))
         return
-    if leave_crowds and _is_crowd(codes, radius):
-        yield Found(NO_PAIRS, codes)
+    if skip_dense and _is_crowd(codes, radius):
+        yield MatchedPairs(NO_PAIRS, codes)
         return
     cut = _cut_among(codes, width, radius)
     if not cut.edges:
-        yield from map(Found, _every_pair(codes, radius))
+        yield from map(MatchedPairs, _every_pair(codes, radius))
     room = np.empty(len(codes) if cut.edges else 0, np.uint64)
     for band in bands(cut):
-        yield from _search_band(codes, band, radius, leave_crowds, room)
+        yield from _search_band(codes, band, radius, skip_dense, room)
 
 
 def _is_crowd(codes: Codes, radius: int) -> bool:
-    if len(codes) < CROWD_CODES:
+    if len(codes) < DENSE_CODES:
         return False
     some = codes[:: len(codes) // 256]
     near = np.bitwise_count(some[:, None] ^ codes[:: len(codes) // 8192 + 1][None, :]) <= radius
-    return float(near.mean()) * len(codes) > CROWD_NEIGHBOURS
+    return float(near.mean()) * len(codes) > DENSE_NEIGHBOURS
 
 
 def _search_band(
-    codes: Codes, band: Band, radius: int, leave_crowds: bool, room: Codes
-) -> Iterator[Found]:
+    codes: Codes, band: Band, radius: int, skip_dense: bool, room: Codes
+) -> Iterator[MatchedPairs]:
     moved = band.move(codes, out=room)
     moved.sort()
     low = np.uint64((1 << band.key_shift) - 1)
@@ -138,12 +138,14 @@ def _search_band(
             gone[start : start + count] = True
             run = moved[start : start + count]
             # Skewed codes make long runs; these agree in the key, so the rest of their bits is searched by itself.
-            for found in _search(run & low, band.key_shift, radius, leave_crowds):
+            for found in _search(run & low, band.key_shift, radius, skip_dense):
                 key = run[0] & ~low
-                yield Found(own(found.pairs | key, band), band.restore(found.crowd | key))
+                yield MatchedPairs(
+                    first_matches(found.pairs | key, band), band.restore(found.dense | key)
+                )
         moved = moved[~gone]
     for pairs in _together(_scan(moved, low, radius)):
-        yield Found(own(pairs, band))
+        yield MatchedPairs(first_matches(pairs, band))
 
 
 def _together(parts: Iterable[Codes]) -> Iterator[Codes]:
@@ -159,13 +161,13 @@ def _together(parts: Iterable[Codes]) -> Iterator[Codes]:
 
 
 def _long_runs(moved: Codes, low: np.uint64) -> tuple[Indices, Indices]:
-    """Starts and lengths of the runs of more than `LONG_RUN` equal keys."""
+    """Starts and lengths of the runs of more than `MAX_SCAN_ROWS` equal keys."""
     inside = [np.empty(0, np.int64)]
-    for start in range(0, max(len(moved) - LONG_RUN, 0), limits.SCAN_CODES):
-        stop = min(start + limits.SCAN_CODES, len(moved) - LONG_RUN)
-        same = (moved[start:stop] ^ moved[start + LONG_RUN : stop + LONG_RUN]) <= low
+    for start in range(0, max(len(moved) - MAX_SCAN_ROWS, 0), limits.SCAN_CODES):
+        stop = min(start + limits.SCAN_CODES, len(moved) - MAX_SCAN_ROWS)
+        same = (moved[start:stop] ^ moved[start + MAX_SCAN_ROWS : stop + MAX_SCAN_ROWS]) <= low
         inside.append(start + np.flatnonzero(same))
-    keys, _ = distinct_of(moved[np.concatenate(inside)] & ~low)
+    keys, _ = distinct_codes(moved[np.concatenate(inside)] & ~low)
     starts = np.searchsorted(moved, keys)
     return starts, np.searchsorted(moved, keys | low, side="right") - starts
 
@@ -174,7 +176,7 @@ def _scan(moved: Codes, low: np.uint64, radius: int) -> Iterator[Codes]:
     """Pairs of equal key within the radius among sorted moved codes: each code with the next, the next but one, ..."""
     room = np.empty(limits.SCAN_CODES, np.uint64), np.empty(limits.SCAN_CODES, np.uint8)
     for start in range(0, len(moved) - 1, limits.SCAN_CODES):
-        chunk = moved[start : start + limits.SCAN_CODES + LONG_RUN]
+        chunk = moved[start : start + limits.SCAN_CODES + MAX_SCAN_ROWS]
         count, distance, alive = min(limits.SCAN_CODES, len(chunk) - 1), 1, len(chunk)
         # While many codes have a partner so far away, whole slices are compared: a tenth of the time of a gather.
         while alive > count // 8 and distance < len(chunk):
@@ -209,4 +211,4 @@ def _scan_some(
 def _every_pair(codes: Codes, radius: int) -> Iterator[Codes]:
     rows = max(1, limits.CHUNK_PAIRS // len(codes))
     for start in range(0, len(codes), rows):
-        yield matrix(codes[start : start + rows], codes[start:], radius, above=1)
+        yield compare_all(codes[start : start + rows], codes[start:], radius, above=1)
