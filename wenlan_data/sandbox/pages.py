@@ -1,4 +1,4 @@
-"""Reads pages in the decoding process: a page that kills a parser, or holds it up, is a drop and nothing else."""
+"""Parses pages in the sandbox: a page that kills a parser, or takes too long, is a drop and nothing else."""
 
 import json
 from collections.abc import Iterator
@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from wenlan_data.records import Candidate, Drop, Origin
 from wenlan_data.sandbox.client import request
 from wenlan_data.sandbox.page_codec import PageLinks, parse_links, parse_pairs
-from wenlan_data.sandbox.protocol import DROP, IMAGE, INLINE_IMAGE, LINKS, PAIRS
+from wenlan_data.sandbox.protocol import DROP, IMAGE, INLINE_IMAGE, LINKS, PAIRS, unpack_drop
 from wenlan_data.web.opt_out import header_signals
 from wenlan_data.web.warc import WarcPayload
 
 INLINE = "inline"
-"""The kind of `Origin` of a picture inside a page: `path` and `offset` are those of the page's record."""
+"""The `Origin.kind` of a `data:` URI image: `path` and `offset` are those of its page's WARC record."""
 
 
 def read_candidates(
@@ -23,38 +23,40 @@ def read_candidates(
     signals: tuple[str, ...],
     page_at: Origin,
 ) -> list[Candidate | Drop]:
-    """The candidates of a page; alone a `Drop` where its bytes are no text (`bad_encoding`) or it is quarantined
-    (`decoder_crash`, `decoder_timeout`)."""
-    at = {"kind": page_at.kind, "path": page_at.path, "offset": page_at.offset}
+    """Returns the candidates of a page, or one `Drop` for the whole page.
+
+    Reasons: `bad_encoding` if its bytes are no text; `decoder_crash` and `decoder_timeout` if it killed
+    the sandbox.
+    """
     options = {
         "content_type": content_type,
         "url": url,
         "source": source,
         "signals": signals,
-        "page_at": at,
+        "page_at": {"kind": page_at.kind, "path": page_at.path, "offset": page_at.offset},
     }
     kind, text, _ = request(PAIRS, json.dumps(options).encode(), payload)
-    return [Drop(**json.loads(text))] if kind == DROP else parse_pairs(text)
+    return [unpack_drop(text)] if kind == DROP else parse_pairs(text)
 
 
 def read_links(payload: bytes, *, content_type: str, url: str, max_links: int) -> PageLinks | Drop:
-    """Where a page leads, or why it cannot be read."""
+    """Returns the links of a page, or why it cannot be read."""
     options = {"content_type": content_type, "url": url, "max_links": max_links}
     kind, text, _ = request(LINKS, json.dumps(options).encode(), payload)
-    return Drop(**json.loads(text)) if kind == DROP else parse_links(text)
+    return unpack_drop(text) if kind == DROP else parse_links(text)
 
 
 def read_inline_image(payload: bytes, *, content_type: str, name: str) -> bytes | Drop:
-    """The picture that a page carries inside itself under a name, or why there is none."""
+    """Returns the `data:` URI image of that name in a page, or why there is none."""
     options = json.dumps({"content_type": content_type, "name": name}).encode()
     kind, text, data = request(INLINE_IMAGE, options, payload)
     if kind == DROP:
-        return Drop(**json.loads(text))
+        return unpack_drop(text)
     return data if kind == IMAGE else Drop("missing_file", "not inside its page any more")
 
 
 def read_page(record: WarcPayload, path: str, source: str) -> Iterator[Candidate | Drop]:
-    """The candidates of a page recorded in the WARC `path`; a page that cannot be read is a `Drop`."""
+    """Yields the candidates of a page in the WARC `path`; a page that cannot be read is a `Drop`."""
     yield from read_candidates(
         record.payload,
         content_type=record.content_type,

@@ -1,20 +1,27 @@
-"""Makes every library of the decoders load all that it loads lazily, before files can no longer be opened."""
+"""Makes the decoders and parsers load all that they load lazily, while files can still be opened.
+
+The sandbox's forks can open no file, so that a library which imports a plug-in at its first image of
+a kind, or reads a table at its first page of an encoding, would fail there.
+"""
 
 import io
+import json
 import warnings
 
 from PIL import Image, ImageCms
 
+from wenlan_data.extract.encoding import ENCODINGS
 from wenlan_data.image.decode import decode_jpeg, decode_other
 from wenlan_data.image.hash import grey_thumbnail, perceptual_hashes
 from wenlan_data.image.jpeg import read_header
 from wenlan_data.image.normalise import normalise, srgb_pixels
 from wenlan_data.records import Drop
+from wenlan_data.sandbox import page_codec
 
 
-def warm_up() -> None:
-    """Decode, colour-convert, hash and encode a tiny picture of each format."""
-    small = Image.linear_gradient("L").resize((64, 64))
+def warm_up_images() -> None:
+    """Decodes, colour-converts, hashes and encodes a tiny image of each format, whole and truncated."""
+    image = Image.linear_gradient("L").resize((64, 64))
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -25,19 +32,40 @@ def warm_up() -> None:
             ("GIF", "P"),
             ("AVIF", "RGB"),
         ):
-            out = io.BytesIO()
-            small.convert(mode).save(out, kind, icc_profile=icc)
-            decode_other(out.getvalue())
-            decode_other(out.getvalue()[:-40])
+            data = _encoded(image.convert(mode), kind, icc)
+            decode_other(data)
+            decode_other(data[:-40])
         for mode in ("RGB", "CMYK"):
-            out = io.BytesIO()
-            small.convert(mode).save(out, "JPEG", icc_profile=icc)
-            header = read_header(out.getvalue())
+            data = _encoded(image.convert(mode), "JPEG", icc)
+            header = read_header(data)
             if not isinstance(header, Drop):
-                decode_jpeg(out.getvalue(), header, min_side_px=64)
-                decode_jpeg(out.getvalue()[:-40], header, min_side_px=64)
-            perceptual_hashes(
-                grey_thumbnail(
-                    srgb_pixels(normalise(out.getvalue(), max_side_px=48, jpeg_quality=92).jpeg)
-                )
-            )
+                decode_jpeg(data, header, min_side_px=64)
+                decode_jpeg(data[:-40], header, min_side_px=64)
+            stored = normalise(data, max_side_px=48, jpeg_quality=92)
+            perceptual_hashes(grey_thumbnail(srgb_pixels(stored.jpeg)))
+
+
+def warm_up_pages() -> None:
+    """Parses a small page in each encoding."""
+    options = json.dumps(
+        {
+            "content_type": "",
+            "url": "http://a.cn/",
+            "source": "",
+            "signals": [],
+            "page_at": None,
+            "max_links": 9,
+        }
+    ).encode()
+    html = "<html><title>t</title><base href=/><a href=/b>b</a><img src=1.jpg alt=x>"
+    for encoding in ENCODINGS:
+        page = html.encode(encoding)
+        page_codec.extract_pairs(options, page)
+        # GBK bytes that no encoding is declared for: the detection by statistics runs too.
+        page_codec.extract_links(options, page + b"\xb5\xc4\xd2\xbb" * 20)
+
+
+def _encoded(image: Image.Image, kind: str, icc: bytes) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, icc_profile=icc)
+    return out.getvalue()

@@ -1,8 +1,8 @@
-"""The process that decodes: started by `sandbox.client`, reads pictures and pages from a socket, answers with
-what it found.
+"""The sandbox process: `sandbox.client` starts it; it decodes images and parses pages that come by a socket.
 
-It imports everything once, then forks; the fork does the work under limits of memory, time and files. When a
-picture kills the fork, the parent is told how, and another is forked in a few milliseconds.
+It imports everything once, then forks. The fork does the work, under limits of memory, time and
+files. If an image kills the fork, the first process reports how to the client, and forks again in a
+few milliseconds instead of the third of a second that a new interpreter takes.
 """
 
 import gc
@@ -13,7 +13,6 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import cache
 from typing import NoReturn
 
@@ -23,7 +22,7 @@ from wenlan_data.image.rules import ImageRules
 from wenlan_data.image.stored_pixels import decode_stored
 from wenlan_data.image.thumbnail import thumbnail_jpeg
 from wenlan_data.records import Drop
-from wenlan_data.sandbox import page_codec as pages
+from wenlan_data.sandbox import page_codec, warm_up
 from wenlan_data.sandbox.limits import MAX_CPU_S, MAX_DATA_BYTES, MAX_WALL_S
 from wenlan_data.sandbox.protocol import (
     BATCH,
@@ -32,7 +31,6 @@ from wenlan_data.sandbox.protocol import (
     DROP,
     FACTS,
     FAULT,
-    FOUND,
     IMAGE,
     INLINE_IMAGE,
     LINKS,
@@ -40,27 +38,32 @@ from wenlan_data.sandbox.protocol import (
     OUT_OF_MEMORY,
     PAIRS,
     PIXELS,
+    RESULT,
     THUMBNAIL,
+    Frame,
     pack_batch,
+    pack_drop,
     pack_facts,
     receive,
     send,
     unpack_batch,
 )
-from wenlan_data.sandbox.warm_up import warm_up
 
 MAX_REQUESTS = 5_000
-"""A fork is replaced after this many, so that what decoders leak never adds up. One may hold several pictures."""
+"""Requests to one fork, each of one image or a batch; then it is replaced, so that leaks of decoders do not add up."""
 _EXIT_REPLACE = 7
+"""Exit status of a fork that reached `MAX_REQUESTS`."""
 
 
 def main() -> NoReturn:
-    """Serve the socket whose file descriptor is the first argument, until it is closed at the other end."""
+    """Serves the socket whose file descriptor is the first argument, until the client closes it."""
+    # Ctrl-C reaches the whole process group; the client decides when this process ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     link = socket.socket(fileno=int(sys.argv[1]))
-    warm_up()
-    pages.warm_up()
-    # What is loaded stays: the collector need not walk over it, nor touch pages that the forks share.
+    warm_up.warm_up_images()
+    warm_up.warm_up_pages()
+    # Loaded objects stay for good: out of the collector, they cost no time to walk over, and the
+    # forks keep sharing their memory pages.
     gc.collect()
     gc.freeze()
     while True:
@@ -76,14 +79,18 @@ def main() -> NoReturn:
 
 
 def _set_limits() -> None:
+    # RLIMIT_DATA and not RLIMIT_AS, which counts mapped libraries: a fresh fork has 0.5 GB of address
+    # space, and 0.2 GB of data.
     resource.setrlimit(resource.RLIMIT_DATA, (MAX_DATA_BYTES, MAX_DATA_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    # The link is open; no other file or socket can be: a decoder that is taken over reaches neither disk nor network.
+    # The socket is open, and no other file or socket can be opened: a decoder that is taken over
+    # reaches neither disk nor network. Hence the warm-up: nothing can be imported from here on.
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
 
 
 def _serve(link: socket.socket) -> int:
+    """Answers requests; returns the exit status of the fork."""
     for _ in range(MAX_REQUESTS):
         request = receive(link)
         if request is None:
@@ -91,43 +98,49 @@ def _serve(link: socket.socket) -> int:
         kind, options, data = request
         _start_timers()
         try:
-            answer = HANDLERS[kind](options, data)
+            response = HANDLERS[kind](options, data)
         except MemoryError:
+            # Little works in a process without memory: it ends, and the client learns of it by the status.
             os._exit(OUT_OF_MEMORY)
-        except Exception as error:  # noqa: BLE001 - the process boundary: the parent raises it
-            answer = (FAULT, f"{type(error).__name__}: {error}".encode(), b"")
+        except Exception as error:  # noqa: BLE001 - the process boundary: the client makes it a drop
+            response = (FAULT, f"{type(error).__name__}: {error}".encode(), b"")
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.setitimer(signal.ITIMER_PROF, 0)
-        send(link, *answer)
+        send(link, *response)
     return _EXIT_REPLACE
 
 
 def _start_timers() -> None:
+    # Their signals have no handler: they kill the process at once, also inside a decoder's C code,
+    # where a Python handler would wait for the decoder to return.
     signal.setitimer(signal.ITIMER_REAL, MAX_WALL_S)
     signal.setitimer(signal.ITIMER_PROF, MAX_CPU_S)
 
 
-def _batch(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
-    work, answers = HANDLERS[options[0]], []
-    for one in unpack_batch(data):
+def _batch(options: bytes, data: bytes) -> Frame:
+    handler = HANDLERS[options[0]]
+    parts: list[bytes] = []
+    for payload in unpack_batch(data):
         _start_timers()
-        kind, text, made = work(options[1:], one)
-        answers += [bytes([kind]) + text, made]
-    return FOUND, b"", pack_batch(answers)
+        kind, text, result = handler(options[1:], payload)
+        parts += [bytes([kind]) + text, result]
+    return RESULT, b"", pack_batch(parts)
 
 
-def _check(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
+def _check(options: bytes, data: bytes) -> Frame:
     rules, jpeg_quality = _parse_rules(options)
-    # Whoever asks has the digest; a quality of 0 asks for no JPEG.
+    # The digest is left empty: the client has it.
     if not jpeg_quality:
         facts = check_image(data, rules, sha256="")
         return _drop(facts) if isinstance(facts, Drop) else (FACTS, pack_facts(facts), b"")
-    found = check_and_encode(data, rules, jpeg_quality=jpeg_quality, sha256="")
-    return _drop(found) if isinstance(found, Drop) else (FACTS, pack_facts(found[0]), found[1])
+    checked = check_and_encode(data, rules, jpeg_quality=jpeg_quality, sha256="")
+    return (
+        _drop(checked) if isinstance(checked, Drop) else (FACTS, pack_facts(checked[0]), checked[1])
+    )
 
 
-def _drop(drop: Drop) -> tuple[int, bytes, bytes]:
-    return DROP, json.dumps(asdict(drop)).encode(), b""
+def _drop(drop: Drop) -> Frame:
+    return DROP, pack_drop(drop), b""
 
 
 @cache
@@ -137,42 +150,41 @@ def _parse_rules(options: bytes) -> tuple[ImageRules, int]:
     return ImageRules(**{**value, "formats": tuple(value["formats"])}), jpeg_quality
 
 
-def _normalise(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
+def _normalise(options: bytes, data: bytes) -> Frame:
     stored = reencode(data, **json.loads(options))
     if isinstance(stored, Drop):
         return _drop(stored)
     return IMAGE, json.dumps([stored.width, stored.height]).encode(), stored.jpeg
 
 
-def _pixels(_options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
-    found = decode_stored(data)
-    return (
-        _drop(found)
-        if isinstance(found, Drop)
-        else (IMAGE, json.dumps(found.shape).encode(), found.tobytes())
-    )
+def _pixels(_options: bytes, data: bytes) -> Frame:
+    pixels = decode_stored(data)
+    if isinstance(pixels, Drop):
+        return _drop(pixels)
+    return IMAGE, json.dumps(pixels.shape).encode(), pixels.tobytes()
 
 
-def _thumbnail(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
-    made = thumbnail_jpeg(data, **json.loads(options))
-    return (FOUND, b"", b"") if made is None else (IMAGE, b"", made)
+def _thumbnail(options: bytes, data: bytes) -> Frame:
+    jpeg = thumbnail_jpeg(data, **json.loads(options))
+    return (RESULT, b"", b"") if jpeg is None else (IMAGE, b"", jpeg)
 
 
-def _inline_image(options: bytes, data: bytes) -> tuple[int, bytes, bytes]:
-    found = pages.extract_inline_image(options, data)
-    return (FOUND, b"", b"") if found is None else (IMAGE, b"", found)
+def _inline_image(options: bytes, data: bytes) -> Frame:
+    image = page_codec.extract_inline_image(options, data)
+    return (RESULT, b"", b"") if image is None else (IMAGE, b"", image)
 
 
-HANDLERS: dict[int, Callable[[bytes, bytes], tuple[int, bytes, bytes]]] = {
+HANDLERS: dict[int, Callable[[bytes, bytes], Frame]] = {
     CHECK: _check,
     BATCH: _batch,
     NORMALISE: _normalise,
     PIXELS: _pixels,
-    PAIRS: lambda options, data: (FOUND, pages.extract_pairs(options, data), b""),
-    LINKS: lambda options, data: (FOUND, pages.extract_links(options, data), b""),
+    PAIRS: lambda options, data: (RESULT, page_codec.extract_pairs(options, data), b""),
+    LINKS: lambda options, data: (RESULT, page_codec.extract_links(options, data), b""),
     INLINE_IMAGE: _inline_image,
     THUMBNAIL: _thumbnail,
 }
+"""What each kind of request runs: options and payload to a response."""
 
 if __name__ == "__main__":
     main()
