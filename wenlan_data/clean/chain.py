@@ -1,44 +1,45 @@
-"""Applies a recipe's text rules in order; the first that rejects names the reason."""
+"""Applies a recipe's text rules in order; the first rule that rejects a text names the drop reason."""
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import cast
+from typing import TypeGuard
 
 from wenlan_data.clean.characters import INVISIBLE, well_formed
 from wenlan_data.protocols import RemarkingRule, Rule
 from wenlan_data.records import Drop, Remark, Text
 
+# Neither white space, nor invisible, nor the joiner and the variation selector that only shape an emoji.
 _VISIBLE = re.compile(rf"[^\s{INVISIBLE}\u200d\ufe0f]")
 
 
 @dataclass(frozen=True, slots=True)
 class RuleStep:
-    """What one rule made of a text."""
+    """The effect of one rule on a text."""
 
     rule: Rule | None
-    """None for the check that comes before the rules: whether anything is visible at all."""
+    """None for the check before all rules: whether the text has a visible character."""
     before: str
     after: str | Drop
 
 
 @dataclass(frozen=True, slots=True)
 class CleanedTexts:
-    """What the rules left of the texts by one picture."""
+    """The texts of one image after the rules."""
 
     texts: tuple[Text, ...]
-    """Those that survive, cleaned, in order; texts of one type that are equal once cleaned come once."""
+    """Surviving texts, cleaned, in order. Texts of one type that are equal once cleaned occur once."""
     rejected: tuple[tuple[Text, Drop], ...]
-    """Those rejected, as they were, with the reason; in order."""
+    """Rejected texts as they were read, with the reason, in order."""
     remarks: tuple[tuple[str, Remark], ...]
-    """What the rules saw, each with the text's type; rejected texts are among them."""
+    """Text type and remark, of surviving and of rejected texts."""
 
 
 def apply_rules(rules: Sequence[Rule], text: str) -> str | Drop:
-    """The cleaned text, or the first rule's reason against it; `empty` where nothing visible is left.
+    """Returns the cleaned text, or the first rule's reason to reject it; `empty` if nothing visible is left.
 
-    What comes back can always be encoded as UTF-8.
+    The cleaned text can always be encoded as UTF-8.
     """
     text = well_formed(text)
     if not _VISIBLE.search(text):
@@ -54,7 +55,7 @@ def apply_rules(rules: Sequence[Rule], text: str) -> str | Drop:
 
 
 def apply_stepwise(rules: Sequence[Rule], text: str) -> Iterator[RuleStep]:
-    """The same, one step a rule until one rejects."""
+    """Does the same as `apply_rules` and yields one step a rule, up to the rule that rejects."""
     text = well_formed(text)
     if not _VISIBLE.search(text):
         yield RuleStep(None, text, Drop("empty"))
@@ -70,17 +71,18 @@ def apply_stepwise(rules: Sequence[Rule], text: str) -> Iterator[RuleStep]:
 
 
 def apply_with_remarks(rules: Sequence[Rule], text: str) -> tuple[str | Drop, tuple[Remark, ...]]:
-    """What `apply` gives, and what the rules remark on the way."""
+    """Returns the result of `apply_rules`, and the remarks of every rule up to the one that rejects."""
     text = well_formed(text)
     if not _VISIBLE.search(text):
         return Drop("empty"), ()
     remarks: tuple[Remark, ...] = ()
+    # A loop of its own: over `apply_stepwise`, which makes a value for each rule, it is 4 % slower.
     for rule in rules:
         result = rule(text)
         if result is not text and isinstance(result, str) and not _VISIBLE.search(result):
             result = Drop("empty")
-        if _can_remark(type(rule)):
-            remarks += cast("RemarkingRule", rule).remarks(text, result)
+        if _has_remarks(rule):
+            remarks += rule.remarks(text, result)
         if isinstance(result, Drop):
             return result, remarks
         text = result
@@ -88,29 +90,33 @@ def apply_with_remarks(rules: Sequence[Rule], text: str) -> tuple[str | Drop, tu
 
 
 def step_remarks(step: RuleStep) -> tuple[Remark, ...]:
-    """What the step's rule has to say of it."""
-    if step.rule is None or not _can_remark(type(step.rule)):
-        return ()
-    return cast("RemarkingRule", step.rule).remarks(step.before, step.after)
+    """Returns the remarks of the step's rule; none for a rule without remarks."""
+    rule = step.rule
+    return rule.remarks(step.before, step.after) if _has_remarks(rule) else ()
+
+
+def _has_remarks(rule: Rule | None) -> TypeGuard[RemarkingRule]:
+    kind: type = type(rule)
+    return _type_has_remarks(kind)
 
 
 @cache
-def _can_remark(kind: type) -> bool:
-    # A check against a runtime protocol takes longer than most rules do.
+def _type_has_remarks(kind: type) -> bool:
+    # isinstance() with a runtime protocol takes longer than most rules do.
     return hasattr(kind, "remarks")
 
 
 def clean_texts(rules: Sequence[Rule], texts: Sequence[Text]) -> CleanedTexts:
-    """The texts by one picture through the rules."""
-    kept: dict[Text, None] = {}
+    """Applies the rules to the texts of one image."""
+    surviving: dict[Text, None] = {}
     rejected: list[tuple[Text, Drop]] = []
     remarks: list[tuple[str, Remark]] = []
     for text in texts:
-        result, seen = apply_with_remarks(rules, text.text)
-        remarks.extend((text.type, remark) for remark in seen)
+        result, of_text = apply_with_remarks(rules, text.text)
+        remarks.extend((text.type, remark) for remark in of_text)
         if isinstance(result, Drop):
             rejected.append((text, result))
             remarks.append((text.type, Remark("rejected", result.reason)))
         else:
-            kept.setdefault(Text(text.type, result))
-    return CleanedTexts(tuple(kept), tuple(rejected), tuple(remarks))
+            surviving.setdefault(Text(text.type, result))
+    return CleanedTexts(tuple(surviving), tuple(rejected), tuple(remarks))

@@ -1,4 +1,4 @@
-"""The shorter variants of a paragraph that BriVL's records hold beside it."""
+"""Shorter variants of the surrounding text, as BriVL's published records hold them."""
 
 from collections.abc import Sequence
 from typing import get_args
@@ -6,27 +6,27 @@ from typing import get_args
 from wenlan_data.records import Text, Variant
 
 EASY_CHARACTERS = 128
-"""Of the three records that BriVL published, `easy` is as long in the one whose paragraph is longer."""
+"""Length of `easy` in the one of BriVL's three published records whose paragraph is longer than that."""
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 
 
 def easy(text: str) -> str:
-    """The first 128 characters."""
+    """Returns the first 128 characters."""
     return text[:EASY_CHARACTERS]
 
 
 def first(text: str) -> str:
-    """The first sentence without its full stop: all before the first 。, or the whole text."""
+    """Returns the first sentence without its full stop: the text before the first 。, or the whole text."""
     return text.partition("。")[0]
 
 
 def variant(name: Variant, text: str) -> str:
-    """The variant of that name; empty where the text has none, as one that begins with a full stop has no sentence."""
+    """Returns the variant of that name; empty if there is none, as `first` of a text that begins with a full stop."""
     return easy(text) if name == "easy" else first(text).strip()
 
 
 def with_variants(texts: Sequence[Text], variants: Sequence[Variant]) -> tuple[Text, ...]:
-    """The texts, then the variants of the first `surrounding` text; none where there is no such text."""
+    """Returns the texts, followed by the variants of the first `surrounding` text, if there is one."""
     paragraph = next((text.text for text in texts if text.type == "surrounding"), "")
     made = [(name, variant(name, paragraph)) for name in variants]
     return (*texts, *(Text(name, text) for name, text in made if text))

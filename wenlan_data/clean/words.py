@@ -1,4 +1,4 @@
-"""Chinese words by jieba and its dictionary file, loaded once a process, without its cache in the temp folder."""
+"""Word segmentation by jieba. Its dictionary is loaded once a process, without jieba's cache in the temp folder."""
 
 import re
 import warnings
@@ -6,15 +6,14 @@ from functools import cache
 from typing import Protocol, cast
 
 MAX_CHARACTERS = 1024
-"""Only so much of a text is segmented, so that a long one costs no more."""
+"""Only the first characters of a text are segmented, which bounds the time for a long one."""
 
 NOUN_TAGS = ("n", "vn", "an", "s", "i", "l", "j", "g")
-"""Tags of jieba's dictionary that name something: nouns and names, places, set phrases, abbreviations, morphemes."""
-
+"""Part-of-speech tags that count as nouns: nouns and names, places, set phrases, abbreviations, morphemes."""
 
 _SEASONS = re.compile("[春夏秋冬晨暮昏夜节]")
-"""In words of time (`t`): the seasons, times of day and feasts that a picture can show; 现在 and 去年 it cannot."""
-_NOUNS_TOO = (
+"""Characters of time words (tag `t`) that an image can show: seasons, times of day, feasts; not 现在 or 去年."""
+_MORE_NOUNS = (
     "日出",
     "青年",
     "少年",
@@ -32,7 +31,7 @@ _NOUNS_TOO = (
     "跳水",
     "包装",
 )
-"""Nouns that the dictionary has as verbs or words of time."""
+"""Nouns that the dictionary tags as verbs or time words."""
 
 
 class _Tokenizer(Protocol):
@@ -48,7 +47,7 @@ def _load() -> tuple[_Tokenizer, frozenset[str]]:
         import jieba
     jieba.setLogLevel("WARNING")
     frequency: dict[str, int] = {}
-    nouns = set(_NOUNS_TOO)
+    nouns = set(_MORE_NOUNS)
     with jieba.get_dict_file() as lines:
         for line in lines:
             word, count, tag = line.decode("utf-8").split()
@@ -58,7 +57,7 @@ def _load() -> tuple[_Tokenizer, frozenset[str]]:
             if tag.startswith(NOUN_TAGS) or (tag == "t" and _SEASONS.search(word)):
                 nouns.add(word)
     tokenizer = jieba.Tokenizer()
-    # Filled here as its own `initialize` does, which would read and write a marshal file in the temp folder.
+    # The same as its own `initialize`, which would also read and write a marshal file in the temp folder.
     tokenizer.FREQ, tokenizer.total, tokenizer.initialized = (
         frequency,
         sum(frequency.values()),
@@ -68,12 +67,12 @@ def _load() -> tuple[_Tokenizer, frozenset[str]]:
 
 
 def words(text: str) -> tuple[str, ...]:
-    """The words of the first 1,024 characters, in order; signs are words, spaces are not."""
+    """Returns the words of the first 1,024 characters, in order. Punctuation counts as words, white space does not."""
     tokenizer, _ = _load()
     return tuple(word for word in tokenizer.lcut(text[:MAX_CHARACTERS]) if not word.isspace())
 
 
 def names_something(word: str) -> bool:
-    """Whether the dictionary has the word as a noun, or does not have it at all (a name, most often)."""
+    """Whether a word is a noun by the dictionary, or missing from it (most often a name)."""
     tokenizer, nouns = _load()
     return word in nouns or (len(word) > 1 and word.isalpha() and not tokenizer.FREQ.get(word))

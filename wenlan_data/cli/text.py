@@ -12,7 +12,7 @@ from wenlan_data.cli.terminal import dump, printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from wenlan_data.clean.tried import Change, Tried
+    from wenlan_data.clean.rule_trace import RuleChange, RuleTrace, RuleTracer
     from wenlan_data.recipe import Recipe
 
 MAX_COMPARED_CHARACTERS = 400
@@ -70,26 +70,33 @@ def try_rules(
 
 
 def _try_lines(recipe: Recipe, *, jsonl: bool, as_json: bool) -> None:
-    from wenlan_data.clean.tried import Trial, counts
+    from wenlan_data.clean.rule_trace import count_changes
 
-    trial = Trial(recipe)
-    tried = (_shown(trial(line), as_json=as_json) for line in _lines(jsonl=jsonl))
-    found = counts(tried)
+    tracer = _tracer(recipe)
+    traces = (_shown(tracer(line), as_json=as_json) for line in _lines(jsonl=jsonl))
+    counts = count_changes(traces)
     for spec in () if as_json else recipe.text.rules:
-        if spec.rule in found:
-            count = found[spec.rule]
+        if spec.rule in counts:
+            count = counts[spec.rule]
             click.echo(
                 f"{spec.rule:14} changed {count['changed']:>6}  rejected {count['rejected']:>6}",
                 err=True,
             )
 
 
-def _shown(tried: Tried, *, as_json: bool) -> Tried:
+def _tracer(recipe: Recipe) -> RuleTracer:
+    from wenlan_data.clean.rule_trace import RuleTracer
+
+    specs = recipe.text.rules
+    return RuleTracer([spec.rule for spec in specs], [spec.load() for spec in specs])
+
+
+def _shown(trace: RuleTrace, *, as_json: bool) -> RuleTrace:
     if as_json:
-        click.echo(dump(tried.as_json()))
+        click.echo(dump(trace.as_json()))
     else:
-        _print(tried)
-    return tried
+        _print(trace)
+    return trace
 
 
 def _lines(*, jsonl: bool) -> Iterator[str]:
@@ -136,21 +143,21 @@ def _from_json(line: str, number: int) -> str:
     return found
 
 
-def _print(tried: Tried, title: str = "") -> None:
+def _print(trace: RuleTrace, title: str = "") -> None:
     from wenlan_data.records import Drop
 
-    click.echo(f"{title}{printable(tried.text)}")
-    for change in tried.changes:
+    click.echo(f"{title}{printable(trace.text)}")
+    for change in trace.changes:
         if not isinstance(change.after, Drop):
             click.echo(f"  {change.rule:14} {_difference(change.before, change.after)}")
-    notes = " ".join(f"{one.kind}:{one.value}" for one in tried.remarks if one.value != "hans")
-    if isinstance(tried.result, Drop):
-        detail = f" ({printable(tried.result.detail)})" if tried.result.detail else ""
+    notes = " ".join(f"{one.kind}:{one.value}" for one in trace.remarks if one.value != "hans")
+    if isinstance(trace.result, Drop):
+        detail = f" ({printable(trace.result.detail)})" if trace.result.detail else ""
         click.secho(
-            f"  {tried.changes[-1].rule:14} {tried.result.reason}{detail}", fg="red", bold=True
+            f"  {trace.changes[-1].rule:14} {trace.result.reason}{detail}", fg="red", bold=True
         )
     else:
-        click.secho(f"  = {printable(tried.result)}", fg="green", nl=not notes)
+        click.secho(f"  = {printable(trace.result)}", fg="green", nl=not notes)
         if notes:
             click.secho(f"   [{printable(notes)}]", fg="cyan")
 
@@ -179,7 +186,6 @@ def _explain(
 ) -> None:
     from pathlib import Path
 
-    from wenlan_data.clean.tried import Trial
     from wenlan_data.errors import UsageError
     from wenlan_data.recipe import load_recipe, parse_recipe
     from wenlan_data.shard.drops import find_drop
@@ -190,28 +196,30 @@ def _explain(
     manifest = load_manifest(Path(corpus))
     row = find_drop(Path(corpus), manifest, drop)
     own = parse_recipe(manifest.recipe, f"{corpus}/manifest.json")
-    trial = Trial(load_recipe(recipe, overrides) if recipe else own)
-    texts = [(one["type"], trial(one["text"])) for one in row.pop("texts")]
+    tracer = _tracer(load_recipe(recipe, overrides) if recipe else own)
+    texts = [(one["type"], tracer(one["text"])) for one in row.pop("texts")]
     if as_json:
-        click.echo(dump({"drop": row, "texts": [_record(kind, tried) for kind, tried in texts]}))
+        click.echo(
+            dump({"drop": row, "texts": [_record(text_type, trace) for text_type, trace in texts]})
+        )
         return
     for name, value in row.items():
         if value not in ("", -1, False):
             click.echo(f"{name:16} {printable(str(value))}")
-    for kind, tried in texts:
-        _print(tried, f"{kind}: ")
+    for text_type, trace in texts:
+        _print(trace, f"{text_type}: ")
 
 
-def _record(kind: str, tried: Tried) -> dict[str, object]:
+def _record(text_type: str, trace: RuleTrace) -> dict[str, object]:
     return {
-        "type": kind,
-        "read": tried.text,
-        **tried.as_json(),
-        "changes": [_change(one) for one in tried.changes],
+        "type": text_type,
+        "read": trace.text,
+        **trace.as_json(),
+        "changes": [_change(one) for one in trace.changes],
     }
 
 
-def _change(change: Change) -> dict[str, object]:
+def _change(change: RuleChange) -> dict[str, object]:
     from wenlan_data.records import Drop
 
     after = change.after

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from ahocorasick_rs import AhoCorasick
 
 BUILTIN = "builtin"
-# Signs that are put between the characters of a word to hide it.
-_HIDING = re.compile(r"[\s*·.\-_|+~]+")
+# Punctuation that advertisers put between the characters of a word to hide it: 博-彩, 博 彩.
+_INSERTED_PUNCTUATION = re.compile(r"[\s*·.\-_|+~]+")
 
 
 def _lines(source: str) -> list[str]:
@@ -40,20 +40,20 @@ def _automaton(sources: tuple[str, ...]) -> "AhoCorasick":
     from ahocorasick_rs import AhoCorasick, MatchKind
 
     lines = (line.partition("#")[0] for source in sources for line in _lines(source))
-    words = sorted({_HIDING.sub("", line.lower()) for line in lines} - {""})
+    words = sorted({_INSERTED_PUNCTUATION.sub("", line.lower()) for line in lines} - {""})
     return AhoCorasick(words, matchkind=MatchKind.LeftmostLongest)
 
 
 @dataclass(frozen=True, slots=True)
 class Blocklist:
-    """No word of the lists stands in the text, in any case, be there spaces or dots between its characters or not."""
+    """Rejects a text with a word of the lists, in any case, also with spaces or dots between its characters."""
 
     words: tuple[str, ...] = (BUILTIN,)
     """`builtin`, or paths of UTF-8 files with a word a line (`#` starts a comment)."""
 
     def __call__(self, text: str) -> str | Drop:
-        """The text unchanged, or `blocklist` with the word. Raises `RecipeError` for a list that cannot be read."""
+        """Returns the text unchanged, or `blocklist` with the word. Raises `RecipeError` for an unreadable list."""
         found = _automaton(self.words).find_matches_as_strings(
-            well_formed(_HIDING.sub("", text.lower()))
+            well_formed(_INSERTED_PUNCTUATION.sub("", text.lower()))
         )
         return Drop("blocklist", found[0]) if found else text

@@ -1,4 +1,4 @@
-"""Navigation, placeholders, legal lines and credits: what a page says about itself, not about the picture."""
+"""Rejects navigation, placeholders, legal lines and credits: texts about the page and not about the image."""
 
 import re
 from dataclasses import dataclass
@@ -9,29 +9,33 @@ from wenlan_data.clean.credits import author_of, is_credit
 from wenlan_data.records import Drop, Remark
 
 MAX_CHARACTERS = 60
-"""Words of an interface and credits are no longer; a longer text is searched for legal clauses and at its end."""
+"""Interface words and credits are no longer. A longer text is searched for legal clauses, and at its end."""
 MAX_PARTS = 8
-"""A byline has fewer parts between spaces."""
+"""A byline has at most this many parts between spaces."""
 
-_PICTURE = (
+_IMAGE_NOUN = (
     r"(?:图片|图像|配图|插图|照片|图|相片|头像|封面|截图|(?:缩略|封面|示意|题|头|主|轮播|细节|详情|效果|背景|广告|宣传|banner)图"
     r"|image|picture|img|banner|thumbnail|placeholder)"
 )
+# 此处为图片, 产品图片1, 微信二维码, 向下的箭头, alt text, 华丽的分割线.
 _PLACEHOLDER = re.compile(
     r"(?:(?:此处|这里|在此)(?:为|是|放|填写?|输入|添加|插入|上传)?)?"
-    rf"(?:此|该|本|新闻|文章|产品|商品|默认|示例|网络|网页|视频|屏幕|用户|会员|空白|透明)?{_PICTURE}(?:描述|说明|标题|名称|注释|注)?"
+    rf"(?:此|该|本|新闻|文章|产品|商品|默认|示例|网络|网页|视频|屏幕|用户|会员|空白|透明)?{_IMAGE_NOUN}(?:描述|说明|标题|名称|注释|注)?"
     r"[\d一二三四五六七八九十]{0,3}|(?:如|见)?(?:上|下|左|右)?图(?:所示|片)?"
     r"|(?:官方|客服|手机|微信|公众号|小程序|app)*(?:二维码|小程序码|太阳码)"
     r"|[向朝][上下左右]的?箭头|(?:全文|正文|本文)?[完终]|正文|详细|alt(?:text)?"
     r"|(?:我是)?(?:一条|这是)?(?:华丽丽?的?)?(?:分割线|分隔[线符]|分界线)(?:素材|图片?)?",
     re.IGNORECASE,
 )
-_SIGNS = re.compile(r"[\W_]+")
+_PUNCTUATION = re.compile(r"[\W_]+")
 
 
 @cache
 def _vocabulary() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
-    """What a text of interface words matches as a whole, what it must hold besides, and the words' characters."""
+    """Returns three patterns: texts of interface words and fillers only, one interface word, texts of their characters.
+
+    The last one is a fast first test: most texts have a character that no interface word has.
+    """
     lines = resources.files("wenlan_data.clean").joinpath("interface_words.txt").read_text("utf-8")
     interface, fillers = (part.partition("\n")[2].split() for part in lines.split("\n\n"))
     either, strong = (
@@ -51,18 +55,23 @@ def _is_made_of_words(letters: str) -> bool:
     return bool(characters.fullmatch(letters) and words.fullmatch(letters))
 
 
+# 首页 > 新闻, 您的位置：首页 > 旅游.
 _BREADCRUMBS = re.compile(
     r"(?:首页|主页|(?:[您你的]|现在|当前|目前|所在){1,4}位置)\s*[:：>»›/→|-].*"
 )
 
+# 提交按钮, 搜索图标.
 _CONTROL = re.compile(r"(?:按钮|图标|logo)\Z", re.IGNORECASE)
+# A character that ends every match of `_CONTROL`; to search for it is cheaper.
 _ENDS_CONTROL = re.compile("[钮标oO]")
 
+# 2023-05-01 12:30, 3小时前, 昨天 08:00.
 _WHEN = (
     r"(?:[\d\s:：/.年月日时分秒-]{4,30}(?:星期|周)?[一二三四五六日]?"
     r"|\d{1,3}\s?(?:秒|分钟|小时|天|个月|年)之?前|[今昨前]天.{0,9})"
 )
 
+# 阅读量, 点赞数, 销量; with a number: 阅读量：1.2万.
 _COUNTED = (
     r"(?:(?:点击|阅读|浏览|播放|下载|评论|回复|点赞|收藏|转发|分享|人气|热度|查看|访问)(?:量|数|次数)?"
     r"|(?:累计|全部|商品)?评[价论]|有用|赞|销量|月销量?|已售|已有|库存|粉丝|关注|付款|想看|看过|回答|在看)"
@@ -80,7 +89,7 @@ _LABELLED = re.compile(
     rf"|今天是\s?[:：]?\s?{_WHEN}|(?:本[帖贴文])?最后由.{{1,24}}[于在].{{1,24}}编辑",
     re.IGNORECASE,
 )
-"""A label of the page with what it leads to; a counter, sizes of type, pages, a label with a date and nothing else."""
+"""A label and its target (下一篇：...), a counter (1234次浏览), font sizes, page numbers, a label with a date."""
 
 _LEGAL = re.compile(
     r"(?:版权|著作权)(?:归.{1,20})?所有(?![者权人])|all rights? reserved|copyright|©\s?(?:19|20)\d\d"
@@ -99,25 +108,27 @@ _LEGAL = re.compile(
 _LEGAL_CHARACTERS = re.compile(
     "[所vVyY©备证未转复盗商权授声侵系知仅准生增代无技举究览释登同签户网]"
 )
-"""One of these is in every match of `_LEGAL`; to look for one of them costs a tenth."""
+"""Every match of `_LEGAL` has one of these characters; the search for them costs a tenth."""
 _CLAUSES = re.compile(r"[，,。！；;|｜\n]+")
 
+# 雨后的黄山云海。新华社记者 李明 摄; 雨后的黄山云海（图/视觉中国）.
 _TAIL = re.compile(r"(?:(?<=[。！？!?；;…”」』])|\s|[|｜])\s?(?P<credit>[^。！？!?；;…]{2,40})\Z")
 _BRACKETED = re.compile(r"\s?[（(【\[](?P<credit>[^（）()【】\[\]]{2,40})[)）】\]]\s?[。.]?\Z")
+# Every match of `_TAIL` and of `_BRACKETED` has one of these; to search for them first is cheaper.
 _SEPARATORS, _BRACKETS = re.compile(r"[。！？!?；;…”」』\s|｜]"), re.compile(r"[)）】\]]")
 
 
 def _is_interface(text: str) -> bool:
     if len(text) > MAX_CHARACTERS:
         return False
-    letters = _SIGNS.sub("", text)
+    letters = _PUNCTUATION.sub("", text)
     if _PLACEHOLDER.fullmatch(letters) or _BREADCRUMBS.fullmatch(text) or _LABELLED.fullmatch(text):
         return True
     return _is_made_of_words(letters) and bool(_vocabulary()[1].search(letters))
 
 
 def _is_byline(text: str) -> bool:
-    """Credits, dates and counters one after another, as they stand under a headline."""
+    """Credits, dates and counters in a row, as under a headline: 图/视觉中国 2023-05-01 阅读量：1234."""
     parts = text.split()
     return 1 < len(parts) <= MAX_PARTS and all(
         is_credit(part) or _LABELLED.fullmatch(part) or _STAMP.fullmatch(part) for part in parts
@@ -125,16 +136,19 @@ def _is_byline(text: str) -> bool:
 
 
 def _is_control(text: str) -> bool:
-    """A button or icon that nothing but words of an interface describe. No tail: 「导出」按钮 is about the button."""
+    """A button or icon that only interface words describe: 搜索按钮.
+
+    Not used for the end of a caption: 点击「导出」按钮 describes the button.
+    """
     if len(text) > MAX_CHARACTERS or not _ENDS_CONTROL.search(text):
         return False
-    letters = _SIGNS.sub("", text)
+    letters = _PUNCTUATION.sub("", text)
     stem = _CONTROL.sub("", letters)
     return stem is not letters and (not stem or _is_made_of_words(stem))
 
 
 def _tail(text: str) -> re.Match[str] | None:
-    """The credit or click hint at the caption's end."""
+    """The credit or click hint at the end of a caption."""
     start = max(0, len(text) - MAX_CHARACTERS)
     for pattern, sign in ((_BRACKETED, _BRACKETS), (_TAIL, _SEPARATORS)):
         match = pattern.search(text, start) if sign.search(text, start) else None
@@ -149,7 +163,7 @@ def _without_tail(text: str) -> str:
 
 
 def _without_legal(text: str) -> str:
-    """The clauses that are not legal lines, joined as they were."""
+    """The clauses without legal lines, joined by commas; empty if less than half of the text is left."""
     if not _LEGAL_CHARACTERS.search(text) or not _LEGAL.search(text):
         return text
     clauses = [
@@ -160,13 +174,13 @@ def _without_legal(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Boilerplate:
-    """Rejected where the whole text is made of words of an interface, is a placeholder, a legal line or a credit.
+    """Rejects a text that consists of interface words, a placeholder, a legal line or a credit.
 
-    A credit or click hint at the end of a caption is cut off, and so are legal clauses beside a longer caption.
+    Cuts off a credit or click hint at the end of a caption, and legal clauses beside a longer caption.
     """
 
     def __call__(self, text: str) -> str | Drop:
-        """The caption, or `boilerplate` where none is there."""
+        """Returns the caption, or `boilerplate` if there is none."""
         if _is_interface(text) or _is_control(text) or is_credit(text) or _is_byline(text):
             return Drop("boilerplate")
         rest = _without_tail(_without_legal(text))
@@ -175,7 +189,7 @@ class Boilerplate:
         return rest if rest.strip() and not is_credit(rest) else Drop("boilerplate")
 
     def remarks(self, before: str, after: str | Drop) -> tuple[Remark, ...]:
-        """The `author` whom the credit names that was cut off, or that the whole text is."""
+        """Returns the `author` that a credit names: the one that was cut off, or the whole text."""
         if after is before:
             return ()
         tail = _tail(_without_legal(before))

@@ -1,4 +1,4 @@
-"""IMG_2034.JPG is no caption."""
+"""Rejects file names, such as IMG_2034.JPG."""
 
 import re
 from dataclasses import dataclass
@@ -6,20 +6,24 @@ from dataclasses import dataclass
 from wenlan_data.records import Drop
 
 MAX_CHARACTERS = 255
-"""The longest name that file systems take."""
+"""The longest file name of common file systems."""
 
+# 猫.jpg, photos/a b.png, 1.jpg!w600.
 _EXTENSION = re.compile(
     r"[^，。！？；：、“”《》\n]*[^\s，。！？；：、“”《》.][ ]?\."
     r"(?:jpe?g|jpe|jfif|png|gif|bmp|webp|avif|hei[cf]|tiff?|svg|ico|psd|ai|eps|raw|cr[23]|nef|arw|dng|raf|orf|rw2|pef|srw|mp[34]|m4[av]|mov|avi|mkv|flv|wmv|webm|wav|pdf|docx?|pptx?|xlsx?|txt|zip|rar|7z|php|html?|aspx?|jsp|exe|apk)"
     r"(?:[?!@_][\w=&%.,/!@-]*)?",
     re.IGNORECASE,
 )
+# The number or date of a device's file name; one digit at least.
 _STAMP = r"(?=\D{0,4}\d)[\d\s_.:()（）上下午-]+"
+# IMG_2034, 微信图片_20230501123000, Screenshot 2023-05-01.
 _DEVICE = re.compile(
     r"(?:IMG|DSC[NF]?|DCIM|PXL|VID|MVIMG|PANO|P|mmexport|wx_camera|Screenshot|Screen[ _]?Shot|WechatIMG|image|photo"
     rf"|pic|微信图片|微信截图|QQ图片|QQ截图|屏幕截图|屏幕快照|截屏|截图|未命名|无标题|新建位图图像|捕获){_STAMP}",
     re.IGNORECASE,
 )
+# 16 and more hexadecimal digits, or a UUID; with a letter and a digit.
 _HASH = re.compile(
     r"(?=[^a-z]*[a-z])(?=[^0-9]*[0-9])(?:[0-9a-f]{16,}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
 )
@@ -28,13 +32,13 @@ _HAN = re.compile("[\u4e00-\u9fff]")
 
 @dataclass(frozen=True, slots=True)
 class FileName:
-    """Rejected where the whole text is a name or path that ends as pictures, films and documents do, or a hash.
+    """Rejects a text that is a hash, or a name or path with the extension of an image, film or document.
 
-    The name that a camera, a phone or an editor gives counts without its extension too.
+    Names that cameras, phones and editors give count without an extension too.
     """
 
     def __call__(self, text: str) -> str | Drop:
-        """The text unchanged, or `file_name`."""
+        """Returns the text unchanged, or `file_name`."""
         if len(text) > MAX_CHARACTERS:
             return text
         if "." in text and _EXTENSION.fullmatch(text) and not _is_sentence(text):
@@ -45,7 +49,7 @@ class FileName:
 
 
 def _is_sentence(text: str) -> bool:
-    """A sentence that ends with the name of a file, such as 在终端里打开配置文件config.txt."""
+    """Whether a text is a sentence that ends with a file name, such as 在终端里打开配置文件config.txt."""
     name = re.split(r"[/\\]", text)[-1].rpartition(".")[0]
     tail = re.search(r"[\w-]*\Z", name, re.ASCII)
     return len(_HAN.findall(name)) > 6 and bool(tail and tail[0])

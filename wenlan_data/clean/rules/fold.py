@@ -1,4 +1,4 @@
-"""Gives equal texts equal characters: NFC, one width for Latin letters and digits, plain spaces, nothing invisible."""
+"""Normalises characters: NFC, half-width Latin letters and digits, plain spaces, nothing invisible."""
 
 import re
 import unicodedata
@@ -10,9 +10,9 @@ from wenlan_data.clean.characters import EMOJI, HAN, INVISIBLE
 from wenlan_data.records import Drop, Remark
 
 MAX_MARKS = 2
-"""Combining marks kept on one character; more is noise, and NFC sorts long runs of them in quadratic time."""
+"""Combining marks kept on one character. More is noise, and NFC sorts long runs of them in quadratic time."""
 
-# A text of these characters alone, with single spaces inside, is left as it is.
+# A text without a match has nothing to normalise: usual characters only, and single spaces inside.
 _UNUSUAL = re.compile(
     "[^ -~\u4e00-\u9fff，。、；：？！“”‘’（）《》〈〉【】「」『』—…·～\u3041-\u3096]|  |^ | $"
 )
@@ -35,13 +35,14 @@ _CLASSES = (
     ),
     ("zero_width", re.compile("")),  # all that is left: joiners, soft hyphens, fillers
 )
-"""Classes of removed characters; the first that fits counts."""
+"""Classes of removed characters; the first that matches counts."""
 _WIDTHS = {
     code: code - 0xFEE0
     for first, last in ("０９", "ＡＺ", "ａｚ")
     for code in range(ord(first), ord(last) + 1)
 }
 _SPACES = re.compile(r"\s+")
+# 中 国 风 景: a text spelt with spaces.
 _SPACED_OUT = re.compile(rf"[{HAN}](?: [{HAN}]){{3,}}[。！？]?")
 
 
@@ -55,8 +56,8 @@ def _cap_marks(text: str) -> str:
     return "".join(kept)
 
 
-def _rounds(text: str) -> Iterator[str]:
-    # What stands between an emoji and its joiner may go in the first round, so once more until nothing goes.
+def _removal_rounds(text: str) -> Iterator[str]:
+    # The first round may remove what separates an emoji from its joiner, so it is repeated until nothing changes.
     for _ in range(3):
         yield text
         shorter = _REMOVED.sub("", text)
@@ -67,7 +68,7 @@ def _rounds(text: str) -> Iterator[str]:
 
 
 def _remove_invisible(text: str) -> str:
-    *_, last = _rounds(text)
+    *_, last = _removal_rounds(text)
     return last
 
 
@@ -77,13 +78,14 @@ def _class_of(removed: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """NFC; full-width Latin letters and digits to half width, Chinese punctuation kept; runs of spaces to one.
+    """Applies NFC, converts full-width Latin letters and digits to half width, and collapses spaces.
 
-    Invisible and private-use characters go, but for the joiners of emoji; a text spelt with spaces is joined.
+    Chinese punctuation stays. Removes invisible and private-use characters, except the joiners of emoji. Joins a text
+    that is spelt with spaces.
     """
 
     def __call__(self, text: str) -> str | Drop:
-        """The folded text, perhaps empty; never a reason against it."""
+        """Returns the folded text, which may be empty; rejects none."""
         if _UNUSUAL.search(text):
             text = _cap_marks(_remove_invisible(text)).translate(_WIDTHS)
             text = _SPACES.sub(" ", unicodedata.normalize("NFC", text)).strip()
@@ -92,13 +94,14 @@ class Fold:
         return text
 
     def remarks(self, before: str, after: str | Drop) -> tuple[Remark, ...]:
-        """How many characters of each class were `removed`: bidi, tag, variation, private, control, zero_width, marks.
+        """Returns the number of `removed` characters of each class.
 
-        A terminal's colour sequence counts as one control character.
+        Classes: bidi, tag, variation, private, control, zero_width, marks. A terminal's colour sequence counts as one
+        control character.
         """
         if after is before or not _UNUSUAL.search(before):
             return ()
-        *rounds, last = _rounds(before)
+        *rounds, last = _removal_rounds(before)
         counts = Counter(
             _class_of(found[0]) for text in rounds for found in _REMOVED.finditer(text)
         )

@@ -1,4 +1,4 @@
-"""A Chinese caption is made of Han characters, at least for a part."""
+"""Rejects texts with too few Han characters."""
 
 import re
 from dataclasses import dataclass
@@ -15,17 +15,17 @@ _FOREIGN_WORD = re.compile(rf"[^\W\d_{HAN}]{{2,}}")
 
 @dataclass(frozen=True, slots=True)
 class HanRatio:
-    """At least one Han character, and a share of `min` among all characters but spaces.
+    """Requires one Han character, and a share of `min` among all characters except spaces.
 
-    Digits, signs and a long name in Latin letters are no other language: a text with a smaller share is rejected where
-    it has no more Han characters than words in other letters. So 《1984》封面 and iPhone 15 手机壳 pass.
+    Digits, punctuation and a long Latin name do not make a text foreign: a text with a smaller share is rejected
+    only if it has no more Han characters than words in other letters. So 《1984》封面 and iPhone 15 手机壳 pass.
     """
 
     min: Annotated[float, Field(ge=0, le=1)] = 0.3
-    """0 to 1. 0.3 lets product names with long model numbers pass, but no English sentence with a Chinese word."""
+    """0 to 1. At 0.3, product names with long model numbers pass, and English sentences with a Chinese word do not."""
 
     def __call__(self, text: str) -> str | Drop:
-        """The text unchanged, or `no_han`, or `language` where Han characters are too few."""
+        """Returns the text unchanged, or `no_han`, or `language` if Han characters are too few."""
         han = len(_NOT_HAN.sub("", text))
         if not han:
             return Drop("no_han")

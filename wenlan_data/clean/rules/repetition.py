@@ -1,4 +1,4 @@
-"""The same again and again is no description: one character, one word, or a key word in every phrase."""
+"""Rejects repetition: one character or word over and over, or a keyword in every phrase."""
 
 import re
 from collections import Counter
@@ -6,29 +6,31 @@ from dataclasses import dataclass
 
 from wenlan_data.records import Drop
 
-_SIGNS = re.compile(r"[\W_]+")
+_PUNCTUATION = re.compile(r"[\W_]+")
+# 哈哈哈哈哈哈哈哈: eight of one character.
 _RUN = re.compile(r"(\w)\1{7,}")
 _MAX_CHARACTERS = 1024
-# No text that the rule rejects has a larger share of different characters (0.35 of it x 4/5 repeated).
+# First test: no text that the rule rejects has a larger share of distinct characters. At least 0.35 of it is one
+# piece, of which at least 4/5 repeats characters: 1 - 0.35 * 4/5 = 0.72.
 _MAX_DIFFERENT = 0.72
 
 
 @dataclass(frozen=True, slots=True)
 class Repetition:
-    """Rejected where the text is one piece `min_repeats` times over, or half of it one run of a character, or where
-    a piece of 2 to 6 characters comes `stuffed` times and fills a third of it (from 3 characters: 4 times and half).
+    """Rejects a text that is one piece `min_repeats` times, a text that is half one run of a character, and a text of
+    which a piece of 2 to 6 characters, occurring `stuffed` times, fills a third (from 3 characters: 4 times and half).
 
-    Reduplication such as 层层叠叠 and lists such as 1号线、2号线 are ordinary Chinese.
+    Reduplication such as 层层叠叠 and lists such as 1号线、2号线 are ordinary Chinese and pass.
     """
 
     min_repeats: int = 3
     stuffed: int = 5
 
     def __call__(self, text: str) -> str | Drop:
-        """The text unchanged, or `repetition`. Key words are sought in the first 1,024 characters."""
+        """Returns the text unchanged, or `repetition`. Keywords are searched for in the first 1,024 characters."""
         if len(text) < 6 or len(set(text)) > _MAX_DIFFERENT * len(text) + 1:
             return text
-        letters = _SIGNS.sub("", text)
+        letters = _PUNCTUATION.sub("", text)
         if len(letters) < 6:
             return text
         period = (letters + letters).find(letters, 1)

@@ -1,4 +1,4 @@
-"""Traditional to simplified Chinese by OpenCC, so that one tokeniser and one word list serve both."""
+"""Converts traditional to simplified Chinese by OpenCC, so that one tokeniser and one word list serve both."""
 
 import re
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ def _converter(config: str) -> "OpenCC":
 
 @cache
 def _is_simplified_only(character: str) -> bool:
-    """Whether only simplified Chinese has it: GB 2312 has it, and Big5 has not."""
+    """Whether only simplified Chinese has the character: GB 2312 has it, and Big5 does not."""
     try:
         character.encode("gb2312")
     except UnicodeEncodeError:
@@ -37,9 +37,9 @@ def _is_simplified_only(character: str) -> bool:
 
 
 def script_of(text: str, simplified: str) -> str:
-    """The script that `text` was written in: `hant`, `hans`, or `mixed`; empty where it has no Han character.
+    """Returns the script of `text`: `hant`, `hans` or `mixed`; empty if it has no Han character.
 
-    What both scripts write alike counts as `hans`.
+    A text that is the same in both scripts counts as `hans`.
     """
     if text == simplified:
         return "hans" if _HAN.search(text) else ""
@@ -48,18 +48,18 @@ def script_of(text: str, simplified: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Simplify:
-    """Traditional characters become simplified ones; a Japanese text stays as it is."""
+    """Converts traditional characters to simplified ones; leaves a Japanese text as it is."""
 
     config: Literal["t2s", "tw2s", "tw2sp", "hk2s"] = "t2s"
-    """OpenCC's profile: characters alone (t2s), Taiwan's or Hong Kong's, `p` with Taiwan's words too."""
+    """OpenCC's profile: characters only (t2s), Taiwan's or Hong Kong's; with `p` also Taiwan's words."""
 
     def __call__(self, text: str) -> str | Drop:
-        """The simplified text; never a reason against it."""
+        """Returns the simplified text; rejects none."""
         if text.isascii() or is_japanese(text):
             return text
         return str(_converter(self.config).convert(well_formed(text)))
 
     def remarks(self, before: str, after: str | Drop) -> tuple[Remark, ...]:
-        """The original `script`: hans, hant or mixed."""
+        """Returns the original `script`: hans, hant or mixed."""
         script = script_of(before, str(after))
         return (Remark("script", script),) if script else ()

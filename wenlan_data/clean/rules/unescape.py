@@ -1,4 +1,4 @@
-"""Undoes what broken pages do to characters: HTML entities left in the text, and UTF-8 read as another encoding."""
+"""Repairs characters of broken pages: HTML entities left in the text, and UTF-8 read as another encoding."""
 
 import html
 import re
@@ -11,15 +11,16 @@ from wenlan_data.records import Drop
 if TYPE_CHECKING:
     from ftfy import TextFixerConfig
 
+# &amp;amp;nbsp; was escaped more than once.
 _AMPERSANDS = re.compile(r"&(?:(?:amp|#0{0,5}38|#[xX]0{0,4}26);)+")
 # Digits are bounded: html.unescape raises on a number of more than 4,300 of them.
 _ENTITY = re.compile(
     r"&(?:#[0-9]{1,7}(?![0-9]);?|#[xX][0-9a-fA-F]{1,6}(?![0-9a-fA-F]);?|[A-Za-z][A-Za-z0-9]{1,30};?)"
 )
-# What the first byte of a UTF-8 sequence becomes in a one-byte encoding: Latin, Cyrillic, Greek letters or box drawing.
+# The first byte of a UTF-8 sequence read as a one-byte encoding: Latin, Cyrillic or Greek letters, or box drawing.
 _MAYBE_MOJIBAKE = re.compile("[\u0080-\u024f\u0370-\u045f\u2500-\u259f]")
 MAX_MOJIBAKE_CHARACTERS = 8192
-"""A longer text is no caption, and is not looked at for mojibake."""
+"""A longer text is not a caption, and mojibake in it is not repaired."""
 
 
 @cache
@@ -38,10 +39,10 @@ def _ftfy_config() -> "TextFixerConfig":
 
 @dataclass(frozen=True, slots=True)
 class Unescape:
-    """HTML entities become their characters (also where they were escaped twice), mojibake is restored by ftfy."""
+    """Replaces HTML entities by their characters (also if escaped twice), and repairs mojibake by ftfy."""
 
     def __call__(self, text: str) -> str | Drop:
-        """The restored text; never a reason against it."""
+        """Returns the repaired text; rejects none."""
         if "&" in text:
             text = _ENTITY.sub(lambda match: html.unescape(match[0]), _AMPERSANDS.sub("&", text))
         if len(text) <= MAX_MOJIBAKE_CHARACTERS and _MAYBE_MOJIBAKE.search(text):
