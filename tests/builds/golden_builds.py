@@ -50,8 +50,8 @@ def environment() -> dict[str, str]:
 
 def demo(folder: Path) -> dict[str, object]:
     """The demo's site crawled and its folder read."""
-    from wenlan_data.demo.material import write_folder, write_site
     from wenlan_data.demo.server import serve, sources_text
+    from wenlan_data.demo.site import write_folder, write_site
 
     with serve(folder / "site", DEMO_PORT) as host:
         write_site(folder / "site", host)

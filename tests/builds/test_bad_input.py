@@ -145,7 +145,7 @@ def test_a_dry_run_creates_and_asks_nothing(tmp_path: Path, site: Site) -> None:
     sources = sources_file(tmp_path / "s.yaml", site, [{"kind": "table", "path": "a.parquet"}])
     done = command("build", "--sources", sources, "--out", tmp_path / "c", "--dry-run")
     assert done.returncode == 0, done.stderr
-    assert "candidates: 43, of which URLs to ask for: 40\n" in done.stdout
-    assert f"  {site.host}: 40 URLs x 0.0 s = 0 s\nnothing was asked" in done.stdout
+    assert "candidates: 43, of which URLs to fetch: 40\n" in done.stdout
+    assert f"  {site.host}: 40 URLs x 0.0 s = 0 s\nno request was sent" in done.stdout
     assert site.log == []
     assert not (tmp_path / "c").exists()

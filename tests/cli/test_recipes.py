@@ -21,7 +21,7 @@ def _run(*words: str) -> str:
     return done.stdout
 
 
-def test_every_recipe_is_listed_shown_and_fits_the_schema() -> None:
+def test_every_recipe_is_listed_and_shown_and_fits_the_schema() -> None:
     listed = [row["name"] for row in json.loads(_run("recipes", "list", "--json"))]
     assert listed == recipe_names()
     schema = json.loads(_run("recipes", "schema"))
@@ -97,7 +97,7 @@ def test_the_schema_and_the_loader_agree_on_detectors(
             parse_recipe(recipe, "x")
 
 
-def test_plug_ins_of_other_people_fit_the_schema() -> None:
+def test_plug_ins_of_other_packages_fit_the_schema() -> None:
     recipe = {
         "name": "x",
         "text": {"rules": [{"rule": "mine.rule", "most": 3}]},

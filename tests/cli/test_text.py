@@ -28,7 +28,7 @@ def _records(*words: str, given: str | bytes = LINES) -> list[dict[str, object]]
     return [json.loads(line) for line in _run(*words, "--json", given=given).splitlines()]
 
 
-def test_json_gives_one_record_a_line_in_order() -> None:
+def test_json_prints_one_record_per_line_in_order() -> None:
     first, *rest, last = _records("wenlan")
     assert first == {"text": "雨后的黄山云海", "script": "hans", "flags": ["html"]}
     assert [one["reason"] for one in rest] == ["empty", "file_name", "contact_info"]
@@ -44,23 +44,23 @@ def test_only_a_line_feed_ends_a_line() -> None:
     ]
 
 
-def test_bytes_that_are_no_utf8_are_a_text_as_well() -> None:
+def test_bytes_that_are_not_utf8_are_read_as_a_text() -> None:
     assert len(_records("wenlan", given=b"\xff\xfe\n\xe5\xb1\n")) == 2
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ("故宫\n".encode() + "角楼\n".encode("gbk"), "1 lines are not UTF-8, the first is line 2"),
-        (b"", "no line came in"),
+        (b"", "the standard input is empty"),
     ],
 )
-def test_input_that_is_not_utf8_or_empty_is_said(given: bytes, said: str) -> None:
+def test_input_that_is_not_utf8_or_empty_is_reported(given: bytes, message: str) -> None:
     done = CliRunner().invoke(
         cli, ["text", "try", "wenlan", "--json"], input=given, catch_exceptions=False
     )
     assert done.exit_code == 0
-    assert said in done.stderr
+    assert message in done.stderr
     assert len(done.stdout.splitlines()) == given.count(b"\n")
 
 
@@ -75,12 +75,12 @@ def test_lines_may_be_json() -> None:
 
 
 @pytest.mark.parametrize("given", ["{\n", "3\n", '{"words": "x"}\n'])
-def test_lines_that_are_not_the_json_asked_for_are_named(given: str) -> None:
+def test_lines_without_the_expected_json_are_named(given: str) -> None:
     with pytest.raises(UsageError, match="line 1 of the input"):
         _run("wenlan", "--jsonl", given=given)
 
 
-def test_each_rule_shows_what_it_did_in_colour_and_nothing_acts_on_the_terminal() -> None:
+def test_changes_are_shown_in_colour_and_texts_never_act_on_the_terminal() -> None:
     plain, coloured = _run("wenlan"), _run("wenlan", color=True)
     assert "markup         雨后的[<b>]黄山[</b>]云海（图/视觉中国）" in plain
     assert "boilerplate    雨后的黄山云海[（图/视觉中国）]" in plain
@@ -90,13 +90,13 @@ def test_each_rule_shows_what_it_did_in_colour_and_nothing_acts_on_the_terminal(
     assert "\x1b[31m夜市" not in coloured
 
 
-def test_overrides_and_own_recipes_count() -> None:
+def test_overrides_of_the_recipe_apply() -> None:
     masked = _records("wenlan", "--set", "text.rules=[{rule: contact_info, action: mask}]")
     assert masked[3]["text"] == "電話[手机]"
 
 
 def test_a_recipe_must_be_given() -> None:
-    with pytest.raises(UsageError, match="say which recipe"):
+    with pytest.raises(UsageError, match="name a recipe"):
         _run()
 
 
@@ -140,7 +140,7 @@ def test_a_drop_of_a_corpus_is_explained(corpus: Path) -> None:
     assert value["texts"][0]["changes"][-1] == {"rule": "contact_info", "reason": "contact_info"}
 
 
-def test_without_a_recipe_the_corpus_own_is_tried(corpus: Path) -> None:
+def test_explain_without_a_recipe_uses_the_recipe_of_the_corpus(corpus: Path) -> None:
     value = json.loads(
         _run("--explain", str(corpus), "--drop", "https://example.org/x.jpg", "--json")
     )
@@ -148,9 +148,7 @@ def test_without_a_recipe_the_corpus_own_is_tried(corpus: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [("--drop", "https://example.org/none.jpg"), ()])
-def test_a_row_that_is_not_there_or_not_named_is_an_error(
-    corpus: Path, words: tuple[str, ...]
-) -> None:
+def test_a_missing_or_unnamed_row_is_an_error(corpus: Path, words: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match="drops"):
         _run("--explain", str(corpus), *words)
 

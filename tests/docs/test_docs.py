@@ -1,4 +1,7 @@
-"""Runs what README.md and docs/ show: commands with their output (`...` is anything), YAML and Python."""
+"""Runs what README.md and docs/ show: YAML, Python, and commands with their output.
+
+`...` in the output matches anything.
+"""
 
 import os
 import re
@@ -10,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from wenlan_data.demo.material import write_folder, write_site
 from wenlan_data.demo.server import serve, sources_text
+from wenlan_data.demo.site import write_folder, write_site
 from wenlan_data.source_config import load_sources
 
 pytest.importorskip("skimage", reason="the extra [demo] is not installed")
@@ -24,16 +27,16 @@ _LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
-    """One line after `$ `, and what is shown under it."""
+class ShownCommand:
+    """A line after `$ `, and the output shown under it."""
 
-    words: str
+    line: str
     output: str
 
 
 @pytest.fixture
 def user_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder of a reader: sources.yaml, a site that answers, photos/, our command."""
+    """The folder of a reader: sources.yaml, a running site, photos/; `wenlan-data` is on PATH."""
     (tmp_path / "site").mkdir()
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
@@ -48,14 +51,14 @@ def _blocks(page: Path, language: str) -> list[str]:
     return [body for found, body in _BLOCK.findall(page.read_text("utf-8")) if found == language]
 
 
-def _commands(block: str) -> list[Command]:
-    """A command goes on in lines that begin with `>`."""
+def _commands(block: str) -> list[ShownCommand]:
+    """Returns the commands of a block. Lines that begin with `>` continue a command."""
     found = re.findall(r"^\$ (.*(?:\n>.*)*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE)
-    return [Command(re.sub(r"\n> ?", "\n", words), output) for words, output in found]
+    return [ShownCommand(re.sub(r"\n> ?", "\n", line), output) for line, output in found]
 
 
 def _pattern(output: str) -> str:
-    """A line of `...` stands for any lines, `...` inside a line for any text of it."""
+    """A line of `...` matches any lines, `...` inside a line any text in that line."""
     lines = (
         r"(?:.*\n)*?" if line.strip() == "..." else re.escape(line).replace(r"\.\.\.", ".*") + r"\n"
         for line in output.splitlines()
@@ -64,20 +67,20 @@ def _pattern(output: str) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_commands_do_what_the_page_shows(page: Path, user_folder: Path) -> None:
+def test_commands_print_what_the_page_shows(page: Path, user_folder: Path) -> None:
     for command in (command for block in _blocks(page, "console") for command in _commands(block)):
         done = subprocess.run(
-            ["bash", "-c", command.words],
+            ["bash", "-c", command.line],
             cwd=user_folder,
             capture_output=True,
             text=True,
             check=False,
         )
-        assert done.returncode == 0, f"{command.words}\n{done.stdout}{done.stderr}"
+        assert done.returncode == 0, f"{command.line}\n{done.stdout}{done.stderr}"
         found = "".join(f"{line}\n" for line in done.stdout.splitlines())
         shown = command.output
         assert re.fullmatch(_pattern(shown), found), (
-            f"{command.words}\nshown:\n{shown}\nfound:\n{found}"
+            f"{command.line}\nshown:\n{shown}\nfound:\n{found}"
         )
     for block in _blocks(page, "python"):
         done = subprocess.run(
@@ -91,7 +94,7 @@ def test_commands_do_what_the_page_shows(page: Path, user_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_sources_files_that_are_shown_are_valid(page: Path, tmp_path: Path) -> None:
+def test_shown_sources_files_are_valid(page: Path, tmp_path: Path) -> None:
     (tmp_path / "lists").mkdir()
     for name in ("domains", "urls", "sha256", "pdq"):
         (tmp_path / "lists" / f"{name}.txt").touch()
@@ -108,7 +111,7 @@ def test_links_lead_to_files(page: Path) -> None:
     assert not missing
 
 
-def test_the_make_targets_that_the_readme_names_exist() -> None:
+def test_the_make_targets_of_the_readme_exist() -> None:
     named = set(
         re.findall(r"^make (\w+)", "\n".join(_blocks(ROOT / "README.md", "sh")), re.MULTILINE)
     )

@@ -1,4 +1,4 @@
-"""The Python of docs/loading.md, run from top to bottom as it stands there."""
+"""Runs the Python of docs/loading.md from top to bottom."""
 
 import os
 import re
@@ -18,15 +18,15 @@ BLOCKS = re.findall(
     (ROOT / "docs" / "loading.md").read_text("utf-8"),
     re.MULTILINE | re.DOTALL,
 )
-READERS_OWN = """
+READER_DEFINITIONS = """
 import torch
 rank, ranks, taken = 0, 1, []
 step = lambda *tensors: taken.append([one.shape[0] for one in tensors])
 save = lambda position: taken.append(position)
 """
-"""What the page leaves to its reader."""
+"""Names that the page leaves to its reader."""
 SMALLER = {'device="cuda:0"': 'device="cpu"', "workers=8": "workers=1", "range(10)": "range(2)"}
-"""What a machine without a GPU needs, and a test with little time."""
+"""Replacements for a machine without a GPU, and for a short run."""
 
 
 def test_the_python_of_the_page_runs(tmp_path: Path) -> None:
@@ -37,10 +37,10 @@ def test_the_python_of_the_page_runs(tmp_path: Path) -> None:
     (tmp_path / "chinese-roberta-wwm-ext" / "vocab.txt").write_text(
         vocabulary + "\n", encoding="utf-8"
     )
-    script = READERS_OWN + "\n".join(BLOCKS) + "\nprint(taken, len(loader))\n"
-    for shown, meant in SMALLER.items():
+    script = READER_DEFINITIONS + "\n".join(BLOCKS) + "\nprint(taken, len(loader))\n"
+    for shown, replacement in SMALLER.items():
         assert shown in script
-        script = script.replace(shown, meant)
+        script = script.replace(shown, replacement)
     (tmp_path / "page.py").write_text(script, encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(

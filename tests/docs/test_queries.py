@@ -1,4 +1,4 @@
-"""The SQL of docs/report.md, run as it stands there."""
+"""Runs the SQL of docs/report.md."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,7 @@ QUERIES = re.findall(r"^```sql\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILI
 
 @pytest.fixture
 def in_user_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder with a corpus named as the page names it."""
+    """The current folder holds a corpus with the name that the page uses."""
     samples = [
         {"caption": make_caption(number), "url": f"http://{number % 2}.test/{number}.jpg"}
         for number in range(3)
@@ -54,7 +54,7 @@ def test_words_are_counted_by_caption() -> None:
 
 
 @pytest.mark.usefixtures("in_user_folder")
-def test_near_duplicates_stand_beside_what_was_kept() -> None:
+def test_near_duplicates_are_joined_with_the_kept_sample() -> None:
     rows = _rows(QUERIES[2])
     assert rows == [
         (9, 2, make_caption(1), "已删除的图片", "http://1.test/1.jpg", "http://a.test/gone.jpg")

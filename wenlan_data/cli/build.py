@@ -1,4 +1,4 @@
-"""`wenlan-data build`: sources in, a corpus out."""
+"""`wenlan-data build`: builds a corpus from sources."""
 
 from pathlib import Path
 
@@ -11,19 +11,19 @@ import click
     "--sources",
     multiple=True,
     metavar="SOURCE",
-    help="sources.yaml, or kind:path such as table:urls.parquet or pages:https://...; more may follow.",
+    help="sources.yaml, or kind:path such as table:urls.parquet or pages:https://...; repeatable.",
 )
 @click.option(
     "--out",
     required=True,
     type=click.Path(path_type=Path),
-    help="Folder of the corpus: new, empty, or one to go on with.",
+    help="Folder of the corpus: new, empty, or a corpus to resume or extend.",
 )
 @click.option(
     "--recipe",
     default=None,
     metavar="NAME|FILE",
-    help="What to build. Default: wenlan, or the recipe of --from.",
+    help="Recipe. Default: wenlan, or the recipe of the corpus of --from.",
 )
 @click.option(
     "--set",
@@ -37,40 +37,42 @@ import click
     "from_corpus",
     default=None,
     type=click.Path(path_type=Path),
-    help="Rebuild from what this corpus recorded; nothing is asked.",
+    help="Rebuild from the recordings of this corpus, without any request.",
 )
 @click.option(
     "--from-work",
     default=None,
     type=click.Path(path_type=Path),
-    help="Work folder of --from, if it is not inside the corpus.",
+    help="Work folder of the corpus of --from, if it is not inside it.",
 )
 @click.option(
     "--workers",
     default=None,
     type=click.IntRange(1),
-    help="Tasks at once. Default: the cores of this machine.",
+    help="Number of parallel tasks. Default: the cores of this machine.",
 )
 @click.option(
     "--executor",
     default="ray",
     type=click.Choice(["ray", "local"]),
-    help="Ray tasks, or threads of this process.",
+    help="Run tasks on Ray, or in threads of this process.",
 )
 @click.option(
     "--ray",
     "ray_address",
     default=None,
     metavar="ADDRESS",
-    help="A running Ray cluster. Default: Ray on this machine.",
+    help="Address of a running Ray cluster. Default: start Ray on this machine.",
 )
 @click.option(
     "--work",
     default=None,
     type=click.Path(path_type=Path),
-    help="Folder for what is in progress. Default: OUT/.work",
+    help="Folder for intermediate files. Default: OUT/.work",
 )
-@click.option("--contact", default="", help="Your e-mail address or page, for the User-Agent.")
+@click.option(
+    "--contact", default="", help="Your e-mail address or web page, for the User-Agent header."
+)
 @click.option(
     "--limit", default=None, type=click.IntRange(1), help="Read at most this many candidates."
 )
@@ -79,23 +81,24 @@ import click
     default=1_000_000,
     show_default=True,
     type=click.IntRange(1),
-    help="Candidates of one generation.",
+    help="Candidates per generation.",
 )
 @click.option(
     "--retry-failed",
     is_flag=True,
-    help="First ask again for what failed in a way that may pass, and at hosts opened since.",
+    help="First retry transient failures, and requests to hosts that network.allow now permits.",
 )
 @click.option(
     "--max-failed-share",
     default=None,
     type=click.FloatRange(0, 1),
-    help="Stop with exit 9 when more of what was asked failed in a way that may pass. Default: 0.05 of crawled pages.",
+    help="Stop with exit 9 if a larger share of requests fails for transient reasons. "
+    "Default: 0.05 for crawled pages.",
 )
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Read local files, send nothing, create nothing; say what would be done.",
+    help="Print what would be done: read local files, send no request, write nothing.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def build(
@@ -118,9 +121,10 @@ def build(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Build a corpus from SOURCES, or go on with one.
+    """Build a corpus from SOURCES, or resume or extend one.
 
-    Run again, it goes on where it stopped; with more sources it extends the corpus; with nothing new it does nothing.
+    The same command resumes an interrupted build; with more sources it extends the corpus; with
+    nothing new it does nothing.
     """
     from wenlan_data.cli.funnel import print_estimate, print_result
     from wenlan_data.run.estimate import estimate

@@ -1,4 +1,4 @@
-"""`wenlan-data eval`: a checkpoint and a corpus in, figures or vectors out."""
+"""`wenlan-data eval`: measures a checkpoint on a corpus, or embeds the corpus with it."""
 
 import json
 from pathlib import Path
@@ -9,23 +9,27 @@ _CHECKPOINT = click.option(
     "--checkpoint",
     required=True,
     type=click.Path(path_type=Path),
-    help="A checkpoint, or a run: its best one, or its newest.",
+    help="A checkpoint, or the folder of a run: its best checkpoint, else its newest.",
 )
 _SHARDS = click.option(
     "--shards",
     multiple=True,
     required=True,
     type=click.Path(path_type=Path),
-    help="A corpus, a folder of tars, or a tar.",
+    help="A corpus, a folder of tars, or a tar; repeatable.",
 )
 _WORKERS = click.option(
-    "--workers", default=2, show_default=True, type=click.IntRange(0), help="Loading processes."
+    "--workers",
+    default=2,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Number of loading processes.",
 )
 
 
 @click.group("eval")
 def evaluate() -> None:
-    """Measure a trained model, and use it."""
+    """Measure a trained model, or embed a corpus with it."""
 
 
 @evaluate.command()
@@ -37,13 +41,13 @@ def evaluate() -> None:
     default="caption",
     show_default=True,
     type=click.Choice(["caption", "all"]),
-    help="Which texts belong to a picture.",
+    help="Texts that count as correct for an image.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def retrieval(
     checkpoint: Path, shards: tuple[Path, ...], workers: int, texts: str, as_json: bool
 ) -> None:
-    """Find texts for pictures and pictures for texts among all of a corpus. Equal texts are one text."""
+    """Measure image-text retrieval over a corpus, both ways. Equal texts count as one text."""
     from wenlan_data.cli.train import need_torch
 
     need_torch()
@@ -56,11 +60,12 @@ def retrieval(
     if as_json:
         click.echo(json.dumps(found.as_json()))
         return
-    for way, values in found.as_json().items():
+    for direction, values in found.as_json().items():
         recalls = "  ".join(f"R@{cut} {100 * values[f'recall@{cut}']:5.1f}" for cut in (1, 5, 10))
         ranks = f"rank: median {values['median_rank']:g}, mean {values['mean_rank']:.1f}"
         click.echo(
-            f"{way.replace('_', ' '):14} {recalls}  {ranks}  ({values['queries']:.0f} queries)"
+            f"{direction.replace('_', ' '):14} {recalls}  {ranks}  "
+            f"({values['queries']:.0f} queries)"
         )
 
 
@@ -75,7 +80,7 @@ def retrieval(
 def embed(
     checkpoint: Path, shards: tuple[Path, ...], workers: int, out: Path, as_json: bool
 ) -> None:
-    """Write the vectors of every sample, in the layout of clip-retrieval."""
+    """Write the image and text vectors of every sample, in the layout of clip-retrieval."""
     from wenlan_data.cli.train import need_torch
 
     need_torch()
@@ -88,5 +93,6 @@ def embed(
         click.echo(json.dumps({"samples": count, "width": model.config.embedding, "out": str(out)}))
         return
     click.echo(
-        f"{count} samples, {model.config.embedding} values each: {out}/img_emb, {out}/text_emb, {out}/metadata"
+        f"{count} samples, {model.config.embedding} values each: "
+        f"{out}/img_emb, {out}/text_emb, {out}/metadata"
     )

@@ -1,4 +1,4 @@
-"""Prints what a build did, and what it would do."""
+"""Prints the funnel of a build, and the estimate of a dry run."""
 
 import json
 from collections import Counter
@@ -7,12 +7,25 @@ from dataclasses import asdict
 
 import click
 
+from wenlan_data.reasons import Reason
 from wenlan_data.run.estimate import Estimate, SourceEstimate
 from wenlan_data.run.runner import BuildResult
 
+_STEPS = ("extract", "clean", "fetch", "dedupe", "shard")
+"""Steps that drop candidates, in the order of the flow."""
+_NETWORK_POLICY = (Reason.PORT, Reason.ADDRESS)
+_HOST_FAILURES = (
+    Reason.ROBOTS_UNAVAILABLE,
+    Reason.HOST_UNREACHABLE,
+    Reason.HOST_WAITS,
+    Reason.TIMEOUT,
+    Reason.STATUS_5XX,
+)
+"""Transient reasons of hosts that gave no usable response."""
+
 
 def print_result(result: BuildResult, *, as_json: bool) -> None:
-    """The funnel from candidates to samples, every reason counted."""
+    """Prints the funnel from candidates to samples, with the count of every drop reason."""
     if as_json:
         click.echo(json.dumps(asdict(result), ensure_ascii=False))
         return
@@ -25,69 +38,61 @@ def print_result(result: BuildResult, *, as_json: bool) -> None:
         return
     click.echo("\n".join(funnel_lines(result.candidates, result.dropped, result.samples)))
     if result.known:
-        click.echo(f"{result.known:>10}  known before, skipped")
+        click.echo(f"{result.known:>10}  known from earlier builds, skipped")
     for line in _hints(Counter(result.pages) + Counter(result.dropped.get("fetch", {}))):
         click.echo(line)
     digest = result.recipe_digest[:12]
     click.echo(f"report {result.out}/report/index.html")
     click.echo(
-        f"corpus {result.out}: {result.shards} shards, {result.samples} samples in all, recipe {digest}"
+        f"corpus {result.out}: {result.shards} shards, {result.samples} samples in all, "
+        f"recipe {digest}"
     )
 
 
 def _page_lines(pages: Mapping[str, int]) -> list[str]:
-    """What became of the pages of a crawl; a redirect or a sitemap is no page."""
+    """Returns a line with the pages that were read, and why others were not."""
     if not pages:
         return []
-    others = [
-        f"{reason} {count}" for reason, count in sorted(pages.items(), key=lambda pair: -pair[1])
-    ]
-    left = ", ".join(word for word in others if not word.startswith("read "))
-    return [f"{pages.get('read', 0):>10}  pages read" + (f" (others: {left})" if left else "")]
+    ranked = sorted(pages.items(), key=lambda entry: -entry[1])
+    others = ", ".join(f"{outcome} {count}" for outcome, count in ranked if outcome != "read")
+    return [f"{pages.get('read', 0):>10}  pages read" + (f" (others: {others})" if others else "")]
 
 
 def funnel_lines(
     candidates: int, dropped: Mapping[str, Mapping[str, int]], samples: int
 ) -> list[str]:
-    """One line a reason, grouped by step in the order of the flow."""
+    """Returns one line per drop reason, grouped by step in the order of the flow."""
     lines = [f"{candidates:>10}  candidates"]
-    left = candidates
-    for step in ("extract", "clean", "fetch", "dedupe", "shard"):
+    remaining = candidates
+    for step in _STEPS:
         reasons = dropped.get(step, {})
-        for reason, count in sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0])):
+        for reason, count in sorted(reasons.items(), key=lambda entry: (-entry[1], entry[0])):
             lines.append(f"{-count:>10}  {step}: {reason}")
         if reasons:
-            left -= sum(reasons.values())
-            lines.append(f"{left:>10}  left after {step}")
+            remaining -= sum(reasons.values())
+            lines.append(f"{remaining:>10}  remaining after {step}")
     lines.append(f"{samples:>10}  samples in the corpus")
     return lines
 
 
-def _hints(asked: Mapping[str, int]) -> list[str]:
+def _hints(counts: Mapping[str, int]) -> list[str]:
+    """Returns advice on failed requests, counted by drop reason."""
     lines = []
-    if asked.get("port") or asked.get("address"):
+    if any(counts.get(reason) for reason in _NETWORK_POLICY):
         lines.append(
-            "hint: an address or port that is closed by default was named: "
-            "open a host of yours by network.allow, and the same command with --retry-failed asks it"
+            "hint: the address policy blocked some URLs: to open a host of your own, add it to "
+            "network.allow and run the same command with --retry-failed"
         )
-    if any(
-        asked.get(reason)
-        for reason in (
-            "robots_unavailable",
-            "host_unreachable",
-            "host_waits",
-            "timeout",
-            "status_5xx",
-        )
-    ):
+    if any(counts.get(reason) for reason in _HOST_FAILURES):
         lines.append(
-            "hint: some hosts did not answer: the same command with --retry-failed asks them again"
+            "hint: some hosts did not respond: run the same command with --retry-failed to try "
+            "them again"
         )
     return lines
 
 
 def print_estimate(estimate: Estimate, *, as_json: bool) -> None:
-    """What a build would read, ask and write; unknown counts say so."""
+    """Prints what a build would read, fetch and write. Unknown counts are marked as unknown."""
     if as_json:
         click.echo(json.dumps(asdict(estimate), ensure_ascii=False))
         return
@@ -96,18 +101,19 @@ def print_estimate(estimate: Estimate, *, as_json: bool) -> None:
             f"{source.name}: {_contents(source)}" + (f" ({source.note})" if source.note else "")
         )
     if estimate.rows is None:
-        click.echo("candidates, disk and time: not known before the pages and WARC files are read")
+        click.echo("candidates, disk and time: unknown until the pages and WARC files are read")
     else:
         click.echo(
-            f"candidates: {estimate.rows:,}, of which URLs to ask for: {_known(estimate.urls)}"
+            f"candidates: {estimate.rows:,}, of which URLs to fetch: {_known(estimate.urls)}"
         )
         click.echo(
-            f"disk, at {estimate.bytes_per_picture:,} bytes a picture: {_known(estimate.disk_bytes)} bytes"
+            f"disk, at {estimate.bytes_per_picture:,} bytes per image: "
+            f"{_known(estimate.disk_bytes)} bytes"
         )
-        click.echo(f"time of fetching at the least: {_known(estimate.seconds)} s")
+        click.echo(f"fetching takes at least: {_known(estimate.seconds)} s")
     for host in estimate.slowest_hosts:
         click.echo(f"  {host.host}: {host.urls} URLs x {host.gap_s} s = {host.seconds:.0f} s")
-    click.echo("nothing was asked and nothing was written")
+    click.echo("no request was sent and no file was written")
 
 
 def _contents(source: SourceEstimate) -> str:

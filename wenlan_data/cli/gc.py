@@ -1,4 +1,4 @@
-"""`wenlan-data gc`: gives back the disk that nobody needs to go on."""
+"""`wenlan-data gc`: removes intermediate files that no later build needs."""
 
 import json
 from pathlib import Path
@@ -17,12 +17,12 @@ import click
 @click.option(
     "--warcs",
     is_flag=True,
-    help="Also remove the recorded pages and pictures: `build --from` needs these.",
+    help="Also remove the recorded pages and images, which `build --from` needs.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be removed.")
+@click.option("--dry-run", is_flag=True, help="Print what would be removed.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def gc(corpus: Path, work: Path | None, warcs: bool, dry_run: bool, as_json: bool) -> None:
-    """Remove what CORPUS does not need to be read, extended or rebuilt."""
+    """Remove files that are not needed to read, extend or rebuild CORPUS."""
     from wenlan_data.run.gc import collect
 
     removed = collect(corpus, work or corpus / ".work", warcs=warcs, dry_run=dry_run)

@@ -1,4 +1,4 @@
-"""The command line. Workers are imported inside the callbacks, so that `--help` answers at once."""
+"""The command line. Commands import the package in their bodies, so that `--help` starts fast."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ from wenlan_data.errors import InterruptedBuildError, WenlanError, from_os_error
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="wenlan-data")
 def cli() -> None:
-    """Build Chinese image-text corpora, look into them, trust them, and train on them."""
+    """Build Chinese image-text corpora, inspect and verify them, and train on them."""
 
 
 for command in (build, demo, detect, evaluate, gc, load, recipes, shards, text, train):
@@ -37,42 +37,49 @@ shards.add_command(near)
 
 
 def main() -> NoReturn:
-    """Run the command line: an error is one line on stderr and an exit code (see `wenlan_data.errors`)."""
+    """Runs the command line. An error becomes one line on stderr and an exit code.
+
+    `wenlan_data.errors` lists the exit codes.
+    """
     stdout = sys.stdout
     try:
-        # Without standalone mode click gives back the code of ctx.exit(), such as 0 of --help.
+        # Without standalone mode click returns the code of ctx.exit(), such as 0 for --help.
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _leave(InterruptedBuildError("interrupted: run the same command to go on"))
+        _exit_interrupted(InterruptedBuildError("interrupted: run the same command to resume"))
     except WenlanError as error:
         _fail(error)
     except BrokenPipeError:
         _reader_left()
     except SystemExit:
-        # click puts another stdout in place where the reader went away, and exits with 1, our code for damage.
+        # click replaces stdout if its reader has gone, and exits with 1, our code for corruption.
         if sys.stdout is not stdout:
             _reader_left()
         raise
     except OSError as error:
         _fail(from_os_error(error))
     finally:
-        # At the interpreter's end the collector would walk over all that was loaded: a third of a second after a build.
+        # At exit the garbage collector would visit every loaded object: 0.3 s after a build.
         freeze()
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _reader_left() -> NoReturn:
-    """Nothing more can be said to `| head`, also not at interpreter exit."""
+    """Exits quietly after the reader of stdout has gone, as in `| head`.
+
+    The redirection keeps the flush at interpreter exit from failing as well.
+    """
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(0)
 
 
-def _leave(error: InterruptedBuildError) -> NoReturn:
-    """As `_fail`, without waiting for threads whose parts will never be committed."""
-    # The interpreter's own end gives a handler back to the system, and a second Ctrl-C would then change the exit code.
+def _exit_interrupted(error: InterruptedBuildError) -> NoReturn:
+    """Does the same as `_fail`, without waiting for threads whose parts will never be committed."""
+    # At exit the interpreter restores the default handlers: a second Ctrl-C would then change the
+    # exit code.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     try:
@@ -89,7 +96,7 @@ def _fail(error: WenlanError) -> NoReturn:
     line = "".join(
         one if one.isprintable() else f"\\x{ord(one):02x}" for one in " ".join(str(error).split())
     )
-    # The exit code tells as much to whoever does not listen any more.
+    # If nobody reads stderr any more, the exit code is all that is reported.
     with suppress(BrokenPipeError):
         print(f"wenlan-data: {line}", file=sys.stderr, flush=True)
     sys.exit(error.exit_code)

@@ -1,4 +1,4 @@
-"""`wenlan-data recipes`: the recipes that `--recipe` knows by name."""
+"""`wenlan-data recipes`: the recipes that `--recipe` accepts by name."""
 
 import json
 import re
@@ -10,13 +10,13 @@ import click
 
 @click.group()
 def recipes() -> None:
-    """List and show recipes, and the JSON Schema that editors complete from."""
+    """List and show recipes, and print their JSON Schema for editors."""
 
 
 @recipes.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def list_recipes(as_json: bool) -> None:
-    """The recipes that come with wenlan-data."""
+    """List the recipes that come with wenlan-data."""
     from wenlan_data.recipe import load_recipe, recipe_names
     from wenlan_data.settings import pipelines_folder
 
@@ -39,7 +39,7 @@ def list_recipes(as_json: bool) -> None:
 
 
 def _about(path: Path) -> str:
-    """The first sentence of the file's head: its comment ends at the first full stop or colon."""
+    """Returns the first sentence of the comment at the head of a file."""
     lines = path.read_text("utf-8").splitlines()
     head = " ".join(
         line[1:].strip() for line in takewhile(lambda line: line.startswith("#"), lines)
@@ -58,7 +58,7 @@ def _about(path: Path) -> str:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def show(name: str, overrides: tuple[str, ...], as_json: bool) -> None:
-    """A recipe with every value in force, and the plan that follows from it."""
+    """Print a recipe with all its values, defaults included, and the plan that follows from it."""
     import yaml
 
     from wenlan_data.plan import describe
@@ -77,7 +77,7 @@ def show(name: str, overrides: tuple[str, ...], as_json: bool) -> None:
 
 @recipes.command()
 def schema() -> None:
-    """The JSON Schema of a recipe."""
+    """Print the JSON Schema of a recipe."""
     from wenlan_data.schema import recipe_schema
 
     click.echo(json.dumps(recipe_schema(), indent=2))

@@ -1,4 +1,4 @@
-"""`wenlan-data text`: what a recipe's text rules do, shown on texts of the user's own."""
+"""`wenlan-data text`: applies the text rules of a recipe to texts of the user."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from wenlan_data.recipe import Recipe
 
 MAX_COMPARED_CHARACTERS = 400
-"""Longer texts are shown whole before and after: to find what changed takes time with the square of the length."""
+"""Longer texts are printed without marked changes: the comparison takes quadratic time."""
 
 
 @click.group()
 def text() -> None:
-    """Try a recipe's text rules on texts, and see why a text was dropped."""
+    """Apply the text rules of a recipe to texts, and explain why a text was dropped."""
 
 
 @text.command("try")
@@ -36,13 +36,15 @@ def text() -> None:
 @click.option(
     "--jsonl",
     is_flag=True,
-    help="Each line of the input is a JSON string, or an object with `text`.",
+    help="Read each line as a JSON string, or as an object with `text`.",
 )
 @click.option(
-    "--explain", metavar="CORPUS", help="Show a row of CORPUS/drops instead of reading lines."
+    "--explain", metavar="CORPUS", help="Explain a row of CORPUS/drops instead of reading lines."
 )
-@click.option("--drop", metavar="URL|KEY", help="With --explain: which row.")
-@click.option("--json", "as_json", is_flag=True, help="One record a line: `text`, or `reason`.")
+@click.option("--drop", metavar="URL|KEY", help="URL or key of the row, for --explain.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one record per line, with `text` or `reason`."
+)
 def try_rules(
     recipe: str | None,
     overrides: tuple[str, ...],
@@ -51,9 +53,9 @@ def try_rules(
     drop: str | None,
     as_json: bool,
 ) -> None:
-    """Run RECIPE's rules on each line of the standard input, and show what each rule did to it.
+    """Apply the rules of RECIPE to each line of the standard input, and print every change.
 
-    With --explain, RECIPE may be left out: it is then the one that the corpus was built with.
+    With --explain, RECIPE defaults to the recipe that the corpus was built with.
     """
     from wenlan_data.errors import UsageError
 
@@ -61,9 +63,9 @@ def try_rules(
         _explain(explain, drop, recipe, overrides, as_json=as_json)
         return
     if drop is not None:
-        raise UsageError("--drop says which row of a corpus: give the corpus with --explain CORPUS")
+        raise UsageError("--drop names a row of a corpus: add --explain CORPUS")
     if recipe is None:
-        raise UsageError("say which recipe, such as: wenlan-data text try wenlan < lines.txt")
+        raise UsageError("name a recipe, such as: wenlan-data text try wenlan < lines.txt")
     from wenlan_data.recipe import load_recipe
 
     _try_lines(load_recipe(recipe, overrides), jsonl=jsonl, as_json=as_json)
@@ -100,20 +102,21 @@ def _shown(trace: RuleTrace, *, as_json: bool) -> RuleTrace:
 
 
 def _lines(*, jsonl: bool) -> Iterator[str]:
-    """Lines end with a line feed alone: other separators are part of a text, and rules have to see them."""
-    number, broken = 0, []
+    """Yields the lines of stdin. Only a line feed ends a line: rules must see other separators."""
+    number, not_utf8 = 0, []
     for number, raw in enumerate(sys.stdin.buffer, start=1):
         line = raw.decode("utf-8", "replace").removesuffix("\n")
         if "\ufffd" in line and not _is_utf8(raw):
-            broken.append(number)
+            not_utf8.append(number)
         yield _from_json(line, number) if jsonl else line
-    if broken:
-        advice = "iconv -f gb18030 -t utf-8 converts GBK"
+    if not_utf8:
+        advice = "convert GBK with iconv -f gb18030 -t utf-8"
         click.echo(
-            f"{len(broken)} lines are not UTF-8, the first is line {broken[0]}: {advice}", err=True
+            f"{len(not_utf8)} lines are not UTF-8, the first is line {not_utf8[0]}: {advice}",
+            err=True,
         )
     if not number:
-        click.echo("no line came in: give texts on the standard input, one a line", err=True)
+        click.echo("the standard input is empty: give one text per line", err=True)
 
 
 def _is_utf8(raw: bytes) -> bool:
@@ -133,12 +136,13 @@ def _from_json(line: str, number: int) -> str:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise UsageError(
-            f"line {number} of the input is not valid JSON ({error}): leave out --jsonl?"
+            f"line {number} of the input is not valid JSON ({error}): "
+            "correct it, or leave out --jsonl"
         ) from error
     found = value.get("text") if isinstance(value, dict) else value
     if not isinstance(found, str):
         raise UsageError(
-            f"line {number} of the input holds no text: write a JSON string, or an object with `text`"
+            f"line {number} of the input has no text: write a JSON string, or an object with `text`"
         )
     return found
 
@@ -163,7 +167,7 @@ def _print(trace: RuleTrace, title: str = "") -> None:
 
 
 def _difference(before: str, after: str) -> str:
-    """Both in one line: what went in red between brackets, what came in green between braces."""
+    """Returns both texts in one: deletions in red brackets, insertions in green braces."""
     from difflib import SequenceMatcher
 
     if max(len(before), len(after)) > MAX_COMPARED_CHARACTERS:
@@ -172,12 +176,12 @@ def _difference(before: str, after: str) -> str:
     for kind, start, stop, new_start, new_stop in SequenceMatcher(
         None, before, after, autojunk=False
     ).get_opcodes():
-        gone, come = printable(before[start:stop]), printable(after[new_start:new_stop])
+        deleted, inserted = printable(before[start:stop]), printable(after[new_start:new_stop])
         if kind == "equal":
-            parts.append(gone)
+            parts.append(deleted)
             continue
-        parts.append(click.style(f"[{gone}]", fg="red") if gone else "")
-        parts.append(click.style(f"{{{come}}}", fg="green") if come else "")
+        parts.append(click.style(f"[{deleted}]", fg="red") if deleted else "")
+        parts.append(click.style(f"{{{inserted}}}", fg="green") if inserted else "")
     return "".join(parts)
 
 
@@ -192,11 +196,11 @@ def _explain(
     from wenlan_data.shard.manifest import load_manifest
 
     if drop is None:
-        raise UsageError("say which row of drops/ to explain: --drop with its url or key")
+        raise UsageError("name the row of drops/ to explain: add --drop with its url or key")
     manifest = load_manifest(Path(corpus))
     row = find_drop(Path(corpus), manifest, drop)
-    own = parse_recipe(manifest.recipe, f"{corpus}/manifest.json")
-    tracer = _tracer(load_recipe(recipe, overrides) if recipe else own)
+    recorded = parse_recipe(manifest.recipe, f"{corpus}/manifest.json")
+    tracer = _tracer(load_recipe(recipe, overrides) if recipe else recorded)
     texts = [(one["type"], tracer(one["text"])) for one in row.pop("texts")]
     if as_json:
         click.echo(

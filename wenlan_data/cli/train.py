@@ -1,4 +1,4 @@
-"""`wenlan-data train`: a corpus in, a model out."""
+"""`wenlan-data train`: trains a model on a corpus."""
 
 from pathlib import Path
 
@@ -11,27 +11,31 @@ import click
     "config_name",
     required=True,
     metavar="NAME|FILE",
-    help="What to train, such as brivl-tiny.",
+    help="Training configuration, such as brivl-tiny.",
 )
 @click.option(
     "--shards",
     multiple=True,
     required=True,
     type=click.Path(path_type=Path),
-    help="A corpus, a folder of tars, or a tar; more may follow.",
+    help="A corpus, a folder of tars, or a tar; repeatable.",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
 @click.option(
     "--val-shards",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Pairs for the metric that picks the best checkpoint.",
+    help="Shards for validation, whose metric selects the best checkpoint.",
 )
 @click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key of the config."
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a key of the configuration.",
 )
 @click.option(
-    "--batch-size", default=None, type=click.IntRange(1), help="Pairs of a step, over all ranks."
+    "--batch-size", default=None, type=click.IntRange(1), help="Global batch size, over all ranks."
 )
 @click.option(
     "--max-steps", default=None, type=click.IntRange(1), help="Stop after this many steps."
@@ -47,38 +51,41 @@ import click
     "--resume",
     default="no",
     metavar="auto|CHECKPOINT",
-    help="Go on from the newest sound checkpoint of --out (anew where there is none), or from this one.",
+    help="auto: resume from the newest intact checkpoint of --out, or start from scratch if there "
+    "is none. Otherwise resume from CHECKPOINT.",
 )
 @click.option(
     "--init",
     default=None,
     type=click.Path(path_type=Path, exists=True),
     metavar="CHECKPOINT",
-    help="Start from the weights of a checkpoint, a run, or a .safetensors file.",
+    help="Initialise the weights from a checkpoint, a run, or a .safetensors file.",
 )
 @click.option(
     "--grown-corpus",
     is_flag=True,
-    help="Go on where the corpus has new shards, with a new epoch of it.",
+    help="With --resume, accept a corpus with new shards, and start a new epoch.",
 )
 @click.option(
-    "--changed-corpus", is_flag=True, help="Go on with another corpus than the checkpoint's."
+    "--changed-corpus",
+    is_flag=True,
+    help="With --resume, accept another corpus than that of the checkpoint.",
 )
 @click.option(
     "--nproc",
     default=1,
     show_default=True,
     type=click.IntRange(1),
-    help="Ranks on this machine, one a GPU.",
+    help="Number of ranks on this machine, one per GPU.",
 )
 @click.option(
     "--workers",
     default=2,
     show_default=True,
     type=click.IntRange(0),
-    help="Loading processes of each rank.",
+    help="Number of loading processes per rank.",
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be trained; create nothing.")
+@click.option("--dry-run", is_flag=True, help="Print what would be trained; write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def train(
     config_name: str,
@@ -98,10 +105,11 @@ def train(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Train two towers on a corpus.
+    """Train an image tower and a text tower on a corpus.
 
-    Exit 11 after SIGTERM or Ctrl-C, with a checkpoint: the same command with --resume auto goes on. Exit 9 when five
-    steps in a row are not finite.
+    Exits with 11 after SIGTERM or Ctrl-C, with a checkpoint: the same command with --resume auto
+    continues. Exits with 9 if loss or gradients of
+    five steps in a row are not finite.
     """
     import os
     import sys
@@ -113,12 +121,12 @@ def train(
     from wenlan_data.train.launch import check_division, inside_launch, launch
     from wenlan_data.train.options import TrainOptions
 
-    named = {
+    shortcuts = {
         "batch_size": batch_size,
         "max_steps": max_steps,
         "checkpoints.every_steps": save_every,
     }
-    more = [f"{key}={value}" for key, value in named.items() if value is not None]
+    more = [f"{key}={value}" for key, value in shortcuts.items() if value is not None]
     config = load_config(config_name, [*overrides, *more])
     options = TrainOptions(
         shards=shards,
@@ -147,7 +155,7 @@ def train(
     try:
         training = run_training(config, options)
     except InterruptedBuildError as error:
-        # All ranks stop at one step: the first says so.
+        # All ranks stop at the same step: only the first reports it.
         if os.environ.get("RANK", "0") == "0":
             raise
         raise click.exceptions.Exit(error.exit_code) from error
@@ -157,7 +165,7 @@ def train(
 
 
 def need_torch() -> None:
-    """Raise `UsageError` where the extra is not installed."""
+    """Raises `UsageError` if the extra `[train]` is not installed."""
     from importlib.util import find_spec
 
     from wenlan_data.errors import UsageError

@@ -1,1 +1,1 @@
-"""A small site and a folder made of photographs that installed packages ship, to try the whole flow on."""
+"""Builds and trains on a small site and a folder of photographs that installed packages ship."""

@@ -1,10 +1,11 @@
-"""What a build makes of the demo: each picture's caption, and why each of the others is left out.
+"""Expected result of a build of the demo: the caption of each sample, the reason of each drop.
 
-Written down by looking at the pages and the pictures; the tests hold the build to it.
+Written by looking at the pages and the images; tests compare a build with it.
 """
 
 PAGES = {"read": 27, "robots": 1, "redirect": 1, "http_status": 1, "listing": 1}
-"""`/private/diary.html` is forbidden, `/about.htm` moved, `/missing.html` is gone, `/sitemap.xml` is a listing."""
+"""Pages by outcome: robots.txt disallows `/private/diary.html`, `/about.htm` redirects,
+`/missing.html` does not exist, `/sitemap.xml` is a listing."""
 
 SAMPLES: dict[str, tuple[str, str]] = {
     "data:image/jpeg": (
@@ -51,7 +52,10 @@ SAMPLES: dict[str, tuple[str, str]] = {
     "photos/tower.jpg": ("颐和园的佛香阁，远处是昆明湖", "figcaption"),
     "photos/tripod.jpg": ("草地上支起的三脚架。", "figcaption"),
 }
-"""Picture on the site (or inside a page) to caption and its type; those of the folder keep the text beside them."""
+"""Caption and caption type by image: its path on the site, or a data URI.
+
+Images of the folder have the text beside them as caption.
+"""
 
 DROPS = (
     ("", "photos/coffee-copy.webp", "near_duplicate"),
@@ -77,4 +81,4 @@ DROPS = (
     ("space/rocket.html", "photos/rocket.jpg", "duplicate"),
     ("travel/summer-palace.html", "photos/tower.jpg", "duplicate"),
 )
-"""Page, picture and reason of each candidate that is left out; the folder's have no page."""
+"""Page, image and drop reason of each dropped candidate; those of the folder have no page."""

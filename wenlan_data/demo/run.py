@@ -1,27 +1,27 @@
-"""The demo from an empty folder to a corpus: make the material, serve it, build, say what to look at next."""
+"""Runs the demo: writes site and folder, serves the site, builds a corpus, trains on it."""
 
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from wenlan_data.demo.material import photo_paths, write_folder, write_site
 from wenlan_data.demo.server import serve, sources_text
+from wenlan_data.demo.site import photo_paths, write_folder, write_site
 from wenlan_data.errors import UsageError, os_errors
 from wenlan_data.run.options import BuildOptions
 from wenlan_data.run.preflight import prepare
 from wenlan_data.run.runner import BuildResult, build
 
 MARKER = ".wenlan-demo"
-_MADE = ("site", "photos", "corpus", "run", "sources.yaml")
+_WRITTEN = ("site", "photos", "corpus", "run", "sources.yaml")
 TRAIN_STEPS = 60
-"""Of brivl-tiny: below a minute on two cores."""
+"""Training steps of brivl-tiny: less than a minute on two cores."""
 
 
 def run_demo(out: Path, workers: int, executor: Literal["ray", "local"]) -> BuildResult:
-    """Make the material in `out` anew and build `out/corpus` from it.
+    """Writes the site and the folder of images to `out`, and builds `out/corpus` from scratch.
 
-    Raises `UsageError` where `out` holds something else, or the extra `[demo]` is not installed.
+    Raises `UsageError` if `out` holds other files, or the extra `[demo]` is not installed.
     """
     photo_paths()
     with os_errors(out):
@@ -35,7 +35,10 @@ def run_demo(out: Path, workers: int, executor: Literal["ray", "local"]) -> Buil
 
 
 def train_demo(out: Path) -> Path | None:
-    """Train brivl-tiny on the demo's corpus for a few dozen steps; its report, or None without the extra `[train]`."""
+    """Trains brivl-tiny on the corpus for `TRAIN_STEPS` steps.
+
+    Returns the path of its report, None if the extra `[train]` is not installed.
+    """
     if any(
         find_spec(name) is None
         for name in ("torch", "timm", "transformers", "safetensors", "tensorboard")
@@ -45,7 +48,7 @@ def train_demo(out: Path) -> Path | None:
     from wenlan_data.train.options import TrainOptions
     from wenlan_data.train.trainer import finish, run_training
 
-    # 53 pairs are seen 18 times: a rate that is reached at once, small pictures as they are.
+    # The 52 pairs are seen 18 times: a short warm-up, and small images without augmentation.
     overrides = [
         f"max_steps={TRAIN_STEPS}",
         "optimizer.warmup_steps=5",
@@ -62,14 +65,15 @@ def train_demo(out: Path) -> Path | None:
 
 
 def _clear(out: Path) -> None:
-    """Leave an empty folder that carries our mark; only what a demo made is removed."""
+    """Creates `out` with the marker file, and removes what an earlier demo wrote, nothing else."""
     if out.is_dir() and not (out / MARKER).is_file() and any(out.iterdir()):
         raise UsageError(f"{out} holds files that no demo wrote: choose another folder with --out")
     out.mkdir(parents=True, exist_ok=True)
     (out / MARKER).write_text(
-        "Made by `wenlan-data demo`, which makes it anew when it runs again.\n", encoding="utf-8"
+        "Written by `wenlan-data demo`, which rebuilds this folder on every run.\n",
+        encoding="utf-8",
     )
-    for name in _MADE:
+    for name in _WRITTEN:
         path = out / name
         if path.is_dir():
             shutil.rmtree(path)

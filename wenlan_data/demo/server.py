@@ -1,4 +1,4 @@
-"""Serves the demo's site on loopback, with oddities of real hosts: a redirect, a `noai` header."""
+"""Serves the site of the demo on loopback, with peculiarities of real hosts: redirects, `noai`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Thread
 
 _SOURCES = """\
-# Written by `wenlan-data demo`: where the corpus comes from, and how fast its host may be asked.
+# Written by `wenlan-data demo`: the sources of the corpus, and the rate limit of the host.
 contact: demo@example.org
 network: {{allow: ["{host}"]}}
 hosts: {{"{host}": {{max_connections: 8, min_gap_s: 0}}}}
@@ -18,36 +18,39 @@ sources:
 """
 
 
-class _Site(SimpleHTTPRequestHandler):
+class _SiteHandler(SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     # A response is two small writes, and Nagle's algorithm would hold the second back for 40 ms.
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
-        """Send the file, or where it moved to."""
-        moved = "/about.html" if self.path == "/about.htm" else self.path.removeprefix("/moved")
-        if moved != self.path:
+        """Sends the file, or a redirect to its new path."""
+        target = "/about.html" if self.path == "/about.htm" else self.path.removeprefix("/moved")
+        if target != self.path:
             self.send_response(301)
-            self.send_header("Location", moved)
+            self.send_header("Location", target)
             self.send_header("Content-Length", "0")
             self.end_headers()
         else:
             super().do_GET()
 
     def end_headers(self) -> None:
-        """Add what the host says of machine learning."""
+        """Adds the opt-out header below `/noai`."""
         if self.path.startswith("/noai"):
             self.send_header("X-Robots-Tag", "noai")
         super().end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Stay quiet: the build has its own log."""
+        """Logs nothing: the build has its own log."""
 
 
 @contextmanager
 def serve(root: Path, port: int = 0) -> Iterator[str]:
-    """Serve `root` on 127.0.0.1 while the body runs, on a free port where none is given; gives `host:port`."""
-    server = ThreadingHTTPServer(("127.0.0.1", port), partial(_Site, directory=str(root)))
+    """Serves `root` on 127.0.0.1 while the body runs, on a free port if `port` is 0.
+
+    Yields `host:port`.
+    """
+    server = ThreadingHTTPServer(("127.0.0.1", port), partial(_SiteHandler, directory=str(root)))
     server.daemon_threads = True
     thread = Thread(target=server.serve_forever, name="demo-site", daemon=True)
     thread.start()
@@ -60,5 +63,5 @@ def serve(root: Path, port: int = 0) -> Iterator[str]:
 
 
 def sources_text(host: str) -> str:
-    """The sources file of the demo's build: the pages of `host`, and the folder."""
+    """Returns the sources file of the demo: the pages of `host` (host:port), and the folder."""
     return _SOURCES.format(host=host)
