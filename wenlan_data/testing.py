@@ -1,4 +1,15 @@
-"""Builders and fakes for tests of your own plug-ins: pictures that differ, and a real server on loopback."""
+"""Test data for plug-ins and loaders: images, captions, samples, corpora and a local HTTP server.
+
+Everything is a function of its arguments, so a test that uses it gives the same result each time.
+
+>>> from pathlib import Path
+>>> from tempfile import mkdtemp
+>>> from wenlan_data.shard.reader import read_corpus
+>>> from wenlan_data.testing import make_sample, write_corpus
+>>> corpus = write_corpus(Path(mkdtemp()) / "corpus", [[make_sample(0), make_sample(1)]])
+>>> [sample.caption for sample in read_corpus(corpus)]
+['窗台旁边的小猫', '窗台旁边的火车']
+"""
 
 import hashlib
 import io
@@ -11,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from wenlan_data.records import Sample
+from wenlan_data.records import Region, Sample, Text
 from wenlan_data.shard import manifest as shard_manifest
 from wenlan_data.shard.format import encode_sample, offsets_name, shard_name
 from wenlan_data.shard.index import save_offsets
@@ -21,8 +32,19 @@ from wenlan_data.shard.writer import write_shard
 def make_image(
     seed: int, *, width: int = 320, height: int = 240, kind: str = "JPEG", quality: int = 85
 ) -> bytes:
-    """An encoded picture, a function of its arguments; pictures of two seeds are no near-duplicates."""
+    """Returns an encoded image; images of different seeds are not near-duplicates.
+
+    `kind` is a format name of Pillow, `quality` that of its encoder.
+
+    >>> make_image(1)[:3]  # the first bytes of every JPEG
+    b'\\xff\\xd8\\xff'
+    >>> make_image(1) == make_image(1), make_image(1) == make_image(2)
+    (True, False)
+    >>> make_image(1, width=64, height=64, kind="PNG")[1:4]
+    b'PNG'
+    """
     rng = np.random.default_rng(seed)
+    # Perceptual hashes see the coarse pattern only, and that of another seed is unrelated.
     coarse = Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8))
     smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), dtype=np.int16)
     grain = rng.integers(-6, 7, smooth.shape, dtype=np.int16)
@@ -38,7 +60,11 @@ CAPTION_PLACES = ("窗台", "车站", "湖边", "桌子", "河上", "公园", "�
 
 
 def make_caption(seed: int) -> str:
-    """A Chinese caption that the default recipe keeps; different for the first 1,000 seeds."""
+    """Returns a Chinese caption that passes the default recipe; distinct for the seeds below 1,000.
+
+    >>> make_caption(0), make_caption(1), make_caption(10)
+    ('窗台旁边的小猫', '窗台旁边的火车', '车站旁边的小猫')
+    """
     noun = CAPTION_NOUNS[seed % 10]
     place = CAPTION_PLACES[seed // 10 % 10]
     return (
@@ -46,9 +72,43 @@ def make_caption(seed: int) -> str:
     )
 
 
+def make_sample(seed: int, *, width: int = 64, height: int = 48) -> Sample:
+    """Returns a published sample with an image, a caption and two regions; keys ascend with `seed`.
+
+    The hashes are placeholders: a corpus of such samples can be read, but not deduplicated.
+
+    >>> sample = make_sample(3)
+    >>> sample.caption, (sample.width, sample.height), len(sample.regions)
+    ('窗台旁边的苹果', (64, 48), 2)
+    >>> make_sample(3).key < make_sample(4).key
+    True
+    """
+    caption = make_caption(seed)
+    return Sample(
+        key=f"{seed:032x}",
+        jpeg=make_image(seed, width=width, height=height),
+        caption=caption,
+        texts=(Text("caption", caption),),
+        regions=(
+            Region(box_xyxy=(0, 0, width // 2, height), label="grid", score=1.0),
+            Region(box_xyxy=(0, 0, width, height), label="image", score=1.0),
+        ),
+        width=width,
+        height=height,
+        sha256=f"{seed:064x}",
+        phash=seed,
+        pdq=bytes(32),
+        image_url=f"http://images.test/{seed}.jpg",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class CannedResponse:
-    """What the site answers for a path."""
+    """What a `Site` responds to a request for one path.
+
+    >>> CannedResponse(b"gone", status=410, headers={"Content-Type": "text/plain"}).status
+    410
+    """
 
     body: bytes = b""
     status: int = 200
@@ -56,9 +116,18 @@ class CannedResponse:
 
 
 class Site:
-    """A real HTTP server on a free port of 127.0.0.1. A context manager; `log` holds each path asked for, in order.
+    """An HTTP server on a free port of 127.0.0.1, as a context manager.
 
-    `responses` may be changed while it runs. A path that it lacks gets 404.
+    `responses` maps paths to responses and may be changed while the server runs; any other path
+    gives 404. `log` lists the requested paths in order.
+
+    >>> from urllib.request import urlopen
+    >>> with Site({"/a.jpg": CannedResponse(make_image(1))}) as site:
+    ...     with urlopen(site.url("/a.jpg")) as response:
+    ...         response.status, response.read() == make_image(1)
+    (200, True)
+    >>> site.log
+    ['/a.jpg']
     """
 
     def __init__(
@@ -89,7 +158,7 @@ class Site:
         self.host = f"127.0.0.1:{self._server.server_address[1]}"
 
     def url(self, path: str) -> str:
-        """The URL of a path that begins with a slash."""
+        """Returns the URL of a path, which begins with a slash."""
         return f"http://{self.host}{path}"
 
     def __enter__(self) -> "Site":
@@ -102,7 +171,20 @@ class Site:
 
 
 def write_corpus(corpus: Path, shards: Iterable[Sequence[Sample]]) -> Path:
-    """A corpus of these samples, each shard's in ascending order of key, without metadata, drops and report."""
+    """Writes a corpus with one shard for each sequence of samples, and returns its path.
+
+    The samples of a shard must be in ascending order of their keys. Metadata tables, drops and
+    report are left out, so the corpus can be read, loaded and trained on, but not reported on.
+
+    >>> from tempfile import mkdtemp
+    >>> from wenlan_data.shard.reader import read_corpus
+    >>> shards = [[make_sample(0), make_sample(1)], [make_sample(2)]]
+    >>> corpus = write_corpus(Path(mkdtemp()) / "corpus", shards)
+    >>> sorted(path.name for path in corpus.iterdir())
+    ['manifest.json', 'shards']
+    >>> len(list(read_corpus(corpus)))
+    3
+    """
     (corpus / "shards").mkdir(parents=True)
     entries = [
         _write_shard(corpus / "shards", number, samples) for number, samples in enumerate(shards)
@@ -130,7 +212,9 @@ def write_corpus(corpus: Path, shards: Iterable[Sequence[Sample]]) -> Path:
 
 def _write_shard(folder: Path, number: int, samples: Sequence[Sample]) -> shard_manifest.ShardEntry:
     name = shard_name(number)
-    written = write_shard(folder / name, ((one.key, encode_sample(one)) for one in samples))
+    written = write_shard(
+        folder / name, ((sample.key, encode_sample(sample)) for sample in samples)
+    )
     table = folder / offsets_name(name)
     save_offsets(table, written.places)
     digest = hashlib.sha256(table.read_bytes()).hexdigest()

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from benchmarks.load.material import TEXT
 from wenlan_data import testing
-from wenlan_data.load import Loader, Shuffle
-from wenlan_data.load.shuffle import EpochOrder, SourceSize
+from wenlan_data.load import Loader, ShuffleSettings
+from wenlan_data.load.shuffle import CorpusQuota, EpochOrder
 from wenlan_data.records import Region, Sample, Text
 from wenlan_data.shard.format import offsets_name, shard_name
 from wenlan_data.shard.index import load_offsets, save_offsets
@@ -45,12 +45,12 @@ def main() -> None:
 
 
 SHUFFLES = {
-    "default": Shuffle(),
-    "window of 1 block": Shuffle(window_blocks=1),
-    "window of 128 blocks": Shuffle(window_blocks=128),
-    "scatter": Shuffle(scatter=True),
-    "blocks of 64": Shuffle(block_samples=64, window_blocks=256),
-    "perfect": Shuffle(block_samples=SHARD_SAMPLES, window_blocks=SHARDS),
+    "default": ShuffleSettings(),
+    "window of 1 block": ShuffleSettings(window_blocks=1),
+    "window of 128 blocks": ShuffleSettings(window_blocks=128),
+    "scatter": ShuffleSettings(scatter=True),
+    "blocks of 64": ShuffleSettings(block_samples=64, window_blocks=256),
+    "perfect": ShuffleSettings(block_samples=SHARD_SAMPLES, window_blocks=SHARDS),
 }
 
 
@@ -120,9 +120,9 @@ def _first_batch_s(corpus: Path, position: int) -> float:
     return round(time.perf_counter() - start, 2)
 
 
-def _quality(shuffle: Shuffle) -> dict[str, float]:
+def _quality(shuffle: ShuffleSettings) -> dict[str, float]:
     """Of neighbours of a shard and of a page: how far apart, and how often in one batch, over a perfect shuffle's."""
-    source = SourceSize(tuple(range(SHARDS)), (SHARD_SAMPLES,) * SHARDS, SHARDS * SHARD_SAMPLES)
+    source = CorpusQuota(tuple(range(SHARDS)), (SHARD_SAMPLES,) * SHARDS, SHARDS * SHARD_SAMPLES)
     shard, row = EpochOrder([source], seed=0, epoch=0, shuffle=shuffle).rows(
         np.arange(SHARDS * SHARD_SAMPLES)
     )

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from wenlan_data.load import Loader, SampleStream
+from wenlan_data.load import ImageSettings, Loader, SampleStream, TextSettings
 from wenlan_data.load.decode import decode_turbo
-from wenlan_data.load.text import load_tokenizer, padded
+from wenlan_data.load.text import load_tokenizer, pad_tokens
 from wenlan_data.shard.reader import read_tar, shard_paths
 
 
@@ -47,8 +47,8 @@ def ours(case: Case) -> Iterator[int]:
             batch_size=case.batch_size,
             size_px=case.size_px,
             workers=case.workers,
-            tokenizer=case.vocabulary,
             epoch=epoch,
+            texts=TextSettings(tokenizer=case.vocabulary),
         ):
             yield batch_len(batch["image"], batch["tokens"], case)
         epoch += 1
@@ -63,9 +63,9 @@ def ours_without_boxes(case: Case) -> Iterator[int]:
             batch_size=case.batch_size,
             size_px=case.size_px,
             workers=case.workers,
-            tokenizer=case.vocabulary,
-            max_regions=0,
             epoch=epoch,
+            images=ImageSettings(max_regions=0),
+            texts=TextSettings(tokenizer=case.vocabulary),
         ):
             yield batch_len(batch["image"], batch["tokens"], case)
         epoch += 1
@@ -260,7 +260,7 @@ class Collate:
         self._path, self._tokenizer = case.vocabulary, load_tokenizer(case.vocabulary, 80)
 
     def __call__(self, pairs: list[Pair]) -> tuple[torch.Tensor, torch.Tensor]:
-        tokens, _ = padded(self._tokenizer.encode([text for _, text in pairs])[0])
+        tokens, _ = pad_tokens(self._tokenizer.encode([text for _, text in pairs])[0])
         return torch.stack([image for image, _ in pairs]), torch.from_numpy(tokens)
 
 

@@ -17,7 +17,7 @@ from benchmarks.load.material import facts, make_corpus, make_vocabulary
 from benchmarks.load.peers import PROGRAMS as PEERS
 from benchmarks.load.peers import Case
 from wenlan_data.load import Loader
-from wenlan_data.load.bench import decode_ceiling
+from wenlan_data.load.bench import decode_rate
 
 SIZES = {"512x384": (512, 384), "800x600": (800, 600)}
 CEILING = "decode_only"
@@ -130,11 +130,11 @@ def _measure(name: str, case: Case, seconds: float) -> list[float]:
         )
         alone = Loader(case.corpus, batch_size=case.batch_size, size_px=case.size_px, workers=0)
         wall, start, spent = (
-            decode_ceiling(loader, seconds / 2),
+            decode_rate(loader, seconds / 2),
             time.process_time(),
             time.perf_counter(),
         )
-        rate = decode_ceiling(alone, seconds / 2)
+        rate = decode_rate(alone, seconds / 2)
         return [wall, rate * (time.perf_counter() - spent) / (time.process_time() - start)]
     batches = PROGRAMS[name](case)
     for _ in range(WARM_UP_BATCHES):

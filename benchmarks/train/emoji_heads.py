@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -25,8 +24,8 @@ from benchmarks.train.emoji import SPLITS, corpora_of, in_percent, with_backbone
 from benchmarks.train.emoji_corpora import STYLES, corpora
 from wenlan_data.eval.corpus_eval import texts_of
 from wenlan_data.eval.retrieval import retrieval
-from wenlan_data.load import Loader
-from wenlan_data.load.text import choose_text, load_tokenizer, padded
+from wenlan_data.load import Loader, SamplingSettings, TextSettings
+from wenlan_data.load.text import choose_text, load_tokenizer, pad_tokens
 from wenlan_data.model.allocator import keep_freed_memory
 from wenlan_data.model.attention import masked_mean
 from wenlan_data.model.config import TrainConfig, load_config
@@ -87,22 +86,18 @@ class Features:
             batch_size=64,
             size_px=self.config.image.size_px,
             workers=0,
-            tokenizer=self.tokenizer,
-            shuffle=None,
+            sampling=SamplingSettings(shuffle=None),
+            texts=TextSettings(tokenizer=self.tokenizer),
         ) as loader:
             for batch in loader:
-                kept = [
-                    row
-                    for row, again in enumerate(cast("Tensor", batch["repeated"]).tolist())
-                    if not again
-                ]
-                picture = normalised(cast("Tensor", batch["image"])[kept], self.config)
+                kept = [row for row, again in enumerate(batch["repeated"].tolist()) if not again]
+                picture = normalised(batch["image"][kept], self.config)
                 found.append(
                     feature_map(self.towers.image.backbone, picture, self.towers.image.width).mean(
                         (2, 3)
                     )
                 )
-                keys += [cast("list[str]", batch["key"])[row] for row in kept]
+                keys += [batch["key"][row] for row in kept]
         texts = texts_of([path], set(keys))
         return torch.cat(found), [texts[key] for key in keys]
 
@@ -110,7 +105,7 @@ class Features:
         tokenizer = load_tokenizer(self.tokenizer, self.config.text.max_tokens)
         for start in range(0, len(texts), 256):
             ids, _ = tokenizer.encode(texts[start : start + 256])
-            tokens, mask = (torch.from_numpy(one) for one in padded(ids))
+            tokens, mask = (torch.from_numpy(one) for one in pad_tokens(ids))
             states = self.towers.text.backbone(
                 input_ids=tokens, attention_mask=mask.long()
             ).last_hidden_state

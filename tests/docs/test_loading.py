@@ -20,7 +20,7 @@ BLOCKS = re.findall(
 )
 READER_DEFINITIONS = """
 import torch
-rank, ranks, taken = 0, 1, []
+rank, world_size, taken = 0, 1, []
 step = lambda *tensors: taken.append([one.shape[0] for one in tensors])
 save = lambda position: taken.append(position)
 """

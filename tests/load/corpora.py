@@ -1,4 +1,4 @@
-"""Corpora and strangers' tars with few small pictures, written in milliseconds."""
+"""Corpora and third-party tars with few small images, written in milliseconds."""
 
 import io
 import tarfile
@@ -10,28 +10,30 @@ import numpy as np
 import simplejpeg
 
 from wenlan_data import testing
+from wenlan_data.load import SamplingSettings
 from wenlan_data.records import Region, Sample, Text
 
 SIDE_PX = 16
+IN_ORDER = SamplingSettings(shuffle=None)
 
 
 @cache
 def jpeg(shade: int, width: int = SIDE_PX, height: int = SIDE_PX) -> bytes:
-    """A picture of one grey level."""
+    """Returns an image of one grey level."""
     grey = np.full((height, width, 3), shade, np.uint8)
     return bytes(simplejpeg.encode_jpeg(grey, quality=90, colorsubsampling="444"))
 
 
 def key(number: int) -> str:
-    """The key of sample `number`: keys ascend with it."""
+    """Returns the key of sample `number`; keys ascend with it."""
     return f"{number:032x}"
 
 
-def sample(number: int, *, picture: bytes | None = None) -> Sample:
-    """A sample whose shade, caption and one region tell its number."""
+def sample(number: int, *, image: bytes | None = None) -> Sample:
+    """Returns a sample whose grey level, caption and key show its number."""
     return Sample(
         key=key(number),
-        jpeg=jpeg(number % 256) if picture is None else picture,
+        jpeg=jpeg(number % 256) if image is None else image,
         caption=f"第{number}张照片",
         texts=(
             Text("caption", f"第{number}张照片"),
@@ -53,17 +55,17 @@ def sample(number: int, *, picture: bytes | None = None) -> Sample:
 def write_corpus(
     corpus: Path, counts: Sequence[int], bad: Mapping[int, bytes] | None = None
 ) -> Path:
-    """A corpus with so many samples in each shard; `bad` gives the bytes of pictures by number."""
+    """Writes a corpus with `counts` samples per shard; `bad` replaces images by their number."""
     first = [sum(counts[:at]) for at in range(len(counts))]
     shards = (
-        [sample(one, picture=(bad or {}).get(one)) for one in range(start, start + count)]
+        [sample(one, image=(bad or {}).get(one)) for one in range(start, start + count)]
         for start, count in zip(first, counts, strict=True)
     )
     return testing.write_corpus(corpus, shards)
 
 
 def write_tar(path: Path, members: Mapping[str, bytes]) -> Path:
-    """A stranger's tar of these members."""
+    """Writes a tar of these members without an offsets table."""
     with tarfile.open(path, "w") as tar:
         for name, data in members.items():
             info = tarfile.TarInfo(name)
@@ -73,11 +75,11 @@ def write_tar(path: Path, members: Mapping[str, bytes]) -> Path:
 
 
 def keys_of(batches: Iterable[Mapping[str, object]]) -> list[list[str]]:
-    """The keys of each batch, such as those that are left to a loader."""
+    """Returns the keys of each batch, such as the remaining ones of a loader."""
     return [[str(one) for one in list_of(batch["key"])] for batch in batches]
 
 
 def list_of(value: object) -> list[object]:
-    """A value of a batch that is a list."""
+    """Returns a value of a batch that is a list."""
     assert isinstance(value, list)
     return value

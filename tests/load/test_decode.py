@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from wenlan_data.load.decode import decode_pillow, decode_turbo, decoder, measure
-from wenlan_data.load.gpu_decode import decode_list
+from wenlan_data.load.decode import decode_pillow, decode_turbo, find_decoder, read_size
+from wenlan_data.load.gpu_decode import decode_batch
 from wenlan_data.records import Drop
 from wenlan_data.testing import make_image
 
@@ -14,7 +14,7 @@ SIDE_PX = 64
 CPU = torch.device("cpu")
 
 
-def _room() -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
+def _square() -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
     return np.zeros((SIDE_PX, SIDE_PX, 3), np.uint8)
 
 
@@ -28,28 +28,28 @@ def _reference(data: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 @pytest.mark.parametrize(
     "size", [(320, 240), (100, 70), (60, 50), (512, 129), (64, 64), (1200, 300)]
 )
-def test_every_decoder_gives_the_picture_stretched_to_the_square(
+def test_every_decoder_gives_the_image_stretched_to_the_square(
     name: str, size: tuple[int, int]
 ) -> None:
     data = make_image(3, width=size[0], height=size[1])
-    out = _room()
-    assert decoder(name)(memoryview(data), out) == size
+    out = _square()
+    assert find_decoder(name)(memoryview(data), out) == size
     assert float(np.abs(out - _reference(data)).mean()) < 4
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF"])
 @pytest.mark.parametrize("decode", [decode_turbo, decode_pillow])
 def test_other_formats_are_decoded_too(kind: str, decode: object) -> None:
-    data, out = make_image(3, kind=kind), _room()
+    data, out = make_image(3, kind=kind), _square()
     assert decode(memoryview(data), out) == (320, 240)  # type: ignore[operator]
     assert float(np.abs(out - _reference(data)).mean()) < 4
 
 
 @pytest.mark.parametrize("mode", ["L", "CMYK"])
-def test_grey_and_cmyk_pictures_become_rgb(mode: str) -> None:
+def test_grey_and_cmyk_images_become_rgb(mode: str) -> None:
     held = io.BytesIO()
     Image.open(io.BytesIO(make_image(3))).convert(mode).save(held, "JPEG", quality=95)
-    out = _room()
+    out = _square()
     assert decode_turbo(memoryview(held.getvalue()), out) == (320, 240)
     assert float(np.abs(out - _reference(held.getvalue())).mean()) < 12
 
@@ -59,7 +59,7 @@ def test_grey_and_cmyk_pictures_become_rgb(mode: str) -> None:
     "data",
     [
         b"",
-        b"not a picture",
+        b"not an image",
         make_image(1)[:-200],
         make_image(1)[:40],
         b"\xff\xd8\xff",
@@ -67,31 +67,31 @@ def test_grey_and_cmyk_pictures_become_rgb(mode: str) -> None:
     ],
 )
 def test_what_cannot_be_decoded_whole_is_a_drop(decode: object, data: bytes) -> None:
-    assert isinstance(decode(memoryview(data), _room()), Drop)  # type: ignore[operator]
+    assert isinstance(decode(memoryview(data), _square()), Drop)  # type: ignore[operator]
 
 
 def test_a_bomb_is_refused_by_its_header() -> None:
     held = io.BytesIO()
     Image.new("1", (20_000, 20_000)).save(held, "PNG")
     for decode in (decode_turbo, decode_pillow):
-        found = decode(memoryview(held.getvalue()), _room())
+        found = decode(memoryview(held.getvalue()), _square())
         assert isinstance(found, Drop)
         assert found.reason in {"too_large", "undecodable"}
 
 
 def test_the_size_is_known_without_decoding() -> None:
-    assert measure(memoryview(make_image(1)), _room()) == (320, 240)
-    assert measure(memoryview(make_image(1, kind="PNG")), _room()) == (320, 240)
+    assert read_size(memoryview(make_image(1)), _square()) == (320, 240)
+    assert read_size(memoryview(make_image(1, kind="PNG")), _square()) == (320, 240)
 
 
 def _tensor(data: bytes) -> torch.Tensor:
     return torch.frombuffer(bytearray(data), dtype=torch.uint8)
 
 
-def test_a_list_is_decoded_at_once_and_what_fails_is_told() -> None:
+def test_a_batch_is_decoded_at_once_and_failed_rows_are_reported() -> None:
     pytest.importorskip("torchvision")
     good, png, bad = make_image(1), make_image(2, kind="PNG"), make_image(3)[:60]
-    image, failed = decode_list(
+    image, failed = decode_batch(
         [_tensor(one) for one in (good, bad, png)], size_px=SIDE_PX, device=CPU
     )
     assert (image.shape, image.dtype, failed) == ((3, 3, SIDE_PX, SIDE_PX), torch.uint8, [1])
@@ -104,10 +104,10 @@ def test_a_list_is_decoded_at_once_and_what_fails_is_told() -> None:
         )
 
 
-def test_a_list_call_that_fails_falls_back_to_one_by_one() -> None:
+def test_a_failed_batch_call_falls_back_to_single_images() -> None:
     pytest.importorskip("torchvision")
     truncated = make_image(3)[:-400]
-    image, failed = decode_list(
+    image, failed = decode_batch(
         [_tensor(one) for one in (make_image(1), truncated)], size_px=SIDE_PX, device=CPU
     )
     assert image[0].float().std() > 0

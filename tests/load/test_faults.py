@@ -1,4 +1,4 @@
-"""The loader's part of the fault matrix: flipped and cut shards, manifests, dying workers, bad samples, bad tars."""
+"""Faults: corrupt and truncated shards, manifests, dying workers, bad samples, hostile tars."""
 
 import io
 import json
@@ -14,20 +14,34 @@ import torch
 
 from tests.load.corpora import jpeg, key, keys_of, list_of, write_corpus, write_tar
 from wenlan_data.errors import DamageError, RecipeError, UsageError, WenlanError, WorkerLostError
-from wenlan_data.load import Loader, SampleStream
+from wenlan_data.load import FaultPolicy, Loader, SampleStream, SamplingSettings
 from wenlan_data.shard.index import load_offsets
 from wenlan_data.shard.writer import padded_end
 
+CHECK_NONE = FaultPolicy()
+CHECK_ALL = FaultPolicy(check_share=1.0)
+SKIP_CORRUPT = FaultPolicy(corrupt_shards="skip")
 
-def _loader(path: Path, **options: object) -> Loader:
-    given: dict[str, object] = {
-        "batch_size": 4,
-        "size_px": 8,
-        "workers": 0,
-        "shuffle": None,
-        **options,
-    }
-    return Loader(path, **given)  # type: ignore[arg-type]
+
+def _loader(
+    path: Path,
+    *,
+    batch_size: int = 4,
+    workers: int = 0,
+    position: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+    faults: FaultPolicy = CHECK_NONE,
+) -> Loader:
+    return Loader(
+        path,
+        batch_size=batch_size,
+        size_px=8,
+        workers=workers,
+        position=position,
+        sampling=SamplingSettings(shuffle=None, rank=rank, world_size=world_size),
+        faults=faults,
+    )
 
 
 def _tar(corpus: Path, number: int = 0) -> Path:
@@ -46,7 +60,7 @@ def test_every_flipped_bit_of_a_sample_is_found_where_all_are_checked(tmp_path: 
         flipped[at] ^= 1 << rng.randrange(8)
         tar.write_bytes(flipped)
         number = int(hit, 16)
-        loader = _loader(tmp_path / "c", batch_size=1, position=number, check_share=1.0)
+        loader = _loader(tmp_path / "c", batch_size=1, position=number, faults=CHECK_ALL)
         next(loader)
         assert [one[1] for one in loader.metrics.bad_examples] == [hit], at
         assert set(loader.metrics.bad) <= {"wrong_bytes", "wrong_header"}
@@ -64,13 +78,16 @@ def test_checks_are_drawn_at_the_rate_that_was_set(tmp_path: Path) -> None:
     for place in places:
         data[place.offset + place.size] = 1  # in the padding, which only a check looks at
     tar.write_bytes(data)
-    found = [sample for sample in SampleStream(corpus, check_share=0.25) if "__problem__" in sample]
+    quarter = FaultPolicy(check_share=0.25)
+    found = [sample for sample in SampleStream(corpus, faults=quarter) if "__problem__" in sample]
     assert 60 < len(found) < 140
     assert not [sample for sample in SampleStream(corpus) if "__problem__" in sample]
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_a_cut_shard_is_named_with_what_was_expected_and_found(tmp_path: Path, seed: int) -> None:
+def test_a_truncated_shard_is_named_with_what_was_expected_and_found(
+    tmp_path: Path, seed: int
+) -> None:
     tar = _tar(write_corpus(tmp_path / "c", [3, 9]), 1)
     size = tar.stat().st_size
     cut = random.Random(seed).randrange(size)
@@ -79,13 +96,13 @@ def test_a_cut_shard_is_named_with_what_was_expected_and_found(tmp_path: Path, s
         DamageError, match=rf"000001.tar: {size} bytes with 9 samples expected, {cut} bytes found"
     ):
         _loader(tmp_path / "c")
-    skipping = _loader(tmp_path / "c", damaged_shards="skip")
+    skipping = _loader(tmp_path / "c", faults=SKIP_CORRUPT)
     assert skipping.samples == 3
     assert "left out, 9 samples lost" in skipping.metrics.notes[0]
 
 
 @pytest.mark.parametrize("cut", [0, 1, 511, 512, 700, 2048])
-def test_a_strangers_cut_tar_is_named(tmp_path: Path, cut: int) -> None:
+def test_a_truncated_third_party_tar_is_named(tmp_path: Path, cut: int) -> None:
     tar = write_tar(
         tmp_path / "a.tar", {"a.jpg": jpeg(1), "a.txt": b"a", "b.jpg": jpeg(2), "b.txt": b"b"}
     )
@@ -99,7 +116,7 @@ def test_a_missing_shard_is_named(tmp_path: Path) -> None:
     _tar(corpus, 0).unlink()
     with pytest.raises(DamageError, match=r"wenlan-000000\.tar: this shard is missing"):
         _loader(corpus)
-    assert _loader(corpus, damaged_shards="skip").samples == 9
+    assert _loader(corpus, faults=SKIP_CORRUPT).samples == 9
 
 
 def test_an_extra_tar_in_a_corpus_is_not_read(tmp_path: Path) -> None:
@@ -116,7 +133,7 @@ def test_swapped_shards_of_one_size_are_found_by_the_checks(tmp_path: Path) -> N
     first.write_bytes(second.read_bytes())
     second.write_bytes(kept)
     with pytest.raises(DamageError, match="not the bytes that were written"):
-        keys_of(_loader(corpus, check_share=1.0))
+        keys_of(_loader(corpus, faults=CHECK_ALL))
 
 
 def test_an_offsets_table_that_is_none_or_another_shards_is_named(tmp_path: Path) -> None:
@@ -132,11 +149,11 @@ def test_an_offsets_table_that_is_none_or_another_shards_is_named(tmp_path: Path
         next(_loader(corpus, workers=2))
 
 
-def test_a_damaged_manifest_exits_1_and_a_newer_one_4(tmp_path: Path) -> None:
+def test_a_corrupt_manifest_exits_1_and_a_newer_one_4(tmp_path: Path) -> None:
     manifest = write_corpus(tmp_path / "c", [3]) / "manifest.json"
     value = json.loads(manifest.read_text())
-    for damaged in (b"", b"{", b"[]", json.dumps({**value, "shards": 7}).encode()):
-        manifest.write_bytes(damaged)
+    for corrupt in (b"", b"{", b"[]", json.dumps({**value, "shards": 7}).encode()):
+        manifest.write_bytes(corrupt)
         with pytest.raises(DamageError, match=r"manifest\.json") as raised:
             _loader(tmp_path / "c")
         assert raised.value.exit_code == 1
@@ -157,7 +174,7 @@ def test_a_manifest_cannot_lead_out_of_its_corpus(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fatal", [signal.SIGKILL, signal.SIGSEGV])
-def test_a_dead_worker_is_noticed_and_another_loader_goes_on(
+def test_a_dead_worker_is_noticed_and_another_loader_resumes(
     tmp_path: Path, fatal: signal.Signals
 ) -> None:
     corpus = write_corpus(tmp_path / "c", [300])
@@ -182,7 +199,7 @@ def _children() -> set[int]:
 
 def _with_bad(folder: Path, numbers: list[int], samples: int = 1000) -> Path:
     return write_corpus(
-        folder / "c", [samples], dict.fromkeys(numbers, b"\xff\xd8\xff not a picture")
+        folder / "c", [samples], dict.fromkeys(numbers, b"\xff\xd8\xff not an image")
     )
 
 
@@ -193,14 +210,16 @@ def test_half_a_percent_of_bad_samples_is_counted_and_survived(tmp_path: Path) -
     assert [one[1] for one in loader.metrics.bad_examples] == [
         key(number) for number in (3, 104, 105, 700, 999)
     ]
-    repeated = torch.cat([torch.as_tensor(batch["repeated"]) for batch in batches])
+    repeated = torch.cat([batch["repeated"] for batch in batches])
     assert repeated.nonzero().flatten().tolist() == [3, 104, 105, 700, 999]
     keys = [str(one) for batch in batches for one in list_of(batch["key"])]
     assert keys[103:107] == [key(103), key(106), key(106), key(106)]
     assert keys[999] == key(0)
 
 
-def test_two_percent_of_a_shard_stop_the_loader_and_it_says_where(tmp_path: Path) -> None:
+def test_two_percent_of_a_shard_stop_the_loader_and_the_error_names_the_shard(
+    tmp_path: Path,
+) -> None:
     loader = _loader(_with_bad(tmp_path, list(range(0, 1000, 50))), workers=2)
     where = rf"wenlan-000000\.tar: 11 of its 1000 samples cannot be used .*the last is {key(500)}"
     with pytest.raises(DamageError, match=where):
@@ -213,20 +232,20 @@ def test_a_hundred_bad_samples_in_a_row_stop_the_loader(tmp_path: Path, workers:
         _with_bad(tmp_path, list(range(200, 301)), 20_000), batch_size=50, workers=workers
     )
     with pytest.raises(
-        DamageError, match=r"000000\.tar.*100 samples in a row cannot be used, from place 200"
+        DamageError, match=r"000000\.tar.*100 samples in a row cannot be used, from index 200"
     ):
         keys_of(loader)
     assert loader.position == 4
 
 
-def test_stand_ins_are_the_same_on_any_number_of_ranks(tmp_path: Path) -> None:
+def test_replacements_are_the_same_on_any_number_of_ranks(tmp_path: Path) -> None:
     corpus = _with_bad(tmp_path, [0, 7, 8], 400)
     alone = [key for batch in keys_of(_loader(corpus, batch_size=8)) for key in batch]
-    parts = [keys_of(_loader(corpus, batch_size=2, rank=rank, ranks=4)) for rank in range(4)]
+    parts = [keys_of(_loader(corpus, batch_size=2, rank=rank, world_size=4)) for rank in range(4)]
     assert [one for batch in zip(*parts, strict=True) for part in batch for one in part] == alone
 
 
-def test_a_data_set_with_nothing_that_fits_stops_at_once_and_says_why(tmp_path: Path) -> None:
+def test_a_data_set_without_any_usable_sample_stops_at_once_with_the_reason(tmp_path: Path) -> None:
     members = {f"{number}.input.jpg": jpeg(1) for number in range(300)}
     loader = _loader(write_tar(tmp_path / "a.tar", members))
     with pytest.raises(

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.load.corpora import jpeg, key, keys_of, list_of, write_corpus, write_tar
+from tests.load.corpora import IN_ORDER, jpeg, key, keys_of, list_of, write_corpus, write_tar
 from wenlan_data.errors import UsageError
-from wenlan_data.load import Loader, Shuffle, Source
+from wenlan_data.load import (
+    FaultPolicy,
+    ImageSettings,
+    Loader,
+    SamplingSettings,
+    ShuffleSettings,
+    TextSettings,
+    WeightedCorpus,
+    WorkerSettings,
+)
 
-SMALL = Shuffle(block_samples=3, window_blocks=2)
+SMALL = ShuffleSettings(block_samples=3, window_blocks=2)
 
 
 def _global_batches(
@@ -27,16 +37,26 @@ def _global_batches(
     global_batch: int,
     workers: int,
     stop: int | None = None,
-    **options: object,
+    seed: int = 0,
+    epoch: int = 0,
+    position: int = 0,
+    drop_last: bool = False,
 ) -> list[list[str]]:
-    """The keys of the global batches up to number `stop`, whose loaders are then closed in the middle of their work."""
+    """Returns the keys of the global batches up to `stop`, where the loaders are closed."""
     loaders = [
         Loader(
-            corpus, batch_size=global_batch // ranks, size_px=8, rank=rank, ranks=ranks, workers=workers, shuffle=SMALL,
-            **options,  # type: ignore[arg-type]
+            corpus,
+            batch_size=global_batch // ranks,
+            size_px=8,
+            workers=workers,
+            epoch=epoch,
+            position=position,
+            sampling=SamplingSettings(
+                seed=seed, shuffle=SMALL, drop_last=drop_last, rank=rank, world_size=ranks
+            ),
         )
         for rank in range(ranks)
-    ]  # fmt: skip
+    ]
     parts = [keys_of(itertools.islice(loader, stop)) for loader in loaders]
     for loader in loaders:
         loader.close()
@@ -46,7 +66,7 @@ def _global_batches(
 
 def test_a_batch_is_what_the_documentation_says(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "c", [4])
-    batch = next(Loader(corpus, batch_size=3, size_px=8, workers=0, shuffle=None))
+    batch = next(Loader(corpus, batch_size=3, size_px=8, workers=0, sampling=IN_ORDER))
     image, boxes, mask = batch["image"], batch["boxes"], batch["box_mask"]
     assert isinstance(image, torch.Tensor)
     assert (image.shape, image.dtype) == ((3, 3, 8, 8), torch.uint8)
@@ -74,19 +94,25 @@ def test_every_epoch_is_exact_and_resumes_on_other_ranks(
     counts: list[int], ranks: int, size: int, seed: int, drop: bool, data: st.DataObject
 ) -> None:
     global_batch, samples = ranks * size, sum(counts)
-    last = "drop" if drop and samples >= global_batch else "pad"
+    drop_last = drop and samples >= global_batch
     with tempfile.TemporaryDirectory() as folder:
         corpus = write_corpus(Path(folder) / "c", counts)
-        options = {
-            "global_batch": global_batch,
-            "seed": seed,
-            "epoch": 1,
-            "last": last,
-            "workers": 0,
-        }
-        whole = _global_batches(corpus, ranks=ranks, **options)  # type: ignore[arg-type]
+
+        def batches(ranks: int, position: int = 0) -> list[list[str]]:
+            return _global_batches(
+                corpus,
+                ranks=ranks,
+                global_batch=global_batch,
+                workers=0,
+                seed=seed,
+                epoch=1,
+                position=position,
+                drop_last=drop_last,
+            )
+
+        whole = batches(ranks)
         seen = Counter(itertools.chain.from_iterable(whole))
-        if last == "pad":
+        if not drop_last:
             assert set(seen) == {key(number) for number in range(samples)}
             assert max(seen.values()) - min(seen.values()) <= 1
             assert sum(seen.values()) == -(-samples // global_batch) * global_batch
@@ -95,7 +121,7 @@ def test_every_epoch_is_exact_and_resumes_on_other_ranks(
             assert len(seen) == samples // global_batch * global_batch
         cut = data.draw(st.integers(0, len(whole)))
         others = data.draw(st.sampled_from([one for one in range(1, 9) if global_batch % one == 0]))
-        assert _global_batches(corpus, ranks=others, position=cut, **options) == whole[cut:]  # type: ignore[arg-type]
+        assert batches(others, cut) == whole[cut:]
 
 
 @pytest.mark.slow
@@ -108,27 +134,40 @@ def test_every_epoch_is_exact_and_resumes_on_other_ranks(
     st.integers(0, 2**40),
     st.data(),
 )
-def test_a_stopped_epoch_goes_on_with_any_workers_and_ranks(
+def test_a_stopped_epoch_resumes_with_any_workers_and_ranks(
     counts: list[int], ranks: int, size: int, workers: int, seed: int, data: st.DataObject
 ) -> None:
     global_batch = ranks * size
     others = data.draw(st.sampled_from([one for one in range(1, 9) if global_batch % one == 0]))
     with tempfile.TemporaryDirectory() as folder:
         corpus = write_corpus(Path(folder) / "c", counts)
-        options = {"global_batch": global_batch, "seed": seed, "epoch": 2}
-        whole = _global_batches(corpus, ranks=1, workers=0, **options)
+
+        def batches(
+            ranks: int, workers: int, *, position: int = 0, stop: int | None = None
+        ) -> list[list[str]]:
+            return _global_batches(
+                corpus,
+                ranks=ranks,
+                global_batch=global_batch,
+                workers=workers,
+                stop=stop,
+                seed=seed,
+                epoch=2,
+                position=position,
+            )
+
+        whole = batches(1, 0)
         assert set(itertools.chain.from_iterable(whole)) == {
             key(number) for number in range(sum(counts))
         }
         cut = data.draw(st.integers(0, len(whole)))
-        begun = _global_batches(corpus, ranks=ranks, workers=workers, stop=cut, **options)
-        other_workers = data.draw(st.integers(0, 8))
-        rest = _global_batches(corpus, ranks=others, workers=other_workers, position=cut, **options)
+        begun = batches(ranks, workers, stop=cut)
+        rest = batches(others, data.draw(st.integers(0, 8)), position=cut)
     assert begun + rest == whole
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 8])
-def test_workers_have_no_say_in_the_batches(tmp_path: Path, workers: int) -> None:
+def test_workers_do_not_influence_the_batches(tmp_path: Path, workers: int) -> None:
     corpus = write_corpus(tmp_path / "c", [1, 9, 2])
     alone = _global_batches(corpus, ranks=1, global_batch=2, workers=0, seed=5)
     assert _global_batches(corpus, ranks=1, global_batch=2, workers=workers, seed=5) == alone
@@ -138,12 +177,13 @@ def test_workers_have_no_say_in_the_batches(tmp_path: Path, workers: int) -> Non
     )
 
 
-def test_a_loader_goes_on_where_its_batches_were_taken_not_where_its_workers_are(
+def test_a_loader_resumes_after_the_delivered_batches_not_the_prefetched_ones(
     tmp_path: Path,
 ) -> None:
     corpus = write_corpus(tmp_path / "c", [20])
     whole = _global_batches(corpus, ranks=1, global_batch=2, workers=0)
-    with Loader(corpus, batch_size=2, size_px=8, workers=2, shuffle=SMALL) as loader:
+    sampling = SamplingSettings(shuffle=SMALL)
+    with Loader(corpus, batch_size=2, size_px=8, workers=2, sampling=sampling) as loader:
         for _ in range(3):
             next(loader)
         loader.close()
@@ -159,9 +199,9 @@ def test_after_kill_9_another_loader_gives_the_rest(tmp_path: Path, killed_at: i
     )  # windows of 6 samples: batch 5 ends in the middle of one
     script = (
         "import sys, json\n"
-        "from wenlan_data.load import Loader, Shuffle\n"
+        "from wenlan_data.load import Loader, SamplingSettings, ShuffleSettings\n"
         f"loader = Loader({str(corpus)!r}, batch_size=3, size_px=8, workers=2,"
-        " shuffle=Shuffle(block_samples=3, window_blocks=2))\n"
+        " sampling=SamplingSettings(shuffle=ShuffleSettings(block_samples=3, window_blocks=2)))\n"
         "for batch in loader:\n"
         "    print(json.dumps([loader.position, batch['key']]), flush=True)\n"
         f"    if loader.position == {killed_at}: sys.stdin.read()\n"
@@ -191,7 +231,12 @@ def test_a_rank_without_a_batch_is_an_error_by_name(tmp_path: Path) -> None:
     with pytest.raises(
         UsageError, match="rank 2 of 4 gets no batch: 3 samples are fewer than a global batch of 8"
     ):
-        Loader(corpus, batch_size=2, size_px=8, rank=2, ranks=4, last="drop")
+        Loader(
+            corpus,
+            batch_size=2,
+            size_px=8,
+            sampling=SamplingSettings(rank=2, world_size=4, drop_last=True),
+        )
 
 
 def test_how_an_epoch_ends_is_reported(tmp_path: Path) -> None:
@@ -200,9 +245,11 @@ def test_how_an_epoch_ends_is_reported(tmp_path: Path) -> None:
     assert padded.metrics.notes == [
         "3 samples repeated to fill the last of 2 global batches (5 samples)"
     ]
-    last = [torch.as_tensor(batch["repeated"]).tolist() for batch in padded][-1]
+    last = [batch["repeated"].tolist() for batch in padded][-1]
     assert last == [False, True, True, True]
-    dropped = Loader(corpus, batch_size=4, size_px=8, workers=0, last="drop")
+    dropped = Loader(
+        corpus, batch_size=4, size_px=8, workers=0, sampling=SamplingSettings(drop_last=True)
+    )
     assert dropped.metrics.notes == [
         "1 samples dropped after the last of 1 global batches (5 samples)"
     ]
@@ -212,17 +259,14 @@ def test_how_an_epoch_ends_is_reported(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"batch_size": 0}, "batch_size 0: too small"),
-        ({"rank": 2, "ranks": 2}, "rank 2: it must be from 0 to 1"),
+        ({"workers": -1}, "workers -1: too small"),
         ({"position": 9}, "position 9: the epoch has 2 global batches"),
         ({"position": -1}, "position -1"),
-        ({"text": "poem"}, "text 'poem': choose one of caption, random"),
-        ({"decoder": "magic"}, "decoder 'magic': choose one of turbo"),
-        ({"last": "burn"}, "last 'burn': choose one of pad, drop"),
         ({"device": "quark"}, "device 'quark': torch knows no such device: give cpu, or cuda:0"),
-        ({"tokenizer": "nowhere.txt"}, "nowhere.txt: no tokenizer here"),
+        ({"texts": TextSettings(tokenizer="nowhere.txt")}, "nowhere.txt: no tokenizer here"),
     ],
 )
-def test_wrong_use_is_said_at_once(
+def test_wrong_use_is_reported_at_once(
     tmp_path: Path, options: dict[str, object], message: str
 ) -> None:
     corpus = write_corpus(tmp_path / "c", [3])
@@ -231,8 +275,29 @@ def test_wrong_use_is_said_at_once(
         Loader(corpus, **given)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SamplingSettings(rank=2, world_size=2), "rank 2: it must be from 0 to 1"),
+        (lambda: SamplingSettings(world_size=0), "world_size 0: too small"),
+        (lambda: TextSettings(choose="poem"), "text 'poem': choose one of caption, random"),
+        (lambda: ImageSettings(decoder="magic"), "decoder 'magic': choose one of turbo"),
+        (lambda: WorkerSettings(prefetch=0), "prefetch 0: too small"),
+        (
+            lambda: FaultPolicy(corrupt_shards="burn"),
+            "corrupt_shards 'burn': choose one of fail, skip",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_reported_when_it_is_made(
+    make: Callable[[], object], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        make()
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")
-def test_a_gpu_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
+def test_a_missing_gpu_is_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="device 'cuda:0': this torch finds no GPU"):
         Loader(write_corpus(tmp_path / "c", [3]), batch_size=2, size_px=8, device="cuda:0")
 
@@ -242,14 +307,14 @@ def test_a_corpus_without_samples_is_refused(tmp_path: Path) -> None:
         Loader(write_corpus(tmp_path / "c", [0]), batch_size=2, size_px=8)
 
 
-def test_a_mix_gives_each_source_its_share_and_counts_it(tmp_path: Path) -> None:
+def test_a_mix_gives_each_corpus_its_share_and_counts_it(tmp_path: Path) -> None:
     small, large = (
         write_corpus(tmp_path / "small", [10]),
         write_corpus(tmp_path / "large", [20, 10]),
     )
     mix = [
-        Source(name="small", paths=small, weight=3),
-        Source(name="large", paths=[large], weight=1),
+        WeightedCorpus(name="small", paths=small, weight=3),
+        WeightedCorpus(name="large", paths=[large], weight=1),
     ]
     loader = Loader(mix, batch_size=4, size_px=8, workers=0)
     keys_of(loader)
@@ -257,31 +322,41 @@ def test_a_mix_gives_each_source_its_share_and_counts_it(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("weight", [0, -1, float("nan"), float("inf")])
-def test_a_weight_that_is_none_is_refused(tmp_path: Path, weight: float) -> None:
+def test_a_weight_that_is_not_positive_is_refused(tmp_path: Path, weight: float) -> None:
     corpus = write_corpus(tmp_path / "c", [3])
     with pytest.raises(UsageError, match="each must be above 0"):
         Loader(
-            [Source(name="a", paths=corpus, weight=weight), Source(name="b", paths=corpus)],
+            [
+                WeightedCorpus(name="a", paths=corpus, weight=weight),
+                WeightedCorpus(name="b", paths=corpus),
+            ],
             batch_size=1,
             size_px=8,
         )
 
 
-def test_the_fingerprint_tells_what_would_be_another_run(tmp_path: Path) -> None:
+def test_the_fingerprint_differs_where_the_batches_would(tmp_path: Path) -> None:
     corpus, other = write_corpus(tmp_path / "c", [8]), write_corpus(tmp_path / "d", [8, 1])
     first = Loader(corpus, batch_size=4, size_px=8).fingerprint
     assert (
         first
         == Loader(
-            corpus, batch_size=2, ranks=2, size_px=16, position=1, epoch=3, workers=0
+            corpus,
+            batch_size=2,
+            size_px=16,
+            workers=0,
+            position=1,
+            epoch=3,
+            sampling=SamplingSettings(world_size=2),
         ).fingerprint
     )
     assert first != Loader(corpus, batch_size=2, size_px=8).fingerprint
-    assert first != Loader(corpus, batch_size=4, size_px=8, seed=1).fingerprint
+    seeded = SamplingSettings(seed=1)
+    assert first != Loader(corpus, batch_size=4, size_px=8, sampling=seeded).fingerprint
     assert first != Loader(other, batch_size=4, size_px=8).fingerprint
 
 
-def test_a_strangers_tar_is_indexed_on_first_use_and_nothing_is_written_beside_it(
+def test_a_third_party_tar_is_indexed_on_first_use_and_nothing_is_written_beside_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -293,11 +368,11 @@ def test_a_strangers_tar_is_indexed_on_first_use_and_nothing_is_written_beside_i
     }
     write_tar(tmp_path / "data" / "a.tar", members)
     for _ in range(2):
-        loader = Loader(tmp_path / "data", batch_size=1, size_px=8, workers=0, shuffle=None)
+        loader = Loader(tmp_path / "data", batch_size=1, size_px=8, workers=0, sampling=IN_ORDER)
         assert keys_of(loader) == [["photos/cat"], ["photos/cat"]]
         where, bad = str(tmp_path / "data" / "a.tar"), "it has longer.name.jpg"
         assert loader.metrics.bad_examples == [(where, "photos/a", "no_image", bad)]
-    batch = next(Loader(tmp_path / "data", batch_size=1, size_px=8, workers=0, shuffle=None))
+    batch = next(Loader(tmp_path / "data", batch_size=1, size_px=8, workers=0, sampling=IN_ORDER))
     assert (batch["key"], batch["text"]) == (["photos/cat"], ["一只猫"])
     assert np.asarray(batch["boxes"])[0, 0].tolist() == [0, 0, 8, 8]
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["a.tar"]
@@ -306,7 +381,13 @@ def test_a_strangers_tar_is_indexed_on_first_use_and_nothing_is_written_beside_i
 
 def test_keys_and_texts_are_lists_of_the_batch(tmp_path: Path) -> None:
     batch = next(
-        Loader(write_corpus(tmp_path / "c", [3]), batch_size=2, size_px=8, workers=0, max_regions=0)
+        Loader(
+            write_corpus(tmp_path / "c", [3]),
+            batch_size=2,
+            size_px=8,
+            workers=0,
+            images=ImageSettings(max_regions=0),
+        )
     )
     assert (len(list_of(batch["key"])), len(list_of(batch["text"]))) == (2, 2)
     assert "boxes" not in batch

@@ -6,11 +6,11 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 
-from tests.load.corpora import write_corpus, write_tar
+from tests.load.corpora import IN_ORDER, write_corpus, write_tar
 from wenlan_data.clean.variants import with_variants
 from wenlan_data.errors import UsageError
-from wenlan_data.load import Loader
-from wenlan_data.load.text import choose_text, load_tokenizer, padded
+from wenlan_data.load import Loader, SamplingSettings, TextSettings
+from wenlan_data.load.text import choose_text, load_tokenizer, pad_tokens
 from wenlan_data.records import Text
 
 TEXTS = [
@@ -38,7 +38,7 @@ def _vocabulary(folder: Path) -> Path:
         ("first", "第一句话"),
     ],
 )
-def test_the_text_asked_for_trains(choice: str, expected: str) -> None:
+def test_the_requested_text_trains(choice: str, expected: str) -> None:
     assert choose_text(choice, "标题", TEXTS, 0.0) == (expected, True)
 
 
@@ -73,7 +73,7 @@ def test_mixed_takes_the_caption_one_time_in_two_and_each_other_text_alike() -> 
     }
 
 
-def test_the_caption_stands_in_for_a_text_that_is_not_there() -> None:
+def test_the_caption_replaces_a_missing_text() -> None:
     assert choose_text("heading", "标题", TEXTS, 0.0) == ("标题", False)
 
 
@@ -85,7 +85,7 @@ def test_brivls_own_names_of_texts_are_known() -> None:
 
 
 def test_tokens_are_padded_to_the_longest_rounded_up_to_8() -> None:
-    tokens, mask = padded([[1, 2, 3], [4] * 9])
+    tokens, mask = pad_tokens([[1, 2, 3], [4] * 9])
     assert tokens.shape == mask.shape == (2, 16)
     assert tokens[0].tolist() == [1, 2, 3, *[0] * 13]
     assert mask.sum(1).tolist() == [3, 9]
@@ -108,7 +108,7 @@ def test_a_folder_and_a_tokenizer_file_do_too(tmp_path: Path) -> None:
     assert load_tokenizer(tmp_path / "other.json", 80).encode(["片猫"]) == ([[1, 0]], 0)
 
 
-def test_what_is_no_tokenizer_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_no_tokenizer_is_named(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("{}")
     with pytest.raises(UsageError, match=r"bad\.json: no tokenizer"):
         load_tokenizer(tmp_path / "bad.json", 80)
@@ -116,39 +116,35 @@ def test_what_is_no_tokenizer_is_named(tmp_path: Path) -> None:
 
 def test_a_loader_with_a_tokenizer_gives_tokens_and_a_mask(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "c", [3])
-    given = {
-        "batch_size": 3,
-        "size_px": 8,
-        "tokenizer": _vocabulary(tmp_path / "t"),
-        "shuffle": None,
-    }
+    texts = TextSettings(tokenizer=_vocabulary(tmp_path / "t"), max_tokens=6)
     for workers in (0, 1):
-        loader = Loader(corpus, workers=workers, max_tokens=6, **given)  # type: ignore[arg-type]
+        loader = Loader(
+            corpus, batch_size=3, size_px=8, workers=workers, sampling=IN_ORDER, texts=texts
+        )
         batch = next(loader)
-        assert batch["tokens"].tolist()[1] == [2, 5, 10, 6, 7, 3, 0, 0]  # type: ignore[attr-defined]
-        assert batch["token_mask"].sum(1).tolist() == [6, 6, 6]  # type: ignore[attr-defined]
+        assert batch["tokens"].tolist()[1] == [2, 5, 10, 6, 7, 3, 0, 0]
+        assert batch["token_mask"].sum(1).tolist() == [6, 6, 6]
         assert loader.metrics.texts_cut == 3
 
 
 def test_random_texts_are_a_function_of_the_seed_and_change_by_the_epoch(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "c", [40])
 
-    def texts(epoch: int, ranks: int = 1) -> object:
+    def texts(epoch: int, ranks: int = 1) -> list[str]:
         loader = Loader(
             corpus,
             batch_size=40 // ranks,
             size_px=8,
             workers=0,
-            text="random",
             epoch=epoch,
-            ranks=ranks,
-            shuffle=None,
+            sampling=SamplingSettings(shuffle=None, world_size=ranks),
+            texts=TextSettings(choose="random"),
         )
         return next(loader)["text"]
 
     assert texts(0) == texts(0)
     assert texts(0) != texts(1)
-    assert texts(0)[:20] == texts(0, ranks=2)  # type: ignore[index]
+    assert texts(0)[:20] == texts(0, ranks=2)
 
 
 def test_a_sample_without_text_cannot_train_a_text_tower(tmp_path: Path) -> None:
@@ -156,8 +152,9 @@ def test_a_sample_without_text_cannot_train_a_text_tower(tmp_path: Path) -> None
 
     members = {"a.jpg": jpeg(1), "b.jpg": jpeg(2), "b.json": json.dumps({"texts": TEXTS}).encode()}
     tar = write_tar(tmp_path / "a.tar", members)
-    given = {"batch_size": 2, "size_px": 8, "workers": 0, "shuffle": None}
-    assert next(Loader(tar, **given))["text"] == ["", "标题"]  # type: ignore[arg-type]
-    loader = Loader(tar, tokenizer=_vocabulary(tmp_path / "t"), **given)  # type: ignore[arg-type]
+    untokenized = Loader(tar, batch_size=2, size_px=8, workers=0, sampling=IN_ORDER)
+    assert next(untokenized)["text"] == ["", "标题"]
+    texts = TextSettings(tokenizer=_vocabulary(tmp_path / "t"))
+    loader = Loader(tar, batch_size=2, size_px=8, workers=0, sampling=IN_ORDER, texts=texts)
     assert next(loader)["key"] == ["b", "b"]
     assert loader.metrics.bad == {"no_text": 1}

@@ -45,7 +45,7 @@ def corpus(path: Path, counts: tuple[int, ...] = (14, 13)) -> Path:
     shards = [
         [
             replace(
-                sample(one, picture=make_image(one, width=32, height=32)),
+                sample(one, image=make_image(one, width=32, height=32)),
                 caption=make_caption(one),
                 width=32,
                 height=32,

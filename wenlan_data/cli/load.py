@@ -1,4 +1,4 @@
-"""`wenlan-data load`: how fast a corpus loads here."""
+"""`wenlan-data load`: measures how fast a corpus loads on this machine."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ import click
 
 @click.group()
 def load() -> None:
-    """Load a corpus, or anybody's WebDataset tars, as batches for training."""
+    """Load a corpus, or any WebDataset tars, as batches for training."""
 
 
 @load.command()
@@ -25,7 +25,7 @@ def load() -> None:
     default=224,
     show_default=True,
     type=click.IntRange(1),
-    help="Side of the square pictures.",
+    help="Side of the square images.",
 )
 @click.option(
     "--workers", default=2, show_default=True, type=click.IntRange(0), help="Processes that decode."
@@ -54,30 +54,27 @@ def bench(
     seconds: float,
     as_json: bool,
 ) -> None:
-    """Samples a second of every stage alone and of the loader, and which stage is the ceiling."""
+    """Measure samples per second of every stage alone and of the loader; name the slowest stage."""
     from dataclasses import asdict
 
-    from wenlan_data.load import Augment, Loader
-    from wenlan_data.load.bench import measure
+    from wenlan_data.load import Augment, ImageSettings, Loader, TextSettings
+    from wenlan_data.load.bench import measure_roofline
 
-    vary = Augment() if augment else None
-
-    def make() -> Loader:
+    def make_loader() -> Loader:
         return Loader(
             paths,
             batch_size=batch_size,
             size_px=size_px,
             workers=workers,
-            decoder=decoder,
-            tokenizer=tokenizer,
-            augment=vary,
             device=device,
+            images=ImageSettings(decoder=decoder, augment=Augment() if augment else None),
+            texts=TextSettings(tokenizer=tokenizer),
         )
 
-    found = measure(make, seconds=seconds, augment=vary, device=device)
+    found = measure_roofline(make_loader, seconds=seconds)
     if as_json:
-        facts = {**asdict(found), "of_decode": found.of_decode, "narrowest": found.narrowest}
-        click.echo(json.dumps(facts, ensure_ascii=False, indent=1))
+        fields = {**asdict(found), "of_decode": found.of_decode, "narrowest": found.narrowest}
+        click.echo(json.dumps(fields, ensure_ascii=False, indent=1))
         return
     click.echo(found.line())
     click.echo(

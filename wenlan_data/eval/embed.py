@@ -3,13 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import Tensor
 
-from wenlan_data.load import Loader
-from wenlan_data.load.text import DRAWN, load_tokenizer, padded
+from wenlan_data.load import ImageSettings, Loader, LoaderBatch, SamplingSettings, TextSettings
+from wenlan_data.load.text import RANDOM_CHOICES, load_tokenizer, pad_tokens
 from wenlan_data.model.allocator import keep_freed_memory
 from wenlan_data.model.checkpoint import TOKENIZER, checkpoint_path, load_checkpoint, load_towers
 from wenlan_data.model.config import TrainConfig, parse_config
@@ -65,25 +64,26 @@ def vectors_of(
     limit: int | None = None,
 ) -> Iterator[Vectors]:
     """Every sample once, in the order of the shards; at most about `limit` of them."""
+    choice = model.config.text.choose
     loader = Loader(
         list(shards),
         batch_size=batch_size,
         size_px=model.config.image.size_px,
         workers=workers,
-        tokenizer=model.tokenizer,
-        max_tokens=model.config.text.max_tokens,
-        text="caption" if model.config.text.choose in DRAWN else model.config.text.choose,
-        max_regions=model.config.regions.most if model.config.regions.mode == "boxes" else 0,
-        shuffle=None,
+        sampling=SamplingSettings(shuffle=None),
+        images=ImageSettings(
+            max_regions=model.config.regions.most if model.config.regions.mode == "boxes" else 0
+        ),
+        texts=TextSettings(
+            choose="caption" if choice in RANDOM_CHOICES else choice,
+            tokenizer=model.tokenizer,
+            max_tokens=model.config.text.max_tokens,
+        ),
     )
     given = 0
     with loader:
         for batch in loader:
-            kept = [
-                row
-                for row, repeated in enumerate(cast("Tensor", batch["repeated"]).tolist())
-                if not repeated
-            ]
+            kept = [row for row, repeated in enumerate(batch["repeated"].tolist()) if not repeated]
             if kept:
                 yield _vectors(model, batch, kept)
             given += len(kept)
@@ -98,7 +98,7 @@ def text_vectors(model: Model, texts: Sequence[str], *, batch_size: int = 256) -
     found = []
     for start in range(0, len(texts), batch_size):
         ids, _ = tokenizer.encode(texts[start : start + batch_size])
-        tokens_BL, mask_BL = padded(ids)
+        tokens_BL, mask_BL = pad_tokens(ids)
         tokens, mask = padded_as_published(
             torch.from_numpy(tokens_BL), torch.from_numpy(mask_BL), model.config
         )
@@ -108,16 +108,12 @@ def text_vectors(model: Model, texts: Sequence[str], *, batch_size: int = 256) -
 
 
 @torch.no_grad()
-def _vectors(model: Model, batch: object, kept: list[int]) -> Vectors:
-    found = cast("dict[str, object]", batch)
-    picture = cast("Tensor", found["image"])[kept]
-    boxes, mask = (cast("Tensor | None", found.get(name)) for name in ("boxes", "box_mask"))
+def _vectors(model: Model, batch: LoaderBatch, kept: list[int]) -> Vectors:
+    boxes, mask = batch.get("boxes"), batch.get("box_mask")
     tokens, token_mask = padded_as_published(
-        cast("Tensor", found["tokens"])[kept],
-        cast("Tensor", found["token_mask"])[kept],
-        model.config,
+        batch["tokens"][kept], batch["token_mask"][kept], model.config
     )
-    image = normalised(picture.to(model.device), model.config)
+    image = normalised(batch["image"][kept].to(model.device), model.config)
     inputs = _inputs(
         model,
         image,
@@ -127,8 +123,8 @@ def _vectors(model: Model, batch: object, kept: list[int]) -> Vectors:
         token_mask,
     )
     return Vectors(
-        keys=[cast("list[str]", found["key"])[row] for row in kept],
-        texts=[cast("list[str]", found["text"])[row] for row in kept],
+        keys=[batch["key"][row] for row in kept],
+        texts=[batch["text"][row] for row in kept],
         image_BE=model.towers.image_vectors(inputs).float().cpu(),
         text_BE=model.towers.text_vectors(inputs).float().cpu(),
     )

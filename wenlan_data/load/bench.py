@@ -1,4 +1,4 @@
-"""How fast a corpus loads here, and what holds it back: each stage alone, then all together."""
+"""Measures the rate of every loading stage alone and of the loader, to find the bottleneck."""
 
 import multiprocessing
 import time
@@ -9,33 +9,33 @@ from itertools import cycle, islice
 import numpy as np
 import torch
 
-from wenlan_data.load.augment import Augment
-from wenlan_data.load.batches import IMAGE_EXTENSIONS
-from wenlan_data.load.decode import decoder
-from wenlan_data.load.device_prefetch import Finisher
+from wenlan_data.load.batches import IMAGE_EXTENSIONS, LoadedBatch
+from wenlan_data.load.decode import find_decoder
+from wenlan_data.load.device_prefetch import DeviceTransform
 from wenlan_data.load.loader import Loader
-from wenlan_data.load.workers import make_batches
+from wenlan_data.load.loader_settings import WorkerSettings
+from wenlan_data.load.workers import iterate_batches
 
 CACHED_BATCHES = 4
 CACHED_SAMPLES = 256
-CHUNK_SAMPLES = 256
+READ_SAMPLES = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roofline:
-    """Samples a second of each stage alone; a stage that there is none of is missing."""
+    """Samples per second of each stage alone, and of the loader."""
 
     iterate: float
-    """Keys and views of the members, one process, no byte touched."""
+    """Keys and views of the members in one process; no byte is read."""
     read: float
-    """Every byte touched once, one process."""
+    """Every byte is read once, in one process."""
     read_mb_per_s: float
     decode: float
-    """The decode-only ceiling: bytes in memory, the loader's decoder and its number of processes."""
+    """The loader's decoder in as many processes as it has workers, with all bytes in memory."""
     device: float | None
-    """Copy and augmentation of cached batches on the device: the ceiling of a training loop that does nothing else."""
+    """Copy and augmentation of cached batches on the device; None if there is neither."""
     loader: float
-    """All together."""
+    """All stages together."""
     first_batch_s: float
     wait_share: float
     bad_share: float
@@ -43,86 +43,89 @@ class Roofline:
 
     @property
     def narrowest(self) -> str:
-        """The stage that is the ceiling."""
+        """The slowest stage, which limits the loader."""
         stages = {"read": self.read, "decode": self.decode, "device": self.device}
         return min((rate, name) for name, rate in stages.items() if rate is not None)[1]
 
     @property
     def of_decode(self) -> float:
-        """The loader's rate as a share of the decode-only ceiling."""
+        """The loader's rate as a share of the decoding rate."""
         return self.loader / self.decode
 
     def line(self) -> str:
-        """The roofline in one line."""
+        """Formats the roofline in one line."""
         device = "" if self.device is None else f"  device {self.device:,.0f}/s"
         return (
-            f"iterate {self.iterate:,.0f}/s  read {self.read:,.0f}/s ({self.read_mb_per_s:,.0f} MB/s)  "
+            f"iterate {self.iterate:,.0f}/s  read {self.read:,.0f}/s "
+            f"({self.read_mb_per_s:,.0f} MB/s)  "
             f"decode {self.decode:,.0f}/s{device}  loader {self.loader:,.0f}/s "
             f"= {self.of_decode:.0%} of decode; {self.narrowest} is the ceiling"
         )
 
 
-def measure(
-    make: Callable[[], Loader], *, seconds: float, augment: Augment | None, device: str
-) -> Roofline:
-    """The roofline of the loaders that `make` gives, each stage for about `seconds`."""
-    loader = make()
-    iterate = _iterate(loader, seconds, touch=False)[0]
-    read, bytes_per_s = _iterate(loader, seconds, touch=True)
-    decode = decode_ceiling(loader, seconds)
-    on_device = (
-        _device(loader, augment, torch.device(device), seconds)
-        if augment or device != "cpu"
-        else None
-    )
-    rate, metrics, first_s = run(make, seconds)
+def measure_roofline(make_loader: Callable[[], Loader], *, seconds: float) -> Roofline:
+    """Measures the loaders that `make_loader` returns, each stage for about `seconds`."""
+    loader = make_loader()
+    iterate, _ = _read_rate(loader, seconds, copy=False)
+    read, bytes_per_s = _read_rate(loader, seconds, copy=True)
+    decode = decode_rate(loader, seconds)
+    has_device_stage = loader.dataset.images.augment or loader.device.type != "cpu"
+    device = _device_rate(loader, seconds) if has_device_stage else None
+    rate, used, first_batch_s = run_loader(make_loader, seconds)
     return Roofline(
         iterate=iterate,
         read=read,
         read_mb_per_s=bytes_per_s / 1e6,
         decode=decode,
-        device=on_device,
+        device=device,
         loader=rate,
-        first_batch_s=first_s,
-        wait_share=metrics.metrics.wait_share,
-        bad_share=metrics.metrics.bad_share,
-        occupancy=metrics.metrics.occupancy(metrics.workers),
+        first_batch_s=first_batch_s,
+        wait_share=used.metrics.wait_share,
+        bad_share=used.metrics.bad_share,
+        occupancy=used.metrics.occupancy(used.workers.count),
     )
 
 
-def run(make: Callable[[], Loader], seconds: float) -> tuple[float, Loader, float]:
-    """Samples a second from the first batch on, the loader, and the seconds to its first batch."""
+def run_loader(make_loader: Callable[[], Loader], seconds: float) -> tuple[float, Loader, float]:
+    """Returns samples per second after the first batch, the loader, and seconds to that batch."""
     started = time.perf_counter()
-    loader = make()
+    loader = make_loader()
     next(loader)
-    first_s = time.perf_counter() - started
+    first_batch_s = time.perf_counter() - started
     samples, start = 0, time.perf_counter()
     while (spent := time.perf_counter() - start) < seconds:
         if not len(loader):
+            # A corpus may be shorter than the measurement; the same epoch again is good enough.
             loader.close()
-            loader.position = 0  # the same epoch again: a bench needs no other
+            loader.position = 0
         next(loader)
-        samples += loader.maker.batch_size
+        samples += loader.dataset.batch_size
     loader.close()
-    return samples / spent, loader, first_s
+    return samples / spent, loader, first_batch_s
 
 
-def decode_ceiling(loader: Loader, seconds: float) -> float:
-    """Samples a second of the loader's decoder in as many processes as it has workers, with all bytes in memory."""
-    pictures = _pictures(loader)
-    name = loader.maker.decoder if loader.maker.decoder != "cuda" else "turbo"
-    given = (name, loader.maker.size_px, pictures, seconds)
-    if loader.workers < 2:
-        return _decode(*given)
+def decode_rate(loader: Loader, seconds: float) -> float:
+    """Returns samples per second of decoding alone, with all bytes in memory.
+
+    Uses the loader's decoder and its number of workers: it is the upper bound of a loader.
+    """
+    encoded = _encoded_images(loader)
+    # The device's decoder does not run in worker processes.
+    decoder = loader.dataset.images.decoder
+    name = decoder if decoder != "cuda" else "turbo"
+    arguments = (name, loader.dataset.size_px, encoded, seconds)
+    count = loader.workers.count
+    if count < 2:
+        return _decode(*arguments)
     context = multiprocessing.get_context("fork")
-    with context.Pool(loader.workers) as pool:
-        return sum(pool.starmap(_decode, [given] * loader.workers, chunksize=1))
+    with context.Pool(count) as pool:
+        return sum(pool.starmap(_decode, [arguments] * count, chunksize=1))
 
 
-def _decode(name: str, size_px: int, pictures: list[bytes], seconds: float) -> float:
-    decode, out = decoder(name), np.empty((size_px, size_px, 3), np.uint8)
-    views = [memoryview(one) for one in pictures]
-    for view in views[:8]:
+def _decode(name: str, size_px: int, encoded: list[bytes], seconds: float) -> float:
+    decode, out = find_decoder(name), np.empty((size_px, size_px, 3), np.uint8)
+    views = [memoryview(data) for data in encoded]
+    for view in views[:8]:  # warm-up
         decode(view, out)
     count, start = 0, time.perf_counter()
     for view in cycle(views):
@@ -133,43 +136,47 @@ def _decode(name: str, size_px: int, pictures: list[bytes], seconds: float) -> f
     return count / spent
 
 
-def _pictures(loader: Loader) -> list[bytes]:
-    places = np.arange(min(CACHED_SAMPLES, loader.samples))
+def _encoded_images(loader: Loader) -> list[bytes]:
+    indices = np.arange(min(CACHED_SAMPLES, loader.samples))
     found = []
-    for sample in loader.maker.samples.read(places):
+    for sample in loader.dataset.samples.read(indices):
         found += [
             bytes(sample.members[name]) for name in IMAGE_EXTENSIONS if name in sample.members
         ]
     return found
 
 
-def _iterate(loader: Loader, seconds: float, *, touch: bool) -> tuple[float, float]:
-    samples, total, place, start = 0, 0, 0, time.perf_counter()
+def _read_rate(loader: Loader, seconds: float, *, copy: bool) -> tuple[float, float]:
+    samples, total_bytes, first, start = 0, 0, 0, time.perf_counter()
     while (spent := time.perf_counter() - start) < seconds:
-        for sample in loader.maker.samples.read(np.arange(place, place + CHUNK_SAMPLES)):
+        for sample in loader.dataset.samples.read(np.arange(first, first + READ_SAMPLES)):
             samples += 1
             for data in sample.members.values():
-                total += len(bytes(data)) if touch else len(data)
-        place += CHUNK_SAMPLES
-    return samples / spent, total / spent
+                # A view costs nothing until it is read, so only the copy measures the disk.
+                total_bytes += len(bytes(data)) if copy else len(data)
+        first += READ_SAMPLES
+    return samples / spent, total_bytes / spent
 
 
-def _device(loader: Loader, augment: Augment | None, device: torch.device, seconds: float) -> float:
-    finish = Finisher(loader.maker, augment, device)
+def _device_rate(loader: Loader, seconds: float) -> float:
+    device = loader.device
+    transform = DeviceTransform(loader.dataset, device)
     numbers = range(min(CACHED_BATCHES, loader.batches))
+    in_process = WorkerSettings(count=0, prefetch=1)
     cached = list(
-        make_batches(loader.maker, numbers, workers=0, prefetch=1, pin_memory=device.type == "cuda")
+        iterate_batches(loader.dataset, numbers, in_process, pin_memory=device.type == "cuda")
     )
     batches, start = 0, time.perf_counter()
     for number in islice(cycle(numbers), 10**9):
-        moved = {
+        values = {
             name: value.to(device, non_blocking=True) if torch.is_tensor(value) else value
-            for name, value in cached[number].batch.items()
+            for name, value in cached[number].values.items()
         }
-        finish(type(cached[number])(moved, cached[number].work), number)
+        transform(LoadedBatch(values, cached[number].stats), number)
         batches += 1
         if time.perf_counter() - start > seconds:
             break
     if device.type == "cuda":
+        # Kernels are queued: without waiting for them, only their launches would be timed.
         torch.cuda.synchronize(device)
-    return batches * loader.maker.batch_size / (time.perf_counter() - start)
+    return batches * loader.dataset.batch_size / (time.perf_counter() - start)

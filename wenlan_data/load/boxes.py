@@ -1,4 +1,4 @@
-"""Regions of pictures as padded boxes with a mask, in pixels of the square that the model sees."""
+"""Regions as padded boxes with a mask, in pixels of the square image that the model sees."""
 
 from array import array
 from collections.abc import Mapping, Sequence
@@ -9,43 +9,55 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+from wenlan_data.npy import Bools
 
 
 def stored_boxes(
     fields: Mapping[str, object], width: int, height: int, *, max_regions: int
-) -> Doubles:
-    """float64 (R, 4), the boxes of a sample's JSON in pixels of the stored picture, the whole picture last.
+) -> NDArray[np.float64]:
+    """Returns float64 (R, 4), the boxes of a sample's JSON in pixels of the stored image.
 
-    It is the only one of a sample without regions; where there are more than `max_regions`, the first stay and it.
-    Raises `ValueError`, `TypeError`, `KeyError` or `OverflowError` for what is no list of boxes.
+    The last box is the whole image, also for a sample without regions. Of more than `max_regions`
+    boxes, the first ones and the whole image are returned.
+    Raises `ValueError`, `TypeError`, `KeyError` or `OverflowError` for a malformed list of boxes.
     """
     regions = fields.get("regions", [])
     if not isinstance(regions, list):
         raise ValueError("regions: no list")
     boxes = [cast("Sequence[float]", region["box"]) for region in regions]
     whole = [0, 0, width, height]
+    # A corpus of this package stores the whole image as its last region.
     if boxes and boxes[-1] == whole:
         boxes.pop()
-    kept = [*boxes[: max_regions - 1], whole]
-    if set(map(len, kept)) != {4}:
+    selected = [*boxes[: max_regions - 1], whole]
+    if set(map(len, selected)) != {4}:
         raise ValueError("regions: a box has four sides")
-    # By `array`: NumPy takes thrice the time to find out what is in nested lists, and takes texts for numbers.
-    found: Doubles = np.frombuffer(array("d", chain.from_iterable(kept))).reshape(-1, 4)
+    # `array` rejects strings, which NumPy would parse as numbers, and takes a third of the time
+    # that NumPy needs to inspect nested lists.
+    found: NDArray[np.float64] = np.frombuffer(array("d", chain.from_iterable(selected))).reshape(
+        -1, 4
+    )
+    # One sum finds every NaN and infinity.
     if not isfinite(found.sum()):
         raise ValueError("regions: a side is no number")
     return found
 
 
 def scaled_boxes(
-    boxes: Sequence[Doubles], sizes: Sequence[tuple[int, int]], *, size_px: int, max_regions: int
-) -> tuple[Floats, Bools]:
-    """float32 (B, R, 4), x1 y1 x2 y2 in pixels of the square, and bool (B, R): R is `max_regions`, padding is 0."""
+    boxes: Sequence[NDArray[np.float64]],
+    sizes: Sequence[tuple[int, int]],
+    *,
+    size_px: int,
+    max_regions: int,
+) -> tuple[NDArray[np.float32], Bools]:
+    """Returns float32 (B, R, 4), x1 y1 x2 y2 in pixels of the square, and its mask bool (B, R).
+
+    R is `max_regions`; padding is 0. `sizes` are width and height of the stored images.
+    """
     boxes_BR4 = np.zeros((len(boxes), max_regions, 4), np.float32)
     counts = np.array([len(one) for one in boxes])
     mask_BR: Bools = np.arange(max_regions) < counts[:, None]
     scale = np.repeat(size_px / np.array(sizes, np.float64), counts, axis=0)
+    # One scatter for the whole batch: the mask lists its true cells in the order of the boxes.
     boxes_BR4[mask_BR] = np.clip(np.concatenate(boxes) * np.tile(scale, 2), 0, size_px)
     return boxes_BR4, mask_BR

@@ -1,4 +1,4 @@
-"""Bytes of shards by range: the small role behind which files lie on a disk, or later in an object store."""
+"""Reads byte ranges of shards: a role, and its implementation for local files."""
 
 import mmap
 from collections import OrderedDict
@@ -11,26 +11,31 @@ from wenlan_data.errors import DamageError, os_errors
 
 Range = tuple[int, int]
 """Offset and size in bytes."""
+# `mmap` holds a duplicate of the file descriptor, and 1,024 per process is the usual limit.
 MAX_OPEN_MAPS = 512
 
 
 class ByteReader(Protocol):
-    """Reads ranges of whole objects. Picklable, so that worker processes can have one each."""
+    """Reads ranges of whole objects. Picklable, so that every worker process can have its own."""
 
     def read(self, name: str, ranges: Sequence[Range]) -> list[memoryview]:
-        """The bytes of each range, in order; raises `DamageError` where the object ends before one does."""
+        """Returns the bytes of each range, in order.
+
+        Raises `DamageError` if the object ends before a range does.
+        """
 
 
 @dataclass(slots=True)
 class MappedFiles:
-    """Local files, mapped: a range costs no copy and no system call once its pages are in memory."""
+    """Memory-mapped local files: a range in the page cache costs no copy and no system call."""
 
     _maps: OrderedDict[str, memoryview] = field(default_factory=OrderedDict, repr=False)
 
     def read(self, name: str, ranges: Sequence[Range]) -> list[memoryview]:
-        """Views into the map; they stay valid when the map is let go."""
+        """Returns views into the mapping; they stay valid after it is evicted."""
         view = self._map(name)
         end = max((offset + size for offset, size in ranges), default=0)
+        # Slicing past the end would silently give fewer bytes, which decode as a bad sample.
         if end > len(view):
             raise DamageError(
                 f"{name}: cut short: {end} bytes expected, {len(view)} found: restore it from a copy"
@@ -48,8 +53,10 @@ class MappedFiles:
             return self._maps[name]
         with os_errors(name), Path(name).open("rb") as file:
             size = file.seek(0, 2)
+            # An empty file cannot be mapped.
             view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b"")
         while len(self._maps) >= MAX_OPEN_MAPS:
-            self._maps.popitem(last=False)  # the last view of it closes the map
+            # Unmapped only when the last view of it is released, so evicting is always safe.
+            self._maps.popitem(last=False)
         self._maps[name] = view
         return view

@@ -1,4 +1,4 @@
-"""Encoded pictures to squares of pixels. A decoder is chosen by its name; what it cannot decode is a `Drop`."""
+"""Decodes images to squares of pixels. A decoder is chosen by name; its failures are `Drop`s."""
 
 import io
 import warnings
@@ -6,21 +6,20 @@ from collections.abc import Callable
 
 import numpy as np
 import simplejpeg
-from numpy.typing import NDArray
 from PIL import Image
 
 from wenlan_data.errors import UsageError
-from wenlan_data.image.decode import decode_jpeg, decode_other, opencv
+from wenlan_data.image.decode import Pixels, decode_jpeg, decode_other, opencv
 from wenlan_data.image.jpeg import read_header
 from wenlan_data.image.limits import too_large
 from wenlan_data.image.sniff import sniff
 from wenlan_data.records import Drop
 
-Pixels = NDArray[np.uint8]
 Size = tuple[int, int]
 """Width and height in pixels."""
 Decoder = Callable[[memoryview, Pixels], Size | Drop]
-"""Fills the uint8 (S, S, 3) it is given with the picture, stretched to the square, and says its stored size."""
+"""Fills uint8 (S, S, 3) with the image, stretched to the square, and returns its stored size."""
+# What Pillow raises on hostile bytes.
 _PILLOW_ERRORS = (
     OSError,
     ValueError,
@@ -32,86 +31,90 @@ _PILLOW_ERRORS = (
     Image.DecompressionBombError,
 )
 MAX_SHRINK = 2.5
-FAST_COLOURS = 1.5
-"""Sides that are so much too long need no interpolated colours."""
+"""Largest factor by which `resize_to_square` shrinks in one bilinear step."""
+FAST_CHROMA_SHRINK = 1.5
+"""From this factor on, chroma is not interpolated."""
 DECODERS = ("turbo", "pillow", "cuda")
-"""The first two run in the workers; with `cuda` these read headers, and the device decodes (`gpu_decode.py`)."""
+"""`turbo` and `pillow` run in the workers. With `cuda` these read headers only, see `gpu_decode`."""
 
 
-def decoder(name: str) -> Decoder:
-    """The decoder of that name; raises `UsageError` for one that is not there."""
+def find_decoder(name: str) -> Decoder:
+    """Returns the decoder with that name. Raises `UsageError` for an unknown one."""
     if name not in DECODERS:
         raise UsageError(f"decoder {name!r}: choose one of {', '.join(DECODERS)}")
-    return {"turbo": decode_turbo, "pillow": decode_pillow, "cuda": measure}[name]
+    return {"turbo": decode_turbo, "pillow": decode_pillow, "cuda": read_size}[name]
 
 
 def is_plain_jpeg(data: memoryview) -> bool:
-    """Whether libjpeg and nvJPEG give RGB of it."""
+    """Whether both libjpeg and nvJPEG decode it to RGB; CMYK is the usual exception."""
     try:
         return simplejpeg.decode_jpeg_header(data)[2] in {"YCbCr", "Gray", "RGB"}
     except ValueError:
         return False
 
 
-def measure(data: memoryview, _: Pixels) -> Size | Drop:
-    """The stored size by the header alone; what the header of no JPEG tells is found by decoding it small."""
+def read_size(data: memoryview, _: Pixels) -> Size | Drop:
+    """Returns the stored size without pixels; formats other than JPEG are decoded to 1x1 for it."""
     try:
         height, width, _, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError:
-        return _decode_rarity(data, np.empty((1, 1, 3), np.uint8))
+        return _decode_fallback(data, np.empty((1, 1, 3), np.uint8))
     return too_large(width, height) or (width, height)
 
 
 def decode_turbo(data: memoryview, out_SSC: Pixels) -> Size | Drop:
-    """By libjpeg-turbo, scaled by 1, 2, 4 or 8 inside the DCT where no side falls below S; other formats by Pillow.
+    """Decodes JPEG with libjpeg-turbo, scaled down inside the DCT; other formats with Pillow.
 
-    Where `fit` shrinks the result anyway, colours are not interpolated on the way (0.2 of 255 off in the mean).
+    The scale is 1, 1/2, 1/4 or 1/8, the smallest at which both sides are still at least S.
     """
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
         if colours == "CMYK" or too_large(width, height):
-            return _decode_rarity(data, out_SSC)
+            return _decode_fallback(data, out_SSC)
         factor = _factor(width, height, out_SSC.shape[0])
         smallest = {"min_height": -(-height // factor), "min_width": -(-width // factor)}
-        shrinks = min(smallest.values()) >= FAST_COLOURS * out_SSC.shape[0]
+        # The resize that follows averages chroma anyway: without interpolation the result differs
+        # by 0.2 of 255 in the mean.
+        shrinks = min(smallest.values()) >= FAST_CHROMA_SHRINK * out_SSC.shape[0]
         pixels = simplejpeg.decode_jpeg(data, "RGB", **smallest, fastupsample=shrinks)
     except ValueError:
-        return _decode_rarity(data, out_SSC)
-    fit(pixels, out_SSC)
+        return _decode_fallback(data, out_SSC)
+    resize_to_square(pixels, out_SSC)
     return width, height
 
 
 def decode_pillow(data: memoryview, out_SSC: Pixels) -> Size | Drop:
-    """By Pillow, JPEG in its draft mode, resized with its reducing bilinear filter."""
+    """Decodes with Pillow, JPEG in draft mode, and resizes with its antialiased bilinear filter."""
     if not sniff(bytes(data[:32])):
-        return Drop("undecodable", "no picture of a known format")
+        return Drop("undecodable", "no image of a known format")
     side = out_SSC.shape[0]
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", Image.DecompressionBombWarning
-            )  # the limit below is lower
-            with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP", "GIF")) as picture:
-                size = picture.size
-                wrong = too_large(*size)
-                if wrong:
-                    return wrong
-                picture.draft("RGB", (side, side))
+            # `too_large` has a lower limit than Pillow's warning.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP", "GIF")) as image:
+                size = image.size
+                refused = too_large(*size)
+                if refused:
+                    return refused
+                image.draft("RGB", (side, side))
                 out_SSC[:] = np.asarray(
-                    picture.convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
+                    image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
                 )
     except _PILLOW_ERRORS as error:
         return Drop("undecodable", type(error).__name__)
     return size
 
 
-def fit(pixels: Pixels, out_SSC: Pixels) -> None:
-    """Stretch uint8 (H, W, 3) to the square: sides are halved until none is 2.5 times too long, the rest is bilinear.
+def resize_to_square(pixels: Pixels, out_SSC: Pixels) -> None:
+    """Stretches uint8 (H, W, 3) to the square.
 
-    Bilinear looks at two neighbours, four pixels of five at 2.5. Of 512x384 to 224 that is as far from the mean of the
-    area as halving first (1.9 of 255), and farther from Pillow's bilinear (2.2 for 1.5): the price of 0.07 ms instead
-    of 0.17; by area itself it takes 0.57 ms.
+    Sides are halved until none is more than `MAX_SHRINK` times too long; the rest is bilinear.
     """
+    # Bilinear reads two neighbours, which covers four of five pixels at a factor of 2.5. For 512x384
+    # to 224 the result is as far from the area mean as with one more halving (1.9 of 255), but
+    # farther from Pillow's bilinear filter (2.2 against 1.5). It takes 0.07 ms instead of 0.17 ms;
+    # an area filter takes 0.57 ms.
     cv2 = opencv()
     side = out_SSC.shape[0]
     longest = int(MAX_SHRINK * side)
@@ -126,12 +129,15 @@ def _factor(width: int, height: int, side: int) -> int:
     return next((step for step in (8, 4, 2) if min(width, height) // step >= side), 1)
 
 
-def _decode_rarity(data: memoryview, out_SSC: Pixels) -> Size | Drop:
-    """What is no plain JPEG: CMYK, harmless damage, other formats; with the reasons that the build gives."""
+def _decode_fallback(data: memoryview, out_SSC: Pixels) -> Size | Drop:
+    """Decodes what simplejpeg cannot: CMYK, minor corruption, other formats.
+
+    Its drop reasons are those of a build.
+    """
     whole = bytes(data)
     kind = sniff(whole)
     if not kind:
-        return Drop("undecodable", "no picture of a known format" if whole else "empty")
+        return Drop("undecodable", "no image of a known format" if whole else "empty")
     header = read_header(whole) if kind == "jpeg" else None
     if isinstance(header, Drop):
         return header
@@ -141,5 +147,5 @@ def _decode_rarity(data: memoryview, out_SSC: Pixels) -> Size | Drop:
     if isinstance(pixels, Drop):
         return pixels
     pixels = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
-    fit(np.ascontiguousarray(pixels), out_SSC)
+    resize_to_square(np.ascontiguousarray(pixels), out_SSC)
     return (header.width, header.height) if header else (pixels.shape[1], pixels.shape[0])

@@ -1,4 +1,7 @@
-"""From host to device: one batch ahead, on a stream of its own, so that copying and augmenting cost no step time."""
+"""Moves batches to the device, one ahead, on a CUDA stream of its own.
+
+So copying and augmenting overlap with the user's step.
+"""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,32 +12,33 @@ import torch
 from torch import Tensor
 
 from wenlan_data.errors import DamageError
-from wenlan_data.load.augment import Augment, augmented, drawn, moved_boxes
-from wenlan_data.load.batches import Bad, BatchMaker, Made
-from wenlan_data.load.gpu_decode import decode_list
-from wenlan_data.load.shuffle import places_of
+from wenlan_data.load.augment import Augment, apply_augment, draw_params, transform_boxes
+from wenlan_data.load.batches import BadSample, BatchDataset, LoadedBatch
+from wenlan_data.load.gpu_decode import decode_batch
 
-Finish = Callable[[Made, int], Made]
+Transform = Callable[[LoadedBatch, int], LoadedBatch]
 """What the device does to a batch, given its number."""
 
 
-def on_device(
-    made: Iterator[Made], first: int, device: torch.device, finish: Finish
-) -> Iterator[Made]:
-    """The batches from number `first` on, on `device` and finished.
+def prefetch_to_device(
+    batches: Iterator[LoadedBatch], first: int, device: torch.device, transform: Transform
+) -> Iterator[LoadedBatch]:
+    """Yields the batches, numbered from `first` on, transformed on `device`.
 
-    On a GPU the next batch is copied (from pinned memory) and finished while the user works on this one.
+    On a GPU the next batch is copied from pinned memory and transformed while the user works on
+    this one.
     """
     if device.type != "cuda":
-        yield from (finish(one, first + at) for at, one in enumerate(made))
+        yield from (transform(batch, first + at) for at, batch in enumerate(batches))
         return
     stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    waiting: tuple[Made, torch.cuda.Event] | None = None
-    for at, one in enumerate(made):
+    waiting: tuple[LoadedBatch, torch.cuda.Event] | None = None
+    for at, batch in enumerate(batches):
         with torch.cuda.stream(stream):
-            copied = finish(_copied(one, device), first + at)
+            copied = transform(_copied(batch, device), first + at)
             done = torch.cuda.Event()  # type: ignore[no-untyped-call]
             done.record(stream)
+        # Handed over only now, after the work on the next batch is queued: that is the overlap.
         if waiting:
             yield _handed_over(*waiting, device)
         waiting = copied, done
@@ -42,79 +46,92 @@ def on_device(
         yield _handed_over(*waiting, device)
 
 
-class Finisher:
-    """Decodes (where the workers left that to the device) and augments."""
+class DeviceTransform:
+    """Decodes, if the workers left that to the device, and augments."""
 
-    def __init__(self, maker: BatchMaker, augment: Augment | None, device: torch.device) -> None:
-        self._maker, self._augment, self._device = maker, augment, device
+    def __init__(self, dataset: BatchDataset, device: torch.device) -> None:
+        self._dataset, self._device = dataset, device
 
-    def __call__(self, made: Made, number: int) -> Made:
-        if made.error:
-            return made
-        if self._maker.decoder == "cuda":
-            with made.work.timed("decode"):
-                self._decode(made)
-        if self._augment:
-            with made.work.timed("augment"):
-                self._vary(made, number, self._augment)
-        return made
+    def __call__(self, batch: LoadedBatch, number: int) -> LoadedBatch:
+        if batch.error:
+            return batch
+        if self._dataset.images.decoder == "cuda":
+            with batch.stats.timed("decode"):
+                self._decode(batch)
+        augment = self._dataset.images.augment
+        if augment:
+            with batch.stats.timed("augment"):
+                self._augment(batch, number, augment)
+        return batch
 
-    def _vary(self, made: Made, number: int, augment: Augment) -> None:
-        maker, batch = self._maker, made.batch
-        places = places_of(number, rank=maker.rank, ranks=maker.ranks, batch_size=maker.batch_size)
-        epoch = maker.samples.epoch
-        what = drawn(augment, places, seed=epoch.seed, epoch=epoch.epoch, device=self._device)
-        crops = augment.min_crop_area < 1 or augment.flip_share > 0
-        batch["image"] = augmented(_tensor(batch["image"]), what, crops=crops)
-        if crops and "boxes" in batch:
-            boxes, mask = _tensor(batch["boxes"]), _tensor(batch["box_mask"])
-            batch["boxes"], batch["box_mask"] = moved_boxes(boxes, mask, what, maker.size_px)
-
-    def _decode(self, made: Made) -> None:
-        """Here a picture that cannot be decoded is found too late to read another: a neighbour stands in."""
-        batch = made.batch
-        pictures = torch.split(_tensor(batch.pop("encoded")), made.encoded_sizes)
-        image, bad = decode_list(pictures, size_px=self._maker.size_px, device=self._device)
-        good = [row for row in range(len(pictures)) if row not in set(bad)]
-        batch["image"] = image
-        if bad and not good:
-            made.error = DamageError("no picture of a batch could be decoded: see `shards verify`")
-            return
-        for row in bad:
-            self._repeat(made, row, min(good, key=lambda other: abs(other - row)))
-
-    def _repeat(self, made: Made, row: int, other: int) -> None:
-        batch = made.batch
-        key = cast("list[str]", batch["key"])[row]
-        shard = made.shard_of_row[row]
-        made.work.bad.append(
-            Bad(shard=shard, key=key, reason="undecodable", detail="by the device's decoder")
+    def _augment(self, batch: LoadedBatch, number: int, augment: Augment) -> None:
+        epoch, values = self._dataset.samples.epoch, batch.values
+        # Drawn from the indices in the epoch, so that neither resuming nor other ranks change it.
+        params = draw_params(
+            augment,
+            self._dataset.indices_of(number),
+            seed=epoch.seed,
+            epoch=epoch.epoch,
+            device=self._device,
         )
-        for value in batch.values():
+        resamples = augment.min_crop_area < 1 or augment.flip_share > 0
+        values["image"] = apply_augment(_tensor(values["image"]), params, resample=resamples)
+        if resamples and "boxes" in values:
+            values["boxes"], values["box_mask"] = transform_boxes(
+                _tensor(values["boxes"]),
+                _tensor(values["box_mask"]),
+                params,
+                self._dataset.size_px,
+            )
+
+    def _decode(self, batch: LoadedBatch) -> None:
+        values = batch.values
+        encoded = torch.split(_tensor(values.pop("encoded")), batch.encoded_sizes)
+        image, failed = decode_batch(encoded, size_px=self._dataset.size_px, device=self._device)
+        good = [row for row in range(len(encoded)) if row not in set(failed)]
+        values["image"] = image
+        if failed and not good:
+            batch.error = DamageError("no image of a batch could be decoded: see `shards verify`")
+            return
+        # It is too late here to read the next sample of the order, so the nearest row is repeated.
+        for row in failed:
+            self._repeat(batch, row, min(good, key=lambda other: abs(other - row)))
+
+    def _repeat(self, batch: LoadedBatch, row: int, other: int) -> None:
+        values = batch.values
+        key = cast("list[str]", values["key"])[row]
+        shard = batch.shard_of_row[row]
+        batch.stats.bad.append(
+            BadSample(shard=shard, key=key, reason="undecodable", detail="by the device's decoder")
+        )
+        for value in values.values():
             if isinstance(value, (list, Tensor)):
                 value[row] = value[other]
-        _tensor(batch["repeated"])[row] = True
+        _tensor(values["repeated"])[row] = True
 
 
-def _copied(made: Made, device: torch.device) -> Made:
+def _copied(batch: LoadedBatch, device: torch.device) -> LoadedBatch:
     start = time.perf_counter()
-    batch = {
+    # `encoded` stays on the host: nvJPEG reads it there.
+    values = {
         name: value.to(device, non_blocking=True)
         if isinstance(value, Tensor) and name != "encoded"
         else value
-        for name, value in made.batch.items()
+        for name, value in batch.values.items()
     }
-    made.work.seconds["copy"] = made.work.seconds.get("copy", 0.0) + time.perf_counter() - start
-    return replace(made, batch=batch)
+    batch.stats.add("copy", start)
+    return replace(batch, values=values)
 
 
-def _handed_over(made: Made, done: torch.cuda.Event, device: torch.device) -> Made:
+def _handed_over(batch: LoadedBatch, done: torch.cuda.Event, device: torch.device) -> LoadedBatch:
     current = torch.cuda.current_stream(device)
     current.wait_event(done)
-    for value in made.batch.values():
+    for value in batch.values.values():
         if isinstance(value, Tensor):
-            value.record_stream(current)  # its memory was given out on the side stream
-    return made
+            # Allocated on the side stream: without this, the allocator could reuse the memory
+            # while the user's stream still reads it.
+            value.record_stream(current)
+    return batch
 
 
 def _tensor(value: object) -> Tensor:

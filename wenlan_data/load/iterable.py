@@ -1,62 +1,76 @@
-"""Samples one by one, for people with a loop, a collate function or a decoder of their own."""
+"""Single, undecoded samples, for users with a loop, a collate function or a decoder of their own."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from torch.utils.data import IterableDataset, get_worker_info
 
 from wenlan_data.errors import UsageError
-from wenlan_data.load.mixing import Paths, Source, find_sources
-from wenlan_data.load.sample_reader import Encoded, Epoch, SampleReader
-from wenlan_data.load.shuffle import Shuffle, batch_count
+from wenlan_data.load.loader_settings import FaultPolicy, SamplingSettings
+from wenlan_data.load.mixing import Paths, WeightedCorpus, open_mixture
+from wenlan_data.load.sample_reader import EncodedSample, EpochSpec, SampleReader
+from wenlan_data.load.shuffle import batch_count
 
 CHUNK_SAMPLES = 256
+"""The workers of a `DataLoader` take turns by runs of this length."""
 
 
 class SampleStream(IterableDataset[dict[str, object]]):
-    """An epoch of samples as mappings: `__key__` and each member's bytes by extension, as webdataset names them.
+    """An epoch of undecoded samples, each a mapping named as in webdataset.
 
-    The same order as `Loader`'s. `position` counts samples of all ranks together, and every rank gets as many as
-    every other (the start is repeated). The workers of a `DataLoader` take turns, by runs of 256 samples. Raises
-    `UsageError` for what is wrong with the arguments, and where fewer samples are left than there are ranks.
+    A mapping holds `__key__` and the bytes of each member by extension; with
+    `FaultPolicy.check_share`, a sample whose bytes are wrong holds `__problem__` instead. The order
+    is that of `Loader`. `position` counts samples of all ranks together, and every rank receives
+    the same number. The workers of a `DataLoader` share the stream.
+    Raises `UsageError` for wrong arguments.
+
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from wenlan_data.testing import make_sample, write_corpus
+    >>> corpus = write_corpus(Path(mkdtemp()) / "corpus", [[make_sample(n) for n in range(8)]])
+    >>> samples = list(SampleStream(corpus))
+    >>> len(samples), sorted(samples[0])
+    (8, ['__key__', 'jpg', 'json', 'txt'])
     """
 
     def __init__(
         self,
-        shards: Paths | list[Source],
+        shards: Paths | Sequence[WeightedCorpus],
         *,
-        seed: int = 0,
         epoch: int = 0,
         position: int = 0,
-        rank: int = 0,
-        ranks: int = 1,
-        shuffle: Shuffle | None = Shuffle(),  # noqa: B008 # a frozen value
-        check_share: float = 0.0,
+        sampling: SamplingSettings = SamplingSettings(),
+        faults: FaultPolicy = FaultPolicy(),
         note: Callable[[str], None] = lambda _: None,
     ) -> None:
         super().__init__()
-        if not 0 <= rank < ranks:
-            raise UsageError(f"rank {rank}: it must be from 0 to {ranks - 1}")
-        found = find_sources(shards, skip_damaged=False, note=note)
-        self.samples, self.position, self.rank, self.ranks = found.samples, position, rank, ranks
+        mixture = open_mixture(shards, skip_corrupt=faults.skips_corrupt_shards, note=note)
+        self.samples, self.position, self.sampling = mixture.samples, position, sampling
         if not 0 <= position <= self.samples:
             raise UsageError(f"position {position}: the epoch has {self.samples} samples")
-        order = Epoch(sources=found.sources, seed=seed, epoch=epoch, shuffle=shuffle)
-        self._reader = SampleReader(shards=found.shards, epoch=order, check_share=check_share)
+        order = EpochSpec(
+            corpora=mixture.quotas, seed=sampling.seed, epoch=epoch, shuffle=sampling.shuffle
+        )
+        self._reader = SampleReader(
+            shards=mixture.shards, epoch=order, check_share=faults.check_share
+        )
 
     def __len__(self) -> int:
-        return batch_count(self.samples - self.position, self.ranks, pad=True)
+        remaining = self.samples - self.position
+        return batch_count(remaining, self.sampling.world_size, pad=not self.sampling.drop_last)
 
     def __iter__(self) -> Iterator[dict[str, object]]:
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         for start in range(number * CHUNK_SAMPLES, len(self), workers * CHUNK_SAMPLES):
             turns = np.arange(start, min(start + CHUNK_SAMPLES, len(self)))
-            for sample in self._reader.read(self.position + turns * self.ranks + self.rank):
-                yield _mapping(sample)
+            # Ranks take turns by single samples.
+            indices = self.position + turns * self.sampling.world_size + self.sampling.rank
+            for sample in self._reader.read(indices):
+                yield _as_mapping(sample)
 
 
-def _mapping(sample: Encoded) -> dict[str, object]:
+def _as_mapping(sample: EncodedSample) -> dict[str, object]:
     if sample.problem:
         return {
             "__key__": sample.key,

@@ -1,125 +1,142 @@
-"""Shards to batches. One `Loader` is one epoch of one rank; its place in the epoch is one number."""
+"""`Loader`: shards to batches. Its state within an epoch is a single number."""
 
 import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 import torch
 
 from wenlan_data.errors import UsageError, WorkerLostError
-from wenlan_data.load.augment import Augment
-from wenlan_data.load.batches import BatchMaker, Made
-from wenlan_data.load.decode import decoder as find_decoder
-from wenlan_data.load.device_prefetch import Finisher, on_device
-from wenlan_data.load.metrics import Metrics, Tally
-from wenlan_data.load.mixing import Found, Paths, Source, find_sources
-from wenlan_data.load.sample_reader import Epoch, SampleReader
-from wenlan_data.load.shuffle import Shuffle, batch_count
-from wenlan_data.load.text import Tokenizer, check_choice, load_tokenizer
-from wenlan_data.load.workers import make_batches
+from wenlan_data.load.batches import BatchDataset, LoadedBatch, LoaderBatch
+from wenlan_data.load.device_prefetch import DeviceTransform, prefetch_to_device
+from wenlan_data.load.loader_settings import (
+    FaultPolicy,
+    ImageSettings,
+    SamplingSettings,
+    TextSettings,
+    WorkerSettings,
+    check_minimum,
+)
+from wenlan_data.load.metrics import LoaderCounters, LoaderMetrics
+from wenlan_data.load.mixing import Paths, WeightedCorpus, open_mixture
+from wenlan_data.load.sample_reader import EpochSpec, SampleReader
+from wenlan_data.load.shuffle import batch_count
+from wenlan_data.load.text import load_tokenizer
+from wenlan_data.load.workers import iterate_batches
 
-DEFAULT_SHUFFLE = Shuffle()
 _LOG = logging.getLogger(__name__)
 
 
 class Loader:
     """An iterator over one rank's batches of one epoch, from global batch `position` on.
 
-    A batch is a mapping: `image` uint8 (B, 3, S, S) in channels-last memory, `key` and `text` lists of B,
-    `boxes` float32 (B, R, 4) in pixels of the image and `box_mask` bool (B, R), `repeated` bool (B) for what pads
-    the epoch or stands in for a sample that cannot be used, and with a tokenizer `tokens` int64 (B, L) and
-    `token_mask` bool (B, L).
+    `shards` is a corpus, a folder of tars, a tar, a list of these, or weighted corpora.
+    `batch_size` is that of one rank, and `size_px` the side S of the square images. `workers` is a
+    number of processes, or `WorkerSettings`. With a GPU as `device`, batches arrive there, one
+    ahead of their use. `LoaderBatch` describes a batch.
 
-    `batch_size` is one rank's. The order is a function of the shards, `seed`, `epoch` and `shuffle`: a loader with
-    the same `batch_size * ranks` gives the same global batches, whatever its ranks and workers. `len()` is the number
-    of batches left. With a GPU as `device` the batches arrive there, one ahead of their use.
+    The order is a function of the shards, `sampling.seed`, `sampling.shuffle` and `epoch`. Loaders
+    with the same `batch_size * sampling.world_size` give the same global batches, whatever their
+    ranks and workers. To resume, save `position` and create a loader with it. `len()` is the number
+    of batches left.
 
-    Iterating raises `DamageError` where too much cannot be used and `WorkerLostError` where a worker died or stalled.
-    What is wrong with the arguments, or a rank without a batch, is a `UsageError` at once.
+    Raises `UsageError` for wrong arguments and for a rank without a batch. Iterating raises
+    `DamageError` if too many samples cannot be used, and `WorkerLostError` if a worker died or
+    stalled.
+
+    >>> from pathlib import Path
+    >>> from tempfile import mkdtemp
+    >>> from wenlan_data.testing import make_sample, write_corpus
+    >>> corpus = write_corpus(Path(mkdtemp()) / "corpus", [[make_sample(n) for n in range(6)]])
+    >>> loader = Loader(corpus, batch_size=2, size_px=64, workers=0)
+    >>> batch = next(loader)
+    >>> batch["image"].shape, batch["image"].dtype, batch["boxes"].shape
+    (torch.Size([2, 3, 64, 64]), torch.uint8, torch.Size([2, 37, 4]))
+    >>> resumed = Loader(corpus, batch_size=2, size_px=64, workers=0, position=loader.position)
+    >>> [batch["key"] for batch in resumed] == [batch["key"] for batch in loader]
+    True
     """
 
     def __init__(
         self,
-        shards: Paths | list[Source],
+        shards: Paths | Sequence[WeightedCorpus],
         *,
         batch_size: int,
         size_px: int,
-        seed: int = 0,
+        workers: int | WorkerSettings = WorkerSettings(),
         epoch: int = 0,
         position: int = 0,
-        rank: int = 0,
-        ranks: int = 1,
-        workers: int = 2,
-        tokenizer: str | Path | Tokenizer | None = None,
-        max_tokens: int = 80,
-        text: str = "caption",
-        max_regions: int = 37,
-        decoder: str = "turbo",
-        shuffle: Shuffle | None = DEFAULT_SHUFFLE,
-        last: str = "pad",
-        check_share: float = 0.0,
-        damaged_shards: str = "fail",
-        prefetch: int = 2,
-        augment: Augment | None = None,
         device: str = "cpu",
+        sampling: SamplingSettings = SamplingSettings(),
+        images: ImageSettings = ImageSettings(),
+        texts: TextSettings = TextSettings(),
+        faults: FaultPolicy = FaultPolicy(),
     ) -> None:
-        _check(
-            batch_size=batch_size, size_px=size_px, ranks=ranks, workers=workers, prefetch=prefetch
+        check_minimum(1, batch_size=batch_size, size_px=size_px)
+        self.workers = WorkerSettings(count=workers) if isinstance(workers, int) else workers
+        self.metrics = LoaderMetrics()
+        self.mixture = open_mixture(
+            shards, skip_corrupt=faults.skips_corrupt_shards, note=self._note
         )
-        _check_one_of("last", last, ("pad", "drop"))
-        _check_one_of("damaged_shards", damaged_shards, ("fail", "skip"))
-        find_decoder(decoder)
-        check_choice(text)
-        if not 0 <= rank < ranks:
-            raise UsageError(f"rank {rank}: it must be from 0 to {ranks - 1}")
-        self.metrics = Metrics()
-        self.found = find_sources(shards, skip_damaged=damaged_shards == "skip", note=self._note)
-        self.samples = self.found.samples
-        self.global_batch = batch_size * ranks
-        self.batches = batch_count(self.samples, self.global_batch, pad=last == "pad")
-        self._say_end(rank, ranks)
+        self.samples = self.mixture.samples
+        self.global_batch = batch_size * sampling.world_size
+        self.batches = batch_count(self.samples, self.global_batch, pad=not sampling.drop_last)
+        self._note_epoch_end(sampling)
         if not 0 <= position <= self.batches:
             raise UsageError(f"position {position}: the epoch has {self.batches} global batches")
         self.position = position
-        self.workers = workers
-        self.epoch = Epoch(sources=self.found.sources, seed=seed, epoch=epoch, shuffle=shuffle)
-        self.maker = BatchMaker(
+        self.epoch = EpochSpec(
+            corpora=self.mixture.quotas,
+            seed=sampling.seed,
+            epoch=epoch,
+            shuffle=sampling.shuffle,
+        )
+        self.dataset = BatchDataset(
             samples=SampleReader(
-                shards=self.found.shards, epoch=self.epoch, check_share=check_share
+                shards=self.mixture.shards, epoch=self.epoch, check_share=faults.check_share
             ),
-            total=self.samples,
+            epoch_samples=self.samples,
             batch_size=batch_size,
             size_px=size_px,
-            rank=rank,
-            ranks=ranks,
-            text=text,
-            tokenizer=load_tokenizer(tokenizer, max_tokens)
-            if isinstance(tokenizer, (str, Path))
-            else tokenizer,
-            max_regions=max_regions,
-            decoder=decoder,
+            sampling=sampling,
+            images=images,
+            text_choice=texts.choose,
+            tokenizer=load_tokenizer(texts.tokenizer, texts.max_tokens)
+            if isinstance(texts.tokenizer, (str, Path))
+            else texts.tokenizer,
         )
-        self._tally = Tally(self.metrics, self.found.shards, _source_names(self.found), ranks)
-        self._prefetch, self._device = prefetch, _device(device)
-        self._finish = Finisher(self.maker, augment, self._device)
-        self._made: Iterator[Made] | None = None
+        self._counters = LoaderCounters(
+            self.metrics,
+            self.mixture.shards,
+            self.mixture.corpus_of_shard,
+            sampling.world_size,
+        )
+        self.device = _find_device(device)
+        self._transform = DeviceTransform(self.dataset, self.device)
+        # Workers are started by the first batch, so a loader that is only inspected costs none.
+        self._running: Iterator[LoadedBatch] | None = None
         self._first_at = 0.0
 
     @property
     def fingerprint(self) -> str:
-        """Of all that decides the global batches but `epoch`: going on with another one is another run."""
+        """Digest of everything but `epoch` that decides the global batches.
+
+        Store it beside `position`: to resume with another one would continue another order.
+        """
+        # Names without folders, so that a corpus may be moved between runs.
         shards = [
-            (Path(shard.path).name, shard.samples, shard.bytes) for shard in self.found.shards
+            (Path(shard.path).name, shard.samples, shard.bytes) for shard in self.mixture.shards
         ]
-        quotas = [source.quota for source in self.found.sources]
+        quotas = [corpus.quota for corpus in self.mixture.quotas]
         shuffle = asdict(self.epoch.shuffle) if self.epoch.shuffle else None
-        facts = json.dumps([shards, quotas, self.epoch.seed, shuffle, self.global_batch])
-        return hashlib.sha256(facts.encode()).hexdigest()
+        decisive = json.dumps([shards, quotas, self.epoch.seed, shuffle, self.global_batch])
+        return hashlib.sha256(decisive.encode()).hexdigest()
 
     def __len__(self) -> int:
         return self.batches - self.position
@@ -127,19 +144,20 @@ class Loader:
     def __iter__(self) -> "Loader":
         return self
 
-    def __next__(self) -> Mapping[str, object]:
+    def __next__(self) -> LoaderBatch:
         if self.position >= self.batches:
             self.close()
             raise StopIteration
         start = time.perf_counter()
-        made = self._next_made()
-        if made.error:
+        batch = self._next_batch()
+        if batch.error:
             self.close()
-            raise made.error
-        self._tally.add(made.work, self.maker.batch_size)
-        self._time(start)
+            raise batch.error
+        self._counters.add(batch.stats, self.dataset.batch_size)
+        self._add_wait(start)
+        # Counts batches that were delivered, not those that workers have prepared ahead.
         self.position += 1
-        return made.batch
+        return cast("LoaderBatch", batch.values)
 
     def __enter__(self) -> "Loader":
         return self
@@ -153,29 +171,29 @@ class Loader:
         self.close()
 
     def close(self) -> None:
-        """Stop the workers; the loader can go on from its position."""
-        self._made = None
+        """Stops the workers. The loader can still continue from its position."""
+        self._running = None
 
-    def _next_made(self) -> Made:
+    def _next_batch(self) -> LoadedBatch:
         try:
-            if self._made is None:
-                self._made = self._start()
-            return next(self._made)
+            if self._running is None:
+                self._running = self._start()
+            return next(self._running)
         except WorkerLostError as error:
             self.close()
             raise WorkerLostError(f"global batch {self.position}: {error}") from error
 
-    def _start(self) -> Iterator[Made]:
-        made = make_batches(
-            self.maker,
+    def _start(self) -> Iterator[LoadedBatch]:
+        batches = iterate_batches(
+            self.dataset,
             range(self.position, self.batches),
-            workers=self.workers,
-            prefetch=self._prefetch,
-            pin_memory=self._device.type == "cuda",
+            self.workers,
+            pin_memory=self.device.type == "cuda",
         )
-        return on_device(made, self.position, self._device, self._finish)
+        return prefetch_to_device(batches, self.position, self.device, self._transform)
 
-    def _time(self, start: float) -> None:
+    def _add_wait(self, start: float) -> None:
+        # Apart from the others: the first batch includes the start of the workers.
         now = time.perf_counter()
         if self.metrics.batches == 1:
             self._first_at = now
@@ -184,30 +202,30 @@ class Loader:
             self.metrics.wait_s += now - start
             self.metrics.elapsed_s = now - self._first_at
 
-    def _say_end(self, rank: int, ranks: int) -> None:
+    def _note_epoch_end(self, sampling: SamplingSettings) -> None:
         if not self.batches:
             raise UsageError(
-                f"rank {rank} of {ranks} gets no batch: {self.samples} samples are fewer than a global batch of "
-                f"{self.global_batch}: choose a smaller batch_size, or last='pad'"
+                f"rank {sampling.rank} of {sampling.world_size} gets no batch: {self.samples} "
+                f"samples are fewer than a global batch of {self.global_batch}: choose a smaller "
+                "batch_size, or drop_last=False"
             )
-        over = self.batches * self.global_batch - self.samples
-        if over:
-            what = (
-                f"{over} samples repeated to fill" if over > 0 else f"{-over} samples dropped after"
+        excess = self.batches * self.global_batch - self.samples
+        if excess:
+            action = (
+                f"{excess} samples repeated to fill"
+                if excess > 0
+                else f"{-excess} samples dropped after"
             )
-            self._note(f"{what} the last of {self.batches} global batches ({self.samples} samples)")
+            self._note(
+                f"{action} the last of {self.batches} global batches ({self.samples} samples)"
+            )
 
     def _note(self, line: str) -> None:
         self.metrics.notes.append(line)
         _LOG.info(line)
 
 
-def _source_names(found: Found) -> list[str]:
-    named = zip(found.names, found.sources, strict=True)
-    return [name for name, source in named for _ in source.shards]
-
-
-def _device(name: str) -> torch.device:
+def _find_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -219,14 +237,3 @@ def _device(name: str) -> torch.device:
             f"device {name!r}: this torch finds no GPU: give cpu, or install a torch with CUDA"
         )
     return device
-
-
-def _check(**numbers: int) -> None:
-    for name, number in numbers.items():
-        if number < (0 if name == "workers" else 1):
-            raise UsageError(f"{name} {number}: too small")
-
-
-def _check_one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise UsageError(f"{name} {value!r}: choose one of {', '.join(allowed)}")

@@ -1,4 +1,4 @@
-"""What a loader is given: paths, or several weighted sources."""
+"""The shards that a loader reads: those of paths, or of several corpora with weights."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,94 +6,115 @@ from pathlib import Path
 
 from wenlan_data.errors import UsageError
 from wenlan_data.load.shard_index import Shard, find_shards
-from wenlan_data.load.shuffle import SourceSize
+from wenlan_data.load.shuffle import CorpusQuota
 
 Paths = str | Path | Sequence[str | Path]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """A corpus among several, with its share of every epoch."""
+class WeightedCorpus:
+    """One corpus of a mix, with its share of every epoch."""
 
     name: str
     paths: Paths
     weight: float = 1.0
-    """Relative to the others' weights."""
+    """Relative to the weights of the others."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """All shards, and the source of each run of them."""
+class Mixture:
+    """The shards of all corpora, numbered across them, and the quota of each corpus."""
 
     shards: tuple[Shard, ...]
-    sources: tuple[SourceSize, ...]
+    quotas: tuple[CorpusQuota, ...]
     names: tuple[str, ...]
+    """Of the corpora, in the order of `quotas`."""
 
     @property
     def samples(self) -> int:
-        """Of an epoch."""
-        return sum(source.quota for source in self.sources)
+        """Length of an epoch."""
+        return sum(corpus.quota for corpus in self.quotas)
+
+    @property
+    def corpus_of_shard(self) -> list[str]:
+        """Name of the corpus of each shard."""
+        named = zip(self.names, self.quotas, strict=True)
+        return [name for name, corpus in named for _ in corpus.shards]
 
 
-def find_sources(
-    shards: Paths | Sequence[Source], *, skip_damaged: bool, note: Callable[[str], None]
-) -> Found:
-    """The shards of one source, every sample once an epoch, or of weighted ones.
+def open_mixture(
+    shards: Paths | Sequence[WeightedCorpus], *, skip_corrupt: bool, note: Callable[[str], None]
+) -> Mixture:
+    """Finds the shards of `shards`.
 
-    Weighted sources make an epoch as long as all their samples, each with its share of it.
-    Raises `UsageError` for a weight that is not positive, a source without samples, or what is no path.
+    An epoch of plain paths holds every sample once. An epoch of weighted corpora is as long as all
+    their samples together, and each corpus has its share of it.
+    Raises `UsageError` for a weight that is not positive, a corpus without samples, or no path.
     """
-    given = _given(shards)
-    found = [find_shards(_paths(one.paths), skip_damaged=skip_damaged, note=note) for one in given]
+    corpora = _as_weighted(shards)
+    found = [
+        find_shards(_as_list(corpus.paths), skip_corrupt=skip_corrupt, note=note)
+        for corpus in corpora
+    ]
     counts = [sum(shard.samples for shard in shards) for shards in found]
-    for one, count in zip(given, counts, strict=True):
+    for corpus, count in zip(corpora, counts, strict=True):
         if not count:
-            raise UsageError(f"{one.name}: there is no sample in it: a loader has nothing to give")
-    quotas = shares([one.weight for one in given], sum(counts)) if len(given) > 1 else counts
+            raise UsageError(f"{corpus.name}: there is no sample in it: give a corpus with samples")
+    # A single corpus takes its exact count: its weight cannot matter, so it is not even checked.
+    quotas = (
+        split_by_weight([corpus.weight for corpus in corpora], sum(counts))
+        if len(corpora) > 1
+        else counts
+    )
     first, sizes = 0, []
-    for shards_of, quota in zip(found, quotas, strict=True):
-        numbers = tuple(range(first, first + len(shards_of)))
-        sizes.append(SourceSize(numbers, tuple(shard.samples for shard in shards_of), quota))
-        first += len(shards_of)
-    return Found(
-        tuple(shard for part in found for shard in part),
+    for shards_of_corpus, quota in zip(found, quotas, strict=True):
+        numbers = tuple(range(first, first + len(shards_of_corpus)))
+        sizes.append(
+            CorpusQuota(numbers, tuple(shard.samples for shard in shards_of_corpus), quota)
+        )
+        first += len(shards_of_corpus)
+    return Mixture(
+        tuple(shard for shards_of_corpus in found for shard in shards_of_corpus),
         tuple(sizes),
-        tuple(one.name for one in given),
+        tuple(corpus.name for corpus in corpora),
     )
 
 
-def shares(weights: Sequence[float], total: int) -> list[int]:
-    """`total` split by the weights into whole numbers, by largest remainder.
+def split_by_weight(weights: Sequence[float], total: int) -> list[int]:
+    """Splits `total` in proportion to the weights into integers that add up to it.
 
-    Raises `UsageError` unless every weight is positive.
+    Raises `UsageError` unless every weight is positive and finite.
     """
+    # NaN fails both comparisons, so it is refused here as well.
     if not all(0 < weight < float("inf") for weight in weights):
         raise UsageError(f"weights {', '.join(map(str, weights))}: each must be above 0")
     exact = [weight / sum(weights) * total for weight in weights]
-    whole = [int(share) for share in exact]
-    by_rest = sorted(range(len(exact)), key=lambda at: whole[at] - exact[at])
-    for at in by_rest[: total - sum(whole)]:
-        whole[at] += 1
-    return whole
+    quotas = [int(share) for share in exact]
+    # Largest remainder: rounding each share by itself would miss `total` by a few samples, and then
+    # an epoch would not be as long as all samples together.
+    by_remainder = sorted(range(len(exact)), key=lambda at: quotas[at] - exact[at])
+    for at in by_remainder[: total - sum(quotas)]:
+        quotas[at] += 1
+    return quotas
 
 
-def _given(shards: Paths | Sequence[Source]) -> list[Source]:
+def _as_weighted(shards: Paths | Sequence[WeightedCorpus]) -> list[WeightedCorpus]:
     if isinstance(shards, (str, Path)):
-        return [Source(name=str(shards), paths=shards)]
+        return [WeightedCorpus(name=str(shards), paths=shards)]
     items = list(shards)
-    weighted = [item for item in items if isinstance(item, Source)]
-    if not weighted and items:
-        paths = [item for item in items if not isinstance(item, Source)]
-        return [
-            Source(name=str(paths[0]) if len(paths) == 1 else f"{len(paths)} paths", paths=paths)
-        ]
-    if len(weighted) != len(items) or not items:
-        raise UsageError("shards: give paths, or weighted Sources, and at least one")
-    names = [one.name for one in weighted]
+    weighted = [item for item in items if isinstance(item, WeightedCorpus)]
+    paths = [item for item in items if not isinstance(item, WeightedCorpus)]
+    if paths and not weighted:
+        name = str(paths[0]) if len(paths) == 1 else f"{len(paths)} paths"
+        return [WeightedCorpus(name=name, paths=paths)]
+    if paths or not items:
+        raise UsageError("shards: give at least one path, or only WeightedCorpus items")
+    # The counts of `LoaderMetrics.sources` are by name.
+    names = [corpus.name for corpus in weighted]
     if len(set(names)) != len(names):
-        raise UsageError(f"shards: two sources have one name: {', '.join(sorted(names))}")
+        raise UsageError(f"shards: two corpora have the same name: {', '.join(sorted(names))}")
     return weighted
 
 
-def _paths(paths: Paths) -> list[Path]:
+def _as_list(paths: Paths) -> list[Path]:
     return [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]

@@ -1,157 +1,165 @@
-"""Samples by their place in the epoch: bytes of the members, checked at a set rate. No pixels yet."""
+"""Reads samples by their index in the epoch: bytes of the members, of which a share is verified."""
 
 import tarfile
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import google_crc32c
 import numpy as np
-from numpy.typing import NDArray
 
 from wenlan_data.load.byte_ranges import ByteReader, MappedFiles
-from wenlan_data.load.shard_index import Rows, Shard, load_rows
-from wenlan_data.load.shuffle import EpochOrder, Shuffle, SourceSize, draws
+from wenlan_data.load.shard_index import Shard, ShardOffsets, load_shard_offsets
+from wenlan_data.load.shuffle import CorpusQuota, EpochOrder, ShuffleSettings, uniform_draws
+from wenlan_data.npy import Bools, Indices
 from wenlan_data.records import Drop
 from wenlan_data.shard.format import HEADER_BYTES
 from wenlan_data.shard.verify_corpus import header
 from wenlan_data.shard.writer import padded_end
 
-Int64s = NDArray[np.int64]
-KEPT_TABLES = 64
-"""Offsets tables in memory, about 1 MB each for 10,000 samples; a window of the order touches 32 shards at most."""
+# About 1 MB per table of 10,000 samples. A window of the default order touches at most 32 shards,
+# and a batch at most two windows.
+MAX_OFFSET_TABLES = 64
 _CHECK_STREAM = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
-    """A sample as it lies in the tar."""
+class EncodedSample:
+    """A sample as stored in the tar."""
 
     key: str
     shard: int
     members: dict[str, memoryview]
     """By extension, lower case."""
     problem: Drop | None = None
-    """Set where the bytes are not those that were written."""
+    """Why the stored bytes failed verification."""
 
     @property
     def bytes(self) -> int:
-        """Of the members that were read."""
+        """Size of the members."""
         return sum(len(data) for data in self.members.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Epoch:
-    """All that the order of an epoch depends on."""
+class EpochSpec:
+    """Everything that the order of an epoch depends on. Small, so that it is cheap to pickle."""
 
-    sources: tuple[SourceSize, ...]
+    corpora: tuple[CorpusQuota, ...]
     seed: int
     epoch: int
-    shuffle: Shuffle | None
+    shuffle: ShuffleSettings | None
 
     def order(self) -> EpochOrder:
-        """The order; milliseconds for a million samples."""
-        return EpochOrder(self.sources, seed=self.seed, epoch=self.epoch, shuffle=self.shuffle)
+        """Computes the order, in milliseconds for a million samples."""
+        return EpochOrder(self.corpora, seed=self.seed, epoch=self.epoch, shuffle=self.shuffle)
 
 
 @dataclass(slots=True, kw_only=True)
 class SampleReader:
-    """Reads the samples at given places. Picklable; each worker opens its own files."""
+    """Reads samples by their index in the epoch. Picklable; every worker opens its own files."""
 
     shards: tuple[Shard, ...]
-    epoch: Epoch
+    epoch: EpochSpec
     check_share: float = 0.0
-    """Of all samples: their checksums, tar headers and padding are held against the offsets table."""
-    without: frozenset[str] = frozenset()
-    """Extensions that nobody wants; a sample that is checked is checked whole."""
+    """Share of the samples whose checksums, tar headers and padding are verified."""
     reader: ByteReader = field(default_factory=MappedFiles)
     _order: EpochOrder | None = field(default=None, repr=False)
-    _tables: OrderedDict[int, Rows] = field(default_factory=OrderedDict, repr=False)
+    _tables: OrderedDict[int, ShardOffsets] = field(default_factory=OrderedDict, repr=False)
 
-    def read(self, places: Int64s) -> list[Encoded]:
-        """The samples at `places`, in that order, read shard by shard."""
+    def read(self, indices: Indices) -> list[EncodedSample]:
+        """Returns the samples at `indices`, in that order. Reads shard by shard."""
         if self._order is None:
             self._order = self.epoch.order()
-        shards, rows = self._order.rows(places)
-        checked = self._checked(places)
-        found: list[Encoded | None] = [None] * len(places)
+        shards, rows = self._order.rows(indices)
+        checked = self._checked(indices)
+        found: list[EncodedSample | None] = [None] * len(indices)
         for shard in np.unique(shards).tolist():
             at = np.flatnonzero(shards == shard)
             samples = self._read_shard(shard, rows[at].tolist(), checked[at].tolist())
-            for place, sample in zip(at.tolist(), samples, strict=True):
-                found[place] = sample
+            for position, sample in zip(at.tolist(), samples, strict=True):
+                found[position] = sample
         return [sample for sample in found if sample is not None]
 
-    def __getstate__(self) -> tuple[object, ...]:
-        return (self.shards, self.epoch, self.check_share, self.without, self.reader)
+    def __reduce__(self) -> tuple[Callable[[], "SampleReader"], tuple[()]]:
+        # Without the order and the tables, which every worker builds when it needs them.
+        copy = partial(
+            SampleReader,
+            shards=self.shards,
+            epoch=self.epoch,
+            check_share=self.check_share,
+            reader=self.reader,
+        )
+        return copy, ()
 
-    def __setstate__(self, state: tuple[object, ...]) -> None:
-        self.shards, self.epoch, self.check_share, self.without, self.reader = state  # type: ignore[assignment]
-        self._order, self._tables = None, OrderedDict()
-
-    def _checked(self, places: Int64s) -> NDArray[np.bool_]:
+    def _checked(self, indices: Indices) -> Bools:
         if not self.check_share:
-            return np.zeros(len(places), np.bool_)
-        chance = draws(
-            places, 1, seed=self.epoch.seed, epoch=self.epoch.epoch, stream=_CHECK_STREAM
+            return np.zeros(len(indices), np.bool_)
+        # Drawn by index, so that the same samples are checked whatever the ranks and workers.
+        draw = uniform_draws(
+            indices, 1, seed=self.epoch.seed, epoch=self.epoch.epoch, stream=_CHECK_STREAM
         )[:, 0]
-        return np.asarray(chance < self.check_share)
+        return np.asarray(draw < self.check_share)
 
-    def _table(self, shard: int) -> Rows:
+    def _table(self, shard: int) -> ShardOffsets:
         if shard in self._tables:
             self._tables.move_to_end(shard)
             return self._tables[shard]
-        while len(self._tables) >= KEPT_TABLES:
+        while len(self._tables) >= MAX_OFFSET_TABLES:
             self._tables.popitem(last=False)
-        self._tables[shard] = load_rows(self.shards[shard])
+        self._tables[shard] = load_shard_offsets(self.shards[shard])
         return self._tables[shard]
 
     def _read_shard(
         self, shard: int, rows: Sequence[int], checked: Sequence[bool]
-    ) -> list[Encoded]:
+    ) -> list[EncodedSample]:
         table, path = self._table(shard), self.shards[shard].path
         wanted = [
             (number, extension, int(table.offset[extension][row]), int(table.size[extension][row]))
             for number, row in enumerate(rows)
             for extension in table.offset
-            if (extension not in self.without or checked[number])
-            and table.offset[extension][row] >= 0
+            if table.offset[extension][row] >= 0
         ]
-        samples = [Encoded(table.keys[row], shard, {}) for row in rows]
+        samples = [EncodedSample(table.keys[row], shard, {}) for row in rows]
         data = self.reader.read(path, [(offset, size) for _, _, offset, size in wanted])
         for (number, extension, _, _), view in zip(wanted, data, strict=True):
             samples[number].members[extension] = view
         for number, row in enumerate(rows):
             if checked[number]:
                 problem = self._problem(samples[number], table, row, path)
-                samples[number] = Encoded(
+                samples[number] = EncodedSample(
                     samples[number].key, shard, samples[number].members, problem
                 )
         return samples
 
-    def _problem(self, sample: Encoded, table: Rows, row: int, path: str) -> Drop | None:
+    def _problem(
+        self, sample: EncodedSample, table: ShardOffsets, row: int, path: str
+    ) -> Drop | None:
         for extension, data in sample.members.items():
             offset, size = int(table.offset[extension][row]), int(table.size[extension][row])
             if google_crc32c.value(bytes(data)) != table.crc32c[extension][row]:
                 return Drop(
                     "wrong_bytes", f".{extension} at byte {offset}: not the bytes that were written"
                 )
+            # A tar may end right after its last member, without padding.
             end = min(padded_end(offset, size), self.shards[sample.shard].bytes)
-            head, tail = self.reader.read(
+            head, padding = self.reader.read(
                 path, [(offset - HEADER_BYTES, HEADER_BYTES), (offset + size, end - offset - size)]
             )
-            if not _is_header(
-                bytes(head), f"{sample.key}.{extension}", size, ours=self.shards[sample.shard].ours
-            ) or any(tail):
+            exact = self.shards[sample.shard].in_manifest
+            member = f"{sample.key}.{extension}"
+            if not _is_header(bytes(head), member, size, exact=exact) or any(padding):
                 return Drop(
                     "wrong_header",
-                    f".{extension} at byte {offset - HEADER_BYTES}: the tar is damaged here",
+                    f".{extension} at byte {offset - HEADER_BYTES}: the tar is corrupt here",
                 )
         return None
 
 
-def _is_header(block: bytes, member: str, size: int, *, ours: bool) -> bool:
-    if ours:
+def _is_header(block: bytes, member: str, size: int, *, exact: bool) -> bool:
+    # Shards of this package have one possible header per member, so any flipped bit shows. Other
+    # writers set owners, times and modes, so there only type and size can be compared.
+    if exact:
         return block == header(member, size)
     try:
         entry = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")

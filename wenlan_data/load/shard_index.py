@@ -1,4 +1,4 @@
-"""Which shards there are, how many samples each holds, and where the members of a sample lie."""
+"""Finds shards, their sample counts, and the byte offsets of every member of a sample."""
 
 import hashlib
 import os
@@ -15,57 +15,58 @@ from numpy.typing import NDArray
 
 from wenlan_data.errors import DamageError, in_short, os_errors
 from wenlan_data.files import atomic_path
+from wenlan_data.npy import Indices
 from wenlan_data.shard.format import offsets_name
 from wenlan_data.shard.index import build_offsets, save_offsets
 from wenlan_data.shard.manifest import ShardEntry, load_manifest
 from wenlan_data.shard.reader import is_corpus, shard_paths
 from wenlan_data.tables import OFFSETS
 
-Int64s = NDArray[np.int64]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """A tar, and where its offsets table lies."""
+    """A tar and its offsets table."""
 
     path: str
     offsets: str
     samples: int
     bytes: int
     """Size of the tar when its table was made."""
-    ours: bool = False
-    """Whether a manifest vouches for it, so that its tar headers are known to the byte."""
+    in_manifest: bool = False
+    """Whether a manifest lists it; then its tar headers are known to the byte."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """Where everything of a shard lies; row i of each array is sample i."""
+class ShardOffsets:
+    """Byte ranges of all members of a shard; row i of each int64 array is sample i."""
 
     keys: list[str]
-    offset: dict[str, Int64s]
-    """By extension, bytes; -1 where the sample lacks it."""
-    size: dict[str, Int64s]
-    crc32c: dict[str, Int64s]
+    offset: dict[str, Indices]
+    """By extension, in bytes; -1 if the sample lacks the member."""
+    size: dict[str, Indices]
+    crc32c: dict[str, Indices]
 
 
 def find_shards(
     paths: Sequence[Path],
     *,
-    skip_damaged: bool = False,
+    skip_corrupt: bool = False,
     note: Callable[[str], None] = lambda _: None,
 ) -> list[Shard]:
-    """The shards of corpora, folders of tars and tars, in order; a tar without a table is indexed, once, in the cache.
+    """Returns the shards of corpora, folders of tars and tars, in order.
 
-    Raises `UsageError` for what is missing or holds none, `DamageError` for a shard that is missing, cut or changed.
-    With `skip_damaged` such a shard is left out, and `note` hears which and how many samples that loses.
+    A tar without an offsets table is indexed once, and its table is cached.
+    Raises `UsageError` for a path that is missing or holds no tar, and `DamageError` for a shard
+    that is missing, truncated or changed. With `skip_corrupt` such a shard is left out, and `note`
+    is called with its name and the number of samples that are lost.
     """
     found: list[Shard] = []
     for path in paths:
-        for make, samples in _makers(path):
+        for open_shard, samples in _openers(path):
             try:
-                found.append(make())
+                found.append(open_shard())
             except DamageError as error:
-                if not skip_damaged:
+                if not skip_corrupt:
                     raise
                 note(
                     f"left out, {samples} samples lost: {error}"
@@ -75,65 +76,69 @@ def find_shards(
     return found
 
 
-def load_rows(shard: Shard) -> Rows:
-    """The offsets table of a shard, about 10 ms for 10,000 samples.
+def load_shard_offsets(shard: Shard) -> ShardOffsets:
+    """Loads the offsets table of a shard, in about 10 ms for 10,000 samples.
 
-    Raises `DamageError` where it cannot be read or does not hold the samples that it should.
+    Raises `DamageError` if it cannot be read or does not hold the expected number of samples.
     """
     table = _table(shard.offsets)
     keys, members = table["key"].combine_chunks(), table["member"].combine_chunks()
     if not len(keys):
-        return Rows([], {}, {}, {})
+        return ShardOffsets([], {}, {}, {})
+    # The table has one row per member and the members of a sample are adjacent: a sample begins
+    # where the key changes.
     starts = np.append(
         0, 1 + np.flatnonzero(_numbers(pc.not_equal(keys[1:], keys[:-1]).cast(pa.uint8())))
     )
     sample = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(keys))))
     first = pa.Array.from_buffers(pa.int64(), len(starts), [None, pa.py_buffer(starts)])
-    rows = Rows(keys.take(first).to_pylist(), {}, {}, {})
-    if len(rows.keys) != shard.samples:
-        problem = f"{shard.samples} samples expected, {len(rows.keys)} found"
+    offsets = ShardOffsets(keys.take(first).to_pylist(), {}, {}, {})
+    if len(offsets.keys) != shard.samples:
+        problem = f"{shard.samples} samples expected, {len(offsets.keys)} found"
         raise DamageError(f"{shard.offsets}: {problem}: run `shards verify`")
     extensions = _extensions(keys, members)
-    columns = {
-        name: _numbers(table[name].combine_chunks()) for name in ("offset", "size", "crc32c")
-    }
+    columns = [_numbers(table[name].combine_chunks()) for name in ("offset", "size", "crc32c")]
     for code, extension in enumerate(extensions.dictionary.to_pylist()):
         chosen = _numbers(extensions.indices) == code
-        for name, column in columns.items():
-            whole = np.full(len(rows.keys), -1, np.int64)
-            whole[sample[chosen]] = column[chosen]
-            getattr(rows, name)[extension] = whole
-    return rows
+        for by_extension, column in zip(
+            (offsets.offset, offsets.size, offsets.crc32c), columns, strict=True
+        ):
+            by_sample = np.full(len(offsets.keys), -1, np.int64)
+            by_sample[sample[chosen]] = column[chosen]
+            by_extension[extension] = by_sample
+    return offsets
 
 
 def cache_folder() -> Path:
-    """Where tables of strangers' tars are kept: nothing is written beside somebody's data."""
+    """Returns the folder for offsets tables of tars that have none beside them."""
+    # Nothing is written beside data that is not ours.
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "wenlan-data" / "offsets"
 
 
-def _makers(path: Path) -> list[tuple[Callable[[], Shard], int | None]]:
+def _openers(path: Path) -> list[tuple[Callable[[], Shard], int | None]]:
     if not is_corpus(path):
-        return [(partial(_stranger, tar), None) for tar in shard_paths([path])]
+        return [(partial(_open_tar, tar), None) for tar in shard_paths([path])]
     return [
-        (partial(_ours, path / "shards", entry), entry.samples)
+        (partial(_open_listed, path / "shards", entry), entry.samples)
         for entry in load_manifest(path).shards
     ]
 
 
-def _ours(folder: Path, entry: ShardEntry) -> Shard:
+def _open_listed(folder: Path, entry: ShardEntry) -> Shard:
     tar = folder / entry.name
+    # Only the size is compared here: `check_share` and `shards verify` look at the bytes.
     found = _size(tar)
     if found != entry.bytes:
         expected = f"{entry.bytes} bytes with {entry.samples} samples expected, {found} bytes found"
         raise DamageError(f"{tar}: {expected}: run `shards verify`")
     offsets = str(folder / entry.offsets.name)
     return Shard(
-        path=str(tar), offsets=offsets, samples=entry.samples, bytes=entry.bytes, ours=True
+        path=str(tar), offsets=offsets, samples=entry.samples, bytes=entry.bytes, in_manifest=True
     )
 
 
-def _stranger(tar: Path) -> Shard:
+def _open_tar(tar: Path) -> Shard:
     beside = tar.with_name(offsets_name(tar.name))
     table = beside if beside.is_file() else _cached(tar)
     shard = Shard(path=str(tar), offsets=str(table), samples=_count(table), bytes=_size(tar))
@@ -148,6 +153,7 @@ def _stranger(tar: Path) -> Shard:
 def _cached(tar: Path) -> Path:
     with os_errors(tar):
         status = tar.stat()
+    # A tar that was replaced or moved gets another name in the cache, hence a new table.
     identity = f"{tar.resolve()}\n{status.st_size}\n{status.st_mtime_ns}"
     cached = (
         cache_folder() / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.offsets.parquet"
@@ -156,9 +162,9 @@ def _cached(tar: Path) -> Path:
         places = build_offsets(tar)
         with os_errors(cached):
             cached.parent.mkdir(parents=True, exist_ok=True)
-            # The ranks and workers of a run may all find the same tar without offsets.
-            with atomic_path(cached, unique=True) as partial:
-                save_offsets(partial, places)
+            # Several ranks may index the same tar at the same time.
+            with atomic_path(cached, unique=True) as temporary:
+                save_offsets(temporary, places)
     return cached
 
 
@@ -183,7 +189,8 @@ def _table_end(table: Path) -> int:
 
 def _table(path: str, columns: list[str] | None = None) -> pa.Table:
     try:
-        # Not read_table: it imports pyarrow.dataset, 1.5 s. One thread: a forked worker has no pool.
+        # Not `read_table`, which imports pyarrow.dataset in 1.5 s. One thread, because a forked
+        # worker has no thread pool.
         with pq.ParquetFile(path) as file:
             table = file.read(columns=columns, use_threads=False)
     except (OSError, pa.ArrowException) as error:
@@ -202,6 +209,7 @@ def _table(path: str, columns: list[str] | None = None) -> pa.Table:
 
 def _extensions(keys: pa.Array, members: pa.Array) -> pa.DictionaryArray:
     lengths = pc.unique(pc.utf8_length(keys))
+    # Keys of this package all have one length, so the extensions are cut by Arrow, not by Python.
     if len(lengths) == 1:
         cut = pc.utf8_slice_codeunits(members, lengths[0].as_py() + 1)
     else:
@@ -211,8 +219,6 @@ def _extensions(keys: pa.Array, members: pa.Array) -> pa.DictionaryArray:
 
 
 def _numbers(column: pa.Array) -> NDArray[np.generic]:
-    """The numbers of a column without nulls.
-
-    Not by `to_numpy`: that, `pa.array` and `pa.scalar` import pandas, 1 s in every worker.
-    """
+    """Returns the numbers of a column without nulls."""
+    # Not by `to_numpy`: that, `pa.array` and `pa.scalar` import pandas, 1 s in every worker.
     return np.asarray(np.from_dlpack(column))

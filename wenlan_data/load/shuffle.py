@@ -1,8 +1,11 @@
-"""Which sample stands at which place of an epoch: pure functions of sizes, seed and epoch.
+"""The order of an epoch: pure functions of the shard sizes, the seed and the epoch.
 
-    shards -> blocks of neighbours -> all blocks permuted -> windows of blocks, the samples of each permuted
+    shards -> blocks of neighbours -> all blocks permuted -> windows of blocks
+    -> the samples of each window permuted
 
-A place needs its window alone, so going on at any place costs the same, and ranks, workers and buffers have no say.
+Samples are addressed by their index in the epoch. To find a sample, only its window is permuted,
+so resuming costs the same at every position, and neither ranks nor workers nor buffers influence
+the order.
 """
 
 from collections.abc import Sequence
@@ -11,86 +14,96 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Int64s = NDArray[np.int64]
-Floats = NDArray[np.float64]
+from wenlan_data.npy import Indices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shuffle:
-    """How far samples travel; `docs/loading.md` says how near to a perfect shuffle that comes."""
+class ShuffleSettings:
+    """How far samples travel; `docs/loading.md` compares the result with a perfect shuffle."""
 
     block_samples: int = 512
     """Neighbours in a shard that stay in one window, so that a window touches few shards."""
     window_blocks: int = 32
     """Blocks whose samples are permuted together."""
     scatter: bool = False
-    """Blocks take their samples from all over a shard, for shards in which the pictures of a page lie side by side.
+    """Blocks take their samples from all over a shard, at the price of scattered reads.
 
-    Reads are then scattered too. A corpus of ours is sorted by hash, so that its neighbours have nothing in common.
+    For shards in which the images of a page are neighbours. A corpus of this package is sorted by
+    hash, so its neighbours are unrelated.
     """
 
 
 @dataclass(frozen=True, slots=True)
-class SourceSize:
-    """One source of an epoch: its shards by their number among all, and how much of the epoch is its own."""
+class CorpusQuota:
+    """One corpus of an epoch: its shards, and how many samples of the epoch come from it."""
 
     shards: tuple[int, ...]
+    """Numbers of its shards among those of all corpora."""
     samples: tuple[int, ...]
     """Of each shard."""
     quota: int
-    """Samples that it gives to every epoch: all for a source that is not weighted."""
+    """Samples per epoch; all of them for a corpus that is not mixed with others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """Runs of neighbours, in the order in which an epoch takes them."""
+    """Runs of neighbouring samples, in the order in which an epoch takes them; int64 (blocks,)."""
 
-    shard: Int64s
-    first: Int64s
-    samples: Int64s
+    shard: Indices
+    first: Indices
+    """Row of the first sample in its shard."""
+    samples: Indices
 
 
 def epoch_blocks(
-    sources: Sequence[SourceSize], *, seed: int, epoch: int, shuffle: Shuffle | None
+    corpora: Sequence[CorpusQuota], *, seed: int, epoch: int, shuffle: ShuffleSettings | None
 ) -> Blocks:
-    """The epoch's blocks; without `shuffle` one a shard, in the shards' order.
+    """Returns the blocks of an epoch; without `shuffle` one per shard, in the order of the shards.
 
-    A source is an endless stream of passes over all of it, and each epoch takes the next `quota` samples of it: over
-    the epochs no sample of a source comes twice as long as another did not come once.
+    A corpus is an endless stream of passes over all its samples, and each epoch takes the next
+    `quota` samples of it. So at any time the uses of two samples of a corpus differ by at most 1.
     """
     parts = [
-        _source_blocks(size, number, seed, epoch, shuffle) for number, size in enumerate(sources)
+        _corpus_blocks(corpus, number, seed, epoch, shuffle)
+        for number, corpus in enumerate(corpora)
     ]
-    blocks = _joined(parts)
+    blocks = _concatenated(parts)
     if shuffle is None:
         return blocks
-    return _taken(blocks, _random(seed, epoch, 0).permutation(len(blocks.shard)))
+    # The blocks of all corpora are permuted together, which interleaves the corpora of a mix.
+    return _select(blocks, _generator(seed, epoch, 0).permutation(len(blocks.shard)))
 
 
 class EpochOrder:
-    """The order of one epoch. Places are counted from 0 and wrap around: what pads an epoch repeats its start."""
+    """The order of one epoch. Indices start at 0 and wrap around, so padding repeats its start."""
 
     def __init__(
-        self, sources: Sequence[SourceSize], *, seed: int, epoch: int, shuffle: Shuffle | None
+        self,
+        corpora: Sequence[CorpusQuota],
+        *,
+        seed: int,
+        epoch: int,
+        shuffle: ShuffleSettings | None,
     ) -> None:
-        blocks = epoch_blocks(sources, seed=seed, epoch=epoch, shuffle=shuffle)
-        shard_samples = [
-            pair for size in sources for pair in zip(size.shards, size.samples, strict=True)
-        ]
+        blocks = epoch_blocks(corpora, seed=seed, epoch=epoch, shuffle=shuffle)
         self._blocks = blocks
         self._seed, self._epoch = seed, epoch
         self._shuffled, self._scatter = shuffle is not None, bool(shuffle and shuffle.scatter)
-        self._shard_samples = dict(shard_samples)
-        self._step = shuffle.window_blocks if shuffle else 1
+        self._shard_samples = {
+            shard: samples
+            for corpus in corpora
+            for shard, samples in zip(corpus.shards, corpus.samples, strict=True)
+        }
+        self._window_blocks = shuffle.window_blocks if shuffle else 1
         ends = np.cumsum(blocks.samples)
         self.samples = int(ends[-1]) if len(ends) else 0
         starts = ends - blocks.samples
-        self._window_starts = starts[:: self._step]
-        self._windows: dict[int, tuple[Int64s, Int64s]] = {}
+        self._window_starts = starts[:: self._window_blocks]
+        self._windows: dict[int, tuple[Indices, Indices]] = {}
 
-    def rows(self, places: Int64s) -> tuple[Int64s, Int64s]:
-        """Shard and row in that shard of the samples at `places`."""
-        wrapped = places % self.samples
+    def rows(self, indices: Indices) -> tuple[Indices, Indices]:
+        """Returns each sample's shard and its row in that shard, int64 (len(indices),) each."""
+        wrapped = indices % self.samples
         window_of = np.searchsorted(self._window_starts, wrapped, side="right") - 1
         shard, row = np.empty_like(wrapped), np.empty_like(wrapped)
         for window in np.unique(window_of):
@@ -100,61 +113,72 @@ class EpochOrder:
             shard[inside], row[inside] = shards[at], rows[at]
         return shard, row
 
-    def _window(self, number: int) -> tuple[Int64s, Int64s]:
+    def _window(self, number: int) -> tuple[Indices, Indices]:
         if number not in self._windows:
-            while len(self._windows) > 1:  # a batch can lie across two windows
+            # Two are kept: a batch can lie across two windows.
+            while len(self._windows) > 1:
                 self._windows.pop(next(iter(self._windows)))
             self._windows[number] = self._permuted(number)
         return self._windows[number]
 
-    def _permuted(self, number: int) -> tuple[Int64s, Int64s]:
-        part = slice(number * self._step, (number + 1) * self._step)
+    def _permuted(self, number: int) -> tuple[Indices, Indices]:
+        part = slice(number * self._window_blocks, (number + 1) * self._window_blocks)
         samples = self._blocks.samples[part]
         shards = np.repeat(self._blocks.shard[part], samples)
+        # first + (0, 1, ... samples - 1) for every block at once.
         rows = np.arange(len(shards)) + np.repeat(
             self._blocks.first[part] - np.cumsum(samples) + samples, samples
         )
         if self._shuffled:
             rows = self._scattered(shards, rows) if self._scatter else rows
-            order = _random(self._seed, self._epoch, number + 1).permutation(len(shards))
+            # Seeded by the window's number, so that a window does not depend on those before it.
+            order = _generator(self._seed, self._epoch, number + 1).permutation(len(shards))
             shards, rows = shards[order], rows[order]
         return shards, rows
 
-    def _scattered(self, shards: Int64s, rows: Int64s) -> Int64s:
+    def _scattered(self, shards: Indices, rows: Indices) -> Indices:
         scattered = np.empty_like(rows)
         for shard in np.unique(shards).tolist():
-            # The same in every epoch, since an epoch of a mix can end in the middle of a pass.
-            order = _random(self._seed, shard, 2, 2).permutation(self._shard_samples[shard])
+            # The same permutation in every epoch: an epoch of a mix can end in the middle of a
+            # pass, and the next one has to continue with the samples that are left.
+            order = _generator(self._seed, shard, 2, 2).permutation(self._shard_samples[shard])
             scattered[shards == shard] = order[rows[shards == shard]]
         return scattered
 
 
 def batch_count(samples: int, global_batch: int, *, pad: bool) -> int:
-    """Global batches of an epoch: the last is padded by repeats, or what does not fill one is dropped."""
+    """Returns the number of global batches; the last one is padded with repeats or dropped."""
     return -(-samples // global_batch) if pad else samples // global_batch
 
 
-def places_of(batch: int, *, rank: int, ranks: int, batch_size: int) -> Int64s:
-    """The places that one rank takes of a global batch: `batch_size` neighbours."""
-    start = (batch * ranks + rank) * batch_size
+def batch_indices(batch: int, *, rank: int, world_size: int, batch_size: int) -> Indices:
+    """Returns the epoch indices of one rank's part of a global batch: `batch_size` neighbours."""
+    start = (batch * world_size + rank) * batch_size
     return np.arange(start, start + batch_size)
 
 
-def draws(places: Int64s, count: int, *, seed: int, epoch: int, stream: int) -> Floats:
-    """`count` numbers in [0, 1) a place, a function of the arguments alone; `stream` keeps their uses apart."""
-    key = _mixed(_mixed(np.uint64(seed & _MASK), epoch), stream)
-    start = _mixed(key, places.astype(np.uint64))
-    values = _mixed(start[:, None], np.arange(1, count + 1, dtype=np.uint64)[None, :])
+def uniform_draws(
+    indices: Indices, count: int, *, seed: int, epoch: int, stream: int
+) -> NDArray[np.float64]:
+    """Returns float64 (len(indices), count), uniform in [0, 1): a function of the arguments alone.
+
+    `stream` separates the uses, so that the choice of a text is independent of augmentation.
+    """
+    key = _splitmix64(_splitmix64(np.uint64(seed & _MASK), epoch), stream)
+    start = _splitmix64(key, indices.astype(np.uint64))
+    values = _splitmix64(start[:, None], np.arange(1, count + 1, dtype=np.uint64)[None, :])
+    # The upper 53 bits are what a float64 holds exactly.
     return np.asarray((values >> np.uint64(11)).astype(np.float64) / float(1 << 53))
 
 
 _MASK = (1 << 64) - 1
 
 
-def _mixed(
+def _splitmix64(
     state: np.uint64 | NDArray[np.uint64], value: int | NDArray[np.uint64]
 ) -> NDArray[np.uint64]:
-    # SplitMix64: one round a value is enough for augmentation, and it is vectorised, unlike a generator a sample.
+    # A counter-based hash: it is vectorised over the samples, which one generator per sample is
+    # not, and one round per value is random enough for augmentation.
     x = np.atleast_1d(np.asarray(state, np.uint64)) ^ np.asarray(value, np.uint64)
     x = x + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -162,37 +186,43 @@ def _mixed(
     return np.asarray(x ^ (x >> np.uint64(31)))
 
 
-def _random(*key: int) -> np.random.Generator:
+def _generator(*key: int) -> np.random.Generator:
+    # SeedSequence pads a short key with zeros, so the fourth number keeps the uses apart:
+    # (seed, epoch, 0) permutes blocks, (seed, epoch, window + 1) the samples of a window,
+    # (seed, pass, corpus, 1) the blocks of a pass and (seed, shard, 2, 2) scatters a shard.
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
 
 
-def _source_blocks(
-    size: SourceSize, number: int, seed: int, epoch: int, shuffle: Shuffle | None
+def _corpus_blocks(
+    corpus: CorpusQuota, number: int, seed: int, epoch: int, shuffle: ShuffleSettings | None
 ) -> Blocks:
-    total = sum(size.samples)
-    start, left = epoch * size.quota, size.quota
+    total = sum(corpus.samples)
+    start, remaining = epoch * corpus.quota, corpus.quota
     parts = []
-    while left and total:
-        turn, skip = divmod(start, total)
-        take = min(left, total - skip)
-        parts.append(_cut(_pass_blocks(size, number, seed, turn, shuffle), skip, take))
-        start, left = start + take, left - take
-    return _joined(parts)
+    # Several passes if the quota exceeds the corpus or the epoch begins inside a pass.
+    while remaining and total:
+        pass_number, skip = divmod(start, total)
+        take = min(remaining, total - skip)
+        parts.append(_cut(_pass_blocks(corpus, number, seed, pass_number, shuffle), skip, take))
+        start, remaining = start + take, remaining - take
+    return _concatenated(parts)
 
 
 def _pass_blocks(
-    size: SourceSize, number: int, seed: int, turn: int, shuffle: Shuffle | None
+    corpus: CorpusQuota, number: int, seed: int, pass_number: int, shuffle: ShuffleSettings | None
 ) -> Blocks:
-    shards, samples = np.asarray(size.shards, np.int64), np.asarray(size.samples, np.int64)
+    shards = np.asarray(corpus.shards, np.int64)
+    samples = np.asarray(corpus.samples, np.int64)
     step = shuffle.block_samples if shuffle else max(1, int(samples.max(initial=1)))
     counts = -(-samples // step)
-    place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    first = place * step
-    whole = np.repeat(samples, counts)
-    blocks = Blocks(np.repeat(shards, counts), first, np.minimum(step, whole - first))
+    block_in_shard = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    first = block_in_shard * step
+    shard_samples = np.repeat(samples, counts)
+    blocks = Blocks(np.repeat(shards, counts), first, np.minimum(step, shard_samples - first))
     if shuffle is None:
         return blocks
-    return _taken(blocks, _random(seed, turn, number, 1).permutation(len(first)))
+    order = _generator(seed, pass_number, number, 1).permutation(len(first))
+    return _select(blocks, order)
 
 
 def _cut(blocks: Blocks, skip: int, take: int) -> Blocks:
@@ -200,14 +230,14 @@ def _cut(blocks: Blocks, skip: int, take: int) -> Blocks:
     starts = ends - blocks.samples
     low, high = np.maximum(starts, skip), np.minimum(ends, skip + take)
     cut = Blocks(blocks.shard, blocks.first + low - starts, high - low)
-    return _taken(cut, np.flatnonzero(high > low))
+    return _select(cut, np.flatnonzero(high > low))
 
 
-def _taken(blocks: Blocks, order: NDArray[np.intp]) -> Blocks:
+def _select(blocks: Blocks, order: NDArray[np.intp]) -> Blocks:
     return Blocks(blocks.shard[order], blocks.first[order], blocks.samples[order])
 
 
-def _joined(parts: Sequence[Blocks]) -> Blocks:
+def _concatenated(parts: Sequence[Blocks]) -> Blocks:
     if not parts:
         return Blocks(*(np.empty(0, np.int64) for _ in range(3)))
     return Blocks(

@@ -1,35 +1,33 @@
-"""Which text of a sample trains, and its tokens."""
+"""Chooses the text of a sample that trains, and tokenizes it."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wenlan_data.clean.variants import VARIANTS, variant
 from wenlan_data.errors import UsageError, in_short
+from wenlan_data.npy import Bools, Indices
 from wenlan_data.records import TEXT_TYPES
 
-Int64s = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 BRIVL_TEXTS = ("sur_text", *VARIANTS)
-"""BriVL's names for the surrounding text: whole, its start, its first sentence without the full stop."""
-DRAWN = ("random", "mixed")
-"""Choices that differ from one time to the next: to evaluate, the caption is taken."""
-CHOICES = tuple(dict.fromkeys(("caption", *DRAWN, *BRIVL_TEXTS, *TEXT_TYPES)))
+"""BriVL's names for the surrounding text: all of it, its start, and its first sentence."""
+RANDOM_CHOICES = ("random", "mixed")
+"""Choices that draw a text in every epoch; evaluation uses the caption instead."""
+CHOICES = tuple(dict.fromkeys(("caption", *RANDOM_CHOICES, *BRIVL_TEXTS, *TEXT_TYPES)))
 PAD_TO_TOKENS = 8
 
 
 class Tokenizer(Protocol):
-    """Texts to token ids, with the special tokens that the model wants."""
+    """Converts texts to token ids, including the special tokens of the model."""
 
     def encode(self, texts: Sequence[str]) -> tuple[list[list[int]], int]:
-        """Ids of each text, capped, and how many texts were longer than the cap."""
+        """Returns the ids of each text, truncated, and the number of texts that were too long."""
 
 
 def check_choice(choice: str) -> None:
-    """Raise `UsageError` for a choice of text that there is not."""
+    """Raises `UsageError` for an unknown choice."""
     if choice not in CHOICES:
         raise UsageError(f"text {choice!r}: choose one of {', '.join(CHOICES)}")
 
@@ -37,29 +35,32 @@ def check_choice(choice: str) -> None:
 def choose_text(
     choice: str, caption: str | None, typed: Sequence[Mapping[str, str]], draw: float
 ) -> tuple[str, bool]:
-    """The text that trains, and whether it is the one that was asked for: the caption stands in for a missing one.
+    """Returns the text that trains, and whether it is the requested one and not the caption.
 
-    `draw` in [0, 1) decides `random`, which takes one of all texts of the sample, and `mixed`, which takes the caption
-    one time in two and one of the others else.
+    The caption replaces a text that the sample lacks. `draw` in [0, 1) decides `random`, one of all
+    texts of the sample, and `mixed`, the caption with probability 1/2 and else one of the others.
     """
     caption = caption if caption is not None else next((item["text"] for item in typed), "")
     if choice == "caption":
         return caption, True
-    if choice in DRAWN:
+    if choice in RANDOM_CHOICES:
+        # Without duplicates: the caption is often listed among the texts as well.
         texts = list(dict.fromkeys([caption, *(item["text"] for item in typed)]))
         if choice == "random":
             return texts[int(draw * len(texts))], True
         others = texts[1:] or texts
+        # The upper half of the interval, stretched to [0, 1), draws among the others.
         return caption if draw < 0.5 else others[int((2 * draw - 1) * len(others))], True
     wanted = ("surrounding", "sur_text") if choice in BRIVL_TEXTS else (choice,)
     found = next((item["text"] for item in typed if item["type"] in wanted), None)
-    return (caption, False) if found is None else (_cut(choice, found), True)
+    return (caption, False) if found is None else (_shortened(choice, found), True)
 
 
 def load_tokenizer(path: Path | str, max_tokens: int) -> Tokenizer:
-    """The tokenizer in a `tokenizer.json`, a BERT `vocab.txt`, or a folder with either or with a `transformers` one.
+    """Loads a `tokenizer.json`, a BERT `vocab.txt`, or a folder with either of them.
 
-    Nothing is downloaded. Raises `UsageError` where there is none.
+    A folder may also hold a tokenizer of `transformers`. Nothing is downloaded.
+    Raises `UsageError` if there is no tokenizer.
     """
     path = Path(path)
     for file in (path / "tokenizer.json", path / "vocab.txt") if path.is_dir() else (path,):
@@ -72,8 +73,11 @@ def load_tokenizer(path: Path | str, max_tokens: int) -> Tokenizer:
     )
 
 
-def padded(ids: Sequence[Sequence[int]]) -> tuple[Int64s, Bools]:
-    """int64 (B, L) and its mask, L the longest rounded up to a multiple of 8; padding is 0."""
+def pad_tokens(ids: Sequence[Sequence[int]]) -> tuple[Indices, Bools]:
+    """Returns int64 (B, L) and its mask, bool (B, L); padding is 0.
+
+    L is the length of the longest text, rounded up to a multiple of 8.
+    """
     longest = max((len(one) for one in ids), default=0)
     length = max(1, -(-longest // PAD_TO_TOKENS)) * PAD_TO_TOKENS
     tokens, mask = np.zeros((len(ids), length), np.int64), np.zeros((len(ids), length), np.bool_)
@@ -83,7 +87,8 @@ def padded(ids: Sequence[Sequence[int]]) -> tuple[Int64s, Bools]:
     return tokens, mask
 
 
-def _cut(choice: str, text: str) -> str:
+def _shortened(choice: str, text: str) -> str:
+    # A text without a sentence (such as "。。") has no first one, and is used whole.
     return (variant(choice, text) if choice in VARIANTS else text) or text
 
 
@@ -106,18 +111,20 @@ class _FastTokenizer:
         self._library.enable_truncation(max_tokens)
 
     def encode(self, texts: Sequence[str]) -> tuple[list[list[int]], int]:
-        found = self._library.encode_batch_fast(list(texts))  # without offsets: a fifth less time
+        # The fast variant leaves out character offsets, a fifth of the time.
+        found = self._library.encode_batch_fast(list(texts))
         return [one.ids for one in found], sum(bool(one.overflowing) for one in found)
 
 
 class _SlowTokenizer:
-    """A tokenizer of the `transformers` library that has no fast form."""
+    """A tokenizer of the `transformers` library that has no fast implementation."""
 
     def __init__(self, library: object, max_tokens: int) -> None:
         self._library = cast("_Encodes", library)
         self._max_tokens = max_tokens
 
     def encode(self, texts: Sequence[str]) -> tuple[list[list[int]], int]:
+        # The library does not report truncation; a text of exactly the maximum counts as truncated.
         ids = self._library(list(texts), truncation=True, max_length=self._max_tokens)["input_ids"]
         return ids, sum(len(one) == self._max_tokens for one in ids)
 

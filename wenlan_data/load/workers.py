@@ -1,4 +1,4 @@
-"""Worker processes that make batches in order, and whose death or silence is an error within seconds."""
+"""Worker processes that make batches in order. A dead or stalled one is reported within seconds."""
 
 import gc
 import os
@@ -13,79 +13,88 @@ from torch.utils.data import DataLoader
 
 from wenlan_data.errors import WorkerLostError, in_short
 from wenlan_data.image.decode import opencv
-from wenlan_data.load.batches import BatchMaker, Made
-from wenlan_data.load.shared_ring import Ring
+from wenlan_data.load.batches import BatchDataset, LoadedBatch
+from wenlan_data.load.loader_settings import WorkerSettings
+from wenlan_data.load.shared_ring import SharedRing
 
 POLL_S = 2
-"""How often it is asked whether the workers live, while none has a batch."""
+"""Interval at which `DataLoader` checks that its workers live, while no batch arrives."""
 STALLED_S = 300
-"""Workers that live but give nothing for so long are lost too."""
+"""Workers that live but deliver nothing for so long are lost as well."""
 
 
-def make_batches(
-    maker: BatchMaker, numbers: Sequence[int], *, workers: int, prefetch: int, pin_memory: bool
-) -> Iterator[Made]:
-    """The batches of these numbers, in order; without workers in this process.
+def iterate_batches(
+    dataset: BatchDataset, numbers: Sequence[int], workers: WorkerSettings, *, pin_memory: bool
+) -> Iterator[LoadedBatch]:
+    """Yields the batches with these numbers, in order; without workers from this process.
 
-    Raises `WorkerLostError` where a worker died, or all are silent for `STALLED_S`.
+    Raises `WorkerLostError` if a worker died, or none delivered anything for `STALLED_S`.
     """
-    opencv()  # loaded once, before the workers fork
-    workers = min(workers, len(numbers))
-    shape = (maker.batch_size, maker.size_px, maker.size_px, 3)
-    ring = Ring(workers * prefetch, shape) if workers and maker.decoder != "cuda" else None
+    opencv()  # imported once, before the workers fork
+    count = min(workers.count, len(numbers))
+    shape = (dataset.batch_size, dataset.size_px, dataset.size_px, 3)
+    # With `cuda` the workers send encoded images, whose sizes differ.
+    on_cpu = dataset.images.decoder != "cuda"
+    ring = SharedRing(count * workers.prefetch, shape) if count and on_cpu else None
     handler = signal.getsignal(signal.SIGCHLD)
     with warnings.catch_warnings():
-        # More workers than cores is the user's choice: with a slow disk they wait, not work.
+        # More workers than cores is the user's choice: with a slow disk they wait most of the time.
         warnings.filterwarnings("ignore", "This DataLoader will create")
-        made = DataLoader(
-            replace(maker, ring=ring),
+        batches = DataLoader(
+            replace(dataset, ring=ring),
+            # Each item is a whole batch, so torch neither groups nor collates.
             batch_size=None,
             sampler=ring.with_slots(numbers) if ring else [(number, 0) for number in numbers],
-            num_workers=workers,
-            prefetch_factor=prefetch if workers else None,
-            timeout=POLL_S if workers else 0,
+            num_workers=count,
+            prefetch_factor=workers.prefetch if count else None,
+            timeout=POLL_S if count else 0,
             pin_memory=pin_memory,
-            worker_init_fn=_prepare,
+            worker_init_fn=_init_worker,
         ).__iter__()
     if threading.current_thread() is threading.main_thread():
         # torch's handler raises wherever the main thread happens to be, in the user's code too.
         signal.signal(signal.SIGCHLD, handler)
-    return _Patient(made, ring)
+    return _PollingIterator(batches, ring)
 
 
-class _Patient:
-    """Asks again after each poll: the time-out of `DataLoader` is the only thing that makes it look at its workers."""
+class _PollingIterator:
+    """Repeats the request after each timeout.
 
-    def __init__(self, made: Iterator[Made], ring: Ring | None) -> None:
-        self._made, self._ring = made, ring
+    The timeout of `DataLoader` is the only thing that makes it look at its workers, so a short one
+    finds a dead worker soon, and repeating it lets a slow one take its time.
+    """
+
+    def __init__(self, batches: Iterator[LoadedBatch], ring: SharedRing | None) -> None:
+        self._batches, self._ring = batches, ring
 
     def __del__(self) -> None:
         if self._ring:
             self._ring.close()
 
-    def __iter__(self) -> "_Patient":
+    def __iter__(self) -> "_PollingIterator":
         return self
 
-    def __next__(self) -> Made:
+    def __next__(self) -> LoadedBatch:
         start = time.monotonic()
         while True:
             try:
-                return next(self._made).tensors()
+                return next(self._batches).tensors()
             except (RuntimeError, OSError, EOFError) as error:
-                # An OSError or EOFError is what a worker that died had begun to send.
+                # OSError and EOFError come from a message that a dying worker had begun to send.
                 waited = time.monotonic() - start
                 if "timed out" in str(error) and waited < STALLED_S:
                     continue
                 reason = in_short(error, 200)
-                what = f"a loading worker died or was silent for {waited:.0f} s ({reason})"
+                problem = f"a loading worker died or was silent for {waited:.0f} s ({reason})"
                 raise WorkerLostError(
-                    f"{what}: is memory short? A loader at the same position goes on"
+                    f"{problem}: is memory short? A loader at the same position continues"
                 ) from error
 
 
-def _prepare(_: int) -> None:
-    os.environ["TOKENIZERS_PARALLELISM"] = (
-        "false"  # it would warn, and the workers are the parallelism
-    )
-    opencv()  # on one thread: the workers are processes, and a pool in each would fight for the cores
-    gc.freeze()  # a collection looks at what the worker made, not at all of torch
+def _init_worker(_: int) -> None:
+    # A forked tokenizer warns about its thread pool, and the workers are the parallelism already.
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    # On one thread: the workers are processes, and a pool in each would compete for the cores.
+    opencv()
+    # A collection then looks at what the worker allocates, not at all of torch.
+    gc.freeze()

@@ -1,16 +1,21 @@
 """Batches of the loader as tensors on the device, from any place of any epoch, without end."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from wenlan_data.load import Loader
+from wenlan_data.load import (
+    ImageSettings,
+    Loader,
+    LoaderBatch,
+    SamplingSettings,
+    TextSettings,
+)
 from wenlan_data.model.config import TrainConfig
 from wenlan_data.model.inputs import Inputs, augmentation, normalised, padded_as_published
 from wenlan_data.train.corpus_mark import Pages, sample_ids
@@ -80,23 +85,25 @@ def make_loader(stream: Stream, config: TrainConfig, ranks: Ranks, place: Place)
         list(stream.shards),
         batch_size=config.batch_size // config.accumulation // ranks.ranks,
         size_px=config.image.size_px,
-        seed=config.seed,
+        workers=stream.workers,
         epoch=place.epoch,
         position=place.position,
-        rank=ranks.rank,
-        ranks=ranks.ranks,
-        workers=stream.workers,
-        tokenizer=stream.tokenizer,
-        max_tokens=config.text.max_tokens,
-        text=config.text.choose,
-        max_regions=config.regions.most if config.regions.mode == "boxes" else 0,
-        augment=augmentation(config.augment),
         device=str(ranks.device),
+        sampling=SamplingSettings(seed=config.seed, rank=ranks.rank, world_size=ranks.ranks),
+        images=ImageSettings(
+            max_regions=config.regions.most if config.regions.mode == "boxes" else 0,
+            augment=augmentation(config.augment),
+        ),
+        texts=TextSettings(
+            choose=config.text.choose,
+            tokenizer=stream.tokenizer,
+            max_tokens=config.text.max_tokens,
+        ),
     )
 
 
 def to_batch(
-    found: Mapping[str, object],
+    found: LoaderBatch,
     config: TrainConfig,
     ranks: Ranks,
     pages: Pages,
@@ -104,15 +111,13 @@ def to_batch(
     wait_s: float,
 ) -> Batch:
     """A loader's mapping as tensors on the device."""
-    keys = cast("list[str]", found["key"])
+    keys = found["key"]
     ids = sample_ids(keys)
     boxes, box_mask = _boxes(found, len(keys))
-    tokens, token_mask = padded_as_published(
-        cast("Tensor", found["tokens"]), cast("Tensor", found["token_mask"]), config
-    )
+    tokens, token_mask = padded_as_published(found["tokens"], found["token_mask"], config)
     return Batch(
         inputs=Inputs(
-            image=normalised(cast("Tensor", found["image"]).to(ranks.device), config),
+            image=normalised(found["image"].to(ranks.device), config),
             boxes=boxes.to(ranks.device),
             box_mask=box_mask.to(ranks.device, non_blocking=True),
             tokens=tokens.to(ranks.device, non_blocking=True),
@@ -126,7 +131,7 @@ def to_batch(
     )
 
 
-def _boxes(found: Mapping[str, object], count: int) -> tuple[Tensor, Tensor]:
+def _boxes(found: LoaderBatch, count: int) -> tuple[Tensor, Tensor]:
     if "boxes" not in found:
         return torch.zeros(count, 0, 4), torch.zeros(count, 0, dtype=torch.bool)
-    return cast("Tensor", found["boxes"]), cast("Tensor", found["box_mask"])
+    return found["boxes"], found["box_mask"]
