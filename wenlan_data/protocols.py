@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, runtime_checkable
 
 from wenlan_data.records import Box, Candidate, Drop, Region, Remark
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     """A batch of images to the regions of each, in order."""
     BoxesToRegions = Callable[[Sequence[Box]], list[Region]]
     """The source's boxes of one image, in its pixels, to regions."""
+
+
+DetailsT = TypeVar("DetailsT", covariant=True)
 
 
 class Rule(Protocol):
@@ -118,38 +121,43 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
-    """What a part did. Small: it travels to the driver, and is kept beside the part's files as JSON."""
+class Receipt(Generic[DetailsT]):
+    """Result of a part. Serialised to JSON beside the part's files and sent to the driver, so keep it small."""
 
     rows_in: int = 0
     rows_out: int = 0
     bytes_out: int = 0
     drops: dict[str, int] = field(default_factory=dict)
     """Reason to count."""
-    details: dict[str, object] = field(default_factory=dict)
-    """What the step's later parts or the manifest need; JSON values only."""
+    details: DetailsT
+    """A dataclass of the step, with what later steps, the driver or the manifest need."""
 
 
-class Part(Protocol):
+@dataclass(frozen=True, slots=True)
+class NoDetails:
+    """Details of a step whose counts say everything."""
+
+
+class Part(Protocol[DetailsT]):
     """The work of one task. A frozen, picklable value; running it twice gives the same files."""
 
-    def __call__(self, out: Path) -> Receipt:
-        """Write every file of the part into the empty folder `out`."""
+    def __call__(self, out: Path) -> Receipt[DetailsT]:
+        """Writes every file of the part into the empty folder `out`."""
 
 
 class Executor(Protocol):
-    """Runs parts. `run/executors/local.py` and `run/executors/ray.py` hold the two implementations."""
+    """Runs parts. `run/executors/` holds the implementations."""
 
     workers: int
 
-    def submit(self, token: str, part: Part, out: Path) -> None:
-        """Start `part`; never blocks. The caller keeps the number in flight bounded."""
+    def submit(self, token: str, part: Part[object], out: Path) -> None:
+        """Starts `part` without blocking. The caller bounds the number in flight."""
 
-    def next_done(self, timeout_s: float) -> tuple[str, Receipt | BaseException] | None:
-        """The token of a part that ended, with its receipt or what it raised; None after `timeout_s`."""
+    def next_done(self, timeout_s: float) -> tuple[str, Receipt[object] | BaseException] | None:
+        """Returns the token of a finished part with its receipt or exception; None after `timeout_s`."""
 
     def finish(self) -> None:
-        """No part will come any more: what takes long to stop may begin to; never blocks."""
+        """Announces that no part will follow, so that a slow shutdown may begin. Does not block."""
 
     def close(self) -> None:
-        """Stop everything that still runs."""
+        """Stops everything that still runs."""

@@ -76,7 +76,7 @@ def _requests(hosts: int, each: int) -> dict[str, float]:
         started, cpu_s = time.monotonic(), time.process_time()
         receipt = part(Path(folder))
         seconds, cpu_s = time.monotonic() - started, time.process_time() - cpu_s
-    asked = int(str(receipt.details["requests"]))
+    asked = int(str(receipt.details.requests))
     rate = round(asked / seconds, 1)
     return {"hosts": hosts, "requests": asked, "requests_per_s": rate, "seconds": round(seconds, 2),
             "cpu_ms_a_request_with_the_server": round(1000 * cpu_s / asked, 3)}  # fmt: skip
@@ -125,7 +125,7 @@ def _queue(count: int) -> dict[str, float]:
             seconds.append(round(time.monotonic() - started, 1))
             part = FrontierPart(before=str(out), asked=(str(out / "asked.npy"),), limits=limits)
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-    waiting = int(str(receipt.details["waiting"]))
+    waiting = int(str(receipt.details.waiting))
     return {"queued": count, "before_mib": before_mib, "peak_mib": peak_mib, "waiting_at_the_end": waiting,
             "first_round_s": seconds[0], "later_round_s": seconds[1]}  # fmt: skip
 

@@ -97,7 +97,7 @@ class Corpus:
             first_shard=0,
         )(out / "dedupe")
         self._parts.append(out / "dedupe")
-        self._held.append(int(str(receipt.details["holds"])))
+        self._held.append(int(str(receipt.details.holds)))
         return time.process_time() - started
 
 

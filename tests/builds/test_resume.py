@@ -137,7 +137,7 @@ def test_a_crawl_that_could_not_ask_a_page_says_so_at_every_build_until_it_is_as
         tmp_path / "s.yaml", site, [{"kind": "pages", "seeds": [site.url("/index.html")]}]
     )
     words = ["build", "--sources", sources, "--out", tmp_path / "corpus", "--executor", "local"]
-    said = "1 pages failed in a way that may pass: --retry-failed asks them again"
+    said = "1 pages failed transiently: --retry-failed requests them again"
     first = command(*words, "--max-failed-share", "1")
     assert (first.returncode, said in first.stderr) == (0, True)
     second = command(*words)

@@ -5,6 +5,7 @@ import pytest
 
 from wenlan_data.crawl.budget import CrawlLimits
 from wenlan_data.crawl.frontier import FrontierPart, Row, read_frontier, write_frontier
+from wenlan_data.crawl.receipts import FrontierDetails
 from wenlan_data.protocols import Receipt
 from wenlan_data.web.limits import HostLimits
 from wenlan_data.web.tracking_params import page_key
@@ -15,13 +16,12 @@ def _row(url: str, depth: int = 0) -> Row:
     return url, page_key(url), host_of(url), depth, 0
 
 
-def _cut(part: FrontierPart, out: Path) -> tuple[Receipt, list[list[str]]]:
+def _cut(part: FrontierPart, out: Path) -> tuple[Receipt[FrontierDetails], list[list[str]]]:
     """The receipt, and the URLs of each slice."""
     out.mkdir(parents=True)
     receipt = part(out)
-    slices = receipt.details["slices"]
-    assert isinstance(slices, list)
-    return receipt, [[row[0] for row in read_frontier(out / one["name"])] for one in slices]
+    slices = receipt.details.slices
+    return receipt, [[row[0] for row in read_frontier(out / one.name)] for one in slices]
 
 
 def _crawled(folder: Path, links: list[Row], states: dict[str, object] | None = None) -> str:
@@ -69,8 +69,8 @@ def test_a_round_takes_a_piece_of_a_large_host_and_keeps_the_rest(tmp_path: Path
     rows = tuple(_row(f"http://a.cn/{number}") for number in range(1000))
     receipt, slices = _cut(FrontierPart(seeds=rows), tmp_path / "0")
     assert [len(one) for one in slices] == [60] * 10
-    assert {one["chain"] for one in receipt.details["slices"]} == {"a.cn:80"}  # type: ignore[attr-defined]
-    assert receipt.details["waiting"] == 400
+    assert {one.chain for one in receipt.details.slices} == {"a.cn:80"}
+    assert receipt.details.waiting == 400
     part = FrontierPart(before=str(tmp_path / "0"), asked=(str(tmp_path / "0/asked.npy"),))
     _, slices = _cut(part, tmp_path / "1")
     assert [url for one in slices for url in one] == [
@@ -94,7 +94,7 @@ def test_what_is_beyond_the_limits_waits(
 ) -> None:
     rows = tuple(_row(f"http://a.cn/{number}", int(number > 3)) for number in range(9))
     receipt, _ = _cut(FrontierPart(seeds=rows, limits=limits, recorded=recorded), tmp_path / "0")
-    assert (receipt.rows_out, receipt.details["waiting"]) == (count, 9 - count)
+    assert (receipt.rows_out, receipt.details.waiting) == (count, 9 - count)
 
 
 def test_what_a_host_was_like_goes_to_its_next_slice_and_to_no_other(tmp_path: Path) -> None:

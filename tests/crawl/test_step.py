@@ -5,6 +5,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from wenlan_data.crawl.frontier import read_frontier, write_frontier
+from wenlan_data.crawl.receipts import CrawlDetails
 from wenlan_data.crawl.scope import Scope
 from wenlan_data.crawl.step import CrawlPart
 from wenlan_data.protocols import Receipt
@@ -18,7 +19,7 @@ HTML = {"Content-Type": "text/html"}
 
 def _crawl(
     folder: Path, site: Site, paths: list[str], **changes: object
-) -> tuple[Receipt, list[dict[str, object]]]:
+) -> tuple[Receipt[CrawlDetails], list[dict[str, object]]]:
     """The receipt and the rows of `pages.parquet`."""
     urls = [site.url(path) for path in paths]
     write_frontier(
@@ -71,7 +72,7 @@ def test_each_answer_has_its_outcome_and_pages_are_recorded(tmp_path: Path, site
         "",
     ]
     assert (receipt.rows_in, receipt.rows_out) == (7, 2)
-    assert receipt.details["left_links"] == {"page_limit_or_nofollow": 0, "scope": 1}
+    assert receipt.details.left_links == {"page_limit_or_nofollow": 0, "scope": 1}
     assert sorted(record.url for record in records(tmp_path / "out/pages.warc")) == [
         site.url("/a.html"),
         site.url("/x"),

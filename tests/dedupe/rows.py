@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wenlan_data.dedupe.step import DedupePart, index_folders
+from wenlan_data.dedupe.step import DedupeDetails, DedupePart, index_folders
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import DedupeRules, ShardRules
 from wenlan_data.tables import CANDIDATES, FACTS
@@ -148,7 +148,7 @@ def held(folder: Path) -> int:
 class Run:
     """What a run wrote."""
 
-    receipt: Receipt
+    receipt: Receipt[DedupeDetails]
     kept: list[dict[str, object]]
     drops: list[dict[str, object]]
 
@@ -171,11 +171,11 @@ def run(
     tables = write_tables(out.with_name(out.name + "-in"), rows, part_rows)
     out.mkdir()
     receipt = replace(part_of(*tables, published), **changes)(out)  # type: ignore[arg-type]
-    (out / "holds").write_text(str(receipt.details["holds"]))
+    (out / "holds").write_text(str(receipt.details.holds))
     return read(out, receipt)
 
 
-def read(out: Path, receipt: Receipt) -> Run:
+def read(out: Path, receipt: Receipt[DedupeDetails]) -> Run:
     """The rows that were written."""
     kept = [
         row

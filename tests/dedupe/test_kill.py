@@ -20,10 +20,10 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from wenlan_data.dedupe import near_step
-from wenlan_data.dedupe.step import DedupePart
+from wenlan_data.dedupe.step import DedupeDetails, DedupePart
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.recipe import DedupeRules, ShardRules
-from wenlan_data.run.scheduler import Job, Jobs
+from wenlan_data.run.scheduler import Job, Scheduler
 from wenlan_data.run.ledger import Ledger
 
 work, source, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
@@ -38,11 +38,11 @@ with Ledger(work) as ledger:
         executor = LocalExecutor(workers)
     print("at work", flush=True)
     parts = near_step.near_parts(facts, 20_000, (), radius_bits=4, verify=True)
-    run = lambda step, parts: Jobs(executor, ledger, 0, step).run(
+    run = lambda step, details, parts: Scheduler(executor, ledger, 0, step, details).run(
         [Job(number=n, make=lambda _before, part=part: part) for n, part in enumerate(parts)], lambda *_: None)
-    run("near", parts)
+    run("near", near_step.NearDetails, parts)
     files = near_step.NearFiles(tuple(str(ledger.part(0, "near", n)) for n in range(len(parts))))
-    run("dedupe", [DedupePart(generation=0, candidates=candidates, facts=facts, near=files,
+    run("dedupe", DedupeDetails, [DedupePart(generation=0, candidates=candidates, facts=facts, near=files,
         caption_order=("caption",), rules=DedupeRules(), max_same_text=10, shard=ShardRules(),
         first_shard=0)])
     print("done", flush=True)

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import cast
 
@@ -201,7 +201,7 @@ def test_tables_have_the_schemas_of_the_build_and_the_order_that_the_next_steps_
     assert keys == sorted(keys)
     ordinals = [row["ordinal"] for row in found.drops]
     assert ordinals == sorted(ordinals)  # type: ignore[type-var]
-    assert found.receipt.details["shards"] == [
+    assert [asdict(one) for one in found.receipt.details.shards] == [
         {
             "number": 5 + n,
             "samples": pq.read_metadata(path).num_rows,
@@ -216,7 +216,7 @@ def test_the_receipt_accounts_for_every_candidate(tmp_path: Path) -> None:
     receipt = found.receipt
     assert receipt.rows_in == 100 == receipt.rows_out + sum(receipt.drops.values())
     assert (receipt.rows_out, sum(receipt.drops.values())) == (len(found.kept), len(found.drops))
-    by_step = receipt.details["drops"]
+    by_step = receipt.details.drops
     assert isinstance(by_step, dict)
     assert sum(by_step["fetch"].values()) == sum(drop["step"] == "fetch" for drop in found.drops)
 
@@ -237,7 +237,7 @@ def test_every_candidate_of_a_url_that_failed_gets_its_row(tmp_path: Path) -> No
         for drop in found.drops
     ] == [("fetch", "timeout", "seen", True, "", "")] * 2
     assert found.kept == []
-    assert found.receipt.details["shards"] == []
+    assert [asdict(one) for one in found.receipt.details.shards] == []
 
 
 def test_of_two_texts_of_one_url_the_first_is_the_sample_and_the_other_is_merged(
@@ -360,7 +360,7 @@ def test_a_text_at_too_many_pictures_is_left_out_over_all_generations(tmp_path: 
     assert second.reasons() == {"u4": "text_frequency"}
     assert second.drops[0]["texts"] == [{"type": "caption", "text": "点击查看"}]
     assert second.kept[0]["texts"] == [{"type": "alt", "text": "一只狗"}]
-    assert second.receipt.details["frequent_texts"] == 2
+    assert second.receipt.details.frequent_texts == 2
 
 
 def test_the_same_bytes_with_the_same_text_count_once(tmp_path: Path) -> None:
@@ -389,7 +389,7 @@ def test_shards_are_cut_by_bytes_reckoned_from_what_will_be_stored(tmp_path: Pat
     size = 250_000 + 6144
     rules = ShardRules(max_bytes=2 * size)
     found = run(tmp_path / "a", rows, shard=rules)
-    assert found.receipt.details["shards"] == [
+    assert [asdict(one) for one in found.receipt.details.shards] == [
         {"number": n, "samples": 2, "bytes": 2 * size} for n in range(3)
     ]
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from wenlan_data.extract.step import ExtractPart, ReextractPart, RetryPart
+from wenlan_data.extract.step import ExtractDetails, ExtractPart, ReextractPart, RetryPart
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import RuleSpec
 from wenlan_data.records import Drop
@@ -50,7 +50,7 @@ def _part(
 
 def _run(
     part: ExtractPart | ReextractPart | RetryPart, out: Path
-) -> tuple[Receipt, dict[str, list[dict[str, object]]]]:
+) -> tuple[Receipt[ExtractDetails], dict[str, list[dict[str, object]]]]:
     out.mkdir()
     receipt = part(out)
     assert sorted(path.stem for path in out.iterdir()) == sorted(FILES)
@@ -88,9 +88,7 @@ def test_every_row_is_a_candidate_a_drop_or_known(tmp_path: Path) -> None:
         "no_text": 1,
         "scheme": 1,
     }
-    assert receipt.details == {
-        "known": 0, "ids": 9, "rejected_texts": {"no_han": 1}, "remarks": {},
-    }  # fmt: skip
+    assert receipt.details == ExtractDetails(ids=9, rejected_texts={"no_han": 1})
     assert [(row["url"], row["texts"]) for row in tables["candidates"]] == [
         ("http://a.cn/1.jpg", [{"type": "caption", "text": "一只猫。"}]),
         ("HTTP://A.cn:80/1.jpg#x", [{"type": "caption", "text": "一只猫。"}]),
@@ -132,12 +130,12 @@ def test_known_candidates_are_skipped_silently_and_a_new_text_is_new(tmp_path: P
     save_ids(tmp_path / "ids.npy", ids_array(bytes(row["candidate_id"]) for row in tables["raw"]))  # type: ignore[call-overload]
     known = (str(tmp_path / "ids.npy"),)
     again, _ = _run(_part(tmp_path / "t.jsonl", known=known), tmp_path / "b")
-    assert (again.rows_in, again.details["known"], again.drops) == (0, 9, {})
+    assert (again.rows_in, again.details.known, again.drops) == (0, 9, {})
     more = _jsonl(
         tmp_path / "more.jsonl", [*ROWS[:2], {"url": "http://a.cn/1.jpg", "text": "一只狗"}]
     )
     grown, tables = _run(_part(more, known=known), tmp_path / "c")
-    assert (grown.rows_in, grown.rows_out, grown.details["known"]) == (1, 1, 2)
+    assert (grown.rows_in, grown.rows_out, grown.details.known) == (1, 1, 2)
     assert tables["raw"][0]["ordinal"] == (3 << 32) + 2
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from wenlan_data.fetch.receipts import FetchDetails
 from wenlan_data.fetch.step import FetchPart
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.protocols import Receipt
@@ -58,7 +59,7 @@ def part_for(folder: Path, rows: list[Row], hosts: dict[str, HostLimits]) -> Fet
     )
 
 
-def run(part: FetchPart, folder: Path) -> tuple[list[Row], Receipt]:
+def run(part: FetchPart, folder: Path) -> tuple[list[Row], Receipt[FetchDetails]]:
     """The rows of the facts and the receipt."""
     out = folder / "out"
     out.mkdir()
@@ -68,7 +69,7 @@ def run(part: FetchPart, folder: Path) -> tuple[list[Row], Receipt]:
 
 def fetch(
     folder: Path, urls: list[str], *hosts: str, **changes: object
-) -> tuple[list[Row], Receipt]:
+) -> tuple[list[Row], Receipt[FetchDetails]]:
     """Fetch URLs from hosts without a gap."""
     part = part_for(folder, [{"url": url} for url in urls], dict.fromkeys(hosts, FAST))
     return run(replace(part, **changes), folder)  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wenlan_data.fetch.fetch_lists import SlicePart
+from wenlan_data.fetch.receipts import FetchListDetails
 from wenlan_data.protocols import Receipt
 from wenlan_data.tables import CANDIDATES, FACTS, IMAGE_INDEX, WANTED
 from wenlan_data.web.limits import HostLimits
@@ -32,17 +33,16 @@ def _candidates(path: Path, urls: list[str], first: int = 0, supply: str = "web"
     return str(path)
 
 
-def _cut(folder: Path, part: SlicePart) -> tuple[list[Slice], Receipt]:
+def _cut(folder: Path, part: SlicePart) -> tuple[list[Slice], Receipt[FetchListDetails]]:
     out = folder / "slices"
     out.mkdir()
     receipt = part(out)
-    listed = receipt.details["slices"]
-    assert isinstance(listed, list)
-    tables = [pq.read_table(out / one["name"]) for one in listed]
+    listed = receipt.details.slices
+    tables = [pq.read_table(out / one.name) for one in listed]
     assert all(table.schema.equals(WANTED) for table in tables)
-    assert [one["rows"] for one in listed] == [table.num_rows for table in tables]
+    assert [one.rows for one in listed] == [table.num_rows for table in tables]
     urls = [[str(url) for url in table["url"].to_pylist()] for table in tables]
-    return [(str(one["chain"]), found) for one, found in zip(listed, urls, strict=True)], receipt
+    return [(one.chain, found) for one, found in zip(listed, urls, strict=True)], receipt
 
 
 def test_each_url_is_wanted_once_by_its_first_candidate(tmp_path: Path) -> None:
@@ -130,9 +130,8 @@ def test_what_was_recorded_is_cut_as_it_was_recorded(tmp_path: Path) -> None:
     )
     slices, receipt = _cut(tmp_path, part)
     assert slices == [("", urls[3:5]), ("", urls[1:3]), ("", urls[:1])]
-    listed = receipt.details["slices"]
-    assert isinstance(listed, list)
-    assert [one["recorded"] for one in listed] == [0, 2, -1]
+    listed = receipt.details.slices
+    assert [one.recorded for one in listed] == [0, 2, -1]
 
 
 def test_nothing_wanted_gives_no_slice(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_a_busy_host_is_asked_again_after_its_wait(tmp_path: Path) -> None:
         rows, receipt = fetch(tmp_path, [server.url("/a.jpg")], server.host)
     assert _reasons(rows) == [("", "", False)]
     assert server.paths == ["/robots.txt", "/a.jpg", "/a.jpg", "/a.jpg"]
-    assert receipt.details["requests"] == 4
+    assert receipt.details.requests == 4
 
 
 def test_a_host_that_wants_hours_ends_its_turn_and_those_after_it(tmp_path: Path) -> None:
@@ -109,8 +109,8 @@ def test_a_host_that_wants_hours_ends_its_turn_and_those_after_it(tmp_path: Path
         urls = [server.url(f"/{number}.jpg") for number in range(3)]
         rows, receipt = fetch(tmp_path, urls, server.host)
         assert _reasons(rows) == [("status_429", "429", True), *[("host_waits", "", True)] * 2]
-        assert receipt.details["retryable_failed"] == receipt.details["asked"] == 3
-        states = receipt.details["hosts"]
+        assert receipt.details.retryable_failed == receipt.details.asked == 3
+        states = receipt.details.hosts
         assert isinstance(states, dict)
         later = tmp_path / "later"
         later.mkdir()
@@ -230,7 +230,7 @@ def test_files_and_warc_records_are_judged_like_the_web(tmp_path: Path) -> None:
         True,
         -1,
     )
-    assert receipt.details["asked"] == 0
+    assert receipt.details.asked == 0
     assert [record.kind for record in records(later / "out/images.warc")] == [
         "response",
         "resource",

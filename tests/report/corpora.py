@@ -5,6 +5,7 @@ import io
 import json
 import tarfile
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -122,17 +123,22 @@ def _shard(corpus: Path, samples: Sequence[Row], recipe: Recipe) -> tuple[ShardE
         golden = write_warc(work / "images.warc", PAIRS[:1])[0]
         rows = [{**golden, **row, "key": key(number)} for number, row in enumerate(samples)]
         (work / "out").mkdir()
-        made = dict(shard_part(work, 0, rows, recipe)(work / "out").details)
-        table = made.pop("metadata")
-        offsets = FileEntry.model_validate(made.pop("offsets"))
+        made = shard_part(work, 0, rows, recipe)(work / "out").details
         (work / "out" / "metadata.parquet").rename(corpus / "metadata" / "000000.parquet")
         for path in (work / "out").iterdir():
             path.rename(corpus / "shards" / path.name)
-    own = {"generation": 0, "metadata": MetadataName(name="000000.parquet"), "offsets": offsets}
-    metadata = FileEntry.model_validate(
-        {"name": "000000.parquet", **(table if isinstance(table, dict) else {})}
+    table = made.metadata
+    metadata = FileEntry(name="000000.parquet", bytes=table.bytes, sha256=table.sha256)
+    entry = ShardEntry(
+        name=made.name,
+        bytes=made.bytes,
+        sha256=made.sha256,
+        samples=made.samples,
+        generation=0,
+        offsets=FileEntry.model_validate(asdict(made.offsets)),
+        metadata=MetadataName(name=metadata.name),
     )
-    return ShardEntry.model_validate({**made, **own}), metadata
+    return entry, metadata
 
 
 def _drops(path: Path, rows: Sequence[Row]) -> DropsEntry:

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from wenlan_data.errors import DamageError, UsageError
+from wenlan_data.extract.step import ExtractDetails
 from wenlan_data.protocols import Receipt
 from wenlan_data.run.ledger import Ledger
 
-RECEIPT = Receipt(rows_in=3, rows_out=2, drops={"too_small": 1}, details={"known": 4})
+RECEIPT = Receipt(rows_in=3, rows_out=2, drops={"too_small": 1}, details=ExtractDetails(known=4))
 
 
 def _attempt(ledger: Ledger, text: str) -> Path:
@@ -20,10 +21,10 @@ def _attempt(ledger: Ledger, text: str) -> Path:
 
 def test_a_part_is_there_once_it_is_committed(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
-        assert ledger.receipt(0, "fetch", 7) is None
-        ledger.commit(_attempt(ledger, "pictures"), RECEIPT, 0, "fetch", 7)
-        assert ledger.receipt(0, "fetch", 7) == RECEIPT
-        assert (ledger.part(0, "fetch", 7) / "data").read_text() == "pictures"
+        assert ledger.receipt(0, "fetch", 7, ExtractDetails) is None
+        ledger.commit(_attempt(ledger, "images"), RECEIPT, 0, "fetch", 7)
+        assert ledger.receipt(0, "fetch", 7, ExtractDetails) == RECEIPT
+        assert (ledger.part(0, "fetch", 7) / "data").read_text() == "images"
 
 
 def test_a_late_writer_cannot_replace_what_is_committed(tmp_path: Path) -> None:
@@ -73,4 +74,4 @@ def test_a_damaged_receipt_is_named(tmp_path: Path) -> None:
         ledger.commit(_attempt(ledger, ""), RECEIPT, 0, "fetch", 0)
         (ledger.part(0, "fetch", 0) / "receipt.json").write_text("{")
         with pytest.raises(DamageError, match=r"receipt\.json"):
-            ledger.receipt(0, "fetch", 0)
+            ledger.receipt(0, "fetch", 0, ExtractDetails)

@@ -1,28 +1,31 @@
-"""What a person sees of steps, and of those that an earlier run has done."""
+"""Progress of steps, and of those that an earlier run had finished."""
 
 from pathlib import Path
 
 import pytest
 
-from wenlan_data.protocols import Executor, Receipt
-from wenlan_data.run.executors.lazy import DeferredExecutor
+from wenlan_data.protocols import Executor, NoDetails, Receipt
+from wenlan_data.run.executors.lazy import LazyExecutor
 from wenlan_data.run.executors.local import LocalExecutor
 from wenlan_data.run.ledger import Ledger
 from wenlan_data.run.progress import PlainReporter, TerminalReporter
-from wenlan_data.run.scheduler import Job, Jobs
+from wenlan_data.run.scheduler import Job, Scheduler
 
 
-def _write(out: Path) -> Receipt:
+def _write(out: Path) -> Receipt[NoDetails]:
     (out / "x").write_text("x")
-    return Receipt(rows_in=3)
+    return Receipt(rows_in=3, details=NoDetails())
 
 
 def _run(work: Path, executor: Executor) -> None:
     report = PlainReporter()
     with Ledger(work) as ledger:
         report.begin("round 0", "crawl", 2)
-        jobs = [Job(number=number, make=lambda _: _write) for number in range(2)]
-        Jobs(executor, ledger, 0, "crawl").run(jobs, report.part, report.part_before)
+        jobs: list[Job[NoDetails]] = [
+            Job(number=number, make=lambda _: _write) for number in range(2)
+        ]
+        scheduler = Scheduler(executor, ledger, 0, "crawl", NoDetails)
+        scheduler.run(jobs, report.part, report.part_restored)
         report.end()
 
 
@@ -35,7 +38,7 @@ def test_a_step_that_an_earlier_run_has_done_starts_no_executor_and_shows_no_spe
         starts.append(1)
         return LocalExecutor(1)
 
-    first, second = DeferredExecutor(1, start), DeferredExecutor(1, start)
+    first, second = LazyExecutor(1, start), LazyExecutor(1, start)
     _run(tmp_path, first)
     _run(tmp_path, second)
     assert (len(starts), first.start_s is None, second.start_s) == (1, False, None)
@@ -52,7 +55,7 @@ def test_on_a_terminal_a_step_that_is_over_is_a_line_above_the_bar_of_the_one_th
     report = TerminalReporter()
     for number in range(60):
         report.begin(f"round {number}", "crawl", 1)
-        report.part(0, Receipt(rows_in=7))
+        report.part(0, Receipt(rows_in=7, details=NoDetails()))
         report.end()
         report.begin(f"round {number}", "against", 0)
         report.end()
@@ -71,7 +74,7 @@ def test_one_part_is_no_plural(
         for parts in (1, 2):
             report.begin("round 0", "dedupe", parts)
             for number in range(parts):
-                report.part(number, Receipt(rows_in=1))
+                report.part(number, Receipt(rows_in=1, details=NoDetails()))
             report.end()
         report.close()
     found = [line for line in capfd.readouterr().err.splitlines() if " rows" in line]

@@ -7,32 +7,37 @@ from wenlan_data.errors import DiskError, WorkerLostError
 from wenlan_data.protocols import Part, Receipt
 from wenlan_data.run.executors.local import LocalExecutor
 from wenlan_data.run.ledger import Ledger
-from wenlan_data.run.scheduler import Job, Jobs
+from wenlan_data.run.scheduler import Job, Scheduler
+
+
+@dataclass(frozen=True)
+class Sum:
+    sum: int
 
 
 @dataclass(frozen=True)
 class Count:
-    """Writes one number; its receipt tells what the part before it in the chain counted."""
+    """Writes one number; its receipt adds up the numbers of the chain so far."""
 
     number: int
     before: int = 0
 
-    def __call__(self, out: Path) -> Receipt:
+    def __call__(self, out: Path) -> Receipt[Sum]:
         (out / "number").write_text(str(self.number))
-        return Receipt(rows_in=1, details={"sum": self.before + self.number})
+        return Receipt(rows_in=1, details=Sum(self.before + self.number))
 
 
 @dataclass(frozen=True)
 class Fail:
     error: Exception
 
-    def __call__(self, out: Path) -> Receipt:
+    def __call__(self, out: Path) -> Receipt[Sum]:
         raise self.error
 
 
-def _job(number: int, chain: str = "") -> Job:
-    def make(before: Receipt | None) -> Part:
-        return Count(number, int(str(before.details["sum"])) if before else 0)
+def _job(number: int, chain: str = "") -> Job[Sum]:
+    def make(before: Receipt[Sum] | None) -> Part[Sum]:
+        return Count(number, before.details.sum if before else 0)
 
     return Job(number=number, make=make, chain=chain)
 
@@ -43,7 +48,7 @@ def test_every_job_is_done_once_and_a_second_run_does_none(tmp_path: Path, worke
         executor = LocalExecutor(workers)
         seen: list[int] = []
         for _ in range(2):
-            receipts = Jobs(executor, ledger, 0, "count").run(
+            receipts = Scheduler(executor, ledger, 0, "count", Sum).run(
                 [_job(n) for n in range(9)], lambda n, _: seen.append(n)
             )
             assert list(receipts) == list(range(9))
@@ -57,25 +62,29 @@ def test_a_chain_runs_in_turn_and_hands_its_state_on(tmp_path: Path, workers: in
     with Ledger(tmp_path) as ledger:
         executor = LocalExecutor(workers)
         order: list[int] = []
-        receipts = Jobs(executor, ledger, 0, "count").run(jobs, lambda n, _: order.append(n))
+        receipts = Scheduler(executor, ledger, 0, "count", Sum).run(
+            jobs, lambda n, _: order.append(n)
+        )
         executor.close()
     assert [n for n in order if n % 2] == [1, 3, 5, 7]
-    assert receipts[7].details["sum"] == 16
+    assert receipts[7].details.sum == 16
 
 
 def test_a_full_disk_in_a_part_is_the_users_error(tmp_path: Path) -> None:
     job = Job(number=0, make=lambda _: Fail(OSError(28, "No space left on device", "x.tar")))
     with Ledger(tmp_path) as ledger, pytest.raises(DiskError, match=r"x\.tar"):
-        Jobs(LocalExecutor(1), ledger, 0, "shard").run([job], lambda *_: None)
+        Scheduler(LocalExecutor(1), ledger, 0, "shard", Sum).run([job], lambda *_: None)
 
 
 def test_a_part_whose_worker_always_dies_is_given_up_after_three_attempts(tmp_path: Path) -> None:
     made: list[int] = []
 
-    def make(_: Receipt | None) -> Part:
+    def make(_: Receipt[Sum] | None) -> Part[Sum]:
         made.append(1)
         return Fail(WorkerLostError("killed"))
 
     with Ledger(tmp_path) as ledger, pytest.raises(WorkerLostError, match="3 times"):
-        Jobs(LocalExecutor(1), ledger, 0, "fetch").run([Job(number=0, make=make)], lambda *_: None)
+        Scheduler(LocalExecutor(1), ledger, 0, "fetch", Sum).run(
+            [Job(number=0, make=make)], lambda *_: None
+        )
     assert len(made) == 3

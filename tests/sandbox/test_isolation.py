@@ -10,6 +10,7 @@ import pytest
 from tests.fetch.fetch_list_rows import Row, part_for, run
 from tests.sandbox.test_client import HOSTILE
 from wenlan_data.extract.data_uris import data_uri_images
+from wenlan_data.fetch.receipts import FetchDetails
 from wenlan_data.fetch.results import EPOCH
 from wenlan_data.protocols import Receipt
 from wenlan_data.sandbox import client as sandbox
@@ -31,7 +32,7 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     sandbox.close_all()
 
 
-def _fetch(folder: Path, numbers: list[int]) -> tuple[list[Row], Receipt]:
+def _fetch(folder: Path, numbers: list[int]) -> tuple[list[Row], Receipt[FetchDetails]]:
     folder.mkdir()
     small = make_image(1, width=100, height=100)
     rows: list[Row] = []

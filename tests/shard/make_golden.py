@@ -4,7 +4,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,6 +22,7 @@ from wenlan_data.image.hash import (
     perceptual_hashes,
     quarter_colours,
 )
+from wenlan_data.layout import PART_DROPS
 from wenlan_data.recipe import Recipe
 from wenlan_data.run.versions import library_versions
 from wenlan_data.shard.format import sample_key
@@ -37,7 +38,7 @@ from wenlan_data.shard.manifest import (
     Times,
     save_manifest,
 )
-from wenlan_data.shard.step import DROPS_NAME, ShardPart
+from wenlan_data.shard.step import ShardPart
 from wenlan_data.tables import DROPS, KEPT
 
 GOLDEN = Path(__file__).parents[2] / "shards" / "golden"
@@ -179,21 +180,24 @@ def _make_shard(
 ) -> tuple[ShardEntry, FileEntry]:
     out = work / f"out-{number}"
     out.mkdir()
-    details = dict(shard_part(work, number, rows, recipe)(out).details)
-    metadata = FileEntry.model_validate(
-        {"name": f"{number:06d}.parquet", **_mapping(details.pop("metadata"))}
+    made = shard_part(work, number, rows, recipe)(out).details
+    metadata = FileEntry(
+        name=f"{number:06d}.parquet", bytes=made.metadata.bytes, sha256=made.metadata.sha256
     )
     (out / "metadata.parquet").rename(corpus / "metadata" / metadata.name)
-    (out / DROPS_NAME).unlink()
+    (out / PART_DROPS).unlink()
     for path in out.iterdir():
         path.rename(corpus / "shards" / path.name)
-    own = {"generation": 0, "metadata": MetadataName(name=metadata.name)}
-    offsets = FileEntry.model_validate(details.pop("offsets"))
-    return ShardEntry.model_validate({**details, **own, "offsets": offsets}), metadata
-
-
-def _mapping(value: object) -> dict[str, object]:
-    return dict(value) if isinstance(value, dict) else {}
+    entry = ShardEntry(
+        name=made.name,
+        bytes=made.bytes,
+        sha256=made.sha256,
+        samples=made.samples,
+        generation=0,
+        offsets=FileEntry.model_validate(asdict(made.offsets)),
+        metadata=MetadataName(name=metadata.name),
+    )
+    return entry, metadata
 
 
 def _make_drops(corpus: Path) -> DropsEntry:

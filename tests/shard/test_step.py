@@ -9,7 +9,7 @@ from wenlan_data.errors import DamageError, UsageError
 from wenlan_data.recipe import Recipe
 from wenlan_data.shard.format import decode_sample
 from wenlan_data.shard.reader import read_tar
-from wenlan_data.shard.step import ShardPart
+from wenlan_data.shard.step import ShardDetails, ShardPart
 from wenlan_data.tables import METADATA
 
 
@@ -18,7 +18,7 @@ def part(tmp_path: Path) -> ShardPart:
     return shard_part(tmp_path, 3, write_warc(tmp_path / "images.warc", PAIRS), Recipe(name="test"))
 
 
-def _run(part: ShardPart, out: Path) -> dict[str, object]:
+def _run(part: ShardPart, out: Path) -> ShardDetails:
     out.mkdir()
     return part(out).details
 

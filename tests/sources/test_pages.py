@@ -154,7 +154,7 @@ def test_too_many_failing_pages_end_the_build_once_what_is_finished_is_published
 def test_a_host_is_not_asked_without_a_contact(tmp_path: Path, site: Site) -> None:
     _page(site, "/", "<a href='http://example.org/'>elsewhere</a>")
     sources = _sources(tmp_path, site, follow=["example.org"])
-    with pytest.raises(UsageError, match=r"example\.org:80 would be asked without a contact"):
+    with pytest.raises(UsageError, match=r"example\.org:80 would be requested without a contact"):
         _build(tmp_path, sources)
 
 
@@ -247,7 +247,7 @@ def test_a_crawl_from_more_seeds_takes_what_is_recorded_and_asks_only_for_the_re
 
 def test_a_seed_that_needs_a_contact_is_refused_before_anything_is_created(tmp_path: Path) -> None:
     options = BuildOptions(out=tmp_path / "corpus")
-    with pytest.raises(UsageError, match=r"example\.org:443 would be asked without a contact"):
+    with pytest.raises(UsageError, match=r"example\.org:443 would be requested without a contact"):
         prepare(options, ["pages:https://example.org/"], None, (), "")
     assert list(tmp_path.iterdir()) == []
 

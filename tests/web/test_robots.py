@@ -54,7 +54,7 @@ def test_a_robots_file_is_asked_for_once_and_travels_to_the_next_slice(tmp_path:
         _, receipt = fetch(tmp_path, [server.url("/a.jpg")], server.host)
         later = tmp_path / "later"
         later.mkdir()
-        states = receipt.details["hosts"]
+        states = receipt.details.hosts
         [row], _ = fetch(later, [server.url("/b.jpg")], server.host, host_states=states)
     assert row["reason"] == "robots"
     assert server.paths == ["/robots.txt", "/a.jpg"]

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from wenlan_data.crawl.budget import Asked, Budget, CrawlLimits
 from wenlan_data.crawl.queue import WAITING, WAITING_IDS, Batch, Ids, ids_of, merged, read_batches
+from wenlan_data.crawl.receipts import FrontierDetails, FrontierList
 from wenlan_data.errors import os_errors
 from wenlan_data.fetch.fetch_lists import cut_by_host
 from wenlan_data.protocols import Receipt
@@ -58,7 +59,7 @@ class FrontierPart:
     limits: CrawlLimits = field(default_factory=CrawlLimits)
     hosts: dict[str, HostLimits] = field(default_factory=dict)
 
-    def __call__(self, out: Path) -> Receipt:
+    def __call__(self, out: Path) -> Receipt[FrontierDetails]:
         """Cut. A function of the files and the limits alone."""
         with os_errors(out):
             budget = Budget(self.limits, self.hosts, self.recorded, self._asked())
@@ -69,14 +70,12 @@ class FrontierPart:
             save_ids(out / "asked.npy", asked)
             budget.asked.save(out / ASKED, self.limits.max_pages_a_shape)
             (out / "states.json").write_text(json.dumps(states), "utf-8")
-        details: dict[str, object] = {
-            "slices": slices,
-            "waiting": waiting,
-            "waits_for": {
-                reason: count for reason, count in sorted(budget.refused.items()) if count
-            },
-            "again": sum(retryable for retryable, _ in _to_retry(self.retry, self.opened)),
-        }
+        details = FrontierDetails(
+            slices=tuple(FrontierList(**one) for one in slices),  # type: ignore[arg-type]
+            waiting=waiting,
+            waits_for={reason: count for reason, count in sorted(budget.refused.items()) if count},
+            again=sum(retryable for retryable, _ in _to_retry(self.retry, self.opened)),
+        )
         return Receipt(rows_in=rows_in, rows_out=chosen.num_rows, details=details)
 
     def _choose(self, out: Path, budget: Budget) -> tuple[pa.Table, Ids, int, int]:

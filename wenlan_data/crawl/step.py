@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wenlan_data.crawl.frontier import Row, read_frontier, write_frontier
+from wenlan_data.crawl.receipts import CrawlDetails
 from wenlan_data.crawl.scope import Scope
 from wenlan_data.errors import os_errors
 from wenlan_data.extract.links import is_sitemap_or_feed, sitemap_or_feed_links
@@ -80,7 +81,7 @@ class CrawlPart:
     limits: Limits = DEFAULTS
     exclude: Lists = NO_LISTS
 
-    def __call__(self, out: Path) -> Receipt:
+    def __call__(self, out: Path) -> Receipt[CrawlDetails]:
         """Ask, record, follow. Raises `DiskError` when the disk is full."""
         rows = read_frontier(self.wanted)
         answers: list[_Answer | None] = [None] * len(rows)
@@ -153,7 +154,7 @@ class CrawlPart:
 
     def _receipt(
         self, answers: Sequence[_Answer], bytes_out: int, details: dict[str, object]
-    ) -> Receipt:
+    ) -> Receipt[CrawlDetails]:
         drops = [answer.drop for answer in answers if answer.drop]
         details["retryable_failed"] = sum(1 for drop in drops if drop.retryable)
         return Receipt(
@@ -161,7 +162,7 @@ class CrawlPart:
             rows_out=len(answers) - len(drops),
             bytes_out=bytes_out,
             drops=dict(sorted(Counter(drop.reason for drop in drops).items())),
-            details=details,
+            details=CrawlDetails(**details),  # type: ignore[arg-type]
         )
 
 

@@ -30,6 +30,13 @@ MAX_PAIRS = 1 << 22
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NearDetails:
+    """Whether a search found more pairs than it may write."""
+
+    overflows: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SelfJoinPart:
     """Pairs among the pictures of one generation, in every `shares`-th band. Details: whether it `overflows`."""
 
@@ -39,7 +46,7 @@ class SelfJoinPart:
     radius_bits: int
     verify: bool
 
-    def __call__(self, out: Path) -> Receipt:
+    def __call__(self, out: Path) -> Receipt[NearDetails]:
         """Search."""
         codes = distinct_phashes(self.facts)
         chosen = self_join.search_bands(codes, self.radius_bits)
@@ -63,7 +70,7 @@ class CrossJoinPart:
     stop: int
     radius_bits: int
 
-    def __call__(self, out: Path) -> Receipt:
+    def __call__(self, out: Path) -> Receipt[NearDetails]:
         """Search."""
         codes = distinct_phashes(self.facts)
         old, _ = distinct_codes(
@@ -149,17 +156,17 @@ def distinct_phashes(facts: Sequence[str]) -> Codes:
     return distinct_codes(np.concatenate(read))[0]
 
 
-def _written(out: Path, codes: int, found: Iterator[MatchedPairs]) -> Receipt:
+def _written(out: Path, codes: int, found: Iterator[MatchedPairs]) -> Receipt[NearDetails]:
     pairs, crowds, total = [np.empty((0, 2), np.uint64)], [np.empty(0, np.uint64)], 0
     for one in found:
         pairs.append(one.pairs)
         crowds.append(one.dense)
         total += len(one.pairs)
         if total > MAX_PAIRS:
-            return Receipt(rows_in=codes, details={"overflows": True})
+            return Receipt(rows_in=codes, details=NearDetails(overflows=True))
     save_array(out / PAIRS, np.concatenate(pairs))
     save_array(out / DENSE, np.unique(np.concatenate(crowds)))
-    return Receipt(rows_in=codes, rows_out=total, details={"overflows": False})
+    return Receipt(rows_in=codes, rows_out=total, details=NearDetails(overflows=False))
 
 
 def _pairs(folder: str) -> Codes:

@@ -37,6 +37,16 @@ from wenlan_data.web.urls import url_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkDetails:
+    """What was read of a benchmark beside its images."""
+
+    unreadable: int
+    not_at_hand: int
+    """Images that lie on the web, or are missing: only their URLs and texts count."""
+    texts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BenchmarkPart:
     """Reads a part of one benchmark: a folder's pictures, a table's rows, or the metadata of a corpus.
 
@@ -53,7 +63,7 @@ class BenchmarkPart:
     max_side_px: int
     """Of the recipe: hashes depend on it."""
 
-    def __call__(self, out: Path) -> Receipt:
+    def __call__(self, out: Path) -> Receipt[BenchmarkDetails]:
         """Read."""
         rules = [spec.load() for spec in self.rules]
         found = _Read(rules, any_image(self.max_side_px))
@@ -70,11 +80,11 @@ class BenchmarkPart:
         return Receipt(
             rows_in=found.rows,
             rows_out=len(found.images),
-            details={
-                "unreadable": found.unreadable,
-                "not_at_hand": found.not_at_hand,
-                "texts": len(found.texts),
-            },
+            details=BenchmarkDetails(
+                unreadable=found.unreadable,
+                not_at_hand=found.not_at_hand,
+                texts=len(found.texts),
+            ),
         )
 
 

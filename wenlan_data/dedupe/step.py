@@ -37,6 +37,28 @@ from wenlan_data.recipe import DedupeRules, ShardRules
 INDEX, CAPTIONS = "index", "captions"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedShard:
+    """A shard that the next step writes."""
+
+    number: int
+    samples: int
+    bytes: int
+    """Estimated from its images."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DedupeDetails:
+    """What a dedupe part reports beside its counts."""
+
+    shards: tuple[PlannedShard, ...]
+    drops: dict[str, dict[str, int]]
+    """Step to reason to count."""
+    frequent_texts: int
+    holds: int
+    """How many of the last published index folders the new index holds as well."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DedupePart:
     """One generation's dedupe. A function of the tables and the recipe alone; running it twice gives the same bytes."""
@@ -59,7 +81,7 @@ class DedupePart:
     shard: ShardRules
     first_shard: int
 
-    def __call__(self, out: Path) -> Receipt:
+    def __call__(self, out: Path) -> Receipt[DedupeDetails]:
         """Writes `shard-NNNNNN.parquet` (`tables.KEPT`), `drops.parquet` (`tables.WORK_DROPS`) and `index/`.
 
         The receipt details how many of the last `published` folders the new index `holds` as well. Raises `DamageError`
@@ -105,7 +127,7 @@ class DedupePart:
         texts: FilteredTexts,
         decisions: Decisions,
         held: int,
-    ) -> Receipt:
+    ) -> Receipt[DedupeDetails]:
         kept = np.flatnonzero(decisions.reason == KEPT)
         kept = kept[np.argsort(table.keys[kept])]
         merged = merge_columns(table, texts.left, decisions, merge_texts=self.rules.merge_texts)
@@ -126,14 +148,14 @@ class DedupePart:
             rows_out=len(kept),
             bytes_out=sum(path.stat().st_size for path in out.rglob("*") if path.is_file()),
             drops=dict(sorted(sum(drops.values(), Counter[str]()).items())),
-            details={
-                "shards": shards,
-                "drops": {
+            details=DedupeDetails(
+                shards=tuple(PlannedShard(**one) for one in shards),
+                drops={
                     step: dict(sorted(counts.items())) for step, counts in sorted(drops.items())
                 },
-                "frequent_texts": texts.removed,
-                "holds": held,
-            },
+                frequent_texts=texts.removed,
+                holds=held,
+            ),
         )
 
     def _check(self, rows_in: int, kept: int, drops: dict[str, Counter[str]]) -> None:

@@ -40,6 +40,19 @@ _ImageIndexRow = tuple[str, str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractDetails:
+    """What an extract part reports beside its counts."""
+
+    known: int = 0
+    """Candidates that an earlier generation had read."""
+    ids: int = 0
+    rejected_texts: dict[str, int] = field(default_factory=dict)
+    """Texts rejected of candidates that survived, by reason."""
+    remarks: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Kind of remark to value to count."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractPart:
     """Reads one part of a source.
 
@@ -60,7 +73,7 @@ class ExtractPart:
     limit: int | None = None
     """Maximum number of rows that are read."""
 
-    def __call__(self, out: Path) -> Receipt:
+    def __call__(self, out: Path) -> Receipt[ExtractDetails]:
         """Writes the tables and returns the counts.
 
         Details: `known` (skipped rows), `ids` (recorded rows), `rejected_texts` of surviving candidates by reason,
@@ -89,7 +102,7 @@ class ReextractPart:
     images: tuple[str, ...] = ()
     """Index files (`images.parquet`) to copy."""
 
-    def __call__(self, out: Path) -> Receipt:
+    def __call__(self, out: Path) -> Receipt[ExtractDetails]:
         """Writes the same tables and returns the same counts as `ExtractPart`."""
         rows = _renumbered(self.part_number, read_raw(self.raw))
         cleaner = _cleaner(self)
@@ -109,7 +122,7 @@ class RetryPart:
     variants: tuple[Variant, ...] = ()
     title_repeats: TitleRepeats = TEXT.title_repeats
 
-    def __call__(self, out: Path) -> Receipt:
+    def __call__(self, out: Path) -> Receipt[ExtractDetails]:
         """Writes the same tables as `ExtractPart`. An id that several files hold is taken once."""
         wanted = SeenIds((self.ids,))
         recorded = (row for raw in self.raws for row in read_raw(raw, wanted))
@@ -153,7 +166,7 @@ def _extract(
     image_index: Iterator[_ImageIndexRow],
     cleaner: TextCleaner,
     seen: SeenIds,
-) -> Receipt:
+) -> Receipt[ExtractDetails]:
     counts = _ExtractCounts()
     with os_errors(out):
         with ParquetWriters(out, _FILES) as tables:
@@ -167,15 +180,15 @@ def _extract(
         rows_out=counts.rows_out,
         bytes_out=bytes_out,
         drops=dict(sorted(counts.drops.items())),
-        details={
-            "known": counts.known,
-            "ids": counts.rows_in,
-            "rejected_texts": dict(sorted(counts.rejected.items())),
-            "remarks": {
+        details=ExtractDetails(
+            known=counts.known,
+            ids=counts.rows_in,
+            rejected_texts=dict(sorted(counts.rejected.items())),
+            remarks={
                 kind: dict(sorted(values.items()))
                 for kind, values in sorted(counts.remarks.items())
             },
-        },
+        ),
     )
 
 

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wenlan_data.errors import os_errors
+from wenlan_data.fetch.receipts import FetchList, FetchListDetails
 from wenlan_data.index.published import PublishedIndex, url_hashes
 from wenlan_data.protocols import Receipt
 from wenlan_data.tables import CANDIDATES, FACTS, IMAGE_INDEX, WANTED
@@ -47,7 +48,7 @@ class SlicePart:
     recorded: tuple[str, ...] = ()
     """Old `facts.parquet` files (for `--from`): what one of them holds gets one slice, in their order."""
 
-    def __call__(self, out: Path) -> Receipt:
+    def __call__(self, out: Path) -> Receipt[FetchListDetails]:
         """Cut. Deterministic: depends on the rows alone."""
         wanted, rows_in = _wanted(self.candidates, self.images)
         repeats = rows_in - wanted.num_rows
@@ -77,7 +78,11 @@ class SlicePart:
         return Receipt(
             rows_in=rows_in,
             rows_out=wanted.num_rows + sum(table.num_rows for _, table in told),
-            details={"slices": slices, "repeated_urls": repeats, "published_urls": published},
+            details=FetchListDetails(
+                slices=tuple(FetchList(**one) for one in slices),  # type: ignore[arg-type]
+                repeated_urls=repeats,
+                published_urls=published,
+            ),
         )
 
     def _cut(self, wanted: pa.Table) -> Iterator[tuple[str, int, Indexes]]:

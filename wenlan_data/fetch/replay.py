@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from wenlan_data.errors import DamageError, os_errors
 from wenlan_data.fetch.jpeg_store import ENCODED, EncodedWriter
+from wenlan_data.fetch.receipts import FetchDetails
 from wenlan_data.fetch.results import Outcome, read_outcomes, read_wanted, receipt_of, write_facts
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.protocols import Receipt
@@ -33,7 +34,7 @@ class ReplayPart:
     image: ImageRules
     jpeg_quality: int = ShardRules().jpeg_quality
 
-    def __call__(self, out: Path) -> Receipt:
+    def __call__(self, out: Path) -> Receipt[FetchDetails]:
         """Judge. Raises `DamageError` where the old WARC is not what the old facts say."""
         rows = read_wanted(self.wanted)
         recorded = read_outcomes(self.facts)

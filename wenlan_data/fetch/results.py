@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from wenlan_data.errors import DamageError, os_errors
 from wenlan_data.fetch.jpeg_store import NOT_ENCODED, Encoded
+from wenlan_data.fetch.receipts import FetchDetails
 from wenlan_data.image.hash import NO_COLOURS
 from wenlan_data.protocols import Receipt
 from wenlan_data.records import Drop, ImageFacts
@@ -90,7 +91,7 @@ def write_facts(path: Path, wanted: Sequence[Wanted], outcomes: Sequence[Outcome
 
 def receipt_of(
     outcomes: Sequence[Outcome | None], bytes_out: int, details: dict[str, object]
-) -> Receipt:
+) -> Receipt[FetchDetails]:
     """The receipt of a part with these outcomes."""
     drops = Counter(one.found.reason for one in outcomes if one and isinstance(one.found, Drop))
     good = sum(1 for one in outcomes if one and not isinstance(one.found, Drop))
@@ -99,7 +100,7 @@ def receipt_of(
         rows_out=good,
         bytes_out=bytes_out,
         drops=dict(sorted(drops.items())),
-        details=details,
+        details=FetchDetails(**details),  # type: ignore[arg-type]
     )
 
 

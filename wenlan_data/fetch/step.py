@@ -13,6 +13,7 @@ from aiohttp.abc import AbstractResolver
 
 from wenlan_data.fetch.background import Judge
 from wenlan_data.fetch.jpeg_store import ENCODED, EncodedWriter
+from wenlan_data.fetch.receipts import FetchDetails
 from wenlan_data.fetch.recorder import Given, Keeper
 from wenlan_data.fetch.results import Outcome, Wanted, read_wanted, receipt_of, write_facts
 from wenlan_data.image.rules import ImageRules
@@ -61,7 +62,7 @@ class FetchPart:
     limits: Limits = DEFAULTS
     exclude: Lists = NO_LISTS
 
-    def __call__(self, out: Path) -> Receipt:
+    def __call__(self, out: Path) -> Receipt[FetchDetails]:
         """Fetch and judge. Raises `DamageError` for a damaged stored WARC, `DiskError` when the disk is full."""
         start_worker()
         rows = read_wanted(self.wanted)

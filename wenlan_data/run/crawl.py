@@ -1,4 +1,4 @@
-"""Crawls the pages that sources name: round after round, each part once; what a round recorded goes into the corpus."""
+"""Crawls the pages that sources name, in rounds; crawled parts become the input of generations."""
 
 import hashlib
 import json
@@ -6,47 +6,49 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
 
 from wenlan_data.crawl.budget import CrawlLimits
 from wenlan_data.crawl.frontier import FrontierPart, Row
-from wenlan_data.crawl.step import TABLE, WARC, CrawlPart
+from wenlan_data.crawl.receipts import CrawlDetails, FrontierDetails, FrontierList
+from wenlan_data.crawl.step import CrawlPart
+from wenlan_data.layout import PAGE_TABLE, PAGE_WARC, REQUESTED_URLS, generation_name, part_name
 from wenlan_data.protocols import Receipt, SourcePart
 from wenlan_data.run.contact import check_contact
-from wenlan_data.run.executors.lazy import DeferredExecutor
+from wenlan_data.run.executors.lazy import LazyExecutor
 from wenlan_data.run.executors.local import run_part
-from wenlan_data.run.failure_budget import Health
-from wenlan_data.run.generations import Entry, describe_source
+from wenlan_data.run.failure_budget import HostMonitor
+from wenlan_data.run.generations import PlannedPart, describe_source
 from wenlan_data.run.ledger import Ledger
 from wenlan_data.run.progress import Reporter
-from wenlan_data.run.scheduler import Job, Jobs
+from wenlan_data.run.scheduler import Job, Scheduler
 from wenlan_data.source_config import Sources, SourceSpec
 from wenlan_data.sources.pages import Pages
 from wenlan_data.web.tracking_params import page_key
 from wenlan_data.web.urls import host_of
 
 ROWS_A_PAGE = 20
-"""Pictures that a page counts for when a generation is cut; our own guess."""
+"""Images that a page counts for when generations are cut; our own estimate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Crawler:
     """Crawls one source after the other, on the executor and in the ledger of the build."""
 
-    executor: DeferredExecutor
+    executor: LazyExecutor
     ledger: Ledger
-    report: Reporter
+    reporter: Reporter
     sources: Sources | None
     seconds: dict[str, float]
+    """Step to wall time; the crawl adds its own."""
     retry: bool = False
-    """Ask once more, at the end, for pages that failed in a way that may pass."""
+    """Retries transient page failures once after the last round."""
 
-    def entries(self, spec: SourceSpec) -> Iterator[Entry] | None:
-        """The slices of a `pages` source, in order, as they are crawled; None for any other kind."""
+    def planned_parts(self, spec: SourceSpec) -> Iterator[PlannedPart] | None:
+        """Yields the crawled parts of a `pages` source, in order, while the crawl runs; None for other kinds."""
         source = spec.load()
         if not isinstance(source, Pages) or self.sources is None:
             return None
-        return _Crawl(self, spec, source, self.sources).entries()
+        return _Crawl(self, spec, source, self.sources).planned_parts()
 
 
 @dataclass(slots=True)
@@ -60,69 +62,74 @@ class _Crawl:
     number: int = 0
     recorded: int = 0
     failed: int = 0
-    """Pages that failed in a way that may pass and were not asked again."""
+    """Pages that failed transiently and were not requested again."""
     retried: bool = False
     rounds: list[tuple[Path, tuple[Path, ...]]] = field(default_factory=list)
     """Of each round the folder of its frontier and those of its crawl parts."""
 
     @property
     def name(self) -> str:
-        """By it a later build knows the crawl again."""
+        """Folder name of the crawl: a digest of its settings, so a later build finds it again."""
         words = json.dumps(self.source.identity(), sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(words.encode()).hexdigest()[:16]
 
     @property
     def ledger(self) -> Ledger:
-        """Its rounds."""
+        """Ledger of its rounds."""
         return self.crawler.ledger.crawl(self.name)
 
-    def entries(self) -> Iterator[Entry]:
-        """Round after round until nothing is left to ask."""
-        while (cut := self._frontier()) is not None:
-            yield from self._round(cut)
+    def planned_parts(self) -> Iterator[PlannedPart]:
+        """Runs round after round until no URL is left."""
+        while (frontier := self._frontier()) is not None:
+            yield from self._round(frontier)
             self.number += 1
         if self.failed > 0:
-            self.crawler.report.say(
-                f"{self.source.name}: {self.failed} pages failed in a way that may pass: --retry-failed asks them again"
+            self.crawler.reporter.say(
+                f"{self.source.name}: {self.failed} pages failed transiently: "
+                "--retry-failed requests them again"
             )
 
-    def _frontier(self) -> Receipt | None:
-        """The round's slices; None where the crawl is over. An empty round leaves no trace: the limits may change."""
-        receipt = self.ledger.receipt(self.number, "frontier", 0) or self._cut(retry=False)
-        if not receipt.details["slices"] and self.crawler.retry and not self.retried:
+    def _frontier(self) -> Receipt[FrontierDetails] | None:
+        """Returns the round's fetch lists; None where the crawl is over.
+
+        An empty round is not committed: with other limits it may not be empty.
+        """
+        receipt = self.ledger.receipt(self.number, "frontier", 0, FrontierDetails)
+        receipt = receipt or self._cut(retry=False)
+        if not receipt.details.slices and self.crawler.retry and not self.retried:
             self.retried = True
             receipt = self._cut(retry=True)
-        return receipt if receipt.details["slices"] else None
+        return receipt if receipt.details.slices else None
 
-    def _cut(self, *, retry: bool) -> Receipt:
+    def _cut(self, *, retry: bool) -> Receipt[FrontierDetails]:
         before, crawled = self.rounds[-1] if self.rounds else ("", ())
         part = FrontierPart(
             seeds=() if self.rounds else _rows(self.source.crawl_seeds()),
             before=str(before),
             crawled=tuple(map(str, crawled)),
-            asked=tuple(str(frontier / "asked.npy") for frontier, _ in self.rounds),
+            asked=tuple(str(frontier / REQUESTED_URLS) for frontier, _ in self.rounds),
             recorded=self.recorded,
-            elsewhere=self._elsewhere(),
-            retry=tuple(str(one / TABLE) for _, parts in self.rounds for one in parts)
+            elsewhere=self._other_crawls(),
+            retry=tuple(str(one / PAGE_TABLE) for _, parts in self.rounds for one in parts)
             if retry
             else (),
             opened=self.sources.network.allow if retry else (),
             limits=self._limits(),
             hosts=dict(self.sources.hosts),
         )
-        # In this process: a build with nothing new need not start an executor to learn that.
+        # In this process: a build with nothing new must not start Ray to learn that.
         attempt = self.ledger.attempt()
         receipt = run_part(part, attempt)
-        if receipt.details["slices"]:
+        if receipt.details.slices:
             self.ledger.commit(attempt, receipt, self.number, "frontier", 0)
         else:
             shutil.rmtree(attempt)
         return receipt
 
-    def _elsewhere(self) -> tuple[str, ...]:
-        """The pages of the corpus's other crawls: of other seeds, or with other limits."""
-        found = sorted(self.ledger.work.glob(f"crawls/*/*/crawl/*/{TABLE}"))
-        return tuple(str(path) for path in found if path.parents[3].name != self.name)
+    def _other_crawls(self) -> tuple[str, ...]:
+        """Returns the page tables of the corpus's other crawls: of other seeds, or with other limits."""
+        found = self.ledger.folder.crawled_pages()
+        return tuple(str(path) for name, path in found if name != self.name)
 
     def _limits(self) -> CrawlLimits:
         limits = self.sources.limits
@@ -132,75 +139,75 @@ class _Crawl:
             max_pages_a_shape=limits.max_pages_a_shape,
         )
 
-    def _round(self, cut: Receipt) -> Iterator[Entry]:
+    def _round(self, cut: Receipt[FrontierDetails]) -> Iterator[PlannedPart]:
         frontier = self.ledger.part(self.number, "frontier", 0)
-        slices = cast("list[dict[str, object]]", cut.details["slices"])
-        check_contact(self.sources, frontier, cut)
+        lists = cut.details.slices
+        check_contact(self.sources, (frontier / one.name for one in lists))
         jobs = [
-            Job(number=number, make=self._make(frontier, one), chain=str(one["chain"]))
-            for number, one in enumerate(slices)
+            Job(number=number, make=self._make(frontier, one), chain=one.chain)
+            for number, one in enumerate(lists)
         ]
-        receipts = self._step("crawl", jobs)
+        receipts = self._run(jobs)
         folders = tuple(self.ledger.part(self.number, "crawl", number) for number in receipts)
         self.rounds.append((frontier, folders))
         self.recorded += sum(receipt.rows_out for receipt in receipts.values())
-        failed = sum(
-            cast("int", receipt.details["retryable_failed"]) for receipt in receipts.values()
-        )
-        self.failed += failed - cast("int", cut.details.get("again", 0))
-        for folder, receipt in zip(folders, receipts.values(), strict=True):
-            yield self._entry(folder / WARC, receipt)
+        failed = sum(receipt.details.retryable_failed for receipt in receipts.values())
+        self.failed += failed - cut.details.again
+        for number, receipt in receipts.items():
+            yield self._planned_part(number, receipt)
 
-    def _entry(self, warc: Path, receipt: Receipt) -> Entry:
-        """A slice as an input of a generation. Known by its place: a committed part never changes."""
+    def _planned_part(self, number: int, receipt: Receipt[CrawlDetails]) -> PlannedPart:
+        """Returns a crawled part as input of a generation.
+
+        Its stamp is its position in the crawl: a committed part never changes.
+        """
+        warc = self.ledger.part(self.number, "crawl", number) / PAGE_WARC
         pages = {"read": receipt.rows_out, **receipt.drops}
-        return Entry(
+        return PlannedPart(
             spec=describe_source(self.spec),
             part=SourcePart(
                 source=0, path=str(warc), bytes=warc.stat().st_size if warc.exists() else 0
             ),
-            stamp=f"crawl|{self.name}|{warc.parent.parent.parent.name}|{warc.parent.name}",
+            stamp=f"crawl|{self.name}|{generation_name(self.number)}|{part_name(number)}",
             rows=ROWS_A_PAGE * receipt.rows_out,
-            failed_pages=cast("int", receipt.details["retryable_failed"]),
+            failed_pages=receipt.details.retryable_failed,
             pages={reason: count for reason, count in pages.items() if count},
         )
 
     def _make(
-        self, frontier: Path, one: Mapping[str, object]
-    ) -> Callable[[Receipt | None], CrawlPart]:
-        def make(before: Receipt | None) -> CrawlPart:
-            states = before.details.get("hosts", {}) if before else {}
+        self, frontier: Path, one: FrontierList
+    ) -> Callable[[Receipt[CrawlDetails] | None], CrawlPart]:
+        def make(before: Receipt[CrawlDetails] | None) -> CrawlPart:
             return CrawlPart(
-                wanted=str(frontier / str(one["name"])),
-                states=str(frontier / str(one["states"])),
-                recorded=str(frontier / str(one["recorded"])),
+                wanted=str(frontier / one.name),
+                states=str(frontier / one.states),
+                recorded=str(frontier / one.recorded),
                 scope=self.source.scope(),
                 sitemaps=self.source.sitemaps,
                 contact=self.sources.contact,
                 allow=self.sources.network.allow,
                 hosts=dict(self.sources.hosts),
-                host_states=states if isinstance(states, dict) else {},
+                host_states=before.details.hosts if before else {},
                 limits=self.sources.limits,
                 exclude=self.sources.exclude,
             )
 
         return make
 
-    def _step(self, step: str, jobs: list[Job]) -> Mapping[int, Receipt]:
-        executor, report = self.crawler.executor, self.crawler.report
+    def _run(self, jobs: list[Job[CrawlDetails]]) -> Mapping[int, Receipt[CrawlDetails]]:
+        executor, reporter = self.crawler.executor, self.crawler.reporter
         started = executor.clock()
-        report.begin(f"round {self.number}", step, len(jobs))
-        health = Health(report.say)
+        reporter.begin(f"round {self.number}", "crawl", len(jobs))
+        monitor = HostMonitor(reporter.say)
 
-        def committed(number: int, receipt: Receipt) -> None:
-            report.part(number, receipt)
-            health.note(receipt)
+        def committed(number: int, receipt: Receipt[CrawlDetails]) -> None:
+            reporter.part(number, receipt)
+            monitor.add(receipt.details.hosts)
 
-        receipts = Jobs(executor, self.ledger, self.number, step).run(
-            jobs, committed, report.part_before
-        )
-        report.end()
-        health.end()
+        scheduler = Scheduler(executor, self.ledger, self.number, "crawl", CrawlDetails)
+        receipts = scheduler.run(jobs, committed, reporter.part_restored)
+        reporter.end()
+        monitor.end()
         seconds = self.crawler.seconds
         seconds["crawl"] = seconds.get("crawl", 0.0) + executor.clock() - started
         return receipts

@@ -1,105 +1,120 @@
-"""What failed in a way that may pass, of requests and of pages, and how much of that a build puts up with."""
+"""Transient failures of requests and pages: how many a build accepts, and what the operator should know."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import cast
 
 from wenlan_data.errors import FailureBudgetError
+from wenlan_data.fetch.receipts import FetchDetails
 from wenlan_data.protocols import Receipt
+from wenlan_data.reasons import Reason
 from wenlan_data.run.generations import GenerationPlan
 
-MIN_NAMES = 20
-"""Fewer names say nothing of the resolver."""
-MIN_UNRESOLVED_SHARE = 0.3
-MAX_LINES = 10
-"""Paused hosts that are named; of the others the number is said."""
-
-_WHY = {"host_waits": "it wants us to wait", "host_unreachable": "it cannot be reached"}
-
 MAX_FAILED_PAGES_SHARE = 0.05
-"""Of the pages of a crawl, where `--max-failed-share` says nothing: a site that is down is no site of few pictures."""
+"""Of the pages of a crawl, without `--max-failed-share`. Images have no default budget: half of the
+links of old tables are dead, but a site whose pages fail is a site that is down."""
 _NAMED_REASONS = 3
 
+MIN_HOST_NAMES = 20
+"""Fewer names say nothing about the resolver."""
+MIN_UNRESOLVED_SHARE = 0.3
+MAX_PAUSED_LINES = 10
+"""Paused hosts that are named; the others are counted."""
+_PAUSED_BECAUSE = {
+    Reason.HOST_WAITS: "it asks for a longer wait",
+    Reason.HOST_UNREACHABLE: "it is unreachable",
+}
 
-class Failures:
-    """Counts over the generations of one run."""
+
+class FailureBudget:
+    """Counts transient failures over the generations of one run."""
 
     def __init__(self) -> None:
         self.pages: Counter[str] = Counter()
         """Outcome to crawled pages."""
         self._failed_pages = 0
-        self._asked = 0
+        self._requested = 0
         self._failed: Counter[str] = Counter()
 
     def add_pages(self, plan: GenerationPlan) -> None:
-        """The pages that a generation's sources were crawled from."""
+        """Adds the pages that a generation's sources were crawled from."""
         self.pages.update(plan.pages())
         self._failed_pages += sum(entry.failed_pages for entry in plan.entries)
 
-    def add_fetched(self, receipts: Iterable[Receipt]) -> None:
-        """The pictures that were asked for."""
+    def add_fetched(self, receipts: Iterable[Receipt[FetchDetails]]) -> None:
+        """Adds the images that were requested."""
         for receipt in receipts:
-            self._asked += cast("int", receipt.details.get("asked", 0))
-            self._failed.update(
-                cast("dict[str, int]", receipt.details.get("retryable_reasons", {}))
-            )
+            self._requested += receipt.details.asked
+            self._failed.update(receipt.details.retryable_reasons)
 
     def check(self, allowed: float | None) -> None:
-        """Raise `FailureBudgetError` where more than this share failed; None: of pages alone, see the constant."""
+        """Raises `FailureBudgetError` where more than this share failed.
+
+        With None only pages have a budget: `MAX_FAILED_PAGES_SHARE`.
+        """
         if allowed is not None:
-            _spend("requests", self._failed.total(), self._asked, allowed, self._failed)
+            _check("requests", self._failed.total(), self._requested, allowed, self._failed)
         others = Counter(
             {reason: count for reason, count in self.pages.items() if reason != "read"}
         )
         share = MAX_FAILED_PAGES_SHARE if allowed is None else allowed
-        _spend("pages", self._failed_pages, self.pages.total(), share, others)
+        _check("pages", self._failed_pages, self.pages.total(), share, others)
 
 
-def _spend(what: str, failed: int, asked: int, allowed: float, reasons: Counter[str]) -> None:
-    if asked and failed / asked > allowed:
+def _check(what: str, failed: int, requested: int, allowed: float, reasons: Counter[str]) -> None:
+    if requested and failed / requested > allowed:
         named = ", ".join(
             f"{reason} {count}" for reason, count in reasons.most_common(_NAMED_REASONS)
         )
         raise FailureBudgetError(
-            f"{failed} of {asked} {what} failed in a way that may pass, more than --max-failed-share {allowed} "
-            f"(most often: {named}): what is finished is published; run again with --retry-failed"
+            f"{failed} of {requested} {what} failed transiently, more than "
+            f"--max-failed-share {allowed} (most often: {named}): "
+            "what is finished is published; run again with --retry-failed"
         )
 
 
-class Health:
-    """Looks at the receipts of one step as they come; `say` is given one line at a time."""
+class HostMonitor:
+    """Watches the host states of one step's receipts; reports paused hosts and a resolver that is down.
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
+    `report` is called with one line at a time.
+    """
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self._report = report
         self._names = 0
         self._unresolved = 0
-        self._warned_at = MIN_NAMES
-        self._paused: Counter[str] = Counter()
+        self._warn_at = MIN_HOST_NAMES
+        self._paused: set[str] = set()
 
-    def note(self, receipt: Receipt) -> None:
-        """A part is done; its details tell what each host was like."""
-        hosts = cast("Mapping[str, Mapping[str, object]]", receipt.details.get("hosts", {}))
+    def add(self, hosts: Mapping[str, Mapping[str, object]]) -> None:
+        """Adds the states of the hosts that a part talked to."""
         for host, state in hosts.items():
             self._names += 1
             failing = str(state.get("failing", ""))
-            self._unresolved += failing == "dns"
-            if state.get("ended") and failing != "dns" and not self._paused[host]:
-                self._paused[host] = 1
-                if len(self._paused) <= MAX_LINES:
-                    why = _WHY.get(str(state["ended"]), "its robots.txt cannot be had")
-                    self._say(
-                        f"paused: {host}: {why} ({failing or 'no answer'}); --retry-failed asks again"
-                    )
+            self._unresolved += failing == Reason.DNS
+            if state.get("ended") and failing != Reason.DNS and host not in self._paused:
+                self._paused.add(host)
+                if len(self._paused) <= MAX_PAUSED_LINES:
+                    self._report(_paused_line(host, str(state["ended"]), failing))
         share = self._unresolved / self._names if self._names else 0.0
-        if self._names >= self._warned_at and share >= MIN_UNRESOLVED_SHARE:
-            self._warned_at = self._names * 2
-            self._say(
-                f"{share:.0%} of {self._names} names do not resolve: check your resolver; "
-                "nothing is closed for good, --retry-failed asks again"
+        if self._names >= self._warn_at and share >= MIN_UNRESOLVED_SHARE:
+            # Said again only when twice as many names are known, not with every part.
+            self._warn_at = self._names * 2
+            self._report(
+                f"{share:.0%} of {self._names} host names do not resolve: check your resolver; "
+                "these URLs are not lost, --retry-failed requests them again"
             )
 
     def end(self) -> None:
-        """The step is over."""
-        more = len(self._paused) - MAX_LINES
+        """Reports how many paused hosts were not named."""
+        more = len(self._paused) - MAX_PAUSED_LINES
         if more > 0:
-            self._say(f"paused: {more} more hosts")
+            self._report(f"paused: {more} more hosts")
+
+
+def _paused_line(host: str, ended: str, failing: str) -> str:
+    because = {str(reason): text for reason, text in _PAUSED_BECAUSE.items()}
+    why = because.get(ended, "its robots.txt could not be fetched")
+    return (
+        f"paused: {host}: {why} ({failing or 'no response'}); "
+        "--retry-failed requests its URLs again"
+    )

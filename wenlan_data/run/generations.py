@@ -1,4 +1,4 @@
-"""What a generation will read, written down before it starts, so that a resumed build reads the same."""
+"""Plans of generations: what each one reads, saved before it starts, so that a resumed build reads the same."""
 
 import hashlib
 import json
@@ -10,42 +10,43 @@ from typing import Literal
 
 from wenlan_data.errors import UsageError
 from wenlan_data.files import write_atomic
+from wenlan_data.layout import FETCH_RESULTS, IMAGE_WARC, RAW_CANDIDATES, StepTree, WorkFolder
 from wenlan_data.protocols import SourcePart
 from wenlan_data.run.ledger import Ledger
 from wenlan_data.run.preflight import Prepared
+from wenlan_data.shard.manifest import Manifest
 from wenlan_data.source_config import Sources, SourceSpec
 
-READ = "read.json"
-
 UNKNOWN_ROWS = 20_000
-"""What a part whose rows only reading tells (a WARC) counts for when a generation is cut."""
+"""Rows that a part counts for when its rows are unknown until it is read (a WARC)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class PlannedPart:
     """One extract part of a generation."""
 
     spec: Mapping[str, object]
-    """The source: kind, base, parameters."""
+    """The source: kind, base folder, parameters."""
     part: SourcePart
     limit: int | None = None
     stamp: str = ""
-    """Identity of the file's state; a part read once in this state is not read again. Empty: always read."""
+    """Identity of the file's state. A part read once in this state is not read again; with an empty
+    stamp it is always read."""
     rows: int | None = None
-    """What it counts for when a generation is cut, where only reading tells the rows; None: `UNKNOWN_ROWS`."""
+    """Estimate, where the part's rows are unknown until it is read; None: `UNKNOWN_ROWS`."""
     pages: Mapping[str, int] = field(default_factory=dict)
-    """Of a slice of a crawl: outcome (`read`, or why a page was not) to pages."""
+    """Of a crawled part: outcome (`read`, or a drop reason) to pages."""
     failed_pages: int = 0
-    """Of these, how many failed in a way that may pass."""
+    """Of these, pages that failed transiently."""
 
     @property
-    def reckoned_rows(self) -> int:
-        """What it counts for when a generation is cut."""
+    def estimated_rows(self) -> int:
+        """Rows that the part counts for when generations are cut."""
         known = self.rows if self.part.rows is None else self.part.rows
         return UNKNOWN_ROWS if known is None else known
 
     def source(self) -> SourceSpec:
-        """The source that reads it."""
+        """Returns the source that reads the part."""
         return SourceSpec.model_validate(self.spec)
 
 
@@ -54,61 +55,72 @@ class GenerationPlan:
     """The input of one generation."""
 
     kind: Literal["sources", "from", "retry"]
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[PlannedPart, ...] = ()
     raws: tuple[str, ...] = ()
-    """`from` and `retry`: recorded candidates, one file a part."""
+    """`from` and `retry`: files of recorded candidates, one a part."""
     origin: str = ""
     """`from`: the old corpus and its generation."""
     old_parts: tuple[tuple[str, str], ...] = ()
-    """`from`: (facts.parquet, images.warc) of every recorded fetch part, newest first."""
-    manners: Mapping[str, object] = field(default_factory=dict)
-    """Contact, network and hosts of the sources that it was planned with."""
+    """`from`: (fetch results, image WARC) of every recorded fetch part, newest first."""
+    politeness: Mapping[str, object] = field(default_factory=dict)
+    """Contact, network, hosts, limits and blocklists of the sources that it was planned with."""
     listed: tuple[Mapping[str, object], ...] = ()
     """The sources as the manifest names them."""
     cut_short: bool = False
-    """`--limit` ended it."""
+    """Whether `--limit` ended it."""
 
-    def save(self, folder: Path) -> None:
-        """Write `plan.json` into the generation's folder, whole or not at all."""
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(folder / "plan.json", json.dumps(asdict(self), ensure_ascii=False).encode())
+    def save(self, tree: StepTree, number: int) -> None:
+        """Writes the plan of a generation, atomically."""
+        path = tree.plan(number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, json.dumps(asdict(self), ensure_ascii=False).encode())
 
     @classmethod
-    def load(cls, folder: Path) -> "GenerationPlan | None":
-        """The plan of a generation that was begun; None where there is none."""
-        path = folder / "plan.json"
+    def load(cls, tree: StepTree, number: int) -> "GenerationPlan | None":
+        """Returns the plan of a generation that was started; None where there is none."""
+        path = tree.plan(number)
         if not path.is_file():
             return None
         value = json.loads(path.read_text("utf-8"))
+        # Plans of older builds name it so.
+        if "manners" in value:
+            value["politeness"] = value.pop("manners")
         value["entries"] = tuple(
-            Entry(**{**entry, "part": SourcePart(**entry["part"])}) for entry in value["entries"]
+            PlannedPart(**{**entry, "part": SourcePart(**entry["part"])})
+            for entry in value["entries"]
         )
-        value["old_parts"] = tuple((facts, warc) for facts, warc in value.get("old_parts", ()))
+        value["old_parts"] = tuple((results, warc) for results, warc in value.get("old_parts", ()))
         return cls(**{**value, "raws": tuple(value["raws"]), "listed": tuple(value["listed"])})
 
     def planned_with(
-        self, manners: Mapping[str, object], listed: tuple[Mapping[str, object], ...]
+        self, politeness: Mapping[str, object], listed: tuple[Mapping[str, object], ...]
     ) -> "GenerationPlan":
-        """The same with the sources' manners and names."""
-        return replace(self, manners=manners, listed=listed)
+        """Returns the plan with the politeness and the names of the sources."""
+        return replace(self, politeness=politeness, listed=listed)
 
-    def reckoned_rows(self) -> int:
-        """How many rows of the sources it reads, as far as that is known before; none where it reads recorded ones."""
+    def estimated_rows(self) -> int:
+        """Returns how many source rows it reads, as far as known before; 0 where it reads recorded rows."""
         return sum(
-            entry.reckoned_rows if entry.limit is None else entry.limit for entry in self.entries
+            entry.estimated_rows if entry.limit is None else entry.limit for entry in self.entries
         )
 
     def stamps(self) -> set[str]:
-        """What need not be read again once this generation is published."""
+        """Returns the stamps of what need not be read again once this generation is published."""
         whole = {entry.stamp for entry in self.entries if entry.stamp and entry.limit is None}
         return whole | ({self.origin} if self.origin else set())
 
     def pages(self) -> dict[str, int]:
-        """Of all crawled slices: outcome to pages."""
+        """Returns outcome to pages, over all crawled parts."""
         return dict(sum((Counter(entry.pages) for entry in self.entries), Counter[str]()))
 
+    def allowed_hosts(self) -> tuple[str, ...]:
+        """Returns the `network.allow` that it was planned with."""
+        network = self.politeness.get("network", {})
+        allow = network.get("allow", ()) if isinstance(network, Mapping) else ()
+        return tuple(map(str, allow))
+
     def same_input(self, other: "GenerationPlan | None") -> bool:
-        """Whether `other` reads the same, in the same parts."""
+        """Returns whether `other` reads the same, in the same parts."""
         return other is not None and (self.kind, self.entries, self.raws) == (
             other.kind,
             other.entries,
@@ -116,12 +128,15 @@ class GenerationPlan:
         )
 
 
-Crawl = Callable[[SourceSpec], Iterator[Entry] | None]
-"""The entries of a source that is crawled, while it is crawled; None for any other kind."""
+Crawl = Callable[[SourceSpec], Iterator[PlannedPart] | None]
+"""Yields the parts of a crawled source while the crawl runs; None for any other kind."""
 
 
-def source_entries(specs: Sequence[SourceSpec], max_rows: int, crawl: Crawl) -> Iterator[Entry]:
-    """Every part of every source, in order. WARC sources come first: what they hold is not asked for again."""
+def source_parts(specs: Sequence[SourceSpec], max_rows: int, crawl: Crawl) -> Iterator[PlannedPart]:
+    """Yields every part of every source, in order.
+
+    WARC sources come first: images that they hold need not be fetched for the others.
+    """
     numbered = sorted(enumerate(specs), key=lambda pair: (pair[1].kind != "warc", pair[0]))
     folders: dict[str, str] = {}
     for number, spec in numbered:
@@ -133,30 +148,38 @@ def source_entries(specs: Sequence[SourceSpec], max_rows: int, crawl: Crawl) -> 
             continue
         described = describe_source(spec)
         for part in spec.load().parts(source=number, max_rows=max_rows):
-            yield Entry(spec=described, part=part, stamp=_stamp(part, folders))
+            yield PlannedPart(spec=described, part=part, stamp=_stamp(part, folders))
 
 
 def describe_source(spec: SourceSpec) -> dict[str, object]:
-    """The source as a plan keeps it."""
+    """Returns the source as a plan stores it."""
     return {"kind": spec.kind, "base": spec.base, **(spec.model_extra or {})}
 
 
 def cut(
-    entries: Iterator[Entry], read: set[str], max_rows: int, limit: int | None
+    entries: Iterator[PlannedPart], read: set[str], max_rows: int, limit: int | None
 ) -> Iterator[GenerationPlan]:
-    """Generations of at most `max_rows` candidates (as far as rows are known), without the parts already read."""
-    gathered: list[Entry] = []
+    """Yields generations of at most `max_rows` candidates, as far as rows are known.
+
+    Parts whose stamp is in `read` are skipped; at most `limit` rows are planned in all.
+    """
+    gathered: list[PlannedPart] = []
     rows = taken = 0
     for entry in entries:
         if entry.stamp and entry.stamp in read:
             continue
-        size = entry.reckoned_rows
+        size = entry.estimated_rows
         if gathered and rows + size > max_rows:
             yield GenerationPlan(kind="sources", entries=tuple(gathered))
             gathered, rows = [], 0
         if limit is not None and taken + size >= limit:
             whole = entry.part.rows is not None and taken + size == limit
-            last = entry if whole else Entry(spec=entry.spec, part=entry.part, limit=limit - taken)
+            # Without a stamp: the rest of the part is read by a later build.
+            last = (
+                entry
+                if whole
+                else PlannedPart(spec=entry.spec, part=entry.part, limit=limit - taken)
+            )
             yield GenerationPlan(kind="sources", entries=(*gathered, last), cut_short=True)
             return
         gathered.append(entry)
@@ -170,15 +193,15 @@ def _stamp(part: SourcePart, folders: dict[str, str]) -> str:
     path = Path(part.path)
     if path.is_dir():
         if part.path not in folders:
-            folders[part.path] = _listing(path)
+            folders[part.path] = _listing_digest(path)
         state = folders[part.path]
     else:
         state = f"{part.bytes}|{path.stat().st_mtime_ns}"
     return f"{part.path}|{state}|{part.group}|{part.start}|{part.stop}"
 
 
-def _listing(folder: Path) -> str:
-    """A digest of names, sizes and times of all files of a folder: an added file makes all of it be looked at again."""
+def _listing_digest(folder: Path) -> str:
+    """Returns a digest of names, sizes and times of all files, so an added file changes every stamp."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         status = path.lstat()
@@ -188,65 +211,71 @@ def _listing(folder: Path) -> str:
     return digest.hexdigest()[:32]
 
 
-def read_before(ledger: Ledger, published: int) -> set[str]:
-    """Stamps of what published generations have read, and of parts in which nothing was new."""
-    path = ledger.work / READ
-    stamps = set(json.loads(path.read_text("utf-8"))) if path.is_file() else set[str]()
+def read_stamps(ledger: Ledger, published: int) -> set[str]:
+    """Returns the stamps of what published generations have read, and of parts without new rows."""
+    stamps = _stamps_without_rows(ledger.folder)
     for number in range(published):
-        plan = GenerationPlan.load(ledger.generation(number))
+        plan = GenerationPlan.load(ledger.tree, number)
         stamps |= plan.stamps() if plan else set()
     return stamps
 
 
-def note_nothing_new(ledger: Ledger, plan: GenerationPlan) -> None:
-    """Remember that a plan held nothing new, so that the next build need not look again."""
-    path = ledger.work / READ
-    stamps = set(json.loads(path.read_text("utf-8"))) if path.is_file() else set[str]()
-    write_atomic(path, json.dumps(sorted(stamps | plan.stamps()), ensure_ascii=False).encode())
+def record_nothing_new(ledger: Ledger, plan: GenerationPlan) -> None:
+    """Records that a plan held no new row, so that later builds skip its parts."""
+    stamps = sorted(_stamps_without_rows(ledger.folder) | plan.stamps())
+    write_atomic(ledger.folder.read_stamps, json.dumps(stamps, ensure_ascii=False).encode())
+
+
+def _stamps_without_rows(folder: WorkFolder) -> set[str]:
+    path = folder.read_stamps
+    return set(json.loads(path.read_text("utf-8"))) if path.is_file() else set()
 
 
 def new_plans(
     prepared: Prepared, read: set[str], crawl: Crawl, limit: int | None
 ) -> Iterator[GenerationPlan]:
-    """Generations of what was not read before, at most `limit` rows; `crawl` asks for pages as they are wanted."""
+    """Yields the generations of what was not read before, with at most `limit` rows.
+
+    `crawl` requests pages only as the plans are consumed.
+    """
     options, sources = prepared.options, prepared.sources
     if prepared.old is not None:
-        yield from _recorded_plans(prepared, read)
+        yield from _recorded_plans(prepared, prepared.old, read)
     elif sources is not None and limit != 0:
-        entries = source_entries(sources.sources, options.generation_rows, crawl)
+        entries = source_parts(sources.sources, options.generation_rows, crawl)
         for plan in cut(entries, read, options.generation_rows, limit):
-            yield plan.planned_with(manners_of(sources), listed_of(sources))
+            yield plan.planned_with(politeness_of(sources), listed_sources(sources))
 
 
-def manners_of(sources: Sources) -> dict[str, object]:
-    """How to ask, as JSON types."""
+def politeness_of(sources: Sources) -> dict[str, object]:
+    """Returns how the sources want hosts to be treated, as JSON types."""
     return sources.model_dump(
         mode="json", include={"contact", "network", "hosts", "limits", "exclude"}
     )
 
 
-def listed_of(sources: Sources) -> tuple[dict[str, object], ...]:
-    """The sources as the manifest names them: kind and parameters as the operator wrote them."""
+def listed_sources(sources: Sources) -> tuple[dict[str, object], ...]:
+    """Returns the sources as the manifest names them: kind and parameters as the operator wrote them."""
     return tuple({"kind": spec.kind, **(spec.model_extra or {})} for spec in sources.sources)
 
 
-def _recorded_plans(prepared: Prepared, read: set[str]) -> Iterator[GenerationPlan]:
-    old = prepared.old
-    if old is None:
-        return
-    folder = prepared.old_work / "generations"
-    parts = sorted(folder.glob("*/fetch/*"), reverse=True)
-    old_parts = tuple((str(one / "facts.parquet"), str(one / "images.warc")) for one in parts)
-    for one in old.generations:
-        generation = folder / f"{one.generation:06d}"
-        origin = f"from:{generation}"
-        plan = GenerationPlan.load(generation)
+def _recorded_plans(prepared: Prepared, old: Manifest, read: set[str]) -> Iterator[GenerationPlan]:
+    work = WorkFolder(prepared.old_work)
+    old_parts = tuple(
+        (str(part / FETCH_RESULTS), str(part / IMAGE_WARC)) for part in work.fetch_parts()
+    )
+    for number in (one.generation for one in old.generations):
+        folder = work.generations.generation(number)
+        origin = f"from:{folder}"
+        plan = GenerationPlan.load(work.generations, number)
         if plan is None:
             raise UsageError(
-                f"{generation}: is not there or not whole: give the corpus's work folder by --from-work"
+                f"{folder}: is missing or incomplete: give the corpus's work folder by --from-work"
             )
-        # What a retry asked again stands among the rows of the generation where it failed.
+        # The rows of a retry are among those of the generation where they failed.
         if origin not in read and plan.kind != "retry":
-            raws = tuple(str(path) for path in sorted(generation.glob("extract/*/raw.parquet")))
-            planned = GenerationPlan(kind="from", raws=raws, origin=origin, old_parts=old_parts)
+            raws = work.generations.files(number, "extract", RAW_CANDIDATES)
+            planned = GenerationPlan(
+                kind="from", raws=tuple(map(str, raws)), origin=origin, old_parts=old_parts
+            )
             yield planned.planned_with({}, tuple(old.sources))

@@ -1,9 +1,6 @@
-"""What is done is not done again: each part's files lie in one folder that came to be by one rename.
+"""Which parts are done: a part is committed by one rename of its folder, and never done again.
 
-WORK/lock                                   held by the build that runs
-WORK/attempts/<attempt>/                    where a task writes; nobody reads it
-WORK/generations/000003/<step>/00017/       a committed part: its files and receipt.json
-WORK/crawls/<crawl>/000003/<step>/00017/    the same of a round of a crawl
+`layout` draws the tree of the work folder.
 """
 
 import fcntl
@@ -11,39 +8,52 @@ import json
 import os
 import shutil
 import uuid
+from collections.abc import Hashable
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, TypeVar, cast
 
-from wenlan_data.errors import DamageError, UsageError
+from pydantic import TypeAdapter
+
+from wenlan_data.errors import DamageError, UsageError, in_short
 from wenlan_data.files import sync, write_synced
+from wenlan_data.layout import RECEIPT, StepTree, WorkFolder
 from wenlan_data.protocols import Receipt
 
-RECEIPT = "receipt.json"
+DetailsT = TypeVar("DetailsT")
+
+
+@cache
+def _adapter(details: Any) -> TypeAdapter[Any]:
+    """Building a validator takes a millisecond, reading a receipt with it a hundredth of that."""
+    return TypeAdapter(details)
 
 
 class Ledger:
-    """The parts of one output. Use as a context manager: it holds the lock while it is open.
+    """Committed parts of one output. A context manager that holds the lock while it is open.
 
     Raises `UsageError` where another build holds the same work folder.
     """
 
-    def __init__(self, work: Path, tree: str = "generations") -> None:
-        self.work = work
-        self._tree = tree
+    def __init__(self, work: Path, tree: StepTree | None = None) -> None:
+        self.folder = WorkFolder(work)
+        self.tree = tree or self.folder.generations
         self._lock: IO[str] | None = None
 
     def __enter__(self) -> "Ledger":
-        self.work.mkdir(parents=True, exist_ok=True)
-        lock = (self.work / "lock").open("a+")
+        self.folder.root.mkdir(parents=True, exist_ok=True)
+        lock = self.folder.lock.open("a+")
         try:
+            # The kernel releases a flock with its process, so a killed build leaves no stale lock.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
             holder = lock.read().strip() or "unknown"
             lock.close()
             raise UsageError(
-                f"{self.work}: another build (process {holder}) is at work here: wait for it, or choose another --out"
+                f"{self.folder.root}: another build (process {holder}) is running here: "
+                "wait for it, or choose another --out"
             ) from None
         lock.truncate(0)
         lock.write(str(os.getpid()))
@@ -55,52 +65,63 @@ class Ledger:
     def __exit__(self, kind: object, *_: object) -> None:
         if self._lock:
             if kind is None:
-                # A worker of a build that was killed may have begun one after this build had cleared them.
+                # A worker of a killed build may have started an attempt after this build cleared them.
                 self._clear_attempts()
             self._lock.close()
 
     def crawl(self, name: str) -> "Ledger":
-        """The same ledger for the rounds of a crawl, which stand where the generations stand here."""
-        return Ledger(self.work, f"crawls/{name}")
+        """Returns the ledger of a crawl, whose rounds take the place of generations."""
+        return Ledger(self.folder.root, self.folder.crawl(name))
 
     def generation(self, number: int) -> Path:
-        """The folder of a generation."""
-        return self.work / self._tree / f"{number:06d}"
+        """Returns the folder of a generation."""
+        return self.tree.generation(number)
 
     def part(self, generation: int, step: str, number: int) -> Path:
-        """Where a part's files lie once it is committed."""
-        return self.generation(generation) / step / f"{number:05d}"
+        """Returns the folder of a part, committed or not."""
+        return self.tree.part(generation, step, number)
 
-    def receipt(self, generation: int, step: str, number: int) -> Receipt | None:
-        """The receipt of a committed part, None for one that is still to be done."""
+    def receipt(
+        self, generation: int, step: str, number: int, details: type[DetailsT]
+    ) -> Receipt[DetailsT] | None:
+        """Returns the receipt of a committed part; None for one that is not committed.
+
+        `details` is the dataclass that the step's receipts carry. Raises `DamageError` for a file
+        that is no such receipt.
+        """
         path = self.part(generation, step, number) / RECEIPT
         try:
-            return Receipt(**json.loads(path.read_text("utf-8")))
+            value = json.loads(path.read_text("utf-8"))
+            found = _adapter(cast("Hashable", details)).validate_python(value["details"])
+            return Receipt(**{**value, "details": found})
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, KeyError) as error:
             raise DamageError(
-                f"{path}: not a receipt ({error}): remove {path.parent}, the part is done again"
+                f"{path}: not a receipt ({in_short(error)}): "
+                f"remove {path.parent} to have the part done again"
             ) from error
 
     def attempt(self) -> Path:
-        """A folder's name for one attempt at a part; the task makes the folder."""
-        return self.work / "attempts" / uuid.uuid4().hex
+        """Returns a new folder name for an attempt at a part; the task creates the folder."""
+        return self.folder.attempts / uuid.uuid4().hex
 
     def discard(self, folder: Path) -> None:
-        """Remove a folder at once: half-removed, it must never be taken for one that is begun."""
+        """Removes a folder. It is renamed first: half of it must never look like a started generation."""
         grave = self.attempt()
         folder.rename(grave)
         shutil.rmtree(grave)
 
     def commit(
-        self, attempt: Path, receipt: Receipt, generation: int, step: str, number: int
+        self, attempt: Path, receipt: Receipt[object], generation: int, step: str, number: int
     ) -> Path:
-        """Make the attempt's files the part. Only the driver calls this; what is committed stays."""
+        """Makes the attempt's files the part. Called by the driver only, so no late worker overwrites it."""
         write_synced(
             attempt / RECEIPT,
             json.dumps(asdict(receipt), ensure_ascii=False, sort_keys=True).encode(),
         )
+        # Files first, then the folder that names them, then the rename: after a power cut the part
+        # is either absent or whole.
         for path in attempt.rglob("*"):
             if path.is_file():
                 sync(path)
@@ -112,5 +133,5 @@ class Ledger:
         return target
 
     def _clear_attempts(self) -> None:
-        shutil.rmtree(self.work / "attempts", ignore_errors=True)
-        (self.work / "attempts").mkdir(exist_ok=True)
+        shutil.rmtree(self.folder.attempts, ignore_errors=True)
+        self.folder.attempts.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Everything that is checked before a build starts: the output, the recipe, the sources, what `--from` offers."""
+"""Checks before a build starts: the output, the recipe, the sources, the corpus of `--from`."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,26 +9,25 @@ from typing import cast
 from wenlan_data.dedupe.read_benchmarks import benchmark_parts
 from wenlan_data.errors import RecipeError, UsageError
 from wenlan_data.files import write_atomic
+from wenlan_data.layout import IMAGE_WARC, MANIFEST, WORK, WorkFolder
 from wenlan_data.plan import step_versions
 from wenlan_data.recipe import Recipe, load_recipe, parse_recipe
 from wenlan_data.run.contact import check_seeds
 from wenlan_data.run.options import BuildOptions
-from wenlan_data.shard.manifest import MANIFEST, Manifest, load_manifest
+from wenlan_data.shard.manifest import Manifest, load_manifest
 from wenlan_data.source_config import Sources, load_sources
-
-BUILD = "build.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """A build that may start."""
+    """Input of a build that has passed all checks."""
 
     options: BuildOptions
     recipe: Recipe
     sources: Sources | None
     """None for `--from`, and for `--retry-failed` without sources."""
     contact: str = ""
-    """Of the command line."""
+    """Contact given on the command line."""
     old: Manifest | None = None
     """The manifest of `--from`."""
 
@@ -38,7 +37,7 @@ class Prepared:
         corpus = self.options.from_corpus
         if corpus is None:
             raise UsageError("no --from is given")
-        return (self.options.from_work or corpus / ".work").absolute()
+        return (self.options.from_work or corpus / WORK).absolute()
 
 
 def prepare(
@@ -48,7 +47,7 @@ def prepare(
     overrides: Sequence[str],
     contact: str,
 ) -> Prepared:
-    """Check everything that can be checked without starting; nothing is created.
+    """Checks everything that can be checked without starting; creates nothing.
 
     Raises `UsageError` for an output that is not ours and for sources that name nothing, `RecipeError` for a recipe
     that is wrong or does not match the output.
@@ -68,7 +67,7 @@ def prepare(
         else load_sources(words, contact)
     )
     for spec in sources.sources if sources else ():
-        # What is missing, empty or without the column is found here, before anything is created.
+        # Finds a source that is missing, empty or without the column before anything is created.
         next(spec.load().parts(source=0, max_rows=options.generation_rows), None)
     if made is None:
         benchmark_parts(recipe)
@@ -77,9 +76,9 @@ def prepare(
     return Prepared(options=options, recipe=recipe, sources=sources, contact=contact, old=old)
 
 
-def note_build(options: BuildOptions, recipe: Recipe) -> None:
-    """Write down what the output is made with, before the first part."""
-    path = options.work_folder / BUILD
+def record_build(options: BuildOptions, recipe: Recipe) -> None:
+    """Records the recipe and step versions of the output, before its first part."""
+    path = WorkFolder(options.work_folder).build
     if path.exists():
         return
     value = {
@@ -94,12 +93,13 @@ def _made_with(options: BuildOptions) -> Mapping[str, object] | None:
     out = options.out
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is a file: choose a folder for --out")
-    build = options.work_folder / BUILD
+    build = WorkFolder(options.work_folder).build
     if (out / MANIFEST).is_file():
         manifest = load_manifest(out)
         if not build.is_file():
             raise UsageError(
-                f"{options.work_folder}: the work folder of {out} is gone: give it by --work, or build into a new --out"
+                f"{options.work_folder}: the work folder of {out} is missing: "
+                "give it by --work, or build into a new --out"
             )
         return {
             "recipe": manifest.recipe,
@@ -111,7 +111,7 @@ def _made_with(options: BuildOptions) -> Mapping[str, object] | None:
     allowed = {options.work_folder.resolve()}
     if out.is_dir() and any(path.resolve() not in allowed for path in out.iterdir()):
         raise UsageError(
-            f"{out}: is not empty and no corpus of wenlan-data: choose a new folder for --out"
+            f"{out}: is neither empty nor a corpus of wenlan-data: choose a new folder for --out"
         )
     return None
 
@@ -125,15 +125,18 @@ def _old_manifest(options: BuildOptions) -> Manifest | None:
         raise UsageError(
             f"{options.from_corpus}: holds no {MANIFEST}: --from takes a finished corpus"
         )
-    work = options.from_work or options.from_corpus / ".work"
-    if not (work / "generations").is_dir():
+    work = options.from_work or options.from_corpus / WORK
+    if not WorkFolder(work).generations.root.is_dir():
         raise UsageError(
-            f"{work}: holds no recorded pictures (removed by gc, or moved): give the folder by --from-work"
+            f"{work}: holds no recorded images (removed by gc, or moved): give the folder by --from-work"
         )
     manifest = load_manifest(options.from_corpus)
-    if manifest.generations and not any(work.glob("generations/*/fetch/*/images.warc")):
+    if manifest.generations and not any(
+        (part / IMAGE_WARC).exists() for part in WorkFolder(work).fetch_parts()
+    ):
         raise UsageError(
-            f"{work}: its images.warc files are gone (gc --warcs removes them): build from the sources again"
+            f"{work}: its {IMAGE_WARC} files are missing (gc --warcs removes them): "
+            "build from the sources again"
         )
     return manifest
 

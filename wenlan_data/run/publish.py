@@ -5,19 +5,22 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
 from wenlan_data import __version__
+from wenlan_data.extract.step import ExtractDetails
 from wenlan_data.files import partial_path, sync
 from wenlan_data.image.hash import HASH_VERSION
+from wenlan_data.layout import DROPS, METADATA, PART_DROPS, SHARDS
 from wenlan_data.plan import step_versions
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import Recipe
 from wenlan_data.run.ledger import Ledger
 from wenlan_data.run.versions import library_versions
+from wenlan_data.shard.drops import DropsDetails
 from wenlan_data.shard.manifest import (
     DropsEntry,
     FileEntry,
@@ -30,19 +33,20 @@ from wenlan_data.shard.manifest import (
     Times,
     save_manifest,
 )
+from wenlan_data.shard.step import ShardDetails
 
 
 class Store(Protocol):
-    """The role that publishing and reading go through."""
+    """Storage of a published corpus."""
 
     def publish(self, source: Path, name: str) -> None:
-        """Make the file `source` the object `name`, whole or not at all; again gives the same."""
+        """Makes the file `source` the object `name`, atomically; a second call changes nothing."""
 
     def read(self, name: str, start: int, length: int) -> bytes:
-        """Bytes `start` to `start + length` of an object."""
+        """Returns bytes `start` to `start + length` of an object."""
 
     def names(self, prefix: str) -> list[str]:
-        """The objects whose names begin with `prefix`, sorted."""
+        """Returns the sorted names of the objects that begin with `prefix`."""
 
 
 class FolderStore:
@@ -52,30 +56,31 @@ class FolderStore:
         self.root = root
 
     def publish(self, source: Path, name: str) -> None:
-        """Link `source` (copy it, where links cannot be made), then rename."""
+        """Links `source` (copies it, where links cannot be made), then renames."""
         target = self.root / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = partial_path(target)
-        temporary.unlink(missing_ok=True)
+        partial = partial_path(target)
+        partial.unlink(missing_ok=True)
         try:
-            os.link(source, temporary)
+            os.link(source, partial)
         except OSError:
-            # Another file system, or one without hard links: then it is a copy, flushed before it gets its name.
-            shutil.copyfile(source, temporary)
-            sync(temporary)
-        temporary.replace(target)
-        # A rename between two links of one file leaves both: so it is when a killed build had published this one.
-        temporary.unlink(missing_ok=True)
+            # Another file system, or one without hard links.
+            shutil.copyfile(source, partial)
+            sync(partial)
+        partial.replace(target)
+        # Renaming one link of a file over another leaves both: the case when a killed build had
+        # published this file already.
+        partial.unlink(missing_ok=True)
         sync(target.parent)
 
     def read(self, name: str, start: int, length: int) -> bytes:
-        """Bytes `start` to `start + length` of an object."""
+        """Returns bytes `start` to `start + length` of an object."""
         with (self.root / name).open("rb") as file:
             file.seek(start)
             return file.read(length)
 
     def names(self, prefix: str) -> list[str]:
-        """The objects whose names begin with `prefix`, sorted."""
+        """Returns the sorted names of the objects that begin with `prefix`."""
         files = (path for path in self.root.rglob("*") if path.is_file())
         return sorted(
             name
@@ -85,20 +90,29 @@ class FolderStore:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
+class FinishedGeneration:
     """The receipts of a generation whose every part is committed."""
 
     number: int
-    extract: Mapping[int, Receipt]
-    dedupe: Receipt
-    shard: Mapping[int, Receipt]
-    drops: Receipt
+    extract: Mapping[int, Receipt[ExtractDetails]]
+    shard: Mapping[int, Receipt[ShardDetails]]
+    drops: Receipt[DropsDetails]
     pages: Mapping[str, int] = field(default_factory=dict)
     """Of crawled pages: outcome to count."""
 
+    @property
+    def candidates(self) -> int:
+        """Candidates that it read."""
+        return sum(receipt.rows_in for receipt in self.extract.values())
+
+    @property
+    def samples(self) -> int:
+        """Samples that it publishes."""
+        return sum(receipt.rows_out for receipt in self.shard.values())
+
 
 def empty_manifest(recipe: Recipe) -> Manifest:
-    """The manifest of a corpus without a generation."""
+    """Returns the manifest of a corpus without a generation."""
     return Manifest(
         code_version=__version__,
         step_versions=step_versions(),
@@ -118,19 +132,18 @@ def publish(
     out: Path,
     ledger: Ledger,
     manifest: Manifest,
-    done: Finished,
+    done: FinishedGeneration,
     sources: Sequence[Mapping[str, object]],
 ) -> Manifest:
-    """Publish one generation; the new manifest. Done again after a crash it gives the same.
+    """Publishes one generation and returns the new manifest. Repeated after a crash it gives the same.
 
     Raises `DamageError` unless candidates = samples + drops.
     """
     store = FolderStore(out)
     shards, metadata = [], []
     for number, receipt in done.shard.items():
-        shard, table = _publish_shard(
-            store, ledger.part(done.number, "shard", number), number, receipt, done.number
-        )
+        part = ledger.part(done.number, "shard", number)
+        shard, table = _publish_shard(store, part, number, receipt.details, done.number)
         shards.append(shard)
         metadata.append(table)
     drops = _publish_drops(store, ledger.part(done.number, "drops", 0), done)
@@ -148,78 +161,75 @@ def publish(
         }
     )
     grown.check_counts()
+    # Last: until the manifest names them, the files above do not belong to the corpus.
     save_manifest(out, grown)
     return grown
 
 
 def _publish_shard(
-    store: FolderStore, part: Path, number: int, receipt: Receipt, generation: int
+    store: FolderStore, part: Path, number: int, shard: ShardDetails, generation: int
 ) -> tuple[ShardEntry, FileEntry]:
-    made = cast("dict[str, dict[str, object]]", receipt.details)
-    name = str(made["name"])
-    offsets = FileEntry.model_validate(made["offsets"])
     table = f"{number:06d}.parquet"
-    store.publish(part / name, f"shards/{name}")
-    store.publish(part / offsets.name, f"shards/{offsets.name}")
-    store.publish(part / "metadata.parquet", f"metadata/{table}")
-    shard = ShardEntry.model_validate(
-        {
-            **{key: made[key] for key in ("name", "bytes", "sha256", "samples")},
-            "generation": generation,
-            "offsets": offsets,
-            "metadata": MetadataName(name=table),
-        }
+    store.publish(part / shard.name, f"{SHARDS}/{shard.name}")
+    store.publish(part / shard.offsets.name, f"{SHARDS}/{shard.offsets.name}")
+    store.publish(part / shard.metadata.name, f"{METADATA}/{table}")
+    entry = ShardEntry(
+        name=shard.name,
+        bytes=shard.bytes,
+        sha256=shard.sha256,
+        samples=shard.samples,
+        generation=generation,
+        offsets=FileEntry.model_validate(asdict(shard.offsets)),
+        metadata=MetadataName(name=table),
     )
-    return shard, FileEntry.model_validate({"name": table, **made["metadata"]})
+    return entry, FileEntry(name=table, bytes=shard.metadata.bytes, sha256=shard.metadata.sha256)
 
 
-def _publish_drops(store: FolderStore, part: Path, done: Finished) -> DropsEntry:
-    path = part / "drops.parquet"
+def _publish_drops(store: FolderStore, part: Path, done: FinishedGeneration) -> DropsEntry:
+    path = part / PART_DROPS
     name = f"{done.number:06d}.parquet"
-    store.publish(path, f"drops/{name}")
+    store.publish(path, f"{DROPS}/{name}")
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return DropsEntry(name=name, bytes=path.stat().st_size, sha256=digest, rows=done.drops.rows_in)
 
 
-def _generation(manifest: Manifest, done: Finished) -> Generation:
+def _generation(manifest: Manifest, done: FinishedGeneration) -> Generation:
     return Generation(
         generation=done.number,
-        candidates=sum(receipt.rows_in for receipt in done.extract.values()),
-        samples=sum(receipt.rows_out for receipt in done.shard.values()),
+        candidates=done.candidates,
+        samples=done.samples,
         drops=done.drops.rows_in,
         first_shard=len(manifest.shards),
         shards=len(done.shard),
     )
 
 
-def _grow(funnel: Funnel, done: Finished) -> Funnel:
-    dropped = {step: Counter(reasons) for step, reasons in funnel.dropped.items()}
-    for step, reasons in cast("dict[str, dict[str, int]]", done.drops.details["dropped"]).items():
-        dropped.setdefault(step, Counter()).update(reasons)
+def _grow(funnel: Funnel, done: FinishedGeneration) -> Funnel:
+    extracted = [receipt.details for receipt in done.extract.values()]
     rejected = Counter(funnel.rejected_texts)
-    for receipt in done.extract.values():
-        rejected.update(cast("dict[str, int]", receipt.details.get("rejected_texts", {})))
+    for one in extracted:
+        rejected.update(one.rejected_texts)
     return Funnel(
-        candidates=funnel.candidates + sum(receipt.rows_in for receipt in done.extract.values()),
-        samples=funnel.samples + sum(receipt.rows_out for receipt in done.shard.values()),
-        dropped={step: dict(sorted(reasons.items())) for step, reasons in sorted(dropped.items())},
-        known=funnel.known
-        + sum(cast("int", receipt.details.get("known", 0)) for receipt in done.extract.values()),
+        candidates=funnel.candidates + done.candidates,
+        samples=funnel.samples + done.samples,
+        dropped=_added(funnel.dropped, [done.drops.details.dropped]),
+        known=funnel.known + sum(one.known for one in extracted),
         rejected_texts=dict(sorted(rejected.items())),
         pages=dict(sorted((Counter(funnel.pages) + Counter(done.pages)).items())),
-        remarks=_remarks(funnel, done),
+        remarks=_added(funnel.remarks, [one.remarks for one in extracted]),
     )
 
 
-def _remarks(funnel: Funnel, done: Finished) -> dict[str, dict[str, int]]:
-    total = {kind: Counter(values) for kind, values in funnel.remarks.items()}
-    for receipt in done.extract.values():
-        for kind, values in cast(
-            "dict[str, dict[str, int]]", receipt.details.get("remarks", {})
-        ).items():
-            total.setdefault(kind, Counter()).update(values)
-    return {kind: dict(sorted(values.items())) for kind, values in sorted(total.items())}
+def _added(
+    total: Mapping[str, Mapping[str, int]], more: Sequence[Mapping[str, Mapping[str, int]]]
+) -> dict[str, dict[str, int]]:
+    """Adds counts of two levels, sorted by both keys."""
+    added = {outer: Counter(inner) for outer, inner in total.items()}
+    for counts in more:
+        for outer, inner in counts.items():
+            added.setdefault(outer, Counter()).update(inner)
+    return {outer: dict(sorted(inner.items())) for outer, inner in sorted(added.items())}
 
 
 def _times(times: Times, generation: int, metadata: Sequence[FileEntry]) -> Times:

@@ -1,12 +1,13 @@
-"""Which candidates failed in a way that may pass, or at a host that is open by now, and were not tried again since."""
+"""Candidates that `--retry-failed` fetches again: transient failures, and hosts that are open by now."""
 
 from collections.abc import Collection
-from typing import cast
+from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from wenlan_data.layout import CANDIDATE_IDS, PART_DROPS, RAW_CANDIDATES, RETRYABLE_IDS
 from wenlan_data.run.generations import GenerationPlan
 from wenlan_data.run.ledger import Ledger
 from wenlan_data.web.address_policy import REFUSALS
@@ -16,40 +17,41 @@ from wenlan_data.web.urls import host_of
 def retry_plan(
     ledger: Ledger, generation: int, allow: Collection[str] = ()
 ) -> GenerationPlan | None:
-    """The plan of a generation that asks for them again; None where there are none. Writes its `retry-ids.npy`.
+    """Returns the plan of a generation that repeats failed candidates; None where there are none.
 
-    `allow` is `network.allow` of now: what was not dialled at one of these hosts, while it was closed, counts too.
+    Writes the ids of these candidates beside the plan. `allow` is the `network.allow` of now: what
+    the address policy blocked at one of these hosts, while the host was not listed, counts as well.
     """
-    open_ids: set[bytes] = set()
+    failed: set[bytes] = set()
     for number in range(generation):
         folder = ledger.part(number, "drops", 0)
-        open_ids -= set(_load(folder / "ids.npy"))
-        open_ids |= set(_load(folder / "retryable.npy"))
-        opened = set(allow) - _opened_then(ledger, number)
-        open_ids |= _refused(ledger, number, opened) if opened else set()
-    if not open_ids:
+        # A later generation that read a candidate again decides about it.
+        failed -= set(_load_ids(folder / CANDIDATE_IDS))
+        failed |= set(_load_ids(folder / RETRYABLE_IDS))
+        opened = set(allow) - _allowed_then(ledger, number)
+        failed |= _blocked(ledger, number, opened) if opened else set()
+    if not failed:
         return None
-    target = ledger.generation(generation)
-    target.mkdir(parents=True, exist_ok=True)
-    np.save(target / "retry-ids.npy", np.array(sorted(open_ids), dtype="S16"))
+    target = ledger.tree.retry_ids(generation)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    np.save(target, np.array(sorted(failed), dtype="S16"))
     raws = [
         str(path)
         for number in range(generation)
-        for path in sorted(ledger.generation(number).glob("extract/*/raw.parquet"))
+        for path in ledger.tree.files(number, "extract", RAW_CANDIDATES)
     ]
     return GenerationPlan(kind="retry", raws=tuple(raws))
 
 
-def _opened_then(ledger: Ledger, number: int) -> set[str]:
-    plan = GenerationPlan.load(ledger.generation(number))
-    network = cast("dict[str, list[str]]", plan.manners.get("network", {})) if plan else {}
-    return set(network.get("allow", ()))
+def _allowed_then(ledger: Ledger, number: int) -> set[str]:
+    plan = GenerationPlan.load(ledger.tree, number)
+    return set(plan.allowed_hosts()) if plan else set()
 
 
-def _refused(ledger: Ledger, number: int, hosts: set[str]) -> set[bytes]:
-    """Candidates of a generation whose own host was not dialled."""
+def _blocked(ledger: Ledger, number: int, hosts: set[str]) -> set[bytes]:
+    """Returns the candidates of a generation whose own host the address policy blocked."""
     table = pq.read_table(
-        ledger.part(number, "dedupe", 0) / "drops.parquet",
+        ledger.part(number, "dedupe", 0) / PART_DROPS,
         columns=["candidate_id", "url"],
         filters=pc.field("reason").isin(sorted(REFUSALS)),
     )
@@ -57,8 +59,7 @@ def _refused(ledger: Ledger, number: int, hosts: set[str]) -> set[bytes]:
     return {one for one, url in rows if host_of(url) in hosts}
 
 
-def _load(path: object) -> list[bytes]:
-    ids: list[bytes] = [
-        bytes(one).ljust(16, b"\0") for one in np.load(str(path), allow_pickle=False)
-    ]
+def _load_ids(path: Path) -> list[bytes]:
+    # NumPy strips trailing zero bytes of fixed-width strings, which an id may end with.
+    ids: list[bytes] = [bytes(one).ljust(16, b"\0") for one in np.load(path, allow_pickle=False)]
     return ids

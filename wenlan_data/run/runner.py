@@ -4,46 +4,57 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import pyarrow.parquet as pq
 
+from wenlan_data.crawl.receipts import CrawlDetails
+from wenlan_data.dedupe.near_step import NearDetails
+from wenlan_data.dedupe.read_benchmarks import BenchmarkDetails
+from wenlan_data.dedupe.step import DedupeDetails
 from wenlan_data.errors import FailureBudgetError, UsageError, os_errors
+from wenlan_data.extract.step import ExtractDetails
+from wenlan_data.fetch.receipts import FetchDetails, FetchListDetails
+from wenlan_data.layout import IMAGE_INDEX, MANIFEST
 from wenlan_data.protocols import Receipt
 from wenlan_data.report.write_all import descriptions_written
 from wenlan_data.run import steps
 from wenlan_data.run.contact import check_contact
 from wenlan_data.run.crawl import Crawler
-from wenlan_data.run.executors.lazy import executor_of
-from wenlan_data.run.failure_budget import Failures, Health
-from wenlan_data.run.gc import forget_encoded
+from wenlan_data.run.executors.lazy import lazy_executor
+from wenlan_data.run.failure_budget import FailureBudget, HostMonitor
+from wenlan_data.run.gc import remove_stored_jpegs
 from wenlan_data.run.generations import (
     GenerationPlan,
-    listed_of,
-    manners_of,
+    listed_sources,
     new_plans,
-    note_nothing_new,
-    read_before,
+    politeness_of,
+    read_stamps,
+    record_nothing_new,
 )
 from wenlan_data.run.ledger import Ledger
 from wenlan_data.run.options import BuildOptions
-from wenlan_data.run.preflight import Prepared, note_build
+from wenlan_data.run.preflight import Prepared, record_build
 from wenlan_data.run.progress import Reporter, reporter
-from wenlan_data.run.publish import Finished, empty_manifest, publish
+from wenlan_data.run.publish import FinishedGeneration, empty_manifest, publish
 from wenlan_data.run.retry import retry_plan
 from wenlan_data.run.row_limit import RowLimit
-from wenlan_data.run.scheduler import Job, Jobs
+from wenlan_data.run.scheduler import Job, Scheduler
 from wenlan_data.run.signals import interruptible
 from wenlan_data.sandbox import client as sandbox
-from wenlan_data.shard.manifest import MANIFEST, Manifest, load_manifest
+from wenlan_data.shard.drops import DropsDetails
+from wenlan_data.shard.manifest import Manifest, load_manifest
+from wenlan_data.shard.step import ShardDetails
 from wenlan_data.source_config import Network, Sources
 from wenlan_data.web.blocklists import Lists
 from wenlan_data.web.limits import HostLimits, Limits
 
+DetailsT = TypeVar("DetailsT")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildResult:
-    """What a build did; counts are those of this run, but for `samples` and `shards`, which are the corpus's."""
+    """Result of a build. Counts are of this run, except `samples` and `shards`, which are the corpus's."""
 
     out: str
     recipe_digest: str
@@ -55,20 +66,20 @@ class BuildResult:
     samples: int
     shards: int
     pages: Mapping[str, int] = field(default_factory=dict)
-    """Of crawled pages: `read`, or why a page was not, to count."""
+    """Of crawled pages: `read` or a drop reason, to count."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall time of the start of the executor and of each step."""
 
 
 def build(prepared: Prepared) -> BuildResult:
-    """Run the build to its end and publish everything that is finished.
+    """Runs the build to its end and publishes everything that is finished.
 
-    Raises the errors of `wenlan_data.errors`; the same call goes on where a stopped one was.
+    Raises the errors of `wenlan_data.errors`; the same call resumes a stopped build.
     """
     options = prepared.options
     with os_errors(options.out), interruptible(), Ledger(options.work_folder) as ledger:
         options.out.mkdir(parents=True, exist_ok=True)
-        note_build(options, prepared.recipe)
+        record_build(options, prepared.recipe)
         run = _Build(prepared, ledger)
         try:
             with descriptions_written(options.out, options.work_folder):
@@ -80,107 +91,108 @@ def build(prepared: Prepared) -> BuildResult:
 
 
 class _Build:
-    """The state of one run of the driver. Everything that must outlive it is in the ledger or the manifest."""
+    """State of one run of the driver. Everything that must outlive it is in the ledger or the manifest."""
 
     def __init__(self, prepared: Prepared, ledger: Ledger) -> None:
         self.prepared = prepared
         self.options: BuildOptions = prepared.options
         self.ledger = ledger
-        self.report: Reporter = reporter()
+        self.reporter: Reporter = reporter()
         self.seconds: dict[str, float] = {}
-        self.executor = executor_of(self.options)
+        self.executor = lazy_executor(self.options)
         exists = (self.options.out / MANIFEST).is_file()
         self.manifest: Manifest = (
             load_manifest(self.options.out) if exists else empty_manifest(prepared.recipe)
         )
         self.before = self.manifest
-        listed = listed_of(prepared.sources) if prepared.sources else ()
-        self.limit = RowLimit(self.options.work_folder, self.options.limit, listed)
-        self.failures = Failures()
+        listed = listed_sources(prepared.sources) if prepared.sources else ()
+        self.limit = RowLimit(ledger.folder.limit, self.options.limit, listed)
+        self.failures = FailureBudget()
 
     def finish(self) -> None:
-        """Let the executor begin to stop, while the report is written."""
+        """Lets the executor begin its shutdown while the report is written."""
         self.executor.finish()
 
     def close(self) -> None:
-        """Stop the executor and the bars."""
-        self.report.end()
-        self.report.close()
+        """Stops the executor and the progress display."""
+        self.reporter.end()
+        self.reporter.close()
         self.executor.close()
 
     def all_generations(self) -> None:
-        """Finish what was begun, then what failed before, then what is new."""
-        # Of all: a build that was killed between the manifest and its end may have left some.
-        forget_encoded(self.ledger, range(self.number))
-        begun = self._begun()
-        if begun:
-            self._one(begun)
-            if begun.cut_short:
+        """Finishes what was started, then retries what failed, then reads what is new."""
+        # Of all generations: a build killed right after it wrote the manifest left some.
+        remove_stored_jpegs(self.ledger, range(self.number))
+        started = self._started_plan()
+        if started:
+            self._generation(started)
+            if started.cut_short:
                 self.limit.end()
                 return
-        if self.options.retry_failed and not (begun and begun.kind == "retry"):
+        if self.options.retry_failed and not (started and started.kind == "retry"):
             sources = self.prepared.sources
-            again = retry_plan(self.ledger, self.number, sources.network.allow if sources else ())
-            if again:
-                self._one(self._with_manners(again))
+            retry = retry_plan(self.ledger, self.number, sources.network.allow if sources else ())
+            if retry:
+                self._generation(self._with_politeness(retry))
         for plan in self._new_plans():
-            self._one(plan)
+            self._generation(plan)
         self.limit.end()
 
     def _new_plans(self) -> Iterator[GenerationPlan]:
-        retry = self.options.retry_failed
         crawler = Crawler(
             self.executor,
             self.ledger,
-            self.report,
+            self.reporter,
             self.prepared.sources,
             self.seconds,
-            retry=retry,
+            retry=self.options.retry_failed,
         )
         left = self.limit.left_before(self.number)
-        return new_plans(
-            self.prepared, read_before(self.ledger, self.number), crawler.entries, left
-        )
+        read = read_stamps(self.ledger, self.number)
+        return new_plans(self.prepared, read, crawler.planned_parts, left)
 
     @property
     def number(self) -> int:
-        """The generation that comes next."""
+        """Number of the next generation."""
         return len(self.manifest.generations)
 
-    def _begun(self) -> GenerationPlan | None:
-        """The plan of a generation that a stopped build left; given up where other sources come before any request."""
+    def _started_plan(self) -> GenerationPlan | None:
+        """Returns the plan of the generation that a stopped build left unfinished.
+
+        It is discarded where the sources have changed and nothing was requested yet.
+        """
         folder = self.ledger.generation(self.number)
-        begun = GenerationPlan.load(folder)
-        if begun is None:
+        plan = GenerationPlan.load(self.ledger.tree, self.number)
+        if plan is None:
             if folder.exists():
                 self.ledger.discard(folder)
             return None
-        if begun.kind == "from" and self.prepared.old is None:
+        if plan.kind == "from" and self.prepared.old is None:
             raise UsageError(
-                f"{self.options.out}: a rebuild is under way here: give the same --from again to end it"
+                f"{self.options.out}: a rebuild was started here: "
+                "give the same --from again to finish it"
             )
-        asked = self.ledger.receipt(self.number, "slice", 0) is not None
-        if begun.kind == "sources" and self.prepared.sources is not None and not asked:
+        lists = self.ledger.receipt(self.number, "slice", 0, FetchListDetails)
+        if plan.kind == "sources" and self.prepared.sources is not None and lists is None:
             first = next(self._new_plans(), None)
-            if not begun.same_input(first):
+            if not plan.same_input(first):
                 self.ledger.discard(folder)
                 return None
-        return begun
+        return plan
 
-    def _with_manners(self, plan: GenerationPlan) -> GenerationPlan:
-        """A retry asks as its sources say or, where none are given, as the generation before did."""
+    def _with_politeness(self, plan: GenerationPlan) -> GenerationPlan:
+        """Gives a retry the politeness of its sources or, without sources, of the generation before."""
         if self.prepared.sources is not None:
-            return plan.planned_with(manners_of(self.prepared.sources), ())
-        before = GenerationPlan.load(self.ledger.generation(self.number - 1))
-        return plan.planned_with(before.manners if before else {}, ())
+            return plan.planned_with(politeness_of(self.prepared.sources), ())
+        before = GenerationPlan.load(self.ledger.tree, self.number - 1)
+        return plan.planned_with(before.politeness if before else {}, ())
 
-    def _one(self, plan: GenerationPlan) -> None:
+    def _generation(self, plan: GenerationPlan) -> None:
         number = self.number
-        folder = self.ledger.generation(number)
-        if GenerationPlan.load(folder) is None:
-            self.limit.note(number, plan.reckoned_rows())
-            plan.save(folder)
-        generation = steps.Generation(
+        if GenerationPlan.load(self.ledger.tree, number) is None:
+            self.limit.record(number, plan.estimated_rows())
+            plan.save(self.ledger.tree, number)
+        generation = steps.GenerationInput(
             number=number,
             plan=plan,
             recipe=self.prepared.recipe,
@@ -190,103 +202,114 @@ class _Build:
             old_parts=plan.old_parts,
         )
         self.failures.add_pages(plan)
-        extracted = self._step("extract", generation, steps.extract_jobs(generation))
+        extracted = self._step("extract", ExtractDetails, number, steps.extract_jobs(generation))
         if not any(receipt.rows_in for receipt in extracted.values()):
-            self._keep_indexes(plan, extracted)
-            self.limit.set_aside(number)
-            note_nothing_new(self.ledger, plan)
-            self.ledger.discard(folder)
+            self._keep_image_indexes(plan, extracted)
+            self.limit.record_nothing_new(number)
+            record_nothing_new(self.ledger, plan)
+            self.ledger.discard(self.ledger.generation(number))
         else:
-            self._rest(generation, extracted)
+            self._publish(generation, extracted)
         try:
             self.failures.check(self.options.max_failed_share)
         except FailureBudgetError:
-            # Not stopped, but ended: the next build counts from the beginning.
+            # The build has ended, it was not stopped: the next one counts its rows from 0.
             self.limit.end()
             raise
 
-    def _rest(self, generation: steps.Generation, extracted: Mapping[int, Receipt]) -> None:
-        parts = list(extracted)
-        sliced = self._step(
-            "slice", generation, steps.slice_jobs(generation, parts, self._image_indexes())
-        )[0]
+    def _publish(
+        self,
+        generation: steps.GenerationInput,
+        extracted: Mapping[int, Receipt[ExtractDetails]],
+    ) -> None:
+        number, parts = generation.number, list(extracted)
+        jobs = steps.fetch_list_jobs(generation, parts, self._image_indexes())
+        lists = self._step("slice", FetchListDetails, number, jobs)[0]
         if generation.plan.kind != "from":
-            check_contact(generation.sources, self.ledger.part(self.number, "slice", 0), sliced)
-        fetched = self._step("fetch", generation, steps.fetch_jobs(generation, sliced))
-        self._step("against", generation, steps.against_jobs(generation))
-        self._step("near", generation, steps.near_jobs(generation, fetched))
-        deduped = self._step("dedupe", generation, steps.dedupe_jobs(generation, parts, fetched))[0]
-        sandbox.start_worker()  # for the thumbnails of the report: it is ready when the shards are
-        sharded = self._step(
-            "shard", generation, steps.shard_jobs(generation, deduped, list(fetched))
-        )
-        dropped = self._step(
-            "drops", generation, steps.drops_jobs(generation, parts, list(sharded))
+            folder = self.ledger.part(number, "slice", 0)
+            check_contact(generation.sources, (folder / one.name for one in lists.details.slices))
+        fetched = self._step("fetch", FetchDetails, number, steps.fetch_jobs(generation, lists))
+        self._step("against", BenchmarkDetails, number, steps.benchmark_jobs(generation))
+        self._step("near", NearDetails, number, steps.near_jobs(generation, fetched))
+        deduped = self._step(
+            "dedupe", DedupeDetails, number, steps.dedupe_jobs(generation, parts, fetched)
         )[0]
-        done = Finished(
-            number=generation.number,
+        # For the thumbnails of the report: the sandbox is ready when the shards are.
+        sandbox.start_worker()
+        sharded = self._step(
+            "shard", ShardDetails, number, steps.shard_jobs(generation, deduped, list(fetched))
+        )
+        drops = self._step(
+            "drops", DropsDetails, number, steps.drops_jobs(generation, parts, list(sharded))
+        )[0]
+        done = FinishedGeneration(
+            number=number,
             extract=extracted,
-            dedupe=deduped,
             shard=sharded,
-            drops=dropped,
+            drops=drops,
             pages=generation.plan.pages(),
         )
         self.manifest = publish(
             self.options.out, self.ledger, self.manifest, done, generation.plan.listed
         )
-        forget_encoded(self.ledger, range(generation.number, self.number))
+        remove_stored_jpegs(self.ledger, range(number, self.number))
         self.failures.add_fetched(fetched.values())
 
     def _step(
-        self, step: str, generation: steps.Generation, jobs: Sequence[Job]
-    ) -> Mapping[int, Receipt]:
+        self, step: str, details: type[DetailsT], generation: int, jobs: Sequence[Job[DetailsT]]
+    ) -> Mapping[int, Receipt[DetailsT]]:
         started = self.executor.clock()
-        self.report.begin(f"generation {generation.number}", step, len(jobs))
-        health = Health(self.report.say)
+        self.reporter.begin(f"generation {generation}", step, len(jobs))
+        monitor = HostMonitor(self.reporter.say)
 
-        def committed(number: int, receipt: Receipt) -> None:
-            self.report.part(number, receipt)
-            health.note(receipt)
+        def committed(number: int, receipt: Receipt[DetailsT]) -> None:
+            self.reporter.part(number, receipt)
+            if isinstance(receipt.details, FetchDetails | CrawlDetails):
+                monitor.add(receipt.details.hosts)
 
-        running = Jobs(self.executor, self.ledger, generation.number, step)
-        receipts = running.run(jobs, committed, self.report.part_before)
-        self.report.end()
-        health.end()
+        scheduler = Scheduler(self.executor, self.ledger, generation, step, details)
+        receipts = scheduler.run(jobs, committed, self.reporter.part_restored)
+        self.reporter.end()
+        monitor.end()
         self.seconds[step] = self.seconds.get(step, 0.0) + self.executor.clock() - started
         return receipts
 
     def _sources(self, plan: GenerationPlan) -> Sources:
-        contact = self.prepared.contact or str(plan.manners.get("contact", ""))
-        network = Network.model_validate(plan.manners.get("network", {}))
-        hosts = cast("Mapping[str, object]", plan.manners.get("hosts", {}))
-        limits = {host: HostLimits.model_validate(value) for host, value in hosts.items()}
-        asking = Limits(**cast("dict[str, Any]", plan.manners.get("limits", {})))
-        lists = Lists(**cast("dict[str, Any]", plan.manners.get("exclude", {})))
+        """Returns sources with the politeness that the plan was made with; they name nothing to read."""
+        contact = self.prepared.contact or str(plan.politeness.get("contact", ""))
+        network = Network.model_validate(plan.politeness.get("network", {}))
+        hosts = cast("Mapping[str, object]", plan.politeness.get("hosts", {}))
+        host_limits = {host: HostLimits.model_validate(value) for host, value in hosts.items()}
+        limits = Limits(**cast("dict[str, Any]", plan.politeness.get("limits", {})))
+        lists = Lists(**cast("dict[str, Any]", plan.politeness.get("exclude", {})))
         return Sources.model_construct(
-            contact=contact, network=network, hosts=limits, limits=asking, exclude=lists, sources=()
+            contact=contact,
+            network=network,
+            hosts=host_limits,
+            limits=limits,
+            exclude=lists,
+            sources=(),
         )
 
     def _image_indexes(self) -> tuple[str, ...]:
-        """Indexes of the WARC files that are still as they were when they were read."""
-        found = [
-            *self.ledger.work.glob("generations/*/extract/*/images.parquet"),
-            *self.ledger.work.glob("indexes/*"),
-        ]
-        return tuple(str(path) for path in sorted(found) if _still_there(path))
+        """Returns the indexes of the WARC files that have not changed since they were read."""
+        return tuple(str(path) for path in self.ledger.folder.image_indexes() if _is_current(path))
 
-    def _keep_indexes(self, plan: GenerationPlan, extracted: Mapping[int, Receipt]) -> None:
-        """A WARC without a new page still brings pictures for later generations."""
-        folder = self.ledger.work / "indexes"
+    def _keep_image_indexes(self, plan: GenerationPlan, extracted: Mapping[int, object]) -> None:
+        """Keeps image indexes of a generation that is discarded.
+
+        A WARC without a new page still holds images that later generations want.
+        """
+        folder = self.ledger.folder.indexes
         for number in extracted if plan.kind == "sources" else ():
-            path = self.ledger.part(self.number, "extract", number) / "images.parquet"
+            path = self.ledger.part(self.number, "extract", number) / IMAGE_INDEX
             if pq.read_metadata(path).num_rows:
                 folder.mkdir(exist_ok=True)
-                path.rename(
-                    folder / f"{hashlib.sha256(path.read_bytes()).hexdigest()[:32]}.parquet"
-                )
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()[:32]
+                path.rename(folder / f"{digest}.parquet")
 
     def result(self) -> BuildResult:
-        """What this run added."""
+        """Returns what this run added."""
         before, after = self.before.funnel, self.manifest.funnel
         dropped = {
             step: new
@@ -314,7 +337,8 @@ class _Build:
         )
 
 
-def _still_there(index: Path) -> bool:
+def _is_current(index: Path) -> bool:
+    """Returns whether every WARC that an image index lists is as old as the index."""
     rows = pq.read_table(index, columns=["path"])["path"].unique().to_pylist()
     return bool(rows) and all(
         Path(path).is_file() and Path(path).stat().st_mtime <= index.stat().st_mtime

@@ -1,34 +1,48 @@
-"""The steps of one generation: which parts each has, made from what the steps before committed."""
+"""Jobs of the steps of one generation, made from what the steps before committed."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import TypedDict, TypeVar
 
 import pyarrow.parquet as pq
 
-from wenlan_data.crawl.step import STATES
-from wenlan_data.dedupe.near_step import NearFiles, NearPart, SelfJoinPart, near_parts
-from wenlan_data.dedupe.read_benchmarks import benchmark_parts
-from wenlan_data.dedupe.step import CAPTIONS, DedupePart, index_folders
-from wenlan_data.extract.step import ExtractPart, ReextractPart, RetryPart
+from wenlan_data.dedupe.near_step import NearDetails, NearFiles, NearPart, SelfJoinPart, near_parts
+from wenlan_data.dedupe.read_benchmarks import BenchmarkDetails, benchmark_parts
+from wenlan_data.dedupe.step import DedupeDetails, DedupePart, index_folders
+from wenlan_data.extract.step import ExtractDetails, ExtractPart, ReextractPart, RetryPart
 from wenlan_data.fetch.fetch_lists import SlicePart
+from wenlan_data.fetch.receipts import FetchDetails, FetchListDetails
 from wenlan_data.fetch.replay import ReplayPart
 from wenlan_data.fetch.step import FetchPart
+from wenlan_data.layout import (
+    CANDIDATE_IDS,
+    CANDIDATES,
+    CAPTIONS_FOLDER,
+    FETCH_RESULTS,
+    HOST_STATES,
+    IMAGE_WARC,
+    PART_DROPS,
+    RAW_CANDIDATES,
+    PartRef,
+    part_name,
+)
 from wenlan_data.protocols import Part, Receipt
 from wenlan_data.recipe import Recipe, RuleSpec, TitleRepeats
 from wenlan_data.records import Variant
 from wenlan_data.run.generations import GenerationPlan
 from wenlan_data.run.ledger import Ledger
 from wenlan_data.run.scheduler import Job
-from wenlan_data.shard.drops import DropsPart
-from wenlan_data.shard.step import DROPS_NAME, ShardPart
+from wenlan_data.shard.drops import DropsDetails, DropsPart
+from wenlan_data.shard.step import ShardDetails, ShardPart
 from wenlan_data.source_config import Sources
+
+DetailsT = TypeVar("DetailsT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Generation:
+class GenerationInput:
     """What the parts of one generation are made from."""
 
     number: int
@@ -38,32 +52,38 @@ class Generation:
     ledger: Ledger
     first_shard: int
     old_parts: tuple[tuple[str, str], ...] = ()
-    """`--from`: (facts.parquet, images.warc) of every recorded fetch part, newest first: the last outcome counts."""
+    """`--from`: (fetch results, image WARC) of every recorded fetch part, newest first: the last
+    outcome of a URL counts."""
 
     def files(self, step: str, numbers: Sequence[int], name: str) -> tuple[str, ...]:
-        """The file `name` of parts of a committed step, in part order."""
+        """Returns the file `name` of parts of a committed step, in part order."""
         return tuple(str(self.ledger.part(self.number, step, number) / name) for number in numbers)
 
     def earlier(self, step: str, name: str) -> tuple[str, ...]:
-        """The file or folder `name` of part 0 of a step, for each published generation."""
+        """Returns the file or folder `name` of part 0 of a step, for each published generation."""
         return tuple(str(self.ledger.part(number, step, 0) / name) for number in range(self.number))
 
-    def runs(self) -> tuple[str, ...]:
-        """The index folders of what is published, in order; a folder may hold several generations."""
-        parts = [self.ledger.part(number, "dedupe", 0) for number in range(self.number)]
-        receipts = [self.ledger.receipt(number, "dedupe", 0) for number in range(self.number)]
-        held = [cast("int", receipt.details["holds"]) if receipt else 0 for receipt in receipts]
-        return tuple(index_folders(parts, held))
+    def segments(self) -> tuple[str, ...]:
+        """Returns the index folders of what is published, in order; each holds one generation or more."""
+        return tuple(published_segments(self.ledger, self.number))
 
     def fetch_folders(self) -> tuple[str, ...]:
-        """Where the fetch parts of each published generation lie."""
-        return tuple(str(self.ledger.generation(number) / "fetch") for number in range(self.number))
+        """Returns the folder of the fetch parts of each published generation."""
+        return tuple(str(self.ledger.tree.step(number, "fetch")) for number in range(self.number))
 
     def benchmarks(self) -> tuple[str, ...]:
-        """What the first generation read for `dedupe.against`."""
+        """Returns what the first generation read for `dedupe.against`."""
+        # Parts are folders named by their number; `glob` skips nothing else that may appear.
         return tuple(
-            str(path) for path in sorted(self.ledger.part(0, "against", 0).parent.glob("[0-9]*"))
+            str(path) for path in sorted(self.ledger.tree.step(0, "against").glob("[0-9]*"))
         )
+
+
+def published_segments(ledger: Ledger, published: int) -> list[str]:
+    """Returns the index folders that hold what the first `published` generations published."""
+    parts = [ledger.part(number, "dedupe", 0) for number in range(published)]
+    receipts = [ledger.receipt(number, "dedupe", 0, DedupeDetails) for number in range(published)]
+    return index_folders(parts, [receipt.details.holds if receipt else 0 for receipt in receipts])
 
 
 class _Cleaning(TypedDict):
@@ -73,8 +93,8 @@ class _Cleaning(TypedDict):
     title_repeats: TitleRepeats
 
 
-def extract_jobs(generation: Generation) -> list[Job]:
-    """One job a planned part."""
+def extract_jobs(generation: GenerationInput) -> list[Job[ExtractDetails]]:
+    """Returns one job for each planned part."""
     text = generation.recipe.text
     cleaning: _Cleaning = {
         "rules": text.rules,
@@ -82,104 +102,102 @@ def extract_jobs(generation: Generation) -> list[Job]:
         "variants": text.variants,
         "title_repeats": text.title_repeats,
     }
-    known = generation.earlier("drops", "ids.npy")
     plan = generation.plan
     if plan.kind == "from":
         return [
-            Job(number=n, make=_fixed(ReextractPart(part_number=n, raw=raw, **cleaning)))
-            for n, raw in enumerate(plan.raws)
+            _job(number, ReextractPart(part_number=number, raw=raw, **cleaning))
+            for number, raw in enumerate(plan.raws)
         ]
     if plan.kind == "retry":
-        ids = str(generation.ledger.generation(generation.number) / "retry-ids.npy")
-        part = RetryPart(part_number=0, raws=plan.raws, ids=ids, **cleaning)
-        return [Job(number=0, make=_fixed(part))]
+        ids = str(generation.ledger.tree.retry_ids(generation.number))
+        return [_job(0, RetryPart(part_number=0, raws=plan.raws, ids=ids, **cleaning))]
+    known = generation.earlier("drops", CANDIDATE_IDS)
     return [
-        Job(
-            number=n,
-            make=_fixed(
-                ExtractPart(
-                    part_number=n,
-                    source=entry.source(),
-                    part=entry.part,
-                    **cleaning,
-                    known=known,
-                    limit=entry.limit,
-                )
+        _job(
+            number,
+            ExtractPart(
+                part_number=number,
+                source=entry.source(),
+                part=entry.part,
+                known=known,
+                limit=entry.limit,
+                **cleaning,
             ),
         )
-        for n, entry in enumerate(plan.entries)
+        for number, entry in enumerate(plan.entries)
     ]
 
 
-def slice_jobs(
-    generation: Generation, extracted: Sequence[int], indexes: tuple[str, ...]
-) -> list[Job]:
-    """One job: the whole generation is cut into slices at once. `indexes` list the pictures of all WARCs given."""
+def fetch_list_jobs(
+    generation: GenerationInput, extracted: Sequence[int], indexes: tuple[str, ...]
+) -> list[Job[FetchListDetails]]:
+    """Returns one job that cuts the whole generation into fetch lists.
+
+    `indexes` list the images of all WARC sources: their bytes are at hand.
+    """
     part = SlicePart(
-        candidates=generation.files("extract", extracted, "candidates.parquet"),
+        candidates=generation.files("extract", extracted, CANDIDATES),
         images=indexes,
         hosts=generation.sources.hosts,
-        published=generation.runs(),
-        # A retry asks again for what failed in a way that may pass; nothing else does.
-        earlier=() if generation.plan.kind != "sources" else generation.fetch_folders(),
+        published=generation.segments(),
+        # A retry repeats transient failures; other builds do not repeat any failed URL.
+        earlier=generation.fetch_folders() if generation.plan.kind == "sources" else (),
         offline=generation.plan.kind == "from",
-        recorded=tuple(facts for facts, _ in generation.old_parts),
+        recorded=tuple(results for results, _ in generation.old_parts),
     )
-    return [Job(number=0, make=_fixed(part))]
+    return [_job(0, part)]
 
 
-def fetch_jobs(generation: Generation, sliced: Receipt) -> list[Job]:
-    """One job a slice; the slices of a large host are a chain."""
+def fetch_jobs(
+    generation: GenerationInput, lists: Receipt[FetchListDetails]
+) -> list[Job[FetchDetails]]:
+    """Returns one job for each fetch list; the lists of a large host form a chain."""
     folder = generation.ledger.part(generation.number, "slice", 0)
-    slices = sliced.details["slices"]
-    if not isinstance(slices, list):
-        raise TypeError("a slice receipt lists its slices")
-    jobs = []
-    for number, one in enumerate(slices):
-        wanted = str(folder / str(one["name"]))
-        if "earlier" in one:
-            jobs.append(
-                Job(number=number, make=_fixed(_recorded(generation, wanted, int(one["earlier"]))))
-            )
+    jobs: list[Job[FetchDetails]] = []
+    for number, one in enumerate(lists.details.slices):
+        wanted = str(folder / one.name)
+        if one.earlier is not None:
+            jobs.append(_job(number, _repeated(generation, wanted, PartRef.unpack(one.earlier))))
         elif generation.plan.kind == "from":
-            jobs.append(
-                Job(number=number, make=_fixed(_replay(generation, wanted, int(one["recorded"]))))
-            )
+            jobs.append(_job(number, _replay(generation, wanted, one.recorded)))
         else:
-            jobs.append(
-                Job(number=number, make=_fetch(generation, wanted), chain=str(one["chain"]))
-            )
+            jobs.append(Job(number=number, make=_fetch(generation, wanted), chain=one.chain))
     return jobs
 
 
-def against_jobs(generation: Generation) -> list[Job]:
-    """The benchmarks of the recipe are read once, when the corpus is begun."""
-    recipe = generation.recipe
-    parts = benchmark_parts(recipe) if generation.number == 0 else []
-    return [Job(number=number, make=_fixed(part)) for number, part in enumerate(parts)]
+def benchmark_jobs(generation: GenerationInput) -> list[Job[BenchmarkDetails]]:
+    """Returns the jobs that read the recipe's benchmarks; only the first generation has any."""
+    parts = benchmark_parts(generation.recipe) if generation.number == 0 else []
+    return [_job(number, part) for number, part in enumerate(parts)]
 
 
-def near_jobs(generation: Generation, fetched: Mapping[int, Receipt]) -> list[Job]:
-    """One job a share of the bands, and one a part of each published run; as many as the data asks for."""
+def near_jobs(
+    generation: GenerationInput, fetched: Mapping[int, Receipt[FetchDetails]]
+) -> list[Job[NearDetails]]:
+    """Returns one job for each share of the bands, and one for each part of a published segment."""
     parts = _near_parts(generation, fetched)
-    return [Job(number=number, make=_fixed(part)) for number, part in enumerate(parts)]
+    return [_job(number, part) for number, part in enumerate(parts)]
 
 
-def _near_parts(generation: Generation, fetched: Mapping[int, Receipt]) -> list[NearPart]:
+def _near_parts(
+    generation: GenerationInput, fetched: Mapping[int, Receipt[FetchDetails]]
+) -> list[NearPart]:
     rules = generation.recipe.dedupe
     if rules.radius_bits == "off":
         return []
     return near_parts(
-        generation.files("fetch", list(fetched), "facts.parquet"),
+        generation.files("fetch", list(fetched), FETCH_RESULTS),
         sum(receipt.rows_out for receipt in fetched.values()),
-        generation.runs(),
+        generation.segments(),
         radius_bits=rules.radius_bits,
         verify=rules.verify == "pdq",
     )
 
 
-def _near_files(generation: Generation, fetched: Mapping[int, Receipt]) -> NearFiles:
-    runs = {folder: number for number, folder in enumerate(generation.runs())}
+def _near_files(
+    generation: GenerationInput, fetched: Mapping[int, Receipt[FetchDetails]]
+) -> NearFiles:
+    segments = {folder: number for number, folder in enumerate(generation.segments())}
     folders = [
         (part, str(generation.ledger.part(generation.number, "near", number)))
         for number, part in enumerate(_near_parts(generation, fetched))
@@ -187,7 +205,7 @@ def _near_files(generation: Generation, fetched: Mapping[int, Receipt]) -> NearF
     return NearFiles(
         among=tuple(folder for part, folder in folders if isinstance(part, SelfJoinPart)),
         against=tuple(
-            (folder, runs[part.index])
+            (folder, segments[part.index])
             for part, folder in folders
             if not isinstance(part, SelfJoinPart)
         ),
@@ -195,78 +213,80 @@ def _near_files(generation: Generation, fetched: Mapping[int, Receipt]) -> NearF
 
 
 def dedupe_jobs(
-    generation: Generation, extracted: Sequence[int], fetched: Mapping[int, Receipt]
-) -> list[Job]:
-    """One job: the barrier of the generation."""
+    generation: GenerationInput,
+    extracted: Sequence[int],
+    fetched: Mapping[int, Receipt[FetchDetails]],
+) -> list[Job[DedupeDetails]]:
+    """Returns one job: the barrier of the generation."""
     recipe = generation.recipe
     part = DedupePart(
         generation=generation.number,
-        candidates=generation.files("extract", extracted, "candidates.parquet"),
-        facts=generation.files("fetch", list(fetched), "facts.parquet"),
-        published=generation.runs(),
+        candidates=generation.files("extract", extracted, CANDIDATES),
+        facts=generation.files("fetch", list(fetched), FETCH_RESULTS),
+        published=generation.segments(),
         near=_near_files(generation, fetched),
         benchmarks=generation.benchmarks(),
-        captions=generation.earlier("dedupe", CAPTIONS) if recipe.dedupe.text_similarity else (),
+        captions=(
+            generation.earlier("dedupe", CAPTIONS_FOLDER) if recipe.dedupe.text_similarity else ()
+        ),
         caption_order=recipe.text.caption,
         rules=recipe.dedupe,
         max_same_text=recipe.text.max_same_text,
         shard=recipe.shard,
         first_shard=generation.first_shard,
     )
-    return [Job(number=0, make=_fixed(part))]
+    return [_job(0, part)]
 
 
-def shard_jobs(generation: Generation, deduped: Receipt, fetched: Sequence[int]) -> list[Job]:
-    """One job an output shard."""
+def shard_jobs(
+    generation: GenerationInput, deduped: Receipt[DedupeDetails], fetched: Sequence[int]
+) -> list[Job[ShardDetails]]:
+    """Returns one job for each output shard."""
     folder = generation.ledger.part(generation.number, "dedupe", 0)
-    warcs = dict(zip(fetched, generation.files("fetch", fetched, "images.warc"), strict=True))
-    shards = deduped.details["shards"]
-    if not isinstance(shards, list):
-        raise TypeError("a dedupe receipt lists its shards")
+    warcs = dict(zip(fetched, generation.files("fetch", fetched, IMAGE_WARC), strict=True))
     recipe = generation.recipe
     return [
-        Job(
-            number=number,
-            make=_fixed(
-                ShardPart(
-                    shard_number=number,
-                    kept=str(folder / f"shard-{number:06d}.parquet"),
-                    warcs=warcs,
-                    image=recipe.image,
-                    detect=recipe.detect.located(),
-                    shard=recipe.shard,
-                    tokens=recipe.text.tokens,
-                )
+        _job(
+            shard.number,
+            ShardPart(
+                shard_number=shard.number,
+                kept=str(folder / f"shard-{shard.number:06d}.parquet"),
+                warcs=warcs,
+                image=recipe.image,
+                detect=recipe.detect.located(),
+                shard=recipe.shard,
+                tokens=recipe.text.tokens,
             ),
         )
-        for number in (int(one["number"]) for one in shards)
+        for shard in deduped.details.shards
     ]
 
 
 def drops_jobs(
-    generation: Generation, extracted: Sequence[int], sharded: Sequence[int]
-) -> list[Job]:
-    """One job: every row that was left out, in source order."""
+    generation: GenerationInput, extracted: Sequence[int], sharded: Sequence[int]
+) -> list[Job[DropsDetails]]:
+    """Returns one job that gathers every dropped row, in source order."""
     part = DropsPart(
         drops=(
-            *generation.files("extract", extracted, "drops.parquet"),
-            str(generation.ledger.part(generation.number, "dedupe", 0) / "drops.parquet"),
-            *generation.files("shard", sharded, DROPS_NAME),
+            *generation.files("extract", extracted, PART_DROPS),
+            str(generation.ledger.part(generation.number, "dedupe", 0) / PART_DROPS),
+            *generation.files("shard", sharded, PART_DROPS),
         ),
-        raws=generation.files("extract", extracted, "raw.parquet"),
+        raws=generation.files("extract", extracted, RAW_CANDIDATES),
     )
-    return [Job(number=0, make=_fixed(part))]
+    return [_job(0, part)]
 
 
-def _fixed(part: Part) -> Callable[[Receipt | None], Part]:
-    return lambda _before: part
+def _job(number: int, part: Part[DetailsT]) -> Job[DetailsT]:
+    return Job(number=number, make=lambda _before: part)
 
 
-def _fetch(generation: Generation, wanted: str) -> Callable[[Receipt | None], FetchPart]:
+def _fetch(
+    generation: GenerationInput, wanted: str
+) -> Callable[[Receipt[FetchDetails] | None], FetchPart]:
     sources = generation.sources
 
-    def make(before: Receipt | None) -> FetchPart:
-        states = before.details.get("hosts", {}) if before else _states_of_crawl(generation, wanted)
+    def make(before: Receipt[FetchDetails] | None) -> FetchPart:
         return FetchPart(
             wanted=wanted,
             contact=sources.contact,
@@ -274,7 +294,7 @@ def _fetch(generation: Generation, wanted: str) -> Callable[[Receipt | None], Fe
             hosts=sources.hosts,
             image=generation.recipe.image,
             jpeg_quality=generation.recipe.shard.jpeg_quality,
-            host_states=states if isinstance(states, dict) else {},
+            host_states=before.details.hosts if before else _crawl_states(generation, wanted),
             limits=sources.limits,
             exclude=sources.exclude,
         )
@@ -282,19 +302,15 @@ def _fetch(generation: Generation, wanted: str) -> Callable[[Receipt | None], Fe
     return make
 
 
-def _recorded(generation: Generation, wanted: str, place: int) -> ReplayPart:
-    """What an earlier generation was told for these URLs; `place` as in `PublishedIndex.last_failed_fetch`."""
-    folder = Path(generation.fetch_folders()[place >> 32]) / f"{place & 0xFFFFFFFF:05d}"
-    warc = folder / "images.warc"
-    return _judged_anew(
-        generation, wanted, (str(folder / "facts.parquet"),), str(warc) if warc.exists() else ""
-    )
+def _crawl_states(generation: GenerationInput, wanted: str) -> dict[str, dict[str, object]]:
+    """Returns what the crawl of this generation's pages learned of the hosts of a fetch list.
 
-
-def _states_of_crawl(generation: Generation, wanted: str) -> dict[str, dict[str, object]]:
-    """What the crawl of this generation's pages learnt of the hosts of a slice: their rules, their gaps."""
+    Without it, every host would be asked for its robots.txt a second time.
+    """
     files = [
-        Path(entry.part.path).with_name(STATES) for entry in generation.plan.entries if entry.pages
+        Path(entry.part.path).with_name(HOST_STATES)
+        for entry in generation.plan.entries
+        if entry.pages
     ]
     if not files:
         return {}
@@ -305,18 +321,26 @@ def _states_of_crawl(generation: Generation, wanted: str) -> dict[str, dict[str,
     return {host: states[host] for host in hosts if host in states}
 
 
-def _replay(generation: Generation, wanted: str, recorded: int) -> ReplayPart:
-    facts, warc = generation.old_parts[recorded] if recorded >= 0 else ("", "")
-    return _judged_anew(generation, wanted, (facts,) if facts else (), warc)
+def _repeated(generation: GenerationInput, wanted: str, earlier: PartRef) -> ReplayPart:
+    """Repeats the outcomes that an earlier generation had for these URLs, without a request."""
+    folder = Path(generation.fetch_folders()[earlier.generation]) / part_name(earlier.part)
+    warc = folder / IMAGE_WARC
+    results = str(folder / FETCH_RESULTS)
+    return _replay_part(generation, wanted, (results,), str(warc) if warc.exists() else "")
 
 
-def _judged_anew(
-    generation: Generation, wanted: str, facts: tuple[str, ...], warc: str
+def _replay(generation: GenerationInput, wanted: str, recorded: int) -> ReplayPart:
+    results, warc = generation.old_parts[recorded] if recorded >= 0 else ("", "")
+    return _replay_part(generation, wanted, (results,) if results else (), warc)
+
+
+def _replay_part(
+    generation: GenerationInput, wanted: str, results: tuple[str, ...], warc: str
 ) -> ReplayPart:
     recipe = generation.recipe
     return ReplayPart(
         wanted=wanted,
-        facts=facts,
+        facts=results,
         warc=warc,
         image=recipe.image,
         jpeg_quality=recipe.shard.jpeg_quality,

@@ -17,13 +17,23 @@ from wenlan_data.tables import DROPS, WORK_DROPS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DropsDetails:
+    """What a drops part reports beside its counts."""
+
+    ids: int
+    """Candidates of the generation."""
+    dropped: dict[str, dict[str, int]]
+    """Step to reason to count."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DropsPart:
     """Writes `drops.parquet` in source order, `ids.npy` (every candidate) and `retryable.npy` (those to try again)."""
 
     drops: tuple[str, ...]
     raws: tuple[str, ...]
 
-    def __call__(self, out: Path) -> Receipt:
+    def __call__(self, out: Path) -> Receipt[DropsDetails]:
         """Gather. The receipt counts rows, and candidates in `details.ids`."""
         tables = [pq.read_table(path, schema=WORK_DROPS) for path in self.drops]
         rows = pa.concat_tables(tables).sort_by("ordinal")
@@ -39,7 +49,7 @@ class DropsPart:
         return Receipt(
             rows_in=rows.num_rows,
             rows_out=rows.num_rows,
-            details={"ids": len(ids), "dropped": _counts(rows)},
+            details=DropsDetails(ids=len(ids), dropped=_counts(rows)),
         )
 
 

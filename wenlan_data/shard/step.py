@@ -1,7 +1,6 @@
 """The work of one output shard: stored pictures and kept rows in, a tar, its offsets and its metadata out."""
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,10 +21,12 @@ from wenlan_data.detect.regions import (
 from wenlan_data.errors import DamageError, os_errors
 from wenlan_data.extract.candidate_tables import unflatten_boxes
 from wenlan_data.fetch.jpeg_store import ENCODED, Encoded, bytes_at, encoded_at
+from wenlan_data.files import sync
 from wenlan_data.image.decode import Pixels
 from wenlan_data.image.metadata_credits import credits_of
 from wenlan_data.image.normalise import StoredJpeg, pass_through, size_within
 from wenlan_data.image.rules import ImageRules
+from wenlan_data.layout import PART_DROPS, PART_METADATA
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import DetectRules, ShardRules
 from wenlan_data.records import Drop, Region, Remark, Sample, Text
@@ -37,11 +38,31 @@ from wenlan_data.shard.writer import write_shard
 from wenlan_data.tables import METADATA, WORK_DROPS
 
 BATCH_ROWS = 512
-METADATA_NAME = "metadata.parquet"
-DROPS_NAME = "drops.parquet"
 _NOT_COMPARED = {"duplicate_of": "", "phash_distance": -1, "pdq_distance": -1}
 
 Row = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenFile:
+    """A file beside the tar."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardDetails:
+    """The files of a shard."""
+
+    name: str
+    """Of the tar."""
+    bytes: int
+    sha256: str
+    samples: int
+    offsets: WrittenFile
+    metadata: WrittenFile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,24 +85,23 @@ class ShardPart:
     tokens: bool = True
     """Whether captions are cut into words."""
 
-    def __call__(self, out: Path) -> Receipt:
+    def __call__(self, out: Path) -> Receipt[ShardDetails]:
         """Write the tar, its offsets, `metadata.parquet` and drops; raises `DamageError` for changed bytes."""
         name = shard_name(self.shard_number)
         dropped: list[tuple[Row, Drop]] = []
-        with os_errors(out), _Metadata(out / METADATA_NAME, name) as metadata:
+        with os_errors(out), _Metadata(out / PART_METADATA, name) as metadata:
             written = write_shard(out / name, self._samples(metadata, dropped))
         with os_errors(out):
-            _write_drops(out / DROPS_NAME, dropped)
+            _write_drops(out / PART_DROPS, dropped)
         save_offsets(out / offsets_name(name), written.places)
-        offsets = _file(out / offsets_name(name))
-        details: dict[str, object] = {
-            "name": name,
-            "bytes": written.bytes,
-            "sha256": written.sha256,
-            "samples": written.samples,
-            "offsets": {"name": offsets_name(name), **offsets},
-            "metadata": _file(out / METADATA_NAME),
-        }
+        details = ShardDetails(
+            name=name,
+            bytes=written.bytes,
+            sha256=written.sha256,
+            samples=written.samples,
+            offsets=_file(out / offsets_name(name)),
+            metadata=_file(out / PART_METADATA),
+        )
         return Receipt(
             rows_in=written.samples + len(dropped),
             rows_out=written.samples,
@@ -286,8 +306,7 @@ def _told(row: Row) -> Row:
     return told(cast("str", row["caption_type"]), types, remarks)
 
 
-def _file(path: Path) -> dict[str, object]:
+def _file(path: Path) -> WrittenFile:
     data = path.read_bytes()
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    sync(path)
+    return WrittenFile(name=path.name, bytes=len(data), sha256=hashlib.sha256(data).hexdigest())

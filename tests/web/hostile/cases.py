@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -13,7 +14,7 @@ from wenlan_data.crawl.scope import Scope
 from wenlan_data.crawl.step import CrawlPart
 from wenlan_data.fetch.step import FetchPart
 from wenlan_data.image.rules import ImageRules
-from wenlan_data.protocols import Receipt
+from wenlan_data.protocols import NoDetails, Receipt
 from wenlan_data.records import Candidate, Drop
 from wenlan_data.sandbox.pages import read_page
 from wenlan_data.web.limits import HostLimits, Limits
@@ -42,7 +43,7 @@ class Run:
     web: Web
     rows: list[Row] = field(default_factory=list)
     """Facts, or rows of `pages.parquet`, in the order of the case's paths."""
-    receipt: Receipt = field(default_factory=Receipt)
+    receipt: Receipt[Any] = field(default_factory=lambda: Receipt(details=NoDetails()))
     links: list[str] = field(default_factory=list)
     out: Path = field(default_factory=Path)
 

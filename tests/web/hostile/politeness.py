@@ -64,7 +64,7 @@ def _in_two_seconds(web: Web) -> Answers:
 
 def _parked(run: Run) -> None:
     assert run.host.paths == ["/a.jpg"]
-    state = run.receipt.details["hosts"][run.host.name]  # type: ignore[index]
+    state = run.receipt.details.hosts[run.host.name]
     assert state["ended"] == "host_waits"
     assert state["next_at_s"] - state["at_s"] > 3600 * 24 * 365
 

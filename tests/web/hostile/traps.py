@@ -8,6 +8,7 @@ from tests.web.hostile.cases import QUICK, Case, Run
 from tests.web.hostile.web import Answer, Web, html, response
 from wenlan_data.crawl.budget import CrawlLimits
 from wenlan_data.crawl.frontier import FrontierPart, read_frontier
+from wenlan_data.crawl.receipts import FrontierList
 from wenlan_data.crawl.scope import Scope
 from wenlan_data.crawl.step import CrawlPart
 from wenlan_data.records import Candidate
@@ -41,24 +42,22 @@ def crawl(
             limits=limits,
             hosts=hosts,
         )
-        slices = part(frontier).details["slices"]
+        slices = part(frontier).details.slices
         if not slices:
             return pages
         done = []
-        for one in slices:  # type: ignore[attr-defined]
-            pages += [row[0] for row in read_frontier(frontier / one["name"])]
+        for one in slices:
+            pages += [row[0] for row in read_frontier(frontier / one.name)]
             done.append(_slice(frontier, one, scope, hosts))
         before, crawled = str(frontier), tuple(done)
         asked.append(str(frontier / "asked.npy"))
     raise AssertionError("a trap has no end")
 
 
-def _slice(
-    frontier: Path, one: dict[str, object], scope: Scope, hosts: dict[str, HostLimits]
-) -> str:
-    out = frontier / f"out-{one['name']}"
+def _slice(frontier: Path, one: FrontierList, scope: Scope, hosts: dict[str, HostLimits]) -> str:
+    out = frontier / f"out-{one.name}"
     out.mkdir()
-    wanted, states = str(frontier / str(one["name"])), str(frontier / str(one["states"]))
+    wanted, states = str(frontier / one.name), str(frontier / one.states)
     CrawlPart(
         wanted=wanted, states=states, scope=scope, allow=tuple(hosts), hosts=hosts, limits=QUICK
     )(out)
@@ -220,7 +219,7 @@ MANY = (
 
 def _capped(run: Run) -> None:
     assert len(run.links) == 1000
-    left = run.receipt.details["left_links"]
+    left = run.receipt.details.left_links
     assert isinstance(left, dict)
     assert left["page_limit_or_nofollow"] == 9000
     rows = run.candidates()

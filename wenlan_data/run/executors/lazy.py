@@ -1,4 +1,4 @@
-"""An executor that starts when the first part needs it: a build with nothing new waits for none."""
+"""An executor that starts with the first part, so that a build with nothing new never waits for Ray."""
 
 import time
 from collections.abc import Callable
@@ -9,35 +9,35 @@ from wenlan_data.run.executors.local import LocalExecutor
 from wenlan_data.run.options import BuildOptions
 
 
-class DeferredExecutor:
-    """The role `Executor`, by one that `start` makes when the first part comes."""
+class LazyExecutor:
+    """Role `Executor`: calls `start` for the real executor when the first part is submitted."""
 
     def __init__(self, workers: int, start: Callable[[], Executor]) -> None:
         self.workers = workers
         self.start_s: float | None = None
-        """How long the start took; None before it."""
+        """Seconds that the start took; None before it."""
         self._start = start
         self._running: Executor | None = None
 
     def clock(self) -> float:
-        """Seconds from some moment on; the clock stands still while the executor starts."""
+        """Returns a monotonic time in seconds that does not count the start of the executor."""
         return time.monotonic() - (self.start_s or 0.0)
 
-    def submit(self, token: str, part: Part, out: Path) -> None:
-        """Start `part`, and before the first one the executor. Raises what its start raises."""
+    def submit(self, token: str, part: Part[object], out: Path) -> None:
+        """Starts `part`, after the executor for the first one. Raises what that start raises."""
         self._started().submit(token, part, out)
 
-    def next_done(self, timeout_s: float) -> tuple[str, Receipt | BaseException] | None:
-        """The next outcome; None after `timeout_s`, and at once where no part ever came."""
+    def next_done(self, timeout_s: float) -> tuple[str, Receipt[object] | BaseException] | None:
+        """Returns the next outcome; None after `timeout_s`, and at once where no part was submitted."""
         return self._running.next_done(timeout_s) if self._running else None
 
     def finish(self) -> None:
-        """No part will come any more."""
+        """Announces that no part will follow."""
         if self._running:
             self._running.finish()
 
     def close(self) -> None:
-        """Stop everything that runs."""
+        """Stops everything that runs."""
         if self._running:
             self._running.close()
 
@@ -49,8 +49,8 @@ class DeferredExecutor:
         return self._running
 
 
-def executor_of(options: BuildOptions) -> DeferredExecutor:
-    """The executor that the operator chose, not yet started."""
+def lazy_executor(options: BuildOptions) -> LazyExecutor:
+    """Returns the executor that the operator chose, not yet started."""
 
     def start() -> Executor:
         if options.executor == "local":
@@ -59,4 +59,4 @@ def executor_of(options: BuildOptions) -> DeferredExecutor:
 
         return RayExecutor(options.workers, options.ray_address)
 
-    return DeferredExecutor(options.workers, start)
+    return LazyExecutor(options.workers, start)

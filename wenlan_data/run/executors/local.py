@@ -1,38 +1,43 @@
-"""The in-process executor: one worker runs parts one by one, several are threads."""
+"""The in-process executor: one worker runs parts in the calling thread, several run in threads."""
 
 import queue
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from wenlan_data.protocols import Part, Receipt
 
+DetailsT = TypeVar("DetailsT")
 
-def run_part(part: Part, out: Path) -> Receipt:
-    """Run a part into a new folder; what every executor does in its worker."""
+
+def run_part(part: Part[DetailsT], out: Path) -> Receipt[DetailsT]:
+    """Runs a part into a new folder; every executor calls this in its worker."""
     out.mkdir()
     return part(out)
 
 
 class LocalExecutor:
-    """Runs parts in this process. No start-up cost, easy to debug; the decoders release the interpreter lock."""
+    """Runs parts in this process: no start-up cost, easy to debug. Image decoders release the GIL."""
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
-        self._waiting: deque[tuple[str, Part, Path]] = deque()
-        self._done: queue.SimpleQueue[tuple[str, Receipt | BaseException]] = queue.SimpleQueue()
+        self._waiting: deque[tuple[str, Part[object], Path]] = deque()
+        self._done: queue.SimpleQueue[tuple[str, Receipt[object] | BaseException]] = (
+            queue.SimpleQueue()
+        )
         self._pool = ThreadPoolExecutor(workers) if workers > 1 else None
 
-    def submit(self, token: str, part: Part, out: Path) -> None:
-        """Start `part`, or note it down where there is one worker."""
+    def submit(self, token: str, part: Part[object], out: Path) -> None:
+        """Starts `part`, or queues it where there is one worker."""
         if self._pool is None:
             self._waiting.append((token, part, out))
             return
         future = self._pool.submit(run_part, part, out)
         future.add_done_callback(lambda done: self._done.put((token, _outcome(done))))
 
-    def next_done(self, timeout_s: float) -> tuple[str, Receipt | BaseException] | None:
-        """The next outcome; with one worker this runs the part."""
+    def next_done(self, timeout_s: float) -> tuple[str, Receipt[object] | BaseException] | None:
+        """Returns the next outcome; with one worker this call runs the part."""
         if self._pool is None:
             if not self._waiting:
                 return None
@@ -47,15 +52,15 @@ class LocalExecutor:
             return None
 
     def finish(self) -> None:
-        """Nothing has to be stopped."""
+        """Does nothing: threads stop at once."""
 
     def close(self) -> None:
-        """Drop what waits; what runs is left to end."""
+        """Drops what is queued; running parts end by themselves."""
         self._waiting.clear()
         if self._pool:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _outcome(done: "Future[Receipt]") -> Receipt | BaseException:
+def _outcome(done: "Future[Receipt[object]]") -> Receipt[object] | BaseException:
     error = done.exception()
     return done.result() if error is None else error

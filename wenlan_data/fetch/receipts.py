@@ -1,0 +1,46 @@
+"""Details of the receipts of the steps `slice` and `fetch`."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchList:
+    """One fetch list: a file of URLs that one fetch part requests."""
+
+    name: str
+    """File in the folder of the slice part."""
+    rows: int
+    chain: str
+    """Lists of one chain run one after the other, so that one task at a time talks to a host; lists
+    with an empty chain run at any time."""
+    recorded: int = -1
+    """`--from`: position of the old fetch part that recorded these URLs; -1 for none."""
+    earlier: int | None = None
+    """Packed `layout.PartRef` of the fetch part that already failed on these URLs; None for new URLs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchListDetails:
+    """The fetch lists of a generation."""
+
+    slices: tuple[FetchList, ...]
+    repeated_urls: int
+    published_urls: int
+    """URLs whose image an earlier generation published."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchDetails:
+    """What a fetch or replay part reports beside its counts."""
+
+    hosts: dict[str, dict[str, object]] = field(default_factory=dict)
+    """State of each host, for the next list of the chain."""
+    asked: int = 0
+    """Images requested from the web."""
+    retryable_failed: int = 0
+    retryable_reasons: dict[str, int] = field(default_factory=dict)
+    """Transient failures by reason."""
+    requests: int = 0
+    """All requests, robots.txt and redirects included."""
+    not_recorded: int = 0
+    """Replay: URLs without recorded bytes."""

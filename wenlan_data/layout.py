@@ -1,0 +1,189 @@
+"""Names and paths of a corpus folder and of its work folder: the one place that knows them.
+
+    CORPUS/manifest.json                        written last; names all that follows
+    CORPUS/shards/wenlan-000000.tar             and wenlan-000000.offsets.parquet beside it
+    CORPUS/metadata/000000.parquet              one a shard
+    CORPUS/drops/000000.parquet                 one a generation
+    CORPUS/report/index.html
+
+    WORK/lock                                   held by the build that runs
+    WORK/build.json  read.json  limit.json      what the driver must remember between runs
+    WORK/attempts/<attempt>/                    where a task writes; nobody reads it
+    WORK/generations/000003/plan.json
+    WORK/generations/000003/<step>/00017/       a committed part: its files and receipt.json
+    WORK/crawls/<crawl>/000003/<step>/00017/    the same for a round of a crawl
+    WORK/indexes/                               image indexes of WARC files without a new page
+
+WORK is CORPUS/.work unless `--work` names another folder. Only CORPUS is a contract
+(`shards/README.md`); names below WORK may change with the version of the step that writes them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+MANIFEST = "manifest.json"
+SHARDS, METADATA, DROPS, REPORT = "shards", "metadata", "drops", "report"
+WORK = ".work"
+
+# Files of a committed part, by the step that writes them.
+RECEIPT = "receipt.json"
+RAW_CANDIDATES = "raw.parquet"
+"""Extract: candidates as the source gave them, for rebuilds and retries."""
+CANDIDATES = "candidates.parquet"
+"""Extract: candidates with cleaned texts."""
+PART_DROPS = "drops.parquet"
+"""Extract, dedupe, shard and drops: rows left out."""
+IMAGE_INDEX = "images.parquet"
+"""Extract: images that a WARC source brings along."""
+FETCH_RESULTS = "facts.parquet"
+"""Fetch: one row a URL, what became of it."""
+IMAGE_WARC = "images.warc"
+"""Fetch: responses as received."""
+STORED_JPEGS = "encoded.bin"
+"""Fetch: JPEGs ready for a shard; removed once they are published."""
+PART_METADATA = "metadata.parquet"
+"""Shard: one row a sample."""
+CANDIDATE_IDS, RETRYABLE_IDS = "ids.npy", "retryable.npy"
+"""Drops: ids of all candidates of the generation, and of those that `--retry-failed` repeats."""
+PAGE_WARC, PAGE_TABLE, PAGE_LINKS, HOST_STATES = (
+    "pages.warc",
+    "pages.parquet",
+    "links.parquet",
+    "hosts.json",
+)
+"""Crawl: pages as received, their outcomes, their links, the state of each host."""
+REQUESTED_URLS = "asked.npy"
+"""Frontier: hashes of the URLs of all rounds so far."""
+INDEX_FOLDER, CAPTIONS_FOLDER = "index", "captions"
+"""Dedupe: folders that later generations look up."""
+
+_PART_BITS = 32
+
+
+class PartRef(NamedTuple):
+    """A part of a step in any generation; packed into 64 bits where it is a column.
+
+    >>> PartRef.unpack(PartRef(2, 1).packed())
+    PartRef(generation=2, part=1)
+    """
+
+    generation: int
+    part: int
+
+    def packed(self) -> int:
+        """Returns generation << 32 | part."""
+        return self.generation << _PART_BITS | self.part
+
+    @classmethod
+    def unpack(cls, value: int) -> "PartRef":
+        """Returns the reference that `packed` made."""
+        return cls(value >> _PART_BITS, value & ((1 << _PART_BITS) - 1))
+
+
+def ordinal(part: int, row: int) -> int:
+    """Returns the position of a source row in its generation: part << 32 | row."""
+    return part << _PART_BITS | row
+
+
+def part_name(number: int) -> str:
+    """Returns the folder name of a part."""
+    return f"{number:05d}"
+
+
+def generation_name(number: int) -> str:
+    """Returns the folder name of a generation, or of a round of a crawl."""
+    return f"{number:06d}"
+
+
+@dataclass(frozen=True, slots=True)
+class StepTree:
+    """Committed parts of generations or of the rounds of a crawl: `root/000003/<step>/00017/`."""
+
+    root: Path
+
+    def generation(self, number: int) -> Path:
+        """Returns the folder of a generation or round."""
+        return self.root / generation_name(number)
+
+    def plan(self, number: int) -> Path:
+        """Returns the file with the plan of a generation."""
+        return self.generation(number) / "plan.json"
+
+    def retry_ids(self, number: int) -> Path:
+        """Returns the file with the ids of the candidates that a retry generation repeats."""
+        return self.generation(number) / "retry-ids.npy"
+
+    def step(self, generation: int, step: str) -> Path:
+        """Returns the folder of all parts of a step."""
+        return self.generation(generation) / step
+
+    def part(self, generation: int, step: str, part: int) -> Path:
+        """Returns the folder of a part."""
+        return self.step(generation, step) / part_name(part)
+
+    def files(self, generation: int, step: str, name: str) -> list[Path]:
+        """Returns the files that match `name` in all parts of a step, in part order."""
+        return sorted(self.step(generation, step).glob(f"*/{name}"))
+
+
+@dataclass(frozen=True, slots=True)
+class WorkFolder:
+    """Paths of a work folder."""
+
+    root: Path
+
+    @property
+    def lock(self) -> Path:
+        """File that the running build holds."""
+        return self.root / "lock"
+
+    @property
+    def build(self) -> Path:
+        """Recipe and step versions that the output is made with."""
+        return self.root / "build.json"
+
+    @property
+    def read_stamps(self) -> Path:
+        """Stamps of source parts in which nothing was new."""
+        return self.root / "read.json"
+
+    @property
+    def limit(self) -> Path:
+        """Rows that the generations of a build with `--limit` have read."""
+        return self.root / "limit.json"
+
+    @property
+    def attempts(self) -> Path:
+        """Folder that tasks write to."""
+        return self.root / "attempts"
+
+    @property
+    def indexes(self) -> Path:
+        """Folder of image indexes that belong to no generation."""
+        return self.root / "indexes"
+
+    @property
+    def generations(self) -> StepTree:
+        """Parts of the generations."""
+        return StepTree(self.root / "generations")
+
+    def crawl(self, name: str) -> StepTree:
+        """Returns the parts of a crawl's rounds."""
+        return StepTree(self.root / "crawls" / name)
+
+    def image_indexes(self) -> list[Path]:
+        """Returns all image indexes, of generations and of those in which no page was new."""
+        parts = self.generations.root.glob(f"*/extract/*/{IMAGE_INDEX}")
+        return sorted([*parts, *self.indexes.glob("*")])
+
+    def fetch_parts(self) -> list[Path]:
+        """Returns the folders of all fetch parts, newest generation first."""
+        return sorted(self.generations.root.glob("*/fetch/*"), reverse=True)
+
+    def crawled_pages(self) -> Iterator[tuple[str, Path]]:
+        """Yields the name of a crawl and a page table of it, for every part of every crawl."""
+        crawls = self.root / "crawls"
+        for path in sorted(crawls.glob(f"*/*/crawl/*/{PAGE_TABLE}")):
+            yield path.relative_to(crawls).parts[0], path
