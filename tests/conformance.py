@@ -36,7 +36,8 @@ ODD_TEXTS = (
 
 
 def check_rule(rule: Rule, *, idempotent: bool = True) -> None:
-    """A frozen, slotted value that takes any text, gives the same again, and leaves encodable text encodable.
+    """A frozen, slotted value that takes any text, gives the same again, and leaves encodable text
+    encodable.
 
     `idempotent`: what it lets pass, it lets pass unchanged the second time.
     """
@@ -78,7 +79,7 @@ def check_detector(detector: Detector) -> None:
     assert isinstance(detector, Detector)
     assert copy.deepcopy(detector) == detector
     with pytest.raises((AttributeError, TypeError)):
-        setattr(detector, "batch_size", 1)  # noqa: B010 - the type checker knows that it cannot be set
+        setattr(detector, "batch_size", 1)  # noqa: B010 - mypy knows that it is read-only
     assert detector.batch_size >= 1
     assert type(detector.needs_pixels) is bool
     assert type(detector.from_source) is bool

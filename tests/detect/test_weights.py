@@ -34,7 +34,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     return site
 
 
-def test_a_named_file_is_fetched_once_and_said_so(
+def test_a_named_file_is_downloaded_once_and_announced(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with site:
@@ -42,22 +42,22 @@ def test_a_named_file_is_fetched_once_and_said_so(
         assert path.read_bytes() == CONTENT
         assert weights_file("tiny") == path == cache_path("tiny")
     assert site.log == ["/tiny.onnx"]
-    said = capsys.readouterr().err
-    assert f"weights tiny: {site.url('/tiny.onnx')}\n" in said
-    assert "CC0" in said
+    shown = capsys.readouterr().err
+    assert f"weights tiny: {site.url('/tiny.onnx')}\n" in shown
+    assert "CC0" in shown
     assert [one.name for one in path.parent.iterdir()] == ["tiny.onnx"]
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("other", "it is not kept|not "), ("gone", "cannot be had")]
+    ("name", "message"), [("other", "was deleted"), ("gone", "cannot be downloaded")]
 )
-def test_what_is_not_the_file_is_not_kept(name: str, message: str, site: Site) -> None:
+def test_a_wrong_or_missing_download_leaves_no_file(name: str, message: str, site: Site) -> None:
     with site, pytest.raises(RecipeError, match=message):
         weights_file(name)
     assert list(cache_path(name).parent.iterdir()) == []
 
 
-def test_a_local_file_is_taken_and_checked(tmp_path: Path) -> None:
+def test_a_local_file_is_used_and_checked(tmp_path: Path) -> None:
     path = tmp_path / "own.onnx"
     path.write_bytes(CONTENT)
     assert weights_file(str(path)) == path
@@ -74,27 +74,27 @@ def test_a_local_file_is_taken_and_checked(tmp_path: Path) -> None:
 def test_every_named_file_has_a_whole_digest_an_address_and_a_licence() -> None:
     for named in NAMED_WEIGHTS.values():
         assert re.fullmatch("[0-9a-f]{64}", named.sha256)
-        # torch.hub's habit: the name of the file ends in the beginning of its digest.
+        # By torch.hub's convention the file name ends in a prefix of the digest.
         begins = re.search(r"-([0-9a-f]{8})\.pth$", named.url)
         assert begins is None or named.sha256.startswith(begins[1])
         assert named.url.startswith("https://")
         assert named.licence
 
 
-def test_the_beginning_of_a_digest_is_not_enough(tmp_path: Path) -> None:
+def test_a_prefix_of_a_digest_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "own.onnx"
     path.write_bytes(CONTENT)
     with pytest.raises(RecipeError, match="another file"):
         weights_file(str(path), SHA256[:8])
 
 
-def test_the_digest_of_a_name_does_not_change_by_fetching_it(site: Site) -> None:
+def test_the_digest_of_a_name_does_not_change_by_downloading_it(site: Site) -> None:
     before = known_digest("tiny")
     with site:
         weights_file("tiny")
     assert known_digest("tiny") == before == SHA256
 
 
-def test_a_missing_package_says_what_to_run() -> None:
+def test_a_missing_package_states_the_command_to_run() -> None:
     with pytest.raises(RecipeError, match=r"pip install 'wenlan-data\[yolox\]'"):
         import_extra("surely_no_such_package", by="yolox", extra="yolox")

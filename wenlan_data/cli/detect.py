@@ -53,8 +53,8 @@ def detect(
 ) -> None:
     """Find regions in each IMAGE, as a build would in the picture that it stores, and draw them.
 
-    The drawing of cat.jpg is cat.regions.jpg; a file that is there is not overwritten. Names that are not Latin are
-    printed, and drawn as their place in the list.
+    The drawing of cat.jpg is cat.regions.jpg; a file that is there is not overwritten. Names that
+    are not Latin are printed, and drawn as their place in the list.
     """
     import json
 

@@ -15,7 +15,8 @@ ScoreArray = NDArray[np.float32]
 
 
 def iou(boxes: BoxArray, others: BoxArray) -> NDArray[np.float32]:
-    """float32 (N, M): intersection over union of each of `boxes` (N, 4) with each of `others` (M, 4)."""
+    """float32 (N, M): intersection over union of each of `boxes` (N, 4) with each of `others` (M,
+    4)."""
     corner = np.maximum(boxes[:, None, :2], others[None, :, :2])
     opposite = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
     intersection = np.clip(opposite - corner, 0, None).prod(axis=2)
@@ -51,7 +52,8 @@ def nms(
 
 
 def nms_by_class(boxes: BoxArray, scores: ScoreArray, classes: Indices, max_iou: float) -> Indices:
-    """int64 (K,): row numbers that `nms` keeps within each class, best score of all classes first."""
+    """int64 (K,): row numbers that `nms` keeps within each class, best score of all classes
+    first."""
     rows = [np.flatnonzero(classes == one) for one in np.unique(classes)]
     kept = [some[nms(boxes[some], scores[some], max_iou)] for some in rows]
     every = np.concatenate([*kept, np.empty(0, np.int64)]).astype(np.int64)

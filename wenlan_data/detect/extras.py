@@ -1,4 +1,4 @@
-"""Libraries that only some detectors need."""
+"""Optional packages of single detectors."""
 
 import importlib
 from types import ModuleType
@@ -7,7 +7,10 @@ from wenlan_data.errors import RecipeError
 
 
 def import_extra(module: str, *, by: str, extra: str) -> ModuleType:
-    """The imported module. Raises `RecipeError` with the pip line to run where it is not installed."""
+    """Imports and returns a module.
+
+    Raises `RecipeError` with the pip command if its package is not installed.
+    """
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

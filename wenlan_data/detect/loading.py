@@ -44,7 +44,8 @@ def load_detector(name: str, parameters: Mapping[str, object], device: str) -> D
 
 
 def resolved_detector(detector: Detector) -> dict[str, object]:
-    """The detector's parameters as JSON types, with the SHA-256 of weights that are already on disk."""
+    """The detector's parameters as JSON types, with the SHA-256 of weights that are already on
+    disk."""
     value: dict[str, object] = asdict(detector)  # type: ignore[call-overload]
     if value.get("weights") and not value["weights_sha256"]:
         value["weights_sha256"] = known_digest(str(value["weights"]))

@@ -96,7 +96,8 @@ def _clip(region: Region, width: int, height: int) -> Region | None:
 def scale_boxes(
     boxes: Sequence[Box], from_size: tuple[int, int], to_size: tuple[int, int]
 ) -> tuple[Box, ...]:
-    """Boxes of an image of `from_size` (width, height) pixels, in pixels of the same image at `to_size`."""
+    """Boxes of an image of `from_size` (width, height) pixels, in pixels of the same image at
+    `to_size`."""
     if from_size == to_size:
         return tuple(boxes)
     x_ratio, y_ratio = to_size[0] / from_size[0], to_size[1] / from_size[1]

@@ -1,4 +1,4 @@
-"""Weights of detectors: a local file, or a named one that is downloaded once, told of, and checked."""
+"""Weights of detectors: a local file, or a named one that is downloaded once and checked."""
 
 import hashlib
 import os
@@ -17,12 +17,12 @@ _PIECE_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedWeights:
-    """A file of weights that may be downloaded."""
+    """A file of weights that may be downloaded by its name."""
 
     url: str
     sha256: str
-    """64 hex digits. Torchvision states only the first 8, in the file's name; the others are those that several
-    projects found independently in the files that it serves."""
+    """64 hex digits. Torchvision states only the first 8, in the file's name; the others are those
+    that several projects found independently in the files that it serves."""
     licence: str
     bytes: int
     """For the progress bar and the message."""
@@ -71,17 +71,18 @@ NAMED_WEIGHTS = {
 
 
 def cache_path(name: str) -> Path:
-    """Where the named weights lie, or will."""
+    """Path of the named weights in the cache, downloaded or not."""
     own = os.environ.get(CACHE_VARIABLE)
     folder = Path(own) if own else Path.home() / ".cache" / "wenlan-data"
     return folder / "weights" / f"{name}{NAMED_WEIGHTS[name].suffix}"
 
 
 def weights_file(weights: str, sha256: str = "") -> Path:
-    """The local file of `weights` (a path, or a name of `NAMED_WEIGHTS`), checked against `sha256` where that is given.
+    """Returns the local file of `weights`, a path or a name of `NAMED_WEIGHTS`.
 
-    A named file that is not there yet is downloaded, with a progress bar and its licence on stderr.
-    Raises `RecipeError` for a file that is missing or is another one.
+    A named file that is not in the cache is downloaded, with a progress bar and its licence on
+    stderr. Raises `RecipeError` for a file that is missing, or whose digest is not `sha256` (by
+    default, for a name, the published one).
     """
     if weights in NAMED_WEIGHTS:
         path = cache_path(weights)
@@ -93,18 +94,21 @@ def weights_file(weights: str, sha256: str = "") -> Path:
         if not path.is_file():
             known = ", ".join(sorted(NAMED_WEIGHTS))
             raise RecipeError(
-                f"weights: {weights}: there is no such file: give its path, or one of the names {known}"
+                f"weights: {weights}: there is no such file: give its path,"
+                f" or one of the names {known}"
             )
     found = file_digest(path)
     if expected and found != expected:
         raise RecipeError(
-            f"weights: {path}: has the SHA-256 {found[:16]}..., not {expected[:16]}...: another file"
+            f"weights: {path}: has the SHA-256 {found[:16]}..., not {expected[:16]}...:"
+            " it is another file, restore the recorded one"
         )
     return path
 
 
 def known_digest(weights: str) -> str:
-    """The SHA-256 that is known without a download: of a name as published, of a path as found; else empty."""
+    """SHA-256 that is known without a download: a name's as published, a file's as read; else
+    empty."""
     if weights in NAMED_WEIGHTS:
         return NAMED_WEIGHTS[weights].sha256
     return file_digest(Path(weights)) if Path(weights).is_file() else ""
@@ -113,12 +117,12 @@ def known_digest(weights: str) -> str:
 def file_digest(path: Path) -> str:
     """SHA-256 of a file, 64 hex digits."""
     with os_errors(path):
-        seen = path.stat()
-        return _digest(path, seen.st_size, seen.st_mtime_ns)
+        status = path.stat()
+        return _digest(path, status.st_size, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=16)
-def _digest(path: Path, size_bytes: int, changed_ns: int) -> str:  # noqa: ARG001 - another size or time, another file
+def _digest(path: Path, size_bytes: int, changed_ns: int) -> str:  # noqa: ARG001 - part of the cache key
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -137,8 +141,8 @@ def _download(name: str, path: Path) -> None:
         highlight=False,
         soft_wrap=True,
     )
-    # Another process may fetch the same file: each writes its own, and the last rename wins with
-    # equal bytes.
+    # Another process may download the same file: each writes its own, and the last rename wins,
+    # with equal bytes.
     bar = Progress(
         "{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=console
     )
@@ -146,18 +150,19 @@ def _download(name: str, path: Path) -> None:
         with atomic_path(path, unique=True) as partial:
             with (
                 bar,
-                requests.get(named.url, stream=True, timeout=_TIMEOUT_S) as answer,
+                requests.get(named.url, stream=True, timeout=_TIMEOUT_S) as response,
                 partial.open("wb") as file,
             ):
-                answer.raise_for_status()
+                response.raise_for_status()
                 task = bar.add_task(name, total=named.bytes)
-                for piece in answer.iter_content(_PIECE_BYTES):
+                for piece in response.iter_content(_PIECE_BYTES):
                     file.write(piece)
                     bar.advance(task, len(piece))
             _check_download(name, partial)
     except requests.RequestException as error:
         raise RecipeError(
-            f"weights {name}: {named.url} cannot be had ({type(error).__name__}): fetch it elsewhere and give its path"
+            f"weights {name}: {named.url} cannot be downloaded ({type(error).__name__}):"
+            " download it elsewhere and give its path"
         ) from error
 
 
@@ -165,5 +170,6 @@ def _check_download(name: str, path: Path) -> None:
     found = file_digest(path)
     if found != NAMED_WEIGHTS[name].sha256:
         raise RecipeError(
-            f"weights {name}: what came has the SHA-256 {found[:16]}..., not {NAMED_WEIGHTS[name].sha256[:16]}..."
+            f"weights {name}: the downloaded file has the SHA-256 {found[:16]}...,"
+            f" not {NAMED_WEIGHTS[name].sha256[:16]}..., and was deleted: try again, or give a path"
         )

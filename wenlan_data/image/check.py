@@ -1,4 +1,4 @@
-"""Fetched bytes in, facts or a reason out: everything that decides whether a picture is taken."""
+"""Checks fetched bytes: returns facts about the image, or the reason why it is not accepted."""
 
 import hashlib
 from dataclasses import dataclass
@@ -30,38 +30,42 @@ from wenlan_data.records import Drop, ImageFacts
 
 @dataclass(frozen=True, slots=True)
 class _DecodedImage:
-    """What a look at the pixels gives."""
+    """The pixels that a check needs."""
 
     thumbnail: Pixels
-    """With its colours, upright."""
+    """uint8 (64, 64) or (64, 64, 3), upright."""
     width: int
-    """Of the upright picture as it came, in pixels."""
+    """Pixels of the upright image at its original size."""
     height: int
     stored: Pixels | None
-    """Upright, as they are stored; None where the picture is stored as it came."""
+    """Upright, at the size that is stored; None if the image is stored unchanged."""
 
 
 def check_image(data: bytes, rules: ImageRules, *, sha256: str | None = None) -> ImageFacts | Drop:
-    """What is known of a picture, or the first reason against it; pure, and safe for hostile bytes.
+    """Returns facts about an image, or the first reason against it; pure, and safe for hostile
+    bytes.
 
-    `sha256` is the digest of `data`, where the caller has it.
+    `sha256` is the digest of `data` as hex digits, if the caller has it.
 
-    Reasons, in the order in which they are looked for: `empty_body`, `too_few_bytes`, `not_image`, `format`,
-    `too_large` (by its header, before any pixel), `spacer`, `icon`, `too_small`, `aspect`, `truncated`,
-    `undecodable`, `near_blank`, `low_information`.
+    Reasons, in the order of the checks: `empty_body`, `too_few_bytes`, `not_image`, `format`,
+    `too_large` (by the header, before any pixel is decoded), `spacer`, `icon`, `too_small`,
+    `aspect`, `truncated`, `undecodable`, `near_blank`, `low_information`.
     """
-    found = _check(data, rules, sha256)
-    return found if isinstance(found, Drop) else found[0]
+    checked = _check(data, rules, sha256)
+    return checked if isinstance(checked, Drop) else checked[0]
 
 
 def check_and_encode(
     data: bytes, rules: ImageRules, *, jpeg_quality: int, sha256: str | None = None
 ) -> tuple[ImageFacts, bytes] | Drop:
-    """`examine`, and the JPEG that a shard stores; no bytes where `image.normalise.passed_through` gives that."""
-    found = _check(data, rules, sha256)
-    if isinstance(found, Drop):
-        return found
-    facts, stored = found
+    """`check_image`, and the JPEG that a shard stores, from the same decoding.
+
+    The JPEG is empty if the image is stored unchanged (`image.normalise.pass_through`).
+    """
+    checked = _check(data, rules, sha256)
+    if isinstance(checked, Drop):
+        return checked
+    facts, stored = checked
     return facts, b"" if stored is None else encode_jpeg(stored, jpeg_quality).jpeg
 
 
@@ -71,24 +75,24 @@ def _check(
     kind = _format_of(data, rules)
     if isinstance(kind, Drop):
         return kind
-    seen = _decode_jpeg(data, rules) if kind == "jpeg" else _decode_other(data, kind, rules)
-    if isinstance(seen, Drop):
-        return seen
-    grey = luma(seen.thumbnail)
-    if empty := check_content(grey, rules.min_contrast, rules.min_entropy_bits):
-        return empty
+    decoded = _decode_jpeg(data, rules) if kind == "jpeg" else _decode_other(data, kind, rules)
+    if isinstance(decoded, Drop):
+        return decoded
+    grey = luma(decoded.thumbnail)
+    if drop := check_content(grey, rules.min_contrast, rules.min_entropy_bits):
+        return drop
     phash, pdq = perceptual_hashes(grey)
     facts = ImageFacts(
         sha256=hashlib.sha256(data).hexdigest() if sha256 is None else sha256,
         bytes=len(data),
         format=kind,
-        width=seen.width,
-        height=seen.height,
+        width=decoded.width,
+        height=decoded.height,
         phash=phash,
         pdq=pdq,
-        colours=quarter_colours(seen.thumbnail),
+        colours=quarter_colours(decoded.thumbnail),
     )
-    return facts, seen.stored
+    return facts, decoded.stored
 
 
 def _format_of(data: bytes, rules: ImageRules) -> str | Drop:
@@ -104,51 +108,47 @@ def _format_of(data: bytes, rules: ImageRules) -> str | Drop:
 
 
 def _check_shape(width: int, height: int, kind: str, rules: ImageRules) -> Drop | None:
-    icons_px = 0 if kind == "jpeg" else rules.max_icon_side_px
-    return check_shape(width, height, rules.min_side_px, rules.max_aspect, icons_px)
+    # Icons are PNG, GIF or WebP: a small square JPEG may be a photograph.
+    max_icon_side_px = 0 if kind == "jpeg" else rules.max_icon_side_px
+    return check_shape(width, height, rules.min_side_px, rules.max_aspect, max_icon_side_px)
 
 
 def _decode_jpeg(data: bytes, rules: ImageRules) -> _DecodedImage | Drop:
     header = read_header(data)
     if isinstance(header, Drop):
         return header
+    # EXIF orientations 5 to 8 lie on their side: width and height are exchanged.
     width, height = (header.width, header.height)[:: 1 if header.orientation < 5 else -1]
-    wrong = too_large(width, height)
-    if wrong is None and not scans_at_most(data, MAX_JPEG_SCANS):
-        wrong = Drop("too_large", f"more than {MAX_JPEG_SCANS} scans")
-    wrong = wrong or _check_shape(width, height, "jpeg", rules)
-    if wrong:
-        return wrong
+    drop = too_large(width, height)
+    if drop is None and not scans_at_most(data, MAX_JPEG_SCANS):
+        drop = Drop("too_large", f"more than {MAX_JPEG_SCANS} scans")
+    drop = drop or _check_shape(width, height, "jpeg", rules)
+    if drop:
+        return drop
     if can_pass_through(header, rules.max_side_px):
+        # Only the thumbnail is needed: libjpeg decodes at a fraction of the size.
         pixels = decode_jpeg(data, header, min_side_px=MIN_DECODED_SIDE_PX)
-        return (
-            pixels
-            if isinstance(pixels, Drop)
-            else _DecodedImage(colour_thumbnail(pixels), width, height, None)
-        )
+        if isinstance(pixels, Drop):
+            return pixels
+        return _DecodedImage(colour_thumbnail(pixels), width, height, None)
     pixels = decode_for_storage(data, header, rules.max_side_px)
     if isinstance(pixels, Drop):
         return pixels
     stored = resize(pixels, *size_within(header.width, header.height, rules.max_side_px))
-    # Turning the square thumbnail is the same as turning the picture, and 30 times less work.
+    # Turning the square thumbnail is the same as turning the image, and 30 times less work.
     thumbnail = apply_orientation(
         colour_thumbnail(_thumbnail_source(stored, pixels)), header.orientation
     )
     return _DecodedImage(thumbnail, width, height, apply_orientation(stored, header.orientation))
 
 
-def _thumbnail_source(stored: Pixels, decoded: Pixels) -> Pixels:
-    """What the thumbnail is made of: the stored pixels, unless they are too few."""
-    return decoded if min(stored.shape[:2]) < MIN_DECODED_SIDE_PX else stored
-
-
 def _decode_other(data: bytes, kind: str, rules: ImageRules) -> _DecodedImage | Drop:
     size = frame_size(data, kind)
     if isinstance(size, Drop):
         return size
-    wrong = too_large(*size) or _check_shape(*size, kind, rules) or check_integrity(data, kind)
-    if wrong:
-        return wrong
+    drop = too_large(*size) or _check_shape(*size, kind, rules) or check_integrity(data, kind)
+    if drop:
+        return drop
     pixels = decode_other(data)
     if isinstance(pixels, Drop):
         return pixels
@@ -159,3 +159,8 @@ def _decode_other(data: bytes, kind: str, rules: ImageRules) -> _DecodedImage | 
         pixels.shape[0],
         stored,
     )
+
+
+def _thumbnail_source(stored: Pixels, decoded: Pixels) -> Pixels:
+    """The pixels that the thumbnail is made of: those stored, unless they are too few."""
+    return decoded if min(stored.shape[:2]) < MIN_DECODED_SIDE_PX else stored

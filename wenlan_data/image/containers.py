@@ -1,4 +1,5 @@
-"""PNG, GIF, WebP and AVIF files without decoding them: how large the picture is, and whether the file is whole."""
+"""PNG, GIF, WebP and AVIF files, read without decoding: the image's size, and whether the file is
+intact."""
 
 import struct
 import zlib
@@ -9,7 +10,7 @@ from wenlan_data.records import Drop
 
 
 def frame_size(data: bytes, kind: str) -> tuple[int, int] | Drop:
-    """Width and height in pixels that the header of a `png`, `gif`, `webp` or `avif` states."""
+    """Width and height in pixels, as the header of a `png`, `gif`, `webp` or `avif` states them."""
     try:
         return _SIZES[kind](data)
     except (struct.error, IndexError):
@@ -17,9 +18,10 @@ def frame_size(data: bytes, kind: str) -> tuple[int, int] | Drop:
 
 
 def check_integrity(data: bytes, kind: str) -> Drop | None:
-    """`truncated` where the end mark is missing, `undecodable` where a checksum is wrong, else None.
+    """Returns `truncated` if the end mark is missing, `undecodable` if a checksum is wrong, else
+    None.
 
-    `too_large` where a block of metadata in a `png` or `webp` is larger than `MAX_METADATA_BYTES`.
+    Also `too_large` if a block of metadata in a `png` or `webp` exceeds `MAX_METADATA_BYTES`.
     """
     try:
         return _INTEGRITY_CHECKS[kind](data)
@@ -52,16 +54,18 @@ def _webp_size(data: bytes) -> tuple[int, int] | Drop:
 
 
 def _check_png(data: bytes) -> Drop | None:
-    """Pillow skips the checksums of the pixel chunks, so that a flipped bit would pass."""
+    # Pillow skips the checksums of the pixel chunks, so that a flipped bit would pass.
     position = 8
     while True:
         length, name = struct.unpack_from(">I4s", data, position)
         (stated,) = struct.unpack_from(">I", data, position + 8 + length)
-        critical = not name[0] & 0x20
+        # Bit 5 of the first letter of a chunk's name marks it as ancillary: a wrong checksum there
+        # costs no pixel.
+        is_critical = not name[0] & 0x20
         if name in _PNG_METADATA and length > MAX_METADATA_BYTES:
-            return _metadata(name, length)
+            return _metadata_too_large(name, length)
         if (
-            critical
+            is_critical
             and zlib.crc32(memoryview(data)[position + 4 : position + 8 + length]) != stated
         ):
             return Drop("undecodable", f"checksum of {name.decode('latin-1')}")
@@ -100,17 +104,17 @@ def _check_webp(data: bytes) -> Drop | None:
     while position + 8 <= length + 8:
         name, size = struct.unpack_from("<4sI", data, position)
         if name in _WEBP_METADATA and size > MAX_METADATA_BYTES:
-            return _metadata(name, size)
+            return _metadata_too_large(name, size)
         position += 8 + size + (size & 1)
     return None
 
 
-def _metadata(name: bytes, size: int) -> Drop:
+def _metadata_too_large(name: bytes, size: int) -> Drop:
     return Drop("too_large", f"{name.decode('latin-1').strip()} of {size} bytes")
 
 
 def _avif_size(data: bytes) -> tuple[int, int] | Drop:
-    """The largest extent that any item states: the alpha plane or a thumbnail states one too."""
+    """The largest extent of any item: the alpha plane and a thumbnail have one too."""
     sizes = [
         struct.unpack_from(">II", data, start + 4)
         for start, _ in _find_boxes(data, 0, len(data), _TO_EXTENTS)
@@ -122,7 +126,7 @@ def _avif_size(data: bytes) -> tuple[int, int] | Drop:
 
 def _check_avif(data: bytes) -> Drop | None:
     end = 0
-    for start, stop, _ in _boxes(data, 0, len(data), keep_cut=True):
+    for start, stop, _ in _boxes(data, 0, len(data), with_truncated=True):
         end = stop
         if stop > len(data):
             return Drop("truncated", f"{len(data)} of {stop} bytes or more")
@@ -138,20 +142,26 @@ _MAX_BOXES = 1000
 def _find_boxes(
     data: bytes, start: int, stop: int, path: tuple[bytes, ...]
 ) -> Iterator[tuple[int, int]]:
-    """Start and end of the content of each box at `path`; `meta` has four bytes of version before its boxes."""
+    """Yields start and end of the content of each ISO box at `path`, a name for each level."""
     for inner, end, name in _boxes(data, start, stop):
         if name != path[0]:
             continue
         if len(path) == 1:
             yield inner, end
         else:
+            # `meta` holds four bytes of version and flags before its boxes.
             yield from _find_boxes(data, inner + (4 if name == b"meta" else 0), end, path[1:])
 
 
 def _boxes(
-    data: bytes, start: int, stop: int, *, keep_cut: bool = False
+    data: bytes, start: int, stop: int, *, with_truncated: bool = False
 ) -> Iterator[tuple[int, int, bytes]]:
-    """Start and end of the content, and name, of ISO boxes; one that ends beyond `stop` only with `keep_cut`."""
+    """Yields start and end of the content, and the name, of the ISO boxes between `start` and
+    `stop`.
+
+    A box that ends beyond `stop` is yielded only with `with_truncated`.
+    """
+    # Bounded: a hostile file may hold a box in every 8 bytes.
     for _ in range(_MAX_BOXES):
         if start + 8 > stop:
             return
@@ -160,8 +170,9 @@ def _boxes(
         if size == 1 and inner + 8 <= stop:
             (size,) = struct.unpack_from(">Q", data, inner)
             inner += 8
+        # Size 0 means: to the end of the file.
         end = stop if size == 0 else start + size
-        if end < inner or (end > stop and not keep_cut):
+        if end < inner or (end > stop and not with_truncated):
             return
         yield inner, end, name
         start = end

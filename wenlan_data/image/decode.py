@@ -1,4 +1,5 @@
-"""Bytes to upright sRGB pixels, for every format. What cannot be decoded whole is a `Drop`."""
+"""Bytes to upright sRGB pixels, for every format. An image that cannot be decoded completely is a
+`Drop`."""
 
 import errno
 import io
@@ -21,8 +22,9 @@ from wenlan_data.image.limits import too_large
 from wenlan_data.records import Drop
 
 Pixels = NDArray[np.uint8]
+"""uint8 (H, W) grey, or (H, W, 3) red, green, blue."""
 
-# What Pillow's and libjpeg's readers were seen to raise on hostile bytes.
+# Exceptions that Pillow's and libjpeg's readers were seen to raise on hostile bytes.
 _DECODER_ERRORS = (
     OSError,
     ValueError,
@@ -39,19 +41,20 @@ _DECODER_ERRORS = (
     Image.DecompressionBombError,
     Image.DecompressionBombWarning,
 )
-# libjpeg's warnings for which every pixel is still there; cameras and old editors write such files.
+# Warnings of libjpeg that cost no pixel; cameras and old editors write such files.
 _HARMLESS = re.compile(
     r"unknown JFIF revision|Invalid SOS parameters|[Uu]nknown Adobe|thumbnail image size"
     r"|Corrupt JPEG data: \d{1,2} extraneous bytes before marker 0xd9"
 )
 _STRIP_PIXELS = 4_000_000
 _TOO_MANY_FILES = {errno.EMFILE, errno.ENFILE}
-_TRUNCATED = re.compile(r"[Pp]remature end|truncated|[Tt]runcated|unexpected end", re.ASCII)
+_TRUNCATION = re.compile(r"[Pp]remature end|truncated|[Tt]runcated|unexpected end", re.ASCII)
 
 
 @cache
 def opencv() -> ModuleType:
-    """OpenCV on one thread: the workers are processes, and a pool in each would fight for the cores."""
+    """OpenCV on one thread: the workers are processes, and a thread pool in each would
+    oversubscribe the cores."""
     import cv2
 
     cv2.setNumThreads(1)
@@ -59,33 +62,36 @@ def opencv() -> ModuleType:
 
 
 def decode_jpeg(data: bytes, header: JpegHeader, *, min_side_px: int) -> Pixels | Drop:
-    """uint8 (H, W) or (H, W, 3), sRGB, as stored (not turned), scaled down by 1, 2, 4 or 8.
+    """uint8 (H, W) or (H, W, 3), sRGB, before EXIF orientation, scaled down by 1, 2, 4 or 8.
 
-    The shorter side stays at least `min_side_px` where the picture has that. Every entropy-coded byte is read
-    whatever the scale, so truncation is found.
+    The shorter side stays at least `min_side_px` if the image has that. Every entropy-coded byte is
+    read at any scale, so that truncation is found.
     """
     mode = {1: "L", 3: "RGB", 4: "CMYK"}.get(header.components)
     if mode is None or header.precision_bits != 8:
         return Drop(
             "undecodable", f"{header.components} components of {header.precision_bits} bits"
         )
-    plain = mode != "CMYK" and not needs_transform(header.icc, mode)
+    is_srgb = mode != "CMYK" and not needs_transform(header.icc, mode)
     pixels = _read_jpeg(data, header, "GRAY" if mode == "L" else mode, min_side_px)
-    if isinstance(pixels, Drop) or plain:
+    if isinstance(pixels, Drop) or is_srgb:
         return pixels
-    # Adobe writes CMYK inverted, and so does everybody else; Pillow assumes the same.
-    picture = (
+    # Adobe writes CMYK inverted, and other encoders follow it; Pillow assumes the same.
+    image = (
         Image.fromarray(255 - pixels, mode="CMYK") if mode == "CMYK" else Image.fromarray(pixels)
     )
-    return np.asarray(to_srgb(picture, header.icc))
+    return np.asarray(to_srgb(image, header.icc))
 
 
 def _read_jpeg(data: bytes, header: JpegHeader, colours: str, min_side_px: int) -> Pixels | Drop:
-    # Powers of two only: libjpeg-turbo has no SIMD code for the scales between (measured 1.2 against 0.8 ms).
+    # Powers of two only: libjpeg-turbo has no SIMD code for the scales between (measured 1.2
+    # against 0.8 ms).
     shorter = min(header.width, header.height)
     factor = next((step for step in (8, 4, 2) if shorter // step >= min_side_px), 1)
     smallest = {"min_width": -(-header.width // factor), "min_height": -(-header.height // factor)}
     found = _try_decode(data, colours, smallest, strict=True)
+    # A harmless warning may come from the metadata: again without it, strictly; and only then
+    # without regard to warnings.
     for strict in (True, False):
         if not (isinstance(found, Drop) and _HARMLESS.search(found.detail)):
             break
@@ -109,54 +115,58 @@ def _try_decode(
 
 
 def decode_other(data: bytes) -> Pixels | Drop:
-    """uint8 (H, W, 3), sRGB, upright, alpha on white, of a PNG, WebP, GIF or AVIF (its first frame)."""
+    """uint8 (H, W, 3), sRGB, upright, alpha on white, of the first frame of a PNG, WebP, GIF or
+    AVIF."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=("PNG", "WEBP", "GIF", "AVIF")) as picture:
-                wrong = too_large(*picture.size)
-                if wrong:
-                    return wrong
-                picture.load()
+            with Image.open(io.BytesIO(data), formats=("PNG", "WEBP", "GIF", "AVIF")) as image:
+                if drop := too_large(*image.size):
+                    return drop
+                image.load()
                 return apply_orientation(
-                    _flatten(picture), orientation_of(picture.info.get("exif") or b"")
+                    _flatten(image), orientation_of(image.info.get("exif") or b"")
                 )
     except _DECODER_ERRORS as error:
         return _drop_of(error)
 
 
-def _flatten(picture: Image.Image) -> Pixels:
-    """By strips: Pillow's copies of 64 MP with alpha, and of their colours, would take 1.3 GiB at once."""
-    width, height = picture.size
+def _flatten(image: Image.Image) -> Pixels:
+    """uint8 (H, W, 3), sRGB, alpha blended on white."""
+    # By strips: Pillow's copies of 64 MP with alpha, and of their colours, would take 1.3 GiB at
+    # once.
+    width, height = image.size
     rows = max(1, _STRIP_PIXELS // width)
     if rows >= height:
-        return np.asarray(_blend_on_white(picture))
+        return np.asarray(_blend_on_white(image))
     flat: Pixels = np.empty((height, width, 3), np.uint8)
     for top in range(0, height, rows):
-        below = min(top + rows, height)
-        strip = picture.crop((0, top, width, below))
-        strip.info = picture.info
-        flat[top:below] = np.asarray(_blend_on_white(strip))
+        bottom = min(top + rows, height)
+        strip = image.crop((0, top, width, bottom))
+        strip.info = image.info
+        flat[top:bottom] = np.asarray(_blend_on_white(strip))
     return flat
 
 
-def _blend_on_white(picture: Image.Image) -> Image.Image:
-    icc = picture.info.get("icc_profile") or b""
-    if picture.mode.startswith("I"):  # 16 bits a sample
-        return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8)).convert("RGB")
-    if not picture.has_transparency_data:
-        base = picture if picture.mode in {"L", "RGB", "CMYK"} else picture.convert("RGB")
+def _blend_on_white(image: Image.Image) -> Image.Image:
+    icc = image.info.get("icc_profile") or b""
+    # 16 bits a sample: Pillow's own conversion would clip them, not scale them.
+    if image.mode.startswith("I"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    if not image.has_transparency_data:
+        base = image if image.mode in {"L", "RGB", "CMYK"} else image.convert("RGB")
         colours = to_srgb(base, icc)
         return colours if colours.mode == "RGB" else colours.convert("RGB")
-    with_alpha = picture.convert("RGBA")
+    with_alpha = image.convert("RGBA")
     colours = to_srgb(with_alpha.convert("RGB"), icc)
-    white = Image.new("RGB", picture.size, (255, 255, 255))
+    white = Image.new("RGB", image.size, (255, 255, 255))
     return Image.composite(colours, white, with_alpha.getchannel("A"))
 
 
 def apply_orientation(pixels: Pixels, orientation: int) -> Pixels:
-    """(H, W, ...) turned and mirrored as EXIF orientation 1 to 8 asks; contiguous."""
+    """(H, W, ...) transposed and mirrored by EXIF orientation 1 to 8, so that it is upright;
+    contiguous."""
     if orientation >= 5:
         pixels = pixels.swapaxes(0, 1)
     if orientation in {3, 4, 7, 8}:
@@ -168,14 +178,14 @@ def apply_orientation(pixels: Pixels, orientation: int) -> Pixels:
 
 def _drop_of(error: BaseException) -> Drop:
     if isinstance(error, OSError) and error.errno in _TOO_MANY_FILES:
-        raise error  # no fault of the picture
+        raise error  # the process is out of file descriptors: no fault of the image
     # Pillow puts the repr of its file, with a memory address, into some messages.
     text = " ".join(re.sub(r"<[^>]*>", "", str(error)).split())[:120]
     reason = (
         "too_large"
         if "too large" in text
         else "truncated"
-        if _TRUNCATED.search(text)
+        if _TRUNCATION.search(text)
         else "undecodable"
     )
     return Drop(reason, text or type(error).__name__)

@@ -1,17 +1,20 @@
-"""Reads the few EXIF tags that matter: how a picture is turned, and whose it is."""
+"""Reads the few EXIF tags in use: orientation, author and copyright."""
 
 import struct
 from collections.abc import Collection, Iterator
 
 ORIENTATION_TAG = 0x0112
 _MAX_TAGS = 1000
+"""A directory may state 65,535 tags and name itself as the next: only the first directory is read,
+to here."""
 _SHORT = 3
-_TEXT_KINDS = {1, 2, 7, 129}
-"""Bytes, ASCII, undefined, and UTF-8 of EXIF 3."""
+_TEXT_TYPES = {1, 2, 7, 129}
+"""EXIF types: bytes, ASCII, undefined, and UTF-8 of EXIF 3."""
 
 
 def orientation_of(exif: bytes) -> int:
-    """1 to 8 as EXIF counts them; 1 where the block (with or without its `Exif` mark) is damaged or mute."""
+    """EXIF orientation 1 to 8 of a block with or without its `Exif` mark; 1 if it is corrupt or
+    states none."""
     try:
         for tag, kind, count, place, order, tiff in _entries(exif):
             if tag == ORIENTATION_TAG:
@@ -23,11 +26,12 @@ def orientation_of(exif: bytes) -> int:
 
 
 def ascii_tags(exif: bytes, wanted: Collection[int]) -> dict[int, bytes]:
-    """The raw text of those of the first directory's tags that are there and whole."""
+    """Raw text by tag, for the wanted tags of the first directory that exist and are complete."""
     found: dict[int, bytes] = {}
     try:
         for tag, kind, count, place, order, tiff in _entries(exif):
-            if tag in wanted and kind in _TEXT_KINDS:
+            if tag in wanted and kind in _TEXT_TYPES:
+                # Up to four bytes lie in the entry itself, longer values at an offset.
                 if count > 4:
                     (place,) = struct.unpack_from(f"{order}I", tiff, place)
                 if place + count <= len(tiff):
@@ -38,7 +42,8 @@ def ascii_tags(exif: bytes, wanted: Collection[int]) -> dict[int, bytes]:
 
 
 def _entries(exif: bytes) -> Iterator[tuple[int, int, int, int, str, bytes]]:
-    """Tag, kind, count and the place of the value, for each entry of the first directory."""
+    """Yields tag, type, count, offset of the value, byte order and TIFF bytes of each entry of the
+    first directory."""
     tiff = exif.removeprefix(b"Exif\0\0")
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None:

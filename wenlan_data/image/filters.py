@@ -1,16 +1,17 @@
-"""Which decodable pictures are worth nothing: by their shape, and by how little their thumbnail shows."""
+"""Filters on decodable images without content: by their shape, and by the detail in their
+thumbnail."""
 
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from wenlan_data.image.decode import Pixels
 from wenlan_data.records import Drop
 
 MAX_SPACER_PX = 3
-"""A side of a tracking pixel, a hair line or a shadow that pages are laid out with."""
-GREY_STEPS = 32
-_STEP = 256 // GREY_STEPS
+"""Shorter side of a tracking pixel, a hair line or a shadow of a page's layout."""
+GREY_BINS = 32
+_LEVELS_PER_BIN = 256 // GREY_BINS
 
 
 def check_shape(
@@ -18,32 +19,32 @@ def check_shape(
 ) -> Drop | None:
     """`spacer`, `icon`, `too_small`, `aspect`, or None; all sides in pixels."""
     shorter, longer = sorted((width, height))
-    seen = f"{width}x{height}"
+    size = f"{width}x{height}"
     if shorter <= MAX_SPACER_PX < min_side_px:
-        return Drop("spacer", seen)
+        return Drop("spacer", size)
     if width == height <= max_icon_side_px:
-        return Drop("icon", seen)
+        return Drop("icon", size)
     if shorter < min_side_px:
-        return Drop("too_small", seen)
-    return Drop("aspect", seen) if longer > shorter * max_aspect else None
+        return Drop("too_small", size)
+    return Drop("aspect", size) if longer > shorter * max_aspect else None
 
 
-def check_content(
-    grey: NDArray[np.uint8], min_contrast: float, min_entropy_bits: float
-) -> Drop | None:
-    """`near_blank` or `low_information` of a grey thumbnail (S, S), or None.
+def check_content(grey: Pixels, min_contrast: float, min_entropy_bits: float) -> Drop | None:
+    """`near_blank` or `low_information` of a grey thumbnail uint8 (S, S), or None.
 
-    Contrast is the standard deviation in grey levels; entropy is that of the histogram of `GREY_STEPS` steps.
+    Contrast is the standard deviation in grey levels; entropy, in bits, is that of the histogram of
+    `GREY_BINS` bins.
     """
+    # Both come from one histogram: the deviation by its moments, without a pass over floats.
     counts = np.bincount(grey.ravel(), minlength=256).astype(np.float64)
     share = counts / grey.size
     mean = float(share @ _LEVELS)
     contrast = math.sqrt(max(float(share @ _SQUARES) - mean * mean, 0.0))
     if contrast < min_contrast:
         return Drop("near_blank", f"contrast {contrast:.1f}")
-    steps = share.reshape(GREY_STEPS, _STEP).sum(axis=1)
-    there = steps[steps > 0]
-    entropy_bits = -float(there @ np.log2(there))
+    bins = share.reshape(GREY_BINS, _LEVELS_PER_BIN).sum(axis=1)
+    filled = bins[bins > 0]
+    entropy_bits = -float(filled @ np.log2(filled))
     return (
         Drop("low_information", f"entropy {entropy_bits:.2f} bits")
         if entropy_bits < min_entropy_bits

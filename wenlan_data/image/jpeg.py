@@ -1,4 +1,9 @@
-"""The structure of a JPEG file: its frame header, and a copy without metadata. No pixel is decoded."""
+"""The structure of a JPEG file: its frame header, and a copy without metadata. No pixel is decoded.
+
+A JPEG is a sequence of segments: 0xFF, a marker byte, two bytes of length, and the content. The
+entropy-coded bytes of a scan follow its header (SOS) without a length; a 0xFF in them is followed
+by 0x00 or by a restart marker.
+"""
 
 import re
 import struct
@@ -9,36 +14,39 @@ from wenlan_data.image.exif import orientation_of
 from wenlan_data.records import Drop
 
 MAX_ICC_BYTES = 4 << 20
-"""Printers' CMYK profiles take 0.5 to 2.5 MB; a larger one is not read and not stored."""
+"""CMYK profiles of print shops take 0.5 to 2.5 MB; a larger one is not read and not stored."""
 _MAX_SEGMENTS = 20_000
 _SOS, _EOI, _APP0, _APP1, _APP2, _APP14 = 0xDA, 0xD9, 0xE0, 0xE1, 0xE2, 0xEE
+# All of SOF0 to SOF15; 0xC4, 0xC8 and 0xCC lie between them and are tables or reserved.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _TABLES = frozenset({0xC4, 0xCC, 0xDB, 0xDC, 0xDD})
-_ALONE = frozenset({0x01, *range(0xD0, 0xD8)})
+# Markers without a length: TEM and the restart markers RST0 to RST7.
+_STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 _ICC = b"ICC_PROFILE\0"
 _AFTER_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JpegHeader:
-    """What stands before the first scan."""
+    """The segments before the first scan."""
 
     width: int
-    """Pixels as stored, before EXIF orientation."""
+    """Pixels, before EXIF orientation."""
     height: int
     components: int
     """1 grey, 3 YCbCr or RGB, 4 CMYK or YCCK."""
     precision_bits: int
     frame: int
-    """Marker of the frame: 0xC0, 0xC1 sequential, 0xC2 progressive, others arithmetic or lossless."""
+    """Marker of the frame: 0xC0, 0xC1 sequential, 0xC2 progressive, others arithmetic or
+    lossless."""
     orientation: int
     """EXIF orientation, 1 to 8."""
     icc: bytes
-    """Empty where there is none, or it is not whole."""
+    """ICC profile; empty if there is none, or it is incomplete."""
 
 
 def read_header(data: bytes) -> JpegHeader | Drop:
-    """The header of a JPEG, or `truncated` where the bytes end before the first scan."""
+    """Returns the header of a JPEG, or `truncated` if the bytes end before the first scan."""
     frame: tuple[int, int] | None = None
     orientation = 0
     icc: list[bytes] = []
@@ -77,7 +85,8 @@ def _header(
 
 
 def _join_icc(pieces: list[bytes]) -> bytes:
-    """Pieces carry their number and how many there are; a set with a gap is no profile."""
+    # A profile of more than 64 KiB comes in segments, each with its number (from 1) and their
+    # count; a set with a gap is no profile.
     ordered = sorted(piece for piece in pieces if len(piece) > 2)
     if [piece[0] for piece in ordered] != list(range(1, len(ordered) + 1)):
         return b""
@@ -87,17 +96,20 @@ def _join_icc(pieces: list[bytes]) -> bytes:
 
 
 def scans_at_most(data: bytes, limit: int) -> bool:
-    """Whether there are at most `limit` scans; each costs a pass over all pixels, however short it is."""
-    if data.count(b"\xff\xda") <= limit:  # an upper bound: a thumbnail in the metadata counts too
+    """Whether there are at most `limit` scans; each costs a pass over all pixels, even an empty
+    one."""
+    # An upper bound that is fast to count: it includes the scans of a thumbnail in the metadata.
+    if data.count(b"\xff\xda") <= limit:
         return True
     return sum(marker == _SOS for marker, _, _ in _segments(data)) <= limit
 
 
 def strip_metadata(data: bytes) -> bytes | None:
-    """The same picture, bit for bit, with nothing but what decoding it needs.
+    """Returns the same image, with equal pixel bits, without any segment that decoding does not
+    need.
 
-    JFIF (without its thumbnail), the ICC profile and Adobe's colour mark stay. All other APPn and comment
-    segments and the bytes after the end of the image go. None where the end marker is not found.
+    JFIF (without its thumbnail), the ICC profile and Adobe's colour mark are kept. All other APPn
+    segments, comments and the bytes after the end marker are removed. None without an end marker.
     """
     kept: list[bytes | memoryview] = [b"\xff\xd8"]
     view = memoryview(data)
@@ -118,17 +130,20 @@ def strip_metadata(data: bytes) -> bytes | None:
 def _is_needed(data: bytes, marker: int, start: int) -> bool:
     if marker == _APP2:
         return data.startswith(_ICC, start + 4)
+    # Adobe's segment states the colour transform: without it RGB would be read as YCbCr.
     if marker == _APP14:
         return data.startswith(b"Adobe", start + 4)
     return marker in _FRAMES or marker in _TABLES or marker == _SOS
 
 
 def _segments(data: bytes, *, before_scans: bool = False) -> Iterator[tuple[int, int, int]]:
-    """Marker, offset of its 0xFF, end offset, to the end marker; a scan includes its entropy-coded bytes.
+    """Yields marker, offset of its 0xFF and end offset of each segment, up to the end marker.
 
-    With `before_scans` the header of the first scan is the last: the bytes after it are not searched.
+    A scan includes its entropy-coded bytes. With `before_scans` the header of the first scan is the
+    last segment, and the bytes after it are not searched.
     """
     position = 2
+    # Bounded: a hostile file may hold a segment in every 4 bytes.
     for _ in range(_MAX_SEGMENTS):
         position = data.find(b"\xff", position)
         if position < 0 or position + 1 >= len(data):
@@ -137,7 +152,7 @@ def _segments(data: bytes, *, before_scans: bool = False) -> Iterator[tuple[int,
         if marker == _EOI:
             yield marker, position, position + 2
             return
-        if marker in {0x00, 0xFF} or marker in _ALONE:
+        if marker in {0x00, 0xFF} or marker in _STANDALONE:
             position += 1 if marker == 0xFF else 2
             continue
         end = position + 2 + max(int.from_bytes(data[position + 2 : position + 4], "big"), 2)

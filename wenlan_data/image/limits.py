@@ -1,17 +1,19 @@
-"""How large a picture may be, known from its header before any pixel is decoded."""
+"""Limits on an image's size, checked by its header before any pixel is decoded."""
 
 from wenlan_data.records import Drop
 
 MAX_METADATA_BYTES = 1 << 20
-"""Of one block of metadata (text, EXIF, XMP) in a PNG or WebP; a JPEG's segments end at 64 KiB by themselves."""
+"""Size of one block of metadata (text, EXIF, XMP) in a PNG or WebP; a segment of a JPEG ends at 64
+KiB anyway."""
 MAX_PIXELS = 64_000_000
 MAX_SIDE_PX = 16_384
 MAX_JPEG_SCANS = 100
-"""A progressive file of an encoder has about 10; 1,000 empty ones cost 7 s of decoding."""
+"""An encoder writes about 10 into a progressive file; 1,000 empty ones cost 7 s of decoding."""
 
 
 def too_large(width: int, height: int) -> Drop | None:
-    """`too_large` beyond `MAX_PIXELS` or `MAX_SIDE_PX`, `undecodable` for an empty picture, else None."""
+    """`too_large` beyond `MAX_PIXELS` or `MAX_SIDE_PX`, `undecodable` for an image without pixels,
+    else None."""
     if width < 1 or height < 1:
         return Drop("undecodable", f"{width}x{height}")
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE_PX:

@@ -1,6 +1,6 @@
-"""Whose a picture is, as its own metadata says: EXIF, IPTC and XMP, read before they are stripped.
+"""Licence and author in an image's own metadata: EXIF, IPTC and XMP, read before they are stripped.
 
-Only the words for licence and author are looked for; nothing is decoded, and no block is read beyond
+Only these fields are looked for; no pixel is decoded, and no block is read beyond
 `limits.MAX_METADATA_BYTES`.
 """
 
@@ -15,7 +15,7 @@ from wenlan_data.image.limits import MAX_METADATA_BYTES
 from wenlan_data.image.sniff import sniff
 
 MAX_CHARS = 500
-"""Of each field; longer ones are cut."""
+"""Characters of a field; a longer one is cut."""
 _EXIF, _XMP, _IPTC = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"Photoshop 3.0\0"
 _ARTIST, _COPYRIGHT, _XP_AUTHOR = 0x013B, 0x8298, 0x9C9D
 _BYLINE, _CREDIT, _COPYRIGHT_NOTICE = 80, 110, 116
@@ -23,17 +23,18 @@ _BYLINE, _CREDIT, _COPYRIGHT_NOTICE = 80, 110, 116
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credits:
-    """What the metadata says; empty where it says nothing."""
+    """Licence and author; empty if the metadata names none."""
 
     licence: str = ""
-    """A licence's URL where one is named, else the terms or the copyright notice."""
+    """URL of a licence if one is named, else the terms or the copyright notice."""
     author: str = ""
 
 
 def credits_of(data: bytes) -> Credits:
-    """Licence and author that the bytes of a picture name; XMP counts before IPTC, and IPTC before EXIF.
+    """Licence and author in the metadata of an image; XMP takes precedence over IPTC, and IPTC over
+    EXIF.
 
-    Never raises: metadata that is damaged says nothing.
+    Never raises: corrupt metadata names nobody.
     """
     licences: list[str] = []
     authors: list[str] = []
@@ -46,12 +47,12 @@ def credits_of(data: bytes) -> Credits:
 
 
 def _first(found: list[str]) -> str:
-    return next((said for one in found if (said := clean(one))), "")
+    return next((text for one in found if (text := _to_line(one))), "")
 
 
-def clean(text: str) -> str:
-    """On one line, without control characters, at most `MAX_CHARS` long."""
-    visible = "".join(one if one.isprintable() else " " for one in text)
+def _to_line(text: str) -> str:
+    """The text on one line, without control characters, at most `MAX_CHARS` long."""
+    visible = "".join(character if character.isprintable() else " " for character in text)
     return " ".join(visible.split())[:MAX_CHARS].strip()
 
 
@@ -124,7 +125,7 @@ def _gif_blocks(data: bytes) -> Iterator[tuple[str, bytes]]:
 def _from_exif(block: bytes) -> tuple[list[str], list[str]]:
     tags = ascii_tags(block, {_ARTIST, _COPYRIGHT, _XP_AUTHOR})
     wide = tags.get(_XP_AUTHOR, b"").decode("utf-16-le", "ignore")
-    # The photographer's copyright, then after a NUL the editor's.
+    # The photographer's copyright, then, after a NUL, the editor's.
     notice = tags.get(_COPYRIGHT, b"").partition(b"\0")[0]
     return [_text(notice)], [_text(tags.get(_ARTIST, b"")), wide]
 
@@ -140,7 +141,8 @@ def _from_iptc(block: bytes) -> tuple[list[str], list[str]]:
 
 
 def _datasets(block: bytes) -> Iterator[tuple[int, bytes]]:
-    """Number and value of the application record's data sets, in Photoshop's resource of IPTC."""
+    """Yields number and value of the IPTC application record's data sets, in Photoshop's resource
+    0x0404."""
     start = block.find(b"8BIM\x04\x04")
     if start < 0:
         return
@@ -150,6 +152,7 @@ def _datasets(block: bytes) -> Iterator[tuple[int, bytes]]:
         position, end = start + 11 + name_bytes, start + 11 + name_bytes + size
         while position + 5 <= min(end, len(block)) and block[position] == 0x1C:
             record, number, length = struct.unpack_from(">BBH", block, position + 1)
+            # An extended data set, of more than 32 KiB: no name is that long.
             if length & 0x8000:
                 return
             if record == 2:
@@ -159,7 +162,7 @@ def _datasets(block: bytes) -> Iterator[tuple[int, bytes]]:
         return
 
 
-# Linear: each pattern is a fixed start, then a bounded run.
+# No XML parser on hostile bytes. Linear: each pattern is a fixed start, then a bounded run.
 _XMP_LICENCES = (
     re.compile(r"<cc:license[^>]{0,200}rdf:resource=[\"']([^\"']{1,500})"),
     re.compile(r"cc:license=[\"']([^\"']{1,500})"),
@@ -193,10 +196,9 @@ def _from_xmp(block: bytes) -> tuple[list[str], list[str]]:
 
 def _from_text(block: bytes) -> tuple[list[str], list[str]]:
     name, _, value = block.partition(b"\0")
-    said = _text(value.rpartition(b"\0")[2])
-    return [said] if name in {b"Copyright", b"License", b"Licence"} else [], [
-        said
-    ] if name == b"Author" else []
+    text = _text(value.rpartition(b"\0")[2])
+    is_licence = name in {b"Copyright", b"License", b"Licence"}
+    return [text] if is_licence else [], [text] if name == b"Author" else []
 
 
 def _text(raw: bytes) -> str:

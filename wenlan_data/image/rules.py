@@ -1,7 +1,8 @@
-"""The rules of the recipe's `image` part: which images are accepted, and at which size they are stored.
+"""The rules of the recipe's `image` part: which images are accepted, and at which size they are
+stored.
 
-A plain dataclass without pydantic, whose import would take a third of the sandbox's start. The recipe
-validates it: pydantic reads the bounds from each field's metadata.
+A plain dataclass without pydantic, whose import would take a third of the sandbox's start. The
+recipe validates it: pydantic reads the bounds from each field's metadata.
 """
 
 from dataclasses import dataclass, field
@@ -24,9 +25,11 @@ class ImageRules:
     min_bytes: int = field(default=2000, metadata={"ge": 0})
     """Of the fetched file."""
     min_contrast: float = field(default=3.0, metadata={"ge": 0, "le": 127})
-    """Standard deviation of the thumbnail's grey levels (0 to 255); below it an image is nearly blank."""
+    """Standard deviation of the thumbnail's grey levels (0 to 255); below it an image is nearly
+    blank."""
     min_entropy_bits: float = field(default=0.5, metadata={"ge": 0, "le": 5})
-    """Of the thumbnail's grey levels in 32 steps; below it an image is one flat colour with little on it."""
+    """Of the thumbnail's grey levels in 32 steps; below it an image is one flat colour with little
+    on it."""
     max_icon_side_px: int = field(default=128, metadata={"ge": 0})
     """A square PNG, GIF or WebP of at most this side is an icon; 0: none is."""
     max_side_px: int = field(default=1024, metadata={"ge": 16})

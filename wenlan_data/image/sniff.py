@@ -1,8 +1,9 @@
-"""Tells what bytes are by their first bytes alone; names and Content-Type headers lie."""
+"""Detects the format of bytes by their magic number alone; file names and Content-Type headers are
+unreliable."""
 
 import re
 
-_RASTER = (
+_DECODABLE = (
     ("jpeg", re.compile(rb"\xff\xd8\xff")),
     ("png", re.compile(rb"\x89PNG\r\n\x1a\n")),
     ("webp", re.compile(rb"RIFF....WEBP", re.DOTALL)),
@@ -17,7 +18,7 @@ _OTHER_IMAGES = (
     ("bmp", re.compile(rb"BM....\x00\x00\x00\x00", re.DOTALL)),
     ("ico", re.compile(rb"\x00\x00\x01\x00[^\x00]\x00")),
 )
-_NO_IMAGES = (
+_NOT_IMAGES = (
     (
         "svg",
         re.compile(
@@ -39,24 +40,26 @@ _NO_IMAGES = (
     ("zip", re.compile(rb"PK\x03\x04")),
     ("gzip", re.compile(rb"\x1f\x8b\x08")),
 )
-_LOOKED_AT_BYTES = 2048
+_HEAD_BYTES = 2048
 
 
 def sniff(data: bytes) -> str:
-    """`jpeg`, `png`, `webp`, `gif` or `avif` by magic number, empty for all else."""
-    return _first(_RASTER, data)
+    """`jpeg`, `png`, `webp`, `gif` or `avif`; empty for anything else."""
+    return _first(_DECODABLE, data)
 
 
 def other_image(data: bytes) -> str:
-    """The name of an image format that is not decoded here (`heic`, `tiff`, ...), empty for all else."""
+    """Name of an image format that is not decoded here (`heic`, `tiff`, ...); empty for anything
+    else."""
     return _first(_OTHER_IMAGES, data)
 
 
 def looks_like(data: bytes) -> str:
-    """What bytes that are no picture seem to be: `html`, `svg`, `pdf`, ... or `unknown`."""
-    return _first(_NO_IMAGES, data.removeprefix(b"\xef\xbb\xbf")) or "unknown"
+    """Likely type of bytes that are no image: `html`, `svg`, `pdf`, ... or `unknown`."""
+    # Without a UTF-8 byte order mark.
+    return _first(_NOT_IMAGES, data.removeprefix(b"\xef\xbb\xbf")) or "unknown"
 
 
 def _first(patterns: tuple[tuple[str, re.Pattern[bytes]], ...], data: bytes) -> str:
-    head = data[:_LOOKED_AT_BYTES]
+    head = data[:_HEAD_BYTES]
     return next((name for name, pattern in patterns if pattern.match(head)), "")

@@ -1,4 +1,4 @@
-"""The pixels of a stored JPEG as they stand in the file: what plain decoders and the training loader see."""
+"""The pixel levels of a stored JPEG, as plain decoders and the training loader return them."""
 
 from dataclasses import replace
 
@@ -11,29 +11,28 @@ from wenlan_data.records import Drop
 
 
 def stored_pixels(jpeg: bytes) -> Pixels:
-    """uint8 (H, W, 3) of a stored JPEG, without the colour transform that its ICC profile asks for.
+    """uint8 (H, W, 3) of a stored JPEG, without the colour transform of its ICC profile.
 
-    Detectors and the model that is trained later then look at the same picture.
+    Detectors and the model that is trained later then see the same levels.
     Raises `DamageError` if it cannot be decoded.
     """
-    found = decode_stored(jpeg)
-    if isinstance(found, Drop):
+    pixels = decode_stored(jpeg)
+    if isinstance(pixels, Drop):
         raise DamageError(
-            f"a stored picture cannot be decoded ({found.reason}: {found.detail}): its bytes changed"
+            f"a stored image cannot be decoded ({pixels.reason}: {pixels.detail}):"
+            " its bytes changed"
         )
-    return found
+    return pixels
 
 
 def decode_stored(jpeg: bytes) -> Pixels | Drop:
-    """The same, or why there are none."""
+    """`stored_pixels`, or the reason why the JPEG cannot be decoded."""
     header = read_header(jpeg)
     if isinstance(header, Drop):
         return header
-    found = decode_jpeg(
+    pixels = decode_jpeg(
         jpeg, replace(header, icc=b""), min_side_px=min(header.width, header.height)
     )
-    return (
-        np.repeat(found[..., None], 3, axis=2)
-        if not isinstance(found, Drop) and found.ndim == 2
-        else found
-    )
+    if isinstance(pixels, Drop) or pixels.ndim == 3:
+        return pixels
+    return np.repeat(pixels[..., None], 3, axis=2)

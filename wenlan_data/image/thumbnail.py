@@ -1,4 +1,4 @@
-"""A small picture for people to look at, of bytes that anybody may have written, always encoded anew."""
+"""Small images for people to look at, made from untrusted bytes and always re-encoded."""
 
 import warnings
 
@@ -14,14 +14,16 @@ from wenlan_data.records import Drop
 
 
 def thumbnail_jpeg(data: bytes, *, side_px: int, quality: int) -> bytes | None:
-    """A JPEG of at most `side_px` on its longer side, or None where there is no picture that can be decoded."""
+    """A JPEG of at most `side_px` on its longer side; None if the bytes are no image that can be
+    decoded."""
     if not _is_within_limits(data):
         return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             small = normalise(data, max_side_px=side_px, jpeg_quality=95)
-            # A small JPEG passes `normalise` with its own bytes: these never reach the page.
+            # A small JPEG passes `normalise` with its own bytes: encoded here, these never reach
+            # the page.
             return bytes(
                 simplejpeg.encode_jpeg(
                     srgb_pixels(small.jpeg), quality=quality, colorsubsampling="420"
@@ -32,7 +34,7 @@ def thumbnail_jpeg(data: bytes, *, side_px: int, quality: int) -> bytes | None:
 
 
 def _is_within_limits(data: bytes) -> bool:
-    """Whether the header is that of a picture whose pixels may be decoded, see `image.limits`."""
+    """Whether the header is that of an image that may be decoded, see `image.limits`."""
     kind = sniff(data)
     if kind == "jpeg":
         header = read_header(data)

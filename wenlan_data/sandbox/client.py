@@ -1,9 +1,10 @@
 """Decodes images in a process of their own, the sandbox: a crash of a decoder reaches nothing else.
 
-An image that kills the process (a crash, too much memory, too long) is a `Drop`; the next one gets a
-new process. The functions are those of `wenlan_data.image` with the same results. Measured for
-800x600 JPEGs of 80 kB that are stored unchanged: `check_image` takes 0.1 ms longer here than in this
-process, `check_images` 0.06 an image; a re-encoded image sends its JPEG back, for another 0.04.
+An image that kills the process (a crash, too much memory, too long) is a `Drop`; the next one gets
+a new process. The functions are those of `wenlan_data.image` with the same results. Measured for
+800x600 JPEGs of 80 kB that are stored unchanged: `check_image` takes 0.1 ms longer here than in
+this process, `check_images` 0.06 an image; a re-encoded image sends its JPEG back, for another
+0.04.
 """
 
 import atexit
@@ -50,7 +51,8 @@ from wenlan_data.sandbox.protocol import (
 )
 
 WORKER_COMMAND: tuple[str, ...] = ("-m", "wenlan_data.sandbox.worker")
-"""Arguments of Python. Tests replace it by a script that changes `worker.HANDLERS`, then calls `worker.main()`."""
+"""Arguments of Python. Tests replace it by a script that changes `worker.HANDLERS`, then calls
+`worker.main()`."""
 FACTS_ONLY = 0
 """As a JPEG quality: the check returns facts and encodes nothing."""
 _SOCKET_BUFFER_BYTES = 1 << 20
@@ -73,7 +75,8 @@ def check_image(data: bytes, rules: ImageRules) -> ImageFacts | Drop:
 def check_images(
     images: Sequence[bytes], digests: Sequence[str], rules: ImageRules, jpeg_quality: int
 ) -> list[tuple[ImageFacts, bytes] | Drop]:
-    """`image.check.check_and_encode` of each image, in order; `digests` are their SHA-256 as hex digits."""
+    """`image.check.check_and_encode` of each image, in order; `digests` are their SHA-256 as hex
+    digits."""
     responses = _request_each(CHECK, _check_options(rules, jpeg_quality), images)
     return [
         (unpack_facts(text, digest), jpeg) if kind == FACTS else unpack_drop(text)
@@ -97,7 +100,8 @@ def normalise(data: bytes, *, max_side_px: int, jpeg_quality: int) -> StoredJpeg
 
 
 def decode_stored(jpeg: bytes) -> Pixels | Drop:
-    """`image.stored_pixels.decode_stored`: uint8 (H, W, 3), or the reason why there are no pixels."""
+    """`image.stored_pixels.decode_stored`: uint8 (H, W, 3), or the reason why there are no
+    pixels."""
     kind, text, data = _request_with_retry(PIXELS, b"", jpeg)
     if kind == DROP:
         return unpack_drop(text)
@@ -118,7 +122,8 @@ def _check_options(rules: ImageRules, jpeg_quality: int) -> bytes:
 
 
 def _request_each(kind: int, options: bytes, images: Sequence[bytes]) -> list[Frame]:
-    """The response to each image, in order, by one frame: waking both processes costs a tenth of an image.
+    """The response to each image, in order, by one frame: waking both processes costs a tenth of an
+    image.
 
     If one image kills the process, each is requested alone, so that it alone is dropped.
     """
@@ -137,7 +142,8 @@ def _request_each(kind: int, options: bytes, images: Sequence[bytes]) -> list[Fr
 
 def _request_with_retry(kind: int, options: bytes, data: bytes) -> Frame:
     response = request(kind, options, data)
-    # A suspended build (Ctrl-Z, a sleeping machine) exceeds the time limit without a fault of the image.
+    # A suspended build (Ctrl-Z, a sleeping machine) exceeds the time limit without a fault of the
+    # image.
     return request(kind, options, data) if _timed_out(response) else response
 
 
@@ -210,7 +216,8 @@ def request(kind: int, options: bytes, data: bytes) -> Frame:
         with _lock:
             _idle_workers.append(worker)
         if response[0] == FAULT:
-            # An exception that nobody foresaw drops this image or page; it must not end a build of days.
+            # An exception that nobody foresaw drops this image or page; it must not end a build of
+            # days.
             return DROP, pack_drop(Drop("decoder_crash", response[1].decode()[:200])), b""
         if response[0] == DIED:
             return DROP, pack_drop(_drop_of_status(int(response[1]))), b""

@@ -21,7 +21,8 @@ class PageLinks:
 
     links: Links
     soft: str = ""
-    """`soft_404` or `captcha` for an error page that was served with status 200; it has no links."""
+    """`soft_404` or `captcha` for an error page that was served with status 200; it has no
+    links."""
 
 
 def extract_pairs(options: bytes, payload: bytes) -> bytes:
@@ -61,7 +62,8 @@ def parse_links(response: bytes) -> PageLinks:
 
 
 def extract_inline_image(options: bytes, payload: bytes) -> bytes | None:
-    """The bytes of the `data:` URI image of that name in a page; None if the page has no such image."""
+    """The bytes of the `data:` URI image of that name in a page; None if the page has no such
+    image."""
     request = json.loads(options)
     images = data_uri_images(decode_page(payload, request["content_type"]))
     return next((image.data for image in images if image.name == request["name"]), None)

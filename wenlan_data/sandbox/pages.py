@@ -1,4 +1,5 @@
-"""Parses pages in the sandbox: a page that kills a parser, or takes too long, is a drop and nothing else."""
+"""Parses pages in the sandbox: a page that kills a parser, or takes too long, is a drop and nothing
+else."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +12,8 @@ from wenlan_data.web.opt_out import header_signals
 from wenlan_data.web.warc import WarcPayload
 
 INLINE = "inline"
-"""The `Origin.kind` of a `data:` URI image: `path` and `offset` are those of its page's WARC record."""
+"""The `Origin.kind` of a `data:` URI image: `path` and `offset` are those of its page's WARC
+record."""
 
 
 def read_candidates(
@@ -25,8 +27,8 @@ def read_candidates(
 ) -> list[Candidate | Drop]:
     """Returns the candidates of a page, or one `Drop` for the whole page.
 
-    Reasons: `bad_encoding` if its bytes are no text; `decoder_crash` and `decoder_timeout` if it killed
-    the sandbox.
+    Reasons: `bad_encoding` if its bytes are no text; `decoder_crash` and `decoder_timeout` if it
+    killed the sandbox.
     """
     options = {
         "content_type": content_type,
@@ -56,7 +58,8 @@ def read_inline_image(payload: bytes, *, content_type: str, name: str) -> bytes 
 
 
 def read_page(record: WarcPayload, path: str, source: str) -> Iterator[Candidate | Drop]:
-    """Yields the candidates of a page in the WARC `path`; a page that cannot be read is a `Drop`."""
+    """Yields the candidates of a page in the WARC `path`; a page that cannot be read is a
+    `Drop`."""
     yield from read_candidates(
         record.payload,
         content_type=record.content_type,

@@ -74,7 +74,8 @@ def unpack_batch(raw: bytes) -> list[bytes]:
 
 
 def pack_facts(facts: ImageFacts) -> bytes:
-    """Facts without the digest, as bytes: JSON would take as long as both system calls of a frame."""
+    """Facts without the digest, as bytes: JSON would take as long as both system calls of a
+    frame."""
     sizes = _FACTS.pack(facts.bytes, facts.width, facts.height, facts.phash)
     return sizes + facts.pdq + facts.colours + facts.format.encode()
 

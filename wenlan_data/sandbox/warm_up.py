@@ -1,7 +1,7 @@
 """Makes the decoders and parsers load all that they load lazily, while files can still be opened.
 
-The sandbox's forks can open no file, so that a library which imports a plug-in at its first image of
-a kind, or reads a table at its first page of an encoding, would fail there.
+The sandbox's forks can open no file, so that a library which imports a plug-in at its first image
+of a kind, or reads a table at its first page of an encoding, would fail there.
 """
 
 import io
@@ -20,7 +20,8 @@ from wenlan_data.sandbox import page_codec
 
 
 def warm_up_images() -> None:
-    """Decodes, colour-converts, hashes and encodes a tiny image of each format, whole and truncated."""
+    """Decodes, colour-converts, hashes and encodes a tiny image of each format, whole and
+    truncated."""
     image = Image.linear_gradient("L").resize((64, 64))
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
     with warnings.catch_warnings():

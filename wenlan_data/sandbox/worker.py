@@ -1,4 +1,5 @@
-"""The sandbox process: `sandbox.client` starts it; it decodes images and parses pages that come by a socket.
+"""The sandbox process: `sandbox.client` starts it; it decodes images and parses pages that come by
+a socket.
 
 It imports everything once, then forks. The fork does the work, under limits of memory, time and
 files. If an image kills the fork, the first process reports how to the client, and forks again in a
@@ -50,7 +51,8 @@ from wenlan_data.sandbox.protocol import (
 )
 
 MAX_REQUESTS = 5_000
-"""Requests to one fork, each of one image or a batch; then it is replaced, so that leaks of decoders do not add up."""
+"""Requests to one fork, each of one image or a batch; then it is replaced, so that leaks of
+decoders do not add up."""
 _EXIT_REPLACE = 7
 """Exit status of a fork that reached `MAX_REQUESTS`."""
 
@@ -79,8 +81,8 @@ def main() -> NoReturn:
 
 
 def _set_limits() -> None:
-    # RLIMIT_DATA and not RLIMIT_AS, which counts mapped libraries: a fresh fork has 0.5 GB of address
-    # space, and 0.2 GB of data.
+    # RLIMIT_DATA and not RLIMIT_AS, which counts mapped libraries: a fresh fork has 0.5 GB of
+    # address space, and 0.2 GB of data.
     resource.setrlimit(resource.RLIMIT_DATA, (MAX_DATA_BYTES, MAX_DATA_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
@@ -100,9 +102,10 @@ def _serve(link: socket.socket) -> int:
         try:
             response = HANDLERS[kind](options, data)
         except MemoryError:
-            # Little works in a process without memory: it ends, and the client learns of it by the status.
+            # Little works in a process without memory: it ends, and the client learns of it by the
+            # status.
             os._exit(OUT_OF_MEMORY)
-        except Exception as error:  # noqa: BLE001 - the process boundary: the client makes it a drop
+        except Exception as error:  # noqa: BLE001 - the client makes it a drop
             response = (FAULT, f"{type(error).__name__}: {error}".encode(), b"")
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.setitimer(signal.ITIMER_PROF, 0)

@@ -29,11 +29,13 @@ _COCO_CLASSES = 91
 
 @dataclass(frozen=True)
 class FasterRcnn:
-    """Boxes with a class of COCO, or of `names`; an image is scaled so that its shorter side is `side_px`."""
+    """Boxes with a class of COCO, or of `names`; an image is scaled so that its shorter side is
+    `side_px`."""
 
     architecture: Architecture = "resnet50_fpn_v2"
     weights: str = ""
-    """Empty: torchvision's own for the architecture, trained on COCO. Else a state dict: .safetensors or .pth."""
+    """Empty: torchvision's own for the architecture, trained on COCO. Else a state dict:
+    .safetensors or .pth."""
     weights_sha256: str = ""
     """SHA-256 of the file, part of the resolved recipe: another file makes another recipe."""
     confidence: Annotated[float, Field(ge=0, lt=1)] = 0.3
@@ -66,9 +68,11 @@ class FasterRcnn:
         return self.batch
 
     def prepare(self) -> None:
-        """Finds or downloads the weights and loads them, so that a misfit stops the build at its start.
+        """Finds or downloads the weights and loads them, so that a misfit stops the build at its
+        start.
 
-        Raises `RecipeError` for a missing package, file or device, and for weights of another model.
+        Raises `RecipeError` for a missing package, file or device, and for weights of another
+        model.
         """
         import_extra("torchvision", by="faster_rcnn", extra="faster-rcnn")
         _device(self.device)
@@ -79,8 +83,8 @@ class FasterRcnn:
         import torch
 
         device = _device(self.device)
-        # Each build worker is a process of its own, and the number of threads changes the last digits
-        # of a sum.
+        # Each build worker is a process of its own, and the number of threads changes the last
+        # digits of a sum.
         torch.set_num_threads(1)
         model = self._model().to(device).eval()
         names = dict(zip(self._numbers(), self.names or NAMES[self.language], strict=True))
@@ -150,7 +154,8 @@ class FasterRcnn:
 
 
 def _group_by_shape(images: Sequence[RGBImage]) -> list[list[int]]:
-    """Indices by shape: in a batch of several shapes, padding would change the detections of an image."""
+    """Indices by shape: in a batch of several shapes, padding would change the detections of an
+    image."""
     groups: dict[tuple[int, ...], list[int]] = {}
     for index, image in enumerate(images):
         groups.setdefault(image.shape, []).append(index)

@@ -1,4 +1,5 @@
-"""Several detectors in turn: each later one adds what the earlier ones missed, as `proposals` after `yolox`."""
+"""Several detectors in turn: each later one adds what the earlier ones missed, as `proposals` after
+`yolox`."""
 
 from __future__ import annotations
 
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Mix:
-    """The regions of the first detector, then those of the next that overlap none before by more than `max_iou`.
+    """The regions of the first detector, then those of the next that overlap none before by more
+    than `max_iou`.
 
-    Scores of two detectors do not compare: those of a later one are scaled below the lowest score before it, so
-    that order by score is order by detector.
+    Scores of two detectors do not compare: those of a later one are scaled below the lowest score
+    before it, so that order by score is order by detector.
     """
 
     of: tuple[dict[str, object], ...] = ({"detector": "yolox"}, {"detector": "proposals"})
@@ -64,7 +66,8 @@ class Mix:
         return find
 
     def load_boxes(self) -> BoxesToRegions:
-        """Returns a function without regions: detectors that read the source's boxes cannot be mixed."""
+        """Returns a function without regions: detectors that read the source's boxes cannot be
+        mixed."""
         return ignore_boxes
 
     def _detectors(self) -> list[Detector]:

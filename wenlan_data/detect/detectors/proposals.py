@@ -1,4 +1,5 @@
-"""Boxes around salient areas, by OpenCV's selective search and a contrast score: no model, no names."""
+"""Boxes around salient areas, by OpenCV's selective search and a contrast score: no model, no
+names."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ LABEL = "proposal"
 _BINS = 8
 """Histogram bins of each Lab channel, between its 1st and 99th percentile."""
 _RING_SHARE = 0.2
-"""Width of the ring around a box whose colours are compared with the box, as a share of its sides."""
+"""Width of the ring around a box whose colours are compared with the box, as a share of its
+sides."""
 _SUPPRESSED_SCORE_SHARE = 0.02
 """Factor on the score of a box that NMS suppresses: it ranks behind all others and is not lost."""
 
@@ -37,8 +39,8 @@ _SUPPRESSED_SCORE_SHARE = 0.02
 class Proposals:
     """Boxes of selective search, ranked by contrast with their surroundings, by size and by shape.
 
-    On 157 photographs the first 36 boxes find 83 % of what yolox finds with confidence at IoU 0.5, in selective
-    search's own order 57 %; all together find 92 % (`benchmarks/build/regions.py`).
+    On 157 photographs the first 36 boxes find 83 % of what yolox finds with confidence at IoU 0.5,
+    in selective search's own order 57 %; all together find 92 % (`benchmarks/build/regions.py`).
     """
 
     strategy: Literal["fast", "single"] = "fast"
@@ -53,11 +55,12 @@ class Proposals:
     from_source: ClassVar[bool] = False
 
     def prepare(self) -> None:
-        """Checks for selective search. Raises `RecipeError` if another OpenCV package overwrote ours."""
+        """Checks for selective search. Raises `RecipeError` if another OpenCV package overwrote
+        ours."""
         if not hasattr(opencv(), "ximgproc"):
             raise RecipeError(
-                "proposals needs OpenCV with its contrib modules, and another package of OpenCV lies over it: run"
-                "  pip install --force-reinstall opencv-contrib-python-headless"
+                "proposals needs OpenCV with its contrib modules, and another OpenCV package has"
+                " overwritten it: run  pip install --force-reinstall opencv-contrib-python-headless"
             )
 
     def load(self) -> FindRegions:
@@ -77,7 +80,8 @@ class Proposals:
         small = _shrink(image, self.width_px)
         boxes = _selective_search(small, self.strategy)
         scores = _contrast_scores(small, boxes)
-        # Equal scores in the order of their corners: the result must not depend on the search order.
+        # Equal scores in the order of their corners: the result must not depend on the search
+        # order.
         order = np.lexsort((*boxes.T, -scores))
         boxes, scores = boxes[order], scores[order]
         best = nms(boxes.astype(np.float32), scores, self.nms_iou)
@@ -123,8 +127,8 @@ def _selective_search(small: RGBImage, strategy: str) -> PixelBoxes:
 
 
 def _contrast_scores(small: RGBImage, boxes: PixelBoxes) -> Floats:
-    """float32 (N,) in [0, 1]: chi-square distance of the colours inside and around each box, times the
-    square roots of its share of the image and of its aspect (shorter side over longer side)."""
+    """float32 (N,) in [0, 1]: chi-square distance of the colours inside and around each box, times
+    the square roots of its share of the image and of its aspect (shorter side over longer side)."""
     height, width = small.shape[:2]
     sums = _colour_sums(small)
     x1, y1, x2, y2 = boxes.T

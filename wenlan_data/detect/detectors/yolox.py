@@ -57,7 +57,8 @@ class Yolox:
         return self.batch
 
     def prepare(self) -> None:
-        """Finds or downloads the weights and runs them once, so that a misfit stops the build at its start.
+        """Finds or downloads the weights and runs them once, so that a misfit stops the build at
+        its start.
 
         Raises `RecipeError` for a missing package, file or device, and for a model that is no YOLOX
         of this form.
@@ -81,7 +82,8 @@ class _OnnxModel:
     def __init__(self, settings: Yolox) -> None:
         runtime = import_extra("onnxruntime", by="yolox", extra="yolox")
         options = runtime.SessionOptions()
-        # Each build worker is a process of its own: threads in every one would oversubscribe the cores.
+        # Each build worker is a process of its own: threads in every one would oversubscribe the
+        # cores.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
         path = weights_file(settings.weights, settings.weights_sha256)
@@ -117,12 +119,13 @@ class _OnnxModel:
         return np.concatenate(found)
 
     def _regions(self, output: Floats, ratio: float, width: int, height: int) -> list[Region]:
-        """Regions of one image, from the model's output (anchors, 5 + classes): centre and size in units
-        of the stride (the size as a logarithm), objectness, class scores."""
+        """Regions of one image, from the model's output (anchors, 5 + classes): centre and size in
+        units of the stride (the size as a logarithm), objectness, class scores."""
         if output.shape != (len(self._cells), 5 + len(self._names)):
             raise RecipeError(
-                f"weights: the model gives {output.shape} for an image, not {len(self._cells)} anchors of"
-                f" {len(self._names)} classes: set names to the names of its classes"
+                f"weights: the model returns {output.shape} for an image,"
+                f" not {len(self._cells)} anchors of {len(self._names)} classes:"
+                " set names to the names of its classes"
             )
         every = output[:, 4:5] * output[:, 5:]
         classes = every.argmax(axis=1)
@@ -176,7 +179,8 @@ def _sides(shape: Sequence[object], path: str) -> tuple[int, int]:
     height, width = shape[2:]
     if not (isinstance(height, int) and isinstance(width, int)):
         raise RecipeError(
-            f"weights: {path}: the model's input has no fixed sides ({shape}): export it with a size"
+            f"weights: {path}: the model's input has no fixed sides ({shape}):"
+            " export it with a size"
         )
     return height, width
 
@@ -192,8 +196,8 @@ def _anchors(height: int, width: int) -> tuple[Floats, Floats]:
 
 
 def _letterbox(image: RGBImage, height: int, width: int) -> tuple[Floats, float]:
-    """float32 (3, height, width), channels blue, green, red from 0 to 255, the image scaled to fit at the
-    top left; and the scale."""
+    """float32 (3, height, width), channels blue, green, red from 0 to 255, the image scaled to fit
+    at the top left; and the scale."""
     cv2 = opencv()
     ratio = min(height / image.shape[0], width / image.shape[1])
     fitted = (max(1, int(image.shape[1] * ratio)), max(1, int(image.shape[0] * ratio)))
