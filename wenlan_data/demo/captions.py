@@ -72,7 +72,7 @@ IMAGES = {
     "motorcycle": CaptionedImage(
         "motorcycle_left.png", "车库里停着一辆红色摩托车，后面是放满杂物的货架"
     ),
-    # The other half of a stereo pair: 4 pHash bits from "motorcycle" but 90 PDQ bits: both stay.
+    # The other half of a stereo pair: 4 pHash bits from "motorcycle" but 84 PDQ bits: both stay.
     "motorcycle-right": CaptionedImage(
         "motorcycle_right.png", "从右侧机位拍摄的车库里的红色摩托车"
     ),
