@@ -1,4 +1,4 @@
-"""energon as its documentation shows a crude data set: a prepared folder, a cooker and a task encoder."""
+"""Runs energon as its documentation shows for crude data: prepared folder, cooker, task encoder."""
 
 import os
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _DATASET = "__module__: megatron.energon\n__class__: CrudeWebdataset\n"
 
 
 def energon(case: Case) -> Iterator[int]:
-    """Its index over links to our shards, its shuffle and its loader; our decoder in its cooker."""
+    """Uses its index over links to our shards, its shuffle and its loader, with our decoder."""
     from megatron.energon import WorkerConfig, get_loader, get_train_dataset
 
     folder = _prepared(case)

@@ -1,4 +1,4 @@
-"""What the loader's benchmark reads: photographs of one size in a corpus, and a vocabulary for their captions."""
+"""Input of the loader's benchmarks: a corpus of photographs of one size, and a vocabulary."""
 
 import hashlib
 import json
@@ -23,7 +23,10 @@ TEXT = "把切好的番茄放进锅里，小火慢慢炒出汁水，再倒入打
 def make_corpus(
     folder: Path, photos: Path | None, *, width: int, height: int, samples: int
 ) -> Path:
-    """A corpus of `samples` pictures in 8 shards, once; from the JPEGs under `photos`, or made ones."""
+    """Writes a corpus of `samples` images in 8 shards, unless it exists.
+
+    The images are the JPEGs under `photos`, or synthetic ones.
+    """
     corpus = folder / f"corpus-{width}x{height}-{samples}"
     if (corpus / "manifest.json").is_file():
         return corpus
@@ -42,7 +45,7 @@ def make_corpus(
 
 
 def make_vocabulary(folder: Path) -> Path:
-    """A BERT vocabulary of the characters of `TEXT`."""
+    """Writes a BERT vocabulary of the characters of `TEXT`."""
     path = folder / "vocab.txt"
     path.write_text(
         "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *sorted(set(TEXT))]) + "\n"
@@ -72,13 +75,16 @@ def _regions(width: int, height: int) -> tuple[Region, ...]:
 
 
 def _jpegs(photos: Path | None, width: int, height: int) -> Iterator[bytes]:
-    """Endlessly: each photograph whole at first, then crops of it, so that no two are equal."""
+    """Yields JPEGs without end: every photograph, then smaller and smaller crops of each.
+
+    So no two are equal.
+    """
     paths = (
         sorted(path for path in photos.rglob("*") if path.suffix.lower() in {".jpg", ".jpeg"})
         if photos
         else []
     )
-    turn = 0
+    margin_px = 0
     while True:
         for number in range(len(paths) or 200):
             data = paths[number].read_bytes() if paths else make_photo(number)
@@ -86,14 +92,16 @@ def _jpegs(photos: Path | None, width: int, height: int) -> Iterator[bytes]:
                 pixels = simplejpeg.decode_jpeg(data)
             except ValueError:
                 continue
-            cut = pixels[turn : pixels.shape[0] - turn, turn : pixels.shape[1] - turn]
+            cut = pixels[
+                margin_px : pixels.shape[0] - margin_px, margin_px : pixels.shape[1] - margin_px
+            ]
             resized = cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA)
             yield simplejpeg.encode_jpeg(resized, quality=QUALITY, colorsubsampling="420")
-        turn += 1
+        margin_px += 1
 
 
-def facts(corpus: Path) -> dict[str, object]:
-    """Bytes and samples of a corpus."""
+def corpus_size(corpus: Path) -> dict[str, object]:
+    """Returns the size of a corpus in samples and MB."""
     manifest = json.loads((corpus / "manifest.json").read_bytes())
     size = sum(shard["bytes"] for shard in manifest["shards"])
     return {"samples": manifest["funnel"]["samples"], "mb": round(size / 1e6, 1)}

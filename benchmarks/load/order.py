@@ -1,4 +1,4 @@
-"""The order of a million samples: how soon the first batch comes, anywhere in the epoch, and how well it is shuffled.
+"""Measures the order of a million samples: time to the first batch, and quality of the shuffle.
 
 python -m benchmarks.load.order
 """
@@ -26,18 +26,19 @@ from wenlan_data.shard.writer import Place
 SHARDS = 100
 SHARD_SAMPLES = 10_000
 PAGE_SAMPLES = 10
-"""Neighbours in a shard that stand for the pictures of one page (our own shards are sorted by hash: no two are)."""
+"""Neighbours in a shard that represent the images of one page, as in shards of other tools."""
 REAL_SAMPLES = 50
 
 
 def main() -> None:
-    """Print one JSON line."""
+    """Prints one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("bench-out/loader"))
     out = parser.parse_args().out
     corpus = make_million(out / "million")
     starts = {
-        f"first_batch_s_at_{place}": _first_batch_s(corpus, place) for place in (0, 7_800, 15_600)
+        f"first_batch_s_at_{position}": _first_batch_s(corpus, position)
+        for position in (0, 7_800, 15_600)
     }
     print(
         json.dumps({**starts, "shuffle": {name: _quality(one) for name, one in SHUFFLES.items()}})
@@ -55,7 +56,10 @@ SHUFFLES = {
 
 
 def make_million(corpus: Path) -> Path:
-    """A corpus of 1,000,000 samples in 100 shards, whose tars are one file: its offsets tables point at 50 samples."""
+    """Writes a corpus of 1,000,000 samples in 100 shards, unless it exists.
+
+    All tars are links to one file, and all offsets tables point at its 50 samples.
+    """
     if corpus.is_dir():
         return corpus
     testing.write_corpus(corpus, [[_sample(number) for number in range(REAL_SAMPLES)]])
@@ -121,7 +125,7 @@ def _first_batch_s(corpus: Path, position: int) -> float:
 
 
 def _quality(shuffle: ShuffleSettings) -> dict[str, float]:
-    """Of neighbours of a shard and of a page: how far apart, and how often in one batch, over a perfect shuffle's."""
+    """Returns distances and co-occurrences of related samples, relative to a perfect shuffle."""
     source = CorpusQuota(tuple(range(SHARDS)), (SHARD_SAMPLES,) * SHARDS, SHARDS * SHARD_SAMPLES)
     shard, row = EpochOrder([source], seed=0, epoch=0, shuffle=shuffle).rows(
         np.arange(SHARDS * SHARD_SAMPLES)
@@ -140,14 +144,14 @@ def _quality(shuffle: ShuffleSettings) -> dict[str, float]:
 
 
 def _gap(group: NDArray[np.int64]) -> float:
-    """Mean distance from a sample to the next one of its group."""
+    """Returns the mean distance from a sample to the next one of its group."""
     order = np.argsort(group, kind="stable")
     same = group[order][1:] == group[order][:-1]
     return float(np.diff(order)[same].mean())
 
 
 def _alike(group: NDArray[np.int64], batch: int = 256) -> float:
-    """Pairs of one group in a batch, in the mean."""
+    """Returns the mean number of pairs of one group in a batch."""
     rows = np.sort(group[: len(group) // batch * batch].reshape(-1, batch), axis=1)
     return float((np.diff(rows, axis=1) == 0).sum(1).mean())
 

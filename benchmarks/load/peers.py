@@ -1,6 +1,6 @@
-"""One function a program: batches of uint8 (B, 3, S, S) and token ids from the same samples, endlessly.
+"""One function per program: endless batches of uint8 (B, 3, S, S) and token ids.
 
-`decode_turbo`, our decoder, is given to every peer but the two that run as their documentation shows them.
+Every peer uses `decode_turbo`, our decoder, except the two that run as their documentation shows.
 """
 
 import shutil
@@ -20,7 +20,7 @@ from wenlan_data.shard.reader import read_tar, shard_paths
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """What all are asked for."""
+    """The task, equal for all programs."""
 
     corpus: Path
     vocabulary: Path
@@ -39,7 +39,7 @@ Pair = tuple[torch.Tensor, str]
 
 
 def ours(case: Case) -> Iterator[int]:
-    """`Loader`, with its boxes and masks, which nobody else gives."""
+    """`Loader` with boxes and masks, which no peer delivers."""
     epoch = 0
     while True:
         for batch in Loader(
@@ -55,7 +55,7 @@ def ours(case: Case) -> Iterator[int]:
 
 
 def ours_without_boxes(case: Case) -> Iterator[int]:
-    """`Loader` without regions: the JSON is not read."""
+    """`Loader` without regions, so the JSON is not parsed."""
     epoch = 0
     while True:
         for batch in Loader(
@@ -72,7 +72,7 @@ def ours_without_boxes(case: Case) -> Iterator[int]:
 
 
 def our_stream(case: Case) -> Iterator[int]:
-    """`SampleStream` in somebody's own `DataLoader`."""
+    """`SampleStream` in a plain `DataLoader`."""
     collate = Collate(case)
     return _repeated(
         lambda: DataLoader(
@@ -86,7 +86,7 @@ def our_stream(case: Case) -> Iterator[int]:
 
 
 def webdataset_plain(case: Case) -> Iterator[int]:
-    """As its README shows it: decode to PIL, a torchvision transform, a DataLoader that makes the batches."""
+    """As its README shows: decode to PIL, a torchvision transform, batches by the DataLoader."""
     import webdataset
     from torchvision.transforms import v2
 
@@ -238,7 +238,7 @@ PROGRAMS: dict[str, Callable[[Case], Iterator[int]]] = {
 
 
 class Turbo:
-    """A sample's pixels, uint8 (3, S, S), and its text."""
+    """Returns a sample's pixels, uint8 (3, S, S), and its text."""
 
     def __init__(self, size_px: int) -> None:
         self._size_px = size_px
@@ -254,7 +254,7 @@ class Turbo:
 
 
 class Collate:
-    """Pairs to a batch, tokenized like ours."""
+    """Collates pairs to a batch, with our tokenizer."""
 
     def __init__(self, case: Case) -> None:
         self._path, self._tokenizer = case.vocabulary, load_tokenizer(case.vocabulary, 80)
@@ -265,7 +265,7 @@ class Collate:
 
 
 class _Then:
-    """Decoding inside the collate function, which every DataLoader runs in its workers."""
+    """Decodes inside the collate function, which a DataLoader runs in its workers."""
 
     def __init__(self, turbo: Turbo, collate: Collate) -> None:
         self._turbo, self._collate = turbo, collate
@@ -275,7 +275,7 @@ class _Then:
 
 
 class _Flat:
-    """The bytes out of the column of pictures of `datasets`."""
+    """Extracts the bytes from the image column of `datasets`."""
 
     def __call__(self, row: dict[str, dict[str, object]]) -> dict[str, object]:
         return {"jpg": row["jpg"]["bytes"]}
@@ -303,9 +303,7 @@ def batch_len(image: object, tokens: object, case: Case) -> int:
         or image.shape[1:] != (3, case.size_px, case.size_px)
         or len(tokens) != len(image)
     ):
-        raise ValueError(
-            f"not the batch that was asked for: {image.shape}, {image.dtype}, {tokens.shape}"
-        )
+        raise ValueError(f"not the requested batch: {image.shape}, {image.dtype}, {tokens.shape}")
     return len(image)
 
 

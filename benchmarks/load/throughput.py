@@ -1,4 +1,6 @@
-"""Samples a second of our loader, of its peers and of decoding alone, in turns on the same shards and cores.
+"""Measures samples per second of our loader, its peers and decoding alone.
+
+All run alternately on the same shards and cores.
 
 python -m benchmarks.load.throughput --photos ../shared/data/howtocook-site --runs 3
 """
@@ -13,7 +15,7 @@ import time
 from pathlib import Path
 
 from benchmarks.load.energon import energon
-from benchmarks.load.material import facts, make_corpus, make_vocabulary
+from benchmarks.load.material import corpus_size, make_corpus, make_vocabulary
 from benchmarks.load.peers import PROGRAMS as PEERS
 from benchmarks.load.peers import Case
 from wenlan_data.load import Loader
@@ -26,11 +28,11 @@ PROGRAMS = {**PEERS, "energon": energon}
 ONE_RUN_S = 600
 WARM_UP_BATCHES = 4
 MIN_BATCHES = 40
-"""However slow the machine: workers are batches ahead at the start and at the end, not always as many."""
+"""Also on a slow machine: the number of prefetched batches differs between start and end."""
 
 
 def main() -> None:
-    """Print one JSON line: medians by case and program, and the ratios that the documentation states."""
+    """Prints one JSON line: medians by case and program, and the ratios."""
     options = _options()
     folder = options.out
     folder.mkdir(parents=True, exist_ok=True)
@@ -44,7 +46,10 @@ def main() -> None:
             folder, options.photos, width=width, height=height, samples=options.samples
         )
         for size_px in options.px:
-            found[f"{size}->{size_px}"] = {**facts(corpus), **_compare(options, corpus, size_px)}
+            found[f"{size}->{size_px}"] = {
+                **corpus_size(corpus),
+                **_compare(options, corpus, size_px),
+            }
             print(f"{size}->{size_px}", json.dumps(found[f"{size}->{size_px}"]), file=sys.stderr)
     print(json.dumps({"cores": os.cpu_count(), "workers": options.workers, "cases": found}))
 
@@ -72,7 +77,7 @@ def _compare(options: argparse.Namespace, corpus: Path, size_px: int) -> dict[st
 
 
 def _ratios(rates: dict[str, list[list[float]]]) -> dict[str, object]:
-    """Of ours over each by processor time, turn by turn: what slows the machine slows both."""
+    """Returns our rate over each by processor time, run by run, since load slows both alike."""
     turns = {name: [pair[1] for pair in found] for name, found in rates.items()}
     return {
         f"{our}_over_by_cpu": {
@@ -90,7 +95,7 @@ def _ratios(rates: dict[str, list[list[float]]]) -> dict[str, object]:
 def _in_process(
     options: argparse.Namespace, name: str, corpus: Path, size_px: int
 ) -> list[float] | str:
-    """A process of its own for each run, so that nobody's caches and threads help or hinder the next."""
+    """Runs a program in a process of its own, so that caches and threads do not affect the next."""
     command = [
         sys.executable,
         "-m",
@@ -123,7 +128,7 @@ def _in_process(
 
 
 def _measure(name: str, case: Case, seconds: float) -> list[float]:
-    """Samples a second, and samples a second of processor time, of this process and all below it."""
+    """Returns samples per second, and per second of processor time including child processes."""
     if name == CEILING:
         loader = Loader(
             case.corpus, batch_size=case.batch_size, size_px=case.size_px, workers=case.workers
@@ -147,7 +152,7 @@ def _measure(name: str, case: Case, seconds: float) -> list[float]:
 
 
 def _cpu_s(process: int) -> float:
-    """Processor time of a process and all below it, living or waited for."""
+    """Returns the processor time of a process and its descendants, in seconds."""
     stat = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     own = sum(map(int, stat[11:15])) / os.sysconf("SC_CLK_TCK")
     tasks = Path(f"/proc/{process}/task").glob("*/children")
@@ -168,7 +173,7 @@ def _case(options: argparse.Namespace) -> Case:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--photos", type=Path, help="A folder of JPEGs; without it pictures are made."
+        "--photos", type=Path, help="A folder of JPEGs; the default is synthetic images."
     )
     parser.add_argument("--out", type=Path, default=Path("bench-out/loader"))
     parser.add_argument("--samples", type=int, default=12000)
@@ -183,7 +188,7 @@ def _options() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    # The process ends here although peers leave threads and workers behind.
+    # `os._exit`, because some peers leave threads and workers behind.
     main()
     sys.stdout.flush()
     os._exit(0)

@@ -34,7 +34,7 @@ def test_bench_prints_the_roofline(tmp_path: Path) -> None:
     assert min(found["iterate"], found["read"], found["decode"], found["loader"]) > 0
 
 
-def test_bench_of_damage_exits_1(tmp_path: Path) -> None:
+def test_bench_of_a_corrupt_corpus_exits_1(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "c", [8])
     (corpus / "shards" / "wenlan-000000.tar").unlink()
     command = [

@@ -1,9 +1,11 @@
+import doctest
 import io
 import tarfile
 from pathlib import Path
 
 import pytest
 
+import wenlan_data.shard.reader
 from tests.shard.make_golden import GOLDEN
 from wenlan_data.errors import DamageError, UsageError
 from wenlan_data.shard.find import find_sample
@@ -114,3 +116,9 @@ def test_samples_come_in_the_order_of_the_manifest() -> None:
     keys = [sample.key for sample in read_corpus(GOLDEN)]
     assert keys == sorted(keys)
     assert len(keys) == 5
+
+
+def test_the_examples_of_the_docstrings_run() -> None:
+    found = doctest.testmod(wenlan_data.shard.reader)
+    assert found.attempted >= 4
+    assert found.failed == 0

@@ -38,7 +38,8 @@ class MappedFiles:
         # Slicing past the end would silently give fewer bytes, which decode as a bad sample.
         if end > len(view):
             raise DamageError(
-                f"{name}: cut short: {end} bytes expected, {len(view)} found: restore it from a copy"
+                f"{name}: cut short: {end} bytes expected, {len(view)} found: "
+                "restore it from a copy"
             )
         return [view[offset : offset + size] for offset, size in ranges]
 

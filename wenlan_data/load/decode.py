@@ -35,7 +35,7 @@ MAX_SHRINK = 2.5
 FAST_CHROMA_SHRINK = 1.5
 """From this factor on, chroma is not interpolated."""
 DECODERS = ("turbo", "pillow", "cuda")
-"""`turbo` and `pillow` run in the workers. With `cuda` these read headers only, see `gpu_decode`."""
+"""`turbo` and `pillow` run in the workers; with `cuda` these only read headers."""
 
 
 def find_decoder(name: str) -> Decoder:
@@ -111,10 +111,10 @@ def resize_to_square(pixels: Pixels, out_SSC: Pixels) -> None:
 
     Sides are halved until none is more than `MAX_SHRINK` times too long; the rest is bilinear.
     """
-    # Bilinear reads two neighbours, which covers four of five pixels at a factor of 2.5. For 512x384
-    # to 224 the result is as far from the area mean as with one more halving (1.9 of 255), but
-    # farther from Pillow's bilinear filter (2.2 against 1.5). It takes 0.07 ms instead of 0.17 ms;
-    # an area filter takes 0.57 ms.
+    # Bilinear reads two neighbours, which covers four of five pixels at a factor of 2.5. From
+    # 512x384 to 224 the result is as far from the area mean as with one more halving (1.9 of 255),
+    # but farther from Pillow's bilinear filter (2.2 against 1.5). It takes 0.07 ms instead of
+    # 0.17 ms; an area filter takes 0.57 ms.
     cv2 = opencv()
     side = out_SSC.shape[0]
     longest = int(MAX_SHRINK * side)

@@ -1,4 +1,4 @@
-"""Single, undecoded samples, for users with a loop, a collate function or a decoder of their own."""
+"""Yields undecoded samples, for users with their own loop, collate function or decoder."""
 
 from collections.abc import Callable, Iterator, Sequence
 

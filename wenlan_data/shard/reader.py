@@ -67,7 +67,19 @@ def is_corpus(path: Path) -> bool:
 
 
 def read_corpus(corpus: Path) -> Iterator[Sample]:
-    """Every sample, in the order of the manifest."""
+    """Yields every sample of a corpus, in the order of the manifest.
+
+    Shards are read one after the other and no image is decoded, so memory stays small.
+    Raises `DamageError` for a shard that cannot be read and for a sample that breaks the format.
+
+    >>> from tempfile import mkdtemp
+    >>> from wenlan_data.testing import make_sample, write_corpus
+    >>> corpus = write_corpus(Path(mkdtemp()) / "corpus", [[make_sample(0), make_sample(1)]])
+    >>> for sample in read_corpus(corpus):
+    ...     print(sample.caption, sample.width, sample.height)
+    窗台旁边的小猫 64 48
+    窗台旁边的火车 64 48
+    """
     for path in shard_paths([corpus]):
         for key, members in read_tar(path):
             yield shard_format.decode_sample(members, f"{path}: {key}")
