@@ -23,9 +23,10 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def gc(corpus: Path, work: Path | None, warcs: bool, dry_run: bool, as_json: bool) -> None:
     """Remove files that are not needed to read, extend or rebuild CORPUS."""
+    from wenlan_data.layout import WORK
     from wenlan_data.run.gc import collect
 
-    removed = collect(corpus, work or corpus / ".work", warcs=warcs, dry_run=dry_run)
+    removed = collect(corpus, work or corpus / WORK, warcs=warcs, dry_run=dry_run)
     if as_json:
         click.echo(
             json.dumps(

@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wenlan_data.errors import DamageError, in_short
+from wenlan_data.layout import METADATA, SHARDS
 from wenlan_data.records import Region, Text
 from wenlan_data.report.data import (
     MAX_DISTINCT,
@@ -91,7 +92,7 @@ def _count_shard(
     statistics.shards += 1
     statistics.tar_bytes += shard.bytes
     found: dict[str, ReportItem] = {}
-    path = corpus / "metadata" / shard.metadata.name
+    path = corpus / METADATA / shard.metadata.name
     key_array = pa.array(keys, pa.string())
     for rows in _batches(path, [*COLUMNS, _REGION_LABELS]):
         count_rows(statistics, rows)
@@ -117,7 +118,7 @@ def _choose_samples(corpus: Path, manifest: Manifest) -> list[ReportItem]:
     found = []
     for shard in shards:
         # Twice the share of the shard is read, so that rare sources have a chance to appear.
-        path = corpus / "metadata" / shard.metadata.name
+        path = corpus / METADATA / shard.metadata.name
         rows = next(_batches(path, None, 2 * per_shard), None)
         if rows is not None:
             found += _balance_sources(_items(rows, shard.name), per_shard)
@@ -159,7 +160,7 @@ def _with_locations(corpus: Path, samples: list[ReportItem]) -> list[ReportItem]
         members = [f"{item.key}.jpg" for item in samples if item.shard == shard]
         mask = pc.is_in(offsets["member"], pa.array(members, pa.string()))
         for row in offsets.filter(mask).to_pylist():
-            path = corpus / "shards" / shard
+            path = corpus / SHARDS / shard
             locations[row["key"]] = ImageLocation(path, row["offset"], row["size"])
     return [replace(item, location=locations.get(item.key)) for item in samples]
 
@@ -195,7 +196,7 @@ def _batches(
 
 
 def _read_offsets(corpus: Path, shard: str) -> pa.Table:
-    path = corpus / "shards" / f"{shard.removesuffix('.tar')}.offsets.parquet"
+    path = corpus / SHARDS / f"{shard.removesuffix('.tar')}.offsets.parquet"
     try:
         return pq.read_table(path, columns=["key", "member", "offset", "size"])
     except (OSError, KeyError, pa.ArrowException) as error:
@@ -212,7 +213,7 @@ def count_rows(statistics: CorpusStatistics, rows: pa.RecordBatch) -> None:
     statistics.samples += rows.num_rows
     count(statistics.short_side_px, pc.min_element_wise(width, height))
     count(statistics.long_side_px, pc.max_element_wise(width, height))
-    count(statistics.caption_chars, pc.utf8_length(cast("pa.StringArray", rows["caption"])))
+    count(statistics.caption_chars, pc.utf8_length(rows["caption"]))
     count(statistics.caption_types, rows["caption_type"])
     count(statistics.sources, rows["source"])
     count(statistics.licences, rows["licence"])

@@ -4,12 +4,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wenlan_data.errors import DamageError, in_short
+from wenlan_data.layout import DROPS, FETCH_RESULTS, IMAGE_WARC, WorkFolder
 from wenlan_data.records import Text
 from wenlan_data.report.data import DuplicateGroup, ImageLocation, ReportItem
 from wenlan_data.shard.manifest import Manifest
@@ -134,7 +136,7 @@ def with_recorded_images(examples: DropExamples, work: Path) -> DropExamples:
 def _batches(corpus: Path, manifest: Manifest) -> Iterator[tuple[int, pa.RecordBatch]]:
     """Yields generation and rows of the drops tables, newest generation first."""
     for entry in reversed(manifest.drops):
-        path = corpus / "drops" / entry.name
+        path = corpus / DROPS / entry.name
         try:
             with pq.ParquetFile(path) as file:
                 yield from ((int(path.stem), batch) for batch in file.iter_batches(4096))
@@ -145,14 +147,11 @@ def _batches(corpus: Path, manifest: Manifest) -> Iterator[tuple[int, pa.RecordB
             ) from error
 
 
-def _item(row: Mapping[str, object], generation: int) -> ReportItem:
-    texts = row["texts"]
+def _item(row: dict[str, Any], generation: int) -> ReportItem:
     return ReportItem(
-        **{name: row[name] for name in _ITEM_COLUMNS},  # type: ignore[arg-type]
-        image_url=str(row["url"]),
-        texts=tuple(Text(text["type"], text["text"]) for text in texts)
-        if isinstance(texts, list)
-        else (),
+        **{name: row[name] for name in _ITEM_COLUMNS},
+        image_url=row["url"],
+        texts=tuple(Text(text["type"], text["text"]) for text in row["texts"] or ()),
         generation=generation,
     )
 
@@ -216,12 +215,12 @@ def _find_recorded(
     for item in items:
         if item.image_url:
             keys[item.generation].add(url_key(item.image_url))
+    generations = WorkFolder(work).generations
     found: dict[tuple[int, str], ImageLocation] = {}
     for generation, wanted in keys.items():
         key_array = pa.array(sorted(wanted), pa.string())
-        folder = work / "generations" / f"{generation:06d}" / "fetch"
-        for results in sorted(folder.glob("*/facts.parquet")):
-            warc = results.with_name("images.warc")
+        for results in generations.files(generation, "fetch", FETCH_RESULTS):
+            warc = results.with_name(IMAGE_WARC)
             for key, offset, size in _read_results(results, key_array):
                 found.setdefault((generation, key), ImageLocation(warc, offset, size))
     return found

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from wenlan_data.clean.words import words
 from wenlan_data.errors import os_errors
@@ -136,7 +136,7 @@ def _parse_fields(data: bytes) -> dict[str, object]:
         value = json.loads(data)
     except (ValueError, RecursionError):
         return {}
-    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _text(fields: dict[str, object], *names: str) -> str:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from wenlan_data.errors import FailureBudgetError, UsageError
+from wenlan_data.layout import REPORT, WORK
 from wenlan_data.report.card import write_card
 from wenlan_data.report.corpus_reader import manifest_digest, read_corpus_data
 from wenlan_data.report.croissant import write_croissant
@@ -13,8 +14,6 @@ from wenlan_data.report.html import PAGE, is_page_of, write_page
 from wenlan_data.report.tar_reader import read_tar_data
 from wenlan_data.shard.manifest import MANIFEST
 from wenlan_data.shard.reader import is_corpus, shard_paths
-
-REPORT = "report"
 
 
 def write_descriptions(corpus: Path, work: Path) -> Path | None:
@@ -59,7 +58,7 @@ def read_report_data(paths: Sequence[Path], work: Path | None = None) -> ReportD
     Raises `UsageError` for a missing path, `DamageError` for one that cannot be read.
     """
     if len(paths) == 1 and is_corpus(paths[0]):
-        return read_corpus_data(paths[0], work or paths[0] / ".work")
+        return read_corpus_data(paths[0], work or paths[0] / WORK)
     if work is not None:
         raise UsageError("--work needs a single corpus as argument: name one, or leave out --work")
     name = paths[0].resolve().name + (f" and {len(paths) - 1} more" if len(paths) > 1 else "")
