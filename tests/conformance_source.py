@@ -1,4 +1,4 @@
-"""What every source must hold to; a test of a source is one line: `check_source(Table(path=...))`."""
+"""The promises of the role `Source`; a test of a source is one line: `check_source(Table(path=...))`."""
 
 import json
 from dataclasses import FrozenInstanceError, asdict, fields
@@ -13,7 +13,7 @@ from wenlan_data.source_config import SOURCES
 
 
 def check_source(source: Source, *, max_rows: int = 3) -> list[Candidate | Drop]:
-    """All that the source gives, after the promises of the role were checked on it."""
+    """Checks the promises of the role and returns all rows of the source."""
     parts = list(source.parts(source=7, max_rows=max_rows))
     rows = [row for part in parts for row in source.read(part)]
     _check_value(source)
@@ -32,6 +32,8 @@ def check_source(source: Source, *, max_rows: int = 3) -> list[Candidate | Drop]
 
 def _check_value(source: Source) -> None:
     kind, _, _ = source.name.partition(":")
+    assert "\n" not in source.describe(), "one line for --dry-run"
+    assert source.crawl_seeds() == (), "only a source without parts of its own is crawled"
     parameters = {field.name: getattr(source, field.name) for field in fields(source)}  # type: ignore[arg-type]
     assert plugins.build(SOURCES, kind, parameters) == source, (
         "it is found by its file name, with its fields"

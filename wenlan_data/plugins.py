@@ -1,4 +1,4 @@
-"""Finds rules, detectors and sources by file name: one file adds one, no registry is edited."""
+"""Finds rules, detectors and sources by file name: a new file is a new plug-in, without a registry."""
 
 import importlib
 import importlib.util
@@ -13,7 +13,7 @@ from wenlan_data.errors import RecipeError
 
 
 def names(package: str) -> list[str]:
-    """The names that `package` offers: its modules, sorted."""
+    """Returns the sorted names of the plug-ins of `package`: its modules."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.submodule_search_locations is None:
         return []
@@ -23,7 +23,7 @@ def names(package: str) -> list[str]:
 
 @cache
 def find(package: str, name: str) -> type:
-    """The class of `package`'s plug-in `name`, or of other people's at a dotted path.
+    """Returns the class of the plug-in `name` of `package`, or of a third-party plug-in at a dotted path.
 
     A file `han_ratio.py` holds the class `HanRatio`. Raises `RecipeError` with the names that exist.
     """
@@ -41,15 +41,15 @@ def find(package: str, name: str) -> type:
     found = getattr(module, class_name, None)
     if not (isinstance(found, type) and is_dataclass(found)):
         raise RecipeError(
-            f"{path} holds no dataclass {class_name}: one file holds one plug-in of its own name"
+            f"{path} holds no dataclass {class_name}: a plug-in has the name of its file"
         )
     return found
 
 
 def build(package: str, name: str, parameters: Mapping[str, object]) -> object:
-    """The plug-in with its parameters checked against its fields.
+    """Builds the plug-in and validates its parameters against its fields.
 
-    Raises `RecipeError`, whose message starts with the parameter that is wrong.
+    Raises `RecipeError`, whose message starts with the wrong parameter.
     """
     kind = find(package, name)
     known = [field.name for field in fields(kind) if field.init]

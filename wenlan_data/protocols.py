@@ -28,14 +28,17 @@ class Rule(Protocol):
     """A text rule: `clean/rules/<name>.py` holds one class of this role."""
 
     def __call__(self, text: str) -> str | Drop:
-        """The text, changed or not, or why it is rejected. Pure, linear in the length of the text."""
+        """Returns the text, changed or not, or the reason to reject it.
+
+        Pure; its time is linear in the length of the text.
+        """
 
 
 class RemarkingRule(Rule, Protocol):
-    """A text rule that also says what it saw; a rule without `remarks` says nothing."""
+    """A text rule with remarks. Most rules have none, so the method is optional."""
 
     def remarks(self, before: str, after: str | Drop) -> tuple[Remark, ...]:
-        """What is worth counting or keeping of the step from `before` to `after`, which this rule made. Pure."""
+        """Returns what to count or to publish about this rule's step from `before` to `after`. Pure."""
 
 
 @runtime_checkable
@@ -81,21 +84,21 @@ class Detector(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourcePart:
-    """A piece of a source that one task reads: a range of rows, some files, a WARC."""
+    """The piece of a source that one task reads: a range of rows, some files, a WARC."""
 
     source: int
-    """Which of the build's sources, counted from 0."""
+    """Index of the source in the build, from 0."""
     path: str
-    """The file (table, WARC) or folder that it lies in, to be opened as it stands."""
+    """Absolute path of the file (table, WARC) or folder that holds it."""
     start: int = 0
-    """First row, byte or file of the part; the source decides which."""
+    """First row, byte or file of the part, and the one after its last; the source decides which of the three."""
     stop: int = 0
     group: int = 0
     """Row group, for Parquet."""
     rows: int | None = None
-    """How many candidates it gives, None where only reading tells."""
+    """Number of rows; None if only reading tells."""
     bytes: int = 0
-    """Size of the file at `path` when the part was planned (0 for a folder): another size later is refused."""
+    """Size of the file at `path` when the part was planned (0 for a folder); a file of another size is refused."""
 
 
 class Source(Protocol):
@@ -103,21 +106,27 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """What the corpus calls it, such as `table:urls.csv`; names no folder that the operator did not write."""
+        """Its name in the corpus, such as `table:urls.csv`; has no folder that the operator did not write."""
+
+    def describe(self) -> str:
+        """Returns a line for `--dry-run` about what is read, such as the columns; empty if the name says enough."""
 
     def parts(self, *, source: int, max_rows: int) -> Iterator[SourcePart]:
-        """The parts in source order, none with more than `max_rows` rows. Cheap, deterministic, streamed.
+        """Yields the parts in source order, none with more than `max_rows` rows. Cheap, deterministic, streamed.
 
-        None for `pages`, whose parts the crawl makes (`run.crawl`).
+        Yields none for a source with `crawl_seeds`: its parts are what the crawl records (`run.crawl`).
 
-        Raises `UsageError` for what is missing, empty or not of this kind.
+        Raises `UsageError` if the source is missing, empty or not of this kind.
         """
 
     def read(self, part: SourcePart) -> Iterator[Candidate | Drop]:
-        """What the part holds, in order; a row that cannot be used is a `Drop` in its place."""
+        """Yields the candidates of a part in order; an unreadable row is a `Drop` in its place."""
 
     def images(self, part: SourcePart) -> Iterator[tuple[str, int]]:
-        """URL and record offset of each picture whose bytes the part brings along (WARC); nothing for other kinds."""
+        """Yields URL and record offset of each image that the part itself holds (WARC); nothing for other kinds."""
+
+    def crawl_seeds(self) -> tuple[str, ...]:
+        """Returns the URLs that a crawl starts from; empty for a source that is not crawled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

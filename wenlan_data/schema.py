@@ -1,4 +1,4 @@
-"""The JSON Schema of a recipe: what editors complete from, with every rule and detector and its parameters."""
+"""The JSON Schema of a recipe, for completion in editors: every rule and detector with its parameters."""
 
 import ast
 import inspect
@@ -16,10 +16,10 @@ from wenlan_data.recipe import RULES, Recipe
 
 Schema = dict[str, object]
 
-_OF_OTHER_PEOPLE: Schema = {
+_THIRD_PARTY: Schema = {
     "type": "string",
     "pattern": r"\.",
-    "description": "A dotted path to other people's.",
+    "description": "A dotted path to a third-party plug-in.",
 }
 _NOT_MIXED = {"boxes", "mix"}
 _BYTES: Schema = {
@@ -32,43 +32,47 @@ _BYTES: Schema = {
 
 
 def recipe_schema() -> Schema:
-    """The schema of a whole recipe; each plug-in that is here has its parameters with type, range and default."""
+    """Returns the schema of a whole recipe, with type, range and default of every parameter of every plug-in."""
     schema = Recipe.model_json_schema()
     definitions = schema["$defs"]
     sizes = definitions["ShardRules"]["properties"]
     sizes["max_bytes"] = {"description": sizes["max_bytes"]["description"], **_BYTES}
-    rules = [_plugin(RULES, "rule", name, {}) for name in plugins.names(RULES)]
-    definitions["RuleSpec"] = {"anyOf": [*rules, _of_other_people("rule", {})]}
+    rules = [_plugin_schema(RULES, "rule", name, {}) for name in plugins.names(RULES)]
+    definitions["RuleSpec"] = {"anyOf": [*rules, _third_party("rule", {})]}
     names = plugins.names(DETECTORS)
-    mixed = [_plugin(DETECTORS, "detector", name, {}) for name in names if name not in _NOT_MIXED]
-    definitions["MixedDetector"] = {"anyOf": [*mixed, _of_other_people("detector", {})]}
-    definitions["DetectRules"] = _detectors(names, definitions["DetectRules"]["properties"])
+    mixed = [
+        _plugin_schema(DETECTORS, "detector", name, {}) for name in names if name not in _NOT_MIXED
+    ]
+    definitions["MixedDetector"] = {"anyOf": [*mixed, _third_party("detector", {})]}
+    definitions["DetectRules"] = _detect_schema(names, definitions["DetectRules"]["properties"])
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-def _detectors(names: Sequence[str], own: Schema) -> Schema:
-    """The recipe's `detect` part: a detector, its parameters, and the part's own keys."""
-    kinds = {name: _plugin(DETECTORS, "detector", name, own) for name in names}
+def _detect_schema(names: Sequence[str], own: Schema) -> Schema:
+    """The schema of the recipe's `detect` section: a detector, its parameters, and the section's own keys."""
+    kinds = {name: _plugin_schema(DETECTORS, "detector", name, own) for name in names}
     kinds["mix"]["properties"]["of"] |= {"minItems": 2, "items": {"$ref": "#/$defs/MixedDetector"}}
     kinds["grid"]["required"] = []  # it is the default
     for name in names:
         if not any(field.name == "device" for field in fields(plugins.find(DETECTORS, name))):
             kinds[name]["properties"]["device"] = {"const": "cpu"}
-    return {"anyOf": [*kinds.values(), _of_other_people("detector", own)]}
+    return {"anyOf": [*kinds.values(), _third_party("detector", own)]}
 
 
-def _plugin(package: str, word: str, name: str, own: Schema) -> dict[str, Any]:
+def _plugin_schema(package: str, word: str, name: str, own: Schema) -> dict[str, Any]:
     kind = plugins.find(package, name)
     found = TypeAdapter(kind).json_schema()
     properties: dict[str, Any] = {**own, word: {"const": name}}
-    said = _said_of_fields(kind)
+    descriptions = _field_descriptions(kind)
     for parameter, value in found.get("properties", {}).items():
         properties[parameter] = (
-            {**value, "description": said[parameter]} if parameter in said else value
+            {**value, "description": descriptions[parameter]}
+            if parameter in descriptions
+            else value
         )
-    about = {"title": name, "description": found.get("description", "")}
     return {
-        **about,
+        "title": name,
+        "description": found.get("description", ""),
         "type": "object",
         "properties": properties,
         "required": [word],
@@ -76,12 +80,12 @@ def _plugin(package: str, word: str, name: str, own: Schema) -> dict[str, Any]:
     }
 
 
-def _of_other_people(word: str, own: Schema) -> Schema:
-    return {"type": "object", "properties": {**own, word: _OF_OTHER_PEOPLE}, "required": [word]}
+def _third_party(word: str, own: Schema) -> Schema:
+    return {"type": "object", "properties": {**own, word: _THIRD_PARTY}, "required": [word]}
 
 
-def _said_of_fields(kind: type) -> dict[str, str]:
-    """The text under each field, by the field's name."""
+def _field_descriptions(kind: type) -> dict[str, str]:
+    """The docstring under each field, by the field's name."""
     (made,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     found = {}
     for one, after in pairwise(made.body if isinstance(made, ast.ClassDef) else []):

@@ -1,4 +1,4 @@
-"""Settings files: small YAML, found by name or path, with overrides, and what is wrong with one in a line."""
+"""Settings files: small YAML, found by name or path, with overrides, and validation errors in one line."""
 
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
@@ -14,22 +14,23 @@ MAX_FILE_BYTES = 1 << 20
 
 
 def pipelines_folder() -> Path:
-    """Where the named recipes and configs lie: in the wheel, or in the checkout."""
+    """Returns the folder of the named recipes and configs: in the wheel, or in the checkout."""
     installed = Path(__file__).parent / "_pipelines"
     return installed if installed.is_dir() else Path(__file__).parent.parent / "pipelines"
 
 
 def names_in(folder: Path) -> list[str]:
-    """The names of the settings files of a folder."""
+    """Returns the sorted names of the settings files in a folder."""
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
 def read_named(
     name_or_path: str, folder: Path, what: str, overrides: Sequence[str] = ()
 ) -> tuple[dict[str, object], str]:
-    """The mapping in `folder`'s file of that name, or in a .yaml file, with overrides; and what errors call it.
+    """Reads a settings file of `folder` by its name, or any .yaml file, and applies the overrides.
 
-    An override is `key.path=value`, the value YAML. Raises `RecipeError`, with `what` for what was looked for.
+    Returns the mapping, and the name of the file for error messages. An override is `key.path=value`, with the value
+    in YAML; `what` is the kind of file in messages ("recipe"). Raises `RecipeError`.
     """
     path = Path(name_or_path)
     if path.suffix not in {".yaml", ".yml"}:
@@ -46,7 +47,7 @@ def read_named(
 
 
 def read_yaml(path: Path) -> dict[str, object]:
-    """A mapping from a small YAML file; aliases are refused, since they can grow without bound."""
+    """Reads the mapping in a small YAML file. Refuses aliases: nested ones can expand without bound."""
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -54,11 +55,13 @@ def read_yaml(path: Path) -> dict[str, object]:
             f"{path}: {error.strerror}: give the path of a readable YAML file"
         ) from error
     if len(raw) > MAX_FILE_BYTES:
-        raise RecipeError(f"{path}: larger than {MAX_FILE_BYTES} bytes: this is no recipe")
+        raise RecipeError(f"{path}: larger than {MAX_FILE_BYTES} bytes: this is not a recipe")
     try:
         text = raw.decode("utf-8-sig")
         if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            raise RecipeError(f"{path}: YAML aliases (*name) are not taken: write the value out")
+            raise RecipeError(
+                f"{path}: YAML aliases (*name) are not supported: write the value out"
+            )
         value = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         reason = " ".join(str(error).split())
@@ -69,7 +72,7 @@ def read_yaml(path: Path) -> dict[str, object]:
 
 
 def describe(error: ValidationError, model: type[BaseModel] | None = None) -> str:
-    """What is wrong first in a pydantic error: the path to the key, then what would be valid, by `model`."""
+    """Describes the first error of a pydantic validation: the path to the key, then what `model` would accept."""
     first = error.errors(include_url=False)[0]
     path = "".join(
         f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]
@@ -88,7 +91,7 @@ def describe(error: ValidationError, model: type[BaseModel] | None = None) -> st
 
 
 def _keys(model: type[BaseModel] | None, path: Sequence[int | str]) -> list[str]:
-    """The keys of the part of `model` at `path`; none where lists or mappings lie between."""
+    """Returns the keys of the part of `model` at `path`; none if lists or mappings lie between."""
     kind: object = model
     for part in path:
         kind = _field_types(kind).get(str(part))
@@ -105,7 +108,7 @@ def _field_types(kind: object) -> dict[str, object]:
 
 
 def _set_key(value: dict[str, object], override: str) -> None:
-    """Put `key.path=value` (the value is YAML) into nested mappings; raises `RecipeError`."""
+    """Sets `key.path=value` (the value is YAML) in nested mappings. Raises `RecipeError`."""
     path, sign, raw = override.partition("=")
     if not sign:
         raise RecipeError(

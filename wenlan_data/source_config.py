@@ -1,4 +1,4 @@
-"""Where a build takes its candidates from, and how fast it may ask: the sources file, or `kind:path` words."""
+"""The sources of a build and the politeness towards hosts: the sources file, or `kind:path` words."""
 
 import glob
 from collections.abc import Sequence
@@ -18,20 +18,20 @@ SOURCES = "wenlan_data.sources"
 
 
 class Network(BaseModel):
-    """What the operator opens on purpose."""
+    """Addresses that the operator opens on purpose."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     allow: tuple[Annotated[str, Field(pattern=r"^[^/\s]+:\d{1,5}$")], ...] = ()
-    """`host:port` words for which the address and port checks are lifted."""
+    """`host:port` words that are exempt from the address and port checks."""
 
 
 class SourceSpec(BaseModel):
-    """One source by kind, its parameters beside it."""
+    """One source by kind, with its parameters as further keys."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
     kind: str
     base: str = Field(default="", exclude=True)
-    """The folder that a relative path starts from: that of the sources file."""
+    """Folder that a relative path starts from: that of the sources file."""
 
     @model_validator(mode="after")
     def _parameters_fit(self) -> "SourceSpec":
@@ -42,7 +42,7 @@ class SourceSpec(BaseModel):
         return self
 
     def load(self) -> Source:
-        """The working source."""
+        """Builds the source. Raises `RecipeError` for an unknown kind or a wrong parameter."""
         return cast(
             "Source",
             plugins.build(SOURCES, self.kind, {**(self.model_extra or {}), "base": self.base}),
@@ -50,25 +50,25 @@ class SourceSpec(BaseModel):
 
 
 class Sources(BaseModel):
-    """All sources of a build, in order, and the manners towards hosts."""
+    """All sources of a build, in order, and the politeness towards hosts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     contact: str = ""
-    """An e-mail address or page of the operator; goes into the User-Agent."""
+    """An e-mail address or page of the operator; part of the User-Agent."""
     network: Network = Network()
     hosts: dict[str, HostLimits] = {}
-    """`host:port` to limits; every other host gets one connection and a gap of a second."""
+    """`host:port` to limits; every other host gets one connection and a gap of one second."""
     limits: Limits = DEFAULTS
-    """What one exchange, host and page may cost, and what counts as an opt-out; see `web.limits`."""
+    """Limits of one exchange, host and page, and which signals are opt-outs; see `web.limits`."""
     exclude: Lists = NO_LISTS
-    """The operator's lists of what is never asked for or kept."""
+    """The operator's lists of what is never fetched or published."""
     sources: tuple[SourceSpec, ...] = Field(min_length=1)
 
 
 def load_sources(words: Sequence[str], contact: str = "") -> Sources:
-    """The sources named by `words`: YAML files and `kind:path` words, where a path may hold wildcards.
+    """Loads the sources that `words` name: YAML files and `kind:path` words, whose paths may hold wildcards.
 
-    Raises `RecipeError` for a file that is wrong and `UsageError` for a word that names nothing.
+    Raises `RecipeError` for an invalid file and `UsageError` for a word that matches nothing.
     """
     parsed = [
         _read_file(word) if word.endswith((".yaml", ".yml")) else _read_word(word) for word in words
@@ -110,8 +110,8 @@ def _read_file(word: str) -> Sources:
     return sources.model_copy(update={"exclude": lists})
 
 
-def _guess(word: str) -> str:
-    """The word as it was most likely meant."""
+def _suggestion(word: str) -> str:
+    """The word that was most likely meant."""
     path = Path(word)
     if path.is_dir():
         return f"folder:{word}"
@@ -122,16 +122,16 @@ def _guess(word: str) -> str:
 
 def _read_word(word: str) -> Sources:
     if word.startswith(("http://", "https://")):
-        raise UsageError(f"{word!r} is no source: write pages:{word} to crawl from it")
+        raise UsageError(f"{word!r} is not a source: write pages:{word} to crawl from it")
     kind, colon, path = word.partition(":")
     if not colon or not path:
         raise UsageError(
-            f"{word!r} is no source: write kind:path, such as {_guess(word)}, or give a .yaml file"
+            f"{word!r} is not a source: write kind:path, such as {_suggestion(word)}, or give a .yaml file"
         )
     if kind not in plugins.names(SOURCES):
         known = ", ".join(plugins.names(SOURCES))
-        raise UsageError(f"{word!r}: {kind!r} is no kind of source: choose one of {known}")
-    # A question mark in an address is no wildcard.
+        raise UsageError(f"{word!r}: {kind!r} is not a kind of source: choose one of {known}")
+    # A question mark in a URL is not a wildcard.
     is_pattern = glob.has_magic(path) and "://" not in path
     paths = sorted(glob.glob(path)) if is_pattern else [path]  # noqa: PTH207 - keeps the path as written
     if not paths:

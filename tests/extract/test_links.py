@@ -34,7 +34,7 @@ def test_links_are_absolute_each_once_and_only_those_that_may_be_followed(
 
 def test_links_beyond_the_limit_are_counted() -> None:
     links = page_links("".join(f"<a href={n}>x</a>" for n in range(MAX_LINKS + 3)), PAGE)
-    assert (len(links.urls), links.left) == (MAX_LINKS, 3)
+    assert (len(links.urls), links.omitted) == (MAX_LINKS, 3)
 
 
 @pytest.mark.parametrize(

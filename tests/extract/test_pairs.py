@@ -17,7 +17,7 @@ AT = Origin(kind="inline", path="/pages.warc", offset=7)
 def _candidates(html: str, page_url: str = PAGE) -> list[Candidate]:
     return [
         row
-        for row in page_pairs(html, page_url, "pages:a", page_at=AT)
+        for row in page_pairs(html, page_url, "pages:a", page_origin=AT)
         if isinstance(row, Candidate)
     ]
 

@@ -112,9 +112,9 @@ def test_a_file_name_that_is_not_utf8_is_a_drop(tmp_path: Path) -> None:
 def test_what_is_missing_or_empty_is_named_with_the_remedy(tmp_path: Path) -> None:
     _write(tmp_path, {"file.txt": b"1", "empty/readme.md": b"2"})
     for path, message in [
-        ("none", r"none: there is no such folder: give a folder of pictures"),
-        ("file.txt", r"file.txt: a file, no folder: give a folder of pictures, or table:FILE"),
-        ("empty", r"empty: there is no picture in this folder: files named .*\.jpg"),
+        ("none", r"none: there is no such folder: give a folder of images"),
+        ("file.txt", r"file.txt: a file, no folder: give a folder of images, or table:FILE"),
+        ("empty", r"empty: there is no image in this folder: files named .*\.jpg"),
     ]:
         with pytest.raises(UsageError, match=message):
             list(Folder(path=path, base=str(tmp_path)).parts(source=0, max_rows=10))

@@ -26,8 +26,8 @@ HTML = {"Content-Type": "text/html; charset=utf-8"}
     ("source", "message"),
     [
         (Pages(), "no seed is given"),
-        (Pages(seeds=("a.cn",)), "'a.cn' is no address to start from"),
-        (Pages(path="ftp://a.cn/"), "no address to start from"),
+        (Pages(seeds=("a.cn",)), "'a.cn' is not a URL to start from"),
+        (Pages(path="ftp://a.cn/"), "not a URL to start from"),
         (Pages(path="http://a.cn/", max_pages=0), "max_pages"),
     ],
 )

@@ -71,7 +71,7 @@ def test_every_kind_gives_the_same_rows_wherever_parts_end(
     assert rows[0] == Candidate(
         url="http://a.cn/1.jpg", texts=(Text("caption", "一只猫"),), source=f"table:urls{suffix}"
     )
-    assert table.described() == "url from 'Image_URL' (guessed), text from 'caption' (guessed)"
+    assert table.describe() == "url from 'Image_URL' (guessed), text from 'caption' (guessed)"
 
 
 def test_named_columns_are_taken_before_usual_ones(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_named_columns_are_taken_before_usual_ones(tmp_path: Path) -> None:
         (Text("caption", "猫"),),
         "http://q/",
     )
-    assert table.described() == "url from 'pic', text from '标签', page_url from 'page' (guessed)"
+    assert table.describe() == "url from 'pic', text from '标签', page_url from 'page' (guessed)"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "gb18030"])
@@ -231,8 +231,8 @@ def test_a_table_that_changed_since_it_was_planned_is_refused(tmp_path: Path) ->
         ("empty.csv", b"", r"empty\.csv: the file is empty: give a table with rows"),
         ("head.csv", b"url,text\n", r"head\.csv: the table has columns and no rows"),
         ("head.csv", b"\n\nurl,text\n", r"head\.csv: its first line holds no column names"),
-        ("a.csv", b"http://a/1.jpg,cat\n", r"a\.csv: no column looks like the url; .* http://a/1.jpg, cat: say url"),
-        ("a.csv", b"url,tags\nhttp://a/,x\n", r"a\.csv: no column looks like the text; .* url, tags: say text"),
+        ("a.csv", b"http://a/1.jpg,cat\n", r"a\.csv: no column looks like the url; .* http://a/1.jpg, cat: set url"),
+        ("a.csv", b"url,tags\nhttp://a/,x\n", r"a\.csv: no column looks like the text; .* url, tags: set text"),
         ("a.csv", "url,text\nu,t".encode("utf-16"), r"a\.csv: the table is UTF-16: save it as UTF-8"),
         ("a.csv.gz", gzip.compress(b"url,text\n"), r"a\.csv\.gz: a table is read as .*: unpack it first \(gunzip -k\)"),
         ("a.xlsx", b"PK", r"a\.xlsx: a table is read as .*: convert it to one of these"),
@@ -253,11 +253,11 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path: Path)
     path = _write(tmp_path / "t.parquet", ["url", "text"], ROWS)
     with pytest.raises(
         UsageError,
-        match=r"there is no column 'picture'; its columns are url, text: say url: COLUMN",
+        match=r"there is no column 'picture'; its columns are url, text: set url: COLUMN",
     ):
         Table(path=str(path), url="picture").parts(source=0, max_rows=10)
     with pytest.raises(UsageError, match=r"there is no column 'page'"):
-        Table(path=str(path), page_url="page").described()
+        Table(path=str(path), page_url="page").describe()
     with pytest.raises(
         UsageError, match=r"a folder: name the table in it, such as table:.*/urls\.parquet"
     ):
@@ -267,7 +267,7 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path: Path)
 def test_another_separator_than_the_files_name_says_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("编号;图片地址;说明\n1;http://a.cn/1.jpg;一座桥\n", "utf-8")
     with pytest.raises(UsageError, match="its separator seems to be ';'"):
-        Table(path=str(tmp_path / "a.csv")).described()
+        Table(path=str(tmp_path / "a.csv")).describe()
 
 
 def test_a_parquet_file_that_is_damaged_inside_is_named(tmp_path: Path) -> None:
@@ -279,5 +279,5 @@ def test_a_parquet_file_that_is_damaged_inside_is_named(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[4:40] = b"\xff" * 36
     path.write_bytes(content)
-    with pytest.raises(UsageError, match=r"t\.parquet: row group 0 is damaged"):
+    with pytest.raises(UsageError, match=r"t\.parquet: row group 0 is corrupt"):
         list(table.read(part))

@@ -240,7 +240,7 @@ class _Follow:
             answer.drop = found if isinstance(found, Drop) else Drop(found.soft)
             return 0
         links = found.links
-        self.left["page_limit_or_nofollow"] += links.left
+        self.left["page_limit_or_nofollow"] += links.omitted
         return sum(self._add(url, depth + 1, 0) for url in links.urls)
 
     def add_sitemaps(self, urls: Iterator[str]) -> None:

@@ -1,4 +1,4 @@
-"""Pictures that a page carries inside itself, as `data:` URIs."""
+"""Images inside a page, as `data:` URIs."""
 
 import base64
 import binascii
@@ -9,24 +9,25 @@ from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 MIN_INLINE_BYTES = 1000
-"""Smaller ones are the placeholders and icons of the page itself: no candidates."""
+"""Smaller ones are placeholders and icons of the page, and no candidates."""
 MAX_INLINE_BYTES = 5 << 20
 
+# data:image/png;base64, also with parameters such as ;charset=utf-8 before it.
 _DATA_URI = re.compile(r"data:(image/[a-z]{1,10})(?:;[\w.=-]{1,40}){0,4},", re.IGNORECASE)
 _DATA_URI_BODY = re.compile(r"[A-Za-z0-9+/=%\s_-]*")
 
 
 @dataclass(frozen=True, slots=True)
 class InlineImage:
-    """One picture inside a page."""
+    """One image inside a page."""
 
     name: str
-    """What stands for its URL: `data:image/png;sha256=...`, the digest being that of the bytes."""
+    """Its URL in the corpus: `data:image/png;sha256=...`, with the digest of the bytes."""
     data: bytes
 
 
 def decode_data_uri(uri: str) -> InlineImage | None:
-    """The picture of a base64 `data:` URI; None for what is none, too small or too large."""
+    """Decodes a base64 `data:` URI; returns None if it is not one, or its image is too small or too large."""
     match = _DATA_URI.match(uri)
     if not match or ";base64" not in match[0].lower():
         return None
@@ -43,8 +44,8 @@ def decode_data_uri(uri: str) -> InlineImage | None:
 
 
 def data_uri_images(html: str) -> Iterator[InlineImage]:
-    """Every such picture in the source of a page, in order."""
+    """Yields every image in the `data:` URIs of a page's HTML, in order."""
     for match in _DATA_URI.finditer(html):
         body = _DATA_URI_BODY.match(html, match.end())
-        if body and (found := decode_data_uri(match[0] + body[0])):
-            yield found
+        if body and (image := decode_data_uri(match[0] + body[0])):
+            yield image

@@ -1,4 +1,4 @@
-"""Bytes of a page to text: what the page says of itself, checked, then what Chinese pages usually are."""
+"""Decodes pages: by their declared encoding if all bytes fit, else by the encodings of Chinese pages."""
 
 import codecs
 import re
@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from resiliparse.parse.encoding import detect_encoding
 
 _META_BYTES = 4096
+"""A declared charset is searched for in the first bytes of a page."""
 _DETECT_BYTES = 64 << 10
+"""Statistics are taken of the first bytes of a page."""
 _MIN_NON_ASCII_BYTES = 24
+"""A shorter text may be valid UTF-8 by chance."""
 
 _CHINESE = ("gb18030", "big5hkscs")
 _COMMON_CHARACTERS = (
@@ -16,6 +19,7 @@ _COMMON_CHARACTERS = (
     "时要就出会會和你可也子得那为為以自生过過后後能對对，。"
 )
 _ASCII = bytes(range(128))
+# charset=gb2312 in Content-Type, <meta charset="gbk">
 _CHARSET = re.compile(rb"charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]{2,40})", re.IGNORECASE)
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -23,8 +27,8 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 
-# Labels by the WHATWG Encoding Standard. A list of what is taken, since Python also knows codecs that are no
-# encodings of pages (idna, unicode_escape, utf-7).
+# Labels of the WHATWG Encoding Standard. An allow list, since Python also has codecs that are not encodings of pages
+# (idna, unicode_escape, utf-7).
 _CODECS = {
     **dict.fromkeys(("utf-8", "utf8", "unicode-1-1-utf-8"), "utf-8"),
     **dict.fromkeys(
@@ -45,14 +49,14 @@ _CODECS = {
 ENCODINGS = tuple(
     dict.fromkeys((*_CODECS.values(), *(name for _, name in _BYTE_ORDER_MARKS), "cp950"))
 )
-"""Every codec that a page may be decoded with."""
+"""Every codec that pages are decoded with."""
 
 
 def decode_page(payload: bytes, content_type: str = "") -> str:
-    """The page's text: by byte order mark, then the first of these that fits all bytes: UTF-8 (where enough of its
-    marks are there), what header and page declare, what their statistics say, GB18030.
+    """Decodes a page by its byte order mark, else by the first encoding that fits all bytes.
 
-    Where none fits: the one with the fewest misfits, these as U+FFFD.
+    Tried in this order: UTF-8 (if the page has at least 24 bytes outside ASCII), the encodings that header and page
+    declare, the ones that statistics suggest, GB18030. If none fits: the one with the fewest errors, as U+FFFD.
     """
     for mark, name in _BYTE_ORDER_MARKS:
         if payload.startswith(mark):
@@ -64,7 +68,7 @@ def decode_page(payload: bytes, content_type: str = "") -> str:
     for name in _candidate_encodings(payload, content_type):
         if (text := _decode_strictly(payload, name)) is not None:
             return text
-    # Broken bytes: ours is the first choice among those that lose least.
+    # min() keeps the first of equals: the order of the candidates decides between encodings with equally many errors.
     texts = [
         payload.decode(name, errors="replace")
         for name in _candidate_encodings(payload, content_type)
@@ -77,10 +81,10 @@ def _candidate_encodings(payload: bytes, content_type: str) -> Iterator[str]:
         *_declared_encodings(content_type.encode("latin-1", "replace")),
         *_declared_encodings(payload[:_META_BYTES]),
     ]
-    # Text of another encoding is hardly ever valid UTF-8 by chance, unless it is very short.
+    # Text in another encoding is hardly ever valid UTF-8 by chance, unless it is very short.
     if len(payload.translate(None, _ASCII)) >= _MIN_NON_ASCII_BYTES:
         yield "utf-8"
-    # Nearly every byte fits windows-1252, the default of careless servers, so it goes last.
+    # Nearly every byte is valid windows-1252, the default of careless servers, so it is tried last.
     yield from (name for name in declared if name != "cp1252")
     yield "utf-8"
     yield from _detected_encodings(payload)
@@ -89,11 +93,11 @@ def _candidate_encodings(payload: bytes, content_type: str) -> Iterator[str]:
 
 
 def _detected_encodings(payload: bytes) -> Iterator[str]:
-    """What the bytes look like, without markup, which says nothing of the text."""
+    """Encodings by the statistics of the text without its markup, which is ASCII in all of them."""
     text = re.sub(rb"<[^<>]*>", b" ", payload[:_DETECT_BYTES])
     name = _CODECS.get((detect_encoding(text, html5_compatible=True) or "").lower(), "")
     if name in {"", "utf-8", "cp1252", *_CHINESE}:
-        # Its statistics know nothing of Hong Kong's characters; ours count the commonest of each reading.
+        # resiliparse does not know Hong Kong's characters: count common characters in both decodings instead.
         yield from sorted(_CHINESE, key=lambda one: -_common_character_count(text, one))
     elif name:
         yield name
@@ -112,7 +116,7 @@ def _decode_strictly(payload: bytes, name: str) -> str | None:
 
 
 def _utf16_without_mark(payload: bytes) -> str:
-    """UTF-16 without a mark: markup has a zero in every other byte, and no zero in the others."""
+    """UTF-16 without a byte order mark, by its zeros: markup has one in every other byte. Empty if it is not."""
     start = payload[:512]
     odd, even = start[1::2].count(0), start[::2].count(0)
     if len(start) < 4 or (odd + even) * 16 < len(start) or min(odd, even) * 8 > max(odd, even):

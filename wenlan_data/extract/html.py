@@ -1,4 +1,4 @@
-"""The parsed page, bounded in size and depth, so that no page can hold a worker up."""
+"""Parses a page, bounded in size and depth, so that no page can block a worker."""
 
 import re
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ Page = LexborHTMLParser
 Element = LexborNode
 
 MAX_PAGE_CHARACTERS = 10 << 20
-"""Of one page; the rest is left."""
+"""Of one page; the rest is cut off."""
 MAX_DEPTH = 5_000
-"""Parsing takes time with the square of the depth (measured: 23 ms for 5,000 nested elements, 0.4 s for 20,000, 2.6 s
+"""Parsing time grows with the square of the depth (measured: 23 ms for 5,000 nested elements, 0.4 s for 20,000, 2.6 s
 for 50,000, 12 s for 100,000)."""
 MAX_TAGS = 50_000
-"""Of what is left of a page that is nested deeper."""
+"""Tags that are read of a page that is nested deeper, once its containers are removed."""
 
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 _VOID = frozenset(
@@ -28,24 +28,24 @@ _CONTAINER = re.compile(
 
 
 def parse_html(html: str) -> Page | None:
-    """The tree of a page; None for an empty one. A page that is nested absurdly is read without its containers."""
-    # NUL is invisible to a reader, and a trap for the parser's C strings.
+    """Parses a page; returns None for an empty one. A page nested deeper than `MAX_DEPTH` loses its containers."""
+    # NUL is invisible, and ends the parser's C strings.
     text = html[:MAX_PAGE_CHARACTERS].replace("\0", "")
     if not text.strip():
         return None
     if text.count("<") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
         text = "<".join(_CONTAINER.sub(" ", text).split("<", MAX_TAGS + 1)[: MAX_TAGS + 1])
-    # The text of a tree joins what stood on two lines.
+    # Without the space, the text of a node would join two lines to one word.
     return LexborHTMLParser(text.replace("<br", " <br").replace("<BR", " <BR"))
 
 
 def attribute(node: Element, name: str) -> str:
-    """The attribute's value as it stands; empty where there is none."""
+    """Returns the value of an attribute as written; empty if there is none."""
     return node.attributes.get(name) or ""
 
 
 def ancestors(node: Element) -> Iterator[Element]:
-    """What an element stands in, from the inside out."""
+    """Yields the ancestors of an element, from the inside out."""
     parent = node.parent
     while parent is not None:
         yield parent
@@ -53,7 +53,7 @@ def ancestors(node: Element) -> Iterator[Element]:
 
 
 def base_url(page: Page, page_url: str) -> str:
-    """What the page's relative addresses start from: its `<base href>`, else its own URL."""
+    """Returns the base of the page's relative URLs: its `<base href>`, else its own URL."""
     base = page.css_first("base[href]")
     if base is None:
         return page_url
@@ -65,7 +65,7 @@ def base_url(page: Page, page_url: str) -> str:
 
 
 def _depth(html: str) -> int:
-    """About how deep a page is nested, tags that close themselves left out."""
+    """Approximate nesting depth of a page, without void elements."""
     depth = deepest = 0
     for match in _TAG.finditer(html):
         if match[1]:

@@ -1,4 +1,4 @@
-"""Where a crawl may go next: the links of a page, and those that a sitemap or a feed lists."""
+"""Extracts links: of a page, and of a sitemap or a feed."""
 
 import gzip
 import re
@@ -13,7 +13,7 @@ from wenlan_data.extract.html import Element, Page, attribute, base_url, parse_h
 MAX_LINKS = 1000
 """Of one page."""
 MAX_SITEMAP_LINKS = 50_000
-"""Of one sitemap, as its protocol has it."""
+"""Of one sitemap: the limit of the sitemap protocol."""
 MAX_SITEMAP_BYTES = 50 << 20
 
 _LINK_SELECTOR = (
@@ -21,10 +21,12 @@ _LINK_SELECTOR = (
 )
 MAX_REFRESH_CHARACTERS = 4096
 
-# Spaces are bounded everywhere: a page of nothing else must not take a second look at each.
+# White space is bounded in all patterns: on a page of spaces alone, unbounded runs would take quadratic time.
+# 5; url='next.html'
 _REFRESH = re.compile(r"[\d.]* ?[;,]? ?(?:url ?=)? ?[\"']?([^\"']{1,2048})", re.IGNORECASE)
 _SITEMAP_OR_FEED = re.compile(rb"\s*(?:<!--[^>]{0,500}-->\s*|<\?[^>]{0,200}>\s*)*"
                       rb"<(?:\w{1,20}:)?(urlset|sitemapindex|rss|feed|rdf)\b", re.IGNORECASE)  # fmt: skip
+# <loc>http://a.cn/1</loc>, <link><![CDATA[http://a.cn/1]]></link>, <link href="http://a.cn/1"/>
 _SITEMAP_LINK = re.compile(
     r"<(?:\w{1,20}:)?(?:loc|link)\s{0,9}>\s{0,99}(?:<!\[CDATA\[\s{0,99})?([^<>\s\]]{1,4096})"
     r"|<(?:\w{1,20}:)?link\b[^<>]{0,500}?\bhref\s*=\s*[\"']([^\"'<>]{1,4096})",
@@ -34,21 +36,21 @@ _SITEMAP_LINK = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Absolute URLs in page order, each once."""
+    """Absolute URLs in document order, each once."""
 
     urls: tuple[str, ...] = ()
-    left: int = 0
-    """How many were beyond the limit of a page, or marked `nofollow`."""
+    omitted: int = 0
+    """Number of links beyond the limit of a page, or marked `nofollow`."""
 
 
 def page_links(html: str, page_url: str, max_links: int = MAX_LINKS) -> Links:
-    """The links of a page to other pages, unless the page asks robots not to follow any."""
+    """Extracts the links of a page to other pages; none if its `<meta name=robots>` says `nofollow`."""
     page = parse_html(html)
     if page is None or "nofollow" in robots_directives(page):
         return Links()
     base = base_url(page, page_url)
     found: dict[str, None] = {}
-    left = 0
+    omitted = 0
     for node in page.css(_LINK_SELECTOR):
         href = _link_target(node)
         if not href or href.startswith("#") or href[:11].lower() == "javascript:":
@@ -57,28 +59,30 @@ def page_links(html: str, page_url: str, max_links: int = MAX_LINKS) -> Links:
         if url is None or not url[:8].lower().startswith(("http://", "https://")):
             continue
         if len(found) >= max_links or "nofollow" in attribute(node, "rel").lower().split():
-            left += url not in found
+            omitted += url not in found
         else:
             found[url.partition("#")[0]] = None
-    return Links(tuple(found), left)
+    return Links(tuple(found), omitted)
 
 
 def robots_directives(page: Page, agent: str = "wenlan-data") -> set[str]:
-    """The words of the page's `<meta name=robots>`, lower case; `none` counts as `noindex, nofollow` as well."""
-    words: set[str] = set()
+    """Returns the directives in the page's `<meta name=robots>`, lower case; `none` implies `nofollow`."""
+    directives: set[str] = set()
     for node in page.css("meta[name][content]"):
         if attribute(node, "name").strip().lower() in {"robots", agent}:
-            words.update(word.strip() for word in attribute(node, "content").lower().split(","))
-    return words | ({"nofollow"} if "none" in words else set())
+            directives.update(
+                word.strip() for word in attribute(node, "content").lower().split(",")
+            )
+    return directives | ({"nofollow"} if "none" in directives else set())
 
 
 def is_sitemap_or_feed(payload: bytes) -> bool:
-    """Whether the bytes begin as a sitemap or a feed does, gzipped or not."""
+    """Whether the bytes begin like a sitemap or a feed, gzipped or not."""
     return bool(_SITEMAP_OR_FEED.match(_decompressed(payload, 2048)[:2048].lstrip(b"\xef\xbb\xbf")))
 
 
 def sitemap_or_feed_links(payload: bytes, url: str) -> Links:
-    """What a sitemap, an index of sitemaps or a feed (RSS, Atom) lists. No entity is expanded but the usual five."""
+    """Extracts the links of a sitemap, a sitemap index or a feed (RSS, Atom). Entities of its own are not expanded."""
     text = _decompressed(payload, MAX_SITEMAP_BYTES).decode("utf-8", "replace")
     found: dict[str, None] = {}
     for match in _SITEMAP_LINK.finditer(text):

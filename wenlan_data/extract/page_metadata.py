@@ -1,4 +1,4 @@
-"""What a page states of itself: title, keywords, licence, author, opt-outs, and the pictures that its head names."""
+"""Metadata of a page: title, keywords, licence, author and opt-outs, and the images in its head and JSON-LD."""
 
 import json
 import re
@@ -16,6 +16,7 @@ MAX_JSON_LD_CHARACTERS = 1 << 20
 MAX_JSON_LD_NODES = 5_000
 MAX_METADATA_CHARACTERS = 300
 
+# https://creativecommons.org/licenses/by/4.0/
 _CREATIVE_COMMONS = re.compile(
     r"https?://creativecommons\.org/(?:licenses|publicdomain)/[\w./-]{1,60}", re.IGNORECASE
 )
@@ -31,9 +32,9 @@ _IMAGE_TYPES = frozenset({"ImageObject", "Photograph"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetadataImage:
-    """A picture that the head or the JSON-LD of a page names."""
+    """An image that the head or the JSON-LD of a page names."""
 
-    address: str
+    url: str
     """As written."""
     texts: tuple[Text, ...] = ()
     licence: str = ""
@@ -42,7 +43,7 @@ class MetadataImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageMetadata:
-    """What holds for every picture of a page."""
+    """Texts, rights and opt-outs of a page, which apply to all its images."""
 
     texts: tuple[Text, ...] = ()
     licence: str = ""
@@ -51,7 +52,7 @@ class PageMetadata:
 
 
 def extract_metadata(page: Page) -> PageMetadata:
-    """Title, keywords, licence, author and the opt-outs of its `<meta>`."""
+    """Extracts title, keywords, licence, author, and the opt-outs in `<meta>`."""
     metas = _meta_tags(page)
     title = single_line(_title(page)) or single_line(metas.get("og:title", ""))
     keywords = single_line(metas.get("keywords", ""))
@@ -70,7 +71,7 @@ def extract_metadata(page: Page) -> PageMetadata:
 
 
 def figure_licence(image: Element) -> str:
-    """The licence that the picture's own figure links, as galleries of several authors have it."""
+    """Returns the licence that the figure of an image links to, as in galleries of several authors; empty if none."""
     figure = next((node for node in ancestors(image) if _is_figure(node)), None)
     if figure is None:
         return ""
@@ -78,19 +79,19 @@ def figure_licence(image: Element) -> str:
 
 
 def metadata_images(page: Page) -> Iterator[MetadataImage]:
-    """The pictures of `og:image` and its like, and of JSON-LD."""
+    """Yields the images of `og:image`, `twitter:image`, `link rel=image_src` and JSON-LD."""
     metas = _meta_tags(page)
     texts = _typed_texts(
         alt=metas.get("og:image:alt", "") or metas.get("twitter:image:alt", ""),
         title=metas.get("og:title"),
     )
     for name in _IMAGE_PROPERTIES:
-        if address := metas.get(name, "").strip():
-            yield MetadataImage(address=address, texts=texts)
+        if url := metas.get(name, "").strip():
+            yield MetadataImage(url=url, texts=texts)
             break
     link = page.css_first("link[rel=image_src][href]")
     if link is not None:
-        yield MetadataImage(address=attribute(link, "href").strip())
+        yield MetadataImage(url=attribute(link, "href").strip())
     for node in page.css('script[type="application/ld+json"]'):
         yield from _json_ld_images(node.text())
 
@@ -106,18 +107,18 @@ def _is_figure(node: Element) -> bool:
 
 
 def _meta_tags(page: Page) -> dict[str, str]:
-    found: dict[str, str] = {}
+    tags: dict[str, str] = {}
     for node in page.css("meta[content]"):
         name = (attribute(node, "property") or attribute(node, "name")).strip().lower()
-        found.setdefault(name, attribute(node, "content"))
-    return found
+        tags.setdefault(name, attribute(node, "content"))
+    return tags
 
 
 def _page_licence(page: Page) -> str:
     nodes = page.css("link[rel~=license][href], a[rel~=license][href]")
     stated = next((href for node in nodes if (href := attribute(node, "href").strip())), "")
     if not stated:
-        # A licence in a figure is that figure's.
+        # A licence inside a figure is that of the figure, not of the page.
         found = (
             node
             for node in page.css('a[href*="creativecommons.org"]')
@@ -155,9 +156,10 @@ def _json_ld_images(text: str) -> Iterator[MetadataImage]:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return
-    waiting, seen = [value], 0
-    while waiting and seen < MAX_JSON_LD_NODES:
-        seen += 1
+    # Breadth first, so that the limit cuts off the innermost values.
+    waiting, visited = [value], 0
+    while waiting and visited < MAX_JSON_LD_NODES:
+        visited += 1
         one = waiting.pop(0)
         if isinstance(one, list):
             waiting.extend(one)
@@ -171,19 +173,17 @@ def _json_ld_item_images(item: dict[str, object]) -> Iterator[MetadataImage]:
     licence = _url_value(item.get("license"))
     author = _name_value(item.get("creditText") or item.get("author") or item.get("creator"))
     if _IMAGE_TYPES & set(types if isinstance(types, list) else [types]):
-        address = _url_value(item.get("contentUrl")) or _url_value(item.get("url"))
+        url = _url_value(item.get("contentUrl")) or _url_value(item.get("url"))
         texts = _typed_texts(
             caption=item.get("caption"), alt=item.get("description"), title=item.get("name")
         )
-        if address:
-            yield MetadataImage(address=address, texts=texts, licence=licence, author=author)
+        if url:
+            yield MetadataImage(url=url, texts=texts, licence=licence, author=author)
     elif "image" in item:
         images = item["image"] if isinstance(item["image"], list) else [item["image"]]
         texts = _typed_texts(title=item.get("headline") or item.get("name"))
-        for address in (one for one in images if isinstance(one, str) and one.strip()):
-            yield MetadataImage(
-                address=address.strip(), texts=texts, licence=licence, author=author
-            )
+        for url in (one for one in images if isinstance(one, str) and one.strip()):
+            yield MetadataImage(url=url.strip(), texts=texts, licence=licence, author=author)
 
 
 def _url_value(value: object) -> str:

@@ -1,4 +1,4 @@
-"""A recorded page to candidates: decoded, its opt-outs heeded, its pictures found."""
+"""Recognises HTML pages among recorded responses."""
 
 from wenlan_data.web.warc import WarcPayload
 
@@ -6,7 +6,7 @@ _PAGE_STARTS = (b"<!doctype html", b"<html")
 
 
 def is_html_page(record: WarcPayload) -> bool:
-    """Whether a record is an HTML page, by its headers or, where they say nothing, by its start."""
+    """Whether a record is an HTML page, by its headers or, without a media type, by its first bytes."""
     return (
         record.kind == "response"
         and record.status == 200
@@ -16,10 +16,10 @@ def is_html_page(record: WarcPayload) -> bool:
 
 def is_html(payload: bytes, content_type: str) -> bool:
     """Whether bytes with that `Content-Type` are an HTML page."""
-    stated = content_type.lower()
+    media_type = content_type.lower()
     start = payload[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if "html" in stated:
+    if "html" in media_type:
         return True
-    return (not stated or "xml" in stated) and (
+    return (not media_type or "xml" in media_type) and (
         start.startswith(_PAGE_STARTS) or b"<html" in payload[:1024].lower()
     )

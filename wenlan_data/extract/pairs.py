@@ -1,4 +1,4 @@
-"""The pictures of a page, each with the texts that stand by it."""
+"""Image-text pairs of a page: each image once, with all its texts."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,13 +25,15 @@ from wenlan_data.extract.surrounding_text import (
 from wenlan_data.records import Candidate, Drop, Origin, Text
 
 MAX_PAGE_IMAGES = 200
-"""Of one page; the rest is left, and said to be."""
+"""Of one page. If there are more, the rest is left out and one drop records it."""
 
 _OUTLINE = ", ".join(sorted(HEADINGS | PARAGRAPHS | {"img", "amp-img"}))
 
 
 @dataclass(slots=True)
 class _ImageEntry:
+    """What the places of one image URL add up to."""
+
     texts: list[Text] = field(default_factory=list)
     licence: str = ""
     author: str = ""
@@ -49,31 +51,31 @@ def page_pairs(
     source: str = "",
     *,
     signals: tuple[str, ...] = (),
-    page_at: Origin | None = None,
+    page_origin: Origin | None = None,
 ) -> Iterator[Candidate | Drop]:
-    """Each picture of the page once, in page order, with all its texts; those of head and JSON-LD come last.
+    """Yields each image of a page once, in document order, with all its texts; those of head and JSON-LD come last.
 
-    `signals` are opt-outs that the page's headers state; its own are added. `page_at` says where the page is
-    recorded: pictures inside it (`data:`) are taken only then. An address that cannot be read is a `Drop`.
+    `signals` are opt-outs of the page's HTTP headers; those of its `<meta>` are added. `page_origin` is the record of
+    the page; without it, images inside the page (`data:`) are ignored. An unreadable URL is a `Drop`.
     """
     page = parse_html(html)
     if page is None:
         return
-    gathered = _ImageCollector(base_url(page, page_url), page_at)
-    for place, outline in _image_positions(page):
-        gathered.add(
-            best_image_url(place.image),
-            partial(image_texts, place, outline),
-            figure_licence(place.image),
+    images = _ImageCollector(base_url(page, page_url), page_origin)
+    for position, outline in _image_positions(page):
+        images.add(
+            best_image_url(position.image),
+            partial(image_texts, position, outline),
+            figure_licence(position.image),
         )
     for link in page.css("a[href]"):
-        address = attribute(link, "href").strip()
-        if has_image_extension(address) and link.css_first("img") is None:
-            gathered.add(address, partial(_link_text, link))
-    for stated in metadata_images(page):
-        gathered.add(stated.address, partial(iter, stated.texts), stated.licence, stated.author)
-    if gathered.found or gathered.drops:
-        yield from gathered.rows(extract_metadata(page), page_url, source, signals)
+        href = attribute(link, "href").strip()
+        if has_image_extension(href) and link.css_first("img") is None:
+            images.add(href, partial(_link_text, link))
+    for image in metadata_images(page):
+        images.add(image.url, partial(iter, image.texts), image.licence, image.author)
+    if images.entries or images.drops:
+        yield from images.rows(extract_metadata(page), page_url, source, signals)
 
 
 def _link_text(link: Element) -> Iterator[Text]:
@@ -91,73 +93,80 @@ def _image_positions(page: Page) -> Iterator[tuple[ImagePosition, PageOutline]]:
         elif name in PARAGRAPHS:
             outline.blocks.append((section, node))
         else:
-            outline.places.append(ImagePosition(node, len(outline.blocks), section, heading))
-    following = [place.block for place in outline.places[1:]]
-    places = [
-        replace(place, next_block=block)
-        for place, block in zip(outline.places, following, strict=False)
+            outline.images.append(ImagePosition(node, len(outline.blocks), section, heading))
+    following = [position.block for position in outline.images[1:]]
+    positions = [
+        replace(position, next_block=block)
+        for position, block in zip(outline.images, following, strict=False)
     ]
-    return ((place, outline) for place in [*places, *outline.places[-1:]])
+    return ((position, outline) for position in [*positions, *outline.images[-1:]])
 
 
 class _ImageCollector:
-    """The pictures of one page by address."""
+    """The images of one page by absolute URL."""
 
-    def __init__(self, base: str, page_at: Origin | None) -> None:
-        self.found: dict[str, _ImageEntry] = {}
+    def __init__(self, base: str, page_origin: Origin | None) -> None:
+        self.entries: dict[str, _ImageEntry] = {}
         self.drops: list[Drop] = []
         self._base = base
-        self._page_at = page_at
-        self._full = False
+        self._page_origin = page_origin
+        self._is_full = False
 
     def add(
-        self, address: str, texts: Callable[[], Iterable[Text]], licence: str = "", author: str = ""
+        self,
+        reference: str,
+        texts: Callable[[], Iterable[Text]],
+        licence: str = "",
+        author: str = "",
     ) -> None:
-        """One place where a picture stands; `texts` are looked for only where the picture is taken."""
-        if not address:
+        """Adds one occurrence of an image, by its URL as written.
+
+        `texts` is called only if the image is within the limit of the page, since finding them takes most of the time.
+        """
+        if not reference:
             return
-        url = self._inline(address) if is_data_uri(address) else self._absolute(address)
+        is_inline = is_data_uri(reference)
+        url = self._inline_name(reference) if is_inline else self._absolute_url(reference)
         if not url:
             return
-        if url not in self.found and len(self.found) >= MAX_PAGE_IMAGES:
-            if not self._full:
+        if url not in self.entries and len(self.entries) >= MAX_PAGE_IMAGES:
+            if not self._is_full:
+                # The detail is published in `drops/`, so its wording is part of the corpus.
                 self.drops.append(
                     Drop(
                         "page_too_large", f"more than {MAX_PAGE_IMAGES} pictures: the rest is left"
                     )
                 )
-            self._full = True
+            self._is_full = True
             return
-        one = self.found.setdefault(
-            url, _ImageEntry(origin=self._page_at if is_data_uri(address) else None)
-        )
-        one.add(list(texts()), licence, author)
+        origin = self._page_origin if is_inline else None
+        self.entries.setdefault(url, _ImageEntry(origin=origin)).add(list(texts()), licence, author)
 
     def rows(
-        self, facts: PageMetadata, page_url: str, source: str, signals: tuple[str, ...]
+        self, metadata: PageMetadata, page_url: str, source: str, signals: tuple[str, ...]
     ) -> Iterator[Candidate | Drop]:
-        """The candidates, then what could not be read."""
-        for url, one in self.found.items():
+        """Yields the candidates, then the drops."""
+        for url, entry in self.entries.items():
             yield Candidate(
                 url=url,
-                texts=tuple(dict.fromkeys([*one.texts, *facts.texts])),
+                texts=tuple(dict.fromkeys([*entry.texts, *metadata.texts])),
                 page_url=page_url,
                 source=source,
-                licence=one.licence or facts.licence,
-                author=one.author or facts.author,
-                opt_out=tuple(sorted({*signals, *facts.opt_out})),
-                origin=one.origin,
+                licence=entry.licence or metadata.licence,
+                author=entry.author or metadata.author,
+                opt_out=tuple(sorted({*signals, *metadata.opt_out})),
+                origin=entry.origin,
             )
         yield from self.drops
 
-    def _absolute(self, address: str) -> str:
+    def _absolute_url(self, reference: str) -> str:
         try:
-            url = urljoin(self._base, address.strip())
+            url = urljoin(self._base, reference.strip())
         except ValueError:
-            self.drops.append(Drop("bad_url", ascii(address[:200])))
+            self.drops.append(Drop("bad_url", ascii(reference[:200])))
             return ""
         return url.partition("#")[0] if url[:8].lower().startswith(("http://", "https://")) else ""
 
-    def _inline(self, address: str) -> str:
-        picture = decode_data_uri(address) if self._page_at else None
-        return picture.name if picture else ""
+    def _inline_name(self, data_uri: str) -> str:
+        image = decode_data_uri(data_uri) if self._page_origin else None
+        return image.name if image else ""

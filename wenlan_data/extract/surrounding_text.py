@@ -1,4 +1,4 @@
-"""The texts that stand by a picture: its caption, its paragraph, the paragraphs and the heading before it."""
+"""The texts around an image: its attributes, caption, paragraph, neighbouring paragraphs and heading."""
 
 import re
 from collections.abc import Iterator
@@ -9,45 +9,30 @@ from wenlan_data.extract.html import Element, ancestors, attribute
 from wenlan_data.records import Text
 
 MAX_TEXT_CHARACTERS = 500
-"""Of a text that surrounds a picture; it ends at a sentence's end before that, where there is one."""
+"""Of the text around an image. It is cut at the end of a sentence if one ends in the second half."""
 MAX_CAPTION_CHARACTERS = 300
 MAX_BLOCKS_AWAY = 12
-"""How many blocks before and after a picture are looked at."""
+"""How many blocks before and after an image are searched."""
 
+# The search for a figure around an image ends at these.
 _PAGE_CONTAINERS = frozenset({"body", "html", "main", "article", "table", "ul", "ol"})
 _NAVIGATION_TAGS = frozenset({"nav", "footer", "aside"})
 HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 PARAGRAPHS = frozenset(
     {"p", "li", "dd", "dt", "td", "th", "blockquote", "pre", "figcaption", "address"}
 )
-_INLINE_TAGS = frozenset(
-    {
-        *(
-            "a",
-            "abbr",
-            "b",
-            "big",
-            "center",
-            "cite",
-            "code",
-            "em",
-            "font",
-            "i",
-            "ins",
-            "label",
-            "mark",
-            "picture",
-            "q",
-        ),
-        *("s", "small", "span", "strong", "sub", "sup", "tt", "u", "amp-img"),
-    }
-)
+_INLINE_TAGS = frozenset({
+    "a", "abbr", "amp-img", "b", "big", "center", "cite", "code", "em", "font", "i", "ins",
+    "label", "mark", "picture", "q", "s", "small", "span", "strong", "sub", "sup", "tt", "u",
+})  # fmt: skip
 
+# Classes of a figure: wp-caption, thumb, gallery-item, pic-box, img_wrap.
 _FIGURE_CLASS = re.compile(
     r"(?:^|[-_ ])(?:figure|informalfigure|mediaobject|screenshot|wp-caption|thumb|thumbinner|gallery-?(?:item|box)|"
     r"img|image|photo|pic|picture)(?:$|[-_ ]|box|wrap|con|item|area|list|-?block)",
     re.IGNORECASE,
 )
+# Classes of a caption: wp-caption-text, gallerytext, pic_desc, tuzhu (图注), tushuo (图说).
 _CAPTION_SELECTOR = (
     "figcaption, [class*=caption i], [class*=gallerytext i], [class*=figcap i], [class*=img-desc i], "
     "[class*=imgdesc i], [class*=img_desc i], [class*=pic-desc i], [class*=picdesc i], [class*=pic_desc i], "
@@ -55,13 +40,16 @@ _CAPTION_SELECTOR = (
     "[class*=imgtext i], [class*=img_txt i], [class*=imgtitle i], [class*=img-title i], [class*=pic-title i], "
     "[class*=picintro i], [class*=pic-info i], [class*=img-info i], [class*=tuzhu i], [class*=tushuo i]"
 )
+# The title that DocBook's figures have, as in manuals.
 _FIGURE_TITLE_SELECTOR = "p.title, div.title, .figure-title"
+# The beginning of a paragraph that is a caption: ▲湖边的小船, 图为湖边的小船, （图2）湖边的小船.
 _CAPTION_MARKER = re.compile(
     r"\s*(?:[▲△▼▽↑↓◎●■]\s*|[（(【\[]?(?:图为|图中为|上图|下图|左图|右图|图注|图说|图片说明|图\s?[\d一二三四五六七八九十]{1,3})"
     r"[:：.、\s）)】\]]?)"
 )
 _POINTING_SIGN = re.compile(r"\s*(?:[▲△▼▽↑↓◎●■]\s*|图为[:：]?)")
 _HAN = "⺀-⿿々〇㐀-鿿豈-﫿"
+# A line break between two Han characters or full-width signs, where Chinese has no space.
 _LINE_BREAK_IN_HAN = re.compile(
     rf"(?<=[{_HAN}，。、；：！？”」』）])[ \t\r]*\n\s*(?=[{_HAN}“「『（])"
 )
@@ -71,56 +59,58 @@ _LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 
 @dataclass(frozen=True, slots=True)
 class ImagePosition:
-    """Where a picture stands among the blocks of its page."""
+    """The position of an image among the blocks of its page."""
 
     image: Element
     block: int
-    """How many blocks begin before it."""
+    """Number of blocks that begin before it."""
     section: int
-    """How many headings begin before it."""
+    """Number of headings that begin before it."""
     heading: Element | None
     next_block: int = 1 << 30
-    """How many blocks begin before the next picture."""
+    """Number of blocks that begin before the next image."""
 
 
 @dataclass(slots=True)
 class PageOutline:
-    """The blocks of a page in its order, each with its section, and the pictures among them."""
+    """The blocks of a page in document order, each with its section number, and the images among them."""
 
     blocks: list[tuple[int, Element]]
-    places: list[ImagePosition]
+    images: list[ImagePosition]
 
 
-def image_texts(place: ImagePosition, outline: PageOutline) -> Iterator[Text]:
-    """The typed texts of one picture, the best of each type first; its own attributes come before all others."""
-    image = place.image
-    around = {node.mem_id for node in ancestors(image)}
+def image_texts(position: ImagePosition, outline: PageOutline) -> Iterator[Text]:
+    """Yields the typed texts of one image: its attributes, then those around it, the best of each type first."""
+    image = position.image
+    ancestor_ids = {node.mem_id for node in ancestors(image)}
     yield from _typed_text("alt", attribute(image, "alt"), MAX_TEXT_CHARACTERS)
     yield from _typed_text("title", attribute(image, "title"), MAX_TEXT_CHARACTERS)
-    for caption in _figure_captions(image, around):
+    for caption in _figure_captions(image, ancestor_ids):
         yield from _typed_text("figcaption", caption, MAX_CAPTION_CHARACTERS)
-    after, after_at = _text_after(place, outline, around)
+    after, after_block = _text_after(position, outline, ancestor_ids)
     if (
-        after_at < place.next_block
+        after_block < position.next_block
         and len(after) <= MAX_CAPTION_CHARACTERS
         and (marked := _marked_caption(after))
     ):
         yield Text("figcaption", marked)
-    surrounding = _enclosing_paragraph(image) or _text_before(place, outline, around) or after
+    surrounding = (
+        _enclosing_paragraph(image) or _text_before(position, outline, ancestor_ids) or after
+    )
     yield from _typed_text("surrounding", surrounding, MAX_TEXT_CHARACTERS)
-    if place.heading is not None:
-        yield from _typed_text("heading", place.heading.text(), MAX_CAPTION_CHARACTERS)
+    if position.heading is not None:
+        yield from _typed_text("heading", position.heading.text(), MAX_CAPTION_CHARACTERS)
 
 
 def single_line(text: str) -> str:
-    """A text of the page on one line; no space is left where a line broke between two Han characters."""
+    """Joins the lines of a text and collapses white space; a line break between two Han characters leaves no space."""
     if "\n" in text:
         text = _LINE_BREAK_IN_HAN.sub("", text.strip())
     return " ".join(text.split())
 
 
 def truncate(text: str, max_characters: int) -> str:
-    """At most so many characters, up to the end of a sentence where one ends in the second half."""
+    """Truncates a text to `max_characters`, or to the end of the last sentence in the second half of them."""
     if len(text) <= max_characters:
         return text
     ends = [
@@ -135,14 +125,16 @@ def _typed_text(kind: str, text: str, max_characters: int) -> Iterator[Text]:
         yield Text(kind, truncate(text, max_characters))
 
 
-def _figure_captions(image: Element, around: set[int]) -> Iterator[str]:
-    """What is marked as the picture's caption: `figcaption`, or by class inside what is marked as a figure."""
+def _figure_captions(image: Element, ancestor_ids: set[int]) -> Iterator[str]:
+    """Captions in the figure around an image: `figcaption`, or marked by class in an element marked as a figure."""
     for node in islice(ancestors(image), 5):
         if node.tag in _PAGE_CONTAINERS:
             return
-        is_figure, words = node.tag == "figure", attribute(node, "class")
-        if is_figure or (words and _FIGURE_CLASS.search(words)):
-            found = _caption_in(node, around, titles=is_figure or "figure" in words.split())
+        is_figure, classes = node.tag == "figure", attribute(node, "class")
+        if is_figure or (classes and _FIGURE_CLASS.search(classes)):
+            found = _caption_in(
+                node, ancestor_ids, with_title=is_figure or "figure" in classes.split()
+            )
             if found:
                 yield found
                 return
@@ -150,16 +142,18 @@ def _figure_captions(image: Element, around: set[int]) -> Iterator[str]:
             return
 
 
-def _caption_in(figure: Element, around: set[int], *, titles: bool) -> str:
-    for selector in (_CAPTION_SELECTOR, _FIGURE_TITLE_SELECTOR) if titles else (_CAPTION_SELECTOR,):
+def _caption_in(figure: Element, ancestor_ids: set[int], *, with_title: bool) -> str:
+    for selector in (
+        (_CAPTION_SELECTOR, _FIGURE_TITLE_SELECTOR) if with_title else (_CAPTION_SELECTOR,)
+    ):
         for one in figure.css(selector):
-            if one.mem_id not in around and _LETTER_OR_DIGIT.search(text := one.text()):
+            if one.mem_id not in ancestor_ids and _LETTER_OR_DIGIT.search(text := one.text()):
                 return text
     return ""
 
 
 def _enclosing_paragraph(image: Element) -> str:
-    """The text of the paragraph that the picture stands in; beside it, where it stands in a bare `div`."""
+    """The text of the paragraph around an image; in a bare `div`, the inline text beside the image."""
     node = image
     parent = node.parent
     while parent is not None and parent.tag in _INLINE_TAGS:
@@ -186,29 +180,31 @@ def _inline_siblings(node: Element, *, forward: bool) -> Iterator[str]:
         node = beside
 
 
-def _text_before(place: ImagePosition, outline: PageOutline, around: set[int]) -> str:
-    for number in range(place.block - 1, max(-1, place.block - 1 - MAX_BLOCKS_AWAY), -1):
+def _text_before(position: ImagePosition, outline: PageOutline, ancestor_ids: set[int]) -> str:
+    for number in range(position.block - 1, max(-1, position.block - 1 - MAX_BLOCKS_AWAY), -1):
         section, block = outline.blocks[number]
-        if section != place.section:
+        if section != position.section:
             break
-        if text := _block_text(block, around):
+        if text := _block_text(block, ancestor_ids):
             return text
     return ""
 
 
-def _text_after(place: ImagePosition, outline: PageOutline, around: set[int]) -> tuple[str, int]:
+def _text_after(
+    position: ImagePosition, outline: PageOutline, ancestor_ids: set[int]
+) -> tuple[str, int]:
     for number, (section, block) in enumerate(
-        outline.blocks[place.block : place.block + MAX_BLOCKS_AWAY], place.block
+        outline.blocks[position.block : position.block + MAX_BLOCKS_AWAY], position.block
     ):
-        if section != place.section:
+        if section != position.section:
             break
-        if text := _block_text(block, around):
+        if text := _block_text(block, ancestor_ids):
             return text, number
     return "", 0
 
 
-def _block_text(block: Element, around: set[int]) -> str:
-    if block.mem_id in around:
+def _block_text(block: Element, ancestor_ids: set[int]) -> str:
+    if block.mem_id in ancestor_ids:
         return ""
     text = block.text()
     return text if _LETTER_OR_DIGIT.search(text) and not _is_navigation(block) else ""
@@ -219,7 +215,7 @@ def _marked_caption(text: str) -> str:
     match = _CAPTION_MARKER.match(text)
     if not match:
         return ""
-    # A sign that points at the picture, and 图为 (this shows), say nothing of it.
+    # ▲ and 图为 ("this shows") only point at the image. 左图 and 图2 stay.
     return _POINTING_SIGN.sub("", text, count=1)
 
 

@@ -7,7 +7,6 @@ import pyarrow.parquet as pq
 
 from wenlan_data.errors import UsageError
 from wenlan_data.source_config import Sources
-from wenlan_data.sources.pages import Pages
 from wenlan_data.web.address_policy import AddressPolicy
 from wenlan_data.web.limits import needs_contact
 from wenlan_data.web.urls import host_of
@@ -17,7 +16,7 @@ def check_seeds(sources: Sources) -> None:
     """Raises `UsageError` where a crawl would start at a host that is blocked, or needs a contact."""
     policy = AddressPolicy(sources.network.allow)
     for source in (spec.load() for spec in sources.sources):
-        for host in map(host_of, source.crawl_seeds() if isinstance(source, Pages) else ()):
+        for host in map(host_of, source.crawl_seeds()):
             _check_host(host, sources)
             if host and policy.refuses_by_name(host):
                 raise UsageError(

@@ -75,11 +75,9 @@ def _source(spec: SourceSpec, prepared: Prepared) -> SourceEstimate:
     source = spec.load()
     parts = list(source.parts(source=0, max_rows=prepared.options.generation_rows))
     known = [part.rows for part in parts if part.rows is not None]
-    describe = getattr(source, "described", None)
-    note = str(describe()) if callable(describe) else ""
     # Pages have no part before they are crawled.
     rows = sum(known) if parts and len(known) == len(parts) else None
-    return SourceEstimate(source.name, rows, len(parts), note)
+    return SourceEstimate(source.name, rows, len(parts), source.describe())
 
 
 def _hosts(sources: Sources, prepared: Prepared) -> Counter[str]:

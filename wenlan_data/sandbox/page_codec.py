@@ -36,7 +36,7 @@ def extract_pairs(options: bytes, payload: bytes) -> bytes:
         request["url"],
         request["source"],
         signals=tuple(request["signals"]),
-        page_at=Origin(**request["page_at"]) if request["page_at"] else None,
+        page_origin=Origin(**request["page_origin"]) if request["page_origin"] else None,
     )
     return json.dumps([asdict(row) for row in rows]).encode()
 
@@ -52,7 +52,7 @@ def extract_links(options: bytes, payload: bytes) -> bytes:
     html = decode_page(payload, request["content_type"])
     soft = soft_error_reason(html)
     links = Links() if soft else page_links(html, request["url"], request["max_links"])
-    return json.dumps({"urls": links.urls, "left": links.left, "soft": soft}).encode()
+    return json.dumps({"urls": links.urls, "left": links.omitted, "soft": soft}).encode()
 
 
 def parse_links(response: bytes) -> PageLinks:

@@ -23,7 +23,7 @@ def read_candidates(
     url: str,
     source: str,
     signals: tuple[str, ...],
-    page_at: Origin,
+    page_origin: Origin,
 ) -> list[Candidate | Drop]:
     """Returns the candidates of a page, or one `Drop` for the whole page.
 
@@ -35,7 +35,11 @@ def read_candidates(
         "url": url,
         "source": source,
         "signals": signals,
-        "page_at": {"kind": page_at.kind, "path": page_at.path, "offset": page_at.offset},
+        "page_origin": {
+            "kind": page_origin.kind,
+            "path": page_origin.path,
+            "offset": page_origin.offset,
+        },
     }
     kind, text, _ = request(PAIRS, json.dumps(options).encode(), payload)
     return [unpack_drop(text)] if kind == DROP else parse_pairs(text)
@@ -66,5 +70,5 @@ def read_page(record: WarcPayload, path: str, source: str) -> Iterator[Candidate
         url=record.url,
         source=source,
         signals=header_signals(record.headers),
-        page_at=Origin(kind=INLINE, path=path, offset=record.offset),
+        page_origin=Origin(kind=INLINE, path=path, offset=record.offset),
     )

@@ -54,7 +54,7 @@ def warm_up_pages() -> None:
             "url": "http://a.cn/",
             "source": "",
             "signals": [],
-            "page_at": None,
+            "page_origin": None,
             "max_links": 9,
         }
     ).encode()

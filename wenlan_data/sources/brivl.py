@@ -1,4 +1,4 @@
-"""BriVL's own records: JSON Lines of `image_id`, `sentences` and `bbox`, and the pictures that they name."""
+"""BriVL's own records: JSON Lines of `image_id`, `sentences` and `bbox`, and the image files that they name."""
 
 import json
 import os
@@ -11,39 +11,48 @@ from wenlan_data.protocols import SourcePart
 from wenlan_data.records import Box, Candidate, Drop, Origin, Text
 from wenlan_data.sources.formats.delimited import next_json_line, ranges, read_range
 
-TEXT_TYPE_OF = {
+BRIVL_TEXT_TYPES = {
     "alt_text": "alt",
     "sur_text": "surrounding",
     "caption": "caption",
     "title": "title",
 }
-"""BriVL's name of a text to ours. `easy` and `first` are cuts of `sur_text`, and are left."""
-CUTS = frozenset({"easy", "first"})
+"""BriVL's text type to the type of this package."""
+DERIVED_TYPES = frozenset({"easy", "first"})
 MAX_BOXES = 1000
-"""Of one picture; the released records hold 100."""
+"""Of one image; the released records have 100."""
 MAX_PART_ROWS = 10_000
-_MAX_COORDINATE = 32_767
+_MAX_COORDINATE_PX = 32_767
+"""`tables.BOXES` holds 16-bit numbers."""
 
 
 @dataclass(frozen=True)
 class Brivl:
-    """One picture a line; its boxes [x1, y1, x2, y2], in pixels of the picture, go with it to the detector `boxes`."""
+    """One image a line. The detector `boxes` uses its boxes [x1, y1, x2, y2], in pixels of the image."""
 
     path: str
     """The JSON Lines file, as the operator wrote it."""
     pictures: str = ""
-    """The folder of the pictures; empty: that of the file. An `image_id` is looked for whole, then by its last part."""
+    """Folder of the images; empty: that of the file. An `image_id` is looked up as a path, then by its last part."""
     base: str = ""
-    """The folder that relative paths start from."""
+    """Folder that relative paths start from."""
 
     @property
     def name(self) -> str:
         """`brivl:` and the path as written."""
         return f"brivl:{self.path}"
 
+    def describe(self) -> str:
+        """Returns nothing: the name says enough."""
+        return ""
+
+    def crawl_seeds(self) -> tuple[str, ...]:
+        """Returns none: nothing is crawled."""
+        return ()
+
     def parts(self, *, source: int, max_rows: int) -> Iterator[SourcePart]:
-        """Ranges of lines in file order. Raises `UsageError` for a missing or empty file or folder."""
-        file, _ = self._places()
+        """Yields ranges of lines in file order. Raises `UsageError` for a missing or empty file or folder."""
+        file, _ = self._paths()
         size_bytes, found = file.stat().st_size, False
         for start, stop, rows in ranges(file, 0, next_json_line, min(MAX_PART_ROWS, max_rows)):
             found = True
@@ -56,8 +65,8 @@ class Brivl:
             )
 
     def read(self, part: SourcePart) -> Iterator[Candidate | Drop]:
-        """The part's records. Raises `UsageError` where the file's size is not that of the plan."""
-        file, folder = self._places()
+        """Yields the part's records. Raises `UsageError` if the size of the file is not that of the plan."""
+        file, folder = self._paths()
         with os_errors(file):
             size_bytes = file.stat().st_size
         if size_bytes != part.bytes:
@@ -68,10 +77,10 @@ class Brivl:
             yield self._candidate(line, folder)
 
     def images(self, part: SourcePart) -> Iterator[tuple[str, int]]:  # noqa: ARG002
-        """Nothing: the candidates say themselves where their bytes lie."""
+        """Yields nothing: each candidate has its origin."""
         return iter(())
 
-    def _places(self) -> tuple[Path, Path]:
+    def _paths(self) -> tuple[Path, Path]:
         file = Path(os.path.abspath(Path(self.base) / self.path))  # noqa: PTH100 - resolve() follows links
         if not file.is_file():
             raise UsageError(f"{file}: there is no such file: give BriVL's records as JSON Lines")
@@ -80,7 +89,7 @@ class Brivl:
             folder = Path(os.path.abspath(Path(self.base) / self.pictures))  # noqa: PTH100
         if not folder.is_dir():
             raise UsageError(
-                f"{folder}: there is no such folder: say pictures: FOLDER in a sources file"
+                f"{folder}: there is no such folder: set pictures: FOLDER in a sources file"
             )
         return file, folder
 
@@ -90,17 +99,20 @@ class Brivl:
             return record
         name = str(record.get("image_id") or "")
         texts = _texts(record)
+        if isinstance(texts, Drop):
+            return texts
         boxes = _boxes(record.get("bbox"))
-        bad = next((one for one in (texts, boxes) if isinstance(one, Drop)), None)
-        if bad or not name:
-            return bad or Drop("bad_row", "no image_id")
-        inside = _inside(folder, name)
+        if isinstance(boxes, Drop):
+            return boxes
+        if not name:
+            return Drop("bad_row", "no image_id")
+        inside = _path_inside(folder, name)
         return Candidate(
             url=str(PurePosixPath(self.pictures or PurePosixPath(self.path).parent) / inside),
-            texts=texts,  # type: ignore[arg-type]
+            texts=texts,
             source=self.name,
             origin=Origin(kind="file", path=str(folder / inside)),
-            boxes=boxes,  # type: ignore[arg-type]
+            boxes=boxes,
         )
 
 
@@ -123,8 +135,9 @@ def _texts(record: dict[str, object]) -> tuple[Text, ...] | Drop:
         kind, text = one if isinstance(one, list) and len(one) == 2 else ("caption", one)
         if not isinstance(text, str) or not isinstance(kind, str):
             return Drop("bad_row", "a sentence is no pair of type and text")
-        if kind not in CUTS and text.strip():
-            found.append(Text(TEXT_TYPE_OF.get(kind, "caption"), text.strip()))
+        # They are made from `sur_text`, so this package makes them again (`variants`).
+        if kind not in DERIVED_TYPES and text.strip():
+            found.append(Text(BRIVL_TEXT_TYPES.get(kind, "caption"), text.strip()))
     return tuple(found)
 
 
@@ -142,15 +155,15 @@ def _boxes(listed: object) -> tuple[Box, ...] | Drop:
             and all(type(side) in {int, float} for side in one)
         ):
             return wrong
-        if not all(0 <= side <= _MAX_COORDINATE for side in one):
+        if not all(0 <= side <= _MAX_COORDINATE_PX for side in one):
             return wrong
         x1, y1, x2, y2 = (round(side) for side in one)
         found.append((x1, y1, x2, y2))
     return tuple(found)
 
 
-def _inside(folder: Path, name: str) -> str:
-    """Where the picture lies under the folder; never outside it, whatever the record says."""
+def _path_inside(folder: Path, name: str) -> str:
+    """Returns the path of the image relative to the folder; never outside it, whatever `image_id` is."""
     whole = PurePosixPath(name)
     is_inside = not whole.is_absolute() and ".." not in whole.parts
     return str(whole) if is_inside and (folder / whole).is_file() else whole.name

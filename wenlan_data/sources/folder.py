@@ -1,4 +1,4 @@
-"""A folder of pictures with texts beside them: `cat.jpg` and `cat.txt`."""
+"""A folder of images with texts beside them: `cat.jpg` and `cat.txt`."""
 
 import os
 from collections.abc import Iterator
@@ -12,50 +12,56 @@ from wenlan_data.records import Candidate, Drop, Origin, Text
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".avif"})
 MAX_TEXT_BYTES = 1 << 20
-"""Of a sidecar; a larger file is no caption."""
+"""Of a sidecar; a larger file is not a caption."""
 MAX_PART_ROWS = 10_000
 
 
 @dataclass(frozen=True)
 class Folder:
-    """Pictures by extension, at any depth, sorted by name in each folder. Links that lead out are left."""
+    """Images by extension, at any depth, sorted by name in each folder. Links out of the folder are ignored."""
 
     path: str
-    """As the operator wrote it; the pictures' paths in the corpus start with it."""
+    """As the operator wrote it; the images' paths in the corpus start with it."""
     base: str = ""
-    """The folder that a relative path starts from."""
+    """Folder that a relative path starts from."""
 
     @property
     def name(self) -> str:
         """`folder:` and the path as written."""
         return f"folder:{self.path}"
 
+    def describe(self) -> str:
+        """Returns nothing: the name says enough."""
+        return ""
+
+    def crawl_seeds(self) -> tuple[str, ...]:
+        """Returns none: nothing is crawled."""
+        return ()
+
     def parts(self, *, source: int, max_rows: int) -> Iterator[SourcePart]:
-        """Ranges of the pictures in walking order. Raises `UsageError` for no folder or no picture."""
+        """Yields ranges of the images in walking order. Raises `UsageError` if there is no folder or no image."""
         # Absolute, since a worker of Ray does not run in the operator's folder.
         root = Path(os.path.abspath(Path(self.base) / self.path))  # noqa: PTH100 - resolve() follows links
         if not root.is_dir():
             what = "a file, no folder" if root.exists() else "there is no such folder"
-            raise UsageError(
-                f"{root}: {what}: give a folder of pictures, or table:FILE or warc:FILE"
-            )
+            raise UsageError(f"{root}: {what}: give a folder of images, or table:FILE or warc:FILE")
         if not os.access(root, os.R_OK | os.X_OK):
             raise UsageError(f"{root}: the folder cannot be read: change its rights")
         return self._planned(root, source, min(MAX_PART_ROWS, max_rows))
 
     def read(self, part: SourcePart) -> Iterator[Candidate | Drop]:
-        """The part's pictures; one without a sidecar is a candidate without texts."""
+        """Yields the part's images; one without a sidecar is a candidate without texts."""
         root = Path(part.path)
         for relative, sidecar in islice(_walk(root), part.start, part.stop):
             yield self._candidate(root, relative, sidecar)
 
     def images(self, part: SourcePart) -> Iterator[tuple[str, int]]:  # noqa: ARG002
-        """Nothing: the candidates say themselves where their bytes lie."""
+        """Yields nothing: each candidate has its origin."""
         return iter(())
 
     def _planned(self, root: Path, source: int, max_rows: int) -> Iterator[SourcePart]:
-        start, pictures = 0, _walk(root)
-        while rows := sum(1 for _ in islice(pictures, max_rows)):
+        start, images = 0, _walk(root)
+        while rows := sum(1 for _ in islice(images, max_rows)):
             yield SourcePart(
                 source=source, path=str(root), start=start, stop=start + rows, rows=rows
             )
@@ -63,7 +69,7 @@ class Folder:
         if not start:
             wanted = " ".join(sorted(IMAGE_SUFFIXES))
             raise UsageError(
-                f"{root}: there is no picture in this folder: files named {wanted} are taken"
+                f"{root}: there is no image in this folder: files named {wanted} are read"
             )
 
     def _candidate(self, root: Path, relative: str, sidecar: str) -> Candidate | Drop:
@@ -81,16 +87,16 @@ class Folder:
         )
 
 
-def _walk(root: Path, inside: str = "") -> Iterator[tuple[str, str]]:
-    """Relative paths of each picture and of its sidecar (empty: none)."""
+def _walk(root: Path, subfolder: str = "") -> Iterator[tuple[str, str]]:
+    """Yields the relative paths of each image and of its sidecar (empty: none)."""
     try:
-        with os.scandir(root / inside) as entries:
+        with os.scandir(root / subfolder) as entries:
             found = sorted((entry.name, _kind(entry, root)) for entry in entries)
     except PermissionError as error:
         raise UsageError(
-            f"{root / inside}: the folder cannot be read: change its rights"
+            f"{root / subfolder}: the folder cannot be read: change its rights"
         ) from error
-    prefix = f"{inside}/" if inside else ""
+    prefix = f"{subfolder}/" if subfolder else ""
     sidecars = {_stem(name): name for name, kind in found if kind == "text"}
     for name, kind in found:
         if kind == "folder":
@@ -103,7 +109,7 @@ def _walk(root: Path, inside: str = "") -> Iterator[tuple[str, str]]:
 def _kind(entry: os.DirEntry[str], root: Path) -> str:
     if entry.is_dir(follow_symlinks=False):
         return "folder"
-    # A linked folder is never entered: it would give its pictures twice, or go round for ever.
+    # A linked folder is never entered: its images would occur twice, or the walk would not end.
     if not entry.is_file() or (
         entry.is_symlink() and not Path(entry.path).resolve().is_relative_to(root.resolve())
     ):

@@ -1,4 +1,4 @@
-"""Pages that the build crawls itself: from seeds and sitemaps along links within limits."""
+"""Pages that the build crawls: from seeds and sitemaps along links, within limits."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from wenlan_data.web.warc import record_at
 
 @dataclass(frozen=True)
 class Pages:
-    """Pages of the web, asked for by the build. Its parts are what the crawl recorded, one a slice."""
+    """Pages of the web. Each part is what the crawl recorded for one fetch list of a host."""
 
     seeds: tuple[str, ...] = ()
     """URLs that the crawl starts from: pages, sitemaps or feeds."""
@@ -31,18 +31,18 @@ class Pages:
     """One more seed, as `pages:URL` on the command line gives it."""
     base: str = ""
     follow: Literal["hosts", "domains"] | tuple[str, ...] = "hosts"
-    """Where links may lead: the seeds' hosts (with or without `www`, over http or https), their registrable domains,
-    or the hosts and domains of a list."""
+    """Which links are followed: to the seeds' hosts (with or without `www`, over http or https), to their registrable
+    domains, or to the hosts and domains of a list."""
     sitemaps: bool = True
     """Whether the sitemaps that robots.txt names are read."""
     max_pages: int | None = None
-    """Recorded pages; None: no limit."""
+    """Maximum number of recorded pages; None: no limit."""
     max_depth: int = 20
-    """Links from a seed."""
+    """Maximum number of links between a seed and a page."""
     max_pages_a_host: int = 10_000
-    """Of a host that no seed names."""
+    """Maximum number of recorded pages of a host that no seed names."""
     include: tuple[str, ...] = ()
-    """Patterns such as `/recipes/*`: path and query of a link must match one. Seeds are asked in any case."""
+    """Patterns such as `/recipes/*`: path and query of a link must match one. Seeds are always requested."""
     exclude: tuple[str, ...] = ()
 
     @property
@@ -50,14 +50,14 @@ class Pages:
         """`pages:` and the first seed."""
         return f"pages:{self._all_seeds()[0]}" if self._all_seeds() else "pages:"
 
-    def described(self) -> str:
-        """One line that says how far the crawl goes."""
+    def describe(self) -> str:
+        """Returns the limits of the crawl."""
         pages = "no limit of pages" if self.max_pages is None else f"at most {self.max_pages} pages"
         where = self.follow if isinstance(self.follow, str) else ", ".join(self.follow)
         return f"{len(self._all_seeds())} seeds, links to {where}, depth {self.max_depth}, {pages}"
 
-    def parts(self, *, source: int, max_rows: int) -> Iterator[SourcePart]:  # noqa: ARG002 - only the crawl gives parts
-        """Nothing: parts come from the crawl (`run.crawl`). Raises `UsageError` for seeds that cannot be asked."""
+    def parts(self, *, source: int, max_rows: int) -> Iterator[SourcePart]:  # noqa: ARG002 - only the crawl makes parts
+        """Yields nothing: the crawl makes the parts (`run.crawl`). Raises `UsageError` for seeds that are no URLs."""
         if not self._all_seeds():
             raise UsageError(
                 "pages: no seed is given: write seeds: [https://...] or pages:https://..."
@@ -65,7 +65,7 @@ class Pages:
         for seed in self._all_seeds():
             if drop := usable(seed):
                 raise UsageError(
-                    f"pages: {seed!r} is no address to start from ({drop.reason}): write http://host/path"
+                    f"pages: {seed!r} is not a URL to start from ({drop.reason}): write http://host/path"
                 )
         if (
             self.max_depth < 0
@@ -76,7 +76,7 @@ class Pages:
         return iter(())
 
     def read(self, part: SourcePart) -> Iterator[Candidate | Drop]:
-        """The pictures of each page of one slice, in the order of its frontier."""
+        """Yields the images of each page of one fetch list, in its order."""
         warc = Path(part.path)
         table = pq.read_table(warc.parent / TABLE, columns=["reason", "warc_offset"], schema=PAGES)
         for row in table.to_pylist():
@@ -84,15 +84,15 @@ class Pages:
                 yield from read_page(record_at(warc, row["warc_offset"]), str(warc), self.name)
 
     def images(self, part: SourcePart) -> Iterator[tuple[str, int]]:  # noqa: ARG002
-        """Nothing: a crawl records pages."""
+        """Yields nothing: a crawl records pages."""
         return iter(())
 
     def crawl_seeds(self) -> tuple[str, ...]:
-        """The seeds, without fragments and tracking."""
+        """Returns the seeds without fragments and tracking parameters."""
         return tuple(page_url(seed) for seed in self._all_seeds())
 
     def scope(self) -> Scope:
-        """Where links may lead."""
+        """Returns which links are followed."""
         hosts = self._own_hosts()
         domains: tuple[str, ...] = ()
         if self.follow == "domains":
@@ -103,7 +103,7 @@ class Pages:
         return Scope(hosts=hosts, domains=domains, include=self.include, exclude=self.exclude)
 
     def crawl_limits(self) -> CrawlLimits:
-        """How far it goes."""
+        """Returns the limits of the crawl."""
         return CrawlLimits(
             max_pages=self.max_pages,
             max_depth=self.max_depth,
@@ -112,7 +112,7 @@ class Pages:
         )
 
     def identity(self) -> dict[str, object]:
-        """What makes it this crawl and no other: all but how far it goes."""
+        """Returns the settings that identify the crawl: all except its limits, which a later build may raise."""
         follow = self.follow if isinstance(self.follow, str) else list(self.follow)
         words = {
             "seeds": list(self._all_seeds()),
@@ -122,7 +122,7 @@ class Pages:
         return {**words, "follow": follow, "sitemaps": self.sitemaps}
 
     def _own_hosts(self) -> tuple[str, ...]:
-        """The seeds' hosts; over http and https, with and without `www`, a site is the same."""
+        """The seeds' hosts, over http and https, with and without `www`: they are one site."""
         return tuple(
             dict.fromkeys(same for seed in self._all_seeds() for same in same_site(host_of(seed)))
         )

@@ -1,4 +1,4 @@
-"""A table of image URLs and texts: Parquet, CSV, TSV or JSON Lines, read in parts, never whole."""
+"""A table of image URLs and texts: Parquet, CSV, TSV or JSON Lines, read in parts and never whole."""
 
 import json
 import math
@@ -54,7 +54,7 @@ PAGE_NAMES = ("page_url", "pageurl", "page", "referrer", "referer")
 """Usual column names, best first, in any case: those of the published URL tables (LAION, COYO, Wukong, Zero)."""
 
 MAX_PART_ROWS = 50_000
-"""Of a text table: some seconds of text rules, and about 10 MB of file."""
+"""Of a text table: some seconds of text rules, and about 10 MB of the file."""
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _JSON_LINES = {".jsonl", ".ndjson"}
@@ -63,7 +63,7 @@ _SAMPLE_ROWS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Layout:
+class _TableLayout:
     columns: tuple[str, ...]
     body: int = 0
     """Byte where the first row starts (CSV, TSV)."""
@@ -72,51 +72,55 @@ class _Layout:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of a file: a picture's URL and its text. Columns not named are guessed among usual names."""
+    """Rows of a file: an image's URL and its text. Columns not named are guessed by usual names."""
 
     path: str
     """As the operator wrote it."""
     base: str = ""
-    """The folder that a relative path starts from."""
+    """Folder that a relative path starts from."""
     url: str = ""
-    """The column of the picture's URL."""
+    """The column of the image's URL."""
     text: str = ""
     """The column of the text, or of a list of texts."""
     page_url: str = ""
-    """The column of the page's URL; none is needed."""
+    """The column of the page's URL; optional."""
 
     @property
     def name(self) -> str:
         """`table:` and the path as written."""
         return f"table:{self.path}"
 
-    def described(self) -> str:
-        """One line that says which columns are read, and which of them were guessed."""
-        chosen = zip(("url", "text", "page_url"), self._chosen(_layout(self._file())), strict=True)
-        said = [
-            f"{role} from {column!r}{'' if getattr(self, role) else ' (guessed)'}"
-            for role, column in chosen
+    def describe(self) -> str:
+        """Returns which columns are read, and which of them were guessed."""
+        columns = self._columns(_layout(self._file()))
+        named = {"url": self.url, "text": self.text, "page_url": self.page_url}
+        return ", ".join(
+            f"{role} from {column!r}{'' if named[role] else ' (guessed)'}"
+            for role, column in zip(named, columns, strict=True)
             if column
-        ]
-        return ", ".join(said)
+        )
+
+    def crawl_seeds(self) -> tuple[str, ...]:
+        """Returns none: nothing is crawled."""
+        return ()
 
     def parts(self, *, source: int, max_rows: int) -> Iterator[SourcePart]:
-        """Ranges of rows in file order; text tables are read once while the parts are taken.
+        """Yields ranges of rows in file order; a text table is read once while its parts are consumed.
 
-        Raises `UsageError` for a file that is missing, empty or no table, or that lacks the columns.
+        Raises `UsageError` if the file is missing, empty or not a table, or lacks the columns.
         """
         file = self._file()
         layout = _layout(file)
-        self._chosen(layout)
-        cut = (
+        self._columns(layout)
+        row_ranges = (
             parquet_ranges(file, max_rows)
             if _is_parquet(file)
             else _text_ranges(file, layout, max_rows)
         )
-        return self._planned(file, source, cut)
+        return self._planned(file, source, row_ranges)
 
     def read(self, part: SourcePart) -> Iterator[Candidate | Drop]:
-        """The part's rows. Raises `UsageError` where the file's size is not that of the plan."""
+        """Yields the part's rows. Raises `UsageError` if the size of the file is not that of the plan."""
         file = Path(part.path)
         with os_errors(file):
             size_bytes = file.stat().st_size
@@ -126,17 +130,17 @@ class Table:
                 "put the old file back, or give the new one as a new source"
             )
         layout = _layout(file)
-        chosen = self._chosen(layout)
+        columns = self._columns(layout)
         rows = (
-            parquet_rows(file, part, chosen)
+            parquet_rows(file, part, columns)
             if _is_parquet(file)
-            else _text_rows(file, layout, part, chosen)
+            else _text_rows(file, layout, part, columns)
         )
         for row in rows:
             yield row if isinstance(row, Drop) else self._candidate(*row)
 
     def images(self, part: SourcePart) -> Iterator[tuple[str, int]]:  # noqa: ARG002
-        """Nothing: a table brings no bytes."""
+        """Yields nothing: a table holds no image bytes."""
         return iter(())
 
     def _file(self) -> Path:
@@ -160,11 +164,11 @@ class Table:
         return file
 
     def _planned(
-        self, file: Path, source: int, cut: Iterator[tuple[int, int, int, int]]
+        self, file: Path, source: int, row_ranges: Iterator[tuple[int, int, int, int]]
     ) -> Iterator[SourcePart]:
         size_bytes, found = file.stat().st_size, False
         with os_errors(file):
-            for group, start, stop, rows in cut:
+            for group, start, stop, rows in row_ranges:
                 found = True
                 yield SourcePart(
                     source=source,
@@ -178,25 +182,32 @@ class Table:
         if not found:
             raise UsageError(f"{file}: the table has columns and no rows: give a table with rows")
 
-    def _chosen(self, layout: _Layout) -> tuple[str, str, str]:
-        url = self._column(layout, "url", URL_NAMES)
-        text = self._column(layout, "text", TEXT_NAMES)
-        return url, text, self._column(layout, "page_url", PAGE_NAMES, needed=False)
+    def _columns(self, layout: _TableLayout) -> tuple[str, str, str]:
+        """The columns of image URL, text and page URL; the last one is empty if there is none."""
+        url = self._column(layout, "url", self.url, URL_NAMES)
+        text = self._column(layout, "text", self.text, TEXT_NAMES)
+        page = self._column(layout, "page_url", self.page_url, PAGE_NAMES, is_optional=True)
+        return url, text, page
 
     def _column(
-        self, layout: _Layout, role: str, usual: Sequence[str], *, needed: bool = True
+        self,
+        layout: _TableLayout,
+        role: str,
+        named: str,
+        usual: Sequence[str],
+        *,
+        is_optional: bool = False,
     ) -> str:
-        named: str = getattr(self, role)
         if named in layout.columns:
             return named
         lower = {column.casefold().strip(): column for column in reversed(layout.columns)}
         guessed = next((lower[name] for name in usual if name in lower), "")
-        if named or (needed and not guessed):
-            there = ", ".join(layout.columns[:20]) or "none"
+        if named or not (guessed or is_optional):
+            existing = ", ".join(layout.columns[:20]) or "none"
             what = f"there is no column {named!r}" if named else f"no column looks like the {role}"
-            remedy = _separator(layout) or f"say {role}: COLUMN in a sources file"
+            remedy = _separator_remedy(layout) or f"set {role}: COLUMN in a sources file"
             raise UsageError(
-                f"{Path(self.base) / self.path}: {what}; its columns are {there}: {remedy}"
+                f"{Path(self.base) / self.path}: {what}; its columns are {existing}: {remedy}"
             )
         return guessed
 
@@ -216,8 +227,8 @@ class Table:
         )
 
 
-def _separator(layout: _Layout) -> str:
-    """What to do with a table that has one column, whose name holds another separator."""
+def _separator_remedy(layout: _TableLayout) -> str:
+    """Returns the remedy for a table whose only column name has another separator in it; empty for other tables."""
     only = layout.columns[0] if len(layout.columns) == 1 else ""
     found = next((sign for sign in "\t;|," if sign in only), "")
     return (
@@ -243,11 +254,11 @@ def _is_parquet(file: Path) -> bool:
     return file.suffix.lower() in _PARQUET
 
 
-def _layout(file: Path) -> _Layout:
+def _layout(file: Path) -> _TableLayout:
     with os_errors(file):
         if _is_parquet(file):
             with open_parquet(file) as table:
-                return _Layout(
+                return _TableLayout(
                     columns=tuple(
                         f.name for f in table.schema_arrow if not pa.types.is_struct(f.type)
                     )
@@ -262,7 +273,7 @@ def _layout(file: Path) -> _Layout:
         )
 
 
-def _csv_layout(file: Path, encoding: str) -> _Layout:
+def _csv_layout(file: Path, encoding: str) -> _TableLayout:
     with file.open("rb") as opened:
         if opened.read(3) != b"\xef\xbb\xbf":
             opened.seek(0)
@@ -278,10 +289,10 @@ def _csv_layout(file: Path, encoding: str) -> _Layout:
         raise UsageError(
             f"{file}: its first line holds no column names: give a table with a header line"
         )
-    return _Layout(columns=columns, body=body, encoding=encoding)
+    return _TableLayout(columns=columns, body=body, encoding=encoding)
 
 
-def _json_layout(file: Path) -> _Layout:
+def _json_layout(file: Path) -> _TableLayout:
     columns: dict[str, None] = {}
     with file.open("rb") as opened:
         for _ in range(_SAMPLE_ROWS):
@@ -292,7 +303,7 @@ def _json_layout(file: Path) -> _Layout:
         raise UsageError(
             f"{file}: its first lines hold no JSON object: give JSON Lines, one object a line"
         )
-    return _Layout(columns=tuple(columns))
+    return _TableLayout(columns=tuple(columns))
 
 
 def _json_row(line: bytes) -> dict[str, object] | Drop:
@@ -308,13 +319,15 @@ def _next_row(file: Path) -> NextRow:
     return partial(next_csv_row, delimiter=delimiter) if delimiter else next_json_line
 
 
-def _text_ranges(file: Path, layout: _Layout, max_rows: int) -> Iterator[tuple[int, int, int, int]]:
-    cut = ranges(file, layout.body, _next_row(file), min(MAX_PART_ROWS, max_rows))
-    return ((0, start, stop, rows) for start, stop, rows in cut)
+def _text_ranges(
+    file: Path, layout: _TableLayout, max_rows: int
+) -> Iterator[tuple[int, int, int, int]]:
+    byte_ranges = ranges(file, layout.body, _next_row(file), min(MAX_PART_ROWS, max_rows))
+    return ((0, start, stop, rows) for start, stop, rows in byte_ranges)
 
 
 def _text_rows(
-    file: Path, layout: _Layout, part: SourcePart, names: Sequence[str]
+    file: Path, layout: _TableLayout, part: SourcePart, names: Sequence[str]
 ) -> Iterator[list[object] | Drop]:
     places = [layout.columns.index(name) if name else -1 for name in names]
     width = len(layout.columns)

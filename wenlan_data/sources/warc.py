@@ -1,4 +1,4 @@
-"""WARC files that somebody else crawled: their pages give candidates, their pictures give bytes."""
+"""WARC files of another crawl: candidates from their pages, image bytes from their image records."""
 
 import os
 import zlib
@@ -23,15 +23,23 @@ class Warc:
     path: str
     """As the operator wrote it."""
     base: str = ""
-    """The folder that a relative path starts from."""
+    """Folder that a relative path starts from."""
 
     @property
     def name(self) -> str:
         """`warc:` and the path as written."""
         return f"warc:{self.path}"
 
+    def describe(self) -> str:
+        """Returns nothing: the name says enough."""
+        return ""
+
+    def crawl_seeds(self) -> tuple[str, ...]:
+        """Returns none: nothing is crawled."""
+        return ()
+
     def parts(self, *, source: int, max_rows: int) -> Iterator[SourcePart]:  # noqa: ARG002 - only reading tells the rows
-        """The file. Raises `UsageError` where it is missing, empty or no WARC."""
+        """Yields the file as one part. Raises `UsageError` if it is missing, empty or not a WARC."""
         # Absolute, since a worker of Ray does not run in the operator's folder.
         file = Path(os.path.abspath(Path(self.base) / self.path))  # noqa: PTH100 - resolve() follows links
         if not file.is_file():
@@ -51,13 +59,13 @@ class Warc:
         return iter((SourcePart(source=source, path=str(file), stop=size_bytes, bytes=size_bytes),))
 
     def read(self, part: SourcePart) -> Iterator[Candidate | Drop]:
-        """Each picture on each page that was answered with 200, with the texts that stand by it."""
+        """Yields the images of each page with status 200, with their texts."""
         for record in self._records(part):
             if is_html_page(record):
                 yield from read_page(record, part.path, self.name)
 
     def images(self, part: SourcePart) -> Iterator[tuple[str, int]]:
-        """Each record, answered with 200, that starts as a picture does, whatever its headers say."""
+        """Yields each record with status 200 whose first bytes are those of an image, whatever its headers state."""
         for record in self._records(part):
             if record.status == 200 and _is_image(record.payload):
                 yield record.url, record.offset

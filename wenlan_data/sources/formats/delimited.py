@@ -1,6 +1,6 @@
-"""Rows of CSV, TSV and JSONL files as byte ranges that start where a row starts; each is read by itself.
+"""Byte ranges of CSV, TSV and JSONL files that begin at a row, and the rows of one range.
 
-One function finds where rows end for planning and for reading, so both always agree.
+Planning and reading use the same function to find the end of a row, so they always agree.
 """
 
 import codecs
@@ -12,25 +12,25 @@ from typing import BinaryIO
 from wenlan_data.records import Drop
 
 MAX_LINE_BYTES = 1 << 20
-"""Of one line; a longer one is a bad row. The longest captions known stay below a few kilobytes."""
+"""Of one line; a longer one is a bad row. The longest known captions have a few kilobytes."""
 
 _SAMPLE_BYTES = 1 << 18
 
 NextRow = Callable[[BinaryIO], "list[str] | bytes | Drop | None"]
-"""Reads the row at the file's position, leaves the file where the next row starts; None for a blank line."""
+"""Reads the row at the file's position and leaves the file at the next row; None for a blank line."""
 
 
 def next_json_line(file: BinaryIO) -> bytes | Drop | None:
-    """The line at the file's position, not parsed yet."""
+    """Returns the line at the file's position, not parsed yet."""
     line = _next_line(file)
     return line if isinstance(line, Drop) else line.strip() or None
 
 
 def next_csv_row(file: BinaryIO, delimiter: str) -> list[str] | Drop | None:
-    """The cells of the row at the file's position, by the rules of `csv.reader`.
+    """Returns the cells of the row at the file's position, by the rules of `csv.reader`.
 
-    A character stands for a byte (Latin-1). A row whose quote is never closed is a `Drop` of its first
-    line only: the lines after it are rows again.
+    Cells are Latin-1: one character a byte, decoded later. If a quote is never closed, only the first line of the row
+    is a `Drop`, and the lines after it are rows again.
     """
     line = _next_line(file)
     if isinstance(line, Drop):
@@ -44,7 +44,7 @@ def next_csv_row(file: BinaryIO, delimiter: str) -> list[str] | Drop | None:
 def ranges(
     path: Path, start: int, next_row: NextRow, max_rows: int
 ) -> Iterator[tuple[int, int, int]]:
-    """First byte, end byte and rows of each piece of the file from `start` on, at most `max_rows` rows each."""
+    """Yields first byte, end byte and number of rows (at most `max_rows`) of each range of the file from `start` on."""
     with path.open("rb") as file:
         size_bytes = file.seek(0, 2)
         position = file.seek(start)
@@ -62,7 +62,7 @@ def ranges(
 def read_range(
     path: Path, start: int, stop: int, next_row: NextRow
 ) -> Iterator[list[str] | bytes | Drop]:
-    """The rows between two bytes that `ranges` gave."""
+    """Yields the rows between two bytes that `ranges` returned."""
     with path.open("rb") as file:
         file.seek(start)
         while file.tell() < stop:
@@ -72,16 +72,16 @@ def read_range(
 
 
 def encoding_of(path: Path) -> str:
-    """`utf-8` or `gb18030`, by a strict look at the first 256 KiB; `utf-16` by its byte order mark."""
+    """Returns `utf-8` or `gb18030` by strict decoding of the first 256 KiB; `utf-16` by its byte order mark."""
     with path.open("rb") as file:
         sample = file.read(_SAMPLE_BYTES)
     if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
-    return next((name for name in ("utf-8", "gb18030") if _starts_well(sample, name)), "utf-8")
+    return next((name for name in ("utf-8", "gb18030") if _decodes(sample, name)), "utf-8")
 
 
 def decode(raw: bytes, encoding: str) -> str | Drop:
-    """The text of a cell: in the file's encoding, else in the other of the two that Chinese tables have."""
+    """Decodes a cell in the file's encoding, else in the other of the two encodings of Chinese tables."""
     for name in (encoding, "utf-8", "gb18030"):
         try:
             return raw.decode(name)
@@ -90,7 +90,7 @@ def decode(raw: bytes, encoding: str) -> str | Drop:
     return Drop("bad_encoding", "neither UTF-8 nor GB18030")
 
 
-def _starts_well(sample: bytes, encoding: str) -> bool:
+def _decodes(sample: bytes, encoding: str) -> bool:
     try:
         codecs.getincrementaldecoder(encoding)().decode(sample)
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Rows of a Parquet file in ranges of its row groups, streamed."""
+"""Ranges of the row groups of a Parquet file, and the rows of one range, streamed."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ _BATCH_ROWS = 8_192
 
 
 def open_parquet(file: Path) -> pq.ParquetFile:
-    """The open file. Raises `UsageError` for what is no whole Parquet file."""
+    """Opens the file. Raises `UsageError` if it is not a complete Parquet file."""
     try:
         return pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20)
     except (pa.ArrowException, OSError) as error:
@@ -27,7 +27,10 @@ def _first_line(error: BaseException) -> str:
 
 
 def parquet_ranges(file: Path, max_rows: int) -> Iterator[tuple[int, int, int, int]]:
-    """Row group, first row, end row and rows of each range; a sixteenth of a group, 10,000 to 100,000 rows."""
+    """Yields row group, first row, end row and number of rows of each range.
+
+    A range is a sixteenth of its row group, but 10,000 to 100,000 rows, and at most `max_rows`.
+    """
     with open_parquet(file) as table:
         counts = [table.metadata.row_group(group).num_rows for group in range(table.num_row_groups)]
     for group, count in enumerate(counts):
@@ -40,7 +43,7 @@ def parquet_ranges(file: Path, max_rows: int) -> Iterator[tuple[int, int, int, i
 def parquet_rows(
     file: Path, part: SourcePart, names: Sequence[str]
 ) -> Iterator[tuple[object, ...]]:
-    """The values of the columns `names` in each row of the part; None where the name is empty."""
+    """Yields the values of the columns `names` in each row of the part; None for an empty name."""
     wanted = [name for name in names if name]
     seen = 0
     with open_parquet(file) as table:
@@ -49,9 +52,9 @@ def parquet_rows(
                 first, last = max(part.start - seen, 0), min(part.stop - seen, batch.num_rows)
                 seen += batch.num_rows
                 if first < last:
-                    cut = batch.slice(first, last - first)
+                    rows = batch.slice(first, last - first)
                     values = [
-                        cut.column(name).to_pylist() if name else [None] * cut.num_rows
+                        rows.column(name).to_pylist() if name else [None] * rows.num_rows
                         for name in names
                     ]
                     yield from zip(*values, strict=True)
@@ -59,5 +62,5 @@ def parquet_rows(
                     return
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise UsageError(
-                f"{file}: row group {part.group} is damaged ({_first_line(error)}): give a whole file"
+                f"{file}: row group {part.group} is corrupt ({_first_line(error)}): give a whole file"
             ) from error
