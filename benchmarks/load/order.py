@@ -21,7 +21,7 @@ from wenlan_data.records import Region, Sample, Text
 from wenlan_data.shard.format import offsets_name, shard_name
 from wenlan_data.shard.index import load_offsets, save_offsets
 from wenlan_data.shard.manifest import FileEntry, Funnel, Generation, load_manifest, save_manifest
-from wenlan_data.shard.writer import Place
+from wenlan_data.shard.writer import MemberLocation
 
 SHARDS = 100
 SHARD_SAMPLES = 10_000
@@ -90,14 +90,14 @@ def make_million(corpus: Path) -> Path:
     return corpus
 
 
-def _places(shard: int, real: list[Place]) -> list[Place]:
+def _places(shard: int, real: list[MemberLocation]) -> list[MemberLocation]:
     places = []
     for row in range(SHARD_SAMPLES):
         key = hashlib.sha256(f"{shard}/{row}".encode()).hexdigest()[:32]
         start = 3 * (row % REAL_SAMPLES)
         for place in real[start : start + 3]:
             member = f"{key}.{place.member.rpartition('.')[2]}"
-            places.append(Place(key, member, place.offset, place.size, place.crc32c))
+            places.append(MemberLocation(key, member, place.offset, place.size, place.crc32c))
     return places
 
 

@@ -1,7 +1,7 @@
 """What the metadata tell of a caption."""
 
 from wenlan_data.records import Remark
-from wenlan_data.shard.caption_reason import reason, told
+from wenlan_data.shard.caption_reason import caption_reason, reason
 
 
 def test_the_reason_names_what_the_caption_came_before() -> None:
@@ -29,17 +29,17 @@ def test_script_and_flags_are_those_of_the_caption() -> None:
         ("title", Remark("script", "hans")),
         ("title", Remark("flag", "injection")),
     ]
-    found = told("alt", ["alt", "title"], remarks)
+    found = caption_reason("alt", ["alt", "title"], remarks)
     assert (found["script"], found["flags"]) == ("hant", ["html"])
-    assert told("keywords", ["keywords"], remarks)["script"] == ""
+    assert caption_reason("keywords", ["keywords"], remarks)["script"] == ""
 
 
 def test_an_alt_that_counts_as_a_title_and_a_variant_tell_of_the_text_that_they_came_from() -> None:
     remarks = [("alt", Remark("script", "hant")), ("alt", Remark("repeats", "title"))]
-    assert told("title", ["title"], remarks)["script"] == "hant"
+    assert caption_reason("title", ["title"], remarks)["script"] == "hant"
     assert (
-        told("first", ["surrounding", "first"], [("surrounding", Remark("script", "mixed"))])[
-            "script"
-        ]
+        caption_reason(
+            "first", ["surrounding", "first"], [("surrounding", Remark("script", "mixed"))]
+        )["script"]
         == "mixed"
     )

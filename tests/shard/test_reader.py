@@ -10,7 +10,7 @@ from tests.shard.make_golden import GOLDEN
 from wenlan_data.errors import DamageError, UsageError
 from wenlan_data.shard.find import find_sample
 from wenlan_data.shard.index import build_offsets, load_offsets
-from wenlan_data.shard.reader import read_corpus, read_group, read_tar, scan, shard_paths
+from wenlan_data.shard.reader import read_corpus, read_members, read_tar, scan, shard_paths
 
 
 def _tar(path: Path, members: dict[str, bytes], mode: str = "w") -> Path:
@@ -92,7 +92,7 @@ def test_one_sample_is_read_by_its_key_from_a_corpus_and_from_tars(tmp_path: Pat
         (tmp_path / tar.name).write_bytes(tar.read_bytes())
     for place in (GOLDEN, tmp_path):
         for key, members in whole.items():
-            assert read_group(*find_sample([place], key)) == members
+            assert read_members(*find_sample([place], key)) == members
 
 
 def test_a_key_that_is_nowhere_is_named() -> None:

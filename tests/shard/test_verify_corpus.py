@@ -11,7 +11,7 @@ import pytest
 from tests.shard.make_golden import make_corpus
 from wenlan_data.shard.index import load_offsets
 from wenlan_data.shard.manifest import load_manifest, save_manifest
-from wenlan_data.shard.verify import Finding, verify
+from wenlan_data.shard.verify import Problem, verify
 from wenlan_data.shard.verify_corpus import END
 from wenlan_data.shard.writer import padded_end
 
@@ -109,7 +109,7 @@ def test_a_missing_shard_is_named(corpus: Path) -> None:
 def test_a_shard_that_the_manifest_does_not_know_is_named(corpus: Path) -> None:
     shutil.copy(corpus / "shards" / "wenlan-000001.tar", corpus / "shards" / "wenlan-000002.tar")
     (finding,) = verify(corpus)
-    assert finding == Finding(
+    assert finding == Problem(
         "shards/wenlan-000002.tar", "", 0, "the manifest does not know this file"
     )
 

@@ -9,7 +9,7 @@ import pytest
 from wenlan_data.errors import UsageError
 from wenlan_data.records import Region, Sample, Text
 from wenlan_data.shard.format import encode_sample
-from wenlan_data.shard.index import find_places, load_offsets, save_offsets
+from wenlan_data.shard.index import find_locations, load_offsets, save_offsets
 from wenlan_data.shard.writer import write_shard
 
 
@@ -105,14 +105,14 @@ def test_offsets_survive_their_table_and_find_one_sample(tmp_path: Path) -> None
         tmp_path / "b.offsets.parquet"
     ).read_bytes()
     assert load_offsets(tmp_path / "a.offsets.parquet") == list(written.places)
-    places = find_places(tmp_path / "a.offsets.parquet", samples[2][0])
+    places = find_locations(tmp_path / "a.offsets.parquet", samples[2][0])
     data = (tmp_path / "a.tar").read_bytes()
     found = {
         place.member.partition(".")[2]: data[place.offset : place.offset + place.size]
         for place in places
     }
     assert found == samples[2][1]
-    assert find_places(tmp_path / "a.offsets.parquet", "f" * 32) == []
+    assert find_locations(tmp_path / "a.offsets.parquet", "f" * 32) == []
 
 
 def test_a_caption_of_another_type_is_written(tmp_path: Path) -> None:

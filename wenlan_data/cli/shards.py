@@ -14,7 +14,7 @@ from wenlan_data.cli.terminal import cell, dump, print_counts, print_field, prin
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from wenlan_data.shard.reader import Group
+    from wenlan_data.shard.reader import SampleMembers
 
 _paths = click.argument(
     "paths", nargs=-1, required=True, metavar="CORPUS|TAR...", type=click.Path(path_type=Path)
@@ -110,12 +110,12 @@ def show(path: Path, key: str | None, number: int | None, as_json: bool) -> None
     """Print the texts, regions and JSON of one sample, by KEY or --number."""
     from wenlan_data.errors import UsageError
     from wenlan_data.shard.find import find_sample
-    from wenlan_data.shard.reader import read_group
+    from wenlan_data.shard.reader import read_members
 
     if (key is None) == (number is None):
         raise UsageError("name one sample: give either KEY or --number N")
     tar, group = find_sample([path], key) if key is not None else _find_by_number(path, number or 0)
-    members = read_group(tar, group)
+    members = read_members(tar, group)
     value = _describe(tar, group, members)
     if as_json:
         click.echo(dump(value))
@@ -138,7 +138,7 @@ def show(path: Path, key: str | None, number: int | None, as_json: bool) -> None
 def extract(path: Path, keys: tuple[str, ...], limit: int | None, out: Path, as_json: bool) -> None:
     """Write the members of samples as files, by KEYS or --limit. Never overwrites a file."""
     from wenlan_data.errors import UsageError, os_errors
-    from wenlan_data.shard.reader import read_group
+    from wenlan_data.shard.reader import read_members
 
     if bool(keys) == bool(limit):
         raise UsageError("name the samples: give either KEYS or --limit N")
@@ -146,7 +146,7 @@ def extract(path: Path, keys: tuple[str, ...], limit: int | None, out: Path, as_
     with os_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     for tar, group in _selected(path, keys, limit):
-        for extension, data in read_group(tar, group).items():
+        for extension, data in read_members(tar, group).items():
             written.append(_write_member(out / safe_name(group.key, extension), data))
     click.echo(dump(written) if as_json else f"{len(written)} files in {printable(str(out))}")
 
@@ -175,7 +175,7 @@ def _sample_rows(paths: tuple[Path, ...]) -> Iterator[dict[str, object]]:
         yield {"shard": tar.name, "key": group.key, "members": members}
 
 
-def _groups(paths: tuple[Path, ...]) -> Iterator[tuple[Path, Group]]:
+def _groups(paths: tuple[Path, ...]) -> Iterator[tuple[Path, SampleMembers]]:
     from wenlan_data.shard.reader import scan, shard_paths
 
     for tar in shard_paths(paths):
@@ -183,7 +183,7 @@ def _groups(paths: tuple[Path, ...]) -> Iterator[tuple[Path, Group]]:
             yield tar, group
 
 
-def _find_by_number(path: Path, number: int) -> tuple[Path, Group]:
+def _find_by_number(path: Path, number: int) -> tuple[Path, SampleMembers]:
     from itertools import islice
 
     from wenlan_data.errors import UsageError
@@ -203,7 +203,9 @@ def _find_by_number(path: Path, number: int) -> tuple[Path, Group]:
     return found
 
 
-def _selected(path: Path, keys: tuple[str, ...], limit: int | None) -> Iterator[tuple[Path, Group]]:
+def _selected(
+    path: Path, keys: tuple[str, ...], limit: int | None
+) -> Iterator[tuple[Path, SampleMembers]]:
     from itertools import islice
 
     from wenlan_data.shard.find import find_sample
@@ -213,7 +215,7 @@ def _selected(path: Path, keys: tuple[str, ...], limit: int | None) -> Iterator[
     return (find_sample([path], key) for key in keys)
 
 
-def _describe(tar: Path, group: Group, members: Mapping[str, bytes]) -> dict[str, object]:
+def _describe(tar: Path, group: SampleMembers, members: Mapping[str, bytes]) -> dict[str, object]:
     """Returns the location of a sample and its members, with texts and JSON in full."""
     import json
 

@@ -20,7 +20,7 @@ from wenlan_data.report.data import (
     ReportData,
     ReportItem,
 )
-from wenlan_data.shard.reader import Group, Member, read_at, scan
+from wenlan_data.shard.reader import Member, SampleMembers, read_at, scan
 from wenlan_data.shard.summary import PICTURES, picture_sides_px
 
 HEADER_BYTES = 1 << 16
@@ -60,7 +60,7 @@ def _draw(drawn: list[tuple[int, int, ReportItem]], item: ReportItem, number: in
         heapq.heapreplace(drawn, entry)
 
 
-def _read_item(tar: Path, file: BinaryIO, group: Group) -> ReportItem:
+def _read_item(tar: Path, file: BinaryIO, group: SampleMembers) -> ReportItem:
     fields = _parse_fields(_read_small(file, group.members.get("json")))
     image = next((group.members[name] for name in PICTURES if name in group.members), None)
     width, height = _side_px(fields, "width"), _side_px(fields, "height")
@@ -123,7 +123,7 @@ def _read_small(file: BinaryIO, member: Member | None) -> bytes:
     return read_at(file, member) if member and member.size <= MAX_TEXT_BYTES else b""
 
 
-def _read_caption(file: BinaryIO, group: Group, fields: dict[str, object]) -> str:
+def _read_caption(file: BinaryIO, group: SampleMembers, fields: dict[str, object]) -> str:
     member = group.members.get("txt") or group.members.get("text") or group.members.get("caption")
     if member is None:
         return _text(fields, "caption", "text")

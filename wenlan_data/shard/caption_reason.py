@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from wenlan_data.records import Remark
 
 
-def told(
+def caption_reason(
     caption_type: str, types: Sequence[str], remarks: Sequence[tuple[str, Remark]]
 ) -> dict[str, object]:
     """`caption_reason`, `script` and `flags` of a sample whose texts have these types."""

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from wenlan_data.errors import UsageError
 from wenlan_data.shard import format as shard_format
-from wenlan_data.shard.reader import Group, Member, scan, shard_paths
+from wenlan_data.shard.reader import Member, SampleMembers, scan, shard_paths
 
 
-def find_sample(paths: Sequence[Path], key: str) -> tuple[Path, Group]:
+def find_sample(paths: Sequence[Path], key: str) -> tuple[Path, SampleMembers]:
     """Where the sample `key` lies: by the offsets tables of a corpus, by reading through other tars.
 
     Raises `UsageError` where no tar holds it.
@@ -23,16 +23,16 @@ def find_sample(paths: Sequence[Path], key: str) -> tuple[Path, Group]:
     )
 
 
-def _look_up(offsets: Path, key: str) -> Group | None:
-    from wenlan_data.shard.index import find_places
+def _look_up(offsets: Path, key: str) -> SampleMembers | None:
+    from wenlan_data.shard.index import find_locations
 
-    places = find_places(offsets, key)
+    places = find_locations(offsets, key)
     members = {
         place.member.removeprefix(key + "."): Member(place.member, place.offset, place.size)
         for place in places
     }
-    return Group(key, members) if members else None
+    return SampleMembers(key, members) if members else None
 
 
-def _search(path: Path, key: str) -> Group | None:
+def _search(path: Path, key: str) -> SampleMembers | None:
     return next((group for group in scan(path) if group.key == key), None)

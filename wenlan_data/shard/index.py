@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 
 from wenlan_data.errors import DamageError, in_short, os_errors
 from wenlan_data.shard.reader import read_at, scan
-from wenlan_data.shard.writer import Place
+from wenlan_data.shard.writer import MemberLocation
 from wenlan_data.tables import OFFSETS
 
 
-def save_offsets(path: Path, places: Sequence[Place]) -> None:
+def save_offsets(path: Path, places: Sequence[MemberLocation]) -> None:
     """Write the table, rows in the order of the tar. The same places give the same bytes."""
     columns = {name: [getattr(place, name) for place in places] for name in OFFSETS.names}
     table = pa.Table.from_pydict(columns, schema=OFFSETS)
@@ -22,22 +22,22 @@ def save_offsets(path: Path, places: Sequence[Place]) -> None:
         pq.write_table(table, path, compression="zstd")
 
 
-def load_offsets(path: Path) -> list[Place]:
+def load_offsets(path: Path) -> list[MemberLocation]:
     """Every row, in the order of the tar; raises `DamageError` for a file that is no offsets table."""
     return _places(_table(path), path)
 
 
-def find_places(path: Path, key: str) -> list[Place]:
+def find_locations(path: Path, key: str) -> list[MemberLocation]:
     """The rows of one sample; empty where the shard does not hold it."""
     table = _table(path)
     return _places(table.filter(pc.equal(table["key"], pa.scalar(key))), path)
 
 
-def build_offsets(tar: Path) -> list[Place]:
+def build_offsets(tar: Path) -> list[MemberLocation]:
     """The places in anybody's WebDataset tar, read through once; raises `DamageError` for a broken tar."""
     with os_errors(tar), tar.open("rb") as file:
         return [
-            Place(
+            MemberLocation(
                 group.key,
                 member.name,
                 member.offset,
@@ -64,8 +64,8 @@ def _table(path: Path) -> pa.Table:
     return table
 
 
-def _places(table: pa.Table, path: Path) -> list[Place]:
-    places = [Place(**row) for row in table.to_pylist()]
+def _places(table: pa.Table, path: Path) -> list[MemberLocation]:
+    places = [MemberLocation(**row) for row in table.to_pylist()]
     if any(
         None in (place.key, place.member, place.offset, place.size, place.crc32c)
         for place in places

@@ -24,7 +24,7 @@ _NAME = re.compile(r"((?:.*/|)[^./]+)\.([^/]+)", re.DOTALL)
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"\x28\xb5": "zstd"}
 
 
-class BrokenTarError(DamageError):
+class CorruptTarError(DamageError):
     """The structure of a tar breaks at a byte."""
 
     def __init__(self, path: Path, *, offset: int, problem: str) -> None:
@@ -44,7 +44,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class SampleMembers:
     """Neighbouring members with one stem: a sample, as webdataset groups it."""
 
     key: str
@@ -92,26 +92,26 @@ def read_tar(path: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
             yield group.key, {name: read_at(file, member) for name, member in group.members.items()}
 
 
-def read_group(path: Path, group: Group) -> dict[str, bytes]:
+def read_members(path: Path, group: SampleMembers) -> dict[str, bytes]:
     """The bytes of one sample, by range reads."""
     with os_errors(path), path.open("rb") as file:
         return {name: read_at(file, member) for name, member in group.members.items()}
 
 
-def scan(path: Path) -> Iterator[Group]:
+def scan(path: Path) -> Iterator[SampleMembers]:
     """The samples of a tar without their bytes; what is no regular file or has no extension is passed over.
 
     Raises `DamageError` naming the tar and the byte where it breaks.
     """
-    group: Group | None = None
-    for entry in entries(path):
+    group: SampleMembers | None = None
+    for entry in tar_entries(path):
         key, extension = split_name(entry.name)
         if not is_plain(entry) or not key:
             continue
         if group is None or group.key != key:
             if group:
                 yield group
-            group = Group(key)
+            group = SampleMembers(key)
         if extension in group.members:
             raise DamageError(
                 f"{path}: {entry.name!r} at {entry.offset} is there twice: see `shards verify`"
@@ -121,7 +121,7 @@ def scan(path: Path) -> Iterator[Group]:
         yield group
 
 
-def entries(path: Path) -> Iterator[tarfile.TarInfo]:
+def tar_entries(path: Path) -> Iterator[tarfile.TarInfo]:
     """Every entry of an uncompressed tar, of whatever type, with each header's checksum checked."""
     with os_errors(path), path.open("rb") as file:
         _refuse_compressed(path, file)
@@ -180,9 +180,9 @@ def _check_end(path: Path, file: BinaryIO, offset: int) -> None:
         )
 
 
-def _damage(path: Path, file: BinaryIO, offset: int, problem: str) -> BrokenTarError:
+def _damage(path: Path, file: BinaryIO, offset: int, problem: str) -> CorruptTarError:
     bytes_found = os.fstat(file.fileno()).st_size
-    return BrokenTarError(
+    return CorruptTarError(
         path, offset=min(offset, bytes_found), problem=f"{problem} ({bytes_found} bytes in all)"
     )
 

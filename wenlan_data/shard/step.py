@@ -31,7 +31,7 @@ from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import DetectRules, ShardRules
 from wenlan_data.records import Drop, Region, Remark, Sample, Text
 from wenlan_data.sandbox.client import decode_stored
-from wenlan_data.shard.caption_reason import told
+from wenlan_data.shard.caption_reason import caption_reason
 from wenlan_data.shard.format import encode_sample, offsets_name, sample_fields, shard_name
 from wenlan_data.shard.index import save_offsets
 from wenlan_data.shard.writer import write_shard
@@ -303,7 +303,7 @@ def _told(row: Row) -> Row:
     types = [text["type"] for text in cast("list[dict[str, str]]", row["texts"])]
     found = cast("list[dict[str, str]]", row["remarks"] or [])
     remarks = [(one["type"], Remark(one["kind"], one["value"])) for one in found]
-    return told(cast("str", row["caption_type"]), types, remarks)
+    return caption_reason(cast("str", row["caption_type"]), types, remarks)
 
 
 def _file(path: Path) -> WrittenFile:

@@ -22,7 +22,7 @@ COLUMNS = ["width", "height", "caption", "texts", "regions", "source"]
 
 
 @dataclass(slots=True)
-class Summary:
+class CorpusSummary:
     """Counts by value; a median is exact, since every value is counted."""
 
     shards: int = 0
@@ -56,9 +56,9 @@ class Summary:
         }
 
 
-def summarise(paths: Sequence[Path]) -> Summary:
+def summarise(paths: Sequence[Path]) -> CorpusSummary:
     """What corpora, folders of tars and tars hold together; raises a user's error for what cannot be read."""
-    summary = Summary()
+    summary = CorpusSummary()
     for path in paths:
         if is_corpus(path):
             _add_corpus(summary, path, load_manifest(path))
@@ -68,7 +68,7 @@ def summarise(paths: Sequence[Path]) -> Summary:
     return summary
 
 
-def _add_corpus(summary: Summary, corpus: Path, manifest: Manifest) -> None:
+def _add_corpus(summary: CorpusSummary, corpus: Path, manifest: Manifest) -> None:
     for step, reasons in manifest.funnel.dropped.items():
         summary.dropped.setdefault(step, Counter()).update(reasons)
     for shard in manifest.shards:
@@ -83,7 +83,7 @@ def _add_corpus(summary: Summary, corpus: Path, manifest: Manifest) -> None:
         _add_metadata(summary, metadata)
 
 
-def _add_metadata(summary: Summary, path: Path) -> None:
+def _add_metadata(summary: CorpusSummary, path: Path) -> None:
     try:
         with pq.ParquetFile(path) as table:
             for batch in table.iter_batches(columns=COLUMNS):
@@ -95,7 +95,7 @@ def _add_metadata(summary: Summary, path: Path) -> None:
         ) from error
 
 
-def _add_batch(summary: Summary, batch: pa.RecordBatch) -> None:
+def _add_batch(summary: CorpusSummary, batch: pa.RecordBatch) -> None:
     _count(summary.width_px, batch["width"])
     _count(summary.height_px, batch["height"])
     _count(summary.caption_chars, pc.utf8_length(cast("pa.StringArray", batch["caption"])))
@@ -109,7 +109,7 @@ def _count(counter: Counter[int] | Counter[str], values: object) -> None:
         counter[pair["values"]] += pair["counts"]
 
 
-def _add_tar(summary: Summary, tar: Path) -> None:
+def _add_tar(summary: CorpusSummary, tar: Path) -> None:
     summary.shards += 1
     for _, members in read_tar(tar):
         summary.samples += 1
@@ -126,7 +126,7 @@ def _add_tar(summary: Summary, tar: Path) -> None:
     summary.bytes += tar.stat().st_size
 
 
-def _add_fields(summary: Summary, fields: dict[str, object]) -> None:
+def _add_fields(summary: CorpusSummary, fields: dict[str, object]) -> None:
     summary.text_types.update(_words(fields.get("texts"), "type"))
     summary.region_labels.update(_words(fields.get("regions"), "label"))
     if isinstance(fields.get("source"), str):

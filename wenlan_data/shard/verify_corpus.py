@@ -19,7 +19,7 @@ import google_crc32c
 from wenlan_data.errors import DamageError, os_errors
 from wenlan_data.shard import format as shard_format
 from wenlan_data.shard.manifest import ShardEntry
-from wenlan_data.shard.writer import Place, archive_bytes, padded_end
+from wenlan_data.shard.writer import MemberLocation, archive_bytes, padded_end
 
 END = "end of archive"
 CHUNK_BYTES = 1 << 20
@@ -28,7 +28,7 @@ _KEY = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Problem:
     """Something wrong, and where."""
 
     shard: str
@@ -50,11 +50,13 @@ def header(member: str, size: int) -> bytes:
     return info.tobuf(tarfile.USTAR_FORMAT)
 
 
-def tar_damage(path: Path, shard: ShardEntry, places: Sequence[Place]) -> Iterator[Finding]:
+def tar_problems(
+    path: Path, shard: ShardEntry, places: Sequence[MemberLocation]
+) -> Iterator[Problem]:
     """Every difference between the tar at `path` and what its (sound) offsets table and the manifest say."""
     problem = _layout_problem(places)
     if problem:
-        yield Finding(shard.offsets.name, "", 0, problem)
+        yield Problem(shard.offsets.name, "", 0, problem)
         return
     with os_errors(path), path.open("rb") as file:
         reading = _Reading(file, shard.name)
@@ -62,7 +64,7 @@ def tar_damage(path: Path, shard: ShardEntry, places: Sequence[Place]) -> Iterat
         yield from reading.members(places)
         yield from reading.end(archive_bytes(_members_end(places)))
         if not reading.found and reading.sha256.hexdigest() != shard.sha256:
-            yield Finding(
+            yield Problem(
                 shard.name,
                 "",
                 0,
@@ -81,7 +83,7 @@ class _Reading:
         self.bytes = os.fstat(file.fileno()).st_size
         self.found = False
 
-    def members(self, places: Sequence[Place]) -> Iterator[Finding]:
+    def members(self, places: Sequence[MemberLocation]) -> Iterator[Problem]:
         """Findings in headers, data and padding, up to where the file ends."""
         jpg_sha256 = ""
         for place in places:
@@ -105,7 +107,7 @@ class _Reading:
             zeros = bytes(padded_end(place.offset, place.size) - self.position)
             yield from self._equal(zeros, place.member, "the padding after the data is not zero")
 
-    def end(self, archive_end: int) -> Iterator[Finding]:
+    def end(self, archive_end: int) -> Iterator[Problem]:
         """Findings after the last member: `archive_end` is where the file should end."""
         if self.position < min(archive_end, self.bytes):
             zeros = bytes(min(archive_end, self.bytes) - self.position)
@@ -113,12 +115,12 @@ class _Reading:
         for _ in self._chunks(self.bytes - self.position):
             pass
 
-    def finding(self, member: str, offset: int, problem: str) -> Finding:
+    def finding(self, member: str, offset: int, problem: str) -> Problem:
         """A finding in this tar."""
         self.found = True
-        return Finding(self._shard, member, offset, problem)
+        return Problem(self._shard, member, offset, problem)
 
-    def _equal(self, expected: bytes, member: str, problem: str) -> Iterator[Finding]:
+    def _equal(self, expected: bytes, member: str, problem: str) -> Iterator[Problem]:
         start = self.position
         found = b"".join(self._chunks(len(expected)))
         if found != expected[: len(found)]:
@@ -148,7 +150,7 @@ class _Data:
             self.kept += chunk[: MAX_JSON_BYTES - len(self.kept)]
 
 
-def _data_problem(place: Place, data: _Data, jpg_sha256: str) -> str:
+def _data_problem(place: MemberLocation, data: _Data, jpg_sha256: str) -> str:
     if data.crc32c != place.crc32c:
         return f"the data's CRC-32C is {data.crc32c:08x}, {place.crc32c:08x} was written"
     if not place.member.endswith(".json"):
@@ -164,7 +166,7 @@ def _data_problem(place: Place, data: _Data, jpg_sha256: str) -> str:
     return ""
 
 
-def _layout_problem(places: Sequence[Place]) -> str:
+def _layout_problem(places: Sequence[MemberLocation]) -> str:
     position, last = 0, ""
     for number, place in enumerate(places):
         extension = shard_format.EXTENSIONS[number % 3]
@@ -179,11 +181,13 @@ def _layout_problem(places: Sequence[Place]) -> str:
     return ""
 
 
-def _members_end(places: Sequence[Place]) -> int:
+def _members_end(places: Sequence[MemberLocation]) -> int:
     return padded_end(places[-1].offset, places[-1].size) if places else 0
 
 
-def _size(reading: _Reading, shard: ShardEntry, places: Sequence[Place]) -> Iterator[Finding]:
+def _size(
+    reading: _Reading, shard: ShardEntry, places: Sequence[MemberLocation]
+) -> Iterator[Problem]:
     if reading.bytes < shard.bytes:
         where = next(
             (one for one in places if reading.bytes < padded_end(one.offset, one.size)), None

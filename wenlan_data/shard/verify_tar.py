@@ -8,31 +8,38 @@ from pathlib import Path
 from typing import BinaryIO
 
 from wenlan_data.errors import DamageError, os_errors
-from wenlan_data.shard.reader import BrokenTarError, Member, entries, is_plain, read_at, split_name
-from wenlan_data.shard.verify_corpus import END, Finding
+from wenlan_data.shard.reader import (
+    CorruptTarError,
+    Member,
+    is_plain,
+    read_at,
+    split_name,
+    tar_entries,
+)
+from wenlan_data.shard.verify_corpus import END, Problem
 
 FirstShard = Callable[[str, str], str]
 """Of a key and the shard it is met in, the shard that held the key first."""
 
 
-def structure_findings(path: Path, first_shard: FirstShard) -> Iterator[Finding]:
+def structure_problems(path: Path, first_shard: FirstShard) -> Iterator[Problem]:
     """Everything wrong with the tar at `path`; where it breaks, the rest of it cannot be read."""
     samples = _Samples(path, first_shard)
     last = ""
     picture: tarfile.TarInfo | None = None
     with os_errors(path), path.open("rb") as file:
         try:
-            for entry in entries(path):
+            for entry in tar_entries(path):
                 last = entry.name
                 yield from samples.take(entry)
                 yield from _json(path.name, file, entry, picture)
                 picture = entry if is_plain(entry) and entry.name.endswith(".jpg") else picture
-        except BrokenTarError as error:
+        except CorruptTarError as error:
             inside = "unexpected end of data" in error.problem
             after = f", after {last}" if last and not inside else ""
-            yield Finding(path.name, last if inside else END, error.offset, error.problem + after)
+            yield Problem(path.name, last if inside else END, error.offset, error.problem + after)
     if not samples.keys:
-        yield Finding(path.name, "", 0, "there is no sample in it")
+        yield Problem(path.name, "", 0, "there is no sample in it")
 
 
 class _Samples:
@@ -45,7 +52,7 @@ class _Samples:
         self._extensions: set[str] = set()
         self.keys: set[str] = set()
 
-    def take(self, entry: tarfile.TarInfo) -> Iterator[Finding]:
+    def take(self, entry: tarfile.TarInfo) -> Iterator[Problem]:
         """Findings about one entry as such and about its place."""
         for problem in (
             _kind_problem(entry),
@@ -53,7 +60,7 @@ class _Samples:
             self._place_problem(entry),
         ):
             if problem:
-                yield Finding(self._path.name, entry.name, entry.offset, problem)
+                yield Problem(self._path.name, entry.name, entry.offset, problem)
 
     def _place_problem(self, entry: tarfile.TarInfo) -> str:
         key, extension = split_name(entry.name)
@@ -94,7 +101,7 @@ def _name_problem(name: str) -> str:
 
 def _json(
     shard: str, file: BinaryIO, entry: tarfile.TarInfo, picture: tarfile.TarInfo | None
-) -> Iterator[Finding]:
+) -> Iterator[Problem]:
     """Findings about a .json member, and about the picture before it where the member records its digest."""
     if not is_plain(entry) or not entry.name.lower().endswith(".json"):
         return
@@ -104,11 +111,11 @@ def _json(
             data = read_at(file, Member(picture.name, picture.offset_data, picture.size))
             if hashlib.sha256(data).hexdigest() != value["jpg_sha256"]:
                 problem = f"not the bytes whose SHA-256 {entry.name} records"
-                yield Finding(shard, picture.name, picture.offset_data, problem)
+                yield Problem(shard, picture.name, picture.offset_data, problem)
     except DamageError:
         return  # too large to be looked at, or cut: then the end of the tar says so
     except (ValueError, RecursionError) as error:
-        yield Finding(shard, entry.name, entry.offset_data, f"not valid JSON ({error})")
+        yield Problem(shard, entry.name, entry.offset_data, f"not valid JSON ({error})")
 
 
 def _is_recorded(value: object, picture: tarfile.TarInfo, entry: tarfile.TarInfo) -> bool:

@@ -1,12 +1,8 @@
-"""Writes one shard: a plain USTAR file whose bytes depend on its samples alone."""
+"""Writes one shard: a plain USTAR tar whose bytes are a function of its samples alone."""
 
 import hashlib
-import importlib
-import importlib.util
 import os
-import sys
 import tarfile
-import types
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -20,8 +16,8 @@ from wenlan_data.shard import format as shard_format
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a member's data lies in its tar."""
+class MemberLocation:
+    """Where a member's data lies in its tar, and their checksum."""
 
     key: str
     member: str
@@ -33,16 +29,16 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenShard:
-    """What was written."""
+    """A shard that was written."""
 
     bytes: int
     sha256: str
     samples: int
-    places: tuple[Place, ...]
+    places: tuple[MemberLocation, ...]
 
 
-class _Digesting:
-    """A file that digests what passes through, so that the shard is not read again."""
+class _HashingFile:
+    """A file that hashes what is written to it, so that the shard need not be read again."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -59,21 +55,24 @@ class _Digesting:
 
 
 def write_shard(path: Path, samples: Iterable[tuple[str, Mapping[str, bytes]]]) -> WrittenShard:
-    """Write key and members (`format.encode_sample`) of samples in ascending order of key, and fsync the new file.
+    """Writes keys and members (`format.encode_sample`) of samples, and flushes the new file.
 
-    Raises `ValueError` for samples out of order, a user's error for what the system refuses.
+    Samples come in ascending order of key. Raises `ValueError` for samples out of order, a user's
+    error for what the system refuses.
     """
-    places: list[Place] = []
+    places: list[MemberLocation] = []
     position, count, last = 0, 0, ""
     with os_errors(path), path.open("xb", buffering=1 << 20) as file:
-        target = _Digesting(file)
+        target = _HashingFile(file)
         options = {
             "user": shard_format.OWNER,
             "group": shard_format.OWNER,
             "mode": shard_format.MODE,
         }
         with _tar_writer()(target, encoder=False, mtime=shard_format.MTIME_S, **options) as tar:
-            tar.tarstream.copybufsize = 1 << 20  # one write a member, not one for each 16 KiB
+            tar.tarstream.copybufsize = (
+                1 << 20
+            )  # one write for each member, not one for each 16 KiB
             tar.tarstream.format = tarfile.USTAR_FORMAT
             for key, members in samples:
                 if key <= last or set(members) != set(shard_format.EXTENSIONS):
@@ -90,7 +89,7 @@ def write_shard(path: Path, samples: Iterable[tuple[str, Mapping[str, bytes]]]) 
         os.fsync(file.fileno())
     if target.bytes != archive_bytes(position):
         raise ValueError(
-            f"{path}: {target.bytes} bytes written, the layout says {archive_bytes(position)}"
+            f"{path}: {target.bytes} bytes written, {archive_bytes(position)} expected by the layout"
         )
     return WrittenShard(
         bytes=target.bytes, sha256=target.sha256.hexdigest(), samples=count, places=tuple(places)
@@ -99,32 +98,34 @@ def write_shard(path: Path, samples: Iterable[tuple[str, Mapping[str, bytes]]]) 
 
 @cache
 def _tar_writer() -> Any:
-    """webdataset's `TarWriter`, loaded by its module: the package imports torch where it is installed (1.5 s).
+    """Returns webdataset's `TarWriter`, for a seekable file instead of a pipe.
 
-    It opens its tar as a file; as the pipe for which `TarWriter` takes it, `tarfile` copies all bytes by 10 KiB.
+    Imported when the first shard is written: the package imports torch where it is installed, which
+    takes 1.5 to 2 s, and only processes that write shards pay for it.
     """
-    name = "webdataset"
-    spec = importlib.util.find_spec(name)
-    if name not in sys.modules and spec is not None:
-        name = "_webdataset_without_torch"
-        package = types.ModuleType(name)
-        package.__path__ = list(spec.submodule_search_locations or ())
-        sys.modules[name] = package
-    writer = importlib.import_module(f"{name}.writer").TarWriter
-    return type("TarWriter", (writer,), {"tarmode": staticmethod(lambda _file, _compress: "w:")})
+    from webdataset.writer import TarWriter
+
+    class FileTarWriter(TarWriter):  # type: ignore[misc]
+        @staticmethod
+        def tarmode(fileobj: object, compress: object) -> str:  # noqa: ARG004 - the base class names them
+            # `TarWriter` takes any file object for a pipe, and then `tarfile` copies all bytes in
+            # pieces of 10 KiB.
+            return "w:"
+
+    return FileTarWriter
 
 
 def padded_end(offset: int, size: int) -> int:
-    """Where the block after a member's data starts."""
+    """Returns the offset of the block after a member's data."""
     return offset + -(-size // shard_format.HEADER_BYTES) * shard_format.HEADER_BYTES
 
 
 def archive_bytes(members_end: int) -> int:
-    """The size of a tar whose last member's padding ends at `members_end`."""
+    """Returns the size of a tar whose last member's padding ends at `members_end`."""
     end = members_end + 2 * shard_format.HEADER_BYTES
     return -(-end // shard_format.RECORD_BYTES) * shard_format.RECORD_BYTES
 
 
-def _place(key: str, extension: str, position: int, data: bytes) -> Place:
+def _place(key: str, extension: str, position: int, data: bytes) -> MemberLocation:
     offset = position + shard_format.HEADER_BYTES
-    return Place(key, f"{key}.{extension}", offset, len(data), google_crc32c.value(data))
+    return MemberLocation(key, f"{key}.{extension}", offset, len(data), google_crc32c.value(data))

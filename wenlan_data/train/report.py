@@ -18,7 +18,7 @@ from wenlan_data.eval.retrieval import Direction, retrieval
 from wenlan_data.files import write_atomic
 from wenlan_data.model.config import TrainConfig
 from wenlan_data.shard.find import find_sample
-from wenlan_data.shard.reader import read_group
+from wenlan_data.shard.reader import read_members
 from wenlan_data.train.run_log import read_log
 
 PAGE = "report.html"
@@ -173,7 +173,7 @@ class _Thumbs:
         """The picture of a row, empty where it has none that can be shown."""
         if row not in self._made:
             path, group = find_sample(self._shards, self._keys[row])
-            members = read_group(path, group)
+            members = read_members(path, group)
             data = next(
                 (members[name] for name in ("jpg", "jpeg", "png", "webp") if name in members), b""
             )
