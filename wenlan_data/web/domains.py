@@ -1,15 +1,39 @@
-"""Registrable domains."""
+"""Registrable domains of hosts and of URLs.
+
+The two functions differ in what counts as a public suffix.
+"""
 
 from functools import lru_cache
+from urllib.parse import urlsplit
 
 from tldextract import TLDExtract
 
-# The list of public suffixes comes with the library: nothing is asked for, nothing is written.
-_SUFFIXES = TLDExtract(suffix_list_urls=(), cache_dir=None, include_psl_private_domains=True)
+# The list of public suffixes comes with the library: nothing is requested, no cache is written.
+_WITH_PRIVATE_SUFFIXES = TLDExtract(
+    suffix_list_urls=(), cache_dir=None, include_psl_private_domains=True
+)
+_ICANN_SUFFIXES_ONLY = TLDExtract(suffix_list_urls=(), cache_dir=None)
 
 
 @lru_cache(maxsize=1 << 16)
 def registrable_domain(host: str) -> str:
-    """`example.com.cn` of `www.example.com.cn:443`; an address or a name without a public suffix stands for itself."""
+    """`example.com.cn` of `www.example.com.cn:443`; an address or a name without a public suffix
+    stays as it is.
+
+    Private suffixes count: `a.github.io` and `b.github.io` are two domains, since their pages have
+    different owners. The crawl's budget wants that: each of them gets its own share of requests.
+    """
     name = host.rpartition(":")[0]
-    return _SUFFIXES(name).top_domain_under_public_suffix or name
+    return _WITH_PRIVATE_SUFFIXES(name).top_domain_under_public_suffix or name
+
+
+def site_of(url: str) -> str:
+    """`example.com.cn` of `http://www.example.com.cn/a.jpg`; the host itself for an address, '' for
+    a path.
+
+    Private suffixes do not count: `a.github.io` and `b.github.io` are both `github.io`. Published
+    indexes hold hashes of these names for `max_domain_share`, so another rule would need a new
+    format.
+    """
+    host = urlsplit(url).hostname or "" if "://" in url else ""
+    return _ICANN_SUFFIXES_ONLY(host).top_domain_under_public_suffix or host
