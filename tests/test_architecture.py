@@ -72,8 +72,8 @@ def test_torch_is_imported_by_loading_training_and_evaluation_only() -> None:
     assert elsewhere == {"detect/detectors/faster_rcnn.py"}
 
 
-def test_aiohttp_is_imported_by_the_crawl_only() -> None:
-    assert {name.split("/")[0] for name in _where("aiohttp")} == {"fetch", "web"}
+def test_aiohttp_is_imported_by_web_only() -> None:
+    assert {name.split("/")[0] for name in _where("aiohttp")} == {"web"}
 
 
 def test_nothing_unpickles_or_evaluates() -> None:

@@ -11,8 +11,9 @@ from wenlan_data import plugins
 from wenlan_data.errors import RecipeError, UsageError
 from wenlan_data.protocols import Source
 from wenlan_data.settings import describe, read_yaml
-from wenlan_data.web.blocklists import NO_LISTS, Lists
+from wenlan_data.web.blocklists import NO_BLOCKLISTS, Blocklists
 from wenlan_data.web.limits import DEFAULTS, HostLimits, Limits
+from wenlan_data.web.politeness import Politeness
 
 SOURCES = "wenlan_data.sources"
 
@@ -60,9 +61,20 @@ class Sources(BaseModel):
     """`host:port` to limits; every other host gets one connection and a gap of one second."""
     limits: Limits = DEFAULTS
     """Limits of one exchange, host and page, and which signals are opt-outs; see `web.limits`."""
-    exclude: Lists = NO_LISTS
+    exclude: Blocklists = NO_BLOCKLISTS
     """The operator's lists of what is never fetched or published."""
     sources: tuple[SourceSpec, ...] = Field(min_length=1)
+
+    @property
+    def politeness(self) -> Politeness:
+        """What every part that makes requests needs to know."""
+        return Politeness(
+            contact=self.contact,
+            allow=self.network.allow,
+            hosts=dict(self.hosts),
+            limits=self.limits,
+            blocklists=self.exclude,
+        )
 
 
 def load_sources(words: Sequence[str], contact: str = "") -> Sources:
@@ -82,7 +94,9 @@ def load_sources(words: Sequence[str], contact: str = "") -> Sources:
         network=Network(allow=tuple(word for one in parsed for word in one.network.allow)),
         hosts={host: limits for one in parsed for host, limits in one.hosts.items()},
         limits=next((one.limits for one in parsed if one.limits != DEFAULTS), DEFAULTS),
-        exclude=next((one.exclude for one in parsed if one.exclude != NO_LISTS), NO_LISTS),
+        exclude=next(
+            (one.exclude for one in parsed if one.exclude != NO_BLOCKLISTS), NO_BLOCKLISTS
+        ),
         sources=tuple(spec for one in parsed for spec in one.sources),
     )
 

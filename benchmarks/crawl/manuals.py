@@ -1,6 +1,8 @@
-"""Four real sites of Debian packages and of a recipe collection, served as four hosts and crawled to their ends.
+"""Four real sites of Debian packages and of a recipe collection, served as four hosts and crawled
+to their ends.
 
-Compares what was asked with what a walk over the files finds reachable: each page once, none left.
+Compares the requested pages with those that a walk over the files finds reachable: each once, none
+missing.
 """
 
 import argparse
@@ -34,7 +36,7 @@ Seen = Counter[str]
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Serves a folder and remembers what was asked."""
+    """Serves a folder and logs the requested paths."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -115,18 +117,20 @@ def main() -> None:
     cost = _build(given.out, hosts, list(starts.values()))
     found = []
     for (folder, start), log in zip(starts.items(), logs, strict=True):
-        known, asked = reachable(folder, start), Counter(log)
+        known, requested = reachable(folder, start), Counter(log)
         pages = {
-            path for path in asked if (folder / path).is_file() and path.endswith((".html", ".htm"))
+            path
+            for path in requested
+            if (folder / path).is_file() and path.endswith((".html", ".htm"))
         }
-        wanted = {path for path in known if path.endswith((".html", ".htm"))}
+        expected = {path for path in known if path.endswith((".html", ".htm"))}
         found.append(
             {
                 "site": folder.name,
-                "reachable": len(wanted),
+                "reachable": len(expected),
                 "fetched": len(pages),
-                "not_fetched": sorted(wanted - pages)[:5],
-                "asked_twice": sorted(path for path in pages if asked[path] > 1)[:5],
+                "not_fetched": sorted(expected - pages)[:5],
+                "asked_twice": sorted(path for path in pages if requested[path] > 1)[:5],
             }
         )
     print(json.dumps({"sites": found, **cost}, ensure_ascii=False))
@@ -167,11 +171,11 @@ def _build(out: Path, hosts: list[str], starts: list[str]) -> dict[str, object]:
             args=(process.pid, out / "corpus/.work/generations/000000/plan.json", seen),
         )
         reading.start()
-        said, _ = process.communicate()
+        stdout, _ = process.communicate()
         reading.join()
     if process.returncode:
         raise SystemExit(f"the build ended with {process.returncode}")
-    seconds = {step: round(spent, 1) for step, spent in json.loads(said)["seconds"].items()}
+    seconds = {step: round(spent, 1) for step, spent in json.loads(stdout)["seconds"].items()}
     return {
         "seconds": round(time.monotonic() - started, 1),
         "seconds_of_steps": seconds,
@@ -180,7 +184,8 @@ def _build(out: Path, hosts: list[str], starts: list[str]) -> dict[str, object]:
 
 
 def _watch(pid: int, plan: Path, seen: dict[str, list[Seen]]) -> None:
-    """Note the largest process of each kind, again and again; the crawl is over once a generation is planned."""
+    """Note the largest process of each kind, again and again; the crawl is over once a generation
+    is planned."""
     while "VmRSS" in status_of(pid):
         now = Counter({"driver": _mib(pid)})
         for child in descendants(pid)[1:]:

@@ -1,9 +1,11 @@
-"""Crawls the Chinese pages of two Debian manuals from loopback, shows ten samples, and times the extraction.
+"""Crawls the Chinese pages of two Debian manuals from loopback, shows ten samples, and times the
+extraction.
 
 python -m benchmarks.crawl.pages [--seed 1] [--executor local]
 
-Needs Debian (`apt-get`, `dpkg-deb`): the packages debian-handbook and gimp-help-zh-cn are fetched and unpacked once,
-in `bench-out/pages`. Nothing is installed. Prints one JSON line and writes `samples.html`, ten samples to look at.
+Needs Debian (`apt-get`, `dpkg-deb`): the packages debian-handbook and gimp-help-zh-cn are fetched
+and unpacked once, in `bench-out/pages`. Nothing is installed. Prints one JSON line and writes
+`samples.html`, ten samples to look at.
 """
 
 import argparse
@@ -50,7 +52,8 @@ def fetch_site(package: str, folder: Path) -> Path:
 
 
 def crawl(site: Path, start: str, out: Path, executor: str) -> dict[str, object]:
-    """What `build --json` says of a crawl of the folder, served from loopback; `out` is made anew."""
+    """What `build --json` says of a crawl of the folder, served from loopback; `out` is made
+    anew."""
     shutil.rmtree(out, ignore_errors=True)
     with serve(site) as host:
         sources = {
@@ -81,7 +84,8 @@ def recorded_pages(corpus: Path) -> list[tuple[WarcPayload, str]]:
 
 
 def extraction(pages: list[tuple[WarcPayload, str]]) -> dict[str, object]:
-    """Pages per second of one core, from bytes to candidates and with the text rules; where the time goes."""
+    """Pages per second of one core, from bytes to candidates and with the text rules; where the
+    time goes."""
     started = time.process_time()
     candidates = [row for record, warc in pages for row in read_page(record, warc, "bench")]
     pairs_s = time.process_time() - started
@@ -109,7 +113,7 @@ def samples_of(corpus: Path) -> list[dict[str, object]]:
 
 
 def write_samples(rows: list[dict[str, object]], sites: dict[str, Path], out: Path) -> None:
-    """A page with the pictures and captions of `rows`."""
+    """Writes a page with the images and captions of `rows`."""
     cells = []
     for row in rows:
         path = str(row["image_url"]).partition("://")[2].partition("/")[2]

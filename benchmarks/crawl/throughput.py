@@ -1,4 +1,5 @@
-"""The crawl by itself: requests a second over many hosts, memory of a long queue, cost of the decoding process."""
+"""The crawl alone: requests a second over many hosts, memory of a long queue, cost of the decoding
+process."""
 
 import argparse
 import asyncio
@@ -26,7 +27,8 @@ from wenlan_data.image.rules import ImageRules
 from wenlan_data.sandbox import client as sandbox
 from wenlan_data.tables import FRONTIER, WANTED
 from wenlan_data.testing import make_image
-from wenlan_data.web.limits import HostLimits, Limits
+from wenlan_data.web.limits import HostLimits
+from wenlan_data.web.politeness import Politeness
 from wenlan_data.web.urls import host_of, url_key
 
 SMALL = make_image(1, width=160, height=120)
@@ -40,18 +42,19 @@ def main() -> None:
     parser.add_argument("--hosts", type=int, default=1000)
     parser.add_argument("--requests-a-host", type=int, default=10)
     parser.add_argument("--queued", type=int, nargs="*", default=[1_000_000])
-    parser.add_argument("--pictures", type=int, default=1000)
+    parser.add_argument("--images", type=int, default=1000)
     given = parser.parse_args()
     result = {
-        "requests": _requests(given.hosts, given.requests_a_host),
+        "requests": _throughput(given.hosts, given.requests_a_host),
         "queue": [_in_a_process(_queue, count) for count in given.queued],
-        "isolation": _isolation(given.pictures),
+        "isolation": _isolation(given.images),
     }
     print(json.dumps(result))
 
 
-def _requests(hosts: int, each: int) -> dict[str, float]:
-    """Pictures of `hosts` servers on loopback, robots.txt and tdmrep.json included, without a gap."""
+def _throughput(hosts: int, each: int) -> dict[str, float]:
+    """Fetches images of `hosts` servers on loopback without a gap, robots.txt and tdmrep.json
+    included."""
     ports: list[int] = []
     ready = threading.Event()
     threading.Thread(target=_serve, args=(hosts, ports, ready), daemon=True).start()
@@ -59,27 +62,27 @@ def _requests(hosts: int, each: int) -> dict[str, float]:
     urls = [f"http://127.0.0.1:{port}/{n}.jpg" for n in range(each) for port in ports]
     names = [f"127.0.0.1:{port}" for port in ports]
     with tempfile.TemporaryDirectory() as folder:
-        wanted = Path(folder, "wanted.parquet")
+        fetch_list = Path(folder, "fetch-list.parquet")
         rows = [(n, url, url_key(url), host_of(url), "web", "", 0) for n, url in enumerate(urls)]
         columns = [
             pa.array(column, field.type)
             for column, field in zip(zip(*rows, strict=True), WANTED, strict=True)
         ]
-        pq.write_table(pa.table(columns, schema=WANTED), wanted)
+        pq.write_table(pa.table(columns, schema=WANTED), fetch_list)
         part = FetchPart(
-            wanted=str(wanted),
-            allow=tuple(names),
-            hosts=dict.fromkeys(names, HostLimits(min_gap_s=0)),
+            fetch_list=str(fetch_list),
+            politeness=Politeness(
+                allow=tuple(names), hosts=dict.fromkeys(names, HostLimits(min_gap_s=0))
+            ),
             image=ImageRules(min_bytes=0),
-            limits=Limits(),
         )
         started, cpu_s = time.monotonic(), time.process_time()
         receipt = part(Path(folder))
         seconds, cpu_s = time.monotonic() - started, time.process_time() - cpu_s
-    asked = int(str(receipt.details.requests))
-    rate = round(asked / seconds, 1)
-    return {"hosts": hosts, "requests": asked, "requests_per_s": rate, "seconds": round(seconds, 2),
-            "cpu_ms_a_request_with_the_server": round(1000 * cpu_s / asked, 3)}  # fmt: skip
+    requests = receipt.details.requests
+    rate = round(requests / seconds, 1)
+    return {"hosts": hosts, "requests": requests, "requests_per_s": rate, "seconds": round(seconds, 2),
+            "cpu_ms_a_request_with_the_server": round(1000 * cpu_s / requests, 3)}  # fmt: skip
 
 
 def _serve(hosts: int, ports: list[int], ready: threading.Event) -> None:
@@ -104,7 +107,8 @@ def _serve(hosts: int, ports: list[int], ready: threading.Event) -> None:
 
 
 def _queue(count: int) -> dict[str, float]:
-    """Two rounds over a queue of so many addresses: the first from a list of links, the second from what waits."""
+    """Two rounds over a queue of so many addresses: the first from a list of links, the second from
+    what waits."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         links = folder / "links"
@@ -123,9 +127,9 @@ def _queue(count: int) -> dict[str, float]:
             started = time.monotonic()
             receipt = part(out)
             seconds.append(round(time.monotonic() - started, 1))
-            part = FrontierPart(before=str(out), asked=(str(out / "asked.npy"),), limits=limits)
+            part = FrontierPart(before=str(out), requested=(str(out / "asked.npy"),), limits=limits)
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-    waiting = int(str(receipt.details.waiting))
+    waiting = receipt.details.waiting
     return {"queued": count, "before_mib": before_mib, "peak_mib": peak_mib, "waiting_at_the_end": waiting,
             "first_round_s": seconds[0], "later_round_s": seconds[1]}  # fmt: skip
 
@@ -153,10 +157,11 @@ def _in_a_process(work: object, count: int) -> dict[str, float]:
 
 
 def _isolation(count: int) -> dict[str, float]:
-    """Milliseconds of `examine` a good picture of 800x600, in this process and in the decoding process, in turns.
+    """Milliseconds of `examine` a good picture of 800x600, in this process and in the decoding
+    process, in turns.
 
-    Of processor time, of both processes together, and of the clock; the least of the rounds, since what else the
-    machine does only adds.
+    Of processor time, of both processes together, and of the clock; the least of the rounds, since
+    what else the machine does only adds.
     """
     rules, made = ImageRules(), [make_image(n, width=800, height=600) for n in range(20)]
     sandbox.check_image(made[0], rules)
@@ -173,15 +178,16 @@ def _isolation(count: int) -> dict[str, float]:
             "cpu_ratio": round(apart_s / here_s, 3), "wall_ratio": round(apart_wall_s / here_wall_s, 3)}  # fmt: skip
 
 
-def digests(pictures: list[bytes]) -> list[str]:
+def digests(images: list[bytes]) -> list[str]:
     """SHA-256 of each, in hexadecimal."""
-    return [hashlib.sha256(data).hexdigest() for data in pictures]
+    return [hashlib.sha256(data).hexdigest() for data in images]
 
 
 def _spent(
     work: Callable[[list[bytes]], object], made: list[bytes], count: int
 ) -> tuple[float, float]:
-    """Processor seconds of this process and all below it, and of the clock; as many at once as a build takes."""
+    """Processor seconds of this process and all below it, and of the clock; as many at once as a
+    build takes."""
     cpu_s, wall_s = _cpu_s(), time.monotonic()
     for start in range(0, count, MAX_AT_ONCE):
         work([made[n % len(made)] for n in range(start, min(start + MAX_AT_ONCE, count))])

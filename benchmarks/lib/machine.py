@@ -1,10 +1,11 @@
-"""Processor time that a command takes with all that it starts, also what other processes reap or nobody does."""
+"""Processor time of a command with everything it starts, processes that others reap included."""
 
 import os
 from pathlib import Path
 
 SERVERS = ("nginx",)
-"""What asks and is asked share the machine: the server's time is not that of either program."""
+"""Client and server share the machine; the server's time counts for neither of the programs
+compared."""
 _BUSY = (0, 1, 2, 5, 6)
 """user, nice, system, irq and softirq, see proc(5)."""
 
@@ -12,7 +13,7 @@ _BUSY = (0, 1, 2, 5, 6)
 def busy_s() -> float:
     """Seconds that all processors of this machine were busy since it started, without its servers.
 
-    Only differences mean something, and only where nothing else runs.
+    Only differences are meaningful, and only if nothing else runs.
     """
     ticks = os.sysconf("SC_CLK_TCK")
     words = Path("/proc/stat").read_text().splitlines()[0].split()[1:]

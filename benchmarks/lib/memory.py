@@ -10,7 +10,7 @@ INTERVAL_S = 0.5
 
 
 class MemoryWatch:
-    """Remembers the peak resident memory of every process below `root_pid`, from a thread of its own."""
+    """Samples the peak resident memory of every process below `root_pid`, in a thread."""
 
     def __init__(self, root_pid: int) -> None:
         self._root_pid = root_pid
@@ -28,11 +28,11 @@ class MemoryWatch:
         self._thread.join()
 
     def largest_bytes(self) -> int:
-        """The peak of the process that took most."""
+        """Peak of the largest process."""
         return max(self._peaks.values(), default=0)
 
     def largest_name(self) -> str:
-        """What that process was called."""
+        """Name of that process."""
         return (
             self._names[max(self._peaks, key=lambda pid: self._peaks[pid])] if self._peaks else ""
         )

@@ -32,7 +32,10 @@ START_TIMEOUT_S = 10
 
 @contextmanager
 def serve(root: Path, folder: Path) -> Iterator[str]:
-    """Serve `root` while the body runs; gives `host:port`. The configuration is written to `folder`."""
+    """Serves `root` while the body runs; yields `host:port`.
+
+    Writes the configuration to `folder`.
+    """
     binary = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
     if binary is None:
         raise SystemExit("nginx is not installed: apt-get install nginx-light")

@@ -1,4 +1,5 @@
-"""Makes the pictures that the benchmarks read: different JPEGs of 800x600 pixels and about 80 kB, once.
+"""Makes the images that the benchmarks read: different JPEGs of 800x600 pixels and about 80 kB,
+once.
 
 python -m benchmarks.lib.photos --images 20000 --out bench-out/photos
 """
@@ -17,27 +18,29 @@ HEIGHT_PX = 600
 QUALITY = 85
 COARSE_OCTAVES = 5
 FINE_NOISE = 4.2
-"""Standard deviation of the grain, in grey levels; with `QUALITY` it sets the size of about 80 kB."""
+"""Standard deviation of the grain, in grey levels; with `QUALITY` it sets the size of about 80
+kB."""
 
 
 def photo_name(index: int) -> str:
-    """Where picture `index` lies under the root: a thousand pictures in a folder."""
+    """Path of image `index` below the root: a thousand images per folder."""
     return f"{index // 1000:03d}/{index:06d}.jpg"
 
 
 def make_photo(index: int) -> bytes:
-    """The JPEG of picture `index`: cloudy colours and grain whose spectrum falls as a photograph's does.
+    """The JPEG of image `index`: cloudy colours, and grain with the falling spectrum of a
+    photograph.
 
-    A function of `index` alone. Two pictures differ in their coarsest shapes: none are near-duplicates.
+    Depends on `index` alone. Two images differ in their coarsest shapes: none are near-duplicates.
     """
     random = np.random.default_rng(index)
-    picture = np.full((HEIGHT_PX, WIDTH_PX, 3), 128, np.float32)
+    canvas = np.full((HEIGHT_PX, WIDTH_PX, 3), 128, np.float32)
     for octave in range(COARSE_OCTAVES):
         shape = (3 << octave, 4 << octave, 3)
         cells = random.standard_normal(shape, dtype=np.float32) * (52 / 1.7**octave)
-        picture += cv2.resize(cells, (WIDTH_PX, HEIGHT_PX), interpolation=cv2.INTER_LINEAR)
+        canvas += cv2.resize(cells, (WIDTH_PX, HEIGHT_PX), interpolation=cv2.INTER_LINEAR)
     grain = random.standard_normal((HEIGHT_PX, WIDTH_PX, 1), dtype=np.float32) * FINE_NOISE
-    pixels = np.clip(picture + grain, 0, 255).astype(np.uint8)
+    pixels = np.clip(canvas + grain, 0, 255).astype(np.uint8)
     return bytes(
         simplejpeg.encode_jpeg(
             np.ascontiguousarray(pixels), quality=QUALITY, colorsubsampling="420"
@@ -56,20 +59,23 @@ def _write(root: Path, index: int) -> int:
 
 
 def make_photos(root: Path, images: int, processes: int = 2) -> int:
-    """Write the first `images` pictures that are not there yet under `root`; their bytes in all."""
+    """Writes those of the first `images` images that are missing under `root`.
+
+    Returns the bytes of all.
+    """
     with multiprocessing.Pool(processes) as pool:
         return sum(pool.imap_unordered(partial(_write, root), range(images), chunksize=100))
 
 
 def main() -> None:
-    """Read the command line, make the pictures, say what they take."""
+    """Makes the images and prints how large they are."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--out", type=Path, default=Path("bench-out/photos"))
     options = parser.parse_args()
     size_bytes = make_photos(options.out, options.images)
     print(
-        f"{options.images} pictures in {options.out}, {size_bytes / max(options.images, 1):,.0f} bytes each"
+        f"{options.images} images in {options.out}, {size_bytes / max(options.images, 1):,.0f} bytes each"
     )
 
 

@@ -1,4 +1,4 @@
-"""Seconds of processor time of this process and of all below it: other programs on the machine hardly change them."""
+"""Processor time of this process and its descendants, which other programs hardly influence."""
 
 import os
 import time
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def cpu_s() -> float:
-    """Since their starts; what ended below this process is not counted."""
+    """Seconds since their starts; processes that have ended are not counted."""
     return time.process_time() + sum(_cpu_ns(child) for child in _children(os.getpid())) / 1e9
 
 

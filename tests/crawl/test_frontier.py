@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from wenlan_data.crawl.budget import CrawlLimits
-from wenlan_data.crawl.frontier import FrontierPart, Row, read_frontier, write_frontier
+from wenlan_data.crawl.frontier import FrontierPart, FrontierRow, read_frontier, write_frontier
 from wenlan_data.crawl.receipts import FrontierDetails
 from wenlan_data.protocols import Receipt
 from wenlan_data.web.limits import HostLimits
@@ -12,7 +12,7 @@ from wenlan_data.web.tracking_params import page_key
 from wenlan_data.web.urls import host_of
 
 
-def _row(url: str, depth: int = 0) -> Row:
+def _row(url: str, depth: int = 0) -> FrontierRow:
     return url, page_key(url), host_of(url), depth, 0
 
 
@@ -24,21 +24,25 @@ def _cut(part: FrontierPart, out: Path) -> tuple[Receipt[FrontierDetails], list[
     return receipt, [[row[0] for row in read_frontier(out / one.name)] for one in slices]
 
 
-def _crawled(folder: Path, links: list[Row], states: dict[str, object] | None = None) -> str:
+def _crawled(
+    folder: Path, links: list[FrontierRow], states: dict[str, object] | None = None
+) -> str:
     folder.mkdir(parents=True)
     write_frontier(folder / "links.parquet", links)
     (folder / "hosts.json").write_text(json.dumps(states or {}), "utf-8")
     return str(folder)
 
 
-def _second(folder: Path, first: FrontierPart, links: list[Row], **changes: object) -> FrontierPart:
+def _second(
+    folder: Path, first: FrontierPart, links: list[FrontierRow], **changes: object
+) -> FrontierPart:
     _cut(first, folder / "0")
     crawled = (_crawled(folder / "c", links),)
     asked = (str(folder / "0" / "asked.npy"),)
     return FrontierPart(
         before=str(folder / "0"),
         crawled=crawled,
-        asked=asked,
+        requested=asked,
         hosts=first.hosts,
         **changes,  # type: ignore[arg-type]
     )
@@ -71,7 +75,7 @@ def test_a_round_takes_a_piece_of_a_large_host_and_keeps_the_rest(tmp_path: Path
     assert [len(one) for one in slices] == [60] * 10
     assert {one.chain for one in receipt.details.slices} == {"a.cn:80"}
     assert receipt.details.waiting == 400
-    part = FrontierPart(before=str(tmp_path / "0"), asked=(str(tmp_path / "0/asked.npy"),))
+    part = FrontierPart(before=str(tmp_path / "0"), requested=(str(tmp_path / "0/asked.npy"),))
     _, slices = _cut(part, tmp_path / "1")
     assert [url for one in slices for url in one] == [
         f"http://a.cn/{number}" for number in range(600, 1000)
@@ -97,7 +101,7 @@ def test_what_is_beyond_the_limits_waits(
     assert (receipt.rows_out, receipt.details.waiting) == (count, 9 - count)
 
 
-def test_what_a_host_was_like_goes_to_its_next_slice_and_to_no_other(tmp_path: Path) -> None:
+def test_what_a_host_was_like_goes_to_its_next_fetch_list_and_to_no_other(tmp_path: Path) -> None:
     first = FrontierPart(seeds=(_row(A),), hosts={"a.cn:80": HostLimits(min_gap_s=0)})
     _cut(first, tmp_path / "0")
     states = {

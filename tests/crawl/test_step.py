@@ -11,6 +11,7 @@ from wenlan_data.crawl.step import CrawlPart
 from wenlan_data.protocols import Receipt
 from wenlan_data.testing import CannedResponse, Site
 from wenlan_data.web.limits import HostLimits, Limits
+from wenlan_data.web.politeness import Politeness
 from wenlan_data.web.tracking_params import page_key
 from wenlan_data.web.warc import records
 
@@ -23,16 +24,18 @@ def _crawl(
     """The receipt and the rows of `pages.parquet`."""
     urls = [site.url(path) for path in paths]
     write_frontier(
-        folder / "slice.parquet", [(url, page_key(url), site.host, 1, 0) for url in urls]
+        folder / "fetch-list.parquet", [(url, page_key(url), site.host, 1, 0) for url in urls]
     )
     (folder / "states.json").write_text("{}")
     part = CrawlPart(
-        wanted=str(folder / "slice.parquet"),
-        states=str(folder / "states.json"),
+        fetch_list=str(folder / "fetch-list.parquet"),
+        earlier_states=str(folder / "states.json"),
         scope=Scope(hosts=(site.host,)),
-        allow=(site.host,),
-        hosts={site.host: HostLimits(min_gap_s=0)},
-        limits=Limits(backoff_s=0.01, tdmrep=False),
+        politeness=Politeness(
+            allow=(site.host,),
+            hosts={site.host: HostLimits(min_gap_s=0)},
+            limits=Limits(backoff_s=0.01, tdmrep=False),
+        ),
         **changes,  # type: ignore[arg-type]
     )
     out = folder / "out"
@@ -105,13 +108,13 @@ def test_sitemaps_of_robots_txt_are_links_as_deep_as_seeds_and_what_they_list_is
 
 def test_a_chain_of_redirects_ends(tmp_path: Path, site: Site) -> None:
     site.responses["/a"] = CannedResponse(b"", 301, {"Location": "/b"})
-    write_frontier(tmp_path / "slice.parquet", [(site.url("/a"), "k", site.host, 1, 5)])
+    write_frontier(tmp_path / "fetch-list.parquet", [(site.url("/a"), "k", site.host, 1, 5)])
     (tmp_path / "states.json").write_text("{}")
     part = CrawlPart(
-        wanted=str(tmp_path / "slice.parquet"),
-        states=str(tmp_path / "states.json"),
+        fetch_list=str(tmp_path / "fetch-list.parquet"),
+        earlier_states=str(tmp_path / "states.json"),
         scope=Scope(hosts=(site.host,)),
-        allow=(site.host,),
+        politeness=Politeness(allow=(site.host,)),
     )
     (tmp_path / "out").mkdir()
     assert part(tmp_path / "out").drops == {"redirect_limit": 1}

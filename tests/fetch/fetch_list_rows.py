@@ -1,4 +1,4 @@
-"""Runs a fetch over a few URLs and gives the rows of its facts."""
+"""Runs a fetch over a few URLs and returns its fetch results."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +12,7 @@ from wenlan_data.image.rules import ImageRules
 from wenlan_data.protocols import Receipt
 from wenlan_data.tables import WANTED
 from wenlan_data.web.limits import HostLimits, Limits
+from wenlan_data.web.politeness import Politeness
 from wenlan_data.web.urls import host_of, url_key
 
 FAST = HostLimits(min_gap_s=0)
@@ -29,8 +30,8 @@ QUICK = Limits(
 Row = dict[str, object]
 
 
-def write_wanted(path: Path, rows: list[Row]) -> Path:
-    """A slice of these rows; `url` alone is enough for a row of the web."""
+def write_fetch_list(path: Path, rows: list[Row]) -> Path:
+    """Writes a fetch list of these rows; `url` alone is enough for a row of the web."""
     full = [
         {
             "ordinal": ordinal,
@@ -49,18 +50,15 @@ def write_wanted(path: Path, rows: list[Row]) -> Path:
 
 def part_for(folder: Path, rows: list[Row], hosts: dict[str, HostLimits]) -> FetchPart:
     """A quick fetch of these rows; the hosts are open on purpose."""
-    wanted = write_wanted(folder / "wanted.parquet", rows)
     return FetchPart(
-        wanted=str(wanted),
-        allow=tuple(hosts),
-        hosts=hosts,
+        fetch_list=str(write_fetch_list(folder / "fetch-list.parquet", rows)),
+        politeness=Politeness(allow=tuple(hosts), hosts=hosts, limits=QUICK),
         image=ImageRules(),
-        limits=QUICK,
     )
 
 
 def run(part: FetchPart, folder: Path) -> tuple[list[Row], Receipt[FetchDetails]]:
-    """The rows of the facts and the receipt."""
+    """The rows of `facts.parquet` and the receipt."""
     out = folder / "out"
     out.mkdir()
     receipt = part(out)
@@ -68,8 +66,13 @@ def run(part: FetchPart, folder: Path) -> tuple[list[Row], Receipt[FetchDetails]
 
 
 def fetch(
-    folder: Path, urls: list[str], *hosts: str, **changes: object
+    folder: Path,
+    urls: list[str],
+    *hosts: str,
+    contact: str = "",
+    host_states: dict[str, dict[str, object]] | None = None,
 ) -> tuple[list[Row], Receipt[FetchDetails]]:
-    """Fetch URLs from hosts without a gap."""
+    """Fetches URLs from hosts without a gap."""
     part = part_for(folder, [{"url": url} for url in urls], dict.fromkeys(hosts, FAST))
-    return run(replace(part, **changes), folder)  # type: ignore[arg-type]
+    politeness = replace(part.politeness, contact=contact)
+    return run(replace(part, politeness=politeness, host_states=host_states or {}), folder)

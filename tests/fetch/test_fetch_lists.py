@@ -3,7 +3,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wenlan_data.fetch.fetch_lists import SlicePart
+from wenlan_data.fetch.fetch_lists import FetchListPart
 from wenlan_data.fetch.receipts import FetchListDetails
 from wenlan_data.protocols import Receipt
 from wenlan_data.tables import CANDIDATES, FACTS, IMAGE_INDEX, WANTED
@@ -33,7 +33,7 @@ def _candidates(path: Path, urls: list[str], first: int = 0, supply: str = "web"
     return str(path)
 
 
-def _cut(folder: Path, part: SlicePart) -> tuple[list[Slice], Receipt[FetchListDetails]]:
+def _cut(folder: Path, part: FetchListPart) -> tuple[list[Slice], Receipt[FetchListDetails]]:
     out = folder / "slices"
     out.mkdir()
     receipt = part(out)
@@ -48,25 +48,29 @@ def _cut(folder: Path, part: SlicePart) -> tuple[list[Slice], Receipt[FetchListD
 def test_each_url_is_wanted_once_by_its_first_candidate(tmp_path: Path) -> None:
     later = _candidates(tmp_path / "b.parquet", ["http://a.cn/1#x", "http://a.cn/2"], first=1 << 32)
     sooner = _candidates(tmp_path / "a.parquet", ["http://a.cn/1", "http://A.cn:80/1"])
-    [(chain, urls)], receipt = _cut(tmp_path, SlicePart(candidates=(later, sooner)))
+    [(chain, urls)], receipt = _cut(tmp_path, FetchListPart(candidates=(later, sooner)))
     assert (chain, urls) == ("", ["http://a.cn/1", "http://a.cn/2"])
     assert (receipt.rows_in, receipt.rows_out) == (4, 2)
 
 
-def test_a_large_host_gets_a_chain_and_small_ones_share_a_slice(tmp_path: Path) -> None:
+def test_a_large_host_gets_a_chain_and_small_ones_share_a_fetch_list(tmp_path: Path) -> None:
     urls = [f"http://h{number % 5}.cn/{number}" for number in range(20)]
     urls[3:3] = [f"http://big.cn/{number}" for number in range(130)]
-    slices, _ = _cut(tmp_path, SlicePart(candidates=(_candidates(tmp_path / "a.parquet", urls),)))
+    slices, _ = _cut(
+        tmp_path, FetchListPart(candidates=(_candidates(tmp_path / "a.parquet", urls),))
+    )
     chains = [(chain, len(found)) for chain, found in slices]
     assert sorted(chains) == [("", 20), ("big.cn:80", 10), ("big.cn:80", 60), ("big.cn:80", 60)]
     assert [url for chain, found in slices if chain for url in found] == urls[3:133]
 
 
-def test_large_hosts_share_a_chain_in_which_each_is_asked_for_a_minute_a_slice(
+def test_large_hosts_share_a_chain_in_which_each_is_requested_for_a_minute_per_fetch_list(
     tmp_path: Path,
 ) -> None:
     urls = [f"http://h{number % 50}.cn/{number}" for number in range(50 * 70)]
-    slices, _ = _cut(tmp_path, SlicePart(candidates=(_candidates(tmp_path / "a.parquet", urls),)))
+    slices, _ = _cut(
+        tmp_path, FetchListPart(candidates=(_candidates(tmp_path / "a.parquet", urls),))
+    )
     chains = [(chain, len(found)) for chain, found in slices]
     assert chains == [
         ("h0.cn:80", 1980),
@@ -79,21 +83,23 @@ def test_large_hosts_share_a_chain_in_which_each_is_asked_for_a_minute_a_slice(
     assert not hosts[0] & hosts[2]
 
 
-def test_an_opened_host_is_cut_in_slices_that_run_side_by_side(tmp_path: Path) -> None:
+def test_an_opened_host_is_cut_in_fetch_lists_that_run_side_by_side(tmp_path: Path) -> None:
     urls = [f"http://127.0.0.1:8085/{number}.jpg" for number in range(4500)]
     hosts = {"127.0.0.1:8085": HostLimits(max_connections=64, min_gap_s=0)}
-    part = SlicePart(candidates=(_candidates(tmp_path / "a.parquet", urls),), hosts=hosts)
+    part = FetchListPart(candidates=(_candidates(tmp_path / "a.parquet", urls),), hosts=hosts)
     slices, _ = _cut(tmp_path, part)
     assert [(chain, len(found)) for chain, found in slices] == [("", 2000), ("", 2000), ("", 500)]
 
 
-def test_no_slice_asks_more_than_two_hundred_small_hosts(tmp_path: Path) -> None:
+def test_no_fetch_list_requests_more_than_two_hundred_small_hosts(tmp_path: Path) -> None:
     urls = [f"http://h{number}.cn/" for number in range(450)]
-    slices, _ = _cut(tmp_path, SlicePart(candidates=(_candidates(tmp_path / "a.parquet", urls),)))
+    slices, _ = _cut(
+        tmp_path, FetchListPart(candidates=(_candidates(tmp_path / "a.parquet", urls),))
+    )
     assert [len(found) for _, found in slices] == [200, 200, 50]
 
 
-def test_pictures_at_hand_are_not_asked_of_the_web(tmp_path: Path) -> None:
+def test_images_at_hand_are_not_requested_from_the_web(tmp_path: Path) -> None:
     web = _candidates(tmp_path / "a.parquet", ["http://a.cn/1", "http://a.cn/2"])
     files = _candidates(tmp_path / "b.parquet", ["x.jpg"], first=9, supply="file")
     index = [
@@ -103,7 +109,7 @@ def test_pictures_at_hand_are_not_asked_of_the_web(tmp_path: Path) -> None:
     ]
     rows = [dict(zip(IMAGE_INDEX.names, row, strict=True)) for row in index]
     pq.write_table(pa.Table.from_pylist(rows, schema=IMAGE_INDEX), tmp_path / "index.parquet")
-    part = SlicePart(candidates=(web, files), images=(str(tmp_path / "index.parquet"),))
+    part = FetchListPart(candidates=(web, files), images=(str(tmp_path / "index.parquet"),))
     slices, _ = _cut(tmp_path, part)
     names = ("url", "host", "supply", "supply_path", "supply_offset")
     found = [
@@ -125,7 +131,7 @@ def test_what_was_recorded_is_cut_as_it_was_recorded(tmp_path: Path) -> None:
         table = pa.Table.from_pylist([{**row, "url_key": key} for key in keys], schema=FACTS)
         pq.write_table(table, tmp_path / f"facts-{number}.parquet")
     recorded = tuple(str(tmp_path / f"facts-{number}.parquet") for number in range(3))
-    part = SlicePart(
+    part = FetchListPart(
         candidates=(_candidates(tmp_path / "a.parquet", urls),), recorded=recorded, offline=True
     )
     slices, receipt = _cut(tmp_path, part)
@@ -134,8 +140,8 @@ def test_what_was_recorded_is_cut_as_it_was_recorded(tmp_path: Path) -> None:
     assert [one.recorded for one in listed] == [0, 2, -1]
 
 
-def test_nothing_wanted_gives_no_slice(tmp_path: Path) -> None:
+def test_nothing_wanted_gives_no_fetch_list(tmp_path: Path) -> None:
     slices, receipt = _cut(
-        tmp_path, SlicePart(candidates=(_candidates(tmp_path / "a.parquet", []),))
+        tmp_path, FetchListPart(candidates=(_candidates(tmp_path / "a.parquet", []),))
     )
     assert (slices, receipt.rows_out) == ([], 0)

@@ -1,4 +1,4 @@
-"""What a picture is stored as is made where it is judged, and taken from there byte by byte."""
+"""What an image is stored as is made where it is judged, and taken from there byte by byte."""
 
 import io
 from dataclasses import replace
@@ -11,14 +11,21 @@ from tests.builds.corpus_runs import build
 from tests.fetch.fetch_list_rows import Row, part_for, run
 from wenlan_data.dedupe.search import find_near
 from wenlan_data.errors import DamageError
-from wenlan_data.fetch.jpeg_store import ENCODED, NOT_ENCODED, Encoded, EncodedWriter, encoded_at
+from wenlan_data.fetch.jpeg_store import (
+    NO_JPEG,
+    JpegLocation,
+    JpegStoreWriter,
+    read_jpeg,
+)
 from wenlan_data.image.normalise import normalise
 from wenlan_data.image.rules import ImageRules
+from wenlan_data.layout import STORED_JPEGS
 from wenlan_data.recipe import ShardRules
 from wenlan_data.shard.format import decode_sample
 from wenlan_data.shard.reader import read_tar
 from wenlan_data.testing import make_caption, make_image
 from wenlan_data.web.limits import DEFAULTS
+from wenlan_data.web.politeness import Politeness
 
 
 def turned(number: int, orientation: int) -> bytes:
@@ -47,7 +54,7 @@ def grey(number: int) -> bytes:
     return out.getvalue()
 
 
-PICTURES = {
+IMAGES = {
     "as it came": make_image(1, width=300, height=200),
     "too large": make_image(2, width=2000, height=1300),
     "far too large": make_image(3, width=2600, height=1000),
@@ -60,49 +67,55 @@ PICTURES = {
 }
 
 
-@pytest.mark.parametrize("name", PICTURES)
+@pytest.mark.parametrize("name", IMAGES)
 def test_what_is_made_at_the_judging_is_the_stored_form(name: str, tmp_path: Path) -> None:
-    (tmp_path / "one").write_bytes(PICTURES[name])
+    (tmp_path / "one").write_bytes(IMAGES[name])
     rows: list[Row] = [
         {"url": name, "supply": "file", "supply_path": str(tmp_path / "one"), "host": ""}
     ]
-    ((row,), _) = run(replace(part_for(tmp_path, rows, {}), limits=DEFAULTS), tmp_path)
+    ((row,), _) = run(
+        replace(part_for(tmp_path, rows, {}), politeness=Politeness(limits=DEFAULTS)), tmp_path
+    )
     assert row["reason"] == ""
     stored = normalise(
-        PICTURES[name], max_side_px=ImageRules().max_side_px, jpeg_quality=ShardRules().jpeg_quality
+        IMAGES[name], max_side_px=ImageRules().max_side_px, jpeg_quality=ShardRules().jpeg_quality
     )
-    place = Encoded(*(int(str(row[f"encoded_{part}"])) for part in ("offset", "bytes", "crc32c")))
+    place = JpegLocation(
+        *(int(str(row[f"encoded_{part}"])) for part in ("offset", "bytes", "crc32c"))
+    )
     if name == "as it came":
-        assert place == NOT_ENCODED
-        assert stored.jpeg == PICTURES[name]
+        assert place == NO_JPEG
+        assert stored.jpeg == IMAGES[name]
     else:
-        assert encoded_at(str(tmp_path / "out" / ENCODED), place) == stored.jpeg
+        assert read_jpeg(str(tmp_path / "out" / STORED_JPEGS), place) == stored.jpeg
 
 
 def test_bytes_that_changed_are_damage_and_no_sample(tmp_path: Path) -> None:
-    with EncodedWriter(tmp_path / "e") as writer:
-        assert writer.add(b"") == NOT_ENCODED
+    with JpegStoreWriter(tmp_path / "e") as writer:
+        assert writer.add(b"") == NO_JPEG
         first, second = writer.add(b"one"), writer.add(b"another")
-    assert encoded_at(str(tmp_path / "e"), second) == b"another"
+    assert read_jpeg(str(tmp_path / "e"), second) == b"another"
     for broken in (b"onxanother", b"on"):
         (tmp_path / "e").write_bytes(broken)
         with pytest.raises(DamageError, match="not what was written"):
-            encoded_at(str(tmp_path / "e"), first)
+            read_jpeg(str(tmp_path / "e"), first)
 
 
 def test_a_corpus_holds_the_stored_forms_and_its_work_folder_no_second_copy(tmp_path: Path) -> None:
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     folder.mkdir()
-    for number, data in enumerate(PICTURES.values()):
+    for number, data in enumerate(IMAGES.values()):
         (folder / f"{number}.jpg").write_bytes(data)
         (folder / f"{number}.txt").write_text(make_caption(number), "utf-8")
     build("--sources", f"folder:{folder}", "--out", tmp_path / "corpus", "--executor", "local")
     assert _samples(tmp_path / "corpus") == _wanted(1024, 92)
-    assert not list(tmp_path.rglob(ENCODED))
+    assert not list(tmp_path.rglob(STORED_JPEGS))
     # A build that was killed a moment before may have left one.
-    (tmp_path / "corpus/.work/generations/000000/fetch/00000" / ENCODED).write_bytes(b"left over")
+    (tmp_path / "corpus/.work/generations/000000/fetch/00000" / STORED_JPEGS).write_bytes(
+        b"left over"
+    )
     build("--sources", f"folder:{folder}", "--out", tmp_path / "corpus", "--executor", "local")
-    assert not list(tmp_path.rglob(ENCODED))
+    assert not list(tmp_path.rglob(STORED_JPEGS))
 
     other = [
         "--set",
@@ -117,12 +130,12 @@ def test_a_corpus_holds_the_stored_forms_and_its_work_folder_no_second_copy(tmp_
 
 
 def test_a_file_that_is_in_the_corpus_is_found_at_no_distance(tmp_path: Path) -> None:
-    (tmp_path / "pictures").mkdir()
-    (tmp_path / "pictures" / "a.jpg").write_bytes(make_image(2, width=2000, height=1300))
-    (tmp_path / "pictures" / "a.txt").write_text(make_caption(2), "utf-8")
-    build("--sources", f"folder:{tmp_path / 'pictures'}", "--out", tmp_path / "corpus", "--executor", "local",
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.jpg").write_bytes(make_image(2, width=2000, height=1300))
+    (tmp_path / "images" / "a.txt").write_text(make_caption(2), "utf-8")
+    build("--sources", f"folder:{tmp_path / 'images'}", "--out", tmp_path / "corpus", "--executor", "local",
           "--set", "image.max_side_px=300")  # fmt: skip
-    (found,) = find_near(tmp_path / "corpus", str(tmp_path / "pictures" / "a.jpg"), 0)
+    (found,) = find_near(tmp_path / "corpus", str(tmp_path / "images" / "a.jpg"), 0)
     assert (found.distance, found.pdq_distance) == (0, 0)
 
 
@@ -134,7 +147,7 @@ def _samples(corpus: Path) -> dict[str, tuple[bytes, int, int]]:
 def _wanted(max_side_px: int, jpeg_quality: int) -> dict[str, tuple[bytes, int, int]]:
     stored = [
         normalise(data, max_side_px=max_side_px, jpeg_quality=jpeg_quality)
-        for data in PICTURES.values()
+        for data in IMAGES.values()
     ]
     return {
         make_caption(number): (one.jpeg, one.width, one.height) for number, one in enumerate(stored)

@@ -60,7 +60,7 @@ def _build(folder: Path, sources: Path, *, retry: bool = False) -> BuildResult:
     return run_build(prepare(chosen, [str(sources)], None, (), ""))
 
 
-def _pictures(folder: Path, site: Site) -> Path:
+def _images(folder: Path, site: Site) -> Path:
     site.responses |= {f"/{n}.jpg": CannedResponse(make_image(n)) for n in range(HOSTS)}
     table(
         folder / "a.parquet",
@@ -69,10 +69,10 @@ def _pictures(folder: Path, site: Site) -> Path:
     return _sources(folder, site, {"kind": "table", "path": "a.parquet"})
 
 
-def test_no_picture_is_closed_for_good_while_no_name_resolves(
+def test_no_image_is_closed_for_good_while_no_name_resolves(
     tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sources = _pictures(tmp_path, site)
+    sources = _images(tmp_path, site)
     outage = Outage(monkeypatch, failures=float("inf"))
     assert _build(tmp_path, sources).samples == 0
     assert DOWN in " ".join(capsys.readouterr().err.split())
@@ -90,7 +90,7 @@ def test_no_picture_is_closed_for_good_while_no_name_resolves(
 def test_a_resolver_that_comes_back_soon_costs_nothing(
     tmp_path: Path, site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sources = _pictures(tmp_path, site)
+    sources = _images(tmp_path, site)
     Outage(monkeypatch, failures=HOSTS)
     assert _build(tmp_path, sources).samples == HOSTS
 

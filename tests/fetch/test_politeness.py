@@ -11,20 +11,20 @@ from tests.web.hostile.web import Host, Web, gaps_s, ok, response
 from wenlan_data.testing import make_caption, make_image
 
 GAP_S = 0.02
-PICTURES = [ok(make_image(n, width=120, height=110)) for n in range(20)]
+IMAGES = [ok(make_image(n, width=120, height=110)) for n in range(20)]
 RULES = ok(b"User-agent: *\nDisallow: /private/")
 
 
 def _honest(web: Web) -> Host:
-    """Has a picture for every number."""
+    """Has an image for every number."""
     answers = {"/robots.txt": RULES, "/.well-known/tdmrep.json": response("404 Not Found")}
-    return web.host(answers, lambda path: PICTURES[int(path[1:].split(".")[0]) % 20])
+    return web.host(answers, lambda path: IMAGES[int(path[1:].split(".")[0]) % 20])
 
 
 def _busy(web: Web) -> Host:
     """Wants to be left alone for three seconds, once."""
     busy = response("429 Slow", b"", "Retry-After: 3")
-    return web.host({"/robots.txt": RULES, "/1.jpg": [busy, PICTURES[1]]}, lambda _: PICTURES[2])
+    return web.host({"/robots.txt": RULES, "/1.jpg": [busy, IMAGES[1]]}, lambda _: IMAGES[2])
 
 
 def _build(folder: Path, hosts: list[Host], rows: list[tuple[str, str]], workers: int) -> None:

@@ -10,7 +10,7 @@ from wenlan_data.testing import make_image
 from wenlan_data.web.limits import HostLimits, needs_contact
 from wenlan_data.web.warc import records
 
-PICTURE = make_image(1)
+IMAGE = make_image(1)
 GZIPPED = "Content-Encoding: gzip"
 
 
@@ -18,13 +18,13 @@ def _reasons(rows: list[dict[str, object]]) -> list[tuple[object, object, object
     return [(row["reason"], row["detail"], row["retryable"]) for row in rows]
 
 
-def test_a_good_picture_has_facts_and_its_bytes_lie_at_the_offset(tmp_path: Path) -> None:
-    with RawServer({"/a.jpg": [ok(PICTURE, "Content-Type: image/jpeg")]}) as server:
+def test_a_good_image_has_results_and_its_bytes_lie_at_the_offset(tmp_path: Path) -> None:
+    with RawServer({"/a.jpg": [ok(IMAGE, "Content-Type: image/jpeg")]}) as server:
         [row], receipt = fetch(tmp_path, [server.url("/a.jpg")], server.host)
     warc = (tmp_path / "out/images.warc").read_bytes()
     offset = int(str(row["warc_offset"]))
-    assert warc[offset : offset + len(PICTURE)] == PICTURE
-    assert (row["reason"], row["sha256"]) == ("", hashlib.sha256(PICTURE).hexdigest())
+    assert warc[offset : offset + len(IMAGE)] == IMAGE
+    assert (row["reason"], row["sha256"]) == ("", hashlib.sha256(IMAGE).hexdigest())
     assert (row["width"], row["height"], row["status"], row["ip"]) == (320, 240, 200, "127.0.0.1")
     assert (receipt.rows_in, receipt.rows_out, receipt.bytes_out) == (1, 1, len(warc))
     [record] = records(tmp_path / "out/images.warc")
@@ -40,12 +40,12 @@ def test_a_good_picture_has_facts_and_its_bytes_lie_at_the_offset(tmp_path: Path
     [
         (response("404 Not Found", b"gone"), ("http_status", "404", False)),
         (response("403 Forbidden"), ("http_status", "403", False)),
-        (response("206 Partial Content", PICTURE), ("http_status", "206", False)),
+        (response("206 Partial Content", IMAGE), ("http_status", "206", False)),
         (response("500 Broken"), ("status_5xx", "500", True)),
         (response("999 Odd"), ("protocol", "status 999", False)),
-        (ok(PICTURE, GZIPPED), ("encoding", "gzip", False)),
+        (ok(IMAGE, GZIPPED), ("encoding", "gzip", False)),
         (
-            ok(PICTURE, "X-Robots-Tag: noindex, NoAI"),
+            ok(IMAGE, "X-Robots-Tag: noindex, NoAI"),
             ("opt_out", "X-Robots-Tag: noai, X-Robots-Tag: noindex", False),
         ),
         (ok(bytes(300_001)), ("too_large", "300001 bytes", False)),
@@ -77,8 +77,8 @@ def test_each_answer_has_its_own_reason(
     assert len(server.paths) <= 7
 
 
-def test_a_picture_cut_short_is_asked_for_once_more(tmp_path: Path) -> None:
-    cut = b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\nConnection: close\r\n\r\n" + PICTURE[:500]
+def test_an_image_cut_short_is_requested_once_more(tmp_path: Path) -> None:
+    cut = b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\nConnection: close\r\n\r\n" + IMAGE[:500]
     with RawServer({"/a.jpg": [lambda connection: connection.sendall(cut)]}) as server:
         rows, _ = fetch(tmp_path, [server.url("/a.jpg")], server.host)
     assert _reasons(rows) == [("short_body", "", True)]
@@ -95,16 +95,16 @@ def test_a_slow_or_endless_server_ends_at_a_limit(tmp_path: Path, name: str, rea
     assert rows[0]["reason"] == reason
 
 
-def test_a_busy_host_is_asked_again_after_its_wait(tmp_path: Path) -> None:
+def test_a_busy_host_is_requested_again_after_its_wait(tmp_path: Path) -> None:
     busy = response("503 Busy", b"", "Retry-After: 0")
-    with RawServer({"/a.jpg": [busy, response("503 Busy"), ok(PICTURE)]}) as server:
+    with RawServer({"/a.jpg": [busy, response("503 Busy"), ok(IMAGE)]}) as server:
         rows, receipt = fetch(tmp_path, [server.url("/a.jpg")], server.host)
     assert _reasons(rows) == [("", "", False)]
     assert server.paths == ["/robots.txt", "/a.jpg", "/a.jpg", "/a.jpg"]
     assert receipt.details.requests == 4
 
 
-def test_a_host_that_wants_hours_ends_its_turn_and_those_after_it(tmp_path: Path) -> None:
+def test_a_host_that_wants_hours_is_abandoned_with_the_urls_after_it(tmp_path: Path) -> None:
     with RawServer({"/0.jpg": [response("429 Slow", b"", "Retry-After: 7200")]}) as server:
         urls = [server.url(f"/{number}.jpg") for number in range(3)]
         rows, receipt = fetch(tmp_path, urls, server.host)
@@ -141,7 +141,7 @@ def test_a_host_that_hangs_up_ten_times_in_a_row_is_left_alone(tmp_path: Path) -
 
 def test_redirects_are_followed_and_recorded_under_the_last_url(tmp_path: Path) -> None:
     moved: list[Answer] = [response("301 Moved", b"", "Location: /b.jpg")]
-    with RawServer({"/a.jpg": moved, "/b.jpg": [ok(PICTURE)]}) as server:
+    with RawServer({"/a.jpg": moved, "/b.jpg": [ok(IMAGE)]}) as server:
         rows, _ = fetch(tmp_path, [server.url("/a.jpg")], server.host)
     assert (rows[0]["reason"], rows[0]["final_url"]) == ("", server.url("/b.jpg"))
     assert rows[0]["url"] == server.url("/a.jpg")
@@ -168,7 +168,7 @@ def test_no_redirect_leads_to_an_address_that_was_not_opened(tmp_path: Path) -> 
 
 def test_a_host_on_one_connection_sees_the_gap_that_was_set(tmp_path: Path) -> None:
     urls = [f"/{number}.jpg" for number in range(6)]
-    with RawServer({path: [ok(PICTURE)] for path in urls}) as server:
+    with RawServer({path: [ok(IMAGE)] for path in urls}) as server:
         rows: list[Row] = [{"url": server.url(path)} for path in urls]
         run(part_for(tmp_path, rows, {server.host: HostLimits(min_gap_s=0.1)}), tmp_path)
     gaps = [later - sooner for sooner, later in zip(server.times, server.times[1:], strict=False)]
@@ -177,7 +177,7 @@ def test_a_host_on_one_connection_sees_the_gap_that_was_set(tmp_path: Path) -> N
     assert server.paths == ["/robots.txt", *urls]
 
 
-def test_an_opened_host_is_asked_on_several_connections(tmp_path: Path) -> None:
+def test_an_opened_host_is_requested_on_several_connections(tmp_path: Path) -> None:
     with RawServer({f"/{number}.jpg": [ok(make_image(number))] for number in range(20)}) as server:
         rows: list[Row] = [{"url": server.url(f"/{number}.jpg")} for number in range(20)]
         limits = HostLimits(min_gap_s=0, max_connections=8)
@@ -188,7 +188,7 @@ def test_an_opened_host_is_asked_on_several_connections(tmp_path: Path) -> None:
 
 
 def test_we_say_who_we_are_and_send_no_cookie_back(tmp_path: Path) -> None:
-    with RawServer({f"/{n}.jpg": [ok(PICTURE, "Set-Cookie: a=b")] for n in range(2)}) as server:
+    with RawServer({f"/{n}.jpg": [ok(IMAGE, "Set-Cookie: a=b")] for n in range(2)}) as server:
         fetch(
             tmp_path,
             [server.url(f"/{n}.jpg") for n in range(2)],
@@ -206,10 +206,10 @@ def test_the_query_goes_out_with_the_bytes_that_it_had(tmp_path: Path) -> None:
     assert server.paths[1:] == ["/a?q=%D6%D0", "/%E4%B8%AD?q=%E4%B8%AD"]
 
 
-def test_files_and_warc_records_are_judged_like_the_web(tmp_path: Path) -> None:
-    with RawServer({"/a.jpg": [ok(PICTURE)]}) as server:
+def test_files_and_warc_records_are_checked_like_the_web(tmp_path: Path) -> None:
+    with RawServer({"/a.jpg": [ok(IMAGE)]}) as server:
         [web], _ = fetch(tmp_path, [server.url("/a.jpg")], server.host)
-    (tmp_path / "b.jpg").write_bytes(PICTURE)
+    (tmp_path / "b.jpg").write_bytes(IMAGE)
     later = tmp_path / "later"
     later.mkdir()
     stored = {"supply": "warc", "supply_path": str(tmp_path / "out/images.warc"), "host": ""}

@@ -6,10 +6,11 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from tests.web.raw_server import RawServer, ok, response
 from wenlan_data.errors import UsageError
+from wenlan_data.fetch.results import EPOCH
 from wenlan_data.records import Drop
 from wenlan_data.web.address_policy import AddressPolicy
 from wenlan_data.web.client import Client
-from wenlan_data.web.limits import Allowance, Limits
+from wenlan_data.web.limits import BodyLimits, Limits
 from wenlan_data.web.response import Response, redirect_target, retry_after_s
 
 
@@ -34,7 +35,7 @@ def _get(
 ) -> list[Response | Drop]:
     async def run() -> list[Response | Drop]:
         async with Client(policy=policy, resolver=resolver) as client:
-            return [await client.fetch(url, Allowance(1 << 20, 1 << 20), 5) for url in urls]
+            return [await client.fetch(url, BodyLimits(1 << 20, 1 << 20), 5) for url in urls]
 
     return asyncio.run(run())
 
@@ -88,7 +89,13 @@ def test_redirects_are_counted() -> None:
 def _reply(**headers: str) -> Response:
     listed = tuple((name.replace("_", "-"), value) for name, value in headers.items())
     return Response(
-        status=302, reason="", headers=listed, body=b"", final_url="http://a.cn/x/y", ip=""
+        status=302,
+        reason="",
+        headers=listed,
+        body=b"",
+        final_url="http://a.cn/x/y",
+        ip="",
+        received_at=EPOCH,
     )
 
 

@@ -16,11 +16,11 @@ from wenlan_data.records import Drop
 from wenlan_data.testing import make_image
 from wenlan_data.web.address_policy import AddressPolicy
 from wenlan_data.web.client import Client
-from wenlan_data.web.limits import Allowance, HostLimits, Limits
+from wenlan_data.web.limits import BodyLimits, HostLimits, Limits
 from wenlan_data.web.response import Response
 
-PICTURE = make_image(1)
-SMALL = ok(PICTURE)
+IMAGE = make_image(1)
+SMALL = ok(IMAGE)
 ROBOTS = ok(b"User-agent: *\nDisallow: /a.jpg")
 ENDLESS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 CHUNK = b"64\r\n" + b"x" * 100 + b"\r\n"
@@ -46,7 +46,7 @@ def _get(
         async with Client(
             policy=AddressPolicy((allow,)), limits=limits, resolver=resolver
         ) as client:
-            return await client.get(url, Allowance(1 << 20, 1 << 20))
+            return await client.get(url, BodyLimits(1 << 20, 1 << 20))
 
     return asyncio.run(ask())
 
@@ -133,7 +133,7 @@ def test_redirects_of_robots_are_followed_up_to_their_own_limit(
 
 
 @pytest.mark.parametrize("tries", [1, 2, 4])
-def test_robots_are_asked_for_as_often_as_is_said(tmp_path: Path, tries: int) -> None:
+def test_robots_are_requested_as_often_as_is_set(tmp_path: Path, tries: int) -> None:
     answers = {"/robots.txt": response("503 Busy")}
     with Web() as web:
         case = Case(

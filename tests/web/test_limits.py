@@ -11,16 +11,16 @@ from wenlan_data.source_config import load_sources
 from wenlan_data.testing import make_image
 from wenlan_data.web.limits import Limits
 
-PICTURE = make_image(1)
-SMALL = ok(PICTURE)
+IMAGE = make_image(1)
+SMALL = ok(IMAGE)
 
 CASES = [
-    ("max_line_bytes", 200, ok(PICTURE, "X: " + "x" * 300), "header_limit"),
-    ("max_headers", 10, ok(PICTURE, *(f"X-{n}: x" for n in range(20))), "header_limit"),
+    ("max_line_bytes", 200, ok(IMAGE, "X: " + "x" * 300), "header_limit"),
+    ("max_headers", 10, ok(IMAGE, *(f"X-{n}: x" for n in range(20))), "header_limit"),
     (
         "max_header_bytes",
         2000,
-        ok(PICTURE, *(f"X-{n}: {'x' * 100}" for n in range(30))),
+        ok(IMAGE, *(f"X-{n}: {'x' * 100}" for n in range(30))),
         "header_limit",
     ),
     ("max_interim_responses", 2, b"HTTP/1.1 103 Early Hints\r\n\r\n" * 3 + SMALL, "header_limit"),
@@ -86,7 +86,7 @@ def test_robots_have_limits_of_their_own(
 
 
 def test_more_large_bodies_than_are_allowed_come_one_after_the_other(tmp_path: Path) -> None:
-    large = ok(PICTURE + bytes(200_000))
+    large = ok(IMAGE + bytes(200_000))
     paths = tuple(f"/{n}.jpg" for n in range(6))
     with Web() as web:
         case = Case(

@@ -23,6 +23,6 @@ def test_the_signals_of_a_header(value: str, words: list[str]) -> None:
     assert header_signals(headers) == tuple(f"X-Robots-Tag: {word}" for word in words)
 
 
-def test_a_signal_drops_the_picture_for_good() -> None:
+def test_a_signal_drops_the_image_for_good() -> None:
     assert opt_out(()) is None
     assert opt_out(("X-Robots-Tag: noai",)) == Drop("opt_out", "X-Robots-Tag: noai")

@@ -8,7 +8,7 @@ from wenlan_data.records import Drop
 from wenlan_data.testing import make_image
 from wenlan_data.web.robots import RobotsRules, parse_robots
 
-PICTURE = make_image(1)
+IMAGE = make_image(1)
 REDIRECT = response("302 Found", b"", "Location: /robots.txt")
 
 
@@ -34,23 +34,23 @@ REDIRECT = response("302 Found", b"", "Location: /robots.txt")
     ],
 )
 def test_doubt_about_robots_means_no(tmp_path: Path, robots: bytes, reason: str) -> None:
-    with RawServer({"/robots.txt": [robots], "/a.jpg": [ok(PICTURE)]}) as server:
+    with RawServer({"/robots.txt": [robots], "/a.jpg": [ok(IMAGE)]}) as server:
         [row], _ = fetch(tmp_path, [server.url("/a.jpg")], server.host)
     assert (row["reason"], row["retryable"]) == (reason, reason == "robots_unavailable")
     assert ("/a.jpg" in server.paths) == (reason == "")
 
 
 def test_a_silent_robots_file_keeps_us_out(tmp_path: Path) -> None:
-    with RawServer({"/a.jpg": [ok(PICTURE)]}) as server:
+    with RawServer({"/a.jpg": [ok(IMAGE)]}) as server:
         server.answers["/robots.txt"] = [server.stall]
         [row], _ = fetch(tmp_path, [server.url("/a.jpg")], server.host)
     assert (row["reason"], row["detail"]) == ("robots_unavailable", "timeout")
     assert server.paths == ["/robots.txt"]
 
 
-def test_a_robots_file_is_asked_for_once_and_travels_to_the_next_slice(tmp_path: Path) -> None:
+def test_a_robots_file_is_requested_once_and_travels_to_the_next_fetch_list(tmp_path: Path) -> None:
     rules = ok(b"User-agent: *\nDisallow: /b")
-    with RawServer({"/robots.txt": [rules], "/a.jpg": [ok(PICTURE)]}) as server:
+    with RawServer({"/robots.txt": [rules], "/a.jpg": [ok(IMAGE)]}) as server:
         _, receipt = fetch(tmp_path, [server.url("/a.jpg")], server.host)
         later = tmp_path / "later"
         later.mkdir()

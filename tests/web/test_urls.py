@@ -55,7 +55,7 @@ def test_what_is_no_web_url_is_its_own_key(url: str) -> None:
         ("file:///etc/passwd", ""),
     ],
 )
-def test_the_host_is_the_one_that_would_be_asked(url: str, host: str) -> None:
+def test_the_host_is_the_one_that_would_be_requested(url: str, host: str) -> None:
     assert host_of(url) == host
 
 
@@ -75,7 +75,7 @@ def test_the_host_is_the_one_that_would_be_asked(url: str, host: str) -> None:
         ("http://", "bad_url"),
     ],
 )
-def test_what_cannot_be_asked_for_has_a_reason(url: str, reason: str) -> None:
+def test_what_cannot_be_requested_has_a_reason(url: str, reason: str) -> None:
     drop = usable(url)
     assert (drop.reason if drop else "") == reason
 

@@ -1,4 +1,4 @@
-"""Which links a crawl follows: the operator's limits, and those that keep it out of traps."""
+"""Which links a crawl follows: the operator's scope, and rules that keep the crawl out of traps."""
 
 import re
 from collections import Counter
@@ -84,7 +84,7 @@ _NO_PAGES = frozenset(
         *("json", "wasm", "woff", "woff2", "ttf", "otf", "eot", "swf", "torrent"),
     }
 )
-"""Extensions of what is no page; it is not asked for as one."""
+"""Extensions of files that are no pages; such links are not followed."""
 _EXTENSION = re.compile(r"\.([A-Za-z0-9]{1,7})$")
 
 _NUMBER = re.compile(r"[0-9]+")
@@ -92,19 +92,20 @@ _NUMBER = re.compile(r"[0-9]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """The limits of one crawl."""
+    """Hosts, domains and path patterns of one crawl."""
 
     hosts: tuple[str, ...] = ()
-    """`host:port` words that may be asked."""
+    """`host:port` words that may be requested."""
     domains: tuple[str, ...] = ()
-    """Registrable domains, or any other ends of host names, whose hosts may be asked on any web port."""
+    """Domains whose hosts, and hosts below them, may be requested on any web port."""
     include: tuple[str, ...] = ()
     """Patterns (`*`, `?`, `[...]`) of which path and query must match one; none: all match."""
     exclude: tuple[str, ...] = ()
     limits: Limits = DEFAULTS
 
     def refuses(self, url: str, host: str) -> str:
-        """Why a link is not followed (`scope`, `pattern`, `no_page`, `trap`, ...); empty where it is."""
+        """The reason why a link is not followed (`scope`, `pattern`, `no_page`, `trap`, ...), else
+        an empty string."""
         if drop := usable(url, self.limits.max_url_characters):
             return drop.reason
         if not self._is_in(host):
@@ -127,7 +128,8 @@ class Scope:
 
 
 def is_trap(path: str, query: str, limits: Limits = DEFAULTS) -> bool:
-    """Whether an address is of the kind that endless sites are made of."""
+    """Whether a URL looks like one of an endless site: very deep, repetitive, or with many query
+    keys."""
     segments = [segment for segment in path.split("/") if segment]
     if len(segments) > limits.max_path_segments or query.count("&") >= limits.max_query_keys:
         return True
@@ -135,7 +137,8 @@ def is_trap(path: str, query: str, limits: Limits = DEFAULTS) -> bool:
 
 
 def same_site(host: str) -> tuple[str, ...]:
-    """The hosts that a site of this one is reached at as well, itself first: most answer at one by a redirect."""
+    """The hosts that usually serve the same site, this one first: with and without `www.`, http and
+    https. Most sites redirect from all of them to one."""
     name, _, port = host.rpartition(":")
     if port not in {"80", "443"} or "." not in name or name.rpartition(".")[2].isdigit():
         return (host,)
@@ -157,9 +160,10 @@ def _pattern(words: str) -> re.Pattern[str]:
 
 @lru_cache(maxsize=1 << 16)
 def shape_of(url: str) -> str:
-    """What addresses of endless listings share: host, path with numbers as `0`, and the names of the query's keys."""
+    """The URL with every number of path and query keys as `0`, and without query values: equal for
+    all pages of an endless listing."""
     address, _, query = url.partition("?")
-    # Numbers of the host stay: img1 and img2 are two.
+    # Numbers of the host stay: img1 and img2 are two hosts.
     *start, path = address.split("/", 3)
     names = (
         sorted({_NUMBER.sub("0", pair.partition("=")[0]) for pair in query.split("&")})

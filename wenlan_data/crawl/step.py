@@ -1,231 +1,267 @@
-"""Crawls one slice of pages: asks in each host's turn, records pages as WARC, finds where the crawl may go next."""
+"""Crawls one fetch list of pages: requests them politely, records them as WARC, collects the links
+to follow."""
 
+import asyncio
 import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wenlan_data.crawl.frontier import Row, read_frontier, write_frontier
+from wenlan_data.crawl.frontier import FrontierRow, read_frontier, write_frontier
 from wenlan_data.crawl.receipts import CrawlDetails
 from wenlan_data.crawl.scope import Scope
 from wenlan_data.errors import os_errors
 from wenlan_data.extract.links import is_sitemap_or_feed, sitemap_or_feed_links
 from wenlan_data.extract.pages import is_html
 from wenlan_data.fetch.recorder import to_milliseconds
-from wenlan_data.fetch.results import EPOCH, Wanted
-from wenlan_data.fetch.step import Fetcher, FetchPart
-from wenlan_data.image.rules import ImageRules
+from wenlan_data.fetch.results import EPOCH
+from wenlan_data.layout import HOST_STATES, PAGE_LINKS, PAGE_TABLE, PAGE_WARC
 from wenlan_data.protocols import Receipt
 from wenlan_data.records import Drop
 from wenlan_data.sandbox.pages import read_links
 from wenlan_data.tables import PAGES
-from wenlan_data.web.blocklists import NO_LISTS, Exclusions, Lists
-from wenlan_data.web.limits import DEFAULTS, HostLimits, Limits
+from wenlan_data.web.blocklists import LoadedBlocklists
+from wenlan_data.web.polite_client import PoliteClient
+from wenlan_data.web.politeness import Politeness
 from wenlan_data.web.response import REDIRECTS, Response, failure_of, redirect_target
 from wenlan_data.web.tracking_params import page_key, page_url
 from wenlan_data.web.urls import host_of
 from wenlan_data.web.warc import PayloadWriter, record_at
 
 MAX_KNOWN_LINKS = 100_000
-"""Remembered with their verdicts: the pages of a site link the same places."""
-WARC, TABLE, LINKS, STATES = "pages.warc", "pages.parquet", "links.parquet", "hosts.json"
+"""Links that are remembered with the decision about them: the pages of a site link the same
+places."""
 
 LISTING = Drop("listing")
 """A sitemap or feed: read for its links, no page."""
 NOT_HTML = Drop("not_html")
+NOT_REQUESTED = Drop("not_asked", retryable=True)
 
 
 @dataclass(slots=True)
-class _Answer:
-    """What became of one URL."""
+class _PageResult:
+    """Outcome of one URL: a row of `pages.parquet` without the columns of the frontier."""
 
     drop: Drop | None
     status: int = 0
     bytes: int = 0
     offset: int = -1
+    """Of its record in `pages.warc`; -1 where nothing was recorded."""
     ip: str = ""
-    at: datetime = EPOCH
+    fetched_at: datetime = EPOCH
     target: str = ""
     """Where a redirect leads."""
     links: int = 0
+    """Links in scope."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrawlPart:
-    """The work of one slice of a round.
+    """Crawls one fetch list of a round.
 
-    Writes `pages.warc`, `pages.parquet` (`tables.PAGES`), `links.parquet` (`tables.FRONTIER`: links in scope) and
-    `hosts.json` (each host's state). Its receipt counts recorded pages as `rows_out`; details: `hosts` (for the next
-    slice of the chain), `asked`, `retryable_failed`, `requests`, `left_links` (reason to count).
+    Writes `pages.warc`, `pages.parquet` (`tables.PAGES`), `links.parquet` (`tables.FRONTIER`: links
+    in scope) and `hosts.json` (each host's state). Its receipt counts recorded pages as `rows_out`;
+    details: `hosts` (for the next fetch list of the chain), `asked`, `retryable_failed`,
+    `requests`, `left_links` (reason to count).
     """
 
-    wanted: str
-    """Path of a slice of the frontier."""
-    states: str
-    """Path of what is known of its hosts."""
+    fetch_list: str
+    """Path of rows of the frontier, see `tables.FRONTIER`."""
+    earlier_states: str
+    """Path of the states (JSON) that earlier rounds left of its hosts."""
     scope: Scope
     recorded: str = ""
-    """Path of where pages lie that another crawl has recorded; they are copied, not asked for."""
+    """Path of the places (JSON) of pages that another crawl has recorded; they are copied, not
+    requested."""
     sitemaps: bool = True
-    contact: str = ""
-    allow: tuple[str, ...] = ()
-    hosts: dict[str, HostLimits] = field(default_factory=dict)
+    politeness: Politeness = field(default_factory=Politeness)
     host_states: dict[str, dict[str, object]] = field(default_factory=dict)
-    """`hosts` of the receipt of the chain's slice before."""
-    limits: Limits = DEFAULTS
-    exclude: Lists = NO_LISTS
+    """`hosts` of the receipt of the chain's earlier fetch list."""
 
     def __call__(self, out: Path) -> Receipt[CrawlDetails]:
-        """Ask, record, follow. Raises `DiskError` when the disk is full."""
-        rows = read_frontier(self.wanted)
-        answers: list[_Answer | None] = [None] * len(rows)
-        with PayloadWriter(out / WARC) as warc:
-            self._copy(rows, answers, warc)
-            fetcher = self._fetcher(rows, answers, warc)
-            details = fetcher.run()
+        """Fetches, records and collects links. Raises `DiskError` when the disk is full."""
+        rows = read_frontier(self.fetch_list)
+        blocklists = self.politeness.blocklists.load()
+        with os_errors(self.earlier_states):
+            earlier_states = json.loads(Path(self.earlier_states).read_text("utf-8"))
+        client = PoliteClient(
+            self.politeness,
+            {**earlier_states, **self.host_states},
+            body=self.politeness.limits.page,
+            # A redirect is a row of its own: its target may be a page that another link has found
+            # already.
+            follow_redirects=False,
+            # The pages that a reserved page links may be free: it is read, and its images are left
+            # out.
+            drop_opted_out=False,
+        )
+        with PayloadWriter(out / PAGE_WARC) as warc:
+            recorder = _PageRecorder(warc, blocklists)
+            results = self._copy(rows, recorder)
+            missing = [index for index in range(len(rows)) if index not in results]
+            fetched = _fetch_pages(client, [rows[index][0] for index in missing], recorder)
+            results |= dict(zip(missing, fetched, strict=True))
             bytes_out = warc.size_bytes
-        done = [answer or _Answer(Drop("not_asked", retryable=True)) for answer in answers]
-        follow = _Follow(replace(self.scope, limits=self.limits), self.exclude.load())
-        for row, answer in zip(rows, done, strict=True):
-            answer.links = follow.add(row, answer, out / WARC)
+        host_states = client.host_states()
+        pages = [results[index] for index in range(len(rows))]
+        collector = _LinkCollector(replace(self.scope, limits=self.politeness.limits), blocklists)
+        for row, page in zip(rows, pages, strict=True):
+            page.links = collector.add(row, page, out / PAGE_WARC)
         if self.sitemaps:
-            follow.add_sitemaps(
-                text for rules in fetcher.rules().values() for text in _sitemaps(rules.text)
+            collector.add_sitemaps(
+                url for robots in client.robots().values() for url in _sitemaps(robots.text)
             )
         with os_errors(out):
-            write_frontier(out / LINKS, follow.rows)
-            _write_pages(out / TABLE, rows, done)
-            (out / STATES).write_text(json.dumps(details["hosts"]), "utf-8")
-        return self._receipt(
-            done, bytes_out, {**details, "left_links": dict(sorted(follow.left.items()))}
+            write_frontier(out / PAGE_LINKS, collector.rows)
+            _write_pages(out / PAGE_TABLE, rows, pages)
+            (out / HOST_STATES).write_text(json.dumps(host_states), "utf-8")
+        details = CrawlDetails(
+            hosts=host_states,
+            asked=len(missing),
+            retryable_failed=sum(1 for page in pages if page.drop and page.drop.retryable),
+            requests=client.requests,
+            left_links=dict(sorted(collector.left.items())),
         )
-
-    def _fetcher(
-        self, rows: Sequence[Row], answers: list[_Answer | None], warc: PayloadWriter
-    ) -> Fetcher:
-        with os_errors(self.states):
-            states = json.loads(Path(self.states).read_text("utf-8"))
-        asking = FetchPart(
-            wanted=self.wanted,
-            contact=self.contact,
-            allow=self.allow,
-            hosts=self.hosts,
-            image=ImageRules(),
-            host_states={**states, **self.host_states},
-            limits=self.limits,
-            exclude=self.exclude,
-        )
-        wanted = [
-            Wanted(n, row[0], row[1], row[2], "web", "", 0)
-            for n, row in enumerate(rows)
-            if not answers[n]
-        ]
-
-        exclusions = self.exclude.load()
-
-        def take(index: int, answer: Response | Drop) -> None:
-            answers[wanted[index].ordinal] = _recorded(answer, warc, datetime.now(UTC), exclusions)
-
-        return Fetcher(asking, wanted, [None] * len(wanted), take)
+        return _receipt(pages, bytes_out, details)
 
     def _copy(
-        self, rows: Sequence[Row], answers: list[_Answer | None], warc: PayloadWriter
-    ) -> None:
-        at_hand = json.loads(Path(self.recorded).read_text("utf-8")) if self.recorded else {}
+        self, rows: Sequence[FrontierRow], recorder: "_PageRecorder"
+    ) -> dict[int, _PageResult]:
+        """Records pages that lie in another crawl's WARC; by the index of their rows."""
+        places = json.loads(Path(self.recorded).read_text("utf-8")) if self.recorded else {}
+        results = {}
         for index, row in enumerate(rows):
-            if row[1] in at_hand:
-                path, offset = at_hand[row[1]]
+            if row[1] in places:
+                path, offset = places[row[1]]
                 record = record_at(Path(path), offset)
-                reply = Response(
+                response = Response(
                     status=record.status,
                     reason="OK",
                     headers=record.headers,
                     body=record.payload,
                     final_url=record.url,
                     ip=record.ip,
+                    received_at=record.date,
                 )
-                answers[index] = _recorded(reply, warc, record.date, self.exclude.load())
+                results[index] = recorder.record(response)
+        return results
 
-    def _receipt(
-        self, answers: Sequence[_Answer], bytes_out: int, details: dict[str, object]
-    ) -> Receipt[CrawlDetails]:
-        drops = [answer.drop for answer in answers if answer.drop]
-        details["retryable_failed"] = sum(1 for drop in drops if drop.retryable)
-        return Receipt(
-            rows_in=len(answers),
-            rows_out=len(answers) - len(drops),
-            bytes_out=bytes_out,
-            drops=dict(sorted(Counter(drop.reason for drop in drops).items())),
-            details=CrawlDetails(**details),  # type: ignore[arg-type]
+
+def _fetch_pages(
+    client: PoliteClient, urls: Sequence[str], recorder: "_PageRecorder"
+) -> list[_PageResult]:
+    """Requests all URLs and records the responses in the order in which they arrive."""
+    results: list[_PageResult | None] = [None] * len(urls)
+
+    async def fetch() -> None:
+        async with aclosing(client.fetch(urls)) as arrivals:
+            async for index, response in arrivals:
+                results[index] = (
+                    _PageResult(response)
+                    if isinstance(response, Drop)
+                    else recorder.record(response)
+                )
+
+    if urls:
+        asyncio.run(fetch())
+    return [result or _PageResult(NOT_REQUESTED) for result in results]
+
+
+@dataclass(frozen=True, slots=True)
+class _PageRecorder:
+    """Writes responses that are pages, sitemaps or feeds to the part's WARC."""
+
+    warc: PayloadWriter
+    blocklists: LoadedBlocklists
+
+    def record(self, response: Response) -> _PageResult:
+        """Records a response, or states why it is no page."""
+        body = response.body
+        result = _PageResult(
+            None,
+            response.status,
+            len(body),
+            ip=response.ip,
+            fetched_at=to_milliseconds(response.received_at),
         )
+        if response.status in REDIRECTS:
+            target = redirect_target(response)
+            result.drop = target if isinstance(target, Drop) else Drop("redirect", target[:200])
+            result.target = target if isinstance(target, str) else ""
+            return result
+        if drop := failure_of(response.status):
+            result.drop = drop
+            return result
+        listing = is_sitemap_or_feed(body)
+        if not listing and not is_html(body, response.header("content-type")):
+            result.drop = NOT_HTML
+            return result
+        sha256 = hashlib.sha256(body).hexdigest()
+        if drop := self.blocklists.refuses_bytes(sha256, None):
+            result.drop = drop
+            return result
+        result.drop = LISTING if listing else None
+        result.offset = self.warc.size_bytes
+        self.warc.response(
+            response.final_url,
+            body,
+            status=f"{response.status} {response.reason}",
+            headers=response.headers,
+            sha256=sha256,
+            ip=response.ip,
+            date=response.received_at,
+        )
+        return result
 
 
-def _recorded(
-    answer: Response | Drop, warc: PayloadWriter, at: datetime, exclusions: Exclusions
-) -> _Answer:
-    if isinstance(answer, Drop):
-        return _Answer(answer)
-    seen = _Answer(None, answer.status, len(answer.body), -1, answer.ip, to_milliseconds(at))
-    if answer.status in REDIRECTS:
-        target = redirect_target(answer)
-        seen.drop = target if isinstance(target, Drop) else Drop("redirect", target[:200])
-        seen.target = target if isinstance(target, str) else ""
-        return seen
-    if drop := failure_of(answer.status):
-        seen.drop = drop
-        return seen
-    listing = is_sitemap_or_feed(answer.body)
-    if not listing and not is_html(answer.body, answer.header("content-type")):
-        seen.drop = NOT_HTML
-        return seen
-    sha256 = hashlib.sha256(answer.body).hexdigest()
-    if drop := exclusions.refuses_bytes(sha256, None):
-        seen.drop = drop
-        return seen
-    seen.drop = LISTING if listing else None
-    seen.offset = warc.size_bytes
-    warc.response(
-        answer.final_url,
-        answer.body,
-        status=f"{answer.status} {answer.reason}",
-        headers=answer.headers,
-        sha256=sha256,
-        ip=answer.ip,
-        date=at,
+def _receipt(
+    pages: Sequence[_PageResult], bytes_out: int, details: CrawlDetails
+) -> Receipt[CrawlDetails]:
+    drops = Counter(page.drop.reason for page in pages if page.drop)
+    return Receipt(
+        rows_in=len(pages),
+        rows_out=len(pages) - drops.total(),
+        bytes_out=bytes_out,
+        drops=dict(sorted(drops.items())),
+        details=details,
     )
-    return seen
 
 
-class _Follow:
-    """The links of a slice that are in scope, each page once."""
+class _LinkCollector:
+    """Collects the links of a fetch list that are in scope, each page once per depth."""
 
-    def __init__(self, scope: Scope, exclusions: Exclusions) -> None:
-        self._exclusions = exclusions
-        self._limits = scope.limits
-        self.rows: list[Row] = []
+    def __init__(self, scope: Scope, blocklists: LoadedBlocklists) -> None:
+        self.rows: list[FrontierRow] = []
         self.left: Counter[str] = Counter()
+        """Links that are not followed, by reason."""
         self._scope = scope
+        self._limits = scope.limits
+        self._blocklists = blocklists
         self._known: dict[str, tuple[str, str, str, str]] = {}
         self._seen: set[str] = set()
 
-    def add(self, row: Row, answer: _Answer, warc: Path) -> int:
-        """The links of one answer; how many the crawl may follow."""
+    def add(self, row: FrontierRow, page: _PageResult, warc: Path) -> int:
+        """Adds the links of one page.
+
+        Returns how many of them are in scope; sets the drop of a page that is none.
+        """
         depth, redirects = row[3], row[4]
-        if answer.target:
+        if page.target:
             if redirects >= self._limits.max_redirects:
-                answer.drop = Drop("redirect_limit", f"more than {self._limits.max_redirects}")
+                page.drop = Drop("redirect_limit", f"more than {self._limits.max_redirects}")
                 return 0
-            return self._add(answer.target, depth, redirects + 1)
-        if answer.offset < 0:
+            return self._add(page.target, depth, redirects + 1)
+        if page.offset < 0:
             return 0
-        record = record_at(warc, answer.offset)
-        if answer.drop == LISTING:
+        record = record_at(warc, page.offset)
+        if page.drop == LISTING:
             links = sitemap_or_feed_links(record.payload, record.url)
             return sum(
                 self._add(url, depth if _is_sitemap(url) else depth + 1, 0) for url in links.urls
@@ -237,14 +273,14 @@ class _Follow:
             max_links=self._limits.max_links_a_page,
         )
         if isinstance(found, Drop) or found.soft:
-            answer.drop = found if isinstance(found, Drop) else Drop(found.soft)
+            page.drop = found if isinstance(found, Drop) else Drop(found.soft)
             return 0
         links = found.links
         self.left["page_limit_or_nofollow"] += links.omitted
         return sum(self._add(url, depth + 1, 0) for url in links.urls)
 
     def add_sitemaps(self, urls: Iterator[str]) -> None:
-        """Sitemaps that robots.txt names: as deep as the seeds."""
+        """Adds sitemaps that robots.txt names, at the depth of the seeds."""
         for url in urls:
             self._add(url, 0, 0)
 
@@ -260,14 +296,14 @@ class _Follow:
         if refusal:
             self.left[refusal] += 1
             return 0
-        # Pages of one slice may differ in depth: the frontier takes the nearest.
+        # Pages of one fetch list may differ in depth: the frontier keeps the smallest.
         if (mark := f"{depth} {redirects} {key}") not in self._seen:
             self._seen.add(mark)
             self.rows.append((url, key, host, depth, redirects))
         return 1
 
     def _refuses(self, url: str, host: str) -> str:
-        drop = self._exclusions.refuses_url(url)
+        drop = self._blocklists.refuses_url(url)
         return drop.reason if drop else self._scope.refuses(url, host)
 
 
@@ -281,24 +317,24 @@ def _sitemaps(robots: str) -> list[str]:
     return [url.strip() for _, _, url in lines]
 
 
-def _write_pages(path: Path, rows: Sequence[Row], answers: Sequence[_Answer]) -> None:
+def _write_pages(path: Path, rows: Sequence[FrontierRow], pages: Sequence[_PageResult]) -> None:
     written = []
-    for (url, key, host, depth, _), one in zip(rows, answers, strict=True):
-        drop = one.drop or Drop("")
-        judged = (drop.reason, drop.detail, drop.retryable)
+    for (url, key, host, depth, _), page in zip(rows, pages, strict=True):
+        drop = page.drop or Drop("")
+        decision = (drop.reason, drop.detail, drop.retryable)
         written.append(
             (
                 url,
                 key,
                 host,
                 depth,
-                *judged,
-                one.status,
-                one.bytes,
-                one.offset,
-                one.ip,
-                one.at,
-                one.links,
+                *decision,
+                page.status,
+                page.bytes,
+                page.offset,
+                page.ip,
+                page.fetched_at,
+                page.links,
             )
         )
     columns = list(zip(*written, strict=True)) if written else [()] * len(PAGES)

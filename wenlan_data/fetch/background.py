@@ -1,4 +1,5 @@
-"""One thread that judges and records pictures beside the event loop, with a bounded amount of bytes waiting for it."""
+"""A thread that checks and records images beside the event loop; the bytes that wait for it are
+bounded."""
 
 import asyncio
 import threading
@@ -12,20 +13,23 @@ MAX_BYTES_AT_ONCE = 2 << 20
 Item = TypeVar("Item")
 
 
-class Judge(Generic[Item]):
-    """Does `work` with what it is given, in the order in which it comes; an async context manager.
+class BackgroundChecker(Generic[Item]):
+    """Calls `check` with the added items, in the order in which they were added; an async context
+    manager.
 
-    What waits is taken together, up to 8 items or 2 MiB: the decoding process is woken once for them.
+    Items that wait are passed together, up to 8 items or 2 MiB: the decoding process is woken once
+    for them.
 
-    Whoever gives waits only for room, not for the end of the work: a future for each picture, and a wake-up of the
-    loop for it, take 0.1 ms of the 1.7 ms of processor time that a picture takes in all. After leaving, all that was
-    given is done. What a work raises is raised by the next `give` or on leaving; the works after it are left out.
+    `add` waits only for room, not for the end of the check: a future per image, and waking the loop
+    for it, take 0.1 ms of the 1.7 ms of processor time that an image takes in all. On leaving, all
+    added items are checked. An error of `check` is raised by the next `add` or on leaving; the
+    items after it are skipped.
     """
 
-    def __init__(self, work: Callable[[Sequence[Item]], None], max_waiting_bytes: int) -> None:
-        self._do = work
+    def __init__(self, check: Callable[[Sequence[Item]], None], max_waiting_bytes: int) -> None:
+        self._check = check
         self._max_waiting_bytes = max_waiting_bytes
-        self._given: SimpleQueue[tuple[Item, int] | None] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[Item, int] | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._waiting_bytes = 0
         self._full = False
@@ -35,7 +39,7 @@ class Judge(Generic[Item]):
         self._loop = asyncio.get_running_loop()
         self._room = asyncio.Event()
         self._room.set()
-        self._thread = threading.Thread(target=self._work, name="judge", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="checker", daemon=True)
         self._thread.start()
         return self
 
@@ -46,14 +50,15 @@ class Judge(Generic[Item]):
         trace: TracebackType | None,
     ) -> None:
         if error:
+            # Makes the thread skip what waits: the part has failed already.
             self._error = self._error or error
-        self._given.put(None)
+        self._queue.put(None)
         self._thread.join()
         if self._error and not error:
             raise self._error
 
-    async def give(self, item: Item, size_bytes: int) -> None:
-        """Have `item`, which holds `size_bytes` in memory, worked on."""
+    async def add(self, item: Item, size_bytes: int) -> None:
+        """Queues `item`, which holds `size_bytes` in memory."""
         while not self._room.is_set():
             await self._room.wait()
         if self._error:
@@ -63,39 +68,41 @@ class Judge(Generic[Item]):
             if self._waiting_bytes > self._max_waiting_bytes:
                 self._full = True
                 self._room.clear()
-        self._given.put((item, size_bytes))
+        self._queue.put((item, size_bytes))
 
-    def _work(self) -> None:
+    def _run(self) -> None:
         ended = False
         while not ended:
-            items, size_bytes, ended = self._some()
+            items, size_bytes, ended = self._next_items()
             try:
                 if items and not self._error:
-                    self._do(items)
-            except BaseException as error:  # noqa: BLE001 - a thread's boundary: `give` and leaving raise it
+                    self._check(items)
+            except BaseException as error:  # noqa: BLE001 - a thread's boundary: `add` and leaving raise it
                 self._error = error
+            # Before room is made: otherwise the bytes of these items and of new ones are held at
+            # once.
             del items
             self._make_room(size_bytes)
 
-    def _some(self) -> tuple[list[Item], int, bool]:
-        """What waits now, at least one thing; how many bytes it holds; whether nothing follows."""
+    def _next_items(self) -> tuple[list[Item], int, bool]:
+        """Waiting items, at least one; how many bytes they hold; whether nothing follows."""
         items: list[Item] = []
         size_bytes = 0
         while len(items) < MAX_AT_ONCE and size_bytes < MAX_BYTES_AT_ONCE:
             try:
-                given = self._given.get(block=not items)
+                queued = self._queue.get(block=not items)
             except Empty:
                 break
-            if given is None:
+            if queued is None:
                 return items, size_bytes, True
-            items.append(given[0])
-            size_bytes += given[1]
+            items.append(queued[0])
+            size_bytes += queued[1]
         return items, size_bytes, False
 
     def _make_room(self, size_bytes: int) -> None:
         with self._lock:
             self._waiting_bytes -= size_bytes
-            # Half empty at least, so that the loop is woken now and then and not after every picture.
+            # Half empty at least, so that the loop is woken now and then and not after every image.
             wake = self._full and self._waiting_bytes <= self._max_waiting_bytes // 2
             self._full = self._full and not wake
         if wake:

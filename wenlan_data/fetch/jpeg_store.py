@@ -1,6 +1,8 @@
-"""The JPEGs that pictures were encoded to when they were judged, one after another, until the shard step takes them.
+"""JPEGs to which images were re-encoded when they were checked, one after another, until the shard
+step reads them.
 
-Whether a picture stays is known only later. But so it is decoded once, and that costs more than encoding it.
+Whether an image stays in the corpus is known only later. Still it is encoded at once, so that it is
+decoded only once: decoding costs more than encoding.
 """
 
 import os
@@ -13,24 +15,22 @@ import google_crc32c
 
 from wenlan_data.errors import DamageError, os_errors
 
-ENCODED = "encoded.bin"
-
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
-    """Where one lies."""
+class JpegLocation:
+    """Place of one JPEG in the file."""
 
     offset: int = -1
-    """Of its first byte; -1 where the picture is stored as it came, or not at all."""
+    """Of its first byte; -1 where the image is stored as it came, or not at all."""
     bytes: int = 0
     crc32c: int = 0
 
 
-NOT_ENCODED = Encoded()
+NO_JPEG = JpegLocation()
 
 
-class EncodedWriter:
-    """Writes a new file of them. A context manager; `DiskError` when the disk is full."""
+class JpegStoreWriter:
+    """Writes a new file of JPEGs. A context manager; raises `DiskError` when the disk is full."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -50,21 +50,21 @@ class EncodedWriter:
         with os_errors(self._path):
             self._file.close()
 
-    def add(self, jpeg: bytes) -> Encoded:
-        """Write one; nothing for no bytes."""
+    def add(self, jpeg: bytes) -> JpegLocation:
+        """Appends a JPEG; writes nothing for empty bytes."""
         if not jpeg:
-            return NOT_ENCODED
-        place = Encoded(self.size_bytes, len(jpeg), google_crc32c.value(jpeg))
+            return NO_JPEG
+        place = JpegLocation(self.size_bytes, len(jpeg), google_crc32c.value(jpeg))
         with os_errors(self._path):
             self._file.write(jpeg)
         self.size_bytes += len(jpeg)
         return place
 
 
-def encoded_at(path: str, place: Encoded) -> bytes:
-    """One of them. Raises `DamageError` where it is not what was written."""
+def read_jpeg(path: str, place: JpegLocation) -> bytes:
+    """Reads one JPEG. Raises `DamageError` where the bytes are not those that were written."""
     with os_errors(path):
-        jpeg = bytes_at(path, place.offset, place.bytes)
+        jpeg = read_bytes(path, place.offset, place.bytes)
     if len(jpeg) != place.bytes or google_crc32c.value(jpeg) != place.crc32c:
         raise DamageError(
             f"{path}: the {place.bytes} bytes at {place.offset} are not what was written: the file has changed, "
@@ -73,9 +73,10 @@ def encoded_at(path: str, place: Encoded) -> bytes:
     return jpeg
 
 
-def bytes_at(path: str, offset: int, size: int) -> bytes:
-    """So many bytes of a file, or as many as it has from there on."""
-    # Opened each time: keys are digests, so one shard can touch more files than a process may hold open.
+def read_bytes(path: str, offset: int, size: int) -> bytes:
+    """Reads `size` bytes at `offset`, fewer at the end of the file."""
+    # Opened each time: keys are digests, so one shard can touch more files than a process may hold
+    # open.
     descriptor = os.open(path, os.O_RDONLY)
     try:
         return os.pread(descriptor, size, offset)

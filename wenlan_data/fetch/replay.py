@@ -1,4 +1,4 @@
-"""Judges a recorded slice anew, without a request: the fetch step of `build --from`."""
+"""Checks recorded images again, without a request: the fetch step of `build --from`."""
 
 import hashlib
 import os
@@ -8,10 +8,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 from wenlan_data.errors import DamageError, os_errors
-from wenlan_data.fetch.jpeg_store import ENCODED, EncodedWriter
+from wenlan_data.fetch.jpeg_store import JpegStoreWriter
 from wenlan_data.fetch.receipts import FetchDetails
-from wenlan_data.fetch.results import Outcome, read_outcomes, read_wanted, receipt_of, write_facts
+from wenlan_data.fetch.results import (
+    FetchResult,
+    fetch_receipt,
+    read_fetch_list,
+    read_results,
+    write_results,
+)
 from wenlan_data.image.rules import ImageRules
+from wenlan_data.layout import FETCH_RESULTS, IMAGE_WARC, STORED_JPEGS
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import ShardRules
 from wenlan_data.records import Drop
@@ -23,54 +30,58 @@ NOT_RECORDED = Drop("not_recorded", retryable=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayPart:
-    """Writes the same files as `FetchPart`, `images.warc` being the old one (linked, or copied)."""
+    """Writes the same files as `FetchPart`; `images.warc` is a link to the old one, or a copy."""
 
-    wanted: str
-    """Path of the slice, see `tables.WANTED`."""
-    facts: tuple[str, ...] = ()
-    """Facts whose offsets lie in `warc`."""
+    fetch_list: str
+    """Path, see `tables.WANTED`."""
+    results: tuple[str, ...] = ()
+    """`facts.parquet` files whose offsets refer to `warc`."""
     warc: str = ""
-    """The old `images.warc`; empty where nothing of the slice was recorded."""
+    """The old `images.warc`; empty where nothing of the fetch list was recorded."""
     image: ImageRules
     jpeg_quality: int = ShardRules().jpeg_quality
 
     def __call__(self, out: Path) -> Receipt[FetchDetails]:
-        """Judge. Raises `DamageError` where the old WARC is not what the old facts say."""
-        rows = read_wanted(self.wanted)
-        recorded = read_outcomes(self.facts)
-        path = out / "images.warc"
-        bytes_out = _link(self.warc, path)
-        with os_errors(path), path.open("rb") as file, EncodedWriter(out / ENCODED) as encoded:
-            outcomes = [self._judged(recorded.get(row.url_key), file, encoded) for row in rows]
-            bytes_out += encoded.size_bytes
-        write_facts(out / "facts.parquet", rows, outcomes)
-        missing = sum(1 for one in outcomes if one.found == NOT_RECORDED)
-        details: dict[str, object] = {
-            "hosts": {},
-            "asked": 0,
-            "retryable_failed": 0,
-            "not_recorded": missing,
-        }
-        return receipt_of(outcomes, bytes_out, details)
+        """Checks all rows.
 
-    def _judged(self, old: Outcome | None, file: BinaryIO, encoded: EncodedWriter) -> Outcome:
+        Raises `DamageError` where the old WARC does not match the old results.
+        """
+        rows = read_fetch_list(self.fetch_list)
+        recorded = read_results(self.results)
+        path = out / IMAGE_WARC
+        bytes_out = _link(self.warc, path)
+        with (
+            os_errors(path),
+            path.open("rb") as file,
+            JpegStoreWriter(out / STORED_JPEGS) as jpegs,
+        ):
+            results = [self._check(recorded.get(row.url_key), file, jpegs) for row in rows]
+            bytes_out += jpegs.size_bytes
+        write_results(out / FETCH_RESULTS, rows, results)
+        missing = sum(1 for result in results if result.found == NOT_RECORDED)
+        return fetch_receipt(results, bytes_out, FetchDetails(not_recorded=missing))
+
+    def _check(
+        self, old: FetchResult | None, file: BinaryIO, jpegs: JpegStoreWriter
+    ) -> FetchResult:
         if old is None:
-            return Outcome(found=NOT_RECORDED)
+            return FetchResult(found=NOT_RECORDED)
         if old.warc_offset < 0:
             return old
         payload = payload_at(file, old.warc_offset, old.bytes, Path(self.warc))
         if hashlib.sha256(payload).hexdigest() != old.sha256:
             where = f"{self.warc}: at byte {old.warc_offset}"
             raise DamageError(
-                f"{where}: the picture is not the one whose hash was recorded: restore the file"
+                f"{where}: the image is not the one whose hash was recorded: restore the file"
             )
-        (answer,) = check_images([payload], [old.sha256], self.image, self.jpeg_quality)
-        found, jpeg = (answer, b"") if isinstance(answer, Drop) else answer
-        return replace(old, found=found, encoded=encoded.add(jpeg))
+        (examined,) = check_images([payload], [old.sha256], self.image, self.jpeg_quality)
+        found, jpeg = (examined, b"") if isinstance(examined, Drop) else examined
+        return replace(old, found=found, jpeg_location=jpegs.add(jpeg))
 
 
 def _link(warc: str, path: Path) -> int:
-    """Bring the old WARC to `path`; gives its size in bytes."""
+    """Links or copies the old WARC to `path`, or makes an empty file there; returns its size in
+    bytes."""
     with os_errors(warc):
         if not warc:
             path.touch()
@@ -78,6 +89,7 @@ def _link(warc: str, path: Path) -> int:
             try:
                 os.link(warc, path)
             except OSError:
-                # Another file system, or one without links; what else is wrong shows when the copy fails.
+                # Another file system, or one without links; any other fault makes the copy fail
+                # too.
                 shutil.copyfile(warc, path)
         return path.stat().st_size

@@ -1,4 +1,5 @@
-"""What became of each wanted picture, gathered row by row and written as one `facts.parquet`."""
+"""Fetch lists and fetch results: one request and one result per image, read and written as
+Parquet."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wenlan_data.errors import DamageError, os_errors
-from wenlan_data.fetch.jpeg_store import NOT_ENCODED, Encoded
+from wenlan_data.fetch.jpeg_store import NO_JPEG, JpegLocation
 from wenlan_data.fetch.receipts import FetchDetails
 from wenlan_data.image.hash import NO_COLOURS
 from wenlan_data.protocols import Receipt
@@ -22,23 +23,25 @@ _NO_PDQ = bytes(32)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """One row of a slice, see `tables.WANTED`."""
+class FetchRequest:
+    """One row of a fetch list, see `tables.WANTED`."""
 
     ordinal: int
     url: str
     url_key: str
     host: str
-    supply: str
-    supply_path: str
-    supply_offset: int
+    origin: str
+    """`web`, `file`, `warc` or inline; column `supply`."""
+    origin_path: str
+    origin_offset: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """One row of the facts but for what it shares with the wanted row.
+class FetchResult:
+    """One row of `facts.parquet` without the columns that it shares with its request.
 
-    A picture that was rejected but recorded keeps offset, length and digest: another recipe may judge it.
+    An image that was rejected but recorded keeps offset, length and digest: another recipe can
+    check it again.
     """
 
     found: ImageFacts | Drop
@@ -51,80 +54,92 @@ class Outcome:
     ip: str = ""
     fetched_at: datetime = EPOCH
     opt_out: tuple[str, ...] = ()
-    encoded: Encoded = NOT_ENCODED
+    jpeg_location: JpegLocation = NO_JPEG
 
 
-def read_wanted(path: str | Path) -> list[Wanted]:
-    """The rows of a slice, in order."""
+def read_fetch_list(path: str | Path) -> list[FetchRequest]:
+    """The rows of a fetch list, in order."""
     with os_errors(path):
         table = pq.read_table(path, schema=WANTED)
     return [
-        Wanted(*row) for row in zip(*(column.to_pylist() for column in table.columns), strict=True)
+        FetchRequest(*row)
+        for row in zip(*(column.to_pylist() for column in table.columns), strict=True)
     ]
 
 
-def read_outcomes(paths: Sequence[str]) -> dict[str, Outcome]:
-    """What `facts.parquet` files say, by `url_key`; the first row of a key counts."""
-    outcomes: dict[str, Outcome] = {}
+def read_results(paths: Sequence[str]) -> dict[str, FetchResult]:
+    """The rows of `facts.parquet` files by `url_key`; of several rows with one key, the first."""
+    results: dict[str, FetchResult] = {}
     for path in paths:
         with os_errors(path):
             table = pq.read_table(path, schema=FACTS)
         for row in table.to_pylist():
-            outcomes.setdefault(row["url_key"], _outcome(row))
-    return outcomes
+            results.setdefault(row["url_key"], _read_row(row))
+    return results
 
 
-def write_facts(path: Path, wanted: Sequence[Wanted], outcomes: Sequence[Outcome | None]) -> None:
-    """Write one row for each wanted one, in order. Raises `DamageError` where a row has no outcome."""
+def write_results(
+    path: Path, requests: Sequence[FetchRequest], results: Sequence[FetchResult | None]
+) -> None:
+    """Writes one row per request, in order. Raises `DamageError` where a request has no result."""
     rows = []
-    for row, outcome in zip(wanted, outcomes, strict=True):
-        if outcome is None:
+    for request, result in zip(requests, results, strict=True):
+        if result is None:
             raise DamageError(
-                f"{path}: {row.url} was neither fetched nor dropped: this is an error of ours, report it"
+                f"{path}: {request.url} was neither fetched nor dropped: this is an error of ours, report it"
             )
-        rows.append(_row(row, outcome))
+        rows.append(_row(request, result))
     columns = zip(*rows, strict=True) if rows else [()] * len(FACTS)
     arrays = [pa.array(column, field.type) for column, field in zip(columns, FACTS, strict=True)]
     with os_errors(path):
         pq.write_table(pa.table(arrays, schema=FACTS), path, compression="zstd")
 
 
-def receipt_of(
-    outcomes: Sequence[Outcome | None], bytes_out: int, details: dict[str, object]
+def fetch_receipt(
+    results: Sequence[FetchResult | None], bytes_out: int, details: FetchDetails
 ) -> Receipt[FetchDetails]:
-    """The receipt of a part with these outcomes."""
-    drops = Counter(one.found.reason for one in outcomes if one and isinstance(one.found, Drop))
-    good = sum(1 for one in outcomes if one and not isinstance(one.found, Drop))
+    """The receipt of a part with these results; `bytes_out` counts the files that it wrote."""
+    drops = Counter(
+        result.found.reason for result in results if result and isinstance(result.found, Drop)
+    )
+    good = sum(1 for result in results if result and not isinstance(result.found, Drop))
     return Receipt(
-        rows_in=len(outcomes),
+        rows_in=len(results),
         rows_out=good,
         bytes_out=bytes_out,
         drops=dict(sorted(drops.items())),
-        details=FetchDetails(**details),  # type: ignore[arg-type]
+        details=details,
     )
 
 
-def _row(row: Wanted, one: Outcome) -> tuple[object, ...]:
-    found = one.found
+def _row(request: FetchRequest, result: FetchResult) -> tuple[object, ...]:
+    found = result.found
     if isinstance(found, Drop):
-        judged: tuple[object, ...] = (
+        columns: tuple[object, ...] = (
             found.reason,
             found.detail,
             found.retryable,
-            one.sha256,
-            one.bytes,
+            result.sha256,
+            result.bytes,
         )
-        judged += ("", 0, 0, 0, _NO_PDQ, NO_COLOURS)
+        columns += ("", 0, 0, 0, _NO_PDQ, NO_COLOURS)
     else:
-        judged = ("", "", False, found.sha256, found.bytes)
-        judged += (found.format, found.width, found.height, found.phash, found.pdq, found.colours)
-    seen = (one.warc_offset, one.final_url, one.status, one.ip, one.fetched_at, list(one.opt_out))
-    encoded = (one.encoded.offset, one.encoded.bytes, one.encoded.crc32c)
-    return (row.ordinal, row.url, row.url_key, *judged, *seen, *encoded)
+        columns = ("", "", False, found.sha256, found.bytes)
+        columns += (found.format, found.width, found.height, found.phash, found.pdq, found.colours)
+    exchange = (
+        result.warc_offset,
+        result.final_url,
+        result.status,
+        result.ip,
+        result.fetched_at,
+        list(result.opt_out),
+    )
+    jpeg = (result.jpeg_location.offset, result.jpeg_location.bytes, result.jpeg_location.crc32c)
+    return (request.ordinal, request.url, request.url_key, *columns, *exchange, *jpeg)
 
 
-def _outcome(row: dict[str, object]) -> Outcome:
-    return Outcome(
+def _read_row(row: dict[str, object]) -> FetchResult:
+    return FetchResult(
         found=_found(row),
         **{
             name: row[name]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from wenlan_data.crawl.budget import CrawlLimits
-from wenlan_data.crawl.frontier import FrontierPart, Row
+from wenlan_data.crawl.frontier import FrontierPart, FrontierRow
 from wenlan_data.crawl.receipts import CrawlDetails, FrontierDetails, FrontierList
 from wenlan_data.crawl.step import CrawlPart
 from wenlan_data.layout import PAGE_TABLE, PAGE_WARC, REQUESTED_URLS, generation_name, part_name
@@ -107,7 +107,7 @@ class _Crawl:
             seeds=() if self.rounds else _rows(self.source.crawl_seeds()),
             before=str(before),
             crawled=tuple(map(str, crawled)),
-            asked=tuple(str(frontier / REQUESTED_URLS) for frontier, _ in self.rounds),
+            requested=tuple(str(frontier / REQUESTED_URLS) for frontier, _ in self.rounds),
             recorded=self.recorded,
             elsewhere=self._other_crawls(),
             retry=tuple(str(one / PAGE_TABLE) for _, parts in self.rounds for one in parts)
@@ -179,17 +179,13 @@ class _Crawl:
     ) -> Callable[[Receipt[CrawlDetails] | None], CrawlPart]:
         def make(before: Receipt[CrawlDetails] | None) -> CrawlPart:
             return CrawlPart(
-                wanted=str(frontier / one.name),
-                states=str(frontier / one.states),
+                fetch_list=str(frontier / one.name),
+                earlier_states=str(frontier / one.states),
                 recorded=str(frontier / one.recorded),
                 scope=self.source.scope(),
                 sitemaps=self.source.sitemaps,
-                contact=self.sources.contact,
-                allow=self.sources.network.allow,
-                hosts=dict(self.sources.hosts),
+                politeness=self.sources.politeness,
                 host_states=before.details.hosts if before else {},
-                limits=self.sources.limits,
-                exclude=self.sources.exclude,
             )
 
         return make
@@ -213,5 +209,5 @@ class _Crawl:
         return receipts
 
 
-def _rows(seeds: tuple[str, ...]) -> tuple[Row, ...]:
+def _rows(seeds: tuple[str, ...]) -> tuple[FrontierRow, ...]:
     return tuple((seed, page_key(seed), host_of(seed), 0, 0) for seed in seeds)

@@ -46,7 +46,7 @@ from wenlan_data.shard.drops import DropsDetails
 from wenlan_data.shard.manifest import Manifest, load_manifest
 from wenlan_data.shard.step import ShardDetails
 from wenlan_data.source_config import Network, Sources
-from wenlan_data.web.blocklists import Lists
+from wenlan_data.web.blocklists import Blocklists
 from wenlan_data.web.limits import HostLimits, Limits
 
 DetailsT = TypeVar("DetailsT")
@@ -281,7 +281,7 @@ class _Build:
         hosts = cast("Mapping[str, object]", plan.politeness.get("hosts", {}))
         host_limits = {host: HostLimits.model_validate(value) for host, value in hosts.items()}
         limits = Limits(**cast("dict[str, Any]", plan.politeness.get("limits", {})))
-        lists = Lists(**cast("dict[str, Any]", plan.politeness.get("exclude", {})))
+        lists = Blocklists(**cast("dict[str, Any]", plan.politeness.get("exclude", {})))
         return Sources.model_construct(
             contact=contact,
             network=network,

@@ -12,7 +12,7 @@ from wenlan_data.dedupe.near_step import NearDetails, NearFiles, NearPart, SelfJ
 from wenlan_data.dedupe.read_benchmarks import BenchmarkDetails, benchmark_parts
 from wenlan_data.dedupe.step import DedupeDetails, DedupePart, index_folders
 from wenlan_data.extract.step import ExtractDetails, ExtractPart, ReextractPart, RetryPart
-from wenlan_data.fetch.fetch_lists import SlicePart
+from wenlan_data.fetch.fetch_lists import FetchListPart
 from wenlan_data.fetch.receipts import FetchDetails, FetchListDetails
 from wenlan_data.fetch.replay import ReplayPart
 from wenlan_data.fetch.step import FetchPart
@@ -135,7 +135,7 @@ def fetch_list_jobs(
 
     `indexes` list the images of all WARC sources: their bytes are at hand.
     """
-    part = SlicePart(
+    part = FetchListPart(
         candidates=generation.files("extract", extracted, CANDIDATES),
         images=indexes,
         hosts=generation.sources.hosts,
@@ -155,13 +155,15 @@ def fetch_jobs(
     folder = generation.ledger.part(generation.number, "slice", 0)
     jobs: list[Job[FetchDetails]] = []
     for number, one in enumerate(lists.details.slices):
-        wanted = str(folder / one.name)
+        fetch_list = str(folder / one.name)
         if one.earlier is not None:
-            jobs.append(_job(number, _repeated(generation, wanted, PartRef.unpack(one.earlier))))
+            jobs.append(
+                _job(number, _repeated(generation, fetch_list, PartRef.unpack(one.earlier)))
+            )
         elif generation.plan.kind == "from":
-            jobs.append(_job(number, _replay(generation, wanted, one.recorded)))
+            jobs.append(_job(number, _replay(generation, fetch_list, one.recorded)))
         else:
-            jobs.append(Job(number=number, make=_fetch(generation, wanted), chain=one.chain))
+            jobs.append(Job(number=number, make=_fetch(generation, fetch_list), chain=one.chain))
     return jobs
 
 
@@ -282,30 +284,24 @@ def _job(number: int, part: Part[DetailsT]) -> Job[DetailsT]:
 
 
 def _fetch(
-    generation: GenerationInput, wanted: str
+    generation: GenerationInput, fetch_list: str
 ) -> Callable[[Receipt[FetchDetails] | None], FetchPart]:
-    sources = generation.sources
-
     def make(before: Receipt[FetchDetails] | None) -> FetchPart:
         return FetchPart(
-            wanted=wanted,
-            contact=sources.contact,
-            allow=sources.network.allow,
-            hosts=sources.hosts,
+            fetch_list=fetch_list,
+            politeness=generation.sources.politeness,
             image=generation.recipe.image,
             jpeg_quality=generation.recipe.shard.jpeg_quality,
-            host_states=before.details.hosts if before else _crawl_states(generation, wanted),
-            limits=sources.limits,
-            exclude=sources.exclude,
+            host_states=before.details.hosts if before else _crawl_states(generation, fetch_list),
         )
 
     return make
 
 
-def _crawl_states(generation: GenerationInput, wanted: str) -> dict[str, dict[str, object]]:
+def _crawl_states(generation: GenerationInput, fetch_list: str) -> dict[str, dict[str, object]]:
     """Returns what the crawl of this generation's pages learned of the hosts of a fetch list.
 
-    Without it, every host would be asked for its robots.txt a second time.
+    Without it, robots.txt of every host would be requested a second time.
     """
     files = [
         Path(entry.part.path).with_name(HOST_STATES)
@@ -317,30 +313,30 @@ def _crawl_states(generation: GenerationInput, wanted: str) -> dict[str, dict[st
     states: dict[str, dict[str, object]] = {}
     for file in files:
         states |= json.loads(file.read_text("utf-8")) if file.is_file() else {}
-    hosts = pq.read_table(wanted, columns=["host"])["host"].unique().to_pylist()
+    hosts = pq.read_table(fetch_list, columns=["host"])["host"].unique().to_pylist()
     return {host: states[host] for host in hosts if host in states}
 
 
-def _repeated(generation: GenerationInput, wanted: str, earlier: PartRef) -> ReplayPart:
+def _repeated(generation: GenerationInput, fetch_list: str, earlier: PartRef) -> ReplayPart:
     """Repeats the outcomes that an earlier generation had for these URLs, without a request."""
     folder = Path(generation.fetch_folders()[earlier.generation]) / part_name(earlier.part)
     warc = folder / IMAGE_WARC
     results = str(folder / FETCH_RESULTS)
-    return _replay_part(generation, wanted, (results,), str(warc) if warc.exists() else "")
+    return _replay_part(generation, fetch_list, (results,), str(warc) if warc.exists() else "")
 
 
-def _replay(generation: GenerationInput, wanted: str, recorded: int) -> ReplayPart:
+def _replay(generation: GenerationInput, fetch_list: str, recorded: int) -> ReplayPart:
     results, warc = generation.old_parts[recorded] if recorded >= 0 else ("", "")
-    return _replay_part(generation, wanted, (results,) if results else (), warc)
+    return _replay_part(generation, fetch_list, (results,) if results else (), warc)
 
 
 def _replay_part(
-    generation: GenerationInput, wanted: str, results: tuple[str, ...], warc: str
+    generation: GenerationInput, fetch_list: str, results: tuple[str, ...], warc: str
 ) -> ReplayPart:
     recipe = generation.recipe
     return ReplayPart(
-        wanted=wanted,
-        facts=results,
+        fetch_list=fetch_list,
+        results=results,
         warc=warc,
         image=recipe.image,
         jpeg_quality=recipe.shard.jpeg_quality,

@@ -20,13 +20,13 @@ from wenlan_data.detect.regions import (
 )
 from wenlan_data.errors import DamageError, os_errors
 from wenlan_data.extract.candidate_tables import unflatten_boxes
-from wenlan_data.fetch.jpeg_store import ENCODED, Encoded, bytes_at, encoded_at
+from wenlan_data.fetch.jpeg_store import JpegLocation, read_bytes, read_jpeg
 from wenlan_data.files import sync
 from wenlan_data.image.decode import Pixels
 from wenlan_data.image.metadata_credits import credits_of
 from wenlan_data.image.normalise import StoredJpeg, pass_through, size_within
 from wenlan_data.image.rules import ImageRules
-from wenlan_data.layout import PART_DROPS, PART_METADATA
+from wenlan_data.layout import PART_DROPS, PART_METADATA, STORED_JPEGS
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import DetectRules, ShardRules
 from wenlan_data.records import Drop, Region, Remark, Sample, Text
@@ -170,8 +170,9 @@ class ShardPart:
 
     def _encoded(self, warc: str, row: Row) -> StoredJpeg:
         names = ("encoded_offset", "encoded_bytes", "encoded_crc32c")
-        jpeg = encoded_at(
-            str(Path(warc).with_name(ENCODED)), Encoded(*(cast("int", row[name]) for name in names))
+        jpeg = read_jpeg(
+            str(Path(warc).with_name(STORED_JPEGS)),
+            JpegLocation(*(cast("int", row[name]) for name in names)),
         )
         came = cast("int", row["width"]), cast("int", row["height"])
         width, height = size_within(*came, self.image.max_side_px)
@@ -268,7 +269,7 @@ def _rows(kept: Path) -> Iterator[Row]:
 
 def _recorded(warc: str, row: Row) -> bytes:
     offset, size = cast("int", row["warc_offset"]), cast("int", row["bytes"])
-    data = bytes_at(warc, offset, size)
+    data = read_bytes(warc, offset, size)
     if hashlib.sha256(data).hexdigest() != row["sha256"]:
         raise DamageError(
             f"{warc}: the {size} bytes at {offset} ({row['url']!r}) are not what was fetched:"

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 
 from wenlan_data.crawl.budget import CrawlLimits
 from wenlan_data.crawl.scope import Scope, same_site
-from wenlan_data.crawl.step import TABLE
 from wenlan_data.errors import UsageError
+from wenlan_data.layout import PAGE_TABLE
 from wenlan_data.protocols import SourcePart
 from wenlan_data.records import Candidate, Drop
 from wenlan_data.sandbox.pages import read_page
@@ -78,7 +78,9 @@ class Pages:
     def read(self, part: SourcePart) -> Iterator[Candidate | Drop]:
         """Yields the images of each page of one fetch list, in its order."""
         warc = Path(part.path)
-        table = pq.read_table(warc.parent / TABLE, columns=["reason", "warc_offset"], schema=PAGES)
+        table = pq.read_table(
+            warc.parent / PAGE_TABLE, columns=["reason", "warc_offset"], schema=PAGES
+        )
         for row in table.to_pylist():
             if not row["reason"]:
                 yield from read_page(record_at(warc, row["warc_offset"]), str(warc), self.name)

@@ -1,4 +1,5 @@
-"""Which addresses may be dialled: public unicast ones on web ports, and what the operator opens."""
+"""The address policy: connections go to public unicast addresses on web ports, and to hosts that
+the operator opens."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -9,10 +10,10 @@ from wenlan_data.records import Drop
 
 WEB_PORTS = frozenset({80, 443, 8080, 8443})
 REFUSALS = frozenset({"address", "port"})
-"""Reasons of what was not dialled; `network.allow` lifts them."""
+"""Drop reasons of the address policy; `network.allow` exempts hosts from it."""
 
-# Beyond `is_global`, which lets cloud metadata addresses and embedded IPv4 pass: 100.100.100.200 (Alibaba),
-# 192.0.0.192 (Oracle), NAT64, 6to4, Teredo (T1 of our threat model).
+# `is_global` of the standard library accepts some cloud metadata addresses and embedded IPv4
+# addresses: 100.100.100.200 (Alibaba), 192.0.0.192 (Oracle), NAT64, 6to4, Teredo.
 _DENIED = [
     ipaddress.ip_network(text)
     for text in (
@@ -35,13 +36,15 @@ _GLOBAL_UNICAST_6 = ipaddress.ip_network("2000::/3")
 
 @dataclass(frozen=True, slots=True)
 class AddressPolicy:
-    """Decides at the moment a socket is made, from the address that is really dialled.
+    """Decides when a socket is made, by the address that it will connect to.
+
+    A check before that would not hold: a name can resolve to another address at the next look-up.
 
     Raises `RecipeError` for a word of `allow` that is not `host:port`.
     """
 
     allow: tuple[str, ...] = ()
-    """`host:port` words (host as URLs write it) for which the checks are lifted."""
+    """`host:port` words (host as in URLs) exempt from the checks."""
 
     def __post_init__(self) -> None:
         for word in self.allow:
@@ -52,7 +55,8 @@ class AddressPolicy:
                 )
 
     def refuses(self, host: str, address: str, port: int) -> Drop | None:
-        """Why `address` is not dialled for the URL's `host` (`host:port`), or None where it may be."""
+        """The drop of a connection to `address` for the URL's `host` (`host:port`), or None if it
+        is allowed."""
         if host in self.allow:
             return None
         if port not in WEB_PORTS:
@@ -60,8 +64,10 @@ class AddressPolicy:
         return None if is_public(address) else Drop("address", "not public")
 
     def refuses_by_name(self, host: str) -> Drop | None:
-        """Why nothing of `host` (`host:port`) would be dialled, as far as that can be told without DNS."""
+        """The drop of every request to `host` (`host:port`), as far as it is known without DNS;
+        else None."""
         name, _, port = host.rpartition(":")
+        # Every system resolves it to loopback; other names are decided when they are resolved.
         address = "127.0.0.1" if name == "localhost" else name.strip("[]")
         try:
             ipaddress.ip_address(address)
@@ -72,8 +78,9 @@ class AddressPolicy:
 
 @lru_cache(maxsize=4096)
 def is_public(address: str) -> bool:
-    """Whether a textual IP address is global unicast and on none of the lists of special ranges."""
+    """Whether an IP address (text) is global unicast and in none of the special ranges."""
     try:
+        # `fe80::1%eth0`: the zone is no part of the address.
         value = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False

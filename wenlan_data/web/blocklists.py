@@ -1,4 +1,5 @@
-"""The operator's own lists of what is never asked for and never kept: domains, URLs, and hashes of pictures."""
+"""The operator's blocklists: domains, URLs and hashes of images that are never requested or
+recorded."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -15,30 +16,31 @@ from wenlan_data.web.urls import host_of, url_key
 Bytes = np.ndarray[tuple[int, int], np.dtype[np.uint8]]
 
 EXCLUDED = "excluded"
-Entry = TypeVar("Entry", str, bytes)
+ListEntry = TypeVar("ListEntry", str, bytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lists:
-    """Where the lists lie: text files, one entry a line, `#` begins a comment; empty: no such list.
+class Blocklists:
+    """Paths of the lists: text files, one entry a line, `#` begins a comment; an empty path: no
+    such list.
 
-    They are read by every worker, at the start of a part that may need them.
+    Every worker reads them, at the start of a part that may need them.
     """
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     domains: str = ""
-    """Names whose hosts, and hosts below them, are not asked."""
+    """Domains: no host of these names, or below them, is requested."""
     urls: str = ""
-    """URLs, compared by their canonical form; one that ends in `*` stands for all that begin so."""
+    """URLs, compared by their canonical form; a final `*` matches every URL with that prefix."""
     sha256: str = ""
     """64 hex digits of a file's bytes."""
     pdq: str = ""
-    """64 hex digits of a PDQ hash; a picture within `pdq_radius_bits` of one is not kept."""
+    """64 hex digits of a PDQ hash; an image within `pdq_radius_bits` of one is not recorded."""
     pdq_radius_bits: int = 31
 
-    def under(self, base: str) -> "Lists":
-        """The same with absolute paths: workers do not run in the operator's folder."""
+    def under(self, base: str) -> "Blocklists":
+        """Returns a copy with absolute paths, since workers do not run in the operator's folder."""
         names = ("domains", "urls", "sha256", "pdq")
         domains, urls, sha256, pdq = (
             str(Path(base, path).absolute()) if (path := getattr(self, name)) else ""
@@ -46,8 +48,8 @@ class Lists:
         )
         return replace(self, domains=domains, urls=urls, sha256=sha256, pdq=pdq)
 
-    def load(self) -> "Exclusions":
-        """The lists, read. Raises `RecipeError` for a line that is no entry, with file and line."""
+    def load(self) -> "LoadedBlocklists":
+        """Reads the lists. Raises `RecipeError` for a line that is no entry, with file and line."""
         paths = (self.domains, self.urls, self.sha256, self.pdq)
         return _loaded(
             self,
@@ -58,36 +60,38 @@ class Lists:
         )
 
 
-NO_LISTS = Lists()
+NO_BLOCKLISTS = Blocklists()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Exclusions:
-    """The lists in memory: 100 bytes an entry or so."""
+class LoadedBlocklists:
+    """The lists in memory, about 100 bytes per entry."""
 
     domains: frozenset[str]
     urls: frozenset[str]
-    starts: tuple[str, ...]
+    url_prefixes: tuple[str, ...]
     sha256: frozenset[bytes]
     pdq: Bytes
     pdq_radius_bits: int
 
     def refuses_url(self, url: str) -> Drop | None:
-        """The drop of a URL that is not asked for."""
+        """The drop of a URL that is on one of the lists, else None."""
         if self.domains:
             name = host_of(url).rpartition(":")[0]
+            # Every parent domain is looked up, so that one set serves for hosts at any depth.
             while name:
                 if name in self.domains:
                     return Drop(EXCLUDED, "domain")
                 name = name.partition(".")[2]
-        if self.urls or self.starts:
+        if self.urls or self.url_prefixes:
             key = url_key(url)
-            if key in self.urls or key.startswith(self.starts):
+            if key in self.urls or key.startswith(self.url_prefixes):
                 return Drop(EXCLUDED, "url")
         return None
 
     def refuses_bytes(self, sha256: str, found: ImageFacts | Drop | None) -> Drop | None:
-        """The drop of bytes that are not kept; with a list of PDQ hashes no picture is kept that has none."""
+        """The drop of bytes that are on one of the lists, else None; `found` is None before the
+        bytes are decoded."""
         if self.sha256 and bytes.fromhex(sha256) in self.sha256:
             return Drop(EXCLUDED, "sha256")
         if isinstance(found, ImageFacts) and len(self.pdq):
@@ -97,30 +101,34 @@ class Exclusions:
         return None
 
     def may_record(self, found: ImageFacts | Drop) -> bool:
-        """Whether a picture's bytes may be written: not where a list of PDQ hashes could not be asked."""
+        """Whether bytes may be written: with a list of PDQ hashes, only those of an image that has
+        a hash."""
         return isinstance(found, ImageFacts) or not len(self.pdq)
 
 
+# The modification times are part of the key: a worker that lives on reads a changed list again.
 @lru_cache(maxsize=4)
-def _loaded(lists: Lists, _changed_at: tuple[int, ...]) -> Exclusions:
+def _loaded(lists: Blocklists, _changed_at: tuple[int, ...]) -> LoadedBlocklists:
     urls = list(_entries(lists.urls, _url))
     hashes = list(_entries(lists.pdq, _digest))
-    return Exclusions(
+    return LoadedBlocklists(
         domains=frozenset(_entries(lists.domains, _domain)),
         urls=frozenset(url for url in urls if not url.endswith("*")),
-        starts=tuple(url.removesuffix("*") for url in urls if url.endswith("*")),
+        url_prefixes=tuple(url.removesuffix("*") for url in urls if url.endswith("*")),
         sha256=frozenset(_entries(lists.sha256, _digest)),
         pdq=np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, 32),
         pdq_radius_bits=lists.pdq_radius_bits,
     )
 
 
-def _entries(path: str, read: Callable[[str], Entry | None]) -> Iterator[Entry]:
+def _entries(path: str, read: Callable[[str], ListEntry | None]) -> Iterator[ListEntry]:
     if not path:
         return
     with os_errors(path):
+        # Editors on Windows begin a UTF-8 file with a byte order mark.
         lines = Path(path).read_text("utf-8-sig").splitlines()
     for number, line in enumerate(lines, 1):
+        # A hash inside a URL is no comment; one after a space is.
         if word := line.partition(" #")[0].strip() if not line.lstrip().startswith("#") else "":
             entry = read(word)
             if entry is None:
@@ -131,18 +139,20 @@ def _entries(path: str, read: Callable[[str], Entry | None]) -> Iterator[Entry]:
 
 
 def _domain(word: str) -> str | None:
+    # By way of a URL, so that names are compared in the form of `host_of`: lower case, punycode.
     name = host_of(f"http://{word.lower().removeprefix('*.').strip('.')}/").rpartition(":")[0]
     return name or None
 
 
 def _url(word: str) -> str | None:
-    is_start = word.endswith("*")
+    is_prefix = word.endswith("*")
     key = url_key(word.removesuffix("*"))
-    return (key + "*" if is_start else key) if host_of(word) else None
+    return (key + "*" if is_prefix else key) if host_of(word) else None
 
 
 def _digest(word: str) -> bytes | None:
     try:
+        # The first word only: `sha256sum` writes the file's name after the digest.
         digest = bytes.fromhex(word.split()[0])
     except ValueError:
         return None

@@ -1,4 +1,5 @@
-"""The one bounded HTTP client: every limit in one value, the address that is dialled checked at its socket."""
+"""The bounded HTTP client: every exchange under `Limits`, every address checked when its socket is
+made."""
 
 import asyncio
 import socket
@@ -7,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cache
 from types import SimpleNamespace, TracebackType
 from typing import Self
@@ -18,34 +20,34 @@ from yarl import URL
 from wenlan_data import __version__
 from wenlan_data.records import Drop
 from wenlan_data.web.address_policy import AddressPolicy
-from wenlan_data.web.connector import counted
+from wenlan_data.web.connector import count_overhead
 from wenlan_data.web.content_encoding import ACCEPTED, Decoder, EncodingError, decoder_for
-from wenlan_data.web.limits import DEFAULTS, Allowance, Limits
+from wenlan_data.web.limits import DEFAULTS, BodyLimits, Limits
 from wenlan_data.web.response import REDIRECTS, Response, drop_of, redirect_target
 from wenlan_data.web.urls import host_of, sendable, usable
 
-# An error page this small is read, so that its connection can be used again; a larger one is hung up on.
+# An error page this small is read, so that its connection can be used again; for a larger one it is
+# closed.
 SMALL_ERROR_BYTES = 64 << 10
 TRAILING = "bytes after the end of its encoding"
 
 
 class _Transfer:
-    """One exchange under way: what the watchdog looks at."""
+    """State of one exchange, as the watchdog needs it."""
 
     __slots__ = (
+        "connecting_at",
         "content",
-        "dialled_at",
+        "expired",
         "host",
-        "ip",
         "marked_at",
         "marked_bytes",
-        "note",
         "ready_at",
-        "refusal",
+        "refused",
         "sockets",
         "started",
         "task",
-        "verdict",
+        "trailing",
         "waits",
     )
 
@@ -55,42 +57,48 @@ class _Transfer:
         self.task = task
         self.content: aiohttp.StreamReader | None = None
         self.sockets: list[socket.socket] = []
-        self.dialled_at = self.ready_at = 0.0
+        self.connecting_at = self.ready_at = 0.0
         self.marked_at = started
         self.marked_bytes = 0
         self.waits = False
-        self.note = ""
-        self.refusal: Drop | None = None
-        self.verdict: Drop | None = None
-        self.ip = ""
+        """Whether it waits for room for a large body: our own doing, not the server's."""
+        self.trailing = False
+        """Whether bytes followed the end of the content encoding."""
+        self.refused: Drop | None = None
+        """Set by the address policy."""
+        self.expired: Drop | None = None
+        """Set by the watchdog, which then cancels the task."""
 
     def is_connected(self) -> bool:
-        """Whether one of its sockets reached a peer."""
+        """Whether one of its sockets is connected."""
         return any(map(_has_peer, self.sockets))
 
 
-# The socket factory is told only an address; this says for whose URL, in tasks that aiohttp starts as well.
+# aiohttp passes only an address to the socket factory. The variable adds for which URL the socket
+# is, also in tasks that aiohttp starts, since they inherit the context.
 _transfer: ContextVar[_Transfer] = ContextVar("transfer")
 
 
 def user_agent(contact: str) -> str:
-    """Who we say we are."""
+    """The `User-Agent` header; `contact` is the operator's."""
     return f"wenlan-data/{__version__}" + (f" (+{contact})" if contact else "")
 
 
 @cache
 def tls_context() -> ssl.SSLContext:
-    """What a server's certificate is checked with: the system's authorities, TLS 1.2 or newer, HTTP/1.1 only."""
+    """Settings of TLS connections: the system's certificate authorities, TLS 1.2 or newer, HTTP/1.1
+    only."""
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # aiohttp speaks no HTTP/2; a server that is offered both may choose it.
     context.set_alpn_protocols(["http/1.1"])
     return context
 
 
 class Client:
-    """Asks for one URL at a time a caller; owns its connections.
+    """Fetches one URL per call; owns its connections. An async context manager.
 
-    An async context manager. `resolver` is aiohttp's role; the system's where none is given, as with `tls`.
+    `resolver` and `tls` default to the system's resolver and certificate authorities.
     """
 
     def __init__(
@@ -114,6 +122,7 @@ class Client:
         limits = self.limits
         self._large_bodies = asyncio.Semaphore(limits.max_large_bodies)
         connector = aiohttp.TCPConnector(
+            # `PoliteClient` bounds the connections, requests for robots.txt included.
             limit=0,
             ttl_dns_cache=60,
             resolver=self._resolver,
@@ -121,12 +130,14 @@ class Client:
             ssl=self._tls,
         )
         self._session = aiohttp.ClientSession(
-            connector=counted(connector, limits),
+            connector=count_overhead(connector, limits),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=self._headers,
+            # Bodies are decoded here, piece by piece, so that decoding stops at the limit.
             auto_decompress=False,
+            # A proxy would connect in our place, to addresses that the policy never sees.
             trust_env=False,
-            # The watchdog's limits are finer; this one holds where a transfer is none of its tasks.
+            # The watchdog's limits are finer; these also hold in tasks that it does not watch.
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=limits.total_s, sock_read=limits.first_byte_s
             ),
@@ -147,24 +158,25 @@ class Client:
         self._watchdog.cancel()
         await self._session.close()
 
-    async def fetch(self, url: str, allowance: Allowance, max_redirects: int) -> Response | Drop:
-        """The reply at the end of at most `max_redirects` checked redirects, or why there is none."""
+    async def fetch(self, url: str, body_limits: BodyLimits, max_redirects: int) -> Response | Drop:
+        """Fetches a URL and follows at most `max_redirects` redirects, each target checked."""
         for redirects in range(max_redirects + 1):
-            reply = await self.get(url, allowance)
-            if isinstance(reply, Drop) or reply.status not in REDIRECTS:
-                return (
-                    reply
-                    if isinstance(reply, Drop) or not redirects
-                    else replace(reply, redirects=redirects)
-                )
-            target = redirect_target(reply)
+            result = await self.get(url, body_limits)
+            if isinstance(result, Drop) or (result.status not in REDIRECTS and not redirects):
+                return result
+            if result.status not in REDIRECTS:
+                return replace(result, redirects=redirects)
+            target = redirect_target(result)
             if isinstance(target, Drop):
                 return target
             url = target
         return Drop("redirect_limit", f"more than {max_redirects}")
 
-    async def get(self, url: str, allowance: Allowance) -> Response | Drop:
-        """One exchange, redirects not followed; a status that is no success is a `Response` too."""
+    async def get(self, url: str, body_limits: BodyLimits) -> Response | Drop:
+        """Makes one request and follows no redirect.
+
+        A response with an error status is a `Response` too.
+        """
         if drop := usable(url, self.limits.max_url_characters):
             return drop
         try:
@@ -177,28 +189,30 @@ class Client:
         _transfer.set(transfer)
         self._active.add(transfer)
         try:
-            return await self._exchange(url, target, transfer, allowance)
+            return await self._exchange(url, target, transfer, body_limits)
         except asyncio.CancelledError:
-            if transfer.verdict is None or transfer.task is None or transfer.task.uncancel():
+            # The watchdog's cancellation becomes a drop. One that remains after `uncancel` is the
+            # caller's.
+            if transfer.expired is None or transfer.task is None or transfer.task.uncancel():
                 raise
-            return transfer.verdict
+            return transfer.expired
         except (
             aiohttp.ClientError,
             aiohttp.http_exceptions.HttpProcessingError,
             OSError,
             ValueError,
         ) as error:
-            return transfer.refusal or drop_of(error)
+            return transfer.refused or drop_of(error)
         finally:
             self._active.discard(transfer)
 
     async def _exchange(
-        self, url: str, target: URL, transfer: _Transfer, allowance: Allowance
+        self, url: str, target: URL, transfer: _Transfer, body_limits: BodyLimits
     ) -> Response | Drop:
         response = await self._session.get(
             target,
             allow_redirects=False,
-            headers={"Accept-Encoding": ACCEPTED if allowance.decodes else "identity"},
+            headers={"Accept-Encoding": ACCEPTED if body_limits.decodes else "identity"},
             trace_request_ctx=transfer,
         )
         try:
@@ -210,33 +224,37 @@ class Client:
             ):
                 return Drop("header_limit")
             ip = self._address(response, transfer)
-            body, note = await self._read(response, transfer, allowance), transfer.note
+            body = await self._read(response, transfer, body_limits)
             if isinstance(body, Drop):
                 return body
-            stored = (
-                _stored_headers(response, note)
-                if allowance.decodes
+            headers = (
+                _recorded_headers(response, trailing=transfer.trailing)
+                if body_limits.decodes
                 else tuple(response.headers.items())
             )
             return Response(
                 status=response.status,
                 reason=response.reason or "",
-                headers=stored,
+                headers=headers,
                 body=body,
                 final_url=url,
                 ip=ip,
+                received_at=datetime.now(UTC),
             )
         finally:
-            # Does nothing to a connection whose body was read to its end: that one is pooled already.
+            # Does nothing to a connection whose body was read to its end: that one is pooled
+            # already.
             response.close()
 
     async def _read(
-        self, response: aiohttp.ClientResponse, transfer: _Transfer, allowance: Allowance
+        self, response: aiohttp.ClientResponse, transfer: _Transfer, body_limits: BodyLimits
     ) -> bytes | Drop:
         transfer.content = response.content
         transfer.marked_at = asyncio.get_running_loop().time()
         chunked = "Transfer-Encoding" in response.headers
         length = None if chunked else response.content_length
+        # Two different ends of one body: where it really ends is a matter of opinion (request
+        # smuggling).
         if chunked and "Content-Length" in response.headers:
             return Drop("protocol", "both a length and chunks")
         if response.status != 200:
@@ -245,46 +263,52 @@ class Client:
             )
         label = ",".join(response.headers.getall("Content-Encoding", ()))
         decoder = decoder_for(label)
-        if isinstance(decoder, Drop) or (decoder and not allowance.decodes):
+        if isinstance(decoder, Drop) or (decoder and not body_limits.decodes):
             return Drop("encoding", label[:40])
-        if length is not None and length > allowance.max_wire_bytes and not allowance.cut:
+        if length is not None and length > body_limits.max_wire_bytes and not body_limits.truncates:
             return Drop("too_large", f"{length} bytes")
+        # Most bodies: short, plain, of known length. Reading them at once costs less than piece by
+        # piece.
         if (
             decoder is None
             and length is not None
-            and length <= min(self.limits.small_body_bytes, allowance.max_bytes)
+            and length <= min(self.limits.small_body_bytes, body_limits.max_bytes)
         ):
             return await response.read()
-        return await self._read_up_to(transfer, allowance, decoder)
+        return await self._read_up_to(transfer, body_limits, decoder)
 
     async def _read_up_to(
-        self, transfer: _Transfer, allowance: Allowance, decoder: Decoder | None
+        self, transfer: _Transfer, body_limits: BodyLimits, decoder: Decoder | None
     ) -> bytes | Drop:
-        body, most, content = bytearray(), allowance.max_bytes, transfer.content
-        async with AsyncExitStack() as room:
+        body, max_bytes, content = bytearray(), body_limits.max_bytes, transfer.content
+        async with AsyncExitStack() as stack:
             is_small = True
             while content is not None and (chunk := await content.readany()):
                 try:
-                    body += decoder.feed(chunk, most + 1 - len(body)) if decoder else chunk
+                    # One byte above the limit is enough to know that the body is too large.
+                    body += decoder.feed(chunk, max_bytes + 1 - len(body)) if decoder else chunk
                 except EncodingError as error:
                     return Drop("encoding", str(error)[:40])
-                if len(body) > most or content.total_bytes > allowance.max_wire_bytes:
+                if len(body) > max_bytes or content.total_bytes > body_limits.max_wire_bytes:
                     return (
-                        bytes(body[:most])
-                        if allowance.cut
-                        else Drop("too_large", f"more than {most} bytes")
+                        bytes(body[:max_bytes])
+                        if body_limits.truncates
+                        else Drop("too_large", f"more than {max_bytes} bytes")
                     )
+                # Waits before more is read, so that few large bodies are in memory at once.
                 if is_small and len(body) > self.limits.small_body_bytes:
                     is_small = False
-                    await room.enter_async_context(self._room(transfer))
+                    await stack.enter_async_context(self._large_body(transfer))
+            # A body without a single byte is empty, not cut short.
             if decoder and not decoder.finished and content is not None and content.total_bytes:
                 return Drop("short_body", "its encoding has no end", retryable=True)
             if decoder and decoder.trailing:
-                transfer.note = TRAILING
+                transfer.trailing = True
             return bytes(body)
 
     def _address(self, response: aiohttp.ClientResponse, transfer: _Transfer) -> str:
-        # A short body ends before we look, its connection back in the pool: then the host's last address.
+        # The connection of a short body is back in the pool already: then the last address of the
+        # host is used.
         connection = response.connection
         if connection is not None and connection.transport is not None:
             peer = connection.transport.get_extra_info("peername")
@@ -297,32 +321,36 @@ class Client:
         transfer = _transfer.get()
         drop = self._policy.refuses(transfer.host, str(address[0]), int(str(address[1])))
         if drop:
-            transfer.refusal = drop
+            transfer.refused = drop
+            # aiohttp goes on to the host's next address; `refused` is the drop if none can be
+            # reached.
             raise OSError("refused by the address policy")
         self._addresses[transfer.host] = str(address[0])
         made = socket.socket(family, kind, protocol)
-        transfer.dialled_at = transfer.dialled_at or asyncio.get_running_loop().time()
+        transfer.connecting_at = transfer.connecting_at or asyncio.get_running_loop().time()
         transfer.sockets.append(made)
         return made
 
     async def _watch(self) -> None:
         limits = self.limits
+        # Every limit of time is overrun by an eighth of it at most.
         tick_s = min(1.0, limits.total_s / 8, limits.rate_window_s / 8, limits.first_byte_s / 8)
         while True:
             await asyncio.sleep(tick_s)
             now = asyncio.get_running_loop().time()
             for transfer in tuple(self._active):
-                if transfer.verdict is None and (verdict := self._judge(transfer, now)):
-                    transfer.verdict = verdict
+                if transfer.expired is None and (expired := self._check_limits(transfer, now)):
+                    transfer.expired = expired
                     if transfer.task:
                         transfer.task.cancel()
 
-    def _judge(self, transfer: _Transfer, now: float) -> Drop | None:
+    def _check_limits(self, transfer: _Transfer, now: float) -> Drop | None:
         limits = self.limits
         if now - transfer.started > limits.total_s:
             return Drop("timeout", "total", retryable=True)
+        # Headers are not read yet: connection, TLS and first byte have limits of their own.
         if transfer.content is None:
-            return self._judge_start(transfer, now)
+            return self._check_start(transfer, now)
         if transfer.waits or now - transfer.marked_at < limits.rate_window_s:
             return None
         received = transfer.content.total_bytes
@@ -330,26 +358,30 @@ class Client:
         transfer.marked_at, transfer.marked_bytes = now, received
         return Drop("min_rate", retryable=True) if slow else None
 
-    def _judge_start(self, transfer: _Transfer, now: float) -> Drop | None:
+    def _check_start(self, transfer: _Transfer, now: float) -> Drop | None:
         limits = self.limits
         if transfer.ready_at:
             late = now - transfer.ready_at > limits.first_byte_s
             return Drop("timeout", "headers", retryable=True) if late else None
-        if not transfer.dialled_at:
+        if not transfer.connecting_at:
             late = now - transfer.started > limits.connect_s
             return Drop("dns", "timeout", retryable=True) if late else None
         if not transfer.is_connected():
-            late = now - transfer.dialled_at > limits.connect_s
+            late = now - transfer.connecting_at > limits.connect_s
             return Drop("connect", "timeout", retryable=True) if late else None
-        late = now - transfer.dialled_at > limits.connect_s + limits.tls_s
+        late = now - transfer.connecting_at > limits.connect_s + limits.tls_s
         return Drop("tls", "timeout", retryable=True) if late else None
 
     @asynccontextmanager
-    async def _room(self, transfer: _Transfer) -> AsyncIterator[None]:
-        """The right to hold a large body. While it is waited for, the server is not too slow: we are."""
+    async def _large_body(self, transfer: _Transfer) -> AsyncIterator[None]:
+        """Waits for the right to hold a large body.
+
+        The rate of the server is not checked meanwhile.
+        """
         transfer.waits = True
         async with self._large_bodies:
             transfer.waits = False
+            # The window of the minimum rate begins anew: nothing was read while the body waited.
             transfer.marked_at = asyncio.get_running_loop().time()
             transfer.marked_bytes = transfer.content.total_bytes if transfer.content else 0
             yield
@@ -364,7 +396,8 @@ def _has_peer(one: socket.socket) -> bool:
 
 
 def _phases() -> aiohttp.TraceConfig:
-    """Tells a transfer when its connection, TLS included, is ready: the server's time to answer begins."""
+    """Sets `ready_at` of a transfer when its connection, TLS included, is ready: the time to first
+    byte begins."""
 
     async def ready(
         _session: aiohttp.ClientSession, context: SimpleNamespace, _parameters: object
@@ -377,8 +410,11 @@ def _phases() -> aiohttp.TraceConfig:
     return config
 
 
-def _stored_headers(response: aiohttp.ClientResponse, note: str) -> tuple[tuple[str, str], ...]:
-    """The headers of a body that lost its encoding, which they must not claim any more."""
+def _recorded_headers(
+    response: aiohttp.ClientResponse, *, trailing: bool
+) -> tuple[tuple[str, str], ...]:
+    """The headers of a decoded body: those that describe its encoding are renamed to
+    `X-Crawler-...`."""
     headers = tuple(response.headers.items())
     if "Content-Encoding" not in response.headers:
         return headers
@@ -386,4 +422,4 @@ def _stored_headers(response: aiohttp.ClientResponse, note: str) -> tuple[tuple[
     kept = tuple(
         (f"X-Crawler-{name}" if name.lower() in gone else name, value) for name, value in headers
     )
-    return (*kept, ("X-Crawler-Note", note)) if note else kept
+    return (*kept, ("X-Crawler-Note", TRAILING)) if trailing else kept

@@ -1,4 +1,5 @@
-"""The connection as aiohttp has it, counting what is no body: headers, interim responses, chunk frames, trailers."""
+"""aiohttp's connection with limits on what is no body: headers, interim responses, chunk frames,
+trailers."""
 
 import asyncio
 from functools import partial
@@ -13,14 +14,15 @@ from wenlan_data.web.limits import Limits
 HEADER_LIMIT = "header_limit"
 _HEAD_END = b"\r\n\r\n"
 _FRAMES_A_BODY_BYTE = 8
-"""What frames a body byte at most: chunks of a single byte have six bytes around it."""
+"""Allowed per body byte: a chunk of a single byte has six bytes of framing around it."""
 
 
 class CountingHandler(ResponseHandler):
-    """Ends an exchange whose overhead is above `max_header_bytes`, or that sends interim responses without end.
+    """Ends an exchange whose overhead is above `max_header_bytes`, or that sends interim responses
+    without end.
 
-    aiohttp bounds each line and the number of headers; it reads interim responses, chunk extensions and trailers
-    as long as they come.
+    aiohttp bounds each line and the number of headers; it reads interim responses, chunk extensions
+    and trailers as long as they come.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, limits: Limits) -> None:
@@ -28,29 +30,34 @@ class CountingHandler(ResponseHandler):
         self._limits = limits
         self._wire_bytes = self._interim = 0
         self._left: int | None = None
-        """Bytes of the body that are still to come, where its head says."""
+        """Bytes of the body that are still to come; None before the head, or where it has no
+        length."""
         self._refused = False
 
     def set_response_params(self, **params: object) -> None:
-        """A new exchange begins."""
+        """Resets the counts: a new exchange begins on the connection."""
         self._wire_bytes = self._interim = 0
         self._left = None
         super().set_response_params(**params)  # type: ignore[arg-type]
 
     def is_connected(self) -> bool:
-        """Whether the connection may be used again: not after a response that nobody asked for."""
+        """Whether the connection may be used again: not after a response that nobody requested."""
         return super().is_connected() and not self._buffer
 
     def data_received(self, data: bytes) -> None:
-        """Count, parse head and body each by itself, judge; bytes after the end of a body are nobody's."""
+        """Counts, parses head and body separately, and checks; bytes after the end of a body are
+        discarded."""
         self._wire_bytes += len(data)
+        # Head by head, so that `feed_data` has set `_left` before the first byte of the body is
+        # passed on.
         while data and self._left is None and (end := data.find(_HEAD_END)) >= 0:
             head, data = data[: end + len(_HEAD_END)], data[end + len(_HEAD_END) :]
             super().data_received(head)
             if self._payload is not None and self._left is None:
                 break
         if self._left is not None:
-            # aiohttp would give up a whole body for what follows it, or keep it for the next request.
+            # aiohttp would drop a whole body for the bytes that follow it, or take them for the
+            # next response.
             self._should_close = self._should_close or len(data) > self._left
             data = data[: self._left]
             self._left -= len(data)
@@ -63,12 +70,13 @@ class CountingHandler(ResponseHandler):
             and not payload.is_eof()
             and payload.exception() is None
         ):
-            # Otherwise whoever reads the body waits until a limit of time.
+            # Otherwise the reader of the body waits until a limit of time.
             payload.set_exception(error)
-        self._judge()
+        self._check_overhead()
 
     def feed_data(self, data: object, size: int = 0) -> None:
-        """Look at a head on its way to the reader."""
+        """Checks the head of a response on its way to the reader."""
+        # aiohttp passes heads as tuples; what follows a refused head is not parsed further.
         if self._refused or not isinstance(data, tuple):
             return
         message = data[0]
@@ -83,9 +91,10 @@ class CountingHandler(ResponseHandler):
             self._left = 0 if empty else int(length) if length.isdecimal() else None
         super().feed_data(data, size)
 
-    def _judge(self) -> None:
+    def _check_overhead(self) -> None:
         payload = self._payload
         body_bytes = payload.total_bytes if payload is not None else 0
+        # Framing grows with the body, so its share is bounded and not its sum.
         allowed = self._limits.max_header_bytes + _FRAMES_A_BODY_BYTE * body_bytes
         if (
             self._left is None
@@ -101,11 +110,13 @@ class CountingHandler(ResponseHandler):
         if payload is not None and not payload.is_eof():
             payload.set_exception(error)
         self.set_exception(error)
+        # Aborted, not closed: closing would flush and shut TLS down in order.
         if transport is not None:
             transport.abort()
 
 
-def counted(connector: TCPConnector, limits: Limits) -> TCPConnector:
-    """The connector, its connections counting."""
+def count_overhead(connector: TCPConnector, limits: Limits) -> TCPConnector:
+    """Makes the connections of `connector` count; returns it."""
+    # aiohttp has no public way to use another protocol class.
     connector._factory = partial(CountingHandler, asyncio.get_running_loop(), limits=limits)  # type: ignore[assignment]
     return connector

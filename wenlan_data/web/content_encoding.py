@@ -1,4 +1,5 @@
-"""Content encodings, taken off piece by piece: what a body becomes is known before it is large."""
+"""Decodes content encodings piece by piece, so that a decompression bomb is noticed while it is
+small."""
 
 import zlib
 from dataclasses import dataclass
@@ -11,35 +12,38 @@ from wenlan_data.records import Drop
 
 ACCEPTED = "gzip, deflate, br, zstd"
 _WINDOW_BYTES = 8 << 20
-"""Of zstd, by RFC 9659; a larger one is refused, since the decoder would allocate it."""
+"""Of zstd, by RFC 9659. A larger one is refused, since the decoder would allocate it."""
 _PIECE_BYTES = 64
-"""Fed to zstd at once, which cannot be told to stop: 16 blocks of 128 KiB fit in."""
+"""Fed to zstd at once, whose output cannot be limited: 64 bytes hold at most 16 blocks of 128
+KiB."""
 _GZIP = b"\x1f\x8b"
 
 
 class EncodingError(Exception):
-    """The bytes are not what their label says."""
+    """The bytes are not in the encoding that their header states."""
 
 
 class Decoder(Protocol):
-    """Takes one layer off."""
+    """Decodes one layer."""
 
     finished: bool
-    """Whether the encoded stream came to its end."""
+    """Whether the end of the encoded stream was reached."""
     trailing: bool
-    """Whether bytes came after it that belong to nothing."""
+    """Whether bytes followed the end of the stream."""
 
     def feed(self, data: bytes, max_bytes: int) -> bytes:
-        """What the next bytes become: about `max_bytes` of it where it is more. Raises `EncodingError`."""
+        """Decodes the next bytes to at most about `max_bytes`. Raises `EncodingError`."""
 
 
 def decoder_for(labels: str) -> "Decoder | Drop | None":
-    """The decoder of a `Content-Encoding`; None for plain bytes, a `Drop` for unknown and for several layers."""
+    """The decoder of a `Content-Encoding`; None for plain bytes, a `Drop` for unknown and for
+    several layers."""
     names = [
         name for word in labels.lower().split(",") if (name := word.strip()) not in {"", "identity"}
     ]
     if not names:
         return None
+    # Several layers are refused: each multiplies what a few bytes can expand to.
     make = {"gzip": _Zlib, "x-gzip": _Zlib, "deflate": _Deflate, "br": _Brotli, "zstd": _Zstd}
     if len(names) > 1 or names[0] not in make:
         return Drop("encoding", labels[:40])
@@ -49,7 +53,7 @@ def decoder_for(labels: str) -> "Decoder | Drop | None":
 
 @dataclass(slots=True)
 class _Zlib:
-    """gzip, its members one after the other; other window bits for the other formats."""
+    """gzip with any number of members; with other window bits, zlib or raw deflate."""
 
     wbits: int = 31
     finished: bool = False
@@ -59,6 +63,7 @@ class _Zlib:
     def feed(self, data: bytes, max_bytes: int) -> bytes:
         out = b""
         while data and len(out) < max_bytes and not self.trailing:
+            # RFC 1952: a gzip file may consist of several members.
             if self.finished and not self._begins_again(data):
                 break
             stream = self._stream = self._stream or zlib.decompressobj(self.wbits)
@@ -74,13 +79,13 @@ class _Zlib:
         if self.wbits == 31 and data.startswith(_GZIP):
             self._stream, self.finished = None, False
             return True
-        # Tapes and tar pad with zeros.
+        # Zeros after the last member are padding, as tar and tapes write it.
         self.trailing = bool(data.strip(b"\0"))
         return False
 
 
 class _Deflate:
-    """Deflate in zlib's wrapping as the standard has it, or bare as some servers send it."""
+    """Deflate with a zlib header as in the standard, or raw as some servers send it."""
 
     def __init__(self) -> None:
         self._inner: _Zlib | None = None
@@ -97,9 +102,11 @@ class _Deflate:
     def feed(self, data: bytes, max_bytes: int) -> bytes:
         if self._inner is None:
             self._start += data
+            # The two formats differ in their first two bytes.
             if len(self._start) < 2:
                 return b""
             data = self._start
+            # A zlib header: method 8, and the two bytes are a multiple of 31.
             wrapped = data[0] & 15 == 8 and (data[0] << 8 | data[1]) % 31 == 0
             self._inner = _Zlib(zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS)
         return self._inner.feed(data, max_bytes)
@@ -143,6 +150,7 @@ class _Zstd:
                 out += self._stream.decompress(data[start : start + _PIECE_BYTES])
             except zstandard.ZstdError as error:
                 raise EncodingError(str(error)) from error
+            # The rest is never needed: the caller drops a body above its limit.
             if len(out) >= max_bytes:
                 break
         return bytes(out)

@@ -1,7 +1,9 @@
-"""One host's turn in a slice: its gap, its back-off, its robots rules, and when we give up on it for now."""
+"""State of one host during a build: gap, back-off, robots rules, failures, and whether it is
+abandoned for now."""
 
 import asyncio
 import time
+from collections.abc import Mapping
 
 from wenlan_data.records import Drop
 from wenlan_data.web.limits import HostLimits, Limits
@@ -9,7 +11,8 @@ from wenlan_data.web.opt_out import Reservations
 from wenlan_data.web.response import Response, failure_of, retry_after_s
 from wenlan_data.web.robots import RobotsRules, parse_robots
 
-# Longer rules are asked for again by the host's next slice: a receipt stays small.
+# The state is part of a receipt, which must stay small: longer rules are fetched again with the
+# next fetch list.
 MAX_CARRIED_CHARACTERS = 8 << 10
 
 HOST_WAITS = Drop("host_waits", retryable=True)
@@ -17,20 +20,27 @@ HOST_UNREACHABLE = Drop("host_unreachable", retryable=True)
 _UNREACHABLE = frozenset({"connect", "dns", "disconnected"})
 
 
-class Turn:
-    """Owns the right to ask one host; state travels to the host's next slice as JSON values."""
+class HostState:
+    """Paces the requests to one host and decides when it is abandoned.
+
+    `state` is what `to_json` of the host's earlier fetch list returned, or empty.
+    """
 
     def __init__(
-        self, host: str, host_limits: HostLimits, limits: Limits, state: dict[str, object]
+        self, host: str, host_limits: HostLimits, limits: Limits, state: Mapping[str, object]
     ) -> None:
         self.host = host
         self.connections = host_limits.max_connections
+        # Held for a whole exchange, so that the server never sees more connections than allowed.
         self.slots = asyncio.Semaphore(host_limits.max_connections)
         self.robots_lock = asyncio.Lock()
-        self.rules: RobotsRules | Drop | None = None
-        self.reserved: Reservations | None = None
-        """What its tdmrep.json says; None before it was asked."""
-        self.ended: Drop | None = None
+        self.robots: RobotsRules | Drop | None = None
+        """None before robots.txt was requested; a `Drop` where it forbids or prevents every
+        request."""
+        self.reservations: Reservations | None = None
+        """Rules of its tdmrep.json; None before it was requested."""
+        self.abandoned: Drop | None = None
+        """Why no further request is made to the host in this build."""
         self._limits = limits
         self._base_gap_s = host_limits.min_gap_s
         self._gap_s = host_limits.min_gap_s
@@ -44,54 +54,61 @@ class Turn:
         self._failing = ""
         self._restore(state)
 
-    async def gap(self) -> None:
-        """Wait until the host may be asked again."""
+    async def wait_for_gap(self) -> None:
+        """Waits until the next request to the host is due, and reserves that moment for the
+        caller."""
         now = time.monotonic()
         wait_s = self._next_at - now
+        # Before the sleep: tasks that come meanwhile queue up behind this one, a gap apart.
         self._next_at = max(now, self._next_at) + self._gap_s
         if wait_s > 0:
             await asyncio.sleep(wait_s)
-        while (wait_s := self._resume_at - time.monotonic()) > 0 and not self.ended:
+        while (wait_s := self._resume_at - time.monotonic()) > 0 and not self.abandoned:
             await asyncio.sleep(wait_s)
 
-    def obey(self, rules: RobotsRules | Drop) -> None:
-        """Take the host's rules over, with the gap that they ask for."""
-        self.rules = rules
+    def apply_robots(self, robots: RobotsRules | Drop) -> None:
+        """Sets the host's rules, and its gap to their `Crawl-delay` where that is longer."""
+        self.robots = robots
         self._robots_at_s = time.time()
-        if isinstance(rules, Drop) and rules.retryable:
-            self._failing = rules.detail
-            # The host's later slices need not ask again: this build waits no longer than a minute for anybody.
-            self.ended = rules
-        elif isinstance(rules, RobotsRules):
-            self._base_gap_s = max(self._base_gap_s, rules.delay_s)
-            self._gap_s = max(self._gap_s, rules.delay_s)
+        if isinstance(robots, Drop) and robots.retryable:
+            self._failing = robots.detail
+            # The host's later fetch lists need not try again: a build waits for no host longer than
+            # a minute.
+            self.abandoned = robots
+        elif isinstance(robots, RobotsRules):
+            self._base_gap_s = max(self._base_gap_s, robots.delay_s)
+            self._gap_s = max(self._gap_s, robots.delay_s)
             self._next_at = (
                 max(self._next_at, time.monotonic() + self._gap_s) if self._gap_s else 0.0
             )
 
-    def note(self, answer: Response | Drop) -> None:
-        """Learn from an answer: back off, give up, or go on as before."""
+    def record(self, result: Response | Drop) -> None:
+        """Updates gap, back-off and failure counts after a request, and abandons the host after too
+        many failures."""
         now = time.monotonic()
         if self.connections == 1 and self._gap_s:
-            # Counted from the end of the exchange: the server never sees a smaller gap than the one set.
+            # Counted from the end of the exchange: the server never sees a smaller gap than the one
+            # set.
             self._next_at = max(self._next_at, now + self._gap_s)
-        if isinstance(answer, Drop):
-            self._note_failure(answer)
-        elif answer.status in {429, 503}:
-            self._note_wait(answer, now)
-        elif answer.status >= 500:
-            self._failing = str(answer.status)
+        if isinstance(result, Drop):
+            self._record_failure(result)
+        elif result.status in {429, 503}:
+            self._record_wait(result, now)
+        elif result.status >= 500:
+            self._failing = str(result.status)
             self._server_errors += 1
             if self._server_errors >= self._limits.max_server_errors * self.connections:
-                self.ended = HOST_UNREACHABLE
+                self.abandoned = HOST_UNREACHABLE
         else:
             self._failures = self._timeouts = self._server_errors = 0
             self._failing = ""
             self._waited_s = 0.0
+            # Slowly back to the host's own gap: one good response is no proof that it recovered.
             self._gap_s = max(self._base_gap_s, self._gap_s * 0.9)
 
-    def state(self, *, with_robots: bool) -> dict[str, object]:
-        """What the host's next slice starts from."""
+    def to_json(self, *, with_robots: bool) -> dict[str, object]:
+        """The state as JSON values, for the host's next fetch list; with its rules where they are
+        short enough."""
         state: dict[str, object] = {
             "at_s": time.time(),
             "robots_at_s": self._robots_at_s,
@@ -101,41 +118,41 @@ class Turn:
             "failures": self._failures,
             "timeouts": self._timeouts,
             "server_errors": self._server_errors,
-            "ended": self.ended.reason if self.ended else "",
+            "ended": self.abandoned.reason if self.abandoned else "",
             "failing": self._failing,
         }
-        if not with_robots or not isinstance(self.rules, RobotsRules):
+        if not with_robots or not isinstance(self.robots, RobotsRules):
             return state
-        reserved = self.reserved.rules if self.reserved else ()
-        size = len(self.rules.text) + sum(len(pattern) for pattern, _ in reserved)
-        if size > MAX_CARRIED_CHARACTERS:
+        reserved = self.reservations.rules if self.reservations else ()
+        characters = len(self.robots.text) + sum(len(pattern) for pattern, _ in reserved)
+        if characters > MAX_CARRIED_CHARACTERS:
             return state
-        return (
-            state | {"robots": self.rules.text} | ({"reserved": reserved} if self.reserved else {})
-        )
+        state["robots"] = self.robots.text
+        return state | ({"reserved": reserved} if self.reservations else {})
 
-    def _restore(self, state: dict[str, object]) -> None:
+    def _restore(self, state: Mapping[str, object]) -> None:
         if not state:
             return
         number = {
             name: float(value) for name, value in state.items() if isinstance(value, int | float)
         }
         if time.time() - number.get("at_s", time.time()) < self._limits.max_held_s:
-            self._restore_patience(number, str(state.get("ended", "")))
-        asked_at_s = number.get("robots_at_s", time.time())
+            self._restore_pace(number, str(state.get("ended", "")))
+        robots_at_s = number.get("robots_at_s", time.time())
         text = state.get("robots")
-        if isinstance(text, str) and time.time() - asked_at_s < self._limits.max_robots_age_s:
-            self.obey(parse_robots(text, self._limits))
-            self._robots_at_s = asked_at_s
+        if isinstance(text, str) and time.time() - robots_at_s < self._limits.max_robots_age_s:
+            self.apply_robots(parse_robots(text, self._limits))
+            # Rules keep their age as they are handed on, or they would never be fetched again.
+            self._robots_at_s = robots_at_s
             listed = state.get("reserved")
             if isinstance(listed, list | tuple):
-                self.reserved = Reservations(
+                self.reservations = Reservations(
                     tuple((str(pattern), bool(value)) for pattern, value in listed)
                 )
 
-    def _restore_patience(self, number: dict[str, float], ended: str) -> None:
+    def _restore_pace(self, number: dict[str, float], ended: str) -> None:
         self._gap_s = max(self._base_gap_s, number.get("gap_s", 0.0))
-        # Clocks of two machines differ, so no more is waited than the limits ever ask for.
+        # Clocks of two machines differ, so the wait is never longer than the limits allow.
         wait_s = min(number.get("next_at_s", 0.0) - time.time(), self._limits.max_wait_s)
         self._next_at = time.monotonic() + max(wait_s, 0.0)
         self._waited_s = number.get("waited_s", 0.0)
@@ -143,9 +160,9 @@ class Turn:
         self._timeouts = int(number.get("timeouts", 0))
         self._server_errors = int(number.get("server_errors", 0))
         if ended:
-            self.ended = Drop(ended, retryable=True)
+            self.abandoned = Drop(ended, retryable=True)
 
-    def _note_failure(self, drop: Drop) -> None:
+    def _record_failure(self, drop: Drop) -> None:
         self._failing = drop.reason
         if drop.reason in _UNREACHABLE:
             self._failures += 1
@@ -154,24 +171,29 @@ class Turn:
         limits = self._limits
         too_many = self._failures >= limits.max_failures * self.connections
         if too_many or self._timeouts >= limits.max_timeouts * self.connections:
-            self.ended = HOST_UNREACHABLE
+            self.abandoned = HOST_UNREACHABLE
 
-    def _note_wait(self, reply: Response, now: float) -> None:
+    def _record_wait(self, response: Response, now: float) -> None:
         if now < self._resume_at:
-            return  # said by a request that was under way when we began to wait
-        self._failing = str(reply.status)
+            # Responds to a request that was under way when the wait began: one overload, counted
+            # once.
+            return
+        self._failing = str(response.status)
         self._gap_s = min(self._gap_s * 2, self._limits.max_gap_s)
-        asked_s = retry_after_s(reply, time.time())
-        wait_s = asked_s if asked_s is not None else max(self._limits.backoff_s, self._waited_s)
+        retry_s = retry_after_s(response, time.time())
+        wait_s = retry_s if retry_s is not None else max(self._limits.backoff_s, self._waited_s)
+        # The sum counts: a host that asks for 20 s again and again is no better than one that asks
+        # for 60.
         if self._waited_s + wait_s > self._limits.max_wait_s:
-            self.ended = HOST_WAITS
+            self.abandoned = HOST_WAITS
         self._waited_s += wait_s
         self._resume_at = now + wait_s
 
 
-def worth_another(answer: Response | Drop, tries: int) -> bool:
-    """Whether the same URL is asked for again at once, after that many tries."""
-    drop = answer if isinstance(answer, Drop) else failure_of(answer.status)
+def should_retry(result: Response | Drop, tries: int) -> bool:
+    """Whether the same URL is requested again after `tries` requests, the last of which ended in
+    `result`."""
+    drop = result if isinstance(result, Drop) else failure_of(result.status)
     if drop is None or not drop.retryable:
         return False
     if drop.reason == "status_429" or drop.detail == "503":

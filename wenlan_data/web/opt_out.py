@@ -1,4 +1,4 @@
-"""Signals by which a site says that its pictures are not for machine learning."""
+"""Opt-out signals: how a site states that its content is not to be used for machine learning."""
 
 import json
 import re
@@ -13,23 +13,25 @@ AGENT = "wenlan-data"
 
 
 def header_signals(headers: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """The opt-outs among a response's headers, such as `X-Robots-Tag: noai` or `tdm-reservation: 1`; sorted, each once.
+    """The opt-outs among a response's headers, such as `X-Robots-Tag: noai` or `tdm-reservation:
+    1`; sorted, each once.
 
     A value that names an agent (`otherbot: noindex`) counts only where it names ours.
     """
+    # A set: several headers often state the same signal.
     signals: set[str] = set()
     for name, value in headers:
         if name.lower() == "x-robots-tag":
             signals.update(f"X-Robots-Tag: {word}" for word in _words(value))
         elif name.lower() == "tdm-reservation" and value.strip() == "1":
             signals.add("tdm-reservation: 1")
-        elif name.lower() == OWN_HEADER.lower() and value in {RESERVED, NO_TRAINING}:
+        elif name.lower() == OPT_OUT_HEADER.lower() and value in {RESERVED, NO_TRAINING}:
             signals.add(value)
     return tuple(sorted(signals))
 
 
 def opt_out(signals: tuple[str, ...]) -> Drop | None:
-    """The drop of a picture that carries one of these signals."""
+    """The drop of an image that carries these signals; None without any."""
     return Drop("opt_out", ", ".join(signals)) if signals else None
 
 
@@ -44,6 +46,7 @@ def _words(value: str) -> set[str]:
             "max-image-preview",
             "max-video-preview",
         }:
+            # An agent applies to the words after it too, up to the next one.
             ours = agent.strip() in {AGENT, "*"}
             part = rest
         if ours and part.strip() in OPT_OUT_WORDS:
@@ -55,32 +58,37 @@ MAX_RESERVATIONS = 1000
 """Of one tdmrep.json."""
 RESERVED = "tdmrep.json: tdm-reservation: 1"
 NO_TRAINING = "robots.txt Content-Usage: train-ai=n"
-OWN_HEADER = "X-Crawler-Opt-Out"
-"""Of a recorded page: a signal that the crawl saw elsewhere than in the page's own headers."""
+OPT_OUT_HEADER = "X-Crawler-Opt-Out"
+"""Header added to a recorded page: a signal from robots.txt or tdmrep.json, not from the page
+itself."""
 _USAGE = re.compile(r"train-ai\s*=\s*([a-z])", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Reservations:
-    """What a host's `/.well-known/tdmrep.json` (TDM Reservation Protocol of the W3C's group) says of its paths."""
+    """Rules of a host's `/.well-known/tdmrep.json` (TDM Reservation Protocol of a W3C community
+    group)."""
 
     rules: tuple[tuple[str, bool], ...] = ()
-    """Pattern of a path (`*`, and `$` at its end, as in robots.txt) to whether mining is reserved."""
+    """Pattern of a path (`*`, and `$` at its end, as in robots.txt) to whether mining is
+    reserved."""
 
     def signals(self, url: str) -> tuple[str, ...]:
-        """The signal of a URL that is reserved: the longest fitting pattern decides, of equal ones the reservation."""
+        """The signal of a reserved URL: the longest matching pattern decides, of equally long ones
+        the reservation."""
         path = path_of(url)
-        fitting = [
-            (len(pattern), reserved) for pattern, reserved in self.rules if _fits(pattern, path)
+        matching = [
+            (len(pattern), reserved) for pattern, reserved in self.rules if _matches(pattern, path)
         ]
-        return (RESERVED,) if max(fitting, default=(0, False))[1] else ()
+        return (RESERVED,) if max(matching, default=(0, False))[1] else ()
 
 
 def parse_reservations(payload: bytes) -> Reservations:
-    """The rules of a tdmrep.json; none in what is no list of them."""
+    """Parses a tdmrep.json. Anything but a list of rules reserves nothing."""
     try:
         listed = json.loads(payload)
     except (ValueError, RecursionError):
+        # Deeply nested brackets exhaust the parser's stack.
         return Reservations()
     rules = []
     for one in listed[:MAX_RESERVATIONS] if isinstance(listed, list) else ():
@@ -91,13 +99,15 @@ def parse_reservations(payload: bytes) -> Reservations:
 
 
 def reserved_paths(robots: str) -> tuple[tuple[str, bool], ...]:
-    """`Content-Usage` of a robots.txt for us, or else for all: start of a path to whether training is reserved."""
+    """`Content-Usage` rules of a robots.txt for our agent, or else for `*`: path prefix to whether
+    training is reserved."""
     groups: dict[str, list[tuple[str, bool]]] = {}
     agents: list[str] = []
     in_rules = True
     for line in robots.splitlines():
         name, _, value = (part.strip() for part in line.partition("#")[0].partition(":"))
         if name.lower() == "user-agent":
+            # Consecutive User-agent lines share one group of rules.
             agents = [value.lower()] if in_rules else [*agents, value.lower()]
             in_rules = False
         elif name:
@@ -110,13 +120,15 @@ def reserved_paths(robots: str) -> tuple[tuple[str, bool], ...]:
 
 
 def path_of(url: str) -> str:
-    """Path and query of a URL, as rules of a site name them."""
+    """Path and query of a URL, the part that a site's rules are matched with."""
     parts = urlsplit(url)
     return f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
 
 
-def _fits(pattern: str, path: str) -> bool:
-    """Whether a path begins as the pattern says. Leftmost pieces first, so it takes linear time."""
+def _matches(pattern: str, path: str) -> bool:
+    """Whether a path matches a pattern with `*` and `$`, as in robots.txt."""
+    # Leftmost matches of the pieces between stars suffice, so this takes linear time; a regular
+    # expression would not.
     start, *pieces = pattern.removesuffix("$").split("*")
     if not path.startswith(start):
         return False

@@ -1,7 +1,8 @@
-"""What a server answered, and what that means: a success, a redirect, or one of the named failures."""
+"""Responses of servers and the drops of failed requests."""
 
 import ssl
 from dataclasses import dataclass
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin
 
@@ -16,15 +17,17 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """What a server answered, its body whole."""
+    """A complete HTTP response."""
 
     status: int
     reason: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
-    """Empty for an error page that was not worth reading."""
+    """Empty for an error page that was not read."""
     final_url: str
     ip: str
+    received_at: datetime
+    """When its last byte came; of a recorded response, the date of the record."""
     redirects: int = 0
 
     def header(self, name: str) -> str:
@@ -33,7 +36,9 @@ class Response:
 
 
 def failure_of(status: int) -> Drop | None:
-    """The drop of a status that is no success; `status_5xx` and `status_429` may be asked again."""
+    """The drop of a status other than 200, else None; `status_5xx` and `status_429` are
+    transient."""
+    # 200 only: a 206 is a piece of what was requested, a 204 is nothing.
     if status == 200:
         return None
     if status == 429:
@@ -43,26 +48,32 @@ def failure_of(status: int) -> Drop | None:
     return Drop("http_status", str(status))
 
 
-def redirect_target(reply: Response) -> str | Drop:
-    """The absolute URL that a redirect names, or why it is not followed."""
-    location = reply.header("location").strip()
+def redirect_target(response: Response) -> str | Drop:
+    """The absolute URL of a redirect's target, or why it is not followed."""
+    location = response.header("location").strip()
+    # Control characters are part of no URL; a server may hope that they split our next request.
     if not location or any(ord(character) < 32 for character in location):
         return Drop("bad_location")
-    # Raw bytes of a header arrive as surrogates; they were most likely UTF-8 or GBK and go on as escapes.
+    # Raw bytes of a header arrive as surrogates. They are most likely UTF-8 or GBK text and are
+    # sent back escaped.
     location = "".join(
         c if ord(c) < 0xDC80 or ord(c) > 0xDCFF else f"%{ord(c) - 0xDC00:02X}" for c in location
     )
     try:
-        target = urljoin(reply.final_url, location)
+        target = urljoin(response.final_url, location)
     except ValueError:
         return Drop("bad_location")
     return usable(target) or target
 
 
-def retry_after_s(reply: Response, now_s: float) -> float | None:
-    """Seconds that `Retry-After` asks to wait, as a number or a date (`now_s`: since 1970); None without it."""
-    value = reply.header("retry-after").strip()
+def retry_after_s(response: Response, now_s: float) -> float | None:
+    """Seconds to wait by `Retry-After`, a number or a date; None without it.
+
+    `now_s` is in seconds since 1970.
+    """
+    value = response.header("retry-after").strip()
     if value.isascii() and value.isdigit():
+        # Cut, since a header of 8 KiB of digits is infinite as a float.
         return float(value[:12])
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - now_s) if value else None
@@ -71,7 +82,7 @@ def retry_after_s(reply: Response, now_s: float) -> float | None:
 
 
 def drop_of(error: BaseException) -> Drop:
-    """The drop for what aiohttp raised; its words are left out, since they name addresses."""
+    """The drop of an error that aiohttp raised, without its message, which would name addresses."""
     match error:
         case aiohttp.ClientConnectorDNSError():
             return Drop("dns", retryable=True)
@@ -96,7 +107,9 @@ def drop_of(error: BaseException) -> Drop:
 
 
 def _connect_drop(error: aiohttp.ClientConnectorError) -> Drop:
-    """Who refuses to talk refuses at once; who hangs up later did not like our handshake."""
+    """The drop of a failed connection: refused at once, or closed later, during the TLS
+    handshake."""
+    # A peer that resets after the connection was made rejects the TLS handshake.
     hung_up = isinstance(error.os_error, ConnectionResetError | ConnectionAbortedError)
     return (
         Drop("tls", "handshake", retryable=True)
@@ -106,12 +119,13 @@ def _connect_drop(error: aiohttp.ClientConnectorError) -> Drop:
 
 
 def _head_drop(error: BaseException) -> Drop:
-    """What was wrong with status line, headers or trailers: too much of them, or no HTTP."""
+    """The drop of a status line, headers or trailers that are too long or no HTTP."""
+    # aiohttp wraps its parser's error; only the innermost one states what was too long.
     while error.__cause__ is not None:
         error = error.__cause__
-    words = str(error)
-    too_much = isinstance(error, aiohttp.http_exceptions.LineTooLong) or HEADER_LIMIT in words
-    return Drop(HEADER_LIMIT) if too_much or "Too many headers" in words else Drop("protocol")
+    message = str(error)
+    too_long = isinstance(error, aiohttp.http_exceptions.LineTooLong) or HEADER_LIMIT in message
+    return Drop(HEADER_LIMIT) if too_long or "Too many headers" in message else Drop("protocol")
 
 
 def _payload_drop(error: aiohttp.ClientPayloadError) -> Drop:

@@ -1,4 +1,7 @@
-"""Robots rules (RFC 9309): parsed by protego, fetched so that doubt means no."""
+"""Robots rules (RFC 9309), parsed by protego.
+
+A robots.txt that cannot be read forbids every request for now.
+"""
 
 import math
 from dataclasses import dataclass
@@ -14,7 +17,7 @@ from wenlan_data.web.response import Response
 
 @dataclass(frozen=True, slots=True)
 class RobotsRules:
-    """What a host lets us ask for. `text` is empty where everything is allowed."""
+    """Rules of one host for our user agent. `text` is empty where everything is allowed."""
 
     text: str
     parser: Protego | None
@@ -30,42 +33,51 @@ class RobotsRules:
         return Drop("robots")
 
     def signals(self, url: str) -> tuple[str, ...]:
-        """The opt-out of a URL by `Content-Usage`: the longest path that fits decides."""
+        """The opt-out of a URL by `Content-Usage`; of several matching paths the longest
+        decides."""
         path = path_of(url)
-        fitting = [
+        matching = [
             (len(start), reserved) for start, reserved in self.usage if path.startswith(start)
         ]
-        return (NO_TRAINING,) if max(fitting, default=(0, False))[1] else ()
+        return (NO_TRAINING,) if max(matching, default=(0, False))[1] else ()
 
 
 ALLOW_ALL = RobotsRules("", None)
 
 
-async def ask_robots(client: Client, url: str) -> RobotsRules | Drop:
-    """The rules of the host of `url`, or why the host is not asked in this turn.
+async def fetch_robots(client: Client, url: str) -> RobotsRules | Drop:
+    """Fetches the rules of the host of `url`; a `Drop` states why no URL of the host may be
+    requested.
 
-    4xx but 429, and too many redirects, mean that there are no rules; 5xx, 429 and every failure to get an
-    answer mean that the host waits (`robots_unavailable`).
+    4xx other than 429, and too many redirects, mean that there are no rules. 5xx, 429 and every
+    failed request mean `robots_unavailable`, a transient reason.
     """
     scheme, _, rest = url.partition("://")
     netloc = rest.partition("/")[0].partition("?")[0].partition("#")[0]
     limits = client.limits
-    reply = await client.fetch(
+    response = await client.fetch(
         f"{scheme}://{netloc}/robots.txt", limits.robots, limits.max_robots_redirects
     )
-    if isinstance(reply, Drop):
-        return _failed(reply)
-    if reply.status == 200:
-        return parse_robots(_text(reply, limits.max_parsed_robots_bytes), limits)
-    if reply.status in {401, 403} and limits.robots_forbidden == "deny":
-        return Drop("robots", f"robots.txt: {reply.status}")
+    if isinstance(response, Drop):
+        return _failed(response)
+    if response.status == 200:
+        return parse_robots(_text(response, limits.max_parsed_robots_bytes), limits)
+    # RFC 9309 counts 401 and 403 as "unavailable", which allows; an operator can be stricter.
+    if response.status in {401, 403} and limits.robots_forbidden == "deny":
+        return Drop("robots", f"robots.txt: {response.status}")
     return (
-        _unavailable(str(reply.status)) if reply.status == 429 or reply.status >= 500 else ALLOW_ALL
+        _unavailable(str(response.status))
+        if response.status == 429 or response.status >= 500
+        else ALLOW_ALL
     )
 
 
 def parse_robots(text: str, limits: Limits = DEFAULTS) -> RobotsRules | Drop:
-    """The rules in a robots.txt; `crawl_delay` where more than a minute between requests is asked for."""
+    """Parses a robots.txt.
+
+    A `Crawl-delay` above `max_crawl_delay_s` gives the drop `crawl_delay`.
+    """
+    # Most hosts have no rules: a parser for each of them would be waste.
     if not text.strip():
         return ALLOW_ALL
     parser = Protego.parse(text)
@@ -75,12 +87,13 @@ def parse_robots(text: str, limits: Limits = DEFAULTS) -> RobotsRules | Drop:
     return RobotsRules(text, parser, delay_s, reserved_paths(text) if limits.content_usage else ())
 
 
-def is_passing(rules: RobotsRules | Drop) -> bool:
-    """Whether a second look may help at once: there was an answer or a refusal, no long silence."""
+def may_retry_robots(robots: RobotsRules | Drop) -> bool:
+    """Whether robots.txt is requested again at once; not after a time-out, which has cost enough
+    time already."""
     return (
-        isinstance(rules, Drop)
-        and rules.reason == "robots_unavailable"
-        and rules.detail not in {"timeout", "min_rate"}
+        isinstance(robots, Drop)
+        and robots.reason == "robots_unavailable"
+        and robots.detail not in {"timeout", "min_rate"}
     )
 
 
@@ -89,9 +102,11 @@ def _unavailable(detail: str) -> Drop:
 
 
 def _failed(drop: Drop) -> RobotsRules | Drop:
+    # RFC 9309: after too many redirects a crawler may take robots.txt for missing.
     if drop.reason in {"redirect_limit", "bad_location"}:
         return ALLOW_ALL
-    # A host that may not be dialled or is not who it says stays so: its URLs carry that reason.
+    # The address policy and a wrong certificate are not transient: all URLs of the host get that
+    # reason.
     return (
         drop
         if drop.reason in {"address", "port", "scheme", "bad_url", "tls"}
@@ -99,10 +114,11 @@ def _failed(drop: Drop) -> RobotsRules | Drop:
     )
 
 
-def _text(reply: Response, max_bytes: int) -> str:
-    return reply.body[:max_bytes].decode("utf-8-sig", errors="replace").replace("\0", "")
+def _text(response: Response, max_bytes: int) -> str:
+    return response.body[:max_bytes].decode("utf-8-sig", errors="replace").replace("\0", "")
 
 
 def _delay_s(parser: Protego) -> float:
     delay_s = parser.crawl_delay(AGENT)
+    # A host cannot stop the crawl by a delay that is no finite number.
     return float(delay_s) if delay_s is not None and math.isfinite(delay_s) and delay_s > 0 else 0.0

@@ -1,4 +1,4 @@
-"""One page, many URLs: parameters that say who came from where are no part of a page's address."""
+"""Removes tracking parameters from page URLs, so that one page has one URL."""
 
 import re
 from urllib.parse import unquote_plus
@@ -60,32 +60,33 @@ NAMES = frozenset(
         *("jsessionid", "phpsessid", "aspsessionid", "sessionid", "session_id"),
     }
 )
-"""Parameters by which search engines, shops, share buttons and session cookies mark a visit. Our own list."""
+"""Parameters of search engines, shops, share buttons and session cookies. Our own list."""
 
 WORDS = frozenset({"from", "ref"})
-"""These too, where their value is a word; a number is a place in a list."""
+"""Tracking parameters only if their value is no number: a number is an offset in a list."""
 
 _SESSION_IN_PATH = re.compile(r";(?:jsessionid|phpsessid)=[^/?#]*", re.IGNORECASE)
 
 
 def page_url(url: str) -> str:
-    """The URL of a page without its fragment and without parameters of tracking; all else as it stands."""
+    """The URL without fragment and tracking parameters, otherwise unchanged."""
     url = url.partition("#")[0].strip()
+    # Java servers put the session into the path.
     if ";" in url:
         url = _SESSION_IN_PATH.sub("", url)
     path, mark, query = url.partition("?")
     if not mark:
         return url
-    kept = "&".join(pair for pair in query.split("&") if pair and not _tracks(pair))
+    kept = "&".join(pair for pair in query.split("&") if pair and not _is_tracking(pair))
     return f"{path}?{kept}" if kept else path
 
 
 def page_key(url: str) -> str:
-    """What makes two addresses one page: the canonical form of `page_url`."""
+    """The canonical form of `page_url`: URLs with the same key are the same page."""
     return url_key(page_url(url))
 
 
-def _tracks(pair: str) -> bool:
+def _is_tracking(pair: str) -> bool:
     name, _, value = pair.partition("=")
     name = unquote_plus(name).lower()
     return name in NAMES or name.startswith(PREFIXES) or (name in WORDS and not value.isdigit())

@@ -1,4 +1,4 @@
-"""URLs as keys: what makes two of them the same, which host they ask, and which cannot be asked at all."""
+"""URLs: canonical keys, hosts, and which URLs cannot be requested."""
 
 import re
 from functools import lru_cache
@@ -17,10 +17,11 @@ _SENDABLE = re.compile(r"[!#$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]+")
 
 
 def url_key(url: str) -> str:
-    """The canonical URL: dot segments, escapes, query order, default port and fragment make no difference.
+    """The canonical URL, independent of dot segments, escapes, query order, default port and
+    fragment.
 
-    Escaped bytes stay as they are, so `?q=%D6%D0` (GBK) and `?q=%E4%B8%AD` (UTF-8) are two keys. Text that is
-    no usable URL is its own key.
+    Escaped bytes stay as they are, so `?q=%D6%D0` (GBK) and `?q=%E4%B8%AD` (UTF-8) are two keys.
+    Text that is no URL of a web host is its own key.
     """
     host = host_of(url)
     if not host:
@@ -29,6 +30,7 @@ def url_key(url: str) -> str:
         key = str(canonicalize_url(url.strip()))
     except (ValueError, UnicodeError):
         return url
+    # w3lib keeps `:80` and a final dot of the host; `host_of` does not.
     scheme, _, rest = key.partition("://")
     end = next((index for index, character in enumerate(rest) if character in "/?#"), len(rest))
     name, _, port = host.rpartition(":")
@@ -37,7 +39,7 @@ def url_key(url: str) -> str:
 
 
 def host_of(url: str) -> str:
-    """`host:port` that the URL asks, lower case, punycode, port always written; empty where there is none."""
+    """`host:port` of the URL, lower case, punycode, port always written; empty if there is none."""
     if found := _PLAIN.match(url):
         port = found[3] or DEFAULT_PORTS[found[1]]
         return f"{_without_last_dot(found[2])}:{port}" if int(port) < 65536 else ""
@@ -54,7 +56,7 @@ def host_of(url: str) -> str:
 
 
 def usable(url: str, max_characters: int = MAX_URL_CHARACTERS) -> Drop | None:
-    """Why this URL is never asked for (`scheme`, `url_too_long`, `bad_url`), or None."""
+    """The drop of a URL that is never requested (`scheme`, `url_too_long`, `bad_url`), or None."""
     if len(url) > max_characters:
         return Drop("url_too_long", f"{len(url)} characters")
     try:
@@ -63,15 +65,17 @@ def usable(url: str, max_characters: int = MAX_URL_CHARACTERS) -> Drop | None:
         return Drop("bad_url")
     if parts.scheme not in DEFAULT_PORTS:
         return Drop("scheme", parts.scheme[:20]) if parts.scheme else Drop("bad_url")
+    # `https://trusted.example@evil.example/` is meant to deceive; a crawler has no credentials
+    # anyway.
     if "@" in parts.netloc:
         return Drop("bad_url", "user information")
     return None if host_of(url) else Drop("bad_url")
 
 
 def sendable(url: str) -> str:
-    """The URL as it goes over the wire: ASCII, its own escapes untouched, without the fragment.
+    """The URL as sent: ASCII, existing escapes unchanged, without the fragment.
 
-    Raises `ValueError` where it cannot be written so.
+    Raises `ValueError` for a URL that cannot be encoded.
     """
     url = url.strip().partition("#")[0]
     if _SENDABLE.fullmatch(url):
@@ -87,6 +91,7 @@ def _without_last_dot(name: str) -> str:
 def _punycode(name: str) -> str:
     if ":" in name:
         return f"[{name}]"
+    # Full-width dots, which IDNA treats as dots.
     name = re.sub("[。．｡]", ".", name)
     try:
         ascii_name = name if name.isascii() else name.encode("idna").decode("ascii")

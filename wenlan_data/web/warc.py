@@ -1,7 +1,7 @@
-"""WARC files: what was fetched, with when and from where. Written by warcio, read by fastwarc.
+"""WARC files: payloads with URL, date and IP. Written by warcio, read by fastwarc.
 
 WARC/1.1 headers, among them the URL, the date, the IP and the payload's SHA-256
-HTTP status line and headers (records of the web), then the payload as it came
+HTTP status line and headers (of responses), then the payload
 """
 
 import os
@@ -24,13 +24,13 @@ from wenlan_data.errors import DamageError, UsageError, from_os_error, os_errors
 
 MAX_PAYLOAD_BYTES = 20 << 20
 _RECORD_END_BYTES = 4
-# Describe how the bytes travelled; the payload is stored without it.
+# These describe the transfer; the payload is stored without it.
 _OF_THE_TRANSPORT = frozenset({"transfer-encoding", "connection", "keep-alive"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WarcPayload:
-    """One `response` or `resource` record, read."""
+    """One `response` or `resource` record."""
 
     kind: str
     """`response` or `resource`."""
@@ -40,21 +40,25 @@ class WarcPayload:
     status: int
     """Of the HTTP response; 200 for a resource."""
     content_type: str
-    """As the HTTP headers (or, for a resource, the record) state it, such as `text/html; charset=gbk`."""
+    """By the HTTP headers or, of a resource, the record's: `text/html; charset=gbk`."""
     payload: bytes
-    """Without transfer and content encoding; at most the asked-for number of bytes."""
+    """Without transfer and content encoding; at most `max_bytes` of the reader."""
     too_large: bool
-    """True where the payload was cut at that number."""
+    """Whether the payload was cut there."""
     date: datetime
     ip: str
     headers: tuple[tuple[str, str], ...]
 
 
 class PayloadWriter:
-    """Writes a new WARC and says where the payloads lie. A context manager; `DiskError` when the disk is full."""
+    """Writes a new WARC and returns the offsets of the payloads.
+
+    A context manager; raises `DiskError` when the disk is full.
+    """
 
     def __init__(self, path: Path) -> None:
         with os_errors(path):
+            # "x": an attempt never writes into the files of another one.
             self._sink = _Sink(path.open("xb", buffering=1 << 20), path)
         self._writer = _Writer(self._sink, gzip=False, warc_version="WARC/1.1")
 
@@ -85,7 +89,10 @@ class PayloadWriter:
         ip: str,
         date: datetime,
     ) -> int:
-        """Write an answer of the web (`status` as `200 OK`); gives the offset of the payload's first byte."""
+        """Writes an HTTP response (`status` as `200 OK`).
+
+        Returns the offset of the payload's first byte.
+        """
         kept = [
             (f"X-Crawler-{name}" if name.lower() in _OF_THE_TRANSPORT else name, _one_line(value))
             for name, value in headers
@@ -99,7 +106,7 @@ class PayloadWriter:
     def resource(
         self, url: str, payload: bytes, *, content_type: str, sha256: str, date: datetime
     ) -> int:
-        """Write a file's bytes; gives the offset of the payload's first byte."""
+        """Writes the bytes of a file. Returns the offset of the payload's first byte."""
         extra = {"Content-Type": content_type}
         return self._write(
             "resource", url, payload, sha256=sha256, date=date, extra=extra, http=None
@@ -116,6 +123,7 @@ class PayloadWriter:
         extra: dict[str, str],
         http: StatusAndHeaders | None,
     ) -> int:
+        # The id is a function of URL and content, so that a repeated build writes the same bytes.
         headers = {
             "WARC-Record-ID": f"<urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, f'{url} {sha256}')}>",
             "WARC-Date": date.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
@@ -132,21 +140,25 @@ class PayloadWriter:
             warc_content_type=extra.get("Content-Type", ""),
         )
         self._writer.write_record(record)
+        # Payload and two line ends are the last bytes of a record.
         return self._sink.position - _RECORD_END_BYTES - len(payload)
 
 
 def records(path: Path, max_bytes: int = MAX_PAYLOAD_BYTES) -> Iterator[WarcPayload]:
-    """Every `response` and `resource` record of a WARC (plain, or .gz by record), in order; none in an empty file.
+    """Yields every `response` and `resource` record of a WARC (plain, or .gz by record), in order.
 
-    Raises `DamageError`, with file and offset, for what is no WARC or is cut short, and `UsageError` for one gzipped as
-    a whole. A file that ends right after a record cannot be told from a whole one.
+    Raises `DamageError`, with file and offset, for a file that is no WARC or is cut short, and
+    `UsageError` for one gzipped as a whole. A file cut right after a record looks complete.
     """
     with os_errors(path), path.open("rb") as file:
         yield from _read(path, file, 0, max_bytes)
 
 
 def record_at(path: Path, offset: int, max_bytes: int = MAX_PAYLOAD_BYTES) -> WarcPayload:
-    """The record that starts at `offset`. Raises `DamageError` where none does or it is cut short."""
+    """Reads the record that starts at `offset`.
+
+    Raises `DamageError` if there is none or it is cut short.
+    """
     with os_errors(path), path.open("rb") as file:
         file.seek(offset)
         found = next(_read(path, file, offset, max_bytes), None)
@@ -156,19 +168,22 @@ def record_at(path: Path, offset: int, max_bytes: int = MAX_PAYLOAD_BYTES) -> Wa
 
 
 def payload_at(file: BinaryIO, offset: int, size: int, path: Path) -> bytes:
-    """The `size` bytes at `offset` of a plain WARC. Raises `DamageError` where the file ends before."""
+    """Reads `size` bytes at `offset` of a plain WARC.
+
+    Raises `DamageError` if the file ends before.
+    """
     file.seek(offset)
     payload = file.read(size)
     if len(payload) < size:
         raise _damage(
-            path, offset, f"{size} bytes of a picture are expected, {len(payload)} are there"
+            path, offset, f"{size} bytes of an image are expected, {len(payload)} are there"
         )
     return payload
 
 
 def _read(path: Path, file: BinaryIO, start: int, max_bytes: int) -> Iterator[WarcPayload]:
     last = start
-    # Records of other kinds are looked at as well: a file may be cut inside one of them.
+    # Records of other kinds are read too: the file may be cut inside one of them.
     iterator = iter(ArchiveIterator(file, parse_http=False))
     is_gzip = _is_gzip(file, start)
     while True:
@@ -177,6 +192,7 @@ def _read(path: Path, file: BinaryIO, start: int, max_bytes: int) -> Iterator[Wa
             if record is None:
                 break
             last = record.stream_pos if record.stream_pos >= start else start + record.stream_pos
+            # Without a gzip header of its own the record lies inside the member of the one before.
             if is_gzip and not _is_gzip(file, last):
                 raise UsageError(
                     f"{path}: gzipped as a whole and not record by record: gunzip it, and give the .warc"
@@ -194,12 +210,14 @@ def _is_gzip(file: BinaryIO, offset: int) -> bool:
 
 
 def _expect_whole_members(path: Path, file: BinaryIO, last: int) -> None:
-    """Raise where a gzip member after the last record is cut: fastwarc takes a torn start of one for the end."""
+    """Raises where a gzip member after the last record is cut: fastwarc takes a torn start of one
+    for the end."""
     file.seek(last)
     member, offset, position = zlib.decompressobj(wbits=31), last, last
     data = file.read(1 << 16)
     if not data.startswith(b"\x1f\x8b"):
         return
+    # The output is thrown away: only the checksum and the end of each member matter.
     while data:
         try:
             member.decompress(data)
@@ -217,13 +235,13 @@ def _payload(path: Path, record: WarcRecord, offset: int, max_bytes: int) -> War
     if "Content-Length" not in record.headers:
         raise _damage(path, offset, "the record's headers are cut short")
     length = record.content_length
-    wanted = record.record_type in (WarcRecordType.response, WarcRecordType.resource)
+    is_payload = record.record_type in (WarcRecordType.response, WarcRecordType.resource)
     url = (record.headers.get("WARC-Target-URI") or "").strip("<>")
     date = record.record_date or datetime.fromtimestamp(0, UTC)
     ip = record.headers.get("WARC-IP-Address") or ""
     kind = "resource" if record.record_type == WarcRecordType.resource else "response"
     content_type = record.headers.get("Content-Type") or ""
-    if not wanted:
+    if not is_payload:
         _expect(path, offset, record.reader.consume(), length)
         return None
     status: int = 200
@@ -233,6 +251,7 @@ def _payload(path: Path, record: WarcRecord, offset: int, max_bytes: int) -> War
         status, headers = record.http_headers.status_code or 0, tuple(record.http_headers.items())
         length = record.content_length
         content_type = record.http_headers.get("Content-Type") or ""
+    # One byte more than allowed tells a payload that is too large.
     raw = record.reader.read(max_bytes + 1)
     _expect(path, offset, len(raw) + record.reader.consume(), length)
     payload = _decoded(raw, headers, max_bytes)
@@ -251,15 +270,18 @@ def _payload(path: Path, record: WarcRecord, offset: int, max_bytes: int) -> War
 
 
 def _decoded(raw: bytes, headers: tuple[tuple[str, str], ...], max_bytes: int) -> bytes:
-    """The payload without its encodings, at most a byte longer than `max_bytes`: a bomb stays small."""
+    """The payload without its encodings, at most one byte longer than `max_bytes`, so that a bomb
+    stays small."""
     fields = {name.lower(): value.strip().lower() for name, value in headers}
     encoding = fields.get("content-encoding", "")
     chunked = fields.get("transfer-encoding") == "chunked"
     if not chunked and encoding not in {"gzip", "deflate", "br"}:
         return raw
-    # warcio's reader leaves alone what is not encoded as its headers claim: many archives decode early.
+    # warcio's reader passes through what is not encoded as its headers state: many archives store
+    # decoded bytes.
     reader = ChunkedDataReader(BytesIO(raw), decomp_type=encoding or None) if chunked else None
     reader = reader or DecompressingBufferedReader(BytesIO(raw), decomp_type=encoding)
+    # In pieces of 64 KiB, so that a bomb is left when the limit is reached.
     parts, size = [], 0
     while size <= max_bytes and (part := reader.read(1 << 16)):
         parts.append(part)
@@ -278,23 +300,24 @@ def _expect(path: Path, offset: int, found: int, expected: int) -> None:
 
 def _damage(path: Path, offset: int, what: str) -> DamageError:
     return DamageError(
-        f"{path}: at byte {offset}: {what}: not an intact WARC, get the file anew or leave it out"
+        f"{path}: at byte {offset}: {what}: not an intact WARC, get the file again or leave it out"
     )
 
 
 def _one_line(text: str) -> str:
+    # A line break in a header would begin another header.
     return " ".join(text.split("\n")).replace("\r", " ").encode("utf-8", "replace").decode()
 
 
 class _Writer(WARCWriter):  # type: ignore[misc]
-    """Leaves out the SHA-1 digests that warcio would compute beside ours (40 us a picture)."""
+    """Leaves out the SHA-1 digests that warcio would compute beside ours (40 us an image)."""
 
     def ensure_digest(self, record: object, block: bool = True, payload: bool = True) -> None:
         """Does nothing: the payload's SHA-256 is in the headers."""
 
 
 class _Sink:
-    """A file that counts, and is flushed once at its end instead of once a record."""
+    """A file that counts its bytes and is flushed once at its end instead of after each record."""
 
     def __init__(self, file: BinaryIO, path: Path) -> None:
         self.position = 0

@@ -39,12 +39,10 @@ def main(folder: Path) -> int:
         begun = [_begin(web, case) for case in cases]
         limits = replace(Limits(), tdmrep=False)
         wrong: list[str] = []
-        pictures = [one for one in begun if not one.case.pages]
+        images = [one for one in begun if not one.case.pages]
         pages = [one for one in begun if one.case.pages]
         threads = [
-            threading.Thread(
-                target=_run, args=(folder / "pictures", pictures, limits, wrong, False)
-            ),
+            threading.Thread(target=_run, args=(folder / "images", images, limits, wrong, False)),
             threading.Thread(target=_run, args=(folder / "pages", pages, limits, wrong, True)),
         ]
         for thread in threads:

@@ -1,4 +1,4 @@
-"""What a case of the hostile web is, and how one is run: by the fetch of pictures or by the crawl of pages."""
+"""What a case of the hostile web is, and how one is run: by the fetch of images or by the crawl of pages."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from tests.fetch.fetch_list_rows import Row, write_wanted
+from tests.fetch.fetch_list_rows import Row, write_fetch_list
 from tests.web.hostile.web import Answers, Host, Web
 from wenlan_data.crawl.frontier import read_frontier, write_frontier
 from wenlan_data.crawl.scope import Scope
@@ -18,6 +18,7 @@ from wenlan_data.protocols import NoDetails, Receipt
 from wenlan_data.records import Candidate, Drop
 from wenlan_data.sandbox.pages import read_page
 from wenlan_data.web.limits import HostLimits, Limits
+from wenlan_data.web.politeness import Politeness
 from wenlan_data.web.tracking_params import page_key
 from wenlan_data.web.urls import host_of
 from wenlan_data.web.warc import record_at
@@ -32,7 +33,7 @@ QUICK = Limits(
     tdmrep=False,
 )
 """The defaults with short times, so that a case takes some seconds; not shorter, for the sake of busy machines."""
-ANY_PICTURE = ImageRules()
+ANY_IMAGE = ImageRules()
 
 
 @dataclass(slots=True)
@@ -77,9 +78,9 @@ class Case:
     """The one outcome of each of its paths."""
     answers: Answers | Callable[[Web], Answers] = field(default_factory=dict)
     paths: tuple[str, ...] = ("/a.jpg",)
-    """Asked of the case's host; a whole URL where it begins with http."""
+    """LoggedRequest of the case's host; a whole URL where it begins with http."""
     pages: bool = False
-    """Asked as pages, not as pictures."""
+    """LoggedRequest as pages, not as images."""
     limits: Mapping[str, object] = field(default_factory=dict)
     """Changes of the limits."""
     gap_s: float = 0.0
@@ -94,7 +95,7 @@ def start(web: Web, case: Case) -> Host:
 
 
 def run_case(case: Case, web: Web, folder: Path, limits: Limits = QUICK) -> Run:
-    """Ask for the paths of a case, in a part of its own."""
+    """Requests the paths of a case, in a part of its own."""
     run = Run(start(web, case), web)
     urls = [path if "://" in path else run.host.url(path) for path in case.paths]
     return ask(
@@ -110,7 +111,7 @@ def run_case(case: Case, web: Web, folder: Path, limits: Limits = QUICK) -> Run:
 def ask(
     run: Run, urls: list[str], folder: Path, limits: Limits, *, pages: bool, gap_s: float = 0.0
 ) -> Run:
-    """Ask for URLs; only the case's own host is open."""
+    """Requests URLs; only the case's own host is open."""
     hosts = {run.host.name: HostLimits(min_gap_s=gap_s)}
     run.out = folder / "out"
     run.out.mkdir(parents=True)
@@ -130,32 +131,29 @@ def ask(
 def fetch_part(
     folder: Path, urls: list[str], hosts: Mapping[str, HostLimits], limits: Limits
 ) -> FetchPart:
-    """A fetch of pictures."""
-    wanted = write_wanted(folder / "wanted.parquet", [{"url": url} for url in urls])
+    """A fetch of images."""
+    fetch_list = write_fetch_list(folder / "fetch-list.parquet", [{"url": url} for url in urls])
     return FetchPart(
-        wanted=str(wanted),
-        allow=tuple(hosts),
-        hosts=dict(hosts),
-        image=ANY_PICTURE,
-        limits=limits,
-        contact="a@b.cn",
+        fetch_list=str(fetch_list), politeness=politeness(hosts, limits), image=ANY_IMAGE
     )
 
 
 def crawl_part(
     folder: Path, urls: list[str], hosts: Mapping[str, HostLimits], limits: Limits
 ) -> CrawlPart:
-    """A slice of a crawl whose links stay on these hosts."""
+    """A crawl of one fetch list whose links stay on these hosts."""
     write_frontier(
-        folder / "slice.parquet", [(url, page_key(url), host_of(url), 0, 0) for url in urls]
+        folder / "fetch-list.parquet", [(url, page_key(url), host_of(url), 0, 0) for url in urls]
     )
     (folder / "states.json").write_text("{}")
     return CrawlPart(
-        wanted=str(folder / "slice.parquet"),
-        states=str(folder / "states.json"),
+        fetch_list=str(folder / "fetch-list.parquet"),
+        earlier_states=str(folder / "states.json"),
         scope=Scope(hosts=tuple(hosts)),
-        allow=tuple(hosts),
-        hosts=dict(hosts),
-        limits=limits,
-        contact="a@b.cn",
+        politeness=politeness(hosts, limits),
     )
+
+
+def politeness(hosts: Mapping[str, HostLimits], limits: Limits) -> Politeness:
+    """Only these hosts are open."""
+    return Politeness(contact="a@b.cn", allow=tuple(hosts), hosts=dict(hosts), limits=limits)

@@ -1,4 +1,4 @@
-"""Cases 133 to 137: pictures turned, in other colours and depths; what is stored looks like a reference conversion."""
+"""Cases 133 to 137: images turned, in other colours and depths; what is stored looks like a reference conversion."""
 
 import io
 
@@ -8,7 +8,7 @@ from PIL import Image, ImageFilter
 
 from tests.image import modes
 from tests.web.hostile.cases import Case, Run
-from tests.web.hostile.images import pictures
+from tests.web.hostile.images import images
 from wenlan_data.image.normalise import normalise, srgb_pixels
 from wenlan_data.testing import make_image
 
@@ -20,7 +20,7 @@ TURNED = [f"EXIF {orientation}" for orientation in range(1, 9)]
 
 
 def _stored(run: Run) -> list[modes.Pixels]:
-    """What a shard would hold of each recorded picture, as a viewer shows it."""
+    """What a shard would hold of each recorded image, as a viewer shows it."""
     warc = (run.out / "images.warc").read_bytes()
     places = [(int(str(row["warc_offset"])), int(str(row["bytes"]))) for row in run.rows]
     return [
@@ -38,7 +38,7 @@ def _compare(run: Run, wanted: list[modes.Pixels]) -> None:
 
 def _named(number: int, does: str, *names: str) -> Case:
     wanted = [BY_NAME[name].wanted for name in names]
-    return pictures(
+    return images(
         number,
         does,
         "ok",
@@ -60,9 +60,9 @@ def _with_profile(profile: bytes) -> bytes:
 
 
 CASES = [
-    pictures(
+    images(
         133,
-        "sends one picture in the eight EXIF orientations",
+        "sends one image in the eight EXIF orientations",
         "ok",
         *(BY_NAME[name].data for name in TURNED),
         check=_eight_alike,
@@ -80,7 +80,7 @@ CASES = [
         "1 bit PNG",
         "palette, alpha",
     ),
-    pictures(
+    images(
         136,
         "sends profiles that are broken, or of 5 MB",
         "ok",

@@ -1,4 +1,4 @@
-"""Cases 118 to 132, 138 to 140, 143, 145 and 146: pictures that are bombs, cut, broken, or something else."""
+"""Cases 118 to 132, 138 to 140, 143, 145 and 146: images that are bombs, cut, broken, or something else."""
 
 import hashlib
 import io
@@ -17,7 +17,7 @@ from tests.web.hostile.web import Answer, Web, ok
 from wenlan_data.image.hash import grey_thumbnail, perceptual_hashes
 from wenlan_data.image.normalise import normalise, srgb_pixels
 from wenlan_data.testing import make_image
-from wenlan_data.web.blocklists import Lists
+from wenlan_data.web.blocklists import Blocklists
 from wenlan_data.web.limits import HostLimits
 
 GOOD = make_image(1)
@@ -60,7 +60,7 @@ def scans(count: int) -> bytes:
 
 
 def saved(kind: str, mode: str = "RGB", **more: object) -> bytes:
-    """The good picture in another format."""
+    """The good image in another format."""
     out = io.BytesIO()
     Image.open(io.BytesIO(GOOD)).convert(mode).save(out, kind, **more)
     return out.getvalue()
@@ -122,8 +122,8 @@ def frame_of(marker: int, precision: int = 8) -> bytes:
     )
 
 
-def pictures(number: int, does: str, outcome: str, *bodies: bytes, **more: object) -> Case:
-    """Pictures under good headers."""
+def images(number: int, does: str, outcome: str, *bodies: bytes, **more: object) -> Case:
+    """Images under good headers."""
     answers: dict[str, Answer] = {
         f"/{n}.jpg": ok(body, "Content-Type: image/jpeg") for n, body in enumerate(bodies)
     }
@@ -195,9 +195,8 @@ def _blocked(folder: Path) -> str:
         part = fetch_part(folder, urls, {host.name: HostLimits(min_gap_s=0)}, QUICK)
         out = folder / "out"
         out.mkdir()
-        replace(
-            part, exclude=Lists(sha256=str(folder / "sha256.txt"), pdq=str(folder / "pdq.txt"))
-        )(out)
+        lists = Blocklists(sha256=str(folder / "sha256.txt"), pdq=str(folder / "pdq.txt"))
+        replace(part, politeness=replace(part.politeness, blocklists=lists))(out)
     rows = pq.read_table(out / "facts.parquet").to_pylist()
     assert (out / "images.warc").stat().st_size == 0
     assert [(row["reason"], row["detail"]) for row in rows[:2]] == [
@@ -247,11 +246,11 @@ def _worker_lives(folder: Path) -> str:
 ONE_PIXEL = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;"
 
 CASES = [
-    pictures(118, "sends a picture of one pixel", "too_few_bytes", ONE_PIXEL),
-    pictures(119, "sends nothing", "empty_body", b""),
-    pictures(120, "sends a PNG of 60,000 squared", "too_large", png(60_000, 60_000)),
-    pictures(121, "sends a PNG of 13,000 squared", "too_large", png(13_000, 13_000)),
-    pictures(
+    images(118, "sends an image of one pixel", "too_few_bytes", ONE_PIXEL),
+    images(119, "sends nothing", "empty_body", b""),
+    images(120, "sends a PNG of 60,000 squared", "too_large", png(60_000, 60_000)),
+    images(121, "sends a PNG of 13,000 squared", "too_large", png(13_000, 13_000)),
+    images(
         122,
         "sends 38 bytes of WebP that claim 16,383 squared",
         "too_large",
@@ -259,42 +258,42 @@ CASES = [
         + struct.pack("<I", 16_382 | 16_382 << 14)
         + bytes(3000),
     ),
-    pictures(123, "sends a JPEG of 1,000 scans", "too_large", scans(1000)),
-    pictures(124, "sends a GIF of 300,000 frames: the first counts", "ok", many_frames()),
-    pictures(125, "sends a WebP that moves: the first frame counts", "ok", animated("WEBP")),
-    pictures(
+    images(123, "sends a JPEG of 1,000 scans", "too_large", scans(1000)),
+    images(124, "sends a GIF of 300,000 frames: the first counts", "ok", many_frames()),
+    images(125, "sends a WebP that moves: the first frame counts", "ok", animated("WEBP")),
+    images(
         126,
         "sends a PNG with 1 GB of text, and of profile",
         "too_large",
         png_with(b"zTXt", b"Comment\0\0" + zeros(1024)),
         png_with(b"iCCP", b"icc\0\0" + zeros(1024)),
     ),
-    pictures(
+    images(
         127,
         "sends EXIF that names itself, and 10 MB of XMP",
         "ok",
         exif_loop(),
         with_segment(0xE1, bytes(65_000), 160),
     ),
-    pictures(
+    images(
         128,
-        "cuts pictures of every format",
+        "cuts images of every format",
         "truncated",
         *(
             data[: len(data) * 2 // 3]
             for data in (GOOD, saved("PNG"), saved("WEBP"), saved("GIF", "P"))
         ),
     ),
-    pictures(
+    images(
         129,
         "flips bits of a JPEG: it may be taken, under its own digest",
         "ok",
         *_flipped(8),
         check=_hashes_are_recorded,
     ),
-    pictures(
+    images(
         130,
-        "sends what is no picture as image/jpeg",
+        "sends what is no image as image/jpeg",
         "not_image",
         b"<!doctype html><html>" + b" " * 3000,
         b'{"image": "' + b"x" * 3000 + b'"}',
@@ -303,7 +302,7 @@ CASES = [
         b"%!PS-Adobe-3.0 EPSF-3.0\n" + bytes(3000),
         b"\0\0\0\x18ftypmp42" + bytes(3000),
     ),
-    pictures(130, "sends TIFF and ICO as image/jpeg", "format", saved("TIFF"), saved("ICO")),
+    images(130, "sends TIFF and ICO as image/jpeg", "format", saved("TIFF"), saved("ICO")),
     Case(
         number=131,
         does="sends JPEGs as text, and without a type",
@@ -315,9 +314,9 @@ CASES = [
         },
         paths=("/0.jpg", "/1.jpg", "/2"),
     ),
-    pictures(
+    images(
         132,
-        "sends files that are two things at once: the picture is taken, the rest cut",
+        "sends files that are two things at once: the image is taken, the rest cut",
         "ok",
         GOOD + archive(),
         GOOD + b"<html><script>alert(1)</script>",
@@ -325,12 +324,12 @@ CASES = [
         with_segment(0xFE, b"<script>alert(1)</script><!--"),
         check=_stored_is_clean,
     ),
-    pictures(138, "sends a progressive JPEG", "ok", saved("JPEG", progressive=True)),
-    pictures(
+    images(138, "sends a progressive JPEG", "ok", saved("JPEG", progressive=True)),
+    images(
         138, "sends 12 bits, and lossless coding", "undecodable", frame_of(0xC1, 12), frame_of(0xC3)
     ),
-    pictures(139, "sends AVIF, which a recipe must ask for", "format", saved("AVIF")),
-    pictures(
+    images(139, "sends AVIF, which a recipe must ask for", "format", saved("AVIF")),
+    images(
         140,
         "sends APNG, and an interlaced PNG",
         "ok",
@@ -338,9 +337,7 @@ CASES = [
         saved("PNG", interlace=True),
     ),
     Case(number=143, does="sends other bytes each time", outcome="ok", own=_changing),
-    Case(
-        number=145, does="sends pictures of the operator's lists", outcome="excluded", own=_blocked
-    ),
+    Case(number=145, does="sends images of the operator's lists", outcome="excluded", own=_blocked),
     Case(
         number=146,
         does="sends files that were broken to crash decoders",

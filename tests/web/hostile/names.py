@@ -13,27 +13,24 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from tests.web.hostile.cases import QUICK, Run, fetch_part
 from tests.web.hostile.web import Answers, Behaviour, Web
-from wenlan_data.fetch.jpeg_store import ENCODED, EncodedWriter
-from wenlan_data.fetch.results import Outcome, read_wanted, receipt_of, write_facts
-from wenlan_data.fetch.step import Fetcher
 from wenlan_data.web.client import tls_context
 from wenlan_data.web.limits import HostLimits, Limits
-from wenlan_data.web.warc import PayloadWriter
+from wenlan_data.web.polite_client import PoliteClient
 
 
 class Names(AbstractResolver):
-    """Says where every name is; `turns` gives another answer each time, the last one for ever."""
+    """Resolves every name to the addresses given, one list per look-up, the last one for ever."""
 
-    def __init__(self, *turns: Sequence[str]) -> None:
-        self._turns = list(turns)
-        self.asked = 0
+    def __init__(self, *addresses: Sequence[str]) -> None:
+        self._addresses = list(addresses)
+        self.lookups = 0
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """The next answer; `OSError` where it is empty."""
-        self.asked += 1
-        found = self._turns.pop(0) if len(self._turns) > 1 else self._turns[0]
+        """The next addresses; `OSError` where there are none."""
+        self.lookups += 1
+        found = self._addresses.pop(0) if len(self._addresses) > 1 else self._addresses[0]
         if not found:
             raise OSError("no such name")
         return [
@@ -104,20 +101,18 @@ def fetch_with(
     resolver: AbstractResolver,
     limits: Limits = QUICK,
 ) -> None:
-    """Fetch pictures with a resolver and an authority of the test's own."""
+    """Fetches images with a resolver and an authority of the test's own."""
     run.out = folder / "out"
     run.out.mkdir(parents=True)
     part = fetch_part(folder, urls, {name: HostLimits(min_gap_s=0) for name in allow}, limits)
-    rows = read_wanted(part.wanted)
-    outcomes: list[Outcome | None] = [None] * len(rows)
-    with (
-        PayloadWriter(run.out / "images.warc") as warc,
-        EncodedWriter(run.out / ENCODED) as encoded,
-    ):
-        keeper = part.keeper(warc, encoded)
-        fetcher = Fetcher(part, rows, outcomes, keeper, resolver=resolver, tls=client_tls())
-        details = fetcher.run()
-        size = warc.size_bytes
-    write_facts(run.out / "facts.parquet", rows, outcomes)
+    client = PoliteClient(
+        part.politeness,
+        {},
+        body=limits.image,
+        follow_redirects=True,
+        drop_opted_out=True,
+        resolver=resolver,
+        tls=client_tls(),
+    )
+    run.receipt = part.run(run.out, client)
     run.rows = pq.read_table(run.out / "facts.parquet").to_pylist()
-    run.receipt = receipt_of(outcomes, size, details)

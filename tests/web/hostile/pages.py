@@ -54,7 +54,7 @@ def _mixed(run: Run) -> None:
 def stress(
     number: int, does: str, *bodies: str | bytes, outcome: str = "ok", found: bool = True
 ) -> Case:
-    """Pages whose picture is found where a browser finds it. How long they take is a limit of the test itself."""
+    """Pages whose image is found where a browser finds it. How long they take is a limit of the test itself."""
 
     def check(run: Run) -> None:
         urls = [one.url for one in run.candidates() if isinstance(one, Candidate)]
@@ -188,7 +188,7 @@ CASES = [
     ),
     Case(
         number=116,
-        does="sends an SVG with a bomb of entities as a picture",
+        does="sends an SVG with a bomb of entities as an image",
         outcome="not_image",
         answers={
             "/a.jpg": ok(

@@ -21,12 +21,12 @@ from tests.web.hostile.web import (
 )
 from wenlan_data.records import Candidate
 from wenlan_data.testing import make_image
-from wenlan_data.web.host_state import Turn
+from wenlan_data.web.host_state import HostState
 from wenlan_data.web.limits import DEFAULTS, HostLimits
 from wenlan_data.web.robots import RobotsRules, parse_robots
 
-PICTURE = make_image(1)
-ALLOWED = ok(PICTURE)
+IMAGE = make_image(1)
+ALLOWED = ok(IMAGE)
 ROBOTS = "/robots.txt"
 NO_ROBOTS = response("404 Not Found")
 
@@ -90,7 +90,7 @@ def _no_cookies(run: Run) -> None:
     assert not any(b"ookie" in one.head for one in run.host.log)
 
 
-def _no_picture(run: Run) -> None:
+def _no_image(run: Run) -> None:
     assert "/a.jpg" not in run.host.paths
 
 
@@ -101,7 +101,7 @@ def _nothing_else(run: Run) -> None:
 def robots_case(
     number: int, does: str, outcome: str, answer: "Answer | list[Answer]", **more: object
 ) -> Case:
-    """A picture behind a robots.txt."""
+    """An image behind a robots.txt."""
     check = None if outcome == "ok" else _nothing_else
     answers = {ROBOTS: answer, "/a.jpg": ALLOWED}
     return Case(
@@ -201,13 +201,17 @@ def _delay_is_the_gap(run: Run) -> None:
 
 def _new_rules(folder: Path) -> str:
     """A robots.txt is looked at anew after a day, whatever was handed on in between."""
-    turn = Turn("a.cn:80", HostLimits(), DEFAULTS, {})
-    turn.obey(parse_robots("User-agent: *\nDisallow: /old"))
-    state = turn.state(with_robots=True)
-    fresh = Turn("a.cn:80", HostLimits(), DEFAULTS, state)
-    assert isinstance(fresh.rules, RobotsRules)
+    host = HostState("a.cn:80", HostLimits(), DEFAULTS, {})
+    host.apply_robots(parse_robots("User-agent: *\nDisallow: /old"))
+    state = host.to_json(with_robots=True)
+    fresh = HostState("a.cn:80", HostLimits(), DEFAULTS, state)
+    assert isinstance(fresh.robots, RobotsRules)
     a_day_ago = {**state, "robots_at_s": time.time() - 24 * 3600 - 1}
-    return "ok" if Turn("a.cn:80", HostLimits(), DEFAULTS, a_day_ago).rules is None else "old rules"
+    return (
+        "ok"
+        if HostState("a.cn:80", HostLimits(), DEFAULTS, a_day_ago).robots is None
+        else "old rules"
+    )
 
 
 HEADERS = [
@@ -289,7 +293,7 @@ CASES = [
     ),
     Case(
         number=62,
-        does="answers 503 three times, then the picture",
+        does="answers 503 three times, then the image",
         outcome="ok",
         answers={"/a.jpg": [*[busy("", "503 Busy")] * 3, ALLOWED]},
         limits={"backoff_s": 0.2},
@@ -346,7 +350,7 @@ CASES = [
         does="sets cookies that unlock or trap",
         outcome="ok",
         answers={
-            path: ok(PICTURE, "Set-Cookie: a=b; Path=/", "Set-Cookie: " + "c" * 5000)
+            path: ok(IMAGE, "Set-Cookie: a=b; Path=/", "Set-Cookie: " + "c" * 5000)
             for path in ("/a.jpg", "/b.jpg")
         },
         paths=("/a.jpg", "/b.jpg"),
@@ -382,7 +386,7 @@ CASES = [
         does="redirects robots.txt five times",
         outcome="robots",
         answers=_chain(5),
-        check=_no_picture,
+        check=_no_image,
     ),
     Case(number=74, does="redirects robots.txt six times", outcome="ok", answers=_chain(6)),
     robots_case(
@@ -412,9 +416,9 @@ CASES = [
     Case(number=79, does="changes its robots.txt", outcome="ok", own=_new_rules),
     Case(
         number=80,
-        does="opts pictures out, in every way a header can say it",
+        does="opts images out, in every way a header can say it",
         outcome="opt_out",
-        answers={f"/{n}.jpg": ok(PICTURE, header) for n, header in enumerate(HEADERS)},
+        answers={f"/{n}.jpg": ok(IMAGE, header) for n, header in enumerate(HEADERS)},
         paths=tuple(f"/{n}.jpg" for n in range(len(HEADERS))),
         check=_not_recorded,
     ),
@@ -435,7 +439,7 @@ CASES = [
     ),
     Case(
         number=80,
-        does="reserves pictures in tdmrep.json",
+        does="reserves images in tdmrep.json",
         outcome="opt_out",
         answers={"/.well-known/tdmrep.json": ok(TDMREP)},
         paths=("/photos/1.jpg", "/photos/2.jpg", "/x/3.png"),

@@ -8,7 +8,7 @@ from tests.web.hostile.names import Names, authority, fetch_with, server_tls
 from tests.web.hostile.web import Answers, Web, drips, html, ok, response, sends, to
 from wenlan_data.testing import make_image
 
-PICTURE = make_image(1)
+IMAGE = make_image(1)
 HTTP = "http://"
 
 
@@ -18,7 +18,7 @@ def _few_hits(run: Run) -> None:
 
 def _chain(length: int) -> dict[str, bytes]:
     return {f"/{length}-{n}": to(f"/{length}-{n + 1}") for n in range(length)} | {
-        f"/{length}-{length}": ok(PICTURE)
+        f"/{length}-{length}": ok(IMAGE)
     }
 
 
@@ -71,7 +71,7 @@ def _rebinding(folder: Path) -> str:
 
 def _downgrade(folder: Path) -> str:
     with Web() as web:
-        plain = web.host({"/b.jpg": ok(PICTURE)})
+        plain = web.host({"/b.jpg": ok(IMAGE)})
         plain_name = f"a.test:{plain.name.rpartition(':')[2]}"
         secure = web.host(
             {"/a.jpg": to(f"http://{plain_name}/b.jpg")}, tls=server_tls(authority(), "a.test")
@@ -112,7 +112,7 @@ CASES = [
     ),
     Case(
         number=33,
-        does="redirects six times (five times: the picture, see the check)",
+        does="redirects six times (five times: the image, see the check)",
         outcome="redirect_limit",
         answers=_chain(6),
         paths=("/6-0",),
@@ -232,9 +232,9 @@ CASES = [
             "/0.jpg": to("/x?q=\udcd6\udcd0"),
             "/1.jpg": to("/with space.jpg"),
             "/2.jpg": to("relative.jpg"),
-            "/x?q=%D6%D0": ok(PICTURE),
-            "/with%20space.jpg": ok(PICTURE),
-            "/relative.jpg": ok(PICTURE),
+            "/x?q=%D6%D0": ok(IMAGE),
+            "/with%20space.jpg": ok(IMAGE),
+            "/relative.jpg": ok(IMAGE),
         },
         paths=("/0.jpg", "/1.jpg", "/2.jpg"),
         check=_bytes_are_kept,
@@ -249,7 +249,7 @@ CASES = [
                 + gzip.compress(bytes(1 << 24)),
                 then=drips(b"", bytes(1 << 16), 0.01),
             ),
-            "/b.jpg": ok(PICTURE),
+            "/b.jpg": ok(IMAGE),
         },
         check=_bomb_is_not_read,
     ),
@@ -274,7 +274,7 @@ CASES = [
     ),
     Case(
         number=49,
-        does="redirects a picture to a page that asks to log in",
+        does="redirects an image to a page that asks to log in",
         outcome="not_image",
         answers={
             "/a.jpg": to("/login"),

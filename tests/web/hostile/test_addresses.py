@@ -135,7 +135,7 @@ def _urls(path: str) -> list[str]:
     return [f"http://{name}:{port}{path}" for name in SPELLINGS for port in (80, 8080)]
 
 
-def _as_pictures(folder: Path, web: Web) -> Run:
+def _as_images(folder: Path, web: Web) -> Run:
     run = Run(web.host({}), web)
     return ask(run, _urls("/a.jpg"), folder, QUICK, pages=False)
 
@@ -184,7 +184,7 @@ def _by_sitemap(folder: Path, web: Web) -> Run:
     return ask(run, found, folder / "second", QUICK, pages=True)
 
 
-@pytest.mark.parametrize("door", [_as_pictures, _as_pages, _by_redirect, _by_robots, _by_sitemap])
+@pytest.mark.parametrize("door", [_as_images, _as_pages, _by_redirect, _by_robots, _by_sitemap])
 def test_hostile_spellings_of_forbidden_addresses_are_never_dialled(
     door: Callable[[Path, Web], Run], tmp_path: Path, dialled: Dialled, canaries: list[Host]
 ) -> None:
@@ -202,15 +202,17 @@ def test_hostile_spellings_of_forbidden_addresses_are_never_dialled(
 def test_hostile_names_that_change_their_mind_are_never_dialled_inside(
     tmp_path: Path, dialled: Dialled, canaries: list[Host]
 ) -> None:
-    turns = [["1.1.1.1"] if n % 2 == 0 else ["127.0.0.1"] for n in range(2000)] + [["127.0.0.1"]]
+    addresses = [["1.1.1.1"] if n % 2 == 0 else ["127.0.0.1"] for n in range(2000)] + [
+        ["127.0.0.1"]
+    ]
     urls = [
         f"http://evil{n}.test:{port}/a.jpg"
         for n, port in zip(range(1000), [80, 8080] * 500, strict=True)
     ]
-    names = Names(*turns)
+    names = Names(*addresses)
     with Web() as web:
         run = Run(web.host({}), web)
         fetch_with(run, tmp_path, urls, (), names, replace(QUICK, max_robots_tries=2))
-    assert names.asked >= 1000
+    assert names.lookups >= 1000
     assert {address for address, _ in dialled} == {"1.1.1.1"}
     assert all(host.connections == 0 for host in canaries)

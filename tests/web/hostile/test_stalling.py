@@ -12,7 +12,7 @@ from tests.web.hostile.web import Answers, Host, Web, drips, ok, response, stall
 from wenlan_data.testing import make_image
 from wenlan_data.web.limits import DEFAULTS, HostLimits
 
-PICTURES = [ok(make_image(n, width=160, height=120)) for n in range(8)]
+IMAGES = [ok(make_image(n, width=160, height=120)) for n in range(8)]
 NO_ROBOTS = response("404 Not Found")
 STALLING: list[Answers] = [
     {"/robots.txt": stall},
@@ -41,7 +41,7 @@ def _seconds(hosts: list[Host]) -> float:
 
 
 def test_hostile_stalling_servers_slow_nobody_else_down_and_the_worker_ends(tmp_path: Path) -> None:
-    paths = {f"/{n}.jpg": PICTURES[n % 8] for n in range(60)}
+    paths = {f"/{n}.jpg": IMAGES[n % 8] for n in range(60)}
     with Web() as web:
         alone = [web.host(paths) for _ in range(10)]
         assert set(

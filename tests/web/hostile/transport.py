@@ -12,10 +12,10 @@ from tests.web.hostile.names import ask_named, authority, server_tls
 from tests.web.hostile.web import drips, ok, resets, response, sends, stall
 from wenlan_data.testing import make_image
 
-PICTURE = make_image(1)
+IMAGE = make_image(1)
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
-LENGTH = b"Content-Length: %d\r\n" % len(PICTURE)
+LENGTH = b"Content-Length: %d\r\n" % len(IMAGE)
 
 
 def _asked(times: int) -> "partial[None]":
@@ -33,7 +33,7 @@ def _closed_after(run: Run) -> None:
 
 def _tls_case(number: int, does: str, make: "partial[ssl.SSLContext]") -> Case:
     def own(folder: Path) -> str:
-        return ask_named(folder, {"/a.jpg": ok(PICTURE)}, tls=make()).outcomes[0]
+        return ask_named(folder, {"/a.jpg": ok(IMAGE)}, tls=make()).outcomes[0]
 
     return Case(number=number, does=does, outcome="tls", own=own)
 
@@ -62,7 +62,7 @@ def _endless_handshake(folder: Path) -> str:
 def _no_http2(folder: Path) -> str:
     context = server_tls(authority(), "a.test")
     context.set_alpn_protocols(["h2", "http/1.1"])
-    run = ask_named(folder, {"/a.jpg": ok(PICTURE)}, tls=context)
+    run = ask_named(folder, {"/a.jpg": ok(IMAGE)}, tls=context)
     assert set(run.host.protocols) == {"http/1.1"}
     return run.outcomes[0]
 
@@ -73,14 +73,12 @@ def _smuggled(run: Run) -> None:
 
 
 def _ipv6_only(folder: Path) -> str:
-    return ask_named(folder, {"/a.jpg": ok(PICTURE)}, address="::1", resolves_to=["::1"]).outcomes[
-        0
-    ]
+    return ask_named(folder, {"/a.jpg": ok(IMAGE)}, address="::1", resolves_to=["::1"]).outcomes[0]
 
 
 def _first_address_dead(folder: Path) -> str:
     return ask_named(
-        folder, {"/a.jpg": ok(PICTURE)}, resolves_to=["127.0.0.77", "127.0.0.1"]
+        folder, {"/a.jpg": ok(IMAGE)}, resolves_to=["127.0.0.77", "127.0.0.1"]
     ).outcomes[0]
 
 
@@ -115,7 +113,7 @@ CASES = [
         number=6,
         does="says a length that is larger than its body",
         outcome="short_body",
-        answers={"/a.jpg": sends(OK + b"Content-Length: 99999\r\n\r\n" + PICTURE[:500])},
+        answers={"/a.jpg": sends(OK + b"Content-Length: 99999\r\n\r\n" + IMAGE[:500])},
         check=_asked(2),
     ),
     Case(
@@ -123,14 +121,14 @@ CASES = [
         does="says a length that is smaller than its body",
         outcome="ok",
         paths=("/a.jpg", "/b.jpg"),
-        answers={"/a.jpg": ok(PICTURE) + b"more of it", "/b.jpg": ok(make_image(2))},
+        answers={"/a.jpg": ok(IMAGE) + b"more of it", "/b.jpg": ok(make_image(2))},
         check=_closed_after,
     ),
     Case(
         number=8,
         does="says two lengths",
         outcome="protocol",
-        answers={"/a.jpg": OK + b"Content-Length: 5\r\n" + LENGTH + b"\r\n" + PICTURE},
+        answers={"/a.jpg": OK + b"Content-Length: 5\r\n" + LENGTH + b"\r\n" + IMAGE},
     ),
     Case(
         number=9,
@@ -146,8 +144,8 @@ CASES = [
         outcome="protocol",
         paths=("/a.jpg", "/b.jpg"),
         answers={
-            "/a.jpg": OK + b"Content-Length: -5\r\n\r\n" + PICTURE,
-            "/b.jpg": OK + b"Content-Length: many\r\n\r\n" + PICTURE,
+            "/a.jpg": OK + b"Content-Length: -5\r\n\r\n" + IMAGE,
+            "/b.jpg": OK + b"Content-Length: many\r\n\r\n" + IMAGE,
         },
     ),
     Case(
@@ -195,7 +193,7 @@ CASES = [
         outcome="protocol",
         paths=("/a.jpg", "/b.jpg"),
         answers={
-            "/a.jpg": OK + b"X: a\0b\r\n" + LENGTH + b"\r\n" + PICTURE,
+            "/a.jpg": OK + b"X: a\0b\r\n" + LENGTH + b"\r\n" + IMAGE,
             "/b.jpg": OK + b"X: a\nX\r\n\r\n",
         },
     ),
@@ -203,25 +201,25 @@ CASES = [
         number=17,
         does="sends no status line",
         outcome="protocol",
-        answers={"/a.jpg": b"Server: x\r\n\r\n" + PICTURE},
+        answers={"/a.jpg": b"Server: x\r\n\r\n" + IMAGE},
     ),
     Case(
         number=18,
         does="answers with status 999",
         outcome="protocol",
-        answers={"/a.jpg": response("999 Odd", PICTURE)},
+        answers={"/a.jpg": response("999 Odd", IMAGE)},
     ),
     Case(
         number=19,
         does="speaks HTTP/0.9",
         outcome="protocol",
-        answers={"/a.jpg": sends(b"<html>" + PICTURE)},
+        answers={"/a.jpg": sends(b"<html>" + IMAGE)},
     ),
     Case(
         number=20,
         does="resets the connection inside the body",
         outcome="short_body",
-        answers={"/a.jpg": resets(OK + LENGTH + b"\r\n" + PICTURE[:500])},
+        answers={"/a.jpg": resets(OK + LENGTH + b"\r\n" + IMAGE[:500])},
         check=_asked(2),
     ),
     Case(
@@ -230,8 +228,8 @@ CASES = [
         outcome="header_limit",
         paths=("/a.jpg", "/b.jpg"),
         answers={
-            "/a.jpg": b"HTTP/1.1 100 Continue\r\n\r\n" * 1000 + ok(PICTURE),
-            "/b.jpg": b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000 + ok(PICTURE),
+            "/a.jpg": b"HTTP/1.1 100 Continue\r\n\r\n" * 1000 + ok(IMAGE),
+            "/b.jpg": b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000 + ok(IMAGE),
         },
     ),
     Case(
@@ -240,9 +238,9 @@ CASES = [
         outcome="http_status",
         paths=("/a.jpg", "/b.jpg", "/c.jpg"),
         answers={
-            "/a.jpg": response("204 No Content", PICTURE),
-            "/b.jpg": response("304 Not Modified", PICTURE),
-            "/c.jpg": response("206 Partial Content", PICTURE),
+            "/a.jpg": response("204 No Content", IMAGE),
+            "/b.jpg": response("304 Not Modified", IMAGE),
+            "/c.jpg": response("206 Partial Content", IMAGE),
         },
     ),
     Case(number=23, does="would rather speak HTTP/2", outcome="ok", own=_no_http2),
@@ -256,7 +254,7 @@ CASES = [
         does="sends a response to a request that was not made yet",
         outcome="ok",
         paths=("/a.jpg", "/b.jpg"),
-        answers={"/a.jpg": ok(PICTURE) + ok(make_image(3)), "/b.jpg": ok(PICTURE)},
+        answers={"/a.jpg": ok(IMAGE) + ok(make_image(3)), "/b.jpg": ok(IMAGE)},
         check=_smuggled,
     ),
     Case(number=30, does="has an IPv6 address only", outcome="ok", own=_ipv6_only),

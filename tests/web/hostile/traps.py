@@ -14,6 +14,7 @@ from wenlan_data.crawl.step import CrawlPart
 from wenlan_data.records import Candidate
 from wenlan_data.testing import make_image
 from wenlan_data.web.limits import HostLimits
+from wenlan_data.web.politeness import Politeness
 from wenlan_data.web.tracking_params import page_key, page_url
 from wenlan_data.web.urls import host_of
 
@@ -38,7 +39,7 @@ def crawl(
             seeds=() if before else rows,
             before=before,
             crawled=crawled,
-            asked=tuple(asked),
+            requested=tuple(asked),
             limits=limits,
             hosts=hosts,
         )
@@ -48,18 +49,22 @@ def crawl(
         done = []
         for one in slices:
             pages += [row[0] for row in read_frontier(frontier / one.name)]
-            done.append(_slice(frontier, one, scope, hosts))
+            done.append(_crawl_list(frontier, one, scope, hosts))
         before, crawled = str(frontier), tuple(done)
         asked.append(str(frontier / "asked.npy"))
     raise AssertionError("a trap has no end")
 
 
-def _slice(frontier: Path, one: FrontierList, scope: Scope, hosts: dict[str, HostLimits]) -> str:
+def _crawl_list(
+    frontier: Path, one: FrontierList, scope: Scope, hosts: dict[str, HostLimits]
+) -> str:
     out = frontier / f"out-{one.name}"
     out.mkdir()
-    wanted, states = str(frontier / one.name), str(frontier / one.states)
     CrawlPart(
-        wanted=wanted, states=states, scope=scope, allow=tuple(hosts), hosts=hosts, limits=QUICK
+        fetch_list=str(frontier / one.name),
+        earlier_states=str(frontier / one.states),
+        scope=scope,
+        politeness=Politeness(allow=tuple(hosts), hosts=hosts, limits=QUICK),
     )(out)
     return str(out)
 
@@ -220,7 +225,6 @@ MANY = (
 def _capped(run: Run) -> None:
     assert len(run.links) == 1000
     left = run.receipt.details.left_links
-    assert isinstance(left, dict)
     assert left["page_limit_or_nofollow"] == 9000
     rows = run.candidates()
     assert len([one for one in rows if isinstance(one, Candidate)]) == 200
@@ -272,7 +276,7 @@ CASES = [
     ),
     Case(
         number=90,
-        does="has pictures in every place that a page can have one",
+        does="has images in every place that a page can have one",
         outcome="ok",
         answers={"/": html(EVERY_LINK)},
         paths=("/",),
@@ -281,7 +285,7 @@ CASES = [
     ),
     Case(
         number=91,
-        does="has a picture inside the page",
+        does="has an image inside the page",
         outcome="ok",
         answers={
             "/": html(
@@ -294,7 +298,7 @@ CASES = [
     ),
     Case(
         number=92,
-        does="has 10,000 links and 5,000 pictures",
+        does="has 10,000 links and 5,000 images",
         outcome="ok",
         answers={"/": html(MANY)},
         paths=("/",),

@@ -41,7 +41,7 @@ def to(location: str, status: str = "302 Found") -> bytes:
 
 
 @dataclass(slots=True)
-class Asked:
+class LoggedRequest:
     """One request as the server saw it; seconds by the monotonic clock."""
 
     path: str
@@ -57,7 +57,7 @@ class Host:
     answers: dict[str, list[Answer]]
     otherwise: Callable[[str], Answer] | None = None
     name: str = ""
-    log: list[Asked] = field(default_factory=list)
+    log: list[LoggedRequest] = field(default_factory=list)
     connections: int = 0
     sent_bytes: int = 0
     in_flight: int = 0
@@ -71,7 +71,7 @@ class Host:
 
     @property
     def paths(self) -> list[str]:
-        """What was asked for, in order, but for robots.txt and tdmrep.json."""
+        """What was requested, in order, but for robots.txt and tdmrep.json."""
         return [
             one.path
             for one in self.log
@@ -164,7 +164,7 @@ class Web:
     ) -> bool:
         head = await reader.readuntil(b"\r\n\r\n")
         path = head.split(b" ")[1].decode("latin-1")
-        asked = Asked(path, head, time.monotonic())
+        asked = LoggedRequest(path, head, time.monotonic())
         host.log.append(asked)
         host.in_flight += 1
         host.most_in_flight = max(host.most_in_flight, host.in_flight)
@@ -230,6 +230,6 @@ def resets(start: bytes) -> Behaviour:
     return behave
 
 
-def gaps_s(asked: Iterable[Asked]) -> list[float]:
+def gaps_s(asked: Iterable[LoggedRequest]) -> list[float]:
     """Seconds between the end of a request and the beginning of the next."""
     return [later.began - sooner.ended for sooner, later in pairwise(asked)]

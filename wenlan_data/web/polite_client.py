@@ -1,0 +1,325 @@
+"""Fetches many URLs politely: robots.txt, gaps, back-off, opt-outs and redirects of every host are
+handled here."""
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from aiohttp.abc import AbstractResolver
+
+from wenlan_data.records import Drop
+from wenlan_data.web.address_policy import AddressPolicy
+from wenlan_data.web.client import Client
+from wenlan_data.web.host_state import HostState, should_retry
+from wenlan_data.web.limits import BodyLimits
+from wenlan_data.web.opt_out import OPT_OUT_HEADER, Reservations, opt_out, parse_reservations
+from wenlan_data.web.politeness import Politeness
+from wenlan_data.web.response import REDIRECTS, Response, redirect_target
+from wenlan_data.web.robots import RobotsRules, fetch_robots, may_retry_robots
+from wenlan_data.web.urls import host_of, usable
+
+MAX_HOSTS_WITH_ROBOTS = 40
+MAX_BUFFERED_BYTES = 1 << 20
+"""Bodies that wait for the caller; above it, the hosts' tasks wait too and make no further
+request."""
+_RESOLVER_THREADS = 32
+
+Arrival = tuple[int, Response | Drop]
+"""Index of the URL among those requested, and its response or the reason why there is none."""
+
+
+class PoliteClient:
+    """Fetches URLs from any number of hosts at once, each host in its own order and at its own
+    pace.
+
+    `host_states` is what `host_states()` of an earlier client returned. `body` bounds each
+    response. With `follow_redirects`, at most `limits.max_redirects` redirects of a URL are
+    followed, each of them under the rules of its own host; otherwise a redirect is a response like
+    any other. With `drop_opted_out`, a URL whose host reserves it (tdmrep.json, `Content-Usage`) is
+    dropped without a request; otherwise it is fetched and the signals travel with the response as
+    `X-Crawler-Opt-Out` headers. `resolver` and `tls` are those of `Client`.
+    """
+
+    def __init__(
+        self,
+        politeness: Politeness,
+        host_states: Mapping[str, Mapping[str, object]],
+        *,
+        body: BodyLimits,
+        follow_redirects: bool,
+        drop_opted_out: bool,
+        resolver: AbstractResolver | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.requests = 0
+        """Requests made, those for robots.txt, tdmrep.json and redirects included."""
+        self._politeness = politeness
+        self._earlier_states = host_states
+        self._body = body
+        self._follows_redirects = follow_redirects
+        self._drops_opted_out = drop_opted_out
+        self._resolver, self._tls = resolver, tls
+        self._blocklists = politeness.blocklists.load()
+        self._states: dict[str, HostState] = {}
+        self._requested_hosts: tuple[str, ...] = ()
+
+    async def fetch(self, urls: Sequence[str]) -> AsyncGenerator[Arrival]:
+        """Yields `(index, response or drop)` of every URL, in the order of arrival.
+
+        A caller that is slow slows the requests down: at most 1 MiB of bodies and one body per
+        connection are held for it. Close the generator (`contextlib.aclosing`) to stop early.
+        """
+        buffer = _ArrivalBuffer()
+        fetching = asyncio.create_task(self._fetch_all(urls, buffer))
+        fetching.add_done_callback(lambda _task: buffer.close())
+        try:
+            async for arrival in buffer:
+                yield arrival
+            await _first_error(fetching)
+        finally:
+            # The requests run in a task of their own, since a task group must not be suspended by a
+            # `yield`: when one of its tasks fails it cancels the task that entered it, here the
+            # caller's.
+            fetching.cancel()
+            await asyncio.gather(fetching, return_exceptions=True)
+
+    def host_states(self) -> dict[str, dict[str, object]]:
+        """What the next client starts from, by host; without hosts that were reached by redirects
+        only."""
+        with_robots = len(self._requested_hosts) <= MAX_HOSTS_WITH_ROBOTS
+        return {
+            host: self._states[host].to_json(with_robots=with_robots)
+            for host in self._requested_hosts
+        }
+
+    def robots(self) -> dict[str, RobotsRules]:
+        """The robots.txt of every host that has a readable one, in the order in which hosts were
+        contacted."""
+        return {
+            host: state.robots
+            for host, state in self._states.items()
+            if isinstance(state.robots, RobotsRules)
+        }
+
+    async def _fetch_all(self, urls: Sequence[str], buffer: "_ArrivalBuffer") -> None:
+        politeness = self._politeness
+        # The resolver runs in the loop's default executor, whose threads are few on small machines.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_RESOLVER_THREADS))
+        # Over all hosts. A host's own bound is `HostState.slots`.
+        self._connections = asyncio.Semaphore(politeness.limits.max_connections)
+        by_host: dict[str, list[int]] = {}
+        for index, url in enumerate(urls):
+            by_host.setdefault(host_of(url), []).append(index)
+        self._requested_hosts = tuple(by_host)
+        client = Client(
+            policy=AddressPolicy(politeness.allow),
+            limits=politeness.limits,
+            contact=politeness.contact,
+            resolver=self._resolver,
+            tls=self._tls,
+        )
+        async with client as self._client, asyncio.TaskGroup() as group:
+            for host, indexes in by_host.items():
+                # One iterator shared by the host's tasks keeps the order of its URLs.
+                queue = iter(indexes)
+                tasks = min(
+                    self._host_state(host).connections,
+                    len(indexes),
+                    politeness.limits.max_connections,
+                )
+                for _ in range(tasks):
+                    group.create_task(self._fetch_queue(urls, queue, buffer))
+
+    async def _fetch_queue(
+        self, urls: Sequence[str], queue: Iterator[int], buffer: "_ArrivalBuffer"
+    ) -> None:
+        for index in queue:
+            await buffer.put(index, await self._fetch_one(urls[index]))
+
+    async def _fetch_one(self, url: str) -> Response | Drop:
+        if self._follows_redirects:
+            result = await self._follow(url)
+        else:
+            result = await self._request(self._host_state(host_of(url)), url)
+        if self._drops_opted_out or isinstance(result, Drop):
+            return result
+        signals = _signals(self._host_state(host_of(result.final_url)), result.final_url)
+        added = tuple((OPT_OUT_HEADER, signal) for signal in signals)
+        return replace(result, headers=(*result.headers, *added)) if added else result
+
+    async def _follow(self, url: str) -> Response | Drop:
+        limits = self._politeness.limits
+        for _ in range(limits.max_redirects + 1):
+            # Before the host is contacted at all: an unusable URL is not worth its robots.txt.
+            if drop := usable(url, limits.max_url_characters):
+                return drop
+            result = await self._request(self._host_state(host_of(url)), url)
+            if isinstance(result, Drop) or result.status not in REDIRECTS:
+                return result
+            target = redirect_target(result)
+            if isinstance(target, Drop):
+                return target
+            url = target
+        return Drop("redirect_limit", f"more than {limits.max_redirects}")
+
+    async def _request(self, host: HostState, url: str) -> Response | Drop:
+        """Requests one URL until it succeeds, fails for good, or its host is abandoned."""
+        tries = 0
+        while True:
+            # Released between tries, so that the host's other tasks go on while this one backs off.
+            async with host.slots:
+                result = await self._request_once(host, url)
+            tries += 1
+            if host.abandoned or not should_retry(result, tries):
+                return result
+            # After 429 and 503 the whole host waits already (`HostState.record`).
+            if isinstance(result, Drop) or result.status not in {429, 503}:
+                await asyncio.sleep(self._politeness.limits.backoff_s * 2 ** (tries - 1))
+
+    async def _request_once(self, host: HostState, url: str) -> Response | Drop:
+        # Checked for every try and every redirect: each may be another host or another path.
+        if drop := (
+            host.abandoned or self._blocklists.refuses_url(url) or await self._forbidden(host, url)
+        ):
+            return drop
+        await host.wait_for_gap()
+        # Another of the host's tasks may have met its last failure during the gap.
+        if host.abandoned:
+            return host.abandoned
+        self.requests += 1
+        async with self._connections:
+            result = await self._client.get(url, self._body)
+        host.record(result)
+        return result
+
+    async def _forbidden(self, host: HostState, url: str) -> Drop | None:
+        if host.robots is None:
+            await self._fetch_robots(host, url)
+        robots = host.robots
+        if robots is None or isinstance(robots, Drop):
+            return robots
+        if drop := robots.refuses(url):
+            return drop
+        if host.reservations is None:
+            await self._fetch_reservations(host, url)
+        return opt_out(_signals(host, url)) if self._drops_opted_out else None
+
+    async def _fetch_robots(self, host: HostState, url: str) -> None:
+        limits = self._politeness.limits
+        # The host's other tasks wait here, so that robots.txt is requested once and before anything
+        # else.
+        async with host.robots_lock:
+            tries = 0
+            while host.robots is None:
+                await host.wait_for_gap()
+                self.requests += 1
+                async with self._connections:
+                    robots = await fetch_robots(self._client, url)
+                tries += 1
+                if tries < limits.max_robots_tries and may_retry_robots(robots):
+                    await asyncio.sleep(limits.backoff_s * 2 ** (tries - 1))
+                else:
+                    host.apply_robots(robots)
+
+    async def _fetch_reservations(self, host: HostState, url: str) -> None:
+        """Fetches the host's tdmrep.json.
+
+        Only a readable one reserves anything: most hosts have none.
+        """
+        limits = self._politeness.limits
+        async with host.robots_lock:
+            # Another task may have fetched it while this one waited for the lock.
+            if host.reservations is not None:
+                return
+            # Scheme and host of the URL: the file is fetched where robots.txt was.
+            location = "/".join(url.split("/", 3)[:3]) + "/.well-known/tdmrep.json"
+            robots = host.robots
+            if not limits.tdmrep or (isinstance(robots, RobotsRules) and robots.refuses(location)):
+                host.reservations = Reservations()
+                return
+            await host.wait_for_gap()
+            self.requests += 1
+            async with self._connections:
+                result = await self._client.fetch(location, limits.robots, 0)
+            host.record(result)
+            host.reservations = (
+                parse_reservations(result.body)
+                if isinstance(result, Response) and result.status == 200
+                else Reservations()
+            )
+
+    def _host_state(self, host: str) -> HostState:
+        state = self._states.get(host)
+        if state is None:
+            politeness = self._politeness
+            state = self._states[host] = HostState(
+                host,
+                politeness.host_limits(host),
+                politeness.limits,
+                self._earlier_states.get(host, {}),
+            )
+        return state
+
+
+class _ArrivalBuffer:
+    """Hands results from the hosts' tasks to the caller, in order; holds about `MAX_BUFFERED_BYTES`
+    of bodies."""
+
+    def __init__(self) -> None:
+        self._arrivals: deque[Arrival] = deque()
+        self._bytes = 0
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+        self._has_news = asyncio.Event()
+        self._closed = False
+
+    async def put(self, index: int, result: Response | Drop) -> None:
+        """Adds a result; waits first while too many bytes are unread."""
+        # In a loop: a task that was woken at the same time may have taken the room.
+        while not self._has_room.is_set():
+            await self._has_room.wait()
+        self._arrivals.append((index, result))
+        self._bytes += _body_bytes(result)
+        if self._bytes > MAX_BUFFERED_BYTES:
+            self._has_room.clear()
+        self._has_news.set()
+
+    def close(self) -> None:
+        """Ends the iteration after what is buffered."""
+        self._closed = True
+        self._has_news.set()
+
+    async def __aiter__(self) -> AsyncIterator[Arrival]:
+        while True:
+            while self._arrivals:
+                arrival = self._arrivals.popleft()
+                self._bytes -= _body_bytes(arrival[1])
+                # Before the caller works on it, so that the tasks go on meanwhile.
+                if self._bytes <= MAX_BUFFERED_BYTES:
+                    self._has_room.set()
+                yield arrival
+            if self._closed:
+                return
+            self._has_news.clear()
+            await self._has_news.wait()
+
+
+def _body_bytes(result: Response | Drop) -> int:
+    return 0 if isinstance(result, Drop) else len(result.body)
+
+
+async def _first_error(task: asyncio.Task[None]) -> None:
+    """Raises what ended `task`, the first of its errors instead of the group around them."""
+    try:
+        await task
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from group
+
+
+def _signals(host: HostState, url: str) -> tuple[str, ...]:
+    """The opt-outs that a host states for a URL outside of the URL's own response."""
+    by_robots = host.robots.signals(url) if isinstance(host.robots, RobotsRules) else ()
+    return by_robots + (host.reservations.signals(url) if host.reservations else ())
