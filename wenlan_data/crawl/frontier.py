@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -162,12 +161,12 @@ def _write_fetch_lists(
     return tuple(fetch_lists)
 
 
-def _states(before: str, crawled: Sequence[str], *, patient: bool) -> dict[str, object]:
+def _states(before: str, crawled: Sequence[str], *, patient: bool) -> dict[str, dict[str, object]]:
     """State of every host contacted so far.
 
     Unless `patient`, failures are cleared: abandoned hosts are retried.
     """
-    states: dict[str, object] = {}
+    states: dict[str, dict[str, object]] = {}
     if before:
         states |= json.loads((Path(before) / "states.json").read_text("utf-8"))
     for folder in crawled:
@@ -176,8 +175,7 @@ def _states(before: str, crawled: Sequence[str], *, patient: bool) -> dict[str, 
         return states
     # Rules and gaps stay: a host that is retried is treated as politely as before.
     kept = ("robots", "robots_at_s", "reserved", "next_at_s", "at_s", "gap_s")
-    found = cast("dict[str, dict[str, object]]", states)
-    return {host: {name: one[name] for name in kept if name in one} for host, one in found.items()}
+    return {host: {name: one[name] for name in kept if name in one} for host, one in states.items()}
 
 
 def _recorded(paths: Sequence[str], keys: pa.ChunkedArray) -> dict[str, tuple[str, int]]:

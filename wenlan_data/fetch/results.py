@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -138,7 +139,7 @@ def _row(request: FetchRequest, result: FetchResult) -> tuple[object, ...]:
     return (request.ordinal, request.url, request.url_key, *columns, *exchange, *jpeg)
 
 
-def _read_row(row: dict[str, object]) -> FetchResult:
+def _read_row(row: dict[str, Any]) -> FetchResult:
     return FetchResult(
         found=_found(row),
         **{
@@ -152,13 +153,13 @@ def _read_row(row: dict[str, object]) -> FetchResult:
                 "ip",
                 "fetched_at",
             )
-        },  # type: ignore[arg-type]
-        opt_out=tuple(row["opt_out"]),  # type: ignore[arg-type]
+        },
+        opt_out=tuple(row["opt_out"]),
     )
 
 
-def _found(row: dict[str, object]) -> ImageFacts | Drop:
+def _found(row: dict[str, Any]) -> ImageFacts | Drop:
     if row["reason"]:
-        return Drop(row["reason"], row["detail"], row["retryable"])  # type: ignore[arg-type]
+        return Drop(row["reason"], row["detail"], row["retryable"])
     names = ("sha256", "bytes", "format", "width", "height", "phash", "pdq", "colours")
-    return ImageFacts(**{name: row[name] for name in names})  # type: ignore[arg-type]
+    return ImageFacts(**{name: row[name] for name in names})
