@@ -17,8 +17,8 @@ from torch import Tensor
 
 from benchmarks.train.emoji import BAR, CUTS, SPLITS, corpora_of
 from benchmarks.train.emoji_corpora import corpora
-from wenlan_data.eval.embed import load_model, text_vectors, vectors_of
-from wenlan_data.eval.retrieval import ranks
+from wenlan_data.eval.embed import embed_corpus, embed_texts, load_model
+from wenlan_data.eval.retrieval import answer_ranks
 
 
 def main() -> None:
@@ -45,13 +45,13 @@ def main() -> None:
 def ranks_of(run: Path, test: list[Path]) -> tuple[Tensor, Tensor]:
     """Ranks both ways, from 1. Ends where two pictures share a caption: then pairs cannot be drawn."""
     model = load_model(run)
-    parts = list(vectors_of(model, test, workers=0))
+    parts = list(embed_corpus(model, test, workers=0))
     captions = [text for part in parts for text in part.texts]
     if len(set(captions)) != len(captions):
         raise SystemExit(f"{run}: two pictures have one caption, so pairs cannot be drawn")
-    pictures, texts = torch.cat([part.image_BE for part in parts]), text_vectors(model, captions)
+    pictures, texts = torch.cat([part.image_BE for part in parts]), embed_texts(model, captions)
     pairs = [(row, row) for row in range(len(captions))]
-    return ranks(pictures, texts, pairs), ranks(texts, pictures, pairs)
+    return answer_ranks(pictures, texts, pairs), answer_ranks(texts, pictures, pairs)
 
 
 def recalls(rank: Tensor, among: int) -> list[float]:

@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from benchmarks.train.emoji import SPLITS, corpora_of, in_percent, with_backbones
 from benchmarks.train.emoji_corpora import STYLES, corpora
-from wenlan_data.eval.corpus_eval import texts_of
+from wenlan_data.eval.corpus_eval import read_texts
 from wenlan_data.eval.retrieval import retrieval
 from wenlan_data.load import Loader, SamplingSettings, TextSettings
 from wenlan_data.load.text import choose_text, load_tokenizer, pad_tokens
@@ -30,10 +30,9 @@ from wenlan_data.model.allocator import keep_freed_memory
 from wenlan_data.model.attention import masked_mean
 from wenlan_data.model.config import TrainConfig, load_config
 from wenlan_data.model.image_tower import feature_map
-from wenlan_data.model.inputs import normalised
-from wenlan_data.model.tokenizer import vocabulary_size
+from wenlan_data.model.inputs import normalise_images
+from wenlan_data.model.tokenizer import vocabulary_size, write_tokenizer
 from wenlan_data.model.towers import Towers, make_towers
-from wenlan_data.train.trainer import save_tokenizer
 
 EMBEDDING = 256
 BATCH, RATE, DECAY, TEMPERATURE = 256, 1e-3, 1e-2, 0.07
@@ -91,14 +90,14 @@ class Features:
         ) as loader:
             for batch in loader:
                 kept = [row for row, again in enumerate(batch["repeated"].tolist()) if not again]
-                picture = normalised(batch["image"][kept], self.config)
+                picture = normalise_images(batch["image"][kept], self.config)
                 found.append(
                     feature_map(self.towers.image.backbone, picture, self.towers.image.width).mean(
                         (2, 3)
                     )
                 )
                 keys += [batch["key"][row] for row in kept]
-        texts = texts_of([path], set(keys))
+        texts = read_texts([path], set(keys))
         return torch.cat(found), [texts[key] for key in keys]
 
     def _read(self, texts: list[str]) -> None:
@@ -195,7 +194,7 @@ def backbones(work: Path, size_px: int) -> Features:
     """The backbones of `train_emoji.py`, as they come."""
     config = load_config("brivl-tiny", [*with_backbones(work), f"image.size_px={size_px}"])
     tokenizer = work / "heads-tokenizer.json"
-    save_tokenizer(config.text, (), tokenizer)
+    write_tokenizer(config.text, (), tokenizer)
     return Features(tokenizer, config, make_towers(config, vocabulary_size(tokenizer)).eval())
 
 

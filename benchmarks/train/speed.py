@@ -18,8 +18,8 @@ from wenlan_data.model.config import TrainConfig, load_config
 from wenlan_data.model.inputs import Inputs
 from wenlan_data.model.region_pooling import grid_boxes, grid_weights, pool_boxes, pool_grid
 from wenlan_data.model.towers import Towers, make_towers
-from wenlan_data.train.frozen_cache import FrozenOutputs, frozen_parts
-from wenlan_data.train.momentum import follow, momentum_copy
+from wenlan_data.train.frozen_cache import FrozenCache
+from wenlan_data.train.momentum import momentum_copy, update_momentum
 from wenlan_data.train.objectives import clip, moco
 
 VOCABULARY = 21128
@@ -105,25 +105,26 @@ def base_step(pictures: int, repeats: int) -> dict[str, object]:
     """A step of brivl-base in fp32 on a CPU: ours, and the published forward with tokens padded to 80."""
     config = base_config()
     towers = make_towers(config, VOCABULARY)
-    towers.learn()
-    keys, frozen = momentum_copy(towers), FrozenOutputs(frozen_parts(towers))
+    towers.set_training()
+    cache = FrozenCache()
+    keys = momentum_copy(towers, cache.share)
     published, published_keys = PublishedImage(towers), PublishedImage(keys)
     queue = normalize(torch.randn(9600, 2048), dim=1)
     ours, theirs = inputs(pictures, 24), inputs(pictures, 80)
 
     def step() -> None:
-        with frozen.remembering():
+        with cache.recording():
             image, text, scale = towers(ours)
             update(towers, keys)
             with torch.no_grad():
-                key = keys.image_vectors(ours), keys.text_vectors(ours)
+                key = keys.embed_images(ours), keys.embed_texts(ours)
         moco.contrastive_loss(image, text, *key, queue, queue, 1 / scale).backward()  # type: ignore[no-untyped-call]
 
     def published_step() -> None:
-        image, text = published(theirs), towers.text_vectors(theirs)
+        image, text = published(theirs), towers.embed_texts(theirs)
         update(towers, keys)
         with torch.no_grad():
-            key = published_keys(theirs), keys.text_vectors(theirs)
+            key = published_keys(theirs), keys.embed_texts(theirs)
         # The published step clones both queues before it multiplies.
         moco.contrastive_loss(image, text, *key, queue.clone(), queue.clone(), 0.07).backward()  # type: ignore[no-untyped-call]
 
@@ -142,8 +143,8 @@ def base_config() -> TrainConfig:
 
 def update(towers: Towers, keys: Towers) -> None:
     """The momentum step."""
-    follow(towers.image, keys.image, 0.99)
-    follow(towers.text, keys.text, 0.99)
+    update_momentum(towers.image, keys.image, 0.99)
+    update_momentum(towers.text, keys.text, 0.99)
 
 
 def inputs(pictures: int, tokens: int) -> Inputs:
@@ -164,7 +165,7 @@ def clip_step(pictures: int, repeats: int) -> dict[str, object]:
     except ModuleNotFoundError:
         return {"what": "clip step", "skipped": "pip install open-clip-torch"}
     towers = make_towers(load_config("clip-tiny"), 500)
-    towers.learn()
+    towers.set_training()
     given = Inputs(
         image=torch.randn(pictures, 3, 96, 96),
         boxes=torch.zeros(pictures, 0, 4),
@@ -190,7 +191,7 @@ def negatives_memory(negatives: int = 9600, width: int = 2048) -> dict[str, obje
     """Bytes that so many negatives of one modality take: a queue, and a batch of which the towers keep activations."""
     queue = negatives * width * 4
     towers = make_towers(load_config("clip-tiny"), 500)
-    towers.learn()
+    towers.set_training()
     kept: list[int] = []
 
     def pack(saved: Tensor) -> Tensor:

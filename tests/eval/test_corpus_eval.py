@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from tests.train.runs import corpus, trained
 from wenlan_data.cli.main import cli
 from wenlan_data.errors import UsageError, WenlanError
-from wenlan_data.eval.corpus_eval import texts_of
-from wenlan_data.eval.embed import Vectors, load_model, vectors_of
+from wenlan_data.eval.corpus_eval import read_texts
+from wenlan_data.eval.embed import Embeddings, embed_corpus, load_model
 
 
 @pytest.fixture(scope="module")
@@ -102,11 +102,11 @@ def test_a_dry_run_refuses_what_a_training_would(shards: Path, tmp_path: Path) -
         (("--val-shards", tmp_path / "nosuch"), "nosuch: there is no such"),
         (
             ("--set", f"image.weights={tmp_path / 'nosuch.safetensors'}"),
-            "nosuch.safetensors: not a safetensors file",
+            "nosuch.safetensors: cannot be read as safetensors",
         ),
         (("--set", f"image.weights={empty}"), "parameters are missing"),
         (("--set", "attention.heads=3"), "attention.heads"),
-        (("--init", empty), "brings no tokenizer"),
+        (("--init", empty), "holds no tokenizer"),
     ):
         with pytest.raises(WenlanError, match=message):
             _call(*words, *more)
@@ -122,7 +122,7 @@ def test_vectors_appear_whole_or_not_at_all(
         with pytest.raises(WenlanError, match=wrong.name):
             _call(*words, "--shards", wrong)
         assert sorted(one.name for one in tmp_path.iterdir()) == ["cut.tar"]
-    for out, message in ((cut, "no folder"), (Path("/"), "not empty")):
+    for out, message in ((cut, "not a folder"), (Path("/"), "not empty")):
         with pytest.raises(UsageError, match=message):
             _call(*words[:-1], out, "--shards", shards)
     (tmp_path / "vectors").mkdir(mode=0o700)
@@ -158,14 +158,14 @@ def test_a_picture_is_measured_by_its_caption_whatever_text_trained(
     )
     found = [
         pair
-        for part in vectors_of(load_model(tmp_path / "run"), [shards], workers=0)
+        for part in embed_corpus(load_model(tmp_path / "run"), [shards], workers=0)
         for pair in pairs(part)
     ]
-    all_texts = texts_of([shards], {key for key, _ in found})
+    all_texts = read_texts([shards], {key for key, _ in found})
     assert max(map(len, all_texts.values())) > 1
     assert dict(found) == {key: texts[0] for key, texts in all_texts.items()}
 
 
-def pairs(part: Vectors) -> list[tuple[str, str]]:
+def pairs(part: Embeddings) -> list[tuple[str, str]]:
     """Keys with the texts whose vectors stand beside their pictures'."""
     return list(zip(part.keys, part.texts, strict=True))

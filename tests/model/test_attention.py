@@ -3,7 +3,13 @@ import torch
 from torch import nn
 
 from wenlan_data.errors import RecipeError
-from wenlan_data.model.attention import AttentionShape, EncoderLayer, Summary, masked_mean, unit
+from wenlan_data.model.attention import (
+    AttentionPooling,
+    AttentionShape,
+    EncoderLayer,
+    l2_normalise,
+    masked_mean,
+)
 
 SHAPE = AttentionShape(layers=2, heads=4, feed_forward=24, dropout=0.1)
 
@@ -23,7 +29,7 @@ def test_a_layer_is_torchs_own_post_norm_layer() -> None:
 
 
 def test_padding_has_no_say() -> None:
-    summary = Summary(16, 8, SHAPE).eval()
+    summary = AttentionPooling(16, 8, SHAPE).eval()
     vectors = torch.randn(2, 5, 16)
     other = vectors.clone()
     other[0, 3:] = 100
@@ -31,13 +37,13 @@ def test_padding_has_no_say() -> None:
 
 
 def test_the_order_of_regions_has_no_say() -> None:
-    summary = Summary(16, 8, SHAPE).eval()
+    summary = AttentionPooling(16, 8, SHAPE).eval()
     vectors, mask = torch.randn(2, 5, 16), torch.ones(2, 5, dtype=torch.bool)
     assert torch.allclose(summary(vectors, mask), summary(vectors.flip(1), mask), atol=1e-5)
 
 
 def test_the_bias_of_the_keys_gets_no_gradient_and_those_of_queries_and_values_do() -> None:
-    summary = Summary(16, 8, SHAPE)
+    summary = AttentionPooling(16, 8, SHAPE)
     summary(torch.randn(2, 5, 16), _mask()).sum().backward()
     gradient = summary.layers[0].self_attn.in_proj_bias.grad
     assert gradient[16:32].abs().max() == 0
@@ -46,7 +52,9 @@ def test_the_bias_of_the_keys_gets_no_gradient_and_those_of_queries_and_values_d
 
 
 def test_recomputed_layers_give_the_same_gradients() -> None:
-    summary = Summary(16, 8, AttentionShape(layers=2, heads=4, feed_forward=24, dropout=0.0))
+    summary = AttentionPooling(
+        16, 8, AttentionShape(layers=2, heads=4, feed_forward=24, dropout=0.0)
+    )
     vectors = torch.randn(2, 5, 16)
     summary(vectors, _mask()).sum().backward()
     kept = [parameter.grad.clone() for parameter in summary.parameters()]
@@ -61,16 +69,16 @@ def test_recomputed_layers_give_the_same_gradients() -> None:
 
 def test_a_head_with_dropout_varies_in_training_alone() -> None:
     shape = AttentionShape(layers=1, heads=4, feed_forward=24, dropout=0.0, head_dropout=0.5)
-    summary, vectors = Summary(16, 8, shape), torch.randn(2, 5, 16)
+    summary, vectors = AttentionPooling(16, 8, shape), torch.randn(2, 5, 16)
     assert not torch.equal(summary(vectors, _mask()), summary(vectors, _mask()))
     summary.eval()
     assert torch.equal(summary(vectors, _mask()), summary(vectors, _mask()))
 
 
 def test_a_head_is_as_wide_inside_as_it_gives_unless_said() -> None:
-    published = Summary(16, 8, SHAPE).head
+    published = AttentionPooling(16, 8, SHAPE).head
     assert (published.fc1.weight.shape, published.fc2.weight.shape) == ((8, 16), (8, 8))
-    wide = Summary(
+    wide = AttentionPooling(
         16, 8, AttentionShape(layers=1, heads=4, feed_forward=24, dropout=0.0, head_width=40)
     )
     assert (wide.head.fc1.weight.shape, wide.head.fc2.weight.shape) == ((40, 16), (8, 40))
@@ -78,16 +86,16 @@ def test_a_head_is_as_wide_inside_as_it_gives_unless_said() -> None:
 
 
 def test_layers_start_with_weights_of_their_own() -> None:
-    summary = Summary(16, 8, SHAPE)
+    summary = AttentionPooling(16, 8, SHAPE)
     assert not torch.equal(summary.layers[0].linear1.weight, summary.layers[1].linear1.weight)
 
 
 def test_a_width_that_the_heads_do_not_divide_is_refused() -> None:
     with pytest.raises(RecipeError, match=r"attention\.heads: .*4 heads"):
-        Summary(18, 8, SHAPE)
+        AttentionPooling(18, 8, SHAPE)
 
 
 def test_a_masked_mean_counts_what_is_there() -> None:
     vectors = torch.tensor([[[1.0], [3.0], [50.0]]])
     assert masked_mean(vectors, torch.tensor([[True, True, False]])).tolist() == [[2.0]]
-    assert torch.allclose(unit(vectors).norm(dim=-1), torch.ones(1, 3))
+    assert torch.allclose(l2_normalise(vectors).norm(dim=-1), torch.ones(1, 3))

@@ -37,12 +37,12 @@ def test_a_run_without_projection_is_loaded_as_it_was(tmp_path: Path) -> None:
 
 
 def test_the_published_towers_have_a_projection() -> None:
-    with pytest.raises(RecipeError, match=r"image\.projection: the published towers"):
+    with pytest.raises(RecipeError, match=r"image\.projection: the released towers"):
         config("image.projection=false", "compat=released")
 
 
 def test_the_published_heads_are_as_wide_as_what_they_give() -> None:
-    with pytest.raises(RecipeError, match=r"head_width: the published heads"):
+    with pytest.raises(RecipeError, match=r"head_width: the released heads"):
         config("head_width=512", "compat=released")
     towers = make_towers(config("head_width=48"), 100)
     assert (

@@ -152,5 +152,5 @@ def test_weights_that_do_not_fit_are_refused_by_name(published: nn.Module, tower
     del state["learnable.textencoder.learnable.textFC.fc2.bias"]
     with pytest.raises(UsageError, match=r"text\.summary\.head\.fc2\.bias"):
         load_released(towers, state)
-    with pytest.raises(UsageError, match="no parameter of the published BriVL"):
+    with pytest.raises(UsageError, match="no parameter of the released BriVL"):
         load_released(towers, {**state, "somebody.else": torch.zeros(1)})

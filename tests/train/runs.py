@@ -11,7 +11,7 @@ from wenlan_data.model.config import TrainConfig, load_config
 from wenlan_data.testing import make_caption, make_image
 from wenlan_data.train.options import TrainOptions
 from wenlan_data.train.run_log import read_log
-from wenlan_data.train.state import Training
+from wenlan_data.train.state import TrainingState
 from wenlan_data.train.trainer import run_training
 
 SMALL = (
@@ -69,7 +69,7 @@ def wordless(shards: Path, tar: Path) -> Path:
     return tar
 
 
-def trained(shards: Path, out: Path, *overrides: str, **options: object) -> Training:
+def trained(shards: Path, out: Path, *overrides: str, **options: object) -> TrainingState:
     """A training of the small config, in this process."""
     return run_training(
         config(*overrides),

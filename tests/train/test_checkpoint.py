@@ -17,22 +17,22 @@ from wenlan_data.model import checkpoint as checkpoint_module
 from wenlan_data.model.checkpoint import (
     best_checkpoint,
     checkpoint_path,
-    checkpoints,
+    list_checkpoints,
     load_checkpoint,
     load_state,
 )
 from wenlan_data.model.towers import make_towers
-from wenlan_data.train.resume import initialise, newest_sound
-from wenlan_data.train.state import to_tensors
+from wenlan_data.train.resume import load_initial_weights, load_newest_intact
+from wenlan_data.train.state import checkpoint_tensors
 
 
 def test_a_checkpoint_holds_everything_that_training_changes(
     shards: Path, run: Path, tmp_path: Path
 ) -> None:
     training = trained(shards, tmp_path / "again", "max_steps=6")
-    saved = load_checkpoint(checkpoints(run)[-1])
+    saved = load_checkpoint(list_checkpoints(run)[-1])
     assert set(saved.tensors) == {"model", "momentum", "queues", "optimizer"}
-    for name, tensors in to_tensors(training).items():
+    for name, tensors in checkpoint_tensors(training).items():
         assert set(saved.tensors[name]) == set(tensors)
         assert all(torch.equal(saved.tensors[name][one], value) for one, value in tensors.items())
     state = saved.state
@@ -54,7 +54,7 @@ def test_what_is_lost_shows_in_the_next_losses(
     shards: Path, copy: Path, lost: str, tmp_path: Path
 ) -> None:
     whole, without = copy, shutil.copytree(copy, tmp_path / "without")
-    path = checkpoints(without)[-1]
+    path = list_checkpoints(without)[-1]
     file = path / f"{lost}.safetensors"
     tensors = {
         name: torch.zeros_like(one) for name, one in load_checkpoint(path).tensors[lost].items()
@@ -75,7 +75,7 @@ def test_the_newest_checkpoints_stay_and_the_best(shards: Path, tmp_path: Path) 
         shards, out, "max_steps=10", "validation={every_steps: 2, metric: mean_recall, max_samples: 20}",
         "checkpoints={every_steps: 2, keep: 2}", val_shards=(shards,),
     )  # fmt: skip
-    kept = checkpoints(out)
+    kept = list_checkpoints(out)
     best = best_checkpoint(out, "mean_recall")
     assert [path.name for path in kept if path != best][-2:] == [
         f"step-{step:08d}" for step in (8, 10)
@@ -104,7 +104,7 @@ def test_the_newest_checkpoints_stay_and_the_best(shards: Path, tmp_path: Path) 
 def test_a_damaged_newest_checkpoint_is_left_for_the_one_before(
     copy: Path, file: str, how: str
 ) -> None:
-    path = checkpoints(copy)[-1] / file
+    path = list_checkpoints(copy)[-1] / file
     data = bytearray(path.read_bytes())
     if how == "missing":
         path.unlink()
@@ -114,9 +114,9 @@ def test_a_damaged_newest_checkpoint_is_left_for_the_one_before(
         data[len(data) // 2] ^= 0x80
         path.write_bytes(data)
     said: list[str] = []
-    found = newest_sound(copy, said.append)
+    found = load_newest_intact(copy, said.append)
     assert found is not None
-    assert found.path == checkpoints(copy)[-2]
+    assert found.path == list_checkpoints(copy)[-2]
     assert file in said[0]
 
 
@@ -125,11 +125,11 @@ def test_a_damaged_checkpoint_is_set_aside_and_never_the_best(
 ) -> None:
     out, validated = tmp_path / "run", ("validation.every_steps=1000", "validation.max_samples=20")
     trained(shards, out, "max_steps=5", *validated, val_shards=(shards,))
-    assert checkpoint_path(out) == checkpoints(out)[-1]
-    (checkpoints(out)[-1] / "model.safetensors").write_bytes(b"")
+    assert checkpoint_path(out) == list_checkpoints(out)[-1]
+    (list_checkpoints(out)[-1] / "model.safetensors").write_bytes(b"")
     trained(shards, out, "max_steps=6", *validated, resume="auto")
-    assert "set aside as step-00000005.unusable" in capsys.readouterr().err
-    assert [path.name for path in checkpoints(out)] == [
+    assert "quarantined as step-00000005.unusable" in capsys.readouterr().err
+    assert [path.name for path in list_checkpoints(out)] == [
         "step-00000002",
         "step-00000004",
         "step-00000006",
@@ -141,22 +141,22 @@ def test_a_damaged_checkpoint_is_set_aside_and_never_the_best(
 def test_an_older_state_that_cannot_be_read_stops_neither_the_run_nor_who_uses_it(
     shards: Path, copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (checkpoints(copy)[0] / "state.json").write_bytes(b"{")
+    (list_checkpoints(copy)[0] / "state.json").write_bytes(b"{")
     assert trained(shards, copy, "max_steps=7", resume="auto").step == 7
-    (checkpoints(copy)[0] / "state.json").write_bytes(b"{")
+    (list_checkpoints(copy)[0] / "state.json").write_bytes(b"{")
     capsys.readouterr()
     assert checkpoint_path(copy).name == "step-00000007"
     assert "state.json: not valid JSON" in capsys.readouterr().err
-    for path in checkpoints(copy):
+    for path in list_checkpoints(copy):
         (path / "state.json").write_bytes(b"{")
-    with pytest.raises(DamageError, match="no checkpoint is sound"):
+    with pytest.raises(DamageError, match="no checkpoint is intact"):
         checkpoint_path(copy)
 
 
 def test_where_all_are_damaged_nothing_starts_anew(shards: Path, copy: Path) -> None:
-    for path in checkpoints(copy):
+    for path in list_checkpoints(copy):
         (path / "model.safetensors").write_bytes(b"")
-    with pytest.raises(DamageError, match="no checkpoint is sound"):
+    with pytest.raises(DamageError, match="no checkpoint is intact"):
         trained(shards, copy, "max_steps=9", resume="auto")
 
 
@@ -165,7 +165,7 @@ def test_a_kill_at_any_write_leaves_the_checkpoint_before(
     shards: Path, copy: Path, kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The process ends after `kept` files of the new checkpoint: what is there is what the disk holds then."""
-    write = checkpoint_module._write
+    write = checkpoint_module._write_file
     written: list[Path] = []
 
     def dying(path: Path, data: bytes) -> checkpoint_module.FileMark:
@@ -175,15 +175,15 @@ def test_a_kill_at_any_write_leaves_the_checkpoint_before(
         written.append(path)
         return write(path, data)
 
-    monkeypatch.setattr(checkpoint_module, "_write", dying)
+    monkeypatch.setattr(checkpoint_module, "_write_file", dying)
     with pytest.raises(KeyboardInterrupt):
         trained(shards, copy, "max_steps=8", resume="auto")
     monkeypatch.undo()
-    found = newest_sound(copy, lambda _: None)
+    found = load_newest_intact(copy, lambda _: None)
     assert found is not None
     assert found.state.step == 6
     trained(shards, copy, "max_steps=8", resume="auto")
-    assert load_checkpoint(checkpoints(copy)[-1]).state.step == 8
+    assert load_checkpoint(list_checkpoints(copy)[-1]).state.step == 8
     assert not list((copy / "checkpoints").glob(".*"))
 
 
@@ -198,7 +198,7 @@ def test_a_full_disk_ends_the_run_and_the_old_checkpoint_is_untouched(
     def full(path: Path, data: bytes) -> checkpoint_module.FileMark:
         raise OSError(number, os.strerror(number), str(path))
 
-    monkeypatch.setattr(checkpoint_module, "_write", full)
+    monkeypatch.setattr(checkpoint_module, "_write_file", full)
     with pytest.raises(DiskError, match=r"model|step-00000008"):
         trained(shards, copy, "max_steps=8", resume="auto")
     assert {
@@ -214,8 +214,12 @@ def test_another_corpus_is_refused_and_a_longer_one_may_be_gone_on_with(
         trained(longer, copy, "max_steps=7", resume="auto")
     with pytest.raises(RecipeError, match="--changed-corpus"):
         trained(other, copy, "max_steps=7", resume="auto", grown_corpus=True)
-    assert trained(longer, copy, "max_steps=7", resume="auto", grown_corpus=True).place.epoch == 2
-    assert trained(other, copy, "max_steps=8", resume="auto", changed_corpus=True).place.epoch == 3
+    assert (
+        trained(longer, copy, "max_steps=7", resume="auto", grown_corpus=True).position.epoch == 2
+    )
+    assert (
+        trained(other, copy, "max_steps=8", resume="auto", changed_corpus=True).position.epoch == 3
+    )
 
 
 def test_another_config_is_refused_by_the_name_of_the_key(shards: Path, copy: Path) -> None:
@@ -237,7 +241,7 @@ def test_going_on_to_another_last_step_says_so_in_one_line(
 
 
 def test_a_checkpoint_older_than_a_key_had_its_default(shards: Path, copy: Path) -> None:
-    path = checkpoints(copy)[-1] / "state.json"
+    path = list_checkpoints(copy)[-1] / "state.json"
     state = json.loads(path.read_text("utf-8"))
     del state["config"]["head_dropout"]
     path.write_text(json.dumps(state), encoding="utf-8")
@@ -247,12 +251,12 @@ def test_a_checkpoint_older_than_a_key_had_its_default(shards: Path, copy: Path)
 
 
 def test_what_is_refused_sets_nothing_aside(shards: Path, copy: Path) -> None:
-    (checkpoints(copy)[-1] / "model.safetensors").write_bytes(b"")
+    (list_checkpoints(copy)[-1] / "model.safetensors").write_bytes(b"")
     with pytest.raises(RecipeError, match="momentum"):
         trained(shards, copy, "max_steps=7", "momentum=0.5", resume="auto")
-    assert len(checkpoints(copy)) == 3
+    assert len(list_checkpoints(copy)) == 3
     for _ in range(2):
-        (checkpoints(copy)[-1] / "model.safetensors").write_bytes(b"")
+        (list_checkpoints(copy)[-1] / "model.safetensors").write_bytes(b"")
         trained(shards, copy, "max_steps=6", resume="auto")
     aside = sorted(path.name for path in (copy / "checkpoints").glob("*.unusable*"))
     assert aside == ["step-00000006.unusable", "step-00000006.unusable-2"]
@@ -275,7 +279,7 @@ def test_a_checkpoint_that_holds_code_is_refused_and_runs_nothing(
     evil, marker = tmp_path / name, tmp_path / "marker"
     torch.save({"weights": _Marker(marker)}, evil)
     with pytest.raises(UsageError):
-        initialise(make_towers(config(), 50), evil)
+        load_initial_weights(make_towers(config(), 50), evil)
     assert not marker.exists()
 
 
@@ -290,7 +294,7 @@ def test_a_checkpoint_that_holds_code_is_refused_and_runs_nothing(
     ],
 )
 def test_a_state_that_is_not_ours_is_refused(copy: Path, change: dict[str, object]) -> None:
-    path = checkpoints(copy)[-1]
+    path = list_checkpoints(copy)[-1]
     state = json.loads((path / "state.json").read_text("utf-8"))
     (path / "state.json").write_text(json.dumps({**state, **change}), encoding="utf-8")
     with pytest.raises(DamageError, match=r"state\.json"):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.train.runs import corpus, losses, ranks_command, run_ranks, wordless
-from wenlan_data.model.checkpoint import checkpoints, load_checkpoint
+from wenlan_data.model.checkpoint import list_checkpoints, load_checkpoint
 
 STEPS = 30
 
@@ -28,11 +28,11 @@ def test_ranks_have_no_say_in_losses_weights_and_queues(objective: str, tmp_path
         more += ["--set", "objective=clip", "--set", "negatives={queue: 0, batch: true}"]
     for ranks in (1, 2, 4):
         run_ranks(shards, tmp_path / str(ranks), ranks, *more)
-    one = load_checkpoint(checkpoints(tmp_path / "1")[-1])
+    one = load_checkpoint(list_checkpoints(tmp_path / "1")[-1])
     for ranks in (2, 4):
         pairs = zip(losses(tmp_path / "1"), losses(tmp_path / str(ranks)), strict=True)
         assert max(abs(first - second) for first, second in pairs) < 1e-6
-        other = load_checkpoint(checkpoints(tmp_path / str(ranks))[-1])
+        other = load_checkpoint(list_checkpoints(tmp_path / str(ranks))[-1])
         assert other.state.model_copy(update={"files": one.state.files}) == one.state
         for file in ("model", "momentum", "queues"):
             assert set(one.tensors.get(file, {})) == set(other.tensors.get(file, {}))
@@ -58,7 +58,7 @@ def test_when_a_rank_is_killed_the_job_ends_with_an_error_and_goes_on_when_asked
     process = ranks_command(shards, tmp_path / "run", 2, "--max-steps", "100000")
     try:
         deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and not checkpoints(tmp_path / "run"):
+        while time.monotonic() < deadline and not list_checkpoints(tmp_path / "run"):
             time.sleep(0.1)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         os.kill(int(children[1]), signal.SIGKILL)
@@ -93,14 +93,14 @@ def test_sigterm_to_the_launcher_saves_once_and_exits_with_11(tmp_path: Path) ->
         process.kill()
     assert process.returncode == 11
     assert said.decode().count("stopped at step") == 1
-    assert len(checkpoints(tmp_path / "run")) == 1
+    assert len(list_checkpoints(tmp_path / "run")) == 1
 
 
 def test_a_batch_that_ranks_cannot_share_is_refused_once_before_any_starts(tmp_path: Path) -> None:
     process = ranks_command(corpus(tmp_path / "corpus"), tmp_path / "run", 3, "--batch-size", "8")
     _, said = process.communicate(timeout=120)
     assert process.returncode == 2
-    assert said.decode().count("cannot be cut into 3 ranks") == 1
+    assert said.decode().count("cannot be divided by 3 ranks") == 1
     assert not (tmp_path / "run").exists()
 
 
@@ -126,8 +126,8 @@ def test_ranks_agree_when_a_validation_fails_and_when_a_checkpoint_is_damaged(
     _, said = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "no_text (it has jpg)" in said.decode()
-    assert [path.name for path in checkpoints(out)] == ["step-00000002", "step-00000003"]
-    (checkpoints(out)[-1] / "model.safetensors").write_bytes(b"")
+    assert [path.name for path in list_checkpoints(out)] == ["step-00000002", "step-00000003"]
+    (list_checkpoints(out)[-1] / "model.safetensors").write_bytes(b"")
     run_ranks(shards, out, 2, *every, "--resume", "auto")
-    assert [path.name for path in checkpoints(out)] == ["step-00000002", "step-00000004"]
+    assert [path.name for path in list_checkpoints(out)] == ["step-00000002", "step-00000004"]
     assert (out / "checkpoints" / "step-00000003.unusable").is_dir()

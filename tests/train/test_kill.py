@@ -62,7 +62,7 @@ def test_a_run_that_is_killed_again_and_again_has_the_losses_of_one_that_is_not(
 
 
 def _saved_steps(out: Path) -> int:
-    from wenlan_data.model.checkpoint import checkpoints, step_of
+    from wenlan_data.model.checkpoint import checkpoint_step, list_checkpoints
 
-    found = checkpoints(out)
-    return step_of(found[-1]) if found else 0
+    found = list_checkpoints(out)
+    return checkpoint_step(found[-1]) if found else 0

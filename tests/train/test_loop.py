@@ -12,12 +12,12 @@ import torch
 
 from tests.train.runs import WORDS, config, corpus, losses, trained
 from wenlan_data.errors import FailureBudgetError
-from wenlan_data.model.checkpoint import checkpoints, load_state
+from wenlan_data.model.checkpoint import list_checkpoints, load_state
 from wenlan_data.model.config import TrainConfig
 from wenlan_data.train import step as step_module
 from wenlan_data.train.batches import Batch
-from wenlan_data.train.distributed import Ranks
-from wenlan_data.train.state import Training
+from wenlan_data.train.distributed import Distributed
+from wenlan_data.train.state import TrainingState
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -32,20 +32,24 @@ def _spoil(monkeypatch: pytest.MonkeyPatch, steps: set[int], where: str) -> None
     real = step_module.micro_step
 
     def spoiled(
-        training: Training, module: torch.nn.Module, part: Batch, config: TrainConfig, ranks: Ranks
-    ) -> step_module.Found:
+        training: TrainingState,
+        module: torch.nn.Module,
+        part: Batch,
+        config: TrainConfig,
+        ranks: Distributed,
+    ) -> step_module.MicroStepOutput:
         if training.step not in steps:
             return real(training, module, part, config, ranks)
         if where == "picture":
             part.inputs.image[0, 0, 0, 0] = float("nan")
         found = real(training, module, part, config, ranks)
         if where == "loss":
-            return step_module.Found(
+            return step_module.MicroStepOutput(
                 found.loss * float("inf"), found.figures * float("inf"), found.keys
             )
         if where == "gradient":
             learning = next(one for one in training.towers.parameters() if one.requires_grad)
-            return step_module.Found(
+            return step_module.MicroStepOutput(
                 found.loss + (learning.flatten()[0] - learning.flatten()[0].detach()).abs().sqrt(),
                 found.figures, found.keys,
             )  # fmt: skip
@@ -67,9 +71,9 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(
         if one.is_floating_point()
     )
     assert all(torch.isfinite(one).all() for one in training.queues.tensors().values())
-    assert training.keys is not None
-    assert all(torch.isfinite(one).all() for one in training.keys.parameters())
-    assert load_state(checkpoints(tmp_path / "run")[-1]).skipped == 2
+    assert training.momentum_towers is not None
+    assert all(torch.isfinite(one).all() for one in training.momentum_towers.parameters())
+    assert load_state(list_checkpoints(tmp_path / "run")[-1]).skipped == 2
 
 
 def test_five_in_a_row_stop_with_the_last_good_checkpoint_kept(
@@ -79,7 +83,7 @@ def test_five_in_a_row_stop_with_the_last_good_checkpoint_kept(
     with pytest.raises(FailureBudgetError, match="5 steps in a row") as stopped:
         trained(shards, tmp_path / "run", "max_steps=50")
     assert stopped.value.exit_code == 9
-    kept = checkpoints(tmp_path / "run")
+    kept = list_checkpoints(tmp_path / "run")
     assert load_state(kept[-1]).step == 4
     monkeypatch.undo()
     assert trained(shards, tmp_path / "run", "max_steps=8", resume="auto").step == 8
@@ -124,7 +128,7 @@ def test_sigterm_saves_and_exits_with_11_and_the_same_command_goes_on(
         assert process.wait(timeout=30) == 11
     finally:
         process.kill()
-    saved = load_state(checkpoints(out)[-1]).step
+    saved = load_state(list_checkpoints(out)[-1]).step
     assert saved >= 3
     trained(
         shards,
@@ -143,7 +147,7 @@ def test_accumulated_parts_make_one_step_with_the_queue_filled_part_by_part(
 ) -> None:
     training = trained(shards, tmp_path / "run", "max_steps=3", "accumulation=2")
     assert training.queues.fill == 24
-    assert training.place.position == 6
+    assert training.position.batches == 6
 
 
 @pytest.mark.parametrize("objective", ["brivl", "clip"])

@@ -9,13 +9,13 @@ from torch import Tensor
 from tests.train.runs import config, corpus, run_ranks, trained
 from wenlan_data.errors import RecipeError
 from wenlan_data.eval.embed import load_model
-from wenlan_data.model.checkpoint import checkpoints, load_checkpoint
-from wenlan_data.model.standardise import Standard
-from wenlan_data.train.batches import START, Batch, Stream, batches
-from wenlan_data.train.corpus_mark import Pages
-from wenlan_data.train.distributed import Ranks
-from wenlan_data.train.measure_standard import measure
-from wenlan_data.train.state import Training
+from wenlan_data.model.checkpoint import list_checkpoints, load_checkpoint
+from wenlan_data.model.standardise import Standardise
+from wenlan_data.train.batches import START, Batch, TrainingData, batches
+from wenlan_data.train.corpus_mark import SamplePages
+from wenlan_data.train.distributed import Distributed
+from wenlan_data.train.measure_standard import measure_standardisation
+from wenlan_data.train.state import TrainingState
 
 BUFFERS = [
     f"{tower}.summary.standard.{name}"
@@ -31,25 +31,25 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Training, Path]:
+def run(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingState, Path]:
     out = tmp_path_factory.mktemp("run") / "run"
     return trained(shards, out, *SETTINGS), out
 
 
 def _first_batches(shards: Path, out: Path, count: int) -> list[Batch]:
-    stream = Stream(
-        shards=[shards], tokenizer=out / "tokenizer.json", pages=Pages([shards]), workers=0
+    stream = TrainingData(
+        shards=[shards], tokenizer=out / "tokenizer.json", pages=SamplePages([shards]), workers=0
     )
-    source = batches(stream, config(*SETTINGS), Ranks(0, 1, torch.device("cpu")), START)
+    source = batches(stream, config(*SETTINGS), Distributed(0, 1, torch.device("cpu")), START)
     return [next(source) for _ in range(count)]
 
 
 def test_what_heads_read_gets_mean_0_and_deviation_1(
-    shards: Path, run: tuple[Training, Path]
+    shards: Path, run: tuple[TrainingState, Path]
 ) -> None:
     training, out = run
     parts, towers = _first_batches(shards, out, 6), training.towers
-    measure(towers, iter(parts), config(*SETTINGS))
+    measure_standardisation(towers, iter(parts), config(*SETTINGS))
     towers.eval()
     read: dict[str, list[Tensor]] = {"image": [], "text": []}
     for name, rows in read.items():
@@ -73,11 +73,11 @@ def test_without_the_key_nothing_changes_and_no_checkpoint_knows_it(
 
 
 def _tensors(out: Path, file: str = "model") -> dict[str, Tensor]:
-    return load_checkpoint(checkpoints(out)[-1]).tensors[file]
+    return load_checkpoint(list_checkpoints(out)[-1]).tensors[file]
 
 
 def test_the_measure_is_kept_with_both_pairs_of_towers_and_used_again(
-    run: tuple[Training, Path],
+    run: tuple[TrainingState, Path],
 ) -> None:
     training, out = run
     kept = _tensors(out)
@@ -86,15 +86,15 @@ def test_the_measure_is_kept_with_both_pairs_of_towers_and_used_again(
     for name in BUFFERS:
         assert torch.equal(kept[name], _tensors(out, "momentum")[name])
     towers = load_model(out).towers
-    assert isinstance(towers.text.summary.standard, Standard)
+    assert isinstance(towers.text.summary.standard, Standardise)
     assert torch.equal(
         towers.state_dict()["text.summary.standard.mean"], kept["text.summary.standard.mean"]
     )
-    assert training.keys is not None
+    assert training.momentum_towers is not None
 
 
 def test_going_on_keeps_what_was_measured(
-    run: tuple[Training, Path], shards: Path, tmp_path: Path
+    run: tuple[TrainingState, Path], shards: Path, tmp_path: Path
 ) -> None:
     trained(shards, tmp_path / "run", "standardise=true", "max_steps=2", "dropout=0.0")
     trained(shards, tmp_path / "run", *SETTINGS, resume="auto")
@@ -103,7 +103,7 @@ def test_going_on_keeps_what_was_measured(
 
 
 def test_a_start_from_a_run_takes_its_measure(
-    run: tuple[Training, Path], shards: Path, tmp_path: Path
+    run: tuple[TrainingState, Path], shards: Path, tmp_path: Path
 ) -> None:
     other = ("max_steps=1", "checkpoints.every_steps=1", "seed=5")
     trained(shards, tmp_path / "run", "standardise=true", *other, init=run[1])
@@ -123,5 +123,5 @@ def test_ranks_measure_the_same(shards: Path, tmp_path: Path) -> None:
 
 
 def test_published_towers_have_no_such_thing() -> None:
-    with pytest.raises(RecipeError, match="standardise: the published towers"):
+    with pytest.raises(RecipeError, match="standardise: the released towers"):
         config("standardise=true", "compat=released")

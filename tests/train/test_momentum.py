@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from wenlan_data.train.momentum import averaged, follow, momentum_copy
+from wenlan_data.train.momentum import averaged_parameters, momentum_copy, update_momentum
 
 
 def _tower() -> nn.Sequential:
@@ -15,7 +15,7 @@ def test_a_copy_shares_what_is_frozen_and_owns_what_learns() -> None:
     copy = momentum_copy(tower)
     assert copy[0].weight is tower[0].weight
     assert copy[2].weight is not tower[2].weight
-    assert set(averaged(tower, copy)) == {"1.weight", "1.bias", "2.weight", "2.bias"}
+    assert set(averaged_parameters(tower, copy)) == {"1.weight", "1.bias", "2.weight", "2.bias"}
     assert not any(parameter.requires_grad for parameter in copy.parameters())
     assert tower[2].weight.requires_grad
 
@@ -27,7 +27,7 @@ def test_a_copy_moves_by_the_rest_of_the_momentum_and_takes_the_buffers() -> Non
     with torch.no_grad():
         tower[2].weight += 1
         tower[1].running_mean += 2
-    follow(tower, copy, 0.9)
+    update_momentum(tower, copy, 0.9)
     assert torch.allclose(copy[2].weight, before + 0.1, atol=1e-7)
     assert torch.equal(copy[1].running_mean, tower[1].running_mean)
 
@@ -38,7 +38,7 @@ def test_a_momentum_of_one_keeps_and_of_zero_copies() -> None:
     before = copy[2].weight.clone()
     with torch.no_grad():
         tower[2].weight += 1
-    follow(tower, copy, 1.0)
+    update_momentum(tower, copy, 1.0)
     assert torch.equal(copy[2].weight, before)
-    follow(tower, copy, 0.0)
+    update_momentum(tower, copy, 0.0)
     assert torch.allclose(copy[2].weight, tower[2].weight)

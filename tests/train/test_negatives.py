@@ -6,7 +6,7 @@ from wenlan_data.train.negatives import Queues
 def _put(queues: Queues, first: int, count: int) -> None:
     ids = torch.arange(first, first + count)
     rows = ids[:, None].float().expand(count, 2)
-    queues.put(rows, -rows, ids, ids * 10)
+    queues.enqueue(rows, -rows, ids, ids * 10)
 
 
 def test_a_queue_starts_empty_and_no_slot_is_a_negative_before_it_is_filled() -> None:

@@ -84,11 +84,11 @@ def embed(
     from wenlan_data.cli.train import need_torch
 
     need_torch()
-    from wenlan_data.eval.corpus_eval import write_vectors
+    from wenlan_data.eval.corpus_eval import write_embeddings
     from wenlan_data.eval.embed import load_model
 
     model = load_model(checkpoint)
-    count = write_vectors(model, shards, out, workers=workers)
+    count = write_embeddings(model, shards, out, workers=workers)
     if as_json:
         click.echo(json.dumps({"samples": count, "width": model.config.embedding, "out": str(out)}))
         return

@@ -150,7 +150,7 @@ def train(
         if code:
             raise click.exceptions.Exit(code)
         return
-    from wenlan_data.train.trainer import finish, run_training
+    from wenlan_data.train.trainer import run_training, write_results
 
     try:
         training = run_training(config, options)
@@ -159,7 +159,7 @@ def train(
         if os.environ.get("RANK", "0") == "0":
             raise
         raise click.exceptions.Exit(error.exit_code) from error
-    line = finish(config, options, training, as_json=as_json)
+    line = write_results(config, options, training, as_json=as_json)
     if line:
         click.echo(line)
 

@@ -46,7 +46,7 @@ def train_demo(out: Path) -> Path | None:
         return None
     from wenlan_data.model.config import load_config
     from wenlan_data.train.options import TrainOptions
-    from wenlan_data.train.trainer import finish, run_training
+    from wenlan_data.train.trainer import run_training, write_results
 
     # The 52 pairs are seen 18 times: a short warm-up, and small images without augmentation.
     overrides = [
@@ -60,7 +60,7 @@ def train_demo(out: Path) -> Path | None:
     ]
     options = TrainOptions(shards=(out / "corpus",), out=out / "run", workers=0)
     config = load_config("brivl-tiny", overrides)
-    finish(config, options, run_training(config, options), as_json=False)
+    write_results(config, options, run_training(config, options), as_json=False)
     return out / "run" / "report.html"
 
 

@@ -1,4 +1,4 @@
-"""Retrieval and vectors of a whole corpus."""
+"""Retrieval metrics and embeddings of a whole corpus."""
 
 import shutil
 import tempfile
@@ -12,47 +12,56 @@ import pyarrow.parquet as pq
 import torch
 
 from wenlan_data.errors import UsageError, os_errors
-from wenlan_data.eval.embed import Model, Vectors, text_vectors, vectors_of
+from wenlan_data.eval.embed import (
+    EmbeddingModel,
+    Embeddings,
+    concatenate,
+    embed_corpus,
+    embed_texts,
+)
 from wenlan_data.eval.retrieval import Retrieval, retrieval
 from wenlan_data.shard.format import parse_fields
 from wenlan_data.shard.reader import read_at, scan, shard_paths
 
 LAYOUT = ("img_emb", "text_emb", "metadata")
-"""Folders, in the order in which they appear."""
+"""The folders of clip-retrieval, in the order in which they are published."""
 
 
 def corpus_retrieval(
-    model: Model,
+    model: EmbeddingModel,
     shards: Sequence[Path],
     *,
     every_text: bool = False,
     workers: int = 2,
     limit: int | None = None,
 ) -> Retrieval:
-    """Retrieval over the samples of `shards`; equal texts are one text, right for each of their pictures.
+    """Computes retrieval metrics over the samples of `shards`, at most about `limit` of them.
 
-    `every_text`: all texts of a sample belong to its picture, not its caption alone.
+    Equal texts are one text, correct for each of their images. `every_text`: all texts of a sample
+    match its image, not only its caption.
     """
-    found = list(vectors_of(model, shards, workers=workers, limit=limit))
-    keys = [key for part in found for key in part.keys]
-    image_NE = torch.cat([part.image_BE for part in found])
-    texts: dict[str, int] = {}
+    parts = list(embed_corpus(model, shards, workers=workers, limit=limit))
+    keys = [key for part in parts for key in part.keys]
+    image_NE = torch.cat([part.image_BE for part in parts])
+    text_rows: dict[str, int] = {}
     if every_text:
-        of_key = texts_of(shards, set(keys))
+        texts_by_key = read_texts(shards, set(keys))
         pairs = [
-            (row, texts.setdefault(text, len(texts)))
+            (row, text_rows.setdefault(text, len(text_rows)))
             for row, key in enumerate(keys)
-            for text in of_key.get(key, [])
+            for text in texts_by_key.get(key, [])
         ]
     else:
-        captions = [text for part in found for text in part.texts]
-        pairs = [(row, texts.setdefault(text, len(texts))) for row, text in enumerate(captions)]
-    return retrieval(image_NE, text_vectors(model, list(texts)), pairs)
+        captions = [text for part in parts for text in part.texts]
+        pairs = [
+            (row, text_rows.setdefault(text, len(text_rows))) for row, text in enumerate(captions)
+        ]
+    return retrieval(image_NE, embed_texts(model, list(text_rows)), pairs)
 
 
-def texts_of(shards: Sequence[Path], keys: set[str]) -> dict[str, list[str]]:
-    """All texts of these samples, the caption first, none twice."""
-    found: dict[str, list[str]] = {}
+def read_texts(shards: Sequence[Path], keys: set[str]) -> dict[str, list[str]]:
+    """Reads all distinct texts of these samples, by key, the caption first."""
+    texts_by_key: dict[str, list[str]] = {}
     for tar in shard_paths(shards):
         with os_errors(tar), tar.open("rb") as file:
             for group in scan(tar):
@@ -68,42 +77,49 @@ def texts_of(shards: Sequence[Path], keys: set[str]) -> dict[str, list[str]]:
                         members.get("txt", b"").decode("utf-8", "replace"),
                         *(item["text"] for item in typed),  # type: ignore[attr-defined]
                     ]
-                    found[group.key] = list(dict.fromkeys(text for text in texts if text))
-    return found
+                    texts_by_key[group.key] = list(dict.fromkeys(text for text in texts if text))
+    return texts_by_key
 
 
-def write_vectors(
-    model: Model, shards: Sequence[Path], out: Path, *, workers: int = 2, rows: int = 100_000
+def write_embeddings(
+    model: EmbeddingModel,
+    shards: Sequence[Path],
+    out: Path,
+    *,
+    workers: int = 2,
+    rows: int = 100_000,
 ) -> int:
-    """Vectors of every sample, in the layout of clip-retrieval; how many there are.
+    """Writes the embeddings of every sample in the layout of clip-retrieval; returns how many.
 
-    `img_emb/img_emb_N.npy` and `text_emb/text_emb_N.npy` float32 (rows, E), `metadata/metadata_N.parquet` with `key`,
-    `caption` and `image_path`, row by row, `rows` samples a file. The three folders appear when all of it is
-    written, or none of them. Raises `UsageError` where `out` holds something.
+    `img_emb/img_emb_N.npy` and `text_emb/text_emb_N.npy` are float32 (rows, E);
+    `metadata/metadata_N.parquet` has `key`, `caption` and `image_path`, row by row. Each file holds
+    `rows` samples. The three folders appear once all of it is written. Raises `UsageError` where
+    `out` is not empty.
     """
     with os_errors(out):
         if out.exists() and not out.is_dir():
-            raise UsageError(f"{out}: no folder: choose another --out")
+            raise UsageError(f"{out}: not a folder: choose another --out")
         if out.is_dir() and any(out.iterdir()):
             raise UsageError(f"{out}: not empty: choose a new folder with --out")
-        made = [one for one in (out, *out.parents) if not one.exists()]
+        created = [path for path in (out, *out.parents) if not path.exists()]
         out.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=out))
         try:
             written = _write_files(
-                _in_files(vectors_of(model, shards, workers=workers), rows), partial
+                _in_chunks(embed_corpus(model, shards, workers=workers), rows), partial
             )
             for name in LAYOUT:
                 (partial / name).rename(out / name)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-            with suppress(OSError):  # the folders that were made go where nothing came into them
-                for one in made:
-                    one.rmdir()
+            # Only empty folders can be removed: after a failure, those that were created here.
+            with suppress(OSError):
+                for path in created:
+                    path.rmdir()
         return written
 
 
-def _write_files(parts: Iterator[Vectors], out: Path) -> int:
+def _write_files(parts: Iterator[Embeddings], out: Path) -> int:
     for name in LAYOUT:
         (out / name).mkdir()
     written = 0
@@ -124,32 +140,23 @@ def _write_files(parts: Iterator[Vectors], out: Path) -> int:
     return written
 
 
-def _in_files(parts: Iterator[Vectors], rows: int) -> Iterator[Vectors]:
-    """The same samples, `rows` at a time."""
-    held: list[Vectors] = []
+def _in_chunks(parts: Iterator[Embeddings], rows: int) -> Iterator[Embeddings]:
+    """Yields the same samples, `rows` at a time."""
+    pending: list[Embeddings] = []
     for part in parts:
-        held.append(part)
-        while sum(len(one.keys) for one in held) >= rows:
-            whole = _joined(held)
-            yield _cut(whole, slice(0, rows))
-            held = [_cut(whole, slice(rows, None))]
-    if held and any(one.keys for one in held):
-        yield _joined(held)
+        pending.append(part)
+        while sum(len(one.keys) for one in pending) >= rows:
+            joined = concatenate(pending)
+            yield _slice_rows(joined, slice(0, rows))
+            pending = [_slice_rows(joined, slice(rows, None))]
+    if any(one.keys for one in pending):
+        yield concatenate(pending)
 
 
-def _joined(parts: Sequence[Vectors]) -> Vectors:
-    return Vectors(
-        keys=[key for part in parts for key in part.keys],
-        texts=[text for part in parts for text in part.texts],
-        image_BE=torch.cat([part.image_BE for part in parts]),
-        text_BE=torch.cat([part.text_BE for part in parts]),
-    )
-
-
-def _cut(whole: Vectors, rows: slice) -> Vectors:
-    return Vectors(
-        keys=whole.keys[rows],
-        texts=whole.texts[rows],
-        image_BE=whole.image_BE[rows],
-        text_BE=whole.text_BE[rows],
+def _slice_rows(embeddings: Embeddings, rows: slice) -> Embeddings:
+    return Embeddings(
+        keys=embeddings.keys[rows],
+        texts=embeddings.texts[rows],
+        image_BE=embeddings.image_BE[rows],
+        text_BE=embeddings.text_BE[rows],
     )

@@ -1,4 +1,4 @@
-"""Vectors of a corpus's pictures and texts, by the towers of a checkpoint."""
+"""Embeddings of a corpus's images and texts by the towers of a checkpoint."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from wenlan_data.load.text import RANDOM_CHOICES, load_tokenizer, pad_tokens
 from wenlan_data.model.allocator import keep_freed_memory
 from wenlan_data.model.checkpoint import TOKENIZER, checkpoint_path, load_checkpoint, load_towers
 from wenlan_data.model.config import TrainConfig, parse_config
-from wenlan_data.model.inputs import Inputs, normalised, padded_as_published
+from wenlan_data.model.inputs import Inputs, normalise_images, pad_as_released
 from wenlan_data.model.tokenizer import vocabulary_size
 from wenlan_data.model.towers import Towers, make_towers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
-    """Towers in evaluation mode, with what is needed to feed them."""
+class EmbeddingModel:
+    """Towers in evaluation mode, with the config and the tokenizer that make their inputs."""
 
     towers: Towers
     config: TrainConfig
@@ -28,21 +28,23 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Vectors:
-    """Samples and the unit vectors of their pictures and texts."""
+class Embeddings:
+    """B samples and the L2-normalised vectors of their images and texts."""
 
     keys: list[str]
     texts: list[str]
     image_BE: Tensor
-    """float32 on the CPU."""
+    """float32 (B, E), on the CPU."""
     text_BE: Tensor
+    """float32 (B, E), on the CPU."""
 
 
-def load_model(given: Path, device: torch.device | None = None) -> Model:
-    """The towers of a checkpoint, or of a run its best or newest one.
+def load_model(given: Path, device: torch.device | None = None) -> EmbeddingModel:
+    """Loads the towers of a checkpoint, or of the best checkpoint of a run, its newest without validation.
 
-    Backbones are made from the config without asking for their weights: the checkpoint holds them.
-    Raises `UsageError` or `DamageError` where it cannot be read.
+    No pretrained weights are fetched for the backbones: the checkpoint holds all weights. `device`
+    defaults to the GPU where there is one. Raises `UsageError` or `DamageError` where the
+    checkpoint cannot be read.
     """
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu":
@@ -52,97 +54,114 @@ def load_model(given: Path, device: torch.device | None = None) -> Model:
     tokenizer = checkpoint.path / TOKENIZER
     towers = make_towers(config, vocabulary_size(tokenizer), checkpoint.state.text_encoder)
     load_towers(towers, checkpoint)
-    return Model(towers=towers.to(device).eval(), config=config, tokenizer=tokenizer, device=device)
+    return EmbeddingModel(
+        towers=towers.to(device).eval(), config=config, tokenizer=tokenizer, device=device
+    )
 
 
-def vectors_of(
-    model: Model,
+def embed_corpus(
+    model: EmbeddingModel,
     shards: Sequence[Path],
     *,
     batch_size: int = 64,
     workers: int = 2,
     limit: int | None = None,
-) -> Iterator[Vectors]:
-    """Every sample once, in the order of the shards; at most about `limit` of them."""
-    choice = model.config.text.choose
+) -> Iterator[Embeddings]:
+    """Yields every sample once, in the order of the shards; stops after the batch that reaches `limit`."""
+    config = model.config
     loader = Loader(
         list(shards),
         batch_size=batch_size,
-        size_px=model.config.image.size_px,
+        size_px=config.image.size_px,
         workers=workers,
         sampling=SamplingSettings(shuffle=None),
         images=ImageSettings(
-            max_regions=model.config.regions.most if model.config.regions.mode == "boxes" else 0
+            max_regions=config.regions.most if config.regions.mode == "boxes" else 0
         ),
         texts=TextSettings(
-            choose="caption" if choice in RANDOM_CHOICES else choice,
+            # Training may draw a text at random. An evaluation must not depend on the draw.
+            choose="caption" if config.text.choose in RANDOM_CHOICES else config.text.choose,
             tokenizer=model.tokenizer,
-            max_tokens=model.config.text.max_tokens,
+            max_tokens=config.text.max_tokens,
         ),
     )
-    given = 0
+    count = 0
     with loader:
         for batch in loader:
-            kept = [row for row, repeated in enumerate(batch["repeated"].tolist()) if not repeated]
-            if kept:
-                yield _vectors(model, batch, kept)
-            given += len(kept)
-            if limit and given >= limit:
+            # Repeated rows pad the last batch or replace samples that cannot be used.
+            rows = [row for row, again in enumerate(batch["repeated"].tolist()) if not again]
+            if rows:
+                yield _embed_batch(model, batch, rows)
+            count += len(rows)
+            if limit and count >= limit:
                 return
 
 
 @torch.no_grad()
-def text_vectors(model: Model, texts: Sequence[str], *, batch_size: int = 256) -> Tensor:
-    """float32 (M, E), unit vectors of texts, on the CPU."""
+def embed_texts(model: EmbeddingModel, texts: Sequence[str], *, batch_size: int = 256) -> Tensor:
+    """float32 (M, E), the L2-normalised vectors of texts, on the CPU."""
     tokenizer = load_tokenizer(model.tokenizer, model.config.text.max_tokens)
-    found = []
+    vectors = []
     for start in range(0, len(texts), batch_size):
         ids, _ = tokenizer.encode(texts[start : start + batch_size])
         tokens_BL, mask_BL = pad_tokens(ids)
-        tokens, mask = padded_as_published(
+        tokens, mask = pad_as_released(
             torch.from_numpy(tokens_BL), torch.from_numpy(mask_BL), model.config
         )
+        # The text tower reads no image: any tensor does.
         inputs = _inputs(model, torch.zeros(len(ids), 3, 1, 1), None, None, tokens, mask)
-        found.append(model.towers.text_vectors(inputs).float().cpu())
-    return torch.cat(found) if found else torch.zeros(0, model.config.embedding)
+        vectors.append(model.towers.embed_texts(inputs).float().cpu())
+    return torch.cat(vectors) if vectors else torch.zeros(0, model.config.embedding)
+
+
+def concatenate(parts: Sequence[Embeddings]) -> Embeddings:
+    """The samples of all parts, in order."""
+    return Embeddings(
+        keys=[key for part in parts for key in part.keys],
+        texts=[text for part in parts for text in part.texts],
+        image_BE=torch.cat([part.image_BE for part in parts]),
+        text_BE=torch.cat([part.text_BE for part in parts]),
+    )
 
 
 @torch.no_grad()
-def _vectors(model: Model, batch: LoaderBatch, kept: list[int]) -> Vectors:
-    boxes, mask = batch.get("boxes"), batch.get("box_mask")
-    tokens, token_mask = padded_as_published(
-        batch["tokens"][kept], batch["token_mask"][kept], model.config
+def _embed_batch(model: EmbeddingModel, batch: LoaderBatch, rows: list[int]) -> Embeddings:
+    boxes, box_mask = batch.get("boxes"), batch.get("box_mask")
+    tokens, token_mask = pad_as_released(
+        batch["tokens"][rows],
+        batch["token_mask"][rows],
+        model.config,
     )
-    image = normalised(batch["image"][kept].to(model.device), model.config)
+    image = batch["image"][rows].to(model.device)
     inputs = _inputs(
         model,
-        image,
-        None if boxes is None else boxes[kept],
-        None if mask is None else mask[kept],
+        normalise_images(image, model.config),
+        None if boxes is None else boxes[rows],
+        None if box_mask is None else box_mask[rows],
         tokens,
         token_mask,
     )
-    return Vectors(
-        keys=[batch["key"][row] for row in kept],
-        texts=[batch["text"][row] for row in kept],
-        image_BE=model.towers.image_vectors(inputs).float().cpu(),
-        text_BE=model.towers.text_vectors(inputs).float().cpu(),
+    return Embeddings(
+        keys=[batch["key"][row] for row in rows],
+        texts=[batch["text"][row] for row in rows],
+        image_BE=model.towers.embed_images(inputs).float().cpu(),
+        text_BE=model.towers.embed_texts(inputs).float().cpu(),
     )
 
 
 def _inputs(
-    model: Model,
+    model: EmbeddingModel,
     image: Tensor,
     boxes: Tensor | None,
-    mask: Tensor | None,
+    box_mask: Tensor | None,
     tokens: Tensor,
     token_mask: Tensor,
 ) -> Inputs:
-    none = torch.zeros(len(tokens), 0, 4)
+    no_boxes = torch.zeros(len(tokens), 0, 4)
     return Inputs(
         image=image.to(model.device),
-        boxes=(none if boxes is None else boxes).to(model.device),
-        box_mask=(none[..., 0].bool() if mask is None else mask).to(model.device),
+        boxes=(no_boxes if boxes is None else boxes).to(model.device),
+        box_mask=(no_boxes[..., 0].bool() if box_mask is None else box_mask).to(model.device),
         tokens=tokens.to(model.device),
         token_mask=token_mask.to(model.device),
     )

@@ -1,4 +1,7 @@
-"""Retrieval figures from vectors, both ways, in chunks. Shapes: N pictures, M texts, D values, P pairs."""
+"""Retrieval metrics in both directions, computed in chunks.
+
+Shapes: N images, M texts, D values of a vector, P pairs.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,22 +10,26 @@ import torch
 from torch import Tensor
 
 CHUNK_ROWS = 1024
-CUTS = (1, 5, 10)
+"""Queries at a time: their similarities to all answers are in memory at once."""
+CUTOFFS = (1, 5, 10)
+"""The k of recall@k."""
+_MAX_QUANTILE = 1 << 24
+"""Values that `torch.Tensor.quantile` takes at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Direction:
-    """How near to the top the right answers come."""
+class DirectionMetrics:
+    """Metrics of one direction, such as image to text."""
 
     recall: dict[int, float]
-    """By cut: the share of queries with a right answer among so many first ones, 0 to 1."""
+    """By cutoff k: the share of queries with a correct answer among the first k, 0 to 1."""
     median_rank: float
     mean_rank: float
     queries: int
 
     def as_json(self) -> dict[str, float]:
-        """With the names that `eval retrieval --json` prints."""
-        recalls = {f"recall@{cut}": value for cut, value in self.recall.items()}
+        """The metrics under the keys of `eval retrieval --json`."""
+        recalls = {f"recall@{k}": value for k, value in self.recall.items()}
         return {
             **recalls,
             "median_rank": self.median_rank,
@@ -33,13 +40,13 @@ class Direction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retrieval:
-    """Both directions."""
+    """Metrics of both directions."""
 
-    image_to_text: Direction
-    text_to_image: Direction
+    image_to_text: DirectionMetrics
+    text_to_image: DirectionMetrics
 
     def as_json(self) -> dict[str, dict[str, float]]:
-        """With the names that `eval retrieval --json` prints."""
+        """The metrics under the keys of `eval retrieval --json`."""
         return {
             "image_to_text": self.image_to_text.as_json(),
             "text_to_image": self.text_to_image.as_json(),
@@ -53,48 +60,48 @@ class Retrieval:
 
 
 def retrieval(image_ND: Tensor, text_MD: Tensor, pairs: Sequence[tuple[int, int]]) -> Retrieval:
-    """Figures of unit vectors, where `pairs` says which picture (row) and which text belong together.
+    """Computes the metrics of L2-normalised vectors; `pairs` are the matching (image row, text row).
 
-    A picture may have several texts and a text several pictures: the best one counts. Every picture and every text
-    must be in a pair.
+    An image may match several texts and a text several images: the best one counts. Every image and
+    every text must be in a pair.
     """
-    forward = ranks(image_ND, text_MD, pairs)
-    backward = ranks(text_MD, image_ND, [(text, image) for image, text in pairs])
-    return Retrieval(image_to_text=_direction(forward), text_to_image=_direction(backward))
+    image_ranks = answer_ranks(image_ND, text_MD, pairs)
+    text_ranks = answer_ranks(text_MD, image_ND, [(text, image) for image, text in pairs])
+    return Retrieval(
+        image_to_text=_direction_metrics(image_ranks), text_to_image=_direction_metrics(text_ranks)
+    )
 
 
-def ranks(query_ND: Tensor, answer_MD: Tensor, pairs: Sequence[tuple[int, int]]) -> Tensor:
-    """int64 (N,): the rank of each query's best right answer, from 1, among the answers that are wrong for it.
+def answer_ranks(query_ND: Tensor, answer_MD: Tensor, pairs: Sequence[tuple[int, int]]) -> Tensor:
+    """int64 (N,): the rank of each query's best correct answer, from 1, among it and all wrong answers.
 
-    A wrong answer that is as similar as the best right one stands before it: equal vectors for all earn nothing.
+    Ties count against the query: a wrong answer of the same similarity ranks before the correct
+    one. So towers that give one vector for everything have a recall of 0.
     """
     pair_P2 = torch.tensor(pairs, dtype=torch.long).view(-1, 2).to(query_ND.device)
     pair_P2 = pair_P2[pair_P2[:, 0].argsort(stable=True)]
-    found = []
+    query_P = pair_P2[:, 0].contiguous()
+    ranks = []
     for start in range(0, len(query_ND), CHUNK_ROWS):
         stop = min(start + CHUNK_ROWS, len(query_ND))
-        first, last = (
-            int(x)
-            for x in torch.searchsorted(
-                pair_P2[:, 0].contiguous(), torch.tensor([start, stop]).to(pair_P2)
-            )
-        )
+        bounds = torch.searchsorted(query_P, torch.tensor([start, stop]).to(query_P))
+        first, last = (int(bound) for bound in bounds)
         rows, columns = pair_P2[first:last, 0] - start, pair_P2[first:last, 1]
         similarity = query_ND[start:stop].float() @ answer_MD.float().T
-        right = torch.zeros_like(similarity, dtype=torch.bool)
-        right[rows, columns] = True
-        best = similarity.masked_fill(~right, float("-inf")).amax(1, keepdim=True)
-        found.append(1 + ((similarity >= best) & ~right).sum(1))
-    return torch.cat(found) if found else torch.zeros(0, dtype=torch.long)
+        correct = torch.zeros_like(similarity, dtype=torch.bool)
+        correct[rows, columns] = True
+        best = similarity.masked_fill(~correct, float("-inf")).amax(1, keepdim=True)
+        ranks.append(1 + ((similarity >= best) & ~correct).sum(1))
+    return torch.cat(ranks) if ranks else torch.zeros(0, dtype=torch.long)
 
 
-def _direction(rank_N: Tensor) -> Direction:
-    values = rank_N.double()
-    return Direction(
-        recall={cut: float((values <= cut).double().mean()) for cut in CUTS},
-        median_rank=float(values.quantile(0.5))
-        if len(values) < 1 << 24
-        else float(values.median()),
-        mean_rank=float(values.mean()),
-        queries=len(values),
+def _direction_metrics(rank_N: Tensor) -> DirectionMetrics:
+    ranks = rank_N.double()
+    # The median of an even number of ranks is the mean of the two in the middle; `median` takes the lower.
+    median = ranks.quantile(0.5) if len(ranks) < _MAX_QUANTILE else ranks.median()
+    return DirectionMetrics(
+        recall={k: float((ranks <= k).double().mean()) for k in CUTOFFS},
+        median_rank=float(median),
+        mean_rank=float(ranks.mean()),
+        queries=len(ranks),
     )

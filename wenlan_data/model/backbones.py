@@ -1,4 +1,7 @@
-"""Backbones by name or from a local file: timm for pictures, transformers for texts. Nothing here reads a pickle."""
+"""Backbones by name or from a local file: timm for images, transformers for texts.
+
+Only safetensors is read: a pickle can run code when it is loaded.
+"""
 
 import json
 from collections.abc import Mapping
@@ -17,16 +20,16 @@ from wenlan_data.model.config import ImageConfig, TextConfig
 
 
 def image_backbone(config: ImageConfig) -> tuple[nn.Module, int]:
-    """A timm model without its classifier, and the channels of its feature map.
+    """Makes a timm model without its classifier; returns it with the channels of its feature map.
 
-    Raises `UsageError` for a name that timm does not know, and for weights that cannot be had or do not fit.
+    Raises `UsageError` for a name that timm does not know, and for weights that cannot be loaded or
+    do not fit.
     """
     if not timm.is_model(config.backbone.partition(".")[0]):
-        near = (
-            ", ".join(timm.list_models(f"*{config.backbone[:12]}*")[:5]) or "see timm.list_models()"
-        )
-        raise UsageError(f"image.backbone: {config.backbone!r} is not known to timm: {near}")
-    # A ViT is made for one size; of CNNs timm refuses the argument.
+        similar = timm.list_models(f"*{config.backbone[:12]}*")[:5]
+        names = f"choose from {', '.join(similar)}" if similar else "see timm.list_models()"
+        raise UsageError(f"image.backbone: timm has no model {config.backbone!r}: {names}")
+    # A ViT is made for one image size; CNNs do not take the argument.
     arguments: dict[str, Any] = {"num_classes": 0, "global_pool": ""}
     if config.backbone.startswith(("vit", "deit", "swin", "eva", "beit")):
         arguments["img_size"] = config.size_px
@@ -40,23 +43,24 @@ def image_backbone(config: ImageConfig) -> tuple[nn.Module, int]:
                 f"image.backbone {config.backbone!r}: timm cannot make it ({in_short(error)})"
             ) from error
         raise UsageError(
-            f"image.backbone {config.backbone!r}: its weights could not be had ({in_short(error)}): "
+            f"image.backbone {config.backbone!r}: cannot load its pretrained weights ({in_short(error)}): "
             "offline, give image.weights the path of a .safetensors file"
         ) from error
     if config.weights not in ("none", "pretrained"):
         fill(model, read_weights(Path(config.weights)), config.weights)
-    _freeze_key_bias_of_vits(model)
+    _freeze_key_bias_of_vit(model)
     return model, cast("int", model.num_features)
 
 
 def text_backbone(
-    config: TextConfig, vocabulary: int, dropout: float, shape: Mapping[str, object] | None = None
+    config: TextConfig, vocabulary: int, dropout: float, encoder: Mapping[str, object] | None = None
 ) -> tuple[nn.Module, int]:
-    """A BERT-like encoder and the width of its states; `vocabulary` is the size of a small one.
+    """Makes a BERT-like encoder; returns it with the width of its hidden states.
 
-    With `shape`, as `encoder_shape` gave it, an encoder with random weights is made, and nothing is looked for.
-    Otherwise a folder is read; a name is looked for in the cache of transformers, and asked for where that allows it
-    (`HF_HUB_OFFLINE=1` forbids). Raises `UsageError` where it cannot be had.
+    `vocabulary`: token ids of `text.backbone: small`. With `encoder`, as `encoder_config` returned
+    it, the weights are random and nothing is loaded. Otherwise `text.backbone` is a folder, or a
+    name that transformers takes from its cache or fetches (not with `HF_HUB_OFFLINE=1`). Raises
+    `UsageError` where it cannot be loaded.
     """
     if config.backbone == "small":
         model: nn.Module = BertModel(
@@ -64,17 +68,19 @@ def text_backbone(
         )
     else:
         model = (
-            _shaped(shape, dropout) if shape is not None else _pretrained(config.backbone, dropout)
+            _from_config(encoder, dropout)
+            if encoder is not None
+            else _pretrained(config.backbone, dropout)
         )
     for name, parameter in model.named_parameters():
-        # See `attention.SelfAttention`: a bias of the keys has no effect, and would move by rounding alone.
+        # See `attention.SelfAttention`: the key bias has no effect, and would move by rounding alone.
         if name.endswith("attention.self.key.bias"):
             parameter.requires_grad_(False)
     return model, cast("BertConfig", model.config).hidden_size
 
 
 def small_bert(config: TextConfig, vocabulary: int, dropout: float) -> BertConfig:
-    """The shape of the encoder that is made when none is given."""
+    """The configuration of `text.backbone: small`."""
     small = config.small
     return BertConfig(
         vocab_size=vocabulary,
@@ -89,37 +95,39 @@ def small_bert(config: TextConfig, vocabulary: int, dropout: float) -> BertConfi
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file; raises `UsageError` for any other kind."""
+    """Reads the tensors of a .safetensors file; raises `UsageError` for any other format."""
     if path.suffix != ".safetensors":
         raise UsageError(
-            f"{path}: only .safetensors is read, since other formats can hold code: "
+            f"{path}: not a .safetensors file, and other formats can run code: "
             "convert it once (docs/training.md, Weights)"
         )
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise UsageError(
-            f"{path}: not a safetensors file that can be read ({in_short(error)})"
+            f"{path}: cannot be read as safetensors ({in_short(error)}): restore it from a copy"
         ) from error
 
 
 def fill(model: nn.Module, weights: Mapping[str, Tensor], where: str) -> None:
-    """Load what fits by name; what the backbone lacks (a classifier) is left out.
+    """Fills a backbone by tensor name; ignores tensors that it does not have, such as a classifier.
 
-    Raises `UsageError` where a parameter of the backbone is missing or has another shape.
+    Raises `UsageError` where a tensor of the backbone is missing or has another shape.
     """
-    wanted = model.state_dict()
-    check_fit(wanted, weights, where)
+    expected = model.state_dict()
+    check_weights(expected, weights, where)
     model.load_state_dict(
-        {name: value for name, value in weights.items() if name in wanted}, strict=False
+        {name: value for name, value in weights.items() if name in expected}, strict=False
     )
 
 
-def check_fit(wanted: Mapping[str, Tensor], weights: Mapping[str, Tensor], where: str) -> None:
-    """Raise `UsageError` where one of `wanted` is missing in `weights` or has another shape there."""
+def check_weights(
+    expected: Mapping[str, Tensor], weights: Mapping[str, Tensor], where: str
+) -> None:
+    """Raises `UsageError` where an expected tensor is missing in `weights` or has another shape."""
     wrong = [
         name
-        for name, value in wanted.items()
+        for name, value in expected.items()
         if not name.endswith("num_batches_tracked")
         and (name not in weights or weights[name].shape != value.shape)
     ]
@@ -130,25 +138,26 @@ def check_fit(wanted: Mapping[str, Tensor], weights: Mapping[str, Tensor], where
         )
 
 
-def encoder_shape(backbone: nn.Module) -> dict[str, object]:
-    """What an encoder's configuration says, as JSON types: enough to make one like it, without its weights."""
-    found: dict[str, object] = json.loads(
+def encoder_config(backbone: nn.Module) -> dict[str, object]:
+    """The encoder's configuration as JSON types: enough to make it again, without weights."""
+    config: dict[str, object] = json.loads(
         cast("PreTrainedConfig", backbone.config).to_json_string(use_diff=False)
     )
-    return found
+    return config
 
 
-def _shaped(shape: Mapping[str, object], dropout: float) -> nn.Module:
-    known: dict[str, Any] = {
-        name: value for name, value in shape.items() if name not in ("auto_map", "_name_or_path")
+def _from_config(encoder: Mapping[str, object], dropout: float) -> nn.Module:
+    # auto_map names code to import, and the checkpoint comes from elsewhere.
+    values: dict[str, Any] = {
+        name: value for name, value in encoder.items() if name not in ("auto_map", "_name_or_path")
     }
     try:
-        config = AutoConfig.for_model(**known)
+        config = AutoConfig.for_model(**values)
     except (TypeError, ValueError) as error:
         raise UsageError(
             f"text.backbone: transformers cannot make this encoder ({in_short(error)})"
         ) from error
-    return _plain(AutoModel.from_config(config), dropout)  # type: ignore[no-untyped-call] # transformers' own
+    return _without_pooler(AutoModel.from_config(config), dropout)  # type: ignore[no-untyped-call] # transformers' own
 
 
 def _pretrained(name: str, dropout: float) -> nn.Module:
@@ -156,28 +165,29 @@ def _pretrained(name: str, dropout: float) -> nn.Module:
         model = AutoModel.from_pretrained(name, use_safetensors=True, dtype=torch.float32)
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"text.backbone {name!r} could not be had ({in_short(error)}): offline, give a folder with config.json, "
+            f"text.backbone {name!r}: cannot load it ({in_short(error)}): offline, give a folder with config.json, "
             "model.safetensors and a tokenizer"
         ) from error
-    return _plain(model, dropout)
+    return _without_pooler(model, dropout)
 
 
-def _plain(model: nn.Module, dropout: float) -> nn.Module:
-    """Without its pooler, which nothing here reads, and with our dropout."""
+def _without_pooler(model: nn.Module, dropout: float) -> nn.Module:
+    """Removes the pooler, which the text tower does not use, and sets the dropout of the config."""
     if getattr(model, "pooler", None) is not None:
         model.pooler = None  # type: ignore[assignment]
-    for part in model.modules():
-        if isinstance(part, nn.Dropout):
-            part.p = dropout
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = dropout
     return model
 
 
-def _freeze_key_bias_of_vits(model: nn.Module) -> None:
+def _freeze_key_bias_of_vit(model: nn.Module) -> None:
     for name, parameter in model.named_parameters():
         if name.endswith("attn.qkv.bias"):
-            parameter.register_hook(_without_keys)  # type: ignore[no-untyped-call] # torch's own
+            # Query, key and value share one parameter here, so the gradient is cut instead.
+            parameter.register_hook(_zero_key_third)  # type: ignore[no-untyped-call] # torch's own
 
 
-def _without_keys(gradient: Tensor) -> Tensor:
+def _zero_key_third(gradient: Tensor) -> Tensor:
     third = len(gradient) // 3
     return torch.cat([gradient[:third], torch.zeros_like(gradient[:third]), gradient[2 * third :]])

@@ -1,14 +1,15 @@
-"""Checkpoints: tensors in safetensors, the rest in JSON, whole or not there. Nothing in them can be code.
+"""Checkpoints: tensors as safetensors, the rest as JSON. None of it can run code when it is loaded.
 
     checkpoints/step-00000120/
-      model.safetensors       both towers that learn, by parameter name
-      momentum.safetensors    the averaged parameters of the key towers (brivl)
+      model.safetensors       the towers, by parameter name
+      momentum.safetensors    the averaged parameters of the momentum towers (brivl)
       queues.safetensors      image, text, ids, pages
       optimizer.safetensors   NAME.exp_avg, NAME.exp_avg_sq, NAME.step
       tokenizer.json
-      state.json              step, place, counters, config, corpus; sizes and SHA-256 of the files above; written last
+      state.json              step, position, counters, config, corpus; size and SHA-256 of the
+                              files above; written last
 
-A folder gets its name by one rename once all of it is on the disk.
+A folder gets its name by one rename once all of it is on the disk, so it is complete or absent.
 """
 
 import errno
@@ -33,7 +34,7 @@ from wenlan_data.errors import (
     os_errors,
     print_line,
 )
-from wenlan_data.files import PARTIAL, sync, write_synced
+from wenlan_data.files import partial_path, sync, write_synced
 from wenlan_data.model.towers import Towers
 from wenlan_data.settings import describe
 
@@ -41,124 +42,128 @@ FOLDER = "checkpoints"
 STATE = "state.json"
 TOKENIZER = "tokenizer.json"
 FILES = ("model", "momentum", "queues", "optimizer")
+"""Names of the safetensors files, without their suffix."""
 MAX_STATE_BYTES = 1 << 26
 _NAME = re.compile(r"step-(\d{8})")
 Count = Annotated[int, Field(ge=0)]
 
 
-class _Part(BaseModel):
+class _StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class FileMark(_Part):
-    """A file beside `state.json`."""
+class FileMark(_StrictModel):
+    """Size and hash of a file beside `state.json`."""
 
     bytes: Count
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class ShardMark(BaseModel):
-    """One shard, as the checkpoint remembers it."""
+class ShardMark(_StrictModel):
+    """A shard that a run was trained on."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     name: str
     bytes: int
     sha256: str
-    """Of a corpus, by its manifest; empty for a tar that stands alone."""
+    """From the manifest of a corpus; empty for a tar that is part of none."""
 
 
-class CorpusMark(BaseModel):
-    """What a run was trained on."""
+class CorpusMark(_StrictModel):
+    """The corpus that a run was trained on."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     digest: str
-    """SHA-256 over the manifests, or over names and sizes of tars that stand alone."""
+    """SHA-256 over the manifests, or over names and sizes of tars that are part of no corpus."""
     shards: list[ShardMark]
 
 
-class State(_Part):
-    """Everything of a run that is no tensor. The same on any number of ranks."""
+class CheckpointState(_StrictModel):
+    """Contents of `state.json`: everything of a run but tensors. The same on any number of ranks."""
 
     format: Literal["wenlan-checkpoint"] = "wenlan-checkpoint"
     format_version: Literal[1] = 1
     code_version: str
     step: Count
-    """Steps done, skipped ones too."""
+    """Steps done, skipped ones included."""
     epoch: Count
     position: Count
-    """Global batches of the epoch that were used."""
+    """Global micro-batches of the epoch that were used."""
     samples: Count
     queue_fill: Count
     queue_pointer: Count
     skipped: Count
-    """Steps left out because something was not finite."""
+    """Steps whose loss or gradients were not finite."""
     skipped_in_a_row: Count
     seed: Count
-    """All randomness is a function of it and of step, micro-step and rank, or of epoch and sample."""
+    """All randomness is a function of the seed with step, micro-step and rank, or with epoch and
+    sample, so there is no generator state."""
     config: dict[str, object]
     config_digest: str
     text_encoder: dict[str, object]
-    """The configuration of the text encoder, so that it can be made again without looking for it."""
+    """The configuration of the text encoder, from which it is made again without its weights."""
     corpus: CorpusMark
     metrics: dict[str, float]
-    """Of the validation at this step, if there was one."""
+    """Of the validation at this step; empty without one."""
     files: dict[Literal["model.safetensors", "momentum.safetensors", "queues.safetensors", "optimizer.safetensors",
                         "tokenizer.json"], FileMark] = {}  # fmt: skip
 
 
 class Checkpoint(BaseModel):
-    """What a folder holds."""
+    """A checkpoint that was read."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
     path: Path
-    state: State
+    state: CheckpointState
     tensors: dict[str, dict[str, Tensor]]
     """By file name without its suffix, then by tensor name."""
 
 
 def save_checkpoint(
-    run: Path, state: State, tensors: Mapping[str, Mapping[str, Tensor]], tokenizer: bytes
+    run: Path,
+    state: CheckpointState,
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    tokenizer: bytes,
 ) -> Path:
-    """Write all of it under a hidden name, flush, rename. An equal step that is there is replaced.
+    """Writes all files to a hidden folder, syncs and renames it; replaces a checkpoint of the same step.
 
-    Raises `DiskError` or `UsageError` where it cannot be written; what was there before stays as it was.
+    Raises `DiskError` or `UsageError` where it cannot be written. Earlier checkpoints stay intact.
     """
     target = run / FOLDER / f"step-{state.step:08d}"
-    partial = target.with_name(f".{target.name}{PARTIAL}")
+    partial = partial_path(target)
     with os_errors(partial):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         try:
-            _write_all(partial, state, tensors, tokenizer)
-            _rename(partial, target)
+            _write_files(partial, state, tensors, tokenizer)
+            _publish(partial, target)
         except OSError as error:
             shutil.rmtree(partial, ignore_errors=True)
             if error.errno == errno.EIO:
                 raise DiskError(
-                    f"{partial}: {error.strerror}: the disk fails: --resume auto goes on elsewhere"
+                    f"{partial}: {error.strerror}: the disk fails: copy the run to another one and use --resume auto"
                 ) from error
             raise
     return target
 
 
 def load_checkpoint(path: Path, only: tuple[str, ...] = FILES) -> Checkpoint:
-    """Read a folder, every file held against its recorded size and hash before any of it is used.
+    """Reads a checkpoint, or some of its `FILES`, after checking sizes and hashes.
 
-    Raises `DamageError` naming the file; other formats than ours are not read at all.
+    Raises `DamageError` naming a file that is missing or corrupt. Files of other formats are not
+    read at all.
     """
     state = load_state(path)
-    found: dict[str, dict[str, Tensor]] = {}
+    tensors: dict[str, dict[str, Tensor]] = {}
     for name, mark in state.files.items():
         stem = name.partition(".")[0]
         if name == TOKENIZER or stem in only:
-            _check(path / name, mark)
+            _check_file(path / name, mark)
         if name != TOKENIZER and stem in only:
-            found[stem] = _read_tensors(path / name)
-    return Checkpoint(path=path, state=state, tensors=found)
+            tensors[stem] = _read_tensors(path / name)
+    return Checkpoint(path=path, state=state, tensors=tensors)
 
 
-def load_state(path: Path) -> State:
-    """`state.json` of a folder; raises `DamageError` where it is missing, too long, or not what we write."""
+def load_state(path: Path) -> CheckpointState:
+    """Reads `state.json` of a checkpoint; raises `DamageError` where it is missing, too large or invalid."""
     file = path / STATE
     try:
         if file.stat().st_size > MAX_STATE_BYTES:
@@ -173,12 +178,31 @@ def load_state(path: Path) -> State:
     except (ValueError, RecursionError) as error:
         raise DamageError(f"{file}: not valid JSON: take an older checkpoint") from error
     try:
-        return State.model_validate(value)
+        return CheckpointState.model_validate(value)
     except ValidationError as error:
         raise DamageError(f"{file}: {describe(error)}: take an older checkpoint") from error
 
 
-def checkpoints(run: Path) -> list[Path]:
+def load_towers(towers: Towers, checkpoint: Checkpoint) -> None:
+    """Fills the towers from a checkpoint; raises `RecipeError` where it was made with another config."""
+    given, expected = checkpoint.tensors["model"], model_tensors(towers)
+    wrong = [
+        name for name in expected if name not in given or given[name].shape != expected[name].shape
+    ]
+    different = wrong + sorted(set(given) - set(expected))
+    if different:
+        raise RecipeError(
+            f"{checkpoint.path}: made with another config (see {different[0]}): use the config that made it"
+        )
+    towers.load_state_dict(given, strict=False)
+
+
+def model_tensors(towers: nn.Module) -> dict[str, Tensor]:
+    """Parameters and persistent buffers by name."""
+    return cast("dict[str, Tensor]", dict(towers.state_dict()))
+
+
+def list_checkpoints(run: Path) -> list[Path]:
     """The complete checkpoints of a run, oldest first."""
     folder = run / FOLDER
     if not folder.is_dir():
@@ -186,61 +210,96 @@ def checkpoints(run: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir())
 
 
-def set_aside(path: Path) -> Path:
-    """Give a checkpoint that cannot be used a name that is none of a checkpoint, `step-NNNNNNNN.unusable`; its path."""
-    aside = path.with_name(f"{path.name}.unusable")
-    number = 1
-    while aside.exists():
-        number += 1
-        aside = path.with_name(f"{path.name}.unusable-{number}")
-    with os_errors(path):
-        path.rename(aside)
-    return aside
-
-
-def step_of(path: Path) -> int:
-    """The step in a checkpoint's name."""
+def checkpoint_step(path: Path) -> int:
+    """The step in a checkpoint's name; 0 for other names."""
     match = _NAME.fullmatch(path.name)
     return int(match[1]) if match else 0
 
 
+def best_checkpoint(
+    run: Path, metric: str, message: Callable[[str], None] = print_line
+) -> Path | None:
+    """The checkpoint with the highest `metric`, the earliest of equals; None where none was validated.
+
+    Reports and skips checkpoints whose state cannot be read.
+    """
+    scores = [(state.metrics.get(metric), path) for path, state in _states(run, message)]
+    known = [(score, path) for score, path in scores if score is not None]
+    return max(known, key=lambda pair: pair[0])[1] if known else None
+
+
+def checkpoint_path(given: Path, message: Callable[[str], None] = print_line) -> Path:
+    """The checkpoint itself, or of a run its best one, its newest where none was validated.
+
+    Reports states that cannot be read. Raises `UsageError` where there is no checkpoint,
+    `DamageError` where no state can be read.
+    """
+    if (given / STATE).is_file():
+        return given
+    if not list_checkpoints(given):
+        raise UsageError(
+            f"{given}: no checkpoint here: give a run, or a folder such as {FOLDER}/step-00000100"
+        )
+    states = dict(_states(given, message))
+    if not states:
+        raise DamageError(f"{given / FOLDER}: no checkpoint is intact: restore one from a copy")
+    newest = max(states)
+    validation = cast("dict[str, object]", states[newest].config.get("validation", {}))
+    metric = str(validation.get("metric", ""))
+    return best_checkpoint(given, metric, lambda _: None) or newest
+
+
+def quarantine(path: Path) -> Path:
+    """Renames a corrupt checkpoint to `step-NNNNNNNN.unusable`, which no run reads; returns the new path."""
+    target = path.with_name(f"{path.name}.unusable")
+    number = 1
+    while target.exists():
+        number += 1
+        target = path.with_name(f"{path.name}.unusable-{number}")
+    with os_errors(path):
+        path.rename(target)
+    return target
+
+
 def prune(run: Path, keep: int, best: Path | None) -> None:
-    """Remove all but the newest `keep` and the best one, and what killed runs left unfinished."""
-    for path in checkpoints(run)[:-keep]:
+    """Removes all checkpoints but the newest `keep` and the best, and the leftovers of killed runs."""
+    for path in list_checkpoints(run)[:-keep]:
         if path != best:
             # Renamed first: a folder that is half removed must not look like a checkpoint.
-            gone = path.with_name(f".{path.name}.removed")
-            shutil.rmtree(gone, ignore_errors=True)
-            path.rename(gone)
-    for left in (run / FOLDER).glob(".step-*"):
-        shutil.rmtree(left, ignore_errors=True)
+            removed = path.with_name(f".{path.name}.removed")
+            shutil.rmtree(removed, ignore_errors=True)
+            path.rename(removed)
+    for leftover in (run / FOLDER).glob(".step-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _write_all(
-    partial: Path, state: State, tensors: Mapping[str, Mapping[str, Tensor]], tokenizer: bytes
+def _write_files(
+    partial: Path,
+    state: CheckpointState,
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    tokenizer: bytes,
 ) -> None:
     marks: dict[str, FileMark] = {}
     for stem, named in tensors.items():
         data = save({name: value.detach().cpu().contiguous() for name, value in named.items()})
-        marks[f"{stem}.safetensors"] = _write(partial / f"{stem}.safetensors", data)
-    marks[TOKENIZER] = _write(partial / TOKENIZER, tokenizer)
-    whole = State.model_validate(
+        marks[f"{stem}.safetensors"] = _write_file(partial / f"{stem}.safetensors", data)
+    marks[TOKENIZER] = _write_file(partial / TOKENIZER, tokenizer)
+    with_files = CheckpointState.model_validate(
         {**state.model_dump(), "files": {name: mark.model_dump() for name, mark in marks.items()}}
     )
-    _write(
-        partial / STATE,
-        json.dumps(whole.model_dump(mode="json"), ensure_ascii=False, indent=1).encode() + b"\n",
-    )
+    text = json.dumps(with_files.model_dump(mode="json"), ensure_ascii=False, indent=1)
+    _write_file(partial / STATE, text.encode() + b"\n")
     sync(partial)
 
 
-def _write(path: Path, data: bytes) -> FileMark:
+def _write_file(path: Path, data: bytes) -> FileMark:
     write_synced(path, data)
     return FileMark(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
-def _rename(partial: Path, target: Path) -> None:
+def _publish(partial: Path, target: Path) -> None:
     if target.exists():
+        # rename(2) does not replace a folder that is not empty.
         old = target.with_name(f".{target.name}.removed")
         shutil.rmtree(old, ignore_errors=True)
         target.rename(old)
@@ -251,21 +310,19 @@ def _rename(partial: Path, target: Path) -> None:
     sync(target.parent)
 
 
-def _check(path: Path, mark: FileMark) -> None:
+def _check_file(path: Path, mark: FileMark) -> None:
     try:
         size = path.stat().st_size
         if size != mark.bytes:
             raise DamageError(
-                f"{path}: {size} bytes, and {mark.bytes} were written: take an older checkpoint"
+                f"{path}: {size} bytes instead of {mark.bytes}: take an older checkpoint"
             )
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DamageError(f"{path}: {error.strerror}: take an older checkpoint") from error
     if digest != mark.sha256:
-        raise DamageError(
-            f"{path}: not the bytes that were written (SHA-256 differs): take an older checkpoint"
-        )
+        raise DamageError(f"{path}: corrupt (SHA-256 differs): take an older checkpoint")
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:
@@ -277,58 +334,9 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def best_checkpoint(run: Path, metric: str, say: Callable[[str], None] = print_line) -> Path | None:
-    """The checkpoint with the highest `metric`, the earliest of equals; None where none was validated.
-
-    One whose state cannot be read is said and is not the best.
-    """
-    scored = [(state.metrics.get(metric), path) for path, state in _states(run, say)]
-    known = [(value, path) for value, path in scored if value is not None]
-    return max(known, key=lambda pair: pair[0])[1] if known else None
-
-
-def checkpoint_path(given: Path, say: Callable[[str], None] = print_line) -> Path:
-    """A checkpoint's folder, or of a run the best one, or its newest where none was validated.
-
-    Says which states cannot be read. Raises `UsageError` where there is none, `DamageError` where no state can be.
-    """
-    if (given / "state.json").is_file():
-        return given
-    found = checkpoints(given)
-    if not found:
-        raise UsageError(
-            f"{given}: no checkpoint here: give a run, or a folder such as {FOLDER}/step-00000100"
-        )
-    states = dict(_states(given, say))
-    if not states:
-        raise DamageError(f"{given / FOLDER}: no checkpoint is sound: restore one from a copy")
-    newest = max(states)
-    metric = str(states[newest].config.get("validation", {}).get("metric", ""))  # type: ignore[attr-defined]
-    return best_checkpoint(given, metric, lambda _: None) or newest
-
-
-def _states(run: Path, say: Callable[[str], None]) -> Iterator[tuple[Path, State]]:
-    for path in checkpoints(run):
+def _states(run: Path, message: Callable[[str], None]) -> Iterator[tuple[Path, CheckpointState]]:
+    for path in list_checkpoints(run):
         try:
             yield path, load_state(path)
         except DamageError as error:
-            say(f"{error} (passed over)")
-
-
-def load_towers(towers: Towers, checkpoint: Checkpoint) -> None:
-    """Fill the towers with those of a checkpoint."""
-    given, wanted = checkpoint.tensors["model"], model_tensors(towers)
-    wrong = [
-        name for name in wanted if name not in given or given[name].shape != wanted[name].shape
-    ]
-    if wrong or set(given) - set(wanted):
-        odd = (wrong + sorted(set(given) - set(wanted)))[0]
-        raise RecipeError(
-            f"{checkpoint.path}: made with another config (see {odd}): give the config that made it"
-        )
-    towers.load_state_dict(given, strict=False)
-
-
-def model_tensors(towers: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers by name."""
-    return cast("dict[str, Tensor]", dict(towers.state_dict()))
+            message(f"{error} (skipped)")

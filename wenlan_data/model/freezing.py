@@ -1,4 +1,4 @@
-"""What learns and what stays: freeze rules by name, BatchNorm statistics, and frozen parts without dropout."""
+"""Which parameters train: freezing by name, and the training mode of frozen modules and BatchNorm."""
 
 import re
 
@@ -12,28 +12,27 @@ _LAYER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
 
 
 def freeze_image(backbone: nn.Module, config: ImageConfig) -> None:
-    """Leave gradients to the parameters under the names that `image.train` gives.
+    """Freezes all parameters but those under the names in `image.train`.
 
     Raises `UsageError` for a name that the backbone does not have.
     """
     names = [name for name, _ in backbone.named_parameters()]
-    if isinstance(config.train, tuple):
-        for wanted in config.train:
-            if not any(_under(name, wanted) for name in names):
-                blocks = sorted({".".join(name.split(".")[:2]) for name in names})
-                raise UsageError(
-                    f"image.train: {config.backbone} has no {wanted!r}; it has {', '.join(blocks[:30])}"
-                )
+    if config.train == "all":
+        return
+    prefixes = () if config.train == "none" else config.train
+    for prefix in prefixes:
+        if not any(_under(name, prefix) for name in names):
+            blocks = sorted({".".join(name.split(".")[:2]) for name in names})
+            raise UsageError(
+                f"image.train: {config.backbone} has no {prefix!r}: choose from {', '.join(blocks[:30])}"
+            )
     for name, parameter in backbone.named_parameters():
-        chosen = isinstance(config.train, tuple) and any(
-            _under(name, wanted) for wanted in config.train
-        )
-        if not (chosen or config.train == "all"):
+        if not any(_under(name, prefix) for prefix in prefixes):
             parameter.requires_grad_(False)
 
 
 def freeze_text(backbone: nn.Module, config: TextConfig) -> None:
-    """Leave gradients to all, none, or the last so many layers (then the embeddings stay as they are).
+    """Freezes none of the parameters, all, or all but those of the last `text.train` layers.
 
     Raises `UsageError` where the encoder has fewer layers.
     """
@@ -48,7 +47,7 @@ def freeze_text(backbone: nn.Module, config: TextConfig) -> None:
     last = 0 if config.train == "none" else config.train
     if last > layers:
         raise UsageError(
-            f"text.train: {last} layers are to learn, and {config.backbone!r} has {layers}"
+            f"text.train: {config.backbone!r} has {layers} layers, not {last}: choose {layers} or fewer"
         )
     for name, parameter in backbone.named_parameters():
         number = numbers[name]
@@ -56,19 +55,21 @@ def freeze_text(backbone: nn.Module, config: TextConfig) -> None:
             parameter.requires_grad_(False)
 
 
-def set_training(module: nn.Module, *, batch_norm_learns: bool) -> None:
-    """Training mode, but for parts without a learning parameter and, unless it learns, BatchNorm.
+def set_training(module: nn.Module, *, train_batch_norm: bool) -> None:
+    """Sets training mode, but evaluation mode for frozen modules and, unless it trains, BatchNorm.
 
-    A frozen part without dropout gives the same values for the tower that learns and for its momentum copy.
+    Without dropout a frozen module has the same outputs in the tower and in its momentum copy, so
+    they are computed once (`train.frozen_cache`).
     """
     module.train()
     for part in module.modules():
         frozen = not any(parameter.requires_grad for parameter in part.parameters())
-        if (isinstance(part, _BatchNorm) and not batch_norm_learns) or (
+        if (isinstance(part, _BatchNorm) and not train_batch_norm) or (
             frozen and any(True for _ in part.parameters())
         ):
             part.eval()
 
 
-def _under(name: str, wanted: str) -> bool:
-    return name == wanted or name.startswith(f"{wanted}.")
+def _under(name: str, prefix: str) -> bool:
+    # With the dot, so that `blocks.1` does not match `blocks.10`.
+    return name == prefix or name.startswith(f"{prefix}.")

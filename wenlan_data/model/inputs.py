@@ -1,16 +1,33 @@
-"""Pictures as the towers take them: normalised floats."""
+"""The inputs of the towers: normalised images, padded tokens, and the augmentation of a config."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from wenlan_data.load.augment import Augment
 from wenlan_data.model.config import AugmentConfig, TrainConfig
 
 
-def normalised(image_BCHW: Tensor, config: TrainConfig) -> Tensor:
-    """uint8 to floats of the mean and deviation that the backbone was made with."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """The inputs of B samples, on one device."""
+
+    image: Tensor
+    """float (B, 3, S, S), normalised."""
+    boxes: Tensor
+    """float (B, R, 4), x1 y1 x2 y2 in pixels of the S x S image; R is 0 where the regions are a grid."""
+    box_mask: Tensor
+    """bool (B, R), True for boxes."""
+    tokens: Tensor
+    """int64 (B, L)."""
+    token_mask: Tensor
+    """bool (B, L), True for tokens."""
+
+
+def normalise_images(image_BCHW: Tensor, config: TrainConfig) -> Tensor:
+    """Converts uint8 to floats with the mean and deviation of the backbone, which are for values of 0 to 1."""
     mean = torch.tensor(config.image.mean, device=image_BCHW.device).view(1, 3, 1, 1)
     std = torch.tensor(config.image.std, device=image_BCHW.device).view(1, 3, 1, 1)
     image = (image_BCHW.float() / 255 - mean) / std
@@ -18,10 +35,23 @@ def normalised(image_BCHW: Tensor, config: TrainConfig) -> Tensor:
     return image.contiguous(memory_format=layout)
 
 
+def pad_as_released(
+    tokens_BL: Tensor, mask_BL: Tensor, config: TrainConfig
+) -> tuple[Tensor, Tensor]:
+    """Pads tokens and mask to `text.max_tokens` with `compat: released`; else returns them unchanged.
+
+    The released encoder attends to padding, so its vectors depend on how much there is.
+    """
+    missing = config.text.max_tokens - tokens_BL.shape[1]
+    if config.compat != "released" or missing <= 0:
+        return tokens_BL, mask_BL
+    return functional.pad(tokens_BL, (0, missing)), functional.pad(mask_BL, (0, missing))
+
+
 def augmentation(config: AugmentConfig) -> Augment | None:
-    """What the loader draws from seed, epoch and place; None where nothing varies."""
+    """The loader's augmentation; None where the config changes no image."""
     brightness, contrast, saturation, hue = config.jitter
-    found = Augment(
+    augment = Augment(
         brightness=brightness,
         contrast=contrast,
         saturation=saturation,
@@ -31,33 +61,6 @@ def augmentation(config: AugmentConfig) -> Augment | None:
         min_crop_area=config.min_crop_area,
         flip_share=config.flip_share,
     )
-    varies = (config.jitter_share and any(config.jitter)) or config.grey_share or config.flip_share
-    return found if varies or config.min_crop_area < 1 else None
-
-
-def padded_as_published(
-    tokens_BL: Tensor, mask_BL: Tensor, config: TrainConfig
-) -> tuple[Tensor, Tensor]:
-    """Padded to `text.max_tokens` where the encoder sees padding (`compat: released`), else as they are."""
-    missing = config.text.max_tokens - tokens_BL.shape[1]
-    if config.compat != "released" or missing <= 0:
-        return tokens_BL, mask_BL
-    return torch.nn.functional.pad(tokens_BL, (0, missing)), torch.nn.functional.pad(
-        mask_BL, (0, missing)
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inputs:
-    """What the towers take, of one rank, on its device."""
-
-    image: Tensor
-    """float (B, 3, S, S), normalised."""
-    boxes: Tensor
-    """float (B, R, 4), x1 y1 x2 y2 in pixels of the S x S picture; R is 0 where a grid is looked at."""
-    box_mask: Tensor
-    """bool (B, R)."""
-    tokens: Tensor
-    """int64 (B, L)."""
-    token_mask: Tensor
-    """bool (B, L)."""
+    jitters = config.jitter_share and any(config.jitter)
+    crops = config.min_crop_area < 1
+    return augment if jitters or config.grey_share or config.flip_share or crops else None

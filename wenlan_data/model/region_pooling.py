@@ -1,8 +1,11 @@
 """Region pooling: boxes on a feature map to one vector a box.
 
-The mean of 4x4 bilinear samples is linear in the map and separable: a weight for each row times one for each column.
-So all boxes of a batch are two small products, where `roi_align` keeps 16 vectors a box and the published code runs a
-loop over pictures. The weights of a grid are constant. Shapes: B pictures, R boxes, C channels, H x W cells.
+The mean of 4x4 bilinear samples is linear in the feature map, and separable: a weight for each row
+times a weight for each column. So all boxes of a batch are pooled by one matrix product, where
+`roi_align` stores 16 vectors a box, and the released code loops over images. The weights of a grid
+are constant.
+
+Shapes: B images, R boxes, C channels, H x W cells.
 """
 
 from typing import Literal
@@ -11,6 +14,7 @@ import torch
 from torch import Tensor
 
 Sampling = Literal["aligned", "released"]
+"""Where a box is sampled: as by `roi_align(aligned=True)`, or as by the released code (`sample_points`)."""
 
 
 def pool_boxes(
@@ -18,9 +22,9 @@ def pool_boxes(
 ) -> Tensor:
     """(B, R, C): for each box the mean of samples x samples bilinear samples.
 
-    Boxes are x1, y1, x2, y2 in pixels of a picture of size_px x size_px. `aligned` equals
-    `torchvision.ops.roi_align(aligned=True, sampling_ratio=1)` and its mean. `released` samples where BriVL's published
-    code does, by a corner-aligned formula in a grid that is not: about half a cell off, zeros outside the map.
+    Boxes are x1 y1 x2 y2 in pixels of an image of size_px x size_px. `aligned` equals the mean of
+    `torchvision.ops.roi_align(aligned=True, sampling_ratio=1)`. `released` equals the released code,
+    which samples about half a cell off, and zeros outside the feature map.
     """
     height, width = map_BCHW.shape[-2:]
     rows_BRH = axis_weights(
@@ -39,7 +43,7 @@ def pool_grid(map_BCHW: Tensor, weights_RN: Tensor) -> Tensor:
 
 
 def grid_weights(cells: int, height: int, width: int, samples: int, sampling: Sampling) -> Tensor:
-    """(R, H x W): the weights of cells x cells boxes, row by row, and of the whole picture, which comes last."""
+    """(R, H x W): the weights of cells x cells boxes, row by row, then of the whole image."""
     boxes_R4 = grid_boxes(cells)
     rows_RH = axis_weights(boxes_R4[:, 1], boxes_R4[:, 3], 1, height, samples, sampling)
     columns_RW = axis_weights(boxes_R4[:, 0], boxes_R4[:, 2], 1, width, samples, sampling)
@@ -47,7 +51,7 @@ def grid_weights(cells: int, height: int, width: int, samples: int, sampling: Sa
 
 
 def grid_boxes(cells: int) -> Tensor:
-    """(cells x cells + 1, 4): the boxes of a grid over a picture of side 1, the whole picture last."""
+    """(cells x cells + 1, 4): the boxes of a grid over an image of side 1, then the whole image."""
     edges = torch.arange(cells + 1) / cells
     boxes = [
         [edges[column], edges[row], edges[column + 1], edges[row + 1]]
@@ -60,10 +64,12 @@ def grid_boxes(cells: int) -> Tensor:
 def axis_weights(
     low: Tensor, high: Tensor, size_px: int, length: int, samples: int, sampling: Sampling
 ) -> Tensor:
-    """(..., length): how much each cell along one axis counts for boxes from `low` to `high` pixels."""
+    """(..., length): the weight of each cell along one axis for boxes from `low` to `high` pixels."""
     points = sample_points(low.float(), high.float(), size_px, length, samples, sampling)
     if sampling == "aligned":
+        # Outside the map roi_align repeats the edge. The released code reads zeros there.
         points = points.clamp(0, length - 1)
+    # Bilinear interpolation in one dimension: a cell counts 1 minus its distance to the point.
     cells = torch.arange(length, device=low.device)
     return (1 - (points[..., None] - cells).abs()).clamp_min(0).mean(-2)
 
@@ -71,12 +77,17 @@ def axis_weights(
 def sample_points(
     low: Tensor, high: Tensor, size_px: int, length: int, samples: int, sampling: Sampling
 ) -> Tensor:
-    """(..., samples): where a box is sampled, in cells; cell i has its centre at i."""
+    """(..., samples): the sampling points of a box in cells; the centre of cell i is at i.
+
+    The released code builds its affine transform for corner-aligned sampling, in which -1 and 1 are
+    the centres of the outer cells, but samples without `align_corners`, where they are the outer
+    edges. On a map of 12 cells the whole image is sampled at 1.14, 4.41, 7.68 and 10.95.
+    """
     low, high = low * length / size_px, high * length / size_px
     centres = (torch.arange(samples, device=low.device) + 0.5) / samples
     if sampling == "aligned":
         return low[..., None] + (high - low)[..., None] * centres - 0.5
     steps = max(1, length - 1)
     scale, shift = (high - low) / steps, (low + high - length + 1) / steps
-    places = scale[..., None] * (2 * centres - 1) + shift[..., None]
-    return ((places + 1) * length - 1) / 2
+    points = scale[..., None] * (2 * centres - 1) + shift[..., None]
+    return ((points + 1) * length - 1) / 2

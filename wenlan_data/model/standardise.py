@@ -1,20 +1,25 @@
-"""Vectors of mean 0 and deviation 1 in each channel.
+"""Standardisation: a fixed mean and deviation for each channel, measured before training.
 
-All vectors of a multilingual encoder point nearly one way, and the channels of a CNN lie far from 0. What all of them
-share tells nothing apart; a head that sees it has to unlearn it first, and with few pairs it does not get far.
+All vectors of a multilingual encoder point in nearly the same direction, and the channels of a CNN
+lie far from 0. What all vectors share does not tell them apart, and a head must first unlearn it,
+for which a small corpus has too few pairs.
 """
-
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-LEAST_DEVIATION = 1e-6
-"""Added to the deviation: a channel that never moves is no reason to divide by zero."""
+MIN_DEVIATION = 1e-6
+"""Added to the deviation, which is 0 for a constant channel."""
 
 
-class Standard(nn.Module):
-    """(..., C) to the same, less a mean and over a deviation that do not learn; nothing changes before `set`."""
+class Standardise(nn.Module):
+    """Subtracts a mean and divides by a deviation, by channel; the identity until `set` is called.
+
+    Both are buffers: they do not train, and are part of checkpoints.
+    """
+
+    mean: Tensor
+    deviation: Tensor
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -22,14 +27,11 @@ class Standard(nn.Module):
         self.register_buffer("deviation", torch.ones(width))
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """In fp32."""
-        found: Tensor = (vectors.float() - cast("Tensor", self.mean)) / cast(
-            "Tensor", self.deviation
-        )
-        return found
+        """(..., C) to (..., C), in fp32."""
+        return (vectors.float() - self.mean) / self.deviation
 
     @torch.no_grad()
     def set(self, mean_C: Tensor, deviation_C: Tensor) -> None:
-        """Take what was measured."""
-        cast("Tensor", self.mean).copy_(mean_C)
-        cast("Tensor", self.deviation).copy_(deviation_C + LEAST_DEVIATION)
+        """Sets the statistics that were measured."""
+        self.mean.copy_(mean_C)
+        self.deviation.copy_(deviation_C + MIN_DEVIATION)

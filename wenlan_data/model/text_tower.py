@@ -1,14 +1,15 @@
-"""The text tower: the last hidden states of a BERT, and their summary."""
+"""The text tower: the last hidden states of a BERT, and attention pooling over them."""
 
 from torch import Tensor, nn
 
-from wenlan_data.model.attention import AttentionShape, Summary
+from wenlan_data.model.attention import AttentionPooling, AttentionShape
 
 
 class TextTower(nn.Module):
-    """Token ids to one vector a text (brivl.md 1).
+    """Token ids to one vector a text, with the layers of the released code (BAAI-WuDao/BriVL at bb8d95b).
 
-    `mask_encoder` False: the encoder sees padding too, as in the published code; it is left out of the mean only.
+    `mask_encoder` False is the released forward pass: the encoder attends to padding too, which is
+    left out of attention pooling only.
     """
 
     def __init__(
@@ -22,12 +23,13 @@ class TextTower(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.summary = Summary(width, embedding, shape)
+        # The attribute is part of the tensor names in checkpoints.
+        self.summary = AttentionPooling(width, embedding, shape)
         self.mask_encoder = mask_encoder
 
     def forward(self, tokens_BL: Tensor, mask_BL: Tensor) -> Tensor:
-        """(B, E), not normalised. The mask is True on tokens, [CLS] and [SEP] among them."""
+        """(B, E), not normalised. The mask is True for tokens, [CLS] and [SEP] included."""
         mask = mask_BL.long() if self.mask_encoder else None
         states_BLC = self.backbone(input_ids=tokens_BL, attention_mask=mask).last_hidden_state
-        out_BE: Tensor = self.summary(states_BLC, mask_BL)
-        return out_BE
+        vectors_BE: Tensor = self.summary(states_BLC, mask_BL)
+        return vectors_BE

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from wenlan_data.errors import RecipeError
-from wenlan_data.model.attention import Summary, unit
+from wenlan_data.model.attention import AttentionPooling, l2_normalise
 from wenlan_data.model.backbones import image_backbone, text_backbone
 from wenlan_data.model.config import ImageConfig, TrainConfig
 from wenlan_data.model.freezing import freeze_image, freeze_text, set_training
@@ -16,69 +16,78 @@ from wenlan_data.model.inputs import Inputs
 from wenlan_data.model.text_tower import TextTower
 
 SMALL_PX = 32
-"""The stride of most backbones: they make a map of any picture of this size, and some of none below it."""
+"""The stride of most backbones: all make a feature map of images of this size, some of none below."""
 
 
 class Towers(nn.Module):
-    """The image tower, the text tower, and the logarithm of one over the temperature."""
+    """The image tower, the text tower, and `log_scale`, the logarithm of 1 / temperature."""
 
     def __init__(self, image: ImageTower, text: TextTower, config: TrainConfig) -> None:
         super().__init__()
         self.image = image
         self.text = text
         bounds = config.temperature
+        # CLIP's parametrisation: the logarithm keeps the temperature positive.
         self.log_scale = nn.Parameter(
             torch.tensor(math.log(1 / bounds.value)), requires_grad=bounds.learned
         )
-        self._low, self._high = math.log(1 / bounds.max), math.log(1 / bounds.min)
-        self._batch_norm_learns = config.image.batch_norm == "train"
+        self._min_log_scale = math.log(1 / bounds.max)
+        self._max_log_scale = math.log(1 / bounds.min)
+        self._train_batch_norm = config.image.batch_norm == "train"
 
     def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, E) unit vectors of pictures and texts, in fp32, and the scale."""
-        return self.image_vectors(inputs), self.text_vectors(inputs), self.log_scale.exp()
+        """(B, E) L2-normalised vectors of images and of texts, in fp32, and 1 / temperature, a scalar."""
+        return self.embed_images(inputs), self.embed_texts(inputs), self.log_scale.exp()
 
-    def image_vectors(self, inputs: Inputs) -> Tensor:
-        """(B, E), of length 1."""
-        return unit(self.image(inputs.image, inputs.boxes, inputs.box_mask))
+    def embed_images(self, inputs: Inputs) -> Tensor:
+        """(B, E), L2-normalised, in fp32."""
+        return l2_normalise(self.image(inputs.image, inputs.boxes, inputs.box_mask))
 
-    def text_vectors(self, inputs: Inputs) -> Tensor:
-        """(B, E), of length 1."""
-        return unit(self.text(inputs.tokens, inputs.token_mask))
+    def embed_texts(self, inputs: Inputs) -> Tensor:
+        """(B, E), L2-normalised, in fp32."""
+        return l2_normalise(self.text(inputs.tokens, inputs.token_mask))
 
-    def learn(self) -> None:
-        """Training mode; frozen parts stay in evaluation mode (see `freezing.set_training`)."""
-        set_training(self, batch_norm_learns=self._batch_norm_learns)
+    def set_training(self) -> None:
+        """Sets training mode, but for frozen parts; see `freezing.set_training`.
+
+        `train()` would switch on the dropout of frozen layers.
+        """
+        set_training(self, train_batch_norm=self._train_batch_norm)
 
     @torch.no_grad()
-    def clamp(self) -> None:
-        """Keep the temperature inside its bounds."""
-        self.log_scale.clamp_(self._low, self._high)
+    def clamp_temperature(self) -> None:
+        """Clamps a learned temperature to its bounds."""
+        self.log_scale.clamp_(self._min_log_scale, self._max_log_scale)
 
 
 def make_towers(
-    config: TrainConfig, vocabulary: int, shape: Mapping[str, object] | None = None
+    config: TrainConfig, vocabulary: int, encoder: Mapping[str, object] | None = None
 ) -> Towers:
-    """Towers as the config says, with a random start from its seed where there are no weights.
+    """Makes towers with random weights from the config's seed where it names no pretrained ones.
 
-    With `shape`, the text encoder's configuration out of a checkpoint, no weights are looked for: it holds them.
+    `vocabulary`: token ids of a small text encoder. With `encoder`, the text encoder's
+    configuration from a checkpoint, no pretrained weights are loaded: the checkpoint holds all.
 
-    Raises `UsageError` where a backbone cannot be had, `RecipeError` is raised by the config before.
+    Raises `UsageError` where a backbone cannot be loaded, `RecipeError` where the config does not
+    fit the backbone.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         image = (
-            config.image if shape is None else config.image.model_copy(update={"weights": "none"})
+            config.image if encoder is None else config.image.model_copy(update={"weights": "none"})
         )
-        towers = Towers(_image_tower(config, image), _text_tower(config, vocabulary, shape), config)
+        towers = Towers(
+            _image_tower(config, image), _text_tower(config, vocabulary, encoder), config
+        )
     if config.recompute:
-        _recompute(towers)
+        _recompute_activations(towers)
     return towers
 
 
 def _image_tower(config: TrainConfig, image: ImageConfig) -> ImageTower:
     backbone, width = image_backbone(image)
     if image.size_px < SMALL_PX:
-        _check_map(backbone, width, image)
+        _check_feature_map(backbone, width, image)
     freeze_image(backbone, image)
     return ImageTower(
         backbone,
@@ -93,21 +102,22 @@ def _image_tower(config: TrainConfig, image: ImageConfig) -> ImageTower:
     )
 
 
-def _check_map(backbone: nn.Module, width: int, image: ImageConfig) -> None:
-    picture = torch.zeros(1, 3, image.size_px, image.size_px)
+def _check_feature_map(backbone: nn.Module, width: int, image: ImageConfig) -> None:
+    pixels = torch.zeros(1, 3, image.size_px, image.size_px)
     try:
         with torch.no_grad():
-            feature_map(backbone.eval(), picture, width)
+            feature_map(backbone.eval(), pixels, width)
     except RuntimeError as error:
         raise RecipeError(
-            f"image.size_px {image.size_px}: {image.backbone} makes no feature map of it: choose {SMALL_PX} or more"
+            f"image.size_px {image.size_px}: too small for {image.backbone}, which makes no feature map "
+            f"of it: choose {SMALL_PX} or more"
         ) from error
 
 
 def _text_tower(
-    config: TrainConfig, vocabulary: int, shape: Mapping[str, object] | None
+    config: TrainConfig, vocabulary: int, encoder: Mapping[str, object] | None
 ) -> TextTower:
-    backbone, width = text_backbone(config.text, vocabulary, config.dropout, shape)
+    backbone, width = text_backbone(config.text, vocabulary, config.dropout, encoder)
     freeze_text(backbone, config.text)
     return TextTower(
         backbone,
@@ -118,20 +128,21 @@ def _text_tower(
     )
 
 
-def _recompute(towers: Towers) -> None:
-    for part in (towers.image.backbone, towers.text.backbone):
+def _recompute_activations(towers: Towers) -> None:
+    """Turns on gradient checkpointing in both backbones and in attention pooling."""
+    for backbone in (towers.image.backbone, towers.text.backbone):
         # timm's name, and the two of transformers: the second one is new in its version 5.
         names = (
             "set_grad_checkpointing",
             "activation_checkpointing_enable",
             "gradient_checkpointing_enable",
         )
-        switch = next(
-            (found for name in names if callable(found := getattr(part, name, None))), None
-        )
-        if switch is not None:
-            switch()
-    towers.text.backbone.config.use_cache = False  # type: ignore[union-attr] # else transformers warns at each start
-    for part in towers.modules():
-        if isinstance(part, Summary):
-            part.recompute = True
+        methods = (getattr(backbone, name, None) for name in names)
+        enable = next((method for method in methods if callable(method)), None)
+        if enable is not None:
+            enable()
+    # Else transformers warns at every start that its cache and checkpointing exclude each other.
+    towers.text.backbone.config.use_cache = False  # type: ignore[union-attr]
+    for module in towers.modules():
+        if isinstance(module, AttentionPooling):
+            module.recompute = True

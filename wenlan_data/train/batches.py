@@ -1,4 +1,4 @@
-"""Batches of the loader as tensors on the device, from any place of any epoch, without end."""
+"""Batches of the loader as tensors on the device, from any position of any epoch, without end."""
 
 import time
 from collections.abc import Iterator
@@ -17,121 +17,125 @@ from wenlan_data.load import (
     TextSettings,
 )
 from wenlan_data.model.config import TrainConfig
-from wenlan_data.model.inputs import Inputs, augmentation, normalised, padded_as_published
-from wenlan_data.train.corpus_mark import Pages, sample_ids
-from wenlan_data.train.distributed import Ranks
+from wenlan_data.model.inputs import Inputs, augmentation, normalise_images, pad_as_released
+from wenlan_data.train.corpus_mark import SamplePages, sample_ids
+from wenlan_data.train.distributed import Distributed
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """How far the training has come: global batches of an epoch that were used."""
+class DataPosition:
+    """How much of the data was used: an epoch, and the global micro-batches of it that were used."""
 
     epoch: int
-    position: int
+    batches: int
 
 
-START = Place(0, 0)
+START = DataPosition(0, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """One rank's part of a global batch."""
+    """One rank's B samples of a global micro-batch, on its device."""
 
     inputs: Inputs
     ids: Tensor
-    """int64 (B,)."""
+    """int64 (B,), see `corpus_mark.sample_ids`."""
     pages: Tensor
-    """int64 (B,), 0 for none."""
-    keys: list[str]
-    after: Place
-    """Where to go on once this batch is used."""
+    """int64 (B,), 0 where the page is unknown."""
+    next_position: DataPosition
+    """Where to resume once this batch was used."""
     wait_s: float
-    """How long the loader was waited for."""
+    """Seconds spent waiting for the loader."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stream:
+class TrainingData:
     """Where batches come from."""
 
     shards: list[Path]
     tokenizer: Path
-    pages: Pages
+    pages: SamplePages
     workers: int
 
 
-def batches(stream: Stream, config: TrainConfig, ranks: Ranks, place: Place) -> Iterator[Batch]:
-    """This rank's batches from `place` on, epoch after epoch.
+def batches(
+    data: TrainingData, config: TrainConfig, distributed: Distributed, position: DataPosition
+) -> Iterator[Batch]:
+    """Yields this rank's batches from `position` on, epoch after epoch.
 
-    Raises what `Loader` raises.
+    Raises the errors of `Loader`.
     """
     while True:
-        with make_loader(stream, config, ranks, place) as loader:
-            position = place.position
+        with make_loader(data, config, distributed, position) as loader:
+            used = position.batches
             while True:
                 start = time.perf_counter()
-                found = next(loader, None)
-                if found is None:
+                loaded = next(loader, None)
+                if loaded is None:
                     break
-                position += 1
+                used += 1
                 wait_s = time.perf_counter() - start
-                after = Place(place.epoch, position)
-                yield to_batch(found, config, ranks, stream.pages, after, wait_s)
-        place = Place(place.epoch + 1, 0)
+                after = DataPosition(position.epoch, used)
+                yield to_batch(loaded, config, distributed, data.pages, after, wait_s)
+        position = DataPosition(position.epoch + 1, 0)
 
 
-def make_loader(stream: Stream, config: TrainConfig, ranks: Ranks, place: Place) -> Loader:
-    """The loader of one epoch, for one rank."""
+def make_loader(
+    data: TrainingData, config: TrainConfig, distributed: Distributed, position: DataPosition
+) -> Loader:
+    """Makes the loader of one epoch, for one rank."""
     return Loader(
-        list(stream.shards),
-        batch_size=config.batch_size // config.accumulation // ranks.ranks,
+        list(data.shards),
+        batch_size=config.batch_size // config.accumulation // distributed.world_size,
         size_px=config.image.size_px,
-        workers=stream.workers,
-        epoch=place.epoch,
-        position=place.position,
-        device=str(ranks.device),
-        sampling=SamplingSettings(seed=config.seed, rank=ranks.rank, world_size=ranks.ranks),
+        workers=data.workers,
+        epoch=position.epoch,
+        position=position.batches,
+        device=str(distributed.device),
+        sampling=SamplingSettings(
+            seed=config.seed, rank=distributed.rank, world_size=distributed.world_size
+        ),
         images=ImageSettings(
             max_regions=config.regions.most if config.regions.mode == "boxes" else 0,
             augment=augmentation(config.augment),
         ),
         texts=TextSettings(
             choose=config.text.choose,
-            tokenizer=stream.tokenizer,
+            tokenizer=data.tokenizer,
             max_tokens=config.text.max_tokens,
         ),
     )
 
 
 def to_batch(
-    found: LoaderBatch,
+    loaded: LoaderBatch,
     config: TrainConfig,
-    ranks: Ranks,
-    pages: Pages,
-    after: Place,
+    distributed: Distributed,
+    pages: SamplePages,
+    next_position: DataPosition,
     wait_s: float,
 ) -> Batch:
-    """A loader's mapping as tensors on the device."""
-    keys = found["key"]
-    ids = sample_ids(keys)
-    boxes, box_mask = _boxes(found, len(keys))
-    tokens, token_mask = padded_as_published(found["tokens"], found["token_mask"], config)
+    """Moves a batch of the loader to the device, with ids and pages of its samples."""
+    device = distributed.device
+    ids = sample_ids(loaded["key"])
+    boxes, box_mask = _boxes(loaded, len(ids))
+    tokens, token_mask = pad_as_released(loaded["tokens"], loaded["token_mask"], config)
     return Batch(
         inputs=Inputs(
-            image=normalised(found["image"].to(ranks.device), config),
-            boxes=boxes.to(ranks.device),
-            box_mask=box_mask.to(ranks.device, non_blocking=True),
-            tokens=tokens.to(ranks.device, non_blocking=True),
-            token_mask=token_mask.to(ranks.device, non_blocking=True),
+            image=normalise_images(loaded["image"].to(device), config),
+            boxes=boxes.to(device),
+            box_mask=box_mask.to(device, non_blocking=True),
+            tokens=tokens.to(device, non_blocking=True),
+            token_mask=token_mask.to(device, non_blocking=True),
         ),
-        ids=torch.from_numpy(ids).to(ranks.device),
-        pages=torch.from_numpy(np.asarray(pages.of(ids))).to(ranks.device),
-        keys=keys,
-        after=after,
+        ids=torch.from_numpy(ids).to(device),
+        pages=torch.from_numpy(np.asarray(pages.page_ids(ids))).to(device),
+        next_position=next_position,
         wait_s=wait_s,
     )
 
 
-def _boxes(found: LoaderBatch, count: int) -> tuple[Tensor, Tensor]:
-    if "boxes" not in found:
+def _boxes(loaded: LoaderBatch, count: int) -> tuple[Tensor, Tensor]:
+    if "boxes" not in loaded:
         return torch.zeros(count, 0, 4), torch.zeros(count, 0, dtype=torch.bool)
-    return found["boxes"], found["box_mask"]
+    return loaded["boxes"], loaded["box_mask"]

@@ -1,4 +1,4 @@
-"""The corpus that a run trains on: what identifies it, and which page each sample stands on."""
+"""The identity of the corpus that a run trains on, and the page of each sample."""
 
 import hashlib
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ Int64s = NDArray[np.int64]
 
 
 def corpus_mark(paths: Sequence[Path]) -> CorpusMark:
-    """The mark of corpora, folders of tars and tars, in this order."""
+    """Identifies the shards of corpora, folders of tars and tars, in the order given."""
     shards: list[ShardMark] = []
     digest = hashlib.sha256()
     for path in paths:
@@ -38,26 +38,28 @@ def corpus_mark(paths: Sequence[Path]) -> CorpusMark:
 
 
 def check_shards(shards: Sequence[Path], val_shards: Sequence[Path]) -> None:
-    """Raise `UsageError` or `DamageError` for what is missing, and for pairs to validate with where there are none.
+    """Checks that every shard exists and that the validation shards hold a sample.
 
-    Before the first step: what is wrong with `--val-shards` must not end a run at its first validation.
+    Runs before the first step, so that a wrong `--val-shards` does not end a run at its first
+    validation. Raises `UsageError` or `DamageError`.
     """
     for tar in shard_paths([*shards, *val_shards]):
         if not tar.is_file():
-            raise DamageError(
-                f"{tar}: the manifest names it, and it is not there: restore it from a copy"
-            )
+            raise DamageError(f"{tar}: listed in the manifest, but missing: restore it from a copy")
     if val_shards and not any(next(scan(tar), None) for tar in shard_paths(val_shards)):
         raise UsageError(
-            f"--val-shards {' '.join(map(str, val_shards))}: no sample here: give pairs to validate with"
+            f"--val-shards {' '.join(map(str, val_shards))}: no sample here: choose shards with pairs"
         )
 
 
-def check_same(before: CorpusMark, now: CorpusMark, *, may_grow: bool, may_change: bool) -> bool:
-    """Whether the order of the epoch that was begun still holds: the shards are the same ones.
+def check_same_corpus(
+    before: CorpusMark, now: CorpusMark, *, may_grow: bool, may_change: bool
+) -> bool:
+    """Returns True where the shards are those of the checkpoint, so that its epoch can be resumed.
 
-    Raises `RecipeError` where they differ and that was not allowed. A corpus has grown where all earlier shards are
-    there, first and unchanged.
+    Returns False where they differ and that is permitted: a new epoch must start. A corpus has
+    grown where all earlier shards come first and are unchanged. Raises `RecipeError` where the
+    shards differ and that is not permitted.
     """
     if before.shards == now.shards:
         return True
@@ -67,32 +69,33 @@ def check_same(before: CorpusMark, now: CorpusMark, *, may_grow: bool, may_chang
     if grown:
         raise RecipeError(
             f"the corpus has grown since the checkpoint, from {len(before.shards)} to {len(now.shards)} shards: "
-            "--grown-corpus goes on with a new epoch of all of it"
+            "--grown-corpus resumes with a new epoch of all shards"
         )
     if not may_change:
         raise RecipeError(
-            "the corpus is not the one of the checkpoint (other shards): give that one, or --changed-corpus to go on "
-            "with a new epoch of this one"
+            "the corpus is not that of the checkpoint (other shards): use that one, or --changed-corpus to "
+            "resume with a new epoch of this one"
         )
     return False
 
 
-class Pages:
-    """Which page each sample stands on, as numbers: 0 for none, and for samples that no corpus describes."""
+class SamplePages:
+    """Page ids of the samples of corpora; 0 for samples without a page, and for those of bare tars."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         tables = [self._read(path) for path in paths if is_corpus(path)]
-        keys = np.concatenate([keys for keys, _ in tables]) if tables else np.zeros(0, np.int64)
+        ids = np.concatenate([ids for ids, _ in tables]) if tables else np.zeros(0, np.int64)
         pages = np.concatenate([pages for _, pages in tables]) if tables else np.zeros(0, np.int64)
-        order = np.argsort(keys)
-        self._keys, self._pages = keys[order], pages[order]
+        # Two sorted arrays take 16 bytes a sample; a dict of Python integers takes several times that.
+        order = np.argsort(ids)
+        self._ids, self._pages = ids[order], pages[order]
 
-    def of(self, ids: Int64s) -> Int64s:
-        """The page of each sample of these ids (see `sample_ids`)."""
-        if not len(self._keys):
+    def page_ids(self, ids: Int64s) -> Int64s:
+        """(N,) page ids of N samples, given by their `sample_ids`."""
+        if not len(self._ids):
             return np.zeros(len(ids), np.int64)
-        places = np.searchsorted(self._keys, ids).clip(max=len(self._keys) - 1)
-        return np.where(self._keys[places] == ids, self._pages[places], 0)
+        rows = np.searchsorted(self._ids, ids).clip(max=len(self._ids) - 1)
+        return np.where(self._ids[rows] == ids, self._pages[rows], 0)
 
     def _read(self, corpus: Path) -> tuple[Int64s, Int64s]:
         keys: list[str] = []
@@ -108,12 +111,12 @@ class Pages:
 
 
 def sample_ids(keys: Sequence[str]) -> Int64s:
-    """64 bits of each key. Two of a million keys share them with a chance below one in ten million."""
+    """64 bits of the hash of each key. A collision among a million keys has a chance below 1e-7."""
     return np.array([_first_64_bits(key) for key in keys], np.int64)
 
 
 def page_id(url: str) -> int:
-    """64 bits of a page's address, 0 where there is none."""
+    """64 bits of the hash of a page's URL, 0 for an empty URL."""
     return _first_64_bits(url) if url else 0
 
 

@@ -1,4 +1,7 @@
-"""What ranks say to each other: one process is a world of its own, and every function here works for it."""
+"""Collectives over `torch.distributed`, each a no-op in a single process.
+
+One process needs no process group, so every function here also works when none was initialised.
+"""
 
 import os
 from dataclasses import dataclass
@@ -10,39 +13,43 @@ from torch.autograd.function import FunctionCtx
 
 
 @dataclass(frozen=True, slots=True)
-class Ranks:
-    """This process among all."""
+class Distributed:
+    """This process within the job: its rank, the number of ranks, and its device."""
 
     rank: int
-    ranks: int
+    world_size: int
     device: torch.device
 
     @property
-    def first(self) -> bool:
-        """Whether this one writes files and lines."""
+    def is_main(self) -> bool:
+        """Whether this rank (0) writes files and prints."""
         return self.rank == 0
 
 
-def join() -> Ranks:
-    """Join the world that the environment names (`RANK`, `WORLD_SIZE`, as torchrun sets them), or be alone."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    rank, local = int(os.environ.get("RANK", "0")), int(os.environ.get("LOCAL_RANK", "0"))
-    device = torch.device(f"cuda:{local}") if torch.cuda.is_available() else torch.device("cpu")
-    if device.type == "cuda":
+def init_distributed() -> Distributed:
+    """Initialises the process group from torchrun's variables; without them, a single process.
+
+    Reads `RANK`, `WORLD_SIZE` and `LOCAL_RANK`. NCCL on GPUs, gloo on CPUs.
+    """
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    rank, local_rank = int(os.environ.get("RANK", "0")), int(os.environ.get("LOCAL_RANK", "0"))
+    on_gpu = torch.cuda.is_available()
+    device = torch.device(f"cuda:{local_rank}") if on_gpu else torch.device("cpu")
+    if on_gpu:
         torch.cuda.set_device(device)
-    if world > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", device_id=_id(device))
-    return Ranks(rank, world, device)
+    if world_size > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if on_gpu else "gloo", device_id=device if on_gpu else None)
+    return Distributed(rank, world_size, device)
 
 
-def leave() -> None:
-    """Leave the world, where there is one."""
+def destroy_distributed() -> None:
+    """Destroys the process group, if there is one."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
-def gather(rows: Tensor) -> Tensor:
-    """(B, ...) of every rank to (ranks x B, ...), in the order of ranks; without gradients."""
+def all_gather(rows: Tensor) -> Tensor:
+    """(B, ...) of every rank to (world_size x B, ...), in rank order; without gradients."""
     if not dist.is_initialized():
         return rows.detach()
     parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
@@ -50,53 +57,50 @@ def gather(rows: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def gather_with_gradients(rows: Tensor) -> Tensor:
-    """As `gather`; the gradient of a row is the sum of what all ranks give it.
+def all_gather_with_gradients(rows: Tensor) -> Tensor:
+    """`all_gather` whose backward pass sums the gradients that all ranks have for a row.
 
-    With the mean over ranks that DDP takes, the gradient is that of the mean of the ranks' losses.
+    DDP takes the mean of gradients over ranks. The sum here and that mean there give the gradient
+    of the mean of the ranks' losses.
     """
     if not dist.is_initialized():
         return rows
-    found: Tensor = _Gather.apply(rows)  # type: ignore[no-untyped-call] # torch's own
-    return found
+    gathered: Tensor = _AllGather.apply(rows)  # type: ignore[no-untyped-call] # torch's own
+    return gathered
 
 
-class _Gather(torch.autograd.Function):
+class _AllGather(torch.autograd.Function):
+    # The names of the parameters are those of torch's base class.
     @staticmethod
-    def forward(context: FunctionCtx, rows: Tensor) -> Tensor:  # noqa: ARG004 # the role of torch names it
-        return gather(rows)
+    def forward(context: FunctionCtx, rows: Tensor) -> Tensor:  # noqa: ARG004
+        return all_gather(rows)
 
     @staticmethod
     def backward(context: FunctionCtx, *gradients: Tensor) -> Tensor:  # noqa: ARG004
-        whole = _reduced(gradients[0].contiguous(), dist.ReduceOp.SUM)
-        return whole.chunk(dist.get_world_size())[dist.get_rank()]
+        summed = _all_reduce(gradients[0].contiguous(), dist.ReduceOp.SUM)
+        return summed.chunk(dist.get_world_size())[dist.get_rank()]
 
 
-def mean(values: Tensor) -> Tensor:
-    """The mean over ranks of each value."""
-    return (
-        _reduced(values, dist.ReduceOp.SUM) / dist.get_world_size()
-        if dist.is_initialized()
-        else values
-    )
+def all_reduce_mean(values: Tensor) -> Tensor:
+    """The mean over ranks, elementwise."""
+    if not dist.is_initialized():
+        return values
+    return _all_reduce(values, dist.ReduceOp.SUM) / dist.get_world_size()
 
 
-def most(values: Tensor) -> Tensor:
-    """The largest over ranks of each value."""
-    return _reduced(values, dist.ReduceOp.MAX) if dist.is_initialized() else values
+def all_reduce_max(values: Tensor) -> Tensor:
+    """The maximum over ranks, elementwise."""
+    return _all_reduce(values, dist.ReduceOp.MAX) if dist.is_initialized() else values
 
 
-def wait_for_all() -> None:
-    """Go on when every rank is here."""
+def barrier() -> None:
+    """Blocks until every rank has called it."""
     if dist.is_initialized():
         dist.barrier()
 
 
-def _reduced(values: Tensor, how: dist.ReduceOp.RedOpType) -> Tensor:
-    found = values.clone()
-    dist.all_reduce(found, how)
-    return found
-
-
-def _id(device: torch.device) -> torch.device | None:
-    return device if device.type == "cuda" else None
+def _all_reduce(values: Tensor, operation: dist.ReduceOp.RedOpType) -> Tensor:
+    # A copy, since dist.all_reduce writes into its argument.
+    reduced = values.clone()
+    dist.all_reduce(reduced, operation)
+    return reduced

@@ -1,7 +1,8 @@
-"""Starts one process a rank, with the variables of torchrun, and ends all of them when one ends.
+"""Starts one process for each rank on this machine, with the environment variables of torchrun.
 
-torchrun turns every exit code into 1 and kills ranks while they save; here a rank's own code (9, 11) comes out, and a
-signal is passed on. Started by torchrun itself, on one node or many, a rank finds its variables and does not come here.
+torchrun turns every exit code into 1 and kills ranks while they save a checkpoint. Here a rank's
+own exit code (9, 11) is returned, and signals are forwarded. A rank that torchrun itself started,
+on one node or many, finds its variables set and does not use this module.
 """
 
 import os
@@ -15,29 +16,31 @@ from types import FrameType
 
 from wenlan_data.errors import UsageError
 from wenlan_data.model.config import TrainConfig
-from wenlan_data.train.signals import PARENT
+from wenlan_data.train.signals import LAUNCHER_PID_VARIABLE
 
 POLL_S = 0.2
-GRACE_S = 60.0
-"""How long ranks may take to save after one has ended or a signal came."""
+SAVE_GRACE_S = 60.0
+"""How long the other ranks may take to save after one has ended or a signal came."""
+CRASH_GRACE_S = 5.0
+"""How long they may take after one has crashed."""
 
 
-def launch(arguments: Sequence[str], ranks: int) -> int:
-    """Run `wenlan-data ARGUMENTS` on `ranks` ranks of this machine; the exit code of the first that failed, or 0."""
+def launch(arguments: Sequence[str], world_size: int) -> int:
+    """Runs `wenlan-data ARGUMENTS` on `world_size` ranks; returns the exit code of the first that failed, or 0."""
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "wenlan_data", *arguments], env=env, stdin=subprocess.DEVNULL
         )
-        for env in _environments(ranks)
+        for env in _environments(world_size)
     ]
-    asked = _pass_on(processes)
+    received = _forward_signals(processes)
     try:
         while True:
             codes = [process.poll() for process in processes]
             if all(code is not None for code in codes):
                 return _first_failure(codes)
             if any(code not in (None, 0) for code in codes):
-                return _end(processes, asked)
+                return _end_all(processes, received)
             time.sleep(POLL_S)
     finally:
         for process in processes:
@@ -45,13 +48,13 @@ def launch(arguments: Sequence[str], ranks: int) -> int:
                 process.kill()
 
 
-def check_division(config: TrainConfig, ranks: int) -> None:
-    """Raise `UsageError` where the batch cannot be cut into equal parts."""
-    parts = ranks * config.accumulation
+def check_division(config: TrainConfig, world_size: int) -> None:
+    """Raises `UsageError` where the global batch cannot be divided into equal micro-batches."""
+    parts = world_size * config.accumulation
     if config.batch_size % parts:
         raise UsageError(
-            f"batch_size {config.batch_size} cannot be cut into {ranks} ranks x {config.accumulation} parts: "
-            f"choose a multiple of {parts}"
+            f"batch_size {config.batch_size} cannot be divided by {world_size} ranks x "
+            f"{config.accumulation} accumulation: choose a multiple of {parts}"
         )
 
 
@@ -60,38 +63,43 @@ def inside_launch() -> bool:
     return "RANK" in os.environ
 
 
-def _environments(ranks: int) -> list[dict[str, str]]:
-    threads = max(1, (os.cpu_count() or 1) // ranks)
+def _environments(world_size: int) -> list[dict[str, str]]:
+    # Without a limit every rank would start a thread for each core.
+    threads = max(1, (os.cpu_count() or 1) // world_size)
     shared = {
         **os.environ,
-        "WORLD_SIZE": str(ranks),
+        "WORLD_SIZE": str(world_size),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(_free_port()),
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
-        PARENT: str(os.getpid()),
+        LAUNCHER_PID_VARIABLE: str(os.getpid()),
     }
-    return [{**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(ranks)]
+    return [{**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(world_size)]
 
 
-def _pass_on(processes: Sequence[subprocess.Popen[bytes]]) -> list[int]:
-    """Hand signals to the ranks; the list holds those that came."""
-    asked: list[int] = []
+def _forward_signals(processes: Sequence[subprocess.Popen[bytes]]) -> list[int]:
+    """Forwards SIGTERM and SIGINT to the ranks as SIGTERM; returns a list that receives their numbers."""
+    received: list[int] = []
 
-    def hand(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 # the role of signal handlers
-        asked.append(number)
+    def forward(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 # a signal handler
+        received.append(number)
         for process in processes:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, hand)
-    return asked
+        signal.signal(number, forward)
+    return received
 
 
-def _end(processes: Sequence[subprocess.Popen[bytes]], asked: list[int]) -> int:
-    """One rank has failed: the others cannot go on. After a signal they are saving, and get their time."""
+def _end_all(processes: Sequence[subprocess.Popen[bytes]], received: list[int]) -> int:
+    """Ends the job after one rank has failed: the others would wait for it in a collective.
+
+    After a signal, and after exits 9 and 11, the ranks are saving and get the time for it.
+    """
     first = _first_failure([process.poll() for process in processes])
-    deadline = time.monotonic() + (GRACE_S if asked or first in (9, 11) else 5.0)
+    grace_s = SAVE_GRACE_S if received or first in (9, 11) else CRASH_GRACE_S
+    deadline = time.monotonic() + grace_s
     while time.monotonic() < deadline and any(process.poll() is None for process in processes):
         time.sleep(POLL_S)
     for process in processes:
@@ -102,11 +110,13 @@ def _end(processes: Sequence[subprocess.Popen[bytes]], asked: list[int]) -> int:
 
 
 def _first_failure(codes: Sequence[int | None]) -> int:
-    """The code of a rank that says why, before one that was killed (128 + signal)."""
-    failed = [code for code in codes if code not in (None, 0)]
-    said = [code for code in failed if code is not None and code > 0]
-    killed = [128 - code for code in failed if code is not None and code < 0]
-    return (said + killed + [0])[0]
+    """The exit code of a rank that exited by itself, else 128 + signal of one that was killed, else 0.
+
+    A rank that a signal killed tells less about the cause than one that raised an error.
+    """
+    exited = [code for code in codes if code is not None and code > 0]
+    killed = [128 - code for code in codes if code is not None and code < 0]
+    return (exited + killed + [0])[0]
 
 
 def _free_port() -> int:

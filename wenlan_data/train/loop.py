@@ -1,4 +1,4 @@
-"""The training loop, and the run around it: begin or go on, train, save, validate, stop."""
+"""The training loop: steps, checkpoints, validation, and the ways in which a run ends."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,132 +14,138 @@ from wenlan_data.errors import DamageError, FailureBudgetError, InterruptedBuild
 from wenlan_data.model.checkpoint import (
     CorpusMark,
     best_checkpoint,
-    checkpoints,
+    list_checkpoints,
     prune,
     save_checkpoint,
 )
 from wenlan_data.model.config import TrainConfig
-from wenlan_data.train import distributed as world
-from wenlan_data.train.batches import Batch, Stream, batches
-from wenlan_data.train.distributed import Ranks
+from wenlan_data.train.batches import Batch, TrainingData, batches
+from wenlan_data.train.distributed import Distributed, all_reduce_max, barrier
 from wenlan_data.train.optimizer import learning_rate
-from wenlan_data.train.run_log import StepLine, Watch
-from wenlan_data.train.signals import StopWish
-from wenlan_data.train.state import Training, to_state, to_tensors
-from wenlan_data.train.step import Outcome, training_step
+from wenlan_data.train.run_log import RunLog, StepRecord
+from wenlan_data.train.signals import StopRequest
+from wenlan_data.train.state import TrainingState, checkpoint_state, checkpoint_tensors
+from wenlan_data.train.step import StepResult, training_step
 
 MAX_SKIPPED_IN_A_ROW = 5
-# Frozen statistics are equal on all ranks. torch 2.13 gave the switch another name.
-_NEW_NAME = "forward_sync_buffers" in signature(DistributedDataParallel.__init__).parameters
+# BatchNorm statistics are frozen and so equal on all ranks. torch 2.13 renamed the argument.
+_RENAMED = "forward_sync_buffers" in signature(DistributedDataParallel.__init__).parameters
 _NO_BUFFER_SYNC: dict[str, Any] = {
-    "forward_sync_buffers" if _NEW_NAME else "broadcast_buffers": False
+    "forward_sync_buffers" if _RENAMED else "broadcast_buffers": False
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """A training and everything that it needs."""
+class TrainingRun:
+    """The state of a training with everything that the loop needs."""
 
     folder: Path
     config: TrainConfig
-    ranks: Ranks
-    stream: Stream
+    distributed: Distributed
+    data: TrainingData
     corpus: CorpusMark
-    training: Training
+    training: TrainingState
     tokenizer: bytes
-    watch: Watch
+    """The contents of `tokenizer.json`."""
+    log: RunLog
     validate: Callable[[], dict[str, float]] | None = None
-    """Metrics of the towers as they are; None where there are no pairs to validate with."""
+    """Computes the metrics of the current towers; None without validation shards."""
     saved: dict[int, dict[str, float]] = field(default_factory=dict)
-    """Steps that have a checkpoint of this process, with their metrics."""
+    """Metrics by step, of the checkpoints that this process has saved."""
 
 
-def train(run: Run, stop: StopWish) -> None:
-    """Train from where the training is to the config's `max_steps`; every exit but a fault leaves a checkpoint.
+def train(run: TrainingRun, stop: StopRequest) -> None:
+    """Trains up to the config's `max_steps`. Every way out but an unexpected error saves a checkpoint.
 
-    Raises `InterruptedBuildError` (exit 11) after a wish to stop, `FailureBudgetError` (exit 9) when five steps in a
-    row are not finite, and what the loader and the disk raise.
+    Raises `InterruptedBuildError` (exit 11) after a stop request, `FailureBudgetError` (exit 9)
+    after `MAX_SKIPPED_IN_A_ROW` steps that were not finite, and the errors of the loader and of the
+    disk.
     """
     training, config = run.training, run.config
-    module = _wrapped(training, run.ranks, config)
-    parts = _parts(run)
+    module = _wrap_ddp(training, run.distributed, config)
+    steps = _micro_batches(run)
     while training.step < config.max_steps:
-        micro = next(parts)
-        outcome = training_step(training, module, micro, config, run.ranks)
-        training.place = micro[-1].after
+        micro_batches = next(steps)
+        result = training_step(training, module, micro_batches, config, run.distributed)
+        training.position = micro_batches[-1].next_position
         training.samples += config.batch_size
-        run.watch.step(_line(run, micro, outcome))
+        run.log.step(_step_record(run, micro_batches, result))
         _check_finite(run)
-        metrics = _validated(run)
+        metrics = _validate_if_due(run)
         if (
             metrics
             or _due(training.step, config.checkpoints.every_steps)
             or training.step == config.max_steps
         ):
             save(run, metrics)
-        if _wish(stop, run.ranks):
+        # All ranks must stop after the same step: else those that go on wait for a collective forever.
+        if _on_any_rank(bool(stop), run.distributed):
             save(run, metrics)
             raise InterruptedBuildError(
-                f"stopped at step {training.step}, saved: the same command with --resume auto goes on"
+                f"stopped at step {training.step}, checkpoint saved: "
+                "the same command with --resume auto continues"
             )
 
 
-def save(run: Run, metrics: dict[str, float]) -> None:
-    """Write a checkpoint of this step, on the first rank, and prune; once a step."""
+def save(run: TrainingRun, metrics: dict[str, float]) -> None:
+    """Writes a checkpoint of this step on the main rank, once a step, and prunes old ones.
+
+    After a skipped step nothing is written: the checkpoints left are those from before the fault.
+    """
     training = run.training
     if training.step not in run.saved and training.skipped_in_a_row == 0:
-        if run.ranks.first:
-            state = to_state(training, run.config, run.corpus, metrics)
-            path = save_checkpoint(run.folder, state, to_tensors(training), run.tokenizer)
-            run.watch.say(f"saved {path}")
-            best = best_checkpoint(run.folder, run.config.validation.metric, run.watch.say)
+        if run.distributed.is_main:
+            state = checkpoint_state(training, run.config, run.corpus, metrics)
+            tensors = checkpoint_tensors(training)
+            path = save_checkpoint(run.folder, state, tensors, run.tokenizer)
+            run.log.message(f"saved {path}")
+            best = best_checkpoint(run.folder, run.config.validation.metric, run.log.message)
             prune(run.folder, run.config.checkpoints.keep, best)
         run.saved[training.step] = metrics
-    world.wait_for_all()
+    barrier()
 
 
-def _wrapped(training: Training, ranks: Ranks, config: TrainConfig) -> nn.Module:
+def _wrap_ddp(training: TrainingState, distributed: Distributed, config: TrainConfig) -> nn.Module:
     if config.compile:
-        for tower in (training.towers, training.keys):
-            if tower is not None:
-                tower.image.compile()
-                tower.text.compile()
-    if ranks.ranks == 1:
+        for towers in (training.towers, training.momentum_towers):
+            if towers is not None:
+                towers.image.compile()
+                towers.text.compile()
+    if distributed.world_size == 1:
         return training.towers
     return DistributedDataParallel(
         training.towers,
-        device_ids=[ranks.device] if ranks.device.type == "cuda" else None,
+        device_ids=[distributed.device] if distributed.device.type == "cuda" else None,
         **_NO_BUFFER_SYNC,
         gradient_as_bucket_view=True,
+        # Under no_sync some backward passes reduce nothing: the graph is static without it only.
         static_graph=config.accumulation == 1,
     )
 
 
-def _parts(run: Run) -> Iterator[list[Batch]]:
-    """The micro-batches of each step."""
-    source = batches(run.stream, run.config, run.ranks, run.training.place)
+def _micro_batches(run: TrainingRun) -> Iterator[list[Batch]]:
+    """Yields the micro-batches of each step."""
+    source = batches(run.data, run.config, run.distributed, run.training.position)
     while True:
         yield [next(source) for _ in range(run.config.accumulation)]
 
 
-def _check_finite(run: Run) -> None:
+def _check_finite(run: TrainingRun) -> None:
     training = run.training
     if training.skipped_in_a_row:
-        run.watch.say(
+        run.log.message(
             f"step {training.step}: loss or gradients are not finite: skipped ({training.skipped} in all)"
         )
     if training.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
-        kept = checkpoints(run.folder)
-        last = (
-            f"the last good checkpoint is {kept[-1]}" if kept else "no checkpoint was saved before"
-        )
+        saved = list_checkpoints(run.folder)
+        last = f"the last good checkpoint is {saved[-1]}" if saved else "no checkpoint was saved"
         raise FailureBudgetError(
             f"{MAX_SKIPPED_IN_A_ROW} steps in a row were not finite, up to {training.step}: {last}: "
-            "lower optimizer.lr, or look at the samples of these steps"
+            "lower optimizer.lr, or check the samples of these steps"
         )
 
 
-def _validated(run: Run) -> dict[str, float]:
+def _validate_if_due(run: TrainingRun) -> dict[str, float]:
     due = (
         _due(run.training.step, run.config.validation.every_steps)
         or run.training.step == run.config.max_steps
@@ -150,30 +156,29 @@ def _validated(run: Run) -> dict[str, float]:
     failure: Exception | None = None
     try:
         metrics = run.validate()
-    except Exception as error:  # noqa: BLE001 # raised below, when all ranks know of it
+    except Exception as error:  # noqa: BLE001 # raised below, once all ranks know of it
         failure = error
-    if _any(failure is not None, run.ranks):
-        # What was trained must not be lost to pairs that cannot be read.
+    if _on_any_rank(failure is not None, run.distributed):
+        # Validation pairs that cannot be read must not lose the steps since the last checkpoint.
         save(run, {})
         raise failure or DamageError(
-            f"step {run.training.step}: validation failed on another rank: see what it said"
+            f"step {run.training.step}: validation failed on another rank: see its message"
         )
-    run.watch.validation(run.training.step, metrics)
+    run.log.validation(run.training.step, metrics)
     return metrics
 
 
-def _line(run: Run, parts: list[Batch], outcome: Outcome) -> StepLine:
+def _step_record(run: TrainingRun, micro_batches: list[Batch], result: StepResult) -> StepRecord:
     training, config = run.training, run.config
-    return StepLine(
+    return StepRecord(
         step=training.step,
-        epoch=parts[-1].after.epoch,
-        figures=outcome.figures,
+        epoch=micro_batches[-1].next_position.epoch,
+        figures=result.figures,
         queue_fill=training.queues.fill,
         queue_slots=training.queues.slots,
-        wait_s=sum(part.wait_s for part in parts),
+        wait_s=sum(batch.wait_s for batch in micro_batches),
         samples=config.batch_size,
         rate=learning_rate(training.step - 1, config.optimizer, config.max_steps),
-        keys=[key for part in parts for key in part.keys],
     )
 
 
@@ -181,13 +186,8 @@ def _due(step: int, every: int) -> bool:
     return step % every == 0
 
 
-def _wish(stop: StopWish, ranks: Ranks) -> bool:
-    """Whether any rank should stop: all must do so at the same step."""
-    return _any(bool(stop), ranks)
-
-
-def _any(here: bool, ranks: Ranks) -> bool:
-    """Whether it is so on any rank."""
-    if ranks.ranks == 1:
+def _on_any_rank(here: bool, distributed: Distributed) -> bool:
+    """Whether `here` is true on any rank; a collective, so every rank must call it."""
+    if distributed.world_size == 1:
         return here
-    return bool(world.most(torch.tensor([float(here)], device=ranks.device)).item())
+    return bool(all_reduce_max(torch.tensor([float(here)], device=distributed.device)).item())

@@ -1,49 +1,58 @@
-"""Momentum towers: copies that follow the towers that learn."""
+"""Momentum towers: copies whose weights are a moving average of those that train (MoCo's key encoder)."""
 
+from collections.abc import Callable
 from copy import deepcopy
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from wenlan_data.train.frozen_cache import is_frozen
+from wenlan_data.train.frozen_cache import frozen_modules
 
 Tower = TypeVar("Tower", bound=nn.Module)
 
 
-def momentum_copy(tower: Tower) -> Tower:
-    """A copy without gradients, in evaluation mode. What never trains is shared, not copied: it cannot differ."""
-    shared: dict[int, object] = {
-        id(one): one for one in tower.parameters() if not one.requires_grad
-    }
-    shared |= {id(part): part for part in tower.modules() if is_frozen(part)}
-    copy = deepcopy(tower, memo=shared)
+def _same(module: nn.Module) -> nn.Module:
+    return module
+
+
+def momentum_copy(tower: Tower, share: Callable[[nn.Module], nn.Module] = _same) -> Tower:
+    """Returns a copy without gradients, in evaluation mode.
+
+    Frozen parameters are shared instead of copied, since an average of a constant is the constant.
+    `share` returns what the copy holds in place of a frozen module: the module itself, or one that
+    replays its outputs (`FrozenCache.share`).
+    """
+    memo: dict[int, object] = {id(one): one for one in tower.parameters() if not one.requires_grad}
+    memo |= {id(module): share(module) for module in frozen_modules(tower)}
+    copy = deepcopy(tower, memo=memo)
     for parameter in copy.parameters():
         parameter.requires_grad_(False)
     return copy.eval()
 
 
-def averaged(tower: nn.Module, copy: nn.Module) -> dict[str, tuple[Tensor, Tensor]]:
-    """By name, the parameters of `copy` that follow and those of `tower` that they follow."""
-    learning = dict(tower.named_parameters())
+def averaged_parameters(tower: nn.Module, copy: nn.Module) -> dict[str, tuple[Tensor, Tensor]]:
+    """By name: the parameters that `copy` owns, and those of `tower` that they average."""
+    trained = dict(tower.named_parameters())
     return {
-        name: (mine, learning[name])
-        for name, mine in copy.named_parameters()
-        if mine is not learning[name]
+        name: (own, trained[name])
+        for name, own in copy.named_parameters()
+        if own is not trained[name]
     }
 
 
 @torch.no_grad()
-def follow(tower: nn.Module, copy: nn.Module, momentum: float) -> None:
-    """Move the copy: momentum x copy + (1 - momentum) x tower, in place and in fp32; buffers are copied.
+def update_momentum(tower: nn.Module, copy: nn.Module, momentum: float) -> None:
+    """Sets copy = momentum x copy + (1 - momentum) x tower, in place, in fp32; copies the buffers.
 
-    In bf16 a momentum of 0.999 would not move a weight of 1 at all.
+    fp32 matters: in bf16 a momentum of 0.999 would not change a weight of 1 at all. Buffers are
+    copied, so that a key depends on its sample alone and not on the batches that the momentum
+    towers saw.
     """
-    pairs = list(averaged(tower, copy).values())
+    pairs = list(averaged_parameters(tower, copy).values())
     if pairs:
-        torch._foreach_lerp_(
-            [mine for mine, _ in pairs], [theirs for _, theirs in pairs], 1 - momentum
-        )
-    for mine, theirs in zip(copy.buffers(), tower.buffers(), strict=True):
-        if mine is not theirs:
-            mine.copy_(theirs)
+        torch._foreach_lerp_([own for own, _ in pairs], [new for _, new in pairs], 1 - momentum)
+    buffers = dict(tower.named_buffers())
+    for name, own in copy.named_buffers():
+        if own is not buffers[name]:
+            own.copy_(buffers[name])

@@ -1,4 +1,4 @@
-"""The queues of earlier keys, and which entries are no negatives. Shapes as in `objectives.moco`."""
+"""The queues of earlier keys, and the masks of false negatives. Shapes as in `objectives.moco`."""
 
 from collections.abc import Collection
 
@@ -10,10 +10,10 @@ SAME_PAGE = "page"
 
 
 class Queues:
-    """Two queues filled side by side: slot k holds the image key and the text key of one sample, its id and its page.
+    """Two queues filled side by side: row k holds image key, text key, sample id and page of a pair.
 
-    Slots are empty (zeros, ignored) until they are filled. Pointer and fill are host integers: a tensor would force
-    the device to wait at every step.
+    Rows are zeros, and masked as negatives, until they are filled. `fill` and `pointer` are Python
+    integers: reading them from a tensor would synchronise with the GPU at every step.
     """
 
     def __init__(self, slots: int, width: int, device: torch.device | str = "cpu") -> None:
@@ -26,12 +26,15 @@ class Queues:
 
     @property
     def slots(self) -> int:
-        """How many keys of each modality there is room for."""
+        """The capacity: keys of each modality."""
         return len(self.ids_K)
 
     @torch.no_grad()
-    def put(self, image_GD: Tensor, text_GD: Tensor, ids_G: Tensor, pages_G: Tensor) -> None:
-        """Write G pairs over the oldest, in order. Of more than `slots`, the last stay."""
+    def enqueue(self, image_GD: Tensor, text_GD: Tensor, ids_G: Tensor, pages_G: Tensor) -> None:
+        """Overwrites the oldest rows with G pairs, in order; of more than `slots`, the last remain.
+
+        Unlike in MoCo, the capacity need not be a multiple of G: writes wrap around.
+        """
         if not self.slots:
             return
         skipped = max(0, len(ids_G) - self.slots)
@@ -46,12 +49,12 @@ class Queues:
         self.fill = min(self.slots, self.fill + len(ids_G))
 
     def ignored(self, ids_B: Tensor, pages_B: Tensor, same: Collection[str]) -> Tensor:
-        """(B, K), True for empty slots and for those of the same sample or page, as `same` says."""
+        """(B, K), True for empty rows and for false negatives, as `false_negative_mask` has them."""
         empty = torch.arange(self.slots, device=ids_B.device) >= self.fill
-        return empty | same_entries(ids_B, pages_B, self.ids_K, self.pages_K, same)
+        return empty | false_negative_mask(ids_B, pages_B, self.ids_K, self.pages_K, same)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything that a checkpoint holds, besides `fill` and `pointer`."""
+        """The tensors of a checkpoint, by name; `fill` and `pointer` are in its state."""
         return {
             "image": self.image_KD,
             "text": self.text_KD,
@@ -61,17 +64,20 @@ class Queues:
 
     @torch.no_grad()
     def restore(self, tensors: dict[str, Tensor], fill: int, pointer: int) -> None:
-        """Take what `tensors` holds. Into another number of slots, the newest that fit are taken, oldest first."""
-        if len(tensors["ids"]) == self.slots:
-            for name, mine in self.tensors().items():
-                mine.copy_(tensors[name])
+        """Restores the queues from `tensors`.
+
+        Where the capacity has changed, the newest keys that fit are enqueued, oldest first.
+        """
+        stored = len(tensors["ids"])
+        if stored == self.slots:
+            for name, own in self.tensors().items():
+                own.copy_(tensors[name])
             self.fill, self.pointer = fill, pointer
             return
-        stored = len(tensors["ids"])
-        order = [(pointer - fill + row) % stored for row in range(fill)] if stored else []
-        rows = torch.tensor(order, dtype=torch.long)
+        oldest_first = [(pointer - fill + row) % stored for row in range(fill)] if stored else []
+        rows = torch.tensor(oldest_first, dtype=torch.long)
         self.fill = self.pointer = 0
-        self.put(
+        self.enqueue(
             *(
                 tensors[name][rows].to(self.ids_K.device)
                 for name in ("image", "text", "ids", "pages")
@@ -79,13 +85,17 @@ class Queues:
         )
 
 
-def same_entries(
+def false_negative_mask(
     ids_B: Tensor, pages_B: Tensor, ids_N: Tensor, pages_N: Tensor, same: Collection[str]
 ) -> Tensor:
-    """(B, N), True for the same sample (`id` in `same`) or one of the same page (`page`; 0 is no page)."""
-    found = torch.zeros(len(ids_B), len(ids_N), dtype=torch.bool, device=ids_B.device)
+    """(B, N), True where entry n is no negative of sample b.
+
+    `same` names the reasons: `id`, the same sample; `page`, a sample of the same page (page 0 means
+    unknown and equals nothing). As negatives both would push matching pairs apart.
+    """
+    mask = torch.zeros(len(ids_B), len(ids_N), dtype=torch.bool, device=ids_B.device)
     if SAME_ID in same:
-        found |= ids_B[:, None] == ids_N[None]
+        mask |= ids_B[:, None] == ids_N[None]
     if SAME_PAGE in same:
-        found |= (pages_B[:, None] == pages_N[None]) & (pages_B != 0)[:, None]
-    return found
+        mask |= (pages_B[:, None] == pages_N[None]) & (pages_B != 0)[:, None]
+    return mask

@@ -1,4 +1,4 @@
-"""AdamW without decay on norms and biases, and the learning rate as a function of the step."""
+"""AdamW without weight decay on norms and biases, and the learning-rate schedule."""
 
 import math
 from collections.abc import Iterable
@@ -10,11 +10,12 @@ from wenlan_data.model.config import OptimizerConfig
 
 
 def make_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
-    """Fused AdamW over what learns; vectors and scalars (norms, biases, the temperature) do not decay.
+    """Makes a fused AdamW over the parameters that train.
 
-    What lies in a backbone learns at its own share of the rate (`rate_factor` of a group).
+    Vectors and scalars (norms, biases, the temperature) have no weight decay. Backbones have a
+    share of the learning rate, the `rate_factor` of their groups.
     """
-    learning = [
+    trained = [
         (name, parameter)
         for name, parameter in module.named_parameters()
         if parameter.requires_grad
@@ -23,13 +24,13 @@ def make_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.Ad
         {
             "params": [
                 one
-                for name, one in learning
-                if (one.ndim > 1) is decays and _in_backbone(name) is old
+                for name, one in trained
+                if (one.ndim > 1) is decays and _in_backbone(name) is in_backbone
             ],
             "weight_decay": config.weight_decay if decays else 0.0,
-            "rate_factor": config.backbone_lr_factor if old else 1.0,
+            "rate_factor": config.backbone_lr_factor if in_backbone else 1.0,
         }
-        for old in (False, True)
+        for in_backbone in (False, True)
         for decays in (True, False)
     ]
     return torch.optim.AdamW(
@@ -42,7 +43,7 @@ def make_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.Ad
 
 
 def learning_rate(step: int, config: OptimizerConfig, max_steps: int) -> float:
-    """The rate of step `step` (from 0): a line up to the rate, then a cosine down to its `min_lr_share`."""
+    """The learning rate of step `step`, from 0: a linear warm-up to `lr`, then a cosine to `min_lr_share` of it."""
     if step < config.warmup_steps:
         return config.lr * (step + 1) / config.warmup_steps
     done = (step - config.warmup_steps) / max(1, max_steps - config.warmup_steps)
@@ -51,7 +52,7 @@ def learning_rate(step: int, config: OptimizerConfig, max_steps: int) -> float:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Use `rate` from the next step on."""
+    """Sets the learning rate of all groups, times their `rate_factor`."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["rate_factor"]
 
@@ -60,42 +61,44 @@ def _in_backbone(name: str) -> bool:
     return name.startswith(("image.backbone.", "text.backbone."))
 
 
-def clip_gradients(parameters: Iterable[Tensor], most: float) -> Tensor:
-    """The norm of all gradients together, a scalar; above `most` (0: never) they are scaled down to it."""
-    found = [one for one in parameters if one.grad is not None]
-    norm = torch.nn.utils.get_total_norm([one.grad for one in found if one.grad is not None])
-    if most:
-        torch.nn.utils.clip_grads_with_norm_(found, most, norm)
+def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> Tensor:
+    """Returns the L2 norm over all gradients, a scalar, and scales them down to `max_norm` (0: never)."""
+    with_gradient = [one for one in parameters if one.grad is not None]
+    norm = torch.nn.utils.get_total_norm(
+        [one.grad for one in with_gradient if one.grad is not None]
+    )
+    if max_norm:
+        torch.nn.utils.clip_grads_with_norm_(with_gradient, max_norm, norm)
     return norm
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, module: nn.Module) -> dict[str, Tensor]:
-    """What the optimizer remembers, by parameter name: `NAME.exp_avg` and so on."""
+    """The optimizer's state by parameter name: `NAME.exp_avg`, `NAME.exp_avg_sq`, `NAME.step`."""
     names: dict[Tensor, str] = {parameter: name for name, parameter in module.named_parameters()}
     return {
         f"{names[parameter]}.{key}": value
-        for parameter, memory in optimizer.state.items()
-        for key, value in memory.items()
+        for parameter, moments in optimizer.state.items()
+        for key, value in moments.items()
     }
 
 
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, module: nn.Module, tensors: dict[str, Tensor]
 ) -> None:
-    """Take what `optimizer_tensors` gave."""
+    """Restores the state that `optimizer_tensors` returned."""
     for name, parameter in module.named_parameters():
         prefix = f"{name}."
-        memory = {
+        moments = {
             key.removeprefix(prefix): value
             for key, value in tensors.items()
             if key.rpartition(".")[0] == name
         }
-        if memory and parameter.requires_grad:
-            # Laid out as the parameter is: the fused step walks through memory, whatever the strides say, and would
-            # pair the averages of a channels-last weight with other elements of it.
+        if moments and parameter.requires_grad:
+            # In the memory layout of the parameter: the fused step ignores strides, and would pair
+            # the moments of a channels-last weight with other elements of it.
             optimizer.state[parameter] = {
                 key: value.clone()
                 if key == "step"
                 else torch.empty_like(parameter, requires_grad=False).copy_(value)
-                for key, value in memory.items()
+                for key, value in moments.items()
             }

@@ -1,4 +1,4 @@
-"""Which checkpoint a run goes on from, and what it starts with where there is none."""
+"""Which checkpoint a run resumes from, and its initial weights where there is none."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -6,105 +6,112 @@ from pathlib import Path
 from torch import Tensor
 
 from wenlan_data.errors import DamageError, RecipeError, UsageError, print_line
-from wenlan_data.model.backbones import check_fit, read_weights
+from wenlan_data.model.backbones import check_weights, read_weights
 from wenlan_data.model.checkpoint import (
     FOLDER,
     Checkpoint,
     checkpoint_path,
-    checkpoints,
+    checkpoint_step,
+    list_checkpoints,
     load_checkpoint,
     load_towers,
-    set_aside,
-    step_of,
+    quarantine,
 )
 from wenlan_data.model.config import TrainConfig, parse_config
 from wenlan_data.model.released_weights import is_released, load_released
 from wenlan_data.model.towers import Towers
 
-# What may differ between a checkpoint and the config that goes on with it: where it ends, and what is kept.
+# Keys that may differ from the checkpoint's: they change neither the model nor the past steps.
 _MAY_DIFFER = {"max_steps", "checkpoints", "validation", "compile", "recompute", "channels_last"}
 
 
-def newest_sound(run: Path, say: Callable[[str], None]) -> Checkpoint | None:
-    """The newest checkpoint of `run` that holds what was written; None where there is no folder of them.
+def load_newest_intact(run: Path, message: Callable[[str], None]) -> Checkpoint | None:
+    """Loads the newest checkpoint of `run` whose files are intact; None where there are no checkpoints.
 
-    Says which ones are damaged. Raises `DamageError` where all are.
+    Reports each corrupt one. Raises `DamageError` where all are corrupt.
     """
-    found = checkpoints(run)
-    for path in reversed(found):
+    paths = list_checkpoints(run)
+    for path in reversed(paths):
         try:
             return load_checkpoint(path)
         except DamageError as error:
-            say(f"{error}: trying the one before")
-    if found:
+            message(f"{error}: trying the one before")
+    if paths:
         raise DamageError(
-            f"{run / FOLDER}: no checkpoint is sound: restore one from a copy, or choose another --out"
+            f"{run / FOLDER}: no checkpoint is intact: restore one from a copy, or choose another --out"
         )
     return None
 
 
-def clear_unsound(run: Path, newest: Checkpoint, say: Callable[[str], None]) -> None:
-    """Give what is newer than the newest sound checkpoint another name, so that none of it is the best one later."""
-    for path in checkpoints(run):
-        if step_of(path) > newest.state.step:
-            say(f"{path}: set aside as {set_aside(path).name}")
+def quarantine_newer(run: Path, resumed: Checkpoint, message: Callable[[str], None]) -> None:
+    """Renames the checkpoints that are newer than the resumed one: they are corrupt.
 
-
-def check_config(checkpoint: Checkpoint, config: TrainConfig, say: Callable[[str], None]) -> None:
-    """Raise `RecipeError` naming the keys in which the config differs from the checkpoint's, where that matters.
-
-    Says in one line which others differ. A key that is newer than the checkpoint had its default then.
+    Else one of them could be taken for the best checkpoint later.
     """
-    before, now = (
-        parse_config(checkpoint.state.config, str(checkpoint.path)).resolved(),
-        config.resolved(),
-    )
-    old, new = dict(_leaves(before)), dict(_leaves(now))
+    for path in list_checkpoints(run):
+        if checkpoint_step(path) > resumed.state.step:
+            message(f"{path}: quarantined as {quarantine(path).name}")
+
+
+def check_config(
+    checkpoint: Checkpoint, config: TrainConfig, message: Callable[[str], None]
+) -> None:
+    """Raises `RecipeError` naming the keys that differ from the checkpoint's and may not.
+
+    Reports those that differ and may, in one line. A key that did not exist when the checkpoint was
+    saved had its default.
+    """
+    saved_config = parse_config(checkpoint.state.config, str(checkpoint.path))
+    old, new = dict(_leaves(saved_config.resolved())), dict(_leaves(config.resolved()))
     changes = {key: f"{key} {new[key]} (was {old[key]})" for key in new if old[key] != new[key]}
     wrong = [change for key, change in changes.items() if key.partition(".")[0] not in _MAY_DIFFER]
     if wrong:
         raise RecipeError(
             f"{checkpoint.path}: made with another config ({', '.join(wrong)}): "
-            "give the same one, or start anew with --init and another --out"
+            "use the same one, or start a new run with --init and another --out"
         )
     if changes:
-        say(f"{checkpoint.path}: going on with another config: {', '.join(changes.values())}")
+        message(f"{checkpoint.path}: resuming with another config: {', '.join(changes.values())}")
 
 
 def check_init(given: Path | None, config: TrainConfig) -> None:
-    """Raise `UsageError` where a vocabulary made anew would give other characters to the rows of the weights."""
+    """Raises `UsageError` where the rows of the text embedding would get other tokens than in training.
+
+    `text.backbone: small` makes a vocabulary of the corpus, which a weights file does not contain.
+    """
     if given is not None and given.is_file() and config.text.backbone == "small":
         raise UsageError(
-            f"--init {given}: a file brings no tokenizer, and text.backbone small would make another one: "
+            f"--init {given}: a file holds no tokenizer, and text.backbone small would make another one: "
             "give the folder of the run or of the checkpoint"
         )
 
 
-def initialise(towers: Towers, given: Path, say: Callable[[str], None] = print_line) -> None:
-    """Fill the towers from a checkpoint, a run, or a .safetensors file with our names or the published ones.
+def load_initial_weights(
+    towers: Towers, given: Path, message: Callable[[str], None] = print_line
+) -> None:
+    """Fills the towers from a checkpoint, a run, or a .safetensors file with our names or the released ones.
 
-    A file brings no tokenizer: its rows of text fit only where the encoder has one of its own. Raises `UsageError` or
-    `RecipeError` where they do not fit.
+    Raises `UsageError` or `RecipeError` where the weights do not fit.
     """
     if given.is_file():
-        _fill(towers, read_weights(given), given)
+        _load_file(towers, read_weights(given), given)
     else:
-        load_towers(towers, load_checkpoint(checkpoint_path(given, say), only=("model",)))
+        load_towers(towers, load_checkpoint(checkpoint_path(given, message), only=("model",)))
 
 
-def _fill(towers: Towers, weights: Mapping[str, Tensor], path: Path) -> None:
+def _load_file(towers: Towers, weights: Mapping[str, Tensor], path: Path) -> None:
     if is_released(weights):
         load_released(towers, weights)
         return
-    wanted = towers.state_dict()
-    check_fit(wanted, weights, str(path))
-    towers.load_state_dict({name: weights.get(name, value) for name, value in wanted.items()})
+    expected = towers.state_dict()
+    check_weights(expected, weights, str(path))
+    towers.load_state_dict({name: weights.get(name, value) for name, value in expected.items()})
 
 
-def _leaves(value: Mapping[str, object], path: str = "") -> Iterator[tuple[str, object]]:
-    """The values of nested mappings, by their keys with dots between."""
+def _leaves(value: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yields the values of nested mappings with their keys, joined by dots."""
     for key, inner in value.items():
         if isinstance(inner, Mapping):
-            yield from _leaves(inner, f"{path}{key}.")
+            yield from _leaves(inner, f"{prefix}{key}.")
         else:
-            yield path + key, inner
+            yield prefix + key, inner

@@ -1,4 +1,4 @@
-"""What is seen while a training runs: one line a step, a bar on a terminal, TensorBoard, and a log for the report."""
+"""The log of a run: a line a step on stderr, a progress bar on a terminal, TensorBoard, and `log.jsonl`."""
 
 import json
 import sys
@@ -25,8 +25,8 @@ LOG = "log.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StepLine:
-    """What a step has to say."""
+class StepRecord:
+    """What is logged of a step. The field names are keys of `log.jsonl`."""
 
     step: int
     epoch: int
@@ -34,37 +34,38 @@ class StepLine:
     queue_fill: int
     queue_slots: int
     wait_s: float
+    """Seconds spent waiting for data."""
     samples: int
     rate: float
-    keys: list[str]
-    """Of this rank's samples."""
+    """The learning rate."""
 
 
-class Watch:
-    """Writes for the first rank; for the others it does nothing. A context manager.
+class RunLog:
+    """Writes the log on the main rank; does nothing on others. A context manager.
 
-    `log.jsonl` holds one JSON object a step or validation. A run that goes on drops what it had logged beyond its step.
+    `log.jsonl` holds one JSON object a step or validation. A resumed run removes the entries after
+    the step of its checkpoint: those steps are done again.
     """
 
     def __init__(
-        self, folder: Path, *, first: bool, done: int, steps: int, quiet: bool = False
+        self, folder: Path, *, is_main: bool, step: int, max_steps: int, quiet: bool = False
     ) -> None:
-        self._first, self._quiet = first, quiet
-        self._steps = steps
-        self._last = time.monotonic()
+        self._is_main, self._quiet = is_main, quiet
+        self._max_steps = max_steps
+        self._last_s = time.monotonic()
         self._log: IO[str] | None = None
         self._board: SummaryWriter | None = None
         self._progress: Progress | None = None
         self._task: TaskID | None = None
-        if first:
+        if is_main:
             with os_errors(folder):
-                _cut_log(folder / LOG, done)
+                _truncate_log(folder / LOG, step)
                 self._log = (folder / LOG).open("a", encoding="utf-8", buffering=1)
-                self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1)
+                self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
             if sys.stderr.isatty():
-                self._start_bar(done)
+                self._start_bar(step)
 
-    def __enter__(self) -> "Watch":
+    def __enter__(self) -> "RunLog":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -75,39 +76,44 @@ class Watch:
         if self._board:
             self._board.close()
 
-    def step(self, line: StepLine) -> None:
-        """Log a step."""
+    def step(self, record: StepRecord) -> None:
+        """Logs a step."""
         now = time.monotonic()
-        took_s, self._last = now - self._last, now
-        if not self._first:
+        took_s, self._last_s = now - self._last_s, now
+        if not self._is_main:
             return
-        per_second = line.samples / max(took_s, 1e-9)
+        per_second = record.samples / max(took_s, 1e-9)
         self._write(
-            {"kind": "step", **_without_keys(line), "took_s": took_s, "samples_per_s": per_second}
+            {"kind": "step", **asdict(record), "took_s": took_s, "samples_per_s": per_second}
         )
         self._chart(
-            line.step,
-            {**line.figures, "rate": line.rate, "samples_per_s": per_second, "wait_s": line.wait_s},
+            record.step,
+            {
+                **record.figures,
+                "rate": record.rate,
+                "samples_per_s": per_second,
+                "wait_s": record.wait_s,
+            },
         )
-        self._print(_words(line, per_second, self._steps))
+        self._print(_terminal_line(record, per_second, self._max_steps))
         if self._progress and self._task is not None:
-            self._progress.update(self._task, completed=line.step)
+            self._progress.update(self._task, completed=record.step)
 
     def validation(self, step: int, metrics: dict[str, float]) -> None:
-        """Log a validation; the time it took is not the next step's."""
-        self._last = time.monotonic()
-        if self._first:
+        """Logs a validation. Its time does not count as time of the next step."""
+        self._last_s = time.monotonic()
+        if self._is_main:
             self._write({"kind": "validation", "step": step, "metrics": metrics})
             self._chart(step, {f"validation/{name}": value for name, value in metrics.items()})
             shown = " ".join(f"{name} {value:.4f}" for name, value in sorted(metrics.items()))
             self._print(f"step {step}: validation {shown}")
 
-    def say(self, line: str) -> None:
-        """Something that the operator should read."""
-        if self._first:
+    def message(self, line: str) -> None:
+        """Prints a line for the operator."""
+        if self._is_main:
             self._print(line)
 
-    def _start_bar(self, done: int) -> None:
+    def _start_bar(self, step: int) -> None:
         self._progress = Progress(
             TextColumn("train"),
             BarColumn(bar_width=24),
@@ -115,7 +121,7 @@ class Watch:
             TimeRemainingColumn(),
             console=Console(file=sys.stderr),
         )
-        self._task = self._progress.add_task("train", total=self._steps, completed=done)
+        self._task = self._progress.add_task("train", total=self._max_steps, completed=step)
         self._progress.start()
 
     def _write(self, value: dict[str, object]) -> None:
@@ -137,40 +143,35 @@ class Watch:
 
 
 def read_log(folder: Path) -> list[dict[str, object]]:
-    """The entries of `log.jsonl`; a line that a kill cut off is left out."""
+    """Reads the entries of `log.jsonl`; skips a line that a kill truncated."""
     path = folder / LOG
     if not path.is_file():
         return []
-    found: list[dict[str, object]] = []
+    entries: list[dict[str, object]] = []
     for line in path.read_text("utf-8").splitlines():
         try:
-            found.append(json.loads(line))
+            entries.append(json.loads(line))
         except ValueError:
             continue
-    return found
+    return entries
 
 
-def _cut_log(path: Path, done: int) -> None:
+def _truncate_log(path: Path, step: int) -> None:
     kept = [
         one
         for one in read_log(path.parent)
-        if isinstance(one.get("step"), int) and one["step"] <= done  # type: ignore[operator]
+        if isinstance(one.get("step"), int) and one["step"] <= step  # type: ignore[operator]
     ]
     write_atomic(path, "".join(json.dumps(one) + "\n" for one in kept).encode())
 
 
-def _without_keys(line: StepLine) -> dict[str, object]:
-    value: dict[str, object] = asdict(line)
-    del value["keys"]
-    return value
-
-
-def _words(line: StepLine, per_second: float, steps: int) -> str:
-    figures = line.figures
+def _terminal_line(record: StepRecord, per_second: float, max_steps: int) -> str:
+    figures = record.figures
     return (
-        f"step {line.step}/{steps} epoch {line.epoch} loss {figures['loss']:.4f} "
+        f"step {record.step}/{max_steps} epoch {record.epoch} loss {figures['loss']:.4f} "
         f"top1 i2t {figures['image_to_text_top1']:.3f} t2i {figures['text_to_image_top1']:.3f} "
         f"similarity positive {figures['positive']:.3f} negative {figures['negative']:.3f} "
-        f"temperature {figures['temperature']:.4f} queue {line.queue_fill}/{line.queue_slots} "
-        f"data {line.wait_s:.3f}s samples/s {per_second:.1f} lr {line.rate:.2e} norm {figures['gradient_norm']:.3f}"
+        f"temperature {figures['temperature']:.4f} queue {record.queue_fill}/{record.queue_slots} "
+        f"data {record.wait_s:.3f}s samples/s {per_second:.1f} lr {record.rate:.2e} "
+        f"norm {figures['gradient_norm']:.3f}"
     )

@@ -1,4 +1,4 @@
-"""A wish to stop, from the system or from a launcher that is gone: noted here, obeyed between two steps."""
+"""Requests to stop, by a signal or because the launcher is gone: recorded here, read after a step."""
 
 import os
 import signal
@@ -6,36 +6,38 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-PARENT = "WENLAN_LAUNCHER_PID"
+LAUNCHER_PID_VARIABLE = "WENLAN_LAUNCHER_PID"
 
 
-class StopWish:
+class StopRequest:
     """True once this process should stop."""
 
     def __init__(self) -> None:
-        self.asked = False
-        parent = os.environ.get(PARENT)
-        self._launcher = int(parent) if parent else None
+        self.signalled = False
+        launcher_pid = os.environ.get(LAUNCHER_PID_VARIABLE)
+        self._launcher_pid = int(launcher_pid) if launcher_pid else None
 
     def __bool__(self) -> bool:
-        # A launcher that was killed cannot pass a signal on: its children see that they have another parent.
-        return self.asked or (self._launcher is not None and os.getppid() != self._launcher)
+        # A launcher that was killed cannot forward a signal. Its ranks then have another parent.
+        return self.signalled or (
+            self._launcher_pid is not None and os.getppid() != self._launcher_pid
+        )
 
-    def note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 # the role of signal handlers
-        """A signal came; the second one ends the process as if we were not here."""
-        self.asked = True
+    def record(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 # a signal handler
+        """Records the first signal; the second one has its default effect and ends the process."""
+        self.signalled = True
         signal.signal(number, signal.SIG_DFL)
 
 
 @contextmanager
-def listening() -> Iterator[StopWish]:
-    """SIGTERM and Ctrl-C make the wish; what handled them before does again afterwards."""
-    wish = StopWish()
-    before = {
-        number: signal.signal(number, wish.note) for number in (signal.SIGTERM, signal.SIGINT)
+def stop_on_signals() -> Iterator[StopRequest]:
+    """Turns SIGTERM and SIGINT into a stop request; restores the previous handlers at the end."""
+    request = StopRequest()
+    previous = {
+        number: signal.signal(number, request.record) for number in (signal.SIGTERM, signal.SIGINT)
     }
     try:
-        yield wish
+        yield request
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,6 +1,7 @@
-"""One step: the order in which towers, momentum, loss, gradients and queues take their turns."""
+"""One training step: the order of towers, momentum update, loss, gradients and queues."""
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -11,182 +12,223 @@ from torch.nn.parallel import DistributedDataParallel
 
 from wenlan_data.model.config import TrainConfig
 from wenlan_data.model.inputs import Inputs
-from wenlan_data.train import distributed as world
 from wenlan_data.train.batches import Batch
-from wenlan_data.train.distributed import Ranks
-from wenlan_data.train.negatives import same_entries
+from wenlan_data.train.distributed import (
+    Distributed,
+    all_gather,
+    all_gather_with_gradients,
+    all_reduce_mean,
+)
+from wenlan_data.train.negatives import false_negative_mask
 from wenlan_data.train.objectives import clip, moco
 from wenlan_data.train.optimizer import clip_gradients, learning_rate, set_learning_rate
-from wenlan_data.train.state import Training
+from wenlan_data.train.state import TrainingState
 
 FIGURES = ("loss", "image_to_text_top1", "text_to_image_top1", "positive", "negative")
+"""What a step reports: the loss, the share of queries whose positive is the most similar, and the
+mean cosine similarity of positives and of negatives."""
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a step did, over all ranks."""
+class StepResult:
+    """Result of a step, over all ranks."""
 
     figures: dict[str, float]
-    """`FIGURES`, the norm of the gradients, and the temperature."""
+    """`FIGURES`, `gradient_norm` and `temperature`."""
     finite: bool
-    """False: nothing was changed."""
+    """False where the update was skipped."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What one micro-step computed."""
+class MicroStepOutput:
+    """Result of the forward pass over a micro-batch, of this rank."""
 
     loss: Tensor
     figures: Tensor
     """float64 (len(FIGURES),)."""
     keys: tuple[Tensor, Tensor] | None
-    """Image and text keys of all ranks, to be put into the queues."""
+    """(G, D) image and text keys of all ranks, for the queues; None for clip."""
 
 
 def training_step(
-    training: Training, module: nn.Module, parts: Sequence[Batch], config: TrainConfig, ranks: Ranks
-) -> Outcome:
-    """Forward, backward and update over the micro-batches `parts`; `module` is the towers, under DDP or not.
+    training: TrainingState,
+    module: nn.Module,
+    micro_batches: Sequence[Batch],
+    config: TrainConfig,
+    distributed: Distributed,
+) -> StepResult:
+    """Forward, backward and update over the micro-batches of a step; `module` is the towers, or DDP around them.
 
-    The momentum towers move first, once a step; queues take the keys of each part after its backward pass. Where the
-    loss or the gradients of any rank are not finite, weights and optimizer stay as they are; keys of a part that has
-    any that is not finite never enter the queues.
+    Where the loss or the gradients of any rank are not finite, weights and optimizer stay as they
+    are. Keys of a micro-batch that has any that is not finite are not enqueued.
     """
     set_learning_rate(
         training.optimizer, learning_rate(training.step, config.optimizer, config.max_steps)
     )
-    training.follow(config.momentum)
+    # As in MoCo: the momentum towers move before the keys are computed, once a step.
+    training.update_momentum(config.momentum)
     training.optimizer.zero_grad(set_to_none=True)
-    figures = torch.zeros(len(FIGURES), device=ranks.device, dtype=torch.float64)
-    for number, (part, last) in enumerate(_with_last(parts)):
-        seed_all(config.seed, training.step, number, ranks.rank)
-        with _without_sync(module, last):
-            found = micro_step(training, module, part, config, ranks)
-            (found.loss / len(parts)).backward()  # type: ignore[no-untyped-call] # torch's own
-        figures += found.figures / len(parts)
-        if found.keys is not None and bool(torch.isfinite(torch.cat(found.keys)).all()):
-            training.queues.put(*found.keys, world.gather(part.ids), world.gather(part.pages))
+    figures = torch.zeros(len(FIGURES), device=distributed.device, dtype=torch.float64)
+    for number, (micro_batch, is_last) in enumerate(_with_last(micro_batches)):
+        # Dropout is a function of seed, step, micro-step and rank, so a resumed run repeats it.
+        seed_all(config.seed, training.step, number, distributed.rank)
+        with _no_sync_until(is_last, module):
+            output = micro_step(training, module, micro_batch, config, distributed)
+            (output.loss / len(micro_batches)).backward()  # type: ignore[no-untyped-call] # torch's own
+        figures += output.figures / len(micro_batches)
+        # After the loss: the keys of this micro-batch are no negatives of itself.
+        _enqueue(training, output, micro_batch)
     return _update(training, figures, config)
 
 
 def micro_step(
-    training: Training, module: nn.Module, part: Batch, config: TrainConfig, ranks: Ranks
-) -> Found:
-    """The loss of one micro-batch and what it shows."""
+    training: TrainingState,
+    module: nn.Module,
+    batch: Batch,
+    config: TrainConfig,
+    distributed: Distributed,
+) -> MicroStepOutput:
+    """Computes the loss and the figures of one micro-batch."""
     precision = torch.autocast(
-        ranks.device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"
+        distributed.device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"
     )
-    with precision, training.frozen.remembering():
-        image, text, scale = module(part.inputs)
-        keys = _keys(training, part.inputs)
+    with precision, training.frozen_cache.recording():
+        image, text, scale = module(batch.inputs)
+        keys = _momentum_keys(training, batch.inputs)
     if keys is None:
-        return _clip(image, text, scale, part, config, ranks)
-    return _brivl(training, (image, text), keys, 1 / scale, part, config, ranks)
+        return _clip(image, text, scale, batch, config, distributed)
+    return _brivl(training, (image, text), keys, 1 / scale, batch, config, distributed)
 
 
 def seed_all(*numbers: int) -> None:
-    """Make all randomness from here on a function of `numbers`."""
+    """Seeds torch's generators with a hash of `numbers`."""
     digest = hashlib.sha256(repr(numbers).encode()).digest()
     torch.manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
 @torch.no_grad()
-def _keys(training: Training, inputs: Inputs) -> tuple[Tensor, Tensor] | None:
-    if training.keys is None:
+def _momentum_keys(training: TrainingState, inputs: Inputs) -> tuple[Tensor, Tensor] | None:
+    if training.momentum_towers is None:
         return None
-    return training.keys.image_vectors(inputs), training.keys.text_vectors(inputs)
+    return training.momentum_towers.embed_images(inputs), training.momentum_towers.embed_texts(
+        inputs
+    )
 
 
 def _brivl(
-    training: Training,
+    training: TrainingState,
     query: tuple[Tensor, Tensor],
     key: tuple[Tensor, Tensor],
     temperature: Tensor,
-    part: Batch,
+    batch: Batch,
     config: TrainConfig,
-    ranks: Ranks,
-) -> Found:
+    distributed: Distributed,
+) -> MicroStepOutput:
     queues, same = training.queues, config.negatives.mask
-    gathered = world.gather(key[0]), world.gather(key[1])
-    batch = None
+    gathered = all_gather(key[0]), all_gather(key[1])
+    batch_keys = None
     if config.negatives.batch:
-        others = same_entries(
-            part.ids, part.pages, world.gather(part.ids), world.gather(part.pages), same
-        )
-        batch = moco.BatchKeys(*gathered, ranks.rank * len(part.ids), others)
-    first, second = moco.contrastive_logits(
+        first_row = distributed.rank * len(batch.ids)
+        batch_keys = moco.BatchKeys(*gathered, first_row, _false_negatives(batch, config))
+    image_to_text, text_to_image = moco.contrastive_logits(
         *query, *key, queues.image_KD, queues.text_KD, temperature,
-        ignored=queues.ignored(part.ids, part.pages, same), batch=batch,
+        ignored=queues.ignored(batch.ids, batch.pages, same), batch=batch_keys,
     )  # fmt: skip
-    loss = moco.first_column_loss(first) + moco.first_column_loss(second)
-    right = torch.zeros(len(first), dtype=torch.long, device=first.device)
-    return Found(loss, _figures(loss, first, second, right, temperature), gathered)
+    loss = moco.info_nce(image_to_text) + moco.info_nce(text_to_image)
+    positive = torch.zeros(len(image_to_text), dtype=torch.long, device=image_to_text.device)
+    figures = _figures(loss, image_to_text, text_to_image, positive, temperature)
+    return MicroStepOutput(loss, figures, gathered)
 
 
 def _clip(
-    image: Tensor, text: Tensor, scale: Tensor, part: Batch, config: TrainConfig, ranks: Ranks
-) -> Found:
-    row = ranks.rank * len(part.ids)
-    others = same_entries(
-        part.ids,
-        part.pages,
-        world.gather(part.ids),
-        world.gather(part.pages),
+    image: Tensor,
+    text: Tensor,
+    scale: Tensor,
+    batch: Batch,
+    config: TrainConfig,
+    distributed: Distributed,
+) -> MicroStepOutput:
+    first_row = distributed.rank * len(batch.ids)
+    image_to_text, text_to_image = clip.contrastive_logits(
+        image, text, all_gather_with_gradients(image), all_gather_with_gradients(text), scale,
+        first_row=first_row, ignored=_false_negatives(batch, config),
+    )  # fmt: skip
+    positive = torch.arange(len(image), device=image.device) + first_row
+    loss = clip.symmetric_info_nce(image_to_text, text_to_image, positive)
+    figures = _figures(loss, image_to_text, text_to_image, positive, 1 / scale)
+    return MicroStepOutput(loss, figures, None)
+
+
+def _false_negatives(batch: Batch, config: TrainConfig) -> Tensor:
+    """(B, G), True where a sample of the batch over all ranks is no negative of one of this rank."""
+    return false_negative_mask(
+        batch.ids,
+        batch.pages,
+        all_gather(batch.ids),
+        all_gather(batch.pages),
         config.negatives.mask,
     )
-    first, second = clip.contrastive_logits(
-        image, text, world.gather_with_gradients(image), world.gather_with_gradients(text), scale,
-        first_row=row, ignored=others,
-    )  # fmt: skip
-    right = torch.arange(len(image), device=image.device) + row
-    loss = (moco.mean_cross_entropy(first, right) + moco.mean_cross_entropy(second, right)) / 2
-    return Found(loss, _figures(loss, first, second, right, 1 / scale), None)
+
+
+def _enqueue(training: TrainingState, output: MicroStepOutput, batch: Batch) -> None:
+    # One key that is not finite would make the loss of every later step not finite.
+    if output.keys is not None and bool(torch.isfinite(torch.cat(output.keys)).all()):
+        training.queues.enqueue(*output.keys, all_gather(batch.ids), all_gather(batch.pages))
 
 
 @torch.no_grad()
 def _figures(
-    loss: Tensor, first: Tensor, second: Tensor, right: Tensor, temperature: Tensor
+    loss: Tensor,
+    image_to_text: Tensor,
+    text_to_image: Tensor,
+    positive: Tensor,
+    temperature: Tensor,
 ) -> Tensor:
-    rows = torch.arange(len(right), device=right.device)
+    """float64 (len(FIGURES),), from (B, N) logits in both directions and their positive columns (B,)."""
+    both = (image_to_text, text_to_image)
+    rows = torch.arange(len(positive), device=positive.device)
+    # Logits are similarities over the temperature: times the temperature they are similarities again.
+    positives = (image_to_text[rows, positive] + text_to_image[rows, positive]).mean() / 2
+    negatives = torch.cat(both).detach().clone()
+    negatives[torch.arange(len(negatives), device=positive.device), positive.repeat(2)] = -math.inf
+    counted = ~torch.isneginf(negatives)
     values = [
         loss.detach(),
-        *((logits.argmax(1) == right).float().mean() for logits in (first, second)),
+        *((logits.argmax(1) == positive).float().mean() for logits in both),
+        positives * temperature,
+        negatives.masked_fill(~counted, 0).sum() / counted.sum().clamp_min(1) * temperature,
     ]
-    values.append((first[rows, right] + second[rows, right]).mean() / 2 * temperature)
-    negatives = torch.cat([first, second]).detach().clone()
-    negatives[torch.arange(len(negatives), device=right.device), right.repeat(2)] = float("-inf")
-    there = ~torch.isneginf(negatives)
-    values.append(negatives.masked_fill(~there, 0).sum() / there.sum().clamp_min(1) * temperature)
     return torch.stack([value.double() for value in values])
 
 
-def _update(training: Training, figures: Tensor, config: TrainConfig) -> Outcome:
-    learning = [one for one in training.towers.parameters() if one.requires_grad]
-    norm = clip_gradients(learning, config.optimizer.clip_norm)
-    figures = world.mean(torch.cat([figures, norm[None].double()]))
+def _update(training: TrainingState, figures: Tensor, config: TrainConfig) -> StepResult:
+    """Clips the gradients and updates the weights, on all ranks or, where a value is not finite, on none."""
+    trained = [one for one in training.towers.parameters() if one.requires_grad]
+    norm = clip_gradients(trained, config.optimizer.clip_norm)
+    # The mean over ranks is not finite where one rank's value is not: all take the same decision.
+    figures = all_reduce_mean(torch.cat([figures, norm[None].double()]))
     values = figures.tolist()
-    finite = all(value == value and abs(value) != float("inf") for value in values)
+    finite = all(math.isfinite(value) for value in values)
     if finite:
         training.optimizer.step()
-        training.towers.clamp()
+        training.towers.clamp_temperature()
         training.skipped_in_a_row = 0
     else:
         training.skipped += 1
         training.skipped_in_a_row += 1
     training.step += 1
     temperature = float((-training.towers.log_scale.detach()).exp())
-    return Outcome(
-        {**dict(zip((*FIGURES, "gradient_norm"), values, strict=True)), "temperature": temperature},
-        finite,
-    )
+    named = dict(zip((*FIGURES, "gradient_norm"), values, strict=True))
+    return StepResult({**named, "temperature": temperature}, finite)
 
 
-def _with_last(parts: Sequence[Batch]) -> Iterator[tuple[Batch, bool]]:
-    for number, part in enumerate(parts):
-        yield part, number == len(parts) - 1
+def _with_last(micro_batches: Sequence[Batch]) -> Iterator[tuple[Batch, bool]]:
+    for number, micro_batch in enumerate(micro_batches):
+        yield micro_batch, number == len(micro_batches) - 1
 
 
-def _without_sync(module: nn.Module, last: bool) -> AbstractContextManager[None]:
-    if isinstance(module, DistributedDataParallel) and not last:
+def _no_sync_until(is_last: bool, module: nn.Module) -> AbstractContextManager[None]:
+    """DDP's `no_sync` for all micro-batches but the last: gradients add up locally and are reduced once."""
+    if isinstance(module, DistributedDataParallel) and not is_last:
         return module.no_sync()
     return nullcontext()

@@ -1,4 +1,4 @@
-"""From a config and the command line to a run that can be trained, and back to nothing when it ends."""
+"""A whole training run: set-up from config and command line, the loop, and the report at the end."""
 
 import json
 import os
@@ -7,12 +7,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer
 
-from wenlan_data.errors import UsageError, WenlanError, in_short, os_errors, print_line
+from wenlan_data.errors import UsageError, WenlanError, os_errors, print_line
 from wenlan_data.eval.corpus_eval import corpus_retrieval
-from wenlan_data.eval.embed import Model
-from wenlan_data.files import atomic_path
+from wenlan_data.eval.embed import EmbeddingModel
 from wenlan_data.load.text import load_tokenizer
 from wenlan_data.model.allocator import keep_freed_memory
 from wenlan_data.model.checkpoint import (
@@ -21,250 +19,271 @@ from wenlan_data.model.checkpoint import (
     Checkpoint,
     CorpusMark,
     checkpoint_path,
-    checkpoints,
+    list_checkpoints,
     load_checkpoint,
 )
-from wenlan_data.model.config import TextConfig, TrainConfig
-from wenlan_data.model.tokenizer import train_tokenizer, vocabulary_size
+from wenlan_data.model.config import TrainConfig
+from wenlan_data.model.tokenizer import vocabulary_size, write_tokenizer
 from wenlan_data.model.towers import make_towers
-from wenlan_data.train import distributed as world
-from wenlan_data.train.batches import START, Place, Stream, batches
-from wenlan_data.train.corpus_mark import Pages, check_same, check_shards, corpus_mark
-from wenlan_data.train.distributed import Ranks
+from wenlan_data.train.batches import START, DataPosition, TrainingData, batches
+from wenlan_data.train.corpus_mark import (
+    SamplePages,
+    check_same_corpus,
+    check_shards,
+    corpus_mark,
+)
+from wenlan_data.train.distributed import (
+    Distributed,
+    barrier,
+    destroy_distributed,
+    init_distributed,
+)
 from wenlan_data.train.launch import check_division
-from wenlan_data.train.loop import Run, train
-from wenlan_data.train.measure_standard import measure
+from wenlan_data.train.loop import TrainingRun, train
+from wenlan_data.train.measure_standard import measure_standardisation
 from wenlan_data.train.options import TrainOptions
-from wenlan_data.train.report import write_report
+from wenlan_data.train.report import PAGE, write_report
 from wenlan_data.train.resume import (
     check_config,
     check_init,
-    clear_unsound,
-    initialise,
-    newest_sound,
+    load_initial_weights,
+    load_newest_intact,
+    quarantine_newer,
 )
-from wenlan_data.train.run_log import Watch
-from wenlan_data.train.signals import listening
-from wenlan_data.train.state import Training, begin, restore
+from wenlan_data.train.run_log import RunLog
+from wenlan_data.train.signals import stop_on_signals
+from wenlan_data.train.state import TrainingState, restore_training, start_training
 
 
-def run_training(config: TrainConfig, options: TrainOptions) -> Training:
-    """Train to the end on this rank; see `loop.train` for how it can end otherwise.
+def run_training(config: TrainConfig, options: TrainOptions) -> TrainingState:
+    """Trains on this rank to the last step and returns the final state; see `loop.train` for other ends.
 
-    Raises `UsageError` where the output or the arguments do not fit, `RecipeError` where the checkpoint does not.
+    Raises `UsageError` where the output folder or the arguments do not fit, `RecipeError` where the
+    checkpoint does not.
     """
     check_division(config, int(os.environ.get("WORLD_SIZE", "1")))
+    # TF32 for fp32 matrix products on GPUs that have it.
     torch.set_float32_matmul_precision("high")
-    ranks = world.join()
-    if ranks.device.type == "cpu":
+    distributed = init_distributed()
+    if distributed.device.type == "cpu":
         keep_freed_memory()
     try:
-        with listening() as stop, _prepared(config, options, ranks) as run:
+        with stop_on_signals() as stop, _prepare(config, options, distributed) as run:
             train(run, stop)
             return run.training
     finally:
-        world.leave()
+        destroy_distributed()
 
 
-@contextmanager
-def _prepared(config: TrainConfig, options: TrainOptions, ranks: Ranks) -> Iterator[Run]:
-    say: Callable[[str], None] = print_line if ranks.first else (lambda _: None)
-    check_shards(options.shards, options.val_shards)
-    if options.out.exists() and not options.out.is_dir():
-        raise UsageError(f"{options.out}: no folder: choose another --out")
-    checkpoint = _found_checkpoint(options, config, say)
-    if checkpoint is None:
-        check_init(options.init, config)
-    corpus = corpus_mark(options.shards)
-    with _whole_or_nothing(options.out, ranks):
-        tokenizer = _tokenizer(config, options, ranks, checkpoint)
-        shape = checkpoint.state.text_encoder if checkpoint else None
-        towers = make_towers(config, vocabulary_size(tokenizer), shape)
-        if checkpoint is None and options.init is not None:
-            initialise(towers, options.init, say)
-        training = begin(towers, config, ranks.device)
-        stream = Stream(
-            shards=list(options.shards),
-            tokenizer=tokenizer,
-            pages=Pages(options.shards),
-            workers=options.workers,
-        )
-        if checkpoint is not None:
-            _go_on(training, checkpoint, corpus, options, say)
-            if options.resume == "auto" and ranks.first:
-                clear_unsound(options.out, checkpoint, say)
-        elif config.standardise and options.init is None:
-            measure(training.towers, batches(stream, config, ranks, START), config)
-    with Watch(options.out, first=ranks.first, done=training.step, steps=config.max_steps) as watch:
-        yield Run(
-            folder=options.out,
-            config=config,
-            ranks=ranks,
-            stream=stream,
-            corpus=corpus,
-            training=training,
-            tokenizer=tokenizer.read_bytes(),
-            watch=watch,
-            validate=_validator(training, config, options, tokenizer, ranks)
-            if options.val_shards
-            else None,
-        )
+def write_results(
+    config: TrainConfig, options: TrainOptions, training: TrainingState, *, as_json: bool
+) -> str:
+    """Writes `report.html` on the main rank and returns the text to print, empty on other ranks.
 
-
-def save_tokenizer(config: TextConfig, shards: tuple[Path, ...], path: Path) -> None:
-    """Write the tokenizer that the config's encoder wants, or one of the corpus, to `path`, at once or not at all."""
-    with atomic_path(path) as partial:
-        if config.backbone == "small":
-            train_tokenizer(shards, config.small.vocabulary).save(str(partial))
-        else:
-            try:
-                found = AutoTokenizer.from_pretrained(config.backbone, use_fast=True)
-            except (OSError, ValueError) as error:
-                raise UsageError(
-                    f"text.backbone {config.backbone!r}: its tokenizer could not be had ({in_short(error)}): "
-                    "offline, give a folder with config.json, model.safetensors and a tokenizer"
-                ) from error
-            found.backend_tokenizer.save(str(partial))
-
-
-def _found_checkpoint(
-    options: TrainOptions, config: TrainConfig, say: Callable[[str], None]
-) -> Checkpoint | None:
-    if options.resume == "auto":
-        found = newest_sound(options.out, say)
-    else:
-        given = None if options.resume == "no" else Path(options.resume)
-        if checkpoints(options.out) and not (given and _is_inside(given, options.out)):
-            raise UsageError(
-                f"{options.out} holds a run already: go on with --resume auto, or choose another --out"
-            )
-        found = load_checkpoint(checkpoint_path(given, say)) if given else None
-    if found is not None:
-        check_config(found, config, say)
-    return found
-
-
-def _is_inside(checkpoint: Path, run: Path) -> bool:
-    """Whether it is one of the run's own; its folder of checkpoints may be a link to another disk."""
-    return any(
-        checkpoint.resolve().is_relative_to(folder.resolve()) for folder in (run, run / FOLDER)
-    )
-
-
-@contextmanager
-def _whole_or_nothing(out: Path, ranks: Ranks) -> Iterator[None]:
-    """Take the tokenizer and the folders made for it away again, where what follows it fails."""
-    path = out / TOKENIZER
-    made = [one for one in (path, out, *out.parents) if not one.exists()]
-    with ExitStack() as undo:
-        if ranks.first:
-            undo.callback(_remove, made)
-        yield
-        undo.pop_all()
-
-
-def _remove(made: list[Path]) -> None:
-    for one in made:
-        with suppress(OSError):
-            one.rmdir() if one.is_dir() else one.unlink()
-
-
-def _tokenizer(
-    config: TrainConfig, options: TrainOptions, ranks: Ranks, checkpoint: Checkpoint | None
-) -> Path:
-    """The tokenizer of the run: the checkpoint's, that of `--init`, the encoder's, or one of the corpus."""
-    path = options.out / TOKENIZER
-    if ranks.first:
-        with os_errors(options.out):
-            options.out.mkdir(parents=True, exist_ok=True)
-            if checkpoint is not None:
-                path.write_bytes((checkpoint.path / TOKENIZER).read_bytes())
-            elif options.init is not None and options.init.is_dir():
-                path.write_bytes(
-                    (checkpoint_path(options.init, lambda _: None) / TOKENIZER).read_bytes()
-                )
-            else:
-                save_tokenizer(config.text, options.shards, path)
-    world.wait_for_all()
-    load_tokenizer(path, config.text.max_tokens)
-    return path
-
-
-def _go_on(
-    training: Training,
-    checkpoint: Checkpoint,
-    corpus: CorpusMark,
-    options: TrainOptions,
-    say: Callable[[str], None],
-) -> None:
-    same = check_same(
-        checkpoint.state.corpus,
-        corpus,
-        may_grow=options.grown_corpus,
-        may_change=options.changed_corpus,
-    )
-    restore(training, checkpoint)
-    if not same:
-        training.place = Place(training.place.epoch + 1, 0)
-    say(f"going on from {checkpoint.path}: step {training.step}, epoch {training.place.epoch}")
-
-
-def _validator(
-    training: Training, config: TrainConfig, options: TrainOptions, tokenizer: Path, ranks: Ranks
-) -> Callable[[], dict[str, float]]:
-    def validate() -> dict[str, float]:
-        training.towers.eval()
-        model = Model(
-            towers=training.towers, config=config, tokenizer=tokenizer, device=ranks.device
-        )
-        found = corpus_retrieval(
-            model, options.val_shards, workers=options.workers, limit=config.validation.max_samples
-        )
-        training.towers.learn()
-        both = found.as_json()
-        figures = {
-            f"{way}_{name}": value for way, values in both.items() for name, value in values.items()
-        }
-        return {"mean_recall": found.mean_recall, **figures}
-
-    return validate
-
-
-def finish(config: TrainConfig, options: TrainOptions, training: Training, *, as_json: bool) -> str:
-    """Write `report.html` on the first rank, with examples of the validation pairs, or of the training's where there
-    are none; the text to print, empty on other ranks."""
+    The report shows the validation pairs, or training pairs where there are none.
+    """
     if os.environ.get("RANK", "0") != "0":
         return ""
-    model = Model(
+    problem = _try_report(config, options, training)
+    best = checkpoint_path(options.out)
+    report = options.out / PAGE
+    if as_json:
+        counts = {"steps": training.step, "samples": training.samples, "skipped": training.skipped}
+        return json.dumps({**counts, "checkpoint": str(best), "report": str(report)})
+    lines = [
+        f"{training.step} steps, {training.samples} samples, {training.skipped} steps skipped",
+        f"checkpoint: {best}",
+        f"report: {problem or report}",
+    ]
+    return "\n".join(lines)
+
+
+def _try_report(config: TrainConfig, options: TrainOptions, training: TrainingState) -> str:
+    """Writes the report; returns what went wrong, empty if nothing."""
+    model = EmbeddingModel(
         towers=training.towers.eval(),
         config=config,
         tokenizer=options.out / TOKENIZER,
         device=next(training.towers.parameters()).device,
     )
-    shards = options.val_shards or options.shards
-    problem = ""
     try:
         with torch.no_grad():
             write_report(
                 options.out,
                 config,
                 model,
-                shards,
-                seen=not options.val_shards,
+                options.val_shards or options.shards,
+                trained_on=not options.val_shards,
                 workers=options.workers,
             )
     except WenlanError as error:
         # The model is saved: a report that cannot be written must not make the training look failed.
-        problem = str(error)
-    best = checkpoint_path(options.out)
-    if as_json:
-        facts = {"steps": training.step, "samples": training.samples, "skipped": training.skipped}
-        return json.dumps(
-            {**facts, "checkpoint": str(best), "report": str(options.out / "report.html")}
+        return str(error)
+    return ""
+
+
+@contextmanager
+def _prepare(
+    config: TrainConfig, options: TrainOptions, distributed: Distributed
+) -> Iterator[TrainingRun]:
+    """Yields the run at the step where it starts; its log is open inside."""
+    message: Callable[[str], None] = print_line if distributed.is_main else (lambda _: None)
+    check_shards(options.shards, options.val_shards)
+    if options.out.exists() and not options.out.is_dir():
+        raise UsageError(f"{options.out}: not a folder: choose another --out")
+    checkpoint = _checkpoint_to_resume(options, config, message)
+    if checkpoint is None:
+        check_init(options.init, config)
+    corpus = corpus_mark(options.shards)
+    with _removed_on_failure(options.out, distributed):
+        tokenizer = _place_tokenizer(config, options, distributed, checkpoint)
+        encoder = checkpoint.state.text_encoder if checkpoint else None
+        towers = make_towers(config, vocabulary_size(tokenizer), encoder)
+        if checkpoint is None and options.init is not None:
+            load_initial_weights(towers, options.init, message)
+        training = start_training(towers, config, distributed.device)
+        data = TrainingData(
+            shards=list(options.shards),
+            tokenizer=tokenizer,
+            pages=SamplePages(options.shards),
+            workers=options.workers,
         )
-    lines = [
-        f"{training.step} steps, {training.samples} samples, {training.skipped} steps skipped",
-        f"checkpoint: {best}",
-        f"report: {problem or options.out / 'report.html'}",
-    ]
-    return "\n".join(lines)
+        if checkpoint is not None:
+            _resume(training, checkpoint, corpus, options, message)
+            if options.resume == "auto" and distributed.is_main:
+                quarantine_newer(options.out, checkpoint, message)
+        elif config.standardise and options.init is None:
+            # The weights of --init come with the statistics that they were trained with.
+            first_batches = batches(data, config, distributed, START)
+            measure_standardisation(training.towers, first_batches, config)
+    with RunLog(
+        options.out,
+        is_main=distributed.is_main,
+        step=training.step,
+        max_steps=config.max_steps,
+    ) as log:
+        yield TrainingRun(
+            folder=options.out,
+            config=config,
+            distributed=distributed,
+            data=data,
+            corpus=corpus,
+            training=training,
+            tokenizer=tokenizer.read_bytes(),
+            log=log,
+            validate=_validator(training, config, options, tokenizer, distributed)
+            if options.val_shards
+            else None,
+        )
+
+
+def _checkpoint_to_resume(
+    options: TrainOptions, config: TrainConfig, message: Callable[[str], None]
+) -> Checkpoint | None:
+    if options.resume == "auto":
+        checkpoint = load_newest_intact(options.out, message)
+    else:
+        given = None if options.resume == "no" else Path(options.resume)
+        if list_checkpoints(options.out) and not (given and _is_inside(given, options.out)):
+            raise UsageError(
+                f"{options.out} holds a run already: continue it with --resume auto, or choose another --out"
+            )
+        checkpoint = load_checkpoint(checkpoint_path(given, message)) if given else None
+    if checkpoint is not None:
+        check_config(checkpoint, config, message)
+    return checkpoint
+
+
+def _is_inside(checkpoint: Path, run: Path) -> bool:
+    """Whether a checkpoint is one of the run's own; its `checkpoints` may be a link to another disk."""
+    return any(
+        checkpoint.resolve().is_relative_to(folder.resolve()) for folder in (run, run / FOLDER)
+    )
+
+
+@contextmanager
+def _removed_on_failure(out: Path, distributed: Distributed) -> Iterator[None]:
+    """Removes the tokenizer and the folders made for it where the body raises."""
+    created = [path for path in (out / TOKENIZER, out, *out.parents) if not path.exists()]
+    with ExitStack() as undo:
+        if distributed.is_main:
+            undo.callback(_remove_all, created)
+        yield
+        undo.pop_all()
+
+
+def _remove_all(paths: list[Path]) -> None:
+    for path in paths:
+        with suppress(OSError):
+            path.rmdir() if path.is_dir() else path.unlink()
+
+
+def _place_tokenizer(
+    config: TrainConfig,
+    options: TrainOptions,
+    distributed: Distributed,
+    checkpoint: Checkpoint | None,
+) -> Path:
+    """Writes the run's tokenizer: the checkpoint's, that of `--init`, the encoder's, or one of the corpus."""
+    path = options.out / TOKENIZER
+    if distributed.is_main:
+        with os_errors(options.out):
+            options.out.mkdir(parents=True, exist_ok=True)
+            if checkpoint is not None:
+                path.write_bytes((checkpoint.path / TOKENIZER).read_bytes())
+            elif options.init is not None and options.init.is_dir():
+                initial = checkpoint_path(options.init, lambda _: None)
+                path.write_bytes((initial / TOKENIZER).read_bytes())
+            else:
+                write_tokenizer(config.text, options.shards, path)
+    barrier()
+    # Fails here, before the towers are made, where the tokenizer does not fit the config.
+    load_tokenizer(path, config.text.max_tokens)
+    return path
+
+
+def _resume(
+    training: TrainingState,
+    checkpoint: Checkpoint,
+    corpus: CorpusMark,
+    options: TrainOptions,
+    message: Callable[[str], None],
+) -> None:
+    same = check_same_corpus(
+        checkpoint.state.corpus,
+        corpus,
+        may_grow=options.grown_corpus,
+        may_change=options.changed_corpus,
+    )
+    restore_training(training, checkpoint)
+    if not same:
+        # A position in the epoch means nothing for other shards.
+        training.position = DataPosition(training.position.epoch + 1, 0)
+    epoch = training.position.epoch
+    message(f"resuming from {checkpoint.path}: step {training.step}, epoch {epoch}")
+
+
+def _validator(
+    training: TrainingState,
+    config: TrainConfig,
+    options: TrainOptions,
+    tokenizer: Path,
+    distributed: Distributed,
+) -> Callable[[], dict[str, float]]:
+    def validate() -> dict[str, float]:
+        training.towers.eval()
+        model = EmbeddingModel(
+            towers=training.towers, config=config, tokenizer=tokenizer, device=distributed.device
+        )
+        metrics = corpus_retrieval(
+            model, options.val_shards, workers=options.workers, limit=config.validation.max_samples
+        )
+        training.towers.set_training()
+        by_direction = {
+            f"{direction}_{name}": value
+            for direction, values in metrics.as_json().items()
+            for name, value in values.items()
+        }
+        return {"mean_recall": metrics.mean_recall, **by_direction}
+
+    return validate

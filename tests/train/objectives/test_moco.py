@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from wenlan_data.train.negatives import Queues, same_entries
+from wenlan_data.train.negatives import Queues, false_negative_mask
 from wenlan_data.train.objectives import clip, moco
 from wenlan_data.train.objectives.moco import BatchKeys
 
@@ -125,7 +125,7 @@ def test_ignored_slots_do_not_count_and_get_no_gradient() -> None:
 
 def test_masking_removes_exactly_the_equal_ids_and_the_entries_of_the_same_page() -> None:
     queues = Queues(4, 3)
-    queues.put(
+    queues.enqueue(
         _vectors(3, 3, 0), _vectors(3, 3, 1), torch.tensor([7, 8, 9]), torch.tensor([0, 5, 6])
     )
     ids, pages = torch.tensor([8, 1, 2]), torch.tensor([0, 6, 0])
@@ -139,7 +139,7 @@ def test_masking_removes_exactly_the_equal_ids_and_the_entries_of_the_same_page(
 
 def test_equal_pages_are_masked_but_two_samples_without_a_page_are_not() -> None:
     ids, pages = torch.tensor([1, 2, 3]), torch.tensor([0, 0, 4])
-    assert same_entries(ids, pages, ids, pages, ["page"]).tolist() == [
+    assert false_negative_mask(ids, pages, ids, pages, ["page"]).tolist() == [
         [False, False, False], [False, False, False], [False, False, True],
     ]  # fmt: skip
 

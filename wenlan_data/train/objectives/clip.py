@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from wenlan_data.train.objectives.moco import full, mean_cross_entropy
+from wenlan_data.train.objectives.moco import full_precision, mean_cross_entropy
 
 
 def contrastive_loss(
@@ -16,17 +16,24 @@ def contrastive_loss(
     first_row: int = 0,
     ignored: Tensor | None = None,
 ) -> Tensor:
-    """The mean of both directions, a scalar: half of what `objectives.moco` sums.
+    """The mean of both directions, a scalar: half the sum that `objectives.moco` takes.
 
-    `image`, `text`: (B, D) unit vectors of this rank, in rows `first_row` on of `all_image`, `all_text`: (G, D),
-    gathered with gradients. `scale`: one over the temperature. `ignored`: (B, G), True where a column is no negative;
-    the own column is never ignored. The mean over ranks is the loss of the whole batch.
+    `image`, `text`: (B, D), L2-normalised vectors of this rank, which are the rows from `first_row`
+    on of `all_image`, `all_text`: (G, D), gathered with gradients. `scale`: 1 / temperature.
+    `ignored`: (B, G), True for false negatives; the positive is never ignored. The mean over ranks
+    is the loss of the whole batch.
     """
-    first, second = contrastive_logits(
+    image_to_text, text_to_image = contrastive_logits(
         image, text, all_image, all_text, scale, first_row=first_row, ignored=ignored
     )
-    right = torch.arange(len(image), device=image.device) + first_row
-    return (mean_cross_entropy(first, right) + mean_cross_entropy(second, right)) / 2
+    positive = torch.arange(len(image), device=image.device) + first_row
+    return symmetric_info_nce(image_to_text, text_to_image, positive)
+
+
+def symmetric_info_nce(image_to_text: Tensor, text_to_image: Tensor, positive: Tensor) -> Tensor:
+    """The mean of both directions' cross-entropy; (B, G) logits and their positive columns (B,)."""
+    first = mean_cross_entropy(image_to_text, positive)
+    return (first + mean_cross_entropy(text_to_image, positive)) / 2
 
 
 def contrastive_logits(
@@ -39,13 +46,17 @@ def contrastive_logits(
     first_row: int = 0,
     ignored: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Image to text and text to image: (B, G) each, the positive of row i in column `first_row + i`; in fp32."""
+    """Image to text and text to image: (B, G) each in fp32, the positive of row i in column `first_row + i`."""
     with torch.autocast(image.device.type, enabled=False):
-        first = scale * (full(image) @ full(all_text).T)
-        second = scale * (full(text) @ full(all_image).T)
+        image_to_text = scale * (full_precision(image) @ full_precision(all_text).T)
+        text_to_image = scale * (full_precision(text) @ full_precision(all_image).T)
     if ignored is None:
-        return first, second
+        return image_to_text, text_to_image
+    # A sample is the same sample as itself: its own column must stay.
     rows = torch.arange(len(image), device=image.device)
     others = ignored.clone()
     others[rows, rows + first_row] = False
-    return first.masked_fill(others, float("-inf")), second.masked_fill(others, float("-inf"))
+    return (
+        image_to_text.masked_fill(others, float("-inf")),
+        text_to_image.masked_fill(others, float("-inf")),
+    )

@@ -1,6 +1,13 @@
 """BriVL's objective: cross-modal MoCo in both directions, against queues of earlier keys or the batch as well.
 
-Shapes: B queries of this rank, G keys of the batch over all ranks, K slots of a queue, D values of a vector.
+The loss of arXiv 2103.06561 as its released code has it (BAAI-WuDao/BriVL, `models/vl_model.py` at
+bb8d95b). For B pairs, with queries z of the towers, keys p of the other modality's momentum tower,
+the queue Q of earlier such keys, and the temperature tau:
+
+    L_i2t = -1/B sum_j log( exp(z_j . p_j / tau) / (exp(z_j . p_j / tau) + sum_n exp(z_j . Q_n / tau)) )
+    L     = L_i2t + L_t2i
+
+Shapes: B queries of this rank, G keys of the batch over all ranks, K rows of a queue, D values of a vector.
 """
 
 from dataclasses import dataclass
@@ -12,14 +19,14 @@ from torch.nn import functional
 
 @dataclass(frozen=True, slots=True)
 class BatchKeys:
-    """The keys of the whole batch, for runs whose negatives are taken from the batch as well."""
+    """The keys of the batch over all ranks, where they are negatives besides the queue."""
 
     image_GD: Tensor
     text_GD: Tensor
     first_row: int
-    """The column of this rank's first key; query i has its own key at `first_row + i`."""
+    """The row of this rank's first key: the key of query i is row `first_row + i`."""
     ignored_BG: Tensor | None = None
-    """True where a column is no negative: the same sample, or one of the same page. The own column never counts."""
+    """True for false negatives. The query's own key is masked in any case: it is in column 0."""
 
 
 def contrastive_loss(
@@ -34,13 +41,13 @@ def contrastive_loss(
     ignored: Tensor | None = None,
     batch: BatchKeys | None = None,
 ) -> Tensor:
-    """The sum of both directions, a scalar; each is a mean over the B queries (arXiv 2103.06561, brivl.md 2.1).
+    """The sum of InfoNCE in both directions, a scalar, each a mean over the B queries.
 
-    `image`, `text`: (B, D) unit vectors of the towers that learn. `image_key`, `text_key`: (B, D) of the momentum
-    towers, the positives. `image_queue`, `text_queue`: (K, D), K may be 0. `ignored`: (B, K), True where a slot is no
-    negative. In fp32, whatever autocast says.
+    `image`, `text`: (B, D), L2-normalised queries. `image_key`, `text_key`: (B, D), the positives,
+    from the momentum towers. `image_queue`, `text_queue`: (K, D), K may be 0. `ignored`: (B, K),
+    True where a row of the queue is no negative. Computed in fp32, under autocast too.
     """
-    first, second = contrastive_logits(
+    image_to_text, text_to_image = contrastive_logits(
         image,
         text,
         image_key,
@@ -51,7 +58,7 @@ def contrastive_loss(
         ignored=ignored,
         batch=batch,
     )
-    return first_column_loss(first) + first_column_loss(second)
+    return info_nce(image_to_text) + info_nce(text_to_image)
 
 
 def contrastive_logits(
@@ -66,62 +73,69 @@ def contrastive_logits(
     ignored: Tensor | None = None,
     batch: BatchKeys | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Image to text and text to image: (B, 1 + K [+ G]) each, the positive in column 0, -inf for what is ignored."""
+    """Image to text and text to image: (B, 1 + K [+ G]) each, the positive in column 0, -inf where ignored."""
+    text_batch, image_batch = (None, None) if batch is None else (batch.text_GD, batch.image_GD)
+    own_or_ignored = None if batch is None else _own_key_or_ignored(batch, len(image), image.device)
+    # Division by a temperature of 0.07 multiplies the rounding error of bf16 by 14.
     with torch.autocast(image.device.type, enabled=False):
         return (
-            _direction(image, text_key, text_queue, temperature, ignored, batch, "text_GD"),
-            _direction(text, image_key, image_queue, temperature, ignored, batch, "image_GD"),
+            _direction_logits(
+                image, text_key, text_queue, temperature, ignored, text_batch, own_or_ignored
+            ),
+            _direction_logits(
+                text, image_key, image_queue, temperature, ignored, image_batch, own_or_ignored
+            ),
         )
 
 
-def first_column_loss(logits: Tensor) -> Tensor:
-    """The mean cross-entropy of (B, N) logits whose right answer is column 0."""
+def info_nce(logits: Tensor) -> Tensor:
+    """InfoNCE: the mean cross-entropy of (B, N) logits whose positive is column 0."""
     return mean_cross_entropy(
         logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device)
     )
 
 
-def mean_cross_entropy(logits: Tensor, right: Tensor) -> Tensor:
-    """The mean over rows, added up in fp64: a sum over ranks is then the sum over the batch, to the last digit."""
-    return functional.cross_entropy(logits, right, reduction="none").double().mean()
+def mean_cross_entropy(logits: Tensor, positive: Tensor) -> Tensor:
+    """The mean over (B, N) logits of the cross-entropy to column `positive` (B,), in fp64.
+
+    In fp64, so that the mean of the ranks' means is the mean over the batch to the last digit.
+    """
+    return functional.cross_entropy(logits, positive, reduction="none").double().mean()
 
 
-def full(vectors: Tensor) -> Tensor:
-    """The vectors in fp32, or in fp64 where they are."""
+def full_precision(vectors: Tensor) -> Tensor:
+    """Converts to fp32; fp64 stays."""
     return vectors if vectors.dtype == torch.float64 else vectors.float()
 
 
-def _direction(
+def _direction_logits(
     query: Tensor,
     key: Tensor,
     queue: Tensor,
     temperature: float | Tensor,
     ignored: Tensor | None,
-    batch: BatchKeys | None,
-    side: str,
+    batch_keys: Tensor | None,
+    own_or_ignored: Tensor | None,
 ) -> Tensor:
-    query, key, queue = full(query), full(key), full(queue)
-    # Divided before anything is ignored: the gradient of a temperature that learns would be 0 x inf.
+    query, key, queue = full_precision(query), full_precision(key), full_precision(queue)
+    # Divided before masking: after it, the gradient of a learned temperature would be 0 x inf.
     blocks = [
         (query * key).sum(1, keepdim=True) / temperature,
-        _without(query @ queue.T / temperature, ignored),
+        _mask_out(query @ queue.T / temperature, ignored),
     ]
-    if batch is not None:
-        keys: Tensor = full(getattr(batch, side))
-        blocks.append(
-            _without(
-                query @ keys.T / temperature, _own_and(batch, len(query), len(keys), query.device)
-            )
-        )
+    if batch_keys is not None:
+        similarities = query @ full_precision(batch_keys).T / temperature
+        blocks.append(_mask_out(similarities, own_or_ignored))
     return torch.cat(blocks, dim=1)
 
 
-def _without(similarities: Tensor, ignored: Tensor | None) -> Tensor:
+def _mask_out(similarities: Tensor, ignored: Tensor | None) -> Tensor:
     return similarities if ignored is None else similarities.masked_fill(ignored, float("-inf"))
 
 
-def _own_and(batch: BatchKeys, queries: int, keys: int, device: torch.device) -> Tensor:
-    own = torch.zeros(queries, keys, dtype=torch.bool, device=device)
+def _own_key_or_ignored(batch: BatchKeys, queries: int, device: torch.device) -> Tensor:
+    """(B, G), True for false negatives and for the key that column 0 holds already."""
+    own = torch.zeros(queries, len(batch.text_GD), dtype=torch.bool, device=device)
     rows = torch.arange(queries, device=device)
     own[rows, rows + batch.first_row] = True
     return own if batch.ignored_BG is None else own | batch.ignored_BG
