@@ -1,6 +1,5 @@
 """Pictures and texts of benchmarks that a corpus must not hold: read once, and looked for in every generation."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from wenlan_data.npy import load_array, members
 MAX_ROWS = 2000
 """Pictures that one task looks at: some ten seconds."""
 IMAGES, TEXTS, URLS = "images.parquet", "texts.parquet", "url-hashes.npy"
-_IMAGES = pa.schema(
+IMAGES_SCHEMA = pa.schema(
     [
         ("name", pa.string()),
         ("phash", pa.uint64()),
@@ -34,8 +33,7 @@ _IMAGES = pa.schema(
         ("sha256", pa.string()),
     ]
 )
-_TEXTS = pa.schema([("name", pa.string()), ("hash", pa.uint64())])
-_WEB = re.compile(r"https?://", re.IGNORECASE)
+TEXTS_SCHEMA = pa.schema([("name", pa.string()), ("hash", pa.uint64())])
 
 
 def any_image(max_side_px: int) -> ImageRules:
@@ -63,8 +61,8 @@ class Benchmarks:
 
 def load_benchmarks(folders: Sequence[str]) -> Benchmarks:
     """What the parts wrote. Raises `DamageError` where one is not whole."""
-    images = _tables(folders, IMAGES, _IMAGES)
-    texts = _tables(folders, TEXTS, _TEXTS)
+    images = _tables(folders, IMAGES, IMAGES_SCHEMA)
+    texts = _tables(folders, TEXTS, TEXTS_SCHEMA)
     order = np.argsort(images["phash"].to_numpy(), kind="stable")
     images = images.take(pa.array(order))
     pdq, sha256 = (

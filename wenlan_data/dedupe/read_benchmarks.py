@@ -1,6 +1,7 @@
 """Reads the benchmarks of `dedupe.against` and hashes their images and texts."""
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wenlan_data.dedupe.decontamination import (
-    _IMAGES,
-    _TEXTS,
-    _WEB,
     IMAGES,
+    IMAGES_SCHEMA,
     MAX_ROWS,
     TEXTS,
+    TEXTS_SCHEMA,
     URLS,
     any_image,
 )
@@ -27,13 +27,14 @@ from wenlan_data.image.hash import NO_COLOURS
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.index.published import url_hashes
 from wenlan_data.npy import save_array
-from wenlan_data.protocols import Receipt, Rule, SourcePart
+from wenlan_data.protocols import Receipt, Rule, Source, SourcePart
 from wenlan_data.recipe import Recipe, RuleSpec
 from wenlan_data.records import Candidate, Drop, ImageFacts
 from wenlan_data.shard.manifest import MANIFEST, load_manifest
-from wenlan_data.sources.folder import Folder
-from wenlan_data.sources.table import Table
+from wenlan_data.source_config import SourceSpec
 from wenlan_data.web.urls import url_key
+
+_WEB = re.compile(r"https?://", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,34 +49,32 @@ class BenchmarkDetails:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchmarkPart:
-    """Reads a part of one benchmark: a folder's pictures, a table's rows, or the metadata of a corpus.
+    """Reads a part of one benchmark: the images of a folder, the rows of a table, or the metadata of a corpus.
 
-    Writes `images.parquet` (name, hashes), `texts.parquet` (name, hash of the text as the recipe's rules leave it),
-    `url-hashes.npy`. Details: pictures that were `unreadable`, and rows whose pictures are `not_at_hand`.
+    Writes `images.parquet` (name, hashes), `texts.parquet` (name, hash of the text) and `url-hashes.npy`. The receipt
+    counts images that were `unreadable`, and rows whose images are `not_at_hand`.
     """
 
     path: str
-    """As the recipe names it."""
+    """Absolute path of the folder, table or corpus."""
     part: SourcePart
     kind: str
     """`folder`, `table` or `corpus`."""
     rules: tuple[RuleSpec, ...]
     max_side_px: int
-    """Of the recipe: hashes depend on it."""
+    """The side to which the recipe scales images: hashes depend on it."""
 
     def __call__(self, out: Path) -> Receipt[BenchmarkDetails]:
-        """Read."""
-        rules = [spec.load() for spec in self.rules]
-        found = _Read(rules, any_image(self.max_side_px))
+        """Reads the part and writes its hashes."""
+        path = Path(self.part.path)
+        found = _Hashes([spec.load() for spec in self.rules], any_image(self.max_side_px))
         if self.kind == "corpus":
-            _read_metadata(Path(self.part.path), found)
+            _add_metadata(path, found)
         else:
-            source = Folder(self.path) if self.kind == "folder" else Table(self.path)
-            for one in source.read(self.part):
-                found.add(
-                    one,
-                    Path(self.part.path).parent if self.kind == "table" else Path(self.part.path),
-                )
+            # The paths in a table start from its folder.
+            folder = path.parent if self.kind == "table" else path
+            for row in _source(self.kind, self.path).read(self.part):
+                found.add(row, folder)
         found.save(out)
         return Receipt(
             rows_in=found.rows,
@@ -89,7 +88,7 @@ class BenchmarkPart:
 
 
 def benchmark_parts(recipe: Recipe) -> list[BenchmarkPart]:
-    """The tasks that read the benchmarks of a recipe. Raises `UsageError` for a path that holds none."""
+    """The parts of all benchmarks of a recipe. Raises `UsageError` for a path that holds none."""
     return [
         BenchmarkPart(
             path=os.path.abspath(path),  # noqa: PTH100 - keeps links
@@ -103,8 +102,8 @@ def benchmark_parts(recipe: Recipe) -> list[BenchmarkPart]:
     ]
 
 
-class _Read:
-    """What was read so far."""
+class _Hashes:
+    """The hashes of the images, texts and URLs read so far."""
 
     def __init__(self, rules: Sequence[Rule], image: ImageRules) -> None:
         self._rules = rules
@@ -114,44 +113,45 @@ class _Read:
         self.urls: list[str] = []
         self.rows = self.unreadable = self.not_at_hand = 0
 
-    def add(self, one: Candidate | Drop, folder: Path) -> None:
-        """A row of a folder or table; a table's picture may lie beside it."""
+    def add(self, row: Candidate | Drop, folder: Path) -> None:
+        """Adds a row of a folder or table; a relative image path of a table starts from `folder`."""
         self.rows += 1
-        if isinstance(one, Drop):
+        if isinstance(row, Drop):
             self.unreadable += 1
             return
-        self.add_texts(one.url, [text.text for text in one.texts])
-        if _WEB.match(one.url):
-            self.urls.append(url_key(one.url))
+        self.add_texts(row.url, [text.text for text in row.texts])
+        if _WEB.match(row.url):
+            # Nothing is fetched for a benchmark: its URLs are compared as URLs.
+            self.urls.append(url_key(row.url))
             self.not_at_hand += 1
             return
-        path = Path(one.origin.path) if one.origin else folder / one.url
+        path = Path(row.origin.path) if row.origin else folder / row.url
         try:
             found = check_image(path.read_bytes(), self._image)
         except OSError:
             self.not_at_hand += 1
             return
         if isinstance(found, ImageFacts):
-            self.add_image(one.url, found.phash, found.pdq, found.colours, found.sha256)
+            self.add_image(row.url, found.phash, found.pdq, found.colours, found.sha256)
         else:
             self.unreadable += 1
 
     def add_image(self, name: str, phash: int, pdq: bytes, colours: bytes, sha256: str) -> None:
-        """A picture by its hashes."""
+        """Adds an image by its hashes."""
         self.images.append(
             {"name": name, "phash": phash, "pdq": pdq, "colours": colours, "sha256": sha256}
         )
 
     def add_texts(self, name: str, texts: Sequence[str]) -> None:
-        """Texts as they stand, and as the recipe's rules leave them: the corpus holds the latter."""
+        """Adds texts as they stand, and as the recipe's rules leave them: the corpus holds the latter."""
         forms = {plain(form) for text in texts for form in (text, self._cleaned(text))} - {""}
         self.texts += [{"name": name, "hash": int(one)} for one in hashes_of(sorted(forms))]
 
     def save(self, out: Path) -> None:
-        """Write the tables."""
+        """Writes the tables."""
         with os_errors(out):
-            pq.write_table(pa.Table.from_pylist(self.images, _IMAGES), out / IMAGES)
-            pq.write_table(pa.Table.from_pylist(self.texts, _TEXTS), out / TEXTS)
+            pq.write_table(pa.Table.from_pylist(self.images, IMAGES_SCHEMA), out / IMAGES)
+            pq.write_table(pa.Table.from_pylist(self.texts, TEXTS_SCHEMA), out / TEXTS)
         save_array(out / URLS, np.unique(url_hashes(self.urls)))
 
     def _cleaned(self, text: str) -> str:
@@ -170,16 +170,20 @@ def _parts(path: str) -> Iterator[tuple[str, SourcePart]]:
         for table in sorted((absolute / "metadata").glob("*.parquet")):
             yield "corpus", SourcePart(source=0, path=str(table))
     elif absolute.is_dir():
-        for part in Folder(str(absolute)).parts(source=0, max_rows=MAX_ROWS):
+        for part in _source("folder", str(absolute)).parts(source=0, max_rows=MAX_ROWS):
             yield "folder", part
     elif absolute.is_file():
-        for part in Table(str(absolute)).parts(source=0, max_rows=MAX_ROWS):
+        for part in _source("table", str(absolute)).parts(source=0, max_rows=MAX_ROWS):
             yield "table", part
     else:
         raise UsageError(f"dedupe.against: {path}: there is no such folder, table or corpus")
 
 
-def _read_metadata(path: Path, found: _Read) -> None:
+def _source(kind: str, path: str) -> Source:
+    return SourceSpec.model_validate({"kind": kind, "path": path}).load()
+
+
+def _add_metadata(path: Path, found: _Hashes) -> None:
     columns = ["key", "phash", "pdq", "sha256", "texts", "image_url"]
     try:
         rows = cast("list[dict[str, str]]", pq.read_table(path, columns=columns).to_pylist())
@@ -187,7 +191,7 @@ def _read_metadata(path: Path, found: _Read) -> None:
         raise DamageError(f"{path}: the metadata of a corpus cannot be read ({error})") from error
     for row in rows:
         found.rows += 1
-        # A corpus does not tell its colours: its pictures are compared without them.
+        # The metadata of a corpus hold no colours: its images are compared without them.
         found.add_image(
             row["key"], int(row["phash"], 16), bytes.fromhex(row["pdq"]), NO_COLOURS, row["sha256"]
         )
