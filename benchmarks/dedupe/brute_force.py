@@ -156,7 +156,7 @@ def verdicts_against_the_rule(phash: Codes, pdq: Codes, tints: Codes) -> dict[st
         groups=group_by_hash(prints, order, thresholds),
     )
     decisions = Decisions.open(count)
-    select(images, thresholds, Constraints(), decisions)
+    select(images, Constraints(), decisions)
     found = decisions.winner
     used = time.process_time() - used
     expected = one_after_the_other(prints, order)

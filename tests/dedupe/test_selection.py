@@ -40,7 +40,7 @@ def selected(
         rows=every, image=every, primary=every, signatures=signatures, order=order, groups=groups
     )
     decisions = Decisions.open(len(phash))
-    select(images, thresholds, constraints, decisions)
+    select(images, constraints, decisions)
     assert not decisions.is_open.any()
     return decisions
 

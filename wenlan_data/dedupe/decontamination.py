@@ -14,7 +14,6 @@ from wenlan_data.arrow import strings
 from wenlan_data.dedupe.decisions import CONTAMINATION, Decisions
 from wenlan_data.dedupe.groups import Images
 from wenlan_data.dedupe.matching import Matches, match_segment
-from wenlan_data.dedupe.similarity import Thresholds
 from wenlan_data.dedupe.table import CandidateTable
 from wenlan_data.errors import DamageError
 from wenlan_data.image.rules import ImageRules
@@ -92,15 +91,12 @@ def load_benchmarks(folders: Sequence[str]) -> Benchmarks:
 def drop_contaminated(
     table: CandidateTable,
     images: Images,
-    benchmarks: Benchmarks | None,
-    thresholds: Thresholds,
+    benchmarks: Benchmarks,
     decisions: Decisions,
 ) -> None:
     """Drops the images that are near one of a benchmark or come from one of its URLs; the details name which."""
-    if benchmarks is None:
-        return
     matches = Matches.none(len(images.primary))
-    match_segment(images.groups, benchmarks.segment, thresholds, matches)
+    match_segment(images.groups, benchmarks.segment, matches)
     names = {
         image: benchmarks.name_of(matches.key[image])
         for image in np.flatnonzero(matches.found).tolist()

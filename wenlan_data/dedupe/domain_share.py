@@ -41,10 +41,8 @@ class DomainShare:
 
 def domain_share(
     table: CandidateTable, images: Images, published: PublishedIndex, share: float
-) -> DomainShare | None:
-    """The domains of the images; None where the recipe sets no share (1)."""
-    if share >= 1:
-        return None
+) -> DomainShare:
+    """Looks up the domains of the images, and how many samples of each are published."""
     names = [
         registrable_domain(url)
         for url in strings(table.results, "url_key", table.result[images.primary])

@@ -28,7 +28,9 @@ class Groups:
     """int64 (G,): where the members of each group begin."""
     counts: Indices
     codes: Codes
-    """Distinct pHashes, sorted."""
+    """uint64 (C,), sorted: the distinct pHashes."""
+    thresholds: Thresholds
+    """By which the images are compared."""
 
     @property
     def first(self) -> Indices:
@@ -46,9 +48,7 @@ class Groups:
         return np.concatenate([np.empty(0, np.int64), *(self.members[place] for _, place in spans)])
 
     def only(self, images: Bools) -> "Groups":
-        """The groups with some images only, without those that have none of them."""
-        if images.all():
-            return self
+        """The groups with some images only, bool (M,), without the groups that have none of them."""
         left = images[self.members]
         counts = np.add.reduceat(left, self.starts, dtype=np.int64) if len(left) else self.counts
         counts = counts[counts > 0]
@@ -126,31 +126,26 @@ def group_exact(
 
 def group_by_hash(signatures: Signatures, order: Indices, thresholds: Thresholds) -> Groups:
     """Groups images by equal codes; each is a group of its own where only equal bytes count."""
-    if not thresholds.compares:
-        every = np.arange(len(order))
-        return Groups(
-            signatures=signatures,
-            members=every,
-            starts=every,
-            counts=np.ones(len(every), np.int64),
-            codes=signatures.phash[:0],
-        )
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
-    # Where PDQ is not compared, images of one pHash are neighbours whatever their PDQ and colours.
-    more = (signatures.colours, *signatures.pdq.T) if thresholds.verifies else ()
-    members = np.lexsort((place, *more, signatures.phash))
-    phash = signatures.phash[members]
-    new_code = np.append(True, phash[1:] != phash[:-1])[: len(members)]
-    new_group = new_code.copy()
-    if thresholds.verifies:
-        pdq, colours = signatures.pdq[members], signatures.colours[members]
-        new_group[1:] |= np.any(pdq[1:] != pdq[:-1], axis=1) | (colours[1:] != colours[:-1])
+    members, new_group = np.arange(len(order)), np.ones(len(order), bool)
+    codes = signatures.phash[:0]
+    if thresholds.compares:
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order))
+        # Where PDQ is not compared, images of one pHash are neighbours whatever their PDQ and colours.
+        more = (signatures.colours, *signatures.pdq.T) if thresholds.verifies else ()
+        members = np.lexsort((place, *more, signatures.phash))
+        phash = signatures.phash[members]
+        new_group[1:] = phash[1:] != phash[:-1]
+        codes = phash[new_group]
+        if thresholds.verifies:
+            pdq, colours = signatures.pdq[members], signatures.colours[members]
+            new_group[1:] |= np.any(pdq[1:] != pdq[:-1], axis=1) | (colours[1:] != colours[:-1])
     starts = np.flatnonzero(new_group)
     return Groups(
         signatures=signatures,
         members=members,
         starts=starts,
         counts=np.diff(starts, append=len(members)),
-        codes=phash[new_code],
+        codes=codes,
+        thresholds=thresholds,
     )

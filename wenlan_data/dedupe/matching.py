@@ -11,7 +11,7 @@ from wenlan_data.dedupe.groups import Groups, Images
 from wenlan_data.dedupe.hamming import cross_join
 from wenlan_data.dedupe.hamming.pairs import distinct_codes, expand_spans
 from wenlan_data.dedupe.near_step import NearFiles
-from wenlan_data.dedupe.similarity import SortedHashes, Thresholds, neighbours_of, pdq_distance
+from wenlan_data.dedupe.similarity import SortedHashes, neighbours_of, pdq_distance
 from wenlan_data.index.published import Segment, Signatures
 from wenlan_data.npy import Bools, Codes, FixedBytes, Indices, members
 
@@ -61,14 +61,13 @@ class Matches:
 def drop_published(
     images: Images,
     segments: Sequence[Segment],
-    thresholds: Thresholds,
     near: NearFiles,
     decisions: Decisions,
 ) -> None:
     """Drops the images that an earlier generation published, or that are near one it published."""
     matches = Matches.none(len(images.primary))
     for number, segment in enumerate(segments):
-        match_segment(images.groups, segment, thresholds, matches, near.cross_join_pairs(number))
+        match_segment(images.groups, segment, matches, near.cross_join_pairs(number))
     found = np.flatnonzero(matches.found)
     rows, at = images.candidates_of(found)
     image = found[at]
@@ -83,11 +82,11 @@ def drop_published(
 def match_segment(
     groups: Groups,
     segment: Segment,
-    thresholds: Thresholds,
     matches: Matches,
     pairs: Sequence[Codes] | None = None,
 ) -> None:
     """Records in `matches` what a segment holds; `pairs` are the near codes of both, searched here if missing."""
+    thresholds = groups.thresholds
     if not thresholds.compares:
         _match_bytes(groups.signatures, segment, matches)
         return

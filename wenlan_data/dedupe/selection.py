@@ -45,26 +45,6 @@ class Constraints:
     domains: DomainShare | None = None
 
 
-def select(
-    images: Images,
-    thresholds: Thresholds,
-    constraints: Constraints,
-    decisions: Decisions,
-    pairs: Iterable[MatchedPairs] | None = None,
-) -> None:
-    """Keeps or drops the candidates of every open image.
-
-    `pairs` is what a search among the distinct pHashes found; it is done here if missing.
-    """
-    pool = _open_images(images, thresholds, decisions, pairs)
-    winner, reason = np.full(len(pool.order), -1), np.full(len(pool.order), NEAR_DUPLICATE, np.int8)
-    if constraints.near_captions is None and constraints.domains is None:
-        _select_by_groups(pool, winner)
-    else:
-        _select_by_images(pool, constraints, winner, reason)
-    _record(images, pool.order, winner, reason, decisions)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Pool:
     """P open images, named by their place in keep order, in G groups of equal hashes."""
@@ -82,28 +62,37 @@ class _Pool:
     """int64 (E, 2): groups that are neighbours; None where these are too many to be held."""
 
 
-def _open_images(
+def select(
     images: Images,
-    thresholds: Thresholds,
+    constraints: Constraints,
     decisions: Decisions,
-    pairs: Iterable[MatchedPairs] | None,
-) -> _Pool:
+    pairs: Iterable[MatchedPairs] | None = None,
+) -> None:
+    """Keeps or drops the candidates of every open image.
+
+    `pairs` is what a search among the distinct pHashes found; it is done here if missing.
+    """
     is_open = decisions.is_open[images.primary]
-    groups = images.groups.only(is_open)
+    groups = images.groups if is_open.all() else images.groups.only(is_open)
     group_of = np.empty(len(is_open), np.int64)
     group_of[groups.members] = np.repeat(np.arange(len(groups.starts)), groups.counts)
     is_first = np.zeros(len(is_open), bool)
     is_first[groups.first] = True
-    order = images.order[is_open[images.order]]
-    hashes = groups.hashes()
-    return _Pool(
+    order, hashes = images.order[is_open[images.order]], groups.hashes()
+    pool = _Pool(
         order=order,
         group=group_of[order],
         firsts=np.flatnonzero(is_first[order]),
         hashes=hashes,
-        thresholds=thresholds,
-        edges=edges_among(hashes, thresholds, pairs),
+        thresholds=groups.thresholds,
+        edges=edges_among(hashes, groups.thresholds, pairs),
     )
+    winner, reason = np.full(len(pool.order), -1), np.full(len(pool.order), NEAR_DUPLICATE, np.int8)
+    if constraints.near_captions is None and constraints.domains is None:
+        _select_by_groups(pool, winner)
+    else:
+        _select_by_images(pool, constraints, winner, reason)
+    _record(images, pool.order, winner, reason, decisions)
 
 
 def _select_by_groups(pool: _Pool, winner: Indices) -> None:

@@ -12,13 +12,13 @@ from wenlan_data.dedupe.decontamination import drop_contaminated, load_benchmark
 from wenlan_data.dedupe.domain_share import domain_share
 from wenlan_data.dedupe.groups import group_exact
 from wenlan_data.dedupe.matching import drop_published
-from wenlan_data.dedupe.merge_texts import merge_columns
+from wenlan_data.dedupe.merge_texts import MergedColumns, merge_columns
 from wenlan_data.dedupe.near_step import NearFiles
 from wenlan_data.dedupe.placeholders import drop_placeholders
 from wenlan_data.dedupe.selection import Constraints, select
 from wenlan_data.dedupe.similarity import Thresholds
 from wenlan_data.dedupe.table import CandidateTable, drop_failed, read_candidate_table
-from wenlan_data.dedupe.text_filter import FilteredTexts, drop_near_captions, filter_texts
+from wenlan_data.dedupe.text_filter import drop_near_captions, filter_texts
 from wenlan_data.dedupe.write import (
     kept_table,
     reckoned_bytes,
@@ -87,7 +87,7 @@ class DedupePart:
         The receipt details how many of the last `published` folders the new index `holds` as well. Raises `DamageError`
         for tables that are not whole, and if a candidate were neither kept nor dropped.
         """
-        rules, thresholds = self.rules, Thresholds.of(self.rules)
+        rules, similarity = self.rules, self.rules.text_similarity
         published = PublishedIndex(self.published)
         benchmarks = load_benchmarks(self.benchmarks) if rules.against else None
         table = read_candidate_table(self.candidates, self.facts, published)
@@ -98,40 +98,48 @@ class DedupePart:
             table, self.published, self.max_same_text, self.caption_order, benchmarks, decisions
         )
         images = group_exact(
-            table, texts.caption_rank, decisions, thresholds, merge_texts=rules.merge_texts
+            table,
+            texts.caption_rank,
+            decisions,
+            Thresholds.of(rules),
+            merge_texts=rules.merge_texts,
         )
-        drop_contaminated(table, images, benchmarks, thresholds, decisions)
-        drop_published(images, published.segments(), thresholds, self.near, decisions)
-        near_captions = drop_near_captions(
-            images, texts, self.captions, self.caption_order, rules.text_similarity, decisions
-        )
-        domains = domain_share(table, images, published, rules.max_domain_share)
+        if benchmarks is not None:
+            drop_contaminated(table, images, benchmarks, decisions)
+        drop_published(images, published.segments(), self.near, decisions)
+        near_captions, domains = None, None
+        if similarity:
+            near_captions = drop_near_captions(
+                images, texts, self.captions, self.caption_order, similarity, decisions
+            )
+        if rules.max_domain_share < 1:
+            domains = domain_share(table, images, published, rules.max_domain_share)
         constraints = Constraints(near_captions=near_captions, domains=domains)
-        select(images, thresholds, constraints, decisions, self.near.self_join_pairs())
+        select(images, constraints, decisions, self.near.self_join_pairs())
 
         index = out / INDEX
         write_index(index, self.generation, table, texts, placeholders, decisions)
         write_domain_counts(index, domains, images.kept(decisions))
-        del images
         held = merge_last([Path(one) for one in self.published], index)
-        if rules.text_similarity:
-            write_captions(
-                out / CAPTIONS, table, texts, self.caption_order, rules.text_similarity, decisions
-            )
-        return self._write(out, table, texts, decisions, held)
+        if similarity:
+            write_captions(out / CAPTIONS, table, texts, self.caption_order, similarity, decisions)
+        # The arrays of a million images take 160 MB, and the tables written next take most.
+        del images
+        merged = merge_columns(table, texts.left, decisions, merge_texts=rules.merge_texts)
+        table = table.for_output(self.candidates, self.facts)
+        return self._write_tables(out, table, merged, decisions, texts.removed, held)
 
-    def _write(
+    def _write_tables(
         self,
         out: Path,
         table: CandidateTable,
-        texts: FilteredTexts,
+        merged: MergedColumns,
         decisions: Decisions,
+        frequent_texts: int,
         held: int,
     ) -> Receipt[DedupeDetails]:
         kept = np.flatnonzero(decisions.reason == KEPT)
         kept = kept[np.argsort(table.keys[kept])]
-        merged = merge_columns(table, texts.left, decisions, merge_texts=self.rules.merge_texts)
-        table = table.without_decision_columns().with_output_columns(self.candidates, self.facts)
         drops = write_drops(out / "drops.parquet", table, decisions)
         shards = write_shards(
             out,
@@ -153,7 +161,7 @@ class DedupePart:
                 drops={
                     step: dict(sorted(counts.items())) for step, counts in sorted(drops.items())
                 },
-                frequent_texts=texts.removed,
+                frequent_texts=frequent_texts,
                 holds=held,
             ),
         )

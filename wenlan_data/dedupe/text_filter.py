@@ -77,7 +77,7 @@ def filter_texts(
             int(owners[n]): benchmarks.text_names[int(place[n])] for n in np.flatnonzero(is_theirs)
         }
         removed = frequent | is_theirs
-    left = _without(texts, owners, removed)
+    left = _without(texts, owners, removed) if removed.any() else texts
     caption_rank = captions.ranks(left, caption_order)
     without_caption = table.fetched & (caption_rank == len(caption_order))
     lost = np.flatnonzero(without_caption)
@@ -99,14 +99,12 @@ def drop_near_captions(
     caption_order: Sequence[str],
     similarity: float,
     decisions: Decisions,
-) -> Indices | None:
+) -> Indices:
     """Drops the open images whose caption is near a published one.
 
-    Returns int64 (E, 2), the images whose captions are near each other, for `select`; None where the recipe compares no
-    captions (0). `published` are the folders of captions of earlier generations.
+    Returns int64 (E, 2), the images whose captions are near each other, for `select`. `published` are the folders of
+    captions of earlier generations.
     """
-    if not similarity:
-        return None
     left = np.flatnonzero(decisions.is_open[images.primary])
     chosen = cast("Lists", texts.left.take(rows(images.primary[left])))
     words = cast("list[str]", captions.choose_all(chosen, caption_order)[0].to_pylist())
@@ -118,8 +116,6 @@ def drop_near_captions(
 
 
 def _without(texts: "Lists", owners: Indices, gone: Bools) -> "Lists":
-    if not gone.any():
-        return texts
     lengths = np.bincount(owners[~gone], minlength=len(texts))
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     values = texts.flatten().filter(cast("pa.BooleanArray", pa.array(~gone)))
