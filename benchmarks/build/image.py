@@ -1,12 +1,12 @@
-"""How many pictures a second one core checks and hashes, beside the same done plainly, by Daft and by imagededup.
+"""Images a second that one core checks and hashes, beside plain Pillow, Daft and imagededup.
 
 python -m benchmarks.build.image [--howtocook FOLDER] [--peers FOLDER] [--rounds 5]
 
-`images_per_cpu_s` counts the processor time of this process and of the decoding process, which hardly moves when others
-use the machine; `images_per_s` is by the clock, the best round.
+`images_per_cpu_s` is by the processor time of this process and of the sandbox, which hardly changes
+when others use the machine; `images_per_s` is by the clock, the best round.
 
-`--peers` is a folder made by
-pip install --no-deps --target FOLDER daft imagededup matplotlib contourpy cycler fonttools kiwisolver
+`--peers` is a folder made by pip install --no-deps --target FOLDER daft imagededup matplotlib
+contourpy cycler fonttools kiwisolver
 """
 
 import argparse
@@ -42,9 +42,10 @@ ROUND_IMAGES = 100
 Work = Callable[[Sequence[bytes]], object]
 
 
-def plainly(pictures: Sequence[bytes]) -> None:
-    """Pillow decodes, imagehash and pdqhash hash the whole picture, hashlib the bytes; no check at all."""
-    for data in pictures:
+def plain(images: Sequence[bytes]) -> None:
+    """Pillow decodes, imagehash and pdqhash hash the whole image, hashlib the bytes; no check at
+    all."""
+    for data in images:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
             hashlib.sha256(data).hexdigest()
@@ -52,22 +53,22 @@ def plainly(pictures: Sequence[bytes]) -> None:
             pdqhash.compute(np.asarray(image.convert("RGB")))
 
 
-def ours(pictures: Sequence[bytes]) -> None:
-    """Check, SHA-256, pHash and PDQ in the decoding process, as a build does it."""
-    for start in range(0, len(pictures), MAX_AT_ONCE):
-        some = pictures[start : start + MAX_AT_ONCE]
-        sandbox.check_images(some, [hashlib.sha256(data).hexdigest() for data in some], RULES, 92)
+def ours(images: Sequence[bytes]) -> None:
+    """Check, SHA-256, pHash and PDQ in the sandbox, as in a build."""
+    for start in range(0, len(images), MAX_AT_ONCE):
+        batch = images[start : start + MAX_AT_ONCE]
+        sandbox.check_images(batch, [hashlib.sha256(data).hexdigest() for data in batch], RULES, 92)
 
 
-def ours_in_process(pictures: Sequence[bytes]) -> None:
-    """The same without a process of its own: what isolation costs."""
-    for data in pictures:
+def ours_in_process(images: Sequence[bytes]) -> None:
+    """The same without the sandbox: the difference is the cost of isolation."""
+    for data in images:
         check_image(data, RULES)
 
 
-def decoding(pictures: Sequence[bytes]) -> None:
-    """What of it is reading the JPEG: no picture can be checked for less."""
-    for data in pictures:
+def decoding(images: Sequence[bytes]) -> None:
+    """The decoding of the JPEG alone: the lower bound of a check."""
+    for data in images:
         header = read_header(data)
         if isinstance(header, JpegHeader):
             decode_jpeg(data, header, min_side_px=MIN_DECODED_SIDE_PX)
@@ -82,15 +83,15 @@ def daft_work(folder: Path) -> Work | None:
     except ImportError:
         return None
 
-    def work(pictures: Sequence[bytes]) -> object:
-        frame = daft.from_pydict({"data": list(pictures)})
+    def work(images: Sequence[bytes]) -> object:
+        frame = daft.from_pydict({"data": list(images)})
         return frame.select(image_hash(decode_image(daft.col("data")), method="phash")).to_pydict()
 
     return work
 
 
 def imagededup_work(folder: Path) -> Work | None:
-    """imagededup's pHash of decoded arrays, as it takes them; no PDQ, no SHA-256, no check."""
+    """imagededup's pHash of decoded arrays, as it requires them; no PDQ, no SHA-256, no check."""
     sys.path.append(str(folder))
     try:
         from imagededup.methods import PHash
@@ -98,8 +99,8 @@ def imagededup_work(folder: Path) -> Work | None:
         return None
     hasher = PHash(verbose=False)
 
-    def work(pictures: Sequence[bytes]) -> None:
-        for data in pictures:
+    def work(images: Sequence[bytes]) -> None:
+        for data in images:
             with Image.open(io.BytesIO(data)) as image:
                 hasher.encode_image(image_array=np.asarray(image.convert("RGB")))
 
@@ -108,25 +109,26 @@ def imagededup_work(folder: Path) -> Work | None:
 
 @dataclass(frozen=True)
 class Rates:
-    """Pictures a second of each way to work."""
+    """Images a second of each method."""
 
     images_per_cpu_s: dict[str, float]
     images_per_s: dict[str, float]
 
 
-def measured(works: dict[str, Work], pictures: Sequence[bytes], rounds: int) -> Rates:
-    """In turns: the median round by processor time, and the best by the clock, which others only ever slow down."""
+def measured(works: dict[str, Work], images: Sequence[bytes], rounds: int) -> Rates:
+    """Measures in turns: the median round by processor time, and the best by the clock, which
+    others can only slow down."""
     cpu: dict[str, list[float]] = {name: [] for name in works}
     wall: dict[str, list[float]] = {name: [] for name in works}
     for work in works.values():
-        work(pictures[:3])
+        work(images[:3])
     for _ in range(rounds):
         for name, work in works.items():
             start, start_cpu_s = time.perf_counter(), cpu_s()
-            work(pictures)
+            work(images)
             cpu[name].append(cpu_s() - start_cpu_s)
             wall[name].append(time.perf_counter() - start)
-    count = len(pictures)
+    count = len(images)
     return Rates(
         images_per_cpu_s={
             name: round(count / statistics.median(some), 1) for name, some in cpu.items()
@@ -135,21 +137,21 @@ def measured(works: dict[str, Work], pictures: Sequence[bytes], rounds: int) -> 
     )
 
 
-def of_set(works: dict[str, Work], pictures: Sequence[bytes], rounds: int) -> dict[str, object]:
-    """The rates for some pictures, and ours over each of the others by processor time."""
-    rates = measured(works, pictures, rounds)
+def of_set(works: dict[str, Work], images: Sequence[bytes], rounds: int) -> dict[str, object]:
+    """Rates for a set of images, and the ratio of ours to each of the others by processor time."""
+    rates = measured(works, images, rounds)
     found = rates.images_per_cpu_s
     ratios = {
         f"ratio_to_{peer}": round(found["ours"] / found[peer], 2)
         for peer in found
         if peer != "ours"
     }
-    mean_bytes = round(statistics.mean(map(len, pictures)))
-    return {"images": len(pictures), "mean_bytes": mean_bytes, **asdict(rates), **ratios}
+    mean_bytes = round(statistics.mean(map(len, images)))
+    return {"images": len(images), "mean_bytes": mean_bytes, **asdict(rates), **ratios}
 
 
 def main() -> None:
-    """Print a JSON line for each set of pictures."""
+    """Prints a JSON line for each set of images."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--howtocook", type=Path, help="Folder with photographs, at any depth.")
     parser.add_argument("--peers", type=Path, default=Path("bench-out/peers"))
@@ -161,7 +163,7 @@ def main() -> None:
         "ours": ours,
         "ours_in_process": ours_in_process,
         "decoding": decoding,
-        "plain": plainly,
+        "plain": plain,
     }
     with contextlib.redirect_stdout(sys.stderr):
         works |= {
@@ -180,9 +182,9 @@ def main() -> None:
             if path.suffix.lower() in {".jpg", ".jpeg"}
         )
         sets["howtocook"] = [path.read_bytes() for path in paths]
-    for name, pictures in sets.items():
+    for name, images in sets.items():
         print(
-            json.dumps({"pictures": name, "core": core, **of_set(works, pictures, options.rounds)}),
+            json.dumps({"pictures": name, "core": core, **of_set(works, images, options.rounds)}),
             flush=True,
         )
 

@@ -1,8 +1,11 @@
-"""What each detector costs on one core, and how much of yolox's confident boxes `proposals` finds.
+"""The cost of each detector on one core, and the recall of `proposals` on yolox's confident boxes.
 
-Pictures a second are of processor time, which hardly moves when others use the machine; of a GPU, by the clock.
+Images a second are by processor time, which hardly changes when others use the machine; on a GPU,
+by the clock.
 
-python -m benchmarks.build.regions --weights yolox_nano.onnx FOLDER...      (folders of photographs, at any depth)
+Each FOLDER holds photographs, at any depth:
+
+python -m benchmarks.build.regions --weights yolox_nano.onnx FOLDER...
 """
 
 import argparse
@@ -32,8 +35,8 @@ Clock = Callable[[], float]
 Found = tuple[list[BoxArray], float]
 
 
-def stored_pictures(folders: Sequence[Path], most: int) -> list[Pixels]:
-    """The photographs as a shard stores them, evenly chosen, decoded."""
+def stored_images(folders: Sequence[Path], most: int) -> list[Pixels]:
+    """At most `most` of the photographs, evenly chosen, normalised as for a shard and decoded."""
     paths = sorted(
         path
         for folder in folders
@@ -49,21 +52,22 @@ def stored_pictures(folders: Sequence[Path], most: int) -> list[Pixels]:
 
 
 def boxes_of(
-    detector: Detector, pictures: Sequence[Pixels], clock: Clock = time.process_time
+    detector: Detector, images: Sequence[Pixels], clock: Clock = time.process_time
 ) -> Found:
-    """The boxes in each picture, best first, and pictures a second by the clock."""
+    """The boxes in each image, best first, and images a second by `clock`."""
     find = detector.load()
-    find(pictures[:1])
+    find(images[:1])
     start = clock()
     size = detector.batch_size
-    batches = [find(pictures[first : first + size]) for first in range(0, len(pictures), size)]
+    batches = [find(images[first : first + size]) for first in range(0, len(images), size)]
     seconds = clock() - start
     regions = [some for batch in batches for some in batch]
-    return [_array([one.box_xyxy for one in some]) for some in regions], len(pictures) / seconds
+    return [_array([one.box_xyxy for one in some]) for some in regions], len(images) / seconds
 
 
-def faster_rcnn_per_s(architecture: str, pictures: Sequence[Pixels], device: str) -> float:
-    """Pictures a second with random weights: the time is that of trained ones but for the boxes to sort out."""
+def faster_rcnn_per_s(architecture: str, images: Sequence[Pixels], device: str) -> float:
+    """Images a second with random weights: the time of trained ones, apart from NMS on other
+    boxes."""
     import torch
     from torchvision.models import detection
 
@@ -76,24 +80,24 @@ def faster_rcnn_per_s(architecture: str, pictures: Sequence[Pixels], device: str
         torch.save(model.state_dict(), path)
         settings = {"architecture": architecture, "weights": str(path)}
         clock = time.process_time if device == "cpu" else time.perf_counter
-        return boxes_of(load_detector("faster_rcnn", settings, device), pictures, clock)[1]
+        return boxes_of(load_detector("faster_rcnn", settings, device), images, clock)[1]
 
 
-def plain_order(picture: Pixels) -> BoxArray:
-    """Selective search as OpenCV gives it: every box in its own order."""
+def plain_order(image: Pixels) -> BoxArray:
+    """Every box of OpenCV's selective search, in its own order."""
     import cv2
 
-    small = _shrink(picture, Proposals().width_px)
+    small = _shrink(image, Proposals().width_px)
     search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
     search.setBaseImage(np.ascontiguousarray(small[..., ::-1]))
     search.switchToSelectiveSearchFast()
     found = np.asarray(search.process(), np.float32).reshape(-1, 4)
     found[:, 2:] += found[:, :2]
-    return found * np.float32(picture.shape[1] / small.shape[1])
+    return found * np.float32(image.shape[1] / small.shape[1])
 
 
 def recall(found: Sequence[BoxArray], wanted: Sequence[BoxArray]) -> dict[str, float]:
-    """The share of the wanted boxes that the first 36, 100 and all boxes meet at IoU 0.5."""
+    """Share of the wanted boxes that the first 36, 100 and all boxes match at IoU 0.5."""
     hits = dict.fromkeys(FIRST, 0)
     for boxes, own in zip(found, wanted, strict=True):
         overlap = iou(boxes, own)
@@ -112,7 +116,7 @@ def _array(boxes: Sequence[tuple[int, ...]]) -> BoxArray:
 
 
 def main() -> None:
-    """Print one JSON line."""
+    """Prints one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--weights", required=True)
@@ -122,21 +126,21 @@ def main() -> None:
         type=int,
         default=0,
         metavar="N",
-        help="Try it on the first N pictures too.",
+        help="Measure it on the first N images too.",
     )
     parser.add_argument(
-        "--device", default="cpu", help="Of faster_rcnn; a GPU is timed by the clock."
+        "--device", default="cpu", help="Of faster_rcnn; a GPU is measured by the clock."
     )
     options = parser.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    pictures = stored_pictures(options.folders, options.images)
+    images = stored_images(options.folders, options.images)
     yolox = load_detector("yolox", {"weights": options.weights, "confidence": CONFIDENT}, "cpu")
-    wanted, yolox_per_s = boxes_of(yolox, pictures)
+    wanted, yolox_per_s = boxes_of(yolox, images)
     result: dict[str, object] = {
-        "images": len(pictures),
+        "images": len(images),
         "confident_boxes": sum(map(len, wanted)),
         "yolox": {"images_per_cpu_s": round(yolox_per_s, 1)},
-        "plain": {"recall": recall([plain_order(picture) for picture in pictures], wanted)},
+        "plain": {"recall": recall([plain_order(image) for image in images], wanted)},
     }
     settings: dict[str, Callable[[], Detector]] = {
         "fast": Proposals,
@@ -144,7 +148,7 @@ def main() -> None:
         "fast_200": lambda: Proposals(width_px=200),
     }
     for name, make in settings.items():
-        found, per_s = boxes_of(make(), pictures)
+        found, per_s = boxes_of(make(), images)
         boxes = round(sum(map(len, found)) / len(found))
         result[f"proposals_{name}"] = {
             "images_per_cpu_s": round(per_s, 1),
@@ -152,7 +156,7 @@ def main() -> None:
             "recall": recall(found, wanted),
         }
     for architecture in ARCHITECTURES if options.faster_rcnn else ():
-        per_s = faster_rcnn_per_s(architecture, pictures[: options.faster_rcnn], options.device)
+        per_s = faster_rcnn_per_s(architecture, images[: options.faster_rcnn], options.device)
         result[architecture] = {"images_per_cpu_s": round(per_s, 2), "device": options.device}
     print(json.dumps(result))
 

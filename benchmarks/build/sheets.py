@@ -1,4 +1,5 @@
-"""Draws the contact sheets of `docs/regions.md`: every mode of picture, and every detector on the same six.
+"""Draws the contact sheets of `docs/regions.md`: every image mode, and every detector on the same
+six images.
 
 python -m benchmarks.build.sheets --weights yolox_nano.onnx --out docs/images
 """
@@ -24,7 +25,7 @@ TITLE_PX = 16
 
 
 def sheet(rows: Sequence[Sequence[tuple[str, Image.Image]]], cell: tuple[int, int]) -> Image.Image:
-    """Pictures with a title each, row by row, every one fitted into a cell (width, height) in pixels."""
+    """Images with titles, row by row, each fitted into a cell of (width, height) pixels."""
     width, height = cell
     whole = Image.new(
         "RGB", (width * max(map(len, rows)), (height + TITLE_PX) * len(rows)), "white"
@@ -32,8 +33,8 @@ def sheet(rows: Sequence[Sequence[tuple[str, Image.Image]]], cell: tuple[int, in
     draw = ImageDraw.Draw(whole)
     font = ImageFont.load_default(12)
     for down, row in enumerate(rows):
-        for across, (title, picture) in enumerate(row):
-            fitted = picture.copy()
+        for across, (title, image) in enumerate(row):
+            fitted = image.copy()
             fitted.thumbnail((width - 4, height - 4))
             place = (across * width, down * (height + TITLE_PX))
             draw.text((place[0] + 2, place[1] + 1), title, fill="black", font=font)
@@ -42,7 +43,7 @@ def sheet(rows: Sequence[Sequence[tuple[str, Image.Image]]], cell: tuple[int, in
 
 
 def modes() -> Image.Image:
-    """What is stored for each mode of one photograph, and under it what a reference conversion shows."""
+    """The stored form of each mode of one photograph, and below it a reference conversion."""
     photo = Image.fromarray(skimage.data.chelsea()).resize((300, 200))  # type: ignore[no-untyped-call]
     made = [
         (case, srgb_pixels(normalise(case.data, max_side_px=1024, jpeg_quality=92).jpeg))
@@ -57,7 +58,7 @@ def modes() -> Image.Image:
 
 
 def detectors(weights: str) -> Image.Image:
-    """Six pictures across, a detector a row: 36 regions at most."""
+    """Six images across, one detector a row: at most 36 regions each."""
     names = ("astronaut", "chelsea", "coffee", "stereo_motorcycle")
     loaded = [getattr(skimage.data, name)() for name in names]
     scenes = [one[0] if isinstance(one, tuple) else one for one in loaded] + list(
@@ -95,7 +96,7 @@ def _stored(scene: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Detection
 
 
 def main() -> None:
-    """Write `modes.jpg` and `detectors.jpg`."""
+    """Writes `modes.jpg` and `detectors.jpg`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", required=True)
     parser.add_argument("--out", type=Path, default=Path("docs/images"))

@@ -1,4 +1,4 @@
-"""Builds with every detector: the same bytes on one worker and on two, and boxes that fit the stored pictures."""
+"""Builds with every detector: the same bytes on one worker and on two, and boxes that fit the stored images."""
 
 import io
 import json
@@ -161,7 +161,7 @@ def test_the_released_records_of_brivl_become_a_corpus_with_100_boxes_each(tmp_p
     } == boxes
 
 
-def test_licence_and_author_come_from_the_picture_where_the_source_says_nothing(
+def test_licence_and_author_come_from_the_image_where_the_source_says_nothing(
     tmp_path: Path,
 ) -> None:
     exif = Image.Exif()

@@ -1,4 +1,5 @@
-"""A picture that passed the check at a fraction of its size, and kills its decoder where a detector looks at it."""
+"""An image that passes the check at a fraction of its size, and kills its decoder when a detector
+needs its pixels."""
 
 import json
 import subprocess
@@ -14,7 +15,7 @@ from wenlan_data.testing import make_caption, make_image
 
 COUNT = 10
 WORST_PX = 303
-# The real decoding process, but that at full size it dies of a picture of this width.
+# The real sandbox process, except that it dies of an image of this width at full size.
 DIES = """
 import os
 import simplejpeg
@@ -22,11 +23,11 @@ from wenlan_data.sandbox import protocol, worker
 
 real = worker.HANDLERS[protocol.PIXELS]
 
-def worst(options, data):
+def hostile_pixels(options, data):
     if simplejpeg.decode_jpeg_header(data)[1] == WORST_PX: os.kill(os.getpid(), 11)
     return real(options, data)
 
-worker.HANDLERS[protocol.PIXELS] = worst
+worker.HANDLERS[protocol.PIXELS] = hostile_pixels
 worker.main()
 """
 BUILD = """
@@ -40,7 +41,7 @@ main()
 RECIPE: dict[str, object] = {"name": "mine", "detect": {"detector": "proposals", "width_px": 96}}
 
 
-def pictures(at: Path, worst: set[int], count: int = COUNT) -> Path:
+def images(at: Path, worst: set[int], count: int = COUNT) -> Path:
     at.mkdir()
     for number in range(count):
         width = WORST_PX if number in worst else 300
@@ -92,8 +93,8 @@ def samples(corpus: Path) -> dict[str, bytes]:
 
 def test_it_is_a_drop_and_the_others_are_as_without_it(tmp_path: Path) -> None:
     worst = {3, 7}
-    corpus = build(tmp_path / "with", pictures(tmp_path / "ten", worst))
-    without = pictures(tmp_path / "eight", set())
+    corpus = build(tmp_path / "with", images(tmp_path / "ten", worst))
+    without = images(tmp_path / "eight", set())
     for number in worst:
         (without / f"{number}.jpg").unlink()
         (without / f"{number}.txt").unlink()
@@ -115,7 +116,7 @@ def test_it_is_a_drop_and_the_others_are_as_without_it(tmp_path: Path) -> None:
 
 
 def test_a_shard_of_which_nothing_is_left_is_an_empty_tar_that_is_sound(tmp_path: Path) -> None:
-    corpus = build(tmp_path / "with", pictures(tmp_path / "two", {0, 1}, 2))
+    corpus = build(tmp_path / "with", images(tmp_path / "two", {0, 1}, 2))
     assert samples(corpus) == {}
     assert len(drops(corpus)) == 2
     for verb in ("verify", "ls", "stat"):

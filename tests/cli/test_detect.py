@@ -23,7 +23,7 @@ def run(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_a_row_an_image_as_json(tmp_path: Path) -> None:
+def test_json_has_a_row_for_each_image(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(make_image(1))
     (tmp_path / "b.png").write_bytes(make_image(2, width=30, height=40, kind="PNG"))
     done = run(tmp_path / "a.jpg", tmp_path / "b.png", "--set", "cells=2", "--json")
@@ -37,7 +37,7 @@ def test_a_row_an_image_as_json(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.regions.jpg"))
 
 
-def test_a_picture_is_drawn_beside_it_and_never_over_a_file(tmp_path: Path) -> None:
+def test_a_drawing_lies_beside_its_image_and_never_replaces_a_file(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(make_image(1))
     done = run(tmp_path / "a.jpg", "--max-side-px", 200)
     assert done.stdout == f"{tmp_path / 'a.regions.jpg'}: 36 regions and the whole image\n"
@@ -82,9 +82,7 @@ def test_a_detector_with_its_weights(tmp_path: Path) -> None:
         (["--set", "cells=0"], 4, "--detector grid: cells: "),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(
-    words: list[str], code: int, message: str, tmp_path: Path
-) -> None:
+def test_errors_take_one_line(words: list[str], code: int, message: str, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(make_image(1))
     done = run(tmp_path / "a.jpg", *words)
     assert done.returncode == code
@@ -93,7 +91,7 @@ def test_what_is_wrong_is_said_in_one_line(
 
 
 @needs_model
-def test_names_are_printed_and_a_folder_is_made_for_drawings(tmp_path: Path) -> None:
+def test_labels_are_printed_and_a_folder_is_made_for_drawings(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     Image.fromarray(pytest.importorskip("skimage.data").coffee()).save(tmp_path / "coffee.png")
     words = [
@@ -122,7 +120,7 @@ def test_names_are_printed_and_a_folder_is_made_for_drawings(tmp_path: Path) -> 
         ("none.jpg", "no such file: check the path"),
     ],
 )
-def test_what_is_no_picture_is_said(name: str, message: str, tmp_path: Path) -> None:
+def test_a_file_that_is_no_image_is_reported(name: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "page.jpg").write_bytes(b"<html>")
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "cut.jpg").write_bytes(make_image(1)[:3000])
@@ -133,7 +131,7 @@ def test_what_is_no_picture_is_said(name: str, message: str, tmp_path: Path) -> 
     assert done.stderr.count("\n") == 1
 
 
-def test_a_missing_file_is_said_before_anything_is_drawn(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_before_anything_is_drawn(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(make_image(1))
     done = run(tmp_path / "a.jpg", tmp_path / "none.jpg")
     assert (done.returncode, "none.jpg: no such file" in done.stderr) == (2, True)
@@ -146,7 +144,7 @@ def test_a_file_is_no_folder_for_drawings(tmp_path: Path) -> None:
     assert (done.returncode, "is a file: name a folder" in done.stderr) == (2, True)
 
 
-def test_a_reader_that_goes_away_is_no_failure(tmp_path: Path) -> None:
+def test_a_closed_pipe_is_no_failure(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(make_image(1))
     reading, writing = os.pipe()
     os.close(reading)

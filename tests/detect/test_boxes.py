@@ -42,7 +42,7 @@ def test_overlap_is_that_of_the_definition(
 
 
 @given(scored, st.sampled_from([0.1, 0.3, 0.5, 0.9]))
-def test_suppression_is_that_of_the_definition(
+def test_nms_is_that_of_the_definition(
     rows: list[tuple[tuple[int, int, int, int], int, int]], max_iou: float
 ) -> None:
     found, scores, _ = arrays(rows)
@@ -69,7 +69,7 @@ def test_classes_do_not_suppress_each_other(
     )
 
 
-def test_a_region_covers_its_box_with_whole_pixels_inside_the_picture() -> None:
+def test_a_region_covers_its_box_with_whole_pixels_inside_the_image() -> None:
     found = np.array(
         [[1.2, 2.7, 30.1, 40.0], [-5, -5, 200, 200], [5, 5, 5.5, 90], [50, 50, 50.0001, 50.2]],
         np.float32,

@@ -25,8 +25,8 @@ class Bright:
         return lambda boxes: []
 
     def load(self):
-        def find(pictures):
-            mean = float(pictures[0].mean()) / 255
+        def find(images):
+            mean = float(images[0].mean()) / 255
             outside = ((400, 0, 500, 9), 1.0)
             boxes = [((-5, 2, 40, 30), mean), ((10, 10, 20, 20), 0.99), outside, ((1, 1, 3, 3), 0.99)]
             return [[Region(box_xyxy=box, label="thing", score=score) for box, score in boxes]]
@@ -52,14 +52,14 @@ def test_the_whole_image_is_not_counted_in_max_regions(most: int) -> None:
     assert len(regions_in(DetectRules(max_regions=most), b"", 640, 480)) == min(most, 36) + 1
 
 
-def test_regions_of_a_detector_of_other_people_are_cut_to_the_picture_and_the_best_are_kept(
+def test_regions_of_an_external_detector_are_clipped_and_the_best_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "other_people").mkdir()
-    (tmp_path / "other_people" / "bright.py").write_text(BRIGHT)
+    (tmp_path / "external").mkdir()
+    (tmp_path / "external" / "bright.py").write_text(BRIGHT)
     monkeypatch.syspath_prepend(tmp_path)
     regions = regions_in(
-        DetectRules(detector="other_people.bright", max_regions=3), make_image(1), 320, 240
+        DetectRules(detector="external.bright", max_regions=3), make_image(1), 320, 240
     )
     assert [region.box_xyxy for region in regions] == [
         (10, 10, 20, 20),
@@ -70,7 +70,7 @@ def test_regions_of_a_detector_of_other_people_are_cut_to_the_picture_and_the_be
     assert 0 < regions[2].score < 0.99
 
 
-def test_boxes_of_the_source_are_scaled_and_cut_to_the_stored_picture() -> None:
+def test_boxes_of_the_source_are_scaled_and_clipped_to_the_stored_image() -> None:
     find, _ = region_finder(Boxes(min_side_px=4), 2)
     boxes = scale_boxes(
         [(0, 0, 400, 100), (10, 10, 12, 12), (600, 200, 900, 700), (0, 0, 80, 80)],

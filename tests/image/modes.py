@@ -1,4 +1,5 @@
-"""One photograph in every mode that the web has, each with what it should look like, by another way than ours."""
+"""One photograph in every mode of the web, each with its expected pixels, computed
+independently."""
 
 import io
 import struct
@@ -18,7 +19,7 @@ SRGB_TO_XYZ = np.array(
     [[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]]
 )
 TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
-"""EXIF orientation to the transposition of Pillow's that makes it from an upright picture."""
+"""EXIF orientation to Pillow's transposition that makes it from an upright image."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ def from_p3(pixels: Pixels) -> Pixels:
 
 
 def difference(shown: Pixels, wanted: Pixels) -> NDArray[np.float64]:
-    """CIEDE2000 of each pixel, the dots of JPEG and of palettes smoothed away; needs scikit-image."""
+    """CIEDE2000 of each pixel, the dots of JPEG and of palettes smoothed away; needs
+    scikit-image."""
     from skimage import color
 
     distance: Callable[..., NDArray[np.float64]] = color.deltaE_ciede2000

@@ -51,12 +51,12 @@ def reason(data: bytes, rules: ImageRules = ANY) -> str:
     return found.reason
 
 
-def apart(one: ImageFacts, other: ImageFacts) -> tuple[int, int]:
+def hash_distances(one: ImageFacts, other: ImageFacts) -> tuple[int, int]:
     pdq = int.from_bytes(one.pdq, "big") ^ int.from_bytes(other.pdq, "big")
     return (one.phash ^ other.phash).bit_count(), pdq.bit_count()
 
 
-def test_facts_of_a_good_picture() -> None:
+def test_facts_of_an_accepted_image() -> None:
     data = make_image(1)
     found = facts(data)
     assert found.sha256 == hashlib.sha256(data).hexdigest()
@@ -79,7 +79,9 @@ def test_facts_of_a_good_picture() -> None:
         (make_image(1, width=401, height=100), Drop("aspect", "401x100")),
     ],
 )
-def test_what_the_rules_refuse_is_a_drop_with_what_was_seen(data: bytes, drop: Drop) -> None:
+def test_an_image_that_the_rules_refuse_is_a_drop_with_the_observed_value(
+    data: bytes, drop: Drop
+) -> None:
     assert check_image(data, RULES) == drop
 
 
@@ -113,13 +115,13 @@ def test_png_of_every_mode_is_taken(mode: str) -> None:
 def test_jpeg_of_every_mode_hashes_like_the_png_of_it(mode: str, progressive: bool) -> None:
     image = photo().convert("L").convert(mode) if mode == "L" else photo().convert(mode)
     found = facts(saved(image, progressive=progressive, quality=95))
-    bits, pdq_bits = apart(found, facts(saved(image.convert("RGB"), "PNG")))
+    bits, pdq_bits = hash_distances(found, facts(saved(image.convert("RGB"), "PNG")))
     assert bits <= 4
     assert pdq_bits <= 31
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_hashes_and_size_are_those_of_the_upright_picture(orientation: int) -> None:
+def test_hashes_and_size_are_those_of_the_upright_image(orientation: int) -> None:
     upright = photo(width=600, height=520)
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -127,7 +129,7 @@ def test_hashes_and_size_are_those_of_the_upright_picture(orientation: int) -> N
     for kind in ("JPEG", "PNG", "WEBP"):
         found = facts(saved(stored, kind, exif=exif))
         assert (found.width, found.height) == (600, 520)
-        bits, pdq_bits = apart(found, facts(saved(upright)))
+        bits, pdq_bits = hash_distances(found, facts(saved(upright)))
         assert bits <= 4
         assert pdq_bits <= 31
 
@@ -165,12 +167,12 @@ def test_a_jpeg_whose_oddity_costs_no_pixel_is_taken_and_still_checked(
     data = saved(photo(), progressive=odd is with_padding)
     strange = odd(data)
     assert strange != data
-    assert apart(facts(strange), facts(data)) == (0, 0)
+    assert hash_distances(facts(strange), facts(data)) == (0, 0)
     assert reason(strange[:-500]) == "truncated"
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF"])
-def test_random_damage_never_raises_and_always_answers_the_same(kind: str) -> None:
+def test_random_corruption_never_raises_and_is_deterministic(kind: str) -> None:
     rng = random.Random(kind)
     data = saved(photo(width=120, height=110), kind)
     for _ in range(150):
@@ -240,11 +242,11 @@ def test_a_huge_text_chunk_in_a_png_is_refused_by_name() -> None:
 def test_the_first_frame_of_an_animation_counts() -> None:
     for kind in ("GIF", "WEBP"):
         data = saved(photo(1), kind, save_all=True, append_images=[photo(2)])
-        bits, _ = apart(facts(data), facts(saved(photo(1), "PNG")))
+        bits, _ = hash_distances(facts(data), facts(saved(photo(1), "PNG")))
         assert bits <= 4
 
 
 def test_trailing_bytes_do_no_harm() -> None:
     for kind in ("JPEG", "PNG", "WEBP", "GIF"):
         data = saved(photo(), kind)
-        assert apart(facts(data), facts(data + b"PK\x03\x04<html>")) == (0, 0)
+        assert hash_distances(facts(data), facts(data + b"PK\x03\x04<html>")) == (0, 0)

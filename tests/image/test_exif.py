@@ -37,7 +37,7 @@ def test_orientation_that_pillow_writes_is_read() -> None:
         b"http://ns.adobe.com/xap/1.0/",
     ],
 )
-def test_a_damaged_block_means_upright(block: bytes) -> None:
+def test_a_corrupt_block_means_upright(block: bytes) -> None:
     assert orientation_of(block) == 1
 
 

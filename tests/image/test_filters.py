@@ -34,7 +34,7 @@ def test_faint_noise_is_near_blank() -> None:
     assert reason(saved(Image.fromarray(noise))) == "near_blank"
 
 
-def test_a_wholly_transparent_picture_is_near_blank() -> None:
+def test_a_wholly_transparent_image_is_near_blank() -> None:
     assert reason(saved(Image.new("RGBA", (400, 300), (10, 200, 30, 0)))) == "near_blank"
 
 
@@ -59,7 +59,7 @@ def test_a_hair_line_is_a_spacer(size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF", "WEBP"])
 @pytest.mark.parametrize("side", [16, 64, 128])
-def test_a_small_square_that_is_no_photograph_is_an_icon(kind: str, side: int) -> None:
+def test_a_small_square_that_is_no_jpeg_is_an_icon(kind: str, side: int) -> None:
     assert reason(make_image(1, width=side, height=side, kind=kind)) == "icon"
 
 
@@ -72,7 +72,7 @@ def test_a_small_square_that_is_no_photograph_is_an_icon(kind: str, side: int) -
         (64, 64, "JPEG", "too_small"),
     ],
 )
-def test_what_has_not_the_shape_of_an_icon_is_none(
+def test_images_of_another_shape_are_no_icons(
     width: int, height: int, kind: str, wanted: str
 ) -> None:
     assert reason(make_image(1, width=width, height=height, kind=kind)) == wanted
@@ -95,7 +95,7 @@ def test_the_recipe_turns_each_filter_off() -> None:
         assert isinstance(check_image(saved(image), off), ImageFacts)
 
 
-def test_the_detail_says_what_was_seen() -> None:
+def test_the_detail_is_the_observed_value() -> None:
     found = check_image(saved(Image.new("RGB", (400, 300))), RULES)
     assert found == Drop("near_blank", "contrast 0.0")
     assert check_image(saved(Image.new("RGB", (300, 1))), RULES) == Drop("spacer", "300x1")

@@ -51,7 +51,7 @@ def test_colours_are_cb_and_cr_of_the_quarters_from_the_upper_left_on() -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_every_format_and_orientation_tells_its_colours(kind: str) -> None:
+def test_colours_are_those_of_the_upright_image_in_every_format(kind: str) -> None:
     image = Image.new("RGB", (400, 300), (30, 160, 60))
     image.paste((200, 40, 60), (0, 0, 200, 150))
     exif = Image.Exif()

@@ -59,7 +59,7 @@ def test_scans_are_counted_outside_of_metadata_only() -> None:
     assert not scans_at_most(saved(Image.new("RGB", (64, 64)), progressive=True), 3)
 
 
-def test_metadata_and_bytes_after_the_end_go() -> None:
+def test_metadata_and_bytes_after_the_end_are_removed() -> None:
     exif = Image.Exif()
     exif.get_ifd(0x8825)[1] = "N"
     exif[0x010E] = "description"
@@ -77,7 +77,7 @@ def test_metadata_and_bytes_after_the_end_go() -> None:
     assert strip_metadata(bare) == bare
 
 
-def test_a_thumbnail_in_the_jfif_segment_goes() -> None:
+def test_a_thumbnail_in_the_jfif_segment_is_removed() -> None:
     data = make_image(3)
     assert data[2:4] == b"\xff\xe0"
     fat = b"JFIF\0\x01\x01\0\0\x01\0\x01\x02\x01" + b"RGBRGB"
@@ -88,7 +88,7 @@ def test_a_thumbnail_in_the_jfif_segment_goes() -> None:
     Image.open(io.BytesIO(bare)).load()
 
 
-def test_the_second_picture_of_an_mpo_goes() -> None:
+def test_the_second_image_of_an_mpo_is_removed() -> None:
     first, second = (Image.open(io.BytesIO(make_image(seed))) for seed in (1, 2))
     out = io.BytesIO()
     first.save(out, "MPO", save_all=True, append_images=[second])

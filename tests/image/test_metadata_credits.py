@@ -103,11 +103,11 @@ def test_hostile_words_come_out_on_one_short_line() -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"\xff\xd8\xff", make_image(1), saved("PNG"), saved("GIF"), saved("WEBP")]
 )
-def test_a_picture_that_says_nothing_gives_nothing(data: bytes) -> None:
+def test_an_image_without_metadata_has_no_credits(data: bytes) -> None:
     assert credits_of(data) == Credits()
 
 
-def test_damage_never_raises() -> None:
+def test_corruption_never_raises() -> None:
     whole = saved(exif=exif(artist="Zhang San", copyright="c" * 100), xmp=XMP.encode())
     for cut in range(0, 900, 7):
         credits_of(whole[:cut])

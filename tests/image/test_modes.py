@@ -23,7 +23,7 @@ def test_every_mode_looks_as_it_should(case: Case) -> None:
     shown = srgb_pixels(stored.jpeg)
     assert shown.shape == case.wanted.shape == (stored.height, stored.width, 3)
     apart_in_levels = np.abs(shown.astype(int) - case.wanted)
-    # Dots of one bit and of a palette are what JPEG keeps worst: there its own loss is larger than any error of ours.
+    # JPEG keeps the dots of one bit and of a palette worst: its own loss exceeds any error of ours.
     is_dotted = case.name in {
         "1 bit PNG",
         "palette PNG",
@@ -38,13 +38,13 @@ def test_every_mode_looks_as_it_should(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_every_mode_is_judged_alike_in_a_process_of_its_own(case: Case) -> None:
+def test_every_mode_is_accepted_in_the_sandbox(case: Case) -> None:
     found = sandbox.check_image(case.data, ImageRules())
     assert isinstance(found, ImageFacts)
     assert (found.width, found.height) == (320, 240)
 
 
-def test_eight_orientations_are_one_picture() -> None:
+def test_eight_orientations_are_one_image() -> None:
     turned = [case for case in CASES if case.name.startswith("EXIF")]
     shown = [
         srgb_pixels(normalise(case.data, max_side_px=1024, jpeg_quality=95).jpeg).astype(int)
@@ -63,7 +63,7 @@ def test_a_huge_profile_costs_nothing_and_changes_nothing(size: int) -> None:
     assert np.abs(shown.astype(int) - np.asarray(PHOTO)).mean() < 3
 
 
-def test_the_first_picture_of_an_animated_png_counts() -> None:
+def test_the_first_image_of_an_animated_png_counts() -> None:
     out = io.BytesIO()
     PHOTO.save(out, "PNG", save_all=True, append_images=[PHOTO.rotate(180)])
     shown = srgb_pixels(normalise(out.getvalue(), max_side_px=1024, jpeg_quality=95).jpeg)
@@ -71,7 +71,7 @@ def test_the_first_picture_of_an_animated_png_counts() -> None:
 
 
 @pytest.mark.parametrize("marker", [0xC3, 0xC9, 0xCA])
-def test_a_lossless_or_arithmetic_jpeg_is_a_drop_or_a_picture_and_never_more(marker: int) -> None:
+def test_a_lossless_or_arithmetic_jpeg_is_a_drop_or_an_image(marker: int) -> None:
     out = io.BytesIO()
     PHOTO.save(out, "JPEG", quality=95)
     data = out.getvalue()

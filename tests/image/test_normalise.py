@@ -70,7 +70,7 @@ def test_rgb_components_marked_by_adobe_keep_their_colours() -> None:
 
 @pytest.mark.parametrize("orientation", range(2, 9))
 @pytest.mark.parametrize("max_side_px", [1024, 100])
-def test_a_turned_picture_is_stored_upright(orientation: int, max_side_px: int) -> None:
+def test_a_turned_image_is_stored_upright(orientation: int, max_side_px: int) -> None:
     upright = photo(width=300, height=200)
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -87,7 +87,7 @@ def test_a_turned_picture_is_stored_upright(orientation: int, max_side_px: int) 
     ("size", "wanted"), [((1600, 1200), (400, 300)), ((401, 1), (400, 1)), ((370, 999), (148, 400))]
 )
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_a_large_picture_is_scaled_to_its_longer_side(
+def test_a_large_image_is_scaled_to_its_longer_side(
     kind: str, size: tuple[int, int], wanted: tuple[int, int]
 ) -> None:
     image = photo(width=size[0], height=size[1])
@@ -176,7 +176,7 @@ def test_pixels_of_a_grey_jpeg_have_three_channels() -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"\xff\xd8\xff", make_image(1)[:1000], saved(photo(), "PNG")[:1000]]
 )
-def test_bytes_that_changed_since_are_damage(data: bytes) -> None:
+def test_bytes_that_changed_since_raise_damage_error(data: bytes) -> None:
     with pytest.raises(DamageError, match="cannot be decoded"):
         normalise(data, max_side_px=100, jpeg_quality=92)
     with pytest.raises(DamageError, match="cannot be decoded"):
@@ -184,7 +184,7 @@ def test_bytes_that_changed_since_are_damage(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "P", "L", "LA", "1"])
-def test_a_large_picture_flattened_by_strips_is_the_same(
+def test_a_large_image_flattened_by_strips_is_the_same(
     mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = photo(width=301, height=203)

@@ -1,4 +1,5 @@
-"""Files that are two things at once, or not what they say: refused by magic, or stored without the other half."""
+"""Files of two formats at once, or of a wrong one: refused by magic number, or stored without the
+other half."""
 
 import io
 import zipfile
@@ -57,7 +58,7 @@ def jpeg_with_comment() -> bytes:
         (b'{"image": "' + b"x" * 3000, Drop("not_image", "json")),
     ],
 )
-def test_what_is_no_picture_of_ours_never_reaches_a_decoder(data: bytes, drop: Drop) -> None:
+def test_other_formats_never_reach_a_decoder(data: bytes, drop: Drop) -> None:
     assert check_image(data, RULES) == drop
 
 
@@ -72,7 +73,7 @@ def test_what_is_no_picture_of_ours_never_reaches_a_decoder(data: bytes, drop: D
         make_image(1, kind="WEBP") + SCRIPT,
     ],
 )
-def test_the_stored_picture_ends_at_its_end_mark_and_holds_nothing_else(data: bytes) -> None:
+def test_the_stored_image_ends_at_its_end_marker_and_holds_nothing_else(data: bytes) -> None:
     assert isinstance(check_image(data, RULES), ImageFacts)
     stored = normalise(data, max_side_px=1024, jpeg_quality=92).jpeg
     assert stored.endswith(b"\xff\xd9")

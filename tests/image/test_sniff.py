@@ -37,6 +37,6 @@ def test_other_images_are_named_but_not_taken(name: str) -> None:
         ("你好".encode(), "unknown"),
     ],
 )
-def test_what_is_no_picture_is_named(data: bytes, name: str) -> None:
+def test_bytes_that_are_no_image_are_named(data: bytes, name: str) -> None:
     assert sniff(data) == other_image(data) == ""
     assert looks_like(data) == name

@@ -33,6 +33,6 @@ def test_a_detector_sees_the_levels_in_the_file_as_plain_decoders_and_the_loader
 
 
 @pytest.mark.parametrize("keep", [0, 100, 2000])
-def test_what_cannot_be_decoded_is_damage(keep: int) -> None:
+def test_bytes_that_cannot_be_decoded_raise_damage_error(keep: int) -> None:
     with pytest.raises(DamageError, match="a stored image cannot be decoded"):
         stored_pixels(jpeg_of("RGB")[:keep])

@@ -1,4 +1,5 @@
-"""Small files that ask for much: each is refused by a named reason, in seconds, in a process that stays small."""
+"""Small files that expand to large ones: each is refused with its reason, in seconds, by a process
+that stays small."""
 
 import io
 import struct
@@ -48,7 +49,7 @@ def zeros(mebibytes: int) -> bytes:
 
 
 def inflating_pixels() -> bytes:
-    """A PNG whose pixels are 64 times what its header says."""
+    """A PNG whose pixels are 64 times what its header states."""
     return png(1000, 1000, pixels=bytes(3001 * 64_000))
 
 
@@ -86,7 +87,7 @@ def webp_with(name: bytes, size: int) -> bytes:
 
 
 def exif_loop() -> bytes:
-    """64 KB of EXIF whose directory names itself as the next one, and as its own sub-directory."""
+    """64 KB of EXIF whose directory is its own successor and its own sub-directory."""
     entry = struct.pack("<HHII", 0x8769, 4, 1, 8)
     tiff = b"II*\0" + struct.pack("<IH", 8, 5000) + entry * 5000 + struct.pack("<I", 8)
     content = (b"Exif\0\0" + tiff)[:65_533]
@@ -130,23 +131,23 @@ BOMBS: dict[str, Callable[[], bytes]] = {
 }
 HARMLESS: dict[str, Callable[[], bytes]] = {
     "GIF of 300,000 frames": many_frames,
-    "EXIF that names itself": exif_loop,
+    "EXIF that refers to itself": exif_loop,
     "10 MB of APP1 segments": many_segments,
-    "PNG whose pixels go on": inflating_pixels,
+    "PNG with too many pixels": inflating_pixels,
 }
 
 
 @pytest.fixture(autouse=True)
-def new_child() -> None:
+def new_worker() -> None:
     sandbox.close_all()
 
 
-def child_peak_bytes() -> int:
-    zygote = sandbox._idle_workers[-1]._process.pid
-    (child,) = Path(f"/proc/{zygote}/task/{zygote}/children").read_text().split()
+def fork_peak_bytes() -> int:
+    worker_pid = sandbox._idle_workers[-1]._process.pid
+    (fork_pid,) = Path(f"/proc/{worker_pid}/task/{worker_pid}/children").read_text().split()
     line = next(
         one
-        for one in Path(f"/proc/{child}/status").read_text().splitlines()
+        for one in Path(f"/proc/{fork_pid}/status").read_text().splitlines()
         if one.startswith("VmHWM")
     )
     return int(line.split()[1]) * 1024
@@ -167,30 +168,31 @@ def test_a_bomb_is_refused_by_name_and_costs_little(name: str) -> None:
     found = sandbox.check_image(data, ANY)
     assert isinstance(found, Drop)
     assert found.reason == "too_large", found
-    # Ten seconds and 1 GiB are what was promised; no bomb comes near either, so that a busy machine does not fail this.
+    # The limits are ten seconds and 1 GiB; no bomb comes near either, so that a busy machine
+    # passes.
     assert time.monotonic() - started < 10
-    assert child_peak_bytes() < 1 << 30
+    assert fork_peak_bytes() < 1 << 30
     assert own_bytes() - before < 16 * MIB + len(data)
 
 
 @pytest.mark.parametrize("name", HARMLESS)
-def test_what_only_looks_like_a_bomb_gives_its_first_frame_or_a_drop(name: str) -> None:
+def test_a_file_that_only_resembles_a_bomb_gives_its_first_frame_or_a_drop(name: str) -> None:
     found = sandbox.check_image(HARMLESS[name](), ANY)
     assert isinstance(found, ImageFacts) or found.reason in {
         "too_large",
         "undecodable",
         "near_blank",
     }
-    assert child_peak_bytes() < 1 << 30
+    assert fork_peak_bytes() < 1 << 30
 
 
 @pytest.mark.parametrize("colours", [2, 6])
-def test_the_largest_picture_allowed_stays_within_the_limits(colours: int) -> None:
+def test_the_largest_image_allowed_stays_within_the_limits(colours: int) -> None:
     side = 8_000
     samples = 3 if colours == 2 else 4
     rows = b"\0" + bytes(range(256)) * (side * samples // 256) + bytes(side * samples % 256)
     data = png(side, side, colours=colours, pixels=rows * side)
     found = sandbox.check_image(data, ANY)
-    # What it shows is stripes that the thumbnail averages out: it was decoded whole.
+    # Its stripes average out in the thumbnail, so that near_blank too proves a complete decoding.
     assert isinstance(found, ImageFacts) or found.reason == "near_blank", found
-    assert child_peak_bytes() < 1 << 30
+    assert fork_peak_bytes() < 1 << 30

@@ -1,4 +1,4 @@
-"""A decoder that does its worst: the process that asks goes on, the picture is quarantined with its reason."""
+"""A hostile decoder: the client continues, and the image is dropped with its reason."""
 
 import hashlib
 import os
@@ -23,7 +23,7 @@ from wenlan_data.testing import make_image
 
 RULES = ImageRules()
 
-# The real child, but for pictures whose last bytes say what the decoder shall do to them.
+# The real worker, except for images whose last bytes name what the decoder does.
 HOSTILE = """
 import os, signal, time, socket
 from wenlan_data.sandbox import limits, worker
@@ -31,7 +31,7 @@ from wenlan_data.sandbox import limits, worker
 worker.MAX_WALL_S, worker.MAX_CPU_S = 4.0, 0.3
 real = worker.HANDLERS[worker.CHECK]
 
-def worst(options, data):
+def hostile_check(options, data):
     order = data[-8:].strip(b"_")
     if order == b"segv": os.kill(os.getpid(), signal.SIGSEGV)
     if order == b"abort": os.abort()
@@ -45,7 +45,7 @@ def worst(options, data):
     if order == b"socket": socket.socket()
     return real(options, data)
 
-worker.HANDLERS[worker.CHECK] = worst
+worker.HANDLERS[worker.CHECK] = hostile_check
 worker.main()
 """
 
@@ -60,7 +60,7 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     sandbox.close_all()
 
 
-def told(seed: int, order: str) -> bytes:
+def image_with_order(seed: int, order: str) -> bytes:
     return make_image(seed) + order.encode().rjust(8, b"_")
 
 
@@ -68,7 +68,7 @@ def digests(several: list[bytes]) -> list[str]:
     return [hashlib.sha256(data).hexdigest() for data in several]
 
 
-def test_the_answers_are_those_of_the_same_process() -> None:
+def test_results_equal_those_in_the_same_process() -> None:
     for data in (
         make_image(1),
         make_image(2, kind="PNG"),
@@ -80,7 +80,7 @@ def test_the_answers_are_those_of_the_same_process() -> None:
         assert sandbox.check_image(data, RULES) == check_image(data, RULES)
 
 
-def test_several_at_once_are_answered_as_each_alone() -> None:
+def test_a_batch_gives_the_results_of_single_requests() -> None:
     several = [
         make_image(1),
         b"",
@@ -97,10 +97,10 @@ def test_several_at_once_are_answered_as_each_alone() -> None:
 @pytest.mark.parametrize(
     ("order", "reason"), [("segv", "decoder_crash"), ("spin", "decoder_timeout")]
 )
-def test_of_several_at_once_only_the_one_that_kills_the_decoder_is_dropped(
+def test_in_a_batch_only_the_image_that_kills_the_decoder_is_dropped(
     order: str, reason: str
 ) -> None:
-    several = [make_image(1), told(2, order), make_image(3)]
+    several = [make_image(1), image_with_order(2, order), make_image(3)]
     found = sandbox.check_images(several, digests(several), RULES, 90)
     assert [found[0], found[2]] == [
         (check_image(several[0], RULES), b""),
@@ -110,7 +110,7 @@ def test_of_several_at_once_only_the_one_that_kills_the_decoder_is_dropped(
     assert found[1].reason == reason
 
 
-def test_a_picture_is_normalised_as_in_the_same_process() -> None:
+def test_an_image_is_normalised_as_in_the_same_process() -> None:
     data = make_image(5, width=700, height=500)
     made = sandbox.normalise(data, max_side_px=300, jpeg_quality=90)
     assert made == normalise(data, max_side_px=300, jpeg_quality=90)
@@ -130,25 +130,25 @@ def test_a_picture_is_normalised_as_in_the_same_process() -> None:
         ("spin", Drop("decoder_timeout", "5 s of a processor", retryable=True)),
     ],
 )
-def test_what_kills_the_decoder_is_a_drop_and_the_next_picture_is_fine(
+def test_an_image_that_kills_the_decoder_is_a_drop_and_the_next_one_is_accepted(
     order: str, drop: Drop
 ) -> None:
     good = sandbox.check_image(make_image(1), RULES)
-    assert sandbox.check_image(told(1, order), RULES) == drop
+    assert sandbox.check_image(image_with_order(1, order), RULES) == drop
     assert sandbox.check_image(make_image(1), RULES) == good
 
 
 @pytest.mark.usefixtures("hostile")
 @pytest.mark.parametrize("order", ["file", "socket"])
-def test_files_and_sockets_are_out_of_reach(order: str) -> None:
-    found = sandbox.check_image(told(1, order), RULES)
+def test_files_and_sockets_cannot_be_opened(order: str) -> None:
+    found = sandbox.check_image(image_with_order(1, order), RULES)
     assert isinstance(found, Drop)
     assert found.reason == "decoder_crash"
     assert "File too large" in found.detail or "Too many open files" in found.detail
 
 
 @pytest.mark.usefixtures("hostile")
-def test_of_a_thousand_pictures_the_five_bad_ones_are_lost_and_no_other() -> None:
+def test_of_a_thousand_images_only_the_five_hostile_ones_are_dropped() -> None:
     orders = {100: "segv", 300: "abort", 500: "exit", 700: "segv", 999: "spin"}
     small = make_image(1, width=100, height=100)
     found = [
@@ -158,14 +158,14 @@ def test_of_a_thousand_pictures_the_five_bad_ones_are_lost_and_no_other() -> Non
     assert sorted(n for n, one in enumerate(found) if isinstance(one, Drop)) == sorted(orders)
 
 
-def test_threads_ask_side_by_side() -> None:
+def test_threads_send_requests_in_parallel() -> None:
     wanted = [check_image(make_image(seed), RULES) for seed in range(6)]
     found: dict[int, object] = {}
 
-    def ask(seed: int) -> None:
+    def check(seed: int) -> None:
         found[seed] = [sandbox.check_image(make_image(seed), RULES) for _ in range(5)]
 
-    threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(6)]
+    threads = [threading.Thread(target=check, args=(seed,)) for seed in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -173,7 +173,7 @@ def test_threads_ask_side_by_side() -> None:
     assert found == {seed: [wanted[seed]] * 5 for seed in range(6)}
 
 
-def test_the_child_ends_with_the_process_that_asked() -> None:
+def test_the_worker_ends_with_its_client() -> None:
     script = (
         "import os, signal\n"
         "from wenlan_data.image.rules import ImageRules\n"
@@ -185,19 +185,19 @@ def test_the_child_ends_with_the_process_that_asked() -> None:
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
-    child = int(done.stdout)
+    worker_pid = int(done.stdout)
     for _ in range(200):
         if (
-            not Path(f"/proc/{child}/stat").exists()
-            or Path(f"/proc/{child}/stat").read_text().split()[2] == "Z"
+            not Path(f"/proc/{worker_pid}/stat").exists()
+            or Path(f"/proc/{worker_pid}/stat").read_text().split()[2] == "Z"
         ):
             break
         time.sleep(0.05)
     else:
-        pytest.fail("the decoding process goes on")
+        pytest.fail("the sandbox process still runs")
 
 
-def test_a_child_that_was_killed_from_outside_is_replaced() -> None:
+def test_a_worker_that_was_killed_from_outside_is_replaced() -> None:
     sandbox.check_image(make_image(1), RULES)
     os.kill(sandbox._idle_workers[-1]._process.pid, signal.SIGKILL)
     assert sandbox.check_image(make_image(1), RULES) == check_image(make_image(1), RULES)
@@ -219,7 +219,7 @@ def test_a_thumbnail_is_as_in_the_same_process(data: bytes) -> None:
     )
 
 
-def test_what_kills_the_decoder_has_no_thumbnail(
+def test_an_image_that_kills_the_decoder_has_no_thumbnail(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = tmp_path / "hostile.py"

@@ -1,4 +1,4 @@
-"""Pages made to hold a worker up: each is read to its end, and what is in it is found."""
+"""Pages made to block a worker: each is parsed to its end, and its image is found."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from wenlan_data.extract.encoding import decode_page
 from wenlan_data.extract.links import is_sitemap_or_feed, page_links, sitemap_or_feed_links
 from wenlan_data.extract.pairs import page_pairs
 
-# A pattern that looks twice at each character would take hours; each of these takes a second or two.
+# A quadratic pattern would take hours; each of these takes a second or two.
 pytestmark = pytest.mark.timeout(120)
 
 HOSTILE = {
@@ -23,7 +23,7 @@ HOSTILE = {
     "a deep JSON": '<script type="application/ld+json">'
     + '[{"a":' * 50_000
     + "</script><img src=1.jpg>",
-    "blocks and pictures": "<p>桥</p><img src=1.jpg>" * 20_000,
+    "blocks and images": "<p>桥</p><img src=1.jpg>" * 20_000,
     "figures in figures": '<div class="figure">' * 4_000
     + "<img src=1.jpg>"
     + '<p class="title">桥</p>' * 4_000,
@@ -32,7 +32,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_page_is_read_and_its_picture_found(name: str) -> None:
+def test_a_hostile_page_is_read_and_its_image_found(name: str) -> None:
     payload = HOSTILE[name].encode()
     html = decode_page(payload)
     rows = list(page_pairs(html, "http://a.cn/"))

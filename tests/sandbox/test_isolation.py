@@ -1,4 +1,5 @@
-"""A thousand pictures of which five do their worst to the decoder: five are lost, and nothing else is different."""
+"""A thousand images, five of them hostile to the decoder: five are dropped, and nothing else
+changes."""
 
 import base64
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ WORST = {100: "segv", 300: "abort", 500: "exit", 700: "leak", 900: "hang"}
 
 @pytest.fixture
 def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A decoding process that does what the last bytes of a picture say."""
+    """A sandbox process that does what the last bytes of an image name."""
     script = tmp_path / "hostile.py"
     script.write_text(HOSTILE)
     sandbox.close_all()
@@ -48,7 +49,7 @@ def _fetch(folder: Path, numbers: list[int]) -> tuple[list[Row], Receipt[FetchDe
 
 
 @pytest.mark.usefixtures("hostile")
-def test_hostile_pictures_are_quarantined_and_the_others_are_as_without_them(
+def test_hostile_images_are_dropped_and_the_others_are_unchanged(
     tmp_path: Path,
 ) -> None:
     rows, receipt = _fetch(tmp_path / "with", list(range(1000)))
@@ -76,16 +77,16 @@ from wenlan_data.sandbox import worker
 
 real = worker.HANDLERS[worker.INLINE_IMAGE]
 
-def worst(options, data):
+def hostile_extract(options, data):
     if b"segv" in data: os.kill(os.getpid(), 11)
     return real(options, data)
 
-worker.HANDLERS[worker.INLINE_IMAGE] = worst
+worker.HANDLERS[worker.INLINE_IMAGE] = hostile_extract
 worker.main()
 """
 
 
-def test_a_page_that_kills_its_reader_loses_the_pictures_inside_it_and_no_others(
+def test_a_page_that_kills_its_parser_loses_its_inline_images_and_no_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = tmp_path / "hostile.py"
@@ -97,7 +98,7 @@ def test_a_page_that_kills_its_reader_loses_the_pictures_inside_it_and_no_others
     [one] = data_uri_images(html)
     rows: list[Row] = []
     with PayloadWriter(tmp_path / "pages.warc") as warc:
-        for page in (html, html + "<!-- segv -->", "<p>no picture"):
+        for page in (html, html + "<!-- segv -->", "<p>no image"):
             at = warc.size_bytes
             headers = (("Content-Type", "text/html"),)
             body = page.encode()

@@ -1,4 +1,4 @@
-"""`wenlan-data detect`: what a detector sees in some pictures, for people who choose one."""
+"""`wenlan-data detect`: draws the regions that a detector finds, for the choice of one."""
 
 from pathlib import Path
 
@@ -28,12 +28,12 @@ import click
     default=1024,
     show_default=True,
     type=click.IntRange(16),
-    help="Of the stored picture.",
+    help="Longer side of the stored image.",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder for the drawings, made where it is not there (default: beside each picture).",
+    help="Folder for the drawings, created if missing (default: beside each image).",
 )
 @click.option(
     "--json",
@@ -51,7 +51,7 @@ def detect(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Find regions in each IMAGE, as a build would in the picture that it stores, and draw them.
+    """Find regions in each IMAGE, as a build would in the image that it stores, and draw them.
 
     The drawing of cat.jpg is cat.regions.jpg; a file that is there is not overwritten. Names that
     are not Latin are printed, and drawn as their place in the list.

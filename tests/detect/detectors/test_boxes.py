@@ -2,7 +2,7 @@ from tests.conformance import check_detector
 from wenlan_data.detect.detectors.boxes import Boxes
 
 
-def test_it_keeps_what_every_detector_keeps() -> None:
+def test_it_fulfils_the_contract_of_detectors() -> None:
     check_detector(Boxes())
 
 

@@ -1,4 +1,5 @@
-"""With weights of chance: nobody's trained ones can be had here. What it finds means nothing; that it runs does."""
+"""With random weights, since no trained ones are available here: the detections mean nothing, only
+that it runs."""
 
 from pathlib import Path
 
@@ -45,13 +46,13 @@ def detector(path: Path, **more: object) -> FasterRcnn:
     return built
 
 
-def test_it_keeps_what_every_detector_keeps(files: dict[str, Path]) -> None:
+def test_it_fulfils_the_contract_of_detectors(files: dict[str, Path]) -> None:
     check_detector(detector(files["safe"], max_side_px=128, confidence=0.2))
 
 
 def test_both_kinds_of_file_give_the_same_model(files: dict[str, Path]) -> None:
-    picture = np.random.default_rng(1).integers(0, 256, (90, 70, 3), dtype=np.uint8)
-    one, other = (detector(files[kind]).load()([picture]) for kind in ("safe", "pth"))
+    image = np.random.default_rng(1).integers(0, 256, (90, 70, 3), dtype=np.uint8)
+    one, other = (detector(files[kind]).load()([image]) for kind in ("safe", "pth"))
     assert one == other
     assert {region.label for region in one[0]} <= {"cat", "dog"}
     assert one[0]

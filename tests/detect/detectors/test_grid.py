@@ -9,7 +9,7 @@ from wenlan_data.recipe import DetectRules, parse_recipe
 
 @pytest.mark.parametrize("size", [(6, 6), (100, 100), (101, 97), (1024, 683), (13, 640)])
 @pytest.mark.parametrize("cells", [1, 3, 6])
-def test_cells_tile_the_picture_exactly(size: tuple[int, int], cells: int) -> None:
+def test_cells_tile_the_image_exactly(size: tuple[int, int], cells: int) -> None:
     width, height = size
     covered = np.zeros((height, width), int)
     for region in tiles(width, height, cells):
@@ -23,7 +23,7 @@ def test_cells_come_row_by_row() -> None:
     assert boxes[:4] == [(0, 0, 20, 10), (20, 0, 40, 10), (40, 0, 60, 10), (0, 10, 20, 20)]
 
 
-def test_a_picture_smaller_than_the_grid_has_no_empty_cells() -> None:
+def test_an_image_smaller_than_the_grid_has_no_empty_cells() -> None:
     assert len(tiles(2, 6, 6)) == 12
 
 
@@ -50,5 +50,5 @@ def test_an_impossible_grid_is_refused_by_the_recipe(cells: object) -> None:
         parse_recipe({"name": "mine", "detect": {"detector": "grid", "cells": cells}}, "mine.yaml")
 
 
-def test_it_keeps_what_every_detector_keeps() -> None:
+def test_it_fulfils_the_contract_of_detectors() -> None:
     check_detector(Grid(cells=3))

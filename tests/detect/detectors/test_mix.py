@@ -26,9 +26,9 @@ class {name}:
         return lambda boxes: []
 
     def load(self):
-        def find(pictures):
+        def find(images):
             rows = {rows}
-            return [[Region(box_xyxy=box, label="{name}", score=score) for box, score in rows] for _ in pictures]
+            return [[Region(box_xyxy=box, label="{name}", score=score) for box, score in rows] for _ in images]
         return find
 """
 

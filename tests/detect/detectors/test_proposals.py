@@ -15,7 +15,7 @@ from wenlan_data.recipe import DetectRules
 skimage_data = pytest.importorskip("skimage.data")
 
 
-def test_it_keeps_what_every_detector_keeps() -> None:
+def test_it_fulfils_the_contract_of_detectors() -> None:
     check_detector(Proposals(strategy="single", width_px=64))
 
 
@@ -26,14 +26,14 @@ def test_the_boxes_and_their_order_are_the_same_in_every_process() -> None:
         "find = Proposals(width_px=128).load(); find([skimage.data.chelsea()] * int(sys.argv[1]))\n"
         "print(find([skimage.data.coffee()]))"
     )
-    said = {
+    outputs = {
         subprocess.run(
             [sys.executable, "-c", script, str(seed)], capture_output=True, check=True
         ).stdout
         for seed in (0, 1, 2)
     }
-    assert len(said) == 1
-    assert len(said.pop()) > 1000
+    assert len(outputs) == 1
+    assert len(outputs.pop()) > 1000
 
 
 def test_the_boxes_do_not_depend_on_what_rand_gives(monkeypatch: pytest.MonkeyPatch) -> None:

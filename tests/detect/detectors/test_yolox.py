@@ -27,7 +27,7 @@ pytest.importorskip("onnxruntime")
 skimage_data = pytest.importorskip("skimage.data")
 pytestmark = needs_model
 
-# Read off the pictures by eye, without a detector.
+# Read off the images by eye, without a detector.
 SEEN: dict[str, tuple[str, Box]] = {
     "astronaut": ("person", (24, 15, 364, 512)),
     "chelsea": ("cat", (0, 0, 405, 300)),
@@ -62,7 +62,7 @@ def share(one: Box, other: Box) -> float:
     return shared / (sum(areas) - shared)
 
 
-def test_it_keeps_what_every_detector_keeps() -> None:
+def test_it_fulfils_the_contract_of_detectors() -> None:
     check_detector(Yolox(weights=str(MODEL), confidence=0.01))
 
 
@@ -75,16 +75,16 @@ def test_the_best_region_is_what_a_person_sees(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PINNED)
-def test_all_regions_of_these_pictures_are_pinned(name: str) -> None:
+def test_all_regions_of_these_images_are_pinned(name: str) -> None:
     (found,) = regions()([scene(name)])
     assert [one.label for one in found] == [label for label, _ in PINNED[name]]
     for region, (_, box) in zip(found, PINNED[name], strict=True):
         assert region.box_xyxy == pytest.approx(box, abs=2)
 
 
-def test_a_batch_and_single_pictures_agree() -> None:
-    pictures = [scene(name) for name in SEEN]
-    assert regions()(pictures) == [regions()([one])[0] for one in pictures]
+def test_a_batch_and_single_images_agree() -> None:
+    images = [scene(name) for name in SEEN]
+    assert regions()(images) == [regions()([one])[0] for one in images]
 
 
 @given(
@@ -179,14 +179,17 @@ def test_weights_that_are_not_those_recorded_are_refused() -> None:
         ),
     ],
 )
-def test_what_cannot_work_says_why(settings_of: dict[str, object], message: str) -> None:
+def test_settings_that_cannot_work_are_explained(
+    settings_of: dict[str, object], message: str
+) -> None:
     rules = DetectRules.model_validate({"detector": "yolox", **settings_of})
     with pytest.raises(RecipeError, match=message):
         rules.load().load()([scene("coffee")])
 
 
 def message(*fields: tuple[int, int | str | bytes]) -> bytes:
-    """Numbered fields in the encoding of protocol buffers, in which ONNX files are written; all are short."""
+    """Numbered fields in the encoding of protocol buffers, in which ONNX files are written; all are
+    short."""
     parts = []
     for number, value in fields:
         data = value.encode() if isinstance(value, str) else value
@@ -219,7 +222,7 @@ def doubling(path: Path, *inputs: tuple[str, tuple[int, ...]]) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("inputs", "said"),
+    ("inputs", "reason"),
     [
         ([("ids", (1, 8)), ("mask", (1, 8))], "does not take one batch of RGB images"),
         ([("grey", (1, 1, 64, 64))], "does not take one batch of RGB images"),
@@ -227,7 +230,7 @@ def doubling(path: Path, *inputs: tuple[str, tuple[int, ...]]) -> Path:
     ],
 )
 def test_another_kind_of_model_is_refused_before_the_build_begins(
-    inputs: list[tuple[str, tuple[int, ...]]], said: str, tmp_path: Path
+    inputs: list[tuple[str, tuple[int, ...]]], reason: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(RecipeError, match=said):
+    with pytest.raises(RecipeError, match=reason):
         Yolox(weights=str(doubling(tmp_path / "other.onnx", *inputs))).prepare()

@@ -1,4 +1,5 @@
-"""YOLOX-nano on photographs of COCO, against the boxes that another program found in the same files."""
+"""YOLOX-nano on photographs of COCO, against the boxes that another program found in the same
+files."""
 
 import json
 import shutil
