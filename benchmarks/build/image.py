@@ -1,12 +1,13 @@
-"""Images a second that one core checks and hashes, beside plain Pillow, Daft and imagededup.
+r"""Images a second that one core checks and hashes, beside plain Pillow, Daft and imagededup.
 
 python -m benchmarks.build.image [--howtocook FOLDER] [--peers FOLDER] [--rounds 5]
 
 `images_per_cpu_s` is by the processor time of this process and of the sandbox, which hardly changes
 when others use the machine; `images_per_s` is by the clock, the best round.
 
-`--peers` is a folder made by pip install --no-deps --target FOLDER daft imagededup matplotlib
-contourpy cycler fonttools kiwisolver
+`--peers` is a folder made by
+pip install --no-deps --target FOLDER daft imagededup matplotlib contourpy cycler fonttools \
+    kiwisolver
 """
 
 import argparse
