@@ -20,7 +20,7 @@ class Step:
 STEPS = (
     Step(
         name="crawl",
-        version=2,
+        version=3,
         unit="slice of a host in a round",
         does="ask for pages, keep them as WARC, find links",
     ),
@@ -30,10 +30,10 @@ STEPS = (
         unit="row group, folder slice or WARC file",
         does="read candidates, clean their texts",
     ),
-    Step(name="slice", version=2, unit="generation", does="group what is to be fetched by host"),
+    Step(name="slice", version=3, unit="generation", does="group what is to be fetched by host"),
     Step(
         name="fetch",
-        version=5,
+        version=6,
         unit="slice of a host",
         does="ask for pictures, check, hash and encode them, keep them as WARC",
     ),

@@ -20,7 +20,7 @@ def _cut(part: FrontierPart, out: Path) -> tuple[Receipt[FrontierDetails], list[
     """The receipt, and the URLs of each slice."""
     out.mkdir(parents=True)
     receipt = part(out)
-    slices = receipt.details.slices
+    slices = receipt.details.fetch_lists
     return receipt, [[row[0] for row in read_frontier(out / one.name)] for one in slices]
 
 
@@ -73,7 +73,7 @@ def test_a_round_takes_a_piece_of_a_large_host_and_keeps_the_rest(tmp_path: Path
     rows = tuple(_row(f"http://a.cn/{number}") for number in range(1000))
     receipt, slices = _cut(FrontierPart(seeds=rows), tmp_path / "0")
     assert [len(one) for one in slices] == [60] * 10
-    assert {one.chain for one in receipt.details.slices} == {"a.cn:80"}
+    assert {one.chain for one in receipt.details.fetch_lists} == {"a.cn:80"}
     assert receipt.details.waiting == 400
     part = FrontierPart(before=str(tmp_path / "0"), requested=(str(tmp_path / "0/asked.npy"),))
     _, slices = _cut(part, tmp_path / "1")

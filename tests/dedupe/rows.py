@@ -37,7 +37,7 @@ class Row:
     opt_out: tuple[str, ...] = ()
     """Seen by the page's side (the candidate)."""
     fetched_opt_out: tuple[str, ...] = ()
-    asked: bool = True
+    requested: bool = True
     """False: the URL was left out of the slices, since it is published."""
 
     @property
@@ -109,7 +109,7 @@ def write_tables(
         ]
         new = []
         for ordinal, row in numbered:
-            if row.asked and row.url not in seen:
+            if row.requested and row.url not in seen:
                 seen.add(row.url)
                 new.append(fact(row, ordinal))
         candidates.append(str(folder / f"candidates-{number}.parquet"))

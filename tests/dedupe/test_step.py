@@ -322,7 +322,7 @@ def test_a_later_generation_leaves_out_what_is_published_and_changes_nothing_the
     rows = [
         Row(url="same-bytes", content="u", width=100, height=100),
         Row(url="larger", phash=1, width=4000),
-        Row(url="u", texts=(("caption", "新"),), asked=False),
+        Row(url="u", texts=(("caption", "新"),), requested=False),
         Row(url="x", phash=2**64 - 1, texts=(("caption", "新"),)),
     ]
     found = run(tmp_path / "b", rows, [tmp_path / "a"])
@@ -396,7 +396,7 @@ def test_shards_are_cut_by_bytes_reckoned_from_what_will_be_stored(tmp_path: Pat
 
 def test_a_url_without_a_fetch_result_that_is_not_published_is_damage(tmp_path: Path) -> None:
     with pytest.raises(DamageError, match="'u' and 0 more URLs have no fetch result"):
-        run(tmp_path / "a", [Row(url="u", asked=False)])
+        run(tmp_path / "a", [Row(url="u", requested=False)])
 
 
 def test_a_cut_table_and_a_missing_index_are_damage(tmp_path: Path) -> None:

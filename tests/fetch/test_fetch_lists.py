@@ -37,7 +37,7 @@ def _cut(folder: Path, part: FetchListPart) -> tuple[list[Slice], Receipt[FetchL
     out = folder / "slices"
     out.mkdir()
     receipt = part(out)
-    listed = receipt.details.slices
+    listed = receipt.details.fetch_lists
     tables = [pq.read_table(out / one.name) for one in listed]
     assert all(table.schema.equals(WANTED) for table in tables)
     assert [one.rows for one in listed] == [table.num_rows for table in tables]
@@ -136,7 +136,7 @@ def test_what_was_recorded_is_cut_as_it_was_recorded(tmp_path: Path) -> None:
     )
     slices, receipt = _cut(tmp_path, part)
     assert slices == [("", urls[3:5]), ("", urls[1:3]), ("", urls[:1])]
-    listed = receipt.details.slices
+    listed = receipt.details.fetch_lists
     assert [one.recorded for one in listed] == [0, 2, -1]
 
 

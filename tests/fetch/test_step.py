@@ -109,7 +109,7 @@ def test_a_host_that_wants_hours_is_abandoned_with_the_urls_after_it(tmp_path: P
         urls = [server.url(f"/{number}.jpg") for number in range(3)]
         rows, receipt = fetch(tmp_path, urls, server.host)
         assert _reasons(rows) == [("status_429", "429", True), *[("host_waits", "", True)] * 2]
-        assert receipt.details.retryable_failed == receipt.details.asked == 3
+        assert receipt.details.retryable_failed == receipt.details.requested == 3
         states = receipt.details.hosts
         assert isinstance(states, dict)
         later = tmp_path / "later"
@@ -230,7 +230,7 @@ def test_files_and_warc_records_are_checked_like_the_web(tmp_path: Path) -> None
         True,
         -1,
     )
-    assert receipt.details.asked == 0
+    assert receipt.details.requested == 0
     assert [record.kind for record in records(later / "out/images.warc")] == [
         "response",
         "resource",

@@ -47,7 +47,7 @@ class FrontierPart:
     rounds and their ids), `asked.npy` (ids of the requested pages), `asked.json` (their numbers by
     host, domain and shape) and `states.json` (the states of all hosts).
 
-    Its receipt's details: `slices`, a list of `{name, states, recorded, rows, chain}` as in
+    Its receipt's details: `fetch_lists`, a list of `{name, states, recorded, rows, chain}` as in
     `FetchListPart`; `waiting`, the number of rows left for later; `waits_for` (reason to the number
     of pages that this round left); `again`, the number of pages that failed before.
     """
@@ -86,7 +86,7 @@ class FrontierPart:
             budget.counts.save(out / REQUEST_COUNTS, self.limits.max_pages_a_shape)
             (out / "states.json").write_text(json.dumps(states), "utf-8")
         details = FrontierDetails(
-            slices=fetch_lists,
+            fetch_lists=fetch_lists,
             waiting=waiting,
             waits_for={reason: count for reason, count in sorted(budget.refused.items()) if count},
             again=sum(retryable for retryable, _ in _to_retry(self.retry, self.opened)),

@@ -21,7 +21,7 @@ class FrontierList:
 class FrontierDetails:
     """The fetch lists of a round."""
 
-    slices: tuple[FrontierList, ...]
+    fetch_lists: tuple[FrontierList, ...]
     waiting: int
     """URLs left for later rounds."""
     waits_for: dict[str, int]
@@ -36,7 +36,7 @@ class CrawlDetails:
 
     hosts: dict[str, dict[str, object]] = field(default_factory=dict)
     """State of each host, for the next list of the chain."""
-    asked: int = 0
+    requested: int = 0
     retryable_failed: int = 0
     """Pages that failed transiently."""
     retryable_reasons: dict[str, int] = field(default_factory=dict)

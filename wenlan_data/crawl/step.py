@@ -68,7 +68,7 @@ class CrawlPart:
 
     Writes `pages.warc`, `pages.parquet` (`tables.PAGES`), `links.parquet` (`tables.FRONTIER`: links
     in scope) and `hosts.json` (each host's state). Its receipt counts recorded pages as `rows_out`;
-    details: `hosts` (for the next fetch list of the chain), `asked`, `retryable_failed`,
+    details: `hosts` (for the next fetch list of the chain), `requested`, `retryable_failed`,
     `requests`, `left_links` (reason to count).
     """
 
@@ -124,7 +124,7 @@ class CrawlPart:
             (out / HOST_STATES).write_text(json.dumps(host_states), "utf-8")
         details = CrawlDetails(
             hosts=host_states,
-            asked=len(missing),
+            requested=len(missing),
             retryable_failed=sum(1 for page in pages if page.drop and page.drop.retryable),
             requests=client.requests,
             left_links=dict(sorted(collector.left.items())),

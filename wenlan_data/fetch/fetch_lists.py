@@ -30,7 +30,7 @@ FETCH_LIST_S = 60.0
 class FetchListPart:
     """Writes fetch lists `slice-00000.parquet` and so on, see `tables.WANTED`.
 
-    Its receipt's details: `slices`, a list of `{name, rows, chain, recorded}`. Fetch lists with the
+    Its receipt's details: `fetch_lists`, a list of `{name, rows, chain, recorded}`. Fetch lists with the
     same `chain` (the name of one of its hosts) run one after the other; those with an empty chain
     run at any time. `recorded` is an index into the field of that name, -1 for a fetch list that
     none of these files holds.
@@ -83,7 +83,7 @@ class FetchListPart:
             rows_in=rows_in,
             rows_out=requests.num_rows + sum(table.num_rows for _, table in known),
             details=FetchListDetails(
-                slices=tuple(fetch_lists), repeated_urls=repeats, published_urls=published
+                fetch_lists=tuple(fetch_lists), repeated_urls=repeats, published_urls=published
             ),
         )
 

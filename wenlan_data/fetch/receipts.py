@@ -23,7 +23,7 @@ class FetchList:
 class FetchListDetails:
     """The fetch lists of a generation."""
 
-    slices: tuple[FetchList, ...]
+    fetch_lists: tuple[FetchList, ...]
     repeated_urls: int
     published_urls: int
     """URLs whose image an earlier generation published."""
@@ -35,7 +35,7 @@ class FetchDetails:
 
     hosts: dict[str, dict[str, object]] = field(default_factory=dict)
     """State of each host, for the next list of the chain."""
-    asked: int = 0
+    requested: int = 0
     """Images requested from the web."""
     retryable_failed: int = 0
     retryable_reasons: dict[str, int] = field(default_factory=dict)

@@ -40,7 +40,7 @@ class FetchPart:
     """Fetches one fetch list. Writes `images.warc`, `encoded.bin` (`fetch.jpeg_store`) and
     `facts.parquet`.
 
-    Its receipt's details: `hosts` (each host's state, for its next fetch list), `asked` (images
+    Its receipt's details: `hosts` (each host's state, for its next fetch list), `requested` (images
     requested from the web), `retryable_failed` (how many of those failed for a transient reason),
     `retryable_reasons` (the same by reason), `requests` (robots.txt, tdmrep.json and redirects
     included).
@@ -132,7 +132,7 @@ def _details(client: PoliteClient, fetched: Sequence[FetchResult | None]) -> Fet
     transient = Counter(drop.reason for drop in drops if drop.retryable)
     return FetchDetails(
         hosts=client.host_states(),
-        asked=len(fetched),
+        requested=len(fetched),
         retryable_failed=transient.total(),
         retryable_reasons=dict(sorted(transient.items())),
         requests=client.requests,

@@ -96,10 +96,10 @@ class _Crawl:
         """
         receipt = self.ledger.receipt(self.number, "frontier", 0, FrontierDetails)
         receipt = receipt or self._cut(retry=False)
-        if not receipt.details.slices and self.crawler.retry and not self.retried:
+        if not receipt.details.fetch_lists and self.crawler.retry and not self.retried:
             self.retried = True
             receipt = self._cut(retry=True)
-        return receipt if receipt.details.slices else None
+        return receipt if receipt.details.fetch_lists else None
 
     def _cut(self, *, retry: bool) -> Receipt[FrontierDetails]:
         before, crawled = self.rounds[-1] if self.rounds else ("", ())
@@ -120,7 +120,7 @@ class _Crawl:
         # In this process: a build with nothing new must not start Ray to learn that.
         attempt = self.ledger.attempt()
         receipt = run_part(part, attempt)
-        if receipt.details.slices:
+        if receipt.details.fetch_lists:
             self.ledger.commit(attempt, receipt, self.number, "frontier", 0)
         else:
             shutil.rmtree(attempt)
@@ -141,7 +141,7 @@ class _Crawl:
 
     def _round(self, cut: Receipt[FrontierDetails]) -> Iterator[PlannedPart]:
         frontier = self.ledger.part(self.number, "frontier", 0)
-        lists = cut.details.slices
+        lists = cut.details.fetch_lists
         check_contact(self.sources, (frontier / one.name for one in lists))
         jobs = [
             Job(number=number, make=self._make(frontier, one), chain=one.chain)

@@ -43,7 +43,7 @@ class FailureBudget:
     def add_fetched(self, receipts: Iterable[Receipt[FetchDetails]]) -> None:
         """Adds the images that were requested."""
         for receipt in receipts:
-            self._requested += receipt.details.asked
+            self._requested += receipt.details.requested
             self._failed.update(receipt.details.retryable_reasons)
 
     def check(self, allowed: float | None) -> None:

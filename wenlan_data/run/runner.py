@@ -227,7 +227,9 @@ class _Build:
         lists = self._step("slice", FetchListDetails, number, jobs)[0]
         if generation.plan.kind != "from":
             folder = self.ledger.part(number, "slice", 0)
-            check_contact(generation.sources, (folder / one.name for one in lists.details.slices))
+            check_contact(
+                generation.sources, (folder / one.name for one in lists.details.fetch_lists)
+            )
         fetched = self._step("fetch", FetchDetails, number, steps.fetch_jobs(generation, lists))
         self._step("against", BenchmarkDetails, number, steps.benchmark_jobs(generation))
         self._step("near", NearDetails, number, steps.near_jobs(generation, fetched))

@@ -154,7 +154,7 @@ def fetch_jobs(
     """Returns one job for each fetch list; the lists of a large host form a chain."""
     folder = generation.ledger.part(generation.number, "slice", 0)
     jobs: list[Job[FetchDetails]] = []
-    for number, one in enumerate(lists.details.slices):
+    for number, one in enumerate(lists.details.fetch_lists):
         fetch_list = str(folder / one.name)
         if one.earlier is not None:
             jobs.append(

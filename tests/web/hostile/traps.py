@@ -43,7 +43,7 @@ def crawl(
             limits=limits,
             hosts=hosts,
         )
-        slices = part(frontier).details.slices
+        slices = part(frontier).details.fetch_lists
         if not slices:
             return pages
         done = []
