@@ -1,5 +1,6 @@
 import itertools
 import json
+import pickle
 import signal
 import subprocess
 import sys
@@ -164,6 +165,13 @@ def test_a_stopped_epoch_resumes_with_any_workers_and_ranks(
         begun = batches(ranks, workers, stop=cut)
         rest = batches(others, data.draw(st.integers(0, 8)), position=cut)
     assert begun + rest == whole
+
+
+def test_the_dataset_of_a_loader_can_be_sent_to_another_process(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "c", [9])
+    loader = Loader(corpus, batch_size=3, size_px=8, workers=0)
+    received = pickle.loads(pickle.dumps(loader.dataset))
+    assert [received[number, 0].values["key"] for number in range(3)] == keys_of(loader)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 8])

@@ -1,6 +1,6 @@
-"""Moves batches to the device, one ahead, on a CUDA stream of its own.
+"""Copies and augments batches on the device, one ahead and on a separate CUDA stream.
 
-So copying and augmenting overlap with the user's step.
+Both overlap with the user's step.
 """
 
 import time

@@ -127,7 +127,7 @@ class Loader:
     def fingerprint(self) -> str:
         """Digest of everything but `epoch` that decides the global batches.
 
-        Store it beside `position`: to resume with another one would continue another order.
+        Store it beside `position`: a loader with a different fingerprint has a different order.
         """
         # Names without folders, so that a corpus may be moved between runs.
         shards = [
