@@ -60,11 +60,11 @@ def test_a_file_of_ids_is_sorted_mapped_and_holds_each_once(tmp_path: Path) -> N
 @pytest.mark.parametrize("content", [b"", b"not numpy", b"\x93NUMPY\x01\x00v\x00"])
 def test_a_file_that_is_no_list_of_ids_is_damage(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "ids.npy").write_bytes(content)
-    with pytest.raises(DamageError, match=r"ids\.npy: it is no list of ids"):
+    with pytest.raises(DamageError, match=r"ids\.npy: it is not a list of ids"):
         SeenIds([tmp_path / "ids.npy"])
 
 
 def test_an_array_of_something_else_is_damage(tmp_path: Path) -> None:
     np.save(tmp_path / "ids.npy", np.arange(4))
-    with pytest.raises(DamageError, match=r"no list of 16-byte ids"):
+    with pytest.raises(DamageError, match=r"not a list of 16-byte ids"):
         load_ids(tmp_path / "ids.npy")

@@ -23,9 +23,10 @@ def names(package: str) -> list[str]:
 
 @cache
 def find(package: str, name: str) -> type:
-    """Returns the class of the plug-in `name` of `package`, or of a third-party plug-in at a dotted path.
+    """Returns the class of `package`'s plug-in `name`, or of a third-party one at a dotted path.
 
-    A file `han_ratio.py` holds the class `HanRatio`. Raises `RecipeError` with the names that exist.
+    A file `han_ratio.py` holds the class `HanRatio`. Raises `RecipeError` with the names that
+    exist.
     """
     path = name if "." in name else f"{package}.{name}"
     class_name = "".join(word.capitalize() for word in path.rpartition(".")[2].split("_"))

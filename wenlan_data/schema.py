@@ -1,4 +1,4 @@
-"""The JSON Schema of a recipe, for completion in editors: every rule and detector with its parameters."""
+"""The JSON Schema of a recipe, for editors: every rule and detector with its parameters."""
 
 import ast
 import inspect
@@ -32,7 +32,7 @@ _BYTES: Schema = {
 
 
 def recipe_schema() -> Schema:
-    """Returns the schema of a whole recipe, with type, range and default of every parameter of every plug-in."""
+    """Returns the schema of a recipe, with type, range and default of all plug-in parameters."""
     schema = Recipe.model_json_schema()
     definitions = schema["$defs"]
     sizes = definitions["ShardRules"]["properties"]
@@ -49,7 +49,7 @@ def recipe_schema() -> Schema:
 
 
 def _detect_schema(names: Sequence[str], own: Schema) -> Schema:
-    """The schema of the recipe's `detect` section: a detector, its parameters, and the section's own keys."""
+    """The schema of the `detect` section: a detector, its parameters, and the section's own keys."""
     kinds = {name: _plugin_schema(DETECTORS, "detector", name, own) for name in names}
     kinds["mix"]["properties"]["of"] |= {"minItems": 2, "items": {"$ref": "#/$defs/MixedDetector"}}
     kinds["grid"]["required"] = []  # it is the default

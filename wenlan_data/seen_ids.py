@@ -1,4 +1,4 @@
-"""What earlier generations have seen: 16-byte ids in sorted arrays on disk, looked up in place."""
+"""Ids of earlier generations: 16-byte ids in sorted arrays on disk, looked up in place."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -12,13 +12,15 @@ from wenlan_data.records import Text
 
 if TYPE_CHECKING:
     Ids = np.ndarray[tuple[int], np.dtype[np.bytes_]]
-    """S16 (N): NumPy drops trailing zero bytes of an item it hands out, so read items with `tobytes`."""
+    """S16 (N). NumPy strips trailing zero bytes from an item, so read items with `tobytes`."""
 
 ID_BYTES = 16
 
 
 def candidate_id(url_key: str, texts: Sequence[Text]) -> bytes:
-    """16 bytes: the first half of SHA-256 over URL key and texts as read, each field after its length."""
+    """Returns the first 16 bytes of SHA-256 over URL key and texts as read, each field after its
+    length.
+    """
     fields = [url_key, *(field for text in texts for field in (text.type, text.text))]
     encoded = [field.encode() for field in fields]
     return hashlib.sha256(b"".join(len(one).to_bytes(4, "big") + one for one in encoded)).digest()[
@@ -27,37 +29,45 @@ def candidate_id(url_key: str, texts: Sequence[Text]) -> bytes:
 
 
 def ids_array(ids: Iterable[bytes]) -> "Ids":
-    """S16 (N) of ids of 16 bytes each."""
+    """Returns S16 (N) of ids of 16 bytes each."""
     return np.frombuffer(b"".join(ids), dtype="S16")
 
 
 def save_ids(path: Path, ids: "Ids") -> None:
-    """Write the ids, sorted and each once, to exactly `path` (a `.npy` of dtype S16)."""
+    """Writes the ids, sorted and each once, to exactly `path` (a `.npy` of dtype S16)."""
     with path.open("wb") as file:
         np.save(file, np.unique(ids.astype("S16", copy=False)), allow_pickle=False)
 
 
 def load_ids(path: Path | str) -> "Ids":
-    """The sorted ids of a file of `save_ids`, mapped, not read. Raises `DamageError` for any other file."""
+    """Memory-maps the sorted ids of a file of `save_ids`.
+
+    Raises `DamageError` for any other file.
+    """
     try:
         ids = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DamageError(
-            f"{path}: it is no list of ids ({error}): run the build into a new output"
+            f"{path}: it is not a list of ids ({error}): run the build into a new output"
         ) from error
     if not isinstance(ids, np.ndarray) or ids.dtype != np.dtype("S16") or ids.ndim != 1:
-        raise DamageError(f"{path}: it is no list of 16-byte ids: run the build into a new output")
+        raise DamageError(
+            f"{path}: it is not a list of 16-byte ids: run the build into a new output"
+        )
     return ids
 
 
 class SeenIds:
-    """The ids of all `paths`; each file stays on disk, and lookups touch only the pages that they need."""
+    """The ids of all `paths`.
+
+    Each file stays on disk, and a lookup reads only the memory pages it needs.
+    """
 
     def __init__(self, paths: Sequence[Path | str]) -> None:
         self._arrays = [ids for ids in map(load_ids, paths) if len(ids)]
 
     def contains(self, ids: "Ids") -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
-        """bool (N): which of the S16 (N) `ids` were seen."""
+        """Returns bool (N): which of the S16 (N) `ids` were seen."""
         found = np.zeros(len(ids), dtype=np.bool_)
         order = np.argsort(ids)
         wanted = ids[order]

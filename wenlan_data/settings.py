@@ -1,4 +1,4 @@
-"""Settings files: small YAML, found by name or path, with overrides, and validation errors in one line."""
+"""Settings files: small YAML, found by name or path, with overrides and errors of one line."""
 
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
@@ -29,8 +29,9 @@ def read_named(
 ) -> tuple[dict[str, object], str]:
     """Reads a settings file of `folder` by its name, or any .yaml file, and applies the overrides.
 
-    Returns the mapping, and the name of the file for error messages. An override is `key.path=value`, with the value
-    in YAML; `what` is the kind of file in messages ("recipe"). Raises `RecipeError`.
+    Returns the mapping, and the name of the file for error messages. An override is
+    `key.path=value`, with the value in YAML; `what` is the kind of file in messages ("recipe").
+    Raises `RecipeError`.
     """
     path = Path(name_or_path)
     if path.suffix not in {".yaml", ".yml"}:
@@ -47,7 +48,10 @@ def read_named(
 
 
 def read_yaml(path: Path) -> dict[str, object]:
-    """Reads the mapping in a small YAML file. Refuses aliases: nested ones can expand without bound."""
+    """Reads the mapping in a small YAML file.
+
+    Refuses aliases: nested ones can expand without bound.
+    """
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -72,7 +76,7 @@ def read_yaml(path: Path) -> dict[str, object]:
 
 
 def describe(error: ValidationError, model: type[BaseModel] | None = None) -> str:
-    """Describes the first error of a pydantic validation: the path to the key, then what `model` would accept."""
+    """Describes the first pydantic error: the path to the key, then what `model` would accept."""
     first = error.errors(include_url=False)[0]
     path = "".join(
         f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]

@@ -78,7 +78,7 @@ class Sources(BaseModel):
 
 
 def load_sources(words: Sequence[str], contact: str = "") -> Sources:
-    """Loads the sources that `words` name: YAML files and `kind:path` words, whose paths may hold wildcards.
+    """Loads the sources that `words` name: YAML files and `kind:path` words, also with wildcards.
 
     Raises `RecipeError` for an invalid file and `UsageError` for a word that matches nothing.
     """

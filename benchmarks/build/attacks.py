@@ -1,4 +1,6 @@
-"""Texts that mean to make a rule slow: what its patterns begin with, again and again, and never the end of it."""
+"""Generates texts that try to make a rule slow: the beginning of one of its patterns over and over,
+never the end.
+"""
 
 from collections.abc import Iterator
 from itertools import product
@@ -19,13 +21,14 @@ UNITS = (
     "老虎", "老", "博彩", "博 ", "博-", "哈", "好吃", "你好吗我", "忽略", "ignore ", "你是",
     "输出", "把", "模型", "图a", "台灣", "萬與", "ａ", "：／／",
 )  # fmt: skip
-"""Beginnings of what the rules look for."""
+"""Beginnings of the rules' patterns."""
 
 
 def attacks(characters: int, *, pairs: int, seed: int = 0) -> Iterator[tuple[str, str]]:
-    """(name, text of about so many characters): each unit repeated, and `pairs` mixtures of two.
+    """Yields name and text of about `characters` characters: each unit repeated, and `pairs`
+    mixtures of two units.
 
-    For one name the text of twice the length is the same, going on.
+    The texts of one name at different lengths begin with each other.
     """
     random = Random(seed)
     for unit in UNITS:

@@ -1,9 +1,9 @@
-"""What each text rule drops of the texts of an HTML handbook, such as Debian's gimp-help-zh-cn.
+"""Counts what each text rule drops from the texts of an HTML handbook, such as Debian's gimp-help-zh-cn.
 
     apt-get download gimp-help-zh-cn && dpkg -x gimp-help-zh-cn_*.deb help
     python -m benchmarks.build.help_text help/usr/share/gimp/3.0/help/zh_CN --sample 20
 
-Prints one JSON line: texts and different texts read, kept and dropped by reason, and a sample of each from a seed.
+Prints one JSON line: all and distinct texts that were read, kept, and dropped by reason, with a seeded sample of each.
 """
 
 import argparse
@@ -24,7 +24,7 @@ BLOCKS = "p, li, td, th, h1, h2, h3, h4, dt, dd, figcaption, caption, title"
 
 
 def main() -> None:
-    """Read, clean, print."""
+    """Reads and cleans the texts, and prints the counts."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,6 @@
-"""Lines as the Chinese web has them, made from a seed: two of three are captions, the others what rules are for."""
+"""Generates lines like those of the Chinese web from a seed: two of three are captions, the others
+are noise.
+"""
 
 from random import Random
 
@@ -43,7 +45,7 @@ _NOISE = (
 
 
 def noisy_lines(count: int, seed: int = 1) -> list[str]:
-    """So many lines."""
+    """Returns `count` lines."""
     random = Random(seed)
     lines = []
     for _ in range(count):

@@ -1,6 +1,6 @@
-"""Captions a second and core of the default text rules, beside data-juicer's nearest chain; and rules under attack.
+"""Measures captions a second of one core: the default text rules, data-juicer's nearest chain, and rules under attack.
 
-    python -m benchmarks.build.text                 # made lines; data-juicer is installed into bench-out/
+    python -m benchmarks.build.text                 # generated lines; data-juicer is installed into bench-out/
     python -m benchmarks.build.text --lines captions.jsonl --copies 20
     python -m benchmarks.build.text --attacks --data-juicer none   # 100,000 and 200,000 characters against each rule
 
@@ -27,12 +27,12 @@ from wenlan_data.records import Text
 
 JIEBA_RULES = ("noun",)
 PEER_PACKAGES = ("py-data-juicer==1.6.1", "aiohttp", "ftfy", "opencc", "selectolax")
-"""The last four are what its operators install for themselves when they are first used."""
+"""Its operators install the last four at first use."""
 ATTACK_CHARACTERS = 100_000
 
 
 def main() -> None:
-    """Measure, and print the line."""
+    """Measures and prints the line."""
     options = _options()
     result: dict[str, object] = {}
     if options.attacks:
@@ -53,7 +53,7 @@ def _options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--lines", type=Path, help="JSON lines with `text`; default: 5,000 lines that are made"
+        "--lines", type=Path, help="JSON lines with `text`; default: 5,000 generated lines"
     )
     parser.add_argument("--copies", type=int, default=4, help="how often the lines are taken")
     parser.add_argument("--runs", type=int, default=3, help="medians are reported")
@@ -69,7 +69,7 @@ def _options() -> argparse.Namespace:
 def _lines(path: Path | None) -> list[str]:
     if path is None:
         return noisy_lines(5000)
-    # Not splitlines: the texts hold separators of their own.
+    # Not splitlines: the texts contain other separators.
     return [str(json.loads(line)["text"]) for line in path.read_text("utf-8").split("\n") if line]
 
 
@@ -98,7 +98,7 @@ def _ours(lines: Sequence[str], runs: int) -> dict[str, object]:
 
 
 def _per_s(work: object, count: int, runs: int) -> float:
-    """Lines a second of CPU, the median of the runs."""
+    """Lines a CPU second, the median of the runs."""
     assert callable(work)
     seconds = []
     for _ in range(runs):
@@ -149,7 +149,9 @@ def _install(work: Path) -> str:
 
 
 def _ratios(result: dict[str, object]) -> dict[str, float]:
-    """Ours over theirs, for the same lines: their operators called bare, and their `process`."""
+    """Our speed over data-juicer's for the same lines: over its operators alone, and over its
+    `process`.
+    """
     theirs = result["data_juicer"]
     assert isinstance(theirs, dict)
     lines = float(str(result["lines"]))
@@ -165,7 +167,9 @@ def _ratios(result: dict[str, object]) -> dict[str, float]:
 
 
 def under_attack(rule: Rule, pairs: int) -> dict[str, object]:
-    """The slowest text of 100,000 characters, and the largest growth for twice the length among those above 5 ms."""
+    """Returns the slowest text of 100,000 characters, and the largest growth at twice the length of
+    those above 5 ms.
+    """
     rule("预热")
     worst, growth, name = 0.0, 0.0, ""
     twice = attacks(2 * ATTACK_CHARACTERS, pairs=pairs)
@@ -181,7 +185,7 @@ def under_attack(rule: Rule, pairs: int) -> dict[str, object]:
 
 
 def _best(rule: Rule, text: str) -> float:
-    """Seconds of CPU, the best of three where it takes long: the machine does other things as well."""
+    """CPU seconds; the best of three if it takes long, since other processes run on the machine."""
     seconds = []
     for _ in range(3):
         before = time.process_time()

@@ -1,10 +1,11 @@
-"""data-juicer's chain that comes nearest to our default recipe; runs in an environment of its own.
+"""The chain of data-juicer that is nearest to the default recipe; runs in an environment of its
+own.
 
-    python text_data_juicer.py lines.json words.json cache/
+python text_data_juicer.py lines.json words.json cache/
 
-Prints one JSON line: seconds of CPU by operator, and of all operators called in turn (`operators_s`), in batches of
-1,000 in one process; and the wall-clock seconds of its own `NestedDataset.process` over them (`process_s`), as users
-run it.
+Prints one JSON line: seconds of CPU by operator, and of all operators called in turn
+(`operators_s`), in batches of 1,000 in one process; and the wall-clock seconds of its own
+`NestedDataset.process` over them (`process_s`), as users run it.
 """
 
 # mypy: ignore-errors
@@ -41,7 +42,9 @@ BATCH = 1000
 
 
 def make_operators():
-    """Mappers, then filters, in the order of our recipe; the name says which of our rules it stands for."""
+    """Returns mappers, then filters, in the order of the recipe; the rule that each corresponds to
+    is in brackets.
+    """
     operators = {
         "fix_unicode (unescape)": FixUnicodeMapper(normalization="NFC", num_proc=1),
         "punctuation_normalization (fold)": PunctuationNormalizationMapper(num_proc=1),
@@ -75,7 +78,7 @@ def make_operators():
 
 
 def run_batch(operator, batch):
-    """One operator over one batch, as its own `run` does, without datasets around it."""
+    """Runs one operator over one batch, as its own `run` does, without a dataset."""
     if not hasattr(operator, "compute_stats_batched"):
         return operator.process_batched(batch)
     if operator.is_batched_op():
@@ -95,7 +98,7 @@ def run_batch(operator, batch):
 
 
 def timed(operators, lines):
-    """Seconds of CPU by operator."""
+    """Returns CPU seconds by operator."""
     seconds = dict.fromkeys(operators, 0.0)
     for start in range(0, len(lines), BATCH):
         texts = lines[start : start + BATCH]
@@ -108,7 +111,7 @@ def timed(operators, lines):
 
 
 def main():
-    """Warm up, then one run each."""
+    """Warms up, then measures one run each."""
     lines = json.loads(lines_path.read_text("utf-8"))
     operators = make_operators()
     timed(operators, lines[:BATCH])

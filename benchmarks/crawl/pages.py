@@ -33,14 +33,14 @@ PACKAGES = {
     "debian-handbook": ("usr/share/doc/debian-handbook/html/zh-CN", "index.html"),
     "gimp-help-zh-cn": ("usr/share/gimp/3.0/help/zh_CN", "index.html"),
 }
-"""Package to the folder that is served and the page that the crawl starts from."""
+"""Package to the folder that is served, and the page where the crawl starts."""
 COMMAND = [sys.executable, "-c", "from wenlan_data.cli.main import main; main()"]
 ICON_NAMES = ("Common_Content/images/", "images/callouts/", "images/navigation/", "images/icons/")
 PROFILE_LINES = 12
 
 
 def fetch_site(package: str, folder: Path) -> Path:
-    """The unpacked folder of a package's pages."""
+    """Downloads and unpacks a package; returns the folder of its pages."""
     inner, _ = PACKAGES[package]
     target = folder / package
     if not (target / inner).is_dir():
@@ -52,8 +52,9 @@ def fetch_site(package: str, folder: Path) -> Path:
 
 
 def crawl(site: Path, start: str, out: Path, executor: str) -> dict[str, object]:
-    """What `build --json` says of a crawl of the folder, served from loopback; `out` is made
-    anew."""
+    """Crawls the folder, served from loopback, into a new `out`; returns the result of `build
+    --json`.
+    """
     shutil.rmtree(out, ignore_errors=True)
     with serve(site) as host:
         sources = {
@@ -72,7 +73,7 @@ def crawl(site: Path, start: str, out: Path, executor: str) -> dict[str, object]
 
 
 def recorded_pages(corpus: Path) -> list[tuple[WarcPayload, str]]:
-    """Every page that the crawl recorded, with its WARC."""
+    """Returns every page that the crawl recorded, with its WARC."""
     found = []
     for table in sorted(corpus.glob(".work/crawls/*/*/crawl/*/pages.parquet")):
         warc = table.with_name("pages.warc")
@@ -84,8 +85,7 @@ def recorded_pages(corpus: Path) -> list[tuple[WarcPayload, str]]:
 
 
 def extraction(pages: list[tuple[WarcPayload, str]]) -> dict[str, object]:
-    """Pages per second of one core, from bytes to candidates and with the text rules; where the
-    time goes."""
+    """Measures pages per second of one core, from bytes to candidates, and profiles the functions."""
     started = time.process_time()
     candidates = [row for record, warc in pages for row in read_page(record, warc, "bench")]
     pairs_s = time.process_time() - started
@@ -104,7 +104,7 @@ def extraction(pages: list[tuple[WarcPayload, str]]) -> dict[str, object]:
 
 
 def samples_of(corpus: Path) -> list[dict[str, object]]:
-    """The metadata rows of the corpus."""
+    """Returns the metadata rows of the corpus."""
     return [
         row
         for path in sorted((corpus / "metadata").iterdir())
@@ -128,7 +128,7 @@ def write_samples(rows: list[dict[str, object]], sites: dict[str, Path], out: Pa
 
 
 def main() -> None:
-    """Run everything and print the figures."""
+    """Runs everything and prints the figures."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,6 +1,8 @@
-"""Made-up personal data in sentences as pages have them, and captions full of other numbers. No number is anybody's.
+"""Made-up personal data in sentences as pages have them, and captions full of other numbers. No
+number is anybody's.
 
-Mail domains are example.*, IDs have birthdays in 1900, cards an account of zeros; telephone numbers are random.
+Mail domains are example.*, IDs have birthdays in 1900, cards an account of zeros; telephone numbers
+are random.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Whom a photo credit names."""
+"""The author that a photo credit names."""
 
 import pytest
 

@@ -1,5 +1,8 @@
-"""Rules on 100 KB texts that mean to make them slow. A pattern that looks at a stretch of text for each of its
-characters takes minutes on these, and meets the time limit; for figures see `benchmarks/build/text.py --attacks`."""
+"""Rules on 100 KB texts that mean to make them slow.
+
+A pattern that looks at a stretch of text for each of its characters takes minutes on these, and
+meets the time limit; for figures see `benchmarks/build/text.py --attacks`.
+"""
 
 from typing import cast
 

@@ -13,7 +13,8 @@ from wenlan_data.records import Drop
 
 EVERY = [plugins.find(RULES, name)() for name in plugins.names(RULES)]
 CHANGING = ("ContactInfo", "Boilerplate")
-"""What these cut off or mask can uncover a second credit or number; all others change a text once."""
+"""What these cut off or mask can uncover a second credit or number; all others change a text
+once."""
 ANY = st.text(st.characters(codec=None), max_size=60)
 WEB = st.lists(st.one_of(st.sampled_from(UNITS), ANY), max_size=12).map("".join)
 """Pieces that rules look for, in any order, with anything between them."""

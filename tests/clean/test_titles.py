@@ -13,8 +13,8 @@ def _alts(*alts: str) -> list[list[Text]]:
     ]
 
 
-def _types(pictures: list[tuple[Text, ...]]) -> list[str]:
-    return [texts[0].type for texts in pictures]
+def _types(images: list[tuple[Text, ...]]) -> list[str]:
+    return [texts[0].type for texts in images]
 
 
 def test_a_title_is_repeated_whole_by_a_part_or_with_a_number() -> None:
@@ -32,12 +32,12 @@ def test_a_title_is_repeated_whole_by_a_part_or_with_a_number() -> None:
         assert not repeats_title(text, forms), text
 
 
-def test_an_alt_on_most_pictures_counts_as_a_title() -> None:
+def test_an_alt_on_most_images_counts_as_a_title() -> None:
     page = _alts("春游黄山的三天1", "春游黄山的三天2", "云海中的迎客松", "春游黄山的三天3")
     assert _types(demote_title_repeats(page, [TITLE])) == ["title", "title", "alt", "title"]
 
 
-def test_an_alt_on_few_pictures_or_on_a_page_of_two_stays_what_it_is() -> None:
+def test_an_alt_on_few_images_or_on_a_page_of_two_stays_what_it_is() -> None:
     half = _alts("春游黄山的三天", "迎客松", "春游黄山的三天", "光明顶")
     assert _types(demote_title_repeats(half, [TITLE])) == ["alt"] * 4
     two = _alts("春游黄山的三天", "春游黄山的三天")

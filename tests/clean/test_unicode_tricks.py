@@ -1,4 +1,6 @@
-"""The table of Unicode tricks (T17) and of text that means to be executed (T18), each with its exact outcome."""
+"""The table of Unicode tricks (T17) and of text that means to be executed (T18), each with its
+exact outcome.
+"""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Candidates through the text rules of a recipe."""
+"""The text rules of a recipe on candidates."""
 
 from collections.abc import Sequence
 
@@ -19,29 +19,29 @@ def _row(place: int, *texts: tuple[str, str], page: str = "", author: str = "") 
     return CandidateRow(place, place.to_bytes(16, "big"), candidate, candidate.url)
 
 
-def _verdicts(
+def _decisions(
     rows: Sequence[CandidateRow], title_repeats: TitleRepeats = "title"
 ) -> list[CleaningDecision]:
     cleaner = TextCleaner.of(RULES, TEXT.caption, TEXT.variants, title_repeats)
-    return [verdict for _, verdict in cleaner(rows)]
+    return [decision for _, decision in cleaner(rows)]
 
 
 def test_a_credit_becomes_the_author_unless_the_page_names_one() -> None:
     text = ("figcaption", "雨后的黄山云海。新华社记者 李明 摄")
-    own, named = _verdicts([_row(0, text), _row(1, text, author="王五")])
+    own, named = _decisions([_row(0, text), _row(1, text, author="王五")])
     assert own.candidate.texts == (Text("figcaption", "雨后的黄山云海。"),)
     assert (own.candidate.author, named.candidate.author) == ("新华社记者 李明", "王五")
 
 
-def test_a_text_that_is_a_credit_alone_names_the_author_of_the_others() -> None:
-    [verdict] = _verdicts([_row(0, ("alt", "雨后的黄山云海"), ("figcaption", "图/视觉中国"))])
-    assert verdict.candidate.author == "视觉中国"
-    assert ("figcaption", Remark("rejected", "boilerplate")) in verdict.cleaned.remarks
+def test_a_text_that_is_only_a_credit_names_the_author() -> None:
+    [decision] = _decisions([_row(0, ("alt", "雨后的黄山云海"), ("figcaption", "图/视觉中国"))])
+    assert decision.candidate.author == "视觉中国"
+    assert ("figcaption", Remark("rejected", "boilerplate")) in decision.cleaned.remarks
 
 
 def test_script_and_flags_are_remarked_by_type() -> None:
-    [verdict] = _verdicts([_row(0, ("alt", "臺灣的<b>夜市</b>"), ("title", "夜市里的小吃摊"))])
-    assert [pair for pair in verdict.cleaned.remarks if pair[1].kind in ("script", "flag")] == [
+    [decision] = _decisions([_row(0, ("alt", "臺灣的<b>夜市</b>"), ("title", "夜市里的小吃摊"))])
+    assert [pair for pair in decision.cleaned.remarks if pair[1].kind in ("script", "flag")] == [
         ("alt", Remark("script", "hant")),
         ("alt", Remark("flag", "html")),
         ("title", Remark("script", "hans")),
@@ -54,21 +54,21 @@ def _page(page: str) -> list[CandidateRow]:
     return [_row(place, ("alt", alt), title, page=page) for place, alt in enumerate(alts)]
 
 
-def test_alts_that_repeat_the_title_on_most_pictures_of_a_page_become_titles() -> None:
-    verdicts = _verdicts(_page("https://example.org/"))
-    assert [verdict.candidate.texts[0].type for verdict in verdicts] == [
+def test_alts_that_repeat_the_title_on_most_images_of_a_page_become_titles() -> None:
+    decisions = _decisions(_page("https://example.org/"))
+    assert [decision.candidate.texts[0].type for decision in decisions] == [
         "title",
         "alt",
         "title",
         "title",
     ]
-    assert ("alt", Remark("repeats", "title")) in verdicts[0].cleaned.remarks
-    assert ("alt", Remark("repeats", "title")) not in verdicts[1].cleaned.remarks
+    assert ("alt", Remark("repeats", "title")) in decisions[0].cleaned.remarks
+    assert ("alt", Remark("repeats", "title")) not in decisions[1].cleaned.remarks
 
 
-def test_they_stay_alts_where_the_recipe_says_so_and_without_a_page() -> None:
-    for verdicts in (_verdicts(_page("https://example.org/"), "keep"), _verdicts(_page(""))):
-        assert {verdict.candidate.texts[0].type for verdict in verdicts} == {"alt"}
+def test_they_stay_alts_with_title_repeats_keep_and_without_a_page() -> None:
+    for decisions in (_decisions(_page("https://example.org/"), "keep"), _decisions(_page(""))):
+        assert {decision.candidate.texts[0].type for decision in decisions} == {"alt"}
 
 
 def test_batches_end_between_pages() -> None:
@@ -79,6 +79,6 @@ def test_batches_end_between_pages() -> None:
     assert list(page_batches(iter(()), 1)) == []
 
 
-def test_a_page_without_end_does_not_make_a_batch_without_end() -> None:
+def test_a_page_without_end_is_split_into_batches() -> None:
     rows = [_row(place, page="a") for place in range(5000)]
     assert [len(batch) for batch in page_batches(iter(rows), 100)] == [4196, 804]

@@ -21,12 +21,12 @@ TEXT = "<title>江南水乡的石桥</title>"
         (TEXT.encode(), "text/html; charset=nonsense"),
     ],
 )
-def test_a_page_is_read_whatever_its_server_claims(payload: bytes, content_type: str) -> None:
+def test_a_page_is_decoded_whatever_its_server_declares(payload: bytes, content_type: str) -> None:
     expected = TEXT.encode("big5", "ignore").decode("big5") if "big5" in content_type else TEXT
     assert decode_page(payload, content_type) == expected
 
 
-def test_the_page_says_its_charset_where_the_header_does_not() -> None:
+def test_the_page_declares_its_charset_if_the_header_does_not() -> None:
     page = f'<meta http-equiv="Content-Type" content="text/html; charset=gb2312">{TEXT}'
     assert decode_page(page.encode("gbk"), "text/html") == page
 
@@ -47,7 +47,7 @@ def test_broken_bytes_cost_a_character_not_the_page() -> None:
         ("江南水乡的石桥和小船，清晨的湖面上有雾。", "utf-16-be"),
     ],
 )
-def test_a_page_that_says_nothing_of_its_encoding_is_read_by_its_bytes(
+def test_a_page_without_a_declared_encoding_is_decoded_by_its_bytes(
     text: str, encoding: str
 ) -> None:
     page = f"<html><head><title>{text}</title></head><body><p>{text}</p></body></html>"
@@ -55,6 +55,6 @@ def test_a_page_that_says_nothing_of_its_encoding_is_read_by_its_bytes(
 
 
 @pytest.mark.parametrize("label", ["gb2312", "big5", "iso-8859-1"])
-def test_utf_8_is_known_under_any_label(label: str) -> None:
+def test_utf_8_is_recognised_under_any_label(label: str) -> None:
     page = f"<p>{TEXT * 3}一"
     assert decode_page(page.encode(), f"text/html; charset={label}") == page

@@ -58,5 +58,5 @@ def test_sitemaps_and_feeds_list_pages(text: str, urls: tuple[str, ...]) -> None
 @pytest.mark.parametrize(
     "payload", [b"", b"<html><loc>http://a.cn/</loc>", b"\x1f\x8bbroken", b"<?xml version='1.0'?>"]
 )
-def test_what_is_no_listing_is_none(payload: bytes) -> None:
+def test_other_bytes_are_neither_sitemap_nor_feed(payload: bytes) -> None:
     assert not is_sitemap_or_feed(payload)

@@ -39,11 +39,11 @@ def _texts(html: str, number: int = 0) -> list[tuple[str, str]]:
         ("https://b.cn/图.jpg", "https://b.cn/图.jpg"),
     ],
 )
-def test_addresses_become_absolute(src: str, url: str) -> None:
+def test_urls_become_absolute(src: str, url: str) -> None:
     assert _urls(f'<img src="{src}" alt=" 石桥 ">') == [url]
 
 
-def test_the_base_of_the_page_counts() -> None:
+def test_the_base_of_the_page_is_used() -> None:
     assert _urls('<base href="/img/"><img src=1.jpg alt=桥>') == ["http://a.cn/img/1.jpg"]
     assert _urls('<base href="http://[x/"><img src=1.jpg alt=桥>') == ["http://a.cn/x/1.jpg"]
 
@@ -80,11 +80,11 @@ def test_the_base_of_the_page_counts() -> None:
         ('<a href="l.jpg">江南的石桥</a>', "l"),
     ],
 )
-def test_of_several_sizes_the_largest_is_taken_wherever_it_stands(html: str, name: str) -> None:
+def test_of_several_sizes_the_largest_is_taken(html: str, name: str) -> None:
     assert [url.rpartition("/")[2].partition(".")[0] for url in _urls(html)] == [name]
 
 
-def test_a_picture_that_stands_twice_is_one_candidate_with_all_its_texts() -> None:
+def test_an_image_that_occurs_twice_is_one_candidate_with_all_its_texts() -> None:
     html = "<p>前文<img src=1.jpg alt=桥></p><noscript><img src=1.jpg alt=石桥></noscript>"
     html += "<meta property=og:image content=1.jpg>"
     [one] = _candidates(html)
@@ -94,7 +94,7 @@ def test_a_picture_that_stands_twice_is_one_candidate_with_all_its_texts() -> No
     ]
 
 
-def test_every_text_has_the_type_of_where_it_stood() -> None:
+def test_every_text_has_the_type_of_its_place() -> None:
     html = """<title>水乡游记</title><meta name=keywords content="水乡,石桥"><h1>第一天</h1><p>早上我们出发。</p>
     <figure><img src=1.jpg alt=石桥 title=一座桥><figcaption>清晨的
     石桥</figcaption></figure><p>然后去了茶馆。</p>"""
@@ -131,7 +131,7 @@ def test_every_text_has_the_type_of_where_it_stood() -> None:
         ("<p><img src=1.jpg></p><p>湖边的小船。</p>", ""),
     ],
 )
-def test_what_a_page_marks_as_a_caption_is_one(html: str, caption: str) -> None:
+def test_a_text_marked_as_a_caption_is_a_figcaption(html: str, caption: str) -> None:
     assert [text for kind, text in _texts(html) if kind == "figcaption"] == (
         [caption] if caption else []
     )
@@ -152,7 +152,7 @@ def test_what_a_page_marks_as_a_caption_is_one(html: str, caption: str) -> None:
         ("<p>" + "这是一句很长的话。" * 80 + "<img src=1.jpg></p>", "这是一句很长的话。" * 55),
     ],
 )
-def test_the_paragraph_of_the_picture_or_the_one_beside_it_surrounds_it(
+def test_the_surrounding_text_is_the_paragraph_of_the_image_or_the_one_beside_it(
     html: str, text: str
 ) -> None:
     found = [one.texts for one in _candidates(html) if one.url.endswith("1.jpg")]
@@ -208,7 +208,7 @@ def test_a_licence_in_a_figure_is_that_figures_alone() -> None:
         ("<meta name=otherbot content=noai><meta name=robots content=index>", ("X",)),
     ],
 )
-def test_opt_outs_of_headers_and_page_are_kept_with_every_picture(
+def test_opt_outs_of_headers_and_page_are_recorded_with_every_image(
     html: str, signals: Sequence[str]
 ) -> None:
     [one] = list(page_pairs(f"{html}<img src=1.jpg>", PAGE, signals=("X",)))
@@ -216,7 +216,7 @@ def test_opt_outs_of_headers_and_page_are_kept_with_every_picture(
     assert one.opt_out == signals
 
 
-def test_a_picture_inside_the_page_is_named_by_its_digest_and_found_again() -> None:
+def test_an_image_inside_the_page_is_named_by_its_digest_and_found_again() -> None:
     data = make_image(1)
     html = f'<img src="data:image/jpeg;base64,{base64.b64encode(data).decode()}" alt=桥>'
     [one] = _candidates(html)
@@ -239,7 +239,7 @@ def test_deep_pages_are_read_to_their_end(depth: int) -> None:
     assert one.texts[0].text.encode().decode().startswith("桥")
 
 
-def test_a_page_of_endless_pictures_is_read_in_part_and_said_to_be() -> None:
+def test_a_page_with_too_many_images_is_read_in_part_with_a_drop() -> None:
     rows = list(
         page_pairs("".join(f"<img src={n}.jpg alt=桥>" for n in range(MAX_PAGE_IMAGES + 5)), PAGE)
     )

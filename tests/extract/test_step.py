@@ -21,12 +21,12 @@ FILES = {"raw": RAW, "candidates": CANDIDATES, "drops": WORK_DROPS, "images": IM
 
 @dataclass(frozen=True)
 class TestStep:
-    """A rule as other people write them: found by its dotted path, `tests.extract.test_step` names the class."""
+    """A third-party rule, found by its dotted path: `tests.extract.test_step` names the class."""
 
     __test__ = False
 
     def __call__(self, text: str) -> str | Drop:
-        """Rejects ASCII and what is too short; marks the rest as seen."""
+        """Rejects ASCII and short texts; appends 。 to the others."""
         if text.isascii():
             return Drop("no_han")
         return Drop("too_short") if len(text) < 2 else f"{text}。"
@@ -226,7 +226,7 @@ def test_rows_of_version_5_are_still_read(tmp_path: Path) -> None:
     assert again == tables
 
 
-def test_an_index_of_pictures_is_handed_on(tmp_path: Path) -> None:
+def test_an_image_index_is_copied(tmp_path: Path) -> None:
     _run(_part(_jsonl(tmp_path / "t.jsonl", ROWS)), tmp_path / "a")
     index = {"url_key": ["http://a.cn/9.jpg"], "path": ["/x.warc"], "offset": [7]}
     pq.write_table(pa.table(index, schema=IMAGE_INDEX), tmp_path / "index.parquet")
@@ -267,6 +267,6 @@ def test_a_part_of_many_batches_keeps_its_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("limit", [0, 1])
-def test_files_are_there_even_where_nothing_is_in_them(tmp_path: Path, limit: int) -> None:
+def test_files_are_written_even_if_they_are_empty(tmp_path: Path, limit: int) -> None:
     receipt, _ = _run(_part(_jsonl(tmp_path / "t.jsonl", ROWS), limit=limit), tmp_path / "out")
     assert receipt.rows_in == limit

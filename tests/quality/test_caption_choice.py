@@ -1,4 +1,6 @@
-"""The caption chosen for each picture of the recipe book: the authors' alt text, or one that stands by it."""
+"""The caption chosen for each image of the recipe book: the authors' alt text, or a text around the
+image.
+"""
 
 import json
 from pathlib import Path
@@ -34,7 +36,7 @@ def _rows(page: dict[str, object]) -> list[tuple[CandidateRow, dict[str, str]]]:
     return rows
 
 
-def test_at_least_97_percent_of_captions_are_the_alt_text_or_else_one_that_stands_by() -> None:
+def test_at_least_97_percent_of_captions_are_the_alt_text_or_else_a_text_around_it() -> None:
     if not TRUTH.is_file():
         pytest.skip(
             "../shared/data/howtocook-site/TRUTH.json is not there: the choice of captions was not checked"
@@ -46,8 +48,8 @@ def test_at_least_97_percent_of_captions_are_the_alt_text_or_else_one_that_stand
     right = []
     for page in json.loads(TRUTH.read_text("utf-8"))["pages"]:
         pairs = _rows(page)
-        for (_, verdict), (_, image) in zip(cleaner(row for row, _ in pairs), pairs, strict=True):
-            caption, kind = choose(verdict.candidate.texts, text.caption)
+        for (_, decision), (_, image) in zip(cleaner(row for row, _ in pairs), pairs, strict=True):
+            caption, kind = choose(decision.candidate.texts, text.caption)
             alt = image.get("alt_hans", image["alt"])
             has_han = any("\u4e00" <= character <= "\u9fff" for character in alt)
             right.append(caption == alt if has_han else kind == "surrounding")

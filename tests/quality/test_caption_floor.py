@@ -1,4 +1,6 @@
-"""The pinned floor of text cleaning on hand-labelled captions, which lie beside the repository where at hand."""
+"""The pinned floor of text cleaning on hand-labelled captions, which lie beside the repository
+where at hand.
+"""
 
 import json
 from pathlib import Path
@@ -21,11 +23,11 @@ class Line(TypedDict):
     clean: str | None
 
 
-Judged = list[tuple[Line, str | Drop]]
+LabelledResults = list[tuple[Line, str | Drop]]
 
 
 @pytest.fixture(scope="module")
-def judged() -> Judged:
+def results() -> LabelledResults:
     if not LABELLED.is_file():
         pytest.skip(
             "../shared/data/text/captions_noisy.jsonl is not there: the labelled captions were not checked"
@@ -41,24 +43,26 @@ def _share(right: list[bool]) -> float:
     return sum(right) / len(right)
 
 
-def test_at_least_97_percent_of_keep_or_drop_is_right(judged: Judged) -> None:
-    assert _share([line["keep"] == isinstance(result, str) for line, result in judged]) >= 0.97
+def test_at_least_97_percent_of_keep_or_drop_is_right(results: LabelledResults) -> None:
+    assert _share([line["keep"] == isinstance(result, str) for line, result in results]) >= 0.97
 
 
-def test_at_least_98_percent_of_good_captions_are_kept(judged: Judged) -> None:
-    assert _share([isinstance(result, str) for line, result in judged if line["keep"]]) >= 0.98
+def test_at_least_98_percent_of_good_captions_are_kept(results: LabelledResults) -> None:
+    assert _share([isinstance(result, str) for line, result in results if line["keep"]]) >= 0.98
 
 
-def test_at_least_90_percent_of_the_drops_have_the_labelled_reason(judged: Judged) -> None:
-    reasons = [(line["reason"], result) for line, result in judged if not line["keep"]]
+def test_at_least_90_percent_of_the_drops_have_the_labelled_reason(
+    results: LabelledResults,
+) -> None:
+    reasons = [(line["reason"], result) for line, result in results if not line["keep"]]
     assert (
         _share([isinstance(result, Drop) and result.reason == reason for reason, result in reasons])
         >= 0.9
     )
 
 
-def test_at_least_97_percent_of_clean_texts_are_met(judged: Judged) -> None:
+def test_at_least_97_percent_of_clean_texts_are_met(results: LabelledResults) -> None:
     assert (
-        _share([result == line["clean"] for line, result in judged if line["clean"] is not None])
+        _share([result == line["clean"] for line, result in results if line["clean"] is not None])
         >= 0.97
     )

@@ -79,7 +79,7 @@ def test_a_record_reaches_no_file_outside_its_folder(tmp_path: Path) -> None:
         assert Path(found.origin.path).parent == inner
 
 
-def test_pictures_may_lie_elsewhere(tmp_path: Path) -> None:
+def test_images_may_lie_in_another_folder(tmp_path: Path) -> None:
     (tmp_path / "pictures" / "imgs").mkdir(parents=True)
     (tmp_path / "pictures" / "imgs" / "b.jpg").write_bytes(make_image(2))
     (tmp_path / "records.jsonl").write_text(record("imgs/b.jpg"), "utf-8")

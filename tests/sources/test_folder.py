@@ -21,7 +21,7 @@ def _urls(rows: list[Candidate | Drop]) -> list[str]:
     return [row.url for row in rows if isinstance(row, Candidate)]
 
 
-def test_pictures_come_with_their_sidecars_sorted_and_named_as_the_operator_wrote(
+def test_images_come_with_their_sidecars_sorted_and_named_as_the_operator_wrote(
     tmp_path: Path,
 ) -> None:
     _write(
@@ -44,7 +44,7 @@ def test_pictures_come_with_their_sidecars_sorted_and_named_as_the_operator_wrot
     )
 
 
-def test_a_picture_without_text_is_a_candidate_and_a_text_without_picture_is_nothing(
+def test_an_image_without_text_is_a_candidate_and_a_text_without_image_is_ignored(
     tmp_path: Path,
 ) -> None:
     root = _write(
@@ -58,16 +58,14 @@ def test_a_picture_without_text_is_a_candidate_and_a_text_without_picture_is_not
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030"])
-def test_sidecars_are_read_in_the_encodings_that_chinese_files_have(
-    tmp_path: Path, encoding: str
-) -> None:
+def test_sidecars_are_read_in_the_encodings_of_chinese_files(tmp_path: Path, encoding: str) -> None:
     _write(tmp_path, {"a.jpg": b"1", "a.txt": "江南水乡的石桥".encode(encoding)})
     [row] = check_source(Folder(path=str(tmp_path)))
     assert isinstance(row, Candidate)
     assert row.texts == (Text("caption", "江南水乡的石桥"),)
 
 
-def test_a_sidecar_that_is_no_text_is_a_drop_in_its_place_that_names_it(tmp_path: Path) -> None:
+def test_an_unreadable_sidecar_is_a_drop_in_its_place_that_names_it(tmp_path: Path) -> None:
     _write(
         tmp_path,
         {
@@ -85,7 +83,7 @@ def test_a_sidecar_that_is_no_text_is_a_drop_in_its_place_that_names_it(tmp_path
     ]
 
 
-def test_links_out_of_the_folder_and_linked_folders_are_left(tmp_path: Path) -> None:
+def test_links_out_of_the_folder_and_linked_folders_are_ignored(tmp_path: Path) -> None:
     root = _write(tmp_path / "in", {"a.jpg": b"1", "sub/b.jpg": b"2"})
     _write(tmp_path / "out", {"secret.jpg": b"3", "secret.txt": b"word"})
     (root / "c.jpg").symlink_to(tmp_path / "out/secret.jpg")
@@ -109,7 +107,7 @@ def test_a_file_name_that_is_not_utf8_is_a_drop(tmp_path: Path) -> None:
     assert row.detail.isascii()
 
 
-def test_what_is_missing_or_empty_is_named_with_the_remedy(tmp_path: Path) -> None:
+def test_a_missing_or_empty_folder_is_named_with_the_remedy(tmp_path: Path) -> None:
     _write(tmp_path, {"file.txt": b"1", "empty/readme.md": b"2"})
     for path, message in [
         ("none", r"none: there is no such folder: give a folder of images"),

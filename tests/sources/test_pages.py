@@ -101,13 +101,13 @@ def test_crawl_and_build_are_one_command_that_goes_on_and_grows(tmp_path: Path, 
     assert (more.pages, more.samples) == ({"read": 2}, 5)
     rest = _build(tmp_path, _sources(tmp_path, site))
     assert (rest.pages, rest.samples) == ({"http_status": 1, "read": 1}, 6)
-    asked = len(site.log)
+    requests = len(site.log)
     again = _build(tmp_path, _sources(tmp_path, site))
-    assert (again.pages, again.generations, len(site.log)) == ({}, (), asked)
+    assert (again.pages, again.generations, len(site.log)) == ({}, (), requests)
     assert max(Counter(path for path in site.log if path != "/robots.txt").values()) == 1
 
 
-def test_opted_out_pages_give_drops_and_their_pictures_are_not_asked(
+def test_opted_out_pages_give_drops_and_their_images_are_not_requested(
     tmp_path: Path, site: Site
 ) -> None:
     _page(site, "/", f"<a href=/a>一</a><a href=/b>二</a>{_image(site, 0)}")
@@ -168,9 +168,9 @@ def test_a_dry_run_asks_nothing_and_says_how_far_the_crawl_goes(tmp_path: Path, 
 def test_a_rebuild_from_the_recorded_corpus_asks_nothing(tmp_path: Path, site: Site) -> None:
     _page(site, "/", _image(site, 0) + _image(site, 1))
     _build(tmp_path, _sources(tmp_path, site))
-    asked = len(site.log)
+    requests = len(site.log)
     _build(tmp_path, None, "again", from_corpus=tmp_path / "corpus")
-    assert len(site.log) == asked
+    assert len(site.log) == requests
     assert (
         content(tmp_path / "again")["wenlan-000000.tar"]
         == content(tmp_path / "corpus")["wenlan-000000.tar"]
@@ -205,7 +205,7 @@ def test_two_builds_on_any_number_of_workers_are_the_same(tmp_path: Path, site: 
     assert content(tmp_path / "two") == content(tmp_path / "corpus")
 
 
-def test_a_picture_inside_a_page_becomes_a_sample(tmp_path: Path, site: Site) -> None:
+def test_an_image_inside_a_page_becomes_a_sample(tmp_path: Path, site: Site) -> None:
     inside = base64.b64encode(make_image(7)).decode()
     _page(
         site,

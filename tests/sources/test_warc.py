@@ -52,7 +52,7 @@ RECORDS: list[_Record] = [
 
 
 @pytest.mark.parametrize("name", ["a.warc", "a.warc.gz"])
-def test_pages_give_candidates_and_pictures_give_their_offsets(tmp_path: Path, name: str) -> None:
+def test_pages_give_candidates_and_images_give_their_offsets(tmp_path: Path, name: str) -> None:
     path = _write(tmp_path / name, RECORDS)
     source = Warc(path=name, base=str(tmp_path))
     assert check_source(source) == [

@@ -10,7 +10,8 @@ from wenlan_data.clean.characters import INVISIBLE, well_formed
 from wenlan_data.protocols import RemarkingRule, Rule
 from wenlan_data.records import Drop, Remark, Text
 
-# Neither white space, nor invisible, nor the joiner and the variation selector that only shape an emoji.
+# Neither white space, nor invisible, nor the joiner and the variation selector that only shape an
+# emoji.
 _VISIBLE = re.compile(rf"[^\s{INVISIBLE}\u200d\ufe0f]")
 
 
@@ -29,7 +30,7 @@ class CleanedTexts:
     """The texts of one image after the rules."""
 
     texts: tuple[Text, ...]
-    """Surviving texts, cleaned, in order. Texts of one type that are equal once cleaned occur once."""
+    """Surviving texts, cleaned, in order. Equal cleaned texts of one type occur once."""
     rejected: tuple[tuple[Text, Drop], ...]
     """Rejected texts as they were read, with the reason, in order."""
     remarks: tuple[tuple[str, Remark], ...]
@@ -37,7 +38,8 @@ class CleanedTexts:
 
 
 def apply_rules(rules: Sequence[Rule], text: str) -> str | Drop:
-    """Returns the cleaned text, or the first rule's reason to reject it; `empty` if nothing visible is left.
+    """Returns the cleaned text, or the first reason to reject it; `empty` if nothing visible is
+    left.
 
     The cleaned text can always be encoded as UTF-8.
     """
@@ -71,7 +73,7 @@ def apply_stepwise(rules: Sequence[Rule], text: str) -> Iterator[RuleStep]:
 
 
 def apply_with_remarks(rules: Sequence[Rule], text: str) -> tuple[str | Drop, tuple[Remark, ...]]:
-    """Returns the result of `apply_rules`, and the remarks of every rule up to the one that rejects."""
+    """Returns the result of `apply_rules`, and the remarks of the rules up to one that rejects."""
     text = well_formed(text)
     if not _VISIBLE.search(text):
         return Drop("empty"), ()

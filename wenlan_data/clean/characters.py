@@ -1,4 +1,4 @@
-"""Character classes that several rules share, each written as the inside of a regular expression's brackets."""
+"""Character classes that several rules share, to be put in the brackets of a regular expression."""
 
 import re
 
@@ -6,7 +6,7 @@ HAN = "\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 """Han characters of the Unicode blocks, and 〇."""
 
 KANA = "\u3041-\u3096\u30a1-\u30fa\u31f0-\u31ff\uff66-\uff6f\uff71-\uff9d"
-"""Hiragana and katakana; without the middle dot and the long mark, which occur in Chinese texts too."""
+"""Hiragana and katakana; without the middle dot and the long mark, which Chinese texts have too."""
 
 HANGUL = "\u1100-\u11ff\u3130-\u3163\u3165-\u318f\ua960-\ua97f\uac00-\ud7a3\ud7b0-\ud7ff"
 """Hangul syllables and letters; without the filler, which is invisible."""
@@ -20,7 +20,8 @@ INVISIBLE = (
     "\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff9-\ufffb"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-"""Control, zero-width, bidi and tag characters, fillers, variation selectors; not ZWJ and U+FE0F, which emoji need."""
+"""Control, zero-width, bidi and tag characters, fillers, variation selectors; not ZWJ and U+FE0F,
+which emoji need."""
 
 _KANA = re.compile(f"[{KANA}]")
 _NEITHER_HAN_NOR_KANA = re.compile(f"[^{HAN}{KANA}]+")
@@ -28,11 +29,12 @@ _MIN_KANA_SHARE = 1 / 7
 
 
 def is_japanese(text: str) -> bool:
-    """Whether a text is Japanese: a seventh of its Han and kana is kana, and JIS X 0208 has all of them.
+    """Whether a text is Japanese: a seventh of Han and kana is kana, and JIS X 0208 has all of
+    them.
 
-    JIS X 0208 lacks most simplified characters, so a Chinese text with a fashionable の fails the second condition.
-    Japanese cannot be recognised after conversion to simplified characters: `simplify` therefore leaves such a text
-    as it is.
+    JIS X 0208 lacks most simplified characters, so a Chinese text with a fashionable の fails the
+    second condition. Japanese cannot be recognised after conversion to simplified characters:
+    `simplify` therefore leaves such a text as it is.
     """
     if not _KANA.search(text):
         return False
@@ -47,7 +49,7 @@ def is_japanese(text: str) -> bool:
 
 
 def well_formed(text: str) -> str:
-    """Joins surrogate pairs and replaces lone surrogates by U+FFFD, so that the text can be encoded as UTF-8."""
+    """Joins surrogate pairs and replaces lone surrogates by U+FFFD: UTF-8 cannot encode them."""
     try:
         text.encode()
     except UnicodeEncodeError:

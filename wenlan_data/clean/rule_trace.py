@@ -69,7 +69,10 @@ def _changes(names: Sequence[str], steps: Sequence[RuleStep]) -> Iterator[RuleCh
 
 
 def count_changes(traces: Iterable[RuleTrace]) -> dict[str, Counter[str]]:
-    """Returns, for each rule, how many texts it `changed` and how many it `rejected`. Consumes `traces`."""
+    """Returns, for each rule, how many texts it `changed` and how many it `rejected`.
+
+    Consumes `traces`.
+    """
     counts: dict[str, Counter[str]] = {}
     for trace in traces:
         for change in trace.changes:

@@ -22,17 +22,18 @@ def repeats_title(text: str, titles: frozenset[str]) -> bool:
 
 
 def title_forms(title: str) -> frozenset[str]:
-    """Returns the forms in which captions repeat a page title: the whole, and each part between signs like | and _."""
+    """Returns the forms in which captions repeat a title: the whole, and each part around | or _."""
     return frozenset({_bare(part) for part in (title, *_SEPARATORS.split(title))} - {""})
 
 
 def demote_title_repeats(
     images: Sequence[Sequence[Text]], titles: Sequence[str]
 ) -> list[tuple[Text, ...]]:
-    """Returns the texts of each image of one page; an `alt` that repeats a page title becomes a `title`.
+    """Returns the texts of each image of a page; an `alt` that repeats its title becomes a `title`.
 
-    Only if more than half of the page's images, and at least 3, have such an `alt`: it then distinguishes none of them.
-    As a `title` it is still the caption of an image that has no better text.
+    Only if more than half of the page's images, and at least 3, have such an `alt`: it then
+    distinguishes none of them. As a `title` it is still the caption of an image that has no better
+    text.
     """
     forms = frozenset(form for title in titles for form in title_forms(title))
     repeating = [

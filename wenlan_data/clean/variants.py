@@ -6,7 +6,7 @@ from typing import get_args
 from wenlan_data.records import Text, Variant
 
 EASY_CHARACTERS = 128
-"""Length of `easy` in the one of BriVL's three published records whose paragraph is longer than that."""
+"""Length of `easy` in the one of BriVL's three published records with a longer paragraph."""
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 
 
@@ -16,12 +16,12 @@ def easy(text: str) -> str:
 
 
 def first(text: str) -> str:
-    """Returns the first sentence without its full stop: the text before the first 。, or the whole text."""
+    """Returns the first sentence without its full stop: all before the first 。, or the whole text."""
     return text.partition("。")[0]
 
 
 def variant(name: Variant, text: str) -> str:
-    """Returns the variant of that name; empty if there is none, as `first` of a text that begins with a full stop."""
+    """Returns the variant of that name; `first` is empty if the text begins with a full stop."""
     return easy(text) if name == "easy" else first(text).strip()
 
 

@@ -1,4 +1,7 @@
-"""Word segmentation by jieba. Its dictionary is loaded once a process, without jieba's cache in the temp folder."""
+"""Word segmentation by jieba.
+
+Its dictionary is loaded once a process, without jieba's cache in the temp folder.
+"""
 
 import re
 import warnings
@@ -9,10 +12,10 @@ MAX_CHARACTERS = 1024
 """Only the first characters of a text are segmented, which bounds the time for a long one."""
 
 NOUN_TAGS = ("n", "vn", "an", "s", "i", "l", "j", "g")
-"""Part-of-speech tags that count as nouns: nouns and names, places, set phrases, abbreviations, morphemes."""
+"""Tags that count as nouns: nouns and names, places, set phrases, abbreviations, morphemes."""
 
 _SEASONS = re.compile("[春夏秋冬晨暮昏夜节]")
-"""Characters of time words (tag `t`) that an image can show: seasons, times of day, feasts; not 现在 or 去年."""
+"""Of time words (tag `t`) that an image can show: seasons, times of day, feasts; not 现在."""
 _MORE_NOUNS = (
     "日出",
     "青年",
@@ -57,7 +60,8 @@ def _load() -> tuple[_Tokenizer, frozenset[str]]:
             if tag.startswith(NOUN_TAGS) or (tag == "t" and _SEASONS.search(word)):
                 nouns.add(word)
     tokenizer = jieba.Tokenizer()
-    # The same as its own `initialize`, which would also read and write a marshal file in the temp folder.
+    # The same as its own `initialize`, which would also read and write a marshal file in the temp
+    # folder.
     tokenizer.FREQ, tokenizer.total, tokenizer.initialized = (
         frequency,
         sum(frequency.values()),
@@ -67,7 +71,10 @@ def _load() -> tuple[_Tokenizer, frozenset[str]]:
 
 
 def words(text: str) -> tuple[str, ...]:
-    """Returns the words of the first 1,024 characters, in order. Punctuation counts as words, white space does not."""
+    """Returns the words of the first 1,024 characters, in order.
+
+    Punctuation counts as words, white space does not.
+    """
     tokenizer, _ = _load()
     return tuple(word for word in tokenizer.lcut(text[:MAX_CHARACTERS]) if not word.isspace())
 

@@ -1,4 +1,4 @@
-"""The Parquet files of the extract step: their rows as values, and the record batches that hold them."""
+"""The Parquet files of the extract step: their rows, and the record batches that hold them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ from wenlan_data.tables import CANDIDATES, IMAGE_INDEX, RAW, WORK_DROPS
 BATCH_ROWS = 8_192
 
 PUBLISHED_REMARKS = ("script", "flag", "rejected", "repeats")
-"""Kinds of remarks that are published with a sample. An author has a column of its own, and removed characters
-are only counted."""
+"""Kinds of remarks that are published with a sample. An author has a column of its own, and removed
+characters are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class CandidateRow:
     candidate: Candidate
     url_key: str
     unreadable: Drop | None = None
-    """Why the source could not read the row; the candidate then holds nothing but the source's name."""
+    """Why the source could not read the row; the candidate then holds only the source's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class DroppedRow:
 
 
 def read_raw(path: str, wanted: SeenIds | None = None) -> Iterator[CandidateRow]:
-    """Yields the rows of a `raw.parquet` as they were recorded; with `wanted`, only those with these ids."""
+    """Yields the recorded rows of a `raw.parquet`; with `wanted`, only those with these ids."""
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(BATCH_ROWS):
             some = batch.filter(_mask(batch, wanted)) if wanted else batch
@@ -73,8 +73,9 @@ def _raw_row(value: dict[str, Any]) -> CandidateRow:
 def _with_reasons(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Adds `reason` and `detail` to rows that version 5 of the step recorded.
 
-    `--from` is the way out of a corpus that an older version made, so its recordings have to stay readable. Version 5
-    wrote `reason: detail` into `supply_path` of an unreadable row, and `none` into `supply`.
+    `--from` is the way out of a corpus that an older version made, so its recordings have to stay
+    readable. Version 5 wrote `reason: detail` into `supply_path` of an unreadable row, and `none`
+    into `supply`.
     """
     if "reason" in batch.schema.names:
         return batch
@@ -112,14 +113,14 @@ def raw_batch(rows: Sequence[CandidateRow]) -> pa.RecordBatch:
 def candidates_batch(
     rows: Sequence[CandidateRow], remarks: Sequence[Sequence[tuple[str, Remark]]]
 ) -> pa.RecordBatch:
-    """Returns the rows by the schema `CANDIDATES`, with the rules' remarks about the texts of each row."""
+    """Returns the rows by the schema `CANDIDATES`, with the rules' remarks about their texts."""
     columns = _shared_columns(rows)
     columns["remarks"] = [_published(some) for some in remarks]
     return _batch(columns, CANDIDATES)
 
 
 def drops_batch(rows: Sequence[DroppedRow]) -> pa.RecordBatch:
-    """Returns the rows by the schema `WORK_DROPS`; columns of later steps hold their neutral values."""
+    """Returns the rows by the schema `WORK_DROPS`; columns of later steps hold neutral values."""
     candidates = [one.row.candidate for one in rows]
     columns: dict[str, list[object]] = {
         "ordinal": [one.row.ordinal for one in rows],
@@ -186,7 +187,10 @@ def _batch(columns: dict[str, list[object]], schema: pa.Schema) -> pa.RecordBatc
 
 
 class ParquetWriters:
-    """Open Parquet files of one part, by name. Each exists, with its schema, even if nothing is written to it."""
+    """Open Parquet files of one part, by name.
+
+    Each exists, with its schema, even if nothing is written to it.
+    """
 
     def __init__(self, out: Path, schemas: dict[str, pa.Schema]) -> None:
         self._paths = {name: out / f"{name}.parquet" for name in schemas}

@@ -1,4 +1,4 @@
-"""Runs the recipe's text rules over candidates: which texts survive, and which alt texts repeat the page's title."""
+"""Runs the recipe's text rules over candidates, and finds alt texts that repeat the page's title."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -82,7 +82,10 @@ class TextCleaner:
     def __call__(
         self, rows: Iterable[CandidateRow]
     ) -> Iterator[tuple[CandidateRow, CleaningDecision]]:
-        """Yields each row with its decision, in order. Adjacent rows of one page are cleaned together."""
+        """Yields each row with its decision, in order.
+
+        Adjacent rows of one page are cleaned together.
+        """
         for page, group in groupby(rows, key=lambda row: row.candidate.page_url):
             decisions = ((row, self._decide(row)) for row in group)
             if page and self.demotes_title_repeats:
@@ -105,7 +108,8 @@ class TextCleaner:
         if any(text.type in self.preference for text in cleaned.texts):
             texts = with_variants(cleaned.texts, self.variants)
             return CleaningDecision(replace(candidate, texts=texts, author=author), cleaned=cleaned)
-        # min() keeps the first of equals: the order on the page decides between two texts of one type.
+        # min() keeps the first of equals: the order on the page decides between two texts of one
+        # type.
         last = len(self.preference)
         best = min(
             cleaned.rejected, key=lambda pair: self.preference.get(pair[0].type, last), default=None
@@ -148,7 +152,8 @@ def _page_titles(page: Sequence[tuple[CandidateRow, CleaningDecision]]) -> list[
 def page_batches(rows: Iterator[CandidateRow], size: int) -> Iterator[list[CandidateRow]]:
     """Yields batches of at least `size` rows that end between pages.
 
-    A page with more than 4,096 rows beyond `size` is split, so that no page makes a batch without bound.
+    A page with more than 4,096 rows beyond `size` is split, so that no page makes a batch without
+    bound.
     """
     batch: list[CandidateRow] = []
     for row in rows:

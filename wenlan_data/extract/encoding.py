@@ -1,4 +1,4 @@
-"""Decodes pages: by their declared encoding if all bytes fit, else by the encodings of Chinese pages."""
+"""Decodes pages: by their declared encoding if all bytes fit, else by those of Chinese pages."""
 
 import codecs
 import re
@@ -27,8 +27,8 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 
-# Labels of the WHATWG Encoding Standard. An allow list, since Python also has codecs that are not encodings of pages
-# (idna, unicode_escape, utf-7).
+# Labels of the WHATWG Encoding Standard. An allow list, since Python also has codecs that are not
+# encodings of pages (idna, unicode_escape, utf-7).
 _CODECS = {
     **dict.fromkeys(("utf-8", "utf8", "unicode-1-1-utf-8"), "utf-8"),
     **dict.fromkeys(
@@ -55,8 +55,9 @@ ENCODINGS = tuple(
 def decode_page(payload: bytes, content_type: str = "") -> str:
     """Decodes a page by its byte order mark, else by the first encoding that fits all bytes.
 
-    Tried in this order: UTF-8 (if the page has at least 24 bytes outside ASCII), the encodings that header and page
-    declare, the ones that statistics suggest, GB18030. If none fits: the one with the fewest errors, as U+FFFD.
+    Tried in this order: UTF-8 (if the page has at least 24 bytes outside ASCII), the encodings that
+    header and page declare, the ones that statistics suggest, GB18030. If none fits: the one with
+    the fewest errors, as U+FFFD.
     """
     for mark, name in _BYTE_ORDER_MARKS:
         if payload.startswith(mark):
@@ -68,7 +69,8 @@ def decode_page(payload: bytes, content_type: str = "") -> str:
     for name in _candidate_encodings(payload, content_type):
         if (text := _decode_strictly(payload, name)) is not None:
             return text
-    # min() keeps the first of equals: the order of the candidates decides between encodings with equally many errors.
+    # min() keeps the first of equals: the order of the candidates decides between encodings with
+    # equally many errors.
     texts = [
         payload.decode(name, errors="replace")
         for name in _candidate_encodings(payload, content_type)
@@ -97,7 +99,8 @@ def _detected_encodings(payload: bytes) -> Iterator[str]:
     text = re.sub(rb"<[^<>]*>", b" ", payload[:_DETECT_BYTES])
     name = _CODECS.get((detect_encoding(text, html5_compatible=True) or "").lower(), "")
     if name in {"", "utf-8", "cp1252", *_CHINESE}:
-        # resiliparse does not know Hong Kong's characters: count common characters in both decodings instead.
+        # resiliparse does not know Hong Kong's characters: count common characters in both
+        # decodings instead.
         yield from sorted(_CHINESE, key=lambda one: -_common_character_count(text, one))
     elif name:
         yield name
@@ -116,7 +119,10 @@ def _decode_strictly(payload: bytes, name: str) -> str | None:
 
 
 def _utf16_without_mark(payload: bytes) -> str:
-    """UTF-16 without a byte order mark, by its zeros: markup has one in every other byte. Empty if it is not."""
+    """UTF-16 without a byte order mark, by its zeros: markup has one in every other byte.
+
+    Empty if it is not.
+    """
     start = payload[:512]
     odd, even = start[1::2].count(0), start[::2].count(0)
     if len(start) < 4 or (odd + even) * 16 < len(start) or min(odd, even) * 8 > max(odd, even):

@@ -12,8 +12,8 @@ Element = LexborNode
 MAX_PAGE_CHARACTERS = 10 << 20
 """Of one page; the rest is cut off."""
 MAX_DEPTH = 5_000
-"""Parsing time grows with the square of the depth (measured: 23 ms for 5,000 nested elements, 0.4 s for 20,000, 2.6 s
-for 50,000, 12 s for 100,000)."""
+"""Parsing time grows with the square of the depth (measured: 23 ms for 5,000 nested elements, 0.4 s
+for 20,000, 2.6 s for 50,000, 12 s for 100,000)."""
 MAX_TAGS = 50_000
 """Tags that are read of a page that is nested deeper, once its containers are removed."""
 
@@ -28,7 +28,10 @@ _CONTAINER = re.compile(
 
 
 def parse_html(html: str) -> Page | None:
-    """Parses a page; returns None for an empty one. A page nested deeper than `MAX_DEPTH` loses its containers."""
+    """Parses a page; returns None for an empty one.
+
+    A page nested deeper than `MAX_DEPTH` loses its containers.
+    """
     # NUL is invisible, and ends the parser's C strings.
     text = html[:MAX_PAGE_CHARACTERS].replace("\0", "")
     if not text.strip():

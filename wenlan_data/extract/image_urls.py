@@ -1,4 +1,4 @@
-"""Chooses the URL of an image element: the largest of `srcset`, lazy attributes and links to the full size."""
+"""Chooses the URL of an image: the largest of `srcset`, lazy attributes and links to full size."""
 
 import re
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ LAZY_ATTRIBUTES = (
     "lazyload", "lazysrc", "original", "_src", "real_src", "realsrc", "src2", "file",
     "zoomfile", "load-src",
 )  # fmt: skip
-"""Attributes of lazy loading, which hold the URL until the image is scrolled to; seen on Chinese portals, forums and
-shops."""
+"""Attributes of lazy loading, which hold the URL until the image is scrolled to; seen on Chinese
+portals, forums and shops."""
 FULL_SIZE_ATTRIBUTES = (
     "data-full", "data-full-src", "data-large", "data-large-src", "data-large-file",
     "data-orig-file", "data-zoom", "data-zoom-image", "data-hires", "data-highres",
@@ -35,7 +35,7 @@ MAX_SRCSET_ENTRIES = 200
 
 
 def best_image_url(image: Element) -> str:
-    """Returns the URL, as written, of the largest copy of an image; empty if the element names none.
+    """Returns the URL, as written, of the largest copy of an image; empty if there is none.
 
     A `data:` URI is the last choice: most often it is the page's own placeholder.
     """
@@ -62,7 +62,8 @@ def parse_srcset(value: str) -> list[tuple[str, float]]:
     entries: list[tuple[str, float]] = []
     rest = value[:MAX_SRCSET_CHARACTERS].lstrip(_SRCSET_SEPARATORS)
     while rest and len(entries) < MAX_SRCSET_ENTRIES:
-        # A URL may hold commas, as those of image services do: only white space or a comma at its end ends it.
+        # A URL may hold commas, as those of image services do: only white space or a comma at its
+        # end ends it.
         url = rest.split(maxsplit=1)[0]
         rest = rest[len(url) :]
         descriptor = ""
@@ -81,7 +82,9 @@ def is_data_uri(url: str) -> bool:
 
 
 def has_image_extension(url: str) -> bool:
-    """Whether the path of a URL ends with an image's extension; not so wiki pages such as `File:a.jpg`."""
+    """Whether a URL's path ends with an image extension; wiki pages such as `File:a.jpg` do not
+    count.
+    """
     path = url.partition("#")[0].partition("?")[0]
     name = path.rpartition("/")[2]
     return bool(_IMAGE_EXTENSION.search(name)) and ":" not in name and "%3A" not in name.upper()

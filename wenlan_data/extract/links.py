@@ -21,8 +21,8 @@ _LINK_SELECTOR = (
 )
 MAX_REFRESH_CHARACTERS = 4096
 
-# White space is bounded in all patterns: on a page of spaces alone, unbounded runs would take quadratic time.
-# 5; url='next.html'
+# White space is bounded in all patterns: on a page of spaces alone, unbounded runs would take
+# quadratic time. 5; url='next.html'
 _REFRESH = re.compile(r"[\d.]* ?[;,]? ?(?:url ?=)? ?[\"']?([^\"']{1,2048})", re.IGNORECASE)
 _SITEMAP_OR_FEED = re.compile(rb"\s*(?:<!--[^>]{0,500}-->\s*|<\?[^>]{0,200}>\s*)*"
                       rb"<(?:\w{1,20}:)?(urlset|sitemapindex|rss|feed|rdf)\b", re.IGNORECASE)  # fmt: skip
@@ -44,7 +44,7 @@ class Links:
 
 
 def page_links(html: str, page_url: str, max_links: int = MAX_LINKS) -> Links:
-    """Extracts the links of a page to other pages; none if its `<meta name=robots>` says `nofollow`."""
+    """Extracts the links of a page to other pages; none if its robots `<meta>` has `nofollow`."""
     page = parse_html(html)
     if page is None or "nofollow" in robots_directives(page):
         return Links()
@@ -66,7 +66,7 @@ def page_links(html: str, page_url: str, max_links: int = MAX_LINKS) -> Links:
 
 
 def robots_directives(page: Page, agent: str = "wenlan-data") -> set[str]:
-    """Returns the directives in the page's `<meta name=robots>`, lower case; `none` implies `nofollow`."""
+    """Returns the directives of `<meta name=robots>`, lower case; `none` implies `nofollow`."""
     directives: set[str] = set()
     for node in page.css("meta[name][content]"):
         if attribute(node, "name").strip().lower() in {"robots", agent}:
@@ -82,7 +82,10 @@ def is_sitemap_or_feed(payload: bytes) -> bool:
 
 
 def sitemap_or_feed_links(payload: bytes, url: str) -> Links:
-    """Extracts the links of a sitemap, a sitemap index or a feed (RSS, Atom). Entities of its own are not expanded."""
+    """Extracts the links of a sitemap, a sitemap index or a feed (RSS, Atom).
+
+    Entities of its own are not expanded.
+    """
     text = _decompressed(payload, MAX_SITEMAP_BYTES).decode("utf-8", "replace")
     found: dict[str, None] = {}
     for match in _SITEMAP_LINK.finditer(text):

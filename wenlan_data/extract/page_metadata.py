@@ -1,4 +1,4 @@
-"""Metadata of a page: title, keywords, licence, author and opt-outs, and the images in its head and JSON-LD."""
+"""Page metadata: title, keywords, licence, author, opt-outs, and the images in head and JSON-LD."""
 
 import json
 import re
@@ -71,7 +71,7 @@ def extract_metadata(page: Page) -> PageMetadata:
 
 
 def figure_licence(image: Element) -> str:
-    """Returns the licence that the figure of an image links to, as in galleries of several authors; empty if none."""
+    """Returns the licence that an image's figure links to, as in galleries of several authors."""
     figure = next((node for node in ancestors(image) if _is_figure(node)), None)
     if figure is None:
         return ""

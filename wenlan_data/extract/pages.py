@@ -6,7 +6,7 @@ _PAGE_STARTS = (b"<!doctype html", b"<html")
 
 
 def is_html_page(record: WarcPayload) -> bool:
-    """Whether a record is an HTML page, by its headers or, without a media type, by its first bytes."""
+    """Whether a record is an HTML page, by its media type or, without one, by its first bytes."""
     return (
         record.kind == "response"
         and record.status == 200

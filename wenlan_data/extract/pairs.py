@@ -53,10 +53,12 @@ def page_pairs(
     signals: tuple[str, ...] = (),
     page_origin: Origin | None = None,
 ) -> Iterator[Candidate | Drop]:
-    """Yields each image of a page once, in document order, with all its texts; those of head and JSON-LD come last.
+    """Yields each image of a page once, in document order, with all its texts; head and JSON-LD
+    last.
 
-    `signals` are opt-outs of the page's HTTP headers; those of its `<meta>` are added. `page_origin` is the record of
-    the page; without it, images inside the page (`data:`) are ignored. An unreadable URL is a `Drop`.
+    `signals` are opt-outs of the page's HTTP headers; those of its `<meta>` are added.
+    `page_origin` is the record of the page; without it, images inside the page (`data:`) are
+    ignored. An unreadable URL is a `Drop`.
     """
     page = parse_html(html)
     if page is None:
@@ -121,7 +123,8 @@ class _ImageCollector:
     ) -> None:
         """Adds one occurrence of an image, by its URL as written.
 
-        `texts` is called only if the image is within the limit of the page, since finding them takes most of the time.
+        `texts` is called only if the image is within the limit of the page, since finding them
+        takes most of the time.
         """
         if not reference:
             return

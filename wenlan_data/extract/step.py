@@ -1,4 +1,4 @@
-"""The extract step: reads the candidates of one part, skips those already seen, cleans their texts, writes tables."""
+"""The extract step: reads the candidates of a part, skips those already seen, cleans their texts."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -56,8 +56,9 @@ class ExtractDetails:
 class ExtractPart:
     """Reads one part of a source.
 
-    Writes `raw.parquet` (every new row, texts as read), `candidates.parquet` (rows of which a text survived),
-    `drops.parquet` (all other rows) and `images.parquet` (an index of the images that the part holds itself).
+    Writes `raw.parquet` (every new row, texts as read), `candidates.parquet` (rows of which a text
+    survived), `drops.parquet` (all other rows) and `images.parquet` (an index of the images that
+    the part holds itself).
     """
 
     part_number: int
@@ -65,7 +66,8 @@ class ExtractPart:
     part: SourcePart
     rules: tuple[RuleSpec, ...]
     caption_order: tuple[str, ...] = TEXT.caption
-    """Text types, best first. A candidate without texts is dropped for the reason of its best rejected text."""
+    """Text types, best first. A candidate without texts is dropped for the reason of its best
+    rejected text."""
     variants: tuple[Variant, ...] = ()
     title_repeats: TitleRepeats = TEXT.title_repeats
     known: tuple[str, ...] = ()
@@ -76,9 +78,9 @@ class ExtractPart:
     def __call__(self, out: Path) -> Receipt[ExtractDetails]:
         """Writes the tables and returns the counts.
 
-        Details: `known` (skipped rows), `ids` (recorded rows), `rejected_texts` of surviving candidates by reason,
-        `remarks` by kind and value. A row that repeats another of its generation does not count as known: dedupe
-        drops it and records the drop.
+        Details: `known` (skipped rows), `ids` (recorded rows), `rejected_texts` of surviving
+        candidates by reason, `remarks` by kind and value. A row that repeats another of its
+        generation does not count as known: dedupe drops it and records the drop.
         """
         source = self.source.load()
         rows = _source_rows(
@@ -90,7 +92,7 @@ class ExtractPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReextractPart:
-    """Cleans the rows that an earlier build recorded again, for `--from`; the origin of each row stays the same."""
+    """Cleans the rows of an earlier build again, for `--from`; their origins stay the same."""
 
     part_number: int
     raw: str
@@ -111,7 +113,7 @@ class ReextractPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPart:
-    """Cleans the recorded rows with given ids again, as a part of a new generation, for `--retry-failed`."""
+    """Cleans recorded rows with given ids again, in a new generation, for `--retry-failed`."""
 
     part_number: int
     raws: tuple[str, ...]
@@ -249,8 +251,8 @@ def _source_rows(
 def _identity_of_drop(part: SourcePart, source: str, drop: Drop, repeats: int) -> tuple[Text, ...]:
     """What a later generation recognises an unreadable row by.
 
-    In a file whose size is fixed: its part and error. In a folder, where positions shift when a file is added: its
-    error alone. `repeats` counts equal errors before it.
+    In a file whose size is fixed: its part and error. In a folder, where positions shift when a
+    file is added: its error alone. `repeats` counts equal errors before it.
     """
     start = part.start if part.bytes else 0
     words = (source, str(part.group), str(start), str(repeats), drop.reason, drop.detail)
@@ -258,7 +260,7 @@ def _identity_of_drop(part: SourcePart, source: str, drop: Drop, repeats: int) -
 
 
 def _is_encodable(candidate: Candidate) -> bool:
-    """Whether UTF-8 can hold every string; not so half of a surrogate pair, from JSON or a file name."""
+    """Whether UTF-8 can hold every string; half of a surrogate pair, as in some JSON, it cannot."""
     strings = (
         candidate.url,
         candidate.page_url,

@@ -1,4 +1,4 @@
-"""The texts around an image: its attributes, caption, paragraph, neighbouring paragraphs and heading."""
+"""The texts around an image: its attributes, caption, paragraph, neighbours and heading."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +9,8 @@ from wenlan_data.extract.html import Element, ancestors, attribute
 from wenlan_data.records import Text
 
 MAX_TEXT_CHARACTERS = 500
-"""Of the text around an image. It is cut at the end of a sentence if one ends in the second half."""
+"""Of the text around an image. It is cut at the end of a sentence if one ends in the second
+half."""
 MAX_CAPTION_CHARACTERS = 300
 MAX_BLOCKS_AWAY = 12
 """How many blocks before and after an image are searched."""
@@ -73,14 +74,14 @@ class ImagePosition:
 
 @dataclass(slots=True)
 class PageOutline:
-    """The blocks of a page in document order, each with its section number, and the images among them."""
+    """The blocks of a page in document order, each with its section number, and its images."""
 
     blocks: list[tuple[int, Element]]
     images: list[ImagePosition]
 
 
 def image_texts(position: ImagePosition, outline: PageOutline) -> Iterator[Text]:
-    """Yields the typed texts of one image: its attributes, then those around it, the best of each type first."""
+    """Yields the texts of an image: its attributes, then those around it, the best of a type first."""
     image = position.image
     ancestor_ids = {node.mem_id for node in ancestors(image)}
     yield from _typed_text("alt", attribute(image, "alt"), MAX_TEXT_CHARACTERS)
@@ -103,14 +104,16 @@ def image_texts(position: ImagePosition, outline: PageOutline) -> Iterator[Text]
 
 
 def single_line(text: str) -> str:
-    """Joins the lines of a text and collapses white space; a line break between two Han characters leaves no space."""
+    """Joins lines and collapses white space; a line break between two Han characters leaves none."""
     if "\n" in text:
         text = _LINE_BREAK_IN_HAN.sub("", text.strip())
     return " ".join(text.split())
 
 
 def truncate(text: str, max_characters: int) -> str:
-    """Truncates a text to `max_characters`, or to the end of the last sentence in the second half of them."""
+    """Truncates a text to `max_characters`, at the end of a sentence if one ends in their second
+    half.
+    """
     if len(text) <= max_characters:
         return text
     ends = [
@@ -126,7 +129,7 @@ def _typed_text(kind: str, text: str, max_characters: int) -> Iterator[Text]:
 
 
 def _figure_captions(image: Element, ancestor_ids: set[int]) -> Iterator[str]:
-    """Captions in the figure around an image: `figcaption`, or marked by class in an element marked as a figure."""
+    """Captions in the figure around an image; `figcaption`, figures and captions marked by class."""
     for node in islice(ancestors(image), 5):
         if node.tag in _PAGE_CONTAINERS:
             return

@@ -1,4 +1,4 @@
-"""BriVL's own records: JSON Lines of `image_id`, `sentences` and `bbox`, and the image files that they name."""
+"""BriVL's records: JSON Lines of `image_id`, `sentences` and `bbox`, and image files."""
 
 import json
 import os
@@ -28,12 +28,16 @@ _MAX_COORDINATE_PX = 32_767
 
 @dataclass(frozen=True)
 class Brivl:
-    """One image a line. The detector `boxes` uses its boxes [x1, y1, x2, y2], in pixels of the image."""
+    """One image a line.
+
+    The detector `boxes` uses its boxes [x1, y1, x2, y2], in pixels of the image.
+    """
 
     path: str
     """The JSON Lines file, as the operator wrote it."""
     pictures: str = ""
-    """Folder of the images; empty: that of the file. An `image_id` is looked up as a path, then by its last part."""
+    """Folder of the images; empty: that of the file. An `image_id` is looked up as a path, then by
+    its last part."""
     base: str = ""
     """Folder that relative paths start from."""
 
@@ -51,7 +55,10 @@ class Brivl:
         return ()
 
     def parts(self, *, source: int, max_rows: int) -> Iterator[SourcePart]:
-        """Yields ranges of lines in file order. Raises `UsageError` for a missing or empty file or folder."""
+        """Yields ranges of lines in file order.
+
+        Raises `UsageError` for a missing or empty file or folder.
+        """
         file, _ = self._paths()
         size_bytes, found = file.stat().st_size, False
         for start, stop, rows in ranges(file, 0, next_json_line, min(MAX_PART_ROWS, max_rows)):
@@ -65,7 +72,10 @@ class Brivl:
             )
 
     def read(self, part: SourcePart) -> Iterator[Candidate | Drop]:
-        """Yields the part's records. Raises `UsageError` if the size of the file is not that of the plan."""
+        """Yields the part's records.
+
+        Raises `UsageError` if the size of the file is not that of the plan.
+        """
         file, folder = self._paths()
         with os_errors(file):
             size_bytes = file.stat().st_size
@@ -163,7 +173,7 @@ def _boxes(listed: object) -> tuple[Box, ...] | Drop:
 
 
 def _path_inside(folder: Path, name: str) -> str:
-    """Returns the path of the image relative to the folder; never outside it, whatever `image_id` is."""
+    """Returns the image's path relative to the folder; never outside it, whatever `image_id` is."""
     whole = PurePosixPath(name)
     is_inside = not whole.is_absolute() and ".." not in whole.parts
     return str(whole) if is_inside and (folder / whole).is_file() else whole.name

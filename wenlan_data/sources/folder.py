@@ -18,7 +18,10 @@ MAX_PART_ROWS = 10_000
 
 @dataclass(frozen=True)
 class Folder:
-    """Images by extension, at any depth, sorted by name in each folder. Links out of the folder are ignored."""
+    """Images by extension, at any depth, sorted by name in each folder.
+
+    Links out of the folder are ignored.
+    """
 
     path: str
     """As the operator wrote it; the images' paths in the corpus start with it."""
@@ -39,7 +42,10 @@ class Folder:
         return ()
 
     def parts(self, *, source: int, max_rows: int) -> Iterator[SourcePart]:
-        """Yields ranges of the images in walking order. Raises `UsageError` if there is no folder or no image."""
+        """Yields ranges of the images in walking order.
+
+        Raises `UsageError` if there is no folder or no image.
+        """
         # Absolute, since a worker of Ray does not run in the operator's folder.
         root = Path(os.path.abspath(Path(self.base) / self.path))  # noqa: PTH100 - resolve() follows links
         if not root.is_dir():

@@ -31,8 +31,8 @@ class Pages:
     """One more seed, as `pages:URL` on the command line gives it."""
     base: str = ""
     follow: Literal["hosts", "domains"] | tuple[str, ...] = "hosts"
-    """Which links are followed: to the seeds' hosts (with or without `www`, over http or https), to their registrable
-    domains, or to the hosts and domains of a list."""
+    """Which links are followed: to the seeds' hosts (with or without `www`, over http or https), to
+    their registrable domains, or to the hosts and domains of a list."""
     sitemaps: bool = True
     """Whether the sitemaps that robots.txt names are read."""
     max_pages: int | None = None
@@ -42,7 +42,8 @@ class Pages:
     max_pages_a_host: int = 10_000
     """Maximum number of recorded pages of a host that no seed names."""
     include: tuple[str, ...] = ()
-    """Patterns such as `/recipes/*`: path and query of a link must match one. Seeds are always requested."""
+    """Patterns such as `/recipes/*`: path and query of a link must match one. Seeds are always
+    requested."""
     exclude: tuple[str, ...] = ()
 
     @property
@@ -57,7 +58,10 @@ class Pages:
         return f"{len(self._all_seeds())} seeds, links to {where}, depth {self.max_depth}, {pages}"
 
     def parts(self, *, source: int, max_rows: int) -> Iterator[SourcePart]:  # noqa: ARG002 - only the crawl makes parts
-        """Yields nothing: the crawl makes the parts (`run.crawl`). Raises `UsageError` for seeds that are no URLs."""
+        """Yields nothing: the crawl makes the parts (`run.crawl`).
+
+        Raises `UsageError` for seeds that are no URLs.
+        """
         if not self._all_seeds():
             raise UsageError(
                 "pages: no seed is given: write seeds: [https://...] or pages:https://..."
@@ -114,7 +118,9 @@ class Pages:
         )
 
     def identity(self) -> dict[str, object]:
-        """Returns the settings that identify the crawl: all except its limits, which a later build may raise."""
+        """Returns the settings that identify the crawl: all but its limits, which a build may
+        raise.
+        """
         follow = self.follow if isinstance(self.follow, str) else list(self.follow)
         words = {
             "seeds": list(self._all_seeds()),

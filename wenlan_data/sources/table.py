@@ -51,7 +51,8 @@ TEXT_NAMES = (
     "说明",
 )
 PAGE_NAMES = ("page_url", "pageurl", "page", "referrer", "referer")
-"""Usual column names, best first, in any case: those of the published URL tables (LAION, COYO, Wukong, Zero)."""
+"""Usual column names, best first, in any case: those of the published URL tables (LAION, COYO,
+Wukong, Zero)."""
 
 MAX_PART_ROWS = 50_000
 """Of a text table: some seconds of text rules, and about 10 MB of the file."""
@@ -105,7 +106,8 @@ class Table:
         return ()
 
     def parts(self, *, source: int, max_rows: int) -> Iterator[SourcePart]:
-        """Yields ranges of rows in file order; a text table is read once while its parts are consumed.
+        """Yields ranges of rows in file order; a text table is read once, as its parts are
+        consumed.
 
         Raises `UsageError` if the file is missing, empty or not a table, or lacks the columns.
         """
@@ -120,7 +122,10 @@ class Table:
         return self._planned(file, source, row_ranges)
 
     def read(self, part: SourcePart) -> Iterator[Candidate | Drop]:
-        """Yields the part's rows. Raises `UsageError` if the size of the file is not that of the plan."""
+        """Yields the part's rows.
+
+        Raises `UsageError` if the size of the file is not that of the plan.
+        """
         file = Path(part.path)
         with os_errors(file):
             size_bytes = file.stat().st_size
@@ -228,7 +233,7 @@ class Table:
 
 
 def _separator_remedy(layout: _TableLayout) -> str:
-    """Returns the remedy for a table whose only column name has another separator in it; empty for other tables."""
+    """Returns the remedy if the only column name has another separator in it; empty otherwise."""
     only = layout.columns[0] if len(layout.columns) == 1 else ""
     found = next((sign for sign in "\t;|," if sign in only), "")
     return (

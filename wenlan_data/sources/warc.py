@@ -39,7 +39,10 @@ class Warc:
         return ()
 
     def parts(self, *, source: int, max_rows: int) -> Iterator[SourcePart]:  # noqa: ARG002 - only reading tells the rows
-        """Yields the file as one part. Raises `UsageError` if it is missing, empty or not a WARC."""
+        """Yields the file as one part.
+
+        Raises `UsageError` if it is missing, empty or not a WARC.
+        """
         # Absolute, since a worker of Ray does not run in the operator's folder.
         file = Path(os.path.abspath(Path(self.base) / self.path))  # noqa: PTH100 - resolve() follows links
         if not file.is_file():
@@ -65,7 +68,7 @@ class Warc:
                 yield from read_page(record, part.path, self.name)
 
     def images(self, part: SourcePart) -> Iterator[tuple[str, int]]:
-        """Yields each record with status 200 whose first bytes are those of an image, whatever its headers state."""
+        """Yields each record with status 200 and the first bytes of an image, whatever its headers."""
         for record in self._records(part):
             if record.status == 200 and _is_image(record.payload):
                 yield record.url, record.offset

@@ -1,4 +1,6 @@
-"""How many of generated personal data the rule finds, and how often it takes another number for one."""
+"""How many of generated personal data the rule finds, and how often it takes another number for
+one.
+"""
 
 from tests.clean.contact_strings import clean_captions, contact_strings
 from wenlan_data.clean.rules.contact_info import KINDS, ContactInfo

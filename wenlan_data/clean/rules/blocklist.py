@@ -46,13 +46,16 @@ def _automaton(sources: tuple[str, ...]) -> "AhoCorasick":
 
 @dataclass(frozen=True, slots=True)
 class Blocklist:
-    """Rejects a text with a word of the lists, in any case, also with spaces or dots between its characters."""
+    """Rejects a text with a listed word, in any case, also with spaces or dots in it."""
 
     words: tuple[str, ...] = (BUILTIN,)
     """`builtin`, or paths of UTF-8 files with a word a line (`#` starts a comment)."""
 
     def __call__(self, text: str) -> str | Drop:
-        """Returns the text unchanged, or `blocklist` with the word. Raises `RecipeError` for an unreadable list."""
+        """Returns the text unchanged, or `blocklist` with the word.
+
+        Raises `RecipeError` for an unreadable list.
+        """
         found = _automaton(self.words).find_matches_as_strings(
             well_formed(_INSERTED_PUNCTUATION.sub("", text.lower()))
         )

@@ -1,4 +1,4 @@
-"""Rejects navigation, placeholders, legal lines and credits: texts about the page and not about the image."""
+"""Rejects navigation, placeholders, legal lines and credits: texts about the page, not the image."""
 
 import re
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ from wenlan_data.clean.credits import author_of, is_credit
 from wenlan_data.records import Drop, Remark
 
 MAX_CHARACTERS = 60
-"""Interface words and credits are no longer. A longer text is searched for legal clauses, and at its end."""
+"""Interface words and credits are no longer. Longer texts have their legal clauses and end
+checked."""
 MAX_PARTS = 8
 """A byline has at most this many parts between spaces."""
 
@@ -32,7 +33,7 @@ _PUNCTUATION = re.compile(r"[\W_]+")
 
 @cache
 def _vocabulary() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
-    """Returns three patterns: texts of interface words and fillers only, one interface word, texts of their characters.
+    """Returns patterns of: interface words and fillers only; one interface word; their characters.
 
     The last one is a fast first test: most texts have a character that no interface word has.
     """
@@ -89,7 +90,8 @@ _LABELLED = re.compile(
     rf"|今天是\s?[:：]?\s?{_WHEN}|(?:本[帖贴文])?最后由.{{1,24}}[于在].{{1,24}}编辑",
     re.IGNORECASE,
 )
-"""A label and its target (下一篇：...), a counter (1234次浏览), font sizes, page numbers, a label with a date."""
+"""A label and its target (下一篇：...), a counter (1234次浏览), font sizes, page numbers, a label
+with a date."""
 
 _LEGAL = re.compile(
     r"(?:版权|著作权)(?:归.{1,20})?所有(?![者权人])|all rights? reserved|copyright|©\s?(?:19|20)\d\d"
@@ -163,7 +165,7 @@ def _without_tail(text: str) -> str:
 
 
 def _without_legal(text: str) -> str:
-    """The clauses without legal lines, joined by commas; empty if less than half of the text is left."""
+    """The clauses without legal lines, joined by commas; empty unless more than half is left."""
     if not _LEGAL_CHARACTERS.search(text) or not _LEGAL.search(text):
         return text
     clauses = [
@@ -176,7 +178,8 @@ def _without_legal(text: str) -> str:
 class Boilerplate:
     """Rejects a text that consists of interface words, a placeholder, a legal line or a credit.
 
-    Cuts off a credit or click hint at the end of a caption, and legal clauses beside a longer caption.
+    Cuts off a credit or click hint at the end of a caption, and legal clauses beside a longer
+    caption.
     """
 
     def __call__(self, text: str) -> str | Drop:

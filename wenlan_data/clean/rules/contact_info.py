@@ -1,4 +1,4 @@
-"""Rejects or masks personal data: telephone, QQ, WeChat, e-mail, resident ID, bank card and number plate."""
+"""Rejects or masks personal data: telephone, QQ, WeChat, e-mail, ID, bank card, number plate."""
 
 import re
 import sys
@@ -35,14 +35,15 @@ _PLAIN = {
     **dict.fromkeys(map(ord, "‐‑‒–−－﹣"), "-"),
     ord("＋"): "+",
 }
-"""One character for one character, so that positions in the translated text are positions in the text."""
+"""One character for one character, so that positions stay the same."""
 
 _HEART = "[❤♥💓💕💗]\ufe0f?"
 _MESSENGER = rf"[vV微薇威徽维](?:\s?[信芯]|\s?{_HEART}信?)"
 _DRESSED = "".join(map(chr, _DRESSED_DIGITS))
 _NUMERALS = "零〇一二三四五六七八九幺壹贰叁肆伍陆柒捌玖"
-# First test: a text without five digits, an at sign or a messenger's name has no contact. Every alternative begins with
-# one character class, to which the search can skip; the lookbehind then states which alternative it is.
+# First test: a text without five digits, an at sign or a messenger's name has no contact. Every
+# alternative begins with one character class, to which the search can skip; the lookbehind then
+# states which alternative it is.
 _HINT = re.compile(
     rf"[\d@＠(\[（【\swWvVA-HJ-NP-Z微薇威徽维加➕{_NUMERALS}{_DRESSED}](?:(?<=\d)[\d\s()（）.·-]{{3,}}\d|(?<=[@＠])"
     r"|(?<=[(\[（【])[aA][tT][)\]）】]|(?<=w)xid_|(?<=[A-HJ-NP-Z])[·.•\s-]?[A-HJ-NP-Z0-9]{4}"
@@ -50,13 +51,14 @@ _HINT = re.compile(
     rf"|(?<=[vV微薇威徽维])\s?(?:[信芯]|{_HEART})|(?<=[vV]){_HEART}[xX]"
     r"|(?<=[wW])(?:ei?[xX]in|e[cC]hat|[xX])|(?<=W)(?:ECHAT|EIXIN)|(?<=[vV])[xX:：]|(?<=[加➕])(?:[vV薇微]|卫星))"
 )
-# A number with a unit is not a telephone number; 张 is left out, since after a number it is more often a surname.
+# A number with a unit is not a telephone number; 张 is left out, since after a number it is more
+# often a surname.
 _NO_UNIT = (
     r"(?![\d%％]|\s?[-~.]\d|\s?(?:[元吨]|美元|人民币|人次|公里|公斤|公顷|平方)"
     r"|[人次斤克千万亿米年月岁个件辆双毫厘])"
 )
-# Lookbehinds that follow the first character of a number: a pattern that begins with a plain character is searched
-# for faster than one that begins with a lookbehind.
+# Lookbehinds that follow the first character of a number: a pattern that begins with a plain
+# character is searched for faster than one that begins with a lookbehind.
 _START = r"(?<![\d.A-Za-z].)(?<!\d[-/].)"
 _NAMED = r"(?:(?<![A-Za-z].)|(?<=[Tt][Ee][Ll].)|(?<=[Mm][Oo][Bb].))(?<![\d.].)(?<!\d-.)"
 _LINK = r"(?:公众号|号码|帐号|账号|号|群|ID|id|客服|咨询|联系|同号|搜索|添加|搜|[\s:：=是为+@()（）/-]){0,6}"
@@ -71,7 +73,8 @@ _EMAIL = re.compile(
 _IDENTITY = re.compile(
     r"[1-9](?<!\d.)\d{5}[\s-]?(?:18|19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])[\s-]?\d{3}[\s-]?[\dXx](?![\dA-Za-z])"
 )
-# 9558 is the old prefix of the Industrial and Commercial Bank's cards, which ISO would give to no bank.
+# 9558 is the old prefix of the Industrial and Commercial Bank's cards, which ISO would give to no
+# bank.
 _BANK_CARD = re.compile(
     r"(?:[3-6]|2(?=[2-7])|9(?=558))(?<!\d.)(?<!\d[ -].)(?:[ -]?\d){15,18}(?![ -]?\d)"
 )
@@ -172,7 +175,10 @@ _FINDERS: dict[Kind, tuple[re.Pattern[str], Callable[[str], bool], str]] = {
 
 
 def _masked(text: str, found: list[re.Match[str]], mask: str) -> str:
-    """Replaces the numbers and leaves the words before them, such as 微信. Linear in the length of the text."""
+    """Replaces the numbers and leaves the words before them, such as 微信.
+
+    Linear in the length of the text.
+    """
     pieces, end = [], 0
     for match in found:
         start, stop = match.span(match.lastgroup or 0)
@@ -183,14 +189,16 @@ def _masked(text: str, found: list[re.Match[str]], mask: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ContactInfo:
-    """Rejects telephone, QQ, WeChat, e-mail, resident ID and bank card (both by checksum), and number plate."""
+    """Rejects telephone, QQ, WeChat, e-mail, resident ID and bank card (both by checksum), and
+    number plate.
+    """
 
     action: Literal["reject", "mask"] = "reject"
     """`mask` replaces the number by a word such as [手机]."""
     kinds: tuple[Kind, ...] = KINDS
 
     def __call__(self, text: str) -> str | Drop:
-        """Returns the text, masked with `action: mask`, or `contact_info` with the kind (never with the number)."""
+        """Returns the text, masked if set, or `contact_info` with the kind (never with the number)."""
         if not _HINT.search(text):
             return text
         plain = text.translate(_PLAIN)

@@ -32,7 +32,7 @@ _HAN = re.compile("[\u4e00-\u9fff]")
 
 @dataclass(frozen=True, slots=True)
 class FileName:
-    """Rejects a text that is a hash, or a name or path with the extension of an image, film or document.
+    """Rejects a hash, and a name or path with the extension of an image, film or document.
 
     Names that cameras, phones and editors give count without an extension too.
     """

@@ -10,7 +10,7 @@ from wenlan_data.clean.characters import EMOJI, HAN, INVISIBLE
 from wenlan_data.records import Drop, Remark
 
 MAX_MARKS = 2
-"""Combining marks kept on one character. More is noise, and NFC sorts long runs of them in quadratic time."""
+"""Combining marks kept on a character. More is noise, and NFC sorts them in quadratic time."""
 
 # A text without a match has nothing to normalise: usual characters only, and single spaces inside.
 _UNUSUAL = re.compile(
@@ -57,7 +57,8 @@ def _cap_marks(text: str) -> str:
 
 
 def _removal_rounds(text: str) -> Iterator[str]:
-    # The first round may remove what separates an emoji from its joiner, so it is repeated until nothing changes.
+    # The first round may remove what separates an emoji from its joiner, so it is repeated until
+    # nothing changes.
     for _ in range(3):
         yield text
         shorter = _REMOVED.sub("", text)
@@ -78,10 +79,10 @@ def _class_of(removed: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """Applies NFC, converts full-width Latin letters and digits to half width, and collapses spaces.
+    """Applies NFC, makes full-width Latin letters and digits half-width, and collapses spaces.
 
-    Chinese punctuation stays. Removes invisible and private-use characters, except the joiners of emoji. Joins a text
-    that is spelt with spaces.
+    Chinese punctuation stays. Removes invisible and private-use characters, except the joiners of
+    emoji. Joins a text that is spelt with spaces.
     """
 
     def __call__(self, text: str) -> str | Drop:
@@ -96,8 +97,8 @@ class Fold:
     def remarks(self, before: str, after: str | Drop) -> tuple[Remark, ...]:
         """Returns the number of `removed` characters of each class.
 
-        Classes: bidi, tag, variation, private, control, zero_width, marks. A terminal's colour sequence counts as one
-        control character.
+        Classes: bidi, tag, variation, private, control, zero_width, marks. A terminal's colour
+        sequence counts as one control character.
         """
         if after is before or not _UNUSUAL.search(before):
             return ()

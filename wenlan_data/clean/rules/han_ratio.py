@@ -17,12 +17,14 @@ _FOREIGN_WORD = re.compile(rf"[^\W\d_{HAN}]{{2,}}")
 class HanRatio:
     """Requires one Han character, and a share of `min` among all characters except spaces.
 
-    Digits, punctuation and a long Latin name do not make a text foreign: a text with a smaller share is rejected
-    only if it has no more Han characters than words in other letters. So 《1984》封面 and iPhone 15 手机壳 pass.
+    Digits, punctuation and a long Latin name do not make a text foreign: a text with a smaller
+    share is rejected only if it has no more Han characters than words in other letters. So
+    《1984》封面 and iPhone 15 手机壳 pass.
     """
 
     min: Annotated[float, Field(ge=0, le=1)] = 0.3
-    """0 to 1. At 0.3, product names with long model numbers pass, and English sentences with a Chinese word do not."""
+    """0 to 1. At 0.3, product names with long model numbers pass, and English sentences with a
+    Chinese word do not."""
 
     def __call__(self, text: str) -> str | Drop:
         """Returns the text unchanged, or `no_han`, or `language` if Han characters are too few."""

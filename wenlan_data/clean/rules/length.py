@@ -11,12 +11,14 @@ from wenlan_data.records import Drop
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """Requires `min` to `max` characters (Unicode code points) and, if set, `min_words` to `max_words` jieba words."""
+    """Requires `min` to `max` characters (Unicode code points) and, if set, `min_words` to
+    `max_words` jieba words.
+    """
 
     min: Annotated[int, Field(ge=0)] = 2
     max: Annotated[int, Field(ge=1)] = 512
     min_words: Annotated[int, Field(ge=0)] = 0
-    """Words are counted only if a limit of words is set: counting takes longer than all other rules together."""
+    """Words are counted only if a limit is set: that takes longer than all other rules together."""
     max_words: Annotated[int, Field(ge=1)] | None = None
     """In the first 1,024 characters; punctuation does not count."""
 

@@ -1,6 +1,7 @@
 """Removes HTML, Markdown, BBCode and templates around words, and URLs, @mentions and #topics#.
 
-Each pattern stops at the character that opens the next match, so that no part of a text is scanned twice.
+Each pattern stops at the character that opens the next match, so that no part of a text is scanned
+twice.
 """
 
 import re
@@ -102,10 +103,11 @@ def _strip(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Markup:
-    """Removes tags, comments, templates, Markdown and BBCode and leaves their words; removes scripts, URLs, @mentions
-    and #topics#.
+    """Removes tags, comments, templates, Markdown and BBCode and leaves their words; removes
+    scripts, URLs, @mentions and #topics#.
 
-    Only known tag names count, so that a < b stays. Rejects a text that begins as a script, a style sheet or JSON.
+    Only known tag names count, so that a < b stays. Rejects a text that begins as a script, a style
+    sheet or JSON.
     """
 
     def __call__(self, text: str) -> str | Drop:

@@ -13,7 +13,8 @@ from wenlan_data.records import Drop
 class Noun:
     """Requires a word that jieba's dictionary tags as a noun or does not know, or many words.
 
-    The dictionary tags many things as verbs (推车, 签名), so a text with `many` words of two or more characters passes.
+    The dictionary tags many things as verbs (推车, 签名), so a text with `many` words of two or
+    more characters passes.
     """
 
     many: Annotated[int, Field(ge=1)] = 5

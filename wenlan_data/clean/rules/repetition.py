@@ -10,15 +10,16 @@ _PUNCTUATION = re.compile(r"[\W_]+")
 # 哈哈哈哈哈哈哈哈: eight of one character.
 _RUN = re.compile(r"(\w)\1{7,}")
 _MAX_CHARACTERS = 1024
-# First test: no text that the rule rejects has a larger share of distinct characters. At least 0.35 of it is one
-# piece, of which at least 4/5 repeats characters: 1 - 0.35 * 4/5 = 0.72.
+# First test: no text that the rule rejects has a larger share of distinct characters. At least 0.35
+# of it is one piece, of which at least 4/5 repeats characters: 1 - 0.35 * 4/5 = 0.72.
 _MAX_DIFFERENT = 0.72
 
 
 @dataclass(frozen=True, slots=True)
 class Repetition:
-    """Rejects a text that is one piece `min_repeats` times, a text that is half one run of a character, and a text of
-    which a piece of 2 to 6 characters, occurring `stuffed` times, fills a third (from 3 characters: 4 times and half).
+    """Rejects a text that is one piece `min_repeats` times, a text that is half one run of a
+    character, and a text of which a piece of 2 to 6 characters, occurring `stuffed` times, fills a
+    third (from 3 characters: 4 times and half).
 
     Reduplication such as 层层叠叠 and lists such as 1号线、2号线 are ordinary Chinese and pass.
     """
@@ -27,7 +28,10 @@ class Repetition:
     stuffed: int = 5
 
     def __call__(self, text: str) -> str | Drop:
-        """Returns the text unchanged, or `repetition`. Keywords are searched for in the first 1,024 characters."""
+        """Returns the text unchanged, or `repetition`.
+
+        Keywords are searched for in the first 1,024 characters.
+        """
         if len(text) < 6 or len(set(text)) > _MAX_DIFFERENT * len(text) + 1:
             return text
         letters = _PUNCTUATION.sub("", text)

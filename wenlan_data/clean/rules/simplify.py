@@ -1,4 +1,4 @@
-"""Converts traditional to simplified Chinese by OpenCC, so that one tokeniser and one word list serve both."""
+"""Converts traditional to simplified Chinese by OpenCC: one tokeniser and word list serve both."""
 
 import re
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ class Simplify:
     """Converts traditional characters to simplified ones; leaves a Japanese text as it is."""
 
     config: Literal["t2s", "tw2s", "tw2sp", "hk2s"] = "t2s"
-    """OpenCC's profile: characters only (t2s), Taiwan's or Hong Kong's; with `p` also Taiwan's words."""
+    """OpenCC's profile: characters only (t2s), Taiwan's or Hong Kong's; `p` converts words too."""
 
     def __call__(self, text: str) -> str | Drop:
         """Returns the simplified text; rejects none."""

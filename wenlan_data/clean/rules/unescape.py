@@ -1,4 +1,4 @@
-"""Repairs characters of broken pages: HTML entities left in the text, and UTF-8 read as another encoding."""
+"""Repairs characters of broken pages: HTML entities, and UTF-8 read as another encoding."""
 
 import html
 import re
@@ -17,7 +17,8 @@ _AMPERSANDS = re.compile(r"&(?:(?:amp|#0{0,5}38|#[xX]0{0,4}26);)+")
 _ENTITY = re.compile(
     r"&(?:#[0-9]{1,7}(?![0-9]);?|#[xX][0-9a-fA-F]{1,6}(?![0-9a-fA-F]);?|[A-Za-z][A-Za-z0-9]{1,30};?)"
 )
-# The first byte of a UTF-8 sequence read as a one-byte encoding: Latin, Cyrillic or Greek letters, or box drawing.
+# The first byte of a UTF-8 sequence read as a one-byte encoding: Latin, Cyrillic or Greek letters,
+# or box drawing.
 _MAYBE_MOJIBAKE = re.compile("[\u0080-\u024f\u0370-\u045f\u2500-\u259f]")
 MAX_MOJIBAKE_CHARACTERS = 8192
 """A longer text is not a caption, and mojibake in it is not repaired."""
@@ -39,7 +40,7 @@ def _ftfy_config() -> "TextFixerConfig":
 
 @dataclass(frozen=True, slots=True)
 class Unescape:
-    """Replaces HTML entities by their characters (also if escaped twice), and repairs mojibake by ftfy."""
+    """Replaces HTML entities by characters (also if escaped twice), and repairs mojibake by ftfy."""
 
     def __call__(self, text: str) -> str | Drop:
         """Returns the repaired text; rejects none."""

@@ -17,7 +17,7 @@ MAX_LINE_BYTES = 1 << 20
 _SAMPLE_BYTES = 1 << 18
 
 NextRow = Callable[[BinaryIO], "list[str] | bytes | Drop | None"]
-"""Reads the row at the file's position and leaves the file at the next row; None for a blank line."""
+"""Reads the row at the file's position and stops at the next one; None for a blank line."""
 
 
 def next_json_line(file: BinaryIO) -> bytes | Drop | None:
@@ -29,8 +29,8 @@ def next_json_line(file: BinaryIO) -> bytes | Drop | None:
 def next_csv_row(file: BinaryIO, delimiter: str) -> list[str] | Drop | None:
     """Returns the cells of the row at the file's position, by the rules of `csv.reader`.
 
-    Cells are Latin-1: one character a byte, decoded later. If a quote is never closed, only the first line of the row
-    is a `Drop`, and the lines after it are rows again.
+    Cells are Latin-1: one character a byte, decoded later. If a quote is never closed, only the
+    first line of the row is a `Drop`, and the lines after it are rows again.
     """
     line = _next_line(file)
     if isinstance(line, Drop):
@@ -44,7 +44,7 @@ def next_csv_row(file: BinaryIO, delimiter: str) -> list[str] | Drop | None:
 def ranges(
     path: Path, start: int, next_row: NextRow, max_rows: int
 ) -> Iterator[tuple[int, int, int]]:
-    """Yields first byte, end byte and number of rows (at most `max_rows`) of each range of the file from `start` on."""
+    """Yields first byte, end byte and rows (at most `max_rows`) of each range from `start` on."""
     with path.open("rb") as file:
         size_bytes = file.seek(0, 2)
         position = file.seek(start)
@@ -72,7 +72,7 @@ def read_range(
 
 
 def encoding_of(path: Path) -> str:
-    """Returns `utf-8` or `gb18030` by strict decoding of the first 256 KiB; `utf-16` by its byte order mark."""
+    """Returns `utf-8` or `gb18030` by decoding the first 256 KiB; `utf-16` by its byte order mark."""
     with path.open("rb") as file:
         sample = file.read(_SAMPLE_BYTES)
     if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -81,7 +81,7 @@ def encoding_of(path: Path) -> str:
 
 
 def decode(raw: bytes, encoding: str) -> str | Drop:
-    """Decodes a cell in the file's encoding, else in the other of the two encodings of Chinese tables."""
+    """Decodes a cell in the file's encoding, else in the other one of UTF-8 and GB18030."""
     for name in (encoding, "utf-8", "gb18030"):
         try:
             return raw.decode(name)
@@ -119,7 +119,8 @@ def _quoted(file: BinaryIO, line: bytes, delimiter: str) -> list[str] | Drop | N
         closed = False
 
     try:
-        # A field that grows past the module's limit (128 KiB) is refused too, so memory stays bounded.
+        # A field that grows past the module's limit (128 KiB) is refused too, so memory stays
+        # bounded.
         cells = next(csv.reader(lines(), delimiter=delimiter))
     except csv.Error as error:
         file.seek(second_line)
