@@ -38,11 +38,11 @@ def _second(
 ) -> FrontierPart:
     _cut(first, folder / "0")
     crawled = (_crawled(folder / "c", links),)
-    asked = (str(folder / "0" / "asked.npy"),)
+    requested = (str(folder / "0" / "asked.npy"),)
     return FrontierPart(
         before=str(folder / "0"),
         crawled=crawled,
-        requested=asked,
+        requested=requested,
         hosts=first.hosts,
         **changes,  # type: ignore[arg-type]
     )

@@ -1,4 +1,4 @@
-"""What an image is stored as is made where it is judged, and taken from there byte by byte."""
+"""The JPEG of a shard is made when the image is checked, and copied from there byte by byte."""
 
 import io
 from dataclasses import replace

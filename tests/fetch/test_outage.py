@@ -1,4 +1,5 @@
-"""A resolver that is down for a while: nothing is closed for good, the build says so, and all of it is had later."""
+"""A resolver that is down for a while: no URL is lost, the build reports it, and all URLs are
+fetched later."""
 
 import socket
 from pathlib import Path
@@ -23,7 +24,8 @@ DOWN = (
 
 
 class Outage:
-    """The system's resolver for names below `.test`: all at 127.0.0.1, but for the first `failures` looks."""
+    """The system's resolver for names below `.test`: all at 127.0.0.1, but for the first `failures`
+    looks."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, failures: float) -> None:
         self.failures = failures
@@ -108,9 +110,9 @@ def test_no_page_is_closed_for_good_while_no_name_resolves(
     outage = Outage(monkeypatch, failures=float("inf"))
     with pytest.raises(FailureBudgetError, match="24 of 24 pages failed transiently"):
         _build(tmp_path, sources)
-    said = " ".join(capsys.readouterr().err.split())
-    assert DOWN in said
-    assert "24 pages failed transiently: --retry-failed requests them again" in said
+    printed = " ".join(capsys.readouterr().err.split())
+    assert DOWN in printed
+    assert "24 pages failed transiently: --retry-failed requests them again" in printed
     outage.failures = 0
     result = _build(tmp_path, sources, retry=True)
     assert (result.pages["read"], result.samples) == (2 * HOSTS, HOSTS)

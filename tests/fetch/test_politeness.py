@@ -74,12 +74,12 @@ def test_four_workers_are_as_polite_as_one(tmp_path: Path) -> None:
             for host in [*hosts, *broken, *busy]
         ]
         _build(tmp_path, [*hosts, *broken, *busy], rows, workers=4)
-    asked = [one for host in web.hosts for one in host.log]
+    requests = [one for host in web.hosts for one in host.log]
     smallest_s = _polite([*hosts, *busy])
-    print(f"{len(asked)} requests, smallest gap {smallest_s:.4f} s of {GAP_S}")
-    assert len(asked) >= 10_000
+    print(f"{len(requests)} requests, smallest gap {smallest_s:.4f} s of {GAP_S}")
+    assert len(requests) >= 10_000
     assert smallest_s >= 0.95 * GAP_S
-    assert not any(one.path.startswith("/private/") for one in asked)
+    assert not any(one.path.startswith("/private/") for one in requests)
     assert {one.path for host in broken for one in host.log} == {"/robots.txt"}
     for host in busy:
         at = next(n for n, one in enumerate(host.log) if one.path == "/1.jpg")

@@ -1,4 +1,4 @@
-"""A loopback server that sends exactly the bytes it is told, and logs who asked for what and when."""
+"""A loopback server that sends exactly the given bytes, and logs what is requested and when."""
 
 import socket
 import threading
@@ -23,7 +23,8 @@ def response(status: str, body: bytes = b"", *headers: str) -> bytes:
 
 
 class RawServer:
-    """Answers each path with the next of its answers, the last one for ever; 404 for other paths."""
+    """Answers each path with the next of its answers, the last one for ever; 404 for other
+    paths."""
 
     def __init__(self, answers: dict[str, list[Answer]]) -> None:
         self.answers = {path: list(listed) for path, listed in answers.items()}

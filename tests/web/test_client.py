@@ -57,16 +57,16 @@ def test_a_name_that_resolves_to_loopback_is_not_dialled() -> None:
 def test_a_name_that_the_operator_opened_is_dialled() -> None:
     with RawServer({"/": [ok(b"x")]}) as server:
         host = f"intranet.cn:{server.host.rpartition(':')[2]}"
-        [reply] = _get(AddressPolicy(allow=(host,)), f"http://{host}/", resolver=_Loopback())
-    assert isinstance(reply, Response)
-    assert (reply.body, reply.ip) == (b"x", "127.0.0.1")
+        [result] = _get(AddressPolicy(allow=(host,)), f"http://{host}/", resolver=_Loopback())
+    assert isinstance(result, Response)
+    assert (result.body, result.ip) == (b"x", "127.0.0.1")
 
 
 def test_the_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     with RawServer({}) as proxy, RawServer({"/": [ok(b"x")]}) as server:
         monkeypatch.setenv("http_proxy", f"http://{proxy.host}")
-        [reply] = _get(AddressPolicy(allow=(server.host, proxy.host)), server.url("/"))
-    assert isinstance(reply, Response)
+        [result] = _get(AddressPolicy(allow=(server.host, proxy.host)), server.url("/"))
+    assert isinstance(result, Response)
     assert proxy.connections == 0
 
 
@@ -81,12 +81,12 @@ def test_redirects_are_counted() -> None:
     with RawServer(
         {**{path: list(one) for path, one in answers.items()}, "/5": [ok(b"x")]}
     ) as server:
-        [reply] = _get(AddressPolicy(allow=(server.host,)), server.url("/0"))
-    assert isinstance(reply, Response)
-    assert (reply.redirects, reply.final_url) == (5, server.url("/5"))
+        [result] = _get(AddressPolicy(allow=(server.host,)), server.url("/0"))
+    assert isinstance(result, Response)
+    assert (result.redirects, result.final_url) == (5, server.url("/5"))
 
 
-def _reply(**headers: str) -> Response:
+def _redirect(**headers: str) -> Response:
     listed = tuple((name.replace("_", "-"), value) for name, value in headers.items())
     return Response(
         status=302,
@@ -112,7 +112,7 @@ def _reply(**headers: str) -> Response:
     ],
 )
 def test_a_location_becomes_a_url_or_a_reason(location: str, target: str | Drop) -> None:
-    assert redirect_target(_reply(Location=location)) == target
+    assert redirect_target(_redirect(Location=location)) == target
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_location_becomes_a_url_or_a_reason(location: str, target: str | Drop)
     ],
 )
 def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> None:
-    assert retry_after_s(_reply(Retry_After=value), now_s=10.0) == seconds
+    assert retry_after_s(_redirect(Retry_After=value), now_s=10.0) == seconds
 
 
 def test_a_limit_that_is_not_positive_is_an_error() -> None:

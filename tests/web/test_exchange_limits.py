@@ -111,7 +111,7 @@ def test_a_slow_answer_is_given_up_where_its_limit_is_set(
         host = web.host({"/": behaviour})
         found = _get(host.url("/"), host.name, Limits(**limits))  # type: ignore[arg-type]
     assert isinstance(found, Drop)
-    # Our watchdog and aiohttp both look at the clock; who is first says the detail.
+    # Our watchdog and aiohttp both look at the clock; whichever is first sets the detail.
     assert found.reason == outcome
 
 

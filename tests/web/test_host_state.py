@@ -98,12 +98,12 @@ def test_the_gap_grows_up_to_its_limit() -> None:
         assert host.to_json(with_robots=False)["gap_s"] == gap_s
 
 
-@pytest.mark.parametrize(("asked", "ended"), [("8", None), ("9", HOST_WAITS)])
+@pytest.mark.parametrize(("retry_after", "ended"), [("8", None), ("9", HOST_WAITS)])
 def test_a_host_that_wants_a_longer_wait_than_is_allowed_is_left_alone(
-    asked: str, ended: Drop | None
+    retry_after: str, ended: Drop | None
 ) -> None:
     host = _host(max_wait_s=8)
-    host.record(_response(503, asked))
+    host.record(_response(503, retry_after))
     assert host.abandoned == ended
 
 

@@ -134,7 +134,7 @@ def test_a_limit_that_makes_no_sense_is_an_error(words: dict[str, object]) -> No
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("limits: {total_s: 0}", "total_s"),
         ("limits: {total: 5}", "total"),
@@ -144,10 +144,10 @@ def test_a_limit_that_makes_no_sense_is_an_error(words: dict[str, object]) -> No
         ("exclude: {hashes: bad.txt}", "hashes"),
     ],
 )
-def test_the_sources_file_is_checked(tmp_path: Path, line: str, said: str) -> None:
+def test_the_sources_file_is_checked(tmp_path: Path, line: str, message: str) -> None:
     (tmp_path / "bad.txt").write_text("# mine\nabc\n")
     (tmp_path / "s.yaml").write_text(f"{line}\nsources: [{{kind: pages, path: 'http://a.cn/'}}]\n")
-    with pytest.raises((RecipeError, UsageError), match=said):
+    with pytest.raises((RecipeError, UsageError), match=message):
         load_sources([str(tmp_path / "s.yaml")])
 
 

@@ -1,4 +1,5 @@
-"""Every case that is a host and paths, in one fetch and one crawl at the same time, under the default limits."""
+"""Every case that is a host and paths, in one fetch and one crawl at the same time, under the
+default limits."""
 
 import resource
 import sys

@@ -1,4 +1,5 @@
-"""What a case of the hostile web is, and how one is run: by the fetch of images or by the crawl of pages."""
+"""What a case of the hostile web is, and how one is run: by the fetch of images or by the crawl of
+pages."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -32,7 +33,8 @@ QUICK = Limits(
     backoff_s=0.01,
     tdmrep=False,
 )
-"""The defaults with short times, so that a case takes some seconds; not shorter, for the sake of busy machines."""
+"""The defaults with short times, so that a case takes some seconds; not shorter, for the sake of
+busy machines."""
 ANY_IMAGE = ImageRules()
 
 

@@ -1,4 +1,5 @@
-"""Cases 133 to 137: images turned, in other colours and depths; what is stored looks like a reference conversion."""
+"""Cases 133 to 137: images turned, in other colours and depths; what is stored looks like a
+reference conversion."""
 
 import io
 

@@ -1,4 +1,5 @@
-"""Cases 118 to 132, 138 to 140, 143, 145 and 146: images that are bombs, cut, broken, or something else."""
+"""Cases 118 to 132, 138 to 140, 143, 145 and 146: images that are bombs, cut, broken, or something
+else."""
 
 import hashlib
 import io
@@ -111,7 +112,7 @@ def archive() -> bytes:
 
 
 def frame_of(marker: int, precision: int = 8) -> bytes:
-    """The good JPEG that says it was coded in another way."""
+    """The good JPEG whose header states another coding."""
     at = GOOD.index(b"\xff\xc0")
     return (
         GOOD[:at]
@@ -162,7 +163,8 @@ def _flipped(bits: int) -> list[bytes]:
 
 
 def _changing(folder: Path) -> str:
-    """Other bytes each time: the digest of what was taken is recorded, and a second look tells the difference."""
+    """Other bytes each time: the digest of what was taken is recorded, and a second look tells the
+    difference."""
     with Web() as web:
         host = web.host({"/a.jpg": [ok(make_image(n)) for n in range(1, 4)]})
         seen = []
@@ -176,11 +178,11 @@ def _changing(folder: Path) -> str:
         agents = {one.head.partition(b"User-Agent: ")[2].partition(b"\r")[0] for one in host.log}
         assert len(agents) == 1
         assert not any(b"Referer" in one.head for one in host.log)
-        return "ok" if len(set(seen)) == 2 else "not told apart"
+        return "ok" if len(set(seen)) == 2 else "not distinguished"
 
 
 def _blocked(folder: Path) -> str:
-    """By digest and by PDQ: nothing of it is written, one row says so."""
+    """By digest and by PDQ: nothing of it is written but one row."""
     by_digest, by_look = make_image(11), make_image(12)
     again = io.BytesIO()
     Image.open(io.BytesIO(by_look)).save(again, "JPEG", quality=60)
@@ -213,8 +215,8 @@ def _digest(data: bytes) -> str:
 
 
 def _broken_files() -> Sequence[bytes]:
-    """Our own files of the kinds that Pillow's tests keep: cut, shuffled, with lengths that lie. None may get through
-    to a crash of the worker, whatever becomes of them."""
+    """Our own files of the kinds that Pillow's tests keep: cut, shuffled, with lengths that lie.
+    None may get through to a crash of the worker, whatever becomes of them."""
     found = []
     for kind in ("JPEG", "PNG", "WEBP", "GIF"):
         data = bytearray(saved(kind, "P" if kind == "GIF" else "RGB"))

@@ -1,4 +1,5 @@
-"""Cases that need names, addresses or certificates: a resolver and a certificate authority of the test's own."""
+"""Cases that need names, addresses or certificates: a resolver and a certificate authority of the
+test's own."""
 
 import socket
 import ssl

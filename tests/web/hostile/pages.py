@@ -1,4 +1,5 @@
-"""Cases 95 to 102 and 112 to 116: pages that lie about their encoding, and pages made to hold a parser up."""
+"""Cases 95 to 102 and 112 to 116: pages that lie about their encoding, and pages made to hold a
+parser up."""
 
 from tests.web.hostile.cases import Case, Run
 from tests.web.hostile.web import html, ok
@@ -10,7 +11,8 @@ RARE = "𠮷野家的𠀀字很少见，" + TEXT
 
 
 def page(text: str, charset: str, label: str = "", *, meta: str = "") -> bytes:
-    """A page in an encoding, under the label of its header, with what its own meta says."""
+    """A page in an encoding, under the label of its header, with what its own meta element
+    states."""
     declared = f"<meta charset={meta}>" if meta else ""
     head = f"<html><head>{declared}<title>页</title></head>"
     body = f"{head}<body><p>{text}</p><img src=/1.jpg alt='{text}'></body></html>"
@@ -42,7 +44,8 @@ def encoded(number: int, does: str, text: str, *answers: bytes) -> Case:
 
 
 def _mixed(run: Run) -> None:
-    """The half that is right is read; what is not is at most one character in a thousand, or no page at all."""
+    """The half that is right is read; what is not is at most one character in a thousand, or no
+    page at all."""
     for one in run.candidates():
         if isinstance(one, Candidate):
             words = "".join(part.text for part in one.texts)
@@ -54,7 +57,10 @@ def _mixed(run: Run) -> None:
 def stress(
     number: int, does: str, *bodies: str | bytes, outcome: str = "ok", found: bool = True
 ) -> Case:
-    """Pages whose image is found where a browser finds it. How long they take is a limit of the test itself."""
+    """Pages whose image is found where a browser finds it.
+
+    How long they take is a limit of the test itself.
+    """
 
     def check(run: Run) -> None:
         urls = [one.url for one in run.candidates() if isinstance(one, Candidate)]
@@ -130,7 +136,7 @@ CASES = [
     ),
     encoded(
         101,
-        "says one thing in the header, another in the page",
+        "states one encoding in the header, another in the page",
         TEXT,
         page(TEXT, "gbk", "utf-8", meta="gbk"),
         page(TEXT, "utf-8", "gbk", meta="utf-8"),

@@ -1,4 +1,5 @@
-"""Cases 59 to 80: hosts that are busy, broken or closed to us, and what they say in robots.txt and elsewhere."""
+"""Cases 59 to 80: hosts that are busy, broken or closed to us, and what they say in robots.txt and
+elsewhere."""
 
 import time
 from collections.abc import Callable
@@ -43,9 +44,9 @@ def rules(*lines: str) -> bytes:
 
 def _waited(at_least_s: float) -> Callable[[Run], None]:
     def check(run: Run) -> None:
-        asked = [one for one in run.host.log if one.path == "/a.jpg"]
-        assert len(asked) == 2
-        assert gaps_s(asked)[0] >= at_least_s
+        requests = [one for one in run.host.log if one.path == "/a.jpg"]
+        assert len(requests) == 2
+        assert gaps_s(requests)[0] >= at_least_s
 
     return check
 
@@ -200,7 +201,7 @@ def _delay_is_the_gap(run: Run) -> None:
 
 
 def _new_rules(folder: Path) -> str:
-    """A robots.txt is looked at anew after a day, whatever was handed on in between."""
+    """A robots.txt is requested again after a day, whatever was handed on in between."""
     host = HostState("a.cn:80", HostLimits(), DEFAULTS, {})
     host.apply_robots(parse_robots("User-agent: *\nDisallow: /old"))
     state = host.to_json(with_robots=True)
@@ -279,7 +280,7 @@ CASES = [
     ),
     Case(
         number=60,
-        does="says so as a date",
+        does="states so as a date",
         outcome="ok",
         answers=_in_two_seconds,
         check=_waited(1.95),
@@ -317,7 +318,7 @@ CASES = [
     ),
     Case(
         number=65,
-        does="says with status 200 that there is no such page",
+        does="states with status 200 that there is no such page",
         outcome="soft_404",
         answers={
             "/1": html(

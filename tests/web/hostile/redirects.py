@@ -52,7 +52,8 @@ def _canary_port(web: Web) -> Answers:
 
 
 def _rebinding(folder: Path) -> str:
-    """Public at the first look, loopback at every later one: only the first may be dialled, and it is checked."""
+    """Public at the first look, loopback at every later one: only the first may be connected to,
+    and it is checked."""
     with Web() as web:
         canary = web.host({})
         port = canary.name.rpartition(":")[2]
@@ -206,7 +207,7 @@ CASES = [
     ),
     Case(
         number=43,
-        does="has a name that is loopback when it is dialled",
+        does="has a name that is loopback when it is connected to",
         outcome="address",
         own=_rebinding,
     ),

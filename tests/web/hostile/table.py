@@ -1,8 +1,8 @@
 """The table: every case of the hostile web, by number: what the server does, and the one outcome.
 
-Numbers and behaviours are those of the list of hostile behaviours that the crawl was designed against. Other parts
-of the package (texts, duplicates, images) add theirs: write the cases in a file of this folder, list it here, and
-take the number out of `MISSING`.
+Numbers and behaviours are those of the list of hostile behaviours that the crawl was designed
+against. Other parts of the package (texts, duplicates, images) add theirs: write the cases in a
+file of this folder, list it here, and take the number out of `MISSING`.
 """
 
 from tests.web.hostile import (

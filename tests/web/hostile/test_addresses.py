@@ -1,4 +1,5 @@
-"""No spelling of a forbidden address is dialled, through whichever door it comes, and no name that changes its mind."""
+"""No connection is made to a forbidden address, however it is spelled, nor by a name that changes
+its address."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -96,13 +97,16 @@ SPELLINGS = [
     ),
 ]
 
-Dialled = list[tuple[str, int]]
+Connected = list[tuple[str, int]]
 
 
 @pytest.fixture
-def dialled(monkeypatch: pytest.MonkeyPatch) -> Dialled:
-    """Every address for which the client made a socket. Public ones are noted, not dialled: a test asks nobody."""
-    seen: Dialled = []
+def connected(monkeypatch: pytest.MonkeyPatch) -> Connected:
+    """Every address for which the client made a socket.
+
+    Public ones are noted, not connected to: a test asks nobody.
+    """
+    seen: Connected = []
     make = Client._make_socket
 
     def noted(client: Client, info: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
@@ -185,22 +189,22 @@ def _by_sitemap(folder: Path, web: Web) -> Run:
 
 
 @pytest.mark.parametrize("door", [_as_images, _as_pages, _by_redirect, _by_robots, _by_sitemap])
-def test_hostile_spellings_of_forbidden_addresses_are_never_dialled(
-    door: Callable[[Path, Web], Run], tmp_path: Path, dialled: Dialled, canaries: list[Host]
+def test_hostile_spellings_of_forbidden_addresses_are_never_connected_to(
+    door: Callable[[Path, Web], Run], tmp_path: Path, connected: Connected, canaries: list[Host]
 ) -> None:
     assert len(SPELLINGS) >= 60
     with Web() as web:
         run = door(tmp_path, web)
         ours = {("127.0.0.1", int(host.name.rpartition(":")[2])) for host in web.hosts}
-        assert set(dialled) <= ours
+        assert set(connected) <= ours
     assert all(host.connections == 0 for host in canaries)
     assert run.rows
     allowed = {"address", "port", "bad_url", "scheme", "robots_unavailable"}
     assert {row["reason"] for row in run.rows} <= allowed
 
 
-def test_hostile_names_that_change_their_mind_are_never_dialled_inside(
-    tmp_path: Path, dialled: Dialled, canaries: list[Host]
+def test_hostile_names_that_change_their_mind_are_never_connected_to_inside(
+    tmp_path: Path, connected: Connected, canaries: list[Host]
 ) -> None:
     addresses = [["1.1.1.1"] if n % 2 == 0 else ["127.0.0.1"] for n in range(2000)] + [
         ["127.0.0.1"]
@@ -214,5 +218,5 @@ def test_hostile_names_that_change_their_mind_are_never_dialled_inside(
         run = Run(web.host({}), web)
         fetch_with(run, tmp_path, urls, (), names, replace(QUICK, max_robots_tries=2))
     assert names.lookups >= 1000
-    assert {address for address, _ in dialled} == {"1.1.1.1"}
+    assert {address for address, _ in connected} == {"1.1.1.1"}
     assert all(host.connections == 0 for host in canaries)

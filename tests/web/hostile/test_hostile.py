@@ -34,7 +34,10 @@ def test_hostile_numbers_that_are_claimed_are_run_and_the_others_are_known() -> 
 
 
 def test_hostile_web_all_at_once_with_the_default_limits(tmp_path: Path) -> None:
-    """In a process of its own, whose peak of memory is the worker's. Exit 0: every outcome as in the table."""
+    """In a process of its own, whose peak of memory is the worker's.
+
+    Exit 0: every outcome as in the table.
+    """
     script = Path(__file__).with_name("at_once.py")
     done = subprocess.run(
         [sys.executable, str(script), str(tmp_path)], capture_output=True, text=True, check=False

@@ -1,4 +1,5 @@
-"""Cases 1 to 31: servers that stall, lie about lengths, flood headers, or have no right to their name."""
+"""Cases 1 to 31: servers that stall, lie about lengths, flood headers, or have no right to their
+name."""
 
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -104,21 +105,21 @@ CASES = [
     ),
     Case(
         number=5,
-        does="says no length and never closes",
+        does="states no length and never closes",
         outcome="timeout",
         answers={"/a.jpg": drips(OK + b"\r\n", bytes(2000), 0.25)},
         limits={"total_s": 3.0},
     ),
     Case(
         number=6,
-        does="says a length that is larger than its body",
+        does="states a length that is larger than its body",
         outcome="short_body",
         answers={"/a.jpg": sends(OK + b"Content-Length: 99999\r\n\r\n" + IMAGE[:500])},
         check=_asked(2),
     ),
     Case(
         number=7,
-        does="says a length that is smaller than its body",
+        does="states a length that is smaller than its body",
         outcome="ok",
         paths=("/a.jpg", "/b.jpg"),
         answers={"/a.jpg": ok(IMAGE) + b"more of it", "/b.jpg": ok(make_image(2))},
@@ -126,13 +127,13 @@ CASES = [
     ),
     Case(
         number=8,
-        does="says two lengths",
+        does="states two lengths",
         outcome="protocol",
         answers={"/a.jpg": OK + b"Content-Length: 5\r\n" + LENGTH + b"\r\n" + IMAGE},
     ),
     Case(
         number=9,
-        does="says a length and sends chunks",
+        does="states a length and sends chunks",
         outcome="protocol",
         answers={
             "/a.jpg": OK + LENGTH + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
@@ -140,7 +141,7 @@ CASES = [
     ),
     Case(
         number=10,
-        does="says a length that is no number",
+        does="states a length that is no number",
         outcome="protocol",
         paths=("/a.jpg", "/b.jpg"),
         answers={

@@ -30,7 +30,7 @@ def crawl(
     hosts = {name: HostLimits(min_gap_s=0) for name in allow}
     before = ""
     crawled: tuple[str, ...] = ()
-    asked: list[str] = []
+    requested: list[str] = []
     pages: list[str] = []
     for number in range(100):
         frontier = folder / str(number)
@@ -39,7 +39,7 @@ def crawl(
             seeds=() if before else rows,
             before=before,
             crawled=crawled,
-            requested=tuple(asked),
+            requested=tuple(requested),
             limits=limits,
             hosts=hosts,
         )
@@ -51,7 +51,7 @@ def crawl(
             pages += [row[0] for row in read_frontier(frontier / one.name)]
             done.append(_crawl_list(frontier, one, scope, hosts))
         before, crawled = str(frontier), tuple(done)
-        asked.append(str(frontier / "asked.npy"))
+        requested.append(str(frontier / "asked.npy"))
     raise AssertionError("a trap has no end")
 
 
@@ -121,7 +121,10 @@ def _filters(path: str) -> str:
 
 
 def _wildcard(folder: Path) -> str:
-    """Names cost nothing: every page links to hosts that nobody has seen. All of them are addresses of loopback."""
+    """Names cost nothing: every page links to hosts that nobody has seen.
+
+    All of them are addresses of loopback.
+    """
     from wenlan_data.crawl.budget import Budget
     from wenlan_data.crawl.frontier import _table
 
@@ -158,14 +161,14 @@ def _one_fetch(folder: Path) -> str:
         host = web.host({}, lambda _: html("<html>"))
         port = host.name.rpartition(":")[2]
         seeds = [*(host.url(path) for path in SAME), f"HTTP://127.0.0.1:{port}/p?id=1"]
-        asked = crawl(
+        requested = crawl(
             folder,
             seeds,
             Scope(hosts=(host.name,)),
             [host.name],
             CrawlLimits(own_hosts=(host.name,)),
         )
-        assert len(asked) == 1
+        assert len(requested) == 1
         assert host.paths == ["/p?id=1"]
         return "ok"
 

@@ -1,4 +1,5 @@
-"""The hostile web: each case a host of its own on loopback, which sends exactly the bytes that its case says."""
+"""The hostile web: each case a host of its own on loopback, which sends exactly the bytes of its
+case."""
 
 import asyncio
 import threading
@@ -121,8 +122,8 @@ class Web:
         tls: object = None,
         raw: Behaviour | None = None,
     ) -> Host:
-        """A new host that is up. `otherwise` answers paths that have no answer, 404 without it; `raw` takes over
-        every connection."""
+        """A new host that is up. `otherwise` answers paths that have no answer, 404 without it;
+        `raw` takes over every connection."""
         listed = {
             path: list(one) if isinstance(one, list) else [one] for path, one in answers.items()
         }
@@ -164,8 +165,8 @@ class Web:
     ) -> bool:
         head = await reader.readuntil(b"\r\n\r\n")
         path = head.split(b" ")[1].decode("latin-1")
-        asked = LoggedRequest(path, head, time.monotonic())
-        host.log.append(asked)
+        request = LoggedRequest(path, head, time.monotonic())
+        host.log.append(request)
         host.in_flight += 1
         host.most_in_flight = max(host.most_in_flight, host.in_flight)
         listed = host.answers.get(path) or [
@@ -176,19 +177,20 @@ class Web:
             if callable(answer):
                 await answer(reader, writer)
                 return False
-            # Before it is sent: a busy machine may look at its clock long after the client has read the answer.
-            asked.ended = time.monotonic()
+            # Before it is sent: a busy machine may look at its clock long after the client has read
+            # the answer.
+            request.ended = time.monotonic()
             writer.write(answer)
             await writer.drain()
             host.sent_bytes += len(answer)
             return True
         finally:
             host.in_flight -= 1
-            asked.ended = asked.ended or time.monotonic()
+            request.ended = request.ended or time.monotonic()
 
 
 async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Say nothing."""
+    """Sends nothing."""
     await asyncio.sleep(600)
 
 
@@ -230,6 +232,6 @@ def resets(start: bytes) -> Behaviour:
     return behave
 
 
-def gaps_s(asked: Iterable[LoggedRequest]) -> list[float]:
+def gaps_s(requests: Iterable[LoggedRequest]) -> list[float]:
     """Seconds between the end of a request and the beginning of the next."""
-    return [later.began - sooner.ended for sooner, later in pairwise(asked)]
+    return [later.began - sooner.ended for sooner, later in pairwise(requests)]
