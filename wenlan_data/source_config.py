@@ -115,7 +115,7 @@ def _read_file(word: str) -> Sources:
     ]
     try:
         sources = Sources.model_validate(value)
-        lists = sources.exclude.under(base)
+        lists = sources.exclude.with_absolute_paths(base)
         lists.load()
     except ValidationError as error:
         raise RecipeError(f"{word}: {describe(error, Sources)}") from error

@@ -39,14 +39,19 @@ class Blocklists:
     """64 hex digits of a PDQ hash; an image within `pdq_radius_bits` of one is not recorded."""
     pdq_radius_bits: int = 31
 
-    def under(self, base: str) -> "Blocklists":
-        """Returns a copy with absolute paths, since workers do not run in the operator's folder."""
-        names = ("domains", "urls", "sha256", "pdq")
-        domains, urls, sha256, pdq = (
-            str(Path(base, path).absolute()) if (path := getattr(self, name)) else ""
-            for name in names
+    def with_absolute_paths(self, base: str) -> "Blocklists":
+        """Resolves relative paths against `base`: workers do not run in the operator's folder."""
+
+        def absolute(path: str) -> str:
+            return str(Path(base, path).absolute()) if path else ""
+
+        return replace(
+            self,
+            domains=absolute(self.domains),
+            urls=absolute(self.urls),
+            sha256=absolute(self.sha256),
+            pdq=absolute(self.pdq),
         )
-        return replace(self, domains=domains, urls=urls, sha256=sha256, pdq=pdq)
 
     def load(self) -> "LoadedBlocklists":
         """Reads the lists. Raises `RecipeError` for a line that is no entry, with file and line."""

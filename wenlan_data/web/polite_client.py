@@ -1,5 +1,4 @@
-"""Fetches many URLs politely: robots.txt, gaps, back-off, opt-outs and redirects of every host are
-handled here."""
+"""Fetches many URLs politely: robots.txt, gaps, back-off, opt-outs and redirects of each host."""
 
 import asyncio
 import ssl
@@ -73,6 +72,8 @@ class PoliteClient:
         connection are held for it. Close the generator (`contextlib.aclosing`) to stop early.
         """
         buffer = _ArrivalBuffer()
+        # In a task of their own, since a task group must not be suspended by a `yield`: when one of
+        # its tasks fails, it cancels the task that entered it, which would be the caller's.
         fetching = asyncio.create_task(self._fetch_all(urls, buffer))
         fetching.add_done_callback(lambda _task: buffer.close())
         try:
@@ -80,9 +81,6 @@ class PoliteClient:
                 yield arrival
             await _first_error(fetching)
         finally:
-            # The requests run in a task of their own, since a task group must not be suspended by a
-            # `yield`: when one of its tasks fails it cancels the task that entered it, here the
-            # caller's.
             fetching.cancel()
             await asyncio.gather(fetching, return_exceptions=True)
 
