@@ -62,7 +62,7 @@ class Candidate:
     opt_out: tuple[str, ...] = ()
     """Signals seen, such as `X-Robots-Tag: noai`."""
     origin: Origin | None = None
-    """Set when the bytes are at hand; None means that they are asked for over HTTP."""
+    """Where the bytes of the image already lie; None: they are fetched over HTTP."""
     boxes: tuple[Box, ...] = ()
     """Regions that the source knows already, in pixels of the upright picture; for the detector `boxes`."""
 
