@@ -1,4 +1,4 @@
-"""Runs what README.md and docs/ show: YAML, Python, and commands with their output.
+"""Runs what README.md, CONTRIBUTING.md and docs/ show: YAML, Python, and commands with their output.
 
 `...` in the output matches anything.
 """
@@ -21,7 +21,7 @@ pytest.importorskip("skimage", reason="the extra [demo] is not installed")
 pytest.importorskip("sklearn", reason="the extra [demo] is not installed")
 
 ROOT = Path(__file__).parent.parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
