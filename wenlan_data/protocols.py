@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import Field, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 from wenlan_data.records import Box, Candidate, Drop, Region, Remark
 
@@ -48,6 +48,9 @@ class Detector(Protocol):
     Its regions come either from the image (`load`) or, with `from_source`, from the boxes that the
     source's record holds (`load_boxes`). Every member is implemented; none has a default.
     """
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+    """It is a dataclass, whose fields are its parameters in a recipe."""
 
     @property
     def batch_size(self) -> int:

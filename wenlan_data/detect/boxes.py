@@ -19,6 +19,7 @@ def iou(boxes: BoxArray, others: BoxArray) -> NDArray[np.float32]:
     4)."""
     corner = np.maximum(boxes[:, None, :2], others[None, :, :2])
     opposite = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    # Sides of boxes that do not overlap are negative: the product of two would be an area.
     intersection = np.clip(opposite - corner, 0, None).prod(axis=2)
     union = areas(boxes)[:, None] + areas(others)[None] - intersection
     # A box without area has no union with another such box: its overlap is 0, not NaN.

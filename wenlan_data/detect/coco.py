@@ -93,5 +93,6 @@ NAMES: dict[Language, tuple[str, ...]] = {
 }
 """80 names each, by class index from 0."""
 
+# The numbers left out are categories without released annotations.
 CATEGORY_IDS = tuple(sorted(set(range(1, 91)) - {12, 26, 29, 30, 45, 66, 68, 69, 71, 83}))
 """COCO's own number (1 to 90) of each class, the labels of torchvision's detection models."""

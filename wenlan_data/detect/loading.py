@@ -28,6 +28,7 @@ def with_absolute_weights(value: object) -> object:
 def load_detector(name: str, parameters: Mapping[str, object], device: str) -> Detector:
     """The detector of that name on that device, without its weights yet. Raises `RecipeError`."""
     kind = plugins.find(DETECTORS, name)
+    # A detector without the field has no choice of device: the key is then an error, not ignored.
     if any(field.name == "device" for field in fields(kind)):
         parameters = {**parameters, "device": device}
     elif device != "cpu":
@@ -46,7 +47,7 @@ def load_detector(name: str, parameters: Mapping[str, object], device: str) -> D
 def resolved_detector(detector: Detector) -> dict[str, object]:
     """The detector's parameters as JSON types, with the SHA-256 of weights that are already on
     disk."""
-    value: dict[str, object] = asdict(detector)  # type: ignore[call-overload]
+    value: dict[str, object] = asdict(detector)
     if value.get("weights") and not value["weights_sha256"]:
         value["weights_sha256"] = known_digest(str(value["weights"]))
     return value

@@ -121,6 +121,7 @@ def file_digest(path: Path) -> str:
         return _digest(path, status.st_size, status.st_mtime_ns)
 
 
+# Up to 175 MB of weights are hashed once a process, although the digest is needed several times.
 @lru_cache(maxsize=16)
 def _digest(path: Path, size_bytes: int, changed_ns: int) -> str:  # noqa: ARG001 - part of the cache key
     with path.open("rb") as file:

@@ -9,8 +9,6 @@ decoding at a fraction of its size. Between the two lie 0.35 bits of pHash on av
 its luma (BT.601) alone.
 """
 
-from typing import cast
-
 import imagehash
 import numpy as np
 import pdqhash
@@ -38,11 +36,11 @@ def colour_thumbnail(pixels: Pixels) -> Pixels:
     while min(pixels.shape[:2]) >= 2 * MIN_DECODED_SIDE_PX:
         # Averages of four, for which OpenCV has fast code: a third less time for 512x384.
         half = pixels.shape[1] // 2, pixels.shape[0] // 2
-        pixels = cast("Pixels", cv2.resize(pixels, half, interpolation=cv2.INTER_AREA))
+        pixels = cv2.resize(pixels, half, interpolation=cv2.INTER_AREA)
     # INTER_AREA enlarges bilinearly, so that small images are covered as well.
-    return cast(
-        "Pixels", cv2.resize(pixels, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA)
-    )
+    size = THUMBNAIL_PX, THUMBNAIL_PX
+    thumbnail: Pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    return thumbnail
 
 
 def grey_thumbnail(pixels: Pixels) -> Pixels:
@@ -55,7 +53,8 @@ def luma(thumbnail: Pixels) -> Pixels:
     if thumbnail.ndim == 2:
         return thumbnail
     cv2 = opencv()
-    return cast("Pixels", cv2.cvtColor(thumbnail, cv2.COLOR_RGB2GRAY))
+    grey: Pixels = cv2.cvtColor(thumbnail, cv2.COLOR_RGB2GRAY)
+    return grey
 
 
 def quarter_colours(thumbnail: Pixels) -> bytes:

@@ -2,7 +2,6 @@
 sRGB."""
 
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import simplejpeg
@@ -135,7 +134,8 @@ def resize(pixels: Pixels, width: int, height: int) -> Pixels:
     cv2 = opencv()
     is_bilinear = max(pixels.shape[0] / height, pixels.shape[1] / width) <= _MAX_BILINEAR_RATIO
     method = cv2.INTER_LINEAR if is_bilinear else cv2.INTER_AREA
-    return cast("Pixels", cv2.resize(pixels, (width, height), interpolation=method))
+    resized: Pixels = cv2.resize(pixels, (width, height), interpolation=method)
+    return resized
 
 
 def srgb_pixels(jpeg: bytes) -> Pixels:

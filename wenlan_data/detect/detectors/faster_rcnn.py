@@ -120,6 +120,7 @@ class FasterRcnn:
             output[name].cpu().numpy().astype(np.float32) for name in ("boxes", "scores")
         )
         numbers = output["labels"].cpu().numpy()
+        # Category numbers that COCO left unused have no name: their boxes are dropped.
         known = np.flatnonzero(np.isin(numbers, list(names)) & (scores > self.confidence))
         known = known[np.argsort(-scores[known], kind="stable")]
         labels = [names[one] for one in numbers[known].tolist()]
@@ -133,6 +134,7 @@ class FasterRcnn:
             "torchvision.models.detection", by="faster_rcnn", extra="faster-rcnn"
         )
         build = getattr(detection, f"fasterrcnn_{self.architecture}")
+        # Without torchvision's own weights: it would download them unasked.
         model = build(
             weights=None,
             weights_backbone=None,

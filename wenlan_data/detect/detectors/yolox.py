@@ -114,6 +114,7 @@ class _OnnxModel:
         ]
 
     def _run(self, batch_BCHW: Floats) -> Floats:
+        # A model exported with a fixed batch refuses any other: one image at a time.
         groups = batch_BCHW[:, None] if self._is_fixed else [batch_BCHW]
         found: list[Floats] = [self._session.run(None, {self._input: group})[0] for group in groups]
         return np.concatenate(found)
@@ -130,6 +131,7 @@ class _OnnxModel:
         every = output[:, 4:5] * output[:, 5:]
         classes = every.argmax(axis=1)
         scores: Floats = every[np.arange(len(every)), classes]
+        # Filtered before the boxes are computed: few of the thousands of anchors hold an object.
         good = np.flatnonzero(scores > self._settings.confidence)
         raw, strides = output[good], self._strides[good]
         centre = (raw[:, :2] + self._cells[good]) * strides
@@ -199,6 +201,7 @@ def _letterbox(image: RGBImage, height: int, width: int) -> tuple[Floats, float]
     """float32 (3, height, width), channels blue, green, red from 0 to 255, the image scaled to fit
     at the top left; and the scale."""
     cv2 = opencv()
+    # Padded and not stretched, as in training: objects keep their aspect.
     ratio = min(height / image.shape[0], width / image.shape[1])
     fitted = (max(1, int(image.shape[1] * ratio)), max(1, int(image.shape[0] * ratio)))
     canvas = np.full((height, width, 3), _FILL, np.uint8)
