@@ -31,13 +31,13 @@ MAX_RADIUS_BITS = 8
 TitleRepeats = Literal["title", "keep"]
 
 
-class _Part(BaseModel):
+class _RecipeModel(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=False, use_attribute_docstrings=True
     )
 
 
-class RuleSpec(_Part):
+class RuleSpec(_RecipeModel):
     """One text rule by name, its parameters beside it."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -60,7 +60,7 @@ class RuleSpec(_Part):
         return {"rule": self.rule, **asdict(self.load())}  # type: ignore[call-overload]
 
 
-class TextRules(_Part):
+class TextRules(_RecipeModel):
     """Which texts are taken, and which one becomes the caption."""
 
     rules: tuple[RuleSpec, ...] = ()
@@ -99,7 +99,7 @@ RadiusBits = Annotated[
 ]
 
 
-class DedupeRules(_Part):
+class DedupeRules(_RecipeModel):
     """What counts as the same picture."""
 
     radius_bits: RadiusBits = 4
@@ -121,7 +121,7 @@ class DedupeRules(_Part):
     """Of the corpus that may come from one registrable domain; 1: no limit."""
 
 
-class DetectRules(_Part):
+class DetectRules(_RecipeModel):
     """How regions are found."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -168,7 +168,7 @@ _UNITS = {
 }
 
 
-class ShardRules(_Part):
+class ShardRules(_RecipeModel):
     """How samples are packed."""
 
     max_samples: int = Field(default=10_000, ge=1)
@@ -185,7 +185,7 @@ class ShardRules(_Part):
         return value
 
 
-class Recipe(_Part):
+class Recipe(_RecipeModel):
     """What to build."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")

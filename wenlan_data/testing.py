@@ -216,7 +216,7 @@ def _write_shard(folder: Path, number: int, samples: Sequence[Sample]) -> shard_
         folder / name, ((sample.key, encode_sample(sample)) for sample in samples)
     )
     table = folder / offsets_name(name)
-    save_offsets(table, written.places)
+    save_offsets(table, written.locations)
     digest = hashlib.sha256(table.read_bytes()).hexdigest()
     return shard_manifest.ShardEntry(
         name=name,

@@ -7,7 +7,7 @@ import pytest
 
 from tests.shard.make_golden import GOLDEN, draw, encode
 from wenlan_data.errors import DamageError
-from wenlan_data.shard.summary import picture_sides_px, summarise
+from wenlan_data.shard.summary import image_sides_px, summarise
 
 
 def test_a_corpus_is_counted_from_its_tables() -> None:
@@ -35,7 +35,7 @@ def test_tars_alone_give_the_same_counts_but_for_the_drops() -> None:
 
 def test_a_strangers_tar_is_counted_by_what_it_has(tmp_path: Path) -> None:
     members = {
-        "a.png": b"no picture",
+        "a.png": b"no image",
         "b.jpg": encode(draw(1)),
         "b.txt": "猫\xff".encode("latin-1", "replace"),
         "b.json": b"[1]",
@@ -53,7 +53,7 @@ def test_a_strangers_tar_is_counted_by_what_it_has(tmp_path: Path) -> None:
     )
 
 
-def test_a_damaged_metadata_table_is_named(tmp_path: Path) -> None:
+def test_a_corrupt_metadata_table_is_named(tmp_path: Path) -> None:
     shutil.copytree(GOLDEN, tmp_path / "corpus")
     (tmp_path / "corpus" / "metadata" / "000000.parquet").write_bytes(b"PAR1")
     with pytest.raises(DamageError, match=r"000000\.parquet"):
@@ -61,5 +61,5 @@ def test_a_damaged_metadata_table_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff", b"GIF89a"])
-def test_what_is_no_picture_has_no_sides(data: bytes) -> None:
-    assert picture_sides_px(data) is None
+def test_what_is_no_image_has_no_sides(data: bytes) -> None:
+    assert image_sides_px(data) is None

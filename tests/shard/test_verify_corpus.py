@@ -40,12 +40,15 @@ def _regions(corpus: Path) -> dict[str, list[tuple[Path, str, int, int]]]:
     }
     for tar in sorted(corpus.glob("shards/*.tar")):
         end = 0
-        for place in load_offsets(tar.with_suffix(".offsets.parquet")):
-            kind = "json" if place.member.endswith(".json") else "payload"
-            data_end, end = place.offset + place.size, padded_end(place.offset, place.size)
-            regions["header"].append((tar, place.member, place.offset - 512, place.offset))
-            regions[kind].append((tar, place.member, place.offset, data_end))
-            regions["padding"].append((tar, place.member, data_end, end))
+        for location in load_offsets(tar.with_suffix(".offsets.parquet")):
+            kind = "json" if location.member.endswith(".json") else "payload"
+            data_end, end = (
+                location.offset + location.size,
+                padded_end(location.offset, location.size),
+            )
+            regions["header"].append((tar, location.member, location.offset - 512, location.offset))
+            regions[kind].append((tar, location.member, location.offset, data_end))
+            regions["padding"].append((tar, location.member, data_end, end))
         regions["padding"].append((tar, END, end, tar.stat().st_size))
     return {kind: [one for one in many if one[2] < one[3]] for kind, many in regions.items()}
 
@@ -110,7 +113,7 @@ def test_a_shard_that_the_manifest_does_not_know_is_named(corpus: Path) -> None:
     shutil.copy(corpus / "shards" / "wenlan-000001.tar", corpus / "shards" / "wenlan-000002.tar")
     (finding,) = verify(corpus)
     assert finding == Problem(
-        "shards/wenlan-000002.tar", "", 0, "the manifest does not know this file"
+        "shards/wenlan-000002.tar", "", 0, "the manifest does not name this file"
     )
 
 
@@ -258,12 +261,12 @@ def test_a_flip_in_a_picture_of_one_shard_alone_is_found_by_the_digest_beside_it
     corpus: Path,
 ) -> None:
     shard = sorted((corpus / "shards").glob("*.tar"))[0]
-    place = next(
+    location = next(
         one
         for one in load_offsets(shard.with_name(f"{shard.stem}.offsets.parquet"))
         if one.member.endswith("jpg")
     )
     with _changed(shard) as data:
-        data[place.offset + place.size // 2] ^= 4
+        data[location.offset + location.size // 2] ^= 4
     [finding] = verify(shard)
-    assert (finding.member, finding.offset) == (f"{place.key}.jpg", place.offset)
+    assert (finding.member, finding.offset) == (f"{location.key}.jpg", location.offset)

@@ -44,16 +44,19 @@ def test_the_same_samples_give_the_same_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 511, 512, 513, 20_000])
-def test_places_are_where_tarfile_finds_the_members(tmp_path: Path, size: int) -> None:
+def test_locations_are_where_tarfile_finds_the_members(tmp_path: Path, size: int) -> None:
     written = write_shard(tmp_path / "a.tar", [_encoded(number, size) for number in range(3)])
     with tarfile.open(tmp_path / "a.tar") as tar:
         members = tar.getmembers()
     assert [(one.name, one.offset_data, one.size) for one in members] == [
-        (place.member, place.offset, place.size) for place in written.places
+        (location.member, location.offset, location.size) for location in written.locations
     ]
     data = (tmp_path / "a.tar").read_bytes()
-    for place in written.places:
-        assert google_crc32c.value(data[place.offset : place.offset + place.size]) == place.crc32c
+    for location in written.locations:
+        assert (
+            google_crc32c.value(data[location.offset : location.offset + location.size])
+            == location.crc32c
+        )
 
 
 def test_a_header_tells_neither_time_nor_owner(tmp_path: Path) -> None:
@@ -100,16 +103,16 @@ def test_offsets_survive_their_table_and_find_one_sample(tmp_path: Path) -> None
     samples = [_encoded(number) for number in range(4)]
     written = write_shard(tmp_path / "a.tar", samples)
     for name in ("a.offsets.parquet", "b.offsets.parquet"):
-        save_offsets(tmp_path / name, written.places)
+        save_offsets(tmp_path / name, written.locations)
     assert (tmp_path / "a.offsets.parquet").read_bytes() == (
         tmp_path / "b.offsets.parquet"
     ).read_bytes()
-    assert load_offsets(tmp_path / "a.offsets.parquet") == list(written.places)
-    places = find_locations(tmp_path / "a.offsets.parquet", samples[2][0])
+    assert load_offsets(tmp_path / "a.offsets.parquet") == list(written.locations)
+    locations = find_locations(tmp_path / "a.offsets.parquet", samples[2][0])
     data = (tmp_path / "a.tar").read_bytes()
     found = {
-        place.member.partition(".")[2]: data[place.offset : place.offset + place.size]
-        for place in places
+        location.member.partition(".")[2]: data[location.offset : location.offset + location.size]
+        for location in locations
     }
     assert found == samples[2][1]
     assert find_locations(tmp_path / "a.offsets.parquet", "f" * 32) == []

@@ -21,7 +21,7 @@ from wenlan_data.report.data import (
     ReportItem,
 )
 from wenlan_data.shard.reader import Member, SampleMembers, read_at, scan
-from wenlan_data.shard.summary import PICTURES, picture_sides_px
+from wenlan_data.shard.summary import IMAGE_EXTENSIONS, image_sides_px
 
 HEADER_BYTES = 1 << 16
 """Bytes of an image that are read for its size, where the JSON does not state it."""
@@ -62,11 +62,11 @@ def _draw(drawn: list[tuple[int, int, ReportItem]], item: ReportItem, number: in
 
 def _read_item(tar: Path, file: BinaryIO, group: SampleMembers) -> ReportItem:
     fields = _parse_fields(_read_small(file, group.members.get("json")))
-    image = next((group.members[name] for name in PICTURES if name in group.members), None)
+    image = next((group.members[name] for name in IMAGE_EXTENSIONS if name in group.members), None)
     width, height = _side_px(fields, "width"), _side_px(fields, "height")
     if image and not (width and height):
         head = read_at(file, Member(image.name, image.offset, min(image.size, HEADER_BYTES)))
-        width, height = picture_sides_px(head) or (0, 0)
+        width, height = image_sides_px(head) or (0, 0)
     caption = _read_caption(file, group, fields)
     tokens = _text(fields, "tokens").split()
     return ReportItem(

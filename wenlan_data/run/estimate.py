@@ -1,4 +1,4 @@
-"""What a build would do, from local files alone: `--dry-run`."""
+"""Estimates a build from local files alone, for `--dry-run`."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from wenlan_data.source_config import Sources, SourceSpec
 from wenlan_data.web.limits import HostLimits
 from wenlan_data.web.urls import host_of
 
-BYTES_PER_PICTURE = 100_000
-"""Mean of photographs on the Chinese web after the size filter; our own guess, printed beside the estimate."""
+BYTES_PER_IMAGE = 100_000
+"""Assumed mean size of images that pass the size filter; a guess, printed with the estimate."""
 MAX_COUNTED_ROWS = 1_000_000
-"""Hosts are counted over at most this many rows; beyond it the counts are unknown."""
+"""Hosts are not counted for sources with more rows than this; their counts are then unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceEstimate:
-    """One source: None means that only a full read tells."""
+    """Counts of one source; `rows` is None if only a full read could count them."""
 
     name: str
     rows: int | None
@@ -27,7 +27,7 @@ class SourceEstimate:
 
 @dataclass(frozen=True, slots=True)
 class HostEstimate:
-    """URLs times gap."""
+    """Least time that one host's URLs take: URLs times request gap, over connections."""
 
     host: str
     urls: int
@@ -37,7 +37,7 @@ class HostEstimate:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """The whole build."""
+    """Counts of the whole build; None where they are unknown."""
 
     sources: tuple[SourceEstimate, ...]
     rows: int | None
@@ -45,27 +45,30 @@ class Estimate:
     disk_bytes: int | None
     seconds: int | None
     slowest_hosts: tuple[HostEstimate, ...]
-    bytes_per_picture: int = BYTES_PER_PICTURE
+    # A key of `--json`, which keeps its name.
+    bytes_per_picture: int = BYTES_PER_IMAGE
 
 
 def estimate(prepared: Prepared) -> Estimate:
-    """Read the sources, send nothing, create nothing."""
+    """Estimates rows, requests, disk and time. Reads the sources; sends and creates nothing."""
     sources = prepared.sources
     if sources is None:
         return Estimate((), None, None, None, 0, ())
     described = tuple(_source(spec, prepared) for spec in sources.sources)
-    counts = [one.rows for one in described]
-    rows = None if None in counts else sum(count for count in counts if count is not None)
+    row_counts = [one.rows for one in described]
+    known_counts = [count for count in row_counts if count is not None]
+    rows = sum(known_counts) if len(known_counts) == len(row_counts) else None
     hosts = _hosts(sources, prepared) if rows is not None and rows <= MAX_COUNTED_ROWS else None
     slowest = sorted(
-        (_host(host, n, sources) for host, n in (hosts or {}).items()), key=lambda one: -one.seconds
+        (_host(host, urls, sources) for host, urls in (hosts or {}).items()),
+        key=lambda one: -one.seconds,
     )[:10]
     return Estimate(
         sources=described,
         rows=rows,
         urls=None if hosts is None else sum(hosts.values()),
-        # The WARC and the shard both hold the picture.
-        disk_bytes=None if rows is None else 2 * rows * BYTES_PER_PICTURE,
+        # The WARC and the shard both hold the image.
+        disk_bytes=None if rows is None else 2 * rows * BYTES_PER_IMAGE,
         seconds=None if hosts is None else round(max((one.seconds for one in slowest), default=0)),
         slowest_hosts=tuple(slowest),
     )
@@ -75,13 +78,13 @@ def _source(spec: SourceSpec, prepared: Prepared) -> SourceEstimate:
     source = spec.load()
     parts = list(source.parts(source=0, max_rows=prepared.options.generation_rows))
     known = [part.rows for part in parts if part.rows is not None]
-    # Pages have no part before they are crawled.
+    # A source of pages has no part before the crawl.
     rows = sum(known) if parts and len(known) == len(parts) else None
     return SourceEstimate(source.name, rows, len(parts), source.describe())
 
 
 def _hosts(sources: Sources, prepared: Prepared) -> Counter[str]:
-    """Host to URLs that would be asked, each once; what is no web address is never asked."""
+    """Counts distinct URLs to request by host; a candidate without a web address has no host."""
     counts: Counter[str] = Counter()
     seen: set[int] = set()
     for spec in sources.sources:

@@ -1,4 +1,4 @@
-"""What the metadata table tells of a caption: why this text, how it was written, what rules warn of."""
+"""Columns of the metadata table about a caption: why it was chosen, its script, its flags."""
 
 from collections.abc import Sequence
 
@@ -8,8 +8,8 @@ from wenlan_data.records import Remark
 def caption_reason(
     caption_type: str, types: Sequence[str], remarks: Sequence[tuple[str, Remark]]
 ) -> dict[str, object]:
-    """`caption_reason`, `script` and `flags` of a sample whose texts have these types."""
-    own = [remark for kind, remark in remarks if kind == _before(caption_type, remarks)]
+    """Returns `caption_reason`, `script` and `flags` of a sample whose texts have these types."""
+    own = [remark for kind, remark in remarks if kind == _type_in_rules(caption_type, remarks)]
     return {
         "caption_reason": reason(caption_type, types, remarks),
         "script": next((remark.value for remark in own if remark.kind == "script"), ""),
@@ -18,7 +18,10 @@ def caption_reason(
 
 
 def reason(caption_type: str, types: Sequence[str], remarks: Sequence[tuple[str, Remark]]) -> str:
-    """Why this type is the caption: `alt before surrounding, title`, or `alt alone`; then what was passed over."""
+    """Returns why this type is the caption, such as `alt before surrounding, title` or `alt alone`.
+
+    Names after it the texts that the rules rejected or found to repeat the page's title.
+    """
     others = dict.fromkeys(kind for kind in types if kind != caption_type)
     chosen = f"{caption_type} before {', '.join(others)}" if others else f"{caption_type} alone"
     rejected = (
@@ -32,8 +35,12 @@ def reason(caption_type: str, types: Sequence[str], remarks: Sequence[tuple[str,
     return "; ".join(dict.fromkeys((chosen, *rejected, *repeats)))
 
 
-def _before(caption_type: str, remarks: Sequence[tuple[str, Remark]]) -> str:
-    """The type under which the rules saw the caption."""
+def _type_in_rules(caption_type: str, remarks: Sequence[tuple[str, Remark]]) -> str:
+    """Returns the type that the caption had when the rules ran.
+
+    Later steps shorten surrounding texts to variants, and count an alt text that repeats the
+    page's title as a title.
+    """
     if caption_type in ("easy", "first"):
         return "surrounding"
     repeats = any(remark.kind == "repeats" for _, remark in remarks)

@@ -1,8 +1,8 @@
-"""Gathers every row that a generation left out, and which of them may be tried again."""
+"""Gathers the drops of a generation, and the ids that `--retry-failed` repeats."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +18,7 @@ from wenlan_data.tables import DROPS, WORK_DROPS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropsDetails:
-    """What a drops part reports beside its counts."""
+    """Counts of a drops part."""
 
     ids: int
     """Candidates of the generation."""
@@ -28,35 +28,41 @@ class DropsDetails:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DropsPart:
-    """Writes `drops.parquet` in source order, `ids.npy` (every candidate) and `retryable.npy` (those to try again)."""
+    """Part of the drops step.
+
+    Writes `drops.parquet` in source order, `ids.npy` (all candidates of the generation) and
+    `retryable.npy` (candidates whose failure is transient).
+    """
 
     drops: tuple[str, ...]
+    """Paths of the `drops.parquet` of all steps."""
     raws: tuple[str, ...]
+    """Paths of the `raw.parquet` of all extract parts."""
 
     def __call__(self, out: Path) -> Receipt[DropsDetails]:
-        """Gather. The receipt counts rows, and candidates in `details.ids`."""
+        """Writes the files. The receipt counts drops; `details.ids` counts candidates."""
         tables = [pq.read_table(path, schema=WORK_DROPS) for path in self.drops]
         rows = pa.concat_tables(tables).sort_by("ordinal")
         pq.write_table(
             rows.select(DROPS.names).cast(DROPS), out / "drops.parquet", compression="zstd"
         )
         retryable = rows.filter(pc.field("retryable"))["candidate_id"]
-        save_ids(out / "retryable.npy", _ids(retryable))
+        save_ids(out / "retryable.npy", _ids_array(retryable))
         ids = pa.chunked_array(
-            [chunk for path in self.raws for chunk in _read_ids(path).chunks], pa.binary(16)
+            [chunk for path in self.raws for chunk in _read_id_column(path).chunks], pa.binary(16)
         )
-        save_ids(out / "ids.npy", _ids(ids))
+        save_ids(out / "ids.npy", _ids_array(ids))
         return Receipt(
             rows_in=rows.num_rows,
             rows_out=rows.num_rows,
-            details=DropsDetails(ids=len(ids), dropped=_counts(rows)),
+            details=DropsDetails(ids=len(ids), dropped=_counts_by_step(rows)),
         )
 
 
 def find_drop(corpus: Path, manifest: Manifest, wanted: str) -> dict[str, Any]:
-    """The first row of the corpus' drops whose URL or key is `wanted`, by column.
+    """Returns the first drop of the corpus whose URL or key is `wanted`, as column to value.
 
-    Raises `UsageError` where there is none, and `DamageError` for a table that cannot be read.
+    Raises `UsageError` if there is none, `DamageError` for a table that cannot be read.
     """
     for entry in manifest.drops:
         path = corpus / "drops" / entry.name
@@ -70,26 +76,27 @@ def find_drop(corpus: Path, manifest: Manifest, wanted: str) -> dict[str, Any]:
                 f"{path}: this table cannot be read ({error}): run `shards verify`"
             ) from error
         if found.num_rows:
-            return cast("dict[str, Any]", found.slice(0, 1).to_pylist()[0])
+            row: dict[str, Any] = found.slice(0, 1).to_pylist()[0]
+            return row
     tables = f"{corpus}/drops/*.parquet".replace("'", "''")
     raise UsageError(
-        f"{wanted!r}: no row of {corpus}/drops has this url or key. What stands there, with DuckDB:"
+        f"{wanted!r}: no row of {corpus}/drops has this url or key. To list all drops with DuckDB:"
         f" SELECT step, reason, url, key FROM '{tables}'"
     )
 
 
-def _counts(rows: pa.Table) -> dict[str, dict[str, int]]:
+def _counts_by_step(rows: pa.Table) -> dict[str, dict[str, int]]:
     counts: dict[str, dict[str, int]] = {}
     for row in rows.group_by(["step", "reason"]).aggregate([([], "count_all")]).to_pylist():
         counts.setdefault(row["step"], {})[row["reason"]] = row["count_all"]
     return {step: dict(sorted(reasons.items())) for step, reasons in sorted(counts.items())}
 
 
-def _read_ids(path: str) -> pa.ChunkedArray:
+def _read_id_column(path: str) -> pa.ChunkedArray:
     return pq.read_table(path, columns=["candidate_id"])["candidate_id"]
 
 
-def _ids(column: pa.ChunkedArray) -> "np.ndarray[tuple[int], np.dtype[np.bytes_]]":
+def _ids_array(column: pa.ChunkedArray) -> "np.ndarray[tuple[int], np.dtype[np.bytes_]]":
     joined = b"".join(
         chunk.buffers()[1].to_pybytes()[chunk.offset * 16 : (chunk.offset + len(chunk)) * 16]
         for chunk in column.chunks

@@ -1,4 +1,4 @@
-"""Finds one sample of a corpus by key or number."""
+"""Finds one sample by its key."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,30 +9,33 @@ from wenlan_data.shard.reader import Member, SampleMembers, scan, shard_paths
 
 
 def find_sample(paths: Sequence[Path], key: str) -> tuple[Path, SampleMembers]:
-    """Where the sample `key` lies: by the offsets tables of a corpus, by reading through other tars.
+    """Returns the tar that holds the sample `key`, and the places of its members.
 
-    Raises `UsageError` where no tar holds it.
+    Uses offsets tables where they exist; a tar without one is read from its start. Raises
+    `UsageError` if no tar holds the key.
     """
     for path in shard_paths(paths):
         offsets = path.with_name(shard_format.offsets_name(path.name))
-        group = _look_up(offsets, key) if offsets.is_file() else _search(path, key)
-        if group:
-            return path, group
+        sample = _look_up(offsets, key) if offsets.is_file() else _search(path, key)
+        if sample:
+            return path, sample
     raise UsageError(
-        f"{key!r}: no shard given holds this key: `shards ls --samples` shows what there is"
+        f"{key!r}: no given shard holds this key: `shards ls --samples` lists the keys"
     )
 
 
 def _look_up(offsets: Path, key: str) -> SampleMembers | None:
     from wenlan_data.shard.index import find_locations
 
-    places = find_locations(offsets, key)
+    locations = find_locations(offsets, key)
     members = {
-        place.member.removeprefix(key + "."): Member(place.member, place.offset, place.size)
-        for place in places
+        location.member.removeprefix(key + "."): Member(
+            location.member, location.offset, location.size
+        )
+        for location in locations
     }
     return SampleMembers(key, members) if members else None
 
 
 def _search(path: Path, key: str) -> SampleMembers | None:
-    return next((group for group in scan(path) if group.key == key), None)
+    return next((sample for sample in scan(path) if sample.key == key), None)

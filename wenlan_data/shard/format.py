@@ -1,47 +1,54 @@
-"""The bytes of a sample: three tar members `{key}.jpg`, `{key}.json`, `{key}.txt`, see `shards/README.md`."""
+"""Encodes and decodes samples: tar members `{key}.jpg`, `{key}.json` and `{key}.txt`.
+
+`shards/README.md` is the contract.
+"""
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import TypeVar, cast
+from typing import Any, TypeVar
 
 from wenlan_data.errors import DamageError
 from wenlan_data.records import Region, Sample, Text
 
-T = TypeVar("T")
+ValueT = TypeVar("ValueT")
 
 FORMAT = "wenlan-corpus"
 FORMAT_VERSION = 1
 EXTENSIONS = ("jpg", "json", "txt")
-"""The members of a sample, in the order in which they lie in the tar."""
+"""Members of a sample, in the order of the tar."""
 OWNER = "wenlan"
 MODE = 0o444
 MTIME_S = 0
 HEADER_BYTES = 512
 RECORD_BYTES = 10240
-"""A tar is padded with zeros to a multiple of this, after at least two blocks of zeros."""
+"""Tars are zero-padded to a multiple of this, after at least two header-sized blocks of zeros."""
 
 
 def sample_key(url_key: str, sha256: str) -> str:
-    """32 hex digits of a SHA-256 over the canonical URL (or path) and the digest of the fetched bytes."""
+    """Returns the key of a sample: 32 hex digits of SHA-256.
+
+    Hashes the canonical URL (or path) and the digest of the fetched bytes.
+    """
     return hashlib.sha256(f"{sha256}\n{url_key}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def shard_name(number: int) -> str:
-    """The file name of shard `number`, such as `wenlan-000000.tar`."""
+    """Returns the file name of shard `number`, such as `wenlan-000000.tar`."""
     return f"wenlan-{number:06d}.tar"
 
 
 def offsets_name(shard: str) -> str:
-    """The file name of a shard's offsets table, such as `wenlan-000000.offsets.parquet`."""
+    """Returns the file name of a shard's offsets table, such as `wenlan-000000.offsets.parquet`."""
     return f"{shard.removesuffix('.tar')}.offsets.parquet"
 
 
 def encode_sample(sample: Sample, fields: Mapping[str, object] | None = None) -> dict[str, bytes]:
-    """The sample's members by extension, in the order of `EXTENSIONS`. Equal samples give equal bytes.
+    """Returns the members by extension, in the order of `EXTENSIONS`.
 
-    `fields` are its `sample_fields`, where they are at hand.
+    Equal samples give equal bytes. `fields` are the result of `sample_fields`, if the caller has
+    it already.
     """
     fields = fields or sample_fields(sample)
     return {
@@ -52,13 +59,13 @@ def encode_sample(sample: Sample, fields: Mapping[str, object] | None = None) ->
 
 
 def sample_fields(sample: Sample, jpeg_sha256: str = "") -> dict[str, object]:
-    """What the JSON member holds: every key is there, each with one type; no list is empty, nothing is null.
+    """Returns the content of the JSON member: all keys, each with one type; no empty list, no null.
 
-    `jpeg_sha256` is the digest of `sample.jpeg`, where it is at hand.
+    `jpeg_sha256` is the digest of `sample.jpeg`, if the caller has it already.
 
-    Hugging Face `datasets` infers types from the first five samples, and fails at a list that was empty in
-    them and is not later (seen with 5.2.0). So `opt_out` and `tokens`, which can be empty, are texts: one
-    signal a line, words with a space between.
+    Hugging Face `datasets` infers types from the first five samples, and fails at a list that is
+    empty in these and not in a later one (seen with 5.2.0). So `opt_out` and `tokens`, which can be
+    empty, are strings: one signal a line, words separated by spaces.
     """
     return {
         "key": sample.key,
@@ -82,7 +89,8 @@ def sample_fields(sample: Sample, jpeg_sha256: str = "") -> dict[str, object]:
     }
 
 
-# A grid gives one tuple for all pictures of a size: kept, it spares 0.2 ms a sample, most of it garbage collection.
+# A grid gives equal regions to all images of a size. The cache saves 0.2 ms a sample, most of it
+# garbage collection.
 @lru_cache(maxsize=256)
 def _region_fields(regions: tuple[Region, ...]) -> list[dict[str, object]]:
     return [
@@ -92,7 +100,10 @@ def _region_fields(regions: tuple[Region, ...]) -> list[dict[str, object]]:
 
 
 def decode_sample(members: Mapping[str, bytes], where: str) -> Sample:
-    """The sample in the members of a shard of ours; raises `DamageError` naming `where` and the field."""
+    """Returns the sample in these members of a corpus' shard.
+
+    Raises `DamageError` that names `where` and the field, if they break the format.
+    """
     for extension in EXTENSIONS:
         if extension not in members:
             raise DamageError(
@@ -108,20 +119,20 @@ def decode_sample(members: Mapping[str, bytes], where: str) -> Sample:
 
 
 def parse_fields(data: bytes, where: str) -> dict[str, object]:
-    """The JSON object in `data`; raises `DamageError` naming `where`."""
+    """Parses the JSON object in `data`; raises `DamageError` that names `where`."""
     try:
-        value = json.loads(data)
+        value: object = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise DamageError(f"{where}: the .json member is not valid JSON ({error})") from error
     if not isinstance(value, dict):
         raise DamageError(f"{where}: the .json member holds no JSON object")
-    return cast("dict[str, object]", value)
+    return value
 
 
 def _sample(value: dict[str, object], jpeg: bytes, caption: str) -> Sample:
-    text = _of_type(value, str)
-    number = _of_type(value, int)
-    items = _of_type(value, list)
+    text = _typed_getter(value, str)
+    number = _typed_getter(value, int)
+    items = _typed_getter(value, list)
     return Sample(
         key=text("key"),
         jpeg=jpeg,
@@ -145,17 +156,17 @@ def _sample(value: dict[str, object], jpeg: bytes, caption: str) -> Sample:
     )
 
 
-def _region(item: dict[str, object]) -> Region:
-    x1, y1, x2, y2 = (int(side) for side in cast("list[int]", item["box"]))
+def _region(item: dict[str, Any]) -> Region:
+    x1, y1, x2, y2 = (int(side) for side in item["box"])
     return Region(
         box_xyxy=(x1, y1, x2, y2),
         label=str(item["label"]),
-        score=float(cast("float", item["score"])),
+        score=float(item["score"]),
     )
 
 
-def _of_type(value: dict[str, object], kind: type[T]) -> Callable[[str], T]:
-    def get(name: str) -> T:
+def _typed_getter(value: dict[str, object], kind: type[ValueT]) -> Callable[[str], ValueT]:
+    def get(name: str) -> ValueT:
         found = value[name]
         if not isinstance(found, kind):
             raise TypeError(f"{name}: {kind.__name__} expected")

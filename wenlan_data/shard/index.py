@@ -1,4 +1,4 @@
-"""Offsets tables: where each member's data lies in its tar, so that one sample is read without the rest."""
+"""Reads and writes offsets tables, which locate each member in its tar for random access."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,38 +14,38 @@ from wenlan_data.shard.writer import MemberLocation
 from wenlan_data.tables import OFFSETS
 
 
-def save_offsets(path: Path, places: Sequence[MemberLocation]) -> None:
-    """Write the table, rows in the order of the tar. The same places give the same bytes."""
-    columns = {name: [getattr(place, name) for place in places] for name in OFFSETS.names}
+def save_offsets(path: Path, locations: Sequence[MemberLocation]) -> None:
+    """Writes the table, rows in the order of the tar. Equal locations give equal bytes."""
+    columns = {name: [getattr(location, name) for location in locations] for name in OFFSETS.names}
     table = pa.Table.from_pydict(columns, schema=OFFSETS)
     with os_errors(path):
         pq.write_table(table, path, compression="zstd")
 
 
 def load_offsets(path: Path) -> list[MemberLocation]:
-    """Every row, in the order of the tar; raises `DamageError` for a file that is no offsets table."""
-    return _places(_table(path), path)
+    """Reads all rows, in the order of the tar; raises `DamageError` for any other file."""
+    return _locations(_table(path), path)
 
 
 def find_locations(path: Path, key: str) -> list[MemberLocation]:
-    """The rows of one sample; empty where the shard does not hold it."""
+    """Reads the rows of one sample; returns none if the shard does not hold it."""
     table = _table(path)
-    return _places(table.filter(pc.equal(table["key"], pa.scalar(key))), path)
+    return _locations(table.filter(pc.equal(table["key"], pa.scalar(key))), path)
 
 
 def build_offsets(tar: Path) -> list[MemberLocation]:
-    """The places in anybody's WebDataset tar, read through once; raises `DamageError` for a broken tar."""
+    """Computes the rows of any WebDataset tar by one pass; raises `DamageError` for a corrupt tar."""
     with os_errors(tar), tar.open("rb") as file:
         return [
             MemberLocation(
-                group.key,
+                sample.key,
                 member.name,
                 member.offset,
                 member.size,
                 google_crc32c.value(read_at(file, member)),
             )
-            for group in scan(tar)
-            for member in group.members.values()
+            for sample in scan(tar)
+            for member in sample.members.values()
         ]
 
 
@@ -64,11 +64,8 @@ def _table(path: Path) -> pa.Table:
     return table
 
 
-def _places(table: pa.Table, path: Path) -> list[MemberLocation]:
-    places = [MemberLocation(**row) for row in table.to_pylist()]
-    if any(
-        None in (place.key, place.member, place.offset, place.size, place.crc32c)
-        for place in places
-    ):
+def _locations(table: pa.Table, path: Path) -> list[MemberLocation]:
+    locations = [MemberLocation(**row) for row in table.to_pylist()]
+    if any(None in (one.key, one.member, one.offset, one.size, one.crc32c) for one in locations):
         raise DamageError(f"{path}: the offsets table holds empty cells: run `shards verify`")
-    return places
+    return locations

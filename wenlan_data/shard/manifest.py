@@ -1,4 +1,7 @@
-"""`manifest.json`: what a corpus consists of, written last and by one rename: the only truth."""
+"""Models of `manifest.json`, which lists all that belongs to a corpus.
+
+It is written last and replaced by one rename: a file that it does not name is not published.
+"""
 
 import json
 from pathlib import Path
@@ -17,32 +20,32 @@ TIMES_NOTE = "Every value under times differs between equal builds; nothing else
 FileName = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*$", max_length=200)
 ]
-"""A name without a folder: what a manifest says can never lead out of its corpus."""
+"""A name without a folder, so that no manifest can refer to a file outside its corpus."""
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
 
 
-class _Entry(BaseModel):
+class _ManifestModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class FileEntry(_Entry):
+class FileEntry(_ManifestModel):
     """A file of the corpus."""
 
     name: FileName
-    """Without a folder: `shards/`, `metadata/` or `drops/`, by the list it stands in."""
+    """Without its folder: `shards/`, `metadata/` or `drops/`, depending on the list."""
     bytes: Count
     sha256: Digest
 
 
-class MetadataName(_Entry):
-    """The metadata table of a shard; its digest stands under `times`, since it holds times of fetching."""
+class MetadataName(_ManifestModel):
+    """The metadata table of a shard; its digest is under `times`, since it holds fetch times."""
 
     name: FileName
 
 
 class ShardEntry(FileEntry):
-    """One tar and what belongs to it."""
+    """One tar with its offsets and metadata tables."""
 
     samples: Count
     generation: Count
@@ -56,8 +59,8 @@ class DropsEntry(FileEntry):
     rows: Count
 
 
-class Generation(_Entry):
-    """One published step of growth: candidates = samples + drops."""
+class Generation(_ManifestModel):
+    """One published generation: candidates = samples + drops."""
 
     generation: Count
     candidates: Count
@@ -67,32 +70,32 @@ class Generation(_Entry):
     shards: Count
 
 
-class Funnel(_Entry):
-    """What became of every candidate."""
+class Funnel(_ManifestModel):
+    """Counts of candidates by outcome."""
 
     candidates: Count = 0
     samples: Count = 0
     dropped: dict[str, dict[str, Count]] = {}
     """Step to reason to candidates."""
     known: Count = 0
-    """Candidates that an earlier build had seen; not among `candidates`."""
+    """Candidates of earlier generations; not among `candidates`."""
     rejected_texts: dict[str, Count] = {}
-    """Texts rejected of candidates that survived, by reason."""
+    """Rejected texts of candidates that kept another text, by reason."""
     pages: dict[str, Count] = {}
-    """Of crawls: `read`, or why a page was not, to pages. They are no candidates; their pictures are."""
+    """Crawled pages by outcome: `read`, or the drop reason. Pages are not candidates; their images are."""
     remarks: dict[str, dict[str, Count]] = {}
-    """What the text rules saw of candidates that survived: characters `removed` by class, texts by `script`, by
-    `flag`, and those that `repeats` the page's title."""
+    """Remarks of the text rules about candidates that kept a text: characters `removed` by class,
+    texts by `script` and by `flag`, and texts that are `repeats` of the page's title."""
 
 
-class Published(_Entry):
-    """When a generation was published, ISO 8601 in UTC."""
+class Published(_ManifestModel):
+    """Time at which a generation was published, ISO 8601 in UTC."""
 
     generation: Count
     at: str
 
 
-class Times(_Entry):
+class Times(_ManifestModel):
     """All that differs between equal builds."""
 
     note: str = TIMES_NOTE
@@ -100,8 +103,8 @@ class Times(_Entry):
     metadata: list[FileEntry] = []
 
 
-class Manifest(_Entry):
-    """The whole of `manifest.json`."""
+class Manifest(_ManifestModel):
+    """Content of `manifest.json`."""
 
     format: Literal["wenlan-corpus"] = "wenlan-corpus"
     format_version: int = FORMAT_VERSION
@@ -109,9 +112,9 @@ class Manifest(_Entry):
     step_versions: dict[str, int]
     hash_version: int
     library_versions: dict[str, str]
-    """Of the libraries that can change a byte."""
+    """Versions of the libraries that decide about bytes of the corpus."""
     recipe: dict[str, object]
-    """Resolved."""
+    """The recipe with all defaults filled in."""
     recipe_digest: str
     sources: list[dict[str, object]]
     """Each with its `kind` and parameters, paths as the operator wrote them."""
@@ -122,32 +125,34 @@ class Manifest(_Entry):
     times: Times = Times()
 
     def check_counts(self) -> None:
-        """Raise `DamageError` unless every candidate is a sample or a drop, in each generation and in all."""
+        """Raises `DamageError` unless each generation's candidates are all samples or drops."""
         dropped = sum(sum(reasons.values()) for reasons in self.funnel.dropped.values())
-        _same("funnel: samples + drops", self.funnel.samples + dropped, self.funnel.candidates)
+        _check_equal(
+            "funnel: samples + drops", self.funnel.samples + dropped, self.funnel.candidates
+        )
         for one in self.generations:
-            _same(
+            _check_equal(
                 f"generation {one.generation}: samples + drops",
                 one.samples + one.drops,
                 one.candidates,
             )
-        _same(
+        _check_equal(
             "candidates of all generations",
             sum(one.candidates for one in self.generations),
             self.funnel.candidates,
         )
-        _same(
+        _check_equal(
             "samples of all shards",
             sum(shard.samples for shard in self.shards),
             self.funnel.samples,
         )
-        _same("rows of all drops files", sum(table.rows for table in self.drops), dropped)
+        _check_equal("rows of all drops files", sum(table.rows for table in self.drops), dropped)
 
 
 def load_manifest(corpus: Path) -> Manifest:
-    """The manifest of `corpus`.
+    """Reads and validates the manifest of `corpus`.
 
-    Raises `DamageError` where it cannot be read or is none, `RecipeError` where a newer release wrote it.
+    Raises `DamageError` if it is missing or invalid, `RecipeError` if its format is newer.
     """
     path = corpus / MANIFEST
     try:
@@ -170,25 +175,25 @@ def load_manifest(corpus: Path) -> Manifest:
     try:
         return Manifest.model_validate(value)
     except ValidationError as error:
-        raise DamageError(f"{path}: {_first(error)}") from error
+        raise DamageError(f"{path}: {_first_error(error)}") from error
 
 
 def save_manifest(corpus: Path, manifest: Manifest) -> None:
-    """Put `manifest` in place of the one that is there, at once or not at all, and durably."""
+    """Replaces the manifest of `corpus` atomically, flushed to the disk."""
     path = corpus / MANIFEST
     text = json.dumps(manifest.model_dump(mode="json"), ensure_ascii=False, indent=1) + "\n"
     with os_errors(path):
         write_atomic(path, text.encode())
 
 
-def _same(what: str, found: int, expected: int) -> None:
+def _check_equal(what: str, found: int, expected: int) -> None:
     if found != expected:
         raise DamageError(
             f"{MANIFEST}: {what} make {found}, not {expected}: candidates were lost or doubled"
         )
 
 
-def _first(error: ValidationError) -> str:
+def _first_error(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     path = "".join(
         f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]

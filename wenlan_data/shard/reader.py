@@ -1,6 +1,7 @@
-"""Reads a corpus, or anybody's WebDataset tars, member by member; never writes what a tar names.
+"""Reads a corpus or any WebDataset tars, member by member, without extracting files.
 
-`tarfile` ends quietly at a damaged header. This reader does not: a tar ends with zeros, or is damaged.
+At a corrupt header `tarfile` stops as if the archive ended there. This reader checks that a tar
+ends with zero blocks, and raises otherwise.
 """
 
 import os
@@ -17,15 +18,15 @@ from wenlan_data.shard import format as shard_format
 from wenlan_data.shard.manifest import MANIFEST, load_manifest
 
 MAX_MEMBER_BYTES = 1 << 28
-"""A larger member is not taken into memory."""
+"""Members larger than this are not loaded into memory."""
 MAX_TAIL_BYTES = 1 << 24
-"""How far after the end of an archive hidden bytes are looked for."""
+"""Length of the region after the end of an archive that is searched for hidden bytes."""
 _NAME = re.compile(r"((?:.*/|)[^./]+)\.([^/]+)", re.DOTALL)
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"\x28\xb5": "zstd"}
 
 
 class CorruptTarError(DamageError):
-    """The structure of a tar breaks at a byte."""
+    """A tar whose structure is invalid at byte `offset`."""
 
     def __init__(self, path: Path, *, offset: int, problem: str) -> None:
         super().__init__(f"{path}: byte {offset}: {problem}")
@@ -45,7 +46,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class SampleMembers:
-    """Neighbouring members with one stem: a sample, as webdataset groups it."""
+    """A sample as webdataset groups it: adjacent members with one stem."""
 
     key: str
     """The member name up to the first dot of its last part."""
@@ -54,15 +55,15 @@ class SampleMembers:
 
 
 def shard_paths(paths: Sequence[Path]) -> list[Path]:
-    """The tars of corpora (in the manifest's order), of folders (by name) and those named themselves.
+    """Returns the tars of corpora (in the manifest's order) and folders (by name), and single tars.
 
-    Raises `UsageError` for what is missing or holds none.
+    Raises `UsageError` for a path that is missing or holds no tar.
     """
     return [tar for path in paths for tar in _expand(path)]
 
 
 def is_corpus(path: Path) -> bool:
-    """Whether `path` is a folder with a manifest."""
+    """Returns whether `path` is a folder with a manifest."""
     return (path / MANIFEST).is_file()
 
 
@@ -86,22 +87,23 @@ def read_corpus(corpus: Path) -> Iterator[Sample]:
 
 
 def read_tar(path: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Key and members' bytes by extension of each sample of a tar."""
+    """Yields key and members, extension to bytes, of each sample of a tar."""
     with os_errors(path), path.open("rb") as file:
         for group in scan(path):
             yield group.key, {name: read_at(file, member) for name, member in group.members.items()}
 
 
 def read_members(path: Path, group: SampleMembers) -> dict[str, bytes]:
-    """The bytes of one sample, by range reads."""
+    """Reads the members of one sample, extension to bytes, by range reads."""
     with os_errors(path), path.open("rb") as file:
         return {name: read_at(file, member) for name, member in group.members.items()}
 
 
 def scan(path: Path) -> Iterator[SampleMembers]:
-    """The samples of a tar without their bytes; what is no regular file or has no extension is passed over.
+    """Yields the samples of a tar without reading their bytes.
 
-    Raises `DamageError` naming the tar and the byte where it breaks.
+    Skips entries that are not regular files or have no extension. Raises `DamageError` that names
+    the tar and the byte at which its structure breaks.
     """
     group: SampleMembers | None = None
     for entry in tar_entries(path):
@@ -122,7 +124,7 @@ def scan(path: Path) -> Iterator[SampleMembers]:
 
 
 def tar_entries(path: Path) -> Iterator[tarfile.TarInfo]:
-    """Every entry of an uncompressed tar, of whatever type, with each header's checksum checked."""
+    """Yields all entries of an uncompressed tar, of any type; checks each header's checksum."""
     with os_errors(path), path.open("rb") as file:
         _refuse_compressed(path, file)
         end = 0
@@ -130,30 +132,31 @@ def tar_entries(path: Path) -> Iterator[tarfile.TarInfo]:
             with tarfile.open(fileobj=file, mode="r:", errorlevel=2) as tar:
                 while (entry := tar.next()) is not None:
                     yield entry
-                    tar.members = []  # type: ignore[attr-defined] # it keeps every header, and there can be millions
+                    # `tarfile` keeps every header, and there can be millions.
+                    tar.members = []  # type: ignore[attr-defined]
                     end = tar.offset
                 end = tar.offset
         except (tarfile.TarError, ValueError, OverflowError) as error:
-            raise _damage(path, file, end, f"no tar entry starts here ({error})") from error
+            raise _corrupt(path, file, end, f"no tar entry starts here ({error})") from error
         _check_end(path, file, end)
 
 
 def is_plain(entry: tarfile.TarInfo) -> bool:
-    """Whether the entry is a regular file with its bytes in one piece."""
+    """Returns whether the entry is a regular file with its bytes in one piece."""
     return entry.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and entry.sparse is None
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """Key and lower-case extension of a member's name, both empty for a name that has none."""
+    """Splits a member's name into key and lower-case extension; both empty if it has no extension."""
     match = _NAME.fullmatch(name)
     return (match[1], match[2].lower()) if match else ("", "")
 
 
 def read_at(file: BinaryIO, member: Member) -> bytes:
-    """A member's bytes; raises `DamageError` where the file ends before them."""
+    """Reads a member's bytes; raises `DamageError` if the file ends before them."""
     if member.size > MAX_MEMBER_BYTES:
         raise DamageError(
-            f"{file.name}: {member.name!r}: {member.size} bytes are more than a sample may have"
+            f"{file.name}: {member.name!r}: {member.size} bytes exceed the limit of {MAX_MEMBER_BYTES}"
         )
     data = os.pread(file.fileno(), member.size, member.offset)
     if len(data) != member.size:
@@ -165,14 +168,14 @@ def read_at(file: BinaryIO, member: Member) -> bytes:
 def _check_end(path: Path, file: BinaryIO, offset: int) -> None:
     tail = os.pread(file.fileno(), MAX_TAIL_BYTES, offset)
     if any(tail[: shard_format.HEADER_BYTES]):
-        raise _damage(path, file, offset, "the tar header here is damaged")
+        raise _corrupt(path, file, offset, "the tar header here is corrupt")
     if len(tail) < 2 * shard_format.HEADER_BYTES:
-        raise _damage(
+        raise _corrupt(
             path, file, offset + len(tail), "cut short: the end-of-archive blocks are missing"
         )
     if tail.count(0) != len(tail):
         first = next(at for at, byte in enumerate(tail) if byte)
-        raise _damage(
+        raise _corrupt(
             path,
             file,
             offset + first,
@@ -180,7 +183,7 @@ def _check_end(path: Path, file: BinaryIO, offset: int) -> None:
         )
 
 
-def _damage(path: Path, file: BinaryIO, offset: int, problem: str) -> CorruptTarError:
+def _corrupt(path: Path, file: BinaryIO, offset: int, problem: str) -> CorruptTarError:
     bytes_found = os.fstat(file.fileno()).st_size
     return CorruptTarError(
         path, offset=min(offset, bytes_found), problem=f"{problem} ({bytes_found} bytes in all)"

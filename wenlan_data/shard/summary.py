@@ -1,4 +1,4 @@
-"""Counts what a corpus or anybody's tars hold, for `shards stat`."""
+"""Counts samples, sizes, texts and regions of corpora or tars, for `shards stat`."""
 
 import io
 import json
@@ -17,13 +17,13 @@ from wenlan_data.errors import DamageError, in_short
 from wenlan_data.shard.manifest import Manifest, load_manifest
 from wenlan_data.shard.reader import is_corpus, read_tar, shard_paths
 
-PICTURES = ("jpg", "jpeg", "png", "webp", "gif")
+IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "gif")
 COLUMNS = ["width", "height", "caption", "texts", "regions", "source"]
 
 
 @dataclass(slots=True)
 class CorpusSummary:
-    """Counts by value; a median is exact, since every value is counted."""
+    """Histograms of a corpus, exact: every value has its own count."""
 
     shards: int = 0
     samples: int = 0
@@ -40,7 +40,7 @@ class CorpusSummary:
     """Step to reason to candidates; empty for tars without a manifest."""
 
     def as_json(self) -> dict[str, object]:
-        """JSON values: spreads as minimum, median and maximum, counts with the largest first."""
+        """Returns JSON values: minimum, median and maximum of sizes; counts, largest first."""
         return {
             "shards": self.shards,
             "samples": self.samples,
@@ -57,7 +57,10 @@ class CorpusSummary:
 
 
 def summarise(paths: Sequence[Path]) -> CorpusSummary:
-    """What corpora, folders of tars and tars hold together; raises a user's error for what cannot be read."""
+    """Counts corpora, folders of tars and tars together.
+
+    Raises `UsageError` for a missing path, `DamageError` for a corrupt file.
+    """
     summary = CorpusSummary()
     for path in paths:
         if is_corpus(path):
@@ -116,10 +119,10 @@ def _add_tar(summary: CorpusSummary, tar: Path) -> None:
         summary.extensions.update(members.keys())
         if "txt" in members:
             summary.caption_chars[len(members["txt"].decode(errors="replace"))] += 1
-        fields = _fields(members.get("json", b""))
+        fields = _json_fields(members.get("json", b""))
         _add_fields(summary, fields)
-        picture = next((members[name] for name in PICTURES if name in members), b"")
-        side_px = _sides_px(fields) or picture_sides_px(picture)
+        image = next((members[name] for name in IMAGE_EXTENSIONS if name in members), b"")
+        side_px = _sides_px(fields) or image_sides_px(image)
         if side_px:
             summary.width_px[side_px[0]] += 1
             summary.height_px[side_px[1]] += 1
@@ -127,13 +130,14 @@ def _add_tar(summary: CorpusSummary, tar: Path) -> None:
 
 
 def _add_fields(summary: CorpusSummary, fields: dict[str, object]) -> None:
-    summary.text_types.update(_words(fields.get("texts"), "type"))
-    summary.region_labels.update(_words(fields.get("regions"), "label"))
-    if isinstance(fields.get("source"), str):
-        summary.sources[cast("str", fields["source"])] += 1
+    summary.text_types.update(_string_values(fields.get("texts"), "type"))
+    summary.region_labels.update(_string_values(fields.get("regions"), "label"))
+    source = fields.get("source")
+    if isinstance(source, str):
+        summary.sources[source] += 1
 
 
-def _words(items: object, name: str) -> list[str]:
+def _string_values(items: object, name: str) -> list[str]:
     found = (
         [item.get(name) for item in items if isinstance(item, dict)]
         if isinstance(items, list)
@@ -142,7 +146,7 @@ def _words(items: object, name: str) -> list[str]:
     return [word for word in found if isinstance(word, str)]
 
 
-def _fields(data: bytes) -> dict[str, object]:
+def _json_fields(data: bytes) -> dict[str, object]:
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
@@ -155,13 +159,13 @@ def _sides_px(fields: dict[str, object]) -> tuple[int, int] | None:
     return (width, height) if isinstance(width, int) and isinstance(height, int) else None
 
 
-def picture_sides_px(data: bytes) -> tuple[int, int] | None:
-    """Width and height that a picture's header says, None where it has none; no pixel is decoded."""
+def image_sides_px(data: bytes) -> tuple[int, int] | None:
+    """Returns width and height from an image's header without decoding pixels; None if invalid."""
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP", "GIF")) as picture:
-            return picture.size
+        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP", "GIF")) as image:
+            return image.size
     except (
         OSError,
         ValueError,

@@ -1,8 +1,8 @@
-"""Finds what is wrong with a corpus or with tars, and names the shard, the member and the byte.
+"""Verifies corpora and tars; each problem names the shard, the member and the byte.
 
-A corpus is held against its manifest (`verify_corpus.py` reads its tars). Of a stranger's tar the structure
-is checked (`verify_tar.py`): header checksums, adjacency, unique keys, JSON, names that lead out of
-the folder.
+A corpus is compared with its manifest (`verify_corpus.py` reads its tars). A tar without a manifest
+has its structure checked (`verify_tar.py`): header checksums, adjacent members, unique keys, valid
+JSON, and member names that stay inside the folder.
 """
 
 import hashlib
@@ -21,46 +21,49 @@ __all__ = ["Problem", "verify"]
 
 
 def verify(*paths: Path, on_shard: Callable[[str], None] = lambda _: None) -> list[Problem]:
-    """Everything wrong with these corpora, folders of tars and tars; empty when all is sound.
+    """Returns all problems of these corpora, folders of tars and tars; empty if there are none.
 
-    `on_shard` hears the name of each shard before it is read. Raises a user's error for what is neither.
+    `on_shard` is called with the name of each shard before it is read. Raises `UsageError` for a
+    path that is none of these.
     """
     findings: list[Problem] = []
-    seen = _Seen()
+    owners = _KeyOwners()
     for path in paths:
         if is_corpus(path):
-            findings += _corpus(path, seen, on_shard)
+            findings += _corpus_problems(path, owners, on_shard)
         else:
             for tar in shard_paths([path]):
                 on_shard(tar.name)
-                findings += structure_problems(tar, seen.first)
+                findings += structure_problems(tar, owners.first_shard)
     return findings
 
 
-class _Seen:
-    """The keys seen so far, as digests of 12 bytes, and where each was first."""
+class _KeyOwners:
+    """Digest (12 bytes) of each key so far, with the shard that held the key first."""
 
     def __init__(self) -> None:
         self._shard_of: dict[bytes, str] = {}
 
-    def first(self, key: str, shard: str) -> str:
-        """The shard that held `key` first: `shard` itself for a new key."""
+    def first_shard(self, key: str, shard: str) -> str:
+        """Returns the shard that held `key` first; records `shard` for a new key."""
         digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=12).digest()
         return self._shard_of.setdefault(digest, shard)
 
 
-def _corpus(corpus: Path, seen: _Seen, on_shard: Callable[[str], None]) -> Iterator[Problem]:
+def _corpus_problems(
+    corpus: Path, owners: _KeyOwners, on_shard: Callable[[str], None]
+) -> Iterator[Problem]:
     manifest = load_manifest(corpus)
-    yield from _counts(manifest)
+    yield from _count_problems(manifest)
     yield from _unknown_files(corpus, manifest)
     for shard in manifest.shards:
         on_shard(shard.name)
-        yield from _shard(corpus, shard, seen)
+        yield from _shard_problems(corpus, shard, owners)
     for folder, entry in _tables(manifest):
-        yield from _file(corpus / folder / entry.name, entry)
+        yield from _file_problems(corpus / folder / entry.name, entry)
 
 
-def _counts(manifest: Manifest) -> Iterator[Problem]:
+def _count_problems(manifest: Manifest) -> Iterator[Problem]:
     try:
         manifest.check_counts()
     except DamageError as error:
@@ -76,7 +79,7 @@ def _unknown_files(corpus: Path, manifest: Manifest) -> Iterator[Problem]:
         for path in sorted((corpus / folder).glob("*")):
             if f"{folder}/{path.name}" not in known and not path.name.startswith("."):
                 yield Problem(
-                    f"{folder}/{path.name}", "", 0, "the manifest does not know this file"
+                    f"{folder}/{path.name}", "", 0, "the manifest does not name this file"
                 )
 
 
@@ -85,37 +88,37 @@ def _tables(manifest: Manifest) -> list[tuple[str, FileEntry]]:
     return [*metadata, *(("drops", entry) for entry in manifest.drops)]
 
 
-def _shard(corpus: Path, shard: ShardEntry, seen: _Seen) -> Iterator[Problem]:
+def _shard_problems(corpus: Path, shard: ShardEntry, owners: _KeyOwners) -> Iterator[Problem]:
     tar = corpus / "shards" / shard.name
     offsets = corpus / "shards" / shard.offsets.name
     if not tar.is_file():
         yield Problem(shard.name, "", 0, f"missing: {shard.bytes} bytes expected")
         return
-    broken = list(_file(offsets, shard.offsets))
+    broken = list(_file_problems(offsets, shard.offsets))
     yield from broken
     if broken:
-        # Without the table of checksums the structure still tells where a tar breaks.
-        found = list(structure_problems(tar, seen.first))
-        yield from found or _file(tar, shard)
+        # Without its checksums the structure still shows where a tar breaks.
+        found = list(structure_problems(tar, owners.first_shard))
+        yield from found or _file_problems(tar, shard)
         return
-    places = load_offsets(offsets)
-    yield from _keys(tar, shard, places, seen)
-    yield from tar_problems(tar, shard, places)
+    locations = load_offsets(offsets)
+    yield from _key_problems(tar, shard, locations, owners)
+    yield from tar_problems(tar, shard, locations)
 
 
-def _keys(
-    tar: Path, shard: ShardEntry, places: list[MemberLocation], seen: _Seen
+def _key_problems(
+    tar: Path, shard: ShardEntry, locations: list[MemberLocation], owners: _KeyOwners
 ) -> Iterator[Problem]:
-    keys = list(dict.fromkeys(place.key for place in places))
+    keys = list(dict.fromkeys(location.key for location in locations))
     if len(keys) != shard.samples:
         yield Problem(shard.name, "", 0, f"{shard.samples} samples expected, {len(keys)} found")
     for key in keys:
-        first = seen.first(key, str(tar))
+        first = owners.first_shard(key, str(tar))
         if first != str(tar):
             yield Problem(shard.name, key, 0, f"the key is in {first} too")
 
 
-def _file(path: Path, entry: FileEntry) -> Iterator[Problem]:
+def _file_problems(path: Path, entry: FileEntry) -> Iterator[Problem]:
     if not path.is_file():
         yield Problem(entry.name, "", 0, f"missing: {entry.bytes} bytes expected")
         return

@@ -1,8 +1,8 @@
-"""Reads a tar of ours against its offsets table and names the member and byte of every difference.
+"""Compares a tar of a corpus with its offsets table, and locates every difference.
 
-Our tars are a function of the table and the members' bytes: each header is rebuilt and compared, each
-member's data is held against its CRC-32C, every byte of padding and of the end
-must be zero. So no flip stays unseen.
+Such a tar is a function of the table and the members' bytes: each header is rebuilt and compared,
+each member's data is checked by CRC-32C, and all padding must be zero. So every flipped bit is
+found.
 """
 
 import hashlib
@@ -29,19 +29,19 @@ _KEY = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something wrong, and where."""
+    """A problem and its location."""
 
     shard: str
     """The file's name."""
     member: str
-    """The tar member, `end of archive`, or empty where the whole file is meant."""
+    """The tar member, `end of archive`, or empty for the whole file."""
     offset: int
-    """Bytes from the start of the file: the first wrong one, or the start of data with a wrong checksum."""
+    """First wrong byte of the file, or the first byte of data with a wrong checksum."""
     problem: str
 
 
 def header(member: str, size: int) -> bytes:
-    """The 512 bytes before a member's data."""
+    """Returns the 512 bytes before a member's data."""
     info = tarfile.TarInfo(member)
     info.size = size
     info.mtime = shard_format.MTIME_S
@@ -51,19 +51,19 @@ def header(member: str, size: int) -> bytes:
 
 
 def tar_problems(
-    path: Path, shard: ShardEntry, places: Sequence[MemberLocation]
+    path: Path, shard: ShardEntry, locations: Sequence[MemberLocation]
 ) -> Iterator[Problem]:
-    """Every difference between the tar at `path` and what its (sound) offsets table and the manifest say."""
-    problem = _layout_problem(places)
+    """Yields every difference of the tar at `path` from its (valid) offsets table and the manifest."""
+    problem = _layout_problem(locations)
     if problem:
         yield Problem(shard.offsets.name, "", 0, problem)
         return
     with os_errors(path), path.open("rb") as file:
-        reading = _Reading(file, shard.name)
-        yield from _size(reading, shard, places)
-        yield from reading.members(places)
-        yield from reading.end(archive_bytes(_members_end(places)))
-        if not reading.found and reading.sha256.hexdigest() != shard.sha256:
+        tar_pass = _TarPass(file, shard.name)
+        yield from _size_problem(tar_pass, shard, locations)
+        yield from tar_pass.members(locations)
+        yield from tar_pass.end(archive_bytes(_members_end(locations)))
+        if not tar_pass.found and tar_pass.sha256.hexdigest() != shard.sha256:
             yield Problem(
                 shard.name,
                 "",
@@ -72,8 +72,8 @@ def tar_problems(
             )
 
 
-class _Reading:
-    """One pass over a tar. Remembers whether anything was found, and the digest of all that was read."""
+class _TarPass:
+    """One pass over a tar, with the digest of all bytes and whether any problem was found."""
 
     def __init__(self, file: BinaryIO, shard: str) -> None:
         self._file = file
@@ -83,40 +83,40 @@ class _Reading:
         self.bytes = os.fstat(file.fileno()).st_size
         self.found = False
 
-    def members(self, places: Sequence[MemberLocation]) -> Iterator[Problem]:
-        """Findings in headers, data and padding, up to where the file ends."""
+    def members(self, locations: Sequence[MemberLocation]) -> Iterator[Problem]:
+        """Yields problems in headers, data and padding, up to the end of the file."""
         jpg_sha256 = ""
-        for place in places:
+        for location in locations:
             if self.position >= self.bytes:
                 return
-            expected = header(place.member, place.size)
+            expected = header(location.member, location.size)
             yield from self._equal(
-                expected, place.member, "the tar header is not the one that was written"
+                expected, location.member, "the tar header is not the one that was written"
             )
-            data = _Data()
-            for chunk in self._chunks(place.size):
-                data.take(chunk, keep=place.member.endswith(".json"))
-            if self.position < place.offset + place.size:
+            digest = _MemberDigest()
+            for chunk in self._chunks(location.size):
+                digest.update(chunk, keep=location.member.endswith(".json"))
+            if self.position < location.offset + location.size:
                 return
-            problem = _data_problem(place, data, jpg_sha256)
+            problem = _data_problem(location, digest, jpg_sha256)
             if problem:
-                yield self.finding(place.member, place.offset, problem)
-            if place.member.endswith(".jpg"):
-                # A damaged picture is one finding, not a second one in its JSON.
-                jpg_sha256 = "" if problem else data.sha256.hexdigest()
-            zeros = bytes(padded_end(place.offset, place.size) - self.position)
-            yield from self._equal(zeros, place.member, "the padding after the data is not zero")
+                yield self.problem_at(location.member, location.offset, problem)
+            if location.member.endswith(".jpg"):
+                # A corrupt image is one problem, not another one in its JSON.
+                jpg_sha256 = "" if problem else digest.sha256.hexdigest()
+            zeros = bytes(padded_end(location.offset, location.size) - self.position)
+            yield from self._equal(zeros, location.member, "the padding after the data is not zero")
 
     def end(self, archive_end: int) -> Iterator[Problem]:
-        """Findings after the last member: `archive_end` is where the file should end."""
+        """Yields problems after the last member; the file should end at `archive_end`."""
         if self.position < min(archive_end, self.bytes):
             zeros = bytes(min(archive_end, self.bytes) - self.position)
             yield from self._equal(zeros, END, "the end-of-archive blocks are not zero")
         for _ in self._chunks(self.bytes - self.position):
             pass
 
-    def finding(self, member: str, offset: int, problem: str) -> Problem:
-        """A finding in this tar."""
+    def problem_at(self, member: str, offset: int, problem: str) -> Problem:
+        """Returns a problem of this tar, and records that there is one."""
         self.found = True
         return Problem(self._shard, member, offset, problem)
 
@@ -125,7 +125,7 @@ class _Reading:
         found = b"".join(self._chunks(len(expected)))
         if found != expected[: len(found)]:
             first = next(at for at, byte in enumerate(found) if byte != expected[at])
-            yield self.finding(member, start + first, problem)
+            yield self.problem_at(member, start + first, problem)
 
     def _chunks(self, size: int) -> Iterator[bytes]:
         while size > 0 and (chunk := self._file.read(min(size, CHUNK_BYTES))):
@@ -135,66 +135,68 @@ class _Reading:
             yield chunk
 
 
-class _Data:
-    """What is known of a member's data once it went past."""
+class _MemberDigest:
+    """Checksums of a member's data, and the data themselves if they are JSON."""
 
     def __init__(self) -> None:
         self.crc32c = 0
         self.sha256 = hashlib.sha256()
         self.kept = bytearray()
 
-    def take(self, chunk: bytes, *, keep: bool) -> None:
+    def update(self, chunk: bytes, *, keep: bool) -> None:
         self.crc32c = google_crc32c.extend(self.crc32c, chunk)
         self.sha256.update(chunk)
         if keep:
             self.kept += chunk[: MAX_JSON_BYTES - len(self.kept)]
 
 
-def _data_problem(place: MemberLocation, data: _Data, jpg_sha256: str) -> str:
-    if data.crc32c != place.crc32c:
-        return f"the data's CRC-32C is {data.crc32c:08x}, {place.crc32c:08x} was written"
-    if not place.member.endswith(".json"):
+def _data_problem(location: MemberLocation, digest: _MemberDigest, jpg_sha256: str) -> str:
+    if digest.crc32c != location.crc32c:
+        return f"the data's CRC-32C is {digest.crc32c:08x}, {location.crc32c:08x} was written"
+    if not location.member.endswith(".json"):
         return ""
     try:
-        fields = shard_format.parse_fields(bytes(data.kept), place.member)
+        fields = shard_format.parse_fields(bytes(digest.kept), location.member)
     except DamageError as error:
-        return str(error).removeprefix(f"{place.member}: ")
-    if fields.get("key") != place.key:
-        return "the key in the .json member is another one"
+        return str(error).removeprefix(f"{location.member}: ")
+    if fields.get("key") != location.key:
+        return "the key in the .json member differs"
     if jpg_sha256 and fields.get("jpg_sha256") != jpg_sha256:
         return "jpg_sha256 is not the SHA-256 of the .jpg member"
     return ""
 
 
-def _layout_problem(places: Sequence[MemberLocation]) -> str:
+def _layout_problem(locations: Sequence[MemberLocation]) -> str:
     position, last = 0, ""
-    for number, place in enumerate(places):
+    for number, location in enumerate(locations):
         extension = shard_format.EXTENSIONS[number % 3]
-        if not _KEY.fullmatch(place.key) or place.member != f"{place.key}.{extension}":
-            return f"{place.member!r} of key {place.key!r}: the .{extension} member of a sample is expected"
-        if (place.key <= last) if number % 3 == 0 else (place.key != last):
-            return f"{place.member}: samples of three members with ascending keys are expected"
-        last = place.key
-        if place.size < 0 or place.offset != position + shard_format.HEADER_BYTES:
-            return f"{place.member}: offset {place.offset} does not follow the member before it"
-        position = padded_end(place.offset, place.size)
+        if not _KEY.fullmatch(location.key) or location.member != f"{location.key}.{extension}":
+            return f"{location.member!r} of key {location.key!r}: the .{extension} member of a sample is expected"
+        if (location.key <= last) if number % 3 == 0 else (location.key != last):
+            return f"{location.member}: samples of three members with ascending keys are expected"
+        last = location.key
+        if location.size < 0 or location.offset != position + shard_format.HEADER_BYTES:
+            return (
+                f"{location.member}: offset {location.offset} does not follow the member before it"
+            )
+        position = padded_end(location.offset, location.size)
     return ""
 
 
-def _members_end(places: Sequence[MemberLocation]) -> int:
-    return padded_end(places[-1].offset, places[-1].size) if places else 0
+def _members_end(locations: Sequence[MemberLocation]) -> int:
+    return padded_end(locations[-1].offset, locations[-1].size) if locations else 0
 
 
-def _size(
-    reading: _Reading, shard: ShardEntry, places: Sequence[MemberLocation]
+def _size_problem(
+    tar_pass: _TarPass, shard: ShardEntry, locations: Sequence[MemberLocation]
 ) -> Iterator[Problem]:
-    if reading.bytes < shard.bytes:
+    if tar_pass.bytes < shard.bytes:
         where = next(
-            (one for one in places if reading.bytes < padded_end(one.offset, one.size)), None
+            (one for one in locations if tar_pass.bytes < padded_end(one.offset, one.size)), None
         )
         member = where.member if where else END
-        cut = f"cut short: {shard.bytes} bytes expected, {reading.bytes} found"
-        yield reading.finding(member, reading.bytes, cut)
-    elif reading.bytes > shard.bytes:
-        problem = f"too long: {shard.bytes} bytes expected, {reading.bytes} found"
-        yield reading.finding(END, shard.bytes, problem)
+        cut = f"cut short: {shard.bytes} bytes expected, {tar_pass.bytes} found"
+        yield tar_pass.problem_at(member, tar_pass.bytes, cut)
+    elif tar_pass.bytes > shard.bytes:
+        problem = f"too long: {shard.bytes} bytes expected, {tar_pass.bytes} found"
+        yield tar_pass.problem_at(END, shard.bytes, problem)

@@ -1,4 +1,4 @@
-"""What can be said of a stranger's WebDataset tar, which comes without a manifest."""
+"""Checks the structure of a WebDataset tar that has no manifest."""
 
 import hashlib
 import json
@@ -19,31 +19,31 @@ from wenlan_data.shard.reader import (
 from wenlan_data.shard.verify_corpus import END, Problem
 
 FirstShard = Callable[[str, str], str]
-"""Of a key and the shard it is met in, the shard that held the key first."""
+"""Key and current shard to the shard that held the key first."""
 
 
 def structure_problems(path: Path, first_shard: FirstShard) -> Iterator[Problem]:
-    """Everything wrong with the tar at `path`; where it breaks, the rest of it cannot be read."""
-    samples = _Samples(path, first_shard)
+    """Yields all problems of the tar at `path`, up to the byte at which its structure breaks."""
+    grouping = _SampleGrouping(path, first_shard)
     last = ""
-    picture: tarfile.TarInfo | None = None
+    jpeg: tarfile.TarInfo | None = None
     with os_errors(path), path.open("rb") as file:
         try:
             for entry in tar_entries(path):
                 last = entry.name
-                yield from samples.take(entry)
-                yield from _json(path.name, file, entry, picture)
-                picture = entry if is_plain(entry) and entry.name.endswith(".jpg") else picture
+                yield from grouping.problems(entry)
+                yield from _json_problems(path.name, file, entry, jpeg)
+                jpeg = entry if is_plain(entry) and entry.name.endswith(".jpg") else jpeg
         except CorruptTarError as error:
             inside = "unexpected end of data" in error.problem
             after = f", after {last}" if last and not inside else ""
             yield Problem(path.name, last if inside else END, error.offset, error.problem + after)
-    if not samples.keys:
+    if not grouping.keys:
         yield Problem(path.name, "", 0, "there is no sample in it")
 
 
-class _Samples:
-    """The grouping of members by neighbourhood, and what offends it."""
+class _SampleGrouping:
+    """Groups adjacent members into samples, and reports members that break the grouping."""
 
     def __init__(self, path: Path, first_shard: FirstShard) -> None:
         self._path = path
@@ -52,8 +52,8 @@ class _Samples:
         self._extensions: set[str] = set()
         self.keys: set[str] = set()
 
-    def take(self, entry: tarfile.TarInfo) -> Iterator[Problem]:
-        """Findings about one entry as such and about its place."""
+    def problems(self, entry: tarfile.TarInfo) -> Iterator[Problem]:
+        """Yields problems of one entry: its type, its name and its place."""
         for problem in (
             _kind_problem(entry),
             _name_problem(entry.name),
@@ -99,25 +99,25 @@ def _name_problem(name: str) -> str:
     return "the path leads out of its folder" if ".." in name.replace("\\", "/").split("/") else ""
 
 
-def _json(
-    shard: str, file: BinaryIO, entry: tarfile.TarInfo, picture: tarfile.TarInfo | None
+def _json_problems(
+    shard: str, file: BinaryIO, entry: tarfile.TarInfo, jpeg: tarfile.TarInfo | None
 ) -> Iterator[Problem]:
-    """Findings about a .json member, and about the picture before it where the member records its digest."""
+    """Yields problems of a .json member, and of the image before it if the member has its digest."""
     if not is_plain(entry) or not entry.name.lower().endswith(".json"):
         return
     try:
         value = json.loads(read_at(file, Member(entry.name, entry.offset_data, entry.size)))
-        if picture and _is_recorded(value, picture, entry):
-            data = read_at(file, Member(picture.name, picture.offset_data, picture.size))
+        if jpeg and _has_digest(value, jpeg, entry):
+            data = read_at(file, Member(jpeg.name, jpeg.offset_data, jpeg.size))
             if hashlib.sha256(data).hexdigest() != value["jpg_sha256"]:
                 problem = f"not the bytes whose SHA-256 {entry.name} records"
-                yield Problem(shard, picture.name, picture.offset_data, problem)
+                yield Problem(shard, jpeg.name, jpeg.offset_data, problem)
     except DamageError:
-        return  # too large to be looked at, or cut: then the end of the tar says so
+        return  # too large to load; or truncated, which the end of the tar reports
     except (ValueError, RecursionError) as error:
         yield Problem(shard, entry.name, entry.offset_data, f"not valid JSON ({error})")
 
 
-def _is_recorded(value: object, picture: tarfile.TarInfo, entry: tarfile.TarInfo) -> bool:
-    same = split_name(picture.name)[0] == split_name(entry.name)[0]
+def _has_digest(value: object, jpeg: tarfile.TarInfo, entry: tarfile.TarInfo) -> bool:
+    same = split_name(jpeg.name)[0] == split_name(entry.name)[0]
     return same and isinstance(value, dict) and isinstance(value.get("jpg_sha256"), str)

@@ -17,7 +17,7 @@ from wenlan_data.shard import format as shard_format
 
 @dataclass(frozen=True, slots=True)
 class MemberLocation:
-    """Where a member's data lies in its tar, and their checksum."""
+    """Place of a member's data in its tar, with their checksum."""
 
     key: str
     member: str
@@ -29,16 +29,16 @@ class MemberLocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenShard:
-    """A shard that was written."""
+    """Size, digest and offsets of a shard that was written."""
 
     bytes: int
     sha256: str
     samples: int
-    places: tuple[MemberLocation, ...]
+    locations: tuple[MemberLocation, ...]
 
 
 class _HashingFile:
-    """A file that hashes what is written to it, so that the shard need not be read again."""
+    """File that hashes what is written to it, so that the shard need not be read again."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -55,12 +55,12 @@ class _HashingFile:
 
 
 def write_shard(path: Path, samples: Iterable[tuple[str, Mapping[str, bytes]]]) -> WrittenShard:
-    """Writes keys and members (`format.encode_sample`) of samples, and flushes the new file.
+    """Writes samples, as keys and members (`format.encode_sample`), into a new file and flushes it.
 
-    Samples come in ascending order of key. Raises `ValueError` for samples out of order, a user's
-    error for what the system refuses.
+    Samples come in ascending order of key; raises `ValueError` otherwise. Raises `UsageError` if
+    the file exists or cannot be created, `DiskError` if there is no room.
     """
-    places: list[MemberLocation] = []
+    locations: list[MemberLocation] = []
     position, count, last = 0, 0, ""
     with os_errors(path), path.open("xb", buffering=1 << 20) as file:
         target = _HashingFile(file)
@@ -70,9 +70,8 @@ def write_shard(path: Path, samples: Iterable[tuple[str, Mapping[str, bytes]]]) 
             "mode": shard_format.MODE,
         }
         with _tar_writer()(target, encoder=False, mtime=shard_format.MTIME_S, **options) as tar:
-            tar.tarstream.copybufsize = (
-                1 << 20
-            )  # one write for each member, not one for each 16 KiB
+            # One write for each member instead of one for each 16 KiB.
+            tar.tarstream.copybufsize = 1 << 20
             tar.tarstream.format = tarfile.USTAR_FORMAT
             for key, members in samples:
                 if key <= last or set(members) != set(shard_format.EXTENSIONS):
@@ -82,8 +81,8 @@ def write_shard(path: Path, samples: Iterable[tuple[str, Mapping[str, bytes]]]) 
                 tar.write({"__key__": key, **members})
                 for extension in shard_format.EXTENSIONS:
                     data = members[extension]
-                    places.append(_place(key, extension, position, data))
-                    position = padded_end(places[-1].offset, len(data))
+                    locations.append(_location(key, extension, position, data))
+                    position = padded_end(locations[-1].offset, len(data))
                 count, last = count + 1, key
         file.flush()
         os.fsync(file.fileno())
@@ -92,7 +91,10 @@ def write_shard(path: Path, samples: Iterable[tuple[str, Mapping[str, bytes]]]) 
             f"{path}: {target.bytes} bytes written, {archive_bytes(position)} expected by the layout"
         )
     return WrittenShard(
-        bytes=target.bytes, sha256=target.sha256.hexdigest(), samples=count, places=tuple(places)
+        bytes=target.bytes,
+        sha256=target.sha256.hexdigest(),
+        samples=count,
+        locations=tuple(locations),
     )
 
 
@@ -126,6 +128,6 @@ def archive_bytes(members_end: int) -> int:
     return -(-end // shard_format.RECORD_BYTES) * shard_format.RECORD_BYTES
 
 
-def _place(key: str, extension: str, position: int, data: bytes) -> MemberLocation:
+def _location(key: str, extension: str, position: int, data: bytes) -> MemberLocation:
     offset = position + shard_format.HEADER_BYTES
     return MemberLocation(key, f"{key}.{extension}", offset, len(data), google_crc32c.value(data))
