@@ -1,4 +1,4 @@
-"""Arrays in .npy files: written whole or piece by piece, read by mapping."""
+"""Array aliases, and arrays in .npy files: written whole or piece by piece, read by mapping."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,22 +10,26 @@ from numpy.typing import NDArray
 from wenlan_data.errors import DamageError, os_errors
 
 Indices = NDArray[np.int64]
+"""Row numbers, counts."""
 Bools = NDArray[np.bool_]
 Codes = NDArray[np.uint64]
+"""Hash codes of images and texts."""
+FixedBytes = NDArray[np.bytes_]
+"""Byte strings of one fixed length. NumPy compares and sorts them correctly, but drops trailing
+zero bytes of an item: read items with `tobytes`."""
 
 Kind = TypeVar("Kind", bound=np.generic)
-FixedBytes = NDArray[np.bytes_]
-"""Byte strings of one fixed length; NumPy hides trailing zero bytes but compares and sorts them rightly."""
 
 
 def save_array(path: Path, array: NDArray[np.generic]) -> None:
-    """Write a .npy file."""
+    """Writes a .npy file."""
     with os_errors(path):
         np.save(path, array, allow_pickle=False)
 
 
 def load_array(path: Path, kind: type[Kind]) -> NDArray[Kind]:
-    """A .npy file, mapped and not read. Raises `DamageError` where it is missing, cut or of another kind."""
+    """Maps a .npy file, without reading it. Raises `DamageError` where it is missing, truncated or
+    of another type."""
     try:
         array: NDArray[Kind] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
@@ -40,12 +44,12 @@ def load_array(path: Path, kind: type[Kind]) -> NDArray[Kind]:
 
 
 def load_any(path: Path) -> NDArray[np.generic]:
-    """The same, of any kind."""
+    """Maps a .npy file of any type."""
     return load_array(path, cast("type[np.generic]", np.generic))
 
 
 class ArrayWriter:
-    """Writes a .npy file piece by piece; whole once it is closed."""
+    """Writes a .npy file piece by piece; the file is valid once it is closed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -55,7 +59,7 @@ class ArrayWriter:
             self._file: BinaryIO = path.open("wb")
 
     def append(self, piece: NDArray[np.generic]) -> None:
-        """Add rows; all pieces have one type and row shape, and at least one comes."""
+        """Adds rows; all pieces have one type and row shape, and there is at least one."""
         with os_errors(self._path):
             if self._like is None:
                 self._like = piece[:0]
@@ -64,7 +68,7 @@ class ArrayWriter:
         self._rows += len(piece)
 
     def close(self) -> None:
-        """Write the true length."""
+        """Writes the final number of rows into the header."""
         with os_errors(self._path):
             if self._like is not None:
                 self._file.seek(0)
@@ -82,10 +86,9 @@ class ArrayWriter:
         np.lib.format.write_array_header_1_0(self._file, header)
 
 
-def members(
-    sorted_values: NDArray[Kind], wanted: NDArray[Kind]
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """For each wanted value where it first stands among sorted ones, and whether it is there at all."""
+def members(sorted_values: NDArray[Kind], wanted: NDArray[Kind]) -> tuple[Indices, Bools]:
+    """For each wanted value its first place among the sorted ones, and whether it is one of
+    them."""
     if not len(sorted_values):
         return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), bool)
     place = np.minimum(np.searchsorted(sorted_values, wanted), len(sorted_values) - 1)
@@ -93,7 +96,8 @@ def members(
 
 
 def value_ranges(arrays: "list[NDArray[Kind]]", rows: int) -> Iterator[list[slice]]:
-    """Cut sorted arrays at common values, so that about `rows` rows of the longest are in each piece."""
+    """Cuts sorted arrays at common values, so that about `rows` rows of the longest are in each
+    piece."""
     longest = max(arrays, key=len)
     begin = [0] * len(arrays)
     for cut in range(rows, len(longest), rows):

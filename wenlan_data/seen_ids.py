@@ -3,16 +3,12 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from wenlan_data.errors import DamageError
+from wenlan_data.npy import Bools, FixedBytes
 from wenlan_data.records import Text
-
-if TYPE_CHECKING:
-    Ids = np.ndarray[tuple[int], np.dtype[np.bytes_]]
-    """S16 (N). NumPy strips trailing zero bytes from an item, so read items with `tobytes`."""
 
 ID_BYTES = 16
 
@@ -28,18 +24,18 @@ def candidate_id(url_key: str, texts: Sequence[Text]) -> bytes:
     ]
 
 
-def ids_array(ids: Iterable[bytes]) -> "Ids":
+def ids_array(ids: Iterable[bytes]) -> FixedBytes:
     """Returns S16 (N) of ids of 16 bytes each."""
     return np.frombuffer(b"".join(ids), dtype="S16")
 
 
-def save_ids(path: Path, ids: "Ids") -> None:
+def save_ids(path: Path, ids: FixedBytes) -> None:
     """Writes the ids, sorted and each once, to exactly `path` (a `.npy` of dtype S16)."""
     with path.open("wb") as file:
         np.save(file, np.unique(ids.astype("S16", copy=False)), allow_pickle=False)
 
 
-def load_ids(path: Path | str) -> "Ids":
+def load_ids(path: Path | str) -> FixedBytes:
     """Memory-maps the sorted ids of a file of `save_ids`.
 
     Raises `DamageError` for any other file.
@@ -66,7 +62,7 @@ class SeenIds:
     def __init__(self, paths: Sequence[Path | str]) -> None:
         self._arrays = [ids for ids in map(load_ids, paths) if len(ids)]
 
-    def contains(self, ids: "Ids") -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+    def contains(self, ids: FixedBytes) -> Bools:
         """Returns bool (N): which of the S16 (N) `ids` were seen."""
         found = np.zeros(len(ids), dtype=np.bool_)
         order = np.argsort(ids)

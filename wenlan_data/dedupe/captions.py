@@ -1,4 +1,5 @@
-"""Which of a picture's texts is the caption, and how the texts of equal pictures are put together."""
+"""The choice of a caption among the texts of an image, and the union of the texts of equal
+images."""
 
 from collections.abc import Iterable, Sequence
 from typing import cast
@@ -13,7 +14,8 @@ from wenlan_data.records import Text
 
 
 def choose(texts: Sequence[Text], order: Sequence[str]) -> tuple[str, str]:
-    """The caption and its type: the first text of the first type in `order` that occurs; two empty strings for none."""
+    """Returns the caption and its type: the first text of the first type in `order` that occurs;
+    two empty strings for none."""
     for kind in order:
         for text in texts:
             if text.type == kind:
@@ -22,12 +24,14 @@ def choose(texts: Sequence[Text], order: Sequence[str]) -> tuple[str, str]:
 
 
 def merge(texts: Iterable[Text], others: Iterable[Text]) -> tuple[Text, ...]:
-    """`texts`, then those of `others` that differ in type or in text; each once, in order."""
+    """Returns `texts`, then those of `others` that differ in type or in text; each once, in
+    order."""
     return tuple(dict.fromkeys([*texts, *others]))
 
 
 def ranks(texts: "Lists", order: Sequence[str]) -> NDArray[np.int64]:
-    """int64 (N,): for each list of texts the position in `order` of its best type; `len(order)` where none occurs."""
+    """int64 (N,): the position in `order` of the best type of each list; `len(order)` where none
+    occurs."""
     best, _ = _best(texts, order)
     return best
 
@@ -42,7 +46,7 @@ def choose_all(texts: "Lists", order: Sequence[str]) -> tuple[pa.StringArray, pa
 
 
 def owners(texts: "Lists") -> NDArray[np.int64]:
-    """int64 (T,): for each text of the flattened lists the list that it is from."""
+    """int64 (T,): the list that each text of the flattened lists is from."""
     lengths = texts.value_lengths().to_numpy(zero_copy_only=False)
     return np.repeat(np.arange(len(texts)), lengths)
 
@@ -57,7 +61,8 @@ def _field(texts: "Lists", name: str) -> pa.StringArray:
 
 
 def _best(texts: "Lists", order: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For each list the rank of its best type, and where the first text of that type lies among the flattened."""
+    """The rank of the best type of each list, and the place of its first text among the flattened
+    ones."""
     kinds = _field(texts, "type")
     found = cast("pa.Int32Array", pc.index_in(kinds, value_set=pa.array(order, pa.string())))
     rank = found.fill_null(len(order))

@@ -1,4 +1,5 @@
-"""The decision table of the dedupe step: which candidates are kept, and why each of the others is dropped."""
+"""The decision table of the dedupe step: which candidates are kept, and why each of the others is
+dropped."""
 
 from dataclasses import dataclass
 
@@ -36,16 +37,19 @@ Distances = tuple[NDArray[np.int32], NDArray[np.int32]] | tuple[int, int]
 class Decisions:
     """The decisions about N candidates, filled in by one check after the other.
 
-    The first decision about a row is final: a check may name rows that are decided already, and changes nothing there.
-    So the order in which the step calls its checks is the order of precedence of the reasons.
+    The first decision about a row is final: a check may name rows that are decided already, and
+    changes nothing there. So the order in which the step calls its checks is the order of
+    precedence of the reasons.
     """
 
     reason: NDArray[np.int8]
     """int8 (N,): `OPEN`, or `KEPT` to `DOMAIN_SHARE`."""
     winner: Indices
-    """int64 (N,): the kept candidate whose image represents this one (itself where it is kept), else -1."""
+    """int64 (N,): the kept candidate whose image represents this one (itself where it is kept),
+    else -1."""
     key: FixedBytes
-    """S16 (N,): key of the sample that the candidate equals, here or in an earlier generation; empty for none."""
+    """S16 (N,): key of the sample that the candidate equals, here or in an earlier generation;
+    empty for none."""
     phash_bits: NDArray[np.int32]
     """int32 (N,): pHash distance to the image of `key`, -1 where none was compared."""
     pdq_bits: NDArray[np.int32]

@@ -1,4 +1,5 @@
-"""Pictures and texts of benchmarks that a corpus must not hold: read once, and looked for in every generation."""
+"""Decontamination: images, texts and URLs of benchmarks, read once and dropped from every
+generation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from wenlan_data.index.published import Segment, Signatures, url_hashes
 from wenlan_data.npy import load_array, members
 
 MAX_ROWS = 2000
-"""Pictures that one task looks at: some ten seconds."""
+"""Images that one task hashes: some ten seconds."""
 IMAGES, TEXTS, URLS = "images.parquet", "texts.parquet", "url-hashes.npy"
 IMAGES_SCHEMA = pa.schema(
     [
@@ -36,13 +37,14 @@ TEXTS_SCHEMA = pa.schema([("name", pa.string()), ("hash", pa.uint64())])
 
 
 def any_image(max_side_px: int) -> ImageRules:
-    """Rules for pictures of people who know them, hashed as a corpus hashes its own that stores them so long."""
+    """Rules that accept any image, scaled as a corpus with this `max_side_px` scales its own before
+    hashing."""
     return ImageRules(min_side_px=1, min_bytes=0, max_aspect=1e6, max_side_px=max_side_px)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Benchmarks:
-    """All that must not be in the corpus."""
+    """The images, texts and URLs that must not be in the corpus."""
 
     segment: Segment
     """The images; their keys are row numbers, big-endian."""
@@ -59,7 +61,7 @@ class Benchmarks:
 
 
 def load_benchmarks(folders: Sequence[str]) -> Benchmarks:
-    """What the parts wrote. Raises `DamageError` where one is not whole."""
+    """Loads what the parts wrote. Raises `DamageError` for an unreadable file."""
     images = _tables(folders, IMAGES, IMAGES_SCHEMA)
     texts = _tables(folders, TEXTS, TEXTS_SCHEMA)
     order = np.argsort(images["phash"].to_numpy(), kind="stable")
@@ -94,7 +96,8 @@ def drop_contaminated(
     benchmarks: Benchmarks,
     decisions: Decisions,
 ) -> None:
-    """Drops the images that are near one of a benchmark or come from one of its URLs; the details name which."""
+    """Drops the images that are near one of a benchmark or come from one of its URLs; the details
+    name which."""
     matches = Matches.none(len(images.primary))
     match_segment(images.groups, benchmarks.segment, matches)
     names = {
@@ -119,5 +122,5 @@ def _tables(folders: Sequence[str], name: str, schema: pa.Schema) -> pa.Table:
         )
     except (OSError, pa.ArrowException) as error:
         raise DamageError(
-            f"{folders[0]} and its like: cannot be read ({error}): build the corpus again"
+            f"{folders[0]} and folders of its kind: cannot be read ({error}): build the corpus again"
         ) from error

@@ -7,12 +7,12 @@ import numpy as np
 import tldextract
 
 from wenlan_data.arrow import strings
-from wenlan_data.dedupe.frequency import Hashes, published_counts
+from wenlan_data.dedupe.frequency import published_counts
 from wenlan_data.dedupe.groups import Images
 from wenlan_data.dedupe.table import CandidateTable
 from wenlan_data.dedupe.text_hashes import hashes_of
 from wenlan_data.index.published import SITE_COUNTS, SITE_HASHES, PublishedIndex
-from wenlan_data.npy import Indices
+from wenlan_data.npy import Codes, Indices
 
 # Its bundled list of public suffixes: nothing is downloaded, nothing is cached.
 _extract = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
@@ -24,7 +24,7 @@ class DomainShare:
 
     domain: Indices
     """int64 (M,): the number of each image's domain, -1 for none (a file)."""
-    hashes: Hashes
+    hashes: Codes
     """uint64 (D,), sorted: the hash of each domain's name."""
     published: Indices
     """int64 (D,): published samples of each domain."""
@@ -61,6 +61,7 @@ def domain_share(
 
 
 def registrable_domain(url: str) -> str:
-    """The registrable domain of a URL, the host itself where it has none (an address), '' for a path."""
+    """The registrable domain of a URL, the host itself where it has none (an address), '' for a
+    path."""
     host = urlsplit(url).hostname or "" if "://" in url else ""
     return _extract(host).top_domain_under_public_suffix or host

@@ -1,6 +1,6 @@
-"""How often something stands in the whole corpus: sorted 64-bit hashes and counts in each index folder.
+"""Frequencies in the whole corpus: sorted 64-bit hashes and counts in each index folder.
 
-Texts are counted by the different pictures that they stand by, sites (registrable domains) by their samples.
+Texts are counted by the different images that they stand by, registrable domains by their samples.
 """
 
 from collections.abc import Sequence
@@ -10,16 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wenlan_data.index.published import COUNTS, HASHES
-from wenlan_data.npy import load_array, members, save_array
-
-Hashes = NDArray[np.uint64]
-Counts = NDArray[np.int64]
+from wenlan_data.npy import Codes, Indices, load_array, members, save_array
 
 
-def count_images(pictures: NDArray[np.int64], hashes: Hashes) -> tuple[Hashes, Counts]:
-    """Distinct text hashes in order, and with how many different pictures each stands in the pairs given."""
-    order = np.lexsort((pictures, hashes))
-    ordered, numbers = hashes[order], pictures[order]
+def count_images(images: NDArray[np.int64], hashes: Codes) -> tuple[Codes, Indices]:
+    """Returns the distinct text hashes in order, and how many different images each has in the
+    pairs given."""
+    order = np.lexsort((images, hashes))
+    ordered, numbers = hashes[order], images[order]
     new_text = np.ones(len(ordered), bool)
     new_text[1:] = ordered[1:] != ordered[:-1]
     new_pair = new_text.copy()
@@ -32,12 +30,12 @@ def count_images(pictures: NDArray[np.int64], hashes: Hashes) -> tuple[Hashes, C
 
 
 def published_counts(
-    folders: Sequence[str], hashes: Hashes, names: tuple[str, str] = (HASHES, COUNTS)
-) -> Counts:
-    """int64 (N,): how often each hash was counted in the index folders given.
+    folders: Sequence[str], hashes: Codes, names: tuple[str, str] = (HASHES, COUNTS)
+) -> Indices:
+    """int64 (N,): the sum of the counts of each hash in the index folders.
 
-    A picture that comes again in a later generation counts again. Raises `DamageError` for a folder that lacks
-    the counts.
+    An image that comes again in a later generation counts again. Raises `DamageError` for a folder
+    that lacks the counts.
     """
     total = np.zeros(len(hashes), np.int64)
     for folder in folders:
@@ -49,8 +47,8 @@ def published_counts(
 
 
 def save_counts(
-    folder: Path, hashes: Hashes, counts: Counts, names: tuple[str, str] = (HASHES, COUNTS)
+    folder: Path, hashes: Codes, counts: Indices, names: tuple[str, str] = (HASHES, COUNTS)
 ) -> None:
-    """Write what `earlier_counts` reads; `hashes` must be sorted."""
+    """Writes the counts that `published_counts` reads; `hashes` must be sorted."""
     save_array(folder / names[0], hashes)
     save_array(folder / names[1], counts)

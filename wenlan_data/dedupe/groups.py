@@ -15,7 +15,8 @@ from wenlan_data.npy import Bools, Codes, Indices
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Groups:
-    """Images grouped by (pHash, PDQ, colours), or by pHash alone: those of one group have the same neighbours.
+    """Images grouped by (pHash, PDQ, colours), or by pHash alone: those of one group have the same
+    neighbours.
 
     A million blank images so cost no more than one.
     """
@@ -48,7 +49,8 @@ class Groups:
         return np.concatenate([np.empty(0, np.int64), *(self.members[place] for _, place in spans)])
 
     def only(self, images: Bools) -> "Groups":
-        """The groups with some images only, bool (M,), without the groups that have none of them."""
+        """The groups with some images only, bool (M,), without the groups that have none of
+        them."""
         left = images[self.members]
         counts = np.add.reduceat(left, self.starts, dtype=np.int64) if len(left) else self.counts
         counts = counts[counts > 0]
@@ -95,8 +97,9 @@ def group_exact(
 ) -> Images:
     """Groups the open candidates by URL, then by SHA-256.
 
-    Of equal bytes the URL with the best caption gives the sample, then the one with the smallest key. With
-    `merge_texts` the captions of all candidates of a URL count, else only that of the first in source order.
+    Of equal bytes the URL with the best caption gives the sample, then the one with the smallest
+    key. With `merge_texts` the captions of all candidates of a URL count, else only that of the
+    first in source order.
     """
     rows = np.flatnonzero(decisions.is_open)
     urls, first, url = np.unique(table.url[rows], return_index=True, return_inverse=True)
@@ -131,7 +134,8 @@ def group_by_hash(signatures: Signatures, order: Indices, thresholds: Thresholds
     if thresholds.compares:
         place = np.empty(len(order), np.int64)
         place[order] = np.arange(len(order))
-        # Where PDQ is not compared, images of one pHash are neighbours whatever their PDQ and colours.
+        # Where PDQ is not compared, images of one pHash are neighbours whatever their PDQ and
+        # colours.
         more = (signatures.colours, *signatures.pdq.T) if thresholds.verifies else ()
         members = np.lexsort((place, *more, signatures.phash))
         phash = signatures.phash[members]

@@ -1,4 +1,5 @@
-"""Matches the images of a generation with indexed ones: published images, or those of benchmarks."""
+"""Matches the images of a generation with indexed ones: published images, or those of
+benchmarks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -85,7 +86,8 @@ def match_segment(
     matches: Matches,
     pairs: Sequence[Codes] | None = None,
 ) -> None:
-    """Records in `matches` what a segment holds; `pairs` are the near codes of both, searched here if missing."""
+    """Records in `matches` what a segment holds; `pairs` are the near codes of both, searched here
+    if missing."""
     thresholds = groups.thresholds
     if not thresholds.compares:
         _match_bytes(groups.signatures, segment, matches)
@@ -107,7 +109,8 @@ def _match_bytes(signatures: Signatures, segment: Segment, matches: Matches) -> 
     ours, theirs = signatures.sha256[order], segment.signatures.sha256
     for start in range(0, len(theirs), SEGMENT_ROWS):
         place, same = members(ours, theirs[start : start + SEGMENT_ROWS])
-        # Backwards: of several rows with these bytes the first, whose key is the smallest, is written last.
+        # Backwards: of several rows with these bytes the first, whose key is the smallest, is
+        # written last.
         row = np.flatnonzero(same)[::-1]
         images = order[place[row]]
         new = ~matches.exact[images]

@@ -1,4 +1,5 @@
-"""The texts and opt-out signals of kept candidates, with those of the candidates that they stand for."""
+"""Texts and opt-out signals of kept candidates, merged with those of the candidates that they
+represent."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,12 +20,13 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class PatchedColumn:
-    """A column of which some rows have other values. Not joined: the column is hundreds of megabytes."""
+    """A column some of whose rows have other values. They are kept apart: the column takes hundreds
+    of megabytes."""
 
     column: "Lists"
     values: "Lists"
     place: Indices
-    """For each row where it lies, counted on from the column to the values."""
+    """int64 (N,): the place of each row in the column, or, from its length on, in the values."""
 
     def take(self, numbers: Indices) -> "Lists":
         """The values of these rows."""
@@ -38,7 +40,7 @@ class PatchedColumn:
 
 @dataclass(frozen=True, slots=True)
 class MergedColumns:
-    """Two columns over all candidates; only the rows of kept ones mean something."""
+    """Two columns over all candidates; only the rows of kept ones are meaningful."""
 
     texts: PatchedColumn
     opt_out: PatchedColumn
@@ -47,20 +49,21 @@ class MergedColumns:
 def merge_columns(
     table: CandidateTable, texts: "Lists", decisions: Decisions, *, merge_texts: bool
 ) -> MergedColumns:
-    """Put together what belongs to each kept candidate.
+    """Merges the texts and opt-out signals of each kept candidate with those of the candidates it
+    represents.
 
-    Texts of others follow its own in source order, each once; signals of every copy count, sorted.
+    Texts of others follow its own in source order, each once; the signals of all are sorted.
     """
     facts = lists(table.results, "opt_out")
     signals = lists(table.candidates, "opt_out")
     new_texts: dict[int, list[dict[str, str]]] = {}
     new_signals: dict[int, list[str]] = {}
-    for owner, members in _groups(_involved(table, decisions)):
+    for winner, members in _groups(_involved(table, decisions)):
         if merge_texts and len(members) > 1:
-            new_texts[owner] = _merged_texts(_values(texts, members))
+            new_texts[winner] = _merged_texts(_values(texts, members))
         seen: list[list[str]] = [*_values(signals, members), *_values(facts, table.result[members])]
         if any(seen):
-            new_signals[owner] = sorted({signal for row in seen for signal in row})
+            new_signals[winner] = sorted({signal for row in seen for signal in row})
     return MergedColumns(_patched(texts, new_texts), _patched(signals, new_signals))
 
 
@@ -77,18 +80,19 @@ def _merged_texts(found: list[list[dict[str, str]]]) -> list[dict[str, str]]:
 
 
 def _involved(table: CandidateTable, decisions: Decisions) -> Indices:
-    """int64 (M, 2): (owner, candidate) wherever more than the candidate's own row counts; the owner comes first."""
+    """int64 (M, 2): (winner, candidate) where more than one row counts or the fetch found a signal;
+    the winner first."""
     members = np.flatnonzero(decisions.winner >= 0)
-    owners = decisions.winner[members]
+    winners = decisions.winner[members]
     lengths = lists(table.results, "opt_out").value_lengths().to_numpy()
-    counts = np.bincount(owners, minlength=len(decisions.winner))
+    counts = np.bincount(winners, minlength=len(decisions.winner))
     signalled = np.bincount(
-        owners, weights=lengths[table.result[members]] > 0, minlength=len(decisions.winner)
+        winners, weights=lengths[table.result[members]] > 0, minlength=len(decisions.winner)
     )
-    here = (counts[owners] > 1) | (signalled[owners] > 0)
-    members, owners = members[here], owners[here]
-    order = np.lexsort((members, members != owners, owners))
-    return np.stack([owners[order], members[order]], axis=1)
+    here = (counts[winners] > 1) | (signalled[winners] > 0)
+    members, winners = members[here], winners[here]
+    order = np.lexsort((members, members != winners, winners))
+    return np.stack([winners[order], members[order]], axis=1)
 
 
 def _groups(pairs: Indices) -> Iterator[tuple[int, Indices]]:

@@ -1,4 +1,4 @@
-"""Captions that say nearly the same: MinHash names candidates, the true Jaccard similarity decides.
+"""Near captions: MinHash names candidates, the exact Jaccard similarity decides.
 
 Texts are compared by their pairs of neighbouring characters, spaces and punctuation left out.
 """
@@ -16,20 +16,17 @@ from numpy.typing import NDArray
 
 from wenlan_data.dedupe.hamming.pairs import expand_spans
 from wenlan_data.errors import DamageError, os_errors
-from wenlan_data.npy import Indices, load_array, save_array
+from wenlan_data.npy import Codes, Indices, load_array, save_array
 
 PERMUTATIONS, SEED = 128, 20210311
 MIN_RECALL = 0.99
-"""Of pairs that are just similar enough; more similar ones are found more surely."""
+"""Of pairs exactly at the bound; more similar pairs are found with a higher probability."""
 BANDS, ROWS, CAPTIONS = "caption-bands.npy", "caption-rows.npy", "captions.parquet"
 BATCH_TEXTS = 1 << 14
 
 
-Hashes = NDArray[np.uint64]
-
-
 def shingles(text: str) -> frozenset[str]:
-    """Pairs of neighbouring letters and digits, any script; a text of one is itself."""
+    """Pairs of neighbouring letters and digits of any script; a single character counts as one."""
     plain = "".join(one for one in text.casefold() if unicodedata.category(one)[0] in "LNM")
     if len(plain) < 2:
         return frozenset([plain] if plain else [])
@@ -37,21 +34,24 @@ def shingles(text: str) -> frozenset[str]:
 
 
 def similarity(left: frozenset[str], right: frozenset[str]) -> float:
-    """Jaccard: how much of both sets is in both; 0 for two empty ones."""
+    """Jaccard similarity: the size of the intersection by that of the union; 0 for two empty
+    sets."""
     both = len(left & right)
     return both / (len(left) + len(right) - both) if left or right else 0.0
 
 
 def band_rows(bound: float) -> int:
-    """How many MinHash values make a band, so that a pair at the bound shares a band with `MIN_RECALL`."""
+    """MinHash values in a band, so that a pair at the bound shares a band with probability
+    `MIN_RECALL`."""
     for rows in (16, 8, 4, 2):
         if 1 - (1 - bound**rows) ** (PERMUTATIONS // rows) >= MIN_RECALL:
             return rows
     return 1
 
 
-def band_hashes(texts: Sequence[str], bound: float) -> Hashes:
-    """uint64 (N, B): a hash of each band; texts without a letter get numbers that nothing else has."""
+def band_hashes(texts: Sequence[str], bound: float) -> Codes:
+    """uint64 (N, B): a hash of each band; texts without a letter get numbers of their own, and so
+    no neighbour."""
     rows = band_rows(bound)
     found = np.empty((len(texts), PERMUTATIONS // rows), np.uint64)
     for start in range(0, len(texts), BATCH_TEXTS):
@@ -70,9 +70,9 @@ def band_hashes(texts: Sequence[str], bound: float) -> Hashes:
 
 
 def near_captions(texts: Sequence[str], bound: float) -> Indices:
-    """int64 (E, 2): pairs of texts whose similarity is at least `bound`, each once or more."""
+    """int64 (E, 2): pairs of texts whose similarity is at least `bound`, each pair once or more."""
     bands = band_hashes(texts, bound)
-    sets = _Sets(texts)
+    sets = _Shingles(texts)
     edges = [np.empty((0, 2), np.int64)]
     for column in range(bands.shape[1]):
         order = np.argsort(bands[:, column], kind="stable")
@@ -87,8 +87,9 @@ def near_captions(texts: Sequence[str], bound: float) -> Indices:
 def near_published_captions(
     texts: Sequence[str], folders: Sequence[str], bound: float
 ) -> NDArray[np.bytes_]:
-    """S16 (N,): the key of a near text of the first published generation that has one, the smallest; empty for none."""
-    bands, sets = band_hashes(texts, bound), _Sets(texts)
+    """S16 (N,): the smallest key of a near text in the first published generation with one; empty
+    for none."""
+    bands, sets = band_hashes(texts, bound), _Shingles(texts)
     first, keys = np.full(len(texts), -1), np.zeros(len(texts), "S16")
     for number, folder in enumerate(folders):
         known, row = (
@@ -96,7 +97,7 @@ def near_published_captions(
             load_array(Path(folder) / ROWS, np.uint32),
         )
         table = _read(Path(folder) / CAPTIONS)
-        theirs = _Sets(cast("list[str]", table["caption"].to_pylist()))
+        theirs = _Shingles(cast("list[str]", table["caption"].to_pylist()))
         their_keys = np.array(table["key"].to_pylist(), "S16")
         for column in range(bands.shape[1]):
             begin = np.searchsorted(known, bands[:, column], side="left")
@@ -117,7 +118,7 @@ def near_published_captions(
 def save_captions(
     folder: Path, keys: NDArray[np.bytes_], texts: Sequence[str], bound: float
 ) -> None:
-    """Write what `near_published` reads."""
+    """Writes the captions and band hashes that `near_published_captions` reads."""
     with os_errors(folder):
         folder.mkdir(exist_ok=True)
         table = pa.table(
@@ -130,8 +131,8 @@ def save_captions(
     save_array(folder / ROWS, (order // bands.shape[1]).astype(np.uint32))
 
 
-class _Sets:
-    """The shingles of texts, made when asked for."""
+class _Shingles:
+    """The shingles of texts, computed on first use."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._texts = texts
@@ -143,7 +144,7 @@ class _Sets:
         return self._made[number]
 
 
-def _similar(i: Indices, j: Indices, left: _Sets, right: _Sets, bound: float) -> Indices:
+def _similar(i: Indices, j: Indices, left: _Shingles, right: _Shingles, bound: float) -> Indices:
     pairs: Iterator[tuple[int, int]] = zip(i.tolist(), j.tolist(), strict=True)
     similar = [pair for pair in pairs if similarity(left[pair[0]], right[pair[1]]) >= bound]
     return np.array(similar, np.int64).reshape(-1, 2)

@@ -1,7 +1,9 @@
-"""The work of the near step: pHashes that are near each other, band by band and run by run, as pairs of codes.
+"""The near step: pairs of near pHashes, band by band within a generation, and with each published
+segment.
 
-Each task reads one column of facts, searches its share, and writes `pairs.npy`, uint64 (K, 2). What the shares are
-depends on the numbers of codes alone, so that any number of workers finds the same.
+Each task reads one column of the fetch results, searches its share, and writes `pairs.npy`, uint64
+(K, 2). The shares depend on the numbers of codes alone, so that any number of workers finds the
+same.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,12 +23,14 @@ from wenlan_data.protocols import Receipt
 
 PAIRS, DENSE = "pairs.npy", "crowd.npy"
 SHARE_CODES = 1 << 18
-"""From so many pictures on a generation's bands are shared among tasks: fewer take less time than a task's start."""
+"""Images from which on tasks share the bands of a generation: fewer take less time than the start
+of a task."""
 MAX_SHARES = 16
 CROSS_JOIN_CODES = 1 << 22
-"""Published codes that one task looks through."""
+"""Published codes that one task searches."""
 MAX_PAIRS = 1 << 22
-"""That a task may write: with more the codes are crowded, and the dedupe step finds its pairs by both hashes."""
+"""Pairs that a task may write. With more the codes lie densely, and the dedupe step finds its pairs
+by both hashes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +42,7 @@ class NearDetails:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfJoinPart:
-    """Pairs among the pictures of one generation, in every `shares`-th band. Details: whether it `overflows`."""
+    """Finds pairs among the images of one generation, in every `shares`-th band."""
 
     facts: tuple[str, ...]
     share: int
@@ -47,7 +51,7 @@ class SelfJoinPart:
     verify: bool
 
     def __call__(self, out: Path) -> Receipt[NearDetails]:
-        """Search."""
+        """Searches, and writes the pairs."""
         codes = distinct_phashes(self.facts)
         chosen = self_join.search_bands(codes, self.radius_bits)
         mine = chosen[self.share :: self.shares]
@@ -62,7 +66,8 @@ class SelfJoinPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrossJoinPart:
-    """Pairs (new code, published code) of one generation with a part of a published run."""
+    """Finds pairs (new code, published code) of one generation with a part of a published
+    segment."""
 
     facts: tuple[str, ...]
     index: str
@@ -71,7 +76,7 @@ class CrossJoinPart:
     radius_bits: int
 
     def __call__(self, out: Path) -> Receipt[NearDetails]:
-        """Search."""
+        """Searches, and writes the pairs."""
         codes = distinct_phashes(self.facts)
         old, _ = distinct_codes(
             load_array(Path(self.index) / PHASH, np.uint64)[self.start : self.stop]
@@ -84,22 +89,23 @@ NearPart = SelfJoinPart | CrossJoinPart
 
 
 def near_parts(
-    facts: Sequence[str], pictures: int, runs: Sequence[str], *, radius_bits: int, verify: bool
+    facts: Sequence[str], images: int, segments: Sequence[str], *, radius_bits: int, verify: bool
 ) -> list[NearPart]:
-    """The tasks of one generation of `pictures` pictures against the published `runs`, index folders."""
-    shares = min(MAX_SHARES, max(1, pictures // SHARE_CODES * 2))
+    """The tasks of a generation of so many `images`; `segments` are the index folders of published
+    ones."""
+    shares = min(MAX_SHARES, max(1, images // SHARE_CODES * 2))
     parts: list[NearPart] = [
         SelfJoinPart(
             facts=tuple(facts), share=share, shares=shares, radius_bits=radius_bits, verify=verify
         )
         for share in range(shares)
     ]
-    for run in runs:
-        codes = len(load_array(Path(run) / PHASH, np.uint64))
+    for segment in segments:
+        codes = len(load_array(Path(segment) / PHASH, np.uint64))
         parts += [
             CrossJoinPart(
                 facts=tuple(facts),
-                index=run,
+                index=segment,
                 start=start,
                 stop=min(start + CROSS_JOIN_CODES, codes),
                 radius_bits=radius_bits,
@@ -111,37 +117,38 @@ def near_parts(
 
 @dataclass(frozen=True, slots=True)
 class NearFiles:
-    """What the near step wrote for a generation."""
+    """The folders that the near step wrote for a generation."""
 
-    among: tuple[str, ...] = ()
-    """Folders of `SelfJoinPart`; none: the search is done where it is needed."""
-    against: tuple[tuple[str, int], ...] = ()
-    """Folders of `CrossJoinPart`, with the number of the run."""
+    self_join: tuple[str, ...] = ()
+    """Folders of `SelfJoinPart`; none: the dedupe step searches."""
+    cross_join: tuple[tuple[str, int], ...] = ()
+    """Folders of `CrossJoinPart`, each with the number of its segment."""
 
     def self_join_pairs(self) -> list[MatchedPairs] | None:
-        """The pairs among new pictures; None where they must be searched."""
-        if not self.among or any(overflows(folder) for folder in self.among):
+        """The pairs among new images; None where they must be searched."""
+        if not self.self_join or any(overflows(folder) for folder in self.self_join):
             return None
         return [
             MatchedPairs(_pairs(folder), load_array(Path(folder) / DENSE, np.uint64))
-            for folder in self.among
+            for folder in self.self_join
         ]
 
     def cross_join_pairs(self, segment: int) -> list[Codes] | None:
-        """The pairs of new and published codes of one run; None where they must be searched."""
-        folders = [folder for folder, number in self.against if number == segment]
+        """The pairs of new and published codes of one segment; None where they must be searched."""
+        folders = [folder for folder, number in self.cross_join if number == segment]
         if not folders or any(overflows(folder) for folder in folders):
             return None
         return [_pairs(folder) for folder in folders]
 
 
 def overflows(folder: str) -> bool:
-    """Whether the task gave up for finding too many."""
+    """Whether the task stopped because it found more than `MAX_PAIRS`."""
     return not (Path(folder) / PAIRS).exists()
 
 
 def distinct_phashes(facts: Sequence[str]) -> Codes:
-    """uint64 (N,), sorted: the pHashes of all good pictures. Raises `DamageError` for a table that is none."""
+    """uint64 (N,), sorted: the distinct pHashes of all fetched images. Raises `DamageError` for a
+    corrupt table."""
     read = [np.empty(0, np.uint64)]
     for path in facts:
         try:
@@ -157,15 +164,15 @@ def distinct_phashes(facts: Sequence[str]) -> Codes:
 
 
 def _written(out: Path, codes: int, found: Iterator[MatchedPairs]) -> Receipt[NearDetails]:
-    pairs, crowds, total = [np.empty((0, 2), np.uint64)], [np.empty(0, np.uint64)], 0
+    pairs, dense, total = [np.empty((0, 2), np.uint64)], [np.empty(0, np.uint64)], 0
     for one in found:
         pairs.append(one.pairs)
-        crowds.append(one.dense)
+        dense.append(one.dense)
         total += len(one.pairs)
         if total > MAX_PAIRS:
             return Receipt(rows_in=codes, details=NearDetails(overflows=True))
     save_array(out / PAIRS, np.concatenate(pairs))
-    save_array(out / DENSE, np.unique(np.concatenate(crowds)))
+    save_array(out / DENSE, np.unique(np.concatenate(dense)))
     return Receipt(rows_in=codes, rows_out=total, details=NearDetails(overflows=False))
 
 

@@ -49,10 +49,12 @@ class BenchmarkDetails:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchmarkPart:
-    """Reads a part of one benchmark: the images of a folder, the rows of a table, or the metadata of a corpus.
+    """Reads a part of one benchmark: the images of a folder, the rows of a table, or the metadata
+    of a corpus.
 
-    Writes `images.parquet` (name, hashes), `texts.parquet` (name, hash of the text) and `url-hashes.npy`. The receipt
-    counts images that were `unreadable`, and rows whose images are `not_at_hand`.
+    Writes `images.parquet` (name, hashes), `texts.parquet` (name, hash of the text) and
+    `url-hashes.npy`. The receipt counts images that were `unreadable`, and rows whose images are
+    `not_at_hand`.
     """
 
     path: str
@@ -114,7 +116,8 @@ class _Hashes:
         self.rows = self.unreadable = self.not_at_hand = 0
 
     def add(self, row: Candidate | Drop, folder: Path) -> None:
-        """Adds a row of a folder or table; a relative image path of a table starts from `folder`."""
+        """Adds a row of a folder or table; a relative image path of a table starts from
+        `folder`."""
         self.rows += 1
         if isinstance(row, Drop):
             self.unreadable += 1
@@ -143,7 +146,8 @@ class _Hashes:
         )
 
     def add_texts(self, name: str, texts: Sequence[str]) -> None:
-        """Adds texts as they stand, and as the recipe's rules leave them: the corpus holds the latter."""
+        """Adds texts as they stand, and as the recipe's rules leave them: the corpus holds the
+        latter."""
         forms = {plain(form) for text in texts for form in (text, self._cleaned(text))} - {""}
         self.texts += [{"name": name, "hash": int(one)} for one in hashes_of(sorted(forms))]
 

@@ -1,4 +1,5 @@
-"""What in a corpus is near one picture: a pass over the hashes in its metadata."""
+"""Search for the samples of a corpus that are near one image: a pass over the hashes in its
+metadata."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +24,13 @@ COLUMNS = ["key", "phash", "pdq", "shard", "image_url", "caption"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NearSample:
-    """A sample near the picture that was asked for."""
+    """A sample near the requested image."""
 
     key: str
     distance: int
     """Bits of 64 in which the pHashes differ."""
     pdq_distance: int
-    """Bits of 256; up to 31 a build takes the two for one picture."""
+    """Bits of 256 in which the PDQ hashes differ; up to 31 a build takes the two for one image."""
     shard: str
     image_url: str
     caption: str
@@ -38,8 +39,9 @@ class NearSample:
 def find_near(corpus: Path, image_or_key: str, radius_bits: int) -> list[NearSample]:
     """Every sample whose pHash is at most `radius_bits` (0 to 64) away, nearest first, then by key.
 
-    A sample asked for by its key is among them, at distance 0. Raises `UsageError` for what is neither a picture's
-    file nor a key of the corpus, and for a file where the corpus was hashed by another version.
+    A sample given by its key is among them, at distance 0. Raises `UsageError` for what is neither
+    an image file nor a key of the corpus, and for a file where the corpus was hashed by another
+    version.
     """
     if not (corpus / MANIFEST).is_file():
         raise UsageError(f"{corpus}: holds no {MANIFEST}: near looks into a corpus")
@@ -66,7 +68,7 @@ def _hashes_of(path: Path, rules: ImageRules) -> tuple[int, int]:
         found = check_image(path.read_bytes(), rules)
     if isinstance(found, Drop):
         raise UsageError(
-            f"{path}: no picture that can be looked for ({found.reason} {found.detail})".rstrip()
+            f"{path}: no image that can be searched for ({found.reason} {found.detail})".rstrip()
         )
     return found.phash, int.from_bytes(found.pdq, "big")
 

@@ -1,8 +1,8 @@
 """Greedy selection in keep order: the next open image is kept, and what it excludes is dropped.
 
-An image excludes its neighbours; under `Constraints` also images with a near caption, and those above the share of
-their domain. Nothing is dropped for being near something that was dropped, so the decisions depend neither on the order
-of the sources nor on the number of workers.
+An image excludes its neighbours; under `Constraints` also images with a near caption, and those
+above the share of their domain. Nothing is dropped for being near something that was dropped, so
+the decisions depend neither on the order of the sources nor on the number of workers.
 """
 
 from collections.abc import Callable, Iterable
@@ -31,9 +31,11 @@ from wenlan_data.dedupe.similarity import (
 from wenlan_data.npy import Indices
 
 FIRST_PORTION, PORTION_GROWTH = 1 << 10, 4
-"""Images decided among themselves where the neighbours of all are too many to be held: at first, and how it grows."""
+"""Images decided among themselves where the neighbours of all are too many to be held: at first,
+and how it grows."""
 MAX_ROUNDS = 50
-"""Passes in search of a limit that fits the corpus which it leaves; each comes nearer by the factor of the share."""
+"""Passes in search of a limit that fits the corpus which it leaves; each comes nearer by the factor
+of the share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +43,8 @@ class Constraints:
     """What else excludes an image."""
 
     near_captions: Indices | None = None
-    """int64 (E, 2): images whose captions are near each other; None where captions are not compared."""
+    """int64 (E, 2): images whose captions are near each other; None where captions are not
+    compared."""
     domains: DomainShare | None = None
 
 
@@ -96,7 +99,8 @@ def select(
 
 
 def _select_by_groups(pool: _Pool, winner: Indices) -> None:
-    """Selects where neighbours alone count: only the first image of each group needs to be looked at."""
+    """Selects where neighbours alone count: only the first image of each group needs to be looked
+    at."""
 
     def decide(places: Indices, edges: Indices) -> None:
         winner[places] = places
@@ -124,7 +128,8 @@ def _select_by_groups(pool: _Pool, winner: Indices) -> None:
 def _select_by_images(
     pool: _Pool, constraints: Constraints, winner: Indices, reason: NDArray[np.int8]
 ) -> None:
-    """Selects where more than the hashes count: images of one group differ in caption and domain."""
+    """Selects where more than the hashes count: images of one group differ in caption and
+    domain."""
     captions = constraints.near_captions
     near_captions = _adjacency(captions if captions is not None else np.empty((0, 2), np.int64))
     domains = constraints.domains
@@ -133,7 +138,8 @@ def _select_by_images(
         return
     domain = domains.domain[pool.order]
     allowed = np.full(len(domains.published), len(pool.order))
-    # The share is one of what is left, which is not known before: a limit is taken from what the last pass left.
+    # The share is one of what is left, which is not known before: a limit is taken from what the
+    # last pass left.
     for _ in range(MAX_ROUNDS):
         _one_pass(pool, near_captions, domain, allowed.tolist(), winner, reason)
         kept = np.flatnonzero(winner == np.arange(len(winner)))
@@ -194,10 +200,12 @@ def _in_portions(
     representative: Indices,
     decide: Callable[[Indices, Indices], None],
 ) -> None:
-    """Calls `decide(places, edges)` for all places, in portions while the edges of all that are left are too many.
+    """Calls `decide(places, edges)` for all places, in portions while the edges of all that are
+    left are too many.
 
-    `decide` writes `representative` (G,): the place of the kept image that excludes a group, -1 for none. What the kept
-    images of a portion exclude is not passed on, so that the decisions are those of one call.
+    `decide` writes `representative` (G,): the place of the kept image that excludes a group, -1 for
+    none. What the kept images of a portion exclude is not passed on, so that the decisions are
+    those of one call.
     """
     edges, portion = pool.edges, FIRST_PORTION
     while edges is None:
@@ -221,7 +229,8 @@ def _edges(pool: _Pool, places: Indices) -> Indices | None:
 
 
 def _exclude_neighbours(pool: _Pool, kept: Indices, left: Indices, representative: Indices) -> None:
-    """Makes kept images the representatives of neighbouring groups: of several the first in keep order."""
+    """Makes kept images the representatives of neighbouring groups: of several the first in keep
+    order."""
     groups = np.unique(pool.group[left])
     groups = groups[representative[groups] < 0]
     kept = kept[np.argsort(pool.group[kept])]
@@ -248,7 +257,8 @@ def _record(
     reason: NDArray[np.int8],
     decisions: Decisions,
 ) -> None:
-    """Writes the decisions about the images `order`, whose winners are places in it, -1 for none."""
+    """Writes the decisions about the images `order`, whose winners are places in it, -1 for
+    none."""
     signatures, primary = images.signatures, images.primary
     is_kept = winner == np.arange(len(winner))
     kept = order[is_kept]

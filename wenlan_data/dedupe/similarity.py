@@ -1,6 +1,8 @@
-"""Neighbours: images that agree in pHash, PDQ and colours, found exactly however densely their codes lie.
+"""Neighbours: images that agree in pHash, PDQ and colours, found exactly however densely their
+codes lie.
 
-The pHash search (`hamming`) names pairs of near codes; PDQ and colours decide on the pairs of images that have them.
+The pHash search (`hamming`) names pairs of near codes; PDQ and colours decide on the pairs of
+images that have them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,7 +22,8 @@ MAX_PDQ_BITS = 31
 """Of 256: the usual threshold of PDQ's authors for the same image."""
 MAX_EDGES = 1 << 23
 """Verified pairs held at once: 134 MB; with more, images are decided in portions."""
-# Pairs whose PDQ is compared at a time: 2 x 4 MiB are gathered, and the memory does not grow with the pairs.
+# Pairs whose PDQ is compared at a time: 2 x 4 MiB are gathered, and the memory does not grow with
+# the pairs.
 VERIFY_PAIRS = 1 << 17
 # PDQ as 16 blocks of 16 bits: of 31 different bits or fewer, some block holds at most one.
 _BLOCKS, _BLOCK_BITS = 16, 16
@@ -58,7 +61,8 @@ class Thresholds:
     pdq_bits: int
     """Of the 256 of PDQ; 256: PDQ and colours are not compared."""
     colour_levels: int = MAX_LEVELS
-    """Of the mean colours of a quarter, of 255; compared only where the colours of both images are known."""
+    """Of the mean colours of a quarter, of 255; compared only where the colours of both images are
+    known."""
 
     @classmethod
     def of(cls, rules: DedupeRules) -> "Thresholds":
@@ -83,7 +87,8 @@ class Thresholds:
 def edges_among(
     hashes: SortedHashes, thresholds: Thresholds, found: Iterable[MatchedPairs] | None = None
 ) -> Indices | None:
-    """int64 (E, 2): rows i != j that are neighbours, each pair once or more; None where there are over `MAX_EDGES`.
+    """int64 (E, 2): rows i != j that are neighbours, each pair once or more; None where there are
+    over `MAX_EDGES`.
 
     `found` is what a search among the distinct pHashes gave; it is done here if missing.
     """
@@ -113,7 +118,8 @@ def neighbours_between(
 def neighbours_of(
     pairs: Codes, left: SortedHashes, right: SortedHashes, thresholds: Thresholds
 ) -> Iterator[Pairs]:
-    """Yields rows of `left` and of `right` that are neighbours, of uint64 (K, 2) pairs of near pHashes."""
+    """Yields rows of `left` and of `right` that are neighbours, of uint64 (K, 2) pairs of near
+    pHashes."""
     starts, counts = left.spans(pairs[:, 0])
     others, times = right.spans(pairs[:, 1])
     # Both sides in turn: neither many rows of one code nor of the other make an array too large.
@@ -129,7 +135,8 @@ def pdq_distance(left: Codes, right: Codes) -> NDArray[np.int32]:
 
 
 def colour_distance(left: Codes, right: Codes) -> NDArray[np.int16]:
-    """int16 (N,): the largest difference of the mean colours in any quarter; 0 where one is not known."""
+    """int16 (N,): the largest difference of the mean colours in any quarter; 0 where one is not
+    known."""
     one, other = (
         np.ascontiguousarray(codes).view(np.uint8).reshape(-1, 8).astype(np.int16)
         for codes in (left, right)
@@ -152,7 +159,8 @@ def _neighbours_among(
     for first, j in expand_spans(rows + 1, np.repeat(starts + times, times) - rows - 1):
         yield from _verified(hashes, hashes, rows[first], j, thresholds)
     for one in found:
-        # Pairs of codes with so many rows that their PDQ finds the neighbours sooner than all pairs of rows.
+        # Pairs of codes with so many rows that their PDQ finds the neighbours sooner than all pairs
+        # of rows.
         ours, theirs = hashes.spans(one.pairs[:, 0])[1], hashes.spans(one.pairs[:, 1])[1]
         heavy = ours * theirs > dense_codes**2
         yield from neighbours_of(one.pairs[~heavy], hashes, hashes, thresholds)
@@ -190,8 +198,8 @@ def _verified(
 def _neighbours_by_pdq(hashes: SortedHashes, thresholds: Thresholds) -> Iterator[Pairs]:
     """Yields neighbours in dense buckets, where pHash names nearly all pairs and PDQ few.
 
-    Rows with an equal block of PDQ are candidates, and rows whose block differs in one bit: at most 31 different bits
-    in 16 blocks leave one with at most one.
+    Rows with an equal block of PDQ are candidates, and rows whose block differs in one bit: at most
+    31 different bits in 16 blocks leave one with at most one.
     """
     words = np.ascontiguousarray(hashes.pdq).view(np.uint16)
     if not len(words):

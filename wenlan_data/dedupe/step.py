@@ -1,4 +1,5 @@
-"""The work of the dedupe step: the barrier of a generation, where all its candidates are looked at together."""
+"""The dedupe step: the barrier of a generation, where all its candidates are compared with each
+other."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -20,8 +21,8 @@ from wenlan_data.dedupe.similarity import Thresholds
 from wenlan_data.dedupe.table import CandidateTable, drop_failed, read_candidate_table
 from wenlan_data.dedupe.text_filter import drop_near_captions, filter_texts
 from wenlan_data.dedupe.write import (
+    estimated_bytes,
     kept_table,
-    reckoned_bytes,
     write_captions,
     write_domain_counts,
     write_drops,
@@ -61,7 +62,10 @@ class DedupeDetails:
 
 @dataclass(frozen=True, kw_only=True)
 class DedupePart:
-    """One generation's dedupe. A function of the tables and the recipe alone; running it twice gives the same bytes."""
+    """Deduplicates one generation.
+
+    A function of the tables and the recipe alone: running it twice gives the same bytes.
+    """
 
     generation: int
     candidates: tuple[str, ...]
@@ -72,7 +76,7 @@ class DedupePart:
     """Index folders of earlier generations, in order; each may hold several."""
     near: NearFiles = field(default_factory=NearFiles)
     benchmarks: tuple[str, ...] = ()
-    """What the parts of `dedupe.against` wrote."""
+    """Folders that the parts of `dedupe.against` wrote."""
     captions: tuple[str, ...] = ()
     """Folders `captions/` of all earlier generations."""
     caption_order: tuple[str, ...]
@@ -82,10 +86,12 @@ class DedupePart:
     first_shard: int
 
     def __call__(self, out: Path) -> Receipt[DedupeDetails]:
-        """Writes `shard-NNNNNN.parquet` (`tables.KEPT`), `drops.parquet` (`tables.WORK_DROPS`) and `index/`.
+        """Writes `shard-NNNNNN.parquet` (`tables.KEPT`), `drops.parquet` (`tables.WORK_DROPS`) and
+        `index/`.
 
-        The receipt details how many of the last `published` folders the new index `holds` as well. Raises `DamageError`
-        for tables that are not whole, and if a candidate were neither kept nor dropped.
+        The receipt details how many of the last `published` folders the new index `holds` as well.
+        Raises `DamageError` for tables that are not whole, and if a candidate were neither kept nor
+        dropped.
         """
         rules, similarity = self.rules, self.rules.text_similarity
         published = PublishedIndex(self.published)
@@ -143,7 +149,7 @@ class DedupePart:
         drops = write_drops(out / "drops.parquet", table, decisions)
         shards = write_shards(
             out,
-            reckoned_bytes(table.results, table.result[kept]),
+            estimated_bytes(table.results, table.result[kept]),
             self.shard,
             first=self.first_shard,
             make=lambda start, stop: kept_table(
@@ -176,9 +182,9 @@ class DedupePart:
 
 
 def index_folders(parts: Sequence[Path], held: Sequence[int]) -> list[str]:
-    """The index folders that hold what dedupe parts 0 to G-1 published, in order, each generation once.
+    """The index folders of what dedupe parts 0 to G-1 published, in order, each generation once.
 
-    `held` is what each receipt says of `holds`, in folders; a folder that a later one holds is not asked.
+    `held` is the `holds` of each receipt: how many of the folders before it a folder holds as well.
     """
     folders: list[str] = []
     for part, count in zip(parts, held, strict=True):

@@ -1,4 +1,5 @@
-"""Candidates joined to the facts of their pictures, as columns in source order."""
+"""The candidate table: candidates joined to the fetch results of their images, as columns in source
+order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +30,7 @@ LATE_CANDIDATE = [
     "remarks",
     "boxes",
 ]
-EARLY_FACT = [
+EARLY_RESULT = [
     "url_key",
     "reason",
     "sha256",
@@ -40,7 +41,7 @@ EARLY_FACT = [
     "colours",
     "opt_out",
 ]
-LATE_FACT = [
+LATE_RESULT = [
     "detail",
     "retryable",
     "bytes",
@@ -50,7 +51,7 @@ LATE_FACT = [
     "ip",
     "fetched_at",
 ]
-LATE_FACT += ["encoded_offset", "encoded_bytes", "encoded_crc32c"]
+LATE_RESULT += ["encoded_offset", "encoded_bytes", "encoded_crc32c"]
 BATCH_ROWS = 1 << 16
 
 
@@ -65,13 +66,16 @@ class CandidateTable:
     fetch_part: Indices
     """int64 (F,): the number of the file that holds the fetch result."""
     published: FixedBytes
-    """S16 (N,): the key of the published sample at the candidate's URL; empty where there is none."""
+    """S16 (N,): the key of the published sample at the candidate's URL; empty where there is
+    none."""
     url: Indices
-    """int64 (N,): the row of `signatures` for the candidate's URL, -1 where no image was fetched."""
+    """int64 (N,): the row of `signatures` for the candidate's URL, -1 where no image was
+    fetched."""
     signatures: Signatures
     """Of the U images fetched, one for each URL."""
     keys: FixedBytes
-    """S16 (N,): the key that the candidate would have as a sample; empty where no image was fetched."""
+    """S16 (N,): the key that the candidate would have as a sample; empty where no image was
+    fetched."""
 
     def __len__(self) -> int:
         return len(self.result)
@@ -84,13 +88,16 @@ class CandidateTable:
     def for_output(self, candidates: Sequence[str], facts: Sequence[str]) -> "CandidateTable":
         """The table with the columns that only the written rows need, read from the same files.
 
-        Columns that only decisions, merging and the index need are left out: 90 MB for a million rows.
+        Columns that only decisions, merging and the index need are left out: 90 MB for a million
+        rows.
         """
         ordinals = integers(_read(candidates, CANDIDATES, ["ordinal"]), "ordinal")
         late = _ordered(
             _read(candidates, CANDIDATES, LATE_CANDIDATE), np.argsort(ordinals, kind="stable")
         )
-        results = _read(facts, FACTS, LATE_FACT).append_column("fetch_part", rows(self.fetch_part))
+        results = _read(facts, FACTS, LATE_RESULT).append_column(
+            "fetch_part", rows(self.fetch_part)
+        )
         return replace(
             self,
             candidates=_beside(self.candidates, late),
@@ -103,12 +110,12 @@ def read_candidate_table(
 ) -> CandidateTable:
     """Reads the tables of a generation and joins them.
 
-    Raises `DamageError` for a file that cannot be read, and for a candidate whose URL has neither a fetch result nor a
-    published sample.
+    Raises `DamageError` for a file that cannot be read, and for a candidate whose URL has neither a
+    fetch result nor a published sample.
     """
     wanted, results = (
         _read(candidates, CANDIDATES, EARLY_CANDIDATE),
-        _read(facts, FACTS, EARLY_FACT),
+        _read(facts, FACTS, EARLY_RESULT),
     )
     wanted = _ordered(wanted, np.argsort(integers(wanted, "ordinal"), kind="stable"))
     urls = whole(wanted, "url_key")
@@ -144,7 +151,8 @@ def read_candidate_table(
 
 
 def drop_failed(table: CandidateTable, decisions: Decisions) -> None:
-    """Drops the candidates whose URL is published already, and those whose image could not be fetched."""
+    """Drops the candidates whose URL is published already, and those whose image could not be
+    fetched."""
     known = np.flatnonzero(table.published != b"")
     decisions.drop(known, DUPLICATE, key=table.published[known])
     decisions.drop(np.flatnonzero(~table.fetched), FETCH)
@@ -162,23 +170,24 @@ def _beside(table: pa.Table, more: pa.Table) -> pa.Table:
     return table
 
 
-def signatures_of(facts: pa.Table, numbers: Indices) -> Signatures:
-    """The finger-prints of the pictures in these rows of `FACTS`; all must be good. Raises `DamageError` if not."""
-    phash = facts["phash"].to_numpy()[numbers]
-    pdq = _fixed(whole(facts, "pdq").take(rows(numbers)), 32).view(np.uint64)
-    colours = _fixed(whole(facts, "colours").take(rows(numbers)), 8).view(np.uint64).ravel()
+def signatures_of(results: pa.Table, numbers: Indices) -> Signatures:
+    """The signatures of the images in these rows of `FACTS`, none of which failed. Raises
+    `DamageError` for a bad SHA-256."""
+    phash = results["phash"].to_numpy()[numbers]
+    pdq = _fixed(whole(results, "pdq").take(rows(numbers)), 32).view(np.uint64)
+    colours = _fixed(whole(results, "colours").take(rows(numbers)), 8).view(np.uint64).ravel()
     sha256, keys = np.zeros(len(numbers), "S32"), np.zeros(len(numbers), "S16")
     for start in range(0, len(numbers), BATCH_ROWS):
         chunk = numbers[start : start + BATCH_ROWS]
-        digests = strings(facts, "sha256", chunk)
-        urls = strings(facts, "url_key", chunk)
+        digests = strings(results, "sha256", chunk)
+        urls = strings(results, "url_key", chunk)
         try:
             sha256[start : start + len(chunk)] = np.frombuffer(
                 bytes.fromhex("".join(digests)), "S32"
             )
         except ValueError as error:
             raise DamageError(
-                "a fact of the fetch step holds no SHA-256 of 64 hex digits: build the corpus again"
+                "a fetch result holds no SHA-256 of 64 hex digits: build the corpus again"
             ) from error
         keys[start : start + len(chunk)] = raw_keys(list(map(sample_key, urls, digests)))
     return Signatures(phash=phash, pdq=pdq, colours=colours, sha256=sha256, keys=keys)
@@ -193,7 +202,8 @@ def _fixed(array: "Column", width: int) -> NDArray[np.uint8]:
 
 
 def _read(paths: Sequence[str], schema: pa.Schema, columns: list[str]) -> pa.Table:
-    """The columns of all files, each in one piece; one by one, so that only one is held twice at a time."""
+    """Reads the columns of all files, each in one piece; one by one, so that only one is held twice
+    at a time."""
     fields = [schema.field(name) for name in columns]
     read = []
     for field in fields:
@@ -205,7 +215,7 @@ def _read(paths: Sequence[str], schema: pa.Schema, columns: list[str]) -> pa.Tab
         return pa.table(read, schema=pa.schema(fields))
     except pa.ArrowInvalid as error:
         raise DamageError(
-            f"{paths[0]} and its like: columns differ in length ({error}): build the corpus again"
+            f"{paths[0]} and files of its kind: columns differ in length ({error}): build the corpus again"
         ) from error
 
 
@@ -231,5 +241,6 @@ def _ordered(table: pa.Table, order: Indices) -> pa.Table:
 
 
 def _release() -> None:
-    """Hand back what Arrow freed but keeps for itself: 300 MB for a million rows."""
+    """Returns memory that Arrow freed but keeps for itself to the system: 300 MB for a million
+    rows."""
     pa.default_memory_pool().release_unused()

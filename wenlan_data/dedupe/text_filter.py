@@ -17,12 +17,12 @@ from wenlan_data.dedupe.decisions import (
     Decisions,
 )
 from wenlan_data.dedupe.decontamination import Benchmarks
-from wenlan_data.dedupe.frequency import Hashes, count_images, published_counts
+from wenlan_data.dedupe.frequency import count_images, published_counts
 from wenlan_data.dedupe.groups import Images
 from wenlan_data.dedupe.minhash import near_captions, near_published_captions
 from wenlan_data.dedupe.table import CandidateTable
 from wenlan_data.dedupe.text_hashes import plain_hashes, text_hashes
-from wenlan_data.npy import Bools, Indices, members
+from wenlan_data.npy import Bools, Codes, Indices, members
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +31,11 @@ class FilteredTexts:
 
     left: "Lists"
     caption_rank: Indices
-    """int64 (N,): the position of the best text type left in the caption order; its length where none is left."""
+    """int64 (N,): the position of the best text type left in the caption order; its length where
+    none is left."""
     removed: int
     """Texts removed for standing by too many images."""
-    hashes: Hashes
+    hashes: Codes
     """uint64 (T,), sorted: the different texts of the generation."""
     counts: Indices
     """int64 (T,): by how many different images each stands."""
@@ -48,10 +49,11 @@ def filter_texts(
     benchmarks: Benchmarks | None,
     decisions: Decisions,
 ) -> FilteredTexts:
-    """Removes texts that stand by more than `max_same_text` different images, or that a benchmark contains.
+    """Removes texts that stand by more than `max_same_text` different images, or that a benchmark
+    contains.
 
-    Drops the fetched candidates that have no caption left. `published` are the index folders of earlier generations,
-    whose counts are added.
+    Drops the fetched candidates that have no caption left. `published` are the index folders of
+    earlier generations, whose counts are added.
     """
     texts = lists(table.candidates, "texts")
     owners = captions.owners(texts)
@@ -102,8 +104,8 @@ def drop_near_captions(
 ) -> Indices:
     """Drops the open images whose caption is near a published one.
 
-    Returns int64 (E, 2), the images whose captions are near each other, for `select`. `published` are the folders of
-    captions of earlier generations.
+    Returns int64 (E, 2), the images whose captions are near each other, for `select`. `published`
+    are the folders of captions of earlier generations.
     """
     left = np.flatnonzero(decisions.is_open[images.primary])
     chosen = cast("Lists", texts.left.take(rows(images.primary[left])))

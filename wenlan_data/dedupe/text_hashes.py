@@ -9,23 +9,23 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from wenlan_data.dedupe.frequency import Hashes
+from wenlan_data.npy import Codes
 
 BATCH_ROWS = 1 << 16
 
 
 def plain(text: str) -> str:
-    """What a text is compared by: letters and digits only, case folded."""
+    """Reduces a text to its letters and digits, case folded, for comparison."""
     return "".join(one for one in text.casefold() if unicodedata.category(one)[0] in "LNM")
 
 
 def plain_hashes(texts: pa.StringArray) -> NDArray[np.uint64]:
-    """uint64 (N,): what texts are compared by, hashed."""
+    """uint64 (N,): the hashes of the texts reduced by `plain`."""
     return hashes_of([plain(one) for one in cast("list[str]", texts.to_pylist())])
 
 
-def text_hashes(texts: pa.StringArray) -> Hashes:
-    """uint64 (N,): the first 8 bytes of each text's BLAKE2b, big-endian; its type does not count."""
+def text_hashes(texts: pa.StringArray) -> Codes:
+    """uint64 (N,): the first 8 bytes of the BLAKE2b of each text, big-endian."""
     hashes = np.empty(len(texts), np.uint64)
     for start in range(0, len(texts), BATCH_ROWS):
         words = cast("list[str]", texts.slice(start, BATCH_ROWS).to_pylist())
@@ -33,7 +33,7 @@ def text_hashes(texts: pa.StringArray) -> Hashes:
     return hashes
 
 
-def hashes_of(words: Sequence[str]) -> Hashes:
-    """uint64 (N,): the same for a list."""
+def hashes_of(words: Sequence[str]) -> Codes:
+    """uint64 (N,): `text_hashes` of a list."""
     raw = b"".join(hashlib.blake2b(word.encode(), digest_size=8).digest() for word in words)
     return np.frombuffer(raw, ">u8").astype(np.uint64)

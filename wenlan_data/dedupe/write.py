@@ -1,4 +1,4 @@
-"""What the dedupe step writes: rows of the output shards, drop rows, and the index for later generations."""
+"""Output of the dedupe step: rows of the shards, drop rows, and the index for later generations."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -41,7 +41,8 @@ from wenlan_data.tables import WORK_DROPS
 
 BATCH_ROWS = 1 << 14
 ROW_BYTES = 6144
-"""A sample's share besides its JPEG: three tar headers with padding, and a JSON with 37 regions."""
+"""Bytes of a sample besides its JPEG: three tar headers with padding, and a JSON with 37
+regions."""
 
 
 def kept_table(
@@ -77,9 +78,10 @@ def write_shards(
     first: int,
     make: Callable[[int, int], pa.Table],
 ) -> list[dict[str, int]]:
-    """Cut samples of these reckoned bytes, and write `make(start, stop)` of each cut as `shard-NNNNNN.parquet`.
+    """Cuts samples of these estimated sizes into shards, and writes a table of each.
 
-    Numbers go on from `first`; gives what each shard holds.
+    `make(start, stop)` gives the rows of `shard-NNNNNN.parquet`. Numbers start at `first`. Returns
+    number, samples and bytes of each shard.
     """
     shards: list[dict[str, int]] = []
     for start, stop in cuts(sizes, rules):
@@ -93,18 +95,20 @@ def write_shards(
     return shards
 
 
-def reckoned_bytes(facts: pa.Table, numbers: Indices) -> Indices:
-    """int64 (N,): about what the pictures of these facts will take in a shard, one sample each.
+def estimated_bytes(results: pa.Table, numbers: Indices) -> Indices:
+    """int64 (N,): estimated bytes in a shard of the samples with these fetch results.
 
-    The JPEG counts with the size that it is stored in, or that it came in where only its metadata may go.
+    A JPEG counts with its stored size, or with its fetched size where only its metadata are
+    removed.
     """
-    came, encoded = (integers(facts, name)[numbers] for name in ("bytes", "encoded_bytes"))
-    sizes: Indices = np.where(encoded > 0, encoded, came) + ROW_BYTES
+    fetched, encoded = (integers(results, name)[numbers] for name in ("bytes", "encoded_bytes"))
+    sizes: Indices = np.where(encoded > 0, encoded, fetched) + ROW_BYTES
     return sizes
 
 
 def cuts(sizes: Indices, rules: ShardRules) -> list[tuple[int, int]]:
-    """Ranges of rows, each as long as `max_samples` and `max_bytes` allow, and of one row at least."""
+    """Ranges of rows, each as long as `max_samples` and `max_bytes` allow, and of at least one
+    row."""
     ends = np.cumsum(sizes)
     found = []
     start = 0
@@ -118,7 +122,8 @@ def cuts(sizes: Indices, rules: ShardRules) -> list[tuple[int, int]]:
 
 
 def write_drops(path: Path, table: CandidateTable, decisions: Decisions) -> dict[str, Counter[str]]:
-    """Write `tables.WORK_DROPS` rows of all candidates that are not kept, by ordinal; step to reason to count."""
+    """Writes a row of `tables.WORK_DROPS` for each dropped candidate, by ordinal. Returns step to
+    reason to count."""
     dropped = np.flatnonzero(decisions.reason != KEPT)
     counts: dict[str, Counter[str]] = {}
     with os_errors(path), pq.ParquetWriter(path, WORK_DROPS, compression="zstd") as writer:
@@ -169,11 +174,13 @@ def write_index(
     placeholders: FixedBytes,
     decisions: Decisions,
 ) -> None:
-    """Writes the index of this generation for later ones, see `index.published` and `dedupe.frequency`."""
+    """Writes the index of this generation for later ones, see `index.published` and
+    `dedupe.frequency`."""
     with os_errors(folder):
         folder.mkdir()
-    # A URL leads to the sample that its image is, equals or is near. All other URLs failed, dropped ones among them:
-    # when one comes again with another text, its fetch result is taken from the record.
+    # A URL leads to the sample that its image is, equals or is near. All other URLs failed, dropped
+    # ones among them: when one comes again with another text, its fetch result is taken from the
+    # record.
     rows_found = np.flatnonzero(np.isin(decisions.reason, [KEPT, DUPLICATE, NEAR_DUPLICATE]))
     rows_found = rows_found[table.fetched[rows_found]]
     found, first = np.unique(table.result[rows_found], return_index=True)
@@ -200,7 +207,8 @@ def write_captions(
     similarity: float,
     decisions: Decisions,
 ) -> None:
-    """Writes the captions of the kept candidates, which those of later generations are compared with."""
+    """Writes the captions of the kept candidates, which those of later generations are compared
+    with."""
     kept = np.flatnonzero(decisions.reason == KEPT)
     left = cast("Lists", texts.left.take(rows(kept)))
     words = cast("list[str]", captions.choose_all(left, caption_order)[0].to_pylist())
@@ -208,7 +216,8 @@ def write_captions(
 
 
 def write_domain_counts(folder: Path, domains: DomainShare | None, kept: Indices) -> None:
-    """Writes how many of the kept images each domain has; nothing is counted where no share is set."""
+    """Writes how many of the kept images each domain has; nothing is counted where no share is
+    set."""
     counts = np.empty(0, np.int64) if domains is None else domains.count(kept)
     hashes = np.empty(0, np.uint64) if domains is None else domains.hashes
     save_counts(folder, hashes[counts > 0], counts[counts > 0], (SITE_HASHES, SITE_COUNTS))

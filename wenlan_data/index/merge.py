@@ -1,4 +1,5 @@
-"""Index folders merged like a log-structured index: few of them to ask, each row written some times only."""
+"""Segments merged like those of a log-structured index: few to search, and each row is rewritten
+few times."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -19,10 +20,11 @@ Combine = Callable[[list[Array]], list[Array]]
 
 
 def segments_to_merge(sizes: Sequence[int], own: int) -> int:
-    """How many of the last runs, of these sizes (pictures), are merged with a new one of `own` pictures.
+    """How many of the last segments, of these sizes in rows, are merged with a new one of `own`
+    rows.
 
-    A run goes on while the one before it is no larger: of G equal generations at most log2(G) + 1 runs are left,
-    and no row is written more often than that.
+    Merging continues while the segment before is no larger: G equal generations leave at most
+    log2(G) + 1 segments, and no row is written more often than that.
     """
     count, size = 0, own
     while count < len(sizes) and sizes[-1 - count] <= size:
@@ -32,7 +34,8 @@ def segments_to_merge(sizes: Sequence[int], own: int) -> int:
 
 
 def merge_segments(folders: Sequence[Path], out: Path) -> None:
-    """Write the index of several folders, oldest first, into the folder `out`. Memory is bounded by `MERGE_ROWS`."""
+    """Merges the segments of several folders, oldest first, into the folder `out`. `MERGE_ROWS`
+    bounds the memory."""
     names = (
         published.PHASH,
         published.PDQ,
@@ -91,9 +94,10 @@ def _summed(columns: list[Array]) -> list[Array]:
 
 
 def merge_last(folders: Sequence[Path], own: Path) -> int:
-    """Put the last of the published `folders` into the new index `own` as far as `to_merge` says; how many.
+    """Merges as many of the last published `folders` into the new segment `own` as
+    `segments_to_merge` says.
 
-    Deterministic: it depends on the sizes alone.
+    Returns how many. Deterministic: the number depends on the sizes alone.
     """
     count = segments_to_merge([size_of(folder) for folder in folders], size_of(own))
     if count:
@@ -107,6 +111,6 @@ def merge_last(folders: Sequence[Path], own: Path) -> int:
 
 
 def size_of(folder: Path) -> int:
-    """Rows of an index, of all its tables."""
+    """Rows of all tables of a segment."""
     first = (published.PHASH, published.URL_HASHES, published.ASKED_HASHES, HASHES)
     return sum(len(load_any(folder / name)) for name in first)

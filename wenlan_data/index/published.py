@@ -1,14 +1,15 @@
-"""What later generations need of published ones: hash codes, keys and URLs, as sorted arrays in an index folder.
+"""The index of published images: hash codes, keys and URLs as sorted arrays, one folder for each
+segment.
 
 phash.npy       uint64 (N,), sorted       url-hashes.npy     16 bytes (U,), sorted: half of SHA-256 of the url_key
-pdq.npy         uint64 (N, 4)             url-keys.npy       16 bytes (U,): key of the picture that the URL gave
-sha256.npy      32 bytes (N,)             asked-hashes.npy   16 bytes (A,), sorted: URLs asked for in vain
-keys.npy        16 bytes (N,)             asked-parts.npy    uint64 (A,): generation << 32 | fetch part that knows why
+pdq.npy         uint64 (N, 4)             url-keys.npy       16 bytes (U,): key of the sample that the URL led to
+sha256.npy      32 bytes (N,)             asked-hashes.npy   16 bytes (A,), sorted: URLs that led to none
+keys.npy        16 bytes (N,)             asked-parts.npy    uint64 (A,): generation << 32 | fetch part with the result
 generations.npy uint32 (N,)               placeholders.npy   32 bytes (B,), sorted: SHA-256
 colours.npy     uint64 (N,)
 text-hashes.npy, text-counts.npy, site-hashes.npy, site-counts.npy: see `dedupe.frequency`
 
-An index may hold several generations (see `index.merge`).
+A segment may hold several generations (see `index.merge`).
 """
 
 import hashlib
@@ -39,21 +40,21 @@ ASKED_HASHES, ASKED_PARTS, PLACEHOLDERS = "asked-hashes.npy", "asked-parts.npy",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signatures:
-    """The finger-prints of N pictures, one array each."""
+    """The hashes and keys of N images, one array each."""
 
     phash: Codes
     """uint64 (N,)."""
     pdq: Codes
     """uint64 (N, 4)."""
     colours: Codes
-    """uint64 (N,): the 8 bytes of `image.hash.colours` as they lie; 0 where they are not known."""
+    """uint64 (N,): 8 bytes, the mean Cb and Cr of the four quarters; 0 where they are not known."""
     sha256: FixedBytes
     """S32 (N,)."""
     keys: FixedBytes
     """S16 (N,)."""
 
     def take(self, rows: Indices | slice) -> "Signatures":
-        """The prints of these rows."""
+        """The signatures of these rows."""
         return Signatures(
             phash=self.phash[rows],
             pdq=self.pdq[rows],
@@ -65,11 +66,11 @@ class Signatures:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """The published pictures of one index folder, mapped, ordered by pHash."""
+    """The published images of one index folder, mapped, ordered by pHash."""
 
     signatures: Signatures
     generations: NDArray[np.uint32]
-    """uint32 (N,): when each was published."""
+    """uint32 (N,): the generation that published each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +80,15 @@ class PublishedIndex:
     folders: tuple[str, ...]
 
     def key_of_urls(self, url_keys: Sequence[str]) -> list[str]:
-        """For each URL the key of the published picture that it gave or equals, as 32 hex digits; '' = not known.
+        """For each URL the key of the published sample that it led to, as 32 hex digits; '' for
+        none.
 
-        Raises `DamageError` for a folder that is not whole.
+        Raises `DamageError` for an incomplete folder.
         """
         return hex_keys(self.keys_of_hashes(url_hashes(url_keys)))
 
     def keys_of_hashes(self, hashes: FixedBytes) -> FixedBytes:
-        """S16 (N,): the same for hashes by `url_hashes`, as raw keys; an empty string = not known."""
+        """S16 (N,): the raw keys for hashes of `url_hashes`; empty for none."""
         found = np.zeros(len(hashes), "S16")
         for folder in self.folders:
             known, keys = (
@@ -98,7 +100,8 @@ class PublishedIndex:
         return found
 
     def last_failed_fetch(self, hashes: FixedBytes) -> Indices:
-        """int64 (N,): generation << 32 | fetch part where a URL was last asked for in vain; -1 where it never was."""
+        """int64 (N,): generation << 32 | fetch part of the last failed fetch of each URL; -1 if it
+        never failed."""
         found = np.full(len(hashes), -1)
         for folder in self.folders:
             known = load_array(Path(folder) / ASKED_HASHES, np.bytes_)
@@ -107,27 +110,28 @@ class PublishedIndex:
         return found
 
     def placeholders(self) -> FixedBytes:
-        """S32 (B,): SHA-256 of every picture that was found to be a placeholder, sorted."""
+        """S32 (B,), sorted: SHA-256 of the placeholders of all generations."""
         known = [load_array(Path(folder) / PLACEHOLDERS, np.bytes_) for folder in self.folders]
         return np.unique(np.concatenate([np.empty(0, "S32"), *known]))
 
     def segments(self) -> list[Segment]:
-        """The published pictures, in order of publishing. Raises `DamageError` for a folder that is not whole."""
+        """Maps the segments in order of publishing. Raises `DamageError` for an incomplete
+        folder."""
         return [load_segment(Path(folder)) for folder in self.folders]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestedUrls:
-    """What a generation learnt of its URLs."""
+    """The URLs that a generation requested, and where they led."""
 
     hashes: FixedBytes
-    """S16 (U,): URLs that led to a picture of the corpus."""
+    """S16 (U,): URLs that led to a sample of the corpus."""
     keys: FixedBytes
-    """S16 (U,): to which."""
+    """S16 (U,): the key of that sample."""
     failed_hashes: FixedBytes
-    """S16 (A,): URLs that did not."""
+    """S16 (A,): URLs that led to none."""
     failed_parts: NDArray[np.uint64]
-    """uint64 (A,): generation << 32 | fetch part that holds the facts."""
+    """uint64 (A,): generation << 32 | fetch part that holds the result."""
     placeholders: FixedBytes
     """S32 (B,), sorted."""
 
@@ -154,9 +158,10 @@ def raw_keys(keys: Sequence[str]) -> FixedBytes:
 def save_index(
     folder: Path, generation: int, signatures: Signatures, requested: RequestedUrls
 ) -> None:
-    """Write the index of one generation: its kept pictures, and what is known of its URLs.
+    """Writes the segment of one generation: its kept images and its URLs.
 
-    Rows are ordered by code, then key, and URLs by hash: equal input in any order gives equal files.
+    Rows are ordered by code, then key, and URLs by hash: equal input in any order gives equal
+    files.
     """
     ordered = signatures.take(np.lexsort((signatures.keys, signatures.phash)))
     save_array(folder / PHASH, ordered.phash)
@@ -175,7 +180,7 @@ def save_index(
 
 
 def load_segment(folder: Path) -> Segment:
-    """The pictures of an index folder. Raises `DamageError` for one that is not whole."""
+    """Maps the images of an index folder. Raises `DamageError` for an incomplete one."""
     phash, pdq = load_array(folder / PHASH, np.uint64), load_array(folder / PDQ, np.uint64)
     sha256, keys = load_array(folder / SHA256, np.bytes_), load_array(folder / KEYS, np.bytes_)
     generations, colours = (

@@ -205,8 +205,8 @@ def _near_files(
         for number, part in enumerate(_near_parts(generation, fetched))
     ]
     return NearFiles(
-        among=tuple(folder for part, folder in folders if isinstance(part, SelfJoinPart)),
-        against=tuple(
+        self_join=tuple(folder for part, folder in folders if isinstance(part, SelfJoinPart)),
+        cross_join=tuple(
             (folder, segments[part.index])
             for part, folder in folders
             if not isinstance(part, SelfJoinPart)

@@ -44,9 +44,9 @@ def test_fewer_keys_do_than_every_choice() -> None:
 
 def test_the_share_compared_is_that_of_all_keys_together() -> None:
     shares = np.array([0.5, 0.25, 0.125, 0.5])
-    assert CoveringDesign(4, 2).together(shares) == pytest.approx(
+    assert CoveringDesign(4, 2).compared_share(shares) == pytest.approx(
         sum(shares[i] * shares[j] for i, j in combinations(range(4), 2))
     )
-    assert CoveringDesign(4, 2, (0b0011, 0b1100)).together(shares) == pytest.approx(
+    assert CoveringDesign(4, 2, (0b0011, 0b1100)).compared_share(shares) == pytest.approx(
         0.5 * 0.25 + 0.125 * 0.5
     )

@@ -1,7 +1,8 @@
-"""Where codes are cut into blocks, and how their bits move so that chosen blocks become a sort key.
+"""Blocks of a code, and how its bits move so that chosen blocks become a sort key.
 
-A code is cut into blocks, and some sets of blocks are keys, so that whichever `radius` blocks differ, one key has none
-of them (see `dedupe.covers`). One sort for each key, a band, brings every pair within the radius into a run of equals.
+A code is cut into blocks, and some sets of blocks are keys, so that whichever `radius` blocks
+differ, one key has none of them (see `covering_designs`). One sort by each key, a band, brings
+every pair within the radius into a run of equal keys.
 """
 
 from collections.abc import Iterator
@@ -17,48 +18,51 @@ from wenlan_data.dedupe.hamming.covering_designs import (
     covering_designs,
     keys_with_earlier,
 )
-from wenlan_data.npy import Codes
+from wenlan_data.npy import Bools, Codes
 
-# Costs in ns of one core (benchmarks/dedupe/cost_model.py fits them): to move, sort and scan one code, to compare
-# one pair, to start one band.
+# Costs in ns of one core (benchmarks/dedupe/cost_model.py fits them): to move, sort and scan one
+# code, to compare one pair, to start one band.
 SORT_NS, COMPARE_NS, BAND_NS = 12.0, 2.0, 200_000.0
-# Between two sets: to move and look up one of the larger set, which is not sorted, and to gather and compare one pair.
+# Between two sets: to move and look up one code of the larger set, which is not sorted, and to
+# gather and compare a pair.
 PASS_NS, GATHER_NS = 15.0, 35.0
 # Moved at a time: stays in the second-level cache, where a move takes a fifth of the time.
 MOVE_CODES = 1 << 14
+# Codes from which the skew of the bits is estimated.
 SAMPLE_CODES = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Where codes are cut, and which blocks make keys; without edges every pair is compared."""
+    """The blocks of a code and the keys made of them; without edges every pair is compared."""
 
     edges: tuple[int, ...] = ()
     """The bits where blocks begin, and the width at the end."""
-    cover: CoveringDesign = NO_DESIGN
+    design: CoveringDesign = NO_DESIGN
 
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """One key: how bits move so that its blocks come on top."""
+    """One key: how the bits of a code move so that the blocks of the key come on top."""
 
     moves: tuple[tuple[int, int], ...]
     """(mask of bits, how far up they go; negative: down)."""
     key_shift: int
     others: tuple[int, ...]
-    """Masks, after the move: a pair that differs in each of them is in no earlier band."""
+    """Masks, after the move: a pair that differs in each of them is found by no earlier band."""
 
     def move(self, codes: Codes, *, out: Codes | None = None) -> Codes:
-        """The codes with the key's blocks on top, in `out` where it is given."""
+        """Moves the blocks of the key to the top, into `out` where it is given."""
         return _moved(codes, self.moves, np.empty(len(codes), np.uint64) if out is None else out)
 
     def restore(self, codes: Codes) -> Codes:
-        """Undo `move`; any shape."""
+        """Undoes `move`, for codes of any shape."""
         back = tuple((mask << up if up > 0 else mask >> -up, -up) for mask, up in self.moves)
         return _moved(codes.ravel(), back, np.empty(codes.size, np.uint64)).reshape(codes.shape)
 
-    def is_first(self, difference: Codes) -> NDArray[np.bool_]:
-        """Whether no earlier band finds the pairs with these moved differences as well: so each pair comes once."""
+    def is_first(self, difference: Codes) -> Bools:
+        """Whether no earlier band finds the pairs with these moved differences, so that each pair
+        comes once."""
         first = np.ones(len(difference), bool)
         for mask in self.others:
             first &= (difference & mask) != 0
@@ -82,14 +86,14 @@ def _moved(codes: Codes, moves: tuple[tuple[int, int], ...], moved: Codes) -> Co
 
 
 def bands(cut: Cut) -> Iterator[Band]:
-    """One for each key; none without edges."""
-    edges, blocks = cut.edges, cut.cover.blocks
+    """Yields a band for each key; none without edges."""
+    edges, blocks = cut.edges, cut.design.blocks
     if not edges:
         return
-    for key, earlier in keys_with_earlier(cut.cover):
+    for key, earlier in keys_with_earlier(cut.design):
         rest = [number for number in range(blocks) if number not in key]
         places, top = dict[int, int](), edges[-1]
-        # Higher blocks above lower ones: neighbours stay neighbours and move as one piece.
+        # Higher blocks above lower ones: adjacent blocks stay adjacent and move as one piece.
         for number in (*reversed(key), *reversed(rest)):
             top -= edges[number + 1] - edges[number]
             places[number] = top
@@ -111,9 +115,10 @@ def _moves(
 def choose_cut(
     left: Codes, right: Codes, pairs: float, width: int, radius: int, *, between: bool = False
 ) -> Cut:
-    """The cut that costs least, its blocks telling codes apart equally well; without edges: compare all pairs.
+    """Chooses the cut of least estimated cost; without edges, comparing all pairs costs least.
 
-    Takes bits as independent, each as skewed as in a sample of the codes.
+    Its blocks distinguish codes equally well: where bits are skewed, equally wide blocks would make
+    long runs of equal keys. Bits count as independent, each as skewed as in a sample of the codes.
     """
     agree = _agreement(
         left[:: len(left) // SAMPLE_CODES + 1], right[:: len(right) // SAMPLE_CODES + 1], width
@@ -122,20 +127,22 @@ def choose_cut(
     right_ns, compare_ns = (len(right) * PASS_NS, GATHER_NS) if between else (0, COMPARE_NS)
     one_ns = len(left) * SORT_NS + right_ns + BAND_NS
     best, best_ns = Cut(), pairs * compare_ns
-    for cover in covering_designs(radius):
-        inner = np.searchsorted(distinct, distinct[-1] * np.arange(1, cover.blocks) / cover.blocks)
+    for design in covering_designs(radius):
+        inner = np.searchsorted(
+            distinct, distinct[-1] * np.arange(1, design.blocks) / design.blocks
+        )
         edges = (0, *inner.tolist(), width)
-        if len(set(edges)) <= cover.blocks:
+        if len(set(edges)) <= design.blocks:
             continue
         shares = 0.5 ** np.diff(distinct[list(edges)])
-        cost_ns = cover.bands * one_ns + pairs * cover.together(shares) * compare_ns
+        cost_ns = design.bands * one_ns + pairs * design.compared_share(shares) * compare_ns
         if cost_ns < best_ns:
-            best, best_ns = Cut(edges, cover), cost_ns
+            best, best_ns = Cut(edges, design), cost_ns
     return best
 
 
 def _agreement(left: Codes, right: Codes, width: int) -> NDArray[np.float64]:
-    """For each bit, how probable it is that a left and a right code agree in it."""
+    """float64 (width,): for each bit the probability that a left and a right code agree in it."""
     bits = np.arange(width, dtype=np.uint64)
     ones_left, ones_right = (((side[:, None] >> bits) & 1).mean(axis=0) for side in (left, right))
     agree: NDArray[np.float64] = ones_left * ones_right + (1 - ones_left) * (1 - ones_right)

@@ -1,7 +1,8 @@
-"""Sets of blocks as keys, few of them, so that whichever `radius` blocks differ, one key has none of them.
+"""Covering designs: few sets of blocks as keys, so that whichever `radius` blocks differ, one key
+has none of them.
 
-Every choice of all blocks but `radius` does that. Fewer keys do as well, which is what combinatorics calls a covering
-design: the blocks outside a key cover the ones that differ. 4 of 10 blocks make such keys with 20 choices in place of
+Every choice of all blocks but `radius` does that. A covering design does it with fewer keys: the
+blocks outside a key cover the ones that differ. With 4 of 10 blocks, 20 keys are enough in place of
 210; the same 25.6 bits by every choice take 35 sorts.
 """
 
@@ -14,8 +15,9 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-# "blocks: keys", keys as hexadecimal masks of blocks. Found by simulated annealing over sets of keys, the blocks then
-# renumbered so that most stay beside their neighbours; `test_covering_designs.py` checks every one.
+# "blocks: keys", keys as hexadecimal masks of blocks. Found by simulated annealing over sets of
+# keys, the blocks then renumbered so that most stay beside their neighbours;
+# `test_covering_designs.py` checks every one.
 KEYS = {
     2: (
         "6: 3 c 30",
@@ -61,7 +63,7 @@ KEYS = {
 
 @dataclass(frozen=True, slots=True)
 class CoveringDesign:
-    """Keys for codes of so many blocks, up to `radius` of which differ."""
+    """Keys for codes of `blocks` blocks, up to `radius` of which differ."""
 
     blocks: int
     radius: int
@@ -70,13 +72,14 @@ class CoveringDesign:
 
     @property
     def bands(self) -> int:
-        """How many keys there are."""
+        """Number of keys."""
         return len(self.keys) or comb(self.blocks, self.radius)
 
-    def together(self, shares: NDArray[np.float64]) -> float:
-        """Of all pairs of codes the share that is compared, where `shares` (blocks,) of all agree in a block.
+    def compared_share(self, shares: NDArray[np.float64]) -> float:
+        """The share of all pairs of codes that is compared, where `shares` (blocks,) of all pairs
+        agree in each block.
 
-        A pair that several keys bring together counts for each.
+        A pair that several keys bring together counts once for each.
         """
         if not self.keys:
             # The elementary symmetric polynomial of the shares.
@@ -90,7 +93,7 @@ NO_DESIGN = CoveringDesign(0, 0)
 
 @cache
 def covering_designs(radius: int) -> tuple[CoveringDesign, ...]:
-    """Those to choose from."""
+    """The designs for a radius: every choice of all blocks but `radius`, and those of `KEYS`."""
     every = [CoveringDesign(blocks, radius) for blocks in range(radius + 1, radius + 9)]
     return (*every, *(_read(line, radius) for line in KEYS.get(radius, ())))
 
@@ -101,18 +104,20 @@ def _read(line: str, radius: int) -> CoveringDesign:
 
 
 def keys_with_earlier(
-    cover: CoveringDesign,
+    design: CoveringDesign,
 ) -> Iterator[tuple[tuple[int, ...], list[tuple[int, ...]]]]:
-    """Each key as block numbers; with it sets of other blocks: a pair that this key brings together has been brought
-    together by an earlier key just when it agrees in all blocks of one of these sets.
+    """Yields each key as block numbers, with sets of other blocks.
+
+    An earlier key brought a pair of this key together exactly if the pair agrees in all blocks of
+    one of these sets.
     """
-    numbers = range(cover.blocks)
-    if not cover.keys:
-        for chosen in combinations(numbers, cover.blocks - cover.radius):
+    numbers = range(design.blocks)
+    if not design.keys:
+        for chosen in combinations(numbers, design.blocks - design.radius):
             yield chosen, [(n,) for n in numbers if n < chosen[-1] and n not in chosen]
-    for place, key in enumerate(cover.keys):
+    for place, key in enumerate(design.keys):
         smallest = list[int]()
-        for more in sorted({earlier & ~key for earlier in cover.keys[:place]}, key=int.bit_count):
+        for more in sorted({earlier & ~key for earlier in design.keys[:place]}, key=int.bit_count):
             if not any(less & more == less for less in smallest):
                 smallest.append(more)
         yield _blocks_of(key), [_blocks_of(some) for some in smallest]

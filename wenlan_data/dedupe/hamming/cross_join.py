@@ -1,4 +1,5 @@
-"""All pairs of 64-bit codes of two sets within a Hamming radius, exactly; the larger set is not sorted for it."""
+"""All pairs of 64-bit codes of two sets within a Hamming radius, exactly, without sorting the
+larger set."""
 
 from collections.abc import Iterable, Iterator
 
@@ -23,9 +24,10 @@ from wenlan_data.npy import Codes, Indices
 
 
 def near_between(new: Codes, old: Codes, radius_bits: int) -> Indices:
-    """int64 (P, 2): every pair (i in `new`, j in `old`) that differs in at most `radius_bits` (0 to 8), sorted.
+    """int64 (P, 2): every pair (i in `new`, j in `old`) that differs in at most `radius_bits` (0 to
+    8), sorted.
 
-    For few new codes this takes a few passes over the old ones, which are not sorted. Raises `ValueError` for
+    Few new codes take a few passes over the old ones, which are not sorted. Raises `ValueError` for
     another radius.
     """
     check_radius(radius_bits)
@@ -37,12 +39,13 @@ def near_between(new: Codes, old: Codes, radius_bits: int) -> Indices:
 
 
 def search_between(new: Codes, old: Codes, radius_bits: int) -> Iterator[Codes]:
-    """uint64 (K, 2) code pairs (new, old) of two sets of distinct codes within the radius, each once."""
+    """Yields uint64 (K, 2) pairs (new, old) of two sets of distinct codes within the radius, each
+    once."""
     return _search_between(new, old, CODE_BITS, radius_bits)
 
 
 def _search_between(new: Codes, old: Codes, width: int, radius: int) -> Iterator[Codes]:
-    """Pairs of distinct new with distinct old codes of `width` bits, each once."""
+    """Yields pairs of distinct new and distinct old codes of `width` bits, each once."""
     if not len(new) or not len(old):
         return
     if len(new) * len(old) <= limits.MATRIX_PAIRS:
@@ -64,6 +67,7 @@ def _between_band(new: Codes, old: Codes, band: Band, radius: int, width: int) -
     keys, starts, counts = np.unique(left >> shift, return_index=True, return_counts=True)
     begin = np.searchsorted(right, keys << shift, side="left")
     there = np.searchsorted(right, (keys << shift) | low, side="right") - begin
+    # Skewed codes make long runs of one key: these are searched by the bits outside the key.
     is_long = counts * there > limits.MATRIX_PAIRS
     for number in np.flatnonzero(is_long):
         ours = left[starts[number] : starts[number] + counts[number]] & low
@@ -76,7 +80,7 @@ def _between_band(new: Codes, old: Codes, band: Band, radius: int, width: int) -
 
 
 def _sharing_a_key(band: Band, old: Codes, left: Codes, width: int) -> Codes:
-    """The old codes, moved, whose keys may occur among the new ones: the others need no sort."""
+    """The moved old codes whose keys may occur among the new ones: the others need no sort."""
     parts = [NO_CODES]
     for start in range(0, len(old), limits.SCAN_CODES):
         moved = band.move(old[start : start + limits.SCAN_CODES])

@@ -1,4 +1,5 @@
-"""Pairs of codes: compared as matrices, counted out of spans, brought back to the places where the codes stand."""
+"""Pairs of codes: compared as matrices, expanded from spans, and traced back to the indices that
+hold the codes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,17 +12,20 @@ from wenlan_data.npy import Codes, Indices
 
 MAX_RADIUS_BITS = 8
 CODE_BITS = 64
-# Compared as a whole below this many pairs: a matrix is faster than sorts (measured: about 3 ms for 1,024 codes).
+# Fewer pairs are compared as a matrix, which is faster than sorts (measured: about 3 ms for 1,024
+# codes).
 MATRIX_PAIRS = 1 << 20
-# Pairs compared at a time: bounds the memory of a band to about 200 MB, whatever the runs look like.
+# Pairs compared at a time: bounds the memory of a band to about 200 MB, whatever the runs of equal
+# keys look like.
 CHUNK_PAIRS = 1 << 22
+# Codes scanned at a time.
 SCAN_CODES = 1 << 16
 NO_PAIRS = np.empty((0, 2), np.uint64)
 NO_CODES = np.empty(0, np.uint64)
 
 
 def expand_spans(starts: Indices, counts: Indices) -> Iterator[tuple[Indices, Indices]]:
-    """Pairs (i, starts[i] + k) for k < counts[i], in arrays of about `CHUNK_PAIRS`."""
+    """Yields the pairs (i, starts[i] + k) for k < counts[i], in arrays of about `CHUNK_PAIRS`."""
     ends = np.cumsum(counts)
     begin = 0
     while begin < len(counts):
@@ -36,7 +40,7 @@ def expand_spans(starts: Indices, counts: Indices) -> Iterator[tuple[Indices, In
 
 @dataclass(frozen=True, slots=True)
 class CodeOccurrences:
-    """Some distinct codes in order, and which indices hold each."""
+    """Some distinct codes in order, and the indices that hold each."""
 
     codes: Codes
     members: Indices
@@ -44,7 +48,7 @@ class CodeOccurrences:
     counts: Indices
 
     def expand(self, other: "CodeOccurrences", pairs: Codes) -> Indices:
-        """Index pairs (P, 2) for code pairs (K, 2) of self and `other`."""
+        """int64 (P, 2): the index pairs of uint64 (K, 2) code pairs of self and `other`."""
         left = np.searchsorted(self.codes, pairs[:, 0])
         right = np.searchsorted(other.codes, pairs[:, 1])
         parts = [np.empty((0, 2), np.int64)]
@@ -55,9 +59,10 @@ class CodeOccurrences:
 
 
 def distinct_codes(codes: Codes) -> tuple[Codes, Codes]:
-    """The distinct codes in order, and those that occur more than once; quick where the codes are in order."""
+    """Returns the distinct codes in order, and those that occur more than once; fast where the
+    codes are in order."""
     ordered = codes if bool(np.all(codes[1:] >= codes[:-1])) else np.sort(codes)
-    # By sorting: NumPy's own `unique` goes by hashing, which takes 160 ms for a million codes, a sort 20.
+    # Sorted, since `np.unique` hashes: 160 ms for a million codes, where a sort takes 20.
     same = ordered[1:] == ordered[:-1]
     if not same.any():
         return ordered, NO_CODES
@@ -66,9 +71,11 @@ def distinct_codes(codes: Codes) -> tuple[Codes, Codes]:
 
 
 def occurrences_of(codes: Codes, wanted: Codes) -> CodeOccurrences:
-    """The places of wanted codes only: an order of all would take twice the memory of the codes."""
+    """Finds the indices of the wanted codes only: an order of all codes would take twice their
+    memory."""
     wanted, _ = distinct_codes(wanted)
-    # So many bits that one code in sixteen at most shares them by chance: a search for each of the others is slow.
+    # So many bits that at most one code in sixteen shares them by chance: only those are searched
+    # for, which is slow.
     bits = min(max(22, len(wanted).bit_length() + 4), 28)
     rows = (
         np.flatnonzero(share_top_bits(codes, wanted, CODE_BITS, bits))
@@ -88,7 +95,7 @@ def occurrences_of(codes: Codes, wanted: Codes) -> CodeOccurrences:
 
 
 def share_top_bits(codes: Codes, wanted: Codes, width: int, bits: int = 22) -> NDArray[np.bool_]:
-    """Whether each code agrees with a wanted one in its top bits."""
+    """bool (N,): whether each code agrees with a wanted one in its top bits."""
     below = np.uint64(width - bits)
     seen = np.zeros(1 << bits, bool)
     seen[wanted >> below] = True
@@ -99,23 +106,24 @@ def share_top_bits(codes: Codes, wanted: Codes, width: int, bits: int = 22) -> N
 
 
 def compare_all(left: Codes, right: Codes, radius: int, *, above: int | None) -> Codes:
-    """The pairs within the radius among all of left and right, or of those `above` a diagonal."""
+    """Compares all of left with all of right, or the pairs `above` a diagonal; uint64 (K, 2) pairs
+    within the radius."""
     near = np.bitwise_count(left[:, None] ^ right[None, :]) <= radius
     i, j = np.nonzero(near if above is None else np.triu(near, above))
     return np.stack([left[i], right[j]], axis=1)
 
 
 def first_matches(pairs: Codes, band: Band) -> Codes:
-    """The pairs that no earlier band finds, as they were before their bits moved."""
+    """The pairs that no earlier band finds, with their bits moved back."""
     return band.restore(pairs[band.is_first(pairs[:, 0] ^ pairs[:, 1])])
 
 
 def sort_pairs(pairs: Indices) -> Indices:
-    """The pairs sorted."""
+    """Sorts pairs by first, then second."""
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 
 def check_radius(radius_bits: int) -> None:
-    """Raises `ValueError` for a radius that is not searched."""
+    """Raises `ValueError` for a radius outside 0 to `MAX_RADIUS_BITS`."""
     if not 0 <= radius_bits <= MAX_RADIUS_BITS:
         raise ValueError(f"radius_bits is {radius_bits}: choose 0 to {MAX_RADIUS_BITS}")

@@ -1,4 +1,5 @@
-"""All pairs of 64-bit codes within a Hamming radius, exactly: blocks-and-sort, band by band (see `dedupe.blocks`)."""
+"""All pairs of 64-bit codes within a Hamming radius, exactly: sorted by blocks, band by band (see
+`hamming.blocks`)."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,26 +23,30 @@ from wenlan_data.dedupe.hamming.pairs import (
 )
 from wenlan_data.npy import Codes, Indices
 
+# Longer runs of equal keys are searched by themselves, by the bits outside the key.
 MAX_SCAN_ROWS = 1 << 10
-# From so many codes on, a crowd: each with so many neighbours that listing the pairs costs more than a second hash.
+# A dense bucket has at least so many codes, each with so many neighbours that listing the pairs
+# costs more than PDQ.
 DENSE_CODES, DENSE_NEIGHBOURS = 1 << 12, 128
 
 
 @dataclass(frozen=True, slots=True)
 class MatchedPairs:
-    """Some of what a search finds."""
+    """A portion of what a search finds."""
 
     pairs: Codes
-    """uint64 (K, 2): pairs of different codes, each once in a search."""
+    """uint64 (K, 2): pairs of different codes; each pair comes once in a search."""
     dense: Codes = field(default_factory=lambda: NO_CODES)
-    """Codes so close together that their pairs with each other are left to the caller. May come more than once."""
+    """Codes of dense buckets, whose pairs with each other are left to the caller; a code may come
+    more than once."""
 
 
 def near_pairs(codes: Codes, radius_bits: int, *, threads: int = 1) -> Indices:
-    """int64 (P, 2): every index pair i < j whose codes differ in at most `radius_bits` (0 to 8) of 64 bits, sorted.
+    """int64 (P, 2): every index pair i < j whose codes differ in at most `radius_bits` (0 to 8) of
+    64 bits, sorted.
 
-    Equal codes are pairs as well, so fold them before the call where there are many. Takes 16 bytes a code, and 8
-    more for each thread. Raises `ValueError` for another radius.
+    Equal codes are pairs too: where there are many, pass distinct ones. Takes 16 bytes a code, and
+    8 more for each thread. Raises `ValueError` for another radius.
     """
     check_radius(radius_bits)
     distinct, repeated = distinct_codes(codes)
@@ -55,9 +60,10 @@ def near_pairs(codes: Codes, radius_bits: int, *, threads: int = 1) -> Indices:
 
 
 def search_bands(distinct: Codes, radius_bits: int) -> tuple[Band, ...]:
-    """The bands of a search among sorted distinct codes: a function of the codes, for tasks that share them.
+    """The bands of a search among sorted distinct codes, which tasks may share: they depend on the
+    codes alone.
 
-    Empty where a search without bands is quicker.
+    Empty where a search without bands is faster.
     """
     if not radius_bits or len(distinct) ** 2 <= limits.MATRIX_PAIRS:
         return ()
@@ -67,16 +73,17 @@ def search_bands(distinct: Codes, radius_bits: int) -> tuple[Band, ...]:
 def search(
     distinct: Codes, chosen: Sequence[Band], radius_bits: int, *, skip_dense: bool = False
 ) -> Iterator[MatchedPairs]:
-    """What these bands find among sorted distinct codes; with no bands everything that there is.
+    """Yields what these bands find among sorted distinct codes; with no bands, all pairs.
 
-    With `skip_dense` the pairs inside a crowd may be left out, its codes told instead.
+    With `skip_dense` the pairs inside a dense bucket may be left out: its codes come as
+    `MatchedPairs.dense`.
     """
     if not chosen:
         yield from _search(distinct, CODE_BITS, radius_bits, skip_dense)
-    # One room for all bands: a large new array costs as much as moving the codes into it.
-    room = np.empty(len(distinct) if chosen else 0, np.uint64)
+    # One buffer for all bands: to allocate a large array costs as much as moving the codes into it.
+    buffer = np.empty(len(distinct) if chosen else 0, np.uint64)
     for band in chosen:
-        yield from _search_band(distinct, band, radius_bits, skip_dense, room)
+        yield from _search_band(distinct, band, radius_bits, skip_dense, buffer)
 
 
 def _in_threads(
@@ -100,24 +107,25 @@ def _cut_among(codes: Codes, width: int, radius: int) -> Cut:
 
 
 def _search(codes: Codes, width: int, radius: int, skip_dense: bool) -> Iterator[MatchedPairs]:
-    """Pairs among distinct codes of `width` bits, each pair once."""
+    """Yields pairs among distinct codes of `width` bits, each once."""
     if not radius or len(codes) < 2:
         return
     if len(codes) ** 2 <= limits.MATRIX_PAIRS:
         yield MatchedPairs(compare_all(codes, codes, radius, above=1))
         return
-    if skip_dense and _is_crowd(codes, radius):
+    if skip_dense and _is_dense(codes, radius):
         yield MatchedPairs(NO_PAIRS, codes)
         return
     cut = _cut_among(codes, width, radius)
     if not cut.edges:
         yield from map(MatchedPairs, _every_pair(codes, radius))
-    room = np.empty(len(codes) if cut.edges else 0, np.uint64)
+    buffer = np.empty(len(codes) if cut.edges else 0, np.uint64)
     for band in bands(cut):
-        yield from _search_band(codes, band, radius, skip_dense, room)
+        yield from _search_band(codes, band, radius, skip_dense, buffer)
 
 
-def _is_crowd(codes: Codes, radius: int) -> bool:
+def _is_dense(codes: Codes, radius: int) -> bool:
+    """Estimates from 256 codes against 8,192 whether each code has more than `DENSE_NEIGHBOURS`."""
     if len(codes) < DENSE_CODES:
         return False
     some = codes[:: len(codes) // 256]
@@ -126,9 +134,9 @@ def _is_crowd(codes: Codes, radius: int) -> bool:
 
 
 def _search_band(
-    codes: Codes, band: Band, radius: int, skip_dense: bool, room: Codes
+    codes: Codes, band: Band, radius: int, skip_dense: bool, buffer: Codes
 ) -> Iterator[MatchedPairs]:
-    moved = band.move(codes, out=room)
+    moved = band.move(codes, out=buffer)
     moved.sort()
     low = np.uint64((1 << band.key_shift) - 1)
     starts, counts = _long_runs(moved, low)
@@ -137,19 +145,20 @@ def _search_band(
         for start, count in zip(starts.tolist(), counts.tolist(), strict=True):
             gone[start : start + count] = True
             run = moved[start : start + count]
-            # Skewed codes make long runs; these agree in the key, so the rest of their bits is searched by itself.
+            # Skewed codes make long runs. These agree in the key, so the bits outside it are
+            # searched like codes.
             for found in _search(run & low, band.key_shift, radius, skip_dense):
                 key = run[0] & ~low
                 yield MatchedPairs(
                     first_matches(found.pairs | key, band), band.restore(found.dense | key)
                 )
         moved = moved[~gone]
-    for pairs in _together(_scan(moved, low, radius)):
+    for pairs in _batched(_scan(moved, low, radius)):
         yield MatchedPairs(first_matches(pairs, band))
 
 
-def _together(parts: Iterable[Codes]) -> Iterator[Codes]:
-    """The same pairs in fewer arrays: a band may find a handful at a time."""
+def _batched(parts: Iterable[Codes]) -> Iterator[Codes]:
+    """Joins small arrays of pairs: a band may find a handful at a time."""
     some, count = list[Codes](), 0
     for pairs in parts:
         some.append(pairs)
@@ -161,7 +170,7 @@ def _together(parts: Iterable[Codes]) -> Iterator[Codes]:
 
 
 def _long_runs(moved: Codes, low: np.uint64) -> tuple[Indices, Indices]:
-    """Starts and lengths of the runs of more than `MAX_SCAN_ROWS` equal keys."""
+    """The starts and lengths of the runs of more than `MAX_SCAN_ROWS` equal keys."""
     inside = [np.empty(0, np.int64)]
     for start in range(0, max(len(moved) - MAX_SCAN_ROWS, 0), limits.SCAN_CODES):
         stop = min(start + limits.SCAN_CODES, len(moved) - MAX_SCAN_ROWS)
@@ -173,19 +182,21 @@ def _long_runs(moved: Codes, low: np.uint64) -> tuple[Indices, Indices]:
 
 
 def _scan(moved: Codes, low: np.uint64, radius: int) -> Iterator[Codes]:
-    """Pairs of equal key within the radius among sorted moved codes: each code with the next, the next but one, ..."""
-    room = np.empty(limits.SCAN_CODES, np.uint64), np.empty(limits.SCAN_CODES, np.uint8)
+    """Yields pairs of equal key within the radius among sorted moved codes: each with the next, the
+    one after, ..."""
+    buffer = np.empty(limits.SCAN_CODES, np.uint64), np.empty(limits.SCAN_CODES, np.uint8)
     for start in range(0, len(moved) - 1, limits.SCAN_CODES):
         chunk = moved[start : start + limits.SCAN_CODES + MAX_SCAN_ROWS]
         count, distance, alive = min(limits.SCAN_CODES, len(chunk) - 1), 1, len(chunk)
-        # While many codes have a partner so far away, whole slices are compared: a tenth of the time of a gather.
+        # While many codes have a partner at this distance, slices are compared: a tenth of the time
+        # of a gather.
         while alive > count // 8 and distance < len(chunk):
             count = min(count, len(chunk) - distance)
             difference = np.bitwise_xor(
-                chunk[distance : distance + count], chunk[:count], out=room[0][:count]
+                chunk[distance : distance + count], chunk[:count], out=buffer[0][:count]
             )
-            # Few are so near, so their keys are looked at last.
-            hits = np.flatnonzero(np.bitwise_count(difference, out=room[1][:count]) <= radius)
+            # Few pairs are within the radius, so their keys are compared last.
+            hits = np.flatnonzero(np.bitwise_count(difference, out=buffer[1][:count]) <= radius)
             hits = hits[difference[hits] <= low]
             if len(hits):
                 yield np.stack([chunk[hits], chunk[hits + distance]], axis=1)
@@ -198,6 +209,7 @@ def _scan(moved: Codes, low: np.uint64, radius: int) -> Iterator[Codes]:
 def _scan_some(
     chunk: Codes, left: Indices, distance: int, low: np.uint64, radius: int
 ) -> Iterator[Codes]:
+    """Continues with the few codes whose run reaches this far, one distance after the other."""
     while len(left := left[: np.searchsorted(left, len(chunk) - distance)]):
         difference = chunk[left + distance] ^ chunk[left]
         same = difference <= low
