@@ -71,7 +71,7 @@ class Candidate:
 class Drop:
     """Record of why a row, page, image or text was left out.
 
-    >>> Drop("timeout", "headers").retryable
+    >>> Drop(Reason.TIMEOUT, "headers").retryable
     True
     """
 

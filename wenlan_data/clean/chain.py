@@ -8,6 +8,7 @@ from typing import TypeGuard
 
 from wenlan_data.clean.characters import INVISIBLE, well_formed
 from wenlan_data.protocols import RemarkingRule, Rule
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop, Remark, Text
 
 # Neither white space, nor invisible, nor the joiner and the variation selector that only shape an
@@ -45,13 +46,13 @@ def apply_rules(rules: Sequence[Rule], text: str) -> str | Drop:
     """
     text = well_formed(text)
     if not _VISIBLE.search(text):
-        return Drop("empty")
+        return Drop(Reason.EMPTY)
     for rule in rules:
         result = rule(text)
         if isinstance(result, Drop):
             return result
         if result is not text and not _VISIBLE.search(result):
-            return Drop("empty")
+            return Drop(Reason.EMPTY)
         text = result
     return text
 
@@ -60,12 +61,12 @@ def apply_stepwise(rules: Sequence[Rule], text: str) -> Iterator[RuleStep]:
     """Does the same as `apply_rules` and yields one step a rule, up to the rule that rejects."""
     text = well_formed(text)
     if not _VISIBLE.search(text):
-        yield RuleStep(None, text, Drop("empty"))
+        yield RuleStep(None, text, Drop(Reason.EMPTY))
         return
     for rule in rules:
         result = rule(text)
         if result is not text and isinstance(result, str) and not _VISIBLE.search(result):
-            result = Drop("empty")
+            result = Drop(Reason.EMPTY)
         yield RuleStep(rule, text, result)
         if isinstance(result, Drop):
             return
@@ -76,13 +77,13 @@ def apply_with_remarks(rules: Sequence[Rule], text: str) -> tuple[str | Drop, tu
     """Returns the result of `apply_rules`, and the remarks of the rules up to one that rejects."""
     text = well_formed(text)
     if not _VISIBLE.search(text):
-        return Drop("empty"), ()
+        return Drop(Reason.EMPTY), ()
     remarks: tuple[Remark, ...] = ()
     # A loop of its own: over `apply_stepwise`, which makes a value for each rule, it is 4 % slower.
     for rule in rules:
         result = rule(text)
         if result is not text and isinstance(result, str) and not _VISIBLE.search(result):
-            result = Drop("empty")
+            result = Drop(Reason.EMPTY)
         if _has_remarks(rule):
             remarks += rule.remarks(text, result)
         if isinstance(result, Drop):

@@ -7,21 +7,13 @@ from dataclasses import asdict
 
 import click
 
-from wenlan_data.reasons import Reason
+from wenlan_data.reasons import Reason, is_transient
 from wenlan_data.run.estimate import Estimate, SourceEstimate
 from wenlan_data.run.runner import BuildResult
 
 _STEPS = ("extract", "clean", "fetch", "dedupe", "shard")
 """Steps that drop candidates, in the order of the flow."""
 _NETWORK_POLICY = (Reason.PORT, Reason.ADDRESS)
-_HOST_FAILURES = (
-    Reason.ROBOTS_UNAVAILABLE,
-    Reason.HOST_UNREACHABLE,
-    Reason.HOST_WAITS,
-    Reason.TIMEOUT,
-    Reason.STATUS_5XX,
-)
-"""Transient reasons of hosts that gave no usable response."""
 
 
 def print_result(result: BuildResult, *, as_json: bool) -> None:
@@ -83,10 +75,10 @@ def _hints(counts: Mapping[str, int]) -> list[str]:
             "hint: the address policy blocked some URLs: to open a host of your own, add it to "
             "network.allow and run the same command with --retry-failed"
         )
-    if any(counts.get(reason) for reason in _HOST_FAILURES):
+    if any(is_transient(reason) for reason, count in counts.items() if count):
         lines.append(
-            "hint: some hosts did not respond: run the same command with --retry-failed to try "
-            "them again"
+            "hint: some failures are transient: run the same command with --retry-failed to try "
+            "these URLs again"
         )
     return lines
 

@@ -24,6 +24,7 @@ from wenlan_data.fetch.recorder import to_milliseconds
 from wenlan_data.fetch.results import EPOCH
 from wenlan_data.layout import HOST_STATES, PAGE_LINKS, PAGE_TABLE, PAGE_WARC
 from wenlan_data.protocols import Receipt
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 from wenlan_data.sandbox.pages import read_links
 from wenlan_data.tables import PAGES
@@ -39,10 +40,10 @@ MAX_KNOWN_LINKS = 100_000
 """Links that are remembered with the decision about them: the pages of a site link the same
 places."""
 
-LISTING = Drop("listing")
+LISTING = Drop(Reason.LISTING)
 """A sitemap or feed: read for its links, no page."""
-NOT_HTML = Drop("not_html")
-NOT_REQUESTED = Drop("not_asked", retryable=True)
+NOT_HTML = Drop(Reason.NOT_HTML)
+NOT_REQUESTED = Drop(Reason.NOT_ASKED)
 
 
 @dataclass(slots=True)
@@ -193,7 +194,9 @@ class _PageRecorder:
         )
         if response.status in REDIRECTS:
             target = redirect_target(response)
-            result.drop = target if isinstance(target, Drop) else Drop("redirect", target[:200])
+            result.drop = (
+                target if isinstance(target, Drop) else Drop(Reason.REDIRECT, target[:200])
+            )
             result.target = target if isinstance(target, str) else ""
             return result
         if drop := failure_of(response.status):
@@ -255,7 +258,7 @@ class _LinkCollector:
         depth, redirects = row[3], row[4]
         if page.target:
             if redirects >= self._limits.max_redirects:
-                page.drop = Drop("redirect_limit", f"more than {self._limits.max_redirects}")
+                page.drop = Drop(Reason.REDIRECT_LIMIT, f"more than {self._limits.max_redirects}")
                 return 0
             return self._add(page.target, depth, redirects + 1)
         if page.offset < 0:
@@ -320,8 +323,8 @@ def _sitemaps(robots: str) -> list[str]:
 def _write_pages(path: Path, rows: Sequence[FrontierRow], pages: Sequence[_PageResult]) -> None:
     written = []
     for (url, key, host, depth, _), page in zip(rows, pages, strict=True):
-        drop = page.drop or Drop("")
-        decision = (drop.reason, drop.detail, drop.retryable)
+        drop = page.drop
+        decision = (drop.reason, drop.detail, drop.retryable) if drop else ("", "", False)
         written.append(
             (
                 url,

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wenlan_data.npy import Bools, FixedBytes, Indices
+from wenlan_data.reasons import Reason
 
 (
     KEPT,
@@ -21,9 +22,17 @@ from wenlan_data.npy import Bools, FixedBytes, Indices
     DOMAIN_SHARE,
 ) = range(10)
 REASONS = [
-    "", "", "duplicate", "near_duplicate", "text_frequency", "no_caption", "placeholder", "contamination",
-    "near_text", "domain_share",
-]  # fmt: skip
+    "",
+    "",
+    Reason.DUPLICATE,
+    Reason.NEAR_DUPLICATE,
+    Reason.TEXT_FREQUENCY,
+    Reason.NO_CAPTION,
+    Reason.PLACEHOLDER,
+    Reason.CONTAMINATION,
+    Reason.NEAR_TEXT,
+    Reason.DOMAIN_SHARE,
+]
 """Drop reason of each code; `FETCH` rows carry the reason of the fetch step."""
 
 OPEN = -1

@@ -103,10 +103,9 @@ def _mask(batch: pa.RecordBatch, wanted: SeenIds) -> pa.BooleanArray:
 
 def raw_batch(rows: Sequence[CandidateRow]) -> pa.RecordBatch:
     """Returns the rows by the schema `RAW`, texts as the source gave them."""
-    drops = [row.unreadable or Drop("") for row in rows]
     columns = _shared_columns(rows)
-    columns["reason"] = [one.reason for one in drops]
-    columns["detail"] = [one.detail for one in drops]
+    columns["reason"] = [row.unreadable.reason if row.unreadable else "" for row in rows]
+    columns["detail"] = [row.unreadable.detail if row.unreadable else "" for row in rows]
     return _batch(columns, RAW)
 
 

@@ -10,6 +10,7 @@ from wenlan_data.clean.titles import demote_title_repeats
 from wenlan_data.clean.variants import with_variants
 from wenlan_data.extract.candidate_tables import CandidateRow
 from wenlan_data.protocols import Rule
+from wenlan_data.reasons import Reason
 from wenlan_data.recipe import TitleRepeats
 from wenlan_data.records import Candidate, Drop, Remark, Text, Variant
 from wenlan_data.web.opt_out import opt_out
@@ -114,7 +115,7 @@ class TextCleaner:
         best = min(
             cleaned.rejected, key=lambda pair: self.preference.get(pair[0].type, last), default=None
         )
-        return CleaningDecision(candidate, "clean", best[1] if best else Drop("no_text"))
+        return CleaningDecision(candidate, "clean", best[1] if best else Drop(Reason.NO_TEXT))
 
 
 def _demote_title_repeats(

@@ -22,6 +22,7 @@ from wenlan_data.extract.surrounding_text import (
     image_texts,
     single_line,
 )
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Candidate, Drop, Origin, Text
 
 MAX_PAGE_IMAGES = 200
@@ -137,7 +138,8 @@ class _ImageCollector:
                 # The detail is published in `drops/`, so its wording is part of the corpus.
                 self.drops.append(
                     Drop(
-                        "page_too_large", f"more than {MAX_PAGE_IMAGES} pictures: the rest is left"
+                        Reason.PAGE_TOO_LARGE,
+                        f"more than {MAX_PAGE_IMAGES} pictures: the rest is left",
                     )
                 )
             self._is_full = True
@@ -166,7 +168,7 @@ class _ImageCollector:
         try:
             url = urljoin(self._base, reference.strip())
         except ValueError:
-            self.drops.append(Drop("bad_url", ascii(reference[:200])))
+            self.drops.append(Drop(Reason.BAD_URL, ascii(reference[:200])))
             return ""
         return url.partition("#")[0] if url[:8].lower().startswith(("http://", "https://")) else ""
 

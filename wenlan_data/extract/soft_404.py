@@ -2,6 +2,8 @@
 
 import re
 
+from wenlan_data.reasons import Reason
+
 MAX_TEXT_CHARACTERS = 600
 """Such a page has no more text; an article about error pages has more."""
 
@@ -45,4 +47,4 @@ def soft_error_reason(html: str) -> str:
     return ""
 
 
-_REASONS = (("soft_404", _NOT_FOUND), ("captcha", _CAPTCHA))
+_REASONS = ((Reason.SOFT_404, _NOT_FOUND), (Reason.CAPTCHA, _CAPTCHA))

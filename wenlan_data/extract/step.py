@@ -22,6 +22,7 @@ from wenlan_data.extract.candidate_tables import (
 )
 from wenlan_data.extract.cleaner import CleaningDecision, TextCleaner, page_batches
 from wenlan_data.protocols import Receipt, SourcePart
+from wenlan_data.reasons import Reason
 from wenlan_data.recipe import RuleSpec, TextRules, TitleRepeats
 from wenlan_data.records import Candidate, Drop, Remark, Text, Variant
 from wenlan_data.seen_ids import SeenIds, candidate_id, ids_array
@@ -231,7 +232,7 @@ def _source_rows(
     for place, item in enumerate(items):
         ordinal = part_number << 32 | place
         if isinstance(item, Candidate) and not _is_encodable(item):
-            item = Drop("bad_encoding", "a lone surrogate")
+            item = Drop(Reason.BAD_ENCODING, "a lone surrogate")
         if isinstance(item, Candidate):
             is_file = item.origin is not None and item.origin.kind == "file"
             key = item.url if is_file else url_key(item.url)

@@ -10,6 +10,7 @@ from pathlib import Path
 from wenlan_data.fetch.jpeg_store import NO_JPEG, JpegStoreWriter
 from wenlan_data.fetch.results import FetchRequest, FetchResult
 from wenlan_data.image.rules import ImageRules
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop, ImageFacts
 from wenlan_data.sandbox.client import check_images
 from wenlan_data.sandbox.pages import INLINE, read_inline_image
@@ -193,11 +194,11 @@ def _result(response: Response, found: ImageFacts | Drop) -> FetchResult:
 
 
 def _missing_file(detail: str) -> Drop:
-    return Drop("missing_file", detail, retryable=True)
+    return Drop(Reason.MISSING_FILE, detail)
 
 
 def _too_large(max_bytes: int) -> Drop:
-    return Drop("too_large", f"more than {max_bytes} bytes")
+    return Drop(Reason.TOO_LARGE, f"more than {max_bytes} bytes")
 
 
 def to_milliseconds(date: datetime) -> datetime:

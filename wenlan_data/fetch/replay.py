@@ -20,12 +20,13 @@ from wenlan_data.fetch.results import (
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.layout import FETCH_RESULTS, IMAGE_WARC, STORED_JPEGS
 from wenlan_data.protocols import Receipt
+from wenlan_data.reasons import Reason
 from wenlan_data.recipe import ShardRules
 from wenlan_data.records import Drop
 from wenlan_data.sandbox.client import check_images
 from wenlan_data.web.warc import payload_at
 
-NOT_RECORDED = Drop("not_recorded", retryable=True)
+NOT_RECORDED = Drop(Reason.NOT_RECORDED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ from wenlan_data.image.normalise import (
 )
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.image.sniff import looks_like, other_image, sniff
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop, ImageFacts
 
 
@@ -97,14 +98,14 @@ def _check(
 
 def _format_of(data: bytes, rules: ImageRules) -> str | Drop:
     if not data:
-        return Drop("empty_body")
+        return Drop(Reason.EMPTY_BODY)
     if len(data) < rules.min_bytes:
-        return Drop("too_few_bytes", str(len(data)))
+        return Drop(Reason.TOO_FEW_BYTES, str(len(data)))
     kind = sniff(data)
     if kind in rules.formats:
         return kind
     name = kind or other_image(data)
-    return Drop("format", name) if name else Drop("not_image", looks_like(data))
+    return Drop(Reason.FORMAT, name) if name else Drop(Reason.NOT_IMAGE, looks_like(data))
 
 
 def _check_shape(width: int, height: int, kind: str, rules: ImageRules) -> Drop | None:
@@ -121,7 +122,7 @@ def _decode_jpeg(data: bytes, rules: ImageRules) -> _DecodedImage | Drop:
     width, height = (header.width, header.height)[:: 1 if header.orientation < 5 else -1]
     drop = too_large(width, height)
     if drop is None and not scans_at_most(data, MAX_JPEG_SCANS):
-        drop = Drop("too_large", f"more than {MAX_JPEG_SCANS} scans")
+        drop = Drop(Reason.TOO_LARGE, f"more than {MAX_JPEG_SCANS} scans")
     drop = drop or _check_shape(width, height, "jpeg", rules)
     if drop:
         return drop

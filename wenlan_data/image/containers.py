@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Callable, Iterator
 
 from wenlan_data.image.limits import MAX_METADATA_BYTES
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 
 
@@ -14,7 +15,7 @@ def frame_size(data: bytes, kind: str) -> tuple[int, int] | Drop:
     try:
         return _SIZES[kind](data)
     except (struct.error, IndexError):
-        return Drop("truncated", "header")
+        return Drop(Reason.TRUNCATED, "header")
 
 
 def check_integrity(data: bytes, kind: str) -> Drop | None:
@@ -26,7 +27,7 @@ def check_integrity(data: bytes, kind: str) -> Drop | None:
     try:
         return _INTEGRITY_CHECKS[kind](data)
     except (struct.error, IndexError):
-        return Drop("truncated", f"no end mark in {len(data)} bytes")
+        return Drop(Reason.TRUNCATED, f"no end mark in {len(data)} bytes")
 
 
 def _png_size(data: bytes) -> tuple[int, int]:
@@ -50,7 +51,7 @@ def _webp_size(data: bytes) -> tuple[int, int] | Drop:
     if kind == b"VP8 ":
         width, height = struct.unpack_from("<HH", data, 26)
         return width & 0x3FFF, height & 0x3FFF
-    return Drop("undecodable", "unknown WebP chunk")
+    return Drop(Reason.UNDECODABLE, "unknown WebP chunk")
 
 
 def _check_png(data: bytes) -> Drop | None:
@@ -68,7 +69,7 @@ def _check_png(data: bytes) -> Drop | None:
             is_critical
             and zlib.crc32(memoryview(data)[position + 4 : position + 8 + length]) != stated
         ):
-            return Drop("undecodable", f"checksum of {name.decode('latin-1')}")
+            return Drop(Reason.UNDECODABLE, f"checksum of {name.decode('latin-1')}")
         if name == b"IEND":
             return None
         position += 12 + length
@@ -85,7 +86,7 @@ def _check_gif(data: bytes) -> Drop | None:
             position += 1
             continue
         else:
-            return Drop("undecodable", "unknown GIF block")
+            return Drop(Reason.UNDECODABLE, "unknown GIF block")
         while data[position]:
             position += 1 + data[position]
         position += 1
@@ -99,7 +100,7 @@ def _colour_table_bytes(flags: int) -> int:
 def _check_webp(data: bytes) -> Drop | None:
     (length,) = struct.unpack_from("<I", data, 4)
     if length + 8 > len(data):
-        return Drop("truncated", f"{len(data)} of {length + 8} bytes")
+        return Drop(Reason.TRUNCATED, f"{len(data)} of {length + 8} bytes")
     position = 12
     while position + 8 <= length + 8:
         name, size = struct.unpack_from("<4sI", data, position)
@@ -110,7 +111,7 @@ def _check_webp(data: bytes) -> Drop | None:
 
 
 def _metadata_too_large(name: bytes, size: int) -> Drop:
-    return Drop("too_large", f"{name.decode('latin-1').strip()} of {size} bytes")
+    return Drop(Reason.TOO_LARGE, f"{name.decode('latin-1').strip()} of {size} bytes")
 
 
 def _avif_size(data: bytes) -> tuple[int, int] | Drop:
@@ -120,7 +121,7 @@ def _avif_size(data: bytes) -> tuple[int, int] | Drop:
         for start, _ in _find_boxes(data, 0, len(data), _TO_EXTENTS)
     ]
     if not sizes:
-        return Drop("truncated", "no extents")
+        return Drop(Reason.TRUNCATED, "no extents")
     return max(sizes, key=lambda size: size[0] * size[1])
 
 
@@ -129,10 +130,10 @@ def _check_avif(data: bytes) -> Drop | None:
     for start, stop, _ in _boxes(data, 0, len(data), with_truncated=True):
         end = stop
         if stop > len(data):
-            return Drop("truncated", f"{len(data)} of {stop} bytes or more")
+            return Drop(Reason.TRUNCATED, f"{len(data)} of {stop} bytes or more")
         if stop == start:
             break
-    return None if end else Drop("truncated", "no box")
+    return None if end else Drop(Reason.TRUNCATED, "no box")
 
 
 _TO_EXTENTS = (b"meta", b"iprp", b"ipco", b"ispe")

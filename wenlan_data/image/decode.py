@@ -19,6 +19,7 @@ from wenlan_data.image.colour import needs_transform, to_srgb
 from wenlan_data.image.exif import orientation_of
 from wenlan_data.image.jpeg import JpegHeader, strip_metadata
 from wenlan_data.image.limits import too_large
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 
 Pixels = NDArray[np.uint8]
@@ -70,7 +71,7 @@ def decode_jpeg(data: bytes, header: JpegHeader, *, min_side_px: int) -> Pixels 
     mode = {1: "L", 3: "RGB", 4: "CMYK"}.get(header.components)
     if mode is None or header.precision_bits != 8:
         return Drop(
-            "undecodable", f"{header.components} components of {header.precision_bits} bits"
+            Reason.UNDECODABLE, f"{header.components} components of {header.precision_bits} bits"
         )
     is_srgb = mode != "CMYK" and not needs_transform(header.icc, mode)
     pixels = _read_jpeg(data, header, "GRAY" if mode == "L" else mode, min_side_px)
@@ -99,7 +100,7 @@ def _read_jpeg(data: bytes, header: JpegHeader, colours: str, min_side_px: int) 
         found = (
             _try_decode(bare, colours, smallest, strict=strict)
             if bare
-            else Drop("truncated", "no end mark")
+            else Drop(Reason.TRUNCATED, "no end mark")
         )
     return found
 
@@ -182,10 +183,10 @@ def _drop_of(error: BaseException) -> Drop:
     # Pillow puts the repr of its file, with a memory address, into some messages.
     text = " ".join(re.sub(r"<[^>]*>", "", str(error)).split())[:120]
     reason = (
-        "too_large"
+        Reason.TOO_LARGE
         if "too large" in text
-        else "truncated"
+        else Reason.TRUNCATED
         if _TRUNCATION.search(text)
-        else "undecodable"
+        else Reason.UNDECODABLE
     )
     return Drop(reason, text or type(error).__name__)

@@ -6,6 +6,7 @@ import math
 import numpy as np
 
 from wenlan_data.image.decode import Pixels
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 
 MAX_SPACER_PX = 3
@@ -21,12 +22,12 @@ def check_shape(
     shorter, longer = sorted((width, height))
     size = f"{width}x{height}"
     if shorter <= MAX_SPACER_PX < min_side_px:
-        return Drop("spacer", size)
+        return Drop(Reason.SPACER, size)
     if width == height <= max_icon_side_px:
-        return Drop("icon", size)
+        return Drop(Reason.ICON, size)
     if shorter < min_side_px:
-        return Drop("too_small", size)
-    return Drop("aspect", size) if longer > shorter * max_aspect else None
+        return Drop(Reason.TOO_SMALL, size)
+    return Drop(Reason.ASPECT, size) if longer > shorter * max_aspect else None
 
 
 def check_content(grey: Pixels, min_contrast: float, min_entropy_bits: float) -> Drop | None:
@@ -41,12 +42,12 @@ def check_content(grey: Pixels, min_contrast: float, min_entropy_bits: float) ->
     mean = float(share @ _LEVELS)
     contrast = math.sqrt(max(float(share @ _SQUARES) - mean * mean, 0.0))
     if contrast < min_contrast:
-        return Drop("near_blank", f"contrast {contrast:.1f}")
+        return Drop(Reason.NEAR_BLANK, f"contrast {contrast:.1f}")
     bins = share.reshape(GREY_BINS, _LEVELS_PER_BIN).sum(axis=1)
     filled = bins[bins > 0]
     entropy_bits = -float(filled @ np.log2(filled))
     return (
-        Drop("low_information", f"entropy {entropy_bits:.2f} bits")
+        Drop(Reason.LOW_INFORMATION, f"entropy {entropy_bits:.2f} bits")
         if entropy_bits < min_entropy_bits
         else None
     )

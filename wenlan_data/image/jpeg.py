@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from wenlan_data.image.exif import orientation_of
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 
 MAX_ICC_BYTES = 4 << 20
@@ -60,19 +61,19 @@ def read_header(data: bytes) -> JpegHeader | Drop:
             icc.append(data[payload + len(_ICC) : end])
         elif marker in {_SOS, _EOI}:
             return _header(data, frame, orientation or 1, _join_icc(icc))
-    return Drop("truncated", "no scan")
+    return Drop(Reason.TRUNCATED, "no scan")
 
 
 def _header(
     data: bytes, frame: tuple[int, int] | None, orientation: int, icc: bytes
 ) -> JpegHeader | Drop:
     if frame is None:
-        return Drop("undecodable", "no frame header")
+        return Drop(Reason.UNDECODABLE, "no frame header")
     marker, payload = frame
     try:
         precision_bits, height, width, components = struct.unpack_from(">BHHB", data, payload)
     except struct.error:
-        return Drop("truncated", "frame header")
+        return Drop(Reason.TRUNCATED, "frame header")
     return JpegHeader(
         width=width,
         height=height,

@@ -1,5 +1,6 @@
 """Limits on an image's size, checked by its header before any pixel is decoded."""
 
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 
 MAX_METADATA_BYTES = 1 << 20
@@ -15,7 +16,7 @@ def too_large(width: int, height: int) -> Drop | None:
     """`too_large` beyond `MAX_PIXELS` or `MAX_SIDE_PX`, `undecodable` for an image without pixels,
     else None."""
     if width < 1 or height < 1:
-        return Drop("undecodable", f"{width}x{height}")
+        return Drop(Reason.UNDECODABLE, f"{width}x{height}")
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE_PX:
-        return Drop("too_large", f"{width}x{height}")
+        return Drop(Reason.TOO_LARGE, f"{width}x{height}")
     return None

@@ -10,6 +10,7 @@ from wenlan_data.image.jpeg import read_header, scans_at_most
 from wenlan_data.image.limits import MAX_JPEG_SCANS, too_large
 from wenlan_data.image.normalise import normalise, srgb_pixels
 from wenlan_data.image.sniff import sniff
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 
 
@@ -43,5 +44,5 @@ def _is_within_limits(data: bytes) -> bool:
         return too_large(header.width, header.height) is None and scans_at_most(
             data, MAX_JPEG_SCANS
         )
-    size = frame_size(data, kind) if kind in {"png", "gif", "webp"} else Drop("format")
+    size = frame_size(data, kind) if kind in {"png", "gif", "webp"} else Drop(Reason.FORMAT)
     return not isinstance(size, Drop) and too_large(*size) is None

@@ -27,6 +27,7 @@ from wenlan_data.load.shared_ring import SharedRing, take_slot
 from wenlan_data.load.shuffle import batch_indices, uniform_draws
 from wenlan_data.load.text import Tokenizer, choose_text, pad_tokens
 from wenlan_data.npy import Indices
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 from wenlan_data.shard.format import parse_fields
 
@@ -248,7 +249,7 @@ class BatchDataset(Dataset[LoadedBatch]):
             return sample.problem
         name = next((one for one in IMAGE_EXTENSIONS if one in sample.members), None)
         if name is None:
-            return Drop("no_image", f"it has {', '.join(sample.members) or 'nothing'}")
+            return Drop(Reason.NO_IMAGE, f"it has {', '.join(sample.members) or 'nothing'}")
         # Timed without `timed`: a context manager is too slow to be entered for every sample.
         start = time.perf_counter()
         size = self._decode(sample.members[name], out_SSC)
@@ -280,11 +281,11 @@ class BatchDataset(Dataset[LoadedBatch]):
             text.encode()
             boxes = stored_boxes(fields, *size, max_regions=max_regions) if max_regions else None
         except DamageError:
-            return Drop("bad_json", ".json: not a JSON object")
+            return Drop(Reason.BAD_JSON, ".json: not a JSON object")
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-            return Drop("bad_fields", f".json or .txt: {type(error).__name__}: {error}"[:200])
+            return Drop(Reason.BAD_FIELDS, f".json or .txt: {type(error).__name__}: {error}"[:200])
         if self.tokenizer and not text:
-            return Drop("no_text", f"it has {', '.join(sample.members)}")
+            return Drop(Reason.NO_TEXT, f"it has {', '.join(sample.members)}")
         if not as_requested:
             stats.count("texts_other", 1)
         return DecodedSample(sample.key, size, text, boxes, encoded)

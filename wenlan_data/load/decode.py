@@ -13,6 +13,7 @@ from wenlan_data.image.decode import Pixels, decode_jpeg, decode_other, opencv
 from wenlan_data.image.jpeg import read_header
 from wenlan_data.image.limits import too_large
 from wenlan_data.image.sniff import sniff
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 
 Size = tuple[int, int]
@@ -86,7 +87,7 @@ def decode_turbo(data: memoryview, out_SSC: Pixels) -> Size | Drop:
 def decode_pillow(data: memoryview, out_SSC: Pixels) -> Size | Drop:
     """Decodes with Pillow, JPEG in draft mode, and resizes with its antialiased bilinear filter."""
     if not sniff(bytes(data[:32])):
-        return Drop("undecodable", "no image of a known format")
+        return Drop(Reason.UNDECODABLE, "no image of a known format")
     side = out_SSC.shape[0]
     try:
         with warnings.catch_warnings():
@@ -102,7 +103,7 @@ def decode_pillow(data: memoryview, out_SSC: Pixels) -> Size | Drop:
                     image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
                 )
     except _PILLOW_ERRORS as error:
-        return Drop("undecodable", type(error).__name__)
+        return Drop(Reason.UNDECODABLE, type(error).__name__)
     return size
 
 
@@ -137,7 +138,7 @@ def _decode_fallback(data: memoryview, out_SSC: Pixels) -> Size | Drop:
     whole = bytes(data)
     kind = sniff(whole)
     if not kind:
-        return Drop("undecodable", "no image of a known format" if whole else "empty")
+        return Drop(Reason.UNDECODABLE, "no image of a known format" if whole else "empty")
     header = read_header(whole) if kind == "jpeg" else None
     if isinstance(header, Drop):
         return header

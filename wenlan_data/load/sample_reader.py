@@ -13,6 +13,7 @@ from wenlan_data.load.byte_ranges import ByteReader, MappedFiles
 from wenlan_data.load.shard_index import Shard, ShardOffsets, load_shard_offsets
 from wenlan_data.load.shuffle import CorpusQuota, EpochOrder, ShuffleSettings, uniform_draws
 from wenlan_data.npy import Bools, Indices
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 from wenlan_data.shard.format import HEADER_BYTES
 from wenlan_data.shard.verify_corpus import header
@@ -139,7 +140,8 @@ class SampleReader:
             offset, size = int(table.offset[extension][row]), int(table.size[extension][row])
             if google_crc32c.value(bytes(data)) != table.crc32c[extension][row]:
                 return Drop(
-                    "wrong_bytes", f".{extension} at byte {offset}: not the bytes that were written"
+                    Reason.WRONG_BYTES,
+                    f".{extension} at byte {offset}: not the bytes that were written",
                 )
             # A tar may end right after its last member, without padding.
             end = min(padded_end(offset, size), self.shards[sample.shard].bytes)
@@ -150,7 +152,7 @@ class SampleReader:
             member = f"{sample.key}.{extension}"
             if not _is_header(bytes(head), member, size, exact=exact) or any(padding):
                 return Drop(
-                    "wrong_header",
+                    Reason.WRONG_HEADER,
                     f".{extension} at byte {offset - HEADER_BYTES}: the tar is corrupt here",
                 )
         return None

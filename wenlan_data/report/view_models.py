@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from wenlan_data.reasons import known_reason
+from wenlan_data.reasons import Reason, known_reason
 from wenlan_data.records import Box
 from wenlan_data.report.charts import Bar, Histogram, bars, histogram
 from wenlan_data.report.data import (
@@ -125,7 +125,7 @@ def readable(url: str) -> str:
 
 def item_card(item: ReportItem, source_of: ThumbnailSource, classes: str = "") -> ItemCard:
     """Returns the card of a sample or drop. Texts dropped for contact data are masked."""
-    hide = masked if item.reason == "contact_info" else clip
+    hide = masked if item.reason == Reason.CONTACT_INFO else clip
     cells = [region for region in item.regions if region.label == "cell"]
     others = [region for region in item.regions if region.label not in {"cell", "image"}]
     return ItemCard(

@@ -26,6 +26,7 @@ from wenlan_data.errors import DamageError, WorkerLostError
 from wenlan_data.image.decode import Pixels
 from wenlan_data.image.normalise import StoredJpeg, pass_through
 from wenlan_data.image.rules import ImageRules
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop, ImageFacts
 from wenlan_data.sandbox.limits import MAX_CPU_S, MAX_WALL_S
 from wenlan_data.sandbox.protocol import (
@@ -148,7 +149,7 @@ def _request_with_retry(kind: int, options: bytes, data: bytes) -> Frame:
 
 
 def _timed_out(response: Frame) -> bool:
-    return response[0] == DROP and unpack_drop(response[1]).reason == "decoder_timeout"
+    return response[0] == DROP and unpack_drop(response[1]).reason == Reason.DECODER_TIMEOUT
 
 
 def start_worker() -> None:
@@ -218,7 +219,7 @@ def request(kind: int, options: bytes, data: bytes) -> Frame:
         if response[0] == FAULT:
             # An exception that nobody foresaw drops this image or page; it must not end a build of
             # days.
-            return DROP, pack_drop(Drop("decoder_crash", response[1].decode()[:200])), b""
+            return DROP, pack_drop(Drop(Reason.DECODER_CRASH, response[1].decode()[:200])), b""
         if response[0] == DIED:
             return DROP, pack_drop(_drop_of_status(int(response[1]))), b""
         return response
@@ -229,10 +230,12 @@ def request(kind: int, options: bytes, data: bytes) -> Frame:
 
 def _drop_of_status(status: int) -> Drop:
     if status in _TIME_LIMITS:
-        return Drop("decoder_timeout", _TIME_LIMITS[status], retryable=True)
+        return Drop(Reason.DECODER_TIMEOUT, _TIME_LIMITS[status])
     if status == OUT_OF_MEMORY:
-        return Drop("decoder_crash", "out of memory")
-    return Drop("decoder_crash", signal.Signals(-status).name if status < 0 else f"exit {status}")
+        return Drop(Reason.DECODER_CRASH, "out of memory")
+    return Drop(
+        Reason.DECODER_CRASH, signal.Signals(-status).name if status < 0 else f"exit {status}"
+    )
 
 
 def _environment(own: Mapping[str, str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from wenlan_data.extract.encoding import decode_page
 from wenlan_data.extract.links import Links, page_links
 from wenlan_data.extract.pairs import page_pairs
 from wenlan_data.extract.soft_404 import soft_error_reason
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Candidate, Drop, Origin, Text
 
 MAX_BROKEN_SHARE = 0.01
@@ -30,7 +31,7 @@ def extract_pairs(options: bytes, payload: bytes) -> bytes:
     request = json.loads(options)
     html = decode_page(payload, request["content_type"])
     if html.count("\ufffd") > 3 + MAX_BROKEN_SHARE * len(html):
-        return json.dumps([asdict(Drop("bad_encoding", request["url"][:200]))]).encode()
+        return json.dumps([asdict(Drop(Reason.BAD_ENCODING, request["url"][:200]))]).encode()
     rows = page_pairs(
         html,
         request["url"],

@@ -4,6 +4,7 @@ else."""
 import json
 from collections.abc import Iterator
 
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Candidate, Drop, Origin
 from wenlan_data.sandbox.client import request
 from wenlan_data.sandbox.page_codec import PageLinks, parse_links, parse_pairs
@@ -58,7 +59,7 @@ def read_inline_image(payload: bytes, *, content_type: str, name: str) -> bytes 
     kind, text, data = request(INLINE_IMAGE, options, payload)
     if kind == DROP:
         return unpack_drop(text)
-    return data if kind == IMAGE else Drop("missing_file", "not inside its page any more")
+    return data if kind == IMAGE else Drop(Reason.MISSING_FILE, "not inside its page any more")
 
 
 def read_page(record: WarcPayload, path: str, source: str) -> Iterator[Candidate | Drop]:

@@ -26,6 +26,7 @@ from wenlan_data.image.normalise import StoredJpeg, pass_through, size_within
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.layout import PART_DROPS, PART_METADATA, STORED_JPEGS
 from wenlan_data.protocols import Receipt
+from wenlan_data.reasons import Reason
 from wenlan_data.recipe import DetectRules, ShardRules
 from wenlan_data.records import Drop, Region, Sample
 from wenlan_data.sandbox.client import decode_stored
@@ -193,7 +194,7 @@ class ShardPart:
             return row, (StoredJpeg(jpeg=jpeg, width=width, height=height), "")
         stored = pass_through(fetched, max_side_px=self.image.max_side_px)
         if stored is None:
-            return row, Drop("truncated", "no end mark")
+            return row, Drop(Reason.TRUNCATED, "no end mark")
         return row, (stored, row.sha256 if stored.jpeg is fetched else "")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from wenlan_data.errors import UsageError, os_errors
 from wenlan_data.protocols import SourcePart
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Box, Candidate, Drop, Origin, Text
 from wenlan_data.sources.formats.delimited import next_json_line, ranges, read_range
 
@@ -115,7 +116,7 @@ class Brivl:
         if isinstance(boxes, Drop):
             return boxes
         if not name:
-            return Drop("bad_row", "no image_id")
+            return Drop(Reason.BAD_ROW, "no image_id")
         inside = _path_inside(folder, name)
         return Candidate(
             url=str(PurePosixPath(self.pictures or PurePosixPath(self.path).parent) / inside),
@@ -128,23 +129,23 @@ class Brivl:
 
 def _record(line: list[str] | bytes | Drop) -> dict[str, object] | Drop:
     if not isinstance(line, bytes):
-        return line if isinstance(line, Drop) else Drop("bad_row", "not a line of JSON")
+        return line if isinstance(line, Drop) else Drop(Reason.BAD_ROW, "not a line of JSON")
     try:
         record = json.loads(line.removeprefix(b"\xef\xbb\xbf"))
     except (ValueError, RecursionError):
-        return Drop("bad_row", "not a line of JSON")
-    return record if isinstance(record, dict) else Drop("bad_row", "not a JSON object")
+        return Drop(Reason.BAD_ROW, "not a line of JSON")
+    return record if isinstance(record, dict) else Drop(Reason.BAD_ROW, "not a JSON object")
 
 
 def _texts(record: dict[str, object]) -> tuple[Text, ...] | Drop:
     listed = record.get("sentences", record.get("captions"))
     if not isinstance(listed, list):
-        return Drop("bad_row", "no list of sentences")
+        return Drop(Reason.BAD_ROW, "no list of sentences")
     found = []
     for one in listed:
         kind, text = one if isinstance(one, list) and len(one) == 2 else ("caption", one)
         if not isinstance(text, str) or not isinstance(kind, str):
-            return Drop("bad_row", "a sentence is no pair of type and text")
+            return Drop(Reason.BAD_ROW, "a sentence is no pair of type and text")
         # They are made from `sur_text`, so this package makes them again (`variants`).
         if kind not in DERIVED_TYPES and text.strip():
             found.append(Text(BRIVL_TEXT_TYPES.get(kind, "caption"), text.strip()))
@@ -154,7 +155,7 @@ def _texts(record: dict[str, object]) -> tuple[Text, ...] | Drop:
 def _boxes(listed: object) -> tuple[Box, ...] | Drop:
     if listed is None:
         return ()
-    wrong = Drop("bad_row", "bbox is no list of boxes [x1, y1, x2, y2]")
+    wrong = Drop(Reason.BAD_ROW, "bbox is no list of boxes [x1, y1, x2, y2]")
     if not isinstance(listed, list) or len(listed) > MAX_BOXES:
         return wrong
     found = []

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from wenlan_data.errors import UsageError
 from wenlan_data.protocols import SourcePart
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Candidate, Drop, Origin, Text
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".avif"})
@@ -80,7 +81,7 @@ class Folder:
 
     def _candidate(self, root: Path, relative: str, sidecar: str) -> Candidate | Drop:
         if not _is_unicode(relative):
-            return Drop("bad_url", f"the file name {relative!a} is not UTF-8")
+            return Drop(Reason.BAD_URL, f"the file name {relative!a} is not UTF-8")
         url = str(PurePosixPath(self.path) / relative)
         text = _read_text(root / sidecar) if sidecar else ""
         if isinstance(text, Drop):
@@ -133,15 +134,15 @@ def _read_text(path: Path) -> str | Drop:
         with path.open("rb") as file:
             raw = file.read(MAX_TEXT_BYTES + 1)
     except OSError as error:
-        return Drop("unreadable_text", error.strerror or "")
+        return Drop(Reason.UNREADABLE_TEXT, error.strerror or "")
     if len(raw) > MAX_TEXT_BYTES:
-        return Drop("bad_text", f"the text file is larger than {MAX_TEXT_BYTES} bytes")
+        return Drop(Reason.BAD_TEXT, f"the text file is larger than {MAX_TEXT_BYTES} bytes")
     for encoding in ("utf-8-sig", "gb18030"):
         try:
             return raw.decode(encoding).strip()
         except UnicodeDecodeError:
             continue
-    return Drop("bad_encoding", "neither UTF-8 nor GB18030")
+    return Drop(Reason.BAD_ENCODING, "neither UTF-8 nor GB18030")
 
 
 def _is_unicode(name: str) -> bool:

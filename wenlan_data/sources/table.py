@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from wenlan_data.errors import UsageError, os_errors
 from wenlan_data.protocols import SourcePart
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Candidate, Drop, Text
 from wenlan_data.sources.formats.delimited import (
     NextRow,
@@ -223,7 +224,7 @@ class Table:
         if bad:
             return bad
         if not read_url:
-            return Drop("bad_url", "empty")
+            return Drop(Reason.BAD_URL, "empty")
         return Candidate(
             url=str(read_url),
             texts=tuple(Text("caption", str(one)) for one in texts if one),
@@ -251,7 +252,7 @@ def _as_text(value: object) -> str | Drop:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, dict | list):
-        return Drop("bad_row", "a value is neither text nor number")
+        return Drop(Reason.BAD_ROW, "a value is neither text nor number")
     return value if isinstance(value, Drop) else str(value)
 
 
@@ -315,8 +316,8 @@ def _json_row(line: bytes) -> dict[str, object] | Drop:
     try:
         row = json.loads(line.removeprefix(b"\xef\xbb\xbf"))
     except (ValueError, RecursionError):
-        return Drop("bad_row", "not a line of JSON")
-    return row if isinstance(row, dict) else Drop("bad_row", "not a JSON object")
+        return Drop(Reason.BAD_ROW, "not a line of JSON")
+    return row if isinstance(row, dict) else Drop(Reason.BAD_ROW, "not a JSON object")
 
 
 def _next_row(file: Path) -> NextRow:
@@ -348,7 +349,7 @@ def _text_rows(
             yield (
                 row
                 if isinstance(row, Drop)
-                else Drop("bad_row", f"{len(row)} cells for {width} columns")
+                else Drop(Reason.BAD_ROW, f"{len(row)} cells for {width} columns")
             )
         else:
             yield [_cell(row[place], layout.encoding) if place >= 0 else None for place in places]

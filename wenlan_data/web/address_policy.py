@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from wenlan_data.errors import RecipeError
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 
 WEB_PORTS = frozenset({80, 443, 8080, 8443})
-REFUSALS = frozenset({"address", "port"})
+REFUSALS = frozenset({Reason.ADDRESS, Reason.PORT})
 """Drop reasons of the address policy; `network.allow` exempts hosts from it."""
 
 # `is_global` of the standard library accepts some cloud metadata addresses and embedded IPv4
@@ -60,8 +61,8 @@ class AddressPolicy:
         if host in self.allow:
             return None
         if port not in WEB_PORTS:
-            return Drop("port", str(port))
-        return None if is_public(address) else Drop("address", "not public")
+            return Drop(Reason.PORT, str(port))
+        return None if is_public(address) else Drop(Reason.ADDRESS, "not public")
 
     def refuses_by_name(self, host: str) -> Drop | None:
         """The drop of every request to `host` (`host:port`), as far as it is known without DNS;
@@ -72,7 +73,7 @@ class AddressPolicy:
         try:
             ipaddress.ip_address(address)
         except ValueError:
-            return None if host in self.allow or int(port) in WEB_PORTS else Drop("port", port)
+            return None if host in self.allow or int(port) in WEB_PORTS else Drop(Reason.PORT, port)
         return self.refuses(host, address, int(port))
 
 

@@ -10,12 +10,12 @@ from typing import ClassVar, TypeVar
 import numpy as np
 
 from wenlan_data.errors import RecipeError, os_errors
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop, ImageFacts
 from wenlan_data.web.urls import host_of, url_key
 
 Bytes = np.ndarray[tuple[int, int], np.dtype[np.uint8]]
 
-EXCLUDED = "excluded"
 ListEntry = TypeVar("ListEntry", str, bytes)
 
 
@@ -86,23 +86,23 @@ class LoadedBlocklists:
             # Every parent domain is looked up, so that one set serves for hosts at any depth.
             while name:
                 if name in self.domains:
-                    return Drop(EXCLUDED, "domain")
+                    return Drop(Reason.EXCLUDED, "domain")
                 name = name.partition(".")[2]
         if self.urls or self.url_prefixes:
             key = url_key(url)
             if key in self.urls or key.startswith(self.url_prefixes):
-                return Drop(EXCLUDED, "url")
+                return Drop(Reason.EXCLUDED, "url")
         return None
 
     def refuses_bytes(self, sha256: str, found: ImageFacts | Drop | None) -> Drop | None:
         """The drop of bytes that are on one of the lists, else None; `found` is None before the
         bytes are decoded."""
         if self.sha256 and bytes.fromhex(sha256) in self.sha256:
-            return Drop(EXCLUDED, "sha256")
+            return Drop(Reason.EXCLUDED, "sha256")
         if isinstance(found, ImageFacts) and len(self.pdq):
             own = np.frombuffer(found.pdq, np.uint8)
             if np.bitwise_count(self.pdq ^ own).sum(axis=1).min() <= self.pdq_radius_bits:
-                return Drop(EXCLUDED, "pdq")
+                return Drop(Reason.EXCLUDED, "pdq")
         return None
 
     def may_record(self, found: ImageFacts | Drop) -> bool:

@@ -18,6 +18,7 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from wenlan_data import __version__
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 from wenlan_data.web.address_policy import AddressPolicy
 from wenlan_data.web.connector import count_overhead
@@ -170,7 +171,7 @@ class Client:
             if isinstance(target, Drop):
                 return target
             url = target
-        return Drop("redirect_limit", f"more than {max_redirects}")
+        return Drop(Reason.REDIRECT_LIMIT, f"more than {max_redirects}")
 
     async def get(self, url: str, body_limits: BodyLimits) -> Response | Drop:
         """Makes one request and follows no redirect.
@@ -182,7 +183,7 @@ class Client:
         try:
             target = URL(sendable(url), encoded=True)
         except (ValueError, UnicodeError):
-            return Drop("bad_url")
+            return Drop(Reason.BAD_URL)
         transfer = _Transfer(
             host_of(url), asyncio.get_running_loop().time(), asyncio.current_task()
         )
@@ -217,12 +218,12 @@ class Client:
         )
         try:
             if not 200 <= response.status <= 599:
-                return Drop("protocol", f"status {response.status}")
+                return Drop(Reason.PROTOCOL, f"status {response.status}")
             if (
                 sum(len(name) + len(value) for name, value in response.raw_headers)
                 > self.limits.max_header_bytes
             ):
-                return Drop("header_limit")
+                return Drop(Reason.HEADER_LIMIT)
             ip = self._address(response, transfer)
             body = await self._read(response, transfer, body_limits)
             if isinstance(body, Drop):
@@ -256,7 +257,7 @@ class Client:
         # Two different ends of one body: where it really ends is a matter of opinion (request
         # smuggling).
         if chunked and "Content-Length" in response.headers:
-            return Drop("protocol", "both a length and chunks")
+            return Drop(Reason.PROTOCOL, "both a length and chunks")
         if response.status != 200:
             return (
                 await response.read() if length is not None and length <= SMALL_ERROR_BYTES else b""
@@ -264,9 +265,9 @@ class Client:
         label = ",".join(response.headers.getall("Content-Encoding", ()))
         decoder = decoder_for(label)
         if isinstance(decoder, Drop) or (decoder and not body_limits.decodes):
-            return Drop("encoding", label[:40])
+            return Drop(Reason.ENCODING, label[:40])
         if length is not None and length > body_limits.max_wire_bytes and not body_limits.truncates:
-            return Drop("too_large", f"{length} bytes")
+            return Drop(Reason.TOO_LARGE, f"{length} bytes")
         # Most bodies: short, plain, of known length. Reading them at once costs less than piece by
         # piece.
         if (
@@ -288,12 +289,12 @@ class Client:
                     # One byte above the limit is enough to know that the body is too large.
                     body += decoder.feed(chunk, max_bytes + 1 - len(body)) if decoder else chunk
                 except EncodingError as error:
-                    return Drop("encoding", str(error)[:40])
+                    return Drop(Reason.ENCODING, str(error)[:40])
                 if len(body) > max_bytes or content.total_bytes > body_limits.max_wire_bytes:
                     return (
                         bytes(body[:max_bytes])
                         if body_limits.truncates
-                        else Drop("too_large", f"more than {max_bytes} bytes")
+                        else Drop(Reason.TOO_LARGE, f"more than {max_bytes} bytes")
                     )
                 # Waits before more is read, so that few large bodies are in memory at once.
                 if is_small and len(body) > self.limits.small_body_bytes:
@@ -301,7 +302,7 @@ class Client:
                     await stack.enter_async_context(self._large_body(transfer))
             # A body without a single byte is empty, not cut short.
             if decoder and not decoder.finished and content is not None and content.total_bytes:
-                return Drop("short_body", "its encoding has no end", retryable=True)
+                return Drop(Reason.SHORT_BODY, "its encoding has no end")
             if decoder and decoder.trailing:
                 transfer.trailing = True
             return bytes(body)
@@ -347,7 +348,7 @@ class Client:
     def _check_limits(self, transfer: _Transfer, now: float) -> Drop | None:
         limits = self.limits
         if now - transfer.started > limits.total_s:
-            return Drop("timeout", "total", retryable=True)
+            return Drop(Reason.TIMEOUT, "total")
         # Headers are not read yet: connection, TLS and first byte have limits of their own.
         if transfer.content is None:
             return self._check_start(transfer, now)
@@ -356,21 +357,21 @@ class Client:
         received = transfer.content.total_bytes
         slow = received - transfer.marked_bytes < limits.min_rate_bytes_per_s * limits.rate_window_s
         transfer.marked_at, transfer.marked_bytes = now, received
-        return Drop("min_rate", retryable=True) if slow else None
+        return Drop(Reason.MIN_RATE) if slow else None
 
     def _check_start(self, transfer: _Transfer, now: float) -> Drop | None:
         limits = self.limits
         if transfer.ready_at:
             late = now - transfer.ready_at > limits.first_byte_s
-            return Drop("timeout", "headers", retryable=True) if late else None
+            return Drop(Reason.TIMEOUT, "headers") if late else None
         if not transfer.connecting_at:
             late = now - transfer.started > limits.connect_s
-            return Drop("dns", "timeout", retryable=True) if late else None
+            return Drop(Reason.DNS, "timeout") if late else None
         if not transfer.is_connected():
             late = now - transfer.connecting_at > limits.connect_s
-            return Drop("connect", "timeout", retryable=True) if late else None
+            return Drop(Reason.CONNECT, "timeout") if late else None
         late = now - transfer.connecting_at > limits.connect_s + limits.tls_s
-        return Drop("tls", "timeout", retryable=True) if late else None
+        return Drop(Reason.TLS, "timeout", retryable=True) if late else None
 
     @asynccontextmanager
     async def _large_body(self, transfer: _Transfer) -> AsyncIterator[None]:

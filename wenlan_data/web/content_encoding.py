@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import brotli
 import zstandard
 
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 
 ACCEPTED = "gzip, deflate, br, zstd"
@@ -46,7 +47,7 @@ def decoder_for(labels: str) -> "Decoder | Drop | None":
     # Several layers are refused: each multiplies what a few bytes can expand to.
     make = {"gzip": _Zlib, "x-gzip": _Zlib, "deflate": _Deflate, "br": _Brotli, "zstd": _Zstd}
     if len(names) > 1 or names[0] not in make:
-        return Drop("encoding", labels[:40])
+        return Drop(Reason.ENCODING, labels[:40])
     decoder: Decoder = make[names[0]]()
     return decoder
 

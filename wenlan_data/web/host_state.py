@@ -5,6 +5,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 from wenlan_data.web.limits import HostLimits, Limits
 from wenlan_data.web.opt_out import Reservations
@@ -15,9 +16,9 @@ from wenlan_data.web.robots import RobotsRules, parse_robots
 # next fetch list.
 MAX_CARRIED_CHARACTERS = 8 << 10
 
-HOST_WAITS = Drop("host_waits", retryable=True)
-HOST_UNREACHABLE = Drop("host_unreachable", retryable=True)
-_UNREACHABLE = frozenset({"connect", "dns", "disconnected"})
+HOST_WAITS = Drop(Reason.HOST_WAITS)
+HOST_UNREACHABLE = Drop(Reason.HOST_UNREACHABLE)
+_UNREACHABLE = frozenset({Reason.CONNECT, Reason.DNS, Reason.DISCONNECTED})
 
 
 class HostState:
@@ -166,7 +167,7 @@ class HostState:
         self._failing = drop.reason
         if drop.reason in _UNREACHABLE:
             self._failures += 1
-        elif drop.reason == "timeout":
+        elif drop.reason == Reason.TIMEOUT:
             self._timeouts += 1
         limits = self._limits
         too_many = self._failures >= limits.max_failures * self.connections
@@ -196,8 +197,8 @@ def should_retry(result: Response | Drop, tries: int) -> bool:
     drop = result if isinstance(result, Drop) else failure_of(result.status)
     if drop is None or not drop.retryable:
         return False
-    if drop.reason == "status_429" or drop.detail == "503":
+    if drop.reason == Reason.STATUS_429 or drop.detail == "503":
         return tries < 4
-    if drop.reason == "short_body":
+    if drop.reason == Reason.SHORT_BODY:
         return tries < 2
-    return tries < 3 and (drop.reason in _UNREACHABLE or drop.reason == "status_5xx")
+    return tries < 3 and (drop.reason in _UNREACHABLE or drop.reason == Reason.STATUS_5XX)

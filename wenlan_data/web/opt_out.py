@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 
 OPT_OUT_WORDS = frozenset({"noai", "noimageai", "noindex", "noimageindex", "none"})
@@ -32,7 +33,7 @@ def header_signals(headers: Iterable[tuple[str, str]]) -> tuple[str, ...]:
 
 def opt_out(signals: tuple[str, ...]) -> Drop | None:
     """The drop of an image that carries these signals; None without any."""
-    return Drop("opt_out", ", ".join(signals)) if signals else None
+    return Drop(Reason.OPT_OUT, ", ".join(signals)) if signals else None
 
 
 def _words(value: str) -> set[str]:

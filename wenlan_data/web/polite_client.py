@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from aiohttp.abc import AbstractResolver
 
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 from wenlan_data.web.address_policy import AddressPolicy
 from wenlan_data.web.client import Client
@@ -161,7 +162,7 @@ class PoliteClient:
             if isinstance(target, Drop):
                 return target
             url = target
-        return Drop("redirect_limit", f"more than {limits.max_redirects}")
+        return Drop(Reason.REDIRECT_LIMIT, f"more than {limits.max_redirects}")
 
     async def _request(self, host: HostState, url: str) -> Response | Drop:
         """Requests one URL until it succeeds, fails for good, or its host is abandoned."""

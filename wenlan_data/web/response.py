@@ -8,6 +8,7 @@ from urllib.parse import urljoin
 
 import aiohttp
 
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 from wenlan_data.web.connector import HEADER_LIMIT
 from wenlan_data.web.urls import usable
@@ -42,10 +43,10 @@ def failure_of(status: int) -> Drop | None:
     if status == 200:
         return None
     if status == 429:
-        return Drop("status_429", "429", retryable=True)
+        return Drop(Reason.STATUS_429, "429")
     if 500 <= status <= 599:
-        return Drop("status_5xx", str(status), retryable=True)
-    return Drop("http_status", str(status))
+        return Drop(Reason.STATUS_5XX, str(status))
+    return Drop(Reason.HTTP_STATUS, str(status))
 
 
 def redirect_target(response: Response) -> str | Drop:
@@ -53,7 +54,7 @@ def redirect_target(response: Response) -> str | Drop:
     location = response.header("location").strip()
     # Control characters are part of no URL; a server may hope that they split our next request.
     if not location or any(ord(character) < 32 for character in location):
-        return Drop("bad_location")
+        return Drop(Reason.BAD_LOCATION)
     # Raw bytes of a header arrive as surrogates. They are most likely UTF-8 or GBK text and are
     # sent back escaped.
     location = "".join(
@@ -62,7 +63,7 @@ def redirect_target(response: Response) -> str | Drop:
     try:
         target = urljoin(response.final_url, location)
     except ValueError:
-        return Drop("bad_location")
+        return Drop(Reason.BAD_LOCATION)
     return usable(target) or target
 
 
@@ -85,25 +86,25 @@ def drop_of(error: BaseException) -> Drop:
     """The drop of an error that aiohttp raised, without its message, which would name addresses."""
     match error:
         case aiohttp.ClientConnectorDNSError():
-            return Drop("dns", retryable=True)
+            return Drop(Reason.DNS)
         case aiohttp.ClientSSLError() | ssl.SSLError():
-            return Drop("tls")
+            return Drop(Reason.TLS)
         case aiohttp.ClientResponseError() | aiohttp.http_exceptions.HttpProcessingError():
             return _head_drop(error)
         case aiohttp.ConnectionTimeoutError():
-            return Drop("connect", "timeout", retryable=True)
+            return Drop(Reason.CONNECT, "timeout")
         case TimeoutError():
-            return Drop("timeout", "no byte", retryable=True)
+            return Drop(Reason.TIMEOUT, "no byte")
         case aiohttp.ClientConnectorError():
             return _connect_drop(error)
         case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
-            return Drop("disconnected", retryable=True)
+            return Drop(Reason.DISCONNECTED)
         case aiohttp.ClientPayloadError():
             return _payload_drop(error)
         case aiohttp.InvalidURL() | ValueError():
-            return Drop("bad_url")
+            return Drop(Reason.BAD_URL)
         case _:
-            return Drop("protocol")
+            return Drop(Reason.PROTOCOL)
 
 
 def _connect_drop(error: aiohttp.ClientConnectorError) -> Drop:
@@ -112,9 +113,9 @@ def _connect_drop(error: aiohttp.ClientConnectorError) -> Drop:
     # A peer that resets after the connection was made rejects the TLS handshake.
     hung_up = isinstance(error.os_error, ConnectionResetError | ConnectionAbortedError)
     return (
-        Drop("tls", "handshake", retryable=True)
+        Drop(Reason.TLS, "handshake", retryable=True)
         if hung_up
-        else Drop("connect", "refused", retryable=True)
+        else Drop(Reason.CONNECT, "refused")
     )
 
 
@@ -125,12 +126,14 @@ def _head_drop(error: BaseException) -> Drop:
         error = error.__cause__
     message = str(error)
     too_long = isinstance(error, aiohttp.http_exceptions.LineTooLong) or HEADER_LIMIT in message
-    return Drop(HEADER_LIMIT) if too_long or "Too many headers" in message else Drop("protocol")
+    return (
+        Drop(HEADER_LIMIT) if too_long or "Too many headers" in message else Drop(Reason.PROTOCOL)
+    )
 
 
 def _payload_drop(error: aiohttp.ClientPayloadError) -> Drop:
     cause = error.__cause__
     if isinstance(cause, aiohttp.http_exceptions.ContentLengthError):
-        return Drop("short_body", retryable=True)
+        return Drop(Reason.SHORT_BODY)
     broken_chunks = isinstance(cause, aiohttp.http_exceptions.TransferEncodingError)
-    return Drop("protocol", "chunks") if broken_chunks else Drop("short_body", retryable=True)
+    return Drop(Reason.PROTOCOL, "chunks") if broken_chunks else Drop(Reason.SHORT_BODY)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from protego import Protego
 
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 from wenlan_data.web.client import Client
 from wenlan_data.web.limits import DEFAULTS, Limits
@@ -30,7 +31,7 @@ class RobotsRules:
         """The drop of a URL that the rules forbid."""
         if self.parser is None or self.parser.can_fetch(url, AGENT):
             return None
-        return Drop("robots")
+        return Drop(Reason.ROBOTS)
 
     def signals(self, url: str) -> tuple[str, ...]:
         """The opt-out of a URL by `Content-Usage`; of several matching paths the longest
@@ -64,7 +65,7 @@ async def fetch_robots(client: Client, url: str) -> RobotsRules | Drop:
         return parse_robots(_text(response, limits.max_parsed_robots_bytes), limits)
     # RFC 9309 counts 401 and 403 as "unavailable", which allows; an operator can be stricter.
     if response.status in {401, 403} and limits.robots_forbidden == "deny":
-        return Drop("robots", f"robots.txt: {response.status}")
+        return Drop(Reason.ROBOTS, f"robots.txt: {response.status}")
     return (
         _unavailable(str(response.status))
         if response.status == 429 or response.status >= 500
@@ -83,7 +84,7 @@ def parse_robots(text: str, limits: Limits = DEFAULTS) -> RobotsRules | Drop:
     parser = Protego.parse(text)
     delay_s = _delay_s(parser)
     if delay_s > limits.max_crawl_delay_s:
-        return Drop("crawl_delay", f"{delay_s:g} s")
+        return Drop(Reason.CRAWL_DELAY, f"{delay_s:g} s")
     return RobotsRules(text, parser, delay_s, reserved_paths(text) if limits.content_usage else ())
 
 
@@ -92,24 +93,24 @@ def may_retry_robots(robots: RobotsRules | Drop) -> bool:
     time already."""
     return (
         isinstance(robots, Drop)
-        and robots.reason == "robots_unavailable"
+        and robots.reason == Reason.ROBOTS_UNAVAILABLE
         and robots.detail not in {"timeout", "min_rate"}
     )
 
 
 def _unavailable(detail: str) -> Drop:
-    return Drop("robots_unavailable", detail, retryable=True)
+    return Drop(Reason.ROBOTS_UNAVAILABLE, detail)
 
 
 def _failed(drop: Drop) -> RobotsRules | Drop:
     # RFC 9309: after too many redirects a crawler may take robots.txt for missing.
-    if drop.reason in {"redirect_limit", "bad_location"}:
+    if drop.reason in {Reason.REDIRECT_LIMIT, Reason.BAD_LOCATION}:
         return ALLOW_ALL
     # The address policy and a wrong certificate are not transient: all URLs of the host get that
     # reason.
     return (
         drop
-        if drop.reason in {"address", "port", "scheme", "bad_url", "tls"}
+        if drop.reason in {Reason.ADDRESS, Reason.PORT, Reason.SCHEME, Reason.BAD_URL, Reason.TLS}
         else _unavailable(drop.reason)
     )
 

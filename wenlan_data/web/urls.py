@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from w3lib.url import canonicalize_url, safe_url_string
 
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 
 MAX_URL_CHARACTERS = 2048
@@ -58,18 +59,18 @@ def host_of(url: str) -> str:
 def usable(url: str, max_characters: int = MAX_URL_CHARACTERS) -> Drop | None:
     """The drop of a URL that is never requested (`scheme`, `url_too_long`, `bad_url`), or None."""
     if len(url) > max_characters:
-        return Drop("url_too_long", f"{len(url)} characters")
+        return Drop(Reason.URL_TOO_LONG, f"{len(url)} characters")
     try:
         parts = urlsplit(url.strip())
     except ValueError:
-        return Drop("bad_url")
+        return Drop(Reason.BAD_URL)
     if parts.scheme not in DEFAULT_PORTS:
-        return Drop("scheme", parts.scheme[:20]) if parts.scheme else Drop("bad_url")
+        return Drop(Reason.SCHEME, parts.scheme[:20]) if parts.scheme else Drop(Reason.BAD_URL)
     # `https://trusted.example@evil.example/` is meant to deceive; a crawler has no credentials
     # anyway.
     if "@" in parts.netloc:
-        return Drop("bad_url", "user information")
-    return None if host_of(url) else Drop("bad_url")
+        return Drop(Reason.BAD_URL, "user information")
+    return None if host_of(url) else Drop(Reason.BAD_URL)
 
 
 def sendable(url: str) -> str:

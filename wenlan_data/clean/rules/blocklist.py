@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from wenlan_data.clean.characters import well_formed
 from wenlan_data.errors import RecipeError
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 
 if TYPE_CHECKING:
@@ -59,4 +60,4 @@ class Blocklist:
         found = _automaton(self.words).find_matches_as_strings(
             well_formed(_INSERTED_PUNCTUATION.sub("", text.lower()))
         )
-        return Drop("blocklist", found[0]) if found else text
+        return Drop(Reason.BLOCKLIST, found[0]) if found else text

@@ -6,6 +6,7 @@ from functools import cache
 from importlib import resources
 
 from wenlan_data.clean.credits import author_of, is_credit
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop, Remark
 
 MAX_CHARACTERS = 60
@@ -185,11 +186,11 @@ class Boilerplate:
     def __call__(self, text: str) -> str | Drop:
         """Returns the caption, or `boilerplate` if there is none."""
         if _is_interface(text) or _is_control(text) or is_credit(text) or _is_byline(text):
-            return Drop("boilerplate")
+            return Drop(Reason.BOILERPLATE)
         rest = _without_tail(_without_legal(text))
         if rest is text:
             return text
-        return rest if rest.strip() and not is_credit(rest) else Drop("boilerplate")
+        return rest if rest.strip() and not is_credit(rest) else Drop(Reason.BOILERPLATE)
 
     def remarks(self, before: str, after: str | Drop) -> tuple[Remark, ...]:
         """Returns the `author` that a credit names: the one that was cut off, or the whole text."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 
 Kind = Literal["email", "identity", "bank_card", "mobile", "landline", "wechat", "qq", "plate"]
@@ -206,7 +207,7 @@ class ContactInfo:
             pattern, accepts, mask = _FINDERS[kind]
             found = [match for match in pattern.finditer(plain) if accepts(match[0])]
             if found and self.action == "reject":
-                return Drop("contact_info", kind)
+                return Drop(Reason.CONTACT_INFO, kind)
             if found:
                 text = _masked(text, found, mask)
                 plain = text.translate(_PLAIN)

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 
 MAX_CHARACTERS = 255
@@ -42,9 +43,9 @@ class FileName:
         if len(text) > MAX_CHARACTERS:
             return text
         if "." in text and _EXTENSION.fullmatch(text) and not _is_sentence(text):
-            return Drop("file_name")
+            return Drop(Reason.FILE_NAME)
         if text[-1:].isascii() and (_DEVICE.fullmatch(text) or _HASH.fullmatch(text)):
-            return Drop("file_name")
+            return Drop(Reason.FILE_NAME)
         return text
 
 

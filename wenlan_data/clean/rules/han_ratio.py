@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from wenlan_data.clean.characters import HAN
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 
 _NOT_HAN = re.compile(rf"[^{HAN}]+")
@@ -30,8 +31,8 @@ class HanRatio:
         """Returns the text unchanged, or `no_han`, or `language` if Han characters are too few."""
         han = len(_NOT_HAN.sub("", text))
         if not han:
-            return Drop("no_han")
+            return Drop(Reason.NO_HAN)
         share = han / len("".join(text.split()))
         if share >= self.min or len(_FOREIGN_WORD.findall(text)) < han:
             return text
-        return Drop("language", f"{share:.2f} Han")
+        return Drop(Reason.LANGUAGE, f"{share:.2f} Han")

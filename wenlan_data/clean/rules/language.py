@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from wenlan_data.clean.characters import HAN, HANGUL, KANA, is_japanese, well_formed
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 
 if TYPE_CHECKING:
@@ -54,13 +55,13 @@ class Language:
             japanese = is_japanese(text)
             share = self.foreign_share * (1 if japanese or _HANGUL.search(letters) else 2)
             if japanese or (foreign >= self.min_foreign and foreign >= share * len(letters)):
-                return Drop("language", f"{foreign} kana or Hangul")
+                return Drop(Reason.LANGUAGE, f"{foreign} kana or Hangul")
         if len(text) >= self.model_characters and _half_latin(text[:_MODEL_CHARACTERS]):
             found = _detector().detect(
                 well_formed(text[:_MODEL_CHARACTERS]).replace("\n", " "), model="lite", k=1
             )[0]
             if found["lang"] not in _EAST_ASIAN and found["score"] >= self.model_score:
-                return Drop("language", str(found["lang"]))
+                return Drop(Reason.LANGUAGE, str(found["lang"]))
         return text
 
 

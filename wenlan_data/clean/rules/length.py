@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from wenlan_data.clean.words import words
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 
 
@@ -25,14 +26,14 @@ class Length:
     def __call__(self, text: str) -> str | Drop:
         """Returns the text unchanged, or `too_short`, or `too_long`."""
         if len(text) < self.min:
-            return Drop("too_short", f"{len(text)} characters")
+            return Drop(Reason.TOO_SHORT, f"{len(text)} characters")
         if len(text) > self.max:
-            return Drop("too_long", f"{len(text)} characters")
+            return Drop(Reason.TOO_LONG, f"{len(text)} characters")
         if not self.min_words and self.max_words is None:
             return text
         count = sum(any(map(str.isalnum, word)) for word in words(text))
         if count < self.min_words:
-            return Drop("too_short", f"{count} words")
+            return Drop(Reason.TOO_SHORT, f"{count} words")
         if self.max_words is not None and count > self.max_words:
-            return Drop("too_long", f"{count} words")
+            return Drop(Reason.TOO_LONG, f"{count} words")
         return text

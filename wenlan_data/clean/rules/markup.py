@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 
 from wenlan_data.clean.characters import HAN
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop, Remark
 
 # First test: a text without one of these has no markup.
@@ -115,12 +116,12 @@ class Markup:
         if not _HINT.search(text):
             return text
         if _CODE.match(text) or _is_table_rule(text):
-            return Drop("markup")
+            return Drop(Reason.MARKUP)
         stripped = _strip(text)
         if stripped == text:
             return text
         stripped = " ".join(_EMPTY_BRACKETS.sub(" ", stripped).split())
-        return stripped if _LETTER.search(stripped) else Drop("markup")
+        return stripped if _LETTER.search(stripped) else Drop(Reason.MARKUP)
 
     def remarks(self, before: str, after: str | Drop) -> tuple[Remark, ...]:
         """Returns the `flag` html if the text had tags, comments or scripts."""

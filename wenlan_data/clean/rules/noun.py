@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from wenlan_data.clean.words import names_something, words
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 
 
@@ -24,4 +25,4 @@ class Noun:
         found = words(text)
         if any(map(names_something, found)) or sum(len(word) > 1 for word in found) >= self.many:
             return text
-        return Drop("no_noun")
+        return Drop(Reason.NO_NOUN)

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 
 _PUNCTUATION = re.compile(r"[\W_]+")
@@ -39,12 +40,12 @@ class Repetition:
             return text
         period = (letters + letters).find(letters, 1)
         if len(letters) >= self.min_repeats * period:
-            return Drop("repetition", letters[:period][:32])
+            return Drop(Reason.REPETITION, letters[:period][:32])
         run = _RUN.search(letters)
         if run and 2 * len(run[0]) >= len(letters):
-            return Drop("repetition", run[1])
+            return Drop(Reason.REPETITION, run[1])
         piece = _stuffed_piece(letters[:_MAX_CHARACTERS], self.stuffed)
-        return Drop("repetition", piece) if piece else text
+        return Drop(Reason.REPETITION, piece) if piece else text
 
 
 def _stuffed_piece(letters: str, stuffed: int) -> str:

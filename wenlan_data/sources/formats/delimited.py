@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 
 MAX_LINE_BYTES = 1 << 20
@@ -87,7 +88,7 @@ def decode(raw: bytes, encoding: str) -> str | Drop:
             return raw.decode(name)
         except UnicodeDecodeError:
             continue
-    return Drop("bad_encoding", "neither UTF-8 nor GB18030")
+    return Drop(Reason.BAD_ENCODING, "neither UTF-8 nor GB18030")
 
 
 def _decodes(sample: bytes, encoding: str) -> bool:
@@ -104,7 +105,7 @@ def _next_line(file: BinaryIO) -> bytes | Drop:
         return line
     while len(rest := file.readline(MAX_LINE_BYTES)) == MAX_LINE_BYTES and not rest.endswith(b"\n"):
         pass
-    return Drop("bad_row", f"a line is longer than {MAX_LINE_BYTES} bytes")
+    return Drop(Reason.BAD_ROW, f"a line is longer than {MAX_LINE_BYTES} bytes")
 
 
 def _quoted(file: BinaryIO, line: bytes, delimiter: str) -> list[str] | Drop | None:
@@ -124,8 +125,8 @@ def _quoted(file: BinaryIO, line: bytes, delimiter: str) -> list[str] | Drop | N
         cells = next(csv.reader(lines(), delimiter=delimiter))
     except csv.Error as error:
         file.seek(second_line)
-        return Drop("bad_row", str(error))
+        return Drop(Reason.BAD_ROW, str(error))
     if not closed:
         file.seek(second_line)
-        return Drop("bad_row", "a quote is not closed")
+        return Drop(Reason.BAD_ROW, "a quote is not closed")
     return cells or None
