@@ -35,7 +35,7 @@ def test_an_id_never_changes_between_versions() -> None:
     st.lists(st.integers(0, 60), max_size=50),
 )
 def test_what_is_in_any_file_is_known_and_nothing_else(
-    tmp_path_factory: pytest.TempPathFactory, files: list[set[int]], asked: list[int]
+    tmp_path_factory: pytest.TempPathFactory, files: list[set[int]], requested: list[int]
 ) -> None:
     folder = tmp_path_factory.mktemp("ids")
     # Ids that end in zero bytes, and that are zero, are what NumPy's byte strings get wrong first.
@@ -46,8 +46,8 @@ def test_what_is_in_any_file_is_known_and_nothing_else(
     for number, members in enumerate(files):
         save_ids(folder / f"ids-{number}.npy", ids_array(encode[n] for n in members))
     known = SeenIds([folder / f"ids-{number}.npy" for number in range(len(files))])
-    expected = [any(n in members for members in files) for n in asked]
-    assert known.contains(ids_array(encode[n] for n in asked)).tolist() == expected
+    expected = [any(n in members for members in files) for n in requested]
+    assert known.contains(ids_array(encode[n] for n in requested)).tolist() == expected
 
 
 def test_a_file_of_ids_is_sorted_mapped_and_holds_each_once(tmp_path: Path) -> None:
@@ -58,13 +58,13 @@ def test_a_file_of_ids_is_sorted_mapped_and_holds_each_once(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("content", [b"", b"not numpy", b"\x93NUMPY\x01\x00v\x00"])
-def test_a_file_that_is_no_list_of_ids_is_damage(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_list_of_ids_is_corrupt(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "ids.npy").write_bytes(content)
     with pytest.raises(DamageError, match=r"ids\.npy: it is not a list of ids"):
         SeenIds([tmp_path / "ids.npy"])
 
 
-def test_an_array_of_something_else_is_damage(tmp_path: Path) -> None:
+def test_an_array_of_something_else_is_corrupt(tmp_path: Path) -> None:
     np.save(tmp_path / "ids.npy", np.arange(4))
     with pytest.raises(DamageError, match=r"not a list of 16-byte ids"):
         load_ids(tmp_path / "ids.npy")

@@ -1,15 +1,15 @@
-"""Every error that a user can meet, with its exit code.
+"""Errors with exit codes; the command line prints their message as one line.
 
     WenlanError                1
-    ├── DamageError            1   what was read is not what was written; a check failed
-    ├── UsageError             2   a wrong argument, a missing file, an output that is not ours
+    ├── DamageError            1   corrupt data, or a failed check
+    ├── UsageError             2   a wrong argument, a missing file, an output with other files
     ├── DiskError              3   no space, or a file that grew past what the system allows
-    ├── RecipeError            4   a recipe that is wrong, or that does not match the output
-    ├── FailureBudgetError     9   more failed than the operator allowed
-    ├── InterruptedBuildError 11   stopped on request; the same command goes on
-    └── WorkerLostError        1   a worker process died under a part, again and again
+    ├── RecipeError            4   an invalid recipe, or one that does not match the output
+    ├── FailureBudgetError     9   more failures than the operator allows
+    ├── InterruptedBuildError 11   interrupted; the same command resumes the build
+    └── WorkerLostError        1   a worker process died several times at one part
 
-A message says what is wrong, where (file, URL, key), and what to do, in one line.
+A message states what is wrong, where (file, URL, key), and what to do, in one line.
 """
 
 import errno
@@ -20,47 +20,47 @@ from pathlib import Path
 
 
 class WenlanError(Exception):
-    """The root: the command line prints its message as one line and exits with `exit_code`."""
+    """Base of all errors; the command line prints its message and exits with `exit_code`."""
 
     exit_code = 1
 
 
 class DamageError(WenlanError):
-    """A file is not what the manifest, an index or its own structure says."""
+    """A file is corrupt: it differs from the manifest, an index or its own structure."""
 
 
 class UsageError(WenlanError):
-    """The command cannot run as it was given."""
+    """A command with wrong arguments, or whose input is missing."""
 
     exit_code = 2
 
 
 class DiskError(WenlanError):
-    """There is no room to write."""
+    """No space left on the device, or a file above the size limit of the system."""
 
     exit_code = 3
 
 
 class RecipeError(WenlanError):
-    """A recipe or sources file is wrong, or belongs to another output."""
+    """A recipe or sources file is invalid, or does not match the output."""
 
     exit_code = 4
 
 
 class FailureBudgetError(WenlanError):
-    """Too much failed; what is finished was published."""
+    """More requests failed than the budget allows; finished generations are published."""
 
     exit_code = 9
 
 
 class InterruptedBuildError(WenlanError):
-    """Stopped on request."""
+    """The operator interrupted the build."""
 
     exit_code = 11
 
 
 class WorkerLostError(WenlanError):
-    """A worker process died: killed, out of memory, or its node is gone."""
+    """A worker process died: killed, out of memory, or lost with its node."""
 
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -68,7 +68,7 @@ _NO_RIGHT = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 def from_os_error(error: OSError, path: Path | str | None = None) -> WenlanError:
-    """The user's error for what the system said, naming the file."""
+    """Returns the user's error for an `OSError`; its message names the file."""
     where = error.filename or path or "the output"
     if error.errno in _NO_ROOM:
         remedy = "raise the limit of a file's size" if error.errno == errno.EFBIG else "free space"
@@ -81,19 +81,19 @@ def from_os_error(error: OSError, path: Path | str | None = None) -> WenlanError
 
 
 def print_line(line: str) -> None:
-    """A line on stderr: something that the user should know, and no error."""
+    """Prints a notice for the user on stderr."""
     sys.stderr.write(line + "\n")
 
 
 def in_short(error: Exception, most: int = 160) -> str:
-    """What a library says, in one line of at most about `most` characters; what is left out is marked."""
+    """Returns a library's message as one line, shortened to `most` characters and marked if cut."""
     line = " ".join(str(error).split())
     return line if len(line) <= most else f"{line[:most]} ..."
 
 
 @contextmanager
 def os_errors(path: Path | str | None = None) -> Iterator[None]:
-    """Turn an `OSError` of the body into the user's error (`from_os_error`)."""
+    """Converts an `OSError` of the body by `from_os_error`."""
     try:
         yield
     except OSError as error:

@@ -62,5 +62,5 @@ def atomic_path(path: Path, *, unique: bool = False) -> Iterator[Path]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    # Without it, a power cut may bring the old name back although the caller has gone on.
+    # Without this, a power cut may restore the old name after the caller has continued.
     sync(path.parent)

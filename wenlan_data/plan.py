@@ -1,4 +1,4 @@
-"""What a build does, as values: the steps, their versions, and what separates them."""
+"""The steps of a build, in order, with their versions."""
 
 from dataclasses import dataclass
 
@@ -7,74 +7,76 @@ from wenlan_data.recipe import Recipe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step of a generation. A step begins when every part of the one before is committed."""
+    """One step of a generation; it starts once all parts of the step before are committed."""
 
     name: str
     version: int
     """Raised when the step's output changes; an output made by another version is refused."""
     unit: str
-    """What one part of it is."""
+    """What one part processes."""
     does: str
+    """Summary for `recipes show`."""
 
 
 STEPS = (
     Step(
         name="crawl",
         version=3,
-        unit="slice of a host in a round",
-        does="ask for pages, keep them as WARC, find links",
+        unit="fetch list of a host in a round",
+        does="fetch pages, record them as WARC, find links",
     ),
     Step(
         name="extract",
         version=6,
-        unit="row group, folder slice or WARC file",
+        unit="row group, range of a folder, or WARC file",
         does="read candidates, clean their texts",
     ),
-    Step(name="slice", version=3, unit="generation", does="group what is to be fetched by host"),
+    Step(name="slice", version=3, unit="generation", does="group URLs to fetch by host"),
     Step(
         name="fetch",
         version=6,
-        unit="slice of a host",
-        does="ask for pictures, check, hash and encode them, keep them as WARC",
+        unit="fetch list of a host",
+        does="fetch, check, hash and encode images, record them as WARC",
     ),
     Step(
         name="against",
         version=2,
-        unit="2,000 pictures of a benchmark",
-        does="hash what must not be in the corpus",
+        unit="2,000 images of a benchmark",
+        does="hash images that the corpus must not contain",
     ),
     Step(
         name="near",
         version=2,
-        unit="bands, or part of a published run",
-        does="find codes that are near each other",
+        unit="bands, or part of a published segment",
+        does="find near pairs of hash codes",
     ),
     Step(
         name="dedupe",
         version=4,
         unit="generation",
-        does="decide what stays, choose captions, cut into shards",
+        does="drop duplicates, choose captions, assign samples to shards",
     ),
     Step(
         name="shard",
         version=4,
         unit="output shard",
-        does="find regions, write tar and tables",
+        does="detect regions, write tars and tables",
     ),
-    Step(name="drops", version=1, unit="generation", does="gather every row that was left out"),
+    Step(name="drops", version=1, unit="generation", does="gather all drops"),
 )
 
 
 def step_versions() -> dict[str, int]:
-    """Step name to version."""
+    """Returns step name to version."""
     return {step.name: step.version for step in STEPS}
 
 
 def describe(recipe: Recipe) -> str:
-    """The plan as a text: one line a step, with what the recipe sets for it."""
+    """Returns the plan as text: one line for each step, with the recipe's main settings for it."""
     settings = {
         "extract": f"{len(recipe.text.rules)} text rules",
-        "fetch": f"sides of {recipe.image.min_side_px} px and more, {', '.join(recipe.image.formats)}",
+        "fetch": f"sides of at least {recipe.image.min_side_px} px, "
+        f"{', '.join(recipe.image.formats)}",
         "dedupe": f"radius {recipe.dedupe.radius_bits} bits, verified by {recipe.dedupe.verify}",
         "shard": f"detector {recipe.detect.detector}, {recipe.shard.max_samples} samples a shard",
     }

@@ -38,7 +38,10 @@ class RemarkingRule(Rule, Protocol):
     """A text rule with remarks. Most rules have none, so the method is optional."""
 
     def remarks(self, before: str, after: str | Drop) -> tuple[Remark, ...]:
-        """Returns what to count or to publish about this rule's step from `before` to `after`. Pure."""
+        """Returns what to count or to publish about this rule's step from `before` to `after`.
+
+        Pure.
+        """
 
 
 @runtime_checkable
@@ -58,8 +61,8 @@ class Detector(Protocol):
 
     @property
     def needs_pixels(self) -> bool:
-        """Whether it reads pixels. If not, images are never decoded for it: it gets blank ones of
-        the right shape, and its regions depend on the shape alone."""
+        """Whether the detector reads pixels. If not, images are not decoded for it: it gets blank
+        ones of the right shape, and its regions depend on the shape alone."""
 
     @property
     def from_source(self) -> bool:
@@ -94,14 +97,17 @@ class SourcePart:
     path: str
     """Absolute path of the file (table, WARC) or folder that holds it."""
     start: int = 0
-    """First row, byte or file of the part, and the one after its last; the source decides which of the three."""
+    """First row, byte or file of the part; `stop` is exclusive. The source decides the unit."""
     stop: int = 0
     group: int = 0
     """Row group, for Parquet."""
     rows: int | None = None
     """Number of rows; None if only reading tells."""
     bytes: int = 0
-    """Size of the file at `path` when the part was planned (0 for a folder); a file of another size is refused."""
+    """Size of the file at `path` when the part was planned; 0 for a folder.
+
+    A file of another size is refused when the part is read.
+    """
 
 
 class Source(Protocol):
@@ -109,13 +115,15 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name in the corpus, such as `table:urls.csv`; has no folder that the operator did not write."""
+        """Name in the corpus, such as `table:urls.csv`; paths as the operator wrote them."""
 
     def describe(self) -> str:
-        """Returns a line for `--dry-run` about what is read, such as the columns; empty if the name says enough."""
+        """Returns what `--dry-run` prints about the source, such as its columns; may be empty."""
 
     def parts(self, *, source: int, max_rows: int) -> Iterator[SourcePart]:
-        """Yields the parts in source order, none with more than `max_rows` rows. Cheap, deterministic, streamed.
+        """Yields the parts in source order, none with more than `max_rows` rows.
+
+        Cheap, deterministic and streamed.
 
         Yields none for a source with `crawl_seeds`: its parts are what the crawl records (`run.crawl`).
 
@@ -126,7 +134,7 @@ class Source(Protocol):
         """Yields the candidates of a part in order; an unreadable row is a `Drop` in its place."""
 
     def images(self, part: SourcePart) -> Iterator[tuple[str, int]]:
-        """Yields URL and record offset of each image that the part itself holds (WARC); nothing for other kinds."""
+        """Yields URL and record offset of each image in the part (WARC); none for other kinds."""
 
     def crawl_seeds(self) -> tuple[str, ...]:
         """Returns the URLs that a crawl starts from; empty for a source that is not crawled."""
@@ -134,7 +142,10 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt(Generic[DetailsT]):
-    """Result of a part. Serialised to JSON beside the part's files and sent to the driver, so keep it small."""
+    """Result of a part.
+
+    Serialised to JSON beside the part's files and sent to the driver, so keep it small.
+    """
 
     rows_in: int = 0
     rows_out: int = 0
@@ -147,7 +158,7 @@ class Receipt(Generic[DetailsT]):
 
 @dataclass(frozen=True, slots=True)
 class NoDetails:
-    """Details of a step whose counts say everything."""
+    """Details of a step that reports counts alone."""
 
 
 class Part(Protocol[DetailsT]):
@@ -166,7 +177,10 @@ class Executor(Protocol):
         """Starts `part` without blocking. The caller bounds the number in flight."""
 
     def next_done(self, timeout_s: float) -> tuple[str, Receipt[object] | BaseException] | None:
-        """Returns the token of a finished part with its receipt or exception; None after `timeout_s`."""
+        """Returns the token of a finished part with its receipt or exception.
+
+        Returns None after `timeout_s`.
+        """
 
     def finish(self) -> None:
         """Announces that no part will follow, so that a slow shutdown may begin. Does not block."""

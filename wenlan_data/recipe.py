@@ -1,4 +1,4 @@
-"""What to build: the recipe, loaded, validated and digested. Where and how is on the command line."""
+"""Loads, validates and digests recipes: what to build. The command line sets where and how."""
 
 import hashlib
 import json
@@ -38,7 +38,7 @@ class _RecipeModel(BaseModel):
 
 
 class RuleSpec(_RecipeModel):
-    """One text rule by name, its parameters beside it."""
+    """A text rule by name, with its parameters as further keys."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
     rule: str
@@ -52,29 +52,31 @@ class RuleSpec(_RecipeModel):
         return self
 
     def load(self) -> Rule:
-        """The working rule."""
+        """Returns the rule, ready to call."""
         return cast("Rule", plugins.build(RULES, self.rule, self.model_extra or {}))
 
     def resolved(self) -> dict[str, object]:
-        """The rule with every parameter, those left at their default too."""
+        """Returns the rule with all its parameters, defaults included."""
         return {"rule": self.rule, **asdict(self.load())}  # type: ignore[call-overload]
 
 
 class TextRules(_RecipeModel):
-    """Which texts are taken, and which one becomes the caption."""
+    """Rules for texts, and the choice of the caption."""
 
     rules: tuple[RuleSpec, ...] = ()
     caption: tuple[str, ...] = ("caption", "figcaption", "alt", "surrounding", "title")
-    """The first of these types that survives is the caption; all survivors are kept."""
+    """Text types in order of preference: the first that passes the rules is the caption. All texts
+    that pass are published."""
     max_same_text: int = Field(default=10, ge=1)
-    """A text seen with more pictures than this, in the whole corpus, is left out."""
+    """A text is dropped if more images than this in the whole corpus have it."""
     title_repeats: TitleRepeats = "title"
-    """What becomes of an alt text that most pictures of a page share, and that only repeats the page's title:
-    `title` counts it as a title from then on."""
+    """Treatment of an alt text that most images of a page share and that repeats the page's title:
+    `title` counts it as a title, `keep` leaves it an alt text."""
     variants: tuple[Variant, ...] = ()
-    """Shorter forms of the surrounding text that are kept beside it: `easy` (128 characters), `first` (a sentence)."""
+    """Shorter forms of the surrounding text to publish with it: `easy` (128 characters), `first`
+    (one sentence)."""
     tokens: bool = True
-    """Whether each sample holds its caption's words by jieba, and their count."""
+    """Whether samples hold the words of their caption, segmented by jieba, and their count."""
 
     @field_validator("caption")
     @classmethod
@@ -100,34 +102,38 @@ RadiusBits = Annotated[
 
 
 class DedupeRules(_RecipeModel):
-    """What counts as the same picture."""
+    """Rules for duplicate images and texts."""
 
     radius_bits: RadiusBits = 4
-    """Two pictures are neighbours when at most this many of the 64 pHash bits differ; `off`: only equal bytes count."""
+    """Two images are neighbours if at most this many of the 64 pHash bits differ; `off`: only equal
+    bytes count."""
     verify: Literal["pdq", "none"] = "pdq"
-    """A second hash that neighbours must agree in as well: smooth pictures collide in pHash."""
+    """Second hash in which neighbours must agree as well, since smooth images collide in pHash."""
     colour_levels: int = Field(default=12, ge=0, le=255)
-    """With `verify: pdq`: of 255, how far the mean colours (Cb, Cr) of neighbours' quarters may differ; 255: colour
-    is not looked at."""
+    """With `verify: pdq`: largest difference, of 255, between the mean colours (Cb, Cr) of the
+    quarters of neighbours; 255: colours are not compared."""
     keep: Literal["largest"] = "largest"
     merge_texts: bool = True
     against: tuple[str, ...] = ()
-    """Folders of pictures, tables or corpora: what is near one of theirs is left out, texts too. Read once."""
+    """Benchmarks to decontaminate against: folders of images, tables or corpora, read once. A
+    candidate near one of their images or texts is dropped."""
     placeholder_urls: int = Field(default=200, ge=0)
-    """A picture whose very bytes so many URLs serve is left out whole ("hotlink forbidden"); 0: none is."""
+    """Images with equal bytes at this many URLs are all dropped as placeholders ("hotlink
+    forbidden"); 0: never."""
     text_similarity: float = Field(default=0.0, ge=0, le=1)
-    """Of two samples whose captions have at least this Jaccard similarity one stays; 0: texts are not compared."""
+    """Of two samples whose captions have at least this Jaccard similarity, one is kept; 0: texts
+    are not compared."""
     max_domain_share: float = Field(default=1.0, gt=0, le=1)
-    """Of the corpus that may come from one registrable domain; 1: no limit."""
+    """Largest share of the corpus from one registrable domain; 1: no limit."""
 
 
 class DetectRules(_RecipeModel):
-    """How regions are found."""
+    """Detector of regions, with its parameters as further keys."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
     detector: str = "grid"
     max_regions: int = Field(default=36, ge=0)
-    """Besides the whole image, which is always there and not counted."""
+    """Largest number of regions of an image, without the whole image, which is always added."""
     device: str = "cpu"
 
     @model_validator(mode="after")
@@ -139,19 +145,23 @@ class DetectRules(_RecipeModel):
         return self
 
     def load(self) -> Detector:
-        """The detector, not yet loaded with its weights."""
+        """Returns the detector, without loading its weights."""
         return load_detector(self.detector, self.model_extra or {}, self.device)
 
     def prepare(self) -> None:
-        """Finds or downloads what the detector needs. Raises `RecipeError` that states what to install or to pass."""
+        """Finds or downloads what the detector needs.
+
+        Raises `RecipeError` that states what to install or to pass.
+        """
         self.load().prepare()
 
     def located(self) -> "DetectRules":
-        """The same with absolute paths of weights, for a worker that does not run in the operator's folder."""
+        """Returns these rules with absolute paths of weights, for workers in another folder."""
         return DetectRules.model_validate(with_absolute_weights(self.model_dump()))
 
     def resolved(self) -> dict[str, object]:
-        """The detector with every parameter; of weights that are at hand, the digest too."""
+        """Returns the detector with all its parameters, and the digest of weights that exist
+        here."""
         own = {"detector": self.detector, "max_regions": self.max_regions, "device": self.device}
         return {**own, **resolved_detector(self.load())}
 
@@ -169,11 +179,11 @@ _UNITS = {
 
 
 class ShardRules(_RecipeModel):
-    """How samples are packed."""
+    """Size of shards and quality of stored JPEGs."""
 
     max_samples: int = Field(default=10_000, ge=1)
     max_bytes: int = Field(default=1 << 30, ge=1 << 12)
-    """A number of bytes, or a text such as `512MiB`. Reckoned from the fetched sizes."""
+    """A number of bytes, or a text such as `512MiB`. Computed from the fetched sizes."""
     jpeg_quality: int = Field(default=92, ge=1, le=100)
 
     @field_validator("max_bytes", mode="before")
@@ -186,7 +196,7 @@ class ShardRules(_RecipeModel):
 
 
 class Recipe(_RecipeModel):
-    """What to build."""
+    """A recipe: what to build."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
     image: ImageRules = ImageRules()
@@ -196,14 +206,18 @@ class Recipe(_RecipeModel):
     shard: ShardRules = ShardRules()
 
     def resolved(self) -> dict[str, object]:
-        """Every value in force, as JSON types; what the manifest holds and the digest covers."""
+        """Returns all values, defaults included, as JSON types.
+
+        The manifest holds them and the digest covers them.
+        """
         value = self.model_dump(mode="json")
         value["text"]["rules"] = [spec.resolved() for spec in self.text.rules]
         value["detect"] = self.detect.resolved()
-        return cast("dict[str, object]", json.loads(json.dumps(value)))
+        resolved: dict[str, object] = json.loads(json.dumps(value))
+        return resolved
 
     def digest(self) -> str:
-        """SHA-256 over the resolved recipe, 64 hex digits."""
+        """Returns the SHA-256 of the resolved recipe, 64 hex digits."""
         text = json.dumps(
             self.resolved(), sort_keys=True, ensure_ascii=False, separators=(",", ":")
         )
@@ -211,20 +225,20 @@ class Recipe(_RecipeModel):
 
 
 def recipe_names() -> list[str]:
-    """The names that `--recipe` takes."""
+    """Returns the names of the recipes in `pipelines/`."""
     return names_in(pipelines_folder())
 
 
 def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe of that name or file, with `key.path=value` overrides (values are YAML).
+    """Loads the recipe of that name or file, with `key.path=value` overrides (values are YAML).
 
-    Raises `RecipeError` that names the key and what would be valid.
+    Raises `RecipeError` that names the key and the valid values.
     """
     return parse_recipe(*read_named(name_or_path, pipelines_folder(), "recipe", overrides))
 
 
 def parse_recipe(value: object, where: str) -> Recipe:
-    """The recipe in a value read from YAML or JSON; `where` names it in errors."""
+    """Validates a recipe read from YAML or JSON; `where` names it in errors."""
     try:
         return Recipe.model_validate(value)
     except ValidationError as error:

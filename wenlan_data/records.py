@@ -1,4 +1,7 @@
-"""The nouns that flow through a build. Immutable; bad data is a `Drop`, never an exception."""
+"""Immutable values that the steps of a build exchange.
+
+Invalid data is a `Drop`, not an exception.
+"""
 
 import builtins
 from dataclasses import dataclass
@@ -20,8 +23,7 @@ TEXT_TYPES = (
     "easy",
     "first",
 )
-"""The types that a text can have, in no order of preference (the recipe's `text.caption` orders them)."""
-
+"""Text types, unordered; the recipe's `text.caption` sets the order of preference."""
 
 Box = tuple[int, int, int, int]
 """x1, y1, x2, y2 in pixels."""
@@ -29,42 +31,42 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One text that stands by a picture, with where it stood."""
+    """A text of an image, with its place in the page."""
 
     type: str
-    """One of `TEXT_TYPES`; a ready pair's text has the type `caption`."""
+    """One of `TEXT_TYPES`; `caption` for the text of a ready pair."""
     text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where the bytes of a picture already lie, so that nobody needs to ask the web for them."""
+    """Place of an image whose bytes are stored already, so that they are not fetched."""
 
     kind: str
-    """`file` (the whole file at `path`), `warc` (the record at `offset` bytes of the WARC `path`) or `inline` (a
-    `data:` URI inside the page that is recorded there)."""
+    """`file` (the whole file at `path`), `warc` (the record at byte `offset` of the WARC `path`) or
+    `inline` (a `data:` URI inside the page that is recorded there)."""
     path: str
     offset: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A pair whose picture is not fetched yet."""
+    """An image-text pair before its image is fetched."""
 
     url: str
-    """The picture's URL as the source gives it or, for a file, its path as the operator wrote it."""
+    """URL of the image as the source gives it or, for a file, its path as the operator wrote it."""
     texts: tuple[Text, ...]
     page_url: str = ""
     source: str = ""
-    """The name of the source that gave it, such as `table:urls.csv`."""
+    """Name of the source, such as `table:urls.csv`."""
     licence: str = ""
     author: str = ""
     opt_out: tuple[str, ...] = ()
-    """Signals seen, such as `X-Robots-Tag: noai`."""
+    """Opt-out signals, such as `X-Robots-Tag: noai`."""
     origin: Origin | None = None
-    """Where the bytes of the image already lie; None: they are fetched over HTTP."""
+    """Place of stored bytes; None for an image to fetch over HTTP."""
     boxes: tuple[Box, ...] = ()
-    """Regions that the source knows already, in pixels of the upright picture; for the detector `boxes`."""
+    """Boxes that the source gives, in pixels of the upright image; for the detector `boxes`."""
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -78,7 +80,8 @@ class Drop:
     reason: str
     """A `Reason`, or the word of another package's plug-in; the funnel counts by it."""
     detail: str
-    """Observed value, such as `64x64`. A function of the data alone: no times, no worker addresses."""
+    """Observed value, such as `64x64`. A function of the data alone: no times, no worker
+    addresses."""
     retryable: bool
     """Whether `--retry-failed` repeats the request."""
 
@@ -93,19 +96,20 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """What a rule saw in a text that it let pass, or why a text beside the caption was left out."""
+    """Observation of a rule about a text that passed, or the reason why another text was
+    rejected."""
 
     kind: str
-    """`script` (hans, hant, mixed), `removed` (a class of characters), `author`, `flag`, `rejected` (the reason),
-    `repeats` (title)."""
+    """`script` (hans, hant, mixed), `removed` (a class of characters), `author`, `flag`, `rejected`
+    (the reason), `repeats` (title)."""
     value: str
     count: int = 1
-    """How many characters, for `removed`."""
+    """Number of characters, for `removed`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
-    """What is known of a picture's fetched bytes once they were decoded."""
+    """Properties of a fetched image that was decoded."""
 
     sha256: str
     """64 lower-case hex digits, over the fetched bytes."""
@@ -125,7 +129,7 @@ class ImageFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Region:
-    """A rectangle of a picture."""
+    """A rectangle of an image."""
 
     box_xyxy: Box
     """x1, y1, x2, y2 in pixels of the stored JPEG, 0 <= x1 < x2 <= width."""
@@ -135,7 +139,7 @@ class Region:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One published pair, as a shard holds it."""
+    """A published image-text pair, as a shard holds it."""
 
     key: str
     """32 lower-case hex digits, unique in the corpus."""
@@ -158,6 +162,6 @@ class Sample:
     opt_out: tuple[str, ...] = ()
     detector: str = "grid"
     tokens: tuple[str, ...] = ()
-    """The caption's words by jieba."""
+    """Words of the caption, segmented by jieba."""
     caption_type: str = "caption"
-    """Which of `TEXT_TYPES` the caption is."""
+    """Type of the caption, one of `TEXT_TYPES`."""

@@ -1,4 +1,4 @@
-"""The Arrow schemas of what the steps hand on, and of what a corpus publishes."""
+"""Arrow schemas of the tables that steps exchange, and of those that a corpus publishes."""
 
 import pyarrow as pa
 
@@ -6,14 +6,14 @@ TEXTS = pa.list_(pa.struct([("type", pa.string()), ("text", pa.string())]))
 REMARKS = pa.list_(
     pa.struct([("type", pa.string()), ("kind", pa.string()), ("value", pa.string())])
 )
-"""Text type, and a `records.Remark` of the text."""
+"""Text type, with a `records.Remark` about the text."""
 
 BOXES = pa.list_(pa.int16())
-"""x1, y1, x2, y2 of one box after the other, as the source gave them; empty for most sources."""
+"""Boxes of the source, flattened: x1, y1, x2, y2 of each; empty for most sources."""
 
 _CANDIDATE_FIELDS: list[tuple[str, pa.DataType]] = [
     ("ordinal", pa.int64()),  # part number << 32 | row: source order inside a generation
-    # First half of SHA-256 over (url_key, the texts as read): whether an earlier generation saw it.
+    # First half of SHA-256 over (url_key, texts as read): identifies it in earlier generations.
     ("candidate_id", pa.binary(16)),
     ("url", pa.string()),
     ("url_key", pa.string()),  # canonical URL, or the path of a file
@@ -36,19 +36,20 @@ RAW = pa.schema(
         ("detail", pa.string()),
     ]
 )
-"""`raw.parquet`: every new row of a part, texts as read. An unreadable row has its ids, its source and its reason."""
+"""`raw.parquet`: all new rows of a part, texts as read. An unreadable row has ids, source and
+reason."""
 
 CANDIDATES = pa.schema(
     [
         *_CANDIDATE_FIELDS,
-        ("remarks", REMARKS),  # about texts that survived, and why others did not
+        ("remarks", REMARKS),  # about texts that passed, and why others did not
         ("boxes", BOXES),
     ]
 )
-"""`candidates.parquet`: the rows of which a text survived the rules, with the texts that survived."""
+"""`candidates.parquet`: rows with a text that passed the rules, and the texts that passed."""
 
 IMAGE_INDEX = pa.schema([("url_key", pa.string()), ("path", pa.string()), ("offset", pa.int64())])
-"""Pictures whose bytes lie in WARC files that the operator gave."""
+"""Images in the WARC files of a source."""
 
 WANTED = pa.schema(
     [
@@ -61,18 +62,18 @@ WANTED = pa.schema(
         ("supply_offset", pa.int64()),
     ]
 )
-"""One slice of the fetch step: each URL once."""
+"""A fetch list: each URL once."""
 
 FRONTIER = pa.schema(
     [
         ("url", pa.string()),
-        ("url_key", pa.string()),  # two addresses of one page have the same
+        ("url_key", pa.string()),  # equal for all URLs of one page
         ("host", pa.string()),  # host:port
-        ("depth", pa.int16()),  # links from a seed; a sitemap has that of the seeds
-        ("redirects", pa.int16()),  # that led here in a row
+        ("depth", pa.int16()),  # links from a seed; a sitemap has the depth of the seeds
+        ("redirects", pa.int16()),  # consecutive redirects that led here
     ]
 )
-"""URLs of pages that a crawl may ask: its slices, and what waits for a later round."""
+"""URLs of pages to crawl: fetch lists of a round, and the frontier of later rounds."""
 
 PAGES = pa.schema(
     [
@@ -88,20 +89,20 @@ PAGES = pa.schema(
         (
             "warc_offset",
             pa.int64(),
-        ),  # of the record in the part's pages.warc, -1 where there is none
+        ),  # of the record in the part's pages.warc; -1 if there is none
         ("ip", pa.string()),
         ("fetched_at", pa.timestamp("ms", tz="UTC")),
-        ("links", pa.int32()),  # that the crawl may follow
+        ("links", pa.int32()),  # links that the crawl may follow
     ]
 )
-"""One row a URL that a slice of the crawl asked, in the order of the slice."""
+"""Outcome of each URL of a crawl's fetch list, in its order."""
 
 FACTS = pa.schema(
     [
         ("ordinal", pa.int64()),
         ("url", pa.string()),
         ("url_key", pa.string()),
-        ("reason", pa.string()),  # empty: the picture is good
+        ("reason", pa.string()),  # empty for a valid image
         ("detail", pa.string()),
         ("retryable", pa.bool_()),
         ("sha256", pa.string()),
@@ -112,7 +113,7 @@ FACTS = pa.schema(
         ("phash", pa.uint64()),
         ("pdq", pa.binary(32)),
         ("colours", pa.binary(8)),
-        ("warc_offset", pa.int64()),  # of the picture's first byte in the part's images.warc
+        ("warc_offset", pa.int64()),  # of the image's first byte in the part's images.warc
         ("final_url", pa.string()),
         ("status", pa.int16()),
         ("ip", pa.string()),
@@ -121,16 +122,16 @@ FACTS = pa.schema(
         (
             "encoded_offset",
             pa.int64(),
-        ),  # in the part's encoded.bin; -1: the picture is stored as it came
+        ),  # in the part's encoded.bin; -1 if the image is stored as fetched
         ("encoded_bytes", pa.int32()),
         ("encoded_crc32c", pa.uint32()),
     ]
 )
-"""One row a URL asked for. Bad rows hold zeros and empty strings, never null."""
+"""Fetch result of each requested URL. Rows of failures hold zeros and empty strings, not nulls."""
 
 _DROP_FIELDS: list[tuple[str, pa.DataType]] = [
     ("step", pa.string()),
-    ("key", pa.string()),  # empty before the picture was fetched
+    ("key", pa.string()),  # empty before the image was fetched
     ("url", pa.string()),
     ("page_url", pa.string()),
     ("source", pa.string()),
@@ -138,7 +139,7 @@ _DROP_FIELDS: list[tuple[str, pa.DataType]] = [
     ("detail", pa.string()),
     ("retryable", pa.bool_()),
     ("duplicate_of", pa.string()),
-    ("phash_distance", pa.int32()),  # bits, -1 where nothing was compared
+    ("phash_distance", pa.int32()),  # bits; -1 if hashes were not compared
     ("pdq_distance", pa.int32()),
     ("texts", TEXTS),
 ]
@@ -147,7 +148,7 @@ DROPS = pa.schema(_DROP_FIELDS)
 """`drops/*.parquet` of a corpus."""
 
 WORK_DROPS = pa.schema([("ordinal", pa.int64()), ("candidate_id", pa.binary(16)), *_DROP_FIELDS])
-"""The same inside a build, with what joins it to its candidate."""
+"""Drops inside a build, with the ids of the candidate."""
 
 KEPT = pa.schema(
     [
@@ -160,7 +161,7 @@ KEPT = pa.schema(
         ("licence", pa.string()),
         ("author", pa.string()),
         ("opt_out", pa.list_(pa.string())),
-        ("texts", TEXTS),  # merged: its own, then those of its duplicates that say something else
+        ("texts", TEXTS),  # its own, then other texts of its duplicates
         ("caption", pa.string()),
         ("caption_type", pa.string()),
         ("remarks", REMARKS),
@@ -182,7 +183,7 @@ KEPT = pa.schema(
         ("boxes", BOXES),
     ]
 )
-"""What one output shard is made of, sorted by key."""
+"""Samples of one output shard without their images, sorted by key."""
 
 METADATA = pa.schema(
     [
@@ -222,7 +223,8 @@ METADATA = pa.schema(
         ("ip", pa.string()),
     ]
 )
-"""`metadata/NNNNNN.parquet` of a corpus: the JSON of each sample, flat, and when and from where it was fetched."""
+"""`metadata/NNNNNN.parquet` of a corpus: the JSON of each sample, flat, with fetch time and
+address."""
 
 OFFSETS = pa.schema(
     [

@@ -36,7 +36,7 @@ def test_a_late_writer_cannot_replace_what_is_committed(tmp_path: Path) -> None:
         assert (ledger.part(0, "fetch", 0) / "data").read_text() == "first"
 
 
-def test_attempts_of_a_killed_build_are_gone_after_the_next_start(tmp_path: Path) -> None:
+def test_attempts_of_a_killed_build_are_removed_after_the_next_start(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     with ledger:
         pass
@@ -46,7 +46,7 @@ def test_attempts_of_a_killed_build_are_gone_after_the_next_start(tmp_path: Path
         assert not stray.exists()
 
 
-def test_attempts_that_its_workers_began_late_are_gone_when_the_next_build_ends(
+def test_attempts_that_its_workers_began_late_are_removed_when_the_next_build_ends(
     tmp_path: Path,
 ) -> None:
     with Ledger(tmp_path) as ledger:
@@ -69,7 +69,7 @@ def test_a_second_build_on_one_output_is_refused(tmp_path: Path) -> None:
         pass
 
 
-def test_a_damaged_receipt_is_named(tmp_path: Path) -> None:
+def test_a_corrupt_receipt_is_named(tmp_path: Path) -> None:
     with Ledger(tmp_path) as ledger:
         ledger.commit(_attempt(ledger, ""), RECEIPT, 0, "fetch", 0)
         (ledger.part(0, "fetch", 0) / "receipt.json").write_text("{")

@@ -1,4 +1,4 @@
-"""The second Ctrl-C ends a process whose ending takes long."""
+"""A second Ctrl-C exits a process that is slow to end."""
 
 import signal
 import subprocess

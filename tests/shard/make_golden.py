@@ -1,4 +1,4 @@
-"""Makes a small corpus by the real shard step from pictures drawn here; as a script: `shards/golden/`."""
+"""Makes a small corpus from drawn images by the real shard step; as a script: `shards/golden/`."""
 
 import hashlib
 import json
@@ -47,7 +47,7 @@ FETCHED_AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Pair:
-    """A picture's number and what stands beside it."""
+    """Number of a drawn image, with its texts."""
 
     number: int
     caption: str
@@ -71,24 +71,25 @@ PAIRS = (
 
 
 def draw(number: int, *, width: int = 64, height: int = 48) -> NDArray[np.uint8]:
-    """uint8 (height, width, 3): stripes and a square in colours of `number`, by whole numbers only."""
+    """Draws stripes and a square in colours of `number`: uint8 (height, width, 3), integers
+    only."""
     y, x = np.mgrid[0:height, 0:width]
     stripes = (x * (number + 2) + y * (2 * number + 1)) // 24 * 24
-    picture = (
+    pixels = (
         np.stack([stripes * 3, stripes * 5 + number * 40, stripes * 7 + number * 90], axis=2) % 256
     )
     left = 4 + 7 * number
-    picture[12:36, left : left + 24] = (200 - 30 * number, 40 * number, 90)
-    return picture.astype(np.uint8)
+    pixels[12:36, left : left + 24] = (200 - 30 * number, 40 * number, 90)
+    return pixels.astype(np.uint8)
 
 
 def encode(pixels: NDArray[np.uint8], quality: int = 30) -> bytes:
-    """A JPEG of uint8 (H, W, 3)."""
+    """Encodes uint8 (H, W, 3) as a JPEG."""
     return bytes(simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality=quality))
 
 
 def make_corpus(corpus: Path, pairs: Sequence[Pair] = PAIRS, *, per_shard: int = 3) -> Manifest:
-    """A sound corpus at `corpus` with one drop row and shards of `per_shard` samples."""
+    """Writes a valid corpus with one drop and shards of `per_shard` samples."""
     for folder in ("shards", "metadata", "drops"):
         (corpus / folder).mkdir(parents=True, exist_ok=True)
     recipe = Recipe.model_validate({"name": "golden", "detect": {"max_regions": 4}})
@@ -105,7 +106,7 @@ def make_corpus(corpus: Path, pairs: Sequence[Pair] = PAIRS, *, per_shard: int =
 
 
 def write_warc(path: Path, pairs: Sequence[Pair]) -> list[dict[str, object]]:
-    """The pictures behind one another in a file, and their rows of `tables.KEPT`, sorted by key."""
+    """Writes the images one after the other; returns their rows of `tables.KEPT`, sorted by key."""
     rows, blob = [], b"WARC/1.1\r\n\r\n"
     for pair in pairs:
         pixels = draw(pair.number)
@@ -119,7 +120,7 @@ def write_warc(path: Path, pairs: Sequence[Pair]) -> list[dict[str, object]]:
 def kept_row(
     pair: Pair, data: bytes, pixels: NDArray[np.uint8], *, warc_offset: int
 ) -> dict[str, object]:
-    """A row of `tables.KEPT`."""
+    """Returns a row of `tables.KEPT`."""
     url = f"https://example.org/{pair.number}.jpg"
     sha256 = hashlib.sha256(data).hexdigest()
     phash, pdq = perceptual_hashes(grey_thumbnail(pixels))
@@ -162,7 +163,8 @@ def kept_row(
 def shard_part(
     work: Path, number: int, rows: Sequence[dict[str, object]], recipe: Recipe
 ) -> ShardPart:
-    """The shard step's part for these rows, whose pictures lie in `work/images.warc`."""
+    """Returns the part of the shard step for these rows, with their images in
+    `work/images.warc`."""
     kept = work / f"kept-{number}.parquet"
     pq.write_table(pa.Table.from_pylist(list(rows), schema=KEPT), kept)
     return ShardPart(
@@ -247,7 +249,7 @@ def _manifest(
 
 
 def expected() -> dict[str, object]:
-    """What every reader must find in the golden corpus."""
+    """Returns what every reader must find in the golden corpus."""
     samples = []
     for pair in PAIRS:
         pixels = draw(pair.number)

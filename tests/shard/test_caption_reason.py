@@ -1,4 +1,4 @@
-"""What the metadata tell of a caption."""
+"""Columns of the metadata table about a caption."""
 
 from wenlan_data.records import Remark
 from wenlan_data.shard.caption_reason import caption_reason, reason
@@ -9,7 +9,7 @@ def test_the_reason_names_what_the_caption_came_before() -> None:
     assert reason("caption", ["caption"], []) == "caption alone"
 
 
-def test_the_reason_names_what_was_passed_over() -> None:
+def test_the_reason_names_what_was_rejected() -> None:
     remarks = [
         ("figcaption", Remark("rejected", "boilerplate")),
         ("figcaption", Remark("rejected", "boilerplate")),
@@ -34,7 +34,7 @@ def test_script_and_flags_are_those_of_the_caption() -> None:
     assert caption_reason("keywords", ["keywords"], remarks)["script"] == ""
 
 
-def test_an_alt_that_counts_as_a_title_and_a_variant_tell_of_the_text_that_they_came_from() -> None:
+def test_an_alt_that_counts_as_a_title_and_a_variant_have_the_script_of_their_origin() -> None:
     remarks = [("alt", Remark("script", "hant")), ("alt", Remark("repeats", "title"))]
     assert caption_reason("title", ["title"], remarks)["script"] == "hant"
     assert (

@@ -65,7 +65,7 @@ def test_a_score_is_written_as_a_fraction_even_if_it_is_whole() -> None:
 @pytest.mark.parametrize(
     ("name", "value"), [("width", "3"), ("texts", None), ("pdq", "xy"), ("regions", [{}])]
 )
-def test_a_field_of_another_type_is_damage(name: str, value: object) -> None:
+def test_a_field_of_another_type_is_corrupt(name: str, value: object) -> None:
     members = encode_sample(SAMPLE)
     fields = {**json.loads(members["json"]), name: value}
     with pytest.raises(DamageError, match="here"):
@@ -73,12 +73,12 @@ def test_a_field_of_another_type_is_damage(name: str, value: object) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{}", b"\xff", b"[" * 100_000])
-def test_a_json_member_that_is_none_is_damage(data: bytes) -> None:
+def test_a_json_member_that_is_none_is_corrupt(data: bytes) -> None:
     with pytest.raises(DamageError, match="here"):
         decode_sample({**encode_sample(SAMPLE), "json": data}, "here")
 
 
-def test_a_missing_member_is_damage() -> None:
+def test_a_missing_member_is_corrupt() -> None:
     members = encode_sample(SAMPLE)
     del members["txt"]
     with pytest.raises(DamageError, match="txt member is missing"):

@@ -120,7 +120,7 @@ def test_the_golden_manifest_conforms_to_the_json_schema() -> None:
     jsonschema.Draft202012Validator(_schema("manifest.schema.json")).validate(manifest)
 
 
-def test_the_manifest_schema_says_what_the_code_says() -> None:
+def test_the_manifest_schema_is_generated_from_the_code() -> None:
     written = _schema("manifest.schema.json")
     generated = Manifest.model_json_schema(mode="serialization")
     assert {key: written[key] for key in ("properties", "required", "$defs")} == {
@@ -141,7 +141,7 @@ def test_writing_the_golden_samples_again_gives_the_golden_bytes(tmp_path: Path)
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=[sample["key"][:8] for sample in SAMPLES])
-def test_the_hashes_of_the_drawn_pictures_are_the_golden_ones(sample: dict[str, object]) -> None:
+def test_the_hashes_of_the_drawn_images_are_the_golden_ones(sample: dict[str, object]) -> None:
     pixels = draw(int(str(sample["number"])))
     assert pixels.dtype == np.uint8
     assert hashlib.sha256(pixels.tobytes()).hexdigest() == sample["pixels_sha256"]

@@ -27,12 +27,12 @@ def test_a_manifest_survives_its_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": "other"}', "[" * 100_000])
-def test_what_is_no_manifest_is_damage(tmp_path: Path, text: str) -> None:
+def test_what_is_no_manifest_is_corrupt(tmp_path: Path, text: str) -> None:
     with pytest.raises(DamageError, match=r"manifest\.json"):
         _load(tmp_path, text)
 
 
-def test_a_missing_manifest_is_damage(tmp_path: Path) -> None:
+def test_a_missing_manifest_is_corrupt(tmp_path: Path) -> None:
     with pytest.raises(DamageError, match="no corpus"):
         load_manifest(tmp_path)
 

@@ -47,7 +47,7 @@ def test_folders_links_and_devices_are_passed_over(tmp_path: Path) -> None:
     assert list(scan(tmp_path / "a.tar")) == []
 
 
-def test_a_damaged_header_is_damage_where_tarfile_ends_quietly(tmp_path: Path) -> None:
+def test_a_corrupt_header_is_corrupt_where_tarfile_ends_quietly(tmp_path: Path) -> None:
     path = _tar(tmp_path / "a.tar", {"a.txt": b"1", "b.txt": b"2", "c.txt": b"3"})
     data = bytearray(path.read_bytes())
     data[1024] ^= 1
@@ -59,7 +59,7 @@ def test_a_damaged_header_is_damage_where_tarfile_ends_quietly(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("bytes_left", [0, 100, 512, 600, 1100, 1600, 2048])
-def test_a_tar_that_is_cut_is_damage(tmp_path: Path, bytes_left: int) -> None:
+def test_a_tar_that_is_cut_is_corrupt(tmp_path: Path, bytes_left: int) -> None:
     path = _tar(tmp_path / "a.tar", {"a.txt": b"1" * 300, "b.txt": b"2" * 300})
     path.write_bytes(path.read_bytes()[:bytes_left])
     with pytest.raises(DamageError, match=r"a\.tar"):
@@ -72,13 +72,13 @@ def test_a_compressed_tar_is_refused_with_the_remedy(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [b"x" * 2000, b"\xff\xd8\xff\xe0" * 600, b"PK\x03\x04" * 500])
-def test_what_is_no_tar_is_damage(tmp_path: Path, data: bytes) -> None:
+def test_what_is_no_tar_is_corrupt(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.tar").write_bytes(data)
     with pytest.raises(DamageError, match=r"a\.tar: byte 0"):
         list(scan(tmp_path / "a.tar"))
 
 
-def test_a_member_that_is_there_twice_is_damage(tmp_path: Path) -> None:
+def test_a_member_that_is_there_twice_is_corrupt(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar", "w") as tar:
         for _ in range(2):
             tar.addfile(tarfile.TarInfo("a.txt"))

@@ -36,7 +36,7 @@ def test_running_it_twice_gives_the_same_files(part: ShardPart, tmp_path: Path) 
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-def test_samples_hold_what_their_rows_say(part: ShardPart, tmp_path: Path) -> None:
+def test_samples_hold_the_values_of_their_rows(part: ShardPart, tmp_path: Path) -> None:
     _run(part, tmp_path / "out")
     samples = [
         decode_sample(members, key)
@@ -88,7 +88,7 @@ def test_recorded_bytes_that_have_changed_are_named(part: ShardPart, tmp_path: P
         _run(part, tmp_path / "out")
 
 
-def test_a_recorded_file_that_is_gone_is_named(part: ShardPart, tmp_path: Path) -> None:
+def test_a_recorded_file_that_is_missing_is_named(part: ShardPart, tmp_path: Path) -> None:
     (tmp_path / "images.warc").unlink()
     with pytest.raises(UsageError, match=r"images\.warc"):
         _run(part, tmp_path / "out")

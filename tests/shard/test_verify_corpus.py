@@ -31,7 +31,8 @@ def corpus(sound: Path, tmp_path: Path) -> Path:
 
 
 def _regions(corpus: Path) -> dict[str, list[tuple[Path, str, int, int]]]:
-    """Kind to (tar, the member that a finding must name, first byte, end) of every byte of every tar."""
+    """Kind to (tar, the member that a finding must name, first byte, end) of every byte of every
+    tar."""
     regions: dict[str, list[tuple[Path, str, int, int]]] = {
         "header": [],
         "payload": [],
@@ -98,9 +99,9 @@ def _restore(path: Path) -> None:
 
 
 def test_a_sound_corpus_has_no_findings(sound: Path) -> None:
-    heard: list[str] = []
-    assert verify(sound, on_shard=heard.append) == []
-    assert heard == ["wenlan-000000.tar", "wenlan-000001.tar"]
+    names_read: list[str] = []
+    assert verify(sound, on_shard=names_read.append) == []
+    assert names_read == ["wenlan-000000.tar", "wenlan-000001.tar"]
 
 
 def test_a_missing_shard_is_named(corpus: Path) -> None:
@@ -109,7 +110,7 @@ def test_a_missing_shard_is_named(corpus: Path) -> None:
     assert (finding.shard, finding.problem.split(":")[0]) == ("wenlan-000001.tar", "missing")
 
 
-def test_a_shard_that_the_manifest_does_not_know_is_named(corpus: Path) -> None:
+def test_a_shard_that_the_manifest_does_not_name_is_found(corpus: Path) -> None:
     shutil.copy(corpus / "shards" / "wenlan-000001.tar", corpus / "shards" / "wenlan-000002.tar")
     (finding,) = verify(corpus)
     assert finding == Problem(
@@ -130,7 +131,7 @@ def test_bytes_after_the_end_are_found(corpus: Path) -> None:
     "name",
     ["shards/wenlan-000001.offsets.parquet", "metadata/000000.parquet", "drops/000000.parquet"],
 )
-def test_a_damaged_table_is_named(corpus: Path, name: str) -> None:
+def test_a_corrupt_table_is_named(corpus: Path, name: str) -> None:
     path = corpus / name
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
@@ -257,7 +258,7 @@ def test_members_hidden_behind_the_end_of_a_strangers_tar_are_found(tmp_path: Pa
     assert "after the end of the archive" in _problems(first)
 
 
-def test_a_flip_in_a_picture_of_one_shard_alone_is_found_by_the_digest_beside_it(
+def test_a_flip_in_an_image_of_one_shard_alone_is_found_by_the_digest_beside_it(
     corpus: Path,
 ) -> None:
     shard = sorted((corpus / "shards").glob("*.tar"))[0]

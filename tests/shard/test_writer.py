@@ -59,7 +59,7 @@ def test_locations_are_where_tarfile_finds_the_members(tmp_path: Path, size: int
         )
 
 
-def test_a_header_tells_neither_time_nor_owner(tmp_path: Path) -> None:
+def test_a_header_has_neither_time_nor_owner(tmp_path: Path) -> None:
     write_shard(tmp_path / "a.tar", [_encoded(1)])
     with tarfile.open(tmp_path / "a.tar") as tar:
         member = tar.getmembers()[0]

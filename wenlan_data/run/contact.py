@@ -13,7 +13,8 @@ from wenlan_data.web.urls import host_of
 
 
 def check_seeds(sources: Sources) -> None:
-    """Raises `UsageError` where a crawl would start at a host that is blocked, or needs a contact."""
+    """Raises `UsageError` where a crawl would start at a host that is blocked, or needs a
+    contact."""
     policy = AddressPolicy(sources.network.allow)
     for source in (spec.load() for spec in sources.sources):
         for host in map(host_of, source.crawl_seeds()):
@@ -26,7 +27,8 @@ def check_seeds(sources: Sources) -> None:
 
 
 def check_contact(sources: Sources, names: Iterable[Path]) -> None:
-    """Raises `UsageError` where a fetch list has a host that must not be requested without a contact."""
+    """Raises `UsageError` where a fetch list has a host that must not be requested without a
+    contact."""
     for path in names:
         for host in pq.read_table(path, columns=["host"])["host"].unique().to_pylist():
             _check_host(host, sources)
@@ -35,6 +37,6 @@ def check_contact(sources: Sources, names: Iterable[Path]) -> None:
 def _check_host(host: str, sources: Sources) -> None:
     if not sources.contact and needs_contact(host, sources.network.allow):
         raise UsageError(
-            f"{host} would be requested without a contact: give --contact (it goes into the User-Agent), "
-            "or list the host under network.allow in the sources file"
+            f"{host} would be requested without a contact: give --contact "
+            "(it goes into the User-Agent), or list the host under network.allow in the sources file"
         )

@@ -1,4 +1,4 @@
-"""Where and how a build runs: everything of the command line that is not the recipe."""
+"""Options of a build: where and how it runs, as opposed to the recipe."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,11 +7,11 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildOptions:
-    """The command line of `build`, validated."""
+    """Validated options of the command `build`."""
 
     out: Path
     work: Path | None = None
-    """Default: `out/.work`. Every node must reach it."""
+    """Work folder; None for `out/.work`. All nodes of a cluster must reach it."""
     workers: int = 2
     executor: Literal["ray", "local"] = "ray"
     ray_address: str | None = None
@@ -19,11 +19,12 @@ class BuildOptions:
     limit: int | None = None
     retry_failed: bool = False
     max_failed_share: float | None = None
-    """None: 5 % of the pages of a crawl; no budget for pictures (half of old links in tables are dead)."""
+    """None: 5 % of the pages of a crawl, no limit for images (half of old links in tables are
+    dead)."""
     from_corpus: Path | None = None
     from_work: Path | None = None
 
     @property
     def work_folder(self) -> Path:
-        """The work folder in force."""
+        """Absolute path of the work folder."""
         return (self.work or self.out / ".work").absolute()

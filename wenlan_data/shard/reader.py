@@ -147,7 +147,10 @@ def is_plain(entry: tarfile.TarInfo) -> bool:
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """Splits a member's name into key and lower-case extension; both empty if it has no extension."""
+    """Splits a member's name into key and lower-case extension.
+
+    Both empty if it has no extension.
+    """
     match = _NAME.fullmatch(name)
     return (match[1], match[2].lower()) if match else ("", "")
 
@@ -156,7 +159,8 @@ def read_at(file: BinaryIO, member: Member) -> bytes:
     """Reads a member's bytes; raises `DamageError` if the file ends before them."""
     if member.size > MAX_MEMBER_BYTES:
         raise DamageError(
-            f"{file.name}: {member.name!r}: {member.size} bytes exceed the limit of {MAX_MEMBER_BYTES}"
+            f"{file.name}: {member.name!r}: {member.size} bytes exceed the limit of "
+            f"{MAX_MEMBER_BYTES} bytes"
         )
     data = os.pread(file.fileno(), member.size, member.offset)
     if len(data) != member.size:
@@ -194,7 +198,8 @@ def _refuse_compressed(path: Path, file: BinaryIO) -> None:
     kind = _COMPRESSED.get(os.pread(file.fileno(), 2, 0))
     if kind:
         raise UsageError(
-            f"{path}: this tar is compressed ({kind}): decompress it first, shards are read by byte range"
+            f"{path}: this tar is compressed ({kind}): decompress it first, "
+            "shards are read by byte range"
         )
 
 

@@ -53,7 +53,8 @@ def header(member: str, size: int) -> bytes:
 def tar_problems(
     path: Path, shard: ShardEntry, locations: Sequence[MemberLocation]
 ) -> Iterator[Problem]:
-    """Yields every difference of the tar at `path` from its (valid) offsets table and the manifest."""
+    """Yields every difference of the tar at `path` from its (valid) offsets table and the
+    manifest."""
     problem = _layout_problem(locations)
     if problem:
         yield Problem(shard.offsets.name, "", 0, problem)
@@ -171,7 +172,10 @@ def _layout_problem(locations: Sequence[MemberLocation]) -> str:
     for number, location in enumerate(locations):
         extension = shard_format.EXTENSIONS[number % 3]
         if not _KEY.fullmatch(location.key) or location.member != f"{location.key}.{extension}":
-            return f"{location.member!r} of key {location.key!r}: the .{extension} member of a sample is expected"
+            return (
+                f"{location.member!r} of key {location.key!r}: "
+                f"the .{extension} member of a sample is expected"
+            )
         if (location.key <= last) if number % 3 == 0 else (location.key != last):
             return f"{location.member}: samples of three members with ascending keys are expected"
         last = location.key

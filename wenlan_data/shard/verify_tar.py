@@ -102,7 +102,8 @@ def _name_problem(name: str) -> str:
 def _json_problems(
     shard: str, file: BinaryIO, entry: tarfile.TarInfo, jpeg: tarfile.TarInfo | None
 ) -> Iterator[Problem]:
-    """Yields problems of a .json member, and of the image before it if the member has its digest."""
+    """Yields problems of a .json member, and of the image before it if the member has its
+    digest."""
     if not is_plain(entry) or not entry.name.lower().endswith(".json"):
         return
     try:

@@ -76,7 +76,8 @@ def write_shard(path: Path, samples: Iterable[tuple[str, Mapping[str, bytes]]]) 
             for key, members in samples:
                 if key <= last or set(members) != set(shard_format.EXTENSIONS):
                     raise ValueError(
-                        f"{path}: {key} after {last}: sort the samples by key, each with three members"
+                        f"{path}: {key} after {last}: "
+                        "sort the samples by key, each with three members"
                     )
                 tar.write({"__key__": key, **members})
                 for extension in shard_format.EXTENSIONS:
@@ -88,7 +89,8 @@ def write_shard(path: Path, samples: Iterable[tuple[str, Mapping[str, bytes]]]) 
         os.fsync(file.fileno())
     if target.bytes != archive_bytes(position):
         raise ValueError(
-            f"{path}: {target.bytes} bytes written, {archive_bytes(position)} expected by the layout"
+            f"{path}: {target.bytes} bytes written, {archive_bytes(position)} "
+            "expected by the layout"
         )
     return WrittenShard(
         bytes=target.bytes,
@@ -109,7 +111,7 @@ def _tar_writer() -> Any:
 
     class FileTarWriter(TarWriter):  # type: ignore[misc]
         @staticmethod
-        def tarmode(fileobj: object, compress: object) -> str:  # noqa: ARG004 - the base class names them
+        def tarmode(fileobj: object, compress: object) -> str:  # noqa: ARG004
             # `TarWriter` takes any file object for a pipe, and then `tarfile` copies all bytes in
             # pieces of 10 KiB.
             return "w:"

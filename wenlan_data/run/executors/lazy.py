@@ -1,4 +1,4 @@
-"""An executor that starts with the first part, so that a build with nothing new never waits for Ray."""
+"""Starts the executor with the first part, so that a build without new rows never waits for Ray."""
 
 import time
 from collections.abc import Callable
@@ -28,7 +28,7 @@ class LazyExecutor:
         self._started().submit(token, part, out)
 
     def next_done(self, timeout_s: float) -> tuple[str, Receipt[object] | BaseException] | None:
-        """Returns the next outcome; None after `timeout_s`, and at once where no part was submitted."""
+        """Returns the next outcome; None after `timeout_s`, or at once if no part was submitted."""
         return self._running.next_done(timeout_s) if self._running else None
 
     def finish(self) -> None:

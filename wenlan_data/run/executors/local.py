@@ -18,7 +18,7 @@ def run_part(part: Part[DetailsT], out: Path) -> Receipt[DetailsT]:
 
 
 class LocalExecutor:
-    """Runs parts in this process: no start-up cost, easy to debug. Image decoders release the GIL."""
+    """Runs parts in this process. Starts at once; image decoders release the GIL."""
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
@@ -44,7 +44,7 @@ class LocalExecutor:
             token, part, out = self._waiting.popleft()
             try:
                 return token, run_part(part, out)
-            except Exception as error:  # noqa: BLE001 - the worker boundary: the runner re-raises with part and step
+            except Exception as error:  # noqa: BLE001 - the runner re-raises it with part and step
                 return token, error
         try:
             return self._done.get(timeout=timeout_s)

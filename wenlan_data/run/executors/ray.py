@@ -78,7 +78,8 @@ class RayExecutor:
             return token, error.cause
 
     def finish(self) -> None:
-        """Begins to stop Ray, or to leave the cluster, in a thread: its processes take a moment to end."""
+        """Begins to stop Ray, or to leave the cluster, in a thread: its processes take a moment to
+        end."""
         self._ended_well = True
         self._stop.start()
 
@@ -157,5 +158,6 @@ def _check_nodes() -> None:
         ]
         if other:
             raise UsageError(
-                f"node {node} has other libraries: {', '.join(other)}: equal bytes need equal versions"
+                f"node {node} has other libraries: {', '.join(other)}: "
+                "equal bytes need equal versions"
             )
