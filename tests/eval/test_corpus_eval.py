@@ -1,4 +1,4 @@
-"""A trained checkpoint measured and used, through the command line."""
+"""A trained checkpoint evaluated and used through the command line."""
 
 import json
 from pathlib import Path
@@ -67,7 +67,7 @@ def test_vectors_are_laid_out_as_clip_retrieval_does_it(
     assert len(table) == 27
 
 
-def test_a_dry_run_says_what_it_would_take_and_writes_nothing(shards: Path, tmp_path: Path) -> None:
+def test_a_dry_run_prints_an_estimate_and_writes_nothing(shards: Path, tmp_path: Path) -> None:
     words = (
         "train",
         "--config",
@@ -78,9 +78,9 @@ def test_a_dry_run_says_what_it_would_take_and_writes_nothing(shards: Path, tmp_
         tmp_path / "run",
         "--dry-run",
     )
-    said = _call(*words)
-    assert "image.projection" in said
-    assert "queues" in said
+    stdout = _call(*words)
+    assert "image.projection" in stdout
+    assert "queues" in stdout
     assert not (tmp_path / "run").exists()
     assert json.loads(_call(*words, "--json"))["samples"] == 27
 
@@ -146,7 +146,7 @@ def test_vectors_appear_whole_or_not_at_all(
 
 
 @pytest.mark.parametrize("choose", ["caption", "random", "mixed"])
-def test_a_picture_is_measured_by_its_caption_whatever_text_trained(
+def test_an_image_is_evaluated_with_its_caption_whatever_text_trained(
     choose: str, shards: Path, tmp_path: Path
 ) -> None:
     trained(
@@ -167,5 +167,5 @@ def test_a_picture_is_measured_by_its_caption_whatever_text_trained(
 
 
 def pairs(part: Embeddings) -> list[tuple[str, str]]:
-    """Keys with the texts whose vectors stand beside their pictures'."""
+    """Keys with the texts that were embedded."""
     return list(zip(part.keys, part.texts, strict=True))

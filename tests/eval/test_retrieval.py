@@ -1,4 +1,4 @@
-"""Figures against a plain sort of every row."""
+"""Metrics against a plain sort of every row."""
 
 import pytest
 import torch
@@ -31,7 +31,7 @@ def test_ranks_are_those_of_a_plain_sort_whatever_the_chunks(
         assert answer_ranks(text, image, backward).tolist() == _naive(text, image, backward)
 
 
-def test_the_best_of_several_captions_counts_and_one_caption_may_have_several_pictures() -> None:
+def test_the_best_of_several_captions_counts_and_one_caption_may_have_several_images() -> None:
     image = torch.eye(3)
     text = torch.tensor([[0.9, 0.1, 0], [0, 1.0, 0], [0, 0, 1.0]])
     found = retrieval(image, text, [(0, 0), (0, 2), (1, 1), (2, 2)])
@@ -39,14 +39,14 @@ def test_the_best_of_several_captions_counts_and_one_caption_may_have_several_pi
     assert found.text_to_image.recall[1] == 1
 
 
-def test_equal_vectors_earn_nothing() -> None:
+def test_equal_vectors_have_a_recall_of_zero() -> None:
     same = torch.ones(20, 4)
     found = retrieval(same, same, [(row, row) for row in range(20)])
     assert found.image_to_text.recall == {1: 0, 5: 0, 10: 0}
     assert found.image_to_text.median_rank == 20
 
 
-def test_the_json_has_the_names_that_are_written_down() -> None:
+def test_the_json_has_the_documented_keys() -> None:
     found = retrieval(torch.eye(2), torch.eye(2), [(0, 0), (1, 1)]).as_json()
     assert set(found) == {"image_to_text", "text_to_image"}
     assert {"recall@1", "recall@5", "recall@10", "median_rank", "mean_rank"} <= set(

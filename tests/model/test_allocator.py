@@ -1,4 +1,4 @@
-"""Freed memory that stays with the process."""
+"""Freed memory that stays in the process."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ print(faults())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mallopt is glibc's")
-def test_a_block_that_was_freed_is_taken_again_without_new_pages() -> None:
+def test_a_freed_block_is_allocated_again_without_new_pages() -> None:
     found = {}
     for way in ("keep", "leave"):
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Configs: strict, sourced, overridden."""
+"""Configs: strict validation, sources of values, overrides."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from wenlan_data.errors import RecipeError
 from wenlan_data.model.config import config_folder, config_names, load_config
 
 
-def test_the_configs_that_come_with_it_are_valid() -> None:
+def test_the_shipped_configs_are_valid() -> None:
     assert config_names() == ["brivl-base", "brivl-large", "brivl-tiny", "clip-base", "clip-tiny"]
     for name in config_names():
         assert load_config(name).name == name
@@ -26,7 +26,7 @@ def test_brivl_base_is_the_released_config() -> None:
     assert not base.negatives.batch
 
 
-def test_every_line_with_a_number_of_a_base_config_says_where_it_is_from() -> None:
+def test_every_line_with_a_number_of_a_base_config_names_its_source() -> None:
     lines = (config_folder() / "brivl-large.yaml").read_text("utf-8").splitlines()
     own = [
         line
@@ -60,12 +60,12 @@ def test_every_line_with_a_number_of_a_base_config_says_where_it_is_from() -> No
         ("lr", "write it as KEY=VALUE"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_key(override: str, message: str) -> None:
+def test_an_error_names_its_key(override: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         load_config("brivl-tiny", [override])
 
 
-def test_an_unknown_name_is_answered_with_those_that_exist(tmp_path: Path) -> None:
+def test_an_error_about_an_unknown_name_lists_those_that_exist(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="brivl-tiny"):
         load_config("brivl-huge")
 

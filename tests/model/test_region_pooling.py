@@ -1,4 +1,4 @@
-"""Pooling against torchvision's roi_align, against grid_sample as the published code calls it, and by hand."""
+"""Pooling against torchvision's roi_align, against grid_sample as the released code calls it, and by hand."""
 
 import pytest
 import torch
@@ -11,16 +11,16 @@ from wenlan_data.model.region_pooling import grid_boxes, grid_weights, pool_boxe
 SIZE = 96
 
 
-def _boxes(pictures: int, regions: int, seed: int) -> Tensor:
+def _boxes(images: int, regions: int, seed: int) -> Tensor:
     corners = (
-        torch.rand(pictures, regions, 2, 2, generator=torch.Generator().manual_seed(seed)) * SIZE
+        torch.rand(images, regions, 2, 2, generator=torch.Generator().manual_seed(seed)) * SIZE
     )
     low, high = corners.amin(2), corners.amax(2) + 1
     return torch.cat([low, high.clamp(max=SIZE)], dim=-1)
 
 
-def _map(pictures: int, height: int, width: int) -> Tensor:
-    return torch.randn(pictures, 7, height, width, generator=torch.Generator().manual_seed(3))
+def _map(images: int, height: int, width: int) -> Tensor:
+    return torch.randn(images, 7, height, width, generator=torch.Generator().manual_seed(3))
 
 
 @pytest.mark.parametrize("side", [(3, 3), (12, 12), (15, 15), (6, 10)])
@@ -36,8 +36,8 @@ def test_aligned_pooling_is_the_mean_of_roi_align(side: tuple[int, int]) -> None
     assert torch.allclose(found, theirs.mean((2, 3)).view(2, 10, 7), atol=1e-5)
 
 
-def _published(map_BCHW: Tensor, boxes_BR4: Tensor, size_px: int) -> Tensor:
-    """The formula of brivl.md 1: theta by corner-aligned cells, sampling by torch's default, a loop over pictures."""
+def _released(map_BCHW: Tensor, boxes_BR4: Tensor, size_px: int) -> Tensor:
+    """The formula of the released code: theta by corner-aligned cells, sampling by torch's default, a loop over images."""
     height, width = map_BCHW.shape[-2:]
     pooled = []
     for one, boxes in zip(map_BCHW, boxes_BR4 / (size_px / height), strict=True):
@@ -60,15 +60,15 @@ def _published(map_BCHW: Tensor, boxes_BR4: Tensor, size_px: int) -> Tensor:
 
 
 @pytest.mark.parametrize("side", [3, 12, 15])
-def test_released_pooling_is_the_published_formula(side: int) -> None:
+def test_released_pooling_is_the_released_formula(side: int) -> None:
     maps, boxes = _map(2, side, side), _boxes(2, 9, 1)
     whole = torch.tensor([0.0, 0, SIZE, SIZE]).expand(2, 1, 4)
     boxes = torch.cat([boxes, whole, torch.zeros(2, 1, 4)], 1)
     found = pool_boxes(maps, boxes, SIZE, 4, "released")
-    assert torch.allclose(found, _published(maps, boxes, SIZE), atol=1e-5)
+    assert torch.allclose(found, _released(maps, boxes, SIZE), atol=1e-5)
 
 
-def test_released_pooling_samples_the_whole_picture_of_twelve_cells_where_brivl_does() -> None:
+def test_released_pooling_samples_the_whole_image_of_twelve_cells_where_brivl_does() -> None:
     from wenlan_data.model.region_pooling import sample_points
 
     points = sample_points(torch.tensor(0.0), torch.tensor(380.0), 380, 12, 4, "released")

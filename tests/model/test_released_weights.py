@@ -1,4 +1,4 @@
-"""Weights with the published names fill our towers, and give what the published forward pass gives."""
+"""Weights with the released names fill our towers, and give the vectors of the released forward pass."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ SIZE, WIDTH, TEXT, VOCABULARY = 64, 1280, 16, 60
 
 
 class _ImageEncoder(nn.Module):
-    """The formulas of brivl.md 1 with the parameter names of `models/vl_model.py`, one picture at a time."""
+    """The released forward pass with the parameter names of `models/vl_model.py`, one image at a time."""
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ def _summary(vectors: Tensor, mask: Tensor, attention: nn.Module, head: nn.Modul
 
 
 @pytest.fixture(scope="module")
-def published() -> nn.Module:
+def released() -> nn.Module:
     import timm
 
     torch.manual_seed(3)
@@ -120,8 +120,8 @@ def towers() -> Towers:
     ).eval()  # fmt: skip
 
 
-def test_published_weights_give_the_published_vectors(published: nn.Module, towers: Towers) -> None:
-    state = published.state_dict()
+def test_released_weights_give_the_released_vectors(released: nn.Module, towers: Towers) -> None:
+    state = released.state_dict()
     assert is_released(state)
     load_released(towers, {f"module.{name}": value for name, value in state.items()})
     image = torch.randn(2, 3, SIZE, SIZE)
@@ -131,24 +131,24 @@ def test_published_weights_give_the_published_vectors(published: nn.Module, towe
     tokens = torch.randint(1, VOCABULARY, (2, 8))
     text_mask = torch.tensor([[1] * 8, [1] * 5 + [0] * 3])
     with torch.no_grad():
-        expected = published.learnable["imgencoder"](image, mask, boxes)
+        expected = released.learnable["imgencoder"](image, mask, boxes)
         found = towers.image(image, boxes, mask.bool())
         assert torch.allclose(normalize(found), normalize(expected), atol=1e-5)
-        expected = published.learnable["textencoder"](tokens, text_mask)
+        expected = released.learnable["textencoder"](tokens, text_mask)
         found = towers.text(tokens, text_mask.bool())
         assert torch.allclose(normalize(found), normalize(expected), atol=1e-5)
 
 
-def test_queues_become_rows_and_momentum_towers_keep_their_weights(published: nn.Module) -> None:
-    found = from_released(published.state_dict())
-    assert torch.equal(found["image_queue"], published.img_queue.T)
-    assert torch.equal(found["text_queue"], published.text_queue.T)
-    wanted = published.learnable["imgencoder_mom"].learnable["imgFC"].fc1.weight
+def test_queues_become_rows_and_momentum_towers_keep_their_weights(released: nn.Module) -> None:
+    found = from_released(released.state_dict())
+    assert torch.equal(found["image_queue"], released.img_queue.T)
+    assert torch.equal(found["text_queue"], released.text_queue.T)
+    wanted = released.learnable["imgencoder_mom"].learnable["imgFC"].fc1.weight
     assert torch.equal(found["image_key.summary.head.fc1.weight"], wanted)
 
 
-def test_weights_that_do_not_fit_are_refused_by_name(published: nn.Module, towers: Towers) -> None:
-    state = published.state_dict()
+def test_weights_that_do_not_fit_are_refused_by_name(released: nn.Module, towers: Towers) -> None:
+    state = released.state_dict()
     del state["learnable.textencoder.learnable.textFC.fc2.bias"]
     with pytest.raises(UsageError, match=r"text\.summary\.head\.fc2\.bias"):
         load_released(towers, state)

@@ -1,4 +1,4 @@
-"""A corpus and a run of six steps, made once a file that asks for them."""
+"""A corpus and a run of six steps, made once for each file that requests them."""
 
 import shutil
 from pathlib import Path

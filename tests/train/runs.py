@@ -35,7 +35,7 @@ def config(*overrides: str) -> TrainConfig:
 
 
 def corpus(path: Path, counts: tuple[int, ...] = (14, 13)) -> Path:
-    """A corpus of so many pictures a shard, each with its caption."""
+    """A corpus with so many images in each shard, each with its caption."""
     from dataclasses import replace
 
     from tests.load.corpora import sample
@@ -58,7 +58,7 @@ def corpus(path: Path, counts: tuple[int, ...] = (14, 13)) -> Path:
 
 
 def wordless(shards: Path, tar: Path) -> Path:
-    """`tar`, with the pictures of a corpus's first shard and none of its texts."""
+    """`tar`, with the images of a corpus's first shard and none of its texts."""
     with (
         tarfile.open(shards / "shards" / "wenlan-000000.tar") as source,
         tarfile.open(tar, "w") as target,
@@ -87,7 +87,7 @@ def losses(out: Path) -> list[float]:
 
 
 def ranks_command(shards: Path, out: Path, ranks: int, *more: str) -> subprocess.Popen[bytes]:
-    """A training of the small config on so many gloo ranks, started."""
+    """A training of the small config on so many gloo ranks; returns the started launcher."""
     words = ["train", "--config", "brivl-tiny", "--shards", str(shards), "--out", str(out), "--workers", "0",
              "--nproc", str(ranks), *WORDS, "--set", "checkpoints.every_steps=10", *more]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -102,5 +102,5 @@ def ranks_command(shards: Path, out: Path, ranks: int, *more: str) -> subprocess
 def run_ranks(shards: Path, out: Path, ranks: int, *more: str) -> None:
     """Train the small config on so many gloo ranks, to the end."""
     process = ranks_command(shards, out, ranks, *more)
-    _, said = process.communicate(timeout=600)
-    assert process.returncode == 0, said.decode()[-2000:]
+    _, stderr = process.communicate(timeout=600)
+    assert process.returncode == 0, stderr.decode()[-2000:]

@@ -1,4 +1,4 @@
-"""Checkpoints that are damaged, changed or made by others; faults P2 to P4, P6, P7, P10."""
+"""Checkpoints that are corrupt, changed or made by others; faults P2 to P4, P6, P7, P10."""
 
 import errno
 import hashlib
@@ -41,7 +41,7 @@ def test_a_checkpoint_holds_everything_that_training_changes(
     assert state.corpus.shards[0].name == "wenlan-000000.tar"
 
 
-def test_going_on_gives_the_losses_of_a_run_in_one_piece(shards: Path, tmp_path: Path) -> None:
+def test_resuming_gives_the_losses_of_an_uninterrupted_run(shards: Path, tmp_path: Path) -> None:
     constant = "optimizer.min_lr_share=1.0"
     trained(shards, tmp_path / "parts", "max_steps=5", constant)
     trained(shards, tmp_path / "parts", "max_steps=10", constant, resume="auto")
@@ -50,7 +50,7 @@ def test_going_on_gives_the_losses_of_a_run_in_one_piece(shards: Path, tmp_path:
 
 
 @pytest.mark.parametrize("lost", ["momentum", "queues", "optimizer"])
-def test_what_is_lost_shows_in_the_next_losses(
+def test_a_lost_file_changes_the_next_losses(
     shards: Path, copy: Path, lost: str, tmp_path: Path
 ) -> None:
     whole, without = copy, shutil.copytree(copy, tmp_path / "without")
@@ -101,7 +101,7 @@ def test_the_newest_checkpoints_stay_and_the_best(shards: Path, tmp_path: Path) 
     ],
 )
 @pytest.mark.parametrize("how", ["cut", "flipped", "missing"])
-def test_a_damaged_newest_checkpoint_is_left_for_the_one_before(
+def test_a_corrupt_newest_checkpoint_is_skipped_for_the_one_before(
     copy: Path, file: str, how: str
 ) -> None:
     path = list_checkpoints(copy)[-1] / file
@@ -113,14 +113,14 @@ def test_a_damaged_newest_checkpoint_is_left_for_the_one_before(
     else:
         data[len(data) // 2] ^= 0x80
         path.write_bytes(data)
-    said: list[str] = []
-    found = load_newest_intact(copy, said.append)
+    messages: list[str] = []
+    found = load_newest_intact(copy, messages.append)
     assert found is not None
     assert found.path == list_checkpoints(copy)[-2]
-    assert file in said[0]
+    assert file in messages[0]
 
 
-def test_a_damaged_checkpoint_is_set_aside_and_never_the_best(
+def test_a_corrupt_checkpoint_is_quarantined_and_never_the_best(
     shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, validated = tmp_path / "run", ("validation.every_steps=1000", "validation.max_samples=20")
@@ -138,7 +138,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_never_the_best(
     assert (out / "checkpoints" / "step-00000005.unusable").is_dir()
 
 
-def test_an_older_state_that_cannot_be_read_stops_neither_the_run_nor_who_uses_it(
+def test_an_older_state_that_cannot_be_read_stops_neither_training_nor_evaluation(
     shards: Path, copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (list_checkpoints(copy)[0] / "state.json").write_bytes(b"{")
@@ -153,7 +153,7 @@ def test_an_older_state_that_cannot_be_read_stops_neither_the_run_nor_who_uses_i
         checkpoint_path(copy)
 
 
-def test_where_all_are_damaged_nothing_starts_anew(shards: Path, copy: Path) -> None:
+def test_where_all_are_corrupt_no_run_starts_from_scratch(shards: Path, copy: Path) -> None:
     for path in list_checkpoints(copy):
         (path / "model.safetensors").write_bytes(b"")
     with pytest.raises(DamageError, match="no checkpoint is intact"):
@@ -206,7 +206,7 @@ def test_a_full_disk_ends_the_run_and_the_old_checkpoint_is_untouched(
     } == before
 
 
-def test_another_corpus_is_refused_and_a_longer_one_may_be_gone_on_with(
+def test_another_corpus_is_refused_and_a_longer_one_can_be_permitted(
     shards: Path, copy: Path, tmp_path: Path
 ) -> None:
     longer, other = corpus(tmp_path / "longer", (14, 13, 9)), corpus(tmp_path / "other", (13, 14))
@@ -229,13 +229,13 @@ def test_another_config_is_refused_by_the_name_of_the_key(shards: Path, copy: Pa
         trained(shards, copy, "max_steps=8", "momentum=0.5", "optimizer.lr=0.25", resume="auto")
 
 
-def test_going_on_to_another_last_step_says_so_in_one_line(
+def test_resuming_with_another_last_step_is_reported_in_one_line(
     shards: Path, copy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trained(shards, copy, "max_steps=7", resume="auto")
-    said = [line for line in capsys.readouterr().err.splitlines() if "another config" in line]
-    assert len(said) == 1
-    assert said[0].endswith("max_steps 7 (was 6)")
+    messages = [line for line in capsys.readouterr().err.splitlines() if "another config" in line]
+    assert len(messages) == 1
+    assert messages[0].endswith("max_steps 7 (was 6)")
     trained(shards, copy, "max_steps=7", resume="auto")
     assert "another config" not in capsys.readouterr().err
 
@@ -250,7 +250,7 @@ def test_a_checkpoint_older_than_a_key_had_its_default(shards: Path, copy: Path)
         trained(shards, copy, "max_steps=8", "head_dropout=0.5", resume="auto")
 
 
-def test_what_is_refused_sets_nothing_aside(shards: Path, copy: Path) -> None:
+def test_a_refused_run_quarantines_nothing(shards: Path, copy: Path) -> None:
     (list_checkpoints(copy)[-1] / "model.safetensors").write_bytes(b"")
     with pytest.raises(RecipeError, match="momentum"):
         trained(shards, copy, "max_steps=7", "momentum=0.5", resume="auto")

@@ -17,11 +17,13 @@ STEPS = 30
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("objective", ["brivl", "clip"])
-def test_ranks_have_no_say_in_losses_weights_and_queues(objective: str, tmp_path: Path) -> None:
+def test_the_number_of_ranks_does_not_change_losses_weights_and_queues(
+    objective: str, tmp_path: Path
+) -> None:
     shards = corpus(tmp_path / "corpus", (70, 70))
-    # The warm-up of brivl-tiny: at a full rate, rounding grows tenfold every few steps, whatever the ranks do. Its
-    # batch
-    # too: vectors differ in their last bits, which a temperature of 0.07 makes 1e-6 of a pair's loss.
+    # The warm-up of brivl-tiny: at a full rate, rounding errors grow tenfold every few steps, on
+    # any number of ranks. Its batch too: vectors differ in their last bits, which a temperature of
+    # 0.07 makes 1e-6 of a pair's loss.
     more = ["--max-steps", str(STEPS), "--batch-size", "32", "--set", "optimizer.warmup_steps=100"]
     more += ["--set", "negatives.queue=96"]
     if objective == "clip":
@@ -41,7 +43,7 @@ def test_ranks_have_no_say_in_losses_weights_and_queues(objective: str, tmp_path
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_with_another_number_of_ranks(tmp_path: Path) -> None:
+def test_a_run_resumes_with_another_number_of_ranks(tmp_path: Path) -> None:
     shards = corpus(tmp_path / "corpus")
     constant = ("--set", "optimizer.min_lr_share=1.0")
     run_ranks(shards, tmp_path / "mixed", 1, "--max-steps", "6", *constant)
@@ -51,7 +53,7 @@ def test_a_run_goes_on_with_another_number_of_ranks(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_when_a_rank_is_killed_the_job_ends_with_an_error_and_goes_on_when_asked(
+def test_when_a_rank_is_killed_the_job_ends_with_an_error_and_can_be_resumed(
     tmp_path: Path,
 ) -> None:
     shards = corpus(tmp_path / "corpus")
@@ -88,44 +90,44 @@ def test_sigterm_to_the_launcher_saves_once_and_exits_with_11(tmp_path: Path) ->
         while time.monotonic() < deadline and len(losses(tmp_path / "run")) < 3:
             time.sleep(0.1)
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=30)
+        _, stderr = process.communicate(timeout=30)
     finally:
         process.kill()
     assert process.returncode == 11
-    assert said.decode().count("stopped at step") == 1
+    assert stderr.decode().count("stopped at step") == 1
     assert len(list_checkpoints(tmp_path / "run")) == 1
 
 
-def test_a_batch_that_ranks_cannot_share_is_refused_once_before_any_starts(tmp_path: Path) -> None:
+def test_a_batch_that_ranks_do_not_divide_is_refused_once_before_any_starts(tmp_path: Path) -> None:
     process = ranks_command(corpus(tmp_path / "corpus"), tmp_path / "run", 3, "--batch-size", "8")
-    _, said = process.communicate(timeout=120)
+    _, stderr = process.communicate(timeout=120)
     assert process.returncode == 2
-    assert said.decode().count("cannot be divided by 3 ranks") == 1
+    assert stderr.decode().count("cannot be divided by 3 ranks") == 1
     assert not (tmp_path / "run").exists()
 
 
-def test_a_corpus_that_is_missing_is_said_once_before_any_rank_starts(tmp_path: Path) -> None:
+def test_a_missing_corpus_is_reported_once_before_any_rank_starts(tmp_path: Path) -> None:
     shards = corpus(tmp_path / "corpus")
     for given in (tmp_path / "nosuch",), (shards, "--val-shards", tmp_path / "nosuch"):
         process = ranks_command(given[0], tmp_path / "run", 2, *map(str, given[1:]))
-        _, said = process.communicate(timeout=120)
+        _, stderr = process.communicate(timeout=120)
         assert process.returncode == 2
-        assert said.decode().count("nosuch: there is no such corpus") == 1
+        assert stderr.decode().count("nosuch: there is no such corpus") == 1
 
 
 @pytest.mark.slow
-def test_ranks_agree_when_a_validation_fails_and_when_a_checkpoint_is_damaged(
+def test_ranks_agree_when_a_validation_fails_and_when_a_checkpoint_is_corrupt(
     tmp_path: Path,
 ) -> None:
     shards = corpus(tmp_path / "corpus")
-    pictures = wordless(shards, tmp_path / "wordless.tar")
+    images = wordless(shards, tmp_path / "wordless.tar")
     out, every = tmp_path / "run", ("--max-steps", "4", "--save-every", "2")
     process = ranks_command(
-        shards, out, 2, *every, "--val-shards", str(pictures), "--set", "validation.every_steps=3"
+        shards, out, 2, *every, "--val-shards", str(images), "--set", "validation.every_steps=3"
     )
-    _, said = process.communicate(timeout=120)
+    _, stderr = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert "no_text (it has jpg)" in said.decode()
+    assert "no_text (it has jpg)" in stderr.decode()
     assert [path.name for path in list_checkpoints(out)] == ["step-00000002", "step-00000003"]
     (list_checkpoints(out)[-1] / "model.safetensors").write_bytes(b"")
     run_ranks(shards, out, 2, *every, "--resume", "auto")

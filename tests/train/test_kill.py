@@ -38,7 +38,7 @@ def _wait_for_a_save(process: BaseProcess, out: Path, before: int, limit_s: floa
 @pytest.mark.parametrize(
     "kills", [5, pytest.param(50, marks=[pytest.mark.slow, pytest.mark.timeout(900)])]
 )
-def test_a_run_that_is_killed_again_and_again_has_the_losses_of_one_that_is_not(
+def test_a_run_that_is_killed_repeatedly_has_the_losses_of_an_uninterrupted_one(
     kills: int, tmp_path: Path
 ) -> None:
     shards = corpus(tmp_path / "corpus")

@@ -1,4 +1,4 @@
-"""What a training does when things go wrong, and that it learns; faults P5 and P9."""
+"""Training under faults, and that it learns; faults P5 and P9."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _spoil(monkeypatch: pytest.MonkeyPatch, steps: set[int], where: str) -> None:
-    """From here on, the steps named have something that is not finite: a picture, the loss, or a gradient."""
+    """Makes a value of these steps not finite: an image, the loss, or a gradient."""
     real = step_module.micro_step
 
     def spoiled(
@@ -40,7 +40,7 @@ def _spoil(monkeypatch: pytest.MonkeyPatch, steps: set[int], where: str) -> None
     ) -> step_module.MicroStepOutput:
         if training.step not in steps:
             return real(training, module, part, config, ranks)
-        if where == "picture":
+        if where == "image":
             part.inputs.image[0, 0, 0, 0] = float("nan")
         found = real(training, module, part, config, ranks)
         if where == "loss":
@@ -58,7 +58,7 @@ def _spoil(monkeypatch: pytest.MonkeyPatch, steps: set[int], where: str) -> None
     monkeypatch.setattr(step_module, "micro_step", spoiled)
 
 
-@pytest.mark.parametrize("where", ["picture", "loss", "gradient"])
+@pytest.mark.parametrize("where", ["image", "loss", "gradient"])
 def test_a_step_that_is_not_finite_is_skipped_and_counted(
     where: str, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,7 +79,7 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(
 def test_five_in_a_row_stop_with_the_last_good_checkpoint_kept(
     shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _spoil(monkeypatch, set(range(5, 99)), "picture")
+    _spoil(monkeypatch, set(range(5, 99)), "image")
     with pytest.raises(FailureBudgetError, match="5 steps in a row") as stopped:
         trained(shards, tmp_path / "run", "max_steps=50")
     assert stopped.value.exit_code == 9
@@ -93,13 +93,13 @@ def test_a_skipped_step_leaves_weights_and_optimizer_as_they_were(
     shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = trained(shards, tmp_path / "before", "max_steps=3", "optimizer.min_lr_share=1.0")
-    _spoil(monkeypatch, {3}, "picture")
+    _spoil(monkeypatch, {3}, "image")
     after = trained(shards, tmp_path / "after", "max_steps=4", "optimizer.min_lr_share=1.0")
     for name, value in before.towers.state_dict().items():
         assert torch.equal(value, after.towers.state_dict()[name]), name
 
 
-def test_sigterm_saves_and_exits_with_11_and_the_same_command_goes_on(
+def test_sigterm_saves_and_exits_with_11_and_the_same_command_continues(
     shards: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"

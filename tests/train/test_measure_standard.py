@@ -44,7 +44,7 @@ def _first_batches(shards: Path, out: Path, count: int) -> list[Batch]:
     return [next(source) for _ in range(count)]
 
 
-def test_what_heads_read_gets_mean_0_and_deviation_1(
+def test_inputs_of_heads_get_mean_0_and_deviation_1(
     shards: Path, run: tuple[TrainingState, Path]
 ) -> None:
     training, out = run
@@ -63,7 +63,7 @@ def test_what_heads_read_gets_mean_0_and_deviation_1(
         assert torch.allclose(found.std(0, correction=0), torch.ones(found.shape[1]), atol=1e-2)
 
 
-def test_without_the_key_nothing_changes_and_no_checkpoint_knows_it(
+def test_without_the_key_nothing_changes_and_no_checkpoint_has_it(
     shards: Path, tmp_path: Path
 ) -> None:
     training = trained(shards, tmp_path / "run", "max_steps=1", "checkpoints.every_steps=1")
@@ -76,7 +76,7 @@ def _tensors(out: Path, file: str = "model") -> dict[str, Tensor]:
     return load_checkpoint(list_checkpoints(out)[-1]).tensors[file]
 
 
-def test_the_measure_is_kept_with_both_pairs_of_towers_and_used_again(
+def test_the_statistics_are_saved_with_towers_and_momentum_towers_and_loaded(
     run: tuple[TrainingState, Path],
 ) -> None:
     training, out = run
@@ -93,7 +93,7 @@ def test_the_measure_is_kept_with_both_pairs_of_towers_and_used_again(
     assert training.momentum_towers is not None
 
 
-def test_going_on_keeps_what_was_measured(
+def test_resuming_keeps_the_statistics(
     run: tuple[TrainingState, Path], shards: Path, tmp_path: Path
 ) -> None:
     trained(shards, tmp_path / "run", "standardise=true", "max_steps=2", "dropout=0.0")
@@ -102,7 +102,7 @@ def test_going_on_keeps_what_was_measured(
         assert torch.equal(_tensors(tmp_path / "run")[name], value), name
 
 
-def test_a_start_from_a_run_takes_its_measure(
+def test_a_start_from_a_run_takes_its_statistics(
     run: tuple[TrainingState, Path], shards: Path, tmp_path: Path
 ) -> None:
     other = ("max_steps=1", "checkpoints.every_steps=1", "seed=5")
@@ -112,7 +112,7 @@ def test_a_start_from_a_run_takes_its_measure(
         trained(shards, tmp_path / "other", *other, init=run[1])
 
 
-def test_ranks_measure_the_same(shards: Path, tmp_path: Path) -> None:
+def test_ranks_measure_the_same_statistics(shards: Path, tmp_path: Path) -> None:
     for ranks in (1, 2):
         run_ranks(
             shards, tmp_path / str(ranks), ranks, "--max-steps", "1", "--set", "standardise=true"
@@ -122,6 +122,6 @@ def test_ranks_measure_the_same(shards: Path, tmp_path: Path) -> None:
         assert torch.allclose(one[name], two[name], rtol=1e-5, atol=1e-6), name
 
 
-def test_published_towers_have_no_such_thing() -> None:
+def test_released_towers_are_not_standardised() -> None:
     with pytest.raises(RecipeError, match="standardise: the released towers"):
         config("standardise=true", "compat=released")

@@ -10,7 +10,7 @@ def _tower() -> nn.Sequential:
     return tower
 
 
-def test_a_copy_shares_what_is_frozen_and_owns_what_learns() -> None:
+def test_a_copy_shares_what_is_frozen_and_owns_what_trains() -> None:
     tower = _tower()
     copy = momentum_copy(tower)
     assert copy[0].weight is tower[0].weight
@@ -20,7 +20,7 @@ def test_a_copy_shares_what_is_frozen_and_owns_what_learns() -> None:
     assert tower[2].weight.requires_grad
 
 
-def test_a_copy_moves_by_the_rest_of_the_momentum_and_takes_the_buffers() -> None:
+def test_a_copy_moves_by_one_minus_the_momentum_and_copies_the_buffers() -> None:
     tower = _tower()
     copy = momentum_copy(tower)
     before = copy[2].weight.clone()
@@ -32,7 +32,7 @@ def test_a_copy_moves_by_the_rest_of_the_momentum_and_takes_the_buffers() -> Non
     assert torch.equal(copy[1].running_mean, tower[1].running_mean)
 
 
-def test_a_momentum_of_one_keeps_and_of_zero_copies() -> None:
+def test_a_momentum_of_one_keeps_the_weights_and_of_zero_copies_them() -> None:
     tower = _tower()
     copy = momentum_copy(tower)
     before = copy[2].weight.clone()

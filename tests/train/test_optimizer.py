@@ -14,7 +14,7 @@ class _Towers(nn.Module):
 
 
 def _moved(factor: float, decay: float = 0.0) -> dict[str, float]:
-    """How far each parameter goes in one step with gradients of one, as shares of the rate."""
+    """How far each parameter moves in one step with gradients of one, in shares of the rate."""
     towers = _Towers()
     before = {name: one.detach().clone() for name, one in towers.named_parameters()}
     config = OptimizerConfig(lr=1.0, backbone_lr_factor=factor, weight_decay=decay)
@@ -39,7 +39,7 @@ def test_backbones_learn_at_their_share_of_the_rate() -> None:
     )
 
 
-def test_all_learn_alike_where_nothing_is_said() -> None:
+def test_all_learn_at_the_same_rate_by_default() -> None:
     assert {round(far, 3) for far in _moved(1.0).values()} == {1.0}
 
 

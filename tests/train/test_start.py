@@ -1,4 +1,4 @@
-"""What a run begins with, and what is refused before its first step."""
+"""The start of a run, and what is refused before its first step."""
 
 import shutil
 import tarfile
@@ -15,9 +15,7 @@ from wenlan_data.model.towers import make_towers
 from wenlan_data.train.resume import load_initial_weights
 
 
-def test_pairs_to_validate_with_are_looked_at_before_the_first_step(
-    shards: Path, tmp_path: Path
-) -> None:
+def test_validation_shards_are_checked_before_the_first_step(shards: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty.tar"
     tarfile.open(empty, "w").close()  # without members
     for path, message in (
@@ -37,17 +35,17 @@ def test_pairs_to_validate_with_are_looked_at_before_the_first_step(
 
 
 def test_a_validation_that_fails_loses_no_step(shards: Path, tmp_path: Path) -> None:
-    pictures = wordless(shards, tmp_path / "wordless.tar")
+    images = wordless(shards, tmp_path / "wordless.tar")
     with pytest.raises(DamageError, match=r"no_text \(it has jpg\): 100 samples"):
         trained(
             shards, tmp_path / "run", "max_steps=7", "checkpoints.every_steps=100", "validation.every_steps=3",
-            val_shards=(pictures,),
+            val_shards=(images,),
         )  # fmt: skip
     assert [path.name for path in list_checkpoints(tmp_path / "run")] == ["step-00000003"]
     assert trained(shards, tmp_path / "run", "max_steps=7", resume="auto").step == 7
 
 
-def test_a_run_that_is_refused_for_missing_weights_leaves_nothing(
+def test_a_run_that_is_refused_for_missing_weights_leaves_no_files(
     shards: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match=r"missing\.safetensors"):
@@ -71,7 +69,7 @@ def test_a_run_is_not_written_over_by_accident(shards: Path, run: Path) -> None:
         trained(shards, run, "max_steps=6")
 
 
-def test_a_checkpoint_of_another_run_is_not_gone_on_with_over_a_run(
+def test_a_checkpoint_of_another_run_is_not_resumed_over_a_run(
     shards: Path, run: Path, copy: Path
 ) -> None:
     with pytest.raises(UsageError, match="holds a run already"):
@@ -99,10 +97,10 @@ def test_weights_of_another_shape_or_without_their_vocabulary_are_refused(
         UsageError, match=r"model\.safetensors: \d+ parameters are missing or have another shape"
     ):
         load_initial_weights(make_towers(config("embedding=8"), 50), file)
-    goes_on = trained(
+    resumed = trained(
         shards, shutil.copytree(run, tmp_path / "on"), "max_steps=7", init=file, resume="auto"
     )
-    assert goes_on.step == 7
+    assert resumed.step == 7
     normed = config("image.backbone=test_resnet")
     source, target = make_towers(normed, 50), make_towers(normed.model_copy(update={"seed": 1}), 50)
     weights = {
@@ -128,7 +126,9 @@ def test_weights_of_another_shape_or_without_their_vocabulary_are_refused(
     assert not (tmp_path / "tuned").exists()
 
 
-def test_resume_auto_starts_anew_where_there_is_nothing(shards: Path, tmp_path: Path) -> None:
+def test_resume_auto_starts_from_scratch_where_there_is_nothing(
+    shards: Path, tmp_path: Path
+) -> None:
     assert trained(shards, tmp_path / "new", "max_steps=2", resume="auto").step == 2
 
 
@@ -137,6 +137,6 @@ def test_fine_tuning_starts_at_step_0_with_the_weights_of_another_run(
 ) -> None:
     first = trained(shards, tmp_path / "tuned", "max_steps=1", init=run)
     assert first.step == 1
-    anew = trained(shards, tmp_path / "anew", "max_steps=1")
-    assert losses(tmp_path / "tuned") != losses(tmp_path / "anew")
-    assert anew.queues.fill == first.queues.fill == 8
+    scratch = trained(shards, tmp_path / "scratch", "max_steps=1")
+    assert losses(tmp_path / "tuned") != losses(tmp_path / "scratch")
+    assert scratch.queues.fill == first.queues.fill == 8
