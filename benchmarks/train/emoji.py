@@ -1,12 +1,12 @@
-"""Retrieval on emoji: three drawing styles to train, a fourth to test; against frozen features and two trained heads.
+"""Retrieval on emoji: trains on three drawing styles, tests on a fourth, beside heads on frozen features.
 
 python -m benchmarks.train.emoji --work FOLDER [--splits noto,fluent,unseen] [--seeds 0,1,2] [--from-nothing]
 
-Needs npm and pip for the packages named in `emoji_corpora.py` (260 MB), and resvg-py to draw OpenMoji's SVG.
-The bar is the frozen-feature baseline (MobileNetV2 and e5-small frozen, two MLP heads, InfoNCE): `BAR`. A run that was
-stopped goes on where it was. The settings were chosen on the splits `choice*`, which test on other emoji and another
-style than those that count; those of `unseen` on folds of the seen emoji, its steps and tokens after looks at its
-figures (README.md).
+Needs npm and pip for the packages named in `emoji_corpora.py` (260 MB), and resvg-py to draw
+OpenMoji's SVG. The bar is the frozen-feature baseline (MobileNetV2 and e5-small frozen, two MLP
+heads, InfoNCE): `BAR`. A run that was stopped is resumed. The settings were chosen on the splits
+`choice*`, which test on other emoji and another style than the reported splits; those of `unseen` on
+folds of the seen emoji, its steps and tokens after its results were known (README.md).
 """
 
 import argparse
@@ -36,8 +36,9 @@ SETTINGS = (
 )  # fmt: skip
 
 
-# Where meanings are new, what the backbones know must stay: little of them learns, and slowly, and neither attention
-# nor a projection comes between them and wide heads. Other words for the same emoji train too.
+# For new meanings the backbones must keep what they learned in pretraining: few of their layers
+# train, at a low rate, and wide heads read their features without attention or projection. Other
+# words for the same emoji train too.
 FOR_MEANING = (
     "text.choose=mixed", "text.train=1", "image.size_px=224", "image.train=[bn2]",
     "image.projection=false", "attention.layers=0", "embedding=256", "head_width=2048", "standardise=true",
@@ -50,7 +51,7 @@ FOR_MEANING = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """What trains and what tests: styles, and which shares of the emoji."""
+    """Styles and shares of the emoji to train and to test on."""
 
     train: tuple[str, ...]
     test: tuple[str, ...]
@@ -59,7 +60,7 @@ class Split:
     settings: tuple[str, ...] = ()
 
     def trained_on(self) -> str:
-        """Splits that train on the same pictures share a run."""
+        """The name of the training data: splits with the same one share a run."""
         return "-".join([*self.train, *self.train_shares])
 
 
@@ -117,7 +118,7 @@ def main() -> None:
 def run(
     work: Path, made: dict[tuple[str, str], Path], name: str, settings: list[str]
 ) -> dict[str, object]:
-    """One training and its figures on the style that it did not see."""
+    """Trains once and evaluates on the style that was not trained on."""
     split, config = SPLITS[name], load_config("brivl-tiny", settings)
     train, test = corpora_of(split, made)
     out = work / "runs" / f"{split.trained_on()}-{config.digest()[:8]}"
@@ -142,18 +143,20 @@ def run(
 
 
 def corpora_of(split: Split, made: dict[tuple[str, str], Path]) -> tuple[list[Path], list[Path]]:
-    """What trains and what tests."""
+    """The corpora to train and to test on."""
     train = [made[style, share] for style in split.train for share in split.train_shares]
     return train, [made[style, share] for style in split.test for share in split.test_shares]
 
 
 def timed(*words: object) -> dict[str, float]:
-    """Run to the end; processor time and memory of it and its workers, since it last went on."""
+    """Runs a command; returns processor time and memory of it and its workers, since it was resumed."""
     process = subprocess.Popen(wenlan(*words), stdout=sys.stderr)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise SystemExit(f"training ended with {process.returncode}: the same command goes on")
+        raise SystemExit(
+            f"training ended with {process.returncode}: run the same command to resume"
+        )
     return {"cpu_s": round(used.ru_utime + used.ru_stime), "max_rss_mb": used.ru_maxrss // 1024}
 
 
@@ -177,7 +180,7 @@ def in_percent(found: dict[str, dict[str, float]]) -> dict[str, object]:
 
 
 def with_backbones(work: Path) -> tuple[str, ...]:
-    """brivl-tiny with MobileNetV2 and e5-small: the last blocks and layers learn, regions and queue are in use."""
+    """Settings for brivl-tiny with MobileNetV2 and e5-small, of which the last blocks and layers train."""
     image, text = work / "mobilenetv2.safetensors", work / "e5-small"
     if not image.exists():
         mobilenet(next((work / "pip").rglob("mobilenet_v2-*.pth")), image)

@@ -1,4 +1,4 @@
-"""Backbones out of packages, as files that a config names: MobileNetV2 for timm, e5-small for transformers."""
+"""Converts backbones from pip packages to files for a config: MobileNetV2 and e5-small."""
 
 import json
 import struct

@@ -1,10 +1,11 @@
-"""Recall of a run of `train_emoji.py --splits unseen` as if there were as many candidates as the baseline had.
+"""Recall of a run of `emoji.py --splits unseen` with as many candidates as the baseline had.
 
 python -m benchmarks.train.emoji_candidates --work FOLDER --run FOLDER/runs/NAME [--among 327]
 
-The more candidates, the harder a query: recalls over 344 and over 327 are not alike. What is printed is the exact mean
-over all draws of `--among` of the pairs, for a query of rank r among N: that at most k-1 of its r-1 wrong answers
-before the right one are drawn, hypergeometric with N-1 others of which `--among` less one stay.
+The more candidates, the harder a query: recalls over 344 and over 327 are not alike. What is
+printed is the exact mean over all draws of `--among` of the pairs, for a query of rank r among N:
+that at most k-1 of its r-1 wrong answers before the right one are drawn, hypergeometric with N-1
+others of which `--among` less one stay.
 """
 
 import argparse
@@ -43,26 +44,26 @@ def main() -> None:
 
 
 def ranks_of(run: Path, test: list[Path]) -> tuple[Tensor, Tensor]:
-    """Ranks both ways, from 1. Ends where two pictures share a caption: then pairs cannot be drawn."""
+    """Ranks in both directions, from 1. Exits where two images share a caption: pairs cannot be drawn."""
     model = load_model(run)
     parts = list(embed_corpus(model, test, workers=0))
     captions = [text for part in parts for text in part.texts]
     if len(set(captions)) != len(captions):
-        raise SystemExit(f"{run}: two pictures have one caption, so pairs cannot be drawn")
-    pictures, texts = torch.cat([part.image_BE for part in parts]), embed_texts(model, captions)
+        raise SystemExit(f"{run}: two images have one caption, so pairs cannot be drawn")
+    images, texts = torch.cat([part.image_BE for part in parts]), embed_texts(model, captions)
     pairs = [(row, row) for row in range(len(captions))]
-    return answer_ranks(pictures, texts, pairs), answer_ranks(texts, pictures, pairs)
+    return answer_ranks(images, texts, pairs), answer_ranks(texts, images, pairs)
 
 
 def recalls(rank: Tensor, among: int) -> list[float]:
-    """Percent at each of `CUTS`, the mean over all draws of `among` candidates that hold the right one."""
+    """Recall in percent at each of `CUTS`: the mean over all draws of `among` candidates with the correct one."""
     every = len(rank)
     chances = [[chance(int(one), every, among, cut) for one in rank] for cut in CUTS]
     return [round(100 * sum(one) / every, 1) for one in chances]
 
 
 def chance(rank: int, every: int, among: int, cut: int) -> float:
-    """That an answer of `rank` among `every` candidates is one of the first `cut` where `among` of them are drawn."""
+    """Probability that an answer of `rank` among `every` is in the first `cut` of `among` drawn ones."""
     before, others, kept = rank - 1, every - 1, among - 1
     drawn = sum(
         comb(before, few) * comb(others - before, kept - few) for few in range(min(cut, before + 1))

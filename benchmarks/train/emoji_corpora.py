@@ -43,10 +43,10 @@ CHOICE_SHARES = ("kept", "held")
 UNSEEN_SHARE, HELD_SHARE = 1 / 5, 1 / 7
 SIDE_PX = 64
 STORED_PX = 128
-"""Pictures of 64 px are drawn out to twice that: a corpus holds JPEG with half the colour resolution."""
+"""Images of 64 px are drawn out to twice that: a corpus holds JPEG with half the colour resolution."""
 FLAGS = 9
 """The group of flags in emojibase: they are named after countries, and left out as in the baseline."""
-# Two emoji that look alike are two emoji: only equal bytes are one picture. Labels are kept as they are.
+# Two emoji that look alike are two emoji: only equal bytes are one image. Labels are kept as they are.
 RECIPE = """
 name: emoji
 image: {formats: [jpeg, png, webp], min_side_px: 48, max_aspect: 4.0, min_bytes: 100, max_side_px: 1024,
@@ -70,7 +70,7 @@ def corpora(work: Path) -> dict[tuple[str, str], Path]:
         unpack(work)
         draw(work)
         (work / "emoji.yaml").write_text(RECIPE, encoding="utf-8")
-        with served(work / "pictures") as host:
+        with served(work / "images") as host:
             for (style, share), out in missing.items():
                 _build(work, style, share, out, host)
     return made
@@ -94,23 +94,23 @@ def unpack(work: Path) -> None:
 
 
 def draw(work: Path) -> None:
-    """`pictures/STYLE/CODE.png` of every emoji that is no flag, and `pictures/STYLE-SHARE.jsonl` with the texts."""
-    shutil.rmtree(work / "pictures", ignore_errors=True)
+    """`images/STYLE/CODE.png` of every emoji that is no flag, and `images/STYLE-SHARE.jsonl` with the texts."""
+    shutil.rmtree(work / "images", ignore_errors=True)
     rows: dict[tuple[str, str], list[dict[str, object]]] = {which: [] for which in _tables()}
     for code, texts in texts_of_emoji(work):
         for style in STYLES:
             source = place(work, style, code)
             if source is not None:
-                target = work / "pictures" / style / f"{code}.png"
+                target = work / "images" / style / f"{code}.png"
                 target.parent.mkdir(parents=True, exist_ok=True)
-                picture(source, target)
+                draw_image(source, target)
                 for share in shares_of(code):
                     rows[style, share].append(
                         {"url": f"{style}/{code}.png", "text": texts, "page_url": code}
                     )
     for (style, share), found in rows.items():
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in found)
-        (work / "pictures" / f"{style}-{share}.jsonl").write_text(lines, encoding="utf-8")
+        (work / "images" / f"{style}-{share}.jsonl").write_text(lines, encoding="utf-8")
 
 
 def shares_of(code: str) -> tuple[str, ...]:
@@ -153,7 +153,7 @@ def place(work: Path, style: str, code: str) -> Path | None:
     return next((path for path in tries if path.exists()), None)
 
 
-def picture(source: Path, target: Path) -> None:
+def draw_image(source: Path, target: Path) -> None:
     """64 px of an emoji on white, as a PNG of 128 px."""
     if source.suffix == ".svg":
         target.write_bytes(
@@ -169,7 +169,7 @@ def picture(source: Path, target: Path) -> None:
 
 @contextmanager
 def served(root: Path) -> Iterator[str]:
-    """The pictures on a loopback port; gives `host:port`."""
+    """The images on a loopback port; gives `host:port`."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(root)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -188,7 +188,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 def _build(work: Path, style: str, share: str, out: Path, host: str) -> None:
     """One page an emoji: its drawings in other styles are no negatives of each other."""
-    drawn = (work / "pictures" / f"{style}-{share}.jsonl").read_text("utf-8").splitlines()
+    drawn = (work / "images" / f"{style}-{share}.jsonl").read_text("utf-8").splitlines()
     table = work / f"{style}-{share}.jsonl"
     with table.open("w", encoding="utf-8") as file:
         for row in map(json.loads, drawn):

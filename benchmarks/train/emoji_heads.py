@@ -1,11 +1,12 @@
-"""Two heads on frozen features of the same backbones, on the splits of `train_emoji.py`: what training has to beat.
+"""A baseline for `emoji.py`: two heads on frozen features of the same backbones, on its splits.
 
 python -m benchmarks.train.emoji_heads --work FOLDER [--splits noto,fluent,unseen] [--seeds 0] [--width 512]
 
-MobileNetV2's map of the picture and e5-small's states, each as a mean less what all share, to two layers with dropout,
-InfoNCE over the batch; texts are chosen as `text.choose: mixed` does. Features are made once for all splits.
-The split `folds` is for choosing settings of `unseen` without a look at it: all styles of four fifths of the seen emoji
-train, Noto's drawings of the last fifth are tested, each fifth in turn.
+The mean of MobileNetV2's feature map and of e5-small's hidden states, each standardised, goes
+through two layers with dropout; InfoNCE over the batch; texts are chosen as `text.choose: mixed` does. Features
+are made once for all splits. The split `folds` is for choosing settings of `unseen` without a look
+at it: all styles of four fifths of the seen emoji train, Noto's drawings of the last fifth are
+tested, each fifth in turn.
 """
 
 import argparse
@@ -38,7 +39,7 @@ EMBEDDING = 256
 BATCH, RATE, DECAY, TEMPERATURE = 256, 1e-3, 1e-2, 0.07
 FOLDS = 5
 Samples = tuple[Tensor, list[list[str]]]
-"""(N, 1280) of pictures, and the texts of each, the caption first."""
+"""(N, 1280) of images, and the texts of each, the caption first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,31 +54,30 @@ class Choice:
 
 @dataclass(slots=True)
 class Features:
-    """Frozen features: pictures by corpus, texts by themselves."""
+    """Frozen features: images by corpus, texts by themselves."""
 
     tokenizer: Path
     config: TrainConfig
     towers: Towers
-    pictures: dict[Path, Samples] = field(default_factory=dict)
+    images: dict[Path, Samples] = field(default_factory=dict)
     texts: dict[str, Tensor] = field(default_factory=dict)
 
     @torch.no_grad()
     def of(self, paths: list[Path]) -> Samples:
         """What is in these corpora."""
         for path in paths:
-            if path not in self.pictures:
-                self.pictures[path] = self._pictures(path)
+            if path not in self.images:
+                self.images[path] = self._image_features(path)
                 self._read(
                     sorted(
-                        {text for texts in self.pictures[path][1] for text in texts}
-                        - set(self.texts)
+                        {text for texts in self.images[path][1] for text in texts} - set(self.texts)
                     )
                 )
-        return torch.cat([self.pictures[path][0] for path in paths]), [
-            texts for path in paths for texts in self.pictures[path][1]
+        return torch.cat([self.images[path][0] for path in paths]), [
+            texts for path in paths for texts in self.images[path][1]
         ]
 
-    def _pictures(self, path: Path) -> Samples:
+    def _image_features(self, path: Path) -> Samples:
         keys: list[str] = []
         found: list[Tensor] = []
         with Loader(
@@ -90,9 +90,9 @@ class Features:
         ) as loader:
             for batch in loader:
                 kept = [row for row, again in enumerate(batch["repeated"].tolist()) if not again]
-                picture = normalise_images(batch["image"][kept], self.config)
+                image = normalise_images(batch["image"][kept], self.config)
                 found.append(
-                    feature_map(self.towers.image.backbone, picture, self.towers.image.width).mean(
+                    feature_map(self.towers.image.backbone, image, self.towers.image.width).mean(
                         (2, 3)
                     )
                 )
@@ -115,7 +115,7 @@ class Features:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Values to vectors of length 1, after the mean and deviation of what trains."""
+    """Standardises features by the training set and maps them to L2-normalised vectors."""
 
     layers: nn.Module
     mean: Tensor
@@ -138,7 +138,7 @@ def main() -> None:
         "--width", type=int, default=512, help="values between the two layers of a head"
     )
     parser.add_argument(
-        "--size-px", type=int, default=224, help="side of the pictures that MobileNetV2 sees"
+        "--size-px", type=int, default=224, help="side of the images that MobileNetV2 sees"
     )
     parser.add_argument("--dropout", type=float, default=0.2)
     parser.add_argument("--steps", type=int, default=1000)
@@ -180,9 +180,9 @@ def parts(
 
 def _rows(samples: Samples, fold: int, *, within: bool) -> Samples:
     """Those whose emoji is in a fold, or is not."""
-    pictures, texts = samples
+    images, texts = samples
     rows = [row for row, one in enumerate(texts) if (fold_of(one[0]) == fold) == within]
-    return pictures[rows], [texts[row] for row in rows]
+    return images[rows], [texts[row] for row in rows]
 
 
 def fold_of(caption: str) -> int:
@@ -191,7 +191,7 @@ def fold_of(caption: str) -> int:
 
 
 def backbones(work: Path, size_px: int) -> Features:
-    """The backbones of `train_emoji.py`, as they come."""
+    """The backbones of `emoji.py`, as they come."""
     config = load_config("brivl-tiny", [*with_backbones(work), f"image.size_px={size_px}"])
     tokenizer = work / "heads-tokenizer.json"
     write_tokenizer(config.text, (), tokenizer)
@@ -199,26 +199,26 @@ def backbones(work: Path, size_px: int) -> Features:
 
 
 def trained(
-    pictures: Tensor, texts: list[list[str]], known: dict[str, Tensor], choice: Choice
+    images: Tensor, texts: list[list[str]], known: dict[str, Tensor], choice: Choice
 ) -> tuple[Head, Head]:
-    """Both heads; the caption trains one time in two, else another text. One that stands twice is no negative."""
+    """Trains both heads. The caption trains one time in two, else another text; equal captions are masked."""
     places = {text: at for at, text in enumerate(sorted({text for one in texts for text in one}))}
     captions = sorted({one[0] for one in texts})
     number = {text: at for at, text in enumerate(captions)}
     caption = torch.tensor([number[one[0]] for one in texts])
     typed = [[{"text": text} for text in one] for one in texts]
     values = torch.stack([known[text] for text in places])
-    heads = _head(pictures, choice), _head(torch.stack([known[text] for text in captions]), choice)
+    heads = _head(images, choice), _head(torch.stack([known[text] for text in captions]), choice)
     learning = [parameter for head in heads for parameter in head.layers.parameters()]
     optimizer = torch.optim.AdamW(learning, lr=RATE, weight_decay=DECAY)
-    for rate, rows in _steps(choice.steps, len(pictures)):
+    for rate, rows in _steps(choice.steps, len(images)):
         draws = torch.rand(len(rows)).tolist()
         chosen = [
             choose_text("mixed", texts[row][0], typed[row], draw)[0]
             for row, draw in zip(rows.tolist(), draws, strict=True)
         ]
         first, second = (
-            heads[0](pictures[rows]),
+            heads[0](images[rows]),
             heads[1](values[[places[text] for text in chosen]]),
         )
         same = caption[rows][:, None] == caption[rows][None]
@@ -235,15 +235,15 @@ def trained(
 
 @torch.no_grad()
 def tested(
-    heads: tuple[Head, Head], pictures: Tensor, texts: list[list[str]], known: dict[str, Tensor]
+    heads: tuple[Head, Head], images: Tensor, texts: list[list[str]], known: dict[str, Tensor]
 ) -> dict[str, object]:
-    """Figures as `train_emoji.py` prints them."""
+    """Figures as `emoji.py` prints them."""
     for head in heads:
         head.layers.eval()
     number = {text: at for at, text in enumerate(dict.fromkeys(one[0] for one in texts))}
     pairs = [(row, number[one[0]]) for row, one in enumerate(texts)]
     found = retrieval(
-        heads[0](pictures), heads[1](torch.stack([known[text] for text in number])), pairs
+        heads[0](images), heads[1](torch.stack([known[text] for text in number])), pairs
     )
     return in_percent(found.as_json())
 

@@ -1,8 +1,9 @@
-"""A training step on the CPU with freed memory kept, over the same step with it given back to the kernel.
+"""A training step on the CPU with freed memory kept in the process, and with it returned to the kernel.
 
-python -m benchmarks.train.memory [--turns 5] [--pictures 32] [--size-px 224]
+python -m benchmarks.train.memory [--turns 5] [--images 32] [--size-px 224]
 
-MobileNetV2 forward and backward, bf16, one thread, random weights; each run in a process of its own, in turns.
+MobileNetV2 forward and backward, bf16, one thread, random weights; each run in a process of its
+own, in turns.
 """
 
 import argparse
@@ -31,14 +32,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--pictures", type=int, default=32)
+    parser.add_argument("--images", type=int, default=32)
     parser.add_argument("--size-px", type=int, default=224)
     parser.add_argument("--one", choices=WAYS, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
-        print(json.dumps(steps(given.one, given.pictures, given.size_px)))
+        print(json.dumps(steps(given.one, given.images, given.size_px)))
         return
-    size = ["--pictures", str(given.pictures), "--size-px", str(given.size_px)]
+    size = ["--images", str(given.images), "--size-px", str(given.size_px)]
     found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
     for _ in range(given.turns):
         for way in WAYS:
@@ -57,14 +58,14 @@ def main() -> None:
     )
 
 
-def steps(way: str, pictures: int, size_px: int) -> dict[str, float]:
-    """Processor seconds of a step after the first ones, the kernel's share of them, and the most resident memory."""
+def steps(way: str, images: int, size_px: int) -> dict[str, float]:
+    """Processor and kernel seconds of a step after the warm-up, and the maximum resident memory."""
     if way == "kept" and not keep_freed_memory():
         raise SystemExit("this libc has no mallopt")
     torch.set_num_threads(1)
     network = timm.create_model("mobilenetv2_100", num_classes=0, global_pool="")
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's own
-    image = torch.randn(pictures, 3, size_px, size_px).to(memory_format=torch.channels_last)
+    image = torch.randn(images, 3, size_px, size_px).to(memory_format=torch.channels_last)
     start, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF)
     for step in range(STEPS + WARM_UP_STEPS):
         if step == WARM_UP_STEPS:

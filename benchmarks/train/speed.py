@@ -1,6 +1,6 @@
-"""Speed of training beside plain implementations: region pooling, a brivl-base step, the clip step, queue memory.
+"""Speed of training beside plain implementations: region pooling, steps of brivl and clip, memory.
 
-python -m benchmarks.train.speed [--quick]. Everything is random weights and random pictures: only time is looked at.
+python -m benchmarks.train.speed [--quick]. Weights and images are random, since only time is measured.
 """
 
 import argparse
@@ -34,32 +34,32 @@ def main() -> None:
     torch.manual_seed(0)
     print(json.dumps(pooling(2 if quick else 7)), flush=True)
     # Following with the momentum weights costs the same at any batch: the smaller one gains less.
-    for pictures in (2,) if quick else (2, 8):
-        print(json.dumps(base_step(pictures, 2 if quick else 5)), flush=True)
+    for images in (2,) if quick else (2, 8):
+        print(json.dumps(base_step(images, 2 if quick else 5)), flush=True)
     print(json.dumps(clip_step(16, 5)), flush=True)
     print(json.dumps(negatives_memory()))
 
 
-def pooling(repeats: int, pictures: int = 8) -> dict[str, object]:
-    """37 regions of 12 x 12 x 2048 maps, forward and backward: ours for boxes and for a grid, and the loop."""
-    boxes = (grid_boxes(6) * 380).expand(pictures, 37, 4).contiguous()
+def pooling(repeats: int, images: int = 8) -> dict[str, object]:
+    """37 regions of 12 x 12 x 2048 maps, forward and backward: our two ways, and the released loop."""
+    boxes = (grid_boxes(6) * 380).expand(images, 37, 4).contiguous()
     weights = grid_weights(6, 12, 12, 4, "aligned")
     ways: dict[str, Callable[[Tensor], Tensor]] = {
         "boxes": lambda maps: pool_boxes(maps, boxes, 380, 4, "released"),
         "grid": lambda maps: pool_grid(maps, weights),
         "loop": lambda maps: published_pooling(maps, boxes, 380),
     }
-    maps = torch.randn(pictures, 2048, 12, 12, requires_grad=True)
+    maps = torch.randn(images, 2048, 12, 12, requires_grad=True)
 
     def both_passes(way: Callable[[Tensor], Tensor]) -> Callable[[], object]:
         return lambda: way(maps).sum().backward()  # type: ignore[no-untyped-call]
 
     work = {name: both_passes(way) for name, way in ways.items()}
-    return {"what": "pooling", "pictures": pictures, **compared(work, "loop", repeats)}
+    return {"what": "pooling", "images": images, **compared(work, "loop", repeats)}
 
 
 def published_pooling(maps: Tensor, boxes: Tensor, size_px: int) -> Tensor:
-    """The published formula in its shape: one picture after the other, the map expanded to every box."""
+    """The released pooling: one image after the other, the map expanded to every box."""
     return torch.stack(
         [
             published_samples(one, box, size_px).mean((2, 3))
@@ -69,7 +69,7 @@ def published_pooling(maps: Tensor, boxes: Tensor, size_px: int) -> Tensor:
 
 
 def published_samples(one: Tensor, boxes: Tensor, size_px: int) -> Tensor:
-    """(R, C, 4, 4) samples of one picture."""
+    """(R, C, 4, 4) samples of one image."""
     height, width = one.shape[1:]
     x1, y1, x2, y2 = (boxes / (size_px / height)).unbind(1)
     zero = torch.zeros_like(x1)
@@ -82,7 +82,8 @@ def published_samples(one: Tensor, boxes: Tensor, size_px: int) -> Tensor:
 
 
 class PublishedImage(nn.Module):
-    """The published image forward with our tower's parts: samples, 1x1 convolution on each, mean, and the rest."""
+    """The published image forward with our tower's parts: samples, 1x1 convolution on each, mean,
+    and the rest."""
 
     def __init__(self, towers: Towers) -> None:
         super().__init__()
@@ -101,8 +102,9 @@ class PublishedImage(nn.Module):
         return normalize(self.tower.summary(torch.stack(regions), mask), dim=-1)
 
 
-def base_step(pictures: int, repeats: int) -> dict[str, object]:
-    """A step of brivl-base in fp32 on a CPU: ours, and the published forward with tokens padded to 80."""
+def base_step(images: int, repeats: int) -> dict[str, object]:
+    """A step of brivl-base in fp32 on a CPU: ours, and the published forward with tokens padded to
+    80."""
     config = base_config()
     towers = make_towers(config, VOCABULARY)
     towers.set_training()
@@ -110,7 +112,7 @@ def base_step(pictures: int, repeats: int) -> dict[str, object]:
     keys = momentum_copy(towers, cache.share)
     published, published_keys = PublishedImage(towers), PublishedImage(keys)
     queue = normalize(torch.randn(9600, 2048), dim=1)
-    ours, theirs = inputs(pictures, 24), inputs(pictures, 80)
+    ours, theirs = inputs(images, 24), inputs(images, 80)
 
     def step() -> None:
         with cache.recording():
@@ -129,11 +131,12 @@ def base_step(pictures: int, repeats: int) -> dict[str, object]:
         moco.contrastive_loss(image, text, *key, queue.clone(), queue.clone(), 0.07).backward()  # type: ignore[no-untyped-call]
 
     found = compared({"ours": step, "published": published_step}, "published", repeats)
-    return {"what": "brivl-base step", "pictures": pictures, **found}
+    return {"what": "brivl-base step", "images": images, **found}
 
 
 def base_config() -> TrainConfig:
-    """brivl-base with random weights of the same shape: a 12-layer, 768-wide BERT of which four layers learn."""
+    """brivl-base with random weights of the same shape: a 12-layer, 768-wide BERT of which four
+    layers learn."""
     return load_config(
         "brivl-base",
         ["precision=fp32", "image.weights=none", "text.backbone=small", "dropout=0.0",
@@ -147,18 +150,18 @@ def update(towers: Towers, keys: Towers) -> None:
     update_momentum(towers.text, keys.text, 0.99)
 
 
-def inputs(pictures: int, tokens: int) -> Inputs:
-    """Random pictures and texts of so many tokens."""
+def inputs(images: int, tokens: int) -> Inputs:
+    """Random images and texts of so many tokens."""
     return Inputs(
-        image=torch.randn(pictures, 3, 380, 380).contiguous(memory_format=torch.channels_last),
-        boxes=(grid_boxes(6) * 380).expand(pictures, 37, 4),
-        box_mask=torch.ones(pictures, 37, dtype=torch.bool),
-        tokens=torch.randint(5, VOCABULARY, (pictures, tokens)),
-        token_mask=torch.arange(tokens).expand(pictures, tokens) < 24,
+        image=torch.randn(images, 3, 380, 380).contiguous(memory_format=torch.channels_last),
+        boxes=(grid_boxes(6) * 380).expand(images, 37, 4),
+        box_mask=torch.ones(images, 37, dtype=torch.bool),
+        tokens=torch.randint(5, VOCABULARY, (images, tokens)),
+        token_mask=torch.arange(tokens).expand(images, tokens) < 24,
     )
 
 
-def clip_step(pictures: int, repeats: int) -> dict[str, object]:
+def clip_step(images: int, repeats: int) -> dict[str, object]:
     """The clip loss and its gradients beside open_clip's, on the vectors of equal towers."""
     try:
         from open_clip.loss import ClipLoss
@@ -167,11 +170,11 @@ def clip_step(pictures: int, repeats: int) -> dict[str, object]:
     towers = make_towers(load_config("clip-tiny"), 500)
     towers.set_training()
     given = Inputs(
-        image=torch.randn(pictures, 3, 96, 96),
-        boxes=torch.zeros(pictures, 0, 4),
-        box_mask=torch.zeros(pictures, 0, dtype=torch.bool),
-        tokens=torch.randint(5, 500, (pictures, 16)),
-        token_mask=torch.ones(pictures, 16, dtype=torch.bool),
+        image=torch.randn(images, 3, 96, 96),
+        boxes=torch.zeros(images, 0, 4),
+        box_mask=torch.zeros(images, 0, dtype=torch.bool),
+        tokens=torch.randint(5, 500, (images, 16)),
+        token_mask=torch.ones(images, 16, dtype=torch.bool),
     )
     theirs = ClipLoss()
 
@@ -183,12 +186,13 @@ def clip_step(pictures: int, repeats: int) -> dict[str, object]:
         image, text, scale = towers(given)
         theirs(image, text, scale).backward()
 
-    return {"what": "clip step", "pictures": pictures,
+    return {"what": "clip step", "images": images,
             **compared({"ours": step, "open_clip": open_clip_step}, "open_clip", repeats)}  # fmt: skip
 
 
 def negatives_memory(negatives: int = 9600, width: int = 2048) -> dict[str, object]:
-    """Bytes that so many negatives of one modality take: a queue, and a batch of which the towers keep activations."""
+    """Bytes that so many negatives of one modality take: a queue, and a batch of which the towers
+    keep activations."""
     queue = negatives * width * 4
     towers = make_towers(load_config("clip-tiny"), 500)
     towers.set_training()
@@ -210,9 +214,11 @@ def negatives_memory(negatives: int = 9600, width: int = 2048) -> dict[str, obje
 
 
 def compared(ways: dict[str, Callable[[], object]], beside: str, repeats: int) -> dict[str, object]:
-    """Each way's median seconds of wall and of processor, and the median ratio of processor time of `beside` to it.
+    """Each way's median seconds of wall and of processor, and the median ratio of processor time of
+    `beside` to it.
 
-    The ways take turns, so that other work on the machine meets all alike; the first round is not counted.
+    The ways take turns, so that other work on the machine meets all alike; the first round is not
+    counted.
     """
     rounds = [{name: timed(work) for name, work in ways.items()} for _ in range(repeats + 1)][1:]
     wall_s, cpu_s = (
