@@ -1,4 +1,5 @@
-"""Pooling against torchvision's roi_align, against grid_sample as the released code calls it, and by hand."""
+"""Pooling against torchvision's roi_align, against grid_sample as the released code calls it, and
+by hand."""
 
 import pytest
 import torch
@@ -37,7 +38,8 @@ def test_aligned_pooling_is_the_mean_of_roi_align(side: tuple[int, int]) -> None
 
 
 def _released(map_BCHW: Tensor, boxes_BR4: Tensor, size_px: int) -> Tensor:
-    """The formula of the released code: theta by corner-aligned cells, sampling by torch's default, a loop over images."""
+    """The formula of the released code: theta by corner-aligned cells, sampling by torch's default,
+    a loop over images."""
     height, width = map_BCHW.shape[-2:]
     pooled = []
     for one, boxes in zip(map_BCHW, boxes_BR4 / (size_px / height), strict=True):

@@ -1,4 +1,5 @@
-"""Weights with the released names fill our towers, and give the vectors of the released forward pass."""
+"""Weights with the released names fill our towers, and give the vectors of the released forward
+pass."""
 
 import pytest
 import torch
@@ -15,7 +16,8 @@ SIZE, WIDTH, TEXT, VOCABULARY = 64, 1280, 16, 60
 
 
 class _ImageEncoder(nn.Module):
-    """The released forward pass with the parameter names of `models/vl_model.py`, one image at a time."""
+    """The released forward pass with the parameter names of `models/vl_model.py`, one image at a
+    time."""
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()

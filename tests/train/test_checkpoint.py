@@ -164,7 +164,8 @@ def test_where_all_are_corrupt_no_run_starts_from_scratch(shards: Path, copy: Pa
 def test_a_kill_at_any_write_leaves_the_checkpoint_before(
     shards: Path, copy: Path, kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The process ends after `kept` files of the new checkpoint: what is there is what the disk holds then."""
+    """The process ends after `kept` files of the new checkpoint: what is there is what the disk
+    holds then."""
     write = checkpoint_module._write_file
     written: list[Path] = []
 

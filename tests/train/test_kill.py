@@ -1,4 +1,5 @@
-"""kill -9 at random moments, saves included: the losses are those of a run that nobody killed, to the bit (P1)."""
+"""kill -9 at random moments, saves included: the losses are those of a run that nobody killed, to
+the bit (P1)."""
 
 import multiprocessing
 import random
@@ -46,7 +47,8 @@ def test_a_run_that_is_killed_repeatedly_has_the_losses_of_an_uninterrupted_one(
     out = tmp_path / "killed"
     for _ in range(kills):
         process = _start(shards, out, 100_000)
-        # Only after a new checkpoint is there: else every start could be a first one, and nothing would be resumed.
+        # Only after a new checkpoint is there: else every start could be a first one, and nothing
+        # would be resumed.
         _wait_for_a_save(process, out, _saved_steps(out))
         time.sleep(draw.uniform(0, 0.3))
         process.kill()

@@ -60,7 +60,7 @@ class Retrieval:
 
 
 def retrieval(image_ND: Tensor, text_MD: Tensor, pairs: Sequence[tuple[int, int]]) -> Retrieval:
-    """Computes the metrics of L2-normalised vectors; `pairs` are the matching (image row, text row).
+    """Computes the metrics of L2-normalised vectors; `pairs` are matching rows of image and text.
 
     An image may match several texts and a text several images: the best one counts. Every image and
     every text must be in a pair.
@@ -73,7 +73,7 @@ def retrieval(image_ND: Tensor, text_MD: Tensor, pairs: Sequence[tuple[int, int]
 
 
 def answer_ranks(query_ND: Tensor, answer_MD: Tensor, pairs: Sequence[tuple[int, int]]) -> Tensor:
-    """int64 (N,): the rank of each query's best correct answer, from 1, among it and all wrong answers.
+    """int64 (N,): the rank of each query's best correct answer among the wrong ones, from 1.
 
     Ties count against the query: a wrong answer of the same similarity ranks before the correct
     one. So towers that give one vector for everything have a recall of 0.
@@ -97,7 +97,7 @@ def answer_ranks(query_ND: Tensor, answer_MD: Tensor, pairs: Sequence[tuple[int,
 
 def _direction_metrics(rank_N: Tensor) -> DirectionMetrics:
     ranks = rank_N.double()
-    # The median of an even number of ranks is the mean of the two in the middle; `median` takes the lower.
+    # Of an even number, `quantile` takes the mean of the two in the middle, `median` the lower.
     median = ranks.quantile(0.5) if len(ranks) < _MAX_QUANTILE else ranks.median()
     return DirectionMetrics(
         recall={k: float((ranks <= k).double().mean()) for k in CUTOFFS},

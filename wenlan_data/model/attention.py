@@ -1,4 +1,4 @@
-"""The layers that both towers end in: self-attention over regions or tokens, a masked mean, a projection head."""
+"""Attention pooling, which both towers end in: encoder layers, a masked mean, a projection head."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ class AttentionShape:
     feed_forward: int
     dropout: float
     head_width: int = 0
-    """Values between the two linear layers of the projection head; 0 for the width of its output."""
+    """Width between the two layers of the projection head; 0 for the width of its output."""
     head_dropout: float = 0.0
     standardise: bool = False
 
@@ -40,7 +40,7 @@ class AttentionPooling(nn.Module):
             width, shape.head_width or embedding, embedding, shape.head_dropout
         )
         self.recompute = False
-        """Whether the activations of a layer are recomputed in the backward pass instead of stored."""
+        """Whether activations are recomputed in the backward pass instead of being stored."""
 
     def forward(self, vectors_BNC: Tensor, mask_BN: Tensor) -> Tensor:
         """(B, E), not normalised. The mask is True for valid vectors; each row has at least one."""
@@ -55,7 +55,7 @@ class AttentionPooling(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """A post-norm transformer layer with ReLU, equal to `torch.nn.TransformerEncoderLayer` with its defaults.
+    """A post-norm transformer layer with ReLU, as `torch.nn.TransformerEncoderLayer` has by default.
 
     Its parameters have torch's names, so that released weights fit.
     """
@@ -84,7 +84,8 @@ class SelfAttention(nn.Module):
         super().__init__()
         if width % heads:
             raise RecipeError(
-                f"attention.heads: a width of {width} cannot be divided into {heads} heads: choose a divisor"
+                f"attention.heads: a width of {width} cannot be divided into {heads} heads: choose "
+                "a divisor"
             )
         self.heads = heads
         self.dropout = dropout

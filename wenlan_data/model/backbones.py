@@ -43,7 +43,8 @@ def image_backbone(config: ImageConfig) -> tuple[nn.Module, int]:
                 f"image.backbone {config.backbone!r}: timm cannot make it ({in_short(error)})"
             ) from error
         raise UsageError(
-            f"image.backbone {config.backbone!r}: cannot load its pretrained weights ({in_short(error)}): "
+            f"image.backbone {config.backbone!r}: cannot load its pretrained weights "
+            f"({in_short(error)}): "
             "offline, give image.weights the path of a .safetensors file"
         ) from error
     if config.weights not in ("none", "pretrained"):
@@ -73,7 +74,7 @@ def text_backbone(
             else _pretrained(config.backbone, dropout)
         )
     for name, parameter in model.named_parameters():
-        # See `attention.SelfAttention`: the key bias has no effect, and would move by rounding alone.
+        # The key bias has no effect and would move by rounding, see `attention.SelfAttention`.
         if name.endswith("attention.self.key.bias"):
             parameter.requires_grad_(False)
     return model, cast("BertConfig", model.config).hidden_size
@@ -133,7 +134,8 @@ def check_weights(
     ]
     if wrong:
         raise UsageError(
-            f"{where}: {len(wrong)} parameters are missing or have another shape, such as {wrong[0]}: "
+            f"{where}: {len(wrong)} parameters are missing or have another shape, such as "
+            f"{wrong[0]}: "
             "give weights of this shape, or the config that they were made with"
         )
 
@@ -165,7 +167,8 @@ def _pretrained(name: str, dropout: float) -> nn.Module:
         model = AutoModel.from_pretrained(name, use_safetensors=True, dtype=torch.float32)
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"text.backbone {name!r}: cannot load it ({in_short(error)}): offline, give a folder with config.json, "
+            f"text.backbone {name!r}: cannot load it ({in_short(error)}): offline, give a folder "
+            "with config.json, "
             "model.safetensors and a tokenizer"
         ) from error
     return _without_pooler(model, dropout)

@@ -77,7 +77,7 @@ class CorpusMark(_StrictModel):
 
 
 class CheckpointState(_StrictModel):
-    """Contents of `state.json`: everything of a run but tensors. The same on any number of ranks."""
+    """Contents of `state.json`: all of a run but tensors. The same on any number of ranks."""
 
     format: Literal["wenlan-checkpoint"] = "wenlan-checkpoint"
     format_version: Literal[1] = 1
@@ -123,7 +123,7 @@ def save_checkpoint(
     tensors: Mapping[str, Mapping[str, Tensor]],
     tokenizer: bytes,
 ) -> Path:
-    """Writes all files to a hidden folder, syncs and renames it; replaces a checkpoint of the same step.
+    """Writes all files to a hidden folder, syncs and renames it; replaces one of the same step.
 
     Raises `DiskError` or `UsageError` where it cannot be written. Earlier checkpoints stay intact.
     """
@@ -139,7 +139,8 @@ def save_checkpoint(
             shutil.rmtree(partial, ignore_errors=True)
             if error.errno == errno.EIO:
                 raise DiskError(
-                    f"{partial}: {error.strerror}: the disk fails: copy the run to another one and use --resume auto"
+                    f"{partial}: {error.strerror}: the disk fails: copy the run to another one and "
+                    "use --resume auto"
                 ) from error
             raise
     return target
@@ -163,7 +164,7 @@ def load_checkpoint(path: Path, only: tuple[str, ...] = FILES) -> Checkpoint:
 
 
 def load_state(path: Path) -> CheckpointState:
-    """Reads `state.json` of a checkpoint; raises `DamageError` where it is missing, too large or invalid."""
+    """Reads `state.json`; raises `DamageError` where it is missing, too large or invalid."""
     file = path / STATE
     try:
         if file.stat().st_size > MAX_STATE_BYTES:
@@ -184,7 +185,7 @@ def load_state(path: Path) -> CheckpointState:
 
 
 def load_towers(towers: Towers, checkpoint: Checkpoint) -> None:
-    """Fills the towers from a checkpoint; raises `RecipeError` where it was made with another config."""
+    """Fills the towers; raises `RecipeError` where the checkpoint was made with another config."""
     given, expected = checkpoint.tensors["model"], model_tensors(towers)
     wrong = [
         name for name in expected if name not in given or given[name].shape != expected[name].shape
@@ -192,7 +193,8 @@ def load_towers(towers: Towers, checkpoint: Checkpoint) -> None:
     different = wrong + sorted(set(given) - set(expected))
     if different:
         raise RecipeError(
-            f"{checkpoint.path}: made with another config (see {different[0]}): use the config that made it"
+            f"{checkpoint.path}: made with another config (see {different[0]}): use the config "
+            "that made it"
         )
     towers.load_state_dict(given, strict=False)
 
@@ -219,7 +221,7 @@ def checkpoint_step(path: Path) -> int:
 def best_checkpoint(
     run: Path, metric: str, message: Callable[[str], None] = print_line
 ) -> Path | None:
-    """The checkpoint with the highest `metric`, the earliest of equals; None where none was validated.
+    """The checkpoint with the highest `metric`, the earliest of equals; None without validation.
 
     Reports and skips checkpoints whose state cannot be read.
     """
@@ -250,7 +252,7 @@ def checkpoint_path(given: Path, message: Callable[[str], None] = print_line) ->
 
 
 def quarantine(path: Path) -> Path:
-    """Renames a corrupt checkpoint to `step-NNNNNNNN.unusable`, which no run reads; returns the new path."""
+    """Renames a corrupt checkpoint to `step-NNNNNNNN.unusable`, which no run reads."""
     target = path.with_name(f"{path.name}.unusable")
     number = 1
     while target.exists():
@@ -262,7 +264,7 @@ def quarantine(path: Path) -> Path:
 
 
 def prune(run: Path, keep: int, best: Path | None) -> None:
-    """Removes all checkpoints but the newest `keep` and the best, and the leftovers of killed runs."""
+    """Removes all checkpoints but the newest `keep` and the best, and leftovers of killed runs."""
     for path in list_checkpoints(run)[:-keep]:
         if path != best:
             # Renamed first: a folder that is half removed must not look like a checkpoint.

@@ -37,13 +37,13 @@ class ImageConfig(_Section):
     train: Literal["all", "none"] | tuple[str, ...] = "all"
     """Which parameters train: those under these names, such as `blocks.3`."""
     batch_norm: Literal["frozen", "train"] = "frozen"
-    """`frozen` keeps the loaded statistics. A BatchNorm backbone with random weights needs `train`."""
+    """`frozen` keeps the loaded statistics. BatchNorm with random weights needs `train`."""
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     """Mean of each channel for values of 0 to 1; ImageNet's, as for timm's EfficientNets."""
     std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
     """Standard deviation of each channel."""
     projection: bool = True
-    """Whether a linear layer precedes attention, as in the released code. Small corpora do better without."""
+    """A linear layer before attention, as in the released code. Small corpora do better without."""
 
 
 class SmallEncoder(_Section):
@@ -152,7 +152,7 @@ class AugmentConfig(_Section):
     jitter_share: Share = 0.8
     grey_share: Share = 0.2
     min_crop_area: float = Field(default=1.0, gt=0, le=1)
-    """Minimum share of the area that a random crop keeps; 1 for no crop. Boxes are cropped along."""
+    """Minimum share of the area that a random crop keeps; 1 for no crop. Boxes move along."""
     flip_share: Share = 0.0
 
 
@@ -180,16 +180,16 @@ class TrainConfig(_Section):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
     objective: Literal["brivl", "clip"]
     compat: Literal["none", "released"] = "none"
-    """`released` reproduces the released forward pass, so that the released weights give its vectors."""
+    """`released` reproduces the released forward pass, and with the released weights its vectors."""
     precision: Literal["fp32", "bf16"] = "fp32"
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout of the attention layers and of the text encoder."""
     head_width: int = Field(default=0, ge=0)
-    """Values between the two layers of a projection head; 0 for `embedding`, as in the released code."""
+    """Width between the two layers of a projection head; 0 for `embedding`, as released."""
     head_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout of the inputs of both layers of a projection head; 0 in the released code."""
     standardise: bool = False
-    """Whether the inputs of projection heads are standardised, as measured before the first step."""
+    """Whether inputs of projection heads are standardised, as measured before the first step."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     embedding: int = Field(default=2048, ge=2)
     """Values of the joint embedding."""
@@ -227,15 +227,18 @@ class TrainConfig(_Section):
             )
         if self.standardise and self.compat == "released":
             raise ValueError(
-                "standardise: the released towers do not have it: leave it out with compat: released"
+                "standardise: the released towers do not have it: leave it out with compat: "
+                "released"
             )
         if not self.image.projection and self.compat == "released":
             raise ValueError(
-                "image.projection: the released towers have one: leave it true with compat: released"
+                "image.projection: the released towers have one: leave it true with compat: "
+                "released"
             )
         if self.head_width not in (0, self.embedding) and self.compat == "released":
             raise ValueError(
-                "head_width: the released heads are as wide as embedding: leave it 0 with compat: released"
+                "head_width: the released heads are as wide as embedding: leave it 0 with compat: "
+                "released"
             )
         if self.batch_size % self.accumulation:
             raise ValueError("accumulation: must divide batch_size")

@@ -1,4 +1,4 @@
-"""Which parameters train: freezing by name, and the training mode of frozen modules and BatchNorm."""
+"""Freezing of parameters by name, and the training mode of frozen modules and BatchNorm."""
 
 import re
 
@@ -24,7 +24,8 @@ def freeze_image(backbone: nn.Module, config: ImageConfig) -> None:
         if not any(_under(name, prefix) for name in names):
             blocks = sorted({".".join(name.split(".")[:2]) for name in names})
             raise UsageError(
-                f"image.train: {config.backbone} has no {prefix!r}: choose from {', '.join(blocks[:30])}"
+                f"image.train: {config.backbone} has no {prefix!r}: choose from "
+                f"{', '.join(blocks[:30])}"
             )
     for name, parameter in backbone.named_parameters():
         if not any(_under(name, prefix) for prefix in prefixes):
@@ -47,7 +48,8 @@ def freeze_text(backbone: nn.Module, config: TextConfig) -> None:
     last = 0 if config.train == "none" else config.train
     if last > layers:
         raise UsageError(
-            f"text.train: {config.backbone!r} has {layers} layers, not {last}: choose {layers} or fewer"
+            f"text.train: {config.backbone!r} has {layers} layers, not {last}: choose {layers} or "
+            "fewer"
         )
     for name, parameter in backbone.named_parameters():
         number = numbers[name]

@@ -8,7 +8,8 @@ from wenlan_data.model.region_pooling import Sampling, grid_weights, pool_boxes,
 
 
 class ImageTower(nn.Module):
-    """Images and boxes to one vector an image, with the layers of the released code (BAAI-WuDao/BriVL at bb8d95b).
+    """Images and boxes to one vector an image, with the layers of the released code
+    (BAAI-WuDao/BriVL at bb8d95b).
 
     `grid` above 0: the regions are grid x grid cells and the whole image, and boxes are ignored. 0:
     the regions are the boxes given. `width` is the number of channels of the feature map.
@@ -39,7 +40,10 @@ class ImageTower(nn.Module):
     def forward(
         self, image_BCHW: Tensor, boxes_BR4: Tensor | None = None, mask_BR: Tensor | None = None
     ) -> Tensor:
-        """(B, E), not normalised. Boxes are x1 y1 x2 y2 in pixels of the image; the mask is True for boxes."""
+        """(B, E), not normalised.
+
+        Boxes are x1 y1 x2 y2 in pixels of the image; the mask is True for boxes.
+        """
         map_BCHW = feature_map(self.backbone, image_BCHW, self.width)
         regions_BRC = self.pool(map_BCHW, boxes_BR4)
         if self.grid or mask_BR is None:
@@ -55,7 +59,8 @@ class ImageTower(nn.Module):
             return pool_grid(map_BCHW, self._weights(map_BCHW))
         if boxes_BR4 is None:
             raise ValueError(
-                "this tower needs boxes, and none were given: set regions.mode to grid, or give boxes"
+                "this tower needs boxes, and none were given: set regions.mode to grid, or give "
+                "boxes"
             )
         return pool_boxes(map_BCHW, boxes_BR4, self.size_px, self.samples, self.sampling)
 

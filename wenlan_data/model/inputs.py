@@ -17,7 +17,7 @@ class Inputs:
     image: Tensor
     """float (B, 3, S, S), normalised."""
     boxes: Tensor
-    """float (B, R, 4), x1 y1 x2 y2 in pixels of the S x S image; R is 0 where the regions are a grid."""
+    """float (B, R, 4), x1 y1 x2 y2 in pixels of the S x S image; R is 0 with `regions.mode: grid`."""
     box_mask: Tensor
     """bool (B, R), True for boxes."""
     tokens: Tensor
@@ -27,7 +27,7 @@ class Inputs:
 
 
 def normalise_images(image_BCHW: Tensor, config: TrainConfig) -> Tensor:
-    """Converts uint8 to floats with the mean and deviation of the backbone, which are for values of 0 to 1."""
+    """Scales uint8 to 0 to 1, subtracts the mean and divides by the deviation of the config."""
     mean = torch.tensor(config.image.mean, device=image_BCHW.device).view(1, 3, 1, 1)
     std = torch.tensor(config.image.std, device=image_BCHW.device).view(1, 3, 1, 1)
     image = (image_BCHW.float() / 255 - mean) / std
@@ -38,7 +38,7 @@ def normalise_images(image_BCHW: Tensor, config: TrainConfig) -> Tensor:
 def pad_as_released(
     tokens_BL: Tensor, mask_BL: Tensor, config: TrainConfig
 ) -> tuple[Tensor, Tensor]:
-    """Pads tokens and mask to `text.max_tokens` with `compat: released`; else returns them unchanged.
+    """With `compat: released`, pads tokens and mask to `text.max_tokens`.
 
     The released encoder attends to padding, so its vectors depend on how much there is.
     """

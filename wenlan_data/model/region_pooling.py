@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 Sampling = Literal["aligned", "released"]
-"""Where a box is sampled: as by `roi_align(aligned=True)`, or as by the released code (`sample_points`)."""
+"""Where a box is sampled: as by `roi_align(aligned=True)`, or as by the released code
+(`sample_points`)."""
 
 
 def pool_boxes(
@@ -23,8 +24,8 @@ def pool_boxes(
     """(B, R, C): for each box the mean of samples x samples bilinear samples.
 
     Boxes are x1 y1 x2 y2 in pixels of an image of size_px x size_px. `aligned` equals the mean of
-    `torchvision.ops.roi_align(aligned=True, sampling_ratio=1)`. `released` equals the released code,
-    which samples about half a cell off, and zeros outside the feature map.
+    `torchvision.ops.roi_align(aligned=True, sampling_ratio=1)`. `released` equals the released
+    code, which samples about half a cell off, and zeros outside the feature map.
     """
     height, width = map_BCHW.shape[-2:]
     rows_BRH = axis_weights(
@@ -64,7 +65,7 @@ def grid_boxes(cells: int) -> Tensor:
 def axis_weights(
     low: Tensor, high: Tensor, size_px: int, length: int, samples: int, sampling: Sampling
 ) -> Tensor:
-    """(..., length): the weight of each cell along one axis for boxes from `low` to `high` pixels."""
+    """(..., length): the weight of each cell along an axis for boxes from `low` to `high` pixels."""
     points = sample_points(low.float(), high.float(), size_px, length, samples, sampling)
     if sampling == "aligned":
         # Outside the map roi_align repeats the edge. The released code reads zeros there.

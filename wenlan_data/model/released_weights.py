@@ -1,4 +1,7 @@
-"""Conversion of the released weights: names of BAAI-WuDao/BriVL `models/vl_model.py` at bb8d95b to ours."""
+"""Conversion of the released weights from the names of BriVL's code to ours.
+
+The code is BAAI-WuDao/BriVL, `models/vl_model.py` at bb8d95b.
+"""
 
 from collections.abc import Mapping
 
@@ -30,7 +33,9 @@ def is_released(names: Mapping[str, Tensor]) -> bool:
 
 
 def from_released(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Renames: `image.`, `text.`, `image_key.`, `text_key.` towers; `image_queue`, `text_queue` (K, D).
+    """Renames to `image.`, `text.`, `image_key.`, `text_key.`, `image_queue` and `text_queue`.
+
+    Queues are transposed to (K, D).
 
     Raises `UsageError` for a name that the released model does not have.
     """
@@ -71,7 +76,8 @@ def load_released(towers: nn.Module, state: Mapping[str, Tensor]) -> None:
     ]
     if missing or unknown or wrong:
         raise UsageError(
-            f"the weights do not fit: missing {missing[:3]}, unknown {unknown[:3]}, other shape {wrong[:3]}: "
+            f"the weights do not fit: missing {missing[:3]}, unknown {unknown[:3]}, other shape "
+            f"{wrong[:3]}: "
             "use the config whose backbones and embedding they were made with"
         )
     towers.load_state_dict(given, strict=False)

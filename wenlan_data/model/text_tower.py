@@ -6,7 +6,7 @@ from wenlan_data.model.attention import AttentionPooling, AttentionShape
 
 
 class TextTower(nn.Module):
-    """Token ids to one vector a text, with the layers of the released code (BAAI-WuDao/BriVL at bb8d95b).
+    """Token ids to one vector a text, as in the released code (BAAI-WuDao/BriVL at bb8d95b).
 
     `mask_encoder` False is the released forward pass: the encoder attends to padding too, which is
     left out of attention pooling only.

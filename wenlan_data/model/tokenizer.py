@@ -28,7 +28,8 @@ def write_tokenizer(config: TextConfig, shards: Sequence[Path], path: Path) -> N
             pretrained = AutoTokenizer.from_pretrained(config.backbone, use_fast=True)
         except (OSError, ValueError) as error:
             raise UsageError(
-                f"text.backbone {config.backbone!r}: cannot load its tokenizer ({in_short(error)}): "
+                f"text.backbone {config.backbone!r}: cannot load its tokenizer "
+                f"({in_short(error)}): "
                 "offline, give a folder with config.json, model.safetensors and a tokenizer"
             ) from error
         tokenizer = pretrained.backend_tokenizer
@@ -39,8 +40,8 @@ def write_tokenizer(config: TextConfig, shards: Sequence[Path], path: Path) -> N
 def train_tokenizer(shards: Sequence[Path], entries: int) -> Tokenizer:
     """Makes a WordPiece tokenizer of at most `entries`: characters, then the most frequent words.
 
-    The same corpus gives the same vocabulary, unlike with the trainer of `tokenizers`, which numbers
-    its pieces differently in every process. [PAD] is 0; encoded texts are [CLS] ... [SEP].
+    The same corpus gives the same vocabulary, unlike with the trainer of `tokenizers`, which
+    numbers its pieces differently in every process. [PAD] is 0; encoded texts are [CLS] ... [SEP].
     """
     normalizer, splitter = (
         normalizers.BertNormalizer(lowercase=True),
@@ -59,7 +60,7 @@ def train_tokenizer(shards: Sequence[Path], entries: int) -> Tokenizer:
 
 
 def _vocabulary(words: Counter[str], entries: int) -> dict[str, int]:
-    """Numbers the pieces: characters at the start of words and inside (`##`), then words, each by frequency."""
+    """Numbers characters at the start of words and inside (`##`), then words, each by frequency."""
     characters: Counter[str] = Counter()
     for word, count in words.items():
         for index, character in enumerate(word):

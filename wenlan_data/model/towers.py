@@ -16,7 +16,7 @@ from wenlan_data.model.inputs import Inputs
 from wenlan_data.model.text_tower import TextTower
 
 SMALL_PX = 32
-"""The stride of most backbones: all make a feature map of images of this size, some of none below."""
+"""The stride of most backbones. Below this size some make no feature map."""
 
 
 class Towers(nn.Module):
@@ -36,7 +36,7 @@ class Towers(nn.Module):
         self._train_batch_norm = config.image.batch_norm == "train"
 
     def forward(self, inputs: Inputs) -> tuple[Tensor, Tensor, Tensor]:
-        """(B, E) L2-normalised vectors of images and of texts, in fp32, and 1 / temperature, a scalar."""
+        """L2-normalised vectors of images and texts, (B, E) each in fp32, and 1 / temperature."""
         return self.embed_images(inputs), self.embed_texts(inputs), self.log_scale.exp()
 
     def embed_images(self, inputs: Inputs) -> Tensor:
@@ -109,7 +109,8 @@ def _check_feature_map(backbone: nn.Module, width: int, image: ImageConfig) -> N
             feature_map(backbone.eval(), pixels, width)
     except RuntimeError as error:
         raise RecipeError(
-            f"image.size_px {image.size_px}: too small for {image.backbone}, which makes no feature map "
+            f"image.size_px {image.size_px}: too small for {image.backbone}, which makes no "
+            "feature map "
             f"of it: choose {SMALL_PX} or more"
         ) from error
 

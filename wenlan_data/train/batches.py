@@ -24,7 +24,7 @@ from wenlan_data.train.distributed import Distributed
 
 @dataclass(frozen=True, slots=True)
 class DataPosition:
-    """How much of the data was used: an epoch, and the global micro-batches of it that were used."""
+    """How much of the data was used: the global micro-batches of an epoch."""
 
     epoch: int
     batches: int

@@ -48,7 +48,8 @@ def check_shards(shards: Sequence[Path], val_shards: Sequence[Path]) -> None:
             raise DamageError(f"{tar}: listed in the manifest, but missing: restore it from a copy")
     if val_shards and not any(next(scan(tar), None) for tar in shard_paths(val_shards)):
         raise UsageError(
-            f"--val-shards {' '.join(map(str, val_shards))}: no sample here: choose shards with pairs"
+            f"--val-shards {' '.join(map(str, val_shards))}: no sample here: choose shards with "
+            "pairs"
         )
 
 
@@ -68,25 +69,27 @@ def check_same_corpus(
         return False
     if grown:
         raise RecipeError(
-            f"the corpus has grown since the checkpoint, from {len(before.shards)} to {len(now.shards)} shards: "
+            f"the corpus has grown since the checkpoint, from {len(before.shards)} to "
+            f"{len(now.shards)} shards: "
             "--grown-corpus resumes with a new epoch of all shards"
         )
     if not may_change:
         raise RecipeError(
-            "the corpus is not that of the checkpoint (other shards): use that one, or --changed-corpus to "
+            "the corpus is not that of the checkpoint (other shards): use that one, or "
+            "--changed-corpus to "
             "resume with a new epoch of this one"
         )
     return False
 
 
 class SamplePages:
-    """Page ids of the samples of corpora; 0 for samples without a page, and for those of bare tars."""
+    """Page ids of the samples of corpora; 0 without a page, and for samples of bare tars."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         tables = [self._read(path) for path in paths if is_corpus(path)]
         ids = np.concatenate([ids for ids, _ in tables]) if tables else np.zeros(0, np.int64)
         pages = np.concatenate([pages for _, pages in tables]) if tables else np.zeros(0, np.int64)
-        # Two sorted arrays take 16 bytes a sample; a dict of Python integers takes several times that.
+        # Two sorted arrays take 16 bytes a sample, much less than a dict of Python integers.
         order = np.argsort(ids)
         self._ids, self._pages = ids[order], pages[order]
 

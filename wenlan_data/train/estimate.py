@@ -66,7 +66,8 @@ def describe_training(
     lines += [
         "",
         f"{found.samples:,} samples, {found.steps_of_an_epoch:,} steps an epoch",
-        f"{found.steps:,} steps are {epochs:.1f} epochs and at most {found.tokens_at_most:,} tokens",
+        f"{found.steps:,} steps are {epochs:.1f} epochs and at most {found.tokens_at_most:,} "
+        "tokens",
         f"{found.ranks} ranks x {found.batch_of_a_rank} pairs at a time",
         "nothing was written",
     ]
@@ -114,14 +115,15 @@ def count_samples(shards: Sequence[Path]) -> int:
 
 
 def _encoder_config(config: TrainConfig) -> dict[str, object]:
-    """The text encoder's configuration without its weights, from where the weights would come from."""
+    """Loads the configuration of the text encoder, without its weights."""
     if config.text.backbone == "small":
         return {}
     try:
         found = AutoConfig.from_pretrained(config.text.backbone)
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"text.backbone {config.text.backbone!r}: cannot read its configuration ({in_short(error)}): "
+            f"text.backbone {config.text.backbone!r}: cannot read its configuration "
+            f"({in_short(error)}): "
             "offline, give a folder with config.json"
         ) from error
     encoder: dict[str, object] = json.loads(found.to_json_string(use_diff=False))
@@ -141,7 +143,7 @@ def _parameters(towers: Towers) -> dict[str, tuple[int, int]]:
 
 
 def _block(name: str) -> str:
-    """The block of a parameter, such as `image.backbone.blocks.3`: its name up to the first number."""
+    """The block of a parameter, such as `image.backbone.blocks.3`."""
     words = name.split(".")
     number = next((index for index, word in enumerate(words) if word.isdigit()), 2)
     return ".".join(words[: number + 1][:6]) if number < len(words) - 1 else ".".join(words[:2])

@@ -76,7 +76,7 @@ class FrozenCache:
 
 
 class CachedModule(nn.Module):
-    """Stands for a frozen module of the towers in their momentum copy; see `FrozenCache`.
+    """Takes the place of a frozen module in the momentum copy; see `FrozenCache`.
 
     The module is not registered as a child: its parameters belong to the towers, which train, save
     and move them. So `parameters()`, `buffers()` and `eval()` of the copy leave it alone.
@@ -99,7 +99,7 @@ class CachedModule(nn.Module):
         return self.original(*args, **kwargs) if cached is None else cached
 
     def __getattr__(self, name: str) -> Any:
-        """Attributes of the module: backbones read them of their parts, and `feature_map` of a backbone."""
+        """Reads attributes of the module, as `feature_map` does of a backbone that is frozen."""
         try:
             return super().__getattr__(name)
         except AttributeError:

@@ -26,7 +26,7 @@ CRASH_GRACE_S = 5.0
 
 
 def launch(arguments: Sequence[str], world_size: int) -> int:
-    """Runs `wenlan-data ARGUMENTS` on `world_size` ranks; returns the exit code of the first that failed, or 0."""
+    """Runs `wenlan-data ARGUMENTS` on `world_size` ranks; returns the first failure's exit code, or 0."""
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "wenlan_data", *arguments], env=env, stdin=subprocess.DEVNULL
@@ -78,7 +78,7 @@ def _environments(world_size: int) -> list[dict[str, str]]:
 
 
 def _forward_signals(processes: Sequence[subprocess.Popen[bytes]]) -> list[int]:
-    """Forwards SIGTERM and SIGINT to the ranks as SIGTERM; returns a list that receives their numbers."""
+    """Forwards SIGTERM and SIGINT to the ranks as SIGTERM; the list returned receives them."""
     received: list[int] = []
 
     def forward(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 # a signal handler
@@ -110,7 +110,7 @@ def _end_all(processes: Sequence[subprocess.Popen[bytes]], received: list[int]) 
 
 
 def _first_failure(codes: Sequence[int | None]) -> int:
-    """The exit code of a rank that exited by itself, else 128 + signal of one that was killed, else 0.
+    """The exit code of a rank that exited, else 128 + signal of one that was killed, else 0.
 
     A rank that a signal killed tells less about the cause than one that raised an error.
     """

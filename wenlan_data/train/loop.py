@@ -55,7 +55,7 @@ class TrainingRun:
 
 
 def train(run: TrainingRun, stop: StopRequest) -> None:
-    """Trains up to the config's `max_steps`. Every way out but an unexpected error saves a checkpoint.
+    """Trains up to the config's `max_steps`, with a checkpoint at every end but unexpected errors.
 
     Raises `InterruptedBuildError` (exit 11) after a stop request, `FailureBudgetError` (exit 9)
     after `MAX_SKIPPED_IN_A_ROW` steps that were not finite, and the errors of the loader and of the
@@ -78,7 +78,7 @@ def train(run: TrainingRun, stop: StopRequest) -> None:
             or training.step == config.max_steps
         ):
             save(run, metrics)
-        # All ranks must stop after the same step: else those that go on wait for a collective forever.
+        # All ranks must stop after the same step, else the others wait in a collective forever.
         if _on_any_rank(bool(stop), run.distributed):
             save(run, metrics)
             raise InterruptedBuildError(
@@ -134,13 +134,15 @@ def _check_finite(run: TrainingRun) -> None:
     training = run.training
     if training.skipped_in_a_row:
         run.log.message(
-            f"step {training.step}: loss or gradients are not finite: skipped ({training.skipped} in all)"
+            f"step {training.step}: loss or gradients are not finite: skipped ({training.skipped} "
+            "in all)"
         )
     if training.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
         saved = list_checkpoints(run.folder)
         last = f"the last good checkpoint is {saved[-1]}" if saved else "no checkpoint was saved"
         raise FailureBudgetError(
-            f"{MAX_SKIPPED_IN_A_ROW} steps in a row were not finite, up to {training.step}: {last}: "
+            f"{MAX_SKIPPED_IN_A_ROW} steps in a row were not finite, up to {training.step}: "
+            f"{last}: "
             "lower optimizer.lr, or check the samples of these steps"
         )
 

@@ -1,4 +1,4 @@
-"""Momentum towers: copies whose weights are a moving average of those that train (MoCo's key encoder)."""
+"""Momentum towers, MoCo's key encoders: copies whose weights are a moving average."""
 
 from collections.abc import Callable
 from copy import deepcopy

@@ -10,7 +10,7 @@ SAME_PAGE = "page"
 
 
 class Queues:
-    """Two queues filled side by side: row k holds image key, text key, sample id and page of a pair.
+    """Two queues filled in parallel: row k holds image key, text key, sample id and page of a pair.
 
     Rows are zeros, and masked as negatives, until they are filled. `fill` and `pointer` are Python
     integers: reading them from a tensor would synchronise with the GPU at every step.
@@ -49,7 +49,7 @@ class Queues:
         self.fill = min(self.slots, self.fill + len(ids_G))
 
     def ignored(self, ids_B: Tensor, pages_B: Tensor, same: Collection[str]) -> Tensor:
-        """(B, K), True for empty rows and for false negatives, as `false_negative_mask` has them."""
+        """(B, K), True for empty rows and for false negatives (`false_negative_mask`)."""
         empty = torch.arange(self.slots, device=ids_B.device) >= self.fill
         return empty | false_negative_mask(ids_B, pages_B, self.ids_K, self.pages_K, same)
 

@@ -43,7 +43,7 @@ def make_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.Ad
 
 
 def learning_rate(step: int, config: OptimizerConfig, max_steps: int) -> float:
-    """The learning rate of step `step`, from 0: a linear warm-up to `lr`, then a cosine to `min_lr_share` of it."""
+    """The learning rate of `step`, from 0: a linear warm-up, then a cosine to `min_lr_share`."""
     if step < config.warmup_steps:
         return config.lr * (step + 1) / config.warmup_steps
     done = (step - config.warmup_steps) / max(1, max_steps - config.warmup_steps)
@@ -62,7 +62,7 @@ def _in_backbone(name: str) -> bool:
 
 
 def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> Tensor:
-    """Returns the L2 norm over all gradients, a scalar, and scales them down to `max_norm` (0: never)."""
+    """Scales gradients down to an L2 norm of `max_norm` (0: never); returns the norm before, a scalar."""
     with_gradient = [one for one in parameters if one.grad is not None]
     norm = torch.nn.utils.get_total_norm(
         [one.grad for one in with_gradient if one.grad is not None]

@@ -1,4 +1,4 @@
-"""`report.html` of a run: curves of its log, retrieval metrics and examples, on one page without scripts."""
+"""`report.html` of a run: curves of its log, retrieval metrics and examples, without scripts."""
 
 import base64
 import io
@@ -57,7 +57,7 @@ def write_report(
     trained_on: bool,
     workers: int,
 ) -> Path:
-    """Writes the page by one rename and returns its path. `trained_on`: `shards` are training shards."""
+    """Writes the page by one rename; returns its path. `trained_on`: `shards` are training shards."""
     steps = [entry for entry in read_log(run) if entry["kind"] == "step"]
     embeddings = concatenate(list(embed_corpus(model, shards, workers=workers, limit=MAX_PAIRS)))
     losses = _series(steps, "loss") or [float("nan")]
@@ -84,7 +84,7 @@ def write_report(
 
 
 def curve(title: str, values: Sequence[float]) -> Curve:
-    """A curve through at most `MAX_POINTS` means of consecutive values; skips values that are not finite."""
+    """A curve through at most `MAX_POINTS` means of consecutive finite values."""
     finite = [value for value in values if math.isfinite(value)]
     size = max(1, -(-len(finite) // MAX_POINTS))
     chunks = [finite[start : start + size] for start in range(0, len(finite), size)]
@@ -104,7 +104,7 @@ def _series(steps: Sequence[dict[str, object]], name: str) -> list[float]:
 
 
 def _examples(embeddings: Embeddings, shards: Sequence[Path]) -> dict[str, object]:
-    """Retrieval metrics over the samples, and the best matches of `EXAMPLES` of them in both directions."""
+    """Retrieval metrics over all samples, and the best matches of `EXAMPLES` of them."""
     captions = embeddings.texts
     texts = list(dict.fromkeys(captions))
     column = {text: index for index, text in enumerate(texts)}
@@ -190,7 +190,7 @@ def _data_url(encoded: bytes) -> str:
     out = io.BytesIO()
     try:
         with Image.open(io.BytesIO(encoded)) as image:
-            # Lets libjpeg decode at a fraction of the size; twice the target keeps the resize sharp.
+            # Draft mode: libjpeg decodes at a fraction of the size.
             image.draft("RGB", (2 * THUMBNAIL_PX, 2 * THUMBNAIL_PX))
             image.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
             image.convert("RGB").save(out, "JPEG", quality=80)

@@ -26,7 +26,7 @@ _MAY_DIFFER = {"max_steps", "checkpoints", "validation", "compile", "recompute",
 
 
 def load_newest_intact(run: Path, message: Callable[[str], None]) -> Checkpoint | None:
-    """Loads the newest checkpoint of `run` whose files are intact; None where there are no checkpoints.
+    """Loads the newest intact checkpoint of `run`; None where there are no checkpoints.
 
     Reports each corrupt one. Raises `DamageError` where all are corrupt.
     """
@@ -38,7 +38,8 @@ def load_newest_intact(run: Path, message: Callable[[str], None]) -> Checkpoint 
             message(f"{error}: trying the one before")
     if paths:
         raise DamageError(
-            f"{run / FOLDER}: no checkpoint is intact: restore one from a copy, or choose another --out"
+            f"{run / FOLDER}: no checkpoint is intact: restore one from a copy, or choose another "
+            "--out"
         )
     return None
 
@@ -75,13 +76,14 @@ def check_config(
 
 
 def check_init(given: Path | None, config: TrainConfig) -> None:
-    """Raises `UsageError` where the rows of the text embedding would get other tokens than in training.
+    """Raises `UsageError` where the text embedding's rows would get other tokens than in training.
 
     `text.backbone: small` makes a vocabulary of the corpus, which a weights file does not contain.
     """
     if given is not None and given.is_file() and config.text.backbone == "small":
         raise UsageError(
-            f"--init {given}: a file holds no tokenizer, and text.backbone small would make another one: "
+            f"--init {given}: a file holds no tokenizer, and text.backbone small would make "
+            "another one: "
             "give the folder of the run or of the checkpoint"
         )
 
@@ -89,7 +91,8 @@ def check_init(given: Path | None, config: TrainConfig) -> None:
 def load_initial_weights(
     towers: Towers, given: Path, message: Callable[[str], None] = print_line
 ) -> None:
-    """Fills the towers from a checkpoint, a run, or a .safetensors file with our names or the released ones.
+    """Fills the towers from a checkpoint, a run, or a .safetensors file with our names or the
+    released ones.
 
     Raises `UsageError` or `RecipeError` where the weights do not fit.
     """

@@ -1,4 +1,5 @@
-"""The log of a run: a line a step on stderr, a progress bar on a terminal, TensorBoard, and `log.jsonl`."""
+"""The log of a run: a line a step on stderr, a progress bar on a terminal, TensorBoard, and
+`log.jsonl`."""
 
 import json
 import sys

@@ -1,4 +1,5 @@
-"""Requests to stop, by a signal or because the launcher is gone: recorded here, read after a step."""
+"""Requests to stop, by a signal or because the launcher is gone: recorded here, read after a
+step."""
 
 import os
 import signal

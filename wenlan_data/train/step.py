@@ -57,7 +57,8 @@ def training_step(
     config: TrainConfig,
     distributed: Distributed,
 ) -> StepResult:
-    """Forward, backward and update over the micro-batches of a step; `module` is the towers, or DDP around them.
+    """Forward, backward and update over the micro-batches of a step; `module` is the towers, or DDP
+    around them.
 
     Where the loss or the gradients of any rank are not finite, weights and optimizer stay as they
     are. Keys of a micro-batch that has any that is not finite are not enqueued.
@@ -160,7 +161,8 @@ def _clip(
 
 
 def _false_negatives(batch: Batch, config: TrainConfig) -> Tensor:
-    """(B, G), True where a sample of the batch over all ranks is no negative of one of this rank."""
+    """(B, G), True where a sample of the batch over all ranks is no negative of one of this
+    rank."""
     return false_negative_mask(
         batch.ids,
         batch.pages,
@@ -184,10 +186,12 @@ def _figures(
     positive: Tensor,
     temperature: Tensor,
 ) -> Tensor:
-    """float64 (len(FIGURES),), from (B, N) logits in both directions and their positive columns (B,)."""
+    """float64 (len(FIGURES),), from (B, N) logits in both directions and their positive columns
+    (B,)."""
     both = (image_to_text, text_to_image)
     rows = torch.arange(len(positive), device=positive.device)
-    # Logits are similarities over the temperature: times the temperature they are similarities again.
+    # Logits are similarities over the temperature: times the temperature they are similarities
+    # again.
     positives = (image_to_text[rows, positive] + text_to_image[rows, positive]).mean() / 2
     negatives = torch.cat(both).detach().clone()
     negatives[torch.arange(len(negatives), device=positive.device), positive.repeat(2)] = -math.inf
@@ -202,7 +206,8 @@ def _figures(
 
 
 def _update(training: TrainingState, figures: Tensor, config: TrainConfig) -> StepResult:
-    """Clips the gradients and updates the weights, on all ranks or, where a value is not finite, on none."""
+    """Clips the gradients and updates the weights, on all ranks or, where a value is not finite, on
+    none."""
     trained = [one for one in training.towers.parameters() if one.requires_grad]
     norm = clip_gradients(trained, config.optimizer.clip_norm)
     # The mean over ranks is not finite where one rank's value is not: all take the same decision.
@@ -228,7 +233,8 @@ def _with_last(micro_batches: Sequence[Batch]) -> Iterator[tuple[Batch, bool]]:
 
 
 def _no_sync_until(is_last: bool, module: nn.Module) -> AbstractContextManager[None]:
-    """DDP's `no_sync` for all micro-batches but the last: gradients add up locally and are reduced once."""
+    """DDP's `no_sync` for all micro-batches but the last: gradients add up locally and are reduced
+    once."""
     if isinstance(module, DistributedDataParallel) and not is_last:
         return module.no_sync()
     return nullcontext()

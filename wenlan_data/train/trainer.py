@@ -1,4 +1,5 @@
-"""A whole training run: set-up from config and command line, the loop, and the report at the end."""
+"""A whole training run: set-up from config and command line, the loop, and the report at the
+end."""
 
 import json
 import os
@@ -56,7 +57,8 @@ from wenlan_data.train.state import TrainingState, restore_training, start_train
 
 
 def run_training(config: TrainConfig, options: TrainOptions) -> TrainingState:
-    """Trains on this rank to the last step and returns the final state; see `loop.train` for other ends.
+    """Trains on this rank to the last step and returns the final state; see `loop.train` for other
+    ends.
 
     Raises `UsageError` where the output folder or the arguments do not fit, `RecipeError` where the
     checkpoint does not.
@@ -117,7 +119,8 @@ def _try_report(config: TrainConfig, options: TrainOptions, training: TrainingSt
                 workers=options.workers,
             )
     except WenlanError as error:
-        # The model is saved: a report that cannot be written must not make the training look failed.
+        # The model is saved: a report that cannot be written must not make the training look
+        # failed.
         return str(error)
     return ""
 
@@ -186,7 +189,8 @@ def _checkpoint_to_resume(
         given = None if options.resume == "no" else Path(options.resume)
         if list_checkpoints(options.out) and not (given and _is_inside(given, options.out)):
             raise UsageError(
-                f"{options.out} holds a run already: continue it with --resume auto, or choose another --out"
+                f"{options.out} holds a run already: continue it with --resume auto, or choose "
+                "another --out"
             )
         checkpoint = load_checkpoint(checkpoint_path(given, message)) if given else None
     if checkpoint is not None:
@@ -195,7 +199,8 @@ def _checkpoint_to_resume(
 
 
 def _is_inside(checkpoint: Path, run: Path) -> bool:
-    """Whether a checkpoint is one of the run's own; its `checkpoints` may be a link to another disk."""
+    """Whether a checkpoint is one of the run's own; its `checkpoints` may be a link to another
+    disk."""
     return any(
         checkpoint.resolve().is_relative_to(folder.resolve()) for folder in (run, run / FOLDER)
     )
@@ -224,7 +229,8 @@ def _place_tokenizer(
     distributed: Distributed,
     checkpoint: Checkpoint | None,
 ) -> Path:
-    """Writes the run's tokenizer: the checkpoint's, that of `--init`, the encoder's, or one of the corpus."""
+    """Writes the run's tokenizer: the checkpoint's, that of `--init`, the encoder's, or one of the
+    corpus."""
     path = options.out / TOKENIZER
     if distributed.is_main:
         with os_errors(options.out):

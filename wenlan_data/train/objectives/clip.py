@@ -1,4 +1,7 @@
-"""CLIP's objective: symmetric InfoNCE over the batch of all ranks. Shapes as in `objectives.moco`."""
+"""CLIP's objective: symmetric InfoNCE over the batch of all ranks.
+
+Shapes as in `objectives.moco`.
+"""
 
 import torch
 from torch import Tensor
@@ -46,7 +49,10 @@ def contrastive_logits(
     first_row: int = 0,
     ignored: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Image to text and text to image: (B, G) each in fp32, the positive of row i in column `first_row + i`."""
+    """Image to text and text to image, (B, G) each in fp32.
+
+    The positive of row i is column `first_row + i`.
+    """
     with torch.autocast(image.device.type, enabled=False):
         image_to_text = scale * (full_precision(image) @ full_precision(all_text).T)
         text_to_image = scale * (full_precision(text) @ full_precision(all_image).T)

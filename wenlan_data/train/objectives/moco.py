@@ -1,4 +1,4 @@
-"""BriVL's objective: cross-modal MoCo in both directions, against queues of earlier keys or the batch as well.
+"""BriVL's objective: cross-modal MoCo in both directions, with queues of earlier keys.
 
 The loss of arXiv 2103.06561 as its released code has it (BAAI-WuDao/BriVL, `models/vl_model.py` at
 bb8d95b). For B pairs, with queries z of the towers, keys p of the other modality's momentum tower,
@@ -7,7 +7,10 @@ the queue Q of earlier such keys, and the temperature tau:
     L_i2t = -1/B sum_j log( exp(z_j . p_j / tau) / (exp(z_j . p_j / tau) + sum_n exp(z_j . Q_n / tau)) )
     L     = L_i2t + L_t2i
 
-Shapes: B queries of this rank, G keys of the batch over all ranks, K rows of a queue, D values of a vector.
+Keys of the batch can be negatives too (`BatchKeys`).
+
+Shapes: B queries of this rank, G keys of the batch over all ranks, K rows of a queue, D values of
+a vector.
 """
 
 from dataclasses import dataclass
@@ -73,7 +76,10 @@ def contrastive_logits(
     ignored: Tensor | None = None,
     batch: BatchKeys | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Image to text and text to image: (B, 1 + K [+ G]) each, the positive in column 0, -inf where ignored."""
+    """Image to text and text to image, (B, 1 + K [+ G]) each.
+
+    The positive is column 0. Ignored keys have -inf.
+    """
     text_batch, image_batch = (None, None) if batch is None else (batch.text_GD, batch.image_GD)
     own_or_ignored = None if batch is None else _own_key_or_ignored(batch, len(image), image.device)
     # Division by a temperature of 0.07 multiplies the rounding error of bf16 by 14.
