@@ -71,6 +71,7 @@ def make_towers(
     Raises `UsageError` where a backbone cannot be loaded, `RecipeError` where the config does not
     fit the backbone.
     """
+    # The generator of the caller is restored: its later draws do not depend on the towers made.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         image = (

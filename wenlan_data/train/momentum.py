@@ -49,6 +49,7 @@ def update_momentum(tower: nn.Module, copy: nn.Module, momentum: float) -> None:
     copied, so that a key depends on its sample alone and not on the batches that the momentum
     towers saw.
     """
+    # One fused call for all parameters: lerp(own, new, 1 - m) = m x own + (1 - m) x new.
     pairs = list(averaged_parameters(tower, copy).values())
     if pairs:
         torch._foreach_lerp_([own for own, _ in pairs], [new for _, new in pairs], 1 - momentum)

@@ -159,11 +159,11 @@ def read_log(folder: Path) -> list[dict[str, object]]:
 
 def _truncate_log(path: Path, step: int) -> None:
     kept = [
-        one
-        for one in read_log(path.parent)
-        if isinstance(one.get("step"), int) and one["step"] <= step  # type: ignore[operator]
+        entry
+        for entry in read_log(path.parent)
+        if isinstance(logged := entry.get("step"), int) and logged <= step
     ]
-    write_atomic(path, "".join(json.dumps(one) + "\n" for one in kept).encode())
+    write_atomic(path, "".join(json.dumps(entry) + "\n" for entry in kept).encode())
 
 
 def _terminal_line(record: StepRecord, per_second: float, max_steps: int) -> str:

@@ -54,6 +54,7 @@ def start_training(towers: Towers, config: TrainConfig, device: torch.device) ->
     towers = towers.to(device)
     if config.channels_last:
         towers.image.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    # Before the copy: a cached module of the copy leaves the mode of its original alone.
     towers.set_training()
     momentum_towers, frozen_cache = None, FrozenCache()
     if config.objective == "brivl":

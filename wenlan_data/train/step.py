@@ -90,9 +90,11 @@ def micro_step(
     distributed: Distributed,
 ) -> MicroStepOutput:
     """Computes the loss and the figures of one micro-batch."""
+    # Weights stay in fp32. bf16 has the exponent range of fp32, so no gradient scaler is needed.
     precision = torch.autocast(
         distributed.device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"
     )
+    # The cache covers both passes: the second one reuses the outputs of frozen modules.
     with precision, training.frozen_cache.recording():
         image, text, scale = module(batch.inputs)
         keys = _momentum_keys(training, batch.inputs)
@@ -126,6 +128,7 @@ def _brivl(
     distributed: Distributed,
 ) -> MicroStepOutput:
     queues, same = training.queues, config.negatives.mask
+    # Every rank enqueues the keys of all ranks, so the queues are the same on all of them.
     gathered = all_gather(key[0]), all_gather(key[1])
     batch_keys = None
     if config.negatives.batch:

@@ -124,6 +124,7 @@ def _direction_logits(
     own_or_ignored: Tensor | None,
 ) -> Tensor:
     query, key, queue = full_precision(query), full_precision(key), full_precision(queue)
+    # The positive is the first column, in which `info_nce` expects it.
     # Divided before masking: after it, the gradient of a learned temperature would be 0 x inf.
     blocks = [
         (query * key).sum(1, keepdim=True) / temperature,
