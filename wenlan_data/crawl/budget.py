@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pyarrow as pa
 
+from wenlan_data.arrow import to_strings
 from wenlan_data.crawl.scope import shape_of
 from wenlan_data.fetch.fetch_lists import rows_per_fetch_list
 from wenlan_data.npy import Bools
@@ -70,14 +70,14 @@ class Budget:
             self.refused["max_pages" if self._left == 0 else "max_depth"] += rows.num_rows
             return chosen
         hosts = rows["host"].combine_chunks().dictionary_encode()
-        names = cast("list[str]", hosts.dictionary.to_pylist())
+        names = to_strings(hosts.dictionary)
         codes = hosts.indices.to_numpy(zero_copy_only=False)
         open_hosts = np.array([self._room(name) > 0 for name in names])
         at = np.flatnonzero(open_hosts[codes])
         self.refused["max_pages_a_host_or_round"] += rows.num_rows - len(at)
-        urls = rows["url"].take(pa.array(at)).to_pylist()
+        urls = to_strings(rows["url"].take(pa.array(at)))
         for row, url in zip(at.tolist(), urls, strict=True):
-            reason = self._refuses(names[codes[row]], cast("str", url))
+            reason = self._refuses(names[codes[row]], url)
             chosen[row] = not reason
             if reason:
                 self.refused[reason] += 1

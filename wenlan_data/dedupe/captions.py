@@ -2,7 +2,7 @@
 images."""
 
 from collections.abc import Iterable, Sequence
-from typing import cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -57,15 +57,17 @@ def flatten_texts(texts: "Lists") -> pa.StringArray:
 
 
 def _field(texts: "Lists", name: str) -> pa.StringArray:
-    return cast("pa.StringArray", cast("pa.StructArray", texts.flatten()).field(name))
+    structs: Any = texts.flatten()
+    field: pa.StringArray = structs.field(name)
+    return field
 
 
 def _best(texts: "Lists", order: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The rank of the best type of each list, and the place of its first text among the flattened
     ones."""
     kinds = _field(texts, "type")
-    found = cast("pa.Int32Array", pc.index_in(kinds, value_set=pa.array(order, pa.string())))
-    rank = found.fill_null(len(order))
+    rank: Any = pc.index_in(kinds, value_set=pa.array(order, pa.string()))
+    rank = rank.fill_null(len(order))
     # Rank and position in one number: the smallest is the best type's first text.
     count = max(len(kinds), 1)
     both = rank.to_numpy(zero_copy_only=False).astype(np.int64) * count + np.arange(len(kinds))

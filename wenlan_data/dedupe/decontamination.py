@@ -4,14 +4,13 @@ generation."""
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from wenlan_data.arrow import strings
+from wenlan_data.arrow import strings, to_strings
 from wenlan_data.dedupe.decisions import CONTAMINATION, Decisions
 from wenlan_data.dedupe.groups import Images
 from wenlan_data.dedupe.matching import Matches, match_segment
@@ -83,9 +82,9 @@ def load_benchmarks(folders: Sequence[str]) -> Benchmarks:
     urls = [load_array(Path(folder) / URLS, np.bytes_) for folder in folders]
     return Benchmarks(
         segment=Segment(prints, np.zeros(count, np.uint32)),
-        names=cast("list[str]", images["name"].to_pylist()),
+        names=to_strings(images["name"]),
         text_hashes=hashes[order],
-        text_names=cast("list[str]", texts["name"].take(pa.array(order)).to_pylist()),
+        text_names=to_strings(texts["name"].take(pa.array(order))),
         url_hashes=np.unique(np.concatenate([np.empty(0, "S16"), *urls])),
     )
 

@@ -3,12 +3,12 @@ represent."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
-from wenlan_data.arrow import Lists, lists, rows
+from wenlan_data.arrow import Lists, lists, rows, take_lists
 from wenlan_data.dedupe.captions import merge
 from wenlan_data.dedupe.decisions import Decisions
 from wenlan_data.dedupe.table import CandidateTable
@@ -35,7 +35,8 @@ class PatchedColumn:
         own = self.column.take(rows(place[~is_other]))
         other = self.values.take(rows(place[is_other] - len(self.column)))
         back = np.argsort(np.concatenate([np.flatnonzero(~is_other), np.flatnonzero(is_other)]))
-        return cast("Lists", pa.concat_arrays([own, other]).take(rows(back)))
+        both: Any = pa.concat_arrays([own, other])
+        return take_lists(both, back)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,8 @@ def merge_columns(
 
 
 def _values(column: "Lists", numbers: Indices) -> list[list[Item]]:
-    return cast("list[list[Item]]", column.take(rows(numbers)).to_pylist())
+    values: list[list[Item]] = take_lists(column, numbers).to_pylist()
+    return values
 
 
 def _merged_texts(found: list[list[dict[str, str]]]) -> list[dict[str, str]]:
@@ -104,4 +106,5 @@ def _groups(pairs: Indices) -> Iterator[tuple[int, Indices]]:
 def _patched(column: "Lists", values: Mapping[int, object]) -> PatchedColumn:
     place = np.arange(len(column))
     place[np.fromiter(values, np.int64)] = len(column) + np.arange(len(values))
-    return PatchedColumn(column, cast("Lists", pa.array(list(values.values()), column.type)), place)
+    new: Any = pa.array(list(values.values()), column.type)
+    return PatchedColumn(column, new, place)

@@ -6,7 +6,6 @@ Texts are compared by their pairs of neighbouring characters, spaces and punctua
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 import rensa
 from numpy.typing import NDArray
 
+from wenlan_data.arrow import to_strings
 from wenlan_data.dedupe.hamming.pairs import expand_spans
 from wenlan_data.errors import DamageError, os_errors
 from wenlan_data.npy import Codes, Indices, load_array, save_array
@@ -97,7 +97,7 @@ def near_published_captions(
             load_array(Path(folder) / ROWS, np.uint32),
         )
         table = _read(Path(folder) / CAPTIONS)
-        theirs = _Shingles(cast("list[str]", table["caption"].to_pylist()))
+        theirs = _Shingles(to_strings(table["caption"]))
         their_keys = np.array(table["key"].to_pylist(), "S16")
         for column in range(bands.shape[1]):
             begin = np.searchsorted(known, bands[:, column], side="left")

@@ -1,11 +1,10 @@
 """Placeholder images: "hotlink forbidden", "image removed", a logo that hundreds of pages embed."""
 
-from typing import cast
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from wenlan_data.arrow import are_equal, rows, whole
+from wenlan_data.arrow import are_equal, rows, to_strings, whole
 from wenlan_data.dedupe.decisions import PLACEHOLDER, Decisions
 from wenlan_data.dedupe.table import CandidateTable
 from wenlan_data.index.published import PublishedIndex
@@ -24,15 +23,10 @@ def drop_placeholders(
     new = np.empty(0, "S32")
     if min_urls:
         good = np.flatnonzero(are_equal(table.results, "reason", ""))
-        digests = cast(
-            "pa.DictionaryArray",
-            whole(table.results, "sha256").take(rows(good)).dictionary_encode(),
-        )
+        digests: Any = whole(table.results, "sha256").take(rows(good)).dictionary_encode()
         counts = np.bincount(digests.indices.to_numpy(), minlength=len(digests.dictionary))
         frequent = digests.dictionary.take(rows(np.flatnonzero(counts >= min_urls)))
-        new = np.unique(
-            np.array([bytes.fromhex(one) for one in cast("list[str]", frequent.to_pylist())], "S32")
-        )
+        new = np.unique(np.array([bytes.fromhex(one) for one in to_strings(frequent)], "S32"))
     blocked = np.union1d(published.placeholders(), new)
     fetched = np.flatnonzero(table.fetched)
     _, is_blocked = members(blocked, table.signatures.sha256)

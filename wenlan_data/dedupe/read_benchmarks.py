@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -190,7 +190,7 @@ def _source(kind: str, path: str) -> Source:
 def _add_metadata(path: Path, found: _Hashes) -> None:
     columns = ["key", "phash", "pdq", "sha256", "texts", "image_url"]
     try:
-        rows = cast("list[dict[str, str]]", pq.read_table(path, columns=columns).to_pylist())
+        rows: list[dict[str, Any]] = pq.read_table(path, columns=columns).to_pylist()
     except (OSError, pa.ArrowException) as error:
         raise DamageError(f"{path}: the metadata of a corpus cannot be read ({error})") from error
     for row in rows:
@@ -199,7 +199,5 @@ def _add_metadata(path: Path, found: _Hashes) -> None:
         found.add_image(
             row["key"], int(row["phash"], 16), bytes.fromhex(row["pdq"]), NO_COLOURS, row["sha256"]
         )
-        found.add_texts(
-            row["key"], [one["text"] for one in cast("list[dict[str, str]]", row["texts"])]
-        )
+        found.add_texts(row["key"], [one["text"] for one in row["texts"]])
         found.urls.append(url_key(row["image_url"]))

@@ -3,7 +3,6 @@ metadata."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -91,7 +90,7 @@ def _near_in(path: Path, phash: int, pdq: int, radius_bits: int) -> list[NearSam
     hits = np.flatnonzero(far <= radius_bits)
     if not len(hits):
         return []
-    rows = cast("list[dict[str, str]]", _read(path, COLUMNS).take(pa.array(hits)).to_pylist())
+    rows: list[dict[str, str]] = _read(path, COLUMNS).take(pa.array(hits)).to_pylist()
     return [
         NearSample(
             key=row["key"],

@@ -3,7 +3,7 @@ order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from wenlan_data.arrow import Column, are_equal, integers, rows, strings, whole
+from wenlan_data.arrow import Column, are_equal, integers, rows, strings, to_strings, whole
 from wenlan_data.dedupe.decisions import DUPLICATE, FETCH, Decisions
 from wenlan_data.errors import DamageError, os_errors
 from wenlan_data.index.published import PublishedIndex, Signatures, raw_keys, url_hashes
@@ -124,7 +124,7 @@ def read_candidate_table(
     known = np.zeros(len(urls), "S16")
     if published.folders:
         for start in range(0, len(urls), BATCH_ROWS):
-            part = cast("list[str]", urls.slice(start, BATCH_ROWS).to_pylist())
+            part = to_strings(urls.slice(start, BATCH_ROWS))
             known[start : start + len(part)] = published.keys_of_hashes(url_hashes(part))
     lost = np.flatnonzero((result < 0) & (known == b""))
     if len(lost):
@@ -159,7 +159,7 @@ def drop_failed(table: CandidateTable, decisions: Decisions) -> None:
 
 
 def _positions(urls: "Column", known: "Column") -> Indices:
-    found = cast("pa.Int32Array", pc.index_in(urls, value_set=known))
+    found: Any = pc.index_in(urls, value_set=known)
     places: Indices = found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     return places
 

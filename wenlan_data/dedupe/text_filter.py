@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from wenlan_data.arrow import Lists, lists, rows, whole
+from wenlan_data.arrow import Lists, lists, take_lists, to_strings, whole
 from wenlan_data.dedupe import captions
 from wenlan_data.dedupe.decisions import (
     CONTAMINATION,
@@ -108,8 +108,8 @@ def drop_near_captions(
     are the folders of captions of earlier generations.
     """
     left = np.flatnonzero(decisions.is_open[images.primary])
-    chosen = cast("Lists", texts.left.take(rows(images.primary[left])))
-    words = cast("list[str]", captions.choose_all(chosen, caption_order)[0].to_pylist())
+    chosen = take_lists(texts.left, images.primary[left])
+    words = to_strings(captions.choose_all(chosen, caption_order)[0])
     keys = near_published_captions(words, published, similarity)
     near = np.flatnonzero(keys != b"")
     candidates, at = images.candidates_of(left[near])
@@ -117,11 +117,12 @@ def drop_near_captions(
     return left[near_captions(words, similarity)]
 
 
-def _without(texts: "Lists", owners: Indices, gone: Bools) -> "Lists":
-    lengths = np.bincount(owners[~gone], minlength=len(texts))
+def _without(texts: "Lists", owners: Indices, removed: Bools) -> "Lists":
+    lengths = np.bincount(owners[~removed], minlength=len(texts))
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    values = texts.flatten().filter(cast("pa.BooleanArray", pa.array(~gone)))
-    return cast(
-        "Lists",
-        pa.ListArray.from_arrays(cast("pa.Int32Array", pa.array(offsets)), values, type=texts.type),
+    is_left: Any = pa.array(~removed)
+    starts: Any = pa.array(offsets)
+    filtered: Any = pa.ListArray.from_arrays(
+        starts, texts.flatten().filter(is_left), type=texts.type
     )
+    return filtered

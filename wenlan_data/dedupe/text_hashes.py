@@ -3,12 +3,12 @@
 import hashlib
 import unicodedata
 from collections.abc import Sequence
-from typing import cast
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from wenlan_data.arrow import to_strings
 from wenlan_data.npy import Codes
 
 BATCH_ROWS = 1 << 16
@@ -21,14 +21,14 @@ def plain(text: str) -> str:
 
 def plain_hashes(texts: pa.StringArray) -> NDArray[np.uint64]:
     """uint64 (N,): the hashes of the texts reduced by `plain`."""
-    return hashes_of([plain(one) for one in cast("list[str]", texts.to_pylist())])
+    return hashes_of([plain(one) for one in to_strings(texts)])
 
 
 def text_hashes(texts: pa.StringArray) -> Codes:
     """uint64 (N,): the first 8 bytes of the BLAKE2b of each text, big-endian."""
     hashes = np.empty(len(texts), np.uint64)
     for start in range(0, len(texts), BATCH_ROWS):
-        words = cast("list[str]", texts.slice(start, BATCH_ROWS).to_pylist())
+        words = to_strings(texts.slice(start, BATCH_ROWS))
         hashes[start : start + len(words)] = hashes_of(words)
     return hashes
 

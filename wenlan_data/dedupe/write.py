@@ -3,13 +3,12 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wenlan_data.arrow import Lists, integers, rows, strings
+from wenlan_data.arrow import integers, rows, strings, take_lists, to_strings
 from wenlan_data.dedupe import captions
 from wenlan_data.dedupe.decisions import (
     DUPLICATE,
@@ -210,8 +209,8 @@ def write_captions(
     """Writes the captions of the kept candidates, which those of later generations are compared
     with."""
     kept = np.flatnonzero(decisions.reason == KEPT)
-    left = cast("Lists", texts.left.take(rows(kept)))
-    words = cast("list[str]", captions.choose_all(left, caption_order)[0].to_pylist())
+    left = take_lists(texts.left, kept)
+    words = to_strings(captions.choose_all(left, caption_order)[0])
     save_captions(folder, table.keys[kept], words, similarity)
 
 

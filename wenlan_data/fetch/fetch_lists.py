@@ -4,13 +4,13 @@ host in each."""
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from wenlan_data.arrow import to_strings
 from wenlan_data.errors import os_errors
 from wenlan_data.fetch.receipts import FetchList, FetchListDetails
 from wenlan_data.index.published import PublishedIndex, url_hashes
@@ -280,4 +280,4 @@ def _encoded(column: pa.ChunkedArray) -> pa.DictionaryArray:
 
 
 def _texts(column: pa.ChunkedArray | pa.Array) -> list[str]:
-    return cast("list[str]", column.to_pylist())
+    return to_strings(column)

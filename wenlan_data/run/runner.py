@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 import pyarrow.parquet as pq
 
@@ -45,9 +45,7 @@ from wenlan_data.sandbox import client as sandbox
 from wenlan_data.shard.drops import DropsDetails
 from wenlan_data.shard.manifest import Manifest, load_manifest
 from wenlan_data.shard.step import ShardDetails
-from wenlan_data.source_config import Network, Sources
-from wenlan_data.web.blocklists import Blocklists
-from wenlan_data.web.limits import HostLimits, Limits
+from wenlan_data.source_config import Sources
 
 DetailsT = TypeVar("DetailsT")
 
@@ -279,19 +277,11 @@ class _Build:
     def _sources(self, plan: GenerationPlan) -> Sources:
         """Returns sources with the politeness that the plan was made with; they name nothing to read."""
         contact = self.prepared.contact or str(plan.politeness.get("contact", ""))
-        network = Network.model_validate(plan.politeness.get("network", {}))
-        hosts = cast("Mapping[str, object]", plan.politeness.get("hosts", {}))
-        host_limits = {host: HostLimits.model_validate(value) for host, value in hosts.items()}
-        limits = Limits(**cast("dict[str, Any]", plan.politeness.get("limits", {})))
-        lists = Blocklists(**cast("dict[str, Any]", plan.politeness.get("exclude", {})))
-        return Sources.model_construct(
-            contact=contact,
-            network=network,
-            hosts=host_limits,
-            limits=limits,
-            exclude=lists,
-            sources=(),
+        # Validated with a source that is never read: a sources file must name one.
+        saved = Sources.model_validate(
+            {**plan.politeness, "contact": contact, "sources": [{"kind": "folder", "path": "."}]}
         )
+        return saved.model_copy(update={"sources": ()})
 
     def _image_indexes(self) -> tuple[str, ...]:
         """Returns the indexes of the WARC files that have not changed since they were read."""
