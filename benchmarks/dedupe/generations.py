@@ -87,7 +87,7 @@ class Corpus:
         receipt = DedupePart(
             generation=len(self._parts),
             candidates=tuple(candidates),
-            facts=tuple(facts),
+            fetch_results=tuple(facts),
             published=tuple(runs),
             near=NearFiles(tuple(among), tuple(against)),
             caption_order=("caption",),

@@ -128,7 +128,7 @@ def part_of(
     return DedupePart(
         generation=len(published),
         candidates=tuple(candidates),
-        facts=tuple(facts),
+        fetch_results=tuple(facts),
         published=tuple(index_folders(list(published), [held(folder) for folder in published])),
         captions=tuple(str(folder / "captions") for folder in published),
         caption_order=ORDER,

@@ -42,7 +42,7 @@ with Ledger(work) as ledger:
         [Job(number=n, make=lambda _before, part=part: part) for n, part in enumerate(parts)], lambda *_: None)
     run("near", near_step.NearDetails, parts)
     files = near_step.NearFiles(tuple(str(ledger.part(0, "near", n)) for n in range(len(parts))))
-    run("dedupe", DedupeDetails, [DedupePart(generation=0, candidates=candidates, facts=facts, near=files,
+    run("dedupe", DedupeDetails, [DedupePart(generation=0, candidates=candidates, fetch_results=facts, near=files,
         caption_order=("caption",), rules=DedupeRules(), max_same_text=10, shard=ShardRules(),
         first_shard=0)])
     print("done", flush=True)

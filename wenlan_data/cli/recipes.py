@@ -28,7 +28,7 @@ def list_recipes(as_json: bool) -> None:
                 "name": name,
                 "digest": load_recipe(name).digest(),
                 "path": str(path),
-                "about": _about(path),
+                "about": _describe(path),
             }
         )
     if as_json:
@@ -38,7 +38,7 @@ def list_recipes(as_json: bool) -> None:
         click.echo(f"{row['name']:8} {row['digest'][:12]}  {row['about']}")
 
 
-def _about(path: Path) -> str:
+def _describe(path: Path) -> str:
     """Returns the first sentence of the comment at the head of a file."""
     lines = path.read_text("utf-8").splitlines()
     head = " ".join(

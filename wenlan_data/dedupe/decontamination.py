@@ -70,7 +70,7 @@ def load_benchmarks(folders: Sequence[str]) -> Benchmarks:
         bytes.fromhex("".join(images["sha256"].to_pylist())),
     )
     count = len(order)
-    prints = Signatures(
+    signatures = Signatures(
         phash=images["phash"].to_numpy(),
         pdq=np.frombuffer(pdq, np.uint64).reshape(count, 4),
         colours=np.frombuffer(b"".join(images["colours"].to_pylist()), np.uint64),
@@ -81,7 +81,7 @@ def load_benchmarks(folders: Sequence[str]) -> Benchmarks:
     order = np.argsort(hashes, kind="stable")
     urls = [load_array(Path(folder) / URLS, np.bytes_) for folder in folders]
     return Benchmarks(
-        segment=Segment(prints, np.zeros(count, np.uint32)),
+        segment=Segment(signatures, np.zeros(count, np.uint32)),
         names=to_strings(images["name"]),
         text_hashes=hashes[order],
         text_names=to_strings(texts["name"].take(pa.array(order))),

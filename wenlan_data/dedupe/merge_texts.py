@@ -55,14 +55,17 @@ def merge_columns(
 
     Texts of others follow its own in source order, each once; the signals of all are sorted.
     """
-    facts = lists(table.results, "opt_out")
+    fetched_signals = lists(table.results, "opt_out")
     signals = lists(table.candidates, "opt_out")
     new_texts: dict[int, list[dict[str, str]]] = {}
     new_signals: dict[int, list[str]] = {}
     for winner, members in _groups(_involved(table, decisions)):
         if merge_texts and len(members) > 1:
             new_texts[winner] = _merged_texts(_values(texts, members))
-        seen: list[list[str]] = [*_values(signals, members), *_values(facts, table.result[members])]
+        seen: list[list[str]] = [
+            *_values(signals, members),
+            *_values(fetched_signals, table.result[members]),
+        ]
         if any(seen):
             new_signals[winner] = sorted({signal for row in seen for signal in row})
     return MergedColumns(_patched(texts, new_texts), _patched(signals, new_signals))

@@ -44,7 +44,7 @@ class NearDetails:
 class SelfJoinPart:
     """Finds pairs among the images of one generation, in every `shares`-th band."""
 
-    facts: tuple[str, ...]
+    fetch_results: tuple[str, ...]
     share: int
     shares: int
     radius_bits: int
@@ -52,7 +52,7 @@ class SelfJoinPart:
 
     def __call__(self, out: Path) -> Receipt[NearDetails]:
         """Searches, and writes the pairs."""
-        codes = distinct_phashes(self.facts)
+        codes = distinct_phashes(self.fetch_results)
         chosen = self_join.search_bands(codes, self.radius_bits)
         mine = chosen[self.share :: self.shares]
         idle = bool(self.share) and not mine
@@ -69,7 +69,7 @@ class CrossJoinPart:
     """Finds pairs (new code, published code) of one generation with a part of a published
     segment."""
 
-    facts: tuple[str, ...]
+    fetch_results: tuple[str, ...]
     index: str
     start: int
     stop: int
@@ -77,7 +77,7 @@ class CrossJoinPart:
 
     def __call__(self, out: Path) -> Receipt[NearDetails]:
         """Searches, and writes the pairs."""
-        codes = distinct_phashes(self.facts)
+        codes = distinct_phashes(self.fetch_results)
         old, _ = distinct_codes(
             load_array(Path(self.index) / PHASH, np.uint64)[self.start : self.stop]
         )
@@ -89,14 +89,23 @@ NearPart = SelfJoinPart | CrossJoinPart
 
 
 def near_parts(
-    facts: Sequence[str], images: int, segments: Sequence[str], *, radius_bits: int, verify: bool
+    fetch_results: Sequence[str],
+    images: int,
+    segments: Sequence[str],
+    *,
+    radius_bits: int,
+    verify: bool,
 ) -> list[NearPart]:
     """The tasks of a generation of so many `images`; `segments` are the index folders of published
     ones."""
     shares = min(MAX_SHARES, max(1, images // SHARE_CODES * 2))
     parts: list[NearPart] = [
         SelfJoinPart(
-            facts=tuple(facts), share=share, shares=shares, radius_bits=radius_bits, verify=verify
+            fetch_results=tuple(fetch_results),
+            share=share,
+            shares=shares,
+            radius_bits=radius_bits,
+            verify=verify,
         )
         for share in range(shares)
     ]
@@ -104,7 +113,7 @@ def near_parts(
         codes = len(load_array(Path(segment) / PHASH, np.uint64))
         parts += [
             CrossJoinPart(
-                facts=tuple(facts),
+                fetch_results=tuple(fetch_results),
                 index=segment,
                 start=start,
                 stop=min(start + CROSS_JOIN_CODES, codes),
@@ -146,11 +155,11 @@ def overflows(folder: str) -> bool:
     return not (Path(folder) / PAIRS).exists()
 
 
-def distinct_phashes(facts: Sequence[str]) -> Codes:
+def distinct_phashes(fetch_results: Sequence[str]) -> Codes:
     """uint64 (N,), sorted: the distinct pHashes of all fetched images. Raises `DamageError` for a
     corrupt table."""
     read = [np.empty(0, np.uint64)]
-    for path in facts:
+    for path in fetch_results:
         try:
             with os_errors(path):
                 table = pq.read_table(path, columns=["reason", "phash"])

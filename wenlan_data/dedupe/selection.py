@@ -161,7 +161,7 @@ def _one_pass(
     """Decides all images in turn, each domain having `allowed` samples at most."""
 
     def decide(places: Indices, edges: Indices) -> None:
-        neighbours, covered = _adjacency(edges), dict[int, int]()
+        neighbours, representative_of = _adjacency(edges), dict[int, int]()
         homes = domain[places] if domain is not None else np.full(len(places), -1)
         for place, image, group, home in zip(
             places.tolist(),
@@ -170,7 +170,7 @@ def _one_pass(
             homes.tolist(),
             strict=True,
         ):
-            if group in covered:
+            if group in representative_of:
                 continue
             if image in winner_by_caption:
                 winner[place], reason[place] = winner_by_caption[image], NEAR_TEXT
@@ -178,12 +178,12 @@ def _one_pass(
                 reason[place] = DOMAIN_SHARE
             else:
                 for other in (group, *neighbours.get(group, ())):
-                    covered.setdefault(other, place)
+                    representative_of.setdefault(other, place)
                 for other in near_captions.get(image, ()):
                     winner_by_caption.setdefault(other, place)
                 if home >= 0:
                     allowed[home] -= 1
-        representative[list(covered)] = list(covered.values())
+        representative[list(representative_of)] = list(representative_of.values())
 
     winner.fill(-1)
     reason.fill(NEAR_DUPLICATE)

@@ -70,7 +70,7 @@ class DedupePart:
     generation: int
     candidates: tuple[str, ...]
     """`candidates.parquet` files in part order."""
-    facts: tuple[str, ...]
+    fetch_results: tuple[str, ...]
     """`facts.parquet` files; the position is the number of the fetch part."""
     published: tuple[str, ...] = ()
     """Index folders of earlier generations, in order; each may hold several."""
@@ -96,7 +96,7 @@ class DedupePart:
         rules, similarity = self.rules, self.rules.text_similarity
         published = PublishedIndex(self.published)
         benchmarks = load_benchmarks(self.benchmarks) if rules.against else None
-        table = read_candidate_table(self.candidates, self.facts, published)
+        table = read_candidate_table(self.candidates, self.fetch_results, published)
         decisions = Decisions.open(len(table))
         drop_failed(table, decisions)
         placeholders = drop_placeholders(table, published, rules.placeholder_urls, decisions)
@@ -132,7 +132,7 @@ class DedupePart:
         # The arrays of a million images take 160 MB, and the tables written next take most.
         del images
         merged = merge_columns(table, texts.left, decisions, merge_texts=rules.merge_texts)
-        table = table.for_output(self.candidates, self.facts)
+        table = table.for_output(self.candidates, self.fetch_results)
         return self._write_tables(out, table, merged, decisions, texts.removed, held)
 
     def _write_tables(

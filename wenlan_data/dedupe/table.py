@@ -85,7 +85,9 @@ class CandidateTable:
         """bool (N,): whether the candidate's image was fetched and passed the image rules."""
         return self.url >= 0
 
-    def for_output(self, candidates: Sequence[str], facts: Sequence[str]) -> "CandidateTable":
+    def for_output(
+        self, candidates: Sequence[str], fetch_results: Sequence[str]
+    ) -> "CandidateTable":
         """The table with the columns that only the written rows need, read from the same files.
 
         Columns that only decisions, merging and the index need are left out: 90 MB for a million
@@ -95,7 +97,7 @@ class CandidateTable:
         late = _ordered(
             _read(candidates, CANDIDATES, LATE_CANDIDATE), np.argsort(ordinals, kind="stable")
         )
-        results = _read(facts, FACTS, LATE_RESULT).append_column(
+        results = _read(fetch_results, FACTS, LATE_RESULT).append_column(
             "fetch_part", rows(self.fetch_part)
         )
         return replace(
@@ -106,7 +108,7 @@ class CandidateTable:
 
 
 def read_candidate_table(
-    candidates: Sequence[str], facts: Sequence[str], published: PublishedIndex
+    candidates: Sequence[str], fetch_results: Sequence[str], published: PublishedIndex
 ) -> CandidateTable:
     """Reads the tables of a generation and joins them.
 
@@ -115,7 +117,7 @@ def read_candidate_table(
     """
     wanted, results = (
         _read(candidates, CANDIDATES, EARLY_CANDIDATE),
-        _read(facts, FACTS, EARLY_RESULT),
+        _read(fetch_results, FACTS, EARLY_RESULT),
     )
     wanted = _ordered(wanted, np.argsort(integers(wanted, "ordinal"), kind="stable"))
     urls = whole(wanted, "url_key")
@@ -142,7 +144,7 @@ def read_candidate_table(
         candidates=wanted.drop_columns(["url_key"]),
         results=results,
         result=result,
-        fetch_part=_part_numbers(facts),
+        fetch_part=_part_numbers(fetch_results),
         published=known,
         url=url,
         signatures=signatures,

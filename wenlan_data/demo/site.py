@@ -32,7 +32,7 @@ _ERROR_PAGE = (
     + "</body></html>"
 )
 _EXIF_ORIENTATION = 0x0112
-_TURN_CLOCKWISE = 6
+_ROTATE_CLOCKWISE = 6
 
 
 def photo_paths() -> dict[str, Path]:
@@ -134,7 +134,7 @@ def _change(image: Image.Image, change: str, suffix: str) -> bytes:
         case "cmyk":
             return encode(image.convert("CMYK"), suffix)
         case "turned_by_exif":
-            return _turn_by_exif(image, suffix)
+            return _rotate_by_exif(image, suffix)
         case "truncated":
             whole = encode(image, suffix)
             return whole[: len(whole) // 2]
@@ -149,9 +149,9 @@ def _scale(image: Image.Image, factor: float) -> Image.Image:
     return image.resize(size, Image.Resampling.LANCZOS)
 
 
-def _turn_by_exif(image: Image.Image, suffix: str) -> bytes:
+def _rotate_by_exif(image: Image.Image, suffix: str) -> bytes:
     exif = Image.Exif()
-    exif[_EXIF_ORIENTATION] = _TURN_CLOCKWISE
+    exif[_EXIF_ORIENTATION] = _ROTATE_CLOCKWISE
     return encode(image.transpose(Image.Transpose.ROTATE_90), suffix, exif=exif.tobytes())
 
 

@@ -147,13 +147,13 @@ def _in_chunks(parts: Iterator[Embeddings], rows: int) -> Iterator[Embeddings]:
         pending.append(part)
         while sum(len(one.keys) for one in pending) >= rows:
             joined = concatenate(pending)
-            yield _slice_rows(joined, slice(0, rows))
-            pending = [_slice_rows(joined, slice(rows, None))]
+            yield _take_rows(joined, slice(0, rows))
+            pending = [_take_rows(joined, slice(rows, None))]
     if any(one.keys for one in pending):
         yield concatenate(pending)
 
 
-def _slice_rows(embeddings: Embeddings, rows: slice) -> Embeddings:
+def _take_rows(embeddings: Embeddings, rows: slice) -> Embeddings:
     return Embeddings(
         keys=embeddings.keys[rows],
         texts=embeddings.texts[rows],

@@ -237,11 +237,11 @@ def _known_results(
             # `gc --warcs` removed the bytes: an image that was good must be requested again.
             lost = pq.read_table(folder / FETCH_RESULTS, columns=["url_key", "warc_offset"])
             lost = lost.filter(pc.greater_equal(lost["warc_offset"], 0))
-            gone = pc.is_in(requests["url_key"].take(rows), value_set=lost["url_key"]).to_numpy(
+            is_lost = pc.is_in(requests["url_key"].take(rows), value_set=lost["url_key"]).to_numpy(
                 zero_copy_only=False
             )
-            places[rows[gone]] = -1
-            rows = rows[~gone]
+            places[rows[is_lost]] = -1
+            rows = rows[~is_lost]
         if len(rows):
             known.append((place, requests.take(rows)))
     return requests.filter(pa.array(places < 0)), known

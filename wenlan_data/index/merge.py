@@ -46,7 +46,7 @@ def merge_segments(folders: Sequence[Path], out: Path) -> None:
     )
     _merge(folders, out, names, _by_code_and_key)
     _merge(folders, out, (published.URL_HASHES, published.URL_KEYS), _first)
-    _merge(folders, out, (published.ASKED_HASHES, published.ASKED_PARTS), _last)
+    _merge(folders, out, (published.FAILED_URL_HASHES, published.FAILED_URL_PARTS), _last)
     _merge(folders, out, (HASHES, COUNTS), _summed)
     _merge(folders, out, (SITE_HASHES, SITE_COUNTS), _summed)
     placeholders = published.PublishedIndex(tuple(str(folder) for folder in folders)).placeholders()
@@ -112,5 +112,5 @@ def merge_last(folders: Sequence[Path], own: Path) -> int:
 
 def size_of(folder: Path) -> int:
     """Rows of all tables of a segment."""
-    first = (published.PHASH, published.URL_HASHES, published.ASKED_HASHES, HASHES)
+    first = (published.PHASH, published.URL_HASHES, published.FAILED_URL_HASHES, HASHES)
     return sum(len(load_any(folder / name)) for name in first)

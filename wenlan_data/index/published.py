@@ -35,7 +35,11 @@ PHASH, PDQ, SHA256, KEYS, GENERATIONS = (
 )
 COLOURS = "colours.npy"
 URL_HASHES, URL_KEYS = "url-hashes.npy", "url-keys.npy"
-ASKED_HASHES, ASKED_PARTS, PLACEHOLDERS = "asked-hashes.npy", "asked-parts.npy", "placeholders.npy"
+FAILED_URL_HASHES, FAILED_URL_PARTS, PLACEHOLDERS = (
+    "asked-hashes.npy",
+    "asked-parts.npy",
+    "placeholders.npy",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,9 +108,11 @@ class PublishedIndex:
         never failed."""
         found = np.full(len(hashes), -1)
         for folder in self.folders:
-            known = load_array(Path(folder) / ASKED_HASHES, np.bytes_)
+            known = load_array(Path(folder) / FAILED_URL_HASHES, np.bytes_)
             place, is_there = members(known, hashes)
-            found[is_there] = load_array(Path(folder) / ASKED_PARTS, np.uint64)[place[is_there]]
+            found[is_there] = load_array(Path(folder) / FAILED_URL_PARTS, np.uint64)[
+                place[is_there]
+            ]
         return found
 
     def placeholders(self) -> FixedBytes:
@@ -174,8 +180,8 @@ def save_index(
     save_array(folder / URL_HASHES, requested.hashes[order])
     save_array(folder / URL_KEYS, requested.keys[order])
     order = np.argsort(requested.failed_hashes, kind="stable")
-    save_array(folder / ASKED_HASHES, requested.failed_hashes[order])
-    save_array(folder / ASKED_PARTS, requested.failed_parts[order])
+    save_array(folder / FAILED_URL_HASHES, requested.failed_hashes[order])
+    save_array(folder / FAILED_URL_PARTS, requested.failed_parts[order])
     save_array(folder / PLACEHOLDERS, requested.placeholders)
 
 

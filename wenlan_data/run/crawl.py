@@ -84,7 +84,7 @@ class _Crawl:
             yield from self._round(frontier)
             self.number += 1
         if self.failed > 0:
-            self.crawler.reporter.say(
+            self.crawler.reporter.log(
                 f"{self.source.name}: {self.failed} pages failed transiently: "
                 "--retry-failed requests them again"
             )
@@ -194,7 +194,7 @@ class _Crawl:
         executor, reporter = self.crawler.executor, self.crawler.reporter
         started = executor.clock()
         reporter.begin(f"round {self.number}", "crawl", len(jobs))
-        monitor = HostMonitor(reporter.say)
+        monitor = HostMonitor(reporter.log)
 
         def committed(number: int, receipt: Receipt[CrawlDetails]) -> None:
             reporter.part(number, receipt)

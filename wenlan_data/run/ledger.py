@@ -108,9 +108,9 @@ class Ledger:
 
     def discard(self, folder: Path) -> None:
         """Removes a folder. It is renamed first: half of it must never look like a started generation."""
-        grave = self.attempt()
-        folder.rename(grave)
-        shutil.rmtree(grave)
+        removed = self.attempt()
+        folder.rename(removed)
+        shutil.rmtree(removed)
 
     def commit(
         self, attempt: Path, receipt: Receipt[object], generation: int, step: str, number: int

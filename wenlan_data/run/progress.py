@@ -40,7 +40,7 @@ class Reporter(Protocol):
     def close(self) -> None:
         """Ends the display, whether or not the build succeeded."""
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """Prints a line that the operator should read."""
 
 
@@ -120,14 +120,14 @@ class TerminalReporter:
         self._task = None
         if self._parts:
             parts = f"{self._parts:>5} {'part ' if self._parts == 1 else 'parts'}"
-            self.say(f"{self._name:<{NAME_WIDTH}} {parts}  {self._counts.text()}")
+            self.log(f"{self._name:<{NAME_WIDTH}} {parts}  {self._counts.text()}")
 
     def close(self) -> None:
         """Releases the terminal."""
         if self._started:
             self._progress.stop()
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """Prints above the bar, without interpreting markup."""
         self._progress.console.print(line, markup=False, highlight=False)
 
@@ -155,13 +155,13 @@ class PlainReporter:
     def end(self) -> None:
         """Writes the line; none where there was nothing to do."""
         if self._name:
-            self.say(f"{self._name}: {self._counts.text()}")
+            self.log(f"{self._name}: {self._counts.text()}")
             self._name = ""
 
     def close(self) -> None:
         """Does nothing."""
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """Writes one line to stderr."""
         print_line(line)
 

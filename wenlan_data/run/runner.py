@@ -260,7 +260,7 @@ class _Build:
     ) -> Mapping[int, Receipt[DetailsT]]:
         started = self.executor.clock()
         self.reporter.begin(f"generation {generation}", step, len(jobs))
-        monitor = HostMonitor(self.reporter.say)
+        monitor = HostMonitor(self.reporter.log)
 
         def committed(number: int, receipt: Receipt[DetailsT]) -> None:
             self.reporter.part(number, receipt)

@@ -224,7 +224,7 @@ def dedupe_jobs(
     part = DedupePart(
         generation=generation.number,
         candidates=generation.files("extract", extracted, CANDIDATES),
-        facts=generation.files("fetch", list(fetched), FETCH_RESULTS),
+        fetch_results=generation.files("fetch", list(fetched), FETCH_RESULTS),
         published=generation.segments(),
         near=_near_files(generation, fetched),
         benchmarks=generation.benchmarks(),

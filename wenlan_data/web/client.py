@@ -419,8 +419,8 @@ def _recorded_headers(
     headers = tuple(response.headers.items())
     if "Content-Encoding" not in response.headers:
         return headers
-    gone = {"content-encoding", "content-length"}
+    renamed = {"content-encoding", "content-length"}
     kept = tuple(
-        (f"X-Crawler-{name}" if name.lower() in gone else name, value) for name, value in headers
+        (f"X-Crawler-{name}" if name.lower() in renamed else name, value) for name, value in headers
     )
     return (*kept, ("X-Crawler-Note", TRAILING)) if trailing else kept

@@ -113,7 +113,7 @@ def _search(codes: Codes, width: int, radius: int, skip_dense: bool) -> Iterator
     if len(codes) ** 2 <= limits.MATRIX_PAIRS:
         yield MatchedPairs(compare_all(codes, codes, radius, above=1))
         return
-    if skip_dense and _is_dense(codes, radius):
+    if skip_dense and _in_run(codes, radius):
         yield MatchedPairs(NO_PAIRS, codes)
         return
     cut = _cut_among(codes, width, radius)
@@ -124,7 +124,7 @@ def _search(codes: Codes, width: int, radius: int, skip_dense: bool) -> Iterator
         yield from _search_band(codes, band, radius, skip_dense, buffer)
 
 
-def _is_dense(codes: Codes, radius: int) -> bool:
+def _in_run(codes: Codes, radius: int) -> bool:
     """Estimates from 256 codes against 8,192 whether each code has more than `DENSE_NEIGHBOURS`."""
     if len(codes) < DENSE_CODES:
         return False
@@ -141,9 +141,9 @@ def _search_band(
     low = np.uint64((1 << band.key_shift) - 1)
     starts, counts = _long_runs(moved, low)
     if len(starts):
-        gone = np.zeros(len(moved), bool)
+        in_run = np.zeros(len(moved), bool)
         for start, count in zip(starts.tolist(), counts.tolist(), strict=True):
-            gone[start : start + count] = True
+            in_run[start : start + count] = True
             run = moved[start : start + count]
             # Skewed codes make long runs. These agree in the key, so the bits outside it are
             # searched like codes.
@@ -152,7 +152,7 @@ def _search_band(
                 yield MatchedPairs(
                     first_matches(found.pairs | key, band), band.restore(found.dense | key)
                 )
-        moved = moved[~gone]
+        moved = moved[~in_run]
     for pairs in _batched(_scan(moved, low, radius)):
         yield MatchedPairs(first_matches(pairs, band))
 
