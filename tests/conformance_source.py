@@ -1,4 +1,5 @@
-"""The promises of the role `Source`; a test of a source is one line: `check_source(Table(path=...))`."""
+"""The promises of the role `Source`; a test of a source is one line:
+`check_source(Table(path=...))`."""
 
 import json
 from dataclasses import FrozenInstanceError, asdict, fields

@@ -1,4 +1,5 @@
-"""Where the real data lie that some tests need: `../shared/data` beside the repository, if it is there."""
+"""Where the real data lie that some tests need: `../shared/data` beside the repository, if it is
+there."""
 
 from pathlib import Path
 

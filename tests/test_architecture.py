@@ -106,8 +106,8 @@ PERMITTED_IMPORTS = {
     ),
     "__main__": "cli",
 }
-"""Package or top-level module to those that it may import, lowest first. A new arrow is a decision: it
-goes into this table together with the code that needs it, and must not close a circle."""
+"""Package or top-level module to those that it may import, lowest first. A new arrow is a decision:
+it goes into this table together with the code that needs it, and must not close a circle."""
 
 PLUG_INS = {"clean/rules", "detect/detectors", "sources", "train/objectives"}
 """Folders whose files hold one class named after the file."""
@@ -182,7 +182,8 @@ def _where(library: str) -> set[str]:
 
 
 def _names(tree: ast.Module) -> set[str]:
-    """Every name that a file defines: classes, functions, parameters, variables, attributes, aliases."""
+    """Every name that a file defines: classes, functions, parameters, variables, attributes,
+    aliases."""
     found: set[str] = set()
     for node in ast.walk(tree):
         match node:

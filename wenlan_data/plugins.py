@@ -1,4 +1,5 @@
-"""Finds rules, detectors and sources by file name: a new file is a new plug-in, without a registry."""
+"""Finds rules, detectors and sources by file name: a new file is a new plug-in, without a
+registry."""
 
 import importlib
 import importlib.util

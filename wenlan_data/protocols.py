@@ -125,7 +125,8 @@ class Source(Protocol):
 
         Cheap, deterministic and streamed.
 
-        Yields none for a source with `crawl_seeds`: its parts are what the crawl records (`run.crawl`).
+        Yields none for a source with `crawl_seeds`: its parts are what the crawl records
+        (`run.crawl`).
 
         Raises `UsageError` if the source is missing, empty or not of this kind.
         """

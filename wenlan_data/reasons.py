@@ -1,4 +1,5 @@
-"""Every reason for which a row, page, image or text is left out: its value, its meaning, whether it is transient."""
+"""Every reason for which a row, page, image or text is left out: its value, its meaning, whether it
+is transient."""
 
 from enum import StrEnum
 
@@ -6,8 +7,8 @@ from enum import StrEnum
 class Reason(StrEnum):
     """Reason of a `records.Drop`: a word that tables, manifests and reports count by.
 
-    Values are part of the corpus format and never change. A built-in text rule uses the member of its
-    own file name, such as `BLOCKLIST`; rules of other packages may use any other word.
+    Values are part of the corpus format and never change. A built-in text rule uses the member of
+    its own file name, such as `BLOCKLIST`; rules of other packages may use any other word.
 
     >>> Reason.TIMEOUT.transient
     True

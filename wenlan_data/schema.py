@@ -49,7 +49,8 @@ def recipe_schema() -> Schema:
 
 
 def _detect_schema(names: Sequence[str], own: Schema) -> Schema:
-    """The schema of the `detect` section: a detector, its parameters, and the section's own keys."""
+    """The schema of the `detect` section: a detector, its parameters, and the section's own
+    keys."""
     kinds = {name: _plugin_schema(DETECTORS, "detector", name, own) for name in names}
     kinds["mix"]["properties"]["of"] |= {"minItems": 2, "items": {"$ref": "#/$defs/MixedDetector"}}
     kinds["grid"]["required"] = []  # it is the default

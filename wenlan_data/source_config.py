@@ -1,4 +1,5 @@
-"""The sources of a build and the politeness towards hosts: the sources file, or `kind:path` words."""
+"""The sources of a build and the politeness towards hosts: the sources file, or `kind:path`
+words."""
 
 import glob
 from collections.abc import Sequence

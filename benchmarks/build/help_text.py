@@ -1,9 +1,11 @@
-"""Counts what each text rule drops from the texts of an HTML handbook, such as Debian's gimp-help-zh-cn.
+"""Counts what each text rule drops from the texts of an HTML handbook, such as Debian's
+gimp-help-zh-cn.
 
     apt-get download gimp-help-zh-cn && dpkg -x gimp-help-zh-cn_*.deb help
     python -m benchmarks.build.help_text help/usr/share/gimp/3.0/help/zh_CN --sample 20
 
-Prints one JSON line: all and distinct texts that were read, kept, and dropped by reason, with a seeded sample of each.
+Prints one JSON line: all and distinct texts that were read, kept, and dropped by reason, with a
+seeded sample of each.
 """
 
 import argparse

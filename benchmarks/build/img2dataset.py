@@ -1,9 +1,11 @@
-"""Images per second of `wenlan-data build` and of img2dataset, from one server, on the same cores, in turns.
+"""Images per second of `wenlan-data build` and of img2dataset, from one server, on the same cores,
+in turns.
 
     python -m benchmarks.build.img2dataset                      # 20,000 pictures, 3 runs: about 20 minutes
     python -m benchmarks.build.img2dataset --images 500 --runs 1 --table-rows 0
 
-Progress goes to stderr; stdout gets one JSON line. What each figure means is in benchmarks/README.md.
+Progress goes to stderr; stdout gets one JSON line. What each figure means is in
+benchmarks/README.md.
 """
 
 import argparse

@@ -21,7 +21,8 @@ STOP_TIMEOUT_S = 120
 
 
 def measure_table(work: Path, rows: int, good: int, whole: bool) -> dict[str, object]:
-    """Build from a table of `rows` rows whose first `good` exist; stop after the first shard unless `whole`.
+    """Build from a table of `rows` rows whose first `good` exist; stop after the first shard unless
+    `whole`.
 
     Bytes are the peak resident memory of the process that took most.
     """

@@ -22,7 +22,8 @@ MODES = {
         ["--set", "image.max_side_px=1024"],
         ["--resize_mode", "no", "--skip_reencode", "True"],
     ),
-    # img2dataset's default: without `skip_reencode` every picture is encoded anew, larger than it was.
+    # img2dataset's default: without `skip_reencode` every picture is encoded anew, larger than it
+    # was.
     "as_is_reencoded": (["--set", "image.max_side_px=1024"], ["--resize_mode", "no"]),
     # `keep_ratio` brings the shorter side to 384, so both write 512x384, at the same quality.
     "resized": (
@@ -41,7 +42,8 @@ sources: [{{kind: table, path: "{table}", url: url, text: text}}]
 
 @dataclass(frozen=True, slots=True)
 class OurRun:
-    """One run of wenlan-data: seconds in all, and by phase as it reports them (`executor`: the start of Ray)."""
+    """One run of wenlan-data: seconds in all, and by phase as it reports them (`executor`: the
+    start of Ray)."""
 
     seconds: float
     processor_seconds: float

@@ -1,10 +1,12 @@
-"""Measures captions a second of one core: the default text rules, data-juicer's nearest chain, and rules under attack.
+"""Measures captions a second of one core: the default text rules, data-juicer's nearest chain, and
+rules under attack.
 
     python -m benchmarks.build.text                 # generated lines; data-juicer is installed into bench-out/
     python -m benchmarks.build.text --lines captions.jsonl --copies 20
     python -m benchmarks.build.text --attacks --data-juicer none   # 100,000 and 200,000 characters against each rule
 
-Progress goes to stderr; stdout gets one JSON line. What each figure means is in benchmarks/README.md.
+Progress goes to stderr; stdout gets one JSON line. What each figure means is in
+benchmarks/README.md.
 """
 
 import argparse

@@ -85,7 +85,8 @@ def recorded_pages(corpus: Path) -> list[tuple[WarcPayload, str]]:
 
 
 def extraction(pages: list[tuple[WarcPayload, str]]) -> dict[str, object]:
-    """Measures pages per second of one core, from bytes to candidates, and profiles the functions."""
+    """Measures pages per second of one core, from bytes to candidates, and profiles the
+    functions."""
     started = time.process_time()
     candidates = [row for record, warc in pages for row in read_page(record, warc, "bench")]
     pairs_s = time.process_time() - started

@@ -1,9 +1,11 @@
-"""The near search and the verdicts on crowded codes of real pictures, against brute force and the rule written naively.
+"""The near search and the verdicts on crowded codes of real pictures, against brute force and the
+rule written naively.
 
     python -m benchmarks.dedupe.brute_force --pictures FOLDER [FOLDER ...] --codes 200000
 
-Each picture is cropped, scaled, made lighter or darker and encoded as JPEG at random (seeded) until there are so many
-codes; those and uniform ones are searched at each radius from 0 to 8. Prints one JSON line each.
+Each picture is cropped, scaled, made lighter or darker and encoded as JPEG at random (seeded) until
+there are so many codes; those and uniform ones are searched at each radius from 0 to 8. Prints one
+JSON line each.
 """
 
 from __future__ import annotations
@@ -55,7 +57,8 @@ def main() -> None:
 
 
 def crowded(folders: list[Path], count: int, work: Path) -> tuple[Codes, Codes, Codes]:
-    """So many pHashes, PDQs and colours of edited pictures; kept in `work`, since they take minutes."""
+    """So many pHashes, PDQs and colours of edited pictures; kept in `work`, since they take
+    minutes."""
     path = work / f"crowded-{count}.npz"
     if not path.exists():
         work.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,10 @@
-"""The cost of the near search as a model of three constants, fitted to measured bands; and what it says of more codes.
+"""The cost of the near search as a model of three constants, fitted to measured bands; and what it
+says of more codes.
 
     python -m benchmarks.dedupe.cost_model --codes 1000000 3000000 10000000
 
-prints one JSON line a measured size and cover, the fit, and one line for each size that is only computed.
+prints one JSON line a measured size and cover, the fit, and one line for each size that is only
+computed.
 """
 
 import argparse
@@ -96,7 +98,8 @@ def terms(codes: int, cover: CoveringDesign) -> list[float]:
 
 
 def chosen(codes: int, radius: int) -> list[CoveringDesign]:
-    """Covers whose runs are short enough for the model to hold, and not so short that only bands count."""
+    """Covers whose runs are short enough for the model to hold, and not so short that only bands
+    count."""
     pairs = {cover: terms(codes, cover)[2] / codes for cover in covering_designs(radius)}
     return [cover for cover, each in pairs.items() if 0.05 < each < 12]
 

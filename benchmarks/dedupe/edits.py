@@ -2,8 +2,9 @@
 
     python -m benchmarks.dedupe.edits --photos FOLDER --screenshots FOLDER --wallpapers FOLDER --emoji FOLDER
 
-`--screenshots` holds one folder a language with equal file names below (debian-handbook's `html`). Each folder may be
-left out. Prints one JSON line each; `--work` gets a picture of every false positive, side by side.
+`--screenshots` holds one folder a language with equal file names below (debian-handbook's `html`).
+Each folder may be left out. Prints one JSON line each; `--work` gets a picture of every false
+positive, side by side.
 """
 
 from __future__ import annotations
@@ -140,7 +141,8 @@ EDITS: dict[str, Callable[[Picture], bytes]] = {
 
 
 def edits(folder: Path) -> Iterator[dict[str, object]]:
-    """For each kind of edit the share found at radius 4 with PDQ, at 8 with PDQ, and by pHash alone at 4."""
+    """For each kind of edit the share found at radius 4 with PDQ, at 8 with PDQ, and by pHash alone
+    at 4."""
     originals = [
         (one, facts)
         for one in _upright(_files(folder)[:MAX_PHOTOS])
@@ -229,9 +231,11 @@ def pairs_of_a_folder(folder: Path, work: Path) -> dict[str, object]:
 
 
 def skin_tones(folder: Path, work: Path) -> dict[str, object]:
-    """Pairs of one emoji in two skin tones, and of different emoji, that the rule takes for one picture.
+    """Pairs of one emoji in two skin tones, and of different emoji, that the rule takes for one
+    picture.
 
-    Files are named by their code points, such as `1f44b-1f3fd.png`. Of different ones, `work` gets a sheet.
+    Files are named by their code points, such as `1f44b-1f3fd.png`. Of different ones, `work` gets
+    a sheet.
     """
     found = {path: facts for path in _files(folder) if (facts := facts_of(path.read_bytes()))}
     paths = list(found)
@@ -266,14 +270,16 @@ def skin_tones(folder: Path, work: Path) -> dict[str, object]:
 
 
 def _drawn(stem: str) -> str:
-    """An emoji without who does it (man, woman, person), in which skin and hair, and facing where."""
+    """An emoji without who does it (man, woman, person), in which skin and hair, and facing
+    where."""
     return re.sub(
         r"-1f3f[b-f]|-1f9b[0-3]|-fe0f|-200d-(2640|2642|27a1)|1f468|1f469|1f9d1|-200d", "", stem
     )
 
 
 def gradients(work: Path) -> dict[str, object]:
-    """Smooth pictures of two colours in many directions: how many pHash alone and the rule would take for another."""
+    """Smooth pictures of two colours in many directions: how many pHash alone and the rule would
+    take for another."""
     random = np.random.default_rng(7)
     y, x = np.mgrid[0:240, 0:320] / 320
     pictures, facts = [], []

@@ -1,10 +1,12 @@
-"""How far the hashes of edited copies lie from their originals, for several definitions of the thumbnail.
+"""How far the hashes of edited copies lie from their originals, for several definitions of the
+thumbnail.
 
     python -m benchmarks.dedupe.hash_stability FOLDER...  # default: the photos that scikit-image and scikit-learn ship
 
-One JSON line: for each definition (side of the thumbnail, least side of the decoded picture) and kind of edit, mean
-and maximum of the pHash and PDQ distances, and the share found at pHash 4 and PDQ 31. `recipes`: the same between what
-a build says of one file under a recipe that stores it as it came and under one that stores it 512 px long.
+One JSON line: for each definition (side of the thumbnail, least side of the decoded picture) and
+kind of edit, mean and maximum of the pHash and PDQ distances, and the share found at pHash 4 and
+PDQ 31. `recipes`: the same between what a build says of one file under a recipe that stores it as
+it came and under one that stores it 512 px long.
 """
 
 import io

@@ -1,4 +1,5 @@
-"""Near-duplicate search over planted codes: time, memory and recall by size; then its peers in the same time.
+"""Near-duplicate search over planted codes: time, memory and recall by size; then its peers in the
+same time.
 
     python -m benchmarks.dedupe.near_search --codes 1000000 10000000 100000000 --peers
 
@@ -73,7 +74,8 @@ def main() -> None:
 
 
 def planted(count: int, radius: int) -> tuple[Codes, NDArray[np.int64], Codes]:
-    """Uniform codes of which the last are near earlier ones; rows of the originals, and bits turned (all radii)."""
+    """Uniform codes of which the last are near earlier ones; rows of the originals, and bits turned
+    (all radii)."""
     random = np.random.default_rng(SEED)
     codes = random.integers(0, 2**64, count, dtype=np.uint64)
     copies = int(count * PLANTED_SHARE)
@@ -112,7 +114,8 @@ def measure(count: int, radius: int, threads: int) -> dict[str, object]:
 
 
 def largest_in(name: str, work: Path, radius: int, seconds: float) -> dict[str, object]:
-    """The largest number of codes, doubled from `FIRST_PEER_CODES`, that a peer searches in that processor time."""
+    """The largest number of codes, doubled from `FIRST_PEER_CODES`, that a peer searches in that
+    processor time."""
     python = peer_python(work)
     path = work / "codes.npy"
     codes, _, _ = planted(2_000_000, radius)

@@ -1,4 +1,5 @@
-"""One search by a peer, run in the peers' own environment: `python dedupe_peers.py NAME CODES.npy COUNT RADIUS`.
+"""One search by a peer, run in the peers' own environment: `python dedupe_peers.py NAME CODES.npy
+COUNT RADIUS`.
 
 Prints one JSON line: seconds, processor seconds of all its threads and processes, and pairs found.
 """
@@ -42,7 +43,8 @@ def imagededup(codes: NDArray[np.uint64], radius: int) -> int:
 
 
 def daft(codes: NDArray[np.uint64], radius: int) -> int:
-    """The self-join of its documentation: every row with every other, then a filter on the distance."""
+    """The self-join of its documentation: every row with every other, then a filter on the
+    distance."""
     import daft as daft_library
     from daft import col
 

@@ -1,12 +1,13 @@
-"""Retrieval on emoji: trains on three drawing styles, tests on a fourth, beside heads on frozen features.
+"""Retrieval on emoji: trains on three drawing styles, tests on a fourth, beside heads on frozen
+features.
 
 python -m benchmarks.train.emoji --work FOLDER [--splits noto,fluent,unseen] [--seeds 0,1,2] [--from-nothing]
 
 Needs npm and pip for the packages named in `emoji_corpora.py` (260 MB), and resvg-py to draw
 OpenMoji's SVG. The bar is the frozen-feature baseline (MobileNetV2 and e5-small frozen, two MLP
 heads, InfoNCE): `BAR`. A run that was stopped is resumed. The settings were chosen on the splits
-`choice*`, which test on other emoji and another style than the reported splits; those of `unseen` on
-folds of the seen emoji, its steps and tokens after its results were known (README.md).
+`choice*`, which test on other emoji and another style than the reported splits; those of `unseen`
+on folds of the seen emoji, its steps and tokens after its results were known (README.md).
 """
 
 import argparse
@@ -149,7 +150,8 @@ def corpora_of(split: Split, made: dict[tuple[str, str], Path]) -> tuple[list[Pa
 
 
 def timed(*words: object) -> dict[str, float]:
-    """Runs a command; returns processor time and memory of it and its workers, since it was resumed."""
+    """Runs a command; returns processor time and memory of it and its workers, since it was
+    resumed."""
     process = subprocess.Popen(wenlan(*words), stdout=sys.stderr)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -180,7 +182,8 @@ def in_percent(found: dict[str, dict[str, float]]) -> dict[str, object]:
 
 
 def with_backbones(work: Path) -> tuple[str, ...]:
-    """Settings for brivl-tiny with MobileNetV2 and e5-small, of which the last blocks and layers train."""
+    """Settings for brivl-tiny with MobileNetV2 and e5-small, of which the last blocks and layers
+    train."""
     image, text = work / "mobilenetv2.safetensors", work / "e5-small"
     if not image.exists():
         mobilenet(next((work / "pip").rglob("mobilenet_v2-*.pth")), image)

@@ -44,7 +44,8 @@ def main() -> None:
 
 
 def ranks_of(run: Path, test: list[Path]) -> tuple[Tensor, Tensor]:
-    """Ranks in both directions, from 1. Exits where two images share a caption: pairs cannot be drawn."""
+    """Ranks in both directions, from 1. Exits where two images share a caption: pairs cannot be
+    drawn."""
     model = load_model(run)
     parts = list(embed_corpus(model, test, workers=0))
     captions = [text for part in parts for text in part.texts]
@@ -56,14 +57,16 @@ def ranks_of(run: Path, test: list[Path]) -> tuple[Tensor, Tensor]:
 
 
 def recalls(rank: Tensor, among: int) -> list[float]:
-    """Recall in percent at each of `CUTS`: the mean over all draws of `among` candidates with the correct one."""
+    """Recall in percent at each of `CUTS`: the mean over all draws of `among` candidates with the
+    correct one."""
     every = len(rank)
     chances = [[chance(int(one), every, among, cut) for one in rank] for cut in CUTS]
     return [round(100 * sum(one) / every, 1) for one in chances]
 
 
 def chance(rank: int, every: int, among: int, cut: int) -> float:
-    """Probability that an answer of `rank` among `every` is in the first `cut` of `among` drawn ones."""
+    """Probability that an answer of `rank` among `every` is in the first `cut` of `among` drawn
+    ones."""
     before, others, kept = rank - 1, every - 1, among - 1
     drawn = sum(
         comb(before, few) * comb(others - before, kept - few) for few in range(min(cut, before + 1))

@@ -1,4 +1,5 @@
-"""Corpora of emoji out of npm packages: one for each drawing style, those of unseen emoji apart, made by `build`."""
+"""Corpora of emoji out of npm packages: one for each drawing style, those of unseen emoji apart,
+made by `build`."""
 
 import hashlib
 import json
@@ -43,10 +44,13 @@ CHOICE_SHARES = ("kept", "held")
 UNSEEN_SHARE, HELD_SHARE = 1 / 5, 1 / 7
 SIDE_PX = 64
 STORED_PX = 128
-"""Images of 64 px are drawn out to twice that: a corpus holds JPEG with half the colour resolution."""
+"""Images of 64 px are drawn out to twice that: a corpus holds JPEG with half the colour
+resolution."""
 FLAGS = 9
-"""The group of flags in emojibase: they are named after countries, and left out as in the baseline."""
-# Two emoji that look alike are two emoji: only equal bytes are one image. Labels are kept as they are.
+"""The group of flags in emojibase: they are named after countries, and left out as in the
+baseline."""
+# Two emoji that look alike are two emoji: only equal bytes are one image. Labels are kept as they
+# are.
 RECIPE = """
 name: emoji
 image: {formats: [jpeg, png, webp], min_side_px: 48, max_aspect: 4.0, min_bytes: 100, max_side_px: 1024,
@@ -94,7 +98,8 @@ def unpack(work: Path) -> None:
 
 
 def draw(work: Path) -> None:
-    """`images/STYLE/CODE.png` of every emoji that is no flag, and `images/STYLE-SHARE.jsonl` with the texts."""
+    """`images/STYLE/CODE.png` of every emoji that is no flag, and `images/STYLE-SHARE.jsonl` with
+    the texts."""
     shutil.rmtree(work / "images", ignore_errors=True)
     rows: dict[tuple[str, str], list[dict[str, object]]] = {which: [] for which in _tables()}
     for code, texts in texts_of_emoji(work):
@@ -126,7 +131,8 @@ def _tables() -> list[tuple[str, str]]:
 
 
 def texts_of_emoji(work: Path) -> Iterator[tuple[str, list[str]]]:
-    """Code points with dashes, and texts: the label first, which is what is searched; then other words for it.
+    """Code points with dashes, and texts: the label first, which is what is searched; then other
+    words for it.
 
     Those are the label in traditional characters, and the tags in both.
     """

@@ -3,10 +3,10 @@
 python -m benchmarks.train.emoji_heads --work FOLDER [--splits noto,fluent,unseen] [--seeds 0] [--width 512]
 
 The mean of MobileNetV2's feature map and of e5-small's hidden states, each standardised, goes
-through two layers with dropout; InfoNCE over the batch; texts are chosen as `text.choose: mixed` does. Features
-are made once for all splits. The split `folds` is for choosing settings of `unseen` without a look
-at it: all styles of four fifths of the seen emoji train, Noto's drawings of the last fifth are
-tested, each fifth in turn.
+through two layers with dropout; InfoNCE over the batch; texts are chosen as `text.choose: mixed`
+does. Features are made once for all splits. The split `folds` is for choosing settings of `unseen`
+without a look at it: all styles of four fifths of the seen emoji train, Noto's drawings of the last
+fifth are tested, each fifth in turn.
 """
 
 import argparse
@@ -201,7 +201,8 @@ def backbones(work: Path, size_px: int) -> Features:
 def trained(
     images: Tensor, texts: list[list[str]], known: dict[str, Tensor], choice: Choice
 ) -> tuple[Head, Head]:
-    """Trains both heads. The caption trains one time in two, else another text; equal captions are masked."""
+    """Trains both heads. The caption trains one time in two, else another text; equal captions are
+    masked."""
     places = {text: at for at, text in enumerate(sorted({text for one in texts for text in one}))}
     captions = sorted({one[0] for one in texts})
     number = {text: at for at, text in enumerate(captions)}

@@ -1,4 +1,5 @@
-"""A training step on the CPU with freed memory kept in the process, and with it returned to the kernel.
+"""A training step on the CPU with freed memory kept in the process, and with it returned to the
+kernel.
 
 python -m benchmarks.train.memory [--turns 5] [--images 32] [--size-px 224]
 

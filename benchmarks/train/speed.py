@@ -41,7 +41,8 @@ def main() -> None:
 
 
 def pooling(repeats: int, images: int = 8) -> dict[str, object]:
-    """37 regions of 12 x 12 x 2048 maps, forward and backward: our two ways, and the released loop."""
+    """37 regions of 12 x 12 x 2048 maps, forward and backward: our two ways, and the released
+    loop."""
     boxes = (grid_boxes(6) * 380).expand(images, 37, 4).contiguous()
     weights = grid_weights(6, 12, 12, 4, "aligned")
     ways: dict[str, Callable[[Tensor], Tensor]] = {

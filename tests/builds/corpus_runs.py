@@ -65,7 +65,8 @@ def manifest(corpus: Path) -> dict[str, object]:
 
 
 def content(corpus: Path) -> dict[str, object]:
-    """Everything of a corpus that must be equal between equal builds: bytes by name, and rows without fetch times."""
+    """Everything of a corpus that must be equal between equal builds: bytes by name, and rows
+    without fetch times."""
     files: dict[str, object] = {
         path.name: path.read_bytes() for path in sorted((corpus / "shards").iterdir())
     }

@@ -1,8 +1,8 @@
 """Builds whose every byte is known, and a training whose every loss is: what they give, as JSON.
 
-All of it goes through the command line, so that no rearrangement of the package can change what is compared. Servers
-listen on fixed ports, because URLs are part of the corpus. `python -m tests.builds.golden_builds` records what the
-code gives now in `golden_builds.json`.
+All of it goes through the command line, so that no rearrangement of the package can change what is
+compared. Servers listen on fixed ports, because URLs are part of the corpus. `python -m
+tests.builds.golden_builds` records what the code gives now in `golden_builds.json`.
 """
 
 import hashlib
@@ -62,7 +62,8 @@ def demo(folder: Path) -> dict[str, object]:
 
 
 def table(folder: Path) -> dict[str, object]:
-    """A table with copies, edited copies, failures and shared texts, over three generations; then `--from`."""
+    """A table with copies, edited copies, failures and shared texts, over three generations; then
+    `--from`."""
     rows = _write_images(folder / "site")
     with _served(folder / "site", TABLE_PORT) as host:
         found: dict[str, object] = {}
@@ -104,7 +105,8 @@ def crawl(folder: Path) -> dict[str, object]:
 
 
 def training(folder: Path) -> dict[str, object]:
-    """`brivl-tiny` on the corpus of `table`, which must lie in `folder`: every loss and the retrieval after it."""
+    """`brivl-tiny` on the corpus of `table`, which must lie in `folder`: every loss and the
+    retrieval after it."""
     words = [
         "train",
         "--config",
@@ -228,7 +230,8 @@ def _write_sources(folder: Path, host: str, sources: list[dict[str, object]]) ->
 
 
 def _write_images(root: Path) -> list[tuple[str, str]]:
-    """160 rows of (file, text): distinct images, equal and edited copies of earlier ones, broken and missing files."""
+    """160 rows of (file, text): distinct images, equal and edited copies of earlier ones, broken
+    and missing files."""
     root.mkdir()
     rows = []
     for number in range(160):
@@ -288,7 +291,8 @@ def _version(name: str) -> str:
 BUILDS: Mapping[str, Callable[[Path], dict[str, object]]] = {
     "demo": demo, "table": table, "rebuilt": rebuilt, "crawl": crawl, "training": training
 }  # fmt: skip
-"""In an order in which `rebuilt` and `training` find what `table` built; these three share a folder."""
+"""In an order in which `rebuilt` and `training` find what `table` built; these three share a
+folder."""
 
 
 def folder_of(root: Path, name: str) -> Path:

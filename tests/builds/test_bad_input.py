@@ -1,4 +1,5 @@
-"""What a user can get wrong ends in one line that names it and the remedy, and the right exit code."""
+"""What a user can get wrong ends in one line that names it and the remedy, and the right exit
+code."""
 
 import os
 import subprocess

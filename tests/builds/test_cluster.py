@@ -28,7 +28,8 @@ def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         port = free.getsockname()[1]
     start = [*RAY, "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=2",
              "--include-dashboard=false", "--disable-usage-stats"]  # fmt: skip
-    # With --block the cluster lives and dies with this process group, and leaves other people's Ray alone.
+    # With --block the cluster lives and dies with this process group, and leaves other people's Ray
+    # alone.
     with subprocess.Popen(
         start, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as head:

@@ -1,4 +1,5 @@
-"""What a hostile web serves again and again, over real HTTP: the same bytes, edited copies, a "hotlink forbidden"."""
+"""What a hostile web serves again and again, over real HTTP: the same bytes, edited copies, a
+"hotlink forbidden"."""
 
 import io
 from pathlib import Path

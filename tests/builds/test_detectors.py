@@ -1,4 +1,5 @@
-"""Builds with every detector: the same bytes on one worker and on two, and boxes that fit the stored images."""
+"""Builds with every detector: the same bytes on one worker and on two, and boxes that fit the
+stored images."""
 
 import io
 import json

@@ -1,4 +1,5 @@
-"""The same WARCs, recipe and libraries give the same bytes, whoever does the work and in whatever order."""
+"""The same WARCs, recipe and libraries give the same bytes, whoever does the work and in whatever
+order."""
 
 import hashlib
 import random
@@ -19,7 +20,8 @@ DATE = datetime(2021, 3, 11, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def warcs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight WARC files of pages and their pictures; some pictures stand in two files, some are damaged."""
+    """Eight WARC files of pages and their pictures; some pictures stand in two files, some are
+    damaged."""
     folder = tmp_path_factory.mktemp("warcs")
     for number in range(WARCS):
         seeds = [number * PICTURES_EACH + one for one in range(PICTURES_EACH)]

@@ -1,4 +1,5 @@
-"""The same corpora, `--json` results and losses as were recorded, byte for byte, however the code is arranged."""
+"""The same corpora, `--json` results and losses as were recorded, byte for byte, however the code
+is arranged."""
 
 import json
 from pathlib import Path

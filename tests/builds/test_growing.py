@@ -1,4 +1,5 @@
-"""A corpus grows in generations; what is published stays; each outcome is what the sources say, sample by sample."""
+"""A corpus grows in generations; what is published stays; each outcome is what the sources say,
+sample by sample."""
 
 from pathlib import Path
 

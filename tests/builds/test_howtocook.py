@@ -1,4 +1,5 @@
-"""A real site of recipes, served from loopback and crawled, compared with what is known of it (TRUTH.json)."""
+"""A real site of recipes, served from loopback and crawled, compared with what is known of it
+(TRUTH.json)."""
 
 import json
 from collections import Counter

@@ -41,8 +41,8 @@ PREFIX = "wenlan-data: interrupted"
 
 
 def _interrupted(words: list[str], out: Path, sent: list[signal.Signals]) -> tuple[int, str]:
-    """Start a build; once a part of its crawl is committed, send it one signal after the other. Gives the exit code
-    and what it said."""
+    """Start a build; once a part of its crawl is committed, send it one signal after the other.
+    Gives the exit code and what it said."""
     with subprocess.Popen(
         [*COMMAND, "build", *words],
         stderr=subprocess.PIPE,

@@ -40,6 +40,7 @@ def test_a_build_that_waits_for_a_slow_host_ends_soon(tmp_path: Path, site: Site
             assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        # The host's next request is minutes away: 60 s is far below that, and far above what ending takes.
+        # The host's next request is minutes away: 60 s is far below that, and far above what ending
+        # takes.
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 11, errors

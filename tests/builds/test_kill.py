@@ -1,4 +1,5 @@
-"""kill -9 of the whole process group at seeded random moments, and at once the same command again."""
+"""kill -9 of the whole process group at seeded random moments, and at once the same command
+again."""
 
 import os
 import random
@@ -58,7 +59,8 @@ def _step_at_work(out: Path, golden: dict[str, int]) -> str:
 def _kill_in(
     step: str, sources: Path, out: Path, executor: str, golden: dict[str, int], dice: random.Random
 ) -> str:
-    """Start a build, kill its process group a random moment after `step` began; the step that was hit."""
+    """Start a build, kill its process group a random moment after `step` began; the step that was
+    hit."""
     with subprocess.Popen(
         [*COMMAND, "build", *_words(sources, out, executor)],
         start_new_session=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,

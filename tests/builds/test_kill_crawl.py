@@ -1,4 +1,5 @@
-"""kill -9 at moments of the crawl of three hosts that link each other, and at once the same command again."""
+"""kill -9 at moments of the crawl of three hosts that link each other, and at once the same command
+again."""
 
 import os
 import random
@@ -31,7 +32,8 @@ def hosts() -> Iterator[tuple[Site, Site, Site]]:
 
 
 def _fill(site: Site, sites: tuple[Site, ...], place: int) -> None:
-    """Pages in a tree of two links each, every fourth one linking to the next host; a picture on each."""
+    """Pages in a tree of two links each, every fourth one linking to the next host; a picture on
+    each."""
     beside = sites[(place + 1) % len(sites)]
     for page in range(PAGES):
         links = [f"/{child}.html" for child in (2 * page + 1, 2 * page + 2) if child < PAGES]
@@ -141,7 +143,8 @@ def test_a_killed_crawl_asks_again_only_what_was_in_flight_and_gives_the_same_co
         _kill([*words, "--out", str(out)], out, dice.randrange(parts), dice.uniform(0, 0.15))
         hits.append(_committed(out))
         again = _in_flight(out)
-        # Either executor goes on with what the other left; every other time by the one that needs no start.
+        # Either executor goes on with what the other left; every other time by the one that needs
+        # no start.
         build(*words, "--out", out, "--executor", executor if moment % 2 else "local")
         assert content(out) == golden, f"killed with {hits[-1]} parts committed"
         assert _outcomes(out) == outcomes

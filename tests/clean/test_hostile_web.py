@@ -1,4 +1,5 @@
-"""The cases of the hostile web that concern text (103 to 111, and 117), through the default recipe."""
+"""The cases of the hostile web that concern text (103 to 111, and 117), through the default
+recipe."""
 
 import json
 

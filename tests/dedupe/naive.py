@@ -1,4 +1,5 @@
-"""The whole verdict rule once more, as plainly as it can be said: loops over Python objects, quadratic."""
+"""The whole verdict rule once more, as plainly as it can be said: loops over Python objects,
+quadratic."""
 
 from collections import defaultdict
 from collections.abc import Sequence

@@ -1,4 +1,5 @@
-"""Placeholders, near captions, the share of a site, and collisions: whole runs of the dedupe step."""
+"""Placeholders, near captions, the share of a site, and collisions: whole runs of the dedupe
+step."""
 
 import random
 from collections import Counter

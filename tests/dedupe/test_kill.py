@@ -1,4 +1,5 @@
-"""kill -9 of the near and dedupe steps at moments spread over their whole length, then the same again."""
+"""kill -9 of the near and dedupe steps at moments spread over their whole length, then the same
+again."""
 
 import os
 import random

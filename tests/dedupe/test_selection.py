@@ -1,4 +1,5 @@
-"""The selection against the rule written as two loops, with dense buckets and with too many neighbours to be held."""
+"""The selection against the rule written as two loops, with dense buckets and with too many
+neighbours to be held."""
 
 from collections.abc import Callable
 

@@ -25,7 +25,8 @@ def flipped(code: int, bits: Sequence[int]) -> int:
 
 
 def random_rows(seed: int, count: int, known: Sequence[Row] = ()) -> list[Row]:
-    """Rows with all that can meet: clusters, equal bytes, equal URLs, failures, frequent texts, known URLs."""
+    """Rows with all that can meet: clusters, equal bytes, equal URLs, failures, frequent texts,
+    known URLs."""
     chance = random.Random(seed)
     centres = [(chance.getrandbits(64), chance.getrandbits(256)) for _ in range(count // 12 + 1)]
     contents: dict[str, Row] = {row.content: row for row in known if not row.reason}

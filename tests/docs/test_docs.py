@@ -1,4 +1,5 @@
-"""Runs what README.md, CONTRIBUTING.md and docs/ show: YAML, Python, and commands with their output.
+"""Runs what README.md, CONTRIBUTING.md and docs/ show: YAML, Python, and commands with their
+output.
 
 `...` in the output matches anything.
 """

@@ -24,7 +24,8 @@ class OpenedPage:
 
 
 def open_page(page: Path, profile: Path) -> OpenedPage:
-    """Opens the page as a file for 3 s of virtual time. Chromium's own requests are recorded too."""
+    """Opens the page as a file for 3 s of virtual time. Chromium's own requests are recorded
+    too."""
     with _proxy() as (address, requested):
         done = subprocess.run(
             [

@@ -68,7 +68,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pages(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
-    """The page of the corpus, and that of a tar with payloads in its member names and its own name."""
+    """The page of the corpus, and that of a tar with payloads in its member names and its own
+    name."""
     folder = tmp_path_factory.mktemp("pages")
     members: dict[str, bytes] = {}
     jpeg = make_image(1)

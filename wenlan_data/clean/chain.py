@@ -1,4 +1,5 @@
-"""Applies a recipe's text rules in order; the first rule that rejects a text names the drop reason."""
+"""Applies a recipe's text rules in order; the first rule that rejects a text names the drop
+reason."""
 
 import re
 from collections.abc import Iterator, Sequence

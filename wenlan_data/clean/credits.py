@@ -57,7 +57,8 @@ def is_credit(text: str) -> bool:
 
 
 def author_of(credit: str) -> str:
-    """Returns the person or agency that a credit names; empty if it names nobody, or is no credit."""
+    """Returns the person or agency that a credit names; empty if it names nobody, or is no
+    credit."""
     text = _without_brackets(credit)
     if not is_credit(credit) or _NO_AUTHOR.fullmatch(text):
         return ""

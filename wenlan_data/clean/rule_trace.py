@@ -32,7 +32,8 @@ class RuleTrace:
     remarks: tuple[Remark, ...]
 
     def as_json(self) -> dict[str, object]:
-        """Returns `text`, `script` and `flags`; of a rejected text `reason`, `detail` and `rule`."""
+        """Returns `text`, `script` and `flags`; of a rejected text `reason`, `detail` and
+        `rule`."""
         if isinstance(self.result, Drop):
             rule = self.changes[-1].rule
             return {"reason": self.result.reason, "detail": self.result.detail, "rule": rule}

@@ -22,7 +22,8 @@ def repeats_title(text: str, titles: frozenset[str]) -> bool:
 
 
 def title_forms(title: str) -> frozenset[str]:
-    """Returns the forms in which captions repeat a title: the whole, and each part around | or _."""
+    """Returns the forms in which captions repeat a title: the whole, and each part around | or
+    _."""
     return frozenset({_bare(part) for part in (title, *_SEPARATORS.split(title))} - {""})
 
 

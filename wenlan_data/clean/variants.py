@@ -16,7 +16,8 @@ def easy(text: str) -> str:
 
 
 def first(text: str) -> str:
-    """Returns the first sentence without its full stop: all before the first 。, or the whole text."""
+    """Returns the first sentence without its full stop: all before the first 。, or the whole
+    text."""
     return text.partition("。")[0]
 
 
@@ -26,7 +27,8 @@ def variant(name: Variant, text: str) -> str:
 
 
 def with_variants(texts: Sequence[Text], variants: Sequence[Variant]) -> tuple[Text, ...]:
-    """Returns the texts, followed by the variants of the first `surrounding` text, if there is one."""
+    """Returns the texts, followed by the variants of the first `surrounding` text, if there is
+    one."""
     paragraph = next((text.text for text in texts if text.type == "surrounding"), "")
     made = [(name, variant(name, paragraph)) for name in variants]
     return (*texts, *(Text(name, text) for name, text in made if text))

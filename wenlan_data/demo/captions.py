@@ -1,7 +1,8 @@
 """The images of the demo: photographs and crops of them, each with a correct Chinese caption.
 
-The captions were written by looking at the images. scikit-image ships its photographs without copyright
-restrictions; china.jpg and flower.jpg of scikit-learn are CC BY 2.0, by danielbuechele and vultilion.
+The captions were written by looking at the images. scikit-image ships its photographs without
+copyright restrictions; china.jpg and flower.jpg of scikit-learn are CC BY 2.0, by danielbuechele
+and vultilion.
 """
 
 from dataclasses import dataclass

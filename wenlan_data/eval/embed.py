@@ -40,7 +40,8 @@ class Embeddings:
 
 
 def load_model(given: Path, device: torch.device | None = None) -> EmbeddingModel:
-    """Loads the towers of a checkpoint, or of a run's best checkpoint, its newest without validation.
+    """Loads the towers of a checkpoint, or of a run's best checkpoint, its newest without
+    validation.
 
     No pretrained weights are fetched for the backbones: the checkpoint holds all weights. `device`
     defaults to the GPU where there is one. Raises `UsageError` or `DamageError` where the
@@ -67,7 +68,8 @@ def embed_corpus(
     workers: int = 2,
     limit: int | None = None,
 ) -> Iterator[Embeddings]:
-    """Yields every sample once, in the order of the shards, up to the batch that reaches `limit`."""
+    """Yields every sample once, in the order of the shards, up to the batch that reaches
+    `limit`."""
     config = model.config
     loader = Loader(
         list(shards),

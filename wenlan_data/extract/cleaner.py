@@ -1,4 +1,5 @@
-"""Runs the recipe's text rules over candidates, and finds alt texts that repeat the page's title."""
+"""Runs the recipe's text rules over candidates, and finds alt texts that repeat the page's
+title."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace

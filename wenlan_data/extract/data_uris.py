@@ -27,7 +27,8 @@ class InlineImage:
 
 
 def decode_data_uri(uri: str) -> InlineImage | None:
-    """Decodes a base64 `data:` URI; returns None for any other, and for too small or large images."""
+    """Decodes a base64 `data:` URI; returns None for any other, and for too small or large
+    images."""
     match = _DATA_URI.match(uri)
     if not match or ";base64" not in match[0].lower():
         return None

@@ -58,7 +58,8 @@ def best_image_url(image: Element) -> str:
 
 
 def parse_srcset(value: str) -> list[tuple[str, float]]:
-    """Returns URL and size of each entry: the number before `w` or `x`, or 1 without a descriptor."""
+    """Returns URL and size of each entry: the number before `w` or `x`, or 1 without a
+    descriptor."""
     entries: list[tuple[str, float]] = []
     rest = value[:MAX_SRCSET_CHARACTERS].lstrip(_SRCSET_SEPARATORS)
     while rest and len(entries) < MAX_SRCSET_ENTRIES:

@@ -1,4 +1,5 @@
-"""The extract step: reads the candidates of a part, skips those already seen, cleans their texts."""
+"""The extract step: reads the candidates of a part, skips those already seen, cleans their
+texts."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

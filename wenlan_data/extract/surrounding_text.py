@@ -81,7 +81,8 @@ class PageOutline:
 
 
 def image_texts(position: ImagePosition, outline: PageOutline) -> Iterator[Text]:
-    """Yields the texts of an image: its attributes, then those around it, the best of a type first."""
+    """Yields the texts of an image: its attributes, then those around it, the best of a type
+    first."""
     image = position.image
     ancestor_ids = {node.mem_id for node in ancestors(image)}
     yield from _typed_text("alt", attribute(image, "alt"), MAX_TEXT_CHARACTERS)
@@ -104,7 +105,8 @@ def image_texts(position: ImagePosition, outline: PageOutline) -> Iterator[Text]
 
 
 def single_line(text: str) -> str:
-    """Joins lines and collapses white space; a line break between two Han characters leaves none."""
+    """Joins lines and collapses white space; a line break between two Han characters leaves
+    none."""
     if "\n" in text:
         text = _LINE_BREAK_IN_HAN.sub("", text.strip())
     return " ".join(text.split())
@@ -129,7 +131,8 @@ def _typed_text(kind: str, text: str, max_characters: int) -> Iterator[Text]:
 
 
 def _figure_captions(image: Element, ancestor_ids: set[int]) -> Iterator[str]:
-    """Captions in the figure around an image; `figcaption`, figures and captions marked by class."""
+    """Captions in the figure around an image; `figcaption`, figures and captions marked by
+    class."""
     for node in islice(ancestors(image), 5):
         if node.tag in _PAGE_CONTAINERS:
             return
@@ -156,7 +159,8 @@ def _caption_in(figure: Element, ancestor_ids: set[int], *, with_title: bool) ->
 
 
 def _enclosing_paragraph(image: Element) -> str:
-    """The text of the paragraph around an image; in a bare `div`, the inline text beside the image."""
+    """The text of the paragraph around an image; in a bare `div`, the inline text beside the
+    image."""
     node = image
     parent = node.parent
     while parent is not None and parent.tag in _INLINE_TAGS:

@@ -30,10 +30,10 @@ FETCH_LIST_S = 60.0
 class FetchListPart:
     """Writes fetch lists `slice-00000.parquet` and so on, see `tables.WANTED`.
 
-    Its receipt's details: `fetch_lists`, a list of `{name, rows, chain, recorded}`. Fetch lists with the
-    same `chain` (the name of one of its hosts) run one after the other; those with an empty chain
-    run at any time. `recorded` is an index into the field of that name, -1 for a fetch list that
-    none of these files holds.
+    Its receipt's details: `fetch_lists`, a list of `{name, rows, chain, recorded}`. Fetch lists
+    with the same `chain` (the name of one of its hosts) run one after the other; those with an
+    empty chain run at any time. `recorded` is an index into the field of that name, -1 for a fetch
+    list that none of these files holds.
     """
 
     candidates: tuple[str, ...]
@@ -47,8 +47,9 @@ class FetchListPart:
     again."""
     earlier: tuple[str, ...] = ()
     """Folders of the fetch parts of earlier generations. A URL that failed in one of them is not
-    requested again: it gets into a fetch list with that part's place (`PublishedIndex.last_failed_fetch`) as
-    `earlier`, and the fetch step reads the recorded result."""
+    requested again: it gets into a fetch list with that part's place
+    (`PublishedIndex.last_failed_fetch`) as `earlier`, and the fetch step reads the recorded
+    result."""
     recorded: tuple[str, ...] = ()
     """Old `facts.parquet` files (for `--from`): the rows of each get one fetch list, in this
     order."""

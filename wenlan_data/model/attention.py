@@ -55,7 +55,8 @@ class AttentionPooling(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """A post-norm transformer layer with ReLU, as `torch.nn.TransformerEncoderLayer` has by default.
+    """A post-norm transformer layer with ReLU, as `torch.nn.TransformerEncoderLayer` has by
+    default.
 
     Its parameters have torch's names, so that released weights fit.
     """

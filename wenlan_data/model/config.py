@@ -180,7 +180,8 @@ class TrainConfig(_Section):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
     objective: Literal["brivl", "clip"]
     compat: Literal["none", "released"] = "none"
-    """`released` reproduces the released forward pass, and with the released weights its vectors."""
+    """`released` reproduces the released forward pass, and with the released weights its
+    vectors."""
     precision: Literal["fp32", "bf16"] = "fp32"
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout of the attention layers and of the text encoder."""

@@ -17,7 +17,8 @@ class Inputs:
     image: Tensor
     """float (B, 3, S, S), normalised."""
     boxes: Tensor
-    """float (B, R, 4), x1 y1 x2 y2 in pixels of the S x S image; R is 0 with `regions.mode: grid`."""
+    """float (B, R, 4), x1 y1 x2 y2 in pixels of the S x S image; R is 0 with `regions.mode:
+    grid`."""
     box_mask: Tensor
     """bool (B, R), True for boxes."""
     tokens: Tensor

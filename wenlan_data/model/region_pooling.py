@@ -65,7 +65,8 @@ def grid_boxes(cells: int) -> Tensor:
 def axis_weights(
     low: Tensor, high: Tensor, size_px: int, length: int, samples: int, sampling: Sampling
 ) -> Tensor:
-    """(..., length): the weight of each cell along an axis for boxes from `low` to `high` pixels."""
+    """(..., length): the weight of each cell along an axis for boxes from `low` to `high`
+    pixels."""
     points = sample_points(low.float(), high.float(), size_px, length, samples, sampling)
     if sampling == "aligned":
         # Outside the map roi_align repeats the edge. The released code reads zeros there.

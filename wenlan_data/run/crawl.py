@@ -44,7 +44,8 @@ class Crawler:
     """Retries transient page failures once after the last round."""
 
     def planned_parts(self, spec: SourceSpec) -> Iterator[PlannedPart] | None:
-        """Yields the crawled parts of a `pages` source, in order, while the crawl runs; None for other kinds."""
+        """Yields the crawled parts of a `pages` source, in order, while the crawl runs; None for
+        other kinds."""
         source = spec.load()
         if not isinstance(source, Pages) or self.sources is None:
             return None
@@ -127,7 +128,8 @@ class _Crawl:
         return receipt
 
     def _other_crawls(self) -> tuple[str, ...]:
-        """Returns the page tables of the corpus's other crawls: of other seeds, or with other limits."""
+        """Returns the page tables of the corpus's other crawls: of other seeds, or with other
+        limits."""
         found = self.ledger.folder.crawled_pages()
         return tuple(str(path) for name, path in found if name != self.name)
 

@@ -1,4 +1,5 @@
-"""Transient failures of requests and pages: how many a build accepts, and what the operator should know."""
+"""Transient failures of requests and pages: how many a build accepts, and what the operator should
+know."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -73,7 +74,8 @@ def _check(what: str, failed: int, requested: int, allowed: float, reasons: Coun
 
 
 class HostMonitor:
-    """Watches the host states of one step's receipts; reports paused hosts and a resolver that is down.
+    """Watches the host states of one step's receipts; reports paused hosts and a resolver that is
+    down.
 
     `report` is called with one line at a time.
     """

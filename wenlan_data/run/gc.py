@@ -57,7 +57,8 @@ def collect(corpus: Path, work: Path, *, warcs: bool, dry_run: bool) -> RemovedF
 
 
 def remove_stored_jpegs(ledger: Ledger, published: range) -> None:
-    """Removes the JPEGs that the fetch parts of these published generations made: shards hold them now."""
+    """Removes the JPEGs that the fetch parts of these published generations made: shards hold them
+    now."""
     for number in published:
         for path in ledger.tree.files(number, "fetch", STORED_JPEGS):
             path.unlink()

@@ -1,4 +1,5 @@
-"""Plans of generations: what each one reads, saved before it starts, so that a resumed build reads the same."""
+"""Plans of generations: what each one reads, saved before it starts, so that a resumed build reads
+the same."""
 
 import hashlib
 import json
@@ -99,7 +100,8 @@ class GenerationPlan:
         return replace(self, politeness=politeness, listed=listed)
 
     def estimated_rows(self) -> int:
-        """Returns how many source rows it reads, as far as known before; 0 where it reads recorded rows."""
+        """Returns how many source rows it reads, as far as known before; 0 where it reads recorded
+        rows."""
         return sum(
             entry.estimated_rows if entry.limit is None else entry.limit for entry in self.entries
         )
@@ -201,7 +203,8 @@ def _stamp(part: SourcePart, folders: dict[str, str]) -> str:
 
 
 def _listing_digest(folder: Path) -> str:
-    """Returns a digest of names, sizes and times of all files, so an added file changes every stamp."""
+    """Returns a digest of names, sizes and times of all files, so an added file changes every
+    stamp."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         status = path.lstat()
@@ -255,7 +258,8 @@ def politeness_of(sources: Sources) -> dict[str, object]:
 
 
 def listed_sources(sources: Sources) -> tuple[dict[str, object], ...]:
-    """Returns the sources as the manifest names them: kind and parameters as the operator wrote them."""
+    """Returns the sources as the manifest names them: kind and parameters as the operator wrote
+    them."""
     return tuple({"kind": spec.kind, **(spec.model_extra or {})} for spec in sources.sources)
 
 

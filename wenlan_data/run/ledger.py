@@ -65,7 +65,8 @@ class Ledger:
     def __exit__(self, kind: object, *_: object) -> None:
         if self._lock:
             if kind is None:
-                # A worker of a killed build may have started an attempt after this build cleared them.
+                # A worker of a killed build may have started an attempt after this build cleared
+                # them.
                 self._clear_attempts()
             self._lock.close()
 
@@ -107,7 +108,8 @@ class Ledger:
         return self.folder.attempts / uuid.uuid4().hex
 
     def discard(self, folder: Path) -> None:
-        """Removes a folder. It is renamed first: half of it must never look like a started generation."""
+        """Removes a folder. It is renamed first: half of it must never look like a started
+        generation."""
         removed = self.attempt()
         folder.rename(removed)
         shutil.rmtree(removed)
@@ -115,7 +117,8 @@ class Ledger:
     def commit(
         self, attempt: Path, receipt: Receipt[object], generation: int, step: str, number: int
     ) -> Path:
-        """Makes the attempt's files the part. Called by the driver only, so no late worker overwrites it."""
+        """Makes the attempt's files the part. Called by the driver only, so no late worker
+        overwrites it."""
         write_synced(
             attempt / RECEIPT,
             json.dumps(asdict(receipt), ensure_ascii=False, sort_keys=True).encode(),

@@ -64,7 +64,8 @@ class _StepCounts:
         self.drops.update(receipt.drops)
 
     def text(self) -> str:
-        """Returns the text. The rate is of this run; a step that an earlier run finished has none."""
+        """Returns the text. The rate is of this run; a step that an earlier run finished has
+        none."""
         rate = (self.rows - self.rows_restored) / max(time.monotonic() - self.started, 1e-3)
         speed = f"{rate:.0f}/s" if self.is_running or not self.rows else "done before"
         dropped = ", ".join(f"{reason} {count}" for reason, count in self.drops.most_common(3))
@@ -72,7 +73,8 @@ class _StepCounts:
 
 
 class TerminalReporter:
-    """A live bar for the current step below one line for each finished step, so that all fits a screen."""
+    """A live bar for the current step below one line for each finished step, so that all fits a
+    screen."""
 
     def __init__(self) -> None:
         console = Console(file=sys.stderr)

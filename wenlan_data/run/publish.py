@@ -135,7 +135,8 @@ def publish(
     done: FinishedGeneration,
     sources: Sequence[Mapping[str, object]],
 ) -> Manifest:
-    """Publishes one generation and returns the new manifest. Repeated after a crash it gives the same.
+    """Publishes one generation and returns the new manifest. Repeated after a crash it gives the
+    same.
 
     Raises `DamageError` unless candidates = samples + drops.
     """

@@ -1,4 +1,5 @@
-"""Candidates that `--retry-failed` fetches again: transient failures, and hosts that are open by now."""
+"""Candidates that `--retry-failed` fetches again: transient failures, and hosts that are open by
+now."""
 
 from collections.abc import Collection
 from pathlib import Path

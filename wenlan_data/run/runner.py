@@ -1,4 +1,5 @@
-"""Drives a build: generation after generation, step after step, each part once; only this process commits."""
+"""Drives a build: generation after generation, step after step, each part once; only this process
+commits."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -52,7 +53,8 @@ DetailsT = TypeVar("DetailsT")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildResult:
-    """Result of a build. Counts are of this run, except `samples` and `shards`, which are the corpus's."""
+    """Result of a build. Counts are of this run, except `samples` and `shards`, which are the
+    corpus's."""
 
     out: str
     recipe_digest: str
@@ -89,7 +91,8 @@ def build(prepared: Prepared) -> BuildResult:
 
 
 class _Build:
-    """State of one run of the driver. Everything that must outlive it is in the ledger or the manifest."""
+    """State of one run of the driver. Everything that must outlive it is in the ledger or the
+    manifest."""
 
     def __init__(self, prepared: Prepared, ledger: Ledger) -> None:
         self.prepared = prepared
@@ -179,7 +182,8 @@ class _Build:
         return plan
 
     def _with_politeness(self, plan: GenerationPlan) -> GenerationPlan:
-        """Gives a retry the politeness of its sources or, without sources, of the generation before."""
+        """Gives a retry the politeness of its sources or, without sources, of the generation
+        before."""
         if self.prepared.sources is not None:
             return plan.planned_with(politeness_of(self.prepared.sources), ())
         before = GenerationPlan.load(self.ledger.tree, self.number - 1)
@@ -275,7 +279,8 @@ class _Build:
         return receipts
 
     def _sources(self, plan: GenerationPlan) -> Sources:
-        """Returns sources with the politeness that the plan was made with; they name nothing to read."""
+        """Returns sources with the politeness that the plan was made with; they name nothing to
+        read."""
         contact = self.prepared.contact or str(plan.politeness.get("contact", ""))
         # Validated with a source that is never read: a sources file must name one.
         saved = Sources.model_validate(

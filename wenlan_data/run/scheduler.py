@@ -1,4 +1,5 @@
-"""Runs the parts of one step: committed parts are skipped, few are in flight, lost workers are retried."""
+"""Runs the parts of one step: committed parts are skipped, few are in flight, lost workers are
+retried."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -18,7 +19,8 @@ DetailsT = TypeVar("DetailsT")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job(Generic[DetailsT]):
-    """A part to run. Jobs of one chain run one after the other, each given the receipt of the one before."""
+    """A part to run. Jobs of one chain run one after the other, each given the receipt of the one
+    before."""
 
     number: int
     make: Callable[[Receipt[DetailsT] | None], Part[DetailsT]]
@@ -28,7 +30,8 @@ class Job(Generic[DetailsT]):
 
 
 class Scheduler(Generic[DetailsT]):
-    """Runs one step of one generation on an executor; `details` is what the step's receipts carry."""
+    """Runs one step of one generation on an executor; `details` is what the step's receipts
+    carry."""
 
     def __init__(
         self,

@@ -64,7 +64,8 @@ class GenerationInput:
         return tuple(str(self.ledger.part(number, step, 0) / name) for number in range(self.number))
 
     def segments(self) -> tuple[str, ...]:
-        """Returns the index folders of what is published, in order; each holds one generation or more."""
+        """Returns the index folders of what is published, in order; each holds one generation or
+        more."""
         return tuple(published_segments(self.ledger, self.number))
 
     def fetch_folders(self) -> tuple[str, ...]:

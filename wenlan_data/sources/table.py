@@ -1,4 +1,5 @@
-"""A table of image URLs and texts: Parquet, CSV, TSV or JSON Lines, read in parts and never whole."""
+"""A table of image URLs and texts: Parquet, CSV, TSV or JSON Lines, read in parts and never
+whole."""
 
 import json
 import math

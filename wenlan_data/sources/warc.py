@@ -1,4 +1,5 @@
-"""WARC files of another crawl: candidates from their pages, image bytes from their image records."""
+"""WARC files of another crawl: candidates from their pages, image bytes from their image
+records."""
 
 import os
 import zlib
@@ -68,7 +69,8 @@ class Warc:
                 yield from read_page(record, part.path, self.name)
 
     def images(self, part: SourcePart) -> Iterator[tuple[str, int]]:
-        """Yields each record with status 200 and the first bytes of an image, whatever its headers."""
+        """Yields each record with status 200 and the first bytes of an image, whatever its
+        headers."""
         for record in self._records(part):
             if record.status == 200 and _is_image(record.payload):
                 yield record.url, record.offset

@@ -26,7 +26,8 @@ CRASH_GRACE_S = 5.0
 
 
 def launch(arguments: Sequence[str], world_size: int) -> int:
-    """Runs `wenlan-data ARGUMENTS` on `world_size` ranks; returns the first failure's exit code, or 0."""
+    """Runs `wenlan-data ARGUMENTS` on `world_size` ranks; returns the first failure's exit code, or
+    0."""
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "wenlan_data", *arguments], env=env, stdin=subprocess.DEVNULL

@@ -62,7 +62,8 @@ def _in_backbone(name: str) -> bool:
 
 
 def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> Tensor:
-    """Scales gradients down to an L2 norm of `max_norm` (0: never); returns the norm before, a scalar."""
+    """Scales gradients down to an L2 norm of `max_norm` (0: never); returns the norm before, a
+    scalar."""
     with_gradient = [one for one in parameters if one.grad is not None]
     norm = torch.nn.utils.get_total_norm(
         [one.grad for one in with_gradient if one.grad is not None]

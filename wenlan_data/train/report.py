@@ -57,7 +57,8 @@ def write_report(
     trained_on: bool,
     workers: int,
 ) -> Path:
-    """Writes the page by one rename; returns its path. `trained_on`: `shards` are training shards."""
+    """Writes the page by one rename; returns its path. `trained_on`: `shards` are training
+    shards."""
     steps = [entry for entry in read_log(run) if entry["kind"] == "step"]
     embeddings = concatenate(list(embed_corpus(model, shards, workers=workers, limit=MAX_PAIRS)))
     losses = _series(steps, "loss") or [float("nan")]

@@ -72,7 +72,8 @@ def test_pairs_between_two_sets_are_found_once_and_no_others(
 def test_the_search_by_bands_and_inside_long_runs_is_exact(
     make: object, radius_bits: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Small limits send these few codes down the paths that millions take; free bands forbid to compare all.
+    # Small limits send these few codes down the paths that millions take; free bands forbid to
+    # compare all.
     monkeypatch.setattr(limits, "MATRIX_PAIRS", 16)
     monkeypatch.setattr(limits, "CHUNK_PAIRS", 1000)
     monkeypatch.setattr(self_join, "MAX_SCAN_ROWS", 5)

@@ -1,4 +1,5 @@
-"""Rejects navigation, placeholders, legal lines and credits: texts about the page, not the image."""
+"""Rejects navigation, placeholders, legal lines and credits: texts about the page, not the
+image."""
 
 import re
 from dataclasses import dataclass

@@ -199,7 +199,8 @@ class ContactInfo:
     kinds: tuple[Kind, ...] = KINDS
 
     def __call__(self, text: str) -> str | Drop:
-        """Returns the text, masked if set, or `contact_info` with the kind (never with the number)."""
+        """Returns the text, masked if set, or `contact_info` with the kind (never with the
+        number)."""
         if not _HINT.search(text):
             return text
         plain = text.translate(_PLAIN)

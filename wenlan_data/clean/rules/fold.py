@@ -1,4 +1,5 @@
-"""Normalises characters: NFC, half-width Latin letters and digits, plain spaces, nothing invisible."""
+"""Normalises characters: NFC, half-width Latin letters and digits, plain spaces, nothing
+invisible."""
 
 import re
 import unicodedata

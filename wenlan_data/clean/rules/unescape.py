@@ -40,7 +40,8 @@ def _ftfy_config() -> "TextFixerConfig":
 
 @dataclass(frozen=True, slots=True)
 class Unescape:
-    """Replaces HTML entities by characters (also if escaped twice), and repairs mojibake by ftfy."""
+    """Replaces HTML entities by characters (also if escaped twice), and repairs mojibake by
+    ftfy."""
 
     def __call__(self, text: str) -> str | Drop:
         """Returns the repaired text; rejects none."""

@@ -1,7 +1,8 @@
 """The Ray executor, and the only file that imports Ray.
 
-Parts run as core tasks without Ray's own retries: the scheduler retries explicitly, a bounded number
-of times. Image bytes never enter the object store; a task returns a receipt of some hundred bytes.
+Parts run as core tasks without Ray's own retries: the scheduler retries explicitly, a bounded
+number of times. Image bytes never enter the object store; a task returns a receipt of some hundred
+bytes.
 """
 
 import logging
@@ -15,8 +16,8 @@ from typing import Any
 # Ray reads these at import and start: no usage reports leave the machine.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-# Ray's first attempt to reach its own raylet often comes a moment too early, and by default the second
-# follows a whole second later.
+# Ray's first attempt to reach its own raylet often comes a moment too early, and by default the
+# second follows a whole second later.
 os.environ.setdefault("RAY_raylet_client_connect_timeout_milliseconds", "20")
 os.environ.setdefault("RAY_raylet_client_num_connect_attempts", "500")
 

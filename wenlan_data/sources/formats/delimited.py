@@ -73,7 +73,8 @@ def read_range(
 
 
 def encoding_of(path: Path) -> str:
-    """Returns `utf-8` or `gb18030` by decoding the first 256 KiB; `utf-16` by its byte order mark."""
+    """Returns `utf-8` or `gb18030` by decoding the first 256 KiB; `utf-16` by its byte order
+    mark."""
     with path.open("rb") as file:
         sample = file.read(_SAMPLE_BYTES)
     if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
