@@ -148,11 +148,13 @@ def test_the_released_records_of_brivl_become_a_corpus_with_100_boxes_each(tmp_p
         "image.max_side_px=2000",
     ]
     build(*words, "--out", tmp_path / "out", "--executor", "local", "--workers", 1)
-    wanted = [
+    records_read = [
         json.loads(line)
         for line in (DATA / "brivl-record" / "example.jsonl").read_text("utf-8").splitlines()
     ]
-    boxes = {Path(one["image_id"]).name: [tuple(box) for box in one["bbox"]] for one in wanted}
+    boxes = {
+        Path(one["image_id"]).name: [tuple(box) for box in one["bbox"]] for one in records_read
+    }
     (tar,) = (tmp_path / "out" / "shards").glob("*.tar")
     found = {
         Path(one.image_url).name: one for one in (decode_sample(m, k) for k, m in read_tar(tar))

@@ -14,9 +14,9 @@ from wenlan_data.shard.reader import read_tar
 from wenlan_data.testing import make_caption, make_image
 
 COUNT = 10
-WORST_PX = 303
+CRASH_WIDTH_PX = 303
 # The real sandbox process, except that it dies of an image of this width at full size.
-DIES = """
+CRASHING_WORKER = """
 import os
 import simplejpeg
 from wenlan_data.sandbox import protocol, worker
@@ -24,7 +24,7 @@ from wenlan_data.sandbox import protocol, worker
 real = worker.HANDLERS[protocol.PIXELS]
 
 def hostile_pixels(options, data):
-    if simplejpeg.decode_jpeg_header(data)[1] == WORST_PX: os.kill(os.getpid(), 11)
+    if simplejpeg.decode_jpeg_header(data)[1] == CRASH_WIDTH_PX: os.kill(os.getpid(), 11)
     return real(options, data)
 
 worker.HANDLERS[protocol.PIXELS] = hostile_pixels
@@ -41,10 +41,10 @@ main()
 RECIPE: dict[str, object] = {"name": "mine", "detect": {"detector": "proposals", "width_px": 96}}
 
 
-def images(at: Path, worst: set[int], count: int = COUNT) -> Path:
+def images(at: Path, crashing: set[int], count: int = COUNT) -> Path:
     at.mkdir()
     for number in range(count):
-        width = WORST_PX if number in worst else 300
+        width = CRASH_WIDTH_PX if number in crashing else 300
         (at / f"{number}.jpg").write_bytes(make_image(number, width=width, height=200))
         (at / f"{number}.txt").write_text(make_caption(number), "utf-8")
     return at
@@ -52,7 +52,7 @@ def images(at: Path, worst: set[int], count: int = COUNT) -> Path:
 
 def build(at: Path, source: Path) -> Path:
     at.mkdir()
-    (at / "worker.py").write_text(DIES.replace("WORST_PX", str(WORST_PX)))
+    (at / "worker.py").write_text(CRASHING_WORKER.replace("CRASH_WIDTH_PX", str(CRASH_WIDTH_PX)))
     (at / "recipe.yaml").write_text(yaml.safe_dump(RECIPE), "utf-8")
     words = [
         "--sources",
@@ -82,7 +82,7 @@ def build(at: Path, source: Path) -> Path:
 
 
 def samples(corpus: Path) -> dict[str, bytes]:
-    """Caption to JPEG."""
+    """Returns caption to JPEG."""
     found = [
         decode_sample(members, key)
         for path in (corpus / "shards").glob("*.tar")
@@ -91,20 +91,22 @@ def samples(corpus: Path) -> dict[str, bytes]:
     return {one.caption: one.jpeg for one in found}
 
 
-def test_it_is_a_drop_and_the_others_are_as_without_it(tmp_path: Path) -> None:
-    worst = {3, 7}
-    corpus = build(tmp_path / "with", images(tmp_path / "ten", worst))
+def test_such_an_image_is_a_drop_and_the_others_are_as_without_it(tmp_path: Path) -> None:
+    crashing = {3, 7}
+    corpus = build(tmp_path / "with", images(tmp_path / "ten", crashing))
     without = images(tmp_path / "eight", set())
-    for number in worst:
+    for number in crashing:
         (without / f"{number}.jpg").unlink()
         (without / f"{number}.txt").unlink()
     assert samples(corpus) == samples(build(tmp_path / "without", without))
-    assert len(samples(corpus)) == COUNT - len(worst)
+    assert len(samples(corpus)) == COUNT - len(crashing)
     rows = drops(corpus)
     assert [
         (Path(str(row["url"])).name, row["step"], row["reason"], row["detail"], row["retryable"])
         for row in rows
-    ] == [(f"{number}.jpg", "shard", "decoder_crash", "SIGSEGV", False) for number in sorted(worst)]
+    ] == [
+        (f"{number}.jpg", "shard", "decoder_crash", "SIGSEGV", False) for number in sorted(crashing)
+    ]
     funnel = manifest(corpus)["funnel"]
     assert isinstance(funnel, dict)
     assert (funnel["candidates"], funnel["samples"], funnel["dropped"]) == (
@@ -115,7 +117,7 @@ def test_it_is_a_drop_and_the_others_are_as_without_it(tmp_path: Path) -> None:
     assert command("shards", "verify", corpus).returncode == 0
 
 
-def test_a_shard_of_which_nothing_is_left_is_an_empty_tar_that_is_sound(tmp_path: Path) -> None:
+def test_a_shard_without_remaining_samples_is_a_valid_empty_tar(tmp_path: Path) -> None:
     corpus = build(tmp_path / "with", images(tmp_path / "two", {0, 1}, 2))
     assert samples(corpus) == {}
     assert len(drops(corpus)) == 2

@@ -35,7 +35,7 @@ def test_after_gc_a_corpus_can_still_grow_and_be_rebuilt(tmp_path: Path) -> None
     assert len(captions(out)) == 12
 
 
-def test_without_the_recorded_pictures_from_says_what_is_missing(tmp_path: Path) -> None:
+def test_without_the_recorded_images_from_names_the_missing_files(tmp_path: Path) -> None:
     photos, out = _photos(tmp_path / "photos", range(3)), tmp_path / "corpus"
     build("--sources", f"folder:{photos}", "--out", out, "--executor", "local")
     assert command("gc", out, "--warcs").returncode == 0

@@ -1,4 +1,4 @@
-"""A corpus is read by the libraries that people use, with equal counts, keys and texts."""
+"""Common libraries read a corpus with equal counts, keys and texts."""
 
 import os
 import tarfile

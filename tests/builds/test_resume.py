@@ -1,4 +1,4 @@
-"""What a stopped build leaves behind never stands in the way, whatever the next command is."""
+"""Files of a stopped build never prevent the next command, whichever it is."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ def _photos(folder: Path, numbers: range) -> Path:
     return folder
 
 
-def test_a_rebuild_that_is_done_is_not_done_again(tmp_path: Path) -> None:
+def test_a_finished_rebuild_is_not_repeated(tmp_path: Path) -> None:
     photos = _photos(tmp_path / "photos", range(6))
     build("--sources", f"folder:{photos}", "--out", tmp_path / "old", "--executor", "local")
     words = ["--from", tmp_path / "old", "--out", tmp_path / "new", "--executor", "local"]
@@ -39,7 +39,7 @@ def test_a_rebuild_that_is_done_is_not_done_again(tmp_path: Path) -> None:
     assert build(*words)["generations"] == []
 
 
-def test_a_damaged_source_can_be_left_out(tmp_path: Path) -> None:
+def test_a_corrupt_source_can_be_left_out(tmp_path: Path) -> None:
     photos = _photos(tmp_path / "photos", range(3))
     (tmp_path / "cut.warc").write_bytes(
         b"WARC/1.1\r\nWARC-Type: response\r\nContent-Length: 900\r\n\r\nshort"
@@ -54,7 +54,7 @@ def test_a_damaged_source_can_be_left_out(tmp_path: Path) -> None:
     )
 
 
-def test_a_retry_needs_no_sources_and_keeps_their_manners(tmp_path: Path, site: Site) -> None:
+def test_a_retry_needs_no_sources_and_keeps_their_politeness(tmp_path: Path, site: Site) -> None:
     rows = photographs(site, range(4))
     good, site.responses["/2.jpg"] = site.responses["/2.jpg"], CannedResponse(status=503)
     table(tmp_path / "a.parquet", rows)
@@ -87,7 +87,7 @@ def test_generations_of_folders_and_tables_end_as_undisturbed_after_an_interrupt
     assert content(tmp_path / "stopped") == content(tmp_path / "undisturbed")
 
 
-def test_a_limit_over_several_generations_counts_on_after_a_kill(
+def test_a_limit_over_several_generations_is_resumed_after_a_kill(
     tmp_path: Path, site: Site
 ) -> None:
     table(tmp_path / "a.parquet", photographs(site, range(16)), row_group_size=4)
@@ -124,7 +124,7 @@ def test_a_limit_over_several_generations_counts_on_after_a_kill(
     )  # a new build, which counts from the beginning
 
 
-def test_a_crawl_that_could_not_ask_a_page_says_so_at_every_build_until_it_is_asked_again(
+def test_a_crawl_with_a_failed_page_reports_it_at_every_build_until_it_is_requested_again(
     tmp_path: Path, site: Site
 ) -> None:
     html = {"Content-Type": "text/html; charset=utf-8"}
@@ -137,44 +137,42 @@ def test_a_crawl_that_could_not_ask_a_page_says_so_at_every_build_until_it_is_as
         tmp_path / "s.yaml", site, [{"kind": "pages", "seeds": [site.url("/index.html")]}]
     )
     words = ["build", "--sources", sources, "--out", tmp_path / "corpus", "--executor", "local"]
-    said = "1 pages failed transiently: --retry-failed requests them again"
+    notice = "1 pages failed transiently: --retry-failed requests them again"
     first = command(*words, "--max-failed-share", "1")
-    assert (first.returncode, said in first.stderr) == (0, True)
+    assert (first.returncode, notice in first.stderr) == (0, True)
     second = command(*words)
-    assert (said in second.stderr, "done before" in second.stderr) == (True, True)
+    assert (notice in second.stderr, "done before" in second.stderr) == (True, True)
     site.responses["/2.html"] = CannedResponse("<p>第二页</p>".encode(), 200, html)
-    assert said not in command(*words, "--retry-failed").stderr
-    assert said not in command(*words).stderr
+    assert notice not in command(*words, "--retry-failed").stderr
+    assert notice not in command(*words).stderr
 
 
-def _closed(folder: Path, *open_hosts: str, **source: object) -> Path:
+def _sources_allowing(folder: Path, *allowed_hosts: str, **source: object) -> Path:
     value = {
         "contact": "a@b.cn",
-        "network": {"allow": list(open_hosts)},
-        "hosts": {host: {"min_gap_s": 0} for host in open_hosts},
+        "network": {"allow": list(allowed_hosts)},
+        "hosts": {host: {"min_gap_s": 0} for host in allowed_hosts},
         "sources": [source],
     }
     (folder / "s.yaml").write_text(yaml.safe_dump(value), "utf-8")
     return folder / "s.yaml"
 
 
-def test_pictures_of_a_host_that_was_closed_are_asked_for_once_it_is_open(
+def test_images_of_a_blocked_host_are_requested_once_it_is_allowed(
     tmp_path: Path, site: Site
 ) -> None:
     table(tmp_path / "a.parquet", photographs(site, range(4)))
     kind = {"kind": "table", "path": "a.parquet"}
     words = ["--out", tmp_path / "corpus", "--executor", "local", "--retry-failed", "--sources"]
-    build(*words, _closed(tmp_path, **kind))
+    build(*words, _sources_allowing(tmp_path, **kind))
     assert {row["reason"] for row in drops(tmp_path / "corpus")} == {"port"}
-    assert build(*words, _closed(tmp_path, **kind))["generations"] == []
+    assert build(*words, _sources_allowing(tmp_path, **kind))["generations"] == []
     assert site.log == []
-    assert build(*words, _closed(tmp_path, site.host, **kind))["samples"] == 4
-    assert build(*words, _closed(tmp_path, site.host, **kind))["generations"] == []
+    assert build(*words, _sources_allowing(tmp_path, site.host, **kind))["samples"] == 4
+    assert build(*words, _sources_allowing(tmp_path, site.host, **kind))["generations"] == []
 
 
-def test_pages_of_a_host_that_was_closed_are_crawled_once_it_is_open(
-    tmp_path: Path, site: Site
-) -> None:
+def test_pages_of_a_blocked_host_are_crawled_once_it_is_allowed(tmp_path: Path, site: Site) -> None:
     html = {"Content-Type": "text/html; charset=utf-8"}
     with Site() as beside:
         [(_, alt)] = photographs(beside, range(1))
@@ -186,13 +184,13 @@ def test_pages_of_a_host_that_was_closed_are_crawled_once_it_is_open(
         )
         kind = {"kind": "pages", "seeds": [site.url("/")], "follow": [beside.host]}
         words = ["--out", tmp_path / "corpus", "--executor", "local", "--retry-failed", "--sources"]
-        assert build(*words, _closed(tmp_path, site.host, **kind))["pages"] == {
+        assert build(*words, _sources_allowing(tmp_path, site.host, **kind))["pages"] == {
             "port": 1,
             "read": 1,
         }
         assert beside.log == []
-        opened = _closed(tmp_path, site.host, beside.host, **kind)
-        assert build(*words, opened)["samples"] == 1
-        asked = len(beside.log)
-        assert build(*words, opened)["generations"] == []
-        assert len(beside.log) == asked
+        allowing_both = _sources_allowing(tmp_path, site.host, beside.host, **kind)
+        assert build(*words, allowing_both)["samples"] == 1
+        requests = len(beside.log)
+        assert build(*words, allowing_both)["generations"] == []
+        assert len(beside.log) == requests
