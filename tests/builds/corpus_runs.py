@@ -1,4 +1,4 @@
-"""Runs the real command line on small worlds, and compares what came out."""
+"""Runs the real command line on small sources, and reads the resulting corpora."""
 
 import json
 import subprocess
@@ -16,14 +16,14 @@ COMMAND = [sys.executable, "-c", "from wenlan_data.cli.main import main; main()"
 
 
 def command(*words: object) -> subprocess.CompletedProcess[str]:
-    """`wenlan-data WORDS`, to its end."""
+    """Runs `wenlan-data WORDS` to its end."""
     return subprocess.run(
         [*COMMAND, *map(str, words)], capture_output=True, text=True, check=False, timeout=240
     )
 
 
 def build(*words: object) -> dict[str, object]:
-    """`wenlan-data build WORDS --json`, which must succeed; its result."""
+    """Runs `wenlan-data build WORDS --json`, which must succeed; returns its result."""
     done = command("build", *words, "--json")
     assert done.returncode == 0, done.stderr
     result: dict[str, object] = json.loads(done.stdout)
@@ -31,7 +31,7 @@ def build(*words: object) -> dict[str, object]:
 
 
 def sources_file(path: Path, site: Site, sources: Sequence[Mapping[str, object]]) -> Path:
-    """A sources file that opens the site's host."""
+    """Writes a sources file that allows the site's host."""
     value = {
         "network": {"allow": [site.host]},
         "hosts": {site.host: {"max_connections": 8, "min_gap_s": 0}},
@@ -42,14 +42,14 @@ def sources_file(path: Path, site: Site, sources: Sequence[Mapping[str, object]]
 
 
 def table(path: Path, rows: Sequence[tuple[str, str]], row_group_size: int = 1000) -> Path:
-    """A Parquet table of (url, text)."""
+    """Writes a Parquet table of (url, text)."""
     columns = {"url": [url for url, _ in rows], "text": [text for _, text in rows]}
     pq.write_table(pa.table(columns), path, row_group_size=row_group_size)
     return path
 
 
 def photographs(site: Site, numbers: Sequence[int]) -> list[tuple[str, str]]:
-    """Put one picture a number on the site; its rows of a table."""
+    """Puts one image for each number on the site; returns their rows of a table."""
     rows = []
     for number in numbers:
         site.responses[f"/{number}.jpg"] = CannedResponse(make_image(number))
@@ -58,15 +58,14 @@ def photographs(site: Site, numbers: Sequence[int]) -> list[tuple[str, str]]:
 
 
 def manifest(corpus: Path) -> dict[str, object]:
-    """The manifest without what it names as differing between equal builds."""
+    """Returns the manifest without the values that differ between equal builds."""
     value: dict[str, object] = json.loads((corpus / "manifest.json").read_text("utf-8"))
     value.pop("times")
     return value
 
 
 def content(corpus: Path) -> dict[str, object]:
-    """Everything of a corpus that must be equal between equal builds: bytes by name, and rows
-    without fetch times."""
+    """Returns what equal builds share: files by name, metadata rows without fetch times."""
     files: dict[str, object] = {
         path.name: path.read_bytes() for path in sorted((corpus / "shards").iterdir())
     }
@@ -81,7 +80,7 @@ def content(corpus: Path) -> dict[str, object]:
 
 
 def captions(corpus: Path) -> dict[str, str]:
-    """Caption to URL of every published sample."""
+    """Returns caption to URL of all published samples."""
     rows = [
         row
         for path in sorted((corpus / "metadata").iterdir())
@@ -91,7 +90,7 @@ def captions(corpus: Path) -> dict[str, str]:
 
 
 def drops(corpus: Path) -> list[dict[str, object]]:
-    """Every drop row, in order."""
+    """Returns all drops, in order."""
     return [
         row
         for path in sorted((corpus / "drops").iterdir())

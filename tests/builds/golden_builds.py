@@ -1,8 +1,9 @@
-"""Builds whose every byte is known, and a training whose every loss is: what they give, as JSON.
+"""Builds with known bytes and a training with known losses, as JSON.
 
-All of it goes through the command line, so that no rearrangement of the package can change what is
-compared. Servers listen on fixed ports, because URLs are part of the corpus. `python -m
-tests.builds.golden_builds` records what the code gives now in `golden_builds.json`.
+Everything runs through the command line, so that a change of the package's structure cannot change
+what is compared. Servers listen on fixed ports, because URLs are part of the corpus.
+`python -m tests.builds.golden_builds` records the results of the current code in
+`golden_builds.json`.
 """
 
 import hashlib
@@ -41,7 +42,7 @@ _PLACES = ("窗台", "车站", "湖边", "桌子", "河上", "公园", "街头",
 
 
 def environment() -> dict[str, str]:
-    """What the bytes depend on beside the code: library versions and what the processor can do."""
+    """Returns what the bytes depend on besides the code: library versions and CPU features."""
     from torch.backends import cpu
 
     versions = {name: _version(name) for name in _LIBRARIES}
@@ -49,7 +50,7 @@ def environment() -> dict[str, str]:
 
 
 def demo(folder: Path) -> dict[str, object]:
-    """The demo's site crawled and its folder read."""
+    """Crawls the demo's site and reads its folder."""
     from wenlan_data.demo.server import serve, sources_text
     from wenlan_data.demo.site import write_folder, write_site
 
@@ -62,8 +63,7 @@ def demo(folder: Path) -> dict[str, object]:
 
 
 def table(folder: Path) -> dict[str, object]:
-    """A table with copies, edited copies, failures and shared texts, over three generations; then
-    `--from`."""
+    """Builds a table with copies, edited copies, failures and shared texts in three generations."""
     rows = _write_images(folder / "site")
     with _served(folder / "site", TABLE_PORT) as host:
         found: dict[str, object] = {}
@@ -84,7 +84,7 @@ def table(folder: Path) -> dict[str, object]:
 
 
 def rebuilt(folder: Path) -> dict[str, object]:
-    """Another recipe over the recordings of `table`, which must lie in `folder`."""
+    """Rebuilds the recorded images of `table`, which must be in `folder`, with another recipe."""
     changed = (
         "image.min_side_px=200",
         "image.max_side_px=256",
@@ -97,7 +97,7 @@ def rebuilt(folder: Path) -> dict[str, object]:
 
 
 def crawl(folder: Path) -> dict[str, object]:
-    """The recipe site of `../shared/data`, crawled."""
+    """Crawls the recipe site of `../shared/data`."""
     with _served(HOWTOCOOK, CRAWL_PORT) as host:
         _write_sources(folder, host, [{"kind": "pages", "seeds": [f"http://{host}/index.html"]}])
         built = _build(folder, "corpus", "--sources", "sources.yaml", "--workers", "2")
@@ -105,8 +105,7 @@ def crawl(folder: Path) -> dict[str, object]:
 
 
 def training(folder: Path) -> dict[str, object]:
-    """`brivl-tiny` on the corpus of `table`, which must lie in `folder`: every loss and the
-    retrieval after it."""
+    """Trains `brivl-tiny` on the corpus of `table`, which must be in `folder`, and evaluates it."""
     words = [
         "train",
         "--config",
@@ -151,7 +150,7 @@ def training(folder: Path) -> dict[str, object]:
 
 
 def _build(folder: Path, out: str, *words: str) -> dict[str, object]:
-    """`wenlan-data build`, and a digest of every file of the corpus that equal builds share."""
+    """Runs `wenlan-data build`; returns its result and the digests that equal builds share."""
     result = json.loads(
         _run(folder, "build", "--out", out, "--executor", "local", "--json", *words)
     )
@@ -160,7 +159,7 @@ def _build(folder: Path, out: str, *words: str) -> dict[str, object]:
 
 
 def _inspected(folder: Path, corpus: str) -> dict[str, object]:
-    """What the inspection commands print of a corpus."""
+    """Returns digests of what the inspection commands print about a corpus."""
     commands = {"stat": [], "verify": [], "ls": ["--samples"], "show": ["--number", "3"]}
     printed = {
         name: _run(folder, "shards", name, corpus, *more, "--json")
@@ -190,7 +189,7 @@ def _digests(corpus: Path) -> dict[str, str]:
 
 
 def _run(folder: Path, *words: str, **variables: str) -> str:
-    """The output of `wenlan-data WORDS`, run in `folder`."""
+    """Runs `wenlan-data WORDS` in `folder`; returns its output."""
     root = str(Path(__file__).parents[2])
     done = subprocess.run(
         [sys.executable, "-m", "wenlan_data", *words], cwd=folder, capture_output=True, text=True, check=False,
@@ -203,7 +202,7 @@ def _run(folder: Path, *words: str, **variables: str) -> str:
 
 @contextmanager
 def _served(folder: Path, port: int) -> Iterator[str]:
-    """Serve a folder on a fixed port of 127.0.0.1; gives `host:port`."""
+    """Serves a folder on a fixed port of 127.0.0.1; yields `host:port`."""
 
     class Handler(SimpleHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -230,8 +229,10 @@ def _write_sources(folder: Path, host: str, sources: list[dict[str, object]]) ->
 
 
 def _write_images(root: Path) -> list[tuple[str, str]]:
-    """160 rows of (file, text): distinct images, equal and edited copies of earlier ones, broken
-    and missing files."""
+    """Writes images; returns 160 rows of (file, text).
+
+    There are distinct images, equal and edited copies of earlier ones, corrupt and missing files.
+    """
     root.mkdir()
     rows = []
     for number in range(160):
@@ -291,12 +292,11 @@ def _version(name: str) -> str:
 BUILDS: Mapping[str, Callable[[Path], dict[str, object]]] = {
     "demo": demo, "table": table, "rebuilt": rebuilt, "crawl": crawl, "training": training
 }  # fmt: skip
-"""In an order in which `rebuilt` and `training` find what `table` built; these three share a
-folder."""
+"""In order: `rebuilt` and `training` use the corpus that `table` built, in the same folder."""
 
 
 def folder_of(root: Path, name: str) -> Path:
-    """The folder in `root` that a build works in."""
+    """Returns the folder in `root` in which a build runs."""
     folder = root / (name if name in {"demo", "crawl"} else "table")
     folder.mkdir(exist_ok=True)
     return folder

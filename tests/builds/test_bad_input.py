@@ -1,5 +1,4 @@
-"""What a user can get wrong ends in one line that names it and the remedy, and the right exit
-code."""
+"""Every user error ends in one line with its cause and remedy, and the right exit code."""
 
 import os
 import subprocess
@@ -50,13 +49,13 @@ def test_a_wrong_word_is_named(tmp_path: Path, words: list[str], code: int, name
 
 
 def test_a_table_without_the_column_names_those_it_has(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("picture_address,words\nhttp://a.test/1.jpg,一只猫\n", "utf-8")
+    (tmp_path / "t.csv").write_text("image_address,words\nhttp://a.test/1.jpg,一只猫\n", "utf-8")
     (tmp_path / "s.yaml").write_text("sources: [{kind: table, path: t.csv, url: link}]", "utf-8")
     _refused(
         command("build", "--sources", tmp_path / "s.yaml", "--out", tmp_path / "c"),
         2,
         "link",
-        "picture_address",
+        "image_address",
     )
 
 
@@ -74,7 +73,7 @@ def test_a_wrong_key_of_a_recipe_is_named_with_its_path(tmp_path: Path) -> None:
     _refused(done, 4, "image.min_side")
 
 
-def test_an_output_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:
+def test_an_output_with_other_files_is_left_alone(tmp_path: Path) -> None:
     out = tmp_path / "mine"
     out.mkdir()
     (out / "thesis.txt").write_text("x")
@@ -90,7 +89,7 @@ def _folder(path: Path, count: int = 5) -> Path:
     return path
 
 
-def test_a_full_disk_ends_with_exit_3_and_the_same_command_goes_on(tmp_path: Path) -> None:
+def test_a_full_disk_ends_with_exit_3_and_the_same_command_resumes(tmp_path: Path) -> None:
     photos, out = _folder(tmp_path / "photos"), tmp_path / "corpus"
     words = f"build --sources folder:{photos} --out {out} --executor local --workers 1"
     code = (
@@ -137,7 +136,7 @@ def test_two_builds_at_once_on_one_output_are_refused(tmp_path: Path, site: Site
     assert first.returncode == 0
 
 
-def test_a_dry_run_creates_and_asks_nothing(tmp_path: Path, site: Site) -> None:
+def test_a_dry_run_creates_and_requests_nothing(tmp_path: Path, site: Site) -> None:
     rows = photographs(site, range(40))
     table(
         tmp_path / "a.parquet",

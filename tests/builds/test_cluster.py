@@ -20,7 +20,7 @@ RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 
 @pytest.fixture
 def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    # As an operator of a cluster does: who has no token cannot run tasks.
+    # Operators of a cluster set a token; without it nobody can run tasks.
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
     with socket.socket() as free:
@@ -28,8 +28,7 @@ def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         port = free.getsockname()[1]
     start = [*RAY, "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={port}", "--num-cpus=2",
              "--include-dashboard=false", "--disable-usage-stats"]  # fmt: skip
-    # With --block the cluster lives and dies with this process group, and leaves other people's Ray
-    # alone.
+    # With --block the cluster belongs to this process group; other Ray clusters are not affected.
     with subprocess.Popen(
         start, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as head:
@@ -62,7 +61,7 @@ def test_a_cluster_gives_the_same_bytes(tmp_path: Path, address: str) -> None:
     assert content(tmp_path / "cluster") == content(tmp_path / "local")
 
 
-def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
+def test_a_cluster_that_does_not_respond_is_named(tmp_path: Path) -> None:
     (tmp_path / "1.jpg").write_bytes(make_image(1))
     (tmp_path / "1.txt").write_text(make_caption(1), "utf-8")
     done = command(

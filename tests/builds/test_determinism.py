@@ -1,5 +1,4 @@
-"""The same WARCs, recipe and libraries give the same bytes, whoever does the work and in whatever
-order."""
+"""Equal WARCs, recipe and libraries give equal bytes on any executor and in any order of parts."""
 
 import hashlib
 import random
@@ -14,17 +13,19 @@ from wenlan_data.testing import make_caption, make_image
 from wenlan_data.web.warc import PayloadWriter
 
 WARCS = 8
-PICTURES_EACH = 32
+IMAGES_EACH = 32
 DATE = datetime(2021, 3, 11, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
 def warcs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight WARC files of pages and their pictures; some pictures stand in two files, some are
-    damaged."""
+    """Eight WARC files of pages and their images.
+
+    Some images are in two files, some are corrupt.
+    """
     folder = tmp_path_factory.mktemp("warcs")
     for number in range(WARCS):
-        seeds = [number * PICTURES_EACH + one for one in range(PICTURES_EACH)]
+        seeds = [number * IMAGES_EACH + one for one in range(IMAGES_EACH)]
         records: list[tuple[str, str, bytes]] = []
         images = [
             (f"http://site.test/{seed}.jpg", make_caption(seed), make_image(seed)) for seed in seeds
@@ -54,7 +55,7 @@ def warcs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_warc(path: Path, records: list[tuple[str, str, bytes]]) -> None:
-    """Response records of (URL, content type, body)."""
+    """Writes response records of (URL, content type, body)."""
     with PayloadWriter(path) as writer:
         for url, content_type, body in records:
             writer.response(
@@ -74,7 +75,7 @@ def _build(warcs: Path, out: Path, executor: str, workers: int) -> dict[str, obj
 def golden(warcs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     out = tmp_path_factory.mktemp("golden") / "corpus"
     result = _build(warcs, out, "local", 1)
-    assert result["samples"] == WARCS * PICTURES_EACH
+    assert result["samples"] == WARCS * IMAGES_EACH
     assert result["shards"] == 6
     for step, least in (("extract", 8), ("fetch", 8), ("shard", 5)):
         assert len(list((out / ".work" / "generations" / "000000" / step).iterdir())) >= least

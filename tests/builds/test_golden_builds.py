@@ -1,5 +1,4 @@
-"""The same corpora, `--json` results and losses as were recorded, byte for byte, however the code
-is arranged."""
+"""Corpora, `--json` results and losses equal the recorded ones, byte for byte."""
 
 import json
 from pathlib import Path

@@ -1,5 +1,4 @@
-"""A corpus grows in generations; what is published stays; each outcome is what the sources say,
-sample by sample."""
+"""A corpus grows in generations; published samples stay; each outcome follows from the sources."""
 
 from pathlib import Path
 
@@ -124,9 +123,9 @@ def test_from_rebuilds_without_a_request(tmp_path: Path) -> None:
     assert reasons == {site.url("/small.jpg"): "too_small", site.url("/none.jpg"): "http_status"}
 
 
-def test_retry_failed_asks_only_for_what_may_pass(tmp_path: Path, site: Site) -> None:
+def test_retry_failed_requests_only_transient_failures(tmp_path: Path, site: Site) -> None:
     rows = photographs(site, range(20))
-    table(tmp_path / "a.parquet", [*rows, (site.url("/gone.jpg"), "已经不在的图片说明")])
+    table(tmp_path / "a.parquet", [*rows, (site.url("/missing.jpg"), "已经不在的图片说明")])
     good = dict(site.responses)
     for number in range(0, 20, 2):
         site.responses[f"/{number}.jpg"] = CannedResponse(status=500)
@@ -152,7 +151,7 @@ def test_retry_failed_asks_only_for_what_may_pass(tmp_path: Path, site: Site) ->
     )
 
 
-def test_another_recipe_on_the_same_output_is_refused_with_the_line_that_does_it(
+def test_another_recipe_on_the_same_output_is_refused_with_the_command_to_use(
     tmp_path: Path, site: Site
 ) -> None:
     table(tmp_path / "a.parquet", photographs(site, range(3)))
@@ -178,7 +177,7 @@ def test_more_failures_than_the_budget_allows_end_with_exit_9(tmp_path: Path, si
     assert manifest(tmp_path / "corpus")["funnel"]["samples"] == 9  # type: ignore[index]
 
 
-def test_a_build_that_ends_with_too_many_failures_reads_on_at_the_next_one(
+def test_a_build_after_one_with_too_many_failures_reads_the_next_rows(
     tmp_path: Path, site: Site
 ) -> None:
     table(tmp_path / "a.parquet", photographs(site, range(8)), row_group_size=4)
@@ -204,17 +203,15 @@ def test_a_limit_reads_no_more_candidates(tmp_path: Path, site: Site, limit: int
     assert result["candidates"] == limit
 
 
-def test_a_url_that_was_asked_for_is_not_asked_again_for_a_new_text(
-    tmp_path: Path, site: Site
-) -> None:
+def test_a_requested_url_is_not_requested_again_for_a_new_text(tmp_path: Path, site: Site) -> None:
     (one, _), (two, _), *rows = photographs(site, range(4))
     site.responses["/down.jpg"] = CannedResponse(status=500)
-    gone, down = site.url("/gone.jpg"), site.url("/down.jpg")
-    # The same text at two pictures: neither is published.
+    missing, down = site.url("/missing.jpg"), site.url("/down.jpg")
+    # The same text at two images: neither is published.
     frequent = [(one, "窗台上的小猫"), (two, "窗台上的小猫")]
     table(
         tmp_path / "a.parquet",
-        [*frequent, *rows, (gone, "已经不在的图片说明"), (down, "暂时不在的图片说明")],
+        [*frequent, *rows, (missing, "已经不在的图片说明"), (down, "暂时不在的图片说明")],
     )
     words = [
         "--out",
@@ -227,23 +224,23 @@ def test_a_url_that_was_asked_for_is_not_asked_again_for_a_new_text(
         "text.max_same_text=1",
     ]
     build("--sources", _sources(tmp_path, site, "a.parquet"), *words)
-    asked = len(site.log)
+    requests = len(site.log)
 
     site.responses["/down.jpg"] = CannedResponse(make_image(77))
     table(
         tmp_path / "b.parquet",
-        [(gone, "河边的老房子"), (down, "海边的灯塔"), (one, "屋顶上的小猫")],
+        [(missing, "河边的老房子"), (down, "海边的灯塔"), (one, "屋顶上的小猫")],
     )
     sources = _sources(tmp_path, site, "a.parquet", "b.parquet")
     build("--sources", sources, *words)
-    assert site.log[asked:] == []
+    assert site.log[requests:] == []
     assert captions(tmp_path / "corpus")["屋顶上的小猫"] == one
     found = [
         (row["url"], row["retryable"])
         for row in drops(tmp_path / "corpus")
         if row["step"] == "fetch"
     ]
-    assert sorted(found) == sorted([(gone, False), (down, True)] * 2)
+    assert sorted(found) == sorted([(missing, False), (down, True)] * 2)
     build("--sources", sources, *words, "--retry-failed")
-    assert site.log.count("/gone.jpg") == 1
+    assert site.log.count("/missing.jpg") == 1
     assert down in captions(tmp_path / "corpus").values()

@@ -1,5 +1,4 @@
-"""A real site of recipes, served from loopback and crawled, compared with what is known of it
-(TRUTH.json)."""
+"""A real site of recipes, crawled from loopback, compared with its ground truth (TRUTH.json)."""
 
 import json
 from collections import Counter
@@ -41,7 +40,7 @@ class _Handler(SimpleHTTPRequestHandler):
 
 @dataclass(frozen=True)
 class Crawled:
-    """The truth, the requests that were made, and the rows of the corpus."""
+    """Ground truth, requests of the crawl, and rows of the corpus."""
 
     truth: dict[str, object]
     requests: Counter[str]
@@ -50,13 +49,13 @@ class Crawled:
     result: dict[str, object]
 
     def pages(self, *, allowed: bool) -> list[dict[str, object]]:
-        """The pages that robots.txt allows, or forbids."""
+        """Returns the pages that robots.txt allows, or forbids."""
         pages = self.truth["pages"]
         assert isinstance(pages, list)
         return [page for page in pages if page["robots_allowed"] is allowed]
 
     def images(self) -> dict[str, list[dict[str, object]]]:
-        """SHA-256 to the places where an allowed page shows the picture, with the page."""
+        """Returns SHA-256 to the places of the image in allowed pages, with the page."""
         found: dict[str, list[dict[str, object]]] = {}
         for page in self.pages(allowed=True):
             images = page["images"]
@@ -108,7 +107,7 @@ def test_every_allowed_page_is_fetched_once_and_no_forbidden_one(crawled: Crawle
     assert crawled.result["pages"] == {"read": 168, "robots": 10}
 
 
-def test_nearly_every_picture_becomes_a_sample_and_the_others_have_a_reason(
+def test_nearly_every_image_becomes_a_sample_and_the_others_have_a_reason(
     crawled: Crawled,
 ) -> None:
     expected = crawled.images()
@@ -120,7 +119,7 @@ def test_nearly_every_picture_becomes_a_sample_and_the_others_have_a_reason(
     assert left <= {_path(row["url"]) for row in crawled.drops if row["reason"]}
 
 
-def test_captions_are_alternative_texts_or_stand_by_the_picture_and_name_the_dish(
+def test_captions_are_alternative_texts_or_stand_by_the_image_and_name_the_dish(
     crawled: Crawled,
 ) -> None:
     places, wrong = crawled.images(), []
@@ -145,7 +144,7 @@ def _rules() -> list[Rule]:
 
 
 def _cleaned(place: dict[str, object], name: str) -> str:
-    """The alternative text as the recipe's rules leave it; empty where they reject it."""
+    """Returns the alternative text after the recipe's rules; empty if they reject it."""
     cleaned = clean_texts(_rules(), (Text("alt", str(place[name])),))
     return cleaned.texts[0].text if cleaned.texts else ""
 

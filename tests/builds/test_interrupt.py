@@ -11,7 +11,7 @@ from wenlan_data.testing import CannedResponse, Site
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_build_ends_with_11_and_goes_on(
+def test_an_interrupted_build_ends_with_11_and_is_resumed(
     tmp_path: Path, site: Site, sent: signal.Signals
 ) -> None:
     table(tmp_path / "a.parquet", photographs(site, range(150)), row_group_size=25)
@@ -41,8 +41,10 @@ PREFIX = "wenlan-data: interrupted"
 
 
 def _interrupted(words: list[str], out: Path, sent: list[signal.Signals]) -> tuple[int, str]:
-    """Start a build; once a part of its crawl is committed, send it one signal after the other.
-    Gives the exit code and what it said."""
+    """Starts a build and sends it signals once a part of its crawl is committed.
+
+    Returns the exit code and stderr.
+    """
     with subprocess.Popen(
         [*COMMAND, "build", *words],
         stderr=subprocess.PIPE,
@@ -54,9 +56,9 @@ def _interrupted(words: list[str], out: Path, sent: list[signal.Signals]) -> tup
             assert process.poll() is None, process.communicate()[1]
             time.sleep(0.005)
         for one in sent:
-            # A terminal sends Ctrl-C to all that runs in it; who says `kill`, names one process.
+            # A terminal sends Ctrl-C to the process group; `kill` sends a signal to one process.
             (os.killpg if one == signal.SIGINT else os.kill)(process.pid, one)
-            # So that the second is another one, and no repetition of a pending first.
+            # So that the second signal is not merged with a pending first one.
             time.sleep(0.02)
         _, errors = process.communicate(timeout=120)
     return process.returncode, errors
@@ -87,7 +89,7 @@ def test_a_crawl_that_is_interrupted_ends_with_11_once_cleanly_and_twice_at_once
         words = ["--sources", str(sources), "--workers", "2", "--out", str(tmp_path / "c")]
         code, errors = _interrupted([*words, "--executor", executor], tmp_path / "c", sent)
         assert code == 11, errors
-        # Who asks twice may be gone before a word is said.
+        # After two signals the process may exit before it prints anything.
         assert "Traceback" not in errors
         assert PREFIX in errors or len(sent) > 1, errors
         assert build(*words, "--executor", "local")["samples"] == 1

@@ -1,4 +1,4 @@
-"""Ctrl-C while slices wait out their gaps in threads: the build need not end them."""
+"""Ctrl-C while threads wait for the next request: the build does not wait for them."""
 
 import signal
 import subprocess
@@ -40,7 +40,6 @@ def test_a_build_that_waits_for_a_slow_host_ends_soon(tmp_path: Path, site: Site
             assert process.poll() is None
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        # The host's next request is minutes away: 60 s is far below that, and far above what ending
-        # takes.
+        # All requests together take minutes: 60 s is far less, and far more than an exit takes.
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 11, errors

@@ -1,5 +1,4 @@
-"""kill -9 of the whole process group at seeded random moments, and at once the same command
-again."""
+"""kill -9 of the whole process group at seeded random moments, then the same command again."""
 
 import os
 import random
@@ -18,14 +17,14 @@ from wenlan_data.testing import CannedResponse, Site, make_image
 NAMES = [step.name for step in STEPS if step.name not in {"crawl", "against"}] + ["publish"]
 
 
-def _world(folder: Path, site: Site) -> Path:
+def _site_and_sources(folder: Path, site: Site) -> Path:
     rows = photographs(site, range(240))
-    for number in range(0, 240, 5):  # these are encoded anew
+    for number in range(0, 240, 5):  # these are re-encoded
         site.responses[f"/{number}.jpg"] = CannedResponse(make_image(number, kind="PNG"))
     for number in range(12):
         site.responses[f"/copy{number}.jpg"] = CannedResponse(make_image(number * 7, quality=60))
         rows.append((site.url(f"/copy{number}.jpg"), f"又一张照片里的小桥{number}"))
-    rows.append((site.url("/gone.jpg"), "已经不在的图片说明"))
+    rows.append((site.url("/missing.jpg"), "已经不在的图片说明"))
     table(folder / "a.parquet", rows, row_group_size=32)
     return sources_file(folder / "sources.yaml", site, [{"kind": "table", "path": "a.parquet"}])
 
@@ -46,12 +45,12 @@ def _words(sources: Path, out: Path, executor: str) -> list[str]:
 
 
 def _parts(out: Path) -> dict[str, int]:
-    """How many parts of each step are committed."""
+    """Returns the number of committed parts of each step."""
     generation = out / ".work" / "generations" / "000000"
     return {name: len(list((generation / name).glob("[0-9]*"))) for name in NAMES[:-1]}
 
 
-def _step_at_work(out: Path, golden: dict[str, int]) -> str:
+def _running_step(out: Path, golden: dict[str, int]) -> str:
     now = _parts(out)
     return next((name for name in NAMES[:-1] if now[name] < golden[name]), "publish")
 
@@ -59,14 +58,16 @@ def _step_at_work(out: Path, golden: dict[str, int]) -> str:
 def _kill_in(
     step: str, sources: Path, out: Path, executor: str, golden: dict[str, int], dice: random.Random
 ) -> str:
-    """Start a build, kill its process group a random moment after `step` began; the step that was
-    hit."""
+    """Starts a build and kills its process group a random time after the start of `step`.
+
+    Returns the step that was running.
+    """
     with subprocess.Popen(
         [*COMMAND, "build", *_words(sources, out, executor)],
         start_new_session=True, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
     ) as process:  # fmt: skip
         plan = out / ".work" / "generations" / "000000" / "plan.json"
-        while process.poll() is None and not (plan.exists() and _step_at_work(out, golden) == step):
+        while process.poll() is None and not (plan.exists() and _running_step(out, golden) == step):
             time.sleep(0.0005)
         # Some steps take milliseconds, others seconds.
         time.sleep(
@@ -74,12 +75,12 @@ def _kill_in(
                 0, 0.004 if step in {"slice", "near", "dedupe", "drops", "publish"} else 0.3
             )
         )
-        hit = _step_at_work(out, golden)
+        hit = _running_step(out, golden)
         os.killpg(process.pid, signal.SIGKILL)
     return hit
 
 
-def _left_over(out: Path) -> list[str]:
+def _remaining_processes(out: Path) -> list[str]:
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -99,7 +100,7 @@ def _left_over(out: Path) -> list[str]:
 def test_a_killed_build_gives_the_bytes_of_an_undisturbed_one(
     tmp_path: Path, site: Site, executor: str, moments: int
 ) -> None:
-    sources = _world(tmp_path, site)
+    sources = _site_and_sources(tmp_path, site)
     build(*_words(sources, tmp_path / "golden", executor))
     golden, parts = content(tmp_path / "golden"), _parts(tmp_path / "golden")
     dice = random.Random(20210311)
@@ -116,6 +117,6 @@ def test_a_killed_build_gives_the_bytes_of_an_undisturbed_one(
     if executor == "ray":
         assert set(hits) >= set(NAMES[:-1]), hits
         deadline = time.monotonic() + 60
-        while _left_over(tmp_path) and time.monotonic() < deadline:
+        while _remaining_processes(tmp_path) and time.monotonic() < deadline:
             time.sleep(0.5)
-        assert _left_over(tmp_path) == []
+        assert _remaining_processes(tmp_path) == []

@@ -1,5 +1,4 @@
-"""kill -9 at moments of the crawl of three hosts that link each other, and at once the same command
-again."""
+"""kill -9 during a crawl of three hosts that link each other, then the same command again."""
 
 import os
 import random
@@ -32,13 +31,15 @@ def hosts() -> Iterator[tuple[Site, Site, Site]]:
 
 
 def _fill(site: Site, sites: tuple[Site, ...], place: int) -> None:
-    """Pages in a tree of two links each, every fourth one linking to the next host; a picture on
-    each."""
+    """Fills a site: pages with an image each, in a binary tree.
+
+    Every fourth links the next host.
+    """
     beside = sites[(place + 1) % len(sites)]
     for page in range(PAGES):
         links = [f"/{child}.html" for child in (2 * page + 1, 2 * page + 2) if child < PAGES]
         links += [beside.url(f"/{page}.html?utm_source=x")] if page % 4 == 0 else []
-        links += ["/gone.html", "/private/1.html", "/moved.html"] if page == 3 else []
+        links += ["/missing.html", "/private/1.html", "/moved.html"] if page == 3 else []
         name = place * PAGES + page
         body = "".join(f'<a href="{link}">下一页</a>' for link in links)
         body += f'<p><img src="/{name}.jpg" alt="{make_caption(name)}"></p>'
@@ -69,7 +70,7 @@ def _sources(folder: Path, sites: tuple[Site, ...]) -> Path:
 
 
 def _outcomes(out: Path) -> dict[str, list[str]]:
-    """URL to what became of it, in every slice that is committed."""
+    """Returns URL to its outcomes in all committed fetch lists."""
     found: dict[str, list[str]] = {}
     for path in sorted(out.glob(".work/crawls/*/*/crawl/*/pages.parquet")):
         for row in pq.read_table(path).to_pylist():
@@ -82,7 +83,8 @@ def _committed(out: Path) -> int:
 
 
 def _in_flight(out: Path) -> set[str]:
-    """URLs of slices that are cut and not committed: only these may be asked again."""
+    """Returns the URLs of fetch lists without a committed part: only these may be requested
+    again."""
     urls: set[str] = set()
     for frontier in out.glob(".work/crawls/*/*/frontier/00000"):
         for path in sorted(frontier.glob("slice-*.parquet")):
@@ -105,7 +107,7 @@ def _kill(words: list[str], out: Path, after_parts: int, wait_s: float) -> None:
 
 
 SLOW = (pytest.mark.slow, pytest.mark.timeout(3600))
-# Each costs two starts of Ray: KILLS_ON_RAY=20 goes through as many as the executor without one.
+# Each costs two starts of Ray: KILLS_ON_RAY=20 tests as many moments as the local executor.
 KILLS_ON_RAY = int(os.environ.get("KILLS_ON_RAY", "5"))
 
 
@@ -117,7 +119,7 @@ KILLS_ON_RAY = int(os.environ.get("KILLS_ON_RAY", "5"))
         pytest.param("ray", KILLS_ON_RAY, marks=SLOW),
     ],
 )
-def test_a_killed_crawl_asks_again_only_what_was_in_flight_and_gives_the_same_corpus(
+def test_a_killed_crawl_requests_again_only_what_was_in_flight_and_gives_the_same_corpus(
     tmp_path: Path, hosts: tuple[Site, Site, Site], executor: str, moments: int
 ) -> None:
     words = ["--sources", str(_sources(tmp_path, hosts)), "--executor", executor, "--workers", "2"]
@@ -143,14 +145,13 @@ def test_a_killed_crawl_asks_again_only_what_was_in_flight_and_gives_the_same_co
         _kill([*words, "--out", str(out)], out, dice.randrange(parts), dice.uniform(0, 0.15))
         hits.append(_committed(out))
         again = _in_flight(out)
-        # Either executor goes on with what the other left; every other time by the one that needs
-        # no start.
+        # Either executor resumes the other; every second time it is the local one.
         build(*words, "--out", out, "--executor", executor if moment % 2 else "local")
         assert content(out) == golden, f"killed with {hits[-1]} parts committed"
         assert _outcomes(out) == outcomes
-        asked = Counter(
+        requests = Counter(
             site.url(path) for site in hosts for path in site.log if path.endswith("html")
         )
-        assert max(asked.values()) <= 2
-        assert {url for url, times in asked.items() if times > 1} <= again
+        assert max(requests.values()) <= 2
+        assert {url for url, times in requests.items() if times > 1} <= again
     print(f"parts committed when killed, of {parts}: {hits}")
