@@ -84,8 +84,8 @@ PERMITTED_IMPORTS = {
     ),
     "sources": "errors layout reasons records tables protocols web extract sandbox crawl",
     "dedupe": (
-        "arrow errors npy reasons records tables image protocols web index source_config "
-        "recipe shard"
+        "arrow errors layout npy reasons records tables image protocols web index "
+        "source_config recipe shard"
     ),
     "report": (
         "errors files layout reasons records image settings web clean detect recipe sandbox shard"

@@ -14,12 +14,13 @@ from tests.dedupe.test_selection import one_ball, selected, spread
 from tests.dedupe.test_step import flipped
 from wenlan_data.dedupe import selection as selection_module
 from wenlan_data.dedupe import similarity as similarity_module
-from wenlan_data.dedupe.domain_share import DomainShare, registrable_domain
+from wenlan_data.dedupe.domain_share import DomainShare
 from wenlan_data.dedupe.minhash import band_rows, near_captions, shingles, similarity
 from wenlan_data.dedupe.selection import Constraints
 from wenlan_data.dedupe.similarity import SortedHashes, Thresholds, edges_among
 from wenlan_data.npy import Codes
 from wenlan_data.recipe import DedupeRules
+from wenlan_data.web.domains import site_of
 
 
 def far_apart(count: int, url: str = "http://a.example/{}.jpg", seed: int = 1) -> list[Row]:
@@ -152,7 +153,7 @@ def test_a_site_has_at_most_its_share_of_what_is_left(tmp_path: Path) -> None:
     ]
     rules = DedupeRules(max_domain_share=0.05)
     found = run(tmp_path / "a", [*flood, *others], rules=rules)
-    sites = Counter(registrable_domain(str(row["url"])) for row in found.kept)
+    sites = Counter(site_of(str(row["url"])) for row in found.kept)
     assert sites["example.com.cn"] == int(0.05 * len(found.kept)) == 47
     assert len(sites) == 901
     assert found.receipt.drops == {"domain_share": 953}
@@ -252,4 +253,4 @@ def sorted_hashes(phash: Codes, pdq: Codes) -> SortedHashes:
     ],
 )
 def test_the_registrable_domain_of_a_url(url: str, domain: str) -> None:
-    assert registrable_domain(url) == domain
+    assert site_of(url) == domain

@@ -39,7 +39,6 @@ class CrawlDetails:
     requested: int = 0
     retryable_failed: int = 0
     """Pages that failed transiently."""
-    retryable_reasons: dict[str, int] = field(default_factory=dict)
     requests: int = 0
     left_links: dict[str, int] = field(default_factory=dict)
     """Reason to links that were not followed."""

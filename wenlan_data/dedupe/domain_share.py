@@ -1,10 +1,8 @@
 """The share of the corpus that one registrable domain may have."""
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import numpy as np
-import tldextract
 
 from wenlan_data.arrow import strings
 from wenlan_data.dedupe.frequency import published_counts
@@ -13,9 +11,7 @@ from wenlan_data.dedupe.table import CandidateTable
 from wenlan_data.dedupe.text_hashes import hashes_of
 from wenlan_data.index.published import SITE_COUNTS, SITE_HASHES, PublishedIndex
 from wenlan_data.npy import Codes, Indices
-
-# Its bundled list of public suffixes: nothing is downloaded, nothing is cached.
-_extract = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
+from wenlan_data.web.domains import site_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +39,8 @@ def domain_share(
     table: CandidateTable, images: Images, published: PublishedIndex, share: float
 ) -> DomainShare:
     """Looks up the domains of the images, and how many samples of each are published."""
-    names = [
-        registrable_domain(url)
-        for url in strings(table.results, "url_key", table.result[images.primary])
-    ]
+    urls = strings(table.results, "url_key", table.result[images.primary])
+    names = [site_of(url) for url in urls]
     known = sorted({name for name in names if name})
     hashes = hashes_of(known)
     order = np.argsort(hashes)
@@ -58,10 +52,3 @@ def domain_share(
         published_total=sum(len(one.signatures.phash) for one in published.segments()),
         share=share,
     )
-
-
-def registrable_domain(url: str) -> str:
-    """The registrable domain of a URL, the host itself where it has none (an address), '' for a
-    path."""
-    host = urlsplit(url).hostname or "" if "://" in url else ""
-    return _extract(host).top_domain_under_public_suffix or host

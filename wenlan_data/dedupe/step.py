@@ -32,10 +32,9 @@ from wenlan_data.dedupe.write import (
 from wenlan_data.errors import DamageError
 from wenlan_data.index.merge import merge_last
 from wenlan_data.index.published import PublishedIndex
+from wenlan_data.layout import CAPTIONS_FOLDER, INDEX_FOLDER, PART_DROPS
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import DedupeRules, ShardRules
-
-INDEX, CAPTIONS = "index", "captions"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,12 +122,14 @@ class DedupePart:
         constraints = Constraints(near_captions=near_captions, domains=domains)
         select(images, constraints, decisions, self.near.self_join_pairs())
 
-        index = out / INDEX
+        index = out / INDEX_FOLDER
         write_index(index, self.generation, table, texts, placeholders, decisions)
         write_domain_counts(index, domains, images.kept(decisions))
         held = merge_last([Path(one) for one in self.published], index)
         if similarity:
-            write_captions(out / CAPTIONS, table, texts, self.caption_order, similarity, decisions)
+            write_captions(
+                out / CAPTIONS_FOLDER, table, texts, self.caption_order, similarity, decisions
+            )
         # The arrays of a million images take 160 MB, and the tables written next take most.
         del images
         merged = merge_columns(table, texts.left, decisions, merge_texts=rules.merge_texts)
@@ -146,7 +147,7 @@ class DedupePart:
     ) -> Receipt[DedupeDetails]:
         kept = np.flatnonzero(decisions.reason == KEPT)
         kept = kept[np.argsort(table.keys[kept])]
-        drops = write_drops(out / "drops.parquet", table, decisions)
+        drops = write_drops(out / PART_DROPS, table, decisions)
         shards = write_shards(
             out,
             estimated_bytes(table.results, table.result[kept]),
@@ -188,5 +189,5 @@ def index_folders(parts: Sequence[Path], held: Sequence[int]) -> list[str]:
     """
     folders: list[str] = []
     for part, count in zip(parts, held, strict=True):
-        folders = [*folders[: len(folders) - count], str(part / INDEX)]
+        folders = [*folders[: len(folders) - count], str(part / INDEX_FOLDER)]
     return folders
