@@ -30,7 +30,7 @@ def test_an_interrupted_build_ends_with_11_and_is_resumed(
         process.send_signal(sent)
         _, errors = process.communicate(timeout=120)
     assert process.returncode == 11, errors
-    assert "run the same command to go on" in errors.splitlines()[-1]
+    assert "run the same command to resume" in errors.splitlines()[-1]
     build(*words, tmp_path / "c")
     build(*words, tmp_path / "undisturbed")
     assert content(tmp_path / "c") == content(tmp_path / "undisturbed")
