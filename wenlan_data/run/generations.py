@@ -83,7 +83,7 @@ class GenerationPlan:
         if not path.is_file():
             return None
         value = json.loads(path.read_text("utf-8"))
-        # Plans of older builds name it so.
+        # Older builds named the key `manners`; their corpora can still be extended.
         if "manners" in value:
             value["politeness"] = value.pop("manners")
         value["entries"] = tuple(
@@ -100,14 +100,14 @@ class GenerationPlan:
         return replace(self, politeness=politeness, listed=listed)
 
     def estimated_rows(self) -> int:
-        """Returns how many source rows it reads, as far as known before; 0 where it reads recorded
-        rows."""
+        """Returns how many source rows it plans to read; 0 where it reads recorded rows."""
         return sum(
             entry.estimated_rows if entry.limit is None else entry.limit for entry in self.entries
         )
 
     def stamps(self) -> set[str]:
-        """Returns the stamps of what need not be read again once this generation is published."""
+        """Returns the stamps of parts that are not read again once this generation is published."""
+        # A part that was read up to a limit has rows left for later builds.
         whole = {entry.stamp for entry in self.entries if entry.stamp and entry.limit is None}
         return whole | ({self.origin} if self.origin else set())
 
@@ -123,6 +123,7 @@ class GenerationPlan:
 
     def same_input(self, other: "GenerationPlan | None") -> bool:
         """Returns whether `other` reads the same, in the same parts."""
+        # Politeness is left out: a new contact or gap is no reason to discard extracted parts.
         return other is not None and (self.kind, self.entries, self.raws) == (
             other.kind,
             other.entries,
@@ -139,6 +140,8 @@ def source_parts(specs: Sequence[SourceSpec], max_rows: int, crawl: Crawl) -> It
 
     WARC sources come first: images that they hold need not be fetched for the others.
     """
+    # Image indexes are read when a generation's fetch lists are cut. With the WARC in a later
+    # generation, the others would have requested its images already.
     numbered = sorted(enumerate(specs), key=lambda pair: (pair[1].kind != "warc", pair[0]))
     folders: dict[str, str] = {}
     for number, spec in numbered:
@@ -171,10 +174,13 @@ def cut(
         if entry.stamp and entry.stamp in read:
             continue
         size = entry.estimated_rows
+        # Between parts, never inside: a part is committed and stamped as a whole. Bounded rows
+        # bound the memory of the dedupe step, which reads a generation at once.
         if gathered and rows + size > max_rows:
             yield GenerationPlan(kind="sources", entries=tuple(gathered))
             gathered, rows = [], 0
         if limit is not None and taken + size >= limit:
+            # An estimate that happens to fit does not prove that the part was read to its end.
             whole = entry.part.rows is not None and taken + size == limit
             # Without a stamp: the rest of the part is read by a later build.
             last = (
@@ -193,11 +199,15 @@ def cut(
 
 def _stamp(part: SourcePart, folders: dict[str, str]) -> str:
     path = Path(part.path)
+    # Positions in a folder shift when a file is added, so its parts are read again together; rows
+    # with known ids are then skipped.
     if path.is_dir():
         if part.path not in folders:
             folders[part.path] = _listing_digest(path)
         state = folders[part.path]
     else:
+        # No digest of the content: each build would have to read every source to learn that nothing
+        # changed.
         state = f"{part.bytes}|{path.stat().st_mtime_ns}"
     return f"{part.path}|{state}|{part.group}|{part.start}|{part.stop}"
 
@@ -215,7 +225,9 @@ def _listing_digest(folder: Path) -> str:
 
 
 def read_stamps(ledger: Ledger, published: int) -> set[str]:
-    """Returns the stamps of what published generations have read, and of parts without new rows."""
+    """Returns the stamps of parts that published generations read or that held no new row."""
+    # Read from the published plans instead of a list: nothing can be recorded as read that a kill
+    # kept out of the manifest.
     stamps = _stamps_without_rows(ledger.folder)
     for number in range(published):
         plan = GenerationPlan.load(ledger.tree, number)
@@ -237,13 +249,14 @@ def _stamps_without_rows(folder: WorkFolder) -> set[str]:
 def new_plans(
     prepared: Prepared, read: set[str], crawl: Crawl, limit: int | None
 ) -> Iterator[GenerationPlan]:
-    """Yields the generations of what was not read before, with at most `limit` rows.
+    """Yields generations of the parts that were not read before, with at most `limit` rows.
 
     `crawl` requests pages only as the plans are consumed.
     """
     options, sources = prepared.options, prepared.sources
     if prepared.old is not None:
         yield from _recorded_plans(prepared, prepared.old, read)
+    # With no row left, `cut` would still take the first part, which may start a crawl.
     elif sources is not None and limit != 0:
         entries = source_parts(sources.sources, options.generation_rows, crawl)
         for plan in cut(entries, read, options.generation_rows, limit):
@@ -251,7 +264,7 @@ def new_plans(
 
 
 def politeness_of(sources: Sources) -> dict[str, object]:
-    """Returns how the sources want hosts to be treated, as JSON types."""
+    """Returns contact, network, hosts, limits and blocklists of the sources, as JSON types."""
     return sources.model_dump(
         mode="json", include={"contact", "network", "hosts", "limits", "exclude"}
     )
@@ -268,6 +281,7 @@ def _recorded_plans(prepared: Prepared, old: Manifest, read: set[str]) -> Iterat
     old_parts = tuple(
         (str(part / FETCH_RESULTS), str(part / IMAGE_WARC)) for part in work.fetch_parts()
     )
+    # One generation for each old one, so that the dedupe step needs no more memory than before.
     for number in (one.generation for one in old.generations):
         folder = work.generations.generation(number)
         origin = f"from:{folder}"

@@ -1,4 +1,4 @@
-"""Which parts are done: a part is committed by one rename of its folder, and never done again.
+"""The record of committed parts: one rename of its folder commits a part, which never runs again.
 
 `layout` draws the tree of the work folder.
 """
@@ -26,7 +26,7 @@ DetailsT = TypeVar("DetailsT")
 
 @cache
 def _adapter(details: Any) -> TypeAdapter[Any]:
-    """Building a validator takes a millisecond, reading a receipt with it a hundredth of that."""
+    """Returns a cached validator: building it takes 1 ms, reading a receipt with it 0.01 ms."""
     return TypeAdapter(details)
 
 
@@ -43,6 +43,7 @@ class Ledger:
 
     def __enter__(self) -> "Ledger":
         self.folder.root.mkdir(parents=True, exist_ok=True)
+        # Not `w`: it would erase the holder's process id before the lock is known to be free.
         lock = self.folder.lock.open("a+")
         try:
             # The kernel releases a flock with its process, so a killed build leaves no stale lock.
@@ -59,6 +60,7 @@ class Ledger:
         lock.write(str(os.getpid()))
         lock.flush()
         self._lock = lock
+        # Only now: before the lock is held, the attempts may be those of a build that is running.
         self._clear_attempts()
         return self
 
@@ -90,6 +92,8 @@ class Ledger:
         `details` is the dataclass that the step's receipts carry. Raises `DamageError` for a file
         that is no such receipt.
         """
+        # The receipt is the only proof of a commit. No list of parts is kept beside it: after a
+        # kill the two might disagree.
         path = self.part(generation, step, number) / RECEIPT
         try:
             value = json.loads(path.read_text("utf-8"))
@@ -100,16 +104,19 @@ class Ledger:
         except (ValueError, TypeError, KeyError) as error:
             raise DamageError(
                 f"{path}: not a receipt ({in_short(error)}): "
-                f"remove {path.parent} to have the part done again"
+                f"remove {path.parent}, and the part is run again"
             ) from error
 
     def attempt(self) -> Path:
         """Returns a new folder name for an attempt at a part; the task creates the folder."""
+        # Unique: a worker that was given up may still write to its folder while the part is tried
+        # again.
         return self.folder.attempts / uuid.uuid4().hex
 
     def discard(self, folder: Path) -> None:
         """Removes a folder. It is renamed first: half of it must never look like a started
         generation."""
+        # Into the attempts: if the build is killed here, the next one clears the rest.
         removed = self.attempt()
         folder.rename(removed)
         shutil.rmtree(removed)
@@ -117,8 +124,10 @@ class Ledger:
     def commit(
         self, attempt: Path, receipt: Receipt[object], generation: int, step: str, number: int
     ) -> Path:
-        """Makes the attempt's files the part. Called by the driver only, so no late worker
-        overwrites it."""
+        """Makes the folder of the attempt the part.
+
+        Only the driver commits: a worker that was given up cannot replace a committed part.
+        """
         write_synced(
             attempt / RECEIPT,
             json.dumps(asdict(receipt), ensure_ascii=False, sort_keys=True).encode(),
@@ -131,7 +140,11 @@ class Ledger:
         sync(attempt)
         target = self.part(generation, step, number)
         target.parent.mkdir(parents=True, exist_ok=True)
+        # Fails where the part is committed already (a folder that is not empty), so the first
+        # receipt stands.
         attempt.rename(target)
+        # The rename itself: without it a power cut may undo a commit that later steps have built
+        # on.
         sync(target.parent)
         return target
 

@@ -66,7 +66,7 @@ class BuildResult:
     samples: int
     shards: int
     pages: Mapping[str, int] = field(default_factory=dict)
-    """Of crawled pages: `read` or a drop reason, to count."""
+    """Outcome (`read` or a drop reason) to number of crawled pages."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall time of the start of the executor and of each step."""
 
@@ -74,16 +74,19 @@ class BuildResult:
 def build(prepared: Prepared) -> BuildResult:
     """Runs the build to its end and publishes everything that is finished.
 
-    Raises the errors of `wenlan_data.errors`; the same call resumes a stopped build.
+    The same call resumes a stopped build. Raises the errors of `wenlan_data.errors`.
     """
     options = prepared.options
     with os_errors(options.out), interruptible(), Ledger(options.work_folder) as ledger:
         options.out.mkdir(parents=True, exist_ok=True)
+        # Before the first part: a build that is killed before it publishes has no manifest, and
+        # must still not be resumed with another recipe.
         record_build(options, prepared.recipe)
         run = _Build(prepared, ledger)
         try:
             with descriptions_written(options.out, options.work_folder):
                 run.all_generations()
+                # Inside the `with`: Ray's processes end while the descriptions are written.
                 run.finish()
         finally:
             run.close()
@@ -105,6 +108,7 @@ class _Build:
         self.manifest: Manifest = (
             load_manifest(self.options.out) if exists else empty_manifest(prepared.recipe)
         )
+        # The funnel of the manifest counts the whole corpus; `result` reports the difference.
         self.before = self.manifest
         listed = listed_sources(prepared.sources) if prepared.sources else ()
         self.limit = RowLimit(ledger.folder.limit, self.options.limit, listed)
@@ -127,14 +131,19 @@ class _Build:
         started = self._started_plan()
         if started:
             self._generation(started)
+            # Its plan holds the last rows that `--limit` allows.
             if started.cut_short:
                 self.limit.end()
                 return
+        # Before new rows are read: failures of this run are left for the next `--retry-failed`. A
+        # resumed retry is not followed by another one for the same reason.
         if self.options.retry_failed and not (started and started.kind == "retry"):
             sources = self.prepared.sources
             retry = retry_plan(self.ledger, self.number, sources.network.allow if sources else ())
             if retry:
                 self._generation(self._with_politeness(retry))
+        # Lazy: once the pages of a crawl round fill a generation, they are published before the
+        # next round begins.
         for plan in self._new_plans():
             self._generation(plan)
         self.limit.end()
@@ -165,6 +174,7 @@ class _Build:
         folder = self.ledger.generation(self.number)
         plan = GenerationPlan.load(self.ledger.tree, self.number)
         if plan is None:
+            # `retry_plan` writes the ids first: without a plan nothing else can be in the folder.
             if folder.exists():
                 self.ledger.discard(folder)
             return None
@@ -173,6 +183,8 @@ class _Build:
                 f"{self.options.out}: a rebuild was started here: "
                 "give the same --from again to finish it"
             )
+        # Fetch lists precede the first request. Before them a plan costs nothing to give up, so
+        # that a corrupt source can be left out; after them its responses must not be lost.
         lists = self.ledger.receipt(self.number, "slice", 0, FetchListDetails)
         if plan.kind == "sources" and self.prepared.sources is not None and lists is None:
             first = next(self._new_plans(), None)
@@ -192,7 +204,11 @@ class _Build:
     def _generation(self, plan: GenerationPlan) -> None:
         number = self.number
         if GenerationPlan.load(self.ledger.tree, number) is None:
+            # Before the plan: a resumed build does not count the rows of a saved plan again, so a
+            # kill in between would let it read more than `--limit`.
             self.limit.record(number, plan.estimated_rows())
+            # Before the first part: parts are known by number alone, so a resumed build needs the
+            # same list even if the sources have changed since.
             plan.save(self.ledger.tree, number)
         generation = steps.GenerationInput(
             number=number,
@@ -205,14 +221,19 @@ class _Build:
         )
         self.failures.add_pages(plan)
         extracted = self._step("extract", ExtractDetails, number, steps.extract_jobs(generation))
+        # Every row was known: the next plan takes the number, so that a build with nothing new adds
+        # no empty generation to the corpus.
         if not any(receipt.rows_in for receipt in extracted.values()):
             self._keep_image_indexes(plan, extracted)
             self.limit.record_nothing_new(number)
+            # Before the folder goes: with the plan lost and its stamps unrecorded, the next build
+            # would read the same parts again.
             record_nothing_new(self.ledger, plan)
             self.ledger.discard(self.ledger.generation(number))
         else:
             self._publish(generation, extracted)
         try:
+            # After the publication: exit 9 loses nothing that is finished.
             self.failures.check(self.options.max_failed_share)
         except FailureBudgetError:
             # The build has ended, it was not stopped: the next one counts its rows from 0.
@@ -229,6 +250,7 @@ class _Build:
         lists = self._step("slice", FetchListDetails, number, jobs)[0]
         if generation.plan.kind != "from":
             folder = self.ledger.part(number, "slice", 0)
+            # Not in preflight: the hosts of images are known only now. `--from` requests none.
             check_contact(
                 generation.sources, (folder / one.name for one in lists.details.fetch_lists)
             )
@@ -256,12 +278,15 @@ class _Build:
         self.manifest = publish(
             self.options.out, self.ledger, self.manifest, done, generation.plan.listed
         )
+        # After the manifest: until then a resumed build may still have to write the shards.
         remove_stored_jpegs(self.ledger, range(number, self.number))
         self.failures.add_fetched(fetched.values())
 
     def _step(
         self, step: str, details: type[DetailsT], generation: int, jobs: Sequence[Job[DetailsT]]
     ) -> Mapping[int, Receipt[DetailsT]]:
+        # This clock leaves out the start of the executor, which falls into the first step that has
+        # a part and is reported by itself.
         started = self.executor.clock()
         self.reporter.begin(f"generation {generation}", step, len(jobs))
         monitor = HostMonitor(self.reporter.log)
@@ -279,8 +304,9 @@ class _Build:
         return receipts
 
     def _sources(self, plan: GenerationPlan) -> Sources:
-        """Returns sources with the politeness that the plan was made with; they name nothing to
-        read."""
+        """Returns the politeness that the plan was made with, as sources without a source."""
+        # The plan's politeness, not that of the present sources: a retry or a resumed build may
+        # come without sources, and treats hosts as the build that it continues.
         contact = self.prepared.contact or str(plan.politeness.get("contact", ""))
         # Validated with a source that is never read: a sources file must name one.
         saved = Sources.model_validate(
@@ -297,11 +323,13 @@ class _Build:
 
         A WARC without a new page still holds images that later generations want.
         """
+        # The folder of the generation is about to be removed, and its number to be used again.
         folder = self.ledger.folder.indexes
         for number in extracted if plan.kind == "sources" else ():
             path = self.ledger.part(self.number, "extract", number) / IMAGE_INDEX
             if pq.read_metadata(path).num_rows:
                 folder.mkdir(exist_ok=True)
+                # Named by content: the same index, kept twice, is one file.
                 digest = hashlib.sha256(path.read_bytes()).hexdigest()[:32]
                 path.rename(folder / f"{digest}.parquet")
 
@@ -336,6 +364,7 @@ class _Build:
 
 def _is_current(index: Path) -> bool:
     """Returns whether every WARC that an image index lists is as old as the index."""
+    # The index holds offsets of records; in a WARC that was written again they point elsewhere.
     rows = pq.read_table(index, columns=["path"])["path"].unique().to_pylist()
     return bool(rows) and all(
         Path(path).is_file() and Path(path).stat().st_mtime <= index.stat().st_mtime

@@ -11,6 +11,7 @@ from wenlan_data.errors import WenlanError, WorkerLostError, from_os_error
 from wenlan_data.protocols import Executor, Part, Receipt
 from wenlan_data.run.ledger import Ledger
 
+# A part whose input kills its worker would kill every next one: the build must end.
 MAX_ATTEMPTS = 3
 POLL_S = 0.5
 
@@ -57,15 +58,17 @@ class Scheduler(Generic[DetailsT]):
         committed: Callable[[int, Receipt[DetailsT]], None],
         restored: Callable[[int, Receipt[DetailsT]], None] | None = None,
     ) -> Mapping[int, Receipt[DetailsT]]:
-        """Runs every job; returns number to receipt, in number order.
+        """Runs every job that is not committed; returns number to receipt, in number order.
 
         `committed` is called for each part when it is committed; `restored`, where given, for the
         parts of an earlier run instead. Raises what a part raised, with the step and part named;
-        what is still in flight is then never committed.
+        parts that are still in flight are then never committed.
         """
         ready: deque[Job[DetailsT]] = deque()
         chains: dict[str, deque[Job[DetailsT]]] = {}
         for job in jobs:
+            # A chain commits in order, so its committed jobs are its first ones, and the last
+            # receipt seen here is where the chain continues.
             done = self._ledger.receipt(self._generation, self._step, job.number, self._details)
             if done is not None:
                 self._record(job, done, restored or committed)
@@ -82,6 +85,8 @@ class Scheduler(Generic[DetailsT]):
             if ended is None:
                 continue
             finished = self._finish(*ended, ready, committed)
+            # Only after the commit: the next job is made from the receipt, and a resumed build must
+            # find the same one in the ledger.
             if finished and chains.get(finished.chain):
                 ready.append(chains[finished.chain].popleft())
         return dict(sorted(self._receipts.items()))
@@ -91,6 +96,7 @@ class Scheduler(Generic[DetailsT]):
         # One more than the workers, so that none waits for the driver between two parts.
         while ready and len(self._attempts) < executor.workers + 1:
             job = ready.popleft()
+            # A new folder for each attempt: `run_part` refuses one that exists.
             attempt = self._ledger.attempt()
             self._attempts[attempt.name] = (job, attempt)
             executor.submit(attempt.name, job.make(self._last_of_chain.get(job.chain)), attempt)
@@ -104,6 +110,8 @@ class Scheduler(Generic[DetailsT]):
     ) -> Job[DetailsT] | None:
         job, attempt = self._attempts.pop(token)
         failures = self._failures.get(job.number, 0) + 1
+        # Nothing else is retried: parts are deterministic, so an exception of their own would
+        # recur.
         if isinstance(outcome, WorkerLostError) and failures < MAX_ATTEMPTS:
             self._failures[job.number] = failures
             ready.append(job)
@@ -112,6 +120,8 @@ class Scheduler(Generic[DetailsT]):
             raise self._named(outcome, job) from outcome
         if not isinstance(outcome.details, self._details):
             raise TypeError(f"{self._step}: a receipt with {type(outcome.details).__name__}")
+        # In the driver, not in the worker: a worker that was taken for lost may finish later, and
+        # would commit a part a second time.
         self._ledger.commit(attempt, outcome, self._generation, self._step, job.number)
         self._record(job, cast("Receipt[DetailsT]", outcome), committed)
         return job
@@ -129,6 +139,7 @@ class Scheduler(Generic[DetailsT]):
 
     def _named(self, error: BaseException, job: Job[DetailsT]) -> BaseException:
         where = f"{self._step} part {job.number} of generation {self._generation}"
+        # A full disk in any worker must end the build with exit 3, not as an internal error.
         if isinstance(error, OSError):
             return from_os_error(error, where)
         if isinstance(error, WorkerLostError):

@@ -73,7 +73,7 @@ class GenerationInput:
         return tuple(str(self.ledger.tree.step(number, "fetch")) for number in range(self.number))
 
     def benchmarks(self) -> tuple[str, ...]:
-        """Returns what the first generation read for `dedupe.against`."""
+        """Returns the folders in which the first generation stored the benchmarks' hashes."""
         # Parts are folders named by their number; `glob` skips nothing else that may appear.
         return tuple(
             str(path) for path in sorted(self.ledger.tree.step(0, "against").glob("[0-9]*"))
@@ -82,6 +82,8 @@ class GenerationInput:
 
 def published_segments(ledger: Ledger, published: int) -> list[str]:
     """Returns the index folders that hold what the first `published` generations published."""
+    # From the receipts: they state which segments a later one has merged into itself. With both
+    # listed, published images would be searched and counted twice.
     parts = [ledger.part(number, "dedupe", 0) for number in range(published)]
     receipts = [ledger.receipt(number, "dedupe", 0, DedupeDetails) for number in range(published)]
     return index_folders(parts, [receipt.details.holds if receipt else 0 for receipt in receipts])
@@ -110,8 +112,11 @@ def extract_jobs(generation: GenerationInput) -> list[Job[ExtractDetails]]:
             for number, raw in enumerate(plan.raws)
         ]
     if plan.kind == "retry":
+        # One part for all files: an id may be recorded in several generations, and is taken once.
         ids = str(generation.ledger.tree.retry_ids(generation.number))
         return [_job(0, RetryPart(part_number=0, raws=plan.raws, ids=ids, **cleaning))]
+    # Ids of samples and drops alike: a table that has grown is read again as a whole, and only its
+    # new rows may become candidates.
     known = generation.earlier("drops", CANDIDATE_IDS)
     return [
         _job(
@@ -134,8 +139,10 @@ def fetch_list_jobs(
 ) -> list[Job[FetchListDetails]]:
     """Returns one job that cuts the whole generation into fetch lists.
 
-    `indexes` list the images of all WARC sources: their bytes are at hand.
+    `indexes` are image indexes of WARC sources; the images that they list are not requested.
     """
+    # One part, although it is a barrier: candidates of different extract parts may name the same
+    # URL, which is requested once.
     part = FetchListPart(
         candidates=generation.files("extract", extracted, CANDIDATES),
         images=indexes,
@@ -157,6 +164,8 @@ def fetch_jobs(
     jobs: list[Job[FetchDetails]] = []
     for number, one in enumerate(lists.details.fetch_lists):
         fetch_list = str(folder / one.name)
+        # These URLs were requested before and led to no sample. A new text for one of them is no
+        # reason to request it again.
         if one.earlier is not None:
             jobs.append(
                 _job(number, _repeated(generation, fetch_list, PartRef.unpack(one.earlier)))
@@ -164,12 +173,15 @@ def fetch_jobs(
         elif generation.plan.kind == "from":
             jobs.append(_job(number, _replay(generation, fetch_list, one.recorded)))
         else:
+            # Two workers at one host would double its request rate; in a chain each list also
+            # inherits the gap, robots.txt and failures that the one before has met.
             jobs.append(Job(number=number, make=_fetch(generation, fetch_list), chain=one.chain))
     return jobs
 
 
 def benchmark_jobs(generation: GenerationInput) -> list[Job[BenchmarkDetails]]:
     """Returns the jobs that read the recipe's benchmarks; only the first generation has any."""
+    # The recipe of an output never changes, so what generation 0 read serves all later ones.
     parts = benchmark_parts(generation.recipe) if generation.number == 0 else []
     return [_job(number, part) for number, part in enumerate(parts)]
 
@@ -178,6 +190,8 @@ def near_jobs(
     generation: GenerationInput, fetched: Mapping[int, Receipt[FetchDetails]]
 ) -> list[Job[NearDetails]]:
     """Returns one job for each share of the bands, and one for each part of a published segment."""
+    # The position in this list is the part's number, in `_near_files` too. The list depends on the
+    # numbers of codes alone, so a resumed build with other workers finds the same.
     parts = _near_parts(generation, fetched)
     return [_job(number, part) for number, part in enumerate(parts)]
 
@@ -200,6 +214,7 @@ def _near_parts(
 def _near_files(
     generation: GenerationInput, fetched: Mapping[int, Receipt[FetchDetails]]
 ) -> NearFiles:
+    # The dedupe step refers to a segment by its position among the published ones.
     segments = {folder: number for number, folder in enumerate(generation.segments())}
     folders = [
         (part, str(generation.ledger.part(generation.number, "near", number)))
@@ -222,6 +237,7 @@ def dedupe_jobs(
 ) -> list[Job[DedupeDetails]]:
     """Returns one job: the barrier of the generation."""
     recipe = generation.recipe
+    # One part: which image of a group is kept depends on all images of the generation.
     part = DedupePart(
         generation=generation.number,
         candidates=generation.files("extract", extracted, CANDIDATES),
@@ -236,6 +252,7 @@ def dedupe_jobs(
         rules=recipe.dedupe,
         max_same_text=recipe.text.max_same_text,
         shard=recipe.shard,
+        # Shard numbers continue over generations: published shards are never renamed or rewritten.
         first_shard=generation.first_shard,
     )
     return [_job(0, part)]
@@ -246,6 +263,8 @@ def shard_jobs(
 ) -> list[Job[ShardDetails]]:
     """Returns one job for each output shard."""
     folder = generation.ledger.part(generation.number, "dedupe", 0)
+    # A kept row names its image by fetch part and offset: workers read the bytes from these files,
+    # none pass through the driver.
     warcs = dict(zip(fetched, generation.files("fetch", fetched, IMAGE_WARC), strict=True))
     recipe = generation.recipe
     return [
@@ -256,6 +275,7 @@ def shard_jobs(
                 kept=str(folder / f"shard-{shard.number:06d}.parquet"),
                 warcs=warcs,
                 image=recipe.image,
+                # Absolute: a worker elsewhere has another working directory.
                 detect=recipe.detect.located(),
                 shard=recipe.shard,
                 tokens=recipe.text.tokens,
@@ -275,6 +295,8 @@ def drops_jobs(
             str(generation.ledger.part(generation.number, "dedupe", 0) / PART_DROPS),
             *generation.files("shard", sharded, PART_DROPS),
         ),
+        # Not `CANDIDATES`: the ids of rows that lost all texts must be known to later generations
+        # too.
         raws=generation.files("extract", extracted, RAW_CANDIDATES),
     )
     return [_job(0, part)]
@@ -293,6 +315,7 @@ def _fetch(
             politeness=generation.sources.politeness,
             image=generation.recipe.image,
             jpeg_quality=generation.recipe.shard.jpeg_quality,
+            # The receipt before is newer than the crawl: it has the crawl's states already.
             host_states=before.details.hosts if before else _crawl_states(generation, fetch_list),
         )
 
@@ -300,7 +323,7 @@ def _fetch(
 
 
 def _crawl_states(generation: GenerationInput, fetch_list: str) -> dict[str, dict[str, object]]:
-    """Returns what the crawl of this generation's pages learned of the hosts of a fetch list.
+    """Returns the states that the crawl of this generation's pages left of a fetch list's hosts.
 
     Without it, robots.txt of every host would be requested a second time.
     """
@@ -319,7 +342,9 @@ def _crawl_states(generation: GenerationInput, fetch_list: str) -> dict[str, dic
 
 
 def _repeated(generation: GenerationInput, fetch_list: str, earlier: PartRef) -> ReplayPart:
-    """Repeats the outcomes that an earlier generation had for these URLs, without a request."""
+    """Returns a part that repeats the outcomes of an earlier part, without a request."""
+    # Replayed rather than linked: the list names only some URLs of the old part, whose stored JPEGs
+    # were removed when it was published.
     folder = Path(generation.fetch_folders()[earlier.generation]) / part_name(earlier.part)
     warc = folder / IMAGE_WARC
     results = str(folder / FETCH_RESULTS)
