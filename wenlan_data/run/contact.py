@@ -16,6 +16,7 @@ def check_seeds(sources: Sources) -> None:
     """Raises `UsageError` where a crawl would start at a host that is blocked, or needs a
     contact."""
     policy = AddressPolicy(sources.network.allow)
+    # Seeds are known before the build starts, so a refused one costs no folder and no request.
     for source in (spec.load() for spec in sources.sources):
         for host in map(host_of, source.crawl_seeds()):
             _check_host(host, sources)

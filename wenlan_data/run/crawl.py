@@ -66,11 +66,13 @@ class _Crawl:
     """Pages that failed transiently and were not requested again."""
     retried: bool = False
     rounds: list[tuple[Path, tuple[Path, ...]]] = field(default_factory=list)
-    """Of each round the folder of its frontier and those of its crawl parts."""
+    """For each round: the folder of its frontier, and the folders of its crawl parts."""
 
     @property
     def name(self) -> str:
         """Folder name of the crawl: a digest of its settings, so a later build finds it again."""
+        # Without the limits: a crawl with a larger `max_pages` or `max_depth` must find its rounds
+        # and resume them.
         words = json.dumps(self.source.identity(), sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(words.encode()).hexdigest()[:16]
 
@@ -105,6 +107,7 @@ class _Crawl:
     def _cut(self, *, retry: bool) -> Receipt[FrontierDetails]:
         before, crawled = self.rounds[-1] if self.rounds else ("", ())
         part = FrontierPart(
+            # Later rounds start from links and waiting rows alone; the seeds were requested.
             seeds=() if self.rounds else _rows(self.source.crawl_seeds()),
             before=str(before),
             crawled=tuple(map(str, crawled)),
@@ -114,6 +117,8 @@ class _Crawl:
             retry=tuple(str(one / PAGE_TABLE) for _, parts in self.rounds for one in parts)
             if retry
             else (),
+            # Hosts blocked by the address policy are no transient failures: only a retry may
+            # request their pages again.
             opened=self.sources.network.allow if retry else (),
             limits=self._limits(),
             hosts=dict(self.sources.hosts),
@@ -144,6 +149,7 @@ class _Crawl:
     def _round(self, cut: Receipt[FrontierDetails]) -> Iterator[PlannedPart]:
         frontier = self.ledger.part(self.number, "frontier", 0)
         lists = cut.details.fetch_lists
+        # In each round: links lead to hosts that no seed names.
         check_contact(self.sources, (frontier / one.name for one in lists))
         jobs = [
             Job(number=number, make=self._make(frontier, one), chain=one.chain)
@@ -154,7 +160,10 @@ class _Crawl:
         self.rounds.append((frontier, folders))
         self.recorded += sum(receipt.rows_out for receipt in receipts.values())
         failed = sum(receipt.details.retryable_failed for receipt in receipts.values())
+        # Pages that this round requested again were counted when they failed first.
         self.failed += failed - cut.details.again
+        # In part order and after the whole round, so that generations do not depend on which worker
+        # was first.
         for number, receipt in receipts.items():
             yield self._planned_part(number, receipt)
 
@@ -164,6 +173,8 @@ class _Crawl:
         Its stamp is its position in the crawl: a committed part never changes.
         """
         warc = self.ledger.part(self.number, "crawl", number) / PAGE_WARC
+        # Kept in the plan: a resumed build counts the pages in the funnel without running the
+        # crawl.
         pages = {"read": receipt.rows_out, **receipt.drops}
         return PlannedPart(
             spec=describe_source(self.spec),
@@ -187,6 +198,7 @@ class _Crawl:
                 scope=self.source.scope(),
                 sitemaps=self.source.sitemaps,
                 politeness=self.sources.politeness,
+                # The first list of a chain gets the states of earlier rounds from `earlier_states`.
                 host_states=before.details.hosts if before else {},
             )
 

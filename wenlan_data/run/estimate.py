@@ -69,6 +69,7 @@ def estimate(prepared: Prepared) -> Estimate:
         urls=None if hosts is None else sum(hosts.values()),
         # The WARC and the shard both hold the image.
         disk_bytes=None if rows is None else 2 * rows * BYTES_PER_IMAGE,
+        # Hosts are fetched in parallel, so the slowest one decides.
         seconds=None if hosts is None else round(max((one.seconds for one in slowest), default=0)),
         slowest_hosts=tuple(slowest),
     )

@@ -16,7 +16,7 @@ links of old tables are dead, but a site whose pages fail is a site that is down
 _NAMED_REASONS = 3
 
 MIN_HOST_NAMES = 20
-"""Fewer names say nothing about the resolver."""
+"""With fewer names, a large share is no evidence of a resolver that is down."""
 MIN_UNRESOLVED_SHARE = 0.3
 MAX_PAUSED_LINES = 10
 """Paused hosts that are named; the others are counted."""
@@ -57,6 +57,8 @@ class FailureBudget:
         others = Counter(
             {reason: count for reason, count in self.pages.items() if reason != "read"}
         )
+        # Only transient failures count: pages that do not exist or that robots.txt forbids are
+        # outcomes.
         share = MAX_FAILED_PAGES_SHARE if allowed is None else allowed
         _check("pages", self._failed_pages, self.pages.total(), share, others)
 
@@ -88,18 +90,20 @@ class HostMonitor:
         self._paused: set[str] = set()
 
     def add(self, hosts: Mapping[str, Mapping[str, object]]) -> None:
-        """Adds the states of the hosts that a part talked to."""
+        """Adds the states of the hosts that a part contacted."""
         for host, state in hosts.items():
             self._names += 1
             failing = str(state.get("failing", ""))
             self._unresolved += failing == Reason.DNS
+            # Names that do not resolve are left to the share below: a resolver that is down would
+            # otherwise name every host as paused.
             if state.get("ended") and failing != Reason.DNS and host not in self._paused:
                 self._paused.add(host)
                 if len(self._paused) <= MAX_PAUSED_LINES:
                     self._report(_paused_line(host, str(state["ended"]), failing))
         share = self._unresolved / self._names if self._names else 0.0
         if self._names >= self._warn_at and share >= MIN_UNRESOLVED_SHARE:
-            # Said again only when twice as many names are known, not with every part.
+            # Repeated only when twice as many names are known, not after every part.
             self._warn_at = self._names * 2
             self._report(
                 f"{share:.0%} of {self._names} host names do not resolve: check your resolver; "

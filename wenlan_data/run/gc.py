@@ -1,4 +1,4 @@
-"""Removes what a corpus does not need to be read, extended or rebuilt."""
+"""Removes files that are not needed to read, extend or rebuild a corpus."""
 
 import shutil
 from collections.abc import Iterator
@@ -42,6 +42,7 @@ def collect(corpus: Path, work: Path, *, warcs: bool, dry_run: bool) -> RemovedF
     if not work.is_dir():
         return RemovedFiles(0, 0)
     published = len(load_manifest(corpus).generations)
+    # Under the lock: workers of a running build write to the attempts, which are removed.
     with Ledger(work) as ledger:
         removable = [
             path for number in range(published) for path in _removable(ledger, number, warcs=warcs)
@@ -81,6 +82,8 @@ def _merged_segments(ledger: Ledger, published: int) -> Iterator[Path]:
 
 
 def _removable(ledger: Ledger, number: int, *, warcs: bool) -> Iterator[Path]:
+    # Only intermediate files of published generations. What stays is read later: raw candidates and
+    # fetch results by `--from` and retries, ids and indexes by new generations.
     tree = ledger.tree
     for step, name in (
         ("fetch", STORED_JPEGS),

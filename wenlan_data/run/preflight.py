@@ -69,6 +69,7 @@ def prepare(
     for spec in sources.sources if sources else ():
         # Raises for a source that is missing, empty or without its column.
         next(spec.load().parts(source=0, max_rows=options.generation_rows), None)
+    # Only generation 0 reads them, and an output that exists was checked when it was new.
     if made is None:
         benchmark_parts(recipe)
     if sources is not None:
@@ -94,6 +95,8 @@ def _made_with(options: BuildOptions) -> Mapping[str, object] | None:
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is a file: choose a folder for --out")
     build = WorkFolder(options.work_folder).build
+    # A corpus cannot grow without its work folder: the ids of known candidates and the index of
+    # published images are there.
     if (out / MANIFEST).is_file():
         manifest = load_manifest(out)
         if not build.is_file():
@@ -164,6 +167,8 @@ def _refuse_change(made: Mapping[str, object], recipe: Recipe, options: BuildOpt
         for name, new in step_versions().items()
         if versions.get(name) != new
     ]
+    # One corpus, one recipe and one version of each step: else a sample would no longer follow from
+    # the manifest.
     if made["recipe_digest"] != recipe.digest():
         changed += _differences(cast("Mapping[str, object]", made["recipe"]), recipe.resolved())
     if changed:

@@ -66,6 +66,7 @@ class _StepCounts:
     def text(self) -> str:
         """Returns the text. The rate is of this run; a step that an earlier run finished has
         none."""
+        # Restored rows took no time in this run, and would make the rate meaningless.
         rate = (self.rows - self.rows_restored) / max(time.monotonic() - self.started, 1e-3)
         speed = f"{rate:.0f}/s" if self.is_running or not self.rows else "done before"
         dropped = ", ".join(f"{reason} {count}" for reason, count in self.drops.most_common(3))

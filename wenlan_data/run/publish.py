@@ -62,6 +62,7 @@ class FolderStore:
         partial = partial_path(target)
         partial.unlink(missing_ok=True)
         try:
+            # A link takes no space: the work folder keeps its files until `gc`.
             os.link(source, partial)
         except OSError:
             # The work folder is on another file system, or the file system has no hard links.
@@ -98,7 +99,7 @@ class FinishedGeneration:
     shard: Mapping[int, Receipt[ShardDetails]]
     drops: Receipt[DropsDetails]
     pages: Mapping[str, int] = field(default_factory=dict)
-    """Of crawled pages: outcome to count."""
+    """Outcome to number of crawled pages."""
 
     @property
     def candidates(self) -> int:
@@ -141,6 +142,7 @@ def publish(
     Raises `DamageError` unless candidates = samples + drops.
     """
     store = FolderStore(out)
+    # Names follow from numbers that no earlier generation used, so no file of the corpus changes.
     shards, metadata = [], []
     for number, receipt in done.shard.items():
         part = ledger.part(done.number, "shard", number)
@@ -161,6 +163,7 @@ def publish(
             "times": _times(manifest.times, done.number, metadata),
         }
     )
+    # Before the manifest: a lost row must stop the publication, not be found by `shards verify`.
     grown.check_counts()
     # Last: until the manifest names them, the files above do not belong to the corpus.
     save_manifest(out, grown)
@@ -234,6 +237,8 @@ def _added(
 
 
 def _times(times: Times, generation: int, metadata: Sequence[FileEntry]) -> Times:
+    # Times are kept apart, with the digests of the metadata tables, which hold `fetched_at`: the
+    # rest of the manifest is equal for equal builds.
     at = datetime.now(UTC).isoformat(timespec="seconds")
     return Times(
         published=[*times.published, Published(generation=generation, at=at)],

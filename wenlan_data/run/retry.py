@@ -1,5 +1,5 @@
-"""Candidates that `--retry-failed` fetches again: transient failures, and hosts that are open by
-now."""
+"""Candidates that `--retry-failed` fetches again: transient failures, and those of hosts that
+`network.allow` did not list before."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -20,8 +20,9 @@ def retry_plan(
 ) -> GenerationPlan | None:
     """Returns the plan of a generation that repeats failed candidates; None where there are none.
 
-    Writes the ids of these candidates beside the plan. `allow` is the `network.allow` of now: what
-    the address policy blocked at one of these hosts, while the host was not listed, counts as well.
+    Writes the ids of these candidates beside the plan. `allow` is the
+    current `network.allow`: candidates that the address policy blocked before it listed their host
+    are repeated as well.
     """
     failed: set[bytes] = set()
     for number in range(generation):
@@ -29,10 +30,12 @@ def retry_plan(
         # A later generation that read a candidate again decides about it.
         failed -= set(_load_ids(folder / CANDIDATE_IDS))
         failed |= set(_load_ids(folder / RETRYABLE_IDS))
+        # Hosts that were listed already are left out: else each `--retry-failed` would repeat them.
         opened = set(allow) - _allowed_then(ledger, number)
         failed |= _blocked(ledger, number, opened) if opened else set()
     if not failed:
         return None
+    # Before the plan, which refers to this file: a plan without it could not be resumed.
     target = ledger.tree.retry_ids(generation)
     target.parent.mkdir(parents=True, exist_ok=True)
     np.save(target, np.array(sorted(failed), dtype="S16"))

@@ -19,6 +19,7 @@ class RowLimit:
     ) -> None:
         self._path = path
         self._limit = rows
+        # Another limit or other sources are another build, which counts from 0.
         listed = json.dumps([rows, *sources], sort_keys=True, default=str)
         self._build = hashlib.sha256(listed.encode()).hexdigest()
         self._rows: dict[str, int] = {}
@@ -31,6 +32,7 @@ class RowLimit:
         """Returns how many rows this generation and later ones may read; None for any number."""
         if self._limit is None:
             return None
+        # This generation's own entry is ignored: a build killed before it saved the plan left it.
         earlier = sum(rows for number, rows in self._rows.items() if int(number) < generation)
         return max(0, self._limit - earlier - self._nothing_new)
 
@@ -41,6 +43,7 @@ class RowLimit:
 
     def record_nothing_new(self, generation: int) -> None:
         """Records that a generation held no new row; the next plan takes its number."""
+        # Popped, so that a resumed build which repeats this call counts the rows once.
         self._nothing_new += self._rows.pop(str(generation), 0)
         self._save()
 

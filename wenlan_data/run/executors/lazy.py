@@ -55,6 +55,7 @@ def lazy_executor(options: BuildOptions) -> LazyExecutor:
     def start() -> Executor:
         if options.executor == "local":
             return LocalExecutor(options.workers)
+        # Imported here: a build with local threads, or without new rows, never loads Ray.
         from wenlan_data.run.executors.ray import RayExecutor
 
         return RayExecutor(options.workers, options.ray_address)

@@ -13,6 +13,7 @@ DetailsT = TypeVar("DetailsT")
 
 def run_part(part: Part[DetailsT], out: Path) -> Receipt[DetailsT]:
     """Runs a part into a new folder; every executor calls this in its worker."""
+    # Fails for an existing folder: two attempts must never mix their files.
     out.mkdir()
     return part(out)
 
@@ -58,6 +59,8 @@ class LocalExecutor:
         """Drops what is queued; running parts end by themselves."""
         self._waiting.clear()
         if self._pool:
+            # Without waiting: a thread may sit out a host's gap for minutes after Ctrl-C, and its
+            # part will never be committed.
             self._pool.shutdown(wait=False, cancel_futures=True)
 
 

@@ -55,14 +55,19 @@ class RayExecutor:
         self._stop = threading.Thread(target=self._shut_down, name="ray shutdown")
         self._ended_well = False
         self._tokens: dict[ray.ObjectRef[Receipt[object]], str] = {}
+        # Ray's own handlers would end the driver with another exit code than 11.
         with keeping_handlers():
             self._session = _start(workers, address)
+        # Ray's own retry would call `run_part` with the folder of the dead attempt, which it
+        # refuses.
         self._run: Any = ray.remote(num_cpus=1, max_retries=0)(run_part)
         if address:
             _check_nodes()
 
     def submit(self, token: str, part: Part[object], out: Path) -> None:
         """Starts `part` as a task."""
+        # A part holds paths and settings alone, and writes its images to `out`: this is why a small
+        # object store is enough.
         self._tokens[self._run.remote(part, out)] = token
 
     def next_done(self, timeout_s: float) -> tuple[str, Receipt[object] | BaseException] | None:
@@ -76,6 +81,7 @@ class RayExecutor:
         except _LOST as error:
             return token, WorkerLostError(str(error).splitlines()[0])
         except ray.exceptions.RayTaskError as error:
+            # The part's own exception: the scheduler and the exit code depend on its class.
             return token, error.cause
 
     def finish(self) -> None:
@@ -115,6 +121,8 @@ def _start(workers: int, address: str | None) -> str | None:
     package = str(Path(wenlan_data.__file__).parent)
     _check_address(address)
     try:
+        # Ships this version of the package: nodes need only the libraries, which `_check_nodes`
+        # compares.
         ray.init(address=address, runtime_env={"py_modules": [package]}, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
@@ -141,6 +149,8 @@ def _check_address(address: str) -> None:
 
 def _check_nodes() -> None:
     mine = library_versions()
+    # Without a processor: a busy node must answer too. Bound to the node, since another one could
+    # answer for it.
     versions_of = ray.remote(num_cpus=0)(library_versions)
     alive = [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     nodes = [node["NodeID"] for node in alive]
