@@ -1,4 +1,4 @@
-"""The near search and the verdicts on crowded codes of real pictures, against brute force and the
+"""The near search and the decisions on dense codes of real images, against brute force and the
 rule written naively.
 
     python -m benchmarks.dedupe.brute_force --pictures FOLDER [FOLDER ...] --codes 200000
@@ -50,7 +50,7 @@ def main() -> None:
     given = parser.parse_args()
     phash, pdq, tints = crowded(given.pictures, given.codes, given.work)
     uniform = np.random.default_rng(SEED).integers(0, 2**64, given.codes, dtype=np.uint64)
-    print(json.dumps(verdicts_against_the_rule(phash, pdq, tints)), flush=True)
+    print(json.dumps(decisions_against_the_rule(phash, pdq, tints)), flush=True)
     for name, codes in (("real pictures", phash), ("uniform", uniform)):
         for row in pairs_at_each_radius(codes):
             print(json.dumps({"codes": name, "count": len(codes), **row}), flush=True)
@@ -136,8 +136,8 @@ def brute_force(codes: Codes) -> tuple[Indices, NDArray[np.uint8]]:
     return np.concatenate(pairs), np.concatenate(distances)
 
 
-def verdicts_against_the_rule(phash: Codes, pdq: Codes, tints: Codes) -> dict[str, object]:
-    """Whether `decide` says of each picture what the rule says, one picture after the other."""
+def decisions_against_the_rule(phash: Codes, pdq: Codes, tints: Codes) -> dict[str, object]:
+    """Whether `select` decides about each image as the rule applied to one image after the other."""
     count, random = len(phash), np.random.default_rng(SEED)
     order = random.permutation(count)
     names = [number.to_bytes(16, "big") for number in range(1, count + 1)]
@@ -169,7 +169,7 @@ def verdicts_against_the_rule(phash: Codes, pdq: Codes, tints: Codes) -> dict[st
 
 
 def one_after_the_other(prints: Signatures, order: Indices) -> Indices:
-    """int64 (N,): who stands for each picture, by the rule as it is written."""
+    """int64 (N,): the representative of each image, by the rule as it is written."""
     winner, left = np.full(len(order), -1), order
     phash, pdq, tints = prints.phash[order], prints.pdq[order], prints.colours[order]
     while len(left):

@@ -1,5 +1,5 @@
-"""Whole dedupe (near step and verdicts) of one generation of 1 M rows, of 1 % more after it, and of
-20 x 50,000.
+"""Whole dedupe (near step and decisions) of one generation of 1 M rows, of 1 % more after it, and
+of 20 x 50,000.
 
     python -m benchmarks.dedupe.generations --rows 1000000
 
@@ -103,7 +103,7 @@ class Corpus:
 
 
 def tables(folder: Path, first: int, rows: int) -> tuple[list[str], list[str], int]:
-    """Write candidates and facts, parts of 50,000 rows; a twentieth of the pictures is near one
+    """Write candidates and facts, parts of 50,000 rows; a twentieth of the images is near one
     before it."""
     folder.mkdir(parents=True)
     candidates, facts = [], []

@@ -1,5 +1,4 @@
-"""The whole verdict rule once more, as plainly as it can be said: loops over Python objects,
-quadratic."""
+"""The whole decision rule as plain code: loops over Python objects, quadratic."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,7 +8,7 @@ from tests.dedupe.rows import ORDER, Row
 from wenlan_data.shard.format import sample_key
 
 Seen = tuple[str, str, int, int, bytes]
-"""sha256, key, phash, pdq, colours of a published picture."""
+"""sha256, key, phash, pdq, colours of a published image."""
 
 
 @dataclass
@@ -52,7 +51,7 @@ def dedupe(  # noqa: C901 -- one loop after the other, so that it reads as the r
     max_same_text: int = 1000,
     merge: bool = True,
 ) -> Generation:
-    """Verdicts on one generation, which is then added to `corpus`."""
+    """Decisions about one generation, which is then added to `corpus`."""
     outcomes = [Outcome("") for _ in rows]
     good = []
     for number, row in enumerate(rows):
@@ -74,7 +73,7 @@ def dedupe(  # noqa: C901 -- one loop after the other, so that it reads as the r
                 "text_frequency" if len(left[n]) < len(rows[n].texts) else "no_caption"
             )
     live = [n for n in good if not outcomes[n].reason]
-    # Copies (URLs), then pictures (bytes).
+    # Copies (URLs), then images (bytes).
     copies: dict[str, list[int]] = defaultdict(list)
     for n in live:
         copies[rows[n].url].append(n)
@@ -102,7 +101,7 @@ def dedupe(  # noqa: C901 -- one loop after the other, so that it reads as the r
         return max(abs(a - b) for a, b in zip(one, other, strict=True)) <= levels
 
     order = sorted(pictures, key=keep_order)
-    verdict: dict[str, Outcome] = {}
+    decision: dict[str, Outcome] = {}
     winner: dict[str, str] = {}
     for sha in order:
         row = row_of(sha)
@@ -112,18 +111,18 @@ def dedupe(  # noqa: C901 -- one loop after the other, so that it reads as the r
             ):
                 far = (row.phash ^ phash).bit_count(), (row.pdq ^ pdq).bit_count()
                 if their_sha == sha:
-                    verdict[sha] = Outcome("duplicate", their_key, (0, 0))
+                    decision[sha] = Outcome("duplicate", their_key, (0, 0))
                 elif (
-                    sha not in verdict
+                    sha not in decision
                     and far[0] <= radius
                     and far[1] <= pdq_bits
                     and same(row.colours, colours)
                 ):
-                    verdict[sha] = Outcome("near_duplicate", their_key, far)
+                    decision[sha] = Outcome("near_duplicate", their_key, far)
     for sha in order:
-        if sha in verdict:
+        if sha in decision:
             continue
-        verdict[sha] = Outcome("")
+        decision[sha] = Outcome("")
         for other in order:
             far = (
                 (row_of(sha).phash ^ row_of(other).phash).bit_count(),
@@ -134,17 +133,17 @@ def dedupe(  # noqa: C901 -- one loop after the other, so that it reads as the r
                 and far[1] <= pdq_bits
                 and same(row_of(sha).colours, row_of(other).colours)
             )
-            if other not in verdict and close:
-                verdict[other] = Outcome("near_duplicate", key(best[sha]), far)
+            if other not in decision and close:
+                decision[other] = Outcome("near_duplicate", key(best[sha]), far)
                 winner[other] = sha
     groups: dict[str, list[int]] = defaultdict(list)
     for n in live:
         sha = rows[n].sha256
-        if verdict[sha].reason:
-            outcomes[n] = verdict[sha]
+        if decision[sha].reason:
+            outcomes[n] = decision[sha]
         elif n != copies[best[sha]][0]:
             outcomes[n] = Outcome("duplicate", key(best[sha]), (0, 0))
-        if not verdict[sha].reason or sha in winner:
+        if not decision[sha].reason or sha in winner:
             groups[winner.get(sha, sha)].append(n)
     kept = {}
     for sha, members in groups.items():

@@ -1,4 +1,4 @@
-"""Small tables of candidates and facts for the tests of the dedupe step."""
+"""Small tables of candidates and fetch results for the tests of the dedupe step."""
 
 import hashlib
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class Row:
     """Seen by the page's side (the candidate)."""
     fetched_opt_out: tuple[str, ...] = ()
     requested: bool = True
-    """False: the URL was left out of the slices, since it is published."""
+    """False: the URL was left out of the fetch lists, since it is published."""
 
     @property
     def sha256(self) -> str:

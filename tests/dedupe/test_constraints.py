@@ -1,4 +1,4 @@
-"""Placeholders, near captions, the share of a site, and collisions: whole runs of the dedupe
+"""Placeholders, near captions, the share of a domain, and collisions: whole runs of the dedupe
 step."""
 
 import random
@@ -36,7 +36,7 @@ def far_apart(count: int, url: str = "http://a.example/{}.jpg", seed: int = 1) -
     ]
 
 
-def test_one_picture_at_a_hundred_urls_is_one_sample_with_a_hundred_rows_of_provenance(
+def test_one_image_at_a_hundred_urls_is_one_sample_with_a_hundred_rows_of_provenance(
     tmp_path: Path,
 ) -> None:
     rows = [
@@ -50,7 +50,7 @@ def test_one_picture_at_a_hundred_urls_is_one_sample_with_a_hundred_rows_of_prov
     assert {row["duplicate_of"] for row in found.drops} == {found.kept[0]["key"]}
 
 
-def test_a_picture_that_hundreds_of_urls_serve_is_a_placeholder_and_goes_whole_now_and_later(
+def test_an_image_that_hundreds_of_urls_serve_is_a_placeholder_and_goes_whole_now_and_later(
     tmp_path: Path,
 ) -> None:
     forbidden = [
@@ -164,7 +164,7 @@ def test_a_site_has_at_most_its_share_of_what_is_left(tmp_path: Path) -> None:
     assert (len(again.kept), again.receipt.drops) == (0, {"domain_share": 100})
 
 
-def test_without_a_radius_only_equal_bytes_are_one_picture_whatever_else_has_a_say(
+def test_without_a_radius_only_equal_bytes_are_one_image_whatever_else_has_a_say(
     tmp_path: Path,
 ) -> None:
     blank = [

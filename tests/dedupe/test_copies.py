@@ -1,4 +1,4 @@
-"""Real pictures through both hashes: copies go, others stay."""
+"""Real images through both hashes: copies are dropped, others kept."""
 
 import io
 from collections.abc import Callable
@@ -47,7 +47,7 @@ COPIES: dict[str, Callable[[Image.Image], bytes]] = {
 
 
 @pytest.mark.parametrize("name", COPIES)
-def test_of_a_picture_and_its_copy_the_larger_is_kept(name: str, tmp_path: Path) -> None:
+def test_of_an_image_and_its_copy_the_larger_is_kept(name: str, tmp_path: Path) -> None:
     original = make_image(41, width=640, height=480, quality=92)
     image = Image.open(io.BytesIO(original)).convert("RGB")
     larger = saved(image.resize((1280, 960), Image.Resampling.LANCZOS), "JPEG", quality=92)

@@ -1,4 +1,4 @@
-"""How many pictures a text stands by."""
+"""The number of images that a text stands by."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from wenlan_data.dedupe.text_hashes import text_hashes
 from wenlan_data.errors import DamageError
 
 
-def test_a_text_counts_once_for_each_picture() -> None:
+def test_a_text_counts_once_for_each_image() -> None:
     hashes = text_hashes(pa.array(["猫", "狗", "猫", "猫"]))
     known, counts = count_images(np.array([1, 1, 2, 1]), hashes)
     assert known.tolist() == sorted(set(hashes.tolist()))

@@ -86,7 +86,7 @@ def seconds_at_work(words: list[str]) -> float:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize(("executor", "moments"), MOMENTS.items())
-def test_a_dedupe_killed_at_many_moments_gives_the_same_verdicts_on_any_number_of_workers(
+def test_a_dedupe_killed_at_many_moments_gives_the_same_decisions_on_any_number_of_workers(
     tmp_path: Path, executor: str, moments: int
 ) -> None:
     tables(tmp_path / "in", 0, 20_000)

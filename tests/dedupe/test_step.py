@@ -98,7 +98,7 @@ def assert_same(found: Run, expected: Generation, rows: Sequence[Row]) -> None:
 
 
 @pytest.mark.parametrize("seed", range(9))
-def test_three_generations_have_the_verdicts_of_the_naive_rule(seed: int, tmp_path: Path) -> None:
+def test_three_generations_have_the_decisions_of_the_naive_rule(seed: int, tmp_path: Path) -> None:
     options = [
         DedupeRules(),
         DedupeRules(radius_bits=8),
@@ -153,7 +153,7 @@ def test_the_random_rows_meet_every_reason(tmp_path: Path) -> None:
     assert found.receipt.drops["near_duplicate"] > 20
 
 
-def test_verdicts_do_not_depend_on_the_order_of_pictures(tmp_path: Path) -> None:
+def test_decisions_do_not_depend_on_the_order_of_images(tmp_path: Path) -> None:
     rows = [row for row in random_rows(3, 200) if row.texts]
     # One text a URL: which of two texts of one URL comes first is source order, by rule.
     rows = list({row.url: row for row in rows}.values())
@@ -261,7 +261,7 @@ def test_of_two_texts_of_one_url_the_first_is_the_sample_and_the_other_is_merged
     assert found.kept[0]["key"] == sample_key("u", rows[0].sha256)
 
 
-def test_the_larger_picture_is_kept_and_nothing_goes_for_being_near_a_dropped_one(
+def test_the_larger_image_is_kept_and_nothing_is_dropped_for_being_near_a_dropped_one(
     tmp_path: Path,
 ) -> None:
     # a - b - c is a chain: b is near both, but a and c are not near each other.
@@ -281,9 +281,9 @@ def test_the_larger_picture_is_kept_and_nothing_goes_for_being_near_a_dropped_on
     )
 
 
-def test_pictures_that_collide_in_phash_are_told_apart_by_pdq(tmp_path: Path) -> None:
+def test_images_that_collide_in_phash_are_distinguished_by_pdq(tmp_path: Path) -> None:
     rows = [Row(url="a", pdq=0), Row(url="b", pdq=2**31 - 1), Row(url="c", pdq=2**32 - 1)]
-    # 31 bits apart is the same picture, 32 is another; b and c differ in one bit.
+    # 31 bits apart is the same image, 32 is another; b and c differ in one bit.
     found = run(tmp_path / "a", rows[:2])
     assert [drop["pdq_distance"] for drop in found.drops] == [31]
     assert len(run(tmp_path / "b", [rows[0], rows[2]]).kept) == 2
@@ -292,7 +292,7 @@ def test_pictures_that_collide_in_phash_are_told_apart_by_pdq(tmp_path: Path) ->
     assert len(run(tmp_path / "c", far, rules=DedupeRules(verify="none")).kept) == 1
 
 
-def test_pictures_that_differ_in_colour_alone_stay_both_now_and_later(tmp_path: Path) -> None:
+def test_images_that_differ_in_colour_alone_are_both_kept_now_and_later(tmp_path: Path) -> None:
     red, blue = bytes([90, 200] * 4), bytes([200, 90] * 4)
     nearly = bytes([102, 188] * 4)
     rows = [
@@ -346,7 +346,7 @@ def test_a_later_generation_leaves_out_what_is_published_and_changes_nothing_the
     ]
 
 
-def test_a_text_at_too_many_pictures_is_left_out_over_all_generations(tmp_path: Path) -> None:
+def test_a_text_at_too_many_images_is_left_out_over_all_generations(tmp_path: Path) -> None:
     def rows(start: int, count: int) -> list[Row]:
         ids = range(start, start + count)
         return [
@@ -382,7 +382,7 @@ def test_signals_of_every_copy_reach_the_sample(tmp_path: Path) -> None:
     assert signals == [["X-Robots-Tag: noai", "meta: noai"], ["tdm-reservation"]]
 
 
-def test_shards_are_cut_by_bytes_reckoned_from_what_will_be_stored(tmp_path: Path) -> None:
+def test_shards_are_cut_by_the_estimated_bytes_of_what_will_be_stored(tmp_path: Path) -> None:
     codes = [n * 0x9E3779B97F4A7C15 % 2**64 for n in range(1, 7)]
     rows = [
         Row(url=f"u{n}", phash=code, bytes=9, encoded_bytes=250_000) for n, code in enumerate(codes)
@@ -422,13 +422,13 @@ def test_no_candidates_give_empty_tables(tmp_path: Path) -> None:
     assert run(tmp_path / "b", [Row(url="u")], [tmp_path / "a"]).kept_urls() == ["u"]
 
 
-def test_thousands_of_blank_pictures_leave_one(tmp_path: Path) -> None:
+def test_thousands_of_blank_images_leave_one(tmp_path: Path) -> None:
     found = run(tmp_path / "a", [Row(url=f"u{n}", texts=(("alt", f"{n}"),)) for n in range(3000)])
     assert found.receipt.drops == {"near_duplicate": 2999}
     assert len(cast("list[object]", found.kept[0]["texts"])) == 3000
 
 
-def test_twenty_thousand_rows_have_the_verdicts_that_were_planted(tmp_path: Path) -> None:
+def test_twenty_thousand_rows_have_the_decisions_that_were_planted(tmp_path: Path) -> None:
     chance = random.Random(9)
     base = [
         Row(url=f"u{n}", phash=chance.getrandbits(64), pdq=chance.getrandbits(256))

@@ -14,7 +14,7 @@ from wenlan_data.index.published import PublishedIndex, hex_keys, load_segment, 
 from wenlan_data.npy import ArrayWriter, load_any
 
 
-def test_equal_generations_leave_few_runs_and_write_each_row_some_times_only() -> None:
+def test_equal_generations_leave_few_segments_and_write_each_row_some_times_only() -> None:
     sizes: list[int] = []
     written, most = 0, 0
     for _ in range(1000):
@@ -36,7 +36,7 @@ def test_a_small_generation_after_a_large_one_writes_only_itself() -> None:
 
 
 @pytest.mark.parametrize("rows", [1, 2, 1000])
-def test_a_merged_index_says_what_its_parts_said(
+def test_a_merged_index_holds_what_its_parts_held(
     rows: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(merge, "MERGE_ROWS", rows)
@@ -67,7 +67,7 @@ def test_a_merged_index_says_what_its_parts_said(
     )
 
 
-def test_merging_in_place_says_how_many_it_holds(tmp_path: Path) -> None:
+def test_merging_in_place_returns_how_many_it_holds(tmp_path: Path) -> None:
     parts = [tmp_path / str(n) for n in range(4)]
     held: list[int] = []
     for number, part in enumerate(parts):

@@ -54,7 +54,7 @@ def save(
     return str(folder)
 
 
-def test_a_url_is_known_by_the_key_of_its_picture(tmp_path: Path) -> None:
+def test_a_url_is_known_by_the_key_of_its_sample(tmp_path: Path) -> None:
     first = save(tmp_path / "a", prints(5, 3), ["x", "y"])
     none = save(tmp_path / "none", prints(), [])
     published = PublishedIndex((first, none))
@@ -63,7 +63,7 @@ def test_a_url_is_known_by_the_key_of_its_picture(tmp_path: Path) -> None:
     assert PublishedIndex(()).key_of_urls(["x"]) == [""]
 
 
-def test_a_url_asked_for_in_vain_is_known_by_where_it_was_asked_last(tmp_path: Path) -> None:
+def test_a_failed_url_is_known_by_its_last_fetch(tmp_path: Path) -> None:
     folders = [
         save(tmp_path / str(n), prints(), [], n, vain)
         for n, vain in enumerate([["x", "y"], [], ["z", "y"]])

@@ -107,6 +107,8 @@ def group_exact(
     if merge_texts:
         np.minimum.at(rank, url, caption_rank[rows])
     signatures = table.signatures.take(urls)
+    # By bytes, then the best caption, then the smallest key: the first URL of each image gives the
+    # sample.
     by_bytes = np.lexsort((signatures.keys, rank, signatures.sha256))
     digests = signatures.sha256[by_bytes]
     is_new = np.append(True, digests[1:] != digests[:-1])[: len(digests)]

@@ -95,6 +95,7 @@ def match_segment(
     theirs = segment.signatures
     ours = groups.hashes()
     known = SortedHashes(phash=theirs.phash, pdq=theirs.pdq, colours=theirs.colours)
+    # The near step searched already, unless it found too many pairs or did not run.
     if pairs is None:
         codes, _ = distinct_codes(theirs.phash)
         pairs = list(cross_join.search_between(groups.codes, codes, thresholds.radius_bits))
@@ -123,6 +124,7 @@ def _match_neighbours(
 ) -> None:
     signatures, theirs = groups.signatures, segment.signatures
     keys, generation = theirs.keys[row], segment.generations[row]
+    # Of several rows near a group the earliest generation, then the smallest key.
     best = np.lexsort((keys, generation, group))
     best = best[np.append(True, group[best][1:] != group[best][:-1])]
     images = groups.images_of(group[best])

@@ -79,6 +79,7 @@ def select(
     groups = images.groups if is_open.all() else images.groups.only(is_open)
     group_of = np.empty(len(is_open), np.int64)
     group_of[groups.members] = np.repeat(np.arange(len(groups.starts)), groups.counts)
+    # A mask, since it gives the first images in keep order without a sort.
     is_first = np.zeros(len(is_open), bool)
     is_first[groups.first] = True
     order, hashes = images.order[is_open[images.order]], groups.hashes()
@@ -136,6 +137,7 @@ def _select_by_images(
     if domains is None:
         _one_pass(pool, near_captions, None, [], winner, reason)
         return
+    # The first pass limits nothing: each later one tightens or loosens by what it left.
     domain = domains.domain[pool.order]
     allowed = np.full(len(domains.published), len(pool.order))
     # The share is one of what is left, which is not known before: a limit is taken from what the
@@ -161,6 +163,7 @@ def _one_pass(
     """Decides all images in turn, each domain having `allowed` samples at most."""
 
     def decide(places: Indices, edges: Indices) -> None:
+        # Dictionaries, not arrays: the loop reads and writes single elements.
         neighbours, representative_of = _adjacency(edges), dict[int, int]()
         homes = domain[places] if domain is not None else np.full(len(places), -1)
         for place, image, group, home in zip(
@@ -190,6 +193,7 @@ def _one_pass(
     winner_by_caption = dict[int, int]()
     representative = np.full(len(pool.firsts), -1)
     _in_portions(pool, np.arange(len(pool.order)), representative, decide)
+    # Dropped for caption or domain first: a neighbour kept later does not change that.
     near = reason == NEAR_DUPLICATE
     winner[near] = representative[pool.group[near]]
 
@@ -233,6 +237,7 @@ def _exclude_neighbours(pool: _Pool, kept: Indices, left: Indices, representativ
     order."""
     groups = np.unique(pool.group[left])
     groups = groups[representative[groups] < 0]
+    # `SortedHashes.take` needs ascending rows.
     kept = kept[np.argsort(pool.group[kept])]
     first = np.full(len(groups), len(pool.order))
     ours, theirs = pool.hashes.take(pool.group[kept]), pool.hashes.take(groups)

@@ -135,6 +135,7 @@ def read_candidate_table(
         )
     is_good = np.append(are_equal(results, "reason", ""), False)
     fetched = np.flatnonzero(is_good[result] & (known == b""))
+    # Several candidates may have one URL: its key is computed once.
     used, url_of_fetched = np.unique(result[fetched], return_inverse=True)
     signatures = signatures_of(results, used)
     url, keys = np.full(len(urls), -1), np.zeros(len(urls), "S16")
