@@ -60,7 +60,7 @@ class Benchmarks:
 
 
 def load_benchmarks(folders: Sequence[str]) -> Benchmarks:
-    """Loads what the parts wrote. Raises `DamageError` for an unreadable file."""
+    """Loads the files of the benchmark parts. Raises `DamageError` for an unreadable one."""
     images = _tables(folders, IMAGES, IMAGES_SCHEMA)
     texts = _tables(folders, TEXTS, TEXTS_SCHEMA)
     order = np.argsort(images["phash"].to_numpy(), kind="stable")

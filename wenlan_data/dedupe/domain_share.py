@@ -38,7 +38,7 @@ class DomainShare:
 def domain_share(
     table: CandidateTable, images: Images, published: PublishedIndex, share: float
 ) -> DomainShare:
-    """Looks up the domains of the images, and how many samples of each are published."""
+    """Returns the domains of the images with the number of published samples of each."""
     urls = strings(table.results, "url_key", table.result[images.primary])
     names = [site_of(url) for url in urls]
     known = sorted({name for name in names if name})

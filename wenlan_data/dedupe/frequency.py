@@ -1,6 +1,7 @@
 """Frequencies in the whole corpus: sorted 64-bit hashes and counts in each index folder.
 
-Texts are counted by the different images that they stand by, registrable domains by their samples.
+The count of a text is the number of different images that have it, that of a registrable domain the
+number of its samples.
 """
 
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ def published_counts(
 ) -> Indices:
     """int64 (N,): the sum of the counts of each hash in the index folders.
 
-    An image that comes again in a later generation counts again. Raises `DamageError` for a folder
+    An image that a later generation fetches again counts again. Raises `DamageError` for a folder
     that lacks the counts.
     """
     total = np.zeros(len(hashes), np.int64)

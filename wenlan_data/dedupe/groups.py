@@ -18,7 +18,7 @@ class Groups:
     """Images grouped by (pHash, PDQ, colours), or by pHash alone: those of one group have the same
     neighbours.
 
-    A million blank images so cost no more than one.
+    So a million blank images cost no more than one.
     """
 
     signatures: Signatures
@@ -31,7 +31,7 @@ class Groups:
     codes: Codes
     """uint64 (C,), sorted: the distinct pHashes."""
     thresholds: Thresholds
-    """By which the images are compared."""
+    """The thresholds that images are compared by."""
 
     @property
     def first(self) -> Indices:
@@ -49,8 +49,8 @@ class Groups:
         return np.concatenate([np.empty(0, np.int64), *(self.members[place] for _, place in spans)])
 
     def only(self, images: Bools) -> "Groups":
-        """The groups with some images only, bool (M,), without the groups that have none of
-        them."""
+        """The groups reduced to the images of a mask, bool (M,); groups without any are left
+        out."""
         left = images[self.members]
         counts = np.add.reduceat(left, self.starts, dtype=np.int64) if len(left) else self.counts
         counts = counts[counts > 0]
@@ -71,7 +71,7 @@ class Images:
     """int64 (M,): the candidate that becomes the sample if the image is kept."""
     signatures: Signatures
     order: Indices
-    """int64 (M,): keep order: the images from the one to prefer to the last."""
+    """int64 (M,): the images in keep order, the preferred one first."""
     groups: Groups
 
     def kept(self, decisions: Decisions) -> Indices:

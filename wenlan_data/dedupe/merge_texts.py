@@ -20,8 +20,8 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class PatchedColumn:
-    """A column some of whose rows have other values. They are kept apart: the column takes hundreds
-    of megabytes."""
+    """A column with other values in some rows. These are stored beside it, because a copy of the
+    column would take hundreds of megabytes."""
 
     column: "Lists"
     values: "Lists"
@@ -85,8 +85,8 @@ def _merged_texts(found: list[list[dict[str, str]]]) -> list[dict[str, str]]:
 
 
 def _involved(table: CandidateTable, decisions: Decisions) -> Indices:
-    """int64 (M, 2): (winner, candidate) where more than one row counts or the fetch found a signal;
-    the winner first."""
+    """int64 (M, 2): (winner, candidate) for each winner that represents others too, or whose fetch
+    found a signal; the row of the winner itself comes first."""
     members = np.flatnonzero(decisions.winner >= 0)
     winners = decisions.winner[members]
     lengths = lists(table.results, "opt_out").value_lengths().to_numpy()

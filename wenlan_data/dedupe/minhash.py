@@ -87,8 +87,10 @@ def near_captions(texts: Sequence[str], bound: float) -> Indices:
 def near_published_captions(
     texts: Sequence[str], folders: Sequence[str], bound: float
 ) -> NDArray[np.bytes_]:
-    """S16 (N,): the smallest key of a near text in the first published generation with one; empty
-    for none."""
+    """S16 (N,): the key of a near text in the first published generation with one; empty for none.
+
+    Of several near texts, the smallest key among those in the first band with any.
+    """
     bands, sets = band_hashes(texts, bound), _Shingles(texts)
     first, keys = np.full(len(texts), -1), np.zeros(len(texts), "S16")
     for number, folder in enumerate(folders):

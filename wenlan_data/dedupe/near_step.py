@@ -23,8 +23,8 @@ from wenlan_data.protocols import Receipt
 
 PAIRS, DENSE = "pairs.npy", "crowd.npy"
 SHARE_CODES = 1 << 18
-"""Images from which on tasks share the bands of a generation: fewer take less time than the start
-of a task."""
+"""With this many images or more, tasks share the bands of a generation. The search of fewer takes
+less time than the start of a task."""
 MAX_SHARES = 16
 CROSS_JOIN_CODES = 1 << 22
 """Published codes that one task searches."""
@@ -96,8 +96,10 @@ def near_parts(
     radius_bits: int,
     verify: bool,
 ) -> list[NearPart]:
-    """The tasks of a generation of so many `images`; `segments` are the index folders of published
-    ones."""
+    """Returns the tasks of a generation with this number of `images`; `segments` are the published
+    index folders."""
+    # From the number of images, never of workers: the folders of a resumed build must mean the
+    # same.
     shares = min(MAX_SHARES, max(1, images // SHARE_CODES * 2))
     parts: list[NearPart] = [
         SelfJoinPart(

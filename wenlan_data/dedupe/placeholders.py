@@ -14,11 +14,10 @@ from wenlan_data.npy import FixedBytes, members
 def drop_placeholders(
     table: CandidateTable, published: PublishedIndex, min_urls: int, decisions: Decisions
 ) -> FixedBytes:
-    """Drops images whose very bytes `min_urls` or more URLs of the generation serve (0: none), or
-    that once were such.
+    """Drops images whose exact bytes at least `min_urls` URLs of the generation serve (0: none is
+    dropped for that), and the placeholders of earlier generations.
 
-    Returns the placeholders of this generation, S32 (B,), sorted SHA-256: later generations drop
-    them too.
+    Returns the placeholders of this generation for later ones: S32 (B,), sorted SHA-256.
     """
     new = np.empty(0, "S32")
     if min_urls:

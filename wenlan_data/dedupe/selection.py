@@ -31,16 +31,16 @@ from wenlan_data.dedupe.similarity import (
 from wenlan_data.npy import Indices
 
 FIRST_PORTION, PORTION_GROWTH = 1 << 10, 4
-"""Images decided among themselves where the neighbours of all are too many to be held: at first,
-and how it grows."""
+"""Images in the first portion, and the factor by which portions grow, where the neighbours of all
+images are too many to be held."""
 MAX_ROUNDS = 50
-"""Passes in search of a limit that fits the corpus which it leaves; each comes nearer by the factor
-of the share."""
+"""Passes made to find the limit on samples of a domain. It is a share of what is kept, which in
+turn depends on the limit; each pass comes nearer by the factor of the share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constraints:
-    """What else excludes an image."""
+    """What excludes an image besides its hashes."""
 
     near_captions: Indices | None = None
     """int64 (E, 2): images whose captions are near each other; None where captions are not
@@ -59,7 +59,7 @@ class _Pool:
     firsts: Indices
     """int64 (G,): the place of the first image of a group, ascending."""
     hashes: SortedHashes
-    """Of the groups."""
+    """The hashes of each group."""
     thresholds: Thresholds
     edges: Indices | None
     """int64 (E, 2): groups that are neighbours; None where these are too many to be held."""
@@ -73,7 +73,7 @@ def select(
 ) -> None:
     """Keeps or drops the candidates of every open image.
 
-    `pairs` is what a search among the distinct pHashes found; it is done here if missing.
+    `pairs` is the result of a search among the distinct pHashes; without it the search runs here.
     """
     is_open = decisions.is_open[images.primary]
     groups = images.groups if is_open.all() else images.groups.only(is_open)
@@ -100,8 +100,7 @@ def select(
 
 
 def _select_by_groups(pool: _Pool, winner: Indices) -> None:
-    """Selects where neighbours alone count: only the first image of each group needs to be looked
-    at."""
+    """Selects by hashes alone: the first image of each group decides for its group."""
 
     def decide(places: Indices, edges: Indices) -> None:
         winner[places] = places
@@ -129,19 +128,17 @@ def _select_by_groups(pool: _Pool, winner: Indices) -> None:
 def _select_by_images(
     pool: _Pool, constraints: Constraints, winner: Indices, reason: NDArray[np.int8]
 ) -> None:
-    """Selects where more than the hashes count: images of one group differ in caption and
-    domain."""
+    """Selects image by image, since images of one group may differ in caption and domain."""
     captions = constraints.near_captions
     near_captions = _adjacency(captions if captions is not None else np.empty((0, 2), np.int64))
     domains = constraints.domains
     if domains is None:
         _one_pass(pool, near_captions, None, [], winner, reason)
         return
-    # The first pass limits nothing: each later one tightens or loosens by what it left.
     domain = domains.domain[pool.order]
     allowed = np.full(len(domains.published), len(pool.order))
-    # The share is one of what is left, which is not known before: a limit is taken from what the
-    # last pass left.
+    # The share refers to what is left, which is not known before: the first pass limits nothing,
+    # and each later one takes its limit from what the last pass kept.
     for _ in range(MAX_ROUNDS):
         _one_pass(pool, near_captions, domain, allowed.tolist(), winner, reason)
         kept = np.flatnonzero(winner == np.arange(len(winner)))
@@ -204,12 +201,12 @@ def _in_portions(
     representative: Indices,
     decide: Callable[[Indices, Indices], None],
 ) -> None:
-    """Calls `decide(places, edges)` for all places, in portions while the edges of all that are
-    left are too many.
+    """Calls `decide(places, edges)` for all places at once, or in portions for as long as the edges
+    of the remaining places are too many to be held.
 
     `decide` writes `representative` (G,): the place of the kept image that excludes a group, -1 for
-    none. What the kept images of a portion exclude is not passed on, so that the decisions are
-    those of one call.
+    none. Places that a portion excludes are left out of later ones, so the decisions are those of
+    one call.
     """
     edges, portion = pool.edges, FIRST_PORTION
     while edges is None:
@@ -233,8 +230,8 @@ def _edges(pool: _Pool, places: Indices) -> Indices | None:
 
 
 def _exclude_neighbours(pool: _Pool, kept: Indices, left: Indices, representative: Indices) -> None:
-    """Makes kept images the representatives of neighbouring groups: of several the first in keep
-    order."""
+    """Makes each kept image the representative of its neighbouring groups; near several kept
+    images, a group gets the first in keep order."""
     groups = np.unique(pool.group[left])
     groups = groups[representative[groups] < 0]
     # `SortedHashes.take` needs ascending rows.

@@ -90,7 +90,7 @@ def edges_among(
     """int64 (E, 2): rows i != j that are neighbours, each pair once or more; None where there are
     over `MAX_EDGES`.
 
-    `found` is what a search among the distinct pHashes gave; it is done here if missing.
+    `found` is the result of a search among the distinct pHashes; without it the search runs here.
     """
     edges, total = [np.empty((0, 2), np.int64)], 0
     if not thresholds.compares:
@@ -118,8 +118,8 @@ def neighbours_between(
 def neighbours_of(
     pairs: Codes, left: SortedHashes, right: SortedHashes, thresholds: Thresholds
 ) -> Iterator[Pairs]:
-    """Yields rows of `left` and of `right` that are neighbours, of uint64 (K, 2) pairs of near
-    pHashes."""
+    """Yields the rows of `left` and of `right` that are neighbours, given uint64 (K, 2) pairs of
+    near pHashes."""
     starts, counts = left.spans(pairs[:, 0])
     others, times = right.spans(pairs[:, 1])
     # Both sides in turn: neither many rows of one code nor of the other make an array too large.
@@ -198,8 +198,8 @@ def _verified(
 def _neighbours_by_pdq(hashes: SortedHashes, thresholds: Thresholds) -> Iterator[Pairs]:
     """Yields neighbours in dense buckets, where pHash names nearly all pairs and PDQ few.
 
-    Rows with an equal block of PDQ are candidates, and rows whose block differs in one bit: at most
-    31 different bits in 16 blocks leave one with at most one.
+    Candidates are rows that differ in at most one bit of some 16-bit block of PDQ: neighbours
+    differ in at most 31 bits, so not all 16 blocks can differ in two.
     """
     words = np.ascontiguousarray(hashes.pdq).view(np.uint16)
     if not len(words):

@@ -56,7 +56,8 @@ class DedupeDetails:
     """Step to reason to count."""
     frequent_texts: int
     holds: int
-    """How many of the last published index folders the new index holds as well."""
+    """Number of published index folders, counted from the last, that were merged into the new
+    one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,9 +89,8 @@ class DedupePart:
         """Writes `shard-NNNNNN.parquet` (`tables.KEPT`), `drops.parquet` (`tables.WORK_DROPS`) and
         `index/`.
 
-        The receipt details how many of the last `published` folders the new index `holds` as well.
-        Raises `DamageError` for tables that are not whole, and if a candidate were neither kept nor
-        dropped.
+        Raises `DamageError` for incomplete tables, and if kept and dropped candidates do not add up
+        to all.
         """
         rules, similarity = self.rules, self.rules.text_similarity
         published = PublishedIndex(self.published)
@@ -185,7 +185,7 @@ class DedupePart:
 def index_folders(parts: Sequence[Path], held: Sequence[int]) -> list[str]:
     """The index folders of what dedupe parts 0 to G-1 published, in order, each generation once.
 
-    `held` is the `holds` of each receipt: how many of the folders before it a folder holds as well.
+    `held` is the `holds` of each receipt: how many folders before it a folder replaces.
     """
     folders: list[str] = []
     for part, count in zip(parts, held, strict=True):

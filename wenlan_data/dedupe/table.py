@@ -57,7 +57,7 @@ BATCH_ROWS = 1 << 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateTable:
-    """N candidates by ordinal, F fetch results, and what joins them."""
+    """N candidates ordered by ordinal, F fetch results, and the row numbers that join them."""
 
     candidates: pa.Table
     results: pa.Table
@@ -205,8 +205,8 @@ def _fixed(array: "Column", width: int) -> NDArray[np.uint8]:
 
 
 def _read(paths: Sequence[str], schema: pa.Schema, columns: list[str]) -> pa.Table:
-    """Reads the columns of all files, each in one piece; one by one, so that only one is held twice
-    at a time."""
+    """Reads columns of all files, each into one array. One column after the other, so that only one
+    is in memory twice at a time."""
     fields = [schema.field(name) for name in columns]
     read = []
     for field in fields:
@@ -244,6 +244,6 @@ def _ordered(table: pa.Table, order: Indices) -> pa.Table:
 
 
 def _release() -> None:
-    """Returns memory that Arrow freed but keeps for itself to the system: 300 MB for a million
+    """Returns to the system the memory that Arrow has freed but still holds: 300 MB for a million
     rows."""
     pa.default_memory_pool().release_unused()

@@ -1,4 +1,4 @@
-"""Texts that stand by too many images or in a benchmark, and captions that are near another one."""
+"""Filters of texts that too many images or a benchmark have, and of captions near another one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,18 +27,18 @@ from wenlan_data.npy import Bools, Codes, Indices, members
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilteredTexts:
-    """The texts of N candidates that are left, and the counts that later generations add to."""
+    """The remaining texts of N candidates, and the counts that later generations add to."""
 
     left: "Lists"
     caption_rank: Indices
     """int64 (N,): the position of the best text type left in the caption order; its length where
     none is left."""
     removed: int
-    """Texts removed for standing by too many images."""
+    """Texts removed because too many images have them."""
     hashes: Codes
     """uint64 (T,), sorted: the different texts of the generation."""
     counts: Indices
-    """int64 (T,): by how many different images each stands."""
+    """int64 (T,): the number of different images that have each text."""
 
 
 def filter_texts(
@@ -49,8 +49,7 @@ def filter_texts(
     benchmarks: Benchmarks | None,
     decisions: Decisions,
 ) -> FilteredTexts:
-    """Removes texts that stand by more than `max_same_text` different images, or that a benchmark
-    contains.
+    """Removes texts that more than `max_same_text` different images, or a benchmark, have.
 
     Drops the fetched candidates that have no caption left. `published` are the index folders of
     earlier generations, whose counts are added.

@@ -206,8 +206,8 @@ def write_captions(
     similarity: float,
     decisions: Decisions,
 ) -> None:
-    """Writes the captions of the kept candidates, which those of later generations are compared
-    with."""
+    """Writes the captions of the kept candidates, for comparison with those of later
+    generations."""
     kept = np.flatnonzero(decisions.reason == KEPT)
     left = take_lists(texts.left, kept)
     words = to_strings(captions.choose_all(left, caption_order)[0])
@@ -215,8 +215,8 @@ def write_captions(
 
 
 def write_domain_counts(folder: Path, domains: DomainShare | None, kept: Indices) -> None:
-    """Writes how many of the kept images each domain has; nothing is counted where no share is
-    set."""
+    """Writes the number of kept images of each domain; empty tables where no share is set."""
+    # Empty tables rather than none: `merge_segments` reads these files of every segment.
     counts = np.empty(0, np.int64) if domains is None else domains.count(kept)
     hashes = np.empty(0, np.uint64) if domains is None else domains.hashes
     save_counts(folder, hashes[counts > 0], counts[counts > 0], (SITE_HASHES, SITE_COUNTS))

@@ -94,10 +94,9 @@ def _summed(columns: list[Array]) -> list[Array]:
 
 
 def merge_last(folders: Sequence[Path], own: Path) -> int:
-    """Merges as many of the last published `folders` into the new segment `own` as
-    `segments_to_merge` says.
+    """Merges the last `segments_to_merge` of the published `folders` into the new segment `own`.
 
-    Returns how many. Deterministic: the number depends on the sizes alone.
+    Returns their number, which depends on the sizes alone.
     """
     count = segments_to_merge([size_of(folder) for folder in folders], size_of(own))
     if count:
