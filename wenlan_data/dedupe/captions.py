@@ -40,6 +40,7 @@ def choose_all(texts: "Lists", order: Sequence[str]) -> tuple[pa.StringArray, pa
     """`choose` for each of N lists of texts: the captions and their types."""
     best, position = _best(texts, order)
     is_there = best < len(order)
+    # The empty text at the end is that of lists without a caption: one `take` serves all.
     words = pa.concat_arrays([flatten_texts(texts), pa.array([""], pa.string())])
     captions = words.take(rows(np.where(is_there, position, len(words) - 1)))
     return captions, pa.array([*order, ""], pa.string()).take(rows(best))
@@ -57,6 +58,7 @@ def flatten_texts(texts: "Lists") -> pa.StringArray:
 
 
 def _field(texts: "Lists", name: str) -> pa.StringArray:
+    # `flatten`, not `values`: the latter ignores where a sliced column begins.
     structs: Any = texts.flatten()
     field: pa.StringArray = structs.field(name)
     return field
@@ -72,5 +74,6 @@ def _best(texts: "Lists", order: Sequence[str]) -> tuple[NDArray[np.int64], NDAr
     count = max(len(kinds), 1)
     both = rank.to_numpy(zero_copy_only=False).astype(np.int64) * count + np.arange(len(kinds))
     best = np.full(len(texts), len(order) * count)
+    # Unbuffered: `best[owners] = ...` would keep the last text of a list, not the smallest number.
     np.minimum.at(best, owners(texts), both)
     return best // count, best % count

@@ -72,9 +72,12 @@ class Decisions:
         return cls(
             reason=np.full(rows, OPEN, np.int8),
             winner=np.full(rows, -1),
+            # NumPy strips trailing zeros of fixed-size bytes, so that sixteen of them read as b"",
+            # the empty key.
             key=np.zeros(rows, "S16"),
             phash_bits=np.full(rows, -1, np.int32),
             pdq_bits=np.full(rows, -1, np.int32),
+            # A dictionary, since only contamination has details.
             details={},
         )
 
@@ -86,6 +89,7 @@ class Decisions:
 
     def keep(self, rows: Indices) -> None:
         """Keeps the open ones of these rows."""
+        # Filtered here and in `drop`, so that no check needs to know what earlier ones decided.
         rows = rows[self.reason[rows] == OPEN]
         self.reason[rows] = KEPT
         self.winner[rows] = rows
@@ -102,6 +106,7 @@ class Decisions:
         """Drops the open ones of these rows; arrays hold one value for each of `rows`."""
         is_open = self.reason[rows] == OPEN
         rows = rows[is_open]
+        # One code for all rows becomes a view of their shape, and is filtered like an array.
         self.reason[rows] = np.broadcast_to(reason, is_open.shape)[is_open]
         if winner is not None:
             self.winner[rows] = winner[is_open]

@@ -56,6 +56,7 @@ class Benchmarks:
 
     def name_of(self, key: bytes) -> str:
         """The name of the image with this key of `segment`."""
+        # NumPy drops trailing zero bytes of an item: without them row 256 would read as row 1.
         return self.names[int.from_bytes(key.ljust(16, b"\0"), "big")]
 
 
@@ -63,6 +64,8 @@ def load_benchmarks(folders: Sequence[str]) -> Benchmarks:
     """Loads the files of the benchmark parts. Raises `DamageError` for an unreadable one."""
     images = _tables(folders, IMAGES, IMAGES_SCHEMA)
     texts = _tables(folders, TEXTS, TEXTS_SCHEMA)
+    # The cross join needs rows ordered by pHash. Stable, so that among equal pHashes the reading
+    # order stays, and with it the image that `detail` names.
     order = np.argsort(images["phash"].to_numpy(), kind="stable")
     images = images.take(pa.array(order))
     pdq, sha256 = (
@@ -75,12 +78,14 @@ def load_benchmarks(folders: Sequence[str]) -> Benchmarks:
         pdq=np.frombuffer(pdq, np.uint64).reshape(count, 4),
         colours=np.frombuffer(b"".join(images["colours"].to_pylist()), np.uint64),
         sha256=np.frombuffer(sha256, "S32"),
+        # Big-endian, so that keys sort like row numbers: of several matches the first row is named.
         keys=np.frombuffer(b"".join(n.to_bytes(16, "big") for n in range(count)), "S16"),
     )
     hashes = texts["hash"].to_numpy()
     order = np.argsort(hashes, kind="stable")
     urls = [load_array(Path(folder) / URLS, np.bytes_) for folder in folders]
     return Benchmarks(
+        # One generation for all rows: matches are then ranked by equal bytes and by key alone.
         segment=Segment(signatures, np.zeros(count, np.uint32)),
         names=to_strings(images["name"]),
         text_hashes=hashes[order],
@@ -105,9 +110,12 @@ def drop_contaminated(
     }
     hashes = url_hashes(strings(table.results, "url_key", table.result[images.rows]))
     for place in np.flatnonzero(members(benchmarks.url_hashes, hashes)[1]).tolist():
+        # A match by image stays: it names the image of the benchmark, a URL only itself.
         names.setdefault(int(images.image[place]), "its URL")
     found = np.fromiter(names, np.int64)
     rows, at = images.candidates_of(found)
+    # All these rows are open, since no check runs between `group_exact` and this one: no detail of
+    # a row that was dropped before is overwritten.
     decisions.drop(rows, CONTAMINATION)
     decisions.details.update(
         zip(rows.tolist(), (names[image] for image in found[at].tolist()), strict=True)

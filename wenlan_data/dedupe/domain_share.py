@@ -43,12 +43,16 @@ def domain_share(
     names = [site_of(url) for url in urls]
     known = sorted({name for name in names if name})
     hashes = hashes_of(known)
+    # Ordered by hash, not by name: `save_counts` writes the hashes in this order, and `members`
+    # finds them by binary search.
     order = np.argsort(hashes)
     number = {known[place]: rank for rank, place in enumerate(order.tolist())}
     return DomainShare(
         domain=np.array([number.get(name, -1) for name in names], np.int64),
         hashes=hashes[order],
         published=published_counts(published.folders, hashes[order], (SITE_HASHES, SITE_COUNTS)),
+        # From the images, not from the counts of domains: files have no domain, but are samples of
+        # the corpus.
         published_total=sum(len(one.signatures.phash) for one in published.segments()),
         share=share,
     )

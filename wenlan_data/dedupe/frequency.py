@@ -17,6 +17,8 @@ from wenlan_data.npy import Codes, Indices, load_array, members, save_array
 def count_images(images: NDArray[np.int64], hashes: Codes) -> tuple[Codes, Indices]:
     """Returns the distinct text hashes in order, and how many different images each has in the
     pairs given."""
+    # Sorted by text, then image, the rows of one text are a run, and those of one of its images a
+    # run inside it. Then the first rows of the inner runs, summed, count the images.
     order = np.lexsort((images, hashes))
     ordered, numbers = hashes[order], images[order]
     new_text = np.ones(len(ordered), bool)
@@ -43,6 +45,7 @@ def published_counts(
         known = load_array(Path(folder) / names[0], np.uint64)
         counts = load_array(Path(folder) / names[1], np.int64)
         place, is_there = members(known, hashes)
+        # A mask names each row once; with repeated indices `+=` would add only one of the counts.
         total[is_there] += counts[place[is_there]]
     return total
 

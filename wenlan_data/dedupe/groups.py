@@ -52,6 +52,7 @@ class Groups:
         """The groups reduced to the images of a mask, bool (M,); groups without any are left
         out."""
         left = images[self.members]
+        # A mask keeps the order of members, so the first of a group is still first in keep order.
         counts = np.add.reduceat(left, self.starts, dtype=np.int64) if len(left) else self.counts
         counts = counts[counts > 0]
         members = self.members[left]
@@ -80,6 +81,7 @@ class Images:
 
     def candidates_of(self, images: Indices) -> tuple[Indices, Indices]:
         """The candidates of these images, and for each its position in `images`."""
+        # Scattered, then gathered: linear in images and candidates, without a sort.
         position = np.full(len(self.primary), -1)
         position[images] = np.arange(len(images))
         here = position[self.image]
@@ -102,22 +104,28 @@ def group_exact(
     first in source order.
     """
     rows = np.flatnonzero(decisions.is_open)
+    # `first` is the first candidate in source order, since rows ascend and `np.unique` returns the
+    # first occurrence.
     urls, first, url = np.unique(table.url[rows], return_index=True, return_inverse=True)
     rank = caption_rank[rows[first]].copy()
     if merge_texts:
+        # Unbuffered: a URL with several candidates needs the least of their ranks, not the last.
         np.minimum.at(rank, url, caption_rank[rows])
     signatures = table.signatures.take(urls)
     # By bytes, then the best caption, then the smallest key: the first URL of each image gives the
     # sample.
     by_bytes = np.lexsort((signatures.keys, rank, signatures.sha256))
     digests = signatures.sha256[by_bytes]
+    # The slice is for no rows at all, where `append` alone would give one.
     is_new = np.append(True, digests[1:] != digests[:-1])[: len(digests)]
     image_of_url = np.empty(len(urls), np.int64)
+    # Images are numbered by SHA-256, so the numbers do not depend on the order of the sources.
     image_of_url[by_bytes] = np.cumsum(is_new) - 1
     best = by_bytes[is_new]
     primary, signatures = rows[first[best]], signatures.take(best)
     result = table.result[primary]
     area_px = integers(table.results, "width")[result] * integers(table.results, "height")[result]
+    # `lexsort` takes the last key first: most pixels, then the best caption, then the smallest key.
     order = np.lexsort((signatures.keys, rank[best], -area_px))
     return Images(
         rows=rows,
@@ -139,6 +147,8 @@ def group_by_hash(signatures: Signatures, order: Indices, thresholds: Thresholds
         # Where PDQ is not compared, images of one pHash are neighbours whatever their PDQ and
         # colours.
         more = (signatures.colours, *signatures.pdq.T) if thresholds.verifies else ()
+        # By pHash first, as `SortedHashes` needs it, and by place last: a group begins with its
+        # first image in keep order.
         members = np.lexsort((place, *more, signatures.phash))
         phash = signatures.phash[members]
         new_group[1:] = phash[1:] != phash[:-1]

@@ -41,6 +41,7 @@ class Matches:
         return cls(
             found=np.zeros(images, bool),
             exact=np.zeros(images, bool),
+            # No generation has this number, so the first match found is earlier in any case.
             generation=np.full(images, np.iinfo(np.uint32).max, np.uint32),
             key=np.zeros(images, "S16"),
             phash_bits=np.full(images, -1, np.int32),
@@ -114,6 +115,7 @@ def _match_bytes(signatures: Signatures, segment: Segment, matches: Matches) -> 
         # written last.
         row = np.flatnonzero(same)[::-1]
         images = order[place[row]]
+        # Segments come oldest first: what an earlier one matched by bytes stays.
         new = ~matches.exact[images]
         matches.record(signatures, images[new], segment, start + row[new])
         matches.exact[images[new]] = True
@@ -127,10 +129,13 @@ def _match_neighbours(
     # Of several rows near a group the earliest generation, then the smallest key.
     best = np.lexsort((keys, generation, group))
     best = best[np.append(True, group[best][1:] != group[best][:-1])]
+    # One row a group, so that each image comes once below: with repeated indices `record` would
+    # keep an arbitrary row.
     images = groups.images_of(group[best])
     pair = np.repeat(best, groups.counts[group[best]])
     better = generation[pair] < matches.generation[images]
     better |= (generation[pair] == matches.generation[images]) & (keys[pair] < matches.key[images])
+    # A match by equal bytes stays, even where an earlier generation has a near image.
     better &= ~matches.exact[images]
     matches.record(signatures, images[better], segment, row[pair[better]])
     # Equal bytes have equal hashes: SHA-256 is compared only where both hashes are the same.

@@ -34,6 +34,8 @@ class PatchedColumn:
         is_other = place >= len(self.column)
         own = self.column.take(rows(place[~is_other]))
         other = self.values.take(rows(place[is_other] - len(self.column)))
+        # Unchanged rows lie before patched ones in `both`. `argsort` of a permutation is its
+        # inverse, which puts them back into the requested order.
         back = np.argsort(np.concatenate([np.flatnonzero(~is_other), np.flatnonzero(is_other)]))
         both: Any = pa.concat_arrays([own, other])
         return take_lists(both, back)
@@ -59,11 +61,14 @@ def merge_columns(
     signals = lists(table.candidates, "opt_out")
     new_texts: dict[int, list[dict[str, str]]] = {}
     new_signals: dict[int, list[str]] = {}
+    # Only these rows become Python objects. Candidates that represent just themselves and have no
+    # signal from their fetch are taken from the columns as they are.
     for winner, members in _groups(_involved(table, decisions)):
         if merge_texts and len(members) > 1:
             new_texts[winner] = _merged_texts(_values(texts, members))
         seen: list[list[str]] = [
             *_values(signals, members),
+            # Only fetched candidates have a winner, so that no `result` is -1 here.
             *_values(fetched_signals, table.result[members]),
         ]
         if any(seen):
@@ -91,16 +96,20 @@ def _involved(table: CandidateTable, decisions: Decisions) -> Indices:
     winners = decisions.winner[members]
     lengths = lists(table.results, "opt_out").value_lengths().to_numpy()
     counts = np.bincount(winners, minlength=len(decisions.winner))
+    # The candidates with a signal from their fetch, counted for each winner: one of them is enough.
     signalled = np.bincount(
         winners, weights=lengths[table.result[members]] > 0, minlength=len(decisions.winner)
     )
     here = (counts[winners] > 1) | (signalled[winners] > 0)
     members, winners = members[here], winners[here]
+    # By winner; False sorts before True, so the winner itself comes first, then the others in
+    # source order.
     order = np.lexsort((members, members != winners, winners))
     return np.stack([winners[order], members[order]], axis=1)
 
 
 def _groups(pairs: Indices) -> Iterator[tuple[int, Indices]]:
+    # `np.split` returns one empty group, not none, where there are no pairs.
     if len(pairs):
         for group in np.split(pairs, np.flatnonzero(pairs[1:, 0] != pairs[:-1, 0]) + 1):
             yield int(group[0, 0]), group[:, 1]
@@ -108,6 +117,7 @@ def _groups(pairs: Indices) -> Iterator[tuple[int, Indices]]:
 
 def _patched(column: "Lists", values: Mapping[int, object]) -> PatchedColumn:
     place = np.arange(len(column))
+    # A dictionary keeps its order, so its keys and its values name the same rows.
     place[np.fromiter(values, np.int64)] = len(column) + np.arange(len(values))
     new: Any = pa.array(list(values.values()), column.type)
     return PatchedColumn(column, new, place)

@@ -18,6 +18,8 @@ from wenlan_data.dedupe.hamming.pairs import expand_spans
 from wenlan_data.errors import DamageError, os_errors
 from wenlan_data.npy import Codes, Indices, load_array, save_array
 
+# Published band hashes are compared with new ones: with another seed no later caption would find a
+# published one.
 PERMUTATIONS, SEED = 128, 20210311
 MIN_RECALL = 0.99
 """Of pairs exactly at the bound; more similar pairs are found with a higher probability."""
@@ -43,6 +45,9 @@ def similarity(left: frozenset[str], right: frozenset[str]) -> float:
 def band_rows(bound: float) -> int:
     """MinHash values in a band, so that a pair at the bound shares a band with probability
     `MIN_RECALL`."""
+    # Two texts agree in one value with a probability that is their similarity, hence in a band with
+    # that to the power of `rows`. More rows give fewer false candidates, so the largest number with
+    # enough recall is taken: 8 at a bound of 0.9, 4 at 0.8.
     for rows in (16, 8, 4, 2):
         if 1 - (1 - bound**rows) ** (PERMUTATIONS // rows) >= MIN_RECALL:
             return rows
@@ -58,12 +63,17 @@ def band_hashes(texts: Sequence[str], bound: float) -> Codes:
         sets = [sorted(shingles(text)) for text in texts[start : start + BATCH_TEXTS]]
         digest = rensa.RMinHash.digest_matrix_from_token_sets(sets, PERMUTATIONS, SEED).to_rows()
         values = np.array(digest, np.uint64).reshape(len(sets), -1, rows)
+        # The values of a band are folded into one hash by multiplying (uint64 wraps around). The
+        # number of the band goes in first: published bands lie in one array, where equal values of
+        # different bands must not meet.
         mixed = np.full(values.shape[:2], 0x9E3779B97F4A7C15, np.uint64)
         mixed += np.arange(values.shape[1], dtype=np.uint64) << np.uint64(40)
         for column in range(rows):
             mixed = (mixed ^ values[:, :, column]) * np.uint64(0xFF51AFD7ED558CCD)
             mixed ^= mixed >> np.uint64(29)
         empty = np.array([not one for one in sets])
+        # If texts without a letter had one hash in common, all would be candidates for each other:
+        # quadratically many pairs, none of which is similar.
         mixed[empty] = start + np.flatnonzero(empty)[:, None] + (np.uint64(1) << np.uint64(63))
         found[start : start + len(sets)] = mixed
     return found
@@ -78,6 +88,7 @@ def near_captions(texts: Sequence[str], bound: float) -> Indices:
         order = np.argsort(bands[:, column], kind="stable")
         ordered = bands[order, column]
         stops = np.searchsorted(ordered, ordered, side="right")
+        # Each text with those after it in its run of equal hashes: n of them make n(n - 1)/2 pairs.
         after = np.arange(1, len(order) + 1)
         for i, j in expand_spans(after, stops - after):
             edges.append(_similar(order[i], order[j], sets, sets, bound))
@@ -103,6 +114,7 @@ def near_published_captions(
         their_keys = np.array(table["key"].to_pylist(), "S16")
         for column in range(bands.shape[1]):
             begin = np.searchsorted(known, bands[:, column], side="left")
+            # A text that an earlier generation or an earlier band matched is done.
             counts = np.where(
                 first < 0, np.searchsorted(known, bands[:, column], side="right") - begin, 0
             )
@@ -128,8 +140,10 @@ def save_captions(
         )
         pq.write_table(table, folder / CAPTIONS, compression="zstd")
     bands = band_hashes(texts, bound)
+    # Sorted once here, so that later generations map the file and find each band by binary search.
     order = np.argsort(bands.ravel(), kind="stable")
     save_array(folder / BANDS, bands.ravel()[order])
+    # `ravel` goes row by row, so this is the text that a band hash belongs to.
     save_array(folder / ROWS, (order // bands.shape[1]).astype(np.uint32))
 
 
@@ -137,6 +151,8 @@ class _Shingles:
     """The shingles of texts, computed on first use."""
 
     def __init__(self, texts: Sequence[str]) -> None:
+        # Only texts that share a band with another are compared: the sets of all others are not
+        # held.
         self._texts = texts
         self._made: dict[int, frozenset[str]] = {}
 

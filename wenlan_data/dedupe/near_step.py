@@ -53,8 +53,11 @@ class SelfJoinPart:
     def __call__(self, out: Path) -> Receipt[NearDetails]:
         """Searches, and writes the pairs."""
         codes = distinct_phashes(self.fetch_results)
+        # Every task computes the same bands from the same codes, so tasks need not exchange any.
         chosen = self_join.search_bands(codes, self.radius_bits)
         mine = chosen[self.share :: self.shares]
+        # Without bands `search` compares all pairs. That is for one task, where `search_bands`
+        # finds it cheaper; a later share without bands has nothing to do.
         idle = bool(self.share) and not mine
         found = (
             self_join.search(codes, mine, self.radius_bits, skip_dense=self.verify)
@@ -78,6 +81,8 @@ class CrossJoinPart:
     def __call__(self, out: Path) -> Receipt[NearDetails]:
         """Searches, and writes the pairs."""
         codes = distinct_phashes(self.fetch_results)
+        # Mapped, so only this slice is read. Equal codes at its border are in two parts, and their
+        # pairs come twice: matching keeps the better of two matches, so that changes nothing.
         old, _ = distinct_codes(
             load_array(Path(self.index) / PHASH, np.uint64)[self.start : self.stop]
         )
@@ -137,6 +142,8 @@ class NearFiles:
 
     def self_join_pairs(self) -> list[MatchedPairs] | None:
         """The pairs among new images; None where they must be searched."""
+        # One share without its pairs makes the others useless: the dedupe step searches again as a
+        # whole, and verifies pairs as they come instead of holding them.
         if not self.self_join or any(overflows(folder) for folder in self.self_join):
             return None
         return [
@@ -147,6 +154,7 @@ class NearFiles:
     def cross_join_pairs(self, segment: int) -> list[Codes] | None:
         """The pairs of new and published codes of one segment; None where they must be searched."""
         folders = [folder for folder, number in self.cross_join if number == segment]
+        # An empty segment has no part, so it is searched in the dedupe step, which costs nothing.
         if not folders or any(overflows(folder) for folder in folders):
             return None
         return [_pairs(folder) for folder in folders]
@@ -160,6 +168,8 @@ def overflows(folder: str) -> bool:
 def distinct_phashes(fetch_results: Sequence[str]) -> Codes:
     """uint64 (N,), sorted: the distinct pHashes of all fetched images. Raises `DamageError` for a
     corrupt table."""
+    # The images of all good fetches, also of rows that the dedupe step drops before it compares:
+    # such codes have no rows there, and their pairs expand to nothing.
     read = [np.empty(0, np.uint64)]
     for path in fetch_results:
         try:
@@ -181,6 +191,7 @@ def _written(out: Path, codes: int, found: Iterator[MatchedPairs]) -> Receipt[Ne
         dense.append(one.dense)
         total += len(one.pairs)
         if total > MAX_PAIRS:
+            # Without `pairs.npy`, which is how `overflows` recognises it.
             return Receipt(rows_in=codes, details=NearDetails(overflows=True))
     save_array(out / PAIRS, np.concatenate(pairs))
     save_array(out / DENSE, np.unique(np.concatenate(dense)))

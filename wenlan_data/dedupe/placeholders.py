@@ -22,10 +22,13 @@ def drop_placeholders(
     new = np.empty(0, "S32")
     if min_urls:
         good = np.flatnonzero(are_equal(table.results, "reason", ""))
+        # A row of `results` is one URL, so the counts of the digests are numbers of URLs. They are
+        # counted as dictionary codes: only the frequent digests become Python strings.
         digests: Any = whole(table.results, "sha256").take(rows(good)).dictionary_encode()
         counts = np.bincount(digests.indices.to_numpy(), minlength=len(digests.dictionary))
         frequent = digests.dictionary.take(rows(np.flatnonzero(counts >= min_urls)))
         new = np.unique(np.array([bytes.fromhex(one) for one in to_strings(frequent)], "S32"))
+    # Those of earlier generations count here even where fewer URLs serve them now.
     blocked = np.union1d(published.placeholders(), new)
     fetched = np.flatnonzero(table.fetched)
     _, is_blocked = members(blocked, table.signatures.sha256)

@@ -149,6 +149,8 @@ class _Hashes:
         """Adds texts as they stand, and as the recipe's rules leave them: the corpus holds the
         latter."""
         forms = {plain(form) for text in texts for form in (text, self._cleaned(text))} - {""}
+        # Sorted: the order of a set of strings differs between processes, and the files would as
+        # well.
         self.texts += [{"name": name, "hash": int(one)} for one in hashes_of(sorted(forms))]
 
     def save(self, out: Path) -> None:

@@ -48,11 +48,14 @@ def find_near(corpus: Path, image_or_key: str, radius_bits: int) -> list[NearSam
     tables = [corpus / "metadata" / shard.metadata.name for shard in manifest.shards]
     path = Path(image_or_key)
     if path.is_file():
+        # Only a file is hashed here; the hashes of a key are those of the corpus, of any version.
         if manifest.hash_version != HASH_VERSION:
             raise UsageError(
                 f"{corpus}: its hashes are of version {manifest.hash_version}, a file's would be of {HASH_VERSION}: "
                 "give the key of a sample"
             )
+        # With the `max_side_px` of the corpus: hashes are made of the stored pixels; of pixels at
+        # another size they were up to 4 bits (pHash) and 18 bits (PDQ) apart, see `image.hash`.
         phash, pdq = _hashes_of(
             path, any_image(parse_recipe(manifest.recipe, str(corpus)).image.max_side_px)
         )
@@ -85,11 +88,13 @@ def _hashes_in(tables: list[Path], key: str, corpus: Path) -> tuple[int, int]:
 
 def _near_in(path: Path, phash: int, pdq: int, radius_bits: int) -> list[NearSample]:
     codes = _read(path, ["phash"])["phash"].to_pylist()
+    # One `fromhex` for the table, and big-endian, as hexadecimal digits are written.
     hashes = np.frombuffer(bytes.fromhex("".join(codes)), ">u8").astype(np.uint64)
     far = np.bitwise_count(hashes ^ np.uint64(phash))
     hits = np.flatnonzero(far <= radius_bits)
     if not len(hits):
         return []
+    # URLs and captions are read only of tables with a hit.
     rows: list[dict[str, str]] = _read(path, COLUMNS).take(pa.array(hits)).to_pylist()
     return [
         NearSample(

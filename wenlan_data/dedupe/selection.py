@@ -76,6 +76,7 @@ def select(
     `pairs` is the result of a search among the distinct pHashes; without it the search runs here.
     """
     is_open = decisions.is_open[images.primary]
+    # Where no image was dropped before, the groups are used without a copy.
     groups = images.groups if is_open.all() else images.groups.only(is_open)
     group_of = np.empty(len(is_open), np.int64)
     group_of[groups.members] = np.repeat(np.arange(len(groups.starts)), groups.counts)
@@ -115,6 +116,8 @@ def _select_by_groups(pool: _Pool, winner: Indices) -> None:
         for first, start, stop in zip(
             earlier[starts].tolist(), starts.tolist(), stops.tolist(), strict=True
         ):
+            # Only earlier images change a decision, so that of `first` is final here. Images
+            # without a later neighbour are not visited: they remain their own winners.
             if winner[first] == first:
                 near = later[start:stop]
                 winner[near[winner[near] == near]] = first
@@ -144,6 +147,7 @@ def _select_by_images(
         kept = np.flatnonzero(winner == np.arange(len(winner)))
         count = domains.published + domains.count(pool.order[kept])
         limit = max(1, int(domains.share * (domains.published_total + len(kept))))
+        # A domain that was above its share before, and adds nothing, cannot be brought below it.
         if np.all((count <= limit) | (count == domains.published)):
             return
         allowed = np.maximum(limit - domains.published, 0)
@@ -175,9 +179,13 @@ def _one_pass(
             if image in winner_by_caption:
                 winner[place], reason[place] = winner_by_caption[image], NEAR_TEXT
             elif home >= 0 and allowed[home] <= 0:
+                # It becomes nobody's representative: what the share leaves out excludes no
+                # neighbour.
                 reason[place] = DOMAIN_SHARE
             else:
                 for other in (group, *neighbours.get(group, ())):
+                    # The images come in keep order, so the first one to exclude a group represents
+                    # it.
                     representative_of.setdefault(other, place)
                 for other in near_captions.get(image, ()):
                     winner_by_caption.setdefault(other, place)
@@ -239,6 +247,8 @@ def _exclude_neighbours(pool: _Pool, kept: Indices, left: Indices, representativ
     first = np.full(len(groups), len(pool.order))
     ours, theirs = pool.hashes.take(pool.group[kept]), pool.hashes.take(groups)
     for i, j in neighbours_between(ours, theirs, pool.thresholds):
+        # Unbuffered, since a group may be near several kept images; the smallest place is the first
+        # in keep order.
         np.minimum.at(first, j, kept[i])
     found = first < len(pool.order)
     representative[groups[found]] = first[found]
@@ -276,6 +286,7 @@ def _record(
     )
     lost, reason = order[~is_kept], reason[~is_kept]
     known = winner[~is_kept] >= 0
+    # Without a winner, -1 reads the last image; `known` then masks what comes of it.
     by = order[winner[~is_kept]]
     rows, at = images.candidates_of(lost)
     phash_bits = np.bitwise_count(signatures.phash[lost] ^ signatures.phash[by]).astype(np.int32)

@@ -137,6 +137,7 @@ def pdq_distance(left: Codes, right: Codes) -> NDArray[np.int32]:
 def colour_distance(left: Codes, right: Codes) -> NDArray[np.int16]:
     """int16 (N,): the largest difference of the mean colours in any quarter; 0 where one is not
     known."""
+    # Signed, since the difference of two uint8 would wrap around.
     one, other = (
         np.ascontiguousarray(codes).view(np.uint8).reshape(-1, 8).astype(np.int16)
         for codes in (left, right)
@@ -207,9 +208,11 @@ def _neighbours_by_pdq(hashes: SortedHashes, thresholds: Thresholds) -> Iterator
     for block in range(_BLOCKS):
         values = words[:, block]
         order = np.argsort(values, kind="stable")
+        # Rows by block value are spans of `order`, found by counting: linear, without a search.
         counts = np.bincount(values, minlength=1 << _BLOCK_BITS)
         starts = np.cumsum(counts) - counts
         place = np.empty(len(order), np.int64)
+        # The inverse of `order`, by which a row of this value meets only those after it.
         place[order] = np.arange(len(order))
         after = starts[values] + counts[values] - place - 1
         yield from _verified_block(

@@ -96,6 +96,8 @@ class DedupePart:
         published = PublishedIndex(self.published)
         benchmarks = load_benchmarks(self.benchmarks) if rules.against else None
         table = read_candidate_table(self.candidates, self.fetch_results, published)
+        # The first decision about a candidate is final, so the order of these checks is the
+        # precedence of the reasons (docs/dedupe.md).
         decisions = Decisions.open(len(table))
         drop_failed(table, decisions)
         placeholders = drop_placeholders(table, published, rules.placeholder_urls, decisions)
@@ -146,6 +148,7 @@ class DedupePart:
         held: int,
     ) -> Receipt[DedupeDetails]:
         kept = np.flatnonzero(decisions.reason == KEPT)
+        # Shards hold samples by key, so that their order does not depend on that of the sources.
         kept = kept[np.argsort(table.keys[kept])]
         drops = write_drops(out / PART_DROPS, table, decisions)
         shards = write_shards(

@@ -119,10 +119,14 @@ def read_candidate_table(
         _read(candidates, CANDIDATES, EARLY_CANDIDATE),
         _read(fetch_results, FACTS, EARLY_RESULT),
     )
+    # Source order: the first of several candidates of a URL is the sample, and drop rows are
+    # written in it.
     wanted = _ordered(wanted, np.argsort(integers(wanted, "ordinal"), kind="stable"))
     urls = whole(wanted, "url_key")
     result = _positions(urls, whole(results, "url_key"))
     _release()
+    # In the first generation no URL needs its SHA-256. In batches, since URLs become Python
+    # strings.
     known = np.zeros(len(urls), "S16")
     if published.folders:
         for start in range(0, len(urls), BATCH_ROWS):
@@ -133,6 +137,7 @@ def read_candidate_table(
         raise DamageError(
             f"{urls[int(lost[0])].as_py()!r} and {len(lost) - 1} more URLs have no fetch result: build the corpus again"
         )
+    # One element more, so that index -1, a URL without a fetch result, reads False.
     is_good = np.append(are_equal(results, "reason", ""), False)
     fetched = np.flatnonzero(is_good[result] & (known == b""))
     # Several candidates may have one URL: its key is computed once.
@@ -162,6 +167,7 @@ def drop_failed(table: CandidateTable, decisions: Decisions) -> None:
 
 
 def _positions(urls: "Column", known: "Column") -> Indices:
+    # A hash join inside Arrow: no URL becomes a Python string.
     found: Any = pc.index_in(urls, value_set=known)
     places: Indices = found.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     return places
@@ -176,12 +182,15 @@ def _beside(table: pa.Table, more: pa.Table) -> pa.Table:
 def signatures_of(results: pa.Table, numbers: Indices) -> Signatures:
     """The signatures of the images in these rows of `FACTS`, none of which failed. Raises
     `DamageError` for a bad SHA-256."""
+    # Bytes are viewed as words of 64 bits: a distance counts the bits of an XOR, for which the byte
+    # order does not matter.
     phash = results["phash"].to_numpy()[numbers]
     pdq = _fixed(whole(results, "pdq").take(rows(numbers)), 32).view(np.uint64)
     colours = _fixed(whole(results, "colours").take(rows(numbers)), 8).view(np.uint64).ravel()
     sha256, keys = np.zeros(len(numbers), "S32"), np.zeros(len(numbers), "S16")
     for start in range(0, len(numbers), BATCH_ROWS):
         chunk = numbers[start : start + BATCH_ROWS]
+        # In batches, since digests and URLs become Python strings.
         digests = strings(results, "sha256", chunk)
         urls = strings(results, "url_key", chunk)
         try:
@@ -197,6 +206,8 @@ def signatures_of(results: pa.Table, numbers: Indices) -> Signatures:
 
 
 def _fixed(array: "Column", width: int) -> NDArray[np.uint8]:
+    # Without a copy: Arrow stores values of fixed size one after the other, and counts its offset
+    # in values. No values may mean no buffer.
     values = array.buffers()[1]
     if values is None or not len(array):
         return np.empty((0, width), np.uint8)
@@ -233,11 +244,13 @@ def _column(path: str, field: "pa.Field[pa.DataType]") -> "Column":
 
 
 def _part_numbers(paths: Sequence[str]) -> Indices:
+    # From the footers alone. `_read` concatenates the files in the same order.
     counts = [pq.read_metadata(path).num_rows for path in paths]
     return np.repeat(np.arange(len(counts)), counts)
 
 
 def _ordered(table: pa.Table, order: Indices) -> pa.Table:
+    # Files come in part order, and ordinals begin with the part: as a rule nothing is copied.
     if bool(np.all(order[1:] > order[:-1])):
         return table
     return table.take(rows(order)).combine_chunks()

@@ -58,7 +58,10 @@ def filter_texts(
     owners = captions.owners(texts)
     words = captions.flatten_texts(texts)
     hashes = text_hashes(words)
+    # Of fetched images only. A URL that is published already is not among them: its image was
+    # counted in the generation that published it.
     counted = table.fetched[owners]
+    # Codes in place of digests: equal bytes have equal codes, and `count_images` sorts integers.
     images = whole(table.results, "sha256").dictionary_encode().indices.to_numpy()
     known, counts = count_images(
         images[table.result[owners[counted]]].astype(np.int64), hashes[counted]
@@ -66,6 +69,7 @@ def filter_texts(
     total = counts + published_counts(published, known)
     frequent = np.zeros(len(hashes), bool)
     if len(known):
+        # `known` has every counted hash, so each place found is a hit.
         frequent[counted] = total[np.searchsorted(known, hashes[counted])] > max_same_text
     # Why a text was removed from each candidate; a benchmark's text is the graver reason.
     reason, details = np.full(len(texts), NO_CAPTION, np.int8), dict[int, str]()
@@ -78,6 +82,7 @@ def filter_texts(
             int(owners[n]): benchmarks.text_names[int(place[n])] for n in np.flatnonzero(is_theirs)
         }
         removed = frequent | is_theirs
+    # Without a removal the column is used as it is, without a copy.
     left = _without(texts, owners, removed) if removed.any() else texts
     caption_rank = captions.ranks(left, caption_order)
     without_caption = table.fetched & (caption_rank == len(caption_order))
@@ -113,10 +118,13 @@ def drop_near_captions(
     near = np.flatnonzero(keys != b"")
     candidates, at = images.candidates_of(left[near])
     decisions.drop(candidates, NEAR_TEXT, key=keys[near[at]])
+    # Pairs with an image dropped above stay in: `select` looks up open images only.
     return left[near_captions(words, similarity)]
 
 
 def _without(texts: "Lists", owners: Indices, removed: Bools) -> "Lists":
+    # The offsets are counted again and the structs filtered as a whole, so no list becomes a Python
+    # object. Arrow lists have offsets of 32 bits.
     lengths = np.bincount(owners[~removed], minlength=len(texts))
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     is_left: Any = pa.array(~removed)

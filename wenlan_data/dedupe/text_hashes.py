@@ -35,5 +35,6 @@ def text_hashes(texts: pa.StringArray) -> Codes:
 
 def hashes_of(words: Sequence[str]) -> Codes:
     """uint64 (N,): `text_hashes` of a list."""
+    # Not `hash`, which differs between processes: counts of these hashes are kept for later builds.
     raw = b"".join(hashlib.blake2b(word.encode(), digest_size=8).digest() for word in words)
     return np.frombuffer(raw, ">u8").astype(np.uint64)

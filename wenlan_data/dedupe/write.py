@@ -61,6 +61,7 @@ def kept_table(
     from_result = [name for name in KEPT_SCHEMA.names if name in table.results.column_names]
     candidates = table.candidates.select(from_candidate).take(rows(kept))
     results = table.results.select(from_result).take(rows(table.result[kept]))
+    # The right side wins: merged texts and signals replace those of the candidate.
     columns = _columns(results) | _columns(candidates) | made
     return pa.table({name: columns[name] for name in KEPT_SCHEMA.names}).cast(KEPT_SCHEMA)
 
@@ -108,6 +109,7 @@ def estimated_bytes(results: pa.Table, numbers: Indices) -> Indices:
 def cuts(sizes: Indices, rules: ShardRules) -> list[tuple[int, int]]:
     """Ranges of rows, each as long as `max_samples` and `max_bytes` allow, and of at least one
     row."""
+    # With running totals each cut is one binary search, instead of a loop over all samples.
     ends = np.cumsum(sizes)
     found = []
     start = 0
@@ -127,6 +129,7 @@ def write_drops(path: Path, table: CandidateTable, decisions: Decisions) -> dict
     counts: dict[str, Counter[str]] = {}
     with os_errors(path), pq.ParquetWriter(path, WORK_DROPS, compression="zstd") as writer:
         for start in range(0, len(dropped), BATCH_ROWS):
+            # In batches: many columns of a drop row pass through Python lists.
             batch = _drop_rows(table, decisions, dropped[start : start + BATCH_ROWS])
             writer.write_table(batch)
             every = np.arange(batch.num_rows)
@@ -182,6 +185,8 @@ def write_index(
     # record.
     rows_found = np.flatnonzero(np.isin(decisions.reason, [KEPT, DUPLICATE, NEAR_DUPLICATE]))
     rows_found = rows_found[table.fetched[rows_found]]
+    # Of several candidates of a URL the first in source order, which is the sample if one of them
+    # is.
     found, first = np.unique(table.result[rows_found], return_index=True)
     first_row = rows_found[first]
     is_kept = decisions.reason[first_row] == KEPT

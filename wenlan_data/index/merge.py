@@ -27,6 +27,7 @@ def segments_to_merge(sizes: Sequence[int], own: int) -> int:
     log2(G) + 1 segments, and no row is written more often than that.
     """
     count, size = 0, own
+    # A segment is merged only into at least twice its rows, hence the logarithm.
     while count < len(sizes) and sizes[-1 - count] <= size:
         count += 1
         size += sizes[-count]
@@ -45,6 +46,8 @@ def merge_segments(folders: Sequence[Path], out: Path) -> None:
         published.COLOURS,
     )
     _merge(folders, out, names, _by_code_and_key)
+    # A published sample never changes, so the oldest key of a URL is right. Of failed fetches the
+    # last is: a retry is newer.
     _merge(folders, out, (published.URL_HASHES, published.URL_KEYS), _first)
     _merge(folders, out, (published.FAILED_URL_HASHES, published.FAILED_URL_PARTS), _last)
     _merge(folders, out, (HASHES, COUNTS), _summed)
@@ -56,6 +59,7 @@ def merge_segments(folders: Sequence[Path], out: Path) -> None:
 def _merge(folders: Sequence[Path], out: Path, names: Sequence[str], combine: Combine) -> None:
     tables = [[load_any(folder / name) for name in names] for folder in folders]
     writers = [ArrayWriter(out / name) for name in names]
+    # Cut at common values, so that all rows of one hash are in one piece and can be combined there.
     for cut in value_ranges([table[0] for table in tables], MERGE_ROWS):
         piece = [
             np.concatenate([table[column][rows] for table, rows in zip(tables, cut, strict=True)])
@@ -68,6 +72,7 @@ def _merge(folders: Sequence[Path], out: Path, names: Sequence[str], combine: Co
 
 
 def _by_code_and_key(columns: list[Array]) -> list[Array]:
+    # The order in which `save_index` writes: a merged segment looks like any other.
     order = np.lexsort((columns[3], columns[0]))
     return [column[order] for column in columns]
 
@@ -89,6 +94,7 @@ def _last(columns: list[Array]) -> list[Array]:
 def _summed(columns: list[Array]) -> list[Array]:
     hashes, place = np.unique(columns[0], return_inverse=True)
     counts = np.zeros(len(hashes), np.int64)
+    # Unbuffered: a hash that several segments have is repeated in `place`.
     np.add.at(counts, place, columns[1])
     return [hashes, counts]
 
@@ -100,6 +106,8 @@ def merge_last(folders: Sequence[Path], own: Path) -> int:
     """
     count = segments_to_merge([size_of(folder) for folder in folders], size_of(own))
     if count:
+        # Beside the segment, inside the part that is being written: a build that is killed here
+        # discards the whole part, so the two steps below need not be atomic.
         merged = own.with_name(own.name + "-merged")
         with os_errors(own):
             merged.mkdir()

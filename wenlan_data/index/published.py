@@ -99,6 +99,7 @@ class PublishedIndex:
                 load_array(Path(folder) / name, np.bytes_) for name in (URL_HASHES, URL_KEYS)
             )
             place, is_there = members(known, hashes)
+            # The first generation with the URL wins: what it published is never replaced.
             hit = is_there & (found == b"")
             found[hit] = keys[place[hit]]
         return found
@@ -110,6 +111,7 @@ class PublishedIndex:
         for folder in self.folders:
             known = load_array(Path(folder) / FAILED_URL_HASHES, np.bytes_)
             place, is_there = members(known, hashes)
+            # Later folders overwrite earlier ones: only the last fetch has the result to repeat.
             found[is_there] = load_array(Path(folder) / FAILED_URL_PARTS, np.uint64)[
                 place[is_there]
             ]
@@ -152,6 +154,7 @@ def url_hashes(url_keys: Sequence[str]) -> FixedBytes:
 
 def hex_keys(keys: FixedBytes) -> list[str]:
     """Each raw key as 32 hex digits; '' for an empty one."""
+    # From the whole buffer: an item alone would lose its trailing zero bytes.
     text = keys.tobytes().hex()
     return [text[32 * n : 32 * n + 32] if key else "" for n, key in enumerate(keys.tolist())]
 
@@ -169,6 +172,7 @@ def save_index(
     Rows are ordered by code, then key, and URLs by hash: equal input in any order gives equal
     files.
     """
+    # Sorted by pHash once here: later generations map the file and search it as it is.
     ordered = signatures.take(np.lexsort((signatures.keys, signatures.phash)))
     save_array(folder / PHASH, ordered.phash)
     save_array(folder / PDQ, ordered.pdq)

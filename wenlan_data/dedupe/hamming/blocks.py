@@ -132,6 +132,8 @@ def choose_cut(
             distinct, distinct[-1] * np.arange(1, design.blocks) / design.blocks
         )
         edges = (0, *inner.tolist(), width)
+        # Where a few bits make most of the distinction, two borders fall on one bit, and the block
+        # between them would be empty.
         if len(set(edges)) <= design.blocks:
             continue
         shares = 0.5 ** np.diff(distinct[list(edges)])
@@ -146,4 +148,5 @@ def _agreement(left: Codes, right: Codes, width: int) -> NDArray[np.float64]:
     bits = np.arange(width, dtype=np.uint64)
     ones_left, ones_right = (((side[:, None] >> bits) & 1).mean(axis=0) for side in (left, right))
     agree: NDArray[np.float64] = ones_left * ones_right + (1 - ones_left) * (1 - ones_right)
+    # Bits that never agree would make the logarithm infinite.
     return np.maximum(agree, 2.0**-20)

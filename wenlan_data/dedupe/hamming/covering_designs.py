@@ -114,10 +114,14 @@ def keys_with_earlier(
     numbers = range(design.blocks)
     if not design.keys:
         for chosen in combinations(numbers, design.blocks - design.radius):
+            # Keys come in lexicographic order. A pair that also agrees in a block before the key's
+            # last one agrees in an earlier key: the one with that block in place of the last.
             yield chosen, [(n,) for n in numbers if n < chosen[-1] and n not in chosen]
     for place, key in enumerate(design.keys):
         smallest = list[int]()
         for more in sorted({earlier & ~key for earlier in design.keys[:place]}, key=int.bit_count):
+            # A pair that agrees in a set agrees in its subsets: only the smallest sets need a
+            # check.
             if not any(less & more == less for less in smallest):
                 smallest.append(more)
         yield _blocks_of(key), [_blocks_of(some) for some in smallest]

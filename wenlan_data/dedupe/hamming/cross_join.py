@@ -62,6 +62,8 @@ def _search_between(new: Codes, old: Codes, width: int, radius: int) -> Iterator
 def _between_band(new: Codes, old: Codes, band: Band, radius: int, width: int) -> Iterator[Codes]:
     left = band.move(new)
     left.sort()
+    # Where old codes far outnumber new ones, most share no key with any: these are left out before
+    # the sort.
     right = np.sort(_sharing_a_key(band, old, left, width))
     shift, low = np.uint64(band.key_shift), np.uint64((1 << band.key_shift) - 1)
     keys, starts, counts = np.unique(left >> shift, return_index=True, return_counts=True)
@@ -84,6 +86,7 @@ def _sharing_a_key(band: Band, old: Codes, left: Codes, width: int) -> Codes:
     parts = [NO_CODES]
     for start in range(0, len(old), limits.SCAN_CODES):
         moved = band.move(old[start : start + limits.SCAN_CODES])
+        # At most 22 bits of the key: the table takes 4 MiB. The others are compared after the sort.
         parts.append(moved[share_top_bits(moved, left, width, min(width - band.key_shift, 22))])
     return np.concatenate(parts)
 

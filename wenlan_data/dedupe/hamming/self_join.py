@@ -174,6 +174,8 @@ def _long_runs(moved: Codes, low: np.uint64) -> tuple[Indices, Indices]:
     inside = [np.empty(0, np.int64)]
     for start in range(0, max(len(moved) - MAX_SCAN_ROWS, 0), limits.SCAN_CODES):
         stop = min(start + limits.SCAN_CODES, len(moved) - MAX_SCAN_ROWS)
+        # Sorted codes with equal keys so far apart lie in a longer run: one comparison finds them
+        # all.
         same = (moved[start:stop] ^ moved[start + MAX_SCAN_ROWS : stop + MAX_SCAN_ROWS]) <= low
         inside.append(start + np.flatnonzero(same))
     keys, _ = distinct_codes(moved[np.concatenate(inside)] & ~low)
@@ -186,6 +188,7 @@ def _scan(moved: Codes, low: np.uint64, radius: int) -> Iterator[Codes]:
     one after, ..."""
     buffer = np.empty(limits.SCAN_CODES, np.uint64), np.empty(limits.SCAN_CODES, np.uint8)
     for start in range(0, len(moved) - 1, limits.SCAN_CODES):
+        # Longer runs were taken out before, so no partner lies farther behind a portion than this.
         chunk = moved[start : start + limits.SCAN_CODES + MAX_SCAN_ROWS]
         count, distance, alive = min(limits.SCAN_CODES, len(chunk) - 1), 1, len(chunk)
         # While many codes have a partner at this distance, slices are compared: a tenth of the time
