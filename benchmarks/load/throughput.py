@@ -2,7 +2,7 @@
 
 All run alternately on the same shards and cores.
 
-python -m benchmarks.load.throughput --photos ../shared/data/howtocook-site --runs 3
+python -m benchmarks.load.throughput --photos FOLDER --runs 3
 """
 
 import argparse
@@ -14,8 +14,8 @@ import sys
 import time
 from pathlib import Path
 
+from benchmarks.load.corpora import corpus_size, make_corpus, make_vocabulary
 from benchmarks.load.energon import energon
-from benchmarks.load.material import corpus_size, make_corpus, make_vocabulary
 from benchmarks.load.peers import PROGRAMS as PEERS
 from benchmarks.load.peers import Case
 from wenlan_data.load import Loader
