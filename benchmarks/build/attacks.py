@@ -1,5 +1,5 @@
-"""Generates texts that try to make a rule slow: the beginning of one of its patterns over and over,
-never the end.
+"""Generates texts that try to make a rule slow: they repeat the beginning of one of its patterns
+and never contain its end.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def attacks(characters: int, *, pairs: int, seed: int = 0) -> Iterator[tuple[str
     """Yields name and text of about `characters` characters: each unit repeated, and `pairs`
     mixtures of two units.
 
-    The texts of one name at different lengths begin with each other.
+    Of two texts with the same name, the shorter is a prefix of the longer.
     """
     random = Random(seed)
     for unit in UNITS:

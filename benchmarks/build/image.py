@@ -1,9 +1,9 @@
-r"""Images a second that one core checks and hashes, beside plain Pillow, Daft and imagededup.
+r"""Images per second that one core checks and hashes, beside plain Pillow, Daft and imagededup.
 
 python -m benchmarks.build.image [--howtocook FOLDER] [--peers FOLDER] [--rounds 5]
 
-`images_per_cpu_s` is by the processor time of this process and of the sandbox, which hardly changes
-when others use the machine; `images_per_s` is by the clock, the best round.
+`images_per_cpu_s` is by processor time of this process and of the sandbox, which hardly depends on
+other work on the machine; `images_per_s` is by wall clock, the best round.
 
 `--peers` is a folder made by
 pip install --no-deps --target FOLDER daft imagededup matplotlib contourpy cycler fonttools \
@@ -44,8 +44,8 @@ Work = Callable[[Sequence[bytes]], object]
 
 
 def plain(images: Sequence[bytes]) -> None:
-    """Pillow decodes, imagehash and pdqhash hash the whole image, hashlib the bytes; no check at
-    all."""
+    """Decodes with Pillow, hashes the whole image with imagehash and pdqhash, and the bytes with
+    hashlib. Checks nothing."""
     for data in images:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
@@ -55,20 +55,20 @@ def plain(images: Sequence[bytes]) -> None:
 
 
 def ours(images: Sequence[bytes]) -> None:
-    """Check, SHA-256, pHash and PDQ in the sandbox, as in a build."""
+    """Computes check, SHA-256, pHash and PDQ in the sandbox, as in a build."""
     for start in range(0, len(images), MAX_AT_ONCE):
         batch = images[start : start + MAX_AT_ONCE]
         sandbox.check_images(batch, [hashlib.sha256(data).hexdigest() for data in batch], RULES, 92)
 
 
 def ours_in_process(images: Sequence[bytes]) -> None:
-    """The same without the sandbox: the difference is the cost of isolation."""
+    """Does the same without the sandbox: the difference is the cost of isolation."""
     for data in images:
         check_image(data, RULES)
 
 
 def decoding(images: Sequence[bytes]) -> None:
-    """The decoding of the JPEG alone: the lower bound of a check."""
+    """Only decodes the JPEG: the lower bound of a check."""
     for data in images:
         header = read_header(data)
         if isinstance(header, JpegHeader):
@@ -76,7 +76,7 @@ def decoding(images: Sequence[bytes]) -> None:
 
 
 def daft_work(folder: Path) -> Work | None:
-    """Daft's decoding and its pHash, one column expression; no PDQ, no SHA-256, no check."""
+    """Returns Daft's decoding and pHash, one column expression; no PDQ, no SHA-256, no check."""
     sys.path.append(str(folder))
     try:
         import daft
@@ -92,7 +92,8 @@ def daft_work(folder: Path) -> Work | None:
 
 
 def imagededup_work(folder: Path) -> Work | None:
-    """imagededup's pHash of decoded arrays, as it requires them; no PDQ, no SHA-256, no check."""
+    """Returns imagededup's pHash of decoded arrays, as it requires them; no PDQ, SHA-256 or
+    check."""
     sys.path.append(str(folder))
     try:
         from imagededup.methods import PHash
@@ -110,15 +111,15 @@ def imagededup_work(folder: Path) -> Work | None:
 
 @dataclass(frozen=True)
 class Rates:
-    """Images a second of each method."""
+    """Images per second of each method."""
 
     images_per_cpu_s: dict[str, float]
     images_per_s: dict[str, float]
 
 
 def measured(works: dict[str, Work], images: Sequence[bytes], rounds: int) -> Rates:
-    """Measures in turns: the median round by processor time, and the best by the clock, which
-    others can only slow down."""
+    """Measures all methods in alternating rounds: the median round by processor time, and the best
+    by wall clock, which other work can only slow down."""
     cpu: dict[str, list[float]] = {name: [] for name in works}
     wall: dict[str, list[float]] = {name: [] for name in works}
     for work in works.values():
@@ -139,7 +140,8 @@ def measured(works: dict[str, Work], images: Sequence[bytes], rounds: int) -> Ra
 
 
 def of_set(works: dict[str, Work], images: Sequence[bytes], rounds: int) -> dict[str, object]:
-    """Rates for a set of images, and the ratio of ours to each of the others by processor time."""
+    """Returns rates for a set of images, and the ratio of ours to each other method by processor
+    time."""
     rates = measured(works, images, rounds)
     found = rates.images_per_cpu_s
     ratios = {
@@ -185,7 +187,7 @@ def main() -> None:
         sets["howtocook"] = [path.read_bytes() for path in paths]
     for name, images in sets.items():
         print(
-            json.dumps({"pictures": name, "core": core, **of_set(works, images, options.rounds)}),
+            json.dumps({"input": name, "core": core, **of_set(works, images, options.rounds)}),
             flush=True,
         )
 

@@ -1,7 +1,7 @@
 """Images per second of `wenlan-data build` and of img2dataset, from one server, on the same cores,
-in turns.
+in alternating runs.
 
-    python -m benchmarks.build.img2dataset                      # 20,000 pictures, 3 runs: about 20 minutes
+    python -m benchmarks.build.img2dataset                      # 20,000 images, 3 runs: about 20 minutes
     python -m benchmarks.build.img2dataset --images 500 --runs 1 --table-rows 0
 
 Progress goes to stderr; stdout gets one JSON line. What each figure means is in
@@ -41,7 +41,7 @@ LIBRARIES = (
 
 
 def main() -> None:
-    """Make the pictures, run both in turns, print the line."""
+    """Makes the images, runs both programs alternately, and prints one JSON line."""
     options = _options()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
     work: Path = options.work
@@ -74,7 +74,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--modes", nargs="+", choices=list(MODES), default=list(MODES))
     parser.add_argument(
-        "--cores", type=int, default=2, help="shared by the server and the program that runs"
+        "--cores", type=int, default=2, help="shared by the server and the program that is measured"
     )
     parser.add_argument(
         "--img2dataset",
@@ -83,13 +83,21 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--work", type=Path, default=Path("bench-out"))
     parser.add_argument(
-        "--table-rows", type=int, default=0, help="also measure a table of so many rows (5000000)"
+        "--table-rows",
+        type=int,
+        default=0,
+        help="also measure a table of this many rows, such as 5000000",
     )
     parser.add_argument(
-        "--table-good", type=int, default=2000, help="rows at its beginning that exist"
+        "--table-good",
+        type=int,
+        default=2000,
+        help="rows at the beginning of the table whose images exist",
     )
     parser.add_argument(
-        "--whole-table", action="store_true", help="do not stop it after the first shard"
+        "--whole-table",
+        action="store_true",
+        help="build the whole table instead of stopping after the first shard",
     )
     return parser.parse_args()
 
@@ -105,7 +113,7 @@ def _compare(options: argparse.Namespace, work: Path) -> dict[str, object]:
             for run in range(options.runs):
                 ours.append(run_wenlan(work, table, host, mode, options.images, options.cores))
                 theirs.append(run_img2dataset(peer, work, table, mode, options.images))
-                _say(
+                _log(
                     f"{mode}, run {run}: wenlan-data {ours[-1].seconds:.1f} s, img2dataset {theirs[-1][0]:.1f} s"
                 )
             modes[mode] = _figures(options.images, ours, theirs)
@@ -152,7 +160,7 @@ def _versions(given: Path | None, work: Path) -> dict[str, str]:
     }
 
 
-def _say(line: str) -> None:
+def _log(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 

@@ -21,10 +21,10 @@ STOP_TIMEOUT_S = 120
 
 
 def measure_table(work: Path, rows: int, good: int, whole: bool) -> dict[str, object]:
-    """Build from a table of `rows` rows whose first `good` exist; stop after the first shard unless
-    `whole`.
+    """Builds from a table of `rows` rows, of which the first `good` exist. Stops after the first
+    shard unless `whole`.
 
-    Bytes are the peak resident memory of the process that took most.
+    Bytes are the peak resident memory of the largest process.
     """
     make_photos(work / "photos", good)
     out = work / "large"

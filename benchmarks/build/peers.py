@@ -1,4 +1,4 @@
-"""Runs one program once, as a user would, and checks that it wrote every picture."""
+"""Runs one program once, as a user would, and checks that it wrote every image."""
 
 import json
 import os
@@ -17,13 +17,12 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 COMMAND = [sys.executable, "-c", "from wenlan_data.cli.main import main; main()"]
 PEER_SETTINGS = {"processes_count": 2, "thread_count": 64, "number_sample_per_shard": 10_000}
 MODES = {
-    # Pictures that fit are passed through by both: `skip_reencode` is img2dataset's fastest way.
+    # Both store images that fit unchanged: `skip_reencode` is img2dataset's fastest mode.
     "as_is": (
         ["--set", "image.max_side_px=1024"],
         ["--resize_mode", "no", "--skip_reencode", "True"],
     ),
-    # img2dataset's default: without `skip_reencode` every picture is encoded anew, larger than it
-    # was.
+    # img2dataset's default: without `skip_reencode` every image is encoded again, and grows.
     "as_is_reencoded": (["--set", "image.max_side_px=1024"], ["--resize_mode", "no"]),
     # `keep_ratio` brings the shorter side to 384, so both write 512x384, at the same quality.
     "resized": (
@@ -31,7 +30,7 @@ MODES = {
         ["--resize_mode", "keep_ratio", "--image_size", "384", "--encode_quality", "92"],
     ),
 }
-"""Name to the options of wenlan-data and of img2dataset."""
+"""Mode to the options of wenlan-data and of img2dataset."""
 
 _SOURCES = """\
 network: {{allow: ["{host}"]}}
@@ -42,8 +41,8 @@ sources: [{{kind: table, path: "{table}", url: url, text: text}}]
 
 @dataclass(frozen=True, slots=True)
 class OurRun:
-    """One run of wenlan-data: seconds in all, and by phase as it reports them (`executor`: the
-    start of Ray)."""
+    """One run of wenlan-data: total seconds, and seconds by phase as it reports them (`executor`
+    is the start of Ray)."""
 
     seconds: float
     processor_seconds: float
@@ -51,12 +50,12 @@ class OurRun:
 
     @property
     def seconds_without_start(self) -> float:
-        """Without the start of Ray."""
+        """Total seconds without the start of Ray."""
         return self.seconds - self.phase_seconds.get("executor", 0.0)
 
 
 def run_wenlan(work: Path, table: Path, host: str, mode: str, images: int, workers: int) -> OurRun:
-    """Build a corpus."""
+    """Builds a corpus."""
     out = _fresh(work / "wenlan")
     sources = write_sources(work, host, table)
     command = [
@@ -85,7 +84,7 @@ def run_wenlan(work: Path, table: Path, host: str, mode: str, images: int, worke
 def run_img2dataset(
     peer: Path, work: Path, table: Path, mode: str, images: int
 ) -> tuple[float, float]:
-    """Download the same table; seconds in all, and seconds of processors."""
+    """Downloads the same table. Returns total seconds and processor seconds."""
     out = _fresh(work / "img2dataset-out")
     arguments = [
         "--url_list",
@@ -120,14 +119,14 @@ def run_img2dataset(
 
 
 def write_sources(work: Path, host: str, table: Path) -> Path:
-    """A sources file that opens `host`."""
+    """Writes a sources file that permits requests to `host`."""
     path = work / "sources.yaml"
     path.write_text(_SOURCES.format(host=host, table=table.resolve()), encoding="utf-8")
     return path
 
 
 def find_img2dataset(given: Path | None, work: Path) -> Path:
-    """Its command: the given one, or that of an environment of its own, made on demand."""
+    """Returns the path of its command: `given`, or that of an environment created on demand."""
     folder = work / "img2dataset"
     command = given or folder / "bin" / "img2dataset"
     if not command.is_file() and given is None:
@@ -141,7 +140,7 @@ def find_img2dataset(given: Path | None, work: Path) -> Path:
 
 
 def img2dataset_version(given: Path | None, work: Path) -> str:
-    """The version that its environment holds; empty where it was not needed."""
+    """Returns the version in its environment; empty if img2dataset was not needed."""
     python = (given or work / "img2dataset" / "bin" / "img2dataset").parent / "python"
     if not python.is_file():
         return ""
@@ -152,7 +151,8 @@ def img2dataset_version(given: Path | None, work: Path) -> str:
 
 
 def environment() -> dict[str, str]:
-    """Ours, with the repository importable and the peer kept from asking for updates."""
+    """Returns our environment, with the repository importable and the update checks of a peer
+    off."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "NO_ALBUMENTATIONS_UPDATE": "1"}
 
@@ -165,5 +165,5 @@ def _fresh(folder: Path) -> Path:
 def _expect(images: int, written: int, program: str) -> None:
     if written != images:
         raise SystemExit(
-            f"{program} wrote {written} of {images} pictures: the times cannot be compared"
+            f"{program} wrote {written} of {images} images: the times cannot be compared"
         )

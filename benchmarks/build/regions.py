@@ -1,7 +1,8 @@
-"""The cost of each detector on one core, and the recall of `proposals` on yolox's confident boxes.
+"""Measures the cost of each detector on one core, and the recall of `proposals` on the confident
+boxes of yolox.
 
-Images a second are by processor time, which hardly changes when others use the machine; on a GPU,
-by the clock.
+Images per second are by processor time, which hardly depends on other work on the machine; on a
+GPU, by wall clock.
 
 Each FOLDER holds photographs, at any depth:
 
@@ -36,7 +37,8 @@ Found = tuple[list[BoxArray], float]
 
 
 def stored_images(folders: Sequence[Path], most: int) -> list[Pixels]:
-    """At most `most` of the photographs, evenly chosen, normalised as for a shard and decoded."""
+    """Returns at most `most` of the photographs, evenly chosen, normalised as for a shard and
+    decoded."""
     paths = sorted(
         path
         for folder in folders
@@ -54,7 +56,7 @@ def stored_images(folders: Sequence[Path], most: int) -> list[Pixels]:
 def boxes_of(
     detector: Detector, images: Sequence[Pixels], clock: Clock = time.process_time
 ) -> Found:
-    """The boxes in each image, best first, and images a second by `clock`."""
+    """Returns the boxes in each image, best first, and images per second by `clock`."""
     find = detector.load()
     find(images[:1])
     start = clock()
@@ -66,8 +68,8 @@ def boxes_of(
 
 
 def faster_rcnn_per_s(architecture: str, images: Sequence[Pixels], device: str) -> float:
-    """Images a second with random weights: the time of trained ones, apart from NMS on other
-    boxes."""
+    """Measures images per second with random weights. They take the time of trained ones, except
+    for NMS, whose boxes differ."""
     import torch
     from torchvision.models import detection
 
@@ -84,7 +86,7 @@ def faster_rcnn_per_s(architecture: str, images: Sequence[Pixels], device: str) 
 
 
 def plain_order(image: Pixels) -> BoxArray:
-    """Every box of OpenCV's selective search, in its own order."""
+    """Returns every box of OpenCV's selective search, in its own order."""
     import cv2
 
     small = _shrink(image, Proposals().width_px)
@@ -97,7 +99,8 @@ def plain_order(image: Pixels) -> BoxArray:
 
 
 def recall(found: Sequence[BoxArray], wanted: Sequence[BoxArray]) -> dict[str, float]:
-    """Share of the wanted boxes that the first 36, 100 and all boxes match at IoU 0.5."""
+    """Returns the shares of the expected boxes that the first 36, the first 100 and all boxes match
+    at IoU 0.5."""
     hits = dict.fromkeys(FIRST, 0)
     for boxes, own in zip(found, wanted, strict=True):
         overlap = iou(boxes, own)
@@ -120,16 +123,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--weights", required=True)
-    parser.add_argument("--images", type=int, default=1000, help="At most, evenly chosen.")
+    parser.add_argument("--images", type=int, default=1000, help="Maximum number, evenly chosen.")
     parser.add_argument(
         "--faster-rcnn",
         type=int,
         default=0,
         metavar="N",
-        help="Measure it on the first N images too.",
+        help="Also measure faster_rcnn on the first N images.",
     )
     parser.add_argument(
-        "--device", default="cpu", help="Of faster_rcnn; a GPU is measured by the clock."
+        "--device", default="cpu", help="Device of faster_rcnn; a GPU is measured by wall clock."
     )
     options = parser.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})

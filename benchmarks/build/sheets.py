@@ -25,7 +25,7 @@ TITLE_PX = 16
 
 
 def sheet(rows: Sequence[Sequence[tuple[str, Image.Image]]], cell: tuple[int, int]) -> Image.Image:
-    """Images with titles, row by row, each fitted into a cell of (width, height) pixels."""
+    """Draws images with titles, row by row, each fitted into a cell of (width, height) pixels."""
     width, height = cell
     whole = Image.new(
         "RGB", (width * max(map(len, rows)), (height + TITLE_PX) * len(rows)), "white"
@@ -43,7 +43,7 @@ def sheet(rows: Sequence[Sequence[tuple[str, Image.Image]]], cell: tuple[int, in
 
 
 def modes() -> Image.Image:
-    """The stored form of each mode of one photograph, and below it a reference conversion."""
+    """Draws the stored form of each mode of one photograph, and below it a reference conversion."""
     photo = Image.fromarray(skimage.data.chelsea()).resize((300, 200))  # type: ignore[no-untyped-call]
     made = [
         (case, srgb_pixels(normalise(case.data, max_side_px=1024, jpeg_quality=92).jpeg))
@@ -58,7 +58,7 @@ def modes() -> Image.Image:
 
 
 def detectors(weights: str) -> Image.Image:
-    """Six images across, one detector a row: at most 36 regions each."""
+    """Draws six images per row, one row per detector, with at most 36 regions each."""
     names = ("astronaut", "chelsea", "coffee", "stereo_motorcycle")
     loaded = [getattr(skimage.data, name)() for name in names]
     scenes = [one[0] if isinstance(one, tuple) else one for one in loaded] + list(

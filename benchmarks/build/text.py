@@ -1,5 +1,5 @@
-"""Measures captions a second of one core: the default text rules, data-juicer's nearest chain, and
-rules under attack.
+"""Measures captions per second of one core: the default text rules, data-juicer's nearest chain,
+and rules under attack.
 
     python -m benchmarks.build.text                 # generated lines; data-juicer is installed into bench-out/
     python -m benchmarks.build.text --lines captions.jsonl --copies 20
@@ -34,7 +34,7 @@ ATTACK_CHARACTERS = 100_000
 
 
 def main() -> None:
-    """Measures and prints the line."""
+    """Prints one JSON line."""
     options = _options()
     result: dict[str, object] = {}
     if options.attacks:
@@ -57,12 +57,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--lines", type=Path, help="JSON lines with `text`; default: 5,000 generated lines"
     )
-    parser.add_argument("--copies", type=int, default=4, help="how often the lines are taken")
+    parser.add_argument("--copies", type=int, default=4, help="how often the lines are repeated")
     parser.add_argument("--runs", type=int, default=3, help="medians are reported")
     parser.add_argument("--data-juicer", default="", help="the python of its environment, or none")
-    parser.add_argument("--attacks", action="store_true", help="the rules under attack instead")
     parser.add_argument(
-        "--pairs", type=int, default=100, help="of --attacks: mixtures of two beginnings"
+        "--attacks", action="store_true", help="measure the rules under attack instead"
+    )
+    parser.add_argument(
+        "--pairs", type=int, default=100, help="with --attacks: number of mixtures of two units"
     )
     parser.add_argument("--work", type=Path, default=Path("bench-out"))
     return parser.parse_args()
@@ -100,7 +102,7 @@ def _ours(lines: Sequence[str], runs: int) -> dict[str, object]:
 
 
 def _per_s(work: object, count: int, runs: int) -> float:
-    """Lines a CPU second, the median of the runs."""
+    """Returns lines per CPU second, the median of the runs."""
     assert callable(work)
     seconds = []
     for _ in range(runs):
@@ -151,8 +153,8 @@ def _install(work: Path) -> str:
 
 
 def _ratios(result: dict[str, object]) -> dict[str, float]:
-    """Our speed over data-juicer's for the same lines: over its operators alone, and over its
-    `process`.
+    """Returns our speed over data-juicer's on the same lines: over its operators alone, and over
+    its `process`.
     """
     theirs = result["data_juicer"]
     assert isinstance(theirs, dict)
@@ -187,7 +189,8 @@ def under_attack(rule: Rule, pairs: int) -> dict[str, object]:
 
 
 def _best(rule: Rule, text: str) -> float:
-    """CPU seconds; the best of three if it takes long, since other processes run on the machine."""
+    """Returns CPU seconds; the best of three runs if it takes long, since other processes may
+    run."""
     seconds = []
     for _ in range(3):
         before = time.process_time()

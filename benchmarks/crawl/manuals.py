@@ -1,8 +1,8 @@
-"""Four real sites of Debian packages and of a recipe collection, served as four hosts and crawled
-to their ends.
+"""Crawls four real sites, three of Debian packages and one of recipes, served as four hosts, until
+no page is left.
 
-Compares the requested pages with those that a walk over the files finds reachable: each once, none
-missing.
+Compares the requested pages with those that a walk over the files finds reachable: each must be
+requested once, and none may be missing.
 """
 
 import argparse
@@ -51,7 +51,7 @@ class Handler(SimpleHTTPRequestHandler):
 
 
 class Links(HTMLParser):
-    """Every place that links a page."""
+    """Collects the URLs that a page links to."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Links(HTMLParser):
         self.base = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note where it leads."""
+        """Records the target of a link."""
         given = dict(attrs)
         if tag == "base" and not self.base:
             self.base = given.get("href") or ""
@@ -71,7 +71,7 @@ class Links(HTMLParser):
 
 
 def reachable(folder: Path, start: str) -> set[str]:
-    """Files that links lead to from `start` and robots.txt allows."""
+    """Returns the files that are reachable by links from `start` and allowed by robots.txt."""
     scope, robots = Scope(hosts=("h:80",)), folder / "robots.txt"
     rules = Protego.parse(robots.read_text("utf-8") if robots.is_file() else "")
     seen, waiting = {start}, [start]
@@ -98,7 +98,7 @@ def reachable(folder: Path, start: str) -> set[str]:
 
 
 def main() -> None:
-    """Print one JSON line."""
+    """Prints one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("bench-out/manuals"))
     parser.add_argument("--recipes", type=Path, default=Path("../shared/data/howtocook-site"))
@@ -184,8 +184,7 @@ def _build(out: Path, hosts: list[str], starts: list[str]) -> dict[str, object]:
 
 
 def _watch(pid: int, plan: Path, seen: dict[str, list[Seen]]) -> None:
-    """Note the largest process of each kind, again and again; the crawl is over once a generation
-    is planned."""
+    """Samples the largest process of each kind. The crawl is over when a generation is planned."""
     while "VmRSS" in status_of(pid):
         now = Counter({"driver": _mib(pid)})
         for child in descendants(pid)[1:]:
@@ -196,7 +195,8 @@ def _watch(pid: int, plan: Path, seen: dict[str, list[Seen]]) -> None:
 
 
 def _by_quarter(seen: list[Seen]) -> dict[str, list[int]]:
-    """Of each kind of process the largest resident memory in each quarter of the time, in MiB."""
+    """Returns the largest resident memory of each kind of process in each quarter of the time, in
+    MiB."""
     quarters = [seen[len(seen) * n // 4 : len(seen) * (n + 1) // 4] for n in range(4)]
     return {
         kind: [max((one[kind] for one in part), default=0) for part in quarters] for kind in KINDS

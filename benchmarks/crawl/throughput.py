@@ -1,5 +1,5 @@
-"""The crawl alone: requests a second over many hosts, memory of a long queue, cost of the decoding
-process."""
+"""Measures parts of a crawl: requests per second over many hosts, memory of a long queue, cost of
+the sandbox process."""
 
 import argparse
 import asyncio
@@ -24,6 +24,7 @@ from wenlan_data.fetch.background import MAX_AT_ONCE
 from wenlan_data.fetch.step import FetchPart
 from wenlan_data.image.check import check_image
 from wenlan_data.image.rules import ImageRules
+from wenlan_data.layout import REQUESTED_URLS
 from wenlan_data.sandbox import client as sandbox
 from wenlan_data.tables import FRONTIER, WANTED
 from wenlan_data.testing import make_image
@@ -37,7 +38,7 @@ ROUNDS = 9
 
 
 def main() -> None:
-    """Print one JSON line."""
+    """Prints one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hosts", type=int, default=1000)
     parser.add_argument("--requests-a-host", type=int, default=10)
@@ -87,13 +88,16 @@ def _throughput(hosts: int, each: int) -> dict[str, float]:
 
 def _serve(hosts: int, ports: list[int], ready: threading.Event) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
-    answer, none = head % len(SMALL) + SMALL, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+    image, missing = (
+        head % len(SMALL) + SMALL,
+        b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+    )
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
                 request = await reader.readuntil(b"\r\n\r\n")
-                writer.write(answer if b".jpg " in request[:100] else none)
+                writer.write(image if b".jpg " in request[:100] else missing)
         except (OSError, asyncio.IncompleteReadError):
             writer.close()
 
@@ -107,8 +111,8 @@ def _serve(hosts: int, ports: list[int], ready: threading.Event) -> None:
 
 
 def _queue(count: int) -> dict[str, float]:
-    """Two rounds over a queue of so many addresses: the first from a list of links, the second from
-    what waits."""
+    """Measures two rounds of the frontier over `count` URLs: the first reads a list of links, the
+    second the URLs that the first left in the queue."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         links = folder / "links"
@@ -127,7 +131,9 @@ def _queue(count: int) -> dict[str, float]:
             started = time.monotonic()
             receipt = part(out)
             seconds.append(round(time.monotonic() - started, 1))
-            part = FrontierPart(before=str(out), requested=(str(out / "asked.npy"),), limits=limits)
+            part = FrontierPart(
+                before=str(out), requested=(str(out / REQUESTED_URLS),), limits=limits
+            )
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
     waiting = receipt.details.waiting
     return {"queued": count, "before_mib": before_mib, "peak_mib": peak_mib, "waiting_at_the_end": waiting,
@@ -150,18 +156,18 @@ def _links(start: int, count: int) -> pa.Table:
 
 
 def _in_a_process(work: object, count: int) -> dict[str, float]:
-    """In a process of its own, so that the peak is its own."""
+    """Runs in a new process, so that the peak of memory belongs to this measurement alone."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         found: dict[str, float] = pool.apply(work, (count,))  # type: ignore[arg-type]
         return found
 
 
 def _isolation(count: int) -> dict[str, float]:
-    """Milliseconds of `examine` a good picture of 800x600, in this process and in the decoding
-    process, in turns.
+    """Measures the check of a valid image of 800x600 in this process and in the sandbox process,
+    in alternating rounds.
 
-    Of processor time, of both processes together, and of the clock; the least of the rounds, since
-    what else the machine does only adds.
+    Milliseconds of processor time (of both processes together) and of wall clock; the minimum of
+    the rounds, since other work on the machine can only add to it.
     """
     rules, made = ImageRules(), [make_image(n, width=800, height=600) for n in range(20)]
     sandbox.check_image(made[0], rules)
@@ -179,15 +185,15 @@ def _isolation(count: int) -> dict[str, float]:
 
 
 def digests(images: list[bytes]) -> list[str]:
-    """SHA-256 of each, in hexadecimal."""
+    """Returns the SHA-256 of each image, in hexadecimal."""
     return [hashlib.sha256(data).hexdigest() for data in images]
 
 
 def _spent(
     work: Callable[[list[bytes]], object], made: list[bytes], count: int
 ) -> tuple[float, float]:
-    """Processor seconds of this process and all below it, and of the clock; as many at once as a
-    build takes."""
+    """Returns processor seconds of this process and its descendants, and wall-clock seconds.
+    `MAX_AT_ONCE` images are checked at a time, as in a build."""
     cpu_s, wall_s = _cpu_s(), time.monotonic()
     for start in range(0, count, MAX_AT_ONCE):
         work([made[n % len(made)] for n in range(start, min(start + MAX_AT_ONCE, count))])
@@ -195,7 +201,7 @@ def _spent(
 
 
 def _cpu_s() -> float:
-    # In nanoseconds, where the times of /proc/PID/stat are counted in hundredths of a second.
+    # schedstat counts nanoseconds; the times in /proc/PID/stat are hundredths of a second.
     threads = [
         one
         for pid in descendants(os.getpid())

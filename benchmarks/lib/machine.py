@@ -1,4 +1,4 @@
-"""Processor time of a command with everything it starts, processes that others reap included."""
+"""Processor time of a command and all processes that it starts, also those that others reap."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,8 @@ _BUSY = (0, 1, 2, 5, 6)
 
 
 def busy_s() -> float:
-    """Seconds that all processors of this machine were busy since it started, without its servers.
+    """Returns the seconds that all processors of this machine were busy since boot, without
+    servers.
 
     Only differences are meaningful, and only if nothing else runs.
     """

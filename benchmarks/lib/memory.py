@@ -28,11 +28,11 @@ class MemoryWatch:
         self._thread.join()
 
     def largest_bytes(self) -> int:
-        """Peak of the largest process."""
+        """Returns the peak of the largest process."""
         return max(self._peaks.values(), default=0)
 
     def largest_name(self) -> str:
-        """Name of that process."""
+        """Returns the name of that process."""
         return (
             self._names[max(self._peaks, key=lambda pid: self._peaks[pid])] if self._peaks else ""
         )
@@ -47,7 +47,7 @@ class MemoryWatch:
 
 
 def descendants(root_pid: int) -> list[int]:
-    """The process ids below `root_pid`, itself first."""
+    """Returns the process ids below `root_pid`, itself first."""
     children: dict[int, list[int]] = defaultdict(list)
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -59,7 +59,7 @@ def descendants(root_pid: int) -> list[int]:
 
 
 def status_of(pid: int) -> dict[str, str]:
-    """The fields of `/proc/PID/status`; empty where the process is gone."""
+    """Returns the fields of `/proc/PID/status`; empty if the process has ended."""
     # A process may end between being listed and being read.
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()

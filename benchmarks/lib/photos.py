@@ -1,5 +1,5 @@
-"""Makes the images that the benchmarks read: different JPEGs of 800x600 pixels and about 80 kB,
-once.
+"""Generates the images that the benchmarks read, all different: JPEGs of 800x600 pixels, about 80
+kB.
 
 python -m benchmarks.lib.photos --images 20000 --out bench-out/photos
 """
@@ -23,15 +23,16 @@ kB."""
 
 
 def photo_name(index: int) -> str:
-    """Path of image `index` below the root: a thousand images per folder."""
+    """Returns the path of image `index` below the root: a thousand images per folder."""
     return f"{index // 1000:03d}/{index:06d}.jpg"
 
 
 def make_photo(index: int) -> bytes:
-    """The JPEG of image `index`: cloudy colours, and grain with the falling spectrum of a
+    """Returns the JPEG of image `index`: clouds of colour, and grain with the falling spectrum of a
     photograph.
 
-    Depends on `index` alone. Two images differ in their coarsest shapes: none are near-duplicates.
+    Depends on `index` alone. All images differ in their coarsest shapes, so none are
+    near-duplicates.
     """
     random = np.random.default_rng(index)
     canvas = np.full((HEIGHT_PX, WIDTH_PX, 3), 128, np.float32)
@@ -61,14 +62,14 @@ def _write(root: Path, index: int) -> int:
 def make_photos(root: Path, images: int, processes: int = 2) -> int:
     """Writes those of the first `images` images that are missing under `root`.
 
-    Returns the bytes of all.
+    Returns the total size in bytes.
     """
     with multiprocessing.Pool(processes) as pool:
         return sum(pool.imap_unordered(partial(_write, root), range(images), chunksize=100))
 
 
 def main() -> None:
-    """Makes the images and prints how large they are."""
+    """Generates the images and prints their size."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--out", type=Path, default=Path("bench-out/photos"))

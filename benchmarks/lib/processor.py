@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def cpu_s() -> float:
-    """Seconds since their starts; processes that have ended are not counted."""
+    """Returns their processor seconds since they started; ended processes are not counted."""
     return time.process_time() + sum(_cpu_ns(child) for child in _children(os.getpid())) / 1e9
 
 

@@ -35,8 +35,8 @@ def _prepared(case: Case) -> Path:
 
     folder = case.work / f"energon-{case.corpus.name}"
     names = [Path(tar).name for tar in case.tars]
-    about = folder / ".nv-meta" / "dataset.yaml"
-    if not about.is_file():
+    description = folder / ".nv-meta" / "dataset.yaml"
+    if not description.is_file():
         folder.mkdir(exist_ok=True)
         for tar in case.tars:
             link = folder / Path(tar).name
@@ -45,7 +45,7 @@ def _prepared(case: Case) -> Path:
         BaseWebdatasetFactory.prepare_dataset(
             EPath(str(folder.resolve())), names, split_parts_ratio=[("train", 1.0)], workers=1
         )
-        about.write_text(_DATASET)
+        description.write_text(_DATASET)
     return folder
 
 

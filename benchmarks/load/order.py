@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.load.material import TEXT
+from benchmarks.load.corpora import TEXT
 from wenlan_data import testing
 from wenlan_data.load import Loader, ShuffleSettings
 from wenlan_data.load.shuffle import CorpusQuota, EpochOrder
@@ -151,7 +151,7 @@ def _gap(group: NDArray[np.int64]) -> float:
 
 
 def _alike(group: NDArray[np.int64], batch: int = 256) -> float:
-    """Returns the mean number of pairs of one group in a batch."""
+    """Returns the mean number of pairs of samples in a batch that belong to the same group."""
     rows = np.sort(group[: len(group) // batch * batch].reshape(-1, batch), axis=1)
     return float((np.diff(rows, axis=1) == 0).sum(1).mean())
 

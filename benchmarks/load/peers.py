@@ -1,4 +1,5 @@
-"""One function per program: endless batches of uint8 (B, 3, S, S) and token ids.
+"""Defines one function per program, which yields endless batches of uint8 (B, 3, S, S) and token
+ids.
 
 Every peer uses `decode_turbo`, our decoder, except the two that run as their documentation shows.
 """
@@ -20,7 +21,7 @@ from wenlan_data.shard.reader import read_tar, shard_paths
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """The task, equal for all programs."""
+    """The task, the same for all programs."""
 
     corpus: Path
     vocabulary: Path
@@ -31,7 +32,7 @@ class Case:
 
     @property
     def tars(self) -> list[str]:
-        """The shards."""
+        """Returns the paths of the shards."""
         return [str(path) for path in shard_paths([self.corpus])]
 
 
@@ -39,7 +40,7 @@ Pair = tuple[torch.Tensor, str]
 
 
 def ours(case: Case) -> Iterator[int]:
-    """`Loader` with boxes and masks, which no peer delivers."""
+    """Uses `Loader` with boxes and masks, which no peer delivers."""
     epoch = 0
     while True:
         for batch in Loader(
@@ -55,7 +56,7 @@ def ours(case: Case) -> Iterator[int]:
 
 
 def ours_without_boxes(case: Case) -> Iterator[int]:
-    """`Loader` without regions, so the JSON is not parsed."""
+    """Uses `Loader` without regions, so the JSON is not parsed."""
     epoch = 0
     while True:
         for batch in Loader(
@@ -72,7 +73,7 @@ def ours_without_boxes(case: Case) -> Iterator[int]:
 
 
 def our_stream(case: Case) -> Iterator[int]:
-    """`SampleStream` in a plain `DataLoader`."""
+    """Uses `SampleStream` in a plain `DataLoader`."""
     collate = Collate(case)
     return _repeated(
         lambda: DataLoader(
@@ -86,7 +87,8 @@ def our_stream(case: Case) -> Iterator[int]:
 
 
 def webdataset_plain(case: Case) -> Iterator[int]:
-    """As its README shows: decode to PIL, a torchvision transform, batches by the DataLoader."""
+    """Uses it as its README shows: decode to PIL, a torchvision transform, batches by the
+    DataLoader."""
     import webdataset
     from torchvision.transforms import v2
 
@@ -109,7 +111,7 @@ def webdataset_plain(case: Case) -> Iterator[int]:
 
 
 def webdataset_tuned(case: Case) -> Iterator[int]:
-    """With our decoder, no JSON, and batches made in the workers."""
+    """Uses it with our decoder, no JSON, and batches made in the workers."""
     import webdataset
 
     turbo, collate = Turbo(case.size_px), Collate(case)
@@ -127,7 +129,7 @@ def webdataset_tuned(case: Case) -> Iterator[int]:
 
 
 def datasets_streaming(case: Case) -> Iterator[int]:
-    """Hugging Face datasets, streaming, without decoding, then our decoder."""
+    """Streams with Hugging Face `datasets` without decoding, then decodes with our decoder."""
     import datasets
 
     found = datasets.load_dataset(
@@ -152,7 +154,7 @@ def datasets_streaming(case: Case) -> Iterator[int]:
 
 
 def mosaicml_streaming(case: Case) -> Iterator[int]:
-    """Converted to MDS, read locally."""
+    """Reads shards that were converted to MDS."""
     from streaming import MDSWriter, StreamingDataset
 
     folder = case.work / f"mds-{case.corpus.name}"
@@ -172,7 +174,7 @@ def mosaicml_streaming(case: Case) -> Iterator[int]:
 
 
 def litdata(case: Case) -> Iterator[int]:
-    """Converted to its chunks by `optimize`, read locally by its own loader."""
+    """Reads chunks that `optimize` made, with its own loader."""
     from litdata import StreamingDataLoader, StreamingDataset, optimize
 
     folder = case.work / f"litdata-{case.corpus.name}"
@@ -194,7 +196,7 @@ def litdata(case: Case) -> Iterator[int]:
 
 
 def spdl(case: Case) -> Iterator[int]:
-    """Its tar iterator and its pipeline of threads in this process, with our decoder."""
+    """Uses its tar iterator and its pipeline of threads in this process, with our decoder."""
     from spdl.io import iter_tarfile
     from spdl.pipeline import PipelineBuilder
 

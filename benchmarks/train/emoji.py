@@ -1,13 +1,14 @@
-"""Retrieval on emoji: trains on three drawing styles, tests on a fourth, beside heads on frozen
-features.
+"""Trains on emoji in three drawing styles, and measures retrieval on a fourth, beside a baseline of
+heads on frozen features.
 
 python -m benchmarks.train.emoji --work FOLDER [--splits noto,fluent,unseen] [--seeds 0,1,2] [--from-nothing]
 
 Needs npm and pip for the packages named in `emoji_corpora.py` (260 MB), and resvg-py to draw
-OpenMoji's SVG. The bar is the frozen-feature baseline (MobileNetV2 and e5-small frozen, two MLP
-heads, InfoNCE): `BAR`. A run that was stopped is resumed. The settings were chosen on the splits
-`choice*`, which test on other emoji and another style than the reported splits; those of `unseen`
-on folds of the seen emoji, its steps and tokens after its results were known (README.md).
+OpenMoji's SVG. `BASELINE` holds the recalls to compare with: MobileNetV2 and e5-small frozen, two
+MLP heads, InfoNCE. A run that was stopped is resumed. The settings were chosen on the splits
+`choice*`, which test on other emoji and another style than the reported splits. Those of `unseen`
+were chosen on folds of the seen emoji, except for its steps and tokens, which were chosen after its
+results were known (README.md).
 """
 
 import argparse
@@ -22,14 +23,14 @@ from benchmarks.train.emoji_backbones import e5_small, mobilenet
 from benchmarks.train.emoji_corpora import SHARES, corpora
 from wenlan_data.model.config import load_config
 
-BAR = {
+BASELINE = {
     "noto": {"image_to_text": (29.2, 52.3, 62.6), "text_to_image": (29.8, 54.9, 63.9)},
     "fluent": {"image_to_text": (11.5, 27.2, 36.8), "text_to_image": (12.6, 30.9, 39.8)},
     "unseen": {"image_to_text": (28.4, 51.4, 62.4), "text_to_image": (30.0, 50.8, 63.6)},
 }
 """Recall at 1, 5 and 10 in percent."""
 CUTS = (1, 5, 10)
-# Hues matter here: a blue heart is no violet one.
+# No jitter of the hue: a blue heart is not a violet one.
 SETTINGS = (
     "text.choose=caption", "text.max_tokens=24", "batch_size=64", "negatives.queue=1024", "max_steps=1200",
     "augment={jitter: [0.3, 0.3, 0.3, 0.03], jitter_share: 0.8, grey_share: 0.1, min_crop_area: 0.5, flip_share: 0.0}",
@@ -38,8 +39,8 @@ SETTINGS = (
 
 
 # For new meanings the backbones must keep what they learned in pretraining: few of their layers
-# train, at a low rate, and wide heads read their features without attention or projection. Other
-# words for the same emoji train too.
+# train, at a low rate, and wide heads read their features without attention or projection. The
+# tags of an emoji train too, beside its label.
 FOR_MEANING = (
     "text.choose=mixed", "text.train=1", "image.size_px=224", "image.train=[bn2]",
     "image.projection=false", "attention.layers=0", "embedding=256", "head_width=2048", "standardise=true",
@@ -61,7 +62,7 @@ class Split:
     settings: tuple[str, ...] = ()
 
     def trained_on(self) -> str:
-        """The name of the training data: splits with the same one share a run."""
+        """Returns the name of the training data. Splits with the same name share a run."""
         return "-".join([*self.train, *self.train_shares])
 
 
@@ -93,7 +94,7 @@ SPLITS = {
 
 
 def main() -> None:
-    """Print one JSON object a run."""
+    """Prints one JSON object per run."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -103,7 +104,7 @@ def main() -> None:
     parser.add_argument(
         "--from-nothing",
         action="store_true",
-        help="brivl-tiny as it is, without backbones of others",
+        help="train brivl-tiny as it is, without pretrained backbones",
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
     given = parser.parse_args()
@@ -119,7 +120,7 @@ def main() -> None:
 def run(
     work: Path, made: dict[tuple[str, str], Path], name: str, settings: list[str]
 ) -> dict[str, object]:
-    """Trains once and evaluates on the style that was not trained on."""
+    """Trains once, and evaluates on the style that was not trained on."""
     split, config = SPLITS[name], load_config("brivl-tiny", settings)
     train, test = corpora_of(split, made)
     out = work / "runs" / f"{split.trained_on()}-{config.digest()[:8]}"
@@ -140,17 +141,17 @@ def run(
     command = ["eval", "retrieval", "--checkpoint", out, *shards(test), "--json"]
     found = subprocess.run(wenlan(*command), check=True, capture_output=True, text=True)
     return {"split": name, "seed": config.seed, "settings": settings, **spent, **in_percent(json.loads(found.stdout)),
-            "bar": BAR.get(name)}  # fmt: skip
+            "baseline": BASELINE.get(name)}  # fmt: skip
 
 
 def corpora_of(split: Split, made: dict[tuple[str, str], Path]) -> tuple[list[Path], list[Path]]:
-    """The corpora to train and to test on."""
+    """Returns the corpora to train on and to test on."""
     train = [made[style, share] for style in split.train for share in split.train_shares]
     return train, [made[style, share] for style in split.test for share in split.test_shares]
 
 
 def timed(*words: object) -> dict[str, float]:
-    """Runs a command; returns processor time and memory of it and its workers, since it was
+    """Runs a command. Returns processor time and memory of it and its workers, since it was
     resumed."""
     process = subprocess.Popen(wenlan(*words), stdout=sys.stderr)
     _, status, used = os.wait4(process.pid, 0)
@@ -163,17 +164,17 @@ def timed(*words: object) -> dict[str, float]:
 
 
 def wenlan(*words: object) -> list[str]:
-    """A command line of this checkout's `wenlan-data`."""
+    """Returns a command line of this checkout's `wenlan-data`."""
     return [sys.executable, "-m", "wenlan_data", *map(str, words)]
 
 
 def shards(paths: list[Path]) -> list[object]:
-    """`--shards` once a corpus."""
+    """Returns `--shards` once per corpus."""
     return [word for path in paths for word in ("--shards", path)]
 
 
 def in_percent(found: dict[str, dict[str, float]]) -> dict[str, object]:
-    """Recalls of both directions as the bar has them, and mean ranks."""
+    """Returns recalls of both directions in the order of `BASELINE`, and mean ranks."""
     return {
         way: {"recall": [round(100 * values[f"recall@{cut}"], 1) for cut in CUTS], "queries": values["queries"],
               "median_rank": values["median_rank"]}
@@ -182,8 +183,8 @@ def in_percent(found: dict[str, dict[str, float]]) -> dict[str, object]:
 
 
 def with_backbones(work: Path) -> tuple[str, ...]:
-    """Settings for brivl-tiny with MobileNetV2 and e5-small, of which the last blocks and layers
-    train."""
+    """Returns settings for brivl-tiny with MobileNetV2 and e5-small, of which the last blocks and
+    layers train."""
     image, text = work / "mobilenetv2.safetensors", work / "e5-small"
     if not image.exists():
         mobilenet(next((work / "pip").rglob("mobilenet_v2-*.pth")), image)

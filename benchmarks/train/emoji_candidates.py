@@ -1,11 +1,12 @@
-"""Recall of a run of `emoji.py --splits unseen` with as many candidates as the baseline had.
+"""Computes the recall of a run of `emoji.py --splits unseen` with as many candidates as the
+baseline had.
 
 python -m benchmarks.train.emoji_candidates --work FOLDER --run FOLDER/runs/NAME [--among 327]
 
-The more candidates, the harder a query: recalls over 344 and over 327 are not alike. What is
-printed is the exact mean over all draws of `--among` of the pairs, for a query of rank r among N:
-that at most k-1 of its r-1 wrong answers before the right one are drawn, hypergeometric with N-1
-others of which `--among` less one stay.
+A query is harder if there are more candidates, so recalls over 344 and over 327 do not compare. The
+script prints the exact mean over all draws of `--among` pairs. A query of rank r among N counts for
+R@k if at most k-1 of the r-1 wrong candidates ranked before the correct one are drawn; the
+probability is hypergeometric, with `--among` - 1 of N-1 other candidates drawn.
 """
 
 import argparse
@@ -16,14 +17,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.train.emoji import BAR, CUTS, SPLITS, corpora_of
+from benchmarks.train.emoji import BASELINE, CUTS, SPLITS, corpora_of
 from benchmarks.train.emoji_corpora import corpora
 from wenlan_data.eval.embed import embed_corpus, embed_texts, load_model
 from wenlan_data.eval.retrieval import answer_ranks
 
 
 def main() -> None:
-    """Print one JSON object."""
+    """Prints one JSON object."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -40,12 +41,12 @@ def main() -> None:
         for way, rank in (("image_to_text", forward), ("text_to_image", backward))
     }
     print(json.dumps({"run": given.run.name, "among": given.among, "pairs": len(forward), **found,
-                      "bar": BAR["unseen"]}))  # fmt: skip
+                      "baseline": BASELINE["unseen"]}))  # fmt: skip
 
 
 def ranks_of(run: Path, test: list[Path]) -> tuple[Tensor, Tensor]:
-    """Ranks in both directions, from 1. Exits where two images share a caption: pairs cannot be
-    drawn."""
+    """Returns ranks in both directions, from 1. Exits if two images share a caption, because pairs
+    cannot be drawn then."""
     model = load_model(run)
     parts = list(embed_corpus(model, test, workers=0))
     captions = [text for part in parts for text in part.texts]
@@ -57,16 +58,16 @@ def ranks_of(run: Path, test: list[Path]) -> tuple[Tensor, Tensor]:
 
 
 def recalls(rank: Tensor, among: int) -> list[float]:
-    """Recall in percent at each of `CUTS`: the mean over all draws of `among` candidates with the
-    correct one."""
+    """Returns recall in percent at each of `CUTS`: the mean over all draws of `among` candidates
+    that include the correct one."""
     every = len(rank)
     chances = [[chance(int(one), every, among, cut) for one in rank] for cut in CUTS]
     return [round(100 * sum(one) / every, 1) for one in chances]
 
 
 def chance(rank: int, every: int, among: int, cut: int) -> float:
-    """Probability that an answer of `rank` among `every` is in the first `cut` of `among` drawn
-    ones."""
+    """Returns the probability that the candidate of `rank` among `every` is in the first `cut` of
+    `among` drawn ones."""
     before, others, kept = rank - 1, every - 1, among - 1
     drawn = sum(
         comb(before, few) * comb(others - before, kept - few) for few in range(min(cut, before + 1))

@@ -1,5 +1,5 @@
-"""Corpora of emoji out of npm packages: one for each drawing style, those of unseen emoji apart,
-made by `build`."""
+"""Builds corpora of emoji from npm packages: one for each drawing style, and separate ones for
+unseen emoji."""
 
 import hashlib
 import json
@@ -49,8 +49,8 @@ resolution."""
 FLAGS = 9
 """The group of flags in emojibase: they are named after countries, and left out as in the
 baseline."""
-# Two emoji that look alike are two emoji: only equal bytes are one image. Labels are kept as they
-# are.
+# Two emoji that look alike are different, so only equal bytes are duplicates. Labels are kept
+# unchanged.
 RECIPE = """
 name: emoji
 image: {formats: [jpeg, png, webp], min_side_px: 48, max_aspect: 4.0, min_bytes: 100, max_side_px: 1024,
@@ -67,7 +67,7 @@ sources: [{{kind: table, path: {table}, url: url, text: text, page_url: page_url
 
 
 def corpora(work: Path) -> dict[tuple[str, str], Path]:
-    """By style and share: a corpus. What is there is not made again."""
+    """Returns a corpus for each style and share. Existing ones are not built again."""
     made = {(style, share): work / "corpora" / f"{style}-{share}" for style, share in _tables()}
     missing = {which: path for which, path in made.items() if not (path / "manifest.json").exists()}
     if missing:
@@ -81,7 +81,7 @@ def corpora(work: Path) -> dict[tuple[str, str], Path]:
 
 
 def unpack(work: Path) -> None:
-    """The packages, through their registries' clients."""
+    """Downloads the packages with the clients of their registries."""
     for name in ("npm", "pip"):
         (work / name).mkdir(parents=True, exist_ok=True)
     if not list((work / "npm").glob("*.tgz")):
@@ -98,8 +98,8 @@ def unpack(work: Path) -> None:
 
 
 def draw(work: Path) -> None:
-    """`images/STYLE/CODE.png` of every emoji that is no flag, and `images/STYLE-SHARE.jsonl` with
-    the texts."""
+    """Writes `images/STYLE/CODE.png` of every emoji that is not a flag, and
+    `images/STYLE-SHARE.jsonl` with the texts."""
     shutil.rmtree(work / "images", ignore_errors=True)
     rows: dict[tuple[str, str], list[dict[str, object]]] = {which: [] for which in _tables()}
     for code, texts in texts_of_emoji(work):
@@ -119,7 +119,8 @@ def draw(work: Path) -> None:
 
 
 def shares_of(code: str) -> tuple[str, ...]:
-    """`unseen`, or `seen` and which part of it; the same ones in every style."""
+    """Returns `unseen`, or `seen` and which part of it. An emoji has the same shares in every
+    style."""
     first, second, *_ = hashlib.sha256(code.encode()).digest()
     if first < 256 * UNSEEN_SHARE:
         return ("unseen",)
@@ -131,10 +132,10 @@ def _tables() -> list[tuple[str, str]]:
 
 
 def texts_of_emoji(work: Path) -> Iterator[tuple[str, list[str]]]:
-    """Code points with dashes, and texts: the label first, which is what is searched; then other
-    words for it.
+    """Yields code points joined with dashes, and texts: first the label, which is what is searched,
+    then other words for it.
 
-    Those are the label in traditional characters, and the tags in both.
+    The others are the label in traditional characters, and the tags in both scripts.
     """
     simplified, traditional = (_emojibase(work, language) for language in ("zh", "zh-hant"))
     for code, one in simplified.items():
@@ -151,7 +152,8 @@ def _emojibase(work: Path, language: str) -> dict[str, Any]:
 
 
 def place(work: Path, style: str, code: str) -> Path | None:
-    """The file of an emoji in a style; names differ in case and in the variation selector."""
+    """Returns the file of an emoji in a style. Names differ in case and in the variation
+    selector."""
     folder, suffix = STYLES[style]
     root = next((work / "npm").glob(folder))
     names = {code, code.replace("-fe0f", ""), f"{code}-fe0f"}
@@ -160,7 +162,7 @@ def place(work: Path, style: str, code: str) -> Path | None:
 
 
 def draw_image(source: Path, target: Path) -> None:
-    """64 px of an emoji on white, as a PNG of 128 px."""
+    """Draws an emoji at 64 px on white, and writes it as a PNG of 128 px."""
     if source.suffix == ".svg":
         target.write_bytes(
             bytes(resvg_py.svg_to_bytes(svg_path=str(source), width=SIDE_PX, height=SIDE_PX))
@@ -175,7 +177,7 @@ def draw_image(source: Path, target: Path) -> None:
 
 @contextmanager
 def served(root: Path) -> Iterator[str]:
-    """The images on a loopback port; gives `host:port`."""
+    """Serves the images on a loopback port; yields `host:port`."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(root)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -189,11 +191,12 @@ def served(root: Path) -> Iterator[str]:
 
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing."""
+        """Does nothing."""
 
 
 def _build(work: Path, style: str, share: str, out: Path, host: str) -> None:
-    """One page an emoji: its drawings in other styles are no negatives of each other."""
+    """Builds a corpus in which each emoji is a page, so that its drawings in other styles are no
+    negatives of each other."""
     drawn = (work / "images" / f"{style}-{share}.jsonl").read_text("utf-8").splitlines()
     table = work / f"{style}-{share}.jsonl"
     with table.open("w", encoding="utf-8") as file:

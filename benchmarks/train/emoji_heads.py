@@ -1,12 +1,13 @@
-"""A baseline for `emoji.py`: two heads on frozen features of the same backbones, on its splits.
+"""Trains a baseline for `emoji.py`: two heads on frozen features of the same backbones, on its
+splits.
 
 python -m benchmarks.train.emoji_heads --work FOLDER [--splits noto,fluent,unseen] [--seeds 0] [--width 512]
 
 The mean of MobileNetV2's feature map and of e5-small's hidden states, each standardised, goes
 through two layers with dropout; InfoNCE over the batch; texts are chosen as `text.choose: mixed`
-does. Features are made once for all splits. The split `folds` is for choosing settings of `unseen`
-without a look at it: all styles of four fifths of the seen emoji train, Noto's drawings of the last
-fifth are tested, each fifth in turn.
+does. Features are computed once for all splits. The split `folds` serves to choose settings of
+`unseen` without its test set: it trains on all styles of four fifths of the seen emoji and tests on
+Noto's drawings of the last fifth, for each fifth.
 """
 
 import argparse
@@ -44,7 +45,7 @@ Samples = tuple[Tensor, list[list[str]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What is chosen on folds."""
+    """The settings that are chosen on folds."""
 
     width: int
     """Values between the two layers of a head."""
@@ -54,7 +55,7 @@ class Choice:
 
 @dataclass(slots=True)
 class Features:
-    """Frozen features: images by corpus, texts by themselves."""
+    """Frozen features: of images by corpus, of texts by text."""
 
     tokenizer: Path
     config: TrainConfig
@@ -64,7 +65,7 @@ class Features:
 
     @torch.no_grad()
     def of(self, paths: list[Path]) -> Samples:
-        """What is in these corpora."""
+        """Returns the features of these corpora."""
         for path in paths:
             if path not in self.images:
                 self.images[path] = self._image_features(path)
@@ -122,12 +123,12 @@ class Head:
     deviation: Tensor
 
     def __call__(self, values: Tensor) -> Tensor:
-        """(B, E)."""
+        """Returns vectors (B, E)."""
         return functional.normalize(self.layers((values - self.mean) / self.deviation), dim=-1)
 
 
 def main() -> None:
-    """Print one JSON object a run."""
+    """Prints one JSON object per run."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -165,7 +166,7 @@ def main() -> None:
 def parts(
     name: str, made: dict[tuple[str, str], Path], features: Features
 ) -> Iterator[tuple[str, Samples, Samples]]:
-    """What trains and what tests, under its name."""
+    """Yields the name of a split with its training and its test data."""
     if name != "folds":
         train, test = (features.of(paths) for paths in corpora_of(SPLITS[name], made))
         yield name, train, test
@@ -179,19 +180,19 @@ def parts(
 
 
 def _rows(samples: Samples, fold: int, *, within: bool) -> Samples:
-    """Those whose emoji is in a fold, or is not."""
+    """Returns the rows whose emoji is in a fold, or is not."""
     images, texts = samples
     rows = [row for row, one in enumerate(texts) if (fold_of(one[0]) == fold) == within]
     return images[rows], [texts[row] for row in rows]
 
 
 def fold_of(caption: str) -> int:
-    """The same one in every style."""
+    """Returns the fold of an emoji, the same one in every style."""
     return hashlib.sha256(caption.encode()).digest()[0] % FOLDS
 
 
 def backbones(work: Path, size_px: int) -> Features:
-    """The backbones of `emoji.py`, as they come."""
+    """Returns the backbones of `emoji.py`, unchanged."""
     config = load_config("brivl-tiny", [*with_backbones(work), f"image.size_px={size_px}"])
     tokenizer = work / "heads-tokenizer.json"
     write_tokenizer(config.text, (), tokenizer)
@@ -201,8 +202,8 @@ def backbones(work: Path, size_px: int) -> Features:
 def trained(
     images: Tensor, texts: list[list[str]], known: dict[str, Tensor], choice: Choice
 ) -> tuple[Head, Head]:
-    """Trains both heads. The caption trains one time in two, else another text; equal captions are
-    masked."""
+    """Trains both heads. A pair trains with its caption at a probability of 1/2, else with another
+    text; equal captions are masked."""
     places = {text: at for at, text in enumerate(sorted({text for one in texts for text in one}))}
     captions = sorted({one[0] for one in texts})
     number = {text: at for at, text in enumerate(captions)}
@@ -238,7 +239,7 @@ def trained(
 def tested(
     heads: tuple[Head, Head], images: Tensor, texts: list[list[str]], known: dict[str, Tensor]
 ) -> dict[str, object]:
-    """Figures as `emoji.py` prints them."""
+    """Returns figures in the format of `emoji.py`."""
     for head in heads:
         head.layers.eval()
     number = {text: at for at, text in enumerate(dict.fromkeys(one[0] for one in texts))}

@@ -1,10 +1,10 @@
-"""A training step on the CPU with freed memory kept in the process, and with it returned to the
-kernel.
+"""Compares a training step on the CPU that keeps freed memory in the process with one that returns
+it to the kernel.
 
-python -m benchmarks.train.memory [--turns 5] [--images 32] [--size-px 224]
+python -m benchmarks.train.memory [--runs 5] [--images 32] [--size-px 224]
 
-MobileNetV2 forward and backward, bf16, one thread, random weights; each run in a process of its
-own, in turns.
+MobileNetV2 forward and backward, bf16, one thread, random weights. Each run is a process of its
+own; the two variants alternate.
 """
 
 import argparse
@@ -28,11 +28,12 @@ WAYS = ("kept", "given_back")
 
 
 def main() -> None:
-    """Print one JSON line: medians of processor seconds a step, resident memory, and the ratio."""
+    """Prints one JSON line: medians of processor seconds per step, resident memory, and the
+    ratio."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--images", type=int, default=32)
     parser.add_argument("--size-px", type=int, default=224)
     parser.add_argument("--one", choices=WAYS, help=argparse.SUPPRESS)
@@ -42,7 +43,7 @@ def main() -> None:
         return
     size = ["--images", str(given.images), "--size-px", str(given.size_px)]
     found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
-    for _ in range(given.turns):
+    for _ in range(given.runs):
         for way in WAYS:
             command = [sys.executable, "-m", "benchmarks.train.memory", "--one", way, *size]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
@@ -54,13 +55,13 @@ def main() -> None:
     ratio = medians["given_back"]["cpu_s"] / medians["kept"]["cpu_s"]
     print(
         json.dumps(
-            {"what": "freed memory", "turns": given.turns, **medians, "ratio": round(ratio, 2)}
+            {"what": "freed memory", "runs": given.runs, **medians, "ratio": round(ratio, 2)}
         )
     )
 
 
 def steps(way: str, images: int, size_px: int) -> dict[str, float]:
-    """Processor and kernel seconds of a step after the warm-up, and the maximum resident memory."""
+    """Returns processor and kernel seconds per step after the warm-up, and peak resident memory."""
     if way == "kept" and not keep_freed_memory():
         raise SystemExit("this libc has no mallopt")
     torch.set_num_threads(1)

@@ -1,6 +1,8 @@
-"""Speed of training beside plain implementations: region pooling, steps of brivl and clip, memory.
+"""Measures training beside plain implementations: region pooling, steps of brivl and clip, memory.
 
-python -m benchmarks.train.speed [--quick]. Weights and images are random, since only time is measured.
+python -m benchmarks.train.speed [--quick]
+
+Weights and images are random, since only time is measured.
 """
 
 import argparse
@@ -27,13 +29,13 @@ VOCABULARY = 21128
 
 
 def main() -> None:
-    """Print one JSON object a measurement."""
+    """Prints one JSON object per measurement."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer repetitions, smaller batches")
     quick = parser.parse_args().quick
     torch.manual_seed(0)
     print(json.dumps(pooling(2 if quick else 7)), flush=True)
-    # Following with the momentum weights costs the same at any batch: the smaller one gains less.
+    # The momentum update costs the same at any batch size, so the smaller batch gains less.
     for images in (2,) if quick else (2, 8):
         print(json.dumps(base_step(images, 2 if quick else 5)), flush=True)
     print(json.dumps(clip_step(16, 5)), flush=True)
@@ -41,8 +43,8 @@ def main() -> None:
 
 
 def pooling(repeats: int, images: int = 8) -> dict[str, object]:
-    """37 regions of 12 x 12 x 2048 maps, forward and backward: our two ways, and the released
-    loop."""
+    """Measures 37 regions of 12 x 12 x 2048 maps, forward and backward: our two implementations and
+    the released loop."""
     boxes = (grid_boxes(6) * 380).expand(images, 37, 4).contiguous()
     weights = grid_weights(6, 12, 12, 4, "aligned")
     ways: dict[str, Callable[[Tensor], Tensor]] = {
@@ -60,7 +62,7 @@ def pooling(repeats: int, images: int = 8) -> dict[str, object]:
 
 
 def published_pooling(maps: Tensor, boxes: Tensor, size_px: int) -> Tensor:
-    """The released pooling: one image after the other, the map expanded to every box."""
+    """Pools as the released code does: one image after the other, the map expanded to every box."""
     return torch.stack(
         [
             published_samples(one, box, size_px).mean((2, 3))
@@ -70,7 +72,7 @@ def published_pooling(maps: Tensor, boxes: Tensor, size_px: int) -> Tensor:
 
 
 def published_samples(one: Tensor, boxes: Tensor, size_px: int) -> Tensor:
-    """(R, C, 4, 4) samples of one image."""
+    """Returns the samples of one image, (R, C, 4, 4)."""
     height, width = one.shape[1:]
     x1, y1, x2, y2 = (boxes / (size_px / height)).unbind(1)
     zero = torch.zeros_like(x1)
@@ -83,8 +85,8 @@ def published_samples(one: Tensor, boxes: Tensor, size_px: int) -> Tensor:
 
 
 class PublishedImage(nn.Module):
-    """The published image forward with our tower's parts: samples, 1x1 convolution on each, mean,
-    and the rest."""
+    """The published forward pass of images with the parts of our tower: samples, 1x1 convolution on
+    each, mean, and the rest."""
 
     def __init__(self, towers: Towers) -> None:
         super().__init__()
@@ -104,8 +106,8 @@ class PublishedImage(nn.Module):
 
 
 def base_step(images: int, repeats: int) -> dict[str, object]:
-    """A step of brivl-base in fp32 on a CPU: ours, and the published forward with tokens padded to
-    80."""
+    """Measures a step of brivl-base in fp32 on a CPU: ours, and the published forward pass with
+    tokens padded to 80."""
     config = base_config()
     towers = make_towers(config, VOCABULARY)
     towers.set_training()
@@ -136,8 +138,8 @@ def base_step(images: int, repeats: int) -> dict[str, object]:
 
 
 def base_config() -> TrainConfig:
-    """brivl-base with random weights of the same shape: a 12-layer, 768-wide BERT of which four
-    layers learn."""
+    """Returns brivl-base with random weights of the same shape: a 12-layer, 768-wide BERT of which
+    four layers learn."""
     return load_config(
         "brivl-base",
         ["precision=fp32", "image.weights=none", "text.backbone=small", "dropout=0.0",
@@ -146,13 +148,13 @@ def base_config() -> TrainConfig:
 
 
 def update(towers: Towers, keys: Towers) -> None:
-    """The momentum step."""
+    """Updates the momentum weights."""
     update_momentum(towers.image, keys.image, 0.99)
     update_momentum(towers.text, keys.text, 0.99)
 
 
 def inputs(images: int, tokens: int) -> Inputs:
-    """Random images and texts of so many tokens."""
+    """Returns random images, and texts of `tokens` tokens."""
     return Inputs(
         image=torch.randn(images, 3, 380, 380).contiguous(memory_format=torch.channels_last),
         boxes=(grid_boxes(6) * 380).expand(images, 37, 4),
@@ -163,7 +165,8 @@ def inputs(images: int, tokens: int) -> Inputs:
 
 
 def clip_step(images: int, repeats: int) -> dict[str, object]:
-    """The clip loss and its gradients beside open_clip's, on the vectors of equal towers."""
+    """Measures the clip loss and its gradients beside open_clip's, on the vectors of equal
+    towers."""
     try:
         from open_clip.loss import ClipLoss
     except ModuleNotFoundError:
@@ -192,8 +195,8 @@ def clip_step(images: int, repeats: int) -> dict[str, object]:
 
 
 def negatives_memory(negatives: int = 9600, width: int = 2048) -> dict[str, object]:
-    """Bytes that so many negatives of one modality take: a queue, and a batch of which the towers
-    keep activations."""
+    """Measures the bytes that negatives of one modality take: as a queue, and as a batch whose
+    activations the towers keep."""
     queue = negatives * width * 4
     towers = make_towers(load_config("clip-tiny"), 500)
     towers.set_training()
@@ -215,11 +218,11 @@ def negatives_memory(negatives: int = 9600, width: int = 2048) -> dict[str, obje
 
 
 def compared(ways: dict[str, Callable[[], object]], beside: str, repeats: int) -> dict[str, object]:
-    """Each way's median seconds of wall and of processor, and the median ratio of processor time of
-    `beside` to it.
+    """Returns median wall-clock and processor seconds of each variant, and the median ratio of the
+    processor time of `beside` to its own.
 
-    The ways take turns, so that other work on the machine meets all alike; the first round is not
-    counted.
+    The variants alternate, so that other work on the machine affects all of them; the first round
+    is not counted.
     """
     rounds = [{name: timed(work) for name, work in ways.items()} for _ in range(repeats + 1)][1:]
     wall_s, cpu_s = (
@@ -237,7 +240,7 @@ def compared(ways: dict[str, Callable[[], object]], beside: str, repeats: int) -
 
 
 def timed(work: Callable[[], object]) -> tuple[float, float]:
-    """Seconds of wall and of processor, all threads together."""
+    """Returns wall-clock and processor seconds, of all threads together."""
     wall, processor = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - wall, time.process_time() - processor
