@@ -1,16 +1,16 @@
 """BriVL's records: JSON Lines of `image_id`, `sentences` and `bbox`, and image files."""
 
-import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from wenlan_data.errors import UsageError, os_errors
+from wenlan_data.errors import UsageError
 from wenlan_data.protocols import SourcePart
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Box, Candidate, Drop, Origin, Text
 from wenlan_data.sources.formats.delimited import next_json_line, ranges, read_range
+from wenlan_data.sources.formats.json_lines import json_object
+from wenlan_data.sources.formats.planned_file import absolute_path, planned_file
 
 BRIVL_TEXT_TYPES = {
     "alt_text": "alt",
@@ -77,14 +77,8 @@ class Brivl:
 
         Raises `UsageError` if the size of the file is not that of the plan.
         """
-        file, folder = self._paths()
-        with os_errors(file):
-            size_bytes = file.stat().st_size
-        if size_bytes != part.bytes:
-            raise UsageError(
-                f"{file}: it has {size_bytes} bytes now and had {part.bytes} when the build was planned"
-            )
-        for line in read_range(Path(part.path), part.start, part.stop, next_json_line):
+        _, folder = self._paths()
+        for line in read_range(planned_file(part), part.start, part.stop, next_json_line):
             yield self._candidate(line, folder)
 
     def images(self, part: SourcePart) -> Iterator[tuple[str, int]]:  # noqa: ARG002
@@ -92,12 +86,12 @@ class Brivl:
         return iter(())
 
     def _paths(self) -> tuple[Path, Path]:
-        file = Path(os.path.abspath(Path(self.base) / self.path))  # noqa: PTH100 - resolve() follows links
+        file = absolute_path(self.base, self.path)
         if not file.is_file():
             raise UsageError(f"{file}: there is no such file: give BriVL's records as JSON Lines")
         folder = file.parent
         if self.pictures:
-            folder = Path(os.path.abspath(Path(self.base) / self.pictures))  # noqa: PTH100
+            folder = absolute_path(self.base, self.pictures)
         if not folder.is_dir():
             raise UsageError(
                 f"{folder}: there is no such folder: set pictures: FOLDER in a sources file"
@@ -130,11 +124,7 @@ class Brivl:
 def _record(line: list[str] | bytes | Drop) -> dict[str, object] | Drop:
     if not isinstance(line, bytes):
         return line if isinstance(line, Drop) else Drop(Reason.BAD_ROW, "not a line of JSON")
-    try:
-        record = json.loads(line.removeprefix(b"\xef\xbb\xbf"))
-    except (ValueError, RecursionError):
-        return Drop(Reason.BAD_ROW, "not a line of JSON")
-    return record if isinstance(record, dict) else Drop(Reason.BAD_ROW, "not a JSON object")
+    return json_object(line)
 
 
 def _texts(record: dict[str, object]) -> tuple[Text, ...] | Drop:

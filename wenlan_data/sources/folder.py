@@ -10,6 +10,7 @@ from wenlan_data.errors import UsageError
 from wenlan_data.protocols import SourcePart
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Candidate, Drop, Origin, Text
+from wenlan_data.sources.formats.planned_file import absolute_path
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".avif"})
 MAX_TEXT_BYTES = 1 << 20
@@ -47,8 +48,7 @@ class Folder:
 
         Raises `UsageError` if there is no folder or no image.
         """
-        # Absolute, since a worker of Ray does not run in the operator's folder.
-        root = Path(os.path.abspath(Path(self.base) / self.path))  # noqa: PTH100 - resolve() follows links
+        root = absolute_path(self.base, self.path)
         if not root.is_dir():
             what = "a file, no folder" if root.exists() else "there is no such folder"
             raise UsageError(f"{root}: {what}: give a folder of images, or table:FILE or warc:FILE")

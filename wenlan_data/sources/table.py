@@ -1,9 +1,7 @@
 """A table of image URLs and texts: Parquet, CSV, TSV or JSON Lines, read in parts and never
 whole."""
 
-import json
 import math
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +22,9 @@ from wenlan_data.sources.formats.delimited import (
     ranges,
     read_range,
 )
+from wenlan_data.sources.formats.json_lines import json_object
 from wenlan_data.sources.formats.parquet import open_parquet, parquet_ranges, parquet_rows
+from wenlan_data.sources.formats.planned_file import absolute_path, planned_file
 
 URL_NAMES = (
     "url",
@@ -128,14 +128,7 @@ class Table:
 
         Raises `UsageError` if the size of the file is not that of the plan.
         """
-        file = Path(part.path)
-        with os_errors(file):
-            size_bytes = file.stat().st_size
-        if size_bytes != part.bytes:
-            raise UsageError(
-                f"{file}: it has {size_bytes} bytes now and had {part.bytes} when the build was planned: "
-                "put the old file back, or give the new one as a new source"
-            )
+        file = planned_file(part)
         layout = _layout(file)
         columns = self._columns(layout)
         rows = (
@@ -151,8 +144,7 @@ class Table:
         return iter(())
 
     def _file(self) -> Path:
-        # Absolute, since a worker of Ray does not run in the operator's folder.
-        file = Path(os.path.abspath(Path(self.base) / self.path))  # noqa: PTH100 - resolve() follows links
+        file = absolute_path(self.base, self.path)
         if file.is_dir():
             raise UsageError(
                 f"{file}: a folder: name the table in it, such as table:{self.path.rstrip('/')}/urls.parquet"
@@ -304,21 +296,13 @@ def _json_layout(file: Path) -> _TableLayout:
     with file.open("rb") as opened:
         for _ in range(_SAMPLE_ROWS):
             line = next_json_line(opened)
-            row = _json_row(line) if isinstance(line, bytes) else None
+            row = json_object(line) if isinstance(line, bytes) else None
             columns.update(dict.fromkeys(row if isinstance(row, dict) else ()))
     if not columns:
         raise UsageError(
             f"{file}: its first lines hold no JSON object: give JSON Lines, one object a line"
         )
     return _TableLayout(columns=tuple(columns))
-
-
-def _json_row(line: bytes) -> dict[str, object] | Drop:
-    try:
-        row = json.loads(line.removeprefix(b"\xef\xbb\xbf"))
-    except (ValueError, RecursionError):
-        return Drop(Reason.BAD_ROW, "not a line of JSON")
-    return row if isinstance(row, dict) else Drop(Reason.BAD_ROW, "not a JSON object")
 
 
 def _next_row(file: Path) -> NextRow:
@@ -340,7 +324,7 @@ def _text_rows(
     width = len(layout.columns)
     for row in read_range(file, part.start, part.stop, _next_row(file)):
         if isinstance(row, bytes):
-            value = _json_row(row)
+            value = json_object(row)
             yield (
                 value
                 if isinstance(value, Drop)

@@ -1,7 +1,6 @@
 """WARC files of another crawl: candidates from their pages, image bytes from their image
 records."""
 
-import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ from wenlan_data.extract.pages import is_html_page
 from wenlan_data.protocols import SourcePart
 from wenlan_data.records import Candidate, Drop
 from wenlan_data.sandbox.pages import read_page
-from wenlan_data.web.warc import WarcPayload, records
+from wenlan_data.sources.formats.planned_file import absolute_path, planned_file
+from wenlan_data.web.warc import records
 
 _IMAGE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
 
@@ -44,8 +44,7 @@ class Warc:
 
         Raises `UsageError` if it is missing, empty or not a WARC.
         """
-        # Absolute, since a worker of Ray does not run in the operator's folder.
-        file = Path(os.path.abspath(Path(self.base) / self.path))  # noqa: PTH100 - resolve() follows links
+        file = absolute_path(self.base, self.path)
         if not file.is_file():
             what = (
                 f"a folder: name its files, such as warc:{self.path.rstrip('/')}/*.warc.gz"
@@ -64,27 +63,16 @@ class Warc:
 
     def read(self, part: SourcePart) -> Iterator[Candidate | Drop]:
         """Yields the images of each page with status 200, with their texts."""
-        for record in self._records(part):
+        for record in records(planned_file(part)):
             if is_html_page(record):
                 yield from read_page(record, part.path, self.name)
 
     def images(self, part: SourcePart) -> Iterator[tuple[str, int]]:
         """Yields each record with status 200 and the first bytes of an image, whatever its
         headers."""
-        for record in self._records(part):
+        for record in records(planned_file(part)):
             if record.status == 200 and _is_image(record.payload):
                 yield record.url, record.offset
-
-    def _records(self, part: SourcePart) -> Iterator[WarcPayload]:
-        file = Path(part.path)
-        with os_errors(file):
-            size_bytes = file.stat().st_size
-        if size_bytes != part.bytes:
-            raise UsageError(
-                f"{file}: it has {size_bytes} bytes now and had {part.bytes} when the build was planned: "
-                "put the old file back, or give the new one as a new source"
-            )
-        return records(file)
 
 
 def _is_warc(file: Path) -> bool:
