@@ -110,8 +110,12 @@ class SourcePart:
     """
 
 
+@runtime_checkable
 class Source(Protocol):
-    """Where candidates come from: `sources/<kind>.py` holds one class of this role."""
+    """Where candidates come from: `sources/<kind>.py` holds one class of this role.
+
+    Every member is implemented; none has a default.
+    """
 
     @property
     def name(self) -> str:
@@ -163,7 +167,11 @@ class NoDetails:
 
 
 class Part(Protocol[DetailsT]):
-    """The work of one task. A frozen, picklable value; running it twice gives the same files."""
+    """The work of one task: a frozen, picklable value.
+
+    Its files are a function of the value and of the files that it names; only a part that makes
+    requests depends on what the servers answer.
+    """
 
     def __call__(self, out: Path) -> Receipt[DetailsT]:
         """Writes every file of the part into the empty folder `out`."""

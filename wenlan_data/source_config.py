@@ -4,7 +4,7 @@ words."""
 import glob
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -44,11 +44,18 @@ class SourceSpec(BaseModel):
         return self
 
     def load(self) -> Source:
-        """Builds the source. Raises `RecipeError` for an unknown kind or a wrong parameter."""
-        return cast(
-            "Source",
-            plugins.build(SOURCES, self.kind, {**(self.model_extra or {}), "base": self.base}),
-        )
+        """Builds the source.
+
+        Raises `RecipeError` for an unknown kind, a wrong parameter or an incomplete plug-in.
+        """
+        parameters = {**(self.model_extra or {}), "base": self.base}
+        source = plugins.build(SOURCES, self.kind, parameters)
+        if not isinstance(source, Source):
+            raise RecipeError(
+                f"{self.kind} is not a complete source: implement name, describe, parts, read,"
+                " images and crawl_seeds, see wenlan_data.protocols.Source"
+            )
+        return source
 
 
 class Sources(BaseModel):
