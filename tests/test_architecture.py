@@ -69,7 +69,7 @@ PERMITTED_IMPORTS = {
     "recipe": "errors records image plugins protocols settings detect",
     "plan": "recipe",
     "schema": "plugins detect recipe",
-    "extract": "errors reasons records seen_ids tables protocols web clean source_config recipe",
+    "extract": "errors layout reasons records seen_ids tables protocols web clean source_config recipe",
     "sandbox": "errors reasons records image web extract",
     "fetch": (
         "arrow errors layout npy reasons records tables image protocols web index recipe sandbox"

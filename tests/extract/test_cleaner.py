@@ -8,7 +8,6 @@ from wenlan_data.recipe import TitleRepeats, load_recipe
 from wenlan_data.records import Candidate, Remark, Text
 
 TEXT = load_recipe("wenlan").text
-RULES = tuple(spec.load() for spec in TEXT.rules)
 
 
 def _row(place: int, *texts: tuple[str, str], page: str = "", author: str = "") -> CandidateRow:
@@ -22,7 +21,7 @@ def _row(place: int, *texts: tuple[str, str], page: str = "", author: str = "") 
 def _decisions(
     rows: Sequence[CandidateRow], title_repeats: TitleRepeats = "title"
 ) -> list[CleaningDecision]:
-    cleaner = TextCleaner.of(RULES, TEXT.caption, TEXT.variants, title_repeats)
+    cleaner = TextCleaner.of(TEXT.model_copy(update={"title_repeats": title_repeats}))
     return [decision for _, decision in cleaner(rows)]
 
 

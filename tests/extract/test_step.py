@@ -10,7 +10,7 @@ import pytest
 
 from wenlan_data.extract.step import ExtractDetails, ExtractPart, ReextractPart, RetryPart
 from wenlan_data.protocols import Receipt
-from wenlan_data.recipe import RuleSpec
+from wenlan_data.recipe import RuleSpec, TextRules
 from wenlan_data.records import Drop
 from wenlan_data.seen_ids import ids_array, save_ids
 from wenlan_data.source_config import SourceSpec
@@ -32,7 +32,7 @@ class TestStep:
         return Drop("too_short") if len(text) < 2 else f"{text}。"
 
 
-RULES = (RuleSpec(rule="tests.extract.test_step"),)
+TEXT = TextRules(rules=(RuleSpec(rule="tests.extract.test_step"),))
 
 
 def _jsonl(path: Path, rows: Sequence[object]) -> Path:
@@ -45,7 +45,7 @@ def _part(
 ) -> ExtractPart:
     spec = SourceSpec.model_validate({"kind": kind, "path": path.name, "base": str(path.parent)})
     [part] = spec.load().parts(source=0, max_rows=1000)
-    return ExtractPart(part_number=3, source=spec, part=part, rules=RULES, known=known, limit=limit)
+    return ExtractPart(part_number=3, source=spec, part=part, text=TEXT, known=known, limit=limit)
 
 
 def _run(
@@ -88,7 +88,7 @@ def test_every_row_is_a_candidate_a_drop_or_known(tmp_path: Path) -> None:
         "no_text": 1,
         "scheme": 1,
     }
-    assert receipt.details == ExtractDetails(ids=9, rejected_texts={"no_han": 1})
+    assert receipt.details == ExtractDetails(rejected_texts={"no_han": 1})
     assert [(row["url"], row["texts"]) for row in tables["candidates"]] == [
         ("http://a.cn/1.jpg", [{"type": "caption", "text": "一只猫。"}]),
         ("HTTP://A.cn:80/1.jpg#x", [{"type": "caption", "text": "一只猫。"}]),
@@ -148,7 +148,9 @@ def test_the_best_type_names_the_reason_of_a_candidate_without_texts(tmp_path: P
     part = _part(_jsonl(tmp_path / "t.jsonl", [{"url": "http://a.cn/1.jpg", "text": ["字", "x"]}]))
     receipt, _ = _run(part, tmp_path / "a")
     assert receipt.drops == {"too_short": 1}
-    receipt, _ = _run(replace(part, caption_order=("alt",)), tmp_path / "b")
+    receipt, _ = _run(
+        replace(part, text=TEXT.model_copy(update={"caption": ("alt",)})), tmp_path / "b"
+    )
     assert receipt.drops == {"too_short": 1}
 
 
@@ -168,7 +170,7 @@ def test_files_are_known_by_their_path_and_need_no_request(tmp_path: Path) -> No
 
 def test_recorded_rows_give_the_same_outputs_with_other_rules(tmp_path: Path) -> None:
     _run(_part(_jsonl(tmp_path / "t.jsonl", ROWS)), tmp_path / "a")
-    same = ReextractPart(part_number=3, raw=str(tmp_path / "a/raw.parquet"), rules=RULES)
+    same = ReextractPart(part_number=3, raw=str(tmp_path / "a/raw.parquet"), text=TEXT)
     receipt, tables = _run(same, tmp_path / "b")
     assert receipt.drops == {
         "bad_encoding": 1,
@@ -182,7 +184,7 @@ def test_recorded_rows_give_the_same_outputs_with_other_rules(tmp_path: Path) ->
     assert [{**row, "ordinal": 0} for row in tables["drops"]] == [
         {**row, "ordinal": 0} for row in before
     ]
-    receipt, tables = _run(replace(same, rules=()), tmp_path / "c")
+    receipt, tables = _run(replace(same, text=TextRules()), tmp_path / "c")
     assert receipt.drops == {"bad_encoding": 1, "bad_url": 2, "no_text": 1, "scheme": 1}
     assert [row["url"] for row in tables["candidates"]] == [
         "http://a.cn/1.jpg",
@@ -221,23 +223,9 @@ def test_rows_of_version_5_are_still_read(tmp_path: Path) -> None:
         for row in tables["raw"]
     ]
     pq.write_table(pa.Table.from_pylist(rows, CANDIDATES), tmp_path / "raw.parquet")
-    part = ReextractPart(part_number=3, raw=str(tmp_path / "raw.parquet"), rules=RULES)
+    part = ReextractPart(part_number=3, raw=str(tmp_path / "raw.parquet"), text=TEXT)
     _, again = _run(part, tmp_path / "b")
     assert again == tables
-
-
-def test_an_image_index_is_copied(tmp_path: Path) -> None:
-    _run(_part(_jsonl(tmp_path / "t.jsonl", ROWS)), tmp_path / "a")
-    index = {"url_key": ["http://a.cn/9.jpg"], "path": ["/x.warc"], "offset": [7]}
-    pq.write_table(pa.table(index, schema=IMAGE_INDEX), tmp_path / "index.parquet")
-    part = ReextractPart(
-        part_number=0,
-        raw=str(tmp_path / "a/raw.parquet"),
-        rules=(),
-        images=(str(tmp_path / "index.parquet"),),
-    )
-    _, tables = _run(part, tmp_path / "b")
-    assert tables["images"] == [{"url_key": "http://a.cn/9.jpg", "path": "/x.warc", "offset": 7}]
 
 
 def test_only_the_rows_to_retry_are_taken_each_once(tmp_path: Path) -> None:
@@ -245,7 +233,7 @@ def test_only_the_rows_to_retry_are_taken_each_once(tmp_path: Path) -> None:
     wanted = [bytes(row["candidate_id"]) for row in tables["candidates"]]  # type: ignore[call-overload]
     np.save(tmp_path / "ids.npy", np.array(sorted(wanted), dtype="S16"))
     raw = str(tmp_path / "a/raw.parquet")
-    part = RetryPart(part_number=0, raws=(raw, raw), ids=str(tmp_path / "ids.npy"), rules=RULES)
+    part = RetryPart(part_number=0, raws=(raw, raw), ids=str(tmp_path / "ids.npy"), text=TEXT)
     receipt, tables = _run(part, tmp_path / "b")
     assert [row["url"] for row in tables["candidates"]] == [
         "http://a.cn/1.jpg",
@@ -261,7 +249,9 @@ def test_a_part_of_many_batches_keeps_its_order(tmp_path: Path) -> None:
         {"kind": "table", "path": str(_jsonl(tmp_path / "t.jsonl", rows))}
     )
     [part] = spec.load().parts(source=0, max_rows=50_000)
-    _, tables = _run(ExtractPart(part_number=0, source=spec, part=part, rules=()), tmp_path / "out")
+    _, tables = _run(
+        ExtractPart(part_number=0, source=spec, part=part, text=TextRules()), tmp_path / "out"
+    )
     assert [row["ordinal"] for row in tables["raw"]] == list(range(9_000))
     assert pq.ParquetFile(tmp_path / "out/raw.parquet").num_row_groups == 2
 

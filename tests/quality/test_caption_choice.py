@@ -42,9 +42,7 @@ def test_at_least_97_percent_of_captions_are_the_alt_text_or_else_a_text_around_
             "../shared/data/howtocook-site/TRUTH.json is not there: the choice of captions was not checked"
         )
     text = load_recipe("wenlan").text
-    cleaner = TextCleaner.of(
-        tuple(spec.load() for spec in text.rules), text.caption, text.variants, text.title_repeats
-    )
+    cleaner = TextCleaner.of(text)
     right = []
     for page in json.loads(TRUTH.read_text("utf-8"))["pages"]:
         pairs = _rows(page)

@@ -12,10 +12,10 @@ from wenlan_data.clean.variants import with_variants
 from wenlan_data.extract.candidate_tables import CandidateRow
 from wenlan_data.protocols import Rule
 from wenlan_data.reasons import Reason
-from wenlan_data.recipe import TitleRepeats
+from wenlan_data.recipe import TextRules
 from wenlan_data.records import Candidate, Drop, Remark, Text, Variant
 from wenlan_data.web.opt_out import opt_out
-from wenlan_data.web.urls import usable
+from wenlan_data.web.urls import url_problem
 
 MAX_PAGE_ROWS = 4096
 """A batch grows by at most this many rows to hold the images of one page together."""
@@ -61,15 +61,10 @@ class TextCleaner:
     """Whether an `alt` that repeats the page's title on most of its images becomes a `title`."""
 
     @classmethod
-    def of(
-        cls,
-        rules: tuple[Rule, ...],
-        caption_order: Sequence[str],
-        variants: tuple[Variant, ...],
-        title_repeats: TitleRepeats,
-    ) -> "TextCleaner":
-        """Returns a cleaner for the values of the recipe's `text` section."""
-        preference = {name: rank for rank, name in enumerate(caption_order)}
+    def of(cls, text: TextRules) -> "TextCleaner":
+        """Returns a cleaner for the recipe's `text` section; loads its rules."""
+        rules = tuple(spec.load() for spec in text.rules)
+        preference = {name: rank for rank, name in enumerate(text.caption)}
         # Titles, headings and keywords repeat with every image of a page.
         cached = _CachedRules(
             lru_cache(maxsize=MAX_CACHED_TEXTS)(partial(apply_with_remarks, rules))
@@ -77,8 +72,8 @@ class TextCleaner:
         return cls(
             rules=(cached,),
             preference=preference,
-            variants=variants,
-            demotes_title_repeats=title_repeats == "title",
+            variants=text.variants,
+            demotes_title_repeats=text.title_repeats == "title",
         )
 
     def __call__(
@@ -98,7 +93,7 @@ class TextCleaner:
     def _decide(self, row: CandidateRow) -> CleaningDecision:
         candidate = row.candidate
         # The URL of an image at hand may be a path: it is never requested, so it is not checked.
-        drop = row.unreadable or (None if candidate.origin else usable(candidate.url))
+        drop = row.unreadable or (None if candidate.origin else url_problem(candidate.url))
         drop = drop or opt_out(candidate.opt_out)
         if drop:
             return CleaningDecision(candidate, "extract", drop)

@@ -2,12 +2,10 @@
 texts."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-
-import pyarrow.parquet as pq
 
 from wenlan_data.errors import os_errors
 from wenlan_data.extract.candidate_tables import (
@@ -22,18 +20,17 @@ from wenlan_data.extract.candidate_tables import (
     read_raw,
 )
 from wenlan_data.extract.cleaner import CleaningDecision, TextCleaner, page_batches
+from wenlan_data.layout import ordinal
 from wenlan_data.protocols import Receipt, SourcePart
 from wenlan_data.reasons import Reason
-from wenlan_data.recipe import RuleSpec, TextRules, TitleRepeats
-from wenlan_data.records import Candidate, Drop, Remark, Text, Variant
+from wenlan_data.recipe import TextRules
+from wenlan_data.records import Candidate, Drop, Remark, Text
 from wenlan_data.seen_ids import SeenIds, candidate_id, ids_array
 from wenlan_data.source_config import SourceSpec
 from wenlan_data.tables import CANDIDATES, IMAGE_INDEX, RAW, WORK_DROPS
 from wenlan_data.web.urls import url_key
 
 _FILES = {"raw": RAW, "candidates": CANDIDATES, "drops": WORK_DROPS, "images": IMAGE_INDEX}
-
-TEXT = TextRules()
 
 _COUNTED_REMARKS = ("removed", "script", "flag", "repeats")
 
@@ -47,7 +44,6 @@ class ExtractDetails:
 
     known: int = 0
     """Candidates that an earlier generation had read."""
-    ids: int = 0
     rejected_texts: dict[str, int] = field(default_factory=dict)
     """Texts rejected of candidates that survived, by reason."""
     remarks: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -66,12 +62,9 @@ class ExtractPart:
     part_number: int
     source: SourceSpec
     part: SourcePart
-    rules: tuple[RuleSpec, ...]
-    caption_order: tuple[str, ...] = TEXT.caption
-    """Text types, best first. A candidate without texts is dropped for the reason of its best
-    rejected text."""
-    variants: tuple[Variant, ...] = ()
-    title_repeats: TitleRepeats = TEXT.title_repeats
+    text: TextRules
+    """The recipe's text section. A candidate without texts is dropped for the reason of its best
+    rejected text, in the caption order."""
     known: tuple[str, ...] = ()
     """Files of `save_ids` with the candidates of earlier generations, which are skipped."""
     limit: int | None = None
@@ -80,16 +73,15 @@ class ExtractPart:
     def __call__(self, out: Path) -> Receipt[ExtractDetails]:
         """Writes the tables and returns the counts.
 
-        Details: `known` (skipped rows), `ids` (recorded rows), `rejected_texts` of surviving
-        candidates by reason, `remarks` by kind and value. A row that repeats another of its
-        generation does not count as known: dedupe drops it and records the drop.
+        A row that repeats another of its generation does not count as known: dedupe drops it and
+        records the drop.
         """
         source = self.source.load()
         rows = _source_rows(
             self.part_number, self.part, source.name, islice(source.read(self.part), self.limit)
         )
         index = ((url_key(url), self.part.path, offset) for url, offset in source.images(self.part))
-        return _extract(out, rows, index, _cleaner(self), SeenIds(self.known))
+        return _extract(out, rows, index, TextCleaner.of(self.text), SeenIds(self.known))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,18 +91,12 @@ class ReextractPart:
     part_number: int
     raw: str
     """A `raw.parquet`."""
-    rules: tuple[RuleSpec, ...]
-    caption_order: tuple[str, ...] = TEXT.caption
-    variants: tuple[Variant, ...] = ()
-    title_repeats: TitleRepeats = TEXT.title_repeats
-    images: tuple[str, ...] = ()
-    """Index files (`images.parquet`) to copy."""
+    text: TextRules
 
     def __call__(self, out: Path) -> Receipt[ExtractDetails]:
         """Writes the same tables and returns the same counts as `ExtractPart`."""
         rows = _renumbered(self.part_number, read_raw(self.raw))
-        cleaner = _cleaner(self)
-        return _extract(out, rows, _read_image_index(self.images), cleaner, SeenIds(()))
+        return _extract(out, rows, iter(()), TextCleaner.of(self.text), SeenIds(()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,22 +107,14 @@ class RetryPart:
     raws: tuple[str, ...]
     ids: str
     """A `.npy` of sorted candidate ids, S16 (N)."""
-    rules: tuple[RuleSpec, ...]
-    caption_order: tuple[str, ...] = TEXT.caption
-    variants: tuple[Variant, ...] = ()
-    title_repeats: TitleRepeats = TEXT.title_repeats
+    text: TextRules
 
     def __call__(self, out: Path) -> Receipt[ExtractDetails]:
         """Writes the same tables as `ExtractPart`. An id that several files hold is taken once."""
         wanted = SeenIds((self.ids,))
         recorded = (row for raw in self.raws for row in read_raw(raw, wanted))
         rows = _renumbered(self.part_number, _first_of_each_id(recorded))
-        return _extract(out, rows, iter(()), _cleaner(self), SeenIds(()))
-
-
-def _cleaner(part: ExtractPart | ReextractPart | RetryPart) -> TextCleaner:
-    rules = tuple(spec.load() for spec in part.rules)
-    return TextCleaner.of(rules, part.caption_order, part.variants, part.title_repeats)
+        return _extract(out, rows, iter(()), TextCleaner.of(self.text), SeenIds(()))
 
 
 def _first_of_each_id(rows: Iterator[CandidateRow]) -> Iterator[CandidateRow]:
@@ -186,7 +164,6 @@ def _extract(
         drops=dict(sorted(counts.drops.items())),
         details=ExtractDetails(
             known=counts.known,
-            ids=counts.rows_in,
             rejected_texts=dict(sorted(counts.rejected.items())),
             remarks={
                 kind: dict(sorted(values.items()))
@@ -230,19 +207,19 @@ def _source_rows(
     part_number: int, part: SourcePart, source: str, items: Iterator[Candidate | Drop]
 ) -> Iterator[CandidateRow]:
     repeats: Counter[Drop] = Counter()
-    for place, item in enumerate(items):
-        ordinal = part_number << 32 | place
+    for row_number, item in enumerate(items):
+        place = ordinal(part_number, row_number)
         if isinstance(item, Candidate) and not _is_encodable(item):
             item = Drop(Reason.BAD_ENCODING, "a lone surrogate")
         if isinstance(item, Candidate):
             is_file = item.origin is not None and item.origin.kind == "file"
             key = item.url if is_file else url_key(item.url)
-            yield CandidateRow(ordinal, candidate_id(key, item.texts), item, key)
+            yield CandidateRow(place, candidate_id(key, item.texts), item, key)
         else:
             texts = _identity_of_drop(part, source, item, repeats[item])
             repeats[item] += 1
             yield CandidateRow(
-                ordinal=ordinal,
+                ordinal=place,
                 candidate_id=candidate_id("", texts),
                 candidate=Candidate(url="", texts=(), source=source),
                 url_key="",
@@ -280,11 +257,4 @@ def _is_encodable(candidate: Candidate) -> bool:
 
 
 def _renumbered(part_number: int, rows: Iterator[CandidateRow]) -> Iterator[CandidateRow]:
-    return (replace(row, ordinal=part_number << 32 | place) for place, row in enumerate(rows))
-
-
-def _read_image_index(paths: Sequence[str]) -> Iterator[_ImageIndexRow]:
-    for path in paths:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(BATCH_ROWS):
-                yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+    return (replace(row, ordinal=ordinal(part_number, number)) for number, row in enumerate(rows))

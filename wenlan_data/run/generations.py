@@ -62,7 +62,8 @@ class GenerationPlan:
     origin: str = ""
     """`from`: the old corpus and its generation."""
     old_parts: tuple[tuple[str, str], ...] = ()
-    """`from`: (fetch results, image WARC) of every recorded fetch part, newest first."""
+    """`from`: (fetch results, image WARC) of every recorded fetch part, newest first: the last
+    outcome of a URL counts."""
     politeness: Mapping[str, object] = field(default_factory=dict)
     """Contact, network, hosts, limits and blocklists of the sources that it was planned with."""
     listed: tuple[Mapping[str, object], ...] = ()

@@ -217,7 +217,6 @@ class _Build:
             sources=self._sources(plan),
             ledger=self.ledger,
             first_shard=len(self.manifest.shards),
-            old_parts=plan.old_parts,
         )
         self.failures.add_pages(plan)
         extracted = self._step("extract", ExtractDetails, number, steps.extract_jobs(generation))

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict, TypeVar
+from typing import TypeVar
 
 import pyarrow.parquet as pq
 
@@ -29,8 +29,7 @@ from wenlan_data.layout import (
     part_name,
 )
 from wenlan_data.protocols import Part, Receipt
-from wenlan_data.recipe import Recipe, RuleSpec, TitleRepeats
-from wenlan_data.records import Variant
+from wenlan_data.recipe import Recipe
 from wenlan_data.run.generations import GenerationPlan
 from wenlan_data.run.ledger import Ledger
 from wenlan_data.run.scheduler import Job
@@ -51,9 +50,6 @@ class GenerationInput:
     sources: Sources
     ledger: Ledger
     first_shard: int
-    old_parts: tuple[tuple[str, str], ...] = ()
-    """`--from`: (fetch results, image WARC) of every recorded fetch part, newest first: the last
-    outcome of a URL counts."""
 
     def files(self, step: str, numbers: Sequence[int], name: str) -> tuple[str, ...]:
         """Returns the file `name` of parts of a committed step, in part order."""
@@ -89,32 +85,19 @@ def published_segments(ledger: Ledger, published: int) -> list[str]:
     return index_folders(parts, [receipt.details.holds if receipt else 0 for receipt in receipts])
 
 
-class _Cleaning(TypedDict):
-    rules: tuple[RuleSpec, ...]
-    caption_order: tuple[str, ...]
-    variants: tuple[Variant, ...]
-    title_repeats: TitleRepeats
-
-
 def extract_jobs(generation: GenerationInput) -> list[Job[ExtractDetails]]:
     """Returns one job for each planned part."""
     text = generation.recipe.text
-    cleaning: _Cleaning = {
-        "rules": text.rules,
-        "caption_order": text.caption,
-        "variants": text.variants,
-        "title_repeats": text.title_repeats,
-    }
     plan = generation.plan
     if plan.kind == "from":
         return [
-            _job(number, ReextractPart(part_number=number, raw=raw, **cleaning))
+            _job(number, ReextractPart(part_number=number, raw=raw, text=text))
             for number, raw in enumerate(plan.raws)
         ]
     if plan.kind == "retry":
         # One part for all files: an id may be recorded in several generations, and is taken once.
         ids = str(generation.ledger.tree.retry_ids(generation.number))
-        return [_job(0, RetryPart(part_number=0, raws=plan.raws, ids=ids, **cleaning))]
+        return [_job(0, RetryPart(part_number=0, raws=plan.raws, ids=ids, text=text))]
     # Ids of samples and drops alike: a table that has grown is read again as a whole, and only its
     # new rows may become candidates.
     known = generation.earlier("drops", CANDIDATE_IDS)
@@ -127,7 +110,7 @@ def extract_jobs(generation: GenerationInput) -> list[Job[ExtractDetails]]:
                 part=entry.part,
                 known=known,
                 limit=entry.limit,
-                **cleaning,
+                text=text,
             ),
         )
         for number, entry in enumerate(plan.entries)
@@ -151,7 +134,7 @@ def fetch_list_jobs(
         # A retry repeats transient failures; other builds do not repeat any failed URL.
         earlier=generation.fetch_folders() if generation.plan.kind == "sources" else (),
         offline=generation.plan.kind == "from",
-        recorded=tuple(results for results, _ in generation.old_parts),
+        recorded=tuple(results for results, _ in generation.plan.old_parts),
     )
     return [_job(0, part)]
 
@@ -352,7 +335,7 @@ def _repeated(generation: GenerationInput, fetch_list: str, earlier: PartRef) ->
 
 
 def _replay(generation: GenerationInput, fetch_list: str, recorded: int) -> ReplayPart:
-    results, warc = generation.old_parts[recorded] if recorded >= 0 else ("", "")
+    results, warc = generation.plan.old_parts[recorded] if recorded >= 0 else ("", "")
     return _replay_part(generation, fetch_list, (results,) if results else (), warc)
 
 
