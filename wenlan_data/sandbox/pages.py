@@ -59,7 +59,10 @@ def read_inline_image(payload: bytes, *, content_type: str, name: str) -> bytes 
     kind, text, data = request(INLINE_IMAGE, options, payload)
     if kind == DROP:
         return unpack_drop(text)
-    return data if kind == IMAGE else Drop(Reason.MISSING_FILE, "not inside its page any more")
+    if kind == IMAGE:
+        return data
+    # The recorded page does not change, so another attempt would find no more.
+    return Drop(Reason.MISSING_FILE, "not inside its page any more", retryable=False)
 
 
 def read_page(record: WarcPayload, path: str, source: str) -> Iterator[Candidate | Drop]:
