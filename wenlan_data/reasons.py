@@ -7,8 +7,8 @@ from enum import StrEnum
 class Reason(StrEnum):
     """Reason of a `records.Drop`: a word that tables, manifests and reports count by.
 
-    Values are part of the corpus format and never change. A built-in text rule uses the member of
-    its own file name, such as `BLOCKLIST`; rules of other packages may use any other word.
+    Values are part of the corpus format and never change. Rules of other packages may use any other
+    word.
 
     >>> Reason.TIMEOUT.transient
     True
@@ -30,7 +30,7 @@ class Reason(StrEnum):
 
     # Rows, files and records of a source.
     BAD_ROW = "bad_row", "a row that cannot be read"
-    BAD_TEXT = "bad_text", "a text that cannot be read"
+    BAD_TEXT = "bad_text", "a text file larger than 1 MiB"
     BAD_URL = "bad_url", "not a URL that can be requested"
     MISSING_FILE = "missing_file", "the file does not exist or cannot be opened", True
     NOT_RECORDED = "not_recorded", "no recorded bytes for this URL", True
@@ -72,7 +72,7 @@ class Reason(StrEnum):
     ENCODING = "encoding", "the content encoding cannot be decoded"
     EMPTY_BODY = "empty_body", "a response without a body"
     SHORT_BODY = "short_body", "fewer bytes than announced", True
-    TOO_LARGE = "too_large", "more bytes or pixels than the limit"
+    TOO_LARGE = "too_large", "more bytes, pixels or JPEG scans than the limit"
 
     # Pages.
     NOT_HTML = "not_html", "not an HTML page"
@@ -106,14 +106,14 @@ class Reason(StrEnum):
     BOILERPLATE = "boilerplate", "navigation, placeholders, copyright lines"
     CONTACT_INFO = "contact_info", "a telephone number, an address or a personal number"
     FILE_NAME = "file_name", "a file name, not a caption"
-    LANGUAGE = "language", "not Chinese"
+    LANGUAGE = "language", "another language, or too few Chinese characters"
     MARKUP = "markup", "nothing but markup"
-    NO_HAN = "no_han", "too few Chinese characters"
+    NO_HAN = "no_han", "no Chinese character"
     NO_NOUN = "no_noun", "names nothing"
     REPETITION = "repetition", "the same word repeated"
     TOO_LONG = "too_long", "longer than a caption"
     TOO_SHORT = "too_short", "shorter than a caption"
-    UNREADABLE_TEXT = "unreadable_text", "mojibake"
+    UNREADABLE_TEXT = "unreadable_text", "the text file cannot be opened"
 
     # Deduplication.
     DUPLICATE = "duplicate", "the same URL or the same bytes as a sample"
