@@ -1,6 +1,6 @@
 import pytest
 
-from wenlan_data.web.urls import host_of, sendable, url_key, usable
+from wenlan_data.web.urls import host_of, sendable, url_key, url_problem
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_the_host_is_the_one_that_would_be_requested(url: str, host: str) -> Non
     ],
 )
 def test_what_cannot_be_requested_has_a_reason(url: str, reason: str) -> None:
-    drop = usable(url)
+    drop = url_problem(url)
     assert (drop.reason if drop else "") == reason
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from wenlan_data.web.limits import DEFAULTS, Limits
-from wenlan_data.web.urls import usable
+from wenlan_data.web.urls import url_problem
 
 _NO_PAGES = frozenset(
     {
@@ -106,7 +106,7 @@ class Scope:
     def refuses(self, url: str, host: str) -> str:
         """The reason why a link is not followed (`scope`, `pattern`, `no_page`, `trap`, ...), else
         an empty string."""
-        if drop := usable(url, self.limits.max_url_characters):
+        if drop := url_problem(url, self.limits.max_url_characters):
             return drop.reason
         if not self._is_in(host):
             return "scope"

@@ -17,7 +17,7 @@ from wenlan_data.sandbox.pages import read_page
 from wenlan_data.tables import PAGES
 from wenlan_data.web.domains import registrable_domain
 from wenlan_data.web.tracking_params import page_url
-from wenlan_data.web.urls import host_of, usable
+from wenlan_data.web.urls import host_of, url_problem
 from wenlan_data.web.warc import record_at
 
 
@@ -67,7 +67,7 @@ class Pages:
                 "pages: no seed is given: write seeds: [https://...] or pages:https://..."
             )
         for seed in self._all_seeds():
-            if drop := usable(seed):
+            if drop := url_problem(seed):
                 raise UsageError(
                     f"pages: {seed!r} is not a URL to start from ({drop.reason}): write http://host/path"
                 )

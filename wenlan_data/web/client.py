@@ -25,7 +25,7 @@ from wenlan_data.web.connector import count_overhead
 from wenlan_data.web.content_encoding import ACCEPTED, Decoder, EncodingError, decoder_for
 from wenlan_data.web.limits import DEFAULTS, BodyLimits, Limits
 from wenlan_data.web.response import REDIRECTS, Response, drop_of, redirect_target
-from wenlan_data.web.urls import host_of, sendable, usable
+from wenlan_data.web.urls import host_of, sendable, url_problem
 
 # An error page this small is read, so that its connection can be used again; for a larger one it is
 # closed.
@@ -178,7 +178,7 @@ class Client:
 
         A response with an error status is a `Response` too.
         """
-        if drop := usable(url, self.limits.max_url_characters):
+        if drop := url_problem(url, self.limits.max_url_characters):
             return drop
         try:
             target = URL(sendable(url), encoded=True)

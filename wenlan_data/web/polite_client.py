@@ -19,7 +19,7 @@ from wenlan_data.web.opt_out import OPT_OUT_HEADER, Reservations, opt_out, parse
 from wenlan_data.web.politeness import Politeness
 from wenlan_data.web.response import REDIRECTS, Response, redirect_target
 from wenlan_data.web.robots import RobotsRules, fetch_robots, may_retry_robots
-from wenlan_data.web.urls import host_of, usable
+from wenlan_data.web.urls import host_of, url_problem
 
 MAX_HOSTS_WITH_ROBOTS = 40
 MAX_BUFFERED_BYTES = 1 << 20
@@ -153,7 +153,7 @@ class PoliteClient:
         limits = self._politeness.limits
         for _ in range(limits.max_redirects + 1):
             # Before the host is contacted at all: an unusable URL is not worth its robots.txt.
-            if drop := usable(url, limits.max_url_characters):
+            if drop := url_problem(url, limits.max_url_characters):
                 return drop
             result = await self._request(self._host_state(host_of(url)), url)
             if isinstance(result, Drop) or result.status not in REDIRECTS:

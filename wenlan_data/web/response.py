@@ -11,7 +11,7 @@ import aiohttp
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 from wenlan_data.web.connector import HEADER_LIMIT
-from wenlan_data.web.urls import usable
+from wenlan_data.web.urls import url_problem
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -64,7 +64,7 @@ def redirect_target(response: Response) -> str | Drop:
         target = urljoin(response.final_url, location)
     except ValueError:
         return Drop(Reason.BAD_LOCATION)
-    return usable(target) or target
+    return url_problem(target) or target
 
 
 def retry_after_s(response: Response, now_s: float) -> float | None:

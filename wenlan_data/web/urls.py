@@ -56,7 +56,7 @@ def host_of(url: str) -> str:
     return f"{name}:{port}" if name else ""
 
 
-def usable(url: str, max_characters: int = MAX_URL_CHARACTERS) -> Drop | None:
+def url_problem(url: str, max_characters: int = MAX_URL_CHARACTERS) -> Drop | None:
     """The drop of a URL that is never requested (`scheme`, `url_too_long`, `bad_url`), or None."""
     if len(url) > max_characters:
         return Drop(Reason.URL_TOO_LONG, f"{len(url)} characters")
