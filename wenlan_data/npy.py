@@ -20,32 +20,38 @@ zero bytes of an item: read items with `tobytes`."""
 
 Kind = TypeVar("Kind", bound=np.generic)
 
+BUILD_AGAIN = "build the corpus again"
+
 
 def save_array(path: Path, array: NDArray[np.generic]) -> None:
-    """Writes a .npy file."""
-    with os_errors(path):
-        np.save(path, array, allow_pickle=False)
+    """Writes a .npy file to exactly `path`."""
+    # Opened here: given a path, `np.save` appends `.npy` to a name without it.
+    with os_errors(path), path.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
 
 
 def load_array(path: Path, kind: type[Kind]) -> NDArray[Kind]:
-    """Maps a .npy file, without reading it. Raises `DamageError` where it is missing, truncated or
-    of another type."""
-    try:
-        array: NDArray[Kind] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DamageError(
-            f"{path}: index of a published generation cannot be read ({error}): build the corpus again"
-        ) from error
+    """Maps a .npy file of a published index, without reading it. Raises `DamageError` where it is
+    missing, truncated or of another type."""
+    array = load_any(path)
     if not issubclass(array.dtype.type, kind):
-        raise DamageError(
-            f"{path}: holds {array.dtype} in place of {kind.__name__}: build the corpus again"
-        )
+        raise DamageError(f"{path}: holds {array.dtype} in place of {kind.__name__}: {BUILD_AGAIN}")
+    return cast("NDArray[Kind]", array)
+
+
+def load_any(
+    path: Path, what: str = "an index of a published generation", remedy: str = BUILD_AGAIN
+) -> NDArray[np.generic]:
+    """Maps a .npy file of any type. The `DamageError` for a missing or truncated one states `what`
+    it should be, and the `remedy`."""
+    try:
+        array: object = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DamageError(f"{path}: it is not {what} ({error}): {remedy}") from error
+    # NumPy opens a zip file as well, as a dictionary of arrays.
+    if not isinstance(array, np.ndarray):
+        raise DamageError(f"{path}: it is not {what}, but an archive: {remedy}")
     return array
-
-
-def load_any(path: Path) -> NDArray[np.generic]:
-    """Maps a .npy file of any type."""
-    return load_array(path, cast("type[np.generic]", np.generic))
 
 
 class ArrayWriter:

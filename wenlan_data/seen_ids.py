@@ -3,14 +3,16 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from wenlan_data.errors import DamageError
-from wenlan_data.npy import Bools, FixedBytes
+from wenlan_data.npy import Bools, FixedBytes, load_any, members, save_array
 from wenlan_data.records import Text
 
 ID_BYTES = 16
+_NEW_OUTPUT = "run the build into a new output"
 
 
 def candidate_id(url_key: str, texts: Sequence[Text]) -> bytes:
@@ -31,8 +33,7 @@ def ids_array(ids: Iterable[bytes]) -> FixedBytes:
 
 def save_ids(path: Path, ids: FixedBytes) -> None:
     """Writes the ids, sorted and each once, to exactly `path` (a `.npy` of dtype S16)."""
-    with path.open("wb") as file:
-        np.save(file, np.unique(ids.astype("S16", copy=False)), allow_pickle=False)
+    save_array(path, np.unique(ids.astype("S16", copy=False)))
 
 
 def load_ids(path: Path | str) -> FixedBytes:
@@ -40,17 +41,10 @@ def load_ids(path: Path | str) -> FixedBytes:
 
     Raises `DamageError` for any other file.
     """
-    try:
-        ids = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DamageError(
-            f"{path}: it is not a list of ids ({error}): run the build into a new output"
-        ) from error
-    if not isinstance(ids, np.ndarray) or ids.dtype != np.dtype("S16") or ids.ndim != 1:
-        raise DamageError(
-            f"{path}: it is not a list of 16-byte ids: run the build into a new output"
-        )
-    return ids
+    ids = load_any(Path(path), what="a list of ids", remedy=_NEW_OUTPUT)
+    if ids.dtype != np.dtype("S16") or ids.ndim != 1:
+        raise DamageError(f"{path}: it is not a list of 16-byte ids: {_NEW_OUTPUT}")
+    return cast("FixedBytes", ids)
 
 
 class SeenIds:
@@ -60,7 +54,7 @@ class SeenIds:
     """
 
     def __init__(self, paths: Sequence[Path | str]) -> None:
-        self._arrays = [ids for ids in map(load_ids, paths) if len(ids)]
+        self._arrays = [load_ids(path) for path in paths]
 
     def contains(self, ids: FixedBytes) -> Bools:
         """Returns bool (N): which of the S16 (N) `ids` were seen."""
@@ -68,6 +62,5 @@ class SeenIds:
         order = np.argsort(ids)
         wanted = ids[order]
         for known in self._arrays:
-            places = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-            found[order] |= known[places] == wanted
+            found[order] |= members(known, wanted)[1]
         return found
