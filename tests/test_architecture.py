@@ -90,15 +90,15 @@ PERMITTED_IMPORTS = {
     "report": (
         "errors files layout reasons records image settings web clean detect recipe sandbox shard"
     ),
-    "load": "errors files npy reasons records tables image clean shard",
-    "testing": "records shard",
+    "load": "errors files layout npy reasons records tables image clean shard",
+    "testing": "layout records shard",
     "model": "errors files settings shard load",
     "run": (
         "errors files layout reasons records image protocols web source_config recipe plan "
         "extract sandbox fetch crawl shard dedupe report sources"
     ),
     "eval": "errors shard load model",
-    "train": "errors files shard load model eval",
+    "train": "errors files layout shard load model eval",
     "demo": "errors records model run train",
     "cli": (
         "errors files layout reasons records settings clean detect recipe plan schema shard "

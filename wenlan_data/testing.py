@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from wenlan_data.layout import SHARDS
 from wenlan_data.records import Region, Sample, Text
 from wenlan_data.shard import manifest as shard_manifest
 from wenlan_data.shard.format import encode_sample, offsets_name, shard_name
@@ -185,9 +186,9 @@ def write_corpus(corpus: Path, shards: Iterable[Sequence[Sample]]) -> Path:
     >>> len(list(read_corpus(corpus)))
     3
     """
-    (corpus / "shards").mkdir(parents=True)
+    (corpus / SHARDS).mkdir(parents=True)
     entries = [
-        _write_shard(corpus / "shards", number, samples) for number, samples in enumerate(shards)
+        _write_shard(corpus / SHARDS, number, samples) for number, samples in enumerate(shards)
     ]
     count = sum(entry.samples for entry in entries)
     generation = shard_manifest.Generation(

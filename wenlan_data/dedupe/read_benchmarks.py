@@ -26,11 +26,12 @@ from wenlan_data.image.check import check_image
 from wenlan_data.image.hash import NO_COLOURS
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.index.published import url_hashes
+from wenlan_data.layout import MANIFEST
 from wenlan_data.npy import save_array
 from wenlan_data.protocols import Receipt, Rule, Source, SourcePart
 from wenlan_data.recipe import Recipe, RuleSpec
 from wenlan_data.records import Candidate, Drop, ImageFacts
-from wenlan_data.shard.manifest import MANIFEST, load_manifest
+from wenlan_data.shard.manifest import load_manifest
 from wenlan_data.source_config import SourceSpec
 from wenlan_data.web.urls import url_key
 

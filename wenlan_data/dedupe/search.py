@@ -14,9 +14,10 @@ from wenlan_data.errors import DamageError, UsageError, os_errors
 from wenlan_data.image.check import check_image
 from wenlan_data.image.hash import HASH_VERSION
 from wenlan_data.image.rules import ImageRules
+from wenlan_data.layout import MANIFEST
 from wenlan_data.recipe import parse_recipe
 from wenlan_data.records import Drop
-from wenlan_data.shard.manifest import MANIFEST, load_manifest
+from wenlan_data.shard.manifest import load_manifest
 
 COLUMNS = ["key", "phash", "pdq", "shard", "image_url", "caption"]
 

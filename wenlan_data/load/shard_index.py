@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from wenlan_data.errors import DamageError, in_short, os_errors
 from wenlan_data.files import atomic_path
+from wenlan_data.layout import SHARDS
 from wenlan_data.npy import Indices
 from wenlan_data.shard.format import offsets_name
 from wenlan_data.shard.index import build_offsets, save_offsets
@@ -120,7 +121,7 @@ def _openers(path: Path) -> list[tuple[Callable[[], Shard], int | None]]:
     if not is_corpus(path):
         return [(partial(_open_tar, tar), None) for tar in shard_paths([path])]
     return [
-        (partial(_open_listed, path / "shards", entry), entry.samples)
+        (partial(_open_listed, path / SHARDS, entry), entry.samples)
         for entry in load_manifest(path).shards
     ]
 

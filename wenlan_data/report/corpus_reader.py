@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wenlan_data.errors import DamageError, in_short
-from wenlan_data.layout import METADATA, SHARDS
+from wenlan_data.layout import MANIFEST, METADATA, SHARDS
 from wenlan_data.records import Region, Text
 from wenlan_data.report.data import (
     MAX_DISTINCT,
@@ -30,7 +30,7 @@ from wenlan_data.report.drop_examples import (
     read_drop_examples,
     with_recorded_images,
 )
-from wenlan_data.shard.manifest import MANIFEST, Manifest, ShardEntry, load_manifest
+from wenlan_data.shard.manifest import Manifest, ShardEntry, load_manifest
 
 _ITEM_COLUMNS = (
     "key",

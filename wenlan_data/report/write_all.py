@@ -5,14 +5,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from wenlan_data.errors import FailureBudgetError, UsageError
-from wenlan_data.layout import REPORT, WORK
+from wenlan_data.layout import MANIFEST, REPORT, WORK
 from wenlan_data.report.card import write_card
 from wenlan_data.report.corpus_reader import manifest_digest, read_corpus_data
 from wenlan_data.report.croissant import write_croissant
 from wenlan_data.report.data import ReportData
 from wenlan_data.report.html import PAGE, is_page_of, write_page
 from wenlan_data.report.tar_reader import read_tar_data
-from wenlan_data.shard.manifest import MANIFEST
 from wenlan_data.shard.reader import is_corpus, shard_paths
 
 

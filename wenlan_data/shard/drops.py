@@ -9,11 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from wenlan_data import tables
 from wenlan_data.errors import DamageError, UsageError, os_errors
+from wenlan_data.layout import CANDIDATE_IDS, DROPS, PART_DROPS, RETRYABLE_IDS
 from wenlan_data.protocols import Receipt
 from wenlan_data.seen_ids import save_ids
 from wenlan_data.shard.manifest import Manifest
-from wenlan_data.tables import DROPS, WORK_DROPS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,17 +42,19 @@ class DropsPart:
 
     def __call__(self, out: Path) -> Receipt[DropsDetails]:
         """Writes the files. The receipt counts drops; `details.ids` counts candidates."""
-        tables = [pq.read_table(path, schema=WORK_DROPS) for path in self.drops]
-        rows = pa.concat_tables(tables).sort_by("ordinal")
+        parts = [pq.read_table(path, schema=tables.WORK_DROPS) for path in self.drops]
+        rows = pa.concat_tables(parts).sort_by("ordinal")
         pq.write_table(
-            rows.select(DROPS.names).cast(DROPS), out / "drops.parquet", compression="zstd"
+            rows.select(tables.DROPS.names).cast(tables.DROPS),
+            out / PART_DROPS,
+            compression="zstd",
         )
         retryable = rows.filter(pc.field("retryable"))["candidate_id"]
-        save_ids(out / "retryable.npy", _ids_array(retryable))
+        save_ids(out / RETRYABLE_IDS, _ids_array(retryable))
         ids = pa.chunked_array(
             [chunk for path in self.raws for chunk in _read_id_column(path).chunks], pa.binary(16)
         )
-        save_ids(out / "ids.npy", _ids_array(ids))
+        save_ids(out / CANDIDATE_IDS, _ids_array(ids))
         return Receipt(
             rows_in=rows.num_rows,
             rows_out=rows.num_rows,
@@ -65,7 +68,7 @@ def find_drop(corpus: Path, manifest: Manifest, wanted: str) -> dict[str, Any]:
     Raises `UsageError` if there is none, `DamageError` for a table that cannot be read.
     """
     for entry in manifest.drops:
-        path = corpus / "drops" / entry.name
+        path = corpus / DROPS / entry.name
         try:
             with os_errors(path):
                 found = pq.read_table(
@@ -78,10 +81,10 @@ def find_drop(corpus: Path, manifest: Manifest, wanted: str) -> dict[str, Any]:
         if found.num_rows:
             row: dict[str, Any] = found.slice(0, 1).to_pylist()[0]
             return row
-    tables = f"{corpus}/drops/*.parquet".replace("'", "''")
+    pattern = f"{corpus}/{DROPS}/*.parquet".replace("'", "''")
     raise UsageError(
-        f"{wanted!r}: no row of {corpus}/drops has this url or key. To list all drops with DuckDB:"
-        f" SELECT step, reason, url, key FROM '{tables}'"
+        f"{wanted!r}: no row of {corpus}/{DROPS} has this url or key. To list all drops with DuckDB:"
+        f" SELECT step, reason, url, key FROM '{pattern}'"
     )
 
 

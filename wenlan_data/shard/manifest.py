@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from wenlan_data.errors import DamageError, RecipeError, os_errors
 from wenlan_data.files import write_atomic
+from wenlan_data.layout import MANIFEST
 from wenlan_data.shard.format import FORMAT, FORMAT_VERSION
 
-MANIFEST = "manifest.json"
 TIMES_NOTE = "Every value under times differs between equal builds; nothing else in this file does."
 
 

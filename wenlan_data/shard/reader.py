@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from wenlan_data.errors import DamageError, UsageError, os_errors
+from wenlan_data.layout import MANIFEST, SHARDS
 from wenlan_data.records import Sample
 from wenlan_data.shard import format as shard_format
-from wenlan_data.shard.manifest import MANIFEST, load_manifest
+from wenlan_data.shard.manifest import load_manifest
 
 MAX_MEMBER_BYTES = 1 << 28
 """Members larger than this are not loaded into memory."""
@@ -205,7 +206,7 @@ def _refuse_compressed(path: Path, file: BinaryIO) -> None:
 
 def _expand(path: Path) -> list[Path]:
     if is_corpus(path):
-        return [path / "shards" / shard.name for shard in load_manifest(path).shards]
+        return [path / SHARDS / shard.name for shard in load_manifest(path).shards]
     if path.is_dir():
         tars = sorted(path.glob("*.tar"))
         if not tars:

@@ -14,6 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wenlan_data.errors import DamageError, in_short
+from wenlan_data.layout import METADATA, SHARDS
+from wenlan_data.shard.format import EXTENSIONS
 from wenlan_data.shard.manifest import Manifest, load_manifest
 from wenlan_data.shard.reader import is_corpus, read_tar, shard_paths
 
@@ -75,14 +77,14 @@ def _add_corpus(summary: CorpusSummary, corpus: Path, manifest: Manifest) -> Non
     for step, reasons in manifest.funnel.dropped.items():
         summary.dropped.setdefault(step, Counter()).update(reasons)
     for shard in manifest.shards:
-        metadata = corpus / "metadata" / shard.metadata.name
+        metadata = corpus / METADATA / shard.metadata.name
         if not metadata.is_file():
-            _add_tar(summary, corpus / "shards" / shard.name)
+            _add_tar(summary, corpus / SHARDS / shard.name)
             continue
         summary.shards += 1
         summary.bytes += shard.bytes
         summary.samples += shard.samples
-        summary.extensions.update(dict.fromkeys(("jpg", "json", "txt"), shard.samples))
+        summary.extensions.update(dict.fromkeys(EXTENSIONS, shard.samples))
         _add_metadata(summary, metadata)
 
 

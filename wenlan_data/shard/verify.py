@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from wenlan_data.errors import DamageError, os_errors
+from wenlan_data.layout import DROPS, MANIFEST, METADATA, SHARDS
 from wenlan_data.shard.index import load_offsets
 from wenlan_data.shard.manifest import FileEntry, Manifest, ShardEntry, load_manifest
 from wenlan_data.shard.reader import is_corpus, shard_paths
@@ -67,15 +68,15 @@ def _count_problems(manifest: Manifest) -> Iterator[Problem]:
     try:
         manifest.check_counts()
     except DamageError as error:
-        yield Problem("manifest.json", "", 0, str(error).removeprefix("manifest.json: "))
+        yield Problem(MANIFEST, "", 0, str(error).removeprefix(f"{MANIFEST}: "))
 
 
 def _unknown_files(corpus: Path, manifest: Manifest) -> Iterator[Problem]:
     known = {
-        f"shards/{name}" for shard in manifest.shards for name in (shard.name, shard.offsets.name)
+        f"{SHARDS}/{name}" for shard in manifest.shards for name in (shard.name, shard.offsets.name)
     }
     known |= {f"{folder}/{entry.name}" for folder, entry in _tables(manifest)}
-    for folder in ("shards", "metadata", "drops"):
+    for folder in (SHARDS, METADATA, DROPS):
         for path in sorted((corpus / folder).glob("*")):
             if f"{folder}/{path.name}" not in known and not path.name.startswith("."):
                 yield Problem(
@@ -84,13 +85,13 @@ def _unknown_files(corpus: Path, manifest: Manifest) -> Iterator[Problem]:
 
 
 def _tables(manifest: Manifest) -> list[tuple[str, FileEntry]]:
-    metadata = [("metadata", entry) for entry in manifest.times.metadata]
-    return [*metadata, *(("drops", entry) for entry in manifest.drops)]
+    metadata = [(METADATA, entry) for entry in manifest.times.metadata]
+    return [*metadata, *((DROPS, entry) for entry in manifest.drops)]
 
 
 def _shard_problems(corpus: Path, shard: ShardEntry, owners: _KeyOwners) -> Iterator[Problem]:
-    tar = corpus / "shards" / shard.name
-    offsets = corpus / "shards" / shard.offsets.name
+    tar = corpus / SHARDS / shard.name
+    offsets = corpus / SHARDS / shard.offsets.name
     if not tar.is_file():
         yield Problem(shard.name, "", 0, f"missing: {shard.bytes} bytes expected")
         return

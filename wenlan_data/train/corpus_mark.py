@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from wenlan_data.errors import DamageError, RecipeError, UsageError
+from wenlan_data.layout import MANIFEST, METADATA
 from wenlan_data.model.checkpoint import CorpusMark, ShardMark
-from wenlan_data.shard.manifest import MANIFEST, load_manifest
+from wenlan_data.shard.manifest import load_manifest
 from wenlan_data.shard.reader import is_corpus, scan, shard_paths
 
 Int64s = NDArray[np.int64]
@@ -104,7 +105,7 @@ class SamplePages:
         keys: list[str] = []
         pages: list[str] = []
         for shard in load_manifest(corpus).shards:
-            path = corpus / "metadata" / shard.metadata.name
+            path = corpus / METADATA / shard.metadata.name
             if not path.is_file():
                 continue
             table = pq.read_table(path, columns=["key", "page_url"])
