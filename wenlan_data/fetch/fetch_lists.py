@@ -51,14 +51,13 @@ class FetchListPart:
     (`PublishedIndex.last_failed_fetch`) as `earlier`, and the fetch step reads the recorded
     result."""
     recorded: tuple[str, ...] = ()
-    """Old `facts.parquet` files (for `--from`): the rows of each get one fetch list, in this
-    order."""
+    """`facts.parquet` of the old corpus (for `--from`): the URLs that one of them holds get one
+    fetch list, in this order; each URL once, from the file that has its bytes."""
 
     def __call__(self, out: Path) -> Receipt[FetchListDetails]:
         """Cuts. Deterministic: depends on the rows alone."""
         requests, rows_in = _requests(self.candidates, self.images)
-        repeats = rows_in - requests.num_rows
-        requests, published = _unpublished(requests, self.published)
+        requests = _unpublished(requests, self.published)
         fetch_lists: list[FetchList] = []
 
         def write(table: pa.Table, chain: str, recorded: int, earlier: int | None) -> None:
@@ -83,9 +82,7 @@ class FetchListPart:
         return Receipt(
             rows_in=rows_in,
             rows_out=requests.num_rows + sum(table.num_rows for _, table in known),
-            details=FetchListDetails(
-                fetch_lists=tuple(fetch_lists), repeated_urls=repeats, published_urls=published
-            ),
+            details=FetchListDetails(fetch_lists=tuple(fetch_lists)),
         )
 
     def _cut(self, requests: pa.Table) -> Iterator[tuple[str, int, Indices]]:
@@ -211,12 +208,11 @@ def _requests(candidates: Sequence[str], images: Sequence[str]) -> tuple[pa.Tabl
     ), rows_in
 
 
-def _unpublished(requests: pa.Table, published: tuple[str, ...]) -> tuple[pa.Table, int]:
+def _unpublished(requests: pa.Table, published: tuple[str, ...]) -> pa.Table:
     if not published or not requests.num_rows:
-        return requests, 0
+        return requests
     keys = PublishedIndex(published).key_of_urls(_texts(requests["url_key"]))
-    left = requests.filter(pa.array([not key for key in keys]))
-    return left, requests.num_rows - left.num_rows
+    return requests.filter(pa.array([not key for key in keys]))
 
 
 def _known_results(

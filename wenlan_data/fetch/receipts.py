@@ -25,9 +25,6 @@ class FetchListDetails:
     """The fetch lists of a generation."""
 
     fetch_lists: tuple[FetchList, ...]
-    repeated_urls: int
-    published_urls: int
-    """URLs whose image an earlier generation published."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,5 +40,3 @@ class FetchDetails:
     """Transient failures by reason."""
     requests: int = 0
     """All requests, robots.txt and redirects included."""
-    not_recorded: int = 0
-    """Replay: URLs without recorded bytes."""

@@ -59,8 +59,7 @@ class ReplayPart:
             results = [self._check(recorded.get(row.url_key), file, jpegs) for row in rows]
             bytes_out += jpegs.size_bytes
         write_results(out / FETCH_RESULTS, rows, results)
-        missing = sum(1 for result in results if result.found == NOT_RECORDED)
-        return fetch_receipt(results, bytes_out, FetchDetails(not_recorded=missing))
+        return fetch_receipt(results, bytes_out, FetchDetails())
 
     def _check(
         self, old: FetchResult | None, file: BinaryIO, jpegs: JpegStoreWriter
