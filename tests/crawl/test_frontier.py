@@ -105,7 +105,7 @@ def test_what_a_host_was_like_goes_to_its_next_fetch_list_and_to_no_other(tmp_pa
     first = FrontierPart(seeds=(_row(A),), hosts={"a.cn:80": HostLimits(min_gap_s=0)})
     _cut(first, tmp_path / "0")
     states = {
-        "a.cn:80": {"gap_s": 2, "ended": "host_waits", "robots": "x"},
+        "a.cn:80": {"gap_s": 2, "abandoned": "host_waits", "robots": "x"},
         "b.cn:80": {"gap_s": 3},
     }
     crawled = (_crawled(tmp_path / "c", [_row("http://a.cn/2", 1)], states),)

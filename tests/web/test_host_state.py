@@ -14,7 +14,7 @@ ROBOTS = "User-agent: *\nDisallow: /private/"
 
 def _state() -> dict[str, object]:
     host = HostState(
-        "a.cn:80", HostLimits(), DEFAULTS, {"ended": "host_unreachable", "failures": 7}
+        "a.cn:80", HostLimits(), DEFAULTS, {"abandoned": "host_unreachable", "failures": 7}
     )
     host.apply_robots(parse_robots(ROBOTS))
     return host.to_json(with_robots=True)
@@ -115,7 +115,7 @@ def test_the_first_wait_is_the_one_that_is_set() -> None:
 
 @pytest.mark.parametrize(("age_s", "ended"), [(30, HOST_UNREACHABLE), (90, None)])
 def test_what_a_host_did_counts_as_long_as_is_set(age_s: float, ended: Drop | None) -> None:
-    state: dict[str, object] = {"ended": "host_unreachable", "at_s": time.time() - age_s}
+    state: dict[str, object] = {"abandoned": "host_unreachable", "at_s": time.time() - age_s}
     assert HostState("a.cn:80", HostLimits(), Limits(max_held_s=60), state).abandoned == ended
 
 

@@ -97,10 +97,10 @@ class HostMonitor:
             self._unresolved += failing == Reason.DNS
             # Names that do not resolve are left to the share below: a resolver that is down would
             # otherwise name every host as paused.
-            if state.get("ended") and failing != Reason.DNS and host not in self._paused:
+            if state.get("abandoned") and failing != Reason.DNS and host not in self._paused:
                 self._paused.add(host)
                 if len(self._paused) <= MAX_PAUSED_LINES:
-                    self._report(_paused_line(host, str(state["ended"]), failing))
+                    self._report(_paused_line(host, str(state["abandoned"]), failing))
         share = self._unresolved / self._names if self._names else 0.0
         if self._names >= self._warn_at and share >= MIN_UNRESOLVED_SHARE:
             # Repeated only when twice as many names are known, not after every part.
@@ -117,9 +117,9 @@ class HostMonitor:
             self._report(f"paused: {more} more hosts")
 
 
-def _paused_line(host: str, ended: str, failing: str) -> str:
-    because = {str(reason): text for reason, text in _PAUSED_BECAUSE.items()}
-    why = because.get(ended, "its robots.txt could not be fetched")
+def _paused_line(host: str, reason: str, failing: str) -> str:
+    because = {str(known): text for known, text in _PAUSED_BECAUSE.items()}
+    why = because.get(reason, "its robots.txt could not be fetched")
     return (
         f"paused: {host}: {why} ({failing or 'no response'}); "
         "--retry-failed requests its URLs again"

@@ -16,6 +16,15 @@ from wenlan_data.web.robots import RobotsRules, parse_robots
 # next fetch list.
 MAX_CARRIED_CHARACTERS = 8 << 10
 
+MAX_TRIES = 3
+"""Of a URL whose host is unreachable or fails with 5xx: such faults are often over in seconds."""
+MAX_TRIES_AFTER_WAITS = 4
+"""Of a URL that is answered with 429 or 503: the whole host has waited in between, so the next
+request is likely to succeed."""
+MAX_TRIES_AFTER_SHORT_BODY = 2
+"""Of a URL whose body ends early: each try may transfer a whole image, and most such responses are
+truncated on the server."""
+
 HOST_WAITS = Drop(Reason.HOST_WAITS)
 HOST_UNREACHABLE = Drop(Reason.HOST_UNREACHABLE)
 _UNREACHABLE = frozenset({Reason.CONNECT, Reason.DNS, Reason.DISCONNECTED})
@@ -119,7 +128,7 @@ class HostState:
             "failures": self._failures,
             "timeouts": self._timeouts,
             "server_errors": self._server_errors,
-            "ended": self.abandoned.reason if self.abandoned else "",
+            "abandoned": self.abandoned.reason if self.abandoned else "",
             "failing": self._failing,
         }
         if not with_robots or not isinstance(self.robots, RobotsRules):
@@ -138,7 +147,7 @@ class HostState:
             name: float(value) for name, value in state.items() if isinstance(value, int | float)
         }
         if time.time() - number.get("at_s", time.time()) < self._limits.max_held_s:
-            self._restore_pace(number, str(state.get("ended", "")))
+            self._restore_pace(number, str(state.get("abandoned", "")))
         robots_at_s = number.get("robots_at_s", time.time())
         text = state.get("robots")
         if isinstance(text, str) and time.time() - robots_at_s < self._limits.max_robots_age_s:
@@ -151,7 +160,7 @@ class HostState:
                     tuple((str(pattern), bool(value)) for pattern, value in listed)
                 )
 
-    def _restore_pace(self, number: dict[str, float], ended: str) -> None:
+    def _restore_pace(self, number: dict[str, float], abandoned: str) -> None:
         self._gap_s = max(self._base_gap_s, number.get("gap_s", 0.0))
         # Clocks of two machines differ, so the wait is never longer than the limits allow.
         wait_s = min(number.get("next_at_s", 0.0) - time.time(), self._limits.max_wait_s)
@@ -160,8 +169,9 @@ class HostState:
         self._failures = int(number.get("failures", 0))
         self._timeouts = int(number.get("timeouts", 0))
         self._server_errors = int(number.get("server_errors", 0))
-        if ended:
-            self.abandoned = Drop(ended, retryable=True)
+        if abandoned:
+            # Retryable whatever the reason: the host was given up for this build only.
+            self.abandoned = Drop(abandoned, retryable=True)
 
     def _record_failure(self, drop: Drop) -> None:
         self._failing = drop.reason
@@ -198,7 +208,7 @@ def should_retry(result: Response | Drop, tries: int) -> bool:
     if drop is None or not drop.retryable:
         return False
     if drop.reason == Reason.STATUS_429 or drop.detail == "503":
-        return tries < 4
+        return tries < MAX_TRIES_AFTER_WAITS
     if drop.reason == Reason.SHORT_BODY:
-        return tries < 2
-    return tries < 3 and (drop.reason in _UNREACHABLE or drop.reason == Reason.STATUS_5XX)
+        return tries < MAX_TRIES_AFTER_SHORT_BODY
+    return tries < MAX_TRIES and (drop.reason in _UNREACHABLE or drop.reason == Reason.STATUS_5XX)

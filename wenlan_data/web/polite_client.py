@@ -22,6 +22,8 @@ from wenlan_data.web.robots import RobotsRules, fetch_robots, may_retry_robots
 from wenlan_data.web.urls import host_of, url_problem
 
 MAX_HOSTS_WITH_ROBOTS = 40
+"""With more hosts, `host_states()` leaves out the rules of robots.txt: 40 hosts of up to 8 KiB keep
+a receipt below 330 kB, and only fetch lists of few hosts have a successor that needs them."""
 MAX_BUFFERED_BYTES = 1 << 20
 """Bodies that wait for the caller; above it, the hosts' tasks wait too and make no further
 request."""
@@ -152,7 +154,7 @@ class PoliteClient:
     async def _follow(self, url: str) -> Response | Drop:
         limits = self._politeness.limits
         for _ in range(limits.max_redirects + 1):
-            # Before the host is contacted at all: an unusable URL is not worth its robots.txt.
+            # Before the host is contacted at all: a URL that is never requested is not worth its robots.txt.
             if drop := url_problem(url, limits.max_url_characters):
                 return drop
             result = await self._request(self._host_state(host_of(url)), url)

@@ -1,4 +1,4 @@
-"""Cases 59 to 80: hosts that are busy, broken or closed to us, and what they say in robots.txt and
+"""Cases 59 to 80: hosts that are busy, broken or closed to us, and their signals in robots.txt and
 elsewhere."""
 
 import time
@@ -33,12 +33,12 @@ NO_ROBOTS = response("404 Not Found")
 
 
 def busy(retry_after: str, status: str = "429 Too Many Requests") -> bytes:
-    """Asks us to wait."""
+    """Returns a response that tells the client to wait."""
     return response(status, b"", *([f"Retry-After: {retry_after}"] if retry_after else []))
 
 
 def rules(*lines: str) -> bytes:
-    """A robots.txt."""
+    """Returns a robots.txt."""
     return ok("\n".join(lines).encode(), "Content-Type: text/plain")
 
 
@@ -51,7 +51,7 @@ def _waited(at_least_s: float) -> Callable[[Run], None]:
     return check
 
 
-def _asked(times: int) -> Callable[[Run], None]:
+def _requested(times: int) -> Callable[[Run], None]:
     def check(run: Run) -> None:
         assert len(run.host.paths) == times, run.host.paths
 
@@ -59,14 +59,14 @@ def _asked(times: int) -> Callable[[Run], None]:
 
 
 def _in_two_seconds(web: Web) -> Answers:
-    # A date has whole seconds: three from now are more than two.
+    # A date has whole seconds, so three seconds from now are more than two.
     return {"/a.jpg": [busy(formatdate(time.time() + 3, usegmt=True)), ALLOWED]}
 
 
 def _parked(run: Run) -> None:
     assert run.host.paths == ["/a.jpg"]
     state = run.receipt.details.hosts[run.host.name]
-    assert state["ended"] == "host_waits"
+    assert state["abandoned"] == "host_waits"
     assert state["next_at_s"] - state["at_s"] > 3600 * 24 * 365
 
 
@@ -102,7 +102,7 @@ def _nothing_else(run: Run) -> None:
 def robots_case(
     number: int, does: str, outcome: str, answer: "Answer | list[Answer]", **more: object
 ) -> Case:
-    """An image behind a robots.txt."""
+    """Returns a case of an image behind a robots.txt."""
     check = None if outcome == "ok" else _nothing_else
     answers = {ROBOTS: answer, "/a.jpg": ALLOWED}
     return Case(
@@ -163,7 +163,7 @@ def _odd_robots(folder: Path) -> str:
     return "ok"
 
 
-# By google/robotstxt: rules, path, allowed.
+# From google/robotstxt: rules, path, whether it is allowed.
 MATCHES = [
     ("Disallow: /fish", "/fish.html", False),
     ("Disallow: /fish", "/Fish.asp", True),
@@ -201,7 +201,8 @@ def _delay_is_the_gap(run: Run) -> None:
 
 
 def _new_rules(folder: Path) -> str:
-    """A robots.txt is requested again after a day, whatever was handed on in between."""
+    """Checks that a robots.txt is requested again after a day, although the state of the host was
+    handed on in between."""
     host = HostState("a.cn:80", HostLimits(), DEFAULTS, {})
     host.apply_robots(parse_robots("User-agent: *\nDisallow: /old"))
     state = host.to_json(with_robots=True)
@@ -254,7 +255,7 @@ TDMREP = b"""[{"location": "/", "tdm-reservation": 0}, {"location": "/photos/*",
              {"location": "/photos/free", "tdm-reservation": 0}, {"location": "*.png$", "tdm-reservation": 1}, 7]"""
 
 
-def _asked_for_tdmrep_once(run: Run) -> None:
+def _tdmrep_requested_once(run: Run) -> None:
     assert [one.path for one in run.host.log].count("/.well-known/tdmrep.json") == 1
     assert "/photos/1.jpg" not in run.host.paths
 
@@ -273,28 +274,28 @@ def _everything_fails(folder: Path) -> str:
 CASES = [
     Case(
         number=59,
-        does="answers 429, try again after 2 seconds",
+        does="responds with 429 and Retry-After: 2",
         outcome="ok",
         answers={"/a.jpg": [busy("2"), ALLOWED]},
         check=_waited(1.95),
     ),
     Case(
         number=60,
-        does="states so as a date",
+        does="states Retry-After as a date",
         outcome="ok",
         answers=_in_two_seconds,
         check=_waited(1.95),
     ),
     Case(
         number=61,
-        does="wants us to come again in ten years",
+        does="sets Retry-After to ten years",
         outcome="status_429",
         answers={"/a.jpg": busy(str(10 * 365 * 24 * 3600))},
         check=_parked,
     ),
     Case(
         number=62,
-        does="answers 503 three times, then the image",
+        does="responds with 503 three times, then with the image",
         outcome="ok",
         answers={"/a.jpg": [*[busy("", "503 Busy")] * 3, ALLOWED]},
         limits={"backoff_s": 0.2},
@@ -303,22 +304,22 @@ CASES = [
     ),
     Case(
         number=63,
-        does="answers 403 and 451",
+        does="responds with 403 and 451",
         outcome="http_status",
         answers={"/a.jpg": response("403 Forbidden"), "/b.jpg": response("451 Unavailable")},
         paths=("/a.jpg", "/b.jpg"),
-        check=_asked(2),
+        check=_requested(2),
     ),
     Case(
         number=64,
-        does="answers 500 for ever",
+        does="responds with 500 for ever",
         outcome="status_5xx",
         answers={"/a.jpg": response("500")},
         check=_breaker,
     ),
     Case(
         number=65,
-        does="states with status 200 that there is no such page",
+        does="sends an error page with status 200",
         outcome="soft_404",
         answers={
             "/1": html(
@@ -335,7 +336,7 @@ CASES = [
     ),
     Case(
         number=65,
-        does="wants proof that we are human",
+        does="requires a CAPTCHA",
         outcome="captcha",
         answers={
             "/1": html("<html><title>安全验证</title><img src=/captcha.jpg alt=请输入图中的文字>"),
@@ -361,17 +362,19 @@ CASES = [
     robots_case(68, "forbids its robots.txt (401)", "ok", response("401 Unauthorized")),
     robots_case(
         68,
-        "forbids its robots.txt (403), and the operator takes that for a no",
+        "forbids its robots.txt (403), and the operator treats that as a refusal",
         "robots",
         response("403 Forbidden"),
         limits={"robots_forbidden": "deny"},
     ),
-    robots_case(69, "answers 500 for robots.txt", "robots_unavailable", response("500 Broken")),
-    robots_case(69, "answers 503 for robots.txt", "robots_unavailable", response("503 Busy")),
-    robots_case(70, "is silent when asked for robots.txt", "robots_unavailable", stall),
+    robots_case(
+        69, "responds with 500 for robots.txt", "robots_unavailable", response("500 Broken")
+    ),
+    robots_case(69, "responds with 503 for robots.txt", "robots_unavailable", response("503 Busy")),
+    robots_case(70, "never responds to the request for robots.txt", "robots_unavailable", stall),
     robots_case(
         71,
-        "resets the connection when asked for robots.txt",
+        "resets the connection on the request for robots.txt",
         "robots_unavailable",
         resets(b"HTTP/1.1 200"),
     ),
@@ -381,7 +384,7 @@ CASES = [
         outcome="robots_unavailable",
         own=_no_such_name,
     ),
-    robots_case(73, "answers 429 for robots.txt", "robots_unavailable", busy("")),
+    robots_case(73, "responds with 429 for robots.txt", "robots_unavailable", busy("")),
     Case(
         number=74,
         does="redirects robots.txt five times",
@@ -396,28 +399,31 @@ CASES = [
         "ok",
         ok(b"User-agent: *\n" + b"#" * (10 << 20) + b"\nDisallow: /\n"),
     ),
-    Case(number=76, does="has a robots.txt that is none", outcome="ok", own=_odd_robots),
+    Case(number=76, does="has an invalid robots.txt", outcome="ok", own=_odd_robots),
     Case(number=77, does="has rules with wildcards, ends and escapes", outcome="ok", own=_matches),
     Case(
         number=78,
-        does="asks for three seconds between requests",
+        does="sets a Crawl-delay of three seconds",
         outcome="ok",
         answers={ROBOTS: rules("User-agent: *", "Crawl-delay: 3"), "/a.jpg": ALLOWED},
         check=_delay_is_the_gap,
     ),
     robots_case(
         78,
-        "asks for 30 years between requests",
+        "sets a Crawl-delay of 30 years",
         "crawl_delay",
         rules("User-agent: *", "Crawl-delay: 1e9"),
     ),
     robots_case(
-        78, "asks for no number of seconds", "ok", rules("User-agent: *", "Crawl-delay: NaN")
+        78,
+        "sets a Crawl-delay that is not a number",
+        "ok",
+        rules("User-agent: *", "Crawl-delay: NaN"),
     ),
     Case(number=79, does="changes its robots.txt", outcome="ok", own=_new_rules),
     Case(
         number=80,
-        does="opts images out, in every way a header can say it",
+        does="opts images out, by every header",
         outcome="opt_out",
         answers={f"/{n}.jpg": ok(IMAGE, header) for n, header in enumerate(HEADERS)},
         paths=tuple(f"/{n}.jpg" for n in range(len(HEADERS))),
@@ -425,7 +431,7 @@ CASES = [
     ),
     Case(
         number=80,
-        does="opts pages out, in every way a header or the page can say it",
+        does="opts pages out, by every header and meta element",
         outcome="ok",
         answers={
             **{
@@ -445,7 +451,7 @@ CASES = [
         answers={"/.well-known/tdmrep.json": ok(TDMREP)},
         paths=("/photos/1.jpg", "/photos/2.jpg", "/x/3.png"),
         limits={"tdmrep": True},
-        check=_asked_for_tdmrep_once,
+        check=_tdmrep_requested_once,
     ),
     Case(
         number=80,
@@ -478,13 +484,13 @@ CASES = [
     ),
     robots_case(
         80,
-        "reserves it, and the operator does not heed the draft",
+        "reserves it, and the operator does not enable the draft",
         "ok",
         rules("User-agent: *", "Content-Usage: train-ai=n"),
     ),
     Case(
         number=64,
-        does="answers 500 for everything",
+        does="responds with 500 to everything",
         outcome="status_5xx",
         own=_everything_fails,
     ),
