@@ -132,11 +132,10 @@ class Ledger:
             attempt / RECEIPT,
             json.dumps(asdict(receipt), ensure_ascii=False, sort_keys=True).encode(),
         )
-        # Files first, then the folder that names them, then the rename: after a power cut the part
-        # is either absent or whole.
+        # All files and folders first, then the rename: after a power cut the part is either absent
+        # or whole.
         for path in attempt.rglob("*"):
-            if path.is_file():
-                sync(path)
+            sync(path)
         sync(attempt)
         target = self.part(generation, step, number)
         target.parent.mkdir(parents=True, exist_ok=True)
