@@ -71,7 +71,8 @@ class Sources(BaseModel):
     """Limits of one exchange, host and page, and which signals are opt-outs; see `web.limits`."""
     exclude: Blocklists = NO_BLOCKLISTS
     """The operator's lists of what is never fetched or published."""
-    sources: tuple[SourceSpec, ...] = Field(min_length=1)
+    sources: tuple[SourceSpec, ...] = ()
+    """What a build reads; empty where only the politeness of an earlier build is at hand."""
 
     @property
     def politeness(self) -> Politeness:
@@ -115,8 +116,8 @@ def _read_file(word: str) -> Sources:
         raise UsageError(f"{word}: there is no such sources file")
     value = read_yaml(path)
     listed = value.get("sources")
-    if not isinstance(listed, list):
-        raise RecipeError(f"{word}: sources: a list of sources is expected")
+    if not isinstance(listed, list) or not listed:
+        raise RecipeError(f"{word}: sources: a list of at least one source is expected")
     base = "" if str(path.parent) == "." else str(path.parent)
     value["sources"] = [
         {**entry, "base": base} if isinstance(entry, dict) else entry for entry in listed

@@ -1,7 +1,7 @@
 """Removes files that are not needed to read, extend or rebuild a corpus."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +57,7 @@ def collect(corpus: Path, work: Path, *, warcs: bool, dry_run: bool) -> RemovedF
     return RemovedFiles(len(removable), size)
 
 
-def remove_stored_jpegs(ledger: Ledger, published: range) -> None:
+def remove_stored_jpegs(ledger: Ledger, published: Iterable[int]) -> None:
     """Removes the JPEGs that the fetch parts of these published generations made: shards hold them
     now."""
     for number in published:

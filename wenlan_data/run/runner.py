@@ -130,7 +130,7 @@ class _Build:
         remove_stored_jpegs(self.ledger, range(self.number))
         started = self._started_plan()
         if started:
-            self._generation(started)
+            self._run_generation(started)
             # Its plan holds the last rows that `--limit` allows.
             if started.cut_short:
                 self.limit.end()
@@ -141,11 +141,11 @@ class _Build:
             sources = self.prepared.sources
             retry = retry_plan(self.ledger, self.number, sources.network.allow if sources else ())
             if retry:
-                self._generation(self._with_politeness(retry))
+                self._run_generation(self._with_politeness(retry))
         # Lazy: once the pages of a crawl round fill a generation, they are published before the
         # next round begins.
         for plan in self._new_plans():
-            self._generation(plan)
+            self._run_generation(plan)
         self.limit.end()
 
     def _new_plans(self) -> Iterator[GenerationPlan]:
@@ -201,7 +201,7 @@ class _Build:
         before = GenerationPlan.load(self.ledger.tree, self.number - 1)
         return plan.planned_with(before.politeness if before else {}, ())
 
-    def _generation(self, plan: GenerationPlan) -> None:
+    def _run_generation(self, plan: GenerationPlan) -> None:
         number = self.number
         if GenerationPlan.load(self.ledger.tree, number) is None:
             # Before the plan: a resumed build does not count the rows of a saved plan again, so a
@@ -219,7 +219,9 @@ class _Build:
             first_shard=len(self.manifest.shards),
         )
         self.failures.add_pages(plan)
-        extracted = self._step("extract", ExtractDetails, number, steps.extract_jobs(generation))
+        extracted = self._run_step(
+            "extract", ExtractDetails, number, steps.extract_jobs(generation)
+        )
         # Every row was known: the next plan takes the number, so that a build with nothing new adds
         # no empty generation to the corpus.
         if not any(receipt.rows_in for receipt in extracted.values()):
@@ -230,7 +232,7 @@ class _Build:
             record_nothing_new(self.ledger, plan)
             self.ledger.discard(self.ledger.generation(number))
         else:
-            self._publish(generation, extracted)
+            self._run_steps_and_publish(generation, extracted)
         try:
             # After the publication: exit 9 loses nothing that is finished.
             self.failures.check(self.options.max_failed_share)
@@ -239,32 +241,32 @@ class _Build:
             self.limit.end()
             raise
 
-    def _publish(
+    def _run_steps_and_publish(
         self,
         generation: steps.GenerationInput,
         extracted: Mapping[int, Receipt[ExtractDetails]],
     ) -> None:
         number, parts = generation.number, list(extracted)
         jobs = steps.fetch_list_jobs(generation, parts, self._image_indexes())
-        lists = self._step("slice", FetchListDetails, number, jobs)[0]
+        lists = self._run_step("slice", FetchListDetails, number, jobs)[0]
         if generation.plan.kind != "from":
             folder = self.ledger.part(number, "slice", 0)
             # Not in preflight: the hosts of images are known only now. `--from` requests none.
             check_contact(
                 generation.sources, (folder / one.name for one in lists.details.fetch_lists)
             )
-        fetched = self._step("fetch", FetchDetails, number, steps.fetch_jobs(generation, lists))
-        self._step("against", BenchmarkDetails, number, steps.benchmark_jobs(generation))
-        self._step("near", NearDetails, number, steps.near_jobs(generation, fetched))
-        deduped = self._step(
+        fetched = self._run_step("fetch", FetchDetails, number, steps.fetch_jobs(generation, lists))
+        self._run_step("against", BenchmarkDetails, number, steps.benchmark_jobs(generation))
+        self._run_step("near", NearDetails, number, steps.near_jobs(generation, fetched))
+        deduped = self._run_step(
             "dedupe", DedupeDetails, number, steps.dedupe_jobs(generation, parts, fetched)
         )[0]
         # For the thumbnails of the report: the sandbox is ready when the shards are.
         sandbox.start_worker()
-        sharded = self._step(
+        sharded = self._run_step(
             "shard", ShardDetails, number, steps.shard_jobs(generation, deduped, list(fetched))
         )
-        drops = self._step(
+        drops = self._run_step(
             "drops", DropsDetails, number, steps.drops_jobs(generation, parts, list(sharded))
         )[0]
         done = FinishedGeneration(
@@ -278,10 +280,10 @@ class _Build:
             self.options.out, self.ledger, self.manifest, done, generation.plan.listed
         )
         # After the manifest: until then a resumed build may still have to write the shards.
-        remove_stored_jpegs(self.ledger, range(number, self.number))
+        remove_stored_jpegs(self.ledger, [number])
         self.failures.add_fetched(fetched.values())
 
-    def _step(
+    def _run_step(
         self, step: str, details: type[DetailsT], generation: int, jobs: Sequence[Job[DetailsT]]
     ) -> Mapping[int, Receipt[DetailsT]]:
         # This clock leaves out the start of the executor, which falls into the first step that has
@@ -303,15 +305,11 @@ class _Build:
         return receipts
 
     def _sources(self, plan: GenerationPlan) -> Sources:
-        """Returns the politeness that the plan was made with, as sources without a source."""
+        """Returns the sources section that the plan was made with, without the sources."""
         # The plan's politeness, not that of the present sources: a retry or a resumed build may
         # come without sources, and treats hosts as the build that it continues.
         contact = self.prepared.contact or str(plan.politeness.get("contact", ""))
-        # Validated with a source that is never read: a sources file must name one.
-        saved = Sources.model_validate(
-            {**plan.politeness, "contact": contact, "sources": [{"kind": "folder", "path": "."}]}
-        )
-        return saved.model_copy(update={"sources": ()})
+        return Sources.model_validate({**plan.politeness, "contact": contact})
 
     def _image_indexes(self) -> tuple[str, ...]:
         """Returns the indexes of the WARC files that have not changed since they were read."""
