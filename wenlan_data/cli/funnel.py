@@ -8,11 +8,10 @@ from dataclasses import asdict
 import click
 
 from wenlan_data.reasons import Reason, is_transient
+from wenlan_data.report.stages import STAGES
 from wenlan_data.run.estimate import Estimate, SourceEstimate
 from wenlan_data.run.runner import BuildResult
 
-_STEPS = ("extract", "clean", "fetch", "dedupe", "shard")
-"""Steps that drop candidates, in the order of the flow."""
 _NETWORK_POLICY = (Reason.PORT, Reason.ADDRESS)
 
 
@@ -56,7 +55,7 @@ def funnel_lines(
     """Returns one line per drop reason, grouped by step in the order of the flow."""
     lines = [f"{candidates:>10}  candidates"]
     remaining = candidates
-    for step in _STEPS:
+    for step in STAGES:
         reasons = dropped.get(step, {})
         for reason, count in sorted(reasons.items(), key=lambda entry: (-entry[1], entry[0])):
             lines.append(f"{-count:>10}  {step}: {reason}")
