@@ -43,7 +43,6 @@ places."""
 LISTING = Drop(Reason.LISTING)
 """A sitemap or feed: read for its links, no page."""
 NOT_HTML = Drop(Reason.NOT_HTML)
-NOT_REQUESTED = Drop(Reason.NOT_ASKED)
 
 
 @dataclass(slots=True)
@@ -159,7 +158,7 @@ def _fetch_pages(
     client: PoliteClient, urls: Sequence[str], recorder: "_PageRecorder"
 ) -> list[_PageResult]:
     """Requests all URLs and records the responses in the order in which they arrive."""
-    results: list[_PageResult | None] = [None] * len(urls)
+    results: dict[int, _PageResult] = {}
 
     async def fetch() -> None:
         async with aclosing(client.fetch(urls)) as arrivals:
@@ -172,7 +171,7 @@ def _fetch_pages(
 
     if urls:
         asyncio.run(fetch())
-    return [result or _PageResult(NOT_REQUESTED) for result in results]
+    return [results[index] for index in range(len(urls))]
 
 
 @dataclass(frozen=True, slots=True)
