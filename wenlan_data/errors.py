@@ -48,13 +48,14 @@ class RecipeError(WenlanError):
 
 
 class FailureBudgetError(WenlanError):
-    """More requests failed than the budget allows; finished generations are published."""
+    """More failed than the budget allows: requests of a build, whose finished generations are
+    published, or samples that a training run read."""
 
     exit_code = 9
 
 
 class InterruptedBuildError(WenlanError):
-    """The operator interrupted the build."""
+    """The operator interrupted a build or a training run."""
 
     exit_code = 11
 

@@ -22,7 +22,7 @@ STEPS = (
     Step(
         name="crawl",
         version=3,
-        unit="fetch list of a host in a round",
+        unit="fetch list of a round: pages of a large host or of up to 200 small ones",
         does="fetch pages, record them as WARC, find links",
     ),
     Step(
@@ -35,7 +35,7 @@ STEPS = (
     Step(
         name="fetch",
         version=6,
-        unit="fetch list of a host",
+        unit="fetch list: images of a large host or of up to 200 small ones",
         does="fetch, check, hash and encode images, record them as WARC",
     ),
     Step(

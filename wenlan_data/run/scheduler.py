@@ -110,8 +110,8 @@ class Scheduler(Generic[DetailsT]):
     ) -> Job[DetailsT] | None:
         job, attempt = self._attempts.pop(token)
         failures = self._failures.get(job.number, 0) + 1
-        # Nothing else is retried: parts are deterministic, so an exception of their own would
-        # recur.
+        # Nothing else is retried: a part has the same code and the same input again, so its own
+        # exception would recur.
         if isinstance(outcome, WorkerLostError) and failures < MAX_ATTEMPTS:
             self._failures[job.number] = failures
             ready.append(job)

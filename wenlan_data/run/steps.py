@@ -70,7 +70,7 @@ class GenerationInput:
 
     def benchmarks(self) -> tuple[str, ...]:
         """Returns the folders in which the first generation stored the benchmarks' hashes."""
-        # Parts are folders named by their number; `glob` skips nothing else that may appear.
+        # By number: only a committed part has such a name.
         return tuple(
             str(path) for path in sorted(self.ledger.tree.step(0, "against").glob("[0-9]*"))
         )

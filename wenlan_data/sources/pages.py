@@ -40,7 +40,7 @@ class Pages:
     max_depth: int = 20
     """Maximum number of links between a seed and a page."""
     max_pages_a_host: int = 10_000
-    """Maximum number of recorded pages of a host that no seed names."""
+    """Maximum number of pages that are requested of a host that no seed names."""
     include: tuple[str, ...] = ()
     """Patterns such as `/recipes/*`: path and query of a link must match one. Seeds are always
     requested."""
