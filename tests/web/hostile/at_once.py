@@ -1,4 +1,4 @@
-"""Every case that is a host and paths, in one fetch and one crawl at the same time, under the
+"""Runs every case that is a host and paths in one fetch and one crawl at the same time, under the
 default limits."""
 
 import sys
@@ -14,13 +14,13 @@ from tests.web.hostile.table import CASES
 from tests.web.hostile.web import Host, Web
 from wenlan_data.web.limits import HostLimits, Limits
 
-# Whose outcome depends on settings that cannot differ within one worker.
+# Cases with these settings run alone: they cannot differ within one worker.
 OWN_LIMITS = ("tdmrep", "content_usage", "robots_forbidden")
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A case whose host is up."""
+    """A case whose host is running."""
 
     case: Case
     host: Host
@@ -28,7 +28,8 @@ class Begun:
 
 
 def main(folder: Path) -> int:
-    """Run all; 0 where every outcome is the table's and the canary saw nobody."""
+    """Runs all; returns 0 if every outcome is that of the table and nobody connected to the
+    canary."""
     with Web() as web:
         canary = web.host({})
         cases = (

@@ -1,4 +1,4 @@
-"""What a case of the hostile web is, and how one is run: by the fetch of images or by the crawl of
+"""Defines a case of the hostile web, and runs one through the fetch of images or the crawl of
 pages."""
 
 from collections.abc import Callable, Mapping
@@ -33,30 +33,30 @@ QUICK = Limits(
     backoff_s=0.01,
     tdmrep=False,
 )
-"""The defaults with short times, so that a case takes some seconds; not shorter, for the sake of
-busy machines."""
+"""The defaults with short times, so that a case takes some seconds. Shorter ones would fail on busy
+machines."""
 ANY_IMAGE = ImageRules()
 
 
 @dataclass(slots=True)
 class Run:
-    """What came of one case."""
+    """The result of one case."""
 
     host: Host
     web: Web
     rows: list[Row] = field(default_factory=list)
-    """Facts, or rows of `pages.parquet`, in the order of the case's paths."""
+    """Fetch results, or rows of `pages.parquet`, in the order of the case's paths."""
     receipt: Receipt[Any] = field(default_factory=lambda: Receipt(details=NoDetails()))
     links: list[str] = field(default_factory=list)
     out: Path = field(default_factory=Path)
 
     @property
     def outcomes(self) -> list[str]:
-        """Of each path `ok`, or why it was dropped."""
+        """`ok` or the drop reason of each path."""
         return [str(row["reason"]) or "ok" for row in self.rows]
 
     def candidates(self) -> list[Candidate | Drop]:
-        """What the extract step finds on the recorded pages."""
+        """Returns what the extract step finds on the recorded pages."""
         warc = self.out / "pages.warc"
         good = [row for row in self.rows if not row["reason"]]
         found = (
@@ -77,30 +77,30 @@ class Case:
     does: str
     """What the server does."""
     outcome: str
-    """The one outcome of each of its paths."""
+    """The outcome that all of its paths must have."""
     answers: Answers | Callable[[Web], Answers] = field(default_factory=dict)
     paths: tuple[str, ...] = ("/a.jpg",)
-    """LoggedRequest of the case's host; a whole URL where it begins with http."""
+    """Requested from the case's host; a whole URL if it begins with http."""
     pages: bool = False
-    """LoggedRequest as pages, not as images."""
+    """Whether they are requested as pages instead of images."""
     limits: Mapping[str, object] = field(default_factory=dict)
     """Changes of the limits."""
     gap_s: float = 0.0
     check: Check | None = None
     own: Callable[[Path], str] | None = None
-    """Runs a case that needs more than a host and paths; gives the outcome."""
+    """Runs a case that needs more than a host and paths; returns the outcome."""
 
 
 def start(web: Web, case: Case) -> Host:
-    """The case's host."""
+    """Starts and returns the case's host."""
     return web.host(case.answers(web) if callable(case.answers) else case.answers)
 
 
 def run_case(case: Case, web: Web, folder: Path, limits: Limits = QUICK) -> Run:
-    """Requests the paths of a case, in a part of its own."""
+    """Requests the paths of a case in a part of its own."""
     run = Run(start(web, case), web)
     urls = [path if "://" in path else run.host.url(path) for path in case.paths]
-    return ask(
+    return request_urls(
         run,
         urls,
         folder,
@@ -110,10 +110,10 @@ def run_case(case: Case, web: Web, folder: Path, limits: Limits = QUICK) -> Run:
     )
 
 
-def ask(
+def request_urls(
     run: Run, urls: list[str], folder: Path, limits: Limits, *, pages: bool, gap_s: float = 0.0
 ) -> Run:
-    """Requests URLs; only the case's own host is open."""
+    """Requests URLs. Only the case's own host is permitted."""
     hosts = {run.host.name: HostLimits(min_gap_s=gap_s)}
     run.out = folder / "out"
     run.out.mkdir(parents=True)
@@ -133,7 +133,7 @@ def ask(
 def fetch_part(
     folder: Path, urls: list[str], hosts: Mapping[str, HostLimits], limits: Limits
 ) -> FetchPart:
-    """A fetch of images."""
+    """Returns a fetch of images."""
     fetch_list = write_fetch_list(folder / "fetch-list.parquet", [{"url": url} for url in urls])
     return FetchPart(
         fetch_list=str(fetch_list), politeness=politeness(hosts, limits), image=ANY_IMAGE
@@ -143,7 +143,7 @@ def fetch_part(
 def crawl_part(
     folder: Path, urls: list[str], hosts: Mapping[str, HostLimits], limits: Limits
 ) -> CrawlPart:
-    """A crawl of one fetch list whose links stay on these hosts."""
+    """Returns a crawl of one fetch list, whose links stay on these hosts."""
     write_frontier(
         folder / "fetch-list.parquet", [(url, page_key(url), host_of(url), 0, 0) for url in urls]
     )
@@ -157,5 +157,5 @@ def crawl_part(
 
 
 def politeness(hosts: Mapping[str, HostLimits], limits: Limits) -> Politeness:
-    """Only these hosts are open."""
+    """Returns a politeness that permits only these hosts."""
     return Politeness(contact="a@b.cn", allow=tuple(hosts), hosts=dict(hosts), limits=limits)

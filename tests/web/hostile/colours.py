@@ -1,5 +1,5 @@
-"""Cases 133 to 137: images turned, in other colours and depths; what is stored looks like a
-reference conversion."""
+"""Cases 133 to 137: rotated images, and images in other colours and depths. The stored image looks
+like a reference conversion."""
 
 import io
 
@@ -21,7 +21,7 @@ TURNED = [f"EXIF {orientation}" for orientation in range(1, 9)]
 
 
 def _stored(run: Run) -> list[modes.Pixels]:
-    """What a shard would hold of each recorded image, as a viewer shows it."""
+    """Returns the stored form of each recorded image, as a viewer shows it."""
     warc = (run.out / "images.warc").read_bytes()
     places = [(int(str(row["warc_offset"])), int(str(row["bytes"]))) for row in run.rows]
     return [

@@ -1,4 +1,4 @@
-"""Cases 50 to 58: bodies that become something else than they look."""
+"""Cases 50 to 58: bodies that expand to something else than they seem."""
 
 import gzip
 import zlib
@@ -18,7 +18,7 @@ TYPE = "Content-Type: text/html"
 
 @cache
 def bomb(name: str, mebibytes: int = 1024) -> bytes:
-    """Zeros after the start of a page, compressed."""
+    """Returns the start of a page and then zeros, compressed."""
     start = PAGE + b" " * 1000
     if name == "br":
         packer = brotli.Compressor(quality=1)
@@ -43,7 +43,7 @@ def bomb(name: str, mebibytes: int = 1024) -> bytes:
 
 
 def encoded(body: bytes, label: str) -> bytes:
-    """A page under a `Content-Encoding`."""
+    """Returns a page under a `Content-Encoding`."""
     return ok(body, TYPE, f"Content-Encoding: {label}")
 
 

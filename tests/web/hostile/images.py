@@ -1,5 +1,5 @@
-"""Cases 118 to 132, 138 to 140, 143, 145 and 146: images that are bombs, cut, broken, or something
-else."""
+"""Cases 118 to 132, 138 to 140, 143, 145 and 146: images that are bombs, truncated, corrupt, or of
+another type."""
 
 import hashlib
 import io
@@ -26,12 +26,12 @@ MIB = 1 << 20
 
 
 def chunk(name: bytes, body: bytes) -> bytes:
-    """A chunk of a PNG."""
+    """Returns a chunk of a PNG."""
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
 def png(width: int, height: int, kind: int = 6) -> bytes:
-    """A PNG whose header promises more than there is."""
+    """Returns a PNG whose header declares more pixels than it holds."""
     header = struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
@@ -42,33 +42,33 @@ def png(width: int, height: int, kind: int = 6) -> bytes:
 
 
 def png_with(name: bytes, body: bytes) -> bytes:
-    """A good PNG with one more chunk after its header."""
+    """Returns a valid PNG with one more chunk after its header."""
     data = make_image(1, kind="PNG")
     return data[:33] + chunk(name, body) + data[33:]
 
 
 def zeros(mebibytes: int) -> bytes:
-    """Compressed zeros."""
+    """Returns compressed zeros."""
     packer = zlib.compressobj(9)
     return b"".join(packer.compress(bytes(MIB)) for _ in range(mebibytes)) + packer.flush()
 
 
 def scans(count: int) -> bytes:
-    """A progressive JPEG whose last scan comes again and again."""
+    """Returns a progressive JPEG whose last scan is repeated `count` times."""
     data = saved("JPEG", progressive=True)
     last = data.rindex(b"\xff\xda")
     return data[:-2] + data[last:-2] * count + b"\xff\xd9"
 
 
 def saved(kind: str, mode: str = "RGB", **more: object) -> bytes:
-    """The good image in another format."""
+    """Returns the valid image in another format."""
     out = io.BytesIO()
     Image.open(io.BytesIO(GOOD)).convert(mode).save(out, kind, **more)
     return out.getvalue()
 
 
 def animated(kind: str, frames: int = 4) -> bytes:
-    """Frames one after the other."""
+    """Returns an animation."""
     first, *rest = (
         Image.open(io.BytesIO(make_image(n))).convert("RGB") for n in range(1, frames + 1)
     )
@@ -78,13 +78,14 @@ def animated(kind: str, frames: int = 4) -> bytes:
 
 
 def many_frames() -> bytes:
-    """A GIF of 300,000 frames, 7 MB."""
+    """Returns a GIF of 300,000 frames, 7 MB."""
     frame = b"\x2c" + struct.pack("<HHHH", 0, 0, 1, 1) + b"\0\x02\x02\x44\x01\0"
     return saved("GIF", "P")[:-1] + frame * 300_000 + b"\x3b"
 
 
 def exif_loop() -> bytes:
-    """EXIF whose directory names itself as the next one, and as its own sub-directory."""
+    """Returns a JPEG with EXIF whose directory names itself as the next one, and as its own
+    sub-directory."""
     tiff = (
         b"II*\0"
         + struct.pack("<IH", 8, 5000)
@@ -95,7 +96,7 @@ def exif_loop() -> bytes:
 
 
 def with_segment(marker: int, content: bytes, times: int = 1) -> bytes:
-    """The good JPEG with segments after its start."""
+    """Returns the valid JPEG with segments after its start marker."""
     return (
         GOOD[:2]
         + (bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content) * times
@@ -104,7 +105,7 @@ def with_segment(marker: int, content: bytes, times: int = 1) -> bytes:
 
 
 def archive() -> bytes:
-    """A ZIP with a script."""
+    """Returns a ZIP with a script."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as made:
         made.writestr("payload.js", "alert(1)" * 500)
@@ -112,7 +113,7 @@ def archive() -> bytes:
 
 
 def frame_of(marker: int, precision: int = 8) -> bytes:
-    """The good JPEG whose header states another coding."""
+    """Returns the valid JPEG with a header that states another coding."""
     at = GOOD.index(b"\xff\xc0")
     return (
         GOOD[:at]
@@ -124,7 +125,7 @@ def frame_of(marker: int, precision: int = 8) -> bytes:
 
 
 def images(number: int, does: str, outcome: str, *bodies: bytes, **more: object) -> Case:
-    """Images under good headers."""
+    """Returns a case of images under correct headers."""
     answers: dict[str, Answer] = {
         f"/{n}.jpg": ok(body, "Content-Type: image/jpeg") for n, body in enumerate(bodies)
     }
@@ -139,7 +140,7 @@ def images(number: int, does: str, outcome: str, *bodies: bytes, **more: object)
 
 
 def _stored_is_clean(run: Run) -> None:
-    """What goes into a shard has nothing after its end."""
+    """Checks that what goes into a shard has nothing after its end marker."""
     warc = (run.out / "images.warc").read_bytes()
     for row in run.rows:
         start = int(str(row["warc_offset"]))
@@ -163,8 +164,8 @@ def _flipped(bits: int) -> list[bytes]:
 
 
 def _changing(folder: Path) -> str:
-    """Other bytes each time: the digest of what was taken is recorded, and a second look tells the
-    difference."""
+    """Checks that the digest of the fetched bytes is recorded, so that a second fetch of other
+    bytes differs."""
     with Web() as web:
         host = web.host({"/a.jpg": [ok(make_image(n)) for n in range(1, 4)]})
         seen = []
@@ -182,7 +183,7 @@ def _changing(folder: Path) -> str:
 
 
 def _blocked(folder: Path) -> str:
-    """By digest and by PDQ: nothing of it is written but one row."""
+    """Checks that an image on a list, by digest or by PDQ, leaves nothing on disk but one row."""
     by_digest, by_look = make_image(11), make_image(12)
     again = io.BytesIO()
     Image.open(io.BytesIO(by_look)).save(again, "JPEG", quality=60)
@@ -215,8 +216,8 @@ def _digest(data: bytes) -> str:
 
 
 def _broken_files() -> Sequence[bytes]:
-    """Our own files of the kinds that Pillow's tests keep: cut, shuffled, with lengths that lie.
-    None may get through to a crash of the worker, whatever becomes of them."""
+    """Returns corrupted files of every format, like those in the tests of Pillow. Whatever their
+    outcome is, none may crash the worker."""
     found = []
     for kind in ("JPEG", "PNG", "WEBP", "GIF"):
         data = bytearray(saved(kind, "P" if kind == "GIF" else "RGB"))
@@ -262,7 +263,7 @@ CASES = [
     ),
     images(123, "sends a JPEG of 1,000 scans", "too_large", scans(1000)),
     images(124, "sends a GIF of 300,000 frames: the first counts", "ok", many_frames()),
-    images(125, "sends a WebP that moves: the first frame counts", "ok", animated("WEBP")),
+    images(125, "sends an animated WebP: the first frame counts", "ok", animated("WEBP")),
     images(
         126,
         "sends a PNG with 1 GB of text, and of profile",
@@ -288,14 +289,14 @@ CASES = [
     ),
     images(
         129,
-        "flips bits of a JPEG: it may be taken, under its own digest",
+        "flips bits of a JPEG: it may be kept, under its own digest",
         "ok",
         *_flipped(8),
         check=_hashes_are_recorded,
     ),
     images(
         130,
-        "sends what is no image as image/jpeg",
+        "sends something else than an image as image/jpeg",
         "not_image",
         b"<!doctype html><html>" + b" " * 3000,
         b'{"image": "' + b"x" * 3000 + b'"}',
@@ -318,7 +319,7 @@ CASES = [
     ),
     images(
         132,
-        "sends files that are two things at once: the image is taken, the rest cut",
+        "sends files of two formats at once: the image is kept, the rest removed",
         "ok",
         GOOD + archive(),
         GOOD + b"<html><script>alert(1)</script>",
@@ -330,7 +331,7 @@ CASES = [
     images(
         138, "sends 12 bits, and lossless coding", "undecodable", frame_of(0xC1, 12), frame_of(0xC3)
     ),
-    images(139, "sends AVIF, which a recipe must ask for", "format", saved("AVIF")),
+    images(139, "sends AVIF, which is off by default", "format", saved("AVIF")),
     images(
         140,
         "sends APNG, and an interlaced PNG",
@@ -339,10 +340,15 @@ CASES = [
         saved("PNG", interlace=True),
     ),
     Case(number=143, does="sends other bytes each time", outcome="ok", own=_changing),
-    Case(number=145, does="sends images of the operator's lists", outcome="excluded", own=_blocked),
+    Case(
+        number=145,
+        does="sends images that the operator's lists name",
+        outcome="excluded",
+        own=_blocked,
+    ),
     Case(
         number=146,
-        does="sends files that were broken to crash decoders",
+        does="sends files that were corrupted to crash decoders",
         outcome="ok",
         own=_worker_lives,
     ),

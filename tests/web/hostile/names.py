@@ -1,5 +1,5 @@
-"""Cases that need names, addresses or certificates: a resolver and a certificate authority of the
-test's own."""
+"""Requests for cases that need names, addresses or certificates, with a resolver and a certificate
+authority of the tests."""
 
 import socket
 import ssl
@@ -20,7 +20,8 @@ from wenlan_data.web.polite_client import PoliteClient
 
 
 class Names(AbstractResolver):
-    """Resolves every name to the addresses given, one list per look-up, the last one for ever."""
+    """Resolves every name to the given addresses: one list per look-up, the last one again and
+    again."""
 
     def __init__(self, *addresses: Sequence[str]) -> None:
         self._addresses = list(addresses)
@@ -29,7 +30,7 @@ class Names(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """The next addresses; `OSError` where there are none."""
+        """Returns the next addresses. Raises `OSError` if there are none."""
         self.lookups += 1
         found = self._addresses.pop(0) if len(self._addresses) > 1 else self._addresses[0]
         if not found:
@@ -47,17 +48,17 @@ class Names(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Holds nothing."""
+        """Does nothing."""
 
 
 @cache
 def authority() -> trustme.CA:
-    """The authority that clients of the tests trust."""
+    """Returns the authority that clients of the tests trust."""
     return trustme.CA()
 
 
 def client_tls() -> ssl.SSLContext:
-    """What the client uses, with one more authority."""
+    """Returns the TLS context of the client, with one more authority."""
     tls_context.cache_clear()
     context = tls_context()
     tls_context.cache_clear()
@@ -66,13 +67,13 @@ def client_tls() -> ssl.SSLContext:
 
 
 def server_tls(issuer: trustme.CA, name: str, not_after: datetime | None = None) -> ssl.SSLContext:
-    """A server's certificate for a name."""
+    """Returns a server's TLS context with a certificate for a name."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     issuer.issue_cert(name, not_after=not_after).configure_cert(context)
     return context
 
 
-def ask_named(
+def request_named(
     folder: Path,
     answers: Answers,
     *,
@@ -83,7 +84,7 @@ def ask_named(
     resolves_to: Sequence[str] = ("127.0.0.1",),
     limits: Limits = QUICK,
 ) -> Run:
-    """Ask `a.test`, which the operator opened on the server's port, for `/a.jpg`."""
+    """Requests `/a.jpg` of `a.test`, which the operator permits on the server's port."""
     with Web() as web:
         host = web.host(answers, address=address, tls=tls, raw=raw)
         port = host.name.rpartition(":")[2]
@@ -102,7 +103,7 @@ def fetch_with(
     resolver: AbstractResolver,
     limits: Limits = QUICK,
 ) -> None:
-    """Fetches images with a resolver and an authority of the test's own."""
+    """Fetches images with the resolver and the authority of the tests."""
     run.out = folder / "out"
     run.out.mkdir(parents=True)
     part = fetch_part(folder, urls, {name: HostLimits(min_gap_s=0) for name in allow}, limits)

@@ -1,5 +1,5 @@
-"""Cases 95 to 102 and 112 to 116: pages that lie about their encoding, and pages made to hold a
-parser up."""
+"""Cases 95 to 102 and 112 to 116: pages that declare a wrong encoding, and pages made to slow a
+parser down."""
 
 from tests.web.hostile.cases import Case, Run
 from tests.web.hostile.web import html, ok
@@ -11,8 +11,8 @@ RARE = "𠮷野家的𠀀字很少见，" + TEXT
 
 
 def page(text: str, charset: str, label: str = "", *, meta: str = "") -> bytes:
-    """A page in an encoding, under the label of its header, with what its own meta element
-    states."""
+    """Returns a page encoded as `charset`, which its header declares as `label` and its meta
+    element as `meta`."""
     declared = f"<meta charset={meta}>" if meta else ""
     head = f"<html><head>{declared}<title>页</title></head>"
     body = f"{head}<body><p>{text}</p><img src=/1.jpg alt='{text}'></body></html>"
@@ -23,7 +23,7 @@ def page(text: str, charset: str, label: str = "", *, meta: str = "") -> bytes:
 
 
 def encoded(number: int, does: str, text: str, *answers: bytes) -> Case:
-    """Pages whose text must come out right."""
+    """Returns a case of pages whose text must be decoded correctly."""
 
     def check(run: Run) -> None:
         found = [one for one in run.candidates() if isinstance(one, Candidate)]
@@ -44,8 +44,8 @@ def encoded(number: int, does: str, text: str, *answers: bytes) -> Case:
 
 
 def _mixed(run: Run) -> None:
-    """The half that is right is read; what is not is at most one character in a thousand, or no
-    page at all."""
+    """Checks that at most one character in a thousand is undecodable, or that the page is
+    dropped."""
     for one in run.candidates():
         if isinstance(one, Candidate):
             words = "".join(part.text for part in one.texts)
@@ -57,9 +57,9 @@ def _mixed(run: Run) -> None:
 def stress(
     number: int, does: str, *bodies: str | bytes, outcome: str = "ok", found: bool = True
 ) -> Case:
-    """Pages whose image is found where a browser finds it.
+    """Returns a case of pages whose image must be found as a browser finds it.
 
-    How long they take is a limit of the test itself.
+    The time limit is that of the test itself.
     """
 
     def check(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""Cases 32 to 49: redirects that go on for ever, lead inside, or are no addresses."""
+"""Cases 32 to 49: redirects without end, to forbidden addresses, or to invalid URLs."""
 
 import gzip
 from pathlib import Path
@@ -36,7 +36,7 @@ def _leads(number: int, does: str, outcome: str, *targets: str) -> Case:
 
 
 def _to_canary(web: Web) -> Answers:
-    """Ports that are open for the web, and the one on which the canary really listens."""
+    """Returns redirects to loopback, on ports of the web."""
     targets = ("127.0.0.1:8080", "localhost:8080", "[::1]:8080", "127.9.9.9:80")
     return _targets(*(f"{HTTP}{target}/" for target in targets))
 
@@ -52,8 +52,7 @@ def _canary_port(web: Web) -> Answers:
 
 
 def _rebinding(folder: Path) -> str:
-    """Public at the first look, loopback at every later one: only the first may be connected to,
-    and it is checked."""
+    """Checks that a public name that resolves to loopback is never connected to."""
     with Web() as web:
         canary = web.host({})
         port = canary.name.rpartition(":")[2]
@@ -214,7 +213,7 @@ CASES = [
     Case(number=44, does="redirects from https to http", outcome="ok", own=_downgrade),
     Case(
         number=45,
-        does="redirects to what is no address",
+        does="redirects to invalid URLs",
         outcome="bad_location",
         answers={
             "/0.jpg": response("302 Found"),
@@ -275,7 +274,7 @@ CASES = [
     ),
     Case(
         number=49,
-        does="redirects an image to a page that asks to log in",
+        does="redirects an image to a login page",
         outcome="not_image",
         answers={
             "/a.jpg": to("/login"),

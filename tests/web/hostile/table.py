@@ -1,8 +1,8 @@
-"""The table: every case of the hostile web, by number: what the server does, and the one outcome.
+"""The table: every case of the hostile web, by number: what the server does, and the outcome.
 
 Numbers and behaviours are those of the list of hostile behaviours that the crawl was designed
-against. Other parts of the package (texts, duplicates, images) add theirs: write the cases in a
-file of this folder, list it here, and take the number out of `MISSING`.
+against. To add cases of another part of the package, write them in a file of this folder, list
+the file here, and remove their numbers from `MISSING`.
 """
 
 from tests.web.hostile import (
@@ -31,6 +31,6 @@ CASES = sorted(
 )
 
 CLAIMED = frozenset({*range(1, 103), *range(112, 117), *range(118, 141), 143, 145, 146})
-"""Numbers that the crawl and the images answer for."""
+"""Numbers that must be in the table."""
 MISSING = frozenset({*range(103, 112), 117, 141, 142, 144})
 """Numbers that are not in the table yet."""

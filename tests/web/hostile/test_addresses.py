@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.web.hostile.cases import QUICK, Run, ask, crawl_part, fetch_part
+from tests.web.hostile.cases import QUICK, Run, crawl_part, fetch_part, request_urls
 from tests.web.hostile.names import Names, fetch_with
 from tests.web.hostile.web import Host, Web, ok, to
 from wenlan_data.crawl.frontier import read_frontier
@@ -102,14 +102,16 @@ Connected = list[tuple[str, int]]
 
 @pytest.fixture
 def connected(monkeypatch: pytest.MonkeyPatch) -> Connected:
-    """Every address for which the client made a socket.
+    """Addresses for which the client made a socket.
 
-    Public ones are noted, not connected to: a test asks nobody.
+    Public ones are recorded and not connected to: a test contacts nobody.
     """
     seen: Connected = []
     make = Client._make_socket
 
-    def noted(client: Client, info: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
+    def recorded(
+        client: Client, info: tuple[int, int, int, str, tuple[object, ...]]
+    ) -> socket.socket:
         made = make(client, info)
         seen.append((str(info[4][0]), int(str(info[4][1]))))
         if not str(info[4][0]).startswith(("127.", "::1")):
@@ -117,13 +119,13 @@ def connected(monkeypatch: pytest.MonkeyPatch) -> Connected:
             raise OSError("no packet leaves a test")
         return made
 
-    monkeypatch.setattr(Client, "_make_socket", noted)
+    monkeypatch.setattr(Client, "_make_socket", recorded)
     return seen
 
 
 @pytest.fixture
 def canaries() -> Iterator[list[Host]]:
-    """Listeners on the ports of the web, as far as they are free, on both loopback addresses."""
+    """Listeners on those ports of the web that are free, on both loopback addresses."""
     with Web() as web:
         found = []
         for address in ("127.0.0.1", "::1"):
@@ -141,24 +143,24 @@ def _urls(path: str) -> list[str]:
 
 def _as_images(folder: Path, web: Web) -> Run:
     run = Run(web.host({}), web)
-    return ask(run, _urls("/a.jpg"), folder, QUICK, pages=False)
+    return request_urls(run, _urls("/a.jpg"), folder, QUICK, pages=False)
 
 
 def _as_pages(folder: Path, web: Web) -> Run:
     run = Run(web.host({}), web)
-    return ask(run, _urls("/"), folder, QUICK, pages=True)
+    return request_urls(run, _urls("/"), folder, QUICK, pages=True)
 
 
 def _by_redirect(folder: Path, web: Web) -> Run:
     urls = _urls("/x")
     run = Run(web.host({f"/{n}.jpg": to(url) for n, url in enumerate(urls)}), web)
-    return ask(
+    return request_urls(
         run, [run.host.url(f"/{n}.jpg") for n in range(len(urls))], folder, QUICK, pages=False
     )
 
 
 def _by_robots(folder: Path, web: Web) -> Run:
-    """A host each, whose robots.txt leads there."""
+    """Requests one host per URL, whose robots.txt redirects to that URL."""
     hosts = [web.host({"/robots.txt": to(url)}) for url in _urls("/robots.txt")]
     run = Run(hosts[0], web, out=folder / "out")
     run.out.mkdir(parents=True)
@@ -169,7 +171,7 @@ def _by_robots(folder: Path, web: Web) -> Run:
 
 
 def _by_sitemap(folder: Path, web: Web) -> Run:
-    """Listed by a sitemap, by hosts that the crawl may follow."""
+    """Lists the URLs in a sitemap, and permits the crawl to follow their hosts."""
     urls = _urls("/page")
     listed = "".join(f"<url><loc>{url}</loc></url>" for url in urls)
     run = Run(
@@ -185,7 +187,7 @@ def _by_sitemap(folder: Path, web: Web) -> Run:
     replace(part, scope=scope)(first / "out")
     found = [row[0] for row in read_frontier(first / "out/links.parquet")]
     assert len(found) > 60
-    return ask(run, found, folder / "second", QUICK, pages=True)
+    return request_urls(run, found, folder / "second", QUICK, pages=True)
 
 
 @pytest.mark.parametrize("door", [_as_images, _as_pages, _by_redirect, _by_robots, _by_sitemap])
@@ -203,7 +205,7 @@ def test_hostile_spellings_of_forbidden_addresses_are_never_connected_to(
     assert {row["reason"] for row in run.rows} <= allowed
 
 
-def test_hostile_names_that_change_their_mind_are_never_connected_to_inside(
+def test_hostile_names_that_change_their_address_are_never_connected_to_inside(
     tmp_path: Path, connected: Connected, canaries: list[Host]
 ) -> None:
     addresses = [["1.1.1.1"] if n % 2 == 0 else ["127.0.0.1"] for n in range(2000)] + [

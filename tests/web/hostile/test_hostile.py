@@ -1,4 +1,4 @@
-"""The whole hostile web, case by case and all at once."""
+"""Runs the whole hostile web, case by case and all at once."""
 
 import subprocess
 import sys
@@ -30,13 +30,13 @@ def test_a_case_has_its_one_outcome(case: Case, tmp_path: Path) -> None:
 def test_hostile_numbers_that_are_claimed_are_run_and_the_others_are_known() -> None:
     run = {case.number for case in CASES}
     assert run >= CLAIMED, f"claimed, not run: {sorted(CLAIMED - run)}"
-    assert set(range(1, 147)) - run == MISSING, "say in MISSING which numbers nobody runs yet"
+    assert set(range(1, 147)) - run == MISSING, "list in MISSING the numbers that are not run yet"
 
 
 def test_hostile_web_all_at_once_with_the_default_limits(tmp_path: Path) -> None:
-    """In a process of its own, whose peak of memory is the worker's.
+    """Runs in a process of its own, so that the peak of memory is that of the worker.
 
-    Exit 0: every outcome as in the table.
+    It exits with 0 if every outcome is that of the table.
     """
     script = Path(__file__).with_name("at_once.py")
     done = subprocess.run(

@@ -35,7 +35,7 @@ def _fetch(folder: Path, hosts: list[Host], urls: list[str]) -> list[str]:
 
 
 def _seconds(hosts: list[Host]) -> float:
-    """From the first request to the last, of all these."""
+    """Returns the seconds between the first and the last request to these hosts."""
     times = [one.began for host in hosts for one in host.log]
     return max(times) - min(times)
 
@@ -61,6 +61,6 @@ def test_hostile_stalling_servers_slow_nobody_else_down_and_the_worker_ends(tmp_
     print(
         f"honest hosts: {_seconds(alone):.2f} s alone, {_seconds(honest):.2f} s beside 200; all of it {seconds:.1f} s"
     )
-    # What is promised is 65 s and nine tenths of the rate; a busy machine gets some more.
+    # The aim is 65 s and nine tenths of the rate; the bounds leave room for a busy machine.
     assert seconds < 80
     assert _seconds(honest) < _seconds(alone) / 0.6

@@ -1,5 +1,5 @@
-"""Cases 1 to 31: servers that stall, lie about lengths, flood headers, or have no right to their
-name."""
+"""Cases 1 to 31: servers that stall, declare wrong lengths, flood headers, or lack a valid
+certificate."""
 
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -9,7 +9,7 @@ from pathlib import Path
 import trustme
 
 from tests.web.hostile.cases import Case, Run
-from tests.web.hostile.names import ask_named, authority, server_tls
+from tests.web.hostile.names import authority, request_named, server_tls
 from tests.web.hostile.web import drips, ok, resets, response, sends, stall
 from wenlan_data.testing import make_image
 
@@ -19,11 +19,11 @@ CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 LENGTH = b"Content-Length: %d\r\n" % len(IMAGE)
 
 
-def _asked(times: int) -> "partial[None]":
-    return partial(_was_asked, times)
+def _requested(times: int) -> "partial[None]":
+    return partial(_was_requested, times)
 
 
-def _was_asked(times: int, run: Run) -> None:
+def _was_requested(times: int, run: Run) -> None:
     assert len(run.host.paths) == times, run.host.paths
 
 
@@ -34,7 +34,7 @@ def _closed_after(run: Run) -> None:
 
 def _tls_case(number: int, does: str, make: "partial[ssl.SSLContext]") -> Case:
     def own(folder: Path) -> str:
-        return ask_named(folder, {"/a.jpg": ok(IMAGE)}, tls=make()).outcomes[0]
+        return request_named(folder, {"/a.jpg": ok(IMAGE)}, tls=make()).outcomes[0]
 
     return Case(number=number, does=does, outcome="tls", own=own)
 
@@ -57,13 +57,13 @@ def _old_version() -> ssl.SSLContext:
 
 
 def _endless_handshake(folder: Path) -> str:
-    return ask_named(folder, {}, scheme="https", raw=stall).outcomes[0]
+    return request_named(folder, {}, scheme="https", raw=stall).outcomes[0]
 
 
 def _no_http2(folder: Path) -> str:
     context = server_tls(authority(), "a.test")
     context.set_alpn_protocols(["h2", "http/1.1"])
-    run = ask_named(folder, {"/a.jpg": ok(IMAGE)}, tls=context)
+    run = request_named(folder, {"/a.jpg": ok(IMAGE)}, tls=context)
     assert set(run.host.protocols) == {"http/1.1"}
     return run.outcomes[0]
 
@@ -74,11 +74,13 @@ def _smuggled(run: Run) -> None:
 
 
 def _ipv6_only(folder: Path) -> str:
-    return ask_named(folder, {"/a.jpg": ok(IMAGE)}, address="::1", resolves_to=["::1"]).outcomes[0]
+    return request_named(
+        folder, {"/a.jpg": ok(IMAGE)}, address="::1", resolves_to=["::1"]
+    ).outcomes[0]
 
 
 def _first_address_dead(folder: Path) -> str:
-    return ask_named(
+    return request_named(
         folder, {"/a.jpg": ok(IMAGE)}, resolves_to=["127.0.0.77", "127.0.0.1"]
     ).outcomes[0]
 
@@ -115,7 +117,7 @@ CASES = [
         does="states a length that is larger than its body",
         outcome="short_body",
         answers={"/a.jpg": sends(OK + b"Content-Length: 99999\r\n\r\n" + IMAGE[:500])},
-        check=_asked(2),
+        check=_requested(2),
     ),
     Case(
         number=7,
@@ -141,7 +143,7 @@ CASES = [
     ),
     Case(
         number=10,
-        does="states a length that is no number",
+        does="states a length that is not a number",
         outcome="protocol",
         paths=("/a.jpg", "/b.jpg"),
         answers={
@@ -151,7 +153,7 @@ CASES = [
     ),
     Case(
         number=11,
-        does="sends a chunk whose size is no number",
+        does="sends a chunk whose size is not a number",
         outcome="protocol",
         answers={"/a.jpg": sends(CHUNKED + b"zz\r\nhello\r\n0\r\n\r\n")},
     ),
@@ -221,7 +223,7 @@ CASES = [
         does="resets the connection inside the body",
         outcome="short_body",
         answers={"/a.jpg": resets(OK + LENGTH + b"\r\n" + IMAGE[:500])},
-        check=_asked(2),
+        check=_requested(2),
     ),
     Case(
         number=21,
@@ -235,7 +237,7 @@ CASES = [
     ),
     Case(
         number=22,
-        does="sends 204 and 304 with a body, and 206 unasked",
+        does="sends 204 and 304 with a body, and 206 without a range",
         outcome="http_status",
         paths=("/a.jpg", "/b.jpg", "/c.jpg"),
         answers={
@@ -244,7 +246,7 @@ CASES = [
             "/c.jpg": response("206 Partial Content", IMAGE),
         },
     ),
-    Case(number=23, does="would rather speak HTTP/2", outcome="ok", own=_no_http2),
+    Case(number=23, does="prefers HTTP/2", outcome="ok", own=_no_http2),
     _tls_case(24, "has a certificate of its own making", partial(_self_signed)),
     _tls_case(25, "has a certificate that expired", partial(_expired)),
     _tls_case(26, "has a certificate for another name", partial(server_tls, authority(), "b.test")),

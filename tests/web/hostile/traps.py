@@ -1,4 +1,4 @@
-"""Cases 81 to 94: sites without end, one page under many addresses, and links of every kind."""
+"""Cases 81 to 94: sites without end, one page under many URLs, and links of every kind."""
 
 import base64
 from collections.abc import Callable, Sequence
@@ -11,6 +11,7 @@ from wenlan_data.crawl.frontier import FrontierPart, read_frontier
 from wenlan_data.crawl.receipts import FrontierList
 from wenlan_data.crawl.scope import Scope
 from wenlan_data.crawl.step import CrawlPart
+from wenlan_data.layout import REQUESTED_URLS
 from wenlan_data.records import Candidate
 from wenlan_data.testing import make_image
 from wenlan_data.web.limits import HostLimits
@@ -25,7 +26,8 @@ FEW = CrawlLimits(max_depth=8, max_pages_a_host=40, max_pages_a_domain=60, max_p
 def crawl(
     folder: Path, seeds: Sequence[str], scope: Scope, allow: Sequence[str], limits: CrawlLimits
 ) -> list[str]:
-    """Round after round until nothing is left to ask; the pages in the order of their slices."""
+    """Crawls in rounds until no URL is left. Returns the pages in the order of their fetch
+    lists."""
     rows = tuple((url, page_key(url), host_of(url), 0, 0) for url in map(page_url, seeds))
     hosts = {name: HostLimits(min_gap_s=0) for name in allow}
     before = ""
@@ -43,15 +45,15 @@ def crawl(
             limits=limits,
             hosts=hosts,
         )
-        slices = part(frontier).details.fetch_lists
-        if not slices:
+        fetch_lists = part(frontier).details.fetch_lists
+        if not fetch_lists:
             return pages
         done = []
-        for one in slices:
+        for one in fetch_lists:
             pages += [row[0] for row in read_frontier(frontier / one.name)]
             done.append(_crawl_list(frontier, one, scope, hosts))
         before, crawled = str(frontier), tuple(done)
-        requested.append(str(frontier / "asked.npy"))
+        requested.append(str(frontier / REQUESTED_URLS))
     raise AssertionError("a trap has no end")
 
 
@@ -70,7 +72,7 @@ def _crawl_list(
 
 
 def trap(number: int, does: str, links: Callable[[str], str], most: int) -> Case:
-    """An endless part of a site, beside an honest one of 20 pages."""
+    """Returns a case with an endless part of a site, beside an honest one of 20 pages."""
 
     def own(folder: Path) -> str:
         def otherwise(path: str) -> Answer:
@@ -121,9 +123,8 @@ def _filters(path: str) -> str:
 
 
 def _wildcard(folder: Path) -> str:
-    """Names cost nothing: every page links to hosts that nobody has seen.
-
-    All of them are addresses of loopback.
+    """Checks the limit of pages per registrable domain: names cost nothing, so every page may link
+    to new hosts.
     """
     from wenlan_data.crawl.budget import Budget
     from wenlan_data.crawl.frontier import _table
@@ -212,7 +213,7 @@ def _exact_list(run: Run) -> None:
     assert [name for name in names if not name.startswith("data:")] == sorted(expected)
 
 
-def _inline_is_taken(run: Run) -> None:
+def _inline_is_kept(run: Run) -> None:
     [one] = [one for one in run.candidates() if isinstance(one, Candidate)]
     assert one.url.startswith("data:image/jpeg")
     assert one.origin is not None
@@ -244,7 +245,7 @@ CASES = [
     Case(number=83, does="has hosts without end", outcome="ok", own=_wildcard),
     trap(84, "gives every visit a session", _session, 33),
     trap(85, "sorts and filters its list in every way", _filters, 31),
-    Case(number=86, does="has one page under ten addresses", outcome="ok", own=_one_fetch),
+    Case(number=86, does="has one page under ten URLs", outcome="ok", own=_one_fetch),
     Case(
         number=87,
         does="has a query in UTF-8 and one in GBK",
@@ -297,7 +298,7 @@ CASES = [
         },
         paths=("/",),
         pages=True,
-        check=_inline_is_taken,
+        check=_inline_is_kept,
     ),
     Case(
         number=92,
@@ -310,13 +311,13 @@ CASES = [
     ),
     Case(
         number=93,
-        does="has an address of 100 KB",
+        does="has a URL of 100 KB",
         outcome="url_too_long",
         paths=("/" + "x" * 100_000,),
     ),
     Case(
         number=94,
-        does="marks links as not to be followed",
+        does="marks links as nofollow",
         outcome="ok",
         answers={
             "/": html("<html><a rel='external nofollow' href=/no>x</a><a href=/followed>x</a>"),

@@ -1,5 +1,5 @@
-"""The hostile web: each case a host of its own on loopback, which sends exactly the bytes of its
-case."""
+"""The servers of the hostile web: one host on loopback per case, which sends exactly the bytes of
+the case."""
 
 import asyncio
 import threading
@@ -14,36 +14,36 @@ from typing import Self
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Answer = bytes | Behaviour
-"""The raw bytes of a response, or what is done with the connection, which is closed afterwards."""
+"""The raw bytes of a response, or a coroutine that uses the connection, closed afterwards."""
 Answers = Mapping[str, "Answer | list[Answer]"]
-"""Path to its answer, or to its answers one after the other, the last one for ever."""
+"""Path to its response, or to its responses in order, of which the last is repeated."""
 
 
 def response(status: str, body: bytes = b"", *headers: str) -> bytes:
-    """A response with a length."""
+    """Returns a response with a length."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers]
     return "\r\n".join(lines).encode("utf-8", "surrogateescape") + b"\r\n\r\n" + body
 
 
 def ok(body: bytes, *headers: str) -> bytes:
-    """A response with status 200."""
+    """Returns a response with status 200."""
     return response("200 OK", body, *headers)
 
 
 def html(text: str | bytes, *headers: str) -> bytes:
-    """A page."""
+    """Returns a page."""
     body = text.encode() if isinstance(text, str) else text
     return ok(body, *(headers or ("Content-Type: text/html",)))
 
 
 def to(location: str, status: str = "302 Found") -> bytes:
-    """A redirect; surrogates stand for bytes that are no text."""
+    """Returns a redirect; surrogates are bytes that are not text."""
     return response(status, b"", f"Location: {location}")
 
 
 @dataclass(slots=True)
 class LoggedRequest:
-    """One request as the server saw it; seconds by the monotonic clock."""
+    """One request as the server received it; times are seconds of the monotonic clock."""
 
     path: str
     head: bytes
@@ -53,7 +53,7 @@ class LoggedRequest:
 
 @dataclass(slots=True)
 class Host:
-    """One listener, `127.0.0.1:port`, its answers and its log."""
+    """One listener, `127.0.0.1:port`, its responses and its log."""
 
     answers: dict[str, list[Answer]]
     otherwise: Callable[[str], Answer] | None = None
@@ -64,15 +64,15 @@ class Host:
     in_flight: int = 0
     most_in_flight: int = 0
     protocols: list[str | None] = field(default_factory=list)
-    """What TLS agreed on, a connection each."""
+    """The protocol that TLS negotiated on each connection."""
 
     def url(self, path: str) -> str:
-        """The URL of a path."""
+        """Returns the URL of a path."""
         return f"http://{self.name}{path}"
 
     @property
     def paths(self) -> list[str]:
-        """What was requested, in order, but for robots.txt and tdmrep.json."""
+        """The requested paths in order, without robots.txt and tdmrep.json."""
         return [
             one.path
             for one in self.log
@@ -122,7 +122,7 @@ class Web:
         tls: object = None,
         raw: Behaviour | None = None,
     ) -> Host:
-        """A new host that is up. `otherwise` answers paths that have no answer, 404 without it;
+        """Starts a new host. `otherwise` responds to paths that `answers` lacks (default: 404);
         `raw` takes over every connection."""
         listed = {
             path: list(one) if isinstance(one, list) else [one] for path, one in answers.items()
@@ -132,7 +132,7 @@ class Web:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             if tls is not None:
                 host.protocols.append(writer.get_extra_info("ssl_object").selected_alpn_protocol())
-            # Whoever still stalls when the web closes is cancelled.
+            # Connections that still stall when the web closes are cancelled.
             with suppress(asyncio.CancelledError):
                 if raw is None:
                     await self._serve(host, reader, writer)
@@ -177,8 +177,8 @@ class Web:
             if callable(answer):
                 await answer(reader, writer)
                 return False
-            # Before it is sent: a busy machine may look at its clock long after the client has read
-            # the answer.
+            # Set before sending: a busy machine may read its clock long after the client has read
+            # the response.
             request.ended = time.monotonic()
             writer.write(answer)
             await writer.drain()
@@ -195,7 +195,7 @@ async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 def sends(*pieces: bytes, then: Behaviour | None = None) -> Behaviour:
-    """Send pieces, then go on with `then`, or close."""
+    """Returns a behaviour that sends pieces, then continues with `then`, or closes."""
 
     async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for piece in pieces:
@@ -208,7 +208,7 @@ def sends(*pieces: bytes, then: Behaviour | None = None) -> Behaviour:
 
 
 def drips(start: bytes, piece: bytes, every_s: float) -> Behaviour:
-    """Send `start`, then `piece` again and again, as long as anybody listens."""
+    """Returns a behaviour that sends `start`, then `piece` repeatedly until the client closes."""
 
     async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(start)
@@ -221,7 +221,7 @@ def drips(start: bytes, piece: bytes, every_s: float) -> Behaviour:
 
 
 def resets(start: bytes) -> Behaviour:
-    """Send `start`, then reset the connection."""
+    """Returns a behaviour that sends `start`, then resets the connection."""
 
     async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(start)
@@ -233,5 +233,5 @@ def resets(start: bytes) -> Behaviour:
 
 
 def gaps_s(requests: Iterable[LoggedRequest]) -> list[float]:
-    """Seconds between the end of a request and the beginning of the next."""
+    """Returns the seconds between the end of each request and the beginning of the next."""
     return [later.began - sooner.ended for sooner, later in pairwise(requests)]
