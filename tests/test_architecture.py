@@ -53,7 +53,7 @@ PERMITTED_IMPORTS = {
     "reasons": "",
     "layout": "",
     "files": "",
-    "arrow": "npy",
+    "arrow": "errors npy",
     "npy": "errors",
     "seen_ids": "errors npy records",
     "tables": "",
@@ -88,7 +88,8 @@ PERMITTED_IMPORTS = {
         "source_config recipe shard"
     ),
     "report": (
-        "errors files layout reasons records image settings web clean detect recipe sandbox shard"
+        "arrow errors files layout reasons records image settings web clean detect recipe sandbox "
+        "shard"
     ),
     "load": "errors files layout npy reasons records tables image clean shard",
     "testing": "layout records shard",

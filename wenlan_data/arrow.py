@@ -1,16 +1,44 @@
-"""Arrow columns in one piece, with the types that the type checker needs."""
+"""Parquet files, and Arrow columns in one piece with the types that the type checker needs."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from wenlan_data.npy import Bools, Indices
+from wenlan_data.errors import DamageError, in_short
+from wenlan_data.npy import BUILD_AGAIN, Bools, Indices
 
 # As strings: pyarrow's classes take no parameters at run time.
 Column: TypeAlias = "pa.Array[pa.Scalar[pa.DataType]]"
 Lists: TypeAlias = "pa.ListArray[pa.ListScalar[pa.DataType]]"
 """An array of lists: texts, opt-out signals."""
+
+
+VERIFY = "run `shards verify`"
+"""The remedy for a corrupt table of a corpus; for those of a work folder it is `BUILD_AGAIN`."""
+
+
+@contextmanager
+def table_errors(path: Path | str, remedy: str = BUILD_AGAIN) -> Iterator[None]:
+    """Converts the errors of reading a Parquet file, or of a column that it lacks, into a
+    `DamageError` that states the `remedy`."""
+    try:
+        yield
+    # `ArrowException` alone is not enough: a corrupt page is an `OSError`.
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        raise DamageError(
+            f"{path}: not a table as the build wrote it ({in_short(error, 200)}): {remedy}"
+        ) from error
+
+
+def read_table(path: Path | str, columns: Sequence[str], remedy: str = BUILD_AGAIN) -> pa.Table:
+    """Reads these columns of a Parquet file. Raises `DamageError`, see `table_errors`."""
+    with table_errors(path, remedy):
+        return pq.read_table(path, columns=list(columns))
 
 
 def whole(table: pa.Table, name: str) -> Column:

@@ -7,15 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from wenlan_data.arrow import strings, to_strings
+from wenlan_data.arrow import read_table, strings, to_strings
 from wenlan_data.dedupe.decisions import CONTAMINATION, Decisions
 from wenlan_data.dedupe.groups import Images
 from wenlan_data.dedupe.matching import Matches, match_segment
 from wenlan_data.dedupe.table import CandidateTable
-from wenlan_data.errors import DamageError
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.index.published import Segment, Signatures, url_hashes
 from wenlan_data.npy import load_array, members
@@ -123,11 +121,5 @@ def drop_contaminated(
 
 
 def _tables(folders: Sequence[str], name: str, schema: pa.Schema) -> pa.Table:
-    try:
-        return pa.concat_tables(
-            [schema.empty_table(), *(pq.read_table(Path(one) / name) for one in folders)]
-        )
-    except (OSError, pa.ArrowException) as error:
-        raise DamageError(
-            f"{folders[0]} and folders of its kind: cannot be read ({error}): build the corpus again"
-        ) from error
+    tables = [read_table(Path(folder) / name, schema.names) for folder in folders]
+    return pa.concat_tables([schema.empty_table(), *tables])

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import rensa
 from numpy.typing import NDArray
 
-from wenlan_data.arrow import to_strings
+from wenlan_data.arrow import read_table, to_strings
 from wenlan_data.dedupe.hamming.pairs import expand_spans
-from wenlan_data.errors import DamageError, os_errors
+from wenlan_data.errors import os_errors
 from wenlan_data.npy import Codes, Indices, load_array, save_array
 
 # Published band hashes are compared with new ones: with another seed no later caption would find a
@@ -109,7 +109,7 @@ def near_published_captions(
             load_array(Path(folder) / BANDS, np.uint64),
             load_array(Path(folder) / ROWS, np.uint32),
         )
-        table = _read(Path(folder) / CAPTIONS)
+        table = read_table(Path(folder) / CAPTIONS, ["key", "caption"])
         theirs = _Shingles(to_strings(table["caption"]))
         their_keys = np.array(table["key"].to_pylist(), "S16")
         for column in range(bands.shape[1]):
@@ -166,12 +166,3 @@ def _similar(i: Indices, j: Indices, left: _Shingles, right: _Shingles, bound: f
     pairs: Iterator[tuple[int, int]] = zip(i.tolist(), j.tolist(), strict=True)
     similar = [pair for pair in pairs if similarity(left[pair[0]], right[pair[1]]) >= bound]
     return np.array(similar, np.int64).reshape(-1, 2)
-
-
-def _read(path: Path) -> pa.Table:
-    try:
-        return pq.read_table(path, columns=["key", "caption"])
-    except (OSError, pa.ArrowException) as error:
-        raise DamageError(
-            f"{path}: captions of a published generation cannot be read ({error}): build the corpus again"
-        ) from error

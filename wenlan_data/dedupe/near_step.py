@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
+from wenlan_data.arrow import are_equal, read_table
 from wenlan_data.dedupe.hamming import cross_join, self_join
 from wenlan_data.dedupe.hamming.pairs import distinct_codes
 from wenlan_data.dedupe.hamming.self_join import MatchedPairs
-from wenlan_data.errors import DamageError, os_errors
 from wenlan_data.index.published import PHASH
 from wenlan_data.npy import Codes, load_array, save_array
 from wenlan_data.protocols import Receipt
@@ -172,15 +171,8 @@ def distinct_phashes(fetch_results: Sequence[str]) -> Codes:
     # such codes have no rows there, and their pairs expand to nothing.
     read = [np.empty(0, np.uint64)]
     for path in fetch_results:
-        try:
-            with os_errors(path):
-                table = pq.read_table(path, columns=["reason", "phash"])
-            good = np.array(table["reason"].to_numpy() == "", bool)
-            read.append(table["phash"].to_numpy()[good])
-        except (pq.lib.ArrowException, KeyError, ValueError) as error:
-            raise DamageError(
-                f"{path}: not a table as the build wrote it ({error}): build the corpus again"
-            ) from error
+        table = read_table(path, ["reason", "phash"])
+        read.append(table["phash"].to_numpy()[are_equal(table, "reason", "")])
     return distinct_codes(np.concatenate(read))[0]
 
 

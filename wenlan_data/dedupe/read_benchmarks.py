@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from wenlan_data.arrow import VERIFY, read_table
 from wenlan_data.dedupe.decontamination import (
     IMAGES,
     IMAGES_SCHEMA,
@@ -21,7 +22,7 @@ from wenlan_data.dedupe.decontamination import (
     any_image,
 )
 from wenlan_data.dedupe.text_hashes import hashes_of, plain
-from wenlan_data.errors import DamageError, UsageError, os_errors
+from wenlan_data.errors import UsageError, os_errors
 from wenlan_data.image.check import check_image
 from wenlan_data.image.hash import NO_COLOURS
 from wenlan_data.image.rules import ImageRules
@@ -192,10 +193,7 @@ def _source(kind: str, path: str) -> Source:
 
 def _add_metadata(path: Path, found: _Hashes) -> None:
     columns = ["key", "phash", "pdq", "sha256", "texts", "image_url"]
-    try:
-        rows: list[dict[str, Any]] = pq.read_table(path, columns=columns).to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        raise DamageError(f"{path}: the metadata of a corpus cannot be read ({error})") from error
+    rows: list[dict[str, Any]] = read_table(path, columns, VERIFY).to_pylist()
     for row in rows:
         found.rows += 1
         # The metadata of a corpus hold no colours: its images are compared without them.

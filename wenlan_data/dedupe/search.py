@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from wenlan_data.arrow import VERIFY, read_table
 from wenlan_data.dedupe.decontamination import any_image
-from wenlan_data.errors import DamageError, UsageError, os_errors
+from wenlan_data.errors import UsageError, os_errors
 from wenlan_data.image.check import check_image
 from wenlan_data.image.hash import HASH_VERSION
 from wenlan_data.image.rules import ImageRules
@@ -78,7 +78,7 @@ def _hashes_of(path: Path, rules: ImageRules) -> tuple[int, int]:
 
 def _hashes_in(tables: list[Path], key: str, corpus: Path) -> tuple[int, int]:
     for path in tables:
-        rows = _read(path, ["key", "phash", "pdq"])
+        rows = read_table(path, ["key", "phash", "pdq"], VERIFY)
         rows = rows.filter(pc.equal(rows["key"], pa.scalar(key)))
         if rows.num_rows:
             return int(rows["phash"][0].as_py(), 16), int(rows["pdq"][0].as_py(), 16)
@@ -88,7 +88,7 @@ def _hashes_in(tables: list[Path], key: str, corpus: Path) -> tuple[int, int]:
 
 
 def _near_in(path: Path, phash: int, pdq: int, radius_bits: int) -> list[NearSample]:
-    codes = _read(path, ["phash"])["phash"].to_pylist()
+    codes = read_table(path, ["phash"], VERIFY)["phash"].to_pylist()
     # One `fromhex` for the table, and big-endian, as hexadecimal digits are written.
     hashes = np.frombuffer(bytes.fromhex("".join(codes)), ">u8").astype(np.uint64)
     far = np.bitwise_count(hashes ^ np.uint64(phash))
@@ -96,7 +96,7 @@ def _near_in(path: Path, phash: int, pdq: int, radius_bits: int) -> list[NearSam
     if not len(hits):
         return []
     # URLs and captions are read only of tables with a hit.
-    rows: list[dict[str, str]] = _read(path, COLUMNS).take(pa.array(hits)).to_pylist()
+    rows: list[dict[str, str]] = read_table(path, COLUMNS, VERIFY).take(pa.array(hits)).to_pylist()
     return [
         NearSample(
             key=row["key"],
@@ -108,12 +108,3 @@ def _near_in(path: Path, phash: int, pdq: int, radius_bits: int) -> list[NearSam
         )
         for row, distance in zip(rows, far[hits].tolist(), strict=True)
     ]
-
-
-def _read(path: Path, columns: list[str]) -> pa.Table:
-    try:
-        return pq.read_table(path, columns=columns)
-    except (OSError, pa.ArrowException) as error:
-        raise DamageError(
-            f"{path}: the metadata cannot be read ({error}): see `shards verify`"
-        ) from error

@@ -11,9 +11,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from wenlan_data.arrow import Column, are_equal, integers, rows, strings, to_strings, whole
+from wenlan_data.arrow import (
+    Column,
+    are_equal,
+    integers,
+    rows,
+    strings,
+    table_errors,
+    to_strings,
+    whole,
+)
 from wenlan_data.dedupe.decisions import DUPLICATE, FETCH, Decisions
-from wenlan_data.errors import DamageError, os_errors
+from wenlan_data.errors import DamageError
 from wenlan_data.index.published import PublishedIndex, Signatures, raw_keys, url_hashes
 from wenlan_data.npy import Bools, FixedBytes, Indices
 from wenlan_data.shard.format import sample_key
@@ -234,13 +243,8 @@ def _read(paths: Sequence[str], schema: pa.Schema, columns: list[str]) -> pa.Tab
 
 
 def _column(path: str, field: "pa.Field[pa.DataType]") -> "Column":
-    try:
-        with os_errors(path), pq.ParquetFile(path) as file:
-            return whole(file.read([field.name]).cast(pa.schema([field])), field.name)
-    except (pa.ArrowException, KeyError, ValueError) as error:
-        raise DamageError(
-            f"{path}: not a table as the build wrote it ({error}): build the corpus again"
-        ) from error
+    with table_errors(path), pq.ParquetFile(path) as file:
+        return whole(file.read([field.name]).cast(pa.schema([field])), field.name)
 
 
 def _part_numbers(paths: Sequence[str]) -> Indices:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from wenlan_data.errors import DamageError, in_short
+from wenlan_data.arrow import VERIFY, read_table, table_errors
 from wenlan_data.layout import MANIFEST, METADATA, SHARDS
 from wenlan_data.records import Region, Text
 from wenlan_data.report.data import (
@@ -188,23 +188,13 @@ def _summarise_reasons(manifest: Manifest, examples: DropExamples) -> tuple[Reas
 def _batches(
     path: Path, columns: list[str] | None, rows: int = 1 << 14
 ) -> Iterator[pa.RecordBatch]:
-    try:
-        with pq.ParquetFile(path) as file:
-            yield from file.iter_batches(rows, columns=columns)
-    except (OSError, KeyError, pa.ArrowException) as error:
-        raise _unreadable(path, error) from error
+    with table_errors(path, VERIFY), pq.ParquetFile(path) as file:
+        yield from file.iter_batches(rows, columns=columns)
 
 
 def _read_offsets(corpus: Path, shard: str) -> pa.Table:
     path = corpus / SHARDS / f"{shard.removesuffix('.tar')}.offsets.parquet"
-    try:
-        return pq.read_table(path, columns=["key", "member", "offset", "size"])
-    except (OSError, KeyError, pa.ArrowException) as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> DamageError:
-    return DamageError(f"{path}: cannot be read ({in_short(error, 200)}): run `shards verify`")
+    return read_table(path, ["key", "member", "offset", "size"], VERIFY)
 
 
 def count_rows(statistics: CorpusStatistics, rows: pa.RecordBatch) -> None:

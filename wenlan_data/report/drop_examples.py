@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from wenlan_data.errors import DamageError, in_short
+from wenlan_data.arrow import VERIFY, table_errors
 from wenlan_data.layout import DROPS, FETCH_RESULTS, IMAGE_WARC, WorkFolder
 from wenlan_data.records import Text
 from wenlan_data.report.data import DuplicateGroup, ImageLocation, ReportItem
@@ -137,14 +137,8 @@ def _batches(corpus: Path, manifest: Manifest) -> Iterator[tuple[int, pa.RecordB
     """Yields generation and rows of the drops tables, newest generation first."""
     for entry in reversed(manifest.drops):
         path = corpus / DROPS / entry.name
-        try:
-            with pq.ParquetFile(path) as file:
-                yield from ((int(path.stem), batch) for batch in file.iter_batches(4096))
-        except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-            reason = in_short(error, 200)
-            raise DamageError(
-                f"{path}: this drops table cannot be read ({reason}): run `shards verify`"
-            ) from error
+        with table_errors(path, VERIFY), pq.ParquetFile(path) as file:
+            yield from ((int(path.stem), batch) for batch in file.iter_batches(4096))
 
 
 def _item(row: dict[str, Any], generation: int) -> ReportItem:
