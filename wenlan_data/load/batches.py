@@ -29,9 +29,8 @@ from wenlan_data.load.text import Tokenizer, choose_text, pad_tokens
 from wenlan_data.npy import Indices
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
-from wenlan_data.shard.format import parse_fields
+from wenlan_data.shard.format import image_of, parse_fields
 
-IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "gif")
 TEXT_EXTENSIONS = ("txt", "caption")
 # In a data set where nothing fits (such as `input.jpg` for `jpg`) a loader that skips bad samples
 # without a bound would read all of it and seem to hang.
@@ -247,16 +246,16 @@ class BatchDataset(Dataset[LoadedBatch]):
     ) -> DecodedSample | Drop:
         if sample.problem:
             return sample.problem
-        name = next((one for one in IMAGE_EXTENSIONS if one in sample.members), None)
-        if name is None:
+        encoded = image_of(sample.members)
+        if encoded is None:
             return Drop(Reason.NO_IMAGE, f"it has {', '.join(sample.members) or 'nothing'}")
         # Timed without `timed`: a context manager is too slow to be entered for every sample.
         start = time.perf_counter()
-        size = self._decode(sample.members[name], out_SSC)
+        size = self._decode(encoded, out_SSC)
         decoded = stats.add("decode", start)
         if isinstance(size, Drop):
             return size
-        described = self._described(sample, sample.members[name], size, draw, stats)
+        described = self._described(sample, encoded, size, draw, stats)
         stats.add("text", decoded)
         return described
 

@@ -9,12 +9,13 @@ from itertools import cycle, islice
 import numpy as np
 import torch
 
-from wenlan_data.load.batches import IMAGE_EXTENSIONS, LoadedBatch
+from wenlan_data.load.batches import LoadedBatch
 from wenlan_data.load.decode import find_decoder
 from wenlan_data.load.device_prefetch import DeviceTransform
 from wenlan_data.load.loader import Loader
 from wenlan_data.load.loader_settings import WorkerSettings
 from wenlan_data.load.workers import iterate_batches
+from wenlan_data.shard.format import image_of
 
 CACHED_BATCHES = 4
 CACHED_SAMPLES = 256
@@ -138,12 +139,8 @@ def _decode(name: str, size_px: int, encoded: list[bytes], seconds: float) -> fl
 
 def _encoded_images(loader: Loader) -> list[bytes]:
     indices = np.arange(min(CACHED_SAMPLES, loader.samples))
-    found = []
-    for sample in loader.dataset.samples.read(indices):
-        found += [
-            bytes(sample.members[name]) for name in IMAGE_EXTENSIONS if name in sample.members
-        ]
-    return found
+    images = (image_of(sample.members) for sample in loader.dataset.samples.read(indices))
+    return [bytes(image) for image in images if image is not None]
 
 
 def _read_rate(loader: Loader, seconds: float, *, copy: bool) -> tuple[float, float]:

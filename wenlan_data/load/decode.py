@@ -15,6 +15,7 @@ from wenlan_data.image.limits import too_large
 from wenlan_data.image.sniff import sniff
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
+from wenlan_data.shard.format import PILLOW_FORMATS
 
 Size = tuple[int, int]
 """Width and height in pixels."""
@@ -93,7 +94,7 @@ def decode_pillow(data: memoryview, out_SSC: Pixels) -> Size | Drop:
         with warnings.catch_warnings():
             # `too_large` has a lower limit than Pillow's warning.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP", "GIF")) as image:
+            with Image.open(io.BytesIO(data), formats=PILLOW_FORMATS) as image:
                 size = image.size
                 refused = too_large(*size)
                 if refused:

@@ -20,8 +20,9 @@ from wenlan_data.report.data import (
     ReportData,
     ReportItem,
 )
+from wenlan_data.shard.format import image_of
 from wenlan_data.shard.reader import Member, SampleMembers, read_at, scan
-from wenlan_data.shard.summary import IMAGE_EXTENSIONS, image_sides_px
+from wenlan_data.shard.summary import image_sides_px
 
 HEADER_BYTES = 1 << 16
 """Bytes of an image that are read for its size, where the JSON does not state it."""
@@ -62,7 +63,7 @@ def _draw(drawn: list[tuple[int, int, ReportItem]], item: ReportItem, number: in
 
 def _read_item(tar: Path, file: BinaryIO, group: SampleMembers) -> ReportItem:
     fields = _parse_fields(_read_small(file, group.members.get("json")))
-    image = next((group.members[name] for name in IMAGE_EXTENSIONS if name in group.members), None)
+    image = image_of(group.members)
     width, height = _side_px(fields, "width"), _side_px(fields, "height")
     if image and not (width and height):
         head = read_at(file, Member(image.name, image.offset, min(image.size, HEADER_BYTES)))

@@ -18,6 +18,10 @@ FORMAT = "wenlan-corpus"
 FORMAT_VERSION = 1
 EXTENSIONS = ("jpg", "json", "txt")
 """Members of a sample, in the order of the tar."""
+IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "gif")
+"""Members of any WebDataset tar that are images; of several in a sample the first one counts."""
+PILLOW_FORMATS = ("JPEG", "PNG", "WEBP", "GIF")
+"""The formats of these members, by Pillow's names."""
 OWNER = "wenlan"
 MODE = 0o444
 MTIME_S = 0
@@ -42,6 +46,11 @@ def shard_name(number: int) -> str:
 def offsets_name(shard: str) -> str:
     """Returns the file name of a shard's offsets table, such as `wenlan-000000.offsets.parquet`."""
     return f"{shard.removesuffix('.tar')}.offsets.parquet"
+
+
+def image_of(members: Mapping[str, ValueT]) -> ValueT | None:
+    """Returns the image among a sample's members by extension; None if there is none."""
+    return next((members[name] for name in IMAGE_EXTENSIONS if name in members), None)
 
 
 def encode_sample(sample: Sample, fields: Mapping[str, object] | None = None) -> dict[str, bytes]:

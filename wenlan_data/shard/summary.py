@@ -15,11 +15,10 @@ import pyarrow.parquet as pq
 
 from wenlan_data.errors import DamageError, in_short
 from wenlan_data.layout import METADATA, SHARDS
-from wenlan_data.shard.format import EXTENSIONS
+from wenlan_data.shard.format import EXTENSIONS, PILLOW_FORMATS, image_of
 from wenlan_data.shard.manifest import Manifest, load_manifest
 from wenlan_data.shard.reader import is_corpus, read_tar, shard_paths
 
-IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "gif")
 COLUMNS = ["width", "height", "caption", "texts", "regions", "source"]
 
 
@@ -123,11 +122,10 @@ def _add_tar(summary: CorpusSummary, tar: Path) -> None:
             summary.caption_chars[len(members["txt"].decode(errors="replace"))] += 1
         fields = _json_fields(members.get("json", b""))
         _add_fields(summary, fields)
-        image = next((members[name] for name in IMAGE_EXTENSIONS if name in members), b"")
-        side_px = _sides_px(fields) or image_sides_px(image)
-        if side_px:
-            summary.width_px[side_px[0]] += 1
-            summary.height_px[side_px[1]] += 1
+        sides_px = _sides_px(fields) or image_sides_px(image_of(members) or b"")
+        if sides_px:
+            summary.width_px[sides_px[0]] += 1
+            summary.height_px[sides_px[1]] += 1
     summary.bytes += tar.stat().st_size
 
 
@@ -166,7 +164,7 @@ def image_sides_px(data: bytes) -> tuple[int, int] | None:
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "WEBP", "GIF")) as image:
+        with Image.open(io.BytesIO(data), formats=PILLOW_FORMATS) as image:
             return image.size
     except (
         OSError,

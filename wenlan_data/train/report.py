@@ -18,6 +18,7 @@ from wenlan_data.eval.retrieval import DirectionMetrics, retrieval
 from wenlan_data.files import write_atomic
 from wenlan_data.model.config import TrainConfig
 from wenlan_data.shard.find import find_sample
+from wenlan_data.shard.format import image_of
 from wenlan_data.shard.reader import read_members
 from wenlan_data.train.run_log import read_log
 
@@ -179,11 +180,7 @@ class _ExampleImages:
         """The thumbnail of a row; empty where its image cannot be decoded."""
         if row not in self._urls:
             path, group = find_sample(self._shards, self._keys[row])
-            members = read_members(path, group)
-            image = next(
-                (members[name] for name in ("jpg", "jpeg", "png", "webp") if name in members), b""
-            )
-            self._urls[row] = _data_url(image)
+            self._urls[row] = _data_url(image_of(read_members(path, group)) or b"")
         return self._urls[row]
 
 
