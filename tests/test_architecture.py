@@ -95,8 +95,8 @@ PERMITTED_IMPORTS = {
     "testing": "layout records shard",
     "model": "errors files settings shard load",
     "run": (
-        "errors files layout reasons records image protocols web source_config recipe plan "
-        "extract sandbox fetch crawl shard dedupe report sources"
+        "errors files layout npy reasons records seen_ids image protocols web source_config recipe "
+        "plan extract sandbox fetch crawl shard dedupe report sources"
     ),
     "eval": "errors shard load model",
     "train": "errors files layout shard load model eval",

@@ -2,15 +2,16 @@
 `network.allow` did not list before."""
 
 from collections.abc import Collection
-from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wenlan_data.layout import CANDIDATE_IDS, PART_DROPS, RAW_CANDIDATES, RETRYABLE_IDS
+from wenlan_data.npy import FixedBytes
 from wenlan_data.run.generations import GenerationPlan
 from wenlan_data.run.ledger import Ledger
+from wenlan_data.seen_ids import ids_array, load_ids, save_ids
 from wenlan_data.web.address_policy import REFUSALS
 from wenlan_data.web.urls import host_of
 
@@ -24,21 +25,22 @@ def retry_plan(
     current `network.allow`: candidates that the address policy blocked before it listed their host
     are repeated as well.
     """
-    failed: set[bytes] = set()
+    failed = ids_array(())
     for number in range(generation):
         folder = ledger.part(number, "drops", 0)
         # A later generation that read a candidate again decides about it.
-        failed -= set(_load_ids(folder / CANDIDATE_IDS))
-        failed |= set(_load_ids(folder / RETRYABLE_IDS))
+        failed = np.setdiff1d(failed, load_ids(folder / CANDIDATE_IDS))
+        failed = np.union1d(failed, load_ids(folder / RETRYABLE_IDS))
         # Hosts that were listed already are left out: else each `--retry-failed` would repeat them.
         opened = set(allow) - _allowed_then(ledger, number)
-        failed |= _blocked(ledger, number, opened) if opened else set()
-    if not failed:
+        if opened:
+            failed = np.union1d(failed, _blocked(ledger, number, opened))
+    if not len(failed):
         return None
     # Before the plan, which refers to this file: a plan without it could not be resumed.
     target = ledger.tree.retry_ids(generation)
     target.parent.mkdir(parents=True, exist_ok=True)
-    np.save(target, np.array(sorted(failed), dtype="S16"))
+    save_ids(target, failed)
     raws = [
         str(path)
         for number in range(generation)
@@ -52,7 +54,7 @@ def _allowed_then(ledger: Ledger, number: int) -> set[str]:
     return set(plan.allowed_hosts()) if plan else set()
 
 
-def _blocked(ledger: Ledger, number: int, hosts: set[str]) -> set[bytes]:
+def _blocked(ledger: Ledger, number: int, hosts: set[str]) -> FixedBytes:
     """Returns the candidates of a generation whose own host the address policy blocked."""
     table = pq.read_table(
         ledger.part(number, "dedupe", 0) / PART_DROPS,
@@ -60,10 +62,4 @@ def _blocked(ledger: Ledger, number: int, hosts: set[str]) -> set[bytes]:
         filters=pc.field("reason").isin(sorted(REFUSALS)),
     )
     rows = zip(table["candidate_id"].to_pylist(), table["url"].to_pylist(), strict=True)
-    return {one for one, url in rows if host_of(url) in hosts}
-
-
-def _load_ids(path: Path) -> list[bytes]:
-    # NumPy strips trailing zero bytes of fixed-width strings, which an id may end with.
-    ids: list[bytes] = [bytes(one).ljust(16, b"\0") for one in np.load(path, allow_pickle=False)]
-    return ids
+    return ids_array(one for one, url in rows if host_of(url) in hosts)
