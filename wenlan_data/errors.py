@@ -48,8 +48,8 @@ class RecipeError(WenlanError):
 
 
 class FailureBudgetError(WenlanError):
-    """More failed than the budget allows: requests of a build, whose finished generations are
-    published, or samples that a training run read."""
+    """More failed than is allowed: requests of a build, whose finished generations are published, or
+    training steps in a row, whose last good checkpoint stands."""
 
     exit_code = 9
 
