@@ -3,7 +3,6 @@
 Texts are compared by their pairs of neighbouring characters, spaces and punctuation left out.
 """
 
-import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from wenlan_data.arrow import read_table, to_strings
 from wenlan_data.dedupe.hamming.pairs import expand_spans
+from wenlan_data.dedupe.text_hashes import plain
 from wenlan_data.errors import os_errors
 from wenlan_data.npy import Codes, Indices, load_array, save_array
 
@@ -29,10 +29,10 @@ BATCH_TEXTS = 1 << 14
 
 def shingles(text: str) -> frozenset[str]:
     """Pairs of neighbouring letters and digits of any script; a single character counts as one."""
-    plain = "".join(one for one in text.casefold() if unicodedata.category(one)[0] in "LNM")
-    if len(plain) < 2:
-        return frozenset([plain] if plain else [])
-    return frozenset(plain[start : start + 2] for start in range(len(plain) - 1))
+    letters = plain(text)
+    if len(letters) < 2:
+        return frozenset([letters] if letters else [])
+    return frozenset(letters[start : start + 2] for start in range(len(letters) - 1))
 
 
 def similarity(left: frozenset[str], right: frozenset[str]) -> float:
