@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
+from benchmarks.dedupe.near_pairs import near_pairs
 from wenlan_data.dedupe.decisions import Decisions
 from wenlan_data.dedupe.groups import Images, group_by_hash
-from wenlan_data.dedupe.hamming.self_join import near_pairs
 from wenlan_data.dedupe.selection import Constraints, select
 from wenlan_data.dedupe.similarity import Thresholds, colour_distance
 from wenlan_data.image.hash import colour_thumbnail, luma, perceptual_hashes, quarter_colours

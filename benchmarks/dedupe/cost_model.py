@@ -54,7 +54,7 @@ def main() -> None:
     given = parser.parse_args()
     rows, seconds = list[list[float]](), list[float]()
     for count in given.codes:
-        distinct, _ = distinct_codes(planted(count, given.radius)[0])
+        distinct = distinct_codes(planted(count, given.radius)[0])
         for cover in chosen(count, given.radius):
             seconds.append(band_seconds(distinct, cover, given.radius))
             rows.append(terms(count, cover))

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wenlan_data.dedupe.hamming.self_join import near_pairs
+from benchmarks.dedupe.near_pairs import near_pairs
 
 PLANTED_SHARE = 0.02
 SEED = 20210311

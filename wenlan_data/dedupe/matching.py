@@ -98,7 +98,7 @@ def match_segment(
     known = SortedHashes(phash=theirs.phash, pdq=theirs.pdq, colours=theirs.colours)
     # The near step searched already, unless it found too many pairs or did not run.
     if pairs is None:
-        codes, _ = distinct_codes(theirs.phash)
+        codes = distinct_codes(theirs.phash)
         pairs = list(cross_join.search_between(groups.codes, codes, thresholds.radius_bits))
     for some in pairs:
         for group, row in neighbours_of(some, ours, known, thresholds):

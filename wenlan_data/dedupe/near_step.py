@@ -82,7 +82,7 @@ class CrossJoinPart:
         codes = distinct_phashes(self.fetch_results)
         # Mapped, so only this slice is read. Equal codes at its border are in two parts, and their
         # pairs come twice: matching keeps the better of two matches, so that changes nothing.
-        old, _ = distinct_codes(
+        old = distinct_codes(
             load_array(Path(self.index) / PHASH, np.uint64)[self.start : self.stop]
         )
         found = map(MatchedPairs, cross_join.search_between(codes, old, self.radius_bits))
@@ -173,7 +173,7 @@ def distinct_phashes(fetch_results: Sequence[str]) -> Codes:
     for path in fetch_results:
         table = read_table(path, ["reason", "phash"])
         read.append(table["phash"].to_numpy()[are_equal(table, "reason", "")])
-    return distinct_codes(np.concatenate(read))[0]
+    return distinct_codes(np.concatenate(read))
 
 
 def _written(out: Path, codes: int, found: Iterator[MatchedPairs]) -> Receipt[NearDetails]:

@@ -96,7 +96,7 @@ def edges_among(
     if not thresholds.compares:
         return edges[0]
     if found is None:
-        codes, _ = distinct_codes(hashes.phash)
+        codes = distinct_codes(hashes.phash)
         found = self_join.search(codes, (), thresholds.radius_bits, skip_dense=thresholds.verifies)
     for left, right in _neighbours_among(hashes, thresholds, found):
         edges.append(np.stack([left, right], axis=1))
@@ -110,7 +110,7 @@ def neighbours_between(
     left: SortedHashes, right: SortedHashes, thresholds: Thresholds
 ) -> Iterator[Pairs]:
     """Yields rows of `left` and of `right` that are neighbours."""
-    ours, theirs = distinct_codes(left.phash)[0], distinct_codes(right.phash)[0]
+    ours, theirs = distinct_codes(left.phash), distinct_codes(right.phash)
     for pairs in cross_join.search_between(ours, theirs, thresholds.radius_bits):
         yield from neighbours_of(pairs, left, right, thresholds)
 

@@ -2,14 +2,10 @@
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from wenlan_data.dedupe.hamming import blocks, self_join
-from wenlan_data.dedupe.hamming import pairs as limits
-from wenlan_data.dedupe.hamming.cross_join import near_between
-from wenlan_data.dedupe.hamming.self_join import near_pairs
-
-Codes = NDArray[np.uint64]
+from benchmarks.dedupe.near_pairs import near_between, near_pairs
+from wenlan_data.dedupe.hamming import blocks, cross_join, pairs, self_join
+from wenlan_data.npy import Codes, Indices
 
 
 def uniform(count: int, seed: int) -> Codes:
@@ -27,7 +23,7 @@ def clustered(count: int, seed: int, flips: int = 6) -> Codes:
 
 
 def skewed(count: int, seed: int) -> Codes:
-    """As smooth pictures have them: most bits hardly ever set."""
+    """As smooth images have them: most bits hardly ever set."""
     random = np.random.default_rng(seed)
     codes = np.zeros(count, np.uint64)
     for bit in range(64):
@@ -36,7 +32,7 @@ def skewed(count: int, seed: int) -> Codes:
     return codes
 
 
-def brute(left: Codes, right: Codes, radius_bits: int) -> NDArray[np.int64]:
+def brute(left: Codes, right: Codes, radius_bits: int) -> Indices:
     rows = [np.empty((0, 2), np.int64)]
     for start in range(0, len(left), 512):
         found = np.argwhere(
@@ -52,8 +48,8 @@ def test_all_pairs_within_the_radius_are_found_once_and_no_others(
     make: object, radius_bits: int
 ) -> None:
     codes = make(2500, radius_bits)  # type: ignore[operator]
-    pairs = brute(codes, codes, radius_bits)
-    expected = pairs[pairs[:, 0] < pairs[:, 1]]
+    every = brute(codes, codes, radius_bits)
+    expected = every[every[:, 0] < every[:, 1]]
     assert np.array_equal(near_pairs(codes, radius_bits), expected)
 
 
@@ -74,17 +70,18 @@ def test_the_search_by_bands_and_inside_long_runs_is_exact(
 ) -> None:
     # Small limits send these few codes down the paths that millions take; free bands forbid to
     # compare all.
-    monkeypatch.setattr(limits, "MATRIX_PAIRS", 16)
-    monkeypatch.setattr(limits, "CHUNK_PAIRS", 1000)
+    for name, limit in {"MATRIX_PAIRS": 16, "CHUNK_PAIRS": 1000, "SCAN_CODES": 50}.items():
+        for module in (pairs, self_join, cross_join):
+            if hasattr(module, name):
+                monkeypatch.setattr(module, name, limit)
     monkeypatch.setattr(self_join, "MAX_SCAN_ROWS", 5)
-    monkeypatch.setattr(limits, "SCAN_CODES", 50)
     monkeypatch.setattr(blocks, "MOVE_CODES", 40)
     monkeypatch.setattr(blocks, "BAND_NS", 0.0)
     monkeypatch.setattr(blocks, "SORT_NS", 0.01)
     monkeypatch.setattr(blocks, "PASS_NS", 0.01)
     codes = make(250, radius_bits)  # type: ignore[operator]
-    pairs = brute(codes, codes, radius_bits)
-    assert np.array_equal(near_pairs(codes, radius_bits), pairs[pairs[:, 0] < pairs[:, 1]])
+    every = brute(codes, codes, radius_bits)
+    assert np.array_equal(near_pairs(codes, radius_bits), every[every[:, 0] < every[:, 1]])
     assert np.array_equal(
         near_between(codes[:90], codes[60:], radius_bits),
         brute(codes[:90], codes[60:], radius_bits),
@@ -99,8 +96,7 @@ def test_planted_neighbours_are_found_among_many() -> None:
     for row in range(len(planted)):
         for bit in random.permutation(64)[: row % 5]:
             planted[row] ^= np.uint64(1) << np.uint64(bit)
-    pairs = near_pairs(np.concatenate([codes, planted]), 4)
-    found = {(int(i), int(j)) for i, j in pairs}
+    found = {(i, j) for i, j in near_pairs(np.concatenate([codes, planted]), 4).tolist()}
     assert {(int(source), len(codes) + row) for row, source in enumerate(sources)} <= found
 
 

@@ -5,37 +5,18 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from wenlan_data.dedupe.hamming import pairs as limits
 from wenlan_data.dedupe.hamming.blocks import Band, bands, choose_cut
 from wenlan_data.dedupe.hamming.pairs import (
     CODE_BITS,
+    MATRIX_PAIRS,
     NO_CODES,
-    NO_PAIRS,
-    check_radius,
+    SCAN_CODES,
     compare_all,
-    distinct_codes,
     expand_spans,
     first_matches,
-    occurrences_of,
     share_top_bits,
-    sort_pairs,
 )
 from wenlan_data.npy import Codes, Indices
-
-
-def near_between(new: Codes, old: Codes, radius_bits: int) -> Indices:
-    """int64 (P, 2): every pair (i in `new`, j in `old`) that differs in at most `radius_bits` (0 to
-    8), sorted.
-
-    Few new codes take a few passes over the old ones, which are not sorted. Raises `ValueError` for
-    another radius.
-    """
-    check_radius(radius_bits)
-    pairs = np.concatenate(
-        [NO_PAIRS, *search_between(distinct_codes(new)[0], distinct_codes(old)[0], radius_bits)]
-    )
-    left, right = occurrences_of(new, pairs[:, 0]), occurrences_of(old, pairs[:, 1])
-    return sort_pairs(left.expand(right, pairs))
 
 
 def search_between(new: Codes, old: Codes, radius_bits: int) -> Iterator[Codes]:
@@ -48,7 +29,7 @@ def _search_between(new: Codes, old: Codes, width: int, radius: int) -> Iterator
     """Yields pairs of distinct new and distinct old codes of `width` bits, each once."""
     if not len(new) or not len(old):
         return
-    if len(new) * len(old) <= limits.MATRIX_PAIRS:
+    if len(new) * len(old) <= MATRIX_PAIRS:
         yield compare_all(new, old, radius, above=None)
         return
     cut = choose_cut(new, old, len(new) * len(old), width, radius, between=True)
@@ -70,7 +51,7 @@ def _between_band(new: Codes, old: Codes, band: Band, radius: int, width: int) -
     begin = np.searchsorted(right, keys << shift, side="left")
     there = np.searchsorted(right, (keys << shift) | low, side="right") - begin
     # Skewed codes make long runs of one key: these are searched by the bits outside the key.
-    is_long = counts * there > limits.MATRIX_PAIRS
+    is_long = counts * there > MATRIX_PAIRS
     for number in np.flatnonzero(is_long):
         ours = left[starts[number] : starts[number] + counts[number]] & low
         theirs = right[begin[number] : begin[number] + there[number]] & low
@@ -84,8 +65,8 @@ def _between_band(new: Codes, old: Codes, band: Band, radius: int, width: int) -
 def _sharing_a_key(band: Band, old: Codes, left: Codes, width: int) -> Codes:
     """The moved old codes whose keys may occur among the new ones: the others need no sort."""
     parts = [NO_CODES]
-    for start in range(0, len(old), limits.SCAN_CODES):
-        moved = band.move(old[start : start + limits.SCAN_CODES])
+    for start in range(0, len(old), SCAN_CODES):
+        moved = band.move(old[start : start + SCAN_CODES])
         # At most 22 bits of the key: the table takes 4 MiB. The others are compared after the sort.
         parts.append(moved[share_top_bits(moved, left, width, min(width - band.key_shift, 22))])
     return np.concatenate(parts)

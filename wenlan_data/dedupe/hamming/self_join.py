@@ -2,24 +2,21 @@
 `hamming.blocks`)."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 
-from wenlan_data.dedupe.hamming import pairs as limits
 from wenlan_data.dedupe.hamming.blocks import Band, Cut, bands, choose_cut
 from wenlan_data.dedupe.hamming.pairs import (
+    CHUNK_PAIRS,
     CODE_BITS,
+    MATRIX_PAIRS,
     NO_CODES,
     NO_PAIRS,
-    check_radius,
+    SCAN_CODES,
     compare_all,
     distinct_codes,
     first_matches,
-    occurrences_of,
-    sort_pairs,
 )
 from wenlan_data.npy import Codes, Indices
 
@@ -41,31 +38,13 @@ class MatchedPairs:
     more than once."""
 
 
-def near_pairs(codes: Codes, radius_bits: int, *, threads: int = 1) -> Indices:
-    """int64 (P, 2): every index pair i < j whose codes differ in at most `radius_bits` (0 to 8) of
-    64 bits, sorted.
-
-    Equal codes are pairs too: where there are many, pass distinct ones. Takes 16 bytes a code, and
-    8 more for each thread. Raises `ValueError` for another radius.
-    """
-    check_radius(radius_bits)
-    distinct, repeated = distinct_codes(codes)
-    searched = _in_threads(distinct, search_bands(distinct, radius_bits), radius_bits, threads)
-    found = np.concatenate([NO_PAIRS, *searched])
-    groups = occurrences_of(codes, np.concatenate([found.ravel(), repeated]))
-    different = groups.expand(groups, found)
-    equal = groups.expand(groups, np.stack([repeated, repeated], axis=1))
-    equal = equal[equal[:, 0] < equal[:, 1]]
-    return sort_pairs(np.concatenate([np.sort(different, axis=1), equal]))
-
-
 def search_bands(distinct: Codes, radius_bits: int) -> tuple[Band, ...]:
     """The bands of a search among sorted distinct codes, which tasks may share: they depend on the
     codes alone.
 
     Empty where a search without bands is faster.
     """
-    if not radius_bits or len(distinct) ** 2 <= limits.MATRIX_PAIRS:
+    if not radius_bits or len(distinct) ** 2 <= MATRIX_PAIRS:
         return ()
     return tuple(bands(_cut_among(distinct, CODE_BITS, radius_bits)))
 
@@ -86,22 +65,6 @@ def search(
         yield from _search_band(distinct, band, radius_bits, skip_dense, buffer)
 
 
-def _in_threads(
-    distinct: Codes, chosen: Sequence[Band], radius_bits: int, threads: int
-) -> list[Codes]:
-    if threads == 1 or len(chosen) < 2:
-        return [_pairs_of_bands(distinct, radius_bits, chosen)]
-    one = partial(_pairs_of_bands, distinct, radius_bits)
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(one, [chosen[number::threads] for number in range(threads)]))
-
-
-def _pairs_of_bands(distinct: Codes, radius_bits: int, chosen: Sequence[Band]) -> Codes:
-    return np.concatenate(
-        [NO_PAIRS, *(found.pairs for found in search(distinct, chosen, radius_bits))]
-    )
-
-
 def _cut_among(codes: Codes, width: int, radius: int) -> Cut:
     return choose_cut(codes, codes, len(codes) ** 2 / 2, width, radius)
 
@@ -110,10 +73,10 @@ def _search(codes: Codes, width: int, radius: int, skip_dense: bool) -> Iterator
     """Yields pairs among distinct codes of `width` bits, each once."""
     if not radius or len(codes) < 2:
         return
-    if len(codes) ** 2 <= limits.MATRIX_PAIRS:
+    if len(codes) ** 2 <= MATRIX_PAIRS:
         yield MatchedPairs(compare_all(codes, codes, radius, above=1))
         return
-    if skip_dense and _in_run(codes, radius):
+    if skip_dense and _is_dense(codes, radius):
         yield MatchedPairs(NO_PAIRS, codes)
         return
     cut = _cut_among(codes, width, radius)
@@ -124,8 +87,9 @@ def _search(codes: Codes, width: int, radius: int, skip_dense: bool) -> Iterator
         yield from _search_band(codes, band, radius, skip_dense, buffer)
 
 
-def _in_run(codes: Codes, radius: int) -> bool:
-    """Estimates from 256 codes against 8,192 whether each code has more than `DENSE_NEIGHBOURS`."""
+def _is_dense(codes: Codes, radius: int) -> bool:
+    """Estimates from 256 codes against 8,192 whether a code has on average more than
+    `DENSE_NEIGHBOURS` others within the radius."""
     if len(codes) < DENSE_CODES:
         return False
     some = codes[:: len(codes) // 256]
@@ -163,7 +127,7 @@ def _batched(parts: Iterable[Codes]) -> Iterator[Codes]:
     for pairs in parts:
         some.append(pairs)
         count += len(pairs)
-        if count >= limits.SCAN_CODES:
+        if count >= SCAN_CODES:
             yield np.concatenate(some)
             some, count = [], 0
     yield np.concatenate([NO_PAIRS, *some])
@@ -172,13 +136,13 @@ def _batched(parts: Iterable[Codes]) -> Iterator[Codes]:
 def _long_runs(moved: Codes, low: np.uint64) -> tuple[Indices, Indices]:
     """The starts and lengths of the runs of more than `MAX_SCAN_ROWS` equal keys."""
     inside = [np.empty(0, np.int64)]
-    for start in range(0, max(len(moved) - MAX_SCAN_ROWS, 0), limits.SCAN_CODES):
-        stop = min(start + limits.SCAN_CODES, len(moved) - MAX_SCAN_ROWS)
+    for start in range(0, max(len(moved) - MAX_SCAN_ROWS, 0), SCAN_CODES):
+        stop = min(start + SCAN_CODES, len(moved) - MAX_SCAN_ROWS)
         # Sorted codes with equal keys so far apart lie in a longer run: one comparison finds them
         # all.
         same = (moved[start:stop] ^ moved[start + MAX_SCAN_ROWS : stop + MAX_SCAN_ROWS]) <= low
         inside.append(start + np.flatnonzero(same))
-    keys, _ = distinct_codes(moved[np.concatenate(inside)] & ~low)
+    keys = distinct_codes(moved[np.concatenate(inside)] & ~low)
     starts = np.searchsorted(moved, keys)
     return starts, np.searchsorted(moved, keys | low, side="right") - starts
 
@@ -186,11 +150,11 @@ def _long_runs(moved: Codes, low: np.uint64) -> tuple[Indices, Indices]:
 def _scan(moved: Codes, low: np.uint64, radius: int) -> Iterator[Codes]:
     """Yields pairs of equal key within the radius among sorted moved codes: each with the next, the
     one after, ..."""
-    buffer = np.empty(limits.SCAN_CODES, np.uint64), np.empty(limits.SCAN_CODES, np.uint8)
-    for start in range(0, len(moved) - 1, limits.SCAN_CODES):
+    buffer = np.empty(SCAN_CODES, np.uint64), np.empty(SCAN_CODES, np.uint8)
+    for start in range(0, len(moved) - 1, SCAN_CODES):
         # Longer runs were taken out before, so no partner lies farther behind a portion than this.
-        chunk = moved[start : start + limits.SCAN_CODES + MAX_SCAN_ROWS]
-        count, distance, alive = min(limits.SCAN_CODES, len(chunk) - 1), 1, len(chunk)
+        chunk = moved[start : start + SCAN_CODES + MAX_SCAN_ROWS]
+        count, distance, alive = min(SCAN_CODES, len(chunk) - 1), 1, len(chunk)
         # While many codes have a partner at this distance, slices are compared: a tenth of the time
         # of a gather.
         while alive > count // 8 and distance < len(chunk):
@@ -224,6 +188,6 @@ def _scan_some(
 
 
 def _every_pair(codes: Codes, radius: int) -> Iterator[Codes]:
-    rows = max(1, limits.CHUNK_PAIRS // len(codes))
+    rows = max(1, CHUNK_PAIRS // len(codes))
     for start in range(0, len(codes), rows):
         yield compare_all(codes[start : start + rows], codes[start:], radius, above=1)
