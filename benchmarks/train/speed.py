@@ -123,7 +123,8 @@ def base_step(images: int, repeats: int) -> dict[str, object]:
             update(towers, keys)
             with torch.no_grad():
                 key = keys.embed_images(ours), keys.embed_texts(ours)
-        moco.contrastive_loss(image, text, *key, queue, queue, 1 / scale).backward()  # type: ignore[no-untyped-call]
+        logits = moco.contrastive_logits(image, text, *key, queue, queue, 1 / scale)
+        moco.contrastive_loss(*logits).backward()  # type: ignore[no-untyped-call]
 
     def published_step() -> None:
         image, text = published(theirs), towers.embed_texts(theirs)
@@ -131,7 +132,8 @@ def base_step(images: int, repeats: int) -> dict[str, object]:
         with torch.no_grad():
             key = published_keys(theirs), keys.embed_texts(theirs)
         # The published step clones both queues before it multiplies.
-        moco.contrastive_loss(image, text, *key, queue.clone(), queue.clone(), 0.07).backward()  # type: ignore[no-untyped-call]
+        logits = moco.contrastive_logits(image, text, *key, queue.clone(), queue.clone(), 0.07)
+        moco.contrastive_loss(*logits).backward()  # type: ignore[no-untyped-call]
 
     found = compared({"ours": step, "published": published_step}, "published", repeats)
     return {"what": "brivl-base step", "images": images, **found}
@@ -184,7 +186,8 @@ def clip_step(images: int, repeats: int) -> dict[str, object]:
 
     def step() -> None:
         image, text, scale = towers(given)
-        clip.contrastive_loss(image, text, image, text, scale).backward()  # type: ignore[no-untyped-call]
+        logits = clip.contrastive_logits(image, text, image, text, scale)
+        clip.contrastive_loss(*logits, torch.arange(images)).backward()  # type: ignore[no-untyped-call]
 
     def open_clip_step() -> None:
         image, text, scale = towers(given)

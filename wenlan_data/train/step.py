@@ -138,7 +138,7 @@ def _brivl(
         *query, *key, queues.image_KD, queues.text_KD, temperature,
         ignored=queues.ignored(batch.ids, batch.pages, same), batch=batch_keys,
     )  # fmt: skip
-    loss = moco.info_nce(image_to_text) + moco.info_nce(text_to_image)
+    loss = moco.contrastive_loss(image_to_text, text_to_image)
     positive = torch.zeros(len(image_to_text), dtype=torch.long, device=image_to_text.device)
     figures = _figures(loss, image_to_text, text_to_image, positive, temperature)
     return MicroStepOutput(loss, figures, gathered)
@@ -158,7 +158,7 @@ def _clip(
         first_row=first_row, ignored=_false_negatives(batch, config),
     )  # fmt: skip
     positive = torch.arange(len(image), device=image.device) + first_row
-    loss = clip.symmetric_info_nce(image_to_text, text_to_image, positive)
+    loss = clip.contrastive_loss(image_to_text, text_to_image, positive)
     figures = _figures(loss, image_to_text, text_to_image, positive, 1 / scale)
     return MicroStepOutput(loss, figures, None)
 

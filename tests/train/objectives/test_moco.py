@@ -21,6 +21,25 @@ def _vectors(rows: int, width: int, seed: int) -> Tensor:
     )
 
 
+def _loss(
+    image: Tensor,
+    text: Tensor,
+    image_key: Tensor,
+    text_key: Tensor,
+    image_queue: Tensor,
+    text_queue: Tensor,
+    temperature: float,
+    ignored: Tensor | None = None,
+    batch: BatchKeys | None = None,
+) -> Tensor:
+    return moco.contrastive_loss(
+        *moco.contrastive_logits(
+            image, text, image_key, text_key, image_queue, text_queue, temperature,
+            ignored=ignored, batch=batch,
+        )
+    )  # fmt: skip
+
+
 def _naive(
     query: Tensor, key: Tensor, queue: Tensor, temperature: float, ignored: Tensor | None = None
 ) -> float:
@@ -52,29 +71,25 @@ def test_the_loss_is_the_sum_of_both_directions_of_the_formula(
     expected = _naive(image, text_key, text_queue, temperature) + _naive(
         text, image_key, image_queue, temperature
     )
-    found = moco.contrastive_loss(
-        image, text, image_key, text_key, image_queue, text_queue, temperature
-    )
+    found = _loss(image, text, image_key, text_key, image_queue, text_queue, temperature)
     assert found.item() == pytest.approx(expected, abs=1e-6, rel=1e-6)
 
 
 def test_equal_vectors_give_the_logarithm_of_the_number_of_candidates() -> None:
     one, queue = torch.ones(3, 4) / 2, torch.ones(9, 4) / 2
-    found = moco.contrastive_loss(one, one, one, one, queue, queue, 0.07)
+    found = _loss(one, one, one, one, queue, queue, 0.07)
     assert found.item() == pytest.approx(2 * math.log(10), abs=1e-6)
 
 
 def test_a_positive_of_one_against_orthogonal_negatives_has_its_closed_form() -> None:
     basis = torch.eye(6)
-    found = moco.contrastive_loss(
-        basis[:2], basis[:2], basis[:2], basis[:2], basis[2:], basis[2:], 0.5
-    )
+    found = _loss(basis[:2], basis[:2], basis[:2], basis[:2], basis[2:], basis[2:], 0.5)
     assert found.item() == pytest.approx(2 * math.log(1 + 4 * math.exp(-2)), abs=1e-6)
 
 
 def test_an_empty_queue_without_batch_negatives_leaves_nothing_to_learn() -> None:
     image, text = _vectors(3, 4, 0), _vectors(3, 4, 1)
-    assert moco.contrastive_loss(image, text, image, text, image[:0], text[:0], 0.07).item() == 0
+    assert _loss(image, text, image, text, image[:0], text[:0], 0.07).item() == 0
 
 
 def test_batch_negatives_and_an_empty_queue_are_twice_the_loss_of_clip() -> None:
@@ -84,21 +99,21 @@ def test_batch_negatives_and_an_empty_queue_are_twice_the_loss_of_clip() -> None
     )
     empty = torch.zeros(0, 8)
     batch = BatchKeys(image.detach(), text.detach(), 0)
-    ours = moco.contrastive_loss(
-        image, text, image.detach(), text.detach(), empty, empty, 0.07, batch=batch
+    ours = _loss(image, text, image.detach(), text.detach(), empty, empty, 0.07, batch=batch)
+    theirs = clip.contrastive_loss(
+        *clip.contrastive_logits(image, text, image, text, 1 / 0.07), torch.arange(5)
     )
-    theirs = clip.contrastive_loss(image, text, image, text, 1 / 0.07)
     assert ours.item() == pytest.approx(2 * theirs.item(), abs=1e-6)
 
 
 def test_batch_keys_of_other_ranks_are_negatives_and_the_own_key_counts_once() -> None:
     image, text, image_key, text_key = (_vectors(4, 6, seed) for seed in range(4))
     empty = image[:0]
-    whole = moco.contrastive_loss(
+    whole = _loss(
         image, text, image_key, text_key, empty, empty, 0.1, batch=BatchKeys(image_key, text_key, 0)
     )
     halves = [
-        moco.contrastive_loss(
+        _loss(
             image[rows], text[rows], image_key[rows], text_key[rows], empty, empty, 0.1,
             batch=BatchKeys(image_key, text_key, rows.start),
         )
@@ -112,9 +127,7 @@ def test_ignored_slots_do_not_count_and_get_no_gradient() -> None:
     queue = _vectors(5, 4, 2).requires_grad_()
     ignored = torch.zeros(2, 5, dtype=torch.bool)
     ignored[:, 3], ignored[0, 1] = True, True
-    found = moco.contrastive_loss(
-        image, text, image.detach(), text, queue, queue, 0.2, ignored=ignored
-    )
+    found = _loss(image, text, image.detach(), text, queue, queue, 0.2, ignored=ignored)
     expected = _naive(image, text, queue, 0.2, ignored) + _naive(text, image, queue, 0.2, ignored)
     assert found.item() == pytest.approx(expected, abs=1e-6)
     found.backward()

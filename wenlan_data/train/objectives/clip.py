@@ -9,36 +9,6 @@ from torch import Tensor
 from wenlan_data.train.objectives.moco import full_precision, mean_cross_entropy
 
 
-def contrastive_loss(
-    image: Tensor,
-    text: Tensor,
-    all_image: Tensor,
-    all_text: Tensor,
-    scale: float | Tensor,
-    *,
-    first_row: int = 0,
-    ignored: Tensor | None = None,
-) -> Tensor:
-    """The mean of both directions, a scalar: half the sum that `objectives.moco` takes.
-
-    `image`, `text`: (B, D), L2-normalised vectors of this rank, which are the rows from `first_row`
-    on of `all_image`, `all_text`: (G, D), gathered with gradients. `scale`: 1 / temperature.
-    `ignored`: (B, G), True for false negatives; the positive is never ignored. The mean over ranks
-    is the loss of the whole batch.
-    """
-    image_to_text, text_to_image = contrastive_logits(
-        image, text, all_image, all_text, scale, first_row=first_row, ignored=ignored
-    )
-    positive = torch.arange(len(image), device=image.device) + first_row
-    return symmetric_info_nce(image_to_text, text_to_image, positive)
-
-
-def symmetric_info_nce(image_to_text: Tensor, text_to_image: Tensor, positive: Tensor) -> Tensor:
-    """The mean of both directions' cross-entropy; (B, G) logits and their positive columns (B,)."""
-    first = mean_cross_entropy(image_to_text, positive)
-    return (first + mean_cross_entropy(text_to_image, positive)) / 2
-
-
 def contrastive_logits(
     image: Tensor,
     text: Tensor,
@@ -51,7 +21,10 @@ def contrastive_logits(
 ) -> tuple[Tensor, Tensor]:
     """Image to text and text to image, (B, G) each in fp32.
 
-    The positive of row i is column `first_row + i`.
+    `image`, `text`: (B, D), L2-normalised vectors of this rank, which are the rows from `first_row`
+    on of `all_image`, `all_text`: (G, D), gathered with gradients. `scale`: 1 / temperature.
+    `ignored`: (B, G), True for false negatives, whose logits are -inf. The positive of row i is
+    column `first_row + i`, and is never ignored.
     """
     with torch.autocast(image.device.type, enabled=False):
         image_to_text = scale * (full_precision(image) @ full_precision(all_text).T)
@@ -66,3 +39,13 @@ def contrastive_logits(
         image_to_text.masked_fill(others, float("-inf")),
         text_to_image.masked_fill(others, float("-inf")),
     )
+
+
+def contrastive_loss(image_to_text: Tensor, text_to_image: Tensor, positive: Tensor) -> Tensor:
+    """The mean of InfoNCE in both directions, a scalar: half the sum that `objectives.moco` takes.
+
+    From (B, G) logits and their positive columns (B,). The mean over ranks is the loss of the whole
+    batch.
+    """
+    first = mean_cross_entropy(image_to_text, positive)
+    return (first + mean_cross_entropy(text_to_image, positive)) / 2

@@ -32,38 +32,6 @@ class BatchKeys:
     """True for false negatives. The query's own key is masked in any case: it is in column 0."""
 
 
-def contrastive_loss(
-    image: Tensor,
-    text: Tensor,
-    image_key: Tensor,
-    text_key: Tensor,
-    image_queue: Tensor,
-    text_queue: Tensor,
-    temperature: float | Tensor,
-    *,
-    ignored: Tensor | None = None,
-    batch: BatchKeys | None = None,
-) -> Tensor:
-    """The sum of InfoNCE in both directions, a scalar, each a mean over the B queries.
-
-    `image`, `text`: (B, D), L2-normalised queries. `image_key`, `text_key`: (B, D), the positives,
-    from the momentum towers. `image_queue`, `text_queue`: (K, D), K may be 0. `ignored`: (B, K),
-    True where a row of the queue is no negative. Computed in fp32, under autocast too.
-    """
-    image_to_text, text_to_image = contrastive_logits(
-        image,
-        text,
-        image_key,
-        text_key,
-        image_queue,
-        text_queue,
-        temperature,
-        ignored=ignored,
-        batch=batch,
-    )
-    return info_nce(image_to_text) + info_nce(text_to_image)
-
-
 def contrastive_logits(
     image: Tensor,
     text: Tensor,
@@ -76,9 +44,11 @@ def contrastive_logits(
     ignored: Tensor | None = None,
     batch: BatchKeys | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Image to text and text to image, (B, 1 + K [+ G]) each.
+    """Image to text and text to image, (B, 1 + K [+ G]) each in fp32, under autocast too.
 
-    The positive is column 0. Ignored keys have -inf.
+    `image`, `text`: (B, D), L2-normalised queries. `image_key`, `text_key`: (B, D), the positives,
+    from the momentum towers. `image_queue`, `text_queue`: (K, D), K may be 0. `ignored`: (B, K),
+    True where a row of the queue is no negative; its logit is -inf. The positive is column 0.
     """
     text_batch, image_batch = (None, None) if batch is None else (batch.text_GD, batch.image_GD)
     own_or_ignored = None if batch is None else _own_key_or_ignored(batch, len(image), image.device)
@@ -92,6 +62,11 @@ def contrastive_logits(
                 text, image_key, image_queue, temperature, ignored, image_batch, own_or_ignored
             ),
         )
+
+
+def contrastive_loss(image_to_text: Tensor, text_to_image: Tensor) -> Tensor:
+    """The sum of InfoNCE in both directions, a scalar, from the logits of `contrastive_logits`."""
+    return info_nce(image_to_text) + info_nce(text_to_image)
 
 
 def info_nce(logits: Tensor) -> Tensor:
