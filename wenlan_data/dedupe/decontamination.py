@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from wenlan_data.arrow import read_table, strings, to_strings
-from wenlan_data.dedupe.decisions import CONTAMINATION, Decisions
+from wenlan_data.dedupe.decisions import Decision, Decisions
 from wenlan_data.dedupe.groups import Images
 from wenlan_data.dedupe.matching import Matches, match_segment
 from wenlan_data.dedupe.table import CandidateTable
@@ -114,7 +114,7 @@ def drop_contaminated(
     rows, at = images.candidates_of(found)
     # All these rows are open, since no check runs between `group_exact` and this one: no detail of
     # a row that was dropped before is overwritten.
-    decisions.drop(rows, CONTAMINATION)
+    decisions.drop(rows, Decision.CONTAMINATION)
     decisions.details.update(
         zip(rows.tolist(), (names[image] for image in found[at].tolist()), strict=True)
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from wenlan_data.arrow import integers
-from wenlan_data.dedupe.decisions import KEPT, Decisions
+from wenlan_data.dedupe.decisions import Decision, Decisions
 from wenlan_data.dedupe.hamming.pairs import expand_spans
 from wenlan_data.dedupe.similarity import SortedHashes, Thresholds
 from wenlan_data.dedupe.table import CandidateTable
@@ -77,7 +77,7 @@ class Images:
 
     def kept(self, decisions: Decisions) -> Indices:
         """The images that are kept."""
-        return np.flatnonzero(decisions.reason[self.primary] == KEPT)
+        return np.flatnonzero(decisions.reason[self.primary] == Decision.KEPT)
 
     def candidates_of(self, images: Indices) -> tuple[Indices, Indices]:
         """The candidates of these images, and for each its position in `images`."""

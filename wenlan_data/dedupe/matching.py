@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wenlan_data.dedupe.decisions import DUPLICATE, NEAR_DUPLICATE, Decisions
+from wenlan_data.dedupe.decisions import Decision, Decisions
 from wenlan_data.dedupe.groups import Groups, Images
 from wenlan_data.dedupe.hamming import cross_join
 from wenlan_data.dedupe.hamming.pairs import distinct_codes, expand_spans
@@ -75,7 +75,7 @@ def drop_published(
     image = found[at]
     decisions.drop(
         rows,
-        np.where(matches.exact[image], DUPLICATE, NEAR_DUPLICATE).astype(np.int8),
+        np.where(matches.exact[image], Decision.DUPLICATE, Decision.NEAR_DUPLICATE).astype(np.int8),
         key=matches.key[image],
         distance=(matches.phash_bits[image], matches.pdq_bits[image]),
     )

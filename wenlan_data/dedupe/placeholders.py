@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from wenlan_data.arrow import are_equal, rows, to_strings, whole
-from wenlan_data.dedupe.decisions import PLACEHOLDER, Decisions
+from wenlan_data.dedupe.decisions import Decision, Decisions
 from wenlan_data.dedupe.table import CandidateTable
 from wenlan_data.index.published import PublishedIndex
 from wenlan_data.npy import FixedBytes, members
@@ -32,5 +32,5 @@ def drop_placeholders(
     blocked = np.union1d(published.placeholders(), new)
     fetched = np.flatnonzero(table.fetched)
     _, is_blocked = members(blocked, table.signatures.sha256)
-    decisions.drop(fetched[is_blocked[table.url[fetched]]], PLACEHOLDER)
+    decisions.drop(fetched[is_blocked[table.url[fetched]]], Decision.PLACEHOLDER)
     return new

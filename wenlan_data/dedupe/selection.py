@@ -11,13 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wenlan_data.dedupe.decisions import (
-    DOMAIN_SHARE,
-    DUPLICATE,
-    NEAR_DUPLICATE,
-    NEAR_TEXT,
-    Decisions,
-)
+from wenlan_data.dedupe.decisions import Decision, Decisions
 from wenlan_data.dedupe.domain_share import DomainShare
 from wenlan_data.dedupe.groups import Images
 from wenlan_data.dedupe.hamming.self_join import MatchedPairs
@@ -92,7 +86,10 @@ def select(
         thresholds=groups.thresholds,
         edges=edges_among(hashes, groups.thresholds, pairs),
     )
-    winner, reason = np.full(len(pool.order), -1), np.full(len(pool.order), NEAR_DUPLICATE, np.int8)
+    winner, reason = (
+        np.full(len(pool.order), -1),
+        np.full(len(pool.order), Decision.NEAR_DUPLICATE, np.int8),
+    )
     if constraints.near_captions is None and constraints.domains is None:
         _select_by_groups(pool, winner)
     else:
@@ -177,11 +174,11 @@ def _one_pass(
             if group in representative_of:
                 continue
             if image in winner_by_caption:
-                winner[place], reason[place] = winner_by_caption[image], NEAR_TEXT
+                winner[place], reason[place] = winner_by_caption[image], Decision.NEAR_TEXT
             elif home >= 0 and allowed[home] <= 0:
                 # It becomes nobody's representative: what the share leaves out excludes no
                 # neighbour.
-                reason[place] = DOMAIN_SHARE
+                reason[place] = Decision.DOMAIN_SHARE
             else:
                 for other in (group, *neighbours.get(group, ())):
                     # The images come in keep order, so the first one to exclude a group represents
@@ -194,12 +191,12 @@ def _one_pass(
         representative[list(representative_of)] = list(representative_of.values())
 
     winner.fill(-1)
-    reason.fill(NEAR_DUPLICATE)
+    reason.fill(Decision.NEAR_DUPLICATE)
     winner_by_caption = dict[int, int]()
     representative = np.full(len(pool.firsts), -1)
     _in_portions(pool, np.arange(len(pool.order)), representative, decide)
     # Dropped for caption or domain first: a neighbour kept later does not change that.
-    near = reason == NEAR_DUPLICATE
+    near = reason == Decision.NEAR_DUPLICATE
     winner[near] = representative[pool.group[near]]
 
 
@@ -279,7 +276,7 @@ def _record(
     # The sample itself is decided; its other texts and URLs are copies of the same bytes.
     decisions.drop(
         rows,
-        DUPLICATE,
+        Decision.DUPLICATE,
         winner=primary[kept[at]],
         key=signatures.keys[kept[at]],
         distance=(0, 0),
@@ -295,7 +292,7 @@ def _record(
         rows,
         reason[at],
         # An image with a near caption is another image: its texts are not merged into the winner's.
-        winner=np.where(reason == NEAR_DUPLICATE, primary[by], -1)[at],
+        winner=np.where(reason == Decision.NEAR_DUPLICATE, primary[by], -1)[at],
         key=np.where(known, signatures.keys[by], b"")[at],
         distance=(np.where(known, phash_bits, -1)[at], np.where(known, pdq_bits, -1)[at]),
     )

@@ -21,7 +21,7 @@ from wenlan_data.arrow import (
     to_strings,
     whole,
 )
-from wenlan_data.dedupe.decisions import DUPLICATE, FETCH, Decisions
+from wenlan_data.dedupe.decisions import Decision, Decisions
 from wenlan_data.errors import DamageError
 from wenlan_data.index.published import PublishedIndex, Signatures, raw_keys, url_hashes
 from wenlan_data.npy import Bools, FixedBytes, Indices
@@ -171,8 +171,8 @@ def drop_failed(table: CandidateTable, decisions: Decisions) -> None:
     """Drops the candidates whose URL is published already, and those whose image could not be
     fetched."""
     known = np.flatnonzero(table.published != b"")
-    decisions.drop(known, DUPLICATE, key=table.published[known])
-    decisions.drop(np.flatnonzero(~table.fetched), FETCH)
+    decisions.drop(known, Decision.DUPLICATE, key=table.published[known])
+    decisions.drop(np.flatnonzero(~table.fetched), Decision.FETCH)
 
 
 def _positions(urls: "Column", known: "Column") -> Indices:

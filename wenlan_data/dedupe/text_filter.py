@@ -9,13 +9,7 @@ import pyarrow as pa
 
 from wenlan_data.arrow import Lists, lists, take_lists, to_strings, whole
 from wenlan_data.dedupe import captions
-from wenlan_data.dedupe.decisions import (
-    CONTAMINATION,
-    NEAR_TEXT,
-    NO_CAPTION,
-    TEXT_FREQUENCY,
-    Decisions,
-)
+from wenlan_data.dedupe.decisions import Decision, Decisions
 from wenlan_data.dedupe.decontamination import Benchmarks
 from wenlan_data.dedupe.frequency import count_images, published_counts
 from wenlan_data.dedupe.groups import Images
@@ -72,12 +66,12 @@ def filter_texts(
         # `known` has every counted hash, so each place found is a hit.
         frequent[counted] = total[np.searchsorted(known, hashes[counted])] > max_same_text
     # Why a text was removed from each candidate; a benchmark's text is the graver reason.
-    reason, details = np.full(len(texts), NO_CAPTION, np.int8), dict[int, str]()
-    reason[owners[frequent]] = TEXT_FREQUENCY
+    reason, details = np.full(len(texts), Decision.NO_CAPTION, np.int8), dict[int, str]()
+    reason[owners[frequent]] = Decision.TEXT_FREQUENCY
     removed = frequent
     if benchmarks is not None and len(benchmarks.text_hashes):
         place, is_theirs = members(benchmarks.text_hashes, plain_hashes(words))
-        reason[owners[is_theirs]] = CONTAMINATION
+        reason[owners[is_theirs]] = Decision.CONTAMINATION
         details = {
             int(owners[n]): benchmarks.text_names[int(place[n])] for n in np.flatnonzero(is_theirs)
         }
@@ -117,7 +111,7 @@ def drop_near_captions(
     keys = near_published_captions(words, published, similarity)
     near = np.flatnonzero(keys != b"")
     candidates, at = images.candidates_of(left[near])
-    decisions.drop(candidates, NEAR_TEXT, key=keys[near[at]])
+    decisions.drop(candidates, Decision.NEAR_TEXT, key=keys[near[at]])
     # Pairs with an image dropped above stay in: `select` looks up open images only.
     return left[near_captions(words, similarity)]
 

@@ -10,14 +10,7 @@ import pyarrow.parquet as pq
 
 from wenlan_data.arrow import integers, rows, strings, take_lists, to_strings
 from wenlan_data.dedupe import captions
-from wenlan_data.dedupe.decisions import (
-    DUPLICATE,
-    FETCH,
-    KEPT,
-    NEAR_DUPLICATE,
-    REASONS,
-    Decisions,
-)
+from wenlan_data.dedupe.decisions import Decision, Decisions
 from wenlan_data.dedupe.domain_share import DomainShare
 from wenlan_data.dedupe.frequency import save_counts
 from wenlan_data.dedupe.merge_texts import MergedColumns
@@ -125,7 +118,7 @@ def cuts(sizes: Indices, rules: ShardRules) -> list[tuple[int, int]]:
 def write_drops(path: Path, table: CandidateTable, decisions: Decisions) -> dict[str, Counter[str]]:
     """Writes a row of `tables.WORK_DROPS` for each dropped candidate, by ordinal. Returns step to
     reason to count."""
-    dropped = np.flatnonzero(decisions.reason != KEPT)
+    dropped = np.flatnonzero(decisions.reason != Decision.KEPT)
     counts: dict[str, Counter[str]] = {}
     with os_errors(path), pq.ParquetWriter(path, WORK_DROPS, compression="zstd") as writer:
         for start in range(0, len(dropped), BATCH_ROWS):
@@ -141,15 +134,16 @@ def write_drops(path: Path, table: CandidateTable, decisions: Decisions) -> dict
 
 
 def _drop_rows(table: CandidateTable, decisions: Decisions, dropped: Indices) -> pa.Table:
-    failed = decisions.reason[dropped] == FETCH
+    failed = decisions.reason[dropped] == Decision.FETCH
     fetch = table.results.select(["reason", "detail", "retryable"])
     fetch = fetch.take(rows(np.maximum(table.result[dropped], 0)[failed]))
     # The rows of the fetch step, then the others; `back` returns them to the order of `dropped`.
     back = np.argsort(np.concatenate([np.flatnonzero(failed), np.flatnonzero(~failed)]))
     others = decisions.reason[dropped][~failed].tolist()
+    drop_reasons = {decision.value: decision.drop_reason for decision in Decision}
     ours = pa.table(
         {
-            "reason": pa.array([REASONS[code] for code in others], pa.string()),
+            "reason": pa.array([drop_reasons[code] for code in others], pa.string()),
             "detail": pa.array(
                 [decisions.details.get(n, "") for n in dropped[~failed].tolist()], pa.string()
             ),
@@ -183,13 +177,15 @@ def write_index(
     # A URL leads to the sample that its image is, equals or is near. All other URLs failed, dropped
     # ones among them: when one comes again with another text, its fetch result is taken from the
     # record.
-    rows_found = np.flatnonzero(np.isin(decisions.reason, [KEPT, DUPLICATE, NEAR_DUPLICATE]))
+    rows_found = np.flatnonzero(
+        np.isin(decisions.reason, [Decision.KEPT, Decision.DUPLICATE, Decision.NEAR_DUPLICATE])
+    )
     rows_found = rows_found[table.fetched[rows_found]]
     # Of several candidates of a URL the first in source order, which is the sample if one of them
     # is.
     found, first = np.unique(table.result[rows_found], return_index=True)
     first_row = rows_found[first]
-    is_kept = decisions.reason[first_row] == KEPT
+    is_kept = decisions.reason[first_row] == Decision.KEPT
     failed = np.setdiff1d(np.arange(table.results.num_rows), found)
     requested = RequestedUrls(
         hashes=_url_hashes(table, found),
@@ -198,7 +194,7 @@ def write_index(
         failed_parts=np.uint64(generation << 32) | table.fetch_part[failed].astype(np.uint64),
         placeholders=placeholders,
     )
-    kept = np.flatnonzero(decisions.reason == KEPT)
+    kept = decisions.kept
     save_index(folder, generation, table.signatures.take(table.url[kept]), requested)
     save_counts(folder, texts.hashes, texts.counts)
 
@@ -213,7 +209,7 @@ def write_captions(
 ) -> None:
     """Writes the captions of the kept candidates, for comparison with those of later
     generations."""
-    kept = np.flatnonzero(decisions.reason == KEPT)
+    kept = decisions.kept
     left = take_lists(texts.left, kept)
     words = to_strings(captions.choose_all(left, caption_order)[0])
     save_captions(folder, table.keys[kept], words, similarity)
