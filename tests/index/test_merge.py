@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.index.test_published import prints, save
+from tests.index.test_published import save, signatures
 from wenlan_data.dedupe.frequency import published_counts
 from wenlan_data.dedupe.step import index_folders
 from wenlan_data.index import merge
@@ -41,9 +41,9 @@ def test_a_merged_index_holds_what_its_parts_held(
 ) -> None:
     monkeypatch.setattr(merge, "MERGE_ROWS", rows)
     folders = [
-        save(tmp_path / "0", prints(9, 7, 7), ["a", "b", "c"], 0, ["x"]),
-        save(tmp_path / "1", prints(), [], 1, ["y", "x"]),
-        save(tmp_path / "2", prints(2, 7), ["d", "a"], 2, []),
+        save(tmp_path / "0", signatures(9, 7, 7), ["a", "b", "c"], 0, ["x"]),
+        save(tmp_path / "1", signatures(), [], 1, ["y", "x"]),
+        save(tmp_path / "2", signatures(2, 7), ["d", "a"], 2, []),
     ]
     out = tmp_path / "out"
     out.mkdir()
@@ -52,8 +52,8 @@ def test_a_merged_index_holds_what_its_parts_held(
     urls = ["a", "b", "c", "d", "never"]
     assert merged.key_of_urls(urls) == apart.key_of_urls(urls)
     assert (
-        merged.last_failed_fetch(url_hashes(["x", "y", "a"])).tolist()
-        == apart.last_failed_fetch(url_hashes(["x", "y", "a"])).tolist()
+        merged.last_fetch_without_sample(url_hashes(["x", "y", "a"])).tolist()
+        == apart.last_fetch_without_sample(url_hashes(["x", "y", "a"])).tolist()
     )
     segment = load_segment(out)
     assert segment.signatures.phash.tolist() == [2, 7, 7, 7, 9]
@@ -72,7 +72,9 @@ def test_merging_in_place_returns_how_many_it_holds(tmp_path: Path) -> None:
     held: list[int] = []
     for number, part in enumerate(parts):
         part.mkdir()
-        own = Path(save(part / "index", prints(5, 3), [f"{number}/a", f"{number}/b"], number, []))
+        own = Path(
+            save(part / "index", signatures(5, 3), [f"{number}/a", f"{number}/b"], number, [])
+        )
         earlier = index_folders(parts[:number], held)
         held.append(merge_last([Path(one) for one in earlier], own))
     assert held == [0, 1, 0, 2]

@@ -19,10 +19,11 @@ from wenlan_data.index.published import (
     save_index,
     url_hashes,
 )
+from wenlan_data.layout import PartRef
 
 
-def prints(*phash: int) -> Signatures:
-    """Pictures whose keys and digests end in zero bytes, which NumPy hides."""
+def signatures(*phash: int) -> Signatures:
+    """Images whose keys and digests end in zero bytes, which NumPy hides."""
     count = len(phash)
     return Signatures(
         phash=np.array(phash, np.uint64),
@@ -35,41 +36,43 @@ def prints(*phash: int) -> Signatures:
 
 def save(
     folder: Path,
-    pictures: Signatures,
+    images: Signatures,
     urls: list[str],
     generation: int = 0,
-    vain: Sequence[str] = (),
+    without_sample: Sequence[str] = (),
 ) -> str:
     folder.mkdir()
-    asked = RequestedUrls(
+    parts = [PartRef(generation, part).packed() for part in range(len(without_sample))]
+    requested = RequestedUrls(
         hashes=url_hashes(urls),
-        keys=pictures.keys,
-        failed_hashes=url_hashes(vain),
-        failed_parts=np.arange(len(vain), dtype=np.uint64) | np.uint64(generation << 32),
-        placeholders=pictures.sha256[:0],
+        keys=images.keys,
+        without_sample=url_hashes(without_sample),
+        without_sample_parts=np.array(parts, np.uint64),
+        placeholders=images.sha256[:0],
     )
-    save_index(folder, generation, pictures, asked)
+    save_index(folder, generation, images, requested)
     save_counts(folder, np.array([3, 9], np.uint64), np.array([1, generation]))
     save_counts(folder, np.array([], np.uint64), np.array([], np.int64), (SITE_HASHES, SITE_COUNTS))
     return str(folder)
 
 
 def test_a_url_is_known_by_the_key_of_its_sample(tmp_path: Path) -> None:
-    first = save(tmp_path / "a", prints(5, 3), ["x", "y"])
-    none = save(tmp_path / "none", prints(), [])
+    first = save(tmp_path / "a", signatures(5, 3), ["x", "y"])
+    none = save(tmp_path / "none", signatures(), [])
     published = PublishedIndex((first, none))
     assert published.key_of_urls(["y", "never", "x"]) == ["02" + "00" * 15, "", "01" + "00" * 15]
     assert published.key_of_urls([]) == []
     assert PublishedIndex(()).key_of_urls(["x"]) == [""]
 
 
-def test_a_failed_url_is_known_by_its_last_fetch(tmp_path: Path) -> None:
+def test_a_url_without_a_sample_is_known_by_its_last_fetch(tmp_path: Path) -> None:
     folders = [
-        save(tmp_path / str(n), prints(), [], n, vain)
-        for n, vain in enumerate([["x", "y"], [], ["z", "y"]])
+        save(tmp_path / str(n), signatures(), [], n, urls)
+        for n, urls in enumerate([["x", "y"], [], ["z", "y"]])
     ]
-    asked = PublishedIndex(tuple(folders)).last_failed_fetch(url_hashes(["x", "never", "y", "z"]))
-    assert asked.tolist() == [0, -1, 2 << 32 | 1, 2 << 32]
+    published, urls = PublishedIndex(tuple(folders)), ["x", "never", "y", "z"]
+    parts = published.last_fetch_without_sample(url_hashes(urls)).tolist()
+    assert parts == [0, -1, PartRef(2, 1).packed(), PartRef(2, 0).packed()]
 
 
 def test_keys_survive_the_way_to_hex_and_back() -> None:
@@ -78,8 +81,8 @@ def test_keys_survive_the_way_to_hex_and_back() -> None:
 
 
 @pytest.mark.parametrize("name", ["phash.npy", "url-hashes.npy"])
-def test_a_cut_index_is_damage_that_names_the_file(tmp_path: Path, name: str) -> None:
-    folder = save(tmp_path / "a", prints(5, 3), ["x", "y"])
+def test_a_cut_index_is_corrupt_and_named(tmp_path: Path, name: str) -> None:
+    folder = save(tmp_path / "a", signatures(5, 3), ["x", "y"])
     path = tmp_path / "a" / name
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DamageError, match=name):

@@ -18,7 +18,7 @@ from wenlan_data.dedupe.near_step import NearFiles
 from wenlan_data.dedupe.placeholders import drop_placeholders
 from wenlan_data.dedupe.selection import Constraints, select
 from wenlan_data.dedupe.similarity import Thresholds
-from wenlan_data.dedupe.table import CandidateTable, drop_failed, read_candidate_table
+from wenlan_data.dedupe.table import CandidateTable, drop_unfetched, read_candidate_table
 from wenlan_data.dedupe.text_filter import drop_near_captions, filter_texts
 from wenlan_data.dedupe.write import (
     estimated_bytes,
@@ -98,7 +98,7 @@ class DedupePart:
         # The first decision about a candidate is final, so the order of these checks is the
         # precedence of the reasons (docs/dedupe.md).
         decisions = Decisions.open(len(table))
-        drop_failed(table, decisions)
+        drop_unfetched(table, decisions)
         placeholders = drop_placeholders(table, published, rules.placeholder_urls, decisions)
         texts = filter_texts(
             table, self.published, self.max_same_text, self.caption_order, benchmarks, decisions

@@ -167,9 +167,8 @@ def read_candidate_table(
     )
 
 
-def drop_failed(table: CandidateTable, decisions: Decisions) -> None:
-    """Drops the candidates whose URL is published already, and those whose image could not be
-    fetched."""
+def drop_unfetched(table: CandidateTable, decisions: Decisions) -> None:
+    """Drops candidates without a new image: the URL led to a published sample, or its fetch failed."""
     known = np.flatnonzero(table.published != b"")
     decisions.drop(known, Decision.DUPLICATE, key=table.published[known])
     decisions.drop(np.flatnonzero(~table.fetched), Decision.FETCH)

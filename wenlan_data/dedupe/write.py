@@ -26,6 +26,7 @@ from wenlan_data.index.published import (
     save_index,
     url_hashes,
 )
+from wenlan_data.layout import PartRef
 from wenlan_data.npy import FixedBytes, Indices
 from wenlan_data.recipe import ShardRules
 from wenlan_data.tables import KEPT as KEPT_SCHEMA
@@ -174,9 +175,9 @@ def write_index(
     `dedupe.frequency`."""
     with os_errors(folder):
         folder.mkdir()
-    # A URL leads to the sample that its image is, equals or is near. All other URLs failed, dropped
-    # ones among them: when one comes again with another text, its fetch result is taken from the
-    # record.
+    # A URL leads to the sample that its image is, equals or is near. All others are without a
+    # sample, since they failed or their image was dropped: when one comes again with another text,
+    # its fetch result is taken from the record.
     rows_found = np.flatnonzero(
         np.isin(decisions.reason, [Decision.KEPT, Decision.DUPLICATE, Decision.NEAR_DUPLICATE])
     )
@@ -186,12 +187,14 @@ def write_index(
     found, first = np.unique(table.result[rows_found], return_index=True)
     first_row = rows_found[first]
     is_kept = decisions.reason[first_row] == Decision.KEPT
-    failed = np.setdiff1d(np.arange(table.results.num_rows), found)
+    without_sample = np.setdiff1d(np.arange(table.results.num_rows), found)
+    parts = table.fetch_part[without_sample].astype(np.uint64)
     requested = RequestedUrls(
         hashes=_url_hashes(table, found),
         keys=np.where(is_kept, table.keys[first_row], decisions.key[first_row]),
-        failed_hashes=_url_hashes(table, failed),
-        failed_parts=np.uint64(generation << 32) | table.fetch_part[failed].astype(np.uint64),
+        without_sample=_url_hashes(table, without_sample),
+        # Packed for all at once: the number of the part is the low half.
+        without_sample_parts=np.uint64(PartRef(generation, 0).packed()) | parts,
         placeholders=placeholders,
     )
     kept = decisions.kept

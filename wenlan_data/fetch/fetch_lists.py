@@ -48,7 +48,7 @@ class FetchListPart:
     earlier: tuple[str, ...] = ()
     """Folders of the fetch parts of earlier generations. A URL that failed in one of them is not
     requested again: it gets into a fetch list with that part's place
-    (`PublishedIndex.last_failed_fetch`) as `earlier`, and the fetch step reads the recorded
+    (`PublishedIndex.last_fetch_without_sample`) as `earlier`, and the fetch step reads the recorded
     result."""
     recorded: tuple[str, ...] = ()
     """`facts.parquet` of the old corpus (for `--from`): the URLs that one of them holds get one
@@ -222,7 +222,9 @@ def _known_results(
     result."""
     if not earlier or not requests.num_rows:
         return requests, []
-    places = PublishedIndex(published).last_failed_fetch(url_hashes(_texts(requests["url_key"])))
+    places = PublishedIndex(published).last_fetch_without_sample(
+        url_hashes(_texts(requests["url_key"]))
+    )
     # Reading local files and WARC records again costs no request, and they may have changed.
     places[pc.not_equal(requests["supply"], pa.scalar("web")).to_numpy(zero_copy_only=False)] = -1
     known = []

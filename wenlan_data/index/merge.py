@@ -46,10 +46,12 @@ def merge_segments(folders: Sequence[Path], out: Path) -> None:
         published.COLOURS,
     )
     _merge(folders, out, names, _by_code_and_key)
-    # A published sample never changes, so the oldest key of a URL is right. Of failed fetches the
-    # last is: a retry is newer.
+    # A published sample never changes, so the oldest key of a URL is right. Of fetches without a
+    # sample the last is: a retry is newer.
     _merge(folders, out, (published.URL_HASHES, published.URL_KEYS), _first)
-    _merge(folders, out, (published.FAILED_URL_HASHES, published.FAILED_URL_PARTS), _last)
+    _merge(
+        folders, out, (published.URLS_WITHOUT_SAMPLE, published.URLS_WITHOUT_SAMPLE_PARTS), _last
+    )
     _merge(folders, out, (HASHES, COUNTS), _summed)
     _merge(folders, out, (SITE_HASHES, SITE_COUNTS), _summed)
     placeholders = published.PublishedIndex(tuple(str(folder) for folder in folders)).placeholders()
@@ -119,5 +121,5 @@ def merge_last(folders: Sequence[Path], own: Path) -> int:
 
 def size_of(folder: Path) -> int:
     """Rows of all tables of a segment."""
-    first = (published.PHASH, published.URL_HASHES, published.FAILED_URL_HASHES, HASHES)
+    first = (published.PHASH, published.URL_HASHES, published.URLS_WITHOUT_SAMPLE, HASHES)
     return sum(len(load_any(folder / name)) for name in first)

@@ -3,8 +3,8 @@ segment.
 
 phash.npy       uint64 (N,), sorted       url-hashes.npy     16 bytes (U,), sorted: half of SHA-256 of the url_key
 pdq.npy         uint64 (N, 4)             url-keys.npy       16 bytes (U,): key of the sample that the URL led to
-sha256.npy      32 bytes (N,)             asked-hashes.npy   16 bytes (A,), sorted: URLs that led to none
-keys.npy        16 bytes (N,)             asked-parts.npy    uint64 (A,): generation << 32 | fetch part with the result
+sha256.npy      32 bytes (N,)             asked-hashes.npy   16 bytes (A,), sorted: URLs that led to no sample
+keys.npy        16 bytes (N,)             asked-parts.npy    uint64 (A,): packed `PartRef` of the result
 generations.npy uint32 (N,)               placeholders.npy   32 bytes (B,), sorted: SHA-256
 colours.npy     uint64 (N,)
 text-hashes.npy, text-counts.npy, site-hashes.npy, site-counts.npy: see `dedupe.frequency`
@@ -35,11 +35,10 @@ PHASH, PDQ, SHA256, KEYS, GENERATIONS = (
 )
 COLOURS = "colours.npy"
 URL_HASHES, URL_KEYS = "url-hashes.npy", "url-keys.npy"
-FAILED_URL_HASHES, FAILED_URL_PARTS, PLACEHOLDERS = (
-    "asked-hashes.npy",
-    "asked-parts.npy",
-    "placeholders.npy",
-)
+# Their files keep names of earlier versions: indexes of published generations have them.
+URLS_WITHOUT_SAMPLE = "asked-hashes.npy"
+URLS_WITHOUT_SAMPLE_PARTS = "asked-parts.npy"
+PLACEHOLDERS = "placeholders.npy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,17 +103,16 @@ class PublishedIndex:
             found[hit] = keys[place[hit]]
         return found
 
-    def last_failed_fetch(self, hashes: FixedBytes) -> Indices:
-        """int64 (N,): generation << 32 | fetch part of the last failed fetch of each URL; -1 if it
-        never failed."""
+    def last_fetch_without_sample(self, hashes: FixedBytes) -> Indices:
+        """int64 (N,): packed `PartRef` of the last fetch of each URL that led to no sample; -1 where
+        there is none."""
         found = np.full(len(hashes), -1)
         for folder in self.folders:
-            known = load_array(Path(folder) / FAILED_URL_HASHES, np.bytes_)
+            known = load_array(Path(folder) / URLS_WITHOUT_SAMPLE, np.bytes_)
             place, is_there = members(known, hashes)
             # Later folders overwrite earlier ones: only the last fetch has the result to repeat.
-            found[is_there] = load_array(Path(folder) / FAILED_URL_PARTS, np.uint64)[
-                place[is_there]
-            ]
+            parts = load_array(Path(folder) / URLS_WITHOUT_SAMPLE_PARTS, np.uint64)
+            found[is_there] = parts[place[is_there]]
         return found
 
     def placeholders(self) -> FixedBytes:
@@ -136,10 +134,10 @@ class RequestedUrls:
     """S16 (U,): URLs that led to a sample of the corpus."""
     keys: FixedBytes
     """S16 (U,): the key of that sample."""
-    failed_hashes: FixedBytes
-    """S16 (A,): URLs that led to none."""
-    failed_parts: NDArray[np.uint64]
-    """uint64 (A,): generation << 32 | fetch part that holds the result."""
+    without_sample: FixedBytes
+    """S16 (A,): URLs that led to none: they failed, or their image was dropped."""
+    without_sample_parts: NDArray[np.uint64]
+    """uint64 (A,): packed `PartRef` of the fetch part that holds the result of each."""
     placeholders: FixedBytes
     """S32 (B,), sorted."""
 
@@ -183,9 +181,9 @@ def save_index(
     order = np.argsort(requested.hashes, kind="stable")
     save_array(folder / URL_HASHES, requested.hashes[order])
     save_array(folder / URL_KEYS, requested.keys[order])
-    order = np.argsort(requested.failed_hashes, kind="stable")
-    save_array(folder / FAILED_URL_HASHES, requested.failed_hashes[order])
-    save_array(folder / FAILED_URL_PARTS, requested.failed_parts[order])
+    order = np.argsort(requested.without_sample, kind="stable")
+    save_array(folder / URLS_WITHOUT_SAMPLE, requested.without_sample[order])
+    save_array(folder / URLS_WITHOUT_SAMPLE_PARTS, requested.without_sample_parts[order])
     save_array(folder / PLACEHOLDERS, requested.placeholders)
 
 
