@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wenlan_data.dedupe.step import DedupeDetails, DedupePart, index_folders
+from wenlan_data.layout import CAPTIONS_FOLDER, PART_DROPS
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import DedupeRules, ShardRules
 from wenlan_data.tables import CANDIDATES, FACTS
@@ -130,7 +131,7 @@ def part_of(
         candidates=tuple(candidates),
         fetch_results=tuple(facts),
         published=tuple(index_folders(list(published), [held(folder) for folder in published])),
-        captions=tuple(str(folder / "captions") for folder in published),
+        captions=tuple(str(folder / CAPTIONS_FOLDER) for folder in published),
         caption_order=ORDER,
         rules=DedupeRules(),
         max_same_text=1000,
@@ -182,4 +183,4 @@ def read(out: Path, receipt: Receipt[DedupeDetails]) -> Run:
         for path in sorted(out.glob("shard-*.parquet"))
         for row in pq.read_table(path).to_pylist()
     ]
-    return Run(receipt, kept, pq.read_table(out / "drops.parquet").to_pylist())
+    return Run(receipt, kept, pq.read_table(out / PART_DROPS).to_pylist())

@@ -12,7 +12,8 @@ import pytest
 from tests.dedupe.naive import Corpus, Generation, dedupe
 from tests.dedupe.rows import Row, Run, part_of, run, write_tables
 from wenlan_data.errors import DamageError
-from wenlan_data.index.published import PublishedIndex
+from wenlan_data.index.published import PDQ, URLS_WITHOUT_SAMPLE_PARTS, PublishedIndex
+from wenlan_data.layout import INDEX_FOLDER, PART_DROPS
 from wenlan_data.recipe import DedupeRules, ShardRules
 from wenlan_data.shard.format import sample_key
 from wenlan_data.tables import KEPT, WORK_DROPS
@@ -185,7 +186,7 @@ def test_two_runs_give_the_same_bytes_and_parts_do_not_matter(tmp_path: Path) ->
     assert files[0] == files[1]
     # Ordinals and fetch parts name the part; all else is equal.
     for path, content in files[0].items():
-        if path.startswith("index/") and path != "index/asked-parts.npy":
+        if path.startswith(INDEX_FOLDER) and not path.endswith(URLS_WITHOUT_SAMPLE_PARTS):
             assert files[2][path] == content
     assert [row["texts"] for row in runs[0].kept] == [row["texts"] for row in runs[2].kept]
 
@@ -197,7 +198,7 @@ def test_tables_have_the_schemas_of_the_build_and_the_order_that_the_next_steps_
     shards = sorted((tmp_path / "a").glob("shard-*.parquet"))
     assert shards[0].name == "shard-000005.parquet"
     assert pq.read_schema(shards[0]) == KEPT
-    assert pq.read_schema(tmp_path / "a" / "drops.parquet") == WORK_DROPS
+    assert pq.read_schema(tmp_path / "a" / PART_DROPS) == WORK_DROPS
     keys = [str(row["key"]) for row in found.kept]
     assert keys == sorted(keys)
     ordinals = [row["ordinal"] for row in found.drops]
@@ -402,7 +403,7 @@ def test_a_url_without_a_fetch_result_that_is_not_published_is_damage(tmp_path: 
 
 def test_a_cut_table_and_a_missing_index_are_damage(tmp_path: Path) -> None:
     run(tmp_path / "a", [Row(url="u")])
-    (tmp_path / "a" / "index" / "pdq.npy").unlink()
+    (tmp_path / "a" / INDEX_FOLDER / PDQ).unlink()
     with pytest.raises(DamageError, match=r"pdq\.npy"):
         run(tmp_path / "b", [Row(url="v")], [tmp_path / "a"])
     with pytest.raises(DamageError, match=r"not a table"):

@@ -11,6 +11,7 @@ from wenlan_data.dedupe.step import index_folders
 from wenlan_data.index import merge
 from wenlan_data.index.merge import merge_last, merge_segments, segments_to_merge
 from wenlan_data.index.published import PublishedIndex, hex_keys, load_segment, url_hashes
+from wenlan_data.layout import INDEX_FOLDER
 from wenlan_data.npy import ArrayWriter, load_any
 
 
@@ -73,13 +74,13 @@ def test_merging_in_place_returns_how_many_it_holds(tmp_path: Path) -> None:
     for number, part in enumerate(parts):
         part.mkdir()
         own = Path(
-            save(part / "index", signatures(5, 3), [f"{number}/a", f"{number}/b"], number, [])
+            save(part / INDEX_FOLDER, signatures(5, 3), [f"{number}/a", f"{number}/b"], number, [])
         )
         earlier = index_folders(parts[:number], held)
         held.append(merge_last([Path(one) for one in earlier], own))
     assert held == [0, 1, 0, 2]
     (whole,) = index_folders(parts, held)
-    assert whole == str(parts[3] / "index")
+    assert whole == str(parts[3] / INDEX_FOLDER)
     assert len(load_segment(Path(whole)).signatures.phash) == 8
 
 

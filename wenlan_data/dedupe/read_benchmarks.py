@@ -27,7 +27,7 @@ from wenlan_data.image.check import check_image
 from wenlan_data.image.hash import NO_COLOURS
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.index.published import url_hashes
-from wenlan_data.layout import MANIFEST
+from wenlan_data.layout import MANIFEST, METADATA
 from wenlan_data.npy import save_array
 from wenlan_data.protocols import Receipt, Rule, Source, SourcePart
 from wenlan_data.recipe import Recipe, RuleSpec
@@ -175,7 +175,7 @@ def _parts(path: str) -> Iterator[tuple[str, SourcePart]]:
     absolute = Path(os.path.abspath(path))  # noqa: PTH100 - keeps links
     if (absolute / MANIFEST).is_file():
         load_manifest(absolute)
-        for table in sorted((absolute / "metadata").glob("*.parquet")):
+        for table in sorted((absolute / METADATA).glob("*.parquet")):
             yield "corpus", SourcePart(source=0, path=str(table))
     elif absolute.is_dir():
         for part in _source("folder", str(absolute)).parts(source=0, max_rows=MAX_ROWS):

@@ -14,7 +14,7 @@ from wenlan_data.errors import UsageError, os_errors
 from wenlan_data.image.check import check_image
 from wenlan_data.image.hash import HASH_VERSION
 from wenlan_data.image.rules import ImageRules
-from wenlan_data.layout import MANIFEST
+from wenlan_data.layout import MANIFEST, METADATA
 from wenlan_data.recipe import parse_recipe
 from wenlan_data.records import Drop
 from wenlan_data.shard.manifest import load_manifest
@@ -46,7 +46,7 @@ def find_near(corpus: Path, image_or_key: str, radius_bits: int) -> list[NearSam
     if not (corpus / MANIFEST).is_file():
         raise UsageError(f"{corpus}: holds no {MANIFEST}: near looks into a corpus")
     manifest = load_manifest(corpus)
-    tables = [corpus / "metadata" / shard.metadata.name for shard in manifest.shards]
+    tables = [corpus / METADATA / shard.metadata.name for shard in manifest.shards]
     path = Path(image_or_key)
     if path.is_file():
         # Only a file is hashed here; the hashes of a key are those of the corpus, of any version.
@@ -57,9 +57,8 @@ def find_near(corpus: Path, image_or_key: str, radius_bits: int) -> list[NearSam
             )
         # With the `max_side_px` of the corpus: hashes are made of the stored pixels; of pixels at
         # another size they were up to 4 bits (pHash) and 18 bits (PDQ) apart, see `image.hash`.
-        phash, pdq = _hashes_of(
-            path, any_image(parse_recipe(manifest.recipe, str(corpus)).image.max_side_px)
-        )
+        recipe = parse_recipe(manifest.recipe, str(corpus))
+        phash, pdq = _hashes_of(path, any_image(recipe.image.max_side_px))
     else:
         phash, pdq = _hashes_in(tables, image_or_key, corpus)
     found = [one for table in tables for one in _near_in(table, phash, pdq, radius_bits)]
