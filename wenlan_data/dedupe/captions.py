@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from wenlan_data.arrow import Lists, rows
+from wenlan_data.npy import Indices
 from wenlan_data.records import Text
 
 
@@ -29,7 +29,7 @@ def merge(texts: Iterable[Text], others: Iterable[Text]) -> tuple[Text, ...]:
     return tuple(dict.fromkeys([*texts, *others]))
 
 
-def ranks(texts: "Lists", order: Sequence[str]) -> NDArray[np.int64]:
+def ranks(texts: "Lists", order: Sequence[str]) -> Indices:
     """int64 (N,): the position in `order` of the best type of each list; `len(order)` where none
     occurs."""
     best, _ = _best(texts, order)
@@ -46,7 +46,7 @@ def choose_all(texts: "Lists", order: Sequence[str]) -> tuple[pa.StringArray, pa
     return captions, pa.array([*order, ""], pa.string()).take(rows(best))
 
 
-def owners(texts: "Lists") -> NDArray[np.int64]:
+def owners(texts: "Lists") -> Indices:
     """int64 (T,): the list that each text of the flattened lists is from."""
     lengths = texts.value_lengths().to_numpy(zero_copy_only=False)
     return np.repeat(np.arange(len(texts)), lengths)
@@ -64,7 +64,7 @@ def _field(texts: "Lists", name: str) -> pa.StringArray:
     return field
 
 
-def _best(texts: "Lists", order: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _best(texts: "Lists", order: Sequence[str]) -> tuple[Indices, Indices]:
     """The rank of the best type of each list, and the place of its first text among the flattened
     ones."""
     kinds = _field(texts, "type")

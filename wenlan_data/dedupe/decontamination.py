@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from wenlan_data.arrow import read_table, strings, to_strings
 from wenlan_data.dedupe.decisions import Decision, Decisions
@@ -16,7 +15,7 @@ from wenlan_data.dedupe.matching import Matches, match_segment
 from wenlan_data.dedupe.table import CandidateTable
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.index.published import Segment, Signatures, url_hashes
-from wenlan_data.npy import load_array, members
+from wenlan_data.npy import Codes, FixedBytes, load_array, members
 
 MAX_ROWS = 2000
 """Images that one task hashes: some ten seconds."""
@@ -46,10 +45,10 @@ class Benchmarks:
     segment: Segment
     """The images; their keys are row numbers, big-endian."""
     names: Sequence[str]
-    text_hashes: NDArray[np.uint64]
+    text_hashes: Codes
     """Sorted."""
     text_names: Sequence[str]
-    url_hashes: NDArray[np.bytes_]
+    url_hashes: FixedBytes
     """Sorted."""
 
     def name_of(self, key: bytes) -> str:
@@ -66,10 +65,8 @@ def load_benchmarks(folders: Sequence[str]) -> Benchmarks:
     # order stays, and with it the image that `detail` names.
     order = np.argsort(images["phash"].to_numpy(), kind="stable")
     images = images.take(pa.array(order))
-    pdq, sha256 = (
-        b"".join(images["pdq"].to_pylist()),
-        bytes.fromhex("".join(images["sha256"].to_pylist())),
-    )
+    pdq = b"".join(images["pdq"].to_pylist())
+    sha256 = bytes.fromhex("".join(images["sha256"].to_pylist()))
     count = len(order)
     signatures = Signatures(
         phash=images["phash"].to_numpy(),

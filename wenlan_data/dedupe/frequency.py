@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wenlan_data.index.published import COUNTS, HASHES
 from wenlan_data.npy import Codes, Indices, load_array, members, save_array
 
 
-def count_images(images: NDArray[np.int64], hashes: Codes) -> tuple[Codes, Indices]:
+def count_images(images: Indices, hashes: Codes) -> tuple[Codes, Indices]:
     """Returns the distinct text hashes in order, and how many different images each has in the
     pairs given."""
     # Sorted by text, then image, the rows of one text are a run, and those of one of its images a

@@ -10,13 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import rensa
-from numpy.typing import NDArray
 
 from wenlan_data.arrow import read_table, to_strings
 from wenlan_data.dedupe.hamming.pairs import expand_spans
 from wenlan_data.dedupe.text_hashes import plain
 from wenlan_data.errors import os_errors
-from wenlan_data.npy import Codes, Indices, load_array, save_array
+from wenlan_data.npy import Codes, FixedBytes, Indices, load_array, save_array
 
 # Published band hashes are compared with new ones: with another seed no later caption would find a
 # published one.
@@ -97,7 +96,7 @@ def near_captions(texts: Sequence[str], bound: float) -> Indices:
 
 def near_published_captions(
     texts: Sequence[str], folders: Sequence[str], bound: float
-) -> NDArray[np.bytes_]:
+) -> FixedBytes:
     """S16 (N,): the key of a near text in the first published generation with one; empty for none.
 
     Of several near texts, the smallest key among those in the first band with any.
@@ -105,10 +104,8 @@ def near_published_captions(
     bands, sets = band_hashes(texts, bound), _Shingles(texts)
     first, keys = np.full(len(texts), -1), np.zeros(len(texts), "S16")
     for number, folder in enumerate(folders):
-        known, row = (
-            load_array(Path(folder) / BANDS, np.uint64),
-            load_array(Path(folder) / ROWS, np.uint32),
-        )
+        known = load_array(Path(folder) / BANDS, np.uint64)
+        row = load_array(Path(folder) / ROWS, np.uint32)
         table = read_table(Path(folder) / CAPTIONS, ["key", "caption"])
         theirs = _Shingles(to_strings(table["caption"]))
         their_keys = np.array(table["key"].to_pylist(), "S16")
@@ -129,9 +126,7 @@ def near_published_captions(
     return keys
 
 
-def save_captions(
-    folder: Path, keys: NDArray[np.bytes_], texts: Sequence[str], bound: float
-) -> None:
+def save_captions(folder: Path, keys: FixedBytes, texts: Sequence[str], bound: float) -> None:
     """Writes the captions and band hashes that `near_published_captions` reads."""
     with os_errors(folder):
         folder.mkdir(exist_ok=True)

@@ -86,10 +86,8 @@ def select(
         thresholds=groups.thresholds,
         edges=edges_among(hashes, groups.thresholds, pairs),
     )
-    winner, reason = (
-        np.full(len(pool.order), -1),
-        np.full(len(pool.order), Decision.NEAR_DUPLICATE, np.int8),
-    )
+    winner = np.full(len(pool.order), -1)
+    reason = np.full(len(pool.order), Decision.NEAR_DUPLICATE, np.int8)
     if constraints.near_captions is None and constraints.domains is None:
         _select_by_groups(pool, winner)
     else:

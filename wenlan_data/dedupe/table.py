@@ -124,10 +124,8 @@ def read_candidate_table(
     Raises `DamageError` for a file that cannot be read, and for a candidate whose URL has neither a
     fetch result nor a published sample.
     """
-    wanted, results = (
-        _read(candidates, CANDIDATES, EARLY_CANDIDATE),
-        _read(fetch_results, FACTS, EARLY_RESULT),
-    )
+    wanted = _read(candidates, CANDIDATES, EARLY_CANDIDATE)
+    results = _read(fetch_results, FACTS, EARLY_RESULT)
     # Source order: the first of several candidates of a URL is the sample, and drop rows are
     # written in it.
     wanted = _ordered(wanted, np.argsort(integers(wanted, "ordinal"), kind="stable"))

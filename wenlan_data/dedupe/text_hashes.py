@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from wenlan_data.arrow import to_strings
 from wenlan_data.npy import Codes
@@ -19,7 +18,7 @@ def plain(text: str) -> str:
     return "".join(one for one in text.casefold() if unicodedata.category(one)[0] in "LNM")
 
 
-def plain_hashes(texts: pa.StringArray) -> NDArray[np.uint64]:
+def plain_hashes(texts: pa.StringArray) -> Codes:
     """uint64 (N,): the hashes of the texts reduced by `plain`."""
     return hashes_of([plain(one) for one in to_strings(texts)])
 

@@ -21,19 +21,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wenlan_data.errors import DamageError
-from wenlan_data.npy import Codes, FixedBytes, Indices, load_array, members, save_array
+from wenlan_data.npy import (
+    BUILD_AGAIN,
+    Codes,
+    FixedBytes,
+    Indices,
+    load_array,
+    members,
+    save_array,
+)
 
 HASHES, COUNTS = "text-hashes.npy", "text-counts.npy"
 SITE_HASHES, SITE_COUNTS = "site-hashes.npy", "site-counts.npy"
 
-PHASH, PDQ, SHA256, KEYS, GENERATIONS = (
-    "phash.npy",
-    "pdq.npy",
-    "sha256.npy",
-    "keys.npy",
-    "generations.npy",
-)
-COLOURS = "colours.npy"
+PHASH, PDQ, COLOURS = "phash.npy", "pdq.npy", "colours.npy"
+SHA256, KEYS, GENERATIONS = "sha256.npy", "keys.npy", "generations.npy"
 URL_HASHES, URL_KEYS = "url-hashes.npy", "url-keys.npy"
 # Their files keep names of earlier versions: indexes of published generations have them.
 URLS_WITHOUT_SAMPLE = "asked-hashes.npy"
@@ -94,9 +96,8 @@ class PublishedIndex:
         """S16 (N,): the raw keys for hashes of `url_hashes`; empty for none."""
         found = np.zeros(len(hashes), "S16")
         for folder in self.folders:
-            known, keys = (
-                load_array(Path(folder) / name, np.bytes_) for name in (URL_HASHES, URL_KEYS)
-            )
+            known = load_array(Path(folder) / URL_HASHES, np.bytes_)
+            keys = load_array(Path(folder) / URL_KEYS, np.bytes_)
             place, is_there = members(known, hashes)
             # The first generation with the URL wins: what it published is never replaced.
             hit = is_there & (found == b"")
@@ -189,14 +190,15 @@ def save_index(
 
 def load_segment(folder: Path) -> Segment:
     """Maps the images of an index folder. Raises `DamageError` for an incomplete one."""
-    phash, pdq = load_array(folder / PHASH, np.uint64), load_array(folder / PDQ, np.uint64)
-    sha256, keys = load_array(folder / SHA256, np.bytes_), load_array(folder / KEYS, np.bytes_)
-    generations, colours = (
-        load_array(folder / GENERATIONS, np.uint32),
-        load_array(folder / COLOURS, np.uint64),
+    signatures = Signatures(
+        phash=load_array(folder / PHASH, np.uint64),
+        pdq=load_array(folder / PDQ, np.uint64),
+        colours=load_array(folder / COLOURS, np.uint64),
+        sha256=load_array(folder / SHA256, np.bytes_),
+        keys=load_array(folder / KEYS, np.bytes_),
     )
-    if not len(phash) == len(pdq) == len(colours) == len(sha256) == len(keys) == len(generations):
-        raise DamageError(f"{folder}: its arrays differ in length: build the corpus again")
-    return Segment(
-        Signatures(phash=phash, pdq=pdq, colours=colours, sha256=sha256, keys=keys), generations
-    )
+    generations = load_array(folder / GENERATIONS, np.uint32)
+    columns = (signatures.pdq, signatures.colours, signatures.sha256, signatures.keys, generations)
+    if any(len(column) != len(signatures.phash) for column in columns):
+        raise DamageError(f"{folder}: its arrays differ in length: {BUILD_AGAIN}")
+    return Segment(signatures, generations)
