@@ -5,12 +5,14 @@ from pathlib import Path
 import pytest
 
 from wenlan_data.errors import RecipeError
-from wenlan_data.model.config import config_folder, config_names, load_config
+from wenlan_data.model.config import config_folder, load_config
+from wenlan_data.settings import names_in
 
 
 def test_the_shipped_configs_are_valid() -> None:
-    assert config_names() == ["brivl-base", "brivl-large", "brivl-tiny", "clip-base", "clip-tiny"]
-    for name in config_names():
+    names = names_in(config_folder())
+    assert names == ["brivl-base", "brivl-large", "brivl-tiny", "clip-base", "clip-tiny"]
+    for name in names:
         assert load_config(name).name == name
 
 

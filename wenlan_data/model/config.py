@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from wenlan_data.errors import RecipeError
 from wenlan_data.load.text import CHOICES
 from wenlan_data.model.attention import AttentionShape
-from wenlan_data.settings import describe, names_in, pipelines_folder, read_named
+from wenlan_data.settings import describe, pipelines_folder, read_named
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -271,11 +271,6 @@ class TrainConfig(_Section):
 def config_folder() -> Path:
     """The folder of the named configs."""
     return pipelines_folder() / "train"
-
-
-def config_names() -> list[str]:
-    """The names that `--config` accepts."""
-    return names_in(config_folder())
 
 
 def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> TrainConfig:

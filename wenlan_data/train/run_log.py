@@ -48,10 +48,8 @@ class RunLog:
     the step of its checkpoint: those steps are done again.
     """
 
-    def __init__(
-        self, folder: Path, *, is_main: bool, step: int, max_steps: int, quiet: bool = False
-    ) -> None:
-        self._is_main, self._quiet = is_main, quiet
+    def __init__(self, folder: Path, *, is_main: bool, step: int, max_steps: int) -> None:
+        self._is_main = is_main
         self._max_steps = max_steps
         self._last_s = time.monotonic()
         self._log: IO[str] | None = None
@@ -135,8 +133,6 @@ class RunLog:
                 self._board.add_scalar(name, value, step)
 
     def _print(self, line: str) -> None:
-        if self._quiet:
-            return
         if self._progress:
             self._progress.console.print(line, markup=False, highlight=False)
         else:
