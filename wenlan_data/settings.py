@@ -11,6 +11,14 @@ from pydantic import BaseModel, ValidationError
 from wenlan_data.errors import RecipeError
 
 MAX_FILE_BYTES = 1 << 20
+# Where pydantic's own words are of Python, or differ between a model and a dataclass.
+_MESSAGES = {
+    "dataclass_type": "a mapping of keys to values is expected",
+    "model_type": "a mapping of keys to values is expected",
+    "tuple_type": "a list is expected, such as [a, b]",
+}
+_UNKNOWN_KEY = {"extra_forbidden", "unexpected_keyword_argument"}
+"""pydantic's types of this error, for a model and for a dataclass."""
 
 
 def pipelines_folder() -> Path:
@@ -81,15 +89,10 @@ def describe(error: ValidationError, model: type[BaseModel] | None = None) -> st
     path = "".join(
         f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]
     ).lstrip(".")
-    message = first["msg"].removeprefix("Value error, ")
-    # A model and a dataclass are at fault in the same way, but pydantic words it differently.
-    if first["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
+    message = _MESSAGES.get(first["type"], first["msg"].removeprefix("Value error, "))
+    if first["type"] in _UNKNOWN_KEY:
         keys = ", ".join(_keys(model, first["loc"][:-1]))
         message = "there is no such key here" + (f"; there are {keys}" if keys else "")
-    elif first["type"] == "tuple_type":
-        message = "a list is expected, such as [a, b]"
-    elif first["type"] == "dataclass_type":
-        message = f"Input should be a valid dictionary or instance of {first['ctx']['class_name']}"
     more = error.error_count() - 1
     return (f"{path}: {message}" if path else message) + (f" (and {more} more)" if more else "")
 
