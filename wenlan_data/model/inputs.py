@@ -1,4 +1,4 @@
-"""The inputs of the towers: normalised images, padded tokens, and the augmentation of a config."""
+"""The inputs of the towers: normalised images and padded tokens."""
 
 from dataclasses import dataclass
 
@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from wenlan_data.load.augment import Augment
-from wenlan_data.model.config import AugmentConfig, TrainConfig
+from wenlan_data.model.config import TrainConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,21 +46,3 @@ def pad_as_released(
     if config.compat != "released" or missing <= 0:
         return tokens_BL, mask_BL
     return functional.pad(tokens_BL, (0, missing)), functional.pad(mask_BL, (0, missing))
-
-
-def augmentation(config: AugmentConfig) -> Augment | None:
-    """The loader's augmentation; None where the config changes no image."""
-    brightness, contrast, saturation, hue = config.jitter
-    augment = Augment(
-        brightness=brightness,
-        contrast=contrast,
-        saturation=saturation,
-        hue=hue,
-        jitter_share=config.jitter_share,
-        grey_share=config.grey_share,
-        min_crop_area=config.min_crop_area,
-        flip_share=config.flip_share,
-    )
-    jitters = config.jitter_share and any(config.jitter)
-    crops = config.min_crop_area < 1
-    return augment if jitters or config.grey_share or config.flip_share or crops else None

@@ -5,19 +5,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from wenlan_data.load import (
+    Augment,
     ImageSettings,
     Loader,
     LoaderBatch,
     SamplingSettings,
     TextSettings,
 )
-from wenlan_data.model.config import TrainConfig
-from wenlan_data.model.inputs import Inputs, augmentation, normalise_images, pad_as_released
+from wenlan_data.model.config import AugmentConfig, TrainConfig
+from wenlan_data.model.inputs import Inputs, normalise_images, pad_as_released
 from wenlan_data.train.corpus_mark import SamplePages, sample_ids
 from wenlan_data.train.distributed import Distributed
 
@@ -97,7 +97,7 @@ def make_loader(
         ),
         images=ImageSettings(
             max_regions=config.regions.most if config.regions.mode == "boxes" else 0,
-            augment=augmentation(config.augment),
+            augment=_augment(config.augment),
         ),
         texts=TextSettings(
             choose=config.text.choose,
@@ -129,10 +129,28 @@ def to_batch(
             token_mask=token_mask.to(device, non_blocking=True),
         ),
         ids=torch.from_numpy(ids).to(device),
-        pages=torch.from_numpy(np.asarray(pages.page_ids(ids))).to(device),
+        pages=torch.from_numpy(pages.page_ids(ids)).to(device),
         next_position=next_position,
         wait_s=wait_s,
     )
+
+
+def _augment(config: AugmentConfig) -> Augment | None:
+    """The loader's augmentation; None where the config changes no image."""
+    brightness, contrast, saturation, hue = config.jitter
+    augment = Augment(
+        brightness=brightness,
+        contrast=contrast,
+        saturation=saturation,
+        hue=hue,
+        jitter_share=config.jitter_share,
+        grey_share=config.grey_share,
+        min_crop_area=config.min_crop_area,
+        flip_share=config.flip_share,
+    )
+    jitters = config.jitter_share and any(config.jitter)
+    crops = config.min_crop_area < 1
+    return augment if jitters or config.grey_share or config.flip_share or crops else None
 
 
 def _boxes(loaded: LoaderBatch, count: int) -> tuple[Tensor, Tensor]:
