@@ -15,6 +15,7 @@ from wenlan_data.errors import DamageError
 from wenlan_data.load.augment import Augment, apply_augment, draw_params, transform_boxes
 from wenlan_data.load.batches import BadSample, BatchDataset, LoadedBatch
 from wenlan_data.load.gpu_decode import decode_batch
+from wenlan_data.reasons import Reason
 
 Transform = Callable[[LoadedBatch, int], LoadedBatch]
 """What the device does to a batch, given its number."""
@@ -88,7 +89,7 @@ class DeviceTransform:
         values = batch.values
         encoded = torch.split(_tensor(values.pop("encoded")), batch.encoded_sizes)
         image, failed = decode_batch(encoded, size_px=self._dataset.size_px, device=self._device)
-        good = [row for row in range(len(encoded)) if row not in set(failed)]
+        good = sorted(set(range(len(encoded))) - set(failed))
         values["image"] = image
         if failed and not good:
             batch.error = DamageError("no image of a batch could be decoded: see `shards verify`")
@@ -102,7 +103,12 @@ class DeviceTransform:
         key = cast("list[str]", values["key"])[row]
         shard = batch.shard_of_row[row]
         batch.stats.bad.append(
-            BadSample(shard=shard, key=key, reason="undecodable", detail="by the device's decoder")
+            BadSample(
+                shard=shard,
+                key=key,
+                reason=Reason.UNDECODABLE,
+                detail="by the device's decoder",
+            )
         )
         for value in values.values():
             if isinstance(value, (list, Tensor)):
