@@ -79,7 +79,7 @@ PERMITTED_IMPORTS = {
         "sandbox fetch"
     ),
     "shard": (
-        "errors files layout reasons records seen_ids tables image protocols clean detect "
+        "errors files layout npy reasons records seen_ids tables image protocols clean detect "
         "recipe extract sandbox fetch"
     ),
     "sources": "errors layout reasons records tables protocols web extract sandbox crawl",
@@ -99,7 +99,7 @@ PERMITTED_IMPORTS = {
         "plan extract sandbox fetch crawl shard dedupe report sources"
     ),
     "eval": "errors shard load model",
-    "train": "errors files layout shard load model eval",
+    "train": "errors files layout npy shard load model eval",
     "demo": "errors records model run train",
     "cli": (
         "errors files layout reasons records settings clean detect recipe plan schema shard "

@@ -4,7 +4,6 @@ import io
 from functools import cache, lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 _SPACES = {"RGB": "RGB", "L": "GRAY", "CMYK": "CMYK"}
@@ -45,9 +44,7 @@ def _transform(icc: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 def _is_identity(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
     # A lattice of 16 levels a channel: 4,096 colours instead of 16 million.
     steps = np.arange(0, 256, 17, dtype=np.uint8)
-    lattice: NDArray[np.uint8] = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(
-        1, -1, 3
-    )
+    lattice = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
     image = Image.fromarray(lattice) if mode == "RGB" else Image.fromarray(steps[None])
     before = np.asarray(image.convert("RGB")).astype(np.int16)
     after = np.asarray(_apply(image, transform))

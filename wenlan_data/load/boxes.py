@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 
 from wenlan_data.npy import Bools
 
+StoredBoxes = NDArray[np.float64]
+"""float64 (R, 4): x1, y1, x2, y2 in pixels of the stored image."""
+
 
 def stored_boxes(
     fields: Mapping[str, object], width: int, height: int, *, max_regions: int
-) -> NDArray[np.float64]:
-    """Returns float64 (R, 4), the boxes of a sample's JSON in pixels of the stored image.
+) -> StoredBoxes:
+    """Returns the boxes in a sample's JSON.
 
     The last box is the whole image, also for a sample without regions. Of more than `max_regions`
     boxes, the first ones and the whole image are returned.
@@ -34,9 +37,7 @@ def stored_boxes(
         raise ValueError("regions: a box has four sides")
     # `array` rejects strings, which NumPy would parse as numbers, and takes a third of the time
     # that NumPy needs to inspect nested lists.
-    found: NDArray[np.float64] = np.frombuffer(array("d", chain.from_iterable(selected))).reshape(
-        -1, 4
-    )
+    found: StoredBoxes = np.frombuffer(array("d", chain.from_iterable(selected))).reshape(-1, 4)
     # One sum finds every NaN and infinity.
     if not isfinite(found.sum()):
         raise ValueError("regions: a side is no number")
@@ -44,7 +45,7 @@ def stored_boxes(
 
 
 def scaled_boxes(
-    boxes: Sequence[NDArray[np.float64]],
+    boxes: Sequence[StoredBoxes],
     sizes: Sequence[tuple[int, int]],
     *,
     size_px: int,

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from wenlan_data import tables
 from wenlan_data.errors import DamageError, UsageError, os_errors
 from wenlan_data.layout import CANDIDATE_IDS, DROPS, PART_DROPS, RETRYABLE_IDS
+from wenlan_data.npy import FixedBytes
 from wenlan_data.protocols import Receipt
 from wenlan_data.seen_ids import save_ids
 from wenlan_data.shard.manifest import Manifest
@@ -99,7 +100,7 @@ def _read_id_column(path: str) -> pa.ChunkedArray:
     return pq.read_table(path, columns=["candidate_id"])["candidate_id"]
 
 
-def _ids_array(column: pa.ChunkedArray) -> "np.ndarray[tuple[int], np.dtype[np.bytes_]]":
+def _ids_array(column: pa.ChunkedArray) -> FixedBytes:
     joined = b"".join(
         chunk.buffers()[1].to_pybytes()[chunk.offset * 16 : (chunk.offset + len(chunk)) * 16]
         for chunk in column.chunks

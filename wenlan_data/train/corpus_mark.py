@@ -6,15 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from wenlan_data.errors import DamageError, RecipeError, UsageError
 from wenlan_data.layout import MANIFEST, METADATA
 from wenlan_data.model.checkpoint import CorpusMark, ShardMark
+from wenlan_data.npy import Indices
 from wenlan_data.shard.manifest import load_manifest
 from wenlan_data.shard.reader import is_corpus, scan, shard_paths
-
-Int64s = NDArray[np.int64]
 
 
 def corpus_mark(paths: Sequence[Path]) -> CorpusMark:
@@ -49,8 +47,8 @@ def check_shards(shards: Sequence[Path], val_shards: Sequence[Path]) -> None:
             raise DamageError(f"{tar}: listed in the manifest, but missing: restore it from a copy")
     if val_shards and not any(next(scan(tar), None) for tar in shard_paths(val_shards)):
         raise UsageError(
-            f"--val-shards {' '.join(map(str, val_shards))}: no sample here: choose shards with "
-            "pairs"
+            f"--val-shards {' '.join(map(str, val_shards))}: no sample here: "
+            "choose shards with pairs"
         )
 
 
@@ -71,14 +69,12 @@ def check_same_corpus(
     if grown:
         raise RecipeError(
             f"the corpus has grown since the checkpoint, from {len(before.shards)} to "
-            f"{len(now.shards)} shards: "
-            "--grown-corpus resumes with a new epoch of all shards"
+            f"{len(now.shards)} shards: --grown-corpus resumes with a new epoch of all shards"
         )
     if not may_change:
         raise RecipeError(
             "the corpus is not that of the checkpoint (other shards): use that one, or "
-            "--changed-corpus to "
-            "resume with a new epoch of this one"
+            "--changed-corpus to resume with a new epoch of this one"
         )
     return False
 
@@ -94,14 +90,14 @@ class SamplePages:
         order = np.argsort(ids)
         self._ids, self._pages = ids[order], pages[order]
 
-    def page_ids(self, ids: Int64s) -> Int64s:
+    def page_ids(self, ids: Indices) -> Indices:
         """(N,) page ids of N samples, given by their `sample_ids`."""
         if not len(self._ids):
             return np.zeros(len(ids), np.int64)
         rows = np.searchsorted(self._ids, ids).clip(max=len(self._ids) - 1)
         return np.where(self._ids[rows] == ids, self._pages[rows], 0)
 
-    def _read(self, corpus: Path) -> tuple[Int64s, Int64s]:
+    def _read(self, corpus: Path) -> tuple[Indices, Indices]:
         keys: list[str] = []
         pages: list[str] = []
         for shard in load_manifest(corpus).shards:
@@ -114,7 +110,7 @@ class SamplePages:
         return sample_ids(keys), np.array([page_id(page) for page in pages], np.int64)
 
 
-def sample_ids(keys: Sequence[str]) -> Int64s:
+def sample_ids(keys: Sequence[str]) -> Indices:
     """64 bits of the hash of each key. A collision among a million keys has a chance below 1e-7."""
     return np.array([_first_64_bits(key) for key in keys], np.int64)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from wenlan_data.detect.boxes import areas, ignore_boxes, nms, to_regions
+from wenlan_data.detect.boxes import ScoreArray, areas, ignore_boxes, nms, to_regions
 from wenlan_data.errors import RecipeError
 from wenlan_data.image.decode import opencv
 from wenlan_data.records import Region
@@ -19,11 +19,13 @@ from wenlan_data.records import Region
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from wenlan_data.npy import Indices
     from wenlan_data.protocols import BoxesToRegions, FindRegions, RGBImage
 
-    Floats = NDArray[np.float32]
     PixelBoxes = NDArray[np.int64]
     """int64 (N, 4): x1, y1, x2, y2 in whole pixels."""
+    ColourSums = NDArray[np.float64]
+    """Counts of pixels by histogram bin along the last axis."""
 
 LABEL = "proposal"
 _BINS = 8
@@ -126,17 +128,15 @@ def _selective_search(small: RGBImage, strategy: str) -> PixelBoxes:
     return boxes
 
 
-def _contrast_scores(small: RGBImage, boxes: PixelBoxes) -> Floats:
+def _contrast_scores(small: RGBImage, boxes: PixelBoxes) -> ScoreArray:
     """float32 (N,) in [0, 1]: chi-square distance of the colours inside and around each box, times
     the square roots of its share of the image and of its aspect (shorter side over longer side)."""
     height, width = small.shape[:2]
     sums = _colour_sums(small)
     x1, y1, x2, y2 = boxes.T
     wide, high = x2 - x1, y2 - y1
-    ring_x, ring_y = (
-        np.round(wide * _RING_SHARE).astype(np.int64),
-        np.round(high * _RING_SHARE).astype(np.int64),
-    )
+    ring_x = np.round(wide * _RING_SHARE).astype(np.int64)
+    ring_y = np.round(high * _RING_SHARE).astype(np.int64)
     left, top = np.maximum(x1 - ring_x, 0), np.maximum(y1 - ring_y, 0)
     right, bottom = np.minimum(x2 + ring_x, width), np.minimum(y2 + ring_y, height)
     inside = _inside(sums, x1, y1, x2, y2)
@@ -150,11 +150,11 @@ def _contrast_scores(small: RGBImage, boxes: PixelBoxes) -> Floats:
     distance = np.where(around.sum(axis=1) > 0, distance, 0)
     share = areas(boxes.astype(np.float32)) / (width * height)
     aspect = np.minimum(wide, high) / np.maximum(np.maximum(wide, high), 1)
-    scores: Floats = (distance * np.sqrt(share * aspect)).astype(np.float32).round(4)
+    scores: ScoreArray = (distance * np.sqrt(share * aspect)).astype(np.float32).round(4)
     return scores
 
 
-def _colour_sums(small: RGBImage) -> NDArray[np.float64]:
+def _colour_sums(small: RGBImage) -> ColourSums:
     """float64 (H + 1, W + 1, 3 * bins): integral images, one for each bin of each Lab channel.
 
     Entry (y, x) counts the pixels above and left of that corner whose colour is in the bin, so the
@@ -168,16 +168,11 @@ def _colour_sums(small: RGBImage) -> NDArray[np.float64]:
         low, high = np.percentile(plane, (1, 99))
         bins = np.clip((plane - low) / max(high - low, 1e-3) * _BINS, 0, _BINS - 1).astype(np.uint8)
         planes += [cv2.integral((bins == one).astype(np.uint8)) for one in range(_BINS)]
-    sums: NDArray[np.float64] = np.stack(planes, axis=-1).astype(np.float64)
+    sums: ColourSums = np.stack(planes, axis=-1).astype(np.float64)
     return sums
 
 
-def _inside(
-    sums: NDArray[np.float64],
-    x1: PixelBoxes,
-    y1: PixelBoxes,
-    x2: PixelBoxes,
-    y2: PixelBoxes,
-) -> NDArray[np.float64]:
-    counts: NDArray[np.float64] = sums[y2, x2] - sums[y1, x2] - sums[y2, x1] + sums[y1, x1]
+def _inside(sums: ColourSums, x1: Indices, y1: Indices, x2: Indices, y2: Indices) -> ColourSums:
+    """float64 (N, 3 * bins): the histograms of N boxes."""
+    counts: ColourSums = sums[y2, x2] - sums[y1, x2] - sums[y2, x1] + sums[y1, x1]
     return counts
