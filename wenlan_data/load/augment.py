@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from wenlan_data.load.shuffle import uniform_draws
+from wenlan_data.load.shuffle import DrawStream, uniform_draws
 from wenlan_data.npy import Indices
 
-_STREAM = 3
 _DRAWS = 11
 # The weights of torchvision's `rgb_to_grayscale`.
 _GREY = (0.2989, 0.587, 0.114)
@@ -63,7 +62,7 @@ def draw_params(
     augment: Augment, indices: Indices, *, seed: int, epoch: int, device: torch.device
 ) -> AugmentParams:
     """Draws the parameters of the samples at `indices` of the epoch: a pure function."""
-    draw = uniform_draws(indices, _DRAWS, seed=seed, epoch=epoch, stream=_STREAM)
+    draw = uniform_draws(indices, _DRAWS, seed=seed, epoch=epoch, stream=DrawStream.AUGMENT)
     varied = draw[:, 0] < augment.jitter_share
     spread = (augment.brightness, augment.contrast, augment.saturation, augment.hue)
     around = [

@@ -12,19 +12,18 @@ from typing import NotRequired, TypedDict, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic_core import from_json
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from wenlan_data.errors import DamageError, WenlanError
 from wenlan_data.image.decode import Pixels
-from wenlan_data.load.boxes import scaled_boxes, stored_boxes
+from wenlan_data.load.boxes import StoredBoxes, scaled_boxes, stored_boxes
 from wenlan_data.load.decode import Size, find_decoder
 from wenlan_data.load.loader_settings import ImageSettings, SamplingSettings
 from wenlan_data.load.sample_reader import EncodedSample, SampleReader
 from wenlan_data.load.shared_ring import SharedRing, take_slot
-from wenlan_data.load.shuffle import batch_indices, uniform_draws
+from wenlan_data.load.shuffle import DrawStream, batch_indices, uniform_draws
 from wenlan_data.load.text import Tokenizer, choose_text, pad_tokens
 from wenlan_data.npy import Indices
 from wenlan_data.reasons import Reason
@@ -35,7 +34,6 @@ TEXT_EXTENSIONS = ("txt", "caption")
 # In a data set where nothing fits (such as `input.jpg` for `jpg`) a loader that skips bad samples
 # without a bound would read all of it and seem to hang.
 MAX_BAD_IN_ROW = 100
-_TEXT_STREAM = 2
 
 
 class LoaderBatch(TypedDict):
@@ -143,13 +141,16 @@ class DecodedSample:
     key: str
     size: Size
     text: str
-    boxes: NDArray[np.float64] | None
+    boxes: StoredBoxes | None
     encoded: memoryview
 
 
 @dataclass(kw_only=True)
 class BatchDataset(Dataset[LoadedBatch]):
-    """Item `n` is this rank's part of global batch `n`. Picklable."""
+    """This rank's parts of the global batches. Picklable.
+
+    A key is the number of a global batch, and the slot of the ring that its pixels fill.
+    """
 
     samples: SampleReader
     epoch_samples: int
@@ -167,7 +168,7 @@ class BatchDataset(Dataset[LoadedBatch]):
         self._decode = find_decoder(self.images.decoder)
 
     def __getitem__(self, task: tuple[int, int]) -> LoadedBatch:
-        """Makes the batch with that number, in that slot of the ring.
+        """Makes this rank's part of a global batch.
 
         An error of the data is returned in the batch.
         """
@@ -207,7 +208,7 @@ class BatchDataset(Dataset[LoadedBatch]):
             1,
             seed=self.samples.epoch.seed,
             epoch=self.samples.epoch.epoch,
-            stream=_TEXT_STREAM,
+            stream=DrawStream.TEXT,
         )[:, 0]
         stats.shards.update(sample.shard for sample in encoded)
         stats.count("bytes", sum(sample.bytes for sample in encoded))

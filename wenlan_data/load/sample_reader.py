@@ -11,7 +11,13 @@ import numpy as np
 
 from wenlan_data.load.byte_ranges import ByteReader, MappedFiles
 from wenlan_data.load.shard_index import Shard, ShardOffsets, load_shard_offsets
-from wenlan_data.load.shuffle import CorpusQuota, EpochOrder, ShuffleSettings, uniform_draws
+from wenlan_data.load.shuffle import (
+    CorpusQuota,
+    DrawStream,
+    EpochOrder,
+    ShuffleSettings,
+    uniform_draws,
+)
 from wenlan_data.npy import Bools, Indices
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
@@ -22,7 +28,6 @@ from wenlan_data.shard.writer import padded_end
 # About 1 MB per table of 10,000 samples. A window of the default order touches at most 32 shards,
 # and a batch at most two windows.
 MAX_OFFSET_TABLES = 64
-_CHECK_STREAM = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,7 @@ class SampleReader:
             return np.zeros(len(indices), np.bool_)
         # Drawn by index, so that the same samples are checked whatever the ranks and workers.
         draw = uniform_draws(
-            indices, 1, seed=self.epoch.seed, epoch=self.epoch.epoch, stream=_CHECK_STREAM
+            indices, 1, seed=self.epoch.seed, epoch=self.epoch.epoch, stream=DrawStream.CHECK
         )[:, 0]
         return np.asarray(draw < self.check_share)
 

@@ -10,11 +10,29 @@ the order.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wenlan_data.npy import Indices
+from wenlan_data.npy import Codes, Indices
+
+_MASK = (1 << 64) - 1
+
+
+class DrawStream(IntEnum):
+    """What numbers of `uniform_draws` are for.
+
+    Each use has a number of its own, so that its draws are independent of the others. The numbers
+    stay as they are: with others, the same seed would give another training.
+    """
+
+    CHECK = 1
+    """Which samples are verified."""
+    TEXT = 2
+    """Which text of a sample trains."""
+    AUGMENT = 3
+    """How an image varies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,9 +178,9 @@ def batch_indices(batch: int, *, rank: int, world_size: int, batch_size: int) ->
 def uniform_draws(
     indices: Indices, count: int, *, seed: int, epoch: int, stream: int
 ) -> NDArray[np.float64]:
-    """Returns float64 (len(indices), count), uniform in [0, 1): a function of the arguments alone.
+    """Returns float64 (len(indices), count), uniform in [0, 1): a pure function.
 
-    `stream` separates the uses, so that the choice of a text is independent of augmentation.
+    `stream` is a `DrawStream`.
     """
     key = _splitmix64(_splitmix64(np.uint64(seed & _MASK), epoch), stream)
     start = _splitmix64(key, indices.astype(np.uint64))
@@ -171,12 +189,7 @@ def uniform_draws(
     return np.asarray((values >> np.uint64(11)).astype(np.float64) / float(1 << 53))
 
 
-_MASK = (1 << 64) - 1
-
-
-def _splitmix64(
-    state: np.uint64 | NDArray[np.uint64], value: int | NDArray[np.uint64]
-) -> NDArray[np.uint64]:
+def _splitmix64(state: np.uint64 | Codes, value: int | Codes) -> Codes:
     # A counter-based hash: it is vectorised over the samples, which one generator per sample is
     # not, and one round per value is random enough for augmentation.
     x = np.atleast_1d(np.asarray(state, np.uint64)) ^ np.asarray(value, np.uint64)
@@ -233,7 +246,7 @@ def _cut(blocks: Blocks, skip: int, take: int) -> Blocks:
     return _select(cut, np.flatnonzero(high > low))
 
 
-def _select(blocks: Blocks, order: NDArray[np.intp]) -> Blocks:
+def _select(blocks: Blocks, order: Indices) -> Blocks:
     return Blocks(blocks.shard[order], blocks.first[order], blocks.samples[order])
 
 
