@@ -39,7 +39,7 @@ import click
     "--json",
     "as_json",
     is_flag=True,
-    help="A row an image with its regions, as JSON; nothing is drawn.",
+    help="Print the regions of each image as a line of JSON, and draw nothing.",
 )
 def detect(
     images: tuple[Path, ...],
@@ -53,8 +53,8 @@ def detect(
 ) -> None:
     """Find regions in each IMAGE, as a build would in the image that it stores, and draw them.
 
-    The drawing of cat.jpg is cat.regions.jpg; a file that is there is not overwritten. Names that
-    are not Latin are printed, and drawn as their place in the list.
+    The drawing of cat.jpg is cat.regions.jpg; an existing file is not overwritten. A label that is
+    not ASCII is drawn as its number in the printed list.
     """
     import json
 

@@ -18,7 +18,7 @@ class SamplingSettings:
     """Which samples this rank receives, and in which order (cf. torch's `DistributedSampler`)."""
 
     seed: int = 0
-    """Of the order, of augmentation, of random texts and of the drawn checksum checks."""
+    """Decides the order, the augmentation, the random texts, and which samples are verified."""
     shuffle: ShuffleSettings | None = ShuffleSettings()
     """None keeps the order of the shards, for evaluation."""
     drop_last: bool = False

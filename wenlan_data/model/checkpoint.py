@@ -1,8 +1,8 @@
 """Checkpoints: tensors as safetensors, the rest as JSON. None of it can run code when it is loaded.
 
     checkpoints/step-00000120/
-      model.safetensors       the towers, by parameter name
-      momentum.safetensors    the averaged parameters of the momentum towers (brivl)
+      model.safetensors       parameters and buffers of the towers, by name
+      momentum.safetensors    averaged parameters and buffers of the momentum towers (brivl)
       queues.safetensors      image, text, ids, pages
       optimizer.safetensors   NAME.exp_avg, NAME.exp_avg_sq, NAME.step
       tokenizer.json

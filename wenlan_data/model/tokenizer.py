@@ -28,9 +28,8 @@ def write_tokenizer(config: TextConfig, shards: Sequence[Path], path: Path) -> N
             pretrained = AutoTokenizer.from_pretrained(config.backbone, use_fast=True)
         except (OSError, ValueError) as error:
             raise UsageError(
-                f"text.backbone {config.backbone!r}: cannot load its tokenizer "
-                f"({in_short(error)}): "
-                "offline, give a folder with config.json, model.safetensors and a tokenizer"
+                f"text.backbone {config.backbone!r}: cannot load its tokenizer ({in_short(error)}):"
+                " offline, give a folder with config.json, model.safetensors and a tokenizer"
             ) from error
         tokenizer = pretrained.backend_tokenizer
     with atomic_path(path) as partial:
@@ -43,10 +42,8 @@ def train_tokenizer(shards: Sequence[Path], entries: int) -> Tokenizer:
     The same corpus gives the same vocabulary, unlike with the trainer of `tokenizers`, which
     numbers its pieces differently in every process. [PAD] is 0; encoded texts are [CLS] ... [SEP].
     """
-    normalizer, splitter = (
-        normalizers.BertNormalizer(lowercase=True),
-        pre_tokenizers.BertPreTokenizer(),
-    )
+    normalizer = normalizers.BertNormalizer(lowercase=True)
+    splitter = pre_tokenizers.BertPreTokenizer()
     words: Counter[str] = Counter()
     for text in captions(shards):
         words.update(word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
