@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -72,10 +73,10 @@ def read_texts(shards: Sequence[Path], keys: set[str]) -> dict[str, list[str]]:
                         if name in group.members
                     }
                     fields = parse_fields(members.get("json", b"{}"), f"{tar}: {group.key}")
-                    typed = fields.get("texts") or []
+                    typed = cast("list[dict[str, str]]", fields.get("texts") or [])
                     texts = [
                         members.get("txt", b"").decode("utf-8", "replace"),
-                        *(item["text"] for item in typed),  # type: ignore[attr-defined]
+                        *(item["text"] for item in typed),
                     ]
                     texts_by_key[group.key] = list(dict.fromkeys(text for text in texts if text))
     return texts_by_key

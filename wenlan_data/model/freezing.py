@@ -3,11 +3,12 @@
 import re
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from wenlan_data.errors import UsageError
 from wenlan_data.model.config import ImageConfig, TextConfig
 
+# Their base class is private.
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 _LAYER = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
 
 
@@ -65,11 +66,14 @@ def set_training(module: nn.Module, *, train_batch_norm: bool) -> None:
     """
     module.train()
     for part in module.modules():
-        frozen = not any(parameter.requires_grad for parameter in part.parameters())
-        if (isinstance(part, _BatchNorm) and not train_batch_norm) or (
-            frozen and any(True for _ in part.parameters())
-        ):
+        if is_frozen(part) or (isinstance(part, _BATCH_NORMS) and not train_batch_norm):
             part.eval()
+
+
+def is_frozen(module: nn.Module) -> bool:
+    """Whether a module has parameters and none of them trains."""
+    trains = [parameter.requires_grad for parameter in module.parameters()]
+    return bool(trains) and not any(trains)
 
 
 def _under(name: str, prefix: str) -> bool:

@@ -18,6 +18,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from wenlan_data.model.freezing import is_frozen
+
 
 @dataclass(frozen=True, slots=True)
 class _CacheEntry:
@@ -65,6 +67,8 @@ class FrozenCache:
         entry = self._entries.get(module)
         if entry is None or entry.input is not input:
             return None
+        # `_version` has no public name. Autograd compares the same counter, to refuse a backward
+        # pass over a tensor that was changed.
         return entry.output if entry.output._version == entry.output_version else None
 
     def _record(
@@ -111,17 +115,11 @@ def first_tensor(args: tuple[object, ...], kwargs: Mapping[str, object]) -> Tens
     return next((one for one in chain(args, kwargs.values()) if isinstance(one, Tensor)), None)
 
 
-def is_frozen(module: nn.Module) -> bool:
-    """Whether a module has parameters and none of them trains.
-
-    `freezing.set_training` keeps such a module in evaluation mode, so it has no dropout.
-    """
-    trains = [parameter.requires_grad for parameter in module.parameters()]
-    return bool(trains) and not any(trains)
-
-
 def frozen_modules(module: nn.Module) -> Iterator[nn.Module]:
-    """The largest frozen modules below `module` that are called as a whole."""
+    """The largest frozen modules below `module` that are called as a whole.
+
+    `freezing.set_training` keeps them in evaluation mode, so they have no dropout.
+    """
     for child in module.children():
         # A ModuleList is never called, only the modules in it.
         if is_frozen(child) and not isinstance(child, nn.ModuleList | nn.ModuleDict):

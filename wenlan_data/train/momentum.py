@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from wenlan_data.train.frozen_cache import frozen_modules
 
@@ -49,10 +50,11 @@ def update_momentum(tower: nn.Module, copy: nn.Module, momentum: float) -> None:
     copied, so that a key depends on its sample alone and not on the batches that the momentum
     towers saw.
     """
-    # One fused call for all parameters: lerp(own, new, 1 - m) = m x own + (1 - m) x new.
+    # One fused call for all parameters, and not one for each.
+    average = get_ema_multi_avg_fn(momentum)  # type: ignore[no-untyped-call] # torch's own
     pairs = list(averaged_parameters(tower, copy).values())
     if pairs:
-        torch._foreach_lerp_([own for own, _ in pairs], [new for _, new in pairs], 1 - momentum)
+        average([own for own, _ in pairs], [new for _, new in pairs], None)
     buffers = dict(tower.named_buffers())
     for name, own in copy.named_buffers():
         if own is not buffers[name]:
