@@ -16,7 +16,8 @@ from wenlan_data.web.domains import site_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DomainShare:
-    """The registrable domains of M images, and how many samples each may have."""
+    """The registrable domains of M images, the published samples of each, and the share of the
+    corpus that none may exceed."""
 
     domain: Indices
     """int64 (M,): the number of each image's domain, -1 for none (a file)."""
@@ -27,7 +28,7 @@ class DomainShare:
     published_total: int
     """Published samples of all domains."""
     share: float
-    """Of the corpus that one domain may have."""
+    """The largest share of the corpus, 0 to 1, that one domain may have."""
 
     def count(self, images: Indices) -> Indices:
         """int64 (D,): how many of these images each domain has."""

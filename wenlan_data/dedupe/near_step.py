@@ -18,9 +18,12 @@ from wenlan_data.dedupe.hamming.pairs import distinct_codes
 from wenlan_data.dedupe.hamming.self_join import MatchedPairs
 from wenlan_data.index.published import PHASH
 from wenlan_data.npy import Codes, load_array, save_array
-from wenlan_data.protocols import Receipt
+from wenlan_data.protocols import NoDetails, Receipt
 
-PAIRS, DENSE = "pairs.npy", "crowd.npy"
+PAIRS = "pairs.npy"
+DENSE = "crowd.npy"
+"""Codes of dense buckets. The file keeps its name: another one needs a new version of the step, and
+every work folder would be refused."""
 SHARE_CODES = 1 << 18
 """With this many images or more, tasks share the bands of a generation. The search of fewer takes
 less time than the start of a task."""
@@ -33,13 +36,6 @@ by both hashes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NearDetails:
-    """Whether a search found more pairs than it may write."""
-
-    overflows: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class SelfJoinPart:
     """Finds pairs among the images of one generation, in every `shares`-th band."""
 
@@ -49,7 +45,7 @@ class SelfJoinPart:
     radius_bits: int
     verify: bool
 
-    def __call__(self, out: Path) -> Receipt[NearDetails]:
+    def __call__(self, out: Path) -> Receipt[NoDetails]:
         """Searches, and writes the pairs."""
         codes = distinct_phashes(self.fetch_results)
         # Every task computes the same bands from the same codes, so tasks need not exchange any.
@@ -77,7 +73,7 @@ class CrossJoinPart:
     stop: int
     radius_bits: int
 
-    def __call__(self, out: Path) -> Receipt[NearDetails]:
+    def __call__(self, out: Path) -> Receipt[NoDetails]:
         """Searches, and writes the pairs."""
         codes = distinct_phashes(self.fetch_results)
         # Mapped, so only this slice is read. Equal codes at its border are in two parts, and their
@@ -90,6 +86,8 @@ class CrossJoinPart:
 
 
 NearPart = SelfJoinPart | CrossJoinPart
+NearDetails = NoDetails
+"""The driver names the details of each step. Whether a search overflowed, its files state."""
 
 
 def near_parts(
@@ -176,7 +174,7 @@ def distinct_phashes(fetch_results: Sequence[str]) -> Codes:
     return distinct_codes(np.concatenate(read))
 
 
-def _written(out: Path, codes: int, found: Iterator[MatchedPairs]) -> Receipt[NearDetails]:
+def _written(out: Path, codes: int, found: Iterator[MatchedPairs]) -> Receipt[NoDetails]:
     pairs, dense, total = [np.empty((0, 2), np.uint64)], [np.empty(0, np.uint64)], 0
     for one in found:
         pairs.append(one.pairs)
@@ -184,10 +182,10 @@ def _written(out: Path, codes: int, found: Iterator[MatchedPairs]) -> Receipt[Ne
         total += len(one.pairs)
         if total > MAX_PAIRS:
             # Without `pairs.npy`, which is how `overflows` recognises it.
-            return Receipt(rows_in=codes, details=NearDetails(overflows=True))
+            return Receipt(rows_in=codes, details=NoDetails())
     save_array(out / PAIRS, np.concatenate(pairs))
     save_array(out / DENSE, np.unique(np.concatenate(dense)))
-    return Receipt(rows_in=codes, rows_out=total, details=NearDetails(overflows=False))
+    return Receipt(rows_in=codes, rows_out=total, details=NoDetails())
 
 
 def _pairs(folder: str) -> Codes:

@@ -29,7 +29,7 @@ from wenlan_data.image.rules import ImageRules
 from wenlan_data.index.published import url_hashes
 from wenlan_data.layout import MANIFEST, METADATA
 from wenlan_data.npy import save_array
-from wenlan_data.protocols import Receipt, Rule, Source, SourcePart
+from wenlan_data.protocols import NoDetails, Receipt, Rule, Source, SourcePart
 from wenlan_data.recipe import Recipe, RuleSpec
 from wenlan_data.records import Candidate, Drop, ImageFacts
 from wenlan_data.shard.manifest import load_manifest
@@ -39,14 +39,8 @@ from wenlan_data.web.urls import url_key
 _WEB = re.compile(r"https?://", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BenchmarkDetails:
-    """What was read of a benchmark beside its images."""
-
-    unreadable: int
-    not_at_hand: int
-    """Images that lie on the web, or are missing: only their URLs and texts count."""
-    texts: int
+BenchmarkDetails = NoDetails
+"""The driver names the details of each step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +49,8 @@ class BenchmarkPart:
     of a corpus.
 
     Writes `images.parquet` (name, hashes), `texts.parquet` (name, hash of the text) and
-    `url-hashes.npy`. The receipt counts images that were `unreadable`, and rows whose images are
-    `not_at_hand`.
+    `url-hashes.npy`. The receipt counts rows, and images that were hashed. Of an image that lies on
+    the web, is missing or cannot be decoded, only the URL and the texts are compared.
     """
 
     path: str
@@ -68,7 +62,7 @@ class BenchmarkPart:
     max_side_px: int
     """The side to which the recipe scales images: hashes depend on it."""
 
-    def __call__(self, out: Path) -> Receipt[BenchmarkDetails]:
+    def __call__(self, out: Path) -> Receipt[NoDetails]:
         """Reads the part and writes its hashes."""
         path = Path(self.part.path)
         found = _Hashes([spec.load() for spec in self.rules], any_image(self.max_side_px))
@@ -80,15 +74,7 @@ class BenchmarkPart:
             for row in _source(self.kind, self.path).read(self.part):
                 found.add(row, folder)
         found.save(out)
-        return Receipt(
-            rows_in=found.rows,
-            rows_out=len(found.images),
-            details=BenchmarkDetails(
-                unreadable=found.unreadable,
-                not_at_hand=found.not_at_hand,
-                texts=len(found.texts),
-            ),
-        )
+        return Receipt(rows_in=found.rows, rows_out=len(found.images), details=NoDetails())
 
 
 def benchmark_parts(recipe: Recipe) -> list[BenchmarkPart]:
@@ -115,31 +101,26 @@ class _Hashes:
         self.images: list[dict[str, object]] = []
         self.texts: list[dict[str, object]] = []
         self.urls: list[str] = []
-        self.rows = self.unreadable = self.not_at_hand = 0
+        self.rows = 0
 
     def add(self, row: Candidate | Drop, folder: Path) -> None:
         """Adds a row of a folder or table; a relative image path of a table starts from
         `folder`."""
         self.rows += 1
         if isinstance(row, Drop):
-            self.unreadable += 1
             return
         self.add_texts(row.url, [text.text for text in row.texts])
         if _WEB.match(row.url):
             # Nothing is fetched for a benchmark: its URLs are compared as URLs.
             self.urls.append(url_key(row.url))
-            self.not_at_hand += 1
             return
         path = Path(row.origin.path) if row.origin else folder / row.url
         try:
             found = check_image(path.read_bytes(), self._image)
         except OSError:
-            self.not_at_hand += 1
             return
         if isinstance(found, ImageFacts):
             self.add_image(row.url, found.phash, found.pdq, found.colours, found.sha256)
-        else:
-            self.unreadable += 1
 
     def add_image(self, name: str, phash: int, pdq: bytes, colours: bytes, sha256: str) -> None:
         """Adds an image by its hashes."""
