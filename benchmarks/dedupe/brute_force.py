@@ -24,6 +24,7 @@ from PIL import Image, ImageEnhance
 from benchmarks.dedupe.near_pairs import near_pairs
 from wenlan_data.dedupe.decisions import Decisions
 from wenlan_data.dedupe.groups import Images, group_by_hash
+from wenlan_data.dedupe.near_step import NearFiles
 from wenlan_data.dedupe.selection import Constraints, select
 from wenlan_data.dedupe.similarity import Thresholds, colour_distance
 from wenlan_data.image.hash import colour_thumbnail, luma, perceptual_hashes, quarter_colours
@@ -159,7 +160,7 @@ def decisions_against_the_rule(phash: Codes, pdq: Codes, tints: Codes) -> dict[s
         groups=group_by_hash(prints, order, thresholds),
     )
     decisions = Decisions.open(count)
-    select(images, Constraints(), decisions)
+    select(images, Constraints(), NearFiles(), decisions)
     found = decisions.winner
     used = time.process_time() - used
     expected = one_after_the_other(prints, order)

@@ -10,6 +10,7 @@ from wenlan_data.dedupe import selection, similarity
 from wenlan_data.dedupe.decisions import Decisions
 from wenlan_data.dedupe.groups import Images, group_by_hash
 from wenlan_data.dedupe.hamming import self_join
+from wenlan_data.dedupe.near_step import NearFiles
 from wenlan_data.dedupe.selection import Constraints, select
 from wenlan_data.dedupe.similarity import Thresholds
 from wenlan_data.index.published import Signatures
@@ -41,7 +42,7 @@ def selected(
         rows=every, image=every, primary=every, signatures=signatures, order=order, groups=groups
     )
     decisions = Decisions.open(len(phash))
-    select(images, constraints, decisions)
+    select(images, constraints, NearFiles(), decisions)
     assert not decisions.is_open.any()
     return decisions
 

@@ -1,5 +1,8 @@
 """The choice of a caption among the texts of an image, and the union of the texts of equal
-images."""
+images.
+
+`text_filter` ranks captions with it, and `write` chooses the one of each sample.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -1,5 +1,8 @@
 """The decision table of the dedupe step: which candidates are kept, and why each of the others is
-dropped."""
+dropped.
+
+`step` opens it, each check fills in what it decides, and `merge_texts` and `write` read it.
+"""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -69,7 +72,7 @@ class Decisions:
 
     @classmethod
     def open(cls, rows: int) -> "Decisions":
-        """A table of `rows` open candidates."""
+        """A table of `rows` candidates that nothing has decided about."""
         return cls(
             reason=np.full(rows, Decision.OPEN, np.int8),
             winner=np.full(rows, -1),

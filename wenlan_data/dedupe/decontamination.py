@@ -1,5 +1,9 @@
 """Decontamination: images, texts and URLs of benchmarks, read once and dropped from every
-generation."""
+generation.
+
+The step `against` (`read_benchmarks`) has hashed the benchmarks. Their texts are removed by
+`text_filter`; images and URLs are compared here, after `groups` and before `matching`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,7 +62,8 @@ class Benchmarks:
 
 
 def load_benchmarks(folders: Sequence[str]) -> Benchmarks:
-    """Loads the files of the benchmark parts. Raises `DamageError` for an unreadable one."""
+    """Loads what the benchmark parts wrote; nothing, if there are none. Raises `DamageError` for a
+    file that cannot be read."""
     images = _tables(folders, IMAGES, IMAGES_SCHEMA)
     texts = _tables(folders, TEXTS, TEXTS_SCHEMA)
     # The cross join needs rows ordered by pHash. Stable, so that among equal pHashes the reading
@@ -90,13 +95,10 @@ def load_benchmarks(folders: Sequence[str]) -> Benchmarks:
 
 
 def drop_contaminated(
-    table: CandidateTable,
-    images: Images,
-    benchmarks: Benchmarks,
-    decisions: Decisions,
+    table: CandidateTable, images: Images, benchmarks: Benchmarks, decisions: Decisions
 ) -> None:
-    """Drops the images that are near one of a benchmark or come from one of its URLs; the details
-    name which."""
+    """Drops images that equal one of a benchmark in bytes, are its neighbours by hash, or come from
+    one of its URLs; the details name which."""
     matches = Matches.none(len(images.primary))
     match_segment(images.groups, benchmarks.segment, matches)
     names = {

@@ -1,4 +1,7 @@
-"""The share of the corpus that one registrable domain may have."""
+"""The share of the corpus that one registrable domain may have.
+
+Counted just before `selection`, which keeps to it; `write` adds what is kept to the counts.
+"""
 
 from dataclasses import dataclass
 
@@ -39,7 +42,8 @@ class DomainShare:
 def domain_share(
     table: CandidateTable, images: Images, published: PublishedIndex, share: float
 ) -> DomainShare:
-    """Returns the domains of the images with the number of published samples of each."""
+    """Returns the domains of the images with the published samples of each, by which `select`
+    decides."""
     urls = strings(table.results, "url_key", table.result[images.primary])
     names = [site_of(url) for url in urls]
     known = sorted({name for name in names if name})

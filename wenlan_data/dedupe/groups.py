@@ -1,4 +1,8 @@
-"""Candidates grouped by equal bytes into images, and images grouped by equal hash codes."""
+"""Candidates grouped by equal bytes into images, and images grouped by equal hash codes.
+
+After `text_filter`, and before the checks that compare images: `decontamination`, `matching` and
+`selection` decide about the images that are made here.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -11,6 +15,7 @@ from wenlan_data.dedupe.similarity import SortedHashes, Thresholds
 from wenlan_data.dedupe.table import CandidateTable
 from wenlan_data.index.published import Signatures
 from wenlan_data.npy import Bools, Codes, Indices
+from wenlan_data.recipe import DedupeRules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,14 +95,9 @@ class Images:
 
 
 def group_exact(
-    table: CandidateTable,
-    caption_rank: Indices,
-    decisions: Decisions,
-    thresholds: Thresholds,
-    *,
-    merge_texts: bool,
+    table: CandidateTable, caption_rank: Indices, rules: DedupeRules, decisions: Decisions
 ) -> Images:
-    """Groups the open candidates by URL, then by SHA-256.
+    """Groups the open candidates into images by URL, then by SHA-256; decides nothing yet.
 
     Of equal bytes the URL with the best caption gives the sample, then the one with the smallest
     key. With `merge_texts` the captions of all candidates of a URL count, else only that of the
@@ -108,7 +108,7 @@ def group_exact(
     # first occurrence.
     urls, first, url = np.unique(table.url[rows], return_index=True, return_inverse=True)
     rank = caption_rank[rows[first]].copy()
-    if merge_texts:
+    if rules.merge_texts:
         # Unbuffered: a URL with several candidates needs the least of their ranks, not the last.
         np.minimum.at(rank, url, caption_rank[rows])
     signatures = table.signatures.take(urls)
@@ -133,7 +133,7 @@ def group_exact(
         primary=primary,
         signatures=signatures,
         order=order,
-        groups=group_by_hash(signatures, order, thresholds),
+        groups=group_by_hash(signatures, order, Thresholds.of(rules)),
     )
 
 

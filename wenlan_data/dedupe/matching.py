@@ -1,5 +1,9 @@
 """Matches the images of a generation with indexed ones: published images, or those of
-benchmarks."""
+benchmarks.
+
+After `groups`: `decontamination` calls it for benchmarks, then the step for published images. What
+it leaves open, `selection` decides about.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +17,7 @@ from wenlan_data.dedupe.hamming import cross_join
 from wenlan_data.dedupe.hamming.pairs import distinct_codes, expand_spans
 from wenlan_data.dedupe.near_step import NearFiles
 from wenlan_data.dedupe.similarity import SortedHashes, neighbours_of, pdq_distance
-from wenlan_data.index.published import Segment, Signatures
+from wenlan_data.index.published import PublishedIndex, Segment, Signatures
 from wenlan_data.npy import Bools, Codes, FixedBytes, Indices, members
 
 SEGMENT_ROWS = 1 << 20
@@ -61,14 +65,12 @@ class Matches:
 
 
 def drop_published(
-    images: Images,
-    segments: Sequence[Segment],
-    near: NearFiles,
-    decisions: Decisions,
+    images: Images, published: PublishedIndex, near: NearFiles, decisions: Decisions
 ) -> None:
-    """Drops the images that an earlier generation published, or that are near one it published."""
+    """Drops images that equal a published one in bytes, or are its neighbours by pHash, PDQ and
+    colours, in whichever segment of the index."""
     matches = Matches.none(len(images.primary))
-    for number, segment in enumerate(segments):
+    for number, segment in enumerate(published.segments()):
         match_segment(images.groups, segment, matches, near.cross_join_pairs(number))
     found = np.flatnonzero(matches.found)
     rows, at = images.candidates_of(found)

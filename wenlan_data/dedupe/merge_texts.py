@@ -1,5 +1,8 @@
 """Texts and opt-out signals of kept candidates, merged with those of the candidates that they
-represent."""
+represent.
+
+After `selection`: `Decisions.winner` states who represents whom. `write` writes the merged columns.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

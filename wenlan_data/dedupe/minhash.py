@@ -1,6 +1,8 @@
 """Near captions: MinHash names candidates, the exact Jaccard similarity decides.
 
 Texts are compared by their pairs of neighbouring characters, spaces and punctuation left out.
+`text_filter` passes the captions that are left and drops what is found; `write` saves the captions
+of kept images for later generations.
 """
 
 from collections.abc import Iterator, Sequence

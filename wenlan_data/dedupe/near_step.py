@@ -4,6 +4,9 @@ segment.
 Each task reads one column of the fetch results, searches its share, and writes `pairs.npy`, uint64
 (K, 2). The shares depend on the numbers of codes alone, so that any number of workers finds the
 same.
+
+It runs after `fetch` and before the dedupe step, which reads its files through `NearFiles`:
+`matching` takes the pairs with published codes, `selection` those within the generation.
 """
 
 from collections.abc import Iterator, Sequence

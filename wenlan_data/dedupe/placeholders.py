@@ -1,4 +1,8 @@
-"""Placeholder images: "hotlink forbidden", "image removed", a logo that hundreds of pages embed."""
+"""Placeholder images: "hotlink forbidden", "image removed", a logo that hundreds of pages embed.
+
+The first check of fetched candidates, by SHA-256 alone. It comes before `text_filter`, so that a
+placeholder is reported as one whatever its texts are.
+"""
 
 from typing import Any
 
@@ -14,8 +18,8 @@ from wenlan_data.npy import FixedBytes, members
 def drop_placeholders(
     table: CandidateTable, published: PublishedIndex, min_urls: int, decisions: Decisions
 ) -> FixedBytes:
-    """Drops images whose exact bytes at least `min_urls` URLs of the generation serve (0: none is
-    dropped for that), and the placeholders of earlier generations.
+    """Drops candidates whose bytes too many URLs serve: `min_urls` of this generation or more
+    (0: no limit), or as many of an earlier one.
 
     Returns the placeholders of this generation for later ones: S32 (B,), sorted SHA-256.
     """

@@ -1,4 +1,8 @@
-"""Reads the benchmarks of `dedupe.against` and hashes their images and texts."""
+"""Reads the benchmarks of `dedupe.against` and hashes their images and texts.
+
+The step `against`, which only the first generation of a corpus has; `decontamination` loads its
+files in every generation.
+"""
 
 import os
 import re

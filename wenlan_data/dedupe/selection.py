@@ -3,9 +3,12 @@
 An image excludes its neighbours; under `Constraints` also images with a near caption, and those
 above the share of their domain. Nothing is dropped for being near something that was dropped, so
 the decisions depend neither on the order of the sources nor on the number of workers.
+
+The last check: it takes the images that `decontamination`, `matching` and `drop_near_captions` left
+open, and leaves none open. `similarity` finds the neighbours.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +17,7 @@ from numpy.typing import NDArray
 from wenlan_data.dedupe.decisions import Decision, Decisions
 from wenlan_data.dedupe.domain_share import DomainShare
 from wenlan_data.dedupe.groups import Images
-from wenlan_data.dedupe.hamming.self_join import MatchedPairs
+from wenlan_data.dedupe.near_step import NearFiles
 from wenlan_data.dedupe.similarity import (
     SortedHashes,
     Thresholds,
@@ -59,15 +62,12 @@ class _Pool:
     """int64 (E, 2): groups that are neighbours; None where these are too many to be held."""
 
 
-def select(
-    images: Images,
-    constraints: Constraints,
-    decisions: Decisions,
-    pairs: Iterable[MatchedPairs] | None = None,
-) -> None:
-    """Keeps or drops the candidates of every open image.
+def select(images: Images, constraints: Constraints, near: NearFiles, decisions: Decisions) -> None:
+    """Keeps or drops every open image, in keep order: an image is dropped that is a neighbour of a
+    kept one, or that the constraints exclude.
 
-    `pairs` is the result of a search among the distinct pHashes; without it the search runs here.
+    Its candidates share the decision, but for one that gives the sample of a kept image: the others
+    are duplicates of it.
     """
     is_open = decisions.is_open[images.primary]
     # Where no image was dropped before, the groups are used without a copy.
@@ -84,7 +84,7 @@ def select(
         firsts=np.flatnonzero(is_first[order]),
         hashes=hashes,
         thresholds=groups.thresholds,
-        edges=edges_among(hashes, groups.thresholds, pairs),
+        edges=edges_among(hashes, groups.thresholds, near.self_join_pairs()),
     )
     winner = np.full(len(pool.order), -1)
     reason = np.full(len(pool.order), Decision.NEAR_DUPLICATE, np.int8)

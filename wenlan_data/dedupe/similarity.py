@@ -1,8 +1,9 @@
 """Neighbours: images that agree in pHash, PDQ and colours, found exactly however densely their
 codes lie.
 
-The pHash search (`hamming`) names pairs of near codes; PDQ and colours decide on the pairs of
-images that have them.
+The search for near pHashes (`hamming`, run by `near_step` or here) comes before, and names pairs of
+codes; PDQ and colours decide here on the pairs of images that have them. `matching` and `selection`
+decide about neighbours.
 """
 
 from collections.abc import Iterable, Iterator

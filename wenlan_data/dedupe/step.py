@@ -1,28 +1,33 @@
 """The dedupe step: the barrier of a generation, where all its candidates are compared with each
-other."""
+other.
+
+Before it, `extract` wrote the candidates, `fetch` hashed their images, and the near step searched
+for pairs of near hashes. After it, `shard` writes the samples kept here into tars.
+
+A candidate passes, in this order, through `table` (joined to the fetch result of its URL),
+`placeholders`, `text_filter`, `groups` (candidates to images), `decontamination`, `matching`
+(published images) and `selection` (images of this generation). Each of them may decide about it;
+`decisions` holds the result, and `write` writes it.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from wenlan_data.dedupe.decisions import Decisions
 from wenlan_data.dedupe.decontamination import drop_contaminated, load_benchmarks
 from wenlan_data.dedupe.domain_share import domain_share
 from wenlan_data.dedupe.groups import group_exact
 from wenlan_data.dedupe.matching import drop_published
-from wenlan_data.dedupe.merge_texts import MergedColumns, merge_columns
+from wenlan_data.dedupe.merge_texts import merge_columns
 from wenlan_data.dedupe.near_step import NearFiles
 from wenlan_data.dedupe.placeholders import drop_placeholders
 from wenlan_data.dedupe.selection import Constraints, select
-from wenlan_data.dedupe.similarity import Thresholds
-from wenlan_data.dedupe.table import CandidateTable, drop_unfetched, read_candidate_table
+from wenlan_data.dedupe.table import drop_unfetched, read_candidate_table
 from wenlan_data.dedupe.text_filter import drop_near_captions, filter_texts
 from wenlan_data.dedupe.write import (
-    estimated_bytes,
-    kept_table,
+    PlannedShard,
     write_captions,
     write_domain_counts,
     write_drops,
@@ -35,16 +40,6 @@ from wenlan_data.index.published import PublishedIndex
 from wenlan_data.layout import CAPTIONS_FOLDER, INDEX_FOLDER, PART_DROPS
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import DedupeRules, ShardRules
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedShard:
-    """A shard that the next step writes."""
-
-    number: int
-    samples: int
-    bytes: int
-    """Estimated from its images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +87,7 @@ class DedupePart:
         Raises `DamageError` for incomplete tables, and if a candidate is left without a decision.
         """
         rules, similarity = self.rules, self.rules.text_similarity
-        published = PublishedIndex(self.published)
-        benchmarks = load_benchmarks(self.benchmarks) if rules.against else None
+        published, benchmarks = PublishedIndex(self.published), load_benchmarks(self.benchmarks)
         table = read_candidate_table(self.candidates, self.fetch_results, published)
         # The first decision about a candidate is final, so the order of these checks is the
         # precedence of the reasons (docs/dedupe.md).
@@ -101,19 +95,14 @@ class DedupePart:
         drop_unfetched(table, decisions)
         placeholders = drop_placeholders(table, published, rules.placeholder_urls, decisions)
         texts = filter_texts(
-            table, self.published, self.max_same_text, self.caption_order, benchmarks, decisions
+            table, published, self.max_same_text, self.caption_order, benchmarks, decisions
         )
-        images = group_exact(
-            table,
-            texts.caption_rank,
-            decisions,
-            Thresholds.of(rules),
-            merge_texts=rules.merge_texts,
-        )
-        if benchmarks is not None:
+        # From here on images are decided about, each with all candidates that have its bytes.
+        images = group_exact(table, texts.caption_rank, rules, decisions)
+        if self.benchmarks:
             drop_contaminated(table, images, benchmarks, decisions)
-        drop_published(images, published.segments(), self.near, decisions)
-        near_captions, domains = None, None
+        drop_published(images, published, self.near, decisions)
+        near_captions = domains = None
         if similarity:
             near_captions = drop_near_captions(
                 images, texts, self.captions, self.caption_order, similarity, decisions
@@ -121,13 +110,8 @@ class DedupePart:
         if rules.max_domain_share < 1:
             domains = domain_share(table, images, published, rules.max_domain_share)
         constraints = Constraints(near_captions=near_captions, domains=domains)
-        select(images, constraints, decisions, self.near.self_join_pairs())
-        if undecided := int(decisions.is_open.sum()):
-            # It would be written as a drop without a reason.
-            raise DamageError(
-                f"dedupe of generation {self.generation}: {undecided} of {len(table)} candidates are undecided: "
-                "report this as a bug"
-            )
+        select(images, constraints, self.near, decisions)
+        self._check(decisions)
 
         index = out / INDEX_FOLDER
         write_index(index, self.generation, table, texts, placeholders, decisions)
@@ -141,44 +125,31 @@ class DedupePart:
         del images
         merged = merge_columns(table, texts.left, decisions, merge_texts=rules.merge_texts)
         table = table.for_output(self.candidates, self.fetch_results)
-        return self._write_tables(out, table, merged, decisions, texts.removed, held)
-
-    def _write_tables(
-        self,
-        out: Path,
-        table: CandidateTable,
-        merged: MergedColumns,
-        decisions: Decisions,
-        frequent_texts: int,
-        held: int,
-    ) -> Receipt[DedupeDetails]:
-        kept = decisions.kept
-        # Shards hold samples by key, so that their order does not depend on that of the sources.
-        kept = kept[np.argsort(table.keys[kept])]
         drops = write_drops(out / PART_DROPS, table, decisions)
         shards = write_shards(
-            out,
-            estimated_bytes(table.results, table.result[kept]),
-            self.shard,
-            first=self.first_shard,
-            make=lambda start, stop: kept_table(
-                table, kept[start:stop], merged, self.caption_order
-            ),
+            out, table, merged, decisions, self.caption_order, self.shard, self.first_shard
         )
         return Receipt(
             rows_in=len(table),
-            rows_out=len(kept),
+            rows_out=len(decisions.kept),
             bytes_out=sum(path.stat().st_size for path in out.rglob("*") if path.is_file()),
             drops=dict(sorted(sum(drops.values(), Counter[str]()).items())),
             details=DedupeDetails(
-                shards=tuple(PlannedShard(**one) for one in shards),
-                drops={
-                    step: dict(sorted(counts.items())) for step, counts in sorted(drops.items())
-                },
-                frequent_texts=frequent_texts,
+                shards=shards,
+                drops={step: dict(counts) for step, counts in drops.items()},
+                frequent_texts=texts.removed,
                 holds=held,
             ),
         )
+
+    def _check(self, decisions: Decisions) -> None:
+        undecided = int(decisions.is_open.sum())
+        if undecided:
+            # It would be written as a drop without a reason.
+            raise DamageError(
+                f"dedupe of generation {self.generation}: {undecided} candidates are undecided: "
+                "report this as a bug"
+            )
 
 
 def index_folders(parts: Sequence[Path], held: Sequence[int]) -> list[str]:

@@ -1,5 +1,9 @@
-"""The candidate table: candidates joined to the fetch results of their images, as columns in source
-order."""
+"""The candidate table: candidates joined to the fetch results of their URLs, as columns in source
+order.
+
+The dedupe step begins here. Its checks read the table, and `write` adds the columns that only the
+output has (`CandidateTable.for_output`).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -119,7 +123,7 @@ class CandidateTable:
 def read_candidate_table(
     candidates: Sequence[str], fetch_results: Sequence[str], published: PublishedIndex
 ) -> CandidateTable:
-    """Reads the tables of a generation and joins them.
+    """Joins the candidates of a generation to the fetch results of their URLs; decides nothing yet.
 
     Raises `DamageError` for a file that cannot be read, and for a candidate whose URL has neither a
     fetch result nor a published sample.
@@ -166,7 +170,8 @@ def read_candidate_table(
 
 
 def drop_unfetched(table: CandidateTable, decisions: Decisions) -> None:
-    """Drops candidates without a new image: the URL led to a published sample, or its fetch failed."""
+    """Drops candidates without a new image: their URL led to a published sample, or its fetch
+    failed."""
     known = np.flatnonzero(table.published != b"")
     decisions.drop(known, Decision.DUPLICATE, key=table.published[known])
     decisions.drop(np.flatnonzero(~table.fetched), Decision.FETCH)

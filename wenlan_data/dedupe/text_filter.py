@@ -1,4 +1,9 @@
-"""Filters of texts that too many images or a benchmark have, and of captions near another one."""
+"""Filters of texts that too many images or a benchmark have, and of captions near another one.
+
+`filter_texts` comes before `groups`, since the captions that are left decide which candidate gives
+the sample of an image. `drop_near_captions` compares with published captions after `matching`, and
+finds the near captions of this generation for `selection`.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +21,7 @@ from wenlan_data.dedupe.groups import Images
 from wenlan_data.dedupe.minhash import near_captions, near_published_captions
 from wenlan_data.dedupe.table import CandidateTable
 from wenlan_data.dedupe.text_hashes import plain_hashes, text_hashes
+from wenlan_data.index.published import PublishedIndex
 from wenlan_data.npy import Bools, Codes, Indices, members
 
 
@@ -37,16 +43,16 @@ class FilteredTexts:
 
 def filter_texts(
     table: CandidateTable,
-    published: Sequence[str],
+    published: PublishedIndex,
     max_same_text: int,
     caption_order: Sequence[str],
-    benchmarks: Benchmarks | None,
+    benchmarks: Benchmarks,
     decisions: Decisions,
 ) -> FilteredTexts:
-    """Removes texts that more than `max_same_text` different images, or a benchmark, have.
+    """Drops the fetched candidates that have no caption once texts of too many images, or of a
+    benchmark, are removed.
 
-    Drops the fetched candidates that have no caption left. `published` are the index folders of
-    earlier generations, whose counts are added.
+    Too many are more than `max_same_text` different images, those of earlier generations included.
     """
     texts = lists(table.candidates, "texts")
     owners = captions.owners(texts)
@@ -60,7 +66,7 @@ def filter_texts(
     known, counts = count_images(
         images[table.result[owners[counted]]].astype(np.int64), hashes[counted]
     )
-    total = counts + published_counts(published, known)
+    total = counts + published_counts(published.folders, known)
     frequent = np.zeros(len(hashes), bool)
     if len(known):
         # `known` has every counted hash, so each place found is a hit.
@@ -69,7 +75,7 @@ def filter_texts(
     reason, details = np.full(len(texts), Decision.NO_CAPTION, np.int8), dict[int, str]()
     reason[owners[frequent]] = Decision.TEXT_FREQUENCY
     removed = frequent
-    if benchmarks is not None and len(benchmarks.text_hashes):
+    if len(benchmarks.text_hashes):
         place, is_theirs = members(benchmarks.text_hashes, plain_hashes(words))
         reason[owners[is_theirs]] = Decision.CONTAMINATION
         details = {
@@ -100,10 +106,10 @@ def drop_near_captions(
     similarity: float,
     decisions: Decisions,
 ) -> Indices:
-    """Drops the open images whose caption is near a published one.
+    """Drops the open images whose caption is near a published one, by Jaccard similarity.
 
-    Returns int64 (E, 2), the images whose captions are near each other, for `select`. `published`
-    are the folders of captions of earlier generations.
+    `published` are the folders of captions of earlier generations. Returns int64 (E, 2), the images
+    whose captions are near each other: `select` decides about these.
     """
     left = np.flatnonzero(decisions.is_open[images.primary])
     chosen = take_lists(texts.left, images.primary[left])

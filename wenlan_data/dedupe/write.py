@@ -1,7 +1,12 @@
-"""Output of the dedupe step: rows of the shards, drop rows, and the index for later generations."""
+"""Output of the dedupe step: rows of the shards, drop rows, and the index for later generations.
+
+After `selection` and `merge_texts`. The step `shard` reads the rows of the shards, the step `drops`
+the drop rows, and the next generation the index.
+"""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +43,17 @@ ROW_BYTES = 6144
 regions."""
 
 
-def kept_table(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedShard:
+    """A shard that the next step writes."""
+
+    number: int
+    samples: int
+    bytes: int
+    """Estimated from its images."""
+
+
+def _kept_table(
     table: CandidateTable, kept: Indices, merged: MergedColumns, caption_order: Sequence[str]
 ) -> pa.Table:
     """The rows of `tables.KEPT` for the candidates `kept`, in this order."""
@@ -66,30 +81,31 @@ def _columns(table: pa.Table) -> dict[str, object]:
 
 def write_shards(
     out: Path,
-    sizes: Indices,
+    table: CandidateTable,
+    merged: MergedColumns,
+    decisions: Decisions,
+    caption_order: Sequence[str],
     rules: ShardRules,
-    *,
-    first: int,
-    make: Callable[[int, int], pa.Table],
-) -> list[dict[str, int]]:
-    """Cuts samples of these estimated sizes into shards, and writes a table of each.
-
-    `make(start, stop)` gives the rows of `shard-NNNNNN.parquet`. Numbers start at `first`. Returns
-    number, samples and bytes of each shard.
-    """
-    shards: list[dict[str, int]] = []
-    for start, stop in cuts(sizes, rules):
-        number = first + len(shards)
+    first_shard: int,
+) -> tuple[PlannedShard, ...]:
+    """Cuts the kept candidates into shards by estimated size, and writes the rows of each
+    (`tables.KEPT`) to `shard-NNNNNN.parquet`, numbered from `first_shard`."""
+    # Shards hold samples by key, so that their order does not depend on that of the sources.
+    kept = decisions.kept
+    kept = kept[np.argsort(table.keys[kept])]
+    sizes = _estimated_bytes(table.results, table.result[kept])
+    shards = list[PlannedShard]()
+    for number, (start, stop) in enumerate(_cuts(sizes, rules), first_shard):
         path = out / f"shard-{number:06d}.parquet"
+        rows_of_shard = _kept_table(table, kept[start:stop], merged, caption_order)
         with os_errors(path):
-            pq.write_table(make(start, stop), path, compression="zstd")
-        shards.append(
-            {"number": number, "samples": stop - start, "bytes": int(sizes[start:stop].sum())}
-        )
-    return shards
+            pq.write_table(rows_of_shard, path, compression="zstd")
+        size = int(sizes[start:stop].sum())
+        shards.append(PlannedShard(number=number, samples=stop - start, bytes=size))
+    return tuple(shards)
 
 
-def estimated_bytes(results: pa.Table, numbers: Indices) -> Indices:
+def _estimated_bytes(results: pa.Table, numbers: Indices) -> Indices:
     """int64 (N,): estimated bytes in a shard of the samples with these fetch results.
 
     A JPEG counts with its stored size, or with its fetched size where only its metadata are
@@ -100,7 +116,7 @@ def estimated_bytes(results: pa.Table, numbers: Indices) -> Indices:
     return sizes
 
 
-def cuts(sizes: Indices, rules: ShardRules) -> list[tuple[int, int]]:
+def _cuts(sizes: Indices, rules: ShardRules) -> list[tuple[int, int]]:
     """Ranges of rows, each as long as `max_samples` and `max_bytes` allow, and of at least one
     row."""
     # With running totals each cut is one binary search, instead of a loop over all samples.
@@ -118,7 +134,7 @@ def cuts(sizes: Indices, rules: ShardRules) -> list[tuple[int, int]]:
 
 def write_drops(path: Path, table: CandidateTable, decisions: Decisions) -> dict[str, Counter[str]]:
     """Writes a row of `tables.WORK_DROPS` for each dropped candidate, by ordinal. Returns step to
-    reason to count."""
+    reason to count, both sorted."""
     dropped = np.flatnonzero(decisions.reason != Decision.KEPT)
     counts: dict[str, Counter[str]] = {}
     with os_errors(path), pq.ParquetWriter(path, WORK_DROPS, compression="zstd") as writer:
@@ -131,7 +147,7 @@ def write_drops(path: Path, table: CandidateTable, decisions: Decisions) -> dict
                 strings(batch, "step", every), strings(batch, "reason", every), strict=True
             ):
                 counts.setdefault(step, Counter())[reason] += 1
-    return counts
+    return {step: Counter(dict(sorted(counts[step].items()))) for step in sorted(counts)}
 
 
 def _drop_rows(table: CandidateTable, decisions: Decisions, dropped: Indices) -> pa.Table:

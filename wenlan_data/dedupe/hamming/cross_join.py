@@ -1,5 +1,9 @@
 """All pairs of 64-bit codes of two sets within a Hamming radius, exactly, without sorting the
-larger set."""
+larger set.
+
+`blocks` makes the bands. `near_step` calls this for new and published pHashes, or `matching` where
+that was not done; the pairs go to `similarity`.
+"""
 
 from collections.abc import Iterable, Iterator
 

@@ -1,4 +1,4 @@
-"""What both joins use: limits, distinct codes, pairs expanded from spans or compared as a matrix."""
+"""What both joins use: limits, distinct codes, pairs from spans or compared as a matrix."""
 
 from collections.abc import Iterator
 

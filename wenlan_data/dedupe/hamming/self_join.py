@@ -1,5 +1,8 @@
-"""All pairs of 64-bit codes within a Hamming radius, exactly: sorted by blocks, band by band (see
-`hamming.blocks`)."""
+"""All pairs of 64-bit codes within a Hamming radius, exactly: sorted by blocks, band by band.
+
+`blocks` makes the bands. `near_step` calls this for the pHashes of a generation, or `similarity`
+where that was not done; the pairs go to `similarity`.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
