@@ -16,7 +16,6 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import resvg_py
 from PIL import Image
 
 from wenlan_data.run.options import BuildOptions
@@ -164,6 +163,9 @@ def place(work: Path, style: str, code: str) -> Path | None:
 def draw_image(source: Path, target: Path) -> None:
     """Draws an emoji at 64 px on white, and writes it as a PNG of 128 px."""
     if source.suffix == ".svg":
+        # Only this function needs the package, so the scripts show their options without it.
+        import resvg_py
+
         target.write_bytes(
             bytes(resvg_py.svg_to_bytes(svg_path=str(source), width=SIDE_PX, height=SIDE_PX))
         )
