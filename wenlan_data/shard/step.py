@@ -161,41 +161,59 @@ class ShardPart:
         """Yields each row with its stored image, decoded if the detector reads pixels."""
         needs_pixels = self.detect.load().needs_pixels
         for kept_row in rows:
-            row, found = self._load_image(kept_row)
-            if isinstance(found, Drop):
-                dropped.append((row, found))
+            # A re-encoded image has lost its metadata: where the page states no credits, the
+            # fetched bytes are read as well.
+            needs_fetched = not _is_reencoded(kept_row) or not _is_credited(kept_row)
+            fetched = self._read_fetched(kept_row) if needs_fetched else b""
+            row = kept_row if _is_credited(kept_row) else _with_embedded_credits(kept_row, fetched)
+            stored = self._stored_jpeg(row, fetched)
+            if isinstance(stored, Drop):
+                dropped.append((row, stored))
                 continue
-            stored, jpeg_sha256 = found
             pixels = decode_stored(stored.jpeg) if needs_pixels else None
             if isinstance(pixels, Drop):
                 dropped.append((row, pixels))
                 continue
+            jpeg_sha256 = row.sha256 if stored.jpeg is fetched else ""
             yield _StoredImage(row, _detection_input(row, stored, pixels), jpeg_sha256)
 
-    def _load_image(self, row: KeptRow) -> tuple[KeptRow, tuple[StoredJpeg, str] | Drop]:
-        """Returns the row, completed, and the stored JPEG with its digest (empty if not known).
-
-        Licence and author that the page does not state are taken from the image's own metadata.
-        """
-        reencoded, credited = row.jpeg.offset >= 0, bool(row.licence and row.author)
+    def _read_fetched(self, row: KeptRow) -> bytes:
+        """Reads the bytes of an image as fetched. Raises `DamageError` where they have changed."""
         warc = self.warcs[row.fetch_part]
-        # A re-encoded image has lost its metadata, so its credits need the fetched bytes as well.
-        fetched = b"" if reencoded and credited else _read_fetched(warc, row)
-        if not credited:
-            embedded = credits_of(fetched)
-            row = replace(
-                row,
-                licence=row.licence or embedded.licence,
-                author=row.author or embedded.author,
+        data = read_bytes(warc, row.warc_offset, row.fetched_bytes)
+        if hashlib.sha256(data).hexdigest() != row.sha256:
+            raise DamageError(
+                f"{warc}: the {row.fetched_bytes} bytes at {row.warc_offset} ({row.url!r}) are not"
+                " what was fetched: the file has changed, restore it or build into a new folder"
             )
-        if reencoded:
-            jpeg = read_jpeg(str(Path(warc).with_name(STORED_JPEGS)), row.jpeg)
+        return data
+
+    def _stored_jpeg(self, row: KeptRow, fetched: bytes) -> StoredJpeg | Drop:
+        """Returns the JPEG that the fetch step made, or the fetched one without its metadata."""
+        if _is_reencoded(row):
+            path = Path(self.warcs[row.fetch_part]).with_name(STORED_JPEGS)
             width, height = size_within(row.width, row.height, self.image.max_side_px)
-            return row, (StoredJpeg(jpeg=jpeg, width=width, height=height), "")
+            return StoredJpeg(jpeg=read_jpeg(str(path), row.jpeg), width=width, height=height)
         stored = pass_through(fetched, max_side_px=self.image.max_side_px)
-        if stored is None:
-            return row, Drop(Reason.TRUNCATED, "no end mark")
-        return row, (stored, row.sha256 if stored.jpeg is fetched else "")
+        return stored or Drop(Reason.TRUNCATED, "no end mark")
+
+
+def _is_reencoded(row: KeptRow) -> bool:
+    return row.jpeg.offset >= 0
+
+
+def _is_credited(row: KeptRow) -> bool:
+    return bool(row.licence and row.author)
+
+
+def _with_embedded_credits(row: KeptRow, fetched: bytes) -> KeptRow:
+    """Takes the licence or author that the page does not state from the image's own metadata."""
+    embedded = credits_of(fetched)
+    return replace(
+        row,
+        licence=row.licence or embedded.licence,
+        author=row.author or embedded.author,
+    )
 
 
 def _with_regions(
@@ -282,17 +300,6 @@ def _write_drops(path: Path, dropped: Sequence[tuple[KeptRow, Drop]]) -> None:
         for row, drop in dropped
     ]
     pq.write_table(pa.Table.from_pylist(rows, schema=WORK_DROPS), path, compression="zstd")
-
-
-def _read_fetched(warc: str, row: KeptRow) -> bytes:
-    """Reads the bytes of an image as fetched. Raises `DamageError` where they have changed."""
-    data = read_bytes(warc, row.warc_offset, row.fetched_bytes)
-    if hashlib.sha256(data).hexdigest() != row.sha256:
-        raise DamageError(
-            f"{warc}: the {row.fetched_bytes} bytes at {row.warc_offset} ({row.url!r}) are not"
-            " what was fetched: the file has changed, restore it or build into a new folder"
-        )
-    return data
 
 
 def _written_file(path: Path) -> WrittenFile:
