@@ -10,18 +10,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from wenlan_data.errors import DamageError, in_short, os_errors
+from wenlan_data.errors import DamageError, os_errors
 from wenlan_data.files import atomic_path
 from wenlan_data.layout import SHARDS
 from wenlan_data.npy import Indices
 from wenlan_data.shard.format import offsets_name
-from wenlan_data.shard.index import build_offsets, save_offsets
+from wenlan_data.shard.index import build_offsets, read_offsets, save_offsets
 from wenlan_data.shard.manifest import ShardEntry, load_manifest
 from wenlan_data.shard.reader import is_corpus, shard_paths
-from wenlan_data.tables import OFFSETS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +80,7 @@ def load_shard_offsets(shard: Shard) -> ShardOffsets:
 
     Raises `DamageError` if it cannot be read or does not hold the expected number of samples.
     """
-    table = _table(shard.offsets)
+    table = read_offsets(Path(shard.offsets))
     keys, members = table["key"].combine_chunks(), table["member"].combine_chunks()
     if not len(keys):
         return ShardOffsets([], {}, {}, {})
@@ -160,12 +158,12 @@ def _cached(tar: Path) -> Path:
         cache_folder() / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.offsets.parquet"
     )
     if not cached.is_file():
-        places = build_offsets(tar)
+        locations = build_offsets(tar)
         with os_errors(cached):
             cached.parent.mkdir(parents=True, exist_ok=True)
             # Several ranks may index the same tar at the same time.
             with atomic_path(cached, unique=True) as temporary:
-                save_offsets(temporary, places)
+                save_offsets(temporary, locations)
     return cached
 
 
@@ -177,35 +175,15 @@ def _size(path: Path) -> int:
 
 
 def _count(table: Path) -> int:
-    keys = _table(str(table), ["key"])["key"].combine_chunks()
+    keys = read_offsets(table, ["key"])["key"].combine_chunks()
     if not len(keys):
         return 0
     return 1 + int(pc.sum(pc.not_equal(keys[1:], keys[:-1])).as_py() or 0)
 
 
 def _table_end(table: Path) -> int:
-    columns = _table(str(table), ["offset", "size"])
+    columns = read_offsets(table, ["offset", "size"])
     return int(pc.max(pc.add(columns["offset"], columns["size"])).as_py() or 0)
-
-
-def _table(path: str, columns: list[str] | None = None) -> pa.Table:
-    try:
-        # Not `read_table`, which imports pyarrow.dataset in 1.5 s. One thread, because a forked
-        # worker has no thread pool.
-        with pq.ParquetFile(path) as file:
-            table = file.read(columns=columns, use_threads=False)
-    except (OSError, pa.ArrowException) as error:
-        reason = in_short(error, 200)
-        raise DamageError(
-            f"{path}: this offsets table cannot be read ({reason}): run `shards verify`"
-        ) from error
-    if not set(columns or OFFSETS.names) <= set(table.column_names):
-        raise DamageError(
-            f"{path}: this is no offsets table: its columns are {', '.join(table.column_names)}"
-        )
-    if any(column.null_count for column in table.columns):
-        raise DamageError(f"{path}: the offsets table holds empty cells: run `shards verify`")
-    return table
 
 
 def _extensions(keys: pa.Array, members: pa.Array) -> pa.DictionaryArray:

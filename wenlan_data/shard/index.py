@@ -24,13 +24,35 @@ def save_offsets(path: Path, locations: Sequence[MemberLocation]) -> None:
 
 def load_offsets(path: Path) -> list[MemberLocation]:
     """Reads all rows, in the order of the tar; raises `DamageError` for any other file."""
-    return _locations(_table(path), path)
+    return _locations(_typed_table(path))
+
+
+def read_offsets(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Reads an offsets table, or some columns of one.
+
+    Raises `DamageError` for any other file, and for empty cells.
+    """
+    try:
+        # Not `read_table`, which imports pyarrow.dataset in 1.5 s. One thread, because a forked
+        # worker has no thread pool.
+        with pq.ParquetFile(path) as file:
+            table = file.read(columns=columns, use_threads=False)
+    except (OSError, pa.ArrowException) as error:
+        reason = in_short(error, 200)
+        raise DamageError(
+            f"{path}: this offsets table cannot be read ({reason}): run `shards verify`"
+        ) from error
+    if not set(columns or OFFSETS.names) <= set(table.column_names):
+        raise _no_offsets(path, table)
+    if any(column.null_count for column in table.columns):
+        raise DamageError(f"{path}: the offsets table holds empty cells: run `shards verify`")
+    return table
 
 
 def find_locations(path: Path, key: str) -> list[MemberLocation]:
     """Reads the rows of one sample; returns none if the shard does not hold it."""
-    table = _table(path)
-    return _locations(table.filter(pc.equal(table["key"], pa.scalar(key))), path)
+    table = _typed_table(path)
+    return _locations(table.filter(pc.equal(table["key"], pa.scalar(key))))
 
 
 def build_offsets(tar: Path) -> list[MemberLocation]:
@@ -52,23 +74,17 @@ def build_offsets(tar: Path) -> list[MemberLocation]:
         ]
 
 
-def _table(path: Path) -> pa.Table:
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        reason = in_short(error, 200)
-        raise DamageError(
-            f"{path}: this offsets table cannot be read ({reason}): run `shards verify`"
-        ) from error
+def _typed_table(path: Path) -> pa.Table:
+    table = read_offsets(path)
     if not table.schema.equals(OFFSETS):
-        raise DamageError(
-            f"{path}: this is no offsets table: its columns are {', '.join(table.column_names)}"
-        )
+        raise _no_offsets(path, table)
     return table
 
 
-def _locations(table: pa.Table, path: Path) -> list[MemberLocation]:
-    locations = [MemberLocation(**row) for row in table.to_pylist()]
-    if any(None in (one.key, one.member, one.offset, one.size, one.crc32c) for one in locations):
-        raise DamageError(f"{path}: the offsets table holds empty cells: run `shards verify`")
-    return locations
+def _no_offsets(path: Path, table: pa.Table) -> DamageError:
+    columns = ", ".join(table.column_names)
+    return DamageError(f"{path}: this is no offsets table: its columns are {columns}")
+
+
+def _locations(table: pa.Table) -> list[MemberLocation]:
+    return [MemberLocation(**row) for row in table.to_pylist()]
