@@ -1,6 +1,5 @@
 """Weights of detectors: a local file, or a named one that is downloaded once and checked."""
 
-import hashlib
 import os
 import sys
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from wenlan_data.errors import RecipeError, os_errors
-from wenlan_data.files import atomic_path
+from wenlan_data.files import atomic_path, sha256_of
 
 CACHE_VARIABLE = "WENLAN_DATA_CACHE"
 _TIMEOUT_S = 30
@@ -29,7 +28,7 @@ class NamedWeights:
     suffix: str
 
 
-_COCO_LICENCE = "BSD-3-Clause (code); trained on COCO, whose pictures are under Flickr's terms"
+_COCO_LICENCE = "BSD-3-Clause (code); trained on COCO, whose images are under Flickr's terms"
 _TORCHVISION = "https://download.pytorch.org/models/"
 NAMED_WEIGHTS = {
     "yolox_nano": NamedWeights(
@@ -124,8 +123,7 @@ def file_digest(path: Path) -> str:
 # Up to 175 MB of weights are hashed once a process, although the digest is needed several times.
 @lru_cache(maxsize=16)
 def _digest(path: Path, size_bytes: int, changed_ns: int) -> str:  # noqa: ARG001 - part of the cache key
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(path)
 
 
 def _download(name: str, path: Path) -> None:

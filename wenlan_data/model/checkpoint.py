@@ -18,6 +18,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
@@ -34,7 +35,7 @@ from wenlan_data.errors import (
     os_errors,
     print_line,
 )
-from wenlan_data.files import partial_path, sync, write_synced
+from wenlan_data.files import partial_path, sha256_of, sync, write_synced
 from wenlan_data.model.towers import Towers
 from wenlan_data.settings import describe
 
@@ -107,10 +108,10 @@ class CheckpointState(_StrictModel):
                         "tokenizer.json"], FileMark] = {}  # fmt: skip
 
 
-class Checkpoint(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
     """A checkpoint that was read."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, frozen=True)
     path: Path
     state: CheckpointState
     tensors: dict[str, dict[str, Tensor]]
@@ -139,8 +140,8 @@ def save_checkpoint(
             shutil.rmtree(partial, ignore_errors=True)
             if error.errno == errno.EIO:
                 raise DiskError(
-                    f"{partial}: {error.strerror}: the disk fails: copy the run to another one and "
-                    "use --resume auto"
+                    f"{partial}: {error.strerror}: the disk fails: "
+                    "copy the run to another one and use --resume auto"
                 ) from error
             raise
     return target
@@ -193,8 +194,8 @@ def load_towers(towers: Towers, checkpoint: Checkpoint) -> None:
     different = wrong + sorted(set(given) - set(expected))
     if different:
         raise RecipeError(
-            f"{checkpoint.path}: made with another config (see {different[0]}): use the config "
-            "that made it"
+            f"{checkpoint.path}: made with another config (see {different[0]}): "
+            "use the config that made it"
         )
     towers.load_state_dict(given, strict=False)
 
@@ -319,8 +320,7 @@ def _check_file(path: Path, mark: FileMark) -> None:
             raise DamageError(
                 f"{path}: {size} bytes instead of {mark.bytes}: take an older checkpoint"
             )
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = sha256_of(path)
     except OSError as error:
         raise DamageError(f"{path}: {error.strerror}: take an older checkpoint") from error
     if digest != mark.sha256:

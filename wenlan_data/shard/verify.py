@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from wenlan_data.errors import DamageError, os_errors
+from wenlan_data.files import sha256_of
 from wenlan_data.layout import DROPS, MANIFEST, METADATA, SHARDS
 from wenlan_data.shard.index import load_offsets
 from wenlan_data.shard.manifest import FileEntry, Manifest, ShardEntry, load_manifest
@@ -127,10 +128,8 @@ def _file_problems(path: Path, entry: FileEntry) -> Iterator[Problem]:
     if bytes_found != entry.bytes:
         problem = f"{entry.bytes} bytes expected, {bytes_found} found"
         yield Problem(entry.name, "", min(bytes_found, entry.bytes), problem)
-    elif _sha256(path) != entry.sha256:
+        return
+    with os_errors(path):
+        digest = sha256_of(path)
+    if digest != entry.sha256:
         yield Problem(entry.name, "", 0, "the SHA-256 is not the one in the manifest")
-
-
-def _sha256(path: Path) -> str:
-    with os_errors(path), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
