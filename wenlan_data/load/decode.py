@@ -9,7 +9,7 @@ import simplejpeg
 from PIL import Image
 
 from wenlan_data.errors import UsageError
-from wenlan_data.image.decode import Pixels, decode_jpeg, decode_other, opencv
+from wenlan_data.image.decode import Pixels, decode_jpeg, decode_other, opencv, smallest_sides
 from wenlan_data.image.jpeg import read_header
 from wenlan_data.image.limits import too_large
 from wenlan_data.image.sniff import sniff
@@ -65,16 +65,13 @@ def read_size(data: memoryview, _: Pixels) -> Size | Drop:
 
 
 def decode_turbo(data: memoryview, out_SSC: Pixels) -> Size | Drop:
-    """Decodes JPEG with libjpeg-turbo, scaled down inside the DCT; other formats with Pillow.
-
-    The scale is 1, 1/2, 1/4 or 1/8, the smallest at which both sides are still at least S.
-    """
+    """Decodes JPEG with libjpeg-turbo, scaled down inside the DCT while both sides are at least S;
+    other formats with Pillow."""
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
         if colours == "CMYK" or too_large(width, height):
             return _decode_fallback(data, out_SSC)
-        factor = _factor(width, height, out_SSC.shape[0])
-        smallest = {"min_height": -(-height // factor), "min_width": -(-width // factor)}
+        smallest = smallest_sides(width, height, out_SSC.shape[0])
         # The resize that follows averages chroma anyway: without interpolation the result differs
         # by 0.2 of 255 in the mean.
         shrinks = min(smallest.values()) >= FAST_CHROMA_SHRINK * out_SSC.shape[0]
@@ -124,11 +121,6 @@ def resize_to_square(pixels: Pixels, out_SSC: Pixels) -> None:
         height, width = (-(-one // 2) if one > longest else one for one in pixels.shape[:2])
         pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR)
     cv2.resize(pixels, (side, side), dst=out_SSC, interpolation=cv2.INTER_LINEAR)
-
-
-def _factor(width: int, height: int, side: int) -> int:
-    # Powers of two only: libjpeg-turbo has no SIMD code for the scales between.
-    return next((step for step in (8, 4, 2) if min(width, height) // step >= side), 1)
 
 
 def _decode_fallback(data: memoryview, out_SSC: Pixels) -> Size | Drop:
