@@ -107,12 +107,8 @@ def _webp_blocks(data: bytes) -> Iterator[tuple[str, bytes]]:
         name, size = struct.unpack_from("<4sI", data, position)
         kind = {b"EXIF": "exif", b"XMP ": "xmp"}.get(name)
         if kind:
-            yield (
-                kind,
-                data[position + 8 : position + 8 + min(size, MAX_METADATA_BYTES)].removeprefix(
-                    _EXIF
-                ),
-            )
+            content = data[position + 8 : position + 8 + min(size, MAX_METADATA_BYTES)]
+            yield kind, content.removeprefix(_EXIF)
         position += 8 + size + (size & 1)
 
 

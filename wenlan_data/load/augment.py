@@ -167,13 +167,9 @@ def _to_hsv(image_BCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     # Grey pixels have no hue; dividing by 1 gives them 0 instead of NaN.
     safe = torch.where(chroma > 0, chroma, 1.0)
     of_red, of_green = (green - blue) / safe % 6, (blue - red) / safe + 2
-    hue = (
-        torch.where(
-            value == red, of_red, torch.where(value == green, of_green, (red - green) / safe + 4)
-        )
-        / 6
-    )
-    return hue, chroma / torch.where(value > 0, value, 1.0), value
+    of_blue = (red - green) / safe + 4
+    sector = torch.where(value == red, of_red, torch.where(value == green, of_green, of_blue))
+    return sector / 6, chroma / torch.where(value > 0, value, 1.0), value
 
 
 def _blend(image: Tensor, other: Tensor, share_B: Tensor) -> Tensor:

@@ -228,10 +228,12 @@ class BatchDataset(Dataset[LoadedBatch]):
             values |= self._images(used, image_BSSC)
             values["repeated"] = repeated
             values |= self._boxes(used)
-        sizes = [len(sample.encoded) for sample in used] if on_device else []
-        ring_slot = (self.ring.number, slot) if self.ring else None
         return LoadedBatch(
-            values, stats, None, [sample.shard for sample in encoded], sizes, ring_slot
+            values,
+            stats,
+            shard_of_row=[sample.shard for sample in encoded],
+            encoded_sizes=[len(sample.encoded) for sample in used] if on_device else [],
+            slot=(self.ring.number, slot) if self.ring else None,
         )
 
     def _images(self, used: Sequence[DecodedSample], image_BSSC: Tensor) -> dict[str, object]:
@@ -253,11 +255,11 @@ class BatchDataset(Dataset[LoadedBatch]):
         # Timed without `timed`: a context manager is too slow to be entered for every sample.
         start = time.perf_counter()
         size = self._decode(encoded, out_SSC)
-        decoded = stats.add("decode", start)
+        decoded_at = stats.add("decode", start)
         if isinstance(size, Drop):
             return size
         described = self._described(sample, encoded, size, draw, stats)
-        stats.add("text", decoded)
+        stats.add("text", decoded_at)
         return described
 
     def _described(

@@ -4,7 +4,7 @@ import multiprocessing
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import cycle, islice
+from itertools import cycle
 
 import numpy as np
 import torch
@@ -164,7 +164,7 @@ def _device_rate(loader: Loader, seconds: float) -> float:
         iterate_batches(loader.dataset, numbers, in_process, pin_memory=device.type == "cuda")
     )
     batches, start = 0, time.perf_counter()
-    for number in islice(cycle(numbers), 10**9):
+    for number in cycle(numbers):
         values = {
             name: value.to(device, non_blocking=True) if torch.is_tensor(value) else value
             for name, value in cached[number].values.items()

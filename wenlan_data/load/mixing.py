@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from wenlan_data.errors import UsageError
@@ -56,27 +57,26 @@ def open_mixture(
         find_shards(_as_list(corpus.paths), skip_corrupt=skip_corrupt, note=note)
         for corpus in corpora
     ]
-    counts = [sum(shard.samples for shard in shards) for shards in found]
+    counts = [sum(shard.samples for shard in of_corpus) for of_corpus in found]
     for corpus, count in zip(corpora, counts, strict=True):
         if not count:
             raise UsageError(f"{corpus.name}: there is no sample in it: give a corpus with samples")
     # A single corpus takes its exact count: its weight cannot matter, so it is not even checked.
-    quotas = (
+    samples = (
         split_by_weight([corpus.weight for corpus in corpora], sum(counts))
         if len(corpora) > 1
         else counts
     )
-    first, sizes = 0, []
-    for shards_of_corpus, quota in zip(found, quotas, strict=True):
-        numbers = tuple(range(first, first + len(shards_of_corpus)))
-        sizes.append(
-            CorpusQuota(numbers, tuple(shard.samples for shard in shards_of_corpus), quota)
-        )
-        first += len(shards_of_corpus)
+    quotas: list[CorpusQuota] = []
+    first = 0
+    for of_corpus, quota in zip(found, samples, strict=True):
+        numbers = tuple(range(first, first + len(of_corpus)))
+        quotas.append(CorpusQuota(numbers, tuple(shard.samples for shard in of_corpus), quota))
+        first += len(of_corpus)
     return Mixture(
-        tuple(shard for shards_of_corpus in found for shard in shards_of_corpus),
-        tuple(sizes),
-        tuple(corpus.name for corpus in corpora),
+        shards=tuple(chain.from_iterable(found)),
+        quotas=tuple(quotas),
+        names=tuple(corpus.name for corpus in corpora),
     )
 
 

@@ -3,7 +3,7 @@
 import tarfile
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import google_crc32c
@@ -126,17 +126,18 @@ class SampleReader:
             for extension in table.offset
             if table.offset[extension][row] >= 0
         ]
-        samples = [EncodedSample(table.keys[row], shard, {}) for row in rows]
         data = self.reader.read(path, [(offset, size) for _, _, offset, size in wanted])
+        members: list[dict[str, memoryview]] = [{} for _ in rows]
         for (number, extension, _, _), view in zip(wanted, data, strict=True):
-            samples[number].members[extension] = view
-        for number, row in enumerate(rows):
-            if checked[number]:
-                problem = self._problem(samples[number], table, row, path)
-                samples[number] = EncodedSample(
-                    samples[number].key, shard, samples[number].members, problem
-                )
-        return samples
+            members[number][extension] = view
+        samples = [
+            EncodedSample(table.keys[row], shard, views)
+            for row, views in zip(rows, members, strict=True)
+        ]
+        return [
+            replace(sample, problem=self._problem(sample, table, row, path)) if check else sample
+            for sample, row, check in zip(samples, rows, checked, strict=True)
+        ]
 
     def _problem(
         self, sample: EncodedSample, table: ShardOffsets, row: int, path: str

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
 import numpy as np
 
@@ -116,23 +116,22 @@ class _FastTokenizer:
         return [one.ids for one in found], sum(bool(one.overflowing) for one in found)
 
 
+class _TransformersTokenizer(Protocol):
+    def __call__(
+        self, texts: list[str], *, truncation: bool, max_length: int
+    ) -> dict[str, list[list[int]]]: ...
+
+
 class _SlowTokenizer:
     """A tokenizer of the `transformers` library that has no fast implementation."""
 
-    def __init__(self, library: object, max_tokens: int) -> None:
-        self._library = cast("_Encodes", library)
-        self._max_tokens = max_tokens
+    def __init__(self, library: _TransformersTokenizer, max_tokens: int) -> None:
+        self._library, self._max_tokens = library, max_tokens
 
     def encode(self, texts: Sequence[str]) -> tuple[list[list[int]], int]:
         # The library does not report truncation; a text of exactly the maximum counts as truncated.
         ids = self._library(list(texts), truncation=True, max_length=self._max_tokens)["input_ids"]
         return ids, sum(len(one) == self._max_tokens for one in ids)
-
-
-class _Encodes(Protocol):
-    def __call__(
-        self, texts: list[str], *, truncation: bool, max_length: int
-    ) -> dict[str, list[list[int]]]: ...
 
 
 def _from_transformers(folder: Path, max_tokens: int) -> Tokenizer:

@@ -25,6 +25,7 @@ def find_sample(paths: Sequence[Path], key: str) -> tuple[Path, SampleMembers]:
 
 
 def _look_up(offsets: Path, key: str) -> SampleMembers | None:
+    # Imported here: a tar without a table is searched without pyarrow.
     from wenlan_data.shard.index import find_locations
 
     locations = find_locations(offsets, key)

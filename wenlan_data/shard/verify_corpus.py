@@ -64,7 +64,7 @@ def tar_problems(
         yield from _size_problem(tar_pass, shard, locations)
         yield from tar_pass.members(locations)
         yield from tar_pass.end(archive_bytes(_members_end(locations)))
-        if not tar_pass.found and tar_pass.sha256.hexdigest() != shard.sha256:
+        if not tar_pass.has_problems and tar_pass.sha256.hexdigest() != shard.sha256:
             yield Problem(
                 shard.name,
                 "",
@@ -82,7 +82,7 @@ class _TarPass:
         self.sha256 = hashlib.sha256()
         self.position = 0
         self.bytes = os.fstat(file.fileno()).st_size
-        self.found = False
+        self.has_problems = False
 
     def members(self, locations: Sequence[MemberLocation]) -> Iterator[Problem]:
         """Yields problems in headers, data and padding, up to the end of the file."""
@@ -118,7 +118,7 @@ class _TarPass:
 
     def problem_at(self, member: str, offset: int, problem: str) -> Problem:
         """Returns a problem of this tar, and records that there is one."""
-        self.found = True
+        self.has_problems = True
         return Problem(self._shard, member, offset, problem)
 
     def _equal(self, expected: bytes, member: str, problem: str) -> Iterator[Problem]:
@@ -170,13 +170,14 @@ def _data_problem(location: MemberLocation, digest: _MemberDigest, jpg_sha256: s
 def _layout_problem(locations: Sequence[MemberLocation]) -> str:
     position, last = 0, ""
     for number, location in enumerate(locations):
-        extension = shard_format.EXTENSIONS[number % 3]
+        place = number % len(shard_format.EXTENSIONS)
+        extension = shard_format.EXTENSIONS[place]
         if not _KEY.fullmatch(location.key) or location.member != f"{location.key}.{extension}":
             return (
                 f"{location.member!r} of key {location.key!r}: "
                 f"the .{extension} member of a sample is expected"
             )
-        if (location.key <= last) if number % 3 == 0 else (location.key != last):
+        if (location.key <= last) if place == 0 else (location.key != last):
             return f"{location.member}: samples of three members with ascending keys are expected"
         last = location.key
         if location.size < 0 or location.offset != position + shard_format.HEADER_BYTES:

@@ -58,8 +58,10 @@ def write_report(
     trained_on: bool,
     workers: int,
 ) -> Path:
-    """Writes the page by one rename; returns its path. `trained_on`: `shards` are training
-    shards."""
+    """Writes the page by one rename; returns its path.
+
+    `trained_on` states whether `shards` are those of the training.
+    """
     steps = [entry for entry in read_log(run) if entry["kind"] == "step"]
     embeddings = concatenate(list(embed_corpus(model, shards, workers=workers, limit=MAX_PAIRS)))
     losses = _series(steps, "loss") or [float("nan")]
@@ -115,7 +117,7 @@ def _examples(embeddings: Embeddings, shards: Sequence[Path]) -> dict[str, objec
     pairs = [(row, column[text]) for row, text in enumerate(captions)]
     metrics = retrieval(embeddings.image_BE, text_ME, pairs)
     similarity = embeddings.image_BE @ text_ME.T
-    rows = _spread(len(embeddings.keys))
+    rows = _evenly_spaced(len(embeddings.keys))
     images = _ExampleImages(shards, embeddings.keys)
     return {
         "count": len(embeddings.keys),
@@ -159,7 +161,7 @@ def _table_row(name: str, metrics: DirectionMetrics) -> dict[str, str]:
     }
 
 
-def _spread(count: int) -> list[int]:
+def _evenly_spaced(count: int) -> list[int]:
     """At most `EXAMPLES` rows, evenly spaced over `count`."""
     examples = min(EXAMPLES, count)
     return [index * count // examples for index in range(examples)]

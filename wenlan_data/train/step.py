@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -70,10 +70,10 @@ def training_step(
     training.update_momentum(config.momentum)
     training.optimizer.zero_grad(set_to_none=True)
     figures = torch.zeros(len(FIGURES), device=distributed.device, dtype=torch.float64)
-    for number, (micro_batch, is_last) in enumerate(_with_last(micro_batches)):
+    for number, micro_batch in enumerate(micro_batches):
         # Dropout is a function of seed, step, micro-step and rank, so a resumed run repeats it.
         seed_all(config.seed, training.step, number, distributed.rank)
-        with _no_sync_until(is_last, module):
+        with _gradient_sync(module, wanted=number == len(micro_batches) - 1):
             output = micro_step(training, module, micro_batch, config, distributed)
             (output.loss / len(micro_batches)).backward()  # type: ignore[no-untyped-call] # torch's own
         figures += output.figures / len(micro_batches)
@@ -113,9 +113,8 @@ def seed_all(*numbers: int) -> None:
 def _momentum_keys(training: TrainingState, inputs: Inputs) -> tuple[Tensor, Tensor] | None:
     if training.momentum_towers is None:
         return None
-    return training.momentum_towers.embed_images(inputs), training.momentum_towers.embed_texts(
-        inputs
-    )
+    keys = training.momentum_towers
+    return keys.embed_images(inputs), keys.embed_texts(inputs)
 
 
 def _brivl(
@@ -230,14 +229,9 @@ def _update(training: TrainingState, figures: Tensor, config: TrainConfig) -> St
     return StepResult({**named, "temperature": temperature}, finite)
 
 
-def _with_last(micro_batches: Sequence[Batch]) -> Iterator[tuple[Batch, bool]]:
-    for number, micro_batch in enumerate(micro_batches):
-        yield micro_batch, number == len(micro_batches) - 1
-
-
-def _no_sync_until(is_last: bool, module: nn.Module) -> AbstractContextManager[None]:
-    """DDP's `no_sync` for all micro-batches but the last: gradients add up locally and are reduced
-    once."""
-    if isinstance(module, DistributedDataParallel) and not is_last:
+def _gradient_sync(module: nn.Module, *, wanted: bool) -> AbstractContextManager[None]:
+    """DDP's `no_sync` unless `wanted`, as it is for the last micro-batch only: the gradients add up
+    locally and are reduced once."""
+    if isinstance(module, DistributedDataParallel) and not wanted:
         return module.no_sync()
     return nullcontext()
