@@ -85,8 +85,8 @@ class SelfAttention(nn.Module):
         super().__init__()
         if width % heads:
             raise RecipeError(
-                f"attention.heads: a width of {width} cannot be divided into {heads} heads: choose "
-                "a divisor"
+                f"attention.heads: a width of {width} cannot be divided into {heads} heads: "
+                "choose a divisor"
             )
         self.heads = heads
         self.dropout = dropout

@@ -44,8 +44,7 @@ def image_backbone(config: ImageConfig) -> tuple[nn.Module, int]:
             ) from error
         raise UsageError(
             f"image.backbone {config.backbone!r}: cannot load its pretrained weights "
-            f"({in_short(error)}): "
-            "offline, give image.weights the path of a .safetensors file"
+            f"({in_short(error)}): offline, give image.weights the path of a .safetensors file"
         ) from error
     if config.weights not in ("none", "pretrained"):
         fill(model, read_weights(Path(config.weights)), config.weights)
@@ -135,8 +134,7 @@ def check_weights(
     if wrong:
         raise UsageError(
             f"{where}: {len(wrong)} parameters are missing or have another shape, such as "
-            f"{wrong[0]}: "
-            "give weights of this shape, or the config that they were made with"
+            f"{wrong[0]}: give weights of this shape, or the config that they were made with"
         )
 
 
@@ -168,8 +166,7 @@ def _pretrained(name: str, dropout: float) -> nn.Module:
     except (OSError, ValueError) as error:
         raise UsageError(
             f"text.backbone {name!r}: cannot load it ({in_short(error)}): offline, give a folder "
-            "with config.json, "
-            "model.safetensors and a tokenizer"
+            "with config.json, model.safetensors and a tokenizer"
         ) from error
     return _without_pooler(model, dropout)
 

@@ -228,18 +228,18 @@ class TrainConfig(_Section):
             )
         if self.standardise and self.compat == "released":
             raise ValueError(
-                "standardise: the released towers do not have it: leave it out with compat: "
-                "released"
+                "standardise: the released towers do not have it: "
+                "leave it out with compat: released"
             )
         if not self.image.projection and self.compat == "released":
             raise ValueError(
-                "image.projection: the released towers have one: leave it true with compat: "
-                "released"
+                "image.projection: the released towers have one: "
+                "leave it true with compat: released"
             )
         if self.head_width not in (0, self.embedding) and self.compat == "released":
             raise ValueError(
-                "head_width: the released heads are as wide as embedding: leave it 0 with compat: "
-                "released"
+                "head_width: the released heads are as wide as embedding: "
+                "leave it 0 with compat: released"
             )
         if self.batch_size % self.accumulation:
             raise ValueError("accumulation: must divide batch_size")

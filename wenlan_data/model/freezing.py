@@ -49,8 +49,8 @@ def freeze_text(backbone: nn.Module, config: TextConfig) -> None:
     last = 0 if config.train == "none" else config.train
     if last > layers:
         raise UsageError(
-            f"text.train: {config.backbone!r} has {layers} layers, not {last}: choose {layers} or "
-            "fewer"
+            f"text.train: {config.backbone!r} has {layers} layers, not {last}: "
+            f"choose {layers} or fewer"
         )
     for name, parameter in backbone.named_parameters():
         number = numbers[name]

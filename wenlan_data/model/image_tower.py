@@ -59,8 +59,8 @@ class ImageTower(nn.Module):
             return pool_grid(map_BCHW, self._weights(map_BCHW))
         if boxes_BR4 is None:
             raise ValueError(
-                "this tower needs boxes, and none were given: set regions.mode to grid, or give "
-                "boxes"
+                "this tower needs boxes, and none were given: "
+                "set regions.mode to grid, or give boxes"
             )
         return pool_boxes(map_BCHW, boxes_BR4, self.size_px, self.samples, self.sampling)
 

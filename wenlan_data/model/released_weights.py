@@ -35,9 +35,7 @@ def is_released(names: Mapping[str, Tensor]) -> bool:
 def from_released(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Renames to `image.`, `text.`, `image_key.`, `text_key.`, `image_queue` and `text_queue`.
 
-    Queues are transposed to (K, D).
-
-    Raises `UsageError` for a name that the released model does not have.
+    Queues are transposed to (K, D). Raises `UsageError` for a name that the released model does not have.
     """
     renamed: dict[str, Tensor] = {}
     for original, value in state.items():
@@ -77,8 +75,7 @@ def load_released(towers: nn.Module, state: Mapping[str, Tensor]) -> None:
     if missing or unknown or wrong:
         raise UsageError(
             f"the weights do not fit: missing {missing[:3]}, unknown {unknown[:3]}, other shape "
-            f"{wrong[:3]}: "
-            "use the config whose backbones and embedding they were made with"
+            f"{wrong[:3]}: use the config whose backbones and embedding they were made with"
         )
     towers.load_state_dict(given, strict=False)
 

@@ -111,8 +111,7 @@ def _check_feature_map(backbone: nn.Module, width: int, image: ImageConfig) -> N
     except RuntimeError as error:
         raise RecipeError(
             f"image.size_px {image.size_px}: too small for {image.backbone}, which makes no "
-            "feature map "
-            f"of it: choose {SMALL_PX} or more"
+            f"feature map of it: choose {SMALL_PX} or more"
         ) from error
 
 
@@ -143,7 +142,8 @@ def _recompute_activations(towers: Towers) -> None:
         enable = next((method for method in methods if callable(method)), None)
         if enable is not None:
             enable()
-    # Else transformers warns at every start that its cache and checkpointing exclude each other.
+    # Otherwise transformers warns at every start that its cache and checkpointing exclude each
+    # other.
     towers.text.backbone.config.use_cache = False  # type: ignore[union-attr]
     for module in towers.modules():
         if isinstance(module, AttentionPooling):

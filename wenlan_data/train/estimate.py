@@ -123,8 +123,7 @@ def _encoder_config(config: TrainConfig) -> dict[str, object]:
     except (OSError, ValueError) as error:
         raise UsageError(
             f"text.backbone {config.text.backbone!r}: cannot read its configuration "
-            f"({in_short(error)}): "
-            "offline, give a folder with config.json"
+            f"({in_short(error)}): offline, give a folder with config.json"
         ) from error
     encoder: dict[str, object] = json.loads(found.to_json_string(use_diff=False))
     return encoder
@@ -143,7 +142,10 @@ def _parameters(towers: Towers) -> dict[str, tuple[int, int]]:
 
 
 def _block(name: str) -> str:
-    """The block of a parameter, such as `image.backbone.blocks.3`."""
+    """The block of a parameter: its name up to the first number, as in `image.backbone.blocks.3`.
+
+    Without a number up to three words of the name, but never its last one (`weight`).
+    """
     words = name.split(".")
     number = next((index for index, word in enumerate(words) if word.isdigit()), 2)
     return ".".join(words[: number + 1][:6]) if number < len(words) - 1 else ".".join(words[:2])

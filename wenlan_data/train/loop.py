@@ -134,16 +134,15 @@ def _check_finite(run: TrainingRun) -> None:
     training = run.training
     if training.skipped_in_a_row:
         run.log.message(
-            f"step {training.step}: loss or gradients are not finite: skipped ({training.skipped} "
-            "in all)"
+            f"step {training.step}: loss or gradients are not finite: "
+            f"skipped ({training.skipped} in all)"
         )
     if training.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
         saved = list_checkpoints(run.folder)
         last = f"the last good checkpoint is {saved[-1]}" if saved else "no checkpoint was saved"
         raise FailureBudgetError(
             f"{MAX_SKIPPED_IN_A_ROW} steps in a row were not finite, up to {training.step}: "
-            f"{last}: "
-            "lower optimizer.lr, or check the samples of these steps"
+            f"{last}: lower optimizer.lr, or check the samples of these steps"
         )
 
 

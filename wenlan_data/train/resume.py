@@ -38,8 +38,8 @@ def load_newest_intact(run: Path, message: Callable[[str], None]) -> Checkpoint 
             message(f"{error}: trying the one before")
     if paths:
         raise DamageError(
-            f"{run / FOLDER}: no checkpoint is intact: restore one from a copy, or choose another "
-            "--out"
+            f"{run / FOLDER}: no checkpoint is intact: "
+            "restore one from a copy, or choose another --out"
         )
     return None
 
@@ -47,7 +47,7 @@ def load_newest_intact(run: Path, message: Callable[[str], None]) -> Checkpoint 
 def quarantine_newer(run: Path, resumed: Checkpoint, message: Callable[[str], None]) -> None:
     """Renames the checkpoints that are newer than the resumed one: they are corrupt.
 
-    Else one of them could be taken for the best checkpoint later.
+    Otherwise one of them could be taken for the best checkpoint later.
     """
     for path in list_checkpoints(run):
         if checkpoint_step(path) > resumed.state.step:
@@ -83,8 +83,7 @@ def check_init(given: Path | None, config: TrainConfig) -> None:
     if given is not None and given.is_file() and config.text.backbone == "small":
         raise UsageError(
             f"--init {given}: a file holds no tokenizer, and text.backbone small would make "
-            "another one: "
-            "give the folder of the run or of the checkpoint"
+            "another one: give the folder of the run or of the checkpoint"
         )
 
 

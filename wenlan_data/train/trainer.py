@@ -189,8 +189,8 @@ def _checkpoint_to_resume(
         given = None if options.resume == "no" else Path(options.resume)
         if list_checkpoints(options.out) and not (given and _is_inside(given, options.out)):
             raise UsageError(
-                f"{options.out} holds a run already: continue it with --resume auto, or choose "
-                "another --out"
+                f"{options.out} holds a run already: "
+                "continue it with --resume auto, or choose another --out"
             )
         checkpoint = load_checkpoint(checkpoint_path(given, message)) if given else None
     if checkpoint is not None:
