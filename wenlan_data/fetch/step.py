@@ -31,8 +31,8 @@ from wenlan_data.web.response import Response
 from wenlan_data.web.warc import PayloadWriter
 
 MAX_WAITING_BYTES = 32 << 20
-"""Images that are fetched but not yet checked; above it, `PoliteClient` makes no further
-request."""
+"""Images that are fetched but not yet checked; above it they wait in the buffer of
+`PoliteClient`, which makes no further request once that is full too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ class FetchPart:
         return self.run(out, client)
 
     def run(self, out: Path, client: PoliteClient) -> Receipt[FetchDetails]:
-        """The same with a given client."""
+        """Fetches and records with `client`, which a test may give other servers and clocks."""
         start_worker()
         rows = read_fetch_list(self.fetch_list)
         results: list[FetchResult | None] = [None] * len(rows)

@@ -22,8 +22,9 @@ from wenlan_data.web.robots import RobotsRules, fetch_robots, may_retry_robots
 from wenlan_data.web.urls import host_of, url_problem
 
 MAX_HOSTS_WITH_ROBOTS = 40
-"""With more hosts, `host_states()` leaves out the rules of robots.txt: 40 hosts of up to 8 KiB keep
-a receipt below 330 kB, and only fetch lists of few hosts have a successor that needs them."""
+"""With more hosts, `host_states()` leaves out the rules of robots.txt, so that a receipt stays below
+1 MB (40 hosts of at most 8,192 characters, of up to 3 bytes each). A later fetch list of the same
+hosts then requests robots.txt again."""
 MAX_BUFFERED_BYTES = 1 << 20
 """Bodies that wait for the caller; above it, the hosts' tasks wait too and make no further
 request."""
@@ -71,8 +72,9 @@ class PoliteClient:
     async def fetch(self, urls: Sequence[str]) -> AsyncGenerator[Arrival]:
         """Yields `(index, response or drop)` of every URL, in the order of arrival.
 
-        A caller that is slow slows the requests down: at most 1 MiB of bodies and one body per
-        connection are held for it. Close the generator (`contextlib.aclosing`) to stop early.
+        A caller that is slow slows the requests down: bodies of 1 MiB, the one that exceeds it, and
+        one more per connection are held for it. Close the generator (`contextlib.aclosing`) to stop
+        early.
         """
         buffer = _ArrivalBuffer()
         # In a task of their own, since a task group must not be suspended by a `yield`: when one of
@@ -97,8 +99,8 @@ class PoliteClient:
         }
 
     def robots(self) -> dict[str, RobotsRules]:
-        """The robots.txt of every host that has a readable one, in the order in which hosts were
-        contacted."""
+        """The rules of every host whose robots.txt was answered, without any rule where it has none;
+        in the order in which hosts were contacted."""
         return {
             host: state.robots
             for host, state in self._states.items()
@@ -278,9 +280,9 @@ class _ArrivalBuffer:
         self._closed = False
 
     async def put(self, index: int, result: Response | Drop) -> None:
-        """Adds a result; waits first while too many bytes are unread."""
+        """Adds a result; one with a body waits first while too many bytes are unread."""
         # In a loop: a task that was woken at the same time may have taken the room.
-        while not self._has_room.is_set():
+        while not (isinstance(result, Drop) or self._has_room.is_set()):
             await self._has_room.wait()
         self._arrivals.append((index, result))
         self._bytes += _body_bytes(result)
