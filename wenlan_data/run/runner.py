@@ -8,12 +8,19 @@ from pathlib import Path
 from typing import TypeVar
 
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from wenlan_data.crawl.receipts import CrawlDetails
 from wenlan_data.dedupe.near_step import NearDetails
 from wenlan_data.dedupe.read_benchmarks import BenchmarkDetails
 from wenlan_data.dedupe.step import DedupeDetails
-from wenlan_data.errors import FailureBudgetError, UsageError, os_errors
+from wenlan_data.errors import (
+    DamageError,
+    FailureBudgetError,
+    UsageError,
+    in_short,
+    os_errors,
+)
 from wenlan_data.extract.step import ExtractDetails
 from wenlan_data.fetch.receipts import FetchDetails, FetchListDetails
 from wenlan_data.layout import IMAGE_INDEX, MANIFEST
@@ -309,7 +316,14 @@ class _Build:
         # The plan's politeness, not that of the present sources: a retry or a resumed build may
         # come without sources, and treats hosts as the build that it continues.
         contact = self.prepared.contact or str(plan.politeness.get("contact", ""))
-        return Sources.model_validate({**plan.politeness, "contact": contact})
+        try:
+            return Sources.model_validate({**plan.politeness, "contact": contact})
+        except ValidationError as error:
+            path = self.ledger.tree.plan(self.number)
+            raise DamageError(
+                f"{path}: its politeness is not valid ({in_short(error)}): "
+                f"remove {path.parent}, and the generation is planned again"
+            ) from error
 
     def _image_indexes(self) -> tuple[str, ...]:
         """Returns the indexes of the WARC files that have not changed since they were read."""
