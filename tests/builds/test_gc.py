@@ -35,6 +35,28 @@ def test_after_gc_a_corpus_can_still_grow_and_be_rebuilt(tmp_path: Path) -> None
     assert len(captions(out)) == 12
 
 
+def test_gc_removes_files_that_a_kill_left_half_written(tmp_path: Path) -> None:
+    photos, out = _photos(tmp_path / "photos", range(2)), tmp_path / "corpus"
+    work = tmp_path / "work"
+    build("--sources", f"folder:{photos}", "--out", out, "--work", work, "--executor", "local")
+    partials = [
+        out / ".manifest.json.partial",
+        out / "shards" / ".wenlan-000001.tar.partial",
+        work / ".limit.json.partial",
+        work / "generations" / "000000" / ".plan.json.partial",
+    ]
+    for path in partials:
+        path.write_bytes(b"{")
+    # Hidden and half-written, but not ours: another program writes below a folder of its own.
+    foreign = out / "notes" / "drafts" / ".letter.partial"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_bytes(b"x")
+    done = command("gc", out, "--work", work)
+    assert done.returncode == 0, done.stderr
+    assert [path for path in partials if path.exists()] == []
+    assert foreign.exists()
+
+
 def test_without_the_recorded_images_from_names_the_missing_files(tmp_path: Path) -> None:
     photos, out = _photos(tmp_path / "photos", range(3)), tmp_path / "corpus"
     build("--sources", f"folder:{photos}", "--out", out, "--executor", "local")

@@ -24,7 +24,7 @@ from wenlan_data.shard.manifest import load_manifest
 
 @dataclass(frozen=True, slots=True)
 class RemovedFiles:
-    """Files that were, or would be, removed."""
+    """Files that were, or would be, removed; abandoned attempts are removed too and not counted."""
 
     files: int
     bytes: int
@@ -48,7 +48,7 @@ def collect(corpus: Path, work: Path, *, warcs: bool, dry_run: bool) -> RemovedF
             path for number in range(published) for path in _removable(ledger, number, warcs=warcs)
         ]
         removable += _merged_segments(ledger, published)
-        removable += _partial_files(corpus)
+        removable += _partial_files(corpus, work)
         size = sum(path.stat().st_size for path in removable if path.stat().st_nlink == 1)
         if not dry_run:
             for path in removable:
@@ -65,11 +65,20 @@ def remove_stored_jpegs(ledger: Ledger, published: Iterable[int]) -> None:
             path.unlink()
 
 
-def _partial_files(corpus: Path) -> list[Path]:
+def _partial_files(corpus: Path, work: Path) -> list[Path]:
     """Returns what killed builds left half-written; older ones named such files `.tmp`."""
-    patterns = (f"*/.*{PARTIAL}", "*/.*.tmp")
-    found = (path for pattern in patterns for path in corpus.glob(pattern))
-    return [path for path in found if path.is_file()]
+    # Manifest and descriptions lie in the corpus, shards and tables one level below, plans in the
+    # generations of the work folder.
+    patterns = (
+        (corpus, f".*{PARTIAL}"),
+        (corpus, f"*/.*{PARTIAL}"),
+        (corpus, "*/.*.tmp"),
+        (work, f".*{PARTIAL}"),
+        (work, f"generations/*/.*{PARTIAL}"),
+    )
+    # A work folder inside the corpus is matched twice.
+    found = {path for folder, pattern in patterns for path in folder.glob(pattern)}
+    return sorted(path for path in found if path.is_file())
 
 
 def _merged_segments(ledger: Ledger, published: int) -> Iterator[Path]:
