@@ -41,6 +41,13 @@ def read_table(path: Path | str, columns: Sequence[str], remedy: str = BUILD_AGA
         return pq.read_table(path, columns=list(columns))
 
 
+def table_of_rows(rows: Sequence[Sequence[object]], schema: pa.Schema) -> pa.Table:
+    """Returns a table of these rows, their values in the order of the schema's fields."""
+    columns = zip(*rows, strict=True) if rows else [()] * len(schema)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.table(arrays, schema=schema)
+
+
 def whole(table: pa.Table, name: str) -> Column:
     """Returns the column as one array, without a copy where it is one already."""
     column = table[name]

@@ -87,7 +87,7 @@ def reachable(folder: Path, start: str) -> set[str]:
             if (
                 not (url.startswith("http://h/") and is_file)
                 or path in seen
-                or scope.refuses(url, "h:80")
+                or scope.reason_to_skip(url, "h:80")
             ):
                 continue
             if rules.can_fetch(url, "wenlan-data"):

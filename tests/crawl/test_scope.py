@@ -39,7 +39,7 @@ SCOPE = Scope(
 )
 def test_a_link_is_followed_within_the_limits_only(url: str, reason: str) -> None:
     expected = "scheme" if url.startswith("ftp") else reason
-    assert SCOPE.refuses(url, host_of(url)) == expected
+    assert SCOPE.reason_to_skip(url, host_of(url)) == expected
 
 
 def test_a_site_is_the_same_over_both_schemes_and_with_www() -> None:
@@ -65,5 +65,6 @@ def test_the_registrable_domain_is_that_of_the_list_of_public_suffixes() -> None
     ],
 )
 def test_limits_of_the_address_are_those_that_are_set(limits: dict[str, int], url: str) -> None:
-    assert Scope(hosts=("a.cn:80",), limits=Limits(**limits)).refuses(url, "a.cn:80") == "trap"  # type: ignore[arg-type]
-    assert Scope(hosts=("a.cn:80",)).refuses(url, "a.cn:80") == ""
+    scope = Scope(hosts=("a.cn:80",))
+    assert scope.reason_to_skip(url, "a.cn:80", Limits(**limits)) == "trap"  # type: ignore[arg-type]
+    assert scope.reason_to_skip(url, "a.cn:80") == ""

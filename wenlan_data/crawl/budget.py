@@ -77,13 +77,13 @@ class Budget:
         self.refused["max_pages_a_host_or_round"] += rows.num_rows - len(at)
         urls = to_strings(rows["url"].take(pa.array(at)))
         for row, url in zip(at.tolist(), urls, strict=True):
-            reason = self._refuses(names[codes[row]], url)
+            reason = self._reason_to_wait(names[codes[row]], url)
             chosen[row] = not reason
             if reason:
                 self.refused[reason] += 1
         return chosen
 
-    def _refuses(self, host: str, url: str) -> str:
+    def _reason_to_wait(self, host: str, url: str) -> str:
         """The reason why a page waits; empty, and the page counted, where it is chosen."""
         limits, counts = self._limits, self.counts
         if self._left == 0:

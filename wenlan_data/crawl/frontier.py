@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from wenlan_data.arrow import table_of_rows
 from wenlan_data.crawl.budget import Budget, CrawlLimits, RequestCounts
 from wenlan_data.crawl.queue import (
     WAITING,
@@ -146,7 +147,9 @@ def _write_fetch_lists(
         number = f"{len(fetch_lists):05d}"
         rows = table.take(pa.array(indexes))
         known = {host: states[host] for host in rows["host"].unique().to_pylist() if host in states}
-        at_hand = {key: recorded[key] for key in rows["url_key"].to_pylist() if key in recorded}
+        recorded_here = {
+            key: recorded[key] for key in rows["url_key"].to_pylist() if key in recorded
+        }
         fetch_list = FrontierList(
             name=f"slice-{number}.parquet",
             states=f"states-{number}.json",
@@ -156,7 +159,7 @@ def _write_fetch_lists(
         )
         pq.write_table(rows, out / fetch_list.name, compression="zstd")
         (out / fetch_list.states).write_text(json.dumps(known), "utf-8")
-        (out / fetch_list.recorded).write_text(json.dumps(at_hand), "utf-8")
+        (out / fetch_list.recorded).write_text(json.dumps(recorded_here), "utf-8")
         fetch_lists.append(fetch_list)
     return tuple(fetch_lists)
 
@@ -225,8 +228,4 @@ def _read(path: Path) -> Iterator[FrontierRow]:
 
 
 def _table(rows: Sequence[FrontierRow]) -> pa.Table:
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(FRONTIER)
-    return pa.table(
-        [pa.array(one, kind.type) for one, kind in zip(columns, FRONTIER, strict=True)],
-        schema=FRONTIER,
-    )
+    return table_of_rows(rows, FRONTIER)

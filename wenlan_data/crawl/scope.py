@@ -10,80 +10,14 @@ from urllib.parse import urlsplit
 from wenlan_data.web.limits import DEFAULTS, Limits
 from wenlan_data.web.urls import url_problem
 
-_NO_PAGES = frozenset(
-    {
-        *(
-            "jpg",
-            "jpeg",
-            "jpe",
-            "jfif",
-            "png",
-            "gif",
-            "webp",
-            "avif",
-            "bmp",
-            "svg",
-            "svgz",
-            "ico",
-            "tif",
-            "tiff",
-            "heic",
-        ),
-        *(
-            "psd",
-            "mp3",
-            "mp4",
-            "m4a",
-            "m4v",
-            "avi",
-            "mkv",
-            "mov",
-            "flv",
-            "wmv",
-            "webm",
-            "wav",
-            "ogg",
-            "ogv",
-            "flac",
-        ),
-        *(
-            "aac",
-            "pdf",
-            "doc",
-            "docx",
-            "ppt",
-            "pptx",
-            "xls",
-            "xlsx",
-            "csv",
-            "epub",
-            "mobi",
-            "zip",
-            "rar",
-            "7z",
-            "gz",
-        ),
-        *(
-            "tgz",
-            "bz2",
-            "xz",
-            "zst",
-            "tar",
-            "iso",
-            "apk",
-            "exe",
-            "dmg",
-            "msi",
-            "deb",
-            "rpm",
-            "jar",
-            "css",
-            "js",
-            "mjs",
-        ),
-        *("json", "wasm", "woff", "woff2", "ttf", "otf", "eot", "swf", "torrent"),
-    }
-)
+_NO_PAGES = frozenset({
+    "jpg", "jpeg", "jpe", "jfif", "png", "gif", "webp", "avif", "bmp", "svg", "svgz", "ico",
+    "tif", "tiff", "heic", "psd", "mp3", "mp4", "m4a", "m4v", "avi", "mkv", "mov", "flv", "wmv",
+    "webm", "wav", "ogg", "ogv", "flac", "aac", "pdf", "doc", "docx", "ppt", "pptx", "xls",
+    "xlsx", "csv", "epub", "mobi", "zip", "rar", "7z", "gz", "tgz", "bz2", "xz", "zst", "tar",
+    "iso", "apk", "exe", "dmg", "msi", "deb", "rpm", "jar", "css", "js", "mjs", "json", "wasm",
+    "woff", "woff2", "ttf", "otf", "eot", "swf", "torrent",
+})  # fmt: skip
 """Extensions of files that are no pages; such links are not followed."""
 _EXTENSION = re.compile(r"\.([A-Za-z0-9]{1,7})$")
 
@@ -101,12 +35,11 @@ class Scope:
     include: tuple[str, ...] = ()
     """Patterns (`*`, `?`, `[...]`) of which path and query must match one; none: all match."""
     exclude: tuple[str, ...] = ()
-    limits: Limits = DEFAULTS
 
-    def refuses(self, url: str, host: str) -> str:
+    def reason_to_skip(self, url: str, host: str, limits: Limits = DEFAULTS) -> str:
         """The reason why a link is not followed (`scope`, `pattern`, `no_page`, `trap`, ...), else
         an empty string."""
-        if drop := url_problem(url, self.limits.max_url_characters):
+        if drop := url_problem(url, limits.max_url_characters):
             return drop.reason
         if not self._is_in(host):
             return "scope"
@@ -118,7 +51,7 @@ class Scope:
             return "pattern"
         if any(_pattern(one).match(where) for one in self.exclude):
             return "pattern"
-        return "trap" if is_trap(parts.path, parts.query, self.limits) else ""
+        return "trap" if is_trap(parts.path, parts.query, limits) else ""
 
     def _is_in(self, host: str) -> bool:
         if host in self.hosts:

@@ -7,13 +7,13 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from wenlan_data.arrow import table_of_rows
 from wenlan_data.crawl.frontier import FrontierRow, read_frontier, write_frontier
 from wenlan_data.crawl.receipts import CrawlDetails
 from wenlan_data.crawl.scope import Scope
@@ -29,9 +29,16 @@ from wenlan_data.records import Drop
 from wenlan_data.sandbox.pages import read_links
 from wenlan_data.tables import PAGES
 from wenlan_data.web.blocklists import LoadedBlocklists
+from wenlan_data.web.limits import Limits
 from wenlan_data.web.polite_client import PoliteClient
 from wenlan_data.web.politeness import Politeness
-from wenlan_data.web.response import REDIRECTS, Response, failure_of, redirect_target
+from wenlan_data.web.response import (
+    REDIRECTS,
+    Response,
+    failure_of,
+    recorded_response,
+    redirect_target,
+)
 from wenlan_data.web.tracking_params import page_key, page_url
 from wenlan_data.web.urls import host_of
 from wenlan_data.web.warc import PayloadWriter, record_at
@@ -111,7 +118,7 @@ class CrawlPart:
             bytes_out = warc.size_bytes
         host_states = client.host_states()
         pages = [results[index] for index in range(len(rows))]
-        collector = _LinkCollector(replace(self.scope, limits=self.politeness.limits), blocklists)
+        collector = _LinkCollector(self.scope, self.politeness.limits, blocklists)
         for row, page in zip(rows, pages, strict=True):
             page.links = collector.add(row, page, out / PAGE_WARC)
         if self.sitemaps:
@@ -141,16 +148,7 @@ class CrawlPart:
             if row[1] in places:
                 path, offset = places[row[1]]
                 record = record_at(Path(path), offset)
-                response = Response(
-                    status=record.status,
-                    reason="OK",
-                    headers=record.headers,
-                    body=record.payload,
-                    final_url=record.url,
-                    ip=record.ip,
-                    received_at=record.date,
-                )
-                results[index] = recorder.record(response)
+                results[index] = recorder.record(recorded_response(record))
         return results
 
 
@@ -237,14 +235,15 @@ def _receipt(
 
 
 class _LinkCollector:
-    """Collects the links of a fetch list that are in scope, each page once per depth."""
+    """Collects the links of a fetch list that are in scope, each page once per depth
+    and number of redirects."""
 
-    def __init__(self, scope: Scope, blocklists: LoadedBlocklists) -> None:
+    def __init__(self, scope: Scope, limits: Limits, blocklists: LoadedBlocklists) -> None:
         self.rows: list[FrontierRow] = []
         self.left: Counter[str] = Counter()
         """Links that are not followed, by reason."""
         self._scope = scope
-        self._limits = scope.limits
+        self._limits = limits
         self._blocklists = blocklists
         self._known: dict[str, tuple[str, str, str, str]] = {}
         self._seen: set[str] = set()
@@ -293,7 +292,7 @@ class _LinkCollector:
                 self._known.clear()
             url = page_url(found)
             host = host_of(url)
-            known = self._known[found] = (url, page_key(url), host, self._refuses(url, host))
+            known = self._known[found] = (url, page_key(url), host, self._reason_to_skip(url, host))
         url, key, host, refusal = known
         if refusal:
             self.left[refusal] += 1
@@ -304,9 +303,9 @@ class _LinkCollector:
             self.rows.append((url, key, host, depth, redirects))
         return 1
 
-    def _refuses(self, url: str, host: str) -> str:
+    def _reason_to_skip(self, url: str, host: str) -> str:
         drop = self._blocklists.refuses_url(url)
-        return drop.reason if drop else self._scope.refuses(url, host)
+        return drop.reason if drop else self._scope.reason_to_skip(url, host, self._limits)
 
 
 def _is_sitemap(url: str) -> bool:
@@ -339,6 +338,4 @@ def _write_pages(path: Path, rows: Sequence[FrontierRow], pages: Sequence[_PageR
                 page.links,
             )
         )
-    columns = list(zip(*written, strict=True)) if written else [()] * len(PAGES)
-    arrays = [pa.array(column, kind.type) for column, kind in zip(columns, PAGES, strict=True)]
-    pq.write_table(pa.table(arrays, schema=PAGES), path, compression="zstd")
+    pq.write_table(table_of_rows(written, PAGES), path, compression="zstd")

@@ -46,13 +46,14 @@ class FetchListPart:
     """Index folders of earlier generations: a URL whose image is published is not requested
     again."""
     earlier: tuple[str, ...] = ()
-    """Folders of the fetch parts of earlier generations. A URL that failed in one of them is not
-    requested again: it gets into a fetch list with that part's place
+    """Folders of the fetch parts of earlier generations. A URL that gave no sample in one of them is
+    not requested again: it gets into a fetch list with that part's place
     (`PublishedIndex.last_fetch_without_sample`) as `earlier`, and the fetch step reads the recorded
     result."""
     recorded: tuple[str, ...] = ()
-    """`facts.parquet` of the old corpus (for `--from`): the URLs that one of them holds get one
-    fetch list, in this order; each URL once, from the file that has its bytes."""
+    """`facts.parquet` of the old corpus (for `--from`), newest first. Each URL is taken once: from
+    the first file that has its bytes, else from the first that has its failure. A file gets up to
+    two fetch lists, one for either."""
 
     def __call__(self, out: Path) -> Receipt[FetchListDetails]:
         """Cuts. Deterministic: depends on the rows alone."""
@@ -218,8 +219,8 @@ def _unpublished(requests: pa.Table, published: tuple[str, ...]) -> pa.Table:
 def _known_results(
     requests: pa.Table, published: tuple[str, ...], earlier: tuple[str, ...]
 ) -> tuple[pa.Table, list[tuple[int, pa.Table]]]:
-    """The rows to request, and those that failed before, by the fetch part that holds the
-    result."""
+    """The rows to request, and those that were requested before without giving a sample, by the
+    fetch part that holds the result."""
     if not earlier or not requests.num_rows:
         return requests, []
     places = PublishedIndex(published).last_fetch_without_sample(

@@ -16,7 +16,7 @@ from wenlan_data.sandbox.client import check_images
 from wenlan_data.sandbox.pages import INLINE, read_inline_image
 from wenlan_data.web.blocklists import LoadedBlocklists
 from wenlan_data.web.opt_out import header_signals, opt_out
-from wenlan_data.web.response import Response, failure_of
+from wenlan_data.web.response import Response, failure_of, recorded_response
 from wenlan_data.web.warc import PayloadWriter, record_at
 
 
@@ -101,16 +101,7 @@ class ImageRecorder:
             return FetchResult(
                 found=_too_large(self.max_bytes), final_url=record.url, status=record.status
             )
-        response = Response(
-            status=record.status,
-            reason="OK",
-            headers=record.headers or (("Content-Type", record.content_type),),
-            body=record.payload,
-            final_url=record.url,
-            ip=record.ip,
-            received_at=record.date,
-        )
-        return self.record_responses([response])[0]
+        return self.record_responses([recorded_response(record)])[0]
 
     def _record_inline(self, row: FetchRequest) -> FetchResult:
         """Records an image of a `data:` URL, which is found in the page's WARC record by its

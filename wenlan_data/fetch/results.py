@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
+from wenlan_data.arrow import table_of_rows
 from wenlan_data.errors import DamageError, os_errors
 from wenlan_data.fetch.jpeg_store import NO_JPEG, JpegLocation
 from wenlan_data.fetch.receipts import FetchDetails
@@ -32,7 +32,7 @@ class FetchRequest:
     url_key: str
     host: str
     origin: str
-    """`web`, `file`, `warc` or inline; column `supply`."""
+    """`web`, `file`, `warc` or `inline`; column `supply`."""
     origin_path: str
     origin_offset: int
 
@@ -90,10 +90,8 @@ def write_results(
                 f"{path}: {request.url} was neither fetched nor dropped: this is an error of ours, report it"
             )
         rows.append(_row(request, result))
-    columns = zip(*rows, strict=True) if rows else [()] * len(FACTS)
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, FACTS, strict=True)]
     with os_errors(path):
-        pq.write_table(pa.table(arrays, schema=FACTS), path, compression="zstd")
+        pq.write_table(table_of_rows(rows, FACTS), path, compression="zstd")
 
 
 def fetch_receipt(

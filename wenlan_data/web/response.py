@@ -12,6 +12,7 @@ from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 from wenlan_data.web.connector import HEADER_LIMIT
 from wenlan_data.web.urls import url_problem
+from wenlan_data.web.warc import WarcPayload
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -28,12 +29,25 @@ class Response:
     final_url: str
     ip: str
     received_at: datetime
-    """When its last byte came; of a recorded response, the date of the record."""
+    """When reading of it ended; of a recorded response, the date of the record."""
     redirects: int = 0
 
     def header(self, name: str) -> str:
         """The first header of that name (lower case), or an empty string."""
         return next((value for key, value in self.headers if key.lower() == name), "")
+
+
+def recorded_response(record: WarcPayload) -> Response:
+    """The response that a WARC record holds; a resource record is one with its content type."""
+    return Response(
+        status=record.status,
+        reason="OK",
+        headers=record.headers or (("Content-Type", record.content_type),),
+        body=record.payload,
+        final_url=record.url,
+        ip=record.ip,
+        received_at=record.date,
+    )
 
 
 def failure_of(status: int) -> Drop | None:
