@@ -28,7 +28,7 @@ def test_hosts_that_are_left_alone_are_named_once_and_ten_of_them() -> None:
     assert len(lines) == 10
     assert (
         lines[0]
-        == "paused: 0.cn:80: it asks for a longer wait (429); --retry-failed requests its URLs again"
+        == "abandoned: 0.cn:80: it asks for a longer wait (429); --retry-failed requests its URLs again"
     )
     monitor.end()
-    assert lines[-1] == "paused: 2 more hosts"
+    assert lines[-1] == "abandoned: 2 more hosts"

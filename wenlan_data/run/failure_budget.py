@@ -18,9 +18,9 @@ _NAMED_REASONS = 3
 MIN_HOST_NAMES = 20
 """With fewer names, a large share is no evidence of a resolver that is down."""
 MIN_UNRESOLVED_SHARE = 0.3
-MAX_PAUSED_LINES = 10
-"""Paused hosts that are named; the others are counted."""
-_PAUSED_BECAUSE = {
+MAX_ABANDONED_LINES = 10
+"""Abandoned hosts that are named; the others are counted."""
+_ABANDONED_BECAUSE: Mapping[str, str] = {
     Reason.HOST_WAITS: "it asks for a longer wait",
     Reason.HOST_UNREACHABLE: "it is unreachable",
 }
@@ -76,7 +76,7 @@ def _check(what: str, failed: int, requested: int, allowed: float, reasons: Coun
 
 
 class HostMonitor:
-    """Watches the host states of one step's receipts; reports paused hosts and a resolver that is
+    """Watches the host states of one step's receipts; reports abandoned hosts and a resolver that is
     down.
 
     `report` is called with one line at a time.
@@ -87,7 +87,7 @@ class HostMonitor:
         self._names = 0
         self._unresolved = 0
         self._warn_at = MIN_HOST_NAMES
-        self._paused: set[str] = set()
+        self._abandoned: set[str] = set()
 
     def add(self, hosts: Mapping[str, Mapping[str, object]]) -> None:
         """Adds the states of the hosts that a part contacted."""
@@ -96,11 +96,11 @@ class HostMonitor:
             failing = str(state.get("failing", ""))
             self._unresolved += failing == Reason.DNS
             # Names that do not resolve are left to the share below: a resolver that is down would
-            # otherwise name every host as paused.
-            if state.get("abandoned") and failing != Reason.DNS and host not in self._paused:
-                self._paused.add(host)
-                if len(self._paused) <= MAX_PAUSED_LINES:
-                    self._report(_paused_line(host, str(state["abandoned"]), failing))
+            # otherwise name every host.
+            if state.get("abandoned") and failing != Reason.DNS and host not in self._abandoned:
+                self._abandoned.add(host)
+                if len(self._abandoned) <= MAX_ABANDONED_LINES:
+                    self._report(_abandoned_line(host, str(state["abandoned"]), failing))
         share = self._unresolved / self._names if self._names else 0.0
         if self._names >= self._warn_at and share >= MIN_UNRESOLVED_SHARE:
             # Repeated only when twice as many names are known, not after every part.
@@ -111,16 +111,15 @@ class HostMonitor:
             )
 
     def end(self) -> None:
-        """Reports how many paused hosts were not named."""
-        more = len(self._paused) - MAX_PAUSED_LINES
+        """Reports how many abandoned hosts were not named."""
+        more = len(self._abandoned) - MAX_ABANDONED_LINES
         if more > 0:
-            self._report(f"paused: {more} more hosts")
+            self._report(f"abandoned: {more} more hosts")
 
 
-def _paused_line(host: str, reason: str, failing: str) -> str:
-    because = {str(known): text for known, text in _PAUSED_BECAUSE.items()}
-    why = because.get(reason, "its robots.txt could not be fetched")
+def _abandoned_line(host: str, reason: str, failing: str) -> str:
+    why = _ABANDONED_BECAUSE.get(reason, "its robots.txt could not be fetched")
     return (
-        f"paused: {host}: {why} ({failing or 'no response'}); "
+        f"abandoned: {host}: {why} ({failing or 'no response'}); "
         "--retry-failed requests its URLs again"
     )
