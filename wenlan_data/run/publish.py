@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
 
 from wenlan_data import __version__
 from wenlan_data.extract.step import ExtractDetails
@@ -36,19 +35,6 @@ from wenlan_data.shard.manifest import (
 from wenlan_data.shard.step import ShardDetails
 
 
-class Store(Protocol):
-    """Storage of a published corpus."""
-
-    def publish(self, source: Path, name: str) -> None:
-        """Makes the file `source` the object `name`, atomically; a second call changes nothing."""
-
-    def read(self, name: str, start: int, length: int) -> bytes:
-        """Returns bytes `start` to `start + length` of an object."""
-
-    def names(self, prefix: str) -> list[str]:
-        """Returns the sorted names of the objects that begin with `prefix`."""
-
-
 class FolderStore:
     """A corpus in a folder of this machine or of a shared file system."""
 
@@ -56,7 +42,10 @@ class FolderStore:
         self.root = root
 
     def publish(self, source: Path, name: str) -> None:
-        """Links `source` (copies it, where links cannot be made), then renames."""
+        """Makes the file `source` the object `name`, atomically; a second call changes nothing.
+
+        Links it (copies it, where links cannot be made), then renames.
+        """
         target = self.root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = partial_path(target)
@@ -73,21 +62,6 @@ class FolderStore:
         # published this file already.
         partial.unlink(missing_ok=True)
         sync(target.parent)
-
-    def read(self, name: str, start: int, length: int) -> bytes:
-        """Returns bytes `start` to `start + length` of an object."""
-        with (self.root / name).open("rb") as file:
-            file.seek(start)
-            return file.read(length)
-
-    def names(self, prefix: str) -> list[str]:
-        """Returns the sorted names of the objects that begin with `prefix`."""
-        files = (path for path in self.root.rglob("*") if path.is_file())
-        return sorted(
-            name
-            for path in files
-            if (name := path.relative_to(self.root).as_posix()).startswith(prefix)
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
