@@ -10,7 +10,7 @@ from wenlan_data.reasons import Reason
 from wenlan_data.records import Box, Candidate, Drop, Origin, Text
 from wenlan_data.sources.formats.delimited import next_json_line, ranges, read_range
 from wenlan_data.sources.formats.json_lines import json_object
-from wenlan_data.sources.formats.planned_file import absolute_path, planned_file
+from wenlan_data.sources.planned_file import absolute_path, planned_file
 
 BRIVL_TEXT_TYPES = {
     "alt_text": "alt",
@@ -48,7 +48,7 @@ class Brivl:
         return f"brivl:{self.path}"
 
     def describe(self) -> str:
-        """Returns nothing: the name says enough."""
+        """Returns an empty string: `name` describes the source."""
         return ""
 
     def crawl_seeds(self) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from wenlan_data.web.warc import record_at
 
 @dataclass(frozen=True)
 class Pages:
-    """Pages of the web. Each part is what the crawl recorded for one fetch list of a host."""
+    """Pages of the web. Each part is what the crawl recorded for one fetch list."""
 
     seeds: tuple[str, ...] = ()
     """URLs that the crawl starts from: pages, sitemaps or feeds."""

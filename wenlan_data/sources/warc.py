@@ -11,7 +11,7 @@ from wenlan_data.extract.pages import is_html_page
 from wenlan_data.protocols import SourcePart
 from wenlan_data.records import Candidate, Drop
 from wenlan_data.sandbox.pages import read_page
-from wenlan_data.sources.formats.planned_file import absolute_path, planned_file
+from wenlan_data.sources.planned_file import absolute_path, planned_file
 from wenlan_data.web.warc import records
 
 _IMAGE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
@@ -32,14 +32,14 @@ class Warc:
         return f"warc:{self.path}"
 
     def describe(self) -> str:
-        """Returns nothing: the name says enough."""
+        """Returns an empty string: `name` describes the source."""
         return ""
 
     def crawl_seeds(self) -> tuple[str, ...]:
         """Returns none: nothing is crawled."""
         return ()
 
-    def parts(self, *, source: int, max_rows: int) -> Iterator[SourcePart]:  # noqa: ARG002 - only reading tells the rows
+    def parts(self, *, source: int, max_rows: int) -> Iterator[SourcePart]:  # noqa: ARG002 - rows are unknown until it is read
         """Yields the file as one part.
 
         Raises `UsageError` if it is missing, empty or not a WARC.
