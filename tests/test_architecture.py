@@ -102,7 +102,7 @@ PERMITTED_IMPORTS = {
     "train": "errors files layout npy shard load model eval",
     "demo": "errors records model run train",
     "cli": (
-        "errors files layout reasons records settings clean detect recipe plan schema shard "
+        "errors files layout reasons records settings web clean detect recipe plan schema shard "
         "dedupe load report model run eval train demo"
     ),
     "__main__": "cli",

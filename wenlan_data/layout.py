@@ -1,4 +1,4 @@
-"""Names and paths of a corpus folder and of its work folder: the one place that knows them.
+"""Names and paths of a corpus folder and of its work folder that several packages know.
 
     CORPUS/manifest.json                        written last; names all that follows
     CORPUS/shards/wenlan-000000.tar             and wenlan-000000.offsets.parquet beside it
@@ -36,7 +36,7 @@ CANDIDATES = "candidates.parquet"
 PART_DROPS = "drops.parquet"
 """Extract, dedupe, shard and drops: rows left out."""
 IMAGE_INDEX = "images.parquet"
-"""Extract: images that a WARC source brings along."""
+"""Extract: images that a WARC source contains."""
 FETCH_RESULTS = "facts.parquet"
 """Fetch: one row a URL, what became of it."""
 IMAGE_WARC = "images.warc"
@@ -55,7 +55,7 @@ PAGE_WARC, PAGE_TABLE, PAGE_LINKS, HOST_STATES = (
 )
 """Crawl: pages as received, their outcomes, their links, the state of each host."""
 REQUESTED_URLS = "asked.npy"
-"""Frontier: hashes of the URLs of all rounds so far."""
+"""Frontier: ids of the pages that the round requests."""
 INDEX_FOLDER, CAPTIONS_FOLDER = "index", "captions"
 """Dedupe: folders that later generations look up."""
 

@@ -102,7 +102,7 @@ class SourcePart:
     group: int = 0
     """Row group, for Parquet."""
     rows: int | None = None
-    """Number of rows; None if only reading tells."""
+    """Number of rows; None if they are unknown until it is read."""
     bytes: int = 0
     """Size of the file at `path` when the part was planned; 0 for a folder.
 

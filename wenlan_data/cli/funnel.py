@@ -7,12 +7,11 @@ from dataclasses import asdict
 
 import click
 
-from wenlan_data.reasons import Reason, is_transient
+from wenlan_data.reasons import is_transient
 from wenlan_data.report.stages import STAGES
 from wenlan_data.run.estimate import Estimate, SourceEstimate
 from wenlan_data.run.runner import BuildResult
-
-_NETWORK_POLICY = (Reason.PORT, Reason.ADDRESS)
+from wenlan_data.web.address_policy import REFUSALS
 
 
 def print_result(result: BuildResult, *, as_json: bool) -> None:
@@ -69,7 +68,7 @@ def funnel_lines(
 def _hints(counts: Mapping[str, int]) -> list[str]:
     """Returns advice on failed requests, counted by drop reason."""
     lines = []
-    if any(counts.get(reason) for reason in _NETWORK_POLICY):
+    if any(counts.get(reason) for reason in REFUSALS):
         lines.append(
             "hint: the address policy blocked some URLs: to open a host of your own, add it to "
             "network.allow and run the same command with --retry-failed"

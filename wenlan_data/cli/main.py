@@ -77,7 +77,8 @@ def _reader_left() -> NoReturn:
 
 
 def _exit_interrupted(error: InterruptedBuildError) -> NoReturn:
-    """Does the same as `_fail`, without waiting for threads whose parts will never be committed."""
+    """Prints the error and exits with its code, without waiting for threads whose parts will never
+    be committed."""
     # At exit the interpreter restores the default handlers: a second Ctrl-C would then change the
     # exit code.
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -199,7 +199,9 @@ def _find_by_number(path: Path, number: int) -> tuple[Path, SampleMembers]:
     groups = ((tar, group) for tar in tars for group in scan(tar))
     found = next(islice(groups, left, None), None)
     if found is None:
-        raise UsageError(f"--number {number}: {path} holds fewer samples (counted from 0)")
+        raise UsageError(
+            f"--number {number}: {path} holds fewer samples (counted from 0): give a smaller number"
+        )
     return found
 
 

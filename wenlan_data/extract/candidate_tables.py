@@ -143,7 +143,7 @@ def drops_batch(rows: Sequence[DroppedRow]) -> pa.RecordBatch:
 
 
 def image_index_batch(entries: Sequence[tuple[str, str, int]]) -> pa.RecordBatch:
-    """Returns URL key, WARC and record offset of images at hand, by the schema `IMAGE_INDEX`."""
+    """Returns URL key, WARC and record offset of stored images, by the schema `IMAGE_INDEX`."""
     columns = zip(*entries, strict=True)
     return _batch(dict(zip(IMAGE_INDEX.names, map(list, columns), strict=True)), IMAGE_INDEX)
 

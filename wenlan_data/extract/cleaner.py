@@ -92,7 +92,7 @@ class TextCleaner:
 
     def _decide(self, row: CandidateRow) -> CleaningDecision:
         candidate = row.candidate
-        # The URL of an image at hand may be a path: it is never requested, so it is not checked.
+        # The URL of a stored image may be a path: it is never requested, so it is not checked.
         drop = row.unreadable or (None if candidate.origin else url_problem(candidate.url))
         drop = drop or opt_out(candidate.opt_out)
         if drop:

@@ -55,9 +55,10 @@ ENCODINGS = tuple(
 def decode_page(payload: bytes, content_type: str = "") -> str:
     """Decodes a page by its byte order mark, else by the first encoding that fits all bytes.
 
-    Tried in this order: UTF-8 (if the page has at least 24 bytes outside ASCII), the encodings that
-    header and page declare, the ones that statistics suggest, GB18030. If none fits: the one with
-    the fewest errors, as U+FFFD.
+    Tried in this order: UTF-16 without a mark; UTF-8 if the page has at least 24 bytes outside
+    ASCII; the encodings that header and page declare; UTF-8; those that statistics suggest;
+    GB18030; windows-1252 where it is declared. If none fits, the one with the fewest errors, as
+    U+FFFD.
     """
     for mark, name in _BYTE_ORDER_MARKS:
         if payload.startswith(mark):

@@ -21,8 +21,9 @@ _LINK_SELECTOR = (
 )
 MAX_REFRESH_CHARACTERS = 4096
 
-# White space is bounded in all patterns: on a page of spaces alone, unbounded runs would take
-# quadratic time. 5; url='next.html'
+# White space is bounded, by the pattern or by the length of the text that is searched: on a page of
+# spaces alone, unbounded runs would take quadratic time.
+# Content of a meta refresh: 5; url='next.html'
 _REFRESH = re.compile(r"[\d.]* ?[;,]? ?(?:url ?=)? ?[\"']?([^\"']{1,2048})", re.IGNORECASE)
 _SITEMAP_OR_FEED = re.compile(rb"\s*(?:<!--[^>]{0,500}-->\s*|<\?[^>]{0,200}>\s*)*"
                       rb"<(?:\w{1,20}:)?(urlset|sitemapindex|rss|feed|rdf)\b", re.IGNORECASE)  # fmt: skip

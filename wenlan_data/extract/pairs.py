@@ -33,7 +33,7 @@ _OUTLINE = ", ".join(sorted(HEADINGS | PARAGRAPHS | {"img", "amp-img"}))
 
 @dataclass(slots=True)
 class _ImageEntry:
-    """What the places of one image URL add up to."""
+    """Texts and rights of one image, over all its occurrences in the page."""
 
     texts: list[Text] = field(default_factory=list)
     licence: str = ""

@@ -27,10 +27,10 @@ def check_seeds(sources: Sources) -> None:
                 )
 
 
-def check_contact(sources: Sources, names: Iterable[Path]) -> None:
+def check_contact(sources: Sources, fetch_lists: Iterable[Path]) -> None:
     """Raises `UsageError` where a fetch list has a host that must not be requested without a
     contact."""
-    for path in names:
+    for path in fetch_lists:
         for host in pq.read_table(path, columns=["host"])["host"].unique().to_pylist():
             _check_host(host, sources)
 

@@ -84,7 +84,7 @@ class GenerationPlan:
         if not path.is_file():
             return None
         value = json.loads(path.read_text("utf-8"))
-        # Older builds named the key `manners`; their corpora can still be extended.
+        # Older builds named the key `manners`; `--from` and `gc` still read their plans.
         if "manners" in value:
             value["politeness"] = value.pop("manners")
         value["entries"] = tuple(
@@ -132,11 +132,13 @@ class GenerationPlan:
         )
 
 
-Crawl = Callable[[SourceSpec], Iterator[PlannedPart] | None]
+PlanCrawledParts = Callable[[SourceSpec], Iterator[PlannedPart] | None]
 """Yields the parts of a crawled source while the crawl runs; None for any other kind."""
 
 
-def source_parts(specs: Sequence[SourceSpec], max_rows: int, crawl: Crawl) -> Iterator[PlannedPart]:
+def source_parts(
+    specs: Sequence[SourceSpec], max_rows: int, crawl: PlanCrawledParts
+) -> Iterator[PlannedPart]:
     """Yields every part of every source, in order.
 
     WARC sources come first: images that they hold need not be fetched for the others.
@@ -248,7 +250,7 @@ def _stamps_without_rows(folder: WorkFolder) -> set[str]:
 
 
 def new_plans(
-    prepared: Prepared, read: set[str], crawl: Crawl, limit: int | None
+    prepared: Prepared, read: set[str], crawl: PlanCrawledParts, limit: int | None
 ) -> Iterator[GenerationPlan]:
     """Yields generations of the parts that were not read before, with at most `limit` rows.
 

@@ -21,9 +21,8 @@ def retry_plan(
 ) -> GenerationPlan | None:
     """Returns the plan of a generation that repeats failed candidates; None where there are none.
 
-    Writes the ids of these candidates beside the plan. `allow` is the
-    current `network.allow`: candidates that the address policy blocked before it listed their host
-    are repeated as well.
+    Writes the ids of these candidates beside the plan. `allow` is the current `network.allow`:
+    candidates that the address policy blocked before it listed their host are repeated as well.
     """
     failed = ids_array(())
     for number in range(generation):

@@ -119,7 +119,10 @@ class Scheduler(Generic[DetailsT]):
         if isinstance(outcome, BaseException):
             raise self._named(outcome, job) from outcome
         if not isinstance(outcome.details, self._details):
-            raise TypeError(f"{self._step}: a receipt with {type(outcome.details).__name__}")
+            raise TypeError(
+                f"{self._step}: a part returned {type(outcome.details).__name__} in its receipt, "
+                f"expected {self._details.__name__}: this is an error of ours, report it"
+            )
         # In the driver, not in the worker: a worker that was taken for lost may finish later, and
         # would commit a part a second time.
         self._ledger.commit(attempt, outcome, self._generation, self._step, job.number)

@@ -131,7 +131,7 @@ def fetch_list_jobs(
         images=indexes,
         hosts=generation.sources.hosts,
         published=generation.segments(),
-        # A retry repeats transient failures; other builds do not repeat any failed URL.
+        # A retry repeats transient failures; other builds request no URL again that gave no sample.
         earlier=generation.fetch_folders() if generation.plan.kind == "sources" else (),
         offline=generation.plan.kind == "from",
         recorded=tuple(results for results, _ in generation.plan.old_parts),
@@ -151,10 +151,13 @@ def fetch_jobs(
         # reason to request it again.
         if one.earlier is not None:
             jobs.append(
-                _job(number, _repeated(generation, fetch_list, PartRef.unpack(one.earlier)))
+                _job(
+                    number,
+                    _replay_earlier_generation(generation, fetch_list, PartRef.unpack(one.earlier)),
+                )
             )
         elif generation.plan.kind == "from":
-            jobs.append(_job(number, _replay(generation, fetch_list, one.recorded)))
+            jobs.append(_job(number, _replay_old_corpus(generation, fetch_list, one.recorded)))
         else:
             # Two workers at one host would double its request rate; in a chain each list also
             # inherits the gap, robots.txt and failures that the one before has met.
@@ -324,7 +327,9 @@ def _crawl_states(generation: GenerationInput, fetch_list: str) -> dict[str, dic
     return {host: states[host] for host in hosts if host in states}
 
 
-def _repeated(generation: GenerationInput, fetch_list: str, earlier: PartRef) -> ReplayPart:
+def _replay_earlier_generation(
+    generation: GenerationInput, fetch_list: str, earlier: PartRef
+) -> ReplayPart:
     """Returns a part that repeats the outcomes of an earlier part, without a request."""
     # Replayed rather than linked: the list names only some URLs of the old part, whose stored JPEGs
     # were removed when it was published.
@@ -334,7 +339,7 @@ def _repeated(generation: GenerationInput, fetch_list: str, earlier: PartRef) ->
     return _replay_part(generation, fetch_list, (results,), str(warc) if warc.exists() else "")
 
 
-def _replay(generation: GenerationInput, fetch_list: str, recorded: int) -> ReplayPart:
+def _replay_old_corpus(generation: GenerationInput, fetch_list: str, recorded: int) -> ReplayPart:
     results, warc = generation.plan.old_parts[recorded] if recorded >= 0 else ("", "")
     return _replay_part(generation, fetch_list, (results,) if results else (), warc)
 

@@ -1,4 +1,5 @@
-"""Decodes images in a process of their own, the sandbox: a crash of a decoder reaches nothing else.
+"""Decodes images in a process of their own, the sandbox: a crash of a decoder affects no
+other process.
 
 An image that kills the process (a crash, too much memory, too long) is a `Drop`; the next one gets
 a new process. The functions are those of `wenlan_data.image` with the same results. Measured for

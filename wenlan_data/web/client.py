@@ -382,7 +382,7 @@ class Client:
         transfer.waits = True
         async with self._large_bodies:
             transfer.waits = False
-            # The window of the minimum rate begins anew: nothing was read while the body waited.
+            # The window of the minimum rate starts again: nothing was read while the body waited.
             transfer.marked_at = asyncio.get_running_loop().time()
             transfer.marked_bytes = transfer.content.total_bytes if transfer.content else 0
             yield

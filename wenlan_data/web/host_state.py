@@ -19,7 +19,7 @@ MAX_CARRIED_CHARACTERS = 8 << 10
 MAX_TRIES = 3
 """Of a URL whose host is unreachable or fails with 5xx: such faults are often over in seconds."""
 MAX_TRIES_AFTER_WAITS = 4
-"""Of a URL that is answered with 429 or 503: the whole host has waited in between, so the next
+"""Of a URL whose response is 429 or 503: the whole host has waited in between, so the next
 request is likely to succeed."""
 MAX_TRIES_AFTER_SHORT_BODY = 2
 """Of a URL whose body ends early: each try may transfer a whole image, and most such responses are

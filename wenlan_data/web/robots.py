@@ -50,8 +50,9 @@ async def fetch_robots(client: Client, url: str) -> RobotsRules | Drop:
     """Fetches the rules of the host of `url`; a `Drop` states why no URL of the host may be
     requested.
 
-    4xx other than 429, and too many redirects, mean that there are no rules. 5xx, 429 and every
-    failed request mean `robots_unavailable`, a transient reason.
+    4xx other than 429, and redirects that lead nowhere, mean that there are no rules. 5xx, 429 and
+    a failed request mean `robots_unavailable`, a transient reason; what the address policy blocks,
+    a TLS failure and a bad URL keep their own reason.
     """
     scheme, _, rest = url.partition("://")
     netloc = rest.partition("/")[0].partition("?")[0].partition("#")[0]
@@ -106,8 +107,8 @@ def _failed(drop: Drop) -> RobotsRules | Drop:
     # RFC 9309: after too many redirects a crawler may take robots.txt for missing.
     if drop.reason in {Reason.REDIRECT_LIMIT, Reason.BAD_LOCATION}:
         return ALLOW_ALL
-    # The address policy and a wrong certificate are not transient: all URLs of the host get that
-    # reason.
+    # These keep their own reason, which all URLs of the host get: it says more, and all but a TLS
+    # time-out are lasting.
     return (
         drop
         if drop.reason in {Reason.ADDRESS, Reason.PORT, Reason.SCHEME, Reason.BAD_URL, Reason.TLS}

@@ -251,7 +251,7 @@ def _payload(path: Path, record: WarcRecord, offset: int, max_bytes: int) -> War
         status, headers = record.http_headers.status_code or 0, tuple(record.http_headers.items())
         length = record.content_length
         content_type = record.http_headers.get("Content-Type") or ""
-    # One byte more than allowed tells a payload that is too large.
+    # One byte more than allowed shows that a payload is too large.
     raw = record.reader.read(max_bytes + 1)
     _expect(path, offset, len(raw) + record.reader.consume(), length)
     payload = _decoded(raw, headers, max_bytes)

@@ -12,7 +12,8 @@ _PUNCTUATION = re.compile(r"[\W_]+")
 _RUN = re.compile(r"(\w)\1{7,}")
 _MAX_CHARACTERS = 1024
 # First test: no text that the rule rejects has a larger share of distinct characters. At least 0.35
-# of it is one piece, of which at least 4/5 repeats characters: 1 - 0.35 * 4/5 = 0.72.
+# of it is one piece, of which at least 4/5 repeats characters: 1 - 0.35 * 4/5 = 0.72. One character
+# is added because shares of short texts are rounded.
 _MAX_DIFFERENT = 0.72
 
 
