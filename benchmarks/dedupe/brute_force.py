@@ -3,7 +3,7 @@ rule written naively.
 
     python -m benchmarks.dedupe.brute_force --pictures FOLDER [FOLDER ...] --codes 200000
 
-Each picture is cropped, scaled, made lighter or darker and encoded as JPEG at random (seeded) until
+Each image is cropped, scaled, made lighter or darker and encoded as JPEG at random (seeded) until
 there are so many codes; those and uniform ones are searched at each radius from 0 to 8. Prints one
 JSON line each.
 """
@@ -29,15 +29,13 @@ from wenlan_data.dedupe.selection import Constraints, select
 from wenlan_data.dedupe.similarity import Thresholds, colour_distance
 from wenlan_data.image.hash import colour_thumbnail, luma, perceptual_hashes, quarter_colours
 from wenlan_data.index.published import Signatures
+from wenlan_data.npy import Codes, Indices
 from wenlan_data.recipe import DedupeRules
 
 SEED = 20210311
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 MAX_SIDE_PX, MAX_RADIUS = 128, 8
 BLOCK = 256
-
-Codes = NDArray[np.uint64]
-Indices = NDArray[np.int64]
 
 
 def main() -> None:
@@ -49,28 +47,31 @@ def main() -> None:
     parser.add_argument("--codes", type=int, default=200_000)
     parser.add_argument("--work", type=Path, default=Path("bench-out"))
     given = parser.parse_args()
-    phash, pdq, tints = crowded(given.pictures, given.codes, given.work)
+    phash, pdq, colours = dense_hashes(given.pictures, given.codes, given.work)
     uniform = np.random.default_rng(SEED).integers(0, 2**64, given.codes, dtype=np.uint64)
-    print(json.dumps(decisions_against_the_rule(phash, pdq, tints)), flush=True)
-    for name, codes in (("real pictures", phash), ("uniform", uniform)):
+    print(json.dumps(decisions_against_the_rule(phash, pdq, colours)), flush=True)
+    for name, codes in (("real images", phash), ("uniform", uniform)):
         for row in pairs_at_each_radius(codes):
             print(json.dumps({"codes": name, "count": len(codes), **row}), flush=True)
 
 
-def crowded(folders: list[Path], count: int, work: Path) -> tuple[Codes, Codes, Codes]:
-    """So many pHashes, PDQs and colours of edited pictures; kept in `work`, since they take
+def dense_hashes(folders: list[Path], count: int, work: Path) -> tuple[Codes, Codes, Codes]:
+    """So many pHashes, PDQs and colours of edited images; kept in `work`, since they take
     minutes."""
-    path = work / f"crowded-{count}.npz"
+    path = work / f"dense-{count}.npz"
     if not path.exists():
         work.mkdir(parents=True, exist_ok=True)
         found = list(_hashed(folders, count))
         pdq = np.frombuffer(b"".join(one for _, one, _ in found), np.uint64).reshape(-1, 4)
-        tints = np.frombuffer(b"".join(one for *_, one in found), np.uint64)
+        colours = np.frombuffer(b"".join(one for *_, one in found), np.uint64)
         np.savez(
-            path, phash=np.array([phash for phash, *_ in found], np.uint64), pdq=pdq, tints=tints
+            path,
+            phash=np.array([phash for phash, *_ in found], np.uint64),
+            pdq=pdq,
+            colours=colours,
         )
     with np.load(path) as saved:
-        return saved["phash"], saved["pdq"], saved["tints"]
+        return saved["phash"], saved["pdq"], saved["colours"]
 
 
 def _hashed(folders: list[Path], count: int) -> Iterator[tuple[int, bytes, bytes]]:
@@ -79,27 +80,27 @@ def _hashed(folders: list[Path], count: int) -> Iterator[tuple[int, bytes, bytes
     )
     random = np.random.default_rng(SEED)
     for number, path in enumerate(files):
-        picture = _on_white(path)
+        image = _on_white(path)
         for _ in range(count * (number + 1) // len(files) - count * number // len(files)):
-            small = colour_thumbnail(_edited(picture, random))
+            small = colour_thumbnail(_edited(image, random))
             yield *perceptual_hashes(luma(small)), quarter_colours(small)
 
 
 def _on_white(path: Path) -> Image.Image:
     with Image.open(path) as opened:
-        picture = opened.convert("RGBA")
-    white = Image.new("RGBA", picture.size, "white")
-    white.alpha_composite(picture)
+        image = opened.convert("RGBA")
+    white = Image.new("RGBA", image.size, "white")
+    white.alpha_composite(image)
     white.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX))
     return white.convert("RGB")
 
 
-def _edited(picture: Image.Image, random: np.random.Generator) -> NDArray[np.uint8]:
+def _edited(image: Image.Image, random: np.random.Generator) -> NDArray[np.uint8]:
     share = random.choice([0, 0, 0.01, 0.02, 0.05, 0.1]) / 2
-    x, y = picture.width * share, picture.height * share
-    size = [max(16, int(side * random.uniform(0.5, 1.5))) for side in picture.size]
-    small = picture.resize(
-        (size[0], size[1]), Image.Resampling.BILINEAR, (x, y, picture.width - x, picture.height - y)
+    x, y = image.width * share, image.height * share
+    size = [max(16, int(side * random.uniform(0.5, 1.5))) for side in image.size]
+    small = image.resize(
+        (size[0], size[1]), Image.Resampling.BILINEAR, (x, y, image.width - x, image.height - y)
     )
     out = io.BytesIO()
     ImageEnhance.Brightness(small).enhance(random.uniform(0.8, 1.2)).save(
@@ -137,15 +138,15 @@ def brute_force(codes: Codes) -> tuple[Indices, NDArray[np.uint8]]:
     return np.concatenate(pairs), np.concatenate(distances)
 
 
-def decisions_against_the_rule(phash: Codes, pdq: Codes, tints: Codes) -> dict[str, object]:
+def decisions_against_the_rule(phash: Codes, pdq: Codes, colours: Codes) -> dict[str, object]:
     """Whether `select` decides about each image as the rule applied to one image after the other."""
     count, random = len(phash), np.random.default_rng(SEED)
     order = random.permutation(count)
     names = [number.to_bytes(16, "big") for number in range(1, count + 1)]
-    prints = Signatures(
+    signatures = Signatures(
         phash=phash,
         pdq=pdq,
-        colours=tints,
+        colours=colours,
         sha256=np.array([name * 2 for name in names], "S32"),
         keys=np.array(names, "S16"),
     )
@@ -155,30 +156,30 @@ def decisions_against_the_rule(phash: Codes, pdq: Codes, tints: Codes) -> dict[s
         rows=every,
         image=every,
         primary=every,
-        signatures=prints,
+        signatures=signatures,
         order=order,
-        groups=group_by_hash(prints, order, thresholds),
+        groups=group_by_hash(signatures, order, thresholds),
     )
     decisions = Decisions.open(count)
     select(images, Constraints(), NearFiles(), decisions)
     found = decisions.winner
     used = time.process_time() - used
-    expected = one_after_the_other(prints, order)
+    expected = one_after_the_other(signatures, order)
     kept = int((expected == np.arange(count)).sum())
     same = bool(np.array_equal(found, expected))
-    return {"verdicts": count, "kept": kept, "same": same, "cpu_seconds": round(used, 2)}
+    return {"decisions": count, "kept": kept, "same": same, "cpu_seconds": round(used, 2)}
 
 
-def one_after_the_other(prints: Signatures, order: Indices) -> Indices:
+def one_after_the_other(signatures: Signatures, order: Indices) -> Indices:
     """int64 (N,): the representative of each image, by the rule as it is written."""
     winner, left = np.full(len(order), -1), order
-    phash, pdq, tints = prints.phash[order], prints.pdq[order], prints.colours[order]
+    phash, pdq, colours = signatures.phash[order], signatures.pdq[order], signatures.colours[order]
     while len(left):
         near = np.bitwise_count(phash ^ phash[0]) <= 4
         near[near] = np.bitwise_count(pdq[near] ^ pdq[0]).sum(axis=1) <= 31
-        near[near] = colour_distance(tints[near], tints[:1]) <= DedupeRules().colour_levels
+        near[near] = colour_distance(colours[near], colours[:1]) <= DedupeRules().colour_levels
         winner[left[near]] = left[0]
-        left, phash, pdq, tints = left[~near], phash[~near], pdq[~near], tints[~near]
+        left, phash, pdq, colours = left[~near], phash[~near], pdq[~near], colours[~near]
     return winner
 
 

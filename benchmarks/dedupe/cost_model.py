@@ -1,9 +1,9 @@
-"""The cost of the near search as a model of three constants, fitted to measured bands; and what it
-says of more codes.
+"""The cost of the near search as a model of three constants, fitted to measured bands; and
+extrapolated to more codes.
 
     python -m benchmarks.dedupe.cost_model --codes 1000000 3000000 10000000
 
-prints one JSON line a measured size and cover, the fit, and one line for each size that is only
+prints one JSON line a measured size and design, the fit, and one line for each size that is only
 computed.
 """
 
@@ -39,9 +39,10 @@ class Model:
     """To sort it, for each doubling of the number of codes."""
     a_pair: float
 
-    def band_s(self, codes: int, cover: CoveringDesign) -> float:
+    def band_s(self, codes: int, design: CoveringDesign) -> float:
         """Processor seconds of one band."""
-        return float(np.dot(terms(codes, cover), [self.a_code, self.a_doubling, self.a_pair])) / 1e9
+        each_ns = [self.a_code, self.a_doubling, self.a_pair]
+        return float(np.dot(terms(codes, design), each_ns)) / 1e9
 
 
 def main() -> None:
@@ -55,13 +56,13 @@ def main() -> None:
     rows, seconds = list[list[float]](), list[float]()
     for count in given.codes:
         distinct = distinct_codes(planted(count, given.radius)[0])
-        for cover in chosen(count, given.radius):
-            seconds.append(band_seconds(distinct, cover, given.radius))
-            rows.append(terms(count, cover))
+        for design in chosen(count, given.radius):
+            seconds.append(band_seconds(distinct, design, given.radius))
+            rows.append(terms(count, design))
             measured = {
                 "codes": count,
-                "bands": cover.bands,
-                "blocks": cover.blocks,
+                "bands": design.bands,
+                "blocks": design.blocks,
                 "band_s": round(seconds[-1], 4),
             }
             print(json.dumps(measured), flush=True)
@@ -86,28 +87,28 @@ def main() -> None:
         print(json.dumps(on_paper(model, count, given.radius)))
 
 
-def key_bits(cover: CoveringDesign) -> float:
+def key_bits(design: CoveringDesign) -> float:
     """Bits of one key."""
-    blocks = cover.keys[0].bit_count() if cover.keys else cover.blocks - cover.radius
-    return CODE_BITS * blocks / cover.blocks
+    blocks = design.keys[0].bit_count() if design.keys else design.blocks - design.radius
+    return CODE_BITS * blocks / design.blocks
 
 
-def terms(codes: int, cover: CoveringDesign) -> list[float]:
+def terms(codes: int, design: CoveringDesign) -> list[float]:
     """What a band does: codes moved and scanned, codes times doublings, pairs compared."""
-    return [codes, codes * log2(codes), codes**2 / 2 * 2.0 ** -key_bits(cover)]
+    return [codes, codes * log2(codes), codes**2 / 2 * 2.0 ** -key_bits(design)]
 
 
 def chosen(codes: int, radius: int) -> list[CoveringDesign]:
-    """Covers whose runs are short enough for the model to hold, and not so short that only bands
+    """Designs whose runs are short enough for the model to hold, and not so short that only bands
     count."""
-    pairs = {cover: terms(codes, cover)[2] / codes for cover in covering_designs(radius)}
-    return [cover for cover, each in pairs.items() if 0.05 < each < 12]
+    pairs = {design: terms(codes, design)[2] / codes for design in covering_designs(radius)}
+    return [design for design, each in pairs.items() if 0.05 < each < 12]
 
 
-def band_seconds(distinct: Codes, cover: CoveringDesign, radius: int) -> float:
+def band_seconds(distinct: Codes, design: CoveringDesign, radius: int) -> float:
     """Processor seconds of one band: the least of some repeats, over some bands."""
-    edges = tuple(round(CODE_BITS * number / cover.blocks) for number in range(cover.blocks + 1))
-    every = list(bands(Cut(edges, cover)))
+    edges = tuple(round(CODE_BITS * number / design.blocks) for number in range(design.blocks + 1))
+    every = list(bands(Cut(edges, design)))
     some = every[:: max(1, len(every) // BANDS_TIMED)][:BANDS_TIMED]
     took = []
     for _ in range(REPEATS):
@@ -119,16 +120,16 @@ def band_seconds(distinct: Codes, cover: CoveringDesign, radius: int) -> float:
 
 
 def on_paper(model: Model, codes: int, radius: int) -> dict[str, object]:
-    """The cheapest cover for so many codes, and what it costs."""
-    cover = min(covering_designs(radius), key=lambda one: one.bands * model.band_s(codes, one))
-    core_s = cover.bands * model.band_s(codes, cover)
+    """The cheapest design for so many codes, and what it costs."""
+    design = min(covering_designs(radius), key=lambda one: one.bands * model.band_s(codes, one))
+    core_s = design.bands * model.band_s(codes, design)
     return {
         "codes": codes,
-        "blocks": cover.blocks,
-        "bands": cover.bands,
-        "pairs_a_code": round(terms(codes, cover)[2] / codes, 2),
+        "blocks": design.blocks,
+        "bands": design.bands,
+        "pairs_a_code": round(terms(codes, design)[2] / codes, 2),
         "core_hours": round(core_s / 3600, 3),
-        "seconds_on_256_cores": round(core_s / min(cover.bands, CORES), 1),
+        "seconds_on_256_cores": round(core_s / min(design.bands, CORES), 1),
         "task_bytes": codes * TASK_BYTES_A_CODE,
     }
 

@@ -1,9 +1,9 @@
-"""How surely edits of real pictures are found, and what is wrongly taken for the same.
+"""How surely edits of real images are found, and what is wrongly taken for a duplicate.
 
     python -m benchmarks.dedupe.edits --photos FOLDER --screenshots FOLDER --wallpapers FOLDER --emoji FOLDER
 
 `--screenshots` holds one folder a language with equal file names below (debian-handbook's `html`).
-Each folder may be left out. Prints one JSON line each; `--work` gets a picture of every false
+Each folder may be left out. Prints one JSON line each; `--work` gets an image of every false
 positive, side by side.
 """
 
@@ -40,8 +40,6 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 MAX_PHOTOS, MAX_SIDE_PX = 100, 900
 COLOUR_LEVELS = DedupeRules().colour_levels
 
-Picture = Image.Image
-
 
 def main() -> None:
     """Measure."""
@@ -68,63 +66,63 @@ def main() -> None:
     print(json.dumps({"set": "gradients", **gradients(given.work)}), flush=True)
 
 
-def saved(picture: Picture, kind: str = "JPEG", **options: object) -> bytes:
-    """The picture as a file."""
+def saved(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
+    """The image as a file."""
     out = io.BytesIO()
-    picture.save(out, kind, **options)
+    image.save(out, kind, **options)
     return out.getvalue()
 
 
-def _scaled(factor: float) -> Callable[[Picture], bytes]:
-    def edit(picture: Picture) -> bytes:
-        size = (max(16, int(picture.width * factor)), max(16, int(picture.height * factor)))
-        return saved(picture.resize(size, Image.Resampling.LANCZOS), quality=85)
+def _scaled(factor: float) -> Callable[[Image.Image], bytes]:
+    def edit(image: Image.Image) -> bytes:
+        size = (max(16, int(image.width * factor)), max(16, int(image.height * factor)))
+        return saved(image.resize(size, Image.Resampling.LANCZOS), quality=85)
 
     return edit
 
 
-def _cropped(share: float) -> Callable[[Picture], bytes]:
-    def edit(picture: Picture) -> bytes:
-        x, y = int(picture.width * share / 2), int(picture.height * share / 2)
-        return saved(picture.crop((x, y, picture.width - x, picture.height - y)), quality=85)
+def _cropped(share: float) -> Callable[[Image.Image], bytes]:
+    def edit(image: Image.Image) -> bytes:
+        x, y = int(image.width * share / 2), int(image.height * share / 2)
+        return saved(image.crop((x, y, image.width - x, image.height - y)), quality=85)
 
     return edit
 
 
-def _quality(quality: int) -> Callable[[Picture], bytes]:
-    return lambda picture: saved(picture, quality=quality)
+def _quality(quality: int) -> Callable[[Image.Image], bytes]:
+    return lambda image: saved(image, quality=quality)
 
 
-def _turned_back(picture: Picture) -> bytes:
+def _rotated_by_exif(image: Image.Image) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = 6
-    return saved(picture.transpose(Image.Transpose.ROTATE_90), quality=90, exif=exif)
+    return saved(image.transpose(Image.Transpose.ROTATE_90), quality=90, exif=exif)
 
 
-def _marked(picture: Picture) -> bytes:
-    small = picture.copy()
-    patch = Image.new("RGB", (picture.width // 6, picture.height // 20), (250, 250, 250))
-    small.paste(patch, (picture.width - patch.width - 8, picture.height - patch.height - 8))
+def _marked(image: Image.Image) -> bytes:
+    small = image.copy()
+    patch = Image.new("RGB", (image.width // 6, image.height // 20), (250, 250, 250))
+    small.paste(patch, (image.width - patch.width - 8, image.height - patch.height - 8))
     return saved(small, quality=85)
 
 
-def _recoloured(picture: Picture) -> bytes:
-    bright, blue, red = picture.convert("YCbCr").split()
+def _recoloured(image: Image.Image) -> bytes:
+    bright, blue, red = image.convert("YCbCr").split()
     return saved(Image.merge("YCbCr", (bright, red, blue)).convert("RGB"), quality=90)
 
 
 def _enhanced(
-    kind: Callable[[Picture], ImageEnhance._Enhance], factor: float
-) -> Callable[[Picture], bytes]:
-    return lambda picture: saved(kind(picture).enhance(factor), quality=90)
+    kind: Callable[[Image.Image], ImageEnhance._Enhance], factor: float
+) -> Callable[[Image.Image], bytes]:
+    return lambda image: saved(kind(image).enhance(factor), quality=90)
 
 
-EDITS: dict[str, Callable[[Picture], bytes]] = {
+EDITS: dict[str, Callable[[Image.Image], bytes]] = {
     **{f"jpeg quality {quality}": _quality(quality) for quality in (30, 50, 70, 85, 95)},
     **{f"scale {factor}": _scaled(factor) for factor in (0.25, 0.5, 0.75, 1.5, 2.0)},
-    "png": lambda picture: saved(picture, "PNG"),
-    "webp 75": lambda picture: saved(picture, "WEBP", quality=75),
-    "exif rotation": _turned_back,
+    "png": lambda image: saved(image, "PNG"),
+    "webp 75": lambda image: saved(image, "WEBP", quality=75),
+    "exif rotation": _rotated_by_exif,
     "mark in a corner": _marked,
     **{f"crop {percent} %": _cropped(percent / 100) for percent in (1, 2, 5, 10)},
     **{
@@ -134,9 +132,7 @@ EDITS: dict[str, Callable[[Picture], bytes]] = {
     **{f"contrast {factor}": _enhanced(ImageEnhance.Contrast, factor) for factor in (0.8, 1.2)},
     **{f"colour {factor}": _enhanced(ImageEnhance.Color, factor) for factor in (0.0, 0.8, 1.2)},
     "other colours, as bright": _recoloured,
-    "mirrored": lambda picture: saved(
-        picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT), quality=90
-    ),
+    "mirrored": lambda image: saved(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), quality=90),
 }
 
 
@@ -150,14 +146,14 @@ def edits(folder: Path) -> Iterator[dict[str, object]]:
     ]
     for name, edit in EDITS.items():
         far = []
-        for picture, before in originals:
-            after = facts_of(edit(picture))
+        for image, before in originals:
+            after = facts_of(edit(image))
             far.append(distances(before, after) if after else (64, 256, 255))
         phash, pdq, levels = np.array(far).T
         same = (pdq <= MAX_PDQ_BITS) & (levels <= COLOUR_LEVELS)
         yield {
             "edit": name,
-            "pictures": len(far),
+            "images": len(far),
             "found": round(float(((phash <= RADIUS_BITS) & same).mean()), 3),
             "found_radius_8": round(float(((phash <= 8) & same).mean()), 3),
             "whatever_colour": round(
@@ -169,35 +165,35 @@ def edits(folder: Path) -> Iterator[dict[str, object]]:
         }
 
 
-def _upright(paths: list[Path]) -> Iterator[Picture]:
+def _upright(paths: list[Path]) -> Iterator[Image.Image]:
     for path in paths:
-        with Image.open(path) as picture:
-            upright = ImageOps.exif_transpose(picture).convert("RGB")
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image).convert("RGB")
         upright.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX))
         yield upright
 
 
 def screenshots(folder: Path) -> dict[str, object]:
-    """Pairs of one screenshot in two languages, by what the rule says of them."""
+    """Pairs of one screenshot in two languages, counted by outcome of the rule."""
     by_name: dict[str, list[bytes]] = defaultdict(list)
     for path in _files(folder):
         by_name[path.name].append(path.read_bytes())
     counts: Counter[str] = Counter()
     for copies in by_name.values():
         for one, other in combinations(copies, 2):
-            counts[_said(one, other)] += 1
+            counts[_outcome(one, other)] += 1
     return {"set": "screenshots", "pairs": counts.total(), **dict(sorted(counts.items()))}
 
 
-def _said(one: bytes, other: bytes) -> str:
+def _outcome(one: bytes, other: bytes) -> str:
     if one == other:
         return "equal bytes"
     left, right = facts_of(one), facts_of(other)
     if left is None or right is None:
-        return "no picture"
+        return "no image"
     phash, pdq, levels = distances(left, right)
     if phash <= RADIUS_BITS and pdq <= MAX_PDQ_BITS and levels > COLOUR_LEVELS:
-        return "told apart by colour"
+        return "distinguished by colour"
     band = (
         "pHash 0-4" if phash <= 4 else "5-8" if phash <= 8 else "9-16" if phash <= 16 else "over 16"
     )
@@ -205,7 +201,7 @@ def _said(one: bytes, other: bytes) -> str:
 
 
 def pairs_of_a_folder(folder: Path, work: Path) -> dict[str, object]:
-    """Pairs of files: those near by pHash, and of them those that the rule takes for one picture.
+    """Pairs of files: those near by pHash, and of them those that the rule takes for duplicates.
 
     A folder in it holds one wallpaper in several sizes, so only pairs of two folders can be wrong.
     """
@@ -217,7 +213,7 @@ def pairs_of_a_folder(folder: Path, work: Path) -> dict[str, object]:
         counts["near_by_phash_4"] += phash <= RADIUS_BITS
         counts["near_by_phash_8"] += phash <= 8
         if phash <= RADIUS_BITS and pdq <= MAX_PDQ_BITS and levels > COLOUR_LEVELS:
-            counts["told_apart_by_colour"] += 1
+            counts["distinguished_by_colour"] += 1
         elif phash <= RADIUS_BITS and pdq <= MAX_PDQ_BITS:
             counts["taken_for_one"] += 1
             if one.relative_to(folder).parts[0] != other.relative_to(folder).parts[0]:
@@ -226,13 +222,13 @@ def pairs_of_a_folder(folder: Path, work: Path) -> dict[str, object]:
                     work / f"taken-{folder.name}-{counts['of_other_wallpapers']:03d}.png"
                 )
         elif phash <= RADIUS_BITS:
-            counts["told_apart_by_pdq"] += 1
+            counts["distinguished_by_pdq"] += 1
     return dict(counts)
 
 
 def skin_tones(folder: Path, work: Path) -> dict[str, object]:
-    """Pairs of one emoji in two skin tones, and of different emoji, that the rule takes for one
-    picture.
+    """Pairs of one emoji in two skin tones, and of different emoji, that the rule takes for
+    duplicates.
 
     Files are named by their code points, such as `1f44b-1f3fd.png`. Of different ones, `work` gets
     a sheet.
@@ -243,14 +239,15 @@ def skin_tones(folder: Path, work: Path) -> dict[str, object]:
     number = np.unique(groups, return_inverse=True)[1]
     phash = np.array([facts.phash for facts in found.values()], np.uint64)
     pdq = np.array([np.frombuffer(facts.pdq, np.uint64) for facts in found.values()])
-    tints = np.array([np.frombuffer(facts.colours, np.uint64)[0] for facts in found.values()])
+    colours = np.array([np.frombuffer(facts.colours, np.uint64)[0] for facts in found.values()])
     counts: Counter[str] = Counter()
     taken = []
     for row in range(len(phash) - 1):
         same = number[row + 1 :] == number[row]
         near = np.bitwise_count(phash[row + 1 :] ^ phash[row]) <= RADIUS_BITS
         both = near & (np.bitwise_count(pdq[row + 1 :] ^ pdq[row]).sum(axis=1) <= MAX_PDQ_BITS)
-        alike = both & (colour_distance(tints[row + 1 :], tints[row : row + 1]) <= COLOUR_LEVELS)
+        levels = colour_distance(colours[row + 1 :], colours[row : row + 1])
+        alike = both & (levels <= COLOUR_LEVELS)
         for name, chosen in (("one emoji", same), ("different emoji", ~same)):
             counts[f"{name}: pairs"] += int(chosen.sum())
             counts[f"{name}: near by pHash"] += int((near & chosen).sum())
@@ -260,16 +257,15 @@ def skin_tones(folder: Path, work: Path) -> dict[str, object]:
             (paths[row], paths[row + 1 + other]) for other in np.flatnonzero(alike & ~same).tolist()
         ]
     for one, other in taken:
-        counts["different emoji: of these variants of one drawing"] += _drawn(one.stem) == _drawn(
-            other.stem
-        )
+        is_variant = _drawing(one.stem) == _drawing(other.stem)
+        counts["different emoji: of these variants of one drawing"] += is_variant
     for place in range(min(len(taken), 40)):
         chosen_pair = taken[place * len(taken) // 40]
         _beside(*chosen_pair).save(work / f"taken-emoji-{place:03d}.png")
-    return {"set": "emoji", "pictures": len(phash), **dict(counts)}
+    return {"set": "emoji", "images": len(phash), **dict(counts)}
 
 
-def _drawn(stem: str) -> str:
+def _drawing(stem: str) -> str:
     """An emoji without who does it (man, woman, person), in which skin and hair, and facing
     where."""
     return re.sub(
@@ -278,17 +274,16 @@ def _drawn(stem: str) -> str:
 
 
 def gradients(work: Path) -> dict[str, object]:
-    """Smooth pictures of two colours in many directions: how many pHash alone and the rule would
-    take for another."""
+    """Pairs of smooth gradients that pHash alone, and the whole rule, take for duplicates."""
     random = np.random.default_rng(7)
     y, x = np.mgrid[0:240, 0:320] / 320
-    pictures, facts = [], []
+    images, facts = [], []
     for _ in range(300):
         angle, ends = random.uniform(0, 2 * np.pi), random.integers(0, 256, (2, 3))
         ramp = (np.cos(angle) * x + np.sin(angle) * y)[:, :, None]
         ramp = (ramp - ramp.min()) / np.ptp(ramp)
-        pictures.append(Image.fromarray((ends[0] + (ends[1] - ends[0]) * ramp).astype(np.uint8)))
-        made = facts_of(saved(pictures[-1], "PNG"))
+        images.append(Image.fromarray((ends[0] + (ends[1] - ends[0]) * ramp).astype(np.uint8)))
+        made = facts_of(saved(images[-1], "PNG"))
         if made is None:
             raise SystemExit("a gradient could not be read back")
         facts.append(made)
@@ -300,14 +295,14 @@ def gradients(work: Path) -> dict[str, object]:
             counts["taken_for_one"] += 1
             if counts["taken_for_one"] <= 20:
                 both = Image.new("RGB", (650, 240), "white")
-                both.paste(pictures[one], (0, 0))
-                both.paste(pictures[other], (330, 0))
+                both.paste(images[one], (0, 0))
+                both.paste(images[other], (330, 0))
                 both.save(work / f"taken-gradient-{counts['taken_for_one']:03d}.png")
     return dict(counts)
 
 
 def facts_of(data: bytes) -> ImageFacts | None:
-    """Hashes as a build makes them; None for what is no picture."""
+    """Hashes as a build makes them; None for an image that the check drops."""
     found = check_image(data, ANY)
     return found if isinstance(found, ImageFacts) else None
 
@@ -327,11 +322,11 @@ def _files(folder: Path) -> list[Path]:
     )
 
 
-def _beside(one: Path, other: Path) -> Picture:
+def _beside(one: Path, other: Path) -> Image.Image:
     both = Image.new("RGB", (820, 400), "white")
     for place, path in enumerate((one, other)):
-        with Image.open(path) as picture:
-            small = picture.convert("RGB")
+        with Image.open(path) as image:
+            small = image.convert("RGB")
         small.thumbnail((400, 400))
         both.paste(small, (place * 420, 0))
     return both

@@ -69,28 +69,28 @@ class Corpus:
         self._parts: list[Path] = []
         self._held: list[int] = []
 
-    def add(self, candidates: Sequence[str], facts: Sequence[str], rows: int) -> float:
+    def add(self, candidates: Sequence[str], fetch_results: Sequence[str], rows: int) -> float:
         """Dedupe a generation; processor seconds."""
         started = time.process_time()
-        runs = index_folders(self._parts, self._held)
+        segments = index_folders(self._parts, self._held)
         rules, out = DedupeRules(), self._folder / f"{len(self._parts):03d}"
-        shares = near_parts(facts, rows, runs, radius_bits=4, verify=True)
-        among, against = [], []
+        shares = near_parts(fetch_results, rows, segments, radius_bits=4, verify=True)
+        self_join, cross_join = [], []
         for number, part in enumerate(shares):
             folder = out / f"near-{number:02d}"
             folder.mkdir(parents=True)
             part(folder)
             if isinstance(part, SelfJoinPart):
-                among.append(str(folder))
+                self_join.append(str(folder))
             else:
-                against.append((str(folder), runs.index(part.index)))
+                cross_join.append((str(folder), segments.index(part.index)))
         (out / "dedupe").mkdir(parents=True)
         receipt = DedupePart(
             generation=len(self._parts),
             candidates=tuple(candidates),
-            fetch_results=tuple(facts),
-            published=tuple(runs),
-            near=NearFiles(tuple(among), tuple(against)),
+            fetch_results=tuple(fetch_results),
+            published=tuple(segments),
+            near=NearFiles(tuple(self_join), tuple(cross_join)),
             caption_order=("caption",),
             rules=rules,
             max_same_text=10,
@@ -98,15 +98,15 @@ class Corpus:
             first_shard=0,
         )(out / "dedupe")
         self._parts.append(out / "dedupe")
-        self._held.append(int(str(receipt.details.holds)))
+        self._held.append(receipt.details.holds)
         return time.process_time() - started
 
 
 def tables(folder: Path, first: int, rows: int) -> tuple[list[str], list[str], int]:
-    """Write candidates and facts, parts of 50,000 rows; a twentieth of the images is near one
-    before it."""
+    """Writes candidates and fetch results in parts of 50,000 rows; a twentieth of the images is near
+    one before it."""
     folder.mkdir(parents=True)
-    candidates, facts = [], []
+    candidates, fetch_results = [], []
     for number, start in enumerate(range(first, first + rows, PART_ROWS)):
         numbers = np.arange(start, min(start + PART_ROWS, first + rows))
         urls = pa.array(
@@ -114,10 +114,12 @@ def tables(folder: Path, first: int, rows: int) -> tuple[list[str], list[str], i
         )
         ordinals = pa.array(number << 32 | np.arange(len(numbers)))
         candidates.append(str(folder / f"candidates-{number}.parquet"))
-        facts.append(str(folder / f"facts-{number}.parquet"))
+        fetch_results.append(str(folder / f"fetch_results-{number}.parquet"))
         pq.write_table(_candidates(numbers, urls, ordinals), candidates[-1], compression="zstd")
-        pq.write_table(_facts(numbers, urls, ordinals), facts[-1], compression="zstd")
-    return candidates, facts, rows
+        pq.write_table(
+            _fetch_results(numbers, urls, ordinals), fetch_results[-1], compression="zstd"
+        )
+    return candidates, fetch_results, rows
 
 
 def _candidates(numbers: np.ndarray, urls: pa.Array, ordinals: pa.Array) -> pa.Table:
@@ -135,7 +137,7 @@ def _candidates(numbers: np.ndarray, urls: pa.Array, ordinals: pa.Array) -> pa.T
     return _table(CANDIDATES, known, count)
 
 
-def _facts(numbers: np.ndarray, urls: pa.Array, ordinals: pa.Array) -> pa.Table:
+def _fetch_results(numbers: np.ndarray, urls: pa.Array, ordinals: pa.Array) -> pa.Table:
     count = len(numbers)
     chance = np.random.default_rng(int(numbers[0]))
     phash = chance.integers(0, 2**64, count, dtype=np.uint64)

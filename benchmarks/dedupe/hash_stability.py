@@ -3,10 +3,10 @@ thumbnail.
 
     python -m benchmarks.dedupe.hash_stability FOLDER...  # default: the photos that scikit-image and scikit-learn ship
 
-One JSON line: for each definition (side of the thumbnail, least side of the decoded picture) and
+One JSON line: for each definition (side of the thumbnail, least side of the decoded image) and
 kind of edit, mean and maximum of the pHash and PDQ distances, and the share found at pHash 4 and
-PDQ 31. `recipes`: the same between what a build says of one file under a recipe that stores it as
-it came and under one that stores it 512 px long.
+PDQ 31. `recipes`: the same between the hashes of one file under a recipe that stores it unchanged
+and under one that stores it 512 px long.
 """
 
 import io
@@ -21,19 +21,17 @@ import imagehash
 import numpy as np
 import pdqhash
 import simplejpeg
-from numpy.typing import NDArray
 from PIL import Image
 
 from wenlan_data.image.check import check_image
 from wenlan_data.image.rules import ImageRules
+from wenlan_data.npy import Bools, Indices
 from wenlan_data.records import ImageFacts
 
 DEFINITIONS = ((128, 128), (64, 64), (64, 128), (96, 96))
 LONGEST_PX = 1600
 STORED_PX = 512
 SMALLEST_PX = 200
-
-Bits = NDArray[np.bool_]
 
 
 def main() -> None:
@@ -64,13 +62,12 @@ def _distances(
 
 
 def _between_recipes(originals: list[Image.Image]) -> dict[str, float]:
-    as_it_came, smaller = (
-        ImageRules(max_side_px=side, max_aspect=1e6) for side in (LONGEST_PX, STORED_PX)
-    )
+    unchanged = ImageRules(max_side_px=LONGEST_PX, max_aspect=1e6)
+    smaller = ImageRules(max_side_px=STORED_PX, max_aspect=1e6)
     pairs = []
     for photo in originals:
         data = _jpeg(photo, 95)
-        first, second = check_image(data, as_it_came), check_image(data, smaller)
+        first, second = check_image(data, unchanged), check_image(data, smaller)
         if (
             max(photo.size) > STORED_PX
             and isinstance(first, ImageFacts)
@@ -81,7 +78,7 @@ def _between_recipes(originals: list[Image.Image]) -> dict[str, float]:
     return {"photos": len(pairs), **_figures(np.array(pairs))}
 
 
-def _figures(pairs: NDArray[np.int64]) -> dict[str, float]:
+def _figures(pairs: Indices) -> dict[str, float]:
     phash, pdq = pairs.T
     return {
         "phash_mean": round(float(phash.mean()), 2),
@@ -92,7 +89,7 @@ def _figures(pairs: NDArray[np.int64]) -> dict[str, float]:
     }
 
 
-def _hashes(data: bytes, side: int, decoded_side: int) -> tuple[Bits, Bits]:
+def _hashes(data: bytes, side: int, decoded_side: int) -> tuple[Bools, Bools]:
     height, width, _, _ = simplejpeg.decode_jpeg_header(data)
     factor = next((step for step in (8, 4, 2) if min(width, height) // step >= decoded_side), 1)
     grey = simplejpeg.decode_jpeg(
@@ -123,8 +120,8 @@ def _jpeg(photo: Image.Image, quality: int) -> bytes:
 
 def _photos(folders: list[Path]) -> Iterator[Image.Image]:
     for path in sorted(path for folder in folders for path in folder.rglob("*.jp*g")):
-        with Image.open(path) as picture:
-            photo = picture.convert("RGB")
+        with Image.open(path) as opened:
+            photo = opened.convert("RGB")
         if min(photo.size) >= SMALLEST_PX:
             photo.thumbnail((LONGEST_PX, LONGEST_PX))
             yield photo

@@ -18,16 +18,14 @@ import venv
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.dedupe.near_pairs import near_pairs
+from wenlan_data.npy import Codes, Indices
 
 PLANTED_SHARE = 0.02
 SEED = 20210311
 FIRST_PEER_CODES = 1000
 PEER_PACKAGES = (["daft", "numpy>=2", "scikit-learn", "tqdm"], ["--no-deps", "imagededup"])
-
-Codes = NDArray[np.uint64]
 
 
 def main() -> None:
@@ -73,27 +71,27 @@ def main() -> None:
             print(json.dumps(largest_in(name, given.work, given.radius, seconds)), flush=True)
 
 
-def planted(count: int, radius: int) -> tuple[Codes, NDArray[np.int64], Codes]:
-    """Uniform codes of which the last are near earlier ones; rows of the originals, and bits turned
-    (all radii)."""
+def planted(count: int, radius: int) -> tuple[Codes, Indices, Codes]:
+    """Uniform codes of which the last are near earlier ones; rows of the originals, and the 0 to
+    `radius` bits flipped."""
     random = np.random.default_rng(SEED)
     codes = random.integers(0, 2**64, count, dtype=np.uint64)
     copies = int(count * PLANTED_SHARE)
     rows = random.permutation(count - copies)[:copies]
     bits = np.arange(copies) % (radius + 1)
-    turned = np.zeros(copies, np.uint64)
+    flipped = np.zeros(copies, np.uint64)
     for place in range(radius):
         # An odd step, so that the bits are different ones.
         bit = (rows * 7 + place * 13) % 64
-        turned |= np.where(place < bits, np.uint64(1) << bit.astype(np.uint64), np.uint64(0))
-    codes[count - copies :] = codes[rows] ^ turned
-    return codes, rows, turned
+        flipped |= np.where(place < bits, np.uint64(1) << bit.astype(np.uint64), np.uint64(0))
+    codes[count - copies :] = codes[rows] ^ flipped
+    return codes, rows, flipped
 
 
 def measure(count: int, radius: int, threads: int) -> dict[str, object]:
     """Search once."""
-    codes, rows, turned = planted(count, radius)
-    assert np.all(np.bitwise_count(turned) == np.arange(len(turned)) % (radius + 1))
+    codes, rows, flipped = planted(count, radius)
+    assert np.all(np.bitwise_count(flipped) == np.arange(len(flipped)) % (radius + 1))
     started = time.monotonic()
     used = time.process_time()
     pairs = near_pairs(codes, radius, threads=threads)

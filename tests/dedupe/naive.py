@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from tests.dedupe.rows import ORDER, Row
 from wenlan_data.shard.format import sample_key
 
-Seen = tuple[str, str, int, int, bytes]
+Published = tuple[str, str, int, int, bytes]
 """sha256, key, phash, pdq, colours of a published image."""
 
 
@@ -15,14 +15,14 @@ Seen = tuple[str, str, int, int, bytes]
 class Corpus:
     """What is published, generation by generation."""
 
-    pictures: list[list[Seen]] = field(default_factory=list)
+    images: list[list[Published]] = field(default_factory=list)
     urls: dict[str, str] = field(default_factory=dict)
     texts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
 
 @dataclass
 class Outcome:
-    """One of a candidate."""
+    """The decision about a candidate."""
 
     reason: str
     duplicate_of: str = ""
@@ -84,11 +84,11 @@ def dedupe(  # noqa: C901 -- one loop after the other, so that it reads as the r
     def key(url: str) -> str:
         return sample_key(url, rows[copies[url][0]].sha256)
 
-    pictures: dict[str, list[str]] = defaultdict(list)
+    images: dict[str, list[str]] = defaultdict(list)
     for url in copies:
-        pictures[rows[copies[url][0]].sha256].append(url)
+        images[rows[copies[url][0]].sha256].append(url)
     best = {
-        sha: min(urls, key=lambda url: (copy_rank(url), key(url))) for sha, urls in pictures.items()
+        sha: min(urls, key=lambda url: (copy_rank(url), key(url))) for sha, urls in images.items()
     }
 
     def row_of(sha: str) -> Row:
@@ -100,14 +100,14 @@ def dedupe(  # noqa: C901 -- one loop after the other, so that it reads as the r
     def same(one: bytes, other: bytes) -> bool:
         return max(abs(a - b) for a, b in zip(one, other, strict=True)) <= levels
 
-    order = sorted(pictures, key=keep_order)
+    order = sorted(images, key=keep_order)
     decision: dict[str, Outcome] = {}
     winner: dict[str, str] = {}
     for sha in order:
         row = row_of(sha)
-        for generation in corpus.pictures:
+        for generation in corpus.images:
             for their_sha, their_key, phash, pdq, colours in sorted(
-                generation, key=lambda seen: seen[1]
+                generation, key=lambda one: one[1]
             ):
                 far = (row.phash ^ phash).bit_count(), (row.pdq ^ pdq).bit_count()
                 if their_sha == sha:
@@ -155,7 +155,7 @@ def dedupe(  # noqa: C901 -- one loop after the other, so that it reads as the r
         caption = next(text for kind in ORDER for k, text in texts if k == kind)
         signals = {one for n in members for one in rows[n].opt_out + rows[n].fetched_opt_out}
         kept[first] = (key(best[sha]), caption, texts, sorted(signals))
-    corpus.pictures.append(
+    corpus.images.append(
         [
             (sha, key(best[sha]), row_of(sha).phash, row_of(sha).pdq, row_of(sha).colours)
             for sha in groups

@@ -68,7 +68,7 @@ def candidate(row: Row, ordinal: int) -> dict[str, object]:
     }
 
 
-def fact(row: Row, ordinal: int) -> dict[str, object]:
+def fetch_result(row: Row, ordinal: int) -> dict[str, object]:
     """The row of `tables.FACTS`."""
     return {
         "ordinal": ordinal,
@@ -100,9 +100,9 @@ def fact(row: Row, ordinal: int) -> dict[str, object]:
 def write_tables(
     folder: Path, rows: Sequence[Row], part_rows: int = 1 << 30
 ) -> tuple[list[str], list[str]]:
-    """Write the rows as candidates and facts, cut into parts; the paths of both."""
+    """Writes the rows as candidates and fetch results, cut into parts. Returns the paths of both."""
     folder.mkdir(parents=True, exist_ok=True)
-    candidates, facts = [], []
+    candidates, fetch_results = [], []
     seen: set[str] = set()
     for number, start in enumerate(range(0, len(rows), part_rows)):
         numbered = [
@@ -112,24 +112,24 @@ def write_tables(
         for ordinal, row in numbered:
             if row.requested and row.url not in seen:
                 seen.add(row.url)
-                new.append(fact(row, ordinal))
+                new.append(fetch_result(row, ordinal))
         candidates.append(str(folder / f"candidates-{number}.parquet"))
-        facts.append(str(folder / f"facts-{number}.parquet"))
+        fetch_results.append(str(folder / f"fetch_results-{number}.parquet"))
         pq.write_table(
             pa.Table.from_pylist([candidate(r, o) for o, r in numbered], CANDIDATES), candidates[-1]
         )
-        pq.write_table(pa.Table.from_pylist(new, FACTS), facts[-1])
-    return candidates, facts
+        pq.write_table(pa.Table.from_pylist(new, FACTS), fetch_results[-1])
+    return candidates, fetch_results
 
 
 def part_of(
-    candidates: Sequence[str], facts: Sequence[str], published: Sequence[Path] = ()
+    candidates: Sequence[str], fetch_results: Sequence[str], published: Sequence[Path] = ()
 ) -> DedupePart:
     """The part with a plain recipe."""
     return DedupePart(
         generation=len(published),
         candidates=tuple(candidates),
-        fetch_results=tuple(facts),
+        fetch_results=tuple(fetch_results),
         published=tuple(index_folders(list(published), [held(folder) for folder in published])),
         captions=tuple(str(folder / CAPTIONS_FOLDER) for folder in published),
         caption_order=ORDER,

@@ -22,7 +22,7 @@ def test_merged_texts_come_once_by_type_and_text_in_order() -> None:
     assert merge(own, others) == (Text("alt", "一"), Text("title", "一"), Text("alt", "二"))
 
 
-def test_the_columns_say_the_same_as_the_single_choice() -> None:
+def test_the_choice_by_column_is_that_by_row() -> None:
     rows = [
         [Text("title", "题"), Text("alt", "一"), Text("alt", "二")],
         [],

@@ -75,7 +75,7 @@ def test_an_image_that_hundreds_of_urls_serve_is_a_placeholder_and_goes_whole_no
 def test_twenty_crafted_collisions_delete_nobody(tmp_path: Path) -> None:
     chance = random.Random(20)
     victims = far_apart(20)
-    # Larger, so first in keep order; the same pHash to the bit, and another picture.
+    # Larger, so first in keep order; the same pHash to the bit, and another image.
     attacks = [
         replace(
             one,
@@ -94,14 +94,14 @@ def test_twenty_crafted_collisions_delete_nobody(tmp_path: Path) -> None:
 
 
 def test_near_captions_leave_the_first_in_keep_order_and_texts_stay_apart(tmp_path: Path) -> None:
-    said = [
+    captions = [
         "一只橘色的猫趴在阳光照着的窗台上睡觉",
         "一只橘色的猫趴在阳光照着的窗台上睡觉。",
         "山里下了一场很大的雪",
     ]
     rows = [
         replace(row, texts=(("caption", text),), width=width)
-        for row, text, width in zip(far_apart(3), said, [300, 900, 300], strict=True)
+        for row, text, width in zip(far_apart(3), captions, [300, 900, 300], strict=True)
     ]
     rules = DedupeRules(text_similarity=0.8)
     found = run(tmp_path / "a", rows, rules=rules)
@@ -164,7 +164,7 @@ def test_a_site_has_at_most_its_share_of_what_is_left(tmp_path: Path) -> None:
     assert (len(again.kept), again.receipt.drops) == (0, {"domain_share": 100})
 
 
-def test_without_a_radius_only_equal_bytes_are_one_image_whatever_else_has_a_say(
+def test_without_a_radius_only_equal_bytes_are_one_image_with_any_constraint(
     tmp_path: Path,
 ) -> None:
     blank = [

@@ -75,7 +75,7 @@ def test_without_a_radius_equal_bytes_of_a_benchmark_are_kept_out_and_copies_are
 
 
 @pytest.mark.parametrize("name", ["nothing", "empty"])
-def test_a_benchmark_that_is_none_is_told_before_anything_is_made(
+def test_a_benchmark_that_is_none_is_reported_before_anything_is_made(
     name: str, tmp_path: Path
 ) -> None:
     photos = folder_of(tmp_path / "photos", range(2))

@@ -22,14 +22,16 @@ import sys
 from pathlib import Path
 from wenlan_data.dedupe import near_step
 from wenlan_data.dedupe.step import DedupeDetails, DedupePart
-from wenlan_data.image.rules import ImageRules
+from wenlan_data.protocols import NoDetails
 from wenlan_data.recipe import DedupeRules, ShardRules
 from wenlan_data.run.scheduler import Job, Scheduler
 from wenlan_data.run.ledger import Ledger
 
 work, source, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 near_step.SHARE_CODES = 5000
-candidates, facts = (tuple(map(str, sorted(source.glob(f"{name}-*.parquet")))) for name in ("candidates", "facts"))
+candidates, fetch_results = (
+    tuple(map(str, sorted(source.glob(f"{name}-*.parquet")))) for name in ("candidates", "fetch_results")
+)
 with Ledger(work) as ledger:
     if sys.argv[4] == "ray":
         from wenlan_data.run.executors.ray import RayExecutor
@@ -38,13 +40,13 @@ with Ledger(work) as ledger:
         from wenlan_data.run.executors.local import LocalExecutor
         executor = LocalExecutor(workers)
     print("at work", flush=True)
-    parts = near_step.near_parts(facts, 20_000, (), radius_bits=4, verify=True)
+    parts = near_step.near_parts(fetch_results, 20_000, (), radius_bits=4, verify=True)
     run = lambda step, details, parts: Scheduler(executor, ledger, 0, step, details).run(
         [Job(number=n, make=lambda _before, part=part: part) for n, part in enumerate(parts)], lambda *_: None)
-    run("near", near_step.NearDetails, parts)
+    run("near", NoDetails, parts)
     files = near_step.NearFiles(tuple(str(ledger.part(0, "near", n)) for n in range(len(parts))))
-    run("dedupe", DedupeDetails, [DedupePart(generation=0, candidates=candidates, fetch_results=facts, near=files,
-        caption_order=("caption",), rules=DedupeRules(), max_same_text=10, shard=ShardRules(),
+    run("dedupe", DedupeDetails, [DedupePart(generation=0, candidates=candidates, fetch_results=fetch_results,
+        near=files, caption_order=("caption",), rules=DedupeRules(), max_same_text=10, shard=ShardRules(),
         first_shard=0)])
     print("done", flush=True)
     executor.close()

@@ -17,8 +17,8 @@ from wenlan_data.index.published import Signatures
 from wenlan_data.npy import Codes, Indices
 
 
-def turned(codes: Codes, flips: int, random: np.random.Generator) -> Codes:
-    """Codes with up to so many bits turned, in any column."""
+def flipped(codes: Codes, flips: int, random: np.random.Generator) -> Codes:
+    """Codes with up to so many bits flipped, in any column."""
     for _ in range(flips):
         bit = np.uint64(1) << random.integers(0, 64, codes.shape).astype(np.uint64)
         codes = codes ^ np.where(random.random(codes.shape) < 0.5, bit, np.uint64(0))
@@ -52,15 +52,15 @@ def spread(count: int, random: np.random.Generator) -> tuple[Codes, Codes]:
     centre = random.integers(0, count // 12 + 1, count)
     phash = random.integers(0, 2**64, count, dtype=np.uint64)[centre]
     pdq = random.integers(0, 2**64, (count, 4), dtype=np.uint64)[centre]
-    return turned(phash, 4, random), turned(pdq, 6, random)
+    return flipped(phash, 4, random), flipped(pdq, 6, random)
 
 
 def one_ball(count: int, random: np.random.Generator) -> tuple[Codes, Codes]:
     """All within a few bits of one pHash; a third the same image, the others different ones."""
-    phash = turned(np.full(count, 0x0F0F33335555AAAA, np.uint64), 4, random)
+    phash = flipped(np.full(count, 0x0F0F33335555AAAA, np.uint64), 4, random)
     pdq = random.integers(0, 2**64, (count, 4), dtype=np.uint64)
     pdq[: count // 3] = pdq[0]
-    return phash, turned(pdq, 5, random)
+    return phash, flipped(pdq, 5, random)
 
 
 def one_code(count: int, random: np.random.Generator) -> tuple[Codes, Codes]:
@@ -68,7 +68,7 @@ def one_code(count: int, random: np.random.Generator) -> tuple[Codes, Codes]:
     pdq = random.integers(0, 2**64, (count, 4), dtype=np.uint64)[
         random.integers(0, count // 4, count)
     ]
-    return np.zeros(count, np.uint64), turned(pdq, 7, random)
+    return np.zeros(count, np.uint64), flipped(pdq, 7, random)
 
 
 def naive(phash: Codes, pdq: Codes, order: Indices, radius: int, limit: int) -> list[int]:

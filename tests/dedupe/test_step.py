@@ -411,10 +411,10 @@ def test_a_cut_table_and_a_missing_index_are_damage(tmp_path: Path) -> None:
 
 
 def run_on_cut_table(tmp_path: Path) -> None:
-    candidates, facts = write_tables(tmp_path / "in", [Row(url="u")])
+    candidates, fetch_results = write_tables(tmp_path / "in", [Row(url="u")])
     Path(candidates[0]).write_bytes(Path(candidates[0]).read_bytes()[:-20])
     (tmp_path / "c").mkdir()
-    part_of(candidates, facts)(tmp_path / "c")
+    part_of(candidates, fetch_results)(tmp_path / "c")
 
 
 def test_no_candidates_give_empty_tables(tmp_path: Path) -> None:

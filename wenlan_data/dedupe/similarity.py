@@ -222,8 +222,8 @@ def _neighbours_by_pdq(hashes: SortedHashes, thresholds: Thresholds) -> Iterator
         for bit in range(_BLOCK_BITS):
             # From a cleared to a set bit only, so that a pair is named from one side.
             rows = np.flatnonzero((values >> bit) & 1 == 0)
-            turned = values[rows] | np.uint16(1 << bit)
-            pairs = ((rows[i], j) for i, j in expand_spans(starts[turned], counts[turned]))
+            flipped = values[rows] | np.uint16(1 << bit)
+            pairs = ((rows[i], j) for i, j in expand_spans(starts[flipped], counts[flipped]))
             yield from _verified_block(hashes, words, block, order, pairs, thresholds)
 
 

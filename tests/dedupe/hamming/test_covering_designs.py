@@ -12,22 +12,24 @@ from wenlan_data.dedupe.hamming.covering_designs import (
     keys_with_earlier,
 )
 
-ALL = [cover for radius in range(1, 9) for cover in covering_designs(radius) if cover.bands < 1000]
+ALL = [
+    design for radius in range(1, 9) for design in covering_designs(radius) if design.bands < 1000
+]
 
 
-def name(cover: CoveringDesign) -> str:
-    return f"radius {cover.radius}, {cover.bands} keys of {cover.blocks} blocks"
+def name(design: CoveringDesign) -> str:
+    return f"radius {design.radius}, {design.bands} keys of {design.blocks} blocks"
 
 
-@pytest.mark.parametrize("cover", ALL, ids=name)
+@pytest.mark.parametrize("design", ALL, ids=name)
 def test_whichever_blocks_differ_one_key_has_none_of_them_and_just_one_is_the_first(
-    cover: CoveringDesign,
+    design: CoveringDesign,
 ) -> None:
-    keys = list(keys_with_earlier(cover))
+    keys = list(keys_with_earlier(design))
     masks = np.array([sum(1 << number for number in key) for key, _ in keys])
     earlier = [[sum(1 << number for number in some) for some in sets] for _, sets in keys]
-    for count in range(cover.radius + 1):
-        for differ in combinations(range(cover.blocks), count):
+    for count in range(design.radius + 1):
+        for differ in combinations(range(design.blocks), count):
             mask = sum(1 << number for number in differ)
             together = np.flatnonzero((masks & mask) == 0)
             first = [n for n in together.tolist() if all(some & mask for some in earlier[n])]
@@ -37,8 +39,8 @@ def test_whichever_blocks_differ_one_key_has_none_of_them_and_just_one_is_the_fi
 def test_fewer_keys_do_than_every_choice() -> None:
     for radius, lines in KEYS.items():
         assert all(
-            cover.bands < CoveringDesign(cover.blocks, radius).bands
-            for cover in covering_designs(radius)[-len(lines) :]
+            design.bands < CoveringDesign(design.blocks, radius).bands
+            for design in covering_designs(radius)[-len(lines) :]
         )
 
 
