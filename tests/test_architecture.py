@@ -91,7 +91,7 @@ PERMITTED_IMPORTS = {
         "arrow errors files layout reasons records image settings web clean detect recipe sandbox "
         "shard"
     ),
-    "load": "errors files layout npy reasons records tables image clean shard",
+    "load": "errors files layout npy reasons records image clean shard",
     "testing": "layout records shard",
     "model": "errors files settings shard load",
     "run": (
