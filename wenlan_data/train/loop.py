@@ -25,7 +25,7 @@ from wenlan_data.train.optimizer import learning_rate
 from wenlan_data.train.run_log import RunLog, StepRecord
 from wenlan_data.train.signals import StopRequest
 from wenlan_data.train.state import TrainingState, checkpoint_state, checkpoint_tensors
-from wenlan_data.train.step import StepResult, training_step
+from wenlan_data.train.step import training_step
 
 MAX_SKIPPED_IN_A_ROW = 5
 # BatchNorm statistics are frozen and so equal on all ranks. torch 2.13 renamed the argument.
@@ -66,17 +66,13 @@ def train(run: TrainingRun, stop: StopRequest) -> None:
     steps = _micro_batches(run)
     while training.step < config.max_steps:
         micro_batches = next(steps)
-        result = training_step(training, module, micro_batches, config, run.distributed)
+        figures = training_step(training, module, micro_batches, config, run.distributed)
         training.position = micro_batches[-1].next_position
         training.samples += config.batch_size
-        run.log.step(_step_record(run, micro_batches, result))
+        run.log.step(_step_record(run, micro_batches, figures))
         _check_finite(run)
         metrics = _validate_if_due(run)
-        if (
-            metrics
-            or _due(training.step, config.checkpoints.every_steps)
-            or training.step == config.max_steps
-        ):
+        if metrics or _is_due(run, config.checkpoints.every_steps):
             save(run, metrics)
         # All ranks must stop after the same step, else the others wait in a collective forever.
         if _on_any_rank(bool(stop), run.distributed):
@@ -147,11 +143,7 @@ def _check_finite(run: TrainingRun) -> None:
 
 
 def _validate_if_due(run: TrainingRun) -> dict[str, float]:
-    due = (
-        _due(run.training.step, run.config.validation.every_steps)
-        or run.training.step == run.config.max_steps
-    )
-    if run.validate is None or not due:
+    if run.validate is None or not _is_due(run, run.config.validation.every_steps):
         return {}
     metrics: dict[str, float] = {}
     failure: Exception | None = None
@@ -169,12 +161,14 @@ def _validate_if_due(run: TrainingRun) -> dict[str, float]:
     return metrics
 
 
-def _step_record(run: TrainingRun, micro_batches: list[Batch], result: StepResult) -> StepRecord:
+def _step_record(
+    run: TrainingRun, micro_batches: list[Batch], figures: dict[str, float]
+) -> StepRecord:
     training, config = run.training, run.config
     return StepRecord(
         step=training.step,
         epoch=micro_batches[-1].next_position.epoch,
-        figures=result.figures,
+        figures=figures,
         queue_fill=training.queues.fill,
         queue_slots=training.queues.slots,
         wait_s=sum(batch.wait_s for batch in micro_batches),
@@ -183,8 +177,10 @@ def _step_record(run: TrainingRun, micro_batches: list[Batch], result: StepResul
     )
 
 
-def _due(step: int, every: int) -> bool:
-    return step % every == 0
+def _is_due(run: TrainingRun, every_steps: int) -> bool:
+    """Whether something is done after this step: every so many steps, and after the last one."""
+    step = run.training.step
+    return step % every_steps == 0 or step == run.config.max_steps
 
 
 def _on_any_rank(here: bool, distributed: Distributed) -> bool:

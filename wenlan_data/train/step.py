@@ -30,16 +30,6 @@ mean cosine similarity of positives and of negatives."""
 
 
 @dataclass(frozen=True, slots=True)
-class StepResult:
-    """Result of a step, over all ranks."""
-
-    figures: dict[str, float]
-    """`FIGURES`, `gradient_norm` and `temperature`."""
-    finite: bool
-    """False where the update was skipped."""
-
-
-@dataclass(frozen=True, slots=True)
 class MicroStepOutput:
     """Result of the forward pass over a micro-batch, of this rank."""
 
@@ -56,12 +46,13 @@ def training_step(
     micro_batches: Sequence[Batch],
     config: TrainConfig,
     distributed: Distributed,
-) -> StepResult:
-    """Forward, backward and update over the micro-batches of a step; `module` is the towers, or DDP
-    around them.
+) -> dict[str, float]:
+    """Forward, backward and update over the micro-batches of a step; returns its figures.
 
-    Where the loss or the gradients of any rank are not finite, weights and optimizer stay as they
-    are. Keys of a micro-batch that has any that is not finite are not enqueued.
+    `module` is the towers, or DDP around them. The figures, `FIGURES`, `gradient_norm` and
+    `temperature`, are those of all ranks. Where the loss or the gradients of any rank are not
+    finite, weights and optimizer stay as they are. Keys of a micro-batch that has any that is not
+    finite are not enqueued.
     """
     set_learning_rate(
         training.optimizer, learning_rate(training.step, config.optimizer, config.max_steps)
@@ -207,7 +198,7 @@ def _figures(
     return torch.stack([value.double() for value in values])
 
 
-def _update(training: TrainingState, figures: Tensor, config: TrainConfig) -> StepResult:
+def _update(training: TrainingState, figures: Tensor, config: TrainConfig) -> dict[str, float]:
     """Clips the gradients and updates the weights, on all ranks or, where a value is not finite, on
     none."""
     trained = [one for one in training.towers.parameters() if one.requires_grad]
@@ -215,8 +206,7 @@ def _update(training: TrainingState, figures: Tensor, config: TrainConfig) -> St
     # The mean over ranks is not finite where one rank's value is not: all take the same decision.
     figures = all_reduce_mean(torch.cat([figures, norm[None].double()]))
     values = figures.tolist()
-    finite = all(math.isfinite(value) for value in values)
-    if finite:
+    if all(math.isfinite(value) for value in values):
         training.optimizer.step()
         training.towers.clamp_temperature()
         training.skipped_in_a_row = 0
@@ -226,7 +216,7 @@ def _update(training: TrainingState, figures: Tensor, config: TrainConfig) -> St
     training.step += 1
     temperature = float((-training.towers.log_scale.detach()).exp())
     named = dict(zip((*FIGURES, "gradient_norm"), values, strict=True))
-    return StepResult({**named, "temperature": temperature}, finite)
+    return {**named, "temperature": temperature}
 
 
 def _gradient_sync(module: nn.Module, *, wanted: bool) -> AbstractContextManager[None]:
