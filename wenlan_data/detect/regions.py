@@ -1,8 +1,11 @@
 """Stored JPEGs to the regions of their samples, by one detector."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +13,9 @@ from wenlan_data.image.decode import Pixels
 from wenlan_data.image.stored_pixels import stored_pixels
 from wenlan_data.protocols import Detector
 from wenlan_data.records import Box, Region
+
+if TYPE_CHECKING:
+    from wenlan_data.protocols import BoxesToRegions, FindRegions
 
 MAX_BATCH = 64
 """Decoded images in memory at once: 64 of a megapixel are 200 MB."""
@@ -40,21 +46,23 @@ def region_finder(detector: Detector, max_regions: int) -> tuple[RegionFinder, i
     scores in the detector's order), and then the whole image, which is not counted.
     """
     if detector.from_source:
-        boxes_to_regions = detector.load_boxes()
-        return lambda batch: [
-            _select(boxes_to_regions(one.boxes), one.width, one.height, max_regions)
-            for one in batch
-        ], 1
-    find = detector.load()
+        return _finder_by_boxes(detector.load_boxes(), max_regions), 1
+    if detector.needs_pixels:
+        batch_size = min(detector.batch_size, MAX_BATCH)
+        return _finder_by_pixels(detector.load(), max_regions), batch_size
+    return _finder_by_size(detector.load(), max_regions), 1
 
-    # Without pixels, images of one size have the same regions; most images of a site have one size.
-    @lru_cache(maxsize=1024)
-    def by_size(width: int, height: int) -> tuple[Region, ...]:
-        (found,) = find([_blank(width, height)])
-        return _select(found, width, height, max_regions)
 
-    def by_pixels(batch: Sequence[DetectionInput]) -> list[tuple[Region, ...]]:
-        every = find(
+def _finder_by_boxes(to_regions: BoxesToRegions, max_regions: int) -> RegionFinder:
+    def find(batch: Sequence[DetectionInput]) -> list[tuple[Region, ...]]:
+        return [_select(to_regions(one.boxes), one.width, one.height, max_regions) for one in batch]
+
+    return find
+
+
+def _finder_by_pixels(find_regions: FindRegions, max_regions: int) -> RegionFinder:
+    def find(batch: Sequence[DetectionInput]) -> list[tuple[Region, ...]]:
+        every = find_regions(
             [stored_pixels(one.jpeg) if one.pixels is None else one.pixels for one in batch]
         )
         return [
@@ -62,9 +70,20 @@ def region_finder(detector: Detector, max_regions: int) -> tuple[RegionFinder, i
             for found, one in zip(every, batch, strict=True)
         ]
 
-    if detector.needs_pixels:
-        return by_pixels, min(detector.batch_size, MAX_BATCH)
-    return lambda batch: [by_size(one.width, one.height) for one in batch], 1
+    return find
+
+
+def _finder_by_size(find_regions: FindRegions, max_regions: int) -> RegionFinder:
+    # Without pixels, images of one size have the same regions; most images of a site have one size.
+    @lru_cache(maxsize=1024)
+    def by_size(width: int, height: int) -> tuple[Region, ...]:
+        (found,) = find_regions([_blank(width, height)])
+        return _select(found, width, height, max_regions)
+
+    def find(batch: Sequence[DetectionInput]) -> list[tuple[Region, ...]]:
+        return [by_size(one.width, one.height) for one in batch]
+
+    return find
 
 
 def _select(
