@@ -118,8 +118,10 @@ def _decode_jpeg(data: bytes, rules: ImageRules) -> _DecodedImage | Drop:
     header = read_header(data)
     if isinstance(header, Drop):
         return header
-    # EXIF orientations 5 to 8 lie on their side: width and height are exchanged.
-    width, height = (header.width, header.height)[:: 1 if header.orientation < 5 else -1]
+    width, height = header.width, header.height
+    # EXIF orientations 5 to 8 lie on their side.
+    if header.orientation >= 5:
+        width, height = height, width
     drop = too_large(width, height)
     if drop is None and not scans_at_most(data, MAX_JPEG_SCANS):
         drop = Drop(Reason.TOO_LARGE, f"more than {MAX_JPEG_SCANS} scans")
