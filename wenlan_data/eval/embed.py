@@ -77,9 +77,7 @@ def embed_corpus(
         size_px=config.image.size_px,
         workers=workers,
         sampling=SamplingSettings(shuffle=None),
-        images=ImageSettings(
-            max_regions=config.regions.most if config.regions.mode == "boxes" else 0
-        ),
+        images=ImageSettings(max_regions=config.regions.max_boxes),
         texts=TextSettings(
             # Training may draw a text at random. An evaluation must not depend on the draw.
             choose="caption" if config.text.choose in RANDOM_CHOICES else config.text.choose,

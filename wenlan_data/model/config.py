@@ -100,6 +100,11 @@ class RegionsConfig(_Section):
     most: int = Field(default=37, ge=1)
     """Maximum number of boxes, including the whole image, which is the last (`boxes` only)."""
 
+    @property
+    def max_boxes(self) -> int:
+        """Boxes that the loader delivers with an image; none for a grid."""
+        return self.most if self.mode == "boxes" else 0
+
 
 class AttentionConfig(_Section):
     """The encoder layers of attention pooling, in both towers."""

@@ -96,7 +96,7 @@ def make_loader(
             seed=config.seed, rank=distributed.rank, world_size=distributed.world_size
         ),
         images=ImageSettings(
-            max_regions=config.regions.most if config.regions.mode == "boxes" else 0,
+            max_regions=config.regions.max_boxes,
             augment=_augment(config.augment),
         ),
         texts=TextSettings(
