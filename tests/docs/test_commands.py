@@ -65,7 +65,7 @@ def _shown(pattern: str, lines: dict[Path, list[str]]) -> Shown:
         (path.relative_to(ROOT).as_posix(), AFTER_COMMAND.sub("", line[match.end() :]).strip())
         for path, some in lines.items()
         for line in some
-        if (match := re.match(rf"(?:\$ |\s)*(?:ulimit .*; )?{pattern}", line))
+        if (match := re.match(rf"(?:\$ |\s)*(?:\w+=\S+ |ulimit .*; )?{pattern}", line))
     }
     return [(page, shlex.split(line)) for page, line in sorted(found)]
 
