@@ -14,6 +14,7 @@ from wenlan_data.cli.main import cli
 
 PACKAGE = Path(__file__).parent.parent / "wenlan_data"
 FILES = sorted(PACKAGE.rglob("*.py"))
+BENCHMARKS = sorted((PACKAGE.parent / "benchmarks").rglob("*.py"))
 FORBIDDEN_NAMES = {"utils", "common", "helpers", "base", "misc"}
 OPTIONS = {
     "build": [
@@ -248,9 +249,9 @@ def test_every_drop_has_a_reason_of_the_enumeration() -> None:
 
 def test_names_are_the_terms_of_the_field() -> None:
     found = {
-        f"{module}: {name}"
-        for module, tree in _trees().items()
-        for name in _names(tree) | {module.rpartition(".")[2]}
+        f"{path.relative_to(PACKAGE.parent).as_posix()}: {name}"
+        for path in [*FILES, *BENCHMARKS]
+        for name in _names(ast.parse(path.read_text("utf-8"))) | {path.stem, path.parent.name}
         if _words(name) & HOUSE_WORDS and name not in WORDS_IN_CONTRACTS
     }
     assert sorted(found) == []
