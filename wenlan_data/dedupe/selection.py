@@ -66,8 +66,8 @@ def select(images: Images, constraints: Constraints, near: NearFiles, decisions:
     """Keeps or drops every open image, in keep order: an image is dropped that is a neighbour of a
     kept one, or that the constraints exclude.
 
-    Its candidates share the decision, but for one that gives the sample of a kept image: the others
-    are duplicates of it.
+    One candidate of a kept image becomes the sample, and the others are its duplicates; those of a
+    dropped image share its reason.
     """
     is_open = decisions.is_open[images.primary]
     # Where no image was dropped before, the groups are used without a copy.

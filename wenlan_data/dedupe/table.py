@@ -28,7 +28,7 @@ from wenlan_data.arrow import (
 from wenlan_data.dedupe.decisions import Decision, Decisions
 from wenlan_data.errors import DamageError
 from wenlan_data.index.published import PublishedIndex, Signatures, raw_keys, url_hashes
-from wenlan_data.npy import Bools, FixedBytes, Indices
+from wenlan_data.npy import BUILD_AGAIN, Bools, FixedBytes, Indices
 from wenlan_data.shard.format import sample_key
 from wenlan_data.tables import CANDIDATES, FACTS
 
@@ -146,7 +146,7 @@ def read_candidate_table(
     lost = np.flatnonzero((result < 0) & (known == b""))
     if len(lost):
         raise DamageError(
-            f"{urls[int(lost[0])].as_py()!r} and {len(lost) - 1} more URLs have no fetch result: build the corpus again"
+            f"{urls[int(lost[0])].as_py()!r} and {len(lost) - 1} more URLs have no fetch result: {BUILD_AGAIN}"
         )
     # One element more, so that index -1, a URL without a fetch result, reads False.
     is_good = np.append(are_equal(results, "reason", ""), False)
@@ -210,7 +210,7 @@ def signatures_of(results: pa.Table, numbers: Indices) -> Signatures:
             )
         except ValueError as error:
             raise DamageError(
-                "a fetch result holds no SHA-256 of 64 hex digits: build the corpus again"
+                f"a fetch result holds no SHA-256 of 64 hex digits: {BUILD_AGAIN}"
             ) from error
         keys[start : start + len(chunk)] = raw_keys(list(map(sample_key, urls, digests)))
     return Signatures(phash=phash, pdq=pdq, colours=colours, sha256=sha256, keys=keys)
@@ -240,7 +240,7 @@ def _read(paths: Sequence[str], schema: pa.Schema, columns: list[str]) -> pa.Tab
         return pa.table(read, schema=pa.schema(fields))
     except pa.ArrowInvalid as error:
         raise DamageError(
-            f"{paths[0]} and files of its kind: columns differ in length ({error}): build the corpus again"
+            f"{paths[0]} and files of its kind: columns differ in length ({error}): {BUILD_AGAIN}"
         ) from error
 
 

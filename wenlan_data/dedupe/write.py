@@ -97,9 +97,13 @@ def write_shards(
     shards = list[PlannedShard]()
     for number, (start, stop) in enumerate(_cuts(sizes, rules), first_shard):
         path = out / f"shard-{number:06d}.parquet"
-        rows_of_shard = _kept_table(table, kept[start:stop], merged, caption_order)
         with os_errors(path):
-            pq.write_table(rows_of_shard, path, compression="zstd")
+            # Not in a variable, so that no two of these tables are in memory.
+            pq.write_table(
+                _kept_table(table, kept[start:stop], merged, caption_order),
+                path,
+                compression="zstd",
+            )
         size = int(sizes[start:stop].sum())
         shards.append(PlannedShard(number=number, samples=stop - start, bytes=size))
     return tuple(shards)
