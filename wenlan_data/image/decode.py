@@ -185,6 +185,11 @@ def apply_orientation(pixels: Pixels, orientation: int) -> Pixels:
     return np.ascontiguousarray(pixels)
 
 
+def as_rgb(pixels: Pixels) -> Pixels:
+    """uint8 (H, W, 3) of grey (H, W) or RGB (H, W, 3) pixels."""
+    return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
+
+
 def _drop_of(error: BaseException) -> Drop:
     if isinstance(error, OSError) and error.errno in _TOO_MANY_FILES:
         raise error  # the process is out of file descriptors: no fault of the image

@@ -7,7 +7,14 @@ import numpy as np
 import simplejpeg
 
 from wenlan_data.errors import DamageError
-from wenlan_data.image.decode import Pixels, apply_orientation, decode_jpeg, decode_other, opencv
+from wenlan_data.image.decode import (
+    Pixels,
+    apply_orientation,
+    as_rgb,
+    decode_jpeg,
+    decode_other,
+    opencv,
+)
 from wenlan_data.image.hash import MIN_DECODED_SIDE_PX
 from wenlan_data.image.jpeg import JpegHeader, read_header, strip_metadata
 from wenlan_data.image.sniff import sniff
@@ -103,7 +110,7 @@ def decode_for_storage(data: bytes, header: JpegHeader, max_side_px: int) -> Pix
 def encode_jpeg(pixels: Pixels, jpeg_quality: int) -> StoredJpeg:
     """Upright pixels uint8 (H, W) or (H, W, 3) as an RGB JPEG with 4:2:0 subsampling."""
     height, width = pixels.shape[:2]
-    rgb = np.ascontiguousarray(_as_rgb(pixels))
+    rgb = np.ascontiguousarray(as_rgb(pixels))
     jpeg = simplejpeg.encode_jpeg(
         rgb, quality=jpeg_quality, colorspace="RGB", colorsubsampling="420"
     )
@@ -146,8 +153,4 @@ def srgb_pixels(jpeg: bytes) -> Pixels:
         decoded = decode_jpeg(jpeg, decoded, min_side_px=min(decoded.width, decoded.height))
     if isinstance(decoded, Drop):
         raise DamageError(f"a stored image cannot be decoded ({decoded.reason}: {decoded.detail})")
-    return _as_rgb(decoded)
-
-
-def _as_rgb(pixels: Pixels) -> Pixels:
-    return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels
+    return as_rgb(decoded)

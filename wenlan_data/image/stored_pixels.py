@@ -2,10 +2,8 @@
 
 from dataclasses import replace
 
-import numpy as np
-
 from wenlan_data.errors import DamageError
-from wenlan_data.image.decode import Pixels, decode_jpeg
+from wenlan_data.image.decode import Pixels, as_rgb, decode_jpeg
 from wenlan_data.image.jpeg import read_header
 from wenlan_data.records import Drop
 
@@ -33,6 +31,4 @@ def decode_stored(jpeg: bytes) -> Pixels | Drop:
     pixels = decode_jpeg(
         jpeg, replace(header, icc=b""), min_side_px=min(header.width, header.height)
     )
-    if isinstance(pixels, Drop) or pixels.ndim == 3:
-        return pixels
-    return np.repeat(pixels[..., None], 3, axis=2)
+    return pixels if isinstance(pixels, Drop) else as_rgb(pixels)

@@ -9,7 +9,14 @@ import simplejpeg
 from PIL import Image
 
 from wenlan_data.errors import UsageError
-from wenlan_data.image.decode import Pixels, decode_jpeg, decode_other, opencv, smallest_sides
+from wenlan_data.image.decode import (
+    Pixels,
+    as_rgb,
+    decode_jpeg,
+    decode_other,
+    opencv,
+    smallest_sides,
+)
 from wenlan_data.image.jpeg import read_header
 from wenlan_data.image.limits import too_large
 from wenlan_data.image.sniff import sniff
@@ -140,6 +147,5 @@ def _decode_fallback(data: memoryview, out_SSC: Pixels) -> Size | Drop:
     )
     if isinstance(pixels, Drop):
         return pixels
-    pixels = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
-    resize_to_square(np.ascontiguousarray(pixels), out_SSC)
+    resize_to_square(np.ascontiguousarray(as_rgb(pixels)), out_SSC)
     return (header.width, header.height) if header else (pixels.shape[1], pixels.shape[0])
