@@ -40,7 +40,7 @@ def iterate_batches(
     with warnings.catch_warnings():
         # More workers than cores is the user's choice: with a slow disk they wait most of the time.
         warnings.filterwarnings("ignore", "This DataLoader will create")
-        batches = DataLoader(
+        loader = DataLoader(
             replace(dataset, ring=ring),
             # Each item is a whole batch, so torch neither groups nor collates.
             batch_size=None,
@@ -50,7 +50,8 @@ def iterate_batches(
             timeout=POLL_S if count else 0,
             pin_memory=pin_memory,
             worker_init_fn=_init_worker,
-        ).__iter__()
+        )
+        batches = iter(loader)  # forks the workers
     if threading.current_thread() is threading.main_thread():
         # torch's handler raises wherever the main thread happens to be, in the user's code too.
         signal.signal(signal.SIGCHLD, handler)
