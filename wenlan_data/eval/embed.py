@@ -12,7 +12,13 @@ from wenlan_data.load.text import RANDOM_CHOICES, load_tokenizer, pad_tokens
 from wenlan_data.model.allocator import keep_freed_memory
 from wenlan_data.model.checkpoint import TOKENIZER, checkpoint_path, load_checkpoint, load_towers
 from wenlan_data.model.config import TrainConfig, parse_config
-from wenlan_data.model.inputs import Inputs, normalise_images, pad_as_released
+from wenlan_data.model.inputs import (
+    Inputs,
+    batch_boxes,
+    no_boxes,
+    normalise_images,
+    pad_as_released,
+)
 from wenlan_data.model.tokenizer import vocabulary_size
 from wenlan_data.model.towers import Towers, make_towers
 
@@ -109,7 +115,8 @@ def embed_texts(model: EmbeddingModel, texts: Sequence[str], *, batch_size: int 
             torch.from_numpy(tokens_BL), torch.from_numpy(mask_BL), model.config
         )
         # The text tower reads no image: any tensor does.
-        inputs = _inputs(model, torch.zeros(len(ids), 3, 1, 1), None, None, tokens, mask)
+        image = torch.zeros(len(ids), 3, 1, 1)
+        inputs = _inputs(model, image, *no_boxes(len(ids)), tokens, mask)
         vectors.append(model.towers.embed_texts(inputs).float().cpu())
     return torch.cat(vectors) if vectors else torch.zeros(0, model.config.embedding)
 
@@ -126,21 +133,12 @@ def concatenate(parts: Sequence[Embeddings]) -> Embeddings:
 
 @torch.no_grad()
 def _embed_batch(model: EmbeddingModel, batch: LoaderBatch, rows: list[int]) -> Embeddings:
-    boxes, box_mask = batch.get("boxes"), batch.get("box_mask")
+    boxes, box_mask = batch_boxes(batch)
     tokens, token_mask = pad_as_released(
-        batch["tokens"][rows],
-        batch["token_mask"][rows],
-        model.config,
+        batch["tokens"][rows], batch["token_mask"][rows], model.config
     )
-    image = batch["image"][rows].to(model.device)
-    inputs = _inputs(
-        model,
-        normalise_images(image, model.config),
-        None if boxes is None else boxes[rows],
-        None if box_mask is None else box_mask[rows],
-        tokens,
-        token_mask,
-    )
+    image = normalise_images(batch["image"][rows].to(model.device), model.config)
+    inputs = _inputs(model, image, boxes[rows], box_mask[rows], tokens, token_mask)
     return Embeddings(
         keys=[batch["key"][row] for row in rows],
         texts=[batch["text"][row] for row in rows],
@@ -152,16 +150,15 @@ def _embed_batch(model: EmbeddingModel, batch: LoaderBatch, rows: list[int]) -> 
 def _inputs(
     model: EmbeddingModel,
     image: Tensor,
-    boxes: Tensor | None,
-    box_mask: Tensor | None,
+    boxes: Tensor,
+    box_mask: Tensor,
     tokens: Tensor,
     token_mask: Tensor,
 ) -> Inputs:
-    no_boxes = torch.zeros(len(tokens), 0, 4)
     return Inputs(
         image=image.to(model.device),
-        boxes=(no_boxes if boxes is None else boxes).to(model.device),
-        box_mask=(no_boxes[..., 0].bool() if box_mask is None else box_mask).to(model.device),
+        boxes=boxes.to(model.device),
+        box_mask=box_mask.to(model.device),
         tokens=tokens.to(model.device),
         token_mask=token_mask.to(model.device),
     )

@@ -1,4 +1,4 @@
-"""The inputs of the towers: normalised images and padded tokens."""
+"""The inputs of the towers: normalised images, boxes, padded tokens."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from wenlan_data.load.batches import LoaderBatch
 from wenlan_data.model.config import TrainConfig
 
 
@@ -33,6 +34,18 @@ def normalise_images(image_BCHW: Tensor, config: TrainConfig) -> Tensor:
     image = (image_BCHW.float() / 255 - mean) / std
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
     return image.contiguous(memory_format=layout)
+
+
+def batch_boxes(loaded: LoaderBatch) -> tuple[Tensor, Tensor]:
+    """Boxes and mask of a batch of the loader; those of `no_boxes` where it delivers none."""
+    if "boxes" not in loaded:
+        return no_boxes(len(loaded["key"]))
+    return loaded["boxes"], loaded["box_mask"]
+
+
+def no_boxes(count: int) -> tuple[Tensor, Tensor]:
+    """Boxes (B, 0, 4) and mask (B, 0) of B images without boxes."""
+    return torch.zeros(count, 0, 4), torch.zeros(count, 0, dtype=torch.bool)
 
 
 def pad_as_released(

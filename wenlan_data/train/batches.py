@@ -17,7 +17,7 @@ from wenlan_data.load import (
     TextSettings,
 )
 from wenlan_data.model.config import AugmentConfig, TrainConfig
-from wenlan_data.model.inputs import Inputs, normalise_images, pad_as_released
+from wenlan_data.model.inputs import Inputs, batch_boxes, normalise_images, pad_as_released
 from wenlan_data.train.corpus_mark import SamplePages, sample_ids
 from wenlan_data.train.distributed import Distributed
 
@@ -118,7 +118,7 @@ def to_batch(
     """Moves a batch of the loader to the device, with ids and pages of its samples."""
     device = distributed.device
     ids = sample_ids(loaded["key"])
-    boxes, box_mask = _boxes(loaded, len(ids))
+    boxes, box_mask = batch_boxes(loaded)
     tokens, token_mask = pad_as_released(loaded["tokens"], loaded["token_mask"], config)
     return Batch(
         inputs=Inputs(
@@ -151,9 +151,3 @@ def _augment(config: AugmentConfig) -> Augment | None:
     jitters = config.jitter_share and any(config.jitter)
     crops = config.min_crop_area < 1
     return augment if jitters or config.grey_share or config.flip_share or crops else None
-
-
-def _boxes(loaded: LoaderBatch, count: int) -> tuple[Tensor, Tensor]:
-    if "boxes" not in loaded:
-        return torch.zeros(count, 0, 4), torch.zeros(count, 0, dtype=torch.bool)
-    return loaded["boxes"], loaded["box_mask"]
