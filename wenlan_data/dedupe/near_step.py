@@ -89,8 +89,6 @@ class CrossJoinPart:
 
 
 NearPart = SelfJoinPart | CrossJoinPart
-NearDetails = NoDetails
-"""The driver names the details of each step. Whether a search overflowed, its files state."""
 
 
 def near_parts(

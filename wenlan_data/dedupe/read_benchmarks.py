@@ -43,10 +43,6 @@ from wenlan_data.web.urls import url_key
 _WEB = re.compile(r"https?://", re.IGNORECASE)
 
 
-BenchmarkDetails = NoDetails
-"""The driver names the details of each step."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BenchmarkPart:
     """Reads a part of one benchmark: the images of a folder, the rows of a table, or the metadata

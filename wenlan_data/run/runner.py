@@ -11,8 +11,6 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from wenlan_data.crawl.receipts import CrawlDetails
-from wenlan_data.dedupe.near_step import NearDetails
-from wenlan_data.dedupe.read_benchmarks import BenchmarkDetails
 from wenlan_data.dedupe.step import DedupeDetails
 from wenlan_data.errors import (
     DamageError,
@@ -24,7 +22,7 @@ from wenlan_data.errors import (
 from wenlan_data.extract.step import ExtractDetails
 from wenlan_data.fetch.receipts import FetchDetails, FetchListDetails
 from wenlan_data.layout import IMAGE_INDEX, MANIFEST
-from wenlan_data.protocols import Receipt
+from wenlan_data.protocols import NoDetails, Receipt
 from wenlan_data.report.write_all import descriptions_written
 from wenlan_data.run import steps
 from wenlan_data.run.contact import check_contact
@@ -263,8 +261,8 @@ class _Build:
                 generation.sources, (folder / one.name for one in lists.details.fetch_lists)
             )
         fetched = self._run_step("fetch", FetchDetails, number, steps.fetch_jobs(generation, lists))
-        self._run_step("against", BenchmarkDetails, number, steps.benchmark_jobs(generation))
-        self._run_step("near", NearDetails, number, steps.near_jobs(generation, fetched))
+        self._run_step("against", NoDetails, number, steps.benchmark_jobs(generation))
+        self._run_step("near", NoDetails, number, steps.near_jobs(generation, fetched))
         deduped = self._run_step(
             "dedupe", DedupeDetails, number, steps.dedupe_jobs(generation, parts, fetched)
         )[0]

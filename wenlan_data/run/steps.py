@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import pyarrow.parquet as pq
 
-from wenlan_data.dedupe.near_step import NearDetails, NearFiles, NearPart, SelfJoinPart, near_parts
-from wenlan_data.dedupe.read_benchmarks import BenchmarkDetails, benchmark_parts
+from wenlan_data.dedupe.near_step import NearFiles, NearPart, SelfJoinPart, near_parts
+from wenlan_data.dedupe.read_benchmarks import benchmark_parts
 from wenlan_data.dedupe.step import DedupeDetails, DedupePart, index_folders
 from wenlan_data.extract.step import ExtractDetails, ExtractPart, ReextractPart, RetryPart
 from wenlan_data.fetch.fetch_lists import FetchListPart
@@ -28,7 +28,7 @@ from wenlan_data.layout import (
     PartRef,
     part_name,
 )
-from wenlan_data.protocols import Part, Receipt
+from wenlan_data.protocols import NoDetails, Part, Receipt
 from wenlan_data.recipe import Recipe
 from wenlan_data.run.generations import GenerationPlan
 from wenlan_data.run.ledger import Ledger
@@ -165,7 +165,7 @@ def fetch_jobs(
     return jobs
 
 
-def benchmark_jobs(generation: GenerationInput) -> list[Job[BenchmarkDetails]]:
+def benchmark_jobs(generation: GenerationInput) -> list[Job[NoDetails]]:
     """Returns the jobs that read the recipe's benchmarks; only the first generation has any."""
     # The recipe of an output never changes, so what generation 0 read serves all later ones.
     parts = benchmark_parts(generation.recipe) if generation.number == 0 else []
@@ -174,7 +174,7 @@ def benchmark_jobs(generation: GenerationInput) -> list[Job[BenchmarkDetails]]:
 
 def near_jobs(
     generation: GenerationInput, fetched: Mapping[int, Receipt[FetchDetails]]
-) -> list[Job[NearDetails]]:
+) -> list[Job[NoDetails]]:
     """Returns one job for each share of the bands, and one for each part of a published segment."""
     # The position in this list is the part's number, in `_near_files` too. The list depends on the
     # numbers of codes alone, so a resumed build with other workers finds the same.
