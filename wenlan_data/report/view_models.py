@@ -19,6 +19,7 @@ from wenlan_data.report.data import (
 )
 from wenlan_data.report.stages import STAGES
 from wenlan_data.shard.manifest import Funnel
+from wenlan_data.web.domains import site_of_host
 
 MAX_CHARACTERS = 600
 """Characters shown of one text."""
@@ -333,14 +334,9 @@ def domains(hosts: Counter[str]) -> dict[str, int]:
 
     IP addresses and single names stay as they are.
     """
-    import tldextract
-
-    # Without a cache and URLs it reads the bundled list, and requests nothing.
-    extract = tldextract.TLDExtract(cache_dir=None, suffix_list_urls=())
     found: Counter[str] = Counter()
     for host, count in hosts.items():
-        domain = extract.extract_str(host).top_domain_under_public_suffix
-        found[domain or host or "no host: local files and data URIs"] += count
+        found[site_of_host(host) or "no host: local files and data URIs"] += count
     return dict(found)
 
 

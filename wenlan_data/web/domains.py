@@ -1,6 +1,6 @@
 """Registrable domains of hosts and of URLs.
 
-The two functions differ in what counts as a public suffix.
+`registrable_domain` and `site_of` differ in what counts as a public suffix.
 """
 
 from functools import lru_cache
@@ -35,5 +35,9 @@ def site_of(url: str) -> str:
     indexes hold hashes of these names for `max_domain_share`, so another rule would need a new
     format.
     """
-    host = urlsplit(url).hostname or "" if "://" in url else ""
+    return site_of_host(urlsplit(url).hostname or "" if "://" in url else "")
+
+
+def site_of_host(host: str) -> str:
+    """`site_of` of a URL with this host, without a port."""
     return _ICANN_SUFFIXES_ONLY(host).top_domain_under_public_suffix or host
