@@ -1,7 +1,7 @@
 """The near search and the decisions on dense codes of real images, against brute force and the
 rule written naively.
 
-    python -m benchmarks.dedupe.brute_force --pictures FOLDER [FOLDER ...] --codes 200000
+    python -m benchmarks.dedupe.brute_force --images FOLDER [FOLDER ...] --codes 200000
 
 Each image is cropped, scaled, made lighter or darker and encoded as JPEG at random (seeded) until
 there are so many codes; those and uniform ones are searched at each radius from 0 to 8. Prints one
@@ -43,11 +43,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--pictures", type=Path, nargs="+", required=True)
+    parser.add_argument("--images", type=Path, nargs="+", required=True)
     parser.add_argument("--codes", type=int, default=200_000)
     parser.add_argument("--work", type=Path, default=Path("bench-out"))
     given = parser.parse_args()
-    phash, pdq, colours = dense_hashes(given.pictures, given.codes, given.work)
+    phash, pdq, colours = dense_hashes(given.images, given.codes, given.work)
     uniform = np.random.default_rng(SEED).integers(0, 2**64, given.codes, dtype=np.uint64)
     print(json.dumps(decisions_against_the_rule(phash, pdq, colours)), flush=True)
     for name, codes in (("real images", phash), ("uniform", uniform)):
