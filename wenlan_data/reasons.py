@@ -79,7 +79,7 @@ class Reason(StrEnum):
     LISTING = "listing", "a sitemap or feed, read for its links only"
     PAGE_TOO_LARGE = "page_too_large", "a page of more bytes than the limit"
     SOFT_404 = "soft_404", 'a "not found" page with status 200'
-    CAPTCHA = "captcha", "a page that asks for a human"
+    CAPTCHA = "captcha", "a CAPTCHA page in place of the content"
 
     # Image bytes.
     NOT_IMAGE = "not_image", "not an image, whatever its name says"
