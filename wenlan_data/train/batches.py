@@ -67,16 +67,12 @@ def batches(
     """
     while True:
         with make_loader(data, config, distributed, position) as loader:
-            used = position.batches
-            while True:
-                start = time.perf_counter()
-                loaded = next(loader, None)
-                if loaded is None:
-                    break
-                used += 1
+            start = time.perf_counter()
+            for loaded in loader:
                 wait_s = time.perf_counter() - start
-                after = DataPosition(position.epoch, used)
+                after = DataPosition(position.epoch, loader.position)
                 yield to_batch(loaded, config, distributed, data.pages, after, wait_s)
+                start = time.perf_counter()
         position = DataPosition(position.epoch + 1, 0)
 
 
