@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 
@@ -43,17 +44,27 @@ def main() -> None:
         "old": (given.old, given.old_command or given.command),
         "new": (given.new, given.command),
     }
-    runs: dict[str, list[dict[str, float]]] = {"old": [], "new": []}
-    for number in range(given.runs):
+    print(json.dumps(compare(sides, given.value, given.runs)))
+
+
+def compare(
+    sides: Mapping[str, tuple[Path, str]], values: Sequence[str], runs: int
+) -> dict[str, object]:
+    """Runs the command of each side (`old`, `new`: checkout and command) `runs` times, alternately.
+
+    Returns for `wall_s`, `cpu_s` and each of `values` the medians, their ratio and all runs.
+    """
+    found: dict[str, list[dict[str, float]]] = {"old": [], "new": []}
+    for number in range(runs):
         # In turn first, so that neither always runs on the warmer machine.
         for side in ("old", "new") if number % 2 == 0 else ("new", "old"):
             checkout, command = sides[side]
-            runs[side].append(measure(checkout.resolve(), command, given.value))
-            print(side, runs[side][-1], file=sys.stderr)
-    print(json.dumps({name: _compared(runs, name) for name in runs["new"][0]}))
+            found[side].append(_measure(checkout.resolve(), command, values))
+            print(side, found[side][-1], file=sys.stderr)
+    return {name: _compared(found, name) for name in found["new"][0]}
 
 
-def measure(checkout: Path, command: str, values: list[str]) -> dict[str, float]:
+def _measure(checkout: Path, command: str, values: Sequence[str]) -> dict[str, float]:
     """Runs the command once.
 
     Returns `wall_s`, `cpu_s` (of its processes, without those that it left running) and the named
