@@ -56,7 +56,8 @@ def _lines(page: Path) -> list[str]:
 
 
 def _docstring_lines(script: Path) -> list[str]:
-    return (ast.get_docstring(ast.parse(script.read_text("utf-8"))) or "").splitlines()
+    text = ast.get_docstring(ast.parse(script.read_text("utf-8"))) or ""
+    return text.replace("\\\n", " ").splitlines()
 
 
 def _shown(pattern: str, lines: dict[Path, list[str]]) -> Shown:
