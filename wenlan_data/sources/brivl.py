@@ -10,7 +10,7 @@ from wenlan_data.reasons import Reason
 from wenlan_data.records import Box, Candidate, Drop, Origin, Text
 from wenlan_data.sources.formats.delimited import next_json_line, ranges, read_range
 from wenlan_data.sources.formats.json_lines import json_object
-from wenlan_data.sources.planned_file import absolute_path, planned_file
+from wenlan_data.sources.formats.planned_file import absolute_path, planned_file
 
 BRIVL_TEXT_TYPES = {
     "alt_text": "alt",

@@ -10,7 +10,7 @@ from wenlan_data.errors import UsageError
 from wenlan_data.protocols import SourcePart
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Candidate, Drop, Origin, Text
-from wenlan_data.sources.planned_file import absolute_path
+from wenlan_data.sources.formats.planned_file import absolute_path
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".avif"})
 MAX_TEXT_BYTES = 1 << 20

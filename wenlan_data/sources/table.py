@@ -24,7 +24,7 @@ from wenlan_data.sources.formats.delimited import (
 )
 from wenlan_data.sources.formats.json_lines import json_object
 from wenlan_data.sources.formats.parquet import open_parquet, parquet_ranges, parquet_rows
-from wenlan_data.sources.planned_file import absolute_path, planned_file
+from wenlan_data.sources.formats.planned_file import absolute_path, planned_file
 
 URL_NAMES = (
     "url",

@@ -11,7 +11,7 @@ from wenlan_data.extract.pages import is_html_page
 from wenlan_data.protocols import SourcePart
 from wenlan_data.records import Candidate, Drop
 from wenlan_data.sandbox.pages import read_page
-from wenlan_data.sources.planned_file import absolute_path, planned_file
+from wenlan_data.sources.formats.planned_file import absolute_path, planned_file
 from wenlan_data.web.warc import records
 
 _IMAGE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a")
