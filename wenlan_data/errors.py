@@ -48,8 +48,10 @@ class RecipeError(WenlanError):
 
 
 class FailureBudgetError(WenlanError):
-    """More failed than is allowed: requests of a build, whose finished generations are published, or
-    training steps in a row, whose last good checkpoint stands."""
+    """More requests of a build, or more training steps in a row, failed than is allowed.
+
+    Finished generations are published; the last good checkpoint stands.
+    """
 
     exit_code = 9
 
@@ -64,6 +66,7 @@ class WorkerLostError(WenlanError):
     """A worker process died: killed, out of memory, or lost with its node."""
 
 
+_NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE}
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_RIGHT = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -79,6 +82,12 @@ def from_os_error(error: OSError, path: Path | str | None = None) -> WenlanError
     if error.errno in _NO_RIGHT:
         return UsageError(f"{where}: {error.strerror}: choose another place or change its rights")
     return UsageError(f"{where}: {error.strerror or error}")
+
+
+def is_of_this_process(error: Exception) -> bool:
+    """Whether an error of reading is one of rights or of too many open files: the file itself may be
+    good."""
+    return isinstance(error, OSError) and error.errno in _NOT_ALLOWED
 
 
 def print_line(line: str) -> None:

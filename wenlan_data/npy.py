@@ -7,7 +7,7 @@ from typing import BinaryIO, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from wenlan_data.errors import DamageError, os_errors
+from wenlan_data.errors import DamageError, from_os_error, in_short, is_of_this_process, os_errors
 
 Indices = NDArray[np.int64]
 """Row numbers, counts."""
@@ -31,7 +31,7 @@ def save_array(path: Path, array: NDArray[np.generic]) -> None:
 
 
 def load_array(path: Path, kind: type[Kind]) -> NDArray[Kind]:
-    """Maps a .npy file of a published index, without reading it. Raises `DamageError` where it is
+    """Maps a .npy file of the work folder, without reading it. Raises `DamageError` where it is
     missing, truncated or of another type."""
     array = load_any(path)
     if not issubclass(array.dtype.type, kind):
@@ -40,14 +40,20 @@ def load_array(path: Path, kind: type[Kind]) -> NDArray[Kind]:
 
 
 def load_any(
-    path: Path, what: str = "an index of a published generation", remedy: str = BUILD_AGAIN
+    path: Path, what: str = "an array of the build", remedy: str = BUILD_AGAIN
 ) -> NDArray[np.generic]:
     """Maps a .npy file of any type. The `DamageError` for a missing or truncated one states `what`
     it should be, and the `remedy`."""
     try:
         array: object = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DamageError(f"{path}: it is not {what} ({error}): {remedy}") from error
+    except OSError as error:
+        if is_of_this_process(error):
+            raise from_os_error(error, path) from error
+        raise DamageError(
+            f"{path}: {what} cannot be read ({error.strerror or error}): {remedy}"
+        ) from error
+    except (ValueError, EOFError) as error:
+        raise DamageError(f"{path}: it is not {what} ({in_short(error)}): {remedy}") from error
     # NumPy opens a zip file as well, as a dictionary of arrays.
     if not isinstance(array, np.ndarray):
         raise DamageError(f"{path}: it is not {what}, but an archive: {remedy}")
