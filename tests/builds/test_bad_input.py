@@ -1,5 +1,6 @@
 """Every user error ends in one line with its cause and remedy, and the right exit code."""
 
+import json
 import os
 import subprocess
 import time
@@ -149,3 +150,19 @@ def test_a_dry_run_creates_and_requests_nothing(tmp_path: Path, site: Site) -> N
     assert f"  {site.host}: 40 URLs x 0.0 s = 0 s\nno request was sent" in done.stdout
     assert site.log == []
     assert not (tmp_path / "c").exists()
+
+
+def test_a_plan_with_a_politeness_that_is_not_valid_is_corrupt(tmp_path: Path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "corpus"
+    photos.mkdir()
+    (photos / "1.jpg").write_bytes(make_image(1))
+    (photos / "1.txt").write_text(make_caption(1), "utf-8")
+    words = ["--sources", f"folder:{photos}", "--out", out]
+    build(*words, "--executor", "local")
+    # As if the build had been stopped before it published.
+    (out / "manifest.json").unlink()
+    path = out / ".work" / "generations" / "000000" / "plan.json"
+    plan = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps(plan | {"politeness": {"limits": {"max_wait_s": "long"}}}), "utf-8")
+    _refused(command("build", *words, "--executor", "local"), 1, "plan.json", "restore the file")
+    assert (path.parent / "fetch").is_dir()

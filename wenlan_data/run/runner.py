@@ -319,8 +319,8 @@ class _Build:
         except ValidationError as error:
             path = self.ledger.tree.plan(self.number)
             raise DamageError(
-                f"{path}: its politeness is not valid ({in_short(error)}): "
-                f"remove {path.parent}, and the generation is planned again"
+                f"{path}: its politeness is not valid ({in_short(error)}): restore the file, "
+                f"or remove {path.parent}: what it recorded is then requested again"
             ) from error
 
     def _image_indexes(self) -> tuple[str, ...]:
