@@ -1,16 +1,23 @@
 import asyncio
 from contextlib import aclosing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from tests.web.raw_server import RawServer, ok
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 from wenlan_data.web.blocklists import Blocklists
 from wenlan_data.web.client import Client
 from wenlan_data.web.limits import HostLimits, Limits
 from wenlan_data.web.opt_out import OPT_OUT_HEADER, RESERVED
-from wenlan_data.web.polite_client import MAX_BUFFERED_BYTES, Arrival, PoliteClient
+from wenlan_data.web.polite_client import (
+    MAX_BUFFERED_BYTES,
+    Arrival,
+    PoliteClient,
+    _ArrivalBuffer,
+)
 from wenlan_data.web.politeness import Politeness
 from wenlan_data.web.response import Response
 
@@ -130,3 +137,38 @@ def test_a_url_of_the_blocklists_is_not_requested(tmp_path: Path) -> None:
     arrivals = asyncio.run(_fetch_all(client, ["http://a.cn/x"]))
     assert arrivals == [(0, Drop("excluded", "url"))]
     assert client.requests == 0
+
+
+def test_a_drop_does_not_wait_for_a_caller_that_is_slow() -> None:
+    """It holds no bytes, so its host can go on; only what holds a body waits for room."""
+
+    async def run() -> list[Arrival]:
+        buffer = _ArrivalBuffer()
+        await buffer.put(0, _response(bytes(MAX_BUFFERED_BYTES + 1)))
+        waiting = asyncio.create_task(buffer.put(1, _response(b"x")))
+        await asyncio.sleep(0)
+        for index in range(2, 100):
+            await asyncio.wait_for(buffer.put(index, Drop(Reason.TIMEOUT)), timeout=10)
+        assert not waiting.done()
+        found = []
+        async for arrival in buffer:
+            found.append(arrival)
+            await asyncio.sleep(0)
+            if waiting.done():
+                buffer.close()
+        return found
+
+    indexes = [index for index, _ in asyncio.run(run())]
+    assert indexes == [0, *range(2, 100), 1]
+
+
+def _response(body: bytes) -> Response:
+    return Response(
+        status=200,
+        reason="OK",
+        headers=(),
+        body=body,
+        final_url="http://a.cn/",
+        ip="127.0.0.1",
+        received_at=datetime.now(UTC),
+    )

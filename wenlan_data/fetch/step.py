@@ -32,7 +32,7 @@ from wenlan_data.web.warc import PayloadWriter
 
 MAX_WAITING_BYTES = 32 << 20
 """Images that are fetched but not yet checked; above it they wait in the buffer of
-`PoliteClient`, which makes no further request once that is full too."""
+`PoliteClient`, and once that is full too, with the tasks that fetched them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

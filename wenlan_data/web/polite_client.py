@@ -26,8 +26,8 @@ MAX_HOSTS_WITH_ROBOTS = 40
 1 MB (40 hosts of at most 8,192 characters, of up to 3 bytes each). A later fetch list of the same
 hosts then requests robots.txt again."""
 MAX_BUFFERED_BYTES = 1 << 20
-"""Bodies that wait for the caller; above it, the hosts' tasks wait too and make no further
-request."""
+"""Bodies that wait for the caller; above it, a task that holds another one waits too and makes no
+further request."""
 _RESOLVER_THREADS = 32
 
 Arrival = tuple[int, Response | Drop]
@@ -99,8 +99,8 @@ class PoliteClient:
         }
 
     def robots(self) -> dict[str, RobotsRules]:
-        """The rules of every host whose robots.txt was answered, without any rule where it has none;
-        in the order in which hosts were contacted."""
+        """The robots.txt rules by host, in the order of contact; empty rules for a host without a
+        robots.txt."""
         return {
             host: state.robots
             for host, state in self._states.items()
@@ -156,7 +156,7 @@ class PoliteClient:
     async def _follow(self, url: str) -> Response | Drop:
         limits = self._politeness.limits
         for _ in range(limits.max_redirects + 1):
-            # Before the host is contacted at all: a URL that is never requested is not worth its robots.txt.
+            # Before the host is contacted at all: robots.txt is not requested for a URL that is not.
             if drop := url_problem(url, limits.max_url_characters):
                 return drop
             result = await self._request(self._host_state(host_of(url)), url)
