@@ -54,7 +54,7 @@ PAGE_WARC, PAGE_TABLE, PAGE_LINKS, HOST_STATES = (
     "hosts.json",
 )
 """Crawl: pages as received, their outcomes, their links, the state of each host."""
-REQUESTED_URLS = "asked.npy"
+REQUESTED_URLS = "requested.npy"
 """Frontier: ids of the pages that the round requests."""
 INDEX_FOLDER, CAPTIONS_FOLDER = "index", "captions"
 """Dedupe: folders that later generations look up."""

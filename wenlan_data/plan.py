@@ -46,13 +46,13 @@ STEPS = (
     ),
     Step(
         name="near",
-        version=2,
+        version=3,
         unit="bands, or part of a published segment",
         does="find near pairs of hash codes",
     ),
     Step(
         name="dedupe",
-        version=4,
+        version=5,
         unit="generation",
         does="drop duplicates, choose captions, assign samples to shards",
     ),

@@ -38,7 +38,7 @@ def _second(
 ) -> FrontierPart:
     _cut(first, folder / "0")
     crawled = (_crawled(folder / "c", links),)
-    requested = (str(folder / "0" / "asked.npy"),)
+    requested = (str(folder / "0" / "requested.npy"),)
     return FrontierPart(
         before=str(folder / "0"),
         crawled=crawled,
@@ -75,7 +75,7 @@ def test_a_round_takes_a_piece_of_a_large_host_and_keeps_the_rest(tmp_path: Path
     assert [len(one) for one in slices] == [60] * 10
     assert {one.chain for one in receipt.details.fetch_lists} == {"a.cn:80"}
     assert receipt.details.waiting == 400
-    part = FrontierPart(before=str(tmp_path / "0"), requested=(str(tmp_path / "0/asked.npy"),))
+    part = FrontierPart(before=str(tmp_path / "0"), requested=(str(tmp_path / "0/requested.npy"),))
     _, slices = _cut(part, tmp_path / "1")
     assert [url for one in slices for url in one] == [
         f"http://a.cn/{number}" for number in range(600, 1000)

@@ -32,7 +32,7 @@ from wenlan_data.tables import FRONTIER, PAGES
 from wenlan_data.web.address_policy import REFUSALS
 from wenlan_data.web.limits import HostLimits
 
-REQUEST_COUNTS = "asked.json"
+REQUEST_COUNTS = "requested.json"
 
 FrontierRow = tuple[str, str, str, int, int]
 """URL, key, host, depth, redirects: a row of `tables.FRONTIER`."""
@@ -45,7 +45,7 @@ class FrontierPart:
     Writes fetch lists `slice-00000.parquet` and so on (`tables.FRONTIER`), beside each
     `states-00000.json` (the states of its hosts) and `recorded-00000.json` (which of its pages lie
     in another crawl's WARC, and where); `waiting.parquet` and `waiting.npy` (rows left for later
-    rounds and their ids), `asked.npy` (ids of the requested pages), `asked.json` (their numbers by
+    rounds and their ids), `requested.npy` (ids of the requested pages), `requested.json` (their numbers by
     host, domain and shape) and `states.json` (the states of all hosts).
 
     Its receipt's details: `fetch_lists`, a list of `{name, states, recorded, rows, chain}` as in
@@ -60,7 +60,7 @@ class FrontierPart:
     crawled: tuple[str, ...] = ()
     """Folders of the last round's crawl parts, in order."""
     requested: tuple[str, ...] = ()
-    """`asked.npy` of every earlier round."""
+    """`requested.npy` of every earlier round."""
     recorded: int = 0
     """Pages recorded so far."""
     elsewhere: tuple[str, ...] = ()

@@ -17,16 +17,15 @@ import numpy as np
 
 from wenlan_data.arrow import are_equal, read_table
 from wenlan_data.dedupe.hamming import cross_join, self_join
-from wenlan_data.dedupe.hamming.pairs import distinct_codes
+from wenlan_data.dedupe.hamming.codes import distinct_codes
 from wenlan_data.dedupe.hamming.self_join import MatchedPairs
 from wenlan_data.index.published import PHASH
 from wenlan_data.npy import Codes, load_array, save_array
 from wenlan_data.protocols import NoDetails, Receipt
 
 PAIRS = "pairs.npy"
-DENSE = "crowd.npy"
-"""Codes of dense buckets. The file keeps its name: another one needs a new version of the step, and
-every work folder would be refused."""
+DENSE = "dense.npy"
+"""Codes of dense buckets."""
 SHARE_CODES = 1 << 18
 """With this many images or more, tasks share the bands of a generation. The search of fewer takes
 less time than the start of a task."""

@@ -3,8 +3,8 @@ segment.
 
 phash.npy       uint64 (N,), sorted       url-hashes.npy     16 bytes (U,), sorted: half of SHA-256 of the url_key
 pdq.npy         uint64 (N, 4)             url-keys.npy       16 bytes (U,): key of the sample that the URL led to
-sha256.npy      32 bytes (N,)             asked-hashes.npy   16 bytes (A,), sorted: URLs that led to no sample
-keys.npy        16 bytes (N,)             asked-parts.npy    uint64 (A,): packed `PartRef` of the result
+sha256.npy      32 bytes (N,)             without-sample.npy        16 bytes (A,), sorted: URLs that led to none
+keys.npy        16 bytes (N,)             without-sample-parts.npy  uint64 (A,): packed `PartRef` of the result
 generations.npy uint32 (N,)               placeholders.npy   32 bytes (B,), sorted: SHA-256
 colours.npy     uint64 (N,)
 text-hashes.npy, text-counts.npy, site-hashes.npy, site-counts.npy: see `dedupe.frequency`
@@ -37,9 +37,8 @@ SITE_HASHES, SITE_COUNTS = "site-hashes.npy", "site-counts.npy"
 PHASH, PDQ, COLOURS = "phash.npy", "pdq.npy", "colours.npy"
 SHA256, KEYS, GENERATIONS = "sha256.npy", "keys.npy", "generations.npy"
 URL_HASHES, URL_KEYS = "url-hashes.npy", "url-keys.npy"
-# Their files keep names of earlier versions: indexes of published generations have them.
-URLS_WITHOUT_SAMPLE = "asked-hashes.npy"
-URLS_WITHOUT_SAMPLE_PARTS = "asked-parts.npy"
+URLS_WITHOUT_SAMPLE = "without-sample.npy"
+URLS_WITHOUT_SAMPLE_PARTS = "without-sample-parts.npy"
 PLACEHOLDERS = "placeholders.npy"
 
 
