@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
-from benchmarks.dedupe.near_pairs import near_pairs
+from tests.dedupe.hamming.near_pairs import near_pairs
 from wenlan_data.dedupe.decisions import Decisions
 from wenlan_data.dedupe.groups import Images, group_by_hash
 from wenlan_data.dedupe.near_step import NearFiles

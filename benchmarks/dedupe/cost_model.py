@@ -18,8 +18,8 @@ import numpy as np
 from benchmarks.dedupe.near_search import planted
 from wenlan_data.dedupe.hamming import self_join
 from wenlan_data.dedupe.hamming.blocks import Cut, bands
+from wenlan_data.dedupe.hamming.codes import CODE_BITS, distinct_codes
 from wenlan_data.dedupe.hamming.covering_designs import CoveringDesign, covering_designs
-from wenlan_data.dedupe.hamming.pairs import CODE_BITS, distinct_codes
 from wenlan_data.npy import Codes
 
 BANDS_TIMED, REPEATS = 3, 2

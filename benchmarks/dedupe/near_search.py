@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.dedupe.near_pairs import near_pairs
+from tests.dedupe.hamming.near_pairs import near_pairs
 from wenlan_data.npy import Codes, Indices
 
 PLANTED_SHARE = 0.02

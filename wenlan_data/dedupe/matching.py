@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from wenlan_data.dedupe.decisions import Decision, Decisions
 from wenlan_data.dedupe.groups import Groups, Images
 from wenlan_data.dedupe.hamming import cross_join
-from wenlan_data.dedupe.hamming.pairs import distinct_codes, expand_spans
+from wenlan_data.dedupe.hamming.codes import distinct_codes
+from wenlan_data.dedupe.hamming.pairs import expand_spans
 from wenlan_data.dedupe.near_step import NearFiles
 from wenlan_data.dedupe.similarity import SortedHashes, neighbours_of, pdq_distance
 from wenlan_data.index.published import PublishedIndex, Segment, Signatures

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wenlan_data.dedupe.hamming import cross_join, self_join
-from wenlan_data.dedupe.hamming.pairs import distinct_codes, expand_spans
+from wenlan_data.dedupe.hamming.codes import distinct_codes
+from wenlan_data.dedupe.hamming.pairs import expand_spans
 from wenlan_data.dedupe.hamming.self_join import MatchedPairs
 from wenlan_data.npy import Bools, Codes, Indices
 from wenlan_data.recipe import DedupeRules

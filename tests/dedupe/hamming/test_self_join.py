@@ -3,9 +3,21 @@
 import numpy as np
 import pytest
 
-from benchmarks.dedupe.near_pairs import near_between, near_pairs
-from wenlan_data.dedupe.hamming import blocks, cross_join, pairs, self_join
+from tests.dedupe.hamming.near_pairs import near_between, near_pairs
+from wenlan_data.dedupe.hamming import blocks, self_join
 from wenlan_data.npy import Codes, Indices
+
+LIMITS = {
+    "pairs.MATRIX_PAIRS": 16,
+    "self_join.MATRIX_PAIRS": 16,
+    "cross_join.MATRIX_PAIRS": 16,
+    "pairs.CHUNK_PAIRS": 1000,
+    "self_join.CHUNK_PAIRS": 1000,
+    "codes.SCAN_CODES": 50,
+    "self_join.SCAN_CODES": 50,
+    "cross_join.SCAN_CODES": 50,
+}
+"""Small values of every limit, under the name by which each module uses it."""
 
 
 def uniform(count: int, seed: int) -> Codes:
@@ -70,10 +82,8 @@ def test_the_search_by_bands_and_inside_long_runs_is_exact(
 ) -> None:
     # Small limits send these few codes down the paths that millions take; free bands forbid to
     # compare all.
-    for name, limit in {"MATRIX_PAIRS": 16, "CHUNK_PAIRS": 1000, "SCAN_CODES": 50}.items():
-        for module in (pairs, self_join, cross_join):
-            if hasattr(module, name):
-                monkeypatch.setattr(module, name, limit)
+    for name, limit in LIMITS.items():
+        monkeypatch.setattr(f"wenlan_data.dedupe.hamming.{name}", limit)
     monkeypatch.setattr(self_join, "MAX_SCAN_ROWS", 5)
     monkeypatch.setattr(blocks, "MOVE_CODES", 40)
     monkeypatch.setattr(blocks, "BAND_NS", 0.0)

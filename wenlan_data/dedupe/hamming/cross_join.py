@@ -10,16 +10,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from wenlan_data.dedupe.hamming.blocks import Band, bands, choose_cut
-from wenlan_data.dedupe.hamming.pairs import (
-    CODE_BITS,
-    MATRIX_PAIRS,
-    NO_CODES,
-    SCAN_CODES,
-    compare_all,
-    expand_spans,
-    first_matches,
-    share_top_bits,
-)
+from wenlan_data.dedupe.hamming.codes import CODE_BITS, NO_CODES, SCAN_CODES, share_top_bits
+from wenlan_data.dedupe.hamming.pairs import MATRIX_PAIRS, compare_all, expand_spans, first_matches
 from wenlan_data.npy import Codes, Indices
 
 

@@ -1,23 +1,19 @@
-"""What both joins use: limits, distinct codes, pairs from spans or compared as a matrix."""
+"""Pairs of codes, for both joins: from spans of sorted codes, or compared as a matrix."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
 from wenlan_data.dedupe.hamming.blocks import Band
-from wenlan_data.npy import Bools, Codes, Indices
+from wenlan_data.npy import Codes, Indices
 
-CODE_BITS = 64
 # Fewer pairs are compared as a matrix, which is faster than sorts (measured: about 3 ms for 1,024
 # codes).
 MATRIX_PAIRS = 1 << 20
 # Pairs compared at a time: bounds the memory of a band to about 200 MB, whatever the runs of equal
 # keys look like.
 CHUNK_PAIRS = 1 << 22
-# Codes scanned at a time.
-SCAN_CODES = 1 << 16
 NO_PAIRS = np.empty((0, 2), np.uint64)
-NO_CODES = np.empty(0, np.uint64)
 
 
 def expand_spans(starts: Indices, counts: Indices) -> Iterator[tuple[Indices, Indices]]:
@@ -32,25 +28,6 @@ def expand_spans(starts: Indices, counts: Indices) -> Iterator[tuple[Indices, In
         first = np.repeat(starts[begin:stop] - (ends[begin:stop] - chunk - done), chunk)
         yield rows, first + np.arange(len(rows))
         begin = stop
-
-
-def distinct_codes(codes: Codes) -> Codes:
-    """Returns the distinct codes in order; fast where the codes are in order."""
-    ordered = codes if bool(np.all(codes[1:] >= codes[:-1])) else np.sort(codes)
-    # Sorted, since `np.unique` hashes: 160 ms for a million codes, where a sort takes 20.
-    is_new = ordered[1:] != ordered[:-1]
-    return ordered if is_new.all() else ordered[np.append(True, is_new)]
-
-
-def share_top_bits(codes: Codes, wanted: Codes, width: int, bits: int) -> Bools:
-    """bool (N,): whether each code agrees with a wanted one in its top bits."""
-    below = np.uint64(width - bits)
-    seen = np.zeros(1 << bits, bool)
-    seen[wanted >> below] = True
-    shares = np.empty(len(codes), bool)
-    for start in range(0, len(codes), SCAN_CODES):
-        shares[start : start + SCAN_CODES] = seen[codes[start : start + SCAN_CODES] >> below]
-    return shares
 
 
 def compare_all(left: Codes, right: Codes, radius: int, *, above: int | None) -> Codes:

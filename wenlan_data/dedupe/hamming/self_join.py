@@ -10,23 +10,20 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from wenlan_data.dedupe.hamming.blocks import Band, Cut, bands, choose_cut
+from wenlan_data.dedupe.hamming.codes import CODE_BITS, NO_CODES, SCAN_CODES, distinct_codes
 from wenlan_data.dedupe.hamming.pairs import (
     CHUNK_PAIRS,
-    CODE_BITS,
     MATRIX_PAIRS,
-    NO_CODES,
     NO_PAIRS,
-    SCAN_CODES,
     compare_all,
-    distinct_codes,
     first_matches,
 )
 from wenlan_data.npy import Codes, Indices
 
 # Longer runs of equal keys are searched by themselves, by the bits outside the key.
 MAX_SCAN_ROWS = 1 << 10
-# A dense bucket has at least so many codes, each with so many neighbours that listing the pairs
-# costs more than PDQ.
+# A dense bucket has at least so many codes, and on average more neighbours of each: listing the pairs
+# then costs more than PDQ.
 DENSE_CODES, DENSE_NEIGHBOURS = 1 << 12, 128
 
 

@@ -12,14 +12,9 @@ from functools import partial
 import numpy as np
 
 from wenlan_data.dedupe.hamming.blocks import Band
+from wenlan_data.dedupe.hamming.codes import CODE_BITS, distinct_codes, share_top_bits
 from wenlan_data.dedupe.hamming.cross_join import search_between
-from wenlan_data.dedupe.hamming.pairs import (
-    CODE_BITS,
-    NO_PAIRS,
-    distinct_codes,
-    expand_spans,
-    share_top_bits,
-)
+from wenlan_data.dedupe.hamming.pairs import NO_PAIRS, expand_spans
 from wenlan_data.dedupe.hamming.self_join import search, search_bands
 from wenlan_data.npy import Codes, Indices
 from wenlan_data.recipe import MAX_RADIUS_BITS
