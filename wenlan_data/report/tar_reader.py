@@ -2,7 +2,6 @@
 
 import hashlib
 import heapq
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from wenlan_data.report.data import (
     ReportData,
     ReportItem,
 )
-from wenlan_data.shard.format import image_of
+from wenlan_data.shard.format import image_of, json_fields
 from wenlan_data.shard.reader import Member, SampleMembers, read_at, scan
 from wenlan_data.shard.summary import image_sides_px
 
@@ -62,7 +61,7 @@ def _draw(drawn: list[tuple[int, int, ReportItem]], item: ReportItem, number: in
 
 
 def _read_item(tar: Path, file: BinaryIO, group: SampleMembers) -> ReportItem:
-    fields = _parse_fields(_read_small(file, group.members.get("json")))
+    fields = json_fields(_read_small(file, group.members.get("json")))
     image = image_of(group.members)
     width, height = _side_px(fields, "width"), _side_px(fields, "height")
     if image and not (width and height):
@@ -129,15 +128,6 @@ def _read_caption(file: BinaryIO, group: SampleMembers, fields: dict[str, object
     if member is None:
         return _text(fields, "caption", "text")
     return _read_small(file, member).decode("utf-8", "replace").strip()
-
-
-def _parse_fields(data: bytes) -> dict[str, object]:
-    """Returns the JSON object, empty where there is none."""
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _text(fields: dict[str, object], *names: str) -> str:

@@ -182,3 +182,12 @@ def _typed_getter(value: dict[str, object], kind: type[ValueT]) -> Callable[[str
         return found
 
     return get
+
+
+def json_fields(data: bytes) -> dict[str, object]:
+    """Parses the JSON object of a sample; empty where there is none."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,7 +1,6 @@
 """Counts samples, sizes, texts and regions of corpora or tars, for `shards stat`."""
 
 import io
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ import pyarrow.parquet as pq
 
 from wenlan_data.errors import DamageError, in_short
 from wenlan_data.layout import METADATA, SHARDS
-from wenlan_data.shard.format import EXTENSIONS, PILLOW_FORMATS, image_of
+from wenlan_data.shard.format import EXTENSIONS, PILLOW_FORMATS, image_of, json_fields
 from wenlan_data.shard.manifest import Manifest, load_manifest
 from wenlan_data.shard.reader import is_corpus, read_tar, shard_paths
 
@@ -120,7 +119,7 @@ def _add_tar(summary: CorpusSummary, tar: Path) -> None:
         summary.extensions.update(members.keys())
         if "txt" in members:
             summary.caption_chars[len(members["txt"].decode(errors="replace"))] += 1
-        fields = _json_fields(members.get("json", b""))
+        fields = json_fields(members.get("json", b""))
         _add_fields(summary, fields)
         sides_px = _sides_px(fields) or image_sides_px(image_of(members) or b"")
         if sides_px:
@@ -144,14 +143,6 @@ def _string_values(items: object, name: str) -> list[str]:
         else []
     )
     return [word for word in found if isinstance(word, str)]
-
-
-def _json_fields(data: bytes) -> dict[str, object]:
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _sides_px(fields: dict[str, object]) -> tuple[int, int] | None:
