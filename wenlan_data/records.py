@@ -73,6 +73,7 @@ class Candidate:
 class Drop:
     """Record of why a row, page, image or text was left out.
 
+    >>> from wenlan_data.reasons import Reason
     >>> Drop(Reason.TIMEOUT, "headers").retryable
     True
     """
