@@ -78,17 +78,19 @@ def _compare(options: argparse.Namespace, corpus: Path, size_px: int) -> dict[st
 
 def _ratios(rates: dict[str, list[list[float]]]) -> dict[str, object]:
     """Returns our rate over each by processor time, run by run, since load slows both alike."""
-    turns = {name: [pair[1] for pair in found] for name, found in rates.items()}
+    cpu_rates = {name: [pair[1] for pair in found] for name, found in rates.items()}
     return {
         f"{our}_over_by_cpu": {
             name: round(
-                statistics.median(own / rate for own, rate in zip(turns[our], found, strict=False)),
+                statistics.median(
+                    own / rate for own, rate in zip(cpu_rates[our], found, strict=False)
+                ),
                 2,
             )
-            for name, found in turns.items()
+            for name, found in cpu_rates.items()
         }
         for our in OURS
-        if our in turns
+        if our in cpu_rates
     }
 
 

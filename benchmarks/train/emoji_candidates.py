@@ -20,7 +20,7 @@ from torch import Tensor
 from benchmarks.train.emoji import BASELINE, CUTS, SPLITS, corpora_of
 from benchmarks.train.emoji_corpora import corpora
 from wenlan_data.eval.embed import embed_corpus, embed_texts, load_model
-from wenlan_data.eval.retrieval import answer_ranks
+from wenlan_data.eval.retrieval import target_ranks
 
 
 def main() -> None:
@@ -54,7 +54,7 @@ def ranks_of(run: Path, test: list[Path]) -> tuple[Tensor, Tensor]:
         raise SystemExit(f"{run}: two images have one caption, so pairs cannot be drawn")
     images, texts = torch.cat([part.image_BE for part in parts]), embed_texts(model, captions)
     pairs = [(row, row) for row in range(len(captions))]
-    return answer_ranks(images, texts, pairs), answer_ranks(texts, images, pairs)
+    return target_ranks(images, texts, pairs), target_ranks(texts, images, pairs)
 
 
 def recalls(rank: Tensor, among: int) -> list[float]:

@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import normalize
 
 from wenlan_data.eval import retrieval as module
-from wenlan_data.eval.retrieval import answer_ranks, retrieval
+from wenlan_data.eval.retrieval import retrieval, target_ranks
 
 
 def _naive(query: torch.Tensor, answer: torch.Tensor, pairs: list[tuple[int, int]]) -> list[int]:
@@ -26,9 +26,9 @@ def test_ranks_are_those_of_a_plain_sort_whatever_the_chunks(
     pairs = [(number % 17, number) for number in range(40)]
     for rows in (1, 4, 1000):
         monkeypatch.setattr(module, "CHUNK_ROWS", rows)
-        assert answer_ranks(image, text, pairs).tolist() == _naive(image, text, pairs)
+        assert target_ranks(image, text, pairs).tolist() == _naive(image, text, pairs)
         backward = [(text_row, image_row) for image_row, text_row in pairs]
-        assert answer_ranks(text, image, backward).tolist() == _naive(text, image, backward)
+        assert target_ranks(text, image, backward).tolist() == _naive(text, image, backward)
 
 
 def test_the_best_of_several_captions_counts_and_one_caption_may_have_several_images() -> None:

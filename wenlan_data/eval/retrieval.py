@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 CHUNK_ROWS = 1024
-"""Queries at a time: their similarities to all answers are in memory at once."""
+"""Queries at a time: their similarities to all targets are in memory at once."""
 CUTOFFS = (1, 5, 10)
 """The k of recall@k."""
 _MAX_QUANTILE = 1 << 24
@@ -22,7 +22,7 @@ class DirectionMetrics:
     """Metrics of one direction, such as image to text."""
 
     recall: dict[int, float]
-    """By cutoff k: the share of queries with a correct answer among the first k, 0 to 1."""
+    """By cutoff k: the share of queries with a correct target among the first k, 0 to 1."""
     median_rank: float
     mean_rank: float
     queries: int
@@ -65,17 +65,17 @@ def retrieval(image_ND: Tensor, text_MD: Tensor, pairs: Sequence[tuple[int, int]
     An image may match several texts and a text several images: the best one counts. Every image and
     every text must be in a pair.
     """
-    image_ranks = answer_ranks(image_ND, text_MD, pairs)
-    text_ranks = answer_ranks(text_MD, image_ND, [(text, image) for image, text in pairs])
+    image_ranks = target_ranks(image_ND, text_MD, pairs)
+    text_ranks = target_ranks(text_MD, image_ND, [(text, image) for image, text in pairs])
     return Retrieval(
         image_to_text=_direction_metrics(image_ranks), text_to_image=_direction_metrics(text_ranks)
     )
 
 
-def answer_ranks(query_ND: Tensor, answer_MD: Tensor, pairs: Sequence[tuple[int, int]]) -> Tensor:
-    """int64 (N,): the rank of each query's best correct answer among the wrong ones, from 1.
+def target_ranks(query_ND: Tensor, target_MD: Tensor, pairs: Sequence[tuple[int, int]]) -> Tensor:
+    """int64 (N,): the rank of each query's best correct target among the wrong ones, from 1.
 
-    Ties count against the query: a wrong answer of the same similarity ranks before the correct
+    Ties count against the query: a wrong target of the same similarity ranks before the correct
     one. So towers that give one vector for everything have a recall of 0.
     """
     pair_P2 = torch.tensor(pairs, dtype=torch.long).view(-1, 2).to(query_ND.device)
@@ -87,7 +87,7 @@ def answer_ranks(query_ND: Tensor, answer_MD: Tensor, pairs: Sequence[tuple[int,
         bounds = torch.searchsorted(query_P, torch.tensor([start, stop]).to(query_P))
         first, last = (int(bound) for bound in bounds)
         rows, columns = pair_P2[first:last, 0] - start, pair_P2[first:last, 1]
-        similarity = query_ND[start:stop].float() @ answer_MD.float().T
+        similarity = query_ND[start:stop].float() @ target_MD.float().T
         correct = torch.zeros_like(similarity, dtype=torch.bool)
         correct[rows, columns] = True
         best = similarity.masked_fill(~correct, float("-inf")).amax(1, keepdim=True)

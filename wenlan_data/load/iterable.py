@@ -63,9 +63,9 @@ class SampleStream(IterableDataset[dict[str, object]]):
         worker = get_worker_info()
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         for start in range(number * CHUNK_SAMPLES, len(self), workers * CHUNK_SAMPLES):
-            turns = np.arange(start, min(start + CHUNK_SAMPLES, len(self)))
+            numbers = np.arange(start, min(start + CHUNK_SAMPLES, len(self)))
             # Ranks take turns by single samples.
-            indices = self.position + turns * self.sampling.world_size + self.sampling.rank
+            indices = self.position + numbers * self.sampling.world_size + self.sampling.rank
             for sample in self._reader.read(indices):
                 yield _as_mapping(sample)
 
