@@ -52,6 +52,7 @@ class Reason(StrEnum):
     OPT_OUT = "opt_out", "the site opts out of machine learning"
     HOST_WAITS = "host_waits", "the host asked for a longer wait than the build allows", True
     HOST_UNREACHABLE = "host_unreachable", "the host failed too many times in a row", True
+    # No longer recorded; tables of earlier versions may hold it.
     NOT_ASKED = "not_asked", "the build stopped before the request", True
 
     # Requests and responses.
@@ -63,8 +64,8 @@ class Reason(StrEnum):
     MIN_RATE = "min_rate", "the response was too slow", True
     PROTOCOL = "protocol", "not valid HTTP"
     HEADER_LIMIT = "header_limit", "response headers above the limit"
-    HTTP_STATUS = "http_status", "the server answered with an error status"
-    STATUS_429 = "status_429", "the host answered 429: too many requests", True
+    HTTP_STATUS = "http_status", "an error status"
+    STATUS_429 = "status_429", "status 429: too many requests", True
     STATUS_5XX = "status_5xx", "the server failed (status 500 to 599)", True
     REDIRECT = "redirect", "redirected; the target is followed"
     REDIRECT_LIMIT = "redirect_limit", "too many redirects"

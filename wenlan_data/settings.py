@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from wenlan_data.errors import RecipeError
 
 MAX_FILE_BYTES = 1 << 20
-# Where pydantic's own words are of Python, or differ between a model and a dataclass.
+# Replaces messages that name Python types, or that differ between a model and a dataclass.
 _MESSAGES = {
     "dataclass_type": "a mapping of keys to values is expected",
     "model_type": "a mapping of keys to values is expected",

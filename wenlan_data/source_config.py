@@ -72,7 +72,7 @@ class Sources(BaseModel):
     exclude: Blocklists = NO_BLOCKLISTS
     """The operator's lists of what is never fetched or published."""
     sources: tuple[SourceSpec, ...] = ()
-    """What a build reads; empty where only the politeness of an earlier build is at hand."""
+    """What a build reads; empty for the saved politeness of an earlier build."""
 
     @property
     def politeness(self) -> Politeness:

@@ -3,13 +3,14 @@ medians and their ratio as one JSON line.
 
     git clone . /tmp/old && git -C /tmp/old checkout COMMIT
     python -m benchmarks.lib.checkouts /tmp/old . --runs 8 \\
-        --command 'wenlan-data build --sources folder:photos --out {out} --executor local'
+        --command 'wenlan-data build --sources folder:/tmp/photos --out {out} --executor local'
     python -m benchmarks.lib.checkouts /tmp/old . --runs 8 --value requests.requests_per_s \\
         --old-command 'python -m benchmarks.crawl --queued --images 300' \\
         --command 'python -m benchmarks.crawl.throughput --queued --images 300'
 
-Both use the Python and the libraries that run this script. `{out}` is an empty folder, new in each
-run. `--value` names a number in the last line that the command prints, which is JSON.
+Both use the Python and the libraries that run this script. Commands run inside each checkout, so
+inputs have absolute paths; `{out}` is a new path in each run. `--value` names a number in the last
+line that the command prints, which is JSON.
 """
 
 import argparse

@@ -1,7 +1,8 @@
 """Parses every command line that the documentation shows, without running it.
 
 `test_docs.py` runs the commands of `console` blocks. Others take hours, a GPU or data that the
-reader must supply, so only their modules, options and required arguments are checked.
+reader must supply: of scripts, modules and arguments are checked; of `wenlan-data`, the names of
+commands and options.
 """
 
 import argparse

@@ -31,8 +31,8 @@ FIRST_PORTION, PORTION_GROWTH = 1 << 10, 4
 """Images in the first portion, and the factor by which portions grow, where the neighbours of all
 images are too many to be held."""
 MAX_ROUNDS = 50
-"""Passes made to find the limit on samples of a domain. It is a share of what is kept, which in
-turn depends on the limit; each pass comes nearer by the factor of the share."""
+"""Maximum passes. Each brings the limit on samples of a domain, a share of what is kept, nearer to
+its fixed point by the factor of the share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -127,7 +127,13 @@ class DedupePart:
         table = table.for_output(self.candidates, self.fetch_results)
         drops = write_drops(out / PART_DROPS, table, decisions)
         shards = write_shards(
-            out, table, merged, decisions, self.caption_order, self.shard, self.first_shard
+            out,
+            table,
+            merged,
+            decisions,
+            caption_order=self.caption_order,
+            rules=self.shard,
+            first_shard=self.first_shard,
         )
         return Receipt(
             rows_in=len(table),
@@ -148,7 +154,7 @@ class DedupePart:
             # It would be written as a drop without a reason.
             raise DamageError(
                 f"dedupe of generation {self.generation}: {undecided} candidates are undecided: "
-                "report this as a bug"
+                "this is an error of ours, report it"
             )
 
 

@@ -88,6 +88,8 @@ def filter_texts(
     without_caption = table.fetched & (caption_rank == len(caption_order))
     lost = np.flatnonzero(without_caption)
     decisions.drop(lost, reason[lost])
+    # Also of rows that another check has dropped already, such as a placeholder: they keep their
+    # reason, and the name of the benchmark stands beside it.
     decisions.details.update({n: name for n, name in details.items() if without_caption[n]})
     return FilteredTexts(
         left=left,

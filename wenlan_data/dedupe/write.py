@@ -84,6 +84,7 @@ def write_shards(
     table: CandidateTable,
     merged: MergedColumns,
     decisions: Decisions,
+    *,
     caption_order: Sequence[str],
     rules: ShardRules,
     first_shard: int,
@@ -98,7 +99,7 @@ def write_shards(
     for number, (start, stop) in enumerate(_cuts(sizes, rules), first_shard):
         path = out / f"shard-{number:06d}.parquet"
         with os_errors(path):
-            # Not in a variable, so that no two of these tables are in memory.
+            # Passed directly: a variable would keep the previous table alive while the next is built.
             pq.write_table(
                 _kept_table(table, kept[start:stop], merged, caption_order),
                 path,

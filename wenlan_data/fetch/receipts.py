@@ -16,8 +16,8 @@ class FetchList:
     recorded: int = -1
     """`--from`: position of the old fetch part that recorded these URLs; -1 for none."""
     earlier: int | None = None
-    """Packed `layout.PartRef` of the fetch part that requested these URLs before, without giving a sample; None for new
-    URLs."""
+    """Packed `layout.PartRef` of the fetch part that requested these URLs before, without giving a
+    sample; None for new URLs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

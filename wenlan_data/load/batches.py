@@ -149,7 +149,7 @@ class DecodedSample:
 class BatchDataset(Dataset[LoadedBatch]):
     """This rank's parts of the global batches. Picklable.
 
-    A key is the number of a global batch, and the slot of the ring that its pixels fill.
+    Indexed by the number of a global batch and the slot of the ring that its pixels fill.
     """
 
     samples: SampleReader

@@ -35,7 +35,8 @@ def is_released(names: Mapping[str, Tensor]) -> bool:
 def from_released(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Renames to `image.`, `text.`, `image_key.`, `text_key.`, `image_queue` and `text_queue`.
 
-    Queues are transposed to (K, D). Raises `UsageError` for a name that the released model does not have.
+    Queues are transposed to (K, D). Raises `UsageError` for a name that the released model does not
+    have.
     """
     renamed: dict[str, Tensor] = {}
     for original, value in state.items():

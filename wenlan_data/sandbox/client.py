@@ -204,7 +204,7 @@ _lock = threading.Lock()
 def request(kind: int, options: bytes, data: bytes) -> Frame:
     """Sends one request to an idle sandbox process, or to a new one, and returns its response.
 
-    A request that kills the process, or raises in it, is answered by a drop. Raises
+    A request that kills the process, or raises in it, gives a drop. Raises
     `WorkerLostError` if no process can be started.
     """
     for _ in range(_MAX_ATTEMPTS):

@@ -50,7 +50,6 @@ def update_momentum(tower: nn.Module, copy: nn.Module, momentum: float) -> None:
     copied, so that a key depends on its sample alone and not on the batches that the momentum
     towers saw.
     """
-    # One fused call for all parameters, and not one for each.
     average = get_ema_multi_avg_fn(momentum)  # type: ignore[no-untyped-call] # torch's own
     pairs = list(averaged_parameters(tower, copy).values())
     if pairs:

@@ -220,8 +220,8 @@ def _update(training: TrainingState, figures: Tensor, config: TrainConfig) -> di
 
 
 def _gradient_sync(module: nn.Module, *, wanted: bool) -> AbstractContextManager[None]:
-    """DDP's `no_sync` unless `wanted`, as it is for the last micro-batch only: the gradients add up
-    locally and are reduced once."""
+    """Reduces gradients over the ranks only if `wanted` (the last micro-batch); DDP's `no_sync`
+    otherwise, so that they add up locally and are reduced once."""
     if isinstance(module, DistributedDataParallel) and not wanted:
         return module.no_sync()
     return nullcontext()

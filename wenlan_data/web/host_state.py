@@ -17,12 +17,12 @@ from wenlan_data.web.robots import RobotsRules, parse_robots
 MAX_CARRIED_CHARACTERS = 8 << 10
 
 MAX_TRIES = 3
-"""Of a URL whose host is unreachable or fails with 5xx: such faults are often over in seconds."""
+"""Maximum tries of a URL whose host is unreachable or fails with 5xx: such faults are often over in seconds."""
 MAX_TRIES_AFTER_WAITS = 4
-"""Of a URL whose response is 429 or 503: the whole host has waited in between, so the next
+"""Maximum tries of a URL whose response is 429 or 503: the whole host has waited in between, so the next
 request is likely to succeed."""
 MAX_TRIES_AFTER_SHORT_BODY = 2
-"""Of a URL whose body ends early: each try may transfer a whole image, and most such responses are
+"""Maximum tries of a URL whose body ends early: each try may transfer a whole image, and most such responses are
 truncated on the server."""
 
 HOST_WAITS = Drop(Reason.HOST_WAITS)
@@ -170,7 +170,7 @@ class HostState:
         self._timeouts = int(number.get("timeouts", 0))
         self._server_errors = int(number.get("server_errors", 0))
         if abandoned:
-            # Retryable whatever the reason: the host was given up for this build only.
+            # Retryable whatever the reason: it was abandoned for this build only.
             self.abandoned = Drop(abandoned, retryable=True)
 
     def _record_failure(self, drop: Drop) -> None:

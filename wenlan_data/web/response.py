@@ -29,7 +29,7 @@ class Response:
     final_url: str
     ip: str
     received_at: datetime
-    """When reading of it ended; of a recorded response, the date of the record."""
+    """Time at which reading ended; for a recorded response, the date of the record."""
     redirects: int = 0
 
     def header(self, name: str) -> str:
