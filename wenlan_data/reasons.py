@@ -91,7 +91,7 @@ class Reason(StrEnum):
     DECODER_CRASH = "decoder_crash", "it crashed the sandboxed decoder"
     DECODER_TIMEOUT = "decoder_timeout", "decoding takes too long", True
     TOO_SMALL = "too_small", "smaller than the recipe's minimum side"
-    ASPECT = "aspect", "longer than the recipe allows for its width"
+    ASPECT = "aspect", "its sides differ by more than the recipe allows"
     TOO_FEW_BYTES = (
         "too_few_bytes",
         "fewer bytes than the recipe's minimum: spacers and plain colours",
@@ -102,7 +102,7 @@ class Reason(StrEnum):
     SPACER = "spacer", "a spacer or tracking pixel"
 
     # Texts.
-    NO_TEXT = "no_text", "no text is left"
+    NO_TEXT = "no_text", "no text is left that may become the caption"
     BLOCKLIST = "blocklist", "gambling, adult or forgery advertising"
     BOILERPLATE = "boilerplate", "navigation, placeholders, copyright lines"
     CONTACT_INFO = "contact_info", "a telephone number, an address or a personal number"

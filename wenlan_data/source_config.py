@@ -2,11 +2,12 @@
 words."""
 
 import glob
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from wenlan_data import plugins
 from wenlan_data.errors import RecipeError, UsageError
@@ -19,11 +20,19 @@ from wenlan_data.web.politeness import Politeness
 SOURCES = "wenlan_data.sources"
 
 
+def _host_and_port(word: str) -> str:
+    if not re.fullmatch(r"[^/\s]+:\d{1,5}", word):
+        raise ValueError(
+            f"{word!r} is not host:port: write it without http://, such as 127.0.0.1:8085"
+        )
+    return word
+
+
 class Network(BaseModel):
     """Addresses that the operator opens on purpose."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    allow: tuple[Annotated[str, Field(pattern=r"^[^/\s]+:\d{1,5}$")], ...] = ()
+    allow: tuple[Annotated[str, AfterValidator(_host_and_port)], ...] = ()
     """`host:port` words that are exempt from the address and port checks."""
 
 

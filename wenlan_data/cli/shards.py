@@ -95,7 +95,7 @@ def verify(paths: tuple[Path, ...], as_json: bool) -> None:
     if findings:
         raise DamageError(
             f"{len(findings)} findings in {len(read)} shards: "
-            "restore the files named above from a copy"
+            "restore the files named above from a copy, or rebuild the corpus with `build --from`"
         )
     if not as_json:
         click.echo(f"sound: {len(read)} shards")

@@ -30,7 +30,7 @@ class CorruptTarError(DamageError):
     """A tar whose structure is invalid at byte `offset`."""
 
     def __init__(self, path: Path, *, offset: int, problem: str) -> None:
-        super().__init__(f"{path}: byte {offset}: {problem}")
+        super().__init__(f"{path}: byte {offset}: {problem}: `shards verify` lists all corruption")
         self.offset = offset
         self.problem = problem
 
