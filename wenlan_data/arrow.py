@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wenlan_data.errors import DamageError, from_os_error, in_short, is_of_this_process
+from wenlan_data.errors import DamageError, cannot_open, from_os_error, in_short
 from wenlan_data.npy import BUILD_AGAIN, Bools, Indices
 
 # As strings: pyarrow's classes take no parameters at run time.
@@ -25,12 +25,13 @@ VERIFY = "run `shards verify`"
 @contextmanager
 def table_errors(path: Path | str, remedy: str = BUILD_AGAIN) -> Iterator[None]:
     """Converts the errors of reading a Parquet file, or of a column that it lacks, into a
-    `DamageError` that states the `remedy`; a file that may not be read is a `UsageError`."""
+    `DamageError` that states the `remedy`; a file that cannot be opened
+    for lack of rights or descriptors is a `UsageError`."""
     try:
         yield
     # `ArrowException` alone is not enough: a corrupt page is an `OSError`.
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-        if isinstance(error, OSError) and is_of_this_process(error):
+        if isinstance(error, OSError) and cannot_open(error):
             raise from_os_error(error, path) from error
         raise DamageError(
             f"{path}: not a table as the build wrote it ({in_short(error, 200)}): {remedy}"

@@ -66,9 +66,9 @@ class WorkerLostError(WenlanError):
     """A worker process died: killed, out of memory, or lost with its node."""
 
 
-_NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE}
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_RIGHT = {errno.EACCES, errno.EPERM, errno.EROFS}
+_NO_DESCRIPTOR = {errno.EMFILE, errno.ENFILE}
 
 
 def from_os_error(error: OSError, path: Path | str | None = None) -> WenlanError:
@@ -84,10 +84,10 @@ def from_os_error(error: OSError, path: Path | str | None = None) -> WenlanError
     return UsageError(f"{where}: {error.strerror or error}")
 
 
-def is_of_this_process(error: Exception) -> bool:
-    """Whether an error of reading is one of rights or of too many open files: the file itself may be
-    good."""
-    return isinstance(error, OSError) and error.errno in _NOT_ALLOWED
+def cannot_open(error: OSError) -> bool:
+    """Whether rights or a lack of file descriptors kept a file from being opened: the file itself
+    may be intact."""
+    return error.errno in _NO_RIGHT | _NO_DESCRIPTOR
 
 
 def print_line(line: str) -> None:

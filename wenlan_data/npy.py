@@ -7,7 +7,7 @@ from typing import BinaryIO, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from wenlan_data.errors import DamageError, from_os_error, in_short, is_of_this_process, os_errors
+from wenlan_data.errors import DamageError, cannot_open, from_os_error, in_short, os_errors
 
 Indices = NDArray[np.int64]
 """Row numbers, counts."""
@@ -47,7 +47,7 @@ def load_any(
     try:
         array: object = np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError as error:
-        if is_of_this_process(error):
+        if cannot_open(error):
             raise from_os_error(error, path) from error
         raise DamageError(
             f"{path}: {what} cannot be read ({error.strerror or error}): {remedy}"
