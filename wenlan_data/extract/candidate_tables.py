@@ -53,9 +53,7 @@ def _raw_row(value: dict[str, Any]) -> CandidateRow:
     ordinal, candidate_id, url_key = value["ordinal"], value["candidate_id"], value["url_key"]
     if value["reason"]:
         candidate = Candidate(url="", texts=(), source=value["source"])
-        # The recording stays as it is, so reading it again fails again: `--retry-failed` would
-        # repeat such a row for ever.
-        unreadable = Drop(value["reason"], value["detail"], retryable=False)
+        unreadable = Drop(value["reason"], value["detail"])
         return CandidateRow(ordinal, candidate_id, candidate, url_key, unreadable)
     origin = Origin(kind=value["supply"], path=value["supply_path"], offset=value["supply_offset"])
     candidate = Candidate(

@@ -92,10 +92,13 @@ class TextCleaner:
 
     def _decide(self, row: CandidateRow) -> CleaningDecision:
         candidate = row.candidate
+        if row.unreadable:
+            # Whatever the reason: `--retry-failed` would read the same drop from its recording.
+            final = Drop(row.unreadable.reason, row.unreadable.detail, retryable=False)
+            return CleaningDecision(candidate, "extract", final)
         # The URL of a stored image may be a path: it is never requested, so it is not checked.
-        drop = row.unreadable or (None if candidate.origin else url_problem(candidate.url))
-        drop = drop or opt_out(candidate.opt_out)
-        if drop:
+        problem = None if candidate.origin else url_problem(candidate.url)
+        if drop := problem or opt_out(candidate.opt_out):
             return CleaningDecision(candidate, "extract", drop)
         cleaned = clean_texts(self.rules, candidate.texts)
         author = candidate.author or next(

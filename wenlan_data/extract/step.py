@@ -223,8 +223,7 @@ def _source_rows(
                 candidate_id=candidate_id("", texts),
                 candidate=Candidate(url="", texts=(), source=source),
                 url_key="",
-                # `--retry-failed` reads the recorded row, and finds the same drop in it again.
-                unreadable=Drop(item.reason, item.detail, retryable=False),
+                unreadable=item,
             )
 
 
