@@ -45,8 +45,8 @@ class FrontierPart:
     Writes fetch lists `slice-00000.parquet` and so on (`tables.FRONTIER`), beside each
     `states-00000.json` (the states of its hosts) and `recorded-00000.json` (which of its pages lie
     in another crawl's WARC, and where); `waiting.parquet` and `waiting.npy` (rows left for later
-    rounds and their ids), `requested.npy` (ids of the requested pages), `requested.json` (their numbers by
-    host, domain and shape) and `states.json` (the states of all hosts).
+    rounds and their ids), `requested.npy` (ids of the requested pages), `requested.json` (their
+    numbers by host, domain and shape) and `states.json` (the states of all hosts).
 
     Its receipt's details: `fetch_lists`, a list of `{name, states, recorded, rows, chain}` as in
     `FetchListPart`; `waiting`, the number of rows left for later; `waits_for` (reason to the number
@@ -119,11 +119,11 @@ class FrontierPart:
         )
 
     def _batches(self) -> Iterator[FrontierBatch]:
-        again = _table([row for _, row in _to_retry(self.retry, self.opened)])
+        again = table_of_rows([row for _, row in _to_retry(self.retry, self.opened)], FRONTIER)
         for depth in np.unique(again["depth"].to_numpy()).tolist():
             rows = again.filter(pc.equal(again["depth"], depth))
             yield FrontierBatch(rows, ids_of(rows))
-        seeds = _table(self.seeds)
+        seeds = table_of_rows(self.seeds, FRONTIER)
         links = (partial(read_batches, Path(folder) / PAGE_LINKS) for folder in self.crawled)
         yield from merged(self.before, [lambda: iter((seeds,)), *links], SeenIds(self.requested))
 
@@ -218,14 +218,10 @@ def read_frontier(path: Path | str) -> list[FrontierRow]:
 def write_frontier(path: Path, rows: Sequence[FrontierRow]) -> None:
     """Writes rows by the schema `tables.FRONTIER`."""
     with os_errors(path):
-        pq.write_table(_table(rows), path, compression="zstd")
+        pq.write_table(table_of_rows(rows, FRONTIER), path, compression="zstd")
 
 
 def _read(path: Path) -> Iterator[FrontierRow]:
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches():
             yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
-
-
-def _table(rows: Sequence[FrontierRow]) -> pa.Table:
-    return table_of_rows(rows, FRONTIER)

@@ -235,8 +235,8 @@ def _receipt(
 
 
 class _LinkCollector:
-    """Collects the links of a fetch list that are in scope, each page once per depth
-    and number of redirects."""
+    """Collects the links of a fetch list that are in scope, each page once per depth and
+    number of redirects."""
 
     def __init__(self, scope: Scope, limits: Limits, blocklists: LoadedBlocklists) -> None:
         self.rows: list[FrontierRow] = []

@@ -126,8 +126,9 @@ def _wildcard(folder: Path) -> str:
     """Checks the limit of pages per registrable domain: names cost nothing, so every page may link
     to new hosts.
     """
+    from wenlan_data.arrow import table_of_rows
     from wenlan_data.crawl.budget import Budget
-    from wenlan_data.crawl.frontier import _table
+    from wenlan_data.tables import FRONTIER
 
     budget = Budget(FEW, {}, 0)
     rows = [
@@ -137,7 +138,7 @@ def _wildcard(folder: Path) -> str:
     honest = [
         (f"http://good{n}.cn/", f"http://good{n}.cn/", f"good{n}.cn:80", 1, 0) for n in range(50)
     ]
-    mask = budget.choose(_table([*rows, *honest]))
+    mask = budget.choose(table_of_rows([*rows, *honest], FRONTIER))
     assert mask[: len(rows)].sum() == FEW.max_pages_a_domain
     assert mask[len(rows) :].all()
     assert budget.refused["max_pages_a_domain"] == 440
