@@ -17,13 +17,12 @@ from wenlan_data.web.robots import RobotsRules, parse_robots
 MAX_CARRIED_CHARACTERS = 8 << 10
 
 MAX_TRIES = 3
-"""Maximum tries of a URL whose host is unreachable or fails with 5xx: such faults are often over in seconds."""
+"""Maximum tries of a URL whose host is unreachable or fails with 5xx."""
 MAX_TRIES_AFTER_WAITS = 4
-"""Maximum tries of a URL whose response is 429 or 503: the whole host has waited in between, so the next
-request is likely to succeed."""
+"""Maximum tries of a URL whose response is 429 or 503: one more, since the host is given the wait
+that it asks for."""
 MAX_TRIES_AFTER_SHORT_BODY = 2
-"""Maximum tries of a URL whose body ends early: each try may transfer a whole image, and most such responses are
-truncated on the server."""
+"""Maximum tries of a URL whose body ends early: one less, since each may transfer a whole image."""
 
 HOST_WAITS = Drop(Reason.HOST_WAITS)
 HOST_UNREACHABLE = Drop(Reason.HOST_UNREACHABLE)

@@ -22,8 +22,8 @@ from wenlan_data.web.robots import RobotsRules, fetch_robots, may_retry_robots
 from wenlan_data.web.urls import host_of, url_problem
 
 MAX_HOSTS_WITH_ROBOTS = 40
-"""With more hosts, `host_states()` leaves out the rules of robots.txt, so that a receipt stays below
-1 MB (40 hosts of at most 8,192 characters, of up to 3 bytes each). A later fetch list of the same
+"""With more hosts, `host_states()` leaves out the rules of robots.txt, so that a receipt stays
+below 1 MB (40 hosts of at most 8,192 characters, of up to 3 bytes each). A later fetch list of the same
 hosts then requests robots.txt again."""
 MAX_BUFFERED_BYTES = 1 << 20
 """Bodies that wait for the caller; above it, a task that holds another one waits too and makes no
@@ -156,7 +156,7 @@ class PoliteClient:
     async def _follow(self, url: str) -> Response | Drop:
         limits = self._politeness.limits
         for _ in range(limits.max_redirects + 1):
-            # Before the host is contacted at all: robots.txt is not requested for a URL that is not.
+            # Before the host is contacted at all, even for its robots.txt.
             if drop := url_problem(url, limits.max_url_characters):
                 return drop
             result = await self._request(self._host_state(host_of(url)), url)

@@ -11,9 +11,9 @@ _PUNCTUATION = re.compile(r"[\W_]+")
 # 哈哈哈哈哈哈哈哈: eight of one character.
 _RUN = re.compile(r"(\w)\1{7,}")
 _MAX_CHARACTERS = 1024
-# First test: no text that the rule rejects has a larger share of distinct characters. At least 0.35
-# of it is one piece, of which at least 4/5 repeats characters: 1 - 0.35 * 4/5 = 0.72. One character
-# is added because shares of short texts are rounded.
+# First test: no text of letters alone that the rule rejects has a larger share of distinct
+# characters. At least 0.35 of it is one piece, of which at least 4/5 repeats characters:
+# 1 - 0.35 * 4/5 = 0.72. With many different marks between the letters a text may pass it.
 _MAX_DIFFERENT = 0.72
 
 
