@@ -183,7 +183,7 @@ class ShardRules(_RecipeModel):
 
     max_samples: int = Field(default=10_000, ge=1)
     max_bytes: int = Field(default=1 << 30, ge=1 << 12)
-    """A number of bytes, or a text such as `512MiB`, of the stored JPEGs in a shard."""
+    """A number of bytes, or a text such as `512MiB`. Estimated from the sizes of the stored JPEGs."""
     jpeg_quality: int = Field(default=92, ge=1, le=100)
 
     @field_validator("max_bytes", mode="before")

@@ -99,7 +99,7 @@ def write_shards(
     for number, (start, stop) in enumerate(_cuts(sizes, rules), first_shard):
         path = out / f"shard-{number:06d}.parquet"
         with os_errors(path):
-            # Passed directly: a variable would keep the previous table alive while the next is built.
+            # Passed directly: a variable would keep a table alive while the next one is built.
             pq.write_table(
                 _kept_table(table, kept[start:stop], merged, caption_order),
                 path,

@@ -70,7 +70,7 @@ class FetchPart:
         return self.run(out, client)
 
     def run(self, out: Path, client: PoliteClient) -> Receipt[FetchDetails]:
-        """Fetches and records with `client`, which a test may give other servers and clocks."""
+        """Fetches and records with `client`, which a test may give another resolver."""
         start_worker()
         rows = read_fetch_list(self.fetch_list)
         results: list[FetchResult | None] = [None] * len(rows)

@@ -3,10 +3,12 @@ segment.
 
 phash.npy       uint64 (N,), sorted       url-hashes.npy     16 bytes (U,), sorted: half of SHA-256 of the url_key
 pdq.npy         uint64 (N, 4)             url-keys.npy       16 bytes (U,): key of the sample that the URL led to
-sha256.npy      32 bytes (N,)             without-sample.npy        16 bytes (A,), sorted: URLs that led to none
-keys.npy        16 bytes (N,)             without-sample-parts.npy  uint64 (A,): packed `PartRef` of the result
-generations.npy uint32 (N,)               placeholders.npy   32 bytes (B,), sorted: SHA-256
+sha256.npy      32 bytes (N,)             placeholders.npy   32 bytes (B,), sorted: SHA-256
+keys.npy        16 bytes (N,)
+generations.npy uint32 (N,)
 colours.npy     uint64 (N,)
+without-sample.npy 16 bytes (A,), sorted: URLs that led to no sample
+without-sample-parts.npy uint64 (A,): packed `PartRef` of the result of each
 text-hashes.npy, text-counts.npy, site-hashes.npy, site-counts.npy: see `dedupe.frequency`
 
 A segment may hold several generations (see `index.merge`).

@@ -76,8 +76,8 @@ def _check(what: str, failed: int, requested: int, allowed: float, reasons: Coun
 
 
 class HostMonitor:
-    """Watches the host states of one step's receipts; reports abandoned hosts and a resolver that is
-    down.
+    """Watches the host states of one step's receipts; reports abandoned hosts and a resolver that
+    is down.
 
     `report` is called with one line at a time.
     """

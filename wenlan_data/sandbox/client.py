@@ -1,5 +1,5 @@
-"""Decodes images in a process of their own, the sandbox: a crash of a decoder affects no
-other process.
+"""Decodes images in a process of their own, the sandbox: a crash of a decoder affects no other
+process.
 
 An image that kills the process (a crash, too much memory, too long) is a `Drop`; the next one gets
 a new process. The functions are those of `wenlan_data.image` with the same results. Measured for
@@ -204,8 +204,8 @@ _lock = threading.Lock()
 def request(kind: int, options: bytes, data: bytes) -> Frame:
     """Sends one request to an idle sandbox process, or to a new one, and returns its response.
 
-    A request that kills the process, or raises in it, gives a drop. Raises
-    `WorkerLostError` if no process can be started.
+    A request that kills the process, or raises in it, gives a drop. Raises `WorkerLostError` if no
+    process can be started.
     """
     for _ in range(_MAX_ATTEMPTS):
         with _lock:

@@ -22,8 +22,8 @@ from wenlan_data.npy import Codes, Indices
 
 # Longer runs of equal keys are searched by themselves, by the bits outside the key.
 MAX_SCAN_ROWS = 1 << 10
-# A dense bucket has at least so many codes, and on average more neighbours of each: listing the pairs
-# then costs more than PDQ.
+# A dense bucket has at least so many codes, and on average more neighbours of each: then listing the
+# pairs costs more than PDQ.
 DENSE_CODES, DENSE_NEIGHBOURS = 1 << 12, 128
 
 

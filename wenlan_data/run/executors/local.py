@@ -45,7 +45,7 @@ class LocalExecutor:
             token, part, out = self._waiting.popleft()
             try:
                 return token, run_part(part, out)
-            except Exception as error:  # noqa: BLE001 - the scheduler re-raises it with step and part
+            except Exception as error:  # noqa: BLE001 - the scheduler re-raises it
                 return token, error
         try:
             return self._done.get(timeout=timeout_s)
