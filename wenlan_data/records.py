@@ -4,7 +4,7 @@ Invalid data is a `Drop`, not an exception.
 """
 
 import builtins
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from wenlan_data.reasons import is_transient
@@ -25,6 +25,15 @@ TEXT_TYPES = (
 )
 """Text types, unordered; the recipe's `text.caption` sets the order of preference."""
 
+Relation = Literal[
+    "given", "attribute", "figcaption", "container", "above", "below", "shared", "page"
+]
+"""How a text was found: `given` by a source of ready pairs; in an `attribute` of the image or in
+structured data; in the `figcaption` or the like of its figure; in the `container` that holds this
+image alone (a card, a table row, a post, a section); in the block `above` or `below` it, where
+images and texts alternate; `shared` by several images; on the `page`, which all its images share
+(title, keywords)."""
+
 Box = tuple[int, int, int, int]
 """x1, y1, x2, y2 in pixels."""
 
@@ -36,6 +45,10 @@ class Text:
     type: str
     """One of `TEXT_TYPES`; `caption` for the text of a ready pair."""
     text: str
+    relation: Relation = field(default="given", compare=False)
+    confidence: float = field(default=1.0, compare=False)
+    """In [0, 1]: how certain it is that the text belongs to this image and to no other. Texts that
+    differ only in relation or confidence are equal."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
