@@ -101,6 +101,19 @@ class Reason(StrEnum):
     ICON = "icon", "a small square icon"
     SPACER = "spacer", "a spacer or tracking pixel"
 
+    # Images that are no content of their page.
+    AVATAR = "avatar", "the portrait of a user or author"
+    QR_CODE = "qr_code", "a QR code, or a card to follow or pay somebody"
+    ADVERTISEMENT = "advertisement", "an advertisement, or an image alone in a link to another site"
+    LOGO = "logo", "a logo, or an image alone in a link to the home page"
+    SHARE_BUTTON = "share_button", "a button to share the page"
+    EMOTICON = "emoticon", "an emoticon or a small icon in a line of text"
+    RECOMMENDATION = "recommendation", "leads to another page, whose title stands beside it"
+    NAVIGATION = (
+        "navigation",
+        "stands in the header, navigation, sidebar, footer or comments of its page",
+    )
+
     # Texts.
     NO_TEXT = "no_text", "no text is left that may become the caption"
     BLOCKLIST = "blocklist", "gambling, adult or forgery advertising"

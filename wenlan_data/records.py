@@ -78,6 +78,8 @@ class Candidate:
     """Opt-out signals, such as `X-Robots-Tag: noai`."""
     origin: Origin | None = None
     """Place of stored bytes; None for an image to fetch over HTTP."""
+    no_content: "Drop | None" = None
+    """Why the image is no content of its page, such as an avatar; it is then not fetched."""
     boxes: tuple[Box, ...] = ()
     """Boxes that the source gives, in pixels of the upright image; for the detector `boxes`."""
 

@@ -51,10 +51,10 @@ def read_raw(path: str, wanted: SeenIds | None = None) -> Iterator[CandidateRow]
 
 def _raw_row(value: dict[str, Any]) -> CandidateRow:
     ordinal, candidate_id, url_key = value["ordinal"], value["candidate_id"], value["url_key"]
-    if value["reason"]:
+    stated = Drop(value["reason"], value["detail"]) if value["reason"] else None
+    if stated and not value["url"]:
         candidate = Candidate(url="", texts=(), source=value["source"])
-        unreadable = Drop(value["reason"], value["detail"])
-        return CandidateRow(ordinal, candidate_id, candidate, url_key, unreadable)
+        return CandidateRow(ordinal, candidate_id, candidate, url_key, stated)
     origin = Origin(kind=value["supply"], path=value["supply_path"], offset=value["supply_offset"])
     candidate = Candidate(
         url=value["url"],
@@ -66,6 +66,7 @@ def _raw_row(value: dict[str, Any]) -> CandidateRow:
         opt_out=tuple(value["opt_out"]),
         origin=None if origin.kind == "web" else origin,
         boxes=unflatten_boxes(value["boxes"]),
+        no_content=stated,
     )
     return CandidateRow(ordinal, candidate_id, candidate, url_key)
 
@@ -104,8 +105,9 @@ def _mask(batch: pa.RecordBatch, wanted: SeenIds) -> pa.BooleanArray:
 def raw_batch(rows: Sequence[CandidateRow]) -> pa.RecordBatch:
     """Returns the rows by the schema `RAW`, texts as the source gave them."""
     columns = _shared_columns(rows)
-    columns["reason"] = [row.unreadable.reason if row.unreadable else "" for row in rows]
-    columns["detail"] = [row.unreadable.detail if row.unreadable else "" for row in rows]
+    stated = [row.unreadable or row.candidate.no_content for row in rows]
+    columns["reason"] = [drop.reason if drop else "" for drop in stated]
+    columns["detail"] = [drop.detail if drop else "" for drop in stated]
     return _batch(columns, RAW)
 
 

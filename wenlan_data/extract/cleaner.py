@@ -100,6 +100,8 @@ class TextCleaner:
         problem = None if candidate.origin else url_problem(candidate.url)
         if drop := problem or opt_out(candidate.opt_out):
             return CleaningDecision(candidate, "extract", drop)
+        if candidate.no_content:
+            return CleaningDecision(candidate, "extract", candidate.no_content)
         cleaned = clean_texts(self.rules, candidate.texts)
         author = candidate.author or next(
             (remark.value for _, remark in cleaned.remarks if remark.kind == "author"), ""

@@ -8,7 +8,7 @@ from typing import cast
 
 from wenlan_data.extract.html import Element, Page, ancestors, attribute
 from wenlan_data.extract.links import robots_directives
-from wenlan_data.extract.surrounding_text import single_line
+from wenlan_data.extract.single_line import single_line
 from wenlan_data.records import Text
 from wenlan_data.web.opt_out import OPT_OUT_WORDS
 

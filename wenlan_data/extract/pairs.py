@@ -7,28 +7,22 @@ from urllib.parse import urljoin
 
 from wenlan_data.extract.data_uris import decode_data_uri
 from wenlan_data.extract.html import Element, Page, attribute, base_url, parse_html
-from wenlan_data.extract.image_urls import best_image_url, has_image_extension, is_data_uri
+from wenlan_data.extract.image_urls import has_image_extension, is_data_uri
+from wenlan_data.extract.non_content import NonContent
 from wenlan_data.extract.page_metadata import (
     PageMetadata,
     extract_metadata,
     figure_licence,
     metadata_images,
 )
-from wenlan_data.extract.surrounding_text import (
-    HEADINGS,
-    PARAGRAPHS,
-    ImagePosition,
-    PageOutline,
-    image_texts,
-    single_line,
-)
+from wenlan_data.extract.page_tree import PageTree, page_tree
+from wenlan_data.extract.single_line import single_line
+from wenlan_data.extract.surrounding_text import image_texts
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Candidate, Drop, Origin, Text
 
 MAX_PAGE_IMAGES = 200
 """Of one page. If there are more, the rest is left out and one drop records it."""
-
-_OUTLINE = ", ".join(sorted(HEADINGS | PARAGRAPHS | {"img", "amp-img"}))
 
 
 @dataclass(slots=True)
@@ -39,8 +33,9 @@ class _ImageEntry:
     licence: str = ""
     author: str = ""
     origin: Origin | None = None
+    no_content: Drop | None = None
 
-    def add(self, texts: Sequence[Text], licence: str = "", author: str = "") -> None:
+    def add(self, texts: Sequence[Text], licence: str, author: str) -> None:
         self.texts += texts
         self.licence = self.licence or licence
         self.author = self.author or author
@@ -64,19 +59,20 @@ def page_pairs(
     page = parse_html(html)
     if page is None:
         return
-    images = _ImageCollector(base_url(page, page_url), page_origin)
-    for position, outline in _image_positions(page):
-        images.add(
-            best_image_url(position.image),
-            partial(image_texts, position, outline),
-            figure_licence(position.image),
-        )
+    base = base_url(page, page_url)
+    images = _ImageCollector(base, page_origin)
+    tree = page_tree(page)
+    decide = NonContent(tree, page_url, base)
+    for image in tree.images:
+        image.reason = decide.reason(image)
+    tree.number_images()
+    _add_tree_images(images, tree)
     for link in page.css("a[href]"):
         href = attribute(link, "href").strip()
         if has_image_extension(href) and link.css_first("img") is None:
             images.add(href, partial(_link_text, link))
-    for image in metadata_images(page):
-        images.add(image.url, partial(iter, image.texts), image.licence, image.author)
+    for named in metadata_images(page):
+        images.add(named.url, partial(iter, named.texts), named.licence, named.author)
     if images.entries or images.drops:
         yield from images.rows(extract_metadata(page), page_url, source, signals)
 
@@ -86,23 +82,18 @@ def _link_text(link: Element) -> Iterator[Text]:
         yield Text("title", text)
 
 
-def _image_positions(page: Page) -> Iterator[tuple[ImagePosition, PageOutline]]:
-    outline = PageOutline([], [])
-    heading, section = None, 0
-    for node in page.css(_OUTLINE):
-        name = node.tag
-        if name in HEADINGS:
-            heading, section = node, section + 1
-        elif name in PARAGRAPHS:
-            outline.blocks.append((section, node))
-        else:
-            outline.images.append(ImagePosition(node, len(outline.blocks), section, heading))
-    following = [position.block for position in outline.images[1:]]
-    positions = [
-        replace(position, next_block=block)
-        for position, block in zip(outline.images, following, strict=False)
-    ]
-    return ((position, outline) for position in [*positions, *outline.images[-1:]])
+def _add_tree_images(images: "_ImageCollector", tree: PageTree) -> None:
+    texts = image_texts(tree)
+    for image in tree.images:
+        found = texts.get(image.number)
+        if found is None:
+            found = (
+                [Text("alt", alt, "attribute")] if (alt := attribute(image.element, "alt")) else []
+            )
+        licence = figure_licence(image.element)
+        images.add(
+            image.address, partial(iter, found), licence, no_content=image.reason, in_page=True
+        )
 
 
 class _ImageCollector:
@@ -121,6 +112,9 @@ class _ImageCollector:
         texts: Callable[[], Iterable[Text]],
         licence: str = "",
         author: str = "",
+        *,
+        no_content: Drop | None = None,
+        in_page: bool = False,
     ) -> None:
         """Adds one occurrence of an image, by its URL as written.
 
@@ -145,7 +139,11 @@ class _ImageCollector:
             self._is_full = True
             return
         origin = self._page_origin if is_inline else None
-        self.entries.setdefault(url, _ImageEntry(origin=origin)).add(list(texts()), licence, author)
+        entry = self.entries.setdefault(url, _ImageEntry(origin=origin, no_content=no_content))
+        entry.add(list(texts()), licence, author)
+        if in_page and no_content is None:
+            # One occurrence as content is enough.
+            entry.no_content = None
 
     def rows(
         self, metadata: PageMetadata, page_url: str, source: str, signals: tuple[str, ...]
@@ -161,6 +159,7 @@ class _ImageCollector:
                 author=entry.author or metadata.author,
                 opt_out=tuple(sorted({*signals, *metadata.opt_out})),
                 origin=entry.origin,
+                no_content=entry.no_content,
             )
         yield from self.drops
 

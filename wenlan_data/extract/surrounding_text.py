@@ -1,233 +1,275 @@
-"""The texts around an image: its attributes, caption, paragraph, neighbours and heading."""
+"""The texts of each image of a page, with the relation in which each was found and a confidence.
 
-import re
+`alt` and the like come first, then marked captions, then the text of the image's own container, or
+else the text on one side of it, then the heading.
+"""
+
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 
+from wenlan_data.extract import runs
+from wenlan_data.extract.caption_marks import (
+    is_numbered,
+    pointed_side,
+    split_caption,
+    without_marks,
+)
+from wenlan_data.extract.containers import ContainerText, Lists, texts_in_order, whole_line
 from wenlan_data.extract.html import Element, ancestors, attribute
-from wenlan_data.records import Text
+from wenlan_data.extract.image_units import ImageUnit, blocks_beside, image_units
+from wenlan_data.extract.page_regions import is_secondary
+from wenlan_data.extract.page_tree import Box, PageImage, PageTree, TextBlock
+from wenlan_data.extract.runs import Choice, Run, RunText, read_run
+from wenlan_data.extract.single_line import single_line, truncate
+from wenlan_data.extract.usable_text import UsableTexts
+from wenlan_data.records import Relation, Text
 
 MAX_TEXT_CHARACTERS = 500
 """Of the text around an image. It is cut at the end of a sentence if one ends in the second
 half."""
 MAX_CAPTION_CHARACTERS = 300
-MAX_BLOCKS_AWAY = 12
-"""How many blocks before and after an image are searched."""
 
-# The search for a figure around an image ends at these.
-_PAGE_CONTAINERS = frozenset({"body", "html", "main", "article", "table", "ul", "ol"})
-_NAVIGATION_TAGS = frozenset({"nav", "footer", "aside"})
-HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
-PARAGRAPHS = frozenset(
-    {"p", "li", "dd", "dt", "td", "th", "blockquote", "pre", "figcaption", "address"}
-)
-_INLINE_TAGS = frozenset({
-    "a", "abbr", "amp-img", "b", "big", "center", "cite", "code", "em", "font", "i", "ins",
-    "label", "mark", "picture", "q", "s", "small", "span", "strong", "sub", "sup", "tt", "u",
-})  # fmt: skip
+# Confidence by the way in which a text was found. The order is what matters: docs/sources.md has
+# the measured share of right texts of each.
+CAPTION, ATTRIBUTE, CONTAINER, TITLE, SHARED, ARTICLE = 0.95, 0.9, 0.9, 0.8, 0.75, 0.6
+SHARED_HEADING = 0.5
 
-# Classes of a figure: wp-caption, thumb, gallery-item, pic-box, img_wrap.
-_FIGURE_CLASS = re.compile(
-    r"(?:^|[-_ ])(?:figure|informalfigure|mediaobject|screenshot|wp-caption|thumb|thumbinner|gallery-?(?:item|box)|"
-    r"img|image|photo|pic|picture)(?:$|[-_ ]|box|wrap|con|item|area|list|-?block)",
-    re.IGNORECASE,
-)
-# Classes of a caption: wp-caption-text, gallerytext, pic_desc, tuzhu (图注), tushuo (图说).
-_CAPTION_SELECTOR = (
-    "figcaption, [class*=caption i], [class*=gallerytext i], [class*=figcap i], [class*=img-desc i], "
-    "[class*=imgdesc i], [class*=img_desc i], [class*=pic-desc i], [class*=picdesc i], [class*=pic_desc i], "
-    "[class*=photo-desc i], [class*=photo_desc i], [class*=pictext i], [class*=pic-text i], [class*=img-text i], "
-    "[class*=imgtext i], [class*=img_txt i], [class*=imgtitle i], [class*=img-title i], [class*=pic-title i], "
-    "[class*=picintro i], [class*=pic-info i], [class*=img-info i], [class*=tuzhu i], [class*=tushuo i]"
-)
-# The title that DocBook's figures have, as in manuals.
-_FIGURE_TITLE_SELECTOR = "p.title, div.title, .figure-title"
-# The beginning of a paragraph that is a caption: ▲湖边的小船, 图为湖边的小船, （图2）湖边的小船.
-_CAPTION_MARKER = re.compile(
-    r"\s*(?:[▲△▼▽↑↓◎●■]\s*|[（(【\[]?(?:图为|图中为|上图|下图|左图|右图|图注|图说|图片说明|图\s?[\d一二三四五六七八九十]{1,3})"
-    r"[:：.、\s）)】\]]?)"
-)
-_POINTING_SIGN = re.compile(r"\s*(?:[▲△▼▽↑↓◎●■]\s*|图为[:：]?)")
-_HAN = "⺀-⿿々〇㐀-鿿豈-﫿"
-# A line break between two Han characters or full-width signs, where Chinese has no space.
-_LINE_BREAK_IN_HAN = re.compile(
-    rf"(?<=[{_HAN}，。、；：！？”」』）])[ \t\r]*\n\s*(?=[{_HAN}“「『（])"
-)
-_SENTENCE_END = re.compile(r"[。！？!?；;…]")
-_LETTER_OR_DIGIT = re.compile(r"[^\W_]")
-
-
-@dataclass(frozen=True, slots=True)
-class ImagePosition:
-    """The position of an image among the blocks of its page."""
-
-    image: Element
-    block: int
-    """Number of blocks that begin before it."""
-    section: int
-    """Number of headings that begin before it."""
-    heading: Element | None
-    next_block: int = 1 << 30
-    """Number of blocks that begin before the next image."""
+_CAPTION_ATTRIBUTES = (
+    "data-caption", "data-desc", "data-description", "data-sub-html", "data-summary", "data-alt",
+    "data-lightbox-title", "data-intro",
+)  # fmt: skip
+_TITLE_ATTRIBUTES = ("title", "data-title", "data-name")
 
 
 @dataclass(slots=True)
-class PageOutline:
-    """The blocks of a page in document order, each with its section number, and its images."""
+class _Found:
+    """The texts found for one image, in order."""
 
-    blocks: list[tuple[int, Element]]
-    images: list[ImagePosition]
+    texts: list[Text]
 
-
-def image_texts(position: ImagePosition, outline: PageOutline) -> Iterator[Text]:
-    """Yields the texts of an image: its attributes, then those around it, the best of a type
-    first."""
-    image = position.image
-    ancestor_ids = {node.mem_id for node in ancestors(image)}
-    yield from _typed_text("alt", attribute(image, "alt"), MAX_TEXT_CHARACTERS)
-    yield from _typed_text("title", attribute(image, "title"), MAX_TEXT_CHARACTERS)
-    for caption in _figure_captions(image, ancestor_ids):
-        yield from _typed_text("figcaption", caption, MAX_CAPTION_CHARACTERS)
-    after, after_block = _text_after(position, outline, ancestor_ids)
-    if (
-        after_block < position.next_block
-        and len(after) <= MAX_CAPTION_CHARACTERS
-        and (marked := _marked_caption(after))
-    ):
-        yield Text("figcaption", marked)
-    surrounding = (
-        _enclosing_paragraph(image) or _text_before(position, outline, ancestor_ids) or after
-    )
-    yield from _typed_text("surrounding", surrounding, MAX_TEXT_CHARACTERS)
-    if position.heading is not None:
-        yield from _typed_text("heading", position.heading.text(), MAX_CAPTION_CHARACTERS)
+    def add(self, kind: str, text: str, relation: Relation, confidence: float) -> None:
+        limit = (
+            MAX_TEXT_CHARACTERS
+            if kind in {"surrounding", "alt", "title"}
+            else MAX_CAPTION_CHARACTERS
+        )
+        text = single_line(text)
+        if text:
+            self.texts.append(Text(kind, truncate(text, limit), relation, round(confidence, 2)))
 
 
-def single_line(text: str) -> str:
-    """Joins lines and collapses white space; a line break between two Han characters leaves
-    none."""
-    if "\n" in text:
-        text = _LINE_BREAK_IN_HAN.sub("", text.strip())
-    return " ".join(text.split())
+def image_texts(tree: PageTree) -> dict[int, list[Text]]:
+    """Returns the texts of each content image, by its number."""
+    return _Pairing(tree).read()
 
 
-def truncate(text: str, max_characters: int) -> str:
-    """Truncates a text to `max_characters`, at the end of a sentence if one ends in their second
-    half.
-    """
-    if len(text) <= max_characters:
-        return text
-    ends = [
-        match.end() for match in _SENTENCE_END.finditer(text, max_characters // 2, max_characters)
-    ]
-    return text[: ends[-1]] if ends else text[:max_characters]
+class _Pairing:
+    def __init__(self, tree: PageTree) -> None:
+        self._tree = tree
+        self._texts = UsableTexts(tree)
+        self._units = image_units(self._texts)
+        self._by_node = {id(unit.outermost): unit for unit in self._units}
+        self._lists = Lists(self._texts)
+        self._runs: dict[int, Run] = {}
+        self._found = {image.number: _Found([]) for unit in self._units for image in unit.images}
 
+    def read(self) -> dict[int, list[Text]]:
+        for image in self._tree.images:
+            if image.number >= 0:
+                self._add_attributes(image)
+        for unit in list(self._units):
+            self._read_run(unit.run)
+        for unit in self._units:
+            self._add_own(unit)
+        for run in self._runs.values():
+            for place, slot in enumerate(run.slots):
+                if slot.unit is not None:
+                    self._add_beside(run, place)
+        for unit in self._units:
+            self._add_heading(unit)
+        return {number: found.texts for number, found in self._found.items()}
 
-def _typed_text(kind: str, text: str, max_characters: int) -> Iterator[Text]:
-    text = single_line(text)
-    if text:
-        yield Text(kind, truncate(text, max_characters))
+    def _read_run(self, box: Box | None) -> None:
+        if box is not None and id(box) not in self._runs:
+            self._runs[id(box)] = read_run(box, self._by_node, self._texts)
 
+    def _add_attributes(self, image: PageImage) -> None:
+        found = self._found[image.number]
+        for element in (image.element, *image.copies):
+            found.add("alt", attribute(element, "alt"), "attribute", ATTRIBUTE)
+        for element in _elements_of(image):
+            for name in _CAPTION_ATTRIBUTES:
+                found.add("figcaption", attribute(element, name), "attribute", ATTRIBUTE)
+            for name in _TITLE_ATTRIBUTES:
+                found.add("title", attribute(element, name), "attribute", TITLE)
 
-def _figure_captions(image: Element, ancestor_ids: set[int]) -> Iterator[str]:
-    """Captions in the figure around an image; `figcaption`, figures and captions marked by
-    class."""
-    for node in islice(ancestors(image), 5):
-        if node.tag in _PAGE_CONTAINERS:
+    def _add_own(self, unit: ImageUnit) -> None:
+        """Adds the texts of the container that holds the unit alone."""
+        row = texts_in_order(unit, self._texts)
+        if row is not None:
+            for image, block in zip(unit.images, row, strict=True):
+                self._found[image.number].add("surrounding", block.text, "container", CONTAINER)
             return
-        is_figure, classes = node.tag == "figure", attribute(node, "class")
-        if is_figure or (classes and _FIGURE_CLASS.search(classes)):
-            found = _caption_in(
-                node, ancestor_ids, with_title=is_figure or "figure" in classes.split()
-            )
-            if found:
-                yield found
-                return
-        if is_figure:
+        own = self._lists.text_of(unit)
+        if own is not None:
+            self._add_container(unit, own)
+        self._add_article(unit, own.box if own is not None else unit.node)
+
+    def _add_container(self, unit: ImageUnit, own: ContainerText) -> None:
+        for block in own.captions:
+            self._share(unit, "figcaption", block.text, "figcaption", CAPTION)
+        if own.main not in own.captions:
+            is_caption = own.is_figure or _is_marked(own.main.text)
+            kind = "figcaption" if is_caption else "surrounding"
+            self._share(unit, kind, whole_line(own.main), "container", CONTAINER)
+        if own.second is not None and own.second not in own.captions and not own.second.heading:
+            self._share(unit, "surrounding", own.second.text, "container", CONTAINER - 0.1)
+        for block in own.headings[:1]:
+            self._share(unit, "heading", block.text, "container", CONTAINER)
+
+    def _add_article(self, unit: ImageUnit, inner: Box | PageImage) -> None:
+        """Adds the text beside the only image of an article; `inner` holds the image and, if it is
+        a figure or a card, its own text."""
+        box = self._article_around(unit, inner)
+        if box is None:
             return
-
-
-def _caption_in(figure: Element, ancestor_ids: set[int], *, with_title: bool) -> str:
-    for selector in (
-        (_CAPTION_SELECTOR, _FIGURE_TITLE_SELECTOR) if with_title else (_CAPTION_SELECTOR,)
-    ):
-        for one in figure.css(selector):
-            if one.mem_id not in ancestor_ids and _LETTER_OR_DIGIT.search(text := one.text()):
-                return text
-    return ""
-
-
-def _enclosing_paragraph(image: Element) -> str:
-    """The text of the paragraph around an image; in a bare `div`, the inline text beside the
-    image."""
-    node = image
-    parent = node.parent
-    while parent is not None and parent.tag in _INLINE_TAGS:
-        node, parent = parent, parent.parent
-    if parent is None:
-        return ""
-    if parent.tag in PARAGRAPHS:
-        text = parent.text()
-        return text if _LETTER_OR_DIGIT.search(text) and not _is_navigation(parent) else ""
-    run = [
-        *reversed(list(_inline_siblings(node, forward=False))),
-        *_inline_siblings(node, forward=True),
-    ]
-    text = "".join(run)
-    return text if _LETTER_OR_DIGIT.search(text) else ""
-
-
-def _inline_siblings(node: Element, *, forward: bool) -> Iterator[str]:
-    for _ in range(20):
-        beside = node.next if forward else node.prev
-        if beside is None or (beside.tag not in _INLINE_TAGS and beside.tag not in {"-text", "br"}):
+        has_own_text = inner is not unit.node
+        while isinstance(inner.parent, Box) and inner.parent is not box:
+            inner = inner.parent
+        run = read_run(box, {id(inner): unit}, self._texts)
+        place = next((n for n, slot in enumerate(run.slots) if slot.unit is unit), None)
+        choice = run.choices.get(place) if place is not None else None
+        if choice is None:
             return
-        yield " " if beside.tag == "br" else beside.text()
-        node = beside
+        if has_own_text or choice.confidence <= runs.EVEN:
+            for text in choice.texts:
+                self._share(unit, "surrounding", _longest(text), "container", ARTICLE)
+        else:
+            self._add_choice(unit, choice)
+
+    def _article_around(self, unit: ImageUnit, inner: Box | PageImage) -> Box | None:
+        """The smallest container around `inner` with more usable text than `inner` has."""
+        for box in unit.containers:
+            if box is inner or isinstance(inner, Box) and _holds(inner, box):
+                continue
+            before, after = blocks_beside(box, inner, self._texts)
+            if before or after:
+                return box
+        return None
+
+    def _add_beside(self, run: Run, place: int) -> None:
+        choice, slot = run.choices.get(place), run.slots[place]
+        unit = slot.unit
+        if choice is None or unit is None:
+            return
+        if not slot.has_own_text:
+            self._add_choice(unit, choice)
+        elif choice.confidence >= runs.LIKELY:
+            side: Relation = choice.side
+            for text in choice.texts:
+                self._share(unit, "surrounding", _longest(text), side, choice.confidence - 0.1)
+
+    def _add_choice(self, unit: ImageUnit, choice: Choice) -> None:
+        for text in choice.texts:
+            self._add_run_text(unit, text, choice.side, choice.confidence, choice.is_caption)
+        for text in choice.other:
+            side: Relation = "above" if choice.side == "below" else "below"
+            self._add_run_text(unit, text, side, min(choice.confidence, runs.WEAK), False)
+
+    def _add_run_text(
+        self, unit: ImageUnit, text: RunText, side: Relation, confidence: float, is_caption: bool
+    ) -> None:
+        if len(unit.images) > 1 and len(text.blocks) == len(unit.images):
+            for image, block in zip(unit.images, text.blocks, strict=True):
+                kind = "heading" if block.heading or block.parent.tag == "th" else "surrounding"
+                self._found[image.number].add(kind, block.text, side, confidence)
+            return
+        if len(unit.images) > 1 and len(text.blocks) > len(unit.images):
+            return
+        words = _longest(text)
+        kind = "figcaption" if is_caption or _is_marked(words) else "surrounding"
+        self._share(unit, kind, words, side, confidence)
+        for credit in text.credits[:1]:
+            self._share(unit, kind, credit.text, side, confidence)
+
+    def _share(
+        self, unit: ImageUnit, kind: str, text: str, relation: Relation, confidence: float
+    ) -> None:
+        """Adds a text to each image of a unit, or each its part."""
+        count = len(unit.images)
+        if count == 1:
+            words = without_marks(text) if kind == "figcaption" else text
+            self._found[unit.images[0].number].add(kind, words, relation, confidence)
+            return
+        parts = split_caption(text, count)
+        for place, image in enumerate(unit.images):
+            if parts is not None:
+                self._found[image.number].add("figcaption", parts[place], "shared", ATTRIBUTE)
+            else:
+                shared = min(confidence, SHARED)
+                self._found[image.number].add(kind, without_marks(text), "shared", shared)
+
+    def _add_heading(self, unit: ImageUnit) -> None:
+        found = self._found[unit.images[0].number]
+        if any(text.type == "heading" for text in found.texts):
+            return
+        block, is_own = self._heading_above(unit)
+        if block is not None:
+            for image in unit.images:
+                self._found[image.number].add(
+                    "heading", block.text, "container" if is_own else "shared",
+                    CONTAINER - 0.1 if is_own else SHARED_HEADING,
+                )  # fmt: skip
+
+    def _heading_above(self, unit: ImageUnit) -> tuple[TextBlock | None, bool]:
+        """The nearest heading before a unit that is not in another image's container."""
+        run = self._runs.get(id(unit.run))
+        if run is not None:
+            for slot in run.slots:
+                if slot.unit is not None and slot.unit.images is unit.images and slot.heading:
+                    return slot.heading.blocks[0], run.sections[slot.section] == 1
+        node: Box | PageImage = unit.outermost
+        box = node.parent
+        while box is not None:
+            heading = self._last_heading(box, node)
+            if heading is not None:
+                return heading, False
+            node, box = box, box.parent
+        return None, False
+
+    def _last_heading(self, box: Box, before: Box | PageImage) -> TextBlock | None:
+        found = None
+        for child in box.children:
+            if child is before:
+                break
+            if isinstance(child, TextBlock):
+                found = child if child.heading else found
+            elif isinstance(child, Box) and child.text_count and not child.image_count:
+                first = self._tree.texts[child.first_text]
+                if first.heading and not is_secondary(self._tree, child):
+                    found = first
+        return found
 
 
-def _text_before(position: ImagePosition, outline: PageOutline, ancestor_ids: set[int]) -> str:
-    for number in range(position.block - 1, max(-1, position.block - 1 - MAX_BLOCKS_AWAY), -1):
-        section, block = outline.blocks[number]
-        if section != position.section:
-            break
-        if text := _block_text(block, ancestor_ids):
-            return text
-    return ""
+def _holds(outer: Box, box: Box) -> bool:
+    one: Box | None = box
+    while one is not None and one is not outer:
+        one = one.parent
+    return one is outer
 
 
-def _text_after(
-    position: ImagePosition, outline: PageOutline, ancestor_ids: set[int]
-) -> tuple[str, int]:
-    for number, (section, block) in enumerate(
-        outline.blocks[position.block : position.block + MAX_BLOCKS_AWAY], position.block
-    ):
-        if section != position.section:
-            break
-        if text := _block_text(block, ancestor_ids):
-            return text, number
-    return "", 0
+def _is_marked(text: str) -> bool:
+    return is_numbered(text) or pointed_side(text) == "below"
 
 
-def _block_text(block: Element, ancestor_ids: set[int]) -> str:
-    if block.mem_id in ancestor_ids:
-        return ""
-    text = block.text()
-    return text if _LETTER_OR_DIGIT.search(text) and not _is_navigation(block) else ""
+def _longest(text: RunText) -> str:
+    return max(text.blocks, key=lambda block: (min(block.han, 60), -block.number)).text
 
 
-def _marked_caption(text: str) -> str:
-    text = single_line(text)
-    match = _CAPTION_MARKER.match(text)
-    if not match:
-        return ""
-    # ▲ and 图为 ("this shows") only point at the image. 左图 and 图2 stay.
-    return _POINTING_SIGN.sub("", text, count=1)
-
-
-def _is_navigation(node: Element) -> bool:
-    return any(
-        one.tag in _NAVIGATION_TAGS or attribute(one, "role") == "navigation"
-        for one in ancestors(node)
-    )
+def _elements_of(image: PageImage) -> Iterator[Element]:
+    """The image element, and a link around the image."""
+    yield image.element
+    for node, _ in zip(ancestors(image.element), range(3), strict=False):
+        if node.tag == "a":
+            yield node
+            return

@@ -77,4 +77,7 @@ def _parse_row(value: dict[str, Any]) -> Candidate | Drop:
     lists = {name: tuple(value[name]) for name in ("opt_out", "boxes")}
     texts = tuple(Text(**one) for one in value["texts"])
     origin = Origin(**value["origin"]) if value["origin"] else None
-    return Candidate(**{**value, **lists, "texts": texts, "origin": origin})
+    no_content = Drop(**value["no_content"]) if value["no_content"] else None
+    return Candidate(
+        **{**value, **lists, "texts": texts, "origin": origin, "no_content": no_content}
+    )

@@ -1,0 +1,111 @@
+"""Marks by which a text names its image: ▲, 图为, 图3, 如下图：; and captions that several images
+share.
+"""
+
+import re
+from typing import Literal
+
+Side = Literal["above", "below"]
+"""Where a text stands: `above` its image or `below` it."""
+
+_NUMBER = r"[\d０-９一二三四五六七八九十]{1,3}"
+# The text is about the image above it: ▲ 湖边的小船, 图为…, 上图：….
+_POINTS_UP = re.compile(
+    r"[\s\u200b　]*(?:[▲△⬆↑☝]|[（(【\[]?(?:图为|圖為|图中为|上图|上圖|如上图|以上图片|图说|圖說|图注|圖註|图片说明|圖片說明)(?!书))"
+)
+# It introduces the image below it: ▼ 湖边的小船, 下图是….
+_POINTS_DOWN = re.compile(
+    r"[\s\u200b　]*(?:[▼▽⬇↓☟]|[（(【\[]?(?:下图|下圖|如下图|以下图片|请看下图)(?!书))"
+)
+_ENDS_POINTING_DOWN = re.compile(
+    r"(?:[如见看](?:下?图|下?圖)(?:所示)?|如下(?:图|圖|所示)?|下图|下圖)[\s\u200b]*[：:，,。.）)]*\Z|[：:][\s\u200b]*\Z|[▼▽⬇↓]\Z"
+)
+_ENDS_POINTING_UP = re.compile(r"[（(](?:上图|上圖|如上图|见上图)[)）]?[。.]?\Z|[▲△⬆↑]\Z")
+# 图3, 图4.1, 图①, Fig. 2: a caption on one side or the other.
+_NUMBERED = re.compile(
+    rf"[\s\u200b　]*[（(【\[]?(?:(?:图|圖|图片|圖片|照片)\s?(?:{_NUMBER}(?:[-.－．]{_NUMBER})*|[①-⑳])|(?:figure|fig\.?)\s?\d)",
+    re.IGNORECASE,
+)
+_DECORATION = re.compile(r"\A[\s\u200b　]*(?:[▲△▼▽⬆⬇↑↓☝☟◎●■▍▎]\s*)+|\s*[▲△▼▽⬆⬇↑↓]+\s*\Z")
+_LEAD = re.compile(r"\A(?:图为|圖為)[:：]?\s*")
+
+# Captions of several images in one line: 图①：…；图②：…, 左图：… 右图：…, （上）…（下）….
+_CIRCLED = "①②③④⑤⑥⑦⑧⑨⑩⑪⑫⑬⑭⑮⑯⑰⑱⑲⑳"
+_PART_MARK = re.compile(
+    rf"(?:图|圖|图片|照片)?\s?(?P<circled>[{_CIRCLED}])\s?[:：、.]?"
+    rf"|(?:图|圖|图片|照片)\s?(?P<number>\d{{1,2}}|[一二三四五六七八九十])\s?[:：、.为]"
+    r"|(?P<side>[左右上下中前后](?=[图圖][:：为，,是]?))(?:图|圖)[:：为，,]?"
+    r"|[（(【\[](?P<bracketed>[左右上下中])[图圖]?[)）】\]]"
+    r"|(?:\A|(?<=[；;。\s]))(?P<bare>[左右上下中])(?=[:：])[:：]"
+)
+_HAN_NUMBERS = {character: place for place, character in enumerate("一二三四五六七八九十", 1)}
+_ORDERS = ("左中右", "上中下", "前中后")
+_TRIM = " \u200b　；;，,。、"
+
+
+def pointed_side(text: str) -> Side | None:
+    """Returns the side of its image on which a text stands by its own words; None where it does
+    not tell."""
+    if _POINTS_UP.match(text) or _ENDS_POINTING_UP.search(text[-12:]):
+        return "below"
+    if _POINTS_DOWN.match(text) or _ENDS_POINTING_DOWN.search(text[-12:]):
+        return "above"
+    return None
+
+
+def is_numbered(text: str) -> bool:
+    """Whether a text begins with the number of a figure: 图3, 图4.1."""
+    return bool(_NUMBERED.match(text))
+
+
+def without_marks(text: str) -> str:
+    """Removes ▲ and 图为, which only point at the image. 左图 and 图2 stay."""
+    return _LEAD.sub("", _DECORATION.sub("", text)).strip()
+
+
+def split_caption(text: str, count: int) -> list[str] | None:
+    """Returns the part of a shared caption for each of `count` images, or None where it does not
+    say which part is whose.
+
+    >>> split_caption("图①：湖边的小船；图②：山上的小路。", 2)
+    ['湖边的小船', '山上的小路']
+    >>> split_caption("左图为湖边的小船，右图为山上的小路", 2)
+    ['湖边的小船', '山上的小路']
+    >>> split_caption("湖边的小船", 2) is None
+    True
+    """
+    marks = list(_PART_MARK.finditer(text))
+    if len(marks) != count or count < 2 or not _in_order([_value(one) for one in marks]):
+        return None
+    ends = [one.start() for one in marks[1:]] + [len(text)]
+    after = [text[one.end() : end].strip(_TRIM) for one, end in zip(marks, ends, strict=True)]
+    if all(after):
+        return after
+    # 湖边的小船（左）、山上的小路（右）: the mark follows its part.
+    starts = [0] + [one.end() for one in marks[:-1]]
+    before = [
+        text[start : one.start()].strip(_TRIM) for start, one in zip(starts, marks, strict=True)
+    ]
+    return before if all(before) else None
+
+
+def _value(mark: re.Match[str]) -> str:
+    return next(value for value in mark.groups() if value)
+
+
+def _in_order(values: list[str]) -> bool:
+    """Whether marks count up from 1, or go from left to right or from top to bottom."""
+    numbers = [_number(value) for value in values]
+    if all(numbers):
+        return numbers == list(range(1, len(values) + 1))
+    for order in _ORDERS:
+        if all(value in order for value in values):
+            places = [order.index(value) for value in values]
+            return places == sorted(set(places))
+    return False
+
+
+def _number(value: str) -> int:
+    if value in _CIRCLED:
+        return _CIRCLED.index(value) + 1
+    return int(value) if value.isdigit() else _HAN_NUMBERS.get(value, 0)

@@ -1,0 +1,208 @@
+"""The text of a container that holds one image, or one group of images, alone.
+
+A card, a table row, a post or a figure is such a container. Which of its texts is about the image
+is decided over all containers of a list at once, by the place of the text in the container.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from wenlan_data.extract.image_units import ImageUnit, blocks_beside
+from wenlan_data.extract.page_regions import class_words
+from wenlan_data.extract.page_tree import Box, PageImage, TextBlock, shape
+from wenlan_data.extract.usable_text import UsableTexts
+
+MAX_COMPACT_BLOCKS = 12
+MAX_COMPACT_HAN = 600
+"""A container with more blocks or Han characters is an article, not a card or a figure."""
+MAX_COUNTED_HAN = 60
+"""Of one text, when the places of a list are compared: a long text is no better than a sentence."""
+MAX_FIGURE_HAN = 100
+_CAPTION_WORDS = frozenset("""
+    caption captiontext captions figcaption gallerytext figcap imgdesc picdesc photodesc pictext imgtext imgtxt imgtitle
+    pictitle picintro picinfo imginfo tuzhu tushuo desc description descr cap legend
+""".split())  # fmt: skip
+_STRICT_CAPTION_WORDS = _CAPTION_WORDS - {"desc", "description", "descr", "legend", "cap"}
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerText:
+    """The texts of a container."""
+
+    box: Box
+    """The largest container that is no article."""
+    main: TextBlock
+    captions: tuple[TextBlock, ...]
+    """Blocks that are marked as captions: `figcaption`, or by a class name."""
+    second: TextBlock | None
+    headings: tuple[TextBlock, ...]
+    is_figure: bool
+    """Whether the box around image and `main` is a figure in running text."""
+
+
+class Lists:
+    """The containers of a page, compared with those beside them."""
+
+    def __init__(self, texts: UsableTexts) -> None:
+        self._texts = texts
+        self._scores: dict[tuple[int, str], dict[str, float]] = {}
+
+    def text_of(self, unit: ImageUnit) -> ContainerText | None:
+        """Returns the texts of the container of a unit; None if it has none, or is an article."""
+        if not unit.containers:
+            return None
+        top = self._compact(unit)
+        if top is None:
+            return None
+        blocks = self._texts.of(top)
+        captions = tuple(block for block in blocks if _is_caption(block, top))
+        scores = self._column_scores(top)
+        inner = self._texts.of(unit.containers[0])
+        main = self._best(inner, scores, unit)
+        best = self._best(blocks, scores, unit)
+        if main is None or best is None:
+            return None
+        if 2 * _score(main, scores, top) < _score(best, scores, top):
+            main = best
+        rest = [block for block in blocks if block is not main and block.han >= 8]
+        return ContainerText(
+            box=top,
+            main=main,
+            captions=captions,
+            second=self._best(rest, scores, unit),
+            headings=tuple(block for block in blocks if block.heading and block is not main),
+            is_figure=len(inner) == 1
+            and inner[0] is main
+            and main.han <= MAX_FIGURE_HAN
+            and len(blocks) > 1,
+        )
+
+    def _compact(self, unit: ImageUnit) -> Box | None:
+        """The largest container that is no article."""
+        found = None
+        for box in unit.containers:
+            blocks = self._texts.of(box)
+            han = sum(block.han for block in blocks)
+            if len(blocks) > MAX_COMPACT_BLOCKS or han > MAX_COMPACT_HAN or box.tag == "body":
+                break
+            found = box
+        top = unit.containers[-1]
+        if found is not top and len(_alike(top)) > 1 and top.tag != "body":
+            return top
+        return found
+
+    def _column_scores(self, top: Box) -> dict[str, float]:
+        """Score of each place in the containers of a list: how much its texts say, and how
+        different they are."""
+        key = (id(top.parent), shape(top))
+        if key not in self._scores:
+            columns: dict[str, list[str]] = defaultdict(list)
+            han: dict[str, int] = defaultdict(int)
+            for box in _alike(top)[:200]:
+                for block in self._texts.of(box)[:100]:
+                    place = _place(block, box)
+                    columns[place].append(block.text)
+                    han[place] += min(block.han, MAX_COUNTED_HAN)
+            self._scores[key] = {
+                place: han[place] * (len(set(some)) / len(some)) ** 2
+                for place, some in columns.items()
+            }
+        return self._scores[key]
+
+    def _best(
+        self, blocks: Sequence[TextBlock], scores: dict[str, float], unit: ImageUnit
+    ) -> TextBlock | None:
+        """The block in the best place; of several in that place, the one nearest to the image."""
+        if not blocks:
+            return None
+        top = unit.containers[-1]
+        number = unit.images[0].text_number
+
+        def rank(block: TextBlock) -> tuple[float, int, int]:
+            distance = number - block.number if block.number < number else block.number - number + 1
+            return (-_score(block, scores, top), distance, block.number)
+
+        return min(blocks, key=rank)
+
+
+def _score(block: TextBlock, scores: dict[str, float], top: Box) -> float:
+    return scores.get(_place(block, top), float(min(block.han, MAX_COUNTED_HAN)))
+
+
+def _alike(top: Box) -> list[Box]:
+    """The box and those beside it with images and the same shape."""
+    if top.parent is None:
+        return [top]
+    own = shape(top)
+    return [
+        child
+        for child in top.parent.children
+        if isinstance(child, Box) and child.image_count and child.text_count and shape(child) == own
+    ]
+
+
+def _place(block: TextBlock, top: Box) -> str:
+    """The path from a container to a block: tags and classes."""
+    path = [one.tag or "" for one in block.wrappers]
+    box: Box | None = block.parent
+    while box is not None and box is not top:
+        path.append(f"{box.tag}.{box.classes.strip()}")
+        box = box.parent
+    return "/".join(path)
+
+
+def _is_caption(block: TextBlock, top: Box) -> bool:
+    box: Box | None = block.parent
+    in_figure = top.tag == "figure" or bool(class_words(top.classes) & {"figure", "informalfigure"})
+    while box is not None and box is not top.parent:
+        if box.tag == "figcaption":
+            return True
+        words = class_words(box.classes)
+        if box is not top and words & _STRICT_CAPTION_WORDS:
+            return True
+        if in_figure and "title" in words:
+            return True
+        box = box.parent
+    return any(
+        class_words(one.attributes.get("class") or "") & _STRICT_CAPTION_WORDS
+        for one in block.wrappers
+    )
+
+
+def whole_line(block: TextBlock) -> str:
+    """Returns the text of a block, with what follows or precedes it in its line on the other side
+    of an image: 左边是桥[image]右边是船."""
+    children = block.parent.children
+    place = next((n for n, child in enumerate(children) if child is block), 0)
+    if not block.ends_line and place + 2 < len(children):
+        after = children[place + 2]
+        if isinstance(after, TextBlock) and not after.begins_line:
+            return block.text + after.text
+    if not block.begins_line and place >= 2:
+        before = children[place - 2]
+        if isinstance(before, TextBlock) and not before.ends_line:
+            return before.text + block.text
+    return block.text
+
+
+def texts_in_order(unit: ImageUnit, texts: UsableTexts) -> list[TextBlock] | None:
+    """Returns one block for each image of a unit where the container holds a row of images and a
+    row of as many texts, such as a slider with a list of captions beside it."""
+    count = len(unit.images)
+    if count < 2 or not unit.containers:
+        return None
+    for box in unit.containers:
+        before, after = blocks_beside(box, unit.node, texts)
+        for side in (after, before):
+            row = [block for block in side if not block.heading]
+            if len(row) == count and _one_row(row, box):
+                return row
+    return None
+
+
+def _one_row(row: Sequence[TextBlock], box: Box) -> bool:
+    """Whether blocks stand in the same place of children of one box."""
+    return len({_place(block, box) for block in row}) == 1 and len(
+        {id(b.parent) for b in row}
+    ) == len(row)

@@ -1,0 +1,81 @@
+"""Groups of images without text between them, and the containers that hold one group alone."""
+
+from dataclasses import dataclass
+
+from wenlan_data.extract.page_tree import Box, PageImage, TextBlock
+from wenlan_data.extract.usable_text import UsableTexts
+
+
+@dataclass(slots=True, eq=False)
+class ImageUnit:
+    """Images without usable text between them, in the largest box without usable text, and the
+    boxes around them that hold no other image."""
+
+    images: list[PageImage]
+    node: Box | PageImage
+    """The largest element that holds the images and no usable text."""
+    containers: list[Box]
+    """Boxes around `node` with usable text and no other image, from the inside out."""
+
+    @property
+    def outermost(self) -> Box | PageImage:
+        """The largest element that holds no other content image."""
+        return self.containers[-1] if self.containers else self.node
+
+    @property
+    def run(self) -> Box | None:
+        """The box around `outermost`, in which other images stand too; None at the root."""
+        return self.outermost.parent
+
+
+def image_units(texts: UsableTexts) -> list[ImageUnit]:
+    """Returns the units of a page in document order. Each content image is in one of them."""
+    units: list[ImageUnit] = []
+    content = [image for image in texts.tree.images if image.number >= 0]
+    place = 0
+    while place < len(content):
+        unit = _unit(content, place, texts)
+        units.append(unit)
+        place += len(unit.images)
+    return units
+
+
+def _unit(content: list[PageImage], place: int, texts: UsableTexts) -> ImageUnit:
+    image = content[place]
+    node: Box | PageImage = image
+    box: Box | None = image.parent
+    first, last = image.text_number, image.text_number
+    while (
+        box is not None
+        and box.tag not in {"html", "body"}
+        and not _has_usable(box, first, last, texts)
+    ):
+        node, first, last = box, box.first_text, box.last_text
+        box = box.parent
+    images = [image]
+    if isinstance(node, Box):
+        images = content[node.first_content : node.last_content]
+    containers: list[Box] = []
+    while box is not None and box.tag != "html" and box.image_count == len(images):
+        containers.append(box)
+        box = box.parent
+    return ImageUnit(images, node, containers)
+
+
+def _has_usable(box: Box, first: int, last: int, texts: UsableTexts) -> bool:
+    """Whether a box has usable text outside the range that was examined already."""
+    return texts.has_any(box.first_text, first) or texts.has_any(last, box.last_text)
+
+
+def blocks_beside(
+    box: Box, inner: Box | PageImage, texts: UsableTexts
+) -> tuple[list[TextBlock], list[TextBlock]]:
+    """Returns the usable blocks of a box before and after an element inside it."""
+    if isinstance(inner, Box):
+        first, last = inner.first_text, inner.last_text
+    else:
+        first = last = inner.text_number
+    all_texts = texts.tree.texts
+    before = [block for block in all_texts[box.first_text : first] if texts.is_usable(block)]
+    after = [block for block in all_texts[last : box.last_text] if texts.is_usable(block)]
+    return before, after

@@ -1,0 +1,267 @@
+"""Images that are no content: avatars, QR codes, advertisements, logos, share buttons, links to other
+pages, furniture.
+
+Each has a drop reason of its own. What an image is follows from the words that its page uses about
+it (`alt`, class names, address), from the link around it, and from the part of the page in which it
+stands.
+"""
+
+import re
+from collections.abc import Iterator
+from urllib.parse import unquote, urljoin, urlsplit
+
+from wenlan_data.extract.html import attribute
+from wenlan_data.extract.image_urls import has_image_extension, is_data_uri
+from wenlan_data.extract.page_regions import class_words, is_list_heading, is_secondary
+from wenlan_data.extract.page_tree import Box, PageImage, PageTree, TextBlock
+from wenlan_data.reasons import Reason
+from wenlan_data.records import Drop
+from wenlan_data.web.domains import site_of_host
+
+MAX_NAMED_BOXES = 4
+"""Boxes around an image whose names describe it, as long as they hold no other image and little
+text."""
+MIN_RUNNING_HAN = 60
+"""Han characters outside links from which on a page counts as an article, not as a list."""
+
+# Words of class names, file names and folders, in English and in Pinyin.
+_CLASS_WORDS: tuple[tuple[Reason, frozenset[str]], ...] = (
+    (Reason.AVATAR, frozenset("avatar avatars face userface portrait headimg headpic headportrait userpic userimg userphoto "
+     "userhead authorpic authorimg authoravatar authorphoto touxiang gravatar profilepic uface facepic".split())),
+    (Reason.QR_CODE, frozenset("qr qrcode ewm erweima qrimg wxcode wxqrcode weixincode wechatcode".split())),
+    (Reason.ADVERTISEMENT, frozenset("ad ads adv advert advertisement adsbygoogle guanggao gg sponsor adimg adpic".split())),
+    (Reason.LOGO, frozenset("logo sitelogo brand weblogo".split())),
+    (Reason.SHARE_BUTTON, frozenset("share bdshare jiathis fenxiang".split())),
+    (Reason.ICON, frozenset("icon icons ico iconfont spacer placeholder loading blank emoji emoticon smiley".split())),
+)  # fmt: skip
+_ADDRESS_WORDS: tuple[tuple[Reason, frozenset[str]], ...] = (
+    (Reason.AVATAR, frozenset("avatar avatars portrait headimg headpic userface touxiang gravatar uface noavatar".split())),
+    (Reason.QR_CODE, frozenset("qrcode ewm erweima".split())),
+    (Reason.ADVERTISEMENT, frozenset("ad ads adv adimg guanggao banner banners".split())),
+    (Reason.LOGO, frozenset("logo logos sitelogo".split())),
+    (Reason.ICON, frozenset("icon icons ico emoji emoticon smiley smilies".split())),
+)  # fmt: skip
+# An `alt` or `title` that is one of these and nothing else, or ends with it.
+_ALT: tuple[tuple[Reason, re.Pattern[str]], ...] = tuple(
+    (reason, re.compile(pattern, re.IGNORECASE))
+    for reason, pattern in (
+        (Reason.AVATAR, r"(?:.{0,12}的)?(?:用户|会员|作者|个人|默认|楼主)?(?:头像|頭像)\Z|avatar\Z"),
+        (
+            Reason.QR_CODE,
+            r".{0,16}(?:二维码|二維碼|小程序码|太阳码|QR ?code|收款码|公众号|公眾號|服务号|订阅号|官方微信|官方微博)\Z"
+            r"|(?:微信|支付宝|支付寶)?(?:扫码|掃碼|扫一扫|掃一掃|关注|關注|打赏|打賞|赞赏|支付|收款|捐赠).{0,8}\Z|支付宝\Z|支付寶\Z|微信\Z",
+        ),
+        (Reason.ADVERTISEMENT, r"(?:.{0,8})(?:广告|廣告|推广|推廣)(?:位|图)?\d{0,3}\Z|banner\d{0,3}\Z|限时(?:秒杀|抢购|优惠|特惠)\Z"),
+        (Reason.LOGO, r".{0,16}(?:logo|标志图|站标|台标)\Z"),
+        (Reason.SHARE_BUTTON, r"(?:分享|转发|轉發)(?:到|至|给|給)?.{0,12}\Z|share(?: (?:on|to) .{1,20})?\Z"),
+        (
+            Reason.NAVIGATION,
+            r"(?:下载|下載|安装|打开)?.{0,6}(?:客户端|客戶端|APP)(?:下载|下載|二维码)?\Z|返回顶部\Z|回到顶部\Z"
+            r"|网警|网络警察|公安备案|网安备案|政府网站找错|党政机关|事业单位|无障碍|适老化|举报",
+        ),
+    )
+)  # fmt: skip
+# 扫一扫 关注官方微信: a line beside a QR code.
+_QR_LINE = re.compile(
+    r"扫一扫|扫码|扫描|长按.{0,6}(?:识别|图片|保存)|识别.{0,6}二维码|二维码|扫我|掃一掃|掃碼|掃描|(?:关注|關注)(?:我们|我們|公众号|公眾號|微信|官方)"
+    r"|请我喝|打赏|打賞|赞赏|赞助|手机端|客户端|客戶端|公众号|公眾號|小程序"
+)
+_ADVERTISEMENT_SIZES = frozenset({
+    (728, 90), (468, 60), (300, 250), (336, 280), (250, 250), (160, 600), (120, 600), (970, 90), (970, 250),
+    (320, 50), (320, 100), (300, 600), (234, 60), (120, 240), (125, 125), (180, 150), (760, 90), (960, 90),
+})  # fmt: skip
+"""Width and height in pixels of the Interactive Advertising Bureau's units, and of two of Chinese
+portals."""
+_DIGITS = re.compile(r"\d+")
+_NAME = re.compile(r"[^\W_]")
+
+
+class NonContent:
+    """Decides about the images of one page."""
+
+    def __init__(self, tree: PageTree, page_url: str, base: str) -> None:
+        self._tree = tree
+        self._base = base
+        self._page = urlsplit(page_url)
+        self._site = site_of_host(self._page.hostname or "")
+        running = tree.han(tree.root) - tree.linked_han(tree.root)
+        self._is_article = running >= MIN_RUNNING_HAN
+
+    def reason(self, image: PageImage) -> Drop | None:
+        """Returns why an image is no content, or None."""
+        if image.is_symbol:
+            return Drop(Reason.EMOTICON)
+        named = self._by_names(image)
+        if named:
+            return named
+        return self._by_link(image) or self._by_position(image)
+
+    def _by_names(self, image: PageImage) -> Drop | None:
+        element = image.element
+        for name in ("alt", "title"):
+            value = " ".join(attribute(element, name).split())
+            for reason, pattern in _ALT:
+                if value and len(value) <= 30 and pattern.match(value):
+                    return Drop(reason, value)
+        own = f"{attribute(element, 'class')} {attribute(element, 'id')}"
+        for classes in (own, *(box.classes for box in self._boxes_of(image))):
+            for reason, words in _CLASS_WORDS:
+                if found := words & class_words(classes):
+                    return Drop(reason, min(found))
+        words = class_words(unquote(_path_of(image.address))[-120:])
+        for reason, known in _ADDRESS_WORDS:
+            if found := known & words:
+                return Drop(reason, min(found))
+        return None
+
+    def _boxes_of(self, image: PageImage) -> Iterator[Box]:
+        """Boxes around an image alone; their names describe it."""
+        box: Box | None = image.parent
+        for _ in range(MAX_NAMED_BOXES):
+            if box is None or box.tag == "body" or self._tree.han(box) > 30:
+                return
+            if _count(box) > 1:
+                return
+            yield box
+            box = box.parent
+
+    def _by_link(self, image: PageImage) -> Drop | None:
+        link = _link_around(image)
+        if link is None:
+            return None
+        href = attribute(link.element, "href").strip()
+        if not href or href.startswith(("#", "javascript:")) or has_image_extension(href):
+            return None
+        try:
+            target = urlsplit(urljoin(self._base, href))
+        except ValueError:
+            return None
+        if target.scheme not in {"http", "https"} or not target.hostname:
+            return None
+        alone = not self._tree.han(link) and not _has_han(_own_words(image))
+        if site_of_host(target.hostname) != self._site:
+            size = _size(image)
+            if alone or size in _ADVERTISEMENT_SIZES:
+                return Drop(Reason.ADVERTISEMENT, "an image alone in a link to another site")
+            return None
+        if target.path in {"", "/"} or target.path.lower() in {
+            "/index.html",
+            "/index.htm",
+            "/index.php",
+        }:
+            return (
+                Drop(Reason.LOGO, "a link to the home page")
+                if alone or not self._tree.han(link)
+                else None
+            )
+        return self._recommendation(image, link, target.path)
+
+    def _recommendation(self, image: PageImage, link: Box, path: str) -> Drop | None:
+        """An image that leads to another page like this one, whose title stands beside it."""
+        if not self._is_article or path == self._page.path:
+            return None
+        is_alike = _shape(path) == _shape(self._page.path)
+        title = self._tree.han(link) >= 4
+        if is_alike or (title and self._is_beside_text(link)):
+            return Drop(Reason.RECOMMENDATION, "a link to another page")
+        return None
+
+    def _is_beside_text(self, link: Box) -> bool:
+        """Whether the list in which a link stands is less than half of the page's text."""
+        one: Box = link
+        while one.parent is not None and _count(one) < 3 and one.parent.tag != "body":
+            one = one.parent
+        running = self._tree.han(self._tree.root) - self._tree.linked_han(self._tree.root)
+        inside = self._tree.han(one) - self._tree.linked_han(one)
+        return 2 * inside < running
+
+    def _by_position(self, image: PageImage) -> Drop | None:
+        if is_secondary(self._tree, image.parent):
+            return Drop(Reason.NAVIGATION)
+        line = self._line_beside(image)
+        if line and len(line) <= 30 and _QR_LINE.search(line):
+            return Drop(Reason.QR_CODE, line)
+        heading = self._heading_before(image)
+        if heading and is_list_heading(heading) and _link_around(image) is not None:
+            return Drop(Reason.RECOMMENDATION, heading)
+        return None
+
+    def _line_beside(self, image: PageImage) -> str:
+        """The only text of the smallest box around an image that has text."""
+        box: Box | None = image.parent
+        while box is not None and not box.text_count:
+            box = box.parent
+        if box is None or box.text_count > 2 or _count(box) > 1:
+            return ""
+        return " ".join(block.text for block in self._tree.texts_of(box))
+
+    def _heading_before(self, image: PageImage) -> str:
+        """The nearest line before the list in which an image stands, if it is short."""
+        for block in reversed(self._tree.texts[max(0, image.text_number - 12) : image.text_number]):
+            if block.heading or (len(block.text) <= 12 and is_list_heading(block.text)):
+                return block.text
+        return ""
+
+
+def _link_around(image: PageImage) -> Box | None:
+    box: Box | None = image.parent
+    for _ in range(5):
+        if box is None:
+            return None
+        if box.tag == "a":
+            return box
+        if box.tag in {"body", "td", "table", "ul"}:
+            return None
+        box = box.parent
+    return None
+
+
+def _count(box: Box) -> int:
+    """Number of images in a box, content or not; counting ends at 3."""
+    found, waiting = 0, [box]
+    while waiting and found < 3:
+        for child in waiting.pop().children:
+            if isinstance(child, Box):
+                waiting.append(child)
+            elif isinstance(child, PageImage):
+                found += 1
+    return found
+
+
+def _path_of(address: str) -> str:
+    if is_data_uri(address):
+        return ""
+    try:
+        return urlsplit(address).path
+    except ValueError:
+        return ""
+
+
+def _own_words(image: PageImage) -> str:
+    return attribute(image.element, "alt") + attribute(image.element, "title")
+
+
+def _has_han(text: str) -> bool:
+    return any("\u3400" <= character <= "\u9fff" for character in text)
+
+
+def _size(image: PageImage) -> tuple[int, int]:
+    def side(name: str) -> int:
+        digits = re.match(r"\s*(\d{1,4})", attribute(image.element, name))
+        return int(digits[1]) if digits else 0
+
+    return side("width"), side("height")
+
+
+def _shape(path: str) -> str:
+    """A path with its numbers replaced, which pages of one kind share."""
+    return _DIGITS.sub("0", re.sub(r"[0-9a-f]{8,}", "0", path))
+
+
+def is_name(block: TextBlock) -> bool:
+    """Whether a block may be a user's name: short, one line, without punctuation."""
+    return (
+        block.han <= 10
+        and len(block.text) <= 16
+        and not re.search(r"[，。！？、；：,!?]", block.text)
+    )

@@ -1,0 +1,495 @@
+"""The visible structure of a page: boxes, blocks of text and images, in document order.
+
+Inline elements have no box of their own, unless an image stands in them: a link around an image
+and its title is a box, as a `div` would be. A block of text is a run of text between two borders of
+boxes, images or, beside an image, line breaks.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from wenlan_data.extract.html import Element, Page, ancestors, attribute
+from wenlan_data.extract.image_urls import best_image_url, is_data_uri
+from wenlan_data.extract.single_line import single_line
+from wenlan_data.records import Drop
+
+MAX_NODES = 200_000
+"""Of one page; the rest is left out. 10 MB of markup can hold some millions."""
+MAX_PLACEHOLDER_CHARACTERS = 2_000
+"""A shorter `data:` URI is the placeholder of an image that a script loads later."""
+MAX_SYMBOL_PX = 40
+"""An image that its page shows at this width or less is a symbol in a line of text."""
+
+HEADINGS = {f"h{level}": level for level in range(1, 7)}
+_BLOCKS = frozenset(
+    """address article aside blockquote body caption center dd details dialog dir div dl dt fieldset figcaption figure
+    footer form frameset h1 h2 h3 h4 h5 h6 header hgroup hr html legend li listing main menu nav ol p plaintext
+    search section summary table tbody td tfoot th thead tr ul""".split()
+)
+_SKIPPED = frozenset(
+    """head script style template svg math textarea select option iframe object embed video audio canvas pre map
+    datalist title""".split()
+)
+# The words on controls are the page's own. An image in a button opens its larger copy.
+_MUTE = frozenset({"button", "label", "sup", "input"})
+_EMPTY = frozenset({"img", "amp-img", "br", "hr"})
+_READ, _MUTED, _SKIP = 0, 1, 2
+_HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
+_WORD = re.compile(r"[^\W_]")
+# Signs that only link to a heading, and edit links of wikis.
+_PERMALINK = frozenset("#¶§🔗")
+_EDIT_LINK = re.compile(
+    r"[\[［〔]\s*(?:编辑|編輯|编辑源代码|編輯原始碼|edit)[^\]］〕]{0,12}[\]］〕]"
+)
+_EMOTICON_CLASS = re.compile(
+    r"(?:^|[\s_-])(?:emoji|emoticon|emotion|smil(?:ey|ie|ies)|bqimg|qqemoji|twemoji)(?:$|[\s_-]|\d)",
+    re.IGNORECASE,
+)
+_EMOTICON_ALT = re.compile(r"[\[［:：(（].{1,8}[\]］:：)）]\Z")
+
+
+@dataclass(slots=True, eq=False)
+class Box:
+    """An element that is a container: a block, or an inline element around an image."""
+
+    tag: str
+    element: Element
+    parent: "Box | None"
+    children: "list[Box | TextBlock | PageImage]" = field(default_factory=list)
+    heading: int = 0
+    """1 to 6 inside a heading, else 0."""
+    first_text: int = 0
+    last_text: int = 0
+    """Its blocks of text are those with first_text <= number < last_text."""
+    first_image: int = 0
+    last_image: int = 0
+    """The same for all its images."""
+    first_content: int = 0
+    last_content: int = 0
+    """The same for its content images, by their numbers."""
+    classes: str = ""
+    """Value of `class` and `id`, with a space between them."""
+    is_secondary: bool | None = None
+    """Whether it stands in navigation or the like; None until `secondary` decides."""
+
+    @property
+    def image_count(self) -> int:
+        """Number of content images."""
+        return self.last_content - self.first_content
+
+    @property
+    def text_count(self) -> int:
+        """Number of blocks of text."""
+        return self.last_text - self.first_text
+
+
+class TextBlock:
+    """A run of text without a border inside. Its properties are computed when they are read, since
+    most blocks of a page are never near an image."""
+
+    __slots__ = (
+        "_han", "_inline", "_links", "_text", "begins_line", "ends_line", "heading", "number",
+        "parent", "raw",
+    )  # fmt: skip
+
+    def __init__(self, raw: str, inline: "_Inline", parent: "Box", number: int) -> None:
+        self.raw = raw
+        """Its characters as the page has them."""
+        self.begins_line = True
+        self.ends_line = True
+        """False where it continues on the other side of an image without a line break."""
+        self.parent = parent
+        self.number = number
+        self.heading = parent.heading
+        self._inline = inline
+        self._text: str | None = None
+        self._han = -1
+        self._links: tuple[tuple[Element, ...], int] | None = None
+
+    @property
+    def text(self) -> str:
+        """Its characters on one line, without edit links."""
+        if self._text is None:
+            self._text = single_line(_EDIT_LINK.sub("", self.raw))
+        return self._text
+
+    @property
+    def han(self) -> int:
+        """Number of Han characters."""
+        if self._han < 0:
+            self._han = len(_HAN.findall(self.raw))
+        return self._han
+
+    @property
+    def wrappers(self) -> tuple[Element, ...]:
+        """Inline elements around the whole run, from the outside in."""
+        worded = [inline for text, inline in self._inline if not text.isspace()]
+        common = worded[0]
+        for inline in worded[1:]:
+            common = _common_prefix(common, inline)
+        return common
+
+    @property
+    def links(self) -> tuple[Element, ...]:
+        """Links that hold a part of it, or in which it stands."""
+        return self._read_links()[0]
+
+    @property
+    def link_characters(self) -> int:
+        """Number of its characters inside links."""
+        return self._read_links()[1]
+
+    def _read_links(self) -> tuple[tuple[Element, ...], int]:
+        if self._links is None:
+            around = tuple(_link_boxes(self.parent))
+            links: dict[int, Element] = {one.mem_id: one for one in around}
+            characters = 0
+            for text, inline in self._inline:
+                inside = [one for one in inline if one.tag == "a"]
+                links.update((one.mem_id, one) for one in inside)
+                characters += len(text) if inside or around else 0
+            self._links = tuple(links.values()), characters
+        return self._links
+
+
+@dataclass(slots=True, eq=False)
+class PageImage:
+    """An image of a page. `reason` states why it is no content; None for a content image."""
+
+    element: Element
+    parent: Box
+    address: str
+    """URL as written."""
+    text_number: int
+    """Number of blocks of text before it."""
+    number: int = -1
+    """Place among the content images; -1 for another image."""
+    reason: Drop | None = None
+    is_symbol: bool = False
+    """Whether it stands in a line of text, like an emoticon."""
+    copies: list[Element] = field(default_factory=list)
+    """Elements beside it with the same address, as in `<noscript>`."""
+
+
+class PageTree:
+    """A page: its boxes from the outside in, its blocks of text and its images."""
+
+    def __init__(
+        self, root: Box, texts: list[TextBlock], images: list[PageImage], around: list[Box]
+    ) -> None:
+        self.root = root
+        self.texts = texts
+        self.images = images
+        """All images in document order, content or not."""
+        self._around_images = around
+        self._han: list[int] = []
+        self._linked_han: list[int] = []
+
+    def han(self, box: Box) -> int:
+        """Number of Han characters in a box."""
+        if not self._han:
+            self._count_han()
+        return self._han[box.last_text] - self._han[box.first_text]
+
+    def linked_han(self, box: Box) -> int:
+        """Number of Han characters in a box in texts that consist of links."""
+        if not self._han:
+            self._count_han()
+        return self._linked_han[box.last_text] - self._linked_han[box.first_text]
+
+    def texts_of(self, box: Box) -> list[TextBlock]:
+        """The blocks of text of a box."""
+        return self.texts[box.first_text : box.last_text]
+
+    def number_images(self) -> None:
+        """Numbers the images without a `reason`, and counts those of each box."""
+        before = [0]
+        for image in self.images:
+            image.number = -1 if image.reason or image.is_symbol else before[-1]
+            before.append(before[-1] + (image.number >= 0))
+        for box in self._around_images:
+            box.first_content, box.last_content = before[box.first_image], before[box.last_image]
+
+    def _count_han(self) -> None:
+        # Sums before each block, so that the number of any box is one subtraction.
+        han = linked = 0
+        self._han.append(0)
+        self._linked_han.append(0)
+        for block in self.texts:
+            han += block.han
+            linked += block.han if 2 * block.link_characters > len(block.raw) else 0
+            self._han.append(han)
+            self._linked_han.append(linked)
+
+
+def page_tree(page: Page) -> PageTree:
+    """Builds the tree of a page. Call `number_images` once the reasons of its images are set."""
+    return _Builder(page).build()
+
+
+def shape(box: Box) -> str:
+    """Returns the tag and the first class of a box, which the items of a list share."""
+    return f"{box.tag}.{box.classes.split(' ', 1)[0]}"
+
+
+_Piece = tuple[str, tuple[Element, ...]]
+_Inline = Sequence[_Piece]
+_BREAK: _Piece = ("\n", ())
+
+
+class _Builder:
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._texts: list[TextBlock] = []
+        self._images: list[PageImage] = []
+        self._pending: list[_Piece] = []
+        self._around: list[Box] = []
+        self._after_image = False
+        self._symbols = {
+            image.mem_id: _is_symbol(image) for image in page.css("img, amp-img")
+        }  # fmt: skip
+        self._with_image = _ids_around_images(page, self._symbols)
+
+    def build(self) -> PageTree:
+        page_root = self._page.root
+        assert page_root is not None
+        root = Box(tag="html", element=page_root, parent=None)
+        if self._symbols:
+            self._read(page_root, root)
+        return PageTree(root, self._texts, self._images, self._around)
+
+    def _read(self, page_root: Element, root: Box) -> None:
+        # Open elements, as parallel lists: id; box that takes the text; inline elements between box
+        # and text; whether text counts (0), only images do (1), nothing does (2); own box.
+        ids, boxes = [page_root.mem_id], [root]
+        inlines: list[tuple[Element, ...]] = [()]
+        levels, own = [_READ], [True]
+        pending = self._pending
+        for count, node in enumerate(page_root.traverse(include_text=True)):
+            if count == 0:
+                continue
+            if count >= MAX_NODES:
+                break
+            parent = node.parent
+            parent_id = parent.mem_id if parent is not None else 0
+            while ids[-1] != parent_id and len(ids) > 1:
+                if own.pop():
+                    self._close(boxes[-1])
+                del ids[-1], boxes[-1], inlines[-1], levels[-1]
+            tag, level, box = node.tag or "", levels[-1], boxes[-1]
+            if tag == "-text":
+                if level == _READ:
+                    text = node.text_content or ""
+                    # White space matters between words alone.
+                    if pending or not text.isspace():
+                        pending.append((text, inlines[-1]))
+                continue
+            inline, owns = inlines[-1], False
+            if level == _SKIP or tag in _SKIPPED:
+                level = _SKIP
+            elif tag in _EMPTY:
+                self._add_empty(node, tag, box)
+                level = _SKIP
+            elif tag in _BLOCKS or node.mem_id in self._with_image:
+                box, inline, owns = self._add_box(node, tag, box), (), True
+                level = _MUTED if tag in _MUTE else level
+            else:
+                inline = (*inline, node)
+                level = _MUTED if tag in _MUTE else level
+            ids.append(node.mem_id)
+            boxes.append(box)
+            inlines.append(inline)
+            levels.append(level)
+            own.append(owns)
+        while ids:
+            if own.pop():
+                self._close(boxes[-1])
+            del ids[-1], boxes[-1]
+
+    def _add_empty(self, node: Element, tag: str, box: Box) -> None:
+        if tag == "br":
+            self._after_image = False
+            if self._pending:
+                self._pending.append(_BREAK)
+        elif tag == "hr":
+            self._add_box(node, tag, box).last_text = len(self._texts)
+        else:
+            self._add_image(node, box)
+
+    def _add_box(self, node: Element, tag: str, outer: Box) -> Box:
+        if self._pending:
+            self._flush(outer)
+        attributes = node.attributes
+        box = Box(
+            tag=tag,
+            element=node,
+            parent=outer,
+            heading=HEADINGS.get(tag, outer.heading),
+            first_text=len(self._texts),
+            first_image=len(self._images),
+            classes=f"{attributes.get('class') or ''} {attributes.get('id') or ''}"
+            if attributes
+            else " ",
+        )
+        outer.children.append(box)
+        return box
+
+    def _close(self, box: Box) -> None:
+        if self._pending:
+            self._flush(box)
+        box.last_text, box.last_image = len(self._texts), len(self._images)
+        if box.last_image > box.first_image:
+            self._around.append(box)
+
+    def _add_image(self, node: Element, box: Box) -> None:
+        address = best_image_url(node)
+        if not address or (is_data_uri(address) and len(address) < MAX_PLACEHOLDER_CHARACTERS):
+            return
+        is_symbol = self._symbols.get(node.mem_id, False)
+        if not is_symbol and self._pending:
+            ends_line = self._pending[-1] is _BREAK
+            self._flush(box)
+            if self._texts and box.children and box.children[-1] is self._texts[-1]:
+                self._texts[-1].ends_line = ends_line
+        last = self._images[-1] if self._images else None
+        # The copy in `<noscript>` of an image that a script loads.
+        if last and last.address == address and last.text_number == len(self._texts):
+            last.copies.append(node)
+            return
+        image = PageImage(node, box, address, len(self._texts), is_symbol=is_symbol)
+        self._images.append(image)
+        if not is_symbol:
+            box.children.append(image)
+            self._after_image = True
+
+    def _flush(self, box: Box) -> None:
+        pieces = self._pending.copy()
+        self._pending.clear()
+        if len(pieces) == 1:
+            self._add_text(pieces, box)
+            return
+        for run in _runs(pieces, box.element.mem_id in self._with_image):
+            self._add_text(run, box)
+
+    def _add_text(self, pieces: list[_Piece], box: Box) -> None:
+        kept = [piece for piece in pieces if not (piece[1] and _is_permalink(*piece))]
+        raw = "".join([text for text, _ in kept])
+        if not _WORD.search(raw):
+            return
+        block = TextBlock(raw, kept, box, len(self._texts))
+        if self._after_image and box.children and isinstance(box.children[-1], PageImage):
+            block.begins_line = False
+        self._after_image = False
+        self._texts.append(block)
+        box.children.append(block)
+
+
+def _link_boxes(box: Box) -> Iterator[Element]:
+    """The link that a box is, or stands in."""
+    one: Box | None = box
+    for _ in range(6):
+        if one is None:
+            return
+        if one.tag == "a":
+            yield one.element
+            return
+        one = one.parent
+
+
+def _ids_around_images(page: Page, symbols: dict[int, bool]) -> set[int]:
+    """Ids of the elements around an image that is no symbol."""
+    found: set[int] = set()
+    for image in page.css("img, amp-img"):
+        if symbols[image.mem_id]:
+            continue
+        for node in ancestors(image):
+            if node.mem_id in found:
+                break
+            found.add(node.mem_id)
+    return found
+
+
+def _is_symbol(image: Element) -> bool:
+    """Whether an image stands in a line of text as a character would: an emoticon, a small icon."""
+    attributes = image.attributes
+    sides = [_pixels(attributes.get(name)) for name in ("width", "height")]
+    known = [side for side in sides if side is not None]
+    if known and max(known) <= MAX_SYMBOL_PX:
+        return True
+    if _EMOTICON_CLASS.search(attributes.get("class") or ""):
+        return True
+    return bool(_EMOTICON_ALT.match((attributes.get("alt") or "").strip()))
+
+
+@lru_cache(maxsize=1024)
+def _pixels(value: str | None) -> int | None:
+    match = re.match(r"\s*(\d{1,5})\s*(?:px)?\s*\Z", value or "")
+    return int(match[1]) if match else None
+
+
+def _runs(pieces: list[_Piece], beside_image: bool) -> Iterator[list[_Piece]]:
+    """Splits the text between two borders into blocks.
+
+    Beside an image a line break ends a block, elsewhere an empty line does.
+    """
+    run: list[_Piece] = []
+    breaks = 0
+    for piece in pieces:
+        if piece is _BREAK:
+            breaks += 1
+            continue
+        if piece[0].isspace():
+            run.append(piece)
+            continue
+        if breaks and run and (beside_image or breaks > 1):
+            yield from _spans(run, beside_image)
+            run = []
+        elif breaks:
+            run.append((" ", ()))
+        breaks = 0
+        run.append(piece)
+    if run:
+        yield from _spans(run, beside_image)
+
+
+def _spans(run: list[_Piece], beside_image: bool) -> Iterator[list[_Piece]]:
+    """Splits a run into its elements where it consists of elements with different classes alone.
+
+    The date and the name under an image are often two `span`s that CSS puts on lines of their own.
+    """
+    worded = [inline for text, inline in run if text.strip()]
+    tops = [inline[0] for inline in worded if inline]
+    if not beside_image and not any("a" in {one.tag for one in inline} for inline in worded):
+        yield run
+        return
+    if len(tops) < len(worded) or len({one.mem_id for one in tops}) < 2 or not all(
+        attribute(one, "class") for one in tops
+    ):  # fmt: skip
+        yield run
+        return
+    part: list[_Piece] = []
+    current = 0
+    for text, inline in run:
+        top = inline[0].mem_id if inline else current
+        if part and top != current and text.strip():
+            yield part
+            part = []
+        current = top
+        part.append((text, inline))
+    if part:
+        yield part
+
+
+def _is_permalink(text: str, inline: tuple[Element, ...]) -> bool:
+    return bool(inline) and inline[-1].tag == "a" and text.strip() in _PERMALINK
+
+
+def _common_prefix(one: tuple[Element, ...], other: tuple[Element, ...]) -> tuple[Element, ...]:
+    length = 0
+    for left, right in zip(one, other, strict=False):
+        if left.mem_id != right.mem_id:
+            break
+        length += 1
+    return one[:length]

@@ -1,0 +1,72 @@
+"""The blocks of text of a page that may belong to an image."""
+
+import re
+from collections import Counter
+from functools import lru_cache
+
+from wenlan_data.clean.credits import is_credit
+from wenlan_data.clean.rules.boilerplate import Boilerplate
+from wenlan_data.extract.page_regions import is_secondary
+from wenlan_data.extract.page_tree import Box, PageTree, TextBlock
+from wenlan_data.records import Drop
+
+MIN_REPEATS = 3
+"""A text that occurs this often on a page is part of its template: 馆藏, 小城自营."""
+MIN_WORD_CHARACTERS = 2
+MAX_BYLINE_CHARACTERS = 60
+
+_WORD = re.compile(r"[^\W\d_]")
+_LETTERS = re.compile(r"[a-zA-Z]{2}")
+_LEADING_MARKS = re.compile(r"[\s\u200b　▲△▼▽↑↓◎●■|｜]+")
+_boilerplate = Boilerplate()
+
+
+@lru_cache(maxsize=20_000)
+def _is_junk(text: str) -> bool:
+    if len(_WORD.findall(text[:40])) < MIN_WORD_CHARACTERS:
+        return True
+    return isinstance(_boilerplate(text), Drop) and not is_credit_line(text)
+
+
+@lru_cache(maxsize=20_000)
+def is_credit_line(text: str) -> bool:
+    """Whether a line is a credit and nothing else, such as 本社记者 李四 摄."""
+    return len(text) <= MAX_BYLINE_CHARACTERS and is_credit(_LEADING_MARKS.sub("", text, count=1))
+
+
+class UsableTexts:
+    """Decides which blocks of text of a page may belong to an image; remembers each decision."""
+
+    def __init__(self, tree: PageTree) -> None:
+        self.tree = tree
+        self._decisions: list[bool | None] = [None] * len(tree.texts)
+        self._repeats = Counter(block.raw.strip() for block in tree.texts)
+
+    def is_usable(self, block: TextBlock) -> bool:
+        """Whether a block may belong to an image.
+
+        It has two letters or more, is no boilerplate or credit, occurs less than three times on
+        the page, and stands neither in navigation nor among links alone.
+        """
+        known = self._decisions[block.number]
+        if known is None:
+            known = self._decide(block)
+            self._decisions[block.number] = known
+        return known
+
+    def _decide(self, block: TextBlock) -> bool:
+        if _is_junk(block.text) or is_credit_line(block.text):
+            return False
+        if self._repeats[block.raw.strip()] >= MIN_REPEATS:
+            return False
+        if len(block.links) > 1 and 2 * block.link_characters > len(block.text):
+            return False
+        return not is_secondary(self.tree, block.parent)
+
+    def has_any(self, first: int, last: int) -> bool:
+        """Whether a block from `first` up to `last` is usable."""
+        return any(self.is_usable(block) for block in self.tree.texts[first:last])
+
+    def of(self, box: Box) -> list[TextBlock]:
+        """The usable blocks of a box."""
+        return [block for block in self.tree.texts_of(box) if self.is_usable(block)]
