@@ -280,6 +280,27 @@ def is_placeholder(url: str) -> bool:
     )
 
 
+def is_image_address(value: str, *, named: bool = False) -> bool:
+    """Whether a string from structured data is the address of an image.
+
+    It has to end with the extension of an image; with `named`, for a key that says that it holds an
+    image, a URL without an extension is one too.
+
+    >>> is_image_address("//a.cn/1.jpg"), is_image_address("1.jpg"), is_image_address("//a.cn/1")
+    (True, False, False)
+    """
+    if "/" not in value or len(value) > MAX_ADDRESS_CHARACTERS or is_data_uri(value):
+        return False
+    if _NOT_IN_ADDRESS.search(value) or _SEVERAL_IMAGES.search(value) or not _usable_url(value):
+        return False
+    if _has_extension(value):
+        return True
+    scheme, slashes, rest = value.partition("//")
+    is_url = bool(slashes) and scheme.lower() in {"", "http:", "https:"}
+    has_path = bool(rest.partition("/")[2])
+    return named and is_url and has_path and _looks_like_url(value)
+
+
 def has_image_extension(url: str) -> bool:
     """Whether a URL's path ends with an image extension; wiki pages such as `File:a.jpg` do not
     count.

@@ -1,0 +1,70 @@
+"""Finds JSON values in the scripts of a page, without evaluating any script."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from wenlan_data.extract.html import Page, attribute
+
+MAX_SCRIPT_CHARACTERS = 4 << 20
+"""Of all scripts of a page that are read; the rest is left out."""
+MAX_ASSIGNMENTS = 2_000
+"""Of one script that are tried. What does not decode costs some microseconds."""
+
+_DATA_TYPES = frozenset(
+    {"", "module", "text/javascript", "application/javascript", "application/json", "text/json"}
+)
+# An array or an object that is not empty, assigned to a variable or a property.
+_ASSIGNMENT = re.compile(r"=\s{0,20}(?=[\[{]\s{0,20}[\[{\"])")
+# A script without a word of images or without a Han character holds no pair.
+_IMAGE_WORD = re.compile(r"jpe?g|png|webp|gif|img|image|pic|photo", re.IGNORECASE)
+_HAN = re.compile(r"[㐀-鿿豈-﫿]|\\u(?:[3-9][0-9a-f]|f[9a])", re.IGNORECASE)
+
+# `strict` forbids line breaks in strings, which real pages write.
+_DECODER = json.JSONDecoder(strict=False)
+
+
+def page_scripts(page: Page) -> Iterator[str]:
+    """Yields the scripts inside a page that may hold JSON; JSON-LD and templates are left out."""
+    for node in page.css("script"):
+        if (attribute(node, "type")).strip().lower() in _DATA_TYPES:
+            yield node.text()
+
+
+def script_values(scripts: Iterable[str]) -> Iterator[object]:
+    """Yields the JSON arrays and objects that are a script, begin one, or follow a `=` in one.
+
+    What is no JSON, such as an object literal with unquoted keys, is left out.
+
+    >>> list(script_values(['window.slides = [{"url": "/1.jpg", "note": "石桥"}];']))
+    [[{'url': '/1.jpg', 'note': '石桥'}]]
+    """
+    left = MAX_SCRIPT_CHARACTERS
+    for script in scripts:
+        text = script[:left].strip()
+        left -= len(text)
+        if text and _IMAGE_WORD.search(text) and _HAN.search(text):
+            yield from _values(text)
+
+
+def _values(text: str) -> Iterator[object]:
+    value, end = _decode(text, 0) if text[0] in "[{" else (None, 0)
+    if value is not None:
+        yield value
+    # Linear: an assignment ends the decoding of the one before it, for `=` is no JSON, or lies in
+    # one of its strings; then what follows is JSON for one of the two alone.
+    for match in islice(_ASSIGNMENT.finditer(text), MAX_ASSIGNMENTS):
+        if match.end() < end:
+            continue
+        value, end_of_value = _decode(text, match.end())
+        if value is not None:
+            end = end_of_value
+            yield value
+
+
+def _decode(text: str, start: int) -> tuple[object, int]:
+    try:
+        return _DECODER.raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return None, start
