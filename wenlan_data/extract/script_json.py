@@ -11,12 +11,15 @@ MAX_SCRIPT_CHARACTERS = 4 << 20
 """Of all scripts of a page that are read; the rest is left out."""
 MAX_ASSIGNMENTS = 2_000
 """Of one script that are tried. What does not decode costs some microseconds."""
+WINDOW_CHARACTERS = 64 << 10
+"""Distance from the start of a text at which it is cut off: a failed decoding counts the lines
+before its place."""
 
 _DATA_TYPES = frozenset(
     {"", "module", "text/javascript", "application/javascript", "application/json", "text/json"}
 )
 # An array or an object that is not empty, assigned to a variable or a property.
-_ASSIGNMENT = re.compile(r"=\s{0,20}(?=[\[{]\s{0,20}[\[{\"])")
+_ASSIGNMENT = re.compile(r"=\s{0,20}(?=\{\s{0,20}\"|\[\s{0,20}(?:[\"\[]|\{\s{0,20}\"))")
 # A script without a word of images or without a Han character holds no pair.
 _IMAGE_WORD = re.compile(r"jpe?g|png|webp|gif|img|image|pic|photo", re.IGNORECASE)
 _HAN = re.compile(r"[㐀-鿿豈-﫿]|\\u(?:[3-9][0-9a-f]|f[9a])", re.IGNORECASE)
@@ -54,12 +57,15 @@ def _values(text: str) -> Iterator[object]:
         yield value
     # Linear: an assignment ends the decoding of the one before it, for `=` is no JSON, or lies in
     # one of its strings; then what follows is JSON for one of the two alone.
+    window_start, window = 0, text
     for match in islice(_ASSIGNMENT.finditer(text), MAX_ASSIGNMENTS):
         if match.end() < end:
             continue
-        value, end_of_value = _decode(text, match.end())
+        if match.end() - window_start > WINDOW_CHARACTERS:
+            window_start, window = match.end(), text[match.end() :]
+        value, length = _decode(window, match.end() - window_start)
         if value is not None:
-            end = end_of_value
+            end = window_start + length
             yield value
 
 

@@ -45,6 +45,9 @@ PARENT_CONFIDENCE = 0.7
 _HAN = re.compile(r"[㐀-鿿豈-﫿\U00020000-\U0003ffff]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _IMAGE_TAG = re.compile(r"<img\b", re.IGNORECASE)
+_HIDDEN = re.compile(r"<(?:script|style|template|textarea|!--)", re.IGNORECASE)
+_LINE_BREAK = re.compile(r"<(?:br|/?(?:p|div|li|tr|h[1-6]))\b[^<>]*>", re.IGNORECASE)
+_TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 _MARKUP = re.compile(r"<[a-zA-Z/!][^<>]*>|&(?:#\d|#x|[a-zA-Z]{2,8};)")
 
 
@@ -294,13 +297,20 @@ def _plain_text(value: str) -> str:
     text = _SURROGATE.sub("", value[:MAX_HTML_CHARACTERS])
     # Twice: some state holds HTML that is escaped.
     for _ in range(2):
-        if not _MARKUP.search(text):
-            break
         if _IMAGE_TAG.search(text):
             return ""
+        if not _MARKUP.search(text):
+            break
+        text = _without_markup(text)
+    return "" if _IMAGE_TAG.search(text) else single_line(text)
+
+
+def _without_markup(text: str) -> str:
+    if _HIDDEN.search(text):
         page = parse_html(text)
         if page is None or page.body is None:
             return ""
         page.strip_tags(["script", "style", "template"])
-        text = page.body.text()
-    return "" if _IMAGE_TAG.search(text) else single_line(text)
+        return page.body.text()
+    # Without a parser, which takes 0.1 ms for the shortest text.
+    return unescape(_TAG.sub("", _LINE_BREAK.sub("\n", text)))
