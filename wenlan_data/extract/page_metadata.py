@@ -1,20 +1,24 @@
 """Page metadata: title, keywords, licence, author, opt-outs, and the images in head and JSON-LD."""
 
-import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, replace
 
 from wenlan_data.extract.html import Element, Page, ancestors, attribute
+from wenlan_data.extract.json_ld import (
+    MAX_METADATA_CHARACTERS,
+    OWN_CONFIDENCE,
+    MetadataImage,
+    json_ld_images,
+    typed_texts,
+)
 from wenlan_data.extract.links import robots_directives
 from wenlan_data.extract.single_line import single_line
 from wenlan_data.records import Text
 from wenlan_data.web.opt_out import OPT_OUT_WORDS
 
-MAX_JSON_LD_CHARACTERS = 1 << 20
-MAX_JSON_LD_NODES = 5_000
-MAX_METADATA_CHARACTERS = 300
+OPEN_GRAPH_CONFIDENCE = 0.5
+"""For the title of `og:image`, which is that of the page."""
 
 # https://creativecommons.org/licenses/by/4.0/
 _CREATIVE_COMMONS = re.compile(
@@ -27,18 +31,6 @@ _IMAGE_PROPERTIES = (
     "twitter:image",
     "twitter:image:src",
 )
-_IMAGE_TYPES = frozenset({"ImageObject", "Photograph"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetadataImage:
-    """An image that the head or the JSON-LD of a page names."""
-
-    url: str
-    """As written."""
-    texts: tuple[Text, ...] = ()
-    licence: str = ""
-    author: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,9 +73,11 @@ def figure_licence(image: Element) -> str:
 def metadata_images(page: Page) -> Iterator[MetadataImage]:
     """Yields the images of `og:image`, `twitter:image`, `link rel=image_src` and JSON-LD."""
     metas = _meta_tags(page)
-    texts = _typed_texts(
-        alt=metas.get("og:image:alt", "") or metas.get("twitter:image:alt", ""),
-        title=metas.get("og:title"),
+    alt = metas.get("og:image:alt", "") or metas.get("twitter:image:alt", "")
+    titles = typed_texts(title=metas.get("og:title"), confidence=OPEN_GRAPH_CONFIDENCE)
+    texts = (
+        *typed_texts(alt=alt, confidence=OWN_CONFIDENCE),
+        *(replace(title, relation="page") for title in titles),
     )
     for name in _IMAGE_PROPERTIES:
         if url := metas.get(name, "").strip():
@@ -92,8 +86,8 @@ def metadata_images(page: Page) -> Iterator[MetadataImage]:
     link = page.css_first("link[rel=image_src][href]")
     if link is not None:
         yield MetadataImage(url=attribute(link, "href").strip())
-    for node in page.css('script[type="application/ld+json"]'):
-        yield from _json_ld_images(node.text())
+    scripts = page.css('script[type="application/ld+json" i]')
+    yield from json_ld_images(node.text() for node in scripts)
 
 
 def _title(page: Page) -> str:
@@ -141,60 +135,3 @@ def _author(page: Page, metas: dict[str, str]) -> str:
         node = page.css_first("a[rel~=author], [itemprop=author]")
         stated = single_line(node.text()) if node is not None else ""
     return "" if stated.startswith(("http://", "https://")) else stated[:MAX_METADATA_CHARACTERS]
-
-
-def _typed_texts(*, alt: object = "", title: object = "", caption: object = "") -> tuple[Text, ...]:
-    typed = (("figcaption", caption), ("alt", alt), ("title", title))
-    words = ((kind, single_line(value)) for kind, value in typed if isinstance(value, str))
-    return tuple(Text(kind, word[:MAX_METADATA_CHARACTERS]) for kind, word in words if word)
-
-
-def _json_ld_images(text: str) -> Iterator[MetadataImage]:
-    if len(text) > MAX_JSON_LD_CHARACTERS:
-        return
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return
-    # Breadth first, so that the limit cuts off the innermost values.
-    waiting, visited = [value], 0
-    while waiting and visited < MAX_JSON_LD_NODES:
-        visited += 1
-        one = waiting.pop(0)
-        if isinstance(one, list):
-            waiting.extend(one)
-        elif isinstance(one, dict):
-            yield from _json_ld_item_images(cast("dict[str, object]", one))
-            waiting.extend(inner for inner in one.values() if isinstance(inner, dict | list))
-
-
-def _json_ld_item_images(item: dict[str, object]) -> Iterator[MetadataImage]:
-    types = item.get("@type")
-    licence = _url_value(item.get("license"))
-    author = _name_value(item.get("creditText") or item.get("author") or item.get("creator"))
-    if _IMAGE_TYPES & set(types if isinstance(types, list) else [types]):
-        url = _url_value(item.get("contentUrl")) or _url_value(item.get("url"))
-        texts = _typed_texts(
-            caption=item.get("caption"), alt=item.get("description"), title=item.get("name")
-        )
-        if url:
-            yield MetadataImage(url=url, texts=texts, licence=licence, author=author)
-    elif "image" in item:
-        images = item["image"] if isinstance(item["image"], list) else [item["image"]]
-        texts = _typed_texts(title=item.get("headline") or item.get("name"))
-        for url in (one for one in images if isinstance(one, str) and one.strip()):
-            yield MetadataImage(url=url.strip(), texts=texts, licence=licence, author=author)
-
-
-def _url_value(value: object) -> str:
-    if isinstance(value, dict):
-        value = value.get("@id") or value.get("url")
-    return value.strip()[:2048] if isinstance(value, str) else ""
-
-
-def _name_value(value: object) -> str:
-    if isinstance(value, list):
-        value = value[0] if value else ""
-    if isinstance(value, dict):
-        value = value.get("name")
-    return single_line(value)[:MAX_METADATA_CHARACTERS] if isinstance(value, str) else ""
