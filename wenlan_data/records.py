@@ -4,8 +4,9 @@ Invalid data is a `Drop`, not an exception.
 """
 
 import builtins
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, cast
 
 from wenlan_data.reasons import is_transient
 
@@ -38,17 +39,82 @@ Box = tuple[int, int, int, int]
 """x1, y1, x2, y2 in pixels."""
 
 
+MIN_CAPTION_CONFIDENCE = 0.5
+"""A text of lower confidence is doubtful: more likely than not it belongs to another image. It is
+published with its type, but never becomes the caption, since the text of another image is worse
+than no text."""
+
+CONFIDENCE_DIGITS = 2
+"""Decimals of a confidence. It is rounded once, so that it has the same value in every table and in
+JSON, and a build from recordings compares the same numbers as the build that recorded them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text of an image, with its place in the page."""
+    """A text of an image, with its place in the page.
+
+    Raises `ValueError` for a confidence outside [0, 1].
+
+    >>> text = Text("figcaption", "雨后的黄山云海", "below", 0.4321)
+    >>> text.confidence, text.is_doubtful
+    (0.43, True)
+    """
 
     type: str
     """One of `TEXT_TYPES`; `caption` for the text of a ready pair."""
     text: str
     relation: Relation = field(default="given", compare=False)
     confidence: float = field(default=1.0, compare=False)
-    """In [0, 1]: how certain it is that the text belongs to this image and to no other. Texts that
-    differ only in relation or confidence are equal."""
+    """In [0, 1], rounded to hundredths: how certain it is that the text belongs to this image and to
+    no other. Texts that differ only in relation or confidence are equal."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.confidence <= 1:
+            raise ValueError(f"confidence {self.confidence!r}: a number from 0 to 1 is expected")
+        rounded = round(self.confidence, CONFIDENCE_DIGITS)
+        if rounded != self.confidence:
+            object.__setattr__(self, "confidence", rounded)
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the confidence is too low for a caption."""
+        return self.confidence < MIN_CAPTION_CONFIDENCE
+
+
+def parse_text(fields: Mapping[str, Any]) -> Text:
+    """Returns the text of a table row or JSON object.
+
+    Rows and samples before format 1.1 lack `relation` and `confidence`, and get the defaults.
+    Raises `KeyError`, `TypeError` or `ValueError` for fields that do not fit.
+
+    >>> parse_text({"type": "alt", "text": "灯塔"}).relation
+    'given'
+    """
+    kind, text = str(fields["type"]), str(fields["text"])
+    relation, confidence = fields.get("relation"), fields.get("confidence")
+    return Text(
+        kind,
+        text,
+        "given" if relation is None else cast("Relation", str(relation)),
+        1.0 if confidence is None else float(confidence),
+    )
+
+
+def merge_equal_texts(texts: Iterable[Text]) -> tuple[Text, ...]:
+    """Returns each text once, by type and text, in order of its first occurrence.
+
+    Of equal texts the one with the highest confidence stays, with its relation.
+
+    >>> seen_twice = [Text("alt", "灯塔", "shared", 0.3), Text("alt", "灯塔", "attribute", 0.9)]
+    >>> [(text.relation, text.confidence) for text in merge_equal_texts(seen_twice)]
+    [('attribute', 0.9)]
+    """
+    best: dict[Text, Text] = {}
+    for text in texts:
+        known = best.get(text)
+        if known is None or text.confidence > known.confidence:
+            best[text] = text
+    return tuple(best.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
