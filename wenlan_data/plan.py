@@ -52,17 +52,17 @@ STEPS = (
     ),
     Step(
         name="dedupe",
-        version=5,
+        version=6,
         unit="generation",
         does="drop duplicates, choose captions, assign samples to shards",
     ),
     Step(
         name="shard",
-        version=4,
+        version=5,
         unit="output shard",
         does="detect regions, write tars and tables",
     ),
-    Step(name="drops", version=1, unit="generation", does="gather all drops"),
+    Step(name="drops", version=2, unit="generation", does="gather all drops"),
 )
 
 

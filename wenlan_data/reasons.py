@@ -127,6 +127,7 @@ class Reason(StrEnum):
     REPETITION = "repetition", "the same word repeated"
     TOO_LONG = "too_long", "longer than a caption"
     TOO_SHORT = "too_short", "shorter than a caption"
+    LOW_CONFIDENCE = "low_confidence", "the text may belong to another image"
     UNREADABLE_TEXT = "unreadable_text", "the text file cannot be opened"
 
     # Deduplication.

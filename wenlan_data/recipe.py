@@ -67,6 +67,9 @@ class TextRules(_RecipeModel):
     caption: tuple[str, ...] = ("caption", "figcaption", "alt", "surrounding", "title")
     """Text types in order of preference: the first that passes the rules is the caption. All texts
     that pass are published."""
+    min_confidence: float = Field(default=0.0, ge=0, le=1)
+    """A text is dropped if the confidence that it belongs to its image is lower; 0: never. A text
+    below 0.5 never becomes the caption, whatever this value is."""
     max_same_text: int = Field(default=10, ge=1)
     """A text is dropped if more images than this in the whole corpus have it."""
     title_repeats: TitleRepeats = "title"

@@ -2,7 +2,19 @@
 
 import pyarrow as pa
 
-TEXTS = pa.list_(pa.struct([("type", pa.string()), ("text", pa.string())]))
+TEXTS = pa.list_(
+    pa.struct(
+        [
+            ("type", pa.string()),
+            ("text", pa.string()),
+            ("relation", pa.string()),
+            # Not float32: 0.7 would become 0.69999999, and compare as less than 0.7. Parquet stores
+            # both columns as codes of a dictionary.
+            ("confidence", pa.float64()),
+        ]
+    )
+)
+"""A `records.Text`; confidence is rounded to hundredths."""
 REMARKS = pa.list_(
     pa.struct([("type", pa.string()), ("kind", pa.string()), ("value", pa.string())])
 )

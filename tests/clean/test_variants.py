@@ -46,3 +46,12 @@ def test_a_text_without_a_sentence_has_no_first() -> None:
         Text("surrounding", "。。。"),
     )
     assert (easy("字" * 200), first("没有句号")) == ("字" * 128, "没有句号")
+
+
+def test_they_have_the_relation_and_confidence_of_the_surrounding_text() -> None:
+    texts = (Text("surrounding", "海边的灯塔。建于1905年。", "below", 0.4),)
+    made = with_variants(texts, ("easy", "first"))[1:]
+    assert [(one.type, one.relation, one.confidence) for one in made] == [
+        ("easy", "below", 0.4),
+        ("first", "below", 0.4),
+    ]

@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tests.dedupe.rows import ORDER, Row
+from tests.dedupe.rows import ORDER, Row, typed_texts
+from wenlan_data.records import Text
 from wenlan_data.shard.format import sample_key
 
 Published = tuple[str, str, int, int, bytes]
@@ -34,11 +35,23 @@ class Generation:
     """Outcomes by row, and the kept rows' keys, captions and texts."""
 
     outcomes: list[Outcome]
-    kept: dict[int, tuple[str, str, list[tuple[str, str]], list[str]]]
+    kept: dict[int, tuple[str, str, list[Text], list[str]]]
 
 
-def rank(texts: Sequence[tuple[str, str]]) -> int:
-    return min((ORDER.index(kind) for kind, _ in texts if kind in ORDER), default=len(ORDER))
+def rank(texts: Sequence[Text]) -> int:
+    return min(
+        (ORDER.index(one.type) for one in texts if one.type in ORDER and one.confidence >= 0.5),
+        default=len(ORDER),
+    )
+
+
+def highest(texts: Sequence[Text]) -> list[Text]:
+    """Each text once, in order; of equal ones the first of the highest confidence."""
+    return [
+        max((other for other in texts if other == one), key=lambda other: other.confidence)
+        for place, one in enumerate(texts)
+        if one not in texts[:place]
+    ]
 
 
 def dedupe(  # noqa: C901 -- one loop after the other, so that it reads as the rule
@@ -66,7 +79,9 @@ def dedupe(  # noqa: C901 -- one loop after the other, so that it reads as the r
     counts: dict[str, int] = defaultdict(int, corpus.texts)
     for _, text in pairs:
         counts[text] += 1
-    left = {n: [one for one in rows[n].texts if counts[one[1]] <= max_same_text] for n in good}
+    left = {
+        n: [one for one in typed_texts(rows[n]) if counts[one.text] <= max_same_text] for n in good
+    }
     for n in good:
         if rank(left[n]) == len(ORDER):
             outcomes[n] = Outcome(
@@ -151,8 +166,13 @@ def dedupe(  # noqa: C901 -- one loop after the other, so that it reads as the r
         members = [first, *(n for n in members if n != first)]
         texts = list(left[first])
         if merge and len(members) > 1:
-            texts = list(dict.fromkeys(one for n in members for one in left[n]))
-        caption = next(text for kind in ORDER for k, text in texts if k == kind)
+            texts = highest([one for n in members for one in left[n]])
+        caption = next(
+            one.text
+            for kind in ORDER
+            for one in texts
+            if one.type == kind and one.confidence >= 0.5
+        )
         signals = {one for n in members for one in rows[n].opt_out + rows[n].fetched_opt_out}
         kept[first] = (key(best[sha]), caption, texts, sorted(signals))
     corpus.images.append(

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from wenlan_data.dedupe.step import DedupeDetails, DedupePart, index_folders
 from wenlan_data.layout import CAPTIONS_FOLDER, PART_DROPS
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import DedupeRules, ShardRules
+from wenlan_data.records import MIN_CAPTION_CONFIDENCE, Text
 from wenlan_data.tables import CANDIDATES, FACTS
 
 ORDER = ("caption", "alt", "title")
@@ -24,6 +25,8 @@ class Row:
 
     url: str
     texts: tuple[tuple[str, str], ...] = (("caption", "一只猫"),)
+    confidence: tuple[float, ...] = ()
+    """Of each text; 1 for those that it does not reach."""
     content: str = ""
     """Names the bytes; the URL itself when empty."""
     phash: int = 0
@@ -48,6 +51,15 @@ class Row:
         )
 
 
+def typed_texts(row: Row) -> list[Text]:
+    """The texts with their confidence; doubtful ones are in the block below the image."""
+    confidence = [*row.confidence, *([1.0] * (len(row.texts) - len(row.confidence)))]
+    return [
+        Text(kind, text, "below" if one < MIN_CAPTION_CONFIDENCE else "attribute", one)
+        for (kind, text), one in zip(row.texts, confidence, strict=True)
+    ]
+
+
 def candidate(row: Row, ordinal: int) -> dict[str, object]:
     """The row of `tables.CANDIDATES`."""
     identity = hashlib.sha256(f"{row.url}{row.texts}".encode()).digest()[:16]
@@ -56,7 +68,7 @@ def candidate(row: Row, ordinal: int) -> dict[str, object]:
         "candidate_id": identity,
         "url": row.url,
         "url_key": row.url,
-        "texts": [{"type": kind, "text": text} for kind, text in row.texts],
+        "texts": [asdict(text) for text in typed_texts(row)],
         "page_url": f"{row.url}.html",
         "source": "table:t.csv",
         "licence": "",

@@ -10,11 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.dedupe.naive import Corpus, Generation, dedupe
-from tests.dedupe.rows import Row, Run, part_of, run, write_tables
+from tests.dedupe.rows import Row, Run, part_of, run, typed_texts, write_tables
 from wenlan_data.errors import DamageError
 from wenlan_data.index.published import PDQ, URLS_WITHOUT_SAMPLE_PARTS, PublishedIndex
 from wenlan_data.layout import INDEX_FOLDER, PART_DROPS
 from wenlan_data.recipe import DedupeRules, ShardRules
+from wenlan_data.records import Text
 from wenlan_data.shard.format import sample_key
 from wenlan_data.tables import KEPT, WORK_DROPS
 
@@ -40,22 +41,25 @@ def random_rows(seed: int, count: int, known: Sequence[Row] = ()) -> list[Row]:
             else ("alt", "常见")
             for _ in range(chance.randint(1, 3))
         )
+        confidence = tuple(chance.choice([1.0, 0.8, 0.5, 0.49, 0.2]) for _ in texts)
         signals = ("noai",) if chance.random() < 0.05 else ()
         if by_url and chance.random() < 0.15:
             old = chance.choice(sorted(by_url.values(), key=lambda row: row.url))
-            rows.append(with_texts(old, texts, signals))
+            rows.append(with_texts(old, texts, confidence, signals))
             continue
         url = f"http://h/{seed}/{number}.jpg"
         if chance.random() < 0.1:
-            row = Row(url=url, texts=texts, reason=chance.choice(["timeout", "too_small"]))
+            reason = chance.choice(["timeout", "too_small"])
+            row = Row(url=url, texts=texts, confidence=confidence, reason=reason)
         elif contents and chance.random() < 0.15:
             old = contents[chance.choice(sorted(contents))]
-            row = replace(old, url=url, texts=texts, opt_out=(), fetched_opt_out=())
+            row = with_texts(replace(old, url=url, fetched_opt_out=()), texts, confidence, ())
         else:
             phash, pdq = chance.choice(centres)
             row = Row(
                 url=url,
                 texts=texts,
+                confidence=confidence,
                 content=f"{seed}-{number}",
                 phash=flipped(phash, chance.sample(range(64), chance.randint(0, 4))),
                 pdq=flipped(pdq, chance.sample(range(256), chance.choice([0, 10, 20]))),
@@ -70,13 +74,25 @@ def random_rows(seed: int, count: int, known: Sequence[Row] = ()) -> list[Row]:
     return rows
 
 
-def with_texts(row: Row, texts: tuple[tuple[str, str], ...], signals: tuple[str, ...]) -> Row:
-    values = {name: getattr(row, name) for name in Row.__dataclass_fields__}
-    return Row(**{**values, "texts": texts, "opt_out": signals})
+def with_texts(
+    row: Row,
+    texts: tuple[tuple[str, str], ...],
+    confidence: tuple[float, ...],
+    signals: tuple[str, ...],
+) -> Row:
+    return replace(row, texts=texts, confidence=confidence, opt_out=signals)
 
 
-def texts_of(row: dict[str, object]) -> tuple[tuple[str, str], ...]:
-    return tuple((one["type"], one["text"]) for one in cast("list[dict[str, str]]", row["texts"]))
+Typed = tuple[tuple[object, ...], ...]
+
+
+def texts_of(row: dict[str, object]) -> Typed:
+    """Type, text, relation and confidence of each text."""
+    return tuple(tuple(one.values()) for one in cast("list[dict[str, str]]", row["texts"]))
+
+
+def as_tuples(texts: Sequence[Text]) -> Typed:
+    return tuple((one.type, one.text, one.relation, one.confidence) for one in texts)
 
 
 def assert_same(found: Run, expected: Generation, rows: Sequence[Row]) -> None:
@@ -85,7 +101,7 @@ def assert_same(found: Run, expected: Generation, rows: Sequence[Row]) -> None:
         for row in found.kept
     }
     assert kept == {
-        (key, caption, tuple(texts), tuple(signals))
+        (key, caption, as_tuples(texts), tuple(signals))
         for key, caption, texts, signals in expected.kept.values()
     }
     dropped = [n for n, one in enumerate(expected.outcomes) if one.reason]
@@ -95,7 +111,7 @@ def assert_same(found: Run, expected: Generation, rows: Sequence[Row]) -> None:
         assert drop["url"] == rows[n].url
         assert (drop["reason"], drop["duplicate_of"]) == (one.reason, one.duplicate_of)
         assert (drop["phash_distance"], drop["pdq_distance"]) == one.distances
-        assert texts_of(drop) == rows[n].texts
+        assert texts_of(drop) == as_tuples(typed_texts(rows[n]))
 
 
 @pytest.mark.parametrize("seed", range(9))
@@ -250,16 +266,43 @@ def test_of_two_texts_of_one_url_the_first_is_the_sample_and_the_other_is_merged
         Row(url="u", texts=(("caption", "二"), ("alt", "一"))),
     ]
     found = run(tmp_path / "a", rows)
-    assert found.kept[0]["texts"] == [
-        {"type": "alt", "text": "一"},
-        {"type": "caption", "text": "二"},
-    ]
+    assert texts_of(found.kept[0]) == as_tuples(
+        [Text("alt", "一", "attribute"), Text("caption", "二", "attribute")]
+    )
     assert (found.kept[0]["caption"], found.kept[0]["caption_type"]) == ("二", "caption")
     assert (found.drops[0]["reason"], found.drops[0]["duplicate_of"]) == (
         "duplicate",
         found.kept[0]["key"],
     )
     assert found.kept[0]["key"] == sample_key("u", rows[0].sha256)
+
+
+def test_of_equal_texts_of_one_image_the_surest_stays_with_its_relation(tmp_path: Path) -> None:
+    rows = [
+        Row(url="u", texts=(("caption", "疑"), ("alt", "一")), confidence=(0.3, 0.6)),
+        Row(url="u", texts=(("alt", "一"), ("caption", "疑")), confidence=(0.8, 0.9)),
+    ]
+    found = run(tmp_path / "a", rows)
+    assert texts_of(found.kept[0]) == as_tuples(
+        [Text("caption", "疑", "attribute", 0.9), Text("alt", "一", "attribute", 0.8)]
+    )
+    # Doubtful for the first candidate alone, sure once both are one sample.
+    assert (found.kept[0]["caption"], found.kept[0]["caption_type"]) == ("疑", "caption")
+    apart = run(tmp_path / "b", rows, rules=DedupeRules(merge_texts=False))
+    assert apart.kept[0]["caption"] == "一"
+    assert texts_of(apart.drops[0]) == as_tuples(typed_texts(rows[1]))
+
+
+def test_a_doubtful_text_stays_but_is_no_caption(tmp_path: Path) -> None:
+    rows = [
+        Row(url="u", texts=(("caption", "疑"), ("title", "题")), confidence=(0.49,)),
+        Row(url="v", texts=(("caption", "疑二"),), confidence=(0.49,)),
+        Row(url="w", texts=(("caption", "够"),), confidence=(0.5,)),
+    ]
+    found = run(tmp_path / "a", rows, rules=DedupeRules(radius_bits="off"))
+    captions = {row["url"]: (row["caption"], len(texts_of(row))) for row in found.kept}
+    assert captions == {"u": ("题", 2), "w": ("够", 1)}
+    assert found.reasons() == {"v": "no_caption"}
 
 
 def test_the_larger_image_is_kept_and_nothing_is_dropped_for_being_near_a_dropped_one(
@@ -360,8 +403,8 @@ def test_a_text_at_too_many_images_is_left_out_over_all_generations(tmp_path: Pa
     own = Row(url="own", phash=2**63, texts=(("caption", "点击查看"), ("alt", "一只狗")))
     second = run(tmp_path / "b", [*rows(4, 1), own], [tmp_path / "a"], max_same_text=3)
     assert second.reasons() == {"u4": "text_frequency"}
-    assert second.drops[0]["texts"] == [{"type": "caption", "text": "点击查看"}]
-    assert second.kept[0]["texts"] == [{"type": "alt", "text": "一只狗"}]
+    assert texts_of(second.drops[0]) == as_tuples([Text("caption", "点击查看", "attribute")])
+    assert texts_of(second.kept[0]) == as_tuples([Text("alt", "一只狗", "attribute")])
     assert second.receipt.details.frequent_texts == 2
 
 
@@ -450,7 +493,7 @@ def test_twenty_thousand_rows_have_the_decisions_that_were_planted(tmp_path: Pat
     ]
     texts = [(("caption", f"第{n}张"),) for n in range(20_000)]
     rows = [
-        with_texts(row, text, ()) for row, text in zip([*base, *near, *equal], texts, strict=True)
+        replace(row, texts=text) for row, text in zip([*base, *near, *equal], texts, strict=True)
     ]
     found = run(tmp_path / "a", rows)
     assert found.receipt.drops == {"duplicate": 1000, "near_duplicate": 1000}

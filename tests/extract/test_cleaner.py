@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from wenlan_data.extract.candidate_tables import CandidateRow
 from wenlan_data.extract.cleaner import CleaningDecision, TextCleaner, page_batches
+from wenlan_data.reasons import Reason
 from wenlan_data.recipe import TitleRepeats, load_recipe
-from wenlan_data.records import Candidate, Remark, Text
+from wenlan_data.records import Candidate, Drop, Remark, Text
 
 TEXT = load_recipe("wenlan").text
 
@@ -81,3 +82,98 @@ def test_batches_end_between_pages() -> None:
 def test_a_page_without_end_is_split_into_batches() -> None:
     rows = [_row(place, page="a") for place in range(5000)]
     assert [len(batch) for batch in page_batches(iter(rows), 100)] == [4196, 804]
+
+
+def _decision(*texts: Text, **changes: object) -> CleaningDecision:
+    candidate = Candidate(url="https://example.org/a.jpg", texts=texts)
+    row = CandidateRow(0, bytes(16), candidate, candidate.url)
+    cleaner = TextCleaner.of(TEXT.model_copy(update=changes))
+    ((_, decision),) = cleaner([row])
+    return decision
+
+
+def test_relation_and_confidence_survive_the_rules() -> None:
+    texts = (
+        Text("figcaption", "<b>雨后</b>的黄山云海", "figcaption", 0.95),
+        Text("surrounding", "黄山的云海在雨后最美。第二句。", "below", 0.4),
+    )
+    found = _decision(*texts).candidate.texts
+    assert [(one.type, one.text, one.relation, one.confidence) for one in found] == [
+        ("figcaption", "雨后的黄山云海", "figcaption", 0.95),
+        ("surrounding", "黄山的云海在雨后最美。第二句。", "below", 0.4),
+        ("easy", "黄山的云海在雨后最美。第二句。", "below", 0.4),
+        ("first", "黄山的云海在雨后最美", "below", 0.4),
+    ]
+
+
+def test_texts_that_are_equal_once_cleaned_keep_the_highest_confidence() -> None:
+    texts = (
+        Text("alt", "<b>黄山云海</b>", "shared", 0.6),
+        Text("alt", "黄山云海", "attribute", 0.9),
+    )
+    (found,) = _decision(*texts).candidate.texts
+    assert (found.text, found.relation, found.confidence) == ("黄山云海", "attribute", 0.9)
+
+
+def test_texts_below_the_confidence_of_the_recipe_are_rejected() -> None:
+    sure, low = (
+        Text("alt", "雨后的黄山", "attribute", 0.7),
+        Text("figcaption", "别的图", "below", 0.69),
+    )
+    decision = _decision(low, sure, min_confidence=0.7)
+    assert decision.candidate.texts == (sure,)
+    assert decision.cleaned.rejected == ((low, Drop(Reason.LOW_CONFIDENCE, "below 0.69")),)
+    assert ("figcaption", Remark("rejected", "low_confidence")) in decision.cleaned.remarks
+    alone = _decision(low, min_confidence=0.7)
+    assert (alone.step, alone.drop) == ("clean", Drop("low_confidence", "below 0.69"))
+
+
+def test_an_image_with_doubtful_texts_alone_is_dropped_though_nothing_is_rejected() -> None:
+    texts = (Text("alt", "黄山云海", "shared", 0.3), Text("figcaption", "迎客松", "below", 0.49))
+    decision = _decision(*texts)
+    assert (decision.step, decision.drop) == ("clean", Drop("low_confidence", "below 0.49"))
+    kept = _decision(*texts, Text("title", "黄山的石阶", "attribute", 0.5))
+    assert kept.drop is None
+    assert len(kept.candidate.texts) == 3
+
+
+def test_the_best_type_names_the_reason_whether_rejected_or_doubtful() -> None:
+    doubtful = Text("alt", "黄山云海", "shared", 0.3)
+    rejected = _decision(Text("figcaption", "IMG_2034.JPG"), doubtful).drop
+    assert rejected is not None
+    assert rejected.reason == "file_name"
+    low = _decision(
+        Text("title", "IMG_2034.JPG"), doubtful, Text("keywords", "黄山", "page", 0.2)
+    ).drop
+    assert low == Drop("low_confidence", "shared 0.30")
+    assert _decision(Text("keywords", "黄山", "page", 0.2)).drop == Drop("no_text")
+
+
+def test_a_doubtful_credit_names_no_author() -> None:
+    alt, credit = Text("alt", "雨后的黄山云海"), ("figcaption", "雨后的黄山。新华社记者 李明 摄")
+    assert _decision(alt, Text(*credit, "below", 0.4)).candidate.author == ""
+    assert _decision(alt, Text(*credit, "below", 0.6)).candidate.author == "新华社记者 李明"
+
+
+def test_an_alt_that_becomes_an_equal_title_keeps_the_highest_confidence() -> None:
+    title = ("page_title", "春游黃山的三天 | 某某网")
+    rows = [
+        CandidateRow(
+            place,
+            bytes(16),
+            Candidate(
+                url=f"https://example.org/{place}.jpg",
+                page_url="https://example.org/",
+                texts=(
+                    Text("title", "春游黄山的三天", "page", 0.6),
+                    Text("alt", "春游黄山的三天", "attribute", 0.9),
+                    Text(*title, "page", 0.2),
+                ),
+            ),
+            f"https://example.org/{place}.jpg",
+        )
+        for place in range(3)
+    ]
+    for decision in _decisions(rows):
+        first = decision.candidate.texts[0]
+        assert (first.type, first.relation, first.confidence) == ("title", "attribute", 0.9)

@@ -8,10 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from wenlan_data.extract.candidate_tables import CandidateRow, raw_batch, read_raw
 from wenlan_data.extract.step import ExtractDetails, ExtractPart, ReextractPart, RetryPart
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import RuleSpec, TextRules
-from wenlan_data.records import Drop
+from wenlan_data.records import Candidate, Drop, Text
 from wenlan_data.seen_ids import ids_array, save_ids
 from wenlan_data.source_config import SourceSpec
 from wenlan_data.tables import CANDIDATES, IMAGE_INDEX, RAW, WORK_DROPS
@@ -79,6 +80,10 @@ ROWS: list[object] = [
 ]
 
 
+def _given(text: str) -> dict[str, object]:
+    return {"type": "caption", "text": text, "relation": "given", "confidence": 1.0}
+
+
 def test_every_row_is_a_candidate_a_drop_or_known(tmp_path: Path) -> None:
     receipt, tables = _run(_part(_jsonl(tmp_path / "t.jsonl", ROWS)), tmp_path / "out")
     assert receipt.drops == {
@@ -90,9 +95,9 @@ def test_every_row_is_a_candidate_a_drop_or_known(tmp_path: Path) -> None:
     }
     assert receipt.details == ExtractDetails(rejected_texts={"no_han": 1})
     assert [(row["url"], row["texts"]) for row in tables["candidates"]] == [
-        ("http://a.cn/1.jpg", [{"type": "caption", "text": "一只猫。"}]),
-        ("HTTP://A.cn:80/1.jpg#x", [{"type": "caption", "text": "一只猫。"}]),
-        ("http://a.cn/5.jpg", [{"type": "caption", "text": "江南水乡。"}]),
+        ("http://a.cn/1.jpg", [_given("一只猫。")]),
+        ("HTTP://A.cn:80/1.jpg#x", [_given("一只猫。")]),
+        ("http://a.cn/5.jpg", [_given("江南水乡。")]),
     ]
     assert [(row["step"], row["reason"], row["url"]) for row in tables["drops"]] == [
         ("clean", "no_han", "http://a.cn/2.jpg"),
@@ -104,11 +109,8 @@ def test_every_row_is_a_candidate_a_drop_or_known(tmp_path: Path) -> None:
     ]
     assert [row["ordinal"] for row in tables["raw"]] == [(3 << 32) + n for n in range(9)]
     assert len({row["candidate_id"] for row in tables["raw"]}) == 8
-    assert tables["raw"][7]["texts"] == [
-        {"type": "caption", "text": "x"},
-        {"type": "caption", "text": "江南水乡"},
-    ]
-    assert tables["drops"][0]["texts"] == [{"type": "caption", "text": "a cat"}]
+    assert tables["raw"][7]["texts"] == [_given("x"), _given("江南水乡")]
+    assert tables["drops"][0]["texts"] == [_given("a cat")]
     assert {(row["source"], row["key"], row["pdq_distance"]) for row in tables["drops"]} == {
         ("table:t.jsonl", "", -1)
     }
@@ -208,7 +210,11 @@ def test_an_unreadable_row_is_recorded_as_a_drop(tmp_path: Path) -> None:
 
 
 def test_rows_of_version_5_are_still_read(tmp_path: Path) -> None:
-    """It recorded `reason: detail` of an unreadable row in `supply_path`."""
+    """It recorded `reason: detail` of an unreadable row in `supply_path`, and texts without
+    relation and confidence."""
+    texts = pa.list_(pa.struct([("type", pa.string()), ("text", pa.string())]))
+    place = CANDIDATES.get_field_index("texts")
+    schema = CANDIDATES.set(place, CANDIDATES.field("texts").with_type(texts))
     _, tables = _run(_part(_jsonl(tmp_path / "t.jsonl", ROWS)), tmp_path / "a")
     rows = [
         {
@@ -222,10 +228,22 @@ def test_rows_of_version_5_are_still_read(tmp_path: Path) -> None:
         }
         for row in tables["raw"]
     ]
-    pq.write_table(pa.Table.from_pylist(rows, CANDIDATES), tmp_path / "raw.parquet")
+    pq.write_table(pa.Table.from_pylist(rows, schema), tmp_path / "raw.parquet")
     part = ReextractPart(part_number=3, raw=str(tmp_path / "raw.parquet"), text=TEXT)
     _, again = _run(part, tmp_path / "b")
     assert again == tables
+
+
+def test_relation_and_confidence_survive_their_recording(tmp_path: Path) -> None:
+    texts = (Text("alt", "湖边的塔", "attribute", 0.7), Text("title", "湖", "page", 1 / 3))
+    row = CandidateRow(7, bytes(16), Candidate(url="http://a.cn/1.jpg", texts=texts), "a.cn/1.jpg")
+    pq.write_table(pa.Table.from_batches([raw_batch([row])]), tmp_path / "raw.parquet")
+    (read,) = read_raw(str(tmp_path / "raw.parquet"))
+    assert read == row
+    assert [(one.relation, one.confidence) for one in read.candidate.texts] == [
+        ("attribute", 0.7),
+        ("page", 0.33),
+    ]
 
 
 def test_an_unreadable_row_is_never_retried(tmp_path: Path) -> None:

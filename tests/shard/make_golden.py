@@ -1,4 +1,4 @@
-"""Makes a small corpus from drawn images by the real shard step; as a script: `shards/golden/`."""
+"""Makes a small corpus from drawn images by the real shard step; as a script: `shards/golden-1.1/`."""
 
 import hashlib
 import json
@@ -24,6 +24,7 @@ from wenlan_data.image.hash import (
 )
 from wenlan_data.layout import PART_DROPS
 from wenlan_data.recipe import Recipe
+from wenlan_data.records import Text
 from wenlan_data.run.versions import library_versions
 from wenlan_data.shard.format import sample_key
 from wenlan_data.shard.manifest import (
@@ -41,7 +42,9 @@ from wenlan_data.shard.manifest import (
 from wenlan_data.shard.step import ShardPart
 from wenlan_data.tables import DROPS, KEPT
 
-GOLDEN = Path(__file__).parents[2] / "shards" / "golden"
+GOLDEN = Path(__file__).parents[2] / "shards" / "golden-1.1"
+GOLDEN_1_0 = GOLDEN.with_name("golden")
+"""The golden corpus of format 1.0, whose texts have neither relation nor confidence."""
 FETCHED_AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
@@ -51,22 +54,35 @@ class Pair:
 
     number: int
     caption: str
-    texts: tuple[tuple[str, str], ...]
+    texts: tuple[Text, ...]
     opt_out: tuple[str, ...] = ()
 
 
 PAIRS = (
-    Pair(0, "雨后的山谷里有一道彩虹", (("caption", "雨后的山谷里有一道彩虹"),)),
+    Pair(0, "雨后的山谷里有一道彩虹", (Text("caption", "雨后的山谷里有一道彩虹"),)),
     Pair(
-        1, "厨师把面团拉成细细的面条", (("alt", "厨师把面团拉成细细的面条"), ("title", "兰州拉面"))
+        1,
+        "厨师把面团拉成细细的面条",
+        (
+            Text("alt", "厨师把面团拉成细细的面条", "attribute", 0.9),
+            Text("title", "兰州拉面", "page", 0.3),
+        ),
     ),
     Pair(
         2,
         "“青花瓷”花瓶,高30厘米",
-        (("figcaption", "“青花瓷”花瓶,高30厘米"), ("surrounding", "馆藏・明代")),
+        (
+            Text("figcaption", "“青花瓷”花瓶,高30厘米", "figcaption", 0.95),
+            Text("surrounding", "馆藏・明代", "below", 0.45),
+        ),
     ),
-    Pair(3, "小猫趴在窗台上晒太阳🐱", (("caption", "小猫趴在窗台上晒太阳🐱"),)),
-    Pair(4, "𠮷野家门口排队的人", (("caption", "𠮷野家门口排队的人"),), ("X-Robots-Tag: noai",)),
+    Pair(3, "小猫趴在窗台上晒太阳🐱", (Text("caption", "小猫趴在窗台上晒太阳🐱"),)),
+    Pair(
+        4,
+        "𠮷野家门口排队的人",
+        (Text("caption", "𠮷野家门口排队的人"),),
+        ("X-Robots-Tag: noai",),
+    ),
 )
 
 
@@ -124,7 +140,6 @@ def kept_row(
     url = f"https://example.org/{pair.number}.jpg"
     sha256 = hashlib.sha256(data).hexdigest()
     phash, pdq = perceptual_hashes(grey_thumbnail(pixels))
-    texts = [{"type": kind, "text": text} for kind, text in pair.texts]
     facts = {
         "bytes": len(data),
         "format": "jpeg",
@@ -148,9 +163,9 @@ def kept_row(
         "licence": "CC0-1.0",
         "author": "",
         "opt_out": list(pair.opt_out),
-        "texts": texts,
+        "texts": [asdict(text) for text in pair.texts],
         "caption": pair.caption,
-        "caption_type": pair.texts[0][0],
+        "caption_type": pair.texts[0].type,
         "sha256": sha256,
         "phash": phash,
         "pdq": pdq,
@@ -215,7 +230,7 @@ def _make_drops(corpus: Path) -> DropsEntry:
     rest = {
         "phash_distance": -1,
         "pdq_distance": -1,
-        "texts": [{"type": "caption", "text": "已删除的图片"}],
+        "texts": [asdict(Text("caption", "已删除的图片"))],
     }
     pq.write_table(pa.Table.from_pylist([{**row, **reason, **rest}], schema=DROPS), path)
     data = path.read_bytes()
@@ -260,6 +275,7 @@ def expected() -> dict[str, object]:
                 "key": row["key"],
                 "number": pair.number,
                 "caption": pair.caption,
+                "texts": [asdict(text) for text in pair.texts],
                 "opt_out": "\n".join(pair.opt_out),
                 "pixels_sha256": hashlib.sha256(pixels.tobytes()).hexdigest(),
                 "phash": f"{phash:016x}",

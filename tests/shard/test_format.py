@@ -38,6 +38,22 @@ def test_a_sample_survives_its_bytes() -> None:
     assert decode_sample(encode_sample(SAMPLE), "here") == SAMPLE
 
 
+def test_relation_and_confidence_survive_the_bytes() -> None:
+    texts = (Text("alt", "猫", "attribute", 0.9), Text("surrounding", "狗", "below", 2 / 3))
+    members = encode_sample(replace(SAMPLE, texts=texts))
+    assert b'"relation":"below","confidence":0.67}' in members["json"]
+    found = decode_sample(members, "here").texts
+    assert [(one.relation, one.confidence) for one in found] == [
+        ("attribute", 0.9),
+        ("below", 0.67),
+    ]
+
+
+def test_a_confidence_is_written_as_a_fraction_even_if_it_is_whole() -> None:
+    whole = replace(SAMPLE, texts=(Text("alt", "猫", "attribute", 1),))
+    assert b'"confidence":1.0' in encode_sample(whole)["json"]
+
+
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_text_survives_its_bytes(text: str) -> None:
     sample = replace(SAMPLE, caption=text, texts=(Text("alt", text),), image_url=text, author=text)
@@ -63,7 +79,17 @@ def test_a_score_is_written_as_a_fraction_even_if_it_is_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("width", "3"), ("texts", None), ("pdq", "xy"), ("regions", [{}])]
+    ("name", "value"),
+    [
+        ("width", "3"),
+        ("texts", None),
+        ("texts", [[]]),
+        ("texts", [{"type": "alt", "text": "猫", "confidence": 1.5}]),
+        ("texts", [{"type": "alt", "text": "猫", "confidence": float("nan")}]),
+        ("texts", [{"type": "alt", "text": "猫", "confidence": {}}]),
+        ("pdq", "xy"),
+        ("regions", [{}]),
+    ],
 )
 def test_a_field_of_another_type_is_corrupt(name: str, value: object) -> None:
     members = encode_sample(SAMPLE)

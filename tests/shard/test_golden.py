@@ -1,9 +1,10 @@
-"""The format's contract: the golden corpus, read by every reader that users have."""
+"""The format's contract: the golden corpora, read by every reader that users have."""
 
 import hashlib
 import json
 import re
 import tarfile
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from tests.shard.make_golden import GOLDEN, draw
+from tests.shard.make_golden import GOLDEN, GOLDEN_1_0, draw
 from wenlan_data.image.hash import (
     HASH_VERSION,
     colour_thumbnail,
@@ -29,7 +30,11 @@ CONTRACT = GOLDEN.parent
 EXPECTED = json.loads((GOLDEN / "expected.json").read_text("utf-8"))
 SAMPLES = EXPECTED["samples"]
 CAPTIONS = {sample["key"]: sample["caption"] for sample in SAMPLES}
-TARS = [str(path) for path in shard_paths([GOLDEN])]
+every_golden = pytest.mark.parametrize("golden", [GOLDEN_1_0, GOLDEN], ids=["1.0", "1.1"])
+
+
+def _tars(golden: Path) -> list[str]:
+    return [str(path) for path in shard_paths([golden])]
 
 
 def _schema(name: str) -> dict[str, object]:
@@ -37,8 +42,9 @@ def _schema(name: str) -> dict[str, object]:
     return schema
 
 
-def test_our_reader_reads_the_golden_corpus() -> None:
-    found = list(read_corpus(GOLDEN))
+@every_golden
+def test_our_reader_reads_the_golden_corpus(golden: Path) -> None:
+    found = list(read_corpus(golden))
     assert {sample.key: sample.caption for sample in found} == CAPTIONS
     assert [sample.key for sample in found] == list(CAPTIONS)
     assert [f"{sample.phash:016x}" for sample in found] == [one["phash"] for one in SAMPLES]
@@ -46,17 +52,30 @@ def test_our_reader_reads_the_golden_corpus() -> None:
     assert ["\n".join(sample.opt_out) for sample in found] == [one["opt_out"] for one in SAMPLES]
 
 
-def test_webdataset_reads_the_golden_corpus() -> None:
+def test_relation_and_confidence_of_each_text_are_read() -> None:
+    found = [[asdict(text) for text in sample.texts] for sample in read_corpus(GOLDEN)]
+    assert found == [sample["texts"] for sample in SAMPLES]
+    assert {text["confidence"] for texts in found for text in texts} == {0.3, 0.45, 0.9, 0.95, 1.0}
+
+
+def test_texts_of_format_1_0_have_the_defaults() -> None:
+    texts = [text for sample in read_corpus(GOLDEN_1_0) for text in sample.texts]
+    assert {(text.relation, text.confidence) for text in texts} == {("given", 1.0)}
+
+
+@every_golden
+def test_webdataset_reads_the_golden_corpus(golden: Path) -> None:
     import webdataset  # here, since it imports torch
 
-    found = list(webdataset.WebDataset(TARS, shardshuffle=False, empty_check=False))
+    found = list(webdataset.WebDataset(_tars(golden), shardshuffle=False, empty_check=False))
     assert {sample["__key__"]: sample["txt"].decode() for sample in found} == CAPTIONS
     assert all(set(sample) >= {"jpg", "json", "txt"} for sample in found)
 
 
-def test_tarfile_reads_the_golden_corpus() -> None:
+@every_golden
+def test_tarfile_reads_the_golden_corpus(golden: Path) -> None:
     texts = {}
-    for path in TARS:
+    for path in _tars(golden):
         with tarfile.open(path) as tar:
             for member in tar:
                 stem, _, extension = member.name.partition(".")
@@ -66,8 +85,9 @@ def test_tarfile_reads_the_golden_corpus() -> None:
     assert texts == CAPTIONS
 
 
+@every_golden
 def test_hugging_face_datasets_reads_the_golden_corpus(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
@@ -75,7 +95,7 @@ def test_hugging_face_datasets_reads_the_golden_corpus(
 
     datasets.disable_progress_bars()
     rows = datasets.load_dataset(
-        "webdataset", data_files=TARS, split="train", cache_dir=str(tmp_path / "cache")
+        "webdataset", data_files=_tars(golden), split="train", cache_dir=str(tmp_path / "cache")
     )
     rows = rows.cast_column("jpg", datasets.Image(decode=False))
     assert {row["__key__"]: row["txt"] for row in rows} == CAPTIONS
@@ -100,14 +120,16 @@ def test_every_reader_that_the_contract_shows_runs_as_it_stands(
         assert SAMPLES[0]["key"] in capsys.readouterr().out
 
 
-def test_the_golden_corpus_is_sound() -> None:
-    assert verify(GOLDEN) == []
-    load_manifest(GOLDEN).check_counts()
+@every_golden
+def test_the_golden_corpus_is_sound(golden: Path) -> None:
+    assert verify(golden) == []
+    load_manifest(golden).check_counts()
 
 
-def test_the_golden_samples_conform_to_the_json_schema() -> None:
+@every_golden
+def test_the_golden_samples_conform_to_the_json_schema(golden: Path) -> None:
     schema = jsonschema.Draft202012Validator(_schema("sample.schema.json"))
-    for path in TARS:
+    for path in _tars(golden):
         with tarfile.open(path) as tar:
             for member in tar:
                 file = tar.extractfile(member)
@@ -115,8 +137,9 @@ def test_the_golden_samples_conform_to_the_json_schema() -> None:
                     schema.validate(json.loads(file.read()))
 
 
-def test_the_golden_manifest_conforms_to_the_json_schema() -> None:
-    manifest = json.loads((GOLDEN / "manifest.json").read_text("utf-8"))
+@every_golden
+def test_the_golden_manifest_conforms_to_the_json_schema(golden: Path) -> None:
+    manifest = json.loads((golden / "manifest.json").read_text("utf-8"))
     jsonschema.Draft202012Validator(_schema("manifest.schema.json")).validate(manifest)
 
 

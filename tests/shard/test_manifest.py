@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.shard.make_golden import GOLDEN
+from tests.shard.make_golden import GOLDEN, GOLDEN_1_0
 from wenlan_data.errors import DamageError, RecipeError
 from wenlan_data.shard.manifest import load_manifest, save_manifest
 
@@ -20,10 +20,14 @@ def test_a_manifest_survives_its_file(tmp_path: Path) -> None:
     save_manifest(tmp_path, manifest)
     assert load_manifest(tmp_path) == manifest
     written = json.loads((tmp_path / "manifest.json").read_text("utf-8"))
-    # Keys that came after the golden corpus.
-    assert (written["funnel"].pop("remarks"), written["funnel"].pop("pages")) == ({}, {})
     assert written == json.loads(TEXT)
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+
+
+def test_a_manifest_of_format_1_0_gets_the_defaults_of_later_keys() -> None:
+    written = load_manifest(GOLDEN_1_0).model_dump(mode="json")
+    assert (written["funnel"].pop("remarks"), written["funnel"].pop("pages")) == ({}, {})
+    assert written == json.loads((GOLDEN_1_0 / "manifest.json").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": "other"}', "[" * 100_000])

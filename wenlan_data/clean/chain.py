@@ -10,7 +10,7 @@ from typing import TypeGuard
 from wenlan_data.clean.characters import INVISIBLE, well_formed
 from wenlan_data.protocols import RemarkingRule, Rule
 from wenlan_data.reasons import Reason
-from wenlan_data.records import Drop, Remark, Text
+from wenlan_data.records import CONFIDENCE_DIGITS, Drop, Remark, Text, merge_equal_texts
 
 # Neither white space, nor invisible, nor the joiner and the variation selector that only shape an
 # emoji.
@@ -32,7 +32,8 @@ class CleanedTexts:
     """The texts of one image after the rules."""
 
     texts: tuple[Text, ...]
-    """Surviving texts, cleaned, in order. Equal cleaned texts of one type occur once."""
+    """Surviving texts, cleaned, in order. Equal cleaned texts of one type occur once, with the highest
+    confidence."""
     rejected: tuple[tuple[Text, Drop], ...]
     """Rejected texts as they were read, with the reason, in order."""
     remarks: tuple[tuple[str, Remark], ...]
@@ -110,17 +111,37 @@ def _type_has_remarks(kind: type) -> bool:
     return hasattr(kind, "remarks")
 
 
-def clean_texts(rules: Sequence[Rule], texts: Sequence[Text]) -> CleanedTexts:
-    """Applies the rules to the texts of one image."""
-    surviving: dict[Text, None] = {}
+def clean_texts(
+    rules: Sequence[Rule], texts: Sequence[Text], min_confidence: float = 0.0
+) -> CleanedTexts:
+    """Applies the rules to the texts of one image.
+
+    A text with less confidence than `min_confidence` is rejected before them. A doubtful text names
+    no author, since its credit may be that of another image.
+    """
+    surviving: list[Text] = []
     rejected: list[tuple[Text, Drop]] = []
     remarks: list[tuple[str, Remark]] = []
     for text in texts:
-        result, of_text = apply_with_remarks(rules, text.text)
-        remarks.extend((text.type, remark) for remark in of_text)
+        if text.confidence < min_confidence:
+            result: str | Drop = low_confidence(text)
+        else:
+            result, of_text = apply_with_remarks(rules, text.text)
+            remarks.extend(
+                (text.type, remark)
+                for remark in of_text
+                if remark.kind != "author" or not text.is_doubtful
+            )
         if isinstance(result, Drop):
             rejected.append((text, result))
             remarks.append((text.type, Remark("rejected", result.reason)))
         else:
-            surviving.setdefault(Text(text.type, result))
-    return CleanedTexts(tuple(surviving), tuple(rejected), tuple(remarks))
+            surviving.append(Text(text.type, result, text.relation, text.confidence))
+    return CleanedTexts(merge_equal_texts(surviving), tuple(rejected), tuple(remarks))
+
+
+def low_confidence(text: Text) -> Drop:
+    """Returns the drop of a text that probably belongs to another image; the detail is how it was
+    found, with its confidence, such as `below 0.40`."""
+    detail = f"{text.relation} {text.confidence:.{CONFIDENCE_DIGITS}f}"
+    return Drop(Reason.LOW_CONFIDENCE, detail)

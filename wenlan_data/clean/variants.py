@@ -1,6 +1,7 @@
 """Shorter variants of the surrounding text, as BriVL's published records hold them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import get_args
 
 from wenlan_data.records import Text, Variant
@@ -28,7 +29,12 @@ def variant(name: Variant, text: str) -> str:
 
 def with_variants(texts: Sequence[Text], variants: Sequence[Variant]) -> tuple[Text, ...]:
     """Returns the texts, followed by the variants of the first `surrounding` text, if there is
-    one."""
-    paragraph = next((text.text for text in texts if text.type == "surrounding"), "")
-    made = [(name, variant(name, paragraph)) for name in variants]
-    return (*texts, *(Text(name, text) for name, text in made if text))
+    one.
+
+    Variants have its relation and confidence.
+    """
+    paragraph = next((text for text in texts if text.type == "surrounding"), None)
+    if paragraph is None:
+        return tuple(texts)
+    made = [replace(paragraph, type=name, text=variant(name, paragraph.text)) for name in variants]
+    return (*texts, *(text for text in made if text.text))

@@ -5,7 +5,7 @@ After `selection`: `Decisions.winner` states who represents whom. `write` writes
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,7 +16,7 @@ from wenlan_data.dedupe.captions import merge
 from wenlan_data.dedupe.decisions import Decisions
 from wenlan_data.dedupe.table import CandidateTable
 from wenlan_data.npy import Indices
-from wenlan_data.records import Text
+from wenlan_data.records import parse_text
 
 Item = TypeVar("Item")
 
@@ -58,11 +58,12 @@ def merge_columns(
     """Merges the texts and opt-out signals of each kept candidate with those of the candidates it
     represents.
 
-    Texts of others follow its own in source order, each once; the signals of all are sorted.
+    Texts of others follow its own in source order, each once, with the highest confidence found for
+    it; the signals of all are sorted.
     """
     fetched_signals = lists(table.results, "opt_out")
     signals = lists(table.candidates, "opt_out")
-    new_texts: dict[int, list[dict[str, str]]] = {}
+    new_texts: dict[int, list[dict[str, object]]] = {}
     new_signals: dict[int, list[str]] = {}
     # Only these rows become Python objects. Candidates that represent just themselves and have no
     # signal from their fetch are taken from the columns as they are.
@@ -84,12 +85,9 @@ def _values(column: "Lists", numbers: Indices) -> list[list[Item]]:
     return values
 
 
-def _merged_texts(found: list[list[dict[str, str]]]) -> list[dict[str, str]]:
-    own, *others = [[Text(one["type"], one["text"]) for one in row] for row in found]
-    return [
-        {"type": one.type, "text": one.text}
-        for one in merge(own, [text for row in others for text in row])
-    ]
+def _merged_texts(found: list[list[dict[str, object]]]) -> list[dict[str, object]]:
+    own, *others = [list(map(parse_text, row)) for row in found]
+    return [asdict(one) for one in merge(own, [text for row in others for text in row])]
 
 
 def _involved(table: CandidateTable, decisions: Decisions) -> Indices:

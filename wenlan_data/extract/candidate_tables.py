@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wenlan_data.records import Box, Candidate, Drop, Origin, Remark, Text
+from wenlan_data.records import Box, Candidate, Drop, Origin, Remark, parse_text
 from wenlan_data.seen_ids import SeenIds, ids_array
 from wenlan_data.tables import CANDIDATES, IMAGE_INDEX, RAW, WORK_DROPS
 
@@ -58,7 +58,7 @@ def _raw_row(value: dict[str, Any]) -> CandidateRow:
     origin = Origin(kind=value["supply"], path=value["supply_path"], offset=value["supply_offset"])
     candidate = Candidate(
         url=value["url"],
-        texts=tuple(Text(one["type"], one["text"]) for one in value["texts"]),
+        texts=tuple(map(parse_text, value["texts"])),
         page_url=value["page_url"],
         source=value["source"],
         licence=value["licence"],
@@ -76,7 +76,8 @@ def _with_reasons(batch: pa.RecordBatch) -> pa.RecordBatch:
 
     `--from` is the way out of a corpus that an older version made, so its recordings have to stay
     readable. Version 5 wrote `reason: detail` into `supply_path` of an unreadable row, and `none`
-    into `supply`.
+    into `supply`. Texts without relation and confidence, up to version 6, need no column:
+    `parse_text` reads them.
     """
     if "reason" in batch.schema.names:
         return batch
@@ -171,7 +172,10 @@ def _shared_columns(rows: Sequence[CandidateRow]) -> dict[str, list[object]]:
 
 
 def _texts(candidates: Sequence[Candidate]) -> list[object]:
-    return [[(text.type, text.text) for text in one.texts] for one in candidates]
+    return [
+        [(text.type, text.text, text.relation, text.confidence) for text in one.texts]
+        for one in candidates
+    ]
 
 
 def _published(remarks: Sequence[tuple[str, Remark]]) -> list[tuple[str, str, str]]:

@@ -6,14 +6,19 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import groupby
 
-from wenlan_data.clean.chain import CleanedTexts, apply_with_remarks, clean_texts
+from wenlan_data.clean.chain import (
+    CleanedTexts,
+    apply_with_remarks,
+    clean_texts,
+    low_confidence,
+)
 from wenlan_data.clean.titles import demote_title_repeats
 from wenlan_data.clean.variants import with_variants
 from wenlan_data.extract.candidate_tables import CandidateRow
 from wenlan_data.protocols import Rule
 from wenlan_data.reasons import Reason
 from wenlan_data.recipe import TextRules
-from wenlan_data.records import Candidate, Drop, Remark, Text, Variant
+from wenlan_data.records import Candidate, Drop, Remark, Text, Variant, merge_equal_texts
 from wenlan_data.web.opt_out import opt_out
 from wenlan_data.web.urls import url_problem
 
@@ -57,6 +62,8 @@ class TextCleaner:
     preference: dict[str, int]
     """Text type to its rank in the caption order."""
     variants: tuple[Variant, ...]
+    min_confidence: float
+    """Texts of lower confidence are rejected."""
     demotes_title_repeats: bool
     """Whether an `alt` that repeats the page's title on most of its images becomes a `title`."""
 
@@ -73,6 +80,7 @@ class TextCleaner:
             rules=(cached,),
             preference=preference,
             variants=text.variants,
+            min_confidence=text.min_confidence,
             demotes_title_repeats=text.title_repeats == "title",
         )
 
@@ -102,19 +110,24 @@ class TextCleaner:
             return CleaningDecision(candidate, "extract", drop)
         if candidate.no_content:
             return CleaningDecision(candidate, "extract", candidate.no_content)
-        cleaned = clean_texts(self.rules, candidate.texts)
+        cleaned = clean_texts(self.rules, candidate.texts, self.min_confidence)
         author = candidate.author or next(
             (remark.value for _, remark in cleaned.remarks if remark.kind == "author"), ""
         )
-        # An image with only a page title or heading would get no caption, so it is not fetched.
-        if any(text.type in self.preference for text in cleaned.texts):
+        # An image with only a page title, a heading or doubtful texts would get no caption, so it is
+        # not fetched.
+        ranked = [text for text in cleaned.texts if text.type in self.preference]
+        if any(not text.is_doubtful for text in ranked):
             texts = with_variants(cleaned.texts, self.variants)
             return CleaningDecision(replace(candidate, texts=texts, author=author), cleaned=cleaned)
+        doubtful = [(text, low_confidence(text)) for text in ranked]
         # min() keeps the first of equals: the order on the page decides between two texts of one
         # type.
         last = len(self.preference)
         best = min(
-            cleaned.rejected, key=lambda pair: self.preference.get(pair[0].type, last), default=None
+            [*cleaned.rejected, *doubtful],
+            key=lambda pair: self.preference.get(pair[0].type, last),
+            default=None,
         )
         return CleaningDecision(candidate, "clean", best[1] if best else Drop(Reason.NO_TEXT))
 
@@ -137,7 +150,7 @@ def _demote_title_repeats(
 
 def _with_demoted_alt(decision: CleaningDecision, texts: tuple[Text, ...]) -> CleaningDecision:
     remarks = (*decision.cleaned.remarks, ("alt", Remark("repeats", "title")))
-    candidate = replace(decision.candidate, texts=tuple(dict.fromkeys(texts)))
+    candidate = replace(decision.candidate, texts=merge_equal_texts(texts))
     return replace(
         decision, candidate=candidate, cleaned=replace(decision.cleaned, remarks=remarks)
     )

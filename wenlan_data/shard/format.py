@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from wenlan_data.errors import DamageError
-from wenlan_data.records import Region, Sample, Text
+from wenlan_data.records import Region, Sample, Text, parse_text
 
 ValueT = TypeVar("ValueT")
 
@@ -79,7 +79,7 @@ def sample_fields(sample: Sample, jpeg_sha256: str = "") -> dict[str, object]:
     return {
         "key": sample.key,
         "caption_type": sample.caption_type,
-        "texts": [{"type": text.type, "text": text.text} for text in sample.texts],
+        "texts": [_text_fields(text) for text in sample.texts],
         "regions": _region_fields(sample.regions),
         "width": sample.width,
         "height": sample.height,
@@ -95,6 +95,15 @@ def sample_fields(sample: Sample, jpeg_sha256: str = "") -> dict[str, object]:
         "opt_out": "\n".join(" ".join(signal.split()) for signal in sample.opt_out),
         "detector": sample.detector,
         "tokens": " ".join(sample.tokens),
+    }
+
+
+def _text_fields(text: Text) -> dict[str, object]:
+    return {
+        "type": text.type,
+        "text": text.text,
+        "relation": text.relation,
+        "confidence": float(text.confidence),
     }
 
 
@@ -146,7 +155,7 @@ def _sample(value: dict[str, object], jpeg: bytes, caption: str) -> Sample:
         key=text("key"),
         jpeg=jpeg,
         caption=caption,
-        texts=tuple(Text(str(item["type"]), str(item["text"])) for item in items("texts")),
+        texts=tuple(map(parse_text, items("texts"))),
         regions=tuple(_region(item) for item in items("regions")),
         width=number("width"),
         height=number("height"),

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from wenlan_data.extract.candidate_tables import unflatten_boxes
 from wenlan_data.fetch.jpeg_store import JpegLocation
-from wenlan_data.records import Box, Remark, Text
+from wenlan_data.records import Box, Remark, Text, parse_text
 
 BATCH_ROWS = 512
 
@@ -73,7 +73,7 @@ def _kept_row(row: Mapping[str, Any]) -> KeptRow:
         licence=row["licence"],
         author=row["author"],
         opt_out=tuple(row["opt_out"]),
-        texts=tuple(Text(one["type"], one["text"]) for one in row["texts"]),
+        texts=tuple(map(parse_text, row["texts"])),
         caption=row["caption"],
         caption_type=row["caption_type"],
         remarks=tuple(

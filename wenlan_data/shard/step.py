@@ -250,7 +250,7 @@ class _MetadataWriter:
         self._rows.append(
             {
                 **fields,
-                **caption_reason(row.caption_type, [text.type for text in row.texts], row.remarks),
+                **caption_reason(row.caption_type, row.texts, row.remarks),
                 "opt_out": list(sample.opt_out),
                 "tokens": list(sample.tokens),
                 "token_count": len(sample.tokens),
