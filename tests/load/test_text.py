@@ -6,7 +6,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 
-from tests.load.corpora import IN_ORDER, write_corpus, write_tar
+from tests.load.corpora import IN_ORDER, jpeg, write_corpus, write_tar
 from wenlan_data.clean.variants import with_variants
 from wenlan_data.errors import UsageError
 from wenlan_data.load import Loader, SamplingSettings, TextSettings
@@ -71,6 +71,41 @@ def test_mixed_takes_the_caption_one_time_in_two_and_each_other_text_alike() -> 
     assert {choose_text("mixed", "标题", TEXTS[:1], draw / 40) for draw in range(40)} == {
         ("标题", True)
     }
+
+
+def test_texts_of_low_confidence_count_as_missing_but_for_the_caption() -> None:
+    sure = {"type": "alt", "text": "替代", "confidence": 0.5}
+    doubtful = {"type": "surrounding", "text": "周围", "confidence": 0.49}
+    unknown = {"type": "title", "text": "题目"}
+    caption: dict[str, object] = {"type": "caption", "text": "标题", "confidence": 0.2}
+    typed = [caption, sure, doubtful, unknown]
+
+    def chosen(choice: str, min_confidence: float) -> set[str]:
+        draws = (draw / 40 for draw in range(40))
+        return {choose_text(choice, "标题", typed, draw, min_confidence)[0] for draw in draws}
+
+    assert chosen("random", 0.0) == chosen("mixed", 0.0) == {"标题", "替代", "周围", "题目"}
+    assert chosen("random", 0.5) == chosen("mixed", 0.5) == {"标题", "替代", "题目"}
+    assert choose_text("surrounding", "标题", typed, 0.0, 0.5) == ("标题", False)
+    assert choose_text("surrounding", "标题", typed, 0.0, 0.49) == ("周围", True)
+    assert choose_text("caption", "标题", typed, 0.0, 1.0) == ("标题", True)
+
+
+def test_the_loader_passes_the_lowest_confidence_on(tmp_path: Path) -> None:
+    texts = [{"type": "alt", "text": "周围的字", "confidence": 0.3}]
+    fields = json.dumps({"texts": texts}).encode()
+    tar = write_tar(
+        tmp_path / "a.tar", {"a.jpg": jpeg(1), "a.json": fields, "a.txt": "标题".encode()}
+    )
+    for lowest, expected in ((0.0, "周围的字"), (0.5, "标题")):
+        settings = TextSettings(choose="alt", min_confidence=lowest)
+        with Loader(
+            tar, batch_size=1, size_px=32, workers=0, sampling=IN_ORDER, texts=settings
+        ) as loader:
+            (batch,) = loader
+        assert batch["text"] == [expected]
+    with pytest.raises(UsageError, match="min_confidence 2: it must be from 0 to 1"):
+        TextSettings(min_confidence=2)
 
 
 def test_the_caption_replaces_a_missing_text() -> None:
@@ -148,8 +183,6 @@ def test_random_texts_are_a_function_of_the_seed_and_change_by_the_epoch(tmp_pat
 
 
 def test_a_sample_without_text_cannot_train_a_text_tower(tmp_path: Path) -> None:
-    from tests.load.corpora import jpeg
-
     members = {"a.jpg": jpeg(1), "b.jpg": jpeg(2), "b.json": json.dumps({"texts": TEXTS}).encode()}
     tar = write_tar(tmp_path / "a.tar", members)
     untokenized = Loader(tar, batch_size=2, size_px=8, workers=0, sampling=IN_ORDER)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import NotRequired, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 
 import numpy as np
 import torch
@@ -160,6 +160,8 @@ class BatchDataset(Dataset[LoadedBatch]):
     sampling: SamplingSettings
     images: ImageSettings
     text_choice: str
+    min_confidence: float
+    """Of a text other than the caption."""
     tokenizer: Tokenizer | None
     ring: SharedRing | None = None
     """Memory for the pixels; without a ring every batch allocates its own."""
@@ -277,8 +279,10 @@ class BatchDataset(Dataset[LoadedBatch]):
             fields = _fields(bytes(sample.members["json"])) if wanted else {}
             name = next((one for one in TEXT_EXTENSIONS if one in sample.members), None)
             caption = str(sample.members[name], "utf-8") if name else None
-            typed = cast("list[dict[str, str]]", fields.get("texts") or [])
-            text, as_requested = choose_text(self.text_choice, caption, typed, draw)
+            typed = cast("list[dict[str, Any]]", fields.get("texts") or [])
+            text, as_requested = choose_text(
+                self.text_choice, caption, typed, draw, self.min_confidence
+            )
             # Fails for anything but a string, and for a lone surrogate, which tokenizers reject.
             text.encode()
             boxes = stored_boxes(fields, *size, max_regions=max_regions) if max_regions else None

@@ -107,6 +107,7 @@ class Loader:
             sampling=sampling,
             images=images,
             text_choice=texts.choose,
+            min_confidence=texts.min_confidence,
             tokenizer=load_tokenizer(texts.tokenizer, texts.max_tokens)
             if isinstance(texts.tokenizer, (str, Path))
             else texts.tokenizer,

@@ -56,6 +56,9 @@ class TextSettings:
 
     choose: str = "caption"
     """A text type, `random`, `mixed`, or one of BriVL's `sur_text`, `easy` and `first`."""
+    min_confidence: float = 0.0
+    """Texts of lower confidence count as missing. The caption always counts, and so does a text
+    without a recorded confidence."""
     tokenizer: str | Path | Tokenizer | None = None
     """A `tokenizer.json`, a BERT `vocab.txt`, a folder with either, or an object with `encode`.
 
@@ -66,6 +69,8 @@ class TextSettings:
 
     def __post_init__(self) -> None:
         check_choice(self.choose)
+        if not 0 <= self.min_confidence <= 1:
+            raise UsageError(f"min_confidence {self.min_confidence}: it must be from 0 to 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

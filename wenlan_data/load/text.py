@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -33,16 +33,24 @@ def check_choice(choice: str) -> None:
 
 
 def choose_text(
-    choice: str, caption: str | None, typed: Sequence[Mapping[str, str]], draw: float
+    choice: str,
+    caption: str | None,
+    typed: Sequence[Mapping[str, Any]],
+    draw: float,
+    min_confidence: float = 0.0,
 ) -> tuple[str, bool]:
     """Returns the text that trains, and whether it is the requested one and not the caption.
 
     The caption replaces a text that the sample lacks. `draw` in [0, 1) decides `random`, one of all
     texts of the sample, and `mixed`, the caption with probability 1/2 and else one of the others.
+    Texts of lower confidence than `min_confidence` count as missing, but for the caption.
     """
     caption = caption if caption is not None else next((item["text"] for item in typed), "")
     if choice == "caption":
         return caption, True
+    if min_confidence:
+        # Samples before format 1.1 and those of other tools state no confidence.
+        typed = [item for item in typed if item.get("confidence", 1.0) >= min_confidence]
     if choice in RANDOM_CHOICES:
         # Without duplicates: the caption is often listed among the texts as well.
         texts = list(dict.fromkeys([caption, *(item["text"] for item in typed)]))
