@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.builds.corpus_runs import COMMAND
-from tests.shard.make_golden import GOLDEN
+from tests.shard.make_golden import GOLDEN, GOLDEN_1_0
 from wenlan_data.cli.shards import safe_name, shards
 from wenlan_data.cli.terminal import printable
 from wenlan_data.errors import DamageError, UsageError
@@ -51,6 +51,14 @@ def test_ls_lists_the_shards() -> None:
         ["wenlan-000000.tar", "3"],
         ["wenlan-000001.tar", "2"],
     ]
+
+
+def test_show_prints_relation_and_confidence_of_each_text() -> None:
+    key = next(sample["key"] for sample in SAMPLES if sample["number"] == 2)
+    shown = _run("show", GOLDEN, key).stdout
+    assert "type=surrounding  text=馆藏・明代  relation=below  confidence=0.45" in shown
+    old = _run("show", GOLDEN_1_0, key).stdout
+    assert "type=surrounding  text=馆藏・明代\n" in old
 
 
 def test_ls_lists_the_samples_of_tars_as_of_a_corpus() -> None:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,6 +10,7 @@ from click.testing import CliRunner
 from tests.shard.make_golden import make_corpus
 from wenlan_data.cli.main import cli
 from wenlan_data.errors import UsageError
+from wenlan_data.records import Text
 from wenlan_data.tables import DROPS
 
 LINES = (
@@ -120,7 +122,7 @@ def corpus(tmp_path: Path) -> Path:
     row |= {
         "phash_distance": -1,
         "pdq_distance": -1,
-        "texts": [{"type": "alt", "text": "電話13812345678"}],
+        "texts": [asdict(Text("alt", "電話13812345678", "below", 0.4))],
     }
     pq.write_table(pa.Table.from_pylist([row], schema=DROPS), tmp_path / "drops" / "000000.parquet")
     return tmp_path
@@ -138,6 +140,18 @@ def test_a_drop_of_a_corpus_is_explained(corpus: Path) -> None:
     )
     assert value["drop"]["reason"] == "contact_info"
     assert value["texts"][0]["changes"][-1] == {"rule": "contact_info", "reason": "contact_info"}
+
+
+def test_an_explained_text_has_its_relation_and_the_confidence_is_checked_first(
+    corpus: Path,
+) -> None:
+    words = ("--explain", str(corpus), "--drop", "https://example.org/x.jpg")
+    lowest = ("--set", "text.min_confidence=0.5")
+    assert "alt (below 0.40): 電話13812345678" in _run("wenlan", *words)
+    assert "min_confidence low_confidence (below 0.40)" in _run("wenlan", *words, *lowest)
+    text = json.loads(_run("wenlan", *words, *lowest, "--json"))["texts"][0]
+    assert (text["relation"], text["confidence"]) == ("below", 0.4)
+    assert (text["reason"], text["rule"]) == ("low_confidence", "min_confidence")
 
 
 def test_explain_without_a_recipe_uses_the_recipe_of_the_corpus(corpus: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.shard.make_golden import GOLDEN, draw, encode
+from tests.shard.make_golden import GOLDEN, GOLDEN_1_0, draw, encode
 from wenlan_data.errors import DamageError
 from wenlan_data.shard.summary import image_sides_px, summarise
 
@@ -22,8 +22,21 @@ def test_a_corpus_is_counted_from_its_tables() -> None:
         "surrounding": 1,
         "title": 1,
     }
+    assert summary["relations"] == {
+        "given": 3,
+        "attribute": 1,
+        "below": 1,
+        "figcaption": 1,
+        "page": 1,
+    }
     assert summary["region_labels"] == {"cell": 20, "image": 5}
     assert summary["dropped"] == {"fetch": {"http_status": 1}}
+
+
+def test_a_corpus_of_format_1_0_states_no_relations() -> None:
+    for place in (GOLDEN_1_0, GOLDEN_1_0 / "shards"):
+        summary = summarise([place]).as_json()
+        assert (summary["samples"], summary["relations"]) == (5, {})
 
 
 def test_tars_alone_give_the_same_counts_but_for_the_drops() -> None:

@@ -4,12 +4,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from wenlan_data.clean.chain import RuleStep, apply_stepwise, step_remarks
+from wenlan_data.clean.chain import RuleStep, apply_stepwise, low_confidence, step_remarks
 from wenlan_data.protocols import Rule
-from wenlan_data.records import Drop, Remark
+from wenlan_data.records import Drop, Remark, Text
 
 VISIBLE_CHECK = "visible"
 """Name of the check before all rules, which drops a text as `empty`."""
+
+CONFIDENCE_CHECK = "min_confidence"
+"""Name of the check before it, which drops a text as `low_confidence`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,13 @@ class RuleTracer:
             changes=tuple(_changes(names, steps)),
             remarks=tuple(remark for step in steps for remark in step_remarks(step)),
         )
+
+
+def low_confidence_trace(text: Text) -> RuleTrace:
+    """Returns the trace of a text that is rejected before all rules for its confidence."""
+    drop = low_confidence(text)
+    change = RuleChange(CONFIDENCE_CHECK, text.text, drop)
+    return RuleTrace(text=text.text, result=drop, changes=(change,), remarks=())
 
 
 def _changes(names: Sequence[str], steps: Sequence[RuleStep]) -> Iterator[RuleChange]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from wenlan_data.clean.rule_trace import RuleChange, RuleTrace, RuleTracer
     from wenlan_data.recipe import Recipe
+    from wenlan_data.records import Text
 
 MAX_COMPARED_CHARACTERS = 400
 """Longer texts are printed without marked changes: the comparison takes quadratic time."""
@@ -190,8 +191,10 @@ def _explain(
 ) -> None:
     from pathlib import Path
 
+    from wenlan_data.clean.rule_trace import low_confidence_trace
     from wenlan_data.errors import UsageError
     from wenlan_data.recipe import load_recipe, parse_recipe
+    from wenlan_data.records import parse_text
     from wenlan_data.shard.drops import find_drop
     from wenlan_data.shard.manifest import load_manifest
 
@@ -200,23 +203,29 @@ def _explain(
     manifest = load_manifest(Path(corpus))
     row = find_drop(Path(corpus), manifest, drop)
     recorded = parse_recipe(manifest.recipe, f"{corpus}/manifest.json")
-    tracer = _tracer(load_recipe(recipe, overrides) if recipe else recorded)
-    texts = [(one["type"], tracer(one["text"])) for one in row.pop("texts")]
+    applied = load_recipe(recipe, overrides) if recipe else recorded
+    tracer, lowest = _tracer(applied), applied.text.min_confidence
+    texts = [
+        (text, low_confidence_trace(text) if text.confidence < lowest else tracer(text.text))
+        for text in map(parse_text, row.pop("texts"))
+    ]
     if as_json:
-        click.echo(
-            dump({"drop": row, "texts": [_record(text_type, trace) for text_type, trace in texts]})
-        )
+        click.echo(dump({"drop": row, "texts": [_record(text, trace) for text, trace in texts]}))
         return
     for name, value in row.items():
         if value not in ("", -1, False):
             click.echo(f"{name:16} {printable(str(value))}")
-    for text_type, trace in texts:
-        _print(trace, f"{text_type}: ")
+    for text, trace in texts:
+        _print(
+            trace, f"{printable(text.type)} ({printable(text.relation)} {text.confidence:.2f}): "
+        )
 
 
-def _record(text_type: str, trace: RuleTrace) -> dict[str, object]:
+def _record(text: Text, trace: RuleTrace) -> dict[str, object]:
     return {
-        "type": text_type,
+        "type": text.type,
+        "relation": text.relation,
+        "confidence": text.confidence,
         "read": trace.text,
         **trace.as_json(),
         "changes": [_change(one) for one in trace.changes],

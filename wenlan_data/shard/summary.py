@@ -33,6 +33,8 @@ class CorpusSummary:
     height_px: Counter[int] = field(default_factory=Counter)
     caption_chars: Counter[int] = field(default_factory=Counter)
     text_types: Counter[str] = field(default_factory=Counter)
+    relations: Counter[str] = field(default_factory=Counter)
+    """Texts by how they were found; empty for samples before format 1.1."""
     region_labels: Counter[str] = field(default_factory=Counter)
     sources: Counter[str] = field(default_factory=Counter)
     extensions: Counter[str] = field(default_factory=Counter)
@@ -49,6 +51,7 @@ class CorpusSummary:
             "height_px": _spread(self.height_px),
             "caption_chars": _spread(self.caption_chars),
             "text_types": _ranked(self.text_types),
+            "relations": _ranked(self.relations),
             "region_labels": _ranked(self.region_labels),
             "sources": _ranked(self.sources),
             "extensions": _ranked(self.extensions),
@@ -103,7 +106,10 @@ def _add_batch(summary: CorpusSummary, batch: pa.RecordBatch) -> None:
     _count(summary.height_px, batch["height"])
     _count(summary.caption_chars, pc.utf8_length(cast("pa.StringArray", batch["caption"])))
     _count(summary.sources, batch["source"])
-    _count(summary.text_types, pc.struct_field(pc.list_flatten(batch["texts"]), "type"))
+    texts = pc.list_flatten(batch["texts"])
+    _count(summary.text_types, pc.struct_field(texts, "type"))
+    if texts.type.get_field_index("relation") >= 0:
+        _count(summary.relations, pc.struct_field(texts, "relation"))
     _count(summary.region_labels, pc.struct_field(pc.list_flatten(batch["regions"]), "label"))
 
 
@@ -130,6 +136,7 @@ def _add_tar(summary: CorpusSummary, tar: Path) -> None:
 
 def _add_fields(summary: CorpusSummary, fields: dict[str, object]) -> None:
     summary.text_types.update(_string_values(fields.get("texts"), "type"))
+    summary.relations.update(_string_values(fields.get("texts"), "relation"))
     summary.region_labels.update(_string_values(fields.get("regions"), "label"))
     source = fields.get("source")
     if isinstance(source, str):
