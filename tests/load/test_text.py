@@ -74,11 +74,12 @@ def test_mixed_takes_the_caption_one_time_in_two_and_each_other_text_alike() -> 
 
 
 def test_texts_of_low_confidence_count_as_missing_but_for_the_caption() -> None:
-    sure = {"type": "alt", "text": "替代", "confidence": 0.5}
-    doubtful = {"type": "surrounding", "text": "周围", "confidence": 0.49}
-    unknown = {"type": "title", "text": "题目"}
-    caption: dict[str, object] = {"type": "caption", "text": "标题", "confidence": 0.2}
-    typed = [caption, sure, doubtful, unknown]
+    typed: list[dict[str, object]] = [
+        {"type": "caption", "text": "标题", "confidence": 0.2},
+        {"type": "alt", "text": "替代", "confidence": 0.5},
+        {"type": "surrounding", "text": "周围", "confidence": 0.49},
+        {"type": "title", "text": "题目"},
+    ]
 
     def chosen(choice: str, min_confidence: float) -> set[str]:
         draws = (draw / 40 for draw in range(40))

@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from wenlan_data.report.charts import bars, histogram, share_below
+from wenlan_data.report.charts import bars, histogram, share_below, tenths
 
 
 def test_bars_are_ranked_and_the_rest_is_one_bar() -> None:
@@ -10,6 +10,14 @@ def test_bars_are_ranked_and_the_rest_is_one_bar() -> None:
     assert [(one.label, one.count, one.length) for one in found] == [
         ("c", 6, 1.0), ("a", 3, 0.5), ("b", 3, 0.5), ("2 others", 2, pytest.approx(1 / 3)),
     ]  # fmt: skip
+
+
+def test_tenths_cover_0_to_1() -> None:
+    found = tenths({0: 1, 9: 2, 10: 6, 89: 1, 90: 1, 100: 1})
+    assert [one.count for one in found] == [3, 6, 0, 0, 0, 0, 0, 0, 1, 2]
+    assert (found[0].label, found[-1].label) == ("0.0 to 0.1", "0.9 to 1.0")
+    assert (found[1].length, found[1].share) == (1.0, 0.5)
+    assert sum(one.count for one in tenths({})) == 0
 
 
 def test_a_histogram_counts_everything_once() -> None:

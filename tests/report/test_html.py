@@ -5,7 +5,7 @@ import pytest
 from selectolax.lexbor import LexborHTMLParser
 
 from tests.report.corpora import key, sample_members, write_corpus, write_tar
-from tests.shard.make_golden import GOLDEN
+from tests.shard.make_golden import GOLDEN, GOLDEN_1_0
 from wenlan_data.errors import UsageError
 from wenlan_data.report.html import MAX_INLINE, write_page
 from wenlan_data.report.write_all import read_report_data
@@ -28,6 +28,83 @@ def test_the_page_shows_what_the_corpus_holds(tmp_path: Path) -> None:
     assert _texts(document, ".drop .why b") == ["http_status"]
     assert {"example.org", "CC0-1.0"} <= set(_texts(document, ".barlist .name"))
     assert len(document.css(".sample img")) == 5
+
+
+@pytest.mark.parametrize("place", [GOLDEN, GOLDEN / "shards"], ids=["corpus", "tars"])
+def test_the_page_shows_how_texts_were_found_and_how_certain_they_are(
+    place: Path, tmp_path: Path
+) -> None:
+    document = _page([place], tmp_path)
+    assert "Confidence" in _texts(document, "nav a")
+    assert _texts(document, "#confidence .barlist figcaption") == [
+        "How captions were found",
+        "How texts were found",
+    ]
+    assert _texts(document, "#confidence .barlist li:first-child") == [
+        "given: by a source of ready pairs360%",
+        "given: by a source of ready pairs343%",
+    ]
+    assert _texts(document, "#confidence .histogram figcaption") == [
+        "caption3 texts, 0% below 0.5",
+        "alt1 texts, 0% below 0.5",
+        "figcaption1 texts, 0% below 0.5",
+        "surrounding1 texts, 100% below 0.5",
+        "title1 texts, 100% below 0.5",
+    ]
+    heights = [
+        [str(bar.attributes["style"]) for bar in node.css(".bins b")].index("height:100.0%")
+        for node in document.css("#confidence .histogram")
+    ]
+    assert heights == [9, 9, 9, 4, 3]
+    examples = zip(
+        _texts(document, ".lowest .caption"), _texts(document, ".lowest .distance"), strict=True
+    )
+    assert list(examples) == [
+        ("厨师把面团拉成细细的面条", "attribute 0.90"),
+        ("“青花瓷”花瓶,高30厘米", "figcaption 0.95"),
+        ("馆藏・明代", "below 0.45"),
+    ]
+    assert len(document.css(".lowest img")) == 3
+    assert _texts(document, ".sample dt small") == [
+        "attribute 0.90",
+        "page 0.30",
+        "figcaption 0.95",
+        "below 0.45",
+    ]
+
+
+@pytest.mark.parametrize("place", [GOLDEN_1_0, GOLDEN_1_0 / "shards"], ids=["corpus", "tars"])
+def test_a_corpus_of_format_1_0_shows_no_confidence(place: Path, tmp_path: Path) -> None:
+    document = _page([place], tmp_path)
+    assert document.css("#confidence, .sample dt small") == []
+    assert len(document.css(".sample img")) == 5
+    assert {"surrounding", "alt"} <= set(_texts(document, ".barlist .name"))
+
+
+def test_ready_pairs_alone_show_no_confidence(tmp_path: Path) -> None:
+    write_corpus(tmp_path / "corpus", [{"caption": make_caption(1)}])
+    assert _page([tmp_path / "corpus"], tmp_path / "out").css("#confidence") == []
+
+
+def test_a_dropped_text_is_shown_with_its_relation(tmp_path: Path) -> None:
+    text = {"type": "alt", "text": "别的图的字", "relation": "below", "confidence": 0.2}
+    row = {"step": "clean", "reason": "low_confidence", "detail": "below 0.20", "texts": [text]}
+    write_corpus(tmp_path / "corpus", [{}], [row])
+    document = _page([tmp_path / "corpus"], tmp_path / "out")
+    assert _texts(document, ".drop .found") == ["alt, below 0.20"]
+    assert "the text may belong to another image" in _texts(document, ".drop .meaning")
+
+
+def test_what_a_tar_states_of_confidence_is_used_where_it_fits(tmp_path: Path) -> None:
+    stated = [0.2, 7, "much", None, True, [1], float("nan")]
+    texts = [
+        {"type": "alt", "text": f"第{place}段", "relation": "below", "confidence": value}
+        for place, value in enumerate(stated)
+    ]
+    members = sample_members("a", make_image(1), "第0段", {"texts": texts, "caption_type": "alt"})
+    document = _page([write_tar(tmp_path / "a.tar", members)], tmp_path / "out")
+    assert _texts(document, ".sample dt small") == ["below 0.20", *["below 1.00"] * 6]
+    assert _texts(document, ".lowest .distance") == ["below 0.20"]
 
 
 def test_the_page_needs_neither_script_nor_network(tmp_path: Path) -> None:

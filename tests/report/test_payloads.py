@@ -173,6 +173,33 @@ def test_every_field_of_a_drop_is_shown_verbatim(pages: Mapping[str, Path]) -> N
         assert shown_texts[:3] == [shown(text).strip()] * 3
 
 
+@pytest.mark.parametrize("name", ["corpus", "tars"])
+def test_a_relation_is_shown_verbatim(name: str, tmp_path: Path) -> None:
+    texts = [
+        [{"type": "surrounding", "text": text, "relation": text, "confidence": 0.4}]
+        for text in PAYLOADS
+    ]
+    if name == "corpus":
+        place = tmp_path / "corpus"
+        write_corpus(place, [{"texts": one} for one in texts], [{"texts": one} for one in texts])
+    else:
+        members: dict[str, bytes] = {}
+        for number, one in enumerate(texts):
+            members |= sample_members(str(number), make_image(1), "猫", {"texts": one})
+        place = write_tar(tmp_path / "a.tar", members)
+    page = write_page(read_report_data([place]), tmp_path / "out").read_text("utf-8")
+    document = LexborHTMLParser(page)
+    assert foreign(document) == set()
+    found = {node.text() for node in document.css(".sample dt small bdi")}
+    assert found == {shown(f"{text} 0.40") for text in PAYLOADS}
+    assert {node.text() for node in document.css(".lowest .distance bdi")} <= found
+    assert len(document.css(".lowest")) == 10
+    if name == "corpus":
+        assert "surrounding, " in document.css(".drop .found")[0].text()
+        card = card_text(read_report_data([place]))
+        assert "Relations of captions" not in card  # the caption of a row is not among its texts
+
+
 def test_the_card_holds_no_markup_of_a_payload(corpus: Path) -> None:
     text = card_text(read_report_data([corpus]))
     for line in re.sub(r"`[^`]*`", "", text.split("-->", 1)[1]).splitlines():

@@ -9,7 +9,7 @@ import yaml
 from wenlan_data.errors import os_errors
 from wenlan_data.files import write_atomic
 from wenlan_data.report.charts import bars
-from wenlan_data.report.data import ReportData
+from wenlan_data.report.data import CorpusStatistics, ReportData
 from wenlan_data.report.findings import report_findings
 from wenlan_data.report.view_models import funnel_stages
 from wenlan_data.shard.manifest import Manifest
@@ -35,6 +35,7 @@ _SIZE_NAMES = (
 _CONTENTS = """## Contents
 
 Each sample is `{key}.jpg`, `{key}.txt` (the caption) and `{key}.json` (texts, regions, hashes, URLs).
+Each text has a `type`, the `relation` by which it was found, and the `confidence` that it belongs to the image.
 `metadata/*.parquet` has the same fields as columns; `drops/*.parquet` holds every dropped candidate.
 
 ```python
@@ -74,6 +75,7 @@ def card_text(report: ReportData) -> str:
         "## Construction\n\n" + _funnel(manifest),
         _CONTENTS,
         _table("Caption types", statistics.caption_types, statistics.samples),
+        _relations(statistics),
         _table("Licences as stated by pages", _named(statistics.licences), statistics.samples),
         _rights(report),
         "".join(
@@ -135,6 +137,14 @@ def _funnel(manifest: Manifest) -> str:
     sources = [_code(str(source.get("kind", ""))) for source in manifest.sources]
     kinds = ", ".join(sorted(set(sources)))
     return "\n".join(lines) + f"\n\nSources: {len(sources)} of kind {kinds}.\n"
+
+
+def _relations(statistics: CorpusStatistics) -> str:
+    """Returns a table of how captions were found, "" if all are from ready pairs."""
+    relations = statistics.caption_relations
+    is_from_pages = bool(set(relations) - {"given"})
+    counts = relations if is_from_pages else {}
+    return _table("Relations of captions to their images", counts, statistics.samples)
 
 
 def _rights(report: ReportData) -> str:

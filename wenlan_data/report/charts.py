@@ -90,6 +90,24 @@ def histogram(title: str, unit: str, counts: Counter[int]) -> Histogram | None:
     )
 
 
+def tenths(counts: Mapping[int, int]) -> tuple[Bar, ...]:
+    """Returns ten bars over [0, 1] of values that are counted in hundredths; the last one also
+    counts 1."""
+    filled: Counter[int] = Counter()
+    for value, count in counts.items():
+        filled[min(value // 10, 9)] += count
+    longest, whole = max(filled.values(), default=1), max(1, filled.total())
+    return tuple(
+        Bar(
+            label=f"{tenth / 10:.1f} to {(tenth + 1) / 10:.1f}",
+            count=filled[tenth],
+            length=filled[tenth] / longest,
+            share=filled[tenth] / whole,
+        )
+        for tenth in range(10)
+    )
+
+
 def share_below(counts: Counter[int], limit: int) -> float:
     """Returns the share of values that are below `limit`, 0 to 1."""
     return sum(counts[value] for value in counts if value < limit) / max(1, counts.total())

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from wenlan_data.arrow import VERIFY, read_table, table_errors
 from wenlan_data.layout import MANIFEST, METADATA, SHARDS
-from wenlan_data.records import Region, Text
+from wenlan_data.records import Region, parse_text
 from wenlan_data.report.data import (
     MAX_DISTINCT,
     MAX_SAMPLES,
@@ -24,12 +24,14 @@ from wenlan_data.report.data import (
     ReasonSummary,
     ReportData,
     ReportItem,
+    TextExample,
 )
 from wenlan_data.report.drop_examples import (
     DropExamples,
     read_drop_examples,
     with_recorded_images,
 )
+from wenlan_data.report.lowest_texts import LowestTexts, flat_texts, is_caption, lowest_rows
 from wenlan_data.shard.manifest import Manifest, ShardEntry, load_manifest
 
 _ITEM_COLUMNS = (
@@ -64,8 +66,9 @@ def read_corpus_data(corpus: Path, work: Path) -> ReportData:
     examples = read_drop_examples(corpus, manifest)
     statistics = CorpusStatistics()
     kept: dict[str, ReportItem] = {}
+    lowest = LowestTexts()
     for shard in manifest.shards:
-        kept |= _count_shard(statistics, corpus, shard, examples.kept_keys)
+        kept |= _count_shard(statistics, corpus, shard, examples.kept_keys, lowest)
     samples = _with_locations(corpus, _choose_samples(corpus, manifest))
     kept = {item.key: item for item in _with_locations(corpus, list(kept.values()))}
     examples = with_recorded_images(examples, work)
@@ -77,6 +80,8 @@ def read_corpus_data(corpus: Path, work: Path) -> ReportData:
         samples=tuple(samples),
         duplicates=_with_kept(examples.duplicates, kept),
         reasons=_summarise_reasons(manifest, examples),
+        lowest_captions=_located_examples(corpus, lowest.captions),
+        lowest_surrounding=_located_examples(corpus, lowest.surrounding),
     )
 
 
@@ -86,9 +91,14 @@ def manifest_digest(corpus: Path) -> str:
 
 
 def _count_shard(
-    statistics: CorpusStatistics, corpus: Path, shard: ShardEntry, keys: Sequence[str]
+    statistics: CorpusStatistics,
+    corpus: Path,
+    shard: ShardEntry,
+    keys: Sequence[str],
+    lowest: LowestTexts,
 ) -> dict[str, ReportItem]:
-    """Adds a shard to the statistics. Returns its samples that have one of the keys."""
+    """Adds a shard to the statistics and examples. Returns its samples that have one of the
+    keys."""
     statistics.shards += 1
     statistics.tar_bytes += shard.bytes
     found: dict[str, ReportItem] = {}
@@ -98,7 +108,10 @@ def _count_shard(
         count_rows(statistics, rows)
         # The region of the whole image, which every sample has, is not counted.
         count(statistics.regions, pc.subtract(pc.list_value_length(rows["regions"]), 1))
-        selected = rows.filter(pc.is_in(rows["key"], key_array)).drop_columns(["regions"])
+        rows = rows.drop_columns(["regions"])
+        for item in _items(rows.take(lowest_rows(rows)), shard.name):
+            lowest.add(item)
+        selected = rows.filter(pc.is_in(rows["key"], key_array))
         found |= {item.key: item for item in _items(selected, shard.name)}
     offsets = _read_offsets(corpus, shard.name)
     image_bytes = offsets.filter(pc.ends_with(offsets["member"], ".jpg"))["size"]
@@ -141,7 +154,7 @@ def _items(rows: pa.RecordBatch, shard: str) -> Iterator[ReportItem]:
         yield ReportItem(
             **{name: row[name] for name in _ITEM_COLUMNS},
             author=row.get("author", ""),
-            texts=tuple(Text(text["type"], text["text"]) for text in row["texts"]),
+            texts=tuple(map(parse_text, row["texts"])),
             regions=tuple(
                 Region(box_xyxy=tuple(region["box"]), label=region["label"], score=region["score"])
                 for region in row.get("regions", ())
@@ -163,6 +176,13 @@ def _with_locations(corpus: Path, samples: list[ReportItem]) -> list[ReportItem]
             path = corpus / SHARDS / shard
             locations[row["key"]] = ImageLocation(path, row["offset"], row["size"])
     return [replace(item, location=locations.get(item.key)) for item in samples]
+
+
+def _located_examples(corpus: Path, examples: Sequence[TextExample]) -> tuple[TextExample, ...]:
+    located = _with_locations(corpus, [example.item for example in examples])
+    return tuple(
+        replace(example, item=item) for example, item in zip(examples, located, strict=True)
+    )
 
 
 def _with_kept(
@@ -210,10 +230,23 @@ def count_rows(statistics: CorpusStatistics, rows: pa.RecordBatch) -> None:
     count(statistics.opt_outs, pc.list_flatten(rows["opt_out"]))
     count(statistics.image_hosts, _hosts(rows["image_url"]))
     count(statistics.page_hosts, _hosts(rows["page_url"]))
-    count(statistics.text_types, pc.struct_field(pc.list_flatten(rows["texts"]), "type"))
+    _count_texts(statistics, rows)
     _count_bounded(statistics.words, _words(rows["tokens"]))
     _count_bounded(statistics.captions, rows["caption"])
     statistics.titles_as_captions += _titles_as_captions(rows)
+
+
+def _count_texts(statistics: CorpusStatistics, rows: pa.RecordBatch) -> None:
+    texts = flat_texts(rows)
+    count(statistics.text_types, texts["type"])
+    if "confidence" not in texts.column_names:
+        return  # a table before format 1.1
+    count(statistics.relations, texts["relation"])
+    count(statistics.caption_relations, texts["relation"].filter(is_caption(rows, texts)))
+    by_type = texts.group_by(["type", "confidence"]).aggregate([([], "count_all")])
+    for row in by_type.to_pylist():
+        counter = statistics.confidence.setdefault(row["type"], Counter())
+        counter[round(100 * row["confidence"])] += row["count_all"]
 
 
 def count(counter: Counter[Value], values: object) -> None:

@@ -63,6 +63,14 @@ class ReportItem:
     """None where no bytes are left, or none were ever fetched."""
 
 
+@dataclass(frozen=True, slots=True)
+class TextExample:
+    """A text of a sample."""
+
+    text: Text
+    item: ReportItem
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DuplicateGroup:
     """A kept sample and the copies of it that were dropped."""
@@ -99,6 +107,12 @@ class CorpusStatistics:
     caption_chars: Counter[int] = field(default_factory=Counter)
     caption_types: Counter[str] = field(default_factory=Counter)
     text_types: Counter[str] = field(default_factory=Counter)
+    relations: Counter[str] = field(default_factory=Counter)
+    """Texts by how they were found."""
+    caption_relations: Counter[str] = field(default_factory=Counter)
+    """Samples by how their caption was found."""
+    confidence: dict[str, Counter[int]] = field(default_factory=dict)
+    """Text type to hundredths to texts."""
     regions: Counter[int] = field(default_factory=Counter)
     """Regions of a sample, the region of the whole image not counted."""
     sources: Counter[str] = field(default_factory=Counter)
@@ -126,3 +140,6 @@ class ReportData:
     samples: tuple[ReportItem, ...]
     duplicates: tuple[DuplicateGroup, ...] = ()
     reasons: tuple[ReasonSummary, ...] = ()
+    lowest_captions: tuple[TextExample, ...] = ()
+    """By confidence, the lowest first; none of confidence 1."""
+    lowest_surrounding: tuple[TextExample, ...] = ()

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from wenlan_data.arrow import VERIFY, table_errors
 from wenlan_data.layout import DROPS, FETCH_RESULTS, IMAGE_WARC, WorkFolder
-from wenlan_data.records import Text
+from wenlan_data.records import parse_text
 from wenlan_data.report.data import DuplicateGroup, ImageLocation, ReportItem
 from wenlan_data.shard.manifest import Manifest
 from wenlan_data.web.urls import url_key
@@ -145,7 +145,7 @@ def _item(row: dict[str, Any], generation: int) -> ReportItem:
     return ReportItem(
         **{name: row[name] for name in _ITEM_COLUMNS},
         image_url=row["url"],
-        texts=tuple(Text(text["type"], text["text"]) for text in row["texts"] or ()),
+        texts=tuple(map(parse_text, row["texts"] or ())),
         generation=generation,
     )
 

@@ -73,6 +73,7 @@ def render(report: ReportData, source_of: view_models.ThumbnailSource) -> str:
     # order, and the first ones go into the page.
     duplicates = view_models.duplicate_groups(report, source_of)
     drops = view_models.drops(report, source_of)
+    confidence = view_models.confidence_view(report, source_of)
     filters, cards = view_models.gallery(report, source_of)
     return (
         _environment()
@@ -86,6 +87,7 @@ def render(report: ReportData, source_of: view_models.ThumbnailSource) -> str:
             stages=view_models.funnel_stages(report.manifest.funnel) if report.manifest else (),
             histograms=view_models.histograms(report.statistics),
             origins=view_models.origins(report.statistics),
+            confidence=confidence,
             words=view_models.frequent_words(report.statistics),
             types_differ=len({sample.caption_type for sample in report.samples}) > 1,
             filters=filters,

@@ -5,11 +5,11 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from wenlan_data.clean.words import words
 from wenlan_data.errors import os_errors
-from wenlan_data.records import Region, Text
+from wenlan_data.records import Region, Relation, Text
 from wenlan_data.report.corpus_reader import count_host
 from wenlan_data.report.data import (
     MAX_DISTINCT,
@@ -19,6 +19,7 @@ from wenlan_data.report.data import (
     ReportData,
     ReportItem,
 )
+from wenlan_data.report.lowest_texts import LowestTexts, is_caption_of
 from wenlan_data.shard.format import image_of, json_fields
 from wenlan_data.shard.reader import Member, SampleMembers, read_at, scan
 from wenlan_data.shard.summary import image_sides_px
@@ -35,6 +36,7 @@ def read_tar_data(tars: Sequence[Path], name: str) -> ReportData:
     """Returns the report data of tars. Raises `DamageError` for one that cannot be read."""
     statistics = CorpusStatistics()
     drawn: list[tuple[int, int, ReportItem]] = []
+    lowest = LowestTexts()
     for tar in tars:
         statistics.shards += 1
         statistics.tar_bytes += tar.stat().st_size
@@ -43,8 +45,17 @@ def read_tar_data(tars: Sequence[Path], name: str) -> ReportData:
                 item = _read_item(tar, file, group)
                 _count(statistics, item)
                 _draw(drawn, item, statistics.samples)
+                lowest.add(item)
     samples = tuple(item for _, _, item in sorted(drawn, key=lambda entry: entry[1]))
-    return ReportData(name=name, manifest=None, digest="", statistics=statistics, samples=samples)
+    return ReportData(
+        name=name,
+        manifest=None,
+        digest="",
+        statistics=statistics,
+        samples=samples,
+        lowest_captions=tuple(lowest.captions),
+        lowest_surrounding=tuple(lowest.surrounding),
+    )
 
 
 def _draw(drawn: list[tuple[int, int, ReportItem]], item: ReportItem, number: int) -> None:
@@ -99,7 +110,7 @@ def _count(statistics: CorpusStatistics, item: ReportItem) -> None:
         statistics.image_kib[-(-item.location.size // 1024)] += 1
     statistics.caption_chars[len(item.caption)] += 1
     statistics.caption_types[item.caption_type] += 1
-    statistics.text_types.update(text.type for text in item.texts)
+    _count_texts(statistics, item)
     if item.regions:
         statistics.regions[len(item.regions) - (item.regions[-1].label == "image")] += 1
     statistics.sources[item.source] += 1
@@ -113,6 +124,16 @@ def _count(statistics: CorpusStatistics, item: ReportItem) -> None:
     _count_bounded(statistics.captions, [item.caption])
     titles = {text.text for text in item.texts if text.type == "page_title"}
     statistics.titles_as_captions += item.caption in titles
+
+
+def _count_texts(statistics: CorpusStatistics, item: ReportItem) -> None:
+    for text in item.texts:
+        statistics.text_types[text.type] += 1
+        statistics.relations[text.relation] += 1
+        hundredths = round(100 * text.confidence)
+        statistics.confidence.setdefault(text.type, Counter())[hundredths] += 1
+        if is_caption_of(text, item):
+            statistics.caption_relations[text.relation] += 1
 
 
 def _count_bounded(counter: Counter[str], values: Iterable[str]) -> None:
@@ -144,7 +165,19 @@ def _side_px(fields: dict[str, object], name: str) -> int:
 
 def _texts(value: object) -> list[Text]:
     items = [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-    return [Text(_text(item, "type"), _text(item, "text")) for item in items[:MAX_TEXTS]]
+    return [_typed_text(item) for item in items[:MAX_TEXTS]]
+
+
+def _typed_text(item: dict[str, object]) -> Text:
+    """A text with the relation and confidence that its tar states, or the defaults."""
+    relation, confidence = _text(item, "relation") or "given", item.get("confidence")
+    is_number = isinstance(confidence, int | float) and 0 <= confidence <= 1
+    return Text(
+        _text(item, "type"),
+        _text(item, "text"),
+        cast("Relation", relation),
+        float(cast("float", confidence)) if is_number else 1.0,
+    )
 
 
 def _regions(value: object) -> list[Region]:

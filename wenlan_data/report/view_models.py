@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
+from wenlan_data.clean.variants import VARIANTS
 from wenlan_data.reasons import Reason, known_reason
-from wenlan_data.records import Box
-from wenlan_data.report.charts import Bar, Histogram, bars, histogram
+from wenlan_data.records import CONFIDENCE_DIGITS, MIN_CAPTION_CONFIDENCE, Box, Text
+from wenlan_data.report.charts import Bar, Histogram, bars, histogram, share_below, tenths
 from wenlan_data.report.data import (
     CorpusStatistics,
     DuplicateGroup,
@@ -16,6 +17,7 @@ from wenlan_data.report.data import (
     ReasonSummary,
     ReportData,
     ReportItem,
+    TextExample,
 )
 from wenlan_data.report.stages import STAGES
 from wenlan_data.shard.manifest import Funnel
@@ -33,6 +35,18 @@ MIN_WORDS = 24
 _INNER_CHARACTER = re.compile(r"(?<=[\w@.+-]{2})[\w@.+-](?=[\w@.+-]{2})", re.ASCII)
 # U+4000 to U+9FFF in UTF-8: none of these characters can change where a URL leads.
 _ESCAPED_HAN = re.compile(r"(?:%E[4-9](?:%[89AB][0-9A-F]){2})+", re.IGNORECASE)
+
+RELATIONS: Mapping[str, str] = {
+    "given": "by a source of ready pairs",
+    "attribute": "in an attribute of the image",
+    "figcaption": "in the caption of its figure",
+    "container": "in a container of this image alone",
+    "above": "in the block above",
+    "below": "in the block below",
+    "shared": "with several images",
+    "page": "with all images of the page",
+}
+"""Where texts of a relation were found."""
 
 ThumbnailSource = Callable[[ImageLocation], str]
 """Returns the `src` of the thumbnail of an image, empty if there is none."""
@@ -55,8 +69,9 @@ class ItemCard:
     """Of the thumbnail; empty if there is none."""
     classes: str
     """CSS classes with the choice of each filter that the item belongs to: `f0-2 f1-0`."""
-    texts: tuple[tuple[str, str], ...]
-    """Type and text."""
+    texts: tuple[tuple[str, str, str], ...]
+    """Type, text, and how it was found, such as `below 0.40`; empty for a text as its source gave
+    it."""
     grid: str
     """SVG path around the cells, if the regions are the cells of a grid."""
     boxes: tuple[tuple[int, int, int, int, str], ...]
@@ -87,6 +102,29 @@ class ReasonView:
     summary: ReasonSummary
     meaning: str
     cards: tuple[ItemCard, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfidenceHistogram:
+    """The confidence of the texts of one type."""
+
+    text_type: str
+    texts: int
+    doubtful_share: float
+    """Share of texts that cannot become the caption, 0 to 1."""
+    bars: tuple[Bar, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfidenceView:
+    """How certain it is that texts belong to their images."""
+
+    relations: tuple[tuple[str, tuple[Bar, ...]], ...]
+    """Titled bar lists."""
+    histograms: tuple[ConfidenceHistogram, ...]
+    """The most frequent text type first."""
+    examples: tuple[tuple[str, tuple[tuple[str, str, ItemCard], ...]], ...]
+    """Title, then the text, how it was found, and its image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,10 +171,17 @@ def item_card(item: ReportItem, source_of: ThumbnailSource, classes: str = "") -
         item=item,
         src=source_of(item.location) if item.location else "",
         classes=classes,
-        texts=tuple((text.type, clip(hide(text.text))) for text in item.texts),
+        texts=tuple((text.type, clip(hide(text.text)), found(text)) for text in item.texts),
         grid="".join(_cell_path(region.box_xyxy) for region in cells),
         boxes=tuple(_labelled_box(region.box_xyxy, region.label) for region in others),
     )
+
+
+def found(text: Text) -> str:
+    """Returns relation and confidence of a text; empty for a certain one as its source gave it."""
+    if text.relation == "given" and text.confidence == 1:
+        return ""
+    return f"{clip(text.relation)} {text.confidence:.{CONFIDENCE_DIGITS}f}"
 
 
 def _cell_path(box: Box) -> str:
@@ -295,6 +340,69 @@ def histograms(statistics: CorpusStatistics) -> tuple[Histogram, ...]:
         else None,
     ]
     return tuple(one for one in found if one is not None)
+
+
+def confidence_view(report: ReportData, source_of: ThumbnailSource) -> ConfidenceView | None:
+    """Returns confidence, relations and the most doubtful texts.
+
+    None if all texts are as their sources gave them, and for samples before format 1.1.
+    """
+    statistics = report.statistics
+    is_certain = all(set(counts) <= {100} for counts in statistics.confidence.values())
+    if is_certain and set(statistics.relations) <= {"given"}:
+        return None
+    relations = (
+        ("How captions were found", statistics.caption_relations),
+        ("How texts were found", statistics.relations),
+    )
+    examples = (
+        ("Captions of the lowest confidence", report.lowest_captions),
+        ("Surrounding texts of the lowest confidence", report.lowest_surrounding),
+    )
+    return ConfidenceView(
+        relations=tuple(
+            (title, bars(_explained(counts), whole=counts.total(), most=MAX_BARS))
+            for title, counts in relations
+            if counts
+        ),
+        histograms=_confidence_histograms(statistics.confidence),
+        examples=tuple(
+            (title, tuple(_example_card(example, source_of) for example in texts))
+            for title, texts in examples
+            if texts
+        ),
+    )
+
+
+def _example_card(example: TextExample, source_of: ThumbnailSource) -> tuple[str, str, ItemCard]:
+    return clip(example.text.text), found(example.text), item_card(example.item, source_of)
+
+
+def _confidence_histograms(
+    confidence: Mapping[str, Counter[int]],
+) -> tuple[ConfidenceHistogram, ...]:
+    # Variants have the confidence of the surrounding text: their histograms would repeat its own.
+    ranked = sorted(
+        ((name, counts) for name, counts in confidence.items() if name not in VARIANTS),
+        key=lambda entry: (-entry[1].total(), entry[0]),
+    )
+    lowest = round(100 * MIN_CAPTION_CONFIDENCE)
+    return tuple(
+        ConfidenceHistogram(
+            text_type=text_type or "not stated",
+            texts=counts.total(),
+            doubtful_share=share_below(counts, lowest),
+            bars=tenths(counts),
+        )
+        for text_type, counts in ranked[:MAX_BARS]
+    )
+
+
+def _explained(relations: Mapping[str, int]) -> dict[str, int]:
+    return {
+        f"{name}: {RELATIONS[name]}" if name in RELATIONS else name: count
+        for name, count in relations.items()
+    }
 
 
 def origins(statistics: CorpusStatistics) -> tuple[tuple[str, tuple[Bar, ...]], ...]:
