@@ -108,9 +108,10 @@ class _Rank(IntEnum):
     FULL_SIZE = 1
     SRCSET = 2
     LAZY = 3
-    NAMED = 4
-    """An attribute whose name says that it holds an image's address."""
-    SRC = 5
+    SRC = 4
+    NAMED = 5
+    """An attribute whose name says that it holds an image's address, such as the one that Word
+    wrote before the page was saved (`oldsrc`); it counts where `src` is a placeholder."""
     UNNAMED = 6
     """An attribute of any name whose value has the extension of an image."""
     ANIMATED_SRC = 7

@@ -9,7 +9,7 @@ from html import unescape
 from itertools import islice
 
 from wenlan_data.extract.image_urls import has_image_extension
-from wenlan_data.extract.surrounding_text import single_line
+from wenlan_data.extract.single_line import single_line
 from wenlan_data.records import Text
 
 MAX_JSON_LD_CHARACTERS = 1 << 20

@@ -6,12 +6,13 @@ boxes, images or, beside an image, line breaks.
 """
 
 import re
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from wenlan_data.extract.html import Element, Page, ancestors, attribute
-from wenlan_data.extract.image_urls import best_image_url, is_data_uri
+from wenlan_data.extract.image_urls import background_addresses, image_addresses, is_data_uri
 from wenlan_data.extract.single_line import single_line
 from wenlan_data.records import Drop
 
@@ -19,6 +20,8 @@ MAX_NODES = 200_000
 """Of one page; the rest is left out. 10 MB of markup can hold some millions."""
 MAX_PLACEHOLDER_CHARACTERS = 2_000
 """A shorter `data:` URI is the placeholder of an image that a script loads later."""
+MIN_SHARED = 3
+"""Images whose first address is the same, before it counts as a placeholder."""
 MAX_SYMBOL_PX = 40
 """An image that its page shows at this width or less is a symbol in a line of text."""
 
@@ -36,6 +39,10 @@ _SKIPPED = frozenset(
 _MUTE = frozenset({"button", "label", "sup", "input"})
 _EMPTY = frozenset({"img", "amp-img", "br", "hr"})
 _READ, _MUTED, _SKIP = 0, 1, 2
+_BACKGROUND_SELECTOR = (
+    "[style*=background i], [data-bg], [data-background], [data-background-image], [data-bg-src], "
+    "[data-original]:not(img), [data-src]:not(img)"
+)
 _HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
 _WORD = re.compile(r"[^\W_]")
 # Signs that only link to a heading, and edit links of wikis.
@@ -160,8 +167,8 @@ class PageImage:
 
     element: Element
     parent: Box
-    address: str
-    """URL as written."""
+    addresses: tuple[str, ...]
+    """URLs as written, the largest copy first; one at least."""
     text_number: int
     """Number of blocks of text before it."""
     number: int = -1
@@ -171,6 +178,11 @@ class PageImage:
     """Whether it stands in a line of text, like an emoticon."""
     copies: list[Element] = field(default_factory=list)
     """Elements beside it with the same address, as in `<noscript>`."""
+
+    @property
+    def address(self) -> str:
+        """URL of the largest copy."""
+        return self.addresses[0]
 
 
 class PageTree:
@@ -247,16 +259,18 @@ class _Builder:
         self._pending: list[_Piece] = []
         self._around: list[Box] = []
         self._after_image = False
-        self._symbols = {
-            image.mem_id: _is_symbol(image) for image in page.css("img, amp-img")
-        }  # fmt: skip
-        self._with_image = _ids_around_images(page, self._symbols)
+        images = page.css("img, amp-img")
+        self._symbols = {image.mem_id: _is_symbol(image) for image in images}
+        self._addresses = _addresses(images)
+        self._backgrounds = _background_tiles(page)
+        content = [image for image in images if not self._symbols[image.mem_id]]
+        self._with_image = _ids_around_images([*content, *(one for one, _ in self._backgrounds.values())])
 
     def build(self) -> PageTree:
         page_root = self._page.root
         assert page_root is not None
         root = Box(tag="html", element=page_root, parent=None)
-        if self._symbols:
+        if self._symbols or self._backgrounds:
             self._read(page_root, root)
         return PageTree(root, self._texts, self._images, self._around)
 
@@ -294,6 +308,9 @@ class _Builder:
                 level = _SKIP
             elif tag in _BLOCKS or node.mem_id in self._with_image:
                 box, inline, owns = self._add_box(node, tag, box), (), True
+                if node.mem_id in self._backgrounds:
+                    tile = PageImage(node, box, self._backgrounds[node.mem_id][1], 0)
+                    self._place(tile, box)
                 level = _MUTED if tag in _MUTE else level
             else:
                 inline = (*inline, node)
@@ -344,25 +361,31 @@ class _Builder:
             self._around.append(box)
 
     def _add_image(self, node: Element, box: Box) -> None:
-        address = best_image_url(node)
-        if not address or (is_data_uri(address) and len(address) < MAX_PLACEHOLDER_CHARACTERS):
+        addresses = self._addresses.get(node.mem_id, ())
+        if not addresses:
             return
-        is_symbol = self._symbols.get(node.mem_id, False)
-        if not is_symbol and self._pending:
+        if is_data_uri(addresses[0]) and len(addresses[0]) < MAX_PLACEHOLDER_CHARACTERS:
+            return
+        if self._symbols.get(node.mem_id, False):
+            self._images.append(PageImage(node, box, addresses, len(self._texts), is_symbol=True))
+        else:
+            self._place(PageImage(node, box, addresses, len(self._texts)), box)
+
+    def _place(self, image: PageImage, box: Box) -> None:
+        if self._pending:
             ends_line = self._pending[-1] is _BREAK
             self._flush(box)
             if self._texts and box.children and box.children[-1] is self._texts[-1]:
                 self._texts[-1].ends_line = ends_line
+        image.text_number = len(self._texts)
         last = self._images[-1] if self._images else None
         # The copy in `<noscript>` of an image that a script loads.
-        if last and last.address == address and last.text_number == len(self._texts):
-            last.copies.append(node)
+        if last and last.text_number == image.text_number and image.address in last.addresses:
+            last.copies.append(image.element)
             return
-        image = PageImage(node, box, address, len(self._texts), is_symbol=is_symbol)
         self._images.append(image)
-        if not is_symbol:
-            box.children.append(image)
-            self._after_image = True
+        box.children.append(image)
+        self._after_image = True
 
     def _flush(self, box: Box) -> None:
         pieces = self._pending.copy()
@@ -398,12 +421,47 @@ def _link_boxes(box: Box) -> Iterator[Element]:
         one = one.parent
 
 
-def _ids_around_images(page: Page, symbols: dict[int, bool]) -> set[int]:
-    """Ids of the elements around an image that is no symbol."""
-    found: set[int] = set()
-    for image in page.css("img, amp-img"):
-        if symbols[image.mem_id]:
+def _addresses(images: Sequence[Element]) -> dict[int, tuple[str, ...]]:
+    """The addresses of each image, by its id.
+
+    An address that several images name first, and that have others, is that of their placeholder.
+    """
+    found = {image.mem_id: image_addresses(image) for image in images}
+    counts = Counter(addresses[0] for addresses in found.values() if len(addresses) > 1)
+    shared = {address for address, count in counts.items() if count >= MIN_SHARED}
+    if shared:
+        for one, addresses in found.items():
+            kept = tuple(address for address in addresses if address not in shared)
+            found[one] = kept or addresses
+    return found
+
+
+def _background_tiles(page: Page) -> dict[int, tuple[Element, tuple[str, ...]]]:
+    """Elements whose background is an image of a gallery, by id.
+
+    One background decorates the page; elements alike with different backgrounds are a gallery.
+    """
+    groups: dict[str, list[tuple[Element, tuple[str, ...]]]] = defaultdict(list)
+    for node in page.css(_BACKGROUND_SELECTOR):
+        tag = node.tag or ""
+        if tag in {"body", "html", "img", "amp-img", "source", "picture"}:
             continue
+        if (addresses := background_addresses(node)) and node.css_first("img") is None:
+            groups[f"{tag}.{attribute(node, 'class').split(' ', 1)[0]}"].append((node, addresses))
+    tiles = [
+        one
+        for group in groups.values()
+        if len({addresses[0] for _, addresses in group}) > 1
+        for one in group
+    ]
+    return {node.mem_id: (node, addresses) for node, addresses in tiles}
+
+
+def _ids_around_images(images: Sequence[Element]) -> set[int]:
+    """Ids of the elements around images, and of those that have one as a background."""
+    found: set[int] = set()
+    for image in images:
+        found.add(image.mem_id)
         for node in ancestors(image):
             if node.mem_id in found:
                 break

@@ -16,6 +16,7 @@ from wenlan_data.extract.page_metadata import (
     metadata_images,
 )
 from wenlan_data.extract.page_tree import PageTree, page_tree
+from wenlan_data.extract.script_state import script_images
 from wenlan_data.extract.single_line import single_line
 from wenlan_data.extract.surrounding_text import image_texts
 from wenlan_data.reasons import Reason
@@ -67,6 +68,8 @@ def page_pairs(
         image.reason = decide.reason(image)
     tree.number_images()
     _add_tree_images(images, tree)
+    for shown in script_images(script.text() for script in page.css("script")):
+        images.add(shown.url, partial(iter, shown.texts))
     for link in page.css("a[href]"):
         href = attribute(link, "href").strip()
         if has_image_extension(href) and link.css_first("img") is None:

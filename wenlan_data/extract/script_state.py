@@ -21,7 +21,7 @@ from wenlan_data.extract.script_keys import (
     size_of_key,
     text_type_of_key,
 )
-from wenlan_data.extract.surrounding_text import single_line, truncate
+from wenlan_data.extract.single_line import single_line, truncate
 from wenlan_data.records import Relation, Text
 
 MAX_NODES = 50_000
