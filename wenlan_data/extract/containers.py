@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from wenlan_data.extract.image_units import ImageUnit, blocks_beside
 from wenlan_data.extract.page_regions import class_words
-from wenlan_data.extract.page_tree import Box, PageImage, TextBlock, shape
+from wenlan_data.extract.page_tree import Box, TextBlock, shape
 from wenlan_data.extract.usable_text import UsableTexts
 
 MAX_COMPACT_BLOCKS = 12

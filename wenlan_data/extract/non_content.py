@@ -8,11 +8,17 @@ stands.
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from urllib.parse import unquote, urljoin, urlsplit
 
 from wenlan_data.extract.html import attribute
 from wenlan_data.extract.image_urls import has_image_extension, is_data_uri
-from wenlan_data.extract.page_regions import class_words, is_list_heading, is_secondary
+from wenlan_data.extract.page_regions import (
+    MIN_RUNNING_HAN,
+    is_list_heading,
+    is_secondary,
+    simplified,
+)
 from wenlan_data.extract.page_tree import Box, PageImage, PageTree, TextBlock
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
@@ -21,20 +27,23 @@ from wenlan_data.web.domains import site_of_host
 MAX_NAMED_BOXES = 4
 """Boxes around an image whose names describe it, as long as they hold no other image and little
 text."""
-MIN_RUNNING_HAN = 60
-"""Han characters outside links from which on a page counts as an article, not as a list."""
-
-# Words of class names, file names and folders, in English and in Pinyin.
-_CLASS_WORDS: tuple[tuple[Reason, frozenset[str]], ...] = (
+# Parts of class names and ids between separators, in English and in Pinyin.
+_NAME_PARTS: tuple[tuple[Reason, frozenset[str]], ...] = (
     (Reason.AVATAR, frozenset("avatar avatars face userface portrait headimg headpic headportrait userpic userimg userphoto "
-     "userhead authorpic authorimg authoravatar authorphoto touxiang gravatar profilepic uface facepic".split())),
-    (Reason.QR_CODE, frozenset("qr qrcode ewm erweima qrimg wxcode wxqrcode weixincode wechatcode".split())),
-    (Reason.ADVERTISEMENT, frozenset("ad ads adv advert advertisement adsbygoogle guanggao gg sponsor adimg adpic".split())),
-    (Reason.LOGO, frozenset("logo sitelogo brand weblogo".split())),
-    (Reason.SHARE_BUTTON, frozenset("share bdshare jiathis fenxiang".split())),
-    (Reason.ICON, frozenset("icon icons ico iconfont spacer placeholder loading blank emoji emoticon smiley".split())),
+     "userhead authorpic authorimg authoravatar authorphoto touxiang gravatar uface facepic".split())),
+    (Reason.QR_CODE, frozenset("qr qrcode ewm erweima qrimg wxcode weixincode wechatcode".split())),
+    (Reason.LOGO, frozenset("logo sitelogo weblogo".split())),
 )  # fmt: skip
-_ADDRESS_WORDS: tuple[tuple[Reason, frozenset[str]], ...] = (
+# Words with other meanings in part of a name (needInitShare, gallery-icon): the whole name counts.
+_WHOLE_NAMES: tuple[tuple[Reason, frozenset[str]], ...] = (
+    (Reason.ADVERTISEMENT, frozenset("ad ads adv advert advertisement adsbygoogle guanggao gg sponsor adimg adpic adbox article-ad".split())),
+    (Reason.SHARE_BUTTON, frozenset("share bdshare jiathis fenxiang share-icon".split())),
+    (Reason.ICON, frozenset("icon icons ico iconfont spacer emoji emoticon smiley arrow".split())),
+    (Reason.AVATAR, frozenset("author user person userinfo user-info authorinfo author-info profile publisher writer poster-info "
+     "note-author authi member".split())),
+)  # fmt: skip
+# Names of folders, and parts of the names of files.
+_ADDRESS_PARTS: tuple[tuple[Reason, frozenset[str]], ...] = (
     (Reason.AVATAR, frozenset("avatar avatars portrait headimg headpic userface touxiang gravatar uface noavatar".split())),
     (Reason.QR_CODE, frozenset("qrcode ewm erweima".split())),
     (Reason.ADVERTISEMENT, frozenset("ad ads adv adimg guanggao banner banners".split())),
@@ -72,8 +81,31 @@ _ADVERTISEMENT_SIZES = frozenset({
 })  # fmt: skip
 """Width and height in pixels of the Interactive Advertising Bureau's units, and of two of Chinese
 portals."""
+MAX_NAME_HAN = 6
+"""Of a user's name beside a time."""
+_HAN = re.compile("[\u3400-\u9fff]")
 _DIGITS = re.compile(r"\d+")
-_NAME = re.compile(r"[^\W_]")
+_SENTENCE = re.compile(r"[，。！？；,!?]")
+_NAME_SEPARATORS = re.compile(r"[_\-:.]+|\d+")
+_PATH_PARTS = re.compile(r"[/_\-.]+")
+# 08-12 10:30, 3小时前, 16天前 回复, 粉丝 120: what stands beside a user's name.
+_BYLINE = re.compile(
+    r"\d{4}\s?[-/.年]\s?\d{1,2}\s?[-/.月]\s?\d{1,2}日?|(?<!\d)\d{1,2}-\d{1,2}(?!\d)|\d{1,2}:\d\d|\d\s?(?:秒|分钟|小时|天|个?月|年)前|[今昨前]天|回复|粉丝|关注|\d楼|★|作者|记者|编辑|责编|楼主|原创|发布"
+)
+
+
+@lru_cache(maxsize=4096)
+def _named(classes: str) -> tuple[Reason, str] | None:
+    """The reason that class names and ids give, and the name."""
+    for name in classes[:500].lower().split():
+        for reason, names in _WHOLE_NAMES:
+            if name in names:
+                return reason, name
+        for part in _NAME_SEPARATORS.split(name):
+            for reason, parts in _NAME_PARTS:
+                if part in parts:
+                    return reason, name
+    return None
 
 
 class NonContent:
@@ -84,8 +116,7 @@ class NonContent:
         self._base = base
         self._page = urlsplit(page_url)
         self._site = site_of_host(self._page.hostname or "")
-        running = tree.han(tree.root) - tree.linked_han(tree.root)
-        self._is_article = running >= MIN_RUNNING_HAN
+        self._is_article = tree.running_han(tree.root) >= MIN_RUNNING_HAN
 
     def reason(self, image: PageImage) -> Drop | None:
         """Returns why an image is no content, or None."""
@@ -100,18 +131,20 @@ class NonContent:
         element = image.element
         for name in ("alt", "title"):
             value = " ".join(attribute(element, name).split())
+            if not value or len(value) > 30:
+                continue
+            folded = simplified(value)
             for reason, pattern in _ALT:
-                if value and len(value) <= 30 and pattern.match(value):
+                if pattern.match(folded):
                     return Drop(reason, value)
         own = f"{attribute(element, 'class')} {attribute(element, 'id')}"
         for classes in (own, *(box.classes for box in self._boxes_of(image))):
-            for reason, words in _CLASS_WORDS:
-                if found := words & class_words(classes):
-                    return Drop(reason, min(found))
-        words = class_words(unquote(_path_of(image.address))[-120:])
-        for reason, known in _ADDRESS_WORDS:
-            if found := known & words:
-                return Drop(reason, min(found))
+            if named := _named(classes):
+                return Drop(*named)
+        for part in _PATH_PARTS.split(unquote(_path_of(image.address))[-120:].lower()):
+            for reason, known in _ADDRESS_PARTS:
+                if part in known:
+                    return Drop(reason, part)
         return None
 
     def _boxes_of(self, image: PageImage) -> Iterator[Box]:
@@ -143,6 +176,8 @@ class NonContent:
             size = _size(image)
             if alone or size in _ADVERTISEMENT_SIZES:
                 return Drop(Reason.ADVERTISEMENT, "an image alone in a link to another site")
+            if self._is_article and self._tree.han(link) >= 4 and self._is_beside_text(link):
+                return Drop(Reason.RECOMMENDATION, "a link to another site")
             return None
         if target.path in {"", "/"} or target.path.lower() in {
             "/index.html",
@@ -171,27 +206,27 @@ class NonContent:
         one: Box = link
         while one.parent is not None and _count(one) < 3 and one.parent.tag != "body":
             one = one.parent
-        running = self._tree.han(self._tree.root) - self._tree.linked_han(self._tree.root)
-        inside = self._tree.han(one) - self._tree.linked_han(one)
-        return 2 * inside < running
+        return 2 * self._tree.running_han(one) < self._tree.running_han(self._tree.root)
 
     def _by_position(self, image: PageImage) -> Drop | None:
         if is_secondary(self._tree, image.parent):
             return Drop(Reason.NAVIGATION)
-        line = self._line_beside(image)
+        line = simplified(self._line_beside(image))
         if line and len(line) <= 30 and _QR_LINE.search(line):
             return Drop(Reason.QR_CODE, line)
+        if line and _is_byline(line):
+            return Drop(Reason.AVATAR, line)
         heading = self._heading_before(image)
         if heading and is_list_heading(heading) and _link_around(image) is not None:
             return Drop(Reason.RECOMMENDATION, heading)
         return None
 
     def _line_beside(self, image: PageImage) -> str:
-        """The only text of the smallest box around an image that has text."""
+        """The text of the smallest box around an image that has text, if it is short."""
         box: Box | None = image.parent
         while box is not None and not box.text_count:
             box = box.parent
-        if box is None or box.text_count > 2 or _count(box) > 1:
+        if box is None or box.text_count > 3 or box.tag == "body" or _count(box) > 2:
             return ""
         return " ".join(block.text for block in self._tree.texts_of(box))
 
@@ -201,6 +236,13 @@ class NonContent:
             if block.heading or (len(block.text) <= 12 and is_list_heading(block.text)):
                 return block.text
         return ""
+
+
+def _is_byline(line: str) -> bool:
+    """Whether a line is a user's name with a time or the like."""
+    if len(line) > 24 or _SENTENCE.search(line) or not _BYLINE.search(line):
+        return False
+    return len(_HAN.findall(_BYLINE.sub("", line))) <= MAX_NAME_HAN
 
 
 def _link_around(image: PageImage) -> Box | None:

@@ -3,27 +3,28 @@
 import re
 from functools import lru_cache
 
+from wenlan_data.clean.rules.simplify import Simplify
 from wenlan_data.extract.html import attribute
-from wenlan_data.extract.page_tree import Box, PageTree
+from wenlan_data.extract.page_tree import Box, PageTree, shape
 
+_simplify = Simplify()
 _TAGS = frozenset({"nav", "footer", "header", "aside", "dialog", "menu"})
 _ROLES = frozenset({
     "navigation", "contentinfo", "banner", "complementary", "search", "menu", "menubar", "dialog",
 })  # fmt: skip
-# Words of class names and ids, in English and in Pinyin: topNav, site-footer, rightSidebar, fenxiang.
+# Parts of class names and ids between separators, in English and in Pinyin: top-nav, site-footer,
+# right_sidebar, fenxiang.
 _WORDS = frozenset("""
-    nav navbar navi navigation navigator menu topnav subnav sidenav tabbar toolbar topbar toptool shortcut breadcrumb
-    breadcrumbs crumb crumbs daohang
-    footer foot bottombar copyright siteinfo friendlink friendlinks flink blogroll youqing
-    sidebar aside sider
-    share sharing bdshare bdsharebuttonbox jiathis fenxiang social sns
-    ad ads adv advert advertisement advertising gg guanggao sponsor sponsors promo promotion union adbox adsense
-    comment comments commentlist pinglun cmt disqus gitalk valine waline
+    nav navbar navi navigation navigator topnav subnav sidenav tabbar toolbar topbar shortcut breadcrumb breadcrumbs crumb
+    crumbs daohang footer foot ft bottombar copyright siteinfo friendlink friendlinks flink blogroll youqing sidebar aside
+    sider share sharing sharebar bdshare bdsharebuttonbox jiathis fenxiang ad ads adv advert advertisement gg guanggao
+    sponsor sponsors promo promotion union adbox comment comments commentlist pinglun cmt disqus gitalk valine waline
     related relate relates recommend recommended recommends recommendation rec tuijian xiangguan guess hot hotlist rank
-    ranking paihang history readmore morenews popular trending
-    qrcode qr ewm erweima weixin wechat reward dashang donate zan pay login signup register
-    pagination pager paging pagenav fanye prevnext postnav
+    ranking paihang history readmore morenews popular trending qrcode ewm erweima reward dashang donate zan pagination pager
+    paging pagenav fanye navbox ambox mbox metadata hatnote
 """.split())  # fmt: skip
+# Names that are written in one word with others: topNav, leftSidebar, siteFooter.
+_ENDINGS = ("nav", "navbar", "sidebar", "footer", "breadcrumb", "pagination", "comments")
 _HEAD_NAMES = frozenset(
     {"header", "head", "hd", "masthead", "banner", "top", "topper", "siteheader"}
 )
@@ -31,6 +32,9 @@ _HEAD_NAMES = frozenset(
 _LIST_HEADING = re.compile(
     r"\s*(?:相关|热门|热点|精彩|精选|为[您你]|编辑|今日|本周|本月|最新|往期|更多|延伸|推荐|猜[您你]|[您你]可能|大家都?在|看了又看|看过|最近浏览"
     r"|浏览过?|历史|随机|排行|点击排行|阅读排行|友情|扫码|扫一扫|关注我们|分享到).{0,12}\Z"
+)
+_COMMENTS_HEADING = re.compile(
+    r"(?:全部|所有|热门|最新|网友|精彩|发表|用户|商家)?(?:评论|回复|留言|跟帖|跟贴|回应|点评)(?:区|列表)?(?:[（(]?\d*条?[)）]?)\Z"
 )
 _LIST_HEADING_END = re.compile(
     r"(?:推荐|阅读|文章|新闻|资讯|喜欢|排行榜?|热榜|浏览记录|浏览过的\w{1,4}|在看|还看了?|链接|回顾|精选|更多)\Z"
@@ -42,10 +46,21 @@ _COPYRIGHT = re.compile(
 )
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[\s_\-:./]+|(?<=[a-zA-Z])(?=\d)")
 _SEPARATOR = re.compile(r"[\s_\-:./]+")
+MIN_ITEMS = 3
+"""Boxes of one shape from which on they are items of a list: a page has one footer."""
 MAX_FOOTER_HAN = 400
 """A box with a copyright line and more Han characters than this holds more than the footer."""
+MIN_RUNNING_HAN = 60
+"""Han characters outside links from which on a page is an article and not a list."""
 MIN_LINKED_SHARE = 0.6
 """Share of linked Han characters from which on a sidebar or `header` counts as navigation."""
+
+
+@lru_cache(maxsize=4096)
+def simplified(text: str) -> str:
+    """Returns a short text in simplified characters."""
+    result = _simplify(text)
+    return result if isinstance(result, str) else text
 
 
 @lru_cache(maxsize=4096)
@@ -62,6 +77,7 @@ def class_words(classes: str) -> frozenset[str]:
 
 def is_list_heading(text: str) -> bool:
     """Whether a heading announces links to other pages, such as 相关阅读 or 热门推荐."""
+    text = simplified(text)
     return len(text) <= 16 and bool(_LIST_HEADING.match(text) and _LIST_HEADING_END.search(text))
 
 
@@ -80,25 +96,49 @@ def is_secondary(tree: PageTree, box: Box) -> bool:
 
 
 def _is_region(tree: PageTree, box: Box) -> bool:
-    if not _is_marked(box) and not _is_footer(tree, box):
+    if not _is_marked(tree, box) and not _is_footer(tree, box) and not _is_announced(tree, box):
         return False
     return not _holds_main_text(tree, box)
 
 
-def _is_marked(box: Box) -> bool:
-    if box.tag in _TAGS:
-        return box.tag != "header" or not _is_in_article(box)
-    words = class_words(box.classes)
-    if words & _WORDS:
-        return True
-    if attribute(box.element, "role") in _ROLES:
-        return True
-    # Such names also stand for the head of a post; that of a page comes before all else.
-    return (
-        box.first_text <= 2
-        and not _is_in_article(box)
-        and bool(_HEAD_NAMES & set(box.classes.lower().split()))
+def _is_marked(tree: PageTree, box: Box) -> bool:
+    """Whether a box is named as a region, by its element, role or classes.
+
+    A name that several boxes alike have is that of a part of each item of a list.
+    """
+    is_named = (
+        box.tag in _TAGS or attribute(box.element, "role") in _ROLES or _is_region_name(box.classes)
     )
+    if not is_named and not (
+        box.first_text <= 2 and _HEAD_NAMES & set(box.classes.lower().split())
+    ):
+        return False
+    if (box.tag == "header" or not is_named) and is_in_article(box):
+        return False
+    return tree.shapes[shape(box)] < MIN_ITEMS
+
+
+@lru_cache(maxsize=4096)
+def _is_region_name(classes: str) -> bool:
+    for name in classes[:500].split():
+        parts = [part.lower() for part in _SEPARATOR.split(name)]
+        if not _WORDS.isdisjoint(parts) or any(part.endswith(_ENDINGS) for part in parts):
+            return True
+    return False
+
+
+def _is_announced(tree: PageTree, box: Box) -> bool:
+    """Whether a box begins with a line such as 相关阅读 or 全部评论."""
+    if box.text_count < 2 or box.tag == "body" or box.first_text == 0:
+        return False
+    first = tree.texts[box.first_text].raw
+    if len(first) > 40:
+        return False
+    line = simplified(tree.texts[box.first_text].text)
+    if len(line) > 16 or not (is_list_heading(line) or _COMMENTS_HEADING.match(line)):
+        return False
+    # On a page of lists alone, the lists are the content.
+    return tree.running_han(tree.root) - tree.running_han(box) >= MIN_RUNNING_HAN
 
 
 def _holds_main_text(tree: PageTree, box: Box) -> bool:
@@ -108,9 +148,8 @@ def _holds_main_text(tree: PageTree, box: Box) -> bool:
     """
     if any(block.heading == 1 for block in tree.texts_of(box)[:50]):
         return True
-    running = tree.han(box) - tree.linked_han(box)
-    whole = tree.han(tree.root) - tree.linked_han(tree.root)
-    if box.tag == "aside" and _is_in_article(box):
+    running, whole = tree.running_han(box), tree.running_han(tree.root)
+    if box.tag == "aside" and is_in_article(box):
         # An infobox of a wiki.
         return tree.linked_han(box) < MIN_LINKED_SHARE * max(1, tree.han(box))
     return 2 * running > whole and running > 100
@@ -122,10 +161,11 @@ def _is_footer(tree: PageTree, box: Box) -> bool:
         return False
     if box.last_text < len(tree.texts) - 12:
         return False
-    return any(_COPYRIGHT.search(block.text) for block in tree.texts_of(box)[-12:])
+    return any(_COPYRIGHT.search(simplified(block.text)) for block in tree.texts_of(box)[-12:])
 
 
-def _is_in_article(box: Box) -> bool:
+def is_in_article(box: Box) -> bool:
+    """Whether a box stands in an `article` or `main`."""
     one = box.parent
     while one is not None:
         if one.tag in {"article", "main"}:

@@ -45,15 +45,24 @@ _BACKGROUND_SELECTOR = (
 )
 _HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
 _WORD = re.compile(r"[^\W_]")
-# Signs that only link to a heading, and edit links of wikis.
-_PERMALINK = frozenset("#¶§🔗")
+# Links at the end of a text: the sign of a heading's address, the source, edit links of wikis.
+_LINK_SIGNS = frozenset("#¶§🔗") | {
+    "",
+    "\u200b",
+    "来源",
+    "來源",
+    "出处",
+    "原文",
+    "链接",
+    "查看原图",
+    "详情",
+    "编辑",
+}
+_LINK_SPACE = " \t\r\n\u200b\u3000[]［］()（）"
 _EDIT_LINK = re.compile(
     r"[\[［〔]\s*(?:编辑|編輯|编辑源代码|編輯原始碼|edit)[^\]］〕]{0,12}[\]］〕]"
 )
-_EMOTICON_CLASS = re.compile(
-    r"(?:^|[\s_-])(?:emoji|emoticon|emotion|smil(?:ey|ie|ies)|bqimg|qqemoji|twemoji)(?:$|[\s_-]|\d)",
-    re.IGNORECASE,
-)
+_EMOTICON_NAME = re.compile(r"emoji|emoticon|emotion|smil(?:ey|ie|e)|bqimg", re.IGNORECASE)
 _EMOTICON_ALT = re.compile(r"[\[［:：(（].{1,8}[\]］:：)）]\Z")
 
 
@@ -97,13 +106,15 @@ class TextBlock:
     most blocks of a page are never near an image."""
 
     __slots__ = (
-        "_han", "_inline", "_links", "_text", "begins_line", "ends_line", "heading", "number",
+        "_han", "_inline", "_links", "_text", "begins_line", "blank_before", "ends_line", "heading", "number",
         "parent", "raw",
     )  # fmt: skip
 
     def __init__(self, raw: str, inline: "_Inline", parent: "Box", number: int) -> None:
         self.raw = raw
         """Its characters as the page has them."""
+        self.blank_before = False
+        """Whether an empty line comes before it."""
         self.begins_line = True
         self.ends_line = True
         """False where it continues on the other side of an image without a line break."""
@@ -176,6 +187,8 @@ class PageImage:
     reason: Drop | None = None
     is_symbol: bool = False
     """Whether it stands in a line of text, like an emoticon."""
+    blank_before: bool = False
+    """Whether an empty line comes before it."""
     copies: list[Element] = field(default_factory=list)
     """Elements beside it with the same address, as in `<noscript>`."""
 
@@ -189,13 +202,14 @@ class PageTree:
     """A page: its boxes from the outside in, its blocks of text and its images."""
 
     def __init__(
-        self, root: Box, texts: list[TextBlock], images: list[PageImage], around: list[Box]
+        self, root: Box, texts: list[TextBlock], images: list[PageImage], boxes: list[Box]
     ) -> None:
         self.root = root
         self.texts = texts
         self.images = images
         """All images in document order, content or not."""
-        self._around_images = around
+        self._boxes = boxes
+        self._shapes: Counter[str] | None = None
         self._han: list[int] = []
         self._linked_han: list[int] = []
 
@@ -211,6 +225,17 @@ class PageTree:
             self._count_han()
         return self._linked_han[box.last_text] - self._linked_han[box.first_text]
 
+    def running_han(self, box: Box) -> int:
+        """Number of Han characters in a box in texts that are no links."""
+        return self.han(box) - self.linked_han(box)
+
+    @property
+    def shapes(self) -> Counter[str]:
+        """Number of boxes of each `shape`."""
+        if self._shapes is None:
+            self._shapes = Counter(map(shape, self._boxes))
+        return self._shapes
+
     def texts_of(self, box: Box) -> list[TextBlock]:
         """The blocks of text of a box."""
         return self.texts[box.first_text : box.last_text]
@@ -221,7 +246,7 @@ class PageTree:
         for image in self.images:
             image.number = -1 if image.reason or image.is_symbol else before[-1]
             before.append(before[-1] + (image.number >= 0))
-        for box in self._around_images:
+        for box in self._boxes:
             box.first_content, box.last_content = before[box.first_image], before[box.last_image]
 
     def _count_han(self) -> None:
@@ -257,14 +282,19 @@ class _Builder:
         self._texts: list[TextBlock] = []
         self._images: list[PageImage] = []
         self._pending: list[_Piece] = []
-        self._around: list[Box] = []
+        self._boxes: list[Box] = []
         self._after_image = False
+        self._blank = False
+        self._breaks = 0
+        """Line breaks since the last text or image."""
         images = page.css("img, amp-img")
         self._symbols = {image.mem_id: _is_symbol(image) for image in images}
         self._addresses = _addresses(images)
         self._backgrounds = _background_tiles(page)
         content = [image for image in images if not self._symbols[image.mem_id]]
-        self._with_image = _ids_around_images([*content, *(one for one, _ in self._backgrounds.values())])
+        self._with_image = _ids_around_images(
+            [*content, *(one for one, _ in self._backgrounds.values())]
+        )
 
     def build(self) -> PageTree:
         page_root = self._page.root
@@ -272,7 +302,7 @@ class _Builder:
         root = Box(tag="html", element=page_root, parent=None)
         if self._symbols or self._backgrounds:
             self._read(page_root, root)
-        return PageTree(root, self._texts, self._images, self._around)
+        return PageTree(root, self._texts, self._images, self._boxes)
 
     def _read(self, page_root: Element, root: Box) -> None:
         # Open elements, as parallel lists: id; box that takes the text; inline elements between box
@@ -299,6 +329,10 @@ class _Builder:
                     # White space matters between words alone.
                     if pending or not text.isspace():
                         pending.append((text, inlines[-1]))
+                        if not pending[1:]:
+                            self._blank, self._breaks = self._breaks > 1, 0
+                        elif not text.isspace():
+                            self._breaks = 0
                 continue
             inline, owns = inlines[-1], False
             if level == _SKIP or tag in _SKIPPED:
@@ -328,6 +362,7 @@ class _Builder:
     def _add_empty(self, node: Element, tag: str, box: Box) -> None:
         if tag == "br":
             self._after_image = False
+            self._breaks += 1
             if self._pending:
                 self._pending.append(_BREAK)
         elif tag == "hr":
@@ -357,8 +392,7 @@ class _Builder:
         if self._pending:
             self._flush(box)
         box.last_text, box.last_image = len(self._texts), len(self._images)
-        if box.last_image > box.first_image:
-            self._around.append(box)
+        self._boxes.append(box)
 
     def _add_image(self, node: Element, box: Box) -> None:
         addresses = self._addresses.get(node.mem_id, ())
@@ -378,6 +412,7 @@ class _Builder:
             if self._texts and box.children and box.children[-1] is self._texts[-1]:
                 self._texts[-1].ends_line = ends_line
         image.text_number = len(self._texts)
+        image.blank_before, self._breaks = self._breaks > 1, 0
         last = self._images[-1] if self._images else None
         # The copy in `<noscript>` of an image that a script loads.
         if last and last.text_number == image.text_number and image.address in last.addresses:
@@ -390,13 +425,15 @@ class _Builder:
     def _flush(self, box: Box) -> None:
         pieces = self._pending.copy()
         self._pending.clear()
+        blank, self._blank = self._blank, False
         if len(pieces) == 1:
-            self._add_text(pieces, box)
+            self._add_text(pieces, box, blank)
             return
-        for run in _runs(pieces, box.element.mem_id in self._with_image):
-            self._add_text(run, box)
+        for run, is_blank in _runs(pieces, box.element.mem_id in self._with_image):
+            self._add_text(run, box, blank or is_blank)
+            blank = False
 
-    def _add_text(self, pieces: list[_Piece], box: Box) -> None:
+    def _add_text(self, pieces: list[_Piece], box: Box, blank: bool) -> None:
         kept = [piece for piece in pieces if not (piece[1] and _is_permalink(*piece))]
         raw = "".join([text for text, _ in kept])
         if not _WORD.search(raw):
@@ -404,6 +441,7 @@ class _Builder:
         block = TextBlock(raw, kept, box, len(self._texts))
         if self._after_image and box.children and isinstance(box.children[-1], PageImage):
             block.begins_line = False
+        block.blank_before = blank
         self._after_image = False
         self._texts.append(block)
         box.children.append(block)
@@ -476,7 +514,7 @@ def _is_symbol(image: Element) -> bool:
     known = [side for side in sides if side is not None]
     if known and max(known) <= MAX_SYMBOL_PX:
         return True
-    if _EMOTICON_CLASS.search(attributes.get("class") or ""):
+    if _EMOTICON_NAME.search(" ".join((attributes.get("class") or "", *attributes))):
         return True
     return bool(_EMOTICON_ALT.match((attributes.get("alt") or "").strip()))
 
@@ -487,13 +525,14 @@ def _pixels(value: str | None) -> int | None:
     return int(match[1]) if match else None
 
 
-def _runs(pieces: list[_Piece], beside_image: bool) -> Iterator[list[_Piece]]:
-    """Splits the text between two borders into blocks.
+def _runs(pieces: list[_Piece], beside_image: bool) -> Iterator[tuple[list[_Piece], bool]]:
+    """Splits the text between two borders into blocks, each with whether an empty line comes before
+    it.
 
     Beside an image a line break ends a block, elsewhere an empty line does.
     """
     run: list[_Piece] = []
-    breaks = 0
+    breaks, blank = 0, False
     for piece in pieces:
         if piece is _BREAK:
             breaks += 1
@@ -502,14 +541,17 @@ def _runs(pieces: list[_Piece], beside_image: bool) -> Iterator[list[_Piece]]:
             run.append(piece)
             continue
         if breaks and run and (beside_image or breaks > 1):
-            yield from _spans(run, beside_image)
-            run = []
+            for part in _spans(run, beside_image):
+                yield part, blank
+                blank = False
+            run, blank = [], breaks > 1
         elif breaks:
             run.append((" ", ()))
         breaks = 0
         run.append(piece)
-    if run:
-        yield from _spans(run, beside_image)
+    for part in _spans(run, beside_image) if run else ():
+        yield part, blank
+        blank = False
 
 
 def _spans(run: list[_Piece], beside_image: bool) -> Iterator[list[_Piece]]:
@@ -541,7 +583,7 @@ def _spans(run: list[_Piece], beside_image: bool) -> Iterator[list[_Piece]]:
 
 
 def _is_permalink(text: str, inline: tuple[Element, ...]) -> bool:
-    return bool(inline) and inline[-1].tag == "a" and text.strip() in _PERMALINK
+    return bool(inline) and inline[-1].tag == "a" and text.strip(_LINK_SPACE) in _LINK_SIGNS
 
 
 def _common_prefix(one: tuple[Element, ...], other: tuple[Element, ...]) -> tuple[Element, ...]:

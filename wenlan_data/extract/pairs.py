@@ -1,12 +1,13 @@
 """Image-text pairs of a page: each image once, with all its texts."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from urllib.parse import urljoin
 
+from wenlan_data.extract.avatars import avatars
 from wenlan_data.extract.data_uris import decode_data_uri
-from wenlan_data.extract.html import Element, Page, attribute, base_url, parse_html
+from wenlan_data.extract.html import Element, attribute, base_url, parse_html
 from wenlan_data.extract.image_urls import has_image_extension, is_data_uri
 from wenlan_data.extract.non_content import NonContent
 from wenlan_data.extract.page_metadata import (
@@ -66,6 +67,8 @@ def page_pairs(
     decide = NonContent(tree, page_url, base)
     for image in tree.images:
         image.reason = decide.reason(image)
+    for image in avatars(tree):
+        image.reason = Drop(Reason.AVATAR, "beside the name of an author")
     tree.number_images()
     _add_tree_images(images, tree)
     for shown in script_images(script.text() for script in page.css("script")):

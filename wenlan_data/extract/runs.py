@@ -15,12 +15,15 @@ from typing import Literal
 
 from wenlan_data.extract.caption_marks import Side, is_numbered, pointed_side, split_caption
 from wenlan_data.extract.image_units import ImageUnit
+from wenlan_data.extract.page_regions import is_secondary
 from wenlan_data.extract.page_tree import Box, PageImage, TextBlock, shape
 from wenlan_data.extract.style import text_style
 from wenlan_data.extract.usable_text import UsableTexts, is_credit_line
 
 MAX_CAPTION_CHARACTERS = 120
 """A longer text is a paragraph, not a caption."""
+MIN_SLOTS = 3
+"""Slots of a run from which on a kind of text has to occur twice to be that of captions."""
 POINTED, CERTAIN, LIKELY, WEAK, EVEN = 0.9, 0.85, 0.7, 0.6, 0.4
 """Confidence of a text that points at its image; of a side that every image of the run agrees with; that most agree with; that only the
 lengths of the texts speak for; and that nothing speaks for."""
@@ -34,8 +37,10 @@ class RunText:
     node: Box | TextBlock
     signature: str
     is_heading: bool
+    blank_before: bool = False
+    """Whether an empty line or paragraph comes before it."""
     credits: list[TextBlock] = field(default_factory=list)
-    """Lines of credit that follow directly."""
+    """Lines of credit that follow directly, or stand between an image and it."""
 
     @property
     def text(self) -> str:
@@ -59,6 +64,21 @@ class Slot:
     """The heading of its section."""
     section: int = 0
     has_own_text: bool = False
+    blank_before: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Choice:
+    """The texts of a slot on one side."""
+
+    texts: list[RunText]
+    side: Side
+    confidence: float
+    is_caption: bool
+    is_pointed: bool = False
+    """Whether the text itself, or an empty line on its other side, tells that it is this image's."""
+    other: list[RunText] = field(default_factory=list)
+    """Texts on the other side, where these belong to the same image too."""
 
 
 @dataclass(slots=True, eq=False)
@@ -70,20 +90,8 @@ class Run:
     sections: Counter[int]
     """Section to its number of slots."""
     texts: list[RunText]
-    choices: dict[int, "Choice"] = field(default_factory=dict)
+    choices: dict[int, Choice] = field(default_factory=dict)
     """Place of a slot to the texts that belong to it."""
-
-
-@dataclass(slots=True, eq=False)
-class Choice:
-    """The texts of a slot on one side."""
-
-    texts: list[RunText]
-    side: Side
-    confidence: float
-    is_caption: bool
-    other: list[RunText] = field(default_factory=list)
-    """Texts on the other side, where these belong to the same image too."""
 
 
 _Item = RunText | Slot | Literal["border"]
@@ -104,23 +112,40 @@ def read_run(box: Box, units: dict[int, ImageUnit], texts: UsableTexts) -> Run:
 
 def _items(box: Box, units: dict[int, ImageUnit], texts: UsableTexts) -> list[_Item]:
     items: list[_Item] = []
-    cards = _card_shapes(box)
+    cards = card_shapes(box)
+    credits: list[TextBlock] = []
+    is_blank = False
     for child in box.children:
         if isinstance(child, Box) and not child.image_count and shape(child) in cards:
             # A card whose image is missing: its text is about no other.
             items.append("border")
             continue
         item = _item(child, units, texts)
+        if item is None:
+            is_blank = is_blank or _is_empty(child)
+            continue
         if isinstance(item, TextBlock):
             if items and isinstance(items[-1], RunText):
                 items[-1].credits.append(item)
-        elif item is not None:
-            items.append(item)
+            else:
+                credits.append(item)
+            continue
+        if isinstance(item, RunText | Slot):
+            item.blank_before = item.blank_before or is_blank
+            is_blank = False
+        if isinstance(item, RunText):
+            item.credits, credits = credits, []
+        items.append(item)
     return items
 
 
-def _card_shapes(box: Box) -> set[str]:
-    """Shapes of at least two children that each hold an image and text."""
+def _is_empty(child: Box | TextBlock | PageImage) -> bool:
+    """Whether a child is an empty paragraph."""
+    return isinstance(child, Box) and not child.children and child.tag in {"p", "div", "section"}
+
+
+def card_shapes(box: Box) -> set[str]:
+    """Returns the shapes of at least two children that each hold an image and text."""
     counts = Counter(
         shape(child)
         for child in box.children
@@ -136,10 +161,11 @@ def _item(
     if isinstance(child, PageImage):
         if child.number < 0:
             return None
-        return Slot(units.get(id(child)))
+        return Slot(units.get(id(child)), blank_before=child.blank_before)
     if isinstance(child, TextBlock):
         if texts.is_usable(child) or child.heading:
-            return RunText([child], child, text_style(child), child.heading > 0)
+            style = text_style(child)
+            return RunText([child], child, style, child.heading > 0, child.blank_before)
         return child if is_credit_line(child.text) else None
     if child.tag == "hr":
         return "border"
@@ -150,9 +176,9 @@ def _item(
     if blocks:
         return RunText(blocks, child, text_style(blocks[0]), _is_heading(child, blocks))
     some = texts.tree.texts_of(child)
-    if child.heading and some:
+    if child.heading and some and not is_secondary(texts.tree, child):
         # It begins a section, even if it says as little as 一.
-        return RunText(some, child, text_style(some[0]), True)
+        return RunText(some, child, text_style(some[0]), is_heading=True)
     return some[0] if len(some) == 1 and is_credit_line(some[0].text) else None
 
 
@@ -173,7 +199,7 @@ def _slots(items: list[_Item]) -> list[Slot]:
             waiting, is_open = [], False
             continue
         if isinstance(item, RunText):
-            if item.is_heading and opens_section:
+            if item.is_heading and opens_section and not _names_image(item):
                 heading, waiting, is_open = item, [], False
                 section += 1
                 continue
@@ -191,6 +217,11 @@ def _slots(items: list[_Item]) -> list[Slot]:
         slots.append(item)
         waiting, is_open = [], True
     return slots
+
+
+def _names_image(heading: RunText) -> bool:
+    """Whether a heading is a caption: 图3 湖边的小船."""
+    return is_numbered(heading.text) or pointed_side(heading.text) is not None
 
 
 def _headings_follow_images(items: Sequence[_Item]) -> bool:
@@ -232,23 +263,34 @@ def _decide(run: Run) -> None:
 
 
 def _pointed(slot: Slot) -> Choice | None:
-    """The text beside a slot that points at it: by a sign, by words, or by the number of a figure
-    or of its parts."""
+    """The text beside a slot that points at it: by a sign, by words, by the number of a figure or
+    of its parts, or by an empty line on its other side."""
     after, before = slot.after[:1], slot.before[-1:]
     if after and pointed_side(after[0].text) == "below":
-        return Choice(after, "below", POINTED, is_caption=True)
+        return Choice(after, "below", POINTED, is_caption=True, is_pointed=True)
     if before and pointed_side(before[0].blocks[-1].text) == "above":
-        return Choice(before, "above", POINTED, is_caption=False)
+        text = before[0].blocks[-1].text
+        is_caption = pointed_side(text[:2]) == "above"
+        return Choice(before, "above", POINTED, is_caption, is_pointed=True)
     count = len(slot.unit.images) if slot.unit is not None else 1
-    for some, side in ((after, "below"), (before, "above")):
-        if some and count > 1 and split_caption(some[0].text, count):
-            return Choice(some, _side_name(side), POINTED, is_caption=True)
+    in_parts = [bool(some) and _is_for(some[0], count) for some in (after, before)]
     numbered = [bool(some) and is_numbered(some[0].text) for some in (after, before)]
-    if numbered == [True, False]:
-        return Choice(after, "below", CERTAIN, is_caption=True)
-    if numbered == [False, True]:
-        return Choice(before, "above", CERTAIN, is_caption=True)
+    for found in (in_parts, numbered):
+        if found == [True, False]:
+            return Choice(after, "below", POINTED, is_caption=True, is_pointed=True)
+        if found == [False, True]:
+            return Choice(before, "above", POINTED, is_caption=True, is_pointed=True)
     return None
+
+
+def _is_for(text: RunText, count: int) -> bool:
+    """Whether a text has a part, or a box a text, for each of `count` images in a row."""
+    return count > 1 and (_is_row(text, count) or split_caption(text.text, count) is not None)
+
+
+def _is_row(text: RunText, count: int) -> bool:
+    """Whether a box holds one text for each of `count` images."""
+    return len(text.blocks) == count and len({id(block.parent) for block in text.blocks}) == count
 
 
 def _side_name(side: str) -> Side:
@@ -259,26 +301,32 @@ def _side_name(side: str) -> Side:
 class _SideVotes:
     """What speaks for one side."""
 
-    signature: str = ""
-    members: int = 0
-    """Slots with a text of that signature on this side."""
-    strays: int = 0
-    """Texts of that signature that stand elsewhere."""
-    empty: int = 0
-    """Slots without one."""
-    length: float = 0.0
-    """Median number of characters."""
-    credited: int = 0
-    numbered: int = 0
+    adjacent: list[RunText | None]
+    """The text beside each slot on this side, if it does not point elsewhere."""
+    special: frozenset[str] = frozenset()
+    """Signatures whose texts stand beside images on this side and nearly nowhere else; that of the
+    running text only if it stands beside each image, and nowhere else."""
 
     @property
-    def misses(self) -> int:
-        return self.strays + self.empty
+    def covered(self) -> int:
+        """Number of slots with a text of a special signature."""
+        return sum(text is not None and text.signature in self.special for text in self.adjacent)
 
     @property
-    def is_specific(self) -> bool:
-        """Whether such texts stand beside images and nearly nowhere else."""
-        return self.members > 0 and 4 * self.strays <= self.members
+    def texts(self) -> list[RunText]:
+        """The texts of special signatures; all, if there are none."""
+        some = [text for text in self.adjacent if text is not None]
+        return [text for text in some if text.signature in self.special] or some
+
+    @property
+    def length(self) -> float:
+        """Median number of characters of `texts`."""
+        return median([len(text.text) for text in self.texts] or [0])
+
+    @property
+    def credited(self) -> int:
+        """Number of texts with a credit."""
+        return sum(bool(text.credits) or _has_credit(text.text) for text in self.texts)
 
 
 @dataclass(slots=True)
@@ -287,44 +335,55 @@ class _Votes:
     above: _SideVotes
     side: Side | None
     confidence: float
-    both: bool
-    """Whether the texts of both sides belong to the image."""
-    body: str = ""
+    body: str
     """Signature of the running text: the one with the most characters."""
+    both: bool = False
+    """Whether the texts of both sides belong to the image."""
 
     def choice(self, run: Run, slot: Slot) -> Choice | None:
         """The texts of a slot by the vote of its run."""
         if not slot.before and not slot.after:
             return None
         if run.sections[slot.section] == 1 and slot.heading is not None:
-            return _own_section(slot, self)
-        side = self.side
-        if side is None:
-            side, confidence = ("above" if slot.before else "below"), EVEN
-        else:
-            confidence = self.confidence
-        return self._on(slot, side, confidence)
+            return self._in_own_section(slot)
+        if self.side is None:
+            return self._on(slot, "above" if slot.before else "below", EVEN)
+        return self._on(slot, self.side, self.confidence)
 
     def _on(self, slot: Slot, side: Side, confidence: float) -> Choice | None:
         votes = self.below if side == "below" else self.above
         texts = slot.after[:1] if side == "below" else slot.before[-1:]
-        texts = [text for text in texts if _is_free(text, side)]
-        if not texts:
+        if not texts or not _is_free(texts[0], side):
             return None
-        if votes.signature and texts[0].signature != votes.signature:
-            if votes.is_specific:
-                # Not every image of a run has a caption.
-                return None
-            confidence = min(confidence, EVEN)
+        if votes.special and texts[0].signature not in votes.special:
+            # Not every image of a run has a caption.
+            return None
         other: list[RunText] = []
         if self.both:
             other = slot.before[-1:] if side == "below" else slot.after[:1]
-        is_caption = confidence > 0.5 and votes.is_specific and self.is_caption(texts[0])
-        return Choice(texts, side, confidence, is_caption, other)
+        return Choice(
+            texts, side, confidence, self._is_caption(texts[0], votes, confidence), other=other
+        )
 
-    def is_caption(self, text: RunText) -> bool:
+    def _is_caption(self, text: RunText, votes: _SideVotes, confidence: float) -> bool:
         """Whether a text is short and formatted otherwise than the running text."""
-        return len(text.text) <= MAX_CAPTION_CHARACTERS and text.signature != self.body
+        return (
+            confidence > WEAK
+            and text.signature in votes.special - {self.body}
+            and len(text.text) <= MAX_CAPTION_CHARACTERS
+        )
+
+    def _in_own_section(self, slot: Slot) -> Choice | None:
+        """The texts of a section with one image: all are about it."""
+        if self.side == "below" and slot.after and slot.after[0].signature in self.below.special:
+            text = slot.after[0]
+            is_caption = self._is_caption(text, self.below, CERTAIN)
+            return Choice([text], "below", CERTAIN, is_caption, other=slot.before[-1:])
+        nearest = slot.before[-1:] or slot.after[:1]
+        side: Side = "above" if slot.before else "below"
+        if not nearest or not _is_free(nearest[0], side):
+            return None
+        return Choice(nearest, side, LIKELY, is_caption=False)
 
 
 def _is_free(text: RunText, side: Side) -> bool:
@@ -332,23 +391,18 @@ def _is_free(text: RunText, side: Side) -> bool:
     return pointed_side(text.blocks[0 if side == "below" else -1].text) in {None, side}
 
 
-def _own_section(slot: Slot, votes: _Votes) -> Choice | None:
-    """The texts of a section with one image: all are about it."""
-    if votes.side == "below" and votes.below.is_specific and slot.after:
-        text = slot.after[0]
-        if text.signature == votes.below.signature and votes.is_caption(text):
-            return Choice([text], "below", CERTAIN, is_caption=True, other=slot.before[-1:])
-    nearest = slot.before[-1:] or slot.after[:1]
-    side: Side = "above" if slot.before else "below"
-    if not nearest or not _is_free(nearest[0], side):
-        return None
-    return Choice(nearest, side, LIKELY, is_caption=False)
-
-
 def _votes(run: Run) -> _Votes:
-    votes = _count_votes(run.slots, _all_texts(run))
-    votes.body = _body_signature(run)
-    return votes
+    every = _all_texts(run)
+    body = _body_signature(run)
+    below, above = (_side(run.slots, every, side, body) for side in ("below", "above"))
+    if below.special and above.special:
+        return _both_special(below, above, body)
+    if below.special or above.special:
+        side: Side = "below" if below.special else "above"
+        votes = below if below.special else above
+        confidence = CERTAIN if votes.covered > 1 else LIKELY
+        return _Votes(below, above, side, confidence, body)
+    return _alike(run, every, below, above, body)
 
 
 def _body_signature(run: Run) -> str:
@@ -356,16 +410,6 @@ def _body_signature(run: Run) -> str:
     for text in run.texts:
         characters[text.signature] += len(text.text)
     return max(characters, key=lambda one: characters[one], default="")
-
-
-def _count_votes(slots: Sequence[Slot], every: Sequence[RunText]) -> _Votes:
-    below = _side(slots, every, "below")
-    above = _side(slots, every, "above")
-    if not below.members and not above.members:
-        return _Votes(below, above, None, EVEN, both=False)
-    if below.signature != above.signature:
-        return _different(below, above)
-    return _same(slots, below, above)
 
 
 def _all_texts(run: Run) -> list[RunText]:
@@ -380,82 +424,112 @@ def _all_texts(run: Run) -> list[RunText]:
     return list(found.values())
 
 
-def _side(slots: Sequence[Slot], every: Sequence[RunText], side: Side) -> _SideVotes:
-    beside = [slot.after[:1] if side == "below" else slot.before[-1:] for slot in slots]
-    texts = [some[0] for some in beside if some and _is_free(some[0], side)]
-    if not texts:
-        return _SideVotes(empty=len(slots))
-    counts = Counter(text.signature for text in texts)
-    signature = max(counts, key=lambda one: (counts[one], -_number_of(every, one)))
-    members = [text for text in texts if text.signature == signature]
-    return _SideVotes(
-        signature=signature,
-        members=len(members),
-        strays=_number_of(every, signature) - len(members),
-        empty=len(slots) - len(members),
-        length=median(len(text.text) for text in members),
-        credited=sum(bool(text.credits) or _has_credit(text.text) for text in members),
-        numbered=sum(is_numbered(text.text) for text in members),
+def _side(slots: Sequence[Slot], every: Sequence[RunText], name: str, body: str) -> _SideVotes:
+    side = _side_name(name)
+    adjacent: list[RunText | None] = []
+    for slot in slots:
+        some = slot.after[:1] if side == "below" else slot.before[-1:]
+        adjacent.append(some[0] if some and _is_free(some[0], side) else None)
+    votes = _SideVotes(adjacent)
+    members = Counter(text.signature for text in adjacent if text is not None)
+    all_of = Counter(text.signature for text in every)
+    votes.special = frozenset(
+        signature
+        for signature, count in members.items()
+        if (count == all_of[signature] == len(slots) > 1)
+        or (
+            signature != body
+            and 4 * (all_of[signature] - count) <= count
+            and (count > 1 or len(slots) < MIN_SLOTS)
+        )
     )
-
-
-def _number_of(every: Sequence[RunText], signature: str) -> int:
-    return sum(text.signature == signature for text in every)
+    return votes
 
 
 def _has_credit(text: str) -> bool:
     tail = text.rstrip(" 。.）)】]")
-    return (
-        tail.endswith(("摄", "攝", "摄影", "攝影", "供图", "供圖", "发"))
-        and len(text) <= MAX_CAPTION_CHARACTERS
-    )
+    ends = ("摄", "攝", "摄影", "攝影", "供图", "供圖", "发", "發")
+    return tail.endswith(ends) and len(text) <= MAX_CAPTION_CHARACTERS
 
 
-def _different(below: _SideVotes, above: _SideVotes) -> _Votes:
-    """Decides between two kinds of text, one under and one over the images."""
-    if below.is_specific and above.is_specific:
-        caption_below = _looks_more_like_caption(below, above)
-        side: Side = "below" if caption_below else "above"
-        return _Votes(below, above, side, CERTAIN, both=True)
-    if below.is_specific and below.length <= MAX_CAPTION_CHARACTERS:
-        return _Votes(below, above, "below", CERTAIN if below.members > 1 else LIKELY, both=False)
-    if above.is_specific and above.length <= MAX_CAPTION_CHARACTERS:
-        return _Votes(below, above, "above", CERTAIN if above.members > 1 else LIKELY, both=False)
-    return _fewer_misses(below, above)
+def _both_special(below: _SideVotes, above: _SideVotes, body: str) -> _Votes:
+    """Decides which of two kinds of text is the caption, one under and one over the images."""
+    if below.covered != above.covered:
+        side: Side = "below" if below.covered > above.covered else "above"
+    elif bool(below.credited) != bool(above.credited):
+        side = "below" if below.credited else "above"
+    else:
+        is_below = below.length <= above.length or above.length > MAX_CAPTION_CHARACTERS
+        side = "below" if is_below else "above"
+    return _Votes(below, above, side, CERTAIN, body, both=below.covered == above.covered)
 
 
-def _looks_more_like_caption(below: _SideVotes, above: _SideVotes) -> bool:
-    if bool(below.credited) != bool(above.credited):
-        return below.credited > 0
-    if bool(below.numbered) != bool(above.numbered):
-        return below.numbered > 0
-    return below.length <= above.length or above.length > MAX_CAPTION_CHARACTERS
-
-
-def _same(slots: Sequence[Slot], below: _SideVotes, above: _SideVotes) -> _Votes:
+def _alike(
+    run: Run, every: Sequence[RunText], below: _SideVotes, above: _SideVotes, body: str
+) -> _Votes:
     """Decides between texts of one kind on both sides."""
+
+    def votes(side: Side | None, confidence: float) -> _Votes:
+        return _Votes(below, above, side, confidence, body)
+
+    attached = _attached(run.slots)
+    if attached is not None:
+        return votes(attached, CERTAIN)
     if bool(below.credited) != bool(above.credited) and max(below.credited, above.credited) > 1:
-        return _Votes(below, above, "below" if below.credited else "above", LIKELY, both=False)
-    gaps = [slot.after for slot in slots[:-1]]
-    if any(len(gap) > 1 for gap in gaps):
+        return votes("below" if below.credited else "above", LIKELY)
+    if any(len(slot.after) > 1 for slot in run.slots[:-1]):
         shorter, longer = sorted((below, above), key=lambda one: one.length)
         if shorter.length * 1.8 <= longer.length and shorter.length <= MAX_CAPTION_CHARACTERS:
-            return _Votes(below, above, "below" if shorter is below else "above", WEAK, both=False)
-    return _fewer_misses(below, above)
+            return votes("below" if shorter is below else "above", WEAK)
+    return votes(*_by_ends(run.slots, every))
 
 
-def _fewer_misses(below: _SideVotes, above: _SideVotes) -> _Votes:
+def _attached(slots: Sequence[Slot]) -> Side | None:
+    """The side on which texts stand beside images without an empty line, where an empty line
+    separates them from the image on their other side."""
+    counts: Counter[Side] = Counter()
+    for slot in slots:
+        after, before = slot.after[:1], slot.before[-1:]
+        if after and not after[0].blank_before and slot.before and slot.blank_before:
+            counts["below"] += 1
+        if before and not slot.blank_before and slot.after and slot.after[0].blank_before:
+            counts["above"] += 1
+    if len(counts) != 1:
+        return None
+    return next(iter(counts))
+
+
+def _by_ends(slots: Sequence[Slot], every: Sequence[RunText]) -> tuple[Side | None, float]:
     """Takes the side with fewer texts and images left over.
 
     A run that begins with an image and ends with a text has its texts below, one that begins with
-    a text and ends with an image has them above.
+    a text and ends with an image has them above. A first or last text that is unlike those inside
+    is an introduction or an end.
     """
-    if below.misses == above.misses:
-        return _Votes(below, above, None, EVEN, both=False)
-    side: Side = "below" if below.misses < above.misses else "above"
-    winner = below if side == "below" else above
-    if winner.misses == 0:
-        return _Votes(below, above, side, CERTAIN, both=False)
-    if 4 * winner.misses <= winner.members:
-        return _Votes(below, above, side, LIKELY, both=False)
-    return _Votes(below, above, side, EVEN, both=False)
+    first, last = slots[0].before[-1:], slots[-1].after[:1]
+    inner = [text for text in every if text not in first and text not in last]
+    first, last = ([text for text in some if not _is_unlike(text, inner)] for some in (first, last))
+    left_below = len(first) + sum(not slot.after for slot in slots[:-1]) + (not last)
+    left_above = len(last) + sum(not slot.before for slot in slots[1:]) + (not first)
+    if left_below == left_above:
+        return None, EVEN
+    side: Side = "below" if left_below < left_above else "above"
+    left = min(left_below, left_above)
+    if left == 0:
+        return side, CERTAIN if len(slots) > 1 else WEAK
+    return side, LIKELY if 4 * left <= len(slots) else EVEN
+
+
+def _is_unlike(text: RunText, inner: Sequence[RunText]) -> bool:
+    """Whether a text is much longer or shorter than those inside a run, or alone in being, or not
+    being, a full sentence, or formatted otherwise."""
+    if len(inner) < 2:
+        return False
+    if all(one.signature != text.signature for one in inner):
+        return True
+    lengths = [len(one.text) for one in inner]
+    length = len(text.text)
+    if length > 1.8 * max(lengths) or 1.8 * length < min(lengths):
+        return True
+    ends = {one.text.rstrip().endswith(("。", "！", "？", "…")) for one in inner}
+    return len(ends) == 1 and text.text.rstrip().endswith(("。", "！", "？", "…")) not in ends

@@ -18,8 +18,8 @@ from wenlan_data.extract.containers import ContainerText, Lists, texts_in_order,
 from wenlan_data.extract.html import Element, ancestors, attribute
 from wenlan_data.extract.image_units import ImageUnit, blocks_beside, image_units
 from wenlan_data.extract.page_regions import is_secondary
-from wenlan_data.extract.page_tree import Box, PageImage, PageTree, TextBlock
-from wenlan_data.extract.runs import Choice, Run, RunText, read_run
+from wenlan_data.extract.page_tree import Box, PageImage, PageTree, TextBlock, shape
+from wenlan_data.extract.runs import Choice, Run, RunText, card_shapes, read_run
 from wenlan_data.extract.single_line import single_line, truncate
 from wenlan_data.extract.usable_text import UsableTexts
 from wenlan_data.records import Relation, Text
@@ -239,9 +239,12 @@ class _Pairing:
 
     def _last_heading(self, box: Box, before: Box | PageImage) -> TextBlock | None:
         found = None
+        cards = card_shapes(box)
         for child in box.children:
             if child is before:
                 break
+            if isinstance(child, Box) and shape(child) in cards:
+                continue
             if isinstance(child, TextBlock):
                 found = child if child.heading else found
             elif isinstance(child, Box) and child.text_count and not child.image_count:

@@ -6,8 +6,10 @@ from functools import lru_cache
 
 from wenlan_data.clean.credits import is_credit
 from wenlan_data.clean.rules.boilerplate import Boilerplate
+from wenlan_data.clean.rules.file_name import FileName
 from wenlan_data.extract.page_regions import is_secondary
 from wenlan_data.extract.page_tree import Box, PageTree, TextBlock
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 
 MIN_REPEATS = 3
@@ -18,12 +20,17 @@ MAX_BYLINE_CHARACTERS = 60
 _WORD = re.compile(r"[^\W\d_]")
 _LETTERS = re.compile(r"[a-zA-Z]{2}")
 _LEADING_MARKS = re.compile(r"[\s\u200b　▲△▼▽↑↓◎●■|｜]+")
-_boilerplate = Boilerplate()
+# 图片:1.jpg, 附件：1.jpg
+_FILE_LABEL = re.compile(r"(?:图片|圖片|附件|文件|附图|照片)\s?\d?\s?[:：]\s?")
+_boilerplate, _file_name = Boilerplate(), FileName()
+_LINKED_ELSEWHERE = frozenset({Reason.RECOMMENDATION, Reason.ADVERTISEMENT, Reason.LOGO})
 
 
 @lru_cache(maxsize=20_000)
 def _is_junk(text: str) -> bool:
     if len(_WORD.findall(text[:40])) < MIN_WORD_CHARACTERS:
+        return True
+    if isinstance(_file_name(_FILE_LABEL.sub("", text, count=1)), Drop):
         return True
     return isinstance(_boilerplate(text), Drop) and not is_credit_line(text)
 
@@ -34,19 +41,34 @@ def is_credit_line(text: str) -> bool:
     return len(text) <= MAX_BYLINE_CHARACTERS and is_credit(_LEADING_MARKS.sub("", text, count=1))
 
 
+def _links_elsewhere(tree: PageTree) -> set[int]:
+    """Ids of the links around images that lead to other pages: the words in them are about these."""
+    found = set()
+    for image in tree.images:
+        box: Box | None = image.parent
+        while image.reason and image.reason.reason in _LINKED_ELSEWHERE and box is not None:
+            if box.tag == "a":
+                found.add(box.element.mem_id)
+                break
+            box = box.parent
+    return found
+
+
 class UsableTexts:
     """Decides which blocks of text of a page may belong to an image; remembers each decision."""
 
     def __init__(self, tree: PageTree) -> None:
         self.tree = tree
         self._decisions: list[bool | None] = [None] * len(tree.texts)
+        self._elsewhere = _links_elsewhere(tree)
         self._repeats = Counter(block.raw.strip() for block in tree.texts)
 
     def is_usable(self, block: TextBlock) -> bool:
         """Whether a block may belong to an image.
 
         It has two letters or more, is no boilerplate or credit, occurs less than three times on
-        the page, and stands neither in navigation nor among links alone.
+        the page, and stands neither in navigation nor among links alone, nor in a link to another page
+        with an image of its own.
         """
         known = self._decisions[block.number]
         if known is None:
@@ -60,6 +82,8 @@ class UsableTexts:
         if self._repeats[block.raw.strip()] >= MIN_REPEATS:
             return False
         if len(block.links) > 1 and 2 * block.link_characters > len(block.text):
+            return False
+        if self._elsewhere and any(link.mem_id in self._elsewhere for link in block.links):
             return False
         return not is_secondary(self.tree, block.parent)
 
