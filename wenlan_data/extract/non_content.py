@@ -81,6 +81,7 @@ _ADVERTISEMENT_SIZES = frozenset({
 })  # fmt: skip
 """Width and height in pixels of the Interactive Advertising Bureau's units, and of two of Chinese
 portals."""
+MIN_ARTICLE_HAN = 150
 MAX_NAME_HAN = 6
 """Of a user's name beside a time."""
 _HAN = re.compile("[\u3400-\u9fff]")
@@ -176,7 +177,7 @@ class NonContent:
             size = _size(image)
             if alone or size in _ADVERTISEMENT_SIZES:
                 return Drop(Reason.ADVERTISEMENT, "an image alone in a link to another site")
-            if self._is_article and self._tree.han(link) >= 4 and self._is_beside_text(link):
+            if self._is_article and self._is_beside_text(link):
                 return Drop(Reason.RECOMMENDATION, "a link to another site")
             return None
         if target.path in {"", "/"} or target.path.lower() in {
@@ -196,17 +197,28 @@ class NonContent:
         if not self._is_article or path == self._page.path:
             return None
         is_alike = _shape(path) == _shape(self._page.path)
-        title = self._tree.han(link) >= 4
-        if is_alike or (title and self._is_beside_text(link)):
+        title = self._tree.texts_of(link)
+        if is_alike or (title and (_announces(title[0]) or self._is_beside_text(link))):
             return Drop(Reason.RECOMMENDATION, "a link to another page")
         return None
 
     def _is_beside_text(self, link: Box) -> bool:
-        """Whether the list in which a link stands is less than half of the page's text."""
+        """Whether a link with a title of four Han characters or more stands beside running text: the
+        list around it has less than half of the page's."""
+        if self._tree.han(link) < 4:
+            return False
         one: Box = link
         while one.parent is not None and _count(one) < 3 and one.parent.tag != "body":
             one = one.parent
-        return 2 * self._tree.running_han(one) < self._tree.running_han(self._tree.root)
+        if 2 * self._tree.running_han(one) < self._tree.running_han(self._tree.root):
+            return True
+        # A card in the running text itself, between images that are no links.
+        others = [
+            image
+            for image in self._tree.images
+            if not image.is_symbol and _link_around(image) is None
+        ]
+        return bool(others) and self._tree.running_han(self._tree.root) >= MIN_ARTICLE_HAN
 
     def _by_position(self, image: PageImage) -> Drop | None:
         if is_secondary(self._tree, image.parent):
@@ -236,6 +248,12 @@ class NonContent:
             if block.heading or (len(block.text) <= 12 and is_list_heading(block.text)):
                 return block.text
         return ""
+
+
+def _announces(block: TextBlock) -> bool:
+    """Whether a title says itself that it leads elsewhere: 延伸阅读：…."""
+    head, colon, _ = simplified(block.text).partition("：")
+    return bool(colon) and is_list_heading(head)
 
 
 def _is_byline(line: str) -> bool:

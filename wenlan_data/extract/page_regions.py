@@ -159,7 +159,7 @@ def _is_footer(tree: PageTree, box: Box) -> bool:
     """Whether a box near the root holds a copyright line and little else."""
     if not box.text_count or _depth(box) > 3 or tree.han(box) > MAX_FOOTER_HAN:
         return False
-    if box.last_text < len(tree.texts) - 12:
+    if 2 * box.first_text < len(tree.texts) or box.last_text < len(tree.texts) - 12:
         return False
     return any(_COPYRIGHT.search(simplified(block.text)) for block in tree.texts_of(box)[-12:])
 

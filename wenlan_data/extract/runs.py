@@ -94,6 +94,8 @@ class Run:
     """Place of a slot to the texts that belong to it."""
 
 
+# Without a class, these hold an image here and plain text there.
+_PARAGRAPHS = frozenset({"p", "div", "section", "center", "span", "blockquote", "td"})
 _Item = RunText | Slot | Literal["border"]
 
 
@@ -150,6 +152,7 @@ def card_shapes(box: Box) -> set[str]:
         shape(child)
         for child in box.children
         if isinstance(child, Box) and child.image_count and child.text_count
+        if child.tag not in _PARAGRAPHS or child.classes[0] != " "
     )
     return {one for one, count in counts.items() if count > 1}
 
@@ -454,8 +457,13 @@ def _has_credit(text: str) -> bool:
 
 def _both_special(below: _SideVotes, above: _SideVotes, body: str) -> _Votes:
     """Decides which of two kinds of text is the caption, one under and one over the images."""
-    if below.covered != above.covered:
-        side: Side = "below" if below.covered > above.covered else "above"
+    of_captions = [bool(votes.special - {body}) for votes in (below, above)]
+    side: Side
+    if of_captions != [True, True]:
+        # Running text beside each image, and captions on the other side of some.
+        side = "above" if of_captions == [False, True] else "below"
+    elif below.covered != above.covered:
+        side = "below" if below.covered > above.covered else "above"
     elif bool(below.credited) != bool(above.credited):
         side = "below" if below.credited else "above"
     else:
