@@ -2,7 +2,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from wenlan_data.clean.words import names_something, words
+from wenlan_data.clean.words import has_rare_characters, names_something, words
 
 
 def test_words_come_in_order_without_spaces() -> None:
@@ -18,6 +18,16 @@ def test_unknown_words_count_as_names() -> None:
     assert names_something("鳌拜猫王")
     assert not names_something("慢慢")
     assert not names_something("，")
+
+
+def test_nouns_that_jieba_lacks_stay_in_one_piece() -> None:
+    assert words("树上的知了") == ("树上", "的", "知了")
+    assert words("得知了消息") == ("得知", "了", "消息")
+
+
+def test_two_adjacent_rare_characters_are_a_name() -> None:
+    assert has_rare_characters(words("蠼螋"))
+    assert not has_rare_characters(words("就这样吧"))
 
 
 def test_jieba_writes_no_cache_and_no_log(tmp_path: Path) -> None:

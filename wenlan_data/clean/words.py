@@ -3,10 +3,15 @@
 Its dictionary is loaded once a process, without jieba's cache in the temp folder.
 """
 
+import operator
 import re
 import warnings
+from collections.abc import Sequence
 from functools import cache
+from importlib import resources
 from typing import Protocol, cast
+
+from wenlan_data.clean.characters import HAN
 
 MAX_CHARACTERS = 1024
 """Only the first characters of a text are segmented, which bounds the time for a long one."""
@@ -14,33 +19,19 @@ MAX_CHARACTERS = 1024
 NOUN_TAGS = ("n", "vn", "an", "s", "i", "l", "j", "g")
 """Tags that count as nouns: nouns and names, places, set phrases, abbreviations, morphemes."""
 
+_HAN = re.compile(f"[{HAN}]")
 _SEASONS = re.compile("[春夏秋冬晨暮昏夜节]")
 """Of time words (tag `t`) that an image can show: seasons, times of day, feasts; not 现在."""
-_MORE_NOUNS = (
-    "日出",
-    "青年",
-    "少年",
-    "童年",
-    "传真",
-    "向导",
-    "签名",
-    "推车",
-    "烧烤",
-    "写生",
-    "留影",
-    "装修",
-    "拼图",
-    "烹饪",
-    "跳水",
-    "包装",
-)
-"""Nouns that the dictionary tags as verbs or time words."""
+RARE_CHARACTER_COUNT = 100
+"""Two adjacent characters that are this rare as words are a name that the dictionary lacks (蠼螋)."""
 
 
 class _Tokenizer(Protocol):
     FREQ: dict[str, int]
 
     def lcut(self, sentence: str) -> list[str]: ...
+
+    def add_word(self, word: str) -> None: ...
 
 
 @cache
@@ -50,7 +41,8 @@ def _load() -> tuple[_Tokenizer, frozenset[str]]:
         import jieba
     jieba.setLogLevel("WARNING")
     frequency: dict[str, int] = {}
-    nouns = set(_MORE_NOUNS)
+    more = _more_nouns()
+    nouns = set(more)
     with jieba.get_dict_file() as lines:
         for line in lines:
             word, count, tag = line.decode("utf-8").split()
@@ -67,7 +59,15 @@ def _load() -> tuple[_Tokenizer, frozenset[str]]:
         sum(frequency.values()),
         True,
     )
+    for word in more:
+        if not frequency.get(word):
+            tokenizer.add_word(word)  # as frequent as it must be to stay in one piece
     return cast("_Tokenizer", tokenizer), frozenset(nouns)
+
+
+def _more_nouns() -> list[str]:
+    lines = resources.files("wenlan_data.clean").joinpath("nouns.txt").read_text("utf-8")
+    return [word for line in lines.splitlines() if line[:1] != "#" for word in line.split()]
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -80,6 +80,17 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def names_something(word: str) -> bool:
-    """Whether a word is a noun by the dictionary, or missing from it (most often a name)."""
+    """Whether a word is a noun by the dictionary or `nouns.txt`, or missing from both (most often a
+    name)."""
     tokenizer, nouns = _load()
     return word in nouns or (len(word) > 1 and word.isalpha() and not tokenizer.FREQ.get(word))
+
+
+def has_rare_characters(found: Sequence[str]) -> bool:
+    """Whether two adjacent words are single Han characters that the dictionary hardly counts."""
+    tokenizer, _ = _load()
+    rare = [
+        _HAN.fullmatch(word) is not None and tokenizer.FREQ.get(word, 0) < RARE_CHARACTER_COUNT
+        for word in found
+    ]
+    return any(map(operator.and_, rare, rare[1:]))

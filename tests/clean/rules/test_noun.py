@@ -10,7 +10,18 @@ def test_noun_is_a_rule() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["慢慢来吧", "就这样吧", "越来越好了", "还是很喜欢", "已经非常漂亮了", "现在"]
+    "text",
+    [
+        "慢慢来吧",
+        "就这样吧",
+        "越来越好了",
+        "还是很喜欢",
+        "已经非常漂亮了",
+        "现在",
+        "知道了",
+        "结果如何",
+        "好嘞哎哟",
+    ],
 )
 def test_text_that_names_nothing_is_rejected(text: str) -> None:
     assert Noun()(text) == Drop("no_noun")
@@ -26,6 +37,14 @@ def test_text_that_names_nothing_is_rejected(text: str) -> None:
         "徐悲鸿《奔马图》",
         "黄昏",
         "日出",
+        "知了",
+        "蠼螋",
+        "一对鹡鸰",
+        "䴙䴘",
+        "带鱼",
+        "剔红",
+        "拔河",
+        "打铁花",
     ],
 )
 def test_text_that_names_something_stays(text: str) -> None:

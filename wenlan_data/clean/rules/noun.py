@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from wenlan_data.clean.words import names_something, words
+from wenlan_data.clean.words import has_rare_characters, names_something, words
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 
@@ -14,8 +14,9 @@ from wenlan_data.records import Drop
 class Noun:
     """Requires a word that jieba's dictionary tags as a noun or does not know, or many words.
 
-    The dictionary tags many things as verbs (推车, 签名), so a text with `many` words of two or
-    more characters passes.
+    The dictionary tags many things as verbs (推车, 签名): `clean/nouns.txt` lists those of nature,
+    crafts, food and sport, and a text with `many` words of two or more characters passes. Two
+    adjacent rare characters (蠼螋) are a name.
     """
 
     many: Annotated[int, Field(ge=1)] = 5
@@ -25,4 +26,4 @@ class Noun:
         found = words(text)
         if any(map(names_something, found)) or sum(len(word) > 1 for word in found) >= self.many:
             return text
-        return Drop(Reason.NO_NOUN)
+        return text if has_rare_characters(found) else Drop(Reason.NO_NOUN)
