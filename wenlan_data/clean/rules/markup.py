@@ -1,4 +1,5 @@
-"""Removes HTML, Markdown, BBCode and templates around words, and URLs, @mentions and #topics#.
+"""Removes HTML, Markdown, BBCode and templates around words, and URLs, @mentions, #topics#,
+emoticons and marks of footnotes.
 
 Each pattern stops at the character that opens the next match, so that no part of a text is scanned
 twice.
@@ -8,6 +9,7 @@ import re
 from dataclasses import dataclass
 
 from wenlan_data.clean.characters import HAN
+from wenlan_data.clean.emoticons import without_emoticons
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop, Remark
 
@@ -88,6 +90,10 @@ _SUBSTITUTIONS = tuple(
 )
 # #摄影#, #photo
 _TOPIC = re.compile(r"#([^#\s][^#\n]{0,60})#|(?:(?<=\s)|\A)#(?![0-9])(\w{1,40})(?=\s|\Z)")
+# Marks of footnotes after Han characters: 榕树[3], 榕树[注 1][2], 榕树[来源请求].
+_REFERENCES = re.compile(
+    rf"(?<=[{HAN}，。、；：！？”」』）》])(?:\s?\[(?:注\s?)?\d{{1,3}}(?:[-–,，、]\s?\d{{1,3}})?\]|\[(?:来源请求|來源請求|编辑|原创研究？?)\])+"
+)
 # Brackets around a removed URL: （http://a.cn）.
 _EMPTY_BRACKETS = re.compile(r"[（(【\[]\s?[)）】\]]")
 _LETTER = re.compile(r"[^\W_]")
@@ -96,6 +102,8 @@ _LETTER = re.compile(r"[^\W_]")
 def _strip(text: str) -> str:
     for pattern, replacement in _SUBSTITUTIONS:
         text = pattern.sub(replacement, text)
+    if "[" in text or "#(" in text:
+        text = without_emoticons(_REFERENCES.sub("", text))
     without_topics = _TOPIC.sub(" ", text)
     if not _LETTER.search(without_topics):  # a text of topics alone: their words are the caption
         without_topics = _TOPIC.sub(r"\1\2 ", text)
@@ -105,7 +113,7 @@ def _strip(text: str) -> str:
 @dataclass(frozen=True, slots=True)
 class Markup:
     """Removes tags, comments, templates, Markdown and BBCode and leaves their words; removes
-    scripts, URLs, @mentions and #topics#.
+    scripts, URLs, @mentions, #topics#, emoticons ([哈哈]) and marks of footnotes ([3]).
 
     Only known tag names count, so that a < b stays. Rejects a text that begins as a script, a style
     sheet or JSON.
