@@ -6,7 +6,7 @@ Its dictionary is loaded once a process, without jieba's cache in the temp folde
 import operator
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib import resources
 from typing import Protocol, cast
@@ -29,7 +29,7 @@ RARE_CHARACTER_COUNT = 100
 class _Tokenizer(Protocol):
     FREQ: dict[str, int]
 
-    def lcut(self, sentence: str) -> list[str]: ...
+    def cut(self, sentence: str) -> Iterator[str]: ...
 
     def add_word(self, word: str) -> None: ...
 
@@ -75,8 +75,14 @@ def words(text: str) -> tuple[str, ...]:
 
     Punctuation counts as words, white space does not.
     """
+    return tuple(iter_words(text))
+
+
+def iter_words(text: str) -> Iterator[str]:
+    """Yields the same words one after another; each run of Han characters is segmented when its
+    first word is requested."""
     tokenizer, _ = _load()
-    return tuple(word for word in tokenizer.lcut(text[:MAX_CHARACTERS]) if not word.isspace())
+    return (word for word in tokenizer.cut(text[:MAX_CHARACTERS]) if not word.isspace())
 
 
 def names_something(word: str) -> bool:

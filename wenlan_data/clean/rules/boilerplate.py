@@ -5,8 +5,11 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import islice
 
+from wenlan_data.clean.caption_marks import lead_end, tail_start
 from wenlan_data.clean.credits import author_of, is_credit
+from wenlan_data.clean.page_labels import is_label, is_time_stamp
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop, Remark
 
@@ -16,21 +19,36 @@ checked."""
 MAX_PARTS = 8
 """A byline has at most this many parts between spaces."""
 
+MAX_CREDIT_CHARACTERS = 40
+"""Of a credit at the end of a caption."""
+MAX_ROUNDS = 8
+"""How often a text is looked at again after something was cut off: 云海（组图）_新浪新闻 takes two."""
+
 _IMAGE_NOUN = (
-    r"(?:图片|图像|配图|插图|照片|图|相片|头像|封面|截图|(?:缩略|封面|示意|题|头|主|轮播|细节|详情|效果|背景|广告|宣传|banner)图"
-    r"|image|picture|img|banner|thumbnail|placeholder)"
+    r"(?:图片|图像|配图|插图|照片|图|相片|头像|封面|截图|图集|组图|画面|动图|海报|剧照"
+    r"|images?|pictures?|pics?|img|photos?|banner|thumbnail|placeholder|untitled|logo)"
+)
+# Words before 图片 that leave it the name of a kind of image: 步骤图, 商品实拍图, 此图片.
+_KIND = (
+    "(?:此|该|本|这|一?张|单张|新闻|文章|正文|词条|百科|产品|商品|宝贝|展品|作品|样品|成品|菜品|食材|配料|美食|步骤|教程|操作|过程|案例|项目|店铺|门店|酒店|房源|楼盘|景点|景区|人物|活动|现场"
+    "|实物|实拍|实景|外观|内部|内景|外景|局部|细节|整体|正面|侧面|背面|前后|对比|参考|资料|网络|网页|网站|视频|屏幕|手机|电脑|微信|微博|朋友圈|用户|会员|默认|示例|空白|透明|示意|效果|预览|展示|展开|查看|点击"
+    "|高清|无水印|缩略|封面|列表|详情|介绍|说明|相关|推荐|热门|精选|更多|最新|原创|焦点|幻灯|轮播|宣传|广告|背景|banner|全|原|大|小|主|头|题|首|尾|长|动态?|静态?|附|样)"
 )
 # 此处为图片, 产品图片1, 微信二维码, 向下的箭头, alt text, 华丽的分割线.
 _PLACEHOLDER = re.compile(
     r"(?:(?:此处|这里|在此)(?:为|是|放|填写?|输入|添加|插入|上传)?)?"
-    rf"(?:此|该|本|新闻|文章|产品|商品|默认|示例|网络|网页|视频|屏幕|用户|会员|空白|透明)?{_IMAGE_NOUN}(?:描述|说明|标题|名称|注释|注)?"
-    r"[\d一二三四五六七八九十]{0,3}|(?:如|见)?(?:上|下|左|右)?图(?:所示|片)?"
+    rf"{_KIND}{{0,3}}的?{_IMAGE_NOUN}(?:描述|说明|标题|名称|注释|注|展示|预览|欣赏|大全)?"
+    r"[\d一二三四五六七八九十]{0,3}(?:jpe?g|png|gif|webp)?|(?:如|见)?(?:上|下|左|右)?图(?:所示|片)?"
     r"|(?:官方|客服|手机|微信|公众号|小程序|app)*(?:二维码|小程序码|太阳码)"
     r"|[向朝][上下左右]的?箭头|(?:全文|正文|本文)?[完终]|正文|详细|alt(?:text)?"
     r"|(?:我是)?(?:一条|这是)?(?:华丽丽?的?)?(?:分割线|分隔[线符]|分界线)(?:素材|图片?)?",
     re.IGNORECASE,
 )
 _PUNCTUATION = re.compile(r"[\W_]+")
+# Every match of `_PLACEHOLDER` ends with one of these.
+_PLACEHOLDER_ENDS = frozenset(
+    "片像图照面集报头封述明题称释注示览赏全码完终文细符线界材0123456789一二三四五六七八九十tTeEsSgGrRdDoOpPfFlLcCjJ"
+)
 
 
 @cache
@@ -68,33 +86,6 @@ _CONTROL = re.compile(r"(?:按钮|图标|logo)\Z", re.IGNORECASE)
 # A character that ends every match of `_CONTROL`; to search for it is cheaper.
 _ENDS_CONTROL = re.compile("[钮标oO]")
 
-# 2023-05-01 12:30, 3小时前, 昨天 08:00.
-_WHEN = (
-    r"(?:[\d\s:：/.年月日时分秒-]{4,30}(?:星期|周)?[一二三四五六日]?"
-    r"|\d{1,3}\s?(?:秒|分钟|小时|天|个月|年)之?前|[今昨前]天.{0,9})"
-)
-
-# 阅读量, 点赞数, 销量; with a number: 阅读量：1.2万.
-_COUNTED = (
-    r"(?:(?:点击|阅读|浏览|播放|下载|评论|回复|点赞|收藏|转发|分享|人气|热度|查看|访问)(?:量|数|次数)?"
-    r"|(?:累计|全部|商品)?评[价论]|有用|赞|销量|月销量?|已售|已有|库存|粉丝|关注|付款|想看|看过|回答|在看)"
-)
-_COUNT = r"\d[\d.,]*\s?[万千wk]?\+?\s?"
-_STAMP = re.compile(r"(?:(?:时间|日期)\s?[:：])?[\d:：/.年月日时分秒-]{4,20}")
-_LABELLED = re.compile(
-    r"(?:上|下)一[篇页张章]\s?[:：].*|(?:相关|延伸|推荐|热门)(?:阅读|推荐|文章|新闻|链接|内容)\s?[:：].*"
-    r"|(?:文章|本文)?(?:标签|关键词|分类|栏目|所属分类|责任编辑|发布者|发布人|上传者)\s?[:：].*"
-    rf"|{_COUNTED}\s?[:：(（]?\s?{_COUNT}[次条]?\s?[)）]?"
-    rf"|(?:已有|共有?|共?找到)?\s?{_COUNT}[人次条个篇位]{{1,2}}(?:已|在|想)?(?:结果|记录|{_COUNTED})"
-    r"|(?:字体|字号|文字)(?:大小)?\s?[:：\s](?:\s?(?:[特超]?[大中小]|默认|标准)){2,}"
-    r"|第\s?\d+\s?页\s?[/／]?\s?(?:共\s?\d+\s?页)?|共\s?\d+\s?页(?:\s\d+)*"
-    rf"|(?:发表|发布|更新|编辑|创建|上传|修改|回复|发帖|回帖|注册)(?:时间|日期)?[于在]?\s?[:：]?\s?{_WHEN}"
-    rf"|今天是\s?[:：]?\s?{_WHEN}|(?:本[帖贴文])?最后由.{{1,24}}[于在].{{1,24}}编辑",
-    re.IGNORECASE,
-)
-"""A label and its target (下一篇：...), a counter (1234次浏览), font sizes, page numbers, a label
-with a date."""
-
 _LEGAL = re.compile(
     r"(?:版权|著作权)(?:归.{1,20})?所有(?![者权人])|all rights? reserved|copyright|©\s?(?:19|20)\d\d"
     r"|ICP[备证]|公网安备|经营许可证编?号|未经.{0,8}(?:授权|许可|同意|允许)"
@@ -115,28 +106,60 @@ _LEGAL_CHARACTERS = re.compile(
 """Every match of `_LEGAL` has one of these characters; the search for them costs a tenth."""
 _CLAUSES = re.compile(r"[，,。！；;|｜\n]+")
 
-# 雨后的黄山云海。新华社记者 李明 摄; 雨后的黄山云海（图/视觉中国）.
-_TAIL = re.compile(r"(?:(?<=[。！？!?；;…”」』])|\s|[|｜])\s?(?P<credit>[^。！？!?；;…]{2,40})\Z")
+# Between a caption and its credit: 雨后的黄山云海。新华社记者 李明 摄.
+_BREAK = re.compile(
+    r"(?<=[。！？!?；;…”」』])\s?|\s[/／|｜—–-]{0,2}\s?|[|｜]\s?|[，,/／]\s?|[—–]{1,2}\s?"
+)
+# After these only a credit with one of the signs is cut off: not 网络 or 微博.
+_WEAK_BREAKS = frozenset("，,/／—–")
+_CREDIT_SIGN = re.compile(
+    "[摄供源社觉©ⓒ图](?:(?<=[供源社觉©ⓒ])|(?<=摄)(?<![拍航自俯仰偷翻]摄)|[/／|｜:：])"
+)
 _BRACKETED = re.compile(r"\s?[（(【\[](?P<credit>[^（）()【】\[\]]{2,40})[)）】\]]\s?[。.]?\Z")
-# Every match of `_TAIL` and of `_BRACKETED` has one of these; to search for them first is cheaper.
-_SEPARATORS, _BRACKETS = re.compile(r"[。！？!?；;…”」』\s|｜]"), re.compile(r"[)）】\]]")
+# 雨后的黄山云海（新华社发（李明 摄））, 雨后的黄山云海。新华社发（李明 摄）
+_BRACKETED_FIRST = re.compile(
+    r"[（(【\[](?P<credit>[^（）()【】\[\]]{2,40})[)）】\]]\s?[：:，,]?\s?"
+)
+# A text without one of these, and without what credits after a comma have, has no credit at its
+# end; to search for them first is cheaper.
+_MAY_END = re.compile(r"[。！？!?；;…”」』\s|｜)）】\]摄供源社觉©ⓒ图_—–.-]")
+_OPENING, _CLOSING = frozenset("（(【["), frozenset("）)】]")
+_BREAKS, _BRACKETS = re.compile(r"[。！？!?；;…”」』\s|｜]"), re.compile(r"[)）】\]]")
 
 
 def _is_interface(text: str) -> bool:
     if len(text) > MAX_CHARACTERS:
         return False
     letters = _PUNCTUATION.sub("", text)
-    if _PLACEHOLDER.fullmatch(letters) or _BREADCRUMBS.fullmatch(text) or _LABELLED.fullmatch(text):
+    if letters[-1:] in _PLACEHOLDER_ENDS and _PLACEHOLDER.fullmatch(letters):
+        return True
+    if is_label(text) or _BREADCRUMBS.fullmatch(text):
         return True
     return _is_made_of_words(letters) and bool(_vocabulary()[1].search(letters))
 
 
+# Signs between the parts of such a line.
+_BARS = re.compile(r"[|｜]")
+
+
 def _is_byline(text: str) -> bool:
-    """Credits, dates and counters in a row, as under a headline: 图/视觉中国 2023-05-01 阅读量：1234."""
-    parts = text.split()
+    """Credits, dates, counters and interface words in a row, as under a headline: 图/视觉中国
+    2023-05-01 阅读量：1234, 发表于 2019-05-03 21:08 | 只看该作者."""
+    if len(text) > MAX_CHARACTERS * 2:
+        return False
+    parts = text.split() if " " in text else []
+    if 1 < len(parts) <= MAX_PARTS and all(map(_is_byline_part, parts)):
+        return True
+    if not _BARS.search(text):
+        return False
+    parts = [part for part in _BARS.split(text) if part]
     return 1 < len(parts) <= MAX_PARTS and all(
-        is_credit(part) or _LABELLED.fullmatch(part) or _STAMP.fullmatch(part) for part in parts
+        _is_byline_part(part.strip()) or _is_interface(part) for part in parts
     )
+
+
+def _is_byline_part(part: str) -> bool:
+    return is_credit(part) or is_label(part) or is_time_stamp(part)
 
 
 def _is_control(text: str) -> bool:
@@ -151,19 +174,59 @@ def _is_control(text: str) -> bool:
     return stem is not letters and (not stem or _is_made_of_words(stem))
 
 
-def _tail(text: str) -> re.Match[str] | None:
-    """The credit or click hint at the end of a caption."""
+def _credit(text: str) -> tuple[int, str] | None:
+    """Position and words of the credit or click hint at the end of a caption."""
     start = max(0, len(text) - MAX_CHARACTERS)
-    for pattern, sign in ((_BRACKETED, _BRACKETS), (_TAIL, _SEPARATORS)):
-        match = pattern.search(text, start) if sign.search(text, start) else None
+    if _BRACKETS.search(text, start):
+        match = _BRACKETED.search(text, start)
         if match and (is_credit(match["credit"]) or _is_interface(match["credit"])):
-            return match
+            return match.start(), match["credit"]
+    if not _BREAKS.search(text, start) and not _CREDIT_SIGN.search(text, start):
+        return None
+    for match in _BREAK.finditer(text, start):
+        words = text[match.end() :]
+        if not words or len(words) > MAX_CREDIT_CHARACTERS:
+            continue
+        is_weak = match[0][:1] in _WEAK_BREAKS
+        if is_weak and not _CREDIT_SIGN.search(words):
+            continue
+        if is_credit(words) or (not is_weak and _is_interface(words)):
+            return match.start(), words
     return None
 
 
-def _without_tail(text: str) -> str:
-    tail = _tail(text)
-    return text[: tail.start()].rstrip(" |｜") if tail else text
+def _first_credit(text: str) -> re.Match[str] | None:
+    """A credit in brackets at the beginning of a caption."""
+    match = _BRACKETED_FIRST.match(text) if text[:1] in _OPENING else None
+    return match if match and match.end() < len(text) and is_credit(match["credit"]) else None
+
+
+def _cut(text: str) -> tuple[str, str]:
+    """Cuts one thing off: a credit, else what marks a caption. Returns the rest, and the credit."""
+    begin, end = lead_end(text), len(text)
+    if _MAY_END.search(text, max(0, end - MAX_CHARACTERS)):
+        if credit := _credit(text):
+            return text[: credit[0]], credit[1]
+        end = tail_start(text)
+    if first := _first_credit(text):
+        return text[first.end() :], first["credit"]
+    if text[:1] in _OPENING and text[-1:] in _CLOSING and lead_end(text[1:]):
+        return text[1:-1], ""
+    if begin or end < len(text):
+        return text[begin : max(begin, end)], ""
+    return text, ""
+
+
+def _without_ends(text: str) -> tuple[str, list[str]]:
+    """The caption without what stands before and after it, and the credits among that."""
+    credits: list[str] = []
+    for _ in range(MAX_ROUNDS):
+        rest, credit = _cut(text)
+        if rest is text or rest == text:
+            break
+        credits += [credit] if credit else []
+        text = rest.strip(" |｜")
+    return text, credits
 
 
 def _without_legal(text: str) -> str:
@@ -180,23 +243,28 @@ def _without_legal(text: str) -> str:
 class Boilerplate:
     """Rejects a text that consists of interface words, a placeholder, a legal line or a credit.
 
-    Cuts off a credit or click hint at the end of a caption, and legal clauses beside a longer
-    caption.
+    Cuts off a credit or click hint at the end of a caption, what marks it as a caption (图为, ▲,
+    （组图）) or names the site, and legal clauses beside a longer caption.
     """
 
     def __call__(self, text: str) -> str | Drop:
         """Returns the caption, or `boilerplate` if there is none."""
-        if _is_interface(text) or _is_control(text) or is_credit(text) or _is_byline(text):
+        if _is_boilerplate(text):
             return Drop(Reason.BOILERPLATE)
-        rest = _without_tail(_without_legal(text))
+        legal = _without_legal(text)
+        rest, _ = _without_ends(legal)
         if rest is text:
             return text
-        return rest if rest.strip() and not is_credit(rest) else Drop(Reason.BOILERPLATE)
+        return rest if rest and not _is_boilerplate(rest) else Drop(Reason.BOILERPLATE)
 
     def remarks(self, before: str, after: str | Drop) -> tuple[Remark, ...]:
         """Returns the `author` that a credit names: the one that was cut off, or the whole text."""
         if after is before:
             return ()
-        tail = _tail(_without_legal(before))
-        author = author_of(tail["credit"] if tail else before)
-        return (Remark("author", author),) if author else ()
+        _, credits = _without_ends(_without_legal(before))
+        authors = filter(None, map(author_of, [*credits, before]))
+        return tuple(Remark("author", author) for author in islice(authors, 1))
+
+
+def _is_boilerplate(text: str) -> bool:
+    return _is_interface(text) or _is_control(text) or is_credit(text) or _is_byline(text)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from wenlan_data.clean.words import has_rare_characters, names_something, words
+from wenlan_data.clean.words import has_rare_characters, iter_words, names_something
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 
@@ -22,8 +22,13 @@ class Noun:
     many: Annotated[int, Field(ge=1)] = 5
 
     def __call__(self, text: str) -> str | Drop:
-        """Returns the text unchanged, or `no_noun`. Segments the first 1,024 characters."""
-        found = words(text)
-        if any(map(names_something, found)) or sum(len(word) > 1 for word in found) >= self.many:
-            return text
+        """Returns the text unchanged, or `no_noun`. Segments the first 1,024 characters, up to the
+        first noun."""
+        found: list[str] = []
+        long_words = 0
+        for word in iter_words(text):
+            long_words += len(word) > 1
+            if long_words >= self.many or names_something(word):
+                return text
+            found.append(word)
         return text if has_rare_characters(found) else Drop(Reason.NO_NOUN)
