@@ -32,20 +32,43 @@ def test_a_title_is_repeated_whole_by_a_part_or_with_a_number() -> None:
         assert not repeats_title(text, forms), text
 
 
-def test_an_alt_on_most_images_counts_as_a_title() -> None:
-    page = _alts("春游黄山的三天1", "春游黄山的三天2", "云海中的迎客松", "春游黄山的三天3")
-    assert _types(demote_title_repeats(page, [TITLE])) == ["title", "title", "alt", "title"]
+def test_a_title_that_an_ellipsis_cuts_off_is_repeated() -> None:
+    forms = title_forms("春游黄山的三天看到的云海和日出")
+    assert repeats_title("春游黄山的三天看到…", forms)
+    assert repeats_title("春游黄山的三天看到...", forms)
+    assert not repeats_title("春游…", forms)
+    assert not repeats_title("春游黄山的三天看到", forms)
 
 
-def test_an_alt_on_few_images_or_on_a_page_of_two_stays_what_it_is() -> None:
-    half = _alts("春游黄山的三天", "迎客松", "春游黄山的三天", "光明顶")
-    assert _types(demote_title_repeats(half, [TITLE])) == ["alt"] * 4
-    two = _alts("春游黄山的三天", "春游黄山的三天")
-    assert _types(demote_title_repeats(two, [TITLE])) == ["alt"] * 2
+def test_an_alt_that_repeats_the_title_counts_as_a_title_from_the_first_image_on() -> None:
+    page = _alts("春游黄山的三天1", "云海中的迎客松", "春游黄山的三天（3）", "光明顶")
+    assert _types(demote_title_repeats(page, [TITLE])) == ["title", "alt", "title", "alt"]
+    assert _types(demote_title_repeats(_alts("春游黄山的三天"), [TITLE])) == ["title"]
+    assert _types(demote_title_repeats(_alts("榕树"), ["榕树_知园百科"])) == ["title"]
+
+
+def test_a_heading_that_all_images_share_counts_as_a_title() -> None:
+    def under(heading: str, alt: str) -> list[Text]:
+        return [Text("alt", alt), Text("heading", heading)]
+
+    shared = [under("春游黄山", "春游黄山"), under("春游黄山", "迎客松")]
+    assert _types(demote_title_repeats(shared, ["某某网"])) == ["title", "alt"]
+    cards = [under("迎客松", "迎客松"), under("光明顶", "光明顶")]
+    assert _types(demote_title_repeats(cards, ["某某网"])) == ["alt", "alt"]
+    assert _types(demote_title_repeats(cards[:1], ["某某网"])) == ["alt"]
+
+
+def test_a_part_before_a_colon_counts_only_on_most_images() -> None:
+    title = ["迎客松：黄山的名片 - 某某网"]
+    page = _alts("迎客松", "光明顶", "飞来石")
+    assert _types(demote_title_repeats(page, title)) == ["alt"] * 3
+    page = _alts("迎客松1", "迎客松2", "飞来石")
+    assert _types(demote_title_repeats(page, title)) == ["title", "title", "alt"]
 
 
 def test_without_a_title_and_for_other_types_nothing_changes() -> None:
     page = _alts("首日", "首日", "首日")
     assert demote_title_repeats(page, []) == [tuple(texts) for texts in page]
+    assert demote_title_repeats([], [TITLE]) == []
     captions = [[Text("figcaption", "春游黄山的三天")] for _ in range(4)]
     assert _types(demote_title_repeats(captions, [TITLE])) == ["figcaption"] * 4

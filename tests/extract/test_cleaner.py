@@ -54,7 +54,7 @@ def _page(page: str) -> list[CandidateRow]:
     return [_row(place, ("alt", alt), title, page=page) for place, alt in enumerate(alts)]
 
 
-def test_alts_that_repeat_the_title_on_most_images_of_a_page_become_titles() -> None:
+def test_alts_that_repeat_the_title_of_a_page_become_titles() -> None:
     decisions = _decisions(_page("https://example.org/"))
     assert [decision.candidate.texts[0].type for decision in decisions] == [
         "title",

@@ -6,24 +6,34 @@ from dataclasses import replace
 
 from wenlan_data.records import Text
 
+MIN_CUT_CHARACTERS = 8
+"""Letters of a title that was cut off with an ellipsis, at least: 春游黄山的三天看到…"""
+
 MIN_IMAGES = 3
-"""On a page with fewer images the title may well name what one of them shows."""
+"""On a page with fewer images a part of the title may well name what one of them shows."""
 
 # 春游黄山 | 某某网, 春游黄山_某某网, 春游黄山 - 某某网; not the hyphen inside Wi-Fi.
-_SEPARATORS = re.compile(r"\s*[|｜_—–:：·•»›>]+\s*|\s+-+\s+|(?<![A-Za-z0-9])-+|-+(?![A-Za-z0-9])")
+_SEPARATORS = re.compile(r"\s*[|｜_—–·•»›>]+\s*|\s+-+\s+|(?<![A-Za-z0-9])-+|-+(?![A-Za-z0-9])")
+# 迎客松：黄山的名片. The first part may be what an image shows.
+_COLON = re.compile("[:：]")
 _PUNCTUATION = re.compile(r"[\W_]+")
 # 春游黄山3, 春游黄山（3）: images of one page are often numbered.
 _TRAILING_NUMBER = re.compile(r"[（(]?\d{1,3}[)）]?\Z")
 
 
 def repeats_title(text: str, titles: frozenset[str]) -> bool:
-    """Whether the text, without a number at its end, is one of the `title_forms` in `titles`."""
-    return _bare(_TRAILING_NUMBER.sub("", text.strip())) in titles
+    """Whether the text, without a number at its end, is one of the `title_forms` in `titles`, or
+    the beginning of one that an ellipsis cuts off."""
+    bare = _bare(_TRAILING_NUMBER.sub("", text.strip()))
+    if bare in titles:
+        return True
+    is_cut = text.rstrip().endswith(("…", "...")) and len(bare) >= MIN_CUT_CHARACTERS
+    return is_cut and any(title.startswith(bare) for title in titles)
 
 
 def title_forms(title: str) -> frozenset[str]:
-    """Returns the forms in which captions repeat a title: the whole, and each part around | or
-    _."""
+    """Returns the forms in which captions repeat a title: the whole, and each part around | or _,
+    such as the title without the site's name."""
     return frozenset({_bare(part) for part in (title, *_SEPARATORS.split(title))} - {""})
 
 
@@ -32,25 +42,36 @@ def demote_title_repeats(
 ) -> list[tuple[Text, ...]]:
     """Returns the texts of each image of a page; an `alt` that repeats its title becomes a `title`.
 
-    Only if more than half of the page's images, and at least 3, have such an `alt`: it then
-    distinguishes none of them. As a `title` it is still the caption of an image that has no better
-    text.
+    The title names the page, so such an alt tells none of its images from the others. As a `title`
+    it is still the caption of an image that has no better text. A heading that all images of the
+    page share counts as a title too. A part of a title before or after a colon counts only if more
+    than half of the page's images, and at least 3, have it.
     """
+    titles = [*titles, *_shared_headings(images)]
     forms = frozenset(form for title in titles for form in title_forms(title))
-    repeating = [
-        [text.type == "alt" and repeats_title(text.text, forms) for text in texts]
+    parts = forms | {_bare(part) for title in titles for part in _COLON.split(title)} - {""}
+    count = sum(_has_repeat(texts, parts) for texts in images)
+    if len(images) >= MIN_IMAGES and 2 * count > len(images):
+        forms = parts
+    return [
+        tuple(replace(text, type="title") if _is_repeat(text, forms) else text for text in texts)
         for texts in images
     ]
-    count = sum(map(any, repeating))
-    if len(images) < MIN_IMAGES or 2 * count <= len(images):
-        return [tuple(texts) for texts in images]
-    return [
-        tuple(
-            replace(text, type="title") if repeats else text
-            for text, repeats in zip(texts, flags, strict=True)
-        )
-        for texts, flags in zip(images, repeating, strict=True)
-    ]
+
+
+def _has_repeat(texts: Sequence[Text], forms: frozenset[str]) -> bool:
+    return any(_is_repeat(text, forms) for text in texts)
+
+
+def _is_repeat(text: Text, forms: frozenset[str]) -> bool:
+    return text.type == "alt" and repeats_title(text.text, forms)
+
+
+def _shared_headings(images: Sequence[Sequence[Text]]) -> list[str]:
+    """The heading that is the same for all images of a page, if there are two or more: its h1, and
+    not the name of one card."""
+    headings = [{text.text for text in texts if text.type == "heading"} for texts in images]
+    return sorted(set.intersection(*headings)) if len(headings) > 1 else []
 
 
 def _bare(text: str) -> str:

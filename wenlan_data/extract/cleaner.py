@@ -65,7 +65,7 @@ class TextCleaner:
     min_confidence: float
     """Texts of lower confidence are rejected."""
     demotes_title_repeats: bool
-    """Whether an `alt` that repeats the page's title on most of its images becomes a `title`."""
+    """Whether an `alt` that repeats the page's title becomes a `title`."""
 
     @classmethod
     def of(cls, text: TextRules) -> "TextCleaner":
