@@ -76,9 +76,7 @@ def test_iptc_in_utf_8_and_in_gbk() -> None:
             (116, "版权所有", encoding),
             (110, "社", encoding),
         )
-        assert credits_of(with_segment(0xED, content)) == Credits(
-            licence="版权所有", author="王五; 赵六"
-        )
+        assert credits_of(with_segment(0xED, content)) == Credits(author="王五; 赵六")
 
 
 def test_a_licence_of_creative_commons_is_its_url() -> None:
@@ -91,7 +89,67 @@ def test_text_of_a_png_names_the_author() -> None:
     info = PngImagePlugin.PngInfo()
     info.add_text("Author", "Ann")
     info.add_itxt("Copyright", "版权 2020")
-    assert credits_of(saved("PNG", pnginfo=info)) == Credits(licence="版权 2020", author="Ann")
+    assert credits_of(saved("PNG", pnginfo=info)) == Credits(author="Ann")
+
+
+@pytest.mark.parametrize(
+    ("notice", "author"),
+    [
+        ("李四", "李四"),
+        ("© 李四", "李四"),
+        ("(C) 2019-2021 Zhang San", "Zhang San"),
+        ("Copyright 2020 by Zhang San. All rights reserved.", "Zhang San"),
+        ("版权归李四所有", "李四"),
+        ("© 2019年 某某图片社 版权所有", "某某图片社"),
+        ("www.zhangsan.example", "www.zhangsan.example"),
+        ("https://zhangsan.example/", "https://zhangsan.example"),
+        ("zhang@example.com 13812345678", "zhang@example.com 13812345678"),
+        ("All rights reserved", ""),
+        ("版权所有，翻印必究", ""),
+    ],
+)
+def test_a_copyright_notice_names_the_author_and_no_licence(notice: str, author: str) -> None:
+    raw = notice.encode()
+    data = with_segment(0xED, iptc((116, notice, "utf-8")))
+    assert credits_of(data) == Credits(author=author)
+    assert credits_of(saved(exif=exif(copyright=raw))) == Credits(author=author)
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        "CC BY-SA 4.0",
+        "Creative Commons Attribution 4.0",
+        "Public domain",
+        "https://creativecommons.org/licenses/by/4.0/",
+        "https://zhangsan.example/terms.html",
+        "Licensed for editorial use only",
+        "未经许可，不得转载",
+        "署名-非商业性使用 4.0 国际",
+    ],
+)
+def test_a_notice_that_states_terms_is_a_licence(terms: str) -> None:
+    data = with_segment(0xED, iptc((116, terms, "utf-8")))
+    assert credits_of(data) == Credits(licence=terms)
+
+
+@pytest.mark.parametrize(
+    ("statement", "credits"),
+    [
+        ("李四", Credits(author="李四")),
+        ("zhang@example.com", Credits(author="zhang@example.com")),
+        ("https://zhangsan.example", Credits(author="https://zhangsan.example")),
+        ("https://zhangsan.example/rights", Credits(licence="https://zhangsan.example/rights")),
+    ],
+)
+def test_a_web_statement_counts_if_it_states_terms(statement: str, credits: Credits) -> None:
+    for form in (
+        f'<a xmpRights:WebStatement="{statement}">',
+        f"<xmpRights:WebStatement>{statement}</xmpRights:WebStatement>",
+        f"<xmpRights:UsageTerms><rdf:Alt><rdf:li>{statement}</rdf:li></rdf:Alt></xmpRights:UsageTerms>",
+    ):
+        data = with_segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + form.encode())
+        assert credits_of(data) == credits
 
 
 def test_hostile_words_come_out_on_one_short_line() -> None:

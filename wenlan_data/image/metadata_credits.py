@@ -7,8 +7,8 @@ Only these fields are looked for; no pixel is decoded, and no block is read beyo
 import html
 import re
 import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 from wenlan_data.image.exif import ascii_tags
 from wenlan_data.image.limits import MAX_METADATA_BYTES
@@ -21,13 +21,49 @@ _ARTIST, _COPYRIGHT, _XP_AUTHOR = 0x013B, 0x8298, 0x9C9D
 _BYLINE, _CREDIT, _COPYRIGHT_NOTICE = 80, 110, 116
 
 
+# CC BY 4.0, Creative Commons, public domain, MIT License, 非商业使用, 转载请注明.
+_TERMS = re.compile(
+    r"\bCC[- ]?(?:0|BY)\b|creative ?commons|public ?domain|\blicen[cs]ed?\b|\b(?:royalty|copyright)[- ]free\b|\bGFDL\b"
+    r"|\b(?:may|must|can|do) not be\b|\bfor (?:personal|editorial|commercial|educational|non-?commercial)\b"
+    r"|\b(?:non-?commercial|editorial|personal) use\b|\bno (?:re)?use\b|\bpermission\b|\bterms\b"
+    r"|署名|知识共享|公有领域|公共领域|许可协议|授权协议|(?:禁止|不得|请勿|严禁|未经).{0,12}(?:转载|使用|商用|复制|传播|许可|授权)"
+    r"|转载.{0,6}(?:注明|联系|授权)|(?:非商业|商业|免费|自由|编辑)(?:性)?(?:使用|用途|转载)",
+    re.IGNORECASE,
+)
+# The address of a page with terms, such as https://a.example/terms; https://a.example/ is only that
+# of the right holder.
+_LICENCE_URL = re.compile(r"https?://[^\s/]+/[^\s/]\S*", re.IGNORECASE)
+# What a notice has around the name.
+_NOTICE_WORDS = re.compile(
+    r"\(c\)|[©ⓒ]|\bcopyrights?\b|\bcopr\b|\ball rights? reserved\b|\bby\b"
+    r"|(?:19|20)\d\d(?:\s?[-–~]\s?(?:(?:19|20)?\d\d))?年?"
+    r"|(?:本图|图片|照片|作品)?(?:版权|著作权|权利)(?:归|为|属于)?|所有(?:权利)?|保留(?:所有|一切)权利|翻印必究|盗版必究",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fields:
+    """Values of the fields of one block, or of all."""
+
+    licences: list[str] = field(default_factory=list)
+    """Of fields that hold a licence and nothing else."""
+    terms: list[str] = field(default_factory=list)
+    """Of fields for terms or their address, which often hold a name or an address."""
+    notices: list[str] = field(default_factory=list)
+    """Copyright notices."""
+    authors: list[str] = field(default_factory=list)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credits:
     """Licence and author; empty if the metadata names none."""
 
     licence: str = ""
-    """URL of a licence if one is named, else the terms or the copyright notice."""
+    """URL of a licence if one is named, else the terms; never the name or address of a right
+    holder."""
     author: str = ""
+    """The creator, else the holder that the copyright notice names."""
 
 
 def credits_of(data: bytes) -> Credits:
@@ -36,18 +72,34 @@ def credits_of(data: bytes) -> Credits:
 
     Never raises: corrupt metadata names nobody.
     """
-    licences: list[str] = []
-    authors: list[str] = []
     blocks = sorted(_blocks(data), key=lambda block: _ORDER.index(block[0]))
-    for kind, block in blocks:
-        licence, author = _READERS[kind](block[:MAX_METADATA_BYTES])
-        licences += licence
-        authors += author
-    return Credits(licence=_first(licences), author=_first(authors))
+    read = [_READERS[kind](block[:MAX_METADATA_BYTES]) for kind, block in blocks]
+    fields = _Fields(
+        licences=_lines(one.licences for one in read),
+        terms=_lines(one.terms for one in read),
+        notices=_lines(one.notices for one in read),
+        authors=_lines(one.authors for one in read),
+    )
+    stated = [*fields.licences, *filter(_states_terms, [*fields.terms, *fields.notices])]
+    holders = [*fields.authors, *filter(None, map(_holder, [*fields.notices, *fields.terms]))]
+    return Credits(licence=next(iter(stated), ""), author=next(iter(holders), ""))
 
 
-def _first(found: list[str]) -> str:
-    return next((text for one in found if (text := _to_line(one))), "")
+def _lines(values: Iterable[list[str]]) -> list[str]:
+    return [line for one in values for value in one if (line := _to_line(value))]
+
+
+def _states_terms(text: str) -> bool:
+    """Whether a text states a licence or terms of use, and not only who holds the rights."""
+    return bool(_TERMS.search(text) or _LICENCE_URL.fullmatch(text))
+
+
+def _holder(notice: str) -> str:
+    """The name or address in a copyright notice: of © 2019 李四 版权所有, 李四; empty if the notice
+    states terms, or names nobody."""
+    if _states_terms(notice):
+        return ""
+    return _to_line(_NOTICE_WORDS.sub(" ", notice)).strip(" ,，.。;；:：-–—|/")
 
 
 def _to_line(text: str) -> str:
@@ -118,22 +170,22 @@ def _gif_blocks(data: bytes) -> Iterator[tuple[str, bytes]]:
         yield "xmp", data[start + 14 : start + 14 + MAX_METADATA_BYTES]
 
 
-def _from_exif(block: bytes) -> tuple[list[str], list[str]]:
+def _from_exif(block: bytes) -> _Fields:
     tags = ascii_tags(block, {_ARTIST, _COPYRIGHT, _XP_AUTHOR})
     wide = tags.get(_XP_AUTHOR, b"").decode("utf-16-le", "ignore")
     # The photographer's copyright, then, after a NUL, the editor's.
     notice = tags.get(_COPYRIGHT, b"").partition(b"\0")[0]
-    return [_text(notice)], [_text(tags.get(_ARTIST, b"")), wide]
+    return _Fields(notices=[_text(notice)], authors=[_text(tags.get(_ARTIST, b"")), wide])
 
 
-def _from_iptc(block: bytes) -> tuple[list[str], list[str]]:
+def _from_iptc(block: bytes) -> _Fields:
     found: dict[int, list[str]] = {}
     for number, value in _datasets(block):
         found.setdefault(number, []).append(_text(value))
-    return found.get(_COPYRIGHT_NOTICE, []), [
-        "; ".join(found.get(_BYLINE, [])),
-        *found.get(_CREDIT, []),
-    ]
+    return _Fields(
+        notices=found.get(_COPYRIGHT_NOTICE, []),
+        authors=["; ".join(found.get(_BYLINE, [])), *found.get(_CREDIT, [])],
+    )
 
 
 def _datasets(block: bytes) -> Iterator[tuple[int, bytes]]:
@@ -162,9 +214,16 @@ def _datasets(block: bytes) -> Iterator[tuple[int, bytes]]:
 _XMP_LICENCES = (
     re.compile(r"<cc:license[^>]{0,200}rdf:resource=[\"']([^\"']{1,500})"),
     re.compile(r"cc:license=[\"']([^\"']{1,500})"),
+)
+_XMP_STATEMENTS = (
     re.compile(r"xmpRights:WebStatement=[\"']([^\"']{1,500})"),
     re.compile(r"<xmpRights:WebStatement[^>]{0,200}>([^<]{1,500})"),
+)
+_XMP_TERMS = (
     re.compile(r"<xmpRights:UsageTerms\b[^>]{0,200}>(?:\s{0,99}<[^>]{1,200}>){0,4}([^<]{1,500})"),
+    re.compile(r"xmpRights:UsageTerms=[\"']([^\"']{1,500})"),
+)
+_XMP_NOTICES = (
     re.compile(r"<dc:rights\b[^>]{0,200}>(?:\s{0,99}<[^>]{1,200}>){0,4}([^<]{1,500})"),
     re.compile(r"dc:rights=[\"']([^\"']{1,500})"),
 )
@@ -177,24 +236,31 @@ _XMP_AUTHORS = (
 )
 
 
-def _from_xmp(block: bytes) -> tuple[list[str], list[str]]:
+def _from_xmp(block: bytes) -> _Fields:
     text = block.decode("utf-8", "replace")
-    licences = [
-        html.unescape(match[1]) for pattern in _XMP_LICENCES if (match := pattern.search(text))
-    ]
     listed = _XMP_CREATORS.search(text)
     creators = [html.unescape(one) for one in _XMP_ITEM.findall(listed[1])] if listed else []
-    others = [
-        html.unescape(match[1]) for pattern in _XMP_AUTHORS if (match := pattern.search(text))
-    ]
-    return licences, ["; ".join(creators), *others]
+    return _Fields(
+        licences=_values(_XMP_LICENCES, text),
+        terms=[*_values(_XMP_STATEMENTS, text), *_values(_XMP_TERMS, text)],
+        notices=_values(_XMP_NOTICES, text),
+        authors=["; ".join(creators), *_values(_XMP_AUTHORS, text)],
+    )
 
 
-def _from_text(block: bytes) -> tuple[list[str], list[str]]:
+def _values(patterns: tuple[re.Pattern[str], ...], text: str) -> list[str]:
+    found = (pattern.search(text) for pattern in patterns)
+    return [html.unescape(match[1]) for match in found if match]
+
+
+def _from_text(block: bytes) -> _Fields:
     name, _, value = block.partition(b"\0")
-    text = _text(value.rpartition(b"\0")[2])
-    is_licence = name in {b"Copyright", b"License", b"Licence"}
-    return [text] if is_licence else [], [text] if name == b"Author" else []
+    text = [_text(value.rpartition(b"\0")[2])]
+    if name in {b"License", b"Licence"}:
+        return _Fields(licences=text)
+    if name == b"Copyright":
+        return _Fields(notices=text)
+    return _Fields(authors=text if name == b"Author" else [])
 
 
 def _text(raw: bytes) -> str:
