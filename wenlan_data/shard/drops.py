@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wenlan_data import tables
+from wenlan_data.clean.masking import mask_contact_info
 from wenlan_data.errors import DamageError, UsageError, os_errors
 from wenlan_data.layout import CANDIDATE_IDS, DROPS, PART_DROPS, RETRYABLE_IDS
 from wenlan_data.npy import FixedBytes
@@ -45,8 +46,9 @@ class DropsPart:
         """Writes the files. The receipt counts drops; `details.ids` counts candidates."""
         parts = [pq.read_table(path, schema=tables.WORK_DROPS) for path in self.drops]
         rows = pa.concat_tables(parts).sort_by("ordinal")
+        published = _with_masked_paths(rows.select(tables.DROPS.names).cast(tables.DROPS))
         pq.write_table(
-            rows.select(tables.DROPS.names).cast(tables.DROPS),
+            published,
             out / PART_DROPS,
             compression="zstd",
         )
@@ -68,13 +70,14 @@ def find_drop(corpus: Path, manifest: Manifest, wanted: str) -> dict[str, Any]:
 
     Raises `UsageError` if there is none, `DamageError` for a table that cannot be read.
     """
+    is_wanted = pc.field("url").isin([wanted, mask_contact_info(wanted)]) | (
+        pc.field("key") == wanted
+    )
     for entry in manifest.drops:
         path = corpus / DROPS / entry.name
         try:
             with os_errors(path):
-                found = pq.read_table(
-                    path, filters=(pc.field("url") == wanted) | (pc.field("key") == wanted)
-                )
+                found = pq.read_table(path, filters=is_wanted)
         except pa.ArrowException as error:
             raise DamageError(
                 f"{path}: this table cannot be read ({error}): run `shards verify`"
@@ -87,6 +90,15 @@ def find_drop(corpus: Path, manifest: Manifest, wanted: str) -> dict[str, Any]:
         f"{wanted!r}: no row of {corpus}/{DROPS} has this url or key. To list all drops with DuckDB:"
         f" SELECT step, reason, url, key FROM '{pattern}'"
     )
+
+
+def _with_masked_paths(rows: pa.Table) -> pa.Table:
+    """Masks contact data in the paths of files, as in the samples; other URLs stay."""
+    is_path = pc.invert(pc.match_substring_regex(rows["url"], "^(?i:https?)://"))
+    if not pc.any(is_path).as_py():
+        return rows
+    masked = pa.array(map(mask_contact_info, rows["url"].to_pylist()), pa.string())
+    return rows.set_column(rows.schema.get_field_index("url"), "url", masked)
 
 
 def _counts_by_step(rows: pa.Table) -> dict[str, dict[str, int]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from wenlan_data.clean.masking import mask_contact_info
 from wenlan_data.clean.words import words
 from wenlan_data.detect.regions import (
     DetectionInput,
@@ -145,11 +146,12 @@ class ShardPart:
             sha256=row.sha256,
             phash=row.phash,
             pdq=row.pdq,
-            image_url=row.url,
+            # Of a file it is the path, whose name may hold a telephone number.
+            image_url=mask_contact_info(row.url),
             page_url=row.page_url,
             source=row.source,
-            licence=row.licence,
-            author=row.author,
+            licence=mask_contact_info(row.licence),
+            author=mask_contact_info(row.author),
             opt_out=row.opt_out,
             detector=self.detect.detector,
             tokens=tuple(words(row.caption)) if self.tokens else (),
@@ -254,7 +256,7 @@ class _MetadataWriter:
                 "opt_out": list(sample.opt_out),
                 "tokens": list(sample.tokens),
                 "token_count": len(sample.tokens),
-                "final_url": row.final_url,
+                "final_url": mask_contact_info(row.final_url),
                 "fetched_at": row.fetched_at,
                 "ip": row.ip,
                 "caption": sample.caption,
