@@ -13,6 +13,7 @@ import json
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,6 +24,7 @@ import pyarrow.parquet as pq
 from wenlan_data.dedupe.near_step import NearFiles, SelfJoinPart, near_parts
 from wenlan_data.dedupe.step import DedupePart, index_folders
 from wenlan_data.recipe import DedupeRules, ShardRules
+from wenlan_data.records import Text
 from wenlan_data.tables import CANDIDATES, FACTS
 
 PART_ROWS = 50_000
@@ -124,7 +126,7 @@ def tables(folder: Path, first: int, rows: int) -> tuple[list[str], list[str], i
 
 def _candidates(numbers: np.ndarray, urls: pa.Array, ordinals: pa.Array) -> pa.Table:
     count = len(numbers)
-    texts = [[{"type": "caption", "text": f"第{n}张照片里的风景"}] for n in numbers.tolist()]
+    texts = [[asdict(Text("caption", f"第{n}张照片里的风景"))] for n in numbers.tolist()]
     known: dict[str, object] = {
         "ordinal": ordinals,
         "candidate_id": pa.array([int(n).to_bytes(16, "big") for n in numbers], pa.binary(16)),
