@@ -66,7 +66,12 @@ def _kept_table(
         "caption_type": caption_type,
         "opt_out": merged.opt_out.take(kept),
     }
-    from_candidate = [name for name in KEPT_SCHEMA.names if name in table.candidates.column_names]
+    # Without the columns made above: a second copy of the texts takes as long as the merged one.
+    from_candidate = [
+        name
+        for name in KEPT_SCHEMA.names
+        if name in table.candidates.column_names and name not in made
+    ]
     from_result = [name for name in KEPT_SCHEMA.names if name in table.results.column_names]
     candidates = table.candidates.select(from_candidate).take(rows(kept))
     results = table.results.select(from_result).take(rows(table.result[kept]))
