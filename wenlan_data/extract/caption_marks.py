@@ -18,7 +18,7 @@ _POINTS_DOWN = re.compile(
     r"[\s\u200b　]*(?:[▼▽⬇↓☟]|[（(【\[]?(?:下图|下圖|如下图|以下图片|请看下图)(?!书))"
 )
 _ENDS_POINTING_DOWN = re.compile(
-    r"(?:[如见看](?:下?图|下?圖)(?:所示)?|如下(?:图|圖|所示)?|下图|下圖)[\s\u200b]*[：:，,。.）)]*\Z|[：:][\s\u200b]*\Z|[▼▽⬇↓]\Z"
+    r"(?:[如见看](?:下?图|下?圖)|如下(?:图|圖)?|下图|下圖)(?:所示|就?是|为|為|中|的)?[^，。！？,.!?]{0,5}[\s\u200b]*[：:，,。.）)]*\Z|[：:][\s\u200b]*\Z|[▼▽⬇↓]\Z"
 )
 _ENDS_POINTING_UP = re.compile(r"[（(](?:上图|上圖|如上图|见上图)[)）]?[。.]?\Z|[▲△⬆↑]\Z")
 # 图3, 图4.1, 图①, Fig. 2: a caption on one side or the other.
@@ -38,6 +38,7 @@ _PART_MARK = re.compile(
     r"|[（(【\[](?P<bracketed>[左右上下中])[图圖]?[)）】\]]"
     r"|(?:\A|(?<=[；;。\s]))(?P<bare>[左右上下中])(?=[:：])[:：]"
 )
+MAX_NUMBER_CHARACTERS = 12
 _HAN_NUMBERS = {character: place for place, character in enumerate("一二三四五六七八九十", 1)}
 _ORDERS = ("左中右", "上中下", "前中后")
 _TRIM = " \u200b　；;，,。、"
@@ -56,6 +57,30 @@ def pointed_side(text: str) -> Side | None:
 def is_numbered(text: str) -> bool:
     """Whether a text begins with the number of a figure: 图3, 图4.1."""
     return bool(_NUMBERED.match(text))
+
+
+def figure_number(text: str) -> str:
+    """Returns the figure number of a text that says nothing else, such as 图3; else an empty
+    string."""
+    match = _NUMBERED.match(text)
+    if (
+        not match
+        or len(text) > MAX_NUMBER_CHARACTERS
+        or text[match.end() :].strip(_TRIM + "：:.）)】]")
+    ):
+        return ""
+    return "".join(match[0].split()).strip("（(【[")
+
+
+def numbered_rest(text: str) -> tuple[str, str]:
+    """Returns the figure number at the beginning of a text, and what follows; two empty strings
+    without a number."""
+    match = _NUMBERED.match(text)
+    if not match:
+        return "", ""
+    return "".join(match[0].split()).strip("（(【["), text[match.end() :].strip(
+        _TRIM + "：:.）)】]"
+    )
 
 
 def without_marks(text: str) -> str:

@@ -4,6 +4,7 @@ A card, a table row, a post or a figure is such a container. Which of its texts 
 is decided over all containers of a list at once, by the place of the text in the container.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,12 @@ MAX_COMPACT_HAN = 600
 MAX_COUNTED_HAN = 60
 """Of one text, when the places of a list are compared: a long text is no better than a sentence."""
 MAX_FIGURE_HAN = 100
+MIN_SCORE_RATIO = 8
+"""How much better a text elsewhere in the container has to be than those nearest to the image: a
+badge says less than the description."""
+MIN_LABELLED_WEIGHT = 0.3
+"""Weight of a place whose texts are labelled values (质地：木) rather than descriptions."""
+_LABELLED = re.compile(r"[^\s：:，。]{1,6}[：:]\s?[^：:。]{1,20}\Z")
 _CAPTION_WORDS = frozenset("""
     caption captiontext captions figcaption gallerytext figcap imgdesc picdesc photodesc pictext imgtext imgtxt imgtitle
     pictitle picintro picinfo imginfo tuzhu tushuo desc description descr cap legend
@@ -63,7 +70,7 @@ class Lists:
         best = self._best(blocks, scores, unit)
         if main is None or best is None:
             return None
-        if 2 * _score(main, scores, top) < _score(best, scores, top):
+        if MIN_SCORE_RATIO * _score(main, scores, top) < _score(best, scores, top):
             main = best
         rest = [block for block in blocks if block is not main and block.han >= 8]
         return ContainerText(
@@ -126,6 +133,13 @@ class Lists:
         return min(blocks, key=rank)
 
 
+def _distinctness(texts: Sequence[str]) -> float:
+    """How different the texts of a place are, and whether they describe, in [0, 1]."""
+    labelled = sum(bool(_LABELLED.match(text)) for text in texts)
+    weight = MIN_LABELLED_WEIGHT if 2 * labelled > len(texts) else 1.0
+    return weight * (len(set(texts)) / len(texts)) ** 2
+
+
 def _score(block: TextBlock, scores: dict[str, float], top: Box) -> float:
     return scores.get(_place(block, top), float(min(block.han, MAX_COUNTED_HAN)))
 
@@ -143,9 +157,16 @@ def _alike(top: Box) -> list[Box]:
 
 
 def _place(block: TextBlock, top: Box) -> str:
-    """The path from a container to a block: tags and classes."""
+    """The path from a container to a block: tags, classes, and the number among siblings alike."""
     path = [one.tag or "" for one in block.wrappers]
-    box: Box | None = block.parent
+    inner = block.parent
+    if inner is not top and inner.parent is not None:
+        own = shape(inner)
+        alike = [
+            child for child in inner.parent.children if isinstance(child, Box) and shape(child) == own
+        ]
+        path.append(str(next(n for n, child in enumerate(alike) if child is inner)))
+    box: Box | None = inner
     while box is not None and box is not top:
         path.append(f"{box.tag}.{box.classes.strip()}")
         box = box.parent

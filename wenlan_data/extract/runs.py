@@ -342,6 +342,8 @@ class _Votes:
     """Signature of the running text: the one with the most characters."""
     both: bool = False
     """Whether the texts of both sides belong to the image."""
+    by_lines: bool = False
+    """Whether empty lines tell the side."""
 
     def choice(self, run: Run, slot: Slot) -> Choice | None:
         """The texts of a slot by the vote of its run."""
@@ -358,7 +360,7 @@ class _Votes:
         texts = slot.after[:1] if side == "below" else slot.before[-1:]
         if not texts or not _is_free(texts[0], side):
             return None
-        if votes.special and texts[0].signature not in votes.special:
+        if votes.special and texts[0].signature not in votes.special and not self.by_lines:
             # Not every image of a run has a caption.
             return None
         other: list[RunText] = []
@@ -482,7 +484,7 @@ def _alike(
 
     attached = _attached(run.slots)
     if attached is not None:
-        return votes(attached, CERTAIN)
+        return _Votes(below, above, attached, CERTAIN, body, by_lines=True)
     if bool(below.credited) != bool(above.credited) and max(below.credited, above.credited) > 1:
         return votes("below" if below.credited else "above", LIKELY)
     if any(len(slot.after) > 1 for slot in run.slots[:-1]):

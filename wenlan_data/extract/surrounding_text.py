@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from wenlan_data.extract import runs
 from wenlan_data.extract.caption_marks import (
+    figure_number,
     is_numbered,
+    numbered_rest,
     pointed_side,
     split_caption,
     without_marks,
@@ -17,6 +19,7 @@ from wenlan_data.extract.caption_marks import (
 from wenlan_data.extract.containers import ContainerText, Lists, texts_in_order, whole_line
 from wenlan_data.extract.html import Element, ancestors, attribute
 from wenlan_data.extract.image_units import ImageUnit, blocks_beside, image_units
+from wenlan_data.extract.image_urls import has_image_extension
 from wenlan_data.extract.page_regions import is_secondary
 from wenlan_data.extract.page_tree import Box, PageImage, PageTree, TextBlock, shape
 from wenlan_data.extract.runs import Choice, Run, RunText, card_shapes, read_run
@@ -71,6 +74,7 @@ class _Pairing:
         self._by_node = {id(unit.outermost): unit for unit in self._units}
         self._lists = Lists(self._texts)
         self._runs: dict[int, Run] = {}
+        self._by_number: dict[str, list[str]] | None = None
         self._found = {image.number: _Found([]) for unit in self._units for image in unit.images}
 
     def read(self) -> dict[int, list[Text]]:
@@ -100,8 +104,13 @@ class _Pairing:
         for element in _elements_of(image):
             for name in _CAPTION_ATTRIBUTES:
                 found.add("figcaption", attribute(element, name), "attribute", ATTRIBUTE)
+            is_large = element is not image.element and has_image_extension(
+                attribute(element, "href")
+            )
             for name in _TITLE_ATTRIBUTES:
-                found.add("title", attribute(element, name), "attribute", TITLE)
+                # The title of a link to the large image is what a light box shows under it.
+                kind = "figcaption" if is_large else "title"
+                found.add(kind, attribute(element, name), "attribute", TITLE)
 
     def _add_own(self, unit: ImageUnit) -> None:
         """Adds the texts of the container that holds the unit alone."""
@@ -116,16 +125,36 @@ class _Pairing:
         self._add_article(unit, own.box if own is not None else unit.node)
 
     def _add_container(self, unit: ImageUnit, own: ContainerText) -> None:
-        for block in own.captions:
+        captions = sorted(own.captions, key=lambda block: -block.han)
+        for block in captions:
             self._share(unit, "figcaption", block.text, "figcaption", CAPTION)
-        if own.main not in own.captions:
+        pointed = None if captions else self._pointed_in(unit)
+        if pointed is not None:
+            self._add_choice(unit, pointed)
+            captions += pointed.texts[0].blocks
+        if own.main not in captions:
             is_caption = own.is_figure or _is_marked(own.main.text)
             kind = "figcaption" if is_caption else "surrounding"
             self._share(unit, kind, whole_line(own.main), "container", CONTAINER)
-        if own.second is not None and own.second not in own.captions and not own.second.heading:
+        if own.second is not None and own.second not in captions and not own.second.heading:
             self._share(unit, "surrounding", own.second.text, "container", CONTAINER - 0.1)
         for block in own.headings[:1]:
             self._share(unit, "heading", block.text, "container", CONTAINER)
+
+    def _pointed_in(self, unit: ImageUnit) -> Choice | None:
+        """The caption in a container that also holds other text: it points at the image, or stands
+        under it after longer text."""
+        run = read_run(unit.containers[0], {id(unit.node): unit}, self._texts)
+        for place, slot in enumerate(run.slots):
+            choice = run.choices.get(place)
+            if slot.unit is not unit or choice is None:
+                continue
+            if choice.is_pointed:
+                return choice
+            if choice.side == "below" and choice.is_caption and slot.before:
+                if len(slot.before[-1].text) > 2 * len(choice.texts[0].text):
+                    return choice
+        return None
 
     def _add_article(self, unit: ImageUnit, inner: Box | PageImage) -> None:
         """Adds the text beside the only image of an article; `inner` holds the image and, if it is
@@ -197,6 +226,8 @@ class _Pairing:
     ) -> None:
         """Adds a text to each image of a unit, or each its part."""
         count = len(unit.images)
+        if number := figure_number(text):
+            text, kind = self._numbered(number), "figcaption"
         if count == 1:
             words = without_marks(text) if kind == "figcaption" else text
             self._found[unit.images[0].number].add(kind, words, relation, confidence)
@@ -208,6 +239,18 @@ class _Pairing:
             else:
                 shared = min(confidence, SHARED)
                 self._found[image.number].add(kind, without_marks(text), "shared", shared)
+
+    def _numbered(self, number: str) -> str:
+        """The text elsewhere on the page that begins with a figure's number; empty for none or
+        several."""
+        if self._by_number is None:
+            self._by_number = {}
+            for block in self._tree.texts:
+                key, rest = numbered_rest(block.text)
+                if rest and not is_secondary(self._tree, block.parent):
+                    self._by_number.setdefault(key, []).append(rest)
+        found = self._by_number.get(number, [])
+        return found[0] if len(found) == 1 else ""
 
     def _add_heading(self, unit: ImageUnit) -> None:
         found = self._found[unit.images[0].number]

@@ -7,6 +7,7 @@ from functools import lru_cache
 from wenlan_data.clean.credits import is_credit
 from wenlan_data.clean.rules.boilerplate import Boilerplate
 from wenlan_data.clean.rules.file_name import FileName
+from wenlan_data.extract.caption_marks import figure_number
 from wenlan_data.extract.page_regions import is_secondary
 from wenlan_data.extract.page_tree import Box, PageTree, TextBlock
 from wenlan_data.reasons import Reason
@@ -77,6 +78,8 @@ class UsableTexts:
         return known
 
     def _decide(self, block: TextBlock) -> bool:
+        if figure_number(block.text):
+            return not is_secondary(self.tree, block.parent)
         if _is_junk(block.text) or is_credit_line(block.text):
             return False
         if self._repeats[block.raw.strip()] >= MIN_REPEATS:
