@@ -163,7 +163,9 @@ def _place(block: TextBlock, top: Box) -> str:
     if inner is not top and inner.parent is not None:
         own = shape(inner)
         alike = [
-            child for child in inner.parent.children if isinstance(child, Box) and shape(child) == own
+            child
+            for child in inner.parent.children
+            if isinstance(child, Box) and shape(child) == own
         ]
         path.append(str(next(n for n, child in enumerate(alike) if child is inner)))
     box: Box | None = inner

@@ -47,6 +47,11 @@ class RunText:
         """Its first block."""
         return self.blocks[0].text
 
+    @property
+    def is_list(self) -> bool:
+        """Whether it is a list, which is no caption."""
+        return isinstance(self.node, Box) and self.node.tag in {"ul", "ol", "menu"}
+
 
 @dataclass(slots=True, eq=False)
 class Slot:
@@ -176,6 +181,9 @@ def _item(
         unit = units.get(id(child))
         return Slot(unit, has_own_text=unit is not None and bool(unit.containers))
     blocks = texts.of(child)
+    if not blocks and any(map(texts.is_link_list, texts.tree.texts_of(child)[:3])):
+        # Perhaps the text of the image beside it, but rather a list of links.
+        return "border"
     if blocks:
         return RunText(blocks, child, text_style(blocks[0]), _is_heading(child, blocks))
     some = texts.tree.texts_of(child)
@@ -438,14 +446,18 @@ def _side(slots: Sequence[Slot], every: Sequence[RunText], name: str, body: str)
     votes = _SideVotes(adjacent)
     members = Counter(text.signature for text in adjacent if text is not None)
     all_of = Counter(text.signature for text in every)
+    lists = {text.signature for text in every if text.is_list}
     votes.special = frozenset(
         signature
         for signature, count in members.items()
-        if (count == all_of[signature] == len(slots) > 1)
-        or (
-            signature != body
-            and 4 * (all_of[signature] - count) <= count
-            and (count > 1 or len(slots) < MIN_SLOTS)
+        if signature not in lists
+        and (
+            count == all_of[signature] == len(slots) > 1
+            or (
+                signature != body
+                and 4 * (all_of[signature] - count) <= count
+                and (count > 1 or len(slots) < MIN_SLOTS)
+            )
         )
     )
     return votes
@@ -516,6 +528,9 @@ def _by_ends(slots: Sequence[Slot], every: Sequence[RunText]) -> tuple[Side | No
     a text and ends with an image has them above. A first or last text that is unlike those inside
     is an introduction or an end.
     """
+    if any(len(slot.after) > 1 for slot in slots[:-1]):
+        # Paragraphs between the images may belong to either, or to neither.
+        return None, EVEN
     first, last = slots[0].before[-1:], slots[-1].after[:1]
     inner = [text for text in every if text not in first and text not in last]
     first, last = ([text for text in some if not _is_unlike(text, inner)] for some in (first, last))

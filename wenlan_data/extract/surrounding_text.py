@@ -210,7 +210,7 @@ class _Pairing:
     ) -> None:
         if len(unit.images) > 1 and len(text.blocks) == len(unit.images):
             for image, block in zip(unit.images, text.blocks, strict=True):
-                kind = "heading" if block.heading or block.parent.tag == "th" else "surrounding"
+                kind = "heading" if block.heading else "surrounding"
                 self._found[image.number].add(kind, block.text, side, confidence)
             return
         if len(unit.images) > 1 and len(text.blocks) > len(unit.images):
@@ -256,29 +256,37 @@ class _Pairing:
         found = self._found[unit.images[0].number]
         if any(text.type == "heading" for text in found.texts):
             return
-        block, is_own = self._heading_above(unit)
-        if block is not None:
-            for image in unit.images:
-                self._found[image.number].add(
-                    "heading", block.text, "container" if is_own else "shared",
-                    CONTAINER - 0.1 if is_own else SHARED_HEADING,
-                )  # fmt: skip
+        block, is_own, in_section = self._heading_above(unit)
+        if block is None:
+            return
+        relation: Relation = "container" if is_own else "shared"
+        confidence = CONTAINER - 0.1 if is_own else SHARED_HEADING
+        for image in unit.images:
+            texts = self._found[image.number]
+            if in_section and not any(
+                text.type in {"figcaption", "surrounding"} for text in texts.texts
+            ):
+                # All that its section says.
+                texts.add("surrounding", block.text, relation, min(confidence, SHARED))
+            texts.add("heading", block.text, relation, confidence)
 
-    def _heading_above(self, unit: ImageUnit) -> tuple[TextBlock | None, bool]:
-        """The nearest heading before a unit that is not in another image's container."""
+    def _heading_above(self, unit: ImageUnit) -> tuple[TextBlock | None, bool, bool]:
+        """The nearest heading before a unit that is not in another image's container; whether it is
+        that of this unit alone, and whether it begins a section of the unit's run."""
         run = self._runs.get(id(unit.run))
         if run is not None:
             for slot in run.slots:
                 if slot.unit is not None and slot.unit.images is unit.images and slot.heading:
-                    return slot.heading.blocks[0], run.sections[slot.section] == 1
+                    block = slot.heading.blocks[0]
+                    return block, run.sections[slot.section] == 1, block.heading > 1
         node: Box | PageImage = unit.outermost
         box = node.parent
         while box is not None:
             heading = self._last_heading(box, node)
             if heading is not None:
-                return heading, False
+                return heading, False, False
             node, box = box, box.parent
-        return None, False
+        return None, False, False
 
     def _last_heading(self, box: Box, before: Box | PageImage) -> TextBlock | None:
         found = None

@@ -60,35 +60,44 @@ class UsableTexts:
 
     def __init__(self, tree: PageTree) -> None:
         self.tree = tree
-        self._decisions: list[bool | None] = [None] * len(tree.texts)
+        self._problems: list[str | None] = [None] * len(tree.texts)
         self._elsewhere = _links_elsewhere(tree)
         self._repeats = Counter(block.raw.strip() for block in tree.texts)
 
     def is_usable(self, block: TextBlock) -> bool:
-        """Whether a block may belong to an image.
+        """Whether a block may belong to an image: it has no `problem`."""
+        return not self.problem(block)
 
-        It has two letters or more, is no boilerplate or credit, occurs less than three times on
-        the page, and stands neither in navigation nor among links alone, nor in a link to another page
-        with an image of its own.
+    def problem(self, block: TextBlock) -> str:
+        """Returns why a block cannot belong to an image; an empty string if it can.
+
+        It has two letters or more, is no boilerplate, file name or credit, occurs less than three
+        times on the page, and stands neither in navigation nor among links alone, nor in a link to
+        another page with an image of its own.
         """
-        known = self._decisions[block.number]
+        known = self._problems[block.number]
         if known is None:
-            known = self._decide(block)
-            self._decisions[block.number] = known
+            known = self._find_problem(block)
+            self._problems[block.number] = known
         return known
 
-    def _decide(self, block: TextBlock) -> bool:
-        if figure_number(block.text):
-            return not is_secondary(self.tree, block.parent)
-        if _is_junk(block.text) or is_credit_line(block.text):
-            return False
-        if self._repeats[block.raw.strip()] >= MIN_REPEATS:
-            return False
-        if len(block.links) > 1 and 2 * block.link_characters > len(block.text):
-            return False
-        if self._elsewhere and any(link.mem_id in self._elsewhere for link in block.links):
-            return False
-        return not is_secondary(self.tree, block.parent)
+    def _find_problem(self, block: TextBlock) -> str:
+        if not figure_number(block.text):
+            if is_credit_line(block.text):
+                return "a credit"
+            if _is_junk(block.text):
+                return "boilerplate"
+            if self._repeats[block.raw.strip()] >= MIN_REPEATS:
+                return "repeated on the page"
+            if self.is_link_list(block):
+                return "a list of links"
+            if self._elsewhere and any(link.mem_id in self._elsewhere for link in block.links):
+                return "in a link to another page"
+        return "in navigation" if is_secondary(self.tree, block.parent) else ""
+
+    def is_link_list(self, block: TextBlock) -> bool:
+        """Whether a block consists of several links for the most part."""
+        return len(block.links) > 1 and 2 * block.link_characters > len(block.text)
 
     def has_any(self, first: int, last: int) -> bool:
         """Whether a block from `first` up to `last` is usable."""
