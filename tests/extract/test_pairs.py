@@ -127,7 +127,7 @@ def test_every_text_has_the_type_of_its_place() -> None:
         ('<div class="pic-box"><img src=1.jpg><span class="pic_desc">湖边</span></div>', "湖边"),
         ("<p><img src=1.jpg></p><p>▲湖边的小船</p>", "湖边的小船"),
         ("<p><img src=1.jpg></p><p>图为湖边的小船。</p>", "湖边的小船。"),
-        ("<p><img src=1.jpg></p><p><img src=2.jpg></p><p>图为湖边的小船。</p>", ""),
+        ("<p><img src=1.jpg></p><p><img src=2.jpg></p><p>图为湖边的小船。</p>", "湖边的小船。"),
         ("<p><img src=1.jpg></p><p>湖边的小船。</p>", ""),
     ],
 )
@@ -147,7 +147,7 @@ def test_a_text_marked_as_a_caption_is_a_figcaption(html: str, caption: str) -> 
         ("<nav><ul><li>首页</ul></nav><p><img src=1.jpg></p>", ""),
         (
             "<div>前一段<p>x</p>左边<b>是桥</b><img src=1.jpg><br>右边<div>别的</div></div>",
-            "左边是桥 右边",
+            "左边是桥",
         ),
         ("<p>" + "这是一句很长的话。" * 80 + "<img src=1.jpg></p>", "这是一句很长的话。" * 55),
     ],

@@ -122,7 +122,8 @@ class _Pairing:
         own = self._lists.text_of(unit)
         if own is not None:
             self._add_container(unit, own)
-        self._add_article(unit, own.box if own is not None else unit.node)
+        if not any(text.type == "surrounding" for text in self._found[unit.images[0].number].texts):
+            self._add_article(unit, own.box if own is not None else unit.node)
 
     def _add_container(self, unit: ImageUnit, own: ContainerText) -> None:
         captions = sorted(own.captions, key=lambda block: -block.han)
@@ -279,12 +280,12 @@ class _Pairing:
                 if slot.unit is not None and slot.unit.images is unit.images and slot.heading:
                     block = slot.heading.blocks[0]
                     return block, run.sections[slot.section] == 1, block.heading > 1
-        node: Box | PageImage = unit.outermost
+        node: Box | PageImage = unit.node
         box = node.parent
         while box is not None:
             heading = self._last_heading(box, node)
             if heading is not None:
-                return heading, False, False
+                return heading, box in unit.containers, False
             node, box = box, box.parent
         return None, False, False
 
