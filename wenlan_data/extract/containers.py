@@ -79,10 +79,7 @@ class Lists:
             captions=captions,
             second=self._best(rest, scores, unit),
             headings=tuple(block for block in blocks if block.heading and block is not main),
-            is_figure=len(inner) == 1
-            and inner[0] is main
-            and main.han <= MAX_FIGURE_HAN
-            and len(blocks) > 1,
+            is_figure=_is_figure(unit, inner, main) and len(blocks) > 1,
         )
 
     def _compact(self, unit: ImageUnit) -> Box | None:
@@ -131,6 +128,15 @@ class Lists:
             return (-_score(block, scores, top), distance, block.number)
 
         return min(blocks, key=rank)
+
+
+def _is_figure(unit: ImageUnit, inner: Sequence[TextBlock], main: TextBlock) -> bool:
+    """Whether the box around an image holds one short text under it and nothing else, as a figure in
+    running text does."""
+    if len(inner) != 1 or inner[0] is not main or main.han > MAX_FIGURE_HAN:
+        return False
+    is_below = main.number >= unit.images[-1].text_number
+    return is_below and unit.containers[0].tag not in {"li", "dd", "p"}
 
 
 def _distinctness(texts: Sequence[str]) -> float:

@@ -21,7 +21,7 @@ from wenlan_data.extract.script_state import script_images
 from wenlan_data.extract.single_line import single_line
 from wenlan_data.extract.surrounding_text import image_texts
 from wenlan_data.reasons import Reason
-from wenlan_data.records import Candidate, Drop, Origin, Text
+from wenlan_data.records import Candidate, Drop, Origin, Text, merge_equal_texts
 
 MAX_PAGE_IMAGES = 200
 """Of one page. If there are more, the rest is left out and one drop records it."""
@@ -158,7 +158,7 @@ class _ImageCollector:
         for url, entry in self.entries.items():
             yield Candidate(
                 url=url,
-                texts=tuple(dict.fromkeys([*entry.texts, *metadata.texts])),
+                texts=merge_equal_texts([*entry.texts, *metadata.texts]),
                 page_url=page_url,
                 source=source,
                 licence=entry.licence or metadata.licence,

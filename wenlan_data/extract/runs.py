@@ -7,7 +7,7 @@ formatting) that stands directly under an image each time, and nowhere else, is 
 Marks such as ▲ and 如图： decide for the image that they point at.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -528,21 +528,31 @@ def _by_ends(slots: Sequence[Slot], every: Sequence[RunText]) -> tuple[Side | No
     a text and ends with an image has them above. A first or last text that is unlike those inside
     is an introduction or an end.
     """
-    if any(len(slot.after) > 1 for slot in slots[:-1]):
-        # Paragraphs between the images may belong to either, or to neither.
-        return None, EVEN
-    first, last = slots[0].before[-1:], slots[-1].after[:1]
-    inner = [text for text in every if text not in first and text not in last]
-    first, last = ([text for text in some if not _is_unlike(text, inner)] for some in (first, last))
-    left_below = len(first) + sum(not slot.after for slot in slots[:-1]) + (not last)
-    left_above = len(last) + sum(not slot.before for slot in slots[1:]) + (not first)
+    sections: dict[int, list[Slot]] = defaultdict(list)
+    for slot in slots:
+        sections[slot.section].append(slot)
+    left_below = left_above = count = 0
+    for some in sections.values():
+        if len(some) == 1 and some[0].heading is not None:
+            continue
+        if any(len(slot.after) > 1 for slot in some[:-1]):
+            # Paragraphs between the images may belong to either, or to neither.
+            return None, EVEN
+        first, last = some[0].before[-1:], some[-1].after[:1]
+        inner = [text for text in every if text not in first and text not in last]
+        first, last = (
+            [one for one in texts if not _is_unlike(one, inner)] for texts in (first, last)
+        )
+        left_below += len(first) + sum(not slot.after for slot in some[:-1]) + (not last)
+        left_above += len(last) + sum(not slot.before for slot in some[1:]) + (not first)
+        count += len(some)
     if left_below == left_above:
         return None, EVEN
     side: Side = "below" if left_below < left_above else "above"
     left = min(left_below, left_above)
     if left == 0:
-        return side, CERTAIN if len(slots) > 1 else WEAK
-    return side, LIKELY if 4 * left <= len(slots) else EVEN
+        return side, CERTAIN if count > 1 else WEAK
+    return side, LIKELY if 4 * left <= count else EVEN
 
 
 def _is_unlike(text: RunText, inner: Sequence[RunText]) -> bool:

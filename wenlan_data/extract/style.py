@@ -53,4 +53,6 @@ def _signature(tag: str, classes: str, align: str, style: str, colour: str) -> s
     }
     align = align or properties.pop("text-align", "")
     rest = ",".join(f"{name}={value}" for name, value in sorted(properties.items()))
+    if not (classes or align or rest or colour):
+        return tag
     return f"{tag}.{' '.join(sorted(classes.split()))}/{align}/{rest}/{colour}"
