@@ -15,6 +15,7 @@ from wenlan_data.extract.page_tree import Box, TextBlock, shape
 from wenlan_data.extract.usable_text import UsableTexts
 
 MAX_COMPACT_BLOCKS = 12
+MAX_RAW_BLOCKS = 60
 MAX_COMPACT_HAN = 600
 """A container with more blocks or Han characters is an article, not a card or a figure."""
 MAX_COUNTED_HAN = 60
@@ -86,9 +87,11 @@ class Lists:
         """The largest container that is no article."""
         found = None
         for box in unit.containers:
+            if box.tag == "body" or box.text_count > MAX_RAW_BLOCKS:
+                break
             blocks = self._texts.of(box)
             han = sum(block.han for block in blocks)
-            if len(blocks) > MAX_COMPACT_BLOCKS or han > MAX_COMPACT_HAN or box.tag == "body":
+            if len(blocks) > MAX_COMPACT_BLOCKS or han > MAX_COMPACT_HAN:
                 break
             found = box
         top = unit.containers[-1]
@@ -101,9 +104,14 @@ class Lists:
         different they are."""
         key = (id(top.parent), shape(top))
         if key not in self._scores:
+            alike = _alike(top)
+            if len(alike) == 1:
+                # Nothing to compare with: the longest text is the best.
+                self._scores[key] = {}
+                return {}
             columns: dict[str, list[str]] = defaultdict(list)
             han: dict[str, int] = defaultdict(int)
-            for box in _alike(top)[:200]:
+            for box in alike[:200]:
                 for block in self._texts.of(box)[:100]:
                     place = _place(block, box)
                     columns[place].append(block.text)

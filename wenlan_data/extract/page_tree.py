@@ -66,29 +66,49 @@ _EMOTICON_NAME = re.compile(r"emoji|emoticon|emotion|smil(?:ey|ie|e)|bqimg", re.
 _EMOTICON_ALT = re.compile(r"[\[［:：(（].{1,8}[\]］:：)）]\Z")
 
 
-@dataclass(slots=True, eq=False)
 class Box:
     """An element that is a container: a block, or an inline element around an image."""
 
-    tag: str
-    element: Element
-    parent: "Box | None"
-    children: "list[Box | TextBlock | PageImage]" = field(default_factory=list)
-    heading: int = 0
-    """1 to 6 inside a heading, else 0."""
-    first_text: int = 0
-    last_text: int = 0
-    """Its blocks of text are those with first_text <= number < last_text."""
-    first_image: int = 0
-    last_image: int = 0
-    """The same for all its images."""
-    first_content: int = 0
-    last_content: int = 0
-    """The same for its content images, by their numbers."""
-    classes: str = ""
-    """Value of `class` and `id`, with a space between them."""
-    is_secondary: bool | None = None
-    """Whether it stands in navigation or the like; None until `secondary` decides."""
+    __slots__ = (
+        "_classes", "children", "element", "first_content", "first_image", "first_text", "heading",
+        "is_secondary", "last_content", "last_image", "last_text", "parent", "tag",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        tag: str,
+        element: Element,
+        parent: "Box | None" = None,
+        heading: int = 0,
+        first_text: int = 0,
+        first_image: int = 0,
+    ) -> None:
+        self.tag = tag
+        self.element = element
+        self.parent = parent
+        self.children: list[Box | TextBlock | PageImage] = []
+        self.heading = heading
+        """1 to 6 inside a heading, else 0."""
+        self.first_text = first_text
+        self.last_text = first_text
+        """Its blocks of text are those with first_text <= number < last_text."""
+        self.first_image = first_image
+        self.last_image = first_image
+        """The same for all its images."""
+        self.first_content = 0
+        self.last_content = 0
+        """The same for its content images, by their numbers."""
+        self.is_secondary: bool | None = None
+        """Whether it stands in navigation or the like; None until `page_regions` decides."""
+        self._classes: str | None = None
+
+    @property
+    def classes(self) -> str:
+        """Values of `class` and `id`, with a space between them."""
+        if self._classes is None:
+            attributes = self.element.attributes
+            self._classes = f"{attributes.get('class') or ''} {attributes.get('id') or ''}"
+        return self._classes
 
     @property
     def image_count(self) -> int:
@@ -299,7 +319,7 @@ class _Builder:
     def build(self) -> PageTree:
         page_root = self._page.root
         assert page_root is not None
-        root = Box(tag="html", element=page_root, parent=None)
+        root = Box("html", page_root)
         if self._symbols or self._backgrounds:
             self._read(page_root, root)
         return PageTree(root, self._texts, self._images, self._boxes)
@@ -374,17 +394,8 @@ class _Builder:
         if self._pending:
             self._flush(outer)
         attributes = node.attributes
-        box = Box(
-            tag=tag,
-            element=node,
-            parent=outer,
-            heading=HEADINGS.get(tag, outer.heading),
-            first_text=len(self._texts),
-            first_image=len(self._images),
-            classes=f"{attributes.get('class') or ''} {attributes.get('id') or ''}"
-            if attributes
-            else " ",
-        )
+        heading = HEADINGS.get(tag) or outer.heading
+        box = Box(tag, node, outer, heading, len(self._texts), len(self._images))
         outer.children.append(box)
         return box
 

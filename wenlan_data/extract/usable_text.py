@@ -5,7 +5,7 @@ from collections import Counter
 from functools import lru_cache
 
 from wenlan_data.clean.credits import is_credit
-from wenlan_data.clean.rules.boilerplate import Boilerplate
+from wenlan_data.clean.rules.boilerplate import is_boilerplate
 from wenlan_data.clean.rules.file_name import FileName
 from wenlan_data.extract.caption_marks import figure_number
 from wenlan_data.extract.page_regions import is_secondary
@@ -23,7 +23,7 @@ _LETTERS = re.compile(r"[a-zA-Z]{2}")
 _LEADING_MARKS = re.compile(r"[\s\u200b　▲△▼▽↑↓◎●■|｜]+")
 # 图片:1.jpg, 附件：1.jpg
 _FILE_LABEL = re.compile(r"(?:图片|圖片|附件|文件|附图|照片)\s?\d?\s?[:：]\s?")
-_boilerplate, _file_name = Boilerplate(), FileName()
+_file_name = FileName()
 _LINKED_ELSEWHERE = frozenset({Reason.RECOMMENDATION, Reason.ADVERTISEMENT, Reason.LOGO})
 
 
@@ -33,7 +33,7 @@ def _is_junk(text: str) -> bool:
         return True
     if isinstance(_file_name(_FILE_LABEL.sub("", text, count=1)), Drop):
         return True
-    return isinstance(_boilerplate(text), Drop) and not is_credit_line(text)
+    return is_boilerplate(text)
 
 
 @lru_cache(maxsize=20_000)

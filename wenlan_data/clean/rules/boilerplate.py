@@ -266,5 +266,11 @@ class Boilerplate:
         return tuple(Remark("author", author) for author in islice(authors, 1))
 
 
+def is_boilerplate(text: str) -> bool:
+    """Whether the whole text is boilerplate. Costs a third of the rule, which also looks for a part
+    that is none."""
+    return _is_boilerplate(text) or not _without_legal(text)
+
+
 def _is_boilerplate(text: str) -> bool:
     return _is_interface(text) or _is_control(text) or is_credit(text) or _is_byline(text)
