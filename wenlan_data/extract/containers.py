@@ -89,7 +89,7 @@ class Lists:
         for box in unit.containers:
             if box.tag == "body" or box.text_count > MAX_RAW_BLOCKS:
                 break
-            blocks = self._texts.of(box)
+            blocks = self._texts.first_of(box, MAX_COMPACT_BLOCKS + 1)
             han = sum(block.han for block in blocks)
             if len(blocks) > MAX_COMPACT_BLOCKS or han > MAX_COMPACT_HAN:
                 break

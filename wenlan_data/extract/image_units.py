@@ -67,15 +67,24 @@ def _has_usable(box: Box, first: int, last: int, texts: UsableTexts) -> bool:
     return texts.has_any(box.first_text, first) or texts.has_any(last, box.last_text)
 
 
+def has_text_beside(box: Box, inner: Box | PageImage, texts: UsableTexts) -> bool:
+    """Whether a box has usable text before or after an element inside it."""
+    first, last = _text_range(inner)
+    return texts.has_any(last, box.last_text) or texts.has_any(box.first_text, first)
+
+
 def blocks_beside(
     box: Box, inner: Box | PageImage, texts: UsableTexts
 ) -> tuple[list[TextBlock], list[TextBlock]]:
     """Returns the usable blocks of a box before and after an element inside it."""
-    if isinstance(inner, Box):
-        first, last = inner.first_text, inner.last_text
-    else:
-        first = last = inner.text_number
+    first, last = _text_range(inner)
     all_texts = texts.tree.texts
     before = [block for block in all_texts[box.first_text : first] if texts.is_usable(block)]
     after = [block for block in all_texts[last : box.last_text] if texts.is_usable(block)]
     return before, after
+
+
+def _text_range(inner: Box | PageImage) -> tuple[int, int]:
+    if isinstance(inner, Box):
+        return inner.first_text, inner.last_text
+    return inner.text_number, inner.text_number

@@ -8,10 +8,9 @@ stands.
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from urllib.parse import unquote, urljoin, urlsplit
 
-from wenlan_data.extract.html import attribute
 from wenlan_data.extract.image_urls import has_image_extension, is_data_uri
 from wenlan_data.extract.page_regions import (
     MIN_RUNNING_HAN,
@@ -81,6 +80,12 @@ _ADVERTISEMENT_SIZES = frozenset({
 })  # fmt: skip
 """Width and height in pixels of the Interactive Advertising Bureau's units, and of two of Chinese
 portals."""
+MAX_LINE_CHARACTERS = 30
+"""Of the text beside a QR code or a portrait."""
+MAX_NAME_BLOCKS = 4
+MAX_NAME_CHARACTERS = 60
+"""In a box around an image that is described by the box's name: an author's name, place and
+time."""
 MIN_ARTICLE_HAN = 150
 MAX_NAME_HAN = 6
 """Of a user's name beside a time."""
@@ -88,6 +93,7 @@ _HAN = re.compile("[\u3400-\u9fff]")
 _DIGITS = re.compile(r"\d+")
 _SENTENCE = re.compile(r"[，。！？；,!?]")
 _NAME_SEPARATORS = re.compile(r"[_\-:.]+|\d+")
+_HOME_PATHS = frozenset({"", "/", "/index.html", "/index.htm", "/index.php", "/default.html"})
 _PATH_PARTS = re.compile(r"[/_\-.]+")
 # 08-12 10:30, 3小时前, 16天前 回复, 粉丝 120: what stands beside a user's name.
 _BYLINE = re.compile(
@@ -116,8 +122,11 @@ class NonContent:
         self._tree = tree
         self._base = base
         self._page = urlsplit(page_url)
-        self._site = site_of_host(self._page.hostname or "")
-        self._is_article = tree.running_han(tree.root) >= MIN_RUNNING_HAN
+        self._site = _site(self._page.hostname or "")
+
+    @cached_property
+    def _is_article(self) -> bool:
+        return self._tree.running_han(self._tree.root) >= MIN_RUNNING_HAN
 
     def reason(self, image: PageImage) -> Drop | None:
         """Returns why an image is no content, or None."""
@@ -129,16 +138,16 @@ class NonContent:
         return self._by_link(image) or self._by_position(image)
 
     def _by_names(self, image: PageImage) -> Drop | None:
-        element = image.element
+        attributes = image.attributes
         for name in ("alt", "title"):
-            value = " ".join(attribute(element, name).split())
+            value = " ".join((attributes.get(name) or "").split())
             if not value or len(value) > 30:
                 continue
             folded = simplified(value)
             for reason, pattern in _ALT:
                 if pattern.match(folded):
                     return Drop(reason, value)
-        own = f"{attribute(element, 'class')} {attribute(element, 'id')}"
+        own = f"{attributes.get('class') or ''} {attributes.get('id') or ''}"
         for classes in (own, *(box.classes for box in self._boxes_of(image))):
             if named := _named(classes):
                 return Drop(*named)
@@ -152,45 +161,41 @@ class NonContent:
         """Boxes around an image alone; their names describe it."""
         box: Box | None = image.parent
         for _ in range(MAX_NAMED_BOXES):
-            if box is None or box.tag == "body" or self._tree.han(box) > 30:
-                return
-            if _count(box) > 1:
+            if box is None or box.tag == "body" or _count(box) > 1 or self._says_much(box):
                 return
             yield box
             box = box.parent
+
+    def _says_much(self, box: Box) -> bool:
+        """Whether a box has more text than a name and what stands beside it."""
+        if box.text_count > MAX_NAME_BLOCKS:
+            return True
+        return sum(len(block.raw) for block in self._tree.texts_of(box)) > MAX_NAME_CHARACTERS
 
     def _by_link(self, image: PageImage) -> Drop | None:
         link = _link_around(image)
         if link is None:
             return None
-        href = attribute(link.element, "href").strip()
-        if not href or href.startswith(("#", "javascript:")) or has_image_extension(href):
+        href = (link.attributes.get("href") or "").strip()
+        target = _target(self._base, href)
+        if target is None:
             return None
-        try:
-            target = urlsplit(urljoin(self._base, href))
-        except ValueError:
-            return None
-        if target.scheme not in {"http", "https"} or not target.hostname:
-            return None
+        host, path = target
         alone = not self._tree.han(link) and not _has_han(_own_words(image))
-        if site_of_host(target.hostname) != self._site:
+        if _site(host) != self._site:
             size = _size(image)
             if alone or size in _ADVERTISEMENT_SIZES:
                 return Drop(Reason.ADVERTISEMENT, "an image alone in a link to another site")
             if self._is_article and self._is_beside_text(link):
                 return Drop(Reason.RECOMMENDATION, "a link to another site")
             return None
-        if target.path in {"", "/"} or target.path.lower() in {
-            "/index.html",
-            "/index.htm",
-            "/index.php",
-        }:
+        if path.lower() in _HOME_PATHS:
             return (
                 Drop(Reason.LOGO, "a link to the home page")
                 if alone or not self._tree.han(link)
                 else None
             )
-        return self._recommendation(image, link, target.path)
+        return self._recommendation(image, link, path)
 
     def _recommendation(self, image: PageImage, link: Box, path: str) -> Drop | None:
         """An image that leads to another page like this one, whose title stands beside it."""
@@ -223,14 +228,17 @@ class NonContent:
     def _by_position(self, image: PageImage) -> Drop | None:
         if is_secondary(self._tree, image.parent):
             return Drop(Reason.NAVIGATION)
-        line = simplified(self._line_beside(image))
-        if line and len(line) <= 30 and _QR_LINE.search(line):
-            return Drop(Reason.QR_CODE, line)
-        if line and _is_byline(line):
-            return Drop(Reason.AVATAR, line)
-        heading = self._heading_before(image)
-        if heading and is_list_heading(heading) and _link_around(image) is not None:
-            return Drop(Reason.RECOMMENDATION, heading)
+        line = self._line_beside(image)
+        if line and len(line) <= MAX_LINE_CHARACTERS:
+            folded = simplified(line)
+            if _QR_LINE.search(folded):
+                return Drop(Reason.QR_CODE, line)
+            if _is_byline(folded):
+                return Drop(Reason.AVATAR, line)
+        if _link_around(image) is not None:
+            heading = self._heading_before(image)
+            if heading and is_list_heading(heading):
+                return Drop(Reason.RECOMMENDATION, heading)
         return None
 
     def _line_beside(self, image: PageImage) -> str:
@@ -245,7 +253,7 @@ class NonContent:
     def _heading_before(self, image: PageImage) -> str:
         """The nearest line before the list in which an image stands, if it is short."""
         for block in reversed(self._tree.texts[max(0, image.text_number - 12) : image.text_number]):
-            if block.heading or (len(block.text) <= 12 and is_list_heading(block.text)):
+            if block.heading or (len(block.raw) <= 40 and is_list_heading(block.text)):
                 return block.text
         return ""
 
@@ -263,6 +271,25 @@ def _is_byline(line: str) -> bool:
     return len(_HAN.findall(_BYLINE.sub("", line))) <= MAX_NAME_HAN
 
 
+@lru_cache(maxsize=4096)
+def _site(host: str) -> str:
+    return site_of_host(host)
+
+
+@lru_cache(maxsize=4096)
+def _target(base: str, href: str) -> tuple[str, str] | None:
+    """Host and path that a link leads to; None if it leads to an image, or to no page."""
+    if not href or href.startswith(("#", "javascript:")) or has_image_extension(href):
+        return None
+    try:
+        target = urlsplit(urljoin(base, href))
+    except ValueError:
+        return None
+    if target.scheme not in {"http", "https"} or not target.hostname:
+        return None
+    return target.hostname, target.path
+
+
 def _link_around(image: PageImage) -> Box | None:
     box: Box | None = image.parent
     for _ in range(5):
@@ -277,15 +304,8 @@ def _link_around(image: PageImage) -> Box | None:
 
 
 def _count(box: Box) -> int:
-    """Number of images in a box, content or not; counting ends at 3."""
-    found, waiting = 0, [box]
-    while waiting and found < 3:
-        for child in waiting.pop().children:
-            if isinstance(child, Box):
-                waiting.append(child)
-            elif isinstance(child, PageImage):
-                found += 1
-    return found
+    """Number of images in a box, content or not."""
+    return box.last_image - box.first_image
 
 
 def _path_of(address: str) -> str:
@@ -298,7 +318,7 @@ def _path_of(address: str) -> str:
 
 
 def _own_words(image: PageImage) -> str:
-    return attribute(image.element, "alt") + attribute(image.element, "title")
+    return (image.attributes.get("alt") or "") + (image.attributes.get("title") or "")
 
 
 def _has_han(text: str) -> bool:
@@ -307,7 +327,7 @@ def _has_han(text: str) -> bool:
 
 def _size(image: PageImage) -> tuple[int, int]:
     def side(name: str) -> int:
-        digits = re.match(r"\s*(\d{1,4})", attribute(image.element, name))
+        digits = re.match(r"\s*(\d{1,4})", image.attributes.get(name) or "")
         return int(digits[1]) if digits else 0
 
     return side("width"), side("height")

@@ -4,7 +4,6 @@ import re
 from functools import lru_cache
 
 from wenlan_data.clean.rules.simplify import Simplify
-from wenlan_data.extract.html import attribute
 from wenlan_data.extract.page_tree import Box, PageTree, shape
 
 _simplify = Simplify()
@@ -50,6 +49,8 @@ MIN_ITEMS = 3
 """Boxes of one shape from which on they are items of a list: a page has one footer."""
 MAX_FOOTER_HAN = 400
 """A box with a copyright line and more Han characters than this holds more than the footer."""
+MAX_LAST_BLOCKS = 12
+"""Blocks of text after the beginning of a footer."""
 MIN_RUNNING_HAN = 60
 """Han characters outside links from which on a page is an article and not a list."""
 MIN_LINKED_SHARE = 0.6
@@ -106,8 +107,12 @@ def _is_marked(tree: PageTree, box: Box) -> bool:
 
     A name that several boxes alike have is that of a part of each item of a list.
     """
+    if box.tag not in _TAGS and not box.attributes:
+        return False
     is_named = (
-        box.tag in _TAGS or attribute(box.element, "role") in _ROLES or _is_region_name(box.classes)
+        box.tag in _TAGS
+        or (box.attributes.get("role") or "") in _ROLES
+        or _is_region_name(box.classes)
     )
     if not is_named and not (
         box.first_text <= 2 and _HEAD_NAMES & set(box.classes.lower().split())
@@ -157,11 +162,14 @@ def _holds_main_text(tree: PageTree, box: Box) -> bool:
 
 def _is_footer(tree: PageTree, box: Box) -> bool:
     """Whether a box near the root holds a copyright line and little else."""
-    if not box.text_count or _depth(box) > 3 or tree.han(box) > MAX_FOOTER_HAN:
+    count = len(tree.texts)
+    if 2 * box.first_text < count or box.last_text < count - MAX_LAST_BLOCKS or not box.text_count:
         return False
-    if 2 * box.first_text < len(tree.texts) or box.last_text < len(tree.texts) - 12:
+    if _depth(box) > 3 or tree.han(box) > MAX_FOOTER_HAN:
         return False
-    return any(_COPYRIGHT.search(simplified(block.text)) for block in tree.texts_of(box)[-12:])
+    return any(
+        _COPYRIGHT.search(simplified(block.text)) for block in tree.texts_of(box)[-MAX_LAST_BLOCKS:]
+    )
 
 
 def is_in_article(box: Box) -> bool:

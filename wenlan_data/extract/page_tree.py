@@ -7,9 +7,10 @@ boxes, images or, beside an image, line breaks.
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 
 from wenlan_data.extract.html import Element, Page, ancestors, attribute
 from wenlan_data.extract.image_urls import background_addresses, image_addresses, is_data_uri
@@ -69,44 +70,44 @@ _EMOTICON_ALT = re.compile(r"[\[［:：(（].{1,8}[\]］:：)）]\Z")
 class Box:
     """An element that is a container: a block, or an inline element around an image."""
 
-    __slots__ = (
-        "_classes", "children", "element", "first_content", "first_image", "first_text", "heading",
-        "is_secondary", "last_content", "last_image", "last_text", "parent", "tag",
-    )  # fmt: skip
+    # Defaults of the class, so that making a box sets no more than what it is made of: there are a
+    # hundred on a page.
+    heading = 0
+    """1 to 6 inside a heading, else 0."""
+    last_text = 0
+    """Its blocks of text are those with first_text <= number < last_text."""
+    last_image = 0
+    """The same for all its images."""
+    first_content = 0
+    last_content = 0
+    """The same for its content images, by their numbers."""
+    is_secondary: bool | None = None
+    """Whether it stands in navigation or the like; None until `page_regions` decides."""
+    _attributes: Mapping[str, str | None] | None = None
+    _classes: str | None = None
 
     def __init__(
-        self,
-        tag: str,
-        element: Element,
-        parent: "Box | None" = None,
-        heading: int = 0,
-        first_text: int = 0,
-        first_image: int = 0,
+        self, tag: str, element: Element, parent: "Box | None", first_text: int, first_image: int
     ) -> None:
         self.tag = tag
         self.element = element
         self.parent = parent
         self.children: list[Box | TextBlock | PageImage] = []
-        self.heading = heading
-        """1 to 6 inside a heading, else 0."""
         self.first_text = first_text
-        self.last_text = first_text
-        """Its blocks of text are those with first_text <= number < last_text."""
         self.first_image = first_image
-        self.last_image = first_image
-        """The same for all its images."""
-        self.first_content = 0
-        self.last_content = 0
-        """The same for its content images, by their numbers."""
-        self.is_secondary: bool | None = None
-        """Whether it stands in navigation or the like; None until `page_regions` decides."""
-        self._classes: str | None = None
+
+    @property
+    def attributes(self) -> Mapping[str, str | None]:
+        """Attributes of its element. The parser makes them anew each time it is asked."""
+        if self._attributes is None:
+            self._attributes = self.element.attributes
+        return self._attributes
 
     @property
     def classes(self) -> str:
         """Values of `class` and `id`, with a space between them."""
         if self._classes is None:
-            attributes = self.element.attributes
+            attributes = self.attributes
             self._classes = f"{attributes.get('class') or ''} {attributes.get('id') or ''}"
         return self._classes
 
@@ -125,26 +126,26 @@ class TextBlock:
     """A run of text without a border inside. Its properties are computed when they are read, since
     most blocks of a page are never near an image."""
 
-    __slots__ = (
-        "_han", "_inline", "_links", "_text", "begins_line", "blank_before", "ends_line", "heading", "number",
-        "parent", "raw",
-    )  # fmt: skip
+    heading = 0
+    blank_before = False
+    """Whether an empty line comes before it."""
+    begins_line = True
+    ends_line = True
+    """False where it continues on the other side of an image without a line break."""
+    _text: str | None = None
+    _han = -1
+    _links: tuple[Element, ...] | None = None
 
-    def __init__(self, raw: str, inline: "_Inline", parent: "Box", number: int) -> None:
+    def __init__(
+        self, raw: str, pieces: "Sequence[_Piece]", link_characters: int, parent: "Box", number: int
+    ) -> None:
         self.raw = raw
         """Its characters as the page has them."""
-        self.blank_before = False
-        """Whether an empty line comes before it."""
-        self.begins_line = True
-        self.ends_line = True
-        """False where it continues on the other side of an image without a line break."""
+        self.link_characters = link_characters
+        """Number of its characters inside links."""
         self.parent = parent
         self.number = number
-        self.heading = parent.heading
-        self._inline = inline
-        self._text: str | None = None
-        self._han = -1
-        self._links: tuple[tuple[Element, ...], int] | None = None
+        self._pieces = pieces
 
     @property
     def text(self) -> str:
@@ -163,7 +164,7 @@ class TextBlock:
     @property
     def wrappers(self) -> tuple[Element, ...]:
         """Inline elements around the whole run, from the outside in."""
-        worded = [inline for text, inline in self._inline if not text.isspace()]
+        worded = [inline for text, inline, _ in self._pieces if not text.isspace()]
         common = worded[0]
         for inline in worded[1:]:
             common = _common_prefix(common, inline)
@@ -172,23 +173,13 @@ class TextBlock:
     @property
     def links(self) -> tuple[Element, ...]:
         """Links that hold a part of it, or in which it stands."""
-        return self._read_links()[0]
-
-    @property
-    def link_characters(self) -> int:
-        """Number of its characters inside links."""
-        return self._read_links()[1]
-
-    def _read_links(self) -> tuple[tuple[Element, ...], int]:
         if self._links is None:
-            around = tuple(_link_boxes(self.parent))
-            links: dict[int, Element] = {one.mem_id: one for one in around}
-            characters = 0
-            for text, inline in self._inline:
-                inside = [one for one in inline if one.tag == "a"]
-                links.update((one.mem_id, one) for one in inside)
-                characters += len(text) if inside or around else 0
-            self._links = tuple(links.values()), characters
+            links: dict[int, Element] = {}
+            if self.link_characters:
+                links = {one.mem_id: one for one in _link_boxes(self.parent)}
+                for _, inline, _ in self._pieces:
+                    links.update((one.mem_id, one) for one in inline if one.tag == "a")
+            self._links = tuple(links.values())
         return self._links
 
 
@@ -202,6 +193,7 @@ class PageImage:
     """URLs as written, the largest copy first; one at least."""
     text_number: int
     """Number of blocks of text before it."""
+    attributes: Mapping[str, str | None]
     number: int = -1
     """Place among the content images; -1 for another image."""
     reason: Drop | None = None
@@ -291,9 +283,10 @@ def shape(box: Box) -> str:
     return f"{box.tag}.{box.classes.split(' ', 1)[0]}"
 
 
-_Piece = tuple[str, tuple[Element, ...]]
-_Inline = Sequence[_Piece]
-_BREAK: _Piece = ("\n", ())
+_Piece = tuple[str, tuple[Element, ...], bool]
+"""Text, inline elements around it, whether it is in a link."""
+_Frame = tuple[int, Box, tuple[Element, ...], int, bool, bool]
+_BREAK: _Piece = ("\n", (), False)
 
 
 class _Builder:
@@ -308,7 +301,8 @@ class _Builder:
         self._breaks = 0
         """Line breaks since the last text or image."""
         images = page.css("img, amp-img")
-        self._symbols = {image.mem_id: _is_symbol(image) for image in images}
+        self._attributes = {image.mem_id: image.attributes for image in images}
+        self._symbols = {one: _is_symbol(values) for one, values in self._attributes.items()}
         self._addresses = _addresses(images)
         self._backgrounds = _background_tiles(page)
         content = [image for image in images if not self._symbols[image.mem_id]]
@@ -319,65 +313,62 @@ class _Builder:
     def build(self) -> PageTree:
         page_root = self._page.root
         assert page_root is not None
-        root = Box("html", page_root)
+        root = Box("html", page_root, None, 0, 0)
         if self._symbols or self._backgrounds:
             self._read(page_root, root)
         return PageTree(root, self._texts, self._images, self._boxes)
 
     def _read(self, page_root: Element, root: Box) -> None:
-        # Open elements, as parallel lists: id; box that takes the text; inline elements between box
-        # and text; whether text counts (0), only images do (1), nothing does (2); own box.
-        ids, boxes = [page_root.mem_id], [root]
-        inlines: list[tuple[Element, ...]] = [()]
-        levels, own = [_READ], [True]
-        pending = self._pending
-        for count, node in enumerate(page_root.traverse(include_text=True)):
-            if count == 0:
-                continue
-            if count >= MAX_NODES:
-                break
+        # Of each open element: its id; the box that takes its text; inline elements between box and
+        # text; whether text counts, only images do, or nothing does; whether it is in a link; whether
+        # the box is its own.
+        frame: _Frame = (page_root.mem_id, root, (), _READ, False, True)
+        stack = [frame]
+        pending, with_image = self._pending, self._with_image
+        nodes = page_root.traverse(include_text=True)
+        next(nodes)
+        for node in islice(nodes, MAX_NODES):
             parent = node.parent
             parent_id = parent.mem_id if parent is not None else 0
-            while ids[-1] != parent_id and len(ids) > 1:
-                if own.pop():
-                    self._close(boxes[-1])
-                del ids[-1], boxes[-1], inlines[-1], levels[-1]
-            tag, level, box = node.tag or "", levels[-1], boxes[-1]
+            while frame[0] != parent_id and len(stack) > 1:
+                if frame[5]:
+                    self._close(frame[1])
+                stack.pop()
+                frame = stack[-1]
+            tag = node.tag or ""
+            _, box, inline, level, is_linked, _ = frame
             if tag == "-text":
                 if level == _READ:
                     text = node.text_content or ""
                     # White space matters between words alone.
                     if pending or not text.isspace():
-                        pending.append((text, inlines[-1]))
-                        if not pending[1:]:
-                            self._blank, self._breaks = self._breaks > 1, 0
-                        elif not text.isspace():
-                            self._breaks = 0
+                        self._add_piece(text, inline, is_linked)
                 continue
-            inline, owns = inlines[-1], False
+            node_id = node.mem_id
             if level == _SKIP or tag in _SKIPPED:
-                level = _SKIP
+                frame = (node_id, box, inline, _SKIP, is_linked, False)
             elif tag in _EMPTY:
                 self._add_empty(node, tag, box)
-                level = _SKIP
-            elif tag in _BLOCKS or node.mem_id in self._with_image:
-                box, inline, owns = self._add_box(node, tag, box), (), True
-                if node.mem_id in self._backgrounds:
-                    tile = PageImage(node, box, self._backgrounds[node.mem_id][1], 0)
-                    self._place(tile, box)
+                frame = (node_id, box, inline, _SKIP, is_linked, False)
+            elif tag in _BLOCKS or node_id in with_image:
                 level = _MUTED if tag in _MUTE else level
+                is_linked = is_linked or tag == "a"
+                frame = (node_id, self._add_box(node, tag, box), (), level, is_linked, True)
             else:
-                inline = (*inline, node)
                 level = _MUTED if tag in _MUTE else level
-            ids.append(node.mem_id)
-            boxes.append(box)
-            inlines.append(inline)
-            levels.append(level)
-            own.append(owns)
-        while ids:
-            if own.pop():
-                self._close(boxes[-1])
-            del ids[-1], boxes[-1]
+                is_linked = is_linked or tag == "a"
+                frame = (node_id, box, (*inline, node), level, is_linked, False)
+            stack.append(frame)
+        for frame in reversed(stack):
+            if frame[5]:
+                self._close(frame[1])
+
+    def _add_piece(self, text: str, inline: tuple[Element, ...], is_linked: bool) -> None:
+        if not self._pending:
+            self._blank, self._breaks = self._breaks > 1, 0
+        elif not text.isspace():
+            self._breaks = 0
+        self._pending.append((text, inline, is_linked))
 
     def _add_empty(self, node: Element, tag: str, box: Box) -> None:
         if tag == "br":
@@ -393,10 +384,12 @@ class _Builder:
     def _add_box(self, node: Element, tag: str, outer: Box) -> Box:
         if self._pending:
             self._flush(outer)
-        attributes = node.attributes
-        heading = HEADINGS.get(tag) or outer.heading
-        box = Box(tag, node, outer, heading, len(self._texts), len(self._images))
+        box = Box(tag, node, outer, len(self._texts), len(self._images))
+        if outer.heading or tag in HEADINGS:
+            box.heading = HEADINGS.get(tag) or outer.heading
         outer.children.append(box)
+        if self._backgrounds and node.mem_id in self._backgrounds:
+            self._place(PageImage(node, box, self._backgrounds[node.mem_id][1], 0, {}), box)
         return box
 
     def _close(self, box: Box) -> None:
@@ -409,12 +402,15 @@ class _Builder:
         addresses = self._addresses.get(node.mem_id, ())
         if not addresses:
             return
+        attributes = self._attributes[node.mem_id]
         if is_data_uri(addresses[0]) and len(addresses[0]) < MAX_PLACEHOLDER_CHARACTERS:
             return
         if self._symbols.get(node.mem_id, False):
-            self._images.append(PageImage(node, box, addresses, len(self._texts), is_symbol=True))
+            self._images.append(
+                PageImage(node, box, addresses, len(self._texts), attributes, is_symbol=True)
+            )
         else:
-            self._place(PageImage(node, box, addresses, len(self._texts)), box)
+            self._place(PageImage(node, box, addresses, len(self._texts), attributes), box)
 
     def _place(self, image: PageImage, box: Box) -> None:
         if self._pending:
@@ -445,15 +441,24 @@ class _Builder:
             blank = False
 
     def _add_text(self, pieces: list[_Piece], box: Box, blank: bool) -> None:
-        kept = [piece for piece in pieces if not (piece[1] and _is_permalink(*piece))]
-        raw = "".join([text for text, _ in kept])
+        if len(pieces) > 1 or pieces[0][1]:
+            pieces = [piece for piece in pieces if not _is_permalink(piece)]
+            raw = "".join([piece[0] for piece in pieces])
+            link_characters = sum([len(piece[0]) for piece in pieces if piece[2]])
+        else:
+            raw, _, is_linked = pieces[0]
+            link_characters = len(raw) if is_linked else 0
         if not _WORD.search(raw):
             return
-        block = TextBlock(raw, kept, box, len(self._texts))
-        if self._after_image and box.children and isinstance(box.children[-1], PageImage):
-            block.begins_line = False
-        block.blank_before = blank
-        self._after_image = False
+        block = TextBlock(raw, pieces, link_characters, box, len(self._texts))
+        if box.heading:
+            block.heading = box.heading
+        if blank:
+            block.blank_before = True
+        if self._after_image:
+            if box.children and isinstance(box.children[-1], PageImage):
+                block.begins_line = False
+            self._after_image = False
         self._texts.append(block)
         box.children.append(block)
 
@@ -518,9 +523,8 @@ def _ids_around_images(images: Sequence[Element]) -> set[int]:
     return found
 
 
-def _is_symbol(image: Element) -> bool:
+def _is_symbol(attributes: Mapping[str, str | None]) -> bool:
     """Whether an image stands in a line of text as a character would: an emoticon, a small icon."""
-    attributes = image.attributes
     sides = [_pixels(attributes.get(name)) for name in ("width", "height")]
     known = [side for side in sides if side is not None]
     if known and max(known) <= MAX_SYMBOL_PX:
@@ -557,7 +561,7 @@ def _runs(pieces: list[_Piece], beside_image: bool) -> Iterator[tuple[list[_Piec
                 blank = False
             run, blank = [], breaks > 1
         elif breaks:
-            run.append((" ", ()))
+            run.append((" ", (), False))
         breaks = 0
         run.append(piece)
     for part in _spans(run, beside_image) if run else ():
@@ -570,7 +574,7 @@ def _spans(run: list[_Piece], beside_image: bool) -> Iterator[list[_Piece]]:
 
     The date and the name under an image are often two `span`s that CSS puts on lines of their own.
     """
-    worded = [inline for text, inline in run if text.strip()]
+    worded = [inline for text, inline, _ in run if text.strip()]
     tops = [inline[0] for inline in worded if inline]
     if not beside_image and not any("a" in {one.tag for one in inline} for inline in worded):
         yield run
@@ -582,18 +586,19 @@ def _spans(run: list[_Piece], beside_image: bool) -> Iterator[list[_Piece]]:
         return
     part: list[_Piece] = []
     current = 0
-    for text, inline in run:
+    for text, inline, is_linked in run:
         top = inline[0].mem_id if inline else current
         if part and top != current and text.strip():
             yield part
             part = []
         current = top
-        part.append((text, inline))
+        part.append((text, inline, is_linked))
     if part:
         yield part
 
 
-def _is_permalink(text: str, inline: tuple[Element, ...]) -> bool:
+def _is_permalink(piece: _Piece) -> bool:
+    text, inline, _ = piece
     return bool(inline) and inline[-1].tag == "a" and text.strip(_LINK_SPACE) in _LINK_SIGNS
 
 

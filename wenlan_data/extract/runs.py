@@ -8,7 +8,7 @@ Marks such as ▲ and 如图： decide for the image that they point at.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Literal
@@ -22,6 +22,9 @@ from wenlan_data.extract.usable_text import UsableTexts, is_credit_line
 
 MAX_CAPTION_CHARACTERS = 120
 """A longer text is a paragraph, not a caption."""
+MAX_DISTANCE = 6
+"""Children of a box between an image and a text that is compared with those beside images."""
+MIN_CARDS = 2
 MIN_SLOTS = 3
 """Slots of a run from which on a kind of text has to occur twice to be that of captions."""
 POINTED, CERTAIN, LIKELY, WEAK, EVEN = 0.9, 0.85, 0.7, 0.6, 0.4
@@ -122,7 +125,7 @@ def _items(box: Box, units: dict[int, ImageUnit], texts: UsableTexts) -> list[_I
     cards = card_shapes(box)
     credits: list[TextBlock] = []
     is_blank = False
-    for child in box.children:
+    for child in _near_images(box, texts):
         if isinstance(child, Box) and not child.image_count and shape(child) in cards:
             # A card whose image is missing: its text is about no other.
             items.append("border")
@@ -146,6 +149,26 @@ def _items(box: Box, units: dict[int, ImageUnit], texts: UsableTexts) -> list[_I
     return items
 
 
+def _near_images(box: Box, texts: UsableTexts) -> Iterator[Box | TextBlock | PageImage]:
+    """The children of a box that are near an image, and all headings."""
+    children = box.children
+    near = set[int]()
+    for place, child in enumerate(children):
+        if isinstance(child, PageImage) or (isinstance(child, Box) and child.image_count):
+            near.update(range(place - MAX_DISTANCE, place + MAX_DISTANCE + 1))
+    for place, child in enumerate(children):
+        if place in near or _begins_with_heading(child, texts):
+            yield child
+
+
+def _begins_with_heading(child: Box | TextBlock | PageImage, texts: UsableTexts) -> bool:
+    if isinstance(child, TextBlock):
+        return child.heading > 0
+    if isinstance(child, Box) and child.text_count:
+        return texts.tree.texts[child.first_text].heading > 0
+    return False
+
+
 def _is_empty(child: Box | TextBlock | PageImage) -> bool:
     """Whether a child is an empty paragraph."""
     return isinstance(child, Box) and not child.children and child.tag in {"p", "div", "section"}
@@ -153,6 +176,8 @@ def _is_empty(child: Box | TextBlock | PageImage) -> bool:
 
 def card_shapes(box: Box) -> set[str]:
     """Returns the shapes of at least two children that each hold an image and text."""
+    if box.image_count < MIN_CARDS:
+        return set()
     counts = Counter(
         shape(child)
         for child in box.children

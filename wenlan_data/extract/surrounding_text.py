@@ -18,7 +18,7 @@ from wenlan_data.extract.caption_marks import (
 )
 from wenlan_data.extract.containers import ContainerText, Lists, texts_in_order, whole_line
 from wenlan_data.extract.html import Element, ancestors, attribute
-from wenlan_data.extract.image_units import ImageUnit, blocks_beside, image_units
+from wenlan_data.extract.image_units import ImageUnit, has_text_beside, image_units
 from wenlan_data.extract.image_urls import has_image_extension
 from wenlan_data.extract.page_regions import is_secondary
 from wenlan_data.extract.page_tree import Box, PageImage, PageTree, TextBlock, shape
@@ -182,8 +182,7 @@ class _Pairing:
         for box in unit.containers:
             if box is inner or isinstance(inner, Box) and _holds(inner, box):
                 continue
-            before, after = blocks_beside(box, inner, self._texts)
-            if before or after:
+            if has_text_beside(box, inner, self._texts):
                 return box
         return None
 

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from functools import lru_cache
+from itertools import islice
 
 from wenlan_data.clean.credits import is_credit
 from wenlan_data.clean.rules.boilerplate import is_boilerplate
@@ -15,11 +16,10 @@ from wenlan_data.records import Drop
 
 MIN_REPEATS = 3
 """A text that occurs this often on a page is part of its template: 馆藏, 小城自营."""
-MIN_WORD_CHARACTERS = 2
 MAX_BYLINE_CHARACTERS = 60
 
-_WORD = re.compile(r"[^\W\d_]")
-_LETTERS = re.compile(r"[a-zA-Z]{2}")
+_TWO_LETTERS = re.compile(r"[^\W\d_].*?[^\W\d_]")
+_HAN = re.compile("[\u3400-\u9fff]")
 _LEADING_MARKS = re.compile(r"[\s\u200b　▲△▼▽↑↓◎●■|｜]+")
 # 图片:1.jpg, 附件：1.jpg
 _FILE_LABEL = re.compile(r"(?:图片|圖片|附件|文件|附图|照片)\s?\d?\s?[:：]\s?")
@@ -29,11 +29,12 @@ _LINKED_ELSEWHERE = frozenset({Reason.RECOMMENDATION, Reason.ADVERTISEMENT, Reas
 
 @lru_cache(maxsize=20_000)
 def _is_junk(text: str) -> bool:
-    if len(_WORD.findall(text[:40])) < MIN_WORD_CHARACTERS:
+    if not _TWO_LETTERS.search(text[:40]):
         return True
-    if isinstance(_file_name(_FILE_LABEL.sub("", text, count=1)), Drop):
+    if "." in text and isinstance(_file_name(_FILE_LABEL.sub("", text, count=1)), Drop):
         return True
-    return is_boilerplate(text)
+    # Text rules reject other languages later; the words of the interface are Chinese.
+    return bool(_HAN.search(text)) and is_boilerplate(text)
 
 
 @lru_cache(maxsize=20_000)
@@ -102,6 +103,10 @@ class UsableTexts:
     def has_any(self, first: int, last: int) -> bool:
         """Whether a block from `first` up to `last` is usable."""
         return any(self.is_usable(block) for block in self.tree.texts[first:last])
+
+    def first_of(self, box: Box, count: int) -> list[TextBlock]:
+        """The first usable blocks of a box."""
+        return list(islice(filter(self.is_usable, self.tree.texts_of(box)), count))
 
     def of(self, box: Box) -> list[TextBlock]:
         """The usable blocks of a box."""
