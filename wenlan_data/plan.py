@@ -31,10 +31,10 @@ STEPS = (
         unit="row group, range of a folder, or WARC file",
         does="read candidates, clean their texts",
     ),
-    Step(name="slice", version=3, unit="generation", does="group URLs to fetch by host"),
+    Step(name="slice", version=4, unit="generation", does="group URLs to fetch by host"),
     Step(
         name="fetch",
-        version=6,
+        version=7,
         unit="fetch list: images of a large host or of up to 200 small ones",
         does="fetch, check, hash and encode images, record them as WARC",
     ),

@@ -35,6 +35,8 @@ image alone (a card, a table row, a post, a section); in the block `above` or `b
 images and texts alternate; `shared` by several images; on the `page`, which all its images share
 (title, keywords)."""
 
+MAX_FALLBACK_URLS = 3
+
 Box = tuple[int, int, int, int]
 """x1, y1, x2, y2 in pixels."""
 
@@ -148,6 +150,9 @@ class Candidate:
     """Why the image is no content of its page, such as an avatar; it is then not fetched."""
     boxes: tuple[Box, ...] = ()
     """Boxes that the source gives, in pixels of the upright image; for the detector `boxes`."""
+    fallback_urls: tuple[str, ...] = ()
+    """Addresses of other copies of the image, the best first, at most `MAX_FALLBACK_URLS`. One is
+    requested where `url` and those before it give no image, if it is on the host of `url`."""
 
 
 @dataclass(frozen=True, slots=True, init=False)

@@ -38,6 +38,7 @@ _CANDIDATE_FIELDS: list[tuple[str, pa.DataType]] = [
     ("supply", pa.string()),  # `records.Origin.kind`; web: the image is fetched
     ("supply_path", pa.string()),
     ("supply_offset", pa.int64()),
+    ("fallback_urls", pa.list_(pa.string())),  # of other copies of the image, the best first
 ]
 
 RAW = pa.schema(
@@ -72,6 +73,7 @@ WANTED = pa.schema(
         ("supply", pa.string()),
         ("supply_path", pa.string()),
         ("supply_offset", pa.int64()),
+        ("fallback_urls", pa.list_(pa.string())),  # on the same host
     ]
 )
 """A fetch list: each URL once."""
@@ -137,6 +139,7 @@ FACTS = pa.schema(
         ),  # in the part's encoded.bin; -1 if the image is stored as fetched
         ("encoded_bytes", pa.int32()),
         ("encoded_crc32c", pa.uint32()),
+        ("fetched_url", pa.string()),  # the fallback URL that gave the image; else empty
     ]
 )
 """Fetch result of each requested URL. Rows of failures hold zeros and empty strings, not nulls."""
@@ -193,6 +196,7 @@ KEPT = pa.schema(
         ("ip", pa.string()),
         ("fetched_at", pa.timestamp("ms", tz="UTC")),
         ("boxes", BOXES),
+        ("fetched_url", pa.string()),  # the fallback URL that gave the image; else empty
     ]
 )
 """Samples of one output shard without their images, sorted by key."""

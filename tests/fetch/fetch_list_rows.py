@@ -40,6 +40,7 @@ def write_fetch_list(path: Path, rows: list[Row]) -> Path:
             "supply": "web",
             "supply_path": "",
             "supply_offset": 0,
+            "fallback_urls": [],
             **row,
         }
         for ordinal, row in enumerate(rows)

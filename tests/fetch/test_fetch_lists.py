@@ -53,6 +53,30 @@ def test_each_url_is_wanted_once_by_its_first_candidate(tmp_path: Path) -> None:
     assert (receipt.rows_in, receipt.rows_out) == (4, 2)
 
 
+def test_fallback_urls_are_those_of_all_candidates_on_the_host_of_the_url(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    url = "http://a.cn/l.jpg"
+    _candidates(path, [url, "http://b.cn/1", url, "http://a.cn:80/l.jpg#x", "http://c.cn/1"])
+    listed = [
+        [],
+        None,
+        ["http://a.cn/l.jpg#1", "http://b.cn/s.jpg", "https://a.cn/s.jpg", "http://A.cn/1.jpg"],
+        ["http://a.cn/1.jpg", "http://a.cn/2.jpg", "ftp://a.cn/", "", "http://a.cn/3.jpg", "/4"],
+        ["http://c.cn/1"],
+    ]
+    table = pq.read_table(path)
+    column = pa.array(listed, CANDIDATES.field("fallback_urls").type)
+    index = table.schema.get_field_index("fallback_urls")
+    pq.write_table(table.set_column(index, "fallback_urls", column), path)
+    _cut(tmp_path, FetchListPart(candidates=(str(path),)))
+    rows = pq.read_table(tmp_path / "slices" / "slice-00000.parquet").to_pylist()
+    assert [(row["url"], row["fallback_urls"]) for row in rows] == [
+        (url, ["http://A.cn/1.jpg", "http://a.cn/2.jpg", "http://a.cn/3.jpg"]),
+        ("http://b.cn/1", []),
+        ("http://c.cn/1", []),
+    ]
+
+
 def test_a_large_host_gets_a_chain_and_small_ones_share_a_fetch_list(tmp_path: Path) -> None:
     urls = [f"http://h{number % 5}.cn/{number}" for number in range(20)]
     urls[3:3] = [f"http://big.cn/{number}" for number in range(130)]

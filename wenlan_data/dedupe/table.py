@@ -64,7 +64,7 @@ LATE_RESULT = [
     "ip",
     "fetched_at",
 ]
-LATE_RESULT += ["encoded_offset", "encoded_bytes", "encoded_crc32c"]
+LATE_RESULT += ["encoded_offset", "encoded_bytes", "encoded_crc32c", "fetched_url"]
 BATCH_ROWS = 1 << 16
 
 

@@ -9,7 +9,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wenlan_data.records import Box, Candidate, Drop, Origin, Remark, parse_text
+from wenlan_data.records import (
+    MAX_FALLBACK_URLS,
+    Box,
+    Candidate,
+    Drop,
+    Origin,
+    Remark,
+    parse_text,
+)
 from wenlan_data.seen_ids import SeenIds, ids_array
 from wenlan_data.tables import CANDIDATES, IMAGE_INDEX, RAW, WORK_DROPS
 
@@ -67,6 +75,8 @@ def _raw_row(value: dict[str, Any]) -> CandidateRow:
         origin=None if origin.kind == "web" else origin,
         boxes=unflatten_boxes(value["boxes"]),
         no_content=stated,
+        # Version 6 of the step recorded none.
+        fallback_urls=tuple(value.get("fallback_urls") or ()),
     )
     return CandidateRow(ordinal, candidate_id, candidate, url_key)
 
@@ -168,6 +178,7 @@ def _shared_columns(rows: Sequence[CandidateRow]) -> dict[str, list[object]]:
         "supply_path": [one.path for one in origins],
         "supply_offset": [one.offset for one in origins],
         "boxes": [[side for box in one.boxes for side in box] for one in candidates],
+        "fallback_urls": [list(one.fallback_urls[:MAX_FALLBACK_URLS]) for one in candidates],
     }
 
 

@@ -247,6 +247,7 @@ def _is_encodable(candidate: Candidate) -> bool:
         candidate.licence,
         candidate.author,
         *candidate.opt_out,
+        *candidate.fallback_urls,
         *(text.text for text in candidate.texts),
     )
     try:

@@ -17,9 +17,10 @@ from wenlan_data.index.published import PublishedIndex, url_hashes
 from wenlan_data.layout import FETCH_RESULTS, IMAGE_WARC, PartRef, part_name
 from wenlan_data.npy import Indices
 from wenlan_data.protocols import Receipt
+from wenlan_data.records import MAX_FALLBACK_URLS
 from wenlan_data.tables import CANDIDATES, FACTS, IMAGE_INDEX, WANTED
 from wenlan_data.web.limits import HostLimits
-from wenlan_data.web.urls import host_of
+from wenlan_data.web.urls import host_of, url_key
 
 MAX_ROWS = 2000
 MAX_HOSTS = 200
@@ -192,21 +193,55 @@ def _by_value(column: pa.ChunkedArray, indexes: Indices) -> Iterator[tuple[str, 
 
 def _requests(candidates: Sequence[str], images: Sequence[str]) -> tuple[pa.Table, int]:
     """The rows to fetch, by ordinal, each `url_key` once; and the number of candidates."""
-    names = ["ordinal", "url", "url_key", "supply", "supply_path", "supply_offset"]
+    names = ["ordinal", "url", "url_key", "supply", "supply_path", "supply_offset", "fallback_urls"]
     table = _read(candidates, CANDIDATES, names).combine_chunks()
     rows_in = table.num_rows
     table = table.take(pc.sort_indices(table["ordinal"]))
     codes = _encoded(table["url_key"]).indices.to_numpy(zero_copy_only=False)
     first = np.unique(codes, return_index=True)[1] if rows_in else np.empty(0, dtype=np.int64)
-    table = _with_origins(table.take(np.sort(first)), images)
+    first = np.sort(first)
+    listed = _fallback_urls(table["fallback_urls"], codes)
+    table = _with_origins(table.take(first).drop_columns(["fallback_urls"]), images)
     web = pc.equal(table["supply"], pa.scalar("web")).to_pylist()
     hosts = [
         host_of(url) if is_web else ""
         for url, is_web in zip(_texts(table["url"]), web, strict=True)
     ]
-    return table.append_column("host", pa.array(hosts, pa.string())).select(WANTED.names).cast(
-        WANTED
-    ), rows_in
+    fallback_urls = [
+        _on_host(listed[code], key, host) if host and code in listed else []
+        for code, key, host in zip(
+            codes[first].tolist(), _texts(table["url_key"]), hosts, strict=True
+        )
+    ]
+    columns = {"host": hosts, "fallback_urls": fallback_urls}
+    for name, values in columns.items():
+        table = table.append_column(name, pa.array(values, WANTED.field(name).type))
+    return table.select(WANTED.names).cast(WANTED), rows_in
+
+
+def _fallback_urls(column: pa.ChunkedArray, codes: Indices) -> dict[int, list[str]]:
+    """The fallback URLs of all candidates of each URL that has any, by its code, in source
+    order."""
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
+    rows = np.flatnonzero(lengths)
+    listed: dict[int, list[str]] = {}
+    # Most rows have none: only the others become Python objects.
+    for code, urls in zip(codes[rows].tolist(), column.take(rows).to_pylist(), strict=True):
+        listed.setdefault(code, []).extend(urls)
+    return listed
+
+
+def _on_host(urls: Sequence[str], key: str, host: str) -> list[str]:
+    """The first fallback URLs on the host of the URL itself, without that URL.
+
+    Another host has fetch lists of its own, which another worker may be fetching: requests from
+    here would double the rate that it sees.
+    """
+    chosen: dict[str, str] = {}
+    for url in urls:
+        if host_of(url) == host and (own := url_key(url)) != key:
+            chosen.setdefault(own, url)
+    return list(chosen.values())[:MAX_FALLBACK_URLS]
 
 
 def _unpublished(requests: pa.Table, published: tuple[str, ...]) -> pa.Table:

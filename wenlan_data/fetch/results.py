@@ -35,6 +35,8 @@ class FetchRequest:
     """`web`, `file`, `warc` or `inline`; column `supply`."""
     origin_path: str
     origin_offset: int
+    fallback_urls: tuple[str, ...] = ()
+    """Requested in this order where `url` gives no image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,16 +58,17 @@ class FetchResult:
     fetched_at: datetime = EPOCH
     opt_out: tuple[str, ...] = ()
     jpeg_location: JpegLocation = NO_JPEG
+    fetched_url: str = ""
+    """The fallback URL that gave the image; empty where the request's own URL did, or none."""
 
 
 def read_fetch_list(path: str | Path) -> list[FetchRequest]:
     """The rows of a fetch list, in order."""
     with os_errors(path):
         table = pq.read_table(path, schema=WANTED)
-    return [
-        FetchRequest(*row)
-        for row in zip(*(column.to_pylist() for column in table.columns), strict=True)
-    ]
+    *columns, fallback_urls = (column.to_pylist() for column in table.columns)
+    columns.append([tuple(urls or ()) for urls in fallback_urls])
+    return [FetchRequest(*row) for row in zip(*columns, strict=True)]
 
 
 def read_results(paths: Sequence[str]) -> dict[str, FetchResult]:
@@ -134,7 +137,8 @@ def _row(request: FetchRequest, result: FetchResult) -> tuple[object, ...]:
         list(result.opt_out),
     )
     jpeg = (result.jpeg_location.offset, result.jpeg_location.bytes, result.jpeg_location.crc32c)
-    return (request.ordinal, request.url, request.url_key, *columns, *exchange, *jpeg)
+    shared = (request.ordinal, request.url, request.url_key)
+    return (*shared, *columns, *exchange, *jpeg, result.fetched_url)
 
 
 def _read_row(row: dict[str, Any]) -> FetchResult:
@@ -153,6 +157,8 @@ def _read_row(row: dict[str, Any]) -> FetchResult:
             )
         },
         opt_out=tuple(row["opt_out"]),
+        # Version 6 of the step recorded none.
+        fetched_url=row["fetched_url"] or "",
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wenlan_data.fetch.background import BackgroundChecker
+from wenlan_data.fetch.fallbacks import fetch_with_fallbacks
 from wenlan_data.fetch.jpeg_store import JpegStoreWriter
 from wenlan_data.fetch.receipts import FetchDetails
 from wenlan_data.fetch.recorder import ImageRecorder
@@ -101,29 +102,36 @@ class FetchPart:
 def _fetch_images(
     client: PoliteClient, rows: Sequence[FetchRequest], recorder: ImageRecorder
 ) -> list[FetchResult | None]:
-    """Requests all rows and records the responses while others are under way."""
-    results: list[FetchResult | None] = [None] * len(rows)
+    """Requests all rows, then the fallback URLs of those that give no image."""
+
+    async def request(urls: Sequence[str]) -> list[FetchResult | None]:
+        return await _request_urls(client, urls, recorder)
+
+    return asyncio.run(fetch_with_fallbacks(rows, request)) if rows else []
+
+
+async def _request_urls(
+    client: PoliteClient, urls: Sequence[str], recorder: ImageRecorder
+) -> list[FetchResult | None]:
+    """Requests all URLs and records the responses while others are under way."""
+    results: list[FetchResult | None] = [None] * len(urls)
 
     def record(arrived: Sequence[tuple[int, Response]]) -> None:
         recorded = recorder.record_responses([response for _, response in arrived])
         for (index, _), result in zip(arrived, recorded, strict=True):
             results[index] = result
 
-    async def fetch() -> None:
-        # Decoding beside the loop costs no more processor time, and the loop answers within 1 ms
-        # instead of 50 to 90.
-        async with (
-            BackgroundChecker(record, MAX_WAITING_BYTES) as checker,
-            aclosing(client.fetch([row.url for row in rows])) as arrivals,
-        ):
-            async for index, response in arrivals:
-                if isinstance(response, Drop):
-                    results[index] = FetchResult(found=response)
-                else:
-                    await checker.add((index, response), len(response.body))
-
-    if rows:
-        asyncio.run(fetch())
+    # Decoding beside the loop costs no more processor time, and the loop answers within 1 ms
+    # instead of 50 to 90.
+    async with (
+        BackgroundChecker(record, MAX_WAITING_BYTES) as checker,
+        aclosing(client.fetch(urls)) as arrivals,
+    ):
+        async for index, response in arrivals:
+            if isinstance(response, Drop):
+                results[index] = FetchResult(found=response)
+            else:
+                await checker.add((index, response), len(response.body))
     return results
 
 

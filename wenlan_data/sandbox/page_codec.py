@@ -74,7 +74,7 @@ def _parse_row(value: dict[str, Any]) -> Candidate | Drop:
     if "reason" in value:
         return Drop(**value)
     # JSON has lists only; the records hold tuples.
-    lists = {name: tuple(value[name]) for name in ("opt_out", "boxes")}
+    lists = {name: tuple(value[name]) for name in ("opt_out", "boxes", "fallback_urls")}
     texts = tuple(Text(**one) for one in value["texts"])
     origin = Origin(**value["origin"]) if value["origin"] else None
     no_content = Drop(**value["no_content"]) if value["no_content"] else None

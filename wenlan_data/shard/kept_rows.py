@@ -53,6 +53,8 @@ class KeptRow:
     fetched_at: datetime
     boxes: tuple[Box, ...]
     """The source's boxes, in pixels of the fetched image."""
+    fetched_url: str
+    """The fallback URL that gave the image; empty where `url` did."""
 
 
 def read_kept_rows(path: Path) -> Iterator[KeptRow]:
@@ -92,4 +94,5 @@ def _kept_row(row: Mapping[str, Any]) -> KeptRow:
         ip=row["ip"],
         fetched_at=row["fetched_at"],
         boxes=unflatten_boxes(row["boxes"]),
+        fetched_url=row["fetched_url"] or "",
     )

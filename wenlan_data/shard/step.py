@@ -147,7 +147,7 @@ class ShardPart:
             phash=row.phash,
             pdq=row.pdq,
             # Of a file it is the path, whose name may hold a telephone number.
-            image_url=mask_contact_info(row.url),
+            image_url=mask_contact_info(row.fetched_url or row.url),
             page_url=row.page_url,
             source=row.source,
             licence=mask_contact_info(row.licence),

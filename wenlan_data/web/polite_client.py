@@ -67,14 +67,14 @@ class PoliteClient:
         self._resolver, self._tls = resolver, tls
         self._blocklists = politeness.blocklists.load()
         self._states: dict[str, HostState] = {}
-        self._requested_hosts: tuple[str, ...] = ()
+        self._requested_hosts: dict[str, None] = {}
 
     async def fetch(self, urls: Sequence[str]) -> AsyncGenerator[Arrival]:
         """Yields `(index, response or drop)` of every URL, in the order of arrival.
 
         A caller that is slow slows the requests down: bodies of 1 MiB, the one that exceeds it, and
         one more per connection are held for it. Close the generator (`contextlib.aclosing`) to stop
-        early.
+        early. A later call in the same event loop continues with the states of the hosts.
         """
         buffer = _ArrivalBuffer()
         # In a task of their own, since a task group must not be suspended by a `yield`: when one of
@@ -116,7 +116,7 @@ class PoliteClient:
         by_host: dict[str, list[int]] = {}
         for index, url in enumerate(urls):
             by_host.setdefault(host_of(url), []).append(index)
-        self._requested_hosts = tuple(by_host)
+        self._requested_hosts |= dict.fromkeys(by_host)
         client = Client(
             policy=AddressPolicy(politeness.allow),
             limits=politeness.limits,
