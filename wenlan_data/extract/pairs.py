@@ -17,11 +17,12 @@ from wenlan_data.extract.page_metadata import (
     metadata_images,
 )
 from wenlan_data.extract.page_tree import PageTree, page_tree
+from wenlan_data.extract.script_json import page_scripts
 from wenlan_data.extract.script_state import script_images
 from wenlan_data.extract.single_line import single_line
 from wenlan_data.extract.surrounding_text import image_texts
 from wenlan_data.reasons import Reason
-from wenlan_data.records import Candidate, Drop, Origin, Text, merge_equal_texts
+from wenlan_data.records import MAX_FALLBACK_URLS, Candidate, Drop, Origin, Text, merge_equal_texts
 
 MAX_PAGE_IMAGES = 200
 """Of one page. If there are more, the rest is left out and one drop records it."""
@@ -36,6 +37,8 @@ class _ImageEntry:
     author: str = ""
     origin: Origin | None = None
     no_content: Drop | None = None
+    copies: dict[str, None] = field(default_factory=dict)
+    """Absolute addresses of other copies, the best first."""
 
     def add(self, texts: Sequence[Text], licence: str, author: str) -> None:
         self.texts += texts
@@ -71,14 +74,20 @@ def page_pairs(
         image.reason = Drop(Reason.AVATAR, "beside the name of an author")
     tree.number_images()
     _add_tree_images(images, tree)
-    for shown in script_images(script.text() for script in page.css("script")):
-        images.add(shown.url, partial(iter, shown.texts))
+    for shown in script_images(page_scripts(page)):
+        images.add(shown.url, partial(iter, shown.texts), copies=shown.smaller_urls)
     for link in page.css("a[href]"):
         href = attribute(link, "href").strip()
         if has_image_extension(href) and link.css_first("img") is None:
             images.add(href, partial(_link_text, link))
     for named in metadata_images(page):
-        images.add(named.url, partial(iter, named.texts), named.licence, named.author)
+        images.add(
+            named.url,
+            partial(iter, named.texts),
+            named.licence,
+            named.author,
+            copies=named.smaller_urls,
+        )
     if images.entries or images.drops:
         yield from images.rows(extract_metadata(page), page_url, source, signals)
 
@@ -98,7 +107,12 @@ def _add_tree_images(images: "_ImageCollector", tree: PageTree) -> None:
             )
         licence = figure_licence(image.element)
         images.add(
-            image.address, partial(iter, found), licence, no_content=image.reason, in_page=True
+            image.address,
+            partial(iter, found),
+            licence,
+            no_content=image.reason,
+            in_page=True,
+            copies=image.addresses[1:],
         )
 
 
@@ -121,11 +135,12 @@ class _ImageCollector:
         *,
         no_content: Drop | None = None,
         in_page: bool = False,
+        copies: Sequence[str] = (),
     ) -> None:
         """Adds one occurrence of an image, by its URL as written.
 
         `texts` is called only if the image is within the limit of the page, since finding them
-        takes most of the time.
+        takes most of the time. `copies` are other addresses of it, the best first.
         """
         if not reference:
             return
@@ -147,6 +162,7 @@ class _ImageCollector:
         origin = self._page_origin if is_inline else None
         entry = self.entries.setdefault(url, _ImageEntry(origin=origin, no_content=no_content))
         entry.add(list(texts()), licence, author)
+        entry.copies |= dict.fromkeys(self._fallback_urls(url, copies[:MAX_FALLBACK_URLS]))
         if in_page and no_content is None:
             # One occurrence as content is enough.
             entry.no_content = None
@@ -166,6 +182,7 @@ class _ImageCollector:
                 opt_out=tuple(sorted({*signals, *metadata.opt_out})),
                 origin=entry.origin,
                 no_content=entry.no_content,
+                fallback_urls=tuple(entry.copies)[:MAX_FALLBACK_URLS],
             )
         yield from self.drops
 
@@ -176,6 +193,15 @@ class _ImageCollector:
             self.drops.append(Drop(Reason.BAD_URL, ascii(reference[:200])))
             return ""
         return url.partition("#")[0] if url[:8].lower().startswith(("http://", "https://")) else ""
+
+    def _fallback_urls(self, url: str, copies: Sequence[str]) -> Iterator[str]:
+        for copy in copies:
+            try:
+                absolute = urljoin(self._base, copy.strip()).partition("#")[0]
+            except ValueError:
+                continue
+            if absolute != url and absolute[:8].lower().startswith(("http://", "https://")):
+                yield absolute
 
     def _inline_name(self, data_uri: str) -> str:
         image = decode_data_uri(data_uri) if self._page_origin else None
