@@ -156,6 +156,21 @@ def test_sizes_of_one_image_are_one_image(sizes: dict[str, object], urls: list[s
     assert [one.url, *one.smaller_urls] == urls
 
 
+def test_the_text_of_a_post_is_shared_by_its_array_of_images() -> None:
+    sizes = [
+        [{"scene": "small", "url": f"/{n}_120.jpg"}, {"scene": "all", "url": f"/{n}.jpg"}]
+        for n in (1, 2)
+    ]
+    images = [
+        {"urlDefault": f"/{n}.jpg", "infoList": own} for n, own in zip((1, 2), sizes, strict=True)
+    ]
+    found = _images({"desc": "江南的石桥", "imageList": images, "user": {"name": "小王"}})
+    assert [one.url for one in found] == ["/1.jpg", "/2.jpg"]
+    assert [(text.text, text.relation) for one in found for text in one.texts] == [
+        ("江南的石桥", "shared")
+    ] * 2
+
+
 @pytest.mark.parametrize(
     "state",
     [
@@ -163,7 +178,7 @@ def test_sizes_of_one_image_are_one_image(sizes: dict[str, object], urls: list[s
         {"title": "石桥", "img1": "/1.jpg", "img2": "/2.jpg"},
         {"title": "石桥", "before": "/1.jpg", "after": "/2.jpg"},
         {"title": "石桥", "images": ["/1.jpg", "/2.jpg"]},
-        {"title": "石桥", "images": [{"url": "/1.jpg"}, {"url": "/2.jpg"}]},
+        {"title": "石桥", "a": [{"img": "/1.jpg"}], "b": [{"img": "/2.jpg"}]},
         {"title": "石桥", "cover": "/1.jpg", "images": [{"url": "/1.jpg"}, {"url": "/2.jpg"}]},
         {"title": "石桥", "cover": {"url": "/1.jpg"}, "list": [{"a": {"img": "/2.jpg"}}]},
         # The text is not in the object of the image, nor in that around it.

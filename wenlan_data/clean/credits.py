@@ -163,6 +163,7 @@ _NO_AUTHOR = re.compile(
 )
 _IMAGE_LABEL = re.compile("[图摄源供版绘漫插来出]")
 _BRACKETS = re.compile(r"[（(【\[]\s?([^（）()【】\[\]]*?)\s?[)）】\]]\s?\Z")
+_SENTENCE = re.compile("[。！？].")
 _EDGES = " 。.,，;；:：、—–-|｜/／▲△▼▽↑↓●■◆*"
 
 
@@ -171,6 +172,9 @@ def is_credit(text: str) -> bool:
     if len(text) > MAX_CHARACTERS or not _CREDIT_HINT.search(text):
         return False
     bare = _without_brackets(text)
+    # 长颈鹿在窗台上觅食。本网记者 李明摄: a sentence comes before the credit.
+    if _SENTENCE.search(bare):
+        return False
     if _is_one_credit(bare):
         return True
     parts = bare.split() if " " in bare else []

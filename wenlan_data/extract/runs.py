@@ -304,10 +304,6 @@ def _pointed(slot: Slot) -> Choice | None:
     after, before = slot.after[:1], slot.before[-1:]
     if after and pointed_side(after[0].text) == "below":
         return Choice(after, "below", POINTED, is_caption=True, is_pointed=True)
-    if before and pointed_side(before[0].blocks[-1].text) == "above":
-        text = before[0].blocks[-1].text
-        is_caption = pointed_side(text[:2]) == "above"
-        return Choice(before, "above", POINTED, is_caption, is_pointed=True)
     count = len(slot.unit.images) if slot.unit is not None else 1
     in_parts = [bool(some) and _is_for(some[0], count) for some in (after, before)]
     numbered = [bool(some) and is_numbered(some[0].text) for some in (after, before)]
@@ -316,6 +312,9 @@ def _pointed(slot: Slot) -> Choice | None:
             return Choice(after, "below", POINTED, is_caption=True, is_pointed=True)
         if found == [False, True]:
             return Choice(before, "above", POINTED, is_caption=True, is_pointed=True)
+    if before and pointed_side(before[0].blocks[-1].text) == "above":
+        is_caption = pointed_side(before[0].blocks[-1].text[:2]) == "above"
+        return Choice(before, "above", POINTED, is_caption, is_pointed=True)
     return None
 
 

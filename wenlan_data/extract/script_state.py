@@ -41,6 +41,8 @@ MAX_OBJECTS_PER_IMAGE = 3
 """With different texts. An address in more objects is that of a default image."""
 OWN_CONFIDENCE = 0.8
 PARENT_CONFIDENCE = 0.7
+SHARED_CONFIDENCE = 0.7
+"""Of the text of a post, for each image of its array of images."""
 
 _HAN = re.compile(r"[㐀-鿿豈-﫿\U00020000-\U0003ffff]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -170,23 +172,24 @@ def _pairs(objects: Sequence[_JsonObject]) -> Iterator[_Pair]:
     found: list[_Pair] = []
     # Children come before their parents this way.
     for index in range(len(objects) - 1, -1, -1):
-        contents[index], pair = _read(objects, index, contents)
-        if pair:
-            found.append(pair)
+        contents[index], pairs = _read(objects, index, contents)
+        found += reversed(pairs)
     return reversed(found)
 
 
 def _read(
     objects: Sequence[_JsonObject], index: int, contents: Sequence[_Contents]
-) -> tuple[_Contents, _Pair | None]:
-    """The contents of an object whose children were read, and its pair if it has one."""
+) -> tuple[_Contents, list[_Pair]]:
+    """The contents of an object whose children were read, and its pairs: one, or those of an array
+    of images that share its text."""
     one = objects[index]
     if len(one.members) <= MAX_MEMBERS and _is_user_or_ad(one.members):
-        return _NOTHING, None
+        return _NOTHING, []
     width = _number(one.members, "width") or _number(one.members, "w")
     addresses, inner = _own_addresses(one, width), []
+    repeated = _arrays_of_copies(objects, index, contents, {own.url for own in addresses})
     for number in one.children:
-        if copies := _copies(objects[number].key, contents[number]):
+        if copies := _copies(objects[number].key, contents[number], repeated):
             addresses += copies
         else:
             inner.append(contents[number])
@@ -197,13 +200,29 @@ def _read(
         # A text beside further images without text may be that of all.
         texts = _texts(one.members, OWN_CONFIDENCE) if not bare else ()
         if texts:
-            return _Contents(images=count), (images[0], texts)
+            return _Contents(images=count), [(images[0], texts)]
         single = images[0] if count == 1 and not _has_text(one.members) else ()
-        return _Contents(count, bare + 1, single, width), None
-    single = next((child.single for child in inner if child.single), ())
-    if not images and count == 1 and single and (texts := _texts(one.members, PARENT_CONFIDENCE)):
-        return _Contents(images=1), (single, texts)
-    return _Contents(count, bare + len(images)), None
+        return _Contents(count, bare + 1, single, width), []
+    singles = [child.single for child in inner if child.single]
+    if not images and count == 1 and singles and (texts := _texts(one.members, PARENT_CONFIDENCE)):
+        return _Contents(images=1), [(singles[0], texts)]
+    gallery = singles if not images and 1 < count == len(singles) == bare else []
+    if (
+        gallery
+        and _is_one_array(objects, index)
+        and (texts := _texts(one.members, SHARED_CONFIDENCE))
+    ):
+        shared = tuple(replace(text, relation="shared") for text in texts)
+        return _Contents(images=count), [(urls, shared) for urls in gallery]
+    return _Contents(count, bare + len(images)), []
+
+
+def _is_one_array(objects: Sequence[_JsonObject], index: int) -> bool:
+    """Whether the images of an object are the elements of one of its arrays: those of a post."""
+    one = objects[index]
+    keys = {objects[number].key for number in one.children if not is_left_out(objects[number].key)}
+    listed = [key for key, value in one.members.items() if isinstance(value, list) and key in keys]
+    return len(listed) == 1 and names_image(listed[0])
 
 
 def _is_user_or_ad(members: Mapping[str, object]) -> bool:
@@ -232,10 +251,31 @@ def _own_addresses(one: _JsonObject, width: float) -> list[_Address]:
     return [replace(found[0], width=width)] if len(found) == 1 else found
 
 
-def _copies(key: str, child: _Contents) -> list[_Address]:
+def _arrays_of_copies(
+    objects: Sequence[_JsonObject], index: int, contents: Sequence[_Contents], own: set[str]
+) -> set[str]:
+    """Keys of arrays that hold an object for each size of the image, among them the one that the
+    object itself names."""
+    if len(own) != 1:
+        return set()
+    children = objects[index].children
+    stem = _file_name(next(iter(own))).rpartition(".")[0]
+    keys = {objects[number].key for number in children if own & set(contents[number].single)}
+    return {
+        key
+        for key in keys
+        if all(
+            any(_file_name(url).startswith(stem) for url in contents[number].single)
+            for number in children
+            if objects[number].key == key
+        )
+    }
+
+
+def _copies(key: str, child: _Contents, repeated: set[str]) -> list[_Address]:
     """The addresses of an object that holds one size of its parent's image."""
     size, has_size = size_of_key(key)
-    if not child.single or not (has_size or is_size_list(key)):
+    if not child.single or not (has_size or is_size_list(key) or key in repeated):
         return []
     return [_Address(url, size, child.width, has_size=True) for url in child.single]
 

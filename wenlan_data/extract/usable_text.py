@@ -20,7 +20,7 @@ MAX_BYLINE_CHARACTERS = 60
 
 _TWO_LETTERS = re.compile(r"[^\W\d_].*?[^\W\d_]")
 _HAN = re.compile("[\u3400-\u9fff]")
-_LEADING_MARKS = re.compile(r"[\s\u200b　▲△▼▽↑↓◎●■|｜]+")
+_LEADING_MARKS = re.compile(r"\A[\s\u200b　▲△▼▽↑↓◎●■|｜]+")
 # 图片:1.jpg, 附件：1.jpg
 _FILE_LABEL = re.compile(r"(?:图片|圖片|附件|文件|附图|照片)\s?\d?\s?[:：]\s?")
 _file_name = FileName()
