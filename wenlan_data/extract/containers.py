@@ -26,7 +26,9 @@ MIN_SCORE_RATIO = 8
 badge says less than the description."""
 MIN_LABELLED_WEIGHT = 0.3
 """Weight of a place whose texts are labelled values (质地：木) rather than descriptions."""
-_LABELLED = re.compile(r"[^\s：:，。]{1,6}[：:]\s?[^：:。]{1,20}\Z")
+_LABELLED = re.compile(
+    r"(?!图|圖|描述|说明|說明|简介|介绍|名称|标题|内容)[^\s：:，。]{1,6}[：:]\s?[^：:。]{1,20}\Z"
+)
 _CAPTION_WORDS = frozenset("""
     caption captiontext captions figcaption gallerytext figcap imgdesc picdesc photodesc pictext imgtext imgtxt imgtitle
     pictitle picintro picinfo imginfo tuzhu tushuo desc description descr cap legend
@@ -117,8 +119,7 @@ class Lists:
                     columns[place].append(block.text)
                     han[place] += min(block.han, MAX_COUNTED_HAN)
             self._scores[key] = {
-                place: han[place] * (len(set(some)) / len(some)) ** 2
-                for place, some in columns.items()
+                place: han[place] * _distinctness(some) for place, some in columns.items()
             }
         return self._scores[key]
 

@@ -383,8 +383,8 @@ class _Votes:
             return None
         if run.sections[slot.section] == 1 and slot.heading is not None:
             return self._in_own_section(slot)
-        if self.side is None:
-            return self._on(slot, "above" if slot.before else "below", EVEN)
+        if self.side is None or _is_puzzle(slot):
+            return self._on(slot, self.side or ("above" if slot.before else "below"), EVEN)
         return self._on(slot, self.side, self.confidence)
 
     def _on(self, slot: Slot, side: Side, confidence: float) -> Choice | None:
@@ -421,6 +421,13 @@ class _Votes:
         if not nearest or not _is_free(nearest[0], side):
             return None
         return Choice(nearest, side, LIKELY, is_caption=False)
+
+
+def _is_puzzle(slot: Slot) -> bool:
+    """Whether several images in a row stand beside as many texts in a row: which is whose is told by
+    the style sheet, if at all."""
+    count = len(slot.unit.images) if slot.unit is not None else 1
+    return count > 1 and max(len(slot.before), len(slot.after)) >= count
 
 
 def _is_free(text: RunText, side: Side) -> bool:
