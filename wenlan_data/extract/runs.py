@@ -22,11 +22,14 @@ from wenlan_data.extract.usable_text import UsableTexts, is_credit_line
 
 MAX_CAPTION_CHARACTERS = 120
 """A longer text is a paragraph, not a caption."""
+MAX_NAME_CHARACTERS = 40
+"""Of a text in a row of names or short captions."""
 MAX_DISTANCE = 6
 """Children of a box between an image and a text that is compared with those beside images."""
 MIN_CARDS = 2
 MIN_SLOTS = 3
-"""Slots of a run from which on a kind of text has to occur twice to be that of captions."""
+"""Slots of a run from which on a kind of text has to occur twice to be that of captions. In a shorter
+run a single text counts if it is formatted: its signature is more than a tag."""
 POINTED, CERTAIN, LIKELY, WEAK, EVEN = 0.9, 0.85, 0.7, 0.6, 0.4
 """Confidence of a text that points at its image; of a side that every image of the run agrees with; that most agree with; that only the
 lengths of the texts speak for; and that nothing speaks for."""
@@ -427,7 +430,8 @@ def _is_puzzle(slot: Slot) -> bool:
     """Whether several images in a row stand beside as many texts in a row: which is whose is told by
     the style sheet, if at all."""
     count = len(slot.unit.images) if slot.unit is not None else 1
-    return count > 1 and max(len(slot.before), len(slot.after)) >= count
+    rows = [texts for texts in (slot.before, slot.after) if len(texts) == count > 1]
+    return any(all(len(text.text) <= MAX_NAME_CHARACTERS for text in texts) for texts in rows)
 
 
 def _is_free(text: RunText, side: Side) -> bool:
@@ -487,7 +491,7 @@ def _side(slots: Sequence[Slot], every: Sequence[RunText], name: str, body: str)
             or (
                 signature != body
                 and 4 * (all_of[signature] - count) <= count
-                and (count > 1 or len(slots) < MIN_SLOTS)
+                and (count > 1 or (len(slots) < MIN_SLOTS and not signature.isalnum()))
             )
         )
     )
