@@ -6,7 +6,7 @@ from importlib import resources
 
 # [偷笑R] and [害羞]R of Xiaohongshu, [小电视_笑] of Bilibili, [玫红][玫红]: the form alone tells.
 _FORMS = (
-    r"\[[\w ]{1,8}(?:R\]|\]R(?![A-Za-z]))|\[(?:tv|热词系列|[\u4e00-\u9fff]{1,8})_[\w-]{1,12}\]"
+    r"\[[\u4e00-\u9fff]{1,6}(?:R\]|\]R(?![A-Za-z]))|\[(?:tv|热词系列|[\u4e00-\u9fff]{1,8})_[\w-]{1,12}\]"
     r"|\[(?P<name>[^\[\]\s\d]{1,6})\](?:\s?\[(?P=name)\])+"
 )
 _NOT_FORMS = "(?!\\[(?:图|组图|视频|编辑|来源请求|原创|转载|手机|电话|邮箱|微信|QQ|车牌)\\])"

@@ -113,6 +113,7 @@ _BREAK = re.compile(
 )
 # After these only a credit with one of the signs is cut off: not 网络 or 微博.
 _WEAK_BREAKS = frozenset("，,/／—–")
+_SENTENCE_ENDS = frozenset("。！？!?；;…|｜")
 _CREDIT_SIGN = re.compile(
     "[摄供源社觉©ⓒ图](?:(?<=[供源社觉©ⓒ])|(?<=摄)(?<![拍航自俯仰偷翻]摄)|[/／|｜:：])"
 )
@@ -184,14 +185,17 @@ def _credit(text: str) -> tuple[int, str] | None:
             return match.start(), match["credit"]
     if not _BREAKS.search(text, start) and not _CREDIT_SIGN.search(text, start):
         return None
-    for match in _BREAK.finditer(text, start):
+    for number, match in enumerate(_BREAK.finditer(text, start)):
         words = text[match.end() :]
         if not words or len(words) > MAX_CREDIT_CHARACTERS:
             continue
         is_weak = match[0][:1] in _WEAK_BREAKS
         if is_weak and not _CREDIT_SIGN.search(words):
             continue
-        if is_credit(words) or (not is_weak and _is_interface(words)):
+        # A click hint is a sentence, or all that follows the first break: in 冰箱速冻 12 小时以上
+        # 保存, the last word is none.
+        may_be_hint = not is_weak and (not number or text[match.start() - 1] in _SENTENCE_ENDS)
+        if is_credit(words) or (may_be_hint and _is_interface(words)):
             return match.start(), words
     return None
 
