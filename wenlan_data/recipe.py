@@ -73,8 +73,8 @@ class TextRules(_RecipeModel):
     max_same_text: int = Field(default=10, ge=1)
     """A text is dropped if more images than this in the whole corpus have it."""
     title_repeats: TitleRepeats = "title"
-    """Treatment of an alt text that most images of a page share and that repeats the page's title:
-    `title` counts it as a title, `keep` leaves it an alt text."""
+    """Treatment of an alt text that repeats the page's title: `title` counts it as a title, `keep`
+    leaves it an alt text."""
     variants: tuple[Variant, ...] = ()
     """Shorter forms of the surrounding text to publish with it: `easy` (128 characters), `first`
     (one sentence)."""

@@ -67,15 +67,16 @@ def _form(hint: str, *forms: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
 _FORMS = (
     # 图片来源：视觉中国, 图/视觉中国; 图：李明 names a person or an agency, 图：雪后的长城 does not
     _form(
-        "[:：/／|｜丨│]",
+        # the first character of a label, then the separator
+        r"\A[图文照视资素本内新信消配题封头来出供摄拍提版绘制漫插编手责值校排主副总初复终签剪审作撰记通美统策监][^:：/／|｜丨│]{0,6}[:：/／|｜丨│]",
         rf"(?!(?:图片?|照片|文)\s?[:：]){_LABEL}{_TO}[^的了]{{1,30}}",
         rf"(?:图片?|照片|文)\s?[:：]\s?(?:{_CHINESE_NAMES}|{_AGENCY}.{{0,8}}|{_MEDIUM}|@.{{1,16}}"
         rf"|受访者.{{0,4}}|.{{1,12}}(?:摄|供图|提供|公司))",
         rf"{_STAFF}{_TO}.{{1,24}}",
         rf"(?:文[/／]图|图[/／]文) ?{_PERSONS}",
-        rf"{_AGENCY}\s?[/／|]\s?{_AGENCY}",
-        rf"{_PERSON}\s?[/／]\s?[图文]",
     ),
+    # 王飞/图
+    _form(r"[/／]\s?[图文]\Z", rf"{_PERSON}\s?[/／]\s?[图文]"),
     # 图源网络, 图片来自网络, 照片由受访者提供, 转自@新华社
     _form(
         "[源据自由]",
@@ -96,7 +97,7 @@ _FORMS = (
     ),
     # 李明 摄, 老猫/摄, 李明摄; 雨后摄 is no name
     _form(
-        r"[摄绘]|制图|\s[图文编]",
+        r"[摄绘]|制图|\s(?:[图文编]|图文)\Z",
         rf"(?:(?:{_CHINESE_NAMES}|{_PERSON})\s?(?:\s{_NOT_FILM}摄|[/／]\s?摄影?)|{_CHINESE_NAMES}\s(?:摄影"
         rf"|[图文]|图文|[绘编]))(?:于{_DATE})?",
         rf"[\w·]{{2,4}}{_NOT_FILM}摄[/／].{{0,8}}(?:图片?|社|网|报|视觉|中国|IC)",
@@ -113,7 +114,7 @@ _FORMS = (
     _form(
         # its first character, which the list of agencies makes faster to test
         r"\A[于《新中人央光视图全摄千包壹站海汇昵花盖达东维百微小豆官路法美欧韩共塔俄卫联外本网互资档历效示电监节直配A-Za-z]",
-        rf"于?《?{_AGENCY}》?(?:供图|图片|照片|资料[图片]|截图|配图|提供)?|{_AGENCY}\s?[·]\s?{_AGENCY}",
+        rf"于?《?{_AGENCY}》?(?:供图|图片|照片|资料[图片]|截图|配图|提供)?|{_AGENCY}\s?[·/／|]\s?{_AGENCY}",
         rf"{_AGENCY}.{{0,4}}发\s?(?:[（(]\s?)?(?:照片|图片|{_PERSONS}\s?{_TOOK})?(?:\s?[)）])?",
         "(?:图为)?(?:资料|网络|档案|历史|效果|示意|新闻)(?:图片?|照片|配图)|网络配图|网图|图文无关"
         "|新华社资料[图片]片?",
