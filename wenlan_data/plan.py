@@ -27,7 +27,7 @@ STEPS = (
     ),
     Step(
         name="extract",
-        version=6,
+        version=7,
         unit="row group, range of a folder, or WARC file",
         does="read candidates, clean their texts",
     ),
