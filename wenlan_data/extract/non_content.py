@@ -161,12 +161,12 @@ class NonContent:
         """Boxes around an image alone; their names describe it."""
         box: Box | None = image.parent
         for _ in range(MAX_NAMED_BOXES):
-            if box is None or box.tag == "body" or _count(box) > 1 or self._says_much(box):
+            if box is None or box.tag == "body" or _count(box) > 1 or self._has_much_text(box):
                 return
             yield box
             box = box.parent
 
-    def _says_much(self, box: Box) -> bool:
+    def _has_much_text(self, box: Box) -> bool:
         """Whether a box has more text than a name and what stands beside it."""
         if box.text_count > MAX_NAME_BLOCKS:
             return True

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from urllib.parse import urljoin
 
+from wenlan_data.clean.rules.boilerplate import is_boilerplate
 from wenlan_data.extract.avatars import avatars
 from wenlan_data.extract.data_uris import decode_data_uri
 from wenlan_data.extract.html import Element, attribute, base_url, parse_html
@@ -16,6 +17,7 @@ from wenlan_data.extract.page_metadata import (
     figure_licence,
     metadata_images,
 )
+from wenlan_data.extract.page_regions import simplified
 from wenlan_data.extract.page_tree import PageTree, page_tree
 from wenlan_data.extract.script_json import page_scripts
 from wenlan_data.extract.script_state import script_images
@@ -23,6 +25,7 @@ from wenlan_data.extract.single_line import single_line
 from wenlan_data.extract.surrounding_text import image_texts
 from wenlan_data.reasons import Reason
 from wenlan_data.records import MAX_FALLBACK_URLS, Candidate, Drop, Origin, Text, merge_equal_texts
+from wenlan_data.web.domains import site_of_host
 
 MAX_PAGE_IMAGES = 200
 """Of one page. If there are more, the rest is left out and one drop records it."""
@@ -90,6 +93,13 @@ def page_pairs(
         )
     if images.entries or images.drops:
         yield from images.rows(extract_metadata(page), page_url, source, signals)
+
+
+def load_word_lists() -> None:
+    """Loads the lists of words and domains that reading a page opens at its first use."""
+    is_boilerplate("首页")
+    simplified("圖")
+    site_of_host("a.cn")
 
 
 def _link_text(link: Element) -> Iterator[Text]:

@@ -10,16 +10,14 @@ import warnings
 
 from PIL import Image, ImageCms
 
-from wenlan_data.clean.rules.boilerplate import Boilerplate
 from wenlan_data.extract.encoding import ENCODINGS
-from wenlan_data.extract.page_regions import simplified
+from wenlan_data.extract.pairs import load_word_lists
 from wenlan_data.image.decode import decode_jpeg, decode_other
 from wenlan_data.image.hash import grey_thumbnail, perceptual_hashes
 from wenlan_data.image.jpeg import read_header
 from wenlan_data.image.normalise import normalise, srgb_pixels
 from wenlan_data.records import Drop
 from wenlan_data.sandbox import page_codec
-from wenlan_data.web.domains import site_of_host
 
 
 def warm_up_images() -> None:
@@ -51,9 +49,7 @@ def warm_up_images() -> None:
 
 def warm_up_pages() -> None:
     """Parses a small page in each encoding, and loads the word lists that pages are read with."""
-    Boilerplate()("首页")
-    simplified("圖")
-    site_of_host("a.cn")
+    load_word_lists()
     options = json.dumps(
         {
             "content_type": "",
