@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from statistics import median
 
-from wenlan_data.extract.page_tree import Box, PageImage, PageTree, TextBlock, shape
+from wenlan_data.extract.page_tree import MAX_IMAGES, Box, PageImage, PageTree, TextBlock, shape
 
 MIN_CARDS = 2
 MAX_NAME_HAN = 8
@@ -63,7 +63,11 @@ def avatars(tree: PageTree) -> list[PageImage]:
 
 def _lists(tree: PageTree) -> list[list[_Column]]:
     """The columns of each list with items of two images or more in different places."""
-    images = [image for image in tree.images if image.reason is None and not image.is_symbol]
+    images = [
+        image
+        for image in tree.images[:MAX_IMAGES]
+        if image.reason is None and not image.is_symbol
+    ]
     if len(images) < 2 * MIN_CARDS:
         return []
     cards: dict[tuple[int, str], dict[int, tuple[Box, list[PageImage]]]] = defaultdict(dict)

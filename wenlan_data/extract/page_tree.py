@@ -19,6 +19,10 @@ from wenlan_data.records import Drop
 
 MAX_NODES = 200_000
 """Of one page; the rest is left out. 10 MB of markup can hold some millions."""
+MAX_IMAGES = 2_000
+"""Of one page, in which avatars and the like are told from content."""
+MAX_CONTENT_IMAGES = 400
+"""Of one page, for which texts are searched; twice as many as are kept of a page."""
 MAX_PLACEHOLDER_CHARACTERS = 2_000
 """A shorter `data:` URI is the placeholder of an image that a script loads later."""
 MIN_SHARED = 3
@@ -256,7 +260,8 @@ class PageTree:
         """Numbers the images without a `reason`, and counts those of each box."""
         before = [0]
         for image in self.images:
-            image.number = -1 if image.reason or image.is_symbol else before[-1]
+            is_content = not image.reason and not image.is_symbol and before[-1] < MAX_CONTENT_IMAGES
+            image.number = before[-1] if is_content else -1
             before.append(before[-1] + (image.number >= 0))
         for box in self._boxes:
             box.first_content, box.last_content = before[box.first_image], before[box.last_image]

@@ -18,7 +18,7 @@ from wenlan_data.extract.page_metadata import (
     metadata_images,
 )
 from wenlan_data.extract.page_regions import simplified
-from wenlan_data.extract.page_tree import PageTree, page_tree
+from wenlan_data.extract.page_tree import MAX_IMAGES, PageTree, page_tree
 from wenlan_data.extract.script_json import page_scripts
 from wenlan_data.extract.script_state import script_images
 from wenlan_data.extract.single_line import single_line
@@ -71,7 +71,7 @@ def page_pairs(
     images = _ImageCollector(base, page_origin)
     tree = page_tree(page)
     decide = NonContent(tree, page_url, base)
-    for image in tree.images:
+    for image in tree.images[:MAX_IMAGES]:
         image.reason = decide.reason(image)
     for image in avatars(tree):
         image.reason = Drop(Reason.AVATAR, "beside the name of an author")
