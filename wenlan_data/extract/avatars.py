@@ -64,9 +64,7 @@ def avatars(tree: PageTree) -> list[PageImage]:
 def _lists(tree: PageTree) -> list[list[_Column]]:
     """The columns of each list with items of two images or more in different places."""
     images = [
-        image
-        for image in tree.images[:MAX_IMAGES]
-        if image.reason is None and not image.is_symbol
+        image for image in tree.images[:MAX_IMAGES] if image.reason is None and not image.is_symbol
     ]
     if len(images) < 2 * MIN_CARDS:
         return []

@@ -260,7 +260,9 @@ class PageTree:
         """Numbers the images without a `reason`, and counts those of each box."""
         before = [0]
         for image in self.images:
-            is_content = not image.reason and not image.is_symbol and before[-1] < MAX_CONTENT_IMAGES
+            is_content = (
+                not image.reason and not image.is_symbol and before[-1] < MAX_CONTENT_IMAGES
+            )
             image.number = before[-1] if is_content else -1
             before.append(before[-1] + (image.number >= 0))
         for box in self._boxes:

@@ -4,6 +4,7 @@
 else the text on one side of it, then the heading.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -75,6 +76,7 @@ class _Pairing:
         self._lists = Lists(self._texts)
         self._runs: dict[int, Run] = {}
         self._by_number: dict[str, list[str]] | None = None
+        self._headings: dict[int, list[TextBlock]] = {}
         self._found = {image.number: _Found([]) for unit in self._units for image in unit.images}
 
     def read(self) -> dict[int, list[Text]]:
@@ -289,19 +291,27 @@ class _Pairing:
         return None, False, False
 
     def _last_heading(self, box: Box, before: Box | PageImage) -> TextBlock | None:
-        found = None
+        """The last heading among the children of a box before one of them."""
+        if id(box) not in self._headings:
+            self._headings[id(box)] = self._headings_in(box)
+        number = before.first_text if isinstance(before, Box) else before.text_number
+        headings = self._headings[id(box)]
+        place = bisect_left(headings, number, key=lambda block: block.number)
+        return headings[place - 1] if place else None
+
+    def _headings_in(self, box: Box) -> list[TextBlock]:
+        found = []
         cards = card_shapes(box)
         for child in box.children:
-            if child is before:
-                break
-            if isinstance(child, Box) and shape(child) in cards:
-                continue
             if isinstance(child, TextBlock):
-                found = child if child.heading else found
+                if child.heading:
+                    found.append(child)
             elif isinstance(child, Box) and child.text_count and not child.image_count:
                 first = self._tree.texts[child.first_text]
-                if first.heading and not is_secondary(self._tree, child):
-                    found = first
+                if not first.heading or (cards and shape(child) in cards):
+                    continue
+                if not is_secondary(self._tree, child):
+                    found.append(first)
         return found
 
 
