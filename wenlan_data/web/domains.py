@@ -1,12 +1,15 @@
 """Registrable domains of hosts and of URLs.
 
-`registrable_domain` and `site_of` differ in what counts as a public suffix.
+`registrable_domain` and `site_of` differ in what counts as a public suffix, `site_of_page` in what
+stands for a host without a domain.
 """
 
 from functools import lru_cache
 from urllib.parse import urlsplit
 
 from tldextract import TLDExtract
+
+from wenlan_data.web.urls import host_of
 
 # The list of public suffixes comes with the library: nothing is requested, no cache is written.
 _WITH_PRIVATE_SUFFIXES = TLDExtract(
@@ -41,3 +44,23 @@ def site_of(url: str) -> str:
 def site_of_host(host: str) -> str:
     """`site_of` of a URL with this host, without a port."""
     return _ICANN_SUFFIXES_ONLY(host).top_domain_under_public_suffix or host
+
+
+def site_of_page(url: str) -> str:
+    """The site that a page belongs to: its registrable domain, or `host:port` where there is none;
+    '' for no web URL.
+
+    Private suffixes count, as in `registrable_domain`. Addresses keep their port, since each may be
+    the site of another owner.
+
+    >>> site_of_page("https://blog.example.com.cn/a.html"), site_of_page("http://10.0.0.1:8080/")
+    ('example.com.cn', '10.0.0.1:8080')
+    """
+    host = host_of(url)
+    return _site_of_host(host) if host else ""
+
+
+@lru_cache(maxsize=1 << 16)
+def _site_of_host(host: str) -> str:
+    name = host.rpartition(":")[0]
+    return _WITH_PRIVATE_SUFFIXES(name).top_domain_under_public_suffix or host
