@@ -137,6 +137,7 @@ class Reason(StrEnum):
     TEXT_FREQUENCY = "text_frequency", "the text occurs with too many images"
     NO_CAPTION = "no_caption", "no text of a type that may become the caption"
     PLACEHOLDER = "placeholder", "one image served for many URLs"
+    FURNITURE = "furniture", "the same image on many pages of a site"
     CONTAMINATION = "contamination", "an image or text of a benchmark"
     DOMAIN_SHARE = "domain_share", "the domain's share of the corpus is used up"
 

@@ -123,6 +123,12 @@ class DedupeRules(_RecipeModel):
     placeholder_urls: int = Field(default=200, ge=0)
     """Images with equal bytes at this many URLs are all dropped as placeholders ("hotlink
     forbidden"); 0: never."""
+    max_site_pages: int = Field(default=0, ge=0)
+    """An image on more pages of one registrable domain than this is dropped everywhere as furniture
+    (logos, QR codes, advertisements); 0: never."""
+    min_site_share: float = Field(default=0.0, ge=0, le=1)
+    """Up to ten times `max_site_pages`, an image is furniture only on more than this share of the
+    pages of that domain that were read; 0: the number alone decides."""
     text_similarity: float = Field(default=0.0, ge=0, le=1)
     """Of two samples whose captions have at least this Jaccard similarity, one is kept; 0: texts
     are not compared."""

@@ -19,6 +19,9 @@ class Corpus:
     images: list[list[Published]] = field(default_factory=list)
     urls: dict[str, str] = field(default_factory=dict)
     texts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    pages: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
+    """Site and sha256 of an image, or '' for all images, to the pages where it stands."""
+    furniture: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -54,6 +57,29 @@ def highest(texts: Sequence[Text]) -> list[Text]:
     ]
 
 
+def site_of(page: str) -> str:
+    """The last two labels of the page's host, or an address with its port."""
+    host = page.split("/")[2]
+    return host if ":" in host else ".".join(host.split(".")[-2:])
+
+
+def find_furniture(
+    good: Sequence[Row], every: Sequence[Row], corpus: Corpus, pages: int, share: float
+) -> None:
+    """Adds the pages of a generation and its furniture to `corpus`."""
+    contents = {row.url: row.sha256 for row in good}
+    for row in every:
+        site = site_of(row.page_url)
+        corpus.pages[site, ""].add(row.page_url)
+        if row.url in contents:
+            corpus.pages[site, contents[row.url]].add(row.page_url)
+    for (site, sha), found in corpus.pages.items():
+        most = len(found) > share * len(corpus.pages[site, ""])
+        always = len(found) > (10 * pages if share else pages)
+        if sha in contents.values() and len(found) > pages and (most or always):
+            corpus.furniture.add(sha)
+
+
 def dedupe(  # noqa: C901 -- one loop after the other, so that it reads as the rule
     rows: Sequence[Row],
     corpus: Corpus,
@@ -63,6 +89,9 @@ def dedupe(  # noqa: C901 -- one loop after the other, so that it reads as the r
     levels: int = 12,
     max_same_text: int = 1000,
     merge: bool = True,
+    max_site_pages: int = 0,
+    min_site_share: float = 0,
+    others: Sequence[Row] = (),
 ) -> Generation:
     """Decisions about one generation, which is then added to `corpus`."""
     outcomes = [Outcome("") for _ in rows]
@@ -82,8 +111,13 @@ def dedupe(  # noqa: C901 -- one loop after the other, so that it reads as the r
     left = {
         n: [one for one in typed_texts(rows[n]) if counts[one.text] <= max_same_text] for n in good
     }
+    if max_site_pages:
+        every = [*rows, *others]
+        find_furniture([rows[n] for n in good], every, corpus, max_site_pages, min_site_share)
     for n in good:
-        if rank(left[n]) == len(ORDER):
+        if rows[n].sha256 in corpus.furniture:
+            outcomes[n] = Outcome("furniture")
+        elif rank(left[n]) == len(ORDER):
             outcomes[n] = Outcome(
                 "text_frequency" if len(left[n]) < len(rows[n].texts) else "no_caption"
             )

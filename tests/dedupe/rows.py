@@ -14,7 +14,7 @@ from wenlan_data.layout import CAPTIONS_FOLDER, PART_DROPS
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import DedupeRules, ShardRules
 from wenlan_data.records import MIN_CAPTION_CONFIDENCE, Text
-from wenlan_data.tables import CANDIDATES, FACTS
+from wenlan_data.tables import CANDIDATES, FACTS, RAW
 
 ORDER = ("caption", "alt", "title")
 
@@ -41,8 +41,14 @@ class Row:
     opt_out: tuple[str, ...] = ()
     """Seen by the page's side (the candidate)."""
     fetched_opt_out: tuple[str, ...] = ()
+    page: str = ""
+    """URL of the page; the image's with `.html` when empty."""
     requested: bool = True
     """False: the URL was left out of the fetch lists, since it is published."""
+
+    @property
+    def page_url(self) -> str:
+        return self.page or f"{self.url}.html"
 
     @property
     def sha256(self) -> str:
@@ -69,7 +75,7 @@ def candidate(row: Row, ordinal: int) -> dict[str, object]:
         "url": row.url,
         "url_key": row.url,
         "texts": [asdict(text) for text in typed_texts(row)],
-        "page_url": f"{row.url}.html",
+        "page_url": row.page_url,
         "source": "table:t.csv",
         "licence": "",
         "author": "",
@@ -78,6 +84,11 @@ def candidate(row: Row, ordinal: int) -> dict[str, object]:
         "supply_path": "",
         "supply_offset": 0,
     }
+
+
+def raw_row(row: Row, ordinal: int) -> dict[str, object]:
+    """The row of `tables.RAW`."""
+    return {**candidate(row, ordinal), "reason": "", "detail": ""}
 
 
 def fetch_result(row: Row, ordinal: int) -> dict[str, object]:
@@ -134,6 +145,23 @@ def write_tables(
     return candidates, fetch_results
 
 
+def write_raw(
+    folder: Path, rows: Sequence[Row], others: Sequence[Row], part_rows: int = 1 << 30
+) -> list[str]:
+    """Writes the raw rows of the same parts. `others` are no candidates; they come in a part of
+    their own and, every second one, after the candidates of the first part."""
+    parts = [list(rows[start : start + part_rows]) for start in range(0, len(rows), part_rows)]
+    if parts:
+        parts[0] += others[::2]
+    parts.append(list(others[1::2] if parts else others))
+    paths = []
+    for number, part in enumerate(parts):
+        made = [raw_row(row, number << 32 | i) for i, row in enumerate(part)]
+        paths.append(str(folder / f"raw-{number}.parquet"))
+        pq.write_table(pa.Table.from_pylist(made, RAW), paths[-1])
+    return paths
+
+
 def part_of(
     candidates: Sequence[str], fetch_results: Sequence[str], published: Sequence[Path] = ()
 ) -> DedupePart:
@@ -178,12 +206,19 @@ def run(
     rows: Sequence[Row],
     published: Sequence[Path] = (),
     part_rows: int = 1 << 30,
+    others: Sequence[Row] = (),
     **changes: object,
 ) -> Run:
-    """Dedupe the rows into the new folder `out`, with changed fields of the part."""
-    tables = write_tables(out.with_name(out.name + "-in"), rows, part_rows)
+    """Dedupe the rows into the new folder `out`, with changed fields of the part.
+
+    `others` are rows that the step `extract` dropped.
+    """
+    folder = out.with_name(out.name + "-in")
+    tables = write_tables(folder, rows, part_rows)
+    raw = tuple(write_raw(folder, rows, others, part_rows))
     out.mkdir()
-    receipt = replace(part_of(*tables, published), **changes)(out)  # type: ignore[arg-type]
+    part = replace(part_of(*tables, published), raw=raw)
+    receipt = replace(part, **changes)(out)  # type: ignore[arg-type]
     (out / "holds").write_text(str(receipt.details.holds))
     return read(out, receipt)
 

@@ -10,6 +10,7 @@ from wenlan_data.dedupe.frequency import published_counts
 from wenlan_data.dedupe.step import index_folders
 from wenlan_data.index import merge
 from wenlan_data.index.merge import merge_last, merge_segments, segments_to_merge
+from wenlan_data.index.page_sets import PAGE_HASHES, PAGE_KEYS
 from wenlan_data.index.published import PublishedIndex, hex_keys, load_segment, url_hashes
 from wenlan_data.layout import INDEX_FOLDER
 from wenlan_data.npy import ArrayWriter, load_any
@@ -66,6 +67,9 @@ def test_a_merged_index_holds_what_its_parts_held(
         == published_counts(folders, hashes).tolist()
         == [3, 3, 0]
     )
+    sets = load_any(out / PAGE_KEYS).tolist(), load_any(out / PAGE_HASHES).tolist()
+    assert sets == ([4, 4, 4, 4], [1, 10, 11, 12])
+    assert merged.furniture().tolist() == apart.furniture().tolist() == [b"\1"]
 
 
 def test_merging_in_place_returns_how_many_it_holds(tmp_path: Path) -> None:

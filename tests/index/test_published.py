@@ -8,7 +8,9 @@ import pytest
 
 from wenlan_data.dedupe.frequency import save_counts
 from wenlan_data.errors import DamageError
+from wenlan_data.index.page_sets import PageSets, save_page_sets
 from wenlan_data.index.published import (
+    FURNITURE,
     SITE_COUNTS,
     SITE_HASHES,
     PublishedIndex,
@@ -20,6 +22,7 @@ from wenlan_data.index.published import (
     url_hashes,
 )
 from wenlan_data.layout import PartRef
+from wenlan_data.npy import save_array
 
 
 def signatures(*phash: int) -> Signatures:
@@ -53,6 +56,11 @@ def save(
     save_index(folder, generation, images, requested)
     save_counts(folder, np.array([3, 9], np.uint64), np.array([1, generation]))
     save_counts(folder, np.array([], np.uint64), np.array([], np.int64), (SITE_HASHES, SITE_COUNTS))
+    # Page 1 in every generation, and a page of its own.
+    save_page_sets(
+        folder, PageSets(np.array([4, 4], np.uint64), np.array([1, 10 + generation], np.uint64))
+    )
+    save_array(folder / FURNITURE, images.sha256[:1])
     return str(folder)
 
 

@@ -39,6 +39,7 @@ class Decision(IntEnum):
     CONTAMINATION = 7, Reason.CONTAMINATION
     NEAR_TEXT = 8, Reason.NEAR_TEXT
     DOMAIN_SHARE = 9, Reason.DOMAIN_SHARE
+    FURNITURE = 10, Reason.FURNITURE
 
 
 Distances = tuple[NDArray[np.int32], NDArray[np.int32]] | tuple[int, int]
@@ -81,7 +82,7 @@ class Decisions:
             key=np.zeros(rows, "S16"),
             phash_bits=np.full(rows, -1, np.int32),
             pdq_bits=np.full(rows, -1, np.int32),
-            # A dictionary, since only contamination has details.
+            # A dictionary, since only contamination and furniture have details.
             details={},
         )
 

@@ -5,9 +5,9 @@ Before it, `extract` wrote the candidates, `fetch` hashed their images, and the 
 for pairs of near hashes. After it, `shard` writes the samples kept here into tars.
 
 A candidate passes, in this order, through `table` (joined to the fetch result of its URL),
-`placeholders`, `text_filter`, `groups` (candidates to images), `decontamination`, `matching`
-(published images) and `selection` (images of this generation). Each of them may decide about it;
-`decisions` holds the result, and `write` writes it.
+`placeholders`, `furniture`, `text_filter`, `groups` (candidates to images), `decontamination`,
+`matching` (published images) and `selection` (images of this generation). Each of them may decide
+about it; `decisions` holds the result, and `write` writes it.
 """
 
 from collections import Counter
@@ -18,6 +18,7 @@ from pathlib import Path
 from wenlan_data.dedupe.decisions import Decisions
 from wenlan_data.dedupe.decontamination import drop_contaminated, load_benchmarks
 from wenlan_data.dedupe.domain_share import domain_share
+from wenlan_data.dedupe.furniture import drop_furniture, write_furniture
 from wenlan_data.dedupe.groups import group_exact
 from wenlan_data.dedupe.matching import drop_published
 from wenlan_data.dedupe.merge_texts import merge_columns
@@ -65,6 +66,8 @@ class DedupePart:
     generation: int
     candidates: tuple[str, ...]
     """`candidates.parquet` files in part order."""
+    raw: tuple[str, ...] = ()
+    """`raw.parquet` files of the same parts; read if `dedupe.max_site_pages` is set."""
     fetch_results: tuple[str, ...]
     """`facts.parquet` files; the position is the number of the fetch part."""
     published: tuple[str, ...] = ()
@@ -94,6 +97,7 @@ class DedupePart:
         decisions = Decisions.open(len(table))
         drop_unfetched(table, decisions)
         placeholders = drop_placeholders(table, published, rules.placeholder_urls, decisions)
+        furniture = drop_furniture(table, self.raw, published, rules, decisions)
         texts = filter_texts(
             table, published, self.max_same_text, self.caption_order, benchmarks, decisions
         )
@@ -115,6 +119,7 @@ class DedupePart:
 
         index = out / INDEX_FOLDER
         write_index(index, self.generation, table, texts, placeholders, decisions)
+        write_furniture(index, furniture)
         write_domain_counts(index, domains, images.kept(decisions))
         held = merge_last([Path(one) for one in self.published], index)
         if similarity:

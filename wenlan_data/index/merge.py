@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from wenlan_data.errors import os_errors
 from wenlan_data.index import published
+from wenlan_data.index.page_sets import PAGE_HASHES, PAGE_KEYS, page_sets
 from wenlan_data.index.published import COUNTS, HASHES, SITE_COUNTS, SITE_HASHES
 from wenlan_data.npy import ArrayWriter, load_any, save_array, value_ranges
 
@@ -54,8 +55,10 @@ def merge_segments(folders: Sequence[Path], out: Path) -> None:
     )
     _merge(folders, out, (HASHES, COUNTS), _summed)
     _merge(folders, out, (SITE_HASHES, SITE_COUNTS), _summed)
-    placeholders = published.PublishedIndex(tuple(str(folder) for folder in folders)).placeholders()
-    save_array(out / published.PLACEHOLDERS, placeholders)
+    _merge(folders, out, (PAGE_KEYS, PAGE_HASHES), _united)
+    index = published.PublishedIndex(tuple(str(folder) for folder in folders))
+    save_array(out / published.PLACEHOLDERS, index.placeholders())
+    save_array(out / published.FURNITURE, index.furniture())
 
 
 def _merge(folders: Sequence[Path], out: Path, names: Sequence[str], combine: Combine) -> None:
@@ -99,6 +102,11 @@ def _summed(columns: list[Array]) -> list[Array]:
     # Unbuffered: a hash that several segments have is repeated in `place`.
     np.add.at(counts, place, columns[1])
     return [hashes, counts]
+
+
+def _united(columns: list[Array]) -> list[Array]:
+    sets, _ = page_sets(columns[0].astype(np.uint64), columns[1].astype(np.uint64))
+    return [sets.keys, sets.pages]
 
 
 def merge_last(folders: Sequence[Path], own: Path) -> int:

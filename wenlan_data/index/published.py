@@ -9,7 +9,9 @@ generations.npy uint32 (N,)
 colours.npy     uint64 (N,)
 without-sample.npy 16 bytes (A,), sorted: URLs that led to no sample
 without-sample-parts.npy uint64 (A,): packed `PartRef` of the result of each
+furniture.npy   32 bytes (B,), sorted: SHA-256
 text-hashes.npy, text-counts.npy, site-hashes.npy, site-counts.npy: see `dedupe.frequency`
+page-keys.npy, page-hashes.npy: see `index.page_sets`
 
 A segment may hold several generations (see `index.merge`).
 """
@@ -41,7 +43,7 @@ SHA256, KEYS, GENERATIONS = "sha256.npy", "keys.npy", "generations.npy"
 URL_HASHES, URL_KEYS = "url-hashes.npy", "url-keys.npy"
 URLS_WITHOUT_SAMPLE = "without-sample.npy"
 URLS_WITHOUT_SAMPLE_PARTS = "without-sample-parts.npy"
-PLACEHOLDERS = "placeholders.npy"
+PLACEHOLDERS, FURNITURE = "placeholders.npy", "furniture.npy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +121,14 @@ class PublishedIndex:
 
     def placeholders(self) -> FixedBytes:
         """S32 (B,), sorted: SHA-256 of the placeholders of all generations."""
-        known = [load_array(Path(folder) / PLACEHOLDERS, np.bytes_) for folder in self.folders]
+        return self._digests(PLACEHOLDERS)
+
+    def furniture(self) -> FixedBytes:
+        """S32 (B,), sorted: SHA-256 of the images on many pages of a site, of all generations."""
+        return self._digests(FURNITURE)
+
+    def _digests(self, name: str) -> FixedBytes:
+        known = [load_array(Path(folder) / name, np.bytes_) for folder in self.folders]
         return np.unique(np.concatenate([np.empty(0, "S32"), *known]))
 
     def segments(self) -> list[Segment]:

@@ -227,6 +227,7 @@ def dedupe_jobs(
     part = DedupePart(
         generation=generation.number,
         candidates=generation.files("extract", extracted, CANDIDATES),
+        raw=generation.files("extract", extracted, RAW_CANDIDATES),
         fetch_results=generation.files("fetch", list(fetched), FETCH_RESULTS),
         published=generation.segments(),
         near=_near_files(generation, fetched),
