@@ -3,7 +3,9 @@ of 20 x 50,000.
 
     python -m benchmarks.dedupe.generations --rows 1000000
 
-prints one JSON line. The tables are made first and not counted.
+prints one JSON line. The tables are made first and not counted. With `--max-site-pages 5` the
+pages of images are counted too; every page has 10 images of its own, and two that are the same on
+all pages of its host.
 """
 
 from __future__ import annotations
@@ -25,10 +27,11 @@ from wenlan_data.dedupe.near_step import NearFiles, SelfJoinPart, near_parts
 from wenlan_data.dedupe.step import DedupePart, index_folders
 from wenlan_data.recipe import DedupeRules, ShardRules
 from wenlan_data.records import Text
-from wenlan_data.tables import CANDIDATES, FACTS
+from wenlan_data.tables import CANDIDATES, FACTS, RAW
 
 PART_ROWS = 50_000
 NEAR_SHARE = 0.05
+HOSTS = 997
 
 
 def main() -> None:
@@ -37,21 +40,28 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--max-site-pages", type=int, default=0)
+    parser.add_argument("--page-images", type=int, default=10)
     parser.add_argument("--work", type=Path, default=Path("bench-out"))
     given = parser.parse_args()
     work = given.work / "dedupe-generations"
     shutil.rmtree(work, ignore_errors=True)
     many, one = given.rows, given.rows // 100
-    whole, more = tables(work / "whole", 0, many), tables(work / "more", many, one)
-    first = Corpus(work / "one")
+    page_images = given.page_images
+    rules = DedupeRules(max_site_pages=given.max_site_pages, min_site_share=0.5)
+    whole = tables(work / "whole", 0, many, page_images)
+    more = tables(work / "more", many, one, page_images)
+    first = Corpus(work / "one", rules)
     seconds = [first.add(*whole), first.add(*more)]
     step = max(many // 20, 1)
-    apart = Corpus(work / "twenty")
-    pieces = [apart.add(*tables(work / f"p{n}", n * step, step)) for n in range(20)]
+    apart = Corpus(work / "twenty", rules)
+    pieces = [apart.add(*tables(work / f"p{n}", n * step, step, page_images)) for n in range(20)]
     print(
         json.dumps(
             {
                 "rows": many,
+                "max_site_pages": given.max_site_pages,
+                "page_images": page_images,
                 "first_cpu_s": round(seconds[0], 2),
                 "one_percent_more_cpu_s": round(seconds[1], 2),
                 "share": round(seconds[1] / seconds[0], 4),
@@ -66,16 +76,23 @@ def main() -> None:
 class Corpus:
     """Generations one after the other."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, rules: DedupeRules) -> None:
         self._folder = folder
+        self._rules = rules
         self._parts: list[Path] = []
         self._held: list[int] = []
 
-    def add(self, candidates: Sequence[str], fetch_results: Sequence[str], rows: int) -> float:
+    def add(
+        self,
+        candidates: Sequence[str],
+        raw: Sequence[str],
+        fetch_results: Sequence[str],
+        rows: int,
+    ) -> float:
         """Dedupe a generation; processor seconds."""
         started = time.process_time()
         segments = index_folders(self._parts, self._held)
-        rules, out = DedupeRules(), self._folder / f"{len(self._parts):03d}"
+        out = self._folder / f"{len(self._parts):03d}"
         shares = near_parts(fetch_results, rows, segments, radius_bits=4, verify=True)
         self_join, cross_join = [], []
         for number, part in enumerate(shares):
@@ -90,11 +107,12 @@ class Corpus:
         receipt = DedupePart(
             generation=len(self._parts),
             candidates=tuple(candidates),
+            raw=tuple(raw),
             fetch_results=tuple(fetch_results),
             published=tuple(segments),
             near=NearFiles(tuple(self_join), tuple(cross_join)),
             caption_order=("caption",),
-            rules=rules,
+            rules=self._rules,
             max_same_text=10,
             shard=ShardRules(),
             first_shard=0,
@@ -104,27 +122,64 @@ class Corpus:
         return time.process_time() - started
 
 
-def tables(folder: Path, first: int, rows: int) -> tuple[list[str], list[str], int]:
-    """Writes candidates and fetch results in parts of 50,000 rows; a twentieth of the images is near
-    one before it."""
+def tables(
+    folder: Path, first: int, rows: int, page_images: int = 10
+) -> tuple[list[str], list[str], list[str], int]:
+    """Writes candidates, raw rows and fetch results in parts of 50,000 candidates; a twentieth of
+    the images is near one before it."""
     folder.mkdir(parents=True)
-    candidates, fetch_results = [], []
+    candidates, raw, fetch_results = [], [], []
     for number, start in enumerate(range(first, first + rows, PART_ROWS)):
         numbers = np.arange(start, min(start + PART_ROWS, first + rows))
         urls = pa.array(
-            [f"http://host{n % 997}.example/pictures/{n}.jpg" for n in numbers.tolist()]
+            [f"http://host{n % HOSTS}.example/pictures/{n}.jpg" for n in numbers.tolist()]
         )
+        # The rows that every page has in common come after the others, and are no candidates.
         ordinals = pa.array(number << 32 | np.arange(len(numbers)))
+        pages = np.repeat(
+            [_page(n) for n in range(start // page_images, numbers[-1] // page_images + 1)],
+            page_images,
+        )[start % page_images :][: len(numbers)]
         candidates.append(str(folder / f"candidates-{number}.parquet"))
+        raw.append(str(folder / f"raw-{number}.parquet"))
         fetch_results.append(str(folder / f"fetch_results-{number}.parquet"))
-        pq.write_table(_candidates(numbers, urls, ordinals), candidates[-1], compression="zstd")
+        pq.write_table(
+            _candidates(numbers, urls, ordinals, pa.array(pages.tolist())),
+            candidates[-1],
+            compression="zstd",
+        )
+        pq.write_table(_raw(urls, number, pages.tolist()), raw[-1], compression="zstd")
         pq.write_table(
             _fetch_results(numbers, urls, ordinals), fetch_results[-1], compression="zstd"
         )
-    return candidates, fetch_results, rows
+    return candidates, raw, fetch_results, rows
 
 
-def _candidates(numbers: np.ndarray, urls: pa.Array, ordinals: pa.Array) -> pa.Table:
+def _page(number: int) -> str:
+    return f"http://www.site{number % HOSTS}.com.cn/articles/2026/{number}.html"
+
+
+def _raw(urls: pa.Array, part: int, pages: Sequence[str]) -> pa.Table:
+    """All rows of the part: its candidates, then two images without a text on each page."""
+    ui = [
+        (f"{page.partition('/articles')[0]}/{name}", page)
+        for page in dict.fromkeys(pages)
+        for name in ("logo.png", "qr.png")
+    ]
+    all_urls = [*urls.to_pylist(), *(url for url, _ in ui)]
+    known: dict[str, object] = {
+        "ordinal": pa.array(part << 32 | np.arange(len(all_urls))),
+        "candidate_id": [b"\0" * 16] * len(all_urls),
+        "url_key": all_urls,
+        "page_url": [*pages, *(page for _, page in ui)],
+        "supply_offset": [0] * len(all_urls),
+    }
+    return _table(RAW, known, len(all_urls))
+
+
+def _candidates(
+    numbers: np.ndarray, urls: pa.Array, ordinals: pa.Array, pages: pa.Array
+) -> pa.Table:
     count = len(numbers)
     texts = [[asdict(Text("caption", f"第{n}张照片里的风景"))] for n in numbers.tolist()]
     known: dict[str, object] = {
@@ -132,6 +187,7 @@ def _candidates(numbers: np.ndarray, urls: pa.Array, ordinals: pa.Array) -> pa.T
         "candidate_id": pa.array([int(n).to_bytes(16, "big") for n in numbers], pa.binary(16)),
         "url": urls,
         "url_key": urls,
+        "page_url": pages,
         "texts": texts,
         "supply_offset": [0] * count,
         "supply": ["web"] * count,
@@ -155,7 +211,7 @@ def _fetch_results(numbers: np.ndarray, urls: pa.Array, ordinals: pa.Array) -> p
         "url": urls,
         "url_key": urls,
         "final_url": urls,
-        "sha256": [f"{n:064x}" for n in numbers.tolist()],
+        "sha256": [f"{n + 1:064x}" for n in numbers.tolist()],
         "bytes": [10_000] * count,
         "width": 640 + (numbers % 7),
         "height": [480] * count,

@@ -29,8 +29,9 @@ from wenlan_data.run.ledger import Ledger
 
 work, source, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 near_step.SHARE_CODES = 5000
-candidates, fetch_results = (
-    tuple(map(str, sorted(source.glob(f"{name}-*.parquet")))) for name in ("candidates", "fetch_results")
+candidates, raw, fetch_results = (
+    tuple(map(str, sorted(source.glob(f"{name}-*.parquet"))))
+    for name in ("candidates", "raw", "fetch_results")
 )
 with Ledger(work) as ledger:
     if sys.argv[4] == "ray":
@@ -45,8 +46,9 @@ with Ledger(work) as ledger:
         [Job(number=n, make=lambda _before, part=part: part) for n, part in enumerate(parts)], lambda *_: None)
     run("near", NoDetails, parts)
     files = near_step.NearFiles(tuple(str(ledger.part(0, "near", n)) for n in range(len(parts))))
-    run("dedupe", DedupeDetails, [DedupePart(generation=0, candidates=candidates, fetch_results=fetch_results,
-        near=files, caption_order=("caption",), rules=DedupeRules(), max_same_text=10, shard=ShardRules(),
+    run("dedupe", DedupeDetails, [DedupePart(generation=0, candidates=candidates, raw=raw,
+        fetch_results=fetch_results, near=files, caption_order=("caption",),
+        rules=DedupeRules(max_site_pages=5, min_site_share=0.5), max_same_text=10, shard=ShardRules(),
         first_shard=0)])
     print("done", flush=True)
     executor.close()
