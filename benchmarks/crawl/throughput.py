@@ -64,7 +64,7 @@ def _throughput(hosts: int, each: int) -> dict[str, float]:
     names = [f"127.0.0.1:{port}" for port in ports]
     with tempfile.TemporaryDirectory() as folder:
         fetch_list = Path(folder, "fetch-list.parquet")
-        rows = [
+        rows: list[tuple[object, ...]] = [
             (n, url, url_key(url), host_of(url), "web", "", 0, []) for n, url in enumerate(urls)
         ]
         columns = [
