@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 from wenlan_data.clean.rules.boilerplate import is_boilerplate
 from wenlan_data.extract.avatars import avatars
 from wenlan_data.extract.data_uris import decode_data_uri
-from wenlan_data.extract.html import Element, attribute, base_url, parse_html
+from wenlan_data.extract.html import Element, Page, attribute, base_url, parse_html
 from wenlan_data.extract.image_urls import has_image_extension, is_data_uri
 from wenlan_data.extract.non_content import NonContent
 from wenlan_data.extract.page_metadata import (
@@ -69,14 +69,7 @@ def page_pairs(
         return
     base = base_url(page, page_url)
     images = _ImageCollector(base, page_origin)
-    tree = page_tree(page)
-    decide = NonContent(tree, page_url, base)
-    for image in tree.images[:MAX_IMAGES]:
-        image.reason = decide.reason(image)
-    for image in avatars(tree):
-        image.reason = Drop(Reason.AVATAR, "beside the name of an author")
-    tree.number_images()
-    _add_tree_images(images, tree)
+    _add_tree_images(images, content_tree(page, page_url, base))
     for shown in script_images(page_scripts(page)):
         images.add(shown.url, partial(iter, shown.texts), copies=shown.smaller_urls)
     for link in page.css("a[href]"):
@@ -100,6 +93,28 @@ def load_word_lists() -> None:
     is_boilerplate("首页")
     simplified("圖")
     site_of_host("a.cn")
+
+
+def content_tree(page: Page, page_url: str, base: str) -> PageTree:
+    """Returns the tree of a page; its images have a reason if they are no content, else a
+    number."""
+    tree = page_tree(page)
+    decide = NonContent(tree, page_url, base)
+    for image in tree.images[:MAX_IMAGES]:
+        image.reason = decide.reason(image)
+    for image in avatars(tree):
+        image.reason = Drop(Reason.AVATAR, "beside the name of an author")
+    tree.number_images()
+    return tree
+
+
+def absolute_url(reference: str, base: str) -> str:
+    """Returns the absolute URL of an image without its fragment; empty if it is not http(s).
+
+    Raises `ValueError` for a reference that is no URL.
+    """
+    url = urljoin(base, reference.strip())
+    return url.partition("#")[0] if url[:8].lower().startswith(("http://", "https://")) else ""
 
 
 def _link_text(link: Element) -> Iterator[Text]:
@@ -198,11 +213,10 @@ class _ImageCollector:
 
     def _absolute_url(self, reference: str) -> str:
         try:
-            url = urljoin(self._base, reference.strip())
+            return absolute_url(reference, self._base)
         except ValueError:
             self.drops.append(Drop(Reason.BAD_URL, ascii(reference[:200])))
             return ""
-        return url.partition("#")[0] if url[:8].lower().startswith(("http://", "https://")) else ""
 
     def _fallback_urls(self, url: str, copies: Sequence[str]) -> Iterator[str]:
         for copy in copies:

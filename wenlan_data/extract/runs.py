@@ -103,6 +103,8 @@ class Run:
     texts: list[RunText]
     choices: dict[int, Choice] = field(default_factory=dict)
     """Place of a slot to the texts that belong to it."""
+    votes: "_Votes | None" = None
+    """None for a run without units."""
 
 
 # Without a class, these hold an image here and plain text there.
@@ -292,7 +294,7 @@ def _decide(run: Run) -> None:
     slots = [slot for slot in run.slots if slot.unit is not None]
     if not slots:
         return
-    votes = _votes(run)
+    votes = run.votes = _votes(run)
     for place, slot in enumerate(run.slots):
         if slot.unit is None:
             continue

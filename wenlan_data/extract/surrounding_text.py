@@ -67,6 +67,28 @@ def image_texts(tree: PageTree) -> dict[int, list[Text]]:
     return _Pairing(tree).read()
 
 
+@dataclass(frozen=True, slots=True)
+class TextDecisions:
+    """The texts of each image of a page, and what they were chosen by."""
+
+    found: dict[int, list[Text]]
+    """The result of `image_texts`."""
+    usable: UsableTexts
+    units: list[ImageUnit]
+    runs: tuple[Run, ...]
+
+
+def text_decisions(tree: PageTree) -> TextDecisions:
+    """Does the same as `image_texts`, and returns the decisions too, for `extract.explain`."""
+    pairing = _Pairing(tree)
+    return TextDecisions(
+        found=pairing.read(),
+        usable=pairing._texts,
+        units=pairing._units,
+        runs=tuple(pairing._runs.values()),
+    )
+
+
 class _Pairing:
     def __init__(self, tree: PageTree) -> None:
         self._tree = tree

@@ -6,6 +6,14 @@ from typing import Any
 
 from wenlan_data.extract.data_uris import data_uri_images
 from wenlan_data.extract.encoding import decode_page
+from wenlan_data.extract.explain import (
+    ExplainedBlock,
+    ExplainedImage,
+    IgnoredImage,
+    NearbyBlock,
+    PageExplanation,
+    explain_page,
+)
 from wenlan_data.extract.links import Links, page_links
 from wenlan_data.extract.pairs import page_pairs
 from wenlan_data.extract.soft_404 import soft_error_reason
@@ -30,7 +38,7 @@ def extract_pairs(options: bytes, payload: bytes) -> bytes:
     """The candidates and drops of a page, for `parse_pairs`."""
     request = json.loads(options)
     html = decode_page(payload, request["content_type"])
-    if html.count("\ufffd") > 3 + MAX_BROKEN_SHARE * len(html):
+    if _is_broken(html):
         return json.dumps([asdict(Drop(Reason.BAD_ENCODING, request["url"][:200]))]).encode()
     rows = page_pairs(
         html,
@@ -40,6 +48,10 @@ def extract_pairs(options: bytes, payload: bytes) -> bytes:
         page_origin=Origin(**request["page_origin"]) if request["page_origin"] else None,
     )
     return json.dumps([asdict(row) for row in rows]).encode()
+
+
+def _is_broken(html: str) -> bool:
+    return html.count("\ufffd") > 3 + MAX_BROKEN_SHARE * len(html)
 
 
 def parse_pairs(response: bytes) -> list[Candidate | Drop]:
@@ -62,6 +74,47 @@ def parse_links(response: bytes) -> PageLinks:
     return PageLinks(links=Links(tuple(value["urls"]), value["left"]), soft=value["soft"])
 
 
+def extract_explanation(options: bytes, payload: bytes) -> bytes:
+    """The explanation of a page, for `parse_explanation`."""
+    request = json.loads(options)
+    html = decode_page(payload, request["content_type"])
+    if _is_broken(html):
+        return json.dumps(asdict(Drop(Reason.BAD_ENCODING, request["url"][:200]))).encode()
+    explanation = explain_page(
+        html,
+        request["url"],
+        fallback_url=request["fallback_url"],
+        signals=tuple(request["signals"]),
+        page_origin=Origin(**request["page_origin"]) if request["page_origin"] else None,
+    )
+    return json.dumps(asdict(explanation)).encode()
+
+
+def parse_explanation(response: bytes) -> PageExplanation | Drop:
+    """The explanation of `extract_explanation`, in the client."""
+    value = json.loads(response)
+    if "reason" in value:
+        return Drop(**value)
+    return PageExplanation(
+        url=value["url"],
+        soft_error=value["soft_error"],
+        blocks=tuple(ExplainedBlock(**one) for one in value["blocks"]),
+        images=tuple(map(_parse_image, value["images"])),
+        ignored=tuple(IgnoredImage(**one) for one in value["ignored"]),
+        drops=tuple(Drop(**one) for one in value["drops"]),
+    )
+
+
+def _parse_image(value: dict[str, Any]) -> ExplainedImage:
+    return ExplainedImage(
+        candidate=_parse_candidate(value["candidate"]),
+        places=tuple(value["places"]),
+        blocks=tuple(value["blocks"]),
+        nearby=tuple(NearbyBlock(**one) for one in value["nearby"]),
+        run=value["run"],
+    )
+
+
 def extract_inline_image(options: bytes, payload: bytes) -> bytes | None:
     """The bytes of the `data:` URI image of that name in a page; None if the page has no such
     image."""
@@ -73,6 +126,10 @@ def extract_inline_image(options: bytes, payload: bytes) -> bytes | None:
 def _parse_row(value: dict[str, Any]) -> Candidate | Drop:
     if "reason" in value:
         return Drop(**value)
+    return _parse_candidate(value)
+
+
+def _parse_candidate(value: dict[str, Any]) -> Candidate:
     # JSON has lists only; the records hold tuples.
     lists = {name: tuple(value[name]) for name in ("opt_out", "boxes", "fallback_urls")}
     texts = tuple(Text(**one) for one in value["texts"])

@@ -4,11 +4,25 @@ else."""
 import json
 from collections.abc import Iterator
 
+from wenlan_data.extract.explain import PageExplanation
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Candidate, Drop, Origin
 from wenlan_data.sandbox.client import request
-from wenlan_data.sandbox.page_codec import PageLinks, parse_links, parse_pairs
-from wenlan_data.sandbox.protocol import DROP, IMAGE, INLINE_IMAGE, LINKS, PAIRS, unpack_drop
+from wenlan_data.sandbox.page_codec import (
+    PageLinks,
+    parse_explanation,
+    parse_links,
+    parse_pairs,
+)
+from wenlan_data.sandbox.protocol import (
+    DROP,
+    EXPLAIN,
+    IMAGE,
+    INLINE_IMAGE,
+    LINKS,
+    PAIRS,
+    unpack_drop,
+)
 from wenlan_data.web.opt_out import header_signals
 from wenlan_data.web.warc import WarcPayload
 
@@ -44,6 +58,24 @@ def read_candidates(
     }
     kind, text, _ = request(PAIRS, json.dumps(options).encode(), payload)
     return [unpack_drop(text)] if kind == DROP else parse_pairs(text)
+
+
+def read_explanation(
+    payload: bytes, *, content_type: str, url: str, fallback_url: str, signals: tuple[str, ...]
+) -> PageExplanation | Drop:
+    """Returns what is extracted from a page and why (`extract.explain`), or why it cannot be read.
+
+    An empty `url` is replaced by the one that the page states, else by `fallback_url`.
+    """
+    options = {
+        "content_type": content_type,
+        "url": url,
+        "fallback_url": fallback_url,
+        "signals": signals,
+        "page_origin": {"kind": INLINE, "path": "", "offset": 0},
+    }
+    kind, text, _ = request(EXPLAIN, json.dumps(options).encode(), payload)
+    return unpack_drop(text) if kind == DROP else parse_explanation(text)
 
 
 def read_links(payload: bytes, *, content_type: str, url: str, max_links: int) -> PageLinks | Drop:

@@ -21,6 +21,7 @@ CHECK, NORMALISE, PAIRS, LINKS = 1, 2, 3, 4
 BATCH = 5
 """Several requests of one kind; the text is that kind (one byte) and its options."""
 PIXELS = 6
+EXPLAIN = 7
 INLINE_IMAGE, THUMBNAIL = 9, 10
 
 # Responses.

@@ -58,12 +58,14 @@ def warm_up_pages() -> None:
             "signals": [],
             "page_origin": None,
             "max_links": 9,
+            "fallback_url": "",
         }
     ).encode()
     html = "<html><title>t</title><base href=/><a href=/b>b</a><img src=1.jpg alt=x>"
     for encoding in ENCODINGS:
         page = html.encode(encoding)
         page_codec.extract_pairs(options, page)
+        page_codec.extract_explanation(options, page)
         # GBK bytes that no encoding is declared for: the detection by statistics runs too.
         page_codec.extract_links(options, page + b"\xb5\xc4\xd2\xbb" * 20)
 

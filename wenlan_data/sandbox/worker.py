@@ -30,6 +30,7 @@ from wenlan_data.sandbox.protocol import (
     CHECK,
     DIED,
     DROP,
+    EXPLAIN,
     FACTS,
     FAULT,
     IMAGE,
@@ -189,6 +190,7 @@ HANDLERS: dict[int, Callable[[bytes, bytes], Frame]] = {
     PIXELS: _pixels,
     PAIRS: lambda options, data: (RESULT, page_codec.extract_pairs(options, data), b""),
     LINKS: lambda options, data: (RESULT, page_codec.extract_links(options, data), b""),
+    EXPLAIN: lambda options, data: (RESULT, page_codec.extract_explanation(options, data), b""),
     INLINE_IMAGE: _inline_image,
     THUMBNAIL: _thumbnail,
 }
