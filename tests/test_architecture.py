@@ -26,6 +26,7 @@ OPTIONS = {
     "detect": ["--detector", "--device", "--json", "--max-side-px", "--out", "--set", "--weights"],
     "eval embed": ["--checkpoint", "--json", "--out", "--shards", "--workers"],
     "eval retrieval": ["--checkpoint", "--json", "--shards", "--texts", "--workers"],
+    "extract": ["--allow", "--contact", "--html", "--json", "--out", "--recipe", "--set", "--url"],
     "gc": ["--dry-run", "--json", "--warcs", "--work"],
     "load bench": [
         "--augment", "--batch-size", "--decoder", "--device", "--json", "--seconds", "--size-px", "--tokenizer",
@@ -90,8 +91,8 @@ PERMITTED_IMPORTS = {
         "source_config recipe shard"
     ),
     "report": (
-        "arrow errors files layout reasons records image settings web clean detect recipe sandbox "
-        "shard"
+        "arrow errors files layout reasons records image settings web clean detect recipe extract "
+        "sandbox shard dedupe"
     ),
     "load": "errors files layout npy reasons records image clean shard",
     "testing": "layout records shard",
@@ -104,8 +105,8 @@ PERMITTED_IMPORTS = {
     "train": "errors files layout npy shard load model eval",
     "demo": "errors records model run train",
     "cli": (
-        "errors files layout reasons records settings web clean detect recipe plan schema shard "
-        "dedupe load report model run eval train demo"
+        "errors files layout reasons records settings web clean detect recipe plan schema extract "
+        "sandbox shard dedupe load report model run eval train demo"
     ),
     "__main__": "cli",
 }
@@ -371,7 +372,7 @@ def test_no_file_has_a_name_that_says_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["build", "--help"], ["load", "--help"], ["shards", "--help"]]
+    "words", [["--help"], ["build", "--help"], ["extract", "--help"], ["load", "--help"], ["shards", "--help"]]
 )
 def test_help_loads_nothing_heavy(words: list[str]) -> None:
     script = (

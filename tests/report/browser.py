@@ -23,9 +23,9 @@ class OpenedPage:
     requested: tuple[str, ...]
 
 
-def open_page(page: Path, profile: Path) -> OpenedPage:
-    """Opens the page as a file for 3 s of virtual time. Chromium's own requests are recorded
-    too."""
+def open_page(page: Path, profile: Path, width_px: int = 800) -> OpenedPage:
+    """Opens the page as a file for 3 s of virtual time, in a window of that width. Chromium's own
+    requests are recorded too."""
     with _proxy() as (address, requested):
         done = subprocess.run(
             [
@@ -36,6 +36,7 @@ def open_page(page: Path, profile: Path) -> OpenedPage:
                 "--disable-background-networking",
                 "--disable-component-update",
                 "--no-first-run",
+                f"--window-size={width_px},900",
                 f"--user-data-dir={profile}",
                 f"--proxy-server={address}",
                 "--proxy-bypass-list=<-loopback>",

@@ -15,6 +15,7 @@ from wenlan_data.cli.build import build
 from wenlan_data.cli.demo import demo
 from wenlan_data.cli.detect import detect
 from wenlan_data.cli.evaluate import evaluate
+from wenlan_data.cli.extract import extract
 from wenlan_data.cli.gc import gc
 from wenlan_data.cli.load import load
 from wenlan_data.cli.near import near
@@ -31,7 +32,7 @@ def cli() -> None:
     """Build Chinese image-text corpora, inspect and verify them, and train on them."""
 
 
-for command in (build, demo, detect, evaluate, gc, load, recipes, shards, text, train):
+for command in (build, demo, detect, evaluate, extract, gc, load, recipes, shards, text, train):
     cli.add_command(command)
 shards.add_command(near)
 

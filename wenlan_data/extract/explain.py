@@ -15,7 +15,8 @@ from wenlan_data.extract.image_units import ImageUnit
 from wenlan_data.extract.image_urls import is_data_uri
 from wenlan_data.extract.page_tree import Box, PageImage, PageTree, TextBlock
 from wenlan_data.extract.pairs import absolute_url, content_tree, page_pairs
-from wenlan_data.extract.runs import Choice, Run, RunText, Slot
+from wenlan_data.extract.runs import Choice, Run, RunText, Slot, read_run
+from wenlan_data.extract.single_line import single_line
 from wenlan_data.extract.soft_404 import soft_error_reason
 from wenlan_data.extract.surrounding_text import TextDecisions, text_decisions
 from wenlan_data.extract.usable_text import UsableTexts
@@ -28,8 +29,15 @@ MAX_BLOCK_CHARACTERS = 1_000
 """Of the text of a block; the rest is cut off."""
 MAX_CHECKED_BLOCKS = 3_000
 """On a page with more blocks, only those near an image are checked for a problem."""
+MAX_OCCURRENCES = 20
+"""Of one image on a page that are listed."""
+MAX_IGNORED = 200
+"""Images that are no candidates that are listed."""
 MAX_SEARCHED_BLOCKS = 400
 """Blocks on each side of an image in which the block of a text is searched for."""
+
+
+ALONE = "it is the only image of its section"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +71,9 @@ class ExplainedImage:
     blocks: tuple[int, ...]
     """The block that each text of the candidate is from; -1 for none."""
     nearby: tuple[NearbyBlock, ...]
-    run: str
-    """On which side the texts of its run stand, in words; empty outside a run."""
+    basis: str
+    """How its texts were found, in words: by its container, a mark or the vote of its run; empty
+    for an image that is no content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +170,7 @@ def _occurrences(
         number = numbers.get(_candidate_url(image.address, base, has_origin=has_origin))
         if number is not None:
             found[number].append(image)
-        else:
+        elif len(ignored) < MAX_IGNORED:
             ignored.append(IgnoredImage(place=image.text_number, address=image.address[:500]))
     return found, tuple(ignored)
 
@@ -194,10 +203,12 @@ def _explained_images(
     return tuple(
         ExplainedImage(
             candidate=candidate,
-            places=tuple(image.text_number for image in occurrences.get(number, ())),
+            places=tuple(
+                image.text_number for image in occurrences.get(number, ())[:MAX_OCCURRENCES]
+            ),
             blocks=blocks[number],
             nearby=reasons.nearby(number, occurrences.get(number, ())),
-            run=reasons.run_of(occurrences.get(number, ())),
+            basis=reasons.basis(occurrences.get(number, ())),
         )
         for number, candidate in enumerate(candidates)
     )
@@ -214,7 +225,8 @@ def _explained_blocks(
         near.update(range(len(tree.texts)))
     return tuple(
         ExplainedBlock(
-            text=block.text[:MAX_BLOCK_CHARACTERS],
+            # A block that is an edit link alone has no text.
+            text=(block.text or single_line(block.raw))[:MAX_BLOCK_CHARACTERS],
             heading=block.heading,
             problem=usable.problem(block) if block.number in near else "",
         )
@@ -288,15 +300,26 @@ class _Reasons:
                 for image in slot.unit.images if slot.unit is not None else ():
                     self._slots.setdefault(image.number, (run, place))
 
-    def run_of(self, images: Sequence[PageImage]) -> str:
-        """The vote of the run of an image, in words."""
-        found = next((self._slots[one.number] for one in images if one.number in self._slots), None)
-        return run_in_words(found[0]) if found is not None else ""
+    def basis(self, images: Sequence[PageImage]) -> str:
+        """How the texts of the first content occurrence of a candidate were found, in words."""
+        image = _first_content(images)
+        if image is None:
+            return ""
+        unit = self._units.get(image.number)
+        if unit is not None and unit.containers and self._has_container_text(image):
+            return f"the {unit.containers[0].tag} around it holds no other image"
+        run, place = self._run_of(image)
+        if run is None:
+            return ""
+        choice = run.choices.get(place)
+        if choice is not None and choice.is_pointed:
+            return f"the text {choice.side} it points at it"
+        return ALONE if _is_alone(run, run.slots[place]) else run_in_words(run)
 
     def nearby(self, number: int, images: Sequence[PageImage]) -> tuple[NearbyBlock, ...]:
         """The blocks near the first content occurrence of a candidate that are none of its
         texts."""
-        image = next((one for one in images if one.number >= 0), None)
+        image = _first_content(images)
         if image is None:
             return ()
         return tuple(
@@ -309,7 +332,7 @@ class _Reasons:
         if problem := self._usable.problem(block):
             return problem
         if others := self._owners.get(block.number):
-            return f"belongs to image {' and '.join(str(one + 1) for one in others[:3])}"
+            return _belongs([one + 1 for one in others])
         if block.heading:
             return "a heading that another one replaces"
         unit = self._units.get(image.number)
@@ -317,16 +340,43 @@ class _Reasons:
             if _holds(unit.containers[-1], block):
                 return "another text of its container fits better"
             return "outside the container that holds the image and its text"
-        run, place = self._slots.get(image.number, (None, 0))
+        run, place = self._run_of(image)
         if run is None:
             return "in another part of the page"
         return _reason_in_run(block, side, run, run.slots[place], run.choices.get(place))
+
+    def _run_of(self, image: PageImage) -> tuple[Run | None, int]:
+        """The run in which the texts of an image were found, and its slot: that of its own
+        container, such as an article, or else one with other images."""
+        unit = self._units.get(image.number)
+        if unit is not None and unit.containers:
+            run = read_run(unit.containers[0], {id(unit.node): unit}, self._usable)
+            for place, slot in enumerate(run.slots):
+                if slot.unit is unit:
+                    return run, place
+        return self._slots.get(image.number, (None, 0))
 
     def _has_container_text(self, image: PageImage) -> bool:
         return any(
             text.relation in {"container", "figcaption"} and text.type != "heading"
             for text in self._found.get(image.number, ())
         )
+
+
+def _first_content(images: Sequence[PageImage]) -> PageImage | None:
+    return next((image for image in images if image.number >= 0), None)
+
+
+def _belongs(numbers: Sequence[int]) -> str:
+    if len(numbers) == 1:
+        return f"belongs to image {numbers[0]}"
+    shown = ", ".join(map(str, numbers[:-1]))
+    return f"belongs to images {shown} and {numbers[-1]}"
+
+
+def _is_alone(run: Run, slot: Slot) -> bool:
+    """Whether a slot is the only one of a section with a heading, which is not voted on."""
+    return run.sections[slot.section] == 1 and slot.heading is not None
 
 
 def _reason_in_run(
@@ -340,6 +390,10 @@ def _reason_in_run(
     if choice is None:
         return "not formatted like the captions of its run"
     if choice.side != side:
+        if choice.is_pointed:
+            return f"the text {choice.side} the image points at it"
+        if _is_alone(run, slot):
+            return f"the text {choice.side} the image comes first"
         return f"the texts of this run stand {choice.side} their images"
     return _reason_on_side(text, choice)
 

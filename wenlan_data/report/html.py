@@ -76,7 +76,7 @@ def render(report: ReportData, source_of: view_models.ThumbnailSource) -> str:
     confidence = view_models.confidence_view(report, source_of)
     filters, cards = view_models.gallery(report, source_of)
     return (
-        _environment()
+        template_environment()
         .get_template("report.html.j2")
         .render(
             generator_tag=Markup(_generator_tag(report.digest)),
@@ -197,7 +197,8 @@ def _recipe(report: ReportData) -> str:
     return str(yaml.safe_dump(dict(recipe), allow_unicode=True, sort_keys=False))
 
 
-def _environment() -> Environment:
+def template_environment() -> Environment:
+    """Returns the environment of all pages: it escapes every value."""
     environment = Environment(
         loader=PackageLoader("wenlan_data.report"),
         autoescape=True,

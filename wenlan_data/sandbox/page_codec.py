@@ -111,7 +111,7 @@ def _parse_image(value: dict[str, Any]) -> ExplainedImage:
         places=tuple(value["places"]),
         blocks=tuple(value["blocks"]),
         nearby=tuple(NearbyBlock(**one) for one in value["nearby"]),
-        run=value["run"],
+        basis=value["basis"],
     )
 
 
