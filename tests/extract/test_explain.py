@@ -14,7 +14,7 @@ from wenlan_data.records import Candidate
 URL = "http://site.example/a/1.html"
 RUN = "".join(
     f"<p>今天的天气很好，大家都到公园里去散步，第{number}段。</p>"
-    f'<p><img src={number}.jpg></p><p align=center class=note>{name}</p>'
+    f"<p><img src={number}.jpg></p><p align=center class=note>{name}</p>"
     for number, name in enumerate(("湖边的小船", "山上的小路", "雨后的荷花", "老街的灯笼"), 1)
 )
 
@@ -55,7 +55,9 @@ def test_the_vote_of_a_run_is_stated_with_its_counts() -> None:
 
 
 def test_a_text_that_is_cleaned_of_its_mark_is_found_in_its_block() -> None:
-    page = explain_page("<p><img src=1.jpg></p><p>▲ 湖边的小船</p><p>另一段说的是别的事情。</p>", URL)
+    page = explain_page(
+        "<p><img src=1.jpg></p><p>▲ 湖边的小船</p><p>另一段说的是别的事情。</p>", URL
+    )
     (image,) = page.images
     assert _blocks(page, image) == {"湖边的小船": "▲ 湖边的小船"}
     assert image.basis == "the text below it points at it"
@@ -118,11 +120,13 @@ def test_an_image_that_is_no_content_has_its_reason_and_nothing_else() -> None:
 
 
 def test_occurrences_and_images_that_are_no_candidates_are_listed_up_to_a_limit() -> None:
-    html = "<p>湖边</p>" + "<img src=1.jpg><p>湖边</p>" * 50 + "<img src=blob:x><p>湖边</p>" * 300
+    others = "".join(f"<img src={number}.png><p>湖边</p>" for number in range(500))
+    html = "<p>湖边</p>" + "<img src=1.jpg><p>湖边</p>" * 50 + others
     page = explain_page(html, URL)
     assert page.images[0].places == tuple(range(1, MAX_OCCURRENCES + 1))
     assert len(page.ignored) == MAX_IGNORED
-    assert page.ignored[0].address == "blob:x"
+    assert page.ignored[0].address == "199.png"
+    assert [drop.reason for drop in page.drops] == ["page_too_large"]
 
 
 def test_an_image_of_the_head_has_no_place() -> None:

@@ -105,6 +105,7 @@ def test_json_numbers_images_and_blocks_from_1() -> None:
             {
                 "number": 1,
                 "url": "http://site.example/a/1.jpg",
+                "fallback_urls": [],
                 "after_blocks": [1],
                 "content": True,
                 "reason": "",

@@ -60,7 +60,9 @@ OUTCOMES = {
 )
 @click.option("--html", "as_html", is_flag=True, help="Print a self-contained HTML page.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="File for the page of --html; an earlier page of this command is replaced."
+    "--out",
+    type=click.Path(path_type=Path),
+    help="File for the page of --html; an earlier page of this command is replaced.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def extract(

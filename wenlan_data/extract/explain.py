@@ -379,9 +379,7 @@ def _is_alone(run: Run, slot: Slot) -> bool:
     return run.sections[slot.section] == 1 and slot.heading is not None
 
 
-def _reason_in_run(
-    block: TextBlock, side: str, run: Run, slot: Slot, choice: Choice | None
-) -> str:
+def _reason_in_run(block: TextBlock, side: str, run: Run, slot: Slot, choice: Choice | None) -> str:
     texts = slot.before if side == "above" else slot.after
     text = next((one for one in texts if block in one.blocks), None)
     if text is None:
@@ -424,7 +422,9 @@ def run_in_words(run: Run) -> str:
     slots = len(run.slots)
     counted = f"below: {counts[0]} of {slots}, above: {counts[1]} of {slots}"
     if votes.side is None:
-        return f"nothing tells on which side of their images the texts of this run stand ({counted})"
+        return (
+            f"nothing tells on which side of their images the texts of this run stand ({counted})"
+        )
     special = votes.below.special if votes.side == "below" else votes.above.special
     kind = "texts of one kind" if special else "the texts of this run"
     by = ", by empty lines" if votes.by_lines else ""

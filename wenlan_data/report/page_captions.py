@@ -107,7 +107,9 @@ def _text_outcome(
             text=text, cleaned="", outcome="rejected", reason=f"{drop.reason}{detail}", block=block
         )
     words = cleaned.texts[0].text
-    outcome, reason = _outcome(Text(text.type, words, text.relation, text.confidence), order, chosen)
+    outcome, reason = _outcome(
+        Text(text.type, words, text.relation, text.confidence), order, chosen
+    )
     is_title = text.type == "alt" and not decision.drop and _is_demoted(words, decision)
     if is_title:
         title = Text("title", words, text.relation, text.confidence)
@@ -188,6 +190,7 @@ def _image_as_json(number: int, one: ImageOutcome, page: PageExplanation) -> dic
     return {
         "number": number,
         "url": image.candidate.url,
+        "fallback_urls": list(image.candidate.fallback_urls),
         "after_blocks": list(image.places),
         "content": image.candidate.no_content is None,
         "reason": one.drop.reason if one.drop else "",

@@ -127,7 +127,9 @@ def write_html(path: Path, html: str) -> None:
     """Writes a page of `render_page`. Raises `UsageError` if another file is there."""
     with os_errors(path):
         if path.exists() and not (path.is_file() and _is_ours(path)):
-            raise UsageError(f"{path}: exists, and this command did not write it: name another file")
+            raise UsageError(
+                f"{path}: exists, and this command did not write it: name another file"
+            )
         write_atomic(path, html.encode("utf-8", "replace"))
 
 

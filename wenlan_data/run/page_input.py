@@ -92,8 +92,7 @@ def fetch_page(url: str, *, contact: str, allow: Sequence[str]) -> PageInput:
         raise WenlanError(f"{url}: the page cannot be fetched: {_in_words(response)}")
     if response.status in REDIRECTS:
         raise UsageError(
-            f"{url}: redirects to {response.header('location')[:500]}: give --contact, "
-            "or this URL"
+            f"{url}: redirects to {response.header('location')[:500]}: give --contact, or this URL"
         )
     if drop := failure_of(response.status):
         raise WenlanError(f"{url}: the page cannot be fetched: {_in_words(drop)}")
