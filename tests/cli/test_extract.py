@@ -106,7 +106,11 @@ def test_html_is_printed_or_written(page: Path, tmp_path: Path) -> None:
 def test_the_terminal_does_not_act_on_a_page(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     hostile = "湖边\x1b[31m的\u202e小船[bold red]上的人[/bold red]"
-    path.write_text(f"<title>{hostile}</title><img src=1.jpg?\x1b alt='{hostile}'>", "utf-8")
+    path.write_text(
+        f"<title>{hostile}</title><img src=1.jpg?\x1b alt='{hostile}'>"
+        f"<x{hostile}><img src=2.jpg><p>{hostile}</x{hostile}>",
+        "utf-8",
+    )
     for words in ((), ("--json",)):
         out = _run(path, *words).stdout
         assert "\x1b" not in out

@@ -96,7 +96,7 @@ def test_a_text_outside_the_container_is_explained_by_it() -> None:
     )
     page = explain_page(f"{cards}<p>以上是今天的菜单，欢迎大家来品尝。</p>", URL)
     image = page.images[2]
-    assert image.basis == "the div around it holds no other image"
+    assert image.basis == "the div element around it holds no other image"
     assert (
         _reasons(page, image)["以上是今天的菜单，欢迎大家来品尝。"]
         == "outside the container that holds the image and its text"

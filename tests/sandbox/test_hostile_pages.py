@@ -3,8 +3,11 @@
 import pytest
 
 from wenlan_data.extract.encoding import decode_page
+from wenlan_data.extract.explain import explain_page
 from wenlan_data.extract.links import is_sitemap_or_feed, page_links, sitemap_or_feed_links
 from wenlan_data.extract.pairs import page_pairs
+from wenlan_data.records import Drop, Origin
+from wenlan_data.sandbox.pages import INLINE, read_explanation
 
 # A quadratic pattern would take hours; each of these takes a second or two.
 pytestmark = pytest.mark.timeout(120)
@@ -39,6 +42,30 @@ def test_a_hostile_page_is_read_and_its_image_found(name: str) -> None:
     assert getattr(rows[0], "url", "") == "http://a.cn/1.jpg"
     page_links(html, "http://a.cn/")
     assert not is_sitemap_or_feed(payload)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_page_is_explained(name: str) -> None:
+    page = explain_page(HOSTILE[name], "http://a.cn/")
+    assert page.images[0].candidate.url == "http://a.cn/1.jpg"
+
+
+def test_the_sandbox_explains_a_page() -> None:
+    payload = "<p>湖边的小船</p><img src=/1.jpg><p>版权所有</p>".encode("gbk")
+    found = read_explanation(
+        payload, content_type="", url="", fallback_url="http://a.cn/", signals=("x",)
+    )
+    assert found == explain_page(
+        payload.decode("gbk"),
+        "http://a.cn/",
+        signals=("x",),
+        page_origin=Origin(kind=INLINE, path=""),
+    )
+    broken = read_explanation(
+        bytes(range(128, 256)) * 99, content_type="", url="", fallback_url="", signals=()
+    )
+    assert isinstance(broken, Drop)
+    assert broken.reason == "bad_encoding"
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,7 @@ def _print_image(number: int, outcome: ImageOutcome, page: PageExplanation) -> N
         kind = "no content" if image.candidate.no_content else "no caption"
         click.secho(printable(f"  {kind}, {drop.reason}{detail}"), fg="red")
     if image.basis:
-        click.echo(f"  {image.basis}")
+        click.echo(printable(f"  {image.basis}"))
     if texts := own_texts(outcome):
         _print_table(_text_table(texts))
     if image.nearby:

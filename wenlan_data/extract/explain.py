@@ -33,6 +33,8 @@ MAX_OCCURRENCES = 20
 """Of one image on a page that are listed."""
 MAX_IGNORED = 200
 """Images that are no candidates that are listed."""
+MAX_COMPARED_CHARACTERS = 2_000
+"""Of a block, when that of a text is searched for: a text has 500 characters at most."""
 MAX_SEARCHED_BLOCKS = 400
 """Blocks on each side of an image in which the block of a text is searched for."""
 
@@ -274,6 +276,7 @@ def _block_of_text(text: Text, place: int, tree: PageTree) -> int:
 
 def _difference(words: str, block: str) -> int:
     """0 if a text is a whole block, 1 if a part of it, 2 if it begins or ends with it, else 3."""
+    block = block[:MAX_COMPARED_CHARACTERS]
     if words == block:
         return 0
     if words in block:
@@ -290,6 +293,8 @@ class _Reasons:
         self._owners = owners
         """Block to the candidates that have a text of it."""
         self._found = decisions.found
+        self._blocks_of_runs: dict[int, frozenset[int]] = {}
+        self._own_runs: dict[int, tuple[Run | None, int]] = {}
         self._units: dict[int, ImageUnit] = {}
         self._slots: dict[int, tuple[Run, int]] = {}
         for unit in decisions.units:
@@ -307,7 +312,7 @@ class _Reasons:
             return ""
         unit = self._units.get(image.number)
         if unit is not None and unit.containers and self._has_container_text(image):
-            return f"the {unit.containers[0].tag} around it holds no other image"
+            return f"the {unit.containers[0].tag[:30]} element around it holds no other image"
         run, place = self._run_of(image)
         if run is None:
             return ""
@@ -343,11 +348,23 @@ class _Reasons:
         run, place = self._run_of(image)
         if run is None:
             return "in another part of the page"
-        return _reason_in_run(block, side, run, run.slots[place], run.choices.get(place))
+        slot = run.slots[place]
+        beside = slot.before if side == "above" else slot.after
+        text = next((one for one in beside if block in one.blocks), None)
+        if text is not None:
+            return _reason_in_run(text, side, run, slot, run.choices.get(place))
+        if self._is_in_run(block, run):
+            return "behind another image or a heading"
+        return "in another part of the page"
 
     def _run_of(self, image: PageImage) -> tuple[Run | None, int]:
         """The run in which the texts of an image were found, and its slot: that of its own
         container, such as an article, or else one with other images."""
+        if image.number not in self._own_runs:
+            self._own_runs[image.number] = self._find_run(image)
+        return self._own_runs[image.number]
+
+    def _find_run(self, image: PageImage) -> tuple[Run | None, int]:
         unit = self._units.get(image.number)
         if unit is not None and unit.containers:
             run = read_run(unit.containers[0], {id(unit.node): unit}, self._usable)
@@ -355,6 +372,13 @@ class _Reasons:
                 if slot.unit is unit:
                     return run, place
         return self._slots.get(image.number, (None, 0))
+
+    def _is_in_run(self, block: TextBlock, run: Run) -> bool:
+        if id(run) not in self._blocks_of_runs:
+            self._blocks_of_runs[id(run)] = frozenset(
+                one.number for text in run.texts for one in text.blocks
+            )
+        return block.number in self._blocks_of_runs[id(run)]
 
     def _has_container_text(self, image: PageImage) -> bool:
         return any(
@@ -379,12 +403,7 @@ def _is_alone(run: Run, slot: Slot) -> bool:
     return run.sections[slot.section] == 1 and slot.heading is not None
 
 
-def _reason_in_run(block: TextBlock, side: str, run: Run, slot: Slot, choice: Choice | None) -> str:
-    texts = slot.before if side == "above" else slot.after
-    text = next((one for one in texts if block in one.blocks), None)
-    if text is None:
-        is_in_run = any(block in one.blocks for one in run.texts)
-        return "behind another image or a heading" if is_in_run else "in another part of the page"
+def _reason_in_run(text: RunText, side: str, run: Run, slot: Slot, choice: Choice | None) -> str:
     if choice is None:
         return "not formatted like the captions of its run"
     if choice.side != side:
