@@ -372,7 +372,14 @@ def test_no_file_has_a_name_that_says_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["build", "--help"], ["extract", "--help"], ["load", "--help"], ["shards", "--help"]]
+    "words",
+    [
+        ["--help"],
+        ["build", "--help"],
+        ["extract", "--help"],
+        ["load", "--help"],
+        ["shards", "--help"],
+    ],
 )
 def test_help_loads_nothing_heavy(words: list[str]) -> None:
     script = (

@@ -39,7 +39,7 @@ MAX_SEARCHED_BLOCKS = 400
 """Blocks on each side of an image in which the block of a text is searched for."""
 
 
-ALONE = "it is the only image of its section"
+ALONE = "its section holds no other image or row of images"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
