@@ -1,6 +1,7 @@
 """Finds alt texts that only repeat the page's title and do not describe their image."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ MIN_CUT_CHARACTERS = 8
 """Letters of a title that was cut off with an ellipsis, at least: 春游黄山的三天看到…"""
 
 MIN_IMAGES = 3
-"""On a page with fewer images a part of the title may well name what one of them shows."""
+"""On a page with fewer images a part of the title, or an equal alt, may well name what they show."""
 
 # 春游黄山 | 某某网, 春游黄山_某某网, 春游黄山 - 某某网; not the hyphen inside Wi-Fi.
 _SEPARATORS = re.compile(r"\s*[|｜_—–·•»›>]+\s*|\s+-+\s+|(?<![A-Za-z0-9])-+|-+(?![A-Za-z0-9])")
@@ -45,10 +46,13 @@ def demote_title_repeats(
     The title names the page, so such an alt tells none of its images from the others. As a `title`
     it is still the caption of an image that has no better text. A heading that all images of the
     page share counts as a title too. A part of a title before or after a colon counts only if more
-    than half of the page's images, and at least 3, have it.
+    than half of the page's images, and at least 3, have it. An alt that at least 3 images share,
+    such as the name of the site, tells them apart as little as a title does.
     """
     titles = [*titles, *_shared_headings(images)]
-    forms = frozenset(form for title in titles for form in title_forms(title))
+    forms = frozenset(form for title in titles for form in title_forms(title)) | _shared_alts(
+        images
+    )
     parts = forms | {_bare(part) for title in titles for part in _COLON.split(title)} - {""}
     count = sum(_has_repeat(texts, parts) for texts in images)
     if len(images) >= MIN_IMAGES and 2 * count > len(images):
@@ -72,6 +76,13 @@ def _shared_headings(images: Sequence[Sequence[Text]]) -> list[str]:
     not the name of one card."""
     headings = [{text.text for text in texts if text.type == "heading"} for texts in images]
     return sorted(set.intersection(*headings)) if len(headings) > 1 else []
+
+
+def _shared_alts(images: Sequence[Sequence[Text]]) -> frozenset[str]:
+    counts: Counter[str] = Counter()
+    for texts in images:
+        counts.update({_bare(text.text) for text in texts if text.type == "alt"})
+    return frozenset(alt for alt, count in counts.items() if count >= MIN_IMAGES)
 
 
 def _bare(text: str) -> str:

@@ -34,12 +34,17 @@ _CIRCLED = "①②③④⑤⑥⑦⑧⑨⑩⑪⑫⑬⑭⑮⑯⑰⑱⑲⑳"
 _PART_MARK = re.compile(
     rf"(?:图|圖|图片|照片)?\s?(?P<circled>[{_CIRCLED}])\s?[:：、.]?"
     rf"|(?:图|圖|图片|照片)\s?(?P<number>\d{{1,2}}|[一二三四五六七八九十])\s?[:：、.为]"
-    r"|(?P<side>[左右上下中前后](?=[图圖][:：为，,是]?))(?:图|圖)[:：为，,]?"
-    r"|[（(【\[](?P<bracketed>[左右上下中])[图圖]?[)）】\]]"
+    r"|(?P<side>[左右上下中前后](?=[图圖][:：为為，,是]?))(?:图|圖)[:：为為，,是]?"
+    r"|[（(【\[](?P<bracketed>[左右上下中]|\d{1,2})[图圖]?[)）】\]]"
     r"|(?:\A|(?<=[；;。\s]))(?P<bare>[左右上下中])(?=[:：])[:：]"
 )
 MAX_NUMBER_CHARACTERS = 12
 _HAN_NUMBERS = {character: place for place, character in enumerate("一二三四五六七八九十", 1)}
+# 从左至右依次为：石桥、小船, 图一至图三依次为….
+_LISTED = re.compile(
+    r"[\s▲△（(]*(?:(?:图片?|圖片?|以上|下图|上图)?(?:从|由|自)?(?:左|上)(?:至|到|往|向)(?:右|下)|图[一1](?:至|到|—|-)图?[二三四五六2-6])"
+    r"(?:依次|分别|分別)?(?:为|為|是)?[:：]?"
+)
 _ORDERS = ("左中右", "上中下", "前中后")
 _TRIM = " \u200b　；;，,。、"
 
@@ -99,6 +104,12 @@ def split_caption(text: str, count: int) -> list[str] | None:
     >>> split_caption("湖边的小船", 2) is None
     True
     """
+    listed = _LISTED.match(text)
+    if listed and count > 1:
+        parts = [
+            part.strip(_TRIM) for part in re.split("[、，,；;]", text[listed.end() :].rstrip(_TRIM))
+        ]
+        return parts if len(parts) == count and all(parts) else None
     marks = list(_PART_MARK.finditer(text))
     if len(marks) != count or count < 2 or not _in_order([_value(one) for one in marks]):
         return None

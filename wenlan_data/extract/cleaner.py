@@ -138,8 +138,6 @@ def _demote_title_repeats(
     """Applies `clean.titles` to the surviving rows of one page."""
     surviving = [place for place, (_, decision) in enumerate(page) if not decision.drop]
     titles = _page_titles(page)
-    if not titles:
-        return page
     changed = demote_title_repeats([page[place][1].candidate.texts for place in surviving], titles)
     for place, texts in zip(surviving, changed, strict=True):
         row, decision = page[place]

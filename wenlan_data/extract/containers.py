@@ -24,6 +24,8 @@ MAX_FIGURE_HAN = 100
 MIN_SCORE_RATIO = 8
 """How much better a text elsewhere in the container has to be than those nearest to the image: a
 badge says less than the description."""
+MIN_FIRST_SHARE = 0.3
+"""Of the score of the best paragraph, that the first one has to reach: it is no mere label."""
 MIN_LABELLED_WEIGHT = 0.3
 """Weight of a place whose texts are labelled values (质地：木) rather than descriptions."""
 _LABELLED = re.compile(
@@ -126,7 +128,8 @@ class Lists:
     def _best(
         self, blocks: Sequence[TextBlock], scores: dict[str, float], unit: ImageUnit
     ) -> TextBlock | None:
-        """The block in the best place; of several in that place, the one nearest to the image."""
+        """The block in the best place; of several in that place, the one nearest to the image. Of the
+        paragraphs of one text the first counts, since it says what the text is about."""
         if not blocks:
             return None
         top = unit.containers[-1]
@@ -136,7 +139,17 @@ class Lists:
             distance = number - block.number if block.number < number else block.number - number + 1
             return (-_score(block, scores, top), distance, block.number)
 
-        return min(blocks, key=rank)
+        best = min(blocks, key=rank)
+        least = MIN_FIRST_SHARE * _score(best, scores, top)
+        alike = (block for block in blocks if _are_paragraphs(block, best))
+        return next((block for block in alike if _score(block, scores, top) >= least), best)
+
+
+def _are_paragraphs(one: TextBlock, other: TextBlock) -> bool:
+    """Whether two blocks are paragraphs of one text: lines of a box, or boxes alike in a box."""
+    if one.parent is other.parent:
+        return True
+    return one.parent.parent is other.parent.parent and shape(one.parent) == shape(other.parent)
 
 
 def _is_figure(unit: ImageUnit, inner: Sequence[TextBlock], main: TextBlock) -> bool:

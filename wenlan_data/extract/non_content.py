@@ -7,6 +7,7 @@ stands.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
 from urllib.parse import unquote, urljoin, urlsplit
@@ -23,6 +24,8 @@ from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 from wenlan_data.web.domains import site_of_host
 
+MIN_REPEATS = 3
+"""Places of one image on a page, from which on it is a badge or a star, or a missing image."""
 MAX_NAMED_BOXES = 4
 """Boxes around an image whose names describe it, as long as they hold no other image and little
 text."""
@@ -45,7 +48,7 @@ _WHOLE_NAMES: tuple[tuple[Reason, frozenset[str]], ...] = (
 _ADDRESS_PARTS: tuple[tuple[Reason, frozenset[str]], ...] = (
     (Reason.AVATAR, frozenset("avatar avatars portrait headimg headpic userface touxiang gravatar uface noavatar".split())),
     (Reason.QR_CODE, frozenset("qrcode ewm erweima".split())),
-    (Reason.ADVERTISEMENT, frozenset("ad ads adv adimg guanggao banner banners".split())),
+    (Reason.ADVERTISEMENT, frozenset("ads adv advert adimg guanggao banner banners".split())),
     (Reason.LOGO, frozenset("logo logos sitelogo".split())),
     (Reason.ICON, frozenset("icon icons ico emoji emoticon smiley smilies".split())),
 )  # fmt: skip
@@ -86,6 +89,12 @@ MAX_NAME_BLOCKS = 4
 MAX_NAME_CHARACTERS = 60
 """In a box around an image that is described by the box's name: an author's name, place and
 time."""
+MIN_TITLE_HAN = 4
+MAX_CARD_IMAGES = 3
+MAX_CARD_BLOCKS = 12
+LIST_WEIGHT = 1.5
+"""How much more running text than a list of cards a page has to have, to be an article with a list
+beside it."""
 MIN_ARTICLE_HAN = 150
 MAX_NAME_HAN = 6
 """Of a user's name beside a time."""
@@ -121,6 +130,7 @@ class NonContent:
     def __init__(self, tree: PageTree, page_url: str, base: str) -> None:
         self._tree = tree
         self._base = base
+        self._repeats = Counter(image.address for image in tree.images)
         self._page = urlsplit(page_url)
         self._site = _site(self._page.hostname or "")
 
@@ -132,6 +142,8 @@ class NonContent:
         """Returns why an image is no content, or None."""
         if image.is_symbol:
             return Drop(Reason.EMOTICON)
+        if self._repeats[image.address] >= MIN_REPEATS:
+            return Drop(Reason.ICON, f"{self._repeats[image.address]} times on the page")
         named = self._by_names(image)
         if named:
             return named
@@ -181,49 +193,58 @@ class NonContent:
         if target is None:
             return None
         host, path = target
-        alone = not self._tree.han(link) and not _has_han(_own_words(image))
+        title = self._title(link, href)
         if _site(host) != self._site:
-            size = _size(image)
-            if alone or size in _ADVERTISEMENT_SIZES:
+            alone = title is None and not _has_han(_own_words(image))
+            if alone or _size(image) in _ADVERTISEMENT_SIZES:
                 return Drop(Reason.ADVERTISEMENT, "an image alone in a link to another site")
-            if self._is_article and self._is_beside_text(link):
+            if title is not None and self._is_article and self._is_beside_text(title):
                 return Drop(Reason.RECOMMENDATION, "a link to another site")
             return None
         if path.lower() in _HOME_PATHS:
-            return (
-                Drop(Reason.LOGO, "a link to the home page")
-                if alone or not self._tree.han(link)
-                else None
-            )
-        return self._recommendation(image, link, path)
+            return Drop(Reason.LOGO, "a link to the home page") if title is None else None
+        return self._recommendation(title or link, path, has_title=title is not None)
 
-    def _recommendation(self, image: PageImage, link: Box, path: str) -> Drop | None:
-        """An image that leads to another page like this one, whose title stands beside it."""
+    def _title(self, link: Box, href: str) -> Box | None:
+        """The box that holds a link around an image and its title: in the link itself, or in another
+        link to the same page beside it."""
+        if self._tree.han(link) >= MIN_TITLE_HAN:
+            return link
+        box = link.parent
+        for _ in range(MAX_NAMED_BOXES):
+            if box is None or box.tag == "body" or _count(box) > MAX_CARD_IMAGES:
+                return None
+            for block in self._tree.texts_of(box)[:MAX_CARD_BLOCKS]:
+                if block.han >= MIN_TITLE_HAN and any(
+                    (one.attributes.get("href") or "").strip() == href for one in block.links
+                ):
+                    return box
+            box = box.parent
+        return None
+
+    def _recommendation(self, card: Box, path: str, *, has_title: bool) -> Drop | None:
+        """An image that leads to another page like this one, or whose title stands beside it."""
         if not self._is_article or path == self._page.path:
             return None
+        blocks = self._tree.texts_of(card)
         is_alike = _shape(path) == _shape(self._page.path)
-        title = self._tree.texts_of(link)
-        if is_alike or (title and (_announces(title[0]) or self._is_beside_text(link))):
+        if is_alike or (has_title and (_announces(blocks[0]) or self._is_beside_text(card))):
             return Drop(Reason.RECOMMENDATION, "a link to another page")
         return None
 
-    def _is_beside_text(self, link: Box) -> bool:
-        """Whether a link with a title of four Han characters or more stands beside running text: the
-        list around it has less than half of the page's."""
-        if self._tree.han(link) < 4:
-            return False
-        one: Box = link
+    def _is_beside_text(self, card: Box) -> bool:
+        """Whether a card that leads elsewhere stands beside running text: the list around it has
+        less text than the rest of the page."""
+        one: Box = card
         while one.parent is not None and _count(one) < 3 and one.parent.tag != "body":
             one = one.parent
-        if 2 * self._tree.running_han(one) < self._tree.running_han(self._tree.root):
+        tree = self._tree
+        rest = tree.running_han(tree.root) - tree.running_han(one)
+        if rest >= MIN_RUNNING_HAN and rest > LIST_WEIGHT * tree.han(one):
             return True
         # A card in the running text itself, between images that are no links.
-        others = [
-            image
-            for image in self._tree.images
-            if not image.is_symbol and _link_around(image) is None
-        ]
-        return bool(others) and self._tree.running_han(self._tree.root) >= MIN_ARTICLE_HAN
+        others = [one for one in tree.images if not one.is_symbol and _link_around(one) is None]
+        return bool(others) and tree.running_han(one) >= MIN_ARTICLE_HAN
 
     def _by_position(self, image: PageImage) -> Drop | None:
         if is_secondary(self._tree, image.parent):

@@ -48,6 +48,7 @@ _BACKGROUND_SELECTOR = (
     "[style*=background i], [data-bg], [data-background], [data-background-image], [data-bg-src], "
     "[data-original]:not(img), [data-src]:not(img)"
 )
+_HIDDEN_SELECTOR = "[style*=position i]"
 _HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
 _WORD = re.compile(r"[^\W_]")
 # Links at the end of a text: the sign of a heading's address, the source, edit links of wikis.
@@ -313,6 +314,7 @@ class _Builder:
         self._addresses = _addresses(images)
         self._backgrounds = _background_tiles(page)
         content = [image for image in images if not self._symbols[image.mem_id]]
+        self._popups = {node.mem_id for node in page.css(_HIDDEN_SELECTOR) if _is_popup(node)}
         self._with_image = _ids_around_images(
             [*content, *(one for one, _ in self._backgrounds.values())]
         )
@@ -352,7 +354,7 @@ class _Builder:
                         self._add_piece(text, inline, is_linked)
                 continue
             node_id = node.mem_id
-            if level == _SKIP or tag in _SKIPPED:
+            if level == _SKIP or tag in _SKIPPED or node_id in self._popups:
                 frame = (node_id, box, inline, _SKIP, is_linked, False)
             elif tag in _EMPTY:
                 self._add_empty(node, tag, box)
@@ -528,6 +530,13 @@ def _ids_around_images(images: Sequence[Element]) -> set[int]:
                 break
             found.add(node.mem_id)
     return found
+
+
+def _is_popup(node: Element) -> bool:
+    """Whether an element is a menu that appears over the page, as those over images of forums. A
+    hidden element in the page itself may be the next slide."""
+    style = "".join((node.attributes.get("style") or "").lower().split())
+    return "display:none" in style and ("position:absolute" in style or "position:fixed" in style)
 
 
 def _is_symbol(attributes: Mapping[str, str | None]) -> bool:

@@ -76,6 +76,7 @@ class Slot:
     section: int = 0
     has_own_text: bool = False
     blank_before: bool = False
+    blank_after: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -148,6 +149,8 @@ def _items(box: Box, units: dict[int, ImageUnit], texts: UsableTexts) -> list[_I
         if isinstance(item, RunText | Slot):
             item.blank_before = item.blank_before or is_blank
             is_blank = False
+            if item.blank_before and items and isinstance(items[-1], Slot):
+                items[-1].blank_after = True
         if isinstance(item, RunText):
             item.credits, credits = credits, []
         items.append(item)
@@ -484,6 +487,7 @@ def _side(slots: Sequence[Slot], every: Sequence[RunText], name: str, body: str)
     members = Counter(text.signature for text in adjacent if text is not None)
     all_of = Counter(text.signature for text in every)
     lists = {text.signature for text in every if text.is_list}
+    without_own_text = sum(not slot.has_own_text for slot in slots)
     votes.special = frozenset(
         signature
         for signature, count in members.items()
@@ -493,7 +497,7 @@ def _side(slots: Sequence[Slot], every: Sequence[RunText], name: str, body: str)
             or (
                 signature != body
                 and 4 * (all_of[signature] - count) <= count
-                and (count > 1 or (len(slots) < MIN_SLOTS and not signature.isalnum()))
+                and (count > 1 or (without_own_text < MIN_SLOTS and not signature.isalnum()))
             )
         )
     )
@@ -549,9 +553,9 @@ def _attached(slots: Sequence[Slot]) -> Side | None:
     counts: Counter[Side] = Counter()
     for slot in slots:
         after, before = slot.after[:1], slot.before[-1:]
-        if after and not after[0].blank_before and slot.before and slot.blank_before:
+        if after and not slot.blank_after and slot.blank_before:
             counts["below"] += 1
-        if before and not slot.blank_before and slot.after and slot.after[0].blank_before:
+        if before and not slot.blank_before and slot.blank_after:
             counts["above"] += 1
     if len(counts) != 1:
         return None
