@@ -19,7 +19,7 @@ from wenlan_data.extract.page_regions import (
     is_secondary,
     simplified,
 )
-from wenlan_data.extract.page_tree import Box, PageImage, PageTree, TextBlock
+from wenlan_data.extract.page_tree import Box, PageImage, PageTree, TextBlock, shape
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 from wenlan_data.web.domains import site_of_host
@@ -100,13 +100,14 @@ MAX_NAME_HAN = 6
 """Of a user's name beside a time."""
 _HAN = re.compile("[\u3400-\u9fff]")
 _DIGITS = re.compile(r"\d+")
+_FIRST_WORD = re.compile(r"[a-z]+(?=\d)")
 _SENTENCE = re.compile(r"[，。！？；,!?]")
 _NAME_SEPARATORS = re.compile(r"[_\-:.]+|\d+")
 _HOME_PATHS = frozenset({"", "/", "/index.html", "/index.htm", "/index.php", "/default.html"})
 _PATH_PARTS = re.compile(r"[/_\-.]+")
 # 08-12 10:30, 3小时前, 16天前 回复, 粉丝 120: what stands beside a user's name.
 _BYLINE = re.compile(
-    r"\d{4}\s?[-/.年]\s?\d{1,2}\s?[-/.月]\s?\d{1,2}日?|(?<!\d)\d{1,2}-\d{1,2}(?!\d)|\d{1,2}:\d\d|\d\s?(?:秒|分钟|小时|天|个?月|年)前|[今昨前]天|回复|粉丝|关注|\d楼|★|作者|记者|编辑|责编|楼主|原创|发布"
+    r"\d{4}\s?[-/.年]\s?\d{1,2}\s?[-/.月]\s?\d{1,2}日?|(?<!\d)\d{1,2}-\d{1,2}(?!\d)|\d{1,2}:\d\d|\d\s?(?:秒|分钟|小时|天|个?月|年)前|[今昨前]天|回复|粉丝|关注|\d楼|★|作者|记者|编辑|责编|楼主|原创|发布|撰文|贡献者|会员|版主|LV"
 )
 
 
@@ -163,7 +164,10 @@ class NonContent:
         for classes in (own, *(box.classes for box in self._boxes_of(image))):
             if named := _named(classes):
                 return Drop(*named)
-        for part in _PATH_PARTS.split(unquote(_path_of(image.address))[-120:].lower()):
+        path = unquote(_path_of(image.address))[-120:].lower()
+        # logo207b62df.png: a name with the digest of the file.
+        first = _FIRST_WORD.match(path.rpartition("/")[2])
+        for part in [*_PATH_PARTS.split(path), first[0] if first else ""]:
             for reason, known in _ADDRESS_PARTS:
                 if part in known:
                     return Drop(reason, part)
@@ -242,9 +246,18 @@ class NonContent:
         rest = tree.running_han(tree.root) - tree.running_han(one)
         if rest >= MIN_RUNNING_HAN and rest > LIST_WEIGHT * tree.han(one):
             return True
-        # A card in the running text itself, between images that are no links.
-        others = [one for one in tree.images if not one.is_symbol and _link_around(one) is None]
-        return bool(others) and tree.running_han(one) >= MIN_ARTICLE_HAN
+        # A card between the paragraphs of an article.
+        outer = card
+        while outer.parent is not None and _count(outer.parent) == _count(card):
+            outer = outer.parent
+        around = outer.parent
+        if around is None:
+            return False
+        own = shape(outer)
+        cards = (
+            child for child in around.children if isinstance(child, Box) and shape(child) == own
+        )
+        return tree.running_han(around) - sum(map(tree.running_han, cards)) >= MIN_ARTICLE_HAN
 
     def _by_position(self, image: PageImage) -> Drop | None:
         if is_secondary(self._tree, image.parent):
