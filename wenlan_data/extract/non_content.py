@@ -42,7 +42,7 @@ _WHOLE_NAMES: tuple[tuple[Reason, frozenset[str]], ...] = (
     (Reason.SHARE_BUTTON, frozenset("share bdshare jiathis fenxiang share-icon".split())),
     (Reason.ICON, frozenset("icon icons ico iconfont spacer emoji emoticon smiley arrow".split())),
     (Reason.AVATAR, frozenset("author user person userinfo user-info authorinfo author-info profile publisher writer poster-info "
-     "note-author authi member".split())),
+     "note-author authi member agent broker seller".split())),
 )  # fmt: skip
 # Names of folders, and parts of the names of files.
 _ADDRESS_PARTS: tuple[tuple[Reason, frozenset[str]], ...] = (
@@ -90,6 +90,7 @@ MAX_NAME_CHARACTERS = 60
 """In a box around an image that is described by the box's name: an author's name, place and
 time."""
 MIN_TITLE_HAN = 4
+MIN_CARDS = 2
 MAX_CARD_IMAGES = 3
 MAX_CARD_BLOCKS = 12
 LIST_WEIGHT = 1.5
@@ -239,10 +240,7 @@ class NonContent:
     def _is_beside_text(self, card: Box) -> bool:
         """Whether a card that leads elsewhere stands beside running text: the list around it has
         less text than the rest of the page."""
-        one: Box = card
-        while one.parent is not None and _count(one) < 3 and one.parent.tag != "body":
-            one = one.parent
-        tree = self._tree
+        tree, one = self._tree, _list_around(card)
         rest = tree.running_han(tree.root) - tree.running_han(one)
         if rest >= MIN_RUNNING_HAN and rest > LIST_WEIGHT * tree.han(one):
             return True
@@ -296,6 +294,26 @@ def _announces(block: TextBlock) -> bool:
     """Whether a title says itself that it leads elsewhere: 延伸阅读：…."""
     head, colon, _ = simplified(block.text).partition("：")
     return bool(colon) and is_list_heading(head)
+
+
+def _list_around(card: Box) -> Box:
+    """The box that holds a card and others alike; without others, the largest one with less than
+    three images."""
+    one: Box = card
+    while one.parent is not None and one.parent.tag not in {"html", "body"}:
+        own = shape(one)
+        alike = [
+            child
+            for child in one.parent.children
+            if isinstance(child, Box) and _count(child) and shape(child) == own
+        ]
+        if len(alike) >= MIN_CARDS:
+            return one.parent
+        one = one.parent
+    one = card
+    while one.parent is not None and _count(one) < MIN_REPEATS and one.parent.tag != "body":
+        one = one.parent
+    return one
 
 
 def _is_byline(line: str) -> bool:
