@@ -99,6 +99,9 @@ beside it."""
 MIN_ARTICLE_HAN = 150
 MAX_NAME_HAN = 6
 """Of a user's name beside a time."""
+MAX_HAN_BESIDE_HEADING = 8
+"""In the line of a heading, such as 更多 or 换一批. A box with more holds the list that the heading
+announces."""
 _HAN = re.compile("[\u3400-\u9fff]")
 _DIGITS = re.compile(r"\d+")
 _FIRST_WORD = re.compile(r"[a-z]+(?=\d)")
@@ -284,10 +287,28 @@ class NonContent:
 
     def _heading_before(self, image: PageImage) -> str:
         """The nearest line before the list in which an image stands, if it is short."""
+        around = set(map(id, _boxes_around(image)))
         for block in reversed(self._tree.texts[max(0, image.text_number - 12) : image.text_number]):
             if block.heading or (len(block.raw) <= 40 and is_list_heading(block.text)):
-                return block.text
+                if id(self._announced_box(block)) in around:
+                    return block.text
         return ""
+
+    def _announced_box(self, heading: TextBlock) -> Box | None:
+        """The smallest box around a heading with more than its line; None if there is none."""
+        box: Box | None = heading.parent
+        while box is not None and not _count(box):
+            if self._tree.han(box) - heading.han > MAX_HAN_BESIDE_HEADING:
+                break
+            box = box.parent
+        return box
+
+
+def _boxes_around(image: PageImage) -> Iterator[Box]:
+    box: Box | None = image.parent
+    while box is not None:
+        yield box
+        box = box.parent
 
 
 def _announces(block: TextBlock) -> bool:
