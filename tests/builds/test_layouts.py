@@ -79,7 +79,7 @@ def score(tmp_path_factory: pytest.TempPathFactory) -> Score:
         (folder / "sources.yaml").write_text(yaml.safe_dump(sources), "utf-8")
         words = ["--sources", folder / "sources.yaml", "--recipe", "wenlan"]
         build(*words, "--executor", "local", "--workers", "2", "--out", folder / "corpus")
-    command = [sys.executable, CHECK, folder / "corpus", "--json"]
+    command = [sys.executable, str(CHECK), str(folder / "corpus"), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     found = json.loads(done.stdout)
     return Score(
