@@ -1,9 +1,13 @@
 """Groups of images without text between them, and the containers that hold one group alone."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from wenlan_data.extract.page_tree import Box, PageImage, TextBlock
+from wenlan_data.extract.page_tree import Box, PageImage, TextBlock, shape
 from wenlan_data.extract.usable_text import UsableTexts
+
+_ITEMS = frozenset({"li", "tr", "article", "figure"})
+_BOXES = frozenset({"div", "section", "dl"})
 
 
 @dataclass(slots=True, eq=False)
@@ -32,15 +36,16 @@ def image_units(texts: UsableTexts) -> list[ImageUnit]:
     """Returns the units of a page in document order. Each content image is in one of them."""
     units: list[ImageUnit] = []
     content = [image for image in texts.tree.images if image.number >= 0]
+    items = _Items()
     place = 0
     while place < len(content):
-        unit = _unit(content, place, texts)
+        unit = _unit(content, place, texts, items)
         units.append(unit)
         place += len(unit.images)
     return units
 
 
-def _unit(content: list[PageImage], place: int, texts: UsableTexts) -> ImageUnit:
+def _unit(content: list[PageImage], place: int, texts: UsableTexts, items: "_Items") -> ImageUnit:
     image = content[place]
     node: Box | PageImage = image
     box: Box | None = image.parent
@@ -58,8 +63,50 @@ def _unit(content: list[PageImage], place: int, texts: UsableTexts) -> ImageUnit
     containers: list[Box] = []
     while box is not None and box.tag != "html" and box.image_count == len(images):
         containers.append(box)
+        if items.include(box):
+            break
         box = box.parent
     return ImageUnit(images, node, containers)
+
+
+class _Items:
+    """Finds the items of lists of which others have no image: the list is not about the image of
+    one item."""
+
+    def __init__(self) -> None:
+        self._beside: dict[int, dict[str, int]] = {}
+
+    def include(self, box: Box) -> bool:
+        """Whether a box with an image is such an item."""
+        if box.parent is None:
+            return False
+        key = id(box.parent)
+        if key not in self._beside:
+            self._beside[key] = shapes_without_image(box.parent)
+        return is_item(box, self._beside[key])
+
+
+def shapes_without_image(outer: Box) -> dict[str, int]:
+    """Returns the shapes of the boxes in a box that have text and no image, each with its most
+    blocks of text."""
+    found: dict[str, int] = {}
+    for one in outer.children:
+        if isinstance(one, Box) and one.text_count and not one.image_count:
+            found[shape(one)] = max(one.text_count, found.get(shape(one), 0))
+    return found
+
+
+def is_item(box: Box, without_image: Mapping[str, int]) -> bool:
+    """Whether a box with an image is one of several items of which another, among
+    `without_image`, has text alone."""
+    if box.tag in _ITEMS:
+        least = 1
+    elif box.tag in _BOXES and box.classes[0] != " ":
+        # With one text it is a paragraph.
+        least = 2
+    else:
+        return False
+    return box.text_count >= least <= without_image.get(shape(box), 0)
 
 
 def _has_usable(box: Box, first: int, last: int, texts: UsableTexts) -> bool:

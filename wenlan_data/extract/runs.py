@@ -14,7 +14,7 @@ from statistics import median
 from typing import Literal
 
 from wenlan_data.extract.caption_marks import Side, is_numbered, pointed_side, split_caption
-from wenlan_data.extract.image_units import ImageUnit
+from wenlan_data.extract.image_units import ImageUnit, is_item, shapes_without_image
 from wenlan_data.extract.page_regions import is_secondary
 from wenlan_data.extract.page_tree import Box, PageImage, TextBlock, shape
 from wenlan_data.extract.style import text_style
@@ -183,16 +183,22 @@ def _is_empty(child: Box | TextBlock | PageImage) -> bool:
 
 
 def card_shapes(box: Box) -> set[str]:
-    """Returns the shapes of at least two children that each hold an image and text."""
-    if box.image_count < MIN_CARDS:
+    """Returns the shapes of the items in a box: of at least two children that each hold an image
+    and text, or of one such child and an item that has text alone."""
+    if not box.image_count:
         return set()
-    counts = Counter(
-        shape(child)
+    filled = [
+        child
         for child in box.children
         if isinstance(child, Box) and child.image_count and child.text_count
-        if child.tag not in _PARAGRAPHS or child.classes[0] != " "
+    ]
+    counts = Counter(
+        shape(child) for child in filled if child.tag not in _PARAGRAPHS or child.classes[0] != " "
     )
-    return {one for one, count in counts.items() if count > 1}
+    without_image = shapes_without_image(box)
+    return {one for one, count in counts.items() if count >= MIN_CARDS} | {
+        shape(child) for child in filled if is_item(child, without_image)
+    }
 
 
 def _item(
