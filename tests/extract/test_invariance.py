@@ -19,8 +19,34 @@ PAGE_URL = "http://a.cn/list/index.html"
 CAPTION = load_recipe("wenlan").text.caption
 MAX_CARDS = 7
 
-PLACES = "湖边 山脚下 老城区 河对岸 村口 码头旁 巷子里 田野间 城墙外 戏台前 渡口边 竹林深处".split()
-THINGS = "石桥 木塔 水车 茶馆 灯笼 渔船 磨坊 牌坊 祠堂 古井 粮仓 风车".split()
+PLACES = [
+    "湖边",
+    "山脚下",
+    "老城区",
+    "河对岸",
+    "村口",
+    "码头旁",
+    "巷子里",
+    "田野间",
+    "城墙外",
+    "戏台前",
+    "渡口边",
+    "竹林深处",
+]
+THINGS = [
+    "石桥",
+    "木塔",
+    "水车",
+    "茶馆",
+    "灯笼",
+    "渔船",
+    "磨坊",
+    "牌坊",
+    "祠堂",
+    "古井",
+    "粮仓",
+    "风车",
+]
 TELLING = [
     "在清晨的雾里只露出一半",
     "每年春天都要重新上一遍桐油",
@@ -31,7 +57,7 @@ TELLING = [
     "如今成了孩子们玩耍的地方",
     "下雪以后看起来格外安静",
 ]
-USERS = "小城旅人 阿木 南山客 慢慢走 半夏 林间风 老陈 青禾 一叶舟 山月".split()
+USERS = ["小城旅人", "阿木", "南山客", "慢慢走", "半夏", "林间风", "老陈", "青禾", "一叶舟", "山月"]
 
 
 @dataclass(frozen=True)
@@ -42,13 +68,23 @@ class Card:
     name: str
     text: str
     user: str
+    alt: str = ""
+    more: str = ""
+    """A second, shorter sentence in a paragraph of its own."""
+    has_image: bool = True
+
+    @property
+    def paragraphs(self) -> str:
+        """Returns its description as markup."""
+        return f"<p>{self.text}</p>" + (f"<p>{self.more}</p>" if self.more else "")
 
 
 Form = Callable[[Card], str]
 
 
 def _image(card: Card) -> str:
-    return f'<img src="/img/{card.number}.jpg">'
+    alt = f' alt="{card.alt}"' if card.alt else ""
+    return f'<img src="/img/{card.number}.jpg"{alt}>' if card.has_image else ""
 
 
 FORMS: dict[str, tuple[str, Form, str]] = {
@@ -63,19 +99,19 @@ FORMS: dict[str, tuple[str, Form, str]] = {
         '<div id="goods">',
         lambda card: (
             f'<div class="item"><div class="pic">{_image(card)}</div><div class="info">'
-            f'<span class="name">{card.name}</span><p>{card.text}</p></div></div>'
+            f'<span class="name">{card.name}</span>{card.paragraphs}</div></div>'
         ),
         "</div>",
     ),
     "text first": (
         "",
-        lambda card: f'<div class="box"><p>{card.text}</p><div>{_image(card)}</div></div>',
+        lambda card: f'<div class="box">{card.paragraphs}<div>{_image(card)}</div></div>',
         "",
     ),
     "heading and text first": (
         "<main>",
         lambda card: (
-            f'<section class="part"><h2>{card.name}</h2><p>{card.text}</p>{_image(card)}</section>'
+            f'<section class="part"><h2>{card.name}</h2>{card.paragraphs}{_image(card)}</section>'
         ),
         "</main>",
     ),
@@ -83,14 +119,14 @@ FORMS: dict[str, tuple[str, Form, str]] = {
         '<ul class="works">',
         lambda card: (
             f'<li class="work"><i class="tag">馆藏</i>{_image(card)}<b>{card.name}</b>'
-            f"<p>{card.text}</p></li>"
+            f"{card.paragraphs}</li>"
         ),
         "</ul>",
     ),
     "link to the thing": (
         '<ul class="tiles">',
         lambda card: (
-            f'<li><a href="/thing/{card.number}.html">{_image(card)}<p>{card.text}</p></a></li>'
+            f'<li><a href="/thing/{card.number}.html">{_image(card)}{card.paragraphs}</a></li>'
         ),
         "</ul>",
     ),
@@ -110,7 +146,7 @@ FORMS: dict[str, tuple[str, Form, str]] = {
         '<div class="feed">',
         lambda card: (
             f'<article class="post"><header><b class="user">{card.user}</b><time>2024-05-{10 + card.number}</time>'
-            f"</header><p>{card.text}</p><div>{_image(card)}</div></article>"
+            f"</header>{card.paragraphs}<div>{_image(card)}</div></article>"
         ),
         "</div>",
     ),
@@ -126,7 +162,7 @@ FORMS: dict[str, tuple[str, Form, str]] = {
     ),
     "list of terms": (
         "<dl>",
-        lambda card: f"<dt>{card.name}</dt><dd>{_image(card)}<p>{card.text}</p></dd>",
+        lambda card: f"<dt>{card.name}</dt><dd>{_image(card)}{card.paragraphs}</dd>",
         "</dl>",
     ),
 }
@@ -151,19 +187,31 @@ class Listing:
 
 
 @st.composite
-def _listings(draw: st.DrawFn, forms: Sequence[str]) -> Listing:
+def _listings(draw: st.DrawFn) -> Listing:
     count = draw(st.integers(2, MAX_CARDS))
 
     def some(words: Sequence[str]) -> list[str]:
         return draw(st.permutations(words))[: count + 1]
 
     named = zip(some(PLACES), some(THINGS), some(TELLING), some(USERS), strict=True)
+    has_alt, has_more = draw(st.booleans()), draw(st.booleans())
+    form = draw(st.sampled_from(list(FORMS)))
+    # A `dt` stands outside the container: it is found by counting, which fails where one is missing.
+    missing = -1 if form == "list of terms" else draw(st.integers(-1, MAX_CARDS))
     cards = [
-        Card(number, place[:2] + thing, f"{place}的{thing}{telling}。", user)
+        Card(
+            number,
+            place[:2] + thing,
+            f"{place}的{thing}{telling}。",
+            user,
+            alt=place[:2] + thing if has_alt else "",
+            more=f"{user}去年来过两次。" if has_more else "",
+            has_image=number != missing,
+        )
         for number, (place, thing, telling, user) in enumerate(named)
     ]
     return Listing(
-        draw(st.sampled_from(forms)),
+        form,
         tuple(cards),
         draw(st.sampled_from(["", "水乡旧物", "我们在路上看到的几样东西"])),
         draw(st.sampled_from(["", "下面这些都是去年秋天走访时记下来的，按看到的先后排列。"])),
@@ -204,17 +252,17 @@ AROUND: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize("around", AROUND)
 @settings(max_examples=60, deadline=None)
-@given(listing=_listings(tuple(FORMS)))
+@given(listing=_listings())
 def test_what_stands_around_a_list_changes_nothing(around: str, listing: Listing) -> None:
     body = listing.body()
     found = _found(body)
-    assert len(found) == len(listing.cards)
+    assert len(found) == sum(card.has_image for card in listing.cards)
     assert _found(AROUND[around](body)) == found
 
 
 @settings(max_examples=150, deadline=None)
 @given(
-    listing=_listings(tuple(FORMS)),
+    listing=_listings(),
     names=st.permutations([f"{one}{two}{one}" for one in "bcdfgh" for two in "klmnpq"]),
 )
 def test_the_names_of_classes_change_nothing(listing: Listing, names: Sequence[str]) -> None:
@@ -229,7 +277,7 @@ def test_the_names_of_classes_change_nothing(listing: Listing, names: Sequence[s
 
 
 @settings(max_examples=150, deadline=None)
-@given(listing=_listings(tuple(FORMS)))
+@given(listing=_listings())
 def test_another_card_at_the_end_changes_nothing(listing: Listing) -> None:
     fewer = replace(listing, cards=listing.cards[:-1])
     found = _found(listing.body())
@@ -237,18 +285,21 @@ def test_another_card_at_the_end_changes_nothing(listing: Listing) -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(listing=_listings(tuple(FORMS)))
+@given(listing=_listings())
 def test_the_order_of_the_cards_permutes_the_pairs(listing: Listing) -> None:
     turned = replace(listing, cards=listing.cards[::-1])
     assert _found(turned.body()) == _found(listing.body())
 
 
 @settings(max_examples=200, deadline=None)
-@given(listing=_listings(tuple(FORMS)))
+@given(listing=_listings())
 def test_each_image_of_a_list_has_the_texts_of_its_own_card_alone(listing: Listing) -> None:
     found = _found(listing.body())
     for card in listing.cards:
+        if not card.has_image:
+            continue
         texts, caption = found[f"http://a.cn/img/{card.number}.jpg"]
-        assert card.text in caption
+        assert card.text in " ".join(texts)
+        assert caption == card.alt or caption == card.text
         others = [one for one in listing.cards if one is not card]
         assert not [one for one in others if one.text in texts or one.name in texts]
