@@ -26,14 +26,15 @@ _NUMBERED = re.compile(
     rf"[\s\u200b　]*[（(【\[]?(?:(?:图|圖|图片|圖片|照片)\s?(?:{_NUMBER}(?:[-.－．]{_NUMBER})*|[①-⑳])|(?:figure|fig\.?)\s?\d)",
     re.IGNORECASE,
 )
-_DECORATION = re.compile(r"\A[\s\u200b　]*(?:[▲△▼▽⬆⬇↑↓☝☟◎●■▍▎]\s*)+|\s*[▲△▼▽⬆⬇↑↓]+\s*\Z")
+_DECORATION = re.compile(r"\A[\s\u200b　]*(?:[▲△▼▽⬆⬇↑↓☝☟◎●■▍▎]\s*)+")
+_POINTERS = "▲△▼▽⬆⬇↑↓"
 _LEAD = re.compile(r"\A(?:图为|圖為)[:：]?\s*")
 
 # Captions of several images in one line: 图①：…；图②：…, 左图：… 右图：…, （上）…（下）….
 _CIRCLED = "①②③④⑤⑥⑦⑧⑨⑩⑪⑫⑬⑭⑮⑯⑰⑱⑲⑳"
 _PART_MARK = re.compile(
     rf"(?:图|圖|图片|照片)?\s?(?P<circled>[{_CIRCLED}])\s?[:：、.]?"
-    rf"|(?:图|圖|图片|照片)\s?(?P<number>\d{{1,2}}|[一二三四五六七八九十])\s?[:：、.为]"
+    rf"|(?:图|圖|图片|照片)\s?(?P<number>\d{{1,2}}|[一二三四五六七八九十])\s?[:：、.为為]"
     r"|(?P<side>[左右上下中前后](?=[图圖][:：为為，,是]?))(?:图|圖)[:：为為，,是]?"
     r"|[（(【\[](?P<bracketed>[左右上下中]|\d{1,2})[图圖]?[)）】\]]"
     r"|(?:\A|(?<=[；;。\s]))(?P<bare>[左右上下中])(?=[:：])[:：]"
@@ -90,7 +91,8 @@ def numbered_rest(text: str) -> tuple[str, str]:
 
 def without_marks(text: str) -> str:
     """Removes ▲ and 图为, which only point at the image. 左图 and 图2 stay."""
-    return _LEAD.sub("", _DECORATION.sub("", text)).strip()
+    # Not with a pattern: one that ends with \Z is tried from every sign of a long row.
+    return _LEAD.sub("", _DECORATION.sub("", text).rstrip(f"{_POINTERS} \u3000")).strip()
 
 
 def split_caption(text: str, count: int) -> list[str] | None:
