@@ -1,0 +1,109 @@
+"""Texts of several images: in parts, one for each, or one for all."""
+
+import pytest
+
+from tests.extract.page_texts import captions, texts
+
+A, B, C = "湖边停着一条旧木船", "山上有一座白色的塔", "镇口长着一棵大榕树"
+INTRO = "这一天我们从城里出发，沿着江边的小路走了很久，路上遇到的人都很热情。"
+PAIR = "<img src=1.jpg><img src=2.jpg>"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"①{A}；②{B}",
+        f"图①：{A}。图②：{B}。",
+        f"左图：{A}；右图：{B}。",
+        f"上图为{A}，下图为{B}。",
+        f"（左）{A}（右）{B}",
+        f"{A}（左）、{B}（右）",
+    ],
+)
+@pytest.mark.parametrize(
+    "page",
+    [
+        f"<p>{INTRO}</p><p>{PAIR}</p><p>{{}}</p>",
+        f"<p>{INTRO}</p><p><img src=1.jpg></p><p><img src=2.jpg></p><p>{{}}</p>",
+        f"<figure>{PAIR}<figcaption>{{}}</figcaption></figure>",
+    ],
+)
+def test_each_image_gets_its_part_of_a_caption_in_parts(line: str, page: str) -> None:
+    assert captions(page.format(line)) == {"1": A, "2": B}
+
+
+@pytest.mark.parametrize(
+    "line", [f"①{A}；②{B}；③{C}", f"右图：{A}；左图：{B}", f"左边停着船，右边是{B}"]
+)
+def test_a_caption_whose_parts_do_not_fit_is_shared_as_a_whole(line: str) -> None:
+    html = f"<figure>{PAIR}<figcaption>{line}</figcaption></figure>"
+    assert captions(html) == {"1": line, "2": line}
+    assert {text.relation for name in ("1", "2") for text in texts(html, name)} == {"shared"}
+
+
+def test_a_caption_of_a_row_of_images_is_less_certain_than_that_of_one() -> None:
+    row, alone = (
+        texts(f"<figure>{images}<figcaption>{A}</figcaption></figure>")
+        for images in (PAIR, "<img src=1.jpg>")
+    )
+    assert [text.text for text in row] == [text.text for text in alone] == [A]
+    assert 0.5 <= row[0].confidence < alone[0].confidence
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        f"<div>{PAIR}<img src=3.jpg></div><div><p>{A}</p><p>{B}</p><p>{C}</p></div>",
+        f"<table><tr><td><img src=1.jpg><td><img src=2.jpg><td><img src=3.jpg>"
+        f"<tr><td>{A}<td>{B}<td>{C}</table>",
+        f"<table><tr><td>{A}<td>{B}<td>{C}<tr><td><img src=1.jpg><td><img src=2.jpg>"
+        f"<td><img src=3.jpg></table>",
+        f"<div class=slider><ul><li><img src=1.jpg><li><img src=2.jpg><li><img src=3.jpg></ul>"
+        f"<ol><li>{A}<li>{B}<li>{C}</ol></div>",
+    ],
+)
+def test_a_row_of_as_many_texts_gives_each_image_the_text_in_its_place(page: str) -> None:
+    found = captions(page)
+    assert found == {"1": A, "2": B, "3": C}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        f"<div>{PAIR}</div><div><p>{A}</p><p>{B}</p><p>{C}</p></div>",
+        f"<div>{PAIR}<img src=3.jpg></div><div><p>{A}</p><p>{B}</p></div>",
+        f"<table><tr><td><img src=1.jpg><td><img src=2.jpg><tr><td>{A}<td>{B}<td>{C}</table>",
+    ],
+)
+def test_a_row_with_more_or_fewer_texts_is_not_dealt_out(page: str) -> None:
+    found = captions(page)
+    assert found["1"] != A or found["2"] != B
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_table_may_have_several_rows_of_images_over_rows_of_texts(count: int) -> None:
+    rows = ""
+    own = {}
+    for row in range(count):
+        names = [
+            f"第{'一二三'[row]}排的{thing}{verb}"
+            for thing, verb in (("木船", "停在湖边"), ("白塔", "立在山上"))
+        ]
+        rows += "<tr>" + "".join(f"<td><img src={row}{n}.jpg></td>" for n in (0, 1)) + "</tr>"
+        rows += "<tr>" + "".join(f"<td>{name}</td>" for name in names) + "</tr>"
+        own |= {f"{row}{n}": name for n, name in enumerate(names)}
+    assert captions(f"<table>{rows}</table>") == own
+
+
+def test_a_text_in_the_first_row_of_a_table_is_not_that_of_the_images_below() -> None:
+    html = (
+        f"<table><tr><th colspan=2>两处风景</th></tr><tr><td><img src=1.jpg></td><td>{A}</td></tr>"
+    )
+    html += f"<tr><td><img src=2.jpg></td><td>{B}</td></tr></table>"
+    assert captions(html) == {"1": A, "2": B}
+
+
+def test_a_text_beside_a_row_of_images_is_shared_by_them_and_by_no_other() -> None:
+    body = f"<p>{INTRO}天黑以前我们回到了旅馆。</p>"
+    html = f"<p>{PAIR}</p><p class=tu>{A}</p>{body}<p><img src=3.jpg></p><p class=tu>{C}</p>"
+    assert captions(html) == {"1": A, "2": A, "3": C}
