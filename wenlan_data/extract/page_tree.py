@@ -66,7 +66,8 @@ _LINK_SIGNS = frozenset("#¶§🔗") | {
 }
 _LINK_SPACE = " \t\r\n\u200b\u3000[]［］()（）"
 _EDIT_LINK = re.compile(
-    r"[\[［〔]\s*(?:编辑|編輯|编辑源代码|編輯原始碼|edit)[^\]］〕]{0,12}[\]］〕]"
+    r"[\[［〔]\s*(?:(?:编辑|編輯|编辑源代码|編輯原始碼|edit)[^\]］〕]{0,12}"
+    r"|(?:来源|來源|出处|原文|链接|#|¶)\s*)[\]］〕]"
 )
 _EMOTICON_NAME = re.compile(r"emoji|emoticon|emotion|smil(?:ey|ie|e)|bqimg", re.IGNORECASE)
 _EMOTICON_ALT = re.compile(r"[\[［:：(（].{1,8}[\]］:：)）]\Z")
@@ -451,7 +452,7 @@ class _Builder:
 
     def _add_text(self, pieces: list[_Piece], box: Box, blank: bool) -> None:
         if len(pieces) > 1 or pieces[0][1]:
-            pieces = [piece for piece in pieces if not _is_permalink(piece)]
+            pieces = _without_permalinks(pieces)
             raw = "".join([piece[0] for piece in pieces])
             link_characters = sum([len(piece[0]) for piece in pieces if piece[2]])
         else:
@@ -611,6 +612,16 @@ def _spans(run: list[_Piece], beside_image: bool) -> Iterator[list[_Piece]]:
         part.append((text, inline, is_linked))
     if part:
         yield part
+
+
+def _without_permalinks(pieces: list[_Piece]) -> list[_Piece]:
+    kept: list[_Piece] = []
+    for piece in pieces:
+        # One in brackets stays until `TextBlock.text` removes it with the brackets.
+        is_bracketed = bool(kept) and kept[-1][0].rstrip().endswith(("[", "［", "〔"))
+        if is_bracketed or not _is_permalink(piece):
+            kept.append(piece)
+    return kept
 
 
 def _is_permalink(piece: _Piece) -> bool:
