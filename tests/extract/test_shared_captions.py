@@ -83,7 +83,7 @@ def test_a_row_with_more_or_fewer_texts_is_not_dealt_out(page: str) -> None:
 @pytest.mark.parametrize("count", [2, 3])
 def test_a_table_may_have_several_rows_of_images_over_rows_of_texts(count: int) -> None:
     rows = ""
-    own = {}
+    own: dict[str, str] = {}
     for row in range(count):
         names = [
             f"第{'一二三'[row]}排的{thing}{verb}"

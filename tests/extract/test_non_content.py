@@ -1,0 +1,188 @@
+"""Images that are no content of their page, by reason, and the images that only look like them."""
+
+import pytest
+
+from tests.extract.page_texts import reasons
+
+A = "湖边停着一条很久没有人用的旧木船。"
+INTRO = "这一天我们从城里出发，沿着江边的小路走了很久，路上遇到的人都很热情。"
+BODY = "".join(f"<p>第{n}段。{INTRO}</p>" for n in "一二三四五六")
+
+
+def _reason(markup: str, around: str = "{}") -> str:
+    """The reason of image 1 in an article."""
+    html = f"<main><h1>江边的一天</h1>{BODY}{markup}<p><img src=9.jpg></p><p>{A}</p></main>"
+    found = reasons(around.format(html))
+    assert found.pop("9") == ""
+    return found["1"]
+
+
+@pytest.mark.parametrize(
+    ("markup", "reason"),
+    [
+        ("<div class=avatar><img src=1.jpg></div>", "avatar"),
+        ("<img class=user_face src=1.jpg>", "avatar"),
+        ("<img src=/avatar/1.jpg>", "avatar"),
+        ("<img src=/img/touxiang_big/1.jpg>", "avatar"),
+        ("<img src=1.jpg alt=小城旅人的头像>", "avatar"),
+        ("<img src=1.jpg title=用户頭像>", "avatar"),
+        ("<div class=author><img src=1.jpg><span>小城旅人</span></div>", "avatar"),
+        ("<div><img src=1.jpg><b>小城旅人</b> 3小时前</div>", "avatar"),
+        ("<div><img src=1.jpg><p>小城旅人 2024-05-01 10:30</p></div>", "avatar"),
+        ("<div class=qrcode><img src=1.jpg></div>", "qr_code"),
+        ("<img src=/qrcode/1.png>", "qr_code"),
+        ("<img src=1.jpg alt=江边日报微信公众号>", "qr_code"),
+        ("<div><img src=1.jpg><p>扫一扫，关注我们</p></div>", "qr_code"),
+        ("<div><img src=1.jpg><p>長按識別二維碼</p></div>", "qr_code"),
+        ("<div class=ad><img src=1.jpg></div>", "advertisement"),
+        ("<div id=guanggao><img src=1.jpg></div>", "advertisement"),
+        ("<img src=1.jpg alt=广告位3>", "advertisement"),
+        ("<a href=http://b.com/><img src=1.jpg></a>", "advertisement"),
+        ("<a href=http://b.com/x.html><img src=1.jpg width=728 height=90 alt=买好茶></a>", "advertisement"),
+        ("<div class=site-logo><img src=1.jpg></div>", "logo"),
+        ("<a href=/><img src=1.jpg></a>", "logo"),
+        ("<img src=1.jpg alt=江边日报logo>", "logo"),
+        ("<div class=share><img src=1.jpg></div>", "share_button"),
+        ("<img src=1.jpg alt=分享到微博>", "share_button"),
+        ("<i class=icon><img src=1.jpg></i>", "icon"),
+        ("<img src=/icons/1.png>", "icon"),
+        ("<img src=1.jpg width=24 height=24>", "emoticon"),
+        ("<img src=1.jpg alt=[微笑]>", "emoticon"),
+        ("<img class=emoji src=1.jpg>", "emoticon"),
+        ("<nav><img src=1.jpg><a href=/a>首页</a></nav>", "navigation"),
+        ("<div class=sidebar><img src=1.jpg></div>", "navigation"),
+        ("<div class=footer><img src=1.jpg>版权所有</div>", "navigation"),
+        ("<img src=1.jpg alt=下载客户端>", "navigation"),
+        ("<a href=/x/q.html><img src=1.jpg><p>山里的另一个故事</p></a>", "recommendation"),
+        ("<a href=/y/q.html><img src=1.jpg>延伸阅读：山里的故事</a>", "recommendation"),
+        ("<h3>相关阅读</h3><ul><li><a href=/y/2/><img src=1.jpg></a></ul>", "recommendation"),
+    ],
+)  # fmt: skip
+def test_an_image_that_is_no_content_has_a_reason(markup: str, reason: str) -> None:
+    assert _reason(markup) == reason
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        "<div class=needInitShare><img src=1.jpg></div>",
+        "<div class=gallery-icon><img src=1.jpg></div>",
+        "<div class=sharepoint><img src=1.jpg></div>",
+        "<div class=adventure><img src=1.jpg></div>",
+        "<div class=surface><img src=1.jpg></div>",
+        "<div class=download><img src=1.jpg></div>",
+        "<div class=shadow><img src=1.jpg></div>",
+        "<img src=/photos/1.jpg class=lazyload>",
+        "<img src=/uploads/headlines/1.jpg>",
+        "<img src=/iconic-bridges/1.jpg>",
+        "<img src=1.jpg alt=中国邮政发行的头像邮票>",
+        "<img src=1.jpg alt=街边的广告牌上写着三个大字>",
+        "<img src=1.jpg alt=老人在湖边分享自己的故事>",
+        "<img src=1.jpg alt=一座桥的标志>",
+        "<img src=1.jpg width=600 height=400>",
+        "<img src=1.jpg width=600 height=40>",
+        "<a href=1.jpg><img src=small.jpg></a>",
+        "<a href=http://b.com/1.jpg><img src=1.jpg></a>",
+        "<a href='#top'><img src=1.jpg></a>",
+        "<a href='javascript:void(0)'><img src=1.jpg></a>",
+        "<a href=/x/p.html><img src=1.jpg></a>",
+        "<figure><img src=1.jpg><figcaption>2024年5月1日，湖边的旧木船。</figcaption></figure>",
+        "<div><img src=1.jpg><p>2024年5月1日拍摄的一条旧木船停在湖边</p></div>",
+        "<div><img src=1.jpg><p>小城旅人，3小时前在湖边拍到的船。</p></div>",
+        f"<div class=author-story><img src=1.jpg><p>{INTRO}</p></div>",
+        "<div><img src=1.jpg><p>工人正在扫地，江边很快干净了，游客越来越多，大家都说好看</p></div>",
+        "<aside class=infobox><img src=1.jpg><p>白塔，建于一百年前，高三十米。</p></aside>",
+    ],
+)
+def test_an_image_that_only_looks_like_it_is_content(markup: str) -> None:
+    assert _reason(markup) == ""
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        f"<article><header><h1>江边的一天</h1><img src=1.jpg></header>{BODY}</article>",
+        f"<main><header class=entry-header><img src=1.jpg><h2>江边的一天</h2></header>{BODY}</main>",
+        f"<div class=hot><h1>江边的一天</h1><p><img src=1.jpg></p>{BODY}</div>",
+        f"<div id=share><h1>江边的一天</h1><p><img src=1.jpg></p>{BODY}</div>",
+        f"<div class=top><h1>江边的一天</h1><p><img src=1.jpg></p>{BODY}</div>",
+    ],
+)
+def test_the_header_of_an_article_and_the_box_of_all_its_text_are_no_navigation(
+    html: str,
+) -> None:
+    assert reasons(html) == {"1": ""}
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        f"<header class=site><a href=/><img src=1.jpg></a><h2>江边日报</h2></header><main>{BODY}</main>",
+        f"<div class=header><img src=1.jpg><a href=/a>首页</a></div><main>{BODY}</main>",
+        f"<div role=banner><img src=1.jpg></div><main>{BODY}</main>",
+        f"<main>{BODY}</main><div role=contentinfo><img src=1.jpg></div>",
+        f"<main>{BODY}</main><div><p>版权所有 江边日报 京ICP备12345678号</p><img src=1.jpg></div>",
+        f"<main>{BODY}</main><div><h3>全部评论</h3><p>真好看</p><img src=1.jpg></div>",
+    ],
+)
+def test_the_header_and_the_footer_of_the_site_are_no_content(html: str) -> None:
+    assert reasons(html)["1"]
+
+
+def test_a_list_page_whose_tiles_lead_to_other_pages_is_content() -> None:
+    tile = "<li><a href=/x/{0}.html><img src={0}.jpg><p>第{0}号小船停在江边</p></a></li>".format
+    assert set(
+        reasons(f"<h1>江边的船</h1><ul>{''.join(map(tile, range(1, 9)))}</ul>").values()
+    ) == {""}
+
+
+def test_a_tile_that_leads_elsewhere_in_an_article_is_a_recommendation() -> None:
+    tile = "<li><a href=/x/{0}.html><img src={0}.jpg><p>第{0}号小船停在江边</p></a></li>".format
+    html = f"<main><h1>江边</h1>{BODY}<p><img src=9.jpg></p></main><ul>{tile(1)}{tile(2)}</ul>"
+    assert reasons(html) == {"9": "", "1": "recommendation", "2": "recommendation"}
+
+
+def test_names_that_three_items_have_are_those_of_parts_of_items() -> None:
+    item = "<li><div class=footer><img src={0}.jpg><p>第{0}条小船停在江边</p></div></li>".format
+    assert reasons(f"<ul>{''.join(map(item, range(1, 5)))}</ul>{BODY}")["1"] == ""
+    assert reasons(f"<ul>{item(1)}</ul>{BODY}")["1"] == "navigation"
+
+
+def test_the_heading_of_a_sidebar_announces_its_own_list_alone() -> None:
+    tile = "<li><a href=/z/{0}><img src={0}.jpg><p>第{0}号小船停在江边</p></a></li>".format
+    side = "<aside><h3>热门文章</h3><ul><li><a href=/a/8.html><img src=8.jpg></a></ul></aside>"
+    found = reasons(f"{side}<ul>{''.join(map(tile, (1, 2, 3)))}</ul>")
+    assert {found[n] for n in "123"} == {""}
+    announced = reasons(f"<h3>热门文章</h3><a href=/more>更多</a><ul>{tile(1)}</ul>{BODY}")
+    assert announced["1"] == "recommendation"
+
+
+POST = """<li class=post><div class=h><img src=u{0}.jpg><b>{1}</b><i>5月{0}日</i></div>
+<p>{2}</p><div class=pics><img src=p{0}.jpg></div></li>"""
+
+
+def test_in_a_list_of_posts_the_images_beside_names_are_avatars() -> None:
+    posts = [("1", "阿木", A), ("2", "南山客", INTRO), ("3", "慢慢走", "今天的湖边没有什么人。")]
+    found = reasons("<ul>" + "".join(POST.format(*post) for post in posts) + "</ul>")
+    assert {found[f"u{n}"] for n in "123"} == {"avatar"}
+    assert {found[f"p{n}"] for n in "123"} == {""}
+
+
+def test_a_list_of_names_with_one_image_each_has_no_avatars() -> None:
+    card = "<li><img src={0}.jpg><p>{1}</p></li>".format
+    html = "<ul>" + card(1, "旧木船") + card(2, "白塔") + card(3, "大榕树") + "</ul>"
+    assert set(reasons(html).values()) == {""}
+
+
+def test_of_two_images_beside_names_in_a_card_the_one_with_the_longer_name_is_content() -> None:
+    card = """<li><div class=w><img src=w{0}.jpg><p>{1}</p></div>
+    <div class=u><img src=u{0}.jpg><span>{2}</span></div></li>"""
+    names = [("江边的旧木船", "阿木"), ("山顶的白塔", "半夏"), ("镇口的大榕树", "青禾")]
+    found = reasons("<ul>" + "".join(card.format(n, *two) for n, two in enumerate(names)) + "</ul>")
+    assert {found[f"w{n}"] for n in range(3)} == {""}
+    assert {found[f"u{n}"] for n in range(3)} == {"avatar"}
+
+
+def test_an_image_that_occurs_once_as_content_is_content() -> None:
+    html = f"<div class=sidebar><img src=1.jpg></div><main>{BODY}<p><img src=1.jpg></p></main>"
+    assert reasons(html) == {"1": ""}
