@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from wenlan_data.extract.page_tree import Box, PageImage, TextBlock, shape
+from wenlan_data.extract.page_tree import Box, PageImage, PageTree, TextBlock, shape
 from wenlan_data.extract.usable_text import UsableTexts
 
+MIN_ITEM_HAN = 6
+"""Han characters of an item. A row of a table with less is a label (外观样貌) and its image."""
 _ITEMS = frozenset({"li", "tr", "article", "figure"})
 _BOXES = frozenset({"div", "section", "dl"})
 
@@ -36,7 +38,7 @@ def image_units(texts: UsableTexts) -> list[ImageUnit]:
     """Returns the units of a page in document order. Each content image is in one of them."""
     units: list[ImageUnit] = []
     content = [image for image in texts.tree.images if image.number >= 0]
-    items = _Items()
+    items = _Items(texts.tree)
     place = 0
     while place < len(content):
         unit = _unit(content, place, texts, items)
@@ -73,7 +75,8 @@ class _Items:
     """Finds the items of lists of which others have no image: the list is not about the image of
     one item."""
 
-    def __init__(self) -> None:
+    def __init__(self, tree: PageTree) -> None:
+        self._tree = tree
         self._beside: dict[int, dict[str, int]] = {}
 
     def include(self, box: Box) -> bool:
@@ -83,7 +86,7 @@ class _Items:
         key = id(box.parent)
         if key not in self._beside:
             self._beside[key] = shapes_without_image(box.parent)
-        return is_item(box, self._beside[key])
+        return is_item(self._tree, box, self._beside[key])
 
 
 def shapes_without_image(outer: Box) -> dict[str, int]:
@@ -96,7 +99,7 @@ def shapes_without_image(outer: Box) -> dict[str, int]:
     return found
 
 
-def is_item(box: Box, without_image: Mapping[str, int]) -> bool:
+def is_item(tree: PageTree, box: Box, without_image: Mapping[str, int]) -> bool:
     """Whether a box with an image is one of several items of which another, among
     `without_image`, has text alone."""
     if box.tag in _ITEMS:
@@ -106,7 +109,9 @@ def is_item(box: Box, without_image: Mapping[str, int]) -> bool:
         least = 2
     else:
         return False
-    return box.text_count >= least <= without_image.get(shape(box), 0)
+    if box.text_count < least or without_image.get(shape(box), 0) < least:
+        return False
+    return tree.han(box) >= MIN_ITEM_HAN
 
 
 def _has_usable(box: Box, first: int, last: int, texts: UsableTexts) -> bool:

@@ -16,7 +16,7 @@ from typing import Literal
 from wenlan_data.extract.caption_marks import Side, is_numbered, pointed_side, split_caption
 from wenlan_data.extract.image_units import ImageUnit, is_item, shapes_without_image
 from wenlan_data.extract.page_regions import is_secondary
-from wenlan_data.extract.page_tree import Box, PageImage, TextBlock, shape
+from wenlan_data.extract.page_tree import Box, PageImage, PageTree, TextBlock, shape
 from wenlan_data.extract.style import text_style
 from wenlan_data.extract.usable_text import UsableTexts, is_credit_line
 
@@ -128,7 +128,7 @@ def read_run(box: Box, units: dict[int, ImageUnit], texts: UsableTexts) -> Run:
 
 def _items(box: Box, units: dict[int, ImageUnit], texts: UsableTexts) -> list[_Item]:
     items: list[_Item] = []
-    cards = card_shapes(box)
+    cards = card_shapes(texts.tree, box)
     credits: list[TextBlock] = []
     is_blank = False
     for child in _near_images(box, texts):
@@ -182,7 +182,7 @@ def _is_empty(child: Box | TextBlock | PageImage) -> bool:
     return isinstance(child, Box) and not child.children and child.tag in {"p", "div", "section"}
 
 
-def card_shapes(box: Box) -> set[str]:
+def card_shapes(tree: PageTree, box: Box) -> set[str]:
     """Returns the shapes of the items in a box: of at least two children that each hold an image
     and text, or of one such child and an item that has text alone."""
     if not box.image_count:
@@ -197,7 +197,7 @@ def card_shapes(box: Box) -> set[str]:
     )
     without_image = shapes_without_image(box)
     return {one for one, count in counts.items() if count >= MIN_CARDS} | {
-        shape(child) for child in filled if is_item(child, without_image)
+        shape(child) for child in filled if is_item(tree, child, without_image)
     }
 
 

@@ -323,7 +323,7 @@ class _Pairing:
 
     def _headings_in(self, box: Box) -> list[TextBlock]:
         found = []
-        cards = card_shapes(box)
+        cards = card_shapes(self._tree, box)
         for child in box.children:
             if isinstance(child, TextBlock):
                 if child.heading:
