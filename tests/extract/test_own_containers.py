@@ -134,6 +134,12 @@ def test_an_infobox_of_one_image_and_rows_of_values_is_its_container() -> None:
     assert captions(html)["1"] in {"从湖边看到的白塔", "白塔"}
 
 
+@pytest.mark.parametrize("tag", ["th", "td"])
+def test_a_label_beside_an_image_in_a_table_of_values_is_not_its_text(tag: str) -> None:
+    html = f"<table><tr><{tag}>外观样貌<td><img src=1.jpg><tr><{tag}>名称<td>白塔<tr><{tag}>介绍<td>{B}</table>"
+    assert captions(html) == {"1": B}
+
+
 def test_two_images_of_one_post_share_its_text_and_no_other_post_has_it() -> None:
     post = "<div class=post><p>{}</p><div>{}</div></div>".format
     html = post(A, "<img src=1.jpg><img src=2.jpg>") + post(B, "<img src=3.jpg>")
