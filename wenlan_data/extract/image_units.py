@@ -7,7 +7,7 @@ from wenlan_data.extract.page_tree import Box, PageImage, PageTree, TextBlock, s
 from wenlan_data.extract.usable_text import UsableTexts
 
 MIN_ITEM_HAN = 6
-"""Han characters of an item. A row of a table with less is a label (外观样貌) and its image."""
+"""Han characters of an item. A row of a table with less is a label (外观) and its image."""
 _ITEMS = frozenset({"li", "tr", "article", "figure"})
 _BOXES = frozenset({"div", "section", "dl"})
 

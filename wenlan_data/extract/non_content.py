@@ -143,6 +143,11 @@ class NonContent:
     def _is_article(self) -> bool:
         return self._tree.running_han(self._tree.root) >= MIN_RUNNING_HAN
 
+    @cached_property
+    def _image_numbers(self) -> dict[int, int]:
+        """The place of each image among all images, by its `id`."""
+        return {id(image): number for number, image in enumerate(self._tree.images)}
+
     def reason(self, image: PageImage) -> Drop | None:
         """Returns why an image is no content, or None."""
         if image.is_symbol:
@@ -287,10 +292,11 @@ class NonContent:
 
     def _heading_before(self, image: PageImage) -> str:
         """The nearest line before the list in which an image stands, if it is short."""
-        around = set(map(id, _boxes_around(image)))
+        number = self._image_numbers[id(image)]
         for block in reversed(self._tree.texts[max(0, image.text_number - 12) : image.text_number]):
             if block.heading or (len(block.raw) <= 40 and is_list_heading(block.text)):
-                if id(self._announced_box(block)) in around:
+                box = self._announced_box(block)
+                if box is not None and box.first_image <= number < box.last_image:
                     return block.text
         return ""
 
@@ -302,13 +308,6 @@ class NonContent:
                 break
             box = box.parent
         return box
-
-
-def _boxes_around(image: PageImage) -> Iterator[Box]:
-    box: Box | None = image.parent
-    while box is not None:
-        yield box
-        box = box.parent
 
 
 def _announces(block: TextBlock) -> bool:
