@@ -136,8 +136,9 @@ def test_an_infobox_of_one_image_and_rows_of_values_is_its_container() -> None:
 
 @pytest.mark.parametrize("tag", ["th", "td"])
 def test_a_label_beside_an_image_in_a_table_of_values_is_not_its_text(tag: str) -> None:
-    html = f"<table><tr><{tag}>外观样貌<td><img src=1.jpg><tr><{tag}>名称<td>白塔<tr><{tag}>介绍<td>{B}</table>"
-    assert captions(html) == {"1": B}
+    rows = [("外观", "<img src=1.jpg>"), ("名称", "白塔"), ("介绍", f"{B}{INTRO}")]
+    html = "".join(f"<tr><{tag}>{label}</{tag}><td>{value}</td></tr>" for label, value in rows)
+    assert captions(f"<table>{html}</table>") == {"1": f"{B}{INTRO}"}
 
 
 def test_two_images_of_one_post_share_its_text_and_no_other_post_has_it() -> None:

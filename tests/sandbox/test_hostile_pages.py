@@ -27,6 +27,14 @@ HOSTILE = {
     + '[{"a":' * 50_000
     + "</script><img src=1.jpg>",
     "blocks and images": "<p>桥</p><img src=1.jpg>" * 20_000,
+    "texts and images": "".join(f"<p>桥{n}</p><img src={n}.jpg>" for n in range(1, 10_000)),
+    "cards with and without image": "".join(
+        f"<div class=a>{f'<img src={n}.jpg>' if n % 2 else ''}<p>桥{n}</p><p>船{n}</p></div>"
+        for n in range(1, 5_000)
+    ),
+    "a caption of many images": "".join(f"<img src={n}.jpg>" for n in range(1, 3_000))
+    + "".join(f"图{n}：桥" for n in range(1, 3_000)),
+    "pointers in the middle": "<p><img src=1.jpg></p><p>桥" + "▲" * 200_000 + "桥</p>",
     "figures in figures": '<div class="figure">' * 4_000
     + "<img src=1.jpg>"
     + '<p class="title">桥</p>' * 4_000,
