@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings
+from hypothesis import assume, strategies as st
 
 from wenlan_data.dedupe.captions import choose
 from wenlan_data.extract.pairs import page_pairs
@@ -280,6 +280,8 @@ def test_the_names_of_classes_change_nothing(listing: Listing, names: Sequence[s
 @given(listing=_listings())
 def test_another_card_at_the_end_changes_nothing(listing: Listing) -> None:
     fewer = replace(listing, cards=listing.cards[:-1])
+    # One card with an image is no list: the text around it is about the image, too.
+    assume(sum(card.has_image for card in fewer.cards) > 1)
     found = _found(listing.body())
     assert {url: found[url] for url in _found(fewer.body())} == _found(fewer.body())
 

@@ -141,8 +141,13 @@ class Lists:
 
         best = min(blocks, key=rank)
         least = MIN_FIRST_SHARE * _score(best, scores, top)
-        alike = (block for block in blocks if _are_paragraphs(block, best))
-        return next((block for block in alike if _score(block, scores, top) >= least), best)
+        first = best
+        for block in reversed(blocks):
+            # The paragraphs directly before it, on the same side of the image.
+            is_next = block.number == first.number - 1 and first.number != number
+            if is_next and _are_paragraphs(block, best) and _score(block, scores, top) >= least:
+                first = block
+        return first
 
 
 def _are_paragraphs(one: TextBlock, other: TextBlock) -> bool:
@@ -157,8 +162,15 @@ def _is_figure(unit: ImageUnit, inner: Sequence[TextBlock], main: TextBlock) -> 
     running text does."""
     if len(inner) != 1 or inner[0] is not main or main.han > MAX_FIGURE_HAN:
         return False
-    is_below = main.number >= unit.images[-1].text_number
-    return is_below and unit.containers[0].tag not in {"li", "dd", "p"}
+    box = unit.containers[0]
+    if main.number < unit.images[-1].text_number or box.tag in {"li", "dd", "p"}:
+        return False
+    # An item of a list, of which others have no image.
+    siblings = box.parent.children if box.parent is not None else []
+    return not any(
+        isinstance(child, Box) and not child.image_count and shape(child) == shape(box)
+        for child in siblings
+    )
 
 
 def _distinctness(texts: Sequence[str]) -> float:

@@ -146,8 +146,12 @@ class _Pairing:
         own = self._lists.text_of(unit)
         if own is not None:
             self._add_container(unit, own)
-        if not any(text.type == "surrounding" for text in self._found[unit.images[0].number].texts):
+        if not self._has_surrounding(unit):
             self._add_article(unit, own.box if own is not None else unit.node)
+
+    def _has_surrounding(self, unit: ImageUnit) -> bool:
+        found = self._found[unit.images[0].number].texts
+        return any(text.type == "surrounding" for text in found)
 
     def _add_container(self, unit: ImageUnit, own: ContainerText) -> None:
         captions = sorted(own.captions, key=lambda block: -block.han)
@@ -217,7 +221,7 @@ class _Pairing:
             return
         if not slot.has_own_text:
             self._add_choice(unit, choice)
-        elif choice.confidence >= runs.LIKELY:
+        elif choice.confidence >= runs.LIKELY and not self._has_surrounding(unit):
             side: Relation = choice.side
             for text in choice.texts:
                 self._share(unit, "surrounding", _longest(text), side, choice.confidence - 0.1)

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from functools import lru_cache
 from itertools import islice
 
@@ -43,17 +44,22 @@ def is_credit_line(text: str) -> bool:
     return len(text) <= MAX_BYLINE_CHARACTERS and is_credit(_LEADING_MARKS.sub("", text, count=1))
 
 
-def _links_elsewhere(tree: PageTree) -> set[int]:
-    """Ids of the links around images that lead to other pages: the words in them are about these."""
+def _links_elsewhere(tree: PageTree) -> set[str]:
+    """Targets of the links around images that lead to other pages: the words in links to these pages
+    are about them."""
     found = set()
     for image in tree.images:
         box: Box | None = image.parent
         while image.reason and image.reason.reason in _LINKED_ELSEWHERE and box is not None:
             if box.tag == "a":
-                found.add(box.element.mem_id)
+                found.add(_target(box.attributes))
                 break
             box = box.parent
-    return found
+    return found - {""}
+
+
+def _target(attributes: Mapping[str, str | None]) -> str:
+    return (attributes.get("href") or "").strip()
 
 
 class UsableTexts:
@@ -92,7 +98,9 @@ class UsableTexts:
                 return "repeated on the page"
             if self.is_link_list(block):
                 return "a list of links"
-            if self._elsewhere and any(link.mem_id in self._elsewhere for link in block.links):
+            if self._elsewhere and any(
+                _target(link.attributes) in self._elsewhere for link in block.links
+            ):
                 return "in a link to another page"
         return "in navigation" if is_secondary(self.tree, block.parent) else ""
 
