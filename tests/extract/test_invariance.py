@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import assume, given, settings
-from hypothesis import assume, strategies as st
+from hypothesis import strategies as st
 
 from wenlan_data.dedupe.captions import choose
 from wenlan_data.extract.pairs import page_pairs
