@@ -4,7 +4,7 @@ import re
 from functools import lru_cache
 
 from wenlan_data.clean.rules.simplify import Simplify
-from wenlan_data.extract.page_tree import Box, PageTree, shape
+from wenlan_data.extract.page_tree import Box, PageTree
 
 _simplify = Simplify()
 _TAGS = frozenset({"nav", "footer", "header", "aside", "dialog", "menu"})
@@ -43,8 +43,12 @@ _COPYRIGHT = re.compile(
     r"版权所有|著作权|ICP[备证]|公网安备|All Rights Reserved|copyright|powered by|©|网站标识码|网站地图|联系我们|关于我们|经营许可",
     re.IGNORECASE,
 )
+# One of these is in every match of `_COPYRIGHT`, in both scripts.
+_COPYRIGHT_HINT = re.compile("[版著公站我可©]|ICP|rights|copyright|powered", re.IGNORECASE)
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[\s_\-:./]+|(?<=[a-zA-Z])(?=\d)")
 _SEPARATOR = re.compile(r"[\s_\-:./]+")
+MAX_LINE_CHARACTERS = 300
+"""Of a text that is kept with its simplified form: hostile pages hold texts of some MB."""
 MIN_ITEMS = 3
 """Boxes of one shape from which on they are items of a list: a page has one footer."""
 MAX_FOOTER_HAN = 400
@@ -57,11 +61,17 @@ MIN_LINKED_SHARE = 0.6
 """Share of linked Han characters from which on a sidebar or `header` counts as navigation."""
 
 
-@lru_cache(maxsize=4096)
 def simplified(text: str) -> str:
-    """Returns a short text in simplified characters."""
+    """Returns a text in simplified characters."""
+    return _simplified_line(text) if len(text) <= MAX_LINE_CHARACTERS else _simplified(text)
+
+
+def _simplified(text: str) -> str:
     result = _simplify(text)
     return result if isinstance(result, str) else text
+
+
+_simplified_line = lru_cache(maxsize=4096)(_simplified)
 
 
 @lru_cache(maxsize=4096)
@@ -84,6 +94,8 @@ def is_list_heading(text: str) -> bool:
 
 def is_secondary(tree: PageTree, box: Box) -> bool:
     """Whether a box is part of the header, navigation, sidebar, footer or comments of its page."""
+    if box.is_secondary is not None:
+        return box.is_secondary
     path: list[Box] = []
     one: Box | None = box
     while one is not None and one.is_secondary is None:
@@ -97,9 +109,14 @@ def is_secondary(tree: PageTree, box: Box) -> bool:
 
 
 def _is_region(tree: PageTree, box: Box) -> bool:
-    if not _is_marked(tree, box) and not _is_footer(tree, box) and not _is_announced(tree, box):
-        return False
-    return not _holds_main_text(tree, box)
+    # Most boxes are excluded by the first of these conditions, which cost next to nothing.
+    has_name = box.tag in _TAGS or bool(box.attributes)
+    found = (
+        (has_name and _is_marked(tree, box))
+        or (2 * box.first_text >= len(tree.texts) and _is_footer(tree, box))
+        or (box.last_text - box.first_text > 1 and _is_announced(tree, box))
+    )
+    return found and not _holds_main_text(tree, box)
 
 
 def _is_marked(tree: PageTree, box: Box) -> bool:
@@ -107,20 +124,16 @@ def _is_marked(tree: PageTree, box: Box) -> bool:
 
     A name that several boxes alike have is that of a part of each item of a list.
     """
-    if box.tag not in _TAGS and not box.attributes:
-        return False
     is_named = (
         box.tag in _TAGS
         or (box.attributes.get("role") or "") in _ROLES
         or _is_region_name(box.classes)
     )
-    if not is_named and not (
-        box.first_text <= 2 and _HEAD_NAMES & set(box.classes.lower().split())
-    ):
+    if not is_named and not (box.first_text <= 2 and _is_head_name(box.classes)):
         return False
     if (box.tag == "header" or not is_named) and is_in_article(box):
         return False
-    return tree.shapes[shape(box)] < MIN_ITEMS
+    return tree.count_alike(box) < MIN_ITEMS
 
 
 @lru_cache(maxsize=4096)
@@ -132,9 +145,14 @@ def _is_region_name(classes: str) -> bool:
     return False
 
 
+@lru_cache(maxsize=4096)
+def _is_head_name(classes: str) -> bool:
+    return not _HEAD_NAMES.isdisjoint(classes.lower().split())
+
+
 def _is_announced(tree: PageTree, box: Box) -> bool:
-    """Whether a box begins with a line such as 相关阅读 or 全部评论."""
-    if box.text_count < 2 or box.tag == "body" or box.first_text == 0:
+    """Whether a box of several texts begins with a line such as 相关阅读 or 全部评论."""
+    if box.tag == "body" or box.first_text == 0:
         return False
     first = tree.texts[box.first_text].raw
     if len(first) > 40:
@@ -161,15 +179,25 @@ def _holds_main_text(tree: PageTree, box: Box) -> bool:
 
 
 def _is_footer(tree: PageTree, box: Box) -> bool:
-    """Whether a box near the root holds a copyright line and little else."""
-    count = len(tree.texts)
-    if 2 * box.first_text < count or box.last_text < count - MAX_LAST_BLOCKS or not box.text_count:
+    """Whether a box near the root, in the second half of the page, holds a copyright line and little
+    else."""
+    if box.last_text < len(tree.texts) - MAX_LAST_BLOCKS or not box.text_count:
         return False
     if _depth(box) > 3 or tree.han(box) > MAX_FOOTER_HAN:
         return False
-    return any(
-        _COPYRIGHT.search(simplified(block.text)) for block in tree.texts_of(box)[-MAX_LAST_BLOCKS:]
-    )
+    return any(_is_copyright(block.text) for block in tree.texts_of(box)[-MAX_LAST_BLOCKS:])
+
+
+def _is_copyright(text: str) -> bool:
+    return (_is_copyright_line if len(text) <= MAX_LINE_CHARACTERS else _has_copyright)(text)
+
+
+def _has_copyright(text: str) -> bool:
+    return bool(_COPYRIGHT_HINT.search(text) and _COPYRIGHT.search(simplified(text)))
+
+
+# The boxes around the end of a page are asked about the same lines.
+_is_copyright_line = lru_cache(maxsize=4096)(_has_copyright)
 
 
 def is_in_article(box: Box) -> bool:

@@ -42,14 +42,22 @@ _SKIPPED = frozenset(
 )
 # The words on controls are the page's own. An image in a button opens its larger copy.
 _MUTE = frozenset({"button", "label", "sup", "input"})
-_EMPTY = frozenset({"img", "amp-img", "br", "hr"})
 _READ, _MUTED, _SKIP = 0, 1, 2
+# What an element is to the tree; one that is not listed stands in a line of text.
+_SKIPPED_ELEMENT, _EMPTY_ELEMENT, _BLOCK_ELEMENT, _INLINE_ELEMENT = range(4)
+_KINDS = {
+    **dict.fromkeys(_BLOCKS, _BLOCK_ELEMENT),
+    **dict.fromkeys(_SKIPPED, _SKIPPED_ELEMENT),
+    **dict.fromkeys(("img", "amp-img", "br", "hr"), _EMPTY_ELEMENT),
+}
 _BACKGROUND_SELECTOR = (
     "[style*=background i], [data-bg], [data-background], [data-background-image], [data-bg-src], "
     "[data-original]:not(img), [data-src]:not(img)"
 )
 _HIDDEN_SELECTOR = "[style*=position i]"
-_HAN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
+_HAN_RUN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]+")
+_BACKGROUND_WORDS = (b"background", b"data-bg", b"data-original", b"data-src")
+"""Each element of `_BACKGROUND_SELECTOR` has one of these in its source."""
 _WORD = re.compile(r"[^\W_]")
 # Links at the end of a text: the sign of a heading's address, the source, edit links of wikis.
 _LINK_SIGNS = frozenset("#¶§🔗") | {
@@ -91,6 +99,9 @@ class Box:
     """Whether it stands in navigation or the like; None until `page_regions` decides."""
     _attributes: Mapping[str, str | None] | None = None
     _classes: str | None = None
+    known_shape: str | None = None
+    """Its `shape`, once that was computed."""
+    _number_among_alike = -1
 
     def __init__(
         self, tag: str, element: Element, parent: "Box | None", first_text: int, first_image: int
@@ -116,6 +127,18 @@ class Box:
             attributes = self.attributes
             self._classes = f"{attributes.get('class') or ''} {attributes.get('id') or ''}"
         return self._classes
+
+    @property
+    def number_among_alike(self) -> int:
+        """Number of boxes of its shape before it in the box around it."""
+        if self._number_among_alike < 0:
+            # All at once: counting anew for each would take a time that grows with the square.
+            counts: dict[str, int] = {}
+            for child in self.parent.children if self.parent is not None else ():
+                if isinstance(child, Box):
+                    child._number_among_alike = counts.get(shape(child), 0)
+                    counts[shape(child)] = child._number_among_alike + 1
+        return max(0, self._number_among_alike)
 
     @property
     def image_count(self) -> int:
@@ -157,19 +180,23 @@ class TextBlock:
     def text(self) -> str:
         """Its characters on one line, without edit links."""
         if self._text is None:
-            self._text = single_line(_EDIT_LINK.sub("", self.raw))
+            raw = self.raw
+            has_bracket = "[" in raw or "［" in raw or "〔" in raw
+            self._text = single_line(_EDIT_LINK.sub("", raw) if has_bracket else raw)
         return self._text
 
     @property
     def han(self) -> int:
         """Number of Han characters."""
         if self._han < 0:
-            self._han = len(_HAN.findall(self.raw))
+            self._han = len("".join(_HAN_RUN.findall(self.raw)))
         return self._han
 
     @property
     def wrappers(self) -> tuple[Element, ...]:
         """Inline elements around the whole run, from the outside in."""
+        if len(self._pieces) == 1:
+            return self._pieces[0][1]
         worded = [inline for text, inline, _ in self._pieces if not text.isspace()]
         common = worded[0]
         for inline in worded[1:]:
@@ -227,7 +254,8 @@ class PageTree:
         self.images = images
         """All images in document order, content or not."""
         self._boxes = boxes
-        self._shapes: Counter[str] | None = None
+        self._boxes_by_tag: dict[str, list[Box]] = {}
+        self._shapes: dict[str, Counter[str]] = {}
         self._han: list[int] = []
         self._linked_han: list[int] = []
 
@@ -247,12 +275,18 @@ class PageTree:
         """Number of Han characters in a box in texts that are no links."""
         return self.han(box) - self.linked_han(box)
 
-    @property
-    def shapes(self) -> Counter[str]:
-        """Number of boxes of each `shape`."""
-        if self._shapes is None:
-            self._shapes = Counter(map(shape, self._boxes))
-        return self._shapes
+    def count_alike(self, box: Box) -> int:
+        """Number of boxes of the page with the shape of this one, itself included."""
+        if not self._boxes_by_tag:
+            for one in self._boxes:
+                self._boxes_by_tag.setdefault(one.tag, []).append(one)
+        # Most boxes of which this is asked are the only `header` or `footer`: only the boxes with
+        # the same tag are counted.
+        counts = self._shapes.get(box.tag)
+        if counts is None:
+            counts = Counter([shape(one) for one in self._boxes_by_tag[box.tag]])
+            self._shapes[box.tag] = counts
+        return counts[shape(box)]
 
     def texts_of(self, box: Box) -> list[TextBlock]:
         """The blocks of text of a box."""
@@ -268,7 +302,15 @@ class PageTree:
             image.number = before[-1] if is_content else -1
             before.append(before[-1] + (image.number >= 0))
         for box in self._boxes:
-            box.first_content, box.last_content = before[box.first_image], before[box.last_image]
+            if box.last_image > box.first_image:
+                box.first_content = before[box.first_image]
+                box.last_content = before[box.last_image]
+
+    def close(self) -> None:
+        """Frees its memory at once: boxes and their children refer to each other, so that it would
+        stay until a run of the garbage collector. The tree cannot be used afterwards."""
+        for box in self._boxes:
+            box.children.clear()
 
     def _count_han(self) -> None:
         # Sums before each block, so that the number of any box is one subtraction.
@@ -282,14 +324,16 @@ class PageTree:
             self._linked_han.append(linked)
 
 
+def shape(box: Box) -> str:
+    """Returns the tag and the first class of a box, which the items of a list share."""
+    if box.known_shape is None:
+        box.known_shape = f"{box.tag}.{(box.attributes.get('class') or '').split(' ', 1)[0]}"
+    return box.known_shape
+
+
 def page_tree(page: Page) -> PageTree:
     """Builds the tree of a page. Call `number_images` once the reasons of its images are set."""
     return _Builder(page).build()
-
-
-def shape(box: Box) -> str:
-    """Returns the tag and the first class of a box, which the items of a list share."""
-    return f"{box.tag}.{box.classes.split(' ', 1)[0]}"
 
 
 _Piece = tuple[str, tuple[Element, ...], bool]
@@ -313,9 +357,14 @@ class _Builder:
         self._attributes = {image.mem_id: image.attributes for image in images}
         self._symbols = {one: _is_symbol(values) for one, values in self._attributes.items()}
         self._addresses = _addresses(images)
-        self._backgrounds = _background_tiles(page)
+        # A search in the source takes a fifth of the time of a selector.
+        source = page.raw_html.lower()
+        has_background = any(word in source for word in _BACKGROUND_WORDS)
+        self._backgrounds = _background_tiles(page) if has_background else {}
         content = [image for image in images if not self._symbols[image.mem_id]]
-        self._popups = {node.mem_id for node in page.css(_HIDDEN_SELECTOR) if _is_popup(node)}
+        self._popups: set[int] = set()
+        if b"position" in source:
+            self._popups = {one.mem_id for one in page.css(_HIDDEN_SELECTOR) if _is_popup(one)}
         self._with_image = _ids_around_images(
             [*content, *(one for one, _ in self._backgrounds.values())]
         )
@@ -325,19 +374,28 @@ class _Builder:
         assert page_root is not None
         root = Box("html", page_root, None, 0, 0)
         if self._symbols or self._backgrounds:
-            self._read(page_root, root)
+            body = self._page.body
+            # The head has no text that is shown. Without a body, the walk begins after the root.
+            nodes = (page_root if body is None else body).traverse(include_text=True)
+            self._read(nodes if body is not None else islice(nodes, 1, None), root)
         return PageTree(root, self._texts, self._images, self._boxes)
 
-    def _read(self, page_root: Element, root: Box) -> None:
+    def _read(self, nodes: Iterator[Element], root: Box) -> None:
         # Of each open element: its id; the box that takes its text; inline elements between box and
         # text; whether text counts, only images do, or nothing does; whether it is in a link; whether
         # the box is its own.
-        frame: _Frame = (page_root.mem_id, root, (), _READ, False, True)
+        frame: _Frame = (root.element.mem_id, root, (), _READ, False, True)
         stack = [frame]
-        pending, with_image = self._pending, self._with_image
-        nodes = page_root.traverse(include_text=True)
-        next(nodes)
+        pending = self._pending
         for node in islice(nodes, MAX_NODES):
+            tag = node.tag or ""
+            text = ""
+            if tag == "-text":
+                text = node.text_content or ""
+                # White space matters between words alone. Four of ten nodes are white space between
+                # blocks: the elements that end before it are closed at the next node.
+                if not text or (not pending and text.isspace()):
+                    continue
             parent = node.parent
             parent_id = parent.mem_id if parent is not None else 0
             while frame[0] != parent_id and len(stack) > 1:
@@ -345,33 +403,33 @@ class _Builder:
                     self._close(frame[1])
                 stack.pop()
                 frame = stack[-1]
-            tag = node.tag or ""
-            _, box, inline, level, is_linked, _ = frame
-            if tag == "-text":
-                if level == _READ:
-                    text = node.text_content or ""
-                    # White space matters between words alone.
-                    if pending or not text.isspace():
-                        self._add_piece(text, inline, is_linked)
+            if text:
+                if frame[3] == _READ and (pending or not text.isspace()):
+                    self._add_piece(text, frame[2], frame[4])
                 continue
-            node_id = node.mem_id
-            if level == _SKIP or tag in _SKIPPED or node_id in self._popups:
-                frame = (node_id, box, inline, _SKIP, is_linked, False)
-            elif tag in _EMPTY:
-                self._add_empty(node, tag, box)
-                frame = (node_id, box, inline, _SKIP, is_linked, False)
-            elif tag in _BLOCKS or node_id in with_image:
-                level = _MUTED if tag in _MUTE else level
-                is_linked = is_linked or tag == "a"
-                frame = (node_id, self._add_box(node, tag, box), (), level, is_linked, True)
-            else:
-                level = _MUTED if tag in _MUTE else level
-                is_linked = is_linked or tag == "a"
-                frame = (node_id, box, (*inline, node), level, is_linked, False)
+            frame = self._open(node, tag, frame)
             stack.append(frame)
         for frame in reversed(stack):
             if frame[5]:
                 self._close(frame[1])
+
+    def _open(self, node: Element, tag: str, outer: _Frame) -> _Frame:
+        """Adds what an element is to the tree; returns its frame."""
+        _, box, inline, level, is_linked, _ = outer
+        node_id = node.mem_id
+        is_skipped = level == _SKIP or node_id in self._popups
+        kind = _SKIPPED_ELEMENT if is_skipped else _KINDS.get(tag, _INLINE_ELEMENT)
+        if kind == _SKIPPED_ELEMENT:
+            return (node_id, box, inline, _SKIP, is_linked, False)
+        if kind == _EMPTY_ELEMENT:
+            self._add_empty(node, tag, box)
+            return (node_id, box, inline, _SKIP, is_linked, False)
+        if tag in _MUTE:
+            level = _MUTED
+        is_linked = is_linked or tag == "a"
+        if kind == _BLOCK_ELEMENT or node_id in self._with_image:
+            return (node_id, self._add_box(node, tag, box), (), level, is_linked, True)
+        return (node_id, box, (*inline, node), level, is_linked, False)
 
     def _add_piece(self, text: str, inline: tuple[Element, ...], is_linked: bool) -> None:
         if not self._pending:
@@ -446,15 +504,23 @@ class _Builder:
         if len(pieces) == 1:
             self._add_text(pieces, box, blank)
             return
-        for run, is_blank in _runs(pieces, box.element.mem_id in self._with_image):
+        beside_image = box.element.mem_id in self._with_image
+        if not beside_image and not any(piece is _BREAK or piece[2] for piece in pieces):
+            # Neither a line break nor a link splits it.
+            self._add_text(pieces, box, blank)
+            return
+        for run, is_blank in _runs(pieces, beside_image):
             self._add_text(run, box, blank or is_blank)
             blank = False
 
     def _add_text(self, pieces: list[_Piece], box: Box, blank: bool) -> None:
         if len(pieces) > 1 or pieces[0][1]:
-            pieces = _without_permalinks(pieces)
+            linked = [piece for piece in pieces if piece[2]]
+            if linked and any(map(_is_permalink, linked)):
+                pieces = _without_permalinks(pieces)
+                linked = [piece for piece in pieces if piece[2]]
             raw = "".join([piece[0] for piece in pieces])
-            link_characters = sum([len(piece[0]) for piece in pieces if piece[2]])
+            link_characters = sum([len(piece[0]) for piece in linked]) if linked else 0
         else:
             raw, _, is_linked = pieces[0]
             link_characters = len(raw) if is_linked else 0
@@ -591,14 +657,14 @@ def _spans(run: list[_Piece], beside_image: bool) -> Iterator[list[_Piece]]:
 
     The date and the name under an image are often two `span`s that CSS puts on lines of their own.
     """
-    worded = [inline for text, inline, _ in run if text.strip()]
+    worded = [inline for text, inline, _ in run if not text.isspace()]
     tops = [inline[0] for inline in worded if inline]
-    if not beside_image and not any("a" in {one.tag for one in inline} for inline in worded):
-        yield run
-        return
-    if len(tops) < len(worded) or len({one.mem_id for one in tops}) < 2 or not all(
-        attribute(one, "class") for one in tops
-    ):  # fmt: skip
+    if (
+        len(tops) < len(worded)
+        or len({one.mem_id for one in tops}) < 2
+        or not (beside_image or any(one.tag == "a" for inline in worded for one in inline))
+        or not all(attribute(one, "class") for one in tops)
+    ):
         yield run
         return
     part: list[_Piece] = []
