@@ -59,6 +59,7 @@ class Lists:
     def __init__(self, texts: UsableTexts) -> None:
         self._texts = texts
         self._scores: dict[tuple[int, str], dict[str, float]] = {}
+        self._places: dict[tuple[int, int], str] = {}
 
     def text_of(self, unit: ImageUnit) -> ContainerText | None:
         """Returns the texts of the container of a unit; None if it has none, or is an article."""
@@ -75,7 +76,7 @@ class Lists:
         best = self._best(blocks, scores, unit)
         if main is None or best is None:
             return None
-        if MIN_SCORE_RATIO * _score(main, scores, top) < _score(best, scores, top):
+        if MIN_SCORE_RATIO * self._score(main, scores, top) < self._score(best, scores, top):
             main = best
         rest = [block for block in blocks if block is not main and block.han >= 8]
         return ContainerText(
@@ -117,7 +118,7 @@ class Lists:
             han: dict[str, int] = defaultdict(int)
             for box in alike[:200]:
                 for block in self._texts.of(box)[:100]:
-                    place = _place(block, box)
+                    place = self._place(block, box)
                     columns[place].append(block.text)
                     han[place] += min(block.han, MAX_COUNTED_HAN)
             self._scores[key] = {
@@ -137,17 +138,31 @@ class Lists:
 
         def rank(block: TextBlock) -> tuple[float, int, int]:
             distance = number - block.number if block.number < number else block.number - number + 1
-            return (-_score(block, scores, top), distance, block.number)
+            return (-self._score(block, scores, top), distance, block.number)
 
         best = min(blocks, key=rank)
-        least = MIN_FIRST_SHARE * _score(best, scores, top)
+        least = MIN_FIRST_SHARE * self._score(best, scores, top)
         first = best
         for block in reversed(blocks):
             # The paragraphs directly before it, on the same side of the image.
             is_next = block.number == first.number - 1 and first.number != number
-            if is_next and _are_paragraphs(block, best) and _score(block, scores, top) >= least:
+            if (
+                is_next
+                and _are_paragraphs(block, best)
+                and self._score(block, scores, top) >= least
+            ):
                 first = block
         return first
+
+    def _score(self, block: TextBlock, scores: dict[str, float], top: Box) -> float:
+        length = float(min(block.han, MAX_COUNTED_HAN))
+        return scores.get(self._place(block, top), length) if scores else length
+
+    def _place(self, block: TextBlock, top: Box) -> str:
+        key = (block.number, id(top))
+        if key not in self._places:
+            self._places[key] = _place(block, top)
+        return self._places[key]
 
 
 def _are_paragraphs(one: TextBlock, other: TextBlock) -> bool:
@@ -180,10 +195,6 @@ def _distinctness(texts: Sequence[str]) -> float:
     return weight * (len(set(texts)) / len(texts)) ** 2
 
 
-def _score(block: TextBlock, scores: dict[str, float], top: Box) -> float:
-    return scores.get(_place(block, top), float(min(block.han, MAX_COUNTED_HAN)))
-
-
 def _alike(top: Box) -> list[Box]:
     """The box and those beside it with images and the same shape."""
     if top.parent is None:
@@ -201,13 +212,7 @@ def _place(block: TextBlock, top: Box) -> str:
     path = [one.tag or "" for one in block.wrappers]
     inner = block.parent
     if inner is not top and inner.parent is not None:
-        own = shape(inner)
-        alike = [
-            child
-            for child in inner.parent.children
-            if isinstance(child, Box) and shape(child) == own
-        ]
-        path.append(str(next(n for n, child in enumerate(alike) if child is inner)))
+        path.append(str(inner.number_among_alike))
     box: Box | None = inner
     while box is not None and box is not top:
         path.append(f"{box.tag}.{box.classes.strip()}")
@@ -256,6 +261,8 @@ def texts_in_order(unit: ImageUnit, texts: UsableTexts) -> list[TextBlock] | Non
     if count < 2 or not unit.containers:
         return None
     for box in unit.containers:
+        if box.text_count < count:
+            continue
         before, after = blocks_beside(box, unit.node, texts)
         for side in (after, before):
             row = [block for block in side if not block.heading]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import filterfalse
 
 from wenlan_data.extract.page_tree import Box, PageImage, PageTree, TextBlock, shape
 from wenlan_data.extract.usable_text import UsableTexts
@@ -131,9 +132,9 @@ def blocks_beside(
     """Returns the usable blocks of a box before and after an element inside it."""
     first, last = _text_range(inner)
     all_texts = texts.tree.texts
-    before = [block for block in all_texts[box.first_text : first] if texts.is_usable(block)]
-    after = [block for block in all_texts[last : box.last_text] if texts.is_usable(block)]
-    return before, after
+    before = filterfalse(texts.problem, all_texts[box.first_text : first])
+    after = filterfalse(texts.problem, all_texts[last : box.last_text])
+    return list(before), list(after)
 
 
 def _text_range(inner: Box | PageImage) -> tuple[int, int]:

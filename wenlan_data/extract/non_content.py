@@ -52,6 +52,7 @@ _ADDRESS_PARTS: tuple[tuple[Reason, frozenset[str]], ...] = (
     (Reason.LOGO, frozenset("logo logos sitelogo".split())),
     (Reason.ICON, frozenset("icon icons ico emoji emoticon smiley smilies".split())),
 )  # fmt: skip
+_ADDRESS_REASONS = {part: reason for reason, parts in reversed(_ADDRESS_PARTS) for part in parts}
 # An `alt` or `title` that is one of these and nothing else, or ends with it.
 _ALT: tuple[tuple[Reason, re.Pattern[str]], ...] = tuple(
     (reason, re.compile(pattern, re.IGNORECASE))
@@ -129,6 +130,12 @@ def _named(classes: str) -> tuple[Reason, str] | None:
     return None
 
 
+@lru_cache(maxsize=4096)
+def _reason_of_alt(value: str) -> Reason | None:
+    folded = simplified(value)
+    return next((reason for reason, pattern in _ALT if pattern.match(folded)), None)
+
+
 class NonContent:
     """Decides about the images of one page."""
 
@@ -165,21 +172,20 @@ class NonContent:
             value = " ".join((attributes.get(name) or "").split())
             if not value or len(value) > 30:
                 continue
-            folded = simplified(value)
-            for reason, pattern in _ALT:
-                if pattern.match(folded):
-                    return Drop(reason, value)
+            if reason := _reason_of_alt(value):
+                return Drop(reason, value)
         own = f"{attributes.get('class') or ''} {attributes.get('id') or ''}"
-        for classes in (own, *(box.classes for box in self._boxes_of(image))):
-            if named := _named(classes):
+        if named := _named(own):
+            return Drop(*named)
+        for box in self._boxes_of(image):
+            if named := _named(box.classes):
                 return Drop(*named)
         path = unquote(_path_of(image.address))[-120:].lower()
         # logo207b62df.png: a name with the digest of the file.
         first = _FIRST_WORD.match(path.rpartition("/")[2])
         for part in [*_PATH_PARTS.split(path), first[0] if first else ""]:
-            for reason, known in _ADDRESS_PARTS:
-                if part in known:
-                    return Drop(reason, part)
+            if part in _ADDRESS_REASONS:
+                return Drop(_ADDRESS_REASONS[part], part)
         return None
 
     def _boxes_of(self, image: PageImage) -> Iterator[Box]:
@@ -195,7 +201,7 @@ class NonContent:
         """Whether a box has more text than a name and what stands beside it."""
         if box.text_count > MAX_NAME_BLOCKS:
             return True
-        return sum(len(block.raw) for block in self._tree.texts_of(box)) > MAX_NAME_CHARACTERS
+        return sum([len(block.raw) for block in self._tree.texts_of(box)]) > MAX_NAME_CHARACTERS
 
     def _by_link(self, image: PageImage) -> Drop | None:
         link = _link_around(image)

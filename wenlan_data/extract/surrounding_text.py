@@ -5,8 +5,8 @@ else the text on one side of it, then the heading.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from wenlan_data.extract import runs
 from wenlan_data.extract.caption_marks import (
@@ -18,9 +18,10 @@ from wenlan_data.extract.caption_marks import (
     without_marks,
 )
 from wenlan_data.extract.containers import ContainerText, Lists, texts_in_order, whole_line
-from wenlan_data.extract.html import Element, ancestors, attribute
+from wenlan_data.extract.html import ancestors, attribute
 from wenlan_data.extract.image_units import ImageUnit, has_text_beside, image_units
 from wenlan_data.extract.image_urls import has_image_extension
+from wenlan_data.extract.page_elements import Attributes
 from wenlan_data.extract.page_regions import is_secondary
 from wenlan_data.extract.page_tree import Box, PageImage, PageTree, TextBlock, shape
 from wenlan_data.extract.runs import Choice, Run, RunText, card_shapes, read_run
@@ -52,6 +53,8 @@ class _Found:
     texts: list[Text]
 
     def add(self, kind: str, text: str, relation: Relation, confidence: float) -> None:
+        if not text:
+            return
         limit = (
             MAX_TEXT_CHARACTERS
             if kind in {"surrounding", "alt", "title"}
@@ -64,6 +67,8 @@ class _Found:
 
 def image_texts(tree: PageTree) -> dict[int, list[Text]]:
     """Returns the texts of each content image, by its number."""
+    if all(image.number < 0 for image in tree.images):
+        return {}
     return _Pairing(tree).read()
 
 
@@ -123,18 +128,22 @@ class _Pairing:
 
     def _add_attributes(self, image: PageImage) -> None:
         found = self._found[image.number]
-        for element in (image.element, *image.copies):
-            found.add("alt", attribute(element, "alt"), "attribute", ATTRIBUTE)
-        for element in _elements_of(image):
+        own = image.element.attributes
+        for alt in (own.get("alt"), *(attribute(copy, "alt") for copy in image.copies)):
+            found.add("alt", alt or "", "attribute", ATTRIBUTE)
+        link = _link_around(image)
+        for attributes in (own, link):
+            if not attributes:
+                continue
             for name in _CAPTION_ATTRIBUTES:
-                found.add("figcaption", attribute(element, name), "attribute", ATTRIBUTE)
-            is_large = element is not image.element and has_image_extension(
-                attribute(element, "href")
-            )
+                if value := attributes.get(name):
+                    found.add("figcaption", value, "attribute", ATTRIBUTE)
+            # The title of a link to the large image is what a light box shows under it.
+            is_large = attributes is link and has_image_extension(link.get("href") or "")
+            kind = "figcaption" if is_large else "title"
             for name in _TITLE_ATTRIBUTES:
-                # The title of a link to the large image is what a light box shows under it.
-                kind = "figcaption" if is_large else "title"
-                found.add(kind, attribute(element, name), "attribute", TITLE)
+                if value := attributes.get(name):
+                    found.add(kind, value, "attribute", TITLE)
 
     def _add_own(self, unit: ImageUnit) -> None:
         """Adds the texts of the container that holds the unit alone."""
@@ -356,10 +365,9 @@ def _longest(text: RunText) -> str:
     return max(text.blocks, key=lambda block: (min(block.han, 60), -block.number)).text
 
 
-def _elements_of(image: PageImage) -> Iterator[Element]:
-    """The image element, and a link around the image."""
-    yield image.element
-    for node, _ in zip(ancestors(image.element), range(3), strict=False):
+def _link_around(image: PageImage) -> Attributes:
+    """The attributes of a link around the image; empty without one."""
+    for node in islice(ancestors(image.element), 3):
         if node.tag == "a":
-            yield node
-            return
+            return node.attributes
+    return {}

@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from functools import lru_cache
-from itertools import islice
+from itertools import filterfalse, islice
 
 from wenlan_data.clean.credits import is_credit
 from wenlan_data.clean.rules.boilerplate import is_boilerplate
@@ -18,6 +18,8 @@ from wenlan_data.records import Drop
 MIN_REPEATS = 3
 """A text that occurs this often on a page is part of its template: 馆藏, 小城自营."""
 MAX_BYLINE_CHARACTERS = 60
+MAX_LINE_CHARACTERS = 300
+"""Of a text whose decision is remembered for other pages: hostile pages hold texts of some MB."""
 
 _TWO_LETTERS = re.compile(r"[^\W\d_].*?[^\W\d_]")
 _HAN = re.compile("[\u3400-\u9fff]")
@@ -28,8 +30,11 @@ _file_name = FileName()
 _LINKED_ELSEWHERE = frozenset({Reason.RECOMMENDATION, Reason.ADVERTISEMENT, Reason.LOGO})
 
 
-@lru_cache(maxsize=20_000)
 def _is_junk(text: str) -> bool:
+    return _is_junk_line(text) if len(text) <= MAX_LINE_CHARACTERS else _is_any_junk(text)
+
+
+def _is_any_junk(text: str) -> bool:
     if not _TWO_LETTERS.search(text[:40]):
         return True
     if "." in text and isinstance(_file_name(_FILE_LABEL.sub("", text, count=1)), Drop):
@@ -38,10 +43,17 @@ def _is_junk(text: str) -> bool:
     return bool(_HAN.search(text)) and is_boilerplate(text)
 
 
-@lru_cache(maxsize=20_000)
+_is_junk_line = lru_cache(maxsize=20_000)(_is_any_junk)
+
+
 def is_credit_line(text: str) -> bool:
     """Whether a line is a credit and nothing else, such as 本社记者 李四 摄."""
-    return len(text) <= MAX_BYLINE_CHARACTERS and is_credit(_LEADING_MARKS.sub("", text, count=1))
+    return len(text) <= MAX_BYLINE_CHARACTERS and _is_credit_line(text)
+
+
+@lru_cache(maxsize=20_000)
+def _is_credit_line(text: str) -> bool:
+    return is_credit(_LEADING_MARKS.sub("", text, count=1))
 
 
 def _links_elsewhere(tree: PageTree) -> set[str]:
@@ -89,11 +101,9 @@ class UsableTexts:
         return known
 
     def _find_problem(self, block: TextBlock) -> str:
-        if not figure_number(block.text):
-            if is_credit_line(block.text):
-                return "a credit"
-            if _is_junk(block.text):
-                return "boilerplate"
+        text = block.text
+        if not figure_number(text):
+            # The patterns of credits and boilerplate take most of the time.
             if self._repeats[block.raw.strip()] >= MIN_REPEATS:
                 return "repeated on the page"
             if self.is_link_list(block):
@@ -102,20 +112,30 @@ class UsableTexts:
                 _target(link.attributes) in self._elsewhere for link in block.links
             ):
                 return "in a link to another page"
+            if is_credit_line(text):
+                return "a credit"
+            if _is_junk(text):
+                return "boilerplate"
         return "in navigation" if is_secondary(self.tree, block.parent) else ""
 
     def is_link_list(self, block: TextBlock) -> bool:
         """Whether a block consists of several links for the most part."""
+        if not block.link_characters:
+            return False
         return len(block.links) > 1 and 2 * block.link_characters > len(block.text)
 
     def has_any(self, first: int, last: int) -> bool:
         """Whether a block from `first` up to `last` is usable."""
-        return any(self.is_usable(block) for block in self.tree.texts[first:last])
+        # A loop, since any() with a generator takes twice as long for the few texts there are.
+        for block in self.tree.texts[first:last]:  # noqa: SIM110 - see above
+            if not self.problem(block):
+                return True
+        return False
 
     def first_of(self, box: Box, count: int) -> list[TextBlock]:
         """The first usable blocks of a box."""
-        return list(islice(filter(self.is_usable, self.tree.texts_of(box)), count))
+        return list(islice(filterfalse(self.problem, self.tree.texts_of(box)), count))
 
     def of(self, box: Box) -> list[TextBlock]:
         """The usable blocks of a box."""
-        return [block for block in self.tree.texts_of(box) if self.is_usable(block)]
+        return list(filterfalse(self.problem, self.tree.texts_of(box)))
