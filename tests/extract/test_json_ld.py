@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from wenlan_data.extract.html import parse_html
 from wenlan_data.extract.json_ld import MetadataImage, json_ld_images
+from wenlan_data.extract.page_elements import page_elements
 from wenlan_data.extract.page_metadata import metadata_images
 
 IMAGE = {
@@ -199,7 +200,7 @@ def test_json_ld_of_a_page_comes_after_its_head() -> None:
         f"<script type=Application/LD+JSON>{json.dumps(IMAGE)}</script>"
     )
     assert page is not None
-    found = list(metadata_images(page))
+    found = list(metadata_images(page_elements(page)))
     assert [one.url for one in found] == ["/0.jpg", "/1.jpg"]
     assert [(text.relation, text.text) for text in found[0].texts] == [("page", "水乡")]
 

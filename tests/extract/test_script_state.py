@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wenlan_data.extract.html import parse_html
+from wenlan_data.extract.page_elements import page_elements
 from wenlan_data.extract.script_json import page_scripts, script_values
 from wenlan_data.extract.script_state import MAX_IMAGES, MAX_NODES, ScriptImage, script_images
 
@@ -241,7 +242,7 @@ def test_scripts_of_a_page() -> None:
         "<script type=application/ld+json>[]</script><script type=text/template><b></script>"
     )
     assert page is not None
-    assert list(page_scripts(page)) == ["", "a=1", "{}"]
+    assert list(page_scripts(page_elements(page))) == ["", "a=1", "{}"]
 
 
 _NAMES = st.sampled_from(

@@ -58,10 +58,13 @@ def ancestors(node: Element) -> Iterator[Element]:
 def base_url(page: Page, page_url: str) -> str:
     """Returns the base of the page's relative URLs: its `<base href>`, else its own URL."""
     base = page.css_first("base[href]")
-    if base is None:
-        return page_url
+    return page_url if base is None else joined_base(page_url, attribute(base, "href"))
+
+
+def joined_base(page_url: str, href: str) -> str:
+    """Returns the absolute URL of a `<base href>`; the page's own if it is none of HTTP."""
     try:
-        joined = urljoin(page_url, attribute(base, "href").strip())
+        joined = urljoin(page_url, href.strip())
     except ValueError:
         return page_url
     return joined if joined[:8].lower().startswith(("http://", "https://")) else page_url

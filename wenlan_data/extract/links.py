@@ -3,12 +3,14 @@
 import gzip
 import re
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from html import unescape
 from io import BytesIO
 from urllib.parse import urljoin
 
 from wenlan_data.extract.html import Element, Page, attribute, base_url, parse_html
+from wenlan_data.extract.page_elements import Attributes
 
 MAX_LINKS = 1000
 """Of one page."""
@@ -68,12 +70,16 @@ def page_links(html: str, page_url: str, max_links: int = MAX_LINKS) -> Links:
 
 def robots_directives(page: Page, agent: str = "wenlan-data") -> set[str]:
     """Returns the directives of `<meta name=robots>`, lower case; `none` implies `nofollow`."""
+    return stated_directives((node.attributes for node in page.css("meta[name][content]")), agent)
+
+
+def stated_directives(metas: Iterable[Attributes], agent: str = "wenlan-data") -> set[str]:
+    """Returns the `robots_directives` in the attributes of `<meta>` elements."""
     directives: set[str] = set()
-    for node in page.css("meta[name][content]"):
-        if attribute(node, "name").strip().lower() in {"robots", agent}:
-            directives.update(
-                word.strip() for word in attribute(node, "content").lower().split(",")
-            )
+    for attributes in metas:
+        if (attributes.get("name") or "").strip().lower() in {"robots", agent}:
+            content = attributes.get("content") or ""
+            directives.update(word.strip() for word in content.lower().split(","))
     return directives | ({"nofollow"} if "none" in directives else set())
 
 

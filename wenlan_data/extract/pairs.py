@@ -8,13 +8,15 @@ from urllib.parse import urljoin
 from wenlan_data.clean.rules.boilerplate import is_boilerplate
 from wenlan_data.extract.avatars import avatars
 from wenlan_data.extract.data_uris import decode_data_uri
-from wenlan_data.extract.html import Element, Page, attribute, base_url, parse_html
+from wenlan_data.extract.html import Element, Page, attribute, joined_base, parse_html
 from wenlan_data.extract.image_urls import has_image_extension, is_data_uri
 from wenlan_data.extract.non_content import NonContent
+from wenlan_data.extract.page_elements import PageElements, page_elements
 from wenlan_data.extract.page_metadata import (
     PageMetadata,
     extract_metadata,
     figure_licence,
+    has_licence_links,
     metadata_images,
 )
 from wenlan_data.extract.page_regions import simplified
@@ -67,16 +69,19 @@ def page_pairs(
     page = parse_html(html)
     if page is None:
         return
-    base = base_url(page, page_url)
+    elements = page_elements(page)
+    base = _base_url(elements, page_url)
     images = _ImageCollector(base, page_origin)
-    _add_tree_images(images, content_tree(page, page_url, base))
-    for shown in script_images(page_scripts(page)):
+    tree = content_tree(page, page_url, base)
+    _add_tree_images(images, tree, elements)
+    tree.close()
+    for shown in script_images(page_scripts(elements)):
         images.add(shown.url, partial(iter, shown.texts), copies=shown.smaller_urls)
-    for link in page.css("a[href]"):
-        href = attribute(link, "href").strip()
+    for link, attributes in elements.links:
+        href = (attributes.get("href") or "").strip()
         if has_image_extension(href) and link.css_first("img") is None:
             images.add(href, partial(_link_text, link))
-    for named in metadata_images(page):
+    for named in metadata_images(elements):
         images.add(
             named.url,
             partial(iter, named.texts),
@@ -85,7 +90,14 @@ def page_pairs(
             copies=named.smaller_urls,
         )
     if images.entries or images.drops:
-        yield from images.rows(extract_metadata(page), page_url, source, signals)
+        yield from images.rows(extract_metadata(elements), page_url, source, signals)
+
+
+def _base_url(elements: PageElements, page_url: str) -> str:
+    for _, attributes in elements.bases:
+        if "href" in attributes:
+            return joined_base(page_url, attributes["href"] or "")
+    return page_url
 
 
 def load_word_lists() -> None:
@@ -122,15 +134,16 @@ def _link_text(link: Element) -> Iterator[Text]:
         yield Text("title", text)
 
 
-def _add_tree_images(images: "_ImageCollector", tree: PageTree) -> None:
+def _add_tree_images(images: "_ImageCollector", tree: PageTree, elements: PageElements) -> None:
     texts = image_texts(tree)
+    with_licences = bool(tree.images) and has_licence_links(elements)
     for image in tree.images:
         found = texts.get(image.number)
         if found is None:
             found = (
                 [Text("alt", alt, "attribute")] if (alt := attribute(image.element, "alt")) else []
             )
-        licence = figure_licence(image.element)
+        licence = figure_licence(image.element) if with_licences else ""
         images.add(
             image.address,
             partial(iter, found),
@@ -185,9 +198,12 @@ class _ImageCollector:
             self._is_full = True
             return
         origin = self._page_origin if is_inline else None
-        entry = self.entries.setdefault(url, _ImageEntry(origin=origin, no_content=no_content))
+        entry = self.entries.get(url)
+        if entry is None:
+            entry = self.entries[url] = _ImageEntry(origin=origin, no_content=no_content)
         entry.add(list(texts()), licence, author)
-        entry.copies |= dict.fromkeys(self._fallback_urls(url, copies[:MAX_FALLBACK_URLS]))
+        if copies:
+            entry.copies |= dict.fromkeys(self._fallback_urls(url, copies[:MAX_FALLBACK_URLS]))
         if in_page and no_content is None:
             # One occurrence as content is enough.
             entry.no_content = None

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from wenlan_data.extract.html import Page, attribute
+from wenlan_data.extract.page_elements import PageElements
 
 MAX_SCRIPT_CHARACTERS = 4 << 20
 """Of all scripts of a page that are read; the rest is left out."""
@@ -28,10 +28,10 @@ _HAN = re.compile(r"[㐀-鿿豈-﫿]|\\u(?:[3-9][0-9a-f]|f[9a])", re.IGNORECASE)
 _DECODER = json.JSONDecoder(strict=False)
 
 
-def page_scripts(page: Page) -> Iterator[str]:
+def page_scripts(elements: PageElements) -> Iterator[str]:
     """Yields the scripts inside a page that may hold JSON; JSON-LD and templates are left out."""
-    for node in page.css("script"):
-        if (attribute(node, "type")).strip().lower() in _DATA_TYPES:
+    for node, attributes in elements.scripts:
+        if (attributes.get("type") or "").strip().lower() in _DATA_TYPES:
             yield node.text()
 
 
