@@ -1,11 +1,12 @@
 """Crawls the Chinese pages of two Debian manuals from loopback, shows ten samples, and times the
 extraction.
 
-python -m benchmarks.crawl.pages [--seed 1] [--executor local]
+python -m benchmarks.crawl.pages [--seed 1] [--executor local] [--old /tmp/old --runs 5]
 
 Needs Debian (`apt-get`, `dpkg-deb`): the packages debian-handbook and gimp-help-zh-cn are fetched
 and unpacked once, in `bench-out/pages`. Nothing is installed. Prints one JSON line and writes
-`samples.html`, ten samples to look at.
+`samples.html`, ten samples to look at. With `--old`, another checkout of this repository, the speed
+of the extraction is compared with its, on the pages of both manuals.
 """
 
 import argparse
@@ -17,17 +18,22 @@ import random
 import shutil
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import yaml
 
+from benchmarks.crawl.extraction import (
+    INCLUDES,
+    candidates_of,
+    compare_checkouts,
+    measure,
+    recorded_pages,
+)
 from wenlan_data.demo.server import serve
 from wenlan_data.recipe import load_recipe
-from wenlan_data.sandbox.pages import read_page
-from wenlan_data.web.warc import WarcPayload, record_at
+from wenlan_data.web.warc import WarcPayload
 
 PACKAGES = {
     "debian-handbook": ("usr/share/doc/debian-handbook/html/zh-CN", "index.html"),
@@ -72,34 +78,20 @@ def crawl(site: Path, start: str, out: Path, executor: str) -> dict[str, object]
     return result
 
 
-def recorded_pages(corpus: Path) -> list[tuple[WarcPayload, str]]:
-    """Returns every page that the crawl recorded, with its WARC."""
-    found = []
-    for table in sorted(corpus.glob(".work/crawls/*/*/crawl/*/pages.parquet")):
-        warc = table.with_name("pages.warc")
-        rows = pq.read_table(table, columns=["reason", "warc_offset"]).to_pylist()
-        found += [
-            (record_at(warc, row["warc_offset"]), str(warc)) for row in rows if not row["reason"]
-        ]
-    return found
-
-
 def extraction(pages: list[tuple[WarcPayload, str]]) -> dict[str, object]:
-    """Measures pages per second of one core, from bytes to candidates, and profiles the
-    functions."""
-    started = time.process_time()
-    candidates = [row for record, warc in pages for row in read_page(record, warc, "bench")]
-    pairs_s = time.process_time() - started
+    """Measures the time of a page, from bytes to candidates, and profiles the functions."""
+    speed = measure(pages)
     profile = cProfile.Profile()
-    profile.runcall(lambda: [list(read_page(record, warc, "bench")) for record, warc in pages])
+    candidates = profile.runcall(lambda: sum(candidates_of(record) for record, _ in pages))
     rows = pstats.Stats(profile).get_stats_profile().func_profiles
     top = sorted(rows.items(), key=lambda pair: -pair[1].tottime)[:PROFILE_LINES]
     total_s = sum(one.tottime for one in rows.values())
     return {
         "pages": len(pages),
         "page_bytes": sum(len(record.payload) for record, _ in pages) // max(1, len(pages)),
-        "candidates": len(candidates),
-        "pages_per_s_and_core": round(len(pages) / pairs_s),
+        "candidates": candidates,
+        **speed,
+        "includes": INCLUDES,
         "profile": {name: f"{100 * one.tottime / total_s:.0f} %" for name, one in top},
     }
 
@@ -136,6 +128,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("bench-out/pages"))
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--executor", default="local", choices=["local", "ray"])
+    parser.add_argument("--old", type=Path, help="another checkout, to compare the speed with")
+    parser.add_argument("--runs", type=int, default=5, help="of each checkout, with --old")
     chosen = parser.parse_args()
     figures: dict[str, object] = {"recipe": load_recipe("wenlan").digest()[:12]}
     sites = {package: fetch_site(package, chosen.out) for package in PACKAGES}
@@ -157,6 +151,9 @@ def main() -> None:
         }
         drawn += random.Random(chosen.seed).sample(rows, min(5, len(rows)))
     write_samples(drawn, sites, chosen.out / "samples.html")
+    if chosen.old is not None:
+        corpora = [chosen.out / f"{package}-corpus" for package in PACKAGES]
+        figures["compared"] = compare_checkouts(chosen.old, corpora, chosen.runs)
     print(json.dumps(figures, ensure_ascii=False))
 
 
