@@ -6,6 +6,7 @@ from wenlan_data.extract.caption_marks import (
     figure_number,
     is_numbered,
     numbered_rest,
+    ordinal,
     pointed_side,
     split_caption,
     without_marks,
@@ -27,6 +28,7 @@ from wenlan_data.extract.caption_marks import (
         "上圖為湖邊的小船",
         "湖边停着几条小船（上图）。",
         "图注：湖边的小船",
+        "（题图：世博公园，上海）",
     ],
 )
 def test_a_text_that_points_up_stands_below_its_image(text: str) -> None:
@@ -166,3 +168,24 @@ def test_a_long_row_of_marks_is_read_in_linear_time(row: str) -> None:
         without_marks(text)
         numbered_rest(text)
         split_caption(text, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("3、把土豆切成丝", "3"),
+        ("（三）湖边的小船", "三"),
+        ("12. 打开窗口", "12"),
+        ("第二步：打开窗口", "二"),
+        ("第3天 去湖边", "3"),
+        ("Step 4 打开窗口", "4"),
+        ("1.5 米高的石狮", ""),
+        ("2024 年的湖边", ""),
+        ("第三天的湖边", ""),
+        ("一条小船", ""),
+        ("图3、湖边的小船", ""),
+        ("①湖边的小船", ""),
+    ],
+)
+def test_ordinals_of_items(text: str, expected: str) -> None:
+    assert ordinal(text) == expected

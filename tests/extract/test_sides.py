@@ -239,3 +239,25 @@ def test_a_line_of_links_is_the_text_of_no_image() -> None:
     links = "<p><a href=/a.html>上一篇文章</a> <a href=/b.html>下一篇文章</a></p>"
     html = _p(INTRO) + _image(1) + links + _p(OUTRO) + _image(2) + links
     assert not [text for name in ("1", "2") for text in texts(html, name) if "一篇" in text.text]
+
+
+def test_a_numbered_paragraph_begins_an_item_to_which_the_next_images_belong() -> None:
+    html = (
+        _p(INTRO) + _p("1、" + A) + _image(1) + _p(OUTRO) + _p("2、出发前要检查天气和车况")
+        + _p("3、" + B) + _p(INTRO) + _image(2) + _p("4、" + C) + _image(3) + _p(OUTRO)
+    )  # fmt: skip
+    found = {name: [text.text for text in texts(html, name)][0] for name in "123"}
+    assert found == {"1": "1、" + A, "2": INTRO, "3": "4、" + C}
+
+
+def test_numbered_lines_under_images_are_their_captions() -> None:
+    html = _image(1) + _p("1、" + A) + _image(2) + _p("2、" + B) + _image(3) + _p("3、" + C)
+    assert captions(html) == {"1": "1、" + A, "2": "2、" + B, "3": "3、" + C}
+
+
+def test_an_item_that_says_little_ends_the_texts_of_the_item_before() -> None:
+    html = (
+        _p("1、" + A) + _image(1) + _p("2、<a href=/x>微软</a>、<a href=/y>谷歌</a>、<a href=/z>苹果</a>") + _image(2)
+        + _p(B)
+    )  # fmt: skip
+    assert captions(html) == {"1": "1、" + A, "2": B}

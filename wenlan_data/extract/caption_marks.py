@@ -11,7 +11,7 @@ Side = Literal["above", "below"]
 _NUMBER = r"[\d０-９一二三四五六七八九十]{1,3}"
 # The text is about the image above it: ▲ 湖边的小船, 图为…, 上图：….
 _POINTS_UP = re.compile(
-    r"[\s\u200b　]*(?:[▲△⬆↑☝]|[（(【\[]?(?:图为|圖為|图中为|上图|上圖|如上图|以上图片|图说|圖說|图注|圖註|图片说明|圖片說明)(?!书))"
+    r"[\s\u200b　]*(?:[▲△⬆↑☝]|[（(【\[]?(?:图为|圖為|图中为|上图|上圖|如上图|以上图片|题图|題圖|图说|圖說|图注|圖註|图片说明|圖片說明)(?!书))"
 )
 # It introduces the image below it: ▼ 湖边的小船, 下图是….
 _POINTS_DOWN = re.compile(
@@ -24,6 +24,13 @@ _ENDS_POINTING_UP = re.compile(r"[（(](?:上图|上圖|如上图|见上图)[)�
 # 图3, 图4.1, 图①, Fig. 2: a caption on one side or the other.
 _NUMBERED = re.compile(
     rf"[\s\u200b　]*[（(【\[]?(?:(?:图|圖|图片|圖片|照片)\s?(?:{_NUMBER}(?:[-.－．]{_NUMBER})*|[①-⑳])|(?:figure|fig\.?)\s?\d)",
+    re.IGNORECASE,
+)
+# 3、, （三）, 第三步, Step 3: an item of a list. A number with a point is none: 1.5 米.
+_ORDINAL = re.compile(
+    r"[\s\u200b　]*(?:[（(【\[]?(?P<plain>\d{1,3}|[一二三四五六七八九十]{1,3})(?:[、．)）】\]]|\.(?!\d))"
+    r"|第(?P<nth>\d{1,3}|[一二三四五六七八九十]{1,3})(?:步|[天日站条個个项章节][\s:：、，])"
+    r"|(?:步骤|步驟|step)\s?(?P<step>\d{1,2}|[一二三四五六七八九十]{1,3}))",
     re.IGNORECASE,
 )
 _DECORATION = re.compile(r"\A[\s\u200b　]*(?:[▲△▼▽⬆⬇↑↓☝☟◎●■▍▎]\s*)+")
@@ -63,6 +70,18 @@ def pointed_side(text: str) -> Side | None:
 def is_numbered(text: str) -> bool:
     """Whether a text begins with the number of a figure: 图3, 图4.1."""
     return bool(_NUMBERED.match(text))
+
+
+def ordinal(text: str) -> str:
+    """Returns the number with which an item of a list begins, else an empty string.
+
+    >>> ordinal("3、把土豆切成丝")
+    '3'
+    >>> ordinal("1.5 米高的石狮")
+    ''
+    """
+    match = _ORDINAL.match(text)
+    return match[match.lastgroup or 0] if match else ""
 
 
 def figure_number(text: str) -> str:

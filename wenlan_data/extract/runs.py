@@ -13,7 +13,13 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Literal
 
-from wenlan_data.extract.caption_marks import Side, is_numbered, pointed_side, split_caption
+from wenlan_data.extract.caption_marks import (
+    Side,
+    is_numbered,
+    ordinal,
+    pointed_side,
+    split_caption,
+)
 from wenlan_data.extract.image_units import ImageUnit, is_item, shapes_without_image
 from wenlan_data.extract.page_regions import is_secondary
 from wenlan_data.extract.page_tree import Box, PageImage, PageTree, TextBlock, shape
@@ -45,6 +51,8 @@ class RunText:
     is_heading: bool
     blank_before: bool = False
     """Whether an empty line or paragraph comes before it."""
+    is_usable: bool = True
+    """False for what only begins an item of a list or a section."""
     credits: list[TextBlock] = field(default_factory=list)
     """Lines of credit that follow directly, or stand between an image and it."""
 
@@ -74,6 +82,8 @@ class Slot:
     heading: RunText | None = None
     """The heading of its section."""
     section: int = 0
+    is_in_item: bool = False
+    """Whether its section is an item of a numbered list."""
     has_own_text: bool = False
     blank_before: bool = False
     blank_after: bool = False
@@ -226,12 +236,14 @@ def _item(
         unit = units.get(id(child))
         return Slot(unit, has_own_text=unit is not None and bool(unit.containers))
     blocks = texts.of(child)
+    some = texts.tree.texts_of(child)
+    if not blocks and some and ordinal(some[0].text):
+        return RunText(some, child, text_style(some[0]), is_heading=False, is_usable=False)
     if not blocks and any(map(texts.is_link_list, texts.tree.texts_of(child)[:3])):
         # Perhaps the text of the image beside it, but rather a list of links.
         return "border"
     if blocks:
         return RunText(blocks, child, text_style(blocks[0]), _is_heading(child, blocks))
-    some = texts.tree.texts_of(child)
     if child.heading and some and not is_secondary(texts.tree, child):
         # It begins a section, even if it says as little as 一.
         return RunText(some, child, text_style(some[0]), is_heading=True)
@@ -245,11 +257,12 @@ def _is_heading(box: Box, blocks: Sequence[TextBlock]) -> bool:
 def _slots(items: list[_Item]) -> list[Slot]:
     """Gives each slot the texts beside it, up to the next image or border."""
     opens_section = not _headings_follow_images(items)
+    begins_item = _numbers_begin_items(items)
     slots: list[Slot] = []
     waiting: list[RunText] = []
     heading: RunText | None = None
     section = 0
-    is_open = False
+    is_open = is_in_item = False
     for item in items:
         if item == "border":
             waiting, is_open = [], False
@@ -257,7 +270,14 @@ def _slots(items: list[_Item]) -> list[Slot]:
         if isinstance(item, RunText):
             if item.is_heading and opens_section and not _names_image(item):
                 heading, waiting, is_open = item, [], False
+                section, is_in_item = section + 1, False
+                continue
+            if begins_item and ordinal(item.text):
+                waiting, is_open, is_in_item = [item] if item.is_usable else [], False, True
                 section += 1
+                continue
+            if not item.is_usable:
+                waiting, is_open = [], False
                 continue
             waiting.append(item)
             if is_open:
@@ -270,9 +290,24 @@ def _slots(items: list[_Item]) -> list[Slot]:
             _join(previous, item)
             continue
         item.before, item.heading, item.section = waiting, heading, section
+        item.is_in_item = is_in_item
         slots.append(item)
         waiting, is_open = [], True
     return slots
+
+
+def _numbers_begin_items(items: Sequence[_Item]) -> bool:
+    """Whether paragraphs that begin with numbers begin the items of a list: 1、…, 2、…. Those of a
+    run whose first one stands under an image are its captions."""
+    numbers = set[str]()
+    previous: _Item = "border"
+    for item in items:
+        if isinstance(item, RunText) and (number := ordinal(item.text)):
+            if not numbers and isinstance(previous, Slot):
+                return False
+            numbers.add(number)
+        previous = item
+    return len(numbers) > 1
 
 
 def _names_image(heading: RunText) -> bool:
@@ -400,7 +435,7 @@ class _Votes:
         """The texts of a slot by the vote of its run."""
         if not slot.before and not slot.after:
             return None
-        if run.sections[slot.section] == 1 and slot.heading is not None:
+        if run.sections[slot.section] == 1 and (slot.heading is not None or slot.is_in_item):
             return self._in_own_section(slot)
         if self.side is None or _is_puzzle(slot):
             return self._on(slot, self.side or ("above" if slot.before else "below"), EVEN)
@@ -593,7 +628,7 @@ def _by_ends(slots: Sequence[Slot], every: Sequence[RunText]) -> tuple[Side | No
         sections[slot.section].append(slot)
     left_below = left_above = count = 0
     for some in sections.values():
-        if len(some) == 1 and some[0].heading is not None:
+        if len(some) == 1 and (some[0].heading is not None or some[0].is_in_item):
             continue
         if any(len(slot.after) > 1 for slot in some[:-1]):
             # Paragraphs between the images may belong to either, or to neither.
