@@ -246,7 +246,7 @@ def test_a_numbered_paragraph_begins_an_item_to_which_the_next_images_belong() -
         _p(INTRO) + _p("1、" + A) + _image(1) + _p(OUTRO) + _p("2、出发前要检查天气和车况")
         + _p("3、" + B) + _p(INTRO) + _image(2) + _p("4、" + C) + _image(3) + _p(OUTRO)
     )  # fmt: skip
-    found = {name: [text.text for text in texts(html, name)][0] for name in "123"}
+    found = {name: texts(html, name)[0].text for name in "123"}
     assert found == {"1": "1、" + A, "2": INTRO, "3": "4、" + C}
 
 

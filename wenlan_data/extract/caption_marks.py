@@ -11,7 +11,8 @@ Side = Literal["above", "below"]
 _NUMBER = r"[\d０-９一二三四五六七八九十]{1,3}"
 # The text is about the image above it: ▲ 湖边的小船, 图为…, 上图：….
 _POINTS_UP = re.compile(
-    r"[\s\u200b　]*(?:[▲△⬆↑☝]|[（(【\[]?(?:图为|圖為|图中为|上图|上圖|如上图|以上图片|题图|題圖|图说|圖說|图注|圖註|图片说明|圖片說明)(?!书))"
+    r"[\s\u200b　]*(?:[▲△⬆↑☝]|[（(【\[]?"
+    r"(?:图为|圖為|图中为|上图|上圖|如上图|以上图片|题图|題圖|图说|圖說|图注|圖註|图片说明|圖片說明)(?!书))"
 )
 # It introduces the image below it: ▼ 湖边的小船, 下图是….
 _POINTS_DOWN = re.compile(
@@ -23,7 +24,8 @@ _ENDS_POINTING_DOWN = re.compile(
 _ENDS_POINTING_UP = re.compile(r"[（(](?:上图|上圖|如上图|见上图)[)）]?[。.]?\Z|[▲△⬆↑]\Z")
 # 图3, 图4.1, 图①, Fig. 2: a caption on one side or the other.
 _NUMBERED = re.compile(
-    rf"[\s\u200b　]*[（(【\[]?(?:(?:图|圖|图片|圖片|照片)\s?(?:{_NUMBER}(?:[-.－．]{_NUMBER})*|[①-⑳])|(?:figure|fig\.?)\s?\d)",
+    rf"[\s\u200b　]*[（(【\[]?(?:(?:图|圖|图片|圖片|照片)\s?(?:{_NUMBER}(?:[-.－．]{_NUMBER})*|[①-⑳])"
+    r"|(?:figure|fig\.?)\s?\d)",
     re.IGNORECASE,
 )
 # 3、, （三）, 第三步, Step 3: an item of a list. A number with a point is none: 1.5 米.

@@ -31,22 +31,30 @@ MAX_NAMED_BOXES = 4
 text."""
 # Parts of class names and ids between separators, in English and in Pinyin.
 _NAME_PARTS: tuple[tuple[Reason, frozenset[str]], ...] = (
-    (Reason.AVATAR, frozenset("avatar avatars face userface portrait headimg headpic headportrait userpic userimg userphoto "
-     "userhead authorpic authorimg authoravatar authorphoto touxiang gravatar uface facepic".split())),
+    (Reason.AVATAR, frozenset("""
+        avatar avatars face userface portrait headimg headpic headportrait userpic userimg userphoto userhead authorpic
+        authorimg authoravatar authorphoto touxiang gravatar uface facepic
+    """.split())),
     (Reason.QR_CODE, frozenset("qr qrcode ewm erweima qrimg wxcode weixincode wechatcode".split())),
     (Reason.LOGO, frozenset("logo sitelogo weblogo".split())),
 )  # fmt: skip
 # Words with other meanings in part of a name (needInitShare, gallery-icon): the whole name counts.
 _WHOLE_NAMES: tuple[tuple[Reason, frozenset[str]], ...] = (
-    (Reason.ADVERTISEMENT, frozenset("ad ads adv advert advertisement adsbygoogle guanggao gg sponsor adimg adpic adbox article-ad".split())),
+    (Reason.ADVERTISEMENT, frozenset("""
+        ad ads adv advert advertisement adsbygoogle guanggao gg sponsor adimg adpic adbox article-ad
+    """.split())),
     (Reason.SHARE_BUTTON, frozenset("share bdshare jiathis fenxiang share-icon".split())),
     (Reason.ICON, frozenset("icon icons ico iconfont spacer emoji emoticon smiley arrow".split())),
-    (Reason.AVATAR, frozenset("author user person userinfo user-info authorinfo author-info profile publisher writer poster-info "
-     "note-author authi member agent broker seller".split())),
+    (Reason.AVATAR, frozenset("""
+        author user person userinfo user-info authorinfo author-info profile publisher writer poster-info note-author
+        authi member agent broker seller
+    """.split())),
 )  # fmt: skip
 # Names of folders, and parts of the names of files.
 _ADDRESS_PARTS: tuple[tuple[Reason, frozenset[str]], ...] = (
-    (Reason.AVATAR, frozenset("avatar avatars portrait headimg headpic userface touxiang gravatar uface noavatar".split())),
+    (Reason.AVATAR, frozenset("""
+        avatar avatars portrait headimg headpic userface touxiang gravatar uface noavatar
+    """.split())),
     (Reason.QR_CODE, frozenset("qrcode ewm erweima".split())),
     (Reason.ADVERTISEMENT, frozenset("ads adv advert adimg guanggao banner banners".split())),
     (Reason.LOGO, frozenset("logo logos sitelogo".split())),
@@ -63,7 +71,11 @@ _ALT: tuple[tuple[Reason, re.Pattern[str]], ...] = tuple(
             r".{0,16}(?:二维码|二維碼|小程序码|太阳码|QR ?code|收款码|公众号|公眾號|服务号|订阅号|官方微信|官方微博)\Z"
             r"|(?:微信|支付宝|支付寶)?(?:扫码|掃碼|扫一扫|掃一掃|关注|關注|打赏|打賞|赞赏|支付|收款|捐赠).{0,8}\Z|支付宝\Z|支付寶\Z|微信\Z",
         ),
-        (Reason.ADVERTISEMENT, r"(?:.{0,8})(?:广告|廣告|推广|推廣)(?:位|图)?\d{0,3}\Z|banner\d{0,3}\Z|限时(?:秒杀|抢购|优惠|特惠)\Z"),
+        (
+            Reason.ADVERTISEMENT,
+            r"(?:.{0,8})(?:广告|廣告|推广|推廣)(?:位|图)?\d{0,3}\Z|banner\d{0,3}\Z"
+            r"|限时(?:秒杀|抢购|优惠|特惠)\Z",
+        ),
         (Reason.LOGO, r".{0,16}(?:logo|标志图|站标|台标)\Z"),
         (Reason.SHARE_BUTTON, r"(?:分享|转发|轉發)(?:到|至|给|給)?.{0,12}\Z|share(?: (?:on|to) .{1,20})?\Z"),
         (

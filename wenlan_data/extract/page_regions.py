@@ -14,13 +14,14 @@ _ROLES = frozenset({
 # Parts of class names and ids between separators, in English and in Pinyin: top-nav, site-footer,
 # right_sidebar, fenxiang.
 _WORDS = frozenset("""
-    nav navbar navi navigation navigator topnav subnav sidenav tabbar toolbar topbar shortcut breadcrumb breadcrumbs crumb
-    crumbs daohang footer foot ft bottombar copyright siteinfo friendlink friendlinks flink blogroll youqing sidebar aside
-    sider share sharing sharebar bdshare bdsharebuttonbox jiathis fenxiang ad ads adv advert advertisement gg guanggao
-    sponsor sponsors promo promotion union adbox comment comments commentlist pinglun cmt disqus gitalk valine waline
-    related relate relates recommend recommended recommends recommendation rec tuijian xiangguan guess hot hotlist rank
-    ranking paihang history readmore morenews popular trending qrcode ewm erweima reward dashang donate zan pagination pager
-    paging pagenav fanye navbox ambox mbox metadata hatnote
+    nav navbar navi navigation navigator topnav subnav sidenav tabbar toolbar topbar shortcut breadcrumb
+    breadcrumbs crumb crumbs daohang footer foot ft bottombar copyright siteinfo friendlink friendlinks flink
+    blogroll youqing sidebar aside sider share sharing sharebar bdshare bdsharebuttonbox jiathis fenxiang ad
+    ads adv advert advertisement gg guanggao sponsor sponsors promo promotion union adbox comment comments
+    commentlist pinglun cmt disqus gitalk valine waline related relate relates recommend recommended
+    recommends recommendation rec tuijian xiangguan guess hot hotlist rank ranking paihang history readmore
+    morenews popular trending qrcode ewm erweima reward dashang donate zan pagination pager paging pagenav
+    fanye navbox ambox mbox metadata hatnote
 """.split())  # fmt: skip
 # Names that are written in one word with others: topNav, leftSidebar, siteFooter.
 _ENDINGS = ("nav", "navbar", "sidebar", "footer", "breadcrumb", "pagination", "comments")
@@ -29,8 +30,8 @@ _HEAD_NAMES = frozenset(
 )
 # 相关阅读, 猜你喜欢: headings of lists that lead to other pages.
 _LIST_HEADING = re.compile(
-    r"\s*(?:相关|热门|热点|精彩|精选|为[您你]|编辑|今日|本周|本月|最新|往期|更多|延伸|推荐|猜[您你]|[您你]可能|大家都?在|看了又看|看过|最近浏览"
-    r"|浏览过?|历史|随机|排行|点击排行|阅读排行|友情|扫码|扫一扫|关注我们|分享到).{0,12}\Z"
+    r"\s*(?:相关|热门|热点|精彩|精选|为[您你]|编辑|今日|本周|本月|最新|往期|更多|延伸|推荐|猜[您你]|[您你]可能"
+    r"|大家都?在|看了又看|看过|最近浏览|浏览过?|历史|随机|排行|点击排行|阅读排行|友情|扫码|扫一扫|关注我们|分享到).{0,12}\Z"
 )
 _COMMENTS_HEADING = re.compile(
     r"(?:全部|所有|热门|最新|网友|精彩|发表|用户|商家)?(?:评论|回复|留言|跟帖|跟贴|回应|点评)(?:区|列表)?(?:[（(]?\d*条?[)）]?)\Z"
@@ -40,7 +41,8 @@ _LIST_HEADING_END = re.compile(
 )
 # The lines at the end of nearly every page.
 _COPYRIGHT = re.compile(
-    r"版权所有|著作权|ICP[备证]|公网安备|All Rights Reserved|copyright|powered by|©|网站标识码|网站地图|联系我们|关于我们|经营许可",
+    r"版权所有|著作权|ICP[备证]|公网安备|All Rights Reserved|copyright|powered by|©"
+    r"|网站标识码|网站地图|联系我们|关于我们|经营许可",
     re.IGNORECASE,
 )
 # One of these is in every match of `_COPYRIGHT`, in both scripts.

@@ -37,8 +37,8 @@ MIN_SLOTS = 3
 """Slots of a run from which on a kind of text has to occur twice to be that of captions. In a shorter
 run a single text counts if it is formatted: its signature is more than a tag."""
 POINTED, CERTAIN, LIKELY, WEAK, EVEN = 0.9, 0.85, 0.7, 0.6, 0.4
-"""Confidence of a text that points at its image; of a side that every image of the run agrees with; that most agree with; that only the
-lengths of the texts speak for; and that nothing speaks for."""
+"""Confidence of a text that points at its image; of a side that every image of the run agrees with;
+that most agree with; that only the lengths of the texts speak for; and that nothing speaks for."""
 
 
 @dataclass(slots=True, eq=False)
@@ -236,14 +236,18 @@ def _item(
         unit = units.get(id(child))
         return Slot(unit, has_own_text=unit is not None and bool(unit.containers))
     blocks = texts.of(child)
-    some = texts.tree.texts_of(child)
-    if not blocks and some and ordinal(some[0].text):
-        return RunText(some, child, text_style(some[0]), is_heading=False, is_usable=False)
-    if not blocks and any(map(texts.is_link_list, texts.tree.texts_of(child)[:3])):
-        # Perhaps the text of the image beside it, but rather a list of links.
-        return "border"
     if blocks:
         return RunText(blocks, child, text_style(blocks[0]), _is_heading(child, blocks))
+    return _without_usable_text(child, texts)
+
+
+def _without_usable_text(child: Box, texts: UsableTexts) -> _Item | TextBlock | None:
+    some = texts.tree.texts_of(child)
+    if some and ordinal(some[0].text):
+        return RunText(some, child, text_style(some[0]), is_heading=False, is_usable=False)
+    if any(map(texts.is_link_list, some[:3])):
+        # Perhaps the text of the image beside it, but rather a list of links.
+        return "border"
     if child.heading and some and not is_secondary(texts.tree, child):
         # It begins a section, even if it says as little as 一.
         return RunText(some, child, text_style(some[0]), is_heading=True)

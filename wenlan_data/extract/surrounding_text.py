@@ -189,9 +189,9 @@ class _Pairing:
                 continue
             if choice.is_pointed:
                 return choice
-            if choice.side == "below" and choice.is_caption and slot.before:
-                if len(slot.before[-1].text) > 2 * len(choice.texts[0].text):
-                    return choice
+            is_caption = choice.side == "below" and choice.is_caption and slot.before
+            if is_caption and len(slot.before[-1].text) > 2 * len(choice.texts[0].text):
+                return choice
         return None
 
     def _add_article(self, unit: ImageUnit, inner: Box | PageImage) -> None:
@@ -217,7 +217,7 @@ class _Pairing:
     def _article_around(self, unit: ImageUnit, inner: Box | PageImage) -> Box | None:
         """The smallest container around `inner` with more usable text than `inner` has."""
         for box in unit.containers:
-            if box is inner or isinstance(inner, Box) and _holds(inner, box):
+            if box is inner or (isinstance(inner, Box) and _holds(inner, box)):
                 continue
             if has_text_beside(box, inner, self._texts):
                 return box
