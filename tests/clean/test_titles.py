@@ -66,8 +66,15 @@ def test_a_part_before_a_colon_counts_only_on_most_images() -> None:
     assert _types(demote_title_repeats(page, title)) == ["title", "title", "alt"]
 
 
+def test_an_alt_that_three_images_share_counts_as_a_title() -> None:
+    page = _alts("某某网", "某某网", "光明顶")
+    assert _types(demote_title_repeats(page, [])) == ["alt"] * 3
+    page = _alts("某某网", "光明顶", "某某网", "某某网")
+    assert _types(demote_title_repeats(page, [])) == ["title", "alt", "title", "title"]
+
+
 def test_without_a_title_and_for_other_types_nothing_changes() -> None:
-    page = _alts("首日", "首日", "首日")
+    page = _alts("首日", "次日", "末日")
     assert demote_title_repeats(page, []) == [tuple(texts) for texts in page]
     assert demote_title_repeats([], [TITLE]) == []
     captions = [[Text("figcaption", "春游黄山的三天")] for _ in range(4)]
