@@ -149,6 +149,19 @@ def test_the_best_type_names_the_reason_whether_rejected_or_doubtful() -> None:
     assert _decision(Text("keywords", "黄山", "page", 0.2)).drop == Drop("no_text")
 
 
+def test_an_alt_of_an_advertisement_condemns_the_image() -> None:
+    shop, casino = ("surrounding", "窗边的红色摩托车"), ("alt", "澳门赌场在线开户，注册就送彩金")
+    rows = [
+        _row(0, ("alt", "低价出售摩托车，联系电话13800138000"), shop),
+        _row(1, shop, casino),
+        # Other texts may speak of something else, and other rules say nothing about the image.
+        _row(2, ("alt", "窗边的摩托车"), ("surrounding", "出售，联系电话13800138000")),
+        _row(3, ("alt", "IMG_2034.JPG"), shop),
+    ]
+    drops = [decision.drop for decision in _decisions(rows)]
+    assert [drop and drop.reason for drop in drops] == ["contact_info", "blocklist", None, None]
+
+
 def test_a_doubtful_credit_names_no_author() -> None:
     alt, credit = Text("alt", "雨后的黄山云海"), ("figcaption", "雨后的黄山。新华社记者 李明 摄")
     assert _decision(alt, Text(*credit, "below", 0.4)).candidate.author == ""

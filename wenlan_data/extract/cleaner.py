@@ -111,6 +111,8 @@ class TextCleaner:
         if candidate.no_content:
             return CleaningDecision(candidate, "extract", candidate.no_content)
         cleaned = clean_texts(self.rules, candidate.texts, self.min_confidence)
+        if drop := _condemned(cleaned):
+            return CleaningDecision(candidate, "clean", drop)
         author = candidate.author or next(
             (remark.value for _, remark in cleaned.remarks if remark.kind == "author"), ""
         )
@@ -130,6 +132,14 @@ class TextCleaner:
             default=None,
         )
         return CleaningDecision(candidate, "clean", best[1] if best else Drop(Reason.NO_TEXT))
+
+
+def _condemned(cleaned: CleanedTexts) -> Drop | None:
+    """Returns why the `alt` says that the image is an advertisement or worse: it has words of the
+    blocklist, or contact data. The other texts of such an image may look harmless."""
+    reasons = (Reason.BLOCKLIST, Reason.CONTACT_INFO)
+    drops = (drop for text, drop in cleaned.rejected if text.type == "alt")
+    return next((drop for drop in drops if drop.reason in reasons), None)
 
 
 def _demote_title_repeats(
