@@ -107,3 +107,25 @@ def test_a_text_beside_a_row_of_images_is_shared_by_them_and_by_no_other() -> No
     body = f"<p>{INTRO}天黑以前我们回到了旅馆。</p>"
     html = f"<p>{PAIR}</p><p class=tu>{A}</p>{body}<p><img src=3.jpg></p><p class=tu>{C}</p>"
     assert captions(html) == {"1": A, "2": A, "3": C}
+
+
+def test_the_last_row_of_a_table_may_have_fewer_columns() -> None:
+    cards = [
+        ("小船", "湖边停着一条旧木船"),
+        ("石桥", "河上有一座古老的石桥"),
+        ("白塔", "山上有一座白色的塔"),
+    ]
+    html = "<h1>风光</h1><table>"
+    for part in (cards[:2], cards[2:]):
+        html += "<tr>" + "".join(f"<th>{name}</th>" for name, _ in part) + "</tr><tr>"
+        html += (
+            "".join(f"<td><img src={cards.index(card)}.jpg></td>" for card in part) + "</tr><tr>"
+        )
+        html += "".join(f"<td>{text}</td>" for _, text in part) + "</tr>"
+    found = {
+        number: {
+            text.text for text in texts(html + "</table>", str(number)) if text.type != "heading"
+        }
+        for number in range(3)
+    }
+    assert found == {number: set(card) for number, card in enumerate(cards)}

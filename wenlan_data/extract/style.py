@@ -20,10 +20,10 @@ def text_style(block: TextBlock) -> str:
     """
     parts = [_of_element(block.parent.element, block.parent.tag)]
     box: Box | None = block.parent
-    # A `div` around a text alone formats it as well.
+    # A `div` around a text alone formats it as well. A row with one cell looks like one with more.
     for _ in range(3):
         outer = box.parent if box is not None else None
-        if outer is None or outer.text_count != 1 or outer.image_count:
+        if outer is None or outer.text_count != 1 or outer.image_count or outer.tag == "tr":
             break
         parts.append(_of_element(outer.element, outer.tag))
         box = outer
