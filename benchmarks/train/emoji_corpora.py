@@ -136,7 +136,7 @@ def texts_of_emoji(work: Path) -> Iterator[tuple[str, list[str]]]:
 
     The others are the label in traditional characters, and the tags in both scripts.
     """
-    simplified, traditional = (_emojibase(work, language) for language in ("zh", "zh-hant"))
+    simplified, traditional = (emojibase(work, language) for language in ("zh", "zh-hant"))
     for code, one in simplified.items():
         if one.get("group", FLAGS) != FLAGS:
             both = [one, traditional.get(code, {})]
@@ -145,7 +145,7 @@ def texts_of_emoji(work: Path) -> Iterator[tuple[str, list[str]]]:
             yield code.lower(), list(dict.fromkeys([*texts, *tags]))
 
 
-def _emojibase(work: Path, language: str) -> dict[str, Any]:
+def emojibase(work: Path, language: str) -> dict[str, Any]:
     path = next((work / "npm").glob(f"emojibase-data-*/package/{language}/data.json"))
     return {one["hexcode"]: one for one in json.loads(path.read_text("utf-8"))}
 
