@@ -23,6 +23,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -88,8 +89,8 @@ def main() -> None:
     rng = random.Random(given.pages_seed + 1)
     drawings = {style: given.work / "images" / style for style in TRAIN_STYLES}
     site = write_site(work / "site", drawings, emoji, rng)
-    sides = {"old": given.old, "new": given.new}
-    corpora = build_pages(work, {side: path.resolve() for side, path in sides.items()})
+    checkouts = {"old": given.old, "new": given.new}
+    corpora = build_pages(work, [work / "site"], checkouts, RECIPE_SETTINGS)
     test = build_test(work, given.work / "images", emoji, rng)
     found: dict[str, object] = {
         "emoji": len(emoji), "pages": site.pages, "cards": len(site.names), "test_pairs": len(emoji),
@@ -147,24 +148,28 @@ def _is_usable(tag: str, names: Sequence[str]) -> bool:
     return re.fullmatch(r"[一-鿿]{1,8}", tag) is not None and not any(name in tag for name in names)
 
 
-def build_pages(work: Path, checkouts: Mapping[str, Path]) -> dict[str, Path]:
-    """Crawls the site with each checkout, and returns the corpora."""
+def build_pages(
+    work: Path, folders: Sequence[Path], checkouts: Mapping[str, Path], settings: Sequence[str]
+) -> dict[str, Path]:
+    """Crawls the folders, each served as a host, with each checkout, and returns the corpora."""
     corpora = {side: (work / f"corpus-{side}").resolve() for side in checkouts}
-    with served(work / "site") as host:
+    with ExitStack() as stack:
+        hosts = [stack.enter_context(served(folder)) for folder in folders]
+        seeds = [f"http://{host}/index.html" for host in hosts]
         sources = {
-            "network": {"allow": [host]},
-            "hosts": {host: {"min_gap_s": 0, "max_connections": 8}},
-            "sources": [{"kind": "pages", "seeds": [f"http://{host}/index.html"]}],
+            "network": {"allow": hosts},
+            "hosts": {host: {"min_gap_s": 0, "max_connections": 8} for host in hosts},
+            "sources": [{"kind": "pages", "seeds": seeds}],
         }
         path = (work / "pages.yaml").resolve()
         path.write_text(yaml.safe_dump(sources), "utf-8")
-        words = [word for setting in RECIPE_SETTINGS for word in ("--set", setting)]
+        words = [word for setting in settings for word in ("--set", setting)]
         for side, checkout in checkouts.items():
             command = wenlan(
                 "build", "--sources", path, "--out", corpora[side], *words,
                 "--executor", "local", "--workers", 1, "--contact", "benchmark@example.org",
             )  # fmt: skip
-            environment = {**os.environ, "PYTHONPATH": str(checkout)}
+            environment = {**os.environ, "PYTHONPATH": str(checkout.resolve())}
             subprocess.run(command, cwd=checkout, env=environment, stdout=sys.stderr, check=True)
     return corpora
 
