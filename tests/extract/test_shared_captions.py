@@ -109,14 +109,18 @@ def test_a_text_beside_a_row_of_images_is_shared_by_them_and_by_no_other() -> No
     assert captions(html) == {"1": A, "2": A, "3": C}
 
 
-def test_the_last_row_of_a_table_may_have_fewer_columns() -> None:
+@pytest.mark.parametrize("columns", [1, 2, 3])
+def test_the_last_row_of_a_table_may_have_fewer_columns(columns: int) -> None:
     cards = [
         ("小船", "湖边停着一条旧木船"),
         ("石桥", "河上有一座古老的石桥"),
         ("白塔", "山上有一座白色的塔"),
-    ]
+        ("榕树", "镇口长着一棵大榕树"),
+        ("松鼠", "树上坐着一只松鼠"),
+        ("渔船", "港口里停满了渔船"),
+    ][: 3 + columns]
     html = "<h1>风光</h1><table>"
-    for part in (cards[:2], cards[2:]):
+    for part in (cards[:3], cards[3:]):
         html += "<tr>" + "".join(f"<th>{name}</th>" for name, _ in part) + "</tr><tr>"
         html += (
             "".join(f"<td><img src={cards.index(card)}.jpg></td>" for card in part) + "</tr><tr>"
@@ -126,6 +130,6 @@ def test_the_last_row_of_a_table_may_have_fewer_columns() -> None:
         number: {
             text.text for text in texts(html + "</table>", str(number)) if text.type != "heading"
         }
-        for number in range(3)
+        for number in range(3 + columns)
     }
     assert found == {number: set(card) for number, card in enumerate(cards)}

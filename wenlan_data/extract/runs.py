@@ -486,7 +486,11 @@ def _is_puzzle(slot: Slot) -> bool:
     the style sheet, if at all."""
     count = len(slot.unit.images) if slot.unit is not None else 1
     rows = [texts for texts in (slot.before, slot.after) if len(texts) == count > 1]
-    return any(all(len(text.text) <= MAX_NAME_CHARACTERS for text in texts) for texts in rows)
+    return any(all(_is_name(text) for text in texts) for texts in rows)
+
+
+def _is_name(text: RunText) -> bool:
+    return len(text.blocks) == 1 and len(text.text) <= MAX_NAME_CHARACTERS
 
 
 def _is_free(text: RunText, side: Side) -> bool:
