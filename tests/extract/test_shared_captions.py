@@ -109,6 +109,26 @@ def test_a_text_beside_a_row_of_images_is_shared_by_them_and_by_no_other() -> No
     assert captions(html) == {"1": A, "2": A, "3": C}
 
 
+@pytest.mark.parametrize(
+    ("alts", "expected"),
+    [
+        ((B, ""), (B, A)),
+        ((B, "图片"), (B, A)),
+        ((B, "IMG_2034.jpg"), (B, A)),
+        # The title, and numbered alts, tell no image from the others.
+        (("江边的一天", ""), (A, A)),
+        (("旧木船1", "旧木船2"), (A, A)),
+        ((B, C), (A, A)),
+    ],
+)
+def test_a_shared_caption_is_of_the_images_that_have_no_description(
+    alts: tuple[str, str], expected: tuple[str, str]
+) -> None:
+    images = "".join(f"<p><img src={n}.jpg alt={alt!r}></p>" for n, alt in enumerate(alts, 1))
+    html = f"<title>江边的一天 - 某某网</title><p>{INTRO}</p>{images}<p>图为{A}</p><p>{INTRO}然后回家。</p>"
+    assert tuple(captions(html).values()) == expected
+
+
 @pytest.mark.parametrize("columns", [1, 2, 3])
 def test_the_last_row_of_a_table_may_have_fewer_columns(columns: int) -> None:
     cards = [

@@ -22,10 +22,15 @@ _PUNCTUATION = re.compile(r"[\W_]+")
 _TRAILING_NUMBER = re.compile(r"[（(]?\d{1,3}[)）]?\Z")
 
 
+def without_number(text: str) -> str:
+    """Returns a text without the number at its end: 春游黄山3, 春游黄山（3）."""
+    return _TRAILING_NUMBER.sub("", text.strip())
+
+
 def repeats_title(text: str, titles: frozenset[str]) -> bool:
     """Whether the text, without a number at its end, is one of the `title_forms` in `titles`, or
     the beginning of one that an ellipsis cuts off."""
-    bare = _bare(_TRAILING_NUMBER.sub("", text.strip()))
+    bare = _bare(without_number(text))
     if bare in titles:
         return True
     is_cut = text.rstrip().endswith(("…", "...")) and len(bare) >= MIN_CUT_CHARACTERS

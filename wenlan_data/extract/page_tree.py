@@ -247,9 +247,15 @@ class PageTree:
     """A page: its boxes from the outside in, its blocks of text and its images."""
 
     def __init__(
-        self, root: Box, texts: list[TextBlock], images: list[PageImage], boxes: list[Box]
+        self,
+        root: Box,
+        texts: list[TextBlock],
+        images: list[PageImage],
+        boxes: list[Box],
+        title: str,
     ) -> None:
         self.root = root
+        self.title = title
         self.texts = texts
         self.images = images
         """All images in document order, content or not."""
@@ -378,7 +384,9 @@ class _Builder:
             # The head has no text that is shown. Without a body, the walk begins after the root.
             nodes = (page_root if body is None else body).traverse(include_text=True)
             self._read(nodes if body is not None else islice(nodes, 1, None), root)
-        return PageTree(root, self._texts, self._images, self._boxes)
+        title = self._page.css_first("title") if len(self._images) > 1 else None
+        words = title.text() if title is not None else ""
+        return PageTree(root, self._texts, self._images, self._boxes, words)
 
     def _read(self, nodes: Iterator[Element], root: Box) -> None:
         # Of each open element: its id; the box that takes its text; inline elements between box and

@@ -5,9 +5,11 @@ else the text on one side of it, then the heading.
 """
 
 from bisect import bisect_left
+from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
 
+from wenlan_data.clean.titles import repeats_title, title_forms, without_number
 from wenlan_data.extract import runs
 from wenlan_data.extract.caption_marks import (
     figure_number,
@@ -26,7 +28,7 @@ from wenlan_data.extract.page_regions import is_secondary
 from wenlan_data.extract.page_tree import Box, PageImage, PageTree, TextBlock, shape
 from wenlan_data.extract.runs import Choice, Run, RunText, card_shapes, read_run
 from wenlan_data.extract.single_line import single_line, truncate
-from wenlan_data.extract.usable_text import UsableTexts
+from wenlan_data.extract.usable_text import UsableTexts, is_junk
 from wenlan_data.records import Relation, Text
 
 MAX_TEXT_CHARACTERS = 500
@@ -38,6 +40,8 @@ MAX_CAPTION_CHARACTERS = 300
 # the measured share of right texts of each.
 CAPTION, ATTRIBUTE, CONTAINER, TITLE, SHARED, ARTICLE = 0.95, 0.9, 0.9, 0.8, 0.75, 0.6
 SHARED_HEADING = 0.5
+MIN_ALT_CHARACTERS = 4
+"""Of an `alt` that describes one image of several that share a caption."""
 
 _CAPTION_ATTRIBUTES = (
     "data-caption", "data-desc", "data-description", "data-sub-html", "data-summary", "data-alt",
@@ -103,6 +107,7 @@ class _Pairing:
         self._lists = Lists(self._texts)
         self._runs: dict[int, Run] = {}
         self._by_number: dict[str, list[str]] | None = None
+        self._titles: frozenset[str] | None = None
         self._headings: dict[int, list[TextBlock]] = {}
         self._found = {image.number: _Found([]) for unit in self._units for image in unit.images}
 
@@ -270,12 +275,38 @@ class _Pairing:
             self._found[unit.images[0].number].add(kind, words, relation, confidence)
             return
         parts = split_caption(text, count)
-        for place, image in enumerate(unit.images):
-            if parts is not None:
-                self._found[image.number].add("figcaption", parts[place], "shared", ATTRIBUTE)
-            else:
-                shared = min(confidence, SHARED)
-                self._found[image.number].add(kind, without_marks(text), "shared", shared)
+        if parts is not None:
+            for part, image in zip(parts, unit.images, strict=True):
+                self._found[image.number].add("figcaption", part, "shared", ATTRIBUTE)
+            return
+        described = self._described(unit) if kind == "figcaption" else set()
+        for image in unit.images:
+            if image.number not in described:
+                words, shared = without_marks(text), min(confidence, SHARED)
+                self._found[image.number].add(kind, words, "shared", shared)
+
+    def _described(self, unit: ImageUnit) -> set[int]:
+        """The images of a unit with an `alt` of their own, which says more than what they share;
+        none where all have one, so that the shared caption is not lost."""
+        alts = {
+            image.number: next(
+                (text.text for text in self._found[image.number].texts if text.type == "alt"), ""
+            )
+            for image in unit.images
+        }
+        if self._titles is None:
+            titles = [self._tree.title, *(one.text for one in self._tree.texts if one.heading == 1)]
+            self._titles = frozenset(form for title in titles for form in title_forms(title))
+        counts = Counter(map(without_number, alts.values()))
+        described = {
+            number
+            for number, alt in alts.items()
+            if len(alt) >= MIN_ALT_CHARACTERS
+            and counts[without_number(alt)] == 1
+            and not is_junk(alt)
+            and not repeats_title(alt, self._titles)
+        }
+        return described if len(described) < len(alts) else set()
 
     def _numbered(self, number: str) -> str:
         """The text elsewhere on the page that begins with a figure's number; empty for none or

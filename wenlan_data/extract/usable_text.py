@@ -30,7 +30,8 @@ _file_name = FileName()
 _LINKED_ELSEWHERE = frozenset({Reason.RECOMMENDATION, Reason.ADVERTISEMENT, Reason.LOGO})
 
 
-def _is_junk(text: str) -> bool:
+def is_junk(text: str) -> bool:
+    """Whether a text is boilerplate, a file name, or no words at all."""
     return _is_junk_line(text) if len(text) <= MAX_LINE_CHARACTERS else _is_any_junk(text)
 
 
@@ -114,7 +115,7 @@ class UsableTexts:
                 return "in a link to another page"
             if is_credit_line(text):
                 return "a credit"
-            if _is_junk(text):
+            if is_junk(text):
                 return "boilerplate"
         return "in navigation" if is_secondary(self.tree, block.parent) else ""
 
