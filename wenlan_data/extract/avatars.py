@@ -6,7 +6,7 @@ image of the item has more text, or none of its own.
 
 import re
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 
 from wenlan_data.extract.page_tree import MAX_IMAGES, Box, PageImage, PageTree, TextBlock, shape
@@ -32,6 +32,8 @@ class _Column:
     images: list[PageImage]
     lines: list[str]
     """The text beside each; empty for none."""
+    alone: list[PageImage] = field(default_factory=list)
+    """Images in this place of items that have no other."""
     is_single: bool = True
     """Whether an item has one image in this place at most."""
 
@@ -58,6 +60,8 @@ def avatars(tree: PageTree) -> list[PageImage]:
         for column in named:
             pairs = zip(column.images, column.lines, strict=True)
             found += [image for image, line in pairs if _is_name(line)]
+            # A post without an image has the portrait of its author alone.
+            found += column.alone
     return found
 
 
@@ -90,9 +94,11 @@ def _lists(tree: PageTree) -> list[list[_Column]]:
 def _columns(tree: PageTree, items: list[tuple[Box, list[PageImage]]]) -> list[_Column]:
     """The columns of items with images in two places or more."""
     columns: dict[str, _Column] = defaultdict(lambda: _Column([], []))
+    alone: dict[str, list[PageImage]] = defaultdict(list)
     for card, some in items:
         paths = Counter(_path(image, card) for image in some)
         if len(paths) < 2:
+            alone[_path(some[0], card)] += some
             continue
         for image in some:
             path = _path(image, card)
@@ -100,6 +106,8 @@ def _columns(tree: PageTree, items: list[tuple[Box, list[PageImage]]]) -> list[_
             column.images.append(image)
             column.lines.append(_line(tree, image, card))
             column.is_single = column.is_single and paths[path] == 1
+    for path, column in columns.items():
+        column.alone = alone[path]
     return [column for column in columns.values() if len(column.images) >= MIN_CARDS]
 
 

@@ -112,6 +112,10 @@ beside it."""
 MIN_ARTICLE_HAN = 150
 MAX_NAME_HAN = 6
 """Of a user's name beside a time."""
+MAX_ALT_HAN = 10
+"""Of the `alt` of a portrait. A longer one describes an image."""
+MAX_LEVELS = 8
+"""Boxes between an image and the item of a list that holds it."""
 MAX_HAN_BESIDE_HEADING = 8
 """In the line of a heading, such as 更多 or 换一批. A box with more holds the list that the heading
 announces."""
@@ -123,6 +127,10 @@ _NAME_SEPARATORS = re.compile(r"[_\-:.]+|\d+")
 _HOME_PATHS = frozenset({"", "/", "/index.html", "/index.htm", "/index.php", "/default.html"})
 _PATH_PARTS = re.compile(r"[/_\-.]+")
 # 08-12 10:30, 3小时前, 16天前 回复, 粉丝 120: what stands beside a user's name.
+# 201.3万, 3.4k.
+_COUNTS = re.compile(r"[\d.]+[万亿kwKW]\+?")
+_DATE = re.compile(r"\d{1,2}\s?[-/.月]\s?\d{1,2}|\d\s?(?:秒|分钟|小时|天|个?月|年)前|[今昨前]天")
+_NAME = re.compile(r"[^\W\d_]{2}")
 _BYLINE = re.compile(
     r"\d{4}\s?[-/.年]\s?\d{1,2}\s?[-/.月]\s?\d{1,2}日?|(?<!\d)\d{1,2}-\d{1,2}(?!\d)|\d{1,2}:\d\d|\d\s?(?:秒|分钟|小时|天|个?月|年)前|[今昨前]天|回复|粉丝|关注|\d楼|★|作者|记者|编辑|责编|楼主|原创|发布|撰文|贡献者|会员|版主|LV"
 )
@@ -291,13 +299,40 @@ class NonContent:
             folded = simplified(line)
             if _QR_LINE.search(folded):
                 return Drop(Reason.QR_CODE, line)
-            if _is_byline(folded):
-                return Drop(Reason.AVATAR, line)
+            is_described = len(_HAN.findall(_own_words(image))) > MAX_ALT_HAN
+            beside = self._is_beside_image(image)
+            if not is_described and _is_byline(folded, is_beside_image=beside):
+                # 千里江山图 2023-01-07: a whole item of a list, which says nothing else.
+                if beside or not self._is_whole_item(image):
+                    return Drop(Reason.AVATAR, line)
         if _link_around(image) is not None:
             heading = self._heading_before(image)
             if heading and is_list_heading(heading):
                 return Drop(Reason.RECOMMENDATION, heading)
         return None
+
+    def _is_beside_image(self, image: PageImage) -> bool:
+        """Whether an item of a list holds the image and another one."""
+        box: Box | None = image.parent
+        for _ in range(MAX_LEVELS):
+            if box is None or box.parent is None or box.tag == "body":
+                return False
+            if _count(box) > 1:
+                return _has_alike(box)
+            box = box.parent
+        return False
+
+    def _is_whole_item(self, image: PageImage) -> bool:
+        """Whether the smallest box with the image and text is an item of a list."""
+        box: Box | None = image.parent
+        while box is not None and not box.text_count:
+            box = box.parent
+        last = box.last_text if box is not None else 0
+        while box is not None and box.parent is not None and box.last_text == last:
+            if _has_alike(box):
+                return True
+            box = box.parent
+        return False
 
     def _line_beside(self, image: PageImage) -> str:
         """The text of the smallest box around an image that has text, if it is short."""
@@ -338,27 +373,46 @@ def _list_around(card: Box) -> Box:
     """The box that holds a card and others alike; without others, the largest one with less than
     three images."""
     one: Box = card
+    found: Box | None = None
     while one.parent is not None and one.parent.tag not in {"html", "body"}:
-        own = shape(one)
-        alike = [
-            child
-            for child in one.parent.children
-            if isinstance(child, Box) and _count(child) and shape(child) == own
-        ]
-        if len(alike) >= MIN_CARDS:
-            return one.parent
+        if _has_alike(one):
+            found = one.parent
+        elif found is not None:
+            # The rows of a table are one list.
+            break
         one = one.parent
+    if found is not None:
+        return found
     one = card
     while one.parent is not None and _count(one) < MIN_REPEATS and one.parent.tag != "body":
         one = one.parent
     return one
 
 
-def _is_byline(line: str) -> bool:
-    """Whether a line is a user's name with a time or the like."""
+def _has_alike(box: Box) -> bool:
+    """Whether another box beside it has the same shape and images too."""
+    own, around = shape(box), box.parent
+    assert around is not None
+    alike = [
+        child
+        for child in around.children
+        if isinstance(child, Box) and _count(child) and shape(child) == own
+    ]
+    return len(alike) >= MIN_CARDS
+
+
+def _is_byline(line: str, *, is_beside_image: bool) -> bool:
+    """Whether a line is a user's name with a time or the like.
+
+    A time without a name may be that of an article, or the duration of a video. It counts in an item
+    of a list with another image, if it is a date.
+    """
     if len(line) > 24 or _SENTENCE.search(line) or not _BYLINE.search(line):
         return False
-    return len(_HAN.findall(_BYLINE.sub("", line))) <= MAX_NAME_HAN
+    name = _COUNTS.sub("", _BYLINE.sub("", line))
+    if not _NAME.search(name):
+        return is_beside_image and bool(_DATE.search(line)) and not _COUNTS.search(line)
+    return len(_HAN.findall(name)) <= MAX_NAME_HAN
 
 
 @lru_cache(maxsize=4096)

@@ -41,7 +41,9 @@ _LIST_HEADING_END = re.compile(
 )
 # The lines at the end of nearly every page.
 _COPYRIGHT = re.compile(
-    r"版权所有|著作权|ICP[备证]|公网安备|All Rights Reserved|copyright|powered by|©"
+    r"版权所有|著作权|ICP[备证]|公网安备|All Rights Reserved|copyright|powered by"
+    # © 2023 某某网, and not the photographer: © 李明.
+    r"|©.{0,12}(?:19|20)\d\d|(?:19|20)\d\d.{0,8}©"
     r"|网站标识码|网站地图|联系我们|关于我们|经营许可",
     re.IGNORECASE,
 )
