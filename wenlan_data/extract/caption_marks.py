@@ -53,7 +53,13 @@ _HAN_NUMBERS = {character: place for place, character in enumerate("一二三四
 # 从左至右依次为：石桥、小船, 图一至图三依次为….
 _LISTED = re.compile(
     r"[\s▲△（(]*(?:(?:图片?|圖片?|以上|下图|上图)?(?:从|由|自)?(?:左|上)(?:至|到|往|向)(?:右|下)|图[一1](?:至|到|—|-)图?[二三四五六2-6])"
-    r"(?:依次|分别|分別)?(?:为|為|是)?[:：]?"
+    r"(?:(?:依次|分别|分別)(?:为|為|是)?[:：]?|(?:为|為)[:：]?|[:：])"
+)
+# 以上就是三天的行程，希望对大家有帮助。
+_ENDS_ARTICLE = re.compile(
+    r"[\s\u200b　]*(?:以上(?:就是|便是|即是|是|[，。！])|总之|總之|总的来说|總的來說|好了[，。！]|[先就]写到这|[先就]寫到這"
+    r"|希望(?:对|對|能|大家|这篇|這篇)|有(?:任何)?(?:问题|問題|疑问|疑問)|欢迎|歡迎|[谢感][谢謝]|觉得|覺得|喜欢的|喜歡的|下一?[篇期]|未完待续"
+    r"|[（(]?(?:全文)?完[)）]?\Z|本文)"
 )
 _ORDERS = ("左中右", "上中下", "前中后")
 _TRIM = " \u200b　；;，,。、"
@@ -84,6 +90,15 @@ def ordinal(text: str) -> str:
     """
     match = _ORDINAL.match(text)
     return match[match.lastgroup or 0] if match else ""
+
+
+def ends_article(text: str) -> bool:
+    """Whether a text says goodbye to the reader, so that it belongs to no image.
+
+    >>> ends_article("以上就是三天的行程，希望对大家有帮助。")
+    True
+    """
+    return bool(_ENDS_ARTICLE.match(text))
 
 
 def figure_number(text: str) -> str:

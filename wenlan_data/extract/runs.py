@@ -15,6 +15,7 @@ from typing import Literal
 
 from wenlan_data.extract.caption_marks import (
     Side,
+    ends_article,
     is_numbered,
     ordinal,
     pointed_side,
@@ -32,6 +33,8 @@ MAX_NAME_CHARACTERS = 40
 """Of a text in a row of names or short captions."""
 MAX_DISTANCE = 6
 """Children of a box between an image and a text that is compared with those beside images."""
+LONGER = 1.8
+"""How much longer a paragraph is than a caption. Neighbours of one kind differ by less."""
 MIN_CARDS = 2
 MIN_SLOTS = 3
 """Slots of a run from which on a kind of text has to occur twice to be that of captions. In a shorter
@@ -396,6 +399,8 @@ class _SideVotes:
 
     adjacent: list[RunText | None]
     """The text beside each slot on this side, if it does not point elsewhere."""
+    without: list[bool]
+    """Whether each slot is without a text of its own."""
     special: frozenset[str] = frozenset()
     """Signatures whose texts stand beside images on this side and nearly nowhere else; that of the
     running text only if it stands beside each image, and nowhere else."""
@@ -404,6 +409,14 @@ class _SideVotes:
     def covered(self) -> int:
         """Number of slots with a text of a special signature."""
         return sum(text is not None and text.signature in self.special for text in self.adjacent)
+
+    @property
+    def covers_all(self) -> bool:
+        """Whether each slot without a text of its own has a text of a special signature."""
+        return sum(self.without) > 1 and all(
+            not without or (text is not None and text.signature in self.special)
+            for text, without in zip(self.adjacent, self.without, strict=True)
+        )
 
     @property
     def texts(self) -> list[RunText]:
@@ -537,17 +550,21 @@ def _side(slots: Sequence[Slot], every: Sequence[RunText], name: str, body: str)
     for slot in slots:
         some = slot.after[:1] if side == "below" else slot.before[-1:]
         adjacent.append(some[0] if some and _is_free(some[0], side) else None)
-    votes = _SideVotes(adjacent)
+    votes = _SideVotes(adjacent, [not slot.has_own_text for slot in slots])
     members = _counts(text.signature for text in adjacent if text is not None)
     all_of = _counts(text.signature for text in every)
     lists = {text.signature for text in every if text.is_list}
-    without_own_text = sum(not slot.has_own_text for slot in slots)
+    without_own_text = sum(votes.without)
+    filled = [adjacent[n] for n, without in enumerate(votes.without) if without]
     votes.special = frozenset(
         signature
         for signature, count in members.items()
         if signature not in lists
         and (
-            count == all_of[signature] == len(slots) > 1
+            (
+                count == all_of[signature] > 1
+                and (count == len(slots) or _all_have(filled, signature))
+            )
             or (
                 signature != body
                 and 4 * (all_of[signature] - count) <= count
@@ -566,6 +583,11 @@ def _counts(signatures: Iterable[str]) -> dict[str, int]:
     return counts
 
 
+def _all_have(texts: Sequence[RunText | None], signature: str) -> bool:
+    """Whether there are two texts or more, all of this signature."""
+    return len(texts) > 1 and all(text is not None and text.signature == signature for text in texts)
+
+
 def _has_credit(text: str) -> bool:
     tail = text.rstrip(" 。.）)】]")
     ends = ("摄", "攝", "摄影", "攝影", "供图", "供圖", "发", "發")
@@ -576,7 +598,10 @@ def _both_special(below: _SideVotes, above: _SideVotes, body: str) -> _Votes:
     """Decides which of two kinds of text is the caption, one under and one over the images."""
     of_captions = [bool(votes.special - {body}) for votes in (below, above)]
     side: Side
-    if of_captions != [True, True]:
+    full, part = (below, above) if below.covers_all else (above, below)
+    if full.covers_all and not part.covers_all and full.length < LONGER * part.length:
+        side = "below" if full is below else "above"
+    elif of_captions != [True, True]:
         # Running text beside each image, and captions on the other side of some.
         side = "above" if of_captions == [False, True] else "below"
     elif below.covered != above.covered:
@@ -604,7 +629,7 @@ def _alike(
         return votes("below" if below.credited else "above", LIKELY)
     if any(len(slot.after) > 1 for slot in run.slots[:-1]):
         shorter, longer = sorted((below, above), key=lambda one: one.length)
-        if shorter.length * 1.8 <= longer.length and shorter.length <= MAX_CAPTION_CHARACTERS:
+        if shorter.length * LONGER <= longer.length and shorter.length <= MAX_CAPTION_CHARACTERS:
             return votes("below" if shorter is below else "above", WEAK)
     return votes(*_by_ends(run.slots, every))
 
@@ -635,17 +660,20 @@ def _by_ends(slots: Sequence[Slot], every: Sequence[RunText]) -> tuple[Side | No
     for slot in slots:
         sections[slot.section].append(slot)
     left_below = left_above = count = 0
-    for some in sections.values():
-        if len(some) == 1 and (some[0].heading is not None or some[0].is_in_item):
+    for every_slot in sections.values():
+        if len(every_slot) == 1 and (every_slot[0].heading is not None or every_slot[0].is_in_item):
+            continue
+        # A figure with a caption needs no text beside it.
+        some = [slot for slot in every_slot if not slot.has_own_text]
+        if not some:
             continue
         if any(len(slot.after) > 1 for slot in some[:-1]):
             # Paragraphs between the images may belong to either, or to neither.
             return None, EVEN
         first, last = some[0].before[-1:], some[-1].after[:1]
         inner = [text for text in every if text not in first and text not in last]
-        first, last = (
-            [one for one in texts if not _is_unlike(one, inner)] for texts in (first, last)
-        )
+        first = [one for one in first if not _is_unlike(one, inner)]
+        last = [one for one in last if not _is_unlike(one, inner) and not ends_article(one.text)]
         left_below += len(first) + sum(not slot.after for slot in some[:-1]) + (not last)
         left_above += len(last) + sum(not slot.before for slot in some[1:]) + (not first)
         count += len(some)
@@ -667,7 +695,7 @@ def _is_unlike(text: RunText, inner: Sequence[RunText]) -> bool:
         return True
     lengths = [len(one.text) for one in inner]
     length = len(text.text)
-    if length > 1.8 * max(lengths) or 1.8 * length < min(lengths):
+    if length > LONGER * max(lengths) or LONGER * length < min(lengths):
         return True
     ends = {one.text.rstrip().endswith(("。", "！", "？", "…")) for one in inner}
     return len(ends) == 1 and text.text.rstrip().endswith(("。", "！", "？", "…")) not in ends

@@ -235,7 +235,7 @@ class _Pairing:
             return
         if not slot.has_own_text:
             self._add_choice(unit, choice)
-        elif choice.confidence >= runs.LIKELY and not self._has_surrounding(unit):
+        elif choice.confidence >= runs.CERTAIN and not self._has_surrounding(unit):
             side: Relation = choice.side
             for text in choice.texts:
                 self._share(unit, "surrounding", _longest(text), side, choice.confidence - 0.1)
