@@ -503,7 +503,8 @@ def _is_puzzle(slot: Slot) -> bool:
 
 
 def _is_name(text: RunText) -> bool:
-    return len(text.blocks) == 1 and len(text.text) <= MAX_NAME_CHARACTERS
+    is_sentence = text.text.rstrip().endswith(("。", "！", "？", "…"))
+    return len(text.blocks) == 1 and len(text.text) <= MAX_NAME_CHARACTERS and not is_sentence
 
 
 def _is_free(text: RunText, side: Side) -> bool:
@@ -585,7 +586,9 @@ def _counts(signatures: Iterable[str]) -> dict[str, int]:
 
 def _all_have(texts: Sequence[RunText | None], signature: str) -> bool:
     """Whether there are two texts or more, all of this signature."""
-    return len(texts) > 1 and all(text is not None and text.signature == signature for text in texts)
+    return len(texts) > 1 and all(
+        text is not None and text.signature == signature for text in texts
+    )
 
 
 def _has_credit(text: str) -> bool:
