@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from wenlan_data.extract.image_units import ImageUnit, blocks_beside
 from wenlan_data.extract.page_regions import class_words
@@ -21,6 +22,10 @@ MAX_COMPACT_HAN = 600
 MAX_COUNTED_HAN = 60
 """Of one text, when the places of a list are compared: a long text is no better than a sentence."""
 MAX_FIGURE_HAN = 100
+MIN_PARAGRAPHS = 3
+"""Of an article. A card has a name and a description."""
+LONGER = 1.8
+"""How much longer the paragraphs of an article are than a caption."""
 MIN_SCORE_RATIO = 8
 """How much better a text elsewhere in the container has to be than those nearest to the image: a
 badge says less than the description."""
@@ -51,6 +56,8 @@ class ContainerText:
     headings: tuple[TextBlock, ...]
     is_figure: bool
     """Whether the box around image and `main` is a figure in running text."""
+    is_article: bool
+    """Whether it is an article: several paragraphs around one image, in no list."""
 
 
 class Lists:
@@ -78,6 +85,10 @@ class Lists:
             return None
         if MIN_SCORE_RATIO * self._score(main, scores, top) < self._score(best, scores, top):
             main = best
+        paragraphs = [block for block in blocks if not block.heading and block.han >= 8]
+        is_article = not scores and len(paragraphs) >= MIN_PARAGRAPHS
+        if is_article:
+            main = _line_below(unit, paragraphs) or main
         rest = [block for block in blocks if block is not main and block.han >= 8]
         return ContainerText(
             box=top,
@@ -86,6 +97,7 @@ class Lists:
             second=self._best(rest, scores, unit),
             headings=tuple(block for block in blocks if block.heading and block is not main),
             is_figure=_is_figure(unit, inner, main) and len(blocks) > 1,
+            is_article=is_article,
         )
 
     def _compact(self, unit: ImageUnit) -> Box | None:
@@ -163,6 +175,21 @@ class Lists:
         if key not in self._places:
             self._places[key] = _place(block, top)
         return self._places[key]
+
+
+def _line_below(unit: ImageUnit, paragraphs: Sequence[TextBlock]) -> TextBlock | None:
+    """The text directly under the image of an article, if it is much shorter than the paragraphs,
+    and not in bold as a heading is."""
+    number = unit.images[-1].text_number
+    below = next((block for block in paragraphs if block.number >= number), None)
+    if below is None or below.number > number or _is_bold(below):
+        return None
+    others = [len(block.text) for block in paragraphs if block is not below]
+    return below if LONGER * len(below.text) < median(others) else None
+
+
+def _is_bold(block: TextBlock) -> bool:
+    return any(one.tag in {"b", "strong"} for one in block.wrappers)
 
 
 def _are_paragraphs(one: TextBlock, other: TextBlock) -> bool:

@@ -178,9 +178,11 @@ class _Pairing:
         if own.main not in captions:
             is_caption = own.is_figure or _is_marked(own.main.text)
             kind = "figcaption" if is_caption else "surrounding"
-            self._share(unit, kind, whole_line(own.main), "container", CONTAINER)
+            confidence = ARTICLE if own.is_article and not is_caption else CONTAINER
+            self._share(unit, kind, whole_line(own.main), "container", confidence)
         if own.second is not None and own.second not in captions and not own.second.heading:
-            self._share(unit, "surrounding", own.second.text, "container", CONTAINER - 0.1)
+            confidence = ARTICLE if own.is_article else CONTAINER - 0.1
+            self._share(unit, "surrounding", own.second.text, "container", confidence)
         for block in own.headings[:1]:
             self._share(unit, "heading", block.text, "container", CONTAINER)
 
