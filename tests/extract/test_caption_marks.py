@@ -151,6 +151,8 @@ def test_a_shared_caption_is_split_by_its_marks(text: str, parts: list[str]) -> 
         ("①；②", 2),
         ("①湖边的小船", 1),
         ("向左走是湖边的小船，向右走是山上的小路", 2),
+        ("从上往下看，整个村子像一片叶子", 2),
+        ("从左到右都是老街，远处是钟楼", 2),
     ],
 )
 def test_a_caption_whose_marks_do_not_fit_the_images_is_not_split(text: str, count: int) -> None:

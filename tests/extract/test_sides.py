@@ -76,14 +76,45 @@ def test_an_emphasis_inside_a_paragraph_makes_it_no_caption() -> None:
     assert "figcaption" not in {text.type for text in texts(html)}
 
 
-def test_not_every_image_has_a_caption() -> None:
+def test_an_image_without_a_caption_has_the_paragraph_before_it_with_low_confidence() -> None:
+    rain = "第二天下起了小雨，我们在屋里坐了一个上午。"
     html = _p(INTRO) + _image(1) + _p(A, "class=tu") + _p(OUTRO) + _image(2) + _p(B, "class=tu")
-    html += (
-        _p("第二天下起了小雨，我们在屋里坐了一个上午。")
-        + _image(3)
-        + _p("下午雨停了，天边出现了彩虹。")
-    )
-    assert captions(html) == {"1": A, "2": B, "3": ""}
+    html += _p(rain) + _image(3) + _p("下午雨停了，天边出现了彩虹。")
+    assert captions(html) == {"1": A, "2": B, "3": rain}
+    [text] = [text for text in texts(html, "3") if text.type != "heading"]
+    assert (text.type, text.relation, text.confidence) == ("surrounding", "above", 0.6)
+    # The caption of another image is no such paragraph, and neither is a word to the reader.
+    html = _image(1) + _p(A, "class=tu") + _image(2) + _p(B, "class=tu") + _image(3) + _p(INTRO)
+    assert captions(html)["3"] == ""
+    html = _image(1) + _p(A, "class=tu") + _image(2) + _p(B, "class=tu")
+    assert captions(html + _p("以上就是全部照片，谢谢观看。") + _image(3))["3"] == ""
+
+
+def test_a_word_to_the_reader_at_the_end_does_not_turn_the_side() -> None:
+    html = _image(0) + _above() + _p("以上就是三天的行程，希望对大家有帮助。")
+    assert all(text.confidence < 0.5 for text in texts(html, "1") if text.type == "surrounding")
+
+
+@pytest.mark.parametrize("name", ["第一天", "第一站：", "Day 1 "])
+def test_days_and_stations_are_items(name: str) -> None:
+    numbers = [
+        name,
+        name.replace("一", "二").replace("1", "2"),
+        name.replace("一", "三").replace("1", "3"),
+    ]
+    html = _image(0)
+    for number, text, start in zip((1, 2, 3), (A, B, C), numbers, strict=True):
+        html += _p(f"{start}{text}") + _image(number)
+    html += _p("以上就是三天的行程，希望对大家有帮助。")
+    found = captions(html)
+    assert all(found[str(n)].endswith(text) for n, text in ((1, A), (2, B), (3, C)))
+    assert found["0"] == ""
+
+
+def test_figures_with_captions_do_not_decide_for_images_without() -> None:
+    figure = "<figure><img src={}.jpg><figcaption>{}</figcaption></figure>"
+    html = figure.format(1, A) + _p(B) + _image(2) + figure.format(3, C)
+    assert captions(html) == {"1": A, "2": B, "3": C}
 
 
 def test_a_credit_under_a_caption_belongs_to_the_image_and_is_not_its_caption() -> None:
@@ -261,3 +292,10 @@ def test_an_item_that_says_little_ends_the_texts_of_the_item_before() -> None:
         + _p(B)
     )  # fmt: skip
     assert captions(html) == {"1": "1、" + A, "2": B}
+
+
+def test_captions_may_be_longer_than_all_other_text() -> None:
+    start = _p("大潮。")
+    html = start + "".join(_image(n) + _p(text, "class=tu") for n, text in ((1, A), (2, B), (3, C)))
+    html += _p("回家了。") + "<div class=card><img src=4.jpg><h4>潮汐表的封面</h4></div>"
+    assert {name: text for name, text in captions(html).items() if name != "4"} == OWN

@@ -131,3 +131,21 @@ def test_a_text_longer_than_the_limit_ends_with_a_sentence() -> None:
     [text] = [text.text for text in texts(html) if text.type == "surrounding"]
     assert len(text) <= 500
     assert text.endswith("。")
+
+
+def test_a_quotation_of_another_post_is_no_text_of_this_one() -> None:
+    quoted = (
+        "<blockquote><div><cite>老陈 写道：</cite>皮带换了新的，运转很安静。</div></blockquote>"
+    )
+    html = f"<div class=post>{quoted}刀架换成带刻度的<br><img src=1.jpg></div>"
+    assert [text.text for text in texts(html)] == ["刀架换成带刻度的"]
+    # A proverb in a quotation may well be about the image.
+    html = "<div class=post><blockquote>慢工出细活，薄胎出好碗</blockquote><img src=1.jpg></div>"
+    assert [text.text for text in texts(html)] == ["慢工出细活，薄胎出好碗"]
+
+
+def test_a_text_that_the_page_cuts_off_is_found_whole_in_another() -> None:
+    html = "<li><a href=/1 title=西岗墓群考古发掘现场首次向公众开放><img src=1.jpg>西岗墓群考古发掘现场首次…</a>"
+    found = {text.text for text in texts(f"<ul>{html}</ul>")}
+    assert found == {"西岗墓群考古发掘现场首次向公众开放"}
+    assert {text.text for text in texts("<div><img src=1.jpg>湖边的小船…</div>")} == {"湖边的小船…"}

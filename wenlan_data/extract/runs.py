@@ -15,6 +15,7 @@ from typing import Literal
 
 from wenlan_data.extract.caption_marks import (
     Side,
+    begins_part,
     ends_article,
     is_numbered,
     ordinal,
@@ -240,6 +241,8 @@ def _item(
         return Slot(unit, has_own_text=unit is not None and bool(unit.containers))
     blocks = texts.of(child)
     if blocks:
+        if ends_article(blocks[0].text):
+            return "border"
         return RunText(blocks, child, text_style(blocks[0]), _is_heading(child, blocks))
     return _without_usable_text(child, texts)
 
@@ -304,17 +307,23 @@ def _slots(items: list[_Item]) -> list[Slot]:
 
 
 def _numbers_begin_items(items: Sequence[_Item]) -> bool:
-    """Whether paragraphs that begin with numbers begin the items of a list: 1、…, 2、…. Those of a
-    run whose first one stands under an image are its captions."""
-    numbers = set[str]()
-    previous: _Item = "border"
-    for item in items:
-        if isinstance(item, RunText) and (number := ordinal(item.text)):
-            if not numbers and isinstance(previous, Slot):
-                return False
-            numbers.add(number)
-        previous = item
-    return len(numbers) > 1
+    """Whether paragraphs that begin with numbers begin the items of a list: 1、…, 2、….
+
+    Where the first one stands directly under an image, they are captions, except for days and steps
+    of which the last has an image: the first image is then a cover.
+    """
+    places = [
+        place
+        for place, item in enumerate(items)
+        if isinstance(item, RunText) and ordinal(item.text)
+    ]
+    texts = [item.text for place in places if isinstance(item := items[place], RunText)]
+    if len(set(map(ordinal, texts))) < 2:
+        return False
+    if places[0] and isinstance(items[places[0] - 1], Slot):
+        is_last = places[-1] == len(items) - 1 or not isinstance(items[places[-1] + 1], Slot)
+        return not is_last and all(map(begins_part, texts))
+    return True
 
 
 def _names_image(heading: RunText) -> bool:
@@ -411,6 +420,15 @@ class _SideVotes:
         return sum(text is not None and text.signature in self.special for text in self.adjacent)
 
     @property
+    def needed(self) -> int:
+        """Number of slots without a text of their own that have one of a special signature."""
+        pairs = zip(self.adjacent, self.without, strict=True)
+        return sum(
+            without and text is not None and text.signature in self.special
+            for text, without in pairs
+        )
+
+    @property
     def covers_all(self) -> bool:
         """Whether each slot without a text of its own has a text of a special signature."""
         return sum(self.without) > 1 and all(
@@ -462,16 +480,24 @@ class _Votes:
         votes = self.below if side == "below" else self.above
         texts = slot.after[:1] if side == "below" else slot.before[-1:]
         if not texts or not _is_free(texts[0], side):
-            return None
+            return self._paragraph_above(slot, side, votes) if votes.special else None
         if votes.special and texts[0].signature not in votes.special and not self.by_lines:
-            # Not every image of a run has a caption.
-            return None
+            return self._paragraph_above(slot, side, votes)
         other: list[RunText] = []
         if self.both:
             other = slot.before[-1:] if side == "below" else slot.after[:1]
         return Choice(
             texts, side, confidence, self._is_caption(texts[0], votes, confidence), other=other
         )
+
+    def _paragraph_above(self, slot: Slot, side: Side, votes: _SideVotes) -> Choice | None:
+        """The paragraph before an image without a caption, in a run whose captions are below."""
+        texts = slot.before[-1:]
+        if side == "above" or not texts or not _is_free(texts[0], "above"):
+            return None
+        if texts[0].signature in votes.special:
+            return None
+        return Choice(texts, "above", WEAK, is_caption=False)
 
     def _is_caption(self, text: RunText, votes: _SideVotes, confidence: float) -> bool:
         """Whether a text is short and formatted otherwise than the running text."""
@@ -602,7 +628,8 @@ def _both_special(below: _SideVotes, above: _SideVotes, body: str) -> _Votes:
     of_captions = [bool(votes.special - {body}) for votes in (below, above)]
     side: Side
     full, part = (below, above) if below.covers_all else (above, below)
-    if full.covers_all and not part.covers_all and full.length < LONGER * part.length:
+    is_captions = 2 * part.needed >= full.needed and LONGER * part.length <= full.length
+    if full.covers_all and not part.covers_all and not is_captions:
         side = "below" if full is below else "above"
     elif of_captions != [True, True]:
         # Running text beside each image, and captions on the other side of some.
@@ -676,7 +703,7 @@ def _by_ends(slots: Sequence[Slot], every: Sequence[RunText]) -> tuple[Side | No
         first, last = some[0].before[-1:], some[-1].after[:1]
         inner = [text for text in every if text not in first and text not in last]
         first = [one for one in first if not _is_unlike(one, inner)]
-        last = [one for one in last if not _is_unlike(one, inner) and not ends_article(one.text)]
+        last = [one for one in last if not _is_unlike(one, inner)]
         left_below += len(first) + sum(not slot.after for slot in some[:-1]) + (not last)
         left_above += len(last) + sum(not slot.before for slot in some[1:]) + (not first)
         count += len(some)

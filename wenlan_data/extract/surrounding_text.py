@@ -6,7 +6,7 @@ else the text on one side of it, then the heading.
 
 from bisect import bisect_left
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from wenlan_data.clean.titles import repeats_title, title_forms, without_number
@@ -40,6 +40,9 @@ MAX_CAPTION_CHARACTERS = 300
 # the measured share of right texts of each.
 CAPTION, ATTRIBUTE, CONTAINER, TITLE, SHARED, ARTICLE = 0.95, 0.9, 0.9, 0.8, 0.75, 0.6
 SHARED_HEADING = 0.5
+MIN_CUT_CHARACTERS = 6
+"""Of a text that is cut off, to be found in another one."""
+_ELLIPSES = ("…", "...", "。。。")
 MIN_ALT_CHARACTERS = 4
 """Of an `alt` that describes one image of several that share a caption."""
 
@@ -98,6 +101,22 @@ def text_decisions(tree: PageTree) -> TextDecisions:
     )
 
 
+def _without_cuts(texts: list[Text]) -> list[Text]:
+    """Replaces a text that the page cuts off with … by another text of the image that begins with it,
+    such as the whole title in an attribute."""
+    if not any(text.text.endswith(_ELLIPSES) for text in texts):
+        return texts
+    whole = []
+    for text in texts:
+        start = text.text.rstrip("….·。 ")
+        longer = [one.text for one in texts if len(one.text) > len(text.text)]
+        if text.text.endswith(_ELLIPSES) and len(start) >= MIN_CUT_CHARACTERS:
+            found = next((one for one in longer if one.startswith(start)), text.text)
+            text = replace(text, text=found)
+        whole.append(text)
+    return whole
+
+
 class _Pairing:
     def __init__(self, tree: PageTree) -> None:
         self._tree = tree
@@ -125,7 +144,7 @@ class _Pairing:
                     self._add_beside(run, place)
         for unit in self._units:
             self._add_heading(unit)
-        return {number: found.texts for number, found in self._found.items()}
+        return {number: _without_cuts(found.texts) for number, found in self._found.items()}
 
     def _read_run(self, box: Box | None) -> None:
         if box is not None and id(box) not in self._runs:

@@ -10,7 +10,7 @@ from wenlan_data.clean.credits import is_credit
 from wenlan_data.clean.rules.boilerplate import is_boilerplate
 from wenlan_data.clean.rules.file_name import FileName
 from wenlan_data.extract.caption_marks import figure_number
-from wenlan_data.extract.page_regions import is_secondary
+from wenlan_data.extract.page_regions import class_words, is_secondary
 from wenlan_data.extract.page_tree import Box, PageTree, TextBlock
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
@@ -18,6 +18,8 @@ from wenlan_data.records import Drop
 MIN_REPEATS = 3
 """A text that occurs this often on a page is part of its template: 馆藏, 小城自营."""
 MAX_BYLINE_CHARACTERS = 60
+MAX_QUOTE_LEVELS = 4
+"""Boxes between a text and the quotation that holds it."""
 MAX_LINE_CHARACTERS = 300
 """Of a text whose decision is remembered for other pages: hostile pages hold texts of some MB."""
 
@@ -26,6 +28,8 @@ _HAN = re.compile("[\u3400-\u9fff]")
 _LEADING_MARKS = re.compile(r"\A[\s\u200b　▲△▼▽↑↓◎●■|｜]+")
 # 图片:1.jpg, 附件：1.jpg
 _FILE_LABEL = re.compile(r"(?:图片|圖片|附件|文件|附图|照片)\s?\d?\s?[:：]\s?")
+# 老陈 写道：皮带换了新的.
+_QUOTED = re.compile(r".{1,24}?\s?(?:写道|寫道|发表于|發表於|wrote)")
 _file_name = FileName()
 _LINKED_ELSEWHERE = frozenset({Reason.RECOMMENDATION, Reason.ADVERTISEMENT, Reason.LOGO})
 
@@ -117,7 +121,20 @@ class UsableTexts:
                 return "a credit"
             if is_junk(text):
                 return "boilerplate"
-        return "in navigation" if is_secondary(self.tree, block.parent) else ""
+        if is_secondary(self.tree, block.parent):
+            return "in navigation"
+        return "a quotation of another post" if self._is_quoted(block) else ""
+
+    def _is_quoted(self, block: TextBlock) -> bool:
+        """Whether a block stands in a box of quotations whose first line names another author."""
+        box: Box | None = block.parent
+        for _ in range(MAX_QUOTE_LEVELS):
+            if box is None:
+                return False
+            if box.tag == "blockquote" or "quote" in class_words(box.classes):
+                return bool(_QUOTED.match(self.tree.texts[box.first_text].raw.strip()[:60]))
+            box = box.parent
+        return False
 
     def is_link_list(self, block: TextBlock) -> bool:
         """Whether a block consists of several links for the most part."""
