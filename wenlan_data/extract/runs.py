@@ -573,12 +573,11 @@ def _all_texts(run: Run) -> list[RunText]:
 
 def _side(slots: Sequence[Slot], every: Sequence[RunText], name: str, body: str) -> _SideVotes:
     side = _side_name(name)
-    adjacent: list[RunText | None] = []
-    for slot in slots:
-        some = slot.after[:1] if side == "below" else slot.before[-1:]
-        adjacent.append(some[0] if some and _is_free(some[0], side) else None)
+    adjacent = _adjacent(slots, side)
     votes = _SideVotes(adjacent, [not slot.has_own_text for slot in slots])
     members = _counts(text.signature for text in adjacent if text is not None)
+    others = _adjacent(slots, "above" if side == "below" else "below")
+    on_other_side = _counts(text.signature for text in others if text is not None)
     all_of = _counts(text.signature for text in every)
     lists = {text.signature for text in every if text.is_list}
     without_own_text = sum(votes.without)
@@ -593,6 +592,12 @@ def _side(slots: Sequence[Slot], every: Sequence[RunText], name: str, body: str)
                 and (count == len(slots) or _all_have(filled, signature))
             )
             or (
+                # Formatted texts under half of the images, which are longer than all other text.
+                not signature.isalnum()
+                and count == all_of[signature] > max(1, on_other_side.get(signature, 0))
+                and 2 * count >= without_own_text
+            )
+            or (
                 signature != body
                 and 4 * (all_of[signature] - count) <= count
                 and (count > 1 or (without_own_text < MIN_SLOTS and not signature.isalnum()))
@@ -600,6 +605,15 @@ def _side(slots: Sequence[Slot], every: Sequence[RunText], name: str, body: str)
         )
     )
     return votes
+
+
+def _adjacent(slots: Sequence[Slot], side: Side) -> list[RunText | None]:
+    """The text beside each slot on one side, if it does not point elsewhere."""
+    found: list[RunText | None] = []
+    for slot in slots:
+        some = slot.after[:1] if side == "below" else slot.before[-1:]
+        found.append(some[0] if some and _is_free(some[0], side) else None)
+    return found
 
 
 def _counts(signatures: Iterable[str]) -> dict[str, int]:
