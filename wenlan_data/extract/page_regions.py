@@ -51,6 +51,8 @@ _COPYRIGHT = re.compile(
 _COPYRIGHT_HINT = re.compile("[版著公站我可©]|ICP|rights|copyright|powered", re.IGNORECASE)
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[\s_\-:./]+|(?<=[a-zA-Z])(?=\d)")
 _SEPARATOR = re.compile(r"[\s_\-:./]+")
+MAX_NAME_CHARACTERS = 60
+"""Of the class names that are reported of a region."""
 MAX_LINE_CHARACTERS = 300
 """Of a text that is kept with its simplified form: hostile pages hold texts of some MB."""
 MIN_ITEMS = 3
@@ -110,6 +112,26 @@ def is_secondary(tree: PageTree, box: Box) -> bool:
         known = known or _is_region(tree, inner)
         inner.is_secondary = known
     return bool(known)
+
+
+def region_of(tree: PageTree, box: Box) -> str:
+    """Returns the name of the region that holds a box, by what decided: its element, role or class
+    names, or the line that announces it. Empty for a box of the content."""
+    if not is_secondary(tree, box):
+        return ""
+    region = box
+    while region.parent is not None and region.parent.is_secondary:
+        region = region.parent
+    if region.tag in _TAGS:
+        return region.tag
+    role = region.attributes.get("role") or ""
+    if role in _ROLES:
+        return role
+    if _is_region_name(region.classes) or _is_head_name(region.classes):
+        return " ".join(region.classes.split())[:MAX_NAME_CHARACTERS]
+    if _is_announced(tree, region):
+        return tree.texts[region.first_text].text
+    return "copyright line"
 
 
 def _is_region(tree: PageTree, box: Box) -> bool:

@@ -1,0 +1,122 @@
+"""Class names, ids and addresses that state what an image is: an avatar, a QR code, an advertisement.
+
+A certain name has one meaning wherever it is a part of a name: `post-avatar`, `qrcode_box`. A plain
+word such as `author` or `share` has other meanings in longer names (`author-story`,
+`needInitShare`), and counts as the whole name only.
+"""
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from wenlan_data.extract.image_urls import is_data_uri
+from wenlan_data.reasons import Reason
+
+MAX_ADDRESS_CHARACTERS = 120
+"""At the end of the path of an address, in which names are searched."""
+
+_CERTAIN: tuple[tuple[Reason, frozenset[str]], ...] = (
+    (Reason.AVATAR, frozenset("""
+        avatar avatars avator touxiang gravatar uface userface facepic headimg headimage headpic headicon headportrait
+        userpic userimg userimage userphoto userhead useravatar authorpic authorimg authorimage authoravatar authorphoto
+        memberavatar profilepic profileimg profilephoto noavatar
+    """.split())),
+    (Reason.QR_CODE, frozenset("qr qrcode ewm erweima qrimg qrpic qrcodeimg wxcode weixincode wechatcode".split())),
+    (Reason.LOGO, frozenset("logo sitelogo weblogo".split())),
+)  # fmt: skip
+_PLAIN: tuple[tuple[Reason, frozenset[str]], ...] = (
+    (Reason.ADVERTISEMENT, frozenset("""
+        ad ads adv advert advertisement adsbygoogle guanggao gg sponsor adimg adpic adbox article-ad
+    """.split())),
+    (Reason.SHARE_BUTTON, frozenset("share bdshare jiathis fenxiang share-icon".split())),
+    (Reason.ICON, frozenset("icon icons ico iconfont spacer emoji emoticon smiley arrow".split())),
+    (Reason.AVATAR, frozenset("""
+        author user userinfo user-info authorinfo author-info profile publisher writer poster-info note-author authi
+        agent broker seller
+    """.split())),
+)  # fmt: skip
+# Names of folders.
+_FOLDERS: tuple[tuple[Reason, frozenset[str]], ...] = (
+    (Reason.AVATAR, frozenset("avatar avatars headimg headpic userface touxiang gravatar uface".split())),
+    (Reason.QR_CODE, frozenset("qrcode qrcodes ewm erweima".split())),
+    (Reason.ADVERTISEMENT, frozenset("ads adv advert adimg guanggao".split())),
+    (Reason.LOGO, frozenset("logo logos sitelogo".split())),
+    (Reason.ICON, frozenset("icon icons ico emoji emoticon smiley smilies".split())),
+)  # fmt: skip
+# First or last part of the name of a file or a folder: touxiang_big, logo207b62df.png.
+_ENDS: tuple[tuple[Reason, frozenset[str]], ...] = (
+    (Reason.AVATAR, frozenset("avatar touxiang gravatar uface noavatar".split())),
+    (Reason.QR_CODE, frozenset("qrcode ewm erweima".split())),
+    (Reason.ADVERTISEMENT, frozenset("guanggao".split())),
+    (Reason.LOGO, frozenset("logo sitelogo".split())),
+)  # fmt: skip
+_FOLDER_REASONS = {name: reason for reason, names in reversed(_FOLDERS) for name in names}
+_END_REASONS = {name: reason for reason, names in reversed(_ENDS) for name in names}
+_ICON_FILE = re.compile(r"(?:icons?|ico|emoji|smiley)(?![a-z])|.*[_\-](?:icon|ico)(?=[_\-.]?\d*\.)")
+_ICON_FORMATS = (".png", ".gif", ".svg", ".ico")
+"""Photographs have others: icon_2.jpg may show a painting."""
+_SEPARATORS = re.compile(r"[_\-:.]+|\d+")
+_NOT_LETTERS = re.compile(r"[^a-z]+")
+
+
+class Name(NamedTuple):
+    """A name that states what an image is."""
+
+    reason: Reason
+    name: str
+    is_certain: bool
+
+
+@lru_cache(maxsize=4096)
+def reason_of_names(classes: str) -> Name | None:
+    """Returns what class names and ids state, certain names first.
+
+    >>> reason_of_names("img post-avatar").reason.value
+    'avatar'
+    >>> reason_of_names("author-story") is None
+    True
+    """
+    names = classes[:500].lower().split()
+    for name in names:
+        parts = {*_SEPARATORS.split(name), _NOT_LETTERS.sub("", name)}
+        for reason, words in _CERTAIN:
+            if not words.isdisjoint(parts):
+                return Name(reason, name, is_certain=True)
+    for name in names:
+        for reason, words in _PLAIN:
+            if name in words:
+                return Name(reason, name, is_certain=False)
+    return None
+
+
+def reason_of_address(address: str) -> tuple[Reason, str] | None:
+    """Returns what the folders and the file name of an image's address state, and the word.
+
+    >>> reason_of_address("/uploads/avatar/7.jpg")[1]
+    'avatar'
+    >>> reason_of_address("/museum/russian-icon-painting.jpg") is None
+    True
+    """
+    path = unquote(_path(address))[-MAX_ADDRESS_CHARACTERS:].lower()
+    *folders, file = path.split("/")
+    for folder in folders:
+        if folder in _FOLDER_REASONS:
+            return _FOLDER_REASONS[folder], folder
+    for name in (*folders, file.partition(".")[0]):
+        parts = [part for part in _SEPARATORS.split(name) if part]
+        for part in (parts[:1] + parts[-1:]) if parts else ():
+            if part in _END_REASONS:
+                return _END_REASONS[part], part
+    if file.endswith(_ICON_FORMATS) and (found := _ICON_FILE.match(file)):
+        return Reason.ICON, found[0]
+    return None
+
+
+def _path(address: str) -> str:
+    if is_data_uri(address):
+        return ""
+    try:
+        return urlsplit(address).path
+    except ValueError:
+        return ""
