@@ -18,9 +18,7 @@ MAX_ADDRESS_CHARACTERS = 120
 
 _CERTAIN: tuple[tuple[Reason, frozenset[str]], ...] = (
     (Reason.AVATAR, frozenset("""
-        avatar avatars avator touxiang gravatar uface userface facepic headimg headimage headpic headicon headportrait
-        userpic userimg userimage userphoto userhead useravatar authorpic authorimg authorimage authoravatar authorphoto
-        memberavatar profilepic profileimg profilephoto noavatar
+        avatar avatars avator touxiang gravatar uface facepic headimg headpic headportrait noavatar
     """.split())),
     (Reason.QR_CODE, frozenset("qr qrcode ewm erweima qrimg qrpic qrcodeimg wxcode weixincode wechatcode".split())),
     (Reason.LOGO, frozenset("logo sitelogo weblogo".split())),
@@ -31,11 +29,14 @@ _PLAIN: tuple[tuple[Reason, frozenset[str]], ...] = (
     """.split())),
     (Reason.SHARE_BUTTON, frozenset("share bdshare jiathis fenxiang share-icon".split())),
     (Reason.ICON, frozenset("icon icons ico iconfont spacer emoji emoticon smiley arrow".split())),
-    (Reason.AVATAR, frozenset("""
-        author user userinfo user-info authorinfo author-info profile publisher writer poster-info note-author authi
-        agent broker seller
-    """.split())),
+    (Reason.AVATAR, frozenset("author user face profile publisher writer authi agent broker seller".split())),
 )  # fmt: skip
+# Names that consist of a person and of these: author-card, userCard_o, up-face-image.
+_PERSON = re.compile(r"(?:author|user|up|blogger|broker|agent|poster|owner|uploader|publisher|profile)", re.IGNORECASE)
+_PORTRAIT = frozenset("face head img image pic picture photo portrait thumb icon avatar pto".split())
+_PERSON_BOX = frozenset("""
+    info card box block wrap wrapper container area bar name detail side index note post p c recipe answer article
+""".split())  # fmt: skip
 # Names of folders.
 _FOLDERS: tuple[tuple[Reason, frozenset[str]], ...] = (
     (Reason.AVATAR, frozenset("avatar avatars headimg headpic userface touxiang gravatar uface".split())),
@@ -57,7 +58,9 @@ _ICON_FILE = re.compile(r"(?:icons?|ico|emoji|smiley)(?![a-z])|.*[_\-](?:icon|ic
 _ICON_FORMATS = (".png", ".gif", ".svg", ".ico")
 """Photographs have others: icon_2.jpg may show a painting."""
 _SEPARATORS = re.compile(r"[_\-:.]+|\d+")
-_NOT_LETTERS = re.compile(r"[^a-z]+")
+_CAMEL = re.compile(r"[_\-:.\d]+|(?<=[a-z])(?=[A-Z])")
+# index_author__3cF2: what a build tool adds to a name.
+_DIGEST = re.compile(r"(?:__|_(?=[^_]*[\dA-Z])|_(?=[a-z]\Z))[A-Za-z0-9]{1,6}\Z")
 
 
 class Name(NamedTuple):
@@ -77,17 +80,31 @@ def reason_of_names(classes: str) -> Name | None:
     >>> reason_of_names("author-story") is None
     True
     """
-    names = classes[:500].lower().split()
+    names = classes[:500].split()
     for name in names:
-        parts = {*_SEPARATORS.split(name), _NOT_LETTERS.sub("", name)}
+        parts = set(_SEPARATORS.split(name.lower()))
         for reason, words in _CERTAIN:
             if not words.isdisjoint(parts):
                 return Name(reason, name, is_certain=True)
     for name in names:
         for reason, words in _PLAIN:
-            if name in words:
+            if name.lower() in words:
                 return Name(reason, name, is_certain=False)
+        if (is_portrait := _is_portrait(name)) is not None:
+            return Name(Reason.AVATAR, name, is_certain=is_portrait)
     return None
+
+
+def _is_portrait(name: str) -> bool | None:
+    """Whether a name is that of a person's portrait; False for the box of a person, else None."""
+    parts: list[str] = []
+    for part in _CAMEL.split(_DIGEST.sub("", name)):
+        found = _PERSON.match(part)
+        parts += [found[0].lower(), part[found.end() :].lower()] if found else [part.lower()]
+    others = {part for part in parts if part and not _PERSON.fullmatch(part)}
+    if not others or len(others) == len(set(filter(None, parts))):
+        return None
+    return None if not others <= _PORTRAIT | _PERSON_BOX else bool(others & _PORTRAIT)
 
 
 def reason_of_address(address: str) -> tuple[Reason, str] | None:

@@ -162,6 +162,8 @@ class NonContent:
             named = reason_of_names(box.classes)
             if named is None or (is_described and not (named.is_certain and not box.text_count)):
                 continue
+            if _count(box) > 1 and (named.is_certain or named.reason is not Reason.AVATAR):
+                continue
             # In a list of persons, each image is that of an item.
             if named.is_certain or named.reason is not Reason.AVATAR or not _is_whole_item(box):
                 return Drop(named.reason, named.name)
@@ -185,10 +187,12 @@ class NonContent:
         )
 
     def _boxes_of(self, image: PageImage) -> Iterator[Box]:
-        """Boxes around an image alone; their names describe it."""
+        """Boxes around an image alone; their names describe it. That of a person may have a badge."""
         box: Box | None = image.parent
         for _ in range(MAX_NAMED_BOXES):
-            if box is None or box.tag == "body" or _count(box) > 1 or self._has_much_text(box):
+            if box is None or box.tag == "body" or self._has_much_text(box):
+                return
+            if _count(box) > (MAX_CARD_IMAGES if box.text_count else 1):
                 return
             yield box
             box = box.parent

@@ -15,13 +15,23 @@ _ROLES = frozenset({
 # right_sidebar, fenxiang.
 _WORDS = frozenset("""
     nav navbar navi navigation navigator topnav subnav sidenav tabbar toolbar topbar shortcut breadcrumb
-    breadcrumbs crumb crumbs daohang footer foot ft bottombar copyright siteinfo friendlink friendlinks flink
-    blogroll youqing sidebar aside sider share sharing sharebar bdshare bdsharebuttonbox jiathis fenxiang ad
-    ads adv advert advertisement gg guanggao sponsor sponsors promo promotion union adbox comment comments
-    commentlist pinglun cmt disqus gitalk valine waline related relate relates recommend recommended
-    recommends recommendation rec tuijian xiangguan guess hot hotlist rank ranking paihang history readmore
-    morenews popular trending qrcode ewm erweima reward dashang donate zan pagination pager paging pagenav
-    fanye navbox ambox mbox metadata hatnote
+    breadcrumbs crumb crumbs daohang footer foot bottombar copyright siteinfo friendlink friendlinks flink
+    blogroll youqing sidebar aside sider sharebar bdshare bdsharebuttonbox jiathis fenxiang adv advert
+    advertisement guanggao adbox comment comments commentlist pinglun cmt disqus gitalk valine waline related
+    relate relates recommend recommended recommends recommendation tuijian xiangguan hotlist paihang readmore
+    morenews qrcode ewm erweima dashang pagination paging pagenav fanye navbox ambox mbox hatnote
+""".split())  # fmt: skip
+# Words with other meanings (photo-share, photo_ad): the whole name, or one with words of boxes alone.
+_PLAIN_WORDS = frozenset("""
+    ad ads gg share sharing hot guess rank ranking popular trending sponsor sponsors promo promotion union rec
+    donate zan pager side ft metadata
+""".split())  # fmt: skip
+# Words that name no region alone: <section id=history> is one of the article.
+_BOX_ONLY_WORDS = frozenset({"history", "reward"})
+_BOX_WORDS = frozenset("""
+    list lists box boxes wrap wrapper container con cont content bar area section block module mod panel widget div
+    layout col column posts articles news links link items button buttons btn btns top bottom left right side main
+    page post frame index inner outer bd hd title group
 """.split())  # fmt: skip
 # Names that are written in one word with others: topNav, leftSidebar, siteFooter.
 _ENDINGS = ("nav", "navbar", "sidebar", "footer", "breadcrumb", "pagination", "comments")
@@ -32,6 +42,11 @@ _HEAD_NAMES = frozenset(
 _LIST_HEADING = re.compile(
     r"\s*(?:相关|热门|热点|精彩|精选|为[您你]|编辑|今日|本周|本月|最新|往期|更多|延伸|推荐|猜[您你]|[您你]可能"
     r"|大家都?在|看了又看|看过|最近浏览|浏览过?|历史|随机|排行|点击排行|阅读排行|友情|扫码|扫一扫|关注我们|分享到).{0,12}\Z"
+)
+# 人气达人, 最近访客, 看了本房源的人还看了, 作者的其他作品: of persons, and of what they made and saw.
+_OTHERS_HEADING = re.compile(
+    r"(?:人气|活跃|最近|热门|推荐|优秀|明星)(?:达人|作者|用户|博主|访客|会员|版主|专家|\w友)|访客|谁来看过|关于作者|作者简介|贡献者"
+    r"|.{0,10}还(?:看|买|浏览|关注)[过了]|(?:作者|博主|楼主|TA|[他她])的(?:其他|其它|更多|全部)\w{2,4}|[你您]可能还想看"
 )
 _COMMENTS_HEADING = re.compile(
     r"(?:全部|所有|热门|最新|网友|精彩|发表|用户|商家)?(?:评论|回复|留言|跟帖|跟贴|回应|点评)(?:区|列表)?(?:[（(]?\d*条?[)）]?)\Z"
@@ -49,6 +64,7 @@ _COPYRIGHT = re.compile(
 )
 # One of these is in every match of `_COPYRIGHT`, in both scripts.
 _COPYRIGHT_HINT = re.compile("[版著公站我可©]|ICP|rights|copyright|powered", re.IGNORECASE)
+_COMMENT = re.compile(r"comment|pinglun|reply|cmt", re.IGNORECASE)
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[\s_\-:./]+|(?<=[a-zA-Z])(?=\d)")
 _SEPARATOR = re.compile(r"[\s_\-:./]+")
 MAX_NAME_CHARACTERS = 60
@@ -61,6 +77,9 @@ MAX_FOOTER_HAN = 400
 """A box with a copyright line and more Han characters than this holds more than the footer."""
 MAX_LAST_BLOCKS = 12
 """Blocks of text after the beginning of a footer."""
+MIN_MAIN_HAN = 100
+"""Han characters outside links, without which a header or a footer is none of the content, though it
+has most of the text."""
 MIN_RUNNING_HAN = 60
 """Han characters outside links from which on a page is an article and not a list."""
 MIN_LINKED_SHARE = 0.6
@@ -95,7 +114,11 @@ def class_words(classes: str) -> frozenset[str]:
 def is_list_heading(text: str) -> bool:
     """Whether a heading announces links to other pages, such as 相关阅读 or 热门推荐."""
     text = simplified(text)
-    return len(text) <= 16 and bool(_LIST_HEADING.match(text) and _LIST_HEADING_END.search(text))
+    if len(text) > 16:
+        return False
+    if _OTHERS_HEADING.fullmatch(text.strip()):
+        return True
+    return bool(_LIST_HEADING.match(text) and _LIST_HEADING_END.search(text))
 
 
 def is_secondary(tree: PageTree, box: Box) -> bool:
@@ -140,9 +163,16 @@ def _is_region(tree: PageTree, box: Box) -> bool:
     found = (
         (has_name and _is_marked(tree, box))
         or (2 * box.first_text >= len(tree.texts) and _is_footer(tree, box))
-        or (box.last_text - box.first_text > 1 and _is_announced(tree, box))
+        or (_has_several(box) and _is_announced(tree, box))
     )
     return found and not _holds_main_text(tree, box)
+
+
+def _has_several(box: Box) -> bool:
+    """Whether a box has more than a heading and one image."""
+    return box.last_text - box.first_text > 1 or (
+        box.last_text > box.first_text and box.last_image - box.first_image > 1
+    )
 
 
 def _is_marked(tree: PageTree, box: Box) -> bool:
@@ -164,11 +194,19 @@ def _is_marked(tree: PageTree, box: Box) -> bool:
 
 @lru_cache(maxsize=4096)
 def _is_region_name(classes: str) -> bool:
-    for name in classes[:500].split():
-        parts = [part.lower() for part in _SEPARATOR.split(name)]
-        if not _WORDS.isdisjoint(parts) or any(part.endswith(_ENDINGS) for part in parts):
-            return True
-    return False
+    return any(map(_names_region, classes[:500].split()))
+
+
+def _names_region(name: str) -> bool:
+    parts = [part.lower() for part in _SEPARATOR.split(name)]
+    if not _WORDS.isdisjoint(parts) or any(part.endswith(_ENDINGS) for part in parts):
+        return True
+    words = {part.lower() for part in _CAMEL.split(name) if len(part) > 1 and not part.isdigit()}
+    others = words - _PLAIN_WORDS
+    if others < words and others <= _BOX_WORDS:
+        return True
+    boxes = words - _BOX_ONLY_WORDS
+    return bool(boxes) and boxes < words and boxes <= _BOX_WORDS
 
 
 @lru_cache(maxsize=4096)
@@ -198,10 +236,26 @@ def _holds_main_text(tree: PageTree, box: Box) -> bool:
     if any(block.heading == 1 for block in tree.texts_of(box)[:50]):
         return True
     running, whole = tree.running_han(box), tree.running_han(tree.root)
-    if box.tag == "aside" and is_in_article(box):
+    if box.tag == "aside" and is_in_article(box) and not _is_region_name(box.classes):
+        if _is_beside_article(box):
+            return False
         # An infobox of a wiki.
         return tree.linked_han(box) < MIN_LINKED_SHARE * max(1, tree.han(box))
-    return 2 * running > whole and running > 100
+    return 2 * running > whole and (running > MIN_MAIN_HAN or _is_comments(box.classes))
+
+
+def _is_beside_article(box: Box) -> bool:
+    """Whether an `article` stands beside a box."""
+    around = box.parent
+    return around is not None and any(
+        isinstance(child, Box) and child.tag == "article" for child in around.children
+    )
+
+
+@lru_cache(maxsize=4096)
+def _is_comments(classes: str) -> bool:
+    """Whether a box is named as that of comments, in which the posts of some forums stand."""
+    return bool(_COMMENT.search(classes[:500]))
 
 
 def _is_footer(tree: PageTree, box: Box) -> bool:

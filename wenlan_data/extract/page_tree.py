@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 
+from wenlan_data.clean.emoticons import without_emoticons
 from wenlan_data.extract.html import Element, Page, ancestors, attribute
 from wenlan_data.extract.image_urls import background_addresses, image_addresses, is_data_uri
 from wenlan_data.extract.single_line import single_line
@@ -77,8 +78,18 @@ _EDIT_LINK = re.compile(
     r"[\[［〔]\s*(?:(?:编辑|編輯|编辑源代码|編輯原始碼|edit)[^\]］〕]{0,12}"
     r"|(?:来源|來源|出处|原文|链接|#|¶)\s*)[\]］〕]"
 )
-_EMOTICON_NAME = re.compile(r"emoji|emoticon|emotion|smil(?:ey|ie|e)|bqimg", re.IGNORECASE)
-_EMOTICON_ALT = re.compile(r"[\[［:：(（].{1,8}[\]］:：)）]\Z")
+_EMOTICON_NAME = re.compile(
+    r"(?:emoji|emoticon|emotion|smil(?:ey|ie|e)|bqimg)s?[-_]?(?:img|icon|pic|image)?\d*(?=\s|\Z)",
+    re.IGNORECASE,
+)
+_EMOTICON_ATTRIBUTE = re.compile(r"emoji|emoticon|smiley", re.IGNORECASE)
+# [哈哈] in brackets of any width, /呲牙 of QQ, :smile: of forums.
+_EMOTICON_ALT = re.compile(r"[\[［](?P<name>.{1,8})[\]］]\Z|/(?P<slash>[\u4e00-\u9fff]{1,4})\Z")
+_SHORTCODE = re.compile(r":[a-z0-9_+-]{2,24}:\Z")
+MAX_NAMES_CHARACTERS = 500
+MAX_EMOTICON_CHARACTERS = 26
+MAX_EMOTICON_PX = 120
+"""An image that its page shows at this size or more is none, whatever its name is."""
 
 
 class Box:
@@ -620,9 +631,24 @@ def _is_symbol(attributes: Mapping[str, str | None]) -> bool:
     known = [side for side in sides if side is not None]
     if known and max(known) <= MAX_SYMBOL_PX:
         return True
-    if _EMOTICON_NAME.search(" ".join((attributes.get("class") or "", *attributes))):
+    if known and min(known) >= MAX_EMOTICON_PX:
+        return False
+    if _EMOTICON_NAME.search((attributes.get("class") or "")[:MAX_NAMES_CHARACTERS]):
         return True
-    return bool(_EMOTICON_ALT.match((attributes.get("alt") or "").strip()))
+    if any(map(_EMOTICON_ATTRIBUTE.search, attributes)):
+        return True
+    return any(_is_emoticon(attributes.get(name) or "") for name in ("alt", "title"))
+
+
+def _is_emoticon(words: str) -> bool:
+    """Whether an `alt` or `title` is the name of an emoticon, as social sites write it."""
+    words = words.strip()
+    if len(words) > MAX_EMOTICON_CHARACTERS:
+        return False
+    if _SHORTCODE.match(words):
+        return True
+    match = _EMOTICON_ALT.match(words)
+    return bool(match) and not without_emoticons(f"[{match['name'] or match['slash']}]").strip()
 
 
 @lru_cache(maxsize=1024)
