@@ -98,7 +98,7 @@ class Reason(StrEnum):
     )
     NEAR_BLANK = "near_blank", "nearly one colour"
     LOW_INFORMATION = "low_information", "carries next to no information"
-    ICON = "icon", "a small square icon"
+    ICON = "icon", "an icon: small and square, named so, or one badge all over its page"
     SPACER = "spacer", "a spacer or tracking pixel"
 
     # Images that are no content of their page.

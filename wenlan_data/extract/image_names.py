@@ -32,8 +32,13 @@ _PLAIN: tuple[tuple[Reason, frozenset[str]], ...] = (
     (Reason.AVATAR, frozenset("author user face profile publisher writer authi agent broker seller".split())),
 )  # fmt: skip
 # Names that consist of a person and of these: author-card, userCard_o, up-face-image.
-_PERSON = re.compile(r"(?:author|user|up|blogger|broker|agent|poster|owner|uploader|publisher|profile)", re.IGNORECASE)
-_PORTRAIT = frozenset("face head img image pic picture photo portrait thumb icon avatar pto".split())
+_PERSON = re.compile(
+    r"(?:author|user|up|blogger|broker|agent|poster|owner|uploader|publisher|profile)",
+    re.IGNORECASE,
+)
+_PORTRAIT = frozenset(
+    "face head img image pic picture photo portrait thumb icon avatar pto".split()
+)
 _PERSON_BOX = frozenset("""
     info card box block wrap wrapper container area bar name detail side index note post p c recipe answer article
 """.split())  # fmt: skip

@@ -21,7 +21,8 @@ _DIGITS = re.compile(r"\d+")
 _DIGEST = re.compile(r"[0-9a-f]{8,}")
 # list_3.html, index.html: pages that list those in their folder.
 _LIST_FILE = re.compile(
-    r"(?:index|list|default|category|archives?|channel|col)(?:[_\-]?\d+)*(?:\.\w+)?\Z", re.IGNORECASE
+    r"(?:index|list|default|category|archives?|channel|col)(?:[_\-]?\d+)*(?:\.\w+)?\Z",
+    re.IGNORECASE,
 )
 
 

@@ -38,6 +38,8 @@ MIN_PHOTOGRAPH_PX = 200
 MAX_NAMED_BOXES = 4
 """Boxes around an image whose names describe it, as long as they hold no other image and little
 text."""
+MIN_BANNER_ASPECT = 4
+"""Width by height of a size that photographs do not have."""
 _ADVERTISEMENT_SIZES = frozenset({
     (728, 90), (468, 60), (300, 250), (336, 280), (250, 250), (160, 600), (120, 600), (970, 90), (970, 250),
     (320, 50), (320, 100), (300, 600), (234, 60), (120, 240), (125, 125), (180, 150), (760, 90), (960, 90),
@@ -215,7 +217,9 @@ class NonContent:
         if site(target.host) != self._site:
             if title is None and not _own_words(image) and not _has_caption(image):
                 return Drop(Reason.ADVERTISEMENT, "an image alone in a link to another site")
-            if _size(image) in _ADVERTISEMENT_SIZES and not _is_described(image):
+            width, height = size = _size(image)
+            is_banner = width >= MIN_BANNER_ASPECT * height and not _has_caption(image)
+            if size in _ADVERTISEMENT_SIZES and (is_banner or not _is_described(image)):
                 return Drop(Reason.ADVERTISEMENT, "a link to another site, of a usual size")
             if title is not None and self._is_article and self._is_beside_text(title):
                 return Drop(Reason.RECOMMENDATION, "a link to another site")
@@ -389,7 +393,9 @@ def _is_whole_item(box: Box) -> bool:
     """Whether a box with text, or one around it with no other text, is an item of a list."""
     first, last = box.first_text, box.last_text
     one = box
-    while one.parent is not None and (one.first_text, one.last_text) == (first, last):
+    for _ in range(MAX_LEVELS):
+        if one.parent is None or (one.first_text, one.last_text) != (first, last):
+            return False
         if _has_alike(one):
             return True
         one = one.parent
@@ -417,9 +423,10 @@ def _has_caption(image: PageImage) -> bool:
         if box is None:
             return False
         if box.tag == "figure":
+            # It is the first or the last element.
             return any(
                 isinstance(child, Box) and child.tag == "figcaption" and child.text_count > 0
-                for child in box.children
+                for child in (*box.children[:2], *box.children[-2:])
             )
         box = box.parent
     return False

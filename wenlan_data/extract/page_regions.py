@@ -29,9 +29,9 @@ _PLAIN_WORDS = frozenset("""
 # Words that name no region alone: <section id=history> is one of the article.
 _BOX_ONLY_WORDS = frozenset({"history", "reward"})
 _BOX_WORDS = frozenset("""
-    list lists box boxes wrap wrapper container con cont content bar area section block module mod panel widget div
+    list lists box boxes wrap wrapper container bar area section block module mod panel widget div
     layout col column posts articles news links link items button buttons btn btns top bottom left right side main
-    page post frame index inner outer bd hd title group
+    page post frame index in inner outer feed card profile bd hd title group
 """.split())  # fmt: skip
 # Names that are written in one word with others: topNav, leftSidebar, siteFooter.
 _ENDINGS = ("nav", "navbar", "sidebar", "footer", "breadcrumb", "pagination", "comments")
@@ -130,31 +130,28 @@ def is_secondary(tree: PageTree, box: Box) -> bool:
     while one is not None and one.is_secondary is None:
         path.append(one)
         one = one.parent
-    known = one.is_secondary if one is not None else False
+    region = one.region if one is not None else ""
     for inner in reversed(path):
-        known = known or _is_region(tree, inner)
-        inner.is_secondary = known
-    return bool(known)
+        if not region and _is_region(tree, inner):
+            region = _region_name(tree, inner)
+        inner.is_secondary, inner.region = bool(region), region
+    return bool(region)
 
 
 def region_of(tree: PageTree, box: Box) -> str:
     """Returns the name of the region that holds a box, by what decided: its element, role or class
     names, or the line that announces it. Empty for a box of the content."""
-    if not is_secondary(tree, box):
-        return ""
-    region = box
-    while region.parent is not None and region.parent.is_secondary:
-        region = region.parent
-    if region.tag in _TAGS:
-        return region.tag
-    role = region.attributes.get("role") or ""
-    if role in _ROLES:
-        return role
-    if _is_region_name(region.classes) or _is_head_name(region.classes):
-        return " ".join(region.classes.split())[:MAX_NAME_CHARACTERS]
-    if _is_announced(tree, region):
-        return tree.texts[region.first_text].text
-    return "copyright line"
+    is_secondary(tree, box)
+    return box.region
+
+
+def _region_name(tree: PageTree, box: Box) -> str:
+    role = box.attributes.get("role") or ""
+    if box.tag in _TAGS or role in _ROLES:
+        return box.tag if box.tag in _TAGS else role
+    if _is_region_name(box.classes) or _is_head_name(box.classes):
+        return " ".join(box.classes.split())[:MAX_NAME_CHARACTERS]
+    return tree.texts[box.first_text].text if _is_announced(tree, box) else "copyright line"
 
 
 def _is_region(tree: PageTree, box: Box) -> bool:

@@ -79,12 +79,14 @@ _EDIT_LINK = re.compile(
     r"|(?:来源|來源|出处|原文|链接|#|¶)\s*)[\]］〕]"
 )
 _EMOTICON_NAME = re.compile(
-    r"(?:emoji|emoticon|emotion|smil(?:ey|ie|e)|bqimg)s?[-_]?(?:img|icon|pic|image)?\d*(?=\s|\Z)",
+    r"(?:emoji|emoticon|emotion|smil(?:ey|ie|e)|bqimg)s?[-_]?(?:icon|image|[a-z]{1,3})?\d*(?=\s|\Z)",
     re.IGNORECASE,
 )
-_EMOTICON_ATTRIBUTE = re.compile(r"emoji|emoticon|smiley", re.IGNORECASE)
+_EMOTICON_ATTRIBUTE = re.compile(r"emoji|emoticon|smil(?:ey|ie)", re.IGNORECASE)
 # [哈哈] in brackets of any width, /呲牙 of QQ, :smile: of forums.
 _EMOTICON_ALT = re.compile(r"[\[［](?P<name>.{1,8})[\]］]\Z|/(?P<slash>[\u4e00-\u9fff]{1,4})\Z")
+# [提示]: the icons of notes in manuals that DocBook made.
+_ADMONITIONS = frozenset("注意 提示 警告 重要 小心 注 Note Tip Warning Important Caution".split())
 _SHORTCODE = re.compile(r":[a-z0-9_+-]{2,24}:\Z")
 MAX_NAMES_CHARACTERS = 500
 MAX_EMOTICON_CHARACTERS = 26
@@ -108,6 +110,8 @@ class Box:
     """The same for its content images, by their numbers."""
     is_secondary: bool | None = None
     """Whether it stands in navigation or the like; None until `page_regions` decides."""
+    region = ""
+    """What named the navigation or the like in which it stands."""
     _attributes: Mapping[str, str | None] | None = None
     _classes: str | None = None
     known_shape: str | None = None
@@ -648,7 +652,10 @@ def _is_emoticon(words: str) -> bool:
     if _SHORTCODE.match(words):
         return True
     match = _EMOTICON_ALT.match(words)
-    return bool(match) and not without_emoticons(f"[{match['name'] or match['slash']}]").strip()
+    if match is None:
+        return False
+    name = match["name"] or match["slash"]
+    return name in _ADMONITIONS or not without_emoticons(f"[{name}]").strip()
 
 
 @lru_cache(maxsize=1024)
