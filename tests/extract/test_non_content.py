@@ -2,7 +2,9 @@
 
 import pytest
 
-from tests.extract.page_texts import reasons
+from tests.extract.page_texts import candidates, reasons
+from wenlan_data.extract.pairs import page_pairs
+from wenlan_data.records import Candidate
 
 A = "湖边停着一条很久没有人用的旧木船。"
 INTRO = "这一天我们从城里出发，沿着江边的小路走了很久，路上遇到的人都很热情。"
@@ -28,6 +30,10 @@ def _reason(markup: str, around: str = "{}") -> str:
         ("<img src=1.jpg title=用户頭像>", "avatar"),
         ("<div class=author><img src=1.jpg><span>小城旅人</span></div>", "avatar"),
         ("<div><img src=1.jpg><b>小城旅人</b> 3小时前</div>", "avatar"),
+        ("<div><img src=1.jpg width=48><p>小城旅人 5月3日</p></div>", "avatar"),
+        ("<div class=author-card><img src=1.jpg><b>阿木</b><img src=2.jpg></div>", "avatar"),
+        ("<figure class=avatar><img src=1.jpg></figure>", "avatar"),
+        ("<a href=http://b.com/x.html><img src=1.jpg width=728 height=90 alt=买好茶就到江边老茶馆></a>", "advertisement"),
         ("<div><img src=1.jpg><p>小城旅人 2024-05-01 10:30</p></div>", "avatar"),
         ("<div class=qrcode><img src=1.jpg></div>", "qr_code"),
         ("<img src=/qrcode/1.png>", "qr_code"),
@@ -91,6 +97,26 @@ def test_an_image_that_is_no_content_has_a_reason(markup: str, reason: str) -> N
         "<div><img src=1.jpg><p>小城旅人，3小时前在湖边拍到的船。</p></div>",
         f"<div class=author-story><img src=1.jpg><p>{INTRO}</p></div>",
         "<div><img src=1.jpg><p>工人正在扫地，江边很快干净了，游客越来越多，大家都说好看</p></div>",
+        "<figure><img src=1.jpg><figcaption>西湖雪景 2019年1月5日</figcaption></figure>",
+        "<figure><img src=1.jpg><figcaption>市民扫一扫二维码</figcaption></figure>",
+        "<figure><img src=1.jpg><figcaption>微信公众号</figcaption></figure>",
+        "<div><img src=1.jpg><p>西湖雪景 2019年1月5日</p></div>",
+        "<div><img src=1.jpg><p>新车发布现场</p></div>",
+        "<figure><a href=http://b.com/x.html><img src=1.jpg></a><figcaption>湖边的旧木船</figcaption></figure>",
+        "<a href=http://b.com/x.html><img src=1.jpg alt=湖边的船></a>",
+        "<a href=http://b.com/x.html><img src=1.jpg width=300 height=250 alt=湖边停着很久没有人用的船></a>",
+        "<a href='/?p=12'><img src=1.jpg></a>",
+        "<a href='/index.php?m=content&id=33'><img src=1.jpg></a>",
+        "<img src=/logo/2022/1.jpg alt=小城运动会的会徽设计手稿>",
+        "<figure><img src=/logo/2022/1.jpg><figcaption>会徽设计手稿</figcaption></figure>",
+        "<figure><img src=/uploads/avatar/2023/1.jpg><figcaption>剧照</figcaption></figure>",
+        "<div><img src=/uploads/avatar/2023/1.jpg><p>纳威人骑着飞龙越过了悬浮在空中的山。</p></div>",
+        "<img src=/uploads/avatar/1.jpg width=800 height=600>",
+        "<div class=author><img src=1.jpg alt=作家在书房里翻看三十年前的手稿></div>",
+        "<section id=history><img src=1.jpg><p>老街的旧貌</p></section>",
+        "<div class=reward><img src=1.jpg><p>一等奖的奖杯</p></div>",
+        "<div class=photo-share><img src=1.jpg><p>老街的旧貌</p></div>",
+        "<img class='img portrait' src=1.jpg>",
         "<aside class=infobox><img src=1.jpg><p>白塔，建于一百年前，高三十米。</p></aside>",
     ],
 )
@@ -186,3 +212,101 @@ def test_of_two_images_beside_names_in_a_card_the_one_with_the_longer_name_is_co
 def test_an_image_that_occurs_once_as_content_is_content() -> None:
     html = f"<div class=sidebar><img src=1.jpg></div><main>{BODY}<p><img src=1.jpg></p></main>"
     assert reasons(html) == {"1": ""}
+
+
+def _list(tag: str, items: list[str]) -> str:
+    return "".join(f"<{tag}>{item}</{tag}>" for item in items)
+
+
+def test_works_with_dates_in_a_list_are_no_avatars() -> None:
+    works = [("千里江山图", "2023-01-07"), ("富春山居图", "2023-02-11"), ("江行初雪图", "2023-03-02")]
+    items = [f"<img src={n}.jpg><p>{a}</p><p>{b}</p>" for n, (a, b) in enumerate(works)]
+    assert set(reasons(f"<ul>{_list('li', items)}</ul>{BODY}").values()) == {""}
+    rows = f"<ul class=row>{_list('li', items[:2])}</ul><ul class=row>{_list('li', items[2:] * 2)}</ul>"
+    assert reasons(f"<div>{rows}</div>{BODY}")["0"] == ""
+
+
+def test_the_length_of_a_video_makes_no_avatar() -> None:
+    items = [f"<a href=/v/{n}><img src={n}.jpg></a><i>03:2{n}</i><p>{A}</p>" for n in range(4)]
+    assert set(reasons(_list("div", items)).values()) == {""}
+
+
+def test_a_time_beside_the_small_image_of_a_card_makes_it_the_avatar() -> None:
+    card = """<a href=/o/{0}.jpg><img src={0}.jpg></a><div>斑头雁<p>雨后在台阶上发现的一对</p></div>
+    <div><a class=u href=/u><img src=u{0}.jpg></a><span>{0} 天前</span><img src=b{0}.jpg class=badge></div>"""
+    found = reasons(_list("li", [card.format(n) for n in range(1, 5)]))
+    assert {found[f"u{n}"] for n in range(1, 5)} == {"avatar"}
+    assert {found[f"{n}"] for n in range(1, 5)} == {""}
+
+
+def test_in_a_list_of_persons_the_images_are_content() -> None:
+    item = "<li class=user><img src={0}.jpg><b>{1}</b><p>主任律师</p></li>".format
+    html = f"<ul>{item(1, '张三')}{item(2, '李四')}{item(3, '王五')}</ul>{BODY}"
+    assert set(reasons(html).values()) == {""}
+
+
+@pytest.mark.parametrize("page", ["http://a.cn/view.php?id=1", "http://a.cn/?p=11"])
+def test_a_page_of_another_query_is_recommended(page: str) -> None:
+    link = page[11:-1] + "2"
+    tile = f"<p><a href='{link}'><img src=2.jpg></a></p>"
+    rows = page_pairs(f"<h1>江边</h1>{BODY}<p><img src=1.jpg></p><p>{A}</p>{tile}", page)
+    found = {row.url[-5]: row.no_content for row in rows if isinstance(row, Candidate)}
+    assert found["1"] is None
+    assert found["2"] is not None
+    assert found["2"].reason == "recommendation"
+
+
+def test_a_heading_of_recommendations_on_a_list_page_announces_its_content() -> None:
+    items = [f"<a href=/z/{n}><img src={n}.jpg></a>" for n in range(3)]
+    html = f"<h2>热门推荐</h2><ul>{_list('li', items)}</ul>"
+    assert set(reasons(html).values()) == {""}
+    assert set(reasons(f"<h1>江边</h1>{BODY}{html}").values()) == {"recommendation"}
+
+
+def test_slides_that_a_carousel_repeats_are_content() -> None:
+    slide = "<div class='slide {1}'><img src={0}.jpg></div>".format
+    slides = [slide(3, "slick-cloned"), *(slide(n, "") for n in (1, 2, 3)), slide(1, "slick-cloned")]
+    thumbs = [f"<img src={n}.jpg>" for n in (1, 2, 3)]
+    html = f"<h1>江边</h1><div>{''.join(slides)}</div><ul>{_list('li', thumbs)}</ul>{BODY}"
+    assert set(reasons(html).values()) == {""}
+    named = [f"<img src={n}.jpg alt='湖边停着的旧木船{n}号'>" for n in (3, 1, 2, 3, 1, 1, 2, 3)]
+    assert set(reasons(f"<h1>江边</h1><ul>{_list('li', named)}</ul>{BODY}").values()) == {""}
+
+
+@pytest.mark.parametrize("image", ["<img src=1.png>", "<img src=1.png alt=会员>",
+                                   "<img src=1.png width=60 height=60 alt=今天也是认真学习的会员>"])  # fmt: skip
+def test_a_badge_and_a_missing_image_are_icons(image: str) -> None:
+    items = [f"<p>第{n}条小船停在江边</p>{image}" for n in range(1, 5)]
+    assert reasons(f"<ul>{_list('li', items)}</ul>{BODY}") == {"1": "icon"}
+    missing = [f"<img src=1.png alt=第{n}号颚式破碎机><p>{n}号机</p>" for n in "一二三四"]
+    assert reasons(f"<ul>{_list('li', missing)}</ul>{BODY}") == {"1": "icon"}
+
+
+def test_the_cards_of_a_list_page_with_an_introduction_are_content() -> None:
+    cards = [f"<a href=/product/5{n}.html><img src={n}.jpg><p>第{n}号破碎机</p></a>" for n in range(3)]
+    html = f"<h1>产品</h1><p>{INTRO}</p><p>{INTRO}</p><ul>{_list('li', cards)}</ul>"
+    for address, expected in (("product/index_3.html", {None}), ("news/3.html", {"recommendation"})):
+        rows = page_pairs(html, f"http://a.cn/{address}")
+        drops = [row.no_content for row in rows if isinstance(row, Candidate)]
+        assert {drop and drop.reason.value for drop in drops} == expected
+
+
+def test_a_teaser_with_a_text_of_its_own_is_content_on_a_page_without_an_article() -> None:
+    cards = [f"<h2><a href=/{n}>第{n}次野餐</a></h2><a href=/{n}><img src={n}.jpg></a><p>{A}</p>" for n in (1, 2)]
+    html = f"<h1>活动</h1><p>{INTRO}</p><p>{INTRO}</p><div>{_list('div', cards)}</div>"
+    assert set(reasons(html).values()) == {""}
+    assert set(reasons(f"{html}{BODY}").values()) == {"recommendation"}
+
+
+def test_the_detail_of_navigation_is_what_named_the_region() -> None:
+    page = f"<h1>江边</h1>{BODY}"
+    for region, detail in (
+        ("<nav>{}</nav>", "nav"),
+        ("<div role=complementary>{}</div>", "complementary"),
+        ("<div class=right-sidebar><div>{}</div></div>", "right-sidebar"),
+        ("<div><h3>网友评论</h3><p>真好看</p>{}</div>", "网友评论"),
+        ("<div><p>版权所有</p>{}</div>", "copyright line"),
+    ):
+        drop = candidates(page + region.format("<img src=1.jpg>"))["1"].no_content
+        assert drop is not None
+        assert (drop.reason, drop.detail) == ("navigation", detail)
