@@ -61,7 +61,8 @@ def test_an_instruction_to_scan_stands_beside_a_qr_code(lines: list[str]) -> Non
 
 @pytest.mark.parametrize(
     "line",
-    ["脑部核磁共振扫描图像", "赞助企业代表合影留念", "工程师调试客户端程序", "市民扫一扫二维码乘坐地铁", "扫描电镜下的花粉",
+    ["脑部核磁共振扫描图像", "赞助企业代表合影留念", "工程师调试客户端程序", "市民扫一扫二维码乘坐地铁",
+     "扫描电镜下的花粉",
      "扫码乘车的市民", "小程序开发大赛现场", "扫码关注江边日报的读者", "景区推出二维码", "扫" * 40],
 )  # fmt: skip
 def test_a_caption_that_mentions_scanning_does_not(line: str) -> None:

@@ -1,4 +1,4 @@
-"""Class names and addresses that state what an image is, and names that only contain such a word."""
+"""Class names and addresses that state what an image is, and names that only contain the word."""
 
 import pytest
 
@@ -34,9 +34,9 @@ def test_a_name_states_what_an_image_is(names: str, reason: str, is_certain: boo
 
 @pytest.mark.parametrize(
     "names",
-    ["img portrait", "person", "member", "author-story", "needInitShare", "gallery-icon", "photo-share", "photo_ad",
-     "surface", "update", "upload-image", "user-photos", "headline-image", "author-works", "info card", "profiles",
-     "article-head-image", "reward", ""],
+    ["img portrait", "person", "member", "author-story", "needInitShare", "gallery-icon",
+     "photo-share", "photo_ad", "surface", "update", "upload-image", "user-photos",
+     "headline-image", "author-works", "info card", "profiles", "article-head-image", "reward", ""],
 )  # fmt: skip
 def test_a_name_with_another_meaning_states_nothing(names: str) -> None:
     assert reason_of_names(names) is None
@@ -65,9 +65,10 @@ def test_an_address_states_what_an_image_is(address: str, reason: str) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["/photos/portrait/001.jpg", "/m/russian-icon-painting.jpg", "/m/icon_2.jpg", "/m/emoji-museum.jpg",
-     "/uploads/banner/2019/1.jpg", "/uploads/banner2024.jpg", "/iconic-bridges/1.png", "/m/iconography.png",
-     "/m/adventure/1.jpg", "/m/the-logo-museum.jpg", "data:image/png;base64,/avatar/", "http://[/avatar/1.jpg"],
+    ["/photos/portrait/001.jpg", "/m/russian-icon-painting.jpg", "/m/icon_2.jpg",
+     "/m/emoji-museum.jpg", "/uploads/banner/2019/1.jpg", "/uploads/banner2024.jpg",
+     "/iconic-bridges/1.png", "/m/iconography.png", "/m/adventure/1.jpg", "/m/the-logo-museum.jpg",
+     "data:image/png;base64,/avatar/", "http://[/avatar/1.jpg"],
 )  # fmt: skip
 def test_an_address_with_such_a_word_in_another_name_states_nothing(address: str) -> None:
     assert reason_of_address(address) is None

@@ -11,7 +11,9 @@ def _page(url: str) -> Target:
     return target
 
 
-@pytest.mark.parametrize("href", ["/", "/index.html", "http://a.cn", "/?from=weixin", "/?utm_source=x"])
+@pytest.mark.parametrize(
+    "href", ["/", "/index.html", "http://a.cn", "/?from=weixin", "/?utm_source=x"]
+)
 def test_the_home_page(href: str) -> None:
     target = link_target("http://a.cn/x/1.html", href)
     assert target is not None
@@ -41,6 +43,9 @@ def test_a_link_to_no_page(href: str) -> None:
         ("/view.php?id=1", "/view.php?id=1&page=2", True),
         ("/x/1.html", "/x/1.html?v=3", True),
         ("/", "/?p=12", False),
+        ("/x/18872345.html", "/x/18872345_2.html", True),
+        ("/x/18872345_2.html", "/x/18872345_3.html", True),
+        ("/x/t20240101_5512.html", "/x/t20240101_5513.html", False),
         ("/x/1.html", "/x/2.html", False),
     ],
 )

@@ -33,7 +33,8 @@ def _reason(markup: str, around: str = "{}") -> str:
         ("<div><img src=1.jpg width=48><p>小城旅人 5月3日</p></div>", "avatar"),
         ("<div class=author-card><img src=1.jpg><b>阿木</b><img src=2.jpg></div>", "avatar"),
         ("<figure class=avatar><img src=1.jpg></figure>", "avatar"),
-        ("<a href=http://b.com/x.html><img src=1.jpg width=728 height=90 alt=买好茶就到江边老茶馆></a>", "advertisement"),
+        ("<a href=http://b.com/><img src=1.jpg width=728 height=90 alt=买好茶就到江边老茶馆></a>",
+         "advertisement"),
         ("<div><img src=1.jpg><p>小城旅人 2024-05-01 10:30</p></div>", "avatar"),
         ("<div class=qrcode><img src=1.jpg></div>", "qr_code"),
         ("<img src=/qrcode/1.png>", "qr_code"),
@@ -102,7 +103,8 @@ def test_an_image_that_is_no_content_has_a_reason(markup: str, reason: str) -> N
         "<figure><img src=1.jpg><figcaption>微信公众号</figcaption></figure>",
         "<div><img src=1.jpg><p>西湖雪景 2019年1月5日</p></div>",
         "<div><img src=1.jpg><p>新车发布现场</p></div>",
-        "<figure><a href=http://b.com/x.html><img src=1.jpg></a><figcaption>湖边的旧木船</figcaption></figure>",
+        "<figure><a href=http://b.com/x><img src=1.jpg></a><figcaption>旧木船</figcaption></figure>",
+        "<div><img src=1.jpg><p class=wp-caption-text>微信公众号</p></div>",
         "<a href=http://b.com/x.html><img src=1.jpg alt=湖边的船></a>",
         "<a href=http://b.com/x.html><img src=1.jpg width=300 height=250 alt=湖边停着很久没有人用的船></a>",
         "<a href='/?p=12'><img src=1.jpg></a>",
@@ -219,10 +221,14 @@ def _list(tag: str, items: list[str]) -> str:
 
 
 def test_works_with_dates_in_a_list_are_no_avatars() -> None:
-    works = [("千里江山图", "2023-01-07"), ("富春山居图", "2023-02-11"), ("江行初雪图", "2023-03-02")]
+    works = [
+        ("千里江山图", "2023-01-07"),
+        ("富春山居图", "2023-02-11"),
+        ("江行初雪图", "2023-03-02"),
+    ]
     items = [f"<img src={n}.jpg><p>{a}</p><p>{b}</p>" for n, (a, b) in enumerate(works)]
     assert set(reasons(f"<ul>{_list('li', items)}</ul>{BODY}").values()) == {""}
-    rows = f"<ul class=row>{_list('li', items[:2])}</ul><ul class=row>{_list('li', items[2:] * 2)}</ul>"
+    rows = "".join(f"<ul class=row>{_list('li', part)}</ul>" for part in (items[:2], items[1:]))
     assert reasons(f"<div>{rows}</div>{BODY}")["0"] == ""
 
 
@@ -233,7 +239,7 @@ def test_the_length_of_a_video_makes_no_avatar() -> None:
 
 def test_a_time_beside_the_small_image_of_a_card_makes_it_the_avatar() -> None:
     card = """<a href=/o/{0}.jpg><img src={0}.jpg></a><div>斑头雁<p>雨后在台阶上发现的一对</p></div>
-    <div><a class=u href=/u><img src=u{0}.jpg></a><span>{0} 天前</span><img src=b{0}.jpg class=badge></div>"""
+    <div><a class=u href=/u><img src=u{0}.jpg></a><span>{0} 天前</span><img src=b{0}.jpg></div>"""
     found = reasons(_list("li", [card.format(n) for n in range(1, 5)]))
     assert {found[f"u{n}"] for n in range(1, 5)} == {"avatar"}
     assert {found[f"{n}"] for n in range(1, 5)} == {""}
@@ -265,7 +271,11 @@ def test_a_heading_of_recommendations_on_a_list_page_announces_its_content() -> 
 
 def test_slides_that_a_carousel_repeats_are_content() -> None:
     slide = "<div class='slide {1}'><img src={0}.jpg></div>".format
-    slides = [slide(3, "slick-cloned"), *(slide(n, "") for n in (1, 2, 3)), slide(1, "slick-cloned")]
+    slides = [
+        slide(3, "slick-cloned"),
+        *(slide(n, "") for n in (1, 2, 3)),
+        slide(1, "slick-cloned"),
+    ]
     thumbs = [f"<img src={n}.jpg>" for n in (1, 2, 3)]
     html = f"<h1>江边</h1><div>{''.join(slides)}</div><ul>{_list('li', thumbs)}</ul>{BODY}"
     assert set(reasons(html).values()) == {""}
@@ -274,7 +284,7 @@ def test_slides_that_a_carousel_repeats_are_content() -> None:
 
 
 @pytest.mark.parametrize("image", ["<img src=1.png>", "<img src=1.png alt=会员>",
-                                   "<img src=1.png width=60 height=60 alt=今天也是认真学习的会员>"])  # fmt: skip
+                                   "<img src=1.png width=60 alt=今天也是认真学习的会员>"])  # fmt: skip
 def test_a_badge_and_a_missing_image_are_icons(image: str) -> None:
     items = [f"<p>第{n}条小船停在江边</p>{image}" for n in range(1, 5)]
     assert reasons(f"<ul>{_list('li', items)}</ul>{BODY}") == {"1": "icon"}
@@ -283,16 +293,24 @@ def test_a_badge_and_a_missing_image_are_icons(image: str) -> None:
 
 
 def test_the_cards_of_a_list_page_with_an_introduction_are_content() -> None:
-    cards = [f"<a href=/product/5{n}.html><img src={n}.jpg><p>第{n}号破碎机</p></a>" for n in range(3)]
+    cards = [
+        f"<a href=/product/5{n}.html><img src={n}.jpg><p>第{n}号破碎机</p></a>" for n in range(3)
+    ]
     html = f"<h1>产品</h1><p>{INTRO}</p><p>{INTRO}</p><ul>{_list('li', cards)}</ul>"
-    for address, expected in (("product/index_3.html", {None}), ("news/3.html", {"recommendation"})):
+    for address, expected in (
+        ("product/index_3.html", {None}),
+        ("news/3.html", {"recommendation"}),
+    ):
         rows = page_pairs(html, f"http://a.cn/{address}")
         drops = [row.no_content for row in rows if isinstance(row, Candidate)]
-        assert {drop and drop.reason.value for drop in drops} == expected
+        assert {drop and drop.reason for drop in drops} == expected
 
 
 def test_a_teaser_with_a_text_of_its_own_is_content_on_a_page_without_an_article() -> None:
-    cards = [f"<h2><a href=/{n}>第{n}次野餐</a></h2><a href=/{n}><img src={n}.jpg></a><p>{A}</p>" for n in (1, 2)]
+    cards = [
+        f"<h2><a href=/{n}>第{n}次野餐</a></h2><a href=/{n}><img src={n}.jpg></a><p>{A}</p>"
+        for n in (1, 2)
+    ]
     html = f"<h1>活动</h1><p>{INTRO}</p><p>{INTRO}</p><div>{_list('div', cards)}</div>"
     assert set(reasons(html).values()) == {""}
     assert set(reasons(f"{html}{BODY}").values()) == {"recommendation"}

@@ -28,7 +28,8 @@ def test_a_heading_of_links_to_other_pages_is_recognised(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["他的其他成就和后来的生活", "作者的生平", "贡献者大会", "相关的历史背景", "热门的旅游城市", "历史", "最新的考古发现", "江边的船", "阅读",
+    ["他的其他成就和后来的生活", "作者的生平", "贡献者大会",
+     "相关的历史背景", "热门的旅游城市", "历史", "最新的考古发现", "江边的船", "阅读",
      "今日的江边下了一场很大的雨推荐大家都来看看"],
 )  # fmt: skip
 def test_a_heading_of_the_article_itself_is_not(text: str) -> None:
@@ -136,7 +137,9 @@ def test_on_a_page_of_lists_alone_the_lists_are_the_content() -> None:
 
 
 def test_comments_that_are_most_of_the_text_are_the_content() -> None:
-    posts = "".join(f"<div class=comment><p>第{n}条小船停在江边。</p></div>" for n in "一二三四五六")
+    posts = "".join(
+        f"<div class=comment><p>第{n}条小船停在江边。</p></div>" for n in "一二三四五六"
+    )
     page = "<p>江边的船停在哪里？</p><div class=comments>" + posts + "{region}</div>"
     assert not _is_secondary("<img src=1.jpg>", page)
     assert _is_secondary("<img src=1.jpg>", "{body}" + page)

@@ -9,7 +9,15 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from statistics import median
 
-from wenlan_data.extract.page_tree import MAX_IMAGES, Box, PageImage, PageTree, TextBlock, shape
+from wenlan_data.extract.page_tree import (
+    MAX_IMAGES,
+    Box,
+    PageImage,
+    PageTree,
+    TextBlock,
+    count_han,
+    shape,
+)
 
 MIN_CARDS = 2
 MAX_NAME_HAN = 8
@@ -46,7 +54,7 @@ class _Column:
     @property
     def han(self) -> float:
         """Median number of Han characters beside an image."""
-        return median(_han(line) for line in self.lines)
+        return median(count_han(line) for line in self.lines)
 
 
 def avatars(tree: PageTree) -> list[PageImage]:
@@ -142,8 +150,4 @@ def _is_name(line: str) -> bool:
     name = _BESIDE_NAME.sub("", line).strip()
     if not name or len(name) > MAX_NAME_CHARACTERS or _PUNCTUATION.search(name):
         return False
-    return _han(name) <= MAX_NAME_HAN
-
-
-def _han(line: str) -> int:
-    return sum("\u3400" <= character <= "\u9fff" for character in line)
+    return count_han(name) <= MAX_NAME_HAN

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from wenlan_data.extract.page_regions import simplified
+from wenlan_data.extract.page_tree import count_han
 from wenlan_data.reasons import Reason
 
 MAX_ALT_CHARACTERS = 30
@@ -115,7 +116,8 @@ _DATE = re.compile(
 _MARK = re.compile(
     r"(?:\w{0,4}(?:作者|楼主|版主|会员|贡献者)|博主|层主|级别|等级|(?:百家|头条|搜狐|网易|大鱼|企鹅|澎湃)号"
     r"|原创|关注|已关注|\+关注|加关注|私信|回复|发表于|发布于|发布|编辑于|\d+楼|第\d+楼|沙发|板凳|地板"
-    r"|LV\.?\d{0,2}|★+|☆+|(?:粉丝|关注|回复|获赞|帖子|文章|积分)[:：]?\d[\d.万wk]*|\d[\d.万wk]*(?:粉丝|关注|回复|获赞|帖子|文章|积分))",
+    r"|LV\.?\d{0,2}|★+|☆+|(?:粉丝|关注|回复|获赞|帖子|文章|积分)[:：]?\d[\d.万wk]*"
+    r"|\d[\d.万wk]*(?:粉丝|关注|回复|获赞|帖子|文章|积分))",
     re.IGNORECASE,
 )
 _COUNT_OF = re.compile(r"(粉丝|关注|回复|获赞|帖子|文章|积分)\s+(?=\d)")
@@ -185,7 +187,7 @@ def is_byline(line: str, *, with_date: bool) -> bool:
         return False
     if not _NAME.search(name):
         return with_date and has_time and not _COUNT.search(line) and not _is_duration(line)
-    return sum("\u3400" <= character <= "\u9fff" for character in name) <= MAX_NAME_HAN
+    return count_han(name) <= MAX_NAME_HAN
 
 
 def _is_duration(line: str) -> bool:

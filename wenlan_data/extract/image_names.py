@@ -1,4 +1,4 @@
-"""Class names, ids and addresses that state what an image is: an avatar, a QR code, an advertisement.
+"""Class names, ids and addresses that state what an image is: an avatar, a QR code, a logo.
 
 A certain name has one meaning wherever it is a part of a name: `post-avatar`, `qrcode_box`. A plain
 word such as `author` or `share` has other meanings in longer names (`author-story`,
@@ -18,18 +18,24 @@ MAX_ADDRESS_CHARACTERS = 120
 
 _CERTAIN: tuple[tuple[Reason, frozenset[str]], ...] = (
     (Reason.AVATAR, frozenset("""
-        avatar avatars avator touxiang gravatar uface facepic headimg headpic headportrait noavatar
+        avatar avatars avator touxiang gravatar uface facepic headimg headpic headportrait
+        noavatar
     """.split())),
-    (Reason.QR_CODE, frozenset("qr qrcode ewm erweima qrimg qrpic qrcodeimg wxcode weixincode wechatcode".split())),
+    (Reason.QR_CODE, frozenset("""
+        qr qrcode ewm erweima qrimg qrpic qrcodeimg wxcode weixincode wechatcode
+    """.split())),
     (Reason.LOGO, frozenset("logo sitelogo weblogo".split())),
 )  # fmt: skip
 _PLAIN: tuple[tuple[Reason, frozenset[str]], ...] = (
     (Reason.ADVERTISEMENT, frozenset("""
-        ad ads adv advert advertisement adsbygoogle guanggao gg sponsor adimg adpic adbox article-ad
+        ad ads adv advert advertisement adsbygoogle guanggao gg sponsor adimg adpic adbox
+        article-ad
     """.split())),
     (Reason.SHARE_BUTTON, frozenset("share bdshare jiathis fenxiang share-icon".split())),
     (Reason.ICON, frozenset("icon icons ico iconfont spacer emoji emoticon smiley arrow".split())),
-    (Reason.AVATAR, frozenset("author user face profile publisher writer authi agent broker seller".split())),
+    (Reason.AVATAR, frozenset("""
+        author user face profile publisher writer authi agent broker seller
+    """.split())),
 )  # fmt: skip
 # Names that consist of a person and of these: author-card, userCard_o, up-face-image.
 _PERSON = re.compile(
@@ -40,11 +46,14 @@ _PORTRAIT = frozenset(
     "face head img image pic picture photo portrait thumb icon avatar pto".split()
 )
 _PERSON_BOX = frozenset("""
-    info card box block wrap wrapper container area bar name detail side index note post p c recipe answer article
+    info card box block wrap wrapper container area bar name detail side index note post p c
+    recipe answer article
 """.split())  # fmt: skip
 # Names of folders.
 _FOLDERS: tuple[tuple[Reason, frozenset[str]], ...] = (
-    (Reason.AVATAR, frozenset("avatar avatars headimg headpic userface touxiang gravatar uface".split())),
+    (Reason.AVATAR, frozenset("""
+        avatar avatars headimg headpic userface touxiang gravatar uface
+    """.split())),
     (Reason.QR_CODE, frozenset("qrcode qrcodes ewm erweima".split())),
     (Reason.ADVERTISEMENT, frozenset("ads adv advert adimg guanggao".split())),
     (Reason.LOGO, frozenset("logo logos sitelogo".split())),

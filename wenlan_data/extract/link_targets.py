@@ -1,4 +1,4 @@
-"""Where a link around an image leads: to another site, the home page, this page, or a page like it."""
+"""Where a link around an image leads: to another site, the home page, this page, one like it."""
 
 import re
 from dataclasses import dataclass
@@ -10,13 +10,15 @@ from wenlan_data.web.domains import site_of_host
 
 MAX_QUERY_CHARACTERS = 500
 
-_HOME_PATHS = frozenset({"", "/", "/index.html", "/index.htm", "/index.php", "/default.html", "/default.aspx",
-                         "/index.asp", "/default.asp", "/index.jsp", "/index.shtml"})  # fmt: skip
+_HOME = re.compile(r"/?(?:(?:index|default)\.(?:s?html?|php|aspx?|jsp))?\Z", re.IGNORECASE)
 # Parameters that choose no other page: where a visitor comes from, and a page of the same article.
 _IGNORED = re.compile(
-    r"(?:utm_\w+|from|ref|refer|referer|source|src|spm|scene|share|page|pn|pageno|pageindex|pagenum|pic|img|photo|lang)\Z",
+    r"(?:utm_\w+|from|ref|referr?er|source|src|spm|scene|share|lang"
+    r"|page|pn|pageno|pageindex|pagenum|pic|img|photo)\Z",
     re.IGNORECASE,
 )
+# 18872345_2.html: the second page of an article.
+_LEAF = re.compile(r"(?<=\d{3})[_\-]\d{1,2}(?=\.\w+\Z)")
 _DIGITS = re.compile(r"\d+")
 _DIGEST = re.compile(r"[0-9a-f]{8,}")
 # list_3.html, index.html: pages that list those in their folder.
@@ -37,7 +39,7 @@ class Target:
     @property
     def is_home(self) -> bool:
         """Whether it is the home page of its site."""
-        return self.path.lower() in _HOME_PATHS and not self.query
+        return bool(_HOME.match(self.path)) and not self.query
 
     @property
     def shape(self) -> tuple[str, ...]:
@@ -49,9 +51,9 @@ class Target:
 
         A parameter that a page with a name of its own lacks chooses no other page: `/x/1.html?v=2`.
         """
-        if self.path != page.path:
+        if _LEAF.sub("", self.path) != _LEAF.sub("", page.path):
             return False
-        return self.query == page.query or (not page.query and self.path.lower() not in _HOME_PATHS)
+        return self.query == page.query or not (page.query or _HOME.match(self.path))
 
     def is_listed_by(self, page: "Target") -> bool:
         """Whether `page` is the list of a folder in which this page lies: `/book/index.html` of

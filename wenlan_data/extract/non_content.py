@@ -1,5 +1,5 @@
-"""Images that are no content: avatars, QR codes, advertisements, logos, share buttons, links to other
-pages, furniture.
+"""Images that are no content: avatars, QR codes, advertisements, logos, share buttons, links to
+other pages, furniture.
 
 Each has a drop reason of its own. What an image is follows from the words that its page uses about
 it (`alt`, class names, address), from the link around it, and from the part of the page in which it
@@ -11,17 +11,17 @@ from collections import defaultdict
 from collections.abc import Iterator
 from functools import cached_property
 
-from wenlan_data.clean.characters import HAN
 from wenlan_data.extract.image_labels import is_byline, is_qr_line, reason_of_alt
 from wenlan_data.extract.image_names import reason_of_address, reason_of_names
 from wenlan_data.extract.link_targets import Target, link_target, page_target, site
 from wenlan_data.extract.page_regions import (
     MIN_RUNNING_HAN,
+    class_words,
     is_list_heading,
     region_of,
     simplified,
 )
-from wenlan_data.extract.page_tree import Box, PageImage, PageTree, TextBlock, shape
+from wenlan_data.extract.page_tree import Box, PageImage, PageTree, TextBlock, count_han, shape
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 
@@ -41,8 +41,9 @@ text."""
 MIN_BANNER_ASPECT = 4
 """Width by height of a size that photographs do not have."""
 _ADVERTISEMENT_SIZES = frozenset({
-    (728, 90), (468, 60), (300, 250), (336, 280), (250, 250), (160, 600), (120, 600), (970, 90), (970, 250),
-    (320, 50), (320, 100), (300, 600), (234, 60), (120, 240), (125, 125), (180, 150), (760, 90), (960, 90),
+    (728, 90), (468, 60), (300, 250), (336, 280), (250, 250), (160, 600), (120, 600), (970, 90),
+    (970, 250), (320, 50), (320, 100), (300, 600), (234, 60), (120, 240), (125, 125), (180, 150),
+    (760, 90), (960, 90),
 })  # fmt: skip
 """Width and height in pixels of the Interactive Advertising Bureau's units, and of two of Chinese
 portals."""
@@ -70,7 +71,6 @@ MAX_HAN_BESIDE_HEADING = 8
 announces."""
 MAX_WORDS_CHARACTERS = 200
 """Of an `alt` or a `title`, in which Han characters are counted."""
-_HAN = re.compile(f"[{HAN}]")
 _STOP = re.compile("[。！？!?]")
 _SIDE = re.compile(r"\s*(\d{1,4})(?:px)?\s*\Z")
 _CLONE = re.compile(r"clone|duplicate", re.IGNORECASE)
@@ -189,7 +189,7 @@ class NonContent:
         )
 
     def _boxes_of(self, image: PageImage) -> Iterator[Box]:
-        """Boxes around an image alone; their names describe it. That of a person may have a badge."""
+        """Boxes around an image alone; their names describe it. A person's may have a badge."""
         box: Box | None = image.parent
         for _ in range(MAX_NAMED_BOXES):
             if box is None or box.tag == "body" or self._has_much_text(box):
@@ -230,8 +230,8 @@ class NonContent:
         return self._recommendation(title or link, target, has_title=title is not None)
 
     def _title(self, link: Box, href: str) -> Box | None:
-        """The box that holds a link around an image and its title: in the link itself, or in another
-        link to the same page beside it."""
+        """The box that holds a link around an image and its title: in the link itself, or in
+        another link to the same page beside it."""
         if self._tree.han(link) >= MIN_TITLE_HAN:
             return link
         box = link.parent
@@ -329,7 +329,10 @@ class NonContent:
         box = _box_with_text(image)
         if box is None or box.text_count > 3 or box.tag == "body" or _count(box) > 2:
             return []
-        return [block.text for block in self._tree.texts_of(box)]
+        blocks = self._tree.texts_of(box)
+        if any("caption" in class_words(block.parent.classes) for block in blocks):
+            return []
+        return [block.text for block in blocks]
 
     def _heading_before(self, image: PageImage) -> str:
         """The nearest line before the list in which an image stands, if it is short."""
@@ -471,7 +474,7 @@ def _own_words(image: PageImage) -> str:
 
 
 def _count_han(text: str) -> int:
-    return len(_HAN.findall(text[:MAX_WORDS_CHARACTERS]))
+    return count_han(text[:MAX_WORDS_CHARACTERS])
 
 
 def _size(image: PageImage) -> tuple[int, int]:

@@ -14,24 +14,25 @@ _ROLES = frozenset({
 # Parts of class names and ids between separators, in English and in Pinyin: top-nav, site-footer,
 # right_sidebar, fenxiang.
 _WORDS = frozenset("""
-    nav navbar navi navigation navigator topnav subnav sidenav tabbar toolbar topbar shortcut breadcrumb
-    breadcrumbs crumb crumbs daohang footer foot bottombar copyright siteinfo friendlink friendlinks flink
-    blogroll youqing sidebar aside sider sharebar bdshare bdsharebuttonbox jiathis fenxiang adv advert
-    advertisement guanggao adbox comment comments commentlist pinglun cmt disqus gitalk valine waline related
-    relate relates recommend recommended recommends recommendation tuijian xiangguan hotlist paihang readmore
-    morenews qrcode ewm erweima dashang pagination paging pagenav fanye navbox ambox mbox hatnote
+    nav navbar navi navigation navigator topnav subnav sidenav tabbar toolbar topbar shortcut
+    breadcrumb breadcrumbs crumb crumbs daohang footer foot bottombar copyright siteinfo
+    friendlink friendlinks flink blogroll youqing sidebar aside sider sharebar bdshare
+    bdsharebuttonbox jiathis fenxiang adv advert advertisement guanggao adbox comment comments
+    commentlist pinglun cmt disqus gitalk valine waline related relate relates recommend
+    recommended recommends recommendation tuijian xiangguan hotlist paihang readmore morenews
+    qrcode ewm erweima dashang pagination paging pagenav fanye navbox ambox mbox hatnote
 """.split())  # fmt: skip
-# Words with other meanings (photo-share, photo_ad): the whole name, or one with words of boxes alone.
+# Words with other meanings (photo-share, photo_ad): the whole name, or one with words of boxes.
 _PLAIN_WORDS = frozenset("""
-    ad ads gg share sharing hot guess rank ranking popular trending sponsor sponsors promo promotion union rec
-    donate zan pager side ft metadata
+    ad ads gg share sharing hot guess rank ranking popular trending sponsor sponsors promo
+    promotion union rec donate zan pager side ft metadata
 """.split())  # fmt: skip
 # Words that name no region alone: <section id=history> is one of the article.
 _BOX_ONLY_WORDS = frozenset({"history", "reward"})
 _BOX_WORDS = frozenset("""
     list lists box boxes wrap wrapper container bar area section block module mod panel widget div
-    layout col column posts articles news links link items button buttons btn btns top bottom left right side main
-    page post frame index in inner outer feed card profile bd hd title group
+    layout col column posts articles news links link items button buttons btn btns top bottom left
+    right side main page post frame index in inner outer feed card profile bd hd title group
 """.split())  # fmt: skip
 # Names that are written in one word with others: topNav, leftSidebar, siteFooter.
 _ENDINGS = ("nav", "navbar", "sidebar", "footer", "breadcrumb", "pagination", "comments")
@@ -78,8 +79,8 @@ MAX_FOOTER_HAN = 400
 MAX_LAST_BLOCKS = 12
 """Blocks of text after the beginning of a footer."""
 MIN_MAIN_HAN = 100
-"""Han characters outside links, without which a header or a footer is none of the content, though it
-has most of the text."""
+"""Han characters outside links, without which a header or a footer is none of the content,
+though it has most of the text."""
 MIN_RUNNING_HAN = 60
 """Han characters outside links from which on a page is an article and not a list."""
 MIN_LINKED_SHARE = 0.6
@@ -256,8 +257,8 @@ def _is_comments(classes: str) -> bool:
 
 
 def _is_footer(tree: PageTree, box: Box) -> bool:
-    """Whether a box near the root, in the second half of the page, holds a copyright line and little
-    else."""
+    """Whether a box near the root, in the second half of the page, holds a copyright line and
+    little else."""
     if box.last_text < len(tree.texts) - MAX_LAST_BLOCKS or not box.text_count:
         return False
     if _depth(box) > 3 or tree.han(box) > MAX_FOOTER_HAN:

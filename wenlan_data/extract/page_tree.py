@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 
+from wenlan_data.clean.characters import HAN
 from wenlan_data.clean.emoticons import without_emoticons
 from wenlan_data.extract.html import Element, Page, ancestors, attribute
 from wenlan_data.extract.image_urls import background_addresses, image_addresses, is_data_uri
@@ -56,7 +57,7 @@ _BACKGROUND_SELECTOR = (
     "[data-original]:not(img), [data-src]:not(img)"
 )
 _HIDDEN_SELECTOR = "[style*=position i]"
-_HAN_RUN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]+")
+_HAN_RUN = re.compile(f"[{HAN}]+")
 _BACKGROUND_WORDS = (b"background", b"data-bg", b"data-original", b"data-src")
 """Each element of `_BACKGROUND_SELECTOR` has one of these in its source."""
 _WORD = re.compile(r"[^\W_]")
@@ -79,7 +80,8 @@ _EDIT_LINK = re.compile(
     r"|(?:来源|來源|出处|原文|链接|#|¶)\s*)[\]］〕]"
 )
 _EMOTICON_NAME = re.compile(
-    r"(?:emoji|emoticon|emotion|smil(?:ey|ie|e)|bqimg)s?[-_]?(?:icon|image|[a-z]{1,3})?\d*(?=\s|\Z)",
+    r"(?:emoji|emoticon|emotion|smil(?:ey|ie|e)|bqimg)s?"
+    r"[-_]?(?:icon|image|[a-z]{1,3})?\d*(?=\s|\Z)",
     re.IGNORECASE,
 )
 _EMOTICON_ATTRIBUTE = re.compile(r"emoji|emoticon|smil(?:ey|ie)", re.IGNORECASE)
@@ -204,7 +206,7 @@ class TextBlock:
     def han(self) -> int:
         """Number of Han characters."""
         if self._han < 0:
-            self._han = len("".join(_HAN_RUN.findall(self.raw)))
+            self._han = count_han(self.raw)
         return self._han
 
     @property
@@ -343,6 +345,11 @@ class PageTree:
             linked += block.han if 2 * block.link_characters > len(block.raw) else 0
             self._han.append(han)
             self._linked_han.append(linked)
+
+
+def count_han(text: str) -> int:
+    """Returns the number of Han characters of a text."""
+    return len("".join(_HAN_RUN.findall(text)))
 
 
 def shape(box: Box) -> str:
