@@ -68,6 +68,7 @@ def test_words_are_compared_in_simplified_characters() -> None:
         "<div class=x1><h3>网友评论（12条）</h3><p>真好看</p><img src=1.jpg></div>",
         "<div class=x1><p>版权所有 江边日报</p><img src=1.jpg></div>",
         "<div class=x1><div><img src=1.jpg></div><p>粤ICP备12345678号</p></div>",
+        "<div id=sidebar><img src=1.jpg></div><div>1</div><div>2</div><div>3</div>",
         "<div class=share-box><img src=1.jpg></div>",
         "<div class=hot><img src=1.jpg></div>",
         "<div class=ad_in><img src=1.jpg></div>",

@@ -68,7 +68,7 @@ _ENDS: tuple[tuple[Reason, frozenset[str]], ...] = (
 )  # fmt: skip
 _FOLDER_REASONS = {name: reason for reason, names in reversed(_FOLDERS) for name in names}
 _END_REASONS = {name: reason for reason, names in reversed(_ENDS) for name in names}
-_ICON_FILE = re.compile(r"(?:icons?|ico|emoji|smiley)(?![a-z])|.*[_\-](?:icon|ico)(?=[_\-.]?\d*\.)")
+_ICON_FILE = re.compile(r"(?:icons?|ico|emoji|emoticon|smiley)(?![a-z])|.*[_\-](?:icon|ico)(?=[_\-.]?\d*\.)")
 _ICON_FORMATS = (".png", ".gif", ".svg", ".ico")
 """Photographs have others: icon_2.jpg may show a painting."""
 _SEPARATORS = re.compile(r"[_\-:.]+|\d+")

@@ -187,7 +187,9 @@ def _is_marked(tree: PageTree, box: Box) -> bool:
         return False
     if (box.tag == "header" or not is_named) and is_in_article(box):
         return False
-    return tree.count_alike(box) < MIN_ITEMS
+    # An id is that of one element, though boxes without a class look alike.
+    has_own_id = not box.attributes.get("class") and bool(box.attributes.get("id"))
+    return (is_named and has_own_id) or tree.count_alike(box) < MIN_ITEMS
 
 
 @lru_cache(maxsize=4096)
