@@ -49,6 +49,7 @@ def test_a_name_with_another_meaning_states_nothing(names: str) -> None:
         ("/img/touxiang_big/1.jpg", "avatar"),
         ("/static/noavatar.gif", "avatar"),
         ("/img/qrcode.png", "qr_code"),
+        ("/img/qr537a62.png", "qr_code"),
         ("http://a.cn/adv/1.jpg", "advertisement"),
         ("/img/logo207b62df.png", "logo"),
         ("/img/site-logo.png", "logo"),

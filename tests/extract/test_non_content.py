@@ -114,6 +114,8 @@ def test_an_image_that_is_no_content_has_a_reason(markup: str, reason: str) -> N
         "<figure><img src=/uploads/avatar/2023/1.jpg><figcaption>剧照</figcaption></figure>",
         "<div><img src=/uploads/avatar/2023/1.jpg><p>纳威人骑着飞龙越过了悬浮在空中的山。</p></div>",
         "<img src=/uploads/avatar/1.jpg width=800 height=600>",
+        "<div class=user><img src=1.jpg><p>这是读者提供的一张老照片，拍摄于多年以前。</p></div>",
+        "<div><img src=1.jpg width=120 height=90><p>旧木船 5月3日</p></div>",
         "<div class=author><img src=1.jpg alt=作家在书房里翻看三十年前的手稿></div>",
         "<section id=history><img src=1.jpg><p>老街的旧貌</p></section>",
         "<div class=reward><img src=1.jpg><p>一等奖的奖杯</p></div>",
@@ -288,6 +290,8 @@ def test_slides_that_a_carousel_repeats_are_content() -> None:
 def test_a_badge_and_a_missing_image_are_icons(image: str) -> None:
     items = [f"<p>第{n}条小船停在江边</p>{image}" for n in range(1, 5)]
     assert reasons(f"<ul>{_list('li', items)}</ul>{BODY}") == {"1": "icon"}
+    large = ["<img src=1.png width=400 height=300>" for _ in range(4)]
+    assert reasons(f"<ul>{_list('li', large)}</ul>{BODY}") == {"1": ""}
     missing = [f"<img src=1.png alt=第{n}号颚式破碎机><p>{n}号机</p>" for n in "一二三四"]
     assert reasons(f"<ul>{_list('li', missing)}</ul>{BODY}") == {"1": "icon"}
 

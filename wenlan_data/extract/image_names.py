@@ -62,13 +62,15 @@ _FOLDERS: tuple[tuple[Reason, frozenset[str]], ...] = (
 # First or last part of the name of a file or a folder: touxiang_big, logo207b62df.png.
 _ENDS: tuple[tuple[Reason, frozenset[str]], ...] = (
     (Reason.AVATAR, frozenset("avatar touxiang gravatar uface noavatar".split())),
-    (Reason.QR_CODE, frozenset("qrcode ewm erweima".split())),
+    (Reason.QR_CODE, frozenset("qr qrcode ewm erweima".split())),
     (Reason.ADVERTISEMENT, frozenset("guanggao".split())),
     (Reason.LOGO, frozenset("logo sitelogo".split())),
 )  # fmt: skip
 _FOLDER_REASONS = {name: reason for reason, names in reversed(_FOLDERS) for name in names}
 _END_REASONS = {name: reason for reason, names in reversed(_ENDS) for name in names}
-_ICON_FILE = re.compile(r"(?:icons?|ico|emoji|emoticon|smiley)(?![a-z])|.*[_\-](?:icon|ico)(?=[_\-.]?\d*\.)")
+_ICON_FILE = re.compile(
+    r"(?:icons?|ico|emoji|emoticon|smiley)(?![a-z])|.*[_\-](?:icon|ico)(?=[_\-.]?\d*\.)"
+)
 _ICON_FORMATS = (".png", ".gif", ".svg", ".ico")
 """Photographs have others: icon_2.jpg may show a painting."""
 _SEPARATORS = re.compile(r"[_\-:.]+|\d+")
@@ -83,6 +85,8 @@ class Name(NamedTuple):
     reason: Reason
     name: str
     is_certain: bool
+    is_word: bool = False
+    """Whether the whole name is a plain word."""
 
 
 @lru_cache(maxsize=4096)
@@ -103,7 +107,7 @@ def reason_of_names(classes: str) -> Name | None:
     for name in names:
         for reason, words in _PLAIN:
             if name.lower() in words:
-                return Name(reason, name, is_certain=False)
+                return Name(reason, name, is_certain=False, is_word=True)
         if (is_portrait := _is_portrait(name)) is not None:
             return Name(Reason.AVATAR, name, is_certain=is_portrait)
     return None

@@ -31,7 +31,7 @@ MAX_ICON_PX = 64
 """Longer side that a page states for an image that it repeats."""
 MAX_BADGE_HAN = 6
 """Of the `alt` of a badge that is repeated."""
-MAX_PORTRAIT_PX = 150
+MAX_PORTRAIT_PX = 120
 """Longer side that a page states for a portrait beside a name."""
 MIN_PHOTOGRAPH_PX = 200
 """Shorter side that a page states for what is neither an avatar nor an icon."""
@@ -134,8 +134,8 @@ class NonContent:
     def _is_badge(self, places: list[PageImage]) -> bool:
         """Whether an image that a page repeats is small, or has not the same words twice.
 
-        A photograph that is a slide and a thumbnail has. The words beside a badge and those of a
-        missing image are those of other things.
+        A photograph that is a slide and a thumbnail has, or it has none and is large. The words
+        beside a badge and those of a missing image are those of other things.
         """
         if any(0 < max(_size(image)) <= MAX_ICON_PX for image in places):
             return True
@@ -148,7 +148,8 @@ class NonContent:
                 if words in seen:
                     return False
                 seen.add(words)
-        return True
+        is_large = any(min(_size(image)) >= MIN_PHOTOGRAPH_PX for image in places)
+        return len(seen) > 1 or not is_large
 
     def _by_names(self, image: PageImage) -> Drop | None:
         for name in ("alt", "title"):
@@ -163,6 +164,8 @@ class NonContent:
         for box in self._boxes_of(image):
             named = reason_of_names(box.classes)
             if named is None or (is_described and not (named.is_certain and not box.text_count)):
+                continue
+            if named.is_word and box.text_count and self._has_sentence(image):
                 continue
             if _count(box) > 1 and (named.is_certain or named.reason is not Reason.AVATAR):
                 continue
@@ -304,7 +307,8 @@ class NonContent:
         line = " ".join(lines)
         if is_qr_line(lines):
             return Drop(Reason.QR_CODE, line)
-        is_small = 0 < max(_size(image)) <= MAX_PORTRAIT_PX
+        width, height = _size(image)
+        is_small = 0 < max(width, height) <= MAX_PORTRAIT_PX and (width <= height or not height)
         box = _box_with_text(image)
         # 千里江山图 2023-01-07: a whole item of a list, which says nothing else.
         is_item = box is not None and _is_whole_item(box)

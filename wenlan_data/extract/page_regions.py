@@ -27,6 +27,7 @@ _PLAIN_WORDS = frozenset("""
     ad ads gg share sharing hot guess rank ranking popular trending sponsor sponsors promo
     promotion union rec donate zan pager side ft metadata
 """.split())  # fmt: skip
+_AD_WORDS = frozenset({"ad", "ads", "gg"})
 # Words that name no region alone: <section id=history> is one of the article.
 _BOX_ONLY_WORDS = frozenset({"history", "reward"})
 _BOX_WORDS = frozenset("""
@@ -202,7 +203,9 @@ def _names_region(name: str) -> bool:
     if not _WORDS.isdisjoint(parts) or any(part.endswith(_ENDINGS) for part in parts):
         return True
     words = {part.lower() for part in _CAMEL.split(name) if len(part) > 1 and not part.isdigit()}
-    others = words - _PLAIN_WORDS
+    # ad-728, but rank-1 is an item.
+    plain = _AD_WORDS if any(map(str.isdigit, name)) else _PLAIN_WORDS
+    others = words - plain
     if others < words and others <= _BOX_WORDS:
         return True
     boxes = words - _BOX_ONLY_WORDS
