@@ -20,7 +20,9 @@ def test_the_home_page(href: str) -> None:
     assert target.is_home
 
 
-@pytest.mark.parametrize("href", ["/?p=12", "/index.php?m=content&id=33", "/x/", "/x/index.html"])
+@pytest.mark.parametrize(
+    "href", ["/?p=12", "/index.php?m=content&id=33", "/?page=about", "/x/", "/x/index.html"]
+)
 def test_a_query_chooses_another_page_than_the_home_page(href: str) -> None:
     target = link_target("http://a.cn/x/1.html", href)
     assert target is not None

@@ -13,8 +13,8 @@ MAX_QUERY_CHARACTERS = 500
 _HOME = re.compile(r"/?(?:(?:index|default)\.(?:s?html?|php|aspx?|jsp))?\Z", re.IGNORECASE)
 # Parameters that choose no other page: where a visitor comes from, and a page of the same article.
 _IGNORED = re.compile(
-    r"(?:utm_\w+|from|ref|referr?er|source|src|spm|scene|share|lang"
-    r"|page|pn|pageno|pageindex|pagenum|pic|img|photo)\Z",
+    r"(?:utm_\w+|from|ref|referr?er|source|src|spm|scene|share|lang)(?:=|\Z)"
+    r"|(?:page|pn|pageno|pageindex|pagenum|pic|img|photo)=\d*\Z",
     re.IGNORECASE,
 )
 # 18872345_2.html: the second page of an article.
@@ -84,7 +84,7 @@ def page_target(url: str) -> Target | None:
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         return None
     values = parts.query[:MAX_QUERY_CHARACTERS].split("&")
-    query = tuple(sorted(one for one in values if one and not _IGNORED.match(one.split("=")[0])))
+    query = tuple(sorted(one for one in values if one and not _IGNORED.match(one)))
     return Target(parts.hostname, parts.path, query)
 
 
