@@ -51,6 +51,16 @@ def test_elements_alike_with_different_backgrounds_are_images_and_one_alone_is_d
     assert candidates('<div style="background:url(1.jpg)"><p>' + A + "</p></div>") == {}
 
 
+@pytest.mark.parametrize("name", ["", "class=nav"])
+def test_rules_with_different_backgrounds_are_images(name: str) -> None:
+    rule = f'<hr {name} style="background:url(/{{}}.jpg)">'
+    html = "<p>湖边" + rule.format(1) + rule.format(2)
+    assert list(candidates(html)) == ["1", "2"]
+    tree = _tree(html)
+    boxes = [child for child in tree.root.children[0].children if isinstance(child, Box)]
+    assert [(box.first_image, box.last_image) for box in boxes[-2:]] == [(0, 1), (1, 2)]
+
+
 def test_a_background_that_several_elements_share_is_decoration() -> None:
     html = "".join(
         f'<div class=row style="background:url(/line.png)"><p>{one}</p></div>' for one in OWN

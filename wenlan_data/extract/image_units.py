@@ -62,7 +62,8 @@ def _unit(content: list[PageImage], place: int, texts: UsableTexts, items: "_Ite
         box = box.parent
     images = [image]
     if isinstance(node, Box):
-        images = content[node.first_content : node.last_content]
+        # Without an image, the loop over the units would never end.
+        images = content[node.first_content : node.last_content] or images
     containers: list[Box] = []
     while box is not None and box.tag != "html" and box.image_count == len(images):
         containers.append(box)

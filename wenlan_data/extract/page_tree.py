@@ -475,7 +475,7 @@ class _Builder:
             if self._pending:
                 self._pending.append(_BREAK)
         elif tag == "hr":
-            self._add_box(node, tag, box).last_text = len(self._texts)
+            self._close(self._add_box(node, tag, box))
         else:
             self._add_image(node, box)
 
