@@ -4,6 +4,7 @@ from collections.abc import Sequence
 import pytest
 
 from wenlan_data.extract.data_uris import data_uri_images
+from wenlan_data.extract.explain import explain_page
 from wenlan_data.extract.pairs import MAX_PAGE_IMAGES, page_pairs
 from wenlan_data.records import Candidate, Drop, Origin, Text
 from wenlan_data.testing import make_image
@@ -230,6 +231,14 @@ def test_an_address_that_cannot_be_read_is_a_drop() -> None:
     assert list(page_pairs('<img src="http://[x/1.jpg" alt=桥>', "http://a.cn/")) == [
         Drop("bad_url", "'http://[x/1.jpg'")
     ]
+
+
+@pytest.mark.parametrize("page_url", ["http://[bad/", "http://℀.cn/", "", "a.cn", "javascript:1"])
+def test_a_page_whose_url_cannot_be_read_is_read(page_url: str) -> None:
+    html = '<p>湖边的小船</p><a href="/2.html"><img src="/1.jpg"><b>山上的白塔</b></a>'
+    rows = list(page_pairs(html, page_url))
+    assert rows == ([Drop("bad_url", "'/1.jpg'")] if page_url.startswith("http") else [])
+    explain_page(html, page_url)
 
 
 @pytest.mark.parametrize("depth", [5_000, 200_000])
