@@ -6,12 +6,13 @@ from wenlan_data.extract.encoding import decode_page
 from wenlan_data.extract.explain import explain_page
 from wenlan_data.extract.links import is_sitemap_or_feed, page_links, sitemap_or_feed_links
 from wenlan_data.extract.pairs import page_pairs
-from wenlan_data.records import Drop, Origin
-from wenlan_data.sandbox.pages import INLINE, read_explanation
+from wenlan_data.records import Candidate, Drop, Origin
+from wenlan_data.sandbox.pages import INLINE, read_candidates, read_explanation
 
 # A quadratic pattern would take hours; each of these takes a second or two.
 pytestmark = pytest.mark.timeout(120)
 
+LICENCE = "<a href=http://creativecommons.org/licenses/by/4.0/>x</a>"
 HOSTILE = {
     "spaces in srcset": '<img srcset="' + " ," * 100_000 + '" src=1.jpg>',
     "spaces in refresh": '<meta http-equiv=refresh content="'
@@ -38,6 +39,13 @@ HOSTILE = {
     "figures in figures": '<div class="figure">' * 4_000
     + "<img src=1.jpg>"
     + '<p class="title">桥</p>' * 4_000,
+    "licences of nested figures": LICENCE
+    + "".join(f"<div class=figure><img src={n}.jpg>" for n in range(1, 4_000))
+    + "<a href=x>y</a>" * 4_000,
+    "licences in a deep figure": "<figure>"
+    + "<div>" * 4_000
+    + "<img src=1.jpg>"
+    + LICENCE * 40_000,
     "data": "<img src=1.jpg>" + "data:image/png;base64," * 50_000,
 }
 
@@ -56,6 +64,20 @@ def test_a_hostile_page_is_read_and_its_image_found(name: str) -> None:
 def test_a_hostile_page_is_explained(name: str) -> None:
     page = explain_page(HOSTILE[name], "http://a.cn/")
     assert page.images[0].candidate.url == "http://a.cn/1.jpg"
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_page_stays_within_the_limits_of_the_sandbox(name: str) -> None:
+    rows = read_candidates(
+        HOSTILE[name].encode(),
+        content_type="text/html; charset=utf-8",
+        url="http://a.cn/",
+        source="",
+        signals=(),
+        page_origin=Origin(kind=INLINE, path=""),
+    )
+    assert isinstance(rows[0], Candidate)
+    assert rows[0].url == "http://a.cn/1.jpg"
 
 
 def test_the_sandbox_explains_a_page() -> None:

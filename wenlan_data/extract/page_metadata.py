@@ -64,19 +64,48 @@ def extract_metadata(elements: PageElements) -> PageMetadata:
     )
 
 
-def has_licence_links(elements: PageElements) -> bool:
-    """Whether a link of the page leads to a licence; without one, no figure has a licence."""
-    return any(_link_licence(attributes) for _, attributes in elements.links)
+class FigureLicences:
+    """The licences that figures link to, as in galleries of several authors.
+
+    A figure may hold any number of images and figures: each link is read once.
+    """
+
+    def __init__(self, elements: PageElements) -> None:
+        self._figures = _Figures()
+        self._first: dict[int, str] = {}
+        """Id of an element to the first licence that a link in it leads to."""
+        for link, attributes in elements.links:
+            licence = _link_licence(attributes)
+            for node in ancestors(link) if licence else ():
+                if node.mem_id in self._first:
+                    break
+                self._first[node.mem_id] = licence
+
+    def of(self, image: Element) -> str:
+        """Returns the licence of an image's figure; empty for none."""
+        return self._first.get(self._figures.around(image), "") if self._first else ""
 
 
-def figure_licence(image: Element) -> str:
-    """Returns the licence that an image's figure links to, as in galleries of several authors."""
-    figure = next((node for node in ancestors(image) if _is_figure(node)), None)
-    if figure is None:
-        return ""
-    return next(
-        (href for node in figure.css("a[href]") if (href := _link_licence(node.attributes))), ""
-    )
+class _Figures:
+    """The figures around elements; each element is looked at once."""
+
+    def __init__(self) -> None:
+        self._around: dict[int, int] = {}
+
+    def around(self, element: Element) -> int:
+        """Id of the nearest figure around an element; 0 for none."""
+        path: list[int] = []
+        figure = 0
+        for node in ancestors(element):
+            if node.mem_id in self._around:
+                figure = self._around[node.mem_id]
+                break
+            path.append(node.mem_id)
+            if _is_figure(node):
+                figure = node.mem_id
+                break
+        self._around.update(dict.fromkeys(path, figure))
+        return figure
 
 
 def metadata_images(elements: PageElements) -> Iterator[MetadataImage]:
@@ -137,11 +166,11 @@ def _page_licence(elements: PageElements) -> str:
         stated = next((href for node in nodes if (href := attribute(node, "href").strip())), "")
     if not stated:
         # A licence inside a figure is that of the figure, not of the page.
+        figures = _Figures()
         found = (
             attributes
             for node, attributes in elements.links
-            if "creativecommons.org" in (attributes.get("href") or "")
-            and not any(map(_is_figure, ancestors(node)))
+            if "creativecommons.org" in (attributes.get("href") or "") and not figures.around(node)
         )
         stated = next((href for one in found if (href := _link_licence(one))), "")
     return stated[:MAX_METADATA_CHARACTERS]

@@ -13,10 +13,9 @@ from wenlan_data.extract.image_urls import has_image_extension, is_data_uri
 from wenlan_data.extract.non_content import NonContent
 from wenlan_data.extract.page_elements import PageElements, page_elements
 from wenlan_data.extract.page_metadata import (
+    FigureLicences,
     PageMetadata,
     extract_metadata,
-    figure_licence,
-    has_licence_links,
     metadata_images,
 )
 from wenlan_data.extract.page_regions import simplified
@@ -136,18 +135,17 @@ def _link_text(link: Element) -> Iterator[Text]:
 
 def _add_tree_images(images: "_ImageCollector", tree: PageTree, elements: PageElements) -> None:
     texts = image_texts(tree)
-    with_licences = bool(tree.images) and has_licence_links(elements)
+    licences = FigureLicences(elements)
     for image in tree.images:
         found = texts.get(image.number)
         if found is None:
             found = (
                 [Text("alt", alt, "attribute")] if (alt := attribute(image.element, "alt")) else []
             )
-        licence = figure_licence(image.element) if with_licences else ""
         images.add(
             image.address,
             partial(iter, found),
-            licence,
+            licences.of(image.element),
             no_content=image.reason,
             in_page=True,
             copies=image.addresses[1:],
