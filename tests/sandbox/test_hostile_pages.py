@@ -46,6 +46,13 @@ HOSTILE = {
     + "<div>" * 4_000
     + "<img src=1.jpg>"
     + LICENCE * 40_000,
+    "links to other pages among many texts": "<p>"
+    + "湖边的小船停在岸边。" * 20
+    + "</p><div><img src=1.jpg>"
+    + "".join(
+        f"<a class=c{n} href=/{n}.html><img src={n}.png><p>湖边的小船</p></a>" for n in range(2_000)
+    )
+    + "<p>1</p>" * 40_000,
     "data": "<img src=1.jpg>" + "data:image/png;base64," * 50_000,
 }
 

@@ -283,11 +283,7 @@ class NonContent:
         around = outer.parent
         if around is None:
             return False
-        own = shape(outer)
-        cards = (
-            child for child in around.children if isinstance(child, Box) and shape(child) == own
-        )
-        return tree.running_han(around) - sum(map(tree.running_han, cards)) >= MIN_ARTICLE_HAN
+        return tree.running_han(around) - tree.running_han_alike(outer) >= MIN_ARTICLE_HAN
 
     def _by_position(self, image: PageImage) -> Drop | None:
         if region := region_of(self._tree, image.parent):
@@ -386,14 +382,8 @@ def _list_around(card: Box) -> Box:
 
 def _has_alike(box: Box) -> bool:
     """Whether another box beside it has the same shape and images too."""
-    own, around = shape(box), box.parent
-    assert around is not None
-    alike = [
-        child
-        for child in around.children
-        if isinstance(child, Box) and _count(child) and shape(child) == own
-    ]
-    return len(alike) >= MIN_CARDS
+    assert box.parent is not None
+    return box.parent.image_shapes.get(shape(box), 0) >= MIN_CARDS
 
 
 def _is_whole_item(box: Box) -> bool:

@@ -119,6 +119,7 @@ class Box:
     known_shape: str | None = None
     """Its `shape`, once that was computed."""
     _number_among_alike = -1
+    _image_shapes: dict[str, int] | None = None
 
     def __init__(
         self, tag: str, element: Element, parent: "Box | None", first_text: int, first_image: int
@@ -156,6 +157,18 @@ class Box:
                     child._number_among_alike = counts.get(shape(child), 0)
                     counts[shape(child)] = child._number_among_alike + 1
         return max(0, self._number_among_alike)
+
+    @property
+    def image_shapes(self) -> Mapping[str, int]:
+        """Number of the boxes directly in it that hold images, content or not, by their shape."""
+        if self._image_shapes is None:
+            # Once for all of them, as above.
+            counts: dict[str, int] = {}
+            for child in self.children:
+                if isinstance(child, Box) and child.last_image > child.first_image:
+                    counts[shape(child)] = counts.get(shape(child), 0) + 1
+            self._image_shapes = counts
+        return self._image_shapes
 
     @property
     def image_count(self) -> int:
@@ -281,6 +294,7 @@ class PageTree:
         self._shapes: dict[str, Counter[str]] = {}
         self._han: list[int] = []
         self._linked_han: list[int] = []
+        self._running_han: dict[int, dict[str, int]] = {}
 
     def han(self, box: Box) -> int:
         """Number of Han characters in a box."""
@@ -297,6 +311,19 @@ class PageTree:
     def running_han(self, box: Box) -> int:
         """Number of Han characters in a box in texts that are no links."""
         return self.han(box) - self.linked_han(box)
+
+    def running_han_alike(self, box: Box) -> int:
+        """Number of Han characters in texts that are no links, in a box and those of its shape
+        beside it."""
+        if box.parent is None:
+            return self.running_han(box)
+        counts = self._running_han.get(id(box.parent))
+        if counts is None:
+            counts = self._running_han[id(box.parent)] = {}
+            for one in box.parent.children:
+                if isinstance(one, Box):
+                    counts[shape(one)] = counts.get(shape(one), 0) + self.running_han(one)
+        return counts[shape(box)]
 
     def count_alike(self, box: Box) -> int:
         """Number of boxes of the page with the shape of this one, itself included."""
