@@ -1,10 +1,19 @@
 """How the markup of images and texts is read: lazy copies, backgrounds, indents, line breaks."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.extract.page_texts import candidates, captions, texts
 from wenlan_data.extract.html import parse_html
-from wenlan_data.extract.page_tree import Box, PageTree, TextBlock, page_tree
+from wenlan_data.extract.page_tree import (
+    MAX_BOX_DEPTH,
+    MAX_INLINE_DEPTH,
+    Box,
+    PageTree,
+    TextBlock,
+    page_tree,
+)
 
 A, B, C = "湖边停着一条旧木船", "山上有一座白色的塔", "镇口长着一棵大榕树"
 OWN = {"1": A, "2": B, "3": C}
@@ -195,3 +204,20 @@ def test_han_characters_are_counted_by_box_and_by_link() -> None:
         4,
         4,
     )
+
+
+def test_boxes_and_inline_elements_beyond_a_depth_are_part_of_those_around_them() -> None:
+    tree = _tree("<div>" * 1_000 + f"<p>{A}</p><ul><li>{B}<hr><li><img src=1.jpg>{C}")
+    assert max(box.depth for box in _boxes(tree.root)) == MAX_BOX_DEPTH
+    assert [block.text for block in tree.texts] == [A, B, C]
+    assert len(tree.images) == 1
+    deep = _tree("<p>" + "<b>" * 100 + f"<a href=/2.html>{A}</a></p><img src=1.jpg>").texts[0]
+    assert len(deep.wrappers) == MAX_INLINE_DEPTH
+    assert [link.attributes["href"] for link in deep.links] == ["/2.html"]
+
+
+def _boxes(box: Box) -> Iterator[Box]:
+    yield box
+    for child in box.children:
+        if isinstance(child, Box):
+            yield from _boxes(child)

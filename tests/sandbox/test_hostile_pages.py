@@ -53,6 +53,15 @@ HOSTILE = {
         f"<a class=c{n} href=/{n}.html><img src={n}.png><p>湖边的小船</p></a>" for n in range(2_000)
     )
     + "<p>1</p>" * 40_000,
+    "inline elements around texts": "<img src=1.jpg>" + "<span>" * 4_800 + "<b>x</b>" * 20_000,
+    "links in deep boxes": "<p>"
+    + "湖边的小船停在岸边。" * 20
+    + "</p>"
+    + "<div>" * 4_000
+    + "".join(
+        f"<a class=c{n} href=/{n}.html><img src={n}.jpg><p>湖边的小船</p></a>"
+        for n in range(1, 2_000)
+    ),
     "data": "<img src=1.jpg>" + "data:image/png;base64," * 50_000,
 }
 

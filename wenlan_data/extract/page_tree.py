@@ -27,6 +27,12 @@ MAX_CONTENT_IMAGES = 400
 """Of one page, for which texts are searched; twice as many as are kept of a page."""
 MAX_PLACEHOLDER_CHARACTERS = 2_000
 """A shorter `data:` URI is the placeholder of an image that a script loads later."""
+MAX_BOX_DEPTH = 512
+"""Boxes around a box; the deeper ones are taken as part of it. Blink nests no more elements, and the
+decisions about an image walk over all boxes around it."""
+MAX_INLINE_DEPTH = 32
+"""Inline elements of a text that are kept, from the outside in, since each text has a list of its
+own. Old pages that never close their `font` elements have some tens."""
 MIN_SHARED = 3
 """Images whose first address is the same, before it counts as a placeholder."""
 MAX_SYMBOL_PX = 40
@@ -110,6 +116,8 @@ class Box:
     first_content = 0
     last_content = 0
     """The same for its content images, by their numbers."""
+    depth = 0
+    """Number of boxes around it."""
     is_secondary: bool | None = None
     """Whether it stands in navigation or the like; None until `page_regions` decides."""
     region = ""
@@ -485,8 +493,14 @@ class _Builder:
             level = _MUTED
         is_linked = is_linked or tag == "a"
         if kind == _BLOCK_ELEMENT or node_id in self._with_image:
-            return (node_id, self._add_box(node, tag, box), (), level, is_linked, True)
-        return (node_id, box, (*inline, node), level, is_linked, False)
+            inner = self._add_box(node, tag, box)
+            return (node_id, inner, (), level, is_linked, inner is not box)
+        if len(inline) < MAX_INLINE_DEPTH:
+            inline = (*inline, node)
+        elif tag == "a":
+            # The link of a text is asked for.
+            inline = (*inline[:-1], node)
+        return (node_id, box, inline, level, is_linked, False)
 
     def _add_piece(self, text: str, inline: tuple[Element, ...], is_linked: bool) -> None:
         if not self._pending:
@@ -502,17 +516,23 @@ class _Builder:
             if self._pending:
                 self._pending.append(_BREAK)
         elif tag == "hr":
-            self._close(self._add_box(node, tag, box))
+            rule = self._add_box(node, tag, box)
+            if rule is not box:
+                self._close(rule)
         else:
             self._add_image(node, box)
 
     def _add_box(self, node: Element, tag: str, outer: Box) -> Box:
+        """Adds the box of an element; returns the one around it if that is too deep."""
         if self._pending:
             self._flush(outer)
-        box = Box(tag, node, outer, len(self._texts), len(self._images))
-        if outer.heading or tag in HEADINGS:
-            box.heading = HEADINGS.get(tag) or outer.heading
-        outer.children.append(box)
+        box = outer
+        if outer.depth < MAX_BOX_DEPTH:
+            box = Box(tag, node, outer, len(self._texts), len(self._images))
+            box.depth = outer.depth + 1
+            if outer.heading or tag in HEADINGS:
+                box.heading = HEADINGS.get(tag) or outer.heading
+            outer.children.append(box)
         if self._backgrounds and node.mem_id in self._backgrounds:
             self._place(PageImage(node, box, self._backgrounds[node.mem_id][1], 0, {}), box)
         return box
