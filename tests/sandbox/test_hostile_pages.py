@@ -62,6 +62,21 @@ HOSTILE = {
         f"<a class=c{n} href=/{n}.html><img src={n}.jpg><p>湖边的小船</p></a>"
         for n in range(1, 2_000)
     ),
+    "a figure among texts that are no captions": "<div>" * 505
+    + "<figure><img src=1.jpg><figcaption>湖边的小船</figcaption></figure>"
+    + "<p>1</p>" * 60_000,
+    "images and headings in deep boxes": "<div>" * 505
+    + "<div><img src=1.jpg><img src=2.jpg></div>"
+    + "".join(f"<h2>湖边的小船{n}</h2>" for n in range(60_000)),
+    "cards beside texts": "".join(
+        f"<div class=c><img src={n}.jpg><p>湖边的小船{n}</p></div>" for n in range(1, 400)
+    )
+    + "<p class=d>1</p>" * 60_000,
+    "many texts deep in a card": "<div><div><img src=1.jpg>"
+    + "<div>" * 400
+    + "".join(f"<p>湖边的小船{n}</p>" for n in range(60_000))
+    + "</div>" * 401
+    + "<div><img src=2.jpg><p>湖边</p></div>",
     "data": "<img src=1.jpg>" + "data:image/png;base64," * 50_000,
 }
 

@@ -8,9 +8,10 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import filterfalse
 from statistics import median
 
-from wenlan_data.extract.image_units import ImageUnit, blocks_beside
+from wenlan_data.extract.image_units import ImageUnit, text_range
 from wenlan_data.extract.page_regions import class_words
 from wenlan_data.extract.page_tree import Box, TextBlock, shape
 from wenlan_data.extract.usable_text import UsableTexts
@@ -66,7 +67,10 @@ class Lists:
     def __init__(self, texts: UsableTexts) -> None:
         self._texts = texts
         self._scores: dict[tuple[int, str], dict[str, float]] = {}
-        self._places: dict[tuple[int, int], str] = {}
+        self._places = _Places()
+        self._in_caption: dict[tuple[int, int], bool] = {}
+        self._cards: dict[int, dict[str, list[Box]]] = {}
+        self._without_image: dict[int, frozenset[str]] = {}
 
     def text_of(self, unit: ImageUnit) -> ContainerText | None:
         """Returns the texts of the container of a unit; None if it has none, or is an article."""
@@ -76,7 +80,7 @@ class Lists:
         if top is None:
             return None
         blocks = self._texts.of(top)
-        captions = tuple(block for block in blocks if _is_caption(block, top))
+        captions = tuple(block for block in blocks if self._is_caption(block, top))
         scores = self._column_scores(top)
         inner = self._texts.of(unit.containers[0])
         main = self._best(inner, scores, unit)
@@ -96,7 +100,7 @@ class Lists:
             captions=captions,
             second=self._best(rest, scores, unit),
             headings=tuple(block for block in blocks if block.heading and block is not main),
-            is_figure=_is_figure(unit, inner, main) and len(blocks) > 1,
+            is_figure=self._is_figure(unit, inner, main) and len(blocks) > 1,
             is_article=is_article,
         )
 
@@ -112,7 +116,7 @@ class Lists:
                 break
             found = box
         top = unit.containers[-1]
-        if found is not top and len(_alike(top)) > 1 and top.tag != "body":
+        if found is not top and len(self._alike(top)) > 1 and top.tag != "body":
             return top
         return found
 
@@ -121,7 +125,7 @@ class Lists:
         different they are."""
         key = (id(top.parent), shape(top))
         if key not in self._scores:
-            alike = _alike(top)
+            alike = self._alike(top)
             if len(alike) == 1:
                 # Nothing to compare with: the longest text is the best.
                 self._scores[key] = {}
@@ -130,13 +134,50 @@ class Lists:
             han: dict[str, int] = defaultdict(int)
             for box in alike[:200]:
                 for block in self._texts.of(box)[:100]:
-                    place = self._place(block, box)
+                    place = self._places.of(block, box)
                     columns[place].append(block.text)
                     han[place] += min(block.han, MAX_COUNTED_HAN)
             self._scores[key] = {
                 place: han[place] * _distinctness(some) for place, some in columns.items()
             }
         return self._scores[key]
+
+    def _alike(self, top: Box) -> Sequence[Box]:
+        """The box and those beside it with images, text and the same shape."""
+        if top.parent is None:
+            return [top]
+        cards = self._cards.get(id(top.parent))
+        if cards is None:
+            cards = self._cards[id(top.parent)] = {}
+            for child in top.parent.children:
+                if isinstance(child, Box) and child.image_count and child.text_count:
+                    cards.setdefault(shape(child), []).append(child)
+        return cards.get(shape(top), ())
+
+    def _is_figure(self, unit: ImageUnit, inner: Sequence[TextBlock], main: TextBlock) -> bool:
+        """Whether the box around an image holds one short text under it and nothing else, as a
+        figure in running text does."""
+        if len(inner) != 1 or inner[0] is not main or main.han > MAX_FIGURE_HAN:
+            return False
+        box = unit.containers[0]
+        if main.number < unit.images[-1].text_number or box.tag in {"li", "dd", "p"}:
+            return False
+        # An item of a list, of which others have no image.
+        return shape(box) not in self._shapes_without_image(box.parent)
+
+    def _shapes_without_image(self, outer: Box | None) -> frozenset[str]:
+        """Shapes of the boxes directly in a box that hold no image."""
+        if outer is None:
+            return frozenset()
+        shapes = self._without_image.get(id(outer))
+        if shapes is None:
+            shapes = frozenset(
+                shape(child)
+                for child in outer.children
+                if isinstance(child, Box) and not child.image_count
+            )
+            self._without_image[id(outer)] = shapes
+        return shapes
 
     def _best(
         self, blocks: Sequence[TextBlock], scores: dict[str, float], unit: ImageUnit
@@ -168,13 +209,64 @@ class Lists:
 
     def _score(self, block: TextBlock, scores: dict[str, float], top: Box) -> float:
         length = float(min(block.han, MAX_COUNTED_HAN))
-        return scores.get(self._place(block, top), length) if scores else length
+        return scores.get(self._places.of(block, top), length) if scores else length
 
-    def _place(self, block: TextBlock, top: Box) -> str:
-        key = (block.number, id(top))
-        if key not in self._places:
-            self._places[key] = _place(block, top)
-        return self._places[key]
+    def _is_caption(self, block: TextBlock, top: Box) -> bool:
+        """Whether a block of a container is marked as a caption."""
+        return self._is_in_caption(block.parent, top) or any(
+            class_words(one.attributes.get("class") or "") & _STRICT_CAPTION_WORDS
+            for one in block.wrappers
+        )
+
+    def _is_in_caption(self, inner: Box, top: Box) -> bool:
+        found, path = False, []
+        box: Box | None = inner
+        while box is not None and box is not top.parent and not found:
+            key = (id(box), id(top))
+            if key in self._in_caption:
+                found = self._in_caption[key]
+                break
+            path.append(key)
+            found = _is_caption_box(box, top)
+            box = box.parent
+        self._in_caption.update(dict.fromkeys(path, found))
+        return found
+
+
+class _Places:
+    """The places of blocks in containers: the path of tags and classes from the container to the
+    block, and the number among siblings alike. Each box is looked at once a container."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[str, int], int] = {}
+        """Name of a box and number of the path to the box around it, to the number of its path."""
+        self._paths: dict[tuple[int, int], int] = {}
+        """Ids of box and container to the number of the path between them."""
+
+    def of(self, block: TextBlock, top: Box) -> str:
+        """Returns the place of a block in a container, which containers alike share."""
+        parts = [one.tag or "" for one in block.wrappers]
+        inner = block.parent
+        if inner is not top and inner.parent is not None:
+            parts.append(str(inner.number_among_alike))
+        return f"{'/'.join(parts)}/#{self._path(inner, top)}"
+
+    def _path(self, inner: Box, top: Box) -> int:
+        path: list[Box] = []
+        number = 0
+        box: Box | None = inner
+        while box is not None and box is not top:
+            known = self._paths.get((id(box), id(top)))
+            if known is not None:
+                number = known
+                break
+            path.append(box)
+            box = box.parent
+        for one in reversed(path):
+            name = (f"{one.tag}.{one.classes.strip()}", number)
+            number = self._numbers.setdefault(name, len(self._numbers) + 1)
+            self._paths[id(one), id(top)] = number
+        return number
 
 
 def _line_below(unit: ImageUnit, paragraphs: Sequence[TextBlock]) -> TextBlock | None:
@@ -199,22 +291,6 @@ def _are_paragraphs(one: TextBlock, other: TextBlock) -> bool:
     return one.parent.parent is other.parent.parent and shape(one.parent) == shape(other.parent)
 
 
-def _is_figure(unit: ImageUnit, inner: Sequence[TextBlock], main: TextBlock) -> bool:
-    """Whether the box around an image holds one short text under it and nothing else, as a figure in
-    running text does."""
-    if len(inner) != 1 or inner[0] is not main or main.han > MAX_FIGURE_HAN:
-        return False
-    box = unit.containers[0]
-    if main.number < unit.images[-1].text_number or box.tag in {"li", "dd", "p"}:
-        return False
-    # An item of a list, of which others have no image.
-    siblings = box.parent.children if box.parent is not None else []
-    return not any(
-        isinstance(child, Box) and not child.image_count and shape(child) == shape(box)
-        for child in siblings
-    )
-
-
 def _distinctness(texts: Sequence[str]) -> float:
     """How different the texts of a place are, and whether they describe, in [0, 1]."""
     labelled = sum(bool(_LABELLED.match(text)) for text in texts)
@@ -222,52 +298,22 @@ def _distinctness(texts: Sequence[str]) -> float:
     return weight * (len(set(texts)) / len(texts)) ** 2
 
 
-def _alike(top: Box) -> list[Box]:
-    """The box and those beside it with images and the same shape."""
-    if top.parent is None:
-        return [top]
-    own = shape(top)
-    return [
-        child
-        for child in top.parent.children
-        if isinstance(child, Box) and child.image_count and child.text_count and shape(child) == own
-    ]
-
-
-def _place(block: TextBlock, top: Box) -> str:
-    """The path from a container to a block: tags, classes, and the number among siblings alike."""
-    path = [one.tag or "" for one in block.wrappers]
-    inner = block.parent
-    if inner is not top and inner.parent is not None:
-        path.append(str(inner.number_among_alike))
-    box: Box | None = inner
-    while box is not None and box is not top:
-        path.append(f"{box.tag}.{box.classes.strip()}")
-        box = box.parent
-    return "/".join(path)
-
-
-def _is_caption(block: TextBlock, top: Box) -> bool:
-    box: Box | None = block.parent
+def _is_caption_box(box: Box, top: Box) -> bool:
+    """Whether a box in a container, or the container itself, is marked as a caption."""
+    if box.tag == "figcaption":
+        return True
+    words = class_words(box.classes)
+    if box is not top and words & _STRICT_CAPTION_WORDS:
+        return True
     in_figure = top.tag == "figure" or bool(class_words(top.classes) & {"figure", "informalfigure"})
-    while box is not None and box is not top.parent:
-        if box.tag == "figcaption":
-            return True
-        words = class_words(box.classes)
-        if box is not top and words & _STRICT_CAPTION_WORDS:
-            return True
-        if in_figure and "title" in words:
-            return True
-        box = box.parent
-    return any(
-        class_words(one.attributes.get("class") or "") & _STRICT_CAPTION_WORDS
-        for one in block.wrappers
-    )
+    return in_figure and "title" in words
 
 
 def whole_line(block: TextBlock) -> str:
     """Returns the text of a block, with what follows or precedes it in its line on the other side
     of an image: 左边是桥[image]右边是船."""
+    if block.ends_line and block.begins_line:
+        return block.text
     children = block.parent.children
     place = next((n for n, child in enumerate(children) if child is block), 0)
     if not block.ends_line and place + 2 < len(children):
@@ -287,19 +333,33 @@ def texts_in_order(unit: ImageUnit, texts: UsableTexts) -> list[TextBlock] | Non
     count = len(unit.images)
     if count < 2 or not unit.containers:
         return None
+    # What each container adds: the blocks of all of them would be read once a container.
+    first, last = text_range(unit.node)
+    before: list[TextBlock] = []
+    after: list[TextBlock] = []
     for box in unit.containers:
-        if box.text_count < count:
-            continue
-        before, after = blocks_beside(box, unit.node, texts)
-        for side in (after, before):
-            row = [block for block in side if not block.heading]
-            if len(row) == count and _one_row(row, box):
+        added_after = _row_blocks(texts, last, box.last_text)
+        added_before = _row_blocks(texts, box.first_text, first)
+        first, last = box.first_text, box.last_text
+        after += added_after
+        before = added_before + before
+        for row, added in ((after, added_after), (before, added_before)):
+            if added and len(row) == count and _one_row(row, box):
                 return row
+        if len(before) > count and len(after) > count:
+            break
     return None
+
+
+def _row_blocks(texts: UsableTexts, first: int, last: int) -> list[TextBlock]:
+    """The usable blocks from `first` up to `last` that are no headings."""
+    blocks = filterfalse(texts.problem, texts.tree.texts[first:last])
+    return [block for block in blocks if not block.heading]
 
 
 def _one_row(row: Sequence[TextBlock], box: Box) -> bool:
     """Whether blocks stand in the same place of children of one box."""
-    return len({_place(block, box) for block in row}) == 1 and len(
+    places = _Places()
+    return len({places.of(block, box) for block in row}) == 1 and len(
         {id(b.parent) for b in row}
     ) == len(row)

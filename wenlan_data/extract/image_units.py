@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import filterfalse
 
-from wenlan_data.extract.page_tree import Box, PageImage, PageTree, TextBlock, shape
+from wenlan_data.extract.page_tree import Box, PageImage, PageTree, shape
 from wenlan_data.extract.usable_text import UsableTexts
 
 MIN_ITEM_HAN = 6
@@ -123,22 +122,12 @@ def _has_usable(box: Box, first: int, last: int, texts: UsableTexts) -> bool:
 
 def has_text_beside(box: Box, inner: Box | PageImage, texts: UsableTexts) -> bool:
     """Whether a box has usable text before or after an element inside it."""
-    first, last = _text_range(inner)
+    first, last = text_range(inner)
     return texts.has_any(last, box.last_text) or texts.has_any(box.first_text, first)
 
 
-def blocks_beside(
-    box: Box, inner: Box | PageImage, texts: UsableTexts
-) -> tuple[list[TextBlock], list[TextBlock]]:
-    """Returns the usable blocks of a box before and after an element inside it."""
-    first, last = _text_range(inner)
-    all_texts = texts.tree.texts
-    before = filterfalse(texts.problem, all_texts[box.first_text : first])
-    after = filterfalse(texts.problem, all_texts[last : box.last_text])
-    return list(before), list(after)
-
-
-def _text_range(inner: Box | PageImage) -> tuple[int, int]:
+def text_range(inner: Box | PageImage) -> tuple[int, int]:
+    """Returns the number of the first block of an element and of the first one after it."""
     if isinstance(inner, Box):
         return inner.first_text, inner.last_text
     return inner.text_number, inner.text_number

@@ -85,6 +85,7 @@ class UsableTexts:
     def __init__(self, tree: PageTree) -> None:
         self.tree = tree
         self._problems: list[str | None] = [None] * len(tree.texts)
+        self._following = list(range(len(tree.texts) + 1))
         self._elsewhere = _links_elsewhere(tree)
         self._repeats = Counter(block.raw.strip() for block in tree.texts)
 
@@ -132,7 +133,7 @@ class UsableTexts:
             if box is None:
                 return False
             if box.tag == "blockquote" or "quote" in class_words(box.classes):
-                return bool(_QUOTED.match(self.tree.texts[box.first_text].raw.strip()[:60]))
+                return bool(_QUOTED.match(self.tree.texts[box.first_text].raw[:200].strip()[:60]))
             box = box.parent
         return False
 
@@ -144,11 +145,24 @@ class UsableTexts:
 
     def has_any(self, first: int, last: int) -> bool:
         """Whether a block from `first` up to `last` is usable."""
-        # A loop, since any() with a generator takes twice as long for the few texts there are.
-        for block in self.tree.texts[first:last]:  # noqa: SIM110 - see above
-            if not self.problem(block):
+        place = self._next(first)
+        while place < last:
+            if not self.problem(self.tree.texts[place]):
                 return True
+            self._following[place] = place + 1
+            place = self._next(place + 1)
         return False
+
+    def _next(self, place: int) -> int:
+        """The first block from `place` on that `has_any` did not find to be unusable.
+
+        Nested boxes are asked about the same blocks: each is passed once, as in a union-find.
+        """
+        following = self._following
+        while following[place] != place:
+            following[place] = following[following[place]]
+            place = following[place]
+        return place
 
     def first_of(self, box: Box, count: int) -> list[TextBlock]:
         """The first usable blocks of a box."""
