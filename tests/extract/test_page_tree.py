@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.extract.page_texts import candidates, captions, texts
+from tests.extract.page_texts import candidates, captions, reasons, texts
 from wenlan_data.extract.html import parse_html
 from wenlan_data.extract.page_tree import (
     MAX_BOX_DEPTH,
@@ -51,6 +51,29 @@ def test_the_copy_in_noscript_is_no_second_image_and_its_alt_counts() -> None:
     html = '<p><img src="/b.gif" data-src="1.jpg"><noscript><img src="1.jpg" alt="湖边"></noscript></p>'
     assert len(_tree(html).images) == 1
     assert [text.text for text in texts(html)] == ["湖边"]
+
+
+@pytest.mark.parametrize(
+    ("html", "count"),
+    [
+        ("<p><noscript><img src=1.jpg></noscript><img src=/b.gif data-src=1.jpg></p>", 1),
+        ("<div class=lazy><a><img src=1.jpg></a></div><noscript><img src=1.jpg></noscript>", 1),
+        ("<div><noscript><p><a><img src=1.jpg></a></p></noscript><img src=1.jpg></div>", 1),
+        ("<p><a href=1.jpg><img src=1.jpg></a><img src=1.jpg></p>", 1),
+        ("<div><img src=1.jpg></div><p><img src=1.jpg></p>", 2),
+        ("<div><noscript><img src=1.jpg></noscript></div><p><img src=1.jpg></p>", 2),
+        ("<div><img src=1.jpg></div><p><noscript><img src=1.jpg></noscript></p>", 2),
+        ("<img src=1.jpg>湖边<img src=1.jpg>", 2),
+    ],
+)
+def test_a_copy_stands_in_noscript_or_in_the_same_block(html: str, count: int) -> None:
+    assert len(_tree(html).images) == count
+
+
+def test_an_image_of_the_sidebar_that_the_article_shows_too_is_content() -> None:
+    article = f"<p>{'湖边的小船停在岸边。' * 20}</p>"
+    html = f"{article}<div class=sidebar><img src=1.jpg></div><p><img src=1.jpg></p><p>{A}</p>{article}"
+    assert reasons(html) == {"1": ""}
 
 
 def test_elements_alike_with_different_backgrounds_are_images_and_one_alone_is_decoration() -> None:

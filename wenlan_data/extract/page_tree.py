@@ -35,6 +35,8 @@ MAX_INLINE_DEPTH = 32
 own. Old pages that never close their `font` elements have some tens."""
 MIN_SHARED = 3
 """Images whose first address is the same, before it counts as a placeholder."""
+MAX_NOSCRIPT_LEVELS = 6
+"""Boxes around an image, of which one may be a `<noscript>`."""
 MAX_SYMBOL_PX = 40
 """An image that its page shows at this width or less is a symbol in a line of text."""
 
@@ -566,8 +568,7 @@ class _Builder:
         image.text_number = len(self._texts)
         image.blank_before, self._breaks = self._breaks > 1, 0
         last = self._images[-1] if self._images else None
-        # The copy in `<noscript>` of an image that a script loads.
-        if last and last.text_number == image.text_number and image.address in last.addresses:
+        if last and last.text_number == image.text_number and _is_copy(image, last):
             last.copies.append(image.element)
             return
         self._images.append(image)
@@ -641,6 +642,42 @@ def _addresses(images: Sequence[Element]) -> dict[int, tuple[str, ...]]:
             kept = tuple(address for address in addresses if address not in shared)
             found[one] = kept or addresses
     return found
+
+
+def _is_copy(image: PageImage, last: PageImage) -> bool:
+    """Whether an image is the one before it again: the copy in `<noscript>` of an image that a
+    script loads, or one in the same block."""
+    if image.address not in last.addresses:
+        return False
+    for one, other in ((image, last), (last, image)):
+        place = _place_of_noscript(one)
+        if place is not None:
+            return _holds(place, other.parent)
+    return _block_around(image.parent) is _block_around(last.parent)
+
+
+def _place_of_noscript(image: PageImage) -> Box | None:
+    """The box around the `<noscript>` in which an image stands; None if it stands in none."""
+    box: Box | None = image.parent
+    for _ in range(MAX_NOSCRIPT_LEVELS):
+        if box is None or box.tag == "noscript":
+            return box.parent if box is not None else None
+        box = box.parent
+    return None
+
+
+def _holds(outer: Box, box: Box) -> bool:
+    one: Box | None = box
+    while one is not None and one.depth > outer.depth:
+        one = one.parent
+    return one is outer
+
+
+def _block_around(box: Box) -> Box:
+    """The smallest box around an image that is no link or other inline element."""
+    while box.parent is not None and box.tag not in _BLOCKS:
+        box = box.parent
+    return box
 
 
 def _background_tiles(page: Page) -> dict[int, tuple[Element, tuple[str, ...]]]:
