@@ -227,6 +227,13 @@ def test_an_image_inside_the_page_is_named_by_its_digest_and_found_again() -> No
     assert [row for row in page_pairs(html, PAGE) if isinstance(row, Candidate)] == []
 
 
+@pytest.mark.parametrize(("size", "count"), [(999, 0), (1_000, 1), (1_100, 1), (1_500, 1)])
+def test_an_image_inside_the_page_of_1000_bytes_is_a_candidate(size: int, count: int) -> None:
+    data = (make_image(1) * 9)[:size]
+    html = f'<img src="data:image/jpeg;base64,{base64.b64encode(data).decode()}" alt=桥>'
+    assert len(_candidates(html)) == len(list(data_uri_images(html))) == count
+
+
 def test_an_address_that_cannot_be_read_is_a_drop() -> None:
     assert list(page_pairs('<img src="http://[x/1.jpg" alt=桥>', "http://a.cn/")) == [
         Drop("bad_url", "'http://[x/1.jpg'")

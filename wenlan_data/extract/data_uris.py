@@ -11,6 +11,8 @@ from urllib.parse import unquote_to_bytes
 MIN_INLINE_BYTES = 1000
 """Smaller ones are placeholders and icons of the page, and no candidates."""
 MAX_INLINE_BYTES = 5 << 20
+_MIN_BODY_CHARACTERS = MIN_INLINE_BYTES * 4 // 3
+"""Of base64, which encodes 3 bytes in 4 characters."""
 
 # data:image/png;base64, also with parameters such as ;charset=utf-8 before it.
 _DATA_URI = re.compile(r"data:(image/[a-z]{1,10})(?:;[\w.=-]{1,40}){0,4},", re.IGNORECASE)
@@ -26,6 +28,16 @@ class InlineImage:
     data: bytes
 
 
+def is_small_data_uri(uri: str) -> bool:
+    """Whether a `data:` URI is too short for an image of `MIN_INLINE_BYTES`: the placeholder of an
+    image that a script loads later, or an icon.
+
+    >>> is_small_data_uri("data:image/gif;base64,R0lGODlhAQABAAAAACw=")
+    True
+    """
+    return len(uri) - uri.find(",") - 1 < _MIN_BODY_CHARACTERS
+
+
 def decode_data_uri(uri: str) -> InlineImage | None:
     """Decodes a base64 `data:` URI; returns None for any other, and for too small or large
     images."""
@@ -33,7 +45,7 @@ def decode_data_uri(uri: str) -> InlineImage | None:
     if not match or ";base64" not in match[0].lower():
         return None
     body = uri[match.end() :]
-    if not MIN_INLINE_BYTES * 4 // 3 <= len(body) <= MAX_INLINE_BYTES * 3 // 2:
+    if not _MIN_BODY_CHARACTERS <= len(body) <= MAX_INLINE_BYTES * 3 // 2:
         return None
     try:
         data = base64.b64decode(b"".join(unquote_to_bytes(body).split()), validate=True)

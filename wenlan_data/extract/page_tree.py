@@ -14,6 +14,7 @@ from itertools import islice
 
 from wenlan_data.clean.characters import HAN
 from wenlan_data.clean.emoticons import without_emoticons
+from wenlan_data.extract.data_uris import is_small_data_uri
 from wenlan_data.extract.html import Element, Page, ancestors, attribute
 from wenlan_data.extract.image_urls import background_addresses, image_addresses, is_data_uri
 from wenlan_data.extract.single_line import single_line
@@ -25,8 +26,6 @@ MAX_IMAGES = 2_000
 """Of one page, in which avatars and the like are told from content."""
 MAX_CONTENT_IMAGES = 400
 """Of one page, for which texts are searched; twice as many as are kept of a page."""
-MAX_PLACEHOLDER_CHARACTERS = 2_000
-"""A shorter `data:` URI is the placeholder of an image that a script loads later."""
 MAX_BOX_DEPTH = 512
 """Boxes around a box; the deeper ones are taken as part of it. Blink nests no more elements, and the
 decisions about an image walk over all boxes around it."""
@@ -550,7 +549,7 @@ class _Builder:
         if not addresses:
             return
         attributes = self._attributes[node.mem_id]
-        if is_data_uri(addresses[0]) and len(addresses[0]) < MAX_PLACEHOLDER_CHARACTERS:
+        if is_data_uri(addresses[0]) and is_small_data_uri(addresses[0]):
             return
         if self._symbols.get(node.mem_id, False):
             self._images.append(
