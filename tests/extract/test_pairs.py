@@ -6,6 +6,7 @@ import pytest
 from wenlan_data.extract.data_uris import data_uri_images
 from wenlan_data.extract.explain import explain_page
 from wenlan_data.extract.pairs import MAX_PAGE_IMAGES, page_pairs
+from wenlan_data.extract.page_tree import MAX_IMAGE_ELEMENTS, MAX_IMAGES, MAX_NODES
 from wenlan_data.records import Candidate, Drop, Origin, Text
 from wenlan_data.testing import make_image
 
@@ -260,9 +261,59 @@ def test_a_page_with_too_many_images_is_read_in_part_with_a_drop() -> None:
         page_pairs("".join(f"<img src={n}.jpg alt=桥>" for n in range(MAX_PAGE_IMAGES + 5)), PAGE)
     )
     assert rows[-1] == Drop(
-        "page_too_large", f"more than {MAX_PAGE_IMAGES} pictures: the rest is left"
+        "page_too_large", f"more than {MAX_PAGE_IMAGES} images: the rest is left out"
     )
     assert len(rows) == MAX_PAGE_IMAGES + 1
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<pre>代码<img src=1.jpg alt=湖边></pre>",
+        "<object><img src=1.jpg alt=湖边></object>",
+        "<object><object><p><img src=1.jpg alt=湖边></p></object></object>",
+        "<svg><foreignObject><div><img src=1.jpg alt=湖边></div></foreignObject></svg>",
+        "<map name=m><img src=1.jpg alt=湖边></map>",
+        "<video><img src=1.jpg alt=湖边></video>",
+        "<canvas><img src=1.jpg alt=湖边></canvas>",
+    ],
+)
+def test_an_image_in_an_element_without_text_has_its_alt_alone(html: str) -> None:
+    around = "<p>山上的白塔</p>"
+    [one] = _candidates(around + html + around)
+    assert (one.url, one.no_content) == ("http://a.cn/x/1.jpg", None)
+    assert [text.text for text in one.texts] == ["湖边"]
+
+
+def test_an_image_in_a_menu_over_the_page_is_navigation() -> None:
+    menu = '<div style="position: absolute; display: none">保存{}</div>'
+    html = "<p>湖边的小船</p><img src=1.jpg>" + menu.format("<img src=2.jpg><img src=1.jpg>")
+    html += menu.format(
+        "<b style='background:url(3.jpg)'></b><b style='background:url(4.jpg)'></b>"
+    )
+    reasons = {one.url[-5]: one.no_content and one.no_content.reason for one in _candidates(html)}
+    assert reasons == {"1": None, "2": "navigation", "3": "navigation", "4": "navigation"}
+
+
+@pytest.mark.parametrize(
+    ("html", "detail"),
+    [
+        ("<p>x</p>" * (MAX_NODES // 2) + "{}", "200,000 elements"),
+        ("<img src=s.gif width=10>" * MAX_IMAGE_ELEMENTS + "{}", "20,000 images"),
+        ("<p><img src=s.jpg></p>" * MAX_IMAGES + "{}", "2,000 images"),
+    ],
+)
+def test_images_beyond_a_limit_of_the_page_are_no_content(html: str, detail: str) -> None:
+    avatar = "<div class=avatar><img src=u.jpg alt=小城旅人></div>"
+    rows = list(page_pairs("<img src=1.jpg>" + html.format(avatar), PAGE))
+    assert rows[-1] == Drop("page_too_large", f"more than {detail}: the rest is left out")
+    content = [row.url for row in rows if isinstance(row, Candidate) and row.no_content is None]
+    assert content == ["http://a.cn/x/1.jpg"]
+
+
+def test_emoticons_do_not_count_among_the_images_of_a_page() -> None:
+    html = "<img src=s.gif width=10>" * (MAX_IMAGES + 9) + "<p>湖边</p><img src=1.jpg>"
+    assert _urls(html)[-1] == "http://a.cn/x/1.jpg"
 
 
 def test_an_empty_page_has_nothing() -> None:

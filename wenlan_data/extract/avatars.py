@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from wenlan_data.extract.page_tree import (
-    MAX_IMAGES,
     Box,
     PageImage,
     PageTree,
@@ -75,9 +74,7 @@ def avatars(tree: PageTree) -> list[PageImage]:
 
 def _lists(tree: PageTree) -> list[list[_Column]]:
     """The columns of each list with items of two images or more in different places."""
-    images = [
-        image for image in tree.images[:MAX_IMAGES] if image.reason is None and not image.is_symbol
-    ]
+    images = [image for image in tree.images if image.reason is None and not image.is_symbol]
     if len(images) < 2 * MIN_CARDS:
         return []
     cards: dict[tuple[int, str], dict[int, tuple[Box, list[PageImage]]]] = defaultdict(dict)

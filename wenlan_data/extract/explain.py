@@ -168,7 +168,7 @@ def _occurrences(
     numbers = {candidate.url: number for number, candidate in enumerate(candidates)}
     found: dict[int, list[PageImage]] = defaultdict(list)
     ignored: list[IgnoredImage] = []
-    for image in tree.images:
+    for image in (*tree.images, *tree.hidden_images):
         number = numbers.get(_candidate_url(image.address, base, has_origin=has_origin))
         if number is not None:
             found[number].append(image)

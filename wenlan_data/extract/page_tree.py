@@ -22,8 +22,10 @@ from wenlan_data.records import Drop
 
 MAX_NODES = 200_000
 """Of one page; the rest is left out. 10 MB of markup can hold some millions."""
+MAX_IMAGE_ELEMENTS = 20_000
+"""Of one page, with emoticons; the rest is left out."""
 MAX_IMAGES = 2_000
-"""Of one page, in which avatars and the like are told from content."""
+"""Of one page, without emoticons, which are told from content; the rest is left out."""
 MAX_CONTENT_IMAGES = 400
 """Of one page, for which texts are searched; twice as many as are kept of a page."""
 MAX_BOX_DEPTH = 512
@@ -49,15 +51,18 @@ _SKIPPED = frozenset(
     """head script style template svg math textarea select option iframe object embed video audio canvas pre map
     datalist title""".split()
 )
+_IMAGE_TAGS = frozenset({"img", "amp-img"})
 # The words on controls are the page's own. An image in a button opens its larger copy.
 _MUTE = frozenset({"button", "label", "sup", "input"})
-_READ, _MUTED, _SKIP = 0, 1, 2
+# Whether text and images of an element count, images alone, images apart from the texts around it, or
+# nothing.
+_READ, _MUTED, _APART, _SKIP = range(4)
 # What an element is to the tree; one that is not listed stands in a line of text.
 _SKIPPED_ELEMENT, _EMPTY_ELEMENT, _BLOCK_ELEMENT, _INLINE_ELEMENT = range(4)
 _KINDS = {
     **dict.fromkeys(_BLOCKS, _BLOCK_ELEMENT),
     **dict.fromkeys(_SKIPPED, _SKIPPED_ELEMENT),
-    **dict.fromkeys(("img", "amp-img", "br", "hr"), _EMPTY_ELEMENT),
+    **dict.fromkeys((*_IMAGE_TAGS, "br", "hr"), _EMPTY_ELEMENT),
 }
 _BACKGROUND_SELECTOR = (
     "[style*=background i], [data-bg], [data-background], [data-background-image], [data-bg-src], "
@@ -271,6 +276,8 @@ class PageImage:
     reason: Drop | None = None
     is_symbol: bool = False
     """Whether it stands in a line of text, like an emoticon."""
+    is_apart: bool = False
+    """Whether it stands in an element whose text is none of the page, such as a listing."""
     blank_before: bool = False
     """Whether an empty line comes before it."""
     copies: list[Element] = field(default_factory=list)
@@ -292,12 +299,20 @@ class PageTree:
         images: list[PageImage],
         boxes: list[Box],
         title: str,
+        *,
+        hidden_images: list[PageImage],
+        left_out: str,
     ) -> None:
         self.root = root
         self.title = title
         self.texts = texts
         self.images = images
-        """All images in document order, content or not."""
+        """All images in document order, content or not, without hidden ones."""
+        self.hidden_images = hidden_images
+        """Images of menus that appear over the page. They stand in no box."""
+        self.left_out = left_out
+        """Which images were left out, such as `more than 2,000 images: the rest is left out`; empty
+        for none."""
         self._boxes = boxes
         self._boxes_by_tag: dict[str, list[Box]] = {}
         self._shapes: dict[str, Counter[str]] = {}
@@ -352,12 +367,11 @@ class PageTree:
         return self.texts[box.first_text : box.last_text]
 
     def number_images(self) -> None:
-        """Numbers the images without a `reason`, and counts those of each box."""
+        """Numbers the images without a `reason` that may have a text, and counts those of each box."""
         before = [0]
         for image in self.images:
-            is_content = (
-                not image.reason and not image.is_symbol and before[-1] < MAX_CONTENT_IMAGES
-            )
+            is_content = not (image.reason or image.is_symbol or image.is_apart)
+            is_content = is_content and before[-1] < MAX_CONTENT_IMAGES
             image.number = before[-1] if is_content else -1
             before.append(before[-1] + (image.number >= 0))
         for box in self._boxes:
@@ -417,21 +431,31 @@ class _Builder:
         self._blank = False
         self._breaks = 0
         """Line breaks since the last text or image."""
-        images = page.css("img, amp-img")
+        self._hidden: list[PageImage] = []
+        self._left_out = ""
+        self._seen = 0
+        """Number of images, and elements with a background image, that the walk has reached."""
+        found = page.css("img, amp-img")
+        images = found[:MAX_IMAGE_ELEMENTS]
+        if len(found) > len(images):
+            self._leave_out(MAX_IMAGE_ELEMENTS, "images")
         self._attributes = {image.mem_id: image.attributes for image in images}
         self._symbols = {one: _is_symbol(values) for one, values in self._attributes.items()}
-        self._addresses = _addresses(images)
         # A search in the source takes a fifth of the time of a selector.
         source = page.raw_html.lower()
         has_background = any(word in source for word in _BACKGROUND_WORDS)
-        self._backgrounds = _background_tiles(page) if has_background else {}
+        tiles = _background_tiles(page) if has_background else []
         content = [image for image in images if not self._symbols[image.mem_id]]
+        if len(content) + len(tiles) > MAX_IMAGES:
+            self._leave_out(MAX_IMAGES, "images")
+            content, tiles = content[:MAX_IMAGES], tiles[: max(0, MAX_IMAGES - len(content))]
+        symbols = [image for image in images if self._symbols[image.mem_id]]
+        self._addresses = _addresses([*content, *symbols])
+        self._backgrounds = {node.mem_id: addresses for node, addresses in tiles}
         self._popups: set[int] = set()
         if b"position" in source:
             self._popups = {one.mem_id for one in page.css(_HIDDEN_SELECTOR) if _is_popup(one)}
-        self._with_image = _ids_around_images(
-            [*content, *(one for one, _ in self._backgrounds.values())]
-        )
+        self._with_image = _ids_around_images([*content, *(node for node, _ in tiles)])
 
     def build(self) -> PageTree:
         page_root = self._page.root
@@ -440,11 +464,28 @@ class _Builder:
         if self._symbols or self._backgrounds:
             body = self._page.body
             # The head has no text that is shown. Without a body, the walk begins after the root.
-            nodes = (page_root if body is None else body).traverse(include_text=True)
-            self._read(nodes if body is not None else islice(nodes, 1, None), root)
+            nodes: Iterator[Element] = (page_root if body is None else body).traverse(
+                include_text=True
+            )
+            nodes = nodes if body is not None else islice(nodes, 1, None)
+            self._read(islice(nodes, MAX_NODES), root)
+            is_missed = self._seen < len(self._addresses) + len(self._backgrounds)
+            if is_missed and next(nodes, None) is not None:
+                self._leave_out(MAX_NODES, "elements")
         title = self._page.css_first("title") if len(self._images) > 1 else None
         words = title.text() if title is not None else ""
-        return PageTree(root, self._texts, self._images, self._boxes, words)
+        return PageTree(
+            root,
+            self._texts,
+            self._images,
+            self._boxes,
+            words,
+            hidden_images=self._hidden,
+            left_out=self._left_out,
+        )
+
+    def _leave_out(self, limit: int, what: str) -> None:
+        self._left_out = self._left_out or f"more than {limit:,} {what}: the rest is left out"
 
     def _read(self, nodes: Iterator[Element], root: Box) -> None:
         # Of each open element: its id; the box that takes its text; inline elements between box and
@@ -453,7 +494,7 @@ class _Builder:
         frame: _Frame = (root.element.mem_id, root, (), _READ, False, True)
         stack = [frame]
         pending = self._pending
-        for node in islice(nodes, MAX_NODES):
+        for node in nodes:
             tag = node.tag or ""
             text = ""
             if tag == "-text":
@@ -483,10 +524,13 @@ class _Builder:
         """Adds what an element is to the tree; returns its frame."""
         _, box, inline, level, is_linked, _ = outer
         node_id = node.mem_id
-        is_skipped = level == _SKIP or node_id in self._popups
-        kind = _SKIPPED_ELEMENT if is_skipped else _KINDS.get(tag, _INLINE_ELEMENT)
-        if kind == _SKIPPED_ELEMENT:
+        if level == _SKIP or node_id in self._popups:
+            self._add_apart(node, tag, box, self._hidden)
             return (node_id, box, inline, _SKIP, is_linked, False)
+        kind = _KINDS.get(tag, _INLINE_ELEMENT)
+        if level == _APART or kind == _SKIPPED_ELEMENT:
+            self._add_apart(node, tag, box, self._images)
+            return (node_id, box, inline, _APART, is_linked, False)
         if kind == _EMPTY_ELEMENT:
             self._add_empty(node, tag, box)
             return (node_id, box, inline, _SKIP, is_linked, False)
@@ -535,7 +579,8 @@ class _Builder:
                 box.heading = HEADINGS.get(tag) or outer.heading
             outer.children.append(box)
         if self._backgrounds and node.mem_id in self._backgrounds:
-            self._place(PageImage(node, box, self._backgrounds[node.mem_id][1], 0, {}), box)
+            self._seen += 1
+            self._place(PageImage(node, box, self._backgrounds[node.mem_id], 0, {}), box)
         return box
 
     def _close(self, box: Box) -> None:
@@ -545,18 +590,41 @@ class _Builder:
         self._boxes.append(box)
 
     def _add_image(self, node: Element, box: Box) -> None:
-        addresses = self._addresses.get(node.mem_id, ())
-        if not addresses:
+        image = self._image(node, box)
+        if image is None:
             return
-        attributes = self._attributes[node.mem_id]
-        if is_data_uri(addresses[0]) and is_small_data_uri(addresses[0]):
-            return
-        if self._symbols.get(node.mem_id, False):
-            self._images.append(
-                PageImage(node, box, addresses, len(self._texts), attributes, is_symbol=True)
-            )
+        if image.is_symbol:
+            self._images.append(image)
         else:
-            self._place(PageImage(node, box, addresses, len(self._texts), attributes), box)
+            self._place(image, box)
+
+    def _add_apart(self, node: Element, tag: str, box: Box, images: list[PageImage]) -> None:
+        """Adds an image that stands in no box."""
+        if tag in _IMAGE_TAGS:
+            image = self._image(node, box)
+        elif addresses := self._backgrounds.get(node.mem_id):
+            self._seen += 1
+            image = PageImage(node, box, addresses, len(self._texts), {})
+        else:
+            return
+        if image is not None:
+            image.is_apart = True
+            images.append(image)
+
+    def _image(self, node: Element, box: Box) -> PageImage | None:
+        """The image of an element; None for one without an address, or left out."""
+        addresses = self._addresses.get(node.mem_id)
+        self._seen += addresses is not None
+        if not addresses or (is_data_uri(addresses[0]) and is_small_data_uri(addresses[0])):
+            return None
+        return PageImage(
+            node,
+            box,
+            addresses,
+            len(self._texts),
+            self._attributes[node.mem_id],
+            is_symbol=self._symbols[node.mem_id],
+        )
 
     def _place(self, image: PageImage, box: Box) -> None:
         if self._pending:
@@ -679,25 +747,24 @@ def _block_around(box: Box) -> Box:
     return box
 
 
-def _background_tiles(page: Page) -> dict[int, tuple[Element, tuple[str, ...]]]:
-    """Elements whose background is an image of a gallery, by id.
+def _background_tiles(page: Page) -> list[tuple[Element, tuple[str, ...]]]:
+    """Elements whose background is an image of a gallery, with its addresses.
 
     One background decorates the page; elements alike with different backgrounds are a gallery.
     """
     groups: dict[str, list[tuple[Element, tuple[str, ...]]]] = defaultdict(list)
-    for node in page.css(_BACKGROUND_SELECTOR):
+    for node in page.css(_BACKGROUND_SELECTOR)[:MAX_IMAGE_ELEMENTS]:
         tag = node.tag or ""
         if tag in {"body", "html", "img", "amp-img", "source", "picture"}:
             continue
         if (addresses := background_addresses(node)) and node.css_first("img") is None:
             groups[f"{tag}.{attribute(node, 'class').split(' ', 1)[0]}"].append((node, addresses))
-    tiles = [
+    return [
         one
         for group in groups.values()
         if len({addresses[0] for _, addresses in group}) > 1
         for one in group
     ]
-    return {node.mem_id: (node, addresses) for node, addresses in tiles}
 
 
 def _ids_around_images(images: Sequence[Element]) -> set[int]:

@@ -19,11 +19,11 @@ from wenlan_data.extract.page_metadata import (
     metadata_images,
 )
 from wenlan_data.extract.page_regions import simplified
-from wenlan_data.extract.page_tree import MAX_IMAGES, PageTree, page_tree
+from wenlan_data.extract.page_tree import PageImage, PageTree, page_tree
 from wenlan_data.extract.script_json import page_scripts
 from wenlan_data.extract.script_state import script_images
 from wenlan_data.extract.single_line import single_line
-from wenlan_data.extract.surrounding_text import image_texts
+from wenlan_data.extract.surrounding_text import ATTRIBUTE, image_texts
 from wenlan_data.reasons import Reason
 from wenlan_data.records import MAX_FALLBACK_URLS, Candidate, Drop, Origin, Text, merge_equal_texts
 from wenlan_data.web.domains import site_of_host
@@ -74,6 +74,8 @@ def page_pairs(
     tree = content_tree(page, page_url, base)
     _add_tree_images(images, tree, elements)
     tree.close()
+    if tree.left_out:
+        images.leave_out(tree.left_out)
     for shown in script_images(page_scripts(elements)):
         images.add(shown.url, partial(iter, shown.texts), copies=shown.smaller_urls)
     for link, attributes in elements.links:
@@ -88,6 +90,9 @@ def page_pairs(
             named.author,
             copies=named.smaller_urls,
         )
+    # Last, so that an image that the page shows elsewhere, or names as its own, is content.
+    for image in tree.hidden_images:
+        _add_page_image(images, image, _alt(image))
     if images.entries or images.drops:
         yield from images.rows(extract_metadata(elements), page_url, source, signals)
 
@@ -111,8 +116,11 @@ def content_tree(page: Page, page_url: str, base: str) -> PageTree:
     number."""
     tree = page_tree(page)
     decide = NonContent(tree, page_url, base)
-    for image in tree.images[:MAX_IMAGES]:
+    for image in tree.images:
         image.reason = decide.reason(image)
+    for image in tree.hidden_images:
+        emoticon, menu = Drop(Reason.EMOTICON), Drop(Reason.NAVIGATION, "in a menu over the page")
+        image.reason = emoticon if image.is_symbol else menu
     for image in avatars(tree):
         image.reason = Drop(Reason.AVATAR, "beside the name of an author")
     tree.number_images()
@@ -138,18 +146,26 @@ def _add_tree_images(images: "_ImageCollector", tree: PageTree, elements: PageEl
     licences = FigureLicences(elements)
     for image in tree.images:
         found = texts.get(image.number)
-        if found is None:
-            found = (
-                [Text("alt", alt, "attribute")] if (alt := attribute(image.element, "alt")) else []
-            )
-        images.add(
-            image.address,
-            partial(iter, found),
-            licences.of(image.element),
-            no_content=image.reason,
-            in_page=True,
-            copies=image.addresses[1:],
-        )
+        found = _alt(image) if found is None else found
+        _add_page_image(images, image, found, licences.of(image.element))
+
+
+def _alt(image: PageImage) -> list[Text]:
+    alt = attribute(image.element, "alt")
+    return [Text("alt", alt, "attribute", ATTRIBUTE)] if alt else []
+
+
+def _add_page_image(
+    images: "_ImageCollector", image: PageImage, texts: Sequence[Text], licence: str = ""
+) -> None:
+    images.add(
+        image.address,
+        partial(iter, texts),
+        licence,
+        no_content=image.reason,
+        in_page=True,
+        copies=image.addresses[1:],
+    )
 
 
 class _ImageCollector:
@@ -185,15 +201,7 @@ class _ImageCollector:
         if not url:
             return
         if url not in self.entries and len(self.entries) >= MAX_PAGE_IMAGES:
-            if not self._is_full:
-                # The detail is published in `drops/`, so its wording is part of the corpus.
-                self.drops.append(
-                    Drop(
-                        Reason.PAGE_TOO_LARGE,
-                        f"more than {MAX_PAGE_IMAGES} pictures: the rest is left",
-                    )
-                )
-            self._is_full = True
+            self.leave_out(f"more than {MAX_PAGE_IMAGES} images: the rest is left out")
             return
         origin = self._page_origin if is_inline else None
         entry = self.entries.get(url)
@@ -205,6 +213,13 @@ class _ImageCollector:
         if in_page and no_content is None:
             # One occurrence as content is enough.
             entry.no_content = None
+
+    def leave_out(self, detail: str) -> None:
+        """Records that a part of the page is left out, once. The detail is published in `drops/`,
+        so its wording is part of the corpus."""
+        if not self._is_full:
+            self.drops.append(Drop(Reason.PAGE_TOO_LARGE, detail))
+        self._is_full = True
 
     def rows(
         self, metadata: PageMetadata, page_url: str, source: str, signals: tuple[str, ...]
