@@ -89,8 +89,8 @@ def test_rules_with_different_backgrounds_are_images(name: str) -> None:
     html = "<p>湖边" + rule.format(1) + rule.format(2)
     assert list(candidates(html)) == ["1", "2"]
     tree = _tree(html)
-    boxes = [child for child in tree.root.children[0].children if isinstance(child, Box)]
-    assert [(box.first_image, box.last_image) for box in boxes[-2:]] == [(0, 1), (1, 2)]
+    boxes = [box for box in _boxes(tree.root) if box.tag == "hr"]
+    assert [(box.first_image, box.last_image) for box in boxes] == [(0, 1), (1, 2)]
 
 
 def test_a_background_that_several_elements_share_is_decoration() -> None:

@@ -5,8 +5,9 @@ import pytest
 
 from wenlan_data.extract.data_uris import data_uri_images
 from wenlan_data.extract.explain import explain_page
-from wenlan_data.extract.pairs import MAX_PAGE_IMAGES, page_pairs
+from wenlan_data.extract.pairs import MAX_IMAGE_TEXTS, MAX_PAGE_IMAGES, page_pairs
 from wenlan_data.extract.page_tree import MAX_IMAGE_ELEMENTS, MAX_IMAGES, MAX_NODES
+from wenlan_data.extract.surrounding_text import MAX_TEXT_CHARACTERS
 from wenlan_data.records import Candidate, Drop, Origin, Text
 from wenlan_data.testing import make_image
 
@@ -309,6 +310,15 @@ def test_images_beyond_a_limit_of_the_page_are_no_content(html: str, detail: str
     assert rows[-1] == Drop("page_too_large", f"more than {detail}: the rest is left out")
     content = [row.url for row in rows if isinstance(row, Candidate) and row.no_content is None]
     assert content == ["http://a.cn/x/1.jpg"]
+
+
+def test_the_texts_of_an_image_are_bounded_in_number_and_length() -> None:
+    html = "".join(
+        f"<a href=1.jpg>{n}{'湖边的小船。' * 200}</a>" for n in range(2 * MAX_IMAGE_TEXTS)
+    )
+    [one] = _candidates(html)
+    assert len(one.texts) == MAX_IMAGE_TEXTS
+    assert all(len(text.text) <= MAX_TEXT_CHARACTERS for text in one.texts)
 
 
 def test_emoticons_do_not_count_among_the_images_of_a_page() -> None:

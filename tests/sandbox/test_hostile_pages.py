@@ -77,6 +77,13 @@ HOSTILE = {
     + "".join(f"<p>湖边的小船{n}</p>" for n in range(60_000))
     + "</div>" * 401
     + "<div><img src=2.jpg><p>湖边</p></div>",
+    "images alone": "<img src=1.jpg>" + "<img src=2.jpg><b>x</b>" * 300_000,
+    "nested backgrounds": "<img src=1.jpg>"
+    + "".join(f'<div style="background:url({n}.png)">' for n in range(4_900))
+    + "<p>x</p>" * 60_000,
+    "nested links to an image": "<img src=1.jpg>"
+    + "<a href=2.jpg><table><tr><td>" * 1_200
+    + "<p>湖边的小船</p>" * 60_000,
     "data": "<img src=1.jpg>" + "data:image/png;base64," * 50_000,
 }
 

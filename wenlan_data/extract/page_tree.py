@@ -444,7 +444,7 @@ class _Builder:
         # A search in the source takes a fifth of the time of a selector.
         source = page.raw_html.lower()
         has_background = any(word in source for word in _BACKGROUND_WORDS)
-        tiles = _background_tiles(page) if has_background else []
+        tiles = _background_tiles(page, images) if has_background else []
         content = [image for image in images if not self._symbols[image.mem_id]]
         if len(content) + len(tiles) > MAX_IMAGES:
             self._leave_out(MAX_IMAGES, "images")
@@ -747,17 +747,21 @@ def _block_around(box: Box) -> Box:
     return box
 
 
-def _background_tiles(page: Page) -> list[tuple[Element, tuple[str, ...]]]:
+def _background_tiles(
+    page: Page, images: Sequence[Element]
+) -> list[tuple[Element, tuple[str, ...]]]:
     """Elements whose background is an image of a gallery, with its addresses.
 
     One background decorates the page; elements alike with different backgrounds are a gallery.
     """
     groups: dict[str, list[tuple[Element, tuple[str, ...]]]] = defaultdict(list)
+    # A search in each element would take a time that grows with the square of their depth.
+    around_images = _ids_around_images(images)
     for node in page.css(_BACKGROUND_SELECTOR)[:MAX_IMAGE_ELEMENTS]:
         tag = node.tag or ""
         if tag in {"body", "html", "img", "amp-img", "source", "picture"}:
             continue
-        if (addresses := background_addresses(node)) and node.css_first("img") is None:
+        if (addresses := background_addresses(node)) and node.mem_id not in around_images:
             groups[f"{tag}.{attribute(node, 'class').split(' ', 1)[0]}"].append((node, addresses))
     return [
         one

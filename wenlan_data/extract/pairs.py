@@ -22,14 +22,16 @@ from wenlan_data.extract.page_regions import simplified
 from wenlan_data.extract.page_tree import PageImage, PageTree, page_tree
 from wenlan_data.extract.script_json import page_scripts
 from wenlan_data.extract.script_state import script_images
-from wenlan_data.extract.single_line import single_line
-from wenlan_data.extract.surrounding_text import ATTRIBUTE, image_texts
+from wenlan_data.extract.single_line import single_line, truncate
+from wenlan_data.extract.surrounding_text import ATTRIBUTE, MAX_TEXT_CHARACTERS, image_texts
 from wenlan_data.reasons import Reason
 from wenlan_data.records import MAX_FALLBACK_URLS, Candidate, Drop, Origin, Text, merge_equal_texts
 from wenlan_data.web.domains import site_of_host
 
 MAX_PAGE_IMAGES = 200
 """Of one page. If there are more, the rest is left out and one drop records it."""
+MAX_IMAGE_TEXTS = 50
+"""Of one image, over all its places in the page."""
 
 
 @dataclass(slots=True)
@@ -138,7 +140,7 @@ def absolute_url(reference: str, base: str) -> str:
 
 def _link_text(link: Element) -> Iterator[Text]:
     if text := single_line(link.text()):
-        yield Text("title", text)
+        yield Text("title", truncate(text, MAX_TEXT_CHARACTERS))
 
 
 def _add_tree_images(images: "_ImageCollector", tree: PageTree, elements: PageElements) -> None:
@@ -152,7 +154,7 @@ def _add_tree_images(images: "_ImageCollector", tree: PageTree, elements: PageEl
 
 def _alt(image: PageImage) -> list[Text]:
     alt = attribute(image.element, "alt")
-    return [Text("alt", alt, "attribute", ATTRIBUTE)] if alt else []
+    return [Text("alt", truncate(alt, MAX_TEXT_CHARACTERS), "attribute", ATTRIBUTE)] if alt else []
 
 
 def _add_page_image(
@@ -207,7 +209,8 @@ class _ImageCollector:
         entry = self.entries.get(url)
         if entry is None:
             entry = self.entries[url] = _ImageEntry(origin=origin, no_content=no_content)
-        entry.add(list(texts()), licence, author)
+        found = list(texts()) if len(entry.texts) < MAX_IMAGE_TEXTS else []
+        entry.add(found, licence, author)
         if copies:
             entry.copies |= dict.fromkeys(self._fallback_urls(url, copies[:MAX_FALLBACK_URLS]))
         if in_page and no_content is None:
