@@ -75,7 +75,7 @@ def test_the_metadata_hold_the_json_and_when_it_was_fetched(
 
 def test_contact_data_in_author_licence_and_path_are_masked(tmp_path: Path) -> None:
     rows = write_warc(tmp_path / "images.warc", PAIRS[:2])
-    stated = {"author": "张三 13812345678", "licence": "CC BY 4.0 zhang@example.com"}
+    stated = {"author": "https://张三\u202e13812345678", "licence": "CC BY 4.0 zhang@example.com"}
     path = {"url": "photos/张三13812345678.jpg", "final_url": "photos/张三13812345678.jpg"}
     rows = [rows[0] | stated | path, rows[1] | {"url": "https://example.org/13812345678.jpg"}]
     _run(shard_part(tmp_path, 3, rows, Recipe(name="test")), tmp_path / "out")
@@ -83,7 +83,10 @@ def test_contact_data_in_author_licence_and_path_are_masked(tmp_path: Path) -> N
         decode_sample(members, key)
         for key, members in read_tar(tmp_path / "out" / "wenlan-000003.tar")
     ]
-    assert (samples[0].author, samples[0].licence) == ("张三 [手机]", "CC BY 4.0 [邮箱]")
+    assert (samples[0].author, samples[0].licence) == (
+        "https://张三 [手机]",
+        "CC BY 4.0 [邮箱]",
+    )
     assert samples[0].image_url == "photos/张三[手机].jpg"
     assert samples[1].image_url == "https://example.org/13812345678.jpg"
     published = pq.read_table(tmp_path / "out" / "metadata.parquet").to_pylist()

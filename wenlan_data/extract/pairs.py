@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from urllib.parse import urljoin
 
+from wenlan_data.clean.masking import mask_contact_info
 from wenlan_data.clean.rules.boilerplate import is_boilerplate
 from wenlan_data.extract.avatars import avatars
 from wenlan_data.extract.data_uris import decode_data_uri
@@ -247,7 +248,9 @@ class _ImageCollector:
         try:
             return absolute_url(reference, self._base)
         except ValueError:
-            self.drops.append(Drop(Reason.BAD_URL, ascii(reference[:200])))
+            # Before it is escaped: the digits of an escape hide those of a telephone number.
+            words = mask_contact_info(reference[:200])
+            self.drops.append(Drop(Reason.BAD_URL, ascii(words)))
             return ""
 
     def _fallback_urls(self, url: str, copies: Sequence[str]) -> Iterator[str]:

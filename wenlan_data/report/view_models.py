@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
+from wenlan_data.clean.masking import mask_contact_info
 from wenlan_data.clean.variants import VARIANTS
 from wenlan_data.reasons import Reason, known_reason
 from wenlan_data.records import CONFIDENCE_DIGITS, MIN_CAPTION_CONFIDENCE, Box, Text
@@ -163,8 +164,12 @@ def readable(url: str) -> str:
 
 
 def item_card(item: ReportItem, source_of: ThumbnailSource, classes: str = "") -> ItemCard:
-    """Returns the card of a sample or drop. Texts dropped for contact data are masked."""
-    hide = masked if item.reason == Reason.CONTACT_INFO else clip
+    """Returns the card of a sample or drop. Texts dropped for contact data are masked, and contact
+    data in texts of other drops."""
+    # The texts of a sample have passed the text rules of its recipe.
+    hide: Callable[[str], str] = mask_contact_info if item.reason else clip
+    if item.reason == Reason.CONTACT_INFO:
+        hide = masked
     cells = [region for region in item.regions if region.label == "cell"]
     others = [region for region in item.regions if region.label not in {"cell", "image"}]
     return ItemCard(

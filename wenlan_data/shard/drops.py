@@ -10,13 +10,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wenlan_data import tables
-from wenlan_data.clean.masking import mask_contact_info
+from wenlan_data.clean.masking import mask_unless_url
 from wenlan_data.errors import DamageError, UsageError, os_errors
 from wenlan_data.layout import CANDIDATE_IDS, DROPS, PART_DROPS, RETRYABLE_IDS
 from wenlan_data.npy import FixedBytes
 from wenlan_data.protocols import Receipt
 from wenlan_data.seen_ids import save_ids
 from wenlan_data.shard.manifest import Manifest
+
+_CERTAIN_URL = r"^(?i:https?)://[A-Za-z0-9_.-]+\.[A-Za-z]{2,63}(?::\d{1,5})?/[!-~]*$"
+"""URLs that `mask_unless_url` returns unchanged, which most are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +49,7 @@ class DropsPart:
         """Writes the files. The receipt counts drops; `details.ids` counts candidates."""
         parts = [pq.read_table(path, schema=tables.WORK_DROPS) for path in self.drops]
         rows = pa.concat_tables(parts).sort_by("ordinal")
-        published = _with_masked_paths(rows.select(tables.DROPS.names).cast(tables.DROPS))
+        published = _masked(rows.select(tables.DROPS.names).cast(tables.DROPS))
         pq.write_table(
             published,
             out / PART_DROPS,
@@ -70,7 +73,7 @@ def find_drop(corpus: Path, manifest: Manifest, wanted: str) -> dict[str, Any]:
 
     Raises `UsageError` if there is none, `DamageError` for a table that cannot be read.
     """
-    is_wanted = pc.field("url").isin([wanted, mask_contact_info(wanted)]) | (
+    is_wanted = pc.field("url").isin([wanted, mask_unless_url(wanted)]) | (
         pc.field("key") == wanted
     )
     for entry in manifest.drops:
@@ -92,13 +95,19 @@ def find_drop(corpus: Path, manifest: Manifest, wanted: str) -> dict[str, Any]:
     )
 
 
-def _with_masked_paths(rows: pa.Table) -> pa.Table:
-    """Masks contact data in the paths of files, as in the samples; other URLs stay."""
-    is_path = pc.invert(pc.match_substring_regex(rows["url"], "^(?i:https?)://"))
-    if not pc.any(is_path).as_py():
-        return rows
-    masked = pa.array(map(mask_contact_info, rows["url"].to_pylist()), pa.string())
-    return rows.set_column(rows.schema.get_field_index("url"), "url", masked)
+def _masked(rows: pa.Table) -> pa.Table:
+    """Masks contact data in paths of files and in details, which may be a text beside the image; URLs
+    stay."""
+    for name in ("url", "detail"):
+        distinct = rows[name].unique()
+        is_other = pc.invert(pc.match_substring_regex(distinct, _CERTAIN_URL))
+        written = distinct.filter(is_other).to_pylist()
+        changed = {text: masked for text in written if (masked := mask_unless_url(text)) != text}
+        if changed:
+            texts = [changed.get(text, text) for text in rows[name].to_pylist()]
+            column = pa.array(texts, pa.string())
+            rows = rows.set_column(rows.schema.get_field_index(name), name, column)
+    return rows
 
 
 def _counts_by_step(rows: pa.Table) -> dict[str, dict[str, int]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wenlan_data.clean.masking import mask_contact_info
+from wenlan_data.clean.masking import mask_author, mask_licence, mask_unless_url
 from wenlan_data.clean.words import words
 from wenlan_data.detect.regions import (
     DetectionInput,
@@ -147,11 +147,11 @@ class ShardPart:
             phash=row.phash,
             pdq=row.pdq,
             # Of a file it is the path, whose name may hold a telephone number.
-            image_url=mask_contact_info(row.fetched_url or row.url),
+            image_url=mask_unless_url(row.fetched_url or row.url),
             page_url=row.page_url,
             source=row.source,
-            licence=mask_contact_info(row.licence),
-            author=mask_contact_info(row.author),
+            licence=mask_licence(row.licence),
+            author=mask_author(row.author),
             opt_out=row.opt_out,
             detector=self.detect.detector,
             tokens=tuple(words(row.caption)) if self.tokens else (),
@@ -256,7 +256,7 @@ class _MetadataWriter:
                 "opt_out": list(sample.opt_out),
                 "tokens": list(sample.tokens),
                 "token_count": len(sample.tokens),
-                "final_url": mask_contact_info(row.final_url),
+                "final_url": mask_unless_url(row.final_url),
                 "fetched_at": row.fetched_at,
                 "ip": row.ip,
                 "caption": sample.caption,
