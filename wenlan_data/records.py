@@ -29,9 +29,10 @@ TEXT_TYPES = (
 Relation = Literal[
     "given", "attribute", "figcaption", "container", "above", "below", "shared", "page"
 ]
-"""How a text was found: `given` by a source of ready pairs; in an `attribute` of the image or in
-structured data; in the `figcaption` or the like of its figure; in the `container` that holds this
-image alone (a card, a table row, a post, a section); in the block `above` or `below` it, where
+"""How a text was found: `given` by a source of ready pairs; in an `attribute` of the image, in
+JSON-LD about it, or in a link to it; in the `figcaption` or the like of its figure; in the
+`container` that holds this image alone (a card, a table row, a post, a section, an object of JSON
+state); in the block `above` or `below` it, where
 images and texts alternate; `shared` by several images; on the `page`, which all its images share
 (title, keywords)."""
 

@@ -113,6 +113,65 @@ def test_every_text_has_the_type_of_its_place() -> None:
 
 
 @pytest.mark.parametrize(
+    ("html", "text", "confidence"),
+    [
+        ("<title>水乡游记</title><img src=1.jpg>", Text("page_title", "水乡游记", "page"), 0.5),
+        (
+            '<meta property="og:title" content="水乡游记"><img src=1.jpg>',
+            Text("page_title", "水乡游记", "page"),
+            0.5,
+        ),
+        (
+            "<meta name=keywords content='水乡,石桥'><img src=1.jpg>",
+            Text("keywords", "水乡,石桥", "page"),
+            0.3,
+        ),
+        ("<a href=1.jpg>清晨的石桥</a>", Text("title", "清晨的石桥", "attribute"), 0.8),
+        ("<img src=1.jpg alt=石桥>", Text("alt", "石桥", "attribute"), 0.9),
+        ("<img src=1.jpg title=一座石桥>", Text("title", "一座石桥", "attribute"), 0.8),
+        (
+            "<img src=1.jpg class=site-logo alt=水乡旅游网>",
+            Text("alt", "水乡旅游网", "attribute"),
+            0.9,
+        ),
+        (
+            f'{LD}{{"@type": "ImageObject", "url": "/1.jpg", "name": "石桥"}}</script>',
+            Text("title", "石桥", "attribute"),
+            0.8,
+        ),
+        (
+            f'{LD}{{"@type": "ImageObject", "url": "/1.jpg", "caption": "石桥"}}</script>',
+            Text("figcaption", "石桥", "attribute"),
+            0.9,
+        ),
+        (
+            '<script>window.a = {"image": "/1.jpg", "desc": "湖边的石桥"}</script>',
+            Text("figcaption", "湖边的石桥", "container"),
+            0.8,
+        ),
+    ],
+)
+def test_relation_and_confidence_are_those_of_the_documentation(
+    html: str, text: Text, confidence: float
+) -> None:
+    found = {one: (one.relation, one.confidence) for one in _candidates(html)[0].texts}
+    assert found[text] == (text.relation, confidence)
+
+
+def test_no_text_of_a_page_is_given() -> None:
+    html = f"""<title>水乡游记</title><meta name=keywords content="水乡,石桥">
+    <meta property=og:image content=/0.jpg><img src=logo.png class=site-logo alt=水乡旅游网>
+    <h1>第一天</h1><p>早上我们出发。</p><figure><img src=1.jpg alt=石桥 title=一座桥>
+    <figcaption>清晨的石桥</figcaption></figure><p>然后去了茶馆。</p><a href=2.jpg>茶馆的照片</a>
+    <script>window.a = {{"image": "/3.jpg", "title": "湖边的小船"}}</script>
+    {LD}{{"@type": "ImageObject", "url": "/4.jpg", "name": "山上的小路"}}</script>"""
+    texts = [text for one in _candidates(html) for text in one.texts]
+    assert {text.type for text in texts} >= {"alt", "title", "figcaption", "page_title", "keywords"}
+    assert "given" not in {text.relation for text in texts}
+    assert 1.0 not in {text.confidence for text in texts}
+
+
+@pytest.mark.parametrize(
     ("html", "caption"),
     [
         (

@@ -19,6 +19,8 @@ MAX_JSON_LD_NODES = 5_000
 MAX_METADATA_CHARACTERS = 300
 MAX_URL_CHARACTERS = 2048
 OWN_CONFIDENCE = 0.9
+TITLE_CONFIDENCE = 0.8
+"""For the name of an image and the like, which says less of what it shows than a description."""
 ITEM_CONFIDENCE = 0.6
 """For the headline of an article, the name of a product: it is that of more than the image."""
 
@@ -85,12 +87,19 @@ def json_ld_images(scripts: Iterable[str]) -> Iterator[MetadataImage]:
 def typed_texts(
     *, alt: object = "", title: object = "", caption: object = "", confidence: float
 ) -> tuple[Text, ...]:
-    """Returns the texts of an image in metadata; values that are no strings give none."""
-    typed = (("figcaption", caption), ("alt", alt), ("title", title))
-    words = ((kind, single_line(unescape(_string(value)))) for kind, value in typed)
+    """Returns the texts of an image in metadata; values that are no strings give none.
+
+    A title has at most `TITLE_CONFIDENCE`.
+    """
+    typed = (
+        ("figcaption", caption, confidence),
+        ("alt", alt, confidence),
+        ("title", title, min(confidence, TITLE_CONFIDENCE)),
+    )
+    words = ((kind, single_line(unescape(_string(value))), own) for kind, value, own in typed)
     return tuple(
-        Text(kind, word[:MAX_METADATA_CHARACTERS], "attribute", confidence)
-        for kind, word in words
+        Text(kind, word[:MAX_METADATA_CHARACTERS], "attribute", own)
+        for kind, word, own in words
         if word
     )
 

@@ -18,8 +18,8 @@ from wenlan_data.extract.single_line import single_line
 from wenlan_data.records import Text
 from wenlan_data.web.opt_out import OPT_OUT_WORDS
 
-OPEN_GRAPH_CONFIDENCE = 0.5
-"""For the title of `og:image`, which is that of the page."""
+PAGE_TITLE_CONFIDENCE, KEYWORDS_CONFIDENCE = 0.5, 0.3
+"""For texts that are about the page: its title, also where it is that of `og:image`; keywords."""
 
 # https://creativecommons.org/licenses/by/4.0/
 _CREATIVE_COMMONS = re.compile(
@@ -49,15 +49,21 @@ def extract_metadata(elements: PageElements) -> PageMetadata:
     metas = _meta_tags(elements)
     title = single_line(_title(elements)) or single_line(metas.get("og:title", ""))
     keywords = single_line(metas.get("keywords", ""))
-    texts = [Text("page_title", title)] if title else []
-    texts += [Text("keywords", keywords)] if keywords else []
+    stated = (
+        ("page_title", title, PAGE_TITLE_CONFIDENCE),
+        ("keywords", keywords, KEYWORDS_CONFIDENCE),
+    )
     directives = stated_directives(attributes for _, attributes in elements.metas)
     signals = sorted(f"meta robots: {word}" for word in directives & OPT_OUT_WORDS)
     signals += (
         ["meta tdm-reservation: 1"] if metas.get("tdm-reservation", "").strip() == "1" else []
     )
     return PageMetadata(
-        texts=tuple(Text(one.type, one.text[:MAX_METADATA_CHARACTERS]) for one in texts),
+        texts=tuple(
+            Text(kind, words[:MAX_METADATA_CHARACTERS], "page", confidence)
+            for kind, words, confidence in stated
+            if words
+        ),
         licence=_page_licence(elements),
         author=_author(elements, metas),
         opt_out=tuple(signals),
@@ -112,7 +118,7 @@ def metadata_images(elements: PageElements) -> Iterator[MetadataImage]:
     """Yields the images of `og:image`, `twitter:image`, `link rel=image_src` and JSON-LD."""
     metas = _meta_tags(elements)
     alt = metas.get("og:image:alt", "") or metas.get("twitter:image:alt", "")
-    titles = typed_texts(title=metas.get("og:title"), confidence=OPEN_GRAPH_CONFIDENCE)
+    titles = typed_texts(title=metas.get("og:title"), confidence=PAGE_TITLE_CONFIDENCE)
     texts = (
         *typed_texts(alt=alt, confidence=OWN_CONFIDENCE),
         *(replace(title, relation="page") for title in titles),

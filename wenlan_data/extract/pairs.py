@@ -11,6 +11,7 @@ from wenlan_data.extract.avatars import avatars
 from wenlan_data.extract.data_uris import decode_data_uri
 from wenlan_data.extract.html import Element, Page, attribute, joined_base, parse_html
 from wenlan_data.extract.image_urls import has_image_extension, is_data_uri
+from wenlan_data.extract.json_ld import TITLE_CONFIDENCE
 from wenlan_data.extract.non_content import NonContent
 from wenlan_data.extract.page_elements import PageElements, page_elements
 from wenlan_data.extract.page_metadata import (
@@ -141,7 +142,7 @@ def absolute_url(reference: str, base: str) -> str:
 
 def _link_text(link: Element) -> Iterator[Text]:
     if text := single_line(link.text()):
-        yield Text("title", truncate(text, MAX_TEXT_CHARACTERS))
+        yield Text("title", truncate(text, MAX_TEXT_CHARACTERS), "attribute", TITLE_CONFIDENCE)
 
 
 def _add_tree_images(images: "_ImageCollector", tree: PageTree, elements: PageElements) -> None:

@@ -39,7 +39,7 @@ _ESCAPED_HAN = re.compile(r"(?:%E[4-9](?:%[89AB][0-9A-F]){2})+", re.IGNORECASE)
 
 RELATIONS: Mapping[str, str] = {
     "given": "by a source of ready pairs",
-    "attribute": "in an attribute of the image",
+    "attribute": "in an attribute of the image or the like",
     "figcaption": "in the caption of its figure",
     "container": "in a container of this image alone",
     "above": "in the block above",
