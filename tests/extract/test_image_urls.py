@@ -12,7 +12,6 @@ from wenlan_data.extract.image_urls import (
     MAX_STYLE_CHARACTERS,
     background_addresses,
     background_image_urls,
-    best_image_url,
     has_image_extension,
     image_addresses,
     is_placeholder,
@@ -85,8 +84,38 @@ def test_flags_numbers_names_and_other_images_are_no_addresses(written: str) -> 
         (
             '<a href="link.jpg"><img src="src.jpg" data-original="o.jpg" data-large="full.jpg" '
             'srcset="s.jpg 300w, l.jpg 900w, m.jpg 600w" data-thumb="thumb.jpg"></a>',
-            ["link.jpg", "full.jpg", "l.jpg", "o.jpg", "src.jpg", "m.jpg", "s.jpg", "thumb.jpg"],
+            ["link.jpg", "full.jpg", "l.jpg", "m.jpg", "s.jpg", "o.jpg", "src.jpg", "thumb.jpg"],
         ),
+        (
+            '<a href="missing.jpg"><img src="s.jpg" srcset="m.jpg 600w, l.jpg 2000w"></a>',
+            ["missing.jpg", "l.jpg", "m.jpg", "s.jpg"],
+        ),
+        # The width of src is stated: among the others, but not before the largest.
+        (
+            '<img src="x.jpg" width=500 srcset="s.jpg 300w, l.jpg 900w">',
+            ["l.jpg", "x.jpg", "s.jpg"],
+        ),
+        (
+            '<img src="x.jpg" width="200" srcset="s.jpg 300w, l.jpg 900w">',
+            ["l.jpg", "s.jpg", "x.jpg"],
+        ),
+        (
+            '<img src="x.jpg" width=1200 srcset="s.jpg 300w, l.jpg 900w">',
+            ["l.jpg", "x.jpg", "s.jpg"],
+        ),
+        (
+            '<img src="x.jpg" width="100%" srcset="s.jpg 50w, l.jpg 900w">',
+            ["l.jpg", "s.jpg", "x.jpg"],
+        ),
+        ('<img src="x.jpg" width=500 srcset="m.jpg 1.5x, l.jpg 2x">', ["l.jpg", "m.jpg", "x.jpg"]),
+        # src is an entry itself: its own size counts.
+        ('<img src="s.jpg" width=700 srcset="s.jpg 300w, m.jpg 600w">', ["m.jpg", "s.jpg"]),
+        (
+            '<img src="s.jpg" width=700 srcset="s.jpg 300w, m.jpg 600w, l.jpg 900w">',
+            ["l.jpg", "m.jpg", "s.jpg"],
+        ),
+        # A placeholder with a width.
+        ('<img src="none.gif" width=1200 srcset="s.jpg 300w, l.jpg 900w">', ["l.jpg", "s.jpg"]),
         (
             '<img src="static/none.gif" zoomfile="a/1.jpg" file="a/1.jpg.thumb.jpg">',
             ["a/1.jpg", "a/1.jpg.thumb.jpg"],
@@ -137,7 +166,6 @@ def test_flags_numbers_names_and_other_images_are_no_addresses(written: str) -> 
 )
 def test_the_largest_copy_comes_first(html: str, addresses: list[str]) -> None:
     assert list(_addresses(html)) == addresses
-    assert best_image_url(_first(html, "img")) == next(iter(addresses), "")
 
 
 @pytest.mark.parametrize(

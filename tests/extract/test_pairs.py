@@ -113,6 +113,20 @@ def test_every_text_has_the_type_of_its_place() -> None:
 
 
 @pytest.mark.parametrize(
+    "src", ["//", "/", "///", "?", "http://b.cn", "http://b.cn/", "https://b.cn//#a", "p.html"]
+)
+def test_the_address_of_a_page_is_no_image(src: str) -> None:
+    assert _urls(f"<p>石桥</p><img src='{src}'>") == []
+    assert _candidates(f"<p>石桥</p><img src='{src}' srcset='1.jpg 900w'>")[0].fallback_urls == ()
+    assert _urls(f"<meta property=og:image content='{src}'>") == []
+
+
+@pytest.mark.parametrize("src", ["http://b.cn/?id=3", "http://b.cn?id=3", "?id=3", "//b.cn/1", "p"])
+def test_an_address_with_a_path_or_a_query_may_be_one(src: str) -> None:
+    assert len(_urls(f"<p>石桥</p><img src='{src}'>")) == 1
+
+
+@pytest.mark.parametrize(
     ("html", "text", "confidence"),
     [
         ("<title>水乡游记</title><img src=1.jpg>", Text("page_title", "水乡游记", "page"), 0.5),

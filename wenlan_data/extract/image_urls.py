@@ -29,6 +29,8 @@ ElementAttributes = Mapping[str, str | None]
 
 MAX_SRCSET_CHARACTERS = 64 << 10
 MAX_SRCSET_ENTRIES = 200
+MIN_WIDTH_DESCRIPTOR = 16
+"""A smaller size in a `srcset` is a density, such as `2x`."""
 MAX_NAME_CHARACTERS = 40
 """Of an attribute that may hold an address."""
 MAX_ADDRESS_CHARACTERS = 4096
@@ -97,6 +99,7 @@ _PLACEHOLDER_WORDS = frozenset({
 _NEUTRAL_WORDS = frozenset(
     {"no", "img", "image", "images", "pic", "photo", "bg", "icon", "gif", ""}
 )
+_PIXELS = re.compile(r"\s*(\d{1,5})(?:px)?\s*\Z")
 _NAME_SEPARATORS = re.compile(r"[-_.@ ]+")
 MAX_PLACEHOLDER_CHARACTERS = 40
 """Of the name of a file that may be a placeholder."""
@@ -138,9 +141,10 @@ _AFTER_KNOWN = len(_KNOWN)
 def image_addresses(image: Element) -> tuple[str, ...]:
     """Returns every usable address of an image as written, each once, the largest copy first.
 
-    The order is: the image that a link around it leads to, attributes of full size, the largest
-    entry of `srcset` and of the sources of a `<picture>`, lazy attributes, `src`; then smaller
-    copies. Placeholders, such as `blank.gif` and `data:` URIs, are returned only where the image
+    The order is: the image that a link around it leads to, attributes of full size, the entries of
+    `srcset` and of the sources of a `<picture>` by their sizes, lazy attributes, `src`; then what
+    names itself a smaller copy. A `src` whose width is stated (`width="480"`) stands among the
+    entries of `srcset` by it, but never before the largest. Placeholders, such as `blank.gif` and `data:` URIs, are returned only where the image
     has no other address. SVG and icon files are never returned.
 
     >>> from wenlan_data.extract.html import parse_html
@@ -150,17 +154,14 @@ def image_addresses(image: Element) -> tuple[str, ...]:
     """
     attributes = image.attributes
     found = [*_link_addresses(image), *_attribute_addresses(attributes)]
-    found += _srcset_addresses(image, attributes)
+    entries = list(_srcset_addresses(image, attributes))
+    if entries:
+        found = _with_sized_src(found, entries, attributes.get("width") or "")
     found.sort(key=_rank_and_position)
     if addresses := dict.fromkeys([url for _, _, url in found if not is_placeholder(url)]):
         return tuple(addresses)
     data_uris = dict.fromkeys(url for _, _, url in found if is_data_uri(url))
     return tuple(data_uris) or tuple(dict.fromkeys(url for _, _, url in found))
-
-
-def best_image_url(image: Element) -> str:
-    """Returns the first of `image_addresses`; empty if there is none."""
-    return next(iter(image_addresses(image)), "")
 
 
 def background_addresses(element: Element) -> tuple[str, ...]:
@@ -437,14 +438,30 @@ def _srcset_addresses(image: Element, attributes: ElementAttributes) -> Iterator
     entries = [entry for entry in entries if not is_placeholder(entry[0])]
     if not entries:
         return
-    largest = max(entries, key=lambda entry: entry[1])
     for url, size in entries:
         if size <= 1:
             yield _Rank.VAGUE, 0, url
-        elif url == largest[0] and size == largest[1]:
-            yield _Rank.SRCSET, 0, url
         else:
-            yield _Rank.SMALLER, -size, url
+            yield _Rank.SRCSET, -size, url
+
+
+def _with_sized_src(found: list[_Found], entries: list[_Found], width: str) -> list[_Found]:
+    """All addresses, with `src` among the entries of `srcset` where its width is stated as theirs
+    are."""
+    largest = max((-place for rank, place, _ in entries if rank == _Rank.SRCSET), default=0.0)
+    # `2x` is a density, which cannot be compared with a width.
+    stated = _PIXELS.match(width) if largest >= MIN_WIDTH_DESCRIPTOR else None
+    if stated is not None:
+        # The width is that on the page: the file may be smaller.
+        position = 0.5 - min(float(stated[1]), largest)
+        listed = {url for _, _, url in entries}
+        found = [
+            (_Rank.SRCSET, position, url)
+            if rank == _Rank.SRC and url not in listed
+            else (rank, place, url)
+            for rank, place, url in found
+        ]
+    return [*found, *entries]
 
 
 def _picture_element_srcsets(image: Element) -> Iterator[str]:

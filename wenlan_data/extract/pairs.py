@@ -1,5 +1,6 @@
 """Image-text pairs of a page: each image once, with all its texts."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,6 +30,8 @@ from wenlan_data.extract.surrounding_text import ATTRIBUTE, MAX_TEXT_CHARACTERS,
 from wenlan_data.reasons import Reason
 from wenlan_data.records import MAX_FALLBACK_URLS, Candidate, Drop, Origin, Text, merge_equal_texts
 from wenlan_data.web.domains import site_of_host
+
+_HTTP_WITH_PATH = re.compile(r"https?://[^/?]+(?:/+[^/?]|/*\?.)", re.IGNORECASE)
 
 MAX_PAGE_IMAGES = 200
 """Of one page. If there are more, the rest is left out and one drop records it."""
@@ -132,12 +135,16 @@ def content_tree(page: Page, page_url: str, base: str) -> PageTree:
 
 
 def absolute_url(reference: str, base: str) -> str:
-    """Returns the absolute URL of an image without its fragment; empty if it is not http(s).
+    """Returns the absolute URL of an image without its fragment; empty if it is not http(s), or is
+    the address of a page: `base`, or one without path and query.
 
     Raises `ValueError` for a reference that is no URL.
+
+    >>> absolute_url("1.jpg#top", "http://a.cn/x/"), absolute_url("//", "http://a.cn/x/")
+    ('http://a.cn/x/1.jpg', '')
     """
-    url = urljoin(base, reference.strip())
-    return url.partition("#")[0] if url[:8].lower().startswith(("http://", "https://")) else ""
+    url = urljoin(base, reference.strip()).partition("#")[0]
+    return url if url != base and _HTTP_WITH_PATH.match(url) else ""
 
 
 def _link_text(link: Element) -> Iterator[Text]:
@@ -257,10 +264,10 @@ class _ImageCollector:
     def _fallback_urls(self, url: str, copies: Sequence[str]) -> Iterator[str]:
         for copy in copies:
             try:
-                absolute = urljoin(self._base, copy.strip()).partition("#")[0]
+                absolute = absolute_url(copy, self._base)
             except ValueError:
                 continue
-            if absolute != url and absolute[:8].lower().startswith(("http://", "https://")):
+            if absolute and absolute != url:
                 yield absolute
 
     def _inline_name(self, data_uri: str) -> str:
