@@ -401,3 +401,14 @@ def test_emoticons_do_not_count_among_the_images_of_a_page() -> None:
 
 def test_an_empty_page_has_nothing() -> None:
     assert list(page_pairs(" \n\0", PAGE)) == []
+
+
+def test_pages_of_two_owners_under_one_private_suffix_are_two_sites() -> None:
+    html = "<p>石桥</p><a href=http://b.github.io/x/1.html><img src=1.jpg></a>"
+    (other,) = _candidates(html, "http://a.github.io/x/p.html")
+    assert other.no_content is not None
+    assert other.no_content.reason == "advertisement"
+    (own,) = _candidates(html, "http://b.github.io/y/p.html")
+    assert own.no_content is None
+    (own,) = _candidates(html.replace("b.github.io", "b.a.cn"), "http://c.a.cn/p.html")
+    assert own.no_content is None

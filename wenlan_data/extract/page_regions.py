@@ -279,7 +279,7 @@ def _has_copyright(text: str) -> bool:
     return bool(_COPYRIGHT_HINT.search(text) and _COPYRIGHT.search(simplified(text)))
 
 
-# The boxes around the end of a page are asked about the same lines.
+# Nested boxes at the end of a page end with the same lines.
 _is_copyright_line = lru_cache(maxsize=4096)(_has_copyright)
 
 

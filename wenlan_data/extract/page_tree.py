@@ -147,7 +147,7 @@ class Box:
 
     @property
     def attributes(self) -> Mapping[str, str | None]:
-        """Attributes of its element. The parser makes them anew each time it is asked."""
+        """Attributes of its element. The parser builds a new mapping at each access."""
         if self._attributes is None:
             self._attributes = self.element.attributes
         return self._attributes
@@ -164,7 +164,7 @@ class Box:
     def number_among_alike(self) -> int:
         """Number of boxes of its shape before it in the box around it."""
         if self._number_among_alike < 0:
-            # All at once: counting anew for each would take a time that grows with the square.
+            # All at once: counting the boxes before each one takes quadratic time.
             counts: dict[str, int] = {}
             for child in self.parent.children if self.parent is not None else ():
                 if isinstance(child, Box):

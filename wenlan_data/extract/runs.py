@@ -42,7 +42,7 @@ MIN_SLOTS = 3
 run a single text counts if it is formatted: its signature is more than a tag."""
 POINTED, CERTAIN, LIKELY, WEAK, EVEN = 0.9, 0.85, 0.7, 0.6, 0.4
 """Confidence of a text that points at its image; of a side that every image of the run agrees with;
-that most agree with; that only the lengths of the texts speak for; and that nothing speaks for."""
+that most agree with; that only the lengths of the texts suggest; and that nothing suggests."""
 
 
 @dataclass(slots=True, eq=False)
@@ -404,7 +404,7 @@ def _side_name(side: str) -> Side:
 
 @dataclass(slots=True)
 class _SideVotes:
-    """What speaks for one side."""
+    """Evidence for one side."""
 
     adjacent: list[RunText | None]
     """The text beside each slot on this side, if it does not point elsewhere."""

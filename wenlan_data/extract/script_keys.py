@@ -1,4 +1,4 @@
-"""What the keys of JSON state say: image, size, text, or an object that is no content."""
+"""What the keys of JSON state name: image, size, text, or an object that is no content."""
 
 import re
 from functools import lru_cache
@@ -83,7 +83,7 @@ def names_image(key: str) -> bool:
 
 
 def names_address(key: str) -> bool:
-    """Whether the key says that its value is an address, of whatever."""
+    """Whether the key names an address, of an image or of anything else."""
     return not _ADDRESS_WORDS.isdisjoint(_key_words(key))
 
 

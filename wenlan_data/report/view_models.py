@@ -22,7 +22,7 @@ from wenlan_data.report.data import (
 )
 from wenlan_data.report.stages import STAGES
 from wenlan_data.shard.manifest import Funnel
-from wenlan_data.web.domains import site_of_host
+from wenlan_data.web.domains import icann_domain
 
 MAX_CHARACTERS = 600
 """Characters shown of one text."""
@@ -449,7 +449,7 @@ def domains(hosts: Counter[str]) -> dict[str, int]:
     """
     found: Counter[str] = Counter()
     for host, count in hosts.items():
-        found[site_of_host(host) or "no host: local files and data URIs"] += count
+        found[icann_domain(host) or "no host: local files and data URIs"] += count
     return dict(found)
 
 

@@ -1,7 +1,8 @@
 """Registrable domains of hosts and of URLs.
 
-`registrable_domain` and `site_of` differ in what counts as a public suffix, `site_of_page` in what
-stands for a host without a domain.
+Private suffixes count, such as `github.io`: `a.github.io` and `b.github.io` are two sites, since
+their pages have different owners. They do not count in `site_of` and `icann_domain`, which published
+indexes use.
 """
 
 from functools import lru_cache
@@ -18,16 +19,42 @@ _WITH_PRIVATE_SUFFIXES = TLDExtract(
 _ICANN_SUFFIXES_ONLY = TLDExtract(suffix_list_urls=(), cache_dir=None)
 
 
-@lru_cache(maxsize=1 << 16)
 def registrable_domain(host: str) -> str:
     """`example.com.cn` of `www.example.com.cn:443`; an address or a name without a public suffix
-    stays as it is.
+    stays as it is, without its port.
 
-    Private suffixes count: `a.github.io` and `b.github.io` are two domains, since their pages have
-    different owners. The crawl's budget wants that: each of them gets its own share of requests.
+    Each registrable domain gets its own share of the requests of a crawl.
     """
-    name = host.rpartition(":")[0]
-    return _WITH_PRIVATE_SUFFIXES(name).top_domain_under_public_suffix or name
+    return site_of_host(host.rpartition(":")[0])
+
+
+def site_of_host(name: str) -> str:
+    """The site of a host without its port: its registrable domain, or the name itself where there
+    is none.
+
+    >>> site_of_host("www.example.com.cn"), site_of_host("a.github.io"), site_of_host("10.0.0.1")
+    ('example.com.cn', 'a.github.io', '10.0.0.1')
+    """
+    return _domain(name) or name
+
+
+def site_of_page(url: str) -> str:
+    """The site that a page belongs to: its registrable domain, or `host:port` where there is none;
+    '' for no web URL.
+
+    Addresses keep their port, since each may be the site of another owner.
+
+    >>> site_of_page("https://blog.example.com.cn/a.html"), site_of_page("http://10.0.0.1:8080/")
+    ('example.com.cn', '10.0.0.1:8080')
+    """
+    host = host_of(url)
+    return _domain(host.rpartition(":")[0]) or host
+
+
+@lru_cache(maxsize=1 << 16)
+def _domain(name: str) -> str:
+    """The registrable domain of a host without its port; '' if it has none."""
+    return _WITH_PRIVATE_SUFFIXES(name).top_domain_under_public_suffix
 
 
 def site_of(url: str) -> str:
@@ -38,29 +65,9 @@ def site_of(url: str) -> str:
     indexes hold hashes of these names for `max_domain_share`, so another rule would need a new
     format.
     """
-    return site_of_host(urlsplit(url).hostname or "" if "://" in url else "")
+    return icann_domain(urlsplit(url).hostname or "" if "://" in url else "")
 
 
-def site_of_host(host: str) -> str:
-    """`site_of` of a URL with this host, without a port."""
-    return _ICANN_SUFFIXES_ONLY(host).top_domain_under_public_suffix or host
-
-
-def site_of_page(url: str) -> str:
-    """The site that a page belongs to: its registrable domain, or `host:port` where there is none;
-    '' for no web URL.
-
-    Private suffixes count, as in `registrable_domain`. Addresses keep their port, since each may be
-    the site of another owner.
-
-    >>> site_of_page("https://blog.example.com.cn/a.html"), site_of_page("http://10.0.0.1:8080/")
-    ('example.com.cn', '10.0.0.1:8080')
-    """
-    host = host_of(url)
-    return _site_of_host(host) if host else ""
-
-
-@lru_cache(maxsize=1 << 16)
-def _site_of_host(host: str) -> str:
-    name = host.rpartition(":")[0]
-    return _WITH_PRIVATE_SUFFIXES(name).top_domain_under_public_suffix or host
+def icann_domain(name: str) -> str:
+    """`site_of` of a URL with this host, without its port."""
+    return _ICANN_SUFFIXES_ONLY(name).top_domain_under_public_suffix or name
