@@ -13,7 +13,8 @@ _FOLD, _CONTACT_INFO = Fold(), ContactInfo(action="mask")
 # A host of ASCII labels that ends in a top-level domain (`cn`, `xn--fiqs8s`), or an address. A name
 # before the host (`https://zhang@a.cn/`) is that of a person.
 _URL = re.compile(
-    r"https?://(?:[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63}){0,20}?\.(?:[a-z]{2,63}|xn--[a-z0-9-]{1,59})"
+    r"https?://(?:[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63}){0,20}?"
+    r"\.(?:[a-z]{2,63}|xn--[a-z0-9-]{1,59})"
     r"|localhost|\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:.]{2,45}\])\.?(?::\d{1,5})?(?:[/?#]\S*)?",
     re.IGNORECASE | re.ASCII,
 )

@@ -144,8 +144,10 @@ def image_addresses(image: Element) -> tuple[str, ...]:
     The order is: the image that a link around it leads to, attributes of full size, the entries of
     `srcset` and of the sources of a `<picture>` by their sizes, lazy attributes, `src`; then what
     names itself a smaller copy. A `src` whose width is stated (`width="480"`) stands among the
-    entries of `srcset` by it, but never before the largest. Placeholders, such as `blank.gif` and `data:` URIs, are returned only where the image
-    has no other address. SVG and icon files are never returned.
+    entries of `srcset` by it, but never before the largest.
+
+    Placeholders, such as `blank.gif` and `data:` URIs, are returned only where the image has no
+    other address. SVG and icon files are never returned.
 
     >>> from wenlan_data.extract.html import parse_html
     >>> page = parse_html('<img src="none.gif" file="/a/1.jpg.thumb.jpg" zoomfile="/a/1.jpg">')

@@ -96,8 +96,10 @@ def find_drop(corpus: Path, manifest: Manifest, wanted: str) -> dict[str, Any]:
 
 
 def _masked(rows: pa.Table) -> pa.Table:
-    """Masks contact data in paths of files and in details, which may be a text beside the image; URLs
-    stay."""
+    """Masks contact data in paths of files and in details, which may be a text beside the image.
+
+    URLs stay.
+    """
     for name in ("url", "detail"):
         distinct = rows[name].unique()
         is_other = pc.invert(pc.match_substring_regex(distinct, _CERTAIN_URL))

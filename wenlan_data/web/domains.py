@@ -1,8 +1,8 @@
 """Registrable domains of hosts and of URLs.
 
 Private suffixes count, such as `github.io`: `a.github.io` and `b.github.io` are two sites, since
-their pages have different owners. They do not count in `site_of` and `icann_domain`, which published
-indexes use.
+their pages have different owners. They do not count in `site_of` and `icann_domain`, which
+published indexes use.
 """
 
 from functools import lru_cache
