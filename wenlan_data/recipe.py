@@ -23,7 +23,7 @@ from wenlan_data.errors import RecipeError
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.protocols import Detector, Rule
 from wenlan_data.records import TEXT_TYPES, Variant
-from wenlan_data.settings import describe, names_in, pipelines_folder, read_named
+from wenlan_data.settings import describe, names_in, origin_of, pipelines_folder, read_named
 
 RULES = "wenlan_data.clean.rules"
 MAX_RADIUS_BITS = 8
@@ -243,12 +243,15 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
 
     Raises `RecipeError` that names the key and the valid values.
     """
-    return parse_recipe(*read_named(name_or_path, pipelines_folder(), "recipe", overrides))
+    value, path = read_named(name_or_path, pipelines_folder(), "recipe", overrides)
+    return parse_recipe(value, path, overrides)
 
 
-def parse_recipe(value: object, where: str) -> Recipe:
-    """Validates a recipe read from YAML or JSON; `where` names it in errors."""
+def parse_recipe(value: object, where: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Validates a recipe read from YAML or JSON; `where` names it in errors, unless one of the
+    overrides in it is wrong."""
     try:
         return Recipe.model_validate(value)
     except ValidationError as error:
+        where = origin_of(error, where, overrides)
         raise RecipeError(f"{where}: {describe(error, Recipe)}") from error

@@ -37,22 +37,25 @@ def read_named(
 ) -> tuple[dict[str, object], str]:
     """Reads a settings file of `folder` by its name, or any .yaml file, and applies the overrides.
 
-    Returns the mapping, and the name of the file for error messages. An override is
-    `key.path=value`, with the value in YAML; `what` is the kind of file in messages ("recipe").
-    Raises `RecipeError`.
+    Returns the mapping, and the path of the file. An override is `key.path=value`, with the value
+    in YAML; `what` is the kind of file in messages ("recipe"). Raises `RecipeError`.
     """
     path = Path(name_or_path)
     if path.suffix not in {".yaml", ".yml"}:
         path = folder / f"{name_or_path}.yaml"
         if not path.is_file():
             known = ", ".join(names_in(folder))
+            if Path(name_or_path).is_file():
+                raise RecipeError(
+                    f"{name_or_path}: not a .yaml file: give a {what} in YAML, or one of {known}"
+                )
             raise RecipeError(
                 f"{what} {name_or_path!r} is not known: choose one of {known}, or give a .yaml file"
             )
     value = read_yaml(path)
     for override in overrides:
         _set_key(value, override)
-    return value, f"{path} with --set" if overrides else str(path)
+    return value, str(path)
 
 
 def read_yaml(path: Path) -> dict[str, object]:
@@ -81,6 +84,20 @@ def read_yaml(path: Path) -> dict[str, object]:
     if not isinstance(value, dict):
         raise RecipeError(f"{path}: a mapping of keys to values is expected")
     return cast("dict[str, object]", value)
+
+
+def origin_of(error: ValidationError, path: str, overrides: Sequence[str]) -> str:
+    """Returns what the first pydantic error is to be blamed on: the last override that sets its key
+    or a part of it, or else the file.
+
+    An example: `--set text.min_confidence=2`.
+    """
+    place = [str(part) for part in error.errors(include_url=False)[0]["loc"]]
+    for override in reversed(overrides):
+        key = override.partition("=")[0].split(".")
+        if key == place[: len(key)] or place == key[: len(place)]:
+            return f"--set {override}"
+    return path
 
 
 def describe(error: ValidationError, model: type[BaseModel] | None = None) -> str:

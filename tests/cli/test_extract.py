@@ -1,6 +1,8 @@
 """`wenlan-data extract` on files and on a server of its own."""
 
+import gzip
 import json
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -135,15 +137,109 @@ def test_a_page_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     for path, message in ((tmp_path / "none.html", "no such file"), (tmp_path, "not a file")):
         with pytest.raises(UsageError, match=message):
             _run(path)
-    image = tmp_path / "a.jpg"
-    image.write_bytes(make_image(1))
-    with pytest.raises(WenlanError, match="cannot be read: bad_encoding"):
-        _run(image)
     (tmp_path / "large.html").write_bytes(b"x" * ((10 << 20) + 1))
     with pytest.raises(UsageError, match="larger than 10 MiB"):
         _run(tmp_path / "large.html")
-    with pytest.raises(RecipeError, match="nothing"):
-        _run(tmp_path / "a.jpg", "--recipe", "nothing")
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (make_image(1), "jpeg"),
+        (make_image(1, kind="PNG"), "png"),
+        (gzip.compress(PAGE.encode()), "gzip"),
+        (b"%PDF-1.7\n<</Type/Catalog>>", "pdf"),
+        (b'{"html": "<p>a</p>"}', "json"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'><path/></svg>\n", "svg"),
+        (random.Random(0).randbytes(5_000), "no character encoding decodes it"),
+        ("湖边的小船 < 山上的小路".encode(), "no elements"),
+    ],
+)
+def test_a_file_that_is_no_html_page_is_refused(tmp_path: Path, content: bytes, kind: str) -> None:
+    path = tmp_path / "page.html"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=rf"page\.html: not an HTML page \({kind}\)$"):
+        _run(path)
+
+
+def test_a_url_that_is_no_html_page_is_refused_in_the_same_way(site: Site) -> None:
+    _serve(site, "/1.jpg", make_image(1), {"Content-Type": "image/jpeg"})
+    with pytest.raises(UsageError, match=r"1\.jpg: not an HTML page \(image/jpeg\)$"):
+        _run(site.url("/1.jpg"), "--allow", site.host)
+    _serve(site, "/2.html", random.Random(0).randbytes(5_000))
+    with pytest.raises(UsageError, match=r"2\.html: not an HTML page \(no character"):
+        _run(site.url("/2.html"), "--allow", site.host)
+
+
+@pytest.mark.parametrize(
+    ("content", "images"),
+    [
+        (b"", 0),
+        (b" \r\n", 0),
+        ("<p>湖边的小船".encode("utf-16"), 0),
+        ("<p>湖边的小船<img src=1.jpg>".encode("utf-16-be"), 1),
+        ("{{ 标题 }}<img src=1.jpg>".encode(), 1),
+        (b"<svg><path/></svg><img src=1.jpg>", 1),
+        ("湖边的小船<img src=1.jpg>".encode("gbk"), 1),
+    ],
+)
+def test_a_part_of_a_page_and_an_empty_file_are_pages(
+    tmp_path: Path, content: bytes, images: int
+) -> None:
+    path = tmp_path / "page.html"
+    path.write_bytes(content)
+    assert len(_images(path)) == images
+
+
+def test_standard_input_is_a_page_too() -> None:
+    done = CliRunner().invoke(
+        cli, ["extract", "-", "--url", "http://site.example/a/", "--json"], input=PAGE.encode("gbk")
+    )
+    assert json.loads(done.stdout)["images"][1]["url"] == "http://site.example/a/1.jpg"
+    done = CliRunner().invoke(cli, ["extract", "-"], input=make_image(1))
+    assert isinstance(done.exception, UsageError)
+    assert str(done.exception) == "standard input: not an HTML page (jpeg)"
+
+
+@pytest.mark.parametrize("name", ["ftp://x.cn/a", "file:///etc/passwd", "data://x"])
+def test_another_scheme_is_named_with_the_url_as_written(name: str) -> None:
+    with pytest.raises(UsageError, match=f"^{name}: {name.partition('//')[0]}// is not supported"):
+        _run(name)
+
+
+def test_the_missing_folder_of_out_is_named(page: Path, tmp_path: Path) -> None:
+    out = tmp_path / "none" / "x.html"
+    with pytest.raises(UsageError, match=f"^{out.parent}: no such folder"):
+        _run(page, "--html", "--out", out)
+
+
+def test_errors_of_a_recipe_name_what_is_wrong(page: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="recipe 'nothing' is not known"):
+        _run(page, "--recipe", "nothing")
+    with pytest.raises(RecipeError, match=r"小城\.html: not a \.yaml file: give a recipe in YAML"):
+        _run(page, "--recipe", page)
+    with pytest.raises(RecipeError, match=r"^--set text\.min_confidence=2: text\.min_confidence: "):
+        _run(page, "--set", "image.min_side_px=3", "--set", "text.min_confidence=2")
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("name: mine\ntext: {min_confidence: 2}\n")
+    with pytest.raises(RecipeError, match=rf"^{mine}: text\.min_confidence: "):
+        _run(page, "--recipe", mine, "--set", "image.min_side_px=3")
+
+
+def test_the_other_copies_of_an_image_are_shown(tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    path.write_text("<img src=s.jpg srcset='m.jpg 600w, l.jpg 900w'><p>湖边的小船", "utf-8")
+    url = ("--url", "http://site.example/a/")
+    lines = [line.strip() for line in _run(path, *url).stdout.splitlines()]
+    first = lines.index("image 1  http://site.example/a/l.jpg")
+    assert lines[first + 1 : first + 3] == [
+        "or http://site.example/a/m.jpg",
+        "or http://site.example/a/s.jpg",
+    ]
+    html = _run(path, *url, "--html").stdout
+    assert html.index("a/l.jpg") < html.index("a/m.jpg") < html.index("a/s.jpg")
+    path.write_text("<img src=s.jpg><p>湖边的小船", "utf-8")
+    assert not any(line.startswith("  or ") for line in _run(path, *url).stdout.splitlines())
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,13 @@
 """The explanation of a page names the block of each text, and why the other blocks lost."""
 
+import pytest
+
 from wenlan_data.extract.explain import (
     MAX_IGNORED,
     MAX_OCCURRENCES,
     NEARBY_BLOCKS,
+    NO_TEXT_NEARBY,
+    ONLY_HEADING,
     ExplainedImage,
     PageExplanation,
     explain_page,
@@ -45,13 +49,74 @@ def test_the_candidates_are_those_of_a_build() -> None:
 def test_the_vote_of_a_run_is_stated_with_its_counts() -> None:
     page = explain_page(RUN, URL)
     assert {image.basis for image in page.images} == {
-        "texts of one kind stand below their images (below: 4 of 4, above: 4 of 4)"
+        "texts in one format stand below: 4 of 4 images have one below, 0 of 4 above"
     }
     second = page.images[1]
     assert _blocks(page, second)["山上的小路"] == "山上的小路"
     reasons = _reasons(page, second)
     assert reasons["湖边的小船"] == "belongs to image 1"
     assert reasons["雨后的荷花"] == "belongs to image 3"
+
+
+A, B, C = "湖边停着一条旧木船", "山上有一座白色的塔", "镇口长着一棵大榕树"
+
+
+@pytest.mark.parametrize(
+    ("html", "basis"),
+    [
+        ("<p><img src=1.jpg alt=湖边的石桥></p>", NO_TEXT_NEARBY),
+        ("<p><img src=1.jpg></p>", NO_TEXT_NEARBY),
+        (f"<h2>石桥</h2><p><img src=1.jpg></p><h2>其他</h2><p>{A}</p>", ONLY_HEADING),
+        (f"<p><img src=1.jpg></p><p>▲{A}</p><p>{B}</p>", "the text below it points at it"),
+        (
+            f"<p><img src=1.jpg><img src=2.jpg></p><p>左图：{A}；右图：{B}</p>",
+            "the text below it has a part for each of its 2 images",
+        ),
+        (
+            f"<table><tr><td><img src=1.jpg><td><img src=2.jpg><tr><td>{A}<td>{B}</table>",
+            "the row below it holds one text for each of its 2 images",
+        ),
+        (
+            f"<p>{A}</p><p><img src=1.jpg></p><p>{B}</p><p><img src=2.jpg></p><p>{C}</p>",
+            "texts stand above or below, which is not certain: 2 of 2 images have one below,"
+            " 2 of 2 above",
+        ),
+        (
+            f"<p><img src=1.jpg></p><p>{A}</p><p><img src=2.jpg></p><p>{B}</p><p><img src=3.jpg>"
+            f"</p><p>{C}</p>",
+            "texts in one format stand below: 3 of 3 images have one below, 2 of 3 above",
+        ),
+        (
+            '<script>window.a = {"image": "/1.jpg", "desc": "湖边的石桥"}</script>',
+            "stated with it in the data of the page",
+        ),
+        (
+            "<a href=1.jpg>湖边的石桥</a>",
+            "stated with it in a link, in the head or in the data of the page",
+        ),
+        (
+            "<meta property=og:image content=/1.jpg>",
+            "named in a link, in the head or in the data of the page, without a text of its own",
+        ),
+    ],
+)
+def test_the_basis_of_the_texts_is_stated_in_words(html: str, basis: str) -> None:
+    assert explain_page(html, URL).images[0].basis == basis
+
+
+def test_a_heading_that_is_not_that_of_an_image_is_explained() -> None:
+    html = f"<h1>小城</h1><h2>石桥</h2><p><img src=1.jpg></p><p>{A}</p><h2>其他</h2><p>{B}</p>"
+    page = explain_page(html, URL)
+    reasons = _reasons(page, page.images[0])
+    assert reasons["小城"] == "another heading is nearer"
+    assert reasons["其他"] == "a heading of what follows it"
+
+
+def test_the_text_on_the_other_side_of_an_undecided_run_is_explained() -> None:
+    html = f"<p>{A}</p><p><img src=1.jpg></p><p>{B}</p><p><img src=2.jpg></p><p>{C}</p>"
+    page = explain_page(html, URL)
+    reasons = _reasons(page, page.images[1])
+    assert reasons[C] == "the text above the image was taken, which is not certain"
 
 
 def test_a_text_that_is_cleaned_of_its_mark_is_found_in_its_block() -> None:

@@ -120,6 +120,14 @@ def test_lines_lead_from_each_image_to_its_text() -> None:
     )
 
 
+def test_the_legend_holds_the_relations_of_all_texts() -> None:
+    html = f"<title>小城</title>{RUN}<img src=9.jpg alt=远处的灯塔>"
+    document = LexborHTMLParser(_page(html))
+    chips = {str(node.attributes["class"]).split()[1] for node in document.css(".chip")}
+    assert {"below", "attribute", "page"} <= chips
+    assert chips <= set(_texts(document, ".legend span"))
+
+
 def test_lines_side_by_side_are_limited() -> None:
     images = "".join(f"<img src={number}.jpg>" for number in range(30))
     document = LexborHTMLParser(_page(f"<p>{images}</p><p>▲ 湖边停着的三十只小船</p>"))

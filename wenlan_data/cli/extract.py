@@ -79,28 +79,24 @@ def extract(
     """Show the images of one page with their texts: which becomes the caption, and why the others
     do not.
 
-    A URL is fetched by the rules of a build (robots.txt, limits, address policy); its images are
-    not.
+    FILE is an HTML file; "-" is standard input. A URL is fetched by the rules of a build
+    (robots.txt, limits, address policy); its images are not.
     """
     from wenlan_data.errors import DamageError, UsageError
+    from wenlan_data.reasons import Reason
     from wenlan_data.recipe import load_recipe
     from wenlan_data.records import Drop
     from wenlan_data.report.page_captions import choose_captions, page_as_json
-    from wenlan_data.run.page_input import fetch_page, is_url, read_page_file
     from wenlan_data.sandbox.pages import read_explanation
 
     if as_html and as_json:
         raise UsageError("--html and --json print two different things: leave one out")
     if out is not None and not as_html:
         raise UsageError("--out is the file of an HTML page: add --html")
-    if is_url(page) and url:
-        raise UsageError("--url is for a file: leave it out, or name the file of the page")
+    if out is not None and not out.parent.is_dir():
+        raise UsageError(f"{out.parent}: no such folder: create it, or name another file for --out")
     rules = load_recipe(recipe, overrides)
-    found = (
-        fetch_page(page, contact=contact, allow=allow)
-        if is_url(page)
-        else read_page_file(Path(page), url)
-    )
+    found = _page_input(page, url, contact=contact, allow=allow)
     explained = read_explanation(
         found.payload,
         content_type=found.content_type,
@@ -108,6 +104,8 @@ def extract(
         fallback_url=found.fallback_url,
         signals=found.signals,
     )
+    if isinstance(explained, Drop) and explained.reason == Reason.BAD_ENCODING:
+        raise UsageError(f"{page}: not an HTML page ({Reason.BAD_ENCODING.meaning})")
     if isinstance(explained, Drop):
         detail = f" ({explained.detail})" if explained.detail else ""
         raise DamageError(f"{page}: this page cannot be read: {explained.reason}{detail}")
@@ -118,6 +116,27 @@ def extract(
         _write_html(found, explained, outcomes, recipe, out)
     else:
         _print_page(explained, outcomes, is_site_known=_is_site_known(explained))
+
+
+def _page_input(page: str, url: str, *, contact: str, allow: Sequence[str]) -> PageInput:
+    import sys
+
+    from wenlan_data.errors import UsageError
+    from wenlan_data.run.page_input import (
+        STANDARD_INPUT,
+        fetch_page,
+        is_url,
+        read_page_file,
+        read_page_stream,
+    )
+
+    if not is_url(page):
+        if page == STANDARD_INPUT:
+            return read_page_stream(sys.stdin.buffer, url)
+        return read_page_file(page, url)
+    if url:
+        raise UsageError("--url is for a file: leave it out, or name the file of the page")
+    return fetch_page(page, contact=contact, allow=allow)
 
 
 def _is_site_known(page: PageExplanation) -> bool:
@@ -174,6 +193,8 @@ def _print_image(number: int, outcome: ImageOutcome, page: PageExplanation) -> N
     image, drop = outcome.image, outcome.drop
     click.secho(f"\nimage {number}", bold=True, nl=False)
     click.echo(printable(f"  {image.candidate.url}"))
+    for address in image.candidate.fallback_urls:
+        click.secho(printable(f"  or {address}"), dim=True)
     if drop is not None:
         detail = f": {drop.detail}" if drop.detail else ""
         kind = "no content" if image.candidate.no_content else "no caption"

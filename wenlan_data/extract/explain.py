@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from wenlan_data.extract.caption_marks import split_caption
 from wenlan_data.extract.data_uris import decode_data_uri
 from wenlan_data.extract.html import Page, attribute, base_url, parse_html
 from wenlan_data.extract.image_units import ImageUnit
@@ -40,6 +41,8 @@ MAX_SEARCHED_BLOCKS = 400
 
 
 ALONE = "its section holds no other image or row of images"
+NO_TEXT_NEARBY = "no text near it belongs to it"
+ONLY_HEADING = "only the heading above belongs to it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,7 +213,11 @@ def _explained_images(
             ),
             blocks=blocks[number],
             nearby=reasons.nearby(number, occurrences.get(number, ())),
-            basis=reasons.basis(occurrences.get(number, ())),
+            basis=(
+                reasons.basis(occurrences[number])
+                if number in occurrences
+                else _basis_elsewhere(candidate.texts)
+            ),
         )
         for number, candidate in enumerate(candidates)
     )
@@ -313,12 +320,18 @@ class _Reasons:
         unit = self._units.get(image.number)
         if unit is not None and unit.containers and self._has_container_text(image):
             return f"the {unit.containers[0].tag[:30]} element around it holds no other image"
+        found = self._found.get(image.number, ())
+        if not any(map(_is_of_block, found)):
+            is_headed = any(text.type == "heading" for text in found)
+            return ONLY_HEADING if is_headed else NO_TEXT_NEARBY
         run, place = self._run_of(image)
         if run is None:
             return ""
         choice = run.choices.get(place)
         if choice is not None and choice.is_pointed:
-            return f"the text {choice.side} it points at it"
+            return _pointed_in_words(choice, run.slots[place])
+        if choice is not None and len(run.slots) == 1:
+            return f"the text {choice.side} it is the nearest one"
         return ALONE if _is_alone(run, run.slots[place]) else run_in_words(run)
 
     def nearby(self, number: int, images: Sequence[PageImage]) -> tuple[NearbyBlock, ...]:
@@ -339,7 +352,7 @@ class _Reasons:
         if others := self._owners.get(block.number):
             return _belongs([one + 1 for one in others])
         if block.heading:
-            return "a heading that another one replaces"
+            return self._reason_of_heading(side, image)
         unit = self._units.get(image.number)
         if unit is not None and unit.containers and self._has_container_text(image):
             if _holds(unit.containers[-1], block):
@@ -356,6 +369,12 @@ class _Reasons:
         if self._is_in_run(block, run):
             return "behind another image or a heading"
         return "in another part of the page"
+
+    def _reason_of_heading(self, side: str, image: PageImage) -> str:
+        if side == "below":
+            return "a heading of what follows it"
+        has_heading = any(text.type == "heading" for text in self._found.get(image.number, ()))
+        return "another heading is nearer" if has_heading else "a heading of another part"
 
     def _run_of(self, image: PageImage) -> tuple[Run | None, int]:
         """The run in which the texts of an image were found, and its slot: that of its own
@@ -387,6 +406,31 @@ class _Reasons:
         )
 
 
+def _is_of_block(text: Text) -> bool:
+    """Whether a text is from a block near its image, and is no heading."""
+    return text.relation not in {"attribute", "page"} and text.type != "heading"
+
+
+def _basis_elsewhere(texts: Sequence[Text]) -> str:
+    """How the texts of an image that does not stand in the page were found, in words."""
+    relations = {text.relation for text in texts} - {"page"}
+    if relations & {"container", "shared"}:
+        return "stated with it in the data of the page"
+    if relations:
+        return "stated with it in a link, in the head or in the data of the page"
+    return "named in a link, in the head or in the data of the page, without a text of its own"
+
+
+def _pointed_in_words(choice: Choice, slot: Slot) -> str:
+    """Why the texts of a choice are those of their slot, whatever the rest of the run is like."""
+    count = len(slot.unit.images) if slot.unit is not None else 1
+    if count > 1 and any(len(text.blocks) == count for text in choice.texts):
+        return f"the row {choice.side} it holds one text for each of its {count} images"
+    if count > 1 and any(split_caption(text.text, count) for text in choice.texts):
+        return f"the text {choice.side} it has a part for each of its {count} images"
+    return f"the text {choice.side} it points at it"
+
+
 def _first_content(images: Sequence[PageImage]) -> PageImage | None:
     return next((image for image in images if image.number >= 0), None)
 
@@ -408,10 +452,12 @@ def _reason_in_run(text: RunText, side: str, run: Run, slot: Slot, choice: Choic
         return "not formatted like the captions of its run"
     if choice.side != side:
         if choice.is_pointed:
-            return f"the text {choice.side} the image points at it"
+            return _pointed_in_words(choice, slot).replace(" it ", " the image ", 1)
         if _is_alone(run, slot):
             return f"the text {choice.side} the image comes first"
-        return f"the texts of this run stand {choice.side} their images"
+        if run.votes is not None and run.votes.side is None:
+            return f"the text {choice.side} the image was taken, which is not certain"
+        return f"texts stand {choice.side} the images here"
     return _reason_on_side(text, choice)
 
 
@@ -426,25 +472,28 @@ def _holds(box: Box, block: TextBlock) -> bool:
 
 
 def run_in_words(run: Run) -> str:
-    """Returns on which side the texts of a run stand, with the number of images that agree; empty
-    for a run without a vote.
+    """Returns on which side the texts of a run stand, with the number of images that have one on
+    each side; empty for a run without a vote.
 
-    An example: `texts of one kind stand below their images (below: 5 of 5, above: 4 of 5)`.
+    An example: `texts stand below: 4 of 4 images have one below, 3 of 4 above`.
     """
     votes = run.votes
     if votes is None or not run.texts:
         return ""
-    counts = [
-        (side.covered if side.special else sum(text is not None for text in side.adjacent))
-        for side in (votes.below, votes.above)
-    ]
     slots = len(run.slots)
-    counted = f"below: {counts[0]} of {slots}, above: {counts[1]} of {slots}"
-    if votes.side is None:
-        return (
-            f"nothing tells on which side of their images the texts of this run stand ({counted})"
+    side = votes.below if votes.side == "below" else votes.above
+    is_special = votes.side is not None and bool(side.special)
+    below, above = (
+        (
+            sum(text is not None and text.signature in side.special for text in one.adjacent)
+            if is_special
+            else sum(text is not None for text in one.adjacent)
         )
-    special = votes.below.special if votes.side == "below" else votes.above.special
-    kind = "texts of one kind" if special else "the texts of this run"
-    by = ", by empty lines" if votes.by_lines else ""
-    return f"{kind} stand {votes.side} their images{by} ({counted})"
+        for one in (votes.below, votes.above)
+    )
+    counted = f"{below} of {slots} images have one below, {above} of {slots} above"
+    if votes.side is None:
+        return f"texts stand above or below, which is not certain: {counted}"
+    kind = "texts in one format" if is_special else "texts"
+    by = ", as empty lines show" if votes.by_lines else ""
+    return f"{kind} stand {votes.side}{by}: {counted}"

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from wenlan_data.errors import RecipeError
 from wenlan_data.load.text import CHOICES
 from wenlan_data.model.attention import AttentionShape
-from wenlan_data.settings import describe, pipelines_folder, read_named
+from wenlan_data.settings import describe, origin_of, pipelines_folder, read_named
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -283,12 +283,15 @@ def load_config(name_or_path: str, overrides: Sequence[str] = ()) -> TrainConfig
 
     Raises `RecipeError` naming the key and what would be valid.
     """
-    return parse_config(*read_named(name_or_path, config_folder(), "config", overrides))
+    value, path = read_named(name_or_path, config_folder(), "config", overrides)
+    return parse_config(value, path, overrides)
 
 
-def parse_config(value: object, where: str) -> TrainConfig:
-    """Validates a value that was read from YAML or JSON; `where` names it in errors."""
+def parse_config(value: object, where: str, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Validates a value that was read from YAML or JSON; `where` names it in errors, unless one of
+    the overrides in it is wrong."""
     try:
         return TrainConfig.model_validate(value)
     except ValidationError as error:
+        where = origin_of(error, where, overrides)
         raise RecipeError(f"{where}: {describe(error, TrainConfig)}") from error

@@ -124,7 +124,12 @@ def render_page(
 
 
 def write_html(path: Path, html: str) -> None:
-    """Writes a page of `render_page`. Raises `UsageError` if another file is there."""
+    """Writes a page of `render_page`.
+
+    Raises `UsageError` if another file is there, or the folder is missing.
+    """
+    if not path.parent.is_dir():
+        raise UsageError(f"{path.parent}: no such folder: create it, or name another file")
     with os_errors(path):
         if path.exists() and not (path.is_file() and _is_ours(path)):
             raise UsageError(

@@ -1,15 +1,19 @@
-"""Reads the one page that `wenlan-data extract` explains: a local file, or a URL that is fetched
-politely."""
+"""Reads the one page that `wenlan-data extract` explains: a local file, standard input, or a URL
+that is fetched politely."""
 
 import asyncio
+import json
+import re
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import quote
 
 from wenlan_data.errors import UsageError, WenlanError, os_errors
 from wenlan_data.extract.pages import is_html
+from wenlan_data.image.sniff import looks_like, other_image, sniff
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 from wenlan_data.web.address_policy import AddressPolicy
@@ -22,6 +26,11 @@ from wenlan_data.web.urls import host_of, url_problem
 
 UNKNOWN_SITE = "http://page.invalid/"
 """Stands for the site of a file whose URL is unknown: no host has this name (RFC 2606)."""
+STANDARD_INPUT = "-"
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+# Of an element, a comment or the document type; UTF-16 has a zero in between.
+_TAG = re.compile(rb"<\x00?[a-zA-Z/!?]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,20 +54,22 @@ def is_url(word: str) -> bool:
     return word.lower().startswith(("http://", "https://"))
 
 
-def read_page_file(path: Path, url: str) -> PageInput:
-    """Returns the page of a file. Raises `UsageError` if it cannot be read, or is larger than a
-    page that a build reads."""
-    if url and (problem := url_problem(url)):
-        raise UsageError(f"--url {url}: not the URL of a page ({problem.reason}): write http://...")
+def read_page_file(name: str, url: str) -> PageInput:
+    """Returns the page of a file. Raises `UsageError` if it cannot be read, is no HTML page, or is
+    larger than a page that a build reads."""
+    _check_stated_url(url)
+    if scheme := _SCHEME.match(name):
+        raise UsageError(
+            f"{name}: {scheme[0]} is not supported: give an http:// or https:// URL, or the path of"
+            " a file"
+        )
+    path = Path(name)
     if not path.exists():
         raise UsageError(f"{path}: no such file: check the path, or write http:// before a URL")
     if not path.is_file():
         raise UsageError(f"{path}: not a file: name an HTML file or a URL")
-    most = DEFAULTS.max_decoded_page_bytes
     with os_errors(path), path.open("rb") as file:
-        payload = file.read(most + 1)
-    if len(payload) > most:
-        raise UsageError(f"{path}: larger than {most >> 20} MiB, which is the limit of a page")
+        payload = _read_page(file, name)
     return PageInput(
         payload=payload,
         content_type="",
@@ -66,6 +77,50 @@ def read_page_file(path: Path, url: str) -> PageInput:
         fallback_url=UNKNOWN_SITE + quote(path.name, errors="replace"),
         file=path,
     )
+
+
+def read_page_stream(stream: BinaryIO, url: str) -> PageInput:
+    """Returns the page that standard input holds. Raises `UsageError` as `read_page_file` does."""
+    _check_stated_url(url)
+    with os_errors("standard input"):
+        payload = _read_page(stream, "standard input")
+    return PageInput(payload=payload, content_type="", url=url, fallback_url=UNKNOWN_SITE)
+
+
+def _check_stated_url(url: str) -> None:
+    if url and (problem := url_problem(url)):
+        raise UsageError(f"--url {url}: not the URL of a page ({problem.reason}): write http://...")
+
+
+def _read_page(file: BinaryIO, name: str) -> bytes:
+    most = DEFAULTS.max_decoded_page_bytes
+    payload = file.read(most + 1)
+    if len(payload) > most:
+        raise UsageError(f"{name}: larger than {most >> 20} MiB, which is the limit of a page")
+    if kind := _other_kind(payload):
+        raise UsageError(f"{name}: not an HTML page ({kind})")
+    return payload
+
+
+def _other_kind(payload: bytes) -> str:
+    """What a file holds in place of an HTML page; empty for a page, also for a part of one, and for
+    an empty file."""
+    kind = sniff(payload) or other_image(payload) or looks_like(payload)
+    if kind == "svg" and not payload.rstrip().lower().endswith(b"</svg>"):
+        # A page may begin with the symbols that it uses.
+        return ""
+    if kind not in {"html", "unknown"} and (kind != "json" or _is_json(payload)):
+        return kind
+    return "no elements" if payload.strip() and not _TAG.search(payload) else ""
+
+
+def _is_json(payload: bytes) -> bool:
+    # A page may begin with the brackets of a template: {{ title }}.
+    try:
+        json.loads(payload)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def fetch_page(url: str, *, contact: str, allow: Sequence[str]) -> PageInput:
