@@ -194,6 +194,22 @@ def test_occurrences_and_images_that_are_no_candidates_are_listed_up_to_a_limit(
     assert [drop.reason for drop in page.drops] == ["page_too_large"]
 
 
+@pytest.mark.parametrize("src", ["http://[/1.jpg", "//", "data:image/svg+xml," + "a" * 2_500])
+def test_an_image_with_an_address_that_is_no_candidate_is_listed(src: str) -> None:
+    page = explain_page(f"<p>湖边的小船</p><img src='{src}'>", URL)
+    assert page.images == ()
+    assert [one.address for one in page.ignored] == [src[:500]]
+
+
+@pytest.mark.parametrize(
+    "src",
+    ["1.svg", "1.ico", "javascript:;", "", "#", "ftp://a.cn/1.jpg", "data:image/png;base64,A"],
+)
+def test_an_image_without_a_usable_address_is_not_listed(src: str) -> None:
+    page = explain_page(f"<p>湖边的小船</p><img src='{src}'>", URL)
+    assert (page.images, page.ignored) == ((), ())
+
+
 def test_an_image_of_the_head_has_no_place() -> None:
     page = explain_page('<meta property="og:image" content=/1.jpg><p>湖边的小船</p>', URL)
     assert page.images[0].places == ()

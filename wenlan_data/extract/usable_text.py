@@ -123,7 +123,7 @@ class UsableTexts:
             if is_junk(text):
                 return "boilerplate"
         if is_secondary(self.tree, block.parent):
-            return "in navigation"
+            return "in the header, navigation, sidebar, footer or comments"
         return "a quotation of another post" if self._is_quoted(block) else ""
 
     def _is_quoted(self, block: TextBlock) -> bool:
