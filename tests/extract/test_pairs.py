@@ -5,8 +5,8 @@ import pytest
 
 from wenlan_data.extract.data_uris import data_uri_images
 from wenlan_data.extract.explain import explain_page
-from wenlan_data.extract.pairs import MAX_IMAGE_TEXTS, MAX_PAGE_IMAGES, page_pairs
 from wenlan_data.extract.page_tree import MAX_IMAGE_ELEMENTS, MAX_IMAGES, MAX_NODES
+from wenlan_data.extract.pairs import MAX_IMAGE_TEXTS, MAX_PAGE_IMAGES, page_pairs
 from wenlan_data.extract.surrounding_text import MAX_TEXT_CHARACTERS
 from wenlan_data.records import Candidate, Drop, Origin, Text
 from wenlan_data.testing import make_image
