@@ -78,7 +78,7 @@ class Reason(StrEnum):
     # Pages.
     NOT_HTML = "not_html", "not an HTML page"
     LISTING = "listing", "a sitemap or feed, read for its links only"
-    PAGE_TOO_LARGE = "page_too_large", "a page of more bytes than the limit"
+    PAGE_TOO_LARGE = "page_too_large", "a page of more bytes, elements or images than the limit"
     SOFT_404 = "soft_404", 'a "not found" page with status 200'
     CAPTCHA = "captcha", "a CAPTCHA page in place of the content"
 

@@ -172,14 +172,19 @@ class Drop:
     addresses."""
     retryable: bool
     """Whether `--retry-failed` repeats the request."""
+    page_url: str
+    """The page that was not read, or not whole; empty for what a row or image names itself."""
 
-    def __init__(self, reason: str, detail: str = "", retryable: bool | None = None) -> None:
+    def __init__(
+        self, reason: str, detail: str = "", retryable: bool | None = None, page_url: str = ""
+    ) -> None:
         """`retryable` defaults to whether the reason is transient."""
         object.__setattr__(self, "reason", reason)
         object.__setattr__(self, "detail", detail)
         object.__setattr__(
             self, "retryable", is_transient(reason) if retryable is None else retryable
         )
+        object.__setattr__(self, "page_url", page_url)
 
 
 @dataclass(frozen=True, slots=True)

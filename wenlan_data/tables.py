@@ -49,8 +49,8 @@ RAW = pa.schema(
         ("detail", pa.string()),
     ]
 )
-"""`raw.parquet`: all new rows of a part, texts as read. An unreadable row has ids, source and
-reason."""
+"""`raw.parquet`: all new rows of a part, texts as read. An unreadable row has ids, source, page
+and reason."""
 
 CANDIDATES = pa.schema(
     [

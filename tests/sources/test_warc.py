@@ -2,13 +2,18 @@ from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
 from tests.conformance_source import check_source
 from wenlan_data.errors import UsageError
+from wenlan_data.extract.pairs import MAX_PAGE_IMAGES
+from wenlan_data.extract.step import ExtractPart
+from wenlan_data.recipe import TextRules
 from wenlan_data.records import Candidate, Text
+from wenlan_data.source_config import SourceSpec
 from wenlan_data.sources.warc import Warc
 from wenlan_data.web.warc import record_at
 
@@ -67,6 +72,20 @@ def test_pages_give_candidates_and_images_give_their_offsets(tmp_path: Path, nam
     images = list(source.images(part))
     assert [url for url, _ in images] == ["http://a.cn/a.png", "http://a.cn/r.webp"]
     assert [record_at(path, offset).url for _, offset in images] == [url for url, _ in images]
+
+
+def test_the_drop_for_a_part_of_a_page_names_the_page(tmp_path: Path) -> None:
+    images = "".join(f"<img src=/{n}.jpg>" for n in range(MAX_PAGE_IMAGES + 9)).encode()
+    pages = ["http://a.cn/1.html", "http://a.cn/2.html"]
+    _write(tmp_path / "a.warc", [(url, "200 OK", "text/html", images) for url in pages])
+    spec = SourceSpec.model_validate({"kind": "warc", "path": "a.warc", "base": str(tmp_path)})
+    [part] = spec.load().parts(source=0, max_rows=1)
+    (tmp_path / "out").mkdir()
+    ExtractPart(part_number=0, source=spec, part=part, text=TextRules(), known=())(tmp_path / "out")
+    rows = pq.read_table(tmp_path / "out" / "drops.parquet").to_pylist()
+    drops = [row for row in rows if row["reason"] == "page_too_large"]
+    assert [row["page_url"] for row in drops] == pages
+    assert len({row["candidate_id"] for row in drops}) == len(pages)
 
 
 @pytest.mark.parametrize(

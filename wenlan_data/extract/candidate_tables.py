@@ -37,7 +37,8 @@ class CandidateRow:
     candidate: Candidate
     url_key: str
     unreadable: Drop | None = None
-    """Why the source could not read the row; the candidate then holds only the source's name."""
+    """Why the source could not read the row; the candidate then holds only the names of the
+    source and page."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,8 @@ _Item = RunText | Slot | Literal["border"]
 def read_run(box: Box, units: dict[int, ImageUnit], texts: UsableTexts) -> Run:
     """Reads the run of a box and decides on the side of its texts.
 
-    `units` are the units of the page by `id` of their outermost element.
+    `units` are the units of the page by `id` of their outermost element. Units that follow each
+    other without a text between them are merged: all of them then hold the same list of images.
     """
     items = _items(box, units, texts)
     slots = _slots(items)
@@ -350,6 +351,7 @@ def _may_join(one: Slot, other: Slot) -> bool:
 
 
 def _join(one: Slot, other: Slot) -> None:
+    """Gives both units one list of images, which the caller reads from either."""
     assert one.unit is not None
     assert other.unit is not None
     one.unit.images.extend(other.unit.images)

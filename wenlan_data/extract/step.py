@@ -221,7 +221,7 @@ def _source_rows(
             yield CandidateRow(
                 ordinal=place,
                 candidate_id=candidate_id("", texts),
-                candidate=Candidate(url="", texts=(), source=source),
+                candidate=Candidate(url="", texts=(), page_url=item.page_url, source=source),
                 url_key="",
                 unreadable=item,
             )
@@ -231,10 +231,13 @@ def _identity_of_drop(part: SourcePart, source: str, drop: Drop, repeats: int) -
     """What a later generation recognises an unreadable row by.
 
     In a file whose size is fixed: its part and error. In a folder, where positions shift when a
-    file is added: its error alone. `repeats` counts equal errors before it.
+    file is added: its error alone. Both with the page, if it is of one. `repeats` counts equal
+    errors before it.
     """
     start = part.start if part.bytes else 0
-    words = (source, str(part.group), str(start), str(repeats), drop.reason, drop.detail)
+    words = [source, str(part.group), str(start), str(repeats), drop.reason, drop.detail]
+    if drop.page_url:
+        words.append(drop.page_url)
     return tuple(Text("", word) for word in words)
 
 

@@ -3,6 +3,7 @@ else."""
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 from wenlan_data.extract.explain import PageExplanation
 from wenlan_data.reasons import Reason
@@ -40,10 +41,10 @@ def read_candidates(
     signals: tuple[str, ...],
     page_origin: Origin,
 ) -> list[Candidate | Drop]:
-    """Returns the candidates of a page, or one `Drop` for the whole page.
+    """Returns the candidates of a page, and a `Drop` for what was not read of it.
 
-    Reasons: `bad_encoding` if its bytes are no text; `decoder_crash` and `decoder_timeout` if it
-    killed the sandbox.
+    Reasons: `bad_encoding` if its bytes are no text; `page_too_large` for what is beyond the limits
+    of a page; `decoder_crash` and `decoder_timeout` if it killed the sandbox.
     """
     options = {
         "content_type": content_type,
@@ -57,7 +58,8 @@ def read_candidates(
         },
     }
     kind, text, _ = request(PAIRS, json.dumps(options).encode(), payload)
-    return [unpack_drop(text)] if kind == DROP else parse_pairs(text)
+    rows = [unpack_drop(text)] if kind == DROP else parse_pairs(text)
+    return [replace(row, page_url=url) if isinstance(row, Drop) else row for row in rows]
 
 
 def read_explanation(
