@@ -302,3 +302,33 @@ def test_captions_may_be_longer_than_all_other_text() -> None:
     html = start + "".join(_image(n) + _p(text, "class=tu") for n, text in ((1, A), (2, B), (3, C)))
     html += _p("回家了。") + "<div class=card><img src=4.jpg><h4>潮汐表的封面</h4></div>"
     assert {name: text for name, text in captions(html).items() if name != "4"} == OWN
+
+
+def test_paragraphs_around_captioned_images_belong_to_those_whose_words_they_share() -> None:
+    paragraphs = [
+        f"第{n}段讲的是这一天里发生的另外一件事情，和图片没有什么关系。" for n in "一二三"
+    ]
+
+    def page(about: list[str]) -> str:
+        parts = [
+            _image(n) + _p(caption, "align=center") + _p(text)
+            for n, caption, text in zip((1, 2, 3), (A, B, C), about, strict=True)
+        ]
+        return _p(INTRO) + "".join(parts)
+
+    def paragraphs_of(html: str) -> dict[str, str]:
+        return {
+            name: text.text
+            for name in OWN
+            for text in texts(html, name)
+            if text.type == "surrounding"
+        }
+
+    # Before the first image, and after the last caption: whose they are, nothing says.
+    assert paragraphs_of(page(paragraphs)) == {}
+    own = [f"{INTRO}{caption}，大家都停下来看。" for caption in (A, B, C)]
+    assert paragraphs_of(page(own)) == {}
+    # Those over the images have the words of the captions under these.
+    moved = [*own[1:], OUTRO]
+    html = page(moved).replace(_p(INTRO), _p(own[0]))
+    assert paragraphs_of(html) == dict(zip(OWN, own, strict=True))

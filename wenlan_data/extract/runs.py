@@ -10,6 +10,7 @@ Marks such as ▲ and 如图： decide for the image that they point at.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from statistics import median
 from typing import Literal
 
@@ -24,7 +25,7 @@ from wenlan_data.extract.caption_marks import (
 )
 from wenlan_data.extract.image_units import ImageUnit, is_item, shapes_without_image
 from wenlan_data.extract.page_regions import is_secondary
-from wenlan_data.extract.page_tree import Box, PageImage, PageTree, TextBlock, shape
+from wenlan_data.extract.page_tree import Box, PageImage, PageTree, TextBlock, count_han, shape
 from wenlan_data.extract.style import text_style
 from wenlan_data.extract.usable_text import UsableTexts, is_credit_line
 
@@ -34,6 +35,8 @@ MAX_NAME_CHARACTERS = 40
 """Of a text in a row of names or short captions."""
 MAX_DISTANCE = 6
 """Children of a box between an image and a text that is compared with those beside images."""
+MAX_COMPARED_CHARACTERS = 500
+"""Of a paragraph whose words are compared with those of a caption."""
 LONGER = 1.8
 """How much longer a paragraph is than a caption. Neighbours of one kind differ by less."""
 MIN_CARDS = 2
@@ -545,7 +548,7 @@ def _votes(run: Run) -> _Votes:
     body = _body_signature(run)
     below, above = (_side(run.slots, every, side, body) for side in ("below", "above"))
     if below.special and above.special:
-        return _both_special(below, above, body)
+        return _both_special(run.slots, below, above, body)
     if below.special or above.special:
         side: Side = "below" if below.special else "above"
         votes = below if below.special else above
@@ -639,7 +642,7 @@ def _has_credit(text: str) -> bool:
     return tail.endswith(ends) and len(text) <= MAX_CAPTION_CHARACTERS
 
 
-def _both_special(below: _SideVotes, above: _SideVotes, body: str) -> _Votes:
+def _both_special(slots: Sequence[Slot], below: _SideVotes, above: _SideVotes, body: str) -> _Votes:
     """Decides which of two kinds of text is the caption, one under and one over the images."""
     of_captions = [bool(votes.special - {body}) for votes in (below, above)]
     side: Side
@@ -657,7 +660,33 @@ def _both_special(below: _SideVotes, above: _SideVotes, body: str) -> _Votes:
     else:
         is_below = below.length <= above.length or above.length > MAX_CAPTION_CHARACTERS
         side = "below" if is_below else "above"
-    return _Votes(below, above, side, CERTAIN, body, both=below.covered == above.covered)
+    both = below.covered == above.covered and not (
+        side == "below" and _goes_on_below(slots, above.special)
+    )
+    return _Votes(below, above, side, CERTAIN, body, both=both)
+
+
+def _goes_on_below(slots: Sequence[Slot], above: frozenset[str]) -> bool:
+    """Whether the texts over the images may as well be about the image before them.
+
+    They stand under the last caption too, and do not share more words with the caption under them
+    than with the one over them.
+    """
+    if not any(text.signature in above for text in slots[-1].after[1:]):
+        return False
+    votes = 0
+    for slot in slots:
+        caption = _pairs_of_han(slot.after[:1])
+        shared_above = len(caption & _pairs_of_han(slot.before[-1:]))
+        shared_below = len(caption & _pairs_of_han(slot.after[1:2]))
+        votes += (shared_above > shared_below) - (shared_above < shared_below)
+    return votes <= 0
+
+
+def _pairs_of_han(texts: Sequence[RunText]) -> set[str]:
+    """The pairs of Han characters that follow each other, which stand for the words."""
+    pairs = (one for text in texts for one in pairwise(text.text[:MAX_COMPARED_CHARACTERS]))
+    return {first + second for first, second in pairs if count_han(first + second) == 2}
 
 
 def _alike(
