@@ -73,6 +73,18 @@ def test_an_alt_that_three_images_share_counts_as_a_title() -> None:
     assert _types(demote_title_repeats(page, [])) == ["title", "alt", "title", "title"]
 
 
+def test_alts_that_only_count_the_images_count_as_titles() -> None:
+    page = _alts("以换盆第1步为题的图片", "以换盆第2步为题的图片", "松土", "以换盆第3步为题的图片")
+    assert _types(demote_title_repeats(page, [])) == ["title", "title", "alt", "title"]
+    for alts in (
+        ("1950年的外滩", "1960年的外滩", "1980年的外滩"),  # a number that says something
+        ("第三代手机12", "第三代手机13", "第三代手机14"),
+        ("换盆第1步", "换盆第2步"),
+        ("1号楼2层", "1号楼3层", "2号楼1层"),
+    ):
+        assert _types(demote_title_repeats(_alts(*alts), [])) == ["alt"] * len(alts), alts
+
+
 def test_without_a_title_and_for_other_types_nothing_changes() -> None:
     page = _alts("首日", "次日", "末日")
     assert demote_title_repeats(page, []) == [tuple(texts) for texts in page]

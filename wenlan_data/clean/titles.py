@@ -1,9 +1,10 @@
 """Finds alt texts that only repeat the page's title and do not describe their image."""
 
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from wenlan_data.records import Text
 
@@ -20,6 +21,7 @@ _COLON = re.compile("[:：]")
 _PUNCTUATION = re.compile(r"[\W_]+")
 # 春游黄山3, 春游黄山（3）: images of one page are often numbered.
 _TRAILING_NUMBER = re.compile(r"[（(]?\d{1,3}[)）]?\Z")
+_NUMBER = re.compile(r"(?<!\d)\d{1,3}(?!\d)")
 
 
 def without_number(text: str) -> str:
@@ -52,12 +54,12 @@ def demote_title_repeats(
     it is still the caption of an image that has no better text. A heading that all images of the
     page share counts as a title too. A part of a title before or after a colon counts only if more
     than half of the page's images, and at least 3, have it. An alt that at least 3 images share,
-    such as the name of the site, tells them apart as little as a title does.
+    such as the name of the site, tells them apart as little as a title does. The same holds for
+    alts that only count the images.
     """
     titles = [*titles, *_shared_headings(images)]
-    forms = frozenset(form for title in titles for form in title_forms(title)) | _shared_alts(
-        images
-    )
+    forms = frozenset(form for title in titles for form in title_forms(title))
+    forms |= _shared_alts(images) | _counting_alts(images)
     parts = forms | {_bare(part) for title in titles for part in _COLON.split(title)} - {""}
     count = sum(_has_repeat(texts, parts) for texts in images)
     if len(images) >= MIN_IMAGES and 2 * count > len(images):
@@ -88,6 +90,26 @@ def _shared_alts(images: Sequence[Sequence[Text]]) -> frozenset[str]:
     for texts in images:
         counts.update({_bare(text.text) for text in texts if text.type == "alt"})
     return frozenset(alt for alt, count in counts.items() if count >= MIN_IMAGES)
+
+
+def _counting_alts(images: Sequence[Sequence[Text]]) -> frozenset[str]:
+    """Alts of at least 3 images that are equal but for one number, which grows from 0 or 1 on:
+    换盆第1步的图片, 换盆第2步的图片."""
+    alts = dict.fromkeys(text.text for texts in images for text in texts if text.type == "alt")
+    numbers = defaultdict[str, list[tuple[int, str]]](list)
+    for alt in alts:
+        if len(found := list(_NUMBER.finditer(alt))) == 1:
+            numbers[_NUMBER.sub("0", alt)].append((int(found[0][0]), alt))
+    return frozenset(
+        _bare(without_number(alt))
+        for some in numbers.values()
+        if len(some) >= MIN_IMAGES and some[0][0] <= 1 and _grows(number for number, _ in some)
+        for _, alt in some
+    )
+
+
+def _grows(numbers: Iterable[int]) -> bool:
+    return all(one < other for one, other in pairwise(numbers))
 
 
 def _bare(text: str) -> str:
