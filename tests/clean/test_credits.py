@@ -20,6 +20,10 @@ from wenlan_data.records import Drop, Remark
         ("文/图 李四", "李四"),
         ("转自@新华社", "新华社"),
         ("图片来自豆瓣", "豆瓣"),
+        ("交汇点记者 江流 摄", "交汇点记者 江流"),
+        ("图源：@市集日记", "市集日记"),
+        ("图源：", ""),
+        ("摄影：", ""),
         ("图源网络", ""),
         ("照片由受访者提供", ""),
         ("责任编辑：王芳", ""),
@@ -35,6 +39,7 @@ def test_credits_name_a_person_an_agency_or_nobody(credit: str, author: str) -> 
     "caption",
     [
         "记者在灾区采访",
+        "采访现场的记者 李明 摄",
         "摄影展上的老人",
         "图书馆的书架",
         "摘自己种的菜",
@@ -52,6 +57,9 @@ def test_the_rule_that_cuts_a_credit_off_tells_the_author() -> None:
     rule = Boilerplate()
     text = "雨后的黄山云海。新华社记者 李明 摄"
     assert rule.remarks(text, rule(text)) == (Remark("author", "新华社记者 李明"),)
+    assert rule("剪纸的姑娘。交汇点记者 江流 摄") == "剪纸的姑娘。"
+    assert rule("旧玻璃在灯下发光 图源：") == "旧玻璃在灯下发光"
+    assert rule("旧玻璃在灯下发光 图源：@市集日记") == "旧玻璃在灯下发光"
     assert rule.remarks("李明 摄", rule("李明 摄")) == (Remark("author", "李明"),)
     assert rule("李明 摄") == Drop("boilerplate")
     assert rule.remarks("雨后的黄山云海", "雨后的黄山云海") == ()

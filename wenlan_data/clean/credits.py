@@ -54,6 +54,8 @@ _REPORTER = (
 # 拍摄, 航摄 and the like are no credits.
 _NOT_FILM = "(?<![拍航自俯仰偷翻])"
 _TOOK = rf"[/／]?\s?(?:{_NOT_FILM}摄影?(?:报道)?|供图|报道|文[/／]?图|图文|图[/／]文|图片?|[/／]摄|编制|制图|绘)"
+# Words before 记者 that are part of a sentence: 采访现场的记者.
+_NO_OUTLET = "[的了在和与名位个对向给]"
 _DATE = r"[\d年月日.·/-]{4,16}"
 
 
@@ -89,6 +91,7 @@ _FORMS = (
     _form(
         "记者|通讯员|特派员|摄影",
         rf"(?:{_MEDIUM}.{{0,6}}?)?{_REPORTER}\s?{_PERSONS}(?:\s{_REPORTER}\s?{_PERSONS})?\s?{_TOOK}(?:于{_DATE})?",
+        rf"(?:(?!{_NO_OUTLET})[\w·]){{2,8}}{_REPORTER}\s{_PERSONS}\s?{_TOOK}",
         rf"(?:{_MEDIUM}|实习|特约|摄影){_REPORTER}(?:\s{_PERSONS}|{_CHINESE_NAMES})?",
         rf"(?:图文|摄影师?) {_PERSONS}",
         rf"{_PERSON}{_NOT_FILM}摄影报道",
@@ -138,6 +141,8 @@ _NAMED = re.compile(
     rf"(?<!\S)(?P<label>文[/／、&]图|图[/／、&]文|(?!文[/／]图|图[/／]文)(?:{_LABEL}|{_STAFF})){_TO}"
     rf"(?P<name>.{{1,30}}?)(?=[;；,，]?\s(?:{_LABEL}|{_STAFF}){_TO}|\Z)"
 )
+# A label whose name is missing: 图源：
+_EMPTY_LABEL = re.compile(rf"(?!(?:图片?|照片|文)\s?[:：])(?:{_LABEL}|{_STAFF})\s?[:：]\s*")
 _WHOLE_AGENCY = re.compile(_AGENCY, re.IGNORECASE)
 # 记者张三 通讯员李四, 中新社发 张三
 _BETWEEN_NAMES = re.compile(r"(?<=\s)(?:记者|通讯员)\s?|(?<=[社网报])发(?=\s)")
@@ -174,7 +179,7 @@ def is_credit(text: str) -> bool:
     # 长颈鹿在窗台上觅食。本网记者 李明摄: a sentence comes before the credit.
     if _SENTENCE.search(bare):
         return False
-    if _is_one_credit(bare):
+    if _is_one_credit(bare) or _EMPTY_LABEL.fullmatch(text):
         return True
     parts = bare.split() if " " in bare else []
     return 1 < len(parts) <= MAX_PARTS and all(map(_is_one_credit, parts))
@@ -196,6 +201,8 @@ def author_of(credit: str) -> str:
     if not is_credit(credit):
         return ""
     text = _without_brackets(credit)
+    if _EMPTY_LABEL.fullmatch(credit):
+        return ""
     named = list(_NAMED.finditer(text))
     if named:
         # 文：张三 图：李四: the label of the image counts.
@@ -211,7 +218,7 @@ def author_of(credit: str) -> str:
     inner = _BRACKETS.search(text)
     if inner:
         name = f"{text[: inner.start()].removesuffix('发')} {_AFTER_NAME.sub('', inner[1])}"
-    name = " ".join(_BETWEEN_NAMES.sub("", name).strip(_EDGES).split())
+    name = " ".join(_BETWEEN_NAMES.sub("", name).strip(_EDGES).lstrip("@").split())
     return "" if _NO_AUTHOR.fullmatch(name) else name
 
 
