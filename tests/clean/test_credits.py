@@ -58,6 +58,9 @@ def test_the_rule_that_cuts_a_credit_off_tells_the_author() -> None:
     text = "雨后的黄山云海。新华社记者 李明 摄"
     assert rule.remarks(text, rule(text)) == (Remark("author", "新华社记者 李明"),)
     assert rule("剪纸的姑娘。交汇点记者 江流 摄") == "剪纸的姑娘。"
+    assert rule("看花灯的人群。大江在线发（陈远 摄）") == "看花灯的人群。"
+    assert rule("雨后，队伍整装待发（陈远 摄）") == "雨后，队伍整装待发"
+    assert rule("猎户座大星云影像提供与版权: 观星者") == "猎户座大星云"
     assert rule("旧玻璃在灯下发光 图源：") == "旧玻璃在灯下发光"
     assert rule("旧玻璃在灯下发光 图源：@市集日记") == "旧玻璃在灯下发光"
     assert rule.remarks("李明 摄", rule("李明 摄")) == (Remark("author", "李明"),)

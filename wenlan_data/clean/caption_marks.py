@@ -5,6 +5,8 @@ import re
 MAX_CHARACTERS = 60
 """Characters of a text at whose end a mark is searched."""
 
+MAX_MORE_CHARACTERS = 6
+"""Of the end of a link to the rest of a text."""
 MAX_SEE_CHARACTERS = 16
 """Of 如下图所示 and the like, after 图."""
 _CLOSING = frozenset("）)】]")
@@ -84,6 +86,12 @@ _TAIL_KIND = re.compile(
     re.IGNORECASE,
 )
 _KIND_ENDS = ("图", "图片", "大全", "预览", "欣赏", "素材", "下载", "g", "G", "f", "F", "p", "P")
+# 展开查看全文, ...展开: a link to the rest of a text that the page cuts off.
+_TAIL_MORE = re.compile(
+    r"\s?(?:(?:展开|展開|查看|阅读|閱讀)(?:查看|阅读|閱讀)?(?:全文|更多|全部)|收起全文"
+    r"|(?:(?<=…)|(?<=\.\.\.)|(?<=…\s)|(?<=\.\.\.\s))(?:展开|展開))\s?[>»›∨▾▼﹀]{0,2}\Z"
+)
+_MORE_SIGNS = re.compile(r"(?:全[文部]|更多|展[开開])\W{0,3}\Z")
 # ，如下图所示。
 _TAIL_SEE = re.compile(
     rf"(?:[，,、；;\s]?(?:效果|样子|具体|详情|造型)?(?:{_SEE})(?:中?所?示)?\s?[：:。.！!]?"
@@ -114,6 +122,8 @@ def tail_start(text: str) -> int:
         match = _TAIL_KIND.search(text, start)
     if match is None and text.find("图", -MAX_SEE_CHARACTERS) >= 0:
         match = _TAIL_SEE.search(text, start)
+    if match is None and _MORE_SIGNS.search(text, max(start, len(text) - MAX_MORE_CHARACTERS)):
+        match = _TAIL_MORE.search(text, start)
     if match is None and _SITE_SIGNS.search(text, start):
         match = _TAIL_SITE.search(text, start)
     return match.start() if match else len(text)

@@ -110,6 +110,8 @@ _CLAUSES = re.compile(r"[，,。！；;|｜\n]+")
 # Between a caption and its credit: 雨后的黄山云海。新华社记者 李明 摄.
 _BREAK = re.compile(
     r"(?<=[。！？!?；;…”」』])\s?|\s[/／|｜—–-]{0,2}\s?|[|｜]\s?|[，,/／]\s?|[—–]{1,2}\s?"
+    # 猎户座大星云图片来源：视觉中国: a label that no caption has needs no break.
+    r"|(?<=\w)(?=(?:图片|照片|影像|图像)(?:来源|出处|提供|版权)[^:：\s]{0,4}[:：])"
 )
 # After these only a credit with one of the signs is cut off: not 网络 or 微博.
 _WEAK_BREAKS = frozenset("，,/／—–")
@@ -124,7 +126,7 @@ _BRACKETED_FIRST = re.compile(
 )
 # A text without one of these, and without what credits after a comma have, has no credit at its
 # end; to search for them first is cheaper.
-_MAY_END = re.compile(r"[。！？!?；;…”」』\s|｜)）】\]摄供源社觉©ⓒ图_—–.-]")
+_MAY_END = re.compile(r"[。！？!?；;…”」』\s|｜)）】\]摄供源社觉©ⓒ图_展阅閱查—–.-]")
 _OPENING, _CLOSING = frozenset("（(【["), frozenset("）)】]")
 _BREAKS, _BRACKETS = re.compile(r"[。！？!?；;…”」』\s|｜]"), re.compile(r"[)）】\]]")
 
@@ -179,12 +181,19 @@ def _is_control(text: str) -> bool:
 def _credit(text: str) -> tuple[int, str] | None:
     """Position and words of the credit or click hint at the end of a caption."""
     start = max(0, len(text) - MAX_CHARACTERS)
+    bracketed = None
     if _BRACKETS.search(text, start):
         match = _BRACKETED.search(text, start)
         if match and (is_credit(match["credit"]) or _is_interface(match["credit"])):
-            return match.start(), match["credit"]
+            bracketed = match.start(), match["credit"]
     if not _BREAKS.search(text, start) and not _CREDIT_SIGN.search(text, start):
-        return None
+        return bracketed
+    found = _credit_after_break(text, start)
+    # 花灯。大江在线发（陈远 摄）: the brackets are the end of a longer credit.
+    return found if bracketed is None or (found and found[0] < bracketed[0]) else bracketed
+
+
+def _credit_after_break(text: str, start: int) -> tuple[int, str] | None:
     for number, match in enumerate(_BREAK.finditer(text, start)):
         words = text[match.end() :]
         if not words or len(words) > MAX_CREDIT_CHARACTERS:
