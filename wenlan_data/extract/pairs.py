@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from urllib.parse import urljoin
 
+from wenlan_data.clean.emoticons import without_emoticons
 from wenlan_data.clean.masking import mask_contact_info
 from wenlan_data.clean.rules.boilerplate import is_boilerplate
 from wenlan_data.extract.avatars import avatars
@@ -114,6 +115,7 @@ def _base_url(elements: PageElements, page_url: str) -> str:
 def load_word_lists() -> None:
     """Loads the lists of words and domains that reading a page opens at its first use."""
     is_boilerplate("首页")
+    without_emoticons("[哈哈]")
     simplified("圖")
     site_of_host("a.cn")
 
