@@ -141,6 +141,9 @@ def without_marks(text: str) -> str:
     return _LEAD.sub("", _DECORATION.sub("", text).rstrip(f"{_POINTERS} \u3000")).strip()
 
 
+_AND = re.compile("^(?:以及|[与和及跟與])(?=..)")
+
+
 def split_caption(text: str, count: int) -> list[str] | None:
     """Returns the part of a shared caption for each of `count` images, or None where it does not
     say which part is whose.
@@ -168,7 +171,8 @@ def split_caption(text: str, count: int) -> list[str] | None:
     # 湖边的小船（左）、山上的小路（右）: the mark follows its part.
     starts = [0] + [one.end() for one in marks[:-1]]
     before = [
-        text[start : one.start()].strip(_TRIM) for start, one in zip(starts, marks, strict=True)
+        _AND.sub("", text[start : one.start()].strip(_TRIM))
+        for start, one in zip(starts, marks, strict=True)
     ]
     return before if all(before) else None
 
