@@ -157,3 +157,11 @@ def test_the_last_row_of_a_table_may_have_fewer_columns(columns: int) -> None:
         for number in range(3 + columns)
     }
     assert found == {number: set(card) for number, card in enumerate(cards)}
+
+
+def test_the_parts_of_a_post_are_no_row_and_its_longest_text_is_shared() -> None:
+    images = "".join(f"<div class=slide><img src={n}.jpg></div>" for n in (1, 2, 3, 4))
+    text = "晒秋的第一周，屋顶上的辣椒、玉米和南瓜片铺成了调色盘。早上七点上去，人最少。"
+    post = f"<b>乡野慢邮</b><h1>晒秋的季节又到了</h1><p class=text>{text}</p><span>江西</span>"
+    html = f"<div><div>{images}</div><div>{post}</div></div>"
+    assert captions(html) == dict.fromkeys("1234", text)

@@ -16,7 +16,7 @@ from wenlan_data.extract.image_units import ImageUnit
 from wenlan_data.extract.image_urls import is_data_uri
 from wenlan_data.extract.page_tree import Box, PageImage, PageTree, TextBlock
 from wenlan_data.extract.pairs import absolute_url, content_tree, page_pairs
-from wenlan_data.extract.runs import Choice, Run, RunText, Slot, read_run
+from wenlan_data.extract.runs import Choice, Run, RunText, Slot, is_row, read_run
 from wenlan_data.extract.single_line import single_line
 from wenlan_data.extract.soft_404 import soft_error_reason
 from wenlan_data.extract.surrounding_text import TextDecisions, text_decisions
@@ -424,7 +424,7 @@ def _basis_elsewhere(texts: Sequence[Text]) -> str:
 def _pointed_in_words(choice: Choice, slot: Slot) -> str:
     """Why the texts of a choice are those of their slot, whatever the rest of the run is like."""
     count = len(slot.unit.images) if slot.unit is not None else 1
-    if count > 1 and any(len(text.blocks) == count for text in choice.texts):
+    if count > 1 and any(is_row(text, count) for text in choice.texts):
         return f"the row {choice.side} it holds one text for each of its {count} images"
     if count > 1 and any(split_caption(text.text, count) for text in choice.texts):
         return f"the text {choice.side} it has a part for each of its {count} images"

@@ -395,12 +395,16 @@ def _pointed(slot: Slot) -> Choice | None:
 
 def _is_for(text: RunText, count: int) -> bool:
     """Whether a text has a part, or a box a text, for each of `count` images in a row."""
-    return count > 1 and (_is_row(text, count) or split_caption(text.text, count) is not None)
+    return count > 1 and (is_row(text, count) or split_caption(text.text, count) is not None)
 
 
-def _is_row(text: RunText, count: int) -> bool:
-    """Whether a box holds one text for each of `count` images."""
-    return len(text.blocks) == count and len({id(block.parent) for block in text.blocks}) == count
+def is_row(text: RunText, count: int) -> bool:
+    """Whether a box holds one text for each of `count` images: in boxes of their own, which are
+    alike."""
+    parents = [block.parent for block in text.blocks]
+    return (
+        len(parents) == count == len(set(map(id, parents))) and len(set(map(shape, parents))) == 1
+    )
 
 
 def _side_name(side: str) -> Side:

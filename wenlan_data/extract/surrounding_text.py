@@ -26,7 +26,7 @@ from wenlan_data.extract.image_urls import has_image_extension
 from wenlan_data.extract.page_elements import Attributes
 from wenlan_data.extract.page_regions import is_secondary
 from wenlan_data.extract.page_tree import Box, PageImage, PageTree, TextBlock, shape
-from wenlan_data.extract.runs import Choice, Run, RunText, card_shapes, read_run
+from wenlan_data.extract.runs import Choice, Run, RunText, card_shapes, is_row, read_run
 from wenlan_data.extract.single_line import single_line, truncate
 from wenlan_data.extract.usable_text import UsableTexts, is_junk
 from wenlan_data.records import Relation, Text
@@ -271,14 +271,17 @@ class _Pairing:
     def _add_run_text(
         self, unit: ImageUnit, text: RunText, side: Relation, confidence: float, is_caption: bool
     ) -> None:
-        if len(unit.images) > 1 and len(text.blocks) == len(unit.images):
+        count = len(unit.images)
+        if count > 1 and is_row(text, count):
             for image, block in zip(unit.images, text.blocks, strict=True):
                 kind = "heading" if block.heading else "surrounding"
                 self._found[image.number].add(kind, block.text, side, confidence)
             return
-        if len(unit.images) > 1 and len(text.blocks) > len(unit.images):
-            return
         words = _longest(text)
+        # In a post, one text is longer than all the rest. Else nothing says which is whose.
+        half = sum(len(block.text) for block in text.blocks) / 2
+        if 1 < count <= len(text.blocks) and len(words) <= half:
+            return
         kind = "figcaption" if is_caption or _is_marked(words) else "surrounding"
         self._share(unit, kind, words, side, confidence)
         for credit in text.credits[:1]:
