@@ -66,7 +66,8 @@ def test_an_address_states_what_an_image_is(address: str, reason: str) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["/photos/portrait/001.jpg", "/m/russian-icon-painting.jpg", "/m/icon_2.jpg",
+    ["/photos/portrait/001.jpg", "/mmbiz_jpg/Qr7tUaLp/640", "/a/1a-qr7b/1.jpg",
+     "/m/russian-icon-painting.jpg", "/m/icon_2.jpg",
      "/m/emoji-museum.jpg", "/uploads/banner/2019/1.jpg", "/uploads/banner2024.jpg",
      "/iconic-bridges/1.png", "/m/iconography.png", "/m/adventure/1.jpg", "/m/the-logo-museum.jpg",
      "data:image/png;base64,/avatar/", "http://[/avatar/1.jpg"],

@@ -31,6 +31,8 @@ def _reason(markup: str, around: str = "{}") -> str:
         ("<div class=author><img src=1.jpg><span>小城旅人</span></div>", "avatar"),
         ("<div><img src=1.jpg><b>小城旅人</b> 3小时前</div>", "avatar"),
         ("<div><img src=1.jpg width=48><p>小城旅人 5月3日</p></div>", "avatar"),
+        ("<div><img src=1.jpg><strong class=nickname>小城旅人</strong></div>", "avatar"),
+        ("<div><img src=1.jpg><div class=user_name>小城旅人</div><p>江西</p></div>", "avatar"),
         ("<div class=author-card><img src=1.jpg><b>阿木</b><img src=2.jpg></div>", "avatar"),
         ("<figure class=avatar><img src=1.jpg></figure>", "avatar"),
         ("<a href=http://b.com/><img src=1.jpg width=728 height=90 alt=买好茶就到江边老茶馆></a>",

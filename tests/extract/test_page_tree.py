@@ -83,6 +83,33 @@ def test_elements_alike_with_different_backgrounds_are_images_and_one_alone_is_d
     assert candidates('<div style="background:url(1.jpg)"><p>' + A + "</p></div>") == {}
 
 
+def test_the_background_of_a_drawing_is_an_image_in_its_place() -> None:
+    drawing = (
+        '<section><svg style="background-image:url({0}.jpg)" viewBox="0 0 9 6"></svg></section>'
+    )
+    inside = (
+        f"<section><svg viewBox='0 0 9 6'><foreignObject>{drawing}</foreignObject></svg></section>"
+    )
+    lines = {n: f"<section><p align=center>{text}</p></section>" for n, text in OWN.items()}
+    for image in (drawing, inside):
+        assert captions("".join(image.format(n) + line for n, line in lines.items())) == OWN
+
+
+def test_an_image_in_an_element_as_narrow_as_a_symbol_is_one() -> None:
+    html = '<p>湖边</p><div style="display:inline-block; {}"><img src=1.jpg></div>'
+    is_symbol = {
+        style: [image.is_symbol for image in _tree(html.format(style)).images]
+        for style in ("width:36px", "WIDTH : 36.5px", "width:300px", "max-width:36px", "width:36%")
+    }
+    assert is_symbol == {
+        "width:36px": [True],
+        "WIDTH : 36.5px": [True],
+        "width:300px": [False],
+        "max-width:36px": [False],
+        "width:36%": [False],
+    }
+
+
 @pytest.mark.parametrize("name", ["", "class=nav"])
 def test_rules_with_different_backgrounds_are_images(name: str) -> None:
     rule = f'<hr {name} style="background:url(/{{}}.jpg)">'

@@ -74,6 +74,8 @@ _ICON_FILE = re.compile(
 _ICON_FORMATS = (".png", ".gif", ".svg", ".ico")
 """Photographs have others: icon_2.jpg may show a painting."""
 _SEPARATORS = re.compile(r"[_\-:.]+|\d+")
+# Qr7tUaLp: two letters before a digit and a letter are part of a digest.
+_DIGEST_START = re.compile(r"(?<![^\W_])[a-z]{1,2}(?=\d+[a-z])")
 _CAMEL = re.compile(r"[_\-:.\d]+|(?<=[a-z])(?=[A-Z])")
 # index_author__3cF2: what a build tool adds to a name.
 _DIGEST = re.compile(r"(?:__|_(?=[^_]*[\dA-Z])|_(?=[a-z]\Z))[A-Za-z0-9]{1,6}\Z")
@@ -100,7 +102,7 @@ def reason_of_names(classes: str) -> Name | None:
     """
     names = classes[:500].split()
     for name in names:
-        parts = set(_SEPARATORS.split(name.lower()))
+        parts = set(_parts(name.lower()))
         for reason, words in _CERTAIN:
             if not words.isdisjoint(parts):
                 return Name(reason, name, is_certain=True)
@@ -138,14 +140,19 @@ def reason_of_address(address: str) -> tuple[Reason, str] | None:
     for folder in folders:
         if folder in _FOLDER_REASONS:
             return _FOLDER_REASONS[folder], folder
-    for name in (*folders, file.partition(".")[0]):
-        parts = [part for part in _SEPARATORS.split(name) if part]
+    name = file.partition(".")[0]
+    for parts in (*map(_parts, folders), list(filter(None, _SEPARATORS.split(name)))):
         for part in (parts[:1] + parts[-1:]) if parts else ():
             if part in _END_REASONS:
                 return _END_REASONS[part], part
     if file.endswith(_ICON_FORMATS) and (found := _ICON_FILE.match(file)):
         return Reason.ICON, found[0]
     return None
+
+
+def _parts(name: str) -> list[str]:
+    """The words of a name in small letters."""
+    return [part for part in _SEPARATORS.split(_DIGEST_START.sub("", name)) if part]
 
 
 def _path(address: str) -> str:

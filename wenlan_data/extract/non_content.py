@@ -73,6 +73,7 @@ MAX_WORDS_CHARACTERS = 200
 """Of an `alt` or a `title`, in which Han characters are counted."""
 _STOP = re.compile("[。！？!?]")
 _SIDE = re.compile(r"\s*(\d{1,4})(?:px)?\s*\Z")
+_USER_NAME = re.compile(r"nick[-_]?name|(?:user|author|screen)[-_]?name|\bnick\b", re.IGNORECASE)
 _CLONE = re.compile(r"clone|duplicate", re.IGNORECASE)
 
 
@@ -309,9 +310,18 @@ class NonContent:
         # 千里江山图 2023-01-07: a whole item of a list, which says nothing else.
         is_item = box is not None and _is_whole_item(box)
         with_date = is_small or (not is_item and self._is_beside_image(image))
-        if is_byline(line, with_date=with_date) and (is_small or not is_item):
+        is_person = is_byline(line, with_date=with_date) or self._is_beside_name(image)
+        if is_person and (is_small or not is_item):
             return Drop(Reason.AVATAR, line)
         return None
+
+    def _is_beside_name(self, image: PageImage) -> bool:
+        """Whether a class states that the text beside an image, with no more than a line after it,
+        is the name of a user."""
+        box = _box_with_text(image)
+        if box is None or box.text_count > 2 or _count(box) > 1:
+            return False
+        return bool(_USER_NAME.search(self._tree.texts_of(box)[0].classes[:500]))
 
     def _is_beside_image(self, image: PageImage) -> bool:
         """Whether an item of a list holds the image and another one."""
