@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(
 
 # The project requires at most 0.005, 0.02, 0.05 and 0.03, and 0.9 at least.
 MOST = {"wrong_captions": 0.003, "wrong_other_texts": 0.006, "lost": 0.025, "decoys_kept": 0.0}
-"""Shares that today's build stays under: 0, 0, 0.016 and 0."""
+"""Shares that today's build stays under: 0, 0, 0.013 and 0."""
 LEAST = {"best": 0.98, "right": 0.985}
 """Shares that it reaches: 0.994 and more."""
 
