@@ -74,6 +74,10 @@ A, B, C = "湖边停着一条旧木船", "山上有一座白色的塔", "镇口�
         ),
         (
             f"<table><tr><td><img src=1.jpg><td><img src=2.jpg><tr><td>{A}<td>{B}</table>",
+            "its table has texts in the columns of its 2 images",
+        ),
+        (
+            f"<p><img src=1.jpg><img src=2.jpg></p><div><p>{A}</p><p>{B}</p></div>",
             "the row below it holds one text for each of its 2 images",
         ),
         (

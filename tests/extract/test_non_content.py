@@ -334,3 +334,13 @@ def test_the_detail_of_navigation_is_what_named_the_region() -> None:
         drop = candidates(page + region.format("<img src=1.jpg>"))["1"].no_content
         assert drop is not None
         assert (drop.reason, drop.detail) == ("navigation", detail)
+
+
+@pytest.mark.parametrize("heading", ["更多相关内容", "相关报道", "其他相册"])
+def test_under_a_heading_of_links_a_linked_text_condemns_the_image_beside_it(heading: str) -> None:
+    article = "<h1>湖边</h1><div>" + "<p>" + "湖边的小船停在岸边。" * 40 + "</p></div>"
+    item = "<li><div><img src={0}.jpg></div><h3><a href=/{0}.html>{1}</a></h3></li>"
+    items = item.format(1, "寄往远方的信") + item.format(2, "书店的告别")
+    html = article + f"<h2>{heading}</h2><ul>{items}</ul>"
+    assert reasons(html) == {"1": "recommendation", "2": "recommendation"}
+    assert reasons(html.replace("<a ", "<b ").replace("</a>", "</b>")) == {"1": "", "2": ""}

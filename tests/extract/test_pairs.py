@@ -412,3 +412,45 @@ def test_pages_of_two_owners_under_one_private_suffix_are_two_sites() -> None:
     assert own.no_content is None
     (own,) = _candidates(html.replace("b.github.io", "b.a.cn"), "http://c.a.cn/p.html")
     assert own.no_content is None
+
+
+def test_slides_in_an_attribute_are_images() -> None:
+    slides = (
+        '[{"src": "/1.jpg", "caption": "湖边的小船"}, {"src": "/2.jpg", "caption": "山上的白塔"}]'
+    )
+    escaped = slides.replace('"', "&quot;")
+    expected = [("http://a.cn/1.jpg", "湖边的小船"), ("http://a.cn/2.jpg", "山上的白塔")]
+    for attribute in (f"data-slides='{slides}'", f'data-x-y="{escaped}"', f"DATA-S=' {slides}'"):
+        rows = _candidates(f"<div {attribute}></div>")
+        assert [(row.url, row.texts[0].text) for row in rows] == expected, attribute
+
+
+LIST = "<li><a href=/{0}.html><img src=/{0}.jpg><p>{1}</p></a></li>"
+ITEMS = LIST.format(1, "湖边停着小船") + LIST.format(2, "山上有座白塔")
+
+
+@pytest.mark.parametrize(
+    "markup",
+    [
+        "<script type=text/xml><record><![CDATA[{}]]></record></script>",
+        "<script type=text/template>{}</script>",
+        '<textarea style="display: none">{}</textarea>',
+        "<textarea hidden>{}</textarea>",
+        "<textarea class=ks-datalazyload>{}</textarea>",
+    ],
+)
+def test_html_that_a_script_shows_is_read_on_a_page_without_an_article(markup: str) -> None:
+    def found(html: str) -> list[tuple[str, str]]:
+        rows = _candidates(html)
+        return [(row.url, row.texts[0].text) for row in rows]
+
+    expected = [("http://a.cn/1.jpg", "湖边停着小船"), ("http://a.cn/2.jpg", "山上有座白塔")]
+    assert found("<ul>" + markup.format(ITEMS) + "</ul>") == expected
+    # Beside an article, it holds recommendations.
+    assert found("<p>" + "湖边的小船停在岸边。" * 40 + "</p>" + markup.format(ITEMS)) == []
+    # A form that a script fills in.
+    assert found(markup.format("<img src='{{url}}'><p>{{title}}</p>")) == []
+
+
+def test_code_to_copy_is_no_html_of_the_page() -> None:
+    assert list(page_pairs(f"<textarea>{ITEMS}</textarea>", PAGE)) == []

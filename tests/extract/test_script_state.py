@@ -54,6 +54,15 @@ def _captions(state: object) -> list[tuple[str, str]]:
             ("/a/1.png", "石桥"),
         ),
         ('g = [{"big":"/a/1.jpg","summary":"湖\n石桥"}]', ("/a/1.jpg", "湖石桥")),
+        (
+            r'a({b: JSON.parse("{\"pic\":\"\\/a\\/1.jpg\",\"note\":\"石桥\"}")})',
+            ("/a/1.jpg", "石桥"),
+        ),
+        (
+            r"""a(JSON.parse('[{"pic":"/a/1.jpg","note":"it\'s 石桥"}]'))""",
+            ("/a/1.jpg", "it's 石桥"),
+        ),
+        (r"""a(JSON.parse('{\"pic\":\"/a/1.jpg\",\"note\":\"石桥\"}'))""", ("/a/1.jpg", "石桥")),
         ('g = {"url":"/a/1.jpg?x=1&amp;y=2","name":"石桥"}', ("/a/1.jpg?x=1&y=2", "石桥")),
     ],
 )
@@ -213,6 +222,17 @@ def test_the_text_of_a_post_is_shared_by_its_array_of_images() -> None:
 def test_no_pair_is_made_up(state: object) -> None:
     assert _images([state, {"img": "/x/ok.jpg", "title": "茶馆"}])[1:] == ()
     assert _captions({"a": [state]}) == []
+
+
+def test_an_array_of_texts_beside_the_array_of_images_is_dealt_out() -> None:
+    images = [{"url": f"/a/{n}.jpg", "width": 640, "height": 427} for n in range(3)]
+    own = ["湖边的小船", "山上的白塔", "镇口的榕树"]
+    state = {"gallery": {"sub_images": images, "sub_abstracts": own, "labels": ["一", "二", "三"]}}
+    assert _captions(state) == [(f"/a/{n}.jpg", text) for n, text in enumerate(own)]
+    state["gallery"]["sub_abstracts"] = own[:2]
+    assert _captions(state) == []
+    state["gallery"]["sub_abstracts"] = [own[0], "", own[2]]
+    assert _captions(state) == [("/a/0.jpg", own[0]), ("/a/2.jpg", own[2])]
 
 
 def test_a_post_is_no_user() -> None:

@@ -1,5 +1,7 @@
 """Texts of several images: in parts, one for each, or one for all."""
 
+from collections.abc import Iterable
+
 import pytest
 
 from tests.extract.page_texts import captions, texts
@@ -165,3 +167,32 @@ def test_the_parts_of_a_post_are_no_row_and_its_longest_text_is_shared() -> None
     post = f"<b>乡野慢邮</b><h1>晒秋的季节又到了</h1><p class=text>{text}</p><span>江西</span>"
     html = f"<div><div>{images}</div><div>{post}</div></div>"
     assert captions(html) == dict.fromkeys("1234", text)
+
+
+def _table(*rows: str) -> str:
+    return "<p>说明</p><table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
+
+
+def _cells(texts: Iterable[str], tag: str = "td") -> str:
+    return "".join(f"<{tag}>{text}</{tag}>" for text in texts)
+
+
+def test_the_texts_in_the_column_of_an_image_are_its_own() -> None:
+    images = _cells(f"<img src={n}.jpg>" for n in (1, 2, 3))
+    names, prizes = ("晒谷场的黄昏", "龙灯进村", "采菱"), ("一等奖", "二等奖", "三等奖")
+    under = _table(_cells(prizes, "th"), images, _cells(names), _cells(("罗秀", "钟福", "汪梅")))
+    assert captions(under) == dict(zip("123", names, strict=True))
+    over = _table(_cells(names), images)
+    assert captions(over) == dict(zip("123", names, strict=True))
+
+
+def test_in_a_table_with_labels_the_first_row_has_the_names() -> None:
+    names, notes = ("板胡", "坠胡", "京胡"), ("面板用薄桐木", "靠滑音模仿唱腔", "音色高亢")
+    html = _table(
+        _cells(("名称", *names), "th"),
+        _cells(["图像"], "th") + _cells(f"<img src={n}.jpg>" for n in (1, 2, 3)),
+        _cells(["特点"], "th") + _cells(notes),
+    )
+    assert captions(html) == dict(zip("123", names, strict=True))
+    found = [[one.text for one in texts(html, n) if one.type == "surrounding"] for n in "123"]
+    assert found == [list(pair) for pair in zip(names, notes, strict=True)]

@@ -20,6 +20,7 @@ from wenlan_data.extract.runs import Choice, Run, RunText, Slot, is_row, read_ru
 from wenlan_data.extract.single_line import single_line
 from wenlan_data.extract.soft_404 import soft_error_reason
 from wenlan_data.extract.surrounding_text import TextDecisions, text_decisions
+from wenlan_data.extract.table_columns import column_texts
 from wenlan_data.extract.usable_text import UsableTexts
 from wenlan_data.records import Candidate, Drop, Origin, Text
 from wenlan_data.web.urls import url_problem
@@ -319,6 +320,8 @@ class _Reasons:
             return ""
         unit = self._units.get(image.number)
         if unit is not None and unit.containers and self._has_container_text(image):
+            if column_texts(unit, self._usable) is not None:
+                return f"its table has texts in the columns of its {len(unit.images)} images"
             return f"the {unit.containers[0].tag[:30]} element around it holds no other image"
         found = self._found.get(image.number, ())
         if not any(map(_is_of_block, found)):

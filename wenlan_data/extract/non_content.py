@@ -291,11 +291,18 @@ class NonContent:
             return Drop(Reason.NAVIGATION, region)
         if not _is_described(image) and (found := self._by_lines(image)):
             return found
-        if self._is_article and _link_around(image) is not None:
+        if self._is_article and (_link_around(image) is not None or self._has_linked_text(image)):
             heading = self._heading_before(image)
             if heading and is_list_heading(heading):
                 return Drop(Reason.RECOMMENDATION, heading)
         return None
+
+    def _has_linked_text(self, image: PageImage) -> bool:
+        """Whether all text beside an image is a link."""
+        box = _box_with_text(image)
+        if box is None or box.tag == "body" or _count(box) > 1:
+            return False
+        return all(block.links for block in self._tree.texts_of(box)[:MAX_CARD_BLOCKS])
 
     def _by_lines(self, image: PageImage) -> Drop | None:
         lines = self._lines_beside(image)

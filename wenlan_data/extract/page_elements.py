@@ -23,6 +23,7 @@ class PageElements:
     metas: Elements = field(default_factory=list)
     scripts: Elements = field(default_factory=list)
     titles: Elements = field(default_factory=list)
+    text_areas: Elements = field(default_factory=list)
 
 
 def page_elements(page: Page) -> PageElements:
@@ -42,8 +43,9 @@ def page_elements(page: Page) -> PageElements:
         "meta": found.metas,
         "script": found.scripts,
         "title": found.titles,
+        "textarea": found.text_areas,
     }
-    for node in page.css("a, link, base, meta, script, title"):
+    for node in page.css("a, link, base, meta, script, title, textarea"):
         elements = lists.get(node.tag or "")
         if elements is not None:
             elements.append((node, node.attributes))

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from urllib.parse import urljoin
 
 from wenlan_data.clean.emoticons import without_emoticons
@@ -13,6 +14,7 @@ from wenlan_data.extract.avatars import avatars
 from wenlan_data.extract.data_uris import decode_data_uri
 from wenlan_data.extract.html import Element, Page, attribute, joined_base, parse_html
 from wenlan_data.extract.image_urls import has_image_extension, is_data_uri
+from wenlan_data.extract.inert_html import inert_html
 from wenlan_data.extract.json_ld import TITLE_CONFIDENCE
 from wenlan_data.extract.non_content import NonContent
 from wenlan_data.extract.page_elements import PageElements, page_elements
@@ -24,7 +26,7 @@ from wenlan_data.extract.page_metadata import (
 )
 from wenlan_data.extract.page_regions import simplified
 from wenlan_data.extract.page_tree import PageImage, PageTree, page_tree
-from wenlan_data.extract.script_json import page_scripts
+from wenlan_data.extract.script_json import json_attributes, page_scripts
 from wenlan_data.extract.script_state import script_images
 from wenlan_data.extract.single_line import single_line, truncate
 from wenlan_data.extract.surrounding_text import ATTRIBUTE, MAX_TEXT_CHARACTERS, image_texts
@@ -81,10 +83,12 @@ def page_pairs(
     images = _ImageCollector(base, page_origin)
     tree = content_tree(page, page_url, base)
     _add_tree_images(images, tree, elements)
-    tree.close()
     if tree.left_out:
         images.leave_out(tree.left_out)
-    for shown in script_images(page_scripts(elements)):
+    tree.close()
+    _add_inert_images(images, elements, page_url, base)
+    state = chain(page_scripts(elements), json_attributes(page, html))
+    for shown in script_images(state):
         images.add(shown.url, partial(iter, shown.texts), copies=shown.smaller_urls)
     for link, attributes in elements.links:
         href = (attributes.get("href") or "").strip()
@@ -161,6 +165,18 @@ def _add_tree_images(images: "_ImageCollector", tree: PageTree, elements: PageEl
         found = texts.get(image.number)
         found = _alt(image) if found is None else found
         _add_page_image(images, image, found, licences.of(image.element))
+
+
+def _add_inert_images(
+    images: "_ImageCollector", elements: PageElements, page_url: str, base: str
+) -> None:
+    """Adds the images of HTML that a script would show."""
+    for fragment in inert_html(elements):
+        page = parse_html(fragment)
+        if page is not None:
+            inner = content_tree(page, page_url, base)
+            _add_tree_images(images, inner, page_elements(page))
+            inner.close()
 
 
 def _alt(image: PageImage) -> list[Text]:

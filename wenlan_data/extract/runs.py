@@ -761,7 +761,11 @@ def _by_ends(slots: Sequence[Slot], every: Sequence[RunText]) -> tuple[Side | No
     side: Side = "below" if left_below < left_above else "above"
     left = min(left_below, left_above)
     if left == 0:
-        return side, CERTAIN if count > 1 else WEAK
+        if count > 1:
+            return side, CERTAIN
+        # A paragraph before a figure may as well introduce it.
+        is_last = not slots[-1].has_own_text
+        return side, WEAK if side == "above" or is_last else EVEN
     return side, LIKELY if 4 * left <= count else EVEN
 
 

@@ -207,6 +207,9 @@ def _read(
     if not images and count == 1 and singles and (texts := _texts(one.members, PARENT_CONFIDENCE)):
         return _Contents(images=1), [(singles[0], texts)]
     gallery = singles if not images and 1 < count == len(singles) == bare else []
+    if gallery and (listed := _listed_texts(one.members, len(gallery))):
+        pairs = zip(gallery, listed, strict=True)
+        return _Contents(images=count), [(urls, texts) for urls, texts in pairs if texts]
     if (
         gallery
         and _is_one_array(objects, index)
@@ -215,6 +218,26 @@ def _read(
         shared = tuple(replace(text, relation="shared") for text in texts)
         return _Contents(images=count), [(urls, shared) for urls in gallery]
     return _Contents(count, bare + len(images)), []
+
+
+def _listed_texts(members: Mapping[str, object], count: int) -> list[tuple[Text, ...]]:
+    """The texts of each image of a gallery whose object has arrays of as many texts, such as
+    `sub_abstracts` beside `sub_images`; empty without one."""
+    texts: dict[str, list[str]] = {}
+    for key, value in members.items():
+        if isinstance(value, list) and len(value) == count and text_type_of_key(_singular(key)):
+            some = [one for one in value if isinstance(one, str)]
+            if len(some) == count:
+                texts[_singular(key)] = some
+    found = [
+        _texts({key: some[place] for key, some in texts.items()}, OWN_CONFIDENCE)
+        for place in range(count)
+    ]
+    return found if any(found) else []
+
+
+def _singular(key: str) -> str:
+    return key.removesuffix("s")
 
 
 def _is_one_array(objects: Sequence[_JsonObject], index: int) -> bool:

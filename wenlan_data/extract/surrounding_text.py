@@ -28,6 +28,7 @@ from wenlan_data.extract.page_regions import is_secondary
 from wenlan_data.extract.page_tree import Box, PageImage, PageTree, TextBlock, shape
 from wenlan_data.extract.runs import Choice, Run, RunText, card_shapes, is_row, read_run
 from wenlan_data.extract.single_line import single_line, truncate
+from wenlan_data.extract.table_columns import column_texts
 from wenlan_data.extract.usable_text import UsableTexts, is_junk
 from wenlan_data.records import Relation, Text
 
@@ -48,7 +49,7 @@ MIN_ALT_CHARACTERS = 4
 
 _CAPTION_ATTRIBUTES = (
     "data-caption", "data-desc", "data-description", "data-sub-html", "data-summary", "data-alt",
-    "data-lightbox-title", "data-intro",
+    "data-lightbox-title", "data-intro", "description",
 )  # fmt: skip
 _TITLE_ATTRIBUTES = ("title", "data-title", "data-name")
 
@@ -171,6 +172,12 @@ class _Pairing:
 
     def _add_own(self, unit: ImageUnit) -> None:
         """Adds the texts of the container that holds the unit alone."""
+        columns = column_texts(unit, self._texts)
+        if columns is not None:
+            for image, blocks in zip(unit.images, columns, strict=True):
+                for block in blocks:
+                    self._found[image.number].add("surrounding", block.text, "container", CONTAINER)
+            return
         row = texts_in_order(unit, self._texts)
         if row is not None:
             for image, block in zip(unit.images, row, strict=True):
