@@ -334,11 +334,13 @@ def test_paragraphs_around_captioned_images_belong_to_those_whose_words_they_sha
     assert paragraphs_of(html) == dict(zip(OWN, own, strict=True))
 
 
-def test_empty_lines_in_bare_text_make_its_line_feeds_end_lines() -> None:
+def test_empty_lines_in_bare_text_part_its_texts() -> None:
     image = "<div><img src={}.jpg></div>"
     html = f"地点：镇口\n\n{INTRO}\n\n{A}\n" + image.format(1)
     html += f"\n\n{B}\n" + image.format(2) + f"\n\n{C}\n" + image.format(3) + f"\n\n{OUTRO}\n"
     assert captions(f"<div>{html}</div>") == OWN
-    # Without an empty line, a line feed is a space.
+    # A line feed alone is a space.
     wrapped = A[:4] + "\n" + A[4:]
     assert captions(f"<div>{image.format(1)}{wrapped}</div>")["1"].replace(" ", "") == A
+    more = captions(f"<div>{image.format(1)}\n{wrapped}\n\n{OUTRO}\n</div>")["1"]
+    assert more.replace(" ", "") == A

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import filterfalse
 from statistics import median
 
+from wenlan_data.extract.html import attribute
 from wenlan_data.extract.image_units import ImageUnit, text_range
 from wenlan_data.extract.page_regions import class_words
 from wenlan_data.extract.page_tree import Box, TextBlock, shape
@@ -214,8 +215,7 @@ class Lists:
     def _is_caption(self, block: TextBlock, top: Box) -> bool:
         """Whether a block of a container is marked as a caption."""
         return self._is_in_caption(block.parent, top) or any(
-            class_words(one.attributes.get("class") or "") & _STRICT_CAPTION_WORDS
-            for one in block.wrappers
+            class_words(attribute(one, "class")) & _STRICT_CAPTION_WORDS for one in block.wrappers
         )
 
     def _is_in_caption(self, inner: Box, top: Box) -> bool:

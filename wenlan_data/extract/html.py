@@ -43,8 +43,9 @@ def parse_html(html: str) -> Page | None:
 
 
 def attribute(node: Element, name: str) -> str:
-    """Returns the value of an attribute as written; empty if there is none."""
-    return node.attributes.get(name) or ""
+    """Returns the value of an attribute as written; empty if there is none, and for a document."""
+    # `node.attributes` would build a mapping of all of them.
+    return (node.attrs.get(name) or "") if node.is_element_node else ""
 
 
 def ancestors(node: Element) -> Iterator[Element]:

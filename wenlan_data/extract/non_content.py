@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from functools import cached_property
 
+from wenlan_data.extract.html import attribute
 from wenlan_data.extract.image_labels import is_byline, is_qr_line, reason_of_alt
 from wenlan_data.extract.image_names import reason_of_address, reason_of_names
 from wenlan_data.extract.link_targets import Target, link_target, page_target, site
@@ -244,7 +245,7 @@ class NonContent:
                 return None
             for block in self._tree.texts_of(box)[:MAX_CARD_BLOCKS]:
                 if block.han >= MIN_TITLE_HAN and any(
-                    (one.attributes.get("href") or "").strip() == href for one in block.links
+                    attribute(one, "href").strip() == href for one in block.links
                 ):
                     return box
             box = box.parent

@@ -449,9 +449,10 @@ class _Builder:
         if len(found) > len(images):
             self._leave_out(MAX_IMAGE_ELEMENTS, "images")
         self._attributes = {image.mem_id: image.attributes for image in images}
+        in_small_boxes = _in_small_boxes(images, self._attributes)
         self._symbols = {
-            image.mem_id: _is_symbol(self._attributes[image.mem_id]) or _is_in_small_box(image)
-            for image in images
+            one: one in in_small_boxes or _is_symbol(values)
+            for one, values in self._attributes.items()
         }
         # A search in the source takes a fifth of the time of a selector.
         source = page.raw_html.lower()
@@ -466,7 +467,7 @@ class _Builder:
         self._backgrounds = {node.mem_id: addresses for node, addresses in tiles}
         self._popups: set[int] = set()
         self._lined: set[int] = set()
-        """Boxes whose line feeds end lines."""
+        """Boxes in which empty lines of the source part texts."""
         if b"position" in source:
             self._popups = {one.mem_id for one in page.css(_HIDDEN_SELECTOR) if _is_popup(one)}
         self._with_image = _ids_around_images([*content, *(node for node, _ in tiles)])
@@ -561,9 +562,9 @@ class _Builder:
             inline = (*inline[:-1], node)
         return (node_id, box, inline, level, is_linked, False)
 
-    def _has_lines(self, text: str, frame: _Frame) -> bool:
-        """Whether line feeds end lines, as in the posts of a BBS: bare text beside images that has
-        empty lines inside, and the text that follows in the same box."""
+    def _has_empty_lines(self, text: str, frame: _Frame) -> bool:
+        """Whether empty lines part texts, as in the posts of a BBS: in bare text beside images that
+        has some inside, and in the text that follows in the same box."""
         box_id = frame[1].element.mem_id
         if frame[2] or box_id not in self._with_image:
             return False
@@ -572,14 +573,15 @@ class _Builder:
         return box_id in self._lined
 
     def _add_characters(self, text: str, frame: _Frame) -> None:
-        if "\n" not in text or not self._has_lines(text, frame):
+        if "\n" not in text or not self._has_empty_lines(text, frame):
             self._add_piece(text, frame[2], frame[4])
             return
-        for number, line in enumerate(text.split("\n")):
+        for number, part in enumerate(_EMPTY_LINE.split(text)):
             if number:
                 self._add_break()
-            if line and not line.isspace():
-                self._add_piece(line, (), frame[4])
+                self._add_break()
+            if part and not part.isspace():
+                self._add_piece(part, (), frame[4])
 
     def _add_break(self) -> None:
         self._after_image = False
@@ -642,7 +644,7 @@ class _Builder:
         elif addresses := self._backgrounds.get(node.mem_id):
             self._seen += 1
             image = PageImage(node, box, addresses, len(self._texts), {})
-            if tag == "svg" and images is self._images:
+            if tag == "svg" and images is self._images and next(node.iter(), None) is None:
                 # Articles of WeChat show images as backgrounds of empty drawings.
                 self._place(image, box)
                 return
@@ -846,11 +848,25 @@ def _is_symbol(attributes: Mapping[str, str | None]) -> bool:
     return any(_is_emoticon(attributes.get(name) or "") for name in ("alt", "title"))
 
 
-def _is_in_small_box(image: Element) -> bool:
-    """Whether the element around an image is as wide as a symbol, by its style."""
-    style = attribute(image.parent, "style") if image.parent is not None else ""
-    found = _STYLE_WIDTH.search(style[:MAX_STYLE_CHARACTERS]) if style else None
-    return found is not None and 0 < float(found[1]) <= MAX_SYMBOL_PX
+def _in_small_boxes(
+    images: Sequence[Element], attributes: Mapping[int, Mapping[str, str | None]]
+) -> set[int]:
+    """Ids of images without a size of their own in an element that is as wide as a symbol by its
+    style. A cell of a table is as wide as what it holds, at least."""
+    small: dict[int, bool] = {}
+    found: set[int] = set()
+    for image in images:
+        box = image.parent
+        own = attributes[image.mem_id]
+        if box is None or box.tag in {"td", "th"} or own.get("width") or own.get("height"):
+            continue
+        if (is_small := small.get(box.mem_id)) is None:
+            width = _STYLE_WIDTH.search(attribute(box, "style")[:MAX_STYLE_CHARACTERS])
+            is_small = width is not None and 0 < float(width[1]) <= MAX_SYMBOL_PX
+            small[box.mem_id] = is_small
+        if is_small:
+            found.add(image.mem_id)
+    return found
 
 
 def _is_emoticon(words: str) -> bool:
@@ -913,7 +929,7 @@ def _spans(run: list[_Piece], beside_image: bool) -> Iterator[list[_Piece]]:
         len(tops) < len(worded)
         or len({one.mem_id for one in tops}) < 2
         or not (beside_image or any(one.tag == "a" for inline in worded for one in inline))
-        or not all(attribute(one, "class") for one in tops)
+        or not all(attribute(one, "class") for one in {one.mem_id: one for one in tops}.values())
     ):
         yield run
         return

@@ -1,9 +1,9 @@
 """How a block of text is formatted, as far as its markup tells."""
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 
-from wenlan_data.extract.html import Element
 from wenlan_data.extract.page_tree import Box, TextBlock
 
 _PROPERTY = re.compile(
@@ -18,23 +18,24 @@ def text_style(block: TextBlock) -> str:
 
     Captions of one page share it, and differ by it from paragraphs.
     """
-    parts = [_of_element(block.parent.element, block.parent.tag)]
+    parts = [_of_element(block.parent.attributes, block.parent.tag)]
     box: Box | None = block.parent
     # A `div` around a text alone formats it as well. A row with one cell looks like one with more.
     for _ in range(3):
         outer = box.parent if box is not None else None
         if outer is None or outer.text_count != 1 or outer.image_count or outer.tag == "tr":
             break
-        parts.append(_of_element(outer.element, outer.tag))
+        parts.append(_of_element(outer.attributes, outer.tag))
         box = outer
     parts += [
-        _of_element(one, one.tag or "") for one in block.wrappers if one.tag not in _UNIFORM_TAGS
+        _of_element(one.attributes, one.tag or "")
+        for one in block.wrappers
+        if one.tag not in _UNIFORM_TAGS
     ]
     return "|".join(parts)
 
 
-def _of_element(element: Element, tag: str) -> str:
-    attributes = element.attributes
+def _of_element(attributes: Mapping[str, str | None], tag: str) -> str:
     if not attributes:
         return tag
     return _signature(

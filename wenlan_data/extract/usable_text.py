@@ -10,6 +10,7 @@ from wenlan_data.clean.credits import is_credit
 from wenlan_data.clean.rules.boilerplate import is_boilerplate
 from wenlan_data.clean.rules.file_name import FileName
 from wenlan_data.extract.caption_marks import figure_number
+from wenlan_data.extract.html import attribute
 from wenlan_data.extract.page_regions import class_words, is_secondary
 from wenlan_data.extract.page_tree import Box, PageTree, TextBlock
 from wenlan_data.reasons import Reason
@@ -115,7 +116,7 @@ class UsableTexts:
             if self.is_link_list(block):
                 return "a list of links"
             if self._elsewhere and any(
-                _target(link.attributes) in self._elsewhere for link in block.links
+                attribute(link, "href").strip() in self._elsewhere for link in block.links
             ):
                 return "in a link to another page"
             if is_credit_line(text):
