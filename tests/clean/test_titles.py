@@ -80,6 +80,8 @@ def test_alts_that_only_count_the_images_count_as_titles() -> None:
         ("1950年的外滩", "1960年的外滩", "1980年的外滩"),  # a number that says something
         ("第三代手机12", "第三代手机13", "第三代手机14"),
         ("换盆第1步", "换盆第2步"),
+        ("1升装电饭煲", "3升装电饭煲", "5升装电饭煲"),
+        ("1元硬币", "5元硬币", "10元硬币"),
         ("1号楼2层", "1号楼3层", "2号楼1层"),
     ):
         assert _types(demote_title_repeats(_alts(*alts), [])) == ["alt"] * len(alts), alts

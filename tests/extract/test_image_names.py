@@ -10,11 +10,11 @@ from wenlan_data.extract.image_names import reason_of_address, reason_of_names
     [
         ("avatar", "avatar", True),
         ("lazy post-avatar_32", "avatar", True),
-        ("userimage", "avatar", True),
+        ("userimage", "avatar", False),
         ("user_face", "avatar", True),
         ("up-face-image", "avatar", True),
         ("author-thumb", "avatar", True),
-        ("recipe_user_img", "avatar", True),
+        ("recipe_user_img", "avatar", False),
         ("index_author__3c", "avatar", False),
         ("brokerInfo", "avatar", False),
         ("AuthorCard", "avatar", False),

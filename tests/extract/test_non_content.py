@@ -215,6 +215,45 @@ def test_of_two_images_beside_names_in_a_card_the_one_with_the_longer_name_is_co
     assert {found[f"u{n}"] for n in range(3)} == {"avatar"}
 
 
+def test_in_rows_of_two_things_of_one_kind_both_are_content() -> None:
+    row = "<li><div class=l><img src=l{0}.jpg><p>{1}</p></div><div class=r><img src=r{0}.jpg><p>{2}</p></div></li>"
+    dishes = [("宫保鸡丁", "夫妻肺片"), ("麻婆豆腐", "回锅肉片"), ("水煮活鱼", "鱼香肉丝")]
+    html = "<ul>" + "".join(row.format(n, *two) for n, two in enumerate(dishes)) + "</ul>"
+    assert set(reasons(html).values()) == {""}
+
+
+def test_the_figure_in_a_box_beside_an_article_is_content() -> None:
+    article = "<h1>湖边</h1><p>" + "湖边的小船停在岸边。" * 40 + "</p>"
+    figure = "<figure><img src=1.jpg><figcaption>青铜鼎侧面的纹饰</figcaption></figure>"
+    assert reasons(f"{article}<div class=side-box>{figure}</div>") == {"1": ""}
+    linked = f"{article}<div class=side-box>{figure}<a href=/2.html>别的青铜器</a></div>"
+    assert reasons(linked) == {"1": "navigation"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["刚刚出生的小熊猫", "今天的外滩", "5000年前的陶罐", "布艺 沙发", "新品 发布", "LV 手袋"],
+)
+def test_a_caption_with_words_of_bylines_is_none(line: str) -> None:
+    assert reasons(f"<div class=pic><img src=1.jpg><p>{line}</p></div>") == {"1": ""}
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "<div class=poster-img><img src={0}.jpg alt=战狼></div><p>战狼</p>",
+        "<div class=uppic><img src={0}.jpg></div><p>湖边的小船</p>",
+        "<div class=up-img><img src={0}.jpg></div><p>湖边的小船</p>",
+        "<img src={0}.jpg width=100 height=100><p>青花瓷瓶</p><p>2019-05-01</p>",
+        "<p class=plant-nickname>奥利奥</p><img src={0}.jpg>",
+        "<a class=username>老猫</a><img src={0}.jpg width=600 height=400><p>傍晚在江边看到的火烧云</p>",
+    ],
+)
+def test_items_with_other_meanings_of_such_words_are_content(item: str) -> None:
+    html = "<ul>" + "".join(f"<li>{item.format(n)}</li>" for n in range(3)) + "</ul>"
+    assert set(reasons(html).values()) == {""}
+
+
 def test_an_image_that_occurs_once_as_content_is_content() -> None:
     html = f"<div class=sidebar><img src=1.jpg></div><main>{BODY}<p><img src=1.jpg></p></main>"
     assert reasons(html) == {"1": ""}

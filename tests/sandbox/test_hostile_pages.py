@@ -13,6 +13,7 @@ from wenlan_data.sandbox.pages import INLINE, read_candidates, read_explanation
 pytestmark = pytest.mark.timeout(120)
 
 LICENCE = "<a href=http://creativecommons.org/licenses/by/4.0/>x</a>"
+ATTRIBUTES = " ".join(f"a{n}=1" for n in range(20_000))
 HOSTILE = {
     "spaces in srcset": '<img srcset="' + " ," * 100_000 + '" src=1.jpg>',
     "spaces in refresh": '<meta http-equiv=refresh content="'
@@ -53,6 +54,21 @@ HOSTILE = {
         f"<a class=c{n} href=/{n}.html><img src={n}.png><p>湖边的小船</p></a>" for n in range(2_000)
     )
     + "<p>1</p>" * 40_000,
+    "attributes of a box of images": f"<div style='width:99px' {ATTRIBUTES}>"
+    + "".join(f"<img src={n}.jpg>" for n in range(1, 20_000)),
+    "attributes of a link around texts": f"<img src=1.jpg><a href=/x {ATTRIBUTES}>"
+    + "<p>湖边的船</p>" * 20_000,
+    "attributes of elements in a line": f"<p><img src=1.jpg></p><p><span class=a {ATTRIBUTES}>"
+    + "<b>船</b>" * 20_000
+    + "</span><span class=b>x</span></p>",
+    "strings of JSON that do not end": "<img src=1.jpg><script>图"
+    + "JSON.parse('[" * 100_000
+    + "</script>",
+    "a table of many columns": "<table><tr>"
+    + "<td>桥</td>" * 10_000
+    + "</tr><tr>"
+    + "".join(f"<td><img src={n}.jpg></td>" for n in range(1, 10_000))
+    + "</tr></table>",
     "inline elements around texts": "<img src=1.jpg>" + "<span>" * 4_800 + "<b>x</b>" * 20_000,
     "links in deep boxes": "<p>"
     + "湖边的小船停在岸边。" * 20

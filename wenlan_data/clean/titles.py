@@ -93,8 +93,8 @@ def _shared_alts(images: Sequence[Sequence[Text]]) -> frozenset[str]:
 
 
 def _counting_alts(images: Sequence[Sequence[Text]]) -> frozenset[str]:
-    """Alts of at least 3 images that are equal but for one number, which grows from 0 or 1 on:
-    换盆第1步的图片, 换盆第2步的图片."""
+    """Alts of at least 3 images that are equal but for one number, which counts the images:
+    换盆第1步的图片, 换盆第2步的图片. It begins at 0 or 1 and is no larger than their number."""
     alts = dict.fromkeys(text.text for texts in images for text in texts if text.type == "alt")
     numbers = defaultdict[str, list[tuple[int, str]]](list)
     for alt in alts:
@@ -103,7 +103,10 @@ def _counting_alts(images: Sequence[Sequence[Text]]) -> frozenset[str]:
     return frozenset(
         _bare(without_number(alt))
         for some in numbers.values()
-        if len(some) >= MIN_IMAGES and some[0][0] <= 1 and _grows(number for number, _ in some)
+        if len(some) >= MIN_IMAGES
+        and some[0][0] <= 1
+        and some[-1][0] <= len(images)
+        and _grows(number for number, _ in some)
         for _, alt in some
     )
 

@@ -63,7 +63,11 @@ def avatars(tree: PageTree) -> list[PageImage]:
         named = [column for column in columns if column.is_named]
         if len(named) == len(columns):
             # The content of the items has names as well: those of the images are longer.
-            named.remove(max(named, key=lambda column: column.han))
+            longest = max(named, key=lambda column: column.han)
+            named.remove(longest)
+            if any(one.han == longest.han and one.lines != longest.lines for one in named):
+                # Rows of two things of one kind, such as dishes.
+                continue
         for column in named:
             pairs = zip(column.images, column.lines, strict=True)
             found += [image for image, line in pairs if _is_name(line)]

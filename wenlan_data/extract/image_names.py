@@ -39,12 +39,14 @@ _PLAIN: tuple[tuple[Reason, frozenset[str]], ...] = (
 )  # fmt: skip
 # Names that consist of a person and of these: author-card, userCard_o, up-face-image.
 _PERSON = re.compile(
-    r"(?:author|user|up|blogger|broker|agent|poster|owner|uploader|publisher|profile)",
+    r"(?:author|user|blogger|broker|agent|owner|uploader|publisher|profile|up(?=\Z))",
     re.IGNORECASE,
 )
 _PORTRAIT = frozenset(
     "face head img image pic picture photo portrait thumb icon avatar pto".split()
 )
+_FACE = frozenset("face head portrait avatar thumb pto".split())
+"""Of `_PORTRAIT`, those that are no other image of a person: user-photo may be what a user took."""
 _PERSON_BOX = frozenset("""
     info card box block wrap wrapper container area bar name detail side index note post p c
     recipe answer article
@@ -124,7 +126,12 @@ def _is_portrait(name: str) -> bool | None:
     others = {part for part in parts if part and not _PERSON.fullmatch(part)}
     if not others or len(others) == len(set(filter(None, parts))):
         return None
-    return None if not others <= _PORTRAIT | _PERSON_BOX else bool(others & _PORTRAIT)
+    if not others <= _PORTRAIT | _PERSON_BOX:
+        return None
+    if "up" in map(str.lower, parts) and not others & _FACE:
+        # up-img is an uploaded image, up-face is the face of who uploaded.
+        return None
+    return bool(others & _FACE)
 
 
 def reason_of_address(address: str) -> tuple[Reason, str] | None:

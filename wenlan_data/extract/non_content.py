@@ -74,7 +74,12 @@ MAX_WORDS_CHARACTERS = 200
 """Of an `alt` or a `title`, in which Han characters are counted."""
 _STOP = re.compile("[。！？!?]")
 _SIDE = re.compile(r"\s*(\d{1,4})(?:px)?\s*\Z")
-_USER_NAME = re.compile(r"nick[-_]?name|(?:user|author|screen)[-_]?name|\bnick\b", re.IGNORECASE)
+MAX_PLACE_HAN = 4
+"""Of the line after a user's name."""
+_USER_NAME = re.compile(
+    r"(?:(?:profile|user|author|account|member|wx)[-_])?(?:(?:nick|user|author|screen)[-_]?name|nick)",
+    re.IGNORECASE,
+)
 _CLONE = re.compile(r"clone|duplicate", re.IGNORECASE)
 
 
@@ -288,7 +293,7 @@ class NonContent:
         return tree.running_han(around) - tree.running_han_alike(outer) >= MIN_ARTICLE_HAN
 
     def _by_position(self, image: PageImage) -> Drop | None:
-        if region := region_of(self._tree, image.parent):
+        if (region := region_of(self._tree, image.parent)) and not self._is_plate(image):
             return Drop(Reason.NAVIGATION, region)
         if not _is_described(image) and (found := self._by_lines(image)):
             return found
@@ -297,6 +302,17 @@ class NonContent:
             if heading and is_list_heading(heading):
                 return Drop(Reason.RECOMMENDATION, heading)
         return None
+
+    def _is_plate(self, image: PageImage) -> bool:
+        """Whether an image is a figure with a caption in a box without links, as beside an
+        article; the names of such a box (`side-box`) do not decide."""
+        if not _has_caption(image):
+            return False
+        figure: Box | None = image.parent
+        while figure is not None and figure.tag != "figure":
+            figure = figure.parent
+        outer = figure.parent if figure is not None else None
+        return outer is not None and outer.tag != "body" and not self._tree.linked_han(outer)
 
     def _has_linked_text(self, image: PageImage) -> bool:
         """Whether all text beside an image is a link."""
@@ -317,19 +333,23 @@ class NonContent:
         box = _box_with_text(image)
         # 千里江山图 2023-01-07: a whole item of a list, which says nothing else.
         is_item = box is not None and _is_whole_item(box)
-        with_date = is_small or (not is_item and self._is_beside_image(image))
+        with_date = not is_item and (is_small or self._is_beside_image(image))
         is_person = is_byline(line, with_date=with_date) or self._is_beside_name(image)
-        if is_person and (is_small or not is_item):
+        is_large = min(width, height) >= MIN_PHOTOGRAPH_PX
+        if is_person and not is_large and (is_small or not is_item):
             return Drop(Reason.AVATAR, line)
         return None
 
     def _is_beside_name(self, image: PageImage) -> bool:
-        """Whether a class states that the text beside an image, with no more than a line after it,
-        is the name of a user."""
+        """Whether a class states that the text beside an image is the name of a user. After it may
+        stand a place or the like."""
         box = _box_with_text(image)
         if box is None or box.text_count > 2 or _count(box) > 1:
             return False
-        return bool(_USER_NAME.search(self._tree.texts_of(box)[0].classes[:500]))
+        name, *others = self._tree.texts_of(box)
+        return all(one.han <= MAX_PLACE_HAN for one in others) and any(
+            map(_USER_NAME.fullmatch, name.classes[:500].split())
+        )
 
     def _is_beside_image(self, image: PageImage) -> bool:
         """Whether an item of a list holds the image and another one."""

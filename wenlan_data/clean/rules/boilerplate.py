@@ -82,6 +82,9 @@ _BREADCRUMBS = re.compile(
     r"(?:首页|主页|(?:[您你的]|现在|当前|目前|所在){1,4}位置)\s*[:：>»›/→|-].*"
 )
 
+# Of an image without a title; 《无题》 and 版画 无题 are titles of works.
+_UNTITLED = "无题"
+
 # 提交按钮, 搜索图标.
 _CONTROL = re.compile(r"(?:按钮|图标|logo)\Z", re.IGNORECASE)
 # A character that ends every match of `_CONTROL`; to search for it is cheaper.
@@ -98,7 +101,7 @@ _LEGAL = re.compile(
     r"|(?:来源|源|来自|自)于?(?:网络|互联网)(?!\w)|最终解释权|举报(?:中心|电话|邮箱)$"
     r"|(?:即|我已)(?:表示|视为|阅读)?(?:并|您)?同意|请先?登录(?!页)|登录后(?:可|才能|查看)|从未签到|来自.{1,12}客户端$"
     r"|(?:仅|不)代表.{0,8}(?:观点|立场)|与本(?:网|站|平台)(?:站)?(?:立场|观点)?无关|与(?:内容|本文|正文|文章|新闻)(?:内容)?无关"
-    r"|(?:是否|有没有|有沒有).{0,4}(?:解决|解決|帮助|幫助).{0,6}(?:您|你)的?|遵循.{0,12}(?:共享|授权|许可)协议"
+    r"|^(?:[本此该该][页頁文]|以上|文档|页面|頁面).{0,6}(?:是否|有没有|有沒有).{0,4}(?:解决|解決|帮助|幫助)|遵循.{0,12}(?:共享|授权|许可)协议"
     r"|(?:查看|下载|下載|檢視|浏览)(?:次数|次數)\s?[:：]\s?\d|(?:文件|檔案|附件)大小\s?[:：]\s?\d"
     r"|本(?:网站?|站|系统|页面).{0,24}技术支持|^技术支持\s?[:：]|^举报电话",
     re.IGNORECASE,
@@ -289,4 +292,10 @@ def is_boilerplate(text: str) -> bool:
 
 
 def _is_boilerplate(text: str) -> bool:
-    return _is_interface(text) or _is_control(text) or is_credit(text) or _is_byline(text)
+    return (
+        _is_interface(text)
+        or _is_control(text)
+        or is_credit(text)
+        or _is_byline(text)
+        or text == _UNTITLED
+    )
