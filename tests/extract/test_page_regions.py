@@ -97,6 +97,8 @@ def test_a_region_beside_the_content_is_recognised(region: str) -> None:
         "<div class=photo_ad><img src=1.jpg></div>",
         "<div class=side-content><img src=1.jpg></div>",
         "<div class=commentary><img src=1.jpg></div>",
+        "<div class='gallery ajax-pagination-none'><img src=1.jpg></div>",
+        "<div class=no-sidebar><img src=1.jpg></div>",
         "<div class=x1><h3>相关的历史背景</h3><p>山里的故事</p><img src=1.jpg></div>",
         "<section><h2>江边的人</h2><img src=1.jpg></section>",
         "<ul><li class=hot><img src=1.jpg><li class=hot><img src=2.jpg><li class=hot><img src=3.jpg></ul>",

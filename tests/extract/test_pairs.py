@@ -454,3 +454,14 @@ def test_html_that_a_script_shows_is_read_on_a_page_without_an_article(markup: s
 
 def test_code_to_copy_is_no_html_of_the_page() -> None:
     assert list(page_pairs(f"<textarea>{ITEMS}</textarea>", PAGE)) == []
+
+
+def test_the_html_of_a_light_box_is_one_caption() -> None:
+    link = "<a href=/1.jpg data-sub-html='<h2>湖边的小船</h2><p>{}</p>'><img src=/s.jpg></a>"
+    assert _texts(link.format("湖边的小船"))[0] == ("figcaption", "湖边的小船")
+    assert _texts(link.format("雨后拍摄"))[0] == ("figcaption", "湖边的小船 雨后拍摄")
+
+
+def test_the_caption_in_an_attribute_of_a_link_to_an_image_is_read() -> None:
+    link = "<a href=/1.jpg data-elementor-lightbox-title=坐拖拉机去摘桃><div role=img></div></a>"
+    assert _texts(link) == [("figcaption", "坐拖拉机去摘桃")]

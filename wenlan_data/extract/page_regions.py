@@ -35,6 +35,8 @@ _BOX_WORDS = frozenset("""
     layout col column posts articles news links link items button buttons btn btns top bottom left
     right side main page post frame index in inner outer feed card profile bd hd title group
 """.split())  # fmt: skip
+# ajax-pagination-none, no-sidebar: the region is missing.
+_ABSENT = frozenset({"none", "no", "without", "not"})
 # Names that are written in one word with others: topNav, leftSidebar, siteFooter.
 _ENDINGS = ("nav", "navbar", "sidebar", "footer", "breadcrumb", "pagination", "comments")
 _HEAD_NAMES = frozenset(
@@ -201,6 +203,8 @@ def _is_region_name(classes: str) -> bool:
 
 def _names_region(name: str) -> bool:
     parts = [part.lower() for part in _SEPARATOR.split(name)]
+    if not _ABSENT.isdisjoint(parts):
+        return False
     if not _WORDS.isdisjoint(parts) or any(part.endswith(_ENDINGS) for part in parts):
         return True
     words = {part.lower() for part in _CAMEL.split(name) if len(part) > 1 and not part.isdigit()}

@@ -17,7 +17,7 @@ from wenlan_data.extract.image_urls import has_image_extension, is_data_uri
 from wenlan_data.extract.inert_html import inert_html
 from wenlan_data.extract.json_ld import TITLE_CONFIDENCE
 from wenlan_data.extract.non_content import NonContent
-from wenlan_data.extract.page_elements import PageElements, page_elements
+from wenlan_data.extract.page_elements import Attributes, PageElements, page_elements
 from wenlan_data.extract.page_metadata import (
     FigureLicences,
     PageMetadata,
@@ -29,7 +29,12 @@ from wenlan_data.extract.page_tree import PageImage, PageTree, page_tree
 from wenlan_data.extract.script_json import json_attributes, page_scripts
 from wenlan_data.extract.script_state import script_images
 from wenlan_data.extract.single_line import single_line, truncate
-from wenlan_data.extract.surrounding_text import ATTRIBUTE, MAX_TEXT_CHARACTERS, image_texts
+from wenlan_data.extract.surrounding_text import (
+    ATTRIBUTE,
+    MAX_TEXT_CHARACTERS,
+    caption_attributes,
+    image_texts,
+)
 from wenlan_data.reasons import Reason
 from wenlan_data.records import MAX_FALLBACK_URLS, Candidate, Drop, Origin, Text, merge_equal_texts
 from wenlan_data.web.domains import site_of_host
@@ -93,7 +98,7 @@ def page_pairs(
     for link, attributes in elements.links:
         href = (attributes.get("href") or "").strip()
         if has_image_extension(href) and link.css_first("img") is None:
-            images.add(href, partial(_link_text, link))
+            images.add(href, partial(_link_texts, link, attributes))
     for named in metadata_images(elements):
         images.add(
             named.url,
@@ -153,7 +158,10 @@ def absolute_url(reference: str, base: str) -> str:
     return url if url != base and _HTTP_WITH_PATH.match(url) else ""
 
 
-def _link_text(link: Element) -> Iterator[Text]:
+def _link_texts(link: Element, attributes: Attributes) -> Iterator[Text]:
+    for caption in caption_attributes(attributes):
+        words = truncate(single_line(caption), MAX_TEXT_CHARACTERS)
+        yield Text("figcaption", words, "attribute", ATTRIBUTE)
     if text := single_line(link.text()):
         yield Text("title", truncate(text, MAX_TEXT_CHARACTERS), "attribute", TITLE_CONFIDENCE)
 

@@ -4,8 +4,10 @@
 else the text on one side of it, then the heading.
 """
 
+import re
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -49,9 +51,23 @@ MIN_ALT_CHARACTERS = 4
 
 _CAPTION_ATTRIBUTES = (
     "data-caption", "data-desc", "data-description", "data-sub-html", "data-summary", "data-alt",
-    "data-lightbox-title", "data-intro", "description",
+    "data-lightbox-title", "data-elementor-lightbox-title", "data-intro", "description",
 )  # fmt: skip
 _TITLE_ATTRIBUTES = ("title", "data-title", "data-name")
+
+
+_TAG = re.compile(r"<[^<>]{0,200}>")
+
+
+def caption_attributes(attributes: Attributes) -> Iterator[str]:
+    """Yields the captions in attributes that galleries and light boxes read.
+
+    In those that hold HTML, the heading and the text are often the same.
+    """
+    for name in _CAPTION_ATTRIBUTES:
+        if value := attributes.get(name):
+            parts = [part.strip() for part in _TAG.split(value)] if "<" in value else [value]
+            yield " ".join(filter(None, dict.fromkeys(parts)))
 
 
 @dataclass(slots=True)
@@ -160,9 +176,8 @@ class _Pairing:
         for attributes in (own, link):
             if not attributes:
                 continue
-            for name in _CAPTION_ATTRIBUTES:
-                if value := attributes.get(name):
-                    found.add("figcaption", value, "attribute", ATTRIBUTE)
+            for caption in caption_attributes(attributes):
+                found.add("figcaption", caption, "attribute", ATTRIBUTE)
             # The title of a link to the large image is what a light box shows under it.
             is_large = attributes is link and has_image_extension(link.get("href") or "")
             kind = "figcaption" if is_large else "title"
