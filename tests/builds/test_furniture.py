@@ -12,14 +12,14 @@ PAGES = 8
 def _site(site: Site) -> None:
     """Pages in a row; the alt text of the logo is empty on all but the first."""
     site.responses |= {
-        "/logo.jpg": CannedResponse(make_image(900)),
+        "/sign.jpg": CannedResponse(make_image(900)),
         "/author.jpg": CannedResponse(make_image(901)),
     }
     for number in range(PAGES):
         logo = "青山摄影的标志" if number == 0 else ""
         author = '<img src="/author.jpg" alt="摄影师在山顶">' if number < 5 else ""
         body = (
-            f'<title>{make_caption(number)}</title><img src="/logo.jpg" alt="{logo}">{author}'
+            f'<title>{make_caption(number)}</title><img src="/sign.jpg" alt="{logo}">{author}'
             f'<img src="/{number}.jpg" alt="{make_caption(number)}">'
             f'<a href="/{number + 1}.html">下一页</a>'
         )
@@ -43,7 +43,7 @@ def test_a_logo_of_all_pages_is_dropped_for_any_number_of_workers(
     logo = {
         (row["reason"], row["detail"])
         for row in drops(tmp_path / "1")
-        if row["url"] == site.url("/logo.jpg") and row["step"] == "dedupe"
+        if row["url"] == site.url("/sign.jpg") and row["step"] == "dedupe"
     }
     assert logo == {("furniture", f"on {PAGES} of {PAGES} pages of {site.host}")}
     report = (tmp_path / "1" / "report" / "index.html").read_text("utf-8")
@@ -60,4 +60,4 @@ def test_without_a_limit_the_logo_is_a_sample(tmp_path: Path, site: Site) -> Non
         *("--sources", sources, "--out", out, "--executor", "local"),
         *("--set", "dedupe.max_site_pages=0"),
     )
-    assert site.url("/logo.jpg") in captions(out).values()
+    assert site.url("/sign.jpg") in captions(out).values()

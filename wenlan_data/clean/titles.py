@@ -94,11 +94,12 @@ def _shared_alts(images: Sequence[Sequence[Text]]) -> frozenset[str]:
 
 def _counting_alts(images: Sequence[Sequence[Text]]) -> frozenset[str]:
     """Alts of at least 3 images that are equal but for one number, which counts the images:
-    换盆第1步的图片, 换盆第2步的图片. It begins at 0 or 1 and is no larger than their number."""
+    换盆第1步的图片, 换盆第2步的图片. It begins at 0 or 1, is no larger than their number, and does not
+    stand at the end: 青团-预览图-1 names what the image shows."""
     alts = dict.fromkeys(text.text for texts in images for text in texts if text.type == "alt")
     numbers = defaultdict[str, list[tuple[int, str]]](list)
     for alt in alts:
-        if len(found := list(_NUMBER.finditer(alt))) == 1:
+        if len(found := list(_NUMBER.finditer(alt))) == 1 and without_number(alt) == alt:
             numbers[_NUMBER.sub("0", alt)].append((int(found[0][0]), alt))
     return frozenset(
         _bare(without_number(alt))
