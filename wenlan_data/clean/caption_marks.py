@@ -88,8 +88,7 @@ _TAIL_KIND = re.compile(
     re.IGNORECASE,
 )
 _KIND_ENDS = ("图", "图片", "大全", "预览", "欣赏", "素材", "下载", "g", "G", "f", "F", "p", "P")
-# 展开查看全文, ...展开: a link to the rest of a text that the page cuts off, or to what is said
-# about it.
+# 展开查看全文, ...展开: a link to the rest of a text that the page cuts off, or to its comments.
 _TAIL_MORE = re.compile(
     # 阅读更多 and 查看全部 may be what a person does.
     r"\s?(?:(?:展开|展開)(?:查看|阅读|閱讀)?全文|收起全文"

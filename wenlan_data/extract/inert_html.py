@@ -6,15 +6,13 @@ from collections.abc import Iterator
 from itertools import islice
 
 from wenlan_data.extract.html import Page
+from wenlan_data.extract.non_content import MIN_ARTICLE_HAN
 from wenlan_data.extract.page_elements import PageElements
 from wenlan_data.extract.page_tree import count_han
 
 MAX_FRAGMENTS = 10
 MAX_CHARACTERS = 1 << 20
 """Of all fragments of a page; the rest is left out."""
-
-MIN_ARTICLE_HAN = 150
-"""In paragraphs, from which on a page is an article."""
 
 _TYPES = frozenset({"text/xml", "application/xml", "text/html", "text/template", "text/x-template"})
 _IMAGE = re.compile(r"<img\b", re.IGNORECASE)
@@ -65,6 +63,7 @@ def _fragments(elements: PageElements) -> Iterator[str]:
 
 
 def _has_article(page: Page) -> bool:
+    """Whether the paragraphs of a page have the text of an article."""
     han = 0
     for paragraph in page.css("p"):
         han += count_han(paragraph.text())

@@ -60,6 +60,7 @@ LIST_WEIGHT = 1.5
 """How much more running text than a list of cards a page has to have, to be an article with a list
 beside it."""
 MIN_ARTICLE_HAN = 150
+"""Of running text outside lists, from which on a page has an article."""
 MAX_LABEL_HAN = 8
 """Of an `alt` or `title` that labels an image. A longer one describes it."""
 MIN_SENTENCE_HAN = 12

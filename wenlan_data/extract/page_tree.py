@@ -25,7 +25,7 @@ MAX_NODES = 200_000
 MAX_IMAGE_ELEMENTS = 20_000
 """Of one page, with emoticons; the rest is left out."""
 MAX_IMAGES = 2_000
-"""Of one page, without emoticons, which are told from content; the rest is left out."""
+"""Of one page, without emoticons; the rest is left out."""
 MAX_CONTENT_IMAGES = 400
 """Of one page, for which texts are searched; twice as many as are kept of a page."""
 MAX_BOX_DEPTH = 512
@@ -363,7 +363,7 @@ class PageTree:
         if not self._boxes_by_tag:
             for one in self._boxes:
                 self._boxes_by_tag.setdefault(one.tag, []).append(one)
-        # Most boxes of which this is asked are the only `header` or `footer`: only the boxes with
+        # Most callers pass the only `header` or `footer` of the page: only the boxes with
         # the same tag are counted.
         counts = self._shapes.get(box.tag)
         if counts is None:
@@ -558,7 +558,7 @@ class _Builder:
         if len(inline) < MAX_INLINE_DEPTH:
             inline = (*inline, node)
         elif tag == "a":
-            # The link of a text is asked for.
+            # `TextBlock.links` needs the innermost link.
             inline = (*inline[:-1], node)
         return (node_id, box, inline, level, is_linked, False)
 

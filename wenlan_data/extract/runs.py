@@ -105,7 +105,7 @@ class Choice:
     confidence: float
     is_caption: bool
     is_pointed: bool = False
-    """Whether the text itself, or an empty line on its other side, tells that it is this image's."""
+    """Whether the text itself, or an empty line on its other side, shows that it is this image's."""
     other: list[RunText] = field(default_factory=list)
     """Texts on the other side, where these belong to the same image too."""
 
@@ -473,7 +473,7 @@ class _Votes:
     both: bool = False
     """Whether the texts of both sides belong to the image."""
     by_lines: bool = False
-    """Whether empty lines tell the side."""
+    """Whether empty lines decide the side."""
 
     def choice(self, run: Run, slot: Slot) -> Choice | None:
         """The texts of a slot by the vote of its run."""
@@ -530,7 +530,7 @@ class _Votes:
 
 
 def _is_puzzle(slot: Slot) -> bool:
-    """Whether several images in a row stand beside as many texts in a row: which is whose is told by
+    """Whether several images in a row stand beside as many texts in a row: which is whose is decided by
     the style sheet, if at all."""
     count = len(slot.unit.images) if slot.unit is not None else 1
     rows = [texts for texts in (slot.before, slot.after) if len(texts) == count > 1]

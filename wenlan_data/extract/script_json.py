@@ -29,6 +29,7 @@ _JSON_ATTRIBUTE = re.compile(
     r"(data-[a-z][a-z0-9-]{0,40})\s?=\s?[\"']?\s{0,10}[\[{]", re.IGNORECASE | re.ASCII
 )
 MAX_ATTRIBUTE_NAMES = 8
+"""Names of attributes with JSON on one page; the others are left out."""
 _SINGLE_QUOTED = re.compile(r"'((?:[^'\\\n]++|\\.)*+)'")
 _ESCAPE = re.compile(r"\\'|(\\.)|\"")
 # A script without a word of images or without a Han character holds no pair.
@@ -54,6 +55,9 @@ def json_attributes(page: Page, html: str) -> Iterator[str]:
     >>> list(json_attributes(parse_html(html), html))
     ['[1, 2]']
     """
+    if "data-" not in html and "DATA-" not in html:
+        # Without this test, the pattern takes 2 % of the time of a page.
+        return
     found = islice(_JSON_ATTRIBUTE.finditer(html), MAX_ASSIGNMENTS)
     names = list(dict.fromkeys(match[1].lower() for match in found))[:MAX_ATTRIBUTE_NAMES]
     if not names:

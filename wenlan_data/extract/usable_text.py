@@ -2,7 +2,6 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
 from functools import lru_cache
 from itertools import filterfalse, islice
 
@@ -70,14 +69,10 @@ def _links_elsewhere(tree: PageTree) -> set[str]:
         box: Box | None = image.parent
         while image.reason and image.reason.reason in _LINKED_ELSEWHERE and box is not None:
             if box.tag == "a":
-                found.add(_target(box.attributes))
+                found.add((box.attributes.get("href") or "").strip())
                 break
             box = box.parent
     return found - {""}
-
-
-def _target(attributes: Mapping[str, str | None]) -> str:
-    return (attributes.get("href") or "").strip()
 
 
 class UsableTexts:
