@@ -95,7 +95,7 @@ def print_line(line: str) -> None:
     sys.stderr.write(line + "\n")
 
 
-def in_short(error: Exception, most: int = 160) -> str:
+def in_short(error: BaseException | str, most: int = 160) -> str:
     """Returns a library's message as one line, shortened to `most` characters and marked if cut."""
     line = " ".join(str(error).split())
     return line if len(line) <= most else f"{line[:most]} ..."

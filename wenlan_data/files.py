@@ -1,6 +1,8 @@
 """Atomic writes (whoever opens a file finds the old one or the new one, never a part of it), and
 digests of files."""
 
+import ctypes
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -10,6 +12,8 @@ from pathlib import Path
 PARTIAL = ".partial"
 """Suffix of a file that is being written. Hidden as well (leading dot), so no reader of a folder
 takes it for a result; `gc` removes those that a kill left behind."""
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
 
 
 def sync(path: Path) -> None:
@@ -72,3 +76,20 @@ def atomic_path(path: Path, *, unique: bool = False) -> Iterator[Path]:
         raise
     # Without this, a power cut may restore the old name after the caller has continued.
     sync(path.parent)
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Gives two files or folders of one file system each other's name, in one system call.
+
+    Returns False, without effect, where the system or the file system has no such call (it is
+    Linux's `renameat2`; ext4, XFS, Btrfs and tmpfs have it). Raises `OSError`.
+    """
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    if rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV):
+        return False
+    raise OSError(number, os.strerror(number), str(other))

@@ -1,5 +1,6 @@
 """A config that trains in milliseconds, and trainings of it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import tarfile
 from pathlib import Path
 from typing import cast
 
+from wenlan_data.model.checkpoint import state_digest
 from wenlan_data.model.config import TrainConfig, load_config
 from wenlan_data.testing import make_caption, make_image
 from wenlan_data.train.options import TrainOptions
@@ -75,6 +77,12 @@ def trained(shards: Path, out: Path, *overrides: str, **options: object) -> Trai
         config(*overrides),
         TrainOptions(shards=(shards,), out=out, workers=0, **options),
     )
+
+
+def seal(checkpoint: Path, state: dict[str, object]) -> None:
+    """Writes `state.json` with the digest of its values, as someone who knows the format would."""
+    text = json.dumps({**state, "state_sha256": state_digest(state)})
+    (checkpoint / "state.json").write_text(text, encoding="utf-8")
 
 
 def losses(out: Path) -> list[float]:

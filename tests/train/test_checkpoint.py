@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from tests.train.runs import config, corpus, losses, trained
+from tests.train.runs import config, corpus, losses, seal, trained
 from wenlan_data.errors import DamageError, DiskError, RecipeError, UsageError
 from wenlan_data.model import checkpoint as checkpoint_module
 from wenlan_data.model.checkpoint import (
@@ -63,7 +63,7 @@ def test_a_lost_file_changes_the_next_losses(
     file.write_bytes(data)
     state = json.loads((path / "state.json").read_text("utf-8"))
     state["files"][file.name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    (path / "state.json").write_text(json.dumps(state), encoding="utf-8")
+    seal(path, state)
     trained(shards, whole, "max_steps=9", resume="auto")
     trained(shards, without, "max_steps=9", resume="auto")
     assert losses(whole)[6:] != losses(without)[6:]
@@ -242,10 +242,10 @@ def test_resuming_with_another_last_step_is_reported_in_one_line(
 
 
 def test_a_checkpoint_older_than_a_key_had_its_default(shards: Path, copy: Path) -> None:
-    path = list_checkpoints(copy)[-1] / "state.json"
-    state = json.loads(path.read_text("utf-8"))
+    path = list_checkpoints(copy)[-1]
+    state = json.loads((path / "state.json").read_text("utf-8"))
     del state["config"]["head_dropout"]
-    path.write_text(json.dumps(state), encoding="utf-8")
+    seal(path, state)
     assert trained(shards, copy, "max_steps=7", resume="auto").step == 7
     with pytest.raises(RecipeError, match="head_dropout"):
         trained(shards, copy, "max_steps=8", "head_dropout=0.5", resume="auto")
@@ -289,14 +289,13 @@ def test_a_checkpoint_that_holds_code_is_refused_and_runs_nothing(
     [
         {"files": {"../../escape.safetensors": {"bytes": 1, "sha256": "0" * 64}}},
         {"format": "another"},
-        {"format_version": 2},
+        {"format_version": 3},
         {"step": "6"},
         {"unknown": 1},
     ],
 )
 def test_a_state_that_is_not_ours_is_refused(copy: Path, change: dict[str, object]) -> None:
     path = list_checkpoints(copy)[-1]
-    state = json.loads((path / "state.json").read_text("utf-8"))
-    (path / "state.json").write_text(json.dumps({**state, **change}), encoding="utf-8")
+    seal(path, {**json.loads((path / "state.json").read_text("utf-8")), **change})
     with pytest.raises(DamageError, match=r"state\.json"):
         load_checkpoint(path)

@@ -10,7 +10,12 @@ from torch import Tensor
 from wenlan_data.load import ImageSettings, Loader, LoaderBatch, SamplingSettings, TextSettings
 from wenlan_data.load.text import RANDOM_CHOICES, load_tokenizer, pad_tokens
 from wenlan_data.model.allocator import keep_freed_memory
-from wenlan_data.model.checkpoint import TOKENIZER, checkpoint_path, load_checkpoint, load_towers
+from wenlan_data.model.checkpoint import (
+    TOKENIZER,
+    checkpoint_path,
+    checkpoint_towers,
+    load_checkpoint,
+)
 from wenlan_data.model.config import TrainConfig, parse_config
 from wenlan_data.model.inputs import (
     Inputs,
@@ -19,8 +24,8 @@ from wenlan_data.model.inputs import (
     normalise_images,
     pad_as_released,
 )
-from wenlan_data.model.tokenizer import vocabulary_size
-from wenlan_data.model.towers import Towers, make_towers
+from wenlan_data.model.tokenizer import check_token_ids, vocabulary_size
+from wenlan_data.model.towers import Towers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +64,8 @@ def load_model(given: Path, device: torch.device | None = None) -> EmbeddingMode
     checkpoint = load_checkpoint(checkpoint_path(given), only=("model",))
     config = parse_config(checkpoint.state.config, str(checkpoint.path))
     tokenizer = checkpoint.path / TOKENIZER
-    towers = make_towers(config, vocabulary_size(tokenizer), checkpoint.state.text_encoder)
-    load_towers(towers, checkpoint)
+    towers = checkpoint_towers(checkpoint, config, vocabulary_size(tokenizer))
+    check_token_ids(tokenizer, towers)
     return EmbeddingModel(
         towers=towers.to(device).eval(), config=config, tokenizer=tokenizer, device=device
     )

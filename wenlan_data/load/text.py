@@ -1,13 +1,16 @@
 """Chooses the text of a sample that trains, and tokenizes it."""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from wenlan_data.clean.variants import VARIANTS, variant
-from wenlan_data.errors import UsageError, in_short
+from wenlan_data.errors import UsageError, WenlanError, in_short
+from wenlan_data.load.tokenizer_limits import tokenizer_problem
 from wenlan_data.npy import Bools, Indices
 from wenlan_data.records import TEXT_TYPES
 
@@ -17,6 +20,12 @@ RANDOM_CHOICES = ("random", "mixed")
 """Choices that draw a text in every epoch; evaluation uses the caption instead."""
 CHOICES = tuple(dict.fromkeys(("caption", *RANDOM_CHOICES, *BRIVL_TEXTS, *TEXT_TYPES)))
 PAD_TO_TOKENS = 8
+MAX_TOKENIZER_BYTES = 1 << 26
+MAX_CHARACTERS = 100_000
+"""Of a text: the rest of a longer one is not tokenized."""
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer as Library
 
 
 class Tokenizer(Protocol):
@@ -81,6 +90,40 @@ def load_tokenizer(path: Path | str, max_tokens: int) -> Tokenizer:
     )
 
 
+@contextmanager
+def tokenizer_errors(where: Path | str, remedy: str = "give another one") -> Iterator[None]:
+    """Converts whatever a tokenizer library raises in the body to `UsageError`.
+
+    Its errors have no common class, and a panic of its Rust code is not even an `Exception`.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, GeneratorExit, WenlanError):
+        raise
+    except BaseException as error:
+        raise UsageError(f"{where}: no tokenizer ({in_short(error, 120)}): {remedy}") from error
+
+
+def open_tokenizer(file: Path) -> "Library":
+    """Reads a `tokenizer.json` or a BERT `vocab.txt` with the `tokenizers` library.
+
+    Raises `UsageError` where it is none, or could take much memory or time of its own accord.
+    """
+    from tokenizers import Tokenizer as Library
+    from tokenizers.implementations.bert_wordpiece import BertWordPieceTokenizer
+
+    with tokenizer_errors(file):
+        if not file.is_file() or file.stat().st_size > MAX_TOKENIZER_BYTES:
+            raise UsageError(f"{file}: not a tokenizer of at most {MAX_TOKENIZER_BYTES} bytes")
+        if file.suffix == ".txt":
+            return Library.from_str(BertWordPieceTokenizer(str(file), lowercase=True).to_str())
+        text = file.read_text("utf-8")
+        problem = tokenizer_problem(json.loads(text))
+        if problem:
+            raise UsageError(f"{file}: {problem}: give the tokenizer of a known model")
+        return Library.from_str(text)
+
+
 def pad_tokens(ids: Sequence[Sequence[int]]) -> tuple[Indices, Bools]:
     """Returns int64 (B, L) and its mask, bool (B, L); padding is 0.
 
@@ -104,24 +147,19 @@ class _FastTokenizer:
     """A tokenizer of the `tokenizers` library."""
 
     def __init__(self, file: Path, max_tokens: int) -> None:
-        from tokenizers import Tokenizer as Library
-        from tokenizers.implementations.bert_wordpiece import BertWordPieceTokenizer
-
-        try:
-            self._library = (
-                Library.from_str(BertWordPieceTokenizer(str(file), lowercase=True).to_str())
-                if file.suffix == ".txt"
-                else Library.from_file(str(file))
-            )
-        except Exception as error:  # the library raises this very class
-            raise UsageError(f"{file}: no tokenizer ({in_short(error, 120)})") from error
-        self._library.no_padding()
-        self._library.enable_truncation(max_tokens)
+        self._file = file
+        self._library = open_tokenizer(file)
+        with tokenizer_errors(file):
+            self._library.no_padding()
+            self._library.enable_truncation(max_tokens)
+            # Fails here, and not in a worker, where it does not fit its own special tokens.
+            self._library.encode_batch_fast(["", "词 word"])
 
     def encode(self, texts: Sequence[str]) -> tuple[list[list[int]], int]:
-        # The fast variant leaves out character offsets, a fifth of the time.
-        found = self._library.encode_batch_fast(list(texts))
-        return [one.ids for one in found], sum(bool(one.overflowing) for one in found)
+        with tokenizer_errors(self._file):
+            # The fast variant leaves out character offsets, a fifth of the time.
+            found = self._library.encode_batch_fast([text[:MAX_CHARACTERS] for text in texts])
+            return [one.ids for one in found], sum(bool(one.overflowing) for one in found)
 
 
 class _TransformersTokenizer(Protocol):
@@ -149,11 +187,10 @@ def _from_transformers(folder: Path, max_tokens: int) -> Tokenizer:
         raise UsageError(
             f"{folder}: this tokenizer needs the package 'transformers': pip install it"
         ) from error
-    try:
+    with tokenizer_errors(folder):
         return _SlowTokenizer(
-            AutoTokenizer.from_pretrained(str(folder), local_files_only=True), max_tokens
+            AutoTokenizer.from_pretrained(
+                str(folder), local_files_only=True, trust_remote_code=False
+            ),
+            max_tokens,
         )
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{folder}: no tokenizer in this folder ({in_short(error, 120)})"
-        ) from error

@@ -1,22 +1,32 @@
 """Backbones by name or from a local file: timm for images, transformers for texts.
 
-Only safetensors is read: a pickle can run code when it is loaded.
+Only safetensors is read: a pickle can run code when it is loaded. Code that comes with a model is
+never run, and a folder or a checkpoint is read without the network, whatever it names.
 """
 
 import json
+import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import timm
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, BertConfig, BertModel, PreTrainedConfig
 
 from wenlan_data.errors import UsageError, in_short
 from wenlan_data.model.config import ImageConfig, TextConfig
+from wenlan_data.model.encoder_config import (
+    make_encoder,
+    make_encoder_config,
+    read_encoder_config,
+)
+from wenlan_data.model.tensor_file import read_specs, read_tensors
+
+_TIMM_NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?")
+"""Others hold an address, such as `hf-hub:name/model`, that timm would fetch from."""
 
 
 def image_backbone(config: ImageConfig) -> tuple[nn.Module, int]:
@@ -25,7 +35,8 @@ def image_backbone(config: ImageConfig) -> tuple[nn.Module, int]:
     Raises `UsageError` for a name that timm does not know, and for weights that cannot be loaded or
     do not fit.
     """
-    if not timm.is_model(config.backbone.partition(".")[0]):
+    name = config.backbone
+    if not (_TIMM_NAME.fullmatch(name) and timm.is_model(name.partition(".")[0])):
         similar = timm.list_models(f"*{config.backbone[:12]}*")[:5]
         names = f"choose from {', '.join(similar)}" if similar else "see timm.list_models()"
         raise UsageError(f"image.backbone: timm has no model {config.backbone!r}: {names}")
@@ -37,7 +48,7 @@ def image_backbone(config: ImageConfig) -> tuple[nn.Module, int]:
         model: nn.Module = timm.create_model(
             config.backbone, pretrained=config.weights == "pretrained", **arguments
         )
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # models check their own arguments, by assertions too
         if config.weights != "pretrained":
             raise UsageError(
                 f"image.backbone {config.backbone!r}: timm cannot make it ({in_short(error)})"
@@ -70,7 +81,7 @@ def text_backbone(
         model = (
             _from_config(encoder, dropout)
             if encoder is not None
-            else _pretrained(config.backbone, dropout)
+            else pretrained_encoder(config.backbone, dropout)
         )
     for name, parameter in model.named_parameters():
         # The key bias has no effect and would move by rounding, see `attention.SelfAttention`.
@@ -102,8 +113,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             "convert it once (docs/training.md, Weights)"
         )
     try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
+        return read_tensors(path)
+    except (OSError, ValueError) as error:
         raise UsageError(
             f"{path}: cannot be read as safetensors ({in_short(error)}): restore it from a copy"
         ) from error
@@ -146,29 +157,83 @@ def encoder_config(backbone: nn.Module) -> dict[str, object]:
     return config
 
 
-def _from_config(encoder: Mapping[str, object], dropout: float) -> nn.Module:
-    # auto_map names code to import, and the checkpoint comes from elsewhere.
-    values: dict[str, Any] = {
-        name: value for name, value in encoder.items() if name not in ("auto_map", "_name_or_path")
-    }
+def encoder_values(name: str) -> dict[str, object]:
+    """The configuration of the encoder in a folder or of that name, without its weights.
+
+    Raises `UsageError` where it cannot be read.
+    """
+    if Path(name).is_dir():
+        return read_encoder_config(Path(name))
     try:
-        config = AutoConfig.for_model(**values)
-    except (TypeError, ValueError) as error:
+        found = AutoConfig.from_pretrained(name, trust_remote_code=False)
+    except Exception as error:  # its libraries have no common base class of errors
         raise UsageError(
-            f"text.backbone: transformers cannot make this encoder ({in_short(error)})"
+            f"text.backbone {name!r}: cannot read its configuration ({in_short(error)}): "
+            "offline, give a folder with config.json, model.safetensors and a tokenizer"
         ) from error
-    return _without_pooler(AutoModel.from_config(config), dropout)  # type: ignore[no-untyped-call] # transformers' own
+    values: dict[str, object] = json.loads(found.to_json_string(use_diff=False))
+    return values
 
 
-def _pretrained(name: str, dropout: float) -> nn.Module:
+def pretrained_encoder(name: str, dropout: float) -> nn.Module:
+    """The encoder in a folder or of that name, with its weights."""
+    where = f"text.backbone {name!r}"
+    config = make_encoder_config(encoder_values(name), where)
+    is_folder = Path(name).is_dir()
+    if is_folder:
+        _check_folder(Path(name), config, where)
     try:
-        model = AutoModel.from_pretrained(name, use_safetensors=True, dtype=torch.float32)
-    except (OSError, ValueError) as error:
+        model, loaded = AutoModel.from_pretrained(
+            name,
+            config=config,
+            use_safetensors=True,
+            dtype=torch.float32,
+            trust_remote_code=False,
+            local_files_only=is_folder,
+            output_loading_info=True,
+        )
+    except Exception as error:  # its libraries have no common base class of errors
         raise UsageError(
-            f"text.backbone {name!r}: cannot load it ({in_short(error)}): offline, give a folder "
+            f"{where}: cannot load it ({in_short(error)}): offline, give a folder "
             "with config.json, model.safetensors and a tokenizer"
         ) from error
+    missing = sorted(one for one in loaded["missing_keys"] if not one.startswith("pooler."))
+    if missing:
+        raise UsageError(
+            f"{where}: its weights lack {len(missing)} parameters, such as {missing[0]}: "
+            "give the weights that belong to its config.json"
+        )
     return _without_pooler(model, dropout)
+
+
+def _check_folder(folder: Path, config: PreTrainedConfig, where: str) -> None:
+    """Raises `UsageError` unless the weights hold as many values as the encoder has, at least.
+
+    Before memory is taken for the encoder.
+    """
+    file = folder / "model.safetensors"
+    if (folder / "adapter_config.json").exists():
+        raise UsageError(f"{where}: adapter_config.json names another model: merge the adapter")
+    try:
+        held = sum(math.prod(spec.shape) for spec in read_specs(file).values())
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{where}: {file.name} cannot be read as safetensors ({in_short(error)}): "
+            "give a folder with config.json, model.safetensors and a tokenizer"
+        ) from error
+    with torch.device("meta"):
+        model = _without_pooler(make_encoder(config, where), 0.0)
+    described = sum(one.numel() for one in model.parameters())
+    if described > held:
+        raise UsageError(
+            f"{where}: config.json describes {described} values, and {file.name} holds {held}: "
+            "give the weights that belong to its config.json"
+        )
+
+
+def _from_config(encoder: Mapping[str, object], dropout: float) -> nn.Module:
+    where = "the text encoder of the checkpoint"
+    return _without_pooler(make_encoder(make_encoder_config(encoder, where), where), dropout)
 
 
 def _without_pooler(model: nn.Module, dropout: float) -> nn.Module:

@@ -7,24 +7,28 @@
       optimizer.safetensors   NAME.exp_avg, NAME.exp_avg_sq, NAME.step
       tokenizer.json
       state.json              step, position, counters, config, corpus; size and SHA-256 of the
-                              files above; written last
+                              files above, and the SHA-256 of all these values; written last
 
 A folder gets its name by one rename once all of it is on the disk, so it is complete or absent.
+A checkpoint may come from a stranger: `state.json` is bounded in size, and headers of tensors are
+compared with the config before a tensor is read or a tower is made.
 """
 
 import errno
 import hashlib
 import json
+import math
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from wenlan_data.errors import (
@@ -32,11 +36,14 @@ from wenlan_data.errors import (
     DiskError,
     RecipeError,
     UsageError,
+    in_short,
     os_errors,
     print_line,
 )
-from wenlan_data.files import partial_path, sha256_of, sync, write_synced
-from wenlan_data.model.towers import Towers
+from wenlan_data.files import exchange, partial_path, sha256_of, sync, write_synced
+from wenlan_data.model.config import MAX_STEPS, TrainConfig
+from wenlan_data.model.tensor_file import TensorSpec, different_names, read_specs, read_tensors
+from wenlan_data.model.towers import Towers, make_towers
 from wenlan_data.settings import describe
 
 FOLDER = "checkpoints"
@@ -44,9 +51,13 @@ STATE = "state.json"
 TOKENIZER = "tokenizer.json"
 FILES = ("model", "momentum", "queues", "optimizer")
 """Names of the safetensors files, without their suffix."""
-MAX_STATE_BYTES = 1 << 26
+MAX_STATE_BYTES = 1 << 24
+"""About 130,000 shards. As JSON of many small lists it takes 30 times this size in memory."""
+DIGEST = "state_sha256"
+_ALWAYS = ("model.safetensors", "optimizer.safetensors", TOKENIZER)
+_REPLACED = ".replaced"
 _NAME = re.compile(r"step-(\d{8})")
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
 class _StrictModel(BaseModel):
@@ -81,9 +92,10 @@ class CheckpointState(_StrictModel):
     """Contents of `state.json`: all of a run but tensors. The same on any number of ranks."""
 
     format: Literal["wenlan-checkpoint"] = "wenlan-checkpoint"
-    format_version: Literal[1] = 1
+    format_version: Literal[1, 2] = 2
+    """1 had no `state_sha256`."""
     code_version: str
-    step: Count
+    step: Annotated[int, Field(ge=0, le=MAX_STEPS)]
     """Steps done, skipped ones included."""
     epoch: Count
     position: Count
@@ -106,16 +118,69 @@ class CheckpointState(_StrictModel):
     """Of the validation at this step; empty without one."""
     files: dict[Literal["model.safetensors", "momentum.safetensors", "queues.safetensors", "optimizer.safetensors",
                         "tokenizer.json"], FileMark] = {}  # fmt: skip
+    state_sha256: str = ""
+    """`state_digest` of the file."""
+
+
+class TensorFiles(Mapping[str, dict[str, Tensor]]):
+    """The tensors of a checkpoint by file name without its suffix, then by tensor name.
+
+    Headers are read when it is made, a file's tensors each time that it is looked up.
+    """
+
+    def __init__(self, path: Path, stems: tuple[str, ...]) -> None:
+        self._path = path
+        self.specs: dict[str, dict[str, TensorSpec]] = {}
+        for stem in stems:
+            with self._corrupt_files(stem) as file:
+                self.specs[stem] = read_specs(file)
+
+    def __getitem__(self, stem: str) -> dict[str, Tensor]:
+        if stem not in self.specs:
+            raise KeyError(stem)
+        with self._corrupt_files(stem) as file:
+            return read_tensors(file)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.specs)
+
+    def __len__(self) -> int:
+        return len(self.specs)
+
+    def check(self, stem: str, expected: Mapping[str, Tensor], *, may_miss: bool = False) -> None:
+        """Raises `RecipeError` unless a file holds the expected names, shapes and types.
+
+        With `may_miss` it may hold fewer.
+        """
+        given: Mapping[str, TensorSpec] = self.specs.get(stem, {})
+        wanted = {name: one for name, one in expected.items() if not may_miss or name in given}
+        different = next(different_names(given, wanted), None)
+        if different is not None:
+            raise RecipeError(
+                f"{self._path / stem}.safetensors: made with another config (see {different}): "
+                "use the config that made it"
+            )
+
+    @contextmanager
+    def _corrupt_files(self, stem: str) -> Iterator[Path]:
+        """Yields the file's path; converts errors of reading it to `DamageError`."""
+        file = self._path / f"{stem}.safetensors"
+        try:
+            yield file
+        except (OSError, ValueError) as error:
+            reason = in_short(error)
+            raise DamageError(
+                f"{file}: not a safetensors file ({reason}): take an older checkpoint"
+            ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """A checkpoint that was read."""
+    """A checkpoint whose files were checked."""
 
     path: Path
     state: CheckpointState
-    tensors: dict[str, dict[str, Tensor]]
-    """By file name without its suffix, then by tensor name."""
+    tensors: TensorFiles
 
 
 def save_checkpoint(
@@ -137,37 +202,42 @@ def save_checkpoint(
             _write_files(partial, state, tensors, tokenizer)
             _publish(partial, target)
         except OSError as error:
-            shutil.rmtree(partial, ignore_errors=True)
             if error.errno == errno.EIO:
                 raise DiskError(
                     f"{partial}: {error.strerror}: the disk fails: "
                     "copy the run to another one and use --resume auto"
                 ) from error
             raise
+        finally:
+            # Where it was published, nothing has this name, or the checkpoint that it replaced.
+            shutil.rmtree(partial, ignore_errors=True)
     return target
 
 
 def load_checkpoint(path: Path, only: tuple[str, ...] = FILES) -> Checkpoint:
-    """Reads a checkpoint, or some of its `FILES`, after checking sizes and hashes.
+    """Checks sizes and hashes of a checkpoint, or of some of its `FILES`, and reads their headers.
 
     Raises `DamageError` naming a file that is missing or corrupt. Files of other formats are not
     read at all.
     """
     state = load_state(path)
-    tensors: dict[str, dict[str, Tensor]] = {}
+    missing = [name for name in _ALWAYS if name not in state.files]
+    if missing:
+        raise DamageError(f"{path / STATE}: does not list {missing[0]}: take an older checkpoint")
     for name, mark in state.files.items():
-        stem = name.partition(".")[0]
-        if name == TOKENIZER or stem in only:
+        if name == TOKENIZER or name.partition(".")[0] in only:
             _check_file(path / name, mark)
-        if name != TOKENIZER and stem in only:
-            tensors[stem] = _read_tensors(path / name)
-    return Checkpoint(path=path, state=state, tensors=tensors)
+    stems = tuple(stem for stem in FILES if stem in only and f"{stem}.safetensors" in state.files)
+    return Checkpoint(path=path, state=state, tensors=TensorFiles(path, stems))
 
 
 def load_state(path: Path) -> CheckpointState:
-    """Reads `state.json`; raises `DamageError` where it is missing, too large or invalid."""
+    """Reads `state.json`; raises `DamageError` where it is missing, too large, invalid or changed
+    since it was written. Checkpoints of format version 1 hold nothing to notice a change by."""
     file = path / STATE
     try:
+        if not file.is_file():
+            raise FileNotFoundError(errno.ENOENT, "No such file")
         if file.stat().st_size > MAX_STATE_BYTES:
             raise DamageError(
                 f"{file}: larger than {MAX_STATE_BYTES} bytes: not a state that this program wrote"
@@ -180,24 +250,54 @@ def load_state(path: Path) -> CheckpointState:
     except (ValueError, RecursionError) as error:
         raise DamageError(f"{file}: not valid JSON: take an older checkpoint") from error
     try:
-        return CheckpointState.model_validate(value)
+        state = CheckpointState.model_validate(value)
+        is_changed = (
+            state.format_version > 1 or bool(state.state_sha256)
+        ) and state.state_sha256 != state_digest(value)
     except ValidationError as error:
         raise DamageError(f"{file}: {describe(error)}: take an older checkpoint") from error
+    except RecursionError as error:
+        raise DamageError(f"{file}: nested too deeply: take an older checkpoint") from error
+    if is_changed:
+        raise DamageError(
+            f"{file}: changed since it was written (SHA-256 differs): take an older checkpoint"
+        )
+    return state
+
+
+def state_digest(state: Mapping[str, object]) -> str:
+    """SHA-256 of the values of a `state.json` without its own digest, whatever their layout."""
+    values = {key: value for key, value in state.items() if key != DIGEST}
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def checkpoint_towers(checkpoint: Checkpoint, config: TrainConfig, vocabulary: int) -> Towers:
+    """Makes the towers of a checkpoint and fills them.
+
+    Raises as `check_towers` does.
+    """
+    check_towers(checkpoint, config, vocabulary)
+    towers = make_towers(config, vocabulary, checkpoint.state.text_encoder)
+    load_towers(towers, checkpoint)
+    return towers
+
+
+def check_towers(checkpoint: Checkpoint, config: TrainConfig, vocabulary: int) -> None:
+    """Raises `RecipeError` where the tensors of a checkpoint are not those of its config and text
+    encoder, `UsageError` where no such towers can be made.
+
+    Takes no memory for tensors, so that it bounds the towers by the size of the checkpoint.
+    """
+    with torch.device("meta"):
+        towers = make_towers(config, vocabulary, checkpoint.state.text_encoder)
+    checkpoint.tensors.check("model", model_tensors(towers))
 
 
 def load_towers(towers: Towers, checkpoint: Checkpoint) -> None:
     """Fills the towers; raises `RecipeError` where the checkpoint was made with another config."""
-    given, expected = checkpoint.tensors["model"], model_tensors(towers)
-    wrong = [
-        name for name in expected if name not in given or given[name].shape != expected[name].shape
-    ]
-    different = wrong + sorted(set(given) - set(expected))
-    if different:
-        raise RecipeError(
-            f"{checkpoint.path}: made with another config (see {different[0]}): "
-            "use the config that made it"
-        )
-    towers.load_state_dict(given, strict=False)
+    checkpoint.tensors.check("model", model_tensors(towers))
+    towers.load_state_dict(checkpoint.tensors["model"], strict=False)
 
 
 def model_tensors(towers: nn.Module) -> dict[str, Tensor]:
@@ -227,7 +327,7 @@ def best_checkpoint(
     Reports and skips checkpoints whose state cannot be read.
     """
     scores = [(state.metrics.get(metric), path) for path, state in _states(run, message)]
-    known = [(score, path) for score, path in scores if score is not None]
+    known = [(score, path) for score, path in scores if score is not None and math.isfinite(score)]
     return max(known, key=lambda pair: pair[0])[1] if known else None
 
 
@@ -264,6 +364,19 @@ def quarantine(path: Path) -> Path:
     return target
 
 
+def restore_replaced(run: Path) -> None:
+    """Gives back the name of a checkpoint that a killed run was replacing.
+
+    Only where the file system cannot exchange two folders in one call; see `_publish`.
+    """
+    for old in (run / FOLDER).glob(f".step-*{_REPLACED}"):
+        target = old.with_name(old.name.removeprefix(".").removesuffix(_REPLACED))
+        if not target.exists():
+            # Another rank may have done it, and a folder that is only read stays as it is.
+            with suppress(OSError):
+                old.rename(target)
+
+
 def prune(run: Path, keep: int, best: Path | None) -> None:
     """Removes all checkpoints but the newest `keep` and the best, and leftovers of killed runs."""
     for path in list_checkpoints(run)[:-keep]:
@@ -287,10 +400,9 @@ def _write_files(
         data = save({name: value.detach().cpu().contiguous() for name, value in named.items()})
         marks[f"{stem}.safetensors"] = _write_file(partial / f"{stem}.safetensors", data)
     marks[TOKENIZER] = _write_file(partial / TOKENIZER, tokenizer)
-    with_files = CheckpointState.model_validate(
-        {**state.model_dump(), "files": {name: mark.model_dump() for name, mark in marks.items()}}
-    )
-    text = json.dumps(with_files.model_dump(mode="json"), ensure_ascii=False, indent=1)
+    values = state.model_copy(update={"files": marks}).model_dump(mode="json")
+    values[DIGEST] = state_digest(values)
+    text = json.dumps(values, ensure_ascii=False, indent=1)
     _write_file(partial / STATE, text.encode() + b"\n")
     sync(partial)
 
@@ -301,20 +413,23 @@ def _write_file(path: Path, data: bytes) -> FileMark:
 
 
 def _publish(partial: Path, target: Path) -> None:
-    if target.exists():
-        # rename(2) does not replace a folder that is not empty.
-        old = target.with_name(f".{target.name}.removed")
+    # rename(2) does not replace a folder that is not empty. An exchange never leaves the step
+    # without a checkpoint; where there is none, `restore_replaced` ends what a kill interrupted.
+    old = target.with_name(f".{target.name}{_REPLACED}")
+    if not target.exists():
+        partial.rename(target)
+    elif not exchange(partial, target):
         shutil.rmtree(old, ignore_errors=True)
         target.rename(old)
         partial.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
-    else:
-        partial.rename(target)
     sync(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _check_file(path: Path, mark: FileMark) -> None:
     try:
+        if not path.is_file():
+            raise FileNotFoundError(errno.ENOENT, "No such file")
         size = path.stat().st_size
         if size != mark.bytes:
             raise DamageError(
@@ -325,15 +440,6 @@ def _check_file(path: Path, mark: FileMark) -> None:
         raise DamageError(f"{path}: {error.strerror}: take an older checkpoint") from error
     if digest != mark.sha256:
         raise DamageError(f"{path}: corrupt (SHA-256 differs): take an older checkpoint")
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise DamageError(
-            f"{path}: not a safetensors file ({error}): take an older checkpoint"
-        ) from error
 
 
 def _states(run: Path, message: Callable[[str], None]) -> Iterator[tuple[Path, CheckpointState]]:

@@ -20,6 +20,12 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 DecayRate = Annotated[float, Field(ge=0, lt=1)]
+# A config may come with a checkpoint from a stranger: every number and list is bounded.
+MAX_STEPS = 99_999_999
+"""The name of a checkpoint has eight digits."""
+Layers = Annotated[int, Field(ge=0, le=128)]
+Width = Annotated[int, Field(ge=1, le=1 << 15)]
+Name = Annotated[str, Field(max_length=4096)]
 
 
 class _Section(BaseModel):
@@ -29,12 +35,12 @@ class _Section(BaseModel):
 class ImageConfig(_Section):
     """The image tower's backbone."""
 
-    backbone: str = "convnext_atto"
+    backbone: Annotated[str, Field(max_length=128)] = "convnext_atto"
     """A timm model."""
-    weights: str = "none"
+    weights: Name = "none"
     """`none` (random), `pretrained` (fetched by timm), or the path of a .safetensors file."""
     size_px: int = Field(default=96, ge=16, le=2048)
-    train: Literal["all", "none"] | tuple[str, ...] = "all"
+    train: Literal["all", "none"] | Annotated[tuple[Name, ...], Field(max_length=1000)] = "all"
     """Which parameters train: those under these names, such as `blocks.3`."""
     batch_norm: Literal["frozen", "train"] = "frozen"
     """`frozen` keeps the loaded statistics. BatchNorm with random weights needs `train`."""
@@ -49,10 +55,10 @@ class ImageConfig(_Section):
 class SmallEncoder(_Section):
     """`text.backbone: small`: a BERT of this size with a vocabulary of the corpus."""
 
-    layers: int = Field(default=2, ge=1)
-    width: int = Field(default=128, ge=8)
-    heads: int = Field(default=4, ge=1)
-    vocabulary: int = Field(default=8000, ge=100)
+    layers: Layers = Field(default=2, ge=1)
+    width: Width = Field(default=128, ge=8)
+    heads: Width = 4
+    vocabulary: int = Field(default=8000, ge=100, le=1_000_000)
     """Maximum number of entries."""
 
     @model_validator(mode="after")
@@ -65,7 +71,7 @@ class SmallEncoder(_Section):
 class TextConfig(_Section):
     """The text tower's encoder."""
 
-    backbone: str = "small"
+    backbone: Name = "small"
     """`small`, a transformers model, or a local folder in its format."""
     train: Literal["all", "none"] | int = "all"
     """How many of the last layers train; with a number, the embeddings are frozen."""
@@ -77,7 +83,7 @@ class TextConfig(_Section):
     @field_validator("train")
     @classmethod
     def _counted(cls, train: str | int) -> str | int:
-        if isinstance(train, int) and train < 0:
+        if isinstance(train, int) and not 0 <= train <= 128:
             raise ValueError("give a number of layers from 0, all or none")
         return train
 
@@ -97,7 +103,7 @@ class RegionsConfig(_Section):
     """Cells along a side; the whole image is one more region."""
     samples: int = Field(default=4, ge=1, le=16)
     """Bilinear samples along each side of a region."""
-    most: int = Field(default=37, ge=1)
+    most: int = Field(default=37, ge=1, le=10_000)
     """Maximum number of boxes, including the whole image, which is the last (`boxes` only)."""
 
     @property
@@ -109,19 +115,19 @@ class RegionsConfig(_Section):
 class AttentionConfig(_Section):
     """The encoder layers of attention pooling, in both towers."""
 
-    layers: int = Field(default=4, ge=0)
-    heads: int = Field(default=4, ge=1)
-    feed_forward: int = Field(default=2048, ge=1)
+    layers: Layers = 4
+    heads: Width = 4
+    feed_forward: Width = 2048
 
 
 class NegativesConfig(_Section):
     """What a pair is contrasted with."""
 
-    queue: int = Field(default=0, ge=0)
+    queue: int = Field(default=0, ge=0, le=100_000_000)
     """Capacity of each queue; 0 for none."""
     batch: bool = False
     """Whether keys of the current batch, of all ranks, are negatives too. `clip` has these only."""
-    mask: tuple[Literal["id", "page"], ...] = ("id", "page")
+    mask: Annotated[tuple[Literal["id", "page"], ...], Field(max_length=2)] = ("id", "page")
     """False negatives to mask: the same sample (`id`), samples of the same page (`page`)."""
 
 
@@ -143,7 +149,7 @@ class OptimizerConfig(_Section):
     betas: tuple[DecayRate, DecayRate] = (0.9, 0.999)
     eps: Positive = 1e-8
     weight_decay: float = Field(default=0.0, ge=0)
-    warmup_steps: int = Field(default=0, ge=0)
+    warmup_steps: int = Field(default=0, ge=0, le=MAX_STEPS)
     min_lr_share: Share = 0.0
     clip_norm: float = Field(default=0.0, ge=0)
     """Maximum L2 norm over all gradients; 0 for no limit."""
@@ -164,19 +170,19 @@ class AugmentConfig(_Section):
 class CheckpointConfig(_Section):
     """How often checkpoints are written, and which stay."""
 
-    every_steps: int = Field(default=1000, ge=1)
-    keep: int = Field(default=3, ge=1)
+    every_steps: int = Field(default=1000, ge=1, le=MAX_STEPS)
+    keep: int = Field(default=3, ge=1, le=MAX_STEPS)
     """The number of newest checkpoints that stay, besides the best."""
 
 
 class ValidationConfig(_Section):
     """How the best checkpoint is chosen; applies with `--val-shards`."""
 
-    every_steps: int = Field(default=1000, ge=1)
+    every_steps: int = Field(default=1000, ge=1, le=MAX_STEPS)
     metric: Literal["mean_recall", "text_to_image_recall@1", "image_to_text_recall@1"] = (
         "mean_recall"
     )
-    max_samples: int = Field(default=5000, ge=1)
+    max_samples: int = Field(default=5000, ge=1, le=2**53)
 
 
 class TrainConfig(_Section):
@@ -190,14 +196,14 @@ class TrainConfig(_Section):
     precision: Literal["fp32", "bf16"] = "fp32"
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Dropout of the attention layers and of the text encoder."""
-    head_width: int = Field(default=0, ge=0)
+    head_width: int = Field(default=0, ge=0, le=1 << 16)
     """Width between the two layers of a projection head; 0 for `embedding`, as released."""
     head_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout of the inputs of both layers of a projection head; 0 in the released code."""
     standardise: bool = False
     """Whether inputs of projection heads are standardised, as measured before the first step."""
     seed: int = Field(default=0, ge=0, lt=2**31)
-    embedding: int = Field(default=2048, ge=2)
+    embedding: int = Field(default=2048, ge=2, le=1 << 16)
     """Values of the joint embedding."""
     image: ImageConfig = ImageConfig()
     text: TextConfig = TextConfig()
@@ -209,11 +215,11 @@ class TrainConfig(_Section):
     temperature: TemperatureConfig = TemperatureConfig()
     optimizer: OptimizerConfig
     augment: AugmentConfig = AugmentConfig()
-    batch_size: int = Field(ge=1)
+    batch_size: int = Field(ge=1, le=1 << 24)
     """Pairs of a step, over all ranks and micro-batches."""
-    accumulation: int = Field(default=1, ge=1)
+    accumulation: int = Field(default=1, ge=1, le=1 << 24)
     """Micro-batches of a step."""
-    max_steps: int = Field(ge=1)
+    max_steps: int = Field(ge=1, le=MAX_STEPS)
     recompute: bool = False
     """Gradient checkpointing of both towers."""
     compile: bool = False

@@ -7,9 +7,12 @@ from pathlib import Path
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import AutoTokenizer
 
-from wenlan_data.errors import UsageError, in_short
+from wenlan_data.errors import UsageError
 from wenlan_data.files import atomic_path
+from wenlan_data.load.text import open_tokenizer, tokenizer_errors
 from wenlan_data.model.config import TextConfig
+from wenlan_data.model.encoder_config import make_encoder_config, read_encoder_config
+from wenlan_data.model.towers import Towers
 from wenlan_data.shard.reader import read_tar, shard_paths
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -24,16 +27,27 @@ def write_tokenizer(config: TextConfig, shards: Sequence[Path], path: Path) -> N
     if config.backbone == "small":
         tokenizer = train_tokenizer(shards, config.small.vocabulary)
     else:
-        try:
-            pretrained = AutoTokenizer.from_pretrained(config.backbone, use_fast=True)
-        except (OSError, ValueError) as error:
-            raise UsageError(
-                f"text.backbone {config.backbone!r}: cannot load its tokenizer ({in_short(error)}):"
-                " offline, give a folder with config.json, model.safetensors and a tokenizer"
-            ) from error
-        tokenizer = pretrained.backend_tokenizer
+        tokenizer = _pretrained(config.backbone)
     with atomic_path(path) as partial:
         tokenizer.save(str(partial))
+
+
+def _pretrained(name: str) -> Tokenizer:
+    is_folder = Path(name).is_dir()
+    if is_folder:
+        # The architecture in config.json decides which class reads the tokenizer.
+        make_encoder_config(read_encoder_config(Path(name)), f"text.backbone {name!r}")
+        for file in ("tokenizer.json", "vocab.txt"):
+            if (Path(name) / file).exists():
+                open_tokenizer(Path(name) / file)
+    with tokenizer_errors(
+        f"text.backbone {name!r}",
+        "offline, give a folder with config.json, model.safetensors and a tokenizer",
+    ):
+        tokenizer: Tokenizer = AutoTokenizer.from_pretrained(
+            name, use_fast=True, trust_remote_code=False, local_files_only=is_folder
+        ).backend_tokenizer
+        return tokenizer
 
 
 def train_tokenizer(shards: Sequence[Path], entries: int) -> Tokenizer:
@@ -78,8 +92,22 @@ def _by_frequency(counted: tuple[str, int]) -> tuple[int, str]:
 
 
 def vocabulary_size(path: Path) -> int:
-    """The number of entries of a `tokenizer.json`."""
-    return int(Tokenizer.from_file(str(path)).get_vocab_size())
+    """The number of entries of a `tokenizer.json`. Raises `UsageError`."""
+    return int(open_tokenizer(path).get_vocab_size())
+
+
+def check_token_ids(path: Path, towers: Towers) -> None:
+    """Raises `UsageError` where a tokenizer gives ids for which the text encoder has no row."""
+    rows = towers.text.backbone.get_input_embeddings().num_embeddings  # type: ignore[operator]
+    tokenizer = open_tokenizer(path)
+    with tokenizer_errors(path, "restore it from a copy"):
+        # Those of an empty text are the special tokens, whose ids need not be in the vocabulary.
+        ids = [*tokenizer.get_vocab().values(), *tokenizer.encode("").ids]
+    if max(ids, default=0) >= rows:
+        raise UsageError(
+            f"{path}: has a token id of {max(ids)}, and the text encoder {rows} rows: "
+            "use the tokenizer that belongs to the encoder"
+        )
 
 
 def captions(shards: Sequence[Path]) -> Iterator[str]:

@@ -7,10 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig
 
-from wenlan_data.errors import UsageError, in_short
-from wenlan_data.model.backbones import check_weights, read_weights
+from wenlan_data.model.backbones import check_weights, encoder_values, read_weights
 from wenlan_data.model.config import TrainConfig
 from wenlan_data.model.towers import Towers, make_towers
 from wenlan_data.shard.manifest import load_manifest
@@ -118,15 +116,7 @@ def _encoder_config(config: TrainConfig) -> dict[str, object]:
     """Loads the configuration of the text encoder, without its weights."""
     if config.text.backbone == "small":
         return {}
-    try:
-        found = AutoConfig.from_pretrained(config.text.backbone)
-    except (OSError, ValueError) as error:
-        raise UsageError(
-            f"text.backbone {config.text.backbone!r}: cannot read its configuration "
-            f"({in_short(error)}): offline, give a folder with config.json"
-        ) from error
-    encoder: dict[str, object] = json.loads(found.to_json_string(use_diff=False))
-    return encoder
+    return encoder_values(config.text.backbone)
 
 
 def _parameters(towers: Towers) -> dict[str, tuple[int, int]]:

@@ -83,6 +83,18 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, module: nn.Module) -> di
     }
 
 
+def optimizer_shapes(module: nn.Module) -> dict[str, Tensor]:
+    """Tensors of the names, shapes and types of `optimizer_tensors` after a step, without
+    memory."""
+    shapes: dict[str, Tensor] = {}
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            moment = torch.empty_like(parameter, device="meta")
+            shapes |= {f"{name}.exp_avg": moment, f"{name}.exp_avg_sq": moment}
+            shapes[f"{name}.step"] = torch.empty((), dtype=torch.float32, device="meta")
+    return shapes
+
+
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, module: nn.Module, tensors: dict[str, Tensor]
 ) -> None:

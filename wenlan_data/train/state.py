@@ -1,12 +1,13 @@
 """Everything that training changes, and its conversion to and from a checkpoint."""
 
+import math
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from wenlan_data import __version__
-from wenlan_data.errors import RecipeError
+from wenlan_data.errors import DamageError
 from wenlan_data.model.backbones import encoder_config
 from wenlan_data.model.checkpoint import (
     Checkpoint,
@@ -21,7 +22,12 @@ from wenlan_data.train.batches import START, DataPosition
 from wenlan_data.train.frozen_cache import FrozenCache
 from wenlan_data.train.momentum import averaged_parameters, momentum_copy, update_momentum
 from wenlan_data.train.negatives import Queues
-from wenlan_data.train.optimizer import make_optimizer, optimizer_tensors, restore_optimizer
+from wenlan_data.train.optimizer import (
+    make_optimizer,
+    optimizer_shapes,
+    optimizer_tensors,
+    restore_optimizer,
+)
 
 
 @dataclass(slots=True)
@@ -92,7 +98,7 @@ def checkpoint_state(
         config_digest=config.digest(),
         text_encoder=encoder_config(training.towers.text.backbone),
         corpus=corpus,
-        metrics=metrics,
+        metrics={name: value for name, value in metrics.items() if math.isfinite(value)},
     )
 
 
@@ -111,11 +117,12 @@ def checkpoint_tensors(training: TrainingState) -> dict[str, dict[str, Tensor]]:
 def restore_training(training: TrainingState, checkpoint: Checkpoint) -> None:
     """Restores the state from a checkpoint of the same config.
 
-    Raises `RecipeError` where it holds other parameters than the towers have.
+    Raises `RecipeError` where it holds other tensors than the training has.
     """
     state = checkpoint.state
+    _check_tensors(training, checkpoint)
     load_towers(training.towers, checkpoint)
-    restore_optimizer(training.optimizer, training.towers, checkpoint.tensors.get("optimizer", {}))
+    restore_optimizer(training.optimizer, training.towers, checkpoint.tensors["optimizer"])
     if training.momentum_towers is not None:
         _restore_momentum(training, checkpoint)
         training.queues.restore(checkpoint.tensors["queues"], state.queue_fill, state.queue_pointer)
@@ -146,14 +153,23 @@ def momentum_tensors(training: TrainingState) -> dict[str, Tensor]:
     }
 
 
+def _check_tensors(training: TrainingState, checkpoint: Checkpoint) -> None:
+    """Compares names, shapes and types of all tensors, before any is read."""
+    tensors, state, slots = checkpoint.tensors, checkpoint.state, training.queues.slots
+    # A parameter that no forward pass reads has no moments.
+    tensors.check("optimizer", optimizer_shapes(training.towers), may_miss=True)
+    if training.momentum_towers is not None:
+        tensors.check("momentum", momentum_tensors(training))
+        tensors.check("queues", training.queues.tensors())
+        if state.queue_fill > slots or state.queue_pointer >= max(1, slots):
+            raise DamageError(
+                f"{checkpoint.path}: queue_fill {state.queue_fill} and queue_pointer "
+                f"{state.queue_pointer} in queues of {slots}: take an older checkpoint"
+            )
+
+
 @torch.no_grad()
 def _restore_momentum(training: TrainingState, checkpoint: Checkpoint) -> None:
-    given, expected = checkpoint.tensors.get("momentum", {}), momentum_tensors(training)
-    if set(given) != set(expected):
-        different = sorted(set(given) ^ set(expected))[0]
-        raise RecipeError(
-            f"{checkpoint.path}: its momentum towers do not fit this config (see {different}): "
-            "use the config that made it"
-        )
-    for name, tensor in expected.items():
+    given = checkpoint.tensors["momentum"]
+    for name, tensor in momentum_tensors(training).items():
         tensor.copy_(given[name])

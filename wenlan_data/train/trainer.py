@@ -12,6 +12,7 @@ import torch
 from wenlan_data.errors import UsageError, WenlanError, os_errors, print_line
 from wenlan_data.eval.corpus_eval import corpus_retrieval
 from wenlan_data.eval.embed import EmbeddingModel
+from wenlan_data.files import write_atomic
 from wenlan_data.load.text import load_tokenizer
 from wenlan_data.model.allocator import keep_freed_memory
 from wenlan_data.model.checkpoint import (
@@ -19,12 +20,14 @@ from wenlan_data.model.checkpoint import (
     TOKENIZER,
     Checkpoint,
     CorpusMark,
+    check_towers,
     checkpoint_path,
     list_checkpoints,
     load_checkpoint,
+    restore_replaced,
 )
 from wenlan_data.model.config import TrainConfig
-from wenlan_data.model.tokenizer import vocabulary_size, write_tokenizer
+from wenlan_data.model.tokenizer import check_token_ids, vocabulary_size, write_tokenizer
 from wenlan_data.model.towers import make_towers
 from wenlan_data.train.batches import START, DataPosition, TrainingData, batches
 from wenlan_data.train.corpus_mark import (
@@ -141,7 +144,11 @@ def _prepare(
     with _removed_on_failure(options.out, distributed):
         tokenizer = _place_tokenizer(config, options, distributed, checkpoint)
         encoder = checkpoint.state.text_encoder if checkpoint else None
-        towers = make_towers(config, vocabulary_size(tokenizer), encoder)
+        vocabulary = vocabulary_size(tokenizer)
+        if checkpoint is not None:
+            check_towers(checkpoint, config, vocabulary)
+        towers = make_towers(config, vocabulary, encoder)
+        check_token_ids(tokenizer, towers)
         if checkpoint is None and options.init is not None:
             load_initial_weights(towers, options.init, message)
         training = start_training(towers, config, distributed.device)
@@ -183,6 +190,7 @@ def _prepare(
 def _checkpoint_to_resume(
     options: TrainOptions, config: TrainConfig, message: Callable[[str], None]
 ) -> Checkpoint | None:
+    restore_replaced(options.out)
     if options.resume == "auto":
         checkpoint = load_newest_intact(options.out, message)
     else:
@@ -236,10 +244,11 @@ def _place_tokenizer(
         with os_errors(options.out):
             options.out.mkdir(parents=True, exist_ok=True)
             if checkpoint is not None:
-                path.write_bytes((checkpoint.path / TOKENIZER).read_bytes())
+                write_atomic(path, (checkpoint.path / TOKENIZER).read_bytes())
             elif options.init is not None and options.init.is_dir():
                 initial = checkpoint_path(options.init, lambda _: None)
-                path.write_bytes((initial / TOKENIZER).read_bytes())
+                load_checkpoint(initial, only=())
+                write_atomic(path, (initial / TOKENIZER).read_bytes())
             else:
                 write_tokenizer(config.text, options.shards, path)
     barrier()
