@@ -1,7 +1,6 @@
 """The command line. Commands import the package in their bodies, so that `--help` starts fast."""
 
 import os
-import signal
 import sys
 import threading
 from contextlib import suppress
@@ -24,6 +23,7 @@ from wenlan_data.cli.shards import shards
 from wenlan_data.cli.text import text
 from wenlan_data.cli.train import train
 from wenlan_data.errors import InterruptedBuildError, WenlanError, from_os_error
+from wenlan_data.stop_signals import MESSAGE, ignore_signals, interrupt_on_signals, is_main_rank
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,6 +43,7 @@ def main() -> NoReturn:
     `wenlan_data.errors` lists the exit codes.
     """
     stdout = sys.stdout
+    interrupt_on_signals()
     try:
         # Without standalone mode click returns the code of ctx.exit(), such as 0 for --help.
         code = cli.main(standalone_mode=False)
@@ -50,7 +51,7 @@ def main() -> NoReturn:
         error.show()
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _exit_interrupted(InterruptedBuildError("interrupted: run the same command to resume"))
+        _exit_interrupted(InterruptedBuildError(MESSAGE))
     except WenlanError as error:
         _fail(error)
     except BrokenPipeError:
@@ -63,6 +64,7 @@ def main() -> NoReturn:
     except OSError as error:
         _fail(from_os_error(error))
     finally:
+        ignore_signals()
         # At exit the garbage collector would visit every loaded object: 0.3 s after a build.
         freeze()
     sys.exit(code if isinstance(code, int) else 0)
@@ -80,10 +82,9 @@ def _reader_left() -> NoReturn:
 def _exit_interrupted(error: InterruptedBuildError) -> NoReturn:
     """Prints the error and exits with its code, without waiting for threads whose parts will never
     be committed."""
-    # At exit the interpreter restores the default handlers: a second Ctrl-C would then change the
-    # exit code.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    ignore_signals()
+    if not is_main_rank():
+        sys.exit(error.exit_code)
     try:
         _fail(error)
     finally:

@@ -110,9 +110,12 @@ def train(
     Exits with 11 after SIGTERM or Ctrl-C, with a checkpoint: the same command with --resume auto
     continues. Exits with 9 if loss or gradients of five steps in a row are not finite.
     """
-    import os
     import sys
 
+    from wenlan_data.stop_signals import exit_interrupted, exit_on_signals, interrupt_on_signals
+
+    # Seconds of imports, in which nothing is written.
+    exit_on_signals()
     need_torch()
     from wenlan_data.errors import InterruptedBuildError
     from wenlan_data.model.config import load_config
@@ -153,11 +156,12 @@ def train(
 
     try:
         training = run_training(config, options)
-    except InterruptedBuildError as error:
-        # All ranks stop at the same step: only the first reports it.
-        if os.environ.get("RANK", "0") == "0":
+    except (InterruptedBuildError, KeyboardInterrupt) as error:
+        if not inside_launch():
             raise
-        raise click.exceptions.Exit(error.exit_code) from error
+        # The interpreter's exit would wait for, or be aborted by, collectives of ranks that ended.
+        exit_interrupted(str(error))
+    interrupt_on_signals()
     line = write_results(config, options, training, as_json=as_json)
     if line:
         click.echo(line)

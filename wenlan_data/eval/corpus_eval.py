@@ -2,8 +2,8 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import cast
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from wenlan_data.errors import UsageError, os_errors
+from wenlan_data.errors import InterruptedBuildError, UsageError, os_errors
 from wenlan_data.eval.embed import (
     EmbeddingModel,
     Embeddings,
@@ -35,13 +35,19 @@ def corpus_retrieval(
     every_text: bool = False,
     workers: int = 2,
     limit: int | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Retrieval:
     """Computes retrieval metrics over the samples of `shards`, at most about `limit` of them.
 
     Equal texts are one text, correct for each of their images. `every_text`: all texts of a sample
-    match its image, not only its caption.
+    match its image, not only its caption. Raises `InterruptedBuildError` once `stop()` is true.
     """
-    parts = list(embed_corpus(model, shards, workers=workers, limit=limit))
+    parts = []
+    with closing(embed_corpus(model, shards, workers=workers, limit=limit)) as embedded:
+        for part in embedded:
+            if stop():
+                raise InterruptedBuildError("the evaluation was interrupted: run it again")
+            parts.append(part)
     keys = [key for part in parts for key in part.keys]
     image_NE = torch.cat([part.image_BE for part in parts])
     text_rows: dict[str, int] = {}

@@ -1,6 +1,6 @@
 """Embeddings of a corpus's images and texts by the towers of a checkpoint."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +78,7 @@ def embed_corpus(
     batch_size: int = 64,
     workers: int = 2,
     limit: int | None = None,
-) -> Iterator[Embeddings]:
+) -> Generator[Embeddings]:
     """Yields every sample once, in the order of the shards, up to the batch that reaches
     `limit`."""
     config = model.config

@@ -1,7 +1,7 @@
 """Batches of the loader as tensors on the device, from any position of any epoch, without end."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,7 +60,7 @@ class TrainingData:
 
 def batches(
     data: TrainingData, config: TrainConfig, distributed: Distributed, position: DataPosition
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """Yields this rank's batches from `position` on, epoch after epoch.
 
     Raises the errors of `Loader`.

@@ -12,13 +12,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from types import FrameType
+from contextlib import suppress
 
-from wenlan_data.errors import UsageError
+from wenlan_data.errors import FailureBudgetError, InterruptedBuildError, UsageError
 from wenlan_data.model.config import TrainConfig
+from wenlan_data.stop_signals import NUMBERS, SAME_REQUEST_S
 from wenlan_data.train.signals import LAUNCHER_PID_VARIABLE
 
-POLL_S = 0.2
+POLL_S = 0.05
+_SAVED = (FailureBudgetError.exit_code, InterruptedBuildError.exit_code)
 SAVE_GRACE_S = 60.0
 """How long the other ranks may take to save after one has ended or a signal came."""
 CRASH_GRACE_S = 5.0
@@ -27,26 +29,77 @@ CRASH_GRACE_S = 5.0
 
 def launch(arguments: Sequence[str], world_size: int) -> int:
     """Runs `wenlan-data ARGUMENTS` on `world_size` ranks; returns the first failure's exit code, or
-    0."""
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "wenlan_data", *arguments], env=env, stdin=subprocess.DEVNULL
-        )
-        for env in _environments(world_size)
-    ]
-    received = _forward_signals(processes)
+    0.
+
+    After SIGTERM or SIGINT it is 11, unless a rank failed for a reason of its own. A second signal
+    kills the ranks. No process of a rank is left at the end.
+    """
+    received: list[float] = []
+    for number in NUMBERS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: received.append(time.monotonic()))
+    processes: list[subprocess.Popen[bytes]] = []
     try:
-        while True:
-            codes = [process.poll() for process in processes]
-            if all(code is not None for code in codes):
-                return _first_failure(codes)
-            if any(code not in (None, 0) for code in codes):
-                return _end_all(processes, received)
-            time.sleep(POLL_S)
+        for environment in _environments(world_size):
+            if received:
+                break
+            processes.append(_start_rank(arguments, environment))
+        return _wait(processes, received)
     finally:
         for process in processes:
-            if process.poll() is None:
-                process.kill()
+            _kill(process)
+
+
+def _start_rank(arguments: Sequence[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Starts a rank in a session of its own, with signals blocked until it can handle them.
+
+    A signal to the process group reaches the launcher alone then, which forwards it once.
+    """
+    # The mask is inherited; a signal that comes meanwhile is handled when it is restored.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, NUMBERS)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "wenlan_data", *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _wait(processes: Sequence[subprocess.Popen[bytes]], received: list[float]) -> int:
+    """Waits for all ranks, forwards the first signal to them, and ends the job after a failure: the
+    other ranks would wait in a collective."""
+    is_forwarded = False
+    deadline_s = 0.0
+    while any(process.poll() is None for process in processes):
+        if received and not is_forwarded:
+            is_forwarded = True
+            for process in processes:
+                if process.poll() is None:
+                    process.send_signal(signal.SIGTERM)
+        if received and received[-1] - received[0] > SAME_REQUEST_S:
+            return InterruptedBuildError.exit_code
+        failure = _first_failure([process.poll() for process in processes])
+        if failure and not deadline_s:
+            # After a signal, and after exits 9 and 11, the ranks are saving.
+            saves = received or failure in _SAVED
+            deadline_s = time.monotonic() + (SAVE_GRACE_S if saves else CRASH_GRACE_S)
+        if deadline_s and time.monotonic() > deadline_s:
+            break
+        time.sleep(POLL_S)
+    code = _first_failure([process.poll() for process in processes])
+    # Ranks that lose another one to the signal end in the errors of their collectives.
+    is_consequence = code == 1 or code > 128 or len(processes) == 0
+    return InterruptedBuildError.exit_code if received and is_consequence else code
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kills what is left of a rank: it leads a process group, in which its loader workers are."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def check_division(config: TrainConfig, world_size: int) -> None:
@@ -76,38 +129,6 @@ def _environments(world_size: int) -> list[dict[str, str]]:
         LAUNCHER_PID_VARIABLE: str(os.getpid()),
     }
     return [{**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(world_size)]
-
-
-def _forward_signals(processes: Sequence[subprocess.Popen[bytes]]) -> list[int]:
-    """Forwards SIGTERM and SIGINT to the ranks as SIGTERM; the list returned receives them."""
-    received: list[int] = []
-
-    def forward(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 # a signal handler
-        received.append(number)
-        for process in processes:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, forward)
-    return received
-
-
-def _end_all(processes: Sequence[subprocess.Popen[bytes]], received: list[int]) -> int:
-    """Ends the job after one rank has failed: the others would wait for it in a collective.
-
-    After a signal, and after exits 9 and 11, the ranks are saving and get the time for it.
-    """
-    first = _first_failure([process.poll() for process in processes])
-    grace_s = SAVE_GRACE_S if received or first in (9, 11) else CRASH_GRACE_S
-    deadline = time.monotonic() + grace_s
-    while time.monotonic() < deadline and any(process.poll() is None for process in processes):
-        time.sleep(POLL_S)
-    for process in processes:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-    return first
 
 
 def _first_failure(codes: Sequence[int | None]) -> int:

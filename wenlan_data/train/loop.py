@@ -1,19 +1,26 @@
 """The training loop: steps, checkpoints, validation, and the ways in which a run ends."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from wenlan_data.errors import DamageError, FailureBudgetError, InterruptedBuildError
+from wenlan_data.errors import (
+    DamageError,
+    FailureBudgetError,
+    InterruptedBuildError,
+    WorkerLostError,
+)
 from wenlan_data.model.checkpoint import (
     CorpusMark,
     best_checkpoint,
+    checkpoint_step,
     list_checkpoints,
     prune,
     save_checkpoint,
@@ -61,35 +68,60 @@ def train(run: TrainingRun, stop: StopRequest) -> None:
     after `MAX_SKIPPED_IN_A_ROW` steps that were not finite, and the errors of the loader and of the
     disk.
     """
+    module = _wrap_ddp(run.training, run.distributed, run.config)
+    with closing(_micro_batches(run)) as steps:
+        _train(run, stop, module, steps)
+
+
+def _train(
+    run: TrainingRun, stop: StopRequest, module: nn.Module, steps: Iterator[list[Batch]]
+) -> None:
     training, config = run.training, run.config
-    module = _wrap_ddp(training, run.distributed, config)
-    steps = _micro_batches(run)
     while training.step < config.max_steps:
-        micro_batches = next(steps)
+        try:
+            micro_batches = next(steps)
+        except WorkerLostError:
+            # A signal to the process group ends the loader's workers too.
+            if stop and run.distributed.world_size == 1:
+                _stop(run, {})
+            raise
         figures = training_step(training, module, micro_batches, config, run.distributed)
         training.position = micro_batches[-1].next_position
         training.samples += config.batch_size
         run.log.step(_step_record(run, micro_batches, figures))
         _check_finite(run)
         metrics = _validate_if_due(run)
+        is_last = training.step == config.max_steps
         if metrics or _is_due(run, config.checkpoints.every_steps):
-            save(run, metrics)
+            save(run, metrics, even_if_skipped=is_last)
         # All ranks must stop after the same step, else the others wait in a collective forever.
         if _on_any_rank(bool(stop), run.distributed):
-            save(run, metrics)
-            raise InterruptedBuildError(
-                f"stopped at step {training.step}, checkpoint saved: "
-                "the same command with --resume auto continues"
-            )
+            _stop(run, metrics)
 
 
-def save(run: TrainingRun, metrics: dict[str, float]) -> None:
+def _stop(run: TrainingRun, metrics: dict[str, float]) -> NoReturn:
+    """Saves this step and raises `InterruptedBuildError`, which states what was saved."""
+    save(run, metrics, even_if_skipped=True)
+    what = "checkpoint saved"
+    if run.training.step not in run.saved:
+        saved = list_checkpoints(run.folder)
+        last = f"step {checkpoint_step(saved[-1])}" if saved else "none"
+        what = f"not saved, as its weights are not finite, last checkpoint {last}"
+    raise InterruptedBuildError(
+        f"stopped at step {run.training.step}, {what}: "
+        "the same command with --resume auto continues"
+    )
+
+
+def save(run: TrainingRun, metrics: dict[str, float], *, even_if_skipped: bool = False) -> None:
     """Writes a checkpoint of this step on the main rank, once a step, and prunes old ones.
 
-    After a skipped step nothing is written: the checkpoints left are those from before the fault.
+    After a skipped step, only where the run ends with it, and never weights that are not finite:
+    else the checkpoints left are those from before the fault.
     """
     training = run.training
-    if training.step not in run.saved and training.skipped_in_a_row == 0:
+    is_sound = not training.skipped_in_a_row or (even_if_skipped and _is_finite(training.towers))
+    if training.step not in run.saved and is_sound:
         if run.distributed.is_main:
             state = checkpoint_state(training, run.config, run.corpus, metrics)
             tensors = checkpoint_tensors(training)
@@ -119,11 +151,11 @@ def _wrap_ddp(training: TrainingState, distributed: Distributed, config: TrainCo
     )
 
 
-def _micro_batches(run: TrainingRun) -> Iterator[list[Batch]]:
+def _micro_batches(run: TrainingRun) -> Generator[list[Batch]]:
     """Yields the micro-batches of each step."""
-    source = batches(run.data, run.config, run.distributed, run.training.position)
-    while True:
-        yield [next(source) for _ in range(run.config.accumulation)]
+    with closing(batches(run.data, run.config, run.distributed, run.training.position)) as source:
+        while True:
+            yield [next(source) for _ in range(run.config.accumulation)]
 
 
 def _check_finite(run: TrainingRun) -> None:
@@ -153,7 +185,9 @@ def _validate_if_due(run: TrainingRun) -> dict[str, float]:
         failure = error
     if _on_any_rank(failure is not None, run.distributed):
         # Validation pairs that cannot be read must not lose the steps since the last checkpoint.
-        save(run, {})
+        if _on_any_rank(isinstance(failure, InterruptedBuildError), run.distributed):
+            _stop(run, {})
+        save(run, {}, even_if_skipped=True)
         raise failure or DamageError(
             f"step {run.training.step}: validation failed on another rank: see its message"
         )
@@ -175,6 +209,11 @@ def _step_record(
         samples=config.batch_size,
         rate=learning_rate(training.step - 1, config.optimizer, config.max_steps),
     )
+
+
+@torch.no_grad()
+def _is_finite(towers: nn.Module) -> bool:
+    return all(bool(torch.isfinite(one).all()) for one in towers.parameters())
 
 
 def _is_due(run: TrainingRun, every_steps: int) -> bool:

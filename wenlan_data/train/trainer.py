@@ -9,7 +9,13 @@ from pathlib import Path
 
 import torch
 
-from wenlan_data.errors import UsageError, WenlanError, os_errors, print_line
+from wenlan_data.errors import (
+    InterruptedBuildError,
+    UsageError,
+    WenlanError,
+    os_errors,
+    print_line,
+)
 from wenlan_data.eval.corpus_eval import corpus_retrieval
 from wenlan_data.eval.embed import EmbeddingModel
 from wenlan_data.files import write_atomic
@@ -29,6 +35,7 @@ from wenlan_data.model.checkpoint import (
 from wenlan_data.model.config import TrainConfig
 from wenlan_data.model.tokenizer import check_token_ids, vocabulary_size, write_tokenizer
 from wenlan_data.model.towers import make_towers
+from wenlan_data.stop_signals import MESSAGE
 from wenlan_data.train.batches import START, DataPosition, TrainingData, batches
 from wenlan_data.train.corpus_mark import (
     SamplePages,
@@ -55,7 +62,7 @@ from wenlan_data.train.resume import (
     quarantine_newer,
 )
 from wenlan_data.train.run_log import RunLog
-from wenlan_data.train.signals import stop_on_signals
+from wenlan_data.train.signals import StopRequest, stop_on_signals
 from wenlan_data.train.state import TrainingState, restore_training, start_training
 
 
@@ -69,15 +76,21 @@ def run_training(config: TrainConfig, options: TrainOptions) -> TrainingState:
     check_division(config, int(os.environ.get("WORLD_SIZE", "1")))
     # TF32 for fp32 matrix products on GPUs that have it.
     torch.set_float32_matmul_precision("high")
-    distributed = init_distributed()
-    if distributed.device.type == "cpu":
-        keep_freed_memory()
-    try:
-        with stop_on_signals() as stop, _prepare(config, options, distributed) as run:
-            train(run, stop)
+    with stop_on_signals() as stop:
+        try:
+            distributed = init_distributed()
+            if distributed.device.type == "cpu":
+                keep_freed_memory()
+            with _prepare(config, options, distributed, stop) as run, stop.recording():
+                train(run, stop)
             return run.training
-    finally:
-        destroy_distributed()
+        except RuntimeError as error:
+            # Ranks that were not in the loop yet have ended, and left this one in a collective.
+            if stop.signalled and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+                raise InterruptedBuildError(MESSAGE) from error
+            raise
+        finally:
+            destroy_distributed()
 
 
 def write_results(
@@ -130,7 +143,7 @@ def _try_report(config: TrainConfig, options: TrainOptions, training: TrainingSt
 
 @contextmanager
 def _prepare(
-    config: TrainConfig, options: TrainOptions, distributed: Distributed
+    config: TrainConfig, options: TrainOptions, distributed: Distributed, stop: StopRequest
 ) -> Iterator[TrainingRun]:
     """Yields the run at the step where it starts; its log is open inside."""
     message: Callable[[str], None] = print_line if distributed.is_main else (lambda _: None)
@@ -141,7 +154,7 @@ def _prepare(
     if checkpoint is None:
         check_init(options.init, config)
     corpus = corpus_mark(options.shards)
-    with _removed_on_failure(options.out, distributed):
+    with _removed_on_failure(options.out, distributed, stop):
         tokenizer = _place_tokenizer(config, options, distributed, checkpoint)
         encoder = checkpoint.state.text_encoder if checkpoint else None
         vocabulary = vocabulary_size(tokenizer)
@@ -181,7 +194,7 @@ def _prepare(
             training=training,
             tokenizer=tokenizer.read_bytes(),
             log=log,
-            validate=_validator(training, config, options, tokenizer, distributed)
+            validate=_validator(training, config, options, tokenizer, distributed, stop)
             if options.val_shards
             else None,
         )
@@ -215,13 +228,15 @@ def _is_inside(checkpoint: Path, run: Path) -> bool:
 
 
 @contextmanager
-def _removed_on_failure(out: Path, distributed: Distributed) -> Iterator[None]:
+def _removed_on_failure(out: Path, distributed: Distributed, stop: StopRequest) -> Iterator[None]:
     """Removes the tokenizer and the folders made for it where the body raises."""
     created = [path for path in (out / TOKENIZER, out, *out.parents) if not path.exists()]
     with ExitStack() as undo:
         if distributed.is_main:
             undo.callback(_remove_all, created)
+            stop.cleanups.append(lambda: _remove_all(created))
         yield
+        stop.cleanups.clear()
         undo.pop_all()
 
 
@@ -284,16 +299,23 @@ def _validator(
     options: TrainOptions,
     tokenizer: Path,
     distributed: Distributed,
+    stop: StopRequest,
 ) -> Callable[[], dict[str, float]]:
     def validate() -> dict[str, float]:
         training.towers.eval()
         model = EmbeddingModel(
             towers=training.towers, config=config, tokenizer=tokenizer, device=distributed.device
         )
-        metrics = corpus_retrieval(
-            model, options.val_shards, workers=options.workers, limit=config.validation.max_samples
-        )
-        training.towers.set_training()
+        try:
+            metrics = corpus_retrieval(
+                model,
+                options.val_shards,
+                workers=options.workers,
+                limit=config.validation.max_samples,
+                stop=lambda: bool(stop),
+            )
+        finally:
+            training.towers.set_training()
         by_direction = {
             f"{direction}_{name}": value
             for direction, values in metrics.as_json().items()

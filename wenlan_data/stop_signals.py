@@ -1,0 +1,77 @@
+"""What Ctrl-C and SIGTERM do while no part of the program has installed handlers of its own.
+
+Only the standard library is imported, so that `__main__` can call this before anything else. A
+signal that comes before, while Python itself starts, has its default effect.
+"""
+
+import os
+import signal
+import threading
+import time
+from contextlib import suppress
+from types import FrameType
+from typing import NoReturn
+
+from wenlan_data.errors import InterruptedBuildError
+
+NUMBERS = (signal.SIGTERM, signal.SIGINT)
+SAME_REQUEST_S = 0.3
+"""Signals closer than this are one request: `timeout` and process groups send two at once."""
+MESSAGE = "interrupted: run the same command to resume"
+
+
+def exit_on_signals() -> None:
+    """Makes a signal end the process at once with exit code 11, for phases that write nothing.
+
+    Unblocks both signals: the launcher of ranks starts them blocked, so that none is lost.
+    """
+    _install(_exit_at_once)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, NUMBERS)
+
+
+def interrupt_on_signals() -> None:
+    """Makes the first signal raise `KeyboardInterrupt`, and a second one end the process."""
+    first_s: list[float] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if not first_s:
+            first_s.append(time.monotonic())
+            raise KeyboardInterrupt
+        if time.monotonic() - first_s[0] > SAME_REQUEST_S:
+            _exit_at_once(number, frame)
+
+    _install(interrupt)
+
+
+def ignore_signals() -> None:
+    """Makes further signals have no effect: the process is ending with its exit code.
+
+    At exit the interpreter gives handlers back their default effect, but leaves ignored signals.
+    """
+    _install(signal.SIG_IGN)
+
+
+def exit_interrupted(message: str = "") -> NoReturn:
+    """Ends the process at once with exit code 11; reports it where this is the main rank."""
+    if is_main_rank():
+        with suppress(OSError):
+            os.write(2, f"wenlan-data: {message or MESSAGE}\n".encode())
+    os._exit(InterruptedBuildError.exit_code)
+
+
+def is_main_rank() -> bool:
+    """Whether this process reports for all ranks of a training, or is the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _exit_at_once(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 # a signal handler
+    exit_interrupted()
+
+
+def _install(handler: signal.Handlers | object) -> None:
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in NUMBERS:
+        # A shell starts background jobs with SIGINT ignored, and means it.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, handler)  # type: ignore[arg-type]
