@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from wenlan_data.detect.download import download
 from wenlan_data.errors import RecipeError, os_errors
-from wenlan_data.files import atomic_path, sha256_of
+from wenlan_data.files import sha256_of
 
 CACHE_VARIABLE = "WENLAN_DATA_CACHE"
-_TIMEOUT_S = 30
-_PIECE_BYTES = 1 << 20
+_SIZE_SLACK_BYTES = 1 << 20
+"""Above the size in the table; the digest decides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +25,7 @@ class NamedWeights:
     that several projects found independently in the files that it serves."""
     licence: str
     bytes: int
-    """For the progress bar and the message."""
+    """For the progress bar, and as a limit."""
     suffix: str
 
 
@@ -127,48 +128,26 @@ def _digest(path: Path, size_bytes: int, changed_ns: int) -> str:  # noqa: ARG00
 
 
 def _download(name: str, path: Path) -> None:
-    import requests
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 
     named = NAMED_WEIGHTS[name]
-    with os_errors(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
     console = Console(file=sys.stderr)
     console.print(
         f"weights {name}: {named.url}\n  licence: {named.licence}\n  into {path}",
         highlight=False,
         soft_wrap=True,
     )
-    # Another process may download the same file: each writes its own, and the last rename wins,
-    # with equal bytes.
     bar = Progress(
         "{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), console=console
     )
-    try:
-        with atomic_path(path, unique=True) as partial:
-            with (
-                bar,
-                requests.get(named.url, stream=True, timeout=_TIMEOUT_S) as response,
-                partial.open("wb") as file,
-            ):
-                response.raise_for_status()
-                task = bar.add_task(name, total=named.bytes)
-                for piece in response.iter_content(_PIECE_BYTES):
-                    file.write(piece)
-                    bar.advance(task, len(piece))
-            _check_download(name, partial)
-    except requests.RequestException as error:
-        raise RecipeError(
-            f"weights {name}: {named.url} cannot be downloaded ({type(error).__name__}):"
-            " download it elsewhere and give its path"
-        ) from error
-
-
-def _check_download(name: str, path: Path) -> None:
-    found = file_digest(path)
-    if found != NAMED_WEIGHTS[name].sha256:
-        raise RecipeError(
-            f"weights {name}: the downloaded file has the SHA-256 {found[:16]}...,"
-            f" not {NAMED_WEIGHTS[name].sha256[:16]}..., and was deleted: try again, or give a path"
+    with os_errors(path), bar:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        task = bar.add_task(name, total=named.bytes)
+        download(
+            named.url,
+            path,
+            named.sha256,
+            named.bytes + _SIZE_SLACK_BYTES,
+            lambda done: bar.update(task, completed=done),
         )
