@@ -146,8 +146,9 @@ class FasterRcnn:
         )
         path = weights_file(self.weights, self.weights_sha256)
         try:
+            # Renames what older versions of torchvision named otherwise.
             model.load_state_dict(_state(path))
-        except RuntimeError as error:
+        except (RuntimeError, TypeError, AttributeError) as error:
             reason = in_short(error, 200)
             raise RecipeError(
                 f"weights: {path}: do not fit {self.architecture} ({reason})"
@@ -176,31 +177,45 @@ def _state(path: Path) -> dict[str, Any]:
         try:
             loaded: dict[str, Any] = from_file(str(path))
         except (OSError, ValueError, safe.SafetensorError) as error:
-            raise RecipeError(f"weights: {path}: no safetensors file ({error})") from error
+            reason = in_short(error)
+            raise RecipeError(f"weights: {path}: no safetensors file ({reason})") from error
         return loaded
+    _check_archive(path)
     try:
+        # A restricted reader: it makes tensors and plain values, and calls nothing that a file
+        # names.
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        RuntimeError,
-        ValueError,
-        OSError,
-        EOFError,
-        KeyError,
-        _unpickling_error(torch),
-    ) as error:
+    except Exception as error:  # the reader of a corrupt file raises whatever its steps raise
         what = type(error).__name__
         raise RecipeError(
             f"weights: {path}: holds something else than tensors, and is not read ({what})"
         ) from error
-    if not isinstance(state, dict):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
+    ):
         raise RecipeError(f"weights: {path}: holds no state dict")
     return state
 
 
-def _unpickling_error(torch: Any) -> type[Exception]:
-    """Exception that torch raises for a file that would execute code."""
-    error: type[Exception] = torch.serialization.pickle.UnpicklingError
-    return error
+def _check_archive(path: Path) -> None:
+    """Refuses a zip file whose members are compressed: torch writes none, and they could be a
+    thousand times larger than the file."""
+    import zipfile
+
+    try:
+        with path.open("rb") as file:
+            if file.read(4) != b"PK\x03\x04":
+                return  # the older format, which cannot be compressed
+            members = zipfile.ZipFile(file).infolist()
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
+        raise RecipeError(
+            f"weights: {path}: holds something else than tensors, and is not read "
+            f"({type(error).__name__})"
+        ) from error
+    compressed = any(one.compress_type for one in members)
+    size = sum(one.file_size for one in members)
+    if compressed or size > path.stat().st_size:
+        raise RecipeError(f"weights: {path}: a compressed archive, and is not read")
 
 
 def _device(name: str) -> Any:

@@ -13,7 +13,7 @@ from wenlan_data.detect.boxes import ignore_boxes, nms_by_class, to_regions
 from wenlan_data.detect.coco import NAMES, Language
 from wenlan_data.detect.extras import import_extra
 from wenlan_data.detect.weights import weights_file
-from wenlan_data.errors import RecipeError
+from wenlan_data.errors import RecipeError, in_short
 from wenlan_data.image.decode import opencv
 from wenlan_data.records import Region
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
 
 _STRIDES = (8, 16, 32)
+_MAX_SIDE_PX = 4096
 _FILL = 114
 """Grey level of the padding, the one that YOLOX is trained with."""
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -90,12 +91,16 @@ class _OnnxModel:
         providers = [_provider(runtime, settings.device)]
         try:
             self._session = runtime.InferenceSession(str(path), options, providers=providers)
-        except _errors(runtime) as error:
+        except Exception as error:  # its errors share no base class
+            reason = in_short(error)
             raise RecipeError(
-                f"weights: {path}: onnxruntime cannot read it ({error}): give a YOLOX ONNX"
+                f"weights: {path}: onnxruntime cannot read it ({reason}): give a YOLOX ONNX"
             ) from error
-        self._settings = settings
-        model_input, *others = self._session.get_inputs()
+        self._settings, self._path = settings, path
+        inputs = self._session.get_inputs()
+        if not inputs:
+            raise RecipeError(f"weights: {path}: the model takes no input: give a YOLOX ONNX")
+        model_input, *others = inputs
         self._input = model_input.name
         self._height, self._width = _sides([] if others else model_input.shape, str(path))
         self._is_fixed = isinstance(model_input.shape[0], int)
@@ -116,8 +121,16 @@ class _OnnxModel:
     def _run(self, batch_BCHW: Floats) -> Floats:
         # A model exported with a fixed batch refuses any other: one image at a time.
         groups = batch_BCHW[:, None] if self._is_fixed else [batch_BCHW]
-        found: list[Floats] = [self._session.run(None, {self._input: group})[0] for group in groups]
-        return np.concatenate(found)
+        try:
+            found: list[Floats] = [
+                self._session.run(None, {self._input: group})[0] for group in groups
+            ]
+            return np.concatenate(found)
+        except Exception as error:  # as above; a model may also return no array
+            reason = in_short(error)
+            raise RecipeError(
+                f"weights: {self._path}: the model does not run ({reason}): give a YOLOX ONNX"
+            ) from error
 
     def _regions(self, output: Floats, ratio: float, width: int, height: int) -> list[Region]:
         """Regions of one image, from the model's output (anchors, 5 + classes): centre and size in
@@ -143,18 +156,6 @@ class _OnnxModel:
         return to_regions(
             boxes[kept], scores[good][kept], labels, width, height, self._settings.min_side_px
         )
-
-
-def _errors(runtime: Any) -> tuple[type[Exception], ...]:
-    """Exceptions that onnxruntime raises for an unreadable file; they share no base class."""
-    state = runtime.capi.onnxruntime_pybind11_state
-    return (
-        state.Fail,
-        state.InvalidProtobuf,
-        state.InvalidGraph,
-        state.NotImplemented,
-        state.RuntimeException,
-    )
 
 
 def _provider(runtime: Any, device: str) -> str | tuple[str, dict[str, str]]:
@@ -183,6 +184,11 @@ def _sides(shape: Sequence[object], path: str) -> tuple[int, int]:
         raise RecipeError(
             f"weights: {path}: the model's input has no fixed sides ({shape}):"
             " export it with a size"
+        )
+    if not (1 <= height <= _MAX_SIDE_PX and 1 <= width <= _MAX_SIDE_PX):
+        raise RecipeError(
+            f"weights: {path}: the model takes images of {height} x {width} pixels:"
+            f" give one of at most {_MAX_SIDE_PX} a side"
         )
     return height, width
 
