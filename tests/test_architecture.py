@@ -61,6 +61,7 @@ PERMITTED_IMPORTS = {
     "arrow": "errors npy",
     "seen_ids": "errors npy records",
     "protocols": "records",
+    "stop_signals": "errors",
     "settings": "errors",
     "plugins": "errors",
     "web": "errors reasons records",
@@ -102,13 +103,13 @@ PERMITTED_IMPORTS = {
         "plan extract sandbox fetch crawl shard dedupe report sources"
     ),
     "eval": "errors shard load model",
-    "train": "errors files layout npy shard load model eval",
+    "train": "errors files layout npy stop_signals shard load model eval",
     "demo": "errors records model run train",
     "cli": (
-        "errors files layout reasons records settings web clean detect recipe plan schema extract "
+        "errors files layout reasons records stop_signals settings web clean detect recipe plan schema extract "
         "sandbox shard dedupe load report model run eval train demo"
     ),
-    "__main__": "cli",
+    "__main__": "stop_signals cli",
 }
 """Package or top-level module to those that it may import, lowest first. A new arrow is a decision:
 it goes into this table together with the code that needs it, and points to a row above its own."""

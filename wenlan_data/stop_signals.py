@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
@@ -68,10 +69,10 @@ def _exit_at_once(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
     exit_interrupted()
 
 
-def _install(handler: signal.Handlers | object) -> None:
+def _install(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> None:
     if threading.current_thread() is not threading.main_thread():
         return
     for number in NUMBERS:
         # A shell starts background jobs with SIGINT ignored, and means it.
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, handler)  # type: ignore[arg-type]
+            signal.signal(number, handler)

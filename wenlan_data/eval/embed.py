@@ -24,8 +24,10 @@ from wenlan_data.model.inputs import (
     normalise_images,
     pad_as_released,
 )
-from wenlan_data.model.tokenizer import check_token_ids, vocabulary_size
+from wenlan_data.model.tokenizer import check_tokenizer, vocabulary_size
 from wenlan_data.model.towers import Towers
+
+MAX_BATCH_PIXELS = 64 * 512 * 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,7 @@ def load_model(given: Path, device: torch.device | None = None) -> EmbeddingMode
     config = parse_config(checkpoint.state.config, str(checkpoint.path))
     tokenizer = checkpoint.path / TOKENIZER
     towers = checkpoint_towers(checkpoint, config, vocabulary_size(tokenizer))
-    check_token_ids(tokenizer, towers)
+    check_tokenizer(tokenizer, towers, config.text.max_tokens)
     return EmbeddingModel(
         towers=towers.to(device).eval(), config=config, tokenizer=tokenizer, device=device
     )
@@ -84,7 +86,8 @@ def embed_corpus(
     config = model.config
     loader = Loader(
         list(shards),
-        batch_size=batch_size,
+        # As many pixels as 64 images of 512 x 512: a checkpoint may want 2048 x 2048.
+        batch_size=max(1, min(batch_size, MAX_BATCH_PIXELS // config.image.size_px**2)),
         size_px=config.image.size_px,
         workers=workers,
         sampling=SamplingSettings(shuffle=None),

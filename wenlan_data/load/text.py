@@ -153,7 +153,12 @@ class _FastTokenizer:
             self._library.no_padding()
             self._library.enable_truncation(max_tokens)
             # Fails here, and not in a worker, where it does not fit its own special tokens.
-            self._library.encode_batch_fast(["", "词 word"])
+            special, _ = self._library.encode_batch_fast(["", "词 word"])
+        if len(special.ids) > max_tokens:
+            raise UsageError(
+                f"{file}: its tokenizer adds {len(special.ids)} special tokens to a text, which "
+                f"may have {max_tokens}: give another one"
+            )
 
     def encode(self, texts: Sequence[str]) -> tuple[list[list[int]], int]:
         with tokenizer_errors(self._file):

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from transformers import AutoConfig, AutoModel, PreTrainedConfig
 from transformers import PreTrainedModel as TransformersModel
@@ -67,7 +68,8 @@ def make_encoder_config(values: Mapping[str, object], where: str) -> PreTrainedC
 def make_encoder(config: PreTrainedConfig, where: str) -> TransformersModel:
     """An encoder with random weights, on torch's default device. Raises `UsageError`."""
     try:
-        model: TransformersModel = AutoModel.from_config(config, trust_remote_code=False)  # type: ignore[no-untyped-call] # transformers' own
+        factory: Any = AutoModel  # its method has no types
+        model: TransformersModel = factory.from_config(config, trust_remote_code=False)
     except Exception as error:  # the values are bounded, but need not fit each other
         raise UsageError(
             f"{where}: transformers cannot make this encoder ({in_short(error)})"

@@ -44,8 +44,8 @@ def read_specs(path: Path) -> dict[str, TensorSpec]:
         raise ValueError(f"a header of {header_bytes} bytes, more than {MAX_HEADER_BYTES}")
     try:
         with safe_open(path, framework="pt") as opened:
-            slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118
-            kinds = {name: (one.get_shape(), str(one.get_dtype())) for name, one in slices.items()}
+            views = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118
+            kinds = {name: (one.get_shape(), str(one.get_dtype())) for name, one in views.items()}
     except SafetensorError as error:
         raise ValueError(str(error)) from error
     unknown = [f"{name} is {kind}" for name, (_, kind) in kinds.items() if kind not in _DTYPES]

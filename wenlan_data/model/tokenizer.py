@@ -3,13 +3,15 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import AutoTokenizer
 
-from wenlan_data.errors import UsageError
+from wenlan_data.errors import RecipeError, UsageError, in_short
 from wenlan_data.files import atomic_path
-from wenlan_data.load.text import open_tokenizer, tokenizer_errors
+from wenlan_data.load.text import open_tokenizer, pad_tokens, tokenizer_errors
 from wenlan_data.model.config import TextConfig
 from wenlan_data.model.encoder_config import make_encoder_config, read_encoder_config
 from wenlan_data.model.towers import Towers
@@ -96,9 +98,11 @@ def vocabulary_size(path: Path) -> int:
     return int(open_tokenizer(path).get_vocab_size())
 
 
-def check_token_ids(path: Path, towers: Towers) -> None:
-    """Raises `UsageError` where a tokenizer gives ids for which the text encoder has no row."""
-    rows = towers.text.backbone.get_input_embeddings().num_embeddings  # type: ignore[operator]
+def check_tokenizer(path: Path, towers: Towers, max_tokens: int) -> None:
+    """Raises `UsageError` where a tokenizer gives ids for which the text encoder has no row,
+    `RecipeError` where texts of `max_tokens` are too long for the encoder."""
+    encoder: Any = towers.text.backbone
+    rows: int = encoder.get_input_embeddings().num_embeddings
     tokenizer = open_tokenizer(path)
     with tokenizer_errors(path, "restore it from a copy"):
         # Those of an empty text are the special tokens, whose ids need not be in the vocabulary.
@@ -108,6 +112,16 @@ def check_token_ids(path: Path, towers: Towers) -> None:
             f"{path}: has a token id of {max(ids)}, and the text encoder {rows} rows: "
             "use the tokenizer that belongs to the encoder"
         )
+    tokens, mask = pad_tokens([[0] * max_tokens])
+    try:
+        # Dropout would move the generator on.
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            towers.text(torch.from_numpy(tokens), torch.from_numpy(mask))
+    except (RuntimeError, IndexError) as error:
+        raise RecipeError(
+            f"text.max_tokens {max_tokens}: texts, padded to {tokens.shape[1]} tokens, are too "
+            f"long for the text encoder ({in_short(error, 80)}): choose a smaller multiple of 8"
+        ) from error
 
 
 def captions(shards: Sequence[Path]) -> Iterator[str]:

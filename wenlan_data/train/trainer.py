@@ -33,7 +33,7 @@ from wenlan_data.model.checkpoint import (
     restore_replaced,
 )
 from wenlan_data.model.config import TrainConfig
-from wenlan_data.model.tokenizer import check_token_ids, vocabulary_size, write_tokenizer
+from wenlan_data.model.tokenizer import check_tokenizer, vocabulary_size, write_tokenizer
 from wenlan_data.model.towers import make_towers
 from wenlan_data.stop_signals import MESSAGE
 from wenlan_data.train.batches import START, DataPosition, TrainingData, batches
@@ -161,7 +161,7 @@ def _prepare(
         if checkpoint is not None:
             check_towers(checkpoint, config, vocabulary)
         towers = make_towers(config, vocabulary, encoder)
-        check_token_ids(tokenizer, towers)
+        check_tokenizer(tokenizer, towers, config.text.max_tokens)
         if checkpoint is None and options.init is not None:
             load_initial_weights(towers, options.init, message)
         training = start_training(towers, config, distributed.device)
