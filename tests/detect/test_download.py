@@ -306,9 +306,12 @@ def test_a_full_disk_is_exit_3(target: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     with server(Handler.whole) as served:
         named = weights.NamedWeights(
-            url=f"http://localhost:{served.server_address[1]}/w", sha256=SHA256, licence="CC0",
-            bytes=len(CONTENT), suffix=".onnx",
-        )  # fmt: skip
+            url=f"http://localhost:{served.server_address[1]}/w",
+            sha256=SHA256,
+            licence="CC0",
+            bytes=len(CONTENT),
+            suffix=".onnx",
+        )
         monkeypatch.setitem(weights.NAMED_WEIGHTS, "w", named)
         monkeypatch.setenv(weights.CACHE_VARIABLE, str(target.parent))
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

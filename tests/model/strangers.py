@@ -37,9 +37,13 @@ def bert_tokenizer() -> Tokenizer:
 
 def bert_config() -> BertConfig:
     return BertConfig(
-        vocab_size=len(VOCABULARY), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+        vocab_size=len(VOCABULARY),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
         max_position_embeddings=32,
-    )  # fmt: skip
+    )
 
 
 def bert_folder(folder: Path) -> Path:
@@ -78,7 +82,7 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
 
 
 def forge(checkpoint: Path, state: dict[str, Any], **files: bytes) -> None:
-    """Writes files (`model_safetensors=...`) and the state with sizes and digests that are right."""
+    """Writes files (`model_safetensors=...`) and the state, with sizes and digests that fit."""
     for name, data in files.items():
         file = name.replace("_", ".")
         (checkpoint / file).write_bytes(data)
@@ -106,9 +110,12 @@ class Canary:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.attempts: list[str] = []
         for owner, name in (
-            (socket.socket, "connect"), (socket.socket, "connect_ex"), (socket, "getaddrinfo"),
-            (socket, "create_connection"), (socket, "gethostbyname"),
-        ):  # fmt: skip
+            (socket.socket, "connect"),
+            (socket.socket, "connect_ex"),
+            (socket, "getaddrinfo"),
+            (socket, "create_connection"),
+            (socket, "gethostbyname"),
+        ):
             patch.setattr(owner, name, self._refuse)
 
     def _refuse(self, *arguments: object, **_: object) -> None:

@@ -180,12 +180,20 @@ STATES: dict[str, Callable[[JSON], None]] = {
     "dropout": encoder(hidden_dropout_prob=2.0),
     "padding": encoder(pad_token_id=10**6),
     "distilbert": only(
-        model_type="distilbert", dim=32768, n_layers=1, n_heads=1, hidden_dim=16, sinusoidal_pos_embds=True,
+        model_type="distilbert",
+        dim=32768,
+        n_layers=1,
+        n_heads=1,
+        hidden_dim=16,
+        sinusoidal_pos_embds=True,
         max_position_embeddings=8192,
     ),
     "albert": only(model_type="albert", num_hidden_groups=10**9),
     "deberta": only(
-        model_type="deberta-v2", hidden_size=16, pos_att_type=["x" * 1000] * 1000, relative_attention=True
+        model_type="deberta-v2",
+        hidden_size=16,
+        pos_att_type=["x" * 1000] * 1000,
+        relative_attention=True,
     ),
     "step": lambda state: state.update(step=10**9),
     "epoch": lambda state: state.update(epoch=10**400),
@@ -197,7 +205,7 @@ STATES: dict[str, Callable[[JSON], None]] = {
     "files-above": lambda state: state["files"].update({"../x": {"bytes": 1, "sha256": "0" * 64}}),
     "bytes": lambda state: state["files"]["model.safetensors"].update(bytes=2**60),
     "code-version": lambda state: state.update(code_version=None),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", STATES)
@@ -212,7 +220,9 @@ def test_a_state_of_a_stranger_is_refused(name: str, checkpoint: Path, canary: C
 IGNORED: dict[str, Callable[[JSON], None]] = {
     "code": encoder(auto_map={"AutoConfig": "code.Evil", "AutoModel": "stranger/model--code.Evil"}),
     "name": encoder(_name_or_path="stranger/model", name_or_path="stranger/model"),
-    "kernels": encoder(_attn_implementation="kernels-community/flash-attn", attn_implementation="x/y"),
+    "kernels": encoder(
+        _attn_implementation="kernels-community/flash-attn", attn_implementation="x/y"
+    ),
     "quantization": encoder(quantization_config={"quant_method": "gptq", "bits": 4}),
     "type": encoder(dtype="bfloat16", torch_dtype="float64"),
     "decoder": encoder(is_decoder=True, add_cross_attention=True),
@@ -220,7 +230,7 @@ IGNORED: dict[str, Callable[[JSON], None]] = {
     "generation": encoder(output_hidden_states=True, return_dict=False, chunk_size_feed_forward=3),
     "weights": image(weights="pretrained"),
     "backbone": lambda state: state["config"]["text"].update(backbone="stranger/model"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", IGNORED)
@@ -239,11 +249,21 @@ def test_keys_that_would_steer_a_library_change_nothing(
 @pytest.mark.parametrize(
     "change",
     [
-        {"position": 1}, {"epoch": 1}, {"step": 1}, {"samples": 8}, {"seed": 1}, {"queue_fill": 1}, {"skipped": 1},
-        {"metrics": {"mean_recall": 1.0}}, {"config_digest": "0" * 64}, {"state_sha256": ""},
-        {"corpus": {"digest": "", "shards": []}}, {"format_version": 1}, {"code_version": "9"},
+        {"position": 1},
+        {"epoch": 1},
+        {"step": 1},
+        {"samples": 8},
+        {"seed": 1},
+        {"queue_fill": 1},
+        {"skipped": 1},
+        {"metrics": {"mean_recall": 1.0}},
+        {"config_digest": "0" * 64},
+        {"state_sha256": ""},
+        {"corpus": {"digest": "", "shards": []}},
+        {"format_version": 1},
+        {"code_version": "9"},
     ],
-)  # fmt: skip
+)
 def test_a_changed_value_of_a_state_is_noticed(change: JSON, checkpoint: Path) -> None:
     text = json.dumps({**read_state(checkpoint), **change})
     (checkpoint / "state.json").write_text(text, encoding="utf-8")
@@ -262,12 +282,21 @@ def test_a_state_from_before_there_was_a_digest_is_read(checkpoint: Path) -> Non
 @pytest.mark.parametrize(
     "text",
     [
-        b"", b"[]", b"null", b"\xff\xfe", b"[" * 100_000, b'{"a":' * 100_000, b"9" * 10_000, b"NaN",
-        b"[" + b"{}," * 5_000_000 + b"{}]", b" " * (1 << 25), b'{"format": "wenlan-checkpoint", "step": 1e400}',
+        b"",
+        b"[]",
+        b"null",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b"9" * 10_000,
+        b"NaN",
+        b"[" + b"{}," * 5_000_000 + b"{}]",
+        b" " * (1 << 25),
+        b'{"format": "wenlan-checkpoint", "step": 1e400}',
         b'{"\\ud800": 1}',
     ],
     ids=range(12),
-)  # fmt: skip
+)
 def test_a_state_that_is_no_state_is_one_error(text: bytes, checkpoint: Path) -> None:
     (checkpoint / "state.json").write_bytes(text)
     assert "state.json" in outcome(lambda: load_model(checkpoint, CPU))
@@ -306,19 +335,24 @@ TENSORS: dict[str, Callable[[dict[str, torch.Tensor]], bytes]] = {
     "type": lambda _: _header('{"a":{"dtype":"CODE","shape":[0],"data_offsets":[0,0]}}'),
     "type-f8": lambda _: _header('{"a":{"dtype":"F8_E4M3","shape":[0],"data_offsets":[0,0]}}'),
     "many": lambda _: _header(
-        "{" + ",".join(f'"{one}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}'
-                       for one in range(20_000)) + "}"
+        "{"
+        + ",".join(
+            f'"{one}":{{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}' for one in range(20_000)
+        )
+        + "}"
     ),
     "pickle": lambda _: b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R.",
     "zip": lambda _: b"PK\x03\x04" + bytes(1000),
-    "missing": lambda tensors: save({name: one for name, one in tensors.items() if "bias" not in name}),
+    "missing": lambda tensors: save(
+        {name: one for name, one in tensors.items() if "bias" not in name}
+    ),
     "more": lambda tensors: save({**tensors, "code": torch.zeros(1)}),
     "none": lambda _: save({}),
     "half": lambda tensors: save({name: one.half() for name, one in tensors.items()}),
     "whole-numbers": lambda tensors: save({name: one.long() for name, one in tensors.items()}),
     "shapes": lambda tensors: save({name: one[None].contiguous() for name, one in tensors.items()}),
     "flat": lambda tensors: save({name: one.flatten() for name, one in tensors.items()}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", TENSORS)
@@ -347,10 +381,15 @@ def replace(content: str, pattern: dict[str, str]) -> JSON:
 def special(number: int) -> JSON:
     return {
         "type": "TemplateProcessing",
-        "single": [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+        "single": [
+            {"SpecialToken": {"id": "[CLS]", "type_id": 0}},
+            {"Sequence": {"id": "A", "type_id": 0}},
+        ],
         "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
-        "special_tokens": {"[CLS]": {"id": "[CLS]", "ids": [number] * 40, "tokens": ["[CLS]"] * 40}},
-    }  # fmt: skip
+        "special_tokens": {
+            "[CLS]": {"id": "[CLS]", "ids": [number] * 40, "tokens": ["[CLS]"] * 40}
+        },
+    }
 
 
 def split(pattern: str) -> JSON:
@@ -385,11 +424,18 @@ TOKENIZERS: dict[str, Callable[[JSON], object]] = {
     "template-ids": tokenizer(post_processor=special(4_000_000_000)),
     "template-long": tokenizer(post_processor=special(2)),
     "template-unknown": tokenizer(
-        post_processor={"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "x", "type_id": 0}}],
-                        "pair": [], "special_tokens": {}}
+        post_processor={
+            "type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": "x", "type_id": 0}}],
+            "pair": [],
+            "special_tokens": {},
+        }
     ),
     "growth": tokenizer(
-        normalizer={"type": "Sequence", "normalizers": [replace("aaaaaaaaaa", {"String": "a"})] * 12}
+        normalizer={
+            "type": "Sequence",
+            "normalizers": [replace("aaaaaaaaaa", {"String": "a"})] * 12,
+        }
     ),
     "growth-once": tokenizer(normalizer=replace("a" * 10_000_000, {"String": ""})),
     "prepend": tokenizer(normalizer={"type": "Prepend", "prepend": "a" * 10_000_000}),
@@ -401,14 +447,16 @@ TOKENIZERS: dict[str, Callable[[JSON], object]] = {
     "regex-invalid": tokenizer(pre_tokenizer=split("(")),
     "regex-long": tokenizer(pre_tokenizer=split("a" * 100_000)),
     "charsmap": tokenizer(normalizer={"type": "Precompiled", "precompiled_charsmap": "AAAA" * 10}),
-    "charsmap-long": tokenizer(normalizer={"type": "Precompiled", "precompiled_charsmap": "A" * (1 << 22)}),
+    "charsmap-long": tokenizer(
+        normalizer={"type": "Precompiled", "precompiled_charsmap": "A" * (1 << 22)}
+    ),
     "added-many": tokenizer(added_tokens=added(200_000, 6)),
     "added-long": tokenizer(added_tokens=added(100, 100_000)),
     "added-text": tokenizer(added_tokens="x"),
     "unigram": tokenizer(model={"type": "Unigram", "unk_id": 7, "vocab": [["a", 0.0]]}),
     "bpe": tokenizer(model={"type": "BPE", "vocab": {"a": 0}, "merges": [["a", "b"]]}),
     "truncation": tokenizer(truncation={"max_length": 2**64}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
@@ -426,9 +474,17 @@ def test_a_tokenizer_of_a_stranger_is_one_error(name: str, checkpoint: Path) -> 
 
 @pytest.mark.parametrize("name", ["tokenizer.json", "vocab.txt"])
 @pytest.mark.parametrize(
-    "data", [b"\xff" * 100, b"{" * 100_000, b"[" * 100_000, b"\0" * 1000, b"9" * 100_000, b" " * (65 << 20)],
+    "data",
+    [
+        b"\xff" * 100,
+        b"{" * 100_000,
+        b"[" * 100_000,
+        b"\0" * 1000,
+        b"9" * 100_000,
+        b" " * (65 << 20),
+    ],
     ids=range(6),
-)  # fmt: skip
+)
 def test_a_file_that_is_no_tokenizer_is_one_error(name: str, data: bytes, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(data)
     outcome(lambda: load_tokenizer(tmp_path, 32))
@@ -491,13 +547,15 @@ FOLDERS: dict[str, Callable[[Path, JSON], object]] = {
     "weights-other": lambda folder, _: (folder / "model.safetensors").write_bytes(
         save({"a": torch.zeros(100_000)}, {"format": "pt"})
     ),
-    "index": lambda folder, _: (folder / "model.safetensors")
-    .rename(folder / "model.safetensors.index.json")
-    .write_text('{"weight_map": {"a": "../../x"}}'),
+    "index": lambda folder, _: (
+        (folder / "model.safetensors")
+        .rename(folder / "model.safetensors.index.json")
+        .write_text('{"weight_map": {"a": "../../x"}}')
+    ),
     "adapter": lambda folder, _: (folder / "adapter_config.json").write_text(
         '{"base_model_name_or_path": "stranger/model", "peft_type": "LORA"}'
     ),
-}  # fmt: skip
+}
 
 
 def _fifo(path: Path) -> None:
@@ -522,10 +580,21 @@ def test_a_model_folder_of_a_stranger_is_refused(name: str, folder: Path, canary
 @pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_every_architecture_embeds_texts(kind: str) -> None:
     small = {
-        "model_type": kind, "vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
-        "intermediate_size": 16, "max_position_embeddings": 40, "embedding_size": 16, "dim": 16, "n_layers": 1,
-        "n_heads": 2, "hidden_dim": 16, "input_embedding_size": 16, "pad_token_id": 0,
-    }  # fmt: skip
+        "model_type": kind,
+        "vocab_size": 50,
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+        "max_position_embeddings": 40,
+        "embedding_size": 16,
+        "dim": 16,
+        "n_layers": 1,
+        "n_heads": 2,
+        "hidden_dim": 16,
+        "input_embedding_size": 16,
+        "pad_token_id": 0,
+    }
     model = make_encoder(make_encoder_config(small, "here"), "here").eval()
     tokens = torch.tensor([[2, 5, 6, 3, 0, 0, 0, 0]])
     states = model(input_ids=tokens, attention_mask=(tokens != 0).long()).last_hidden_state
@@ -538,12 +607,28 @@ def test_the_command_refuses_a_folder_with_code(folder: Path, tmp_path: Path) ->
     values = {"model_type": "evil", "auto_map": {"AutoConfig": "code.Evil"}}
     (folder / "config.json").write_text(json.dumps(values))
     shards = corpus(tmp_path / "corpus")
-    words = ["train", "--config", "brivl-tiny", "--shards", str(shards), "--out", str(tmp_path / "run"),
-             "--workers", "0", *WORDS, "--set", f"text.backbone={folder}"]  # fmt: skip
+    words = [
+        "train",
+        "--config",
+        "brivl-tiny",
+        "--shards",
+        str(shards),
+        "--out",
+        str(tmp_path / "run"),
+        "--workers",
+        "0",
+        *WORDS,
+        "--set",
+        f"text.backbone={folder}",
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "wenlan_data", *words],
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, input="y\n" * 9, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        input="y\n" * 9,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == UsageError.exit_code, done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not marker.exists()

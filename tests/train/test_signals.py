@@ -24,9 +24,27 @@ class Training:
     def __init__(self, shards: Path, out: Path, ranks: int, *more: str) -> None:
         self.mark = uuid.uuid4().hex
         self.out = out
-        words = ["train", "--config", "brivl-tiny", "--shards", str(shards), "--val-shards", str(shards), "--out",
-                 str(out), "--nproc", str(ranks), "--resume", "auto", *WORDS, "--set", "validation.every_steps=3",
-                 "--set", "validation.max_samples=20", *more]  # fmt: skip
+        words = [
+            "train",
+            "--config",
+            "brivl-tiny",
+            "--shards",
+            str(shards),
+            "--val-shards",
+            str(shards),
+            "--out",
+            str(out),
+            "--nproc",
+            str(ranks),
+            "--resume",
+            "auto",
+            *WORDS,
+            "--set",
+            "validation.every_steps=3",
+            "--set",
+            "validation.max_samples=20",
+            *more,
+        ]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "wenlan_data", *words],

@@ -18,9 +18,21 @@ from transformers import PreTrainedModel as TransformersModel
 from wenlan_data.errors import UsageError, in_short
 
 ARCHITECTURES = (
-    "albert", "bert", "camembert", "convbert", "deberta", "deberta-v2", "distilbert", "electra", "ernie",
-    "megatron-bert", "mpnet", "rembert", "roberta", "xlm-roberta",
-)  # fmt: skip
+    "albert",
+    "bert",
+    "camembert",
+    "convbert",
+    "deberta",
+    "deberta-v2",
+    "distilbert",
+    "electra",
+    "ernie",
+    "megatron-bert",
+    "mpnet",
+    "rembert",
+    "roberta",
+    "xlm-roberta",
+)
 """Values of `model_type`: encoders that take token ids and a mask."""
 MAX_CONFIG_BYTES = 1 << 20
 # The first entry that a key contains holds. -1: "none" of a number that is optional.

@@ -54,7 +54,7 @@ class StopRequest:
         if self.signalled:
             raise KeyboardInterrupt
 
-    def record(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 # a signal handler
+    def record(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Records a signal; the first one interrupts the main thread outside of `recording`."""
         is_first, self.signalled = not self.signalled, True
         if is_first and not self._is_recording:

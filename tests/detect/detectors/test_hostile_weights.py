@@ -1,4 +1,4 @@
-"""Weights from strangers: each is one error, runs nothing and takes no more memory than its size."""
+"""Weights from strangers: one error, no code, and no more memory than the size of the file."""
 
 import io
 import os
@@ -68,11 +68,13 @@ CASES: dict[str, Callable[[Path], bytes]] = {
     "bomb.pth": lambda _: _compressed(_saved({"a": torch.zeros(4)})),
     "deep.pth": lambda _: pickle.PROTO + b"\x02" + b"(" * 200_000 + b"." + b"",
     "a.safetensors": lambda _: (1 << 62).to_bytes(8, "little") + b"{}",
-    "b.safetensors": lambda _: (40).to_bytes(8, "little") + b'{"a":{"dtype":"F32","shape":[1152921504],'[:40],
+    "b.safetensors": lambda _: (
+        (40).to_bytes(8, "little") + b'{"a":{"dtype":"F32","shape":[1152921504],'[:40]
+    ),
     "other.safetensors": lambda _: safetensors_torch.save({"a": torch.zeros(3)}),
     "a.onnx": lambda _: b"\x08\x07" + b"\xff" * 1000,
     "empty.onnx": lambda _: b"",
-}  # fmt: skip
+}
 
 
 def _load(file: Path) -> object:
