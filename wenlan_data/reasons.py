@@ -90,6 +90,11 @@ class Reason(StrEnum):
     UNDECODABLE = "undecodable", "the image data are corrupt"
     DECODER_CRASH = "decoder_crash", "it crashed the sandboxed decoder"
     DECODER_TIMEOUT = "decoder_timeout", "decoding takes too long", True
+    DECODING_BUDGET = (
+        "decoding_budget",
+        "the images of its host took too long to decode, so that this one was not decoded",
+        True,
+    )
     TOO_SMALL = "too_small", "smaller than the recipe's minimum side"
     ASPECT = "aspect", "its sides differ by more than the recipe allows"
     TOO_FEW_BYTES = (

@@ -143,8 +143,7 @@ def new_worker() -> None:
 
 
 def fork_peak_bytes() -> int:
-    worker_pid = sandbox._idle_workers[-1]._process.pid
-    (fork_pid,) = Path(f"/proc/{worker_pid}/task/{worker_pid}/children").read_text().split()
+    fork_pid = sandbox._idle[-1].fork_pid
     line = next(
         one
         for one in Path(f"/proc/{fork_pid}/status").read_text().splitlines()

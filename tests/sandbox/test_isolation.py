@@ -15,7 +15,7 @@ from wenlan_data.fetch.receipts import FetchDetails
 from wenlan_data.fetch.results import EPOCH
 from wenlan_data.protocols import Receipt
 from wenlan_data.sandbox import client as sandbox
-from wenlan_data.sandbox.limits import MAX_WALL_S
+from wenlan_data.sandbox import limits, process
 from wenlan_data.testing import make_image
 from wenlan_data.web.warc import PayloadWriter
 
@@ -28,7 +28,8 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     script = tmp_path / "hostile.py"
     script.write_text(HOSTILE)
     sandbox.close_all()
-    monkeypatch.setattr(sandbox, "WORKER_COMMAND", (str(script),))
+    monkeypatch.setattr(process, "WORKER_COMMAND", (str(script),))
+    monkeypatch.setattr(limits, "POLL_S", 0.1)
     yield
     sandbox.close_all()
 
@@ -61,7 +62,7 @@ def test_hostile_images_are_dropped_and_the_others_are_unchanged(
         300: "SIGABRT",
         500: "exit 5",
         700: "out of memory",
-        900: f"{MAX_WALL_S:g} s",
+        900: "asleep",
     }
     good = [number for number in range(1000) if number not in WORST]
     without, _ = _fetch(tmp_path / "without", good)
@@ -75,13 +76,13 @@ KILLED_BY_PAGES = """
 import os
 from wenlan_data.sandbox import worker
 
-real = worker.HANDLERS[worker.INLINE_IMAGE]
+real = worker.HANDLERS[worker.INLINE_IMAGES]
 
 def hostile_extract(options, data):
     if b"segv" in data: os.kill(os.getpid(), 11)
     return real(options, data)
 
-worker.HANDLERS[worker.INLINE_IMAGE] = hostile_extract
+worker.HANDLERS[worker.INLINE_IMAGES] = hostile_extract
 worker.main()
 """
 
@@ -92,7 +93,7 @@ def test_a_page_that_kills_its_parser_loses_its_inline_images_and_no_others(
     script = tmp_path / "hostile.py"
     script.write_text(KILLED_BY_PAGES)
     sandbox.close_all()
-    monkeypatch.setattr(sandbox, "WORKER_COMMAND", (str(script),))
+    monkeypatch.setattr(process, "WORKER_COMMAND", (str(script),))
     inside = base64.b64encode(make_image(3)).decode()
     html = f'<img src="data:image/jpeg;base64,{inside}">'
     [one] = data_uri_images(html)

@@ -18,7 +18,7 @@ from wenlan_data.crawl.frontier import FrontierRow, read_frontier, write_frontie
 from wenlan_data.crawl.receipts import CrawlDetails
 from wenlan_data.crawl.scope import Scope
 from wenlan_data.errors import os_errors
-from wenlan_data.extract.links import is_sitemap_or_feed, sitemap_or_feed_links
+from wenlan_data.extract.links import is_sitemap_or_feed
 from wenlan_data.extract.pages import is_html
 from wenlan_data.fetch.recorder import to_milliseconds
 from wenlan_data.fetch.results import EPOCH
@@ -26,7 +26,7 @@ from wenlan_data.layout import HOST_STATES, PAGE_LINKS, PAGE_TABLE, PAGE_WARC
 from wenlan_data.protocols import Receipt
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
-from wenlan_data.sandbox.pages import read_links
+from wenlan_data.sandbox.pages import read_links, read_listing
 from wenlan_data.tables import PAGES
 from wenlan_data.web.blocklists import LoadedBlocklists
 from wenlan_data.web.limits import Limits
@@ -263,9 +263,14 @@ class _LinkCollector:
             return 0
         record = record_at(warc, page.offset)
         if page.drop == LISTING:
-            links = sitemap_or_feed_links(record.payload, record.url)
+            listing = read_listing(record.payload, url=record.url)
+            if isinstance(listing, Drop):
+                page.drop = listing
+                return 0
+            if listing.omitted:
+                self.left["page_limit_or_nofollow"] += listing.omitted
             return sum(
-                self._add(url, depth if _is_sitemap(url) else depth + 1, 0) for url in links.urls
+                self._add(url, depth if _is_sitemap(url) else depth + 1, 0) for url in listing.urls
             )
         found = read_links(
             record.payload,

@@ -1,22 +1,27 @@
 """Extracts links: of a page, and of a sitemap or a feed."""
 
-import gzip
 import re
-import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from html import unescape
-from io import BytesIO
 from urllib.parse import urljoin
 
 from wenlan_data.extract.html import Element, Page, attribute, base_url, parse_html
 from wenlan_data.extract.page_elements import Attributes
+from wenlan_data.records import Drop
+from wenlan_data.web.content_encoding import EncodingError, decoder_for
 
 MAX_LINKS = 1000
 """Of one page."""
 MAX_SITEMAP_LINKS = 50_000
 """Of one sitemap: the limit of the sitemap protocol."""
 MAX_SITEMAP_BYTES = 50 << 20
+MAX_SITEMAP_ELEMENTS = 500_000
+"""`loc` and `link` elements that are looked at: 50,000 pages with ten translations each."""
+MAX_SITEMAP_CHARACTERS = 16 << 20
+"""Of all URLs of a sitemap together."""
+_MAX_URL_CHARACTERS = 4096
+"""A longer one is counted as omitted: cut, it would be another URL."""
 
 _LINK_SELECTOR = (
     "a[href], area[href], link[rel~=next][href], iframe[src], frame[src], meta[http-equiv][content]"
@@ -30,11 +35,11 @@ _REFRESH = re.compile(r"[\d.]* ?[;,]? ?(?:url ?=)? ?[\"']?([^\"']{1,2048})", re.
 _SITEMAP_OR_FEED = re.compile(rb"\s*(?:<!--[^>]{0,500}-->\s*|<\?[^>]{0,200}>\s*)*"
                       rb"<(?:\w{1,20}:)?(urlset|sitemapindex|rss|feed|rdf)\b", re.IGNORECASE)  # fmt: skip
 # <loc>http://a.cn/1</loc>, <link><![CDATA[http://a.cn/1]]></link>, <link href="http://a.cn/1"/>
-_SITEMAP_LINK = re.compile(
-    r"<(?:\w{1,20}:)?(?:loc|link)\s{0,9}>\s{0,99}(?:<!\[CDATA\[\s{0,99})?([^<>\s\]]{1,4096})"
-    r"|<(?:\w{1,20}:)?link\b[^<>]{0,500}?\bhref\s*=\s*[\"']([^\"'<>]{1,4096})",
-    re.IGNORECASE,
-)
+# Each character is matched by at most one of the elements, so that any text takes linear time:
+# what follows `loc` or `link` ends at the next angle bracket.
+_SITEMAP_ELEMENT = re.compile(r"<(?:\w{1,20}:)?(?:loc|link)\b([^<>]{0,5000})", re.IGNORECASE)
+_ELEMENT_TEXT = re.compile(r">\s{0,99}(?:<!\[CDATA\[\s{0,99})?([^<>\s\]]{1,4097})")
+_HREF = re.compile(r"\bhref\s*=\s*[\"']([^\"'<>]{1,4097})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +96,31 @@ def is_sitemap_or_feed(payload: bytes) -> bool:
 def sitemap_or_feed_links(payload: bytes, url: str) -> Links:
     """Extracts the links of a sitemap, a sitemap index or a feed (RSS, Atom).
 
-    Entities of its own are not expanded.
+    The markup is searched and not parsed: no depth of elements costs memory, and entities of its
+    own are not expanded.
     """
     text = _decompressed(payload, MAX_SITEMAP_BYTES).decode("utf-8", "replace")
     found: dict[str, None] = {}
-    for match in _SITEMAP_LINK.finditer(text):
-        target = _absolute_url(url, unescape(match[1] or match[2]).strip())
-        if target:
+    characters = omitted = 0
+    for link in _sitemap_urls(text):
+        target = _absolute_url(url, link) if len(link) <= _MAX_URL_CHARACTERS else None
+        if target in found:
+            continue
+        characters += len(target or "")
+        if target and len(found) < MAX_SITEMAP_LINKS and characters <= MAX_SITEMAP_CHARACTERS:
             found[target] = None
-        if len(found) >= MAX_SITEMAP_LINKS:
-            break
-    return Links(tuple(found))
+        else:
+            omitted += 1
+    return Links(tuple(found), omitted)
+
+
+def _sitemap_urls(text: str) -> Iterator[str]:
+    for elements, match in enumerate(_SITEMAP_ELEMENT.finditer(text)):
+        if elements >= MAX_SITEMAP_ELEMENTS:
+            return
+        href = _HREF.search(match[1])
+        if stated := href or _ELEMENT_TEXT.match(text, match.end()):
+            yield unescape(stated[1]).strip()
 
 
 def _link_target(node: Element) -> str:
@@ -119,10 +138,12 @@ def _link_target(node: Element) -> str:
 def _decompressed(payload: bytes, max_bytes: int) -> bytes:
     if not payload.startswith(b"\x1f\x8b"):
         return payload[:max_bytes]
+    decoder = decoder_for("gzip")
+    assert decoder is not None
+    assert not isinstance(decoder, Drop)
     try:
-        with gzip.GzipFile(fileobj=BytesIO(payload)) as file:
-            return file.read(max_bytes)
-    except (OSError, EOFError, zlib.error):
+        return decoder.feed(payload, max_bytes)
+    except EncodingError:
         return b""
 
 

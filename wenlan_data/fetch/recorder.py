@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from wenlan_data.fetch.decoding_budget import DecodingBudget
 from wenlan_data.fetch.jpeg_store import NO_JPEG, JpegStoreWriter
 from wenlan_data.fetch.results import FetchRequest, FetchResult
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop, ImageFacts
-from wenlan_data.sandbox.client import check_images
-from wenlan_data.sandbox.pages import INLINE, read_inline_image
+from wenlan_data.sandbox.client import ExaminedImage, check_images
+from wenlan_data.sandbox.pages import INLINE, read_inline_images
 from wenlan_data.web.blocklists import LoadedBlocklists
 from wenlan_data.web.opt_out import header_signals, opt_out
 from wenlan_data.web.response import Response, failure_of, recorded_response
@@ -36,32 +37,52 @@ class ImageRecorder:
     blocklists: LoadedBlocklists
     max_bytes: int
     """Of an image in a file or a WARC."""
+    budget: DecodingBudget
+    """Of hosts; images in files and WARC files are the operator's choice."""
 
-    def record_responses(self, responses: Sequence[Response]) -> list[FetchResult]:
-        """Records HTTP responses. Returns one result for each, in order."""
+    def record_responses(
+        self, responses: Sequence[Response], hosts: Sequence[str] = ()
+    ) -> list[FetchResult]:
+        """Records HTTP responses. Returns one result for each, in order.
+
+        `hosts` are those that were requested, whose `budget` decoding uses; empty for responses
+        that were not requested.
+        """
         drops = [
             failure_of(response.status) or opt_out(header_signals(response.headers))
             for response in responses
         ]
-        bodies = [
-            response.body for response, drop in zip(responses, drops, strict=True) if drop is None
-        ]
-        checked = iter(self._check(bodies))
+        accepted = [index for index, drop in enumerate(drops) if drop is None]
+        checked = iter(
+            self._check(
+                [responses[index].body for index in accepted],
+                [hosts[index] for index in accepted] if hosts else (),
+            )
+        )
         return [
             _result(response, drop) if drop else self._record_response(response, next(checked))
             for response, drop in zip(responses, drops, strict=True)
         ]
 
-    def record_stored(self, row: FetchRequest) -> FetchResult:
-        """Records an image that lies in a file or a WARC.
+    def record_stored(self, rows: Sequence[FetchRequest]) -> list[FetchResult]:
+        """Records images that lie in files, in WARC files or inside pages. Returns one result for
+        each, in order.
 
-        Raises `DamageError` for a corrupt WARC.
+        A page is read once for all its images. Raises `DamageError` for a corrupt WARC.
         """
-        if row.origin == "file":
-            return self._record_file(row)
-        if row.origin == INLINE:
-            return self._record_inline(row)
-        return self._record_warc(row)
+        results: dict[int, FetchResult] = {}
+        pages: dict[tuple[str, int], list[int]] = {}
+        for index, row in enumerate(rows):
+            if row.origin == INLINE:
+                pages.setdefault((row.origin_path, row.origin_offset), []).append(index)
+            else:
+                results[index] = (
+                    self._record_file(row) if row.origin == "file" else self._record_warc(row)
+                )
+        for indexes in pages.values():
+            found = self._record_inline([rows[index] for index in indexes])
+            results.update(zip(indexes, found, strict=True))
+        return [results[index] for index in range(len(rows))]
 
     def _record_response(self, response: Response, checked: "_CheckedImage") -> FetchResult:
         result = replace(
@@ -103,16 +124,20 @@ class ImageRecorder:
             )
         return self.record_responses([recorded_response(record)])[0]
 
-    def _record_inline(self, row: FetchRequest) -> FetchResult:
-        """Records an image of a `data:` URL, which is found in the page's WARC record by its
-        digest."""
-        record = record_at(Path(row.origin_path), row.origin_offset, self.max_bytes)
-        data = read_inline_image(record.payload, content_type=record.content_type, name=row.url)
-        if isinstance(data, Drop):
-            return FetchResult(found=data)
-        content_type = row.url[5:].partition(";")[0]
-        result = self._record_resource(row.url, data, content_type, record.date)
-        return replace(result, ip=record.ip)
+    def _record_inline(self, rows: Sequence[FetchRequest]) -> Iterator[FetchResult]:
+        """Records images of `data:` URLs of one page, which are found in its WARC record by their
+        digests."""
+        record = record_at(Path(rows[0].origin_path), rows[0].origin_offset, self.max_bytes)
+        images = read_inline_images(
+            record.payload, content_type=record.content_type, names=[row.url for row in rows]
+        )
+        for row, data in zip(rows, images, strict=True):
+            if isinstance(data, Drop):
+                yield FetchResult(found=data)
+            else:
+                content_type = row.url[5:].partition(";")[0]
+                result = self._record_resource(row.url, data, content_type, record.date)
+                yield replace(result, ip=record.ip)
 
     def _record_resource(
         self, url: str, data: bytes, content_type: str, date: datetime
@@ -133,34 +158,45 @@ class ImageRecorder:
             jpeg_location=jpeg_location,
         )
 
-    def _check(self, bodies: Sequence[bytes]) -> "Iterator[_CheckedImage]":
+    def _check(
+        self, bodies: Sequence[bytes], hosts: Sequence[str] = ()
+    ) -> "Iterator[_CheckedImage]":
         digests = [hashlib.sha256(body).hexdigest() for body in bodies]
         # By digest first: what the operator's list names is not even decoded.
-        drops = [self.blocklists.refuses_bytes(digest, None) for digest in digests]
-        allowed = [
-            (body, digest)
-            for body, digest, drop in zip(bodies, digests, drops, strict=True)
-            if drop is None
+        listed = [self.blocklists.refuses_bytes(digest, None) for digest in digests]
+        over_budget = [self.budget.refuses(host) for host in hosts] or [None] * len(bodies)
+        to_decode = [
+            index
+            for index, drops in enumerate(zip(listed, over_budget, strict=True))
+            if not any(drops)
         ]
-        examined = iter(
-            check_images(
-                [body for body, _ in allowed],
-                [digest for _, digest in allowed],
-                self.rules,
-                self.jpeg_quality,
+        examined = dict(
+            zip(
+                to_decode,
+                check_images(
+                    [bodies[index] for index in to_decode],
+                    [digests[index] for index in to_decode],
+                    self.rules,
+                    self.jpeg_quality,
+                ),
+                strict=True,
             )
         )
-        for digest, drop in zip(digests, drops, strict=True):
-            if drop:
+        for index, digest in enumerate(digests):
+            if hosts and index in examined:
+                self.budget.add(hosts[index], examined[index].cpu_s)
+            if drop := listed[index]:
                 yield _CheckedImage(drop, digest, may_record=False)
+            elif drop := over_budget[index]:
+                yield self._checked(ExaminedImage(drop), digest)
             else:
-                yield self._checked(next(examined), digest)
+                yield self._checked(examined[index], digest)
 
-    def _checked(self, examined: tuple[ImageFacts, bytes] | Drop, sha256: str) -> "_CheckedImage":
-        found, jpeg = (examined, b"") if isinstance(examined, Drop) else examined
+    def _checked(self, examined: ExaminedImage, sha256: str) -> "_CheckedImage":
+        found = examined.found
         if drop := self.blocklists.refuses_bytes(sha256, found):
             return _CheckedImage(drop, sha256, may_record=False)
-        return _CheckedImage(found, sha256, self.blocklists.may_record(found), jpeg)
+        return _CheckedImage(found, sha256, self.blocklists.may_record(found), examined.jpeg)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ from wenlan_data.sandbox.client import check_images
 from wenlan_data.web.warc import payload_at
 
 NOT_RECORDED = Drop(Reason.NOT_RECORDED)
+_TIME_REASONS = frozenset({Reason.DECODER_TIMEOUT, Reason.DECODING_BUDGET})
+"""Decided by processor time, which differs from run to run: once, when the image was fetched."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +68,8 @@ class ReplayPart:
     ) -> FetchResult:
         if old is None:
             return FetchResult(found=NOT_RECORDED)
-        if old.warc_offset < 0:
+        dropped_for_time = isinstance(old.found, Drop) and old.found.reason in _TIME_REASONS
+        if old.warc_offset < 0 or dropped_for_time:
             return old
         payload = payload_at(file, old.warc_offset, old.bytes, Path(self.warc))
         if hashlib.sha256(payload).hexdigest() != old.sha256:
@@ -74,9 +77,10 @@ class ReplayPart:
             raise DamageError(
                 f"{where}: the image is not the one whose hash was recorded: restore the file"
             )
-        (examined,) = check_images([payload], [old.sha256], self.image, self.jpeg_quality)
-        found, jpeg = (examined, b"") if isinstance(examined, Drop) else examined
-        return replace(old, found=found, jpeg_location=jpegs.add(jpeg))
+        (examined,) = check_images(
+            [payload], [old.sha256], self.image, self.jpeg_quality, accepted=True
+        )
+        return replace(old, found=examined.found, jpeg_location=jpegs.add(examined.jpeg))
 
 
 def _link(warc: str, path: Path) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wenlan_data.fetch.background import BackgroundChecker
+from wenlan_data.fetch.decoding_budget import DecodingBudget
 from wenlan_data.fetch.fallbacks import fetch_with_fallbacks
 from wenlan_data.fetch.jpeg_store import JpegStoreWriter
 from wenlan_data.fetch.receipts import FetchDetails
@@ -29,6 +30,7 @@ from wenlan_data.sandbox.client import start_worker
 from wenlan_data.web.polite_client import PoliteClient
 from wenlan_data.web.politeness import Politeness
 from wenlan_data.web.response import Response
+from wenlan_data.web.urls import host_of
 from wenlan_data.web.warc import PayloadWriter
 
 MAX_WAITING_BYTES = 32 << 20
@@ -75,6 +77,8 @@ class FetchPart:
         start_worker()
         rows = read_fetch_list(self.fetch_list)
         results: list[FetchResult | None] = [None] * len(rows)
+        limits = self.politeness.limits
+        budget = DecodingBudget(limits.max_slow_decoding_s, self.host_states)
         with (
             PayloadWriter(out / IMAGE_WARC) as warc,
             JpegStoreWriter(out / STORED_JPEGS) as jpegs,
@@ -85,18 +89,21 @@ class FetchPart:
                 rules=self.image,
                 jpeg_quality=self.jpeg_quality,
                 blocklists=self.politeness.blocklists.load(),
-                max_bytes=self.politeness.limits.max_image_bytes,
+                max_bytes=limits.max_image_bytes,
+                budget=budget,
             )
             web = [index for index, row in enumerate(rows) if row.origin == "web"]
-            for index, row in enumerate(rows):
-                if row.origin != "web":
-                    results[index] = recorder.record_stored(row)
-            fetched = _fetch_images(client, [rows[index] for index in web], recorder)
-            for index, result in zip(web, fetched, strict=True):
+            stored = [index for index, row in enumerate(rows) if row.origin != "web"]
+            for index, result in zip(
+                stored, recorder.record_stored([rows[index] for index in stored]), strict=True
+            ):
                 results[index] = result
+            fetched = _fetch_images(client, [rows[index] for index in web], recorder)
+            for index, found in zip(web, fetched, strict=True):
+                results[index] = found
             bytes_out = warc.size_bytes + jpegs.size_bytes
         write_results(out / FETCH_RESULTS, rows, results)
-        return fetch_receipt(results, bytes_out, _details(client, fetched))
+        return fetch_receipt(results, bytes_out, _details(client, fetched, budget))
 
 
 def _fetch_images(
@@ -117,7 +124,9 @@ async def _request_urls(
     results: list[FetchResult | None] = [None] * len(urls)
 
     def record(arrived: Sequence[tuple[int, Response]]) -> None:
-        recorded = recorder.record_responses([response for _, response in arrived])
+        recorded = recorder.record_responses(
+            [response for _, response in arrived], [host_of(urls[index]) for index, _ in arrived]
+        )
         for (index, _), result in zip(arrived, recorded, strict=True):
             results[index] = result
 
@@ -135,11 +144,15 @@ async def _request_urls(
     return results
 
 
-def _details(client: PoliteClient, fetched: Sequence[FetchResult | None]) -> FetchDetails:
+def _details(
+    client: PoliteClient, fetched: Sequence[FetchResult | None], budget: DecodingBudget
+) -> FetchDetails:
     drops = [result.found for result in fetched if result and isinstance(result.found, Drop)]
     transient = Counter(drop.reason for drop in drops if drop.retryable)
+    hosts = client.host_states()
+    budget.add_to(hosts)
     return FetchDetails(
-        hosts=client.host_states(),
+        hosts=hosts,
         requested=len(fetched),
         retryable_failed=transient.total(),
         retryable_reasons=dict(sorted(transient.items())),

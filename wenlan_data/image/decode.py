@@ -13,7 +13,7 @@ from types import ModuleType
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import AvifImagePlugin, Image
 
 from wenlan_data.image.colour import needs_transform, to_srgb
 from wenlan_data.image.exif import orientation_of
@@ -21,6 +21,9 @@ from wenlan_data.image.jpeg import JpegHeader, strip_metadata
 from wenlan_data.image.limits import too_large
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
+
+# The workers are processes, and the sandbox lets no decoder make a thread.
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
 Pixels = NDArray[np.uint8]
 """uint8 (H, W) grey, or (H, W, 3) red, green, blue."""

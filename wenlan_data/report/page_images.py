@@ -1,6 +1,7 @@
 """The images of one page, as far as they lie beside its file or inside it, as thumbnails."""
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -8,7 +9,7 @@ from wenlan_data.extract.explain import PageExplanation
 from wenlan_data.records import Drop
 from wenlan_data.report.html import QUALITY, SIDE_PX
 from wenlan_data.sandbox.client import thumbnail_jpeg
-from wenlan_data.sandbox.pages import read_inline_image
+from wenlan_data.sandbox.pages import read_inline_images
 from wenlan_data.web.limits import DEFAULTS
 
 MAX_THUMBNAILS = 200
@@ -22,23 +23,31 @@ def page_thumbnails(
 
     The sandbox decodes and encodes them again, so that no byte of an image reaches the browser.
     """
+    urls = [image.candidate.url for image in page.images]
+    inline = _inline_images(urls, payload, content_type)
     found: dict[int, str] = {}
-    for number, image in enumerate(page.images):
+    for number, url in enumerate(urls):
         if len(found) == MAX_THUMBNAILS:
             break
-        data = _image_bytes(image.candidate.url, page.url, payload, content_type, file)
+        data = inline.get(url) or _file_bytes(url, page.url, file)
         jpeg = thumbnail_jpeg(data, side_px=SIDE_PX, quality=QUALITY) if data else None
         if jpeg:
             found[number] = "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
     return found
 
 
-def _image_bytes(
-    url: str, page_url: str, payload: bytes, content_type: str, file: Path | None
-) -> bytes:
-    if url.startswith("data:"):
-        data = read_inline_image(payload, content_type=content_type, name=url)
-        return b"" if isinstance(data, Drop) else data
+def _inline_images(urls: Sequence[str], payload: bytes, content_type: str) -> dict[str, bytes]:
+    """The images inside the page, by their names; no more than may become thumbnails."""
+    names = list(dict.fromkeys(url for url in urls if url.startswith("data:")))[:MAX_THUMBNAILS]
+    if not names:
+        return {}
+    images = read_inline_images(payload, content_type=content_type, names=names)
+    return {
+        name: data for name, data in zip(names, images, strict=True) if not isinstance(data, Drop)
+    }
+
+
+def _file_bytes(url: str, page_url: str, file: Path | None) -> bytes:
     path = local_image(url, page_url, file) if file is not None else None
     if path is None:
         return b""

@@ -1,11 +1,11 @@
 """Decodes images in a process of their own, the sandbox: a crash of a decoder affects no other
 process.
 
-An image that kills the process (a crash, too much memory, too long) is a `Drop`; the next one gets
-a new process. The functions are those of `wenlan_data.image` with the same results. Measured for
-800x600 JPEGs of 80 kB that are stored unchanged: `check_image` takes 0.1 ms longer here than in
-this process, `check_images` 0.06 an image; a re-encoded image sends its JPEG back, for another
-0.04.
+An image that ends the process (a crash, too much memory, too much processor time) is a `Drop`; the
+next one gets a new process. The functions are those of `wenlan_data.image` with the same results.
+Measured for 800x600 JPEGs of 80 kB that are stored unchanged: `check_image` takes 0.1 ms longer
+here than in this process, `check_images` 0.06 an image; a re-encoded image sends its JPEG back, for
+another 0.04.
 """
 
 import atexit
@@ -13,12 +13,9 @@ import hashlib
 import json
 import os
 import signal
-import socket
-import subprocess
-import sys
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -29,11 +26,16 @@ from wenlan_data.image.normalise import StoredJpeg, pass_through
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop, ImageFacts
-from wenlan_data.sandbox.limits import MAX_CPU_S, MAX_WALL_S
+from wenlan_data.sandbox import limits
+from wenlan_data.sandbox.process import (
+    ForkDeath,
+    ProcessLostError,
+    Response,
+    SandboxProcess,
+)
 from wenlan_data.sandbox.protocol import (
     BATCH,
     CHECK,
-    DIED,
     DROP,
     FACTS,
     FAULT,
@@ -43,47 +45,77 @@ from wenlan_data.sandbox.protocol import (
     PIXELS,
     THUMBNAIL,
     Frame,
+    GarbledResponseError,
+    checksum,
     pack_batch,
     pack_drop,
-    receive,
-    send,
     unpack_batch,
     unpack_drop,
     unpack_facts,
+    unpack_part,
 )
 
-WORKER_COMMAND: tuple[str, ...] = ("-m", "wenlan_data.sandbox.worker")
-"""Arguments of Python. Tests replace it by a script that changes `worker.HANDLERS`, then calls
-`worker.main()`."""
 FACTS_ONLY = 0
 """As a JPEG quality: the check returns facts and encodes nothing."""
-_SOCKET_BUFFER_BYTES = 1 << 20
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-_TIME_LIMITS = {
-    -signal.SIGALRM: f"{MAX_WALL_S:g} s",
-    -signal.SIGPROF: f"{MAX_CPU_S:g} s of a processor",
-}
-_MAX_ATTEMPTS = 3
+_ACCEPTED_CPU_S = limits.MAX_CPU_S * limits.ACCEPTED_CPU_FACTOR
+_OWN_FAULTS = frozenset(
+    {
+        signal.SIGABRT,
+        signal.SIGBUS,
+        signal.SIGFPE,
+        signal.SIGILL,
+        signal.SIGSEGV,
+        signal.SIGSYS,
+        signal.SIGTRAP,
+    }
+)
+"""Signals that a process gets for what it does; any other comes from outside."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExaminedImage:
+    """What `check_images` found out about one image."""
+
+    found: ImageFacts | Drop
+    jpeg: bytes = b""
+    """The JPEG that a shard stores; empty if the image is stored unchanged, or dropped."""
+    cpu_s: float = field(default=0.0, compare=False)
+    """Processor time that it took, all attempts together."""
 
 
 def check_image(data: bytes, rules: ImageRules) -> ImageFacts | Drop:
     """`image.check.check_image`; also drops `decoder_crash` and, retryable, `decoder_timeout`."""
-    kind, text, _ = _request_with_retry(CHECK, _check_options(rules, FACTS_ONLY), data)
+    kind, text, _ = request(CHECK, _check_options(rules, FACTS_ONLY), data)
     if kind == DROP:
         return unpack_drop(text)
     return unpack_facts(text, hashlib.sha256(data).hexdigest())
 
 
 def check_images(
-    images: Sequence[bytes], digests: Sequence[str], rules: ImageRules, jpeg_quality: int
-) -> list[tuple[ImageFacts, bytes] | Drop]:
+    images: Sequence[bytes],
+    digests: Sequence[str],
+    rules: ImageRules,
+    jpeg_quality: int,
+    *,
+    accepted: bool = False,
+) -> list[ExaminedImage]:
     """`image.check.check_and_encode` of each image, in order; `digests` are their SHA-256 as hex
-    digits."""
-    responses = _request_each(CHECK, _check_options(rules, jpeg_quality), images)
+    digits.
+
+    Images that were `accepted` before may take longer: processor time differs from run to run.
+    """
+    cpu_s = _ACCEPTED_CPU_S if accepted else limits.MAX_CPU_S
+    responses = _request_each(CHECK, _check_options(rules, jpeg_quality), images, cpu_s)
     return [
-        (unpack_facts(text, digest), jpeg) if kind == FACTS else unpack_drop(text)
-        for (kind, text, jpeg), digest in zip(responses, digests, strict=True)
+        _examined(response, digest) for response, digest in zip(responses, digests, strict=True)
     ]
+
+
+def _examined(response: Response, digest: str) -> ExaminedImage:
+    kind, text, jpeg = response.frame
+    if kind == FACTS:
+        return ExaminedImage(unpack_facts(text, digest), jpeg, response.cpu_s)
+    return ExaminedImage(unpack_drop(text), cpu_s=response.cpu_s)
 
 
 def normalise(data: bytes, *, max_side_px: int, jpeg_quality: int) -> StoredJpeg:
@@ -91,7 +123,7 @@ def normalise(data: bytes, *, max_side_px: int, jpeg_quality: int) -> StoredJpeg
     if unchanged := pass_through(data, max_side_px=max_side_px):
         return unchanged
     options = json.dumps({"max_side_px": max_side_px, "jpeg_quality": jpeg_quality}).encode()
-    kind, text, jpeg = _request_with_retry(NORMALISE, options, data)
+    kind, text, jpeg = request(NORMALISE, options, data, cpu_s=_ACCEPTED_CPU_S)
     if kind == DROP:
         drop = unpack_drop(text)
         raise DamageError(
@@ -104,7 +136,7 @@ def normalise(data: bytes, *, max_side_px: int, jpeg_quality: int) -> StoredJpeg
 def decode_stored(jpeg: bytes) -> Pixels | Drop:
     """`image.stored_pixels.decode_stored`: uint8 (H, W, 3), or the reason why there are no
     pixels."""
-    kind, text, data = _request_with_retry(PIXELS, b"", jpeg)
+    kind, text, data = request(PIXELS, b"", jpeg, cpu_s=_ACCEPTED_CPU_S)
     if kind == DROP:
         return unpack_drop(text)
     # A copy, because an array on received bytes cannot be written to.
@@ -123,133 +155,180 @@ def _check_options(rules: ImageRules, jpeg_quality: int) -> bytes:
     return json.dumps({**asdict(rules), "jpeg_quality": jpeg_quality}).encode()
 
 
-def _request_each(kind: int, options: bytes, images: Sequence[bytes]) -> list[Frame]:
-    """The response to each image, in order, by one frame: waking both processes costs a tenth of an
-    image.
+def _request_each(
+    kind: int, options: bytes, images: Sequence[bytes], cpu_s: float
+) -> list[Response]:
+    """The response to each image, in order, by one message: waking both processes costs a tenth of
+    an image.
 
     If one image kills the process, each is requested alone, so that it alone is dropped.
     """
-    if len(images) < 2:
-        return [_request_with_retry(kind, options, data) for data in images]
-    batch = request(BATCH, bytes([kind]) + options, pack_batch(images))
-    if batch[0] != DROP:
-        parts = unpack_batch(batch[2])
-        return [
-            (head[0], head[1:], data) for head, data in zip(parts[::2], parts[1::2], strict=True)
-        ]
-    # An image that exceeded a time limit has had its first attempt in the batch.
-    attempt = request if _timed_out(batch) else _request_with_retry
-    return [attempt(kind, options, data) for data in images]
+    if len(images) > 1:
+        frame = (BATCH, bytes([kind]) + options, pack_batch(images))
+        batch = _perform(frame, cpu_s, parts=len(images), attempts=1)
+        if batch.frame[0] != DROP:
+            try:
+                return _unpack_responses(batch, options, images)
+            except GarbledResponseError:
+                close_all()
+    return [_perform((kind, options, data), cpu_s) for data in images]
 
 
-def _request_with_retry(kind: int, options: bytes, data: bytes) -> Frame:
-    response = request(kind, options, data)
-    # A suspended build (Ctrl-Z, a sleeping machine) exceeds the time limit without a fault of the
-    # image.
-    return request(kind, options, data) if _timed_out(response) else response
+def _unpack_responses(batch: Response, options: bytes, images: Sequence[bytes]) -> list[Response]:
+    """Raises `GarbledResponseError` unless they are the responses to these images, in order."""
+    parts = unpack_batch(batch.frame[2])
+    if len(parts) != 2 * len(images):
+        raise GarbledResponseError(f"{len(parts)} parts for {len(images)} images")
+    responses = []
+    for image, head, data in zip(images, parts[::2], parts[1::2], strict=True):
+        frame, crc32c, time_us = unpack_part(head, data)
+        if crc32c != checksum(options, image):
+            raise GarbledResponseError("the response to another image")
+        responses.append(Response(frame, time_us / 1e6))
+    return responses
 
 
-def _timed_out(response: Frame) -> bool:
-    return response[0] == DROP and unpack_drop(response[1]).reason == Reason.DECODER_TIMEOUT
+_idle: list[SandboxProcess] = []
+_lock = threading.Lock()
 
 
 def start_worker() -> None:
     """Starts a process ahead of its first request; it takes a third of a second to be ready."""
     with _lock:
-        if not _idle_workers:
-            _idle_workers.append(_WorkerProcess())
+        if not _idle:
+            _idle.append(SandboxProcess())
 
 
-class _WorkerProcess:
-    """A sandbox process and the socket to it."""
-
-    def __init__(self) -> None:
-        self._socket, theirs = socket.socketpair()
-        for end in (self._socket, theirs):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SOCKET_BUFFER_BYTES)
-        # A new interpreter and not a fork: a fork of this process would hold its open files, its
-        # memory and locks of its threads. -P keeps the working folder out of the import path, and
-        # no file but the socket is passed on.
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", *WORKER_COMMAND, str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                env=_environment(os.environ),
-            )
-
-    def request(self, kind: int, options: bytes, data: bytes) -> Frame | None:
-        """Returns the response; None if the process does not exist any more."""
-        try:
-            send(self._socket, kind, options, data)
-            return receive(self._socket)
-        except OSError:
-            return None
-
-    def close(self) -> None:
-        """Ends the process, which stops when its socket is closed."""
-        self._socket.close()
-        try:
-            self._process.wait(0.2)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+def confinement() -> str:
+    """What confines the sandbox on this machine beyond its resource limits, measured by using it:
+    `seccomp, landlock 7`."""
+    process = _take()
+    try:
+        process.start_fork()
+    except ProcessLostError as error:
+        process.close()
+        raise _not_started() from error
+    with _lock:
+        _idle.append(process)
+    return process.statement
 
 
-_idle_workers: list[_WorkerProcess] = []
-_lock = threading.Lock()
-
-
-def request(kind: int, options: bytes, data: bytes) -> Frame:
+def request(kind: int, options: bytes, data: bytes, *, cpu_s: float | None = None) -> Frame:
     """Sends one request to an idle sandbox process, or to a new one, and returns its response.
 
-    A request that kills the process, or raises in it, gives a drop. Raises `WorkerLostError` if no
-    process can be started.
+    It may take `cpu_s` of processor time, by default `limits.MAX_CPU_S`. A request that kills the
+    process, or raises in it, gives a drop. Raises `WorkerLostError` if no process can be started.
     """
-    for _ in range(_MAX_ATTEMPTS):
-        with _lock:
-            worker = _idle_workers.pop() if _idle_workers else None
-        worker = worker or _WorkerProcess()
-        response = worker.request(kind, options, data)
-        if response is None:
-            worker.close()
+    return _perform((kind, options, data), cpu_s or limits.MAX_CPU_S).frame
+
+
+def _perform(
+    frame: Frame, cpu_s: float, *, parts: int = 1, attempts: int = limits.MAX_KILLS
+) -> Response:
+    """The response to a request, or the drop of what it does to one process after another.
+
+    A death is held against an image only if a new fork dies of it too: the first may have been
+    damaged by an earlier image, or killed from outside.
+    """
+    deaths: list[ForkDeath] = []
+    used_s = 0.0
+    lost = 0
+    while lost < limits.MAX_STARTS:
+        process = _take()
+        try:
+            outcome = process.request(frame, cpu_s, parts)
+        except ProcessLostError:
+            process.close()
+            lost += 1
             continue
-        with _lock:
-            _idle_workers.append(worker)
-        if response[0] == FAULT:
-            # An exception that nobody foresaw drops this image or page; it must not end a build of
-            # days.
-            return DROP, pack_drop(Drop(Reason.DECODER_CRASH, response[1].decode()[:200])), b""
-        if response[0] == DIED:
-            return DROP, pack_drop(_drop_of_status(int(response[1]))), b""
-        return response
-    raise WorkerLostError(
+        except BaseException:
+            # An interrupted build: what the fork still sends is no response to a later request.
+            process.close()
+            raise
+        if isinstance(outcome, ForkDeath) and outcome.garbled:
+            process.close()
+        else:
+            with _lock:
+                _idle.append(process)
+        used_s += outcome.cpu_s
+        if isinstance(outcome, Response):
+            return Response(_without_fault(outcome.frame), used_s)
+        deaths.append(outcome)
+        if len(deaths) >= attempts or _is_final(deaths):
+            drop = _drop_of_death(outcome, cpu_s)
+            return Response((DROP, pack_drop(drop), b""), used_s)
+    raise _not_started()
+
+
+def _take() -> SandboxProcess:
+    with _lock:
+        if _idle:
+            return _idle.pop()
+    return SandboxProcess()
+
+
+def _not_started() -> WorkerLostError:
+    return WorkerLostError(
         "the sandbox process that decodes images cannot be started: see its message above"
     )
 
 
-def _drop_of_status(status: int) -> Drop:
-    if status in _TIME_LIMITS:
-        return Drop(Reason.DECODER_TIMEOUT, _TIME_LIMITS[status])
-    if status == OUT_OF_MEMORY:
+def _without_fault(frame: Frame) -> Frame:
+    kind, text, _ = frame
+    if kind != FAULT:
+        return frame
+    # An exception that nobody foresaw drops this image or page; it must not end a build of days.
+    message = text.decode("utf-8", "replace")[:200]
+    return DROP, pack_drop(Drop(Reason.DECODER_CRASH, message)), b""
+
+
+def _is_final(deaths: Sequence[ForkDeath]) -> bool:
+    """Whether a request that ended forks so is not sent again."""
+    if deaths[-1].status == -signal.SIGPROF:
+        # Processor time hardly depends on other work: another attempt would take as long.
+        return True
+    crashes = sum(_is_crash(death) for death in deaths)
+    hangs = sum(death.hung for death in deaths)
+    return crashes >= limits.MAX_CRASHES or hangs >= limits.MAX_HANGS
+
+
+def _is_crash(death: ForkDeath) -> bool:
+    own = death.status >= 0 or -death.status in _OWN_FAULTS
+    return own and not (death.idle or death.hung or death.garbled)
+
+
+def _drop_of_death(death: ForkDeath, cpu_s: float) -> Drop:
+    if death.status == -signal.SIGPROF:
+        return Drop(Reason.DECODER_TIMEOUT, f"{cpu_s:g} s of a processor")
+    if death.hung:
+        return Drop(Reason.DECODER_TIMEOUT, "asleep")
+    if death.garbled:
+        return Drop(Reason.DECODER_CRASH, "garbled response", retryable=True)
+    if death.status == OUT_OF_MEMORY:
         return Drop(Reason.DECODER_CRASH, "out of memory")
-    return Drop(
-        Reason.DECODER_CRASH, signal.Signals(-status).name if status < 0 else f"exit {status}"
-    )
+    # A signal from outside is no fault of the image.
+    return Drop(Reason.DECODER_CRASH, _exit_name(death.status), retryable=not _is_crash(death))
 
 
-def _environment(own: Mapping[str, str]) -> dict[str, str]:
-    # The code may have come by Ray's runtime environment, which only sys.path knows.
-    return {**own, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+def _exit_name(status: int) -> str:
+    try:
+        return signal.Signals(-status).name if status < 0 else f"exit {status}"
+    except ValueError:
+        return f"signal {-status}"
 
 
 def close_all() -> None:
     """Ends every idle sandbox process; the next request starts a new one."""
-    while _idle_workers:
-        _idle_workers.pop().close()
+    while _idle:
+        _idle.pop().close()
+
+
+def _forget_all() -> None:
+    global _lock
+    _idle.clear()
+    _lock = threading.Lock()
 
 
 atexit.register(close_all)
-# A fork shares the sockets: two processes would read each other's responses.
-os.register_at_fork(after_in_child=_idle_workers.clear)
+# `process` closes the sockets in a fork of this process.
+os.register_at_fork(after_in_child=_forget_all)

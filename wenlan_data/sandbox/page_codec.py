@@ -14,7 +14,7 @@ from wenlan_data.extract.explain import (
     PageExplanation,
     explain_page,
 )
-from wenlan_data.extract.links import Links, page_links
+from wenlan_data.extract.links import Links, page_links, sitemap_or_feed_links
 from wenlan_data.extract.pairs import page_pairs
 from wenlan_data.extract.soft_404 import soft_error_reason
 from wenlan_data.reasons import Reason
@@ -120,12 +120,31 @@ def _parse_image(value: dict[str, Any]) -> ExplainedImage:
     )
 
 
-def extract_inline_image(options: bytes, payload: bytes) -> bytes | None:
-    """The bytes of the `data:` URI image of that name in a page; None if the page has no such
-    image."""
+def extract_listing(options: bytes, payload: bytes) -> bytes:
+    """The links of a sitemap or feed, for `parse_listing`."""
+    links = sitemap_or_feed_links(payload, json.loads(options)["url"])
+    return json.dumps({"urls": links.urls, "left": links.omitted}).encode()
+
+
+def parse_listing(response: bytes) -> Links:
+    """The links of `extract_listing`, in the client."""
+    value = json.loads(response)
+    return Links(tuple(value["urls"]), value["left"])
+
+
+def extract_inline_images(options: bytes, payload: bytes) -> list[bytes]:
+    """The bytes of the `data:` URI images of these names in a page, in the order of the names;
+    empty for one that the page does not have."""
     request = json.loads(options)
-    images = data_uri_images(decode_page(payload, request["content_type"]))
-    return next((image.data for image in images if image.name == request["name"]), None)
+    wanted: dict[str, bytes] = dict.fromkeys(request["names"], b"")
+    missing = len(wanted)
+    for image in data_uri_images(decode_page(payload, request["content_type"])):
+        if wanted.get(image.name) == b"":
+            wanted[image.name] = image.data
+            missing -= 1
+        if not missing:
+            break
+    return [wanted[name] for name in request["names"]]
 
 
 def _parse_row(value: dict[str, Any]) -> Candidate | Drop:

@@ -2,10 +2,11 @@
 else."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from wenlan_data.extract.explain import PageExplanation
+from wenlan_data.extract.links import Links
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Candidate, Drop, Origin
 from wenlan_data.sandbox.client import request
@@ -13,15 +14,17 @@ from wenlan_data.sandbox.page_codec import (
     PageLinks,
     parse_explanation,
     parse_links,
+    parse_listing,
     parse_pairs,
 )
 from wenlan_data.sandbox.protocol import (
     DROP,
     EXPLAIN,
-    IMAGE,
-    INLINE_IMAGE,
+    INLINE_IMAGES,
     LINKS,
+    LISTING,
     PAIRS,
+    unpack_batch,
     unpack_drop,
 )
 from wenlan_data.web.opt_out import header_signals
@@ -87,16 +90,24 @@ def read_links(payload: bytes, *, content_type: str, url: str, max_links: int) -
     return unpack_drop(text) if kind == DROP else parse_links(text)
 
 
-def read_inline_image(payload: bytes, *, content_type: str, name: str) -> bytes | Drop:
-    """Returns the `data:` URI image of that name in a page, or why there is none."""
-    options = json.dumps({"content_type": content_type, "name": name}).encode()
-    kind, text, data = request(INLINE_IMAGE, options, payload)
+def read_listing(payload: bytes, *, url: str) -> Links | Drop:
+    """Returns the links of a sitemap or feed, or why it cannot be read."""
+    kind, text, _ = request(LISTING, json.dumps({"url": url}).encode(), payload)
+    return unpack_drop(text) if kind == DROP else parse_listing(text)
+
+
+def read_inline_images(
+    payload: bytes, *, content_type: str, names: Sequence[str]
+) -> list[bytes | Drop]:
+    """Returns the `data:` URI images of these names in a page, each or why there is none; the page
+    is read once."""
+    options = json.dumps({"content_type": content_type, "names": names}).encode()
+    kind, text, data = request(INLINE_IMAGES, options, payload)
     if kind == DROP:
-        return unpack_drop(text)
-    if kind == IMAGE:
-        return data
+        return [unpack_drop(text)] * len(names)
     # The recorded page does not change, so another attempt would find no more.
-    return Drop(Reason.MISSING_FILE, "not inside its page any more", retryable=False)
+    missing = Drop(Reason.MISSING_FILE, "not inside its page any more", retryable=False)
+    return [image or missing for image in unpack_batch(data)]
 
 
 def read_page(record: WarcPayload, path: str, source: str) -> Iterator[Candidate | Drop]:

@@ -1,17 +1,20 @@
-"""Frames between a build's worker and its sandbox process.
+"""Messages between a build's worker and its sandbox process.
 
-A frame is a head of 9 bytes (little-endian: kind u8, bytes of text u32, bytes of data u32), a short
-text (mostly JSON) and data. Every request frame is answered by one response frame.
+A message is a head of 21 bytes, a short text (mostly JSON) and data. Every request is answered by
+one response, which carries the number and the checksum of the request that it answers.
 """
 
 import json
 import socket
 import struct
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from itertools import accumulate, pairwise
 
+import google_crc32c
+
 from wenlan_data.records import Drop, ImageFacts
+from wenlan_data.sandbox.limits import MAX_RESPONSE_BYTES
 
 Frame = tuple[int, bytes, bytes]
 """Kind, text and data."""
@@ -22,44 +25,93 @@ BATCH = 5
 """Several requests of one kind; the text is that kind (one byte) and its options."""
 PIXELS = 6
 EXPLAIN = 7
-INLINE_IMAGE, THUMBNAIL = 9, 10
+LISTING = 8
+"""The links of a sitemap or feed."""
+INLINE_IMAGES, THUMBNAIL = 9, 10
 
 # Responses.
 FACTS, DROP, IMAGE = 11, 12, 13
 FAULT = 14
 """An exception that no decoder or parser is known to raise; the text is its message."""
-DIED = 15
-"""The process that did the work ended; the text is its exit status, negative for a signal."""
+READY = 15
+"""The first message of a new fork; the text states what confines it."""
 RESULT = 16
 """Any other result; empty where there is no image to return."""
 
 OUT_OF_MEMORY = 8
 """Exit status of a process that reached its memory limit."""
+GARBLED_REQUEST = 9
+"""Exit status of a process that received other bytes than were sent."""
 
-_HEAD = struct.Struct("<BII")
+_HEAD = struct.Struct("<BIIIII")
+_PART = struct.Struct("<BII")
 _FACTS = struct.Struct("<QIIQ")
 _PDQ_END = _FACTS.size + 32
 _COLOURS_END = _PDQ_END + 8
+FORKED = struct.Struct("<iQI")
+"""What the sandbox process reports for a new fork: exit status of the fork before it (negative for
+a signal, 0 if there was none), its processor time in microseconds, and the id of the new one."""
 
 
-def send(link: socket.socket, kind: int, text: bytes = b"", data: bytes = b"") -> None:
-    """Sends one whole frame."""
-    head = _HEAD.pack(kind, len(text), len(data)) + text
-    # One system call, and no copy of an image of megabytes only to put nine bytes before it.
-    sent = link.sendmsg([head, data])
-    if sent < len(head) + len(data):
-        link.sendall(memoryview(head + data)[sent:])
+class GarbledResponseError(Exception):
+    """A message that is none, or the response to another request."""
 
 
-def receive(link: socket.socket) -> Frame | None:
-    """Returns the next frame, or None if the other end is closed."""
-    head = link.recv(_HEAD.size, socket.MSG_WAITALL)
-    if len(head) < _HEAD.size:
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A request or a response."""
+
+    frame: Frame
+    number: int
+    """Of the request, counted by the client."""
+    crc32c: int
+    """Of text and data of the request."""
+    time_us: int
+    """Processor time: of a request, what each image or page may take; of a response, what it
+    took."""
+
+
+def checksum(text: bytes, data: bytes) -> int:
+    """CRC-32C of the content of a request."""
+    return int(google_crc32c.extend(google_crc32c.value(text), data))
+
+
+def send(link: socket.socket, message: Message, on_wait: Callable[[], None] = lambda: None) -> None:
+    """Sends one whole message; calls `on_wait` whenever the socket's timeout has passed."""
+    kind, text, data = message.frame
+    head = _HEAD.pack(kind, message.number, message.crc32c, message.time_us, len(text), len(data))
+    # One system call, and no copy of an image of megabytes only to put a head before it.
+    try:
+        sent = link.sendmsg([head, text, data])
+    except TimeoutError:
+        on_wait()
+        sent = 0
+    if sent < len(head) + len(text) + len(data):
+        rest = memoryview(b"".join((head, text, data)))[sent:]
+        while rest:
+            try:
+                rest = rest[link.send(rest) :]
+            except TimeoutError:
+                on_wait()
+
+
+def receive(link: socket.socket, on_wait: Callable[[], None] = lambda: None) -> Message | None:
+    """Returns the next message, or None if the other end is closed.
+
+    Calls `on_wait` whenever the socket's timeout has passed. Raises `GarbledResponseError` for a
+    length beyond `MAX_RESPONSE_BYTES`.
+    """
+    head = _receive_exactly(link, _HEAD.size, on_wait)
+    if head is None:
         return None
-    kind, text_bytes, data_bytes = _HEAD.unpack(head)
-    text = _receive_exactly(link, text_bytes)
-    data = _receive_exactly(link, data_bytes)
-    return None if text is None or data is None else (kind, text, data)
+    kind, number, crc32c, time_us, text_bytes, data_bytes = _HEAD.unpack(head)
+    if text_bytes + data_bytes > MAX_RESPONSE_BYTES:
+        raise GarbledResponseError(f"{text_bytes + data_bytes} bytes")
+    text = _receive_exactly(link, text_bytes, on_wait)
+    data = _receive_exactly(link, data_bytes, on_wait)
+    if text is None or data is None:
+        return None
+    return Message((kind, text, data), number, crc32c, time_us)
 
 
 def pack_batch(parts: Sequence[bytes]) -> bytes:
@@ -68,15 +120,34 @@ def pack_batch(parts: Sequence[bytes]) -> bytes:
 
 
 def unpack_batch(raw: bytes) -> list[bytes]:
-    """The byte strings of `pack_batch`."""
-    (count,) = struct.unpack_from("<I", raw)
-    ends = list(accumulate(struct.unpack_from(f"<{count}I", raw, 4), initial=4 * (count + 1)))
+    """The byte strings of `pack_batch`. Raises `GarbledResponseError` if they are none."""
+    try:
+        (count,) = struct.unpack_from("<I", raw)
+        ends = list(accumulate(struct.unpack_from(f"<{count}I", raw, 4), initial=4 * (count + 1)))
+    except (struct.error, MemoryError) as error:
+        raise GarbledResponseError(str(error)) from error
+    if ends[-1] != len(raw):
+        raise GarbledResponseError(f"{len(raw)} instead of {ends[-1]} bytes")
     return [raw[start:end] for start, end in pairwise(ends)]
+
+
+def pack_part(frame: Frame, crc32c: int, time_us: int) -> tuple[bytes, bytes]:
+    """The response to one request of a batch, as two of the batch's byte strings."""
+    kind, text, data = frame
+    return _PART.pack(kind, crc32c, time_us) + text, data
+
+
+def unpack_part(head: bytes, data: bytes) -> tuple[Frame, int, int]:
+    """Frame, checksum and time in microseconds of `pack_part`."""
+    if len(head) < _PART.size:
+        raise GarbledResponseError("a part without a head")
+    kind, crc32c, time_us = _PART.unpack_from(head)
+    return (kind, head[_PART.size :], data), crc32c, time_us
 
 
 def pack_facts(facts: ImageFacts) -> bytes:
     """Facts without the digest, as bytes: JSON would take as long as both system calls of a
-    frame."""
+    message."""
     sizes = _FACTS.pack(facts.bytes, facts.width, facts.height, facts.phash)
     return sizes + facts.pdq + facts.colours + facts.format.encode()
 
@@ -107,9 +178,22 @@ def unpack_drop(text: bytes) -> Drop:
     return Drop(**json.loads(text))
 
 
-def _receive_exactly(link: socket.socket, size_bytes: int) -> bytes | None:
+def _receive_exactly(
+    link: socket.socket, size_bytes: int, on_wait: Callable[[], None]
+) -> bytes | None:
     # Many texts and data are empty: no system call for them.
     if not size_bytes:
         return b""
-    data = link.recv(size_bytes, socket.MSG_WAITALL)
-    return data if len(data) == size_bytes else None
+    pieces: list[bytes] = []
+    left = size_bytes
+    while left:
+        try:
+            piece = link.recv(left, socket.MSG_WAITALL)
+        except TimeoutError:
+            on_wait()
+            continue
+        if not piece:
+            return None
+        pieces.append(piece)
+        left -= len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

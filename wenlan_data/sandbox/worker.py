@@ -1,9 +1,11 @@
-"""The sandbox process: `sandbox.client` starts it; it decodes images and parses pages that come by
-a socket.
+"""The sandbox process: `sandbox.client` starts it; its forks decode images and parse pages that come
+by a socket.
 
-It imports everything once, then forks. The fork does the work, under limits of memory, time and
-files. If an image kills the fork, the first process reports how to the client, and forks again in a
-few milliseconds instead of the third of a second that a new interpreter takes.
+It imports everything once, then makes one fork at a time, whenever the client sends it a socket for
+one. The fork does the work, confined and under limits of memory, time and files, and has that
+socket for itself: whatever dies, no response reaches a request that is not its own. If an image
+kills the fork, the client requests another one, which takes a few milliseconds instead of the third
+of a second of a new interpreter, and learns how the last one ended.
 """
 
 import gc
@@ -13,6 +15,7 @@ import resource
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from functools import cache
 from typing import NoReturn
@@ -23,48 +26,51 @@ from wenlan_data.image.rules import ImageRules
 from wenlan_data.image.stored_pixels import decode_stored
 from wenlan_data.image.thumbnail import thumbnail_jpeg
 from wenlan_data.records import Drop
-from wenlan_data.sandbox import page_codec, warm_up
-from wenlan_data.sandbox.limits import MAX_CPU_S, MAX_DATA_BYTES, MAX_WALL_S
+from wenlan_data.sandbox import confinement, page_codec, warm_up
+from wenlan_data.sandbox.limits import MAX_DATA_BYTES
 from wenlan_data.sandbox.protocol import (
     BATCH,
     CHECK,
-    DIED,
     DROP,
     EXPLAIN,
     FACTS,
     FAULT,
+    FORKED,
+    GARBLED_REQUEST,
     IMAGE,
-    INLINE_IMAGE,
+    INLINE_IMAGES,
     LINKS,
+    LISTING,
     NORMALISE,
     OUT_OF_MEMORY,
     PAIRS,
     PIXELS,
+    READY,
     RESULT,
     THUMBNAIL,
     Frame,
+    Message,
+    checksum,
     pack_batch,
     pack_drop,
     pack_facts,
+    pack_part,
     receive,
     send,
     unpack_batch,
 )
 
-MAX_REQUESTS = 5_000
-"""Requests to one fork, each of one image or a batch; then it is replaced, so that leaks of
-decoders do not add up."""
 COLLECTION_THRESHOLD = 50_000
 """Objects that are made between two runs of the garbage collector."""
-_EXIT_REPLACE = 7
-"""Exit status of a fork that reached `MAX_REQUESTS`."""
 
 
 def main() -> NoReturn:
-    """Serves the socket whose file descriptor is the first argument, until the client closes it."""
-    # Ctrl-C reaches the whole process group; the client decides when this process ends.
+    """Makes forks for the socket whose file descriptor is the first argument, until the client
+    closes it."""
+    # Ctrl-C may reach the whole process group; the client decides when this process ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    link = socket.socket(fileno=int(sys.argv[1]))
+    confinement.hide_from_debuggers()
+    control = socket.socket(fileno=int(sys.argv[1]))
     warm_up.warm_up_images()
     warm_up.warm_up_pages()
     # Loaded objects stay for good: out of the collector, they cost no time to walk over, and the
@@ -74,16 +80,44 @@ def main() -> NoReturn:
     # The tree of a page is some thousand objects that refer to each other: with the default of 700,
     # the collector walks over it while it is built, which takes a tenth of the time of a page.
     gc.set_threshold(COLLECTION_THRESHOLD)
+    own_pid, child = os.getpid(), 0
     while True:
+        try:
+            order, links, _, _ = socket.recv_fds(control, 1, 1)
+        except OSError:
+            order, links = b"", []
+        if not order or not links:
+            # The kernel ends the fork with this process.
+            os._exit(0)
+        status, cpu_us = _end(child) if child else (0, 0)
         child = os.fork()
         if child == 0:
-            _set_limits()
-            os._exit(_serve(link))
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        if status == 0:
-            os._exit(0)
-        if status != _EXIT_REPLACE:
-            send(link, DIED, str(status).encode())
+            confinement.end_with_parent(own_pid)
+            os._exit(_serve(_confined(links[0])))
+        os.close(links[0])
+        control.sendall(FORKED.pack(status, cpu_us, child))
+
+
+def _end(child: int) -> tuple[int, int]:
+    """Ends a fork; returns its exit status and its processor time in microseconds."""
+    # A signal to a process that is ending already does not change its exit status.
+    os.kill(child, signal.SIGKILL)
+    _, status, usage = os.wait4(child, 0)
+    return os.waitstatus_to_exitcode(status), int((usage.ru_utime + usage.ru_stime) * 1e6)
+
+
+def _confined(descriptor: int) -> socket.socket:
+    """Gives up all that the fork does not need; returns its socket, on which it has said so."""
+    link = socket.socket(fileno=descriptor)
+    # Output of a decoder goes nowhere, as that of the first process.
+    os.dup2(1, 2)
+    os.closerange(3, descriptor)
+    os.closerange(descriptor + 1, os.sysconf("SC_OPEN_MAX"))
+    landlock = confinement.restrict_files()
+    _set_limits()
+    in_force = confinement.statement(seccomp=confinement.filter_calls(), landlock=landlock)
+    send(link, Message((READY, in_force.encode(), b""), 0, 0, 0))
+    return link
 
 
 def _set_limits() -> None:
@@ -92,47 +126,54 @@ def _set_limits() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (MAX_DATA_BYTES, MAX_DATA_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
     # The socket is open, and no other file or socket can be opened: a decoder that is taken over
     # reaches neither disk nor network. Hence the warm-up: nothing can be imported from here on.
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
 
 
 def _serve(link: socket.socket) -> int:
-    """Answers requests; returns the exit status of the fork."""
-    for _ in range(MAX_REQUESTS):
-        request = receive(link)
-        if request is None:
-            return 0
-        kind, options, data = request
-        _start_timers()
+    """Responds to requests; returns the exit status of the fork."""
+    while (request := receive(link)) is not None:
+        kind, options, data = request.frame
+        if checksum(options, data) != request.crc32c:
+            return GARBLED_REQUEST
+        start_ns = time.process_time_ns()
+        _limit_cpu(request.time_us)
         try:
-            response = HANDLERS[kind](options, data)
+            response = _respond(kind, options, data, request.time_us)
         except MemoryError:
             # Little works in a process without memory: it ends, and the client learns of it by the
             # status.
             os._exit(OUT_OF_MEMORY)
         except Exception as error:  # noqa: BLE001 - the client makes it a drop
             response = (FAULT, f"{type(error).__name__}: {error}".encode(), b"")
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        send(link, *response)
-    return _EXIT_REPLACE
+        _limit_cpu(0)
+        send(link, Message(response, request.number, request.crc32c, _us_since(start_ns)))
+    return 0
 
 
-def _start_timers() -> None:
-    # Their signals have no handler: they kill the process at once, also inside a decoder's C code,
-    # where a Python handler would wait for the decoder to return.
-    signal.setitimer(signal.ITIMER_REAL, MAX_WALL_S)
-    signal.setitimer(signal.ITIMER_PROF, MAX_CPU_S)
+def _limit_cpu(time_us: int) -> None:
+    # The signal has no handler: it kills the process at once, also inside a decoder's C code, where
+    # a Python handler would wait for the decoder to return. By processor time, which other
+    # processes of the machine hardly change; the client looks after one that sleeps.
+    signal.setitimer(signal.ITIMER_PROF, time_us / 1e6)
 
 
-def _batch(options: bytes, data: bytes) -> Frame:
+def _us_since(start_ns: int) -> int:
+    return min((time.process_time_ns() - start_ns) // 1000, 0xFFFFFFFF)
+
+
+def _respond(kind: int, options: bytes, data: bytes, time_us: int) -> Frame:
+    if kind != BATCH:
+        return HANDLERS[kind](options, data)
     handler = HANDLERS[options[0]]
     parts: list[bytes] = []
     for payload in unpack_batch(data):
-        _start_timers()
-        kind, text, result = handler(options[1:], payload)
-        parts += [bytes([kind]) + text, result]
+        start_ns = time.process_time_ns()
+        _limit_cpu(time_us)
+        response = handler(options[1:], payload)
+        parts += pack_part(response, checksum(options[1:], payload), _us_since(start_ns))
     return RESULT, b"", pack_batch(parts)
 
 
@@ -178,20 +219,19 @@ def _thumbnail(options: bytes, data: bytes) -> Frame:
     return (RESULT, b"", b"") if jpeg is None else (IMAGE, b"", jpeg)
 
 
-def _inline_image(options: bytes, data: bytes) -> Frame:
-    image = page_codec.extract_inline_image(options, data)
-    return (RESULT, b"", b"") if image is None else (IMAGE, b"", image)
+def _inline_images(options: bytes, data: bytes) -> Frame:
+    return RESULT, b"", pack_batch(page_codec.extract_inline_images(options, data))
 
 
 HANDLERS: dict[int, Callable[[bytes, bytes], Frame]] = {
     CHECK: _check,
-    BATCH: _batch,
     NORMALISE: _normalise,
     PIXELS: _pixels,
     PAIRS: lambda options, data: (RESULT, page_codec.extract_pairs(options, data), b""),
     LINKS: lambda options, data: (RESULT, page_codec.extract_links(options, data), b""),
     EXPLAIN: lambda options, data: (RESULT, page_codec.extract_explanation(options, data), b""),
-    INLINE_IMAGE: _inline_image,
+    LISTING: lambda options, data: (RESULT, page_codec.extract_listing(options, data), b""),
+    INLINE_IMAGES: _inline_images,
     THUMBNAIL: _thumbnail,
 }
 """What each kind of request runs: options and payload to a response."""

@@ -22,6 +22,7 @@ from wenlan_data.errors import DamageError, os_errors
 from wenlan_data.fetch.jpeg_store import read_bytes, read_jpeg
 from wenlan_data.files import sync
 from wenlan_data.image.decode import Pixels
+from wenlan_data.image.jpeg import read_header
 from wenlan_data.image.metadata_credits import credits_of
 from wenlan_data.image.normalise import StoredJpeg, pass_through, size_within
 from wenlan_data.image.rules import ImageRules
@@ -163,10 +164,9 @@ class ShardPart:
         """Yields each row with its stored image, decoded if the detector reads pixels."""
         needs_pixels = self.detect.load().needs_pixels
         for kept_row in rows:
-            # A re-encoded image has lost its metadata: where the page states no credits, the
-            # fetched bytes are read as well.
-            needs_fetched = not _is_reencoded(kept_row) or not _is_credited(kept_row)
-            fetched = self._read_fetched(kept_row) if needs_fetched else b""
+            # Also of a re-encoded image: its digest becomes part of the sample, and its metadata
+            # may state the credits that the page does not.
+            fetched = self._read_fetched(kept_row)
             row = kept_row if _is_credited(kept_row) else _with_embedded_credits(kept_row, fetched)
             stored = self._stored_jpeg(row, fetched)
             if isinstance(stored, Drop):
@@ -195,7 +195,14 @@ class ShardPart:
         if _is_reencoded(row):
             path = Path(self.warcs[row.fetch_part]).with_name(STORED_JPEGS)
             width, height = size_within(row.width, row.height, self.image.max_side_px)
-            return StoredJpeg(jpeg=read_jpeg(str(path), row.jpeg), width=width, height=height)
+            jpeg = read_jpeg(str(path), row.jpeg)
+            header = read_header(jpeg)
+            if isinstance(header, Drop) or (header.width, header.height) != (width, height):
+                raise DamageError(
+                    f"{path}: the image at byte {row.jpeg.offset} is not that of {row.url!r}: the file"
+                    " has changed, build into a new folder"
+                )
+            return StoredJpeg(jpeg=jpeg, width=width, height=height)
         stored = pass_through(fetched, max_side_px=self.image.max_side_px)
         return stored or Drop(Reason.TRUNCATED, "no end mark")
 

@@ -2,6 +2,7 @@
 small."""
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,6 +19,12 @@ _PIECE_BYTES = 64
 """Fed to zstd at once, whose output cannot be limited: 64 bytes hold at most 16 blocks of 128
 KiB."""
 _GZIP = b"\x1f\x8b"
+_CHUNK_BYTES = 64 << 10
+MAX_SILENT_BYTES = 256 << 10
+"""Encoded bytes in a row that may decode to nothing: header fields of gzip, empty members and
+blocks, metadata, skippable frames. A block of zstd has at most 128 KiB."""
+MAX_GZIP_MEMBERS = 4096
+"""Tools that compress in parallel write one for each 64 KiB or more."""
 
 
 class EncodingError(Exception):
@@ -27,10 +34,13 @@ class EncodingError(Exception):
 class Decoder(Protocol):
     """Decodes one layer."""
 
-    finished: bool
-    """Whether the end of the encoded stream was reached."""
-    trailing: bool
-    """Whether bytes followed the end of the stream."""
+    @property
+    def finished(self) -> bool:
+        """Whether the end of the encoded stream was reached."""
+
+    @property
+    def trailing(self) -> bool:
+        """Whether bytes followed the end of the stream."""
 
     def feed(self, data: bytes, max_bytes: int) -> bytes:
         """Decodes the next bytes to at most about `max_bytes`. Raises `EncodingError`."""
@@ -45,11 +55,45 @@ def decoder_for(labels: str) -> "Decoder | Drop | None":
     if not names:
         return None
     # Several layers are refused: each multiplies what a few bytes can expand to.
-    make = {"gzip": _Zlib, "x-gzip": _Zlib, "deflate": _Deflate, "br": _Brotli, "zstd": _Zstd}
+    make: dict[str, Callable[[], Decoder]] = {
+        "gzip": _Zlib,
+        "x-gzip": _Zlib,
+        "deflate": _Deflate,
+        "br": _Brotli,
+        "zstd": _Zstd,
+    }
     if len(names) > 1 or names[0] not in make:
         return Drop(Reason.ENCODING, labels[:40])
-    decoder: Decoder = make[names[0]]()
-    return decoder
+    return _Chunked(make[names[0]]())
+
+
+class _Chunked:
+    """Feeds another decoder in chunks, and ends a stream that decodes to nothing."""
+
+    def __init__(self, inner: Decoder) -> None:
+        self._inner = inner
+        self._silent_bytes = 0
+
+    @property
+    def finished(self) -> bool:
+        return self._inner.finished
+
+    @property
+    def trailing(self) -> bool:
+        return self._inner.trailing
+
+    def feed(self, data: bytes, max_bytes: int) -> bytes:
+        out = bytearray()
+        for start in range(0, len(data), _CHUNK_BYTES):
+            if len(out) >= max_bytes:
+                break
+            chunk = data[start : start + _CHUNK_BYTES]
+            decoded = self._inner.feed(chunk, max_bytes - len(out))
+            out += decoded
+            self._silent_bytes = 0 if decoded else self._silent_bytes + len(chunk)
+            if self._silent_bytes > MAX_SILENT_BYTES and not self.finished:
+                raise EncodingError(f"{self._silent_bytes} bytes without content")
+        return bytes(out)
 
 
 @dataclass(slots=True)
@@ -59,10 +103,11 @@ class _Zlib:
     wbits: int = 31
     finished: bool = False
     trailing: bool = False
+    _members: int = 0
     _stream: "zlib._Decompress | None" = None
 
     def feed(self, data: bytes, max_bytes: int) -> bytes:
-        out = b""
+        out = bytearray()
         while data and len(out) < max_bytes and not self.trailing:
             # RFC 1952: a gzip file may consist of several members.
             if self.finished and not self._begins_again(data):
@@ -74,11 +119,14 @@ class _Zlib:
                 raise EncodingError(str(error)) from error
             self.finished = stream.eof
             data = stream.unused_data if stream.eof else b""
-        return out
+        return bytes(out)
 
     def _begins_again(self, data: bytes) -> bool:
         if self.wbits == 31 and data.startswith(_GZIP):
             self._stream, self.finished = None, False
+            self._members += 1
+            if self._members >= MAX_GZIP_MEMBERS:
+                raise EncodingError(f"more than {MAX_GZIP_MEMBERS} members")
             return True
         # Zeros after the last member are padding, as tar and tapes write it.
         self.trailing = bool(data.strip(b"\0"))

@@ -83,6 +83,9 @@ class Limits:
     max_robots_tries: int = 3
     robots_forbidden: Literal["allow", "deny"] = "allow"
     """What 401 and 403 for robots.txt mean; RFC 9309 counts them as "unavailable", which allows."""
+    max_slow_decoding_s: float = 600.0
+    """Processor time that its images may take beyond half a second each; further images are
+    dropped as `decoding_budget`."""
     tdmrep: bool = True
     """Whether `/.well-known/tdmrep.json` is requested, once per host and day."""
     content_usage: bool = False
