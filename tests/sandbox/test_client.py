@@ -185,7 +185,8 @@ def test_the_worker_ends_with_its_client() -> None:
         "from wenlan_data.image.rules import ImageRules\n"
         "from wenlan_data.sandbox import client as sandbox\n"
         "from wenlan_data.testing import make_image\n"
-        "sandbox.check_image(make_image(1), ImageRules()); print(sandbox._idle[0].pid, flush=True)\n"
+        "sandbox.check_image(make_image(1), ImageRules())\n"
+        "print(sandbox._idle[0].pid, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run(

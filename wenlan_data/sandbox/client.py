@@ -30,7 +30,7 @@ from wenlan_data.sandbox import limits
 from wenlan_data.sandbox.process import (
     ForkDeath,
     ProcessLostError,
-    Response,
+    ForkResponse,
     SandboxProcess,
 )
 from wenlan_data.sandbox.protocol import (
@@ -111,7 +111,7 @@ def check_images(
     ]
 
 
-def _examined(response: Response, digest: str) -> ExaminedImage:
+def _examined(response: ForkResponse, digest: str) -> ExaminedImage:
     kind, text, jpeg = response.frame
     if kind == FACTS:
         return ExaminedImage(unpack_facts(text, digest), jpeg, response.cpu_s)
@@ -157,7 +157,7 @@ def _check_options(rules: ImageRules, jpeg_quality: int) -> bytes:
 
 def _request_each(
     kind: int, options: bytes, images: Sequence[bytes], cpu_s: float
-) -> list[Response]:
+) -> list[ForkResponse]:
     """The response to each image, in order, by one message: waking both processes costs a tenth of
     an image.
 
@@ -174,7 +174,9 @@ def _request_each(
     return [_perform((kind, options, data), cpu_s) for data in images]
 
 
-def _unpack_responses(batch: Response, options: bytes, images: Sequence[bytes]) -> list[Response]:
+def _unpack_responses(
+    batch: ForkResponse, options: bytes, images: Sequence[bytes]
+) -> list[ForkResponse]:
     """Raises `GarbledResponseError` unless they are the responses to these images, in order."""
     parts = unpack_batch(batch.frame[2])
     if len(parts) != 2 * len(images):
@@ -184,7 +186,7 @@ def _unpack_responses(batch: Response, options: bytes, images: Sequence[bytes]) 
         frame, crc32c, time_us = unpack_part(head, data)
         if crc32c != checksum(options, image):
             raise GarbledResponseError("the response to another image")
-        responses.append(Response(frame, time_us / 1e6))
+        responses.append(ForkResponse(frame, time_us / 1e6))
     return responses
 
 
@@ -224,7 +226,7 @@ def request(kind: int, options: bytes, data: bytes, *, cpu_s: float | None = Non
 
 def _perform(
     frame: Frame, cpu_s: float, *, parts: int = 1, attempts: int = limits.MAX_KILLS
-) -> Response:
+) -> ForkResponse:
     """The response to a request, or the drop of what it does to one process after another.
 
     A death is held against an image only if a new fork dies of it too: the first may have been
@@ -251,12 +253,12 @@ def _perform(
             with _lock:
                 _idle.append(process)
         used_s += outcome.cpu_s
-        if isinstance(outcome, Response):
-            return Response(_without_fault(outcome.frame), used_s)
+        if isinstance(outcome, ForkResponse):
+            return ForkResponse(_without_fault(outcome.frame), used_s)
         deaths.append(outcome)
         if len(deaths) >= attempts or _is_final(deaths):
             drop = _drop_of_death(outcome, cpu_s)
-            return Response((DROP, pack_drop(drop), b""), used_s)
+            return ForkResponse((DROP, pack_drop(drop), b""), used_s)
     raise _not_started()
 
 

@@ -52,7 +52,7 @@ class _OverTimeError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
+class ForkResponse:
     """A fork's response to a request."""
 
     frame: Frame
@@ -127,7 +127,7 @@ class SandboxProcess:
         if self._fork is None:
             self._replace_fork()
 
-    def request(self, frame: Frame, cpu_s: float, parts: int = 1) -> Response | ForkDeath:
+    def request(self, frame: Frame, cpu_s: float, parts: int = 1) -> ForkResponse | ForkDeath:
         """Sends a request to the fork; it may take `cpu_s` of processor time for each of its
         `parts`.
 
@@ -157,7 +157,7 @@ class SandboxProcess:
         if response and (response.number, response.crc32c) == (number, crc32c):
             fork.requests += 1
             fork.cpu_s += response.time_us / 1e6
-            return Response(response.frame, response.time_us / 1e6)
+            return ForkResponse(response.frame, response.time_us / 1e6)
         status, total_cpu_s = self._replace_fork()
         return ForkDeath(
             -signal.SIGPROF if over_time else status,

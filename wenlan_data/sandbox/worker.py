@@ -1,5 +1,5 @@
-"""The sandbox process: `sandbox.client` starts it; its forks decode images and parse pages that come
-by a socket.
+"""The sandbox process, which `sandbox.client` starts; its forks decode images and parse pages that
+come by a socket.
 
 It imports everything once, then makes one fork at a time, whenever the client sends it a socket for
 one. The fork does the work, confined and under limits of memory, time and files, and has that

@@ -199,8 +199,8 @@ class ShardPart:
             header = read_header(jpeg)
             if isinstance(header, Drop) or (header.width, header.height) != (width, height):
                 raise DamageError(
-                    f"{path}: the image at byte {row.jpeg.offset} is not that of {row.url!r}: the file"
-                    " has changed, build into a new folder"
+                    f"{path}: the image at byte {row.jpeg.offset} is not that of {row.url!r}: "
+                    "the file has changed, build into a new folder"
                 )
             return StoredJpeg(jpeg=jpeg, width=width, height=height)
         stored = pass_through(fetched, max_side_px=self.image.max_side_px)
