@@ -3,7 +3,7 @@ import struct
 
 from PIL import Image, ImageCms
 
-from wenlan_data.image.jpeg import JpegHeader, read_header, scans_at_most, strip_metadata
+from wenlan_data.image.jpeg import JpegHeader, check_segments, read_header, strip_metadata
 from wenlan_data.records import Drop
 from wenlan_data.testing import make_image
 
@@ -55,8 +55,8 @@ def test_scans_are_counted_outside_of_metadata_only() -> None:
     data = make_image(1)
     comment = b"\xff\xda" * 200
     data = data[:2] + b"\xff\xfe" + struct.pack(">H", len(comment) + 2) + comment + data[2:]
-    assert scans_at_most(data, 100)
-    assert not scans_at_most(saved(Image.new("RGB", (64, 64)), progressive=True), 3)
+    assert check_segments(data) is None
+    assert check_segments(saved(Image.new("RGB", (64, 64)), progressive=True)) is None
 
 
 def test_metadata_and_bytes_after_the_end_are_removed() -> None:

@@ -13,8 +13,8 @@ from wenlan_data.image.hash import (
     perceptual_hashes,
     quarter_colours,
 )
-from wenlan_data.image.jpeg import read_header, scans_at_most
-from wenlan_data.image.limits import MAX_JPEG_SCANS, too_large
+from wenlan_data.image.jpeg import check_segments, read_header
+from wenlan_data.image.limits import too_large
 from wenlan_data.image.normalise import (
     can_pass_through,
     decode_for_storage,
@@ -122,10 +122,11 @@ def _decode_jpeg(data: bytes, rules: ImageRules) -> _DecodedImage | Drop:
     # EXIF orientations 5 to 8 lie on their side.
     if header.orientation >= 5:
         width, height = height, width
-    drop = too_large(width, height)
-    if drop is None and not scans_at_most(data, MAX_JPEG_SCANS):
-        drop = Drop(Reason.TOO_LARGE, f"more than {MAX_JPEG_SCANS} scans")
-    drop = drop or _check_shape(width, height, "jpeg", rules)
+    drop = (
+        too_large(width, height)
+        or check_segments(data)
+        or _check_shape(width, height, "jpeg", rules)
+    )
     if drop:
         return drop
     if can_pass_through(header, rules.max_side_px):

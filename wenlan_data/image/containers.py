@@ -5,7 +5,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 
-from wenlan_data.image.limits import MAX_METADATA_BYTES
+from wenlan_data.image.limits import MAX_BLOCKS, MAX_METADATA_TOTAL_BYTES, MetadataCount
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 
@@ -16,18 +16,26 @@ def frame_size(data: bytes, kind: str) -> tuple[int, int] | Drop:
         return _SIZES[kind](data)
     except (struct.error, IndexError):
         return Drop(Reason.TRUNCATED, "header")
+    except _TooManyBlocksError as error:
+        return Drop(Reason.TOO_LARGE, str(error))
 
 
 def check_integrity(data: bytes, kind: str) -> Drop | None:
     """Returns `truncated` if the end mark is missing, `undecodable` if a checksum is wrong, else
     None.
 
-    Also `too_large` if a block of metadata in a `png` or `webp` exceeds `MAX_METADATA_BYTES`.
+    Also `too_large` for more metadata or blocks than `image.limits` allows.
     """
     try:
         return _INTEGRITY_CHECKS[kind](data)
     except (struct.error, IndexError):
         return Drop(Reason.TRUNCATED, f"no end mark in {len(data)} bytes")
+    except _TooManyBlocksError as error:
+        return Drop(Reason.TOO_LARGE, str(error))
+
+
+class _TooManyBlocksError(Exception):
+    """More chunks or boxes than are read."""
 
 
 def _png_size(data: bytes) -> tuple[int, int]:
@@ -56,28 +64,33 @@ def _webp_size(data: bytes) -> tuple[int, int] | Drop:
 
 def _check_png(data: bytes) -> Drop | None:
     # Pillow skips the checksums of the pixel chunks, so that a flipped bit would pass.
-    position = 8
-    while True:
+    position, metadata = 8, MetadataCount()
+    for _ in range(MAX_BLOCKS):
         length, name = struct.unpack_from(">I4s", data, position)
         (stated,) = struct.unpack_from(">I", data, position + 8 + length)
         # Bit 5 of the first letter of a chunk's name marks it as ancillary: a wrong checksum there
         # costs no pixel.
         is_critical = not name[0] & 0x20
-        if name in _PNG_METADATA and length > MAX_METADATA_BYTES:
-            return _metadata_too_large(name, length)
+        if not is_critical and name not in _PNG_FRAMES:
+            # Some editors keep their layers in chunks of their own, which decoders skip.
+            most = {} if name in _PNG_METADATA else {"max_bytes": MAX_METADATA_TOTAL_BYTES}
+            if drop := metadata.add(_printable(name), length, **most):
+                return drop
         if (
             is_critical
             and zlib.crc32(memoryview(data)[position + 4 : position + 8 + length]) != stated
         ):
-            return Drop(Reason.UNDECODABLE, f"checksum of {name.decode('latin-1')}")
+            return Drop(Reason.UNDECODABLE, f"checksum of {_printable(name)}")
         if name == b"IEND":
             return None
         position += 12 + length
+    raise _TooManyBlocksError(f"more than {MAX_BLOCKS} chunks")
 
 
 def _check_gif(data: bytes) -> Drop | None:
-    position = 13 + _colour_table_bytes(data[10])
+    position, metadata, comment_blocks = 13 + _colour_table_bytes(data[10]), MetadataCount(), 0
     while data[position] != 0x3B:
+        start, label = position, data[position + 1] if data[position] == 0x21 else -1
         if data[position] == 0x2C:
             position += 11 + _colour_table_bytes(data[position + 9])
         elif data[position] == 0x21:
@@ -89,8 +102,18 @@ def _check_gif(data: bytes) -> Drop | None:
             return Drop(Reason.UNDECODABLE, "unknown GIF block")
         while data[position]:
             position += 1 + data[position]
+            comment_blocks += label == _GIF_COMMENT
         position += 1
+        if label in _GIF_METADATA and (drop := metadata.add("extension", position - start)):
+            return drop
+        # Pillow joins them one by one, which takes quadratic time.
+        if comment_blocks > _MAX_COMMENT_BLOCKS:
+            return Drop(Reason.TOO_LARGE, f"more than {_MAX_COMMENT_BLOCKS} blocks of comments")
     return None
+
+
+def _printable(name: bytes) -> str:
+    return name.strip().decode("ascii") if name.strip().isalnum() else "a block"
 
 
 def _colour_table_bytes(flags: int) -> int:
@@ -101,17 +124,15 @@ def _check_webp(data: bytes) -> Drop | None:
     (length,) = struct.unpack_from("<I", data, 4)
     if length + 8 > len(data):
         return Drop(Reason.TRUNCATED, f"{len(data)} of {length + 8} bytes")
-    position = 12
-    while position + 8 <= length + 8:
+    position, metadata = 12, MetadataCount()
+    for _ in range(MAX_BLOCKS):
+        if position + 8 > length + 8:
+            return None
         name, size = struct.unpack_from("<4sI", data, position)
-        if name in _WEBP_METADATA and size > MAX_METADATA_BYTES:
-            return _metadata_too_large(name, size)
+        if name not in _WEBP_IMAGE and (drop := metadata.add(_printable(name), size)):
+            return drop
         position += 8 + size + (size & 1)
-    return None
-
-
-def _metadata_too_large(name: bytes, size: int) -> Drop:
-    return Drop(Reason.TOO_LARGE, f"{name.decode('latin-1').strip()} of {size} bytes")
+    raise _TooManyBlocksError(f"more than {MAX_BLOCKS} chunks")
 
 
 def _avif_size(data: bytes) -> tuple[int, int] | Drop:
@@ -126,9 +147,15 @@ def _avif_size(data: bytes) -> tuple[int, int] | Drop:
 
 
 def _check_avif(data: bytes) -> Drop | None:
-    end = 0
-    for start, stop, _ in _boxes(data, 0, len(data), with_truncated=True):
+    end, metadata = 0, MetadataCount()
+    for start, stop, name in _boxes(data, 0, len(data), with_truncated=True):
         end = stop
+        if name not in _AVIF_IMAGE and (
+            drop := metadata.add(
+                _printable(name), min(stop, len(data)) - start, MAX_METADATA_TOTAL_BYTES
+            )
+        ):
+            return drop
         if stop > len(data):
             return Drop(Reason.TRUNCATED, f"{len(data)} of {stop} bytes or more")
         if stop == start:
@@ -177,10 +204,17 @@ def _boxes(
             return
         yield inner, end, name
         start = end
+    raise _TooManyBlocksError(f"more than {_MAX_BOXES} boxes")
 
 
 _PNG_METADATA = {b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"iCCP"}
-_WEBP_METADATA = {b"EXIF", b"XMP ", b"ICCP"}
+_PNG_FRAMES = {b"fcTL", b"fdAT"}
+_WEBP_IMAGE = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF"}
+_AVIF_IMAGE = {b"ftyp", b"mdat", b"moov"}
+_GIF_COMMENT = 0xFE
+_GIF_METADATA = {0x01, _GIF_COMMENT, 0xFF}
+"""Labels of plain texts, comments and extensions of applications; the others belong to a frame."""
+_MAX_COMMENT_BLOCKS = 8192
 
 _SIZES: dict[str, Callable[[bytes], tuple[int, int] | Drop]] = {
     "png": _png_size,

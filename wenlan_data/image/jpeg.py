@@ -11,13 +11,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from wenlan_data.image.exif import orientation_of
+from wenlan_data.image.limits import MAX_JPEG_SCANS, MetadataCount
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 
 MAX_ICC_BYTES = 4 << 20
 """CMYK profiles of print shops take 0.5 to 2.5 MB; a larger one is not read and not stored."""
 _MAX_SEGMENTS = 20_000
-_SOS, _EOI, _APP0, _APP1, _APP2, _APP14 = 0xDA, 0xD9, 0xE0, 0xE1, 0xE2, 0xEE
+_SOS, _EOI, _APP0, _APP1, _APP2, _APP14, _COM = 0xDA, 0xD9, 0xE0, 0xE1, 0xE2, 0xEE, 0xFE
+_APPLICATION = frozenset(range(0xE0, 0xF0))
+_TOO_MANY = -1
+"""In place of a marker: the file holds more than `_MAX_SEGMENTS` segments and fill bytes."""
+_TOO_MANY_SEGMENTS = Drop(Reason.TOO_LARGE, f"more than {_MAX_SEGMENTS} segments")
 # All of SOF0 to SOF15; 0xC4, 0xC8 and 0xCC lie between them and are tables or reserved.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _TABLES = frozenset({0xC4, 0xCC, 0xDB, 0xDC, 0xDD})
@@ -47,7 +52,8 @@ class JpegHeader:
 
 
 def read_header(data: bytes) -> JpegHeader | Drop:
-    """Returns the header of a JPEG, or `truncated` if the bytes end before the first scan."""
+    """Returns the header of a JPEG; `truncated` if the bytes end before the first scan, `too_large`
+    if too many segments come before it."""
     frame: tuple[int, int] | None = None
     orientation = 0
     icc: list[bytes] = []
@@ -61,6 +67,8 @@ def read_header(data: bytes) -> JpegHeader | Drop:
             icc.append(data[payload + len(_ICC) : end])
         elif marker in {_SOS, _EOI}:
             return _header(data, frame, orientation or 1, _join_icc(icc))
+        elif marker == _TOO_MANY:
+            return _TOO_MANY_SEGMENTS
     return Drop(Reason.TRUNCATED, "no scan")
 
 
@@ -96,13 +104,29 @@ def _join_icc(pieces: list[bytes]) -> bytes:
     return b"".join(piece[2:] for piece in ordered)
 
 
-def scans_at_most(data: bytes, limit: int) -> bool:
-    """Whether there are at most `limit` scans; each costs a pass over all pixels, even an empty
-    one."""
+def check_segments(data: bytes) -> Drop | None:
+    """`too_large` for more scans, segments or metadata than the limits, else None.
+
+    Each scan costs a pass over all pixels, even an empty one.
+    """
     # An upper bound that is fast to count: it includes the scans of a thumbnail in the metadata.
-    if data.count(b"\xff\xda") <= limit:
-        return True
-    return sum(marker == _SOS for marker, _, _ in _segments(data)) <= limit
+    # Bytes after the only scan cost nothing.
+    before_scans = data.count(b"\xff\xda") <= 1
+    scans, metadata = 0, MetadataCount()
+    for marker, start, end in _segments(data, before_scans=before_scans):
+        drop = None
+        if marker == _SOS:
+            scans += 1
+            if scans > MAX_JPEG_SCANS:
+                drop = Drop(Reason.TOO_LARGE, f"more than {MAX_JPEG_SCANS} scans")
+        elif marker == _COM or marker in _APPLICATION:
+            name = "comment" if marker == _COM else f"APP{marker - _APP0}"
+            drop = metadata.add(name, end - start)
+        elif marker == _TOO_MANY:
+            drop = _TOO_MANY_SEGMENTS
+        if drop:
+            return drop
+    return None
 
 
 def strip_metadata(data: bytes) -> bytes | None:
@@ -141,7 +165,8 @@ def _segments(data: bytes, *, before_scans: bool = False) -> Iterator[tuple[int,
     """Yields marker, offset of its 0xFF and end offset of each segment, up to the end marker.
 
     A scan includes its entropy-coded bytes. With `before_scans` the header of the first scan is the
-    last segment, and the bytes after it are not searched.
+    last segment, and the bytes after it are not searched. The last marker of a file of too many
+    segments is `_TOO_MANY`.
     """
     position = 2
     # Bounded: a hostile file may hold a segment in every 4 bytes.
@@ -166,3 +191,4 @@ def _segments(data: bytes, *, before_scans: bool = False) -> Iterator[tuple[int,
         if marker == _SOS and before_scans:
             return
         position = end
+    yield _TOO_MANY, position, position

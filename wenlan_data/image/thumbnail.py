@@ -5,9 +5,9 @@ import warnings
 import simplejpeg
 
 from wenlan_data.errors import DamageError
-from wenlan_data.image.containers import frame_size
-from wenlan_data.image.jpeg import read_header, scans_at_most
-from wenlan_data.image.limits import MAX_JPEG_SCANS, too_large
+from wenlan_data.image.containers import check_integrity, frame_size
+from wenlan_data.image.jpeg import check_segments, read_header
+from wenlan_data.image.limits import too_large
 from wenlan_data.image.normalise import normalise, srgb_pixels
 from wenlan_data.image.sniff import sniff
 from wenlan_data.reasons import Reason
@@ -41,8 +41,6 @@ def _is_within_limits(data: bytes) -> bool:
         header = read_header(data)
         if isinstance(header, Drop):
             return False
-        return too_large(header.width, header.height) is None and scans_at_most(
-            data, MAX_JPEG_SCANS
-        )
+        return not (too_large(header.width, header.height) or check_segments(data))
     size = frame_size(data, kind) if kind in {"png", "gif", "webp"} else Drop(Reason.FORMAT)
-    return not isinstance(size, Drop) and too_large(*size) is None
+    return not (isinstance(size, Drop) or too_large(*size) or check_integrity(data, kind))

@@ -29,8 +29,8 @@ from wenlan_data.records import Drop, ImageFacts
 from wenlan_data.sandbox import limits
 from wenlan_data.sandbox.process import (
     ForkDeath,
-    ProcessLostError,
     ForkResponse,
+    ProcessLostError,
     SandboxProcess,
 )
 from wenlan_data.sandbox.protocol import (
