@@ -53,18 +53,21 @@ PERMITTED_IMPORTS = {
     "errors": "",
     "reasons": "",
     "layout": "",
-    "files": "",
+    "files": "errors",
+    "bounded_json": "",
     "tables": "",
     "records": "reasons",
     "__init__": "records",
     "npy": "errors",
     "arrow": "errors npy",
+    "parquet_pages": "",
+    "bounded_tables": "errors files parquet_pages",
     "seen_ids": "errors npy records",
     "protocols": "records",
     "stop_signals": "errors",
-    "settings": "errors",
+    "settings": "errors files",
     "plugins": "errors",
-    "web": "errors reasons records",
+    "web": "errors files reasons records",
     "image": "errors reasons records",
     "clean": "errors reasons records protocols",
     "detect": "errors files npy records image plugins protocols",
@@ -83,19 +86,19 @@ PERMITTED_IMPORTS = {
         "sandbox fetch"
     ),
     "shard": (
-        "errors files layout npy reasons records seen_ids tables image protocols clean detect "
-        "recipe extract sandbox fetch"
+        "bounded_json bounded_tables errors files layout npy reasons records seen_ids tables image "
+        "protocols clean detect recipe extract sandbox fetch"
     ),
     "sources": "errors layout reasons records tables protocols web extract sandbox crawl",
     "dedupe": (
-        "arrow errors layout npy reasons records tables image protocols web index "
+        "arrow bounded_tables errors layout npy reasons records tables image protocols web index "
         "source_config recipe shard"
     ),
     "report": (
-        "arrow errors files layout reasons records image settings web clean detect recipe extract "
-        "sandbox shard dedupe"
+        "bounded_tables errors files layout reasons records tables image settings web clean detect "
+        "recipe extract sandbox shard dedupe"
     ),
-    "load": "errors files layout npy reasons records image clean shard",
+    "load": "bounded_json errors files layout npy reasons records image clean shard",
     "testing": "layout records shard",
     "model": "errors files settings shard load",
     "run": (
@@ -103,11 +106,13 @@ PERMITTED_IMPORTS = {
         "plan extract sandbox fetch crawl shard dedupe report sources"
     ),
     "eval": "errors shard load model",
-    "train": "errors files layout npy stop_signals shard load model eval",
-    "demo": "errors records model run train",
+    "train": (
+        "bounded_json bounded_tables errors files layout npy stop_signals tables shard load model eval"
+    ),
+    "demo": "errors files records model run train",
     "cli": (
-        "errors files layout reasons records stop_signals settings web clean detect recipe plan schema extract "
-        "sandbox shard dedupe load report model run eval train demo"
+        "bounded_json errors files layout reasons records stop_signals settings web clean detect "
+        "recipe plan schema extract sandbox shard dedupe load report model run eval train demo"
     ),
     "__main__": "stop_signals cli",
 }

@@ -18,10 +18,6 @@ Lists: TypeAlias = "pa.ListArray[pa.ListScalar[pa.DataType]]"
 """An array of lists: texts, opt-out signals."""
 
 
-VERIFY = "run `shards verify`"
-"""The remedy for a corrupt table of a corpus; for those of a work folder it is `BUILD_AGAIN`."""
-
-
 @contextmanager
 def table_errors(path: Path | str, remedy: str = BUILD_AGAIN) -> Iterator[None]:
     """Converts the errors of reading a Parquet file, or of a column that it lacks, into a

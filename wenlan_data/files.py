@@ -1,13 +1,19 @@
-"""Atomic writes (whoever opens a file finds the old one or the new one, never a part of it), and
-digests of files."""
+"""Files in folders to which strangers may have added: atomic writes that follow no link (whoever
+opens a file finds the old one or the new one, never a part of it), reads that never block, digests.
+"""
 
 import ctypes
 import errno
 import hashlib
+import io
 import os
+import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from wenlan_data.errors import DamageError, UsageError
 
 PARTIAL = ".partial"
 """Suffix of a file that is being written. Hidden as well (leading dot), so no reader of a folder
@@ -25,22 +31,54 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def open_regular(path: Path) -> io.BufferedReader:
+    """Opens a file for reading. Raises `OSError` for a pipe or device, which may block for ever or
+    never end, as for a folder."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def read_bounded(path: Path, max_bytes: int) -> bytes:
+    """Returns the bytes of a file. Raises `OSError` for what is not a regular file, and
+    `DamageError` for more than `max_bytes`."""
+    with open_regular(path) as file:
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise DamageError(f"{path}: larger than {max_bytes} bytes, which no such file is")
+    return data
+
+
+def inner_folder(root: Path, name: str) -> Path:
+    """Returns the folder `root/name`, created if it is missing.
+
+    Raises `UsageError` for a link that leads out of `root`: what is written must stay inside.
+    """
+    folder = root / name
+    folder.mkdir(parents=True, exist_ok=True)
+    if not folder.resolve().is_relative_to(root.resolve()):
+        raise UsageError(f"{folder}: a link that leads out of {root}: put a folder in its place")
+    return folder
+
+
 def sha256_of(path: Path) -> str:
     """Returns the SHA-256 of a file, 64 hex digits."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_synced(path: Path, data: bytes) -> None:
-    """Writes a whole file and flushes it. Not atomic: for folders that nobody reads yet."""
-    with path.open("wb") as file:
+    """Writes a new file and flushes it. Not atomic: for folders that nobody reads yet."""
+    with path.open("xb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
 
 
 def write_new(path: Path, data: bytes) -> None:
-    """Writes a file that must not exist; raises `FileExistsError` where it does."""
+    """Writes a file that must not exist; raises `FileExistsError` where it does, or a link does."""
     with path.open("xb") as file:
         file.write(data)
 
@@ -51,22 +89,22 @@ def write_atomic(path: Path, data: bytes) -> None:
         partial.write_bytes(data)
 
 
-def partial_path(path: Path, *, unique: bool = False) -> Path:
-    """Returns the hidden path beside `path` that is written first.
-
-    Where several processes may write the same file, `unique` gives each its own.
-    """
-    writer = f".{os.getpid()}" if unique else ""
-    return path.with_name(f".{path.name}{writer}{PARTIAL}")
+def partial_path(path: Path) -> Path:
+    """Returns the hidden path beside `path` that is written first."""
+    return path.with_name(f".{path.name}{PARTIAL}")
 
 
 @contextmanager
-def atomic_path(path: Path, *, unique: bool = False) -> Iterator[Path]:
-    """Yields a path to write to; at the end its file is flushed and renamed to `path`.
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yields the path of a new empty file; at the end it is flushed and renamed to `path`.
 
-    Where the body raises, the partial file is removed and `path` stays as it was.
+    Its name cannot be foreseen, so no link can wait there, and writers of one file do not meet. A
+    link at `path` is replaced, not followed. Where the body raises, the partial file is removed and
+    `path` stays as it was.
     """
-    partial = partial_path(path, unique=unique)
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}{PARTIAL}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    os.close(os.open(partial, flags, 0o666))
     try:
         yield partial
         sync(partial)

@@ -8,9 +8,21 @@ from typing import cast
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from wenlan_data.errors import RecipeError
+from wenlan_data.errors import DamageError, RecipeError, in_short
+from wenlan_data.files import read_bounded
 
 MAX_FILE_BYTES = 1 << 20
+MAX_DEPTH = 32
+MAX_NUMBER_CHARS = 100
+# libyaml, where it is there: a file of 1 MiB takes the scanner in Python 10 s.
+_Loader: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_OPENING = (
+    yaml.FlowSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.BlockMappingStartToken,
+)
+_CLOSING = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndToken)
 # Replaces messages that name Python types, or that differ between a model and a dataclass.
 _MESSAGES = {
     "dataclass_type": "a mapping of keys to values is expected",
@@ -59,31 +71,58 @@ def read_named(
 
 
 def read_yaml(path: Path) -> dict[str, object]:
-    """Reads the mapping in a small YAML file.
-
-    Refuses aliases: nested ones can expand without bound.
-    """
+    """Reads the mapping in a small YAML file. Raises `RecipeError`, see `parse_yaml`."""
     try:
-        raw = path.read_bytes()
+        raw = read_bounded(path, MAX_FILE_BYTES)
+    except DamageError as error:
+        raise RecipeError(str(error)) from error
     except OSError as error:
         raise RecipeError(
             f"{path}: {error.strerror}: give the path of a readable YAML file"
         ) from error
-    if len(raw) > MAX_FILE_BYTES:
-        raise RecipeError(f"{path}: larger than {MAX_FILE_BYTES} bytes: this is not a recipe")
     try:
-        text = raw.decode("utf-8-sig")
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            raise RecipeError(
-                f"{path}: YAML aliases (*name) are not supported: write the value out"
-            )
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise RecipeError(f"{path}: not valid YAML ({reason})") from error
+        value = parse_yaml(raw.decode("utf-8-sig"))
+    except ValueError as error:
+        raise RecipeError(f"{path}: not valid YAML ({in_short(error, 300)})") from error
     if not isinstance(value, dict):
         raise RecipeError(f"{path}: a mapping of keys to values is expected")
     return cast("dict[str, object]", value)
+
+
+def parse_yaml(text: str) -> object:
+    """Returns the value of a YAML document.
+
+    Refuses what can take time or memory without bound: aliases (nested ones expand), tags, nesting
+    beyond `MAX_DEPTH`, and numbers of more than `MAX_NUMBER_CHARS`. Raises `ValueError`.
+    """
+    try:
+        _check_tokens(text)
+        return yaml.load(text, Loader=_Loader)
+    # A date of month 13 is a `ValueError`, a number in base 60 may be an `OverflowError`.
+    except (yaml.YAMLError, OverflowError) as error:
+        raise ValueError(" ".join(str(error).split())) from error
+
+
+def _check_tokens(text: str) -> None:
+    depth = 0
+    # One by one: the scanner itself takes quadratic time for deep nesting.
+    for token in yaml.scan(text, Loader=_Loader):
+        if isinstance(token, _OPENING):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise ValueError(f"nested more than {MAX_DEPTH} deep")
+        elif isinstance(token, _CLOSING):
+            depth -= 1
+        elif isinstance(token, yaml.AliasToken):
+            raise ValueError("YAML aliases (*name) are not supported: write the value out")
+        elif isinstance(token, yaml.TagToken):
+            raise ValueError("YAML tags (!name) are not supported: leave them out")
+        elif isinstance(token, yaml.ScalarToken) and token.plain and _is_long_number(token.value):
+            raise ValueError(f"a number of {len(token.value)} characters")
+
+
+def _is_long_number(text: str) -> bool:
+    return len(text) > MAX_NUMBER_CHARS and text[0] in "+-.0123456789"
 
 
 def origin_of(error: ValidationError, path: str, overrides: Sequence[str]) -> str:
@@ -111,6 +150,7 @@ def describe(error: ValidationError, model: type[BaseModel] | None = None) -> st
         keys = ", ".join(_keys(model, first["loc"][:-1]))
         message = "there is no such key here" + (f"; there are {keys}" if keys else "")
     more = error.error_count() - 1
+    message, path = message[:500], path[:200]
     return (f"{path}: {message}" if path else message) + (f" (and {more} more)" if more else "")
 
 
@@ -146,6 +186,6 @@ def _set_key(value: dict[str, object], override: str) -> None:
             raise RecipeError(f"--set {override}: {parent} is not a group of keys")
         target = inner
     try:
-        target[last] = yaml.safe_load(raw)
-    except yaml.YAMLError as error:
+        target[last] = parse_yaml(raw)
+    except ValueError as error:
         raise RecipeError(f"--set {override}: the value is not valid YAML") from error

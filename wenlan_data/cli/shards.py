@@ -219,7 +219,7 @@ def _selected(
 
 def _describe(tar: Path, group: SampleMembers, members: Mapping[str, bytes]) -> dict[str, object]:
     """Returns the location of a sample and its members, with texts and JSON in full."""
-    import json
+    from wenlan_data.bounded_json import parse_json
 
     value: dict[str, object] = {"shard": tar.name, "key": group.key}
     value["members"] = {
@@ -230,8 +230,8 @@ def _describe(tar: Path, group: SampleMembers, members: Mapping[str, bytes]) -> 
             value[name] = data.decode(errors="replace")
         elif name.endswith("json"):
             try:
-                value[name] = json.loads(data)
-            except (ValueError, RecursionError):
+                value[name] = parse_json(data)
+            except ValueError:
                 value[name] = f"not valid JSON: {data[:200]!r}"
     return value
 

@@ -9,13 +9,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wenlan_data.arrow import VERIFY, read_table
+from wenlan_data.bounded_tables import VERIFY, read_batches
 from wenlan_data.dedupe.decontamination import (
     IMAGES,
     IMAGES_SCHEMA,
@@ -26,7 +25,7 @@ from wenlan_data.dedupe.decontamination import (
     any_image,
 )
 from wenlan_data.dedupe.text_hashes import hashes_of, plain
-from wenlan_data.errors import UsageError, os_errors
+from wenlan_data.errors import DamageError, UsageError, in_short, os_errors
 from wenlan_data.image.check import check_image
 from wenlan_data.image.hash import NO_COLOURS
 from wenlan_data.image.rules import ImageRules
@@ -36,10 +35,18 @@ from wenlan_data.npy import save_array
 from wenlan_data.protocols import NoDetails, Receipt, Rule, Source, SourcePart
 from wenlan_data.recipe import Recipe, RuleSpec
 from wenlan_data.records import Candidate, Drop, ImageFacts
+from wenlan_data.shard.corpus_files import corpus_file
 from wenlan_data.shard.manifest import load_manifest
 from wenlan_data.source_config import SourceSpec
+from wenlan_data.tables import METADATA as METADATA_SCHEMA
 from wenlan_data.web.urls import url_key
 
+_METADATA_COLUMNS = pa.schema(
+    [
+        METADATA_SCHEMA.field(name)
+        for name in ("key", "phash", "pdq", "sha256", "texts", "image_url")
+    ]
+)
 _WEB = re.compile(r"https?://", re.IGNORECASE)
 
 
@@ -157,7 +164,8 @@ def _parts(path: str) -> Iterator[tuple[str, SourcePart]]:
     if (absolute / MANIFEST).is_file():
         load_manifest(absolute)
         for table in sorted((absolute / METADATA).glob("*.parquet")):
-            yield "corpus", SourcePart(source=0, path=str(table))
+            inside = corpus_file(absolute, METADATA, table.name)
+            yield "corpus", SourcePart(source=0, path=str(inside))
     elif absolute.is_dir():
         for part in _source("folder", str(absolute)).parts(source=0, max_rows=MAX_ROWS):
             yield "folder", part
@@ -173,13 +181,14 @@ def _source(kind: str, path: str) -> Source:
 
 
 def _add_metadata(path: Path, found: _Hashes) -> None:
-    columns = ["key", "phash", "pdq", "sha256", "texts", "image_url"]
-    rows: list[dict[str, Any]] = read_table(path, columns, VERIFY).to_pylist()
-    for row in rows:
-        found.rows += 1
-        # The metadata of a corpus hold no colours: its images are compared without them.
-        found.add_image(
-            row["key"], int(row["phash"], 16), bytes.fromhex(row["pdq"]), NO_COLOURS, row["sha256"]
-        )
-        found.add_texts(row["key"], [one["text"] for one in row["texts"]])
-        found.urls.append(url_key(row["image_url"]))
+    for batch in read_batches(path, _METADATA_COLUMNS):
+        for row in batch.to_pylist():
+            found.rows += 1
+            try:
+                phash, pdq = int(row["phash"], 16), bytes.fromhex(row["pdq"])
+            except ValueError as error:
+                raise DamageError(f"{path}: {in_short(error)} is no hash: {VERIFY}") from error
+            # The metadata of a corpus hold no colours: its images are compared without them.
+            found.add_image(row["key"], phash, pdq, NO_COLOURS, row["sha256"])
+            found.add_texts(row["key"], [one["text"] for one in row["texts"]])
+            found.urls.append(url_key(row["image_url"]))

@@ -1,6 +1,7 @@
 """Search for the samples of a corpus that are near one image: a pass over the hashes in its
 metadata."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,18 +9,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from wenlan_data.arrow import VERIFY, read_table
+from wenlan_data.bounded_tables import VERIFY, read_batches
 from wenlan_data.dedupe.decontamination import any_image
-from wenlan_data.errors import UsageError, os_errors
+from wenlan_data.errors import DamageError, UsageError, os_errors
 from wenlan_data.image.check import check_image
 from wenlan_data.image.hash import HASH_VERSION
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.layout import MANIFEST, METADATA
 from wenlan_data.recipe import parse_recipe
 from wenlan_data.records import Drop
+from wenlan_data.shard.corpus_files import corpus_file
 from wenlan_data.shard.manifest import load_manifest
+from wenlan_data.tables import METADATA as METADATA_SCHEMA
 
-COLUMNS = ["key", "phash", "pdq", "shard", "image_url", "caption"]
+_NAMES = ("key", "phash", "pdq", "shard", "image_url", "caption")
+COLUMNS = pa.schema([METADATA_SCHEMA.field(name) for name in _NAMES])
+_HASHES = pa.schema([METADATA_SCHEMA.field(name) for name in ("key", "phash", "pdq")])
+_HASH_HEX, _PDQ_HEX = r"^[0-9a-f]{16}$", r"^[0-9a-f]{64}$"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +52,7 @@ def find_near(corpus: Path, image_or_key: str, radius_bits: int) -> list[NearSam
     if not (corpus / MANIFEST).is_file():
         raise UsageError(f"{corpus}: holds no {MANIFEST}: near looks into a corpus")
     manifest = load_manifest(corpus)
-    tables = [corpus / METADATA / shard.metadata.name for shard in manifest.shards]
+    tables = [corpus_file(corpus, METADATA, shard.metadata.name) for shard in manifest.shards]
     path = Path(image_or_key)
     if path.is_file():
         # Only a file is hashed here; the hashes of a key are those of the corpus, of any version.
@@ -77,33 +83,37 @@ def _hashes_of(path: Path, rules: ImageRules) -> tuple[int, int]:
 
 def _hashes_in(tables: list[Path], key: str, corpus: Path) -> tuple[int, int]:
     for path in tables:
-        rows = read_table(path, ["key", "phash", "pdq"], VERIFY)
-        rows = rows.filter(pc.equal(rows["key"], pa.scalar(key)))
-        if rows.num_rows:
-            return int(rows["phash"][0].as_py(), 16), int(rows["pdq"][0].as_py(), 16)
+        for rows in read_batches(path, _HASHES):
+            rows = rows.filter(pc.equal(rows["key"], pa.scalar(key)))
+            if rows.num_rows:
+                _check_hashes(path, rows)
+                return int(rows["phash"][0].as_py(), 16), int(rows["pdq"][0].as_py(), 16)
     raise UsageError(
         f"{key!r}: neither a file nor the key of a sample of {corpus}: `shards ls --samples` shows keys"
     )
 
 
-def _near_in(path: Path, phash: int, pdq: int, radius_bits: int) -> list[NearSample]:
-    codes = read_table(path, ["phash"], VERIFY)["phash"].to_pylist()
-    # One `fromhex` for the table, and big-endian, as hexadecimal digits are written.
-    hashes = np.frombuffer(bytes.fromhex("".join(codes)), ">u8").astype(np.uint64)
-    far = np.bitwise_count(hashes ^ np.uint64(phash))
-    hits = np.flatnonzero(far <= radius_bits)
-    if not len(hits):
-        return []
-    # URLs and captions are read only of tables with a hit.
-    rows: list[dict[str, str]] = read_table(path, COLUMNS, VERIFY).take(pa.array(hits)).to_pylist()
-    return [
-        NearSample(
-            key=row["key"],
-            distance=int(distance),
-            pdq_distance=(int(row["pdq"], 16) ^ pdq).bit_count(),
-            shard=row["shard"],
-            image_url=row["image_url"],
-            caption=row["caption"],
-        )
-        for row, distance in zip(rows, far[hits].tolist(), strict=True)
-    ]
+def _near_in(path: Path, phash: int, pdq: int, radius_bits: int) -> Iterator[NearSample]:
+    for rows in read_batches(path, COLUMNS):
+        _check_hashes(path, rows)
+        # One `fromhex` for the batch, and big-endian, as hexadecimal digits are written.
+        digits = "".join(rows["phash"].to_pylist())
+        hashes = np.frombuffer(bytes.fromhex(digits), ">u8").astype(np.uint64)
+        far = np.bitwise_count(hashes ^ np.uint64(phash))
+        hits = np.flatnonzero(far <= radius_bits)
+        found: list[dict[str, str]] = rows.take(pa.array(hits)).to_pylist()
+        for row, distance in zip(found, far[hits].tolist(), strict=True):
+            yield NearSample(
+                key=row["key"],
+                distance=int(distance),
+                pdq_distance=(int(row["pdq"], 16) ^ pdq).bit_count(),
+                shard=row["shard"],
+                image_url=row["image_url"],
+                caption=row["caption"],
+            )
+
+
+def _check_hashes(path: Path, rows: pa.RecordBatch) -> None:
+    for name, pattern in (("phash", _HASH_HEX), ("pdq", _PDQ_HEX)):
+        if not pc.all(pc.match_substring_regex(rows[name], pattern)).as_py():
+            raise DamageError(f"{path}: column {name!r} holds what is no hash: {VERIFY}")

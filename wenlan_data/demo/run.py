@@ -8,6 +8,7 @@ from typing import Literal
 from wenlan_data.demo.server import serve, sources_text
 from wenlan_data.demo.site import photo_paths, write_folder, write_site
 from wenlan_data.errors import UsageError, os_errors
+from wenlan_data.files import write_atomic
 from wenlan_data.run.options import BuildOptions
 from wenlan_data.run.preflight import prepare
 from wenlan_data.run.runner import BuildResult, build
@@ -69,9 +70,8 @@ def _clear(out: Path) -> None:
     if out.is_dir() and not (out / MARKER).is_file() and any(out.iterdir()):
         raise UsageError(f"{out} holds files that no demo wrote: choose another folder with --out")
     out.mkdir(parents=True, exist_ok=True)
-    (out / MARKER).write_text(
-        "Written by `wenlan-data demo`, which rebuilds this folder on every run.\n",
-        encoding="utf-8",
+    write_atomic(
+        out / MARKER, b"Written by `wenlan-data demo`, which rebuilds this folder on every run.\n"
     )
     for name in _WRITTEN:
         path = out / name

@@ -16,6 +16,7 @@ from pydantic_core import from_json
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from wenlan_data.bounded_json import MAX_JSON_BYTES
 from wenlan_data.errors import DamageError, WenlanError
 from wenlan_data.image.decode import Pixels
 from wenlan_data.load.boxes import StoredBoxes, scaled_boxes, stored_boxes
@@ -34,6 +35,10 @@ TEXT_EXTENSIONS = ("txt", "caption")
 # In a data set where nothing fits (such as `input.jpg` for `jpg`) a loader that skips bad samples
 # without a bound would read all of it and seem to hang.
 MAX_BAD_IN_ROW = 100
+MAX_TEXT_CHARS = 1 << 15
+"""Of a text. A tokenizer takes 200 bytes a character, for all texts of a batch at once."""
+MAX_BYTES_PER_CHAR = 4
+"""Of UTF-8."""
 
 
 class LoaderBatch(TypedDict):
@@ -276,8 +281,10 @@ class BatchDataset(Dataset[LoadedBatch]):
         # Captions alone are in a member of their own, so the JSON need not be parsed for them.
         wanted = (max_regions or self.text_choice != "caption") and "json" in sample.members
         try:
-            fields = _fields(bytes(sample.members["json"])) if wanted else {}
+            fields = _fields(sample.members["json"]) if wanted else {}
             name = next((one for one in TEXT_EXTENSIONS if one in sample.members), None)
+            if name and len(sample.members[name]) > MAX_BYTES_PER_CHAR * MAX_TEXT_CHARS:
+                return Drop(Reason.BAD_FIELDS, f".{name}: {len(sample.members[name])} bytes")
             caption = str(sample.members[name], "utf-8") if name else None
             typed = cast("list[dict[str, Any]]", fields.get("texts") or [])
             text, as_requested = choose_text(
@@ -285,6 +292,8 @@ class BatchDataset(Dataset[LoadedBatch]):
             )
             # Fails for anything but a string, and for a lone surrogate, which tokenizers reject.
             text.encode()
+            if len(text) > MAX_TEXT_CHARS:
+                return Drop(Reason.BAD_FIELDS, f"a text of {len(text)} characters")
             boxes = stored_boxes(fields, *size, max_regions=max_regions) if max_regions else None
         except DamageError:
             return Drop(Reason.BAD_JSON, ".json: not a JSON object")
@@ -337,11 +346,12 @@ class BatchDataset(Dataset[LoadedBatch]):
         return {"boxes": boxes_BR4, "box_mask": mask_BR}
 
 
-def _fields(data: bytes) -> dict[str, object]:
+def _fields(view: memoryview) -> dict[str, object]:
     # pydantic's parser takes half the time of `json`. What it rejects goes to `parse_fields`, which
     # decides what is corrupt and accepts a little more, such as UTF-16.
+    data = bytes(view[: MAX_JSON_BYTES + 1])
     try:
-        found = from_json(data, cache_strings="keys")
+        found = from_json(data, cache_strings="keys") if len(data) <= MAX_JSON_BYTES else None
     except ValueError:
         found = None
     return found if isinstance(found, dict) else parse_fields(data, "")

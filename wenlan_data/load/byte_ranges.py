@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from wenlan_data.errors import DamageError, os_errors
+from wenlan_data.files import open_regular
 
 Range = tuple[int, int]
 """Offset and size in bytes."""
@@ -52,7 +53,7 @@ class MappedFiles:
     def _map(self, name: str) -> memoryview:
         if name in self._maps:
             return self._maps[name]
-        with os_errors(name), Path(name).open("rb") as file:
+        with os_errors(name), open_regular(Path(name)) as file:
             size = file.seek(0, 2)
             # An empty file cannot be mapped.
             view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b"")

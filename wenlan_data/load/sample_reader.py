@@ -1,6 +1,5 @@
 """Reads samples by their index in the epoch: bytes of the members, of which a share is verified."""
 
-import tarfile
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +21,8 @@ from wenlan_data.npy import Bools, Indices
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 from wenlan_data.shard.format import HEADER_BYTES
+from wenlan_data.shard.reader import MAX_MEMBER_BYTES
+from wenlan_data.shard.tar_entries import header_matches
 from wenlan_data.shard.verify_corpus import header
 from wenlan_data.shard.writer import padded_end
 
@@ -135,7 +136,11 @@ class SampleReader:
             for row, views in zip(rows, members, strict=True)
         ]
         return [
-            replace(sample, problem=self._problem(sample, table, row, path)) if check else sample
+            replace(sample, problem=Drop(Reason.TOO_LARGE, f"{sample.bytes} bytes"))
+            if sample.bytes > MAX_MEMBER_BYTES
+            else replace(sample, problem=self._problem(sample, table, row, path))
+            if check
+            else sample
             for sample, row, check in zip(samples, rows, checked, strict=True)
         ]
 
@@ -169,8 +174,4 @@ def _is_header(block: bytes, member: str, size: int, *, exact: bool) -> bool:
     # writers set owners, times and modes, so there only type and size can be compared.
     if exact:
         return block == header(member, size)
-    try:
-        entry = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-    except tarfile.TarError:
-        return False
-    return entry.isreg() and entry.size == size
+    return header_matches(block, size)

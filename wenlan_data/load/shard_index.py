@@ -16,10 +16,15 @@ from wenlan_data.errors import DamageError, os_errors
 from wenlan_data.files import atomic_path
 from wenlan_data.layout import SHARDS
 from wenlan_data.npy import Indices
-from wenlan_data.shard.format import offsets_name
+from wenlan_data.shard.corpus_files import corpus_file
+from wenlan_data.shard.format import HEADER_BYTES, offsets_name
 from wenlan_data.shard.index import build_offsets, read_offsets, save_offsets
 from wenlan_data.shard.manifest import ShardEntry, load_manifest
-from wenlan_data.shard.reader import is_corpus, shard_paths
+from wenlan_data.shard.reader import MAX_SAMPLE_MEMBERS, is_corpus, shard_paths
+
+MAX_CELLS = 1 << 24
+"""Samples of a shard times kinds of members, each of 24 bytes. Names such as `a.0001.jpg` make
+many kinds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +101,16 @@ def load_shard_offsets(shard: Shard) -> ShardOffsets:
         problem = f"{shard.samples} samples expected, {len(offsets.keys)} found"
         raise DamageError(f"{shard.offsets}: {problem}: run `shards verify`")
     extensions = _extensions(keys, members)
+    kinds = len(extensions.dictionary)
+    if kinds > MAX_SAMPLE_MEMBERS or kinds * len(offsets.keys) > MAX_CELLS:
+        problem = f"{kinds} kinds of members in {len(offsets.keys)} samples"
+        raise DamageError(f"{shard.offsets}: {problem}: split the tar into smaller ones")
+    ends = pc.max(pc.add(table["offset"], table["size"])).as_py()
+    if ends > shard.bytes:
+        raise DamageError(
+            f"{shard.path}: cut short: {ends} bytes expected, {shard.bytes} found: "
+            "restore it from a copy"
+        )
     columns = [_numbers(table[name].combine_chunks()) for name in ("offset", "size", "crc32c")]
     for code, extension in enumerate(extensions.dictionary.to_pylist()):
         chosen = _numbers(extensions.indices) == code
@@ -119,19 +134,20 @@ def _openers(path: Path) -> list[tuple[Callable[[], Shard], int | None]]:
     if not is_corpus(path):
         return [(partial(_open_tar, tar), None) for tar in shard_paths([path])]
     return [
-        (partial(_open_listed, path / SHARDS, entry), entry.samples)
-        for entry in load_manifest(path).shards
+        (partial(_open_listed, path, entry), entry.samples) for entry in load_manifest(path).shards
     ]
 
 
-def _open_listed(folder: Path, entry: ShardEntry) -> Shard:
-    tar = folder / entry.name
+def _open_listed(corpus: Path, entry: ShardEntry) -> Shard:
+    tar = corpus_file(corpus, SHARDS, entry.name)
     # Only the size is compared here: `check_share` and `shards verify` look at the bytes.
     found = _size(tar)
     if found != entry.bytes:
         expected = f"{entry.bytes} bytes with {entry.samples} samples expected, {found} bytes found"
         raise DamageError(f"{tar}: {expected}: run `shards verify`")
-    offsets = str(folder / entry.offsets.name)
+    if entry.samples * HEADER_BYTES > entry.bytes:
+        raise DamageError(f"{tar}: {entry.samples} samples cannot be in {entry.bytes} bytes")
+    offsets = str(corpus_file(corpus, SHARDS, entry.offsets.name))
     return Shard(
         path=str(tar), offsets=offsets, samples=entry.samples, bytes=entry.bytes, in_manifest=True
     )
@@ -162,7 +178,7 @@ def _cached(tar: Path) -> Path:
         with os_errors(cached):
             cached.parent.mkdir(parents=True, exist_ok=True)
             # Several ranks may index the same tar at the same time.
-            with atomic_path(cached, unique=True) as temporary:
+            with atomic_path(cached) as temporary:
                 save_offsets(temporary, locations)
     return cached
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from wenlan_data.errors import os_errors
-from wenlan_data.files import write_atomic
+from wenlan_data.files import read_bounded, write_atomic
 from wenlan_data.report.charts import bars
 from wenlan_data.report.data import CorpusStatistics, ReportData
 from wenlan_data.report.findings import report_findings
@@ -15,6 +15,7 @@ from wenlan_data.report.view_models import funnel_stages
 from wenlan_data.shard.manifest import Manifest
 
 CARD = "README.md"
+MAX_CARD_BYTES = 1 << 24
 MARK = (
     "<!-- Written by wenlan-data at each build. "
     "Remove this line, and it is yours: no build will touch it again. -->"
@@ -54,7 +55,7 @@ def write_card(report: ReportData, corpus: Path) -> None:
     """
     path = corpus / CARD
     with os_errors(path):
-        if path.is_file() and MARK not in path.read_text("utf-8", errors="replace"):
+        if path.is_file() and MARK.encode() not in read_bounded(path, MAX_CARD_BYTES):
             return
         write_atomic(path, card_text(report).encode("utf-8", errors="replace"))
 

@@ -6,17 +6,20 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from wenlan_data.arrow import VERIFY, read_table, table_errors
+from wenlan_data.bounded_tables import VERIFY, read_batches
+from wenlan_data.errors import DamageError, in_short, os_errors
+from wenlan_data.files import read_bounded
 from wenlan_data.layout import MANIFEST, METADATA, SHARDS
 from wenlan_data.records import Region, parse_text
 from wenlan_data.report.data import (
     MAX_DISTINCT,
+    MAX_HOSTS,
+    MAX_NAMES,
     MAX_SAMPLES,
     CorpusStatistics,
     DuplicateGroup,
@@ -25,6 +28,7 @@ from wenlan_data.report.data import (
     ReportData,
     ReportItem,
     TextExample,
+    add_bounded,
 )
 from wenlan_data.report.drop_examples import (
     DropExamples,
@@ -32,7 +36,11 @@ from wenlan_data.report.drop_examples import (
     with_recorded_images,
 )
 from wenlan_data.report.lowest_texts import LowestTexts, flat_texts, is_caption, lowest_rows
-from wenlan_data.shard.manifest import Manifest, ShardEntry, load_manifest
+from wenlan_data.shard.corpus_files import corpus_file
+from wenlan_data.shard.format import offsets_name
+from wenlan_data.shard.index import read_offsets
+from wenlan_data.shard.manifest import MAX_BYTES, Manifest, ShardEntry, load_manifest
+from wenlan_data.tables import METADATA as METADATA_SCHEMA
 
 _ITEM_COLUMNS = (
     "key",
@@ -46,9 +54,13 @@ _ITEM_COLUMNS = (
     "licence",
 )
 """Columns of `metadata/` that a `ReportItem` has under the same name and type."""
-COLUMNS = [*_ITEM_COLUMNS, "texts", "opt_out", "tokens"]
+_SHOWN = (*_ITEM_COLUMNS, "texts", "opt_out", "tokens", "author")
+_SHOWN_FIELDS = [METADATA_SCHEMA.field(name) for name in _SHOWN]
 # Enough to count the regions of a row without reading their boxes.
-_REGION_LABELS = "regions.list.element.label"
+_REGION_LABELS = pa.field("regions", pa.list_(pa.struct([("label", pa.string())])))
+_COUNTED = pa.schema([*_SHOWN_FIELDS, _REGION_LABELS])
+_WHOLE = pa.schema([*_SHOWN_FIELDS, METADATA_SCHEMA.field("regions")])
+_OPTIONAL = ("author",)
 _HOST = r"^(?:https?)://(?:[^/?#@]*@)?(?P<host>\[[^\]]*\]|[^/?#:]+)"
 # Words of one character are particles and measure words most of the time.
 _WORD = r"^\p{L}\P{P}*\p{L}$"
@@ -87,7 +99,8 @@ def read_corpus_data(corpus: Path, work: Path) -> ReportData:
 
 def manifest_digest(corpus: Path) -> str:
     """Returns the SHA-256 of the manifest file in hexadecimal."""
-    return hashlib.sha256((corpus / MANIFEST).read_bytes()).hexdigest()
+    with os_errors(corpus):
+        return hashlib.sha256(read_bounded(corpus / MANIFEST, MAX_BYTES)).hexdigest()
 
 
 def _count_shard(
@@ -102,9 +115,9 @@ def _count_shard(
     statistics.shards += 1
     statistics.tar_bytes += shard.bytes
     found: dict[str, ReportItem] = {}
-    path = corpus / METADATA / shard.metadata.name
+    path = corpus_file(corpus, METADATA, shard.metadata.name)
     key_array = pa.array(keys, pa.string())
-    for rows in _batches(path, [*COLUMNS, _REGION_LABELS]):
+    for rows in read_batches(path, _COUNTED, optional=_OPTIONAL):
         count_rows(statistics, rows)
         # The region of the whole image, which every sample has, is not counted.
         count(statistics.regions, pc.subtract(pc.list_value_length(rows["regions"]), 1))
@@ -131,8 +144,8 @@ def _choose_samples(corpus: Path, manifest: Manifest) -> list[ReportItem]:
     found = []
     for shard in shards:
         # Twice the share of the shard is read, so that rare sources have a chance to appear.
-        path = corpus / METADATA / shard.metadata.name
-        rows = next(_batches(path, None, 2 * per_shard), None)
+        path = corpus_file(corpus, METADATA, shard.metadata.name)
+        rows = next(read_batches(path, _WHOLE, optional=_OPTIONAL, rows=2 * per_shard), None)
         if rows is not None:
             found += _balance_sources(_items(rows, shard.name), per_shard)
     return found[:MAX_SAMPLES]
@@ -151,18 +164,30 @@ def _balance_sources(samples: Iterable[ReportItem], limit: int) -> list[ReportIt
 
 def _items(rows: pa.RecordBatch, shard: str) -> Iterator[ReportItem]:
     for row in rows.to_pylist():
-        yield ReportItem(
-            **{name: row[name] for name in _ITEM_COLUMNS},
-            author=row.get("author", ""),
-            texts=tuple(map(parse_text, row["texts"])),
-            regions=tuple(
-                Region(box_xyxy=tuple(region["box"]), label=region["label"], score=region["score"])
-                for region in row.get("regions", ())
-            ),
-            opt_out=tuple(row["opt_out"]),
-            tokens=tuple(row["tokens"]),
-            shard=shard,
-        )
+        try:
+            yield _item(row, shard)
+        except (TypeError, ValueError) as error:
+            raise DamageError(
+                f"{shard}: {row['key'][:64]!r}: its metadata do not fit the format "
+                f"({in_short(error)}): {VERIFY}"
+            ) from error
+
+
+def _item(row: Mapping[str, Any], shard: str) -> ReportItem:
+    return ReportItem(
+        **{name: row[name] for name in _ITEM_COLUMNS},
+        author=row.get("author", ""),
+        texts=tuple(map(parse_text, row["texts"])),
+        regions=tuple(map(_region, row.get("regions", ()))),
+        opt_out=tuple(row["opt_out"]),
+        tokens=tuple(row["tokens"]),
+        shard=shard,
+    )
+
+
+def _region(fields: Mapping[str, Any]) -> Region:
+    x1, y1, x2, y2 = fields["box"]
+    return Region(box_xyxy=(x1, y1, x2, y2), label=fields["label"], score=fields["score"])
 
 
 def _with_locations(corpus: Path, samples: list[ReportItem]) -> list[ReportItem]:
@@ -173,7 +198,7 @@ def _with_locations(corpus: Path, samples: list[ReportItem]) -> list[ReportItem]
         members = [f"{item.key}.jpg" for item in samples if item.shard == shard]
         mask = pc.is_in(offsets["member"], pa.array(members, pa.string()))
         for row in offsets.filter(mask).to_pylist():
-            path = corpus / SHARDS / shard
+            path = corpus_file(corpus, SHARDS, shard)
             locations[row["key"]] = ImageLocation(path, row["offset"], row["size"])
     return [replace(item, location=locations.get(item.key)) for item in samples]
 
@@ -205,48 +230,43 @@ def _summarise_reasons(manifest: Manifest, examples: DropExamples) -> tuple[Reas
     )
 
 
-def _batches(
-    path: Path, columns: list[str] | None, rows: int = 1 << 14
-) -> Iterator[pa.RecordBatch]:
-    with table_errors(path, VERIFY), pq.ParquetFile(path) as file:
-        yield from file.iter_batches(rows, columns=columns)
-
-
 def _read_offsets(corpus: Path, shard: str) -> pa.Table:
-    path = corpus / SHARDS / f"{shard.removesuffix('.tar')}.offsets.parquet"
-    return read_table(path, ["key", "member", "offset", "size"], VERIFY)
+    path = corpus_file(corpus, SHARDS, offsets_name(shard))
+    return read_offsets(path, ["key", "member", "offset", "size"])
 
 
 def count_rows(statistics: CorpusStatistics, rows: pa.RecordBatch) -> None:
-    """Adds a batch with the columns `COLUMNS` to the statistics."""
+    """Adds a batch of a metadata table to the statistics."""
     width, height = rows["width"], rows["height"]
     statistics.samples += rows.num_rows
     count(statistics.short_side_px, pc.min_element_wise(width, height))
     count(statistics.long_side_px, pc.max_element_wise(width, height))
     count(statistics.caption_chars, pc.utf8_length(rows["caption"]))
-    count(statistics.caption_types, rows["caption_type"])
-    count(statistics.sources, rows["source"])
-    count(statistics.licences, rows["licence"])
-    count(statistics.opt_outs, pc.list_flatten(rows["opt_out"]))
-    count(statistics.image_hosts, _hosts(rows["image_url"]))
-    count(statistics.page_hosts, _hosts(rows["page_url"]))
+    _count_bounded(statistics.caption_types, rows["caption_type"], MAX_NAMES)
+    _count_bounded(statistics.sources, rows["source"], MAX_NAMES)
+    _count_bounded(statistics.licences, rows["licence"], MAX_NAMES)
+    _count_bounded(statistics.opt_outs, pc.list_flatten(rows["opt_out"]), MAX_NAMES)
+    _count_bounded(statistics.image_hosts, _hosts(rows["image_url"]), MAX_HOSTS)
+    _count_bounded(statistics.page_hosts, _hosts(rows["page_url"]), MAX_HOSTS)
     _count_texts(statistics, rows)
-    _count_bounded(statistics.words, _words(rows["tokens"]))
-    _count_bounded(statistics.captions, rows["caption"])
+    _count_bounded(statistics.words, _words(rows["tokens"]), MAX_DISTINCT)
+    _count_bounded(statistics.captions, rows["caption"], MAX_DISTINCT)
     statistics.titles_as_captions += _titles_as_captions(rows)
 
 
 def _count_texts(statistics: CorpusStatistics, rows: pa.RecordBatch) -> None:
     texts = flat_texts(rows)
-    count(statistics.text_types, texts["type"])
+    _count_bounded(statistics.text_types, texts["type"], MAX_NAMES)
     if "confidence" not in texts.column_names:
         return  # a table before format 1.1
-    count(statistics.relations, texts["relation"])
-    count(statistics.caption_relations, texts["relation"].filter(is_caption(rows, texts)))
+    _count_bounded(statistics.relations, texts["relation"], MAX_NAMES)
+    of_captions = texts["relation"].filter(is_caption(rows, texts))
+    _count_bounded(statistics.caption_relations, of_captions, MAX_NAMES)
     by_type = texts.group_by(["type", "confidence"]).aggregate([([], "count_all")])
     for row in by_type.to_pylist():
-        counter = statistics.confidence.setdefault(row["type"], Counter())
-        counter[round(100 * row["confidence"])] += row["count_all"]
+        if row["type"] in statistics.text_types and 0 <= row["confidence"] <= 1:
+            counter = statistics.confidence.setdefault(row["type"], Counter())
+            counter[round(100 * row["confidence"])] += row["count_all"]
 
 
 def count(counter: Counter[Value], values: object) -> None:
@@ -259,19 +279,19 @@ def count(counter: Counter[Value], values: object) -> None:
             counter[value] += times
 
 
-def _count_bounded(counter: Counter[str], values: object) -> None:
-    """Does the same as `count`, but adds no new value once there are `MAX_DISTINCT`."""
+def _count_bounded(counter: Counter[str], values: object, most: int) -> None:
+    """Does the same as `count`, but adds no new value once there are `most`."""
     found: Counter[str] = Counter()
     count(found, values)
-    full = len(counter) >= MAX_DISTINCT
-    counter.update({value: times for value, times in found.items() if not full or value in counter})
+    for value, times in found.items():
+        add_bounded(counter, value, times, most=most)
 
 
 def count_host(counter: Counter[str], url: str) -> None:
     """Counts the host of one URL: lower case, "" for a path; no URL is not counted."""
     if url:
         found = re.match(_HOST, url)
-        counter[found["host"].lower() if found else ""] += 1
+        add_bounded(counter, found["host"].lower() if found else "", most=MAX_HOSTS)
 
 
 def _hosts(urls: pa.Array) -> pa.Array:

@@ -9,8 +9,18 @@ from wenlan_data.shard.manifest import Manifest
 
 MAX_SAMPLES = 240
 """Samples in the gallery."""
-MAX_DISTINCT = 1_000_000
-"""Distinct captions or words that are counted. Later new ones are ignored, which bounds memory."""
+MAX_DISTINCT, MAX_HOSTS, MAX_NAMES = 1_000_000, 250_000, 10_000
+"""Distinct captions or words, hosts, and sources, licences and the like that are counted. Later new
+ones are ignored, which bounds memory."""
+MAX_COUNTED_CHARS = 100
+"""Longer texts are counted by their first characters."""
+
+
+def add_bounded(counter: Counter[str], text: str, times: int = 1, *, most: int) -> None:
+    """Counts a text, unless it is new and `most` texts are counted already."""
+    text = text[:MAX_COUNTED_CHARS]
+    if text in counter or len(counter) < most:
+        counter[text] += times
 
 
 @dataclass(frozen=True, slots=True)

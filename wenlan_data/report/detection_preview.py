@@ -4,7 +4,6 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
 from PIL import Image, ImageDraw, ImageFont
 from pydantic import ValidationError
 
@@ -15,7 +14,7 @@ from wenlan_data.image.rules import ImageRules
 from wenlan_data.recipe import DetectRules
 from wenlan_data.records import Drop, Region
 from wenlan_data.sandbox.client import check_image, decode_stored, normalise, thumbnail_jpeg
-from wenlan_data.settings import describe
+from wenlan_data.settings import describe, parse_yaml
 
 _ANY_IMAGE = ImageRules(
     formats=("jpeg", "png", "webp", "gif", "avif"),
@@ -43,8 +42,8 @@ def parse_detect_rules(
         if not sign:
             raise RecipeError(f"--set {setting}: write it as key=value, such as confidence=0.5")
         try:
-            value[key] = yaml.safe_load(raw)
-        except yaml.YAMLError as error:
+            value[key] = parse_yaml(raw)
+        except ValueError as error:
             raise RecipeError(f"--set {setting}: the value is not valid YAML") from error
     try:
         rules = DetectRules.model_validate(value)

@@ -10,11 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from wenlan_data.arrow import VERIFY, table_errors
+from wenlan_data.bounded_tables import VERIFY, read_batches
+from wenlan_data.errors import DamageError, in_short
 from wenlan_data.layout import DROPS, FETCH_RESULTS, IMAGE_WARC, WorkFolder
 from wenlan_data.records import parse_text
 from wenlan_data.report.data import DuplicateGroup, ImageLocation, ReportItem
+from wenlan_data.shard.corpus_files import corpus_file
 from wenlan_data.shard.manifest import Manifest
+from wenlan_data.tables import DROPS as DROPS_SCHEMA
 from wenlan_data.web.urls import url_key
 
 MAX_EXAMPLES = 4
@@ -29,6 +32,12 @@ MAX_CANDIDATE_COPIES = 20_000
 """Copies from which the groups are chosen."""
 MAX_ROWS = 1_000_000
 """Drop rows that are read, newest generation first."""
+BATCH_ROWS = 512
+"""Rows that become Python objects at once."""
+MAX_REASONS = 1000
+"""Reasons that have examples, of the manifest's the most frequent."""
+MAX_CANDIDATE_CHARS = 50_000_000
+"""Characters of the drops from which the examples are chosen."""
 
 _ITEM_COLUMNS = (
     "key",
@@ -41,6 +50,9 @@ _ITEM_COLUMNS = (
     "pdq_distance",
 )
 """Columns of `drops/` that a `ReportItem` has under the same name and type."""
+_COLUMNS = pa.schema(
+    [DROPS_SCHEMA.field(name) for name in ("step", "url", "texts", *_ITEM_COLUMNS)]
+)
 _RESULT_COLUMNS = ["url_key", "warc_offset", "bytes"]
 
 
@@ -61,12 +73,19 @@ class DropExamples:
 class _CandidateExamples:
     """Drops read so far, from which the examples are chosen."""
 
+    reasons: Sequence[tuple[str, str]]
+    """Step and reason; those of other drops have no examples."""
     by_reason: dict[tuple[str, str], list[ReportItem]] = field(default_factory=dict)
     copies: dict[str, list[ReportItem]] = field(default_factory=dict)
     """Key of the kept sample to its copies."""
     copy_count: int = 0
+    characters: int = 0
 
     def add(self, step: str, item: ReportItem) -> None:
+        texts = sum(len(text.text) for text in item.texts)
+        self.characters += len(item.image_url) + len(item.page_url) + len(item.detail) + texts
+        if self.characters > MAX_CANDIDATE_CHARS:
+            return
         if item.duplicate_of:
             if self.copy_count < MAX_CANDIDATE_COPIES:
                 self.copy_count += 1
@@ -81,13 +100,13 @@ class _CandidateExamples:
 
         Filters in Arrow, so that only rows that may become examples turn into Python objects.
         """
-        full = [
+        missing = [
             f"{step}/{reason}"
-            for (step, reason), candidates in self.by_reason.items()
-            if len(candidates) >= MAX_CANDIDATES
+            for step, reason in self.reasons
+            if len(self.by_reason.get((step, reason), ())) < MAX_CANDIDATES
         ]
         names = pc.binary_join_element_wise(rows["step"], rows["reason"], "/")
-        mask = pc.invert(pc.is_in(names, pa.array(full, pa.string())))
+        mask = pc.is_in(names, pa.array(missing, pa.string()))
         if self.copy_count >= MAX_CANDIDATE_COPIES:
             mask = pc.and_(mask, pc.equal(rows["duplicate_of"], ""))
         return rows.filter(mask)
@@ -98,11 +117,21 @@ def read_drop_examples(corpus: Path, manifest: Manifest) -> DropExamples:
 
     Raises `DamageError` for a table that cannot be read.
     """
-    candidates = _CandidateExamples()
+    counts = sorted(
+        (-count, step, reason)
+        for step, reasons in manifest.funnel.dropped.items()
+        for reason, count in reasons.items()
+    )
+    candidates = _CandidateExamples([(step, reason) for _, step, reason in counts[:MAX_REASONS]])
     rows_read = 0
-    for generation, rows in _batches(corpus, manifest):
+    for path, rows in _batches(corpus, manifest):
         for row in candidates.select_missing(rows).to_pylist():
-            candidates.add(row["step"], _item(row, generation))
+            try:
+                candidates.add(row["step"], _item(row, int(path.stem)))
+            except (TypeError, ValueError) as error:
+                raise DamageError(
+                    f"{path}: a row does not fit the format ({in_short(error)}): {VERIFY}"
+                ) from error
         rows_read += rows.num_rows
         if rows_read >= MAX_ROWS:
             break
@@ -133,12 +162,12 @@ def with_recorded_images(examples: DropExamples, work: Path) -> DropExamples:
     )
 
 
-def _batches(corpus: Path, manifest: Manifest) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Yields generation and rows of the drops tables, newest generation first."""
+def _batches(corpus: Path, manifest: Manifest) -> Iterator[tuple[Path, pa.RecordBatch]]:
+    """Yields path and rows of the drops tables, newest generation first."""
     for entry in reversed(manifest.drops):
-        path = corpus / DROPS / entry.name
-        with table_errors(path, VERIFY), pq.ParquetFile(path) as file:
-            yield from ((int(path.stem), batch) for batch in file.iter_batches(4096))
+        path = corpus_file(corpus, DROPS, entry.name)
+        for batch in read_batches(path, _COLUMNS, nullable=["texts"], rows=BATCH_ROWS):
+            yield path, batch
 
 
 def _item(row: dict[str, Any], generation: int) -> ReportItem:

@@ -5,6 +5,7 @@ The first thumbnails are inside the file, further ones beside it in `thumbs/`.
 
 import base64
 import hashlib
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from markupsafe import Markup
 
 from wenlan_data import __version__
 from wenlan_data.errors import UsageError, os_errors
-from wenlan_data.files import write_atomic
+from wenlan_data.files import inner_folder, open_regular, write_atomic
 from wenlan_data.report import view_models
 from wenlan_data.report.data import ImageLocation, ReportData
 from wenlan_data.report.findings import report_findings
@@ -32,6 +33,8 @@ QUALITY = 70
 MAX_INLINE = 200
 """Thumbnails inside the page."""
 MAX_PAGE_BYTES = 4_900_000
+MAX_RECIPE_BYTES = 1 << 18
+"""Of a recipe that is shown; the largest of this package has 3 kB."""
 _GENERATOR_TAG = '<meta name="generator" content="wenlan-data'
 _TAG_BYTES = 2048
 """Bytes from the start of a page that hold the generator tag."""
@@ -49,11 +52,11 @@ def write_page(report: ReportData, out: Path) -> Path:
     Raises `UsageError` if another `index.html` is there.
     """
     with os_errors(out):
-        _refuse_others(out / PAGE)
         out.mkdir(parents=True, exist_ok=True)
+        _refuse_others(out / PAGE)
         thumbnails = _Thumbnails()
         page, files = thumbnails.insert(_render_bounded(report, thumbnails))
-        _replace_thumbs(out / THUMBS, files)
+        _replace_thumbs(out, files)
         write_atomic(out / PAGE, page)
     return out / PAGE
 
@@ -61,7 +64,7 @@ def write_page(report: ReportData, out: Path) -> Path:
 def is_page_of(page: Path, digest: str) -> bool:
     """Whether this release wrote the page from the manifest with this digest."""
     try:
-        with page.open("rb") as file:
+        with open_regular(page) as file:
             return _generator_tag(digest).encode() in file.read(_TAG_BYTES)
     except OSError:
         return False
@@ -113,7 +116,7 @@ def _read(location: ImageLocation) -> bytes:
     if not 0 < location.size <= MAX_MEMBER_BYTES:
         return b""
     try:
-        with location.path.open("rb") as file:
+        with open_regular(location.path) as file:
             return os.pread(file.fileno(), location.size, location.offset)
     except (OSError, ValueError):
         return b""  # Removed or unreadable. A page without one image is better than no page.
@@ -168,22 +171,28 @@ def _render_bounded(report: ReportData, thumbnails: _Thumbnails) -> str:
     return text
 
 
-def _replace_thumbs(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Replaces the thumbnails in the folder. Files of other origin stay."""
+def _replace_thumbs(out: Path, files: Mapping[str, bytes]) -> None:
+    """Replaces the thumbnails of a page. Files of other origin stay, and no link is followed."""
+    if not files and not (out / THUMBS).is_dir():
+        return
+    folder = inner_folder(out, THUMBS)
     for old in folder.glob("*.jpg"):
         if _THUMB.fullmatch(old.name) and old.name not in files:
             old.unlink()
-    if files:
-        folder.mkdir(exist_ok=True)
     for name, data in files.items():
-        (folder / name).write_bytes(data)
-    if folder.is_dir() and not any(folder.iterdir()):
+        write_atomic(folder / name, data)
+    if not any(folder.iterdir()):
         folder.rmdir()
 
 
 def _refuse_others(page: Path) -> None:
-    if page.is_file() and _GENERATOR_TAG.encode() not in page.read_bytes()[:_TAG_BYTES]:
-        raise UsageError(f"{page}: exists, and wenlan-data did not write it: choose another folder")
+    if page.is_file():
+        with open_regular(page) as file:
+            is_ours = _GENERATOR_TAG.encode() in file.read(_TAG_BYTES)
+        if not is_ours:
+            raise UsageError(
+                f"{page}: exists, and wenlan-data did not write it: choose another folder"
+            )
 
 
 def _generator_tag(digest: str) -> str:
@@ -194,6 +203,9 @@ def _recipe(report: ReportData) -> str:
     if report.manifest is None:
         return ""
     recipe: Mapping[str, object] = report.manifest.recipe
+    size = len(json.dumps(recipe))
+    if size > MAX_RECIPE_BYTES:
+        return f"# {size} bytes: see manifest.json\n"
     return str(yaml.safe_dump(dict(recipe), allow_unicode=True, sort_keys=False))
 
 

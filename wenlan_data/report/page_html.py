@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from wenlan_data.errors import UsageError, os_errors
 from wenlan_data.extract.explain import ExplainedBlock, PageExplanation
-from wenlan_data.files import write_atomic
+from wenlan_data.files import open_regular, write_atomic
 from wenlan_data.report.html import template_environment
 from wenlan_data.report.page_captions import ImageOutcome, TextOutcome, own_texts, page_texts
 
@@ -139,7 +139,7 @@ def write_html(path: Path, html: str) -> None:
 
 
 def _is_ours(path: Path) -> bool:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return _GENERATOR_TAG.encode() in file.read(_TAG_BYTES)
 
 

@@ -3,31 +3,36 @@
 import hashlib
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from wenlan_data.clean.words import words
 from wenlan_data.errors import os_errors
+from wenlan_data.files import open_regular
 from wenlan_data.records import Region, Relation, Text
 from wenlan_data.report.corpus_reader import count_host
 from wenlan_data.report.data import (
     MAX_DISTINCT,
+    MAX_NAMES,
     MAX_SAMPLES,
     CorpusStatistics,
     ImageLocation,
     ReportData,
     ReportItem,
+    add_bounded,
 )
 from wenlan_data.report.lowest_texts import LowestTexts, is_caption_of
 from wenlan_data.shard.format import image_of, json_fields
 from wenlan_data.shard.reader import Member, SampleMembers, read_at, scan
-from wenlan_data.shard.summary import image_sides_px
+from wenlan_data.shard.summary import image_sides_px, side_px
 
 HEADER_BYTES = 1 << 16
 """Bytes of an image that are read for its size, where the JSON does not state it."""
 MAX_TEXT_BYTES = 1 << 20
 """Larger JSON and caption members are ignored."""
+MAX_SEGMENTED_CHARS = 10_000
+"""Characters of a caption that are split into words, where the JSON has none."""
 MAX_TEXTS = 50
 MAX_REGIONS = 500
 
@@ -40,7 +45,7 @@ def read_tar_data(tars: Sequence[Path], name: str) -> ReportData:
     for tar in tars:
         statistics.shards += 1
         statistics.tar_bytes += tar.stat().st_size
-        with os_errors(tar), tar.open("rb") as file:
+        with os_errors(tar), open_regular(tar) as file:
             for group in scan(tar):
                 item = _read_item(tar, file, group)
                 _count(statistics, item)
@@ -74,7 +79,7 @@ def _draw(drawn: list[tuple[int, int, ReportItem]], item: ReportItem, number: in
 def _read_item(tar: Path, file: BinaryIO, group: SampleMembers) -> ReportItem:
     fields = json_fields(_read_small(file, group.members.get("json")))
     image = image_of(group.members)
-    width, height = _side_px(fields, "width"), _side_px(fields, "height")
+    width, height = side_px(fields, "width"), side_px(fields, "height")
     if image and not (width and height):
         head = read_at(file, Member(image.name, image.offset, min(image.size, HEADER_BYTES)))
         width, height = image_sides_px(head) or (0, 0)
@@ -94,7 +99,7 @@ def _read_item(tar: Path, file: BinaryIO, group: SampleMembers) -> ReportItem:
         licence=_text(fields, "licence", "license"),
         author=_text(fields, "author"),
         opt_out=tuple(_text(fields, "opt_out").splitlines()),
-        tokens=tuple(tokens or words(caption)),
+        tokens=tuple(tokens or words(caption[:MAX_SEGMENTED_CHARS])),
         shard=tar.name,
         file_name=image.name if image else "",
         location=ImageLocation(tar, image.offset, image.size) if image else None,
@@ -109,35 +114,36 @@ def _count(statistics: CorpusStatistics, item: ReportItem) -> None:
     if item.location:
         statistics.image_kib[-(-item.location.size // 1024)] += 1
     statistics.caption_chars[len(item.caption)] += 1
-    statistics.caption_types[item.caption_type] += 1
     _count_texts(statistics, item)
     if item.regions:
         statistics.regions[len(item.regions) - (item.regions[-1].label == "image")] += 1
-    statistics.sources[item.source] += 1
-    statistics.licences[item.licence] += 1
-    statistics.opt_outs.update(item.opt_out)
+    names = (
+        (statistics.caption_types, [item.caption_type]),
+        (statistics.sources, [item.source]),
+        (statistics.licences, [item.licence]),
+        (statistics.opt_outs, item.opt_out),
+    )
+    for counter, values in names:
+        for value in values:
+            add_bounded(counter, value, most=MAX_NAMES)
     count_host(statistics.image_hosts, item.image_url)
     count_host(statistics.page_hosts, item.page_url)
-    _count_bounded(
-        statistics.words, {word for word in item.tokens if len(word) > 1 and word[0].isalpha()}
-    )
-    _count_bounded(statistics.captions, [item.caption])
+    for word in {word for word in item.tokens if len(word) > 1 and word[0].isalpha()}:
+        add_bounded(statistics.words, word, most=MAX_DISTINCT)
+    add_bounded(statistics.captions, item.caption, most=MAX_DISTINCT)
     titles = {text.text for text in item.texts if text.type == "page_title"}
     statistics.titles_as_captions += item.caption in titles
 
 
 def _count_texts(statistics: CorpusStatistics, item: ReportItem) -> None:
     for text in item.texts:
-        statistics.text_types[text.type] += 1
-        statistics.relations[text.relation] += 1
-        hundredths = round(100 * text.confidence)
-        statistics.confidence.setdefault(text.type, Counter())[hundredths] += 1
+        add_bounded(statistics.text_types, text.type, most=MAX_NAMES)
+        add_bounded(statistics.relations, text.relation, most=MAX_NAMES)
+        if text.type in statistics.text_types:
+            hundredths = round(100 * text.confidence)
+            statistics.confidence.setdefault(text.type, Counter())[hundredths] += 1
         if is_caption_of(text, item):
-            statistics.caption_relations[text.relation] += 1
-
-
-def _count_bounded(counter: Counter[str], values: Iterable[str]) -> None:
-    counter.update([value for value in values if len(counter) < MAX_DISTINCT or value in counter])
+            add_bounded(statistics.caption_relations, text.relation, most=MAX_NAMES)
 
 
 def _read_small(file: BinaryIO, member: Member | None) -> bytes:
@@ -155,12 +161,6 @@ def _text(fields: dict[str, object], *names: str) -> str:
     """Returns the first of the fields that is a string, lone surrogates replaced by "?"."""
     found = next((value for name in names if isinstance(value := fields.get(name), str)), "")
     return found.encode("utf-8", "replace").decode()
-
-
-def _side_px(fields: dict[str, object], name: str) -> int:
-    """Returns a plausible side in pixels, otherwise 0."""
-    value = fields.get(name)
-    return value if isinstance(value, int) and 0 < value < 1 << 20 else 0
 
 
 def _texts(value: object) -> list[Text]:
@@ -184,10 +184,17 @@ def _regions(value: object) -> list[Region]:
     found = []
     for item in value[:MAX_REGIONS] if isinstance(value, list) else ():
         box = item.get("box") if isinstance(item, dict) else None
-        if isinstance(box, list) and len(box) == 4 and all(isinstance(side, int) for side in box):
+        if isinstance(box, list) and len(box) == 4 and all(map(_is_side, box)):
             x1, y1, x2, y2 = box
             score = item.get("score")
-            label = _text(item, "label")
-            number = float(score) if isinstance(score, int | float) else 0.0
-            found.append(Region(box_xyxy=(x1, y1, x2, y2), label=label, score=number))
+            # Compared first: an integer of 400 digits is no float.
+            is_score = isinstance(score, int | float) and 0 <= score <= 1
+            number = float(score) if is_score else 0.0
+            found.append(
+                Region(box_xyxy=(x1, y1, x2, y2), label=_text(item, "label"), score=number)
+            )
     return found
+
+
+def _is_side(value: object) -> bool:
+    return isinstance(value, int) and abs(value) < 1 << 20

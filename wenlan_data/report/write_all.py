@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from wenlan_data.errors import FailureBudgetError, UsageError
+from wenlan_data.errors import FailureBudgetError, UsageError, os_errors
+from wenlan_data.files import inner_folder
 from wenlan_data.layout import MANIFEST, REPORT, WORK
 from wenlan_data.report.card import write_card
 from wenlan_data.report.corpus_reader import manifest_digest, read_corpus_data
@@ -30,7 +31,8 @@ def write_descriptions(corpus: Path, work: Path) -> Path | None:
         write_card(report, corpus)
         write_croissant(report, corpus)
         # The page is written last: its digest tells the next build that all three files are there.
-        write_page(report, page.parent)
+        with os_errors(corpus):
+            write_page(report, inner_folder(corpus, REPORT))
     return page
 
 

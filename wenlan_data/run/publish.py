@@ -11,7 +11,7 @@ from pathlib import Path
 
 from wenlan_data import __version__
 from wenlan_data.extract.step import ExtractDetails
-from wenlan_data.files import partial_path, sync
+from wenlan_data.files import inner_folder, partial_path, sync
 from wenlan_data.image.hash import HASH_VERSION
 from wenlan_data.layout import DROPS, METADATA, PART_DROPS, SHARDS
 from wenlan_data.plan import step_versions
@@ -47,7 +47,7 @@ class FolderStore:
         Links it (copies it, where links cannot be made), then renames.
         """
         target = self.root / name
-        target.parent.mkdir(parents=True, exist_ok=True)
+        inner_folder(self.root, str(Path(name).parent))
         partial = partial_path(target)
         partial.unlink(missing_ok=True)
         try:

@@ -3,9 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from wenlan_data.errors import UsageError
+from wenlan_data.errors import DamageError, UsageError
 from wenlan_data.shard import format as shard_format
-from wenlan_data.shard.reader import Member, SampleMembers, scan, shard_paths
+from wenlan_data.shard.reader import (
+    MAX_SAMPLE_MEMBERS,
+    Member,
+    SampleMembers,
+    scan,
+    shard_paths,
+)
 
 
 def find_sample(paths: Sequence[Path], key: str) -> tuple[Path, SampleMembers]:
@@ -28,13 +34,11 @@ def _look_up(offsets: Path, key: str) -> SampleMembers | None:
     # Imported here: a tar without a table is searched without pyarrow.
     from wenlan_data.shard.index import find_locations
 
-    locations = find_locations(offsets, key)
-    members = {
-        location.member.removeprefix(key + "."): Member(
-            location.member, location.offset, location.size
-        )
-        for location in locations
-    }
+    members: dict[str, Member] = {}
+    for one in find_locations(offsets, key):
+        if len(members) == MAX_SAMPLE_MEMBERS:
+            raise DamageError(f"{offsets}: {key!r}: more than {MAX_SAMPLE_MEMBERS} members")
+        members[one.member.removeprefix(key + ".")] = Member(one.member, one.offset, one.size)
     return SampleMembers(key, members) if members else None
 
 

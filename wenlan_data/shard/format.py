@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from wenlan_data.errors import DamageError
+from wenlan_data.bounded_json import parse_json
+from wenlan_data.errors import DamageError, in_short
 from wenlan_data.records import Region, Sample, Text, parse_text
 
 ValueT = TypeVar("ValueT")
@@ -130,18 +131,21 @@ def decode_sample(members: Mapping[str, bytes], where: str) -> Sample:
     value = parse_fields(members["json"], where)
     try:
         return _sample(value, members["jpg"], members["txt"].decode())
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        reason = in_short(error)
         raise DamageError(
-            f"{where}: the .json or .txt member does not fit the format ({error!r})"
+            f"{where}: the .json or .txt member does not fit the format "
+            f"({type(error).__name__}: {reason})"
         ) from error
 
 
 def parse_fields(data: bytes, where: str) -> dict[str, object]:
     """Parses the JSON object in `data`; raises `DamageError` that names `where`."""
     try:
-        value: object = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise DamageError(f"{where}: the .json member is not valid JSON ({error})") from error
+        value = parse_json(data)
+    except ValueError as error:
+        reason = in_short(error)
+        raise DamageError(f"{where}: the .json member is not valid JSON ({reason})") from error
     if not isinstance(value, dict):
         raise DamageError(f"{where}: the .json member holds no JSON object")
     return value
@@ -196,7 +200,7 @@ def _typed_getter(value: dict[str, object], kind: type[ValueT]) -> Callable[[str
 def json_fields(data: bytes) -> dict[str, object]:
     """Parses the JSON object of a sample; empty where there is none."""
     try:
-        value = json.loads(data)
-    except (ValueError, RecursionError):
+        value = parse_json(data)
+    except ValueError:
         return {}
     return value if isinstance(value, dict) else {}

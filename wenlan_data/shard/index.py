@@ -8,10 +8,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from wenlan_data.errors import DamageError, in_short, os_errors
+from wenlan_data.bounded_tables import read_rows
+from wenlan_data.errors import DamageError, os_errors
+from wenlan_data.files import open_regular
+from wenlan_data.shard import format as shard_format
 from wenlan_data.shard.reader import read_at, scan
 from wenlan_data.shard.writer import MemberLocation
 from wenlan_data.tables import OFFSETS
+
+WHAT = "offsets table"
+MAX_OFFSET = 1 << 62
+"""Bytes. Two such numbers can be added in 64 bits."""
+MAX_MEMBERS = 1 << 21
+"""Of one tar. A row takes 350 bytes of memory."""
 
 
 def save_offsets(path: Path, locations: Sequence[MemberLocation]) -> None:
@@ -24,34 +33,33 @@ def save_offsets(path: Path, locations: Sequence[MemberLocation]) -> None:
 
 def load_offsets(path: Path) -> list[MemberLocation]:
     """Reads all rows, in the order of the tar; raises `DamageError` for any other file."""
-    return _locations(_typed_table(path))
+    return _locations(read_offsets(path))
 
 
-def read_offsets(path: Path, columns: list[str] | None = None) -> pa.Table:
+def read_offsets(path: Path, columns: Sequence[str] = tuple(OFFSETS.names)) -> pa.Table:
     """Reads an offsets table, or some columns of one.
 
-    Raises `DamageError` for any other file, and for empty cells.
+    Raises `DamageError` for any other file, and for a place before the first member or beyond the
+    largest file.
     """
-    try:
-        # Not `read_table`, which imports pyarrow.dataset in 1.5 s. One thread, because a forked
-        # worker has no thread pool.
-        with pq.ParquetFile(path) as file:
-            table = file.read(columns=columns, use_threads=False)
-    except (OSError, pa.ArrowException) as error:
-        reason = in_short(error, 200)
-        raise DamageError(
-            f"{path}: this offsets table cannot be read ({reason}): run `shards verify`"
-        ) from error
-    if not set(columns or OFFSETS.names) <= set(table.column_names):
-        raise _no_offsets(path, table)
-    if any(column.null_count for column in table.columns):
-        raise DamageError(f"{path}: the offsets table holds empty cells: run `shards verify`")
+    table = read_rows(path, pa.schema([OFFSETS.field(name) for name in columns]), what=WHAT)
+    if table.num_rows > MAX_MEMBERS:
+        raise DamageError(f"{path}: {table.num_rows} members, more than {MAX_MEMBERS} of one tar")
+    for name, least in (("offset", shard_format.HEADER_BYTES), ("size", 0)):
+        if name not in table.column_names or not table.num_rows:
+            continue
+        found = pc.min_max(table[name]).as_py()
+        if found["min"] < least or found["max"] > MAX_OFFSET:
+            raise DamageError(
+                f"{path}: the {name} {found['min'] if found['min'] < least else found['max']} "
+                f"is in no tar: run `shards verify`"
+            )
     return table
 
 
 def find_locations(path: Path, key: str) -> list[MemberLocation]:
     """Reads the rows of one sample; returns none if the shard does not hold it."""
-    table = _typed_table(path)
+    table = read_offsets(path)
     return _locations(table.filter(pc.equal(table["key"], pa.scalar(key))))
 
 
@@ -60,31 +68,19 @@ def build_offsets(tar: Path) -> list[MemberLocation]:
 
     Raises `DamageError` for a corrupt tar.
     """
-    with os_errors(tar), tar.open("rb") as file:
-        return [
-            MemberLocation(
-                sample.key,
-                member.name,
-                member.offset,
-                member.size,
-                google_crc32c.value(read_at(file, member)),
-            )
-            for sample in scan(tar)
-            for member in sample.members.values()
-        ]
-
-
-def _typed_table(path: Path) -> pa.Table:
-    table = read_offsets(path)
-    if not table.schema.equals(OFFSETS):
-        raise _no_offsets(path, table)
-    return table
-
-
-def _no_offsets(path: Path, table: pa.Table) -> DamageError:
-    columns = ", ".join(table.column_names)
-    return DamageError(f"{path}: this is no offsets table: its columns are {columns}")
+    found: list[MemberLocation] = []
+    with os_errors(tar), open_regular(tar) as file:
+        for sample in scan(tar):
+            for member in sample.members.values():
+                crc32c = google_crc32c.value(read_at(file, member))
+                found.append(
+                    MemberLocation(sample.key, member.name, member.offset, member.size, crc32c)
+                )
+            if len(found) > MAX_MEMBERS:
+                raise DamageError(f"{tar}: more than {MAX_MEMBERS} members: split it into several")
+    return found
 
 
 def _locations(table: pa.Table) -> list[MemberLocation]:
-    return [MemberLocation(**row) for row in table.to_pylist()]
+    batches = table.to_batches(max_chunksize=1 << 14)
+    return [MemberLocation(**row) for batch in batches for row in batch.to_pylist()]

@@ -5,12 +5,13 @@ It is written last and replaced by one rename: a file that it does not name is n
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
 
-from wenlan_data.errors import DamageError, RecipeError, os_errors
-from wenlan_data.files import write_atomic
+from wenlan_data.bounded_json import parse_json
+from wenlan_data.errors import DamageError, RecipeError, in_short, os_errors
+from wenlan_data.files import read_bounded, write_atomic
 from wenlan_data.layout import MANIFEST
 from wenlan_data.shard.format import FORMAT, FORMAT_VERSION
 
@@ -22,7 +23,38 @@ FileName = Annotated[
 ]
 """A name without a folder, so that no manifest can refer to a file outside its corpus."""
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Count = Annotated[int, Field(ge=0)]
+MAX_TEXT_CHARS, MAX_KEYS, MAX_COUNT = 1000, 1000, 1 << 63
+
+
+def _bounded(value: object) -> object:
+    """Raises `ValueError` for a text, a mapping or a number larger than any that a build writes.
+
+    No constraint of a field, since those would be part of the JSON Schema.
+    """
+    is_large = (
+        value >= MAX_COUNT
+        if isinstance(value, int)
+        else len(value) > (MAX_TEXT_CHARS if isinstance(value, str) else MAX_KEYS)
+        if isinstance(value, str | dict)
+        else False
+    )
+    if is_large:
+        raise ValueError("too large")
+    return value
+
+
+_Bounded = BeforeValidator(_bounded)
+Count = Annotated[int, Field(ge=0), _Bounded]
+Word = Annotated[str, _Bounded]
+Counts = Annotated[dict[Word, Count], _Bounded]
+"""Reason or another word to number."""
+Item = TypeVar("Item")
+# After its first bad item: each would be an error with a text.
+Items = Annotated[list[Item], FailFast()]
+
+MAX_BYTES = 1 << 25
+MAX_VALUES = 1_000_000
+"""About 20 are those of a shard, so this is a corpus of some 50,000 shards."""
 
 
 class _ManifestModel(BaseModel):
@@ -75,16 +107,16 @@ class Funnel(_ManifestModel):
 
     candidates: Count = 0
     samples: Count = 0
-    dropped: dict[str, dict[str, Count]] = {}
+    dropped: Annotated[dict[Word, Counts], _Bounded] = {}
     """Step to reason to candidates."""
     known: Count = 0
     """Candidates of earlier generations; not among `candidates`."""
-    rejected_texts: dict[str, Count] = {}
+    rejected_texts: Counts = {}
     """Rejected texts of candidates that kept another text, by reason."""
-    pages: dict[str, Count] = {}
+    pages: Counts = {}
     """Crawled pages by outcome: `read`, or the drop reason. Pages are not candidates; their images
     are."""
-    remarks: dict[str, dict[str, Count]] = {}
+    remarks: Annotated[dict[Word, Counts], _Bounded] = {}
     """Remarks of the text rules about candidates that kept a text: characters `removed` by class,
     texts by `script` and by `flag`, and texts that are `repeats` of the page's title."""
 
@@ -93,15 +125,15 @@ class Published(_ManifestModel):
     """Time at which a generation was published, ISO 8601 in UTC."""
 
     generation: Count
-    at: str
+    at: Word
 
 
 class Times(_ManifestModel):
     """All that differs between equal builds."""
 
     note: str = TIMES_NOTE
-    published: list[Published] = []
-    metadata: list[FileEntry] = []
+    published: Items[Published] = []
+    metadata: Items[FileEntry] = []
 
 
 class Manifest(_ManifestModel):
@@ -109,20 +141,20 @@ class Manifest(_ManifestModel):
 
     format: Literal["wenlan-corpus"] = "wenlan-corpus"
     format_version: int = FORMAT_VERSION
-    code_version: str
+    code_version: Word
     step_versions: dict[str, int]
     hash_version: int
     library_versions: dict[str, str]
     """Versions of the libraries that decide about bytes of the corpus."""
     recipe: dict[str, object]
     """The recipe with all defaults filled in."""
-    recipe_digest: str
-    sources: list[dict[str, object]]
+    recipe_digest: Word
+    sources: Items[dict[str, object]]
     """Each with its `kind` and parameters, paths as the operator wrote them."""
     funnel: Funnel
-    generations: list[Generation]
-    shards: list[ShardEntry]
-    drops: list[DropsEntry]
+    generations: Items[Generation]
+    shards: Items[ShardEntry]
+    drops: Items[DropsEntry]
     times: Times = Times()
 
     def check_counts(self) -> None:
@@ -157,22 +189,29 @@ def load_manifest(corpus: Path) -> Manifest:
     """
     path = corpus / MANIFEST
     try:
-        value = json.loads(path.read_bytes())
+        data = read_bounded(path, MAX_BYTES)
+        if data.count(b",") + data.count(b"{") + data.count(b"[") > MAX_VALUES:
+            raise ValueError(f"more than {MAX_VALUES} values")
+        value = parse_json(data, max_bytes=MAX_BYTES)
     except OSError as error:
         raise DamageError(
             f"{path}: {error.strerror}: this is no corpus, or its build has published nothing"
         ) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
+        reason = in_short(error)
         raise DamageError(
-            f"{path}: not valid JSON ({error}): restore the file from a copy"
+            f"{path}: not valid JSON ({reason}): restore the file from a copy"
         ) from error
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise DamageError(f"{path}: not a manifest of format {FORMAT}")
     version = value.get("format_version")
     if isinstance(version, int) and version > FORMAT_VERSION:
         raise RecipeError(
-            f"{path}: format version {version} is newer than {FORMAT_VERSION}: upgrade wenlan-data"
+            f"{path}: format version {str(version)[:20]} is newer than {FORMAT_VERSION}: "
+            "upgrade wenlan-data"
         )
+    if isinstance(version, int) and version < 1:
+        raise DamageError(f"{path}: format_version: there is no version below 1")
     try:
         return Manifest.model_validate(value)
     except ValidationError as error:
@@ -195,8 +234,10 @@ def _check_equal(what: str, found: int, expected: int) -> None:
 
 
 def _first_error(error: ValidationError) -> str:
+    if error.error_count() > MAX_KEYS:  # a list of them would take 1 kB each
+        return f"{error.error_count()} keys and values do not fit the format"
     first = error.errors(include_url=False)[0]
     path = "".join(
         f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]
     ).lstrip(".")
-    return f"{path or 'the whole'}: {first['msg']}"
+    return f"{path[:200] or 'the whole'}: {first['msg']}"

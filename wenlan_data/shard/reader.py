@@ -1,38 +1,30 @@
 """Reads a corpus or any WebDataset tars, member by member, without extracting files.
 
-At a corrupt header `tarfile` stops as if the archive ended there. This reader checks that a tar
-ends with zero blocks, and raises otherwise.
+Nothing that a tar states is trusted: `tar_entries` checks its structure, and no more is read of a
+sample than memory can hold.
 """
 
 import os
 import re
-import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from wenlan_data.errors import DamageError, UsageError, os_errors
+from wenlan_data.files import open_regular
 from wenlan_data.layout import MANIFEST, SHARDS
 from wenlan_data.records import Sample
 from wenlan_data.shard import format as shard_format
+from wenlan_data.shard.corpus_files import corpus_file
 from wenlan_data.shard.manifest import load_manifest
+from wenlan_data.shard.tar_entries import tar_entries
 
 MAX_MEMBER_BYTES = 1 << 28
-"""Members larger than this are not loaded into memory."""
-MAX_TAIL_BYTES = 1 << 24
-"""Length of the region after the end of an archive that is searched for hidden bytes."""
+"""Members larger than this, and samples whose members are together, are not loaded into memory."""
+MAX_SAMPLE_MEMBERS = 4096
+"""Members of one sample; the frames of a video are some hundred."""
 _NAME = re.compile(r"((?:.*/|)[^./]+)\.([^/]+)", re.DOTALL)
-_COMPRESSED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"\x28\xb5": "zstd"}
-
-
-class CorruptTarError(DamageError):
-    """A tar whose structure is invalid at byte `offset`."""
-
-    def __init__(self, path: Path, *, offset: int, problem: str) -> None:
-        super().__init__(f"{path}: byte {offset}: {problem}: `shards verify` lists all corruption")
-        self.offset = offset
-        self.problem = problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +81,24 @@ def read_corpus(corpus: Path) -> Iterator[Sample]:
 
 def read_tar(path: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Yields key and members, extension to bytes, of each sample of a tar."""
-    with os_errors(path), path.open("rb") as file:
+    with os_errors(path), open_regular(path) as file:
         for group in scan(path):
-            yield group.key, {name: read_at(file, member) for name, member in group.members.items()}
+            yield group.key, _read_all(file, group)
 
 
 def read_members(path: Path, group: SampleMembers) -> dict[str, bytes]:
     """Reads the members of one sample, extension to bytes, by range reads."""
-    with os_errors(path), path.open("rb") as file:
-        return {name: read_at(file, member) for name, member in group.members.items()}
+    with os_errors(path), open_regular(path) as file:
+        return _read_all(file, group)
+
+
+def _read_all(file: BinaryIO, group: SampleMembers) -> dict[str, bytes]:
+    size = sum(member.size for member in group.members.values())
+    if size > MAX_MEMBER_BYTES:
+        raise DamageError(
+            f"{file.name}: {group.key!r}: {size} bytes exceed the limit of {MAX_MEMBER_BYTES} bytes"
+        )
+    return {name: read_at(file, member) for name, member in group.members.items()}
 
 
 def scan(path: Path) -> Iterator[SampleMembers]:
@@ -109,7 +110,7 @@ def scan(path: Path) -> Iterator[SampleMembers]:
     group: SampleMembers | None = None
     for entry in tar_entries(path):
         key, extension = split_name(entry.name)
-        if not is_plain(entry) or not key:
+        if not entry.is_plain or not key:
             continue
         if group is None or group.key != key:
             if group:
@@ -119,32 +120,14 @@ def scan(path: Path) -> Iterator[SampleMembers]:
             raise DamageError(
                 f"{path}: {entry.name!r} at {entry.offset} is there twice: see `shards verify`"
             )
+        if len(group.members) == MAX_SAMPLE_MEMBERS:
+            raise DamageError(
+                f"{path}: {group.key!r} at {entry.offset}: more than {MAX_SAMPLE_MEMBERS} members "
+                "of one sample"
+            )
         group.members[extension] = Member(entry.name, entry.offset_data, entry.size)
     if group:
         yield group
-
-
-def tar_entries(path: Path) -> Iterator[tarfile.TarInfo]:
-    """Yields all entries of an uncompressed tar, of any type; checks each header's checksum."""
-    with os_errors(path), path.open("rb") as file:
-        _refuse_compressed(path, file)
-        end = 0
-        try:
-            with tarfile.open(fileobj=file, mode="r:", errorlevel=2) as tar:
-                while (entry := tar.next()) is not None:
-                    yield entry
-                    # `tarfile` keeps every header, and there can be millions.
-                    tar.members = []  # type: ignore[attr-defined]
-                    end = tar.offset
-                end = tar.offset
-        except (tarfile.TarError, ValueError, OverflowError) as error:
-            raise _corrupt(path, file, end, f"no tar entry starts here ({error})") from error
-        _check_end(path, file, end)
-
-
-def is_plain(entry: tarfile.TarInfo) -> bool:
-    """Returns whether the entry is a regular file with its bytes in one piece."""
-    return entry.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and entry.sparse is None
 
 
 def split_name(name: str) -> tuple[str, str]:
@@ -170,43 +153,9 @@ def read_at(file: BinaryIO, member: Member) -> bytes:
     return data
 
 
-def _check_end(path: Path, file: BinaryIO, offset: int) -> None:
-    tail = os.pread(file.fileno(), MAX_TAIL_BYTES, offset)
-    if any(tail[: shard_format.HEADER_BYTES]):
-        raise _corrupt(path, file, offset, "the tar header here is corrupt")
-    if len(tail) < 2 * shard_format.HEADER_BYTES:
-        raise _corrupt(
-            path, file, offset + len(tail), "cut short: the end-of-archive blocks are missing"
-        )
-    if tail.count(0) != len(tail):
-        first = next(at for at, byte in enumerate(tail) if byte)
-        raise _corrupt(
-            path,
-            file,
-            offset + first,
-            "bytes after the end of the archive: what they hold is hidden",
-        )
-
-
-def _corrupt(path: Path, file: BinaryIO, offset: int, problem: str) -> CorruptTarError:
-    bytes_found = os.fstat(file.fileno()).st_size
-    return CorruptTarError(
-        path, offset=min(offset, bytes_found), problem=f"{problem} ({bytes_found} bytes in all)"
-    )
-
-
-def _refuse_compressed(path: Path, file: BinaryIO) -> None:
-    kind = _COMPRESSED.get(os.pread(file.fileno(), 2, 0))
-    if kind:
-        raise UsageError(
-            f"{path}: this tar is compressed ({kind}): decompress it first, "
-            "shards are read by byte range"
-        )
-
-
 def _expand(path: Path) -> list[Path]:
     if is_corpus(path):
-        return [path / SHARDS / shard.name for shard in load_manifest(path).shards]
+        return [corpus_file(path, SHARDS, shard.name) for shard in load_manifest(path).shards]
     if path.is_dir():
         tars = sorted(path.glob("*.tar"))
         if not tars:

@@ -10,15 +10,25 @@ from typing import cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from wenlan_data.errors import DamageError, in_short
+from wenlan_data.bounded_tables import read_batches
 from wenlan_data.layout import METADATA, SHARDS
+from wenlan_data.shard.corpus_files import corpus_file
 from wenlan_data.shard.format import EXTENSIONS, PILLOW_FORMATS, image_of, json_fields
 from wenlan_data.shard.manifest import Manifest, load_manifest
 from wenlan_data.shard.reader import is_corpus, read_tar, shard_paths
+from wenlan_data.tables import METADATA as METADATA_SCHEMA
 
-COLUMNS = ["width", "height", "caption", "texts", "regions", "source"]
+COLUMNS = pa.schema(
+    [
+        METADATA_SCHEMA.field(name)
+        for name in ("width", "height", "caption", "texts", "regions", "source")
+    ]
+)
+MAX_NAMES, MAX_NAME_CHARS = 10_000, 200
+"""Distinct sources, labels and the like that are counted, and their length; a tar that anybody may
+have made can hold a long new one in each sample."""
+OTHERS = "(others)"
 
 
 @dataclass(slots=True)
@@ -78,9 +88,9 @@ def _add_corpus(summary: CorpusSummary, corpus: Path, manifest: Manifest) -> Non
     for step, reasons in manifest.funnel.dropped.items():
         summary.dropped.setdefault(step, Counter()).update(reasons)
     for shard in manifest.shards:
-        metadata = corpus / METADATA / shard.metadata.name
+        metadata = corpus_file(corpus, METADATA, shard.metadata.name)
         if not metadata.is_file():
-            _add_tar(summary, corpus / SHARDS / shard.name)
+            _add_tar(summary, corpus_file(corpus, SHARDS, shard.name))
             continue
         summary.shards += 1
         summary.bytes += shard.bytes
@@ -90,15 +100,8 @@ def _add_corpus(summary: CorpusSummary, corpus: Path, manifest: Manifest) -> Non
 
 
 def _add_metadata(summary: CorpusSummary, path: Path) -> None:
-    try:
-        with pq.ParquetFile(path) as table:
-            for batch in table.iter_batches(columns=COLUMNS):
-                _add_batch(summary, batch)
-    except (OSError, KeyError, pa.ArrowException) as error:
-        reason = in_short(error, 200)
-        raise DamageError(
-            f"{path}: this metadata table cannot be read ({reason}): run `shards verify`"
-        ) from error
+    for batch in read_batches(path, COLUMNS, what="metadata table"):
+        _add_batch(summary, batch)
 
 
 def _add_batch(summary: CorpusSummary, batch: pa.RecordBatch) -> None:
@@ -115,14 +118,23 @@ def _add_batch(summary: CorpusSummary, batch: pa.RecordBatch) -> None:
 
 def _count(counter: Counter[int] | Counter[str], values: object) -> None:
     for pair in pc.value_counts(values).to_pylist():
-        counter[pair["values"]] += pair["counts"]
+        if isinstance(pair["values"], str):
+            _add(cast("Counter[str]", counter), pair["values"], pair["counts"])
+        else:
+            counter[pair["values"]] += pair["counts"]
+
+
+def _add(counter: Counter[str], name: str, times: int = 1) -> None:
+    name = name[:MAX_NAME_CHARS]
+    counter[name if name in counter or len(counter) < MAX_NAMES else OTHERS] += times
 
 
 def _add_tar(summary: CorpusSummary, tar: Path) -> None:
     summary.shards += 1
     for _, members in read_tar(tar):
         summary.samples += 1
-        summary.extensions.update(members.keys())
+        for extension in members:
+            _add(summary.extensions, extension)
         if "txt" in members:
             summary.caption_chars[len(members["txt"].decode(errors="replace"))] += 1
         fields = json_fields(members.get("json", b""))
@@ -135,12 +147,16 @@ def _add_tar(summary: CorpusSummary, tar: Path) -> None:
 
 
 def _add_fields(summary: CorpusSummary, fields: dict[str, object]) -> None:
-    summary.text_types.update(_string_values(fields.get("texts"), "type"))
-    summary.relations.update(_string_values(fields.get("texts"), "relation"))
-    summary.region_labels.update(_string_values(fields.get("regions"), "label"))
+    for counter, items, name in (
+        (summary.text_types, "texts", "type"),
+        (summary.relations, "texts", "relation"),
+        (summary.region_labels, "regions", "label"),
+    ):
+        for word in _string_values(fields.get(items), name):
+            _add(counter, word)
     source = fields.get("source")
     if isinstance(source, str):
-        summary.sources[source] += 1
+        _add(summary.sources, source)
 
 
 def _string_values(items: object, name: str) -> list[str]:
@@ -153,8 +169,15 @@ def _string_values(items: object, name: str) -> list[str]:
 
 
 def _sides_px(fields: dict[str, object]) -> tuple[int, int] | None:
-    width, height = fields.get("width"), fields.get("height")
-    return (width, height) if isinstance(width, int) and isinstance(height, int) else None
+    """Returns width and height if they are plausible."""
+    width, height = side_px(fields, "width"), side_px(fields, "height")
+    return (width, height) if width and height else None
+
+
+def side_px(fields: dict[str, object], name: str) -> int:
+    """Returns a plausible side in pixels, otherwise 0."""
+    value = fields.get(name)
+    return value if isinstance(value, int) and 0 < value < 1 << 20 else 0
 
 
 def image_sides_px(data: bytes) -> tuple[int, int] | None:

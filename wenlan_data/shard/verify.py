@@ -12,6 +12,7 @@ from pathlib import Path
 from wenlan_data.errors import DamageError, os_errors
 from wenlan_data.files import sha256_of
 from wenlan_data.layout import DROPS, MANIFEST, METADATA, SHARDS
+from wenlan_data.shard.corpus_files import corpus_file
 from wenlan_data.shard.index import load_offsets
 from wenlan_data.shard.manifest import FileEntry, Manifest, ShardEntry, load_manifest
 from wenlan_data.shard.reader import is_corpus, shard_paths
@@ -46,10 +47,14 @@ class _KeyOwners:
     def __init__(self) -> None:
         self._shard_of: dict[bytes, str] = {}
 
-    def first_shard(self, key: str, shard: str) -> str:
-        """Returns the shard that held `key` first; records `shard` for a new key."""
+    def first_shard(self, key: str, shard: str) -> str | None:
+        """Returns the shard that held `key` before; None for a new key, which `shard` then
+        holds."""
         digest = hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=12).digest()
-        return self._shard_of.setdefault(digest, shard)
+        first = self._shard_of.get(digest)
+        if first is None:
+            self._shard_of[digest] = shard
+        return first
 
 
 def _corpus_problems(
@@ -62,7 +67,12 @@ def _corpus_problems(
         on_shard(shard.name)
         yield from _shard_problems(corpus, shard, owners)
     for folder, entry in _tables(manifest):
-        yield from _file_problems(corpus / folder / entry.name, entry)
+        try:
+            path = corpus_file(corpus, folder, entry.name)
+        except DamageError as error:
+            yield Problem(entry.name, "", 0, str(error))
+            continue
+        yield from _file_problems(path, entry)
 
 
 def _count_problems(manifest: Manifest) -> Iterator[Problem]:
@@ -91,8 +101,12 @@ def _tables(manifest: Manifest) -> list[tuple[str, FileEntry]]:
 
 
 def _shard_problems(corpus: Path, shard: ShardEntry, owners: _KeyOwners) -> Iterator[Problem]:
-    tar = corpus / SHARDS / shard.name
-    offsets = corpus / SHARDS / shard.offsets.name
+    try:
+        tar = corpus_file(corpus, SHARDS, shard.name)
+        offsets = corpus_file(corpus, SHARDS, shard.offsets.name)
+    except DamageError as error:
+        yield Problem(shard.name, "", 0, str(error))
+        return
     if not tar.is_file():
         yield Problem(shard.name, "", 0, f"missing: {shard.bytes} bytes expected")
         return
@@ -103,7 +117,12 @@ def _shard_problems(corpus: Path, shard: ShardEntry, owners: _KeyOwners) -> Iter
         found = list(structure_problems(tar, owners.first_shard))
         yield from found or _file_problems(tar, shard)
         return
-    locations = load_offsets(offsets)
+    try:
+        locations = load_offsets(offsets)
+    except DamageError as error:
+        yield Problem(shard.offsets.name, "", 0, str(error))
+        yield from structure_problems(tar, owners.first_shard)
+        return
     yield from _key_problems(tar, shard, locations, owners)
     yield from tar_problems(tar, shard, locations)
 
@@ -116,7 +135,7 @@ def _key_problems(
         yield Problem(shard.name, "", 0, f"{shard.samples} samples expected, {len(keys)} found")
     for key in keys:
         first = owners.first_shard(key, str(tar))
-        if first != str(tar):
+        if first:
             yield Problem(shard.name, key, 0, f"the key is in {first} too")
 
 

@@ -16,14 +16,15 @@ from typing import BinaryIO
 
 import google_crc32c
 
+from wenlan_data.bounded_json import MAX_JSON_BYTES
 from wenlan_data.errors import DamageError, os_errors
+from wenlan_data.files import open_regular
 from wenlan_data.shard import format as shard_format
 from wenlan_data.shard.manifest import ShardEntry
 from wenlan_data.shard.writer import MemberLocation, archive_bytes, padded_end
 
 END = "end of archive"
 CHUNK_BYTES = 1 << 20
-MAX_JSON_BYTES = 1 << 26
 _KEY = re.compile(r"[0-9a-f]{32}")
 
 
@@ -59,7 +60,7 @@ def tar_problems(
     if problem:
         yield Problem(shard.offsets.name, "", 0, problem)
         return
-    with os_errors(path), path.open("rb") as file:
+    with os_errors(path), open_regular(path) as file:
         tar_pass = _TarPass(file, shard.name)
         yield from _size_problem(tar_pass, shard, locations)
         yield from tar_pass.members(locations)
@@ -148,7 +149,8 @@ class _MemberDigest:
         self.crc32c = google_crc32c.extend(self.crc32c, chunk)
         self.sha256.update(chunk)
         if keep:
-            self.kept += chunk[: MAX_JSON_BYTES - len(self.kept)]
+            # One byte more than is parsed, so that a longer one is seen to be too large.
+            self.kept += chunk[: MAX_JSON_BYTES + 1 - len(self.kept)]
 
 
 def _data_problem(location: MemberLocation, digest: _MemberDigest, jpg_sha256: str) -> str:

@@ -5,14 +5,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
+import pyarrow as pa
 
-from wenlan_data.errors import DamageError, RecipeError, UsageError
+from wenlan_data.bounded_tables import read_batches
+from wenlan_data.errors import DamageError, RecipeError, UsageError, os_errors
+from wenlan_data.files import read_bounded
 from wenlan_data.layout import MANIFEST, METADATA
 from wenlan_data.model.checkpoint import CorpusMark, ShardMark
 from wenlan_data.npy import Indices
-from wenlan_data.shard.manifest import load_manifest
+from wenlan_data.shard.corpus_files import corpus_file
+from wenlan_data.shard.manifest import MAX_BYTES, load_manifest
 from wenlan_data.shard.reader import is_corpus, scan, shard_paths
+from wenlan_data.tables import METADATA as METADATA_SCHEMA
+
+_PAGE_COLUMNS = pa.schema([METADATA_SCHEMA.field(name) for name in ("key", "page_url")])
 
 
 def corpus_mark(paths: Sequence[Path]) -> CorpusMark:
@@ -21,7 +27,8 @@ def corpus_mark(paths: Sequence[Path]) -> CorpusMark:
     digest = hashlib.sha256()
     for path in paths:
         if is_corpus(path):
-            digest.update((path / MANIFEST).read_bytes())
+            with os_errors(path):
+                digest.update(read_bounded(path / MANIFEST, MAX_BYTES))
             shards += [
                 ShardMark(name=one.name, bytes=one.bytes, sha256=one.sha256)
                 for one in load_manifest(path).shards
@@ -98,16 +105,14 @@ class SamplePages:
         return np.where(self._ids[rows] == ids, self._pages[rows], 0)
 
     def _read(self, corpus: Path) -> tuple[Indices, Indices]:
-        keys: list[str] = []
-        pages: list[str] = []
+        ids, pages = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         for shard in load_manifest(corpus).shards:
-            path = corpus / METADATA / shard.metadata.name
-            if not path.is_file():
-                continue
-            table = pq.read_table(path, columns=["key", "page_url"])
-            keys += table["key"].to_pylist()
-            pages += table["page_url"].to_pylist()
-        return sample_ids(keys), np.array([page_id(page) for page in pages], np.int64)
+            path = corpus_file(corpus, METADATA, shard.metadata.name)
+            for batch in read_batches(path, _PAGE_COLUMNS) if path.is_file() else ():
+                ids.append(sample_ids(batch["key"].to_pylist()))
+                urls = batch["page_url"].to_pylist()
+                pages.append(np.array([page_id(url) for url in urls], np.int64))
+        return np.concatenate(ids), np.concatenate(pages)
 
 
 def sample_ids(keys: Sequence[str]) -> Indices:

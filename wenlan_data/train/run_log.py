@@ -19,8 +19,9 @@ from rich.progress import (
 )
 from torch.utils.tensorboard.writer import SummaryWriter
 
+from wenlan_data.bounded_json import parse_json
 from wenlan_data.errors import os_errors, print_line
-from wenlan_data.files import write_atomic
+from wenlan_data.files import inner_folder, write_atomic
 
 LOG = "log.jsonl"
 
@@ -60,7 +61,9 @@ class RunLog:
             with os_errors(folder):
                 _truncate_log(folder / LOG, step)
                 self._log = (folder / LOG).open("a", encoding="utf-8", buffering=1)
-                self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+                self._board = SummaryWriter(
+                    str(inner_folder(folder, "tensorboard")), purge_step=step + 1
+                )
             if sys.stderr.isatty():
                 self._start_bar(step)
 
@@ -145,11 +148,13 @@ def read_log(folder: Path) -> list[dict[str, object]]:
     if not path.is_file():
         return []
     entries: list[dict[str, object]] = []
-    for line in path.read_text("utf-8").splitlines():
+    for line in path.read_bytes().splitlines():
         try:
-            entries.append(json.loads(line))
+            entry = parse_json(line)
         except ValueError:
             continue
+        if isinstance(entry, dict):
+            entries.append(entry)
     return entries
 
 

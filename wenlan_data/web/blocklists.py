@@ -10,6 +10,7 @@ from typing import ClassVar, TypeVar
 import numpy as np
 
 from wenlan_data.errors import RecipeError, os_errors
+from wenlan_data.files import read_bounded
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop, ImageFacts
 from wenlan_data.web.urls import host_of, url_key
@@ -66,6 +67,7 @@ class Blocklists:
 
 
 NO_BLOCKLISTS = Blocklists()
+MAX_LIST_BYTES = 1 << 28
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,8 +132,12 @@ def _entries(path: str, read: Callable[[str], ListEntry | None]) -> Iterator[Lis
     if not path:
         return
     with os_errors(path):
+        data = read_bounded(Path(path), MAX_LIST_BYTES)
+    try:
         # Editors on Windows begin a UTF-8 file with a byte order mark.
-        lines = Path(path).read_text("utf-8-sig").splitlines()
+        lines = data.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: not UTF-8 ({error.reason}): convert the list") from error
     for number, line in enumerate(lines, 1):
         # A hash inside a URL is no comment; one after a space is.
         if word := line.partition(" #")[0].strip() if not line.lstrip().startswith("#") else "":
