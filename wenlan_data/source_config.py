@@ -16,6 +16,7 @@ from wenlan_data.settings import describe, read_yaml
 from wenlan_data.web.blocklists import NO_BLOCKLISTS, Blocklists
 from wenlan_data.web.limits import DEFAULTS, HostLimits, Limits
 from wenlan_data.web.politeness import Politeness
+from wenlan_data.web.urls import without_user_information
 
 SOURCES = "wenlan_data.sources"
 
@@ -154,7 +155,8 @@ def _suggestion(word: str) -> str:
 
 def _read_word(word: str) -> Sources:
     if word.startswith(("http://", "https://")):
-        raise UsageError(f"{word!r} is not a source: write pages:{word} to crawl from it")
+        shown = without_user_information(word)
+        raise UsageError(f"{shown!r} is not a source: write pages:{shown} to crawl from it")
     kind, colon, path = word.partition(":")
     if not colon or not path:
         raise UsageError(

@@ -1,6 +1,12 @@
 import pytest
 
-from wenlan_data.web.urls import host_of, sendable, url_key, url_problem
+from wenlan_data.web.urls import (
+    host_of,
+    sendable,
+    url_key,
+    url_problem,
+    without_user_information,
+)
 
 
 @pytest.mark.parametrize(
@@ -83,3 +89,76 @@ def test_what_cannot_be_requested_has_a_reason(url: str, reason: str) -> None:
 def test_escapes_go_out_as_they_came() -> None:
     assert sendable("http://a.cn/%d6%D0?q=a+b#f") == "http://a.cn/%d6%D0?q=a+b"
     assert sendable("http://例子.cn/中 文") == "http://xn--fsqu00a.cn/%E4%B8%AD%20%E6%96%87"
+
+
+SPELLINGS = [
+    *("127.1", "127.0.1", "127.0.0.1.", "0x7f.1", "0x7F.0.0.0x1", "0177.0.0.1", "017700000001"),
+    *("2130706433", "0x7f000001", "0X7F000001", "127.0x1", "１２７.０.０.１", "①②⑦.⓪.⓪.①"),
+    *("127。0。0。1", "127．1", "0000177.0.0.1", "127.0.0.0x1"),
+]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_hostile_spellings_of_an_address_are_one_host(spelling: str) -> None:
+    plain, odd = "http://127.0.0.1:8080/a.jpg", f"http://{spelling}:8080/a.jpg"
+    assert host_of(odd) == "127.0.0.1:8080"
+    assert url_key(odd) == url_key(plain)
+    assert sendable(odd) == plain
+
+
+@pytest.mark.parametrize(
+    ("spelling", "host"),
+    [
+        ("[2400:3200:0:0:0:0:0:1]", "[2400:3200::1]:80"),
+        ("[2400:3200::0001]", "[2400:3200::1]:80"),
+        ("[2400:3200::A]", "[2400:3200::a]:80"),
+        ("[::FFFF:7f00:1]", host_of("http://[::ffff:127.0.0.1]/")),
+        ("[fe80::1%25eth0]", ""),
+        ("[::1%lo]", ""),
+        ("1.2.3.4.5", ""),
+        ("256.1.1.1", ""),
+        ("1.2.3.256", ""),
+        ("4294967296", ""),
+        ("0x100000000", ""),
+        ("08.1.1.1", ""),
+        ("1..1", ""),
+        ("a.cn.5", ""),
+        ("a..cn", ""),
+        ("a.cn..", ""),
+        (".a.cn", ""),
+        ("9" * 5000, ""),
+        ("a.5g", "a.5g:80"),
+        ("163.com", "163.com:80"),
+        ("0x7f.com", "0x7f.com:80"),
+    ],
+)
+def test_hostile_numbers_as_hosts_are_an_address_or_nothing(spelling: str, host: str) -> None:
+    assert host_of(f"http://{spelling}/") == host
+
+
+@pytest.mark.parametrize(
+    ("url", "public"),
+    [
+        ("http://me:s3cret@a.cn/x", "http://a.cn/x"),
+        ("https://me@a.cn:8443/x?q=1", "https://a.cn:8443/x?q=1"),
+        ("//me:s3cret@a.cn/x", "//a.cn/x"),
+        ("http:me:s3cret@a.cn/x", "http:a.cn/x"),
+        ("http:\\\\me:s3cret@a.cn/x", "http:\\\\a.cn/x"),
+        ("HTTP://me:s3cret@a.cn/x", "HTTP://a.cn/x"),
+        ("ftp://me:s3cret@a.cn/x", "ftp://a.cn/x"),
+        ("http://me:s3c/ret@a.cn/x", "http://a.cn/x"),
+        ("http://me:s3c?ret@a.cn/x", "http://a.cn/x"),
+        ("http://me:s3c#ret@a.cn/x", "http://a.cn/x"),
+        ("http://me:s3cret%40a.cn/x", "http://a.cn/x"),
+        ("http://a@b:s3cret@a.cn/x", "http://a.cn/x"),
+        ("http://me:s3cret@/x", "http:///x"),
+        ("  http://me:s3cret@a.cn/", "  http://a.cn/"),
+        ("http://a.cn/@me/x@2.jpg", "http://a.cn/@me/x@2.jpg"),
+        ("http://a.cn/?to=http://me:x@b.cn/", "http://a.cn/?to=http://me:x@b.cn/"),
+        ("photos/x@2.jpg", "photos/x@2.jpg"),
+    ],
+)
+def test_hostile_user_information_is_removed_and_nothing_else(url: str, public: str) -> None:
+    assert without_user_information(url) == public
+    assert "s3c" not in without_user_information(url)
+    assert "@" not in url_key(url) or host_of(url) in {"a.cn:80", ""}

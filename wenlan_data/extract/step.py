@@ -28,7 +28,7 @@ from wenlan_data.records import Candidate, Drop, Remark, Text
 from wenlan_data.seen_ids import SeenIds, candidate_id, ids_array
 from wenlan_data.source_config import SourceSpec
 from wenlan_data.tables import CANDIDATES, IMAGE_INDEX, RAW, WORK_DROPS
-from wenlan_data.web.urls import url_key
+from wenlan_data.web.urls import url_key, without_user_information
 
 _FILES = {"raw": RAW, "candidates": CANDIDATES, "drops": WORK_DROPS, "images": IMAGE_INDEX}
 
@@ -214,8 +214,12 @@ def _source_rows(
         if isinstance(item, Candidate):
             is_file = item.origin is not None and item.origin.kind == "file"
             key = item.url if is_file else url_key(item.url)
-            yield CandidateRow(place, candidate_id(key, item.texts), item, key)
+            public = item if is_file else _without_user_information(item)
+            # The URL without its user information is another candidate, which may be requested.
+            name = key if public.url == item.url else f"@{key}"
+            yield CandidateRow(place, candidate_id(name, item.texts), public, key)
         else:
+            item = replace(item, page_url=without_user_information(item.page_url))
             texts = _identity_of_drop(part, source, item, repeats[item])
             repeats[item] += 1
             yield CandidateRow(
@@ -225,6 +229,30 @@ def _source_rows(
                 url_key="",
                 unreadable=item,
             )
+
+
+def _without_user_information(candidate: Candidate) -> Candidate:
+    """The candidate with public URLs; an image that would be requested with a name and password is
+    no content, for such a URL is meant to deceive, or for one person."""
+    url = without_user_information(candidate.url)
+    page_url = without_user_information(candidate.page_url)
+    fallback_urls = tuple(
+        one for one in candidate.fallback_urls if one == without_user_information(one)
+    )
+    if (url, page_url, fallback_urls) == (
+        candidate.url,
+        candidate.page_url,
+        candidate.fallback_urls,
+    ):
+        return candidate
+    refused = url != candidate.url and candidate.origin is None
+    return replace(
+        candidate,
+        url=url,
+        page_url=page_url,
+        fallback_urls=fallback_urls,
+        no_content=Drop(Reason.BAD_URL, "user information") if refused else candidate.no_content,
+    )
 
 
 def _identity_of_drop(part: SourcePart, source: str, drop: Drop, repeats: int) -> tuple[Text, ...]:

@@ -22,7 +22,7 @@ from wenlan_data.web.opt_out import header_signals
 from wenlan_data.web.polite_client import PoliteClient
 from wenlan_data.web.politeness import Politeness
 from wenlan_data.web.response import REDIRECTS, Response, failure_of
-from wenlan_data.web.urls import host_of, url_problem
+from wenlan_data.web.urls import host_of, url_problem, without_user_information
 
 UNKNOWN_SITE = "http://page.invalid/"
 """Stands for the site of a file whose URL is unknown: no host has this name (RFC 2606)."""
@@ -89,7 +89,10 @@ def read_page_stream(stream: BinaryIO, url: str) -> PageInput:
 
 def _check_stated_url(url: str) -> None:
     if url and (problem := url_problem(url)):
-        raise UsageError(f"--url {url}: not the URL of a page ({problem.reason}): write http://...")
+        shown = without_user_information(url)
+        raise UsageError(
+            f"--url {shown}: not the URL of a page ({problem.reason}): write http://..."
+        )
 
 
 def _read_page(file: BinaryIO, name: str) -> bytes:
@@ -146,9 +149,8 @@ def fetch_page(url: str, *, contact: str, allow: Sequence[str]) -> PageInput:
     if isinstance(response, Drop):
         raise WenlanError(f"{url}: the page cannot be fetched: {_in_words(response)}")
     if response.status in REDIRECTS:
-        raise UsageError(
-            f"{url}: redirects to {response.header('location')[:500]}: give --contact, or this URL"
-        )
+        target = without_user_information(response.header("location"))[:500]
+        raise UsageError(f"{url}: redirects to {target}: give --contact, or this URL")
     if drop := failure_of(response.status):
         raise WenlanError(f"{url}: the page cannot be fetched: {_in_words(drop)}")
     content_type = response.header("content-type")
@@ -165,7 +167,10 @@ def fetch_page(url: str, *, contact: str, allow: Sequence[str]) -> PageInput:
 
 def _check_url(url: str, contact: str, allow: tuple[str, ...]) -> None:
     if problem := url_problem(url):
-        raise UsageError(f"{url}: not the URL of a page ({problem.reason}): write http://host/path")
+        shown = without_user_information(url)
+        raise UsageError(
+            f"{shown}: not the URL of a page ({problem.reason}): write http://host/path"
+        )
     host = host_of(url)
     if AddressPolicy(allow).refuses_by_name(host):
         raise UsageError(

@@ -28,6 +28,7 @@ from wenlan_data.sandbox.protocol import (
     unpack_drop,
 )
 from wenlan_data.web.opt_out import header_signals
+from wenlan_data.web.urls import without_user_information
 from wenlan_data.web.warc import WarcPayload
 
 INLINE = "inline"
@@ -116,7 +117,7 @@ def read_page(record: WarcPayload, path: str, source: str) -> Iterator[Candidate
     yield from read_candidates(
         record.payload,
         content_type=record.content_type,
-        url=record.url,
+        url=without_user_information(record.url),
         source=source,
         signals=header_signals(record.headers),
         page_origin=Origin(kind=INLINE, path=path, offset=record.offset),

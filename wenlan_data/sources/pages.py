@@ -17,7 +17,7 @@ from wenlan_data.sandbox.pages import read_page
 from wenlan_data.tables import PAGES
 from wenlan_data.web.domains import registrable_domain
 from wenlan_data.web.tracking_params import page_url
-from wenlan_data.web.urls import host_of, url_problem
+from wenlan_data.web.urls import host_of, url_problem, without_user_information
 from wenlan_data.web.warc import record_at
 
 
@@ -68,8 +68,10 @@ class Pages:
             )
         for seed in self._all_seeds():
             if drop := url_problem(seed):
+                shown = without_user_information(seed)
                 raise UsageError(
-                    f"pages: {seed!r} is not a URL to start from ({drop.reason}): write http://host/path"
+                    f"pages: {shown!r} is not a URL to start from ({drop.reason}): "
+                    "write http://host/path"
                 )
         if (
             self.max_depth < 0

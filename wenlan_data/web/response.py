@@ -11,7 +11,7 @@ import aiohttp
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 from wenlan_data.web.connector import HEADER_LIMIT
-from wenlan_data.web.urls import url_problem
+from wenlan_data.web.urls import url_problem, without_user_information
 from wenlan_data.web.warc import WarcPayload
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -44,7 +44,7 @@ def recorded_response(record: WarcPayload) -> Response:
         reason="OK",
         headers=record.headers or (("Content-Type", record.content_type),),
         body=record.payload,
-        final_url=record.url,
+        final_url=without_user_information(record.url),
         ip=record.ip,
         received_at=record.date,
     )

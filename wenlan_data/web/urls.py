@@ -1,5 +1,6 @@
 """URLs: canonical keys, hosts, and which URLs cannot be requested."""
 
+import ipaddress
 import re
 from functools import lru_cache
 from urllib.parse import urlsplit
@@ -15,6 +16,16 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 # Most URLs are of this plain form; they need no parser (0.5 us against 8 us).
 _PLAIN = re.compile(r"(https?)://([a-z0-9][a-z0-9.-]*)(?::([1-9][0-9]{0,4}))?(?=[/?#]|$)")
 _SENDABLE = re.compile(r"[!#$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]+")
+# The last label of a host that is an IPv4 address in some spelling: 127.0.0.1, 0x7f.1, 2130706433.
+_NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
+# Everything between a scheme or `//` and the last @ of the authority; some parsers accept `\` for
+# `/`, none or many slashes, and an escaped @.
+_USER_INFORMATION = re.compile(
+    r"\A(\s*(?:[a-z][a-z0-9+.-]*:[/\\]*|[/\\]{2,}))[^/\\?#]*(?:@|%40)", re.IGNORECASE
+)
+_UP_TO_LAST_AT = re.compile(
+    r"\A(\s*(?:https?:[/\\]*|[/\\]{2,})).*(?:@|%40)", re.IGNORECASE | re.DOTALL
+)
 
 
 def url_key(url: str) -> str:
@@ -31,29 +42,31 @@ def url_key(url: str) -> str:
         key = str(canonicalize_url(url.strip()))
     except (ValueError, UnicodeError):
         return url
-    # w3lib keeps `:80` and a final dot of the host; `host_of` does not.
-    scheme, _, rest = key.partition("://")
-    end = next((index for index, character in enumerate(rest) if character in "/?#"), len(rest))
-    name, _, port = host.rpartition(":")
-    netloc = name if int(port) == DEFAULT_PORTS[scheme] else host
-    return f"{scheme}://{netloc}{rest[end:]}"
+    # w3lib keeps `:80`, a final dot of the host, user information and spellings of an address.
+    return _with_host(key, host)
 
 
 def host_of(url: str) -> str:
-    """`host:port` of the URL, lower case, punycode, port always written; empty if there is none."""
+    """`host:port` of the URL, lower case, punycode, port always written; empty if there is none.
+
+    An IP address has one form however it is spelled, so that every rule about a host sees the
+    address that would be dialled.
+
+    >>> host_of("http://0x7f.1/"), host_of("http://[2400:0:0::1]/"), host_of("http://1.2.3.4.5/")
+    ('127.0.0.1:80', '[2400::1]:80', '')
+    """
     if found := _PLAIN.match(url):
         port = found[3] or DEFAULT_PORTS[found[1]]
-        return f"{_without_last_dot(found[2])}:{port}" if int(port) < 65536 else ""
+        name = _canonical_name(found[2])
+        return f"{name}:{port}" if name and int(port) < 65536 else ""
     try:
         parts = urlsplit(url.strip())
         default = DEFAULT_PORTS.get(parts.scheme)
-        name, port = parts.hostname, parts.port or default
+        hostname, number = parts.hostname, parts.port or default
     except ValueError:
         return ""
-    if not name or default is None:
-        return ""
-    name = _punycode(name)
-    return f"{name}:{port}" if name else ""
+    name = _ascii_name(hostname) if hostname and default is not None else ""
+    return f"{name}:{number}" if name else ""
 
 
 def url_problem(url: str, max_characters: int = MAX_URL_CHARACTERS) -> Drop | None:
@@ -79,27 +92,87 @@ def sendable(url: str) -> str:
     Raises `ValueError` for a URL that cannot be encoded.
     """
     url = url.strip().partition("#")[0]
-    if _SENDABLE.fullmatch(url):
+    if not _SENDABLE.fullmatch(url):
+        url = str(safe_url_string(url))
+    # The host as the rules saw it: another parser may read another address out of `0x7f.1`.
+    host = host_of(url)
+    if not host:
+        raise ValueError("no host")
+    return _with_host(url, host)
+
+
+def without_user_information(url: str) -> str:
+    """The URL without what stands before an `@` in its authority, otherwise unchanged.
+
+    Such URLs are never requested; a name and a password in them must not be published either.
+
+    >>> without_user_information("ftp://me:secret@a.cn/x@2.jpg")
+    'ftp://a.cn/x@2.jpg'
+    """
+    if "@" not in url and "%40" not in url:
         return url
-    return str(safe_url_string(url))
+    stripped = _USER_INFORMATION.sub(r"\1", url, count=1)
+    # A password with a slash: the authority seems to end before it.
+    return stripped if host_of(stripped) else _UP_TO_LAST_AT.sub(r"\1", stripped, count=1)
 
 
-def _without_last_dot(name: str) -> str:
-    return name.removesuffix(".")
+def _with_host(url: str, host: str) -> str:
+    """A URL with this `host:port`, whose port is left out where it is the scheme's."""
+    scheme, _, rest = url.partition("://")
+    end = next((index for index, character in enumerate(rest) if character in "/?#"), len(rest))
+    name, _, port = host.rpartition(":")
+    scheme = scheme.lower()
+    netloc = name if int(port) == DEFAULT_PORTS[scheme] else host
+    return f"{scheme}://{netloc}{rest[end:]}"
 
 
 @lru_cache(maxsize=4096)
-def _punycode(name: str) -> str:
+def _ascii_name(name: str) -> str:
+    """The canonical form of a host without its port; empty where it is none."""
     if ":" in name:
-        return f"[{name}]"
+        try:
+            # No zone: `fe80::1%eth0` names an interface of our machine.
+            return "" if "%" in name else f"[{ipaddress.IPv6Address(name).compressed}]"
+        except ValueError:
+            return ""
     # Full-width dots, which IDNA treats as dots.
     name = re.sub("[。．｡]", ".", name)
     try:
         ascii_name = name if name.isascii() else name.encode("idna").decode("ascii")
     except UnicodeError:
         return ""
-    return (
-        ""
-        if re.search(r"[^a-z0-9._-]", ascii_name.lower())
-        else _without_last_dot(ascii_name.lower())
-    )
+    ascii_name = ascii_name.lower()
+    return "" if re.search(r"[^a-z0-9._-]", ascii_name) else _canonical_name(ascii_name)
+
+
+def _canonical_name(name: str) -> str:
+    """An ASCII name without its final dot; an IPv4 address in dotted decimal; empty where the last
+    label is a number and the whole is no address, or where a label is empty."""
+    name = name.removesuffix(".")
+    if _NUMERIC_LABEL.fullmatch(name.rpartition(".")[2]):
+        return _ipv4(name)
+    return "" if ".." in name or name[:1] == "." or name[-1:] == "." else name
+
+
+def _ipv4(name: str) -> str:
+    """The dotted decimal form of an IPv4 address as the URL standard of browsers parses it: one to
+    four numbers, decimal, octal (`0177`) or hexadecimal (`0x7f`), the last of which fills the rest
+    of the 32 bits; empty for anything else."""
+    try:
+        numbers = [_number(label) for label in name.split(".")]
+    except ValueError:
+        return ""
+    *first, last = numbers
+    if len(first) > 3 or max(first, default=0) > 255 or last >= 256 ** (4 - len(first)):
+        return ""
+    value = last + sum(number << 8 * (3 - place) for place, number in enumerate(first))
+    return str(ipaddress.IPv4Address(value))
+
+
+def _number(label: str) -> int:
+    # A label of thousands of digits takes quadratic time to convert; 32 bits have 11 octal digits.
+    if len(label) > 32:
+        raise ValueError(label)
+    if label.startswith("0x"):
+        return int(label[2:] or "0", 16)
+    return int(label, 8) if label.startswith("0") else int(label)

@@ -186,7 +186,8 @@ def _by_sitemap(folder: Path, web: Web) -> Run:
     scope = Scope(hosts=(run.host.name, *filter(None, map(host_of, urls))))
     replace(part, scope=scope)(first / "out")
     found = [row[0] for row in read_frontier(first / "out/links.parquet")]
-    assert len(found) > 60
+    # Spellings of one address are one page.
+    assert len(found) >= 40
     return request_urls(run, found, folder / "second", QUICK, pages=True)
 
 
