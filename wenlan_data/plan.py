@@ -21,20 +21,20 @@ class Step:
 STEPS = (
     Step(
         name="crawl",
-        version=3,
+        version=4,
         unit="fetch list of a round: pages of a large host or of up to 200 small ones",
         does="fetch pages, record them as WARC, find links",
     ),
     Step(
         name="extract",
-        version=7,
+        version=8,
         unit="row group, range of a folder, or WARC file",
         does="read candidates, clean their texts",
     ),
-    Step(name="slice", version=4, unit="generation", does="group URLs to fetch by host"),
+    Step(name="slice", version=5, unit="generation", does="group URLs to fetch by host"),
     Step(
         name="fetch",
-        version=7,
+        version=8,
         unit="fetch list: images of a large host or of up to 200 small ones",
         does="fetch, check, hash and encode images, record them as WARC",
     ),

@@ -78,6 +78,36 @@ WANTED = pa.schema(
 )
 """A fetch list: each URL once."""
 
+LATER = pa.schema(
+    [
+        *WANTED,
+        ("request_url", pa.string()),  # a redirect's target, or another copy of the image
+        ("redirects", pa.int16()),  # that led from the copy's URL to `request_url`
+        ("copy", pa.int16()),  # 0: the image's own URL, n: the nth of `fallback_urls`
+        ("passes", pa.int16()),  # over the fetch lists of the generation so far
+        # Why the image's own URL gave no image, once a fallback URL is tried; null before.
+        (
+            "own_result",
+            pa.struct(
+                [
+                    ("reason", pa.string()),
+                    ("detail", pa.string()),
+                    ("retryable", pa.bool_()),
+                    ("sha256", pa.string()),
+                    ("bytes", pa.int64()),
+                    ("final_url", pa.string()),
+                    ("status", pa.int16()),
+                    ("ip", pa.string()),
+                    ("fetched_at", pa.timestamp("ms", tz="UTC")),
+                    ("opt_out", pa.list_(pa.string())),
+                ]
+            ),
+        ),
+    ]
+)
+"""A fetch list of a later pass, or requests that a fetch part leaves for one: `host` is that of
+`request_url`."""
+
 FRONTIER = pa.schema(
     [
         ("url", pa.string()),

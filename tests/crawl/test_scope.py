@@ -1,7 +1,7 @@
 import pytest
 
-from wenlan_data.crawl.scope import Scope, same_site
-from wenlan_data.web.domains import registrable_domain
+from wenlan_data.crawl.scope import Scope
+from wenlan_data.web.domains import registrable_domain, same_site
 from wenlan_data.web.limits import Limits
 from wenlan_data.web.urls import host_of
 

@@ -161,9 +161,8 @@ def test_no_redirect_leads_to_an_address_that_was_not_opened(tmp_path: Path) -> 
         rows, _ = fetch(
             tmp_path, [server.url(f"/{number}.jpg") for number in range(4)], server.host
         )
-        # Names that are numbers are no names to yarl; those that it lets pass are refused at the
-        # socket.
-        assert [row["reason"] for row in rows] == ["port", "port", "bad_url", "bad_url"]
+        # Without a port 127.1 is on a port of the web: there its address is refused.
+        assert [row["reason"] for row in rows] == ["port", "port", "port", "address"]
         assert canary.connections == 0
 
 

@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
 
 from wenlan_data.arrow import to_strings
-from wenlan_data.crawl.scope import shape_of
+from wenlan_data.crawl.scope import is_sitemap, shape_of
 from wenlan_data.fetch.fetch_lists import rows_per_fetch_list
 from wenlan_data.npy import Bools
 from wenlan_data.web.domains import registrable_domain
@@ -37,6 +38,9 @@ class CrawlLimits:
     """Requested of all hosts of a registrable domain that no seed names."""
     max_pages_a_shape: int = 10_000
     """Requested of URLs of one host that differ only in numbers and in values of the query."""
+    max_listings_a_site: int = 1000
+    """Sitemaps and feeds read of all hosts of a registrable domain, above which no sitemap of it is
+    requested."""
     own_hosts: tuple[str, ...] = ()
     """Hosts of the seeds, exempt from the limits of host and domain."""
 
@@ -53,12 +57,15 @@ class Budget:
         hosts: Mapping[str, HostLimits],
         recorded: int,
         counts: "RequestCounts | None" = None,
+        listings: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
+        """`listings` are the numbers of sitemaps and feeds read so far, by registrable domain."""
         self.counts = counts or RequestCounts()
         self.refused: Counter[str] = Counter()
         """Reason why pages wait to their number."""
         self._limits = limits
         self._hosts = hosts
+        self._listings = listings
         self._left = None if limits.max_pages is None else max(0, limits.max_pages - recorded)
         self._round: Counter[str] = Counter()
 
@@ -90,6 +97,11 @@ class Budget:
             return "max_pages"
         if self._room(host) <= 0:
             return "max_pages_a_host_or_round"
+        if (
+            is_sitemap(url)
+            and self._listings.get(registrable_domain(host), 0) >= limits.max_listings_a_site
+        ):
+            return "max_listings"
         domain = "" if host in limits.own_hosts else registrable_domain(host)
         if domain and counts.domains[domain] >= limits.max_pages_a_domain:
             return "max_pages_a_domain"

@@ -1,10 +1,12 @@
 """The frontier of a crawl: which pages the next round requests, cut into fetch lists."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,13 +26,16 @@ from wenlan_data.crawl.queue import (
 from wenlan_data.crawl.receipts import FrontierDetails, FrontierList
 from wenlan_data.errors import os_errors
 from wenlan_data.fetch.fetch_lists import cut_by_host
-from wenlan_data.layout import HOST_STATES, PAGE_LINKS, PAGE_WARC, REQUESTED_URLS
+from wenlan_data.layout import HOST_STATES, PAGE_LINKS, PAGE_TABLE, PAGE_WARC, REQUESTED_URLS
 from wenlan_data.npy import FixedBytes
 from wenlan_data.protocols import Receipt
+from wenlan_data.records import Drop
 from wenlan_data.seen_ids import SeenIds, save_ids
 from wenlan_data.tables import FRONTIER, PAGES
 from wenlan_data.web.address_policy import REFUSALS
+from wenlan_data.web.domains import registrable_domain
 from wenlan_data.web.limits import HostLimits
+from wenlan_data.web.polite_client import ROBOTS_ELSEWHERE
 
 REQUEST_COUNTS = "requested.json"
 
@@ -78,9 +83,15 @@ class FrontierPart:
     def __call__(self, out: Path) -> Receipt[FrontierDetails]:
         """Cuts. Deterministic: depends on the files and the limits alone."""
         with os_errors(out):
-            budget = Budget(self.limits, self.hosts, self.recorded, self._request_counts())
-            chosen, requested, waiting, rows_in = self._choose(out, budget)
             states = _states(self.before, self.crawled, patient=not self.retry)
+            budget = Budget(
+                self.limits,
+                self.hosts,
+                self.recorded,
+                self._request_counts(),
+                _listings(states),
+            )
+            chosen, requested, waiting, rows_in = self._choose(out, budget)
             recorded = _recorded(self.elsewhere, chosen["url_key"])
             fetch_lists = _write_fetch_lists(out, chosen, self.hosts, states, recorded)
             save_ids(out / REQUESTED_URLS, requested)
@@ -119,7 +130,8 @@ class FrontierPart:
         )
 
     def _batches(self) -> Iterator[FrontierBatch]:
-        again = table_of_rows([row for _, row in _to_retry(self.retry, self.opened)], FRONTIER)
+        retried = [row for _, row in _to_retry(self.retry, self.opened)]
+        again = table_of_rows([*_with_robots_elsewhere(self.crawled), *retried], FRONTIER)
         for depth in np.unique(again["depth"].to_numpy()).tolist():
             rows = again.filter(pc.equal(again["depth"], depth))
             yield FrontierBatch(rows, ids_of(rows))
@@ -139,14 +151,17 @@ def _write_fetch_lists(
     out: Path,
     table: pa.Table,
     hosts: Mapping[str, HostLimits],
-    states: Mapping[str, object],
+    states: Mapping[str, Mapping[str, Any]],
     recorded: Mapping[str, object],
 ) -> tuple[FrontierList, ...]:
     fetch_lists: list[FrontierList] = []
-    for chain, indexes in cut_by_host(table["host"], np.arange(table.num_rows), hosts):
+    beside = {host: one["robots_at"] for host, one in states.items() if one.get("robots_at")}
+    for cut in cut_by_host(table["host"], np.arange(table.num_rows), hosts, beside):
+        indexes = cut.rows
         number = f"{len(fetch_lists):05d}"
         rows = table.take(pa.array(indexes))
-        known = {host: states[host] for host in rows["host"].unique().to_pylist() if host in states}
+        listed = (*rows["host"].unique().to_pylist(), *cut.own_hosts)
+        known = {host: states[host] for host in listed if host in states}
         recorded_here = {
             key: recorded[key] for key in rows["url_key"].to_pylist() if key in recorded
         }
@@ -155,7 +170,8 @@ def _write_fetch_lists(
             states=f"states-{number}.json",
             recorded=f"recorded-{number}.json",
             rows=len(indexes),
-            chain=chain,
+            chain=cut.chain,
+            own_hosts=cut.own_hosts,
         )
         pq.write_table(rows, out / fetch_list.name, compression="zstd")
         (out / fetch_list.states).write_text(json.dumps(known), "utf-8")
@@ -164,12 +180,12 @@ def _write_fetch_lists(
     return tuple(fetch_lists)
 
 
-def _states(before: str, crawled: Sequence[str], *, patient: bool) -> dict[str, dict[str, object]]:
+def _states(before: str, crawled: Sequence[str], *, patient: bool) -> dict[str, dict[str, Any]]:
     """State of every host contacted so far.
 
     Unless `patient`, failures are cleared: abandoned hosts are retried.
     """
-    states: dict[str, dict[str, object]] = {}
+    states: dict[str, dict[str, Any]] = {}
     if before:
         states |= json.loads((Path(before) / "states.json").read_text("utf-8"))
     for folder in crawled:
@@ -177,8 +193,20 @@ def _states(before: str, crawled: Sequence[str], *, patient: bool) -> dict[str, 
     if patient:
         return states
     # Rules and gaps stay: a host that is retried is treated as politely as before.
-    kept = ("robots", "robots_at_s", "reserved", "next_at_s", "at_s", "gap_s")
+    kept = (
+        *("robots", "robots_at", "robots_at_s", "reserved", "next_at_s", "at_s", "gap_s"),
+        "listings",
+    )
     return {host: {name: one[name] for name in kept if name in one} for host, one in states.items()}
+
+
+def _listings(states: Mapping[str, Mapping[str, Any]]) -> Counter[str]:
+    """Sitemaps and feeds read so far, by registrable domain."""
+    found: Counter[str] = Counter()
+    for host, state in states.items():
+        if "listings" in state:
+            found[registrable_domain(host)] += state["listings"]
+    return found
 
 
 def _recorded(paths: Sequence[str], keys: pa.ChunkedArray) -> dict[str, tuple[str, int]]:
@@ -207,6 +235,25 @@ def _to_retry(paths: Sequence[str], opened: Sequence[str]) -> list[tuple[bool, F
             is_open = one["reason"] in REFUSALS and one["host"] in opened
             last[one["url_key"]] = (one["retryable"], is_open, row)
     return [(retryable, row) for retryable, is_open, row in last.values() if retryable or is_open]
+
+
+def _with_robots_elsewhere(crawled: Sequence[str]) -> list[FrontierRow]:
+    """Pages of the last round that wait for a fetch list to which the host of their robots.txt
+    belongs too."""
+    found: list[FrontierRow] = []
+    for folder in crawled:
+        states = json.loads((Path(folder) / HOST_STATES).read_text("utf-8"))
+        # Most parts have no such host: their tables are not read.
+        if not any(state.get("robots_at") for state in states.values()):
+            continue
+        columns = ["url", "url_key", "host", "depth", "reason", "detail"]
+        rows = pq.read_table(Path(folder) / PAGE_TABLE, columns=columns, schema=PAGES).to_pylist()
+        found += [
+            (one["url"], one["url_key"], one["host"], one["depth"], 0)
+            for one in rows
+            if Drop(one["reason"], one["detail"]) == ROBOTS_ELSEWHERE
+        ]
+    return found
 
 
 def read_frontier(path: Path | str) -> list[FrontierRow]:

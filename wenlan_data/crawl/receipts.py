@@ -15,6 +15,8 @@ class FrontierList:
     rows: int
     chain: str
     """Lists of one chain run one after the other."""
+    own_hosts: tuple[str, ...] = ()
+    """Hosts without a page that its task may talk to: they hold robots.txt of its hosts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,17 +69,9 @@ def is_trap(path: str, query: str, limits: Limits = DEFAULTS) -> bool:
     return max(Counter(segments).values(), default=0) > limits.max_repeated_segment
 
 
-def same_site(host: str) -> tuple[str, ...]:
-    """The hosts that usually serve the same site, this one first: with and without `www.`, http and
-    https. Most sites redirect from all of them to one."""
-    name, _, port = host.rpartition(":")
-    if port not in {"80", "443"} or "." not in name or name.rpartition(".")[2].isdigit():
-        return (host,)
-    other = name.removeprefix("www.") if name.startswith("www.") else f"www.{name}"
-    return (
-        host,
-        *(f"{one}:{p}" for one in (name, other) for p in ("80", "443") if f"{one}:{p}" != host),
-    )
+def is_sitemap(url: str) -> bool:
+    """Whether a URL is named like a sitemap."""
+    return url.partition("?")[0].lower().endswith((".xml", ".xml.gz"))
 
 
 def _is_no_page(extension: str, path: str) -> bool:

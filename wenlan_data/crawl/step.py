@@ -5,7 +5,7 @@ import asyncio
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from wenlan_data.arrow import table_of_rows
 from wenlan_data.crawl.frontier import FrontierRow, read_frontier, write_frontier
 from wenlan_data.crawl.receipts import CrawlDetails
-from wenlan_data.crawl.scope import Scope
+from wenlan_data.crawl.scope import Scope, is_sitemap
 from wenlan_data.errors import os_errors
 from wenlan_data.extract.links import is_sitemap_or_feed
 from wenlan_data.extract.pages import is_html
@@ -30,6 +30,7 @@ from wenlan_data.sandbox.pages import read_links, read_listing
 from wenlan_data.tables import PAGES
 from wenlan_data.web.blocklists import LoadedBlocklists
 from wenlan_data.web.limits import Limits
+from wenlan_data.web.opt_out import OPT_OUT_HEADER, header_signals, opt_out
 from wenlan_data.web.polite_client import PoliteClient
 from wenlan_data.web.politeness import Politeness
 from wenlan_data.web.response import (
@@ -91,6 +92,8 @@ class CrawlPart:
     politeness: Politeness = field(default_factory=Politeness)
     host_states: dict[str, dict[str, object]] = field(default_factory=dict)
     """`hosts` of the receipt of the chain's earlier fetch list."""
+    own_hosts: tuple[str, ...] = ()
+    """Hosts without a page that it may talk to as well."""
 
     def __call__(self, out: Path) -> Receipt[CrawlDetails]:
         """Fetches, records and collects links. Raises `DiskError` when the disk is full."""
@@ -108,6 +111,7 @@ class CrawlPart:
             # The pages that a reserved page links may be free: it is read, and its images are left
             # out.
             drop_opted_out=False,
+            own_hosts=self.own_hosts,
         )
         with PayloadWriter(out / PAGE_WARC) as warc:
             recorder = _PageRecorder(warc, blocklists)
@@ -118,9 +122,18 @@ class CrawlPart:
             bytes_out = warc.size_bytes
         host_states = client.host_states()
         pages = [results[index] for index in range(len(rows))]
-        collector = _LinkCollector(self.scope, self.politeness.limits, blocklists)
+        known_states = {**earlier_states, **self.host_states}
+        collector = _LinkCollector(
+            self.scope,
+            self.politeness.limits,
+            blocklists,
+            {host: state.get("listings", 0) for host, state in known_states.items()},
+        )
         for row, page in zip(rows, pages, strict=True):
             page.links = collector.add(row, page, out / PAGE_WARC)
+        for host, count in collector.listings.items():
+            if count:
+                host_states.setdefault(host, dict(known_states.get(host, {})))["listings"] = count
         if self.sitemaps:
             collector.add_sitemaps(
                 url for robots in client.robots().values() for url in _sitemaps(robots.text)
@@ -190,6 +203,12 @@ class _PageRecorder:
             fetched_at=to_milliseconds(response.received_at),
         )
         if response.status in REDIRECTS:
+            # A page that opts out has no content, so its redirect is not followed; what the host
+            # states about it elsewhere is left to the target's own host.
+            own = [one for one in response.headers if one[0] != OPT_OUT_HEADER]
+            if drop := opt_out(header_signals(own)):
+                result.drop = drop
+                return result
             target = redirect_target(response)
             result.drop = (
                 target if isinstance(target, Drop) else Drop(Reason.REDIRECT, target[:200])
@@ -238,7 +257,15 @@ class _LinkCollector:
     """Collects the links of a fetch list that are in scope, each page once per depth and
     number of redirects."""
 
-    def __init__(self, scope: Scope, limits: Limits, blocklists: LoadedBlocklists) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        limits: Limits,
+        blocklists: LoadedBlocklists,
+        listings: Mapping[str, int],
+    ) -> None:
+        self.listings = Counter(listings)
+        """Host to the number of its sitemaps and feeds read in the whole crawl."""
         self.rows: list[FrontierRow] = []
         self.left: Counter[str] = Counter()
         """Links that are not followed, by reason."""
@@ -261,17 +288,20 @@ class _LinkCollector:
             return self._add(page.target, depth, redirects + 1)
         if page.offset < 0:
             return 0
-        record = record_at(warc, page.offset)
         if page.drop == LISTING:
+            self.listings[row[2]] += 1
+            if self.listings[row[2]] > self._limits.max_listings_a_site:
+                self.left["max_listings"] += 1
+                return 0
+            record = record_at(warc, page.offset)
             listing = read_listing(record.payload, url=record.url)
             if isinstance(listing, Drop):
                 page.drop = listing
                 return 0
             if listing.omitted:
                 self.left["page_limit_or_nofollow"] += listing.omitted
-            return sum(
-                self._add(url, depth if _is_sitemap(url) else depth + 1, 0) for url in listing.urls
-            )
+            return sum(self._add_listed(url, depth, redirects) for url in listing.urls)
+        record = record_at(warc, page.offset)
         found = read_links(
             record.payload,
             content_type=record.content_type,
@@ -284,6 +314,16 @@ class _LinkCollector:
         links = found.links
         self.left["page_limit_or_nofollow"] += links.omitted
         return sum(self._add(url, depth + 1, 0) for url in links.urls)
+
+    def _add_listed(self, url: str, depth: int, redirects: int) -> int:
+        """Adds a link of a sitemap or feed. A sitemap that lists sitemaps counts like a redirect:
+        it is no deeper, but a chain of them ends."""
+        if not is_sitemap(url):
+            return self._add(url, depth + 1, 0)
+        if redirects >= self._limits.max_redirects:
+            self.left["listing_chain"] += 1
+            return 0
+        return self._add(url, depth, redirects + 1)
 
     def add_sitemaps(self, urls: Iterator[str]) -> None:
         """Adds sitemaps that robots.txt names, at the depth of the seeds."""
@@ -311,11 +351,6 @@ class _LinkCollector:
     def _reason_to_skip(self, url: str, host: str) -> str:
         drop = self._blocklists.refuses_url(url)
         return drop.reason if drop else self._scope.reason_to_skip(url, host, self._limits)
-
-
-def _is_sitemap(url: str) -> bool:
-    path = url.partition("?")[0].lower()
-    return path.endswith((".xml", ".xml.gz"))
 
 
 def _sitemaps(robots: str) -> list[str]:

@@ -1,9 +1,10 @@
 """Cuts the images of a generation into fetch lists: each URL once, about a minute of requests per
-host in each."""
+host in each, and all hosts of a site in the same lists."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,7 @@ from wenlan_data.npy import Indices
 from wenlan_data.protocols import Receipt
 from wenlan_data.records import MAX_FALLBACK_URLS
 from wenlan_data.tables import CANDIDATES, FACTS, IMAGE_INDEX, WANTED
+from wenlan_data.web.domains import host_group
 from wenlan_data.web.limits import HostLimits
 from wenlan_data.web.urls import host_of, url_key
 
@@ -63,18 +65,8 @@ class FetchListPart:
         fetch_lists: list[FetchList] = []
 
         def write(table: pa.Table, chain: str, recorded: int, earlier: int | None) -> None:
-            name = f"slice-{len(fetch_lists):05d}.parquet"
-            with os_errors(out / name):
-                pq.write_table(table, out / name, compression="zstd")
-            fetch_lists.append(
-                FetchList(
-                    name=name,
-                    rows=table.num_rows,
-                    chain=chain,
-                    recorded=recorded,
-                    earlier=earlier,
-                )
-            )
+            one = write_fetch_list(out, len(fetch_lists), table, chain)
+            fetch_lists.append(replace(one, recorded=recorded, earlier=earlier))
 
         requests, known = _known_results(requests, self.published, self.earlier)
         for place, table in known:
@@ -114,39 +106,101 @@ class FetchListPart:
             parts += _split(own, MAX_ROWS)
         for part in parts:
             yield "", -1, part
-        for chain, part in cut_by_host(
-            requests["host"], np.flatnonzero(left & ~stored), self.hosts
-        ):
-            yield chain, -1, part
+        for one in cut_by_host(requests["host"], np.flatnonzero(left & ~stored), self.hosts):
+            yield one.chain, -1, one.rows
+
+
+def write_fetch_list(
+    out: Path, number: int, table: pa.Table, chain: str, own_hosts: tuple[str, ...] = ()
+) -> FetchList:
+    """Writes the rows of a fetch list into the folder `out`."""
+    name = f"slice-{number:05d}.parquet"
+    with os_errors(out / name):
+        pq.write_table(table, out / name, compression="zstd")
+    return FetchList(name=name, rows=table.num_rows, chain=chain, own_hosts=own_hosts)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HostCut:
+    """Rows of one fetch list. Lists of one chain run one after the other; those with an empty chain
+    run at any time."""
+
+    chain: str
+    rows: Indices
+    own_hosts: tuple[str, ...]
+    """Hosts, perhaps without a row, that belong to the list too."""
 
 
 def cut_by_host(
-    hosts: pa.ChunkedArray, indexes: Indices, limits_of: Mapping[str, HostLimits]
-) -> Iterator[tuple[str, Indices]]:
-    """Chain and rows of each fetch list of the rows `indexes` of a table with the host column
-    `hosts`.
+    hosts: pa.ChunkedArray,
+    indexes: Indices,
+    limits_of: Mapping[str, HostLimits],
+    beside: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> Iterator[HostCut]:
+    """Yields the fetch lists of the rows `indexes` of a table with the host column `hosts`.
 
-    Fetch lists of one chain run one after the other; those with an empty chain run at any time.
+    All hosts of a site (`host_group`) are in the same lists, and so are a host and those that
+    `beside` names for it: tasks never share one of them.
     """
+    codes = _encoded(hosts.take(indexes)) if len(indexes) else None
+    names = _texts(codes.dictionary) if codes is not None else []
+    unions = _Unions()
+    for name in names:
+        for other in beside.get(name, ()):
+            unions.join(host_group(name), host_group(other))
+    unit_of = {name: unions.find(host_group(name)) for name in names}
+    units: dict[str, list[str]] = {}
+    for name, unit in unit_of.items():
+        units.setdefault(unit, []).append(name)
+    column = pa.array([unit_of[name] for name in names], pa.string())
+    own_units = column.take(codes.indices) if codes is not None else column
+    parts = (
+        HostCut(chain, indexes[rows], _own_hosts(units, own_units, rows, beside) if beside else ())
+        for chain, rows in _cut_units(own_units, units, limits_of)
+    )
+    yield from parts
+
+
+def _own_hosts(
+    units: Mapping[str, list[str]],
+    column: pa.Array,
+    rows: Indices,
+    beside: Mapping[str, Sequence[str]],
+) -> tuple[str, ...]:
+    """The hosts that `beside` names for the hosts of a list."""
+    found = column.take(pa.array(rows)).unique().to_pylist()
+    listed = (other for unit in found for name in units[unit] for other in beside.get(name, ()))
+    return tuple(dict.fromkeys(listed))
+
+
+def _cut_units(
+    column: pa.Array, units: Mapping[str, list[str]], limits_of: Mapping[str, HostLimits]
+) -> Iterator[tuple[str, Indices]]:
+    """Chain and rows of each fetch list; `column` holds the unit of each row, `units` its hosts."""
     small: list[Indices] = []
+    small_hosts = 0
     large: dict[int, list[tuple[str, Indices]]] = {}
-    for host, own in _by_value(hosts, indexes):
-        limits = limits_of.get(host) or HostLimits()
-        rows = rows_per_fetch_list(limits)
+    for unit, own in _by_value(pa.chunked_array([column]), np.arange(len(column))):
+        names = units[unit]
+        listed = [limits_of.get(name) or HostLimits() for name in names]
+        # The most careful limits of its hosts: one of them may have one connection alone.
+        rows = min(map(rows_per_fetch_list, listed))
         if len(own) > rows:
-            if limits.max_connections == 1:
-                large.setdefault(rows, []).append((host, own))
+            if min(limits.max_connections for limits in listed) == 1:
+                large.setdefault(rows, []).append((names[0], own))
             else:
                 yield from (("", part) for part in _split(own, rows))
             continue
-        if small and (len(small) == MAX_HOSTS or sum(map(len, small)) + len(own) > MAX_ROWS):
+        full = small_hosts + len(names) > MAX_HOSTS
+        if small and (full or sum(map(len, small)) + len(own) > MAX_ROWS):
             yield "", np.concatenate(small)
-            small = []
+            small, small_hosts = [], 0
         small.append(own)
+        small_hosts += len(names)
     if small:
         yield "", np.concatenate(small)
-    for rows, listed in large.items():
-        yield from _bundles(listed, rows)
+    for rows, bundled in large.items():
+        yield from _bundles(bundled, rows)
 
 
 def _bundles(hosts: list[tuple[str, Indices]], rows: int) -> Iterator[tuple[str, Indices]]:
@@ -164,6 +218,25 @@ def _bundles(hosts: list[tuple[str, Indices]], rows: int) -> Iterator[tuple[str,
                 bundle[0][0],
                 np.concatenate([own[start_row : start_row + rows] for _, own in bundle]),
             )
+
+
+class _Unions:
+    """Sets of names, joined in pairs."""
+
+    def __init__(self) -> None:
+        self._above: dict[str, str] = {}
+
+    def find(self, name: str) -> str:
+        """Returns the name that stands for the set of `name`."""
+        while (above := self._above.get(name, name)) != name:
+            # Halves the path for the next look-up.
+            self._above[name] = self._above.get(above, above)
+            name = above
+        return name
+
+    def join(self, one: str, other: str) -> None:
+        """Makes one set of two."""
+        self._above[self.find(other)] = self.find(one)
 
 
 def rows_per_fetch_list(limits: HostLimits) -> int:

@@ -13,6 +13,8 @@ class FetchList:
     chain: str
     """Lists of one chain run one after the other, so that one task at a time talks to a host; lists
     with an empty chain run at any time."""
+    own_hosts: tuple[str, ...] = ()
+    """Hosts without a row that its task may talk to: they hold robots.txt of its hosts."""
     recorded: int = -1
     """`--from`: position of the old fetch part that recorded these URLs; -1 for none."""
     earlier: int | None = None
@@ -40,3 +42,5 @@ class FetchDetails:
     """Transient failures by reason."""
     requests: int = 0
     """All requests, robots.txt and redirects included."""
+    later: int = 0
+    """Images that are requested in a later pass, from a host of another fetch list."""

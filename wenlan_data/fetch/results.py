@@ -11,13 +11,14 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from wenlan_data.arrow import table_of_rows
-from wenlan_data.errors import DamageError, os_errors
+from wenlan_data.errors import os_errors
 from wenlan_data.fetch.jpeg_store import NO_JPEG, JpegLocation
 from wenlan_data.fetch.receipts import FetchDetails
 from wenlan_data.image.hash import NO_COLOURS
 from wenlan_data.protocols import Receipt
 from wenlan_data.records import Drop, ImageFacts
-from wenlan_data.tables import FACTS, WANTED
+from wenlan_data.tables import FACTS, LATER
+from wenlan_data.web.urls import host_of
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 _NO_PDQ = bytes(32)
@@ -25,7 +26,7 @@ _NO_PDQ = bytes(32)
 
 @dataclass(frozen=True, slots=True)
 class FetchRequest:
-    """One row of a fetch list, see `tables.WANTED`."""
+    """One row of a fetch list, see `tables.WANTED`; in a later pass, see `tables.LATER`."""
 
     ordinal: int
     url: str
@@ -37,6 +38,21 @@ class FetchRequest:
     origin_offset: int
     fallback_urls: tuple[str, ...] = ()
     """Requested in this order where `url` gives no image."""
+    request_url: str = ""
+    """What is requested in place of `url`: the target of a redirect, or another copy."""
+    redirects: int = 0
+    """Number of redirects that led there."""
+    copy: int = 0
+    """0: `url` itself, n: the nth of `fallback_urls`."""
+    passes: int = 0
+    """Passes over the fetch lists in which it was requested."""
+    own_result: "FetchResult | None" = None
+    """Result of `url`, once a fallback URL is tried."""
+
+    @property
+    def current_url(self) -> str:
+        """The URL that is requested now."""
+        return self.request_url or self.url
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,13 +78,53 @@ class FetchResult:
     """The fallback URL that gave the image; empty where the request's own URL did, or none."""
 
 
+@dataclass(frozen=True, slots=True)
+class Redirected:
+    """A request that goes on at a host of another fetch list, in a later pass."""
+
+    url: str
+    redirects: int
+
+
 def read_fetch_list(path: str | Path) -> list[FetchRequest]:
-    """The rows of a fetch list, in order."""
+    """The rows of a fetch list, of any pass, in order."""
     with os_errors(path):
-        table = pq.read_table(path, schema=WANTED)
-    *columns, fallback_urls = (column.to_pylist() for column in table.columns)
-    columns.append([tuple(urls or ()) for urls in fallback_urls])
-    return [FetchRequest(*row) for row in zip(*columns, strict=True)]
+        # Columns that the lists of the first pass lack are null.
+        rows = pq.read_table(path, schema=LATER).to_pylist()
+    return [
+        FetchRequest(
+            ordinal=row["ordinal"],
+            url=row["url"],
+            url_key=row["url_key"],
+            host=row["host"],
+            origin=row["supply"],
+            origin_path=row["supply_path"],
+            origin_offset=row["supply_offset"],
+            fallback_urls=tuple(row["fallback_urls"] or ()),
+            request_url=row["request_url"] or "",
+            redirects=row["redirects"] or 0,
+            copy=row["copy"] or 0,
+            passes=row["passes"] or 0,
+            own_result=_read_own_result(row["own_result"]) if row["own_result"] else None,
+        )
+        for row in rows
+    ]
+
+
+def write_later(path: Path, requests: Sequence[FetchRequest]) -> None:
+    """Writes requests for a later pass."""
+    rows = [
+        (
+            *(request.ordinal, request.url, request.url_key, host_of(request.current_url)),
+            *(request.origin, request.origin_path, request.origin_offset),
+            list(request.fallback_urls),
+            *(request.request_url, request.redirects, request.copy, request.passes),
+            _own_result_row(request.own_result) if request.own_result else None,
+        )
+        for request in requests
+    ]
+    with os_errors(path):
+        pq.write_table(table_of_rows(rows, LATER), path, compression="zstd")
 
 
 def read_results(paths: Sequence[str]) -> dict[str, FetchResult]:
@@ -83,34 +139,53 @@ def read_results(paths: Sequence[str]) -> dict[str, FetchResult]:
 
 
 def write_results(
-    path: Path, requests: Sequence[FetchRequest], results: Sequence[FetchResult | None]
+    path: Path, requests: Sequence[FetchRequest], results: Sequence[FetchResult]
 ) -> None:
-    """Writes one row per request, in order. Raises `DamageError` where a request has no result."""
-    rows = []
-    for request, result in zip(requests, results, strict=True):
-        if result is None:
-            raise DamageError(
-                f"{path}: {request.url} was neither fetched nor dropped: this is an error of ours, report it"
-            )
-        rows.append(_row(request, result))
+    """Writes one row per request, in order."""
+    rows = [_row(request, result) for request, result in zip(requests, results, strict=True)]
     with os_errors(path):
         pq.write_table(table_of_rows(rows, FACTS), path, compression="zstd")
 
 
 def fetch_receipt(
-    results: Sequence[FetchResult | None], bytes_out: int, details: FetchDetails
+    results: Sequence[FetchResult], bytes_out: int, details: FetchDetails
 ) -> Receipt[FetchDetails]:
     """The receipt of a part with these results; `bytes_out` counts the files that it wrote."""
-    drops = Counter(
-        result.found.reason for result in results if result and isinstance(result.found, Drop)
-    )
-    good = sum(1 for result in results if result and not isinstance(result.found, Drop))
+    drops = Counter(result.found.reason for result in results if isinstance(result.found, Drop))
     return Receipt(
         rows_in=len(results),
-        rows_out=good,
+        rows_out=len(results) - drops.total(),
         bytes_out=bytes_out,
         drops=dict(sorted(drops.items())),
         details=details,
+    )
+
+
+def _own_result_row(result: FetchResult) -> dict[str, object]:
+    """A failure without the place of its bytes, which are in the WARC of an earlier part."""
+    found = result.found
+    if not isinstance(found, Drop):
+        raise TypeError("a fallback URL is tried only where the image's own URL gave none")
+    return {
+        "reason": str(found.reason),
+        "detail": found.detail,
+        "retryable": found.retryable,
+        "sha256": result.sha256,
+        "bytes": result.bytes,
+        "final_url": result.final_url,
+        "status": result.status,
+        "ip": result.ip,
+        "fetched_at": result.fetched_at,
+        "opt_out": list(result.opt_out),
+    }
+
+
+def _read_own_result(row: dict[str, Any]) -> FetchResult:
+    names = ("sha256", "bytes", "final_url", "status", "ip", "fetched_at")
+    return FetchResult(
+        found=Drop(row["reason"], row["detail"], row["retryable"]),
+        opt_out=tuple(row["opt_out"]),
+        **{name: row[name] for name in names},
     )
 
 

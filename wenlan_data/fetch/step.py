@@ -17,19 +17,21 @@ from wenlan_data.fetch.recorder import ImageRecorder
 from wenlan_data.fetch.results import (
     FetchRequest,
     FetchResult,
+    Redirected,
     fetch_receipt,
     read_fetch_list,
+    write_later,
     write_results,
 )
 from wenlan_data.image.rules import ImageRules
-from wenlan_data.layout import FETCH_RESULTS, IMAGE_WARC, STORED_JPEGS
+from wenlan_data.layout import FETCH_RESULTS, IMAGE_WARC, LATER_REQUESTS, STORED_JPEGS
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import ShardRules
 from wenlan_data.records import Drop
 from wenlan_data.sandbox.client import start_worker
-from wenlan_data.web.polite_client import PoliteClient
+from wenlan_data.web.polite_client import ROBOTS_ELSEWHERE, PoliteClient
 from wenlan_data.web.politeness import Politeness
-from wenlan_data.web.response import Response
+from wenlan_data.web.response import REDIRECTS, Response, redirect_target
 from wenlan_data.web.urls import host_of
 from wenlan_data.web.warc import PayloadWriter
 
@@ -42,6 +44,11 @@ MAX_WAITING_BYTES = 32 << 20
 class FetchPart:
     """Fetches one fetch list. Writes `images.warc`, `encoded.bin` (`fetch.jpeg_store`) and
     `facts.parquet`.
+
+    It talks to the hosts of its list alone, so that no host ever hears from two tasks at once. An
+    image that is redirected to another host is left for that host's own fetch list: it is a row of
+    `later.parquet` instead of `facts.parquet`, and a later pass cuts these into fetch lists
+    (`fetch.later_lists`).
 
     Its receipt's details: `hosts` (each host's state, for its next fetch list), `requested` (images
     requested from the web), `retryable_failed` (how many of those failed for a transient reason),
@@ -56,6 +63,8 @@ class FetchPart:
     jpeg_quality: int = ShardRules().jpeg_quality
     host_states: dict[str, dict[str, object]] = field(default_factory=dict)
     """`hosts` of the receipt of the chain's earlier fetch list."""
+    own_hosts: tuple[str, ...] = ()
+    """Hosts without a row that it may talk to as well, see `receipts.FetchList`."""
 
     def __call__(self, out: Path) -> Receipt[FetchDetails]:
         """Fetches and checks.
@@ -69,6 +78,7 @@ class FetchPart:
             body=limits.image,
             follow_redirects=True,
             drop_opted_out=True,
+            own_hosts=self.own_hosts,
         )
         return self.run(out, client)
 
@@ -76,7 +86,7 @@ class FetchPart:
         """Fetches and records with `client`, which a test may give another resolver."""
         start_worker()
         rows = read_fetch_list(self.fetch_list)
-        results: list[FetchResult | None] = [None] * len(rows)
+        outcomes: dict[int, FetchResult | FetchRequest] = {}
         limits = self.politeness.limits
         budget = DecodingBudget(limits.max_slow_decoding_s, self.host_states)
         with (
@@ -94,67 +104,89 @@ class FetchPart:
             )
             web = [index for index, row in enumerate(rows) if row.origin == "web"]
             stored = [index for index, row in enumerate(rows) if row.origin != "web"]
-            for index, result in zip(
-                stored, recorder.record_stored([rows[index] for index in stored]), strict=True
-            ):
-                results[index] = result
+            recorded = recorder.record_stored([rows[index] for index in stored])
+            outcomes |= dict(zip(stored, recorded, strict=True))
             fetched = _fetch_images(client, [rows[index] for index in web], recorder)
-            for index, found in zip(web, fetched, strict=True):
-                results[index] = found
+            outcomes |= dict(zip(web, fetched, strict=True))
             bytes_out = warc.size_bytes + jpegs.size_bytes
-        write_results(out / FETCH_RESULTS, rows, results)
+        decided = [
+            (row, outcome)
+            for index, row in enumerate(rows)
+            if isinstance(outcome := outcomes[index], FetchResult)
+        ]
+        results = [result for _, result in decided]
+        write_results(out / FETCH_RESULTS, [row for row, _ in decided], results)
+        later = [one for one in fetched if isinstance(one, FetchRequest)]
+        if later:
+            write_later(out / LATER_REQUESTS, later)
         return fetch_receipt(results, bytes_out, _details(client, fetched, budget))
 
 
 def _fetch_images(
     client: PoliteClient, rows: Sequence[FetchRequest], recorder: ImageRecorder
-) -> list[FetchResult | None]:
+) -> list[FetchResult | FetchRequest]:
     """Requests all rows, then the fallback URLs of those that give no image."""
 
-    async def request(urls: Sequence[str]) -> list[FetchResult | None]:
-        return await _request_urls(client, urls, recorder)
+    async def request(wanted: Sequence[tuple[str, int]]) -> list[FetchResult | Redirected]:
+        return await _request_urls(client, wanted, recorder)
 
-    return asyncio.run(fetch_with_fallbacks(rows, request)) if rows else []
+    return asyncio.run(fetch_with_fallbacks(rows, request, client.is_own)) if rows else []
 
 
 async def _request_urls(
-    client: PoliteClient, urls: Sequence[str], recorder: ImageRecorder
-) -> list[FetchResult | None]:
-    """Requests all URLs and records the responses while others are under way."""
-    results: list[FetchResult | None] = [None] * len(urls)
+    client: PoliteClient, wanted: Sequence[tuple[str, int]], recorder: ImageRecorder
+) -> list[FetchResult | Redirected]:
+    """Requests URLs, each with the number of redirects that led to it, and records the responses
+    while others are under way."""
+    results: dict[int, FetchResult | Redirected] = {}
 
     def record(arrived: Sequence[tuple[int, Response]]) -> None:
         recorded = recorder.record_responses(
-            [response for _, response in arrived], [host_of(urls[index]) for index, _ in arrived]
+            [response for _, response in arrived],
+            [host_of(wanted[index][0]) for index, _ in arrived],
         )
         for (index, _), result in zip(arrived, recorded, strict=True):
             results[index] = result
 
+    urls, redirects = zip(*wanted, strict=True)
     # Decoding beside the loop costs no more processor time, and the loop answers within 1 ms
     # instead of 50 to 90.
     async with (
         BackgroundChecker(record, MAX_WAITING_BYTES) as checker,
-        aclosing(client.fetch(urls)) as arrivals,
+        aclosing(client.fetch(urls, redirects)) as arrivals,
     ):
         async for index, response in arrivals:
-            if isinstance(response, Drop):
+            if response == ROBOTS_ELSEWHERE:
+                results[index] = Redirected(*wanted[index])
+            elif isinstance(response, Drop):
                 results[index] = FetchResult(found=response)
+            elif response.status in REDIRECTS:
+                results[index] = _redirected(response)
             else:
                 await checker.add((index, response), len(response.body))
-    return results
+    return [results[index] for index in range(len(wanted))]
+
+
+def _redirected(response: Response) -> FetchResult | Redirected:
+    target = redirect_target(response)
+    if isinstance(target, Drop):
+        return FetchResult(found=target)
+    return Redirected(target, response.redirects)
 
 
 def _details(
-    client: PoliteClient, fetched: Sequence[FetchResult | None], budget: DecodingBudget
+    client: PoliteClient, fetched: Sequence[FetchResult | FetchRequest], budget: DecodingBudget
 ) -> FetchDetails:
-    drops = [result.found for result in fetched if result and isinstance(result.found, Drop)]
+    results = [one for one in fetched if isinstance(one, FetchResult)]
+    drops = [result.found for result in results if isinstance(result.found, Drop)]
     transient = Counter(drop.reason for drop in drops if drop.retryable)
     hosts = client.host_states()
     budget.add_to(hosts)
     return FetchDetails(
         hosts=hosts,
-        requested=len(fetched),
+        requested=len(results),
         retryable_failed=transient.total(),
         retryable_reasons=dict(sorted(transient.items())),
         requests=client.requests,
+        later=len(fetched) - len(results),
     )

@@ -20,7 +20,7 @@ from wenlan_data.run.failure_budget import HostMonitor
 from wenlan_data.run.generations import PlannedPart, describe_source
 from wenlan_data.run.ledger import Ledger
 from wenlan_data.run.progress import Reporter
-from wenlan_data.run.scheduler import Job, Scheduler
+from wenlan_data.run.scheduler import Job, Scheduler, tasks_at_once
 from wenlan_data.source_config import Sources, SourceSpec
 from wenlan_data.sources.pages import Pages
 from wenlan_data.web.tracking_params import page_key
@@ -144,6 +144,7 @@ class _Crawl:
             self.source.crawl_limits(),
             max_pages_a_domain=limits.max_pages_a_domain,
             max_pages_a_shape=limits.max_pages_a_shape,
+            max_listings_a_site=limits.max_listings_a_site,
         )
 
     def _round(self, cut: Receipt[FrontierDetails]) -> Iterator[PlannedPart]:
@@ -151,8 +152,9 @@ class _Crawl:
         lists = cut.details.fetch_lists
         # In each round: links lead to hosts that no seed names.
         check_contact(self.sources, (frontier / one.name for one in lists))
+        at_once = tasks_at_once(self.crawler.executor.at_once, (one.chain for one in lists))
         jobs = [
-            Job(number=number, make=self._make(frontier, one), chain=one.chain)
+            Job(number=number, make=self._make(frontier, one, at_once), chain=one.chain)
             for number, one in enumerate(lists)
         ]
         receipts = self._run(jobs)
@@ -188,7 +190,7 @@ class _Crawl:
         )
 
     def _make(
-        self, frontier: Path, one: FrontierList
+        self, frontier: Path, one: FrontierList, at_once: int
     ) -> Callable[[Receipt[CrawlDetails] | None], CrawlPart]:
         def make(before: Receipt[CrawlDetails] | None) -> CrawlPart:
             return CrawlPart(
@@ -197,7 +199,8 @@ class _Crawl:
                 recorded=str(frontier / one.recorded),
                 scope=self.source.scope(),
                 sitemaps=self.source.sitemaps,
-                politeness=self.sources.politeness,
+                politeness=replace(self.sources.politeness, workers=at_once),
+                own_hosts=one.own_hosts,
                 # The first list of a chain gets the states of earlier rounds from `earlier_states`.
                 host_states=before.details.hosts if before else {},
             )

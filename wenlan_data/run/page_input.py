@@ -144,6 +144,7 @@ def fetch_page(url: str, *, contact: str, allow: Sequence[str]) -> PageInput:
         body=politeness.limits.page,
         follow_redirects=bool(contact),
         drop_opted_out=False,
+        any_host=True,
     )
     response = asyncio.run(_fetch(client, url))
     if isinstance(response, Drop):

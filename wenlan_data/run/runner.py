@@ -4,6 +4,7 @@ commits."""
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
@@ -222,6 +223,7 @@ class _Build:
             sources=self._sources(plan),
             ledger=self.ledger,
             first_shard=len(self.manifest.shards),
+            workers=self.executor.at_once,
         )
         self.failures.add_pages(plan)
         extracted = self._run_step(
@@ -254,13 +256,7 @@ class _Build:
         number, parts = generation.number, list(extracted)
         jobs = steps.fetch_list_jobs(generation, parts, self._image_indexes())
         lists = self._run_step("slice", FetchListDetails, number, jobs)[0]
-        if generation.plan.kind != "from":
-            folder = self.ledger.part(number, "slice", 0)
-            # Not in preflight: the hosts of images are known only now. `--from` requests none.
-            check_contact(
-                generation.sources, (folder / one.name for one in lists.details.fetch_lists)
-            )
-        fetched = self._run_step("fetch", FetchDetails, number, steps.fetch_jobs(generation, lists))
+        fetched = self._fetch(generation, lists)
         self._run_step("against", NoDetails, number, steps.benchmark_jobs(generation))
         self._run_step("near", NoDetails, number, steps.near_jobs(generation, fetched))
         deduped = self._run_step(
@@ -287,6 +283,39 @@ class _Build:
         # After the manifest: until then a resumed build may still have to write the shards.
         remove_stored_jpegs(self.ledger, [number])
         self.failures.add_fetched(fetched.values())
+
+    def _fetch(
+        self, generation: steps.GenerationInput, lists: Receipt[FetchListDetails]
+    ) -> Mapping[int, Receipt[FetchDetails]]:
+        """Fetches all images, pass after pass: a redirect into another host is followed in that
+        host's own fetch list, once no task of the pass before can be talking to it."""
+        number = generation.number
+        self._check_contact(generation, 0, lists)
+        last = self._run_step("fetch", FetchDetails, number, steps.fetch_jobs(generation, lists))
+        fetched = dict(last)
+        for pass_number in count(1):
+            jobs = steps.later_list_jobs(generation, pass_number, last, fetched)
+            if not jobs:
+                break
+            lists = self._run_step("slice", FetchListDetails, number, jobs)[pass_number]
+            self._check_contact(generation, pass_number, lists)
+            later = steps.later_fetch_jobs(generation, pass_number, lists, fetched)
+            last = self._run_step("fetch", FetchDetails, number, later)
+            fetched |= last
+        return fetched
+
+    def _check_contact(
+        self,
+        generation: steps.GenerationInput,
+        pass_number: int,
+        lists: Receipt[FetchListDetails],
+    ) -> None:
+        # Not in preflight: the hosts of images are known only now. `--from` requests none.
+        if generation.plan.kind != "from":
+            folder = self.ledger.part(generation.number, "slice", pass_number)
+            check_contact(
+                generation.sources, (folder / one.name for one in lists.details.fetch_lists)
+            )
 
     def _run_step(
         self, step: str, details: type[DetailsT], generation: int, jobs: Sequence[Job[DetailsT]]

@@ -153,3 +153,10 @@ class Scheduler(Generic[DetailsT]):
         if isinstance(error, WenlanError):
             return error
         return RuntimeError(f"{where}: {type(error).__name__}: {error}")
+
+
+def tasks_at_once(workers: int, chains: Iterable[str]) -> int:
+    """Returns how many of the jobs with these chains run at once on so many workers; 1 at least."""
+    listed = list(chains)
+    most = listed.count("") + len(set(listed) - {""})
+    return max(1, min(workers, most))

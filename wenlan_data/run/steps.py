@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +13,8 @@ from wenlan_data.dedupe.read_benchmarks import benchmark_parts
 from wenlan_data.dedupe.step import DedupeDetails, DedupePart, index_folders
 from wenlan_data.extract.step import ExtractDetails, ExtractPart, ReextractPart, RetryPart
 from wenlan_data.fetch.fetch_lists import FetchListPart
-from wenlan_data.fetch.receipts import FetchDetails, FetchListDetails
+from wenlan_data.fetch.later_lists import LaterListPart
+from wenlan_data.fetch.receipts import FetchDetails, FetchList, FetchListDetails
 from wenlan_data.fetch.replay import ReplayPart
 from wenlan_data.fetch.step import FetchPart
 from wenlan_data.layout import (
@@ -23,6 +24,7 @@ from wenlan_data.layout import (
     FETCH_RESULTS,
     HOST_STATES,
     IMAGE_WARC,
+    LATER_REQUESTS,
     PART_DROPS,
     RAW_CANDIDATES,
     PartRef,
@@ -32,7 +34,7 @@ from wenlan_data.protocols import NoDetails, Part, Receipt
 from wenlan_data.recipe import Recipe
 from wenlan_data.run.generations import GenerationPlan
 from wenlan_data.run.ledger import Ledger
-from wenlan_data.run.scheduler import Job
+from wenlan_data.run.scheduler import Job, tasks_at_once
 from wenlan_data.shard.drops import DropsDetails, DropsPart
 from wenlan_data.shard.step import ShardDetails, ShardPart
 from wenlan_data.source_config import Sources
@@ -50,6 +52,8 @@ class GenerationInput:
     sources: Sources
     ledger: Ledger
     first_shard: int
+    workers: int
+    """Parts that run at once."""
 
     def files(self, step: str, numbers: Sequence[int], name: str) -> tuple[str, ...]:
         """Returns the file `name` of parts of a committed step, in part order."""
@@ -145,6 +149,7 @@ def fetch_jobs(
     """Returns one job for each fetch list; the lists of a large host form a chain."""
     folder = generation.ledger.part(generation.number, "slice", 0)
     jobs: list[Job[FetchDetails]] = []
+    at_once = tasks_at_once(generation.workers, (one.chain for one in lists.details.fetch_lists))
     for number, one in enumerate(lists.details.fetch_lists):
         fetch_list = str(folder / one.name)
         # These URLs were requested before and led to no sample. A new text for one of them is no
@@ -161,8 +166,68 @@ def fetch_jobs(
         else:
             # Two workers at one host would double its request rate; in a chain each list also
             # inherits the gap, robots.txt and failures that the one before has met.
-            jobs.append(Job(number=number, make=_fetch(generation, fetch_list), chain=one.chain))
+            make = _fetch(generation, fetch_list, at_once)
+            jobs.append(Job(number=number, make=make, chain=one.chain))
     return jobs
+
+
+def later_list_jobs(
+    generation: GenerationInput,
+    pass_number: int,
+    last: Mapping[int, Receipt[FetchDetails]],
+    fetched: Mapping[int, Receipt[FetchDetails]],
+) -> list[Job[FetchListDetails]]:
+    """Returns the job that cuts what the pass before left, for pass `pass_number`; none where it
+    left nothing.
+
+    `last` are the parts of the pass before, `fetched` those of all passes.
+    """
+    numbers = [number for number, receipt in last.items() if receipt.details.later]
+    if not numbers:
+        return []
+    beside = {
+        host: tuple(map(str, hosts))
+        for host, state in _host_states(fetched).items()
+        if isinstance(hosts := state.get("robots_at"), list | tuple)
+    }
+    part = LaterListPart(
+        later=generation.files("fetch", numbers, LATER_REQUESTS),
+        hosts=generation.sources.hosts,
+        beside=beside,
+    )
+    return [_job(pass_number, part)]
+
+
+def later_fetch_jobs(
+    generation: GenerationInput,
+    pass_number: int,
+    lists: Receipt[FetchListDetails],
+    fetched: Mapping[int, Receipt[FetchDetails]],
+) -> list[Job[FetchDetails]]:
+    """Returns one job for each fetch list of a later pass; their numbers follow those of `fetched`,
+    the parts of all earlier passes."""
+    folder = generation.ledger.part(generation.number, "slice", pass_number)
+    states = _host_states(fetched)
+    at_once = tasks_at_once(generation.workers, (one.chain for one in lists.details.fetch_lists))
+    return [
+        Job(
+            number=len(fetched) + number,
+            make=_fetch_later(generation, folder, one, states, at_once),
+            chain=one.chain,
+        )
+        for number, one in enumerate(lists.details.fetch_lists)
+    ]
+
+
+def _host_states(
+    fetched: Mapping[int, Receipt[FetchDetails]],
+) -> dict[str, dict[str, object]]:
+    """Returns the last state of each host that these parts contacted."""
+    states: dict[str, dict[str, object]] = {}
+    # In the order of numbers, which is that of each chain.
+    for receipt in fetched.values():
+        states |= receipt.details.hosts
+    return states
 
 
 def benchmark_jobs(generation: GenerationInput) -> list[Job[NoDetails]]:
@@ -294,19 +359,49 @@ def _job(number: int, part: Part[DetailsT]) -> Job[DetailsT]:
 
 
 def _fetch(
-    generation: GenerationInput, fetch_list: str
+    generation: GenerationInput, fetch_list: str, at_once: int
 ) -> Callable[[Receipt[FetchDetails] | None], FetchPart]:
     def make(before: Receipt[FetchDetails] | None) -> FetchPart:
-        return FetchPart(
-            fetch_list=fetch_list,
-            politeness=generation.sources.politeness,
-            image=generation.recipe.image,
-            jpeg_quality=generation.recipe.shard.jpeg_quality,
-            # The receipt before is newer than the crawl: it has the crawl's states already.
-            host_states=before.details.hosts if before else _crawl_states(generation, fetch_list),
-        )
+        # The receipt before is newer than the crawl: it has the crawl's states already.
+        states = before.details.hosts if before else _crawl_states(generation, fetch_list)
+        return _fetch_part(generation, fetch_list, at_once, states)
 
     return make
+
+
+def _fetch_later(
+    generation: GenerationInput,
+    folder: Path,
+    one: FetchList,
+    states: Mapping[str, dict[str, object]],
+    at_once: int,
+) -> Callable[[Receipt[FetchDetails] | None], FetchPart]:
+    fetch_list = str(folder / one.name)
+
+    def make(before: Receipt[FetchDetails] | None) -> FetchPart:
+        hosts = pq.read_table(fetch_list, columns=["host"])["host"].unique().to_pylist()
+        known = {host: states[host] for host in (*hosts, *one.own_hosts) if host in states}
+        part = _fetch_part(
+            generation, fetch_list, at_once, known | (before.details.hosts if before else {})
+        )
+        return replace(part, own_hosts=one.own_hosts)
+
+    return make
+
+
+def _fetch_part(
+    generation: GenerationInput,
+    fetch_list: str,
+    at_once: int,
+    states: dict[str, dict[str, object]],
+) -> FetchPart:
+    return FetchPart(
+        fetch_list=fetch_list,
+        politeness=replace(generation.sources.politeness, workers=at_once),
+        image=generation.recipe.image,
+        jpeg_quality=generation.recipe.shard.jpeg_quality,
+        host_states=states,
+    )
 
 
 def _crawl_states(generation: GenerationInput, fetch_list: str) -> dict[str, dict[str, object]]:

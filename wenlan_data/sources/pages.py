@@ -8,14 +8,14 @@ from typing import Literal
 import pyarrow.parquet as pq
 
 from wenlan_data.crawl.budget import CrawlLimits
-from wenlan_data.crawl.scope import Scope, same_site
+from wenlan_data.crawl.scope import Scope
 from wenlan_data.errors import UsageError
 from wenlan_data.layout import PAGE_TABLE
 from wenlan_data.protocols import SourcePart
 from wenlan_data.records import Candidate, Drop
 from wenlan_data.sandbox.pages import read_page
 from wenlan_data.tables import PAGES
-from wenlan_data.web.domains import registrable_domain
+from wenlan_data.web.domains import registrable_domain, same_site
 from wenlan_data.web.tracking_params import page_url
 from wenlan_data.web.urls import host_of, url_problem, without_user_information
 from wenlan_data.web.warc import record_at

@@ -5,7 +5,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,16 +14,19 @@ from types import SimpleNamespace, TracebackType
 from typing import Self
 
 import aiohttp
-from aiohttp.abc import AbstractResolver
+from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from wenlan_data import __version__
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
+from wenlan_data.web.address_gate import AddressGate
 from wenlan_data.web.address_policy import AddressPolicy
+from wenlan_data.web.body_memory import BodyMemory, BodyRoom
 from wenlan_data.web.connector import count_overhead
 from wenlan_data.web.content_encoding import ACCEPTED, Decoder, EncodingError, decoder_for
-from wenlan_data.web.limits import DEFAULTS, BodyLimits, Limits
+from wenlan_data.web.limits import DEFAULTS, BodyLimits, HostLimits, Limits
+from wenlan_data.web.lookups import Lookups
 from wenlan_data.web.response import REDIRECTS, Response, drop_of, redirect_target
 from wenlan_data.web.urls import host_of, sendable, url_problem
 
@@ -31,12 +34,15 @@ from wenlan_data.web.urls import host_of, sendable, url_problem
 # closed.
 SMALL_ERROR_BYTES = 64 << 10
 TRAILING = "bytes after the end of its encoding"
+MAX_ADDRESSES = 3
+"""Addresses of a host to which a connection is tried, one after the other."""
 
 
 class _Transfer:
     """State of one exchange, as the watchdog needs it."""
 
     __slots__ = (
+        "address",
         "connecting_at",
         "content",
         "expired",
@@ -52,10 +58,13 @@ class _Transfer:
         "waits",
     )
 
-    def __init__(self, host: str, started: float, task: "asyncio.Task[object] | None") -> None:
+    def __init__(self, host: str, address: str, started: float) -> None:
         self.host = host
+        self.address = address
+        """The only one that it connects to."""
         self.started = started
-        self.task = task
+        """Its beginning, moved by the time in which it waited for us and not for the server."""
+        self.task = asyncio.current_task()
         self.content: aiohttp.StreamReader | None = None
         self.sockets: list[socket.socket] = []
         self.connecting_at = self.ready_at = 0.0
@@ -96,10 +105,38 @@ def tls_context() -> ssl.SSLContext:
     return context
 
 
+class _Chosen(AbstractResolver):
+    """Gives aiohttp the one address that was chosen, and that the gate let pass, for the current
+    exchange."""
+
+    async def resolve(
+        self,
+        host: str,
+        port: int = 0,
+        family: socket.AddressFamily = socket.AF_INET,  # noqa: ARG002 - of the role
+    ) -> list[ResolveResult]:
+        """Returns that address."""
+        address = _transfer.get().address
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=0,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+        ]
+
+    async def close(self) -> None:
+        """Does nothing."""
+
+
 class Client:
     """Fetches one URL per call; owns its connections. An async context manager.
 
-    `resolver` and `tls` default to the system's resolver and certificate authorities.
+    `gate` bounds connections and requests by address; `resolver` and `tls` default to the system's
+    resolver and certificate authorities.
     """
 
     def __init__(
@@ -108,30 +145,36 @@ class Client:
         policy: AddressPolicy,
         limits: Limits = DEFAULTS,
         contact: str = "",
+        gate: AddressGate | None = None,
         resolver: AbstractResolver | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.limits = limits
         self._policy = policy
         self._headers = {"User-Agent": user_agent(contact), "Accept": "*/*"}
+        self._gate = gate or AddressGate(limits, lambda _: HostLimits())
         self._resolver = resolver
         self._tls = tls or tls_context()
         self._active: set[_Transfer] = set()
         self._addresses: dict[str, str] = {}
+        """Host to the address that it was last connected to."""
 
     async def __aenter__(self) -> Self:
         limits = self.limits
-        self._large_bodies = asyncio.Semaphore(limits.max_large_bodies)
+        self._lookups = Lookups(limits, self._resolver)
+        # Over all hosts. A host's own bound is `HostState.slots`, that of an address the gate's.
+        self._connections = asyncio.Semaphore(limits.max_connections)
+        self._body_memory = BodyMemory(limits.large_bodies_bytes)
         connector = aiohttp.TCPConnector(
-            # `PoliteClient` bounds the connections, requests for robots.txt included.
+            # Bounded by `_connections`.
             limit=0,
-            ttl_dns_cache=60,
-            resolver=self._resolver,
+            use_dns_cache=False,
+            resolver=_Chosen(),
             socket_factory=self._make_socket,
             ssl=self._tls,
         )
         self._session = aiohttp.ClientSession(
-            connector=count_overhead(connector, limits),
+            connector=count_overhead(connector, limits, self._gate),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=self._headers,
             # Bodies are decoded here, piece by piece, so that decoding stops at the limit.
@@ -176,7 +219,8 @@ class Client:
     async def get(self, url: str, body_limits: BodyLimits) -> Response | Drop:
         """Makes one request and follows no redirect.
 
-        A response with an error status is a `Response` too.
+        A response with an error status is a `Response` too. The time of the look-up counts; the
+        time for which the request waits at the gate, or for a connection, does not.
         """
         if drop := url_problem(url, self.limits.max_url_characters):
             return drop
@@ -184,28 +228,66 @@ class Client:
             target = URL(sendable(url), encoded=True)
         except (ValueError, UnicodeError):
             return Drop(Reason.BAD_URL)
-        transfer = _Transfer(
-            host_of(url), asyncio.get_running_loop().time(), asyncio.current_task()
-        )
-        _transfer.set(transfer)
-        self._active.add(transfer)
-        try:
-            return await self._exchange(url, target, transfer, body_limits)
-        except asyncio.CancelledError:
-            # The watchdog's cancellation becomes a drop. One that remains after `uncancel` is the
-            # caller's.
-            if transfer.expired is None or transfer.task is None or transfer.task.uncancel():
-                raise
-            return transfer.expired
-        except (
-            aiohttp.ClientError,
-            aiohttp.http_exceptions.HttpProcessingError,
-            OSError,
-            ValueError,
-        ) as error:
-            return transfer.refused or drop_of(error)
-        finally:
-            self._active.discard(transfer)
+        host = host_of(url)
+        if refused := self._policy.refuses_by_name(host):
+            return refused
+        name, _, port = host.rpartition(":")
+        resolved = await self._lookups.resolve(name, int(port))
+        if isinstance(resolved, Drop):
+            return resolved
+        refusals = {
+            address: self._policy.refuses(host, address, int(port))
+            for address in resolved.addresses
+        }
+        allowed = [address for address, drop in refusals.items() if drop is None]
+        if not allowed:
+            return next(drop for drop in refusals.values() if drop)
+        spent_s = resolved.seconds
+        for address in self._to_dial(host, allowed):
+            result, spent_s = await self._get_from(address, url, target, body_limits, spent_s)
+            if not isinstance(result, Drop) or result.reason != Reason.CONNECT:
+                return result
+            self._addresses.pop(host, None)
+        self._lookups.forget(name)
+        return result
+
+    def _to_dial(self, host: str, addresses: list[str]) -> list[str]:
+        """Addresses in the order in which they are tried: first the one that was reached before,
+        to which a connection may be open."""
+        known = self._addresses.get(host)
+        first = [known] if known in addresses else []
+        return [*first, *(one for one in addresses if one != known)][:MAX_ADDRESSES]
+
+    async def _get_from(
+        self, address: str, url: str, target: URL, body_limits: BodyLimits, spent_s: float
+    ) -> tuple[Response | Drop, float]:
+        """The result of a request to one address, and the seconds that this and earlier attempts
+        took."""
+        loop = asyncio.get_running_loop()
+        host = host_of(url)
+        async with self._gate.enter(address, host), self._connections:
+            transfer = _Transfer(host, address, loop.time() - spent_s)
+            _transfer.set(transfer)
+            self._active.add(transfer)
+            try:
+                result = await self._exchange(url, target, transfer, body_limits)
+            except asyncio.CancelledError:
+                # The watchdog's cancellation becomes a drop. One that remains after `uncancel` is
+                # the caller's.
+                if transfer.expired is None or transfer.task is None or transfer.task.uncancel():
+                    raise
+                result = transfer.expired
+            except (
+                aiohttp.ClientError,
+                aiohttp.http_exceptions.HttpProcessingError,
+                OSError,
+                ValueError,
+            ) as error:
+                result = transfer.refused or drop_of(error)
+            finally:
+                self._active.discard(transfer)
+                self._gate.ended(host)
+            return result, loop.time() - transfer.started
 
     async def _exchange(
         self, url: str, target: URL, transfer: _Transfer, body_limits: BodyLimits
@@ -281,31 +363,42 @@ class Client:
     async def _read_up_to(
         self, transfer: _Transfer, body_limits: BodyLimits, decoder: Decoder | None
     ) -> bytes | Drop:
+        room = self._body_memory.room()
+        try:
+            return await self._read_into(room, transfer, body_limits, decoder)
+        finally:
+            room.release()
+
+    async def _read_into(
+        self,
+        room: BodyRoom,
+        transfer: _Transfer,
+        body_limits: BodyLimits,
+        decoder: Decoder | None,
+    ) -> bytes | Drop:
         body, max_bytes, content = bytearray(), body_limits.max_bytes, transfer.content
-        async with AsyncExitStack() as stack:
-            is_small = True
-            while content is not None and (chunk := await content.readany()):
-                try:
-                    # One byte above the limit is enough to know that the body is too large.
-                    body += decoder.feed(chunk, max_bytes + 1 - len(body)) if decoder else chunk
-                except EncodingError as error:
-                    return Drop(Reason.ENCODING, str(error)[:40])
-                if len(body) > max_bytes or content.total_bytes > body_limits.max_wire_bytes:
-                    return (
-                        bytes(body[:max_bytes])
-                        if body_limits.truncates
-                        else Drop(Reason.TOO_LARGE, f"more than {max_bytes} bytes")
-                    )
-                # Waits before more is read, so that few large bodies are in memory at once.
-                if is_small and len(body) > self.limits.small_body_bytes:
-                    is_small = False
-                    await stack.enter_async_context(self._large_body(transfer))
-            # A body without a single byte is empty, not cut short.
-            if decoder and not decoder.finished and content is not None and content.total_bytes:
-                return Drop(Reason.SHORT_BODY, "its encoding has no end")
-            if decoder and decoder.trailing:
-                transfer.trailing = True
-            return bytes(body)
+        while content is not None and (chunk := await content.readany()):
+            try:
+                # One byte above the limit is enough to know that the body is too large.
+                body += decoder.feed(chunk, max_bytes + 1 - len(body)) if decoder else chunk
+            except EncodingError as error:
+                return Drop(Reason.ENCODING, str(error)[:40])
+            if len(body) > max_bytes or content.total_bytes > body_limits.max_wire_bytes:
+                return (
+                    bytes(body[:max_bytes])
+                    if body_limits.truncates
+                    else Drop(Reason.TOO_LARGE, f"more than {max_bytes} bytes")
+                )
+            # Waits before more is read, so that bodies in memory stay within the bound.
+            if len(body) > self.limits.small_body_bytes and not room.fits(len(body)):
+                async with self._untimed(transfer):
+                    await room.extend(len(body))
+        # A body without a single byte is empty, not cut short.
+        if decoder and not decoder.finished and content is not None and content.total_bytes:
+            return Drop(Reason.SHORT_BODY, "its encoding has no end")
+        if decoder and decoder.trailing:
+            transfer.trailing = True
+        return bytes(body)
 
     def _address(self, response: aiohttp.ClientResponse, transfer: _Transfer) -> str:
         # The connection of a short body is back in the pool already: then the last address of the
@@ -323,8 +416,6 @@ class Client:
         drop = self._policy.refuses(transfer.host, str(address[0]), int(str(address[1])))
         if drop:
             transfer.refused = drop
-            # aiohttp goes on to the host's next address; `refused` is the drop if none can be
-            # reached.
             raise OSError("refused by the address policy")
         self._addresses[transfer.host] = str(address[0])
         made = socket.socket(family, kind, protocol)
@@ -347,12 +438,14 @@ class Client:
 
     def _check_limits(self, transfer: _Transfer, now: float) -> Drop | None:
         limits = self.limits
+        if transfer.waits:
+            return None
         if now - transfer.started > limits.total_s:
             return Drop(Reason.TIMEOUT, "total")
         # Headers are not read yet: connection, TLS and first byte have limits of their own.
         if transfer.content is None:
             return self._check_start(transfer, now)
-        if transfer.waits or now - transfer.marked_at < limits.rate_window_s:
+        if now - transfer.marked_at < limits.rate_window_s:
             return None
         received = transfer.content.total_bytes
         slow = received - transfer.marked_bytes < limits.min_rate_bytes_per_s * limits.rate_window_s
@@ -365,8 +458,7 @@ class Client:
             late = now - transfer.ready_at > limits.first_byte_s
             return Drop(Reason.TIMEOUT, "headers") if late else None
         if not transfer.connecting_at:
-            late = now - transfer.started > limits.connect_s
-            return Drop(Reason.DNS, "timeout") if late else None
+            return None
         if not transfer.is_connected():
             late = now - transfer.connecting_at > limits.connect_s
             return Drop(Reason.CONNECT, "timeout") if late else None
@@ -374,18 +466,20 @@ class Client:
         return Drop(Reason.TLS, "timeout", retryable=True) if late else None
 
     @asynccontextmanager
-    async def _large_body(self, transfer: _Transfer) -> AsyncIterator[None]:
-        """Waits for the right to hold a large body.
-
-        The rate of the server is not checked meanwhile.
-        """
+    async def _untimed(self, transfer: _Transfer) -> AsyncIterator[None]:
+        """Stops the clocks of an exchange while it waits for us and not for its server."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         transfer.waits = True
-        async with self._large_bodies:
-            transfer.waits = False
-            # The window of the minimum rate starts again: nothing was read while the body waited.
-            transfer.marked_at = asyncio.get_running_loop().time()
-            transfer.marked_bytes = transfer.content.total_bytes if transfer.content else 0
+        try:
             yield
+        finally:
+            transfer.waits = False
+            now = loop.time()
+            transfer.started += now - began
+            # The window of the minimum rate starts again: nothing was read meanwhile.
+            transfer.marked_at = now
+            transfer.marked_bytes = transfer.content.total_bytes if transfer.content else 0
 
 
 def _has_peer(one: socket.socket) -> bool:

@@ -9,6 +9,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.helpers import EMPTY_BODY_STATUS_CODES
 from aiohttp.http_exceptions import HttpProcessingError
 
+from wenlan_data.web.address_gate import AddressGate
 from wenlan_data.web.limits import Limits
 
 HEADER_LIMIT = "header_limit"
@@ -25,17 +26,33 @@ class CountingHandler(ResponseHandler):
     and trailers as long as they come.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, limits: Limits) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, *, limits: Limits, gate: AddressGate
+    ) -> None:
         super().__init__(loop=loop)
         self._limits = limits
+        self._gate = gate
+        self._address = ""
         self._wire_bytes = self._interim = 0
         self._left: int | None = None
         """Bytes of the body that are still to come; None before the head, or where it has no
         length."""
         self._refused = False
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remembers the address that was dialled."""
+        super().connection_made(transport)
+        peer = transport.get_extra_info("peername")
+        self._address = str(peer[0]) if peer else ""
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Tells the gate that the address has one connection less."""
+        self._gate.lost(self, self._address)
+        super().connection_lost(exc)
+
     def set_response_params(self, **params: object) -> None:
         """Resets the counts: a new exchange begins on the connection."""
+        self._gate.began(self, self._address)
         self._wire_bytes = self._interim = 0
         self._left = None
         super().set_response_params(**params)  # type: ignore[arg-type]
@@ -115,8 +132,10 @@ class CountingHandler(ResponseHandler):
             transport.abort()
 
 
-def count_overhead(connector: TCPConnector, limits: Limits) -> TCPConnector:
-    """Makes the connections of `connector` count; returns it."""
+def count_overhead(connector: TCPConnector, limits: Limits, gate: AddressGate) -> TCPConnector:
+    """Makes the connections of `connector` count, and known to the gate; returns it."""
     # aiohttp has no public way to use another protocol class.
-    connector._factory = partial(CountingHandler, asyncio.get_running_loop(), limits=limits)  # type: ignore[assignment]
+    connector._factory = partial(  # type: ignore[assignment]
+        CountingHandler, asyncio.get_running_loop(), limits=limits, gate=gate
+    )
     return connector

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from tldextract import TLDExtract
 
+from wenlan_data.web.address_policy import WEB_PORTS
 from wenlan_data.web.urls import host_of
 
 # The list of public suffixes comes with the library: nothing is requested, no cache is written.
@@ -55,6 +56,30 @@ def site_of_page(url: str) -> str:
 def _domain(name: str) -> str:
     """The registrable domain of a host without its port; '' if it has none."""
     return _WITH_PRIVATE_SUFFIXES(name).top_domain_under_public_suffix
+
+
+def same_site(host: str) -> tuple[str, ...]:
+    """The hosts that usually serve the same site, this one first: with and without `www.`, http and
+    https. Most sites redirect from all of them to one."""
+    name, _, port = host.rpartition(":")
+    if port not in {"80", "443"} or "." not in name or name.rpartition(".")[2].isdigit():
+        return (host,)
+    other = name.removeprefix("www.") if name.startswith("www.") else f"www.{name}"
+    return (
+        host,
+        *(f"{one}:{p}" for one in (name, other) for p in ("80", "443") if f"{one}:{p}" != host),
+    )
+
+
+def host_group(host: str) -> str:
+    """What one task at a time talks to: the name that `same_site` hosts share, for the ports of the
+    web; any other `host:port` is a group of its own.
+
+    >>> host_group("www.a.cn:443"), host_group("a.cn:80"), host_group("a.cn:8085")
+    ('a.cn', 'a.cn', 'a.cn:8085')
+    """
+    name, _, port = host.rpartition(":")
+    return name.removeprefix("www.") if int(port or 0) in WEB_PORTS else host
 
 
 def site_of(url: str) -> str:

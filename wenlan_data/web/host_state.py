@@ -46,6 +46,8 @@ class HostState:
         self.robots: RobotsRules | Drop | None = None
         """None before robots.txt was requested; a `Drop` where it forbids or prevents every
         request."""
+        self.robots_at: list[str] = []
+        """Other hosts that redirects of its robots.txt lead to, in order."""
         self.reservations: Reservations | None = None
         """Rules of its tdmrep.json; None before it was requested."""
         self.abandoned: Drop | None = None
@@ -130,6 +132,8 @@ class HostState:
             "abandoned": self.abandoned.reason if self.abandoned else "",
             "failing": self._failing,
         }
+        if self.robots_at:
+            state["robots_at"] = self.robots_at
         if not with_robots or not isinstance(self.robots, RobotsRules):
             return state
         reserved = self.reservations.rules if self.reservations else ()
@@ -147,6 +151,9 @@ class HostState:
         }
         if time.time() - number.get("at_s", time.time()) < self._limits.max_held_s:
             self._restore_pace(number, str(state.get("abandoned", "")))
+        hosts = state.get("robots_at")
+        if isinstance(hosts, list | tuple):
+            self.robots_at = [str(host) for host in hosts]
         robots_at_s = number.get("robots_at_s", time.time())
         text = state.get("robots")
         if isinstance(text, str) and time.time() - robots_at_s < self._limits.max_robots_age_s:

@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from wenlan_data.errors import UsageError
 
-# No redirects at all is a sensible choice; every other limit of 0 would forbid everything.
-_MAY_BE_ZERO = frozenset({"max_redirects"})
+# No redirects and no gap are sensible choices; every other limit of 0 would forbid everything.
+_MAY_BE_ZERO = frozenset({"max_redirects", "min_gap_an_address_s"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,20 @@ class Limits:
     """Of a worker, to all hosts together."""
     small_body_bytes: int = 1 << 20
     max_large_bodies: int = 16
-    """Bodies above `small_body_bytes` that a worker reads at once; the next waits. So a worker
-    holds at most 256 x 1 MiB + 16 x 20 MiB of bodies that are being read."""
+    """Bodies of the largest size that a worker has memory for: it holds at most 256 x 1 MiB and
+    17 x 20 MiB of bodies that are being read. A body above `small_body_bytes` that finds no room
+    waits, and its time does not run meanwhile."""
+    max_lookups: int = 32
+    """Host names that a worker looks up at once."""
+    max_lookups_a_domain: int = 4
+
+    # Towards an address, under whatever names.
+    max_connections_an_address: int = 8
+    """Connections to one IP address, or to one /64 network of IPv6, divided among the workers. A
+    host whose own `max_connections` is larger has as many."""
+    min_gap_an_address_s: float = 0.125
+    """Between the beginnings of requests to one address, of all workers together. Hosts whose own
+    `min_gap_s` is smaller keep that."""
 
     # Towards a host. Its gap and connections are `HostLimits`.
     max_robots_redirects: int = 5
@@ -106,6 +118,10 @@ class Limits:
     """Of URLs of one host that differ only in numbers and query values: a calendar, a shop's
     filters."""
 
+    max_listings_a_site: int = 1000
+    """Sitemaps and feeds of a host, and sitemaps of a registrable domain, that are read for
+    links: each may list 50,000 others."""
+
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
@@ -125,6 +141,11 @@ class Limits:
     def image(self) -> BodyLimits:
         """For an image, which is compressed already."""
         return BodyLimits(self.max_image_bytes, self.max_image_bytes, decodes=False)
+
+    @property
+    def large_bodies_bytes(self) -> int:
+        """Memory for bodies above `small_body_bytes`."""
+        return self.max_large_bodies * max(self.max_image_bytes, self.max_decoded_page_bytes)
 
     @property
     def robots(self) -> BodyLimits:

@@ -11,6 +11,8 @@ from wenlan_data.records import Drop
 
 OPT_OUT_WORDS = frozenset({"noai", "noimageai", "noindex", "noimageindex", "none"})
 AGENT = "wenlan-data"
+"""Our product token."""
+_TOKEN = re.compile(r"[A-Za-z_-]*")
 
 
 def header_signals(headers: Iterable[tuple[str, str]]) -> tuple[str, ...]:
@@ -31,6 +33,20 @@ def header_signals(headers: Iterable[tuple[str, str]]) -> tuple[str, ...]:
     return tuple(sorted(signals))
 
 
+def product_token(value: str) -> str:
+    """The product token that an agent is named by, lower case: letters, `_` and `-` up to the first
+    other character, as google/robotstxt reads it; `*` for all agents.
+
+    >>> product_token("Wenlan-Data/0.1 (a crawler)"), product_token("*"), product_token("wenlan")
+    ('wenlan-data', '*', 'wenlan')
+    """
+    value = value.strip()
+    if value[:1] == "*":
+        return "*" if not value[1:2].strip() else ""
+    found = _TOKEN.match(value)
+    return found[0].lower() if found else ""
+
+
 def opt_out(signals: tuple[str, ...]) -> Drop | None:
     """The drop of an image that carries these signals; None without any."""
     return Drop(Reason.OPT_OUT, ", ".join(signals)) if signals else None
@@ -48,7 +64,7 @@ def _words(value: str) -> set[str]:
             "max-video-preview",
         }:
             # An agent applies to the words after it too, up to the next one.
-            ours = agent.strip() in {AGENT, "*"}
+            ours = product_token(agent) in {AGENT, "*"}
             part = rest
         if ours and part.strip() in OPT_OUT_WORDS:
             found.add(part.strip())
@@ -109,7 +125,7 @@ def reserved_paths(robots: str) -> tuple[tuple[str, bool], ...]:
         name, _, value = (part.strip() for part in line.partition("#")[0].partition(":"))
         if name.lower() == "user-agent":
             # Consecutive User-agent lines share one group of rules.
-            agents = [value.lower()] if in_rules else [*agents, value.lower()]
+            agents = [product_token(value)] if in_rules else [*agents, product_token(value)]
             in_rules = False
         elif name:
             in_rules = True

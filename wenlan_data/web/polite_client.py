@@ -4,21 +4,34 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from aiohttp.abc import AbstractResolver
 
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
+from wenlan_data.web.address_gate import AddressGate
 from wenlan_data.web.address_policy import AddressPolicy
 from wenlan_data.web.client import Client
+from wenlan_data.web.domains import host_group
 from wenlan_data.web.host_state import HostState, should_retry
 from wenlan_data.web.limits import BodyLimits
-from wenlan_data.web.opt_out import OPT_OUT_HEADER, Reservations, opt_out, parse_reservations
+from wenlan_data.web.opt_out import (
+    OPT_OUT_HEADER,
+    Reservations,
+    header_signals,
+    opt_out,
+    parse_reservations,
+)
 from wenlan_data.web.politeness import Politeness
 from wenlan_data.web.response import REDIRECTS, Response, redirect_target
-from wenlan_data.web.robots import RobotsRules, fetch_robots, may_retry_robots
+from wenlan_data.web.robots import (
+    ALLOW_ALL,
+    RobotsRules,
+    may_retry_robots,
+    robots_location,
+    robots_of,
+)
 from wenlan_data.web.urls import host_of, url_problem
 
 MAX_HOSTS_WITH_ROBOTS = 40
@@ -28,7 +41,10 @@ hosts then requests robots.txt again."""
 MAX_BUFFERED_BYTES = 1 << 20
 """Bodies that wait for the caller; above it, a task that holds another one waits too and makes no
 further request."""
-_RESOLVER_THREADS = 32
+
+ROBOTS_ELSEWHERE = Drop(Reason.REDIRECT, "robots.txt is at another site")
+"""Result of a URL whose host keeps its robots.txt at a host that is not among the client's own: a
+client to which both belong can request it (`robots_at` in the state of the host)."""
 
 Arrival = tuple[int, Response | Drop]
 """Index of the URL among those requested, and its response or the reason why there is none."""
@@ -38,10 +54,15 @@ class PoliteClient:
     """Fetches URLs from any number of hosts at once, each host in its own order and at its own
     pace.
 
+    It talks to its own hosts alone: those of the URLs, those of the same site over http and https
+    and with and without `www.`, and `own_hosts`; another client may be talking to any other host.
+    With `any_host`, for a client that is alone, every host is its own.
+
     `host_states` is what `host_states()` of an earlier client returned. `body` bounds each
     response. With `follow_redirects`, at most `limits.max_redirects` redirects of a URL are
-    followed, each of them under the rules of its own host; otherwise a redirect is a response like
-    any other. With `drop_opted_out`, a URL whose host reserves it (tdmrep.json, `Content-Usage`) is
+    followed, each of them under the rules of its own host; a redirect to a host that is not its own
+    is a response, like every redirect without `follow_redirects`. An opt-out in the headers of a
+    redirect counts. With `drop_opted_out`, a URL whose host reserves it (tdmrep.json, `Content-Usage`) is
     dropped without a request; otherwise it is fetched and the signals travel with the response as
     `X-Crawler-Opt-Out` headers. `resolver` and `tls` are those of `Client`.
     """
@@ -54,6 +75,8 @@ class PoliteClient:
         body: BodyLimits,
         follow_redirects: bool,
         drop_opted_out: bool,
+        own_hosts: Sequence[str] = (),
+        any_host: bool = False,
         resolver: AbstractResolver | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -66,11 +89,18 @@ class PoliteClient:
         self._drops_opted_out = drop_opted_out
         self._resolver, self._tls = resolver, tls
         self._blocklists = politeness.blocklists.load()
+        self._gate = AddressGate(politeness.limits, politeness.host_limits, politeness.workers)
         self._states: dict[str, HostState] = {}
-        self._requested_hosts: dict[str, None] = {}
+        self._policy = AddressPolicy(politeness.allow)
+        self._own = set(map(host_group, own_hosts))
+        self._any_host = any_host
 
-    async def fetch(self, urls: Sequence[str]) -> AsyncGenerator[Arrival]:
+    async def fetch(
+        self, urls: Sequence[str], redirects: Sequence[int] = ()
+    ) -> AsyncGenerator[Arrival]:
         """Yields `(index, response or drop)` of every URL, in the order of arrival.
+
+        `redirects` are the numbers of redirects that led to the URLs, 0 by default.
 
         A caller that is slow slows the requests down: bodies of 1 MiB, the one that exceeds it, and
         one more per connection are held for it. Close the generator (`contextlib.aclosing`) to stop
@@ -79,7 +109,7 @@ class PoliteClient:
         buffer = _ArrivalBuffer()
         # In a task of their own, since a task group must not be suspended by a `yield`: when one of
         # its tasks fails, it cancels the task that entered it, which would be the caller's.
-        fetching = asyncio.create_task(self._fetch_all(urls, buffer))
+        fetching = asyncio.create_task(self._fetch_all(urls, redirects or [0] * len(urls), buffer))
         fetching.add_done_callback(lambda _task: buffer.close())
         try:
             async for arrival in buffer:
@@ -90,12 +120,10 @@ class PoliteClient:
             await asyncio.gather(fetching, return_exceptions=True)
 
     def host_states(self) -> dict[str, dict[str, object]]:
-        """What the next client starts from, by host; without hosts that were reached by redirects
-        only."""
-        with_robots = len(self._requested_hosts) <= MAX_HOSTS_WITH_ROBOTS
+        """What the next client starts from, by host."""
+        with_robots = len(self._states) <= MAX_HOSTS_WITH_ROBOTS
         return {
-            host: self._states[host].to_json(with_robots=with_robots)
-            for host in self._requested_hosts
+            host: state.to_json(with_robots=with_robots) for host, state in self._states.items()
         }
 
     def robots(self) -> dict[str, RobotsRules]:
@@ -107,20 +135,23 @@ class PoliteClient:
             if isinstance(state.robots, RobotsRules)
         }
 
-    async def _fetch_all(self, urls: Sequence[str], buffer: "_ArrivalBuffer") -> None:
+    def is_own(self, host: str) -> bool:
+        """Whether the client may talk to `host` (`host:port`)."""
+        return self._any_host or host_group(host) in self._own
+
+    async def _fetch_all(
+        self, urls: Sequence[str], redirects: Sequence[int], buffer: "_ArrivalBuffer"
+    ) -> None:
         politeness = self._politeness
-        # The resolver runs in the loop's default executor, whose threads are few on small machines.
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_RESOLVER_THREADS))
-        # Over all hosts. A host's own bound is `HostState.slots`.
-        self._connections = asyncio.Semaphore(politeness.limits.max_connections)
         by_host: dict[str, list[int]] = {}
         for index, url in enumerate(urls):
             by_host.setdefault(host_of(url), []).append(index)
-        self._requested_hosts |= dict.fromkeys(by_host)
+        self._own.update(map(host_group, by_host))
         client = Client(
-            policy=AddressPolicy(politeness.allow),
+            policy=self._policy,
             limits=politeness.limits,
             contact=politeness.contact,
+            gate=self._gate,
             resolver=self._resolver,
             tls=self._tls,
         )
@@ -134,17 +165,21 @@ class PoliteClient:
                     politeness.limits.max_connections,
                 )
                 for _ in range(tasks):
-                    group.create_task(self._fetch_queue(urls, queue, buffer))
+                    group.create_task(self._fetch_queue(urls, redirects, queue, buffer))
 
     async def _fetch_queue(
-        self, urls: Sequence[str], queue: Iterator[int], buffer: "_ArrivalBuffer"
+        self,
+        urls: Sequence[str],
+        redirects: Sequence[int],
+        queue: Iterator[int],
+        buffer: "_ArrivalBuffer",
     ) -> None:
         for index in queue:
-            await buffer.put(index, await self._fetch_one(urls[index]))
+            await buffer.put(index, await self._fetch_one(urls[index], redirects[index]))
 
-    async def _fetch_one(self, url: str) -> Response | Drop:
+    async def _fetch_one(self, url: str, redirects: int) -> Response | Drop:
         if self._follows_redirects:
-            result = await self._follow(url)
+            result = await self._follow(url, redirects)
         else:
             result = await self._request(self._host_state(host_of(url)), url)
         if self._drops_opted_out or isinstance(result, Drop):
@@ -153,28 +188,55 @@ class PoliteClient:
         added = tuple((OPT_OUT_HEADER, signal) for signal in signals)
         return replace(result, headers=(*result.headers, *added)) if added else result
 
-    async def _follow(self, url: str) -> Response | Drop:
+    async def _follow(self, url: str, redirects: int) -> Response | Drop:
         limits = self._politeness.limits
-        for _ in range(limits.max_redirects + 1):
+        while True:
             # Before the host is contacted at all, even for its robots.txt.
             if drop := url_problem(url, limits.max_url_characters):
                 return drop
             result = await self._request(self._host_state(host_of(url)), url)
             if isinstance(result, Drop) or result.status not in REDIRECTS:
                 return result
-            target = redirect_target(result)
+            if self._drops_opted_out and (drop := opt_out(header_signals(result.headers))):
+                return drop
+            target = self._target(result)
             if isinstance(target, Drop):
                 return target
+            redirects += 1
+            if redirects > limits.max_redirects:
+                return Drop(Reason.REDIRECT_LIMIT, f"more than {limits.max_redirects}")
+            if not self.is_own(host_of(target)):
+                return replace(result, redirects=redirects)
             url = target
-        return Drop(Reason.REDIRECT_LIMIT, f"more than {limits.max_redirects}")
+
+    def _target(self, response: Response) -> str | Drop:
+        """The target of a redirect, or why it will not be requested, as far as that is known
+        without contacting its host."""
+        target = redirect_target(response)
+        if isinstance(target, Drop):
+            return target
+        return (
+            self._blocklists.refuses_url(target)
+            or self._policy.refuses_by_name(host_of(target))
+            or target
+        )
 
     async def _request(self, host: HostState, url: str) -> Response | Drop:
         """Requests one URL until it succeeds, fails for good, or its host is abandoned."""
         tries = 0
         while True:
+            # Checked for every try and every redirect: each may be another host or another path.
+            # Not while a place of the host is held: its robots.txt may be at a host that redirects
+            # to this one, and each would wait for the other.
+            if drop := (
+                host.abandoned
+                or self._blocklists.refuses_url(url)
+                or await self._forbidden(host, url)
+            ):
+                return drop
             # Released between tries, so that the host's other tasks go on while this one backs off.
             async with host.slots:
-                result = await self._request_once(host, url)
+                result = await self._request_once(host, url, self._body)
             tries += 1
             if host.abandoned or not should_retry(result, tries):
                 return result
@@ -182,27 +244,29 @@ class PoliteClient:
             if isinstance(result, Drop) or result.status not in {429, 503}:
                 await asyncio.sleep(self._politeness.limits.backoff_s * 2 ** (tries - 1))
 
-    async def _request_once(self, host: HostState, url: str) -> Response | Drop:
-        # Checked for every try and every redirect: each may be another host or another path.
-        if drop := (
-            host.abandoned or self._blocklists.refuses_url(url) or await self._forbidden(host, url)
-        ):
-            return drop
+    async def _request_once(
+        self, host: HostState, url: str, body: BodyLimits, *, records: bool = True
+    ) -> Response | Drop:
+        """Makes one request at the host's pace; its place is held by the caller."""
+        # Another of the host's tasks may have met its last failure before or during the gap.
+        if host.abandoned:
+            return host.abandoned
         await host.wait_for_gap()
-        # Another of the host's tasks may have met its last failure during the gap.
         if host.abandoned:
             return host.abandoned
         self.requests += 1
-        async with self._connections:
-            result = await self._client.get(url, self._body)
-        host.record(result)
+        result = await self._client.get(url, body)
+        if records:
+            host.record(result)
         return result
 
     async def _forbidden(self, host: HostState, url: str) -> Drop | None:
         if host.robots is None:
             await self._fetch_robots(host, url)
         robots = host.robots
-        if robots is None or isinstance(robots, Drop):
+        if robots is None:
+            return ROBOTS_ELSEWHERE
+        if isinstance(robots, Drop):
             return robots
         if drop := robots.refuses(url):
             return drop
@@ -211,21 +275,47 @@ class PoliteClient:
         return opt_out(_signals(host, url)) if self._drops_opted_out else None
 
     async def _fetch_robots(self, host: HostState, url: str) -> None:
+        """Sets the host's rules; leaves them None where they are at a host that is not our own."""
         limits = self._politeness.limits
         # The host's other tasks wait here, so that robots.txt is requested once and before anything
         # else.
         async with host.robots_lock:
             tries = 0
-            while host.robots is None:
-                await host.wait_for_gap()
-                self.requests += 1
-                async with self._connections:
-                    robots = await fetch_robots(self._client, url)
+            while host.robots is None and all(map(self.is_own, host.robots_at)):
+                robots = await self._request_robots(host, robots_location(url))
+                if robots is None:
+                    return
                 tries += 1
                 if tries < limits.max_robots_tries and may_retry_robots(robots):
                     await asyncio.sleep(limits.backoff_s * 2 ** (tries - 1))
                 else:
                     host.apply_robots(robots)
+
+    async def _request_robots(self, host: HostState, url: str) -> RobotsRules | Drop | None:
+        """The rules of a host, over the redirects of its robots.txt, each of them at the pace of
+        the host that it leads to; None where that is not our own."""
+        limits = self._politeness.limits
+        at = host
+        for _ in range(limits.max_robots_redirects + 1):
+            async with at.slots:
+                # The host's own robots.txt has failures and tries of its own.
+                result = await self._request_once(at, url, limits.robots, records=at is not host)
+            if isinstance(result, Drop) or result.status not in REDIRECTS:
+                return robots_of(result, limits)
+            target = self._target(result)
+            if isinstance(target, Drop):
+                return robots_of(target, limits)
+            url, name = target, host_of(target)
+            if not self.is_own(name):
+                # A host that names another one each time has no robots.txt, like one that
+                # redirects without end.
+                if len(host.robots_at) >= limits.max_robots_redirects:
+                    return ALLOW_ALL
+                host.robots_at.append(name)
+                return None
+            at = self._host_state(name)
+        # RFC 9309: after too many redirects a crawler may take robots.txt for missing.
+        return ALLOW_ALL
 
     async def _fetch_reservations(self, host: HostState, url: str) -> None:
         """Fetches the host's tdmrep.json.
@@ -243,11 +333,8 @@ class PoliteClient:
             if not limits.tdmrep or (isinstance(robots, RobotsRules) and robots.refuses(location)):
                 host.reservations = Reservations()
                 return
-            await host.wait_for_gap()
-            self.requests += 1
-            async with self._connections:
-                result = await self._client.fetch(location, limits.robots, 0)
-            host.record(result)
+            async with host.slots:
+                result = await self._request_once(host, location, limits.robots)
             host.reservations = (
                 parse_reservations(result.body)
                 if isinstance(result, Response) and result.status == 200

@@ -22,6 +22,8 @@ class Politeness:
     hosts: Mapping[str, HostLimits] = field(default_factory=dict)
     """`host:port` to its limits; every other host gets one connection and a gap of a second."""
     limits: Limits = DEFAULTS
+    workers: int = 1
+    """Workers that make requests at once: the limits of an address are divided among them."""
     blocklists: Blocklists = NO_BLOCKLISTS
 
     def host_limits(self, host: str) -> HostLimits:

@@ -4,15 +4,15 @@ A robots.txt that cannot be read forbids every request for now.
 """
 
 import math
+import re
 from dataclasses import dataclass
 
 from protego import Protego
 
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
-from wenlan_data.web.client import Client
 from wenlan_data.web.limits import DEFAULTS, Limits
-from wenlan_data.web.opt_out import AGENT, NO_TRAINING, path_of, reserved_paths
+from wenlan_data.web.opt_out import AGENT, NO_TRAINING, path_of, product_token, reserved_paths
 from wenlan_data.web.response import Response
 
 
@@ -46,20 +46,28 @@ class RobotsRules:
 ALLOW_ALL = RobotsRules("", None)
 
 
-async def fetch_robots(client: Client, url: str) -> RobotsRules | Drop:
-    """Fetches the rules of the host of `url`; a `Drop` states why no URL of the host may be
-    requested.
+_USER_AGENT = re.compile(r"(\s*user[- ]?agent\s*[:\s]\s*)(.*)", re.IGNORECASE)
+_ANOTHER = "another-agent"
+_LASTING = frozenset(
+    {Reason.ADDRESS, Reason.PORT, Reason.SCHEME, Reason.BAD_URL, Reason.TLS, Reason.EXCLUDED}
+)
 
-    4xx other than 429, and redirects that lead nowhere, mean that there are no rules. 5xx, 429 and
-    a failed request mean `robots_unavailable`, a transient reason; what the address policy blocks,
-    a TLS failure and a bad URL keep their own reason.
-    """
+
+def robots_location(url: str) -> str:
+    """The URL of the robots.txt of the host of `url`."""
     scheme, _, rest = url.partition("://")
     netloc = rest.partition("/")[0].partition("?")[0].partition("#")[0]
-    limits = client.limits
-    response = await client.fetch(
-        f"{scheme}://{netloc}/robots.txt", limits.robots, limits.max_robots_redirects
-    )
+    return f"{scheme}://{netloc}/robots.txt"
+
+
+def robots_of(response: Response | Drop, limits: Limits) -> RobotsRules | Drop:
+    """The rules of a host whose robots.txt is this response, no redirect; a `Drop` states why no
+    URL of the host may be requested.
+
+    4xx other than 429, and redirects that lead nowhere, mean that there are no rules. 5xx, 429 and
+    a failed request mean `robots_unavailable`, a transient reason; what the address policy or a
+    blocklist refuses, a TLS failure and a bad URL keep their own reason.
+    """
     if isinstance(response, Drop):
         return _failed(response)
     if response.status == 200:
@@ -82,7 +90,7 @@ def parse_robots(text: str, limits: Limits = DEFAULTS) -> RobotsRules | Drop:
     # Most hosts have no rules: a parser for each of them would be waste.
     if not text.strip():
         return ALLOW_ALL
-    parser = Protego.parse(text)
+    parser = Protego.parse("\n".join(map(_with_product_token, text.splitlines())))
     delay_s = _delay_s(parser)
     if delay_s > limits.max_crawl_delay_s:
         return Drop(Reason.CRAWL_DELAY, f"{delay_s:g} s")
@@ -91,11 +99,12 @@ def parse_robots(text: str, limits: Limits = DEFAULTS) -> RobotsRules | Drop:
 
 def may_retry_robots(robots: RobotsRules | Drop) -> bool:
     """Whether robots.txt is requested again at once; not after a time-out, which has cost enough
-    time already."""
+    time already, nor where a redirect leads to a host that is abandoned."""
     return (
         isinstance(robots, Drop)
         and robots.reason == Reason.ROBOTS_UNAVAILABLE
-        and robots.detail not in {"timeout", "min_rate"}
+        and robots.detail
+        not in {Reason.TIMEOUT, Reason.MIN_RATE, Reason.HOST_WAITS, Reason.HOST_UNREACHABLE}
     )
 
 
@@ -109,11 +118,19 @@ def _failed(drop: Drop) -> RobotsRules | Drop:
         return ALLOW_ALL
     # These keep their own reason, which all URLs of the host get: it says more, and all but a TLS
     # time-out are lasting.
-    return (
-        drop
-        if drop.reason in {Reason.ADDRESS, Reason.PORT, Reason.SCHEME, Reason.BAD_URL, Reason.TLS}
-        else _unavailable(drop.reason)
-    )
+    return drop if drop.reason in _LASTING else _unavailable(drop.reason)
+
+
+def _with_product_token(line: str) -> str:
+    """A line of robots.txt; where it names an agent, our token if the name is ours, else another.
+
+    protego compares whole values, and takes `wenlan` for a name of ours.
+    """
+    found = _USER_AGENT.fullmatch(line.partition("#")[0])
+    if found is None:
+        return line
+    token = product_token(found[2])
+    return found[1] + (token if token in {AGENT, "*"} else _ANOTHER)
 
 
 def _text(response: Response, max_bytes: int) -> str:

@@ -12,8 +12,10 @@ from wenlan_data.run.options import BuildOptions
 class LazyExecutor:
     """Role `Executor`: calls `start` for the real executor when the first part is submitted."""
 
-    def __init__(self, workers: int, start: Callable[[], Executor]) -> None:
+    def __init__(self, workers: int, start: Callable[[], Executor], at_once: int = 0) -> None:
         self.workers = workers
+        self.at_once = at_once or workers
+        """Largest number of parts that run at once."""
         self.start_s: float | None = None
         """Seconds that the start took; None before it."""
         self._start = start
@@ -60,4 +62,6 @@ def lazy_executor(options: BuildOptions) -> LazyExecutor:
 
         return RayExecutor(options.workers, options.ray_address)
 
-    return LazyExecutor(options.workers, start)
+    # A cluster may have a core for the part that the scheduler holds ready.
+    at_once = options.workers + 1 if options.ray_address else options.workers
+    return LazyExecutor(options.workers, start, at_once)
