@@ -51,7 +51,7 @@ def _check_parts(source: Source, parts: list[SourcePart], max_rows: int) -> None
         assert part.rows is None or 0 < part.rows <= max_rows
         assert Path(part.path).is_absolute(), "a worker elsewhere can open it as it stands"
         assert part.rows is None or part.rows == sum(1 for _ in source.read(part))
-        assert all(url and offset >= 0 for url, offset in source.images(part))
+        assert all(one.url and one.offset >= 0 for one in source.images(part))
 
 
 def _check_row(source: Source, row: Candidate | Drop) -> None:

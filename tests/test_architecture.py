@@ -20,8 +20,8 @@ FORBIDDEN_NAMES = {"utils", "common", "helpers", "base", "misc"}
 OPTIONS = {
     "build": [
         "--contact", "--dry-run", "--executor", "--from", "--from-work", "--generation-rows", "--json", "--limit",
-        "--max-failed-share", "--out", "--ray", "--recipe", "--retry-failed", "--set", "--sources", "--work",
-        "--workers",
+        "--max-failed-share", "--offline", "--out", "--ray", "--recipe", "--retry-failed", "--set", "--sources",
+        "--work", "--workers",
     ],
     "detect": ["--detector", "--device", "--json", "--max-side-px", "--out", "--set", "--weights"],
     "eval embed": ["--checkpoint", "--json", "--out", "--shards", "--workers"],
@@ -79,7 +79,8 @@ PERMITTED_IMPORTS = {
     "extract": "errors layout reasons records seen_ids tables protocols web clean source_config recipe",
     "sandbox": "errors reasons records image web extract",
     "fetch": (
-        "arrow errors layout npy reasons records tables image protocols web index recipe sandbox"
+        "arrow errors files layout npy reasons records tables image protocols web index recipe "
+        "sandbox"
     ),
     "crawl": (
         "arrow errors layout npy reasons records seen_ids tables protocols web extract "
@@ -89,7 +90,7 @@ PERMITTED_IMPORTS = {
         "bounded_json bounded_tables errors files layout npy reasons records seen_ids tables image "
         "protocols clean detect recipe extract sandbox fetch"
     ),
-    "sources": "errors layout reasons records tables protocols web extract sandbox crawl",
+    "sources": "errors files layout reasons records tables protocols web extract sandbox crawl",
     "dedupe": (
         "arrow bounded_tables errors layout npy reasons records tables image protocols web index "
         "source_config recipe shard"

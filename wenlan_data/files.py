@@ -31,14 +31,26 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def open_regular(path: Path) -> io.BufferedReader:
-    """Opens a file for reading. Raises `OSError` for a pipe or device, which may block for ever or
-    never end, as for a folder."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+def open_regular(path: Path | str) -> io.BufferedReader:
+    """Opens a regular file for reading.
+
+    Raises `OSError` for anything else, at once: a pipe without a writer would block for ever, and
+    opening a device may start it.
+    """
+    _expect_regular(Path(path).stat(), path)
+    # Not blocking: a pipe may have taken the file's place since.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        _expect_regular(os.fstat(descriptor), path)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
         os.close(descriptor)
+        raise
+
+
+def _expect_regular(status: os.stat_result, path: Path | str) -> None:
+    if not stat.S_ISREG(status.st_mode):
         raise OSError(errno.EINVAL, "not a regular file", str(path))
-    return os.fdopen(descriptor, "rb")
 
 
 def read_bounded(path: Path, max_bytes: int) -> bytes:

@@ -12,6 +12,7 @@
     WORK/generations/000003/plan.json
     WORK/generations/000003/<step>/00017/       a committed part: its files and receipt.json
     WORK/crawls/<crawl>/000003/<step>/00017/    the same for a round of a crawl
+    WORK/digests.json                           digests of WARC sources: hashed once
     WORK/indexes/                               image indexes of WARC files without a new page
 
 WORK is CORPUS/.work unless `--work` names another folder. Only CORPUS is a contract
@@ -150,6 +151,11 @@ class WorkFolder:
     def read_stamps(self) -> Path:
         """Stamps of source parts in which nothing was new."""
         return self.root / "read.json"
+
+    @property
+    def file_digests(self) -> Path:
+        """Cache of the digests of sources that are known by content."""
+        return self.root / "digests.json"
 
     @property
     def limit(self) -> Path:

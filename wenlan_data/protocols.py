@@ -7,7 +7,7 @@ from dataclasses import Field, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
-from wenlan_data.records import Box, Candidate, Drop, Region, Remark
+from wenlan_data.records import Box, Candidate, Drop, RecordedResponse, Region, Remark
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,6 +108,12 @@ class SourcePart:
 
     A file of another size is refused when the part is read.
     """
+    sha256: str | None = None
+    """Digest of the file when the part was planned, for a source that is known by its content: left
+    empty by the source, filled in by the build. Another file is refused when the part is read.
+
+    None for a source that is known by size and time.
+    """
 
 
 @runtime_checkable
@@ -138,8 +144,9 @@ class Source(Protocol):
     def read(self, part: SourcePart) -> Iterator[Candidate | Drop]:
         """Yields the candidates of a part in order; an unreadable row is a `Drop` in its place."""
 
-    def images(self, part: SourcePart) -> Iterator[tuple[str, int]]:
-        """Yields URL and record offset of each image in the part (WARC); none for other kinds."""
+    def images(self, part: SourcePart) -> Iterator[RecordedResponse]:
+        """Yields the responses that the part holds (WARC), so that their URLs are not requested:
+        images, failures and all others; none for other kinds."""
 
     def crawl_seeds(self) -> tuple[str, ...]:
         """Returns the URLs that a crawl starts from; empty for a source that is not crawled."""

@@ -33,7 +33,9 @@ class Reason(StrEnum):
     BAD_TEXT = "bad_text", "a text file larger than 1 MiB"
     BAD_URL = "bad_url", "not a URL that can be requested"
     MISSING_FILE = "missing_file", "the file does not exist or cannot be opened", True
+    NOT_A_FILE = "not_a_file", "a link out of its folder, a pipe, a device, or a folder"
     NOT_RECORDED = "not_recorded", "no recorded bytes for this URL", True
+    OFFLINE = "offline", "not recorded, and the build makes no request", True
     BAD_ENCODING = "bad_encoding", "no character encoding decodes it"
 
     # URLs and hosts, before a request.

@@ -132,6 +132,24 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedResponse:
+    """A response that a source holds: its URL is not requested."""
+
+    url: str
+    offset: int
+    """Of its record, bytes from the start of the part's file."""
+    sha256: str = ""
+    """Of the payload, up to the limit of a WARC reader; a record with another digest is refused when
+    it is read again. Empty: not checked."""
+    is_image: bool = True
+    """Whether the payload begins like an image."""
+    transient: bool = False
+    """Whether it is a failure that `--retry-failed` requests again."""
+    redirect: str = ""
+    """URL that the response redirects to; else empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """An image-text pair before its image is fetched."""
 

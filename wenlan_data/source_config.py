@@ -30,11 +30,13 @@ def _host_and_port(word: str) -> str:
 
 
 class Network(BaseModel):
-    """Addresses that the operator opens on purpose."""
+    """Whether requests are made, and to which addresses that the operator opens on purpose."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     allow: tuple[Annotated[str, AfterValidator(_host_and_port)], ...] = ()
     """`host:port` words that are exempt from the address and port checks."""
+    offline: bool = False
+    """No request is made; what no source holds and no earlier generation recorded is dropped."""
 
 
 class SourceSpec(BaseModel):
@@ -93,6 +95,7 @@ class Sources(BaseModel):
             hosts=dict(self.hosts),
             limits=self.limits,
             blocklists=self.exclude,
+            offline=self.network.offline,
         )
 
 
@@ -110,7 +113,10 @@ def load_sources(words: Sequence[str], contact: str = "") -> Sources:
         )
     return Sources(
         contact=contact or next((one.contact for one in parsed if one.contact), ""),
-        network=Network(allow=tuple(word for one in parsed for word in one.network.allow)),
+        network=Network(
+            allow=tuple(word for one in parsed for word in one.network.allow),
+            offline=any(one.network.offline for one in parsed),
+        ),
         hosts={host: limits for one in parsed for host, limits in one.hosts.items()},
         limits=next((one.limits for one in parsed if one.limits != DEFAULTS), DEFAULTS),
         exclude=next(

@@ -61,8 +61,19 @@ CANDIDATES = pa.schema(
 )
 """`candidates.parquet`: rows with a text that passed the rules, and the texts that passed."""
 
-IMAGE_INDEX = pa.schema([("url_key", pa.string()), ("path", pa.string()), ("offset", pa.int64())])
-"""Images in the WARC files of a source."""
+IMAGE_INDEX = pa.schema(
+    [
+        ("url_key", pa.string()),
+        ("path", pa.string()),
+        ("offset", pa.int64()),
+        ("sha256", pa.string()),  # of the payload; empty: not checked
+        ("is_image", pa.bool_()),
+        ("transient", pa.bool_()),
+        ("redirect_key", pa.string()),  # URL key of the target; empty: no redirect
+        ("file_sha256", pa.string()),  # of the file at `path` when it was read
+    ]
+)
+"""`records.RecordedResponse`: what the WARC files of a source hold."""
 
 WANTED = pa.schema(
     [
@@ -73,7 +84,9 @@ WANTED = pa.schema(
         ("supply", pa.string()),
         ("supply_path", pa.string()),
         ("supply_offset", pa.int64()),
-        ("fallback_urls", pa.list_(pa.string())),  # on the same host
+        # To request, on the same host; of a recorded image the one that its record is of.
+        ("fallback_urls", pa.list_(pa.string())),
+        ("supply_sha256", pa.string()),  # of the payload at `supply_offset`; empty: not checked
     ]
 )
 """A fetch list: each URL once."""

@@ -65,7 +65,7 @@ def _throughput(hosts: int, each: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         fetch_list = Path(folder, "fetch-list.parquet")
         rows: list[tuple[object, ...]] = [
-            (n, url, url_key(url), host_of(url), "web", "", 0, []) for n, url in enumerate(urls)
+            (n, url, url_key(url), host_of(url), "web", "", 0, [], "") for n, url in enumerate(urls)
         ]
         columns = [
             pa.array(column, field.type)

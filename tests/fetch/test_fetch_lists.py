@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from wenlan_data.fetch.fetch_lists import FetchListPart
 from wenlan_data.fetch.receipts import FetchListDetails
@@ -123,29 +124,80 @@ def test_no_fetch_list_requests_more_than_two_hundred_small_hosts(tmp_path: Path
     assert [len(found) for _, found in slices] == [200, 200, 50]
 
 
-def test_images_at_hand_are_not_requested_from_the_web(tmp_path: Path) -> None:
-    web = _candidates(tmp_path / "a.parquet", ["http://a.cn/1", "http://a.cn/2"])
-    files = _candidates(tmp_path / "b.parquet", ["x.jpg"], first=9, supply="file")
-    index = [
-        ("http://a.cn/2", "c.warc", 7),
-        ("http://a.cn/2", "d.warc", 9),
-        ("http://b.cn/", "c.warc", 5),
-    ]
-    rows = [dict(zip(IMAGE_INDEX.names, row, strict=True)) for row in index]
-    pq.write_table(pa.Table.from_pylist(rows, schema=IMAGE_INDEX), tmp_path / "index.parquet")
-    part = FetchListPart(candidates=(web, files), images=(str(tmp_path / "index.parquet"),))
-    slices, _ = _cut(tmp_path, part)
-    names = ("url", "host", "supply", "supply_path", "supply_offset")
-    found = [
-        tuple(row[name] for name in names)
+def _index(path: Path, *entries: dict[str, object]) -> str:
+    """Writes an image index of entries with `url_key`, `offset` and what differs from an image."""
+    neutral = {"path": "c.warc", "sha256": "", "is_image": True, "transient": False}
+    rows = [{**neutral, "redirect_key": "", **one} for one in entries]
+    pq.write_table(pa.Table.from_pylist(rows, schema=IMAGE_INDEX), path)
+    return str(path)
+
+
+def _origins(folder: Path, part: FetchListPart) -> dict[str, tuple[str, int]]:
+    """Returns URL to origin and offset."""
+    slices, _ = _cut(folder, part)
+    return {
+        row["url"]: (row["supply"], row["supply_offset"])
         for number in range(len(slices))
-        for row in pq.read_table(tmp_path / f"slices/slice-{number:05d}.parquet").to_pylist()
-    ]
-    assert sorted(found) == [
-        ("http://a.cn/1", "a.cn:80", "web", "", 0),
-        ("http://a.cn/2", "", "warc", "c.warc", 7),
-        ("x.jpg", "", "file", "", 0),
-    ]
+        for row in pq.read_table(folder / f"slices/slice-{number:05d}.parquet").to_pylist()
+    }
+
+
+@pytest.mark.parametrize("retry", [False, True])
+def test_what_sources_hold_is_not_requested_from_the_web(tmp_path: Path, retry: bool) -> None:
+    web = _candidates(tmp_path / "a.parquet", [f"http://a.cn/{n}" for n in range(1, 9)])
+    files = _candidates(tmp_path / "b.parquet", ["x.jpg"], first=9, supply="file")
+    redirect: dict[str, object] = {"is_image": False}
+    one = _index(
+        tmp_path / "1.parquet",
+        {"url_key": "http://a.cn/2", "offset": 7},
+        {"url_key": "http://a.cn/2", "offset": 9},
+        {"url_key": "http://a.cn/3", "offset": 11, "is_image": False},
+        {"url_key": "http://a.cn/4", "offset": 13, "is_image": False, "transient": True},
+        {**redirect, "url_key": "http://a.cn/5", "offset": 15, "redirect_key": "http://b.cn/"},
+        {**redirect, "url_key": "http://a.cn/6", "offset": 17, "redirect_key": "http://gone.cn/"},
+        {**redirect, "url_key": "http://a.cn/7", "offset": 19, "redirect_key": "http://a.cn/7"},
+        {"url_key": "http://a.cn/8", "offset": 21, "is_image": False, "transient": True},
+    )  # fmt: skip
+    two = _index(
+        tmp_path / "2.parquet",
+        {"url_key": "http://b.cn/", "offset": 5, "path": "d.warc"},
+        {"url_key": "http://a.cn/8", "offset": 6, "path": "d.warc"},
+    )
+    part = FetchListPart(candidates=(web, files), images=(one, two), retry=retry)
+    assert _origins(tmp_path, part) == {
+        "http://a.cn/1": ("web", 0),
+        "http://a.cn/2": ("warc", 7),
+        "http://a.cn/3": ("warc", 11),
+        "http://a.cn/4": ("web", 0) if retry else ("warc", 13),
+        "http://a.cn/5": ("warc", 5),
+        "http://a.cn/6": ("web", 0),
+        "http://a.cn/7": ("web", 0),
+        "http://a.cn/8": ("warc", 6),
+        "x.jpg": ("file", 0),
+    }
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        (None, ("warc", 2, ["http://a.cn/copy"])),
+        ({"is_image": True}, ("warc", 1, [])),
+        ({"is_image": False}, ("warc", 2, ["http://a.cn/copy"])),
+    ],
+)
+def test_a_copy_that_a_source_holds_stands_for_an_image(
+    tmp_path: Path, own: dict[str, object] | None, expected: tuple[str, int, list[str]]
+) -> None:
+    web = _candidates(tmp_path / "a.parquet", ["http://a.cn/1"])
+    table = pq.read_table(web)
+    copies = pa.array([["http://a.cn/none", "http://a.cn/copy"]], pa.list_(pa.string()))
+    place = table.schema.get_field_index("fallback_urls")
+    pq.write_table(table.set_column(place, "fallback_urls", copies), web)
+    entries = [{"url_key": "http://a.cn/1", "offset": 1, **own}] if own else []
+    index = _index(tmp_path / "i.parquet", *entries, {"url_key": "http://a.cn/copy", "offset": 2})
+    _cut(tmp_path, FetchListPart(candidates=(web,), images=(index,)))
+    [row] = pq.read_table(tmp_path / "slices/slice-00000.parquet").to_pylist()
+    assert (row["supply"], row["supply_offset"], row["fallback_urls"]) == expected
 
 
 def test_what_was_recorded_is_cut_as_it_was_recorded(tmp_path: Path) -> None:

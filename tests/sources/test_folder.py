@@ -83,7 +83,7 @@ def test_an_unreadable_sidecar_is_a_drop_in_its_place_that_names_it(tmp_path: Pa
     ]
 
 
-def test_links_out_of_the_folder_and_linked_folders_are_ignored(tmp_path: Path) -> None:
+def test_links_out_of_the_folder_and_linked_folders_are_drops(tmp_path: Path) -> None:
     root = _write(tmp_path / "in", {"a.jpg": b"1", "sub/b.jpg": b"2"})
     _write(tmp_path / "out", {"secret.jpg": b"3", "secret.txt": b"word"})
     (root / "c.jpg").symlink_to(tmp_path / "out/secret.jpg")
@@ -92,8 +92,14 @@ def test_links_out_of_the_folder_and_linked_folders_are_ignored(tmp_path: Path) 
     (root / "loop").symlink_to(root)
     (root / "elsewhere").symlink_to(tmp_path / "out")
     rows = check_source(Folder(path="in", base=str(tmp_path)))
-    assert _urls(rows) == ["in/a.jpg", "in/d.jpg", "in/sub/b.jpg"]
+    assert _urls(rows) == ["in/d.jpg", "in/sub/b.jpg"]
     assert all(row.texts == () for row in rows if isinstance(row, Candidate))
+    assert [(row.reason, row.detail) for row in rows if isinstance(row, Drop)] == [
+        ("unreadable_text", "text of in/a.jpg: a link out of the folder"),
+        ("not_a_file", "in/c.jpg: a link out of the folder"),
+        ("not_a_file", "in/elsewhere: a link to a folder"),
+        ("not_a_file", "in/loop: a link to a folder"),
+    ]
 
 
 def test_a_file_name_that_is_not_utf8_is_a_drop(tmp_path: Path) -> None:

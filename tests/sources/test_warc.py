@@ -69,9 +69,11 @@ def test_pages_give_candidates_and_images_give_their_offsets(tmp_path: Path, nam
         ]
     ]
     [part] = source.parts(source=0, max_rows=1)
-    images = list(source.images(part))
-    assert [url for url, _ in images] == ["http://a.cn/a.png", "http://a.cn/r.webp"]
-    assert [record_at(path, offset).url for _, offset in images] == [url for url, _ in images]
+    held = list(source.images(part))
+    assert [one.url for one in held] == [url for url, *_ in RECORDS]
+    assert [one.url for one in held if one.is_image] == ["http://a.cn/a.png", "http://a.cn/r.webp"]
+    assert [one.url for one in held if one.transient] == ["http://a.cn/late.png"]
+    assert [record_at(path, one.offset).url for one in held] == [one.url for one in held]
 
 
 def test_the_drop_for_a_part_of_a_page_names_the_page(tmp_path: Path) -> None:

@@ -89,6 +89,11 @@ import click
     help="First retry transient failures, and requests to hosts that network.allow now permits.",
 )
 @click.option(
+    "--offline",
+    is_flag=True,
+    help="Make no request: what is not recorded is dropped as `offline`.",
+)
+@click.option(
     "--max-failed-share",
     default=None,
     type=click.FloatRange(0, 1),
@@ -117,6 +122,7 @@ def build(
     limit: int | None,
     generation_rows: int,
     retry_failed: bool,
+    offline: bool,
     max_failed_share: float | None,
     dry_run: bool,
     as_json: bool,
@@ -126,7 +132,10 @@ def build(
     The same command resumes an interrupted build; with more sources it extends the corpus; with
     nothing new it does nothing.
     """
+    from contextlib import nullcontext
+
     from wenlan_data.cli.funnel import print_estimate, print_result
+    from wenlan_data.detect.weights import no_downloads
     from wenlan_data.run.estimate import estimate
     from wenlan_data.run.options import BuildOptions
     from wenlan_data.run.preflight import prepare
@@ -141,6 +150,7 @@ def build(
         generation_rows=generation_rows,
         limit=limit,
         retry_failed=retry_failed,
+        offline=offline,
         max_failed_share=max_failed_share,
         from_corpus=from_corpus,
         from_work=from_work,
@@ -149,7 +159,8 @@ def build(
     if dry_run:
         print_estimate(estimate(prepared), as_json=as_json)
     else:
-        prepared.recipe.detect.prepare()
+        with no_downloads() if prepared.offline else nullcontext():
+            prepared.recipe.detect.prepare()
         print_result(run_build(prepared), as_json=as_json)
 
 

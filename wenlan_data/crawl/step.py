@@ -145,7 +145,12 @@ class CrawlPart:
         details = CrawlDetails(
             hosts=host_states,
             requested=len(missing),
-            retryable_failed=sum(1 for page in pages if page.drop and page.drop.retryable),
+            # A page that was not requested has not failed.
+            retryable_failed=sum(
+                1
+                for page in pages
+                if page.drop and page.drop.retryable and page.drop.reason != Reason.OFFLINE
+            ),
             requests=client.requests,
             left_links=dict(sorted(collector.left.items())),
         )

@@ -2,6 +2,9 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -127,7 +130,26 @@ def _digest(path: Path, size_bytes: int, changed_ns: int) -> str:  # noqa: ARG00
     return sha256_of(path)
 
 
+@contextmanager
+def no_downloads() -> Iterator[None]:
+    """Refuses downloads while its body runs: weights that are not in the cache are a
+    `RecipeError`."""
+    token = _may_download.set(False)
+    try:
+        yield
+    finally:
+        _may_download.reset(token)
+
+
+_may_download: ContextVar[bool] = ContextVar("_may_download", default=True)
+
+
 def _download(name: str, path: Path) -> None:
+    if not _may_download.get():
+        raise RecipeError(
+            f"weights {name}: are not at {path}, and an offline build downloads nothing:"
+            " download them elsewhere and give their path"
+        )
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 

@@ -154,8 +154,12 @@ def drops_batch(rows: Sequence[DroppedRow]) -> pa.RecordBatch:
     return _batch(columns, WORK_DROPS)
 
 
-def image_index_batch(entries: Sequence[tuple[str, str, int]]) -> pa.RecordBatch:
-    """Returns URL key, WARC and record offset of stored images, by the schema `IMAGE_INDEX`."""
+ImageIndexRow = tuple[str, str, int, str, bool, bool, str, str]
+"""A row of `tables.IMAGE_INDEX`."""
+
+
+def image_index_batch(entries: Sequence[ImageIndexRow]) -> pa.RecordBatch:
+    """Returns the rows by the schema `IMAGE_INDEX`."""
     columns = zip(*entries, strict=True)
     return _batch(dict(zip(IMAGE_INDEX.names, map(list, columns), strict=True)), IMAGE_INDEX)
 

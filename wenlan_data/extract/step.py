@@ -12,6 +12,7 @@ from wenlan_data.extract.candidate_tables import (
     BATCH_ROWS,
     CandidateRow,
     DroppedRow,
+    ImageIndexRow,
     ParquetWriters,
     candidates_batch,
     drops_batch,
@@ -24,7 +25,7 @@ from wenlan_data.layout import ordinal
 from wenlan_data.protocols import Receipt, SourcePart
 from wenlan_data.reasons import Reason
 from wenlan_data.recipe import TextRules
-from wenlan_data.records import Candidate, Drop, Remark, Text
+from wenlan_data.records import Candidate, Drop, RecordedResponse, Remark, Text
 from wenlan_data.seen_ids import SeenIds, candidate_id, ids_array
 from wenlan_data.source_config import SourceSpec
 from wenlan_data.tables import CANDIDATES, IMAGE_INDEX, RAW, WORK_DROPS
@@ -33,9 +34,6 @@ from wenlan_data.web.urls import url_key, without_user_information
 _FILES = {"raw": RAW, "candidates": CANDIDATES, "drops": WORK_DROPS, "images": IMAGE_INDEX}
 
 _COUNTED_REMARKS = ("removed", "script", "flag", "repeats")
-
-_ImageIndexRow = tuple[str, str, int]
-"""URL key, WARC, record offset."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +78,7 @@ class ExtractPart:
         rows = _source_rows(
             self.part_number, self.part, source.name, islice(source.read(self.part), self.limit)
         )
-        index = ((url_key(url), self.part.path, offset) for url, offset in source.images(self.part))
+        index = (_index_row(self.part, one) for one in source.images(self.part))
         return _extract(out, rows, index, TextCleaner.of(self.text), SeenIds(self.known))
 
 
@@ -145,7 +143,7 @@ class _ExtractCounts:
 def _extract(
     out: Path,
     rows: Iterator[CandidateRow],
-    image_index: Iterator[_ImageIndexRow],
+    image_index: Iterator[ImageIndexRow],
     cleaner: TextCleaner,
     seen: SeenIds,
 ) -> Receipt[ExtractDetails]:
@@ -203,6 +201,19 @@ def _write_batch(
     tables.write("drops", drops_batch(dropped))
 
 
+def _index_row(part: SourcePart, one: RecordedResponse) -> ImageIndexRow:
+    return (
+        url_key(_encodable(one.url)),
+        part.path,
+        one.offset,
+        one.sha256,
+        one.is_image,
+        one.transient,
+        url_key(_encodable(one.redirect)) if one.redirect else "",
+        part.sha256 or "",
+    )
+
+
 def _source_rows(
     part_number: int, part: SourcePart, source: str, items: Iterator[Candidate | Drop]
 ) -> Iterator[CandidateRow]:
@@ -219,7 +230,7 @@ def _source_rows(
             name = key if public.url == item.url else f"@{key}"
             yield CandidateRow(place, candidate_id(name, item.texts), public, key)
         else:
-            item = replace(item, page_url=without_user_information(item.page_url))
+            item = _encodable_drop(replace(item, page_url=without_user_information(item.page_url)))
             texts = _identity_of_drop(part, source, item, repeats[item])
             repeats[item] += 1
             yield CandidateRow(
@@ -286,6 +297,15 @@ def _is_encodable(candidate: Candidate) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _encodable_drop(drop: Drop) -> Drop:
+    """The drop without halves of surrogate pairs, which file names and headers may hold."""
+    return replace(drop, detail=_encodable(drop.detail), page_url=_encodable(drop.page_url))
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def _renumbered(part_number: int, rows: Iterator[CandidateRow]) -> Iterator[CandidateRow]:

@@ -14,12 +14,13 @@ import pyarrow.parquet as pq
 from wenlan_data.arrow import to_strings
 from wenlan_data.errors import os_errors
 from wenlan_data.fetch.receipts import FetchList, FetchListDetails
+from wenlan_data.fetch.recorded_responses import RecordedResponses
 from wenlan_data.index.published import PublishedIndex, url_hashes
 from wenlan_data.layout import FETCH_RESULTS, IMAGE_WARC, PartRef, part_name
 from wenlan_data.npy import Indices
 from wenlan_data.protocols import Receipt
 from wenlan_data.records import MAX_FALLBACK_URLS
-from wenlan_data.tables import CANDIDATES, FACTS, IMAGE_INDEX, WANTED
+from wenlan_data.tables import CANDIDATES, FACTS, WANTED
 from wenlan_data.web.domains import host_group
 from wenlan_data.web.limits import HostLimits
 from wenlan_data.web.urls import host_of, url_key
@@ -41,7 +42,10 @@ class FetchListPart:
 
     candidates: tuple[str, ...]
     images: tuple[str, ...] = ()
-    """Image-index files, see `tables.IMAGE_INDEX`: their images are not requested."""
+    """Image-index files, see `tables.IMAGE_INDEX`: URLs whose response they list are not
+    requested."""
+    retry: bool = False
+    """Recorded failures that are transient are requested again."""
     hosts: dict[str, HostLimits] = field(default_factory=dict)
     offline: bool = False
     """Nothing will be requested, so no host needs a fetch list of its own."""
@@ -60,7 +64,7 @@ class FetchListPart:
 
     def __call__(self, out: Path) -> Receipt[FetchListDetails]:
         """Cuts. Deterministic: depends on the rows alone."""
-        requests, rows_in = _requests(self.candidates, self.images)
+        requests, rows_in = _requests(self.candidates, self.images, retry=self.retry)
         requests = _unpublished(requests, self.published)
         fetch_lists: list[FetchList] = []
 
@@ -264,7 +268,9 @@ def _by_value(column: pa.ChunkedArray, indexes: Indices) -> Iterator[tuple[str, 
         yield value, indexes[order[start : ends[code]]]
 
 
-def _requests(candidates: Sequence[str], images: Sequence[str]) -> tuple[pa.Table, int]:
+def _requests(
+    candidates: Sequence[str], images: Sequence[str], *, retry: bool
+) -> tuple[pa.Table, int]:
     """The rows to fetch, by ordinal, each `url_key` once; and the number of candidates."""
     names = ["ordinal", "url", "url_key", "supply", "supply_path", "supply_offset", "fallback_urls"]
     table = _read(candidates, CANDIDATES, names).combine_chunks()
@@ -274,16 +280,19 @@ def _requests(candidates: Sequence[str], images: Sequence[str]) -> tuple[pa.Tabl
     first = np.unique(codes, return_index=True)[1] if rows_in else np.empty(0, dtype=np.int64)
     first = np.sort(first)
     listed = _fallback_urls(table["fallback_urls"], codes)
-    table = _with_origins(table.take(first).drop_columns(["fallback_urls"]), images)
+    copies = [listed.get(code, []) for code in codes[first].tolist()]
+    table, recorded = _with_origins(
+        table.take(first).drop_columns(["fallback_urls"]), copies, images, retry=retry
+    )
     web = pc.equal(table["supply"], pa.scalar("web")).to_pylist()
     hosts = [
         host_of(url) if is_web else ""
         for url, is_web in zip(_texts(table["url"]), web, strict=True)
     ]
     fallback_urls = [
-        _on_host(listed[code], key, host) if host and code in listed else []
-        for code, key, host in zip(
-            codes[first].tolist(), _texts(table["url_key"]), hosts, strict=True
+        _on_host(urls, key, host) if host else [used] if used else []
+        for urls, key, host, used in zip(
+            copies, _texts(table["url_key"]), hosts, recorded, strict=True
         )
     ]
     columns = {"host": hosts, "fallback_urls": fallback_urls}
@@ -355,23 +364,53 @@ def _known_results(
     return requests.filter(pa.array(places < 0)), known
 
 
-def _with_origins(table: pa.Table, images: Sequence[str]) -> pa.Table:
-    """The table with origin `warc` for images of the index; of several entries with one key, the
-    first."""
-    if not images:
-        return table
-    index = _read(images, IMAGE_INDEX, IMAGE_INDEX.names).combine_chunks()
-    place = pc.index_in(table["url_key"], value_set=index["url_key"])
-    known = pc.and_(pc.is_valid(place), pc.equal(table["supply"], pa.scalar("web")))
+def _with_origins(
+    table: pa.Table, copies: Sequence[Sequence[str]], images: Sequence[str], *, retry: bool
+) -> tuple[pa.Table, list[str]]:
+    """The table with origin `warc` for URLs of the index, and for each row the fallback URL whose
+    record is used; `copies` are the fallback URLs of each row.
+
+    If the index holds an image of the URL or of one of its copies, the first of them is used: no
+    copy is requested while another one is at hand. Else a record of the URL itself is used, which
+    tells why there is no image.
+    """
+    rows = table.num_rows
+    places = [("", -1, "")] * rows
+    used = [""] * rows
+    if images:
+        web = pc.equal(table["supply"], pa.scalar("web")).to_pylist()
+        keys = _texts(table["url_key"])
+        copy_keys = [
+            [url_key(url) for url in urls] if is_web else []
+            for urls, is_web in zip(copies, web, strict=True)
+        ]
+        wanted = (key for own, key, is_web in zip(copy_keys, keys, web, strict=True) if is_web
+                  for key in (key, *own))  # fmt: skip
+        held = RecordedResponses(images, wanted, retry=retry)
+        for row in range(rows):
+            if not web[row]:
+                continue
+            own = held.get(keys[row])
+            found = own
+            if own is None or not own.is_image:
+                for url, key in zip(copies[row], copy_keys[row], strict=True):
+                    copy = held.get(key)
+                    if copy and copy.is_image:
+                        found, used[row] = copy, url
+                        break
+            if found:
+                places[row] = (found.path, found.offset, found.sha256)
+    is_held = pa.array([bool(path) for path, _, _ in places], pa.bool_())
     columns = {
         "supply": pa.scalar("warc"),
-        "supply_path": index["path"].take(place),
-        "supply_offset": index["offset"].take(place),
+        "supply_path": pa.array([path for path, _, _ in places], pa.string()),
+        "supply_offset": pa.array([offset for _, offset, _ in places], pa.int64()),
     }
     for name, value in columns.items():
-        column = pc.if_else(known, value, table[name])
+        column = pc.if_else(is_held, value, table[name])
         table = table.set_column(table.schema.get_field_index(name), name, column)
-    return table
+    digests = pa.array([sha256 for _, _, sha256 in places], pa.string())
+    return table.append_column("supply_sha256", digests), used
 
 
 def _read(paths: Sequence[str], schema: pa.Schema, columns: list[str]) -> pa.Table:

@@ -2,14 +2,17 @@
 part's WARC."""
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from wenlan_data.errors import DamageError
 from wenlan_data.fetch.decoding_budget import DecodingBudget
 from wenlan_data.fetch.jpeg_store import NO_JPEG, JpegStoreWriter
 from wenlan_data.fetch.results import FetchRequest, FetchResult
+from wenlan_data.files import open_regular
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop, ImageFacts
@@ -18,7 +21,14 @@ from wenlan_data.sandbox.pages import INLINE, read_inline_images
 from wenlan_data.web.blocklists import LoadedBlocklists
 from wenlan_data.web.opt_out import header_signals, opt_out
 from wenlan_data.web.response import Response, failure_of, recorded_response
-from wenlan_data.web.warc import PayloadWriter, record_at
+from wenlan_data.web.warc import (
+    MAX_PAYLOAD_BYTES,
+    UNKNOWN_DATE,
+    PayloadWriter,
+    WarcPayload,
+    archive_date,
+    record_at,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,9 +114,9 @@ class ImageRecorder:
     def _record_file(self, row: FetchRequest) -> FetchResult:
         path = Path(row.origin_path)
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 data = file.read(self.max_bytes + 1)
-            date = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+                date = _file_date(os.fstat(file.fileno()))
         except OSError as error:
             return FetchResult(found=_missing_file(error.strerror or ""))
         except ValueError:
@@ -118,16 +128,25 @@ class ImageRecorder:
 
     def _record_warc(self, row: FetchRequest) -> FetchResult:
         record = record_at(Path(row.origin_path), row.origin_offset, self.max_bytes)
+        _check_record(record, row)
+        if drop := (
+            record.problem
+            or self.blocklists.refuses_url(row.url)
+            or self.blocklists.refuses_url(record.url)
+        ):
+            return FetchResult(found=drop, final_url=record.url, status=record.status)
         if record.too_large:
             return FetchResult(
                 found=_too_large(self.max_bytes), final_url=record.url, status=record.status
             )
-        return self.record_responses([recorded_response(record)])[0]
+        result = self.record_responses([recorded_response(record)])[0]
+        fetched_url = "" if isinstance(result.found, Drop) else "".join(row.fallback_urls[:1])
+        return replace(result, fetched_url=fetched_url)
 
     def _record_inline(self, rows: Sequence[FetchRequest]) -> Iterator[FetchResult]:
         """Records images of `data:` URLs of one page, which are found in its WARC record by their
         digests."""
-        record = record_at(Path(rows[0].origin_path), rows[0].origin_offset, self.max_bytes)
+        record = record_at(Path(rows[0].origin_path), rows[0].origin_offset)
         images = read_inline_images(
             record.payload, content_type=record.content_type, names=[row.url for row in rows]
         )
@@ -218,6 +237,27 @@ def _result(response: Response, found: ImageFacts | Drop) -> FetchResult:
         fetched_at=to_milliseconds(response.received_at),
         opt_out=header_signals(response.headers),
     )
+
+
+def _check_record(record: WarcPayload, row: FetchRequest) -> None:
+    """Raises `DamageError` where a record is not the one that the source listed: the texts that
+    were read would get another image."""
+    # A payload that was cut earlier than by the source has another digest, and becomes no sample.
+    is_cut = record.too_large and len(record.payload) < MAX_PAYLOAD_BYTES
+    if not row.origin_sha256 or is_cut:
+        return
+    if hashlib.sha256(record.payload[:MAX_PAYLOAD_BYTES]).hexdigest() != row.origin_sha256:
+        raise DamageError(
+            f"{row.origin_path}: at byte {row.origin_offset}: not the record that was read when the"
+            " build began: put the old file back, or build into a new --out"
+        )
+
+
+def _file_date(status: os.stat_result) -> datetime:
+    try:
+        return archive_date(datetime.fromtimestamp(status.st_mtime, UTC))
+    except (ValueError, OverflowError, OSError):
+        return UNKNOWN_DATE
 
 
 def _missing_file(detail: str) -> Drop:

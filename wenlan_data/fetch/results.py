@@ -37,7 +37,10 @@ class FetchRequest:
     origin_path: str
     origin_offset: int
     fallback_urls: tuple[str, ...] = ()
-    """Requested in this order where `url` gives no image."""
+    """Requested in this order where `url` gives no image. Of a record in a WARC: the one that it is
+    a record of; empty if it is of `url`."""
+    origin_sha256: str = ""
+    """Of the payload at `origin_offset`, up to the limit of a WARC reader; empty: not checked."""
     request_url: str = ""
     """What is requested in place of `url`: the target of a redirect, or another copy."""
     redirects: int = 0
@@ -101,6 +104,7 @@ def read_fetch_list(path: str | Path) -> list[FetchRequest]:
             origin_path=row["supply_path"],
             origin_offset=row["supply_offset"],
             fallback_urls=tuple(row["fallback_urls"] or ()),
+            origin_sha256=row["supply_sha256"] or "",
             request_url=row["request_url"] or "",
             redirects=row["redirects"] or 0,
             copy=row["copy"] or 0,
@@ -117,7 +121,7 @@ def write_later(path: Path, requests: Sequence[FetchRequest]) -> None:
         (
             *(request.ordinal, request.url, request.url_key, host_of(request.current_url)),
             *(request.origin, request.origin_path, request.origin_offset),
-            list(request.fallback_urls),
+            *(list(request.fallback_urls), request.origin_sha256),
             *(request.request_url, request.redirects, request.copy, request.passes),
             _own_result_row(request.own_result) if request.own_result else None,
         )

@@ -26,6 +26,7 @@ from wenlan_data.fetch.results import (
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.layout import FETCH_RESULTS, IMAGE_WARC, LATER_REQUESTS, STORED_JPEGS
 from wenlan_data.protocols import Receipt
+from wenlan_data.reasons import Reason
 from wenlan_data.recipe import ShardRules
 from wenlan_data.records import Drop
 from wenlan_data.sandbox.client import start_worker
@@ -179,7 +180,10 @@ def _details(
 ) -> FetchDetails:
     results = [one for one in fetched if isinstance(one, FetchResult)]
     drops = [result.found for result in results if isinstance(result.found, Drop)]
-    transient = Counter(drop.reason for drop in drops if drop.retryable)
+    # A URL that was not requested has not failed.
+    transient = Counter(
+        drop.reason for drop in drops if drop.retryable and drop.reason != Reason.OFFLINE
+    )
     hosts = client.host_states()
     budget.add_to(hosts)
     return FetchDetails(

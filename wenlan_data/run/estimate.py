@@ -92,6 +92,8 @@ def _hosts(sources: Sources, prepared: Prepared) -> Counter[str]:
         source = spec.load()
         for part in source.parts(source=0, max_rows=prepared.options.generation_rows):
             for one in source.read(part):
+                if sources.network.offline:
+                    continue
                 if isinstance(one, Candidate) and one.origin is None and (host := host_of(one.url)):
                     counts[host] += hash(one.url) not in seen
                     seen.add(hash(one.url))

@@ -5,18 +5,20 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
-from wenlan_data.errors import UsageError
+from wenlan_data.errors import UsageError, os_errors
 from wenlan_data.files import write_atomic
 from wenlan_data.layout import FETCH_RESULTS, IMAGE_WARC, RAW_CANDIDATES, StepTree, WorkFolder
-from wenlan_data.protocols import SourcePart
+from wenlan_data.protocols import Source, SourcePart
 from wenlan_data.run.ledger import Ledger
 from wenlan_data.run.preflight import Prepared
 from wenlan_data.shard.manifest import Manifest
 from wenlan_data.source_config import Sources, SourceSpec
+from wenlan_data.sources.folder import entries_below
+from wenlan_data.sources.formats.file_digest import FileDigests
 
 UNKNOWN_ROWS = 20_000
 """Rows that a part counts for when its rows are unknown until it is read (a WARC)."""
@@ -31,8 +33,8 @@ class PlannedPart:
     part: SourcePart
     limit: int | None = None
     stamp: str = ""
-    """Identity of the file's state. A part read once in this state is not read again; with an empty
-    stamp it is always read."""
+    """Identity of the source's settings and of the file's state. A part read once with both is not
+    read again; with an empty stamp it is always read."""
     rows: int | None = None
     """Estimate, where the part's rows are unknown until it is read; None: `UNKNOWN_ROWS`."""
     pages: Mapping[str, int] = field(default_factory=dict)
@@ -137,9 +139,9 @@ PlanCrawledParts = Callable[[SourceSpec], Iterator[PlannedPart] | None]
 
 
 def source_parts(
-    specs: Sequence[SourceSpec], max_rows: int, crawl: PlanCrawledParts
+    specs: Sequence[SourceSpec], max_rows: int, crawl: PlanCrawledParts, digests: FileDigests
 ) -> Iterator[PlannedPart]:
-    """Yields every part of every source, in order.
+    """Yields every part of every source, in order; `digests` hashes files that are known by content.
 
     WARC sources come first: images that they hold need not be fetched for the others.
     """
@@ -154,9 +156,13 @@ def source_parts(
                 replace(entry, part=replace(entry.part, source=number)) for entry in crawled
             )
             continue
-        described = describe_source(spec)
-        for part in spec.load().parts(source=number, max_rows=max_rows):
-            yield PlannedPart(spec=described, part=part, stamp=_stamp(part, folders))
+        described, source = describe_source(spec), spec.load()
+        settings = _settings(spec, source)
+        for part in source.parts(source=number, max_rows=max_rows):
+            if part.sha256 is not None:
+                part = replace(part, sha256=digests.sha256(Path(part.path)))
+            stamp = f"{settings}|{_stamp(part, folders)}"
+            yield PlannedPart(spec=described, part=part, stamp=stamp)
 
 
 def describe_source(spec: SourceSpec) -> dict[str, object]:
@@ -169,13 +175,18 @@ def cut(
 ) -> Iterator[GenerationPlan]:
     """Yields generations of at most `max_rows` candidates, as far as rows are known.
 
-    Parts whose stamp is in `read` are skipped; at most `limit` rows are planned in all.
+    Parts whose stamp is in `read` are skipped, and so is one that was planned before; at most
+    `limit` rows are planned in all.
     """
     gathered: list[PlannedPart] = []
     rows = taken = 0
+    # A source that is listed twice is read once. Else it would depend on where a build is stopped:
+    # after a restart, the first part would have been read, and the second one be skipped.
+    planned = set(read)
     for entry in entries:
-        if entry.stamp and entry.stamp in read:
+        if entry.stamp and entry.stamp in planned:
             continue
+        planned.add(entry.stamp)
         size = entry.estimated_rows
         # Between parts, never inside: a part is committed and stamped as a whole. Bounded rows
         # bound the memory of the dedupe step, which reads a generation at once.
@@ -200,8 +211,27 @@ def cut(
         yield GenerationPlan(kind="sources", entries=tuple(gathered))
 
 
+def _settings(spec: SourceSpec, source: Source) -> str:
+    """Returns the kind and every parameter that is not a default, in a canonical form."""
+    # Without the path as the operator wrote it: that of the part is absolute.
+    values = {
+        one.name: (getattr(source, one.name), one.default) for one in fields(cast("Any", source))
+    }
+    others = {
+        name: value
+        for name, (value, default) in values.items()
+        if name not in {"path", "base"} and value != default
+    }
+    # A parameter may be a path that starts at the base.
+    base = {"base": str(Path(spec.base).absolute())} if others else {}
+    words = {"kind": spec.kind, **base, **others}
+    return json.dumps(words, sort_keys=True, ensure_ascii=False, default=str)
+
+
 def _stamp(part: SourcePart, folders: dict[str, str]) -> str:
     path = Path(part.path)
+    if part.sha256 is not None:
+        return f"{part.path}|{part.bytes}|{part.sha256}|{part.group}|{part.start}|{part.stop}"
     # Positions in a folder shift when a file is added, so its parts are read again together; rows
     # with known ids are then skipped.
     if path.is_dir():
@@ -209,9 +239,10 @@ def _stamp(part: SourcePart, folders: dict[str, str]) -> str:
             folders[part.path] = _listing_digest(path)
         state = folders[part.path]
     else:
-        # No digest of the content: each build would have to read every source to learn that nothing
+        # No digest of the content: each build would have to read every table to learn that nothing
         # changed.
-        state = f"{part.bytes}|{path.stat().st_mtime_ns}"
+        with os_errors(path):
+            state = f"{part.bytes}|{path.stat().st_mtime_ns}"
     return f"{part.path}|{state}|{part.group}|{part.start}|{part.stop}"
 
 
@@ -219,10 +250,16 @@ def _listing_digest(folder: Path) -> str:
     """Returns a digest of names, sizes and times of all files, so an added file changes every
     stamp."""
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        status = path.lstat()
+    for path in entries_below(folder):
+        try:
+            status = path.lstat()
+        except OSError:
+            # It vanished: so does its row.
+            continue
         digest.update(
-            f"{path}|{status.st_size}|{status.st_mtime_ns}\n".encode("utf-8", "surrogateescape")
+            f"{path}|{status.st_mode}|{status.st_size}|{status.st_mtime_ns}\n".encode(
+                "utf-8", "surrogateescape"
+            )
         )
     return digest.hexdigest()[:32]
 
@@ -261,7 +298,8 @@ def new_plans(
         yield from _recorded_plans(prepared, prepared.old, read)
     # With no row left, `cut` would still take the first part, which may start a crawl.
     elif sources is not None and limit != 0:
-        entries = source_parts(sources.sources, options.generation_rows, crawl)
+        digests = FileDigests(WorkFolder(options.work_folder).file_digests)
+        entries = source_parts(sources.sources, options.generation_rows, crawl, digests)
         for plan in cut(entries, read, options.generation_rows, limit):
             yield plan.planned_with(politeness_of(sources), listed_sources(sources))
 

@@ -18,6 +18,8 @@ class BuildOptions:
     generation_rows: int = 1_000_000
     limit: int | None = None
     retry_failed: bool = False
+    offline: bool = False
+    """Makes no request, whatever the sources file states."""
     max_failed_share: float | None = None
     """None: 5 % of the pages of a crawl, no limit for images (half of old links in tables are
     dead)."""

@@ -32,6 +32,11 @@ class Prepared:
     """The manifest of `--from`."""
 
     @property
+    def offline(self) -> bool:
+        """Whether the build makes no request."""
+        return self.options.offline or bool(self.sources and self.sources.network.offline)
+
+    @property
     def old_work(self) -> Path:
         """The work folder of the corpus that `--from` names."""
         corpus = self.options.from_corpus
@@ -66,6 +71,13 @@ def prepare(
         if old is not None or (options.retry_failed and not words)
         else load_sources(words, contact)
     )
+    if sources is not None and options.offline:
+        network = sources.network.model_copy(update={"offline": True})
+        sources = sources.model_copy(update={"network": network})
+    if options.retry_failed and (options.offline or (sources and sources.network.offline)):
+        raise UsageError(
+            "--retry-failed repeats requests, and an offline build makes none: leave one of them out"
+        )
     for spec in sources.sources if sources else ():
         # Raises for a source that is missing, empty or without its column.
         next(spec.load().parts(source=0, max_rows=options.generation_rows), None)

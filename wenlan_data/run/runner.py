@@ -53,6 +53,7 @@ from wenlan_data.shard.drops import DropsDetails
 from wenlan_data.shard.manifest import Manifest, load_manifest
 from wenlan_data.shard.step import ShardDetails
 from wenlan_data.source_config import Sources
+from wenlan_data.sources.formats.file_digest import FileDigests
 
 DetailsT = TypeVar("DetailsT")
 
@@ -344,7 +345,12 @@ class _Build:
         # come without sources, and treats hosts as the build that it continues.
         contact = self.prepared.contact or str(plan.politeness.get("contact", ""))
         try:
-            return Sources.model_validate({**plan.politeness, "contact": contact})
+            sources = Sources.model_validate({**plan.politeness, "contact": contact})
+            # Whether requests are made is up to the present command, also for a plan that a stopped
+            # build left.
+            update = {"offline": self.prepared.offline}
+            network = sources.network.model_copy(update=update)
+            return sources.model_copy(update={"network": network})
         except ValidationError as error:
             path = self.ledger.tree.plan(self.number)
             raise DamageError(
@@ -354,7 +360,9 @@ class _Build:
 
     def _image_indexes(self) -> tuple[str, ...]:
         """Returns the indexes of the WARC files that have not changed since they were read."""
-        return tuple(str(path) for path in self.ledger.folder.image_indexes() if _is_current(path))
+        digests = FileDigests(self.ledger.folder.file_digests)
+        indexes = self.ledger.folder.image_indexes()
+        return tuple(str(path) for path in indexes if _is_current(path, digests))
 
     def _keep_image_indexes(self, plan: GenerationPlan, extracted: Mapping[int, object]) -> None:
         """Keeps image indexes of a generation that is discarded.
@@ -400,11 +408,13 @@ class _Build:
         )
 
 
-def _is_current(index: Path) -> bool:
-    """Returns whether every WARC that an image index lists is as old as the index."""
+def _is_current(index: Path, digests: FileDigests) -> bool:
+    """Returns whether every file that an image index lists is still the one that was read."""
     # The index holds offsets of records; in a WARC that was written again they point elsewhere.
-    rows = pq.read_table(index, columns=["path"])["path"].unique().to_pylist()
-    return bool(rows) and all(
-        Path(path).is_file() and Path(path).stat().st_mtime <= index.stat().st_mtime
-        for path in rows
+    table = pq.read_table(index, columns=["path", "file_sha256"])
+    files = table.group_by(["path", "file_sha256"]).aggregate([]).to_pylist()
+    return bool(files) and all(
+        Path(one["path"]).is_file()
+        and one["file_sha256"] in {"", digests.sha256(Path(one["path"]))}
+        for one in files
     )

@@ -133,6 +133,7 @@ def fetch_list_jobs(
     part = FetchListPart(
         candidates=generation.files("extract", extracted, CANDIDATES),
         images=indexes,
+        retry=generation.plan.kind == "retry",
         hosts=generation.sources.hosts,
         published=generation.segments(),
         # A retry repeats transient failures; other builds request no URL again that gave no sample.

@@ -1,5 +1,6 @@
 """BriVL's records: JSON Lines of `image_id`, `sentences` and `bbox`, and image files."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -7,7 +8,8 @@ from pathlib import Path, PurePosixPath
 from wenlan_data.errors import UsageError
 from wenlan_data.protocols import SourcePart
 from wenlan_data.reasons import Reason
-from wenlan_data.records import Box, Candidate, Drop, Origin, Text
+from wenlan_data.records import Box, Candidate, Drop, Origin, RecordedResponse, Text
+from wenlan_data.sources.folder import file_problem
 from wenlan_data.sources.formats.delimited import next_json_line, ranges, read_range
 from wenlan_data.sources.formats.json_lines import json_object
 from wenlan_data.sources.formats.planned_file import absolute_path, planned_file
@@ -81,14 +83,15 @@ class Brivl:
         for line in read_range(planned_file(part), part.start, part.stop, next_json_line):
             yield self._candidate(line, folder)
 
-    def images(self, part: SourcePart) -> Iterator[tuple[str, int]]:  # noqa: ARG002
+    def images(self, part: SourcePart) -> Iterator[RecordedResponse]:  # noqa: ARG002
         """Yields nothing: each candidate has its origin."""
         return iter(())
 
     def _paths(self) -> tuple[Path, Path]:
         file = absolute_path(self.base, self.path)
         if not file.is_file():
-            raise UsageError(f"{file}: there is no such file: give BriVL's records as JSON Lines")
+            what = "not a regular file" if file.exists() else "there is no such file"
+            raise UsageError(f"{file}: {what}: give BriVL's records as JSON Lines")
         folder = file.parent
         if self.pictures:
             folder = absolute_path(self.base, self.pictures)
@@ -112,6 +115,8 @@ class Brivl:
         if not name:
             return Drop(Reason.BAD_ROW, "no image_id")
         inside = _path_inside(folder, name)
+        if isinstance(inside, Drop):
+            return inside
         return Candidate(
             url=str(PurePosixPath(self.pictures or PurePosixPath(self.path).parent) / inside),
             texts=texts,
@@ -163,8 +168,29 @@ def _boxes(listed: object) -> tuple[Box, ...] | Drop:
     return tuple(found)
 
 
-def _path_inside(folder: Path, name: str) -> str:
-    """Returns the image's path relative to the folder; never outside it, whatever `image_id` is."""
+def _path_inside(folder: Path, name: str) -> str | Drop:
+    """Returns the image's path relative to the folder, or why it has none; never outside of it,
+    whatever `image_id` is."""
     whole = PurePosixPath(name)
     is_inside = not whole.is_absolute() and ".." not in whole.parts
-    return str(whole) if is_inside and (folder / whole).is_file() else whole.name
+    root = Path(os.path.realpath(folder))
+    if is_inside and not file_problem(folder / whole, root):
+        return str(whole)
+    if not whole.name or whole.name == "..":
+        return Drop(Reason.MISSING_FILE, f"{name[:200]}: not the name of a file", retryable=False)
+    # A file that is not there (yet) is left to the fetch step, which `--retry-failed` repeats.
+    problem = file_problem(folder / whole.name, root)
+    if problem and (problem.reason != Reason.MISSING_FILE or not _may_exist(folder / whole.name)):
+        return Drop(problem.reason, f"{name[:200]}: {problem.detail}", retryable=False)
+    return whole.name
+
+
+def _may_exist(path: Path) -> bool:
+    """Whether a file could have this name: not longer than 255 bytes, no NUL, no link to itself."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return False

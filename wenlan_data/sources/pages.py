@@ -12,7 +12,7 @@ from wenlan_data.crawl.scope import Scope
 from wenlan_data.errors import UsageError
 from wenlan_data.layout import PAGE_TABLE
 from wenlan_data.protocols import SourcePart
-from wenlan_data.records import Candidate, Drop
+from wenlan_data.records import Candidate, Drop, RecordedResponse
 from wenlan_data.sandbox.pages import read_page
 from wenlan_data.tables import PAGES
 from wenlan_data.web.domains import registrable_domain, same_site
@@ -91,7 +91,7 @@ class Pages:
             if not row["reason"]:
                 yield from read_page(record_at(warc, row["warc_offset"]), str(warc), self.name)
 
-    def images(self, part: SourcePart) -> Iterator[tuple[str, int]]:  # noqa: ARG002
+    def images(self, part: SourcePart) -> Iterator[RecordedResponse]:  # noqa: ARG002
         """Yields nothing: a crawl records pages."""
         return iter(())
 

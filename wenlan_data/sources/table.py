@@ -12,7 +12,7 @@ import pyarrow as pa
 from wenlan_data.errors import UsageError, os_errors
 from wenlan_data.protocols import SourcePart
 from wenlan_data.reasons import Reason
-from wenlan_data.records import Candidate, Drop, Text
+from wenlan_data.records import Candidate, Drop, RecordedResponse, Text
 from wenlan_data.sources.formats.delimited import (
     NextRow,
     decode,
@@ -139,7 +139,7 @@ class Table:
         for row in rows:
             yield row if isinstance(row, Drop) else self._candidate(*row)
 
-    def images(self, part: SourcePart) -> Iterator[tuple[str, int]]:  # noqa: ARG002
+    def images(self, part: SourcePart) -> Iterator[RecordedResponse]:  # noqa: ARG002
         """Yields nothing: a table holds no image bytes."""
         return iter(())
 
@@ -150,7 +150,8 @@ class Table:
                 f"{file}: a folder: name the table in it, such as table:{self.path.rstrip('/')}/urls.parquet"
             )
         if not file.is_file():
-            raise UsageError(f"{file}: there is no such file: check the path of the table")
+            what = "not a regular file" if file.exists() else "there is no such file"
+            raise UsageError(f"{file}: {what}: check the path of the table")
         if file.suffix.lower() not in {*_DELIMITERS, *_JSON_LINES, *_PARQUET}:
             remedy = (
                 "unpack it first (gunzip -k)"

@@ -143,6 +143,13 @@ class PoliteClient:
         self, urls: Sequence[str], redirects: Sequence[int], buffer: "_ArrivalBuffer"
     ) -> None:
         politeness = self._politeness
+        if politeness.offline:
+            for index, url in enumerate(urls):
+                # What would not be requested anyway is no matter of the network.
+                drop = url_problem(url, politeness.limits.max_url_characters)
+                drop = drop or self._blocklists.refuses_url(url) or Drop(Reason.OFFLINE)
+                await buffer.put(index, drop)
+            return
         by_host: dict[str, list[int]] = {}
         for index, url in enumerate(urls):
             by_host.setdefault(host_of(url), []).append(index)

@@ -25,6 +25,9 @@ class Politeness:
     workers: int = 1
     """Workers that make requests at once: the limits of an address are divided among them."""
     blocklists: Blocklists = NO_BLOCKLISTS
+    offline: bool = False
+    """No request is made, not even for a name or for robots.txt: each URL is dropped as
+    `offline`."""
 
     def host_limits(self, host: str) -> HostLimits:
         """Connections and gap of one host (`host:port`)."""

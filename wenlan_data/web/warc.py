@@ -11,19 +11,32 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
+from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
 from fastwarc.warc import ArchiveIterator, WarcRecord, WarcRecordType
-from warcio.bufferedreaders import ChunkedDataReader, DecompressingBufferedReader
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
 from wenlan_data.errors import DamageError, UsageError, from_os_error, os_errors
+from wenlan_data.files import open_regular
+from wenlan_data.reasons import Reason
+from wenlan_data.records import Drop
+from wenlan_data.web.content_encoding import EncodingError, decoder_for
 
 MAX_PAYLOAD_BYTES = 20 << 20
+UNKNOWN_DATE = datetime.fromtimestamp(0, UTC)
+"""Date of a record that states none, or one that no archive can have."""
+_YEARS = range(1990, 2200)
+"""Years in which an archive may have been made: the web is no older. Years 1 and 9999 overflow when
+they are converted."""
 _RECORD_END_BYTES = 4
+_PIECE_BYTES = 1 << 12
+"""Encoded bytes that are decoded at once. Small, since each end of a gzip member copies the rest of
+its piece: a file of empty members would take quadratic time."""
+_CONTENT_STARTS = (b"<", b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF")
 # These describe the transfer; the payload is stored without it.
 _OF_THE_TRANSPORT = frozenset({"transfer-encoding", "connection", "keep-alive"})
 
@@ -46,8 +59,12 @@ class WarcPayload:
     too_large: bool
     """Whether the payload was cut there."""
     date: datetime
+    """In UTC; `UNKNOWN_DATE` if the record has no date of the years 1990 to 2199."""
     ip: str
+    """Empty if the record has no valid IP address."""
     headers: tuple[tuple[str, str], ...]
+    problem: Drop | None = None
+    """Why headers or payload cannot be decoded; the payload is then empty."""
 
 
 class PayloadWriter:
@@ -94,7 +111,10 @@ class PayloadWriter:
         Returns the offset of the payload's first byte.
         """
         kept = [
-            (f"X-Crawler-{name}" if name.lower() in _OF_THE_TRANSPORT else name, _one_line(value))
+            (
+                f"X-Crawler-{name}" if name.lower() in _OF_THE_TRANSPORT else _one_line(name),
+                _one_line(value),
+            )
             for name, value in headers
         ]
         http = StatusAndHeaders(_one_line(status), kept, protocol="HTTP/1.1")
@@ -150,7 +170,7 @@ def records(path: Path, max_bytes: int = MAX_PAYLOAD_BYTES) -> Iterator[WarcPayl
     Raises `DamageError`, with file and offset, for a file that is no WARC or is cut short, and
     `UsageError` for one gzipped as a whole. A file cut right after a record looks complete.
     """
-    with os_errors(path), path.open("rb") as file:
+    with os_errors(path), open_regular(path) as file:
         yield from _read(path, file, 0, max_bytes)
 
 
@@ -159,7 +179,7 @@ def record_at(path: Path, offset: int, max_bytes: int = MAX_PAYLOAD_BYTES) -> Wa
 
     Raises `DamageError` if there is none or it is cut short.
     """
-    with os_errors(path), path.open("rb") as file:
+    with os_errors(path), open_regular(path) as file:
         file.seek(offset)
         found = next(_read(path, file, offset, max_bytes), None)
     if found is None or found.offset != offset:
@@ -199,6 +219,9 @@ def _read(path: Path, file: BinaryIO, start: int, max_bytes: int) -> Iterator[Wa
                 )
             found = _payload(path, record, last, max_bytes)
         except OSError as error:
+            # fastwarc reports what is no WARC as an `OSError` without a number.
+            if error.errno is not None:
+                raise
             raise _damage(path, last, str(error)) from error
         if found:
             yield found
@@ -214,7 +237,7 @@ def _expect_whole_members(path: Path, file: BinaryIO, last: int) -> None:
     for the end."""
     file.seek(last)
     member, offset, position = zlib.decompressobj(wbits=31), last, last
-    data = file.read(1 << 16)
+    data = file.read(_PIECE_BYTES)
     if not data.startswith(b"\x1f\x8b"):
         return
     # The output is thrown away: only the checksum and the end of each member matter.
@@ -224,7 +247,7 @@ def _expect_whole_members(path: Path, file: BinaryIO, last: int) -> None:
         except zlib.error as error:
             raise _damage(path, offset, str(error)) from error
         position += len(data) - len(member.unused_data)
-        data = member.unused_data or file.read(1 << 16)
+        data = member.unused_data or file.read(_PIECE_BYTES)
         if member.eof and data:
             member, offset = zlib.decompressobj(wbits=31), position
     if not member.eof:
@@ -236,57 +259,125 @@ def _payload(path: Path, record: WarcRecord, offset: int, max_bytes: int) -> War
         raise _damage(path, offset, "the record's headers are cut short")
     length = record.content_length
     is_payload = record.record_type in (WarcRecordType.response, WarcRecordType.resource)
-    url = (record.headers.get("WARC-Target-URI") or "").strip("<>")
-    date = record.record_date or datetime.fromtimestamp(0, UTC)
-    ip = record.headers.get("WARC-IP-Address") or ""
-    kind = "resource" if record.record_type == WarcRecordType.resource else "response"
-    content_type = record.headers.get("Content-Type") or ""
     if not is_payload:
         _expect(path, offset, record.reader.consume(), length)
         return None
+    kind = "resource" if record.record_type == WarcRecordType.resource else "response"
+    content_type = record.headers.get("Content-Type") or ""
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
+    payload: bytes | Drop | None = None
     if record.is_http:
-        record.parse_http()
-        status, headers = record.http_headers.status_code or 0, tuple(record.http_headers.items())
-        length = record.content_length
-        content_type = record.http_headers.get("Content-Type") or ""
-    # One byte more than allowed shows that a payload is too large.
-    raw = record.reader.read(max_bytes + 1)
-    _expect(path, offset, len(raw) + record.reader.consume(), length)
-    payload = _decoded(raw, headers, max_bytes)
+        try:
+            record.parse_http()
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            payload = Drop(Reason.HEADER_LIMIT)
+        else:
+            status, headers = record.http_headers.status_code or 0, _headers(record)
+            length = record.content_length
+            content_type = record.http_headers.get("Content-Type") or ""
+    if payload is None:
+        # One byte more than allowed shows that a payload is too large.
+        raw = record.reader.read(max_bytes + 1)
+        _expect(path, offset, len(raw) + record.reader.consume(), length)
+        payload = _decoded(raw, headers, max_bytes)
+    problem = payload if isinstance(payload, Drop) else None
+    content = b"" if isinstance(payload, Drop) else payload
     return WarcPayload(
         kind=kind,
-        url=url,
+        url=(record.headers.get("WARC-Target-URI") or "").strip("<>"),
         offset=offset,
         status=status,
         content_type=content_type,
-        payload=payload[:max_bytes],
-        too_large=len(payload) > max_bytes,
-        date=date,
-        ip=ip,
+        payload=content[:max_bytes],
+        too_large=len(content) > max_bytes,
+        date=archive_date(record.record_date),
+        ip=_address(record.headers.get("WARC-IP-Address") or ""),
         headers=headers,
+        problem=problem,
     )
 
 
-def _decoded(raw: bytes, headers: tuple[tuple[str, str], ...], max_bytes: int) -> bytes:
+def archive_date(date: datetime | None) -> datetime:
+    """Returns a date in UTC; `UNKNOWN_DATE` for none, and for one outside the years 1990 to
+    2199."""
+    # Before the conversion, which overflows for the years 1 and 9999.
+    return date.astimezone(UTC) if date and date.year in _YEARS else UNKNOWN_DATE
+
+
+def _address(text: str) -> str:
+    try:
+        address = ip_address(text.strip())
+    except ValueError:
+        return ""
+    # A scope names an interface of the machine that made the archive.
+    return "" if getattr(address, "scope_id", None) else str(address)
+
+
+def _headers(record: WarcRecord) -> tuple[tuple[str, str], ...]:
+    return tuple((name or "", value or "") for name, value in record.http_headers.items())
+
+
+def _decoded(raw: bytes, headers: tuple[tuple[str, str], ...], max_bytes: int) -> bytes | Drop:
     """The payload without its encodings, at most one byte longer than `max_bytes`, so that a bomb
-    stays small."""
-    fields = {name.lower(): value.strip().lower() for name, value in headers}
-    encoding = fields.get("content-encoding", "")
-    chunked = fields.get("transfer-encoding") == "chunked"
-    if not chunked and encoding not in {"gzip", "deflate", "br"}:
+    stays small; or why it cannot be decoded."""
+    encodings = ",".join(value for name, value in headers if name.lower() == "content-encoding")
+    transfer = ",".join(value for name, value in headers if name.lower() == "transfer-encoding")
+    is_chunked = "chunked" in transfer.lower()
+    body = _without_chunks(raw, is_cut=len(raw) > max_bytes) if is_chunked else raw
+    if isinstance(body, bytes):
+        body = _uncompressed(body, encodings, max_bytes)
+    # Many archives store decoded bytes and keep the headers that state an encoding.
+    if isinstance(body, Drop) and raw.lstrip()[:8].startswith(_CONTENT_STARTS):
         return raw
-    # warcio's reader passes through what is not encoded as its headers state: many archives store
-    # decoded bytes.
-    reader = ChunkedDataReader(BytesIO(raw), decomp_type=encoding or None) if chunked else None
-    reader = reader or DecompressingBufferedReader(BytesIO(raw), decomp_type=encoding)
-    # In pieces of 64 KiB, so that a bomb is left when the limit is reached.
-    parts, size = [], 0
-    while size <= max_bytes and (part := reader.read(1 << 16)):
-        parts.append(part)
-        size += len(part)
-    return b"".join(parts)[: max_bytes + 1]
+    return body
+
+
+def _without_chunks(raw: bytes, *, is_cut: bool) -> bytes | Drop:
+    """The data of the chunks; `raw` itself if it does not begin with a chunk. A payload that was
+    `is_cut` at the limit may end inside a chunk."""
+    position, pieces = 0, list[bytes]()
+    while True:
+        end = raw.find(b"\n", position, position + 1024)
+        size = raw[position:end].partition(b";")[0].strip() if end >= 0 else b""
+        if not size or len(size) > 16 or size.strip(b"0123456789abcdefABCDEF"):
+            break
+        start = end + 1
+        stop = start + int(size, 16)
+        # Nothing follows the last chunk but trailers.
+        if stop == start:
+            return b"".join(pieces)
+        # A line end closes each chunk.
+        if raw[stop : stop + 2] not in {b"\r\n", b""} and raw[stop : stop + 1] != b"\n":
+            break
+        pieces.append(raw[start:stop])
+        position = stop + (1 if raw[stop : stop + 1] == b"\n" else 2)
+    if not pieces:
+        return raw
+    return b"".join(pieces) if is_cut else Drop(Reason.ENCODING, "its chunks have no end")
+
+
+def _uncompressed(body: bytes, encodings: str, max_bytes: int) -> bytes | Drop:
+    decoder = decoder_for(encodings)
+    if decoder is None or not body:
+        return body
+    if isinstance(decoder, Drop):
+        return decoder
+    decoded = bytearray()
+    try:
+        for start in range(0, len(body), _PIECE_BYTES):
+            decoded += decoder.feed(
+                body[start : start + _PIECE_BYTES], max_bytes + 1 - len(decoded)
+            )
+            if len(decoded) > max_bytes:
+                return bytes(decoded[: max_bytes + 1])
+    except EncodingError as error:
+        return Drop(Reason.ENCODING, str(error)[:40])
+    if not decoder.finished and len(body) <= max_bytes:
+        return Drop(Reason.ENCODING, "its encoding has no end")
+    return bytes(decoded)
 
 
 def _expect(path: Path, offset: int, found: int, expected: int) -> None:

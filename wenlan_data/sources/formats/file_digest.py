@@ -1,0 +1,86 @@
+"""SHA-256 of large files, computed again only when a file may have changed."""
+
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from wenlan_data.errors import UsageError, os_errors
+from wenlan_data.files import open_regular, write_atomic
+
+_SETTLED_NS = 2_000_000_000
+"""A digest is kept only of a file that was last changed this long before it was hashed. A file can
+change twice within one tick of its file system's clock, with equal times: FAT has ticks of 2 s."""
+_PIECE_BYTES = 1 << 20
+
+
+class _FileState(NamedTuple):
+    """What changes with the content. No program can set the change time (`ctime`) of a file."""
+
+    size_bytes: int
+    modified_ns: int
+    changed_ns: int
+    inode: int
+    device: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> "_FileState":
+        return cls(
+            status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev
+        )
+
+
+class FileDigests:
+    """Digests of files, kept in memory and, with `path`, over restarts.
+
+    The file at `path` is a cache: if it is missing or corrupt, files are hashed again.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._known: dict[str, tuple[_FileState, str]] = _load(path) if path else {}
+
+    def sha256(self, file: Path) -> str:
+        """Returns the SHA-256 of the file as it is now, 64 hex digits.
+
+        Raises `UsageError` if it cannot be read, or changes meanwhile.
+        """
+        with os_errors(file), open_regular(file) as opened:
+            status = os.fstat(opened.fileno())
+            before = _FileState.of(status)
+            known = self._known.get(str(file))
+            if known and known[0] == before:
+                return known[1]
+            started_ns = time.time_ns()
+            digest = hashlib.sha256()
+            while piece := opened.read(_PIECE_BYTES):
+                digest.update(piece)
+            if _FileState.of(os.fstat(opened.fileno())) != before:
+                raise UsageError(
+                    f"{file}: it changes while it is read: wait until it is complete, and run the "
+                    "same command"
+                )
+        found = digest.hexdigest()
+        if before.changed_ns + _SETTLED_NS < started_ns:
+            self._known[str(file)] = before, found
+            self._save()
+        return found
+
+    def _save(self) -> None:
+        if self._path:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            value = {name: [*state, digest] for name, (state, digest) in self._known.items()}
+            write_atomic(self._path, json.dumps(value).encode())
+
+
+def _load(path: Path) -> dict[str, tuple[_FileState, str]]:
+    try:
+        value = json.loads(path.read_bytes())
+        return {
+            str(name): (_FileState(*map(int, state)), str(digest))
+            for name, (*state, digest) in value.items()
+        }
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return {}
