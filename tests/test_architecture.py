@@ -20,8 +20,8 @@ FORBIDDEN_NAMES = {"utils", "common", "helpers", "base", "misc"}
 OPTIONS = {
     "build": [
         "--contact", "--dry-run", "--executor", "--from", "--from-work", "--generation-rows", "--json", "--limit",
-        "--max-failed-share", "--offline", "--out", "--ray", "--recipe", "--retry-failed", "--set", "--sources",
-        "--work", "--workers",
+        "--max-failed-share", "--offline", "--out", "--ray", "--recipe", "--retry-failed", "--set",
+        "--sources", "--work", "--workers",
     ],
     "detect": ["--detector", "--device", "--json", "--max-side-px", "--out", "--set", "--weights"],
     "eval embed": ["--checkpoint", "--json", "--out", "--shards", "--workers"],

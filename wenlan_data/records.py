@@ -139,7 +139,7 @@ class RecordedResponse:
     offset: int
     """Of its record, bytes from the start of the part's file."""
     sha256: str = ""
-    """Of the payload, up to the limit of a WARC reader; a record with another digest is refused when
+    """Of the payload, up to the limit of a WARC reader: a record with another one is refused when
     it is read again. Empty: not checked."""
     is_image: bool = True
     """Whether the payload begins like an image."""

@@ -141,7 +141,7 @@ PlanCrawledParts = Callable[[SourceSpec], Iterator[PlannedPart] | None]
 def source_parts(
     specs: Sequence[SourceSpec], max_rows: int, crawl: PlanCrawledParts, digests: FileDigests
 ) -> Iterator[PlannedPart]:
-    """Yields every part of every source, in order; `digests` hashes files that are known by content.
+    """Yields every part of every source, in order; `digests` hashes what is known by content.
 
     WARC sources come first: images that they hold need not be fetched for the others.
     """

@@ -76,7 +76,7 @@ def prepare(
         sources = sources.model_copy(update={"network": network})
     if options.retry_failed and (options.offline or (sources and sources.network.offline)):
         raise UsageError(
-            "--retry-failed repeats requests, and an offline build makes none: leave one of them out"
+            "--retry-failed repeats requests, an offline build makes none: leave one of them out"
         )
     for spec in sources.sources if sources else ():
         # Raises for a source that is missing, empty or without its column.

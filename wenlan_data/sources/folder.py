@@ -222,7 +222,7 @@ def _images(root: Path) -> Iterator[_Entry]:
 
 
 def _suffix(name: str) -> str:
-    return os.path.splitext(name)[1].lower()  # noqa: PTH122 - no Path object for each of a million files
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122 - a million files
 
 
 def _stem(name: str) -> str:
