@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import pyarrow as pa
-
 from wenlan_data.errors import UsageError, os_errors
 from wenlan_data.protocols import SourcePart
 from wenlan_data.reasons import Reason
@@ -23,7 +21,7 @@ from wenlan_data.sources.formats.delimited import (
     read_range,
 )
 from wenlan_data.sources.formats.json_lines import json_object
-from wenlan_data.sources.formats.parquet import open_parquet, parquet_ranges, parquet_rows
+from wenlan_data.sources.formats.parquet import column_names, parquet_ranges, parquet_rows
 from wenlan_data.sources.formats.planned_file import absolute_path, planned_file
 
 URL_NAMES = (
@@ -257,12 +255,7 @@ def _is_parquet(file: Path) -> bool:
 def _layout(file: Path) -> _TableLayout:
     with os_errors(file):
         if _is_parquet(file):
-            with open_parquet(file) as table:
-                return _TableLayout(
-                    columns=tuple(
-                        f.name for f in table.schema_arrow if not pa.types.is_struct(f.type)
-                    )
-                )
+            return _TableLayout(columns=column_names(file))
         encoding = encoding_of(file)
         if encoding == "utf-16":
             raise UsageError(f"{file}: the table is UTF-16: save it as UTF-8")

@@ -1,29 +1,72 @@
-"""Ranges of the row groups of a Parquet file, and the rows of one range, streamed."""
+"""Ranges of the row groups of a Parquet file, and the rows of one range, streamed.
+
+A file from a stranger may expand without bounds: a page to a million times its size, a dictionary
+with one long value to one copy a row. So the headers of the pages are read first: they bound how many rows
+may be decoded at once.
+"""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from wenlan_data.errors import UsageError
+from wenlan_data.errors import UsageError, in_short, os_errors
+from wenlan_data.files import open_regular
 from wenlan_data.protocols import SourcePart
+from wenlan_data.reasons import Reason
+from wenlan_data.records import Drop
+from wenlan_data.sources.formats.delimited import MAX_LINE_BYTES
+from wenlan_data.sources.formats.parquet_pages import PageError, page_sizes
 
+MAX_PAGE_BYTES = 128 << 20
+"""Of one page of each used column, decoded. Writers make pages of 1 MiB, some of a whole row
+group."""
+MAX_BATCH_BYTES = 128 << 20
+"""Of rows that are decoded at once, if each value were the whole dictionary."""
+MAX_LIST_VALUES = 1 << 22
+"""Of a row group of a column of lists: one row may hold all of them."""
+MAX_LIST_LENGTH = 1_000
+"""Texts of one row."""
+MAX_ROWS_PER_BYTE = 100
+"""Rows of a file, for each of its bytes; small files may have `_FREE_ROWS`. More are no URLs: the
+footer is wrong, and planning would not end."""
+_FREE_ROWS = 1_000_000
 _BATCH_ROWS = 8_192
+# What pyarrow raises for corrupt files, measured by mutations: also bare errors of Python.
+_UNREADABLE = (
+    pa.ArrowException, OSError, ValueError, TypeError, KeyError, IndexError, ArithmeticError,
+    MemoryError, RecursionError,
+)  # fmt: skip
 
 
-def open_parquet(file: Path) -> pq.ParquetFile:
-    """Opens the file. Raises `UsageError` if it is not a complete Parquet file."""
-    try:
-        return pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20)
-    except (pa.ArrowException, OSError) as error:
-        raise UsageError(
-            f"{file}: it cannot be read as Parquet ({_first_line(error)}): give a whole file"
-        ) from error
+@contextmanager
+def open_parquet(file: Path, encoded: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
+    """Opens the file; the values of `encoded`, paths in its schema, stay codes of a dictionary.
+
+    Raises `UsageError` if it is not a complete Parquet file.
+    """
+    # The type is checked by our own opening: pyarrow would wait for the writer of a pipe.
+    with os_errors(file), open_regular(file) as opened:
+        try:
+            table = pq.ParquetFile(
+                opened, read_dictionary=list(encoded), pre_buffer=False, buffer_size=1 << 20
+            )
+            _ = table.schema_arrow.names
+        except _UNREADABLE as error:
+            raise UsageError(
+                f"{file}: it cannot be read as Parquet ({in_short(error)}): give a whole file"
+            ) from error
+        with table:
+            yield table
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [""])[0].rstrip(". ")
+def column_names(file: Path) -> tuple[str, ...]:
+    """Returns the columns that may hold texts; those of structs are left out."""
+    with open_parquet(file) as table:
+        return tuple(one.name for one in table.schema_arrow if not pa.types.is_struct(one.type))
 
 
 def parquet_ranges(file: Path, max_rows: int) -> Iterator[tuple[int, int, int, int]]:
@@ -33,6 +76,12 @@ def parquet_ranges(file: Path, max_rows: int) -> Iterator[tuple[int, int, int, i
     """
     with open_parquet(file) as table:
         counts = [table.metadata.row_group(group).num_rows for group in range(table.num_row_groups)]
+    most = max(_FREE_ROWS, MAX_ROWS_PER_BYTE * file.stat().st_size)
+    if min(counts, default=0) < 0 or sum(counts) > most:
+        raise UsageError(
+            f"{file}: its footer states {sum(counts)} rows in {file.stat().st_size} bytes:"
+            " give a whole file"
+        )
     for group, count in enumerate(counts):
         step = min(max(10_000, min(count // 16, 100_000)), max_rows)
         for start in range(0, count, step):
@@ -42,25 +91,134 @@ def parquet_ranges(file: Path, max_rows: int) -> Iterator[tuple[int, int, int, i
 
 def parquet_rows(
     file: Path, part: SourcePart, names: Sequence[str]
-) -> Iterator[tuple[object, ...]]:
-    """Yields the values of the columns `names` in each row of the part; None for an empty name."""
+) -> Iterator[tuple[object, ...] | Drop]:
+    """Yields the values of the columns `names` in each row of the part; None for an empty name.
+
+    A value that cannot be represented is a `Drop` in the tuple. A row group that would take too
+    much memory is one `Drop` for the whole part.
+    """
     wanted = [name for name in names if name]
-    seen = 0
-    with open_parquet(file) as table:
+    try:
+        with open_parquet(file) as table:
+            batch_rows = _batch_rows(file, table, part.group, wanted)
+            # One row may repeat a long value of a dictionary any number of times.
+            lists = [path for path, is_list in _leaves(table, wanted) if is_list]
+    except (*_UNREADABLE, PageError) as error:
+        raise _corrupt(file, part.group, error) from error
+    if isinstance(batch_rows, Drop):
+        yield batch_rows
+        return
+    with open_parquet(file, lists) as table:
         try:
-            for batch in table.iter_batches(_BATCH_ROWS, row_groups=[part.group], columns=wanted):
+            seen = 0
+            batches = table.iter_batches(batch_rows, row_groups=[part.group], columns=wanted)
+            for batch in batches:
                 first, last = max(part.start - seen, 0), min(part.stop - seen, batch.num_rows)
                 seen += batch.num_rows
                 if first < last:
                     rows = batch.slice(first, last - first)
-                    values = [
-                        rows.column(name).to_pylist() if name else [None] * rows.num_rows
+                    columns = [
+                        _values(rows.column(name)) if name else [None] * rows.num_rows
                         for name in names
                     ]
-                    yield from zip(*values, strict=True)
+                    yield from zip(*columns, strict=True)
                 if seen >= part.stop:
                     return
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            raise UsageError(
-                f"{file}: row group {part.group} is corrupt ({_first_line(error)}): give a whole file"
-            ) from error
+            raise ValueError(f"it has {seen} rows, and states {part.stop} and more")
+        except _UNREADABLE as error:
+            raise _corrupt(file, part.group, error) from error
+
+
+def _corrupt(file: Path, group: int, error: Exception) -> UsageError:
+    return UsageError(
+        f"{file}: row group {group} is corrupt ({in_short(error)}): give a whole file"
+    )
+
+
+def _leaves(table: pq.ParquetFile, wanted: Sequence[str]) -> Iterator[tuple[str, bool]]:
+    """Yields the path of each column chunk of the wanted columns, and whether it is of lists."""
+    for number in range(len(table.schema)):
+        column = table.schema.column(number)
+        # `text.list.element` belongs to the column `text`; a name may have a dot itself.
+        if any(column.path == name or column.path.startswith(f"{name}.") for name in wanted):
+            yield column.path, column.max_repetition_level > 0
+
+
+def _batch_rows(file: Path, table: pq.ParquetFile, group: int, wanted: Sequence[str]) -> int | Drop:
+    """How many rows may be decoded at once; a `Drop` if not even one may."""
+    metadata = table.metadata.row_group(group)
+    leaves = dict(_leaves(table, wanted))
+    repeated = total = 1
+    with open_regular(file) as opened:
+        for number in range(metadata.num_columns):
+            chunk = metadata.column(number)
+            if chunk.path_in_schema not in leaves:
+                continue
+            start = chunk.data_page_offset
+            if chunk.dictionary_page_offset is not None and chunk.dictionary_page_offset > 0:
+                start = min(start, chunk.dictionary_page_offset)
+            column_bytes = values = 0
+            pages = page_sizes(opened, start, chunk.total_compressed_size, chunk.num_values)
+            for page in pages:
+                if page.repeats:
+                    repeated = max(repeated, page.uncompressed_bytes)
+                column_bytes = max(column_bytes, page.uncompressed_bytes)
+                values += page.values
+                if column_bytes > MAX_PAGE_BYTES:
+                    return _overflow(group, f"a page of {column_bytes} bytes")
+            total += column_bytes
+            if leaves[chunk.path_in_schema] and max(values, chunk.num_values) > MAX_LIST_VALUES:
+                return _overflow(group, f"lists of {max(values, chunk.num_values)} values")
+    if total > 2 * MAX_PAGE_BYTES:
+        return _overflow(group, f"pages of {total} bytes")
+    return max(1, min(_BATCH_ROWS, MAX_BATCH_BYTES // repeated))
+
+
+def _overflow(group: int, what: str) -> Drop:
+    return Drop(Reason.BAD_ROW, f"row group {group} has {what}")
+
+
+def _values(column: pa.Array) -> list[object]:
+    """The values of a column; a `Drop` for one that is too long, or that Python cannot hold."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_string(kind) or pa.types.is_binary(kind) or _is_number(kind):
+        return [_checked(value) for value in column.to_pylist()]
+    return [_value(column[row]) for row in range(len(column))]
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_null(kind)
+    )
+
+
+def _value(scalar: pa.Scalar) -> object:
+    try:
+        if isinstance(scalar, pa.ListScalar | pa.LargeListScalar) and scalar.is_valid:
+            return _list(scalar.values)
+        return _checked(scalar.as_py())
+    except (pa.ArrowException, ValueError, OverflowError, TypeError, RecursionError) as error:
+        # A date after the year 9999, for instance.
+        return Drop(Reason.BAD_ROW, in_short(error, 60))
+
+
+def _list(values: pa.Array) -> object:
+    if len(values) > MAX_LIST_LENGTH:
+        return Drop(Reason.BAD_ROW, f"a list of {len(values)} values")
+    if pa.types.is_dictionary(values.type):
+        # Before the values are copied out of the dictionary.
+        lengths = pc.binary_length(values.dictionary).take(values.indices)
+        if (pc.sum(lengths).as_py() or 0) > MAX_LINE_BYTES:
+            return Drop(Reason.BAD_ROW, f"a list of more than {MAX_LINE_BYTES} bytes")
+    return values.to_pylist()
+
+
+def _checked(value: object) -> object:
+    if isinstance(value, str | bytes) and len(value) > MAX_LINE_BYTES:
+        return Drop(Reason.BAD_ROW, f"a value is longer than {MAX_LINE_BYTES} bytes")
+    return value
