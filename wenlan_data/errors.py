@@ -9,6 +9,9 @@
     ├── InterruptedBuildError 11   interrupted; the same command resumes the build
     └── WorkerLostError        1   a worker process died several times at one part
 
+Any other exception is an error of this program: the command line prints one line, writes a log
+with the traceback, and exits with 1. `UnexpectedError` is such an exception of a part of a build.
+
 A message states what is wrong, where (file, URL, key), and what to do, in one line.
 """
 
@@ -17,6 +20,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from wenlan_data.printable import printable
 
 
 class WenlanError(Exception):
@@ -66,6 +71,10 @@ class WorkerLostError(WenlanError):
     """A worker process died: killed, out of memory, or lost with its node."""
 
 
+class UnexpectedError(Exception):
+    """A part of a build raised something that no code foresees; names the step and the part."""
+
+
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_RIGHT = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_DESCRIPTOR = {errno.EMFILE, errno.ENFILE}
@@ -91,8 +100,8 @@ def cannot_open(error: OSError) -> bool:
 
 
 def print_line(line: str) -> None:
-    """Prints a notice for the user on stderr."""
-    sys.stderr.write(line + "\n")
+    """Prints a notice for the user on stderr, one line, escaped."""
+    sys.stderr.write(printable(line) + "\n")
 
 
 def in_short(error: BaseException | str, most: int = 160) -> str:

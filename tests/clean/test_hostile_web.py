@@ -7,7 +7,7 @@ import pytest
 
 from wenlan_data.clean.chain import apply_rules, apply_with_remarks
 from wenlan_data.cli.terminal import dump
-from wenlan_data.cli.terminal import printable as as_printed
+from wenlan_data.printable import printable
 from wenlan_data.recipe import load_recipe
 from wenlan_data.records import Drop, Remark
 
@@ -82,7 +82,7 @@ def test_case_109_prompt_injection_is_kept_as_text_and_flagged() -> None:
 )
 def test_case_110_what_means_to_be_executed_is_inert(text: str, clean: str) -> None:
     assert apply_rules(DEFAULT, text) == clean
-    for shown in (as_printed(text), dump(text), as_printed(clean)):
+    for shown in (printable(text), dump(text), printable(clean)):
         assert shown.isprintable()
 
 

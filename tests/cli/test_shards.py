@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 from tests.builds.corpus_runs import COMMAND
 from tests.shard.make_golden import GOLDEN, GOLDEN_1_0
 from wenlan_data.cli.shards import safe_name, shards
-from wenlan_data.cli.terminal import printable
 from wenlan_data.errors import DamageError, UsageError
+from wenlan_data.printable import printable
 from wenlan_data.shard.reader import read_tar, shard_paths
 
 SAMPLES = json.loads((GOLDEN / "expected.json").read_text("utf-8"))["samples"]

@@ -4,6 +4,9 @@ from pathlib import Path
 
 import click
 
+from wenlan_data.cli.terminal import echo, echo_lines
+from wenlan_data.printable import printable
+
 _NEXT = """
 What to look at next:
   wenlan-data shards stat {out}/corpus                # counts, sizes and drop reasons
@@ -48,12 +51,12 @@ def demo(out: Path, workers: int, executor: str) -> None:
 
     print_result(run_demo(out, workers, "local" if executor == "local" else "ray"), as_json=False)
     trained = train_demo(out)
-    click.echo(_NEXT.format(out=shlex.quote(str(out))))
-    click.echo(
+    echo_lines(_NEXT.format(out=shlex.quote(printable(str(out)))))
+    echo(
         f"Training report of brivl-tiny after {TRAIN_STEPS} steps, for a browser: {trained}"
         if trained
         else "Not trained: pip install 'wenlan-data[train]'"
     )
     report = out / "corpus" / "report" / "index.html"
     if report.is_file():
-        click.echo(f"Corpus report, for a browser: {report}")
+        echo(f"Corpus report, for a browser: {report}")

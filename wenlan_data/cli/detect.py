@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from wenlan_data.cli.terminal import echo, print_json
+
 
 @click.command()
 @click.argument(
@@ -56,8 +58,6 @@ def detect(
     The drawing of cat.jpg is cat.regions.jpg; an existing file is not overwritten. A label that is
     not ASCII is drawn as its number in the printed list.
     """
-    import json
-
     from wenlan_data.detect.regions import region_finder
     from wenlan_data.report.detection_preview import (
         check_files,
@@ -85,9 +85,9 @@ def detect(
             ],
         }
         if as_json:
-            click.echo(json.dumps(row, ensure_ascii=False))
+            print_json(row)
             continue
         drawn = write_drawing(
             (out or path.parent) / f"{path.stem}.regions.jpg", draw_regions(stored, regions)
         )
-        click.echo(f"{drawn}: {describe_regions(regions)}")
+        echo(f"{drawn}: {describe_regions(regions)}")

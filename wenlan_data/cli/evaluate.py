@@ -1,9 +1,10 @@
 """`wenlan-data eval`: measures a checkpoint on a corpus, or embeds the corpus with it."""
 
-import json
 from pathlib import Path
 
 import click
+
+from wenlan_data.cli.terminal import echo, print_json
 
 _CHECKPOINT = click.option(
     "--checkpoint",
@@ -58,12 +59,12 @@ def retrieval(
         load_model(checkpoint), shards, every_text=texts == "all", workers=workers
     )
     if as_json:
-        click.echo(json.dumps(found.as_json()))
+        print_json(found.as_json())
         return
     for direction, values in found.as_json().items():
         recalls = "  ".join(f"R@{cut} {100 * values[f'recall@{cut}']:5.1f}" for cut in (1, 5, 10))
         ranks = f"rank: median {values['median_rank']:g}, mean {values['mean_rank']:.1f}"
-        click.echo(
+        echo(
             f"{direction.replace('_', ' '):14} {recalls}  {ranks}  "
             f"({values['queries']:.0f} queries)"
         )
@@ -90,9 +91,9 @@ def embed(
     model = load_model(checkpoint)
     count = write_embeddings(model, shards, out, workers=workers)
     if as_json:
-        click.echo(json.dumps({"samples": count, "width": model.config.embedding, "out": str(out)}))
+        print_json({"samples": count, "width": model.config.embedding, "out": str(out)})
         return
-    click.echo(
+    echo(
         f"{count} samples, {model.config.embedding} values each: "
         f"{out}/img_emb, {out}/text_emb, {out}/metadata"
     )

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wenlan_data.cli.terminal import dump, printable
+from wenlan_data.cli.terminal import echo, echo_document, echo_styled, print_json
+from wenlan_data.printable import LINE_BREAKS, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,7 +112,7 @@ def extract(
         raise DamageError(f"{page}: this page cannot be read: {explained.reason}{detail}")
     outcomes = choose_captions(explained, rules.text)
     if as_json:
-        click.echo(dump(page_as_json(explained, outcomes)))
+        print_json(page_as_json(explained, outcomes))
     elif as_html:
         _write_html(found, explained, outcomes, recipe, out)
     else:
@@ -159,11 +160,13 @@ def _write_html(
     html = render_page(
         page, outcomes, thumbnails, recipe=recipe, is_site_known=_is_site_known(page)
     )
+    # The page may be printed on a terminal, and its texts are of the web.
+    html = printable(html, LINE_BREAKS | {"\xa0"})
     if out is None:
-        click.echo(html.encode("utf-8", "replace"))
+        echo_document(html.encode())
     else:
         write_html(out, html)
-        click.echo(printable(f"{out}: {len(outcomes)} images, {len(page.blocks)} blocks of text"))
+        echo(f"{out}: {len(outcomes)} images, {len(page.blocks)} blocks of text")
 
 
 def _print_page(
@@ -172,16 +175,17 @@ def _print_page(
     from wenlan_data.report.page_captions import page_texts
 
     captions = sum(one.drop is None for one in outcomes)
-    click.secho(printable(page.url), bold=True)
-    click.echo(f"{len(outcomes)} images, {captions} with a caption, {len(page.blocks)} blocks")
+    echo(page.url, bold=True)
+    echo(f"{len(outcomes)} images, {captions} with a caption, {len(page.blocks)} blocks")
     if not is_site_known:
-        click.echo("the URL of this page is unknown: give it with --url", err=True)
+        echo("the URL of this page is unknown: give it with --url", err=True)
     if page.soft_error:
-        click.secho(f"an error page that a build does not use: {page.soft_error}", fg="red")
+        echo(f"an error page that a build does not use: {page.soft_error}", fg="red")
     for drop in page.drops:
-        click.secho(printable(f"{drop.reason} {drop.detail}"), fg="red")
+        echo(f"{drop.reason} {drop.detail}", fg="red")
     if shared := page_texts(outcomes):
-        click.echo("\nof the page, shared by all its images")
+        echo()
+        echo("of the page, shared by all its images")
         _print_table(_text_table(shared))
     for number, outcome in enumerate(outcomes, start=1):
         _print_image(number, outcome, page)
@@ -191,20 +195,21 @@ def _print_image(number: int, outcome: ImageOutcome, page: PageExplanation) -> N
     from wenlan_data.report.page_captions import own_texts
 
     image, drop = outcome.image, outcome.drop
-    click.secho(f"\nimage {number}", bold=True, nl=False)
-    click.echo(printable(f"  {image.candidate.url}"))
+    echo()
+    echo(f"image {number}", bold=True, nl=False)
+    echo(f"  {image.candidate.url}")
     for address in image.candidate.fallback_urls:
-        click.secho(printable(f"  or {address}"), dim=True)
+        echo(f"  or {address}", dim=True)
     if drop is not None:
         detail = f": {drop.detail}" if drop.detail else ""
         kind = "no content" if image.candidate.no_content else "no caption"
-        click.secho(printable(f"  {kind}, {drop.reason}{detail}"), fg="red")
+        echo(f"  {kind}, {drop.reason}{detail}", fg="red")
     if image.basis:
-        click.echo(printable(f"  {image.basis}"))
+        echo(f"  {image.basis}")
     if texts := own_texts(outcome):
         _print_table(_text_table(texts))
     if image.nearby:
-        click.secho("  not its texts", dim=True)
+        echo("  not its texts", dim=True)
         table = _table()
         for near in image.nearby:
             text = _cut(page.blocks[near.block].text)
@@ -256,4 +261,4 @@ def _print_table(table: Table) -> None:
         console.print(table)
     # Rich fills each line up with spaces.
     for line in captured.get().splitlines():
-        click.echo(line.rstrip())
+        echo_styled(line.rstrip())

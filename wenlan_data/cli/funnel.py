@@ -1,12 +1,10 @@
 """Prints the funnel of a build, and the estimate of a dry run."""
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 
-import click
-
+from wenlan_data.cli.terminal import echo, print_json
 from wenlan_data.reasons import is_transient
 from wenlan_data.report.stages import STAGES
 from wenlan_data.run.estimate import Estimate, SourceEstimate
@@ -17,23 +15,24 @@ from wenlan_data.web.address_policy import REFUSALS
 def print_result(result: BuildResult, *, as_json: bool) -> None:
     """Prints the funnel from candidates to samples, with the count of every drop reason."""
     if as_json:
-        click.echo(json.dumps(asdict(result), ensure_ascii=False))
+        print_json(asdict(result))
         return
     for line in _page_lines(result.pages):
-        click.echo(line)
+        echo(line)
     if not result.generations:
-        click.echo(f"nothing new: {result.out} holds {result.samples} samples")
+        echo(f"nothing new: {result.out} holds {result.samples} samples")
         for line in _hints(result.pages):
-            click.echo(line)
+            echo(line)
         return
-    click.echo("\n".join(funnel_lines(result.candidates, result.dropped, result.samples)))
+    for line in funnel_lines(result.candidates, result.dropped, result.samples):
+        echo(line)
     if result.known:
-        click.echo(f"{result.known:>10}  known from earlier builds, skipped")
+        echo(f"{result.known:>10}  known from earlier builds, skipped")
     for line in _hints(Counter(result.pages) + Counter(result.dropped.get("fetch", {}))):
-        click.echo(line)
+        echo(line)
     digest = result.recipe_digest[:12]
-    click.echo(f"report {result.out}/report/index.html")
-    click.echo(
+    echo(f"report {result.out}/report/index.html")
+    echo(
         f"corpus {result.out}: {result.shards} shards, {result.samples} samples in all, "
         f"recipe {digest}"
     )
@@ -84,26 +83,22 @@ def _hints(counts: Mapping[str, int]) -> list[str]:
 def print_estimate(estimate: Estimate, *, as_json: bool) -> None:
     """Prints what a build would read, fetch and write. Unknown counts are marked as unknown."""
     if as_json:
-        click.echo(json.dumps(asdict(estimate), ensure_ascii=False))
+        print_json(asdict(estimate))
         return
     for source in estimate.sources:
-        click.echo(
-            f"{source.name}: {_contents(source)}" + (f" ({source.note})" if source.note else "")
-        )
+        echo(f"{source.name}: {_contents(source)}" + (f" ({source.note})" if source.note else ""))
     if estimate.rows is None:
-        click.echo("candidates, disk and time: unknown until the pages and WARC files are read")
+        echo("candidates, disk and time: unknown until the pages and WARC files are read")
     else:
-        click.echo(
-            f"candidates: {estimate.rows:,}, of which URLs to fetch: {_known(estimate.urls)}"
-        )
-        click.echo(
+        echo(f"candidates: {estimate.rows:,}, of which URLs to fetch: {_known(estimate.urls)}")
+        echo(
             f"disk, at {estimate.bytes_per_picture:,} bytes per image: "
             f"{_known(estimate.disk_bytes)} bytes"
         )
-        click.echo(f"fetching takes at least: {_known(estimate.seconds)} s")
+        echo(f"fetching takes at least: {_known(estimate.seconds)} s")
     for host in estimate.slowest_hosts:
-        click.echo(f"  {host.host}: {host.urls} URLs x {host.gap_s} s = {host.seconds:.0f} s")
-    click.echo("no request was sent and no file was written")
+        echo(f"  {host.host}: {host.urls} URLs x {host.gap_s} s = {host.seconds:.0f} s")
+    echo("no request was sent and no file was written")
 
 
 def _contents(source: SourceEstimate) -> str:

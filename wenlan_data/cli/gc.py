@@ -1,9 +1,10 @@
 """`wenlan-data gc`: removes intermediate files that no later build needs."""
 
-import json
 from pathlib import Path
 
 import click
+
+from wenlan_data.cli.terminal import echo, print_json
 
 
 @click.command()
@@ -28,11 +29,9 @@ def gc(corpus: Path, work: Path | None, warcs: bool, dry_run: bool, as_json: boo
 
     removed = collect(corpus, work or corpus / WORK, warcs=warcs, dry_run=dry_run)
     if as_json:
-        click.echo(
-            json.dumps(
-                {"removed_bytes": removed.bytes, "removed_files": removed.files, "dry_run": dry_run}
-            )
+        print_json(
+            {"removed_bytes": removed.bytes, "removed_files": removed.files, "dry_run": dry_run}
         )
     else:
         verb = "would remove" if dry_run else "removed"
-        click.echo(f"{verb} {removed.files} files, {removed.bytes / 1e6:.1f} MB")
+        echo(f"{verb} {removed.files} files, {removed.bytes / 1e6:.1f} MB")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from wenlan_data.cli.terminal import printable
+from wenlan_data.cli.terminal import echo, print_json
 
 
 @click.command()
@@ -27,8 +27,6 @@ from wenlan_data.cli.terminal import printable
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def html(paths: tuple[Path, ...], out: Path, work: Path | None, as_json: bool) -> None:
     """Write DIR/index.html: statistics, samples and drops, on one page that needs no network."""
-    import json
-
     from wenlan_data.report.html import write_page
     from wenlan_data.report.write_all import read_report_data
 
@@ -36,8 +34,6 @@ def html(paths: tuple[Path, ...], out: Path, work: Path | None, as_json: bool) -
     page = write_page(report, out)
     samples, shown = report.statistics.samples, len(report.samples)
     if as_json:
-        click.echo(
-            json.dumps({"page": str(page), "samples": samples, "shown": shown}, ensure_ascii=False)
-        )
+        print_json({"page": str(page), "samples": samples, "shown": shown})
     else:
-        click.echo(printable(f"{page}: {shown} of {samples} samples"))
+        echo(f"{page}: {shown} of {samples} samples")

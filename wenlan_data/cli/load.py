@@ -1,9 +1,10 @@
 """`wenlan-data load`: measures how fast a corpus loads on this machine."""
 
-import json
 from pathlib import Path
 
 import click
+
+from wenlan_data.cli.terminal import echo, print_json
 
 
 @click.group()
@@ -74,11 +75,11 @@ def bench(
     found = measure_roofline(make_loader, seconds=seconds)
     if as_json:
         fields = {**asdict(found), "of_decode": found.of_decode, "narrowest": found.narrowest}
-        click.echo(json.dumps(fields, ensure_ascii=False, indent=1))
+        print_json(fields, indent=1)
         return
-    click.echo(found.line())
-    click.echo(
+    echo(found.line())
+    echo(
         f"first batch {found.first_batch_s:.2f} s  waited {found.wait_share:.0%}  bad {found.bad_share:.2%}"
     )
     shares = "  ".join(f"{stage} {share:.0%}" for stage, share in found.occupancy.items())
-    click.echo(f"the workers' time: {shares}")
+    echo(f"the workers' time: {shares}")

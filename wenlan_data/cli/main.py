@@ -3,7 +3,6 @@
 import os
 import sys
 import threading
-from contextlib import suppress
 from gc import freeze
 from typing import NoReturn
 
@@ -15,11 +14,13 @@ from wenlan_data.cli.demo import demo
 from wenlan_data.cli.detect import detect
 from wenlan_data.cli.evaluate import evaluate
 from wenlan_data.cli.extract import extract
+from wenlan_data.cli.failures import escape_stderr, report, report_unexpected
 from wenlan_data.cli.gc import gc
 from wenlan_data.cli.load import load
 from wenlan_data.cli.near import near
 from wenlan_data.cli.recipes import recipes
 from wenlan_data.cli.shards import shards
+from wenlan_data.cli.terminal import echo, echo_lines
 from wenlan_data.cli.text import text
 from wenlan_data.cli.train import train
 from wenlan_data.errors import InterruptedBuildError, WenlanError, from_os_error
@@ -40,15 +41,16 @@ shards.add_command(near)
 def main() -> NoReturn:
     """Runs the command line. An error becomes one line on stderr and an exit code.
 
-    `wenlan_data.errors` lists the exit codes.
+    `wenlan_data.errors` lists the exit codes; `wenlan_data.cli.failures` writes the line.
     """
+    escape_stderr()
     stdout = sys.stdout
     interrupt_on_signals()
     try:
         # Without standalone mode click returns the code of ctx.exit(), such as 0 for --help.
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        _show_usage(error)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         _exit_interrupted(InterruptedBuildError(MESSAGE))
@@ -62,7 +64,12 @@ def main() -> NoReturn:
             _reader_left()
         raise
     except OSError as error:
+        # Libraries derive errors of their own from it, which no system call gave.
+        if error.errno is None:
+            _fail_unexpectedly(error)
         _fail(from_os_error(error))
+    except Exception as error:  # noqa: BLE001 - the last place that can turn it into one line
+        _fail_unexpectedly(error)
     finally:
         ignore_signals()
         # At exit the garbage collector would visit every loaded object: 0.3 s after a build.
@@ -96,10 +103,20 @@ def _exit_interrupted(error: InterruptedBuildError) -> NoReturn:
 
 
 def _fail(error: WenlanError) -> NoReturn:
-    line = "".join(
-        one if one.isprintable() else f"\\x{ord(one):02x}" for one in " ".join(str(error).split())
-    )
-    # If nobody reads stderr any more, the exit code is all that is reported.
-    with suppress(BrokenPipeError):
-        print(f"wenlan-data: {line}", file=sys.stderr, flush=True)
+    report(error)
     sys.exit(error.exit_code)
+
+
+def _fail_unexpectedly(error: BaseException) -> NoReturn:
+    report_unexpected(error)
+    sys.exit(WenlanError.exit_code)
+
+
+def _show_usage(error: click.ClickException) -> None:
+    """Prints what `ClickException.show` prints, with the words of the command line escaped."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is not None:
+        echo_lines(context.get_usage(), err=True)
+        echo(f"Try '{context.command_path} --help' for help.", err=True)
+        echo(err=True)
+    echo(f"Error: {' '.join(error.format_message().split())}", err=True)

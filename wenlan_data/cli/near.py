@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from wenlan_data.cli.terminal import printable
+from wenlan_data.cli.terminal import echo, print_json
 
 
 @click.command()
@@ -23,14 +23,13 @@ def near(corpus: Path, image: str, radius: int, as_json: bool) -> None:
 
     The sample of KEY itself is listed with distance 0.
     """
-    import json
     from dataclasses import asdict
 
     from wenlan_data.dedupe.search import find_near
 
     found = find_near(corpus, image, radius)
     if as_json:
-        click.echo(json.dumps([asdict(one) for one in found], ensure_ascii=True))
+        print_json([asdict(one) for one in found])
         return
     for one in found:
         columns = (
@@ -41,6 +40,6 @@ def near(corpus: Path, image: str, radius: int, as_json: bool) -> None:
             one.image_url,
             one.caption,
         )
-        click.echo(printable("  ".join(columns)))
+        echo("  ".join(columns))
     if not found:
-        click.echo(f"nothing within {radius} bits")
+        echo(f"nothing within {radius} bits")

@@ -1,11 +1,12 @@
 """`wenlan-data recipes`: the recipes that `--recipe` accepts by name."""
 
-import json
 import re
 from itertools import takewhile
 from pathlib import Path
 
 import click
+
+from wenlan_data.cli.terminal import echo, echo_lines, print_json
 
 
 @click.group()
@@ -32,10 +33,10 @@ def list_recipes(as_json: bool) -> None:
             }
         )
     if as_json:
-        click.echo(json.dumps(rows))
+        print_json(rows)
         return
     for row in rows:
-        click.echo(f"{row['name']:8} {row['digest'][:12]}  {row['about']}")
+        echo(f"{row['name']:8} {row['digest'][:12]}  {row['about']}")
 
 
 def _describe(path: Path) -> str:
@@ -66,13 +67,11 @@ def show(name: str, overrides: tuple[str, ...], as_json: bool) -> None:
 
     recipe = load_recipe(name, overrides)
     if as_json:
-        click.echo(
-            json.dumps({"digest": recipe.digest(), "recipe": recipe.resolved()}, ensure_ascii=False)
-        )
+        print_json({"digest": recipe.digest(), "recipe": recipe.resolved()})
         return
-    click.echo(f"# digest {recipe.digest()}")
-    click.echo(yaml.safe_dump(recipe.resolved(), allow_unicode=True, sort_keys=False), nl=False)
-    click.echo("\n# " + describe(recipe).replace("\n", "\n# "))
+    echo(f"# digest {recipe.digest()}")
+    echo_lines(yaml.safe_dump(recipe.resolved(), allow_unicode=True, sort_keys=False))
+    echo_lines("\n# " + describe(recipe).replace("\n", "\n# "))
 
 
 @recipes.command()
@@ -80,4 +79,4 @@ def schema() -> None:
     """Print the JSON Schema of a recipe."""
     from wenlan_data.schema import recipe_schema
 
-    click.echo(json.dumps(recipe_schema(), indent=2))
+    print_json(recipe_schema(), indent=2)

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from wenlan_data.cli.html import html
-from wenlan_data.cli.terminal import cell, dump, print_counts, print_field, printable
+from wenlan_data.cli.terminal import (
+    cell,
+    dump,
+    echo,
+    print_counts,
+    print_field,
+    print_json,
+    print_progress,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -42,10 +50,8 @@ def list_shards(paths: tuple[Path, ...], with_samples: bool, as_json: bool) -> N
     for row in rows:
         if sys.stdout.isatty() and not as_json and tuple(row) != headings:
             headings = tuple(row)
-            click.echo(click.style("  ".join(headings), dim=True))
-        click.echo(
-            dump(row) if as_json else "  ".join(printable(cell(value)) for value in row.values())
-        )
+            echo("  ".join(headings), dim=True)
+        echo(dump(row) if as_json else "  ".join(cell(value) for value in row.values()))
 
 
 @shards.command()
@@ -57,7 +63,7 @@ def stat(paths: tuple[Path, ...], as_json: bool) -> None:
 
     summary = summarise(paths).as_json()
     if as_json:
-        click.echo(dump(summary))
+        print_json(summary)
         return
     for name, value in summary.items():
         print_counts(name, value)
@@ -78,27 +84,23 @@ def verify(paths: tuple[Path, ...], as_json: bool) -> None:
     def on_shard(name: str) -> None:
         read.append(name)
         if sys.stderr.isatty():
-            click.echo(f"\rshard {len(read)}", err=True, nl=False)
+            print_progress(f"shard {len(read)}")
 
     findings = find_corruption(*paths, on_shard=on_shard)
     if sys.stderr.isatty():
-        click.echo("\r" + " " * 20 + "\r", err=True, nl=False)
+        print_progress("")
     if as_json:
-        click.echo(
-            dump({"shards": len(read), "findings": [asdict(finding) for finding in findings]})
-        )
+        print_json({"shards": len(read), "findings": [asdict(finding) for finding in findings]})
     for finding in () if as_json else findings:
         member = f" {finding.member}" if finding.member else ""
-        click.echo(
-            printable(f"{finding.shard}:{member} at byte {finding.offset}: {finding.problem}")
-        )
+        echo(f"{finding.shard}:{member} at byte {finding.offset}: {finding.problem}")
     if findings:
         raise DamageError(
             f"{len(findings)} findings in {len(read)} shards: "
             "restore the files named above from a copy, or rebuild the corpus with `build --from`"
         )
     if not as_json:
-        click.echo(f"sound: {len(read)} shards")
+        echo(f"sound: {len(read)} shards")
 
 
 @shards.command()
@@ -118,7 +120,7 @@ def show(path: Path, key: str | None, number: int | None, as_json: bool) -> None
     members = read_members(tar, group)
     value = _describe(tar, group, members)
     if as_json:
-        click.echo(dump(value))
+        print_json(value)
         return
     for name, field in value.items():
         print_field(name, field)
@@ -148,7 +150,7 @@ def extract(path: Path, keys: tuple[str, ...], limit: int | None, out: Path, as_
     for tar, group in _selected(path, keys, limit):
         for extension, data in read_members(tar, group).items():
             written.append(_write_member(out / safe_name(group.key, extension), data))
-    click.echo(dump(written) if as_json else f"{len(written)} files in {printable(str(out))}")
+    echo(dump(written) if as_json else f"{len(written)} files in {out}")
 
 
 def _shard_rows(paths: tuple[Path, ...]) -> Iterator[dict[str, object]]:

@@ -1,30 +1,59 @@
-"""Formats what commands print: tables and JSON, escaped so that a terminal does not act on them."""
+"""Prints for commands. Nothing else in `cli/` writes to the terminal.
+
+Values come from the web, from files of strangers and from recipes: every line is escaped by
+`wenlan_data.printable`, so that a terminal does not act on it.
+"""
+
+from typing import Any
 
 import click
+
+from wenlan_data.printable import LINE_BREAKS, escape, printable
 
 MAX_LIST_ITEMS = 12
 """Items of a list that are printed; `--json` prints all."""
 
 
-def printable(text: str) -> str:
-    """Escapes everything that a terminal acts on: control and bidirectional characters."""
-    return "".join(
-        character
-        if character.isprintable() or character == "\u3000"
-        else character.encode("unicode_escape", "surrogatepass").decode("ascii")
-        for character in text
-    )
+def echo(line: str = "", *, err: bool = False, nl: bool = True, **style: Any) -> None:
+    """Prints one line, escaped: a line break inside it is printed as `\\n`. `style` is that of
+    `click.style`."""
+    text = printable(line)
+    click.echo(click.style(text, **style) if style else text, err=err, nl=nl)
 
 
-def dump(value: object) -> str:
-    """Returns one line of JSON that no terminal acts on."""
+def echo_lines(text: str, *, err: bool = False) -> None:
+    """Prints a text whose line breaks are ours, escaped but for these."""
+    click.echo(printable(text.removesuffix("\n"), LINE_BREAKS), err=err)
+
+
+def echo_styled(text: str, *, nl: bool = True) -> None:
+    """Prints a text that holds styles of our own; its values were escaped before."""
+    click.echo(text, nl=nl)
+
+
+def echo_document(document: bytes) -> None:
+    """Prints a file, such as a page of HTML, that the user redirects into one."""
+    click.echo(document)
+
+
+def print_progress(words: str) -> None:
+    """Replaces the current line of stderr, a terminal, by at most 20 characters."""
+    click.echo(f"\r{' ' * 20}\r{printable(words)}", err=True, nl=False)
+
+
+def dump(value: object, indent: int | None = None) -> str:
+    """Returns a value as JSON that no terminal acts on: one line, or many with `indent`."""
     import json
 
-    text = json.dumps(value, ensure_ascii=False)
-    # JSON leaves C1 controls and bidirectional marks as they are, and a terminal acts on both.
-    return "".join(
-        character if character.isprintable() else json.dumps(character)[1:-1] for character in text
-    )
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    # JSON leaves DEL, C1 controls and bidirectional marks as they are, and a terminal acts on them.
+    # A line break is one between values here: inside a string it is escaped already.
+    return escape(text, lambda character: json.dumps(character)[1:-1], LINE_BREAKS)
+
+
+def print_json(value: object, indent: int | None = None) -> None:
+    """Prints a value as JSON."""
+    click.echo(dump(value, indent))
 
 
 def cell(value: object) -> str:
@@ -37,24 +66,24 @@ def cell(value: object) -> str:
 def print_field(name: str, value: object, indent: str = "") -> None:
     """Prints a value below its name, indented by its depth; long lists are cut."""
     if isinstance(value, dict):
-        click.echo(f"{indent}{printable(name)}:")
+        echo(f"{indent}{name}:")
         for inner_name, inner in value.items():
             print_field(str(inner_name), inner, indent + "  ")
     elif isinstance(value, list):
-        click.echo(f"{indent}{printable(name)}:")
+        echo(f"{indent}{name}:")
         for item in value[:MAX_LIST_ITEMS]:
-            click.echo(f"{indent}  {printable(cell(item))}")
+            echo(f"{indent}  {cell(item)}")
         if len(value) > MAX_LIST_ITEMS:
-            click.echo(f"{indent}  and {len(value) - MAX_LIST_ITEMS} more (--json shows all)")
+            echo(f"{indent}  and {len(value) - MAX_LIST_ITEMS} more (--json shows all)")
     else:
-        click.echo(f"{indent}{printable(name)}: {printable(str(value))}")
+        echo(f"{indent}{name}: {value}")
 
 
 def print_counts(name: str, value: object) -> None:
     """Prints a number, or one line per entry of an object, with the name on the first line."""
     if not isinstance(value, dict):
-        click.echo(f"{name:14} {value}")
+        echo(f"{name:14} {value}")
         return
     for index, (inner_name, inner) in enumerate(value.items()):
         title = name if index == 0 else ""
-        click.echo(f"{title:14} {printable(f'{inner_name}: {cell(inner)}')}")
+        echo(f"{title:14} {inner_name}: {cell(inner)}")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from wenlan_data.cli.terminal import dump, printable
+from wenlan_data.cli.terminal import echo, echo_styled, print_json
+from wenlan_data.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +82,7 @@ def _try_lines(recipe: Recipe, *, jsonl: bool, as_json: bool) -> None:
     for spec in () if as_json else recipe.text.rules:
         if spec.rule in counts:
             count = counts[spec.rule]
-            click.echo(
+            echo(
                 f"{spec.rule:14} changed {count['changed']:>6}  rejected {count['rejected']:>6}",
                 err=True,
             )
@@ -96,7 +97,7 @@ def _tracer(recipe: Recipe) -> RuleTracer:
 
 def _shown(trace: RuleTrace, *, as_json: bool) -> RuleTrace:
     if as_json:
-        click.echo(dump(trace.as_json()))
+        print_json(trace.as_json())
     else:
         _print(trace)
     return trace
@@ -112,12 +113,12 @@ def _lines(*, jsonl: bool) -> Iterator[str]:
         yield _from_json(line, number) if jsonl else line
     if not_utf8:
         advice = "convert GBK with iconv -f gb18030 -t utf-8"
-        click.echo(
+        echo(
             f"{len(not_utf8)} lines are not UTF-8, the first is line {not_utf8[0]}: {advice}",
             err=True,
         )
     if not number:
-        click.echo("the standard input is empty: give one text per line", err=True)
+        echo("the standard input is empty: give one text per line", err=True)
 
 
 def _is_utf8(raw: bytes) -> bool:
@@ -151,20 +152,19 @@ def _from_json(line: str, number: int) -> str:
 def _print(trace: RuleTrace, title: str = "") -> None:
     from wenlan_data.records import Drop
 
-    click.echo(f"{title}{printable(trace.text)}")
+    echo(f"{title}{trace.text}")
     for change in trace.changes:
         if not isinstance(change.after, Drop):
-            click.echo(f"  {change.rule:14} {_difference(change.before, change.after)}")
+            name = printable(f"{change.rule:14}")
+            echo_styled(f"  {name} {_difference(change.before, change.after)}")
     notes = " ".join(f"{one.kind}:{one.value}" for one in trace.remarks if one.value != "hans")
     if isinstance(trace.result, Drop):
-        detail = f" ({printable(trace.result.detail)})" if trace.result.detail else ""
-        click.secho(
-            f"  {trace.changes[-1].rule:14} {trace.result.reason}{detail}", fg="red", bold=True
-        )
+        detail = f" ({trace.result.detail})" if trace.result.detail else ""
+        echo(f"  {trace.changes[-1].rule:14} {trace.result.reason}{detail}", fg="red", bold=True)
     else:
-        click.secho(f"  = {printable(trace.result)}", fg="green", nl=not notes)
+        echo(f"  = {trace.result}", fg="green", nl=not notes)
         if notes:
-            click.secho(f"   [{printable(notes)}]", fg="cyan")
+            echo(f"   [{notes}]", fg="cyan")
 
 
 def _difference(before: str, after: str) -> str:
@@ -210,15 +210,13 @@ def _explain(
         for text in map(parse_text, row.pop("texts"))
     ]
     if as_json:
-        click.echo(dump({"drop": row, "texts": [_record(text, trace) for text, trace in texts]}))
+        print_json({"drop": row, "texts": [_record(text, trace) for text, trace in texts]})
         return
     for name, value in row.items():
         if value not in ("", -1, False):
-            click.echo(f"{name:16} {printable(str(value))}")
+            echo(f"{name:16} {value}")
     for text, trace in texts:
-        _print(
-            trace, f"{printable(text.type)} ({printable(text.relation)} {text.confidence:.2f}): "
-        )
+        _print(trace, f"{text.type} ({text.relation} {text.confidence:.2f}): ")
 
 
 def _record(text: Text, trace: RuleTrace) -> dict[str, object]:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from wenlan_data.cli.terminal import echo_lines
+
 
 @click.command()
 @click.option(
@@ -143,7 +145,7 @@ def train(
     if dry_run:
         from wenlan_data.train.estimate import describe_training
 
-        click.echo(describe_training(config, options, nproc, as_json=as_json))
+        echo_lines(describe_training(config, options, nproc, as_json=as_json))
         return
     if nproc > 1 and not inside_launch():
         check_division(config, nproc)
@@ -164,7 +166,7 @@ def train(
     interrupt_on_signals()
     line = write_results(config, options, training, as_json=as_json)
     if line:
-        click.echo(line)
+        echo_lines(line)
 
 
 def need_torch() -> None:

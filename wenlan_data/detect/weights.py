@@ -12,6 +12,7 @@ from pathlib import Path
 from wenlan_data.detect.download import download
 from wenlan_data.errors import RecipeError, os_errors
 from wenlan_data.files import sha256_of
+from wenlan_data.printable import printable
 
 CACHE_VARIABLE = "WENLAN_DATA_CACHE"
 _SIZE_SLACK_BYTES = 1 << 20
@@ -156,8 +157,9 @@ def _download(name: str, path: Path) -> None:
     named = NAMED_WEIGHTS[name]
     console = Console(file=sys.stderr)
     console.print(
-        f"weights {name}: {named.url}\n  licence: {named.licence}\n  into {path}",
+        f"weights {name}: {named.url}\n  licence: {named.licence}\n  into {printable(str(path))}",
         highlight=False,
+        markup=False,
         soft_wrap=True,
     )
     bar = Progress(

@@ -29,6 +29,7 @@ from wenlan_data.load.sample_reader import EpochSpec, SampleReader
 from wenlan_data.load.shuffle import batch_count
 from wenlan_data.load.text import load_tokenizer
 from wenlan_data.load.workers import iterate_batches
+from wenlan_data.printable import printable
 
 _LOG = logging.getLogger(__name__)
 
@@ -223,7 +224,7 @@ class Loader:
 
     def _note(self, line: str) -> None:
         self.metrics.notes.append(line)
-        _LOG.info(line)
+        _LOG.info("%s", printable(line))
 
 
 def _find_device(name: str) -> torch.device:

@@ -16,6 +16,7 @@ from rich.progress import (
 )
 
 from wenlan_data.errors import print_line
+from wenlan_data.printable import printable
 from wenlan_data.protocols import Receipt
 
 NAME_WIDTH = 22
@@ -70,7 +71,10 @@ class _StepCounts:
         rate = (self.rows - self.rows_restored) / max(time.monotonic() - self.started, 1e-3)
         speed = f"{rate:.0f}/s" if self.is_running or not self.rows else "done before"
         dropped = ", ".join(f"{reason} {count}" for reason, count in self.drops.most_common(3))
-        return f"{self.rows} rows, {speed}" + (f", dropped: {dropped}" if dropped else "")
+        # A rule of another package names its own reasons.
+        return printable(
+            f"{self.rows} rows, {speed}" + (f", dropped: {dropped}" if dropped else "")
+        )
 
 
 class TerminalReporter:
@@ -80,11 +84,11 @@ class TerminalReporter:
     def __init__(self) -> None:
         console = Console(file=sys.stderr)
         self._progress = Progress(
-            TextColumn(f"{{task.description:<{NAME_WIDTH}}}"),
+            TextColumn(f"{{task.description:<{NAME_WIDTH}}}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[counts]}"),
+            TextColumn("{task.fields[counts]}", markup=False),
             console=console,
         )
         self._task: TaskID | None = None
@@ -132,7 +136,7 @@ class TerminalReporter:
 
     def log(self, line: str) -> None:
         """Prints above the bar, without interpreting markup."""
-        self._progress.console.print(line, markup=False, highlight=False)
+        self._progress.console.print(printable(line), markup=False, highlight=False)
 
 
 class PlainReporter:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar, cast
 
-from wenlan_data.errors import WenlanError, WorkerLostError, from_os_error
+from wenlan_data.errors import UnexpectedError, WenlanError, WorkerLostError, from_os_error
 from wenlan_data.protocols import Executor, Part, Receipt
 from wenlan_data.run.ledger import Ledger
 
@@ -152,7 +152,8 @@ class Scheduler(Generic[DetailsT]):
             )
         if isinstance(error, WenlanError):
             return error
-        return RuntimeError(f"{where}: {type(error).__name__}: {error}")
+        name = "" if isinstance(error, UnexpectedError) else f"{type(error).__name__}: "
+        return UnexpectedError(f"{where}: {name}{error}")
 
 
 def tasks_at_once(workers: int, chains: Iterable[str]) -> int:

@@ -11,6 +11,7 @@ import torch
 from wenlan_data.model.backbones import check_weights, encoder_values, read_weights
 from wenlan_data.model.config import TrainConfig
 from wenlan_data.model.towers import Towers, make_towers
+from wenlan_data.printable import printable
 from wenlan_data.shard.manifest import load_manifest
 from wenlan_data.shard.reader import is_corpus, scan, shard_paths
 from wenlan_data.train.corpus_mark import check_shards
@@ -69,7 +70,7 @@ def describe_training(
         f"{found.ranks} ranks x {found.batch_of_a_rank} pairs at a time",
         "nothing was written",
     ]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def estimate_training(

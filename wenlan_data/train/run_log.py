@@ -22,6 +22,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 from wenlan_data.bounded_json import parse_json
 from wenlan_data.errors import os_errors, print_line
 from wenlan_data.files import inner_folder, write_atomic
+from wenlan_data.printable import printable
 
 LOG = "log.jsonl"
 
@@ -137,7 +138,7 @@ class RunLog:
 
     def _print(self, line: str) -> None:
         if self._progress:
-            self._progress.console.print(line, markup=False, highlight=False)
+            self._progress.console.print(printable(line), markup=False, highlight=False)
         else:
             print_line(line)
 

@@ -35,6 +35,7 @@ from wenlan_data.model.checkpoint import (
 from wenlan_data.model.config import TrainConfig
 from wenlan_data.model.tokenizer import check_tokenizer, vocabulary_size, write_tokenizer
 from wenlan_data.model.towers import make_towers
+from wenlan_data.printable import printable
 from wenlan_data.stop_signals import MESSAGE
 from wenlan_data.train.batches import START, DataPosition, TrainingData, batches
 from wenlan_data.train.corpus_mark import (
@@ -113,7 +114,7 @@ def write_results(
         f"checkpoint: {best}",
         f"report: {problem or report}",
     ]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _try_report(config: TrainConfig, options: TrainOptions, training: TrainingState) -> str:

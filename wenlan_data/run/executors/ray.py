@@ -10,6 +10,8 @@ import os
 import shutil
 import socket
 import threading
+import traceback
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,13 @@ import ray.exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import wenlan_data
-from wenlan_data.errors import UsageError, WorkerLostError
+from wenlan_data.errors import (
+    UnexpectedError,
+    UsageError,
+    WenlanError,
+    WorkerLostError,
+    in_short,
+)
 from wenlan_data.protocols import Part, Receipt
 from wenlan_data.run.executors.local import run_part
 from wenlan_data.run.signals import keeping_handlers
@@ -34,6 +42,8 @@ from wenlan_data.run.versions import library_versions
 
 OBJECT_STORE_BYTES = 128 << 20
 CONNECT_TIMEOUT_S = 10.0
+MAX_TRACEBACK = 20_000
+"""Characters of a traceback, and of a message, that a worker sends to the driver."""
 _LOST = (
     ray.exceptions.WorkerCrashedError,
     ray.exceptions.OutOfMemoryError,
@@ -42,6 +52,27 @@ _LOST = (
     ray.exceptions.ObjectLostError,
     ray.exceptions.RaySystemError,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """What a part raised. It is returned: an exception that a task raises is written as UTF-8 by
+    Ray, and one with a lone surrogate (of a file name, of a page) would kill the worker."""
+
+    error: Exception
+    """Its class decides about retries and the exit code."""
+    traceback: str
+
+
+def _run_in_worker(part: Part[object], out: Path) -> Receipt[object] | _Failure:
+    try:
+        return run_part(part, out)
+    except Exception as error:  # noqa: BLE001 - the scheduler re-raises it
+        text = "".join(traceback.format_exception(error))
+        if not isinstance(error, WenlanError | OSError):
+            # The driver may lack the class, or be unable to copy an exception of it.
+            error = UnexpectedError(f"{type(error).__name__}: {in_short(error, MAX_TRACEBACK)}")
+        return _Failure(error, text[-MAX_TRACEBACK:])
 
 
 class RayExecutor:
@@ -60,7 +91,7 @@ class RayExecutor:
             self._session = _start(workers, address)
         # Ray's own retry would call `run_part` with the folder of the dead attempt, which it
         # refuses.
-        self._run: Any = ray.remote(num_cpus=1, max_retries=0)(run_part)
+        self._run: Any = ray.remote(num_cpus=1, max_retries=0)(_run_in_worker)
         if address:
             _check_nodes()
 
@@ -77,12 +108,16 @@ class RayExecutor:
             return None
         token = self._tokens.pop(done[0])
         try:
-            return token, ray.get(done[0])
+            outcome: Receipt[object] | _Failure = ray.get(done[0])
         except _LOST as error:
             return token, WorkerLostError(str(error).splitlines()[0])
         except ray.exceptions.RayTaskError as error:
-            # The part's own exception: the scheduler and the exit code depend on its class.
             return token, error.cause
+        if isinstance(outcome, _Failure):
+            # Its traceback stayed in the worker: this one is for the log.
+            outcome.error.add_note(outcome.traceback)
+            return token, outcome.error
+        return token, outcome
 
     def finish(self) -> None:
         """Begins to stop Ray, or to leave the cluster, in a thread: its processes take a moment to
