@@ -10,7 +10,6 @@ import pytest
 from wenlan_data import plugins
 from wenlan_data.protocols import Source, SourcePart
 from wenlan_data.records import TEXT_TYPES, Candidate, Drop
-from wenlan_data.source_config import SOURCES
 
 
 def check_source(source: Source, *, max_rows: int = 3) -> list[Candidate | Drop]:
@@ -36,7 +35,7 @@ def _check_value(source: Source) -> None:
     assert "\n" not in source.describe(), "one line for --dry-run"
     assert source.crawl_seeds() == (), "only a source without parts of its own is crawled"
     parameters = {field.name: getattr(source, field.name) for field in fields(source)}  # type: ignore[arg-type]
-    assert plugins.build(SOURCES, kind, parameters) == source, (
+    assert plugins.build(plugins.SOURCES, kind, parameters) == source, (
         "it is found by its file name, with its fields"
     )
     with pytest.raises(FrozenInstanceError):

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import is_dataclass
 from pathlib import Path
 
 import click
@@ -20,21 +21,28 @@ FORBIDDEN_NAMES = {"utils", "common", "helpers", "base", "misc"}
 OPTIONS = {
     "build": [
         "--contact", "--dry-run", "--executor", "--from", "--from-work", "--generation-rows", "--json", "--limit",
-        "--max-failed-share", "--offline", "--out", "--ray", "--recipe", "--retry-failed", "--set",
-        "--sources", "--work", "--workers",
+        "--max-failed-share", "--offline", "--out", "--plugins", "--ray", "--recipe", "--retry-failed",
+        "--set", "--sources", "--work", "--workers",
     ],
-    "detect": ["--detector", "--device", "--json", "--max-side-px", "--out", "--set", "--weights"],
+    "detect": [
+        "--detector", "--device", "--json", "--max-side-px", "--out", "--plugins", "--set",
+        "--weights",
+    ],
     "eval embed": ["--checkpoint", "--json", "--out", "--shards", "--workers"],
     "eval retrieval": ["--checkpoint", "--json", "--shards", "--texts", "--workers"],
-    "extract": ["--allow", "--contact", "--html", "--json", "--out", "--recipe", "--set", "--url"],
+    "extract": [
+        "--allow", "--contact", "--html", "--json", "--out", "--plugins", "--recipe", "--set",
+        "--url",
+    ],
     "gc": ["--dry-run", "--json", "--warcs", "--work"],
     "load bench": [
         "--augment", "--batch-size", "--decoder", "--device", "--json", "--seconds", "--size-px", "--tokenizer",
         "--workers",
     ],
-    "recipes list": ["--json"],
-    "recipes schema": [],
-    "recipes show": ["--json", "--set"],
+    "recipes list": ["--json", "--plugins"],
+    "recipes plugins": ["--json", "--plugins"],
+    "recipes schema": ["--plugins"],
+    "recipes show": ["--json", "--plugins", "--set"],
     "shards extract": ["--json", "--limit", "--out"],
     "shards html": ["--json", "--out", "--work"],
     "shards near": ["--json", "--radius"],
@@ -42,6 +50,7 @@ OPTIONS = {
     "shards show": ["--json", "--number"],
     "shards stat": ["--json"],
     "shards verify": ["--json"],
+    "text try": ["--drop", "--explain", "--json", "--jsonl", "--plugins", "--set"],
     "train": [
         "--batch-size", "--changed-corpus", "--config", "--dry-run", "--grown-corpus", "--init", "--json",
         "--max-steps", "--nproc", "--out", "--resume", "--save-every", "--set", "--shards", "--val-shards", "--workers",
@@ -50,7 +59,8 @@ OPTIONS = {
 
 
 PERMITTED_IMPORTS = {
-    "errors": "",
+    "printable": "",
+    "errors": "printable",
     "reasons": "",
     "layout": "",
     "files": "errors",
@@ -70,12 +80,12 @@ PERMITTED_IMPORTS = {
     "web": "errors files reasons records",
     "image": "errors reasons records",
     "clean": "errors reasons records protocols",
-    "detect": "errors files npy records image plugins protocols",
+    "detect": "errors files npy printable records image plugins protocols",
     "source_config": "errors plugins protocols settings web",
     "index": "errors npy",
     "recipe": "errors records image plugins protocols settings detect",
     "plan": "recipe",
-    "schema": "plugins detect recipe",
+    "schema": "plugins recipe",
     "extract": "errors layout reasons records seen_ids tables protocols web clean source_config recipe",
     "sandbox": "errors reasons records image web extract",
     "fetch": (
@@ -99,21 +109,24 @@ PERMITTED_IMPORTS = {
         "bounded_tables errors files layout reasons records tables image settings web clean detect "
         "recipe extract sandbox shard dedupe"
     ),
-    "load": "bounded_json errors files layout npy reasons records image clean shard",
+    "load": "bounded_json errors files layout npy printable reasons records image clean shard",
     "testing": "layout records shard",
     "model": "errors files settings shard load",
     "run": (
-        "errors files layout npy reasons records seen_ids image protocols web source_config recipe "
+        "errors files layout npy printable reasons records seen_ids image plugins protocols web "
+        "source_config recipe "
         "plan extract sandbox fetch crawl shard dedupe report sources"
     ),
     "eval": "errors shard load model",
     "train": (
-        "bounded_json bounded_tables errors files layout npy stop_signals tables shard load model eval"
+        "bounded_json bounded_tables errors files layout npy printable stop_signals tables shard "
+        "load model eval"
     ),
     "demo": "errors files records model run train",
     "cli": (
-        "bounded_json errors files layout reasons records stop_signals settings web clean detect "
-        "recipe plan schema extract sandbox shard dedupe load report model run eval train demo"
+        "bounded_json errors files layout plugins printable reasons records stop_signals settings "
+        "web clean detect recipe plan schema extract sandbox shard dedupe load report model run "
+        "eval train demo"
     ),
     "__main__": "stop_signals cli",
 }
@@ -423,13 +436,41 @@ def test_options_are_those_written_down() -> None:
 
 def test_every_plug_in_folder_holds_plug_ins_only() -> None:
     """Its modules are offered to the user as names, so each must be one."""
-    for package in (
-        "wenlan_data.sources",
-        "wenlan_data.clean.rules",
-        "wenlan_data.detect.detectors",
-    ):
-        for name in plugins.names(package):
-            assert plugins.find(package, name), f"{package}.{name}"
+    for role in plugins.ROLES:
+        for name in plugins.names(role):
+            assert is_dataclass(plugins.find(role, name)), f"{role.package}.{name}"
+
+
+def _prints(tree: ast.Module) -> set[str]:
+    """Names of functions that print or log, as they are called."""
+    found = set()
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        name = ast.unparse(node.func)
+        if name == "print" or name.endswith(
+            ("click.echo", "click.secho", "console.print", "stderr.write", "stdout.write")
+        ) or re.fullmatch(r"(logging|_?LOG(GER)?|log(ger)?)\.\w+|warnings\.warn", name):  # fmt: skip
+            found.add(name)
+    return found
+
+
+PRINTING = {
+    "cli.terminal": {"click.echo"},
+    "cli.extract": {"console.print"},
+    "cli.failures": {"print"},
+    "errors": {"sys.stderr.write"},
+    "detect.weights": {"console.print"},
+    "load.loader": {"logging.getLogger", "_LOG.info"},
+    "run.progress": {"self._progress.console.print"},
+    "train.run_log": {"self._progress.console.print"},
+}
+"""Modules that write to a terminal or a log themselves: each escapes what it writes."""
+
+
+def test_what_is_printed_passes_the_modules_that_escape_it() -> None:
+    found = {name: used for name, tree in _trees().items() if (used := _prints(tree))}
+    assert found == PRINTING
 
 
 def _foreign_private_attributes(tree: ast.Module) -> set[str]:

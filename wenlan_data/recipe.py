@@ -12,6 +12,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     ValidationError,
     field_validator,
     model_validator,
@@ -25,7 +26,6 @@ from wenlan_data.protocols import Detector, Rule
 from wenlan_data.records import TEXT_TYPES, Variant
 from wenlan_data.settings import describe, names_in, origin_of, pipelines_folder, read_named
 
-RULES = "wenlan_data.clean.rules"
 MAX_RADIUS_BITS = 8
 
 TitleRepeats = Literal["title", "keep"]
@@ -42,18 +42,23 @@ class RuleSpec(_RecipeModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
     rule: str
+    _loaded: Rule = PrivateAttr()
 
     @model_validator(mode="after")
     def _parameters_fit(self) -> "RuleSpec":
         try:
-            self.load()
+            # Kept, and pickled with the spec by the name of its class: a worker then needs neither
+            # the modules that the operator named nor a look-up.
+            self._loaded = cast(
+                "Rule", plugins.build(plugins.RULES, self.rule, self.model_extra or {})
+            )
         except RecipeError as error:
             raise ValueError(str(error)) from error
         return self
 
     def load(self) -> Rule:
         """Returns the rule, ready to call."""
-        return cast("Rule", plugins.build(RULES, self.rule, self.model_extra or {}))
+        return self._loaded
 
     def resolved(self) -> dict[str, object]:
         """Returns the rule with all its parameters, defaults included."""
@@ -144,18 +149,19 @@ class DetectRules(_RecipeModel):
     max_regions: int = Field(default=36, ge=0)
     """Largest number of regions of an image, without the whole image, which is always added."""
     device: str = "cpu"
+    _loaded: Detector = PrivateAttr()
 
     @model_validator(mode="after")
     def _parameters_fit(self) -> "DetectRules":
         try:
-            self.load()
+            self._loaded = load_detector(self.detector, self.model_extra or {}, self.device)
         except RecipeError as error:
             raise ValueError(str(error)) from error
         return self
 
     def load(self) -> Detector:
         """Returns the detector, without loading its weights."""
-        return load_detector(self.detector, self.model_extra or {}, self.device)
+        return self._loaded
 
     def prepare(self) -> None:
         """Finds or downloads what the detector needs.

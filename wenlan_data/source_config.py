@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
 
 from wenlan_data import plugins
 from wenlan_data.errors import RecipeError, UsageError
@@ -17,8 +25,6 @@ from wenlan_data.web.blocklists import NO_BLOCKLISTS, Blocklists
 from wenlan_data.web.limits import DEFAULTS, HostLimits, Limits
 from wenlan_data.web.politeness import Politeness
 from wenlan_data.web.urls import without_user_information
-
-SOURCES = "wenlan_data.sources"
 
 
 def _host_and_port(word: str) -> str:
@@ -46,22 +52,24 @@ class SourceSpec(BaseModel):
     kind: str
     base: str = Field(default="", exclude=True)
     """Folder that a relative path starts from: that of the sources file."""
+    _loaded: Source = PrivateAttr()
 
     @model_validator(mode="after")
     def _parameters_fit(self) -> "SourceSpec":
         try:
-            self.load()
+            self._loaded = self._build()
         except RecipeError as error:
             raise ValueError(str(error)) from error
         return self
 
     def load(self) -> Source:
-        """Builds the source.
+        """Returns the source."""
+        return self._loaded
 
-        Raises `RecipeError` for an unknown kind, a wrong parameter or an incomplete plug-in.
-        """
+    def _build(self) -> Source:
+        """Raises `RecipeError` for an unknown kind, a wrong parameter or an incomplete plug-in."""
         parameters = {**(self.model_extra or {}), "base": self.base}
-        source = plugins.build(SOURCES, self.kind, parameters)
+        source = plugins.build(plugins.SOURCES, self.kind, parameters)
         if not isinstance(source, Source):
             raise RecipeError(
                 f"{self.kind} is not a complete source: implement name, describe, parts, read,"
@@ -168,9 +176,10 @@ def _read_word(word: str) -> Sources:
         raise UsageError(
             f"{word!r} is not a source: write kind:path, such as {_suggestion(word)}, or give a .yaml file"
         )
-    if kind not in plugins.names(SOURCES):
-        known = ", ".join(plugins.names(SOURCES))
-        raise UsageError(f"{word!r}: {kind!r} is not a kind of source: choose one of {known}")
+    try:
+        plugins.find(plugins.SOURCES, kind)
+    except RecipeError as error:
+        raise UsageError(f"{word!r}: {error}") from error
     # A question mark in a URL is not a wildcard.
     is_pattern = glob.has_magic(path) and "://" not in path
     paths = sorted(glob.glob(path)) if is_pattern else [path]  # noqa: PTH207 - keeps the path as written

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.builds.corpus_runs import build, command, content
+from tests.other_packages import SHOUTING, write_module
 from wenlan_data.testing import make_caption, make_image
 
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
@@ -49,13 +50,19 @@ def _wait_for(port: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_cluster_gives_the_same_bytes(tmp_path: Path, address: str) -> None:
+def test_a_cluster_gives_the_same_bytes(
+    tmp_path: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Only the driver can import it: it is sent to the workers.
+    write_module(tmp_path / "code", "mine.loud", SHOUTING)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "code"))
     photos = tmp_path / "photos"
     photos.mkdir()
     for number in range(12):
         (photos / f"{number}.jpg").write_bytes(make_image(number))
         (photos / f"{number}.txt").write_text(make_caption(number), "utf-8")
-    words = ["--sources", f"folder:{photos}", "--set", "shard.max_samples=5", "--out"]
+    words = ["--sources", f"folder:{photos}", "--set", "shard.max_samples=5"]
+    words += ["--plugins", "mine.loud", "--set", "text.rules=[{rule: shouting}]", "--out"]
     build(*words, tmp_path / "local", "--executor", "local")
     build(*words, tmp_path / "cluster", "--ray", address)
     assert content(tmp_path / "cluster") == content(tmp_path / "local")

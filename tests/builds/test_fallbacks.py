@@ -27,12 +27,13 @@ def _sources(folder: Path, site: Site) -> Path:
             site.responses[f"/small/{number}.jpg"] = CannedResponse(make_image(number, width=200))
         lines.append(json.dumps({"urls": urls, "text": make_caption(number)}))
     (folder / "copies.jsonl").write_text("\n".join(lines), "utf-8")
-    source = {"kind": "tests.builds.image_copies", "path": "copies.jsonl"}
+    source = {"kind": "image_copies", "path": "copies.jsonl"}
     return sources_file(folder / "sources.yaml", site, [source])
 
 
 def _words(sources: Path, out: Path, workers: int) -> list[str]:
     words = ["--sources", str(sources), "--out", str(out), "--workers", str(workers)]
+    words += ["--plugins", "tests.builds.image_copies"]
     return [*words, "--set", "shard.max_samples=40"]
 
 

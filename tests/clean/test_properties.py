@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from benchmarks.build.attacks import UNITS
 from wenlan_data import plugins
 from wenlan_data.clean.chain import apply_rules, apply_stepwise, apply_with_remarks
+from wenlan_data.plugins import RULES
 from wenlan_data.protocols import Rule
-from wenlan_data.recipe import RULES, load_recipe, recipe_names
+from wenlan_data.recipe import load_recipe, recipe_names
 from wenlan_data.records import Drop
 
 EVERY = [plugins.find(RULES, name)() for name in plugins.names(RULES)]

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from wenlan_data import plugins
 from wenlan_data.detect.detectors.boxes import Boxes
 from wenlan_data.detect.regions import DetectionInput, region_finder, scale_boxes
 from wenlan_data.recipe import DetectRules
@@ -58,9 +59,8 @@ def test_regions_of_an_external_detector_are_clipped_and_the_best_are_kept(
     (tmp_path / "external").mkdir()
     (tmp_path / "external" / "bright.py").write_text(BRIGHT)
     monkeypatch.syspath_prepend(tmp_path)
-    regions = regions_in(
-        DetectRules(detector="external.bright", max_regions=3), make_image(1), 320, 240
-    )
+    plugins.use_modules(["external.bright"])
+    regions = regions_in(DetectRules(detector="bright", max_regions=3), make_image(1), 320, 240)
     assert [region.box_xyxy for region in regions] == [
         (10, 10, 20, 20),
         (1, 1, 3, 3),
@@ -94,5 +94,6 @@ def test_a_detector_that_lacks_a_member_of_the_role_is_refused(
     assert complete in BRIGHT
     (tmp_path / "unfinished" / "bright.py").write_text(BRIGHT.replace(complete, ""))
     monkeypatch.syspath_prepend(tmp_path)
+    plugins.use_modules(["unfinished.bright"])
     with pytest.raises(ValueError, match="is not a complete detector: implement"):
-        DetectRules(detector="unfinished.bright")
+        DetectRules(detector="bright")

@@ -1,4 +1,4 @@
-"""A source of another package whose only page hangs the parser, found by its dotted path."""
+"""A source of another package whose only page hangs the parser, found by `--plugins`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

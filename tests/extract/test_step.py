@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from wenlan_data import plugins
 from wenlan_data.extract.candidate_tables import CandidateRow, raw_batch, read_raw
 from wenlan_data.extract.step import ExtractDetails, ExtractPart, ReextractPart, RetryPart
 from wenlan_data.protocols import Receipt
@@ -22,7 +23,7 @@ FILES = {"raw": RAW, "candidates": CANDIDATES, "drops": WORK_DROPS, "images": IM
 
 @dataclass(frozen=True)
 class TestStep:
-    """A third-party rule, found by its dotted path: `tests.extract.test_step` names the class."""
+    """A rule of another module, found because the operator names the module."""
 
     __test__ = False
 
@@ -33,7 +34,8 @@ class TestStep:
         return Drop("too_short") if len(text) < 2 else f"{text}。"
 
 
-TEXT = TextRules(rules=(RuleSpec(rule="tests.extract.test_step"),))
+plugins.use_modules(["tests.extract.test_step"])
+TEXT = TextRules(rules=(RuleSpec(rule="test_step"),))
 
 
 def _jsonl(path: Path, rows: Sequence[object]) -> Path:
@@ -248,7 +250,8 @@ def test_relation_and_confidence_survive_their_recording(tmp_path: Path) -> None
 
 def test_an_unreadable_row_is_never_retried(tmp_path: Path) -> None:
     """Its reason may be transient; the row that is recorded, and read again, is not."""
-    spec = SourceSpec(kind="tests.extract.hanging_pages")
+    plugins.use_modules(["tests.extract.hanging_pages"])
+    spec = SourceSpec(kind="hanging_pages")
     (part,) = spec.load().parts(source=0, max_rows=1000)
     first = ExtractPart(part_number=0, source=spec, part=part, text=TEXT)
     _, tables = _run(first, tmp_path / "first")

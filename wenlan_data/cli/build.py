@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from wenlan_data.cli.plugin_option import plugins_option
+
 
 @click.command()
 @click.argument("more_sources", nargs=-1, metavar="[SOURCE]...")
@@ -32,6 +34,7 @@ import click
     metavar="KEY=VALUE",
     help="Override a key of the recipe; the value is YAML.",
 )
+@plugins_option
 @click.option(
     "--from",
     "from_corpus",

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from wenlan_data.cli.plugin_option import plugins_option
 from wenlan_data.cli.terminal import echo, print_json
 
 
@@ -11,9 +12,8 @@ from wenlan_data.cli.terminal import echo, print_json
 @click.argument(
     "images", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="IMAGE..."
 )
-@click.option(
-    "--detector", default="grid", show_default=True, help="Name of a detector, or a dotted path."
-)
+@click.option("--detector", default="grid", show_default=True, help="Name of a detector.")
+@plugins_option
 @click.option("--weights", help="File of weights, or a name; each detector has a default.")
 @click.option(
     "--device", default="cpu", show_default=True, help="Such as cpu or cuda:0; never guessed."

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from wenlan_data.cli.plugin_option import plugins_option
 from wenlan_data.cli.terminal import echo, echo_document, echo_styled, print_json
 from wenlan_data.printable import LINE_BREAKS, printable
 
@@ -45,6 +46,7 @@ OUTCOMES = {
     metavar="KEY=VALUE",
     help="Override a key of the recipe; the value is YAML.",
 )
+@plugins_option
 @click.option(
     "--url",
     default="",

@@ -6,18 +6,20 @@ from pathlib import Path
 
 import click
 
+from wenlan_data.cli.plugin_option import plugins_option
 from wenlan_data.cli.terminal import echo, echo_lines, print_json
 
 
 @click.group()
 def recipes() -> None:
-    """List and show recipes, and print their JSON Schema for editors."""
+    """List and show recipes and plug-ins, and print the JSON Schema for editors."""
 
 
 @recipes.command("list")
+@plugins_option
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def list_recipes(as_json: bool) -> None:
-    """List the recipes that come with wenlan-data."""
+    """List the recipes that come with wenlan-data, and the plug-ins that do not."""
     from wenlan_data.recipe import load_recipe, recipe_names
     from wenlan_data.settings import pipelines_folder
 
@@ -37,6 +39,35 @@ def list_recipes(as_json: bool) -> None:
         return
     for row in rows:
         echo(f"{row['name']:8} {row['digest'][:12]}  {row['about']}")
+    for one in _plugin_rows():
+        if one["origin"] != "wenlan-data":
+            echo(f"{one['role']} {one['name']}  of {one['origin']}")
+
+
+@recipes.command("plugins")
+@plugins_option
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def list_plugins(as_json: bool) -> None:
+    """List the text rules, detectors and sources that recipes and sources files may name.
+
+    Those of installed packages are listed without importing them.
+    """
+    rows = _plugin_rows()
+    if as_json:
+        print_json(rows)
+        return
+    for row in rows:
+        echo(f"{row['role']:10} {row['name']:14} {row['origin']}")
+
+
+def _plugin_rows() -> list[dict[str, str]]:
+    from wenlan_data.plugins import ROLES, plug_ins
+
+    return [
+        {"role": role.noun, "name": name, "origin": one.origin}
+        for role in ROLES
+        for name, one in sorted(plug_ins(role).items())
+    ]
 
 
 def _describe(path: Path) -> str:
@@ -49,6 +80,7 @@ def _describe(path: Path) -> str:
 
 
 @recipes.command()
+@plugins_option
 @click.argument("name")
 @click.option(
     "--set",
@@ -75,6 +107,7 @@ def show(name: str, overrides: tuple[str, ...], as_json: bool) -> None:
 
 
 @recipes.command()
+@plugins_option
 def schema() -> None:
     """Print the JSON Schema of a recipe."""
     from wenlan_data.schema import recipe_schema

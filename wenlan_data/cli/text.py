@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from wenlan_data.cli.plugin_option import plugins_option
 from wenlan_data.cli.terminal import echo, echo_styled, print_json
 from wenlan_data.printable import printable
 
@@ -35,6 +36,7 @@ def text() -> None:
     metavar="KEY=VALUE",
     help="Override a key; the value is YAML.",
 )
+@plugins_option
 @click.option(
     "--jsonl",
     is_flag=True,

@@ -63,7 +63,9 @@ def find_near(corpus: Path, image_or_key: str, radius_bits: int) -> list[NearSam
             )
         # With the `max_side_px` of the corpus: hashes are made of the stored pixels; of pixels at
         # another size they were up to 4 bits (pHash) and 18 bits (PDQ) apart, see `image.hash`.
-        recipe = parse_recipe(manifest.recipe, str(corpus))
+        # Its part about images alone: the rules of a corpus may be plug-ins that are not here.
+        image = {key: manifest.recipe[key] for key in ("name", "image") if key in manifest.recipe}
+        recipe = parse_recipe(image, str(corpus))
         phash, pdq = _hashes_of(path, any_image(recipe.image.max_side_px))
     else:
         phash, pdq = _hashes_in(tables, image_or_key, corpus)

@@ -9,8 +9,6 @@ from wenlan_data.detect.weights import known_digest
 from wenlan_data.errors import RecipeError
 from wenlan_data.protocols import Detector
 
-DETECTORS = "wenlan_data.detect.detectors"
-
 
 def with_absolute_weights(value: object) -> object:
     """A copy of a recipe's value in which paths of weights are absolute, at any depth."""
@@ -27,7 +25,7 @@ def with_absolute_weights(value: object) -> object:
 
 def load_detector(name: str, parameters: Mapping[str, object], device: str) -> Detector:
     """The detector of that name on that device, without its weights yet. Raises `RecipeError`."""
-    kind = plugins.find(DETECTORS, name)
+    kind = plugins.find(plugins.DETECTORS, name)
     # A detector without the field has no choice of device: the key is then an error, not ignored.
     if any(field.name == "device" for field in fields(kind)):
         parameters = {**parameters, "device": device}
@@ -35,7 +33,7 @@ def load_detector(name: str, parameters: Mapping[str, object], device: str) -> D
         raise RecipeError(
             f"device: {name} runs on the processor alone: leave device out, or write cpu"
         )
-    detector = plugins.build(DETECTORS, name, parameters)
+    detector = plugins.build(plugins.DETECTORS, name, parameters)
     if not isinstance(detector, Detector):
         raise RecipeError(
             f"{name} is not a complete detector: implement batch_size, needs_pixels, from_source,"

@@ -5,6 +5,7 @@ import pytest
 
 from tests.conformance import check_detector
 from tests.shared import MODEL, needs_model
+from wenlan_data import plugins
 from wenlan_data.detect.detectors.mix import Mix
 from wenlan_data.errors import RecipeError
 from wenlan_data.recipe import DetectRules
@@ -42,7 +43,8 @@ def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
     (folder / "first.py").write_text(CELLS.format(name="First", batch=8, rows=first))
     (folder / "second.py").write_text(CELLS.format(name="Second", batch=3, rows=second))
     monkeypatch.syspath_prepend(tmp_path)
-    return "two_others.first", "two_others.second"
+    plugins.use_modules(["two_others.first", "two_others.second"])
+    return "first", "second"
 
 
 def test_a_later_detector_fills_up_with_what_is_new_and_ranks_behind(two: tuple[str, str]) -> None:

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from wenlan_data import plugins
 from wenlan_data.detect.boxes import BoxArray, ignore_boxes, iou
-from wenlan_data.detect.loading import DETECTORS, load_detector, resolved_detector
+from wenlan_data.detect.loading import load_detector, resolved_detector
 from wenlan_data.errors import RecipeError
 from wenlan_data.records import Region
 
@@ -41,21 +41,28 @@ class Mix:
         """Checks each detector and records all its parameters, which the recipe's digest covers."""
         if len(self.of) < 2:
             raise RecipeError("of: a mix takes two detectors or more")
-        object.__setattr__(self, "of", tuple(_resolved(spec, self.device) for spec in self.of))
+        loaded = tuple(_load(spec, self.device) for spec in self.of)
+        resolved = tuple(
+            {"detector": spec["detector"], **resolved_detector(detector)}
+            for spec, detector in zip(self.of, loaded, strict=True)
+        )
+        object.__setattr__(self, "of", resolved)
+        # Pickled with the mix by the names of their classes: a worker looks up no plug-in.
+        object.__setattr__(self, "_detectors", loaded)
 
     @property
     def batch_size(self) -> int:
         """Largest number of images that every one of the detectors takes in one call."""
-        return min(detector.batch_size for detector in self._detectors())
+        return min(detector.batch_size for detector in self._loaded())
 
     def prepare(self) -> None:
         """Finds or downloads what each detector needs."""
-        for detector in self._detectors():
+        for detector in self._loaded():
             detector.prepare()
 
     def load(self) -> FindRegions:
         """Returns the working detectors as one."""
-        finders = [detector.load() for detector in self._detectors()]
+        finders = [detector.load() for detector in self._loaded()]
 
         def find(images: Sequence[RGBImage]) -> list[list[Region]]:
             found = finders[0](images)
@@ -70,8 +77,9 @@ class Mix:
         mixed."""
         return ignore_boxes
 
-    def _detectors(self) -> list[Detector]:
-        return [_load(spec, self.device) for spec in self.of]
+    def _loaded(self) -> tuple[Detector, ...]:
+        loaded: tuple[Detector, ...] = vars(self)["_detectors"]
+        return loaded
 
     def _merged(self, earlier: list[Region], later: list[Region]) -> list[Region]:
         if not earlier or not later:
@@ -98,13 +106,10 @@ def _load(spec: Mapping[str, object], device: str) -> Detector:
     if not isinstance(name, str) or name == "mix":
         raise RecipeError("of: each entry names a detector, and no mix: {detector: yolox, ...}")
     own = {key: value for key, value in spec.items() if key not in {"detector", "device"}}
-    takes_device = any(one.name == "device" for one in fields(plugins.find(DETECTORS, name)))
+    takes_device = any(
+        one.name == "device" for one in fields(plugins.find(plugins.DETECTORS, name))
+    )
     detector = load_detector(name, own, device if takes_device else "cpu")
     if detector.from_source:
         raise RecipeError(f"of: {name} takes no images and cannot be mixed")
     return detector
-
-
-def _resolved(spec: Mapping[str, object], device: str) -> dict[str, object]:
-    detector = _load(spec, device)
-    return {"detector": spec["detector"], **resolved_detector(detector)}

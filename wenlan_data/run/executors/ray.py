@@ -28,6 +28,7 @@ import ray.exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import wenlan_data
+from wenlan_data import plugins
 from wenlan_data.errors import (
     UnexpectedError,
     UsageError,
@@ -156,9 +157,10 @@ def _start(workers: int, address: str | None) -> str | None:
     package = str(Path(wenlan_data.__file__).parent)
     _check_address(address)
     try:
-        # Ships this version of the package: nodes need only the libraries, which `_check_nodes`
-        # compares.
-        ray.init(address=address, runtime_env={"py_modules": [package]}, log_to_driver=False)
+        # Ships this version of the package and the modules of `--plugins`: nodes need only the
+        # libraries, which `_check_nodes` compares, and the packages whose entry points are used.
+        shipped = [package, *plugins.module_paths()]
+        ray.init(address=address, runtime_env={"py_modules": shipped}, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(
