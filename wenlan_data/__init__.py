@@ -1,7 +1,19 @@
 """Builds Chinese image-text corpora of the RUC-CAS-WenLan kind, and trains BriVL on them."""
 
-from wenlan_data.records import Candidate, Drop, ImageFacts, Region, Sample, Text
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wenlan_data.records import Candidate, Drop, ImageFacts, Region, Sample, Text
 
 __version__ = "0.1.0"
 
 __all__ = ["Candidate", "Drop", "ImageFacts", "Region", "Sample", "Text", "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    # Imported when used: until the command line handles signals, nothing slow may be imported.
+    if name in __all__:
+        from wenlan_data import records
+
+        return getattr(records, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -70,6 +70,11 @@ class InterruptedBuildError(WenlanError):
 class WorkerLostError(WenlanError):
     """A worker process died: killed, out of memory, or lost with its node."""
 
+    def __init__(self, message: str, *, with_node: bool = False) -> None:
+        super().__init__(message)
+        self.with_node = with_node
+        """Whether the whole node was lost, so that the part may not be the cause."""
+
 
 class UnexpectedError(Exception):
     """A part of a build raised something that no code foresees; names the step and the part."""

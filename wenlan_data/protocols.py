@@ -187,7 +187,9 @@ class Part(Protocol[DetailsT]):
 class Executor(Protocol):
     """Runs parts. `run/executors/` holds the implementations."""
 
-    workers: int
+    @property
+    def workers(self) -> int:
+        """Number of parts that run in parallel; it may change while a build runs."""
 
     def submit(self, token: str, part: Part[object], out: Path) -> None:
         """Starts `part` without blocking. The caller bounds the number in flight."""

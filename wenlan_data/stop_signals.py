@@ -14,6 +14,7 @@ from types import FrameType
 from typing import NoReturn
 
 from wenlan_data.errors import InterruptedBuildError
+from wenlan_data.processes import end_descendants
 
 NUMBERS = (signal.SIGTERM, signal.SIGINT)
 SAME_REQUEST_S = 0.3
@@ -32,6 +33,12 @@ def exit_on_signals() -> None:
 
 def interrupt_on_signals() -> None:
     """Makes the first signal raise `KeyboardInterrupt`, and a second one end the process."""
+    _install(interrupt_handler())
+
+
+def interrupt_handler() -> Callable[[int, FrameType | None], None]:
+    """Returns a handler that raises `KeyboardInterrupt` at the first signal, and ends the process
+    at a second one."""
     first_s: list[float] = []
 
     def interrupt(number: int, frame: FrameType | None) -> None:
@@ -41,7 +48,7 @@ def interrupt_on_signals() -> None:
         if time.monotonic() - first_s[0] > SAME_REQUEST_S:
             _exit_at_once(number, frame)
 
-    _install(interrupt)
+    return interrupt
 
 
 def ignore_signals() -> None:
@@ -52,12 +59,22 @@ def ignore_signals() -> None:
     _install(signal.SIG_IGN)
 
 
+def exit_now(code: int) -> NoReturn:
+    """Ends the process without waiting for threads, and all processes that it started."""
+    try:
+        end_descendants()
+    finally:
+        os._exit(code)
+
+
 def exit_interrupted(message: str = "") -> NoReturn:
-    """Ends the process at once with exit code 11; reports it where this is the main rank."""
+    """Ends the process by `exit_now` with code 11; reports it where this is the main rank."""
+    ignore_signals()
     if is_main_rank():
+        # Not by `sys.stderr`: the signal may have come while it was being written to.
         with suppress(OSError):
             os.write(2, f"wenlan-data: {message or MESSAGE}\n".encode())
-    os._exit(InterruptedBuildError.exit_code)
+    exit_now(InterruptedBuildError.exit_code)
 
 
 def is_main_rank() -> bool:

@@ -12,7 +12,7 @@ import yaml
 
 from wenlan_data.testing import CannedResponse, Site, make_caption, make_image
 
-COMMAND = [sys.executable, "-c", "from wenlan_data.cli.main import main; main()"]
+COMMAND = [sys.executable, "-m", "wenlan_data"]
 
 
 def command(*words: object) -> subprocess.CompletedProcess[str]:

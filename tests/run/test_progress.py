@@ -38,7 +38,7 @@ def test_a_step_that_an_earlier_run_has_done_starts_no_executor_and_shows_no_spe
         starts.append(1)
         return LocalExecutor(1)
 
-    first, second = LazyExecutor(1, start), LazyExecutor(1, start)
+    first, second = LazyExecutor(start), LazyExecutor(start)
     _run(tmp_path, first)
     _run(tmp_path, second)
     assert (len(starts), first.start_s is None, second.start_s) == (1, False, None)

@@ -52,7 +52,7 @@ from wenlan_data.cli.plugin_option import plugins_option
     "--workers",
     default=None,
     type=click.IntRange(1),
-    help="Number of parallel tasks. Default: the cores of this machine.",
+    help="Number of parallel tasks. Default: the cores of this machine, or of the cluster of --ray.",
 )
 @click.option(
     "--executor",
@@ -66,6 +66,15 @@ from wenlan_data.cli.plugin_option import plugins_option
     default=None,
     metavar="ADDRESS",
     help="Address of a running Ray cluster. Default: start Ray on this machine.",
+)
+@click.option(
+    "--worker-timeout",
+    "worker_timeout_s",
+    default=300.0,
+    show_default=True,
+    metavar="SECONDS",
+    type=click.FloatRange(30),
+    help="With Ray: kill a worker without a sign of life for so long, and start its part elsewhere.",
 )
 @click.option(
     "--work",
@@ -120,6 +129,7 @@ def build(
     workers: int | None,
     executor: str,
     ray_address: str | None,
+    worker_timeout_s: float,
     work: Path | None,
     contact: str,
     limit: int | None,
@@ -147,9 +157,10 @@ def build(
     options = BuildOptions(
         out=out,
         work=work,
-        workers=workers or _cores(),
+        workers=workers,
         executor="local" if executor == "local" else "ray",
         ray_address=ray_address,
+        worker_timeout_s=worker_timeout_s,
         generation_rows=generation_rows,
         limit=limit,
         retry_failed=retry_failed,
@@ -165,9 +176,3 @@ def build(
         with no_downloads() if prepared.offline else nullcontext():
             prepared.recipe.detect.prepare()
         print_result(run_build(prepared), as_json=as_json)
-
-
-def _cores() -> int:
-    import os
-
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -98,6 +98,8 @@ def print_estimate(estimate: Estimate, *, as_json: bool) -> None:
         echo(f"fetching takes at least: {_known(estimate.seconds)} s")
     for host in estimate.slowest_hosts:
         echo(f"  {host.host}: {host.urls} URLs x {host.gap_s} s = {host.seconds:.0f} s")
+    workers = "as many as the cluster has cores" if estimate.workers is None else estimate.workers
+    echo(f"parallel tasks: {workers}")
     echo("no request was sent and no file was written")
 
 

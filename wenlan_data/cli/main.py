@@ -23,8 +23,13 @@ from wenlan_data.cli.shards import shards
 from wenlan_data.cli.terminal import echo, echo_lines
 from wenlan_data.cli.text import text
 from wenlan_data.cli.train import train
-from wenlan_data.errors import InterruptedBuildError, WenlanError, from_os_error
-from wenlan_data.stop_signals import MESSAGE, ignore_signals, interrupt_on_signals, is_main_rank
+from wenlan_data.errors import WenlanError, from_os_error
+from wenlan_data.stop_signals import (
+    exit_interrupted,
+    exit_now,
+    ignore_signals,
+    interrupt_on_signals,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -53,7 +58,7 @@ def main() -> NoReturn:
         _show_usage(error)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _exit_interrupted(InterruptedBuildError(MESSAGE))
+        exit_interrupted()
     except WenlanError as error:
         _fail(error)
     except BrokenPipeError:
@@ -74,6 +79,7 @@ def main() -> NoReturn:
         ignore_signals()
         # At exit the garbage collector would visit every loaded object: 0.3 s after a build.
         freeze()
+        ignore_signals()
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -86,24 +92,14 @@ def _reader_left() -> NoReturn:
     sys.exit(0)
 
 
-def _exit_interrupted(error: InterruptedBuildError) -> NoReturn:
-    """Prints the error and exits with its code, without waiting for threads whose parts will never
-    be committed."""
-    ignore_signals()
-    if not is_main_rank():
-        sys.exit(error.exit_code)
-    try:
-        _fail(error)
-    finally:
-        if any(
-            not one.daemon for one in threading.enumerate() if one is not threading.main_thread()
-        ):
-            sys.stdout.flush()
-            os._exit(error.exit_code)
-
-
 def _fail(error: WenlanError) -> NoReturn:
     report(error)
+    # A thread may sit out a host's gap for minutes, and go on with requests for a part that will
+    # never be committed.
+    if any(not one.daemon for one in threading.enumerate() if one is not threading.main_thread()):
+        ignore_signals()
+        sys.stdout.flush()
+        exit_now(error.exit_code)
     sys.exit(error.exit_code)
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -152,9 +152,9 @@ class _Crawl:
         lists = cut.details.fetch_lists
         # In each round: links lead to hosts that no seed names.
         check_contact(self.sources, (frontier / one.name for one in lists))
-        at_once = tasks_at_once(self.crawler.executor.at_once, (one.chain for one in lists))
+        chains = tuple(one.chain for one in lists)
         jobs = [
-            Job(number=number, make=self._make(frontier, one, at_once), chain=one.chain)
+            Job(number=number, make=self._make(frontier, one, chains), chain=one.chain)
             for number, one in enumerate(lists)
         ]
         receipts = self._run(jobs)
@@ -190,16 +190,18 @@ class _Crawl:
         )
 
     def _make(
-        self, frontier: Path, one: FrontierList, at_once: int
+        self, frontier: Path, one: FrontierList, chains: Sequence[str]
     ) -> Callable[[Receipt[CrawlDetails] | None], CrawlPart]:
         def make(before: Receipt[CrawlDetails] | None) -> CrawlPart:
+            # Only now: a round that has all its parts starts no executor.
+            workers = tasks_at_once(self.crawler.executor.most_at_once(), chains)
             return CrawlPart(
                 fetch_list=str(frontier / one.name),
                 earlier_states=str(frontier / one.states),
                 recorded=str(frontier / one.recorded),
                 scope=self.source.scope(),
                 sitemaps=self.source.sitemaps,
-                politeness=replace(self.sources.politeness, workers=at_once),
+                politeness=replace(self.sources.politeness, workers=workers),
                 own_hosts=one.own_hosts,
                 # The first list of a chain gets the states of earlier rounds from `earlier_states`.
                 host_states=before.details.hosts if before else {},

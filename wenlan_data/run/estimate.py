@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from wenlan_data.records import Candidate
+from wenlan_data.run.options import cores
 from wenlan_data.run.preflight import Prepared
 from wenlan_data.source_config import Sources, SourceSpec
 from wenlan_data.web.limits import HostLimits
@@ -47,13 +48,16 @@ class Estimate:
     slowest_hosts: tuple[HostEstimate, ...]
     # A key of `--json`, which keeps its name.
     bytes_per_picture: int = BYTES_PER_IMAGE
+    workers: int | None = None
+    """Parallel tasks; None for the cores of the cluster, which is not contacted."""
 
 
 def estimate(prepared: Prepared) -> Estimate:
     """Estimates rows, requests, disk and time. Reads the sources; sends and creates nothing."""
-    sources = prepared.sources
+    sources, options = prepared.sources, prepared.options
+    workers = options.workers or (None if options.ray_address else cores())
     if sources is None:
-        return Estimate((), None, None, None, 0, ())
+        return Estimate((), None, None, None, 0, (), workers=workers)
     described = tuple(_source(spec, prepared) for spec in sources.sources)
     row_counts = [one.rows for one in described]
     known_counts = [count for count in row_counts if count is not None]
@@ -72,6 +76,7 @@ def estimate(prepared: Prepared) -> Estimate:
         # Hosts are fetched in parallel, so the slowest one decides.
         seconds=None if hosts is None else round(max((one.seconds for one in slowest), default=0)),
         slowest_hosts=tuple(slowest),
+        workers=workers,
     )
 
 

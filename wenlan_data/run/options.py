@@ -1,5 +1,6 @@
 """Options of a build: where and how it runs, as opposed to the recipe."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,9 +13,12 @@ class BuildOptions:
     out: Path
     work: Path | None = None
     """Work folder; None for `out/.work`. All nodes of a cluster must reach it."""
-    workers: int = 2
+    workers: int | None = 2
+    """Parallel parts; None for the cores of this machine, or of the cluster of `ray_address`."""
     executor: Literal["ray", "local"] = "ray"
     ray_address: str | None = None
+    worker_timeout_s: float = 300.0
+    """With Ray: time without a sign of life from a worker, until its part starts elsewhere."""
     generation_rows: int = 1_000_000
     limit: int | None = None
     retry_failed: bool = False
@@ -30,3 +34,8 @@ class BuildOptions:
     def work_folder(self) -> Path:
         """Absolute path of the work folder."""
         return (self.work or self.out / ".work").absolute()
+
+
+def cores() -> int:
+    """Returns the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0))

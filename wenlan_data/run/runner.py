@@ -110,7 +110,7 @@ class _Build:
         self.ledger = ledger
         self.reporter: Reporter = reporter()
         self.seconds: dict[str, float] = {}
-        self.executor = lazy_executor(self.options)
+        self.executor = lazy_executor(self.options, self.reporter.log)
         exists = (self.options.out / MANIFEST).is_file()
         self.manifest: Manifest = (
             load_manifest(self.options.out) if exists else empty_manifest(prepared.recipe)
@@ -224,7 +224,7 @@ class _Build:
             sources=self._sources(plan),
             ledger=self.ledger,
             first_shard=len(self.manifest.shards),
-            workers=self.executor.at_once,
+            most_at_once=self.executor.most_at_once,
         )
         self.failures.add_pages(plan)
         extracted = self._run_step(

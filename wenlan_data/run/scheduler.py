@@ -11,7 +11,8 @@ from wenlan_data.errors import UnexpectedError, WenlanError, WorkerLostError, fr
 from wenlan_data.protocols import Executor, Part, Receipt
 from wenlan_data.run.ledger import Ledger
 
-# A part whose input kills its worker would kill every next one: the build must end.
+# A part whose input kills its worker would kill every next one: the build must end. Each attempt has
+# another process, since a dead one is gone.
 MAX_ATTEMPTS = 3
 POLL_S = 0.5
 
@@ -28,6 +29,17 @@ class Job(Generic[DetailsT]):
     """Makes the part from the receipt of the chain's last committed job; None for the first job,
     or without a chain."""
     chain: str = ""
+
+
+@dataclass(slots=True)
+class _Failures:
+    """Workers that were lost with one part."""
+
+    workers: int = 0
+    nodes: int = 0
+    """Of these not counted: workers lost with their nodes, since a part was last committed."""
+    commits: int = 0
+    """Number of committed parts at the last loss of a node."""
 
 
 class Scheduler(Generic[DetailsT]):
@@ -48,7 +60,8 @@ class Scheduler(Generic[DetailsT]):
         self._step = step
         self._details = details
         self._attempts: dict[str, tuple[Job[DetailsT], Path]] = {}
-        self._failures: dict[int, int] = {}
+        self._failures: dict[int, _Failures] = {}
+        self._commits = 0
         self._receipts: dict[int, Receipt[DetailsT]] = {}
         self._last_of_chain: dict[str, Receipt[DetailsT]] = {}
 
@@ -109,11 +122,9 @@ class Scheduler(Generic[DetailsT]):
         committed: Callable[[int, Receipt[DetailsT]], None],
     ) -> Job[DetailsT] | None:
         job, attempt = self._attempts.pop(token)
-        failures = self._failures.get(job.number, 0) + 1
         # Nothing else is retried: a part has the same code and the same input again, so its own
         # exception would recur.
-        if isinstance(outcome, WorkerLostError) and failures < MAX_ATTEMPTS:
-            self._failures[job.number] = failures
+        if isinstance(outcome, WorkerLostError) and not self._is_given_up(job, outcome):
             ready.append(job)
             return None
         if isinstance(outcome, BaseException):
@@ -126,8 +137,25 @@ class Scheduler(Generic[DetailsT]):
         # In the driver, not in the worker: a worker that was taken for lost may finish later, and
         # would commit a part a second time.
         self._ledger.commit(attempt, outcome, self._generation, self._step, job.number)
+        self._commits += 1
         self._record(job, cast("Receipt[DetailsT]", outcome), committed)
         return job
+
+    def _is_given_up(self, job: Job[DetailsT], lost: WorkerLostError) -> bool:
+        """Counts a lost worker; returns whether the part is given up.
+
+        A worker that was lost with its node counts only if no part was committed since the last
+        such loss of this part: else the nodes are the cause, and others do the work.
+        """
+        failures = self._failures.setdefault(job.number, _Failures())
+        if lost.with_node:
+            if failures.commits != self._commits:
+                failures.nodes = 0
+            failures.commits = self._commits
+            failures.nodes += 1
+        else:
+            failures.workers += 1
+        return MAX_ATTEMPTS in (failures.workers, failures.nodes)
 
     def _record(
         self,
@@ -148,7 +176,8 @@ class Scheduler(Generic[DetailsT]):
         if isinstance(error, WorkerLostError):
             return WorkerLostError(
                 f"{where}: its worker died {MAX_ATTEMPTS} times ({error}): "
-                "give it more memory or fewer --workers"
+                + ("check the nodes" if error.with_node else "give it more memory")
+                + " or give fewer --workers"
             )
         if isinstance(error, WenlanError):
             return error

@@ -52,8 +52,8 @@ class GenerationInput:
     sources: Sources
     ledger: Ledger
     first_shard: int
-    workers: int
-    """Parts that run at once."""
+    most_at_once: Callable[[], int]
+    """Returns how many parts run at once; starts the executor."""
 
     def files(self, step: str, numbers: Sequence[int], name: str) -> tuple[str, ...]:
         """Returns the file `name` of parts of a committed step, in part order."""
@@ -150,7 +150,7 @@ def fetch_jobs(
     """Returns one job for each fetch list; the lists of a large host form a chain."""
     folder = generation.ledger.part(generation.number, "slice", 0)
     jobs: list[Job[FetchDetails]] = []
-    at_once = tasks_at_once(generation.workers, (one.chain for one in lists.details.fetch_lists))
+    chains = tuple(one.chain for one in lists.details.fetch_lists)
     for number, one in enumerate(lists.details.fetch_lists):
         fetch_list = str(folder / one.name)
         # These URLs were requested before and led to no sample. A new text for one of them is no
@@ -167,7 +167,7 @@ def fetch_jobs(
         else:
             # Two workers at one host would double its request rate; in a chain each list also
             # inherits the gap, robots.txt and failures that the one before has met.
-            make = _fetch(generation, fetch_list, at_once)
+            make = _fetch(generation, fetch_list, chains)
             jobs.append(Job(number=number, make=make, chain=one.chain))
     return jobs
 
@@ -209,11 +209,11 @@ def later_fetch_jobs(
     the parts of all earlier passes."""
     folder = generation.ledger.part(generation.number, "slice", pass_number)
     states = _host_states(fetched)
-    at_once = tasks_at_once(generation.workers, (one.chain for one in lists.details.fetch_lists))
+    chains = tuple(one.chain for one in lists.details.fetch_lists)
     return [
         Job(
             number=len(fetched) + number,
-            make=_fetch_later(generation, folder, one, states, at_once),
+            make=_fetch_later(generation, folder, one, states, chains),
             chain=one.chain,
         )
         for number, one in enumerate(lists.details.fetch_lists)
@@ -360,12 +360,12 @@ def _job(number: int, part: Part[DetailsT]) -> Job[DetailsT]:
 
 
 def _fetch(
-    generation: GenerationInput, fetch_list: str, at_once: int
+    generation: GenerationInput, fetch_list: str, chains: Sequence[str]
 ) -> Callable[[Receipt[FetchDetails] | None], FetchPart]:
     def make(before: Receipt[FetchDetails] | None) -> FetchPart:
         # The receipt before is newer than the crawl: it has the crawl's states already.
         states = before.details.hosts if before else _crawl_states(generation, fetch_list)
-        return _fetch_part(generation, fetch_list, at_once, states)
+        return _fetch_part(generation, fetch_list, chains, states)
 
     return make
 
@@ -375,7 +375,7 @@ def _fetch_later(
     folder: Path,
     one: FetchList,
     states: Mapping[str, dict[str, object]],
-    at_once: int,
+    chains: Sequence[str],
 ) -> Callable[[Receipt[FetchDetails] | None], FetchPart]:
     fetch_list = str(folder / one.name)
 
@@ -383,7 +383,7 @@ def _fetch_later(
         hosts = pq.read_table(fetch_list, columns=["host"])["host"].unique().to_pylist()
         known = {host: states[host] for host in (*hosts, *one.own_hosts) if host in states}
         part = _fetch_part(
-            generation, fetch_list, at_once, known | (before.details.hosts if before else {})
+            generation, fetch_list, chains, known | (before.details.hosts if before else {})
         )
         return replace(part, own_hosts=one.own_hosts)
 
@@ -393,12 +393,14 @@ def _fetch_later(
 def _fetch_part(
     generation: GenerationInput,
     fetch_list: str,
-    at_once: int,
+    chains: Sequence[str],
     states: dict[str, dict[str, object]],
 ) -> FetchPart:
+    # Only now: a build that has all its parts starts no executor.
+    workers = tasks_at_once(generation.most_at_once(), chains)
     return FetchPart(
         fetch_list=fetch_list,
-        politeness=replace(generation.sources.politeness, workers=at_once),
+        politeness=replace(generation.sources.politeness, workers=workers),
         image=generation.recipe.image,
         jpeg_quality=generation.recipe.shard.jpeg_quality,
         host_states=states,

@@ -6,20 +6,27 @@ from pathlib import Path
 
 from wenlan_data.protocols import Executor, Part, Receipt
 from wenlan_data.run.executors.local import LocalExecutor
-from wenlan_data.run.options import BuildOptions
+from wenlan_data.run.options import BuildOptions, cores
 
 
 class LazyExecutor:
     """Role `Executor`: calls `start` for the real executor when the first part is submitted."""
 
-    def __init__(self, workers: int, start: Callable[[], Executor], at_once: int = 0) -> None:
-        self.workers = workers
-        self.at_once = at_once or workers
-        """Largest number of parts that run at once."""
+    def __init__(self, start: Callable[[], Executor], spare: int = 0) -> None:
         self.start_s: float | None = None
         """Seconds that the start took; None before it."""
         self._start = start
+        self._spare = spare
         self._running: Executor | None = None
+
+    @property
+    def workers(self) -> int:
+        """Number of parallel parts. Starts the executor: only that knows the size of a cluster."""
+        return self._started().workers
+
+    def most_at_once(self) -> int:
+        """Returns the largest number of parts that run at once. Starts the executor."""
+        return self.workers + self._spare
 
     def clock(self) -> float:
         """Returns a monotonic time in seconds that does not count the start of the executor."""
@@ -51,17 +58,19 @@ class LazyExecutor:
         return self._running
 
 
-def lazy_executor(options: BuildOptions) -> LazyExecutor:
-    """Returns the executor that the operator chose, not yet started."""
+def lazy_executor(options: BuildOptions, log: Callable[[str], None]) -> LazyExecutor:
+    """Returns the executor that the operator chose, not yet started; `log` prints a line."""
 
     def start() -> Executor:
         if options.executor == "local":
-            return LocalExecutor(options.workers)
+            return LocalExecutor(options.workers or cores())
         # Imported here: a build with local threads, or without new rows, never loads Ray.
         from wenlan_data.run.executors.ray import RayExecutor
 
-        return RayExecutor(options.workers, options.ray_address)
+        workers = options.workers or (None if options.ray_address else cores())
+        return RayExecutor(
+            workers, options.ray_address, timeout_s=options.worker_timeout_s, log=log
+        )
 
     # A cluster may have a core for the part that the scheduler holds ready.
-    at_once = options.workers + 1 if options.ray_address else options.workers
-    return LazyExecutor(options.workers, start, at_once)
+    return LazyExecutor(start, spare=1 if options.ray_address else 0)

@@ -1,6 +1,8 @@
 """The in-process executor: one worker runs parts in the calling thread, several run in threads."""
 
+import ctypes
 import queue
+import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -28,13 +30,17 @@ class LocalExecutor:
             queue.SimpleQueue()
         )
         self._pool = ThreadPoolExecutor(workers) if workers > 1 else None
+        self._threads: set[int] = set()
+        """Identifiers of the threads that run a part."""
+        self._closed = False
+        self._lock = threading.Lock()
 
     def submit(self, token: str, part: Part[object], out: Path) -> None:
         """Starts `part`, or queues it where there is one worker."""
         if self._pool is None:
             self._waiting.append((token, part, out))
             return
-        future = self._pool.submit(run_part, part, out)
+        future = self._pool.submit(self._run_in_thread, part, out)
         future.add_done_callback(lambda done: self._done.put((token, _outcome(done))))
 
     def next_done(self, timeout_s: float) -> tuple[str, Receipt[object] | BaseException] | None:
@@ -56,12 +62,34 @@ class LocalExecutor:
         """Does nothing: threads stop at once."""
 
     def close(self) -> None:
-        """Drops what is queued; running parts end by themselves."""
+        """Drops what is queued, and ends the parts that run: nobody will commit them."""
         self._waiting.clear()
         if self._pool:
-            # Without waiting: a thread may sit out a host's gap for minutes after Ctrl-C, and its
-            # part will never be committed.
+            # Without waiting: a thread may sit out a host's gap for minutes, and sees the exception
+            # only when it wakes up. It sends no request after that.
             self._pool.shutdown(wait=False, cancel_futures=True)
+            with self._lock:
+                self._closed = True
+                for thread in self._threads:
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                        ctypes.c_ulong(thread), ctypes.py_object(_PartCancelled)
+                    )
+
+    def _run_in_thread(self, part: Part[DetailsT], out: Path) -> Receipt[DetailsT]:
+        thread = threading.get_ident()
+        with self._lock:
+            if self._closed:
+                raise _PartCancelled
+            self._threads.add(thread)
+        try:
+            return run_part(part, out)
+        finally:
+            with self._lock:
+                self._threads.discard(thread)
+
+
+class _PartCancelled(BaseException):
+    """Raised in a thread whose part is no longer wanted. Not an `Exception`: parts handle those."""
 
 
 def _outcome(done: "Future[Receipt[object]]") -> Receipt[object] | BaseException:
