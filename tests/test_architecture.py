@@ -114,9 +114,8 @@ PERMITTED_IMPORTS = {
     "testing": "layout records shard",
     "model": "errors files settings shard load",
     "run": (
-        "errors files layout npy printable reasons records seen_ids image plugins protocols web "
-        "source_config recipe "
-        "plan extract sandbox fetch crawl shard dedupe report sources"
+        "errors files layout npy printable processes reasons records seen_ids stop_signals image "
+        "plugins protocols web source_config recipe plan extract sandbox fetch crawl shard dedupe report sources"
     ),
     "eval": "errors shard load model",
     "train": (
