@@ -11,12 +11,14 @@ import pytest
 import torch
 
 from tests.train.runs import WORDS, config, corpus, losses, trained
-from wenlan_data.errors import FailureBudgetError
+from wenlan_data.errors import FailureBudgetError, InterruptedBuildError
 from wenlan_data.model.checkpoint import list_checkpoints, load_state
 from wenlan_data.model.config import TrainConfig
+from wenlan_data.train import loop as loop_module
 from wenlan_data.train import step as step_module
 from wenlan_data.train.batches import Batch
 from wenlan_data.train.distributed import Distributed
+from wenlan_data.train.run_log import RunLog, StepRecord
 from wenlan_data.train.state import TrainingState
 
 ROOT = Path(__file__).parent.parent.parent
@@ -188,3 +190,39 @@ def test_the_key_biases_of_attention_do_not_move(shards: Path, tmp_path: Path) -
         if name.endswith("in_proj_bias"):
             assert torch.equal(value.chunk(3)[1], start[name].chunk(3)[1])
             assert not torch.equal(value.chunk(3)[2], start[name].chunk(3)[2])
+
+
+def test_a_run_whose_last_step_was_skipped_saves_it(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _spoil(monkeypatch, {2}, "image")
+    training = trained(shards, tmp_path / "run", "max_steps=3", "checkpoints.every_steps=2")
+    assert training.skipped_in_a_row == 1
+    saved = list_checkpoints(tmp_path / "run")
+    assert [path.name for path in saved] == ["step-00000002", "step-00000003"]
+    state = load_state(saved[-1])
+    assert (state.skipped, state.skipped_in_a_row) == (1, 1)
+    monkeypatch.undo()
+    assert trained(shards, tmp_path / "run", "max_steps=4", resume="auto").skipped_in_a_row == 0
+
+
+@pytest.mark.parametrize("are_weights_finite", [True, False])
+def test_a_stop_in_a_skipped_step_reports_what_was_saved(
+    are_weights_finite: bool, shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _spoil(monkeypatch, {2, 3}, "image")
+    log_step = RunLog.step
+
+    def stopping(log: RunLog, record: StepRecord) -> None:
+        log_step(log, record)
+        if record.step == 3:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(RunLog, "step", stopping)
+    if not are_weights_finite:
+        monkeypatch.setattr(loop_module, "_is_finite", lambda _: False)
+    what = "checkpoint saved" if are_weights_finite else "not saved.* last checkpoint step 2"
+    with pytest.raises(InterruptedBuildError, match=f"stopped at step 3, {what}"):
+        trained(shards, tmp_path / "run", "max_steps=9")
+    saved = list_checkpoints(tmp_path / "run")[-1]
+    assert load_state(saved).step == (3 if are_weights_finite else 2)

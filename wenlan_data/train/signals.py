@@ -24,6 +24,8 @@ STUCK_S = 5.0
 END_S = 60.0
 """How long it may take to end after the loop, where loaders and logs are closed."""
 _PR_SET_PDEATHSIG = 1
+_END = 0
+"""No signal has this number."""
 
 
 class StopRequest:
@@ -74,15 +76,15 @@ class StopRequest:
     def watch(self, reader: int) -> None:
         """Ends the process at the second signal, or where the first one is not noticed.
 
-        Reads the numbers of signals from `reader` until it is closed. A second signal to a rank is
-        left to the launcher, which forwards them and kills.
+        Reads the numbers of signals from `reader` until there is an `_END` among them. A second
+        signal to a rank is left to the launcher, which forwards them and kills.
         """
         first_s = 0.0
         while True:
             ready, _, _ = select.select([reader], [], [], 0.2)
             now = time.monotonic()
             numbers = os.read(reader, 64) if ready else b""
-            if ready and not numbers:
+            if _END in numbers:
                 return
             if any(number in NUMBERS for number in numbers):
                 is_second = first_s and now - first_s > SAME_REQUEST_S
@@ -129,8 +131,10 @@ def stop_on_signals() -> Iterator[StopRequest]:
         for number, handler in previous.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(wakeup)
-        os.close(writer)
+        # Not by closing it: a forked worker may hold it open.
+        os.write(writer, bytes([_END]))
         watcher.join()
+        os.close(writer)
         os.close(reader)
 
 
