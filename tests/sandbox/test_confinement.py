@@ -180,7 +180,7 @@ def test_a_decoder_that_was_taken_over_reaches_nothing(tmp_path: Path, user: int
     assert {"AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "HOME"}.isdisjoint(environment)
     sessions = report["sessions"]
     assert isinstance(sessions, list)
-    assert sessions[0] != sessions[1]
+    assert len(set(sessions)) == 2
     if user:
         assert report["readable"] == [False, False]
     assert not Path("/tmp/taken-over").exists()

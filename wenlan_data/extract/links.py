@@ -18,8 +18,8 @@ MAX_SITEMAP_LINKS = 50_000
 MAX_SITEMAP_BYTES = 50 << 20
 MAX_SITEMAP_ELEMENTS = 500_000
 """`loc` and `link` elements that are looked at: 50,000 pages with ten translations each."""
-MAX_SITEMAP_CHARACTERS = 16 << 20
-"""Of all URLs of a sitemap together."""
+MAX_SITEMAP_CHARACTERS = 8 << 20
+"""Of all different URLs of a sitemap together."""
 _MAX_URL_CHARACTERS = 4096
 """A longer one is counted as omitted: cut, it would be another URL."""
 
@@ -101,16 +101,22 @@ def sitemap_or_feed_links(payload: bytes, url: str) -> Links:
     """
     text = _decompressed(payload, MAX_SITEMAP_BYTES).decode("utf-8", "replace")
     found: dict[str, None] = {}
+    known = set[str]()
     characters = omitted = 0
     for link in _sitemap_urls(text):
-        target = _absolute_url(url, link) if len(link) <= _MAX_URL_CHARACTERS else None
-        if target in found:
+        if link in known:
             continue
-        characters += len(target or "")
-        if target and len(found) < MAX_SITEMAP_LINKS and characters <= MAX_SITEMAP_CHARACTERS:
-            found[target] = None
-        else:
+        characters += len(link)
+        if (
+            len(link) > _MAX_URL_CHARACTERS
+            or len(found) >= MAX_SITEMAP_LINKS
+            or characters > MAX_SITEMAP_CHARACTERS
+        ):
             omitted += 1
+            continue
+        known.add(link)
+        if target := _absolute_url(url, unescape(link).strip()):
+            found[target] = None
     return Links(tuple(found), omitted)
 
 
@@ -120,7 +126,7 @@ def _sitemap_urls(text: str) -> Iterator[str]:
             return
         href = _HREF.search(match[1])
         if stated := href or _ELEMENT_TEXT.match(text, match.end()):
-            yield unescape(stated[1]).strip()
+            yield stated[1]
 
 
 def _link_target(node: Element) -> str:

@@ -104,10 +104,13 @@ class _Zlib:
     finished: bool = False
     trailing: bool = False
     _members: int = 0
+    _pending: bytes = b""
+    """The first byte of what may be another member."""
     _stream: "zlib._Decompress | None" = None
 
     def feed(self, data: bytes, max_bytes: int) -> bytes:
         out = bytearray()
+        data, self._pending = self._pending + data, b""
         while data and len(out) < max_bytes and not self.trailing:
             # RFC 1952: a gzip file may consist of several members.
             if self.finished and not self._begins_again(data):
@@ -128,6 +131,9 @@ class _Zlib:
             if self._members >= MAX_GZIP_MEMBERS:
                 raise EncodingError(f"more than {MAX_GZIP_MEMBERS} members")
             return True
+        if self.wbits == 31 and data == _GZIP[:1]:
+            self._pending = data
+            return False
         # Zeros after the last member are padding, as tar and tapes write it.
         self.trailing = bool(data.strip(b"\0"))
         return False
