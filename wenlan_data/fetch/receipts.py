@@ -44,3 +44,5 @@ class FetchDetails:
     """All requests, robots.txt and redirects included."""
     later: int = 0
     """Images that are requested in a later pass, from a host of another fetch list."""
+    sandbox: str = ""
+    """What confined the decoders (`sandbox.client.confinement`); empty if nothing was decoded."""

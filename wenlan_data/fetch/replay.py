@@ -23,7 +23,7 @@ from wenlan_data.protocols import Receipt
 from wenlan_data.reasons import Reason
 from wenlan_data.recipe import ShardRules
 from wenlan_data.records import Drop
-from wenlan_data.sandbox.client import check_images
+from wenlan_data.sandbox.client import check_images, confinement_in_use
 from wenlan_data.web.warc import payload_at
 
 NOT_RECORDED = Drop(Reason.NOT_RECORDED)
@@ -61,7 +61,7 @@ class ReplayPart:
             results = [self._check(recorded.get(row.url_key), file, jpegs) for row in rows]
             bytes_out += jpegs.size_bytes
         write_results(out / FETCH_RESULTS, rows, results)
-        return fetch_receipt(results, bytes_out, FetchDetails())
+        return fetch_receipt(results, bytes_out, FetchDetails(sandbox=confinement_in_use()))
 
     def _check(
         self, old: FetchResult | None, file: BinaryIO, jpegs: JpegStoreWriter

@@ -29,7 +29,7 @@ from wenlan_data.protocols import Receipt
 from wenlan_data.reasons import Reason
 from wenlan_data.recipe import ShardRules
 from wenlan_data.records import Drop
-from wenlan_data.sandbox.client import start_worker
+from wenlan_data.sandbox.client import confinement_in_use, start_worker
 from wenlan_data.web.polite_client import ROBOTS_ELSEWHERE, PoliteClient
 from wenlan_data.web.politeness import Politeness
 from wenlan_data.web.response import REDIRECTS, Response, redirect_target
@@ -193,4 +193,5 @@ def _details(
         retryable_reasons=dict(sorted(transient.items())),
         requests=client.requests,
         later=len(fetched) - len(results),
+        sandbox=confinement_in_use(),
     )

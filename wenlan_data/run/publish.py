@@ -74,6 +74,8 @@ class FinishedGeneration:
     drops: Receipt[DropsDetails]
     pages: Mapping[str, int] = field(default_factory=dict)
     """Outcome to number of crawled pages."""
+    sandbox: Sequence[str] = ()
+    """What confined the decoders."""
 
     @property
     def candidates(self) -> int:
@@ -134,7 +136,7 @@ def publish(
             "generations": [*manifest.generations, _generation(manifest, done)],
             "shards": [*manifest.shards, *shards],
             "drops": [*manifest.drops, drops],
-            "times": _times(manifest.times, done.number, metadata),
+            "times": _times(manifest.times, done, metadata),
         }
     )
     # Before the manifest: a lost row must stop the publication, not be found by `shards verify`.
@@ -210,11 +212,12 @@ def _added(
     return {outer: dict(sorted(inner.items())) for outer, inner in sorted(added.items())}
 
 
-def _times(times: Times, generation: int, metadata: Sequence[FileEntry]) -> Times:
-    # Times are kept apart, with the digests of the metadata tables, which hold `fetched_at`: the
-    # rest of the manifest is equal for equal builds.
+def _times(times: Times, done: FinishedGeneration, metadata: Sequence[FileEntry]) -> Times:
+    # Times are kept apart, with the digests of the metadata tables, which hold `fetched_at`, and
+    # with what the kernel of a machine offers: the rest of the manifest is equal for equal builds.
     at = datetime.now(UTC).isoformat(timespec="seconds")
+    published = Published(generation=done.number, at=at, sandbox=list(done.sandbox))
     return Times(
-        published=[*times.published, Published(generation=generation, at=at)],
+        published=[*times.published, published],
         metadata=[*times.metadata, *metadata],
     )

@@ -277,6 +277,7 @@ class _Build:
             shard=sharded,
             drops=drops,
             pages=generation.plan.pages(),
+            sandbox=sorted({one.details.sandbox for one in fetched.values()} - {""}),
         )
         self.manifest = publish(
             self.options.out, self.ledger, self.manifest, done, generation.plan.listed

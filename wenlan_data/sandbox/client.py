@@ -215,6 +215,13 @@ def confinement() -> str:
     return process.statement
 
 
+def confinement_in_use() -> str:
+    """`confinement` of the processes that have responded to requests of this process; empty if
+    there were none."""
+    with _lock:
+        return next((process.statement for process in _idle if process.statement), "")
+
+
 def request(kind: int, options: bytes, data: bytes, *, cpu_s: float | None = None) -> Frame:
     """Sends one request to an idle sandbox process, or to a new one, and returns its response.
 

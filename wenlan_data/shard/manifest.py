@@ -126,6 +126,8 @@ class Published(_ManifestModel):
 
     generation: Count
     at: Word
+    sandbox: Annotated[list[Word], _Bounded] = []
+    """What confined the decoders of its images, on each kind of machine that took part."""
 
 
 class Times(_ManifestModel):
