@@ -122,10 +122,13 @@ class AddressGate:
             await asyncio.sleep(at - now)
 
     def _close_idle(self, group: _Group, host: str, most: int) -> bool:
-        """Closes connections to other hosts of the address that would be one too many; returns
-        whether there were any."""
-        others = [one for one, name in group.idle.items() if name != host]
-        surplus = others[: max(0, group.active + len(others) - most)]
+        """Closes connections of the address that would be one too many; returns whether there were
+        any."""
+        # One to the host itself is used now, and no longer idle.
+        own = next((one for one, name in group.idle.items() if name == host), None)
+        if own is not None:
+            del group.idle[own]
+        surplus = list(group.idle)[: max(0, group.active + len(group.idle) - most)]
         for connection in surplus:
             del group.idle[connection]
             connection.abort()

@@ -42,12 +42,12 @@ def _seconds(hosts: list[Host]) -> float:
 
 def test_hostile_stalling_servers_slow_nobody_else_down_and_the_worker_ends(tmp_path: Path) -> None:
     paths = {f"/{n}.jpg": IMAGES[n % 8] for n in range(60)}
-    with Web() as web:
+    with Web(own_addresses=True) as web:
         alone = [web.host(paths) for _ in range(10)]
         assert set(
             _fetch(tmp_path / "alone", alone, [host.url(path) for host in alone for path in paths])
         ) == {""}
-    with Web() as web:
+    with Web(own_addresses=True) as web:
         honest = [web.host(paths) for _ in range(10)]
         bad = [web.host(STALLING[n % len(STALLING)]) for n in range(200)]
         urls = [host.url("/0.jpg") for host in bad] + [

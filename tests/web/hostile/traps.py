@@ -14,7 +14,7 @@ from wenlan_data.crawl.step import CrawlPart
 from wenlan_data.layout import REQUESTED_URLS
 from wenlan_data.records import Candidate
 from wenlan_data.testing import make_image
-from wenlan_data.web.limits import HostLimits
+from wenlan_data.web.limits import HostLimits, Limits
 from wenlan_data.web.politeness import Politeness
 from wenlan_data.web.tracking_params import page_key, page_url
 from wenlan_data.web.urls import host_of
@@ -24,7 +24,12 @@ FEW = CrawlLimits(max_depth=8, max_pages_a_host=40, max_pages_a_domain=60, max_p
 
 
 def crawl(
-    folder: Path, seeds: Sequence[str], scope: Scope, allow: Sequence[str], limits: CrawlLimits
+    folder: Path,
+    seeds: Sequence[str],
+    scope: Scope,
+    allow: Sequence[str],
+    limits: CrawlLimits,
+    exchange: Limits = QUICK,
 ) -> list[str]:
     """Crawls in rounds until no URL is left. Returns the pages in the order of their fetch
     lists."""
@@ -51,22 +56,22 @@ def crawl(
         done = []
         for one in fetch_lists:
             pages += [row[0] for row in read_frontier(frontier / one.name)]
-            done.append(_crawl_list(frontier, one, scope, hosts))
+            politeness = Politeness(allow=tuple(allow), hosts=hosts, limits=exchange)
+            done.append(_crawl_list(frontier, one, scope, politeness))
         before, crawled = str(frontier), tuple(done)
         requested.append(str(frontier / REQUESTED_URLS))
     raise AssertionError("a trap has no end")
 
 
-def _crawl_list(
-    frontier: Path, one: FrontierList, scope: Scope, hosts: dict[str, HostLimits]
-) -> str:
+def _crawl_list(frontier: Path, one: FrontierList, scope: Scope, politeness: Politeness) -> str:
     out = frontier / f"out-{one.name}"
     out.mkdir()
     CrawlPart(
         fetch_list=str(frontier / one.name),
         earlier_states=str(frontier / one.states),
         scope=scope,
-        politeness=Politeness(allow=tuple(hosts), hosts=hosts, limits=QUICK),
+        politeness=politeness,
+        own_hosts=one.own_hosts,
     )(out)
     return str(out)
 

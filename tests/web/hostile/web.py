@@ -81,9 +81,14 @@ class Host:
 
 
 class Web:
-    """All hosts, served by one event loop in a thread of its own. A context manager."""
+    """All hosts, served by one event loop in a thread of its own. A context manager.
 
-    def __init__(self) -> None:
+    With `own_addresses`, each host has a loopback address of its own, as hosts of the web mostly
+    do; otherwise all are at 127.0.0.1, where few connections are open at once.
+    """
+
+    def __init__(self, *, own_addresses: bool = False) -> None:
+        self._own_addresses = own_addresses
         self.hosts: list[Host] = []
         self.loop = asyncio.new_event_loop()
         self._servers: list[asyncio.Server] = []
@@ -117,7 +122,7 @@ class Web:
         answers: Answers,
         otherwise: Callable[[str], Answer] | None = None,
         *,
-        address: str = "127.0.0.1",
+        address: str = "",
         port: int = 0,
         tls: object = None,
         raw: Behaviour | None = None,
@@ -140,6 +145,9 @@ class Web:
                     host.connections += 1
                     await raw(reader, writer)
 
+        if not address:
+            number = len(self.hosts) + 1 if self._own_addresses else 0
+            address = f"127.77.{number >> 8}.{number & 255}" if number else "127.0.0.1"
         starting = asyncio.start_server(serve, address, port, ssl=tls, limit=1 << 20)
         server = asyncio.run_coroutine_threadsafe(starting, self.loop).result(20)
         self._servers.append(server)
