@@ -18,7 +18,7 @@ from tests.web.hostile.web import Host, Web, gaps_s, ok, response, to
 from wenlan_data.testing import make_caption, make_image
 
 GAP_S = 0.1
-FIRST = 12
+FIRST = 11
 # Three hosts in a fetch list in place of 200, so that most redirects lead into another list.
 COMMAND = [
     sys.executable,
@@ -163,6 +163,7 @@ def test_hosts_hear_from_one_task_at_a_time_whatever_leads_to_them(
     assert not any(host.log for host in sites.hosts)
 
 
+@pytest.mark.slow
 def test_a_build_killed_between_two_passes_gives_the_same_bytes(
     tmp_path: Path, sites: Sites
 ) -> None:

@@ -224,8 +224,8 @@ def _source_rows(
             item = Drop(Reason.BAD_ENCODING, "a lone surrogate")
         if isinstance(item, Candidate):
             is_file = item.origin is not None and item.origin.kind == "file"
-            key = item.url if is_file else url_key(item.url)
             public = item if is_file else _without_user_information(item)
+            key = public.url if is_file else url_key(public.url)
             # The URL without its user information is another candidate, which may be requested.
             name = key if public.url == item.url else f"@{key}"
             yield CandidateRow(place, candidate_id(name, item.texts), public, key)
