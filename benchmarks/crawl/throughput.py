@@ -54,14 +54,13 @@ def main() -> None:
 
 
 def _throughput(hosts: int, each: int) -> dict[str, float]:
-    """Fetches images of `hosts` servers on loopback without a gap, robots.txt and tdmrep.json
-    included."""
-    ports: list[int] = []
+    """Fetches images of `hosts` servers on loopback, each with an address of its own, without a
+    gap; robots.txt and tdmrep.json included."""
+    names: list[str] = []
     ready = threading.Event()
-    threading.Thread(target=_serve, args=(hosts, ports, ready), daemon=True).start()
+    threading.Thread(target=_serve, args=(hosts, names, ready), daemon=True).start()
     ready.wait()
-    urls = [f"http://127.0.0.1:{port}/{n}.jpg" for n in range(each) for port in ports]
-    names = [f"127.0.0.1:{port}" for port in ports]
+    urls = [f"http://{name}/{n}.jpg" for n in range(each) for name in names]
     with tempfile.TemporaryDirectory() as folder:
         fetch_list = Path(folder, "fetch-list.parquet")
         rows: list[tuple[object, ...]] = [
@@ -88,7 +87,7 @@ def _throughput(hosts: int, each: int) -> dict[str, float]:
             "cpu_ms_a_request_with_the_server": round(1000 * cpu_s / requests, 3)}  # fmt: skip
 
 
-def _serve(hosts: int, ports: list[int], ready: threading.Event) -> None:
+def _serve(hosts: int, names: list[str], ready: threading.Event) -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
     image, missing = (
         head % len(SMALL) + SMALL,
@@ -104,8 +103,12 @@ def _serve(hosts: int, ports: list[int], ready: threading.Event) -> None:
             writer.close()
 
     async def start() -> None:
-        servers = [await asyncio.start_server(serve, "127.0.0.1", 0) for _ in range(hosts)]
-        ports.extend(server.sockets[0].getsockname()[1] for server in servers)
+        servers = [
+            await asyncio.start_server(serve, f"127.99.{n >> 8}.{n & 255}", 0)
+            for n in range(1, hosts + 1)
+        ]
+        addresses = [server.sockets[0].getsockname() for server in servers]
+        names.extend(f"{address}:{port}" for address, port in addresses)
         ready.set()
         await asyncio.sleep(3600)
 

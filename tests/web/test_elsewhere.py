@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from tests.fetch.fetch_list_rows import Row, part_for
 from tests.web.hostile.cases import QUICK, crawl_part, fetch_part
 from tests.web.hostile.traps import crawl
 from tests.web.hostile.web import Answer, Host, Web, gaps_s, html, ok, response, stall, to
@@ -112,7 +113,7 @@ def test_hosts_whose_robots_are_at_each_other_do_not_wait_for_ever(tmp_path: Pat
         assert _run(part, tmp_path) == ["robots", "ok"]
 
 
-@pytest.mark.parametrize("path", ["image", "robots", "fallback", "redirect"])
+@pytest.mark.parametrize("path", ["image", "robots", "redirect"])
 def test_hostile_ways_to_an_excluded_host_end_before_a_connection(
     tmp_path: Path, path: str
 ) -> None:
@@ -125,10 +126,67 @@ def test_hostile_ways_to_an_excluded_host_end_before_a_connection(
             },
             {"/r": ok(b"")},
         )
-        url = second.url("/own.jpg") if path in {"image", "fallback"} else first.url("/a.jpg")
+        url = second.url("/own.jpg") if path == "image" else first.url("/a.jpg")
         part = _excluding(_part(tmp_path, [url], [first, second]), tmp_path)
         assert _run(part, tmp_path) == ["excluded"]
         assert second.connections == 0
+
+
+def test_hostile_copies_at_an_excluded_host_are_not_requested_in_any_pass(tmp_path: Path) -> None:
+    with Web() as web:
+        first, second = _hosts(web, {"/a.jpg": response("404 Gone")}, {})
+        limits = {host.name: HostLimits(min_gap_s=0) for host in (first, second)}
+        row: Row = {"url": first.url("/a.jpg"), "fallback_urls": [second.url("/own.jpg")]}
+        part = _excluding(part_for(tmp_path, [row], limits), tmp_path)
+        assert _run(part, tmp_path) == []
+        later = tmp_path / "later"
+        later.mkdir()
+        part = replace(part, fetch_list=str(tmp_path / "out/later.parquet"))
+        # The reason of the image's own URL, whose result was kept between the passes.
+        assert _run(part, later) == ["http_status"]
+        assert second.connections == 0
+        assert first.paths == ["/a.jpg"]
+
+
+@pytest.mark.parametrize("hops", [1, 2])
+def test_pages_of_a_host_whose_robots_are_elsewhere_wait_for_them(
+    tmp_path: Path, hops: int
+) -> None:
+    with Web() as web:
+        third = web.host({"/r": ok(b"User-agent: *\nDisallow: /no\n")}, address="127.0.0.3")
+        second = web.host({"/r": to(third.url("/r"))}, address=OTHER)
+        at = third if hops == 1 else second
+        host = web.host(
+            {
+                ROBOTS: to(at.url("/r")),
+                "/": html("<a href=/no/1>x</a><a href=/yes>x</a>"),
+                "/yes": html("<title>x</title>"),
+            }
+        )
+        pages = crawl(
+            tmp_path,
+            [host.url("/")],
+            Scope(hosts=(host.name,)),
+            [host.name, second.name, third.name],
+            CrawlLimits(own_hosts=(host.name,)),
+        )
+        assert host.paths == ["/", "/yes"]
+        assert third.paths == ["/r"]
+        # Its robots.txt again, in a fetch list to which its holder belongs too.
+        assert pages.count(host.url("/")) == 1 + hops
+
+
+def test_hostile_robots_at_another_host_each_time_are_given_up(tmp_path: Path) -> None:
+    with Web() as web:
+        others = [web.host({}, address=f"127.0.4.{n + 1}") for n in range(9)]
+        answers = [to(other.url("/r")) for other in others]
+        host = web.host({ROBOTS: answers, "/": html("<title>x</title>")})  # type: ignore[dict-item]
+        names = [one.name for one in (host, *others)]
+        limits = CrawlLimits(own_hosts=(host.name,))
+        pages = crawl(tmp_path, [host.url("/")], Scope(hosts=(host.name,)), names, limits)
+        assert host.paths == ["/"]
+        assert len(pages) <= 7
+        assert len(host.log) <= 1 + 7 + 1
 
 
 def test_hostile_ways_of_pages_to_an_excluded_host_end_before_a_connection(tmp_path: Path) -> None:

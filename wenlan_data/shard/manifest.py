@@ -126,7 +126,7 @@ class Published(_ManifestModel):
 
     generation: Count
     at: Word
-    sandbox: Annotated[list[Word], _Bounded] = []
+    sandbox: Items[Word] = []
     """What confined the decoders of its images, on each kind of machine that took part."""
 
 
