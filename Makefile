@@ -68,9 +68,10 @@ lock: .venv-tools/installed
 	  echo "requirements/torch-cpu.lock is left as it is: set PIP_FIND_LINKS to a folder or page with the CPU builds of torch"; \
 	fi
 
+# --strict: a package that the service does not know fails, rather than being left out.
 audit: .venv-tools/installed
 	for lock in build packages torch; do \
-	  .venv-tools/bin/pip-audit --require-hashes --disable-pip --requirement requirements/$$lock.lock || exit 1; \
+	  .venv-tools/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements/$$lock.lock || exit 1; \
 	done
 
 clean:

@@ -75,6 +75,7 @@ class Hostile:
     recipe: Path
     corpus: Path
     tar: Path
+    cut: Path
     page: Path
     photo: Path
     run: Path
@@ -136,12 +137,16 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hostile]:
         )  # fmt: skip
         built = run(*_build(sources, recipe, folder / "corpus"))
         check(built, codes=[0])
+        tar = _tar(folder / f"tar{NAME}.tar")
+        cut = folder / f"cut{NAME}.tar"
+        cut.write_bytes(tar.read_bytes()[:-40_000])
         yield Hostile(
             folder=folder,
             sources=sources,
             recipe=recipe,
             corpus=folder / "corpus",
-            tar=_tar(folder / f"tar{NAME}.tar"),
+            tar=tar,
+            cut=cut,
             page=page,
             photo=next(photos.glob("1*.jpg")),
             run=folder / f"run{NAME}",
@@ -248,7 +253,7 @@ def _cases(hostile: Hostile) -> dict[str, list[Words]]:
             [corpus, NAME],
         ],
         "shards stat": [[corpus], [tar]],
-        "shards verify": [[corpus], [tar]],
+        "shards verify": [[corpus], [tar], [hostile.cut]],
         "text try": [
             ["wenlan"],
             ["wenlan", "--jsonl"],
@@ -314,6 +319,13 @@ def test_nothing_acts_on_a_terminal_while_training(terminal: bool, hostile: Host
     for path in sorted(hostile.run.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     hostile.run.rmdir()
+
+
+@pytest.mark.slow
+def test_nothing_acts_on_a_terminal_in_the_demo(hostile: Hostile) -> None:
+    ran = run("demo", "--out", f"demo{NAME}", "--executor", "local", terminal=True)
+    check(ran, terminal=True, codes=[0])
+    assert KEPT in ran.out
 
 
 def test_a_manifest_of_a_stranger_prints_nothing_that_acts(hostile: Hostile) -> None:

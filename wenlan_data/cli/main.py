@@ -35,7 +35,11 @@ from wenlan_data.stop_signals import (
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="wenlan-data")
 def cli() -> None:
-    """Build Chinese image-text corpora, inspect and verify them, and train on them."""
+    """Build Chinese image-text corpora, inspect and verify them, and train on them.
+
+    An unexpected error ends in one line that names a log file in the temporary folder (TMPDIR).
+    With WENLAN_DATA_DEBUG=1, every error prints its traceback.
+    """
 
 
 for command in (build, demo, detect, evaluate, extract, gc, load, recipes, shards, text, train):
