@@ -34,12 +34,7 @@ _MAX_LENGTH_DIGITS = len(str(MAX_EXTENSION_BYTES))
 
 _ZEROS = bytes(HEADER_BYTES)
 _OCTAL = re.compile(rb" *([0-7]*) *")
-_COMPRESSED = {
-    b"\x1f\x8b": "gzip",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ": "xz",
-    b"\x28\xb5\x2f\xfd": "zstd",
-}
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"\x28\xb5": "zstd"}
 _LONG_NAME, _LONG_LINK, _PAX, _PAX_GLOBAL = b"L", b"K", b"xX", b"g"
 _EXTENSION_TYPES = _LONG_NAME + _LONG_LINK + _PAX + _PAX_GLOBAL
 _OLD_SPARSE = b"S"
@@ -135,9 +130,10 @@ def tar_entries(path: Path) -> Iterator[TarEntry]:
 
 def header_matches(block: bytes, size: int) -> bool:
     """Returns whether `block` is a valid header of a regular file whose size field is `size`."""
+    if not _has_valid_sum(block) or _KINDS.get(block[156:157]) is not EntryKind.FILE:
+        return False
     try:
-        _check_sum(block)
-        return _KINDS.get(block[156:157]) is EntryKind.FILE and _number(block[124:136]) == size
+        return _number(block[124:136]) == size
     except _HeaderError:
         return False
 
@@ -259,13 +255,22 @@ class _HeaderWalk:
 
 
 def _refuse_compressed(path: Path, file: BinaryIO) -> None:
-    head = os.pread(file.fileno(), 8, 0)
-    kind = next((name for magic, name in _COMPRESSED.items() if head.startswith(magic)), None)
-    if kind:
+    block = os.pread(file.fileno(), HEADER_BYTES, 0)
+    kind = _COMPRESSED.get(block[:2])
+    # The first name in a tar may begin with the same letters, such as `BZ`.
+    if kind and not (len(block) == HEADER_BYTES and _has_valid_sum(block)):
         raise UsageError(
             f"{path}: this tar is compressed ({kind}): decompress it first, "
             "shards are read by byte range"
         )
+
+
+def _has_valid_sum(block: bytes) -> bool:
+    try:
+        _check_sum(block)
+    except _HeaderError:
+        return False
+    return True
 
 
 def _check_sum(block: bytes) -> None:
