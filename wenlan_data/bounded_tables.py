@@ -6,7 +6,7 @@ them, and texts are decoded as codes of a dictionary, whose expanded size is kno
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from wenlan_data.errors import DamageError, cannot_open, from_os_error, in_short
 from wenlan_data.files import open_regular
-from wenlan_data.parquet_pages import read_pages
+from wenlan_data.parquet_pages import ColumnChunk, RowGroup, read_pages, read_row_groups
 
 MAX_FOOTER_BYTES = 1 << 22
 """Arrow takes up to a hundred times as much memory for it. Builds write 7 kB a row group."""
@@ -58,7 +58,7 @@ def read_batches(
     finite, invalid UTF-8, or a size beyond the limits.
     """
     with _errors(path, what), open_regular(path) as file:
-        _check_footer(file)
+        footer = _read_footer(file)
         table = pq.ParquetFile(
             path,
             thrift_string_size_limit=MAX_FOOTER_BYTES,
@@ -67,17 +67,24 @@ def read_batches(
         with table:
             _check_columns(table, schema, optional)
             leaves = _wanted_leaves(table.schema, schema)
-            _check_pages(file, table.metadata, leaves)
-            columns = [table.schema.column(leaf).path for leaf in leaves]
+            groups = read_row_groups(footer, len(table.schema))
+            if sum(group.rows for group in groups) != table.metadata.num_rows:
+                raise ValueError("its row groups do not hold all rows")
+            _check_pages(file, groups, leaves)
             texts = [
                 path
-                for leaf, path in zip(leaves, columns, strict=True)
+                for leaf, path in leaves.items()
                 if table.schema.column(leaf).physical_type == "BYTE_ARRAY"
             ]
         with pq.ParquetFile(path, read_dictionary=texts, pre_buffer=False) as table:
-            # One thread, because a forked worker has no thread pool.
-            for batch in table.iter_batches(rows, columns=columns, use_threads=False):
-                yield _checked(batch, nullable)
+            # By row group: each has dictionaries of its own, which a batch cannot hold in lists.
+            for number in range(len(groups)):
+                # One thread, because a forked worker has no thread pool.
+                batches = table.iter_batches(
+                    rows, row_groups=[number], columns=list(leaves.values()), use_threads=False
+                )
+                for batch in batches:
+                    yield _checked(batch, nullable)
 
 
 def read_rows(
@@ -112,7 +119,7 @@ def _errors(path: Path, what: str) -> Iterator[None]:
         raise DamageError(f"{path}: this {what} cannot be read ({reason}): {VERIFY}") from error
 
 
-def _check_footer(file: BinaryIO) -> None:
+def _read_footer(file: BinaryIO) -> bytes:
     size = os.fstat(file.fileno()).st_size
     tail = os.pread(file.fileno(), 8, max(0, size - 8))
     footer_bytes = int.from_bytes(tail[:4], "little")
@@ -120,6 +127,7 @@ def _check_footer(file: BinaryIO) -> None:
         raise ValueError("not a Parquet file, or one that is cut short")
     if footer_bytes > MAX_FOOTER_BYTES:
         raise ValueError(f"a footer of {footer_bytes} bytes, more than {MAX_FOOTER_BYTES}")
+    return os.pread(file.fileno(), footer_bytes, size - 8 - footer_bytes)
 
 
 def _check_columns(table: pq.ParquetFile, schema: pa.Schema, optional: Sequence[str]) -> None:
@@ -155,13 +163,11 @@ def _fits(found: pa.DataType, wanted: pa.DataType) -> bool:
     )
 
 
-def _wanted_leaves(leaves: pq.ParquetSchema, schema: pa.Schema) -> list[int]:
-    """Returns the numbers of the primitive columns that make up the columns of the schema."""
-    return [
-        number
-        for number in range(len(leaves))
-        if _is_part(leaves.column(number).path.split("."), pa.struct(schema))
-    ]
+def _wanted_leaves(leaves: pq.ParquetSchema, schema: pa.Schema) -> dict[int, str]:
+    """Returns number and path of the primitive columns that make up the columns of the schema."""
+    paths = {number: leaves.column(number).path for number in range(len(leaves))}
+    wanted = pa.struct(schema)
+    return {number: path for number, path in paths.items() if _is_part(path.split("."), wanted)}
 
 
 def _is_part(path: Sequence[str], wanted: pa.DataType) -> bool:
@@ -173,24 +179,21 @@ def _is_part(path: Sequence[str], wanted: pa.DataType) -> bool:
     return index >= 0 and _is_part(path[1:], wanted.field(index).type)
 
 
-def _check_pages(file: BinaryIO, metadata: pq.FileMetaData, leaves: Sequence[int]) -> None:
-    for group in map(metadata.row_group, range(metadata.num_row_groups)):
-        for leaf in leaves:
-            _check_column(file, group.column(leaf), group.num_rows)
+def _check_pages(file: BinaryIO, groups: Sequence[RowGroup], leaves: Mapping[int, str]) -> None:
+    for group in groups:
+        for leaf, name in leaves.items():
+            _check_column(file, group.columns[leaf], group.rows, name)
 
 
-def _check_column(file: BinaryIO, column: pq.ColumnChunkMetaData, rows: int) -> None:
-    if not rows and not column.num_values:
+def _check_column(file: BinaryIO, column: ColumnChunk, rows: int, name: str) -> None:
+    where = f"column {name[:100]!r}"
+    if not rows <= column.values <= MAX_VALUES:
+        raise ValueError(f"{where} has {column.values} values in {rows} rows")
+    if not column.values:
         return  # no page is read of it
-    start = column.data_page_offset
-    if column.has_dictionary_page and 0 < column.dictionary_page_offset < start:
-        start = column.dictionary_page_offset
-    pages = read_pages(file, start, column.total_compressed_size)
-    where = f"column {column.path_in_schema[:100]!r}"
-    if not rows <= column.num_values <= MAX_VALUES:
-        raise ValueError(f"{where} has {column.num_values} values in {rows} rows")
-    if sum(page.values for page in pages) != column.num_values:
-        raise ValueError(f"{where}: its pages do not hold {column.num_values} values")
+    pages = read_pages(file, column.start, column.bytes)
+    if sum(page.values for page in pages) != column.values:
+        raise ValueError(f"{where}: its pages do not hold {column.values} values")
     if any(page.bytes > MAX_PAGE_BYTES for page in pages):
         raise ValueError(f"{where} has a page of more than {MAX_PAGE_BYTES} bytes")
     if not {page.encoding for page in pages} <= ENCODINGS | {""}:
