@@ -24,6 +24,8 @@ from wenlan_data.web.urls import url_problem
 
 MAX_PAGE_ROWS = 4096
 """A batch grows by at most this many rows to hold the images of one page together."""
+MAX_BATCH_CHARACTERS = 1 << 24
+"""Texts of a batch. A usual one has a quarter of it; a table may have texts of a megabyte."""
 
 MAX_CACHED_TEXTS = 10_000
 """Texts whose result of all rules is cached."""
@@ -173,18 +175,24 @@ def _page_titles(page: Sequence[tuple[CandidateRow, CleaningDecision]]) -> list[
 
 
 def page_batches(rows: Iterator[CandidateRow], size: int) -> Iterator[list[CandidateRow]]:
-    """Yields batches of at least `size` rows that end between pages.
+    """Yields batches of at least `size` rows, or of long texts, that end between pages.
 
     A page with more than 4,096 rows beyond `size` is split, so that no page makes a batch without
-    bound.
+    bound; so is one whose texts are longer than all of a usual batch.
     """
     batch: list[CandidateRow] = []
+    characters = 0
     for row in rows:
         page = row.candidate.page_url
-        is_full = len(batch) >= size and (not page or page != batch[-1].candidate.page_url)
-        if is_full or len(batch) >= size + MAX_PAGE_ROWS:
+        is_full = len(batch) >= size or characters >= MAX_BATCH_CHARACTERS
+        if (
+            (is_full and (not page or page != batch[-1].candidate.page_url))
+            or len(batch) >= size + MAX_PAGE_ROWS
+            or characters >= 4 * MAX_BATCH_CHARACTERS
+        ):
             yield batch
-            batch = []
+            batch, characters = [], 0
         batch.append(row)
+        characters += sum(len(text.text) for text in row.candidate.texts)
     if batch:
         yield batch

@@ -4,18 +4,17 @@ whole."""
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-from wenlan_data.errors import UsageError, os_errors
+from wenlan_data.errors import UsageError, in_short, os_errors
 from wenlan_data.protocols import SourcePart
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Candidate, Drop, RecordedResponse, Text
 from wenlan_data.sources.formats.delimited import (
+    CsvRows,
     NextRow,
     decode,
     encoding_of,
-    next_csv_row,
     next_json_line,
     ranges,
     read_range,
@@ -201,7 +200,7 @@ class Table:
         lower = {column.casefold().strip(): column for column in reversed(layout.columns)}
         guessed = next((lower[name] for name in usual if name in lower), "")
         if named or not (guessed or is_optional):
-            existing = ", ".join(layout.columns[:20]) or "none"
+            existing = ", ".join(in_short(name, 40) for name in layout.columns[:20]) or "none"
             what = f"there is no column {named!r}" if named else f"no column looks like the {role}"
             remedy = _separator_remedy(layout) or f"set {role}: COLUMN in a sources file"
             raise UsageError(
@@ -270,7 +269,7 @@ def _csv_layout(file: Path, encoding: str) -> _TableLayout:
     with file.open("rb") as opened:
         if opened.read(3) != b"\xef\xbb\xbf":
             opened.seek(0)
-        cells = next_csv_row(opened, _DELIMITERS[file.suffix.lower()])
+        cells = CsvRows(_DELIMITERS[file.suffix.lower()])(opened)
         body = opened.tell()
     names = (
         [decode(cell.encode("latin-1"), encoding) for cell in cells]
@@ -301,7 +300,7 @@ def _json_layout(file: Path) -> _TableLayout:
 
 def _next_row(file: Path) -> NextRow:
     delimiter = _DELIMITERS.get(file.suffix.lower())
-    return partial(next_csv_row, delimiter=delimiter) if delimiter else next_json_line
+    return CsvRows(delimiter) if delimiter else next_json_line
 
 
 def _text_ranges(

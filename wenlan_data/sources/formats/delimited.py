@@ -17,6 +17,9 @@ MAX_LINE_BYTES = 1 << 20
 
 _SAMPLE_BYTES = 1 << 18
 
+# Of a cell. The limit of the module, 128 KiB, is one of the process; ours is that of a row.
+csv.field_size_limit(2 * MAX_LINE_BYTES)
+
 NextRow = Callable[[BinaryIO], "list[str] | bytes | Drop | None"]
 """Reads the row at the file's position and stops at the next one; None for a blank line."""
 
@@ -27,19 +30,65 @@ def next_json_line(file: BinaryIO) -> bytes | Drop | None:
     return line if isinstance(line, Drop) else line.strip() or None
 
 
-def next_csv_row(file: BinaryIO, delimiter: str) -> list[str] | Drop | None:
-    """Returns the cells of the row at the file's position, by the rules of `csv.reader`.
+class CsvRows:
+    """Reads the row at a file's position by the rules of `csv.reader`, and stops at the next one.
 
-    Cells are Latin-1: one character a byte, decoded later. If a quote is never closed, only the
-    first line of the row is a `Drop`, and the lines after it are rows again.
+    Cells are Latin-1: one character a byte, decoded later. If a quote is not closed within
+    `MAX_LINE_BYTES` of the row's start, only the first line is a `Drop`, and the lines after it are
+    rows again. An instance reads one file, forwards: it takes linear time, whatever the quotes.
     """
-    line = _next_line(file)
-    if isinstance(line, Drop):
-        return line
-    if b'"' in line:
-        return _quoted(file, line, delimiter)
-    content = line.rstrip(b"\r\n")
-    return content.decode("latin-1").split(delimiter) if content else None
+
+    def __init__(self, delimiter: str) -> None:
+        self._delimiter = delimiter
+        self._open = range(0)
+        """Bytes in which each line begins inside a quote, if the line before it does. Without it,
+        a file of quotes that never close would be read to the limit from each of its lines."""
+
+    def __call__(self, file: BinaryIO) -> list[str] | Drop | None:
+        """Returns the cells; None for a blank line."""
+        start = file.tell()
+        line = _next_line(file)
+        if isinstance(line, Drop):
+            return line
+        if b'"' not in line:
+            content = line.rstrip(b"\r\n")
+            return content.decode("latin-1").split(self._delimiter) if content else None
+        try:
+            if self._ends_open(line, is_open=False):
+                second_line = file.tell()
+                stop = self._closing_line_end(file, start)
+                if stop is None:
+                    file.seek(second_line)
+                    return Drop(Reason.BAD_ROW, "a quote is not closed")
+                file.seek(second_line)
+                line += file.read(stop - second_line)
+            # All line ends but the last one are inside quotes.
+            return next(csv.reader([line.decode("latin-1")], delimiter=self._delimiter)) or None
+        except csv.Error as error:
+            return Drop(Reason.BAD_ROW, str(error))
+
+    def _closing_line_end(self, file: BinaryIO, start: int) -> int | None:
+        """Returns the end of the line in which the quote closes that is open at the file's position;
+        None if it does not within the limit of the row at `start`."""
+        position = first = file.tell()
+        if position in self._open:
+            position, first = self._open.stop, self._open.start
+            file.seek(position)
+        while position - start <= MAX_LINE_BYTES and (line := file.readline(MAX_LINE_BYTES)):
+            if len(line) == MAX_LINE_BYTES:
+                break
+            if not self._ends_open(line, is_open=True):
+                return file.tell()
+            position = file.tell()
+        self._open = range(first, position)
+        return None
+
+    def _ends_open(self, line: bytes, *, is_open: bool) -> bool:
+        """Whether a line ends inside a quote; `is_open`: whether it begins inside one."""
+        text = line.decode("latin-1")
+        # A line that is added to an open quote does not begin another row.
+        lines = [f'"{text}' if is_open else text, "x"]
+        return len(list(csv.reader(lines, delimiter=self._delimiter))) == 1
 
 
 def ranges(
@@ -107,27 +156,3 @@ def _next_line(file: BinaryIO) -> bytes | Drop:
     while len(rest := file.readline(MAX_LINE_BYTES)) == MAX_LINE_BYTES and not rest.endswith(b"\n"):
         pass
     return Drop(Reason.BAD_ROW, f"a line is longer than {MAX_LINE_BYTES} bytes")
-
-
-def _quoted(file: BinaryIO, line: bytes, delimiter: str) -> list[str] | Drop | None:
-    second_line = file.tell()
-    closed = True
-
-    def lines() -> Iterator[str]:
-        nonlocal closed
-        yield line.decode("latin-1")
-        while more := file.readline(MAX_LINE_BYTES):
-            yield more.decode("latin-1")
-        closed = False
-
-    try:
-        # A field that grows past the module's limit (128 KiB) is refused too, so memory stays
-        # bounded.
-        cells = next(csv.reader(lines(), delimiter=delimiter))
-    except csv.Error as error:
-        file.seek(second_line)
-        return Drop(Reason.BAD_ROW, str(error))
-    if not closed:
-        file.seek(second_line)
-        return Drop(Reason.BAD_ROW, "a quote is not closed")
-    return cells or None
