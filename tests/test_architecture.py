@@ -64,16 +64,18 @@ PERMITTED_IMPORTS = {
     "reasons": "",
     "layout": "",
     "files": "errors",
+    "state_files": "errors files",
+    "part_files": "errors layout state_files",
     "bounded_json": "",
     "tables": "",
     "records": "reasons",
     "__init__": "records",
-    "npy": "errors",
-    "arrow": "errors npy",
+    "npy": "errors part_files",
+    "arrow": "errors npy part_files",
     "parquet_pages": "",
     "bounded_tables": "errors files parquet_pages",
     "seen_ids": "errors npy records",
-    "protocols": "records",
+    "protocols": "records part_files",
     "processes": "",
     "stop_signals": "errors processes",
     "settings": "errors files",
@@ -87,24 +89,29 @@ PERMITTED_IMPORTS = {
     "recipe": "errors records image plugins protocols settings detect",
     "plan": "recipe",
     "schema": "plugins recipe",
-    "extract": "errors layout reasons records seen_ids tables protocols web clean source_config recipe",
+    "extract": (
+        "arrow errors layout part_files reasons records seen_ids tables protocols web clean "
+        "source_config recipe"
+    ),
     "sandbox": "errors reasons records image web extract",
     "fetch": (
-        "arrow errors files layout npy reasons records tables image protocols web index recipe "
-        "sandbox"
+        "arrow errors files layout npy part_files reasons records tables image protocols web index "
+        "recipe sandbox"
     ),
     "crawl": (
-        "arrow errors layout npy reasons records seen_ids tables protocols web extract "
-        "sandbox fetch"
+        "arrow errors layout npy reasons records seen_ids tables protocols web extract sandbox "
+        "fetch part_files"
     ),
     "shard": (
-        "bounded_json bounded_tables errors files layout npy reasons records seen_ids tables image "
-        "protocols clean detect recipe extract sandbox fetch"
+        "arrow bounded_json bounded_tables errors files layout npy part_files reasons records "
+        "seen_ids tables image protocols clean detect recipe extract sandbox fetch"
     ),
-    "sources": "errors files layout reasons records tables protocols web extract sandbox crawl",
+    "sources": (
+        "errors files layout part_files reasons records tables protocols web extract sandbox crawl"
+    ),
     "dedupe": (
-        "arrow bounded_tables errors layout npy reasons records tables image protocols web index "
-        "source_config recipe shard"
+        "arrow bounded_tables errors layout npy part_files reasons records tables image protocols "
+        "web index source_config recipe shard"
     ),
     "report": (
         "bounded_tables errors files layout reasons records tables image settings web clean detect "
@@ -114,8 +121,9 @@ PERMITTED_IMPORTS = {
     "testing": "layout records shard",
     "model": "errors files settings shard load",
     "run": (
-        "errors files layout npy printable processes reasons records seen_ids stop_signals image "
-        "plugins protocols web source_config recipe plan extract sandbox fetch crawl shard dedupe report sources"
+        "arrow errors files layout npy part_files printable processes reasons records seen_ids "
+        "state_files stop_signals image plugins protocols web source_config recipe plan extract "
+        "sandbox fetch crawl shard dedupe report sources"
     ),
     "eval": "errors shard load model",
     "train": (

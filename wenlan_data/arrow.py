@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from wenlan_data.errors import DamageError, cannot_open, from_os_error, in_short
 from wenlan_data.npy import BUILD_AGAIN, Bools, Indices
+from wenlan_data.part_files import checked
 
 # As strings: pyarrow's classes take no parameters at run time.
 Column: TypeAlias = "pa.Array[pa.Scalar[pa.DataType]]"
@@ -37,7 +38,7 @@ def table_errors(path: Path | str, remedy: str = BUILD_AGAIN) -> Iterator[None]:
 def read_table(path: Path | str, columns: Sequence[str], remedy: str = BUILD_AGAIN) -> pa.Table:
     """Reads these columns of a Parquet file. Raises `DamageError`, see `table_errors`."""
     with table_errors(path, remedy):
-        return pq.read_table(path, columns=list(columns))
+        return pq.read_table(checked(path), columns=list(columns))
 
 
 def table_of_rows(rows: Sequence[Sequence[object]], schema: pa.Schema) -> pa.Table:

@@ -4,6 +4,8 @@
     ├── DamageError            1   corrupt data, or a failed check
     ├── UsageError             2   a wrong argument, a missing file, an output with other files
     ├── DiskError              3   no space, or a file that grew past what the system allows
+    │   └── DeviceError        3   the device failed to read or write (EIO)
+    ├── DescriptorError        1   too many open files
     ├── RecipeError            4   an invalid recipe, or one that does not match the output
     ├── FailureBudgetError     9   more failures than the operator allows
     ├── InterruptedBuildError 11   interrupted; the same command resumes the build
@@ -44,6 +46,14 @@ class DiskError(WenlanError):
     """No space left on the device, or a file above the size limit of the system."""
 
     exit_code = 3
+
+
+class DeviceError(DiskError):
+    """The device failed to read or write (EIO). May be transient: a part is tried once more."""
+
+
+class DescriptorError(WenlanError):
+    """The process or the system has too many open files. May be transient, as `DeviceError`."""
 
 
 class RecipeError(WenlanError):
@@ -87,7 +97,18 @@ _NO_DESCRIPTOR = {errno.EMFILE, errno.ENFILE}
 
 def from_os_error(error: OSError, path: Path | str | None = None) -> WenlanError:
     """Returns the user's error for an `OSError`; its message names the file."""
-    where = error.filename or path or "the output"
+    # Of two files, as for a copy, the second is the one that is written.
+    written = error.filename2 if error.errno in _NO_ROOM else None
+    where = written or error.filename or path or "the output"
+    if error.errno == errno.EIO:
+        return DeviceError(
+            f"{where}: the device failed ({error.strerror}): check it, and run the same command"
+        )
+    if error.errno in _NO_DESCRIPTOR:
+        return DescriptorError(
+            f"{where}: {error.strerror}: raise the limit of open files (`ulimit -n`) or give "
+            "fewer --workers, and run the same command"
+        )
     if error.errno in _NO_ROOM:
         remedy = "raise the limit of a file's size" if error.errno == errno.EFBIG else "free space"
         return DiskError(
@@ -99,9 +120,17 @@ def from_os_error(error: OSError, path: Path | str | None = None) -> WenlanError
 
 
 def cannot_open(error: OSError) -> bool:
-    """Whether rights or a lack of file descriptors kept a file from being opened: the file itself
-    may be intact."""
-    return error.errno in _NO_RIGHT | _NO_DESCRIPTOR
+    """Whether rights, a lack of file descriptors or the device kept a file from being read: the
+    file itself may be intact."""
+    return error.errno in _NO_RIGHT | _NO_DESCRIPTOR | {errno.EIO}
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether a second attempt may succeed where the first met this error: EIO, or too many open
+    files."""
+    if isinstance(error, OSError):
+        return error.errno in _NO_DESCRIPTOR | {errno.EIO}
+    return isinstance(error, DeviceError | DescriptorError)
 
 
 def print_line(line: str) -> None:

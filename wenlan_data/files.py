@@ -26,7 +26,8 @@ def sync(path: Path) -> None:
     """Flushes a file or folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with _named(path):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -75,6 +76,16 @@ def inner_folder(root: Path, name: str) -> Path:
     return folder
 
 
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Gives an `OSError` of the body the name of the file: one of a write or a flush has none."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
 def sha256_of(path: Path) -> str:
     """Returns the SHA-256 of a file, 64 hex digits."""
     with open_regular(path) as file:
@@ -83,7 +94,7 @@ def sha256_of(path: Path) -> str:
 
 def write_synced(path: Path, data: bytes) -> None:
     """Writes a new file and flushes it. Not atomic: for folders that nobody reads yet."""
-    with path.open("xb") as file:
+    with _named(path), path.open("xb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
@@ -97,7 +108,7 @@ def write_new(path: Path, data: bytes) -> None:
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Replaces `path` by a file with these bytes, flushed to the disk."""
-    with atomic_path(path) as partial:
+    with atomic_path(path) as partial, _named(path):
         partial.write_bytes(data)
 
 

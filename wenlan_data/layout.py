@@ -5,6 +5,7 @@
     CORPUS/metadata/000000.parquet              one a shard
     CORPUS/drops/000000.parquet                 one a generation
     CORPUS/report/index.html
+    CORPUS/.build-id                            id that WORK holds too; locked by a build
 
     WORK/lock                                   held by the build that runs
     WORK/build.json  read.json  limit.json      what the driver must remember between runs
@@ -17,6 +18,7 @@
 
 WORK is CORPUS/.work unless `--work` names another folder. Only CORPUS is a contract
 (`shards/README.md`); names below WORK may change with the version of the step that writes them.
+Paths that files of WORK hold are relative where they lead into it, so that it may be moved.
 """
 
 from collections.abc import Iterator
@@ -27,6 +29,7 @@ from typing import NamedTuple
 MANIFEST = "manifest.json"
 SHARDS, METADATA, DROPS, REPORT = "shards", "metadata", "drops", "report"
 WORK = ".work"
+BUILD_ID = ".build-id"
 
 # Files of a committed part, by the step that writes them.
 RECEIPT = "receipt.json"
@@ -177,21 +180,25 @@ class WorkFolder:
         """Parts of the generations."""
         return StepTree(self.root / "generations")
 
+    @property
+    def crawls(self) -> Path:
+        """Folder of all crawls."""
+        return self.root / "crawls"
+
     def crawl(self, name: str) -> StepTree:
         """Returns the parts of a crawl's rounds."""
-        return StepTree(self.root / "crawls" / name)
+        return StepTree(self.crawls / name)
 
-    def image_indexes(self) -> list[Path]:
-        """Returns all image indexes, of generations and of those in which no page was new."""
-        parts = self.generations.root.glob(f"*/extract/*/{IMAGE_INDEX}")
-        return sorted([*parts, *self.indexes.glob("*")])
+    def stored(self, path: str) -> str:
+        """Returns a path as files of the work folder hold it: relative where it leads into it."""
+        found = Path(path)
+        return found.relative_to(self.root).as_posix() if found.is_relative_to(self.root) else path
 
-    def fetch_parts(self) -> list[Path]:
-        """Returns the folders of all fetch parts, newest generation first."""
-        return sorted(self.generations.root.glob("*/fetch/*"), reverse=True)
+    def located(self, stored: str) -> str:
+        """Returns the path of which `stored` made this; an absolute path as it is."""
+        return str(self.root / stored) if stored else ""
 
     def crawled_pages(self) -> Iterator[tuple[str, Path]]:
         """Yields the name of a crawl and a page table of it, for every part of every crawl."""
-        crawls = self.root / "crawls"
-        for path in sorted(crawls.glob(f"*/*/crawl/*/{PAGE_TABLE}")):
-            yield path.relative_to(crawls).parts[0], path
+        for path in sorted(self.crawls.glob(f"*/*/crawl/*/{PAGE_TABLE}")):
+            yield path.relative_to(self.crawls).parts[0], path

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wenlan_data.errors import DamageError, cannot_open, from_os_error, in_short, os_errors
+from wenlan_data.part_files import checked
 
 Indices = NDArray[np.int64]
 """Row numbers, counts."""
@@ -45,7 +46,7 @@ def load_any(
     """Maps a .npy file of any type. The `DamageError` for a missing or truncated one states `what`
     it should be, and the `remedy`."""
     try:
-        array: object = np.load(path, mmap_mode="r", allow_pickle=False)
+        array: object = np.load(checked(path), mmap_mode="r", allow_pickle=False)
     except OSError as error:
         if cannot_open(error):
             raise from_os_error(error, path) from error

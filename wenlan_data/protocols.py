@@ -7,6 +7,7 @@ from dataclasses import Field, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
+from wenlan_data.part_files import FileChecksum
 from wenlan_data.records import Box, Candidate, Drop, RecordedResponse, Region, Remark
 
 if TYPE_CHECKING:
@@ -166,6 +167,8 @@ class Receipt(Generic[DetailsT]):
     """Reason to count."""
     details: DetailsT
     """A dataclass of the step, with what later steps, the driver or the manifest need."""
+    files: dict[str, FileChecksum] = field(default_factory=dict)
+    """Path below the part's folder to the state of each file; empty for parts of older builds."""
 
 
 @dataclass(frozen=True, slots=True)

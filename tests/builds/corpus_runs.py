@@ -9,7 +9,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+from click.testing import CliRunner, Result
 
+from wenlan_data.cli.main import cli
+from wenlan_data.errors import WenlanError
 from wenlan_data.testing import CannedResponse, Site, make_caption, make_image
 
 COMMAND = [sys.executable, "-m", "wenlan_data"]
@@ -28,6 +31,29 @@ def build(*words: object) -> dict[str, object]:
     assert done.returncode == 0, done.stderr
     result: dict[str, object] = json.loads(done.stdout)
     return result
+
+
+def run_here(*words: object) -> Result:
+    """Runs `wenlan-data WORDS` in this process, which saves the second of its start. The result
+    holds the error of a command that failed."""
+    return CliRunner().invoke(cli, [str(word) for word in words], standalone_mode=False)
+
+
+def build_here(*words: object) -> dict[str, object]:
+    """As `build`, in this process and with local threads."""
+    done = run_here("build", *words, "--executor", "local", "--json")
+    if done.exception:
+        raise done.exception
+    result: dict[str, object] = json.loads(done.stdout)
+    return result
+
+
+def refused_here(code: int, *words: object) -> str:
+    """Runs a command in this process that must fail with this exit code; returns its message."""
+    error = run_here(*words).exception
+    assert isinstance(error, WenlanError), repr(error)
+    assert error.exit_code == code, error
+    return str(error)
 
 
 def sources_file(path: Path, site: Site, sources: Sequence[Mapping[str, object]]) -> Path:

@@ -34,4 +34,5 @@ def gc(corpus: Path, work: Path | None, warcs: bool, dry_run: bool, as_json: boo
         )
     else:
         verb = "would remove" if dry_run else "removed"
-        echo(f"{verb} {removed.files} files, {removed.bytes / 1e6:.1f} MB")
+        files = "1 file" if removed.files == 1 else f"{removed.files} files"
+        echo(f"{verb} {files}, {removed.bytes / 1e6:.1f} MB")

@@ -15,6 +15,7 @@ from wenlan_data.arrow import to_strings
 from wenlan_data.crawl.scope import is_sitemap, shape_of
 from wenlan_data.fetch.fetch_lists import rows_per_fetch_list
 from wenlan_data.npy import Bools
+from wenlan_data.part_files import load_part_state
 from wenlan_data.web.domains import registrable_domain
 from wenlan_data.web.limits import HostLimits
 
@@ -137,9 +138,9 @@ class RequestCounts:
     @classmethod
     def load(cls, path: Path) -> "RequestCounts":
         """Reads what `save` wrote."""
-        counts, value = cls(), json.loads(path.read_text("utf-8"))
+        counts, value = cls(), load_part_state(path, dict[str, dict[str, int]])
         counts.hosts, counts.domains, counts.shapes = (
-            Counter(value[name]) for name in ("hosts", "domains", "shapes")
+            Counter(value.get(name, {})) for name in ("hosts", "domains", "shapes")
         )
         return counts
 

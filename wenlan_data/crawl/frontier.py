@@ -26,8 +26,16 @@ from wenlan_data.crawl.queue import (
 from wenlan_data.crawl.receipts import FrontierDetails, FrontierList
 from wenlan_data.errors import os_errors
 from wenlan_data.fetch.fetch_lists import cut_by_host
-from wenlan_data.layout import HOST_STATES, PAGE_LINKS, PAGE_TABLE, PAGE_WARC, REQUESTED_URLS
+from wenlan_data.layout import (
+    HOST_STATES,
+    PAGE_LINKS,
+    PAGE_TABLE,
+    PAGE_WARC,
+    REQUESTED_URLS,
+    WorkFolder,
+)
 from wenlan_data.npy import FixedBytes
+from wenlan_data.part_files import checked, load_part_state
 from wenlan_data.protocols import Receipt
 from wenlan_data.records import Drop
 from wenlan_data.seen_ids import SeenIds, save_ids
@@ -79,6 +87,8 @@ class FrontierPart:
     too."""
     limits: CrawlLimits = field(default_factory=CrawlLimits)
     hosts: dict[str, HostLimits] = field(default_factory=dict)
+    work: str = ""
+    """Path of the work folder."""
 
     def __call__(self, out: Path) -> Receipt[FrontierDetails]:
         """Cuts. Deterministic: depends on the files and the limits alone."""
@@ -92,7 +102,7 @@ class FrontierPart:
                 _listings(states),
             )
             chosen, requested, waiting, rows_in = self._choose(out, budget)
-            recorded = _recorded(self.elsewhere, chosen["url_key"])
+            recorded = _recorded(self.elsewhere, chosen["url_key"], self.work)
             fetch_lists = _write_fetch_lists(out, chosen, self.hosts, states, recorded)
             save_ids(out / REQUESTED_URLS, requested)
             budget.counts.save(out / REQUEST_COUNTS, self.limits.max_pages_a_shape)
@@ -180,6 +190,12 @@ def _write_fetch_lists(
     return tuple(fetch_lists)
 
 
+def load_host_states(path: Path) -> dict[str, dict[str, Any]]:
+    """Returns host to its state, from a file of a frontier or crawl part. Raises `DamageError` for
+    a file that is missing or has changed."""
+    return load_part_state(path, dict[str, dict[str, Any]])
+
+
 def _states(before: str, crawled: Sequence[str], *, patient: bool) -> dict[str, dict[str, Any]]:
     """State of every host contacted so far.
 
@@ -187,9 +203,9 @@ def _states(before: str, crawled: Sequence[str], *, patient: bool) -> dict[str, 
     """
     states: dict[str, dict[str, Any]] = {}
     if before:
-        states |= json.loads((Path(before) / "states.json").read_text("utf-8"))
+        states |= load_host_states(Path(before) / "states.json")
     for folder in crawled:
-        states |= json.loads((Path(folder) / HOST_STATES).read_text("utf-8"))
+        states |= load_host_states(Path(folder) / HOST_STATES)
     if patient:
         return states
     # Rules and gaps stay: a host that is retried is treated as politely as before.
@@ -209,18 +225,21 @@ def _listings(states: Mapping[str, Mapping[str, Any]]) -> Counter[str]:
     return found
 
 
-def _recorded(paths: Sequence[str], keys: pa.ChunkedArray) -> dict[str, tuple[str, int]]:
-    """WARC and offset of each of these pages that another crawl has recorded, by key."""
+def _recorded(paths: Sequence[str], keys: pa.ChunkedArray, work: str) -> dict[str, tuple[str, int]]:
+    """WARC (its path in the work folder) and offset of each of these pages that another crawl has
+    recorded, by key."""
     found: dict[str, tuple[str, int]] = {}
+    stored = WorkFolder(Path(work)).stored
     for path in paths:
         warc = Path(path).with_name(PAGE_WARC)
         if not warc.is_file():
             continue
-        rows = pq.read_table(path, columns=["url_key", "reason", "warc_offset"], schema=PAGES)
+        columns = ["url_key", "reason", "warc_offset"]
+        rows = pq.read_table(checked(path), columns=columns, schema=PAGES)
         rows = rows.filter(pc.is_in(rows["url_key"], value_set=keys.combine_chunks()))
         for row in rows.to_pylist():
             if not row["reason"]:
-                found.setdefault(row["url_key"], (str(warc), row["warc_offset"]))
+                found.setdefault(row["url_key"], (stored(str(warc)), row["warc_offset"]))
     return found
 
 
@@ -230,7 +249,7 @@ def _to_retry(paths: Sequence[str], opened: Sequence[str]) -> list[tuple[bool, F
     last: dict[str, tuple[bool, bool, FrontierRow]] = {}
     for path in paths:
         columns = ["url", "url_key", "host", "depth", "reason", "retryable"]
-        for one in pq.read_table(path, columns=columns, schema=PAGES).to_pylist():
+        for one in pq.read_table(checked(path), columns=columns, schema=PAGES).to_pylist():
             row = (one["url"], one["url_key"], one["host"], one["depth"], 0)
             is_open = one["reason"] in REFUSALS and one["host"] in opened
             last[one["url_key"]] = (one["retryable"], is_open, row)
@@ -259,7 +278,7 @@ def _with_robots_elsewhere(crawled: Sequence[str]) -> list[FrontierRow]:
 def read_frontier(path: Path | str) -> list[FrontierRow]:
     """Reads the rows of a fetch list, in order."""
     with os_errors(path):
-        return list(_read(Path(path)))
+        return list(_read(checked(path)))
 
 
 def write_frontier(path: Path, rows: Sequence[FrontierRow]) -> None:

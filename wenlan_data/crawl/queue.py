@@ -12,7 +12,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from wenlan_data.npy import Bools, FixedBytes, Indices
+from wenlan_data.arrow import read_table
+from wenlan_data.npy import Bools, FixedBytes, Indices, load_array
+from wenlan_data.part_files import checked
 from wenlan_data.seen_ids import SeenIds, candidate_id, ids_array
 from wenlan_data.tables import FRONTIER
 
@@ -38,7 +40,7 @@ def ids_of(rows: pa.Table) -> FixedBytes:
 
 def read_batches(path: Path) -> Iterator[pa.Table]:
     """Yields the rows of a file in tables of at most `BATCH_ROWS`."""
-    with pq.ParquetFile(path) as file:
+    with pq.ParquetFile(checked(path)) as file:
         for batch in file.iter_batches(BATCH_ROWS):
             yield pa.Table.from_batches([batch]).cast(FRONTIER)
 
@@ -79,8 +81,8 @@ class _WaitingPages:
         if not before:
             return cls(None, np.empty(0, "S16"), np.empty(0, np.int16), np.empty(0, np.bool_))
         folder = Path(before)
-        ids = np.load(folder / WAITING_IDS, allow_pickle=False)
-        depths = pq.read_table(folder / WAITING, columns=["depth"])["depth"].to_numpy()
+        ids = np.array(load_array(folder / WAITING_IDS, np.bytes_))
+        depths = read_table(folder / WAITING, ["depth"])["depth"].to_numpy()
         return cls(folder / WAITING, ids, depths, np.ones(len(ids), np.bool_))
 
     def not_nearer(self, ids: FixedBytes, depths: Depths) -> Bools:

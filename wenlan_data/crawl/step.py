@@ -14,7 +14,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from wenlan_data.arrow import table_of_rows
-from wenlan_data.crawl.frontier import FrontierRow, read_frontier, write_frontier
+from wenlan_data.crawl.frontier import (
+    FrontierRow,
+    load_host_states,
+    read_frontier,
+    write_frontier,
+)
 from wenlan_data.crawl.receipts import CrawlDetails
 from wenlan_data.crawl.scope import Scope, is_sitemap
 from wenlan_data.errors import os_errors
@@ -22,7 +27,8 @@ from wenlan_data.extract.links import is_sitemap_or_feed
 from wenlan_data.extract.pages import is_html
 from wenlan_data.fetch.recorder import to_milliseconds
 from wenlan_data.fetch.results import EPOCH
-from wenlan_data.layout import HOST_STATES, PAGE_LINKS, PAGE_TABLE, PAGE_WARC
+from wenlan_data.layout import HOST_STATES, PAGE_LINKS, PAGE_TABLE, PAGE_WARC, WorkFolder
+from wenlan_data.part_files import checked, load_part_state
 from wenlan_data.protocols import Receipt
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
@@ -94,13 +100,14 @@ class CrawlPart:
     """`hosts` of the receipt of the chain's earlier fetch list."""
     own_hosts: tuple[str, ...] = ()
     """Hosts without a page that it may talk to as well."""
+    work: str = ""
+    """Path of the work folder, in which the other crawls lie."""
 
     def __call__(self, out: Path) -> Receipt[CrawlDetails]:
         """Fetches, records and collects links. Raises `DiskError` when the disk is full."""
         rows = read_frontier(self.fetch_list)
         blocklists = self.politeness.blocklists.load()
-        with os_errors(self.earlier_states):
-            earlier_states = json.loads(Path(self.earlier_states).read_text("utf-8"))
+        earlier_states = load_host_states(Path(self.earlier_states))
         client = PoliteClient(
             self.politeness,
             {**earlier_states, **self.host_states},
@@ -160,12 +167,16 @@ class CrawlPart:
         self, rows: Sequence[FrontierRow], recorder: "_PageRecorder"
     ) -> dict[int, _PageResult]:
         """Records pages that lie in another crawl's WARC; by the index of their rows."""
-        places = json.loads(Path(self.recorded).read_text("utf-8")) if self.recorded else {}
+        places = (
+            load_part_state(Path(self.recorded), dict[str, tuple[str, int]])
+            if self.recorded
+            else {}
+        )
         results = {}
         for index, row in enumerate(rows):
             if row[1] in places:
                 path, offset = places[row[1]]
-                record = record_at(Path(path), offset)
+                record = record_at(checked(WorkFolder(Path(self.work)).located(path)), offset)
                 results[index] = recorder.record(recorded_response(record))
         return results
 

@@ -17,6 +17,7 @@ from wenlan_data.arrow import Column, integers, table_errors, to_strings, whole
 from wenlan_data.dedupe.table import CandidateTable
 from wenlan_data.dedupe.text_hashes import hashes_of
 from wenlan_data.npy import Bools, Codes, Indices, members
+from wenlan_data.part_files import checked
 from wenlan_data.web.domains import site_of_page
 
 _AUTHORITY = "^(?P<authority>[^/?#]*//[^/?#]*)"
@@ -55,7 +56,10 @@ def read_occurrences(raw: Sequence[str], table: CandidateTable) -> Occurrences:
     for path in raw:
         # A page repeats with each of its images, so it is read as a code. Rows that became
         # candidates are joined by their number: only the others need a join of strings.
-        with table_errors(path), pq.ParquetFile(path, read_dictionary=["page_url"]) as file:
+        with (
+            table_errors(path),
+            pq.ParquetFile(checked(path), read_dictionary=["page_url"]) as file,
+        ):
             rows = file.read(["ordinal", "page_url"])
             place, is_candidate = members(ordinals, integers(rows, "ordinal"))
             if not is_candidate.all():

@@ -29,6 +29,7 @@ from wenlan_data.dedupe.decisions import Decision, Decisions
 from wenlan_data.errors import DamageError
 from wenlan_data.index.published import PublishedIndex, Signatures, raw_keys, url_hashes
 from wenlan_data.npy import BUILD_AGAIN, Bools, FixedBytes, Indices
+from wenlan_data.part_files import checked
 from wenlan_data.shard.format import sample_key
 from wenlan_data.tables import CANDIDATES, FACTS
 
@@ -245,13 +246,13 @@ def _read(paths: Sequence[str], schema: pa.Schema, columns: list[str]) -> pa.Tab
 
 
 def _column(path: str, field: "pa.Field[pa.DataType]") -> "Column":
-    with table_errors(path), pq.ParquetFile(path) as file:
+    with table_errors(path), pq.ParquetFile(checked(path)) as file:
         return whole(file.read([field.name]).cast(pa.schema([field])), field.name)
 
 
 def _part_numbers(paths: Sequence[str]) -> Indices:
     # From the footers alone. `_read` concatenates the files in the same order.
-    counts = [pq.read_metadata(path).num_rows for path in paths]
+    counts = [pq.read_metadata(checked(path)).num_rows for path in paths]
     return np.repeat(np.arange(len(counts)), counts)
 
 

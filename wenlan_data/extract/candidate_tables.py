@@ -9,6 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from wenlan_data.arrow import table_errors
+from wenlan_data.part_files import checked
 from wenlan_data.records import (
     MAX_FALLBACK_URLS,
     Box,
@@ -52,7 +54,7 @@ class DroppedRow:
 
 def read_raw(path: str, wanted: SeenIds | None = None) -> Iterator[CandidateRow]:
     """Yields the recorded rows of a `raw.parquet`; with `wanted`, only those with these ids."""
-    with pq.ParquetFile(path) as file:
+    with table_errors(path), pq.ParquetFile(checked(path)) as file:
         for batch in file.iter_batches(BATCH_ROWS):
             some = batch.filter(_mask(batch, wanted)) if wanted else batch
             yield from map(_raw_row, _with_reasons(some).to_pylist())

@@ -21,7 +21,7 @@ from wenlan_data.extract.candidate_tables import (
     read_raw,
 )
 from wenlan_data.extract.cleaner import CleaningDecision, TextCleaner, page_batches
-from wenlan_data.layout import ordinal
+from wenlan_data.layout import WorkFolder, ordinal
 from wenlan_data.protocols import Receipt, SourcePart
 from wenlan_data.reasons import Reason
 from wenlan_data.recipe import TextRules
@@ -67,6 +67,8 @@ class ExtractPart:
     """Files of `save_ids` with the candidates of earlier generations, which are skipped."""
     limit: int | None = None
     """Maximum number of rows that are read."""
+    work: str = ""
+    """Path of the work folder: origins in it are recorded relative to it."""
 
     def __call__(self, out: Path) -> Receipt[ExtractDetails]:
         """Writes the tables and returns the counts.
@@ -75,9 +77,9 @@ class ExtractPart:
         records the drop.
         """
         source = self.source.load()
-        rows = _source_rows(
-            self.part_number, self.part, source.name, islice(source.read(self.part), self.limit)
-        )
+        read = islice(source.read(self.part), self.limit)
+        items = (_with_stored_origin(item, self.work) for item in read) if self.work else read
+        rows = _source_rows(self.part_number, self.part, source.name, items)
         index = (_index_row(self.part, one) for one in source.images(self.part))
         return _extract(out, rows, index, TextCleaner.of(self.text), SeenIds(self.known))
 
@@ -113,6 +115,14 @@ class RetryPart:
         recorded = (row for raw in self.raws for row in read_raw(raw, wanted))
         rows = _renumbered(self.part_number, _first_of_each_id(recorded))
         return _extract(out, rows, iter(()), TextCleaner.of(self.text), SeenIds(()))
+
+
+def _with_stored_origin(item: Candidate | Drop, work: str) -> Candidate | Drop:
+    """Makes the path of a page that the build recorded itself relative to the work folder."""
+    if isinstance(item, Drop) or item.origin is None:
+        return item
+    path = WorkFolder(Path(work)).stored(item.origin.path)
+    return replace(item, origin=replace(item.origin, path=path))
 
 
 def _first_of_each_id(rows: Iterator[CandidateRow]) -> Iterator[CandidateRow]:

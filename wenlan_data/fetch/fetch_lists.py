@@ -11,13 +11,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from wenlan_data.arrow import to_strings
+from wenlan_data.arrow import read_table, to_strings
 from wenlan_data.errors import os_errors
 from wenlan_data.fetch.receipts import FetchList, FetchListDetails
 from wenlan_data.fetch.recorded_responses import RecordedResponses
 from wenlan_data.index.published import PublishedIndex, url_hashes
 from wenlan_data.layout import FETCH_RESULTS, IMAGE_WARC, PartRef, part_name
 from wenlan_data.npy import Indices
+from wenlan_data.part_files import checked
 from wenlan_data.protocols import Receipt
 from wenlan_data.records import MAX_FALLBACK_URLS
 from wenlan_data.tables import CANDIDATES, FACTS, WANTED
@@ -92,7 +93,9 @@ class FetchListPart:
             for number, path in enumerate(self.recorded)
         ):
             with os_errors(path):
-                results = pq.read_table(path, columns=["url_key", "warc_offset"], schema=FACTS)
+                results = pq.read_table(
+                    checked(path), columns=["url_key", "warc_offset"], schema=FACTS
+                )
             if with_bytes:
                 results = results.filter(pc.greater_equal(results["warc_offset"], 0))
             keys = results["url_key"]
@@ -352,7 +355,7 @@ def _known_results(
         rows = np.flatnonzero(places == place)
         if not (folder / IMAGE_WARC).exists():
             # `gc --warcs` removed the bytes: an image that was good must be requested again.
-            lost = pq.read_table(folder / FETCH_RESULTS, columns=["url_key", "warc_offset"])
+            lost = read_table(folder / FETCH_RESULTS, ["url_key", "warc_offset"])
             lost = lost.filter(pc.greater_equal(lost["warc_offset"], 0))
             is_lost = pc.is_in(requests["url_key"].take(rows), value_set=lost["url_key"]).to_numpy(
                 zero_copy_only=False
@@ -418,7 +421,7 @@ def _read(paths: Sequence[str], schema: pa.Schema, columns: list[str]) -> pa.Tab
     tables = []
     for path in paths:
         with os_errors(path):
-            tables.append(pq.read_table(path, columns=columns).cast(chosen))
+            tables.append(pq.read_table(checked(path), columns=columns).cast(chosen))
     return pa.concat_tables(tables) if tables else chosen.empty_table()
 
 

@@ -15,6 +15,7 @@ from wenlan_data.errors import os_errors
 from wenlan_data.fetch.jpeg_store import NO_JPEG, JpegLocation
 from wenlan_data.fetch.receipts import FetchDetails
 from wenlan_data.image.hash import NO_COLOURS
+from wenlan_data.part_files import checked
 from wenlan_data.protocols import Receipt
 from wenlan_data.records import Drop, ImageFacts
 from wenlan_data.tables import FACTS, LATER
@@ -93,7 +94,7 @@ def read_fetch_list(path: str | Path) -> list[FetchRequest]:
     """The rows of a fetch list, of any pass, in order."""
     with os_errors(path):
         # Columns that the lists of the first pass lack are null.
-        rows = pq.read_table(path, schema=LATER).to_pylist()
+        rows = pq.read_table(checked(path), schema=LATER).to_pylist()
     return [
         FetchRequest(
             ordinal=row["ordinal"],
@@ -136,7 +137,7 @@ def read_results(paths: Sequence[str]) -> dict[str, FetchResult]:
     results: dict[str, FetchResult] = {}
     for path in paths:
         with os_errors(path):
-            table = pq.read_table(path, schema=FACTS)
+            table = pq.read_table(checked(path), schema=FACTS)
         for row in table.to_pylist():
             results.setdefault(row["url_key"], _read_row(row))
     return results

@@ -5,7 +5,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from wenlan_data.fetch.background import BackgroundChecker
@@ -24,7 +24,8 @@ from wenlan_data.fetch.results import (
     write_results,
 )
 from wenlan_data.image.rules import ImageRules
-from wenlan_data.layout import FETCH_RESULTS, IMAGE_WARC, LATER_REQUESTS, STORED_JPEGS
+from wenlan_data.layout import FETCH_RESULTS, IMAGE_WARC, LATER_REQUESTS, STORED_JPEGS, WorkFolder
+from wenlan_data.part_files import checked
 from wenlan_data.protocols import Receipt
 from wenlan_data.reasons import Reason
 from wenlan_data.recipe import ShardRules
@@ -66,6 +67,8 @@ class FetchPart:
     """`hosts` of the receipt of the chain's earlier fetch list."""
     own_hosts: tuple[str, ...] = ()
     """Hosts without a row that it may talk to as well, see `receipts.FetchList`."""
+    work: str = ""
+    """Path of the work folder: origins that are recorded relative to it are found there."""
 
     def __call__(self, out: Path) -> Receipt[FetchDetails]:
         """Fetches and checks.
@@ -86,7 +89,7 @@ class FetchPart:
     def run(self, out: Path, client: PoliteClient) -> Receipt[FetchDetails]:
         """Fetches and records with `client`, which a test may give another resolver."""
         start_worker()
-        rows = read_fetch_list(self.fetch_list)
+        rows = [self._located(row) for row in read_fetch_list(self.fetch_list)]
         outcomes: dict[int, FetchResult | FetchRequest] = {}
         limits = self.politeness.limits
         budget = DecodingBudget(limits.max_slow_decoding_s, self.host_states)
@@ -121,6 +124,13 @@ class FetchPart:
         if later:
             write_later(out / LATER_REQUESTS, later)
         return fetch_receipt(results, bytes_out, _details(client, fetched, budget))
+
+    def _located(self, row: FetchRequest) -> FetchRequest:
+        """Returns the row with the absolute path of a page that the build recorded itself."""
+        if not row.origin_path or Path(row.origin_path).is_absolute():
+            return row
+        path = checked(WorkFolder(Path(self.work)).located(row.origin_path))
+        return replace(row, origin_path=str(path))
 
 
 def _fetch_images(

@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
+from wenlan_data.arrow import read_table
 from wenlan_data.errors import UsageError
 from wenlan_data.source_config import Sources
 from wenlan_data.web.address_policy import AddressPolicy
@@ -31,7 +30,7 @@ def check_contact(sources: Sources, fetch_lists: Iterable[Path]) -> None:
     """Raises `UsageError` where a fetch list has a host that must not be requested without a
     contact."""
     for path in fetch_lists:
-        for host in pq.read_table(path, columns=["host"])["host"].unique().to_pylist():
+        for host in read_table(path, ["host"])["host"].unique().to_pylist():
             _check_host(host, sources)
 
 

@@ -17,7 +17,7 @@ from wenlan_data.run.contact import check_contact
 from wenlan_data.run.executors.lazy import LazyExecutor
 from wenlan_data.run.executors.local import run_part
 from wenlan_data.run.failure_budget import HostMonitor
-from wenlan_data.run.generations import PlannedPart, describe_source
+from wenlan_data.run.generations import CRAWL_STAMP, PlannedPart, describe_source
 from wenlan_data.run.ledger import Ledger
 from wenlan_data.run.progress import Reporter
 from wenlan_data.run.scheduler import Job, Scheduler, tasks_at_once
@@ -122,6 +122,7 @@ class _Crawl:
             opened=self.sources.network.allow if retry else (),
             limits=self._limits(),
             hosts=dict(self.sources.hosts),
+            work=str(self.ledger.folder.root),
         )
         # In this process: a build with nothing new must not start Ray to learn that.
         attempt = self.ledger.attempt()
@@ -183,7 +184,7 @@ class _Crawl:
             part=SourcePart(
                 source=0, path=str(warc), bytes=warc.stat().st_size if warc.exists() else 0
             ),
-            stamp=f"crawl|{self.name}|{generation_name(self.number)}|{part_name(number)}",
+            stamp=f"{CRAWL_STAMP}{self.name}|{generation_name(self.number)}|{part_name(number)}",
             rows=ROWS_A_PAGE * receipt.rows_out,
             failed_pages=receipt.details.retryable_failed,
             pages={reason: count for reason, count in pages.items() if count},
@@ -205,6 +206,7 @@ class _Crawl:
                 own_hosts=one.own_hosts,
                 # The first list of a chain gets the states of earlier rounds from `earlier_states`.
                 host_states=before.details.hosts if before else {},
+                work=str(self.ledger.folder.root),
             )
 
         return make

@@ -15,9 +15,12 @@ from wenlan_data.layout import (
     PART_DROPS,
     PART_METADATA,
     STORED_JPEGS,
+    WORK,
 )
 from wenlan_data.run.generations import GenerationPlan
 from wenlan_data.run.ledger import Ledger
+from wenlan_data.run.output_id import check_work_folder
+from wenlan_data.run.removal import check_removable, remove_file
 from wenlan_data.run.steps import published_segments
 from wenlan_data.shard.manifest import load_manifest
 
@@ -34,13 +37,17 @@ class RemovedFiles:
 def collect(corpus: Path, work: Path, *, warcs: bool, dry_run: bool) -> RemovedFiles:
     """Removes attempts, and of published generations what neither growing nor `--from` reads.
 
-    `warcs` removes the recorded responses as well. Raises `UsageError` where there is no corpus,
-    or a build is running.
+    `warcs` removes the recorded responses as well. Nothing outside the two folders is removed, and
+    no link is followed. Raises `UsageError` where there is no corpus, the work folder is not its
+    own, a link is on the way, or a build is running.
     """
     if not (corpus / MANIFEST).is_file():
         raise UsageError(f"{corpus}: holds no {MANIFEST}: gc takes a corpus")
+    if work.is_symlink() and work == corpus / WORK:
+        raise UsageError(f"{work}: is a link: give the folder that it leads to by --work")
     if not work.is_dir():
         return RemovedFiles(0, 0)
+    check_work_folder(corpus, work)
     published = len(load_manifest(corpus).generations)
     # Under the lock: workers of a running build write to the attempts, which are removed.
     with Ledger(work) as ledger:
@@ -49,10 +56,12 @@ def collect(corpus: Path, work: Path, *, warcs: bool, dry_run: bool) -> RemovedF
         ]
         removable += _merged_segments(ledger, published)
         removable += _partial_files(corpus, work)
-        size = sum(path.stat().st_size for path in removable if path.stat().st_nlink == 1)
+        check_removable(removable, (work, corpus))
+        states = [path.lstat() for path in removable]
+        size = sum(one.st_size for one in states if one.st_nlink == 1)
         if not dry_run:
             for path in removable:
-                path.unlink()
+                remove_file(path, work if path.is_relative_to(work) else corpus)
             shutil.rmtree(ledger.folder.attempts, ignore_errors=True)
     return RemovedFiles(len(removable), size)
 
@@ -62,7 +71,7 @@ def remove_stored_jpegs(ledger: Ledger, published: Iterable[int]) -> None:
     now."""
     for number in published:
         for path in ledger.tree.files(number, "fetch", STORED_JPEGS):
-            path.unlink()
+            remove_file(path, ledger.folder.root)
 
 
 def _partial_files(corpus: Path, work: Path) -> list[Path]:
@@ -107,5 +116,5 @@ def _removable(ledger: Ledger, number: int, *, warcs: bool) -> Iterator[Path]:
     if warcs:
         yield from tree.files(number, "fetch", IMAGE_WARC)
         plan = GenerationPlan.load(tree, number)
-        crawled = (Path(entry.part.path) for entry in plan.entries if entry.pages) if plan else ()
+        crawled = (Path(one.part.path) for one in plan.entries if one.is_crawled) if plan else ()
         yield from (path for path in crawled if path.is_file())

@@ -10,18 +10,28 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from wenlan_data.errors import UsageError, os_errors
-from wenlan_data.files import write_atomic
 from wenlan_data.layout import FETCH_RESULTS, IMAGE_WARC, RAW_CANDIDATES, StepTree, WorkFolder
 from wenlan_data.protocols import Source, SourcePart
 from wenlan_data.run.ledger import Ledger
+from wenlan_data.run.output_id import load_build_record
 from wenlan_data.run.preflight import Prepared
+from wenlan_data.run.recordings import extract_files, fetch_folders
 from wenlan_data.shard.manifest import Manifest
 from wenlan_data.source_config import Sources, SourceSpec
 from wenlan_data.sources.folder import entries_below
 from wenlan_data.sources.formats.file_digest import FileDigests
+from wenlan_data.state_files import load_json, load_state, save_state, validated
 
+CRAWL_STAMP = "crawl|"
+"""Start of the stamps of crawled parts."""
 UNKNOWN_ROWS = 20_000
 """Rows that a part counts for when its rows are unknown until it is read (a WARC)."""
+
+
+_CRAWLED_DEPTH = 6
+"""Path components of `crawls/<crawl>/000003/crawl/00017/pages.warc`."""
+_RAW_DEPTH = 5
+"""Path components of `generations/000003/extract/00017/raw.parquet`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +58,18 @@ class PlannedPart:
         known = self.rows if self.part.rows is None else self.part.rows
         return UNKNOWN_ROWS if known is None else known
 
+    @property
+    def is_crawled(self) -> bool:
+        """Whether the part is what a crawl recorded, and lies in the work folder."""
+        return self.stamp.startswith(CRAWL_STAMP)
+
     def source(self) -> SourceSpec:
         """Returns the source that reads the part."""
         return SourceSpec.model_validate(self.spec)
+
+    def with_path(self, path: str) -> "PlannedPart":
+        """Returns the part with another path of its file."""
+        return replace(self, part=replace(self.part, path=path))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,26 +94,51 @@ class GenerationPlan:
 
     def save(self, tree: StepTree, number: int) -> None:
         """Writes the plan of a generation, atomically."""
-        path = tree.plan(number)
+        path, stored = tree.plan(number), WorkFolder(tree.root.parent).stored
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, json.dumps(asdict(self), ensure_ascii=False).encode())
+        entries = tuple(entry.with_path(stored(entry.part.path)) for entry in self.entries)
+        raws = tuple(map(stored, self.raws))
+        save_state(path, asdict(replace(self, entries=entries, raws=raws)))
 
     @classmethod
     def load(cls, tree: StepTree, number: int) -> "GenerationPlan | None":
-        """Returns the plan of a generation that was started; None where there is none."""
+        """Returns the plan of a generation that was started; None where there is none.
+
+        Raises `DamageError` for a file that is no plan.
+        """
         path = tree.plan(number)
-        if not path.is_file():
-            return None
-        value = json.loads(path.read_text("utf-8"))
-        # Older builds named the key `manners`; `--from` and `gc` still read their plans.
-        if "manners" in value:
-            value["politeness"] = value.pop("manners")
-        value["entries"] = tuple(
-            PlannedPart(**{**entry, "part": SourcePart(**entry["part"])})
-            for entry in value["entries"]
+        remedy = (
+            "restore the file from a copy or, if this generation is not published yet, remove "
+            f"{path.parent}: what it recorded is then requested again"
         )
-        value["old_parts"] = tuple((results, warc) for results, warc in value.get("old_parts", ()))
-        return cls(**{**value, "raws": tuple(value["raws"]), "listed": tuple(value["listed"])})
+        value = load_json(path, remedy)
+        if value is None:
+            return None
+        # Older builds named the key `manners`; `--from` and `gc` still read their plans.
+        if isinstance(value, dict) and "manners" in value:
+            value["politeness"] = value.pop("manners")
+        plan = validated(path, value, cls, remedy)
+        return plan.located(WorkFolder(tree.root.parent))
+
+    def located(self, work: WorkFolder) -> "GenerationPlan":
+        """Returns the plan with absolute paths of the files in its work folder."""
+
+        def here(path: str, folders: int) -> str:
+            # Older builds stored absolute paths, which no longer lead here where the folder was
+            # moved or copied: what they name lies a fixed number of folders below it.
+            return work.located(str(Path(*path.split("/")[-folders:])))
+
+        entries = tuple(
+            entry.with_path(here(entry.part.path, _CRAWLED_DEPTH)) if entry.is_crawled else entry
+            for entry in self.entries
+        )
+        retried = tuple(here(raw, _RAW_DEPTH) for raw in self.raws)
+        return replace(self, entries=entries, raws=retried if self.kind == "retry" else self.raws)
+
+    @property
+    def extract_parts(self) -> int:
+        """Number of parts of its extract step."""
+        return {"sources": len(self.entries), "from": len(self.raws), "retry": 1}[self.kind]
 
     def planned_with(
         self, politeness: Mapping[str, object], listed: tuple[Mapping[str, object], ...]
@@ -278,12 +322,12 @@ def read_stamps(ledger: Ledger, published: int) -> set[str]:
 def record_nothing_new(ledger: Ledger, plan: GenerationPlan) -> None:
     """Records that a plan held no new row, so that later builds skip its parts."""
     stamps = sorted(_stamps_without_rows(ledger.folder) | plan.stamps())
-    write_atomic(ledger.folder.read_stamps, json.dumps(stamps, ensure_ascii=False).encode())
+    save_state(ledger.folder.read_stamps, stamps)
 
 
 def _stamps_without_rows(folder: WorkFolder) -> set[str]:
-    path = folder.read_stamps
-    return set(json.loads(path.read_text("utf-8"))) if path.is_file() else set()
+    remedy = "remove the file: sources in which nothing was new are then read again"
+    return set(load_state(folder.read_stamps, list[str], remedy) or ())
 
 
 def new_plans(
@@ -319,22 +363,34 @@ def listed_sources(sources: Sources) -> tuple[dict[str, object], ...]:
 
 def _recorded_plans(prepared: Prepared, old: Manifest, read: set[str]) -> Iterator[GenerationPlan]:
     work = WorkFolder(prepared.old_work)
+    numbers = [one.generation for one in old.generations]
+    plans = {number: _published_plan(work, number) for number in numbers}
+    # Newest first: the last outcome of a URL counts.
     old_parts = tuple(
-        (str(part / FETCH_RESULTS), str(part / IMAGE_WARC)) for part in work.fetch_parts()
+        (str(folder / FETCH_RESULTS), str(folder / IMAGE_WARC))
+        for number in reversed(numbers)
+        for folder in reversed(fetch_folders(work.generations, number))
     )
+    record = load_build_record(work.root)
     # One generation for each old one, so that the dedupe step needs no more memory than before.
-    for number in (one.generation for one in old.generations):
-        folder = work.generations.generation(number)
-        origin = f"from:{folder}"
-        plan = GenerationPlan.load(work.generations, number)
-        if plan is None:
-            raise UsageError(
-                f"{folder}: is missing or incomplete: give the corpus's work folder by --from-work"
-            )
+    for number, plan in plans.items():
+        # By the id of the old build, since its folder may be moved; by its folder as older builds.
+        by_folder = f"from:{work.generations.generation(number)}"
+        origin = f"from:{record.id}:{number}" if record and record.id else by_folder
         # The rows of a retry are among those of the generation where they failed.
-        if origin not in read and plan.kind != "retry":
-            raws = work.generations.files(number, "extract", RAW_CANDIDATES)
+        if not {origin, by_folder} & read and plan.kind != "retry":
+            raws = extract_files(work.generations, number, plan.extract_parts, RAW_CANDIDATES)
             planned = GenerationPlan(
                 kind="from", raws=tuple(map(str, raws)), origin=origin, old_parts=old_parts
             )
             yield planned.planned_with({}, tuple(old.sources))
+
+
+def _published_plan(work: WorkFolder, number: int) -> GenerationPlan:
+    plan = GenerationPlan.load(work.generations, number)
+    if plan is None:
+        raise UsageError(
+            f"{work.generations.generation(number)}: is missing or incomplete: give the corpus's "
+            "work folder by --from-work"
+        )
+    return plan

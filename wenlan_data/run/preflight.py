@@ -1,21 +1,26 @@
 """Checks before a build starts: the output, the recipe, the sources, the corpus of `--from`."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import cast
 
 from wenlan_data.dedupe.read_benchmarks import benchmark_parts
 from wenlan_data.errors import RecipeError, UsageError
-from wenlan_data.files import write_atomic
-from wenlan_data.layout import IMAGE_WARC, MANIFEST, WORK, WorkFolder
+from wenlan_data.layout import BUILD_ID, IMAGE_WARC, MANIFEST, WORK, WorkFolder
 from wenlan_data.plan import step_versions
 from wenlan_data.recipe import Recipe, load_recipe, parse_recipe
 from wenlan_data.run.contact import check_seeds
 from wenlan_data.run.options import BuildOptions
+from wenlan_data.run.output_id import (
+    BuildRecord,
+    check_work_folder,
+    load_build_record,
+    new_id,
+    write_output_id,
+)
 from wenlan_data.shard.manifest import Manifest, load_manifest
 from wenlan_data.source_config import Sources, load_sources
+from wenlan_data.state_files import save_state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +69,7 @@ def prepare(
             "--from rebuilds what a corpus recorded: leave --sources out, or build without --from"
         )
     recipe = _recipe(recipe_name, overrides, made, old)
-    if made is not None:
-        _refuse_change(made, recipe, options)
+    _refuse_change(made, recipe, options)
     sources = (
         None
         if old is not None or (options.retry_failed and not words)
@@ -90,41 +94,51 @@ def prepare(
 
 
 def record_build(options: BuildOptions, recipe: Recipe) -> None:
-    """Records the recipe and step versions of the output, before its first part."""
-    path = WorkFolder(options.work_folder).build
-    if path.exists():
-        return
-    value = {
-        "recipe": recipe.resolved(),
-        "recipe_digest": recipe.digest(),
-        "step_versions": step_versions(),
-    }
-    write_atomic(path, json.dumps(value, ensure_ascii=False).encode())
+    """Records the recipe, the step versions and the id of the output, before its first part.
+
+    The caller holds the locks. Checks the output again: another build may have begun in it since
+    `prepare`. Raises what `prepare` raises.
+    """
+    _refuse_change(_made_with(options), recipe, options)
+    record = load_build_record(options.work_folder)
+    if record is None:
+        record = BuildRecord(
+            recipe=recipe.resolved(),
+            recipe_digest=recipe.digest(),
+            step_versions=step_versions(),
+            benchmark_parts=len(benchmark_parts(recipe)),
+        )
+    if not record.id:
+        record = replace(record, id=new_id())
+        # Before the output has the id: a work folder with an id and without a generation fits any
+        # new output, an output with an id fits no other work folder.
+        save_state(WorkFolder(options.work_folder).build, asdict(record))
+    write_output_id(options.out, record.id)
 
 
-def _made_with(options: BuildOptions) -> Mapping[str, object] | None:
+def _made_with(options: BuildOptions) -> BuildRecord | None:
     out = options.out
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out}: is a file: choose a folder for --out")
-    build = WorkFolder(options.work_folder).build
+    check_work_folder(out, options.work_folder)
+    record = load_build_record(options.work_folder)
     # A corpus cannot grow without its work folder: the ids of known candidates and the index of
     # published images are there.
     if (out / MANIFEST).is_file():
         manifest = load_manifest(out)
-        if not build.is_file():
+        if record is None:
             raise UsageError(
                 f"{options.work_folder}: the work folder of {out} is missing: "
                 "give it by --work, or build into a new --out"
             )
-        return {
-            "recipe": manifest.recipe,
-            "recipe_digest": manifest.recipe_digest,
-            "step_versions": manifest.step_versions,
-        }
-    if build.is_file():
-        recorded: dict[str, object] = json.loads(build.read_text("utf-8"))
-        return recorded
-    allowed = {options.work_folder.resolve()}
+        return BuildRecord(
+            recipe=manifest.recipe,
+            recipe_digest=manifest.recipe_digest,
+            step_versions=manifest.step_versions,
+        )
+    if record is not None:
+        return record
+    allowed = {options.work_folder.resolve(), (out / BUILD_ID).resolve()}
     if out.is_dir() and any(path.resolve() not in allowed for path in out.iterdir()):
         raise UsageError(
             f"{out}: is neither empty nor a corpus of wenlan-data: choose a new folder for --out"
@@ -147,10 +161,10 @@ def _old_manifest(options: BuildOptions) -> Manifest | None:
             f"{work}: holds no recorded images (removed by gc, or moved): "
             "give the folder by --from-work"
         )
+    check_work_folder(options.from_corpus, work)
     manifest = load_manifest(options.from_corpus)
-    if manifest.generations and not any(
-        (part / IMAGE_WARC).exists() for part in WorkFolder(work).fetch_parts()
-    ):
+    recorded = WorkFolder(work).generations.root.glob(f"*/fetch/*/{IMAGE_WARC}")
+    if manifest.generations and next(recorded, None) is None:
         raise UsageError(
             f"{work}: its {IMAGE_WARC} files are missing (gc --warcs removes them): "
             "build from the sources again"
@@ -161,28 +175,29 @@ def _old_manifest(options: BuildOptions) -> Manifest | None:
 def _recipe(
     name: str | None,
     overrides: Sequence[str],
-    made: Mapping[str, object] | None,
+    made: BuildRecord | None,
     old: Manifest | None,
 ) -> Recipe:
     if name is not None:
         return load_recipe(name, overrides)
-    recorded = made["recipe"] if made is not None else old.recipe if old is not None else None
+    recorded = made.recipe if made is not None else old.recipe if old is not None else None
     if recorded is not None and not overrides:
         return parse_recipe(recorded, "the recipe of the output")
     return load_recipe("wenlan", overrides)
 
 
-def _refuse_change(made: Mapping[str, object], recipe: Recipe, options: BuildOptions) -> None:
-    versions = cast("Mapping[str, int]", made["step_versions"])
+def _refuse_change(made: BuildRecord | None, recipe: Recipe, options: BuildOptions) -> None:
+    if made is None:
+        return
     changed = [
-        f"step {name} {versions.get(name)} -> {new}"
+        f"step {name} {made.step_versions.get(name)} -> {new}"
         for name, new in step_versions().items()
-        if versions.get(name) != new
+        if made.step_versions.get(name) != new
     ]
     # One corpus, one recipe and one version of each step: else a sample would no longer follow from
     # the manifest.
-    if made["recipe_digest"] != recipe.digest():
-        changed += _differences(cast("Mapping[str, object]", made["recipe"]), recipe.resolved())
+    if made.recipe_digest != recipe.digest():
+        changed += _differences(made.recipe, recipe.resolved())
     if changed:
         out = options.out
         remedy = f"wenlan-data build --from {out} --recipe RECIPE --out NEW_FOLDER"

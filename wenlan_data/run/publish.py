@@ -14,6 +14,7 @@ from wenlan_data.extract.step import ExtractDetails
 from wenlan_data.files import inner_folder, partial_path, sync
 from wenlan_data.image.hash import HASH_VERSION
 from wenlan_data.layout import DROPS, METADATA, PART_DROPS, SHARDS
+from wenlan_data.part_files import checked
 from wenlan_data.plan import step_versions
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import Recipe
@@ -44,9 +45,10 @@ class FolderStore:
     def publish(self, source: Path, name: str) -> None:
         """Makes the file `source` the object `name`, atomically; a second call changes nothing.
 
-        Links it (copies it, where links cannot be made), then renames.
+        Links it (copies it, where links cannot be made), then renames. Raises `DamageError` where
+        it is no longer what its part wrote.
         """
-        target = self.root / name
+        source, target = checked(source), self.root / name
         inner_folder(self.root, str(Path(name).parent))
         partial = partial_path(target)
         partial.unlink(missing_ok=True)
@@ -166,7 +168,7 @@ def _publish_shard(
 
 
 def _publish_drops(store: FolderStore, part: Path, done: FinishedGeneration) -> DropsEntry:
-    path = part / PART_DROPS
+    path = checked(part / PART_DROPS)
     name = f"{done.number:06d}.parquet"
     store.publish(path, f"{DROPS}/{name}")
     with path.open("rb") as file:

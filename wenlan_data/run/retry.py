@@ -9,8 +9,10 @@ import pyarrow.parquet as pq
 
 from wenlan_data.layout import CANDIDATE_IDS, PART_DROPS, RAW_CANDIDATES, RETRYABLE_IDS
 from wenlan_data.npy import FixedBytes
+from wenlan_data.part_files import checked
 from wenlan_data.run.generations import GenerationPlan
 from wenlan_data.run.ledger import Ledger
+from wenlan_data.run.recordings import extract_files
 from wenlan_data.seen_ids import ids_array, load_ids, save_ids
 from wenlan_data.web.address_policy import REFUSALS
 from wenlan_data.web.urls import host_of
@@ -43,7 +45,8 @@ def retry_plan(
     raws = [
         str(path)
         for number in range(generation)
-        for path in ledger.tree.files(number, "extract", RAW_CANDIDATES)
+        if (plan := GenerationPlan.load(ledger.tree, number))
+        for path in extract_files(ledger.tree, number, plan.extract_parts, RAW_CANDIDATES)
     ]
     return GenerationPlan(kind="retry", raws=tuple(raws))
 
@@ -56,7 +59,7 @@ def _allowed_then(ledger: Ledger, number: int) -> set[str]:
 def _blocked(ledger: Ledger, number: int, hosts: set[str]) -> FixedBytes:
     """Returns the candidates of a generation whose own host the address policy blocked."""
     table = pq.read_table(
-        ledger.part(number, "dedupe", 0) / PART_DROPS,
+        checked(ledger.part(number, "dedupe", 0) / PART_DROPS),
         columns=["candidate_id", "url"],
         filters=pc.field("reason").isin(sorted(REFUSALS)),
     )

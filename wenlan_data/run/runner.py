@@ -1,7 +1,6 @@
 """Drives a build: generation after generation, step after step, each part once; only this process
 commits."""
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -23,6 +22,7 @@ from wenlan_data.errors import (
 from wenlan_data.extract.step import ExtractDetails
 from wenlan_data.fetch.receipts import FetchDetails, FetchListDetails
 from wenlan_data.layout import IMAGE_INDEX, MANIFEST
+from wenlan_data.part_files import checked
 from wenlan_data.protocols import NoDetails, Receipt
 from wenlan_data.report.write_all import descriptions_written
 from wenlan_data.run import steps
@@ -39,11 +39,14 @@ from wenlan_data.run.generations import (
     read_stamps,
     record_nothing_new,
 )
+from wenlan_data.run.image_indexes import keep_image_index, kept_image_indexes
 from wenlan_data.run.ledger import Ledger
 from wenlan_data.run.options import BuildOptions
+from wenlan_data.run.output_id import locked_output
 from wenlan_data.run.preflight import Prepared, record_build
 from wenlan_data.run.progress import Reporter, reporter
 from wenlan_data.run.publish import FinishedGeneration, empty_manifest, publish
+from wenlan_data.run.recordings import extract_files
 from wenlan_data.run.retry import retry_plan
 from wenlan_data.run.row_limit import RowLimit
 from wenlan_data.run.scheduler import Job, Scheduler
@@ -84,8 +87,12 @@ def build(prepared: Prepared) -> BuildResult:
     The same call resumes a stopped build. Raises the errors of `wenlan_data.errors`.
     """
     options = prepared.options
-    with os_errors(options.out), interruptible(), Ledger(options.work_folder) as ledger:
-        options.out.mkdir(parents=True, exist_ok=True)
+    with (
+        os_errors(options.out),
+        interruptible(),
+        locked_output(options.out, options.work_folder),
+        Ledger(options.work_folder) as ledger,
+    ):
         # Before the first part: a build that is killed before it publishes has no manifest, and
         # must still not be resumed with another recipe.
         record_build(options, prepared.recipe)
@@ -362,8 +369,14 @@ class _Build:
     def _image_indexes(self) -> tuple[str, ...]:
         """Returns the indexes of the WARC files that have not changed since they were read."""
         digests = FileDigests(self.ledger.folder.file_digests)
-        indexes = self.ledger.folder.image_indexes()
-        return tuple(str(path) for path in indexes if _is_current(path, digests))
+        paths = [
+            path
+            for number in range(self.number + 1)
+            if (plan := GenerationPlan.load(self.ledger.tree, number))
+            for path in extract_files(self.ledger.tree, number, plan.extract_parts, IMAGE_INDEX)
+        ]
+        paths += kept_image_indexes(self.ledger.folder)
+        return tuple(str(path) for path in paths if _is_current(checked(path), digests))
 
     def _keep_image_indexes(self, plan: GenerationPlan, extracted: Mapping[int, object]) -> None:
         """Keeps image indexes of a generation that is discarded.
@@ -371,14 +384,10 @@ class _Build:
         A WARC without a new page still holds images that later generations want.
         """
         # The folder of the generation is about to be removed, and its number to be used again.
-        folder = self.ledger.folder.indexes
         for number in extracted if plan.kind == "sources" else ():
-            path = self.ledger.part(self.number, "extract", number) / IMAGE_INDEX
+            path = checked(self.ledger.part(self.number, "extract", number) / IMAGE_INDEX)
             if pq.read_metadata(path).num_rows:
-                folder.mkdir(exist_ok=True)
-                # Named by content: the same index, kept twice, is one file.
-                digest = hashlib.sha256(path.read_bytes()).hexdigest()[:32]
-                path.rename(folder / f"{digest}.parquet")
+                keep_image_index(self.ledger.folder, path)
 
     def result(self) -> BuildResult:
         """Returns what this run added."""

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar, cast
 
-from wenlan_data.errors import UnexpectedError, WenlanError, WorkerLostError, from_os_error
+from wenlan_data.errors import (
+    UnexpectedError,
+    WenlanError,
+    WorkerLostError,
+    from_os_error,
+    may_pass,
+)
 from wenlan_data.protocols import Executor, Part, Receipt
 from wenlan_data.run.ledger import Ledger
 
@@ -33,9 +39,12 @@ class Job(Generic[DetailsT]):
 
 @dataclass(slots=True)
 class _Failures:
-    """Workers that were lost with one part."""
+    """Of one part."""
 
+    disks: int = 0
+    """Errors of a disk that may not occur again."""
     workers: int = 0
+    """Lost workers."""
     nodes: int = 0
     """Of these not counted: workers lost with their nodes, since a part was last committed."""
     commits: int = 0
@@ -122,33 +131,49 @@ class Scheduler(Generic[DetailsT]):
         committed: Callable[[int, Receipt[DetailsT]], None],
     ) -> Job[DetailsT] | None:
         job, attempt = self._attempts.pop(token)
-        # Nothing else is retried: a part has the same code and the same input again, so its own
-        # exception would recur.
-        if isinstance(outcome, WorkerLostError) and not self._is_given_up(job, outcome):
+        if not isinstance(outcome, BaseException):
+            outcome = self._commit(job, attempt, outcome)
+        if isinstance(outcome, BaseException):
+            # Nothing else is retried: a part has the same code and the same input again, so its own
+            # exception would recur.
+            if self._is_given_up(job, outcome):
+                raise self._named(outcome, job) from outcome
             ready.append(job)
             return None
-        if isinstance(outcome, BaseException):
-            raise self._named(outcome, job) from outcome
-        if not isinstance(outcome.details, self._details):
+        self._record(job, outcome, committed)
+        return job
+
+    def _commit(
+        self, job: Job[DetailsT], attempt: Path, receipt: Receipt[object]
+    ) -> Receipt[DetailsT] | OSError:
+        """Commits a part; returns the error of a disk that failed before the part was committed."""
+        if not isinstance(receipt.details, self._details):
             raise TypeError(
-                f"{self._step}: a part returned {type(outcome.details).__name__} in its receipt, "
+                f"{self._step}: a part returned {type(receipt.details).__name__} in its receipt, "
                 f"expected {self._details.__name__}: this is an error of ours, report it"
             )
         # In the driver, not in the worker: a worker that was taken for lost may finish later, and
         # would commit a part a second time.
-        self._ledger.commit(attempt, outcome, self._generation, self._step, job.number)
+        try:
+            self._ledger.commit(attempt, receipt, self._generation, self._step, job.number)
+        except OSError as error:
+            if not (attempt.is_dir() and may_pass(error)):
+                raise
+            return error
         self._commits += 1
-        self._record(job, cast("Receipt[DetailsT]", outcome), committed)
-        return job
+        return cast("Receipt[DetailsT]", receipt)
 
-    def _is_given_up(self, job: Job[DetailsT], lost: WorkerLostError) -> bool:
-        """Counts a lost worker; returns whether the part is given up.
+    def _is_given_up(self, job: Job[DetailsT], error: BaseException) -> bool:
+        """Counts a failure; returns whether the part is given up.
 
         A worker that was lost with its node counts only if no part was committed since the last
         such loss of this part: else the nodes are the cause, and others do the work.
         """
         failures = self._failures.setdefault(job.number, _Failures())
-        if lost.with_node:
+        if not isinstance(error, WorkerLostError):
+            failures.disks += 1
+            return failures.disks > 1 or not may_pass(error)
+        if error.with_node:
             if failures.commits != self._commits:
                 failures.nodes = 0
             failures.commits = self._commits

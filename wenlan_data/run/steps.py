@@ -1,13 +1,12 @@
 """Jobs of the steps of one generation, made from what the steps before committed."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-import pyarrow.parquet as pq
-
+from wenlan_data.arrow import read_table
+from wenlan_data.crawl.frontier import load_host_states
 from wenlan_data.dedupe.near_step import NearFiles, NearPart, SelfJoinPart, near_parts
 from wenlan_data.dedupe.read_benchmarks import benchmark_parts
 from wenlan_data.dedupe.step import DedupeDetails, DedupePart, index_folders
@@ -30,10 +29,12 @@ from wenlan_data.layout import (
     PartRef,
     part_name,
 )
+from wenlan_data.part_files import checked
 from wenlan_data.protocols import NoDetails, Part, Receipt
 from wenlan_data.recipe import Recipe
 from wenlan_data.run.generations import GenerationPlan
 from wenlan_data.run.ledger import Ledger
+from wenlan_data.run.output_id import load_build_record
 from wenlan_data.run.scheduler import Job, tasks_at_once
 from wenlan_data.shard.drops import DropsDetails, DropsPart
 from wenlan_data.shard.step import ShardDetails, ShardPart
@@ -74,10 +75,21 @@ class GenerationInput:
 
     def benchmarks(self) -> tuple[str, ...]:
         """Returns the folders in which the first generation stored the benchmarks' hashes."""
-        # By number: only a committed part has such a name.
+        record = load_build_record(self.ledger.folder.root)
+        if record is None or record.benchmark_parts is None:
+            # Of an older build. By number: only a committed part has such a name.
+            found = sorted(self.ledger.tree.step(0, "against").glob("[0-9]*"))
+            return tuple(map(str, found))
+        for number in range(record.benchmark_parts):
+            self.ledger.committed(0, "against", number, NoDetails)
         return tuple(
-            str(path) for path in sorted(self.ledger.tree.step(0, "against").glob("[0-9]*"))
+            str(self.ledger.part(0, "against", number)) for number in range(record.benchmark_parts)
         )
+
+    @property
+    def work(self) -> str:
+        """The work folder, which stored paths start from."""
+        return str(self.ledger.folder.root)
 
 
 def published_segments(ledger: Ledger, published: int) -> list[str]:
@@ -85,8 +97,8 @@ def published_segments(ledger: Ledger, published: int) -> list[str]:
     # From the receipts: they state which segments a later one has merged into itself. With both
     # listed, published images would be searched and counted twice.
     parts = [ledger.part(number, "dedupe", 0) for number in range(published)]
-    receipts = [ledger.receipt(number, "dedupe", 0, DedupeDetails) for number in range(published)]
-    return index_folders(parts, [receipt.details.holds if receipt else 0 for receipt in receipts])
+    receipts = [ledger.committed(number, "dedupe", 0, DedupeDetails) for number in range(published)]
+    return index_folders(parts, [receipt.details.holds for receipt in receipts])
 
 
 def extract_jobs(generation: GenerationInput) -> list[Job[ExtractDetails]]:
@@ -115,6 +127,7 @@ def extract_jobs(generation: GenerationInput) -> list[Job[ExtractDetails]]:
                 known=known,
                 limit=entry.limit,
                 text=text,
+                work=generation.work,
             ),
         )
         for number, entry in enumerate(plan.entries)
@@ -149,6 +162,7 @@ def fetch_jobs(
 ) -> list[Job[FetchDetails]]:
     """Returns one job for each fetch list; the lists of a large host form a chain."""
     folder = generation.ledger.part(generation.number, "slice", 0)
+    states = _CrawlStates(generation)
     jobs: list[Job[FetchDetails]] = []
     chains = tuple(one.chain for one in lists.details.fetch_lists)
     for number, one in enumerate(lists.details.fetch_lists):
@@ -167,7 +181,7 @@ def fetch_jobs(
         else:
             # Two workers at one host would double its request rate; in a chain each list also
             # inherits the gap, robots.txt and failures that the one before has met.
-            make = _fetch(generation, fetch_list, chains)
+            make = _fetch(generation, fetch_list, chains, states)
             jobs.append(Job(number=number, make=make, chain=one.chain))
     return jobs
 
@@ -360,12 +374,12 @@ def _job(number: int, part: Part[DetailsT]) -> Job[DetailsT]:
 
 
 def _fetch(
-    generation: GenerationInput, fetch_list: str, chains: Sequence[str]
+    generation: GenerationInput, fetch_list: str, chains: Sequence[str], states: "_CrawlStates"
 ) -> Callable[[Receipt[FetchDetails] | None], FetchPart]:
     def make(before: Receipt[FetchDetails] | None) -> FetchPart:
         # The receipt before is newer than the crawl: it has the crawl's states already.
-        states = before.details.hosts if before else _crawl_states(generation, fetch_list)
-        return _fetch_part(generation, fetch_list, chains, states)
+        known = before.details.hosts if before else states.of(fetch_list)
+        return _fetch_part(generation, fetch_list, chains, known)
 
     return make
 
@@ -380,7 +394,7 @@ def _fetch_later(
     fetch_list = str(folder / one.name)
 
     def make(before: Receipt[FetchDetails] | None) -> FetchPart:
-        hosts = pq.read_table(fetch_list, columns=["host"])["host"].unique().to_pylist()
+        hosts = read_table(checked(fetch_list), ["host"])["host"].unique().to_pylist()
         known = {host: states[host] for host in (*hosts, *one.own_hosts) if host in states}
         part = _fetch_part(
             generation, fetch_list, chains, known | (before.details.hosts if before else {})
@@ -404,26 +418,32 @@ def _fetch_part(
         image=generation.recipe.image,
         jpeg_quality=generation.recipe.shard.jpeg_quality,
         host_states=states,
+        work=generation.work,
     )
 
 
-def _crawl_states(generation: GenerationInput, fetch_list: str) -> dict[str, dict[str, object]]:
-    """Returns the states that the crawl of this generation's pages left of a fetch list's hosts.
+class _CrawlStates:
+    """The states that the crawl of a generation's pages left of their hosts.
 
-    Without it, robots.txt of every host would be requested a second time.
+    Without them, robots.txt of every host would be requested a second time.
     """
-    files = [
-        Path(entry.part.path).with_name(HOST_STATES)
-        for entry in generation.plan.entries
-        if entry.pages
-    ]
-    if not files:
-        return {}
-    states: dict[str, dict[str, object]] = {}
-    for file in files:
-        states |= json.loads(file.read_text("utf-8")) if file.is_file() else {}
-    hosts = pq.read_table(fetch_list, columns=["host"])["host"].unique().to_pylist()
-    return {host: states[host] for host in hosts if host in states}
+
+    def __init__(self, generation: GenerationInput) -> None:
+        entries = (entry for entry in generation.plan.entries if entry.is_crawled)
+        self._files = [Path(entry.part.path).with_name(HOST_STATES) for entry in entries]
+        self._states: dict[str, dict[str, object]] | None = None
+
+    def of(self, fetch_list: str) -> dict[str, dict[str, object]]:
+        """Returns the states of a fetch list's hosts."""
+        if not self._files:
+            return {}
+        if self._states is None:
+            # Once a generation: each of the fetch lists needs a few hosts of any of the files.
+            self._states = {}
+            for file in self._files:
+                self._states |= load_host_states(file)
+        hosts = read_table(checked(fetch_list), ["host"])["host"].unique().to_pylist()
+        return {host: self._states[host] for host in hosts if host in self._states}
 
 
 def _replay_earlier_generation(

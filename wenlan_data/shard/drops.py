@@ -10,10 +10,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from wenlan_data import tables
+from wenlan_data.arrow import read_table
 from wenlan_data.clean.masking import mask_unless_url
 from wenlan_data.errors import DamageError, UsageError, os_errors
 from wenlan_data.layout import CANDIDATE_IDS, DROPS, PART_DROPS, RETRYABLE_IDS
 from wenlan_data.npy import FixedBytes
+from wenlan_data.part_files import checked
 from wenlan_data.protocols import Receipt
 from wenlan_data.seen_ids import save_ids
 from wenlan_data.shard.manifest import Manifest
@@ -47,7 +49,7 @@ class DropsPart:
 
     def __call__(self, out: Path) -> Receipt[DropsDetails]:
         """Writes the files. The receipt counts drops; `details.ids` counts candidates."""
-        parts = [pq.read_table(path, schema=tables.WORK_DROPS) for path in self.drops]
+        parts = [pq.read_table(checked(path), schema=tables.WORK_DROPS) for path in self.drops]
         rows = pa.concat_tables(parts).sort_by("ordinal")
         published = _masked(rows.select(tables.DROPS.names).cast(tables.DROPS))
         pq.write_table(
@@ -120,7 +122,7 @@ def _counts_by_step(rows: pa.Table) -> dict[str, dict[str, int]]:
 
 
 def _read_id_column(path: str) -> pa.ChunkedArray:
-    return pq.read_table(path, columns=["candidate_id"])["candidate_id"]
+    return read_table(path, ["candidate_id"])["candidate_id"]
 
 
 def _ids_array(column: pa.ChunkedArray) -> FixedBytes:

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from wenlan_data.extract.candidate_tables import unflatten_boxes
 from wenlan_data.fetch.jpeg_store import JpegLocation
+from wenlan_data.part_files import checked
 from wenlan_data.records import Box, Remark, Text, parse_text
 
 BATCH_ROWS = 512
@@ -59,7 +60,7 @@ class KeptRow:
 
 def read_kept_rows(path: Path) -> Iterator[KeptRow]:
     """Yields the rows of a Parquet file of `tables.KEPT`, in order, with one batch in memory."""
-    with pq.ParquetFile(path) as table:
+    with pq.ParquetFile(checked(path)) as table:
         for batch in table.iter_batches(batch_size=BATCH_ROWS):
             yield from map(_kept_row, batch.to_pylist())
 

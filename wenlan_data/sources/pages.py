@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import pyarrow.parquet as pq
@@ -11,6 +10,7 @@ from wenlan_data.crawl.budget import CrawlLimits
 from wenlan_data.crawl.scope import Scope
 from wenlan_data.errors import UsageError
 from wenlan_data.layout import PAGE_TABLE
+from wenlan_data.part_files import checked
 from wenlan_data.protocols import SourcePart
 from wenlan_data.records import Candidate, Drop, RecordedResponse
 from wenlan_data.sandbox.pages import read_page
@@ -83,9 +83,9 @@ class Pages:
 
     def read(self, part: SourcePart) -> Iterator[Candidate | Drop]:
         """Yields the images of each page of one fetch list, in its order."""
-        warc = Path(part.path)
+        warc = checked(part.path)
         table = pq.read_table(
-            warc.parent / PAGE_TABLE, columns=["reason", "warc_offset"], schema=PAGES
+            checked(warc.parent / PAGE_TABLE), columns=["reason", "warc_offset"], schema=PAGES
         )
         for row in table.to_pylist():
             if not row["reason"]:

@@ -2,22 +2,34 @@
 
 import ctypes
 import queue
+import socket
 import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+from wenlan_data.errors import UsageError
+from wenlan_data.part_files import file_checksums
 from wenlan_data.protocols import Part, Receipt
 
 DetailsT = TypeVar("DetailsT")
 
 
 def run_part(part: Part[DetailsT], out: Path) -> Receipt[DetailsT]:
-    """Runs a part into a new folder; every executor calls this in its worker."""
+    """Runs a part into a new folder; every executor calls this in its worker.
+
+    The receipt states the checksums of its files.
+    """
+    if not out.parent.is_dir():
+        raise UsageError(
+            f"{out.parent}: {socket.gethostname()} cannot see this folder: every node must reach "
+            "the same --work under the same path"
+        )
     # Fails for an existing folder: two attempts must never mix their files.
     out.mkdir()
-    return part(out)
+    return replace(part(out), files=file_checksums(out))
 
 
 class LocalExecutor:
