@@ -68,3 +68,29 @@ def test_an_array_of_something_else_is_corrupt(tmp_path: Path) -> None:
     np.save(tmp_path / "ids.npy", np.arange(4))
     with pytest.raises(DamageError, match=r"not a list of 16-byte ids"):
         load_ids(tmp_path / "ids.npy")
+
+
+_MANY_FILES = """
+import resource, sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+import numpy as np
+from wenlan_data.seen_ids import SeenIds
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+paths = sorted(Path(sys.argv[1]).glob("*.npy"))
+wanted = np.array([b"%016d" % n for n in range(0, 300, 3)], "S16")
+with ThreadPoolExecutor(6) as pool:
+    seen = list(pool.map(lambda _: SeenIds(paths), range(6)))
+    found = list(pool.map(lambda one: one.contains(wanted).sum(), seen))
+assert found == [84] * 6, found
+"""
+
+
+def test_open_files_do_not_grow_with_generations_and_threads(tmp_path: Path) -> None:
+    for number in range(251):
+        save_ids(tmp_path / f"{number:03d}.npy", ids_array([b"%016d" % number]))
+    done = subprocess.run(
+        [sys.executable, "-c", _MANY_FILES, str(tmp_path)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr

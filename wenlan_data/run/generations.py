@@ -371,6 +371,11 @@ def _recorded_plans(prepared: Prepared, old: Manifest, read: set[str]) -> Iterat
         for number in reversed(numbers)
         for folder in reversed(fetch_folders(work.generations, number))
     )
+    # All of them before the first is rebuilt, so that a lost file is found at once.
+    raws = {
+        number: extract_files(work.generations, number, plan.extract_parts, RAW_CANDIDATES)
+        for number, plan in plans.items()
+    }
     record = load_build_record(work.root)
     # One generation for each old one, so that the dedupe step needs no more memory than before.
     for number, plan in plans.items():
@@ -379,9 +384,11 @@ def _recorded_plans(prepared: Prepared, old: Manifest, read: set[str]) -> Iterat
         origin = f"from:{record.id}:{number}" if record and record.id else by_folder
         # The rows of a retry are among those of the generation where they failed.
         if not {origin, by_folder} & read and plan.kind != "retry":
-            raws = extract_files(work.generations, number, plan.extract_parts, RAW_CANDIDATES)
             planned = GenerationPlan(
-                kind="from", raws=tuple(map(str, raws)), origin=origin, old_parts=old_parts
+                kind="from",
+                raws=tuple(map(str, raws[number])),
+                origin=origin,
+                old_parts=old_parts,
             )
             yield planned.planned_with({}, tuple(old.sources))
 

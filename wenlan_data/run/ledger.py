@@ -14,7 +14,7 @@ from typing import IO, Any, TypeVar
 from wenlan_data.errors import DamageError, UsageError, os_errors
 from wenlan_data.files import sync, write_synced
 from wenlan_data.layout import RECEIPT, StepTree, WorkFolder
-from wenlan_data.part_files import checked, redo_part
+from wenlan_data.part_files import redo_part
 from wenlan_data.protocols import Receipt
 from wenlan_data.state_files import encode_state, load_state
 
@@ -108,23 +108,9 @@ class Ledger:
         not."""
         receipt = self.receipt(generation, step, number, details)
         if receipt is None:
-            folder = self.part(generation, step, number)
-            raise DamageError(
-                f"{folder}: this part of the build is missing: restore it from a copy"
-            )
+            path = self.part(generation, step, number) / RECEIPT
+            raise DamageError(f"{path}: this receipt of a part is missing: restore it from a copy")
         return receipt
-
-    def file(
-        self, generation: int, step: str, number: int, name: str, details: type[DetailsT]
-    ) -> Path:
-        """Returns a file of a part that must be committed. Raises `DamageError` where part or file
-        are missing, or the file has changed."""
-        receipt = self.committed(generation, step, number, details)
-        path = self.part(generation, step, number) / name
-        # Parts of older builds do not record their files.
-        if name not in receipt.files and not path.is_file():
-            raise DamageError(f"{path}: is missing: restore it from a copy")
-        return checked(path)
 
     def attempt(self) -> Path:
         """Returns a new folder name for an attempt at a part; the task creates the folder."""

@@ -48,5 +48,5 @@ def _recorded(folder: Path, name: str) -> Path:
 def _receipt(folder: Path) -> dict[str, Any]:
     value = load_json(folder / RECEIPT, redo_part(folder))
     if not isinstance(value, dict):
-        raise DamageError(f"{folder}: this part of the build is missing: {_LOST}")
+        raise DamageError(f"{folder / RECEIPT}: this receipt of a part is missing: {_LOST}")
     return value

@@ -1,0 +1,286 @@
+"""Files of the work folder that are lost, truncated or changed: one line, and never other bytes."""
+
+import errno
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.builds.corpus_runs import build_here, content, run_here
+from tests.mutations import mutations
+from wenlan_data.errors import DamageError, WenlanError
+from wenlan_data.extract.step import ExtractDetails
+from wenlan_data.fetch.receipts import FetchDetails, FetchListDetails
+from wenlan_data.run.generations import GenerationPlan, read_stamps
+from wenlan_data.run.ledger import Ledger
+from wenlan_data.run.output_id import load_build_record
+from wenlan_data.run.row_limit import RowLimit
+from wenlan_data.state_files import encode_state
+from wenlan_data.testing import make_caption, make_image
+
+
+def _photos(folder: Path, numbers: range) -> Path:
+    folder.mkdir(exist_ok=True)
+    for number in numbers:
+        (folder / f"{number}.jpg").write_bytes(make_image(number))
+        (folder / f"{number}.txt").write_text(make_caption(number), "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus of two generations, in the folder `corpus` beside its photographs."""
+    folder = tmp_path_factory.mktemp("published")
+    photos = _photos(folder / "photos", range(4))
+    build_here("--sources", f"folder:{photos}", "--out", folder / "corpus")
+    _photos(photos, range(4, 6))
+    build_here("--sources", f"folder:{photos}", "--out", folder / "corpus")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus of one generation, in the folder `corpus` beside its photographs."""
+    folder = tmp_path_factory.mktemp("single")
+    photos = _photos(folder / "photos", range(4))
+    build_here("--sources", f"folder:{photos}", "--out", folder / "corpus")
+    return folder
+
+
+def _words(folder: Path, out: Path) -> list[object]:
+    return ["--sources", f"folder:{folder / 'photos'}", "--out", out]
+
+
+def _fails(code: int, *words: object, parts: tuple[str, ...] = ()) -> str:
+    error = run_here(*words, "--executor", "local", "--workers", "1").exception
+    assert isinstance(error, WenlanError), repr(error)
+    assert error.exit_code == code, error
+    assert "\n" not in str(error)
+    assert all(part in str(error) for part in parts), error
+    return str(error)
+
+
+def _flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("000000/extract/00000/raw.parquet", Path.unlink),
+        ("000000/extract/00000/raw.parquet", _flip),
+        ("000000/extract/00000", shutil.rmtree),
+        ("000001/extract/00000/raw.parquet", Path.unlink),
+        ("000000/fetch/00000/facts.parquet", Path.unlink),
+        ("000000/fetch/00000/facts.parquet", _flip),
+        ("000001/fetch/00000/images.warc", Path.unlink),
+        ("000000/fetch/00000/images.warc", _flip),
+        ("000000/fetch/00000", shutil.rmtree),
+        ("000000/fetch/00000/receipt.json", Path.unlink),
+        ("000000/slice/00000/receipt.json", Path.unlink),
+        ("000000/extract/00000/receipt.json", _cut),
+        ("000001/plan.json", _cut),
+    ],
+)
+def test_a_rebuild_from_a_lost_or_changed_recording_is_refused(
+    tmp_path: Path, published: Path, name: str, change: Callable[[Path], object]
+) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(published / "corpus", old)
+    change(old / ".work/generations" / name)
+    lost = Path(name).name if "." in name else Path(name).parent.name
+    _fails(1, "build", "--from", old, "--out", tmp_path / "new", parts=(lost,))
+    assert not (tmp_path / "new" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("generations/000000/dedupe/00000/index/phash.npy", _flip),
+        ("generations/000001/dedupe/00000/index/url-keys.npy", _flip),
+        ("generations/000001/dedupe/00000/index/pdq.npy", Path.unlink),
+        ("generations/000000/drops/00000/ids.npy", _flip),
+        ("generations/000001/drops/00000/ids.npy", Path.unlink),
+        ("generations/000001/dedupe/00000/receipt.json", Path.unlink),
+        ("generations/000000/extract/00000/images.parquet", _flip),
+        ("generations/000000/plan.json", _flip),
+        ("build.json", _flip),
+        ("build.json", _cut),
+        ("read.json", _cut),
+        ("limit.json", _cut),
+    ],
+)
+def test_a_corpus_does_not_grow_from_a_changed_index(
+    tmp_path: Path, published: Path, name: str, change: Callable[[Path], object]
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(published, folder)
+    out = folder / "corpus"
+    manifest = (out / "manifest.json").read_bytes()
+    path = out / ".work" / name
+    if not path.exists():
+        path.write_text('{"crc32c": "00000000", "value": []}')
+    if "index/" in name and not path.exists():
+        pytest.skip("the segment was merged")
+    change(path)
+    _photos(folder / "photos", range(6, 8))
+    extra = ["--limit", "9"] if name == "limit.json" else []
+    _fails(1, "build", *_words(folder, out), *extra, parts=(path.name,))
+    assert (out / "manifest.json").read_bytes() == manifest
+
+
+def _unpublish(out: Path) -> None:
+    """Leaves a corpus as a build that was stopped before it published."""
+    for name in ("shards", "metadata", "drops", "report"):
+        shutil.rmtree(out / name)
+    (out / "manifest.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("shard/00000/wenlan-000000.tar", _flip),
+        ("shard/00000/wenlan-000000.tar", _cut),
+        ("shard/00000/wenlan-000000.offsets.parquet", _flip),
+        ("shard/00000/metadata.parquet", _flip),
+        ("drops/00000/drops.parquet", _flip),
+        ("shard/00000/metadata.parquet", Path.unlink),
+        ("dedupe/00000/receipt.json", Path.unlink),
+        ("dedupe/00000/receipt.json", _cut),
+        ("plan.json", _cut),
+    ],
+)
+def test_a_changed_part_is_not_published_and_can_be_run_again(
+    tmp_path: Path, single: Path, name: str, change: Callable[[Path], object]
+) -> None:
+    out = tmp_path / "corpus"
+    shutil.copytree(single / "corpus", out)
+    _unpublish(out)
+    path = out / ".work/generations/000000" / name
+    change(path)
+    _fails(1, "build", *_words(single, out), parts=(path.name, f"remove {path.parent}"))
+    assert not (out / "manifest.json").exists()
+    # What the message says.
+    shutil.rmtree(path.parent)
+    build_here(*_words(single, out))
+    assert content(out) == content(single / "corpus")
+
+
+def test_nothing_but_an_error_of_the_project_comes_from_mutated_state(published: Path) -> None:
+    work = published / "corpus" / ".work"
+    ledger = Ledger(work)
+    (work / "read.json").write_bytes(b'{"crc32c": "00000000", "value": []}')
+    stamps = ["a|1|2", "from:x:1"]
+    plan = work / "generations/000000/plan.json"
+    receipts = [
+        work / f"generations/000000/{one}/00000/receipt.json" for one in ("extract", "fetch")
+    ]
+    lists = work / "generations/000000/slice/00000/receipt.json"
+    limit = work / "limit.json"
+    samples: list[tuple[Path, bytes, Callable[[], object]]] = [
+        (plan, plan.read_bytes(), lambda: GenerationPlan.load(ledger.tree, 0)),
+        (
+            work / "build.json",
+            (work / "build.json").read_bytes(),
+            lambda: load_build_record(work),
+        ),
+        (work / "read.json", encode_state(stamps), lambda: read_stamps(ledger, 0)),
+        (
+            limit,
+            encode_state({"build": "x", "rows": {"0": 3}, "nothing_new": 1}),
+            lambda: RowLimit(limit, 9, ()).left_before(1),
+        ),
+        (
+            receipts[0],
+            receipts[0].read_bytes(),
+            lambda: ledger.receipt(0, "extract", 0, ExtractDetails),
+        ),
+        (
+            receipts[1],
+            receipts[1].read_bytes(),
+            lambda: ledger.receipt(0, "fetch", 0, FetchDetails),
+        ),
+        (lists, lists.read_bytes(), lambda: ledger.receipt(0, "slice", 0, FetchListDetails)),
+    ]
+    same = refused = 0
+    messages: list[str] = []
+    for path, data, load in samples:
+        path.write_bytes(data)
+        golden = load()
+        for number, changed in mutations([data], 250, seed=7):
+            path.write_bytes(changed)
+            try:
+                found = load()
+            except DamageError as error:
+                messages.append(str(error))
+                refused += 1
+            else:
+                # White space and the like.
+                assert found == golden, (path, number)
+                same += 1
+        path.write_bytes(data)
+    limit.unlink()
+    (work / "read.json").unlink()
+    assert refused > 1500, (same, refused)
+    assert all(".json: " in one and "\n" not in one for one in messages)
+
+
+class _Fault:
+    """Makes the call numbered `at` that opens a file below `folder` fail, `times` times."""
+
+    folder = ""
+    number = 0
+    at = times = 0
+
+
+def _audit(event: str, arguments: tuple[object, ...]) -> None:
+    if event == "open" and _Fault.folder and str(arguments[0]).startswith(_Fault.folder):
+        _Fault.number += 1
+        if _Fault.times and _Fault.number >= _Fault.at:
+            _Fault.times -= 1
+            raise OSError(_Fault.error, os.strerror(_Fault.error), str(arguments[0]))
+
+
+@contextmanager
+def _faults(folder: Path, error: int, at: int, times: int) -> Iterator[None]:
+    if not hasattr(_Fault, "error"):
+        sys.addaudithook(_audit)
+    _Fault.error, _Fault.folder = error, str(folder)  # type: ignore[attr-defined]
+    _Fault.number, _Fault.at, _Fault.times = 0, at, times
+    try:
+        yield
+    finally:
+        _Fault.folder = ""
+
+
+@pytest.mark.parametrize(("error", "code"), [(errno.EIO, 3), (errno.EMFILE, 1)])
+def test_a_failing_device_or_a_lack_of_descriptors_is_tried_again_once(
+    tmp_path: Path, published: Path, error: int, code: int
+) -> None:
+    golden = tmp_path / "golden"
+    words = ["--sources", f"folder:{published / 'photos'}", "--workers", "1", "--out"]
+    with _faults(golden / ".work/attempts", error, 0, 0):
+        build_here(*words, golden)
+        total = _Fault.number
+    for at in range(1, total + 1, max(1, total // 5)):
+        out = tmp_path / f"once-{at}"
+        with _faults(out / ".work/attempts", error, at, 1):
+            build_here(*words, out)
+            assert _Fault.times == 0
+        assert content(out) == content(golden)
+    out = tmp_path / "always"
+    with _faults(out / ".work/attempts", error, total // 2, 10**6):
+        message = _fails(code, "build", *words[:2], "--out", out)
+    assert str(out / ".work/attempts") in message
+    build_here(*words, out)
+    assert content(out) == content(golden)
