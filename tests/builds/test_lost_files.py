@@ -240,7 +240,8 @@ class _Fault:
 
     folder = ""
     number = 0
-    at = times = 0
+    at = times = error = 0
+    is_watched = False
 
 
 def _audit(event: str, arguments: tuple[object, ...]) -> None:
@@ -253,9 +254,10 @@ def _audit(event: str, arguments: tuple[object, ...]) -> None:
 
 @contextmanager
 def _faults(folder: Path, error: int, at: int, times: int) -> Iterator[None]:
-    if not hasattr(_Fault, "error"):
+    if not _Fault.is_watched:
         sys.addaudithook(_audit)
-    _Fault.error, _Fault.folder = error, str(folder)  # type: ignore[attr-defined]
+        _Fault.is_watched = True
+    _Fault.error, _Fault.folder = error, str(folder)
     _Fault.number, _Fault.at, _Fault.times = 0, at, times
     try:
         yield
