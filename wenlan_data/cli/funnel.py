@@ -1,15 +1,26 @@
 """Prints the funnel of a build, and the estimate of a dry run."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
 from wenlan_data.cli.terminal import echo, print_json
-from wenlan_data.reasons import is_transient
+from wenlan_data.reasons import Reason, is_transient
 from wenlan_data.report.stages import STAGES
 from wenlan_data.run.estimate import Estimate, SourceEstimate
 from wenlan_data.run.runner import BuildResult
 from wenlan_data.web.address_policy import REFUSALS
+
+_FORBIDDEN = {Reason.ROBOTS, Reason.CRAWL_DELAY, Reason.OPT_OUT, Reason.EXCLUDED}
+_IMAGE_RULES = {
+    Reason.FORMAT,
+    Reason.TOO_SMALL,
+    Reason.TOO_FEW_BYTES,
+    Reason.ASPECT,
+    Reason.NEAR_BLANK,
+    Reason.LOW_INFORMATION,
+    Reason.ICON,
+}
 
 
 def print_result(result: BuildResult, *, as_json: bool) -> None:
@@ -17,25 +28,73 @@ def print_result(result: BuildResult, *, as_json: bool) -> None:
     if as_json:
         print_json(asdict(result))
         return
-    for line in _page_lines(result.pages):
+    for line in _result_lines(result):
         echo(line)
+
+
+def _result_lines(result: BuildResult) -> Iterator[str]:
+    yield from _page_lines(result.pages)
+    why = [] if result.samples else _no_samples(result)
     if not result.generations:
-        echo(f"nothing new: {result.out} holds {result.samples} samples")
-        for line in _hints(result.pages):
-            echo(line)
+        yield f"nothing new: {result.out} holds {result.samples} samples"
+        yield from why
+        yield from _hints(result.pages)
         return
-    for line in funnel_lines(result.candidates, result.dropped, result.samples):
-        echo(line)
+    yield from funnel_lines(result.candidates, result.dropped, result.samples)
+    if result.retried:
+        yield f"{result.retried:>10}  of the candidates had failed before, and were fetched again"
     if result.known:
-        echo(f"{result.known:>10}  known from earlier builds, skipped")
-    for line in _hints(Counter(result.pages) + Counter(result.dropped.get("fetch", {}))):
-        echo(line)
-    digest = result.recipe_digest[:12]
-    echo(f"report {result.out}/report/index.html")
-    echo(
+        yield f"{result.known:>10}  known from earlier builds, skipped"
+    yield from why
+    yield from _hints(Counter(result.pages) + Counter(result.dropped.get("fetch", {})))
+    yield f"report {result.out}/report/index.html"
+    yield (
         f"corpus {result.out}: {result.shards} shards, {result.samples} samples in all, "
-        f"recipe {digest}"
+        f"recipe {result.recipe_digest[:12]}"
     )
+
+
+def _no_samples(result: BuildResult) -> list[str]:
+    """Returns why a build gave no sample, and what to do: by the reason that dropped most."""
+    losses = {
+        (step, reason): count
+        for step, reasons in result.dropped.items()
+        for reason, count in reasons.items()
+    }
+    if not losses:
+        read = result.pages.get("read", 0)
+        where = f"the {read} pages that were read hold" if result.pages else "the sources hold"
+        return [
+            f"no samples: {where} no new image with a text: look at the sources with --dry-run, or "
+            "at a page with `wenlan-data extract`"
+        ]
+    (step, reason), count = max(losses.items(), key=lambda entry: (entry[1], entry[0]))
+    meanings = {one.value: one.meaning for one in Reason}
+    meaning = f": {meanings[reason]}" if reason in meanings else ""
+    return [
+        f"no samples: {step} dropped most, {count} of {result.candidates} candidates, as {reason}"
+        f"{meaning}",
+        f"to do: {_remedy(step, reason, result.out)}",
+    ]
+
+
+def _remedy(step: str, reason: str, out: str) -> str:
+    again = f"rebuild without a request by --from {out} --out NEW_FOLDER"
+    if reason in REFUSALS:
+        return "list hosts of your own under network.allow, and run it again with --retry-failed"
+    if is_transient(reason):
+        return "run the same command with --retry-failed"
+    if reason in _FORBIDDEN:
+        return "the sites do not permit it: choose other sources"
+    if reason in _IMAGE_RULES:
+        return f"change the section image of the recipe (`wenlan-data recipes show`), and {again}"
+    if step == "fetch":
+        return f"open some of the URLs in {out}/drops: they give no image"
+    if step == "dedupe":
+        return (
+            f"compare the samples that {out}/drops names, or change the section dedupe and {again}"
+        )
+    return f"see `wenlan-data text try`, change the section text of the recipe, and {again}"
 
 
 def _page_lines(pages: Mapping[str, int]) -> list[str]:

@@ -130,7 +130,7 @@ def _summary(report: ReportData, manifest: Manifest) -> str:
 
 def _funnel(manifest: Manifest) -> str:
     lines = ["| step | dropped | remaining | main reasons |", "| --- | ---: | ---: | --- |"]
-    lines.append(f"| candidates | | {manifest.funnel.candidates:,} | |")
+    lines.append(f"| candidates | | {manifest.funnel.last_outcomes().candidates:,} | |")
     for stage in funnel_stages(manifest.funnel):
         reasons = ", ".join(f"{reason} {count:,}" for reason, _, count, _ in stage.reasons[:5])
         lines.append(f"| {stage.step} | {stage.dropped:,} | {stage.remaining:,} | {reasons} |")

@@ -27,7 +27,7 @@ def report_findings(report: ReportData) -> tuple[ReportFinding, ...]:
     if statistics.samples >= MIN_SAMPLES:
         found += [*_captions(statistics), *_images(statistics), *_origins(statistics)]
     if report.manifest is not None and report.manifest.funnel.candidates >= MIN_SAMPLES:
-        found += _funnel(report.manifest.funnel)
+        found += _funnel(report.manifest.funnel.last_outcomes())
     return tuple(found)
 
 

@@ -262,6 +262,7 @@ _FILTERS: Sequence[tuple[str, Callable[[ReportItem], str]]] = (
 
 def funnel_stages(funnel: Funnel) -> tuple[FunnelStage, ...]:
     """Returns the steps that dropped candidates, in the order of the flow."""
+    funnel = funnel.last_outcomes()
     order = [*STAGES, *(step for step in funnel.dropped if step not in STAGES)]
     remaining, stages = funnel.candidates, []
     for step in order:

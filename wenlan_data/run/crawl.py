@@ -214,7 +214,7 @@ class _Crawl:
     def _run(self, jobs: list[Job[CrawlDetails]]) -> Mapping[int, Receipt[CrawlDetails]]:
         executor, reporter = self.crawler.executor, self.crawler.reporter
         started = executor.clock()
-        reporter.begin(f"round {self.number}", "crawl", len(jobs))
+        reporter.begin(f"round {self.number} of {self.source.name}", "crawl", len(jobs))
         monitor = HostMonitor(reporter.log)
 
         def committed(number: int, receipt: Receipt[CrawlDetails]) -> None:

@@ -91,6 +91,8 @@ class GenerationPlan:
     """The sources as the manifest names them."""
     cut_short: bool = False
     """Whether `--limit` ended it."""
+    retried: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """`retry`: step to reason to earlier drops of its candidates."""
 
     def save(self, tree: StepTree, number: int) -> None:
         """Writes the plan of a generation, atomically."""

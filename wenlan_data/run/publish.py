@@ -78,6 +78,8 @@ class FinishedGeneration:
     """Outcome to number of crawled pages."""
     sandbox: Sequence[str] = ()
     """What confined the decoders."""
+    retried: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Step to reason to earlier drops of its candidates."""
 
     @property
     def candidates(self) -> int:
@@ -200,6 +202,7 @@ def _grow(funnel: Funnel, done: FinishedGeneration) -> Funnel:
         rejected_texts=dict(sorted(rejected.items())),
         pages=dict(sorted((Counter(funnel.pages) + Counter(done.pages)).items())),
         remarks=_added(funnel.remarks, [one.remarks for one in extracted]),
+        retried=_added(funnel.retried, [done.retried]),
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from wenlan_data.arrow import read_table, rows
 from wenlan_data.layout import CANDIDATE_IDS, PART_DROPS, RAW_CANDIDATES, RETRYABLE_IDS
 from wenlan_data.npy import FixedBytes
 from wenlan_data.part_files import checked
@@ -48,7 +49,25 @@ def retry_plan(
         if (plan := GenerationPlan.load(ledger.tree, number))
         for path in extract_files(ledger.tree, number, plan.extract_parts, RAW_CANDIDATES)
     ]
-    return GenerationPlan(kind="retry", raws=tuple(raws))
+    retried = _last_drops(ledger, generation, failed)
+    return GenerationPlan(kind="retry", raws=tuple(raws), retried=retried)
+
+
+def _last_drops(ledger: Ledger, published: int, ids: FixedBytes) -> dict[str, dict[str, int]]:
+    """Counts the last drop of each of these candidates by step and reason."""
+    counts: dict[str, dict[str, int]] = {}
+    for number in reversed(range(published)):
+        path = ledger.part(number, "dedupe", 0) / PART_DROPS
+        table = read_table(path, ["candidate_id", "step", "reason"])
+        own, first = np.unique(
+            ids_array(table["candidate_id"].to_pylist()).astype("S16"), return_index=True
+        )
+        is_wanted = np.isin(own, ids)
+        for row in table.take(rows(first[is_wanted])).to_pylist():
+            reasons = counts.setdefault(row["step"], {})
+            reasons[row["reason"]] = reasons.get(row["reason"], 0) + 1
+        ids = np.setdiff1d(ids, own)
+    return counts
 
 
 def _allowed_then(ledger: Ledger, number: int) -> set[str]:
@@ -63,5 +82,5 @@ def _blocked(ledger: Ledger, number: int, hosts: set[str]) -> FixedBytes:
         columns=["candidate_id", "url"],
         filters=pc.field("reason").isin(sorted(REFUSALS)),
     )
-    rows = zip(table["candidate_id"].to_pylist(), table["url"].to_pylist(), strict=True)
-    return ids_array(one for one, url in rows if host_of(url) in hosts)
+    pairs = zip(table["candidate_id"].to_pylist(), table["url"].to_pylist(), strict=True)
+    return ids_array(one for one, url in pairs if host_of(url) in hosts)

@@ -71,12 +71,15 @@ class BuildResult:
     generations: tuple[int, ...]
     candidates: int
     known: int
+    """Candidates of earlier builds, which were skipped."""
     dropped: Mapping[str, Mapping[str, int]]
     new_samples: int
     samples: int
     shards: int
     pages: Mapping[str, int] = field(default_factory=dict)
     """Outcome (`read` or a drop reason) to number of crawled pages."""
+    retried: int = 0
+    """Candidates that had failed in an earlier run; they are among `candidates`."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall time of the start of the executor and of each step."""
 
@@ -127,6 +130,8 @@ class _Build:
         listed = listed_sources(prepared.sources) if prepared.sources else ()
         self.limit = RowLimit(ledger.folder.limit, self.options.limit, listed)
         self.failures = FailureBudget()
+        self.source_names = ""
+        """Of the generation that runs, for the progress."""
 
     def finish(self) -> None:
         """Lets the executor begin its shutdown while the report is written."""
@@ -234,6 +239,7 @@ class _Build:
             most_at_once=self.executor.most_at_once,
         )
         self.failures.add_pages(plan)
+        self.source_names = _source_names(plan)
         extracted = self._run_step(
             "extract", ExtractDetails, number, steps.extract_jobs(generation)
         )
@@ -285,6 +291,7 @@ class _Build:
             drops=drops,
             pages=generation.plan.pages(),
             sandbox=sorted({one.details.sandbox for one in fetched.values()} - {""}),
+            retried=generation.plan.retried,
         )
         self.manifest = publish(
             self.options.out, self.ledger, self.manifest, done, generation.plan.listed
@@ -332,7 +339,8 @@ class _Build:
         # This clock leaves out the start of the executor, which falls into the first step that has
         # a part and is reported by itself.
         started = self.executor.clock()
-        self.reporter.begin(f"generation {generation}", step, len(jobs))
+        where = f"generation {generation}{self.source_names if step == 'extract' else ''}"
+        self.reporter.begin(where, step, len(jobs))
         monitor = HostMonitor(self.reporter.log)
 
         def committed(number: int, receipt: Receipt[DetailsT]) -> None:
@@ -414,8 +422,19 @@ class _Build:
             samples=after.samples,
             shards=len(self.manifest.shards),
             pages=dict(sorted(self.failures.pages.items())),
+            retried=after.retried_candidates - before.retried_candidates,
             seconds={step: round(value, 3) for step, value in seconds.items()},
         )
+
+
+def _source_names(plan: GenerationPlan) -> str:
+    """Returns the sources of a generation as part of a progress line; empty for a rebuild or
+    retry."""
+    specs = {(str(entry.spec), entry.part.source): entry for entry in plan.entries}
+    names = [entry.source().load().name for entry in specs.values()]
+    if not names:
+        return ""
+    return f" of {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
 def _is_current(index: Path, digests: FileDigests) -> bool:

@@ -7,7 +7,16 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from wenlan_data.bounded_json import parse_json
 from wenlan_data.errors import DamageError, RecipeError, in_short, os_errors
@@ -119,6 +128,37 @@ class Funnel(_ManifestModel):
     remarks: Annotated[dict[Word, Counts], _Bounded] = {}
     """Remarks of the text rules about candidates that kept a text: characters `removed` by class,
     texts by `script` and by `flag`, and texts that are `repeats` of the page's title."""
+    retried: Annotated[dict[Word, Counts], _Bounded] = {}
+    """Step to reason to drops of candidates that a later generation fetched again, where they are
+    counted a second time; absent if there are none."""
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
+        value: dict[str, object] = handler(self)
+        return value if self.retried else {k: v for k, v in value.items() if k != "retried"}
+
+    @property
+    def retried_candidates(self) -> int:
+        """Number of candidates that are counted twice."""
+        return sum(sum(reasons.values()) for reasons in self.retried.values())
+
+    def last_outcomes(self) -> "Funnel":
+        """Returns the funnel that counts each candidate once, by its last outcome."""
+        dropped = {
+            step: {
+                reason: left
+                for reason, count in reasons.items()
+                if (left := count - self.retried.get(step, {}).get(reason, 0)) > 0
+            }
+            for step, reasons in self.dropped.items()
+        }
+        return self.model_copy(
+            update={
+                "candidates": self.candidates - self.retried_candidates,
+                "dropped": {step: reasons for step, reasons in dropped.items() if reasons},
+                "retried": {},
+            }
+        )
 
 
 class Published(_ManifestModel):

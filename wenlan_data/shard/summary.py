@@ -85,7 +85,7 @@ def summarise(paths: Sequence[Path]) -> CorpusSummary:
 
 
 def _add_corpus(summary: CorpusSummary, corpus: Path, manifest: Manifest) -> None:
-    for step, reasons in manifest.funnel.dropped.items():
+    for step, reasons in manifest.funnel.last_outcomes().dropped.items():
         summary.dropped.setdefault(step, Counter()).update(reasons)
     for shard in manifest.shards:
         metadata = corpus_file(corpus, METADATA, shard.metadata.name)
