@@ -22,7 +22,7 @@ OPTIONS = {
     "build": [
         "--contact", "--dry-run", "--executor", "--from", "--from-work", "--generation-rows", "--json", "--limit",
         "--max-failed-share", "--offline", "--out", "--plugins", "--ray", "--recipe", "--retry-failed",
-        "--set", "--sources", "--work", "--workers",
+        "--set", "--sources", "--work", "--worker-timeout", "--workers",
     ],
     "detect": [
         "--detector", "--device", "--json", "--max-side-px", "--out", "--plugins", "--set",

@@ -39,7 +39,7 @@ def interruptible() -> Iterator[None]:
     os.set_blocking(write, False)
     # The C handler writes the number of each signal, whatever the main thread does.
     before_fd = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-    watch = _Watch(read, frozenset(before))
+    watch = _SignalWatch(read, frozenset(before))
     watch.start()
     interrupt = interrupt_handler()
     for number in before:
@@ -55,7 +55,7 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-class _Watch(threading.Thread):
+class _SignalWatch(threading.Thread):
     """Ends the process at the second signal, or some time after the first one."""
 
     def __init__(self, read: int, numbers: frozenset[int]) -> None:

@@ -127,16 +127,16 @@ class ThreadResolver(AbstractResolver):
         if self._threads >= MAX_THREADS:
             raise OSError("too many look-ups without an answer")
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[list[ResolveResult]] = loop.create_future()
+        addresses: asyncio.Future[list[ResolveResult]] = loop.create_future()
 
         def settle(found: list[ResolveResult] | Exception) -> None:
             self._threads -= 1
-            if answer.done():
+            if addresses.done():
                 return
             if isinstance(found, Exception):
-                answer.set_exception(found)
+                addresses.set_exception(found)
             else:
-                answer.set_result(found)
+                addresses.set_result(found)
 
         def run() -> None:
             found: list[ResolveResult] | Exception
@@ -151,7 +151,7 @@ class ThreadResolver(AbstractResolver):
         self._threads += 1
         # A daemon: a look-up without an answer must not keep the process.
         threading.Thread(target=run, name=f"look-up of {host}", daemon=True).start()
-        return await answer
+        return await addresses
 
     async def close(self) -> None:
         """Does nothing: threads end by themselves."""
