@@ -88,6 +88,7 @@ def load_shard_offsets(shard: Shard) -> ShardOffsets:
     table = read_offsets(Path(shard.offsets))
     keys, members = table["key"].combine_chunks(), table["member"].combine_chunks()
     if not len(keys):
+        _check_samples(shard, 0)
         return ShardOffsets([], {}, {}, {})
     # The table has one row per member and the members of a sample are adjacent: a sample begins
     # where the key changes.
@@ -97,9 +98,7 @@ def load_shard_offsets(shard: Shard) -> ShardOffsets:
     sample = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(keys))))
     first = pa.Array.from_buffers(pa.int64(), len(starts), [None, pa.py_buffer(starts)])
     offsets = ShardOffsets(keys.take(first).to_pylist(), {}, {}, {})
-    if len(offsets.keys) != shard.samples:
-        problem = f"{shard.samples} samples expected, {len(offsets.keys)} found"
-        raise DamageError(f"{shard.offsets}: {problem}: run `shards verify`")
+    _check_samples(shard, len(offsets.keys))
     extensions = _extensions(keys, members)
     kinds = len(extensions.dictionary)
     if kinds > MAX_SAMPLE_MEMBERS or kinds * len(offsets.keys) > MAX_CELLS:
@@ -128,6 +127,12 @@ def cache_folder() -> Path:
     # Nothing is written beside data that is not ours.
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "wenlan-data" / "offsets"
+
+
+def _check_samples(shard: Shard, found: int) -> None:
+    if found != shard.samples:
+        problem = f"{shard.samples} samples expected, {found} found"
+        raise DamageError(f"{shard.offsets}: {problem}: run `shards verify`")
 
 
 def _openers(path: Path) -> list[tuple[Callable[[], Shard], int | None]]:

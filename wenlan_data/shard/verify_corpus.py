@@ -25,6 +25,8 @@ from wenlan_data.shard.writer import MemberLocation, archive_bytes, padded_end
 
 END = "end of archive"
 CHUNK_BYTES = 1 << 20
+MAX_SIZE = 8**11
+"""Bytes of a member: 11 octal digits of a header."""
 _KEY = re.compile(r"[0-9a-f]{32}")
 
 
@@ -42,13 +44,16 @@ class Problem:
 
 
 def header(member: str, size: int) -> bytes:
-    """Returns the 512 bytes before a member's data."""
+    """Returns the 512 bytes before a member's data; none for a name or size that does not fit."""
     info = tarfile.TarInfo(member)
     info.size = size
     info.mtime = shard_format.MTIME_S
     info.mode = shard_format.MODE
     info.uname = info.gname = shard_format.OWNER
-    return info.tobuf(tarfile.USTAR_FORMAT)
+    try:
+        return info.tobuf(tarfile.USTAR_FORMAT)
+    except ValueError:
+        return b""
 
 
 def tar_problems(
@@ -182,7 +187,9 @@ def _layout_problem(locations: Sequence[MemberLocation]) -> str:
         if (location.key <= last) if place == 0 else (location.key != last):
             return f"{location.member}: samples of three members with ascending keys are expected"
         last = location.key
-        if location.size < 0 or location.offset != position + shard_format.HEADER_BYTES:
+        if not 0 <= location.size < MAX_SIZE:
+            return f"{location.member}: a size of {location.size} bytes is in no header"
+        if location.offset != position + shard_format.HEADER_BYTES:
             return (
                 f"{location.member}: offset {location.offset} does not follow the member before it"
             )
