@@ -25,7 +25,7 @@ PAGE = '<meta charset=gbk><img src="/a.png" alt="石桥"><img src="b.jpg" alt=""
 _Record = tuple[str, str, str, bytes]
 
 
-def _write(path: Path, records: Sequence[_Record]) -> Path:
+def write_records(path: Path, records: Sequence[_Record]) -> Path:
     """Records of (URL, status line or `resource`, content type, payload)."""
     with path.open("wb") as file:
         writer = WARCWriter(file, gzip=path.suffix == ".gz")
@@ -58,7 +58,7 @@ RECORDS: list[_Record] = [
 
 @pytest.mark.parametrize("name", ["a.warc", "a.warc.gz"])
 def test_pages_give_candidates_and_images_give_their_offsets(tmp_path: Path, name: str) -> None:
-    path = _write(tmp_path / name, RECORDS)
+    path = write_records(tmp_path / name, RECORDS)
     source = Warc(path=name, base=str(tmp_path))
     assert check_source(source) == [
         Candidate(url=url, texts=texts, page_url="http://a.cn/p/index.html", source=f"warc:{name}")
@@ -79,7 +79,7 @@ def test_pages_give_candidates_and_images_give_their_offsets(tmp_path: Path, nam
 def test_the_drop_for_a_part_of_a_page_names_the_page(tmp_path: Path) -> None:
     images = "".join(f"<img src=/{n}.jpg>" for n in range(MAX_PAGE_IMAGES + 9)).encode()
     pages = ["http://a.cn/1.html", "http://a.cn/2.html"]
-    _write(tmp_path / "a.warc", [(url, "200 OK", "text/html", images) for url in pages])
+    write_records(tmp_path / "a.warc", [(url, "200 OK", "text/html", images) for url in pages])
     spec = SourceSpec.model_validate({"kind": "warc", "path": "a.warc", "base": str(tmp_path)})
     [part] = spec.load().parts(source=0, max_rows=1)
     (tmp_path / "out").mkdir()
@@ -110,7 +110,7 @@ def test_what_is_missing_empty_or_no_warc_is_named_with_the_remedy(
 
 
 def test_a_warc_that_changed_since_it_was_planned_is_refused(tmp_path: Path) -> None:
-    path = _write(tmp_path / "a.warc", RECORDS)
+    path = write_records(tmp_path / "a.warc", RECORDS)
     source = Warc(path=str(path))
     [part] = source.parts(source=0, max_rows=10)
     path.write_bytes(path.read_bytes() + b"WARC/1.0")

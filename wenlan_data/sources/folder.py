@@ -205,7 +205,8 @@ def _images(root: Path) -> Iterator[_Entry]:
             yield _Entry(scanned.path, problem=Drop(Reason.NOT_A_FILE, why))
             continue
         path = scanned.below(entry.name)
-        if entry.is_symlink() and entry.is_dir():
+        # `entry.is_dir()` raises for a link to itself.
+        if entry.is_symlink() and os.path.isdir(root / path):  # noqa: PTH112
             # A linked folder is never entered: its images would occur twice, or the walk would not
             # end.
             yield _Entry(path, problem=Drop(Reason.NOT_A_FILE, "a link to a folder"))

@@ -2,7 +2,7 @@
 whole."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from wenlan_data.sources.formats.delimited import (
 )
 from wenlan_data.sources.formats.json_lines import json_object
 from wenlan_data.sources.formats.parquet import column_names, parquet_ranges, parquet_rows
+from wenlan_data.sources.formats.parquet_check import check_parquet
 from wenlan_data.sources.formats.planned_file import absolute_path, planned_file
 
 URL_NAMES = (
@@ -92,7 +93,7 @@ class Table:
 
     def describe(self) -> str:
         """Returns which columns are read, and which of them were guessed."""
-        columns = self._columns(_layout(self._file()))
+        columns = self._columns(_layout(self._checked_file()))
         named = {"url": self.url, "text": self.text, "page_url": self.page_url}
         return ", ".join(
             f"{role} from {column!r}{'' if named[role] else ' (guessed)'}"
@@ -110,7 +111,7 @@ class Table:
 
         Raises `UsageError` if the file is missing, empty or not a table, or lacks the columns.
         """
-        file = self._file()
+        file = self._checked_file()
         layout = _layout(file)
         self._columns(layout)
         row_ranges = (
@@ -139,6 +140,15 @@ class Table:
     def images(self, part: SourcePart) -> Iterator[RecordedResponse]:  # noqa: ARG002
         """Yields nothing: a table holds no image bytes."""
         return iter(())
+
+    def _checked_file(self) -> Path:
+        """The file; a Parquet file only after another process has read it without a crash."""
+        file = self._file()
+        if _is_parquet(file):
+            named = (self.url, self.text, self.page_url)
+            with os_errors(file):
+                check_parquet(file, {*URL_NAMES, *TEXT_NAMES, *PAGE_NAMES, *_lower(named)})
+        return file
 
     def _file(self) -> Path:
         file = absolute_path(self.base, self.path)
@@ -233,6 +243,10 @@ def _separator_remedy(layout: _TableLayout) -> str:
         if found
         else ""
     )
+
+
+def _lower(names: Iterable[str]) -> set[str]:
+    return {name.strip().casefold() for name in names if name}
 
 
 def _as_text(value: object) -> str | Drop:

@@ -273,9 +273,11 @@ def _payload(path: Path, record: WarcRecord, offset: int, max_bytes: int) -> War
         except OSError as error:
             if error.errno is not None:
                 raise
-            payload = Drop(Reason.HEADER_LIMIT)
+            payload, status, content_type = Drop(Reason.HEADER_LIMIT), 0, ""
         else:
             status, headers = record.http_headers.status_code or 0, _headers(record)
+            # Of three digits, as in a column of 16 bits.
+            status = status if 100 <= status <= 999 else 0
             length = record.content_length
             content_type = record.http_headers.get("Content-Type") or ""
     if payload is None:

@@ -16,7 +16,7 @@ change twice within one tick of its file system's clock, with equal times: FAT h
 _PIECE_BYTES = 1 << 20
 
 
-class _FileState(NamedTuple):
+class FileState(NamedTuple):
     """What changes with the content. No program can set the change time (`ctime`) of a file."""
 
     size_bytes: int
@@ -26,7 +26,7 @@ class _FileState(NamedTuple):
     device: int
 
     @classmethod
-    def of(cls, status: os.stat_result) -> "_FileState":
+    def of(cls, status: os.stat_result) -> "FileState":
         return cls(
             status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev
         )
@@ -40,7 +40,7 @@ class FileDigests:
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
-        self._known: dict[str, tuple[_FileState, str]] = _load(path) if path else {}
+        self._known: dict[str, tuple[FileState, str]] = _load(path) if path else {}
 
     def sha256(self, file: Path) -> str:
         """Returns the SHA-256 of the file as it is now, 64 hex digits.
@@ -49,7 +49,7 @@ class FileDigests:
         """
         with os_errors(file), open_regular(file) as opened:
             status = os.fstat(opened.fileno())
-            before = _FileState.of(status)
+            before = FileState.of(status)
             known = self._known.get(str(file))
             if known and known[0] == before:
                 return known[1]
@@ -57,7 +57,7 @@ class FileDigests:
             digest = hashlib.sha256()
             while piece := opened.read(_PIECE_BYTES):
                 digest.update(piece)
-            if _FileState.of(os.fstat(opened.fileno())) != before:
+            if FileState.of(os.fstat(opened.fileno())) != before:
                 raise UsageError(
                     f"{file}: it changes while it is read: wait until it is complete, and run the "
                     "same command"
@@ -75,11 +75,11 @@ class FileDigests:
             write_atomic(self._path, json.dumps(value).encode())
 
 
-def _load(path: Path) -> dict[str, tuple[_FileState, str]]:
+def _load(path: Path) -> dict[str, tuple[FileState, str]]:
     try:
         value = json.loads(path.read_bytes())
         return {
-            str(name): (_FileState(*map(int, state)), str(digest))
+            str(name): (FileState(*map(int, state)), str(digest))
             for name, (*state, digest) in value.items()
         }
     except (OSError, ValueError, TypeError, AttributeError, RecursionError):

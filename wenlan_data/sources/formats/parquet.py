@@ -74,6 +74,16 @@ def parquet_ranges(file: Path, max_rows: int) -> Iterator[tuple[int, int, int, i
 
     A range is a sixteenth of its row group, but 10,000 to 100,000 rows, and at most `max_rows`.
     """
+    counts = _group_rows(file)
+    for group, count in enumerate(counts):
+        step = min(max(10_000, min(count // 16, 100_000)), max_rows)
+        for start in range(0, count, step):
+            stop = min(start + step, count)
+            yield group, start, stop, stop - start
+
+
+def _group_rows(file: Path) -> list[int]:
+    """The rows of each row group. Raises `UsageError` if there cannot be so many."""
     with open_parquet(file) as table:
         counts = [table.metadata.row_group(group).num_rows for group in range(table.num_row_groups)]
     most = max(_FREE_ROWS, MAX_ROWS_PER_BYTE * file.stat().st_size)
@@ -82,11 +92,39 @@ def parquet_ranges(file: Path, max_rows: int) -> Iterator[tuple[int, int, int, i
             f"{file}: its footer states {sum(counts)} rows in {file.stat().st_size} bytes:"
             " give a whole file"
         )
-    for group, count in enumerate(counts):
-        step = min(max(10_000, min(count // 16, 100_000)), max_rows)
-        for start in range(0, count, step):
-            stop = min(start + step, count)
-            yield group, start, stop, stop - start
+    return counts
+
+
+def decode_all(file: Path, names: Sequence[str]) -> None:
+    """Decodes the columns of all row groups and drops the values.
+
+    Raises `UsageError` as `parquet_ranges` does. A row group that is corrupt is left to
+    `parquet_rows`, which names it when it is read.
+    """
+    for group in range(len(_group_rows(file))):
+        try:
+            plan = _reading(file, group, names)
+            if isinstance(plan, Drop):
+                continue
+            batch_rows, lists = plan
+            with open_parquet(file, lists) as table:
+                for _ in table.iter_batches(batch_rows, row_groups=[group], columns=names):
+                    pass
+        except (*_UNREADABLE, UsageError):
+            continue
+
+
+def _reading(file: Path, group: int, names: Sequence[str]) -> tuple[int, list[str]] | Drop:
+    """How many rows are decoded at once, and the paths of lists; a `Drop` for a row group that
+    takes too much memory. Raises `UsageError` for one that is corrupt."""
+    try:
+        with open_parquet(file) as table:
+            batch_rows = _batch_rows(file, table, group, names)
+            # One row may repeat a long value of a dictionary any number of times.
+            lists = [path for path, is_list in _leaves(table, names) if is_list]
+    except (*_UNREADABLE, PageError) as error:
+        raise _corrupt(file, group, error) from error
+    return batch_rows if isinstance(batch_rows, Drop) else (batch_rows, lists)
 
 
 def parquet_rows(
@@ -98,16 +136,11 @@ def parquet_rows(
     much memory is one `Drop` for the whole part.
     """
     wanted = [name for name in names if name]
-    try:
-        with open_parquet(file) as table:
-            batch_rows = _batch_rows(file, table, part.group, wanted)
-            # One row may repeat a long value of a dictionary any number of times.
-            lists = [path for path, is_list in _leaves(table, wanted) if is_list]
-    except (*_UNREADABLE, PageError) as error:
-        raise _corrupt(file, part.group, error) from error
-    if isinstance(batch_rows, Drop):
-        yield batch_rows
+    plan = _reading(file, part.group, wanted)
+    if isinstance(plan, Drop):
+        yield plan
         return
+    batch_rows, lists = plan
     with open_parquet(file, lists) as table:
         try:
             seen = 0
