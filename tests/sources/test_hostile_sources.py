@@ -1,5 +1,5 @@
-"""Hostile WARCs, tables, folders and records: each ends in rows, drops or one clear error, in bounded
-memory and time."""
+"""Hostile WARCs, tables, folders and records: each ends in rows, drops or one clear error, in
+bounded memory and time."""
 
 import gzip
 import io
@@ -140,12 +140,21 @@ def test_a_page_that_cannot_be_decoded_is_a_drop_and_the_next_one_is_read(
 @pytest.mark.parametrize(
     ("date", "year"),
     [
-        ("0001-01-01T00:00:00Z", 1970), ("9999-12-31T23:59:59Z", 1970), ("garbage", 1970), ("", 1970),
-        ("0000-00-00T00:00:00Z", 1970), ("9999-12-31T23:59:59-23:59", 1970), ("1969-01-01T00:00:00Z", 1970),
-        ("0001-01-01T00:00:00+23:59", 1970), ("99999-01-01T00:00:00Z", 1970), ("2016-12-31T23:59:60Z", 2016),
-        ("2020-02-30T00:00:00Z", 1970), ("2021-03-11T08:09:10.123456789Z", 2021), (None, 1970),
+        (None, 1970),
+        ("", 1970),
+        ("garbage", 1970),
+        ("0000-00-00T00:00:00Z", 1970),
+        ("0001-01-01T00:00:00Z", 1970),
+        ("0001-01-01T00:00:00+23:59", 1970),
+        ("1969-01-01T00:00:00Z", 1970),
+        ("2020-02-30T00:00:00Z", 1970),
+        ("9999-12-31T23:59:59Z", 1970),
+        ("9999-12-31T23:59:59-23:59", 1970),
+        ("99999-01-01T00:00:00Z", 1970),
+        ("2016-12-31T23:59:60Z", 2016),
+        ("2021-03-11T08:09:10.123456789Z", 2021),
     ],
-)  # fmt: skip
+)
 def test_a_date_that_no_archive_has_is_absent(tmp_path: Path, date: str | None, year: int) -> None:
     line = b"" if date is None else b"WARC-Date: " + date.encode() + b"\r\n"
     [found] = _read(tmp_path / "a.warc", _record(date=line))
@@ -157,7 +166,7 @@ def test_a_date_that_no_archive_has_is_absent(tmp_path: Path, date: str | None, 
     ("stated", "ip"),
     [
         ("192.0.2.1", "192.0.2.1"), (" 192.0.2.1 ", "192.0.2.1"), ("2001:DB8::1", "2001:db8::1"),
-        ("1.2.3", ""), ("localhost", ""), ("1.2.3.4; rm", ""), ("<script>", ""), ("fe80::1%eth0", ""),
+        ("1.2.3", ""), ("localhost", ""), ("1.2.3.4; rm", ""), ("<p>", ""), ("fe80::1%eth0", ""),
         ("9" * 5000, ""), ("\x1b[2J", ""), ("", ""), ("192.0.2.1, 192.0.2.2", ""), ("0x7f.1", ""),
     ],
 )  # fmt: skip
@@ -252,7 +261,9 @@ PARQUETS: dict[str, tuple[Callable[[], pa.Array], dict[str, object], dict[str, i
     "300 kB, 8,192 times": (lambda: _repeated("x" * 300_000, 8192), {}, {"ok": 8192}),
     "30 MB, 40 times": (lambda: _repeated("x" * 30_000_000, 40), {}, {"bad_row": 40}),
     "a page of 150 MB": (
-        lambda: pa.array(["y" * 150_000_000]), {"use_dictionary": False, "compression": "zstd"}, {"bad_row": 1},
+        lambda: pa.array(["y" * 150_000_000]),
+        {"use_dictionary": False, "compression": "zstd"},
+        {"bad_row": 1},
     ),
     "prefixes": (
         lambda: pa.array(["x" * 100_000] * 500),
@@ -260,24 +271,41 @@ PARQUETS: dict[str, tuple[Callable[[], pa.Array], dict[str, object], dict[str, i
         {"ok": 500},
     ),
     "a list of 2 million": (
-        lambda: pa.ListArray.from_arrays(pa.array([0, 2_000_000], pa.int32()), _repeated("z" * 1000, 2_000_000)),
-        {}, {"bad_row": 1},
+        lambda: pa.ListArray.from_arrays(
+            pa.array([0, 2_000_000], pa.int32()), _repeated("z" * 1000, 2_000_000)
+        ),
+        {},
+        {"bad_row": 1},
     ),
     "a list of 5 million": (
-        lambda: pa.ListArray.from_arrays(pa.array([0, 5_000_000], pa.int32()), _repeated("z", 5_000_000)),
-        {}, {"bad_row": 1},
+        lambda: pa.ListArray.from_arrays(
+            pa.array([0, 5_000_000], pa.int32()), _repeated("z", 5_000_000)
+        ),
+        {},
+        {"bad_row": 1},
     ),
     "a list of 90 MB": (
-        lambda: pa.ListArray.from_arrays(pa.array([0, 900, 901], pa.int32()), _repeated("z" * 100_000, 901)),
-        {}, {"bad_row": 1, "ok": 1},
+        lambda: pa.ListArray.from_arrays(
+            pa.array([0, 900, 901], pa.int32()), _repeated("z" * 100_000, 901)
+        ),
+        {},
+        {"bad_row": 1, "ok": 1},
     ),
     "lists of numbers": (lambda: pa.array([[1, 2], None]), {}, {"ok": 2}),
-    "dates of the year 500,000": (lambda: pa.array([2**62, 0], pa.timestamp("us")), {}, {"bad_row": 1, "ok": 1}),
-    "days of the year 5 million": (lambda: pa.array([2**31 - 1, 0], pa.date32()), {}, {"bad_row": 1, "ok": 1}),
+    "dates of the year 500,000": (
+        lambda: pa.array([2**62, 0], pa.timestamp("us")),
+        {},
+        {"bad_row": 1, "ok": 1},
+    ),
+    "days of the year 5 million": (
+        lambda: pa.array([2**31 - 1, 0], pa.date32()),
+        {},
+        {"bad_row": 1, "ok": 1},
+    ),
     "decimals": (lambda: pa.array([1, None]).cast(pa.decimal128(38, 2)), {}, {"ok": 2}),
     "binary": (lambda: pa.array([b"\xff\xfe\xff", b"ok"]), {}, {"bad_encoding": 1, "ok": 1}),
     "lists in lists": (lambda: pa.array([[["a"]], [["b"]]]), {}, {"bad_row": 2}),
-}  # fmt: skip
+}
 
 _READER = """
 import sys
@@ -384,8 +412,14 @@ def test_quotes_take_linear_time(tmp_path: Path, line: str) -> None:
 JSON_LINES: dict[str, tuple[bytes, str]] = {
     "nested lists": (b"[" * 100_000, "bad_row"),
     "nested objects": (b'{"a":' * 50_000, "bad_row"),
-    "nested in a key": (b'{"url": "http://a.cn/1", "text": ' + b"[" * 400 + b"]" * 400 + b"}", "bad_row"),
-    "integer of 5,000 digits": (b'{"url": "http://a.cn/1", "text": ' + b"9" * 5000 + b"}", "bad_row"),
+    "nested in a key": (
+        b'{"url": "http://a.cn/1", "text": ' + b"[" * 400 + b"]" * 400 + b"}",
+        "bad_row",
+    ),
+    "integer of 5,000 digits": (
+        b'{"url": "http://a.cn/1", "text": ' + b"9" * 5000 + b"}",
+        "bad_row",
+    ),
     "integer of 4,000 digits": (b'{"url": "http://a.cn/1", "text": ' + b"9" * 4000 + b"}", "ok"),
     "10^400": (b'{"url": "http://a.cn/1", "text": 1e400}', "ok"),
     "NaN": (b'{"url": "http://a.cn/1", "text": NaN}', "ok"),
@@ -397,7 +431,7 @@ JSON_LINES: dict[str, tuple[bytes, str]] = {
     "2 MB": (b'{"url": "http://a.cn/1", "text": "' + b"x" * 2_000_000 + b'"}', "bad_row"),
     "a list of lists": (b'{"url": "http://a.cn/1", "text": [["x"]]}', "bad_row"),
     "a URL of a file": (b'{"url": "file:///etc/passwd", "text": "x"}', "ok"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", JSON_LINES)
@@ -463,12 +497,15 @@ FOLDERS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     "link out": (lambda root: (root / "a.jpg").symlink_to("../secret.jpg"), ["not_a_file"]),
     "text out": (lambda root: _text(root).symlink_to("../secret.txt"), ["unreadable_text"]),
     "link to the folder": (lambda root: (root / "loop").symlink_to("."), ["not_a_file"]),
-    "link to a folder, named like an image": (lambda root: (root / "loop.jpg").symlink_to("."), ["not_a_file"]),
+    "link to a folder, named like an image": (
+        lambda root: (root / "loop.jpg").symlink_to("."),
+        ["not_a_file"],
+    ),
     "folder, named like an image": (lambda root: (root / "a.jpg").mkdir(), []),
     "1,500 folders": (lambda root: _chain(root, 1500), ["not_a_file"]),
     "60 folders of 200 characters": (lambda root: _chain(root, 60, "n" * 200), ["not_a_file"]),
     "name of control characters": (lambda root: (root / "\x1b[2J\n.jpg").write_bytes(b"1"), ["ok"]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", FOLDERS)
@@ -509,7 +546,8 @@ IDS: dict[str, str] = {
     "x" * 300: "missing_file", "x" * 5000: "missing_file", "a\0b.jpg": "missing_file",
     "..": "missing_file", ".": "missing_file", "/": "missing_file", "\ud800.jpg": "missing_file",
     "../secret.jpg": "ok", "/etc/passwd": "ok", "sub/../../secret.jpg": "ok",
-    "pipe.jpg": "not_a_file", "device.jpg": "not_a_file", "out.jpg": "not_a_file", "self.jpg": "missing_file",
+    "pipe.jpg": "not_a_file", "device.jpg": "not_a_file", "out.jpg": "not_a_file",
+    "self.jpg": "missing_file",
     "away/secret.jpg": "ok", "folder.jpg": "not_a_file", "nothing.jpg": "ok", "good.jpg": "ok",
     "x/" * 3000 + "good.jpg": "ok",
 }  # fmt: skip
@@ -535,9 +573,9 @@ def test_an_image_id_names_a_file_in_its_folder_or_is_a_drop(folder: Path, image
 @pytest.mark.parametrize("kind", [Table, Warc, Brivl, Folder])
 @pytest.mark.parametrize("what", ["pipe", "device", "file", "nul"])
 def test_a_source_of_the_wrong_type_is_one_error(
-    tmp_path: Path, kind: Callable[..., Source], what: str
+    tmp_path: Path, kind: type[Table | Warc | Brivl | Folder], what: str
 ) -> None:
-    suffix = {Table: ".csv", Warc: ".warc", Brivl: ".jsonl"}.get(kind, "")  # type: ignore[call-overload]
+    suffix = {"Table": ".csv", "Warc": ".warc", "Brivl": ".jsonl"}.get(kind.__name__, "")
     path = tmp_path / f"a{suffix}"
     if what == "pipe":
         os.mkfifo(path)

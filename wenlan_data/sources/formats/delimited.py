@@ -68,8 +68,8 @@ class CsvRows:
             return Drop(Reason.BAD_ROW, str(error))
 
     def _closing_line_end(self, file: BinaryIO, start: int) -> int | None:
-        """Returns the end of the line in which the quote closes that is open at the file's position;
-        None if it does not within the limit of the row at `start`."""
+        """Returns the end of the line that closes the quote which is open at the file's position;
+        None if none does within the limit of the row at `start`."""
         position = first = file.tell()
         if position in self._open:
             position, first = self._open.stop, self._open.start

@@ -1,8 +1,8 @@
 """Ranges of the row groups of a Parquet file, and the rows of one range, streamed.
 
 A file from a stranger may expand without bounds: a page to a million times its size, a dictionary
-with one long value to one copy a row. So the headers of the pages are read first: they bound how many rows
-may be decoded at once.
+with one long value to one copy a row. So the headers of the pages are read first: they bound how
+many rows may be decoded at once.
 """
 
 from collections.abc import Iterator, Sequence

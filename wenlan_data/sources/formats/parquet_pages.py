@@ -35,8 +35,8 @@ class PageSize:
     values: int
     """0 for a dictionary."""
     repeats: bool
-    """Whether a value that the page holds once may occur in any number of rows: in a dictionary, and
-    as a prefix. In other encodings each value takes its place."""
+    """Whether a value that the page holds once may occur in any number of rows: in a dictionary,
+    and as a prefix. In other encodings each value takes its place."""
 
 
 def page_sizes(file: BinaryIO, start: int, size_bytes: int, values: int) -> Iterator[PageSize]:
