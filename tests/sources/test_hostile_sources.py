@@ -233,6 +233,72 @@ def test_a_page_without_an_address_or_with_too_many_bytes_is_a_drop(tmp_path: Pa
     assert _reasons(Warc(path=str(tmp_path / "a.warc"))) == ["bad_url", "bad_url", "page_too_large"]
 
 
+def _bomb(*headers: str, body: bytes) -> bytes:
+    return _record(body=_http(*headers, body=body))
+
+
+def _zeros(make: Callable[[bytes], bytes], mebibytes: int) -> bytes:
+    return make(bytes(mebibytes << 20))
+
+
+BOMBS: dict[str, tuple[Callable[[], bytes], str, dict[str, int]]] = {
+    # The file, its suffix, and what comes out of it.
+    "300 MB of zeros by gzip": (
+        lambda: _bomb("Content-Encoding: gzip", body=_zeros(gzip.compress, 300)),
+        ".warc",
+        {"page_too_large": 1, "held": 1},
+    ),
+    "300 MB of zeros by br": (
+        lambda: _bomb("Content-Encoding: br", body=brotli.compress(bytes(300 << 20), quality=4)),
+        ".warc",
+        {"page_too_large": 1, "held": 1},
+    ),
+    "300 MB of zeros by zstd": (
+        lambda: _bomb("Content-Encoding: zstd", body=_zeros(zstandard.compress, 300)),
+        ".warc",
+        {"page_too_large": 1, "held": 1},
+    ),
+    "a record of 300 MB, gzipped": (
+        lambda: gzip.compress(_record(body=_http(body=bytes(300 << 20)))),
+        ".warc.gz",
+        {"page_too_large": 1, "held": 1},
+    ),
+    "a header of 100 MB": (
+        lambda: _record() + _record(b"X: " + b"a" * 100_000_000 + b"\r\n"),
+        ".warc",
+        {"DamageError": 1},
+    ),
+    "an HTTP header of 100 MB": (
+        lambda: _record() + _record(body=_http("X: " + "a" * 100_000_000)),
+        ".warc",
+        {"header_limit": 1, "held": 2},
+    ),
+    "100,000 tiny records": (
+        lambda: _record(body=b"HTTP/1.1 204 x\r\n\r\n") * 100_000,
+        ".warc",
+        {"held": 100_000},
+    ),
+    "200,000 empty gzip members": (
+        lambda: gzip.compress(_record()) + gzip.compress(b"") * 200_000,
+        ".warc.gz",
+        {"held": 1},
+    ),
+    "million chunks of a byte": (
+        lambda: _bomb("Transfer-Encoding: chunked", body=b"1\r\nx\r\n" * 1_000_000 + b"0\r\n\r\n"),
+        ".warc",
+        {"held": 1},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_warc_takes_bounded_memory_and_time(tmp_path: Path, name: str) -> None:
+    make, suffix, expected = BOMBS[name]
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(make())
+    assert _measured("warc", path) == expected
+
+
 # Tables
 
 _URLS = [f"http://a.cn/{number}.jpg" for number in range(100)]
@@ -258,7 +324,7 @@ def _nested(depth: int) -> pa.Array:
 
 PARQUETS: dict[str, tuple[Callable[[], pa.Array], dict[str, object], dict[str, int]]] = {
     # Values, options of the writer, and the rows that come out.
-    "300 kB, 8,192 times": (lambda: _repeated("x" * 300_000, 8192), {}, {"ok": 8192}),
+    "300 kB, 8,192 times": (lambda: _repeated("x" * 100_000, 8192), {}, {"ok": 8192}),
     "30 MB, 40 times": (lambda: _repeated("x" * 30_000_000, 40), {}, {"bad_row": 40}),
     "a page of 150 MB": (
         lambda: pa.array(["y" * 150_000_000]),
