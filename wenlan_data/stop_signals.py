@@ -86,6 +86,20 @@ def _exit_at_once(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
     exit_interrupted()
 
 
+def _reset_in_child() -> None:
+    """Gives a forked worker the default effects: its parent ends it by SIGTERM."""
+    if _installed:
+        for number, handler in _installed.items():
+            if signal.getsignal(number) is handler:
+                default = signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler
+                signal.signal(number, default)
+        _installed.clear()
+
+
+_installed: dict[signal.Signals, Callable[[int, FrameType | None], object] | signal.Handlers] = {}
+os.register_at_fork(after_in_child=_reset_in_child)
+
+
 def _install(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> None:
     if threading.current_thread() is not threading.main_thread():
         return
@@ -93,3 +107,4 @@ def _install(handler: Callable[[int, FrameType | None], object] | signal.Handler
         # A shell starts background jobs with SIGINT ignored, and means it.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handler)
+            _installed[number] = handler

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file, save, save_file
 
 from tests.model.strangers import (
     VOCABULARY,
@@ -36,6 +36,7 @@ from wenlan_data.model.encoder_config import ARCHITECTURES, make_encoder, make_e
 from wenlan_data.model.tokenizer import write_tokenizer
 from wenlan_data.model.towers import make_towers
 from wenlan_data.train.resume import load_initial_weights
+from wenlan_data.train.run_log import read_log
 
 CPU = torch.device("cpu")
 JSON = dict[str, Any]
@@ -633,3 +634,35 @@ def test_the_command_refuses_a_folder_with_code(folder: Path, tmp_path: Path) ->
     assert len(done.stderr.splitlines()) == 1
     assert not marker.exists()
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_a_stranger_is_read_or_one_error(made: dict[str, Path], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    checkpoint = shutil.copytree(made["checkpoint"], run / "checkpoints" / "step-00000000")
+    for validation in ([], "x", None, {"metric": ["x"]}):
+        state = read_state(made["checkpoint"])
+        state["config"]["validation"] = validation
+        state["metrics"] = {"x": 1.0}
+        forge(checkpoint, state)
+        assert "validation" in outcome(lambda: load_model(run, CPU))
+    lines = [
+        "[]",
+        "1",
+        "{}",
+        "[" * 100_000,
+        '{"kind": "step", "step": 1, "figures": {"loss": "x"}}',
+        "\ud800",
+    ]
+    lines += ['{"kind": "step", "step": 1, "figures": {"loss": 2.0}, "samples": 8}']
+    (run / "log.jsonl").write_bytes("\n".join(lines).encode("utf-8", "surrogatepass"))
+    assert [entry["step"] for entry in read_log(run)] == [1]
+
+
+def test_the_counters_of_batch_norm_are_checked_where_they_are_given(tmp_path: Path) -> None:
+    towers = make_towers(config("image.backbone=test_resnet"), 50)
+    weights = dict(towers.state_dict())
+    name = next(one for one in weights if one.endswith("num_batches_tracked"))
+    save_file({**weights, name: torch.zeros(3)}, tmp_path / "a.safetensors")
+    assert "another shape" in outcome(
+        lambda: load_initial_weights(towers, tmp_path / "a.safetensors")
+    )

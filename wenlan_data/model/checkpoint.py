@@ -347,8 +347,8 @@ def checkpoint_path(given: Path, message: Callable[[str], None] = print_line) ->
     if not states:
         raise DamageError(f"{given / FOLDER}: no checkpoint is intact: restore one from a copy")
     newest = max(states)
-    validation = cast("dict[str, object]", states[newest].config.get("validation", {}))
-    metric = str(validation.get("metric", ""))
+    validation = states[newest].config.get("validation")
+    metric = str(validation.get("metric")) if isinstance(validation, dict) else ""
     return best_checkpoint(given, metric, lambda _: None) or newest
 
 

@@ -104,7 +104,8 @@ def curve(title: str, values: Sequence[float]) -> Curve:
 
 
 def _series(steps: Sequence[dict[str, object]], name: str) -> list[float]:
-    return [cast("dict[str, float]", entry["figures"])[name] for entry in steps]
+    figures = (cast("dict[str, float]", entry["figures"]) for entry in steps)
+    return [one[name] for one in figures if name in one]
 
 
 def _examples(embeddings: Embeddings, shards: Sequence[Path]) -> dict[str, object]:

@@ -144,7 +144,8 @@ class RunLog:
 
 
 def read_log(folder: Path) -> list[dict[str, object]]:
-    """Reads the entries of `log.jsonl`; skips a line that a kill truncated."""
+    """Reads the entries of `log.jsonl`; skips a line that a kill truncated, and any other that this
+    program did not write."""
     path = folder / LOG
     if not path.is_file():
         return []
@@ -154,9 +155,23 @@ def read_log(folder: Path) -> list[dict[str, object]]:
             entry = parse_json(line)
         except ValueError:
             continue
-        if isinstance(entry, dict):
+        if isinstance(entry, dict) and _is_entry(entry):
             entries.append(entry)
     return entries
+
+
+def _is_entry(entry: object) -> bool:
+    if not isinstance(entry, dict) or not isinstance(entry.get("step"), int):
+        return False
+    if entry.get("kind") == "validation":
+        return isinstance(entry.get("metrics"), dict)
+    figures = entry.get("figures")
+    return (
+        entry.get("kind") == "step"
+        and isinstance(entry.get("samples"), int)
+        and isinstance(figures, dict)
+        and all(isinstance(value, int | float) for value in figures.values())
+    )
 
 
 def _truncate_log(path: Path, step: int) -> None:
