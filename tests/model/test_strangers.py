@@ -461,7 +461,9 @@ TOKENIZERS: dict[str, Callable[[JSON], object]] = {
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
-def test_a_tokenizer_of_a_stranger_is_one_error(name: str, checkpoint: Path) -> None:
+def test_a_tokenizer_of_a_stranger_is_one_error(
+    name: str, checkpoint: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     made = json.loads((checkpoint / "tokenizer.json").read_bytes())
     data = json.dumps(TOKENIZERS[name](made)).encode()
     forge(checkpoint, read_state(checkpoint), tokenizer_json=data)
@@ -471,6 +473,7 @@ def test_a_tokenizer_of_a_stranger_is_one_error(name: str, checkpoint: Path) -> 
         embed_texts(model, ["a" * 100_000, "一只小猫" * 10_000, ""])
 
     assert "tokenizer" in outcome(use)
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("name", ["tokenizer.json", "vocab.txt"])
@@ -639,7 +642,8 @@ def test_the_command_refuses_a_folder_with_code(folder: Path, tmp_path: Path) ->
 def test_a_run_of_a_stranger_is_read_or_one_error(made: dict[str, Path], tmp_path: Path) -> None:
     run = tmp_path / "run"
     checkpoint = shutil.copytree(made["checkpoint"], run / "checkpoints" / "step-00000000")
-    for validation in ([], "x", None, {"metric": ["x"]}):
+    values: tuple[object, ...] = ([], "x", None, {"metric": ["x"]})
+    for validation in values:
         state = read_state(made["checkpoint"])
         state["config"]["validation"] = validation
         state["metrics"] = {"x": 1.0}

@@ -1,6 +1,8 @@
 """Chooses the text of a sample that trains, and tokenizes it."""
 
 import json
+import os
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,6 +106,25 @@ def tokenizer_errors(where: Path | str, remedy: str = "give another one") -> Ite
         raise UsageError(f"{where}: no tokenizer ({in_short(error, 120)}): {remedy}") from error
 
 
+@contextmanager
+def _traces_hidden() -> Iterator[None]:
+    """Keeps a panic in the body from printing its trace: Rust writes it to descriptor 2 itself.
+
+    What else is written there meanwhile appears after the body, unless the body raises.
+    """
+    with tempfile.TemporaryFile() as written:
+        stderr = os.dup(2)
+        os.dup2(written.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+        written.seek(0)
+        if other := written.read():
+            os.write(2, other)
+
+
 def open_tokenizer(file: Path) -> "Library":
     """Reads a `tokenizer.json` or a BERT `vocab.txt` with the `tokenizers` library.
 
@@ -121,7 +142,8 @@ def open_tokenizer(file: Path) -> "Library":
         problem = tokenizer_problem(json.loads(text))
         if problem:
             raise UsageError(f"{file}: {problem}: give the tokenizer of a known model")
-        return Library.from_str(text)
+        with _traces_hidden():
+            return Library.from_str(text)
 
 
 def pad_tokens(ids: Sequence[Sequence[int]]) -> tuple[Indices, Bools]:
@@ -149,7 +171,7 @@ class _FastTokenizer:
     def __init__(self, file: Path, max_tokens: int) -> None:
         self._file = file
         self._library = open_tokenizer(file)
-        with tokenizer_errors(file):
+        with tokenizer_errors(file), _traces_hidden():
             self._library.no_padding()
             self._library.enable_truncation(max_tokens)
             # Fails here, and not in a worker, where it does not fit its own special tokens.

@@ -11,7 +11,12 @@ from transformers import AutoTokenizer
 
 from wenlan_data.errors import RecipeError, UsageError, in_short
 from wenlan_data.files import atomic_path
-from wenlan_data.load.text import open_tokenizer, pad_tokens, tokenizer_errors
+from wenlan_data.load.text import (
+    load_tokenizer,
+    open_tokenizer,
+    pad_tokens,
+    tokenizer_errors,
+)
 from wenlan_data.model.config import TextConfig
 from wenlan_data.model.encoder_config import make_encoder_config, read_encoder_config
 from wenlan_data.model.towers import Towers
@@ -104,6 +109,7 @@ def check_tokenizer(path: Path, towers: Towers, max_tokens: int) -> None:
     encoder: Any = towers.text.backbone
     rows: int = encoder.get_input_embeddings().num_embeddings
     tokenizer = open_tokenizer(path)
+    load_tokenizer(path, max_tokens)
     with tokenizer_errors(path, "restore it from a copy"):
         # Those of an empty text are the special tokens, whose ids need not be in the vocabulary.
         ids = [*tokenizer.get_vocab().values(), *tokenizer.encode("").ids]
