@@ -1,5 +1,5 @@
-"""Builds whose decoders are killed, and builds on a crowded machine, give the bytes of an undisturbed
-build."""
+"""Builds whose decoders are killed, and builds on a crowded machine: the bytes are those of an
+undisturbed build."""
 
 import os
 import random

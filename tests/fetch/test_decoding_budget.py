@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.fetch.fetch_list_rows import Row, fetch, part_for, run
+from tests.fetch.fetch_list_rows import FAST, Row, fetch, part_for, run
 from tests.web.raw_server import RawServer, ok
 from wenlan_data.fetch.decoding_budget import FREE_S, DecodingBudget
 from wenlan_data.fetch.jpeg_store import JpegStoreWriter
@@ -105,6 +105,20 @@ def test_the_next_fetch_list_of_the_host_continues_the_budget(tmp_path: Path) ->
     assert (row["reason"], row["retryable"]) == ("decoding_budget", True)
     assert receipt.details.hosts[server.host]["slow_decoding_s"] == 600.0
     assert receipt.details.retryable_reasons == {"decoding_budget": 1}
+
+
+@pytest.mark.parametrize(("limit_s", "reason"), [(7.0, "decoding_budget"), (8.0, "")])
+def test_the_operator_sets_the_budget(tmp_path: Path, limit_s: float, reason: str) -> None:
+    with RawServer({"/a.jpg": [ok(make_image(1))]}) as server:
+        part = part_for(tmp_path, [{"url": server.url("/a.jpg")}], {server.host: FAST})
+        set_limits = replace(part.politeness.limits, max_slow_decoding_s=limit_s)
+        part = replace(
+            part,
+            politeness=replace(part.politeness, limits=set_limits),
+            host_states={server.host: {"slow_decoding_s": 7.5}},
+        )
+        [row], _ = run(part, tmp_path)
+    assert row["reason"] == reason
 
 
 def _replayed(folder: Path, name: str) -> Row:

@@ -50,7 +50,9 @@ LISTINGS: dict[str, Callable[[], bytes]] = {
     "a comment without an end": lambda: plain(b"<!--"),
     "instructions": lambda: plain(b"<?xml ?>"),
     "a namespace on every element": lambda: plain(b'<a xmlns:b="c" xmlns:d="e">'),
-    "20,000 attributes": lambda: plain(b"<link " + b" ".join(b"a%d='1'" % n for n in range(20_000))),
+    "20,000 attributes": lambda: plain(
+        b"<link " + b" ".join(b"a%d='1'" % number for number in range(20_000))
+    ),
     "a million equal pages": lambda: bomb(ONE),
     "relative addresses that climb": lambda: plain(b"<loc>" + b"../" * 600 + b"</loc>"),
     "URLs of 5,000 characters": lambda: plain(b"<loc>http://a.cn/" + b"x" * 5000 + b"</loc>"),

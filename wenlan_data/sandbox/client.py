@@ -13,10 +13,12 @@ import hashlib
 import json
 import os
 import signal
+import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 
@@ -55,6 +57,8 @@ from wenlan_data.sandbox.protocol import (
     unpack_part,
 )
 
+P = ParamSpec("P")
+T = TypeVar("T")
 FACTS_ONLY = 0
 """As a JPEG quality: the check returns facts and encodes nothing."""
 _ACCEPTED_CPU_S = limits.MAX_CPU_S * limits.ACCEPTED_CPU_FACTOR
@@ -85,10 +89,8 @@ class ExaminedImage:
 
 def check_image(data: bytes, rules: ImageRules) -> ImageFacts | Drop:
     """`image.check.check_image`; also drops `decoder_crash` and, retryable, `decoder_timeout`."""
-    kind, text, _ = request(CHECK, _check_options(rules, FACTS_ONLY), data)
-    if kind == DROP:
-        return unpack_drop(text)
-    return unpack_facts(text, hashlib.sha256(data).hexdigest())
+    frame = request(CHECK, _check_options(rules, FACTS_ONLY), data)
+    return parsed(frame, FACTS, unpack_facts, frame[1], hashlib.sha256(data).hexdigest())
 
 
 def check_images(
@@ -112,10 +114,9 @@ def check_images(
 
 
 def _examined(response: ForkResponse, digest: str) -> ExaminedImage:
-    kind, text, jpeg = response.frame
-    if kind == FACTS:
-        return ExaminedImage(unpack_facts(text, digest), jpeg, response.cpu_s)
-    return ExaminedImage(unpack_drop(text), cpu_s=response.cpu_s)
+    _, text, jpeg = response.frame
+    found = parsed(response.frame, FACTS, unpack_facts, text, digest)
+    return ExaminedImage(found, b"" if isinstance(found, Drop) else jpeg, response.cpu_s)
 
 
 def normalise(data: bytes, *, max_side_px: int, jpeg_quality: int) -> StoredJpeg:
@@ -123,24 +124,51 @@ def normalise(data: bytes, *, max_side_px: int, jpeg_quality: int) -> StoredJpeg
     if unchanged := pass_through(data, max_side_px=max_side_px):
         return unchanged
     options = json.dumps({"max_side_px": max_side_px, "jpeg_quality": jpeg_quality}).encode()
-    kind, text, jpeg = request(NORMALISE, options, data, cpu_s=_ACCEPTED_CPU_S)
-    if kind == DROP:
-        drop = unpack_drop(text)
+    frame = request(NORMALISE, options, data, cpu_s=_ACCEPTED_CPU_S)
+    stored = parsed(frame, IMAGE, _unpack_stored, *frame[1:])
+    if isinstance(stored, Drop):
         raise DamageError(
-            f"an accepted image cannot be decoded any more ({drop.reason}: {drop.detail})"
+            f"an accepted image cannot be decoded any more ({stored.reason}: {stored.detail})"
         )
-    width, height = json.loads(text)
-    return StoredJpeg(jpeg=jpeg, width=width, height=height)
+    return stored
 
 
 def decode_stored(jpeg: bytes) -> Pixels | Drop:
     """`image.stored_pixels.decode_stored`: uint8 (H, W, 3), or the reason why there are no
     pixels."""
-    kind, text, data = request(PIXELS, b"", jpeg, cpu_s=_ACCEPTED_CPU_S)
-    if kind == DROP:
-        return unpack_drop(text)
+    frame = request(PIXELS, b"", jpeg, cpu_s=_ACCEPTED_CPU_S)
+    return parsed(frame, IMAGE, _unpack_pixels, *frame[1:])
+
+
+def _unpack_stored(text: bytes, jpeg: bytes) -> StoredJpeg:
+    width, height = json.loads(text)
+    return StoredJpeg(jpeg=jpeg, width=width, height=height)
+
+
+def _unpack_pixels(text: bytes, data: bytes) -> Pixels:
     # A copy, because an array on received bytes cannot be written to.
     return np.frombuffer(data, np.uint8).reshape(json.loads(text)).copy()
+
+
+def parsed(
+    frame: Frame, kind: int, parse: Callable[P, T], *given: P.args, **named: P.kwargs
+) -> T | Drop:
+    """What `parse` makes of a response of that kind; a drop if it is one, or nothing of the sort.
+
+    A decoder that was taken over may respond with anything: every idle fork is replaced.
+    """
+    try:
+        if frame[0] == DROP:
+            return unpack_drop(frame[1])
+        if frame[0] != kind:
+            raise GarbledResponseError(f"kind {frame[0]}")
+        return parse(*given, **named)
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError, struct.error,
+            GarbledResponseError):  # fmt: skip
+        with _lock:
+            for process in _idle:
+                process.drop_fork()
+        return Drop(Reason.DECODER_CRASH, "garbled response", retryable=True)
 
 
 def thumbnail_jpeg(data: bytes, *, side_px: int, quality: int) -> bytes | None:
@@ -328,8 +356,11 @@ def _exit_name(status: int) -> str:
 
 def close_all() -> None:
     """Ends every idle sandbox process; the next request starts a new one."""
-    while _idle:
-        _idle.pop().close()
+    with _lock:
+        ended = [*_idle]
+        _idle.clear()
+    for process in ended:
+        process.close()
 
 
 def _forget_all() -> None:

@@ -9,7 +9,7 @@ from wenlan_data.extract.explain import PageExplanation
 from wenlan_data.extract.links import Links
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Candidate, Drop, Origin
-from wenlan_data.sandbox.client import request
+from wenlan_data.sandbox.client import parsed, request
 from wenlan_data.sandbox.page_codec import (
     PageLinks,
     parse_explanation,
@@ -18,14 +18,14 @@ from wenlan_data.sandbox.page_codec import (
     parse_pairs,
 )
 from wenlan_data.sandbox.protocol import (
-    DROP,
     EXPLAIN,
     INLINE_IMAGES,
     LINKS,
     LISTING,
     PAIRS,
+    RESULT,
+    GarbledResponseError,
     unpack_batch,
-    unpack_drop,
 )
 from wenlan_data.web.opt_out import header_signals
 from wenlan_data.web.urls import without_user_information
@@ -61,8 +61,9 @@ def read_candidates(
             "offset": page_origin.offset,
         },
     }
-    kind, text, _ = request(PAIRS, json.dumps(options).encode(), payload)
-    rows = [unpack_drop(text)] if kind == DROP else parse_pairs(text)
+    frame = request(PAIRS, json.dumps(options).encode(), payload)
+    found = parsed(frame, RESULT, parse_pairs, frame[1])
+    rows = [found] if isinstance(found, Drop) else found
     return [replace(row, page_url=url) if isinstance(row, Drop) else row for row in rows]
 
 
@@ -80,21 +81,21 @@ def read_explanation(
         "signals": signals,
         "page_origin": {"kind": INLINE, "path": "", "offset": 0},
     }
-    kind, text, _ = request(EXPLAIN, json.dumps(options).encode(), payload)
-    return unpack_drop(text) if kind == DROP else parse_explanation(text)
+    frame = request(EXPLAIN, json.dumps(options).encode(), payload)
+    return parsed(frame, RESULT, parse_explanation, frame[1])
 
 
 def read_links(payload: bytes, *, content_type: str, url: str, max_links: int) -> PageLinks | Drop:
     """Returns the links of a page, or why it cannot be read."""
     options = {"content_type": content_type, "url": url, "max_links": max_links}
-    kind, text, _ = request(LINKS, json.dumps(options).encode(), payload)
-    return unpack_drop(text) if kind == DROP else parse_links(text)
+    frame = request(LINKS, json.dumps(options).encode(), payload)
+    return parsed(frame, RESULT, parse_links, frame[1])
 
 
 def read_listing(payload: bytes, *, url: str) -> Links | Drop:
     """Returns the links of a sitemap or feed, or why it cannot be read."""
-    kind, text, _ = request(LISTING, json.dumps({"url": url}).encode(), payload)
-    return unpack_drop(text) if kind == DROP else parse_listing(text)
+    frame = request(LISTING, json.dumps({"url": url}).encode(), payload)
+    return parsed(frame, RESULT, parse_listing, frame[1])
 
 
 def read_inline_images(
@@ -103,12 +104,20 @@ def read_inline_images(
     """Returns the `data:` URI images of these names in a page, each or why there is none; the page
     is read once."""
     options = json.dumps({"content_type": content_type, "names": names}).encode()
-    kind, text, data = request(INLINE_IMAGES, options, payload)
-    if kind == DROP:
-        return [unpack_drop(text)] * len(names)
+    frame = request(INLINE_IMAGES, options, payload)
+    found = parsed(frame, RESULT, _unpack_images, frame[2], names)
+    if isinstance(found, Drop):
+        return [found] * len(names)
     # The recorded page does not change, so another attempt would find no more.
     missing = Drop(Reason.MISSING_FILE, "not inside its page any more", retryable=False)
-    return [image or missing for image in unpack_batch(data)]
+    return [image or missing for image in found]
+
+
+def _unpack_images(data: bytes, names: Sequence[str]) -> list[bytes]:
+    images = unpack_batch(data)
+    if len(images) != len(names):
+        raise GarbledResponseError(f"{len(images)} images for {len(names)} names")
+    return images
 
 
 def read_page(record: WarcPayload, path: str, source: str) -> Iterator[Candidate | Drop]:

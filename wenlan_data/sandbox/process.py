@@ -127,6 +127,12 @@ class SandboxProcess:
         if self._fork is None:
             self._replace_fork()
 
+    def drop_fork(self) -> None:
+        """Gives up the current fork; the next request gets another one."""
+        if self._fork:
+            self._fork.link.close()
+            self._fork = None
+
     def request(self, frame: Frame, cpu_s: float, parts: int = 1) -> ForkResponse | ForkDeath:
         """Sends a request to the fork; it may take `cpu_s` of processor time for each of its
         `parts`.
@@ -185,9 +191,7 @@ class SandboxProcess:
     def _replace_fork(self) -> tuple[int, float]:
         """Ends the fork and makes another one; returns how the old one ended: its exit status and
         its processor time."""
-        if self._fork:
-            self._fork.link.close()
-            self._fork = None
+        self.drop_fork()
         ours, theirs = socket.socketpair()
         try:
             with theirs:

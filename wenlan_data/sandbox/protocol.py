@@ -46,6 +46,7 @@ GARBLED_REQUEST = 9
 _HEAD = struct.Struct("<BIIIII")
 _PART = struct.Struct("<BII")
 _FACTS = struct.Struct("<QIIQ")
+_FORMATS = frozenset({b"jpeg", b"png", b"webp", b"gif", b"avif"})
 _PDQ_END = _FACTS.size + 32
 _COLOURS_END = _PDQ_END + 8
 FORKED = struct.Struct("<iQI")
@@ -153,8 +154,11 @@ def pack_facts(facts: ImageFacts) -> bytes:
 
 
 def unpack_facts(raw: bytes, sha256: str) -> ImageFacts:
-    """The facts of `pack_facts`, with the digest of the image."""
+    """The facts of `pack_facts`, with the digest of the image. Raises `ValueError` or
+    `struct.error` if they are none."""
     size_bytes, width, height, phash = _FACTS.unpack_from(raw)
+    if raw[_COLOURS_END:] not in _FORMATS:
+        raise ValueError("no format of an image")
     pdq, colours = raw[_FACTS.size : _PDQ_END], raw[_PDQ_END:_COLOURS_END]
     return ImageFacts(
         sha256=sha256,

@@ -1,0 +1,103 @@
+"""A decoder that was taken over may respond with anything: each response is a drop, the next image
+gets another process, and no exception reaches the build."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from wenlan_data.errors import DamageError
+from wenlan_data.image.rules import ImageRules
+from wenlan_data.records import Drop, Origin
+from wenlan_data.sandbox import client as sandbox
+from wenlan_data.sandbox import process
+from wenlan_data.sandbox.pages import (
+    INLINE,
+    read_candidates,
+    read_explanation,
+    read_inline_images,
+    read_links,
+    read_listing,
+)
+from wenlan_data.testing import make_image
+
+# What it responds with stands in the last line of what it is given.
+SCRIPT = """
+from wenlan_data.sandbox import worker
+
+def garble(options, data):
+    return eval(data.rpartition(b"\\n")[2].decode(), {"worker": worker})
+
+for kind in worker.HANDLERS: worker.HANDLERS[kind] = garble
+worker.main()
+"""
+RESPONSES = [
+    'worker.FACTS, b"", b""',
+    'worker.FACTS, b"\\xff" * 200, b""',
+    'worker.FACTS, b"a" * 64 + b"bmp", b""',
+    'worker.DROP, b"", b""',
+    'worker.DROP, b"[]", b""',
+    'worker.DROP, b\'{"reason": 1, "other": 2}\', b""',
+    'worker.DROP, b"[" * 100_000, b""',
+    'worker.IMAGE, b"[9, 9, 3]", b"x"',
+    'worker.IMAGE, b"{}", b"x"',
+    'worker.IMAGE, b"[-1, 0, 10**9]", b""',
+    'worker.RESULT, b"\\xff\\xfe", b"\\xff\\xff\\xff\\xff"',
+    'worker.RESULT, b"[[[[", b"\\1\\0\\0\\0\\xff\\xff\\xff\\xff"',
+    'worker.RESULT, b"[1, null, []]", b"\\0\\0\\0\\0"',
+    'worker.RESULT, b"[" * 200_000 + b"]" * 200_000, b""',
+    'worker.RESULT, b\'{"urls": 7}\', b""',
+    '200, b"x", b"y"',
+]
+
+
+@pytest.fixture(autouse=True)
+def _garbling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    script = tmp_path / "garbling.py"
+    script.write_text(SCRIPT)
+    sandbox.close_all()
+    monkeypatch.setattr(process, "WORKER_COMMAND", (str(script),))
+    yield
+    sandbox.close_all()
+
+
+def _pairs(data: bytes) -> object:
+    [found] = read_candidates(data, content_type="", url="", source="", signals=(),
+                              page_origin=Origin(kind=INLINE, path=""))  # fmt: skip
+    return found
+
+
+def _normalised(data: bytes) -> object:
+    with pytest.raises(DamageError):
+        sandbox.normalise(data, max_side_px=9, jpeg_quality=90)
+    return Drop("decoder_crash")
+
+
+def _batch(data: bytes) -> object:
+    first, second = sandbox.check_images([data, data], ["", ""], ImageRules(), 90)
+    assert second == first
+    return first.found
+
+
+REQUESTS: dict[str, Callable[[bytes], object]] = {
+    "check": lambda data: sandbox.check_image(data, ImageRules()),
+    "batch": _batch,
+    "pixels": sandbox.decode_stored,
+    "normalise": _normalised,
+    "pairs": _pairs,
+    "links": lambda data: read_links(data, content_type="", url="", max_links=9),
+    "listing": lambda data: read_listing(data, url=""),
+    "explanation": lambda data: read_explanation(
+        data, content_type="", url="", fallback_url="", signals=()
+    ),
+    "inline images": lambda data: read_inline_images(data, content_type="", names=["x", "y"])[0],
+}
+
+
+@pytest.mark.parametrize("request_name", REQUESTS)
+def test_a_garbled_response_is_a_drop(request_name: str) -> None:
+    for response in RESPONSES:
+        data = make_image(1) + b"\n" + response.encode()
+        found = REQUESTS[request_name](data)
+        assert isinstance(found, Drop), response
+        assert found.reason == "decoder_crash", response
