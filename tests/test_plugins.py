@@ -209,7 +209,7 @@ def test_both_kinds_of_plug_ins_are_used_in_every_worker_and_imported_by_need(
     assert content(tmp_path / "local") == content(tmp_path / "ray")
     assert _imported(tmp_path) == ["corners", "of_json", "rules"]
     rows = pq.read_table(tmp_path / "local" / "drops").to_pylist()
-    assert [(row["step"], row["reason"]) for row in rows] == [("extract", "shouting")] * 3
+    assert [(row["step"], row["reason"]) for row in rows] == [("clean", "shouting")] * 3
 
 
 def test_a_name_of_this_package_stays_what_it_is(installed: Path, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def check(ran: Ran, *, terminal: bool = False, codes: Sequence[int] = (0, 1, 2, 
             f"{found[0]!a} in {shown[max(0, found.start() - 60) : found.end() + 60]!a}"
         )
     assert "Traceback" not in ran.err
-    assert "unexpected error" not in ran.err, ran.err
+    assert "wenlan-data: unexpected error" not in ran.err, ran.err
     assert ran.code in codes, ran.err
 
 
@@ -322,6 +322,7 @@ def test_nothing_acts_on_a_terminal_while_training(terminal: bool, hostile: Host
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_nothing_acts_on_a_terminal_in_the_demo(hostile: Hostile) -> None:
     ran = run("demo", "--out", f"demo{NAME}", "--executor", "local", terminal=True)
     check(ran, terminal=True, codes=[0])
@@ -368,6 +369,13 @@ def test_hostile_arguments_are_printed_escaped(
         if takes_a_value and (not option.required or isinstance(option.type, click.Path)):
             words = [*_required(command, value), option.opts[-1], value]
             check(run(*name.split(), *words))
+
+
+@pytest.mark.parametrize("words", [[], ["shards"], ["recipes"]])
+def test_a_group_without_a_command_prints_its_help(words: list[str]) -> None:
+    ran = run(*words)
+    check(ran, codes=[2])
+    assert "\nCommands:\n" in ran.err
 
 
 def test_an_unknown_command_is_printed_escaped() -> None:

@@ -114,6 +114,9 @@ def _fail_unexpectedly(error: BaseException) -> NoReturn:
 
 def _show_usage(error: click.ClickException) -> None:
     """Prints what `ClickException.show` prints, with the words of the command line escaped."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        echo_lines(error.format_message(), err=True)
+        return
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is not None:
         echo_lines(context.get_usage(), err=True)
