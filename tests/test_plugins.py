@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.builds.corpus_runs import content
+from tests.cli.in_process import run
 from tests.other_packages import (
     COMMAND,
     CORNERS,
@@ -48,9 +49,12 @@ lines = loud_package.lines:Lines
 
 
 @pytest.fixture(autouse=True)
-def _no_modules_are_left() -> Iterator[None]:
+def _no_modules_are_left(tmp_path: Path) -> Iterator[None]:
     yield
     plugins.use_modules(())
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", "") or "").startswith(str(tmp_path)):
+            del sys.modules[name]
 
 
 @pytest.fixture
@@ -183,19 +187,21 @@ def test_commands_name_both_ways(
 
 
 def test_both_kinds_of_plug_ins_are_used_in_every_worker_and_imported_by_need(
-    installed: Path, tmp_path: Path
+    installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    digest = load_recipe("wenlan").digest()
     code = tmp_path / "code"
     write_module(code, "mine.of_json", MARK + LINES.replace("Lines", "OfJson"))
     _photos(tmp_path)
     recipe = _recipe(tmp_path)
     (tmp_path / "sources.yaml").write_text("sources: [{kind: of_json, path: images.jsonl}]\n")
-    plain = _run("recipes", "show", "wenlan", "--json", paths=(installed,), folder=tmp_path)
-    assert json.loads(plain.stdout)["digest"] == load_recipe("wenlan").digest()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(installed)
+    assert json.loads(run("recipes", "show", "wenlan", "--json").out)["digest"] == digest
     for words in (["list"], ["plugins"], ["schema"]):
-        listed = _run("recipes", *words, paths=(installed,), folder=tmp_path)
-        assert "loud-package 1.2" in listed.stdout, listed.stderr
-        assert "dotted.name" not in listed.stdout
+        listed = run("recipes", *words)
+        assert "loud-package 1.2" in listed.out, listed.err
+        assert "dotted.name" not in listed.out
     assert _imported(tmp_path) == [], "nothing is imported before its name is used"
 
     for executor in ("local", "ray"):
@@ -212,10 +218,12 @@ def test_both_kinds_of_plug_ins_are_used_in_every_worker_and_imported_by_need(
     assert [(row["step"], row["reason"]) for row in rows] == [("clean", "shouting")] * 3
 
 
-def test_a_name_of_this_package_stays_what_it_is(installed: Path, tmp_path: Path) -> None:
-    done = _run("recipes", "show", "wenlan", "--set", "text.rules=[{rule: length, min: 3}]",
-                paths=(installed,), folder=tmp_path)  # fmt: skip
-    assert "min: 3" in done.stdout
+def test_a_name_of_this_package_stays_what_it_is(
+    installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(installed)
+    done = run("recipes", "show", "wenlan", "--set", "text.rules=[{rule: length, min: 3}]")
+    assert "min: 3" in done.out
     assert _imported(installed) == []
 
 
@@ -273,30 +281,28 @@ def test_a_name_that_two_packages_declare_is_refused_when_it_is_used(
 # Modules that the operator names
 
 
-def test_a_corpus_of_plug_ins_is_explained_and_searched(tmp_path: Path) -> None:
-    code = tmp_path / "code"
-    write_module(code, "mine.loud", SHOUTING)
-    write_module(code, "corner_boxes", CORNERS + LINES.replace("import json", "import json", 1))
+def test_a_corpus_of_plug_ins_is_explained_and_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_module(tmp_path, "mine.loud", SHOUTING)
+    write_module(tmp_path, "corner_boxes", CORNERS + LINES)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
     _photos(tmp_path)
-    recipe = _recipe(tmp_path)
     named = ["--plugins", "mine.loud", "--plugins", "corner_boxes"]
-    done = _run(
-        "build", "lines:images.jsonl", "--recipe", recipe, "--out", "local",
-        "--executor", "local", "--json", *named,
-        paths=(code,), folder=tmp_path,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["samples"] == 3
-    explain = ["text", "try", "--explain", "local", "--drop", "1.jpg"]
-    assert "shouting" in _run(*explain, *named, paths=(code,), folder=tmp_path).stdout
-    without = _run(*explain, paths=(code,), folder=tmp_path)
-    assert without.returncode == 4
-    assert "--plugins" in without.stderr
+    out = ["--out", "out", "--executor", "local", "--json"]
+    done = run("build", "lines:images.jsonl", "--recipe", _recipe(tmp_path), *out, *named)
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["samples"] == 3
+    explain = ["text", "try", "--explain", "out", "--drop", "1.jpg"]
+    assert "shouting" in run(*explain, *named).out
+    without = run(*explain)
+    assert without.code == 4
+    assert "--plugins" in without.err
     # Looks into the corpus without its rules.
-    near = _run("shards", "near", "local", "0.jpg", paths=(), folder=tmp_path)
-    assert near.returncode == 0, near.stderr
-    shown = _run("recipes", "plugins", *named, paths=(code,), folder=tmp_path).stdout
-    assert "shouting       mine.loud" in shown
+    near = run("shards", "near", "out", "0.jpg")
+    assert near.code == 0, near.err
+    assert "shouting       mine.loud" in run("recipes", "plugins", *named).out
 
 
 BAD_MODULES = {
@@ -373,7 +379,9 @@ def test_digests_do_not_depend_on_modules(tmp_path: Path, monkeypatch: pytest.Mo
 # The example of the documentation
 
 
-def test_the_package_of_the_documentation_works_when_it_is_installed(tmp_path: Path) -> None:
+def test_the_package_of_the_documentation_works_when_it_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     page = (Path(__file__).parents[1] / "docs" / "plugins.md").read_text("utf-8")
     [code] = re.findall(r"<<'END'\n(.*?)\n> END", page, re.DOTALL)
     [project] = re.findall(r"^```toml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
@@ -387,6 +395,6 @@ def test_the_package_of_the_documentation_works_when_it_is_installed(tmp_path: P
         check=True, capture_output=True,
     )  # fmt: skip
     rules = "text.rules=[{rule: exclamation_marks, max: 7}]"
-    installed = tmp_path / "installed"
-    done = _run("recipes", "show", "wenlan", "--set", rules, paths=(installed,), folder=tmp_path)
-    assert "max: 7" in done.stdout, done.stderr
+    monkeypatch.syspath_prepend(tmp_path / "installed")
+    done = run("recipes", "show", "wenlan", "--set", rules)
+    assert "max: 7" in done.out, done.err
