@@ -60,12 +60,12 @@ WITHOUT_DESCRIPTORS = """
 import resource, sys
 from pathlib import Path
 from wenlan_data.arrow import read_table
-from wenlan_data.errors import UsageError
+from wenlan_data.errors import DescriptorError
 from wenlan_data.npy import load_any
 resource.setrlimit(resource.RLIMIT_NOFILE, (0, 1000))
 for read in (lambda: read_table(sys.argv[1], ["n"]), lambda: load_any(Path(sys.argv[2]))):
     try:
         read()
-    except UsageError as error:
+    except DescriptorError as error:
         print(error)
 """

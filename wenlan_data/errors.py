@@ -19,9 +19,12 @@ A message states what is wrong, where (file, URL, key), and what to do, in one l
 
 import errno
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
+
+ResultT = TypeVar("ResultT")
 
 from wenlan_data.printable import printable
 
@@ -131,6 +134,17 @@ def may_pass(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno in _NO_DESCRIPTOR | {errno.EIO}
     return isinstance(error, DeviceError | DescriptorError)
+
+
+def tried_again(action: Callable[[], ResultT]) -> ResultT:
+    """Returns the result of an action that may be repeated; repeats it once after an error that
+    `may_pass`."""
+    try:
+        return action()
+    except (OSError, WenlanError) as error:
+        if not may_pass(error):
+            raise
+    return action()
 
 
 def print_line(line: str) -> None:

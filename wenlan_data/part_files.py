@@ -50,17 +50,21 @@ def checked(path: Path | str) -> Path:
     Raises `DamageError` where it is missing or has changed.
     """
     path = Path(path)
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        status = None
+    # First: a table is opened once for each column, and its receipt may be long.
+    key = (str(path), status.st_ino, status.st_size, status.st_mtime_ns) if status else None
+    if key in _checked:
+        return path
     folder, recorded = _recorded(path)
     if recorded is None:
         return path
-    try:
-        status = path.stat()
-    except FileNotFoundError as error:
-        raise DamageError(f"{path}: is missing: {redo_part(folder)}") from error
-    key = (str(path), status.st_ino, status.st_size, status.st_mtime_ns)
-    if key not in _checked:
-        _check(path, recorded, status.st_size, folder)
-        _checked[key] = None
+    if key is None or status is None:
+        raise DamageError(f"{path}: is missing: {redo_part(folder)}")
+    _check(path, recorded, status.st_size, folder)
+    _checked[key] = None
     return path
 
 
@@ -82,7 +86,7 @@ def load_part_state(path: Path, kind: type[ValueT]) -> ValueT:
     return value
 
 
-_checked: dict[tuple[str, int, int, int], None] = {}
+_checked: dict[tuple[str, int, int, int] | None, None] = {}
 """Path, inode, size and time of files that were found as recorded."""
 
 

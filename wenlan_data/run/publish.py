@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from wenlan_data import __version__
+from wenlan_data.errors import os_errors
 from wenlan_data.extract.step import ExtractDetails
 from wenlan_data.files import inner_folder, partial_path, sync
 from wenlan_data.image.hash import HASH_VERSION
@@ -57,7 +58,8 @@ class FolderStore:
             os.link(source, partial)
         except OSError:
             # The work folder is on another file system, or the file system has no hard links.
-            shutil.copyfile(source, partial)
+            with os_errors(target):
+                shutil.copyfile(source, partial)
             sync(partial)
         partial.replace(target)
         # Renaming one link of a file over another leaves both: the case when a killed build had

@@ -18,6 +18,7 @@ from wenlan_data.errors import (
     UsageError,
     in_short,
     os_errors,
+    tried_again,
 )
 from wenlan_data.extract.step import ExtractDetails
 from wenlan_data.fetch.receipts import FetchDetails, FetchListDetails
@@ -293,8 +294,10 @@ class _Build:
             sandbox=sorted({one.details.sandbox for one in fetched.values()} - {""}),
             retried=generation.plan.retried,
         )
-        self.manifest = publish(
-            self.options.out, self.ledger, self.manifest, done, generation.plan.listed
+        self.manifest = tried_again(
+            lambda: publish(
+                self.options.out, self.ledger, self.manifest, done, generation.plan.listed
+            )
         )
         # After the manifest: until then a resumed build may still have to write the shards.
         remove_stored_jpegs(self.ledger, [number])
