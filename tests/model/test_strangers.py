@@ -643,6 +643,7 @@ def test_a_run_of_a_stranger_is_read_or_one_error(made: dict[str, Path], tmp_pat
     run = tmp_path / "run"
     checkpoint = shutil.copytree(made["checkpoint"], run / "checkpoints" / "step-00000000")
     values: tuple[object, ...] = ([], "x", None, {"metric": ["x"]})
+    validation: object
     for validation in values:
         state = read_state(made["checkpoint"])
         state["config"]["validation"] = validation

@@ -26,7 +26,11 @@ _IMAGE_RULES = {
 def print_result(result: BuildResult, *, as_json: bool) -> None:
     """Prints the funnel from candidates to samples, with the count of every drop reason."""
     if as_json:
-        print_json(asdict(result))
+        value = asdict(result)
+        # Only where there were any, as in the manifest.
+        if not result.retried:
+            del value["retried"]
+        print_json(value)
         return
     for line in _result_lines(result):
         echo(line)
