@@ -24,9 +24,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-ResultT = TypeVar("ResultT")
-
 from wenlan_data.printable import printable
+
+ResultT = TypeVar("ResultT")
 
 
 class WenlanError(Exception):

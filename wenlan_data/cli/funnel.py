@@ -26,11 +26,7 @@ _IMAGE_RULES = {
 def print_result(result: BuildResult, *, as_json: bool) -> None:
     """Prints the funnel from candidates to samples, with the count of every drop reason."""
     if as_json:
-        value = asdict(result)
-        # Only where there were any, as in the manifest.
-        if not result.retried:
-            del value["retried"]
-        print_json(value)
+        print_json(_json_value(result))
         return
     for line in _result_lines(result):
         echo(line)
@@ -56,6 +52,11 @@ def _result_lines(result: BuildResult) -> Iterator[str]:
         f"corpus {result.out}: {result.shards} shards, {result.samples} samples in all, "
         f"recipe {result.recipe_digest[:12]}"
     )
+
+
+def _json_value(result: BuildResult) -> dict[str, object]:
+    # `retried` only where there were any, as in the manifest.
+    return {key: value for key, value in asdict(result).items() if key != "retried" or value}
 
 
 def _no_samples(result: BuildResult) -> list[str]:

@@ -4,6 +4,7 @@ It is written last and replaced by one rename: a file that it does not name is n
 """
 
 import json
+import operator
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
@@ -13,9 +14,7 @@ from pydantic import (
     ConfigDict,
     FailFast,
     Field,
-    SerializerFunctionWrapHandler,
     ValidationError,
-    model_serializer,
 )
 
 from wenlan_data.bounded_json import parse_json
@@ -128,14 +127,9 @@ class Funnel(_ManifestModel):
     remarks: Annotated[dict[Word, Counts], _Bounded] = {}
     """Remarks of the text rules about candidates that kept a text: characters `removed` by class,
     texts by `script` and by `flag`, and texts that are `repeats` of the page's title."""
-    retried: Annotated[dict[Word, Counts], _Bounded] = {}
+    retried: Annotated[dict[Word, Counts], _Bounded] = Field(default={}, exclude_if=operator.not_)
     """Step to reason to drops of candidates that a later generation fetched again, where they are
     counted a second time; absent if there are none."""
-
-    @model_serializer(mode="wrap")
-    def _without_empty(self, handler: SerializerFunctionWrapHandler) -> dict[str, object]:
-        value: dict[str, object] = handler(self)
-        return value if self.retried else {k: v for k, v in value.items() if k != "retried"}
 
     @property
     def retried_candidates(self) -> int:
