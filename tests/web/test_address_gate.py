@@ -172,6 +172,32 @@ def test_hostile_addresses_of_one_network_are_one_machine(
     assert asyncio.run(run()) == entered
 
 
+def test_a_request_that_gives_up_waiting_blocks_nobody() -> None:
+    async def run() -> None:
+        limits = Limits(max_connections_an_address=1, min_gap_an_address_s=0)
+        gate = AddressGate(limits, lambda _: HostLimits())
+
+        async def enter() -> None:
+            async with gate.enter("192.0.2.1", "a.cn:80"):
+                await asyncio.sleep(0)
+
+        for late in (False, True):
+            async with gate.enter("192.0.2.1", "a.cn:80"):
+                tasks = [asyncio.create_task(enter()) for _ in range(4)]
+                await asyncio.sleep(0)
+                if not late:
+                    tasks[0].cancel()
+                    tasks[2].cancel()
+            if late:
+                # Woken already, but not run.
+                tasks[0].cancel()
+            async with asyncio.timeout(5):
+                await asyncio.gather(*tasks, return_exceptions=True)
+                await enter()
+
+    asyncio.run(run())
+
+
 class _Dns:
     """The system's resolver for names below `.test`."""
 

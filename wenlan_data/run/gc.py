@@ -11,6 +11,7 @@ from wenlan_data.layout import (
     CANDIDATES,
     IMAGE_WARC,
     INDEX_FOLDER,
+    LATER_REQUESTS,
     MANIFEST,
     PART_DROPS,
     PART_METADATA,
@@ -105,6 +106,7 @@ def _removable(ledger: Ledger, number: int, *, warcs: bool) -> Iterator[Path]:
     tree = ledger.tree
     for step, name in (
         ("fetch", STORED_JPEGS),
+        ("fetch", LATER_REQUESTS),
         ("shard", "wenlan-*"),
         ("shard", PART_METADATA),
         ("slice", "slice-*.parquet"),

@@ -63,7 +63,8 @@ class AddressGate:
         group = self._groups.setdefault(address_group(address), _Group())
         limits = self._host_limits(host)
         most = max(self._most, limits.max_connections)
-        if group.active >= most:
+        # Behind those that wait, or hosts with a larger number would leave no room for the others.
+        if group.waiting or group.active >= most:
             await self._queue(group, most)
         else:
             group.active += 1
@@ -105,7 +106,9 @@ class AddressGate:
             if place.done() and not place.cancelled():
                 # Woken and cancelled at the same time: the place goes to the next.
                 group.active -= 1
-                _wake(group)
+            elif (most, place) in group.waiting:
+                group.waiting.remove((most, place))
+            _wake(group)
             raise
 
     async def _wait_for_gap(self, group: _Group, limits: HostLimits) -> None:
@@ -139,6 +142,7 @@ def _wake(group: _Group) -> None:
     """Gives free places to those that wait, in their order."""
     while group.waiting and group.active < group.waiting[0][0]:
         _, place = group.waiting.popleft()
+        # One that was cancelled leaves in its own turn.
         if not place.done():
             group.active += 1
             place.set_result(None)

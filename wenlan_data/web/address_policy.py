@@ -2,7 +2,7 @@
 the operator opens."""
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from wenlan_data.errors import RecipeError
@@ -63,8 +63,11 @@ class AddressPolicy:
 
     allow: tuple[str, ...] = ()
     """`host:port` words (host as in URLs) exempt from the checks."""
+    _open: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        # Every request looks its host up.
+        object.__setattr__(self, "_open", frozenset(self.allow))
         for word in self.allow:
             name, _, port = word.rpartition(":")
             if not (name and port.isdigit()):
@@ -75,7 +78,7 @@ class AddressPolicy:
     def refuses(self, host: str, address: str, port: int) -> Drop | None:
         """The drop of a connection to `address` for the URL's `host` (`host:port`), or None if it
         is allowed."""
-        if host in self.allow:
+        if host in self._open:
             return None
         if port not in WEB_PORTS:
             return Drop(Reason.PORT, str(port))
@@ -90,7 +93,7 @@ class AddressPolicy:
         try:
             ipaddress.ip_address(address)
         except ValueError:
-            return None if host in self.allow or int(port) in WEB_PORTS else Drop(Reason.PORT, port)
+            return None if host in self._open or int(port) in WEB_PORTS else Drop(Reason.PORT, port)
         return self.refuses(host, address, int(port))
 
 
@@ -114,6 +117,7 @@ def is_public(address: str) -> bool:
     return high & ~_UNIVERSAL_BIT != _ISATAP or is_public(str(ipaddress.IPv4Address(embedded)))
 
 
+@lru_cache(maxsize=4096)
 def address_group(address: str) -> str:
     """What counts as one machine: an IPv4 address, or the /64 network of an IPv6 address, of which
     one customer has at least one.

@@ -235,13 +235,12 @@ class Client:
         resolved = await self._lookups.resolve(name, int(port))
         if isinstance(resolved, Drop):
             return resolved
-        refusals = {
-            address: self._policy.refuses(host, address, int(port))
-            for address in resolved.addresses
-        }
-        allowed = [address for address, drop in refusals.items() if drop is None]
+        refusals = [self._policy.refuses(host, one, int(port)) for one in resolved.addresses]
+        allowed = [
+            one for one, drop in zip(resolved.addresses, refusals, strict=True) if drop is None
+        ]
         if not allowed:
-            return next(drop for drop in refusals.values() if drop)
+            return next(drop for drop in refusals if drop)
         spent_s = resolved.seconds
         for address in self._to_dial(host, allowed):
             result, spent_s = await self._get_from(address, url, target, body_limits, spent_s)

@@ -3,6 +3,7 @@ answers hold up no other host."""
 
 import asyncio
 import ipaddress
+import math
 import socket
 import threading
 from collections import Counter
@@ -54,12 +55,12 @@ class Lookups:
     async def resolve(self, name: str, port: int) -> Resolved | Drop:
         """The addresses of a host name (an address is its own); a transient `dns` drop where there
         are none."""
-        literal = name.strip("[]")
-        with suppress(ValueError):
-            return Resolved((str(ipaddress.ip_address(literal)),), 0.0)
         known = self._known.get(name)
         if known and asyncio.get_running_loop().time() - known.at < KEPT_S:
             return known
+        with suppress(ValueError):
+            address = str(ipaddress.ip_address(name.strip("[]")))
+            return self._known.setdefault(name, Resolved((address,), 0.0, math.inf))
         task = self._running.get(name)
         if task is None:
             task = self._running[name] = asyncio.create_task(self._look_up(name, port))

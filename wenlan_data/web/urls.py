@@ -154,6 +154,7 @@ def _canonical_name(name: str) -> str:
     return "" if ".." in name or name[:1] == "." or name[-1:] == "." else name
 
 
+@lru_cache(maxsize=4096)
 def _ipv4(name: str) -> str:
     """The dotted decimal form of an IPv4 address as the URL standard of browsers parses it: one to
     four numbers, decimal, octal (`0177`) or hexadecimal (`0x7f`), the last of which fills the rest
