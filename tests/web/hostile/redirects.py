@@ -81,7 +81,8 @@ def _downgrade(folder: Path) -> str:
         fetch_with(
             run,
             folder,
-            [f"https://{secure_name}/a.jpg"],
+            # Both hosts are in one fetch list, so that the redirect is followed at once.
+            [f"https://{secure_name}/a.jpg", f"http://{plain_name}/b.jpg"],
             (plain_name, secure_name),
             Names(["127.0.0.1"]),
         )
