@@ -158,6 +158,8 @@ class Client:
         self._active: set[_Transfer] = set()
         self._addresses: dict[str, str] = {}
         """Host to the address that it was last connected to."""
+        self._refusals: dict[str, Drop | None] = {}
+        """Host to what the address policy says of its name."""
 
     async def __aenter__(self) -> Self:
         limits = self.limits
@@ -229,7 +231,9 @@ class Client:
         except (ValueError, UnicodeError):
             return Drop(Reason.BAD_URL)
         host = host_of(url)
-        if refused := self._policy.refuses_by_name(host):
+        if host not in self._refusals:
+            self._refusals[host] = self._policy.refuses_by_name(host)
+        if refused := self._refusals[host]:
             return refused
         name, _, port = host.rpartition(":")
         resolved = await self._lookups.resolve(name, int(port))
