@@ -1,6 +1,6 @@
 """Reads Parquet files in a process of its own first: a file that crashes pyarrow ends as an error.
 
-Of mutated files, about one in a thousand aborts the process that opens it, which in a build with
+Of mutated files, one in some thousands aborts the process that opens it, which in a build with
 threads would be the build. A file that was read once without a crash is then read in this process.
 
 As a program: one request a line on stdin, `[file, column names]` as JSON; one line of JSON in

@@ -54,6 +54,8 @@ def page_sizes(file: BinaryIO, start: int, size_bytes: int, values: int) -> Iter
 
 def _read_header(file: BinaryIO, position: int) -> tuple[PageSize, int, int]:
     """Returns the page, and the sizes of its header and of its body in bytes."""
+    if not 0 <= position < 1 << 62:
+        raise PageError("a page lies outside of the file")
     window = _FIRST_HEADER_BYTES
     while True:
         data = os.pread(file.fileno(), window, position)
