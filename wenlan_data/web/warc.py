@@ -267,6 +267,7 @@ def _payload(path: Path, record: WarcRecord, offset: int, max_bytes: int) -> War
     status: int = 200
     headers: tuple[tuple[str, str], ...] = ()
     payload: bytes | Drop | None = None
+    is_cut = False
     if record.is_http:
         try:
             record.parse_http()
@@ -284,6 +285,8 @@ def _payload(path: Path, record: WarcRecord, offset: int, max_bytes: int) -> War
         # One byte more than allowed shows that a payload is too large.
         raw = record.reader.read(max_bytes + 1)
         _expect(path, offset, len(raw) + record.reader.consume(), length)
+        # Its decoded bytes are not whole, though they may be fewer than allowed.
+        is_cut = len(raw) > max_bytes
         payload = _decoded(raw, headers, max_bytes)
     problem = payload if isinstance(payload, Drop) else None
     content = b"" if isinstance(payload, Drop) else payload
@@ -294,7 +297,7 @@ def _payload(path: Path, record: WarcRecord, offset: int, max_bytes: int) -> War
         status=status,
         content_type=content_type,
         payload=content[:max_bytes],
-        too_large=len(content) > max_bytes,
+        too_large=is_cut or len(content) > max_bytes,
         date=archive_date(record.record_date),
         ip=_address(record.headers.get("WARC-IP-Address") or ""),
         headers=headers,
