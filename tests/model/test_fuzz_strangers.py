@@ -25,9 +25,30 @@ from wenlan_data.model.backbones import pretrained_encoder
 
 COUNTS = [250, pytest.param(5000, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])]
 VALUES: tuple[Any, ...] = (
-    None, True, 0, -1, 1, 2**31, 2**63, 10**30, 0.5, -1e300, float("nan"), float("inf"), "", "x" * 10_000,
-    "hf-hub:stranger/model", "https://stranger.test", "../../x", "\x1b[2J", "\ud800", [], [0] * 1000, {}, {"a": {}},
-)  # fmt: skip
+    None,
+    True,
+    0,
+    -1,
+    1,
+    2**31,
+    2**63,
+    10**30,
+    0.5,
+    -1e300,
+    float("nan"),
+    float("inf"),
+    "",
+    "x" * 10_000,
+    "hf-hub:stranger/model",
+    "https://stranger.test",
+    "../../x",
+    "\x1b[2J",
+    "\ud800",
+    [],
+    [0] * 1000,
+    {},
+    {"a": {}},
+)
 
 
 @pytest.fixture(scope="module")
