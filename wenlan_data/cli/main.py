@@ -27,6 +27,7 @@ from wenlan_data.errors import WenlanError, from_os_error
 from wenlan_data.stop_signals import (
     exit_interrupted,
     exit_now,
+    exit_on_signals,
     ignore_signals,
     interrupt_on_signals,
 )
@@ -80,10 +81,10 @@ def main() -> NoReturn:
     except Exception as error:  # noqa: BLE001 - the last place that can turn it into one line
         _fail_unexpectedly(error)
     finally:
-        ignore_signals()
+        # The interpreter may wait for threads, and nothing is written any more.
+        exit_on_signals()
         # At exit the garbage collector would visit every loaded object: 0.3 s after a build.
         freeze()
-        ignore_signals()
     sys.exit(code if isinstance(code, int) else 0)
 
 
