@@ -55,8 +55,8 @@ def main() -> NoReturn:
     """
     escape_stderr()
     stdout = sys.stdout
-    interrupt_on_signals()
     try:
+        interrupt_on_signals()
         # Without standalone mode click returns the code of ctx.exit(), such as 0 for --help.
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:
@@ -98,6 +98,8 @@ def _reader_left() -> NoReturn:
 
 
 def _fail(error: WenlanError) -> NoReturn:
+    # An interruption here would be reported as an error of the report.
+    exit_on_signals()
     report(error)
     # A thread may sit out a host's gap for minutes, and go on with requests for a part that will
     # never be committed.
@@ -109,6 +111,7 @@ def _fail(error: WenlanError) -> NoReturn:
 
 
 def _fail_unexpectedly(error: BaseException) -> NoReturn:
+    exit_on_signals()
     report_unexpected(error)
     sys.exit(WenlanError.exit_code)
 
