@@ -32,10 +32,10 @@ worker.main()
 """
 BUILD = """
 import sys
-from wenlan_data.sandbox import client as sandbox
+from wenlan_data.sandbox import process
 from wenlan_data.cli.main import main
 
-sandbox.WORKER_COMMAND = (sys.argv.pop(1),)
+process.WORKER_COMMAND = (sys.argv.pop(1),)
 main()
 """
 RECIPE: dict[str, object] = {"name": "mine", "detect": {"detector": "proposals", "width_px": 96}}
