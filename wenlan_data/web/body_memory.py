@@ -13,13 +13,19 @@ class BodyMemory:
 
     Without room a body waits, first come, first served. If all bodies that hold room wait for more,
     the first one gets it beyond the bound and is read to its end: so the bytes exceed the bound by
-    one body at most, and no two bodies wait for each other.
+    one body at most, and no two bodies wait for each other. Bodies that hold room and hardly grow
+    are the client's to end while others wait (`is_short`).
     """
 
     def __init__(self, max_bytes: int) -> None:
         self._free = max_bytes
         self._holders: set[BodyRoom] = set()
         self._waiting: deque[tuple[BodyRoom, int, asyncio.Future[None]]] = deque()
+
+    @property
+    def is_short(self) -> bool:
+        """Whether a body waits for room."""
+        return bool(self._waiting)
 
     def room(self) -> "BodyRoom":
         """Room for one body, empty at first; release it when the body is done with."""

@@ -34,6 +34,8 @@ from wenlan_data.web.urls import host_of, sendable, url_problem
 # closed.
 SMALL_ERROR_BYTES = 64 << 10
 TRAILING = "bytes after the end of its encoding"
+MIN_LARGE_RATE = 64 << 10
+"""Bytes per second of a body that holds memory for large bodies, while another one waits for it."""
 MAX_ADDRESSES = 3
 """Addresses of a host to which a connection is tried, one after the other."""
 
@@ -51,6 +53,7 @@ class _Transfer:
         "marked_bytes",
         "ready_at",
         "refused",
+        "room",
         "sockets",
         "started",
         "task",
@@ -72,6 +75,8 @@ class _Transfer:
         self.marked_bytes = 0
         self.waits = False
         """Whether it waits for room for a large body: our own doing, not the server's."""
+        self.room: BodyRoom | None = None
+        """Memory that its body holds, once it is large."""
         self.trailing = False
         """Whether bytes followed the end of the content encoding."""
         self.refused: Drop | None = None
@@ -366,7 +371,7 @@ class Client:
     async def _read_up_to(
         self, transfer: _Transfer, body_limits: BodyLimits, decoder: Decoder | None
     ) -> bytes | Drop:
-        room = self._body_memory.room()
+        room = transfer.room = self._body_memory.room()
         try:
             return await self._read_into(room, transfer, body_limits, decoder)
         finally:
@@ -451,7 +456,11 @@ class Client:
         if now - transfer.marked_at < limits.rate_window_s:
             return None
         received = transfer.content.total_bytes
-        slow = received - transfer.marked_bytes < limits.min_rate_bytes_per_s * limits.rate_window_s
+        rate = limits.min_rate_bytes_per_s
+        # A large body that drips must not keep memory from others.
+        if transfer.room and transfer.room.size_bytes and self._body_memory.is_short:
+            rate = max(rate, MIN_LARGE_RATE)
+        slow = received - transfer.marked_bytes < rate * limits.rate_window_s
         transfer.marked_at, transfer.marked_bytes = now, received
         return Drop(Reason.MIN_RATE) if slow else None
 

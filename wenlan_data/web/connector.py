@@ -64,6 +64,12 @@ class CountingHandler(ResponseHandler):
     def data_received(self, data: bytes) -> None:
         """Counts, parses head and body separately, and checks; bytes after the end of a body are
         discarded."""
+        if not data:
+            # aiohttp goes on with bytes that its parser holds since the reader had enough of them.
+            # Without this call a body whose last bytes are held never ends.
+            super().data_received(data)
+            self._check_overhead()
+            return
         self._wire_bytes += len(data)
         # Head by head, so that `feed_data` has set `_left` before the first byte of the body is
         # passed on.
