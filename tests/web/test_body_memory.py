@@ -62,6 +62,7 @@ def test_a_body_that_gives_up_waiting_leaves_its_place(cancelled: int) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_hostile_drips_of_24_hosts_hold_up_no_large_body(tmp_path: Path) -> None:
     """Each drips a body of 8 MiB, of which 4 MiB come at once, as slowly as is allowed."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (8 * MIB)
