@@ -12,7 +12,7 @@ from wenlan_data.web.address_policy import address_group
 from wenlan_data.web.limits import HostLimits, Limits
 
 
-class PooledConnection(Protocol):
+class OpenConnection(Protocol):
     """An open connection, as the gate needs it."""
 
     def abort(self) -> None:
@@ -31,7 +31,7 @@ class _Group:
     waiting: "deque[tuple[int, asyncio.Future[None]]]" = field(default_factory=deque)
     """Largest number of exchanges that each may join, and what wakes it."""
     next_at: float = 0.0
-    idle: dict[PooledConnection, str] = field(default_factory=dict)
+    idle: dict[OpenConnection, str] = field(default_factory=dict)
     """Connections kept for the next request to their host, the longest unused first."""
 
 
@@ -53,7 +53,7 @@ class AddressGate:
         self._workers = workers
         self._host_limits = host_limits
         self._groups: dict[str, _Group] = {}
-        self._used: dict[object, tuple[_Group, PooledConnection]] = {}
+        self._used: dict[object, tuple[_Group, OpenConnection]] = {}
         """Task of an exchange to its connection."""
 
     @asynccontextmanager
@@ -78,7 +78,7 @@ class AddressGate:
             group.active -= 1
             _wake(group)
 
-    def began(self, connection: PooledConnection, address: str) -> None:
+    def began(self, connection: OpenConnection, address: str) -> None:
         """Notes that the current task's exchange uses a connection."""
         group = self._groups.setdefault(address_group(address), _Group())
         group.idle.pop(connection, None)
@@ -91,7 +91,7 @@ class AddressGate:
         if group is not None and connection is not None and connection.is_connected():
             group.idle[connection] = host
 
-    def lost(self, connection: PooledConnection, address: str) -> None:
+    def lost(self, connection: OpenConnection, address: str) -> None:
         """Notes that a connection is closed."""
         group = self._groups.get(address_group(address))
         if group is not None:

@@ -128,16 +128,16 @@ class ThreadResolver(AbstractResolver):
         if self._threads >= MAX_THREADS:
             raise OSError("too many look-ups without an answer")
         loop = asyncio.get_running_loop()
-        addresses: asyncio.Future[list[ResolveResult]] = loop.create_future()
+        result: asyncio.Future[list[ResolveResult]] = loop.create_future()
 
         def settle(found: list[ResolveResult] | Exception) -> None:
             self._threads -= 1
-            if addresses.done():
+            if result.done():
                 return
             if isinstance(found, Exception):
-                addresses.set_exception(found)
+                result.set_exception(found)
             else:
-                addresses.set_result(found)
+                result.set_result(found)
 
         def run() -> None:
             found: list[ResolveResult] | Exception
@@ -152,7 +152,7 @@ class ThreadResolver(AbstractResolver):
         self._threads += 1
         # A daemon: a look-up without an answer must not keep the process.
         threading.Thread(target=run, name=f"look-up of {host}", daemon=True).start()
-        return await addresses
+        return await result
 
     async def close(self) -> None:
         """Does nothing: threads end by themselves."""
