@@ -10,17 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.builds.corpus_runs import build_here, content, run_here
+from tests.builds.corpus_runs import build_here, content, photographs, run_here, sources_file
 from tests.mutations import mutations
 from wenlan_data.errors import DamageError, WenlanError
 from wenlan_data.extract.step import ExtractDetails
 from wenlan_data.fetch.receipts import FetchDetails, FetchListDetails
+from wenlan_data.layout import WorkFolder
 from wenlan_data.run.generations import GenerationPlan, read_stamps
 from wenlan_data.run.ledger import Ledger
 from wenlan_data.run.output_id import load_build_record
 from wenlan_data.run.row_limit import RowLimit
 from wenlan_data.state_files import encode_state
-from wenlan_data.testing import make_caption, make_image
+from wenlan_data.testing import CannedResponse, Site, make_caption, make_image
 
 
 def _photos(folder: Path, numbers: range) -> Path:
@@ -286,3 +287,41 @@ def test_a_failing_device_or_a_lack_of_descriptors_is_tried_again_once(
     assert str(out / ".work/attempts") in message
     build_here(*words, out)
     assert content(out) == content(golden)
+
+
+def test_what_a_crawl_recorded_is_checked_when_it_is_read(tmp_path: Path, site: Site) -> None:
+    html = {"Content-Type": "text/html; charset=utf-8"}
+    (_, one), (_, two) = photographs(site, range(2))
+    pages = {
+        "/": f'<img src="/0.jpg" alt="{one}"><a href="/2.html">下一页</a>',
+        "/2.html": f'<img src="/1.jpg" alt="{two}">',
+    }
+    for path, text in pages.items():
+        site.responses[path] = CannedResponse(text.encode(), 200, html)
+    kinds = [{"kind": "pages", "seeds": [site.url("/")]}]
+    sources = sources_file(tmp_path / "s.yaml", site, kinds)
+    golden = tmp_path / "golden"
+    build_here("--sources", sources, "--out", golden)
+    work = WorkFolder(golden / ".work")
+    for round_number, name in (
+        (0, "crawl/00000/pages.warc"),
+        (1, "crawl/00000/pages.warc"),
+        (0, "crawl/00000/pages.parquet"),
+        (0, "crawl/00000/hosts.json"),
+        (0, "crawl/00000/links.parquet"),
+        (0, "frontier/00000/states.json"),
+        (0, "frontier/00000/requested.npy"),
+    ):
+        out = tmp_path / f"{round_number}-{name.replace('/', '-')}"
+        shutil.copytree(golden, out)
+        # As stopped after the first round or, for what the pages hold, before the generation.
+        for folder in ("shards", "metadata", "drops", "report", ".work/generations"):
+            shutil.rmtree(out / folder)
+        (out / "manifest.json").unlink()
+        crawl = out / ".work/crawls" / next(work.crawls.iterdir()).name
+        if not name.endswith(".warc"):
+            shutil.rmtree(crawl / "000001")
+        path = crawl / f"{round_number:06d}" / name
+        _flip(path)
+        _fails(1, "build", "--sources", sources, "--out", out, parts=(path.name,))
+        assert not (out / "manifest.json").exists()
