@@ -296,8 +296,8 @@ def test_what_a_crawl_recorded_is_checked_when_it_is_read(tmp_path: Path, site: 
         "/": f'<img src="/0.jpg" alt="{one}"><a href="/2.html">下一页</a>',
         "/2.html": f'<img src="/1.jpg" alt="{two}">',
     }
-    for path, text in pages.items():
-        site.responses[path] = CannedResponse(text.encode(), 200, html)
+    for address, text in pages.items():
+        site.responses[address] = CannedResponse(text.encode(), 200, html)
     kinds = [{"kind": "pages", "seeds": [site.url("/")]}]
     sources = sources_file(tmp_path / "s.yaml", site, kinds)
     golden = tmp_path / "golden"
@@ -315,9 +315,8 @@ def test_what_a_crawl_recorded_is_checked_when_it_is_read(tmp_path: Path, site: 
         out = tmp_path / f"{round_number}-{name.replace('/', '-')}"
         shutil.copytree(golden, out)
         # As stopped after the first round or, for what the pages hold, before the generation.
-        for folder in ("shards", "metadata", "drops", "report", ".work/generations"):
-            shutil.rmtree(out / folder)
-        (out / "manifest.json").unlink()
+        _unpublish(out)
+        shutil.rmtree(out / ".work/generations")
         crawl = out / ".work/crawls" / next(work.crawls.iterdir()).name
         if not name.endswith(".warc"):
             shutil.rmtree(crawl / "000001")
