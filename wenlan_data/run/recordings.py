@@ -26,9 +26,11 @@ def fetch_folders(tree: StepTree, generation: int) -> list[Path]:
     Raises `DamageError` where a part, its results or its recorded responses are missing.
     """
     folder = tree.part(generation, "slice", 0)
-    details = _receipt(folder).get("details") or {}
+    details = _receipt(folder).get("details")
     # Older builds named the list `slices`.
-    lists = details.get("fetch_lists") or details.get("slices") or ()
+    lists = details.get("fetch_lists", details.get("slices")) if isinstance(details, dict) else None
+    if not isinstance(lists, list):
+        raise DamageError(f"{folder / RECEIPT}: lists no fetch lists: {_LOST}")
     folders = [tree.part(generation, "fetch", number) for number in range(len(lists))]
     for one in folders:
         _recorded(one, FETCH_RESULTS)
