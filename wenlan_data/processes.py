@@ -1,7 +1,9 @@
 """Ends processes together with all that they started."""
 
+import ctypes
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -12,17 +14,35 @@ _STOP_S = 1.0
 _END_S = 5.0
 """Longest wait for killed processes to end."""
 _IDLE_S = 0.002
-_ROUNDS = 5
+_ROUNDS = 20
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 def end_descendants() -> None:
-    """Kills every process that this process started, directly or not; returns when they are
-    gone."""
-    # Again, as long as there are some: another thread may have been starting one.
+    """Kills every process that this process started, directly or not, and lets its threads start no
+    other one. For its exit; returns when they are gone."""
+    sys.addaudithook(_refuse_processes)
+    calm = 0
+    # Twice: a thread may be between the hook and the start of its process.
     for _ in range(_ROUNDS):
-        if not (found := _running(set(children()))):
+        if _alive(found := set(children())):
+            end_processes(found)
+            calm = 0
+        elif (calm := calm + 1) == 2:
             return
-        end_processes(found)
+        time.sleep(_IDLE_S)
+
+
+def _refuse_processes(event: str, _arguments: tuple[object, ...]) -> None:
+    # Raised in the thread that wants to start one.
+    if event in {"subprocess.Popen", "os.fork", "os.posix_spawn"}:
+        raise RuntimeError("no process is started while this one ends")
+
+
+def adopt_orphans() -> None:
+    """Makes this process the parent of descendants whose own parent has ended, so that
+    `end_descendants` finds them and waits for them."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def end_processes(roots: Iterable[int]) -> None:

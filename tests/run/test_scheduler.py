@@ -88,3 +88,31 @@ def test_a_part_whose_worker_always_dies_is_given_up_after_three_attempts(tmp_pa
             [Job(number=0, make=make)], lambda *_: None
         )
     assert len(made) == 3
+
+
+def _loses_its_nodes(made: list[int], times: int) -> Job[Sum]:
+    def make(_: Receipt[Sum] | None) -> Part[Sum]:
+        made.append(1)
+        lost = WorkerLostError("the node is gone", with_node=True)
+        return Fail(lost) if len(made) <= times else Count(0)
+
+    return Job(number=0, make=make)
+
+
+def test_dead_nodes_do_not_count_while_others_do_parts(tmp_path: Path) -> None:
+    made: list[int] = []
+    # The first loss comes before the other parts, the others after them.
+    jobs = [_loses_its_nodes(made, 3), *(_job(number) for number in range(1, 20))]
+    with Ledger(tmp_path) as ledger:
+        receipts = Scheduler(LocalExecutor(1), ledger, 0, "fetch", Sum).run(jobs, lambda *_: None)
+    assert list(receipts) == list(range(20))
+    assert len(made) == 4
+
+
+def test_a_part_whose_nodes_die_while_nothing_else_is_done_is_given_up(tmp_path: Path) -> None:
+    made: list[int] = []
+    with Ledger(tmp_path) as ledger, pytest.raises(WorkerLostError, match="check the nodes"):
+        Scheduler(LocalExecutor(1), ledger, 0, "fetch", Sum).run(
+            [_loses_its_nodes(made, 9)], lambda *_: None
+        )
+    assert len(made) == 3

@@ -52,7 +52,7 @@ from wenlan_data.cli.plugin_option import plugins_option
     "--workers",
     default=None,
     type=click.IntRange(1),
-    help="Number of parallel tasks. Default: the cores of this machine, or of the cluster of --ray.",
+    help="Number of parallel tasks. Default: the cores of this machine, or of the cluster.",
 )
 @click.option(
     "--executor",
@@ -74,7 +74,7 @@ from wenlan_data.cli.plugin_option import plugins_option
     show_default=True,
     metavar="SECONDS",
     type=click.FloatRange(30),
-    help="With Ray: kill a worker without a sign of life for so long, and start its part elsewhere.",
+    help="With Ray: start a part elsewhere if its worker gives no sign of life for so long.",
 )
 @click.option(
     "--work",

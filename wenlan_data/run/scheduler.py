@@ -17,8 +17,8 @@ from wenlan_data.errors import (
 from wenlan_data.protocols import Executor, Part, Receipt
 from wenlan_data.run.ledger import Ledger
 
-# A part whose input kills its worker would kill every next one: the build must end. Each attempt has
-# another process, since a dead one is gone.
+# A part whose input kills its worker would kill every next one: the build must end. Each attempt
+# has another process, since a dead one is gone.
 MAX_ATTEMPTS = 3
 POLL_S = 0.5
 

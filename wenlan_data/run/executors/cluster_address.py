@@ -45,8 +45,8 @@ def check_cluster(address: str) -> None:
 
 
 def _check_health(address: str) -> None:
-    # In a process of its own: with a wrong token Ray retries in this one for 20 s and then raises an
-    # error without the reason; without a token it aborts. Costs about a second.
+    # In a process of its own: with a wrong token Ray retries here for 20 s and then raises an error
+    # without the reason; without a token it aborts. Costs about a second.
     command = [sys.executable, "-P", "-m", "ray.scripts.scripts", "health-check"]
     try:
         done = subprocess.run(
@@ -67,8 +67,8 @@ def _check_health(address: str) -> None:
         return
     if "authentication token" in done.stderr.lower():
         raise UsageError(
-            f"--ray {address}: the cluster refused the token, or none is set: set RAY_AUTH_MODE=token"
-            " and RAY_AUTH_TOKEN_PATH (or RAY_AUTH_TOKEN) as on its nodes"
+            f"--ray {address}: the cluster refused the token, or none is set: "
+            "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH (or RAY_AUTH_TOKEN) as on its nodes"
         )
     reason = next(
         (line for line in reversed(done.stderr.splitlines()) if line.strip()), "no reason"

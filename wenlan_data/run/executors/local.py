@@ -53,7 +53,7 @@ class LocalExecutor:
             self._waiting.append((token, part, out))
             return
         future = self._pool.submit(self._run_in_thread, part, out)
-        future.add_done_callback(lambda done: self._done.put((token, _outcome(done))))
+        future.add_done_callback(lambda done: self._record(token, done))
 
     def next_done(self, timeout_s: float) -> tuple[str, Receipt[object] | BaseException] | None:
         """Returns the next outcome; with one worker this call runs the part."""
@@ -86,6 +86,11 @@ class LocalExecutor:
                     ctypes.pythonapi.PyThreadState_SetAsyncExc(
                         ctypes.c_ulong(thread), ctypes.py_object(_PartCancelled)
                     )
+
+    def _record(self, token: str, done: "Future[Receipt[object]]") -> None:
+        # `close` cancels what is queued.
+        if not done.cancelled():
+            self._done.put((token, _outcome(done)))
 
     def _run_in_thread(self, part: Part[DetailsT], out: Path) -> Receipt[DetailsT]:
         thread = threading.get_ident()

@@ -10,11 +10,12 @@ import secrets
 import shutil
 import signal
 import socket
+import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,13 @@ from wenlan_data.errors import (
     in_short,
     print_line,
 )
-from wenlan_data.processes import children, command_line, end_processes, start_time
+from wenlan_data.processes import (
+    adopt_orphans,
+    children,
+    command_line,
+    end_processes,
+    start_time,
+)
 from wenlan_data.protocols import Part, Receipt
 from wenlan_data.run.executors.cluster_address import check_cluster
 from wenlan_data.run.executors.heartbeat import Heartbeats, Worker
@@ -169,13 +176,12 @@ class RayExecutor:
 
     def close(self) -> None:
         """Stops Ray, or leaves the cluster. Parts that still run are ended first."""
-        for ref, token in self._tokens.items():
-            worker = self._heartbeats.remove(token)
-            if worker and _is_here(worker):
-                end_processes([worker.pid])
-            elif self._session.is_connected():
+        if self._session.is_connected():
+            for ref in self._tokens:
                 with suppress(ray.exceptions.RayError, ValueError):
                     ray.cancel(ref, force=True)
+        workers = [self._heartbeats.remove(token) for token in self._tokens.values()]
+        end_processes([one.pid for one in workers if one and _is_here(one)])
         self._tokens.clear()
         self._session.close()
 
@@ -236,11 +242,9 @@ class RayExecutor:
         """Raises `UsageError` for a node with another environment."""
         with _ray_errors():
             nodes = {
-                node["NodeID"]: node["NodeManagerHostname"]
-                for node in ray.nodes()  # type: ignore[no-untyped-call]
-                if node["Alive"]
+                node["NodeID"]: node["NodeManagerHostname"] for node in _nodes() if node["Alive"]
             }
-            refs = {self._on_node(node, environment).remote(): node for node in nodes}
+            refs = {self._on_node(node, _environment).remote(): node for node in nodes}
             done, silent = ray.wait(list(refs), num_returns=len(refs), timeout=NODE_TIMEOUT_S)
         for ref in silent:
             self._log(f"node {refs[ref][:8]} ({nodes[refs[ref]]}) does not respond")
@@ -271,6 +275,16 @@ def _run_part(
             # The driver may lack the class, or be unable to copy an exception of it.
             error = UnexpectedError(f"{type(error).__name__}: {in_short(error, MAX_TRACEBACK)}")
         return _Failure(error, text[-MAX_TRACEBACK:])
+
+
+def _environment() -> Mapping[str, str]:
+    """Runs on a node. A function of its own: Ray takes no cached one."""
+    return environment()
+
+
+def _nodes() -> list[dict[str, Any]]:
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return nodes
 
 
 def _cpus(resources: Callable[[], dict[str, float]]) -> float:
@@ -327,9 +341,12 @@ class _Session(threading.Thread):
         self._began, self._ending, self._connected = (threading.Event() for _ in range(3))
         self._error: Exception | None = None
         self._keeps_logs = False
+        # Ray prints the deaths of workers on stdout, which is for results.
+        self._output = redirect_stdout(sys.stderr)
 
     def begin(self) -> None:
         """Starts Ray on this machine, or joins the cluster; waits until this is done."""
+        self._output.__enter__()
         self.start()
         if not self._began.wait(START_TIMEOUT_S):
             raise UsageError(
@@ -342,10 +359,11 @@ class _Session(threading.Thread):
             self._keeps_logs = True
             reason = in_short(self._error)
             raise UsageError(
-                f"--ray {self._address}: cannot join the cluster ({reason}): the driver must run on "
-                "one of its nodes, with the same Ray and Python"
+                f"--ray {self._address}: cannot join the cluster ({reason}): the driver must "
+                "run on one of its nodes, with the same Ray and Python"
                 if self._address
-                else f"Ray cannot be started ({reason}): see {self._folder}, or use --executor local"
+                else f"Ray cannot be started ({reason}): see {self._folder}, or use "
+                "--executor local"
             ) from self._error
 
     def run(self) -> None:
@@ -353,6 +371,7 @@ class _Session(threading.Thread):
         # Ray's processes inherit the mask. A signal to the process group is for the driver, which
         # ends them; without them the driver would end with another exit code.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        adopt_orphans()
         try:
             if self._address:
                 self._join_cluster(self._address)
@@ -385,6 +404,7 @@ class _Session(threading.Thread):
         self._ending.set()
         if self.ident is not None:
             self.join(END_TIMEOUT_S)
+            self._output.__exit__(None, None, None)
         if self._folder:
             end_processes(self._processes())
             if not self._keeps_logs:
@@ -400,9 +420,10 @@ class _Session(threading.Thread):
                 object_store_memory=OBJECT_STORE_BYTES,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
-                _temp_dir=str(self._folder),
+                # Ray opens this one to everybody, but not the folder around it.
+                _temp_dir=f"{self._folder}/r",
             )
-        own = ray.nodes()[0]["NodeManagerAddress"]  # type: ignore[no-untyped-call]
+        own = _nodes()[0]["NodeManagerAddress"]
         if own != "127.0.0.1":
             raise RuntimeError(
                 f"it would listen on {own}, because it was imported before wenlan_data"

@@ -18,6 +18,8 @@ VARIABLES = {
     # second follows a whole second later.
     "RAY_raylet_client_connect_timeout_milliseconds": "20",
     "RAY_raylet_client_num_connect_attempts": "500",
+    # An attempt that was given up is no unhandled error.
+    "RAY_IGNORE_UNHANDLED_ERRORS": "1",
     # Its handler in C ends the driver with another exit code than 11.
     "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",
     # Without clusters Ray takes the loopback address as the node's: all that it starts listens
@@ -52,7 +54,6 @@ def _set(values: Mapping[str, str | None]) -> None:
 
 def temporary_folder() -> Path:
     """Returns a new folder that only this user may enter, for sockets and logs of one run."""
-    # Ray's own folders in it are open to everybody.
     folder = Path(tempfile.mkdtemp(prefix="wenlan-ray-"))
     if len(os.fsencode(folder)) + _SESSION_PATH_BYTES > _SOCKET_PATH_BYTES:
         folder.rmdir()
