@@ -94,7 +94,8 @@ def test_a_full_disk_ends_with_exit_3_and_the_same_command_resumes(tmp_path: Pat
     photos, out = _folder(tmp_path / "photos"), tmp_path / "corpus"
     words = f"build --sources folder:{photos} --out {out} --executor local --workers 1"
     code = (
-        f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (40000, 40000)); {COMMAND[-1]}"
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (40000, 40000)); "
+        "from wenlan_data.__main__ import run; run()"
     )
     done = subprocess.run(
         [COMMAND[0], "-c", code, *words.split()], capture_output=True, text=True, check=False
@@ -147,7 +148,8 @@ def test_a_dry_run_creates_and_requests_nothing(tmp_path: Path, site: Site) -> N
     done = command("build", "--sources", sources, "--out", tmp_path / "c", "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "candidates: 43, of which URLs to fetch: 40\n" in done.stdout
-    assert f"  {site.host}: 40 URLs x 0.0 s = 0 s\nno request was sent" in done.stdout
+    assert f"  {site.host}: 40 URLs x 0.0 s = 0 s\nparallel tasks: " in done.stdout
+    assert "\nno request was sent" in done.stdout
     assert site.log == []
     assert not (tmp_path / "c").exists()
 

@@ -160,7 +160,7 @@ class Published(_ManifestModel):
 
     generation: Count
     at: Word
-    sandbox: Items[Word] = []
+    sandbox: Items[Word] = Field(default=[], exclude_if=operator.not_)
     """What confined the decoders of its images, on each kind of machine that took part."""
 
 
