@@ -2,7 +2,6 @@
 the bytes of an undisturbed one."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.builds.corpus_runs import photographs, sources_file, table
+from tests.thorough import amount
 from wenlan_data.testing import CannedResponse, Site, make_image
 
-_STRIDE = int(os.environ.get("CRASH_POINT_STRIDE", "12"))
-"""Every how many points the slow tests try; 1 tries all of them (about 25 minutes)."""
+_STRIDE = amount(24, 1)
+"""Every how many points the slow tests try."""
 
 
 def _words(folder: Path, site: Site) -> list[str]:

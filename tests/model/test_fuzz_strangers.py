@@ -19,11 +19,15 @@ from tests.model.strangers import (
     write_checkpoint,
 )
 from tests.mutations import mutate
+from tests.thorough import amount
 from wenlan_data.errors import WenlanError
 from wenlan_data.eval.embed import embed_texts, load_model
 from wenlan_data.model.backbones import pretrained_encoder
 
-COUNTS = [250, pytest.param(5000, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])]
+COUNTS = [
+    250,
+    pytest.param(amount(1000, 5000), marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
+]
 VALUES: tuple[Any, ...] = (
     None,
     True,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.thorough import amount
 from tests.train.runs import ROOT, WORDS, corpus, losses
 from wenlan_data.model.checkpoint import checkpoint_step, list_checkpoints, load_checkpoint
 
@@ -122,8 +123,8 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         (2, 1),
         (1, 2),
-        pytest.param(30, 1, marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
-        pytest.param(30, 2, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
+        pytest.param(amount(4, 30), 1, marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
+        pytest.param(amount(4, 30), 2, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
     ],
 )
 def test_a_signal_at_any_moment_ends_with_11_and_leaves_the_last_step(
