@@ -21,8 +21,8 @@ FORBIDDEN_NAMES = {"utils", "common", "helpers", "base", "misc"}
 OPTIONS = {
     "build": [
         "--contact", "--dry-run", "--executor", "--from", "--from-work", "--generation-rows", "--json", "--limit",
-        "--max-failed-share", "--offline", "--out", "--plugins", "--ray", "--recipe", "--retry-failed",
-        "--set", "--sources", "--work", "--worker-timeout", "--workers",
+        "--max-failed-share", "--offline", "--out", "--plugins", "--ray", "--recipe",
+        "--retry-failed", "--set", "--sources", "--work", "--worker-timeout", "--workers",
     ],
     "detect": [
         "--detector", "--device", "--json", "--max-side-px", "--out", "--plugins", "--set",

@@ -6,8 +6,8 @@ in forks of one process that has everything imported, and prints one JSON outcom
 A point is a call that Python's audit events show (open for writing, rename, remove, mkdir, rmdir,
 link, symlink, truncate, chmod) or that is wrapped here (`os.fsync`, `os.write`, and Arrow's writers
 of Parquet before and after each write), on a path below the output. Not seen: single writes of
-Python's buffered files and of Arrow inside one table, and what happens in the sandbox process, which
-opens no file.
+Python's buffered files and of Arrow inside one table, and what happens in the sandbox process,
+which opens no file.
 """
 
 import errno
@@ -28,7 +28,8 @@ from wenlan_data.cli import main as cli_main
 from wenlan_data.run import runner as _runner  # noqa: F401 - imported once, for all forks
 
 _EVENTS = {
-    "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod",
+    "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate",
+    "os.chmod",
 }  # fmt: skip
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 

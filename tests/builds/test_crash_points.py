@@ -23,7 +23,8 @@ def _words(folder: Path, site: Site) -> list[str]:
     table(folder / "a.parquet", rows, row_group_size=6)
     sources = sources_file(folder / "s.yaml", site, [{"kind": "table", "path": "a.parquet"}])
     return [
-        "build", "--sources", str(sources), "--out", "{out}", "--workers", "1", "--executor", "local",
+        "build", "--sources", str(sources), "--out", "{out}", "--workers", "1",
+        "--executor", "local",
         "--set", "shard.max_samples=6",
     ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Cuts the requests that a pass over the fetch lists has left into fetch lists of their own hosts."""
+"""Cuts what a pass over the fetch lists has left into fetch lists of its own hosts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from wenlan_data.errors import os_errors
 from wenlan_data.fetch.fetch_lists import cut_by_host, write_fetch_list
 from wenlan_data.fetch.receipts import FetchListDetails
+from wenlan_data.part_files import checked
 from wenlan_data.protocols import Receipt
 from wenlan_data.tables import LATER
 from wenlan_data.web.limits import HostLimits
@@ -19,9 +20,9 @@ from wenlan_data.web.limits import HostLimits
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaterListPart:
-    """Writes fetch lists `slice-00000.parquet` and so on, see `tables.LATER`, for requests that lead
-    into hosts of other fetch lists: targets of redirects, and images of hosts whose robots.txt is
-    at another host.
+    """Writes fetch lists `slice-00000.parquet` and so on, see `tables.LATER`, for requests that
+    lead into hosts of other fetch lists: targets of redirects, and images of hosts whose robots.txt
+    is at another host.
 
     The receipt is that of `FetchListPart`.
     """
@@ -38,7 +39,7 @@ class LaterListPart:
         tables = []
         for path in self.later:
             with os_errors(path):
-                tables.append(pq.read_table(path, schema=LATER))
+                tables.append(pq.read_table(checked(path), schema=LATER))
         rows = pa.concat_tables(tables).combine_chunks()
         rows = rows.take(pc.sort_indices(rows["ordinal"]))
         cuts = cut_by_host(rows["host"], np.arange(rows.num_rows), self.hosts, self.beside)

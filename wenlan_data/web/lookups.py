@@ -1,5 +1,5 @@
-"""Look-ups of host names: bounded in time, in number, and for each domain, so that names that nobody
-answers hold up no other host."""
+"""Look-ups of host names: bounded in time, in number, and for each domain, so that names that
+nobody answers hold up no other host."""
 
 import asyncio
 import ipaddress

@@ -62,9 +62,9 @@ class PoliteClient:
     response. With `follow_redirects`, at most `limits.max_redirects` redirects of a URL are
     followed, each of them under the rules of its own host; a redirect to a host that is not its own
     is a response, like every redirect without `follow_redirects`. An opt-out in the headers of a
-    redirect counts. With `drop_opted_out`, a URL whose host reserves it (tdmrep.json, `Content-Usage`) is
-    dropped without a request; otherwise it is fetched and the signals travel with the response as
-    `X-Crawler-Opt-Out` headers. `resolver` and `tls` are those of `Client`.
+    redirect counts. With `drop_opted_out`, a URL whose host reserves it (tdmrep.json,
+    `Content-Usage`) is dropped without a request; otherwise it is fetched and the signals travel
+    with the response as `X-Crawler-Opt-Out` headers. `resolver` and `tls` are those of `Client`.
     """
 
     def __init__(
