@@ -471,6 +471,7 @@ PRINTING = {
     "detect.weights": {"console.print"},
     "load.loader": {"logging.getLogger", "_LOG.info"},
     "run.progress": {"self._progress.console.print"},
+    "sources.formats.parquet_check": {"sys.stdout.write"},  # into a pipe, to the build
     "train.run_log": {"self._progress.console.print"},
 }
 """Modules that write to a terminal or a log themselves: each escapes what it writes."""
