@@ -107,7 +107,8 @@ PERMITTED_IMPORTS = {
         "seen_ids tables image protocols clean detect recipe extract sandbox fetch"
     ),
     "sources": (
-        "errors files layout part_files reasons records tables protocols web extract sandbox crawl"
+        "errors files layout parquet_pages part_files reasons records tables protocols web extract "
+        "sandbox crawl"
     ),
     "dedupe": (
         "arrow bounded_tables errors layout npy part_files reasons records tables image protocols "

@@ -6,11 +6,13 @@ its metadata classes do not catch). Both are structs in Thrift's compact protoco
 """
 
 import os
+from collections.abc import Iterator
+from itertools import islice
 from typing import BinaryIO, NamedTuple, TypeAlias
 
 MAX_PAGES = 100_000
 """Of one column of a row group."""
-_HEADER_BYTES, _MAX_HEADER_BYTES = 1 << 10, 1 << 16
+_HEADER_BYTES, _MAX_HEADER_BYTES = 1 << 10, 1 << 20  # with the least and the largest value
 _MAX_DEPTH, _MAX_VALUES = 8, 1_000_000
 _DATA, _INDEX, _DICTIONARY, _DATA_V2 = range(4)
 # Field numbers of `PageHeader` in parquet.thrift; the encoding's differs between the two versions.
@@ -114,17 +116,27 @@ def read_pages(file: BinaryIO, start: int, compressed_bytes: int) -> list[Page]:
     end = start + compressed_bytes
     if not 0 < start <= end <= os.fstat(file.fileno()).st_size:
         raise ValueError("a column lies outside of the file")
-    pages: list[Page] = []
+    found = list(islice(iter_pages(file, start, compressed_bytes), MAX_PAGES + 1))
+    if len(found) > MAX_PAGES:
+        raise ValueError(f"more than {MAX_PAGES} pages in a column")
+    if (found[-1][1] if found else start) != end:
+        raise ValueError("the pages of a column overlap the next one")
+    return [page for page, _ in found]
+
+
+def iter_pages(file: BinaryIO, start: int, compressed_bytes: int) -> Iterator[tuple[Page, int]]:
+    """Yields pages, each with the place after it, until one ends beyond `compressed_bytes`.
+
+    Raises `ValueError` for a header that is invalid or lies outside of the file.
+    """
+    end, file_bytes = start + compressed_bytes, os.fstat(file.fileno()).st_size
     while start < end:
-        if len(pages) == MAX_PAGES:
-            raise ValueError(f"more than {MAX_PAGES} pages in a column")
+        if not 0 < start < file_bytes:
+            raise ValueError("a page lies outside of the file")
         header, length = _read_header(file, start)
         page, compressed = _page(header)
-        pages.append(page)
         start += length + compressed
-    if start != end:
-        raise ValueError("the pages of a column overlap the next one")
-    return pages
+        yield page, start
 
 
 def _page(header: _Fields) -> tuple[Page, int]:

@@ -380,7 +380,7 @@ from pathlib import Path
 from wenlan_data import plugins
 from wenlan_data.records import Drop
 from wenlan_data.errors import WenlanError
-source = plugins.build("wenlan_data.sources", sys.argv[1], {"path": sys.argv[2]})
+source = plugins.build(plugins.SOURCES, sys.argv[1], {"path": sys.argv[2]})
 found = Counter()
 try:
     for part in source.parts(source=0, max_rows=100_000):

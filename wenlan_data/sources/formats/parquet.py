@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 
 from wenlan_data.errors import UsageError, in_short, os_errors
 from wenlan_data.files import open_regular
+from wenlan_data.parquet_pages import iter_pages
 from wenlan_data.protocols import SourcePart
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 from wenlan_data.sources.formats.delimited import MAX_LINE_BYTES
-from wenlan_data.sources.formats.parquet_pages import PageError, page_sizes
 
 MAX_PAGE_BYTES = 128 << 20
 """Of one page of each used column, decoded. Writers make pages of 1 MiB, some of a whole row
@@ -38,6 +38,11 @@ MAX_DECODED_FILE_BYTES = 64 << 20
 """Of a file that is decoded before it is used: larger ones would delay each start of a build by
 seconds. All crashes of mutated files that we saw were caused by the footer."""
 _BATCH_ROWS = 8_192
+_WITHOUT_REPEATS = {
+    "PLAIN", "PLAIN_DICTIONARY", "RLE", "BIT_PACKED", "DELTA_BINARY_PACKED",
+    "DELTA_LENGTH_BYTE_ARRAY", "RLE_DICTIONARY", "BYTE_STREAM_SPLIT",
+}  # fmt: skip
+"""Encodings of pages in which each value takes its place; the codes of a dictionary are small."""
 # What pyarrow raises for corrupt files, measured by mutations: also bare errors of Python.
 _UNREADABLE = (
     pa.ArrowException, OSError, ValueError, TypeError, KeyError, IndexError, ArithmeticError,
@@ -127,7 +132,7 @@ def _reading(file: Path, group: int, names: Sequence[str]) -> tuple[int, list[st
             batch_rows = _batch_rows(file, table, group, names)
             # One row may repeat a long value of a dictionary any number of times.
             lists = [path for path, is_list in _leaves(table, names) if is_list]
-    except (*_UNREADABLE, PageError) as error:
+    except _UNREADABLE as error:
         raise _corrupt(file, group, error) from error
     return batch_rows if isinstance(batch_rows, Drop) else (batch_rows, lists)
 
@@ -196,14 +201,17 @@ def _batch_rows(file: Path, table: pq.ParquetFile, group: int, wanted: Sequence[
             if chunk.dictionary_page_offset is not None and chunk.dictionary_page_offset > 0:
                 start = min(start, chunk.dictionary_page_offset)
             column_bytes = values = 0
-            pages = page_sizes(opened, start, chunk.total_compressed_size, chunk.num_values)
-            for page in pages:
-                if page.repeats:
-                    repeated = max(repeated, page.uncompressed_bytes)
-                column_bytes = max(column_bytes, page.uncompressed_bytes)
+            for page, _ in iter_pages(opened, start, chunk.total_compressed_size):
+                # In a dictionary, which has no rows, and as a prefix, a value that the page holds
+                # once may occur in any number of rows.
+                if not page.values or page.encoding not in _WITHOUT_REPEATS:
+                    repeated = max(repeated, page.bytes)
+                column_bytes = max(column_bytes, page.bytes)
                 values += page.values
                 if column_bytes > MAX_PAGE_BYTES:
                     return _overflow(group, f"a page of {column_bytes} bytes")
+                if values >= chunk.num_values:
+                    break
             total += column_bytes
             if leaves[chunk.path_in_schema] and max(values, chunk.num_values) > MAX_LIST_VALUES:
                 return _overflow(group, f"lists of {max(values, chunk.num_values)} values")
