@@ -1,6 +1,7 @@
 """Files that finished generations recorded, found by their plans and receipts and not by what is
 still there: a lost one is an error, not a smaller corpus."""
 
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +26,33 @@ def fetch_folders(tree: StepTree, generation: int) -> list[Path]:
 
     Raises `DamageError` where a part, its results or its recorded responses are missing.
     """
-    folder = tree.part(generation, "slice", 0)
-    details = _receipt(folder).get("details")
+    folders: list[Path] = []
+    for number in count():
+        lists = _list_count(tree.part(generation, "slice", number))
+        last = [tree.part(generation, "fetch", len(folders) + one) for one in range(lists)]
+        for one in last:
+            _recorded(one, FETCH_RESULTS)
+            _recorded(one, IMAGE_WARC)
+        folders += last
+        # What a pass leaves, such as redirects into other hosts, is fetched in the next one.
+        if not any(_details(one).get("later") for one in last):
+            break
+    return folders
+
+
+def _list_count(folder: Path) -> int:
+    """Returns the number of fetch lists that a pass was cut into."""
+    details = _details(folder)
     # Older builds named the list `slices`.
-    lists = details.get("fetch_lists", details.get("slices")) if isinstance(details, dict) else None
+    lists = details.get("fetch_lists", details.get("slices"))
     if not isinstance(lists, list):
         raise DamageError(f"{folder / RECEIPT}: lists no fetch lists: {_LOST}")
-    folders = [tree.part(generation, "fetch", number) for number in range(len(lists))]
-    for one in folders:
-        _recorded(one, FETCH_RESULTS)
-        _recorded(one, IMAGE_WARC)
-    return folders
+    return len(lists)
+
+
+def _details(folder: Path) -> dict[str, Any]:
+    details = _receipt(folder).get("details")
+    return details if isinstance(details, dict) else {}
 
 
 def _recorded(folder: Path, name: str) -> Path:
