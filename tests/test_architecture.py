@@ -137,7 +137,7 @@ PERMITTED_IMPORTS = {
         "web clean detect recipe plan schema extract sandbox shard dedupe load report model run "
         "eval train demo"
     ),
-    "__main__": "stop_signals cli",
+    "__main__": "errors stop_signals cli",
 }
 """Package or top-level module to those that it may import, lowest first. A new arrow is a decision:
 it goes into this table together with the code that needs it, and points to a row above its own."""

@@ -1,8 +1,12 @@
 """The entry point: `wenlan-data`, and `python -m wenlan_data`."""
 
+import sys
+import threading
+from contextlib import suppress
 from typing import NoReturn
 
-from wenlan_data.stop_signals import exit_interrupted, exit_on_signals
+from wenlan_data.errors import InterruptedBuildError
+from wenlan_data.stop_signals import exit_interrupted, exit_now, exit_on_signals, ignore_signals
 
 
 def run() -> NoReturn:
@@ -16,6 +20,24 @@ def run() -> NoReturn:
     except KeyboardInterrupt:
         # Raised while `main` handled another exception.
         exit_interrupted()
+    except SystemExit as end:
+        if isinstance(end.code, int) and _ends_at_once(end.code):
+            ignore_signals()
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(OSError, ValueError):
+                    stream.flush()
+            exit_now(end.code)
+        raise
+
+
+def _ends_at_once(code: int) -> bool:
+    """Whether nothing is waited for: after an interruption no process may be left, and after a
+    failure a thread may sit out a host's gap for minutes, and go on with requests for a part that
+    will never be committed."""
+    if code == InterruptedBuildError.exit_code:
+        return True
+    main = threading.main_thread()
+    return code != 0 and any(not one.daemon for one in threading.enumerate() if one is not main)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import threading
 from gc import freeze
 from typing import NoReturn
 
@@ -23,14 +22,8 @@ from wenlan_data.cli.shards import shards
 from wenlan_data.cli.terminal import echo, echo_lines
 from wenlan_data.cli.text import text
 from wenlan_data.cli.train import train
-from wenlan_data.errors import WenlanError, from_os_error
-from wenlan_data.stop_signals import (
-    exit_interrupted,
-    exit_now,
-    exit_on_signals,
-    ignore_signals,
-    interrupt_on_signals,
-)
+from wenlan_data.errors import InterruptedBuildError, WenlanError, from_os_error
+from wenlan_data.stop_signals import MESSAGE, exit_on_signals, interrupt_on_signals, is_main_rank
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -63,7 +56,7 @@ def main() -> NoReturn:
         _show_usage(error)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        exit_interrupted()
+        _fail(InterruptedBuildError(MESSAGE))
     except WenlanError as error:
         _fail(error)
     except BrokenPipeError:
@@ -100,13 +93,8 @@ def _reader_left() -> NoReturn:
 def _fail(error: WenlanError) -> NoReturn:
     # An interruption here would be reported as an error of the report.
     exit_on_signals()
-    report(error)
-    # A thread may sit out a host's gap for minutes, and go on with requests for a part that will
-    # never be committed.
-    if any(not one.daemon for one in threading.enumerate() if one is not threading.main_thread()):
-        ignore_signals()
-        sys.stdout.flush()
-        exit_now(error.exit_code)
+    if is_main_rank() or not isinstance(error, InterruptedBuildError):
+        report(error)
     sys.exit(error.exit_code)
 
 
