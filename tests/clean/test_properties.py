@@ -12,7 +12,9 @@ from wenlan_data.protocols import Rule
 from wenlan_data.recipe import load_recipe, recipe_names
 from wenlan_data.records import Drop
 
-EVERY = [plugins.find(RULES, name)() for name in plugins.names(RULES)]
+EVERY = [
+    found.load()() for found in plugins.plug_ins(RULES).values() if found.origin == "wenlan-data"
+]
 CHANGING = ("ContactInfo", "Boilerplate")
 """What these cut off or mask can uncover a second credit or number; all others change a text
 once."""
