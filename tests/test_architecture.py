@@ -78,7 +78,7 @@ PERMITTED_IMPORTS = {
     "protocols": "records part_files",
     "processes": "",
     "stop_signals": "errors processes",
-    "settings": "errors files",
+    "settings": "bounded_json errors files",
     "plugins": "errors",
     "web": "errors files reasons records",
     "image": "errors reasons records",

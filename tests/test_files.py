@@ -278,10 +278,11 @@ def test_a_hostile_log_of_a_run_is_read(tmp_path: Path) -> None:
         b"7",
         b"\xff",
         b'{"step": 1}',
+        b'{"kind": "validation", "step": 1, "metrics": {}}',
         b'{"step": ' + b"9" * 5000 + b"}",
     ]
     (tmp_path / "log.jsonl").write_bytes(b"\n".join(lines))
-    assert read_log(tmp_path) == [{"step": 1}]
+    assert read_log(tmp_path) == [{"kind": "validation", "step": 1, "metrics": {}}]
 
 
 def test_the_marker_of_a_demo_is_not_written_through_a_link(tmp_path: Path, victim: Path) -> None:

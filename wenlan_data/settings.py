@@ -8,6 +8,7 @@ from typing import cast
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from wenlan_data.bounded_json import parse_json
 from wenlan_data.errors import DamageError, RecipeError, in_short
 from wenlan_data.files import read_bounded
 
@@ -186,6 +187,16 @@ def _set_key(value: dict[str, object], override: str) -> None:
             raise RecipeError(f"--set {override}: {parent} is not a group of keys")
         target = inner
     try:
-        target[last] = parse_yaml(raw)
+        target[last] = _parse_value(raw)
     except ValueError as error:
         raise RecipeError(f"--set {override}: the value is not valid YAML") from error
+
+
+def _parse_value(raw: str) -> object:
+    try:
+        return parse_yaml(raw)
+    except ValueError:
+        # JSON writes an emoji as two surrogates, which YAML refuses.
+        if "\\ud" not in raw:
+            raise
+        return parse_json(raw.encode())
