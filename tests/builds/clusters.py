@@ -65,7 +65,7 @@ class Cluster:
             [sys.executable, "-c", script, self.address, str(count)],
             env=self.environment,
             check=True,
-            timeout=90,
+            timeout=240,
             capture_output=True,
         )
 

@@ -17,6 +17,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import NoReturn
 
@@ -95,7 +96,9 @@ def main() -> NoReturn:
             confinement.end_with_parent(own_pid)
             os._exit(_serve(_confined(links[0])))
         os.close(links[0])
-        control.sendall(FORKED.pack(status, cpu_us, child))
+        # Where the client has gone, the next read ends this process.
+        with suppress(OSError):
+            control.sendall(FORKED.pack(status, cpu_us, child))
 
 
 def _end(child: int) -> tuple[int, int]:
