@@ -225,16 +225,16 @@ def test_an_interrupted_request_leaves_no_response_behind(
             index = turn % len(IMAGES)
             # Not where the client takes or returns a process, but anywhere in the exchange.
             signal.setitimer(signal.ITIMER_REAL, 0.0005 + 0.001 * turn)
+            found: list[ExaminedImage] | None = None
             try:
-                found = sandbox.check_images(IMAGES[index : index + 8], DIGESTS[index : index + 8],
-                                             RULES, 90)  # fmt: skip
+                found = sandbox.check_images(
+                    IMAGES[index : index + 8], DIGESTS[index : index + 8], RULES, 90
+                )
+                signal.setitimer(signal.ITIMER_REAL, 0)
             except InterruptedError:
                 interrupted += 1
             else:
                 assert found == wanted[index : index + 8]
-            finally:
-                with suppress(InterruptedError):
-                    signal.setitimer(signal.ITIMER_REAL, 0)
             assert sandbox.check_images([IMAGES[index]], [DIGESTS[index]], RULES, 90) == [
                 wanted[index]
             ]
