@@ -32,6 +32,8 @@ def _build(folder: Path, hosts: list[Host], rows: list[tuple[str, str]], workers
     value = {
         "network": {"allow": [host.name for host in hosts]},
         "hosts": {host.name: {"min_gap_s": GAP_S} for host in hosts},
+        # All hosts are at one address, whose own limits are tested elsewhere.
+        "limits": {"min_gap_an_address_s": 0, "max_connections_an_address": 100},
         "sources": [{"kind": "table", "path": "urls.parquet", "url": "url", "text": "text"}],
     }
     (folder / "s.yaml").write_text(yaml.safe_dump(value), "utf-8")
