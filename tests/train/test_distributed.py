@@ -35,7 +35,9 @@ def test_the_number_of_ranks_does_not_change_losses_weights_and_queues(
         pairs = zip(losses(tmp_path / "1"), losses(tmp_path / str(ranks)), strict=True)
         assert max(abs(first - second) for first, second in pairs) < 1e-6
         other = load_checkpoint(list_checkpoints(tmp_path / str(ranks))[-1])
-        assert other.state.model_copy(update={"files": one.state.files}) == one.state
+        # The digests of files differ with the last bits of vectors, and so does that of the state.
+        same = {"files": one.state.files, "state_sha256": one.state.state_sha256}
+        assert other.state.model_copy(update=same) == one.state
         for file in ("model", "momentum", "queues"):
             assert set(one.tensors.get(file, {})) == set(other.tensors.get(file, {}))
             for name, value in one.tensors.get(file, {}).items():
