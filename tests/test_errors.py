@@ -28,16 +28,16 @@ from wenlan_data.errors import (
 def test_the_error_of_a_file_has_its_exit_code_and_names_it(
     number: int, kind: type[Exception], code: int
 ) -> None:
-    error = from_os_error(OSError(number, os.strerror(number), "/work/raw.parquet"), "/out")
+    error = from_os_error(OSError(number, os.strerror(number), "/builds/w/raw.parquet"), "/out")
     assert type(error) is kind
     assert error.exit_code == code
-    assert "/work/raw.parquet" in str(error)
+    assert "/builds/w/raw.parquet" in str(error)
     assert "/out" in str(from_os_error(OSError(number, os.strerror(number)), "/out"))
 
 
 def test_a_copy_to_a_full_disk_names_the_file_that_was_written() -> None:
     # As `shutil.copyfile` raises it: the source first.
-    error = OSError(errno.ENOSPC, "No space left on device", "/work/a.tar", None, "/out/a.tar")
+    error = OSError(errno.ENOSPC, "No space left on device", "/builds/w/a.tar", None, "/out/a.tar")
     assert "/out/a.tar" in str(from_os_error(error))
     assert "/work" not in str(from_os_error(error))
 
