@@ -53,7 +53,7 @@ def read_batches(
     """Yields the columns of `schema` in batches of at most `rows` rows.
 
     Columns that are `optional` may be missing, other columns of the file are not read. Structs may
-    have more fields than the schema. Raises `DamageError` for what is no such table: a column that
+    have more fields than the schema. Raises `DamageError` for any other table: a column that
     is missing or of another type, an empty cell outside of `nullable` columns, a number that is not
     finite, invalid UTF-8, or a size beyond the limits.
     """

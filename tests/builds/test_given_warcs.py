@@ -215,8 +215,8 @@ def test_what_a_warc_holds_is_not_requested_failures_and_redirects_included(
     # Known rows are not read again.
     _build(out, sources)
     assert requested() == set()
-    # `away.jpg` leads to what the WARC does not hold. The transient failure of the WARC is
-    # requested now: that is what was asked for.
+    # `away.jpg` leads to what the WARC does not hold. `--retry-failed` requests the
+    # transient failure that the WARC recorded.
     _build(out, sources, retry=True)
     assert requested() == {"/away.jpg", "/1.jpg", "/busy.jpg"}
     _build(tmp_path / "online", sources)

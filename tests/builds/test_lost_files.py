@@ -129,10 +129,8 @@ def test_a_corpus_does_not_grow_from_a_changed_index(
     out = folder / "corpus"
     manifest = (out / "manifest.json").read_bytes()
     path = out / ".work" / name
-    if not path.exists():
+    if name in ("read.json", "limit.json") and not path.exists():
         path.write_text('{"crc32c": "00000000", "value": []}')
-    if "index/" in name and not path.exists():
-        pytest.skip("the segment was merged")
     change(path)
     _photos(folder / "photos", range(6, 8))
     extra = ["--limit", "9"] if name == "limit.json" else []

@@ -204,7 +204,7 @@ worker.main()
 def test_a_page_is_read_once_for_all_images_inside_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A second page in between, an image that is not there, and one that is asked for twice."""
+    """A second page in between, an image that is not there, and one that is requested twice."""
     script = tmp_path / "counting.py"
     script.write_text(COUNTING)
     sandbox.close_all()

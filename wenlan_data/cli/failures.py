@@ -107,8 +107,7 @@ def _print(line: str, error: BaseException) -> None:
 def _message(error: BaseException, most: int) -> str:
     try:
         return in_short(error, most)
-    # The error may be of any class, and its `__str__` may fail as well.
-    except Exception:  # noqa: BLE001
+    except Exception:  # noqa: BLE001 - its class may be any, and its `__str__` may fail as well
         return "(its message cannot be read)"
 
 

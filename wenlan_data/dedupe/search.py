@@ -118,4 +118,4 @@ def _near_in(path: Path, phash: int, pdq: int, radius_bits: int) -> Iterator[Nea
 def _check_hashes(path: Path, rows: pa.RecordBatch) -> None:
     for name, pattern in (("phash", _HASH_HEX), ("pdq", _PDQ_HEX)):
         if not pc.all(pc.match_substring_regex(rows[name], pattern)).as_py():
-            raise DamageError(f"{path}: column {name!r} holds what is no hash: {VERIFY}")
+            raise DamageError(f"{path}: column {name!r} holds a value that is not a hash: {VERIFY}")

@@ -219,7 +219,7 @@ def _read(path: Path, file: BinaryIO, start: int, max_bytes: int) -> Iterator[Wa
                 )
             found = _payload(path, record, last, max_bytes)
         except OSError as error:
-            # fastwarc reports what is no WARC as an `OSError` without a number.
+            # fastwarc raises an `OSError` without a number for a file that is not a WARC.
             if error.errno is not None:
                 raise
             raise _damage(path, last, str(error)) from error
