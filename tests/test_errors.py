@@ -9,7 +9,7 @@ from wenlan_data.errors import (
     DiskError,
     UsageError,
     from_os_error,
-    tried_again,
+    retry_once,
 )
 
 
@@ -54,11 +54,11 @@ def test_an_action_is_repeated_once_where_that_may_help(number: int) -> None:
 
     if number == errno.ENOENT:
         with pytest.raises(FileNotFoundError):
-            tried_again(lambda: act(1))
+            retry_once(lambda: act(1))
         assert len(calls) == 1
         return
-    assert tried_again(lambda: act(1)) == 7
+    assert retry_once(lambda: act(1)) == 7
     calls.clear()
     with pytest.raises(OSError, match=os.strerror(number)):
-        tried_again(lambda: act(2))
+        retry_once(lambda: act(2))
     assert len(calls) == 2

@@ -128,7 +128,7 @@ def cannot_open(error: OSError) -> bool:
     return error.errno in _NO_RIGHT | _NO_DESCRIPTOR | {errno.EIO}
 
 
-def may_pass(error: BaseException) -> bool:
+def is_transient_error(error: BaseException) -> bool:
     """Whether a second attempt may succeed where the first met this error: EIO, or too many open
     files."""
     if isinstance(error, OSError):
@@ -136,13 +136,13 @@ def may_pass(error: BaseException) -> bool:
     return isinstance(error, DeviceError | DescriptorError)
 
 
-def tried_again(action: Callable[[], ResultT]) -> ResultT:
+def retry_once(action: Callable[[], ResultT]) -> ResultT:
     """Returns the result of an action that may be repeated; repeats it once after an error that
-    `may_pass`."""
+    `is_transient_error`."""
     try:
         return action()
     except (OSError, WenlanError) as error:
-        if not may_pass(error):
+        if not is_transient_error(error):
             raise
     return action()
 

@@ -60,7 +60,7 @@ def read_bounded(path: Path, max_bytes: int) -> bytes:
     with open_regular(path) as file:
         data = file.read(max_bytes + 1)
     if len(data) > max_bytes:
-        raise DamageError(f"{path}: larger than {max_bytes} bytes, which no such file is")
+        raise DamageError(f"{path}: larger than {max_bytes} bytes, the limit of such a file")
     return data
 
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 import google_crc32c
 from pydantic import TypeAdapter
 
-from wenlan_data.errors import DamageError, from_os_error, in_short, os_errors, tried_again
+from wenlan_data.errors import DamageError, from_os_error, in_short, os_errors, retry_once
 from wenlan_data.files import write_atomic
 
 ValueT = TypeVar("ValueT")
@@ -34,7 +34,7 @@ def save_state(path: Path, value: object) -> None:
     """Replaces a state file atomically."""
     data = encode_state(value)
     with os_errors(path):
-        tried_again(lambda: write_atomic(path, data))
+        retry_once(lambda: write_atomic(path, data))
 
 
 def load_state(path: Path, kind: type[ValueT], remedy: str) -> ValueT | None:
@@ -61,7 +61,7 @@ def load_json(path: Path, remedy: str) -> Any:
     Raises `DamageError` where it is not JSON or its checksum differs.
     """
     try:
-        data = tried_again(path.read_bytes)
+        data = retry_once(path.read_bytes)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -18,7 +18,7 @@ from wenlan_data.errors import (
     UsageError,
     in_short,
     os_errors,
-    tried_again,
+    retry_once,
 )
 from wenlan_data.extract.step import ExtractDetails
 from wenlan_data.fetch.receipts import FetchDetails, FetchListDetails
@@ -294,7 +294,7 @@ class _Build:
             sandbox=sorted({one.details.sandbox for one in fetched.values()} - {""}),
             retried=generation.plan.retried,
         )
-        self.manifest = tried_again(
+        self.manifest = retry_once(
             lambda: publish(
                 self.options.out, self.ledger, self.manifest, done, generation.plan.listed
             )

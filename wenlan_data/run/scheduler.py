@@ -12,7 +12,7 @@ from wenlan_data.errors import (
     WenlanError,
     WorkerLostError,
     from_os_error,
-    may_pass,
+    is_transient_error,
 )
 from wenlan_data.protocols import Executor, Part, Receipt
 from wenlan_data.run.ledger import Ledger
@@ -157,7 +157,7 @@ class Scheduler(Generic[DetailsT]):
         try:
             self._ledger.commit(attempt, receipt, self._generation, self._step, job.number)
         except OSError as error:
-            if not (attempt.is_dir() and may_pass(error)):
+            if not (attempt.is_dir() and is_transient_error(error)):
                 raise
             return error
         self._commits += 1
@@ -172,7 +172,7 @@ class Scheduler(Generic[DetailsT]):
         failures = self._failures.setdefault(job.number, _Failures())
         if not isinstance(error, WorkerLostError):
             failures.disks += 1
-            return failures.disks > 1 or not may_pass(error)
+            return failures.disks > 1 or not is_transient_error(error)
         if error.with_node:
             if failures.commits != self._commits:
                 failures.nodes = 0

@@ -110,7 +110,7 @@ def tls_context() -> ssl.SSLContext:
     return context
 
 
-class _Chosen(AbstractResolver):
+class _ChosenAddress(AbstractResolver):
     """Gives aiohttp the one address that was chosen, and that the gate let pass, for the current
     exchange."""
 
@@ -164,7 +164,7 @@ class Client:
         self._addresses: dict[str, str] = {}
         """Host to the address that it was last connected to."""
         self._refusals: dict[str, Drop | None] = {}
-        """Host to what the address policy says of its name."""
+        """Host to the refusal of its name by the address policy; None if it is allowed."""
 
     async def __aenter__(self) -> Self:
         limits = self.limits
@@ -176,7 +176,7 @@ class Client:
             # Bounded by `_connections`.
             limit=0,
             use_dns_cache=False,
-            resolver=_Chosen(),
+            resolver=_ChosenAddress(),
             socket_factory=self._make_socket,
             ssl=self._tls,
         )

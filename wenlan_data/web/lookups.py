@@ -83,9 +83,9 @@ class Lookups:
             if self._timeouts[domain] >= self._limits.max_timeouts:
                 return _TIMED_OUT
             async with self._places:
-                return await self._ask(name, port, domain)
+                return await self._resolve_name(name, port, domain)
 
-    async def _ask(self, name: str, port: int, domain: str) -> Resolved | Drop:
+    async def _resolve_name(self, name: str, port: int, domain: str) -> Resolved | Drop:
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:

@@ -74,6 +74,6 @@ def _check_health(address: str) -> None:
         (line for line in reversed(done.stderr.splitlines()) if line.strip()), "no reason"
     )
     raise UsageError(
-        f"--ray {address}: the cluster is not healthy ({in_short(Exception(reason))}): "
+        f"--ray {address}: the cluster is not healthy ({in_short(reason)}): "
         "check `ray status` on the head, and that its Ray and Python are the same as here"
     )

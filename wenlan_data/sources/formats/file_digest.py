@@ -13,7 +13,6 @@ from wenlan_data.files import open_regular, write_atomic
 _SETTLED_NS = 2_000_000_000
 """A digest is kept only of a file that was last changed this long before it was hashed. A file can
 change twice within one tick of its file system's clock, with equal times: FAT has ticks of 2 s."""
-_PIECE_BYTES = 1 << 20
 
 
 class FileState(NamedTuple):
@@ -54,15 +53,12 @@ class FileDigests:
             if known and known[0] == before:
                 return known[1]
             started_ns = time.time_ns()
-            digest = hashlib.sha256()
-            while piece := opened.read(_PIECE_BYTES):
-                digest.update(piece)
+            found = hashlib.file_digest(opened, "sha256").hexdigest()
             if FileState.of(os.fstat(opened.fileno())) != before:
                 raise UsageError(
                     f"{file}: it changes while it is read: wait until it is complete, and run the "
                     "same command"
                 )
-        found = digest.hexdigest()
         if before.changed_ns + _SETTLED_NS < started_ns:
             self._known[str(file)] = before, found
             self._save()
