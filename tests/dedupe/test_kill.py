@@ -28,8 +28,6 @@ from wenlan_data.run.scheduler import Job, Scheduler
 from wenlan_data.run.ledger import Ledger
 
 work, source, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-# While Ray runs, `sys.stdout` is stderr.
-out = sys.stdout
 near_step.SHARE_CODES = 5000
 candidates, raw, fetch_results = (
     tuple(map(str, sorted(source.glob(f"{name}-*.parquet"))))
@@ -42,7 +40,7 @@ with Ledger(work) as ledger:
     else:
         from wenlan_data.run.executors.local import LocalExecutor
         executor = LocalExecutor(workers)
-    print("at work", file=out, flush=True)
+    print("at work", flush=True)
     parts = near_step.near_parts(fetch_results, 20_000, (), radius_bits=4, verify=True)
     run = lambda step, details, parts: Scheduler(executor, ledger, 0, step, details).run(
         [Job(number=n, make=lambda _before, part=part: part) for n, part in enumerate(parts)], lambda *_: None)
@@ -52,7 +50,7 @@ with Ledger(work) as ledger:
         fetch_results=fetch_results, near=files, caption_order=("caption",),
         rules=DedupeRules(max_site_pages=5, min_site_share=0.5), max_same_text=10, shard=ShardRules(),
         first_shard=0)])
-    print("done", file=out, flush=True)
+    print("done", flush=True)
     executor.close()
 """
 

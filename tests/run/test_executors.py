@@ -223,7 +223,8 @@ def test_the_part_of_a_frozen_worker_is_started_again(tmp_path: Path) -> None:
         [sys.executable, "-c", FROZEN, str(tmp_path)],
         capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
-    assert done.stdout == "done\n", done.stderr
+    # Before it Ray prints that the worker died.
+    assert done.stdout.splitlines()[-1:] == ["done"], done.stderr
     assert "gives no sign of life" in done.stderr
     assert (tmp_path / "frozen").exists()
     assert not [pid for pid in children() if str(tmp_path) in command_line(pid)]

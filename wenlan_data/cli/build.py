@@ -145,7 +145,8 @@ def build(
     The same command resumes an interrupted build; with more sources it extends the corpus; with
     nothing new it does nothing.
     """
-    from contextlib import nullcontext
+    import sys
+    from contextlib import nullcontext, redirect_stdout
 
     from wenlan_data.cli.funnel import print_estimate, print_result
     from wenlan_data.detect.weights import no_downloads
@@ -175,4 +176,7 @@ def build(
     else:
         with no_downloads() if prepared.offline else nullcontext():
             prepared.recipe.detect.prepare()
-        print_result(run_build(prepared), as_json=as_json)
+        # Ray prints the deaths of workers on stdout, which is for the result.
+        with redirect_stdout(sys.stderr):
+            result = run_build(prepared)
+        print_result(result, as_json=as_json)

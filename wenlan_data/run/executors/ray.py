@@ -10,12 +10,11 @@ import secrets
 import shutil
 import signal
 import socket
-import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -341,12 +340,9 @@ class _Session(threading.Thread):
         self._began, self._ending, self._connected = (threading.Event() for _ in range(3))
         self._error: Exception | None = None
         self._keeps_logs = False
-        # Ray prints the deaths of workers on stdout, which is for results.
-        self._output = redirect_stdout(sys.stderr)
 
     def begin(self) -> None:
         """Starts Ray on this machine, or joins the cluster; waits until this is done."""
-        self._output.__enter__()
         self.start()
         if not self._began.wait(START_TIMEOUT_S):
             raise UsageError(
@@ -404,7 +400,6 @@ class _Session(threading.Thread):
         self._ending.set()
         if self.ident is not None:
             self.join(END_TIMEOUT_S)
-            self._output.__exit__(None, None, None)
         if self._folder:
             end_processes(self._processes())
             if not self._keeps_logs:
