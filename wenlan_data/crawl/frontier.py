@@ -210,9 +210,8 @@ def _states(before: str, crawled: Sequence[str], *, patient: bool) -> dict[str, 
         return states
     # Rules and gaps stay: a host that is retried is treated as politely as before.
     kept = (
-        *("robots", "robots_at", "robots_at_s", "reserved", "next_at_s", "at_s", "gap_s"),
-        "listings",
-    )
+        "robots", "robots_at", "robots_at_s", "reserved", "next_at_s", "at_s", "gap_s", "listings",
+    )  # fmt: skip
     return {host: {name: one[name] for name in kept if name in one} for host, one in states.items()}
 
 
@@ -261,12 +260,13 @@ def _with_robots_elsewhere(crawled: Sequence[str]) -> list[FrontierRow]:
     belongs too."""
     found: list[FrontierRow] = []
     for folder in crawled:
-        states = json.loads((Path(folder) / HOST_STATES).read_text("utf-8"))
+        states = load_host_states(Path(folder) / HOST_STATES)
         # Most parts have no such host: their tables are not read.
         if not any(state.get("robots_at") for state in states.values()):
             continue
         columns = ["url", "url_key", "host", "depth", "reason", "detail"]
-        rows = pq.read_table(Path(folder) / PAGE_TABLE, columns=columns, schema=PAGES).to_pylist()
+        path = checked(Path(folder) / PAGE_TABLE)
+        rows = pq.read_table(path, columns=columns, schema=PAGES).to_pylist()
         found += [
             (one["url"], one["url_key"], one["host"], one["depth"], 0)
             for one in rows
