@@ -120,7 +120,7 @@ PERMITTED_IMPORTS = {
     ),
     "load": "bounded_json errors files layout npy printable reasons records image clean shard",
     "testing": "layout records shard",
-    "model": "errors files settings shard load",
+    "model": "bounded_json errors files settings shard load",
     "run": (
         "arrow errors files layout npy part_files printable processes reasons records seen_ids "
         "state_files stop_signals image plugins protocols web source_config recipe plan extract "

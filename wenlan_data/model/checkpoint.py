@@ -31,6 +31,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from wenlan_data.bounded_json import parse_json
 from wenlan_data.errors import (
     DamageError,
     DiskError,
@@ -40,7 +41,7 @@ from wenlan_data.errors import (
     os_errors,
     print_line,
 )
-from wenlan_data.files import exchange, partial_path, sha256_of, sync, write_synced
+from wenlan_data.files import exchange, partial_path, read_bounded, sha256_of, sync, write_synced
 from wenlan_data.model.config import MAX_STEPS, TrainConfig
 from wenlan_data.model.tensor_file import TensorSpec, different_names, read_specs, read_tensors
 from wenlan_data.model.towers import Towers, make_towers
@@ -236,29 +237,19 @@ def load_state(path: Path) -> CheckpointState:
     since it was written. Checkpoints of format version 1 hold nothing to notice a change by."""
     file = path / STATE
     try:
-        if not file.is_file():
-            raise FileNotFoundError(errno.ENOENT, "No such file")
-        if file.stat().st_size > MAX_STATE_BYTES:
-            raise DamageError(
-                f"{file}: larger than {MAX_STATE_BYTES} bytes: not a state that this program wrote"
-            )
-        value = json.loads(file.read_bytes())
+        value = parse_json(read_bounded(file, MAX_STATE_BYTES), max_bytes=MAX_STATE_BYTES)
     except OSError as error:
         raise DamageError(
             f"{file}: {error.strerror}: this is no checkpoint of wenlan-data"
         ) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DamageError(f"{file}: not valid JSON: take an older checkpoint") from error
     try:
         state = CheckpointState.model_validate(value)
-        is_changed = (
-            state.format_version > 1 or bool(state.state_sha256)
-        ) and state.state_sha256 != state_digest(value)
     except ValidationError as error:
         raise DamageError(f"{file}: {describe(error)}: take an older checkpoint") from error
-    except RecursionError as error:
-        raise DamageError(f"{file}: nested too deeply: take an older checkpoint") from error
-    if is_changed:
+    has_digest = state.format_version > 1 or bool(state.state_sha256)
+    if has_digest and state.state_sha256 != state_digest(cast("Mapping[str, object]", value)):
         raise DamageError(
             f"{file}: changed since it was written (SHA-256 differs): take an older checkpoint"
         )

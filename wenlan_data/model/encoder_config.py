@@ -5,7 +5,6 @@ below are made, of each only the keys that its class defines, and only numbers, 
 names within bounds: nothing in a file can name code, another model or an address.
 """
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -15,7 +14,9 @@ from typing import Any
 from transformers import AutoConfig, AutoModel, PreTrainedConfig
 from transformers import PreTrainedModel as TransformersModel
 
-from wenlan_data.errors import UsageError, in_short
+from wenlan_data.bounded_json import parse_json
+from wenlan_data.errors import DamageError, UsageError, in_short
+from wenlan_data.files import read_bounded
 
 ARCHITECTURES = (
     "albert",
@@ -93,13 +94,13 @@ def read_encoder_config(folder: Path) -> dict[str, object]:
     """The values of a folder's `config.json`. Raises `UsageError`."""
     file = folder / "config.json"
     try:
-        if not file.is_file() or file.stat().st_size > MAX_CONFIG_BYTES:
-            raise UsageError(
-                f"{file}: not a file of at most {MAX_CONFIG_BYTES} bytes: give a folder with "
-                "config.json, model.safetensors and a tokenizer"
-            )
-        values = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        values = parse_json(read_bounded(file, MAX_CONFIG_BYTES))
+    except (OSError, DamageError) as error:
+        raise UsageError(
+            f"{file}: not a file of at most {MAX_CONFIG_BYTES} bytes: give a folder with "
+            "config.json, model.safetensors and a tokenizer"
+        ) from error
+    except ValueError as error:
         raise UsageError(
             f"{file}: not valid JSON ({in_short(error, 80)}): restore it from a copy"
         ) from error
