@@ -5,21 +5,29 @@ import threading
 from contextlib import suppress
 from typing import NoReturn
 
-from wenlan_data.errors import InterruptedBuildError
+from wenlan_data.bytecode import cut_bytecode_message, is_of_cut_bytecode
+from wenlan_data.errors import DamageError, InterruptedBuildError
+from wenlan_data.printable import printable
 from wenlan_data.stop_signals import exit_interrupted, exit_now, exit_on_signals, ignore_signals
 
 
 def run() -> NoReturn:
     """Runs the command line; a signal ends it with exit code 11 from here on, also in imports."""
     exit_on_signals()
-    # Imported after: it takes longer than all before.
-    from wenlan_data.cli.main import main
-
     try:
+        # Imported after: it takes longer than all before.
+        from wenlan_data.cli.main import main
+
         main()
     except KeyboardInterrupt:
         # Raised while `main` handled another exception.
         exit_interrupted()
+    except EOFError as error:
+        if not is_of_cut_bytecode(error):
+            raise
+        # Without the modules of the command line: one of them may be the one that is cut.
+        print(f"wenlan-data: {printable(cut_bytecode_message())}", file=sys.stderr)  # noqa: T201
+        sys.exit(DamageError.exit_code)
     except SystemExit as end:
         if isinstance(end.code, int) and _ends_at_once(end.code):
             ignore_signals()

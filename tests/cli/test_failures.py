@@ -1,5 +1,6 @@
 """Errors that nobody foresaw: one line, a log with the traceback, no secret in either."""
 
+import os
 import re
 import shutil
 import signal
@@ -55,6 +56,7 @@ def fail(kind):
                 "and s3cr3t-of-env"
             )
         case "interrupt": raise KeyboardInterrupt
+        case "end": raise EOFError("Compressed file ended before the end-of-stream marker")
         case "pipe": raise BrokenPipeError(32, "Broken pipe")
         case "exit": raise SystemExit(7)
         case "thread":
@@ -224,3 +226,28 @@ def test_ctrl_c_is_one_line(tmp_path: Path) -> None:
         _, err = process.communicate(timeout=60)
         assert process.returncode == 11
         assert err.splitlines()[-1:] == ["wenlan-data: interrupted: run the same command to resume"]
+
+
+def test_a_file_that_ends_too_early_is_no_interruption(failing: Path) -> None:
+    # click makes the same exception of both.
+    ran = _fail("end")
+    assert ran.code == 1
+    assert "unexpected error: EOFError: Compressed file ended before the end" in ran.err
+    assert "interrupted" not in ran.err
+    assert len(list(failing.iterdir())) == 1
+
+
+@pytest.mark.parametrize("module", ["cli/main", "cli/recipes", "recipe"])
+def test_a_compiled_module_that_a_full_disk_cut_is_one_line(tmp_path: Path, module: str) -> None:
+    # Set to nothing, the first one has no effect.
+    changes = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    values = {**environment(), **changes}
+    command = [*COMMAND, "recipes", "show", "wenlan"]
+    subprocess.run(command, env=values, check=True, capture_output=True)
+    [compiled] = tmp_path.glob(f"**/wenlan_data/{module}.*.pyc")
+    os.truncate(compiled, compiled.stat().st_size // 2)
+    done = subprocess.run(command, env=values, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    [line] = done.stderr.strip().splitlines()
+    assert line.startswith("wenlan-data: a file that Python compiled (.pyc) is cut short")
+    assert "delete the __pycache__ folders" in line

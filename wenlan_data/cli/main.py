@@ -8,6 +8,7 @@ from typing import NoReturn
 import click
 
 from wenlan_data import __version__
+from wenlan_data.bytecode import is_of_cut_bytecode
 from wenlan_data.cli.build import build
 from wenlan_data.cli.demo import demo
 from wenlan_data.cli.detect import detect
@@ -50,8 +51,7 @@ def main() -> NoReturn:
     stdout = sys.stdout
     try:
         interrupt_on_signals()
-        # Without standalone mode click returns the code of ctx.exit(), such as 0 for --help.
-        code = cli.main(standalone_mode=False)
+        code = _run_command()
     except click.ClickException as error:
         _show_usage(error)
         sys.exit(error.exit_code)
@@ -81,6 +81,18 @@ def main() -> NoReturn:
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _run_command() -> object:
+    try:
+        # Without standalone mode click returns the code of ctx.exit(), such as 0 for --help.
+        return cli.main(standalone_mode=False)
+    except click.Abort as error:
+        # click makes an abort of two exceptions: of the one for Ctrl-C, and of the one that
+        # libraries raise where a file ends too early.
+        if isinstance(error.__cause__, EOFError):
+            raise error.__cause__ from None
+        raise
+
+
 def _reader_left() -> NoReturn:
     """Exits quietly after the reader of stdout has gone, as in `| head`.
 
@@ -99,6 +111,9 @@ def _fail(error: WenlanError) -> NoReturn:
 
 
 def _fail_unexpectedly(error: BaseException) -> NoReturn:
+    if isinstance(error, EOFError) and is_of_cut_bytecode(error):
+        # For `__main__`, which reports it also where a module of the command line is cut.
+        raise error
     exit_on_signals()
     report_unexpected(error)
     sys.exit(WenlanError.exit_code)

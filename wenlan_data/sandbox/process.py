@@ -29,8 +29,8 @@ WORKER_COMMAND: tuple[str, ...] = ("-m", "wenlan_data.sandbox.worker")
 `worker.main()`."""
 _SOCKET_BUFFER_BYTES = 1 << 20
 _KEPT_VARIABLES = (
-    "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "PYTHONUTF8",
-    "TMPDIR", "TZ",
+    "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PATH", "PYTHONDONTWRITEBYTECODE",
+    "PYTHONHOME", "PYTHONPYCACHEPREFIX", "PYTHONUTF8", "TMPDIR", "TZ",
 )  # fmt: skip
 """Of the environment: all that an interpreter needs to start, and no credentials."""
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
