@@ -37,10 +37,10 @@ demo: .venv/installed
 	$(BIN)/wenlan-data demo --out demo-out --workers $(WORKERS)
 
 test: .venv/installed
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=worksteal -m "not slow"
 
 test-all: .venv/installed
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=worksteal
 
 check: .venv/installed
 	$(BIN)/ruff format --check .
