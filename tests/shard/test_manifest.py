@@ -66,3 +66,12 @@ def test_lost_candidates_are_noticed() -> None:
     lost = manifest.funnel.model_copy(update={"candidates": manifest.funnel.candidates + 1})
     with pytest.raises(DamageError, match="lost or doubled"):
         manifest.model_copy(update={"funnel": lost}).check_counts()
+
+
+def test_a_corpus_with_unknown_keys_is_read_but_not_extended(tmp_path: Path) -> None:
+    value = json.loads(TEXT)
+    value["later"] = value["funnel"]["later"] = value["shards"][0]["later"] = {"a": [1]}
+    _load(tmp_path, json.dumps(value))
+    assert load_manifest(tmp_path) == load_manifest(GOLDEN)
+    with pytest.raises(RecipeError, match=r"later.*upgrade wenlan-data"):
+        load_manifest(tmp_path, to_extend=True)

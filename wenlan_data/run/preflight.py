@@ -125,7 +125,7 @@ def _made_with(options: BuildOptions) -> BuildRecord | None:
     # A corpus cannot grow without its work folder: the ids of known candidates and the index of
     # published images are there.
     if (out / MANIFEST).is_file():
-        manifest = load_manifest(out)
+        manifest = load_manifest(out, to_extend=True)
         if record is None:
             raise UsageError(
                 f"{options.work_folder}: the work folder of {out} is missing: "

@@ -124,7 +124,9 @@ class _Build:
         self.executor = lazy_executor(self.options, self.reporter.log)
         exists = (self.options.out / MANIFEST).is_file()
         self.manifest: Manifest = (
-            load_manifest(self.options.out) if exists else empty_manifest(prepared.recipe)
+            load_manifest(self.options.out, to_extend=True)
+            if exists
+            else empty_manifest(prepared.recipe)
         )
         # The funnel of the manifest counts the whole corpus; `result` reports the difference.
         self.before = self.manifest

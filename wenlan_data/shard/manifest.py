@@ -66,7 +66,8 @@ MAX_VALUES = 1_000_000
 
 
 class _ManifestModel(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    # A later version of this package adds keys without another format version.
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
 
 class FileEntry(_ManifestModel):
@@ -218,10 +219,13 @@ class Manifest(_ManifestModel):
         _check_equal("rows of all drops files", sum(table.rows for table in self.drops), dropped)
 
 
-def load_manifest(corpus: Path) -> Manifest:
-    """Reads and validates the manifest of `corpus`.
+def load_manifest(corpus: Path, *, to_extend: bool = False) -> Manifest:
+    """Reads and validates the manifest of `corpus`; keys that are not known are ignored.
 
-    Raises `DamageError` if it is missing or invalid, `RecipeError` if its format is newer.
+    A corpus `to_extend` must not have such keys, since they would be lost or no longer true.
+
+    Raises `DamageError` if it is missing or invalid, `RecipeError` if its format is newer, or its
+    keys where they may not be.
     """
     path = corpus / MANIFEST
     try:
@@ -249,9 +253,18 @@ def load_manifest(corpus: Path) -> Manifest:
     if isinstance(version, int) and version < 1:
         raise DamageError(f"{path}: format_version: there is no version below 1")
     try:
-        return Manifest.model_validate(value)
+        manifest = Manifest.model_validate(value)
     except ValidationError as error:
         raise DamageError(f"{path}: {_first_error(error)}") from error
+    if to_extend:
+        try:
+            Manifest.model_validate(value, extra="forbid")
+        except ValidationError as error:
+            raise RecipeError(
+                f"{path}: has a key that this version does not know ({_first_error(error)}): "
+                "upgrade wenlan-data to extend this corpus"
+            ) from error
+    return manifest
 
 
 def save_manifest(corpus: Path, manifest: Manifest) -> None:
