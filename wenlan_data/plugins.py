@@ -140,7 +140,7 @@ def plug_ins(role: Role) -> dict[str, PlugIn]:
             load=partial(_load_built_in, role, name),
             is_loaded=True,
         )
-        for name in _built_in(role)
+        for name in sorted(_built_in(role))
     }
     others = [*_of_modules(role), *_of_packages(role)]
     for one in others:
