@@ -112,8 +112,8 @@ PERMITTED_IMPORTS = {
         "sandbox crawl"
     ),
     "dedupe": (
-        "arrow bounded_tables errors layout npy part_files reasons records tables image protocols "
-        "web index source_config recipe shard"
+        "arrow bounded_tables errors files layout npy part_files reasons records tables image "
+        "protocols web index source_config recipe sandbox shard"
     ),
     "report": (
         "bounded_tables errors files layout reasons records tables image settings web clean detect "

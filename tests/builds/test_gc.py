@@ -1,6 +1,8 @@
 from pathlib import Path
 
-from tests.builds.corpus_runs import build, captions, command, content
+import pytest
+
+from tests.builds.corpus_runs import build, build_here, captions, command, content, run_here
 from wenlan_data.testing import make_caption, make_image
 
 
@@ -33,6 +35,17 @@ def test_after_gc_a_corpus_can_still_grow_and_be_rebuilt(tmp_path: Path) -> None
     _photos(photos, range(8, 12))
     assert build(*words)["new_samples"] == 4
     assert len(captions(out)) == 12
+
+
+def test_gc_takes_a_relative_path_that_leads_upwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = _photos(tmp_path / "photos", range(2))
+    build_here("--sources", f"folder:{photos}", "--out", tmp_path / "corpus")
+    (tmp_path / "corpus" / ".a.partial").touch()
+    monkeypatch.chdir(photos)
+    assert run_here("gc", "../corpus").exit_code == 0
+    assert not (tmp_path / "corpus" / ".a.partial").exists()
 
 
 def test_gc_removes_files_that_a_kill_left_half_written(tmp_path: Path) -> None:

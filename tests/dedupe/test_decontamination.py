@@ -2,12 +2,20 @@
 
 import io
 import json
+import os
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from tests.bounds import bounded
 from tests.builds.corpus_runs import build, captions, command, drops
+from tests.shard.make_golden import GOLDEN
+from wenlan_data.dedupe.read_benchmarks import benchmark_parts
+from wenlan_data.dedupe.search import find_near
+from wenlan_data.errors import WenlanError
+from wenlan_data.recipe import load_recipe
 from wenlan_data.testing import make_caption, make_image
 
 
@@ -85,3 +93,43 @@ def test_a_benchmark_that_is_none_is_reported_before_anything_is_made(
     assert done.returncode == 2
     assert str(tmp_path / name) in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_a_table_of_a_stranger_names_no_file_outside_of_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "private.png").write_bytes(make_image(3))
+    (tmp_path / "large.bin").touch()
+    os.truncate(tmp_path / "large.bin", 1 << 40)
+    bench = tmp_path / "bench"
+    (bench / "inner").mkdir(parents=True)
+    (bench / "inner" / "own.jpg").write_bytes(make_image(1))
+    (bench / "hole.jpg").touch()
+    os.truncate(bench / "hole.jpg", 1 << 40)
+    os.mkfifo(bench / "pipe.jpg")
+    (bench / "zero.jpg").symlink_to("/dev/zero")
+    (bench / "loop.jpg").symlink_to("loop.jpg")
+    (bench / "link.jpg").symlink_to(tmp_path / "private.png")
+    names = ["inner/own.jpg", "inner/../inner/own.jpg", "/dev/zero", "../private.png", "inner",
+             str(tmp_path / "private.png"), "hole.jpg", "../large.bin", "pipe.jpg", "zero.jpg",
+             "loop.jpg", "link.jpg", "gone.jpg", "x" * 5000, "a\0b"]  # fmt: skip
+    lines = "".join(
+        f"{json.dumps({'url': name, 'text': f'说明{n}'})}\n" for n, name in enumerate(names)
+    )
+    (bench / "table.jsonl").write_text(lines, "utf-8")
+    recipe = load_recipe("wenlan", [f"dedupe.against={json.dumps([str(bench / 'table.jsonl')])}"])
+    [part] = benchmark_parts(recipe)
+    (tmp_path / "out").mkdir()
+    with bounded(seconds=30, mib=300):
+        receipt = part(tmp_path / "out")
+    images = pq.read_table(tmp_path / "out" / "images.parquet").to_pylist()
+    assert [row["name"] for row in images] == names[:2]
+    assert receipt.rows_in == len(names)
+
+
+@pytest.mark.parametrize("name", ["pipe.jpg", "hole.jpg", "zero.jpg"])
+def test_what_is_searched_for_is_a_bounded_file(name: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "hole.jpg").touch()
+    os.truncate(tmp_path / "hole.jpg", 1 << 40)
+    (tmp_path / "zero.jpg").symlink_to("/dev/zero")
+    with bounded(seconds=30, mib=300), pytest.raises(WenlanError, match=name):
+        find_near(GOLDEN, str(tmp_path / name), 4)

@@ -6,10 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from selectolax.lexbor import LexborHTMLParser
 
+from tests.bounds import bounded
 from wenlan_data.report.card import MARK
 from wenlan_data.report.write_all import write_descriptions
 from wenlan_data.run.options import BuildOptions
@@ -138,3 +141,40 @@ def test_neither_torch_nor_ray_is_loaded_for_the_page(built: Path, tmp_path: Pat
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{tmp_path}/index.html: 4 of 4 samples\n"
+
+
+def test_a_work_folder_of_a_stranger_shows_no_file_from_elsewhere(
+    corpus: Path, tmp_path: Path
+) -> None:
+    private = tmp_path / "private.jpg"
+    private.write_bytes(make_image(77))
+    [results] = corpus.glob(".work/generations/*/fetch/*/facts.parquet")
+    warc = results.with_name("images.warc")
+    kept = warc.with_name("kept")
+    warc.rename(kept)
+    data = kept.read_bytes()
+    # The same record, in a file outside of the corpus.
+    private.write_bytes(data)
+    warc.symlink_to(private)
+    (corpus / "report" / "index.html").unlink()
+    assert _drop_images(corpus) == 0
+    warc.unlink()
+    kept.rename(warc)
+    assert _drop_images(corpus) == 1
+    # Other types, and a small table that decodes to gigabytes.
+    wrong = pa.table({"url_key": [1], "warc_offset": ["a"], "bytes": [1.5]})
+    long = pa.DictionaryArray.from_arrays(pa.array([0] * 20_000, pa.int32()), ["x" * 100_000])
+    whole = pa.table({"url_key": long, "warc_offset": [0] * 20_000, "bytes": [1] * 20_000})
+    for table in (wrong, whole.replace_schema_metadata(None)):
+        pq.write_table(table, results, compression="zstd", store_schema=False)
+        with bounded(seconds=60, mib=400):
+            assert _drop_images(corpus) == 0
+
+
+def _drop_images(corpus: Path) -> int:
+    """Writes the page again; returns the images that it shows of drops."""
+    for path in (corpus / "report").glob("**/index.html"):
+        path.unlink()
+    write_descriptions(corpus, corpus / ".work")
+    document = LexborHTMLParser((corpus / "report" / "index.html").read_text("utf-8"))
+    return len(document.css(".drop .example img"))

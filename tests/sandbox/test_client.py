@@ -3,6 +3,7 @@
 import hashlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ from wenlan_data.image.rules import ImageRules
 from wenlan_data.image.thumbnail import thumbnail_jpeg
 from wenlan_data.records import Drop
 from wenlan_data.sandbox import client as sandbox
-from wenlan_data.sandbox import limits, process
+from wenlan_data.sandbox import limits, process, protocol
 from wenlan_data.sandbox.client import ExaminedImage
 from wenlan_data.testing import make_image
 
@@ -236,3 +237,60 @@ def test_an_image_that_kills_the_decoder_has_no_thumbnail(
     monkeypatch.setattr(process, "WORKER_COMMAND", (str(script),))
     assert sandbox.thumbnail_jpeg(make_image(1), side_px=60, quality=70) is None
     sandbox.close_all()
+
+
+def test_a_response_that_comes_byte_by_byte_is_watched() -> None:
+    ours, theirs = socket.socketpair()
+    ours.settimeout(5)
+    looks: list[float] = []
+
+    def look() -> None:
+        looks.append(time.monotonic())
+        if len(looks) == 2:
+            raise TimeoutError
+
+    def drip() -> None:
+        theirs.sendall(protocol.pack_batch([]).ljust(17, b"\0") + (99).to_bytes(4, "little"))
+        for _ in range(99):
+            time.sleep(0.1)
+            try:
+                theirs.sendall(b"x")
+            except OSError:
+                return
+
+    dripping = threading.Thread(target=drip)
+    with theirs, ours:
+        dripping.start()
+        with pytest.raises(TimeoutError):
+            protocol.receive(ours, look)
+        # No byte came later than the socket's timeout.
+        assert limits.POLL_S <= looks[1] - looks[0] < 5
+        ours.close()
+        dripping.join()
+
+
+LOW_LIMIT = """
+import resource
+from wenlan_data.errors import WorkerLostError
+from wenlan_data.image.rules import ImageRules
+from wenlan_data.sandbox import client
+from wenlan_data.testing import make_image
+
+resource.setrlimit(resource.RLIMIT_DATA, (700 << 20, 700 << 20))
+for ask in (client.confinement, lambda: client.check_image(make_image(1), ImageRules())):
+    try:
+        print("found", ask())
+    except WorkerLostError as error:
+        print(error)
+"""
+
+
+def test_with_less_memory_than_decoders_need_nothing_is_dropped() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOW_LIMIT], capture_output=True, text=True, check=True
+    )
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2
+    for line in lines:
+        assert line.endswith("(ulimit -d) is 700 MiB, and decoders need 1024: raise it")
+    assert not done.stderr

@@ -1,6 +1,8 @@
 """A decoder that was taken over may respond with anything: each response is a drop, the next image
 gets another process, and no exception reaches the build."""
 
+import json
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +24,24 @@ from wenlan_data.sandbox.pages import (
 from wenlan_data.sandbox.protocol import DROP, FACTS, IMAGE, RESULT
 from wenlan_data.testing import make_image
 
+
+def _json(**values: object) -> bytes:
+    return json.dumps(values).encode()
+
+
+CANDIDATE: dict[str, object] = {
+    "url": "http://a.example/1.jpg",
+    "texts": [],
+    "page_url": "",
+    "source": "",
+    "licence": "",
+    "author": "",
+    "opt_out": [],
+    "origin": None,
+    "no_content": None,
+    "boxes": [],
+    "fallback_urls": [],
+}
 RESPONSES = [
     (FACTS, b"", b""),
     (FACTS, b"\xff" * 200, b""),
@@ -38,6 +58,34 @@ RESPONSES = [
     (RESULT, b"[1, null, []]", b"\0\0\0\0"),
     (RESULT, b"[" * 200_000 + b"]" * 200_000, b""),
     (RESULT, b'{"urls": 7}', b""),
+    # Of the right structure, and of other types than a table can hold.
+    (FACTS, struct.pack("<QIIQ", 1, 1 << 31, 1, 1) + bytes(40) + b"jpeg", b""),
+    (FACTS, struct.pack("<QIIQ", 1 << 63, 1, 1, 1) + bytes(40) + b"jpeg", b""),
+    (FACTS, struct.pack("<QIIQ", 1, 0, 1, 1) + bytes(40) + b"jpeg", b""),
+    (DROP, _json(reason="x", detail="", retryable=False, page_url=""), b""),
+    (DROP, _json(reason="timeout", detail=5, retryable=False, page_url=""), b""),
+    (DROP, _json(reason="timeout", detail="", retryable="no", page_url=None), b""),
+    (DROP, b'{"reason": "timeout", "detail": "\\ud800", "retryable": false, "page_url": ""}', b""),
+    (IMAGE, b'[-5, "z"]', b"x"),
+    (IMAGE, b"[9]", b"xxxxxxxxx"),
+    (IMAGE, b"[true, true, 3]", b"xxx"),
+    (IMAGE, b"[1, 3, 1]", b"xxx"),
+    (RESULT, json.dumps([CANDIDATE | {"url": 5}]).encode(), b""),
+    (RESULT, json.dumps([CANDIDATE | {"source": [1]}]).encode(), b""),
+    (RESULT, json.dumps([CANDIDATE | {"page_url": None}]).encode(), b""),
+    (RESULT, json.dumps([CANDIDATE | {"boxes": [[1, 2, 3]]}]).encode(), b""),
+    (RESULT, json.dumps([CANDIDATE | {"texts": [{"type": 1, "text": "x"}]}]).encode(), b""),
+    (RESULT, json.dumps([CANDIDATE | {"no_content": {"reason": "x"}}]).encode(), b""),
+    (RESULT, _json(urls=[1, None, {}], omitted="x"), b""),
+    (RESULT, _json(links={"urls": [1], "omitted": 0}, soft=""), b""),
+    (RESULT, _json(links={"urls": [], "omitted": 0}, soft=5), b""),
+    (RESULT, _json(links={"urls": [], "omitted": 0}, soft="other"), b""),
+    (RESULT, _json(urls=1, url=1, soft_error="", blocks=[], images=[], ignored=[], drops=[]), b""),
+    (
+        RESULT,
+        _json(urls=1, url="", soft_error="", blocks=[], images=[{}], ignored=[], drops=[]),
+        b"",
+    ),
     (200, b"x", b"y"),
 ]
 # It gives the response whose number is the last line of the request.

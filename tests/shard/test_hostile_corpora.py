@@ -23,6 +23,7 @@ from wenlan_data.errors import DamageError, RecipeError, WenlanError
 from wenlan_data.eval.corpus_eval import read_texts
 from wenlan_data.load import FaultPolicy, Loader, SamplingSettings
 from wenlan_data.report.write_all import read_report_data
+from wenlan_data.shard.drops import find_drop
 from wenlan_data.shard.find import find_sample
 from wenlan_data.shard.format import EXTENSIONS, decode_sample
 from wenlan_data.shard.index import load_offsets
@@ -39,6 +40,7 @@ TAR, OFFSETS, METADATA, DROPS = (
     "drops/000000.parquet",
 )
 FILES = (TAR, OFFSETS, METADATA, DROPS)
+DROPPED = "https://example.org/gone.jpg"
 KEY = json.loads((GOLDEN / "expected.json").read_text("utf-8"))["samples"][0]["key"]
 
 
@@ -79,6 +81,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "pages": lambda corpus: SamplePages([corpus]),
     "mark": _mark,
     "eval texts": lambda corpus: read_texts([corpus], {KEY}),
+    "explain drop": lambda corpus: find_drop(corpus, load_manifest(corpus), DROPPED),
 }
 
 
@@ -165,9 +168,9 @@ def test_what_is_no_file_of_the_corpus_is_refused(
         found = _run(corpus)
     users = {
         TAR: {"stat", "read_corpus", "show", "find_sample", "load", "eval texts"},
-        OFFSETS: {"load"},
+        OFFSETS: {"load", "find_sample"} if "link" in kind or "way out" in kind else {"load"},
         METADATA: {"near", "report"},
-        DROPS: {"report"},
+        DROPS: {"report", "explain drop"},
     }[name]
     # Statistics are in the metadata, and a corpus without them is counted from its tars.
     assert _errors(found) >= (users | {"verify"}) - {"stat"}
@@ -227,6 +230,12 @@ def _nested(depth: int) -> object:
 
 
 MANIFEST: dict[str, Change] = {
+    "shards of a generation that are not listed": lambda value: value["generations"][-1].update(
+        first_shard=1 << 60
+    ),
+    "more shards of a generation than are listed": lambda value: value["generations"][0].update(
+        shards=1 << 62
+    ),
     "recipe nested deep": lambda value: value.update(recipe={"a": _nested(500)}),
     "a million values": lambda value: value.update(recipe={"a": [0] * 1_000_001}),
     "500,000 bad shards": lambda value: value.update(shards=[0] * 500_000),
@@ -405,20 +414,47 @@ def test_hostile_metadata_are_one_error(corpus: Path, tmp_path: Path, case: str)
             write_page(read_report_data([corpus]), tmp_path / "out")
 
 
-DROP_CASES: dict[str, dict[str, object]] = {
-    "confidence 7": {"texts": [{"type": "a", "text": "b", "confidence": 7.0}]},
-    "confidence NaN": {"texts": [{"type": "a", "text": "b", "confidence": float("nan")}]},
-    "reason missing": {"reason": None},
-    "step missing": {"step": None},
+DROP_CASES: dict[str, tuple[dict[str, object], set[str]]] = {
+    "confidence 7": ({"texts": [{"type": "a", "text": "b", "confidence": 7.0}]}, set()),
+    "confidence NaN": (
+        {"texts": [{"type": "a", "text": "b", "confidence": float("nan")}]},
+        {"explain drop"},
+    ),
+    "reason missing": ({"reason": None}, {"explain drop"}),
+    "step missing": ({"step": None}, {"explain drop"}),
+    "url missing": ({"url": None}, {"explain drop"}),
 }
 
 
 @pytest.mark.parametrize("case", DROP_CASES)
 def test_hostile_drops_are_one_error(corpus: Path, case: str) -> None:
     table = pq.read_table(corpus / DROPS)
-    rows = [{**row, **DROP_CASES[case]} for row in table.to_pylist()]
+    change, users = DROP_CASES[case]
+    rows = [{**row, **change} for row in table.to_pylist()]
     _replace(corpus, DROPS, _table_bytes(pa.Table.from_pylist(rows, table.schema)))
-    assert _errors(_run(corpus)) == {"report"}
+    assert _errors(_run(corpus)) == {"report"} | users
+
+
+def test_drops_that_decode_to_gigabytes_take_no_memory(corpus: Path) -> None:
+    table = pq.read_table(corpus / DROPS)
+    long = pa.array(["x" * 100_000]).dictionary_encode()
+    rows = table.take(pa.array([0] * 20_000))
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * 20_000, pa.int32()), long.dictionary)
+    rows = rows.set_column(rows.schema.get_field_index("detail"), "detail", column)
+    _replace(corpus, DROPS, _table_bytes(rows.replace_schema_metadata(None)))
+    with bounded(seconds=60, mib=400):
+        assert _errors(_run(corpus)) - {"report"} == {"explain drop"}
+
+
+def test_verify_lists_no_folder_outside_of_the_corpus(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private" / "a-secret-name").touch()
+    shutil.rmtree(corpus / "metadata")
+    (corpus / "metadata").symlink_to(tmp_path / "private")
+    problems = verify(corpus)
+    assert problems
+    assert "a-secret-name" not in str(problems)
+    assert any("a link that leads out of the corpus" in one.problem for one in problems)
 
 
 def test_reasons_that_the_manifest_does_not_count_have_no_examples(corpus: Path) -> None:

@@ -26,7 +26,7 @@ from wenlan_data.dedupe.decontamination import (
 )
 from wenlan_data.dedupe.text_hashes import hashes_of, plain
 from wenlan_data.errors import DamageError, UsageError, in_short, os_errors
-from wenlan_data.image.check import check_image
+from wenlan_data.files import read_bounded
 from wenlan_data.image.hash import NO_COLOURS
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.index.published import url_hashes
@@ -35,10 +35,12 @@ from wenlan_data.npy import save_array
 from wenlan_data.protocols import NoDetails, Receipt, Rule, Source, SourcePart
 from wenlan_data.recipe import Recipe, RuleSpec
 from wenlan_data.records import Candidate, Drop, ImageFacts
-from wenlan_data.shard.corpus_files import corpus_file
+from wenlan_data.sandbox.client import check_image
+from wenlan_data.shard.corpus_files import corpus_file, is_inside
 from wenlan_data.shard.manifest import load_manifest
 from wenlan_data.source_config import SourceSpec
 from wenlan_data.tables import METADATA as METADATA_SCHEMA
+from wenlan_data.web.limits import DEFAULTS
 from wenlan_data.web.urls import url_key
 
 _METADATA_COLUMNS = pa.schema(
@@ -57,7 +59,8 @@ class BenchmarkPart:
 
     Writes `images.parquet` (name, hashes), `texts.parquet` (name, hash of the text) and
     `url-hashes.npy`. The receipt counts rows, and images that were hashed. Of an image that lies on
-    the web, is missing or cannot be decoded, only the URL and the texts are compared.
+    the web or outside of the folder, is missing, too large or cannot be decoded, only the URL and
+    the texts are compared.
     """
 
     path: str
@@ -122,10 +125,14 @@ class _Hashes:
             self.urls.append(url_key(row.url))
             return
         path = Path(row.origin.path) if row.origin else folder / row.url
-        try:
-            found = check_image(path.read_bytes(), self._image)
-        except OSError:
+        # A stranger's table may name any file of this machine.
+        if not is_inside(path, folder):
             return
+        try:
+            data = read_bounded(path, DEFAULTS.max_image_bytes)
+        except (OSError, ValueError, DamageError):
+            return
+        found = check_image(data, self._image)
         if isinstance(found, ImageFacts):
             self.add_image(row.url, found.phash, found.pdq, found.colours, found.sha256)
 

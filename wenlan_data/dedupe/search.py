@@ -12,15 +12,17 @@ import pyarrow.compute as pc
 from wenlan_data.bounded_tables import VERIFY, read_batches
 from wenlan_data.dedupe.decontamination import any_image
 from wenlan_data.errors import DamageError, UsageError, os_errors
-from wenlan_data.image.check import check_image
+from wenlan_data.files import read_bounded
 from wenlan_data.image.hash import HASH_VERSION
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.layout import MANIFEST, METADATA
 from wenlan_data.recipe import parse_recipe
 from wenlan_data.records import Drop
+from wenlan_data.sandbox.client import check_image
 from wenlan_data.shard.corpus_files import corpus_file
 from wenlan_data.shard.manifest import load_manifest
 from wenlan_data.tables import METADATA as METADATA_SCHEMA
+from wenlan_data.web.limits import DEFAULTS
 
 _NAMES = ("key", "phash", "pdq", "shard", "image_url", "caption")
 COLUMNS = pa.schema([METADATA_SCHEMA.field(name) for name in _NAMES])
@@ -75,7 +77,7 @@ def find_near(corpus: Path, image_or_key: str, radius_bits: int) -> list[NearSam
 
 def _hashes_of(path: Path, rules: ImageRules) -> tuple[int, int]:
     with os_errors(path):
-        found = check_image(path.read_bytes(), rules)
+        found = check_image(read_bounded(path, DEFAULTS.max_image_bytes), rules)
     if isinstance(found, Drop):
         raise UsageError(
             f"{path}: no image that can be searched for ({found.reason} {found.detail})".rstrip()

@@ -9,12 +9,13 @@ from pydantic import ValidationError
 
 from wenlan_data.detect.regions import DetectionInput
 from wenlan_data.errors import DamageError, RecipeError, UsageError, os_errors
-from wenlan_data.files import write_new
+from wenlan_data.files import read_bounded, write_new
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.recipe import DetectRules
 from wenlan_data.records import Drop, Region
 from wenlan_data.sandbox.client import check_image, decode_stored, normalise, thumbnail_jpeg
 from wenlan_data.settings import describe, parse_yaml
+from wenlan_data.web.limits import DEFAULTS
 
 _ANY_IMAGE = ImageRules(
     formats=("jpeg", "png", "webp", "gif", "avif"),
@@ -88,7 +89,7 @@ def check_files(paths: Sequence[Path]) -> None:
 def _bytes_of(path: Path) -> bytes:
     _check_file(path)
     with os_errors(path):
-        return path.read_bytes()
+        return read_bounded(path, DEFAULTS.max_image_bytes)
 
 
 def _check_file(path: Path) -> None:

@@ -8,16 +8,16 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from wenlan_data.bounded_tables import VERIFY, read_batches
-from wenlan_data.errors import DamageError, in_short
+from wenlan_data.errors import DamageError, WenlanError, in_short
 from wenlan_data.layout import DROPS, FETCH_RESULTS, IMAGE_WARC, WorkFolder
 from wenlan_data.records import parse_text
 from wenlan_data.report.data import DuplicateGroup, ImageLocation, ReportItem
-from wenlan_data.shard.corpus_files import corpus_file
+from wenlan_data.shard.corpus_files import corpus_file, is_inside
 from wenlan_data.shard.manifest import Manifest
 from wenlan_data.tables import DROPS as DROPS_SCHEMA
+from wenlan_data.tables import FACTS
 from wenlan_data.web.urls import url_key
 
 MAX_EXAMPLES = 4
@@ -53,7 +53,7 @@ _ITEM_COLUMNS = (
 _COLUMNS = pa.schema(
     [DROPS_SCHEMA.field(name) for name in ("step", "url", "texts", *_ITEM_COLUMNS)]
 )
-_RESULT_COLUMNS = ["url_key", "warc_offset", "bytes"]
+_RESULT_COLUMNS = pa.schema([FACTS.field(name) for name in ("url_key", "warc_offset", "bytes")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +244,8 @@ def _find_recorded(
         key_array = pa.array(sorted(wanted), pa.string())
         for results in generations.files(generation, "fetch", FETCH_RESULTS):
             warc = results.with_name(IMAGE_WARC)
+            if not (is_inside(results, work) and is_inside(warc, work)):
+                continue
             for key, offset, size in _read_results(results, key_array):
                 found.setdefault((generation, key), ImageLocation(warc, offset, size))
     return found
@@ -251,11 +253,13 @@ def _find_recorded(
 
 def _read_results(path: Path, keys: pa.Array) -> list[tuple[str, int, int]]:
     """Returns URL key, WARC offset and bytes of the recorded images with one of the keys."""
+    found: list[tuple[str, int, int]] = []
     try:
-        table = pq.read_table(path, columns=_RESULT_COLUMNS)
-    except (OSError, pa.ArrowException):
+        for batch in read_batches(path, _RESULT_COLUMNS):
+            mask = pc.and_(pc.is_in(batch["url_key"], keys), pc.greater(batch["bytes"], 0))
+            rows = batch.filter(pc.and_(mask, pc.greater_equal(batch["warc_offset"], 0)))
+            found += zip(*(rows[name].to_pylist() for name in _RESULT_COLUMNS.names), strict=True)
+    except WenlanError:
         # `gc` may have removed the file meanwhile. A page without these images is still a page.
         return []
-    mask = pc.and_(pc.is_in(table["url_key"], keys), pc.greater(table["bytes"], 0))
-    rows = table.filter(pc.and_(mask, pc.greater_equal(table["warc_offset"], 0)))
-    return list(zip(*(rows[name].to_pylist() for name in _RESULT_COLUMNS), strict=True))
+    return found

@@ -13,7 +13,7 @@ def check_removable(paths: Iterable[Path], roots: Iterable[Path]) -> None:
     folders = [root.absolute() for root in roots]
     for path in paths:
         root = next((one for one in folders if path.absolute().is_relative_to(one)), None)
-        if root is None or ".." in path.parts:
+        if root is None or ".." in path.absolute().relative_to(root).parts:
             raise UsageError(f"{path}: is not in {folders[0]}: nothing was removed")
         parent = path.absolute().parent
         while parent != root and parent not in known:

@@ -18,9 +18,10 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
-from typing import ParamSpec, TypeVar
+from typing import Annotated, Literal, ParamSpec, TypeVar
 
 import numpy as np
+from pydantic import Field, TypeAdapter
 
 from wenlan_data.errors import DamageError, WorkerLostError
 from wenlan_data.image.decode import Pixels
@@ -42,6 +43,7 @@ from wenlan_data.sandbox.protocol import (
     FACTS,
     FAULT,
     IMAGE,
+    MAX_SIDE_PX,
     NORMALISE,
     OUT_OF_MEMORY,
     PIXELS,
@@ -57,6 +59,9 @@ from wenlan_data.sandbox.protocol import (
     unpack_part,
 )
 
+Side = Annotated[int, Field(gt=0, le=MAX_SIDE_PX, strict=True)]
+_SIZE = TypeAdapter(tuple[Side, Side])
+_SHAPE = TypeAdapter(tuple[Side, Side, Literal[3]])
 P = ParamSpec("P")
 T = TypeVar("T")
 FACTS_ONLY = 0
@@ -141,13 +146,13 @@ def decode_stored(jpeg: bytes) -> Pixels | Drop:
 
 
 def _unpack_stored(text: bytes, jpeg: bytes) -> StoredJpeg:
-    width, height = json.loads(text)
+    width, height = _SIZE.validate_json(text)
     return StoredJpeg(jpeg=jpeg, width=width, height=height)
 
 
 def _unpack_pixels(text: bytes, data: bytes) -> Pixels:
     # A copy, because an array on received bytes cannot be written to.
-    return np.frombuffer(data, np.uint8).reshape(json.loads(text)).copy()
+    return np.frombuffer(data, np.uint8).reshape(_SHAPE.validate_json(text)).copy()
 
 
 def parsed(
@@ -155,8 +160,10 @@ def parsed(
 ) -> T | Drop:
     """What `parse` makes of a response of that kind; a drop if it is one, or nothing of the sort.
 
-    A decoder that was taken over may respond with anything: every idle fork is replaced.
+    A decoder that was taken over may respond with anything: every fork is replaced before its next
+    request.
     """
+    global _incidents
     try:
         if frame[0] == DROP:
             return unpack_drop(frame[1])
@@ -166,8 +173,7 @@ def parsed(
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError, struct.error,
             GarbledResponseError):  # fmt: skip
         with _lock:
-            for process in _idle:
-                process.drop_fork()
+            _incidents += 1
         return Drop(Reason.DECODER_CRASH, "garbled response", retryable=True)
 
 
@@ -219,6 +225,8 @@ def _unpack_responses(
 
 
 _idle: list[SandboxProcess] = []
+_incidents = 0
+"""Responses that no decoder gives."""
 _lock = threading.Lock()
 
 
@@ -237,7 +245,7 @@ def confinement() -> str:
         process.start_fork()
     except ProcessLostError as error:
         process.close()
-        raise _not_started() from error
+        raise _not_started(str(error)) from error
     with _lock:
         _idle.append(process)
     return process.statement
@@ -270,13 +278,15 @@ def _perform(
     deaths: list[ForkDeath] = []
     used_s = 0.0
     lost = 0
+    reason = ""
     while lost < limits.MAX_STARTS:
         process = _take()
         try:
             outcome = process.request(frame, cpu_s, parts)
-        except ProcessLostError:
+        except ProcessLostError as error:
             process.close()
             lost += 1
+            reason = str(error)
             continue
         except BaseException:
             # An interrupted build: what the fork still sends is no response to a later request.
@@ -294,19 +304,25 @@ def _perform(
         if len(deaths) >= attempts or _is_final(deaths):
             drop = _drop_of_death(outcome, cpu_s)
             return ForkResponse((DROP, pack_drop(drop), b""), used_s)
-    raise _not_started()
+    raise _not_started(reason)
 
 
 def _take() -> SandboxProcess:
     with _lock:
-        if _idle:
-            return _idle.pop()
-    return SandboxProcess()
+        process = _idle.pop() if _idle else None
+        incidents = _incidents
+    if process is None:
+        process = SandboxProcess()
+    elif process.distrusted < incidents:
+        process.drop_fork()
+    process.distrusted = incidents
+    return process
 
 
-def _not_started() -> WorkerLostError:
+def _not_started(reason: str) -> WorkerLostError:
     return WorkerLostError(
-        "the sandbox process that decodes images cannot be started: see its message above"
+        "the sandbox process that decodes images cannot be started: "
+        f"{reason or 'see its message above'}"
     )
 
 

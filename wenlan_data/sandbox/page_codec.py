@@ -2,23 +2,18 @@
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from wenlan_data.extract.data_uris import data_uri_images
 from wenlan_data.extract.encoding import decode_page
-from wenlan_data.extract.explain import (
-    ExplainedBlock,
-    ExplainedImage,
-    IgnoredImage,
-    NearbyBlock,
-    PageExplanation,
-    explain_page,
-)
+from wenlan_data.extract.explain import PageExplanation, explain_page
 from wenlan_data.extract.links import Links, page_links, sitemap_or_feed_links
 from wenlan_data.extract.pairs import page_pairs
 from wenlan_data.extract.soft_404 import soft_error_reason
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Candidate, Drop, Origin, Text
+from wenlan_data.sandbox.protocol import check_reason
 
 MAX_BROKEN_SHARE = 0.01
 """Share of a page's characters that may be undecodable; a page with more is dropped."""
@@ -60,8 +55,14 @@ def _is_broken(html: str) -> bool:
 
 
 def parse_pairs(response: bytes) -> list[Candidate | Drop]:
-    """The candidates and drops of `extract_pairs`, in the client."""
-    return [_parse_row(value) for value in json.loads(response)]
+    """The candidates and drops of `extract_pairs`, in the client. Raises `ValueError` if they are
+    none."""
+    found = _ROWS.validate_json(response)
+    for row in found:
+        drop = row if isinstance(row, Drop) else row.no_content
+        if drop:
+            check_reason(drop.reason)
+    return found
 
 
 def extract_links(options: bytes, payload: bytes) -> bytes:
@@ -70,13 +71,15 @@ def extract_links(options: bytes, payload: bytes) -> bytes:
     html = decode_page(payload, request["content_type"])
     soft = soft_error_reason(html)
     links = Links() if soft else page_links(html, request["url"], request["max_links"])
-    return json.dumps({"urls": links.urls, "left": links.omitted, "soft": soft}).encode()
+    return json.dumps(asdict(PageLinks(links=links, soft=soft))).encode()
 
 
 def parse_links(response: bytes) -> PageLinks:
-    """The links of `extract_links`, in the client."""
-    value = json.loads(response)
-    return PageLinks(links=Links(tuple(value["urls"]), value["left"]), soft=value["soft"])
+    """The links of `extract_links`, in the client. Raises `ValueError` if they are none."""
+    found = _PAGE_LINKS.validate_json(response)
+    if found.soft:
+        check_reason(found.soft)
+    return found
 
 
 def extract_explanation(options: bytes, payload: bytes) -> bytes:
@@ -96,40 +99,23 @@ def extract_explanation(options: bytes, payload: bytes) -> bytes:
 
 
 def parse_explanation(response: bytes) -> PageExplanation | Drop:
-    """The explanation of `extract_explanation`, in the client."""
-    value = json.loads(response)
-    if "reason" in value:
-        return Drop(**value)
-    return PageExplanation(
-        url=value["url"],
-        soft_error=value["soft_error"],
-        blocks=tuple(ExplainedBlock(**one) for one in value["blocks"]),
-        images=tuple(map(_parse_image, value["images"])),
-        ignored=tuple(IgnoredImage(**one) for one in value["ignored"]),
-        drops=tuple(Drop(**one) for one in value["drops"]),
-    )
-
-
-def _parse_image(value: dict[str, Any]) -> ExplainedImage:
-    return ExplainedImage(
-        candidate=_parse_candidate(value["candidate"]),
-        places=tuple(value["places"]),
-        blocks=tuple(value["blocks"]),
-        nearby=tuple(NearbyBlock(**one) for one in value["nearby"]),
-        basis=value["basis"],
-    )
+    """The explanation of `extract_explanation`, in the client. Raises `ValueError` if it is
+    none."""
+    found = _EXPLANATION.validate_json(response)
+    for drop in (found,) if isinstance(found, Drop) else found.drops:
+        check_reason(drop.reason)
+    return found
 
 
 def extract_listing(options: bytes, payload: bytes) -> bytes:
     """The links of a sitemap or feed, for `parse_listing`."""
     links = sitemap_or_feed_links(payload, json.loads(options)["url"])
-    return json.dumps({"urls": links.urls, "left": links.omitted}).encode()
+    return json.dumps(asdict(links)).encode()
 
 
 def parse_listing(response: bytes) -> Links:
-    """The links of `extract_listing`, in the client."""
-    value = json.loads(response)
-    return Links(tuple(value["urls"]), value["left"])
+    """The links of `extract_listing`, in the client. Raises `ValueError` if they are none."""
+    return _LINKS.validate_json(response)
 
 
 def extract_inline_images(options: bytes, payload: bytes) -> list[bytes]:
@@ -147,18 +133,8 @@ def extract_inline_images(options: bytes, payload: bytes) -> list[bytes]:
     return [wanted[name] for name in request["names"]]
 
 
-def _parse_row(value: dict[str, Any]) -> Candidate | Drop:
-    if "reason" in value:
-        return Drop(**value)
-    return _parse_candidate(value)
-
-
-def _parse_candidate(value: dict[str, Any]) -> Candidate:
-    # JSON has lists only; the records hold tuples.
-    lists = {name: tuple(value[name]) for name in ("opt_out", "boxes", "fallback_urls")}
-    texts = tuple(Text(**one) for one in value["texts"])
-    origin = Origin(**value["origin"]) if value["origin"] else None
-    no_content = Drop(**value["no_content"]) if value["no_content"] else None
-    return Candidate(
-        **{**value, **lists, "texts": texts, "origin": origin, "no_content": no_content}
-    )
+# A parser that was taken over may respond with anything: each value is checked against its type.
+_ROWS: TypeAdapter[list[Candidate | Drop]] = TypeAdapter(list[Candidate | Drop])
+_PAGE_LINKS = TypeAdapter(PageLinks)
+_LINKS = TypeAdapter(Links)
+_EXPLANATION: TypeAdapter[PageExplanation | Drop] = TypeAdapter(PageExplanation | Drop)

@@ -15,6 +15,7 @@ from wenlan_data.sandbox import limits
 from wenlan_data.sandbox.protocol import (
     FORKED,
     GARBLED_REQUEST,
+    NOT_READY,
     READY,
     Frame,
     GarbledResponseError,
@@ -40,7 +41,7 @@ a page of memory or a disk is in another."""
 
 
 class ProcessLostError(Exception):
-    """The sandbox process ended, or did not start."""
+    """The sandbox process ended, or did not start; the message, if any, says why."""
 
 
 class _HungError(Exception):
@@ -93,6 +94,8 @@ class SandboxProcess:
     def __init__(self) -> None:
         self.statement = ""
         """What confines its forks."""
+        self.distrusted = 0
+        """For the client: up to which incident its fork was replaced."""
         self._control, theirs = socket.socketpair()
         self._control.settimeout(limits.MAX_START_S)
         self._fork: _Fork | None = None
@@ -190,7 +193,17 @@ class SandboxProcess:
 
     def _replace_fork(self) -> tuple[int, float]:
         """Ends the fork and makes another one; returns how the old one ended: its exit status and
-        its processor time."""
+        its processor time. Raises `ProcessLostError`."""
+        ended = self._make_fork()
+        # A fork that was killed while it started is replaced like any other.
+        for _ in range(limits.MAX_KILLS):
+            if self._fork is not None:
+                return ended
+            self._make_fork()
+        raise ProcessLostError("its forks end before they are ready")
+
+    def _make_fork(self) -> tuple[int, float]:
+        """As `_replace_fork`; without a fork where the new one ended before it was ready."""
         self.drop_fork()
         ours, theirs = socket.socketpair()
         try:
@@ -203,15 +216,27 @@ class SandboxProcess:
                 raise ProcessLostError
             status, cpu_us, pid = FORKED.unpack(reported)
             ours.settimeout(limits.POLL_S)
-            self._fork = _Fork(ours, pid)
-            ready = receive(ours, _Watch(pid, limits.MAX_START_S))
-            # A fork that was killed already is noticed by the next request.
-            if ready and ready.frame[0] == READY:
-                self.statement = ready.frame[1].decode("ascii", "replace")
+            ready = _first_message(ours, pid)
         except (OSError, GarbledResponseError, _HungError, _OverTimeError) as error:
             ours.close()
             raise ProcessLostError from error
+        if ready is None:
+            ours.close()
+        elif ready.frame[0] == READY:
+            self.statement = ready.frame[1].decode("ascii", "replace")
+            self._fork = _Fork(ours, pid)
+        else:
+            ours.close()
+            reason = ready.frame[1] if ready.frame[0] == NOT_READY else b"it is not confined"
+            raise ProcessLostError(reason.decode("utf-8", "replace"))
         return status, cpu_us / 1e6
+
+
+def _first_message(link: socket.socket, pid: int) -> Message | None:
+    try:
+        return receive(link, _Watch(pid, limits.MAX_START_S))
+    except ConnectionError:
+        return None  # it was killed
 
 
 class _Watch:

@@ -7,14 +7,17 @@ one response, which carries the number and the checksum of the request that it a
 import json
 import socket
 import struct
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate, pairwise
 
 import google_crc32c
+from pydantic import TypeAdapter
 
+from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop, ImageFacts
-from wenlan_data.sandbox.limits import MAX_RESPONSE_BYTES
+from wenlan_data.sandbox.limits import MAX_RESPONSE_BYTES, POLL_S
 
 Frame = tuple[int, bytes, bytes]
 """Kind, text and data."""
@@ -35,6 +38,8 @@ FAULT = 14
 """An exception that no decoder or parser is known to raise; the text is its message."""
 READY = 15
 """The first message of a new fork; the text states what confines it."""
+NOT_READY = 17
+"""The first message of a fork that cannot be confined; the text states why."""
 RESULT = 16
 """Any other result; empty where there is no image to return."""
 
@@ -47,6 +52,8 @@ _HEAD = struct.Struct("<BIIIII")
 _PART = struct.Struct("<BII")
 _FACTS = struct.Struct("<QIIQ")
 _FORMATS = frozenset({b"jpeg", b"png", b"webp", b"gif", b"avif"})
+MAX_SIDE_PX = (1 << 31) - 1
+"""What a table can hold."""
 _PDQ_END = _FACTS.size + 32
 _COLOURS_END = _PDQ_END + 8
 FORKED = struct.Struct("<iQI")
@@ -78,7 +85,8 @@ def checksum(text: bytes, data: bytes) -> int:
 
 
 def send(link: socket.socket, message: Message, on_wait: Callable[[], None] = lambda: None) -> None:
-    """Sends one whole message; calls `on_wait` whenever the socket's timeout has passed."""
+    """Sends one whole message; calls `on_wait` every `POLL_S` and after each timeout of the
+    socket."""
     kind, text, data = message.frame
     head = _HEAD.pack(kind, message.number, message.crc32c, message.time_us, len(text), len(data))
     # One system call, and no copy of an image of megabytes only to put a head before it.
@@ -89,18 +97,20 @@ def send(link: socket.socket, message: Message, on_wait: Callable[[], None] = la
         sent = 0
     if sent < len(head) + len(text) + len(data):
         rest = memoryview(b"".join((head, text, data)))[sent:]
+        clock = _Clock(on_wait)
         while rest:
             try:
                 rest = rest[link.send(rest) :]
             except TimeoutError:
                 on_wait()
+            clock.look()
 
 
 def receive(link: socket.socket, on_wait: Callable[[], None] = lambda: None) -> Message | None:
     """Returns the next message, or None if the other end is closed.
 
-    Calls `on_wait` whenever the socket's timeout has passed. Raises `GarbledResponseError` for a
-    length beyond `MAX_RESPONSE_BYTES`.
+    Calls `on_wait` every `POLL_S` and after each timeout of the socket. Raises
+    `GarbledResponseError` for a length beyond `MAX_RESPONSE_BYTES`.
     """
     head = _receive_exactly(link, _HEAD.size, on_wait)
     if head is None:
@@ -159,6 +169,8 @@ def unpack_facts(raw: bytes, sha256: str) -> ImageFacts:
     size_bytes, width, height, phash = _FACTS.unpack_from(raw)
     if raw[_COLOURS_END:] not in _FORMATS:
         raise ValueError("no format of an image")
+    if not (0 < width <= MAX_SIDE_PX and 0 < height <= MAX_SIDE_PX and size_bytes < 1 << 62):
+        raise ValueError("no size of an image")
     pdq, colours = raw[_FACTS.size : _PDQ_END], raw[_PDQ_END:_COLOURS_END]
     return ImageFacts(
         sha256=sha256,
@@ -178,8 +190,16 @@ def pack_drop(drop: Drop) -> bytes:
 
 
 def unpack_drop(text: bytes) -> Drop:
-    """The drop of `pack_drop`."""
-    return Drop(**json.loads(text))
+    """The drop of `pack_drop`. Raises `ValueError` if it is none."""
+    drop = _DROP.validate_json(text)
+    check_reason(drop.reason)
+    return drop
+
+
+def check_reason(word: str) -> None:
+    """Raises `ValueError` for a word that is no `Reason`."""
+    if word not in _REASONS:
+        raise ValueError(f"{word[:100]!r} is no reason")
 
 
 def _receive_exactly(
@@ -188,16 +208,37 @@ def _receive_exactly(
     # Many texts and data are empty: no system call for them.
     if not size_bytes:
         return b""
-    pieces: list[bytes] = []
-    left = size_bytes
+    clock = _Clock(on_wait)
+    # In one buffer: of a message that comes byte by byte, each piece would be an object.
+    buffer = bytearray(size_bytes)
+    left = memoryview(buffer)
     while left:
         try:
-            piece = link.recv(left, socket.MSG_WAITALL)
+            count = link.recv_into(left, 0, socket.MSG_WAITALL)
         except TimeoutError:
             on_wait()
             continue
-        if not piece:
+        if not count:
             return None
-        pieces.append(piece)
-        left -= len(piece)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        left = left[count:]
+        clock.look()
+    return bytes(buffer)
+
+
+class _Clock:
+    """Calls `on_wait` every `POLL_S`, also where something is sent or received all the time."""
+
+    def __init__(self, on_wait: Callable[[], None]) -> None:
+        self._on_wait = on_wait
+        self._last_s = time.monotonic()
+
+    def look(self) -> None:
+        """Calls it where so much time has passed."""
+        now = time.monotonic()
+        if now - self._last_s >= POLL_S:
+            self._last_s = now
+            self._on_wait()
+
+
+_DROP = TypeAdapter(Drop)
+_REASONS = frozenset(Reason)

@@ -43,6 +43,7 @@ from wenlan_data.sandbox.protocol import (
     LINKS,
     LISTING,
     NORMALISE,
+    NOT_READY,
     OUT_OF_MEMORY,
     PAIRS,
     PIXELS,
@@ -93,8 +94,12 @@ def main() -> NoReturn:
         status, cpu_us = _end(child) if child else (0, 0)
         child = os.fork()
         if child == 0:
-            confinement.end_with_parent(own_pid)
-            os._exit(_serve(_confined(links[0])))
+            status = 1
+            try:
+                confinement.end_with_parent(own_pid)
+                status = _serve(_confined(links[0]))
+            finally:
+                os._exit(status)
         os.close(links[0])
         # Where the client has gone, the next read ends this process.
         with suppress(OSError):
@@ -112,20 +117,42 @@ def _end(child: int) -> tuple[int, int]:
 def _confined(descriptor: int) -> socket.socket:
     """Gives up all that the fork does not need; returns its socket, on which it has said so."""
     link = socket.socket(fileno=descriptor)
-    # Output of a decoder goes nowhere, as that of the first process.
-    os.dup2(1, 2)
-    os.closerange(3, descriptor)
-    os.closerange(descriptor + 1, os.sysconf("SC_OPEN_MAX"))
-    landlock = confinement.restrict_files()
-    _set_limits()
-    in_force = confinement.statement(seccomp=confinement.filter_calls(), landlock=landlock)
+    try:
+        # Output of a decoder goes nowhere, as that of the first process.
+        os.dup2(1, 2)
+        _close_others(descriptor)
+        landlock = confinement.restrict_files()
+        _set_limits()
+        in_force = confinement.statement(seccomp=confinement.filter_calls(), landlock=landlock)
+    except (OSError, ValueError) as error:
+        send(link, Message((NOT_READY, str(error).encode(), b""), 0, 0, 0))
+        raise
     send(link, Message((READY, in_force.encode(), b""), 0, 0, 0))
     return link
+
+
+def _close_others(descriptor: int) -> None:
+    """Closes all files but the standard ones and this one."""
+    try:
+        opened = [int(name) for name in os.listdir("/proc/self/fd")]  # noqa: PTH208
+    except OSError:
+        opened = list(range(max(1024, os.sysconf("SC_OPEN_MAX"))))
+    for other in opened:
+        if other > 2 and other != descriptor:
+            with suppress(OSError):
+                os.close(other)
 
 
 def _set_limits() -> None:
     # RLIMIT_DATA and not RLIMIT_AS, which counts mapped libraries: a fresh fork has 0.5 GB of
     # address space, and 0.2 GB of data.
+    most = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    if most != resource.RLIM_INFINITY and most < MAX_DATA_BYTES:
+        # With less, images would be dropped that another machine decodes.
+        raise ValueError(
+            f"the limit of data segments (ulimit -d) is {most >> 20} MiB, and decoders need "
+            f"{MAX_DATA_BYTES >> 20}: raise it"
+        )
     resource.setrlimit(resource.RLIMIT_DATA, (MAX_DATA_BYTES, MAX_DATA_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))

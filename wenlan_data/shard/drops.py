@@ -11,13 +11,15 @@ import pyarrow.parquet as pq
 
 from wenlan_data import tables
 from wenlan_data.arrow import read_table
+from wenlan_data.bounded_tables import read_batches
 from wenlan_data.clean.masking import mask_unless_url
-from wenlan_data.errors import DamageError, UsageError, os_errors
+from wenlan_data.errors import UsageError
 from wenlan_data.layout import CANDIDATE_IDS, DROPS, PART_DROPS, RETRYABLE_IDS
 from wenlan_data.npy import FixedBytes
 from wenlan_data.part_files import checked
 from wenlan_data.protocols import Receipt
 from wenlan_data.seen_ids import save_ids
+from wenlan_data.shard.corpus_files import corpus_file
 from wenlan_data.shard.manifest import Manifest
 
 _CERTAIN_URL = r"^(?i:https?)://[A-Za-z0-9_.-]+\.[A-Za-z]{2,63}(?::\d{1,5})?/[!-~]*$"
@@ -75,21 +77,15 @@ def find_drop(corpus: Path, manifest: Manifest, wanted: str) -> dict[str, Any]:
 
     Raises `UsageError` if there is none, `DamageError` for a table that cannot be read.
     """
-    is_wanted = pc.field("url").isin([wanted, mask_unless_url(wanted)]) | (
-        pc.field("key") == wanted
-    )
+    urls = pa.array([wanted, mask_unless_url(wanted)])
     for entry in manifest.drops:
-        path = corpus / DROPS / entry.name
-        try:
-            with os_errors(path):
-                found = pq.read_table(path, filters=is_wanted)
-        except pa.ArrowException as error:
-            raise DamageError(
-                f"{path}: this table cannot be read ({error}): run `shards verify`"
-            ) from error
-        if found.num_rows:
-            row: dict[str, Any] = found.slice(0, 1).to_pylist()[0]
-            return row
+        path = corpus_file(corpus, DROPS, entry.name)
+        for batch in read_batches(path, tables.DROPS, nullable=["texts"]):
+            is_wanted = pc.or_(pc.is_in(batch["url"], urls), pc.equal(batch["key"], wanted))
+            found = batch.filter(is_wanted).slice(0, 1).to_pylist()
+            if found:
+                row: dict[str, Any] = found[0]
+                return row
     pattern = f"{corpus}/{DROPS}/*.parquet".replace("'", "''")
     raise UsageError(
         f"{wanted!r}: no row of {corpus}/{DROPS} has this url or key. To list all drops with DuckDB:"

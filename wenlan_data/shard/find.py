@@ -5,6 +5,7 @@ from pathlib import Path
 
 from wenlan_data.errors import DamageError, UsageError
 from wenlan_data.shard import format as shard_format
+from wenlan_data.shard.corpus_files import corpus_file
 from wenlan_data.shard.reader import (
     MAX_SAMPLE_MEMBERS,
     Member,
@@ -22,6 +23,9 @@ def find_sample(paths: Sequence[Path], key: str) -> tuple[Path, SampleMembers]:
     """
     for path in shard_paths(paths):
         offsets = path.with_name(shard_format.offsets_name(path.name))
+        if not path.is_symlink():
+            # Beside a tar that is a link itself, its table may be one.
+            corpus_file(path.parent, "", offsets.name)
         sample = _look_up(offsets, key) if offsets.is_file() else _search(path, key)
         if sample:
             return path, sample

@@ -6,7 +6,7 @@ It is written last and replaced by one rename: a file that it does not name is n
 import json
 import operator
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -15,6 +15,7 @@ from pydantic import (
     FailFast,
     Field,
     ValidationError,
+    model_validator,
 )
 
 from wenlan_data.bounded_json import parse_json
@@ -193,6 +194,16 @@ class Manifest(_ManifestModel):
     shards: Items[ShardEntry]
     drops: Items[DropsEntry]
     times: Times = Times()
+
+    @model_validator(mode="after")
+    def _has_all_shards(self) -> Self:
+        for one in self.generations:
+            if one.first_shard + one.shards > len(self.shards):
+                raise ValueError(
+                    f"generation {one.generation} has shards {one.first_shard} to "
+                    f"{one.first_shard + one.shards - 1}, and {len(self.shards)} are listed"
+                )
+        return self
 
     def check_counts(self) -> None:
         """Raises `DamageError` unless each generation's candidates are all samples or drops."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from wenlan_data.errors import DamageError, os_errors
 from wenlan_data.files import sha256_of
 from wenlan_data.layout import DROPS, MANIFEST, METADATA, SHARDS
-from wenlan_data.shard.corpus_files import corpus_file
+from wenlan_data.shard.corpus_files import corpus_file, corpus_folder
 from wenlan_data.shard.index import load_offsets
 from wenlan_data.shard.manifest import FileEntry, Manifest, ShardEntry, load_manifest
 from wenlan_data.shard.reader import is_corpus, shard_paths
@@ -88,7 +88,12 @@ def _unknown_files(corpus: Path, manifest: Manifest) -> Iterator[Problem]:
     }
     known |= {f"{folder}/{entry.name}" for folder, entry in _tables(manifest)}
     for folder in (SHARDS, METADATA, DROPS):
-        for path in sorted((corpus / folder).glob("*")):
+        try:
+            inside = corpus_folder(corpus, folder)
+        except DamageError as error:
+            yield Problem(folder, "", 0, str(error))
+            continue
+        for path in sorted(inside.glob("*")):
             if f"{folder}/{path.name}" not in known and not path.name.startswith("."):
                 yield Problem(
                     f"{folder}/{path.name}", "", 0, "the manifest does not name this file"
