@@ -94,7 +94,7 @@ class Reason(StrEnum):
     DECODER_TIMEOUT = "decoder_timeout", "decoding takes too long", True
     DECODING_BUDGET = (
         "decoding_budget",
-        "the images of its host took too long to decode, so that this one was not decoded",
+        "the images or pages of its host took too long to decode, so that this one was not decoded",
         True,
     )
     TOO_SMALL = "too_small", "smaller than the recipe's minimum side"

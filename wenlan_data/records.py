@@ -198,7 +198,9 @@ class Drop:
     ) -> None:
         """`retryable` defaults to whether the reason is transient."""
         object.__setattr__(self, "reason", reason)
-        object.__setattr__(self, "detail", detail)
+        # No table holds a lone surrogate, which stands for a byte of a header that is not UTF-8.
+        written = detail if detail.isascii() else detail.encode("utf-8", "replace").decode()
+        object.__setattr__(self, "detail", written)
         object.__setattr__(
             self, "retryable", is_transient(reason) if retryable is None else retryable
         )

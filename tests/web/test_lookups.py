@@ -193,3 +193,11 @@ def test_hostile_150_silent_names_hold_up_no_honest_host(monkeypatch: pytest.Mon
     } == {("robots_unavailable", "dns")}
     # Not 30 s: neither the hosts nor the end of the event loop wait for the threads.
     assert seconds < 25
+
+
+def test_owners_below_a_private_suffix_do_not_share_failures() -> None:
+    limits = Limits(connect_s=0.05, max_timeouts=3)
+    names = [*(f"a{n}.evil.eu.org" for n in range(9)), *(f"www.honest{n}.eu.org" for n in range(9))]
+    silent = [name.replace("evil", "silent-evil") for name in names]
+    found = _resolve(limits, _Resolver(), silent)
+    assert [isinstance(one, Resolved) for one in found] == [False] * 9 + [True] * 9

@@ -2,10 +2,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.bounds import bounded
 from tests.fetch.fetch_list_rows import fetch
 from tests.web.raw_server import RawServer, ok, response
 from wenlan_data.records import Drop
 from wenlan_data.testing import make_image
+from wenlan_data.web.limits import Limits
+from wenlan_data.web.opt_out import NO_TRAINING
 from wenlan_data.web.robots import RobotsRules, parse_robots
 
 IMAGE = make_image(1)
@@ -76,3 +79,51 @@ def test_a_crawl_delay_becomes_the_gap() -> None:
     assert isinstance(rules, RobotsRules)
     assert rules.delay_s == 2.5
     assert parse_robots("User-agent: *\nCrawl-delay: 61\n") == Drop("crawl_delay", "61 s")
+
+
+@pytest.mark.parametrize(
+    "agent",
+    ["user-agent: {}", "user  agent {}", "User \t Agent: {}", "useragent {}", "user - agent: {}"],
+)
+def test_many_agents_with_many_rules_cost_little(agent: str) -> None:
+    agents = "\n".join(agent.format(f"a{n}") for n in range(4000))
+    rules = "\n".join(f"disallow: /{n}" for n in range(4000))
+    with bounded(seconds=10, mib=300):
+        rules_of_host = parse_robots(f"{agents}\n{rules}\n")
+        assert isinstance(rules_of_host, RobotsRules)
+        assert rules_of_host.refuses("http://a.cn/1") is None
+
+
+@pytest.mark.parametrize(
+    "agent", ["user  agent wenlan-data/0.1", "USER \t AGENT: Wenlan-Data", "user agent wenlan-data"]
+)
+def test_our_name_is_found_however_it_is_spaced(agent: str) -> None:
+    rules = parse_robots(f"{agent}\nDisallow: /\n")
+    assert isinstance(rules, RobotsRules)
+    assert rules.refuses("http://a.cn/1.jpg") == Drop("robots")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/x/../private/0.jpg",
+        "/./private/1",
+        "/%2e/private/2",
+        "/x/%2e%2e/private/4",
+        "/a/../x/../private/",
+    ],
+)
+def test_no_way_leads_past_a_rule(path: str) -> None:
+    rules = parse_robots("User-agent: *\nDisallow: /private/\n")
+    assert isinstance(rules, RobotsRules)
+    assert rules.refuses(f"http://a.cn{path}") == Drop("robots")
+
+
+def test_many_usage_rules_cost_little() -> None:
+    agents = "\n".join(f"User-agent: a{n}" for n in range(6000))
+    rules = "\n".join(f"Content-Usage: /{n} train-ai=n" for n in range(6000))
+    ours = "User-agent: wenlan-data\nContent-Usage: /%61 train-ai=n"
+    with bounded(seconds=10, mib=200):
+        found = parse_robots(f"{agents}\n{rules}\n{ours}\n", Limits(content_usage=True))
+    assert isinstance(found, RobotsRules)
+    assert (found.signals("http://a.cn/a1"), found.signals("http://a.cn/1")) == ((NO_TRAINING,), ())

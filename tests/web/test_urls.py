@@ -1,6 +1,12 @@
-import pytest
+import re
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.bounds import bounded
 from wenlan_data.web.urls import (
+    as_sent,
     host_of,
     sendable,
     url_key,
@@ -162,3 +168,77 @@ def test_hostile_user_information_is_removed_and_nothing_else(url: str, public: 
     assert without_user_information(url) == public
     assert "s3c" not in without_user_information(url)
     assert "@" not in url_key(url) or host_of(url) in {"a.cn:80", ""}
+
+
+HOSTILE_HOSTS = [
+    *("0.-1.1 1_0.1.1.1 -1 0x 0x-1 ٣.1 1.+1.1.1 1e3 ² ⒈⒈⒈ ％ [::1 ::1] \ud800 a\tb".split(" ")),
+    "é" * 300,
+    "a" * 64,
+    ".".join(["a" * 63] * 4),
+    "xn--" + "9" * 2000,
+]
+
+
+@settings(max_examples=300)
+@given(
+    st.one_of(
+        st.text(max_size=40), st.from_regex(r"[0-9xX._+e⒈-]{1,30}"), st.sampled_from(HOSTILE_HOSTS)
+    )
+)
+def test_any_text_has_a_host_or_none(name: str) -> None:
+    for url in (
+        f"http://{name}/1.jpg",
+        name,
+        f"//{name}",
+        f"http://a.cn/{name}",
+        f"http://u@{name}:1/",
+    ):
+        host = host_of(url)
+        assert host == "" or re.fullmatch(r"[a-z0-9._:\[\]-]+:[0-9]{1,5}", host)
+        url_key(url), url_problem(url), without_user_information(url)
+        sent = as_sent(url)
+        # What is sent goes to the host that the rules saw.
+        assert not host or sent == url or host_of(sent) == host
+
+
+@pytest.mark.parametrize("characters", [2_000, 40_000, 1_000_000])
+def test_a_long_host_costs_no_time(characters: int) -> None:
+    with bounded(seconds=2):
+        for name in (
+            "é" * characters,
+            "é." * (characters // 2),
+            "a" * characters,
+            "1" * characters,
+        ):
+            assert host_of(f"http://{name}.cn/{characters}") == ""
+
+
+@pytest.mark.parametrize(
+    ("url", "sent"),
+    [
+        ("http://a.cn/x/../private/0.jpg", "http://a.cn/private/0.jpg"),
+        ("http://a.cn/./private/1.jpg", "http://a.cn/private/1.jpg"),
+        ("http://a.cn/%2e/private/2.jpg", "http://a.cn/private/2.jpg"),
+        ("http://a.cn/x/.%2E/private/4.jpg", "http://a.cn/private/4.jpg"),
+        ("http://a.cn/../../..", "http://a.cn/"),
+        ("http://a.cn/a/..", "http://a.cn/"),
+        ("http://a.cn/a/.", "http://a.cn/a/"),
+        ("http://a.cn/.../x..y/.z", "http://a.cn/.../x..y/.z"),
+        ("http://a.cn/x?from=/../y", "http://a.cn/x?from=/../y"),
+    ],
+)
+def test_dot_segments_are_resolved_before_a_url_is_sent(url: str, sent: str) -> None:
+    assert sendable(url) == as_sent(url) == sent
+
+
+@pytest.mark.parametrize("at", ["@", "%40", "＠", "﹫", "\\@"])
+@pytest.mark.parametrize(
+    "scheme", ["http://", "ht\ttp://", "HTTP:\\\\", "http:/", "//", "ftp://", " https://"]
+)
+def test_no_spelling_of_user_information_stays(scheme: str, at: str) -> None:
+    assert "pw" not in without_user_information(f"{scheme}me:pw{at}h.cn/1.jpg")
+
+
+def test_a_digit_with_a_dot_is_one_host_for_all() -> None:
+    assert host_of("http://中⒈victim.cn/1") == host_of(sendable("http://中⒈victim.cn/1"))
+    assert host_of("http://中⒈victim.cn/1") == "xn--1-kq6a.victim.cn:80"

@@ -211,6 +211,7 @@ def _states(before: str, crawled: Sequence[str], *, patient: bool) -> dict[str, 
     # Rules and gaps stay: a host that is retried is treated as politely as before.
     kept = (
         "robots", "robots_at", "robots_at_s", "reserved", "next_at_s", "at_s", "gap_s", "listings",
+        "named_sitemaps",
     )  # fmt: skip
     return {host: {name: one[name] for name in kept if name in one} for host, one in states.items()}
 

@@ -5,7 +5,7 @@ import asyncio
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -32,6 +32,8 @@ from wenlan_data.part_files import checked, load_part_state
 from wenlan_data.protocols import Receipt
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
+from wenlan_data.sandbox.client import cpu_time_s
+from wenlan_data.sandbox.decoding_budget import DecodingBudget
 from wenlan_data.sandbox.pages import read_links, read_listing
 from wenlan_data.tables import PAGES
 from wenlan_data.web.blocklists import LoadedBlocklists
@@ -57,6 +59,8 @@ places."""
 LISTING = Drop(Reason.LISTING)
 """A sitemap or feed: read for its links, no page."""
 NOT_HTML = Drop(Reason.NOT_HTML)
+_NAMED_SITEMAPS = "named_sitemaps"
+"""Of a host's state: whether the sitemaps of its robots.txt were taken."""
 
 
 @dataclass(slots=True)
@@ -135,16 +139,19 @@ class CrawlPart:
             self.politeness.limits,
             blocklists,
             {host: state.get("listings", 0) for host, state in known_states.items()},
+            DecodingBudget(self.politeness.limits.max_slow_decoding_s, known_states),
         )
         for row, page in zip(rows, pages, strict=True):
             page.links = collector.add(row, page, out / PAGE_WARC)
         for host, count in collector.listings.items():
             if count:
                 host_states.setdefault(host, dict(known_states.get(host, {})))["listings"] = count
-        if self.sitemaps:
-            collector.add_sitemaps(
-                url for robots in client.robots().values() for url in _sitemaps(robots.text)
-            )
+        for host, robots in client.robots().items() if self.sitemaps else ():
+            # Once: a host may name others each time that it is asked.
+            if not known_states.get(host, {}).get(_NAMED_SITEMAPS):
+                collector.add_sitemaps(_sitemaps(robots.text))
+            host_states.setdefault(host, dict(known_states.get(host, {})))[_NAMED_SITEMAPS] = True
+        collector.budget.add_to(host_states)
         with os_errors(out):
             write_frontier(out / PAGE_LINKS, collector.rows)
             _write_pages(out / PAGE_TABLE, rows, pages)
@@ -152,11 +159,14 @@ class CrawlPart:
         details = CrawlDetails(
             hosts=host_states,
             requested=len(missing),
-            # A page that was not requested has not failed.
+            # A page that was not requested has not failed, nor one that was recorded.
             retryable_failed=sum(
                 1
                 for page in pages
-                if page.drop and page.drop.retryable and page.drop.reason != Reason.OFFLINE
+                if page.drop
+                and page.drop.retryable
+                and page.drop.reason != Reason.OFFLINE
+                and page.offset < 0
             ),
             requests=client.requests,
             left_links=dict(sorted(collector.left.items())),
@@ -279,9 +289,11 @@ class _LinkCollector:
         limits: Limits,
         blocklists: LoadedBlocklists,
         listings: Mapping[str, int],
+        budget: DecodingBudget,
     ) -> None:
+        self.budget = budget
         self.listings = Counter(listings)
-        """Host to the number of its sitemaps and feeds read in the whole crawl."""
+        """Host to the number of its sitemaps and feeds that were requested in the whole crawl."""
         self.rows: list[FrontierRow] = []
         self.left: Counter[str] = Counter()
         """Links that are not followed, by reason."""
@@ -297,6 +309,9 @@ class _LinkCollector:
         Returns how many of them are in scope; sets the drop of a page that is none.
         """
         depth, redirects = row[3], row[4]
+        if page.drop != LISTING and is_sitemap(row[0]):
+            # One that is missing counts too, or a host could name others for ever.
+            self.listings[row[2]] += 1
         if page.target:
             if redirects >= self._limits.max_redirects:
                 page.drop = Drop(Reason.REDIRECT_LIMIT, f"more than {self._limits.max_redirects}")
@@ -305,31 +320,45 @@ class _LinkCollector:
         if page.offset < 0:
             return 0
         if page.drop == LISTING:
-            self.listings[row[2]] += 1
-            if self.listings[row[2]] > self._limits.max_listings_a_site:
-                self.left["max_listings"] += 1
-                return 0
-            record = record_at(warc, page.offset)
-            listing = read_listing(record.payload, url=record.url)
-            if isinstance(listing, Drop):
-                page.drop = listing
-                return 0
-            if listing.omitted:
-                self.left["page_limit_or_nofollow"] += listing.omitted
-            return sum(self._add_listed(url, depth, redirects) for url in listing.urls)
+            return self._add_listing(row, page, warc)
+        return self._add_links(row, page, warc)
+
+    def _add_listing(self, row: FrontierRow, page: _PageResult, warc: Path) -> int:
+        """Adds the links of a sitemap or feed."""
+        depth, redirects = row[3], row[4]
+        self.listings[row[2]] += 1
+        if self.listings[row[2]] > self._limits.max_listings_a_site:
+            self.left["max_listings"] += 1
+            return 0
         record = record_at(warc, page.offset)
+        listing = read_listing(record.payload, url=record.url)
+        if isinstance(listing, Drop):
+            page.drop = listing
+            return 0
+        if listing.omitted:
+            self.left["page_limit_or_nofollow"] += listing.omitted
+        return sum(self._add_listed(url, depth, redirects) for url in listing.urls)
+
+    def _add_links(self, row: FrontierRow, page: _PageResult, warc: Path) -> int:
+        """Adds the links of a page."""
+        if drop := self.budget.refuses(row[2]):
+            page.drop = drop
+            return 0
+        record = record_at(warc, page.offset)
+        before_s = cpu_time_s()
         found = read_links(
             record.payload,
             content_type=record.content_type,
             url=record.url,
             max_links=self._limits.max_links_a_page,
         )
+        self.budget.add(row[2], cpu_time_s() - before_s)
         if isinstance(found, Drop) or found.soft:
             page.drop = found if isinstance(found, Drop) else Drop(found.soft)
             return 0
         links = found.links
         self.left["page_limit_or_nofollow"] += links.omitted
-        return sum(self._add(url, depth + 1, 0) for url in links.urls)
+        return sum(self._add(url, row[3] + 1, 0) for url in links.urls)
 
     def _add_listed(self, url: str, depth: int, redirects: int) -> int:
         """Adds a link of a sitemap or feed. A sitemap that lists sitemaps counts like a redirect:
@@ -341,9 +370,12 @@ class _LinkCollector:
             return 0
         return self._add(url, depth, redirects + 1)
 
-    def add_sitemaps(self, urls: Iterator[str]) -> None:
+    def add_sitemaps(self, urls: Sequence[str]) -> None:
         """Adds sitemaps that robots.txt names, at the depth of the seeds."""
-        for url in urls:
+        most = self._limits.max_listings_a_site
+        if len(urls) > most:
+            self.left["max_listings"] += len(urls) - most
+        for url in urls[:most]:
             self._add(url, 0, 0)
 
     def _add(self, found: str, depth: int, redirects: int) -> int:

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator
-from urllib.parse import urljoin
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
+
+from wenlan_data.web.urls import joined
 
 Page = LexborHTMLParser
 Element = LexborNode
@@ -65,10 +66,10 @@ def base_url(page: Page, page_url: str) -> str:
 def joined_base(page_url: str, href: str) -> str:
     """Returns the absolute URL of a `<base href>`; the page's own if it is none of HTTP."""
     try:
-        joined = urljoin(page_url, href.strip())
+        base = joined(page_url, href.strip())
     except ValueError:
         return page_url
-    return joined if joined[:8].lower().startswith(("http://", "https://")) else page_url
+    return base if base[:8].lower().startswith(("http://", "https://")) else page_url
 
 
 def _depth(html: str) -> int:

@@ -3,10 +3,11 @@
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from wenlan_data.extract.image_urls import has_image_extension
 from wenlan_data.web.domains import site_of_host
+from wenlan_data.web.urls import joined
 
 MAX_QUERY_CHARACTERS = 500
 
@@ -72,7 +73,7 @@ def link_target(base: str, href: str) -> Target | None:
     if not href or href.startswith(("#", "javascript:")) or has_image_extension(href):
         return None
     try:
-        return page_target(urljoin(base, href))
+        return page_target(joined(base, href))
     except ValueError:
         return None
 

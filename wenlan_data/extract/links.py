@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from html import unescape
-from urllib.parse import urljoin
 
 from wenlan_data.extract.html import Element, Page, attribute, base_url, parse_html
 from wenlan_data.extract.page_elements import Attributes
 from wenlan_data.records import Drop
 from wenlan_data.web.content_encoding import EncodingError, decoder_for
+from wenlan_data.web.urls import joined
 
 MAX_LINKS = 1000
 """Of one page."""
@@ -155,6 +155,6 @@ def _decompressed(payload: bytes, max_bytes: int) -> bytes:
 
 def _absolute_url(base: str, href: str) -> str | None:
     try:
-        return urljoin(base, href)
+        return joined(base, href)
     except ValueError:
         return None

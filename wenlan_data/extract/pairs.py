@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
-from urllib.parse import urljoin
 
 from wenlan_data.clean.emoticons import without_emoticons
 from wenlan_data.clean.masking import mask_contact_info
@@ -38,6 +37,7 @@ from wenlan_data.extract.surrounding_text import (
 from wenlan_data.reasons import Reason
 from wenlan_data.records import MAX_FALLBACK_URLS, Candidate, Drop, Origin, Text, merge_equal_texts
 from wenlan_data.web.domains import site_of_host
+from wenlan_data.web.urls import joined
 
 _HTTP_WITH_PATH = re.compile(r"https?://[^/?]+(?:/+[^/?]|/*\?.)", re.IGNORECASE)
 
@@ -154,7 +154,7 @@ def absolute_url(reference: str, base: str) -> str:
     >>> absolute_url("1.jpg#top", "http://a.cn/x/"), absolute_url("//", "http://a.cn/x/")
     ('http://a.cn/x/1.jpg', '')
     """
-    url = urljoin(base, reference.strip()).partition("#")[0]
+    url = joined(base, reference.strip()).partition("#")[0]
     return url if url != base and _HTTP_WITH_PATH.match(url) else ""
 
 

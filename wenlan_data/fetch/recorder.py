@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from wenlan_data.errors import DamageError
-from wenlan_data.fetch.decoding_budget import DecodingBudget
 from wenlan_data.fetch.jpeg_store import NO_JPEG, JpegStoreWriter
 from wenlan_data.fetch.results import FetchRequest, FetchResult
 from wenlan_data.files import open_regular
@@ -17,10 +16,12 @@ from wenlan_data.image.rules import ImageRules
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop, ImageFacts
 from wenlan_data.sandbox.client import ExaminedImage, check_images
+from wenlan_data.sandbox.decoding_budget import DecodingBudget
 from wenlan_data.sandbox.pages import INLINE, read_inline_images
 from wenlan_data.web.blocklists import LoadedBlocklists
 from wenlan_data.web.opt_out import header_signals, opt_out
 from wenlan_data.web.response import Response, failure_of, recorded_response
+from wenlan_data.web.urls import host_of
 from wenlan_data.web.warc import (
     MAX_PAYLOAD_BYTES,
     UNKNOWN_DATE,
@@ -48,7 +49,8 @@ class ImageRecorder:
     max_bytes: int
     """Of an image in a file or a WARC."""
     budget: DecodingBudget
-    """Of hosts; images in files and WARC files are the operator's choice."""
+    """Of hosts, those of pages with images in them included; images in files and WARC files are
+    the operator's choice."""
 
     def record_responses(
         self, responses: Sequence[Response], hosts: Sequence[str] = ()
@@ -155,13 +157,14 @@ class ImageRecorder:
                 yield FetchResult(found=data)
             else:
                 content_type = row.url[5:].partition(";")[0]
-                result = self._record_resource(row.url, data, content_type, record.date)
+                hosts = [host] if (host := host_of(record.url)) else []
+                result = self._record_resource(row.url, data, content_type, record.date, hosts)
                 yield replace(result, ip=record.ip)
 
     def _record_resource(
-        self, url: str, data: bytes, content_type: str, date: datetime
+        self, url: str, data: bytes, content_type: str, date: datetime, hosts: Sequence[str] = ()
     ) -> FetchResult:
-        checked = next(self._check([data]))
+        checked = next(self._check([data], hosts))
         offset, jpeg_location = -1, NO_JPEG
         if checked.may_record:
             offset = self.warc.resource(

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from wenlan_data.fetch.background import BackgroundChecker
-from wenlan_data.fetch.decoding_budget import DecodingBudget
 from wenlan_data.fetch.fallbacks import fetch_with_fallbacks
 from wenlan_data.fetch.jpeg_store import JpegStoreWriter
 from wenlan_data.fetch.receipts import FetchDetails
@@ -31,6 +30,7 @@ from wenlan_data.reasons import Reason
 from wenlan_data.recipe import ShardRules
 from wenlan_data.records import Drop
 from wenlan_data.sandbox.client import confinement_in_use, start_worker
+from wenlan_data.sandbox.decoding_budget import DecodingBudget
 from wenlan_data.web.polite_client import ROBOTS_ELSEWHERE, PoliteClient
 from wenlan_data.web.politeness import Politeness
 from wenlan_data.web.response import REDIRECTS, Response, redirect_target

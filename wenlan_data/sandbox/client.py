@@ -224,6 +224,7 @@ def _unpack_responses(
     return responses
 
 
+_used = threading.local()
 _idle: list[SandboxProcess] = []
 _incidents = 0
 """Responses that no decoder gives."""
@@ -298,6 +299,7 @@ def _perform(
             with _lock:
                 _idle.append(process)
         used_s += outcome.cpu_s
+        _used.cpu_s = cpu_time_s() + outcome.cpu_s
         if isinstance(outcome, ForkResponse):
             return ForkResponse(_without_fault(outcome.frame), used_s)
         deaths.append(outcome)
@@ -305,6 +307,11 @@ def _perform(
             drop = _drop_of_death(outcome, cpu_s)
             return ForkResponse((DROP, pack_drop(drop), b""), used_s)
     raise _not_started(reason)
+
+
+def cpu_time_s() -> float:
+    """Processor time that sandbox processes took for the requests of this thread so far."""
+    return float(getattr(_used, "cpu_s", 0.0))
 
 
 def _take() -> SandboxProcess:

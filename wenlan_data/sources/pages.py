@@ -1,7 +1,7 @@
 """Pages that the build crawls: from seeds and sitemaps along links, within limits."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import pyarrow.parquet as pq
@@ -13,9 +13,12 @@ from wenlan_data.layout import PAGE_TABLE
 from wenlan_data.part_files import checked
 from wenlan_data.protocols import SourcePart
 from wenlan_data.records import Candidate, Drop, RecordedResponse
+from wenlan_data.sandbox.client import cpu_time_s
+from wenlan_data.sandbox.decoding_budget import DecodingBudget
 from wenlan_data.sandbox.pages import read_page
 from wenlan_data.tables import PAGES
 from wenlan_data.web.domains import registrable_domain, same_site
+from wenlan_data.web.limits import DEFAULTS
 from wenlan_data.web.tracking_params import page_url
 from wenlan_data.web.urls import host_of, url_problem, without_user_information
 from wenlan_data.web.warc import record_at
@@ -84,12 +87,19 @@ class Pages:
     def read(self, part: SourcePart) -> Iterator[Candidate | Drop]:
         """Yields the images of each page of one fetch list, in its order."""
         warc = checked(part.path)
-        table = pq.read_table(
-            checked(warc.parent / PAGE_TABLE), columns=["reason", "warc_offset"], schema=PAGES
-        )
+        columns = ["reason", "warc_offset", "host", "url"]
+        table = pq.read_table(checked(warc.parent / PAGE_TABLE), columns=columns, schema=PAGES)
+        budget = DecodingBudget(DEFAULTS.max_slow_decoding_s, {})
         for row in table.to_pylist():
-            if not row["reason"]:
-                yield from read_page(record_at(warc, row["warc_offset"]), str(warc), self.name)
+            if row["reason"]:
+                continue
+            if drop := budget.refuses(row["host"]):
+                yield replace(drop, page_url=row["url"])
+                continue
+            before_s = cpu_time_s()
+            rows = list(read_page(record_at(warc, row["warc_offset"]), str(warc), self.name))
+            budget.add(row["host"], cpu_time_s() - before_s)
+            yield from rows
 
     def images(self, part: SourcePart) -> Iterator[RecordedResponse]:  # noqa: ARG002
         """Yields nothing: a crawl records pages."""

@@ -36,7 +36,7 @@ def site_of_host(name: str) -> str:
     >>> site_of_host("www.example.com.cn"), site_of_host("a.github.io"), site_of_host("10.0.0.1")
     ('example.com.cn', 'a.github.io', '10.0.0.1')
     """
-    return _domain(name) or name
+    return known_domain(name) or name
 
 
 def site_of_page(url: str) -> str:
@@ -49,11 +49,11 @@ def site_of_page(url: str) -> str:
     ('example.com.cn', '10.0.0.1:8080')
     """
     host = host_of(url)
-    return _domain(host.rpartition(":")[0]) or host
+    return known_domain(host.rpartition(":")[0]) or host
 
 
 @lru_cache(maxsize=1 << 16)
-def _domain(name: str) -> str:
+def known_domain(name: str) -> str:
     """The registrable domain of a host without its port; '' if it has none."""
     return _WITH_PRIVATE_SUFFIXES(name).top_domain_under_public_suffix
 

@@ -14,7 +14,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
-from wenlan_data.web.domains import icann_domain
+from wenlan_data.web.domains import icann_domain, known_domain
 from wenlan_data.web.limits import Limits
 
 KEPT_S = 60.0
@@ -40,7 +40,7 @@ class Lookups:
 
     At most `max_lookups` names are looked up at once, and `max_lookups_a_domain` of one domain; the
     others wait. A look-up that takes longer than `connect_s` fails, and after `max_timeouts` of
-    these in a row all look-ups of the domain fail at once.
+    these in a row all look-ups of the registrable domain fail at once.
     """
 
     def __init__(self, limits: Limits, resolver: AbstractResolver | None = None) -> None:
@@ -74,32 +74,33 @@ class Lookups:
         self._known.pop(name, None)
 
     async def _look_up(self, name: str, port: int) -> Resolved | Drop:
-        domain = lookup_domain(name)
+        # Names below a private suffix such as `eu.org` share places, but not their owners' failures.
+        domain, owner = lookup_domain(name), known_domain(name) or lookup_domain(name)
         places = self._domain_places.setdefault(
             domain, asyncio.Semaphore(self._limits.max_lookups_a_domain)
         )
         async with places:
             # Before it takes a place from other domains.
-            if self._timeouts[domain] >= self._limits.max_timeouts:
+            if self._timeouts[owner] >= self._limits.max_timeouts:
                 return _TIMED_OUT
             async with self._places:
-                return await self._resolve_name(name, port, domain)
+                return await self._resolve_name(name, port, owner)
 
-    async def _resolve_name(self, name: str, port: int, domain: str) -> Resolved | Drop:
+    async def _resolve_name(self, name: str, port: int, owner: str) -> Resolved | Drop:
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
             async with asyncio.timeout(self._limits.connect_s):
                 found = await self._resolver.resolve(name, port, socket.AF_UNSPEC)
         except TimeoutError:
-            self._timeouts[domain] += 1
+            self._timeouts[owner] += 1
             return _TIMED_OUT
         except OSError:
             return Drop(Reason.DNS)
         except ValueError:
             # A label that is empty or longer than 63 characters.
             return Drop(Reason.BAD_URL)
-        self._timeouts[domain] = 0
+        self._timeouts[owner] = 0
         listed = [one["host"].partition("%")[0] for one in found]
         # Stable: the resolver's order in each family. A machine without a route for IPv6 would
         # otherwise wait for a connection that is never made.
@@ -149,9 +150,14 @@ class ThreadResolver(AbstractResolver):
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(settle, found)
 
-        self._threads += 1
         # A daemon: a look-up without an answer must not keep the process.
-        threading.Thread(target=run, name=f"look-up of {host}", daemon=True).start()
+        thread = threading.Thread(target=run, name=f"look-up of {host}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise OSError(f"no thread for a look-up: {error}") from error
+        # After the start, and before `settle`, which this loop calls.
+        self._threads += 1
         return await result
 
     async def close(self) -> None:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
+from wenlan_data.web.urls import as_sent
 
 OPT_OUT_WORDS = frozenset({"noai", "noimageai", "noindex", "noimageindex", "none"})
 AGENT = "wenlan-data"
@@ -56,23 +57,25 @@ def _words(value: str) -> set[str]:
     found: set[str] = set()
     ours = True
     for part in value.lower().split(","):
-        agent, colon, rest = part.partition(":")
-        if colon and agent.strip() not in {
-            "unavailable_after",
-            "max-snippet",
-            "max-image-preview",
-            "max-video-preview",
-        }:
+        name, colon, rest = part.partition(":")
+        if colon and name.strip() not in _DIRECTIVES_WITH_VALUES and _AGENT_NAME.fullmatch(name):
             # An agent applies to the words after it too, up to the next one.
-            ours = product_token(agent) in {AGENT, "*"}
+            ours = product_token(name) in {AGENT, "*"}
             part = rest
+        # A date has a comma and colons too: no part of it is an agent.
         if ours and part.strip() in OPT_OUT_WORDS:
             found.add(part.strip())
     return found
 
 
+_DIRECTIVES_WITH_VALUES = {
+    "unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"
+}  # fmt: skip
+_AGENT_NAME = re.compile(r"\s*(?:\*|[a-z_-][^\s]*)\s*")
+
+
 MAX_RESERVATIONS = 1000
-"""Of one tdmrep.json."""
+"""Of one tdmrep.json, or one robots.txt."""
 RESERVED = "tdmrep.json: tdm-reservation: 1"
 NO_TRAINING = "robots.txt Content-Usage: train-ai=n"
 OPT_OUT_HEADER = "X-Crawler-Opt-Out"
@@ -100,6 +103,9 @@ class Reservations:
         return (RESERVED,) if max(matching, default=(0, False))[1] else ()
 
 
+ALL_RESERVED = Reservations((("", True),))
+
+
 def parse_reservations(payload: bytes) -> Reservations:
     """Parses a tdmrep.json. Anything but a list of rules reserves nothing."""
     try:
@@ -111,35 +117,56 @@ def parse_reservations(payload: bytes) -> Reservations:
     for one in listed[:MAX_RESERVATIONS] if isinstance(listed, list) else ():
         location = one.get("location") if isinstance(one, dict) else None
         if isinstance(location, str) and "tdm-reservation" in one:
-            rules.append((location[:2048], str(one["tdm-reservation"]) == "1"))
+            rules.append((comparable(location[:2048]), str(one["tdm-reservation"]) == "1"))
     return Reservations(tuple(rules))
 
 
 def reserved_paths(robots: str) -> tuple[tuple[str, bool], ...]:
     """`Content-Usage` rules of a robots.txt for our agent, or else for `*`: path prefix to whether
     training is reserved."""
-    groups: dict[str, list[tuple[str, bool]]] = {}
-    agents: list[str] = []
+    groups: dict[str, list[tuple[str, bool]]] = {AGENT: [], "*": []}
+    agents: set[str] = set()
     in_rules = True
     for line in robots.splitlines():
         name, _, value = (part.strip() for part in line.partition("#")[0].partition(":"))
         if name.lower() == "user-agent":
             # Consecutive User-agent lines share one group of rules.
-            agents = [product_token(value)] if in_rules else [*agents, product_token(value)]
+            agents = set() if in_rules else agents
+            agents |= {product_token(value)} & groups.keys()
             in_rules = False
         elif name:
             in_rules = True
             if name.lower() == "content-usage" and (found := _USAGE.search(value)):
-                path = value.split()[0] if value.startswith("/") else "/"
+                path = comparable(value.split()[0]) if value.startswith("/") else "/"
                 for agent in agents:
-                    groups.setdefault(agent, []).append((path, found[1].lower() == "n"))
-    return tuple(groups.get(AGENT) or groups.get("*") or ())
+                    groups[agent].append((path, found[1].lower() == "n"))
+    return tuple((groups[AGENT] or groups["*"])[:MAX_RESERVATIONS])
 
 
 def path_of(url: str) -> str:
-    """Path and query of a URL, the part that a site's rules are matched with."""
-    parts = urlsplit(url)
-    return f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+    """Path and query of a URL as it is sent, the part that a site's rules are matched with."""
+    parts = urlsplit(as_sent(url))
+    path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+    return comparable(path)
+
+
+def comparable(path: str) -> str:
+    """A path without escapes of characters that need none, and with the others in upper case (RFC
+    3986, 6.2.2).
+
+    >>> comparable("/%31%2fa%e4.jpg")
+    '/1%2Fa%E4.jpg'
+    """
+    return _ESCAPE.sub(_unescape, path) if "%" in path else path
+
+
+def _unescape(found: re.Match[str]) -> str:
+    character = chr(int(found[1], 16))
+    return character if _UNRESERVED.fullmatch(character) else f"%{found[1].upper()}"
+
+
+_ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
+_UNRESERVED = re.compile("[A-Za-z0-9._~-]")
 
 
 def _matches(pattern: str, path: str) -> bool:

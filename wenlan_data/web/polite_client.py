@@ -17,6 +17,7 @@ from wenlan_data.web.domains import host_group
 from wenlan_data.web.host_state import HostState, should_retry
 from wenlan_data.web.limits import BodyLimits
 from wenlan_data.web.opt_out import (
+    ALL_RESERVED,
     OPT_OUT_HEADER,
     Reservations,
     header_signals,
@@ -325,10 +326,7 @@ class PoliteClient:
         return ALLOW_ALL
 
     async def _fetch_reservations(self, host: HostState, url: str) -> None:
-        """Fetches the host's tdmrep.json.
-
-        Only a readable one reserves anything: most hosts have none.
-        """
+        """Fetches the host's tdmrep.json."""
         limits = self._politeness.limits
         async with host.robots_lock:
             # Another task may have fetched it while this one waited for the lock.
@@ -340,13 +338,30 @@ class PoliteClient:
             if not limits.tdmrep or (isinstance(robots, RobotsRules) and robots.refuses(location)):
                 host.reservations = Reservations()
                 return
-            async with host.slots:
-                result = await self._request_once(host, location, limits.robots)
-            host.reservations = (
-                parse_reservations(result.body)
-                if isinstance(result, Response) and result.status == 200
-                else Reservations()
-            )
+            host.reservations = await self._request_reservations(host, location)
+
+    async def _request_reservations(self, host: HostState, url: str) -> Reservations:
+        """The rules of a tdmrep.json, over redirects to own hosts.
+
+        Only one that is there reserves anything: most hosts have none. One that is too large to be
+        read reserves everything.
+        """
+        limits = self._politeness.limits
+        at = host
+        for _ in range(limits.max_robots_redirects + 1):
+            async with at.slots:
+                result = await self._request_once(at, url, limits.robots, records=at is host)
+            if isinstance(result, Drop) or result.status not in REDIRECTS:
+                break
+            target = self._target(result)
+            if isinstance(target, Drop) or not self.is_own(host_of(target)):
+                break
+            url, at = target, self._host_state(host_of(target))
+        if isinstance(result, Drop) or result.status != 200:
+            return Reservations()
+        if len(result.body) >= limits.robots.max_bytes:
+            return ALL_RESERVED
+        return parse_reservations(result.body)
 
     def _host_state(self, host: str) -> HostState:
         state = self._states.get(host)

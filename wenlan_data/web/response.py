@@ -4,14 +4,13 @@ import ssl
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import urljoin
 
 import aiohttp
 
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 from wenlan_data.web.connector import HEADER_LIMIT
-from wenlan_data.web.urls import url_problem, without_user_information
+from wenlan_data.web.urls import joined, url_problem, without_user_information
 from wenlan_data.web.warc import WarcPayload
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -75,7 +74,7 @@ def redirect_target(response: Response) -> str | Drop:
         c if ord(c) < 0xDC80 or ord(c) > 0xDCFF else f"%{ord(c) - 0xDC00:02X}" for c in location
     )
     try:
-        target = urljoin(response.final_url, location)
+        target = joined(response.final_url, location)
     except ValueError:
         return Drop(Reason.BAD_LOCATION)
     return url_problem(target) or target

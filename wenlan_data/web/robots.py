@@ -14,6 +14,7 @@ from wenlan_data.records import Drop
 from wenlan_data.web.limits import DEFAULTS, Limits
 from wenlan_data.web.opt_out import AGENT, NO_TRAINING, path_of, product_token, reserved_paths
 from wenlan_data.web.response import Response
+from wenlan_data.web.urls import as_sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class RobotsRules:
 
     def refuses(self, url: str) -> Drop | None:
         """The drop of a URL that the rules forbid."""
-        if self.parser is None or self.parser.can_fetch(url, AGENT):
+        if self.parser is None or self.parser.can_fetch(as_sent(url), AGENT):
             return None
         return Drop(Reason.ROBOTS)
 
@@ -46,7 +47,8 @@ class RobotsRules:
 ALLOW_ALL = RobotsRules("", None)
 
 
-_USER_AGENT = re.compile(r"(\s*user[- ]?agent\s*[:\s]\s*)(.*)", re.IGNORECASE)
+# However it is spaced: of a name that is not replaced, protego keeps a copy of the group's rules.
+_USER_AGENT = re.compile(r"\s*user\s*-?\s*agent(?:\s*:|\s)\s*(.*)", re.IGNORECASE)
 _ANOTHER = "another-agent"
 _LASTING = frozenset(
     {Reason.ADDRESS, Reason.PORT, Reason.SCHEME, Reason.BAD_URL, Reason.TLS, Reason.EXCLUDED}
@@ -129,8 +131,8 @@ def _with_product_token(line: str) -> str:
     found = _USER_AGENT.fullmatch(line.partition("#")[0])
     if found is None:
         return line
-    token = product_token(found[2])
-    return found[1] + (token if token in {AGENT, "*"} else _ANOTHER)
+    token = product_token(found[1])
+    return f"User-agent: {token if token in {AGENT, '*'} else _ANOTHER}"
 
 
 def _text(response: Response, max_bytes: int) -> str:

@@ -2,8 +2,9 @@
 
 import ipaddress
 import re
+import unicodedata
 from functools import lru_cache
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from w3lib.url import canonicalize_url, safe_url_string
 
@@ -11,21 +12,27 @@ from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 
 MAX_URL_CHARACTERS = 2048
+MAX_NAME_CHARACTERS, MAX_LABEL_CHARACTERS = 253, 63
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 # Most URLs are of this plain form; they need no parser (0.5 us against 8 us).
 _PLAIN = re.compile(r"(https?)://([a-z0-9][a-z0-9.-]*)(?::([1-9][0-9]{0,4}))?(?=[/?#]|$)")
 _SENDABLE = re.compile(r"[!#$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]+")
+_DOT_SEGMENT = re.compile(r"/(?:\.|%2e){1,2}(?=[/?#]|$)", re.IGNORECASE)
+_QUERY = re.compile(r"[?#]")
 _NETLOC_END = re.compile(r"[/?#]")
 # The last label of a host that is an IPv4 address in some spelling: 127.0.0.1, 0x7f.1, 2130706433.
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
 # Everything between a scheme or `//` and the last @ of the authority; some parsers accept `\` for
 # `/`, none or many slashes, and an escaped @.
+_AT = "(?:[@＠﹫]|%40)"
 _USER_INFORMATION = re.compile(
-    r"\A(\s*(?:[a-z][a-z0-9+.-]*:[/\\]*|[/\\]{2,}))[^/\\?#]*(?:@|%40)", re.IGNORECASE
+    rf"\A(\s*(?:[a-z][a-z0-9+.-]*:[/\\]*|[/\\]{{2,}}))[^/?#]*{_AT}", re.IGNORECASE
 )
+_ANY_AT = re.compile(_AT)
+_REMOVED_BY_BROWSERS = dict.fromkeys(map(ord, "\t\r\n"))
 _UP_TO_LAST_AT = re.compile(
-    r"\A(\s*(?:https?:[/\\]*|[/\\]{2,})).*(?:@|%40)", re.IGNORECASE | re.DOTALL
+    rf"\A(\s*(?:https?:[/\\]*|[/\\]{{2,}})).*{_AT}", re.IGNORECASE | re.DOTALL
 )
 
 
@@ -90,18 +97,55 @@ def url_problem(url: str, max_characters: int = MAX_URL_CHARACTERS) -> Drop | No
 
 
 def sendable(url: str) -> str:
-    """The URL as sent: ASCII, existing escapes unchanged, without the fragment.
+    """The URL as sent: ASCII, other escapes unchanged, without dot segments and fragment.
 
     Raises `ValueError` for a URL that cannot be encoded.
+
+    >>> sendable("http://a.cn/x/%2e%2E/private/./1.jpg?q=../y#part")
+    'http://a.cn/private/1.jpg?q=../y'
     """
-    url = url.strip().partition("#")[0]
-    if not _SENDABLE.fullmatch(url):
-        url = str(safe_url_string(url))
     # The host as the rules saw it: another parser may read another address out of `0x7f.1`.
     host = host_of(url)
     if not host:
         raise ValueError("no host")
-    return _with_host(url, host)
+    url = url.strip().partition("#")[0]
+    if not _SENDABLE.fullmatch(url):
+        url = str(safe_url_string(url))
+        if host_of(url) != host:
+            raise ValueError("two hosts")
+    return _without_dot_segments(_with_host(url, host))
+
+
+@lru_cache(maxsize=4096)
+def as_sent(url: str) -> str:
+    """The URL that a site's rules are compared with: `sendable`, or the URL itself where it cannot
+    be sent."""
+    try:
+        return sendable(url)
+    except (ValueError, UnicodeError):
+        return url
+
+
+def _without_dot_segments(url: str) -> str:
+    """Removes `.` and `..` from the path, also where their dots are escaped, as browsers do (RFC
+    3986, 5.2.4): servers do the same, and a rule for `/private/` would miss `/x/../private/`."""
+    if not _DOT_SEGMENT.search(url):
+        return url
+    start, question, query = url.partition("?")
+    scheme, _, rest = start.partition("://")
+    netloc, _, path = rest.partition("/")
+    kept: list[str] = []
+    segments = path.split("/")
+    for number, segment in enumerate(segments):
+        dots = segment.lower().replace("%2e", ".")
+        if dots not in (".", ".."):
+            kept.append(segment)
+            continue
+        if dots == ".." and kept:
+            kept.pop()
+        if number == len(segments) - 1:
+            kept.append("")
+    return f"{scheme}://{netloc}/{'/'.join(kept)}{question}{query}"
 
 
 def without_user_information(url: str) -> str:
@@ -112,11 +156,29 @@ def without_user_information(url: str) -> str:
     >>> without_user_information("ftp://me:secret@a.cn/x@2.jpg")
     'ftp://a.cn/x@2.jpg'
     """
-    if "@" not in url and "%40" not in url:
+    if not _ANY_AT.search(url):
         return url
+    # Browsers remove these from a URL before they read it.
+    url = url.translate(_REMOVED_BY_BROWSERS)
     stripped = _USER_INFORMATION.sub(r"\1", url, count=1)
     # A password with a slash: the authority seems to end before it.
     return stripped if host_of(stripped) else _UP_TO_LAST_AT.sub(r"\1", stripped, count=1)
+
+
+def joined(base: str, reference: str) -> str:
+    r"""The absolute URL of a reference in a page, as browsers read it: `\` is a slash in front of
+    the query.
+
+    Raises `ValueError` for a reference that is no URL.
+
+    >>> joined("http://a.cn/x/", r"\\b.cn\1.jpg?q=\"), joined("http://a.cn/x/", "2.jpg")
+    ('http://b.cn/1.jpg?q=\\', 'http://a.cn/x/2.jpg')
+    """
+    if "\\" in reference:
+        end = _QUERY.search(reference)
+        at = end.start() if end else len(reference)
+        reference = reference[:at].replace("\\", "/") + reference[at:]
+    return urljoin(base, reference)
 
 
 def _with_host(url: str, host: str) -> str:
@@ -138,8 +200,12 @@ def _ascii_name(name: str) -> str:
             return "" if "%" in name else f"[{ipaddress.IPv6Address(name).compressed}]"
         except ValueError:
             return ""
-    # Full-width dots, which IDNA treats as dots.
-    name = re.sub("[。．｡]", ".", name)
+    if not name.isascii():
+        # Before it is divided into labels, as browsers do: `⒈` becomes a digit and a dot.
+        name = re.sub("[。．｡]", ".", unicodedata.normalize("NFKC", name))
+    # Before it is encoded, which takes quadratic time.
+    if _is_too_long(name):
+        return ""
     try:
         ascii_name = name if name.isascii() else name.encode("idna").decode("ascii")
     except UnicodeError:
@@ -152,9 +218,19 @@ def _canonical_name(name: str) -> str:
     """An ASCII name without its final dot; an IPv4 address in dotted decimal; empty where the last
     label is a number and the whole is no address, or where a label is empty."""
     name = name.removesuffix(".")
+    if _is_too_long(name):
+        return ""
     if _NUMERIC_LABEL.fullmatch(name.rpartition(".")[2]):
         return _ipv4(name)
     return "" if ".." in name or name[:1] == "." or name[-1:] == "." else name
+
+
+def _is_too_long(name: str) -> bool:
+    """Whether no name server can know a name (RFC 1035, 2.3.4)."""
+    name = name.removesuffix(".")
+    return len(name) > MAX_NAME_CHARACTERS or (
+        len(name) > MAX_LABEL_CHARACTERS and max(map(len, name.split("."))) > MAX_LABEL_CHARACTERS
+    )
 
 
 def _ipv4(name: str) -> str:
@@ -175,6 +251,9 @@ def _ipv4(name: str) -> str:
 def _number(label: str) -> int:
     # A label of thousands of digits takes quadratic time to convert; 32 bits have 11 octal digits.
     if len(label) > 32:
+        raise ValueError(label)
+    if not _NUMERIC_LABEL.fullmatch(label):
+        # `int` takes signs, underscores and digits of other scripts.
         raise ValueError(label)
     if label.startswith("0x"):
         return int(label[2:] or "0", 16)

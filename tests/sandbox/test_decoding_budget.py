@@ -14,7 +14,6 @@ import pytest
 
 from tests.fetch.fetch_list_rows import FAST, Row, fetch, part_for, run
 from tests.web.raw_server import RawServer, ok
-from wenlan_data.fetch.decoding_budget import FREE_S, DecodingBudget
 from wenlan_data.fetch.jpeg_store import JpegStoreWriter
 from wenlan_data.fetch.recorder import ImageRecorder
 from wenlan_data.fetch.replay import ReplayPart
@@ -23,6 +22,7 @@ from wenlan_data.image.rules import ImageRules
 from wenlan_data.records import Drop, ImageFacts
 from wenlan_data.sandbox import client as sandbox
 from wenlan_data.sandbox import limits, process
+from wenlan_data.sandbox.decoding_budget import FREE_S, DecodingBudget
 from wenlan_data.testing import make_image
 from wenlan_data.web.blocklists import Blocklists
 from wenlan_data.web.response import Response
