@@ -119,3 +119,46 @@ def test_a_chain_of_redirects_ends(tmp_path: Path, site: Site) -> None:
     (tmp_path / "out").mkdir()
     assert part(tmp_path / "out").drops == {"redirect_limit": 1}
     assert read_frontier(tmp_path / "out/links.parquet") == []
+
+
+def test_a_host_cannot_name_sitemaps_for_ever(tmp_path: Path, site: Site) -> None:
+    site.responses["/a.html"] = CannedResponse(b"<html></html>", headers=HTML)
+    states: dict[str, dict[str, object]] = {}
+    for number in range(3):
+        # Too long for the states of hosts, so that each fetch list requests it again.
+        text = f"Sitemap: {site.url(f'/{number}.xml')}\n" + "#" * 9000
+        site.responses["/robots.txt"] = CannedResponse(text.encode())
+        (tmp_path / str(number)).mkdir()
+        receipt, _ = _crawl(tmp_path / str(number), site, ["/a.html"], host_states=states)
+        states = receipt.details.hosts
+        found = [("/0.xml", 0, 0)] if number == 0 else []
+        assert _links(tmp_path / str(number), site) == found
+    assert site.log.count("/robots.txt") == 3
+    # One that is missing counts like one that is read.
+    (tmp_path / "missing").mkdir()
+    receipt, _ = _crawl(tmp_path / "missing", site, ["/0.xml", "/1.xml"], host_states=states)
+    assert receipt.details.hosts[site.host]["listings"] == 2
+
+
+def test_of_a_long_list_of_sitemaps_some_are_left(tmp_path: Path, site: Site) -> None:
+    lines = "".join(f"Sitemap: {site.url(f'/{number}.xml')}\n" for number in range(1005))
+    site.responses |= {
+        "/robots.txt": CannedResponse(lines.encode()),
+        "/a.html": CannedResponse(b"<html></html>", headers=HTML),
+    }
+    receipt, _ = _crawl(tmp_path, site, ["/a.html"])
+    assert len(_links(tmp_path, site)) == 1000
+    assert receipt.details.left_links["max_listings"] == 5
+
+
+def test_pages_of_a_host_that_spent_its_decoding_time_are_not_read(
+    tmp_path: Path, site: Site
+) -> None:
+    site.responses["/a.html"] = CannedResponse(b"<html><a href=b.html>b</a></html>", headers=HTML)
+    spent: dict[str, dict[str, object]] = {site.host: {"slow_decoding_s": 600.0}}
+    receipt, [row] = _crawl(tmp_path, site, ["/a.html"], host_states=spent)
+    assert row["reason"] == "decoding_budget"
+    assert _links(tmp_path, site) == []
+    # It was received: it does not count as a failed request.
+    assert receipt.details.retryable_failed == 0
+    assert receipt.details.hosts[site.host]["slow_decoding_s"] == 600.0

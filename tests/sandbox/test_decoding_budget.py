@@ -26,7 +26,7 @@ from wenlan_data.sandbox.decoding_budget import FREE_S, DecodingBudget
 from wenlan_data.testing import make_image
 from wenlan_data.web.blocklists import Blocklists
 from wenlan_data.web.response import Response
-from wenlan_data.web.warc import PayloadWriter
+from wenlan_data.web.warc import PayloadWriter, records
 
 
 def slow_png(seed: int = 0) -> bytes:
@@ -267,3 +267,21 @@ def test_a_page_of_thousands_of_images_costs_seconds(tmp_path: Path) -> None:
     found = _run(tmp_path, rows)
     assert {row["sha256"] for row in found} == {hashlib.sha256(one).hexdigest() for one in bodies}
     assert time.process_time() - started < 60
+
+
+def test_images_inside_a_page_use_the_budget_of_its_host(tmp_path: Path) -> None:
+    data = make_image(1)
+    uri = "data:image/jpeg;base64," + base64.b64encode(data).decode()
+    with PayloadWriter(tmp_path / "pages.warc") as warc:
+        for host in ("slow.cn", "other.cn"):
+            warc.response(
+                f"http://{host}/a.html", f'<html><img src="{uri}">'.encode(), status="200 OK",
+                sha256="", ip="", date=EPOCH, headers=(("Content-Type", "text/html"),),
+            )  # fmt: skip
+    offsets = [record.offset for record in records(tmp_path / "pages.warc")]
+    assert len(offsets) == 2
+    rows = [_inline_row(data, tmp_path / "pages.warc", offset) for offset in offsets]
+    part = part_for(tmp_path, rows, {})
+    part = replace(part, host_states={"slow.cn:80": {"slow_decoding_s": 600.0}})
+    found, _ = run(part, tmp_path)
+    assert [row["reason"] for row in found] == ["decoding_budget", ""]

@@ -144,3 +144,12 @@ def test_a_usual_body_is_decoded_whole_in_any_pieces(name: str, piece_bytes: int
     assert bytes(out) == (content or RANDOM)
     assert decoder.finished
     assert not decoder.trailing
+
+
+@pytest.mark.parametrize(
+    "label", ["\udcff\udcfe", "gzip\udc80", "é", "x" * 10_000, "\udcff" * 10_000]
+)
+def test_the_drop_of_any_label_can_be_written(label: str) -> None:
+    drop = decoder_for(label)
+    assert isinstance(drop, Drop)
+    drop.detail.encode()
