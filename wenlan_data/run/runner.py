@@ -16,6 +16,7 @@ from wenlan_data.errors import (
     DamageError,
     FailureBudgetError,
     UsageError,
+    WenlanError,
     in_short,
     os_errors,
     retry_once,
@@ -133,6 +134,9 @@ class _Build:
         listed = listed_sources(prepared.sources) if prepared.sources else ()
         self.limit = RowLimit(ledger.folder.limit, self.options.limit, listed)
         self.failures = FailureBudget()
+        self.published_indexes: list[Path] = []
+        """Image indexes of the generations below `indexed_generations`."""
+        self.indexed_generations = 0
         self.source_names = ""
         """Of the generation that runs, for the progress."""
 
@@ -382,14 +386,21 @@ class _Build:
     def _image_indexes(self) -> tuple[str, ...]:
         """Returns the indexes of the WARC files that have not changed since they were read."""
         digests = FileDigests(self.ledger.folder.file_digests)
+        # Published generations do not change: their plans are read once.
+        for number in range(self.indexed_generations, self.number):
+            self.published_indexes += self._indexes_of(number)
+        self.indexed_generations = self.number
         paths = [
-            path
-            for number in range(self.number + 1)
-            if (plan := GenerationPlan.load(self.ledger.tree, number))
-            for path in extract_files(self.ledger.tree, number, plan.extract_parts, IMAGE_INDEX)
+            *self.published_indexes,
+            *self._indexes_of(self.number),
+            *kept_image_indexes(self.ledger.folder),
         ]
-        paths += kept_image_indexes(self.ledger.folder)
         return tuple(str(path) for path in paths if _is_current(checked(path), digests))
+
+    def _indexes_of(self, number: int) -> list[Path]:
+        plan = GenerationPlan.load(self.ledger.tree, number)
+        parts = plan.extract_parts if plan else 0
+        return extract_files(self.ledger.tree, number, parts, IMAGE_INDEX)
 
     def _keep_image_indexes(self, plan: GenerationPlan, extracted: Mapping[int, object]) -> None:
         """Keeps image indexes of a generation that is discarded.
@@ -448,7 +459,13 @@ def _is_current(index: Path, digests: FileDigests) -> bool:
     table = pq.read_table(index, columns=["path", "file_sha256"])
     files = table.group_by(["path", "file_sha256"]).aggregate([]).to_pylist()
     return bool(files) and all(
-        Path(one["path"]).is_file()
-        and one["file_sha256"] in {"", digests.sha256(Path(one["path"]))}
-        for one in files
+        _is_the_same(Path(one["path"]), one["file_sha256"], digests) for one in files
     )
+
+
+def _is_the_same(path: Path, sha256: str, digests: FileDigests) -> bool:
+    try:
+        return path.is_file() and sha256 in {"", digests.sha256(path)}
+    except (OSError, WenlanError):
+        # Not among the sources any more, or the build would have reported it.
+        return False
