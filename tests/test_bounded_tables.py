@@ -248,6 +248,19 @@ def test_pages_are_read_from_their_headers(tmp_path: Path) -> None:
         ]
 
 
+def test_long_page_headers_are_read_in_little_more_than_their_size(tmp_path: Path) -> None:
+    header, count = _page(1, 0, 0)[:-1] + b"\x38" + _varint(1100) + bytes(1100) + b"\0", 2000
+    (tmp_path / "a").write_bytes(b"PAR1" + header * count)
+    before = _bytes_read()
+    with (tmp_path / "a").open("rb") as file:
+        assert len(read_pages(file, 4, len(header) * count)) == count
+    assert _bytes_read() - before < 4 * len(header) * count
+
+
+def _bytes_read() -> int:
+    return int(Path("/proc/self/io").read_text("utf-8").split()[1])
+
+
 PAGES = {
     "page larger than its column": _page(1, 9, 9)[:-1],
     "field twice": _i32(1, 0) + b"\x05\x02" + b"\x02" + b"\0",
