@@ -51,6 +51,7 @@ def read_batches(
     nullable: Sequence[str] = (),
     what: str = "table",
     rows: int = BATCH_ROWS,
+    remedy: str = VERIFY,
 ) -> Iterator[pa.RecordBatch]:
     """Yields the columns of `schema` in batches of at most `rows` rows.
 
@@ -59,7 +60,7 @@ def read_batches(
     is missing or of another type, an empty cell outside of `nullable` columns, a number that is not
     finite, invalid UTF-8, or a size beyond the limits.
     """
-    with _errors(path, what), open_regular(path) as file:
+    with _errors(path, what, remedy), open_regular(path) as file:
         size_bytes = os.fstat(file.fileno()).st_size
         footer = _read_footer(file, size_bytes)
         # Arrow reads the file that was checked: another one may take the place of the path.
@@ -115,8 +116,16 @@ def read_rows(
     return pa.Table.from_batches(batches, batches[0].schema if batches else schema)
 
 
+def check_written(path: Path, schema: pa.Schema, *, nullable: Sequence[str] = ()) -> None:
+    """Reads a table that the build has just written. Raises `DamageError` if readers would refuse
+    it."""
+    remedy = "a corpus with it could not be read, so it is not published; report this"
+    for _ in read_batches(path, schema, nullable=nullable, remedy=remedy):
+        pass
+
+
 @contextmanager
-def _errors(path: Path, what: str) -> Iterator[None]:
+def _errors(path: Path, what: str, remedy: str) -> Iterator[None]:
     try:
         yield
     # A corrupt page is an `OSError`; invalid UTF-8 in the schema is a `ValueError`.
@@ -124,7 +133,7 @@ def _errors(path: Path, what: str) -> Iterator[None]:
         if isinstance(error, OSError) and cannot_open(error):
             raise from_os_error(error, path) from error
         reason = in_short(error, 200)
-        raise DamageError(f"{path}: this {what} cannot be read ({reason}): {VERIFY}") from error
+        raise DamageError(f"{path}: this {what} cannot be read ({reason}): {remedy}") from error
 
 
 def _read_footer(file: BinaryIO, size: int) -> bytes:
