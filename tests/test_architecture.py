@@ -73,7 +73,7 @@ PERMITTED_IMPORTS = {
     "npy": "errors part_files",
     "arrow": "errors npy part_files",
     "parquet_pages": "",
-    "bounded_tables": "errors files parquet_pages",
+    "bounded_tables": "errors files parquet_pages records",
     "seen_ids": "errors npy records",
     "protocols": "records part_files",
     "processes": "",

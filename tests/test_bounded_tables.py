@@ -1,6 +1,7 @@
 """Hostile Parquet tables: refused before they take memory, with one error of the project."""
 
 import io
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def _table(rows: int = 1, **columns: object) -> pa.Table:
     table = pa.Table.from_pylist([ROW] * rows, SCHEMA)
     for name, column in columns.items():
         place = table.schema.get_field_index(name)
-        table = table.set_column(place, name, pa.chunked_array([column]))
+        table = table.set_column(place, name, column)
     return table
 
 
@@ -93,8 +94,8 @@ def _with_item(**fields: object) -> pa.Array:
 
 
 HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
-    "a long text in many rows": (_long_text_in_many_rows, "decode to"),
-    "a long text many times in a list": (_long_text_in_a_list, "decode to"),
+    "a long text in many rows": (_long_text_in_many_rows, "is larger than"),
+    "a long text many times in a list": (_long_text_in_a_list, "a row decodes to"),
     "a long list": (_long_list, "a list of more than 4096 items"),
     "a list of many values": (_list_of_many_values, "17000000 values in 1 rows"),
     "a page that decompresses to 100 MB": (
@@ -219,6 +220,55 @@ def test_a_table_larger_than_memory_is_read_by_batches(tmp_path: Path) -> None:
         read_rows(tmp_path / "a.parquet", SCHEMA)
 
 
+def test_long_rows_come_in_smaller_batches(tmp_path: Path) -> None:
+    """Also where each row has a text of its own, and where all have one of a dictionary."""
+    path = tmp_path / "a.parquet"
+    count = 600
+    for text in (
+        _repeated("猫" * 100_000, count),
+        pa.array([f"{n:0300000}" for n in range(count)]),
+    ):
+        items = pa.StructArray.from_arrays([text, pa.array(np.ones(count))], ["text", "confidence"])
+        lists = pa.ListArray.from_arrays(pa.array(range(count + 1), pa.int32()), items)
+        # Pages of a few rows: otherwise Arrow writes all in one, which readers refuse.
+        table = _table(count, items=lists)
+        path.write_bytes(_bytes(table, store_schema=False, write_batch_size=10))
+        pa.default_memory_pool().release_unused()
+        with bounded(mib=700):
+            sizes = [(one.num_rows, one.nbytes) for one in read_batches(path, SCHEMA)]
+        assert sum(rows for rows, _ in sizes) == count
+        assert max(size for _, size in sizes) < 1 << 27
+
+
+def test_a_text_without_an_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wenlan_data.bounded_tables.MAX_DECODED_BYTES", 1 << 30)
+    path, count = tmp_path / "a.parquet", 300_000
+    table = _table(count).drop_columns(["key"])
+    path.write_bytes(_plain_strings(table.append_column("key", _repeated("x" * 500_000, count))))
+    del table
+    with pytest.raises(DamageError, match="far more than its size"):
+        for _ in read_batches(path, SCHEMA):
+            pass
+
+
+def test_the_file_that_was_checked_is_the_one_that_is_decoded(tmp_path: Path) -> None:
+    path, other = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    pq.write_table(_table(3), path)
+    pq.write_table(_table(5), other)
+
+    def replace_path(frame: object, event: str, called: object) -> None:
+        if getattr(called, "__name__", "") == "pread" and other.exists():
+            other.replace(path)
+
+    sys.setprofile(replace_path)
+    try:
+        rows = sum(one.num_rows for one in read_batches(path, SCHEMA))
+    finally:
+        sys.setprofile(None)
+    assert not other.exists()
+    assert rows == 3
+
+
 def _varint(value: int) -> bytes:
     out = bytearray()
     while value > 127:
@@ -246,6 +296,19 @@ def test_pages_are_read_from_their_headers(tmp_path: Path) -> None:
             (3, 10, "PLAIN"),
             (4, 20, "RLE_DICTIONARY"),
         ]
+
+
+def test_long_page_headers_are_read_in_little_more_than_their_size(tmp_path: Path) -> None:
+    header, count = _page(1, 0, 0)[:-1] + b"\x38" + _varint(1100) + bytes(1100) + b"\0", 2000
+    (tmp_path / "a").write_bytes(b"PAR1" + header * count)
+    before = _bytes_read()
+    with (tmp_path / "a").open("rb") as file:
+        assert len(read_pages(file, 4, len(header) * count)) == count
+    assert _bytes_read() - before < 4 * len(header) * count
+
+
+def _bytes_read() -> int:
+    return int(Path("/proc/self/io").read_text("utf-8").split()[1])
 
 
 PAGES = {

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from wenlan_data.errors import DamageError, cannot_open, from_os_error, in_short
 from wenlan_data.files import open_regular
 from wenlan_data.parquet_pages import ColumnChunk, RowGroup, read_pages, read_row_groups
+from wenlan_data.records import MAX_LIST_ITEMS
 
 MAX_FOOTER_BYTES = 1 << 22
 """Arrow takes up to a hundred times as much memory for it. Builds write 7 kB a row group."""
@@ -27,12 +28,13 @@ MAX_PAGE_BYTES = 1 << 26
 """Of one page, decompressed; writers make them of 1 MiB, and larger only for a longer text."""
 MAX_VALUES = 1 << 24
 """Of a column in a row group; in lists there are several a row."""
-MAX_ITEMS = 4096
-"""Of one list: texts, regions, words of a caption."""
 MAX_BATCH_BYTES = 1 << 27
-"""Of one batch, decoded."""
+"""Of one batch, decoded. Long rows come in smaller batches."""
 MAX_TABLE_BYTES = 1 << 29
 """Of a table that is read whole, decoded."""
+MAX_DECODED_BYTES, MAX_EXPANSION = 1 << 36, 100
+"""Of a table that is read in batches, decoded; for a large file times its size. It takes half a
+minute, and without an end a text of a dictionary in 100 million rows would take days."""
 BATCH_ROWS = 4096
 ENCODINGS = {"PLAIN", "PLAIN_DICTIONARY", "RLE", "RLE_DICTIONARY", "BIT_PACKED"}
 """Those that Arrow writes by default. With the others, each value may repeat the one before it."""
@@ -49,6 +51,7 @@ def read_batches(
     nullable: Sequence[str] = (),
     what: str = "table",
     rows: int = BATCH_ROWS,
+    remedy: str = VERIFY,
 ) -> Iterator[pa.RecordBatch]:
     """Yields the columns of `schema` in batches of at most `rows` rows.
 
@@ -57,34 +60,40 @@ def read_batches(
     is missing or of another type, an empty cell outside of `nullable` columns, a number that is not
     finite, invalid UTF-8, or a size beyond the limits.
     """
-    with _errors(path, what), open_regular(path) as file:
-        footer = _read_footer(file)
+    with _errors(path, what, remedy), open_regular(path) as file:
+        size_bytes = os.fstat(file.fileno()).st_size
+        footer = _read_footer(file, size_bytes)
+        # Arrow reads the file that was checked: another one may take the place of the path.
         table = pq.ParquetFile(
-            path,
+            file,
             thrift_string_size_limit=MAX_FOOTER_BYTES,
             thrift_container_size_limit=MAX_FOOTER_BYTES // 8,
         )
-        with table:
-            _check_columns(table, schema, optional)
-            leaves = _wanted_leaves(table.schema, schema)
-            groups = read_row_groups(footer, len(table.schema))
-            if sum(group.rows for group in groups) != table.metadata.num_rows:
-                raise ValueError("its row groups do not hold all rows")
-            _check_pages(file, groups, leaves)
-            texts = [
-                path
-                for leaf, path in leaves.items()
-                if table.schema.column(leaf).physical_type == "BYTE_ARRAY"
-            ]
-        with pq.ParquetFile(path, read_dictionary=texts, pre_buffer=False) as table:
-            # By row group: each has dictionaries of its own, which a batch cannot hold in lists.
-            for number in range(len(groups)):
-                # One thread, because a forked worker has no thread pool.
-                batches = table.iter_batches(
-                    rows, row_groups=[number], columns=list(leaves.values()), use_threads=False
-                )
-                for batch in batches:
-                    yield _checked(batch, nullable)
+        _check_columns(table, schema, optional)
+        leaves = _wanted_leaves(table.schema, schema)
+        groups = read_row_groups(footer, len(table.schema))
+        if sum(group.rows for group in groups) != table.metadata.num_rows:
+            raise ValueError("its row groups do not hold all rows")
+        _check_pages(file, groups, leaves)
+        texts = [
+            path
+            for leaf, path in leaves.items()
+            if table.schema.column(leaf).physical_type == "BYTE_ARRAY"
+        ]
+        table = pq.ParquetFile(file, read_dictionary=texts, pre_buffer=False)
+        left = max(MAX_DECODED_BYTES, MAX_EXPANSION * size_bytes)
+        # By row group: each has dictionaries of its own, which a batch cannot hold in lists.
+        for number in range(len(groups)):
+            # One thread, because a forked worker has no thread pool.
+            batches = table.iter_batches(
+                rows, row_groups=[number], columns=list(leaves.values()), use_threads=False
+            )
+            for batch in batches:
+                for decoded in _checked(batch, nullable):
+                    left -= decoded.nbytes
+                    if left < 0:
+                        raise ValueError("it decodes to far more than its size")
+                    yield decoded
 
 
 def read_rows(
@@ -107,8 +116,16 @@ def read_rows(
     return pa.Table.from_batches(batches, batches[0].schema if batches else schema)
 
 
+def check_written(path: Path, schema: pa.Schema, *, nullable: Sequence[str] = ()) -> None:
+    """Reads a table that the build has just written. Raises `DamageError` if readers would refuse
+    it."""
+    remedy = "a corpus with it could not be read, so it is not published; report this"
+    for _ in read_batches(path, schema, nullable=nullable, remedy=remedy):
+        pass
+
+
 @contextmanager
-def _errors(path: Path, what: str) -> Iterator[None]:
+def _errors(path: Path, what: str, remedy: str) -> Iterator[None]:
     try:
         yield
     # A corrupt page is an `OSError`; invalid UTF-8 in the schema is a `ValueError`.
@@ -116,11 +133,10 @@ def _errors(path: Path, what: str) -> Iterator[None]:
         if isinstance(error, OSError) and cannot_open(error):
             raise from_os_error(error, path) from error
         reason = in_short(error, 200)
-        raise DamageError(f"{path}: this {what} cannot be read ({reason}): {VERIFY}") from error
+        raise DamageError(f"{path}: this {what} cannot be read ({reason}): {remedy}") from error
 
 
-def _read_footer(file: BinaryIO) -> bytes:
-    size = os.fstat(file.fileno()).st_size
+def _read_footer(file: BinaryIO, size: int) -> bytes:
     tail = os.pread(file.fileno(), 8, max(0, size - 8))
     footer_bytes = int.from_bytes(tail[:4], "little")
     if tail[4:] != b"PAR1" or footer_bytes > size - 12:
@@ -200,16 +216,21 @@ def _check_column(file: BinaryIO, column: ColumnChunk, rows: int, name: str) -> 
         raise ValueError(f"{where} has an encoding that no build writes")
 
 
-def _checked(batch: pa.RecordBatch, nullable: Sequence[str]) -> pa.RecordBatch:
-    """Returns the batch with its texts decoded."""
+def _checked(batch: pa.RecordBatch, nullable: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yields the rows with their texts decoded, in several batches if they are long."""
     size = 0
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         size += _check_array(column, name, is_nullable=name in nullable)
     if size > MAX_BATCH_BYTES:
-        raise ValueError(f"{batch.num_rows} rows decode to {size} bytes")
+        if batch.num_rows == 1:
+            raise ValueError(f"a row decodes to {size} bytes")
+        half = batch.num_rows // 2
+        yield from _checked(batch.slice(0, half), nullable)
+        yield from _checked(batch.slice(half), nullable)
+        return
     decoded = batch.cast(pa.schema([_decoded_field(field) for field in batch.schema]))
     decoded.validate(full=True)
-    return decoded
+    yield decoded
 
 
 def _decoded_field(field: pa.Field) -> pa.Field:
@@ -233,8 +254,8 @@ def _check_array(array: Any, name: str, *, is_nullable: bool) -> int:
         used = pc.sum(lengths.take(array.indices)).as_py() or 0
         return int(used) + 4 * len(array)
     if pa.types.is_list(kind):
-        if (pc.max(pc.list_value_length(array)).as_py() or 0) > MAX_ITEMS:
-            raise ValueError(f"column {name!r} holds a list of more than {MAX_ITEMS} items")
+        if (pc.max(pc.list_value_length(array)).as_py() or 0) > MAX_LIST_ITEMS:
+            raise ValueError(f"column {name!r} holds a list of more than {MAX_LIST_ITEMS} items")
         return 4 * len(array) + _check_array(array.flatten(), name, is_nullable=is_nullable)
     if pa.types.is_struct(kind):
         return sum(_check_array(one, name, is_nullable=is_nullable) for one in array.flatten())

@@ -158,11 +158,12 @@ def _page(header: _Fields) -> tuple[Page, int]:
 
 
 def _read_header(file: BinaryIO, start: int) -> tuple[_Fields, int]:
-    for size in (_HEADER_BYTES, _MAX_HEADER_BYTES):
+    size = _HEADER_BYTES
+    while size <= _MAX_HEADER_BYTES:
         try:
             return _Struct(os.pread(file.fileno(), size, start)).read(0, 0)
         except IndexError:
-            continue
+            size *= 2
     raise ValueError("a page header that is cut short")
 
 

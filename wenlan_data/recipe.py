@@ -23,10 +23,12 @@ from wenlan_data.detect.loading import load_detector, resolved_detector, with_ab
 from wenlan_data.errors import RecipeError
 from wenlan_data.image.rules import ImageRules
 from wenlan_data.protocols import Detector, Rule
-from wenlan_data.records import TEXT_TYPES, Variant
+from wenlan_data.records import MAX_LIST_ITEMS, TEXT_TYPES, Variant
 from wenlan_data.settings import describe, names_in, origin_of, pipelines_folder, read_named
 
 MAX_RADIUS_BITS = 8
+MAX_SHARD_SAMPLES = 250_000
+"""Readers refuse tables with a footer above 4 MiB; that of the metadata has 7 kB for 512 rows."""
 
 TitleRepeats = Literal["title", "keep"]
 
@@ -146,7 +148,7 @@ class DetectRules(_RecipeModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
     detector: str = "grid"
-    max_regions: int = Field(default=36, ge=0)
+    max_regions: int = Field(default=36, ge=0, le=MAX_LIST_ITEMS - 1)
     """Largest number of regions of an image, without the whole image, which is always added."""
     device: str = "cpu"
     _loaded: Detector = PrivateAttr()
@@ -196,7 +198,7 @@ _UNITS = {
 class ShardRules(_RecipeModel):
     """Size of shards and quality of stored JPEGs."""
 
-    max_samples: int = Field(default=10_000, ge=1)
+    max_samples: int = Field(default=10_000, ge=1, le=MAX_SHARD_SAMPLES)
     max_bytes: int = Field(default=1 << 30, ge=1 << 12)
     """A number of bytes, or a text such as `512MiB`. Estimated from the sizes of the stored JPEGs."""
     jpeg_quality: int = Field(default=92, ge=1, le=100)

@@ -38,6 +38,11 @@ images and texts alternate; `shared` by several images; on the `page`, which all
 
 MAX_FALLBACK_URLS = 3
 
+MAX_LIST_ITEMS = 4096
+"""Of a list in a sample or table: texts, regions, words. Readers refuse longer ones."""
+MAX_TEXT_CHARACTERS = 1 << 20
+"""Of all texts of a candidate, or of a sample."""
+
 Box = tuple[int, int, int, int]
 """x1, y1, x2, y2 in pixels."""
 

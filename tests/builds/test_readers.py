@@ -1,13 +1,15 @@
 """Common libraries read a corpus with equal counts, keys and texts."""
 
+import json
 import os
 import tarfile
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import webdataset
 
-from tests.builds.corpus_runs import build
+from tests.builds.corpus_runs import build, command
 from wenlan_data.testing import make_caption, make_image
 
 COUNT = 40
@@ -69,3 +71,38 @@ def test_the_datasets_library_reads_the_same(
         "webdataset", data_files=files, split="train", cache_dir=str(tmp_path)
     )
     assert dict(zip(rows["__key__"], rows["txt"], strict=True)) == _by_tarfile(corpus)
+
+
+def test_our_own_readers_accept_whatever_was_built(tmp_path: Path) -> None:
+    """An image with thousands of texts, in one row and in many, and captions of a megabyte."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(70):
+        (photos / f"{number}.jpg").write_bytes(make_image(number))
+        (photos / f"{number}.txt").write_text(f"{number:0>1000000}，{make_caption(1)}", "utf-8")
+    one_row = {"image_id": "1.jpg", "sentences": [f"{make_caption(1)}{n}" for n in range(5000)]}
+    many_rows = [{"image_id": "2.jpg", "sentences": [f"{make_caption(2)}{n}"]} for n in range(5000)]
+    records = "\n".join(json.dumps(row) for row in [one_row, *many_rows])
+    (photos / "records.jsonl").write_text(records, "utf-8")
+    (tmp_path / "r.yaml").write_text("name: all\ndetect: {detector: grid, cells: 2}\n", "utf-8")
+    words = (f"folder:{photos}", f"brivl:{photos}/records.jsonl", "--recipe", tmp_path / "r.yaml",
+             "--out", tmp_path / "corpus", "--executor", "local")  # fmt: skip
+    built = build(*words)
+    assert built["samples"] == 70
+    assert build(*words)["samples"] == 70
+    for command_words in (
+        ("shards", "verify", tmp_path / "corpus"),
+        ("shards", "stat", tmp_path / "corpus"),
+        ("shards", "html", tmp_path / "corpus", "--out", tmp_path / "html"),
+    ):
+        done = command(*command_words)
+        assert done.returncode == 0, done.stderr
+    [table] = (tmp_path / "corpus" / "metadata").iterdir()
+    counts = sorted(len(row) for row in pq.read_table(table)["texts"].to_pylist())
+    assert counts == [*[1] * 69, 4096]
+    [table] = (tmp_path / "corpus" / "drops").iterdir()
+    drops = pq.read_table(table).to_pylist()
+    assert [row["detail"] for row in drops if row["reason"] == "bad_row"] == [
+        "5000 texts, more than 1000"
+    ]
+    assert sum(row["reason"] == "duplicate" for row in drops) == 5000

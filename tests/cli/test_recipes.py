@@ -69,6 +69,7 @@ def test_the_schema_holds_each_detector_with_type_default_range_and_meaning() ->
             True,
         ),
         ({"cells": 65}, False),
+        ({"max_regions": 4096}, False),
         ({"detector": "parrot"}, False),
         ({"detector": "grid", "device": "cuda"}, False),
         ({"detector": "proposals", "strategy": "slow"}, False),

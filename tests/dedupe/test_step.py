@@ -500,3 +500,24 @@ def test_twenty_thousand_rows_have_the_decisions_that_were_planted(tmp_path: Pat
     assert {str(drop["url"]) for drop in found.drops if drop["reason"] == "near_duplicate"} == {
         row.url for row in near
     }
+
+
+def test_a_sample_has_as_many_texts_of_its_duplicates_as_readers_accept(tmp_path: Path) -> None:
+    rows = [
+        Row(url=f"u{n}", content="one", texts=(("caption", f"文{n}"), ("alt", "一只猫")))
+        for n in range(5000)
+    ]
+    rules = DedupeRules(placeholder_urls=0)
+    result = run(tmp_path / "a", rows, max_same_text=5000, rules=rules)
+    [kept] = result.kept
+    texts = [str(text[1]) for text in texts_of(kept)]
+    others = [f"文{n}" for n in range(5000) if f"文{n}" != texts[0]]
+    assert texts[1:] == ["一只猫", *others[:4094]]
+    assert result.receipt.details.cut_texts == 5001 - 4096
+    long = [
+        Row(url=f"u{n}", content="one", texts=(("caption", f"{n}" * 300_000),)) for n in range(9)
+    ]
+    result = run(tmp_path / "b", long)
+    texts = [str(text[1]) for text in texts_of(result.kept[0])]
+    assert texts[1:] == [row.texts[0][1] for row in long if row.texts[0][1] != texts[0]][:2]
+    assert result.receipt.details.cut_texts == 6

@@ -297,3 +297,45 @@ def test_a_part_of_many_batches_keeps_its_order(tmp_path: Path) -> None:
 def test_files_are_written_even_if_they_are_empty(tmp_path: Path, limit: int) -> None:
     receipt, _ = _run(_part(_jsonl(tmp_path / "t.jsonl", ROWS), limit=limit), tmp_path / "out")
     assert receipt.rows_in == limit
+
+
+LARGE: dict[str, tuple[dict[str, object], str]] = {
+    "texts": ({"text": [str(n) for n in range(1001)]}, "1001 texts, more than 1000"),
+    "page": (
+        {"text": "一只猫", "page_url": "x" * 16_001},
+        "a field of 16001 characters, more than",
+    ),
+    "url": ({"url": "http://a.cn/" + "x" * 20_000, "text": "一只猫"}, "20012 characters"),
+}
+
+
+@pytest.mark.parametrize("case", LARGE)
+def test_a_row_too_large_for_the_tables_is_a_drop(tmp_path: Path, case: str) -> None:
+    fields, detail = LARGE[case]
+    rows = [{"url": "http://a.cn/1.jpg", **fields}, {"url": "http://a.cn/2.jpg", "text": "湖边"}]
+    receipt, tables = _run(_part(_jsonl(tmp_path / "t.jsonl", rows)), tmp_path / "out")
+    assert receipt.drops == {"url_too_long" if case == "url" else "bad_row": 1}
+    assert str(tables["drops"][0]["detail"]).startswith(detail)
+    assert [row["url"] for row in tables["candidates"]] == ["http://a.cn/2.jpg"]
+
+
+@pytest.mark.parametrize("words", [["一只猫"] * 5000, ["猫" * 600_000] * 2])
+def test_a_recorded_row_too_large_for_the_tables_is_a_drop(
+    tmp_path: Path, words: list[str]
+) -> None:
+    """A version without limits recorded it."""
+    texts = tuple(Text("caption", word) for word in words)
+    candidate = Candidate(url="http://a.cn/1.jpg", texts=texts, source="s")
+    row = CandidateRow(0, bytes(16), candidate, candidate.url)
+    path = tmp_path / "raw.parquet"
+    pq.write_table(pa.Table.from_batches([raw_batch([row])]), path)
+    receipt, tables = _run(ReextractPart(part_number=0, raw=str(path), text=TEXT), tmp_path / "out")
+    assert receipt.drops == {"bad_row": 1}
+    assert (tables["drops"][0]["source"], tables["drops"][0]["texts"]) == ("s", [])
+
+
+def test_a_drop_has_the_first_characters_of_long_texts(tmp_path: Path) -> None:
+    rows = [{"url": "http://a.cn/1.jpg", "text": ["a" * 9000, "b" * 9000, "c"]}]
+    _, tables = _run(_part(_jsonl(tmp_path / "t.jsonl", rows)), tmp_path / "out")
+    assert tables["drops"][0]["texts"] == [_given("a" * 9000), _given("b" * 7000)]
+    assert tables["raw"][0]["texts"] == [_given("a" * 9000), _given("b" * 9000), _given("c")]

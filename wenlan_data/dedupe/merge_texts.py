@@ -4,7 +4,7 @@ represent.
 After `selection`: `Decisions.winner` states who represents whom. `write` writes the merged columns.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from wenlan_data.dedupe.captions import merge
 from wenlan_data.dedupe.decisions import Decisions
 from wenlan_data.dedupe.table import CandidateTable
 from wenlan_data.npy import Indices
-from wenlan_data.records import parse_text
+from wenlan_data.records import MAX_LIST_ITEMS, MAX_TEXT_CHARACTERS, Text, parse_text
 
 Item = TypeVar("Item")
 
@@ -50,6 +50,8 @@ class MergedColumns:
 
     texts: PatchedColumn
     opt_out: PatchedColumn
+    cut: int
+    """Texts of others that were left out, because a sample has enough of them."""
 
 
 def merge_columns(
@@ -59,25 +61,28 @@ def merge_columns(
     represents.
 
     Texts of others follow its own in source order, each once, with the highest confidence found for
-    it; the signals of all are sorted.
+    it, as many as a sample may have; the signals of all are sorted.
     """
     fetched_signals = lists(table.results, "opt_out")
     signals = lists(table.candidates, "opt_out")
     new_texts: dict[int, list[dict[str, object]]] = {}
     new_signals: dict[int, list[str]] = {}
+    cut = 0
     # Only these rows become Python objects. Candidates that represent just themselves and have no
     # signal from their fetch are taken from the columns as they are.
     for winner, members in _groups(_involved(table, decisions)):
         if merge_texts and len(members) > 1:
-            new_texts[winner] = _merged_texts(_values(texts, members))
+            new_texts[winner], left_out = _merged_texts(_values(texts, members))
+            cut += left_out
         seen: list[list[str]] = [
             *_values(signals, members),
             # Only fetched candidates have a winner, so that no `result` is -1 here.
             *_values(fetched_signals, table.result[members]),
         ]
         if any(seen):
-            new_signals[winner] = sorted({signal for row in seen for signal in row})
-    return MergedColumns(_patched(texts, new_texts), _patched(signals, new_signals))
+            every = sorted({signal for row in seen for signal in row})
+            new_signals[winner] = every[:MAX_LIST_ITEMS]
+    return MergedColumns(_patched(texts, new_texts), _patched(signals, new_signals), cut)
 
 
 def _values(column: "Lists", numbers: Indices) -> list[list[Item]]:
@@ -85,9 +90,22 @@ def _values(column: "Lists", numbers: Indices) -> list[list[Item]]:
     return values
 
 
-def _merged_texts(found: list[list[dict[str, object]]]) -> list[dict[str, object]]:
+def _merged_texts(found: list[list[dict[str, object]]]) -> tuple[list[dict[str, object]], int]:
+    """Returns the texts of a sample, and how many more there are."""
     own, *others = [list(map(parse_text, row)) for row in found]
-    return [asdict(one) for one in merge(own, [text for row in others for text in row])]
+    merged = merge(own, [text for row in others for text in row])
+    kept = _fitting(merged, len(own))
+    return [asdict(one) for one in kept], len(merged) - len(kept)
+
+
+def _fitting(texts: Sequence[Text], own: int) -> Sequence[Text]:
+    """The first texts that a sample may have together, but all of its `own`."""
+    characters = 0
+    for count, text in enumerate(texts):
+        characters += len(text.text)
+        if count >= MAX_LIST_ITEMS or (count >= own and characters > MAX_TEXT_CHARACTERS):
+            return texts[:count]
+    return texts
 
 
 def _involved(table: CandidateTable, decisions: Decisions) -> Indices:

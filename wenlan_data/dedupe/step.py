@@ -54,6 +54,8 @@ class DedupeDetails:
     holds: int
     """Number of published index folders, counted from the last, that were merged into the new
     one."""
+    cut_texts: int = 0
+    """Texts of duplicates that were left out, since a sample has enough of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +151,7 @@ class DedupePart:
                 shards=shards,
                 drops={step: dict(counts) for step, counts in drops.items()},
                 frequent_texts=texts.removed,
+                cut_texts=merged.cut,
                 holds=held,
             ),
         )

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from wenlan_data.arrow import table_errors
+from wenlan_data.extract.row_limits import MAX_FIELD_CHARACTERS, cut_texts
 from wenlan_data.part_files import checked
 from wenlan_data.records import (
     MAX_FALLBACK_URLS,
@@ -18,6 +19,7 @@ from wenlan_data.records import (
     Drop,
     Origin,
     Remark,
+    Text,
     parse_text,
 )
 from wenlan_data.seen_ids import SeenIds, ids_array
@@ -135,7 +137,8 @@ def candidates_batch(
 
 
 def drops_batch(rows: Sequence[DroppedRow]) -> pa.RecordBatch:
-    """Returns the rows by the schema `WORK_DROPS`; columns of later steps hold neutral values."""
+    """Returns the rows by the schema `WORK_DROPS`, without the ends of long texts; columns of later
+    steps hold neutral values."""
     candidates = [one.row.candidate for one in rows]
     columns: dict[str, list[object]] = {
         "ordinal": [one.row.ordinal for one in rows],
@@ -146,12 +149,12 @@ def drops_batch(rows: Sequence[DroppedRow]) -> pa.RecordBatch:
         "page_url": [one.page_url for one in candidates],
         "source": [one.source for one in candidates],
         "reason": [one.drop.reason for one in rows],
-        "detail": [one.drop.detail for one in rows],
+        "detail": [one.drop.detail[:MAX_FIELD_CHARACTERS] for one in rows],
         "retryable": [one.drop.retryable for one in rows],
         "duplicate_of": [""] * len(rows),
         "phash_distance": [-1] * len(rows),
         "pdq_distance": [-1] * len(rows),
-        "texts": _texts(candidates),
+        "texts": _texts([cut_texts(one.texts) for one in candidates]),
     }
     return _batch(columns, WORK_DROPS)
 
@@ -175,7 +178,7 @@ def _shared_columns(rows: Sequence[CandidateRow]) -> dict[str, list[object]]:
         "candidate_id": [row.candidate_id for row in rows],
         "url": [one.url for one in candidates],
         "url_key": [row.url_key for row in rows],
-        "texts": _texts(candidates),
+        "texts": _texts([one.texts for one in candidates]),
         "page_url": [one.page_url for one in candidates],
         "source": [one.source for one in candidates],
         "licence": [one.licence for one in candidates],
@@ -189,10 +192,10 @@ def _shared_columns(rows: Sequence[CandidateRow]) -> dict[str, list[object]]:
     }
 
 
-def _texts(candidates: Sequence[Candidate]) -> list[object]:
+def _texts(candidates: Sequence[Sequence[Text]]) -> list[object]:
     return [
-        [(text.type, text.text, text.relation, text.confidence) for text in one.texts]
-        for one in candidates
+        [(text.type, text.text, text.relation, text.confidence) for text in texts]
+        for texts in candidates
     ]
 
 

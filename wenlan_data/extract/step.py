@@ -21,6 +21,7 @@ from wenlan_data.extract.candidate_tables import (
     read_raw,
 )
 from wenlan_data.extract.cleaner import CleaningDecision, TextCleaner, page_batches
+from wenlan_data.extract.row_limits import MAX_FIELD_CHARACTERS, size_problem
 from wenlan_data.layout import WorkFolder, ordinal
 from wenlan_data.protocols import Receipt, SourcePart
 from wenlan_data.reasons import Reason
@@ -232,6 +233,8 @@ def _source_rows(
         place = ordinal(part_number, row_number)
         if isinstance(item, Candidate) and not _is_encodable(item):
             item = Drop(Reason.BAD_ENCODING, "a lone surrogate")
+        if isinstance(item, Candidate) and (problem := size_problem(item)):
+            item = replace(problem, page_url=item.page_url[:MAX_FIELD_CHARACTERS])
         if isinstance(item, Candidate):
             is_file = item.origin is not None and item.origin.kind == "file"
             public = item if is_file else _without_user_information(item)
@@ -319,4 +322,15 @@ def _encodable(text: str) -> str:
 
 
 def _renumbered(part_number: int, rows: Iterator[CandidateRow]) -> Iterator[CandidateRow]:
-    return (replace(row, ordinal=ordinal(part_number, number)) for number, row in enumerate(rows))
+    for number, row in enumerate(map(_within_limits, rows)):
+        yield replace(row, ordinal=ordinal(part_number, number))
+
+
+def _within_limits(row: CandidateRow) -> CandidateRow:
+    """A recorded row as it is read today: an earlier version had no limits of its size."""
+    problem = None if row.unreadable else size_problem(row.candidate)
+    if problem is None:
+        return row
+    page_url = row.candidate.page_url[:MAX_FIELD_CHARACTERS]
+    candidate = Candidate(url="", texts=(), page_url=page_url, source=row.candidate.source)
+    return replace(row, candidate=candidate, url_key="", unreadable=problem)

@@ -35,7 +35,13 @@ from wenlan_data.report.drop_examples import (
     read_drop_examples,
     with_recorded_images,
 )
-from wenlan_data.report.lowest_texts import LowestTexts, flat_texts, is_caption, lowest_rows
+from wenlan_data.report.lowest_texts import (
+    LowestTexts,
+    equals_in_row,
+    flat_texts,
+    is_caption,
+    lowest_rows,
+)
 from wenlan_data.shard.corpus_files import corpus_file
 from wenlan_data.shard.format import offsets_name
 from wenlan_data.shard.index import read_offsets
@@ -313,9 +319,8 @@ def _titles_as_captions(rows: pa.RecordBatch) -> int:
     texts = rows["texts"]
     flat = pc.list_flatten(texts)
     parents = pc.list_parent_indices(texts)
-    captions = pc.take(rows["caption"], parents)
     same = pc.and_(
         pc.equal(pc.struct_field(flat, "type"), "page_title"),
-        pc.equal(pc.struct_field(flat, "text"), captions),
+        equals_in_row(pc.struct_field(flat, "text"), rows["caption"], parents),
     )
     return len(pc.unique(pc.filter(parents, same)))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -71,9 +72,17 @@ def flat_texts(rows: pa.RecordBatch) -> pa.Table:
 def is_caption(rows: pa.RecordBatch, texts: pa.Table) -> pa.ChunkedArray:
     """Returns which of the texts, with the column `row`, are the caption of their row."""
     return pc.and_(
-        pc.equal(texts["type"], pc.take(rows["caption_type"], texts["row"])),
-        pc.equal(texts["text"], pc.take(rows["caption"], texts["row"])),
+        equals_in_row(texts["type"], rows["caption_type"], texts["row"]),
+        equals_in_row(texts["text"], rows["caption"], texts["row"]),
     )
+
+
+def equals_in_row(values: Any, column: pa.Array, row: Any) -> Any:
+    """Returns which of the values, each with the number of its `row`, are that of the column."""
+    # By codes: a copy of a long caption for each text of its row may take gigabytes.
+    distinct = pc.unique(column)
+    codes = pc.index_in(column, value_set=distinct)
+    return pc.equal(pc.fill_null(pc.index_in(values, value_set=distinct), -1), pc.take(codes, row))
 
 
 def _lowest(texts: pa.Table) -> pa.Array:

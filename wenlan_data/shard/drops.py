@@ -1,6 +1,6 @@
 """Gathers the drops of a generation, and the ids that `--retry-failed` repeats."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,15 @@ import pyarrow.parquet as pq
 
 from wenlan_data import tables
 from wenlan_data.arrow import read_table
-from wenlan_data.bounded_tables import read_batches
+from wenlan_data.bounded_tables import MAX_VALUES, check_written, read_batches
 from wenlan_data.clean.masking import mask_unless_url
 from wenlan_data.errors import UsageError
+from wenlan_data.extract.row_limits import MAX_FIELD_CHARACTERS, cut_texts
 from wenlan_data.layout import CANDIDATE_IDS, DROPS, PART_DROPS, RETRYABLE_IDS
 from wenlan_data.npy import FixedBytes
 from wenlan_data.part_files import checked
 from wenlan_data.protocols import Receipt
+from wenlan_data.records import parse_text
 from wenlan_data.seen_ids import save_ids
 from wenlan_data.shard.corpus_files import corpus_file
 from wenlan_data.shard.manifest import Manifest
@@ -51,14 +53,19 @@ class DropsPart:
 
     def __call__(self, out: Path) -> Receipt[DropsDetails]:
         """Writes the files. The receipt counts drops; `details.ids` counts candidates."""
-        parts = [pq.read_table(checked(path), schema=tables.WORK_DROPS) for path in self.drops]
+        parts = [
+            _shortened(pq.read_table(checked(path), schema=tables.WORK_DROPS))
+            for path in self.drops
+        ]
         rows = pa.concat_tables(parts).sort_by("ordinal")
         published = _masked(rows.select(tables.DROPS.names).cast(tables.DROPS))
         pq.write_table(
             published,
             out / PART_DROPS,
             compression="zstd",
+            row_group_size=_group_rows(published),
         )
+        check_written(out / PART_DROPS, tables.DROPS, nullable=["texts"])
         retryable = rows.filter(pc.field("retryable"))["candidate_id"]
         save_ids(out / RETRYABLE_IDS, _ids_array(retryable))
         ids = pa.chunked_array(
@@ -91,6 +98,39 @@ def find_drop(corpus: Path, manifest: Manifest, wanted: str) -> dict[str, Any]:
         f"{wanted!r}: no row of {corpus}/{DROPS} has this url or key. To list all drops with DuckDB:"
         f" SELECT step, reason, url, key FROM '{pattern}'"
     )
+
+
+def _shortened(rows: pa.Table) -> pa.Table:
+    """Cuts long details, and the texts of rows that have more than `MAX_FIELD_CHARACTERS`."""
+    details = pc.utf8_slice_codeunits(rows["detail"], 0, MAX_FIELD_CHARACTERS)
+    texts = pa.chunked_array(
+        [_with_cut_texts(chunk) for chunk in rows["texts"].chunks], tables.TEXTS
+    )
+    for name, column in (("detail", details), ("texts", texts)):
+        rows = rows.set_column(rows.schema.get_field_index(name), name, column)
+    return rows
+
+
+def _with_cut_texts(column: Any) -> Any:
+    words = pc.struct_field(pc.list_flatten(column), "text")
+    lengths = pc.fill_null(pc.utf8_length(words), 0).to_numpy(zero_copy_only=False)
+    owners = pc.list_parent_indices(column).to_numpy(zero_copy_only=False)
+    characters = np.bincount(owners, weights=lengths, minlength=len(column))
+    long = np.flatnonzero(characters > MAX_FIELD_CHARACTERS)
+    if not len(long):
+        return column
+    # Only these rows become Python objects.
+    found = column.take(pa.array(long)).to_pylist()
+    cut = [[asdict(one) for one in cut_texts(map(parse_text, row))] for row in found]
+    place = np.arange(len(column))
+    place[long] = len(column) + np.arange(len(long))
+    return pa.concat_arrays([column, pa.array(cut, tables.TEXTS)]).take(pa.array(place))
+
+
+def _group_rows(rows: pa.Table) -> int:
+    """Rows of a row group: as many as Arrow's own, but not more texts than readers accept."""
+    longest = pc.max(pc.list_value_length(rows["texts"])).as_py() or 1
+    return min(1 << 20, MAX_VALUES // longest)
 
 
 def _masked(rows: pa.Table) -> pa.Table:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from wenlan_data.bounded_tables import check_written
 from wenlan_data.clean.masking import mask_author, mask_licence, mask_unless_url
 from wenlan_data.clean.words import words
 from wenlan_data.detect.regions import (
@@ -34,7 +35,7 @@ from wenlan_data.records import Drop, Region, Sample
 from wenlan_data.sandbox.client import decode_stored
 from wenlan_data.shard.caption_reason import caption_reason
 from wenlan_data.shard.format import encode_sample, offsets_name, sample_fields, shard_name
-from wenlan_data.shard.index import save_offsets
+from wenlan_data.shard.index import read_offsets, save_offsets
 from wenlan_data.shard.kept_rows import BATCH_ROWS, KeptRow, read_kept_rows
 from wenlan_data.shard.writer import write_shard
 from wenlan_data.tables import METADATA, WORK_DROPS
@@ -104,6 +105,9 @@ class ShardPart:
         with os_errors(out):
             _write_drops(out / PART_DROPS, dropped)
         save_offsets(out / offsets_name(name), written.locations)
+        # Before anything is published, since what readers refuse cannot be repaired afterwards.
+        check_written(out / PART_METADATA, METADATA)
+        read_offsets(out / offsets_name(name))
         details = ShardDetails(
             name=name,
             bytes=written.bytes,
@@ -246,13 +250,19 @@ def _detection_input(row: KeptRow, stored: StoredJpeg, pixels: Pixels | None) ->
     )
 
 
+_MAX_BATCH_CHARACTERS = 12 << 20
+"""Of the texts of a batch."""
+
+
 class _MetadataWriter:
-    """Writes the metadata table in batches: regions of 10,000 samples are 150 MB as objects."""
+    """Writes the metadata table in batches: regions of 10,000 samples are 150 MB as objects. A
+    batch of long texts has fewer rows, because readers refuse pages above 64 MiB."""
 
     def __init__(self, path: Path, shard: str) -> None:
         self._writer = pq.ParquetWriter(path, METADATA, compression="zstd")
         self._shard = shard
         self._rows: list[dict[str, object]] = []
+        self._characters = 0
 
     def add(self, sample: Sample, fields: Mapping[str, object], row: KeptRow) -> None:
         """Adds a sample, with the fetch time and addresses that the tar must not hold."""
@@ -270,7 +280,8 @@ class _MetadataWriter:
                 "shard": self._shard,
             }
         )
-        if len(self._rows) >= BATCH_ROWS:
+        self._characters += sum(len(text.text) for text in row.texts)
+        if len(self._rows) >= BATCH_ROWS or self._characters >= _MAX_BATCH_CHARACTERS:
             self._flush()
 
     def __enter__(self) -> "_MetadataWriter":
@@ -283,7 +294,7 @@ class _MetadataWriter:
     def _flush(self) -> None:
         if self._rows:
             self._writer.write_table(pa.Table.from_pylist(self._rows, schema=METADATA))
-            self._rows = []
+            self._rows, self._characters = [], 0
 
 
 def _write_drops(path: Path, dropped: Sequence[tuple[KeptRow, Drop]]) -> None:
