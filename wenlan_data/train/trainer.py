@@ -60,7 +60,7 @@ from wenlan_data.train.resume import (
     check_init,
     load_initial_weights,
     load_newest_intact,
-    quarantine_newer,
+    quarantine_corrupt,
 )
 from wenlan_data.train.run_log import RunLog
 from wenlan_data.train.signals import StopRequest, stop_on_signals
@@ -151,7 +151,7 @@ def _prepare(
     check_shards(options.shards, options.val_shards)
     if options.out.exists() and not options.out.is_dir():
         raise UsageError(f"{options.out}: not a folder: choose another --out")
-    checkpoint = _checkpoint_to_resume(options, config, message)
+    checkpoint, corrupt = _checkpoint_to_resume(options, config, message)
     if checkpoint is None:
         check_init(options.init, config)
     corpus = corpus_mark(options.shards)
@@ -174,8 +174,8 @@ def _prepare(
         )
         if checkpoint is not None:
             _resume(training, checkpoint, corpus, options, message)
-            if options.resume == "auto" and distributed.is_main:
-                quarantine_newer(options.out, checkpoint, message)
+            if distributed.is_main:
+                quarantine_corrupt(corrupt, message)
         elif config.standardise and options.init is None:
             # The weights of --init come with the statistics that they were trained with.
             first_batches = batches(data, config, distributed, START)
@@ -203,10 +203,12 @@ def _prepare(
 
 def _checkpoint_to_resume(
     options: TrainOptions, config: TrainConfig, message: Callable[[str], None]
-) -> Checkpoint | None:
+) -> tuple[Checkpoint | None, list[Path]]:
+    """Returns the checkpoint, and the newer ones that are corrupt."""
     restore_replaced(options.out)
+    corrupt: list[Path] = []
     if options.resume == "auto":
-        checkpoint = load_newest_intact(options.out, message)
+        checkpoint, corrupt = load_newest_intact(options.out, message)
     else:
         given = None if options.resume == "no" else Path(options.resume)
         if list_checkpoints(options.out) and not (given and _is_inside(given, options.out)):
@@ -217,7 +219,7 @@ def _checkpoint_to_resume(
         checkpoint = load_checkpoint(checkpoint_path(given, message)) if given else None
     if checkpoint is not None:
         check_config(checkpoint, config, message)
-    return checkpoint
+    return checkpoint, corrupt
 
 
 def _is_inside(checkpoint: Path, run: Path) -> bool:
