@@ -203,7 +203,6 @@ def save_checkpoint(
     target = run / FOLDER / f"step-{state.step:08d}"
     partial = partial_path(target)
     with os_errors(partial):
-        shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         try:
             _write_files(partial, state, tensors, tokenizer)
