@@ -64,6 +64,7 @@ PERMITTED_IMPORTS = {
     "reasons": "",
     "layout": "",
     "files": "errors",
+    "folder_lock": "errors",
     "state_files": "errors files",
     "part_files": "errors layout state_files",
     "bounded_json": "",
@@ -83,7 +84,7 @@ PERMITTED_IMPORTS = {
     "plugins": "errors",
     "web": "errors files reasons records",
     "image": "errors reasons records",
-    "clean": "errors reasons records protocols",
+    "clean": "errors files reasons records protocols",
     "detect": "errors files npy printable records image plugins protocols",
     "source_config": "errors plugins protocols settings web",
     "index": "errors npy",
@@ -129,12 +130,12 @@ PERMITTED_IMPORTS = {
     ),
     "eval": "errors shard load model",
     "train": (
-        "bounded_json bounded_tables errors files layout npy printable stop_signals tables shard "
-        "load model eval"
+        "bounded_json bounded_tables errors files folder_lock layout npy printable stop_signals "
+        "tables shard load model eval"
     ),
-    "demo": "errors files records model run train",
+    "demo": "errors files folder_lock records model run train",
     "cli": (
-        "bounded_json bytecode errors files layout plugins printable reasons records stop_signals settings "
+        "bounded_json bytecode errors files folder_lock layout plugins printable reasons records stop_signals settings "
         "web clean detect recipe plan schema extract sandbox shard dedupe load report model run "
         "eval train demo"
     ),

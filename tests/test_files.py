@@ -2,6 +2,7 @@
 
 import io
 import os
+import resource
 import shutil
 import tarfile
 from pathlib import Path
@@ -32,6 +33,7 @@ from wenlan_data.report.write_all import write_descriptions
 from wenlan_data.run.publish import FolderStore
 from wenlan_data.shard.manifest import load_manifest, save_manifest
 from wenlan_data.train.run_log import RunLog, read_log
+from wenlan_data.web.blocklists import Blocklists
 
 PRECIOUS = b"precious"
 
@@ -107,6 +109,19 @@ def test_the_name_of_a_partial_file_cannot_be_foreseen(tmp_path: Path, victim: P
     assert victim.read_bytes() == PRECIOUS
 
 
+def test_a_new_file_is_whole_or_absent(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match="out"):
+            write_new(tmp_path / "out", b"x" * 2000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(tmp_path.iterdir())
+    write_new(tmp_path / "out", b"new")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"out": b"new"}
+
+
 def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "out").write_bytes(PRECIOUS)
     with pytest.raises(ValueError, match="stop"), atomic_path(tmp_path / "out"):
@@ -124,6 +139,13 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path, kind: str) -> None:
     for read in (open_regular, lambda one: read_bounded(one, 9)):
         with bounded(seconds=10), pytest.raises(OSError, match="a"):
             read(path)
+
+
+def test_a_path_that_no_file_can_have_is_an_error_of_the_file() -> None:
+    with pytest.raises(OSError, match="NUL"):
+        read_bounded(Path("a\0b"), 9)
+    with pytest.raises(UsageError, match="NUL"):
+        Blocklists(urls="a\0b").load()
 
 
 def test_a_file_beyond_its_limit_is_damage(tmp_path: Path) -> None:
@@ -282,7 +304,21 @@ def test_a_hostile_log_of_a_run_is_read(tmp_path: Path) -> None:
         b'{"step": ' + b"9" * 5000 + b"}",
     ]
     (tmp_path / "log.jsonl").write_bytes(b"\n".join(lines))
-    assert read_log(tmp_path) == [{"kind": "validation", "step": 1, "metrics": {}}]
+    assert list(read_log(tmp_path)) == [{"kind": "validation", "step": 1, "metrics": {}}]
+
+
+def test_an_endless_line_in_the_log_of_a_run_takes_no_memory(tmp_path: Path) -> None:
+    entry = b'{"kind": "validation", "step": 1, "metrics": {}}\n'
+    with (tmp_path / "log.jsonl").open("wb") as file:
+        file.write(entry)
+        file.truncate(1 << 30)
+        file.seek(0, os.SEEK_END)
+        file.write(b"\n" + entry)
+    with bounded(mib=200):
+        assert len(list(read_log(tmp_path))) == 2
+        with RunLog(tmp_path, is_main=True, step=1, max_steps=1):
+            pass
+    assert (tmp_path / "log.jsonl").read_bytes() == entry * 2
 
 
 def test_the_marker_of_a_demo_is_not_written_through_a_link(tmp_path: Path, victim: Path) -> None:

@@ -1,7 +1,7 @@
 """Builds Chinese image-text corpora of the RUC-CAS-WenLan kind, and trains BriVL on them."""
 
-from typing import TYPE_CHECKING
-
+# Not from `typing`, which takes as long to import as all else before signals are handled.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from wenlan_data.records import Candidate, Drop, ImageFacts, Region, Sample, Text
 

@@ -20,7 +20,7 @@ A message states what is wrong, where (file, URL, key), and what to do, in one l
 import errno
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -148,8 +148,10 @@ def retry_once(action: Callable[[], ResultT]) -> ResultT:
 
 
 def print_line(line: str) -> None:
-    """Prints a notice for the user on stderr, one line, escaped."""
-    sys.stderr.write(printable(line) + "\n")
+    """Prints a notice for the user on stderr, one line, escaped; where it cannot be written, the
+    work goes on without it."""
+    with suppress(OSError):
+        sys.stderr.write(printable(line) + "\n")
 
 
 def in_short(error: BaseException | str, most: int = 160) -> str:

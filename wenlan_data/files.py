@@ -36,8 +36,10 @@ def open_regular(path: Path | str) -> io.BufferedReader:
     """Opens a regular file for reading.
 
     Raises `OSError` for anything else, at once: a pipe without a writer would block for ever, and
-    opening a device may start it.
+    opening a device may start it. Also for a NUL character in the path, which no file can have.
     """
+    if "\0" in str(path):
+        raise OSError(errno.EINVAL, "a path with a NUL character", str(path))
     _expect_regular(Path(path).stat(), path)
     # Not blocking: a pipe may have taken the file's place since.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
@@ -101,9 +103,30 @@ def write_synced(path: Path, data: bytes) -> None:
 
 
 def write_new(path: Path, data: bytes) -> None:
-    """Writes a file that must not exist; raises `FileExistsError` where it does, or a link does."""
-    with path.open("xb") as file:
-        file.write(data)
+    """Writes a file that must not exist; raises `FileExistsError` where it does, or a link does.
+
+    It appears whole or not at all.
+    """
+    partial = partial_path(path)
+    try:
+        with _named(path), partial.open("xb") as file:
+            file.write(data)
+        _rename_new(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _rename_new(partial: Path, path: Path) -> None:
+    try:
+        # Unlike a rename, this replaces nothing.
+        os.link(partial, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        # The file system has no hard links.
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        partial.rename(path)
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -113,19 +136,22 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def partial_path(path: Path) -> Path:
-    """Returns the hidden path beside `path` that is written first."""
-    return path.with_name(f".{path.name}{PARTIAL}")
+    """Returns a hidden path beside `path` that is written first.
+
+    It is another one each time, and cannot be foreseen: no link can wait there, and writers of one
+    file do not meet.
+    """
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}{PARTIAL}")
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yields the path of a new empty file; at the end it is flushed and renamed to `path`.
+    """Yields the `partial_path` of a new empty file; at the end it is flushed and renamed to `path`.
 
-    Its name cannot be foreseen, so no link can wait there, and writers of one file do not meet. A
-    link at `path` is replaced, not followed. Where the body raises, the partial file is removed and
-    `path` stays as it was.
+    A link at `path` is replaced, not followed. Where the body raises, the partial file is removed
+    and `path` stays as it was.
     """
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}{PARTIAL}")
+    partial = partial_path(path)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     os.close(os.open(partial, flags, 0o666))
     try:

@@ -5,11 +5,12 @@ signal that comes before, while Python itself starts, has its default effect.
 """
 
 import os
+import select
 import signal
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -19,7 +20,8 @@ from wenlan_data.processes import end_descendants
 NUMBERS = (signal.SIGTERM, signal.SIGINT)
 SAME_REQUEST_S = 0.3
 """Signals closer than this are one request: `timeout` and process groups send two at once."""
-MESSAGE = "interrupted: run the same command to resume"
+MESSAGE = "interrupted"
+RESUME_MESSAGE = "interrupted: run the same command to resume"
 
 
 def exit_on_signals() -> None:
@@ -67,13 +69,37 @@ def exit_now(code: int) -> NoReturn:
         os._exit(code)
 
 
+@contextmanager
+def resumable() -> Iterator[None]:
+    """An interruption of the body is reported as one that the same command resumes."""
+    _resumable.append(True)
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise InterruptedBuildError(RESUME_MESSAGE) from error
+    finally:
+        _resumable.pop()
+
+
+_resumable: list[bool] = []
+
+
+def can_write_stderr() -> bool:
+    """Whether a line can be written to stderr without waiting for a reader that has stopped."""
+    try:
+        return bool(select.select([], [2], [], 0)[1])
+    except OSError:
+        return False
+
+
 def exit_interrupted(message: str = "") -> NoReturn:
     """Ends the process by `exit_now` with code 11; reports it where this is the main rank."""
     ignore_signals()
-    if is_main_rank():
+    if is_main_rank() and can_write_stderr():
+        message = message or (RESUME_MESSAGE if _resumable else MESSAGE)
         # Not by `sys.stderr`: the signal may have come while it was being written to.
         with suppress(OSError):
-            os.write(2, f"wenlan-data: {message or MESSAGE}\n".encode())
+            os.write(2, f"wenlan-data: {message}\n".encode())
     exit_now(InterruptedBuildError.exit_code)
 
 

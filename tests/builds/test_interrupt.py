@@ -93,6 +93,7 @@ def test_a_crawl_that_is_interrupted_ends_with_11_once_cleanly_and_twice_at_once
         assert code == 11, errors
         # After two signals the process may exit before it prints anything.
         assert "Traceback" not in errors
+        assert "(raylet)" not in errors
         assert PREFIX in errors or len(sent) > 1, errors
         assert build(*words, "--executor", "local")["samples"] == 1
         assert site.log.count("/39.html") == 1

@@ -1,19 +1,26 @@
 """Errors that nobody foresaw: one line, a log with the traceback, no secret in either."""
 
+import ast
 import os
 import re
+import shlex
 import shutil
 import signal
 import stat
 import subprocess
+import sys
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.cli.in_process import Ran, run
 from tests.other_packages import COMMAND, environment, write_module
+from wenlan_data.__main__ import INTERRUPTED
 from wenlan_data.cli.failures import DEBUG_VARIABLE, without_secrets
+from wenlan_data.errors import InterruptedBuildError
 from wenlan_data.testing import make_caption, make_image
 
 FAILING = """\
@@ -225,7 +232,82 @@ def test_ctrl_c_is_one_line(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
         assert process.returncode == 11
-        assert err.splitlines()[-1:] == ["wenlan-data: interrupted: run the same command to resume"]
+        assert err.splitlines()[-1:] == ["wenlan-data: interrupted"]
+
+
+def _full_pipe() -> tuple[int, int]:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writer, bytes(1 << 12))
+    os.set_blocking(writer, True)
+    return reader, writer
+
+
+@pytest.mark.parametrize("full", ["stdout", "stderr"])
+def test_an_interruption_waits_for_no_reader(full: str) -> None:
+    reader, writer = _full_pipe()
+    with subprocess.Popen(
+        [*COMMAND, "text", "try", "wenlan", "--jsonl", "--json"], env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=writer if full == "stdout" else subprocess.DEVNULL,
+        stderr=writer if full == "stderr" else subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        assert process.stdin
+        # Results fill stdout; on stderr an error waits for its reader.
+        lines = b'"a"\n' * 5000 if full == "stdout" else b"[\n"
+        with suppress(BrokenPipeError):
+            process.stdin.write(lines)
+            process.stdin.close()
+        status = Path(f"/proc/{process.pid}/wchan")
+        while process.poll() is None and "pipe" not in status.read_text():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 11
+    os.close(reader)
+    os.close(writer)
+
+
+@pytest.mark.parametrize("streams", ["2>&-", "2>/dev/full", "0<&- 1>&- 2>&-"])
+def test_a_build_needs_no_open_streams(streams: str, tmp_path: Path) -> None:
+    for number in range(2):
+        (tmp_path / f"{number}.jpg").write_bytes(make_image(number))
+        (tmp_path / f"{number}.txt").write_text(make_caption(number), "utf-8")
+    words = [*COMMAND, "build", f"folder:{tmp_path}", "--executor", "local", "--out"]
+    command = f"{shlex.join([*words, str(tmp_path / 'out')])} {streams}"
+    done = subprocess.run(["bash", "-c", command], env=environment(), check=False)
+    assert done.returncode == 0
+    assert (tmp_path / "out" / "manifest.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [("recipes list >&-", 0), ("shards stat nothing 2>/dev/full", 2), ("recipes list 2>&-", 0)],
+)
+def test_a_stream_that_is_closed_or_full_leaves_the_exit_code(words: str, code: int) -> None:
+    command = ["bash", "-c", f"{shlex.join(COMMAND)} {words}"]
+    done = subprocess.run(command, env=environment(), stderr=subprocess.PIPE, check=False)
+    assert done.returncode == code
+    assert not done.stderr
+
+
+def test_signals_are_handled_before_anything_slow_is_imported() -> None:
+    code = (
+        "import sys; before = set(sys.modules); import wenlan_data.__main__; "
+        "print(sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not {"typing", "pathlib", "re", "contextlib", "threading"} & set(
+        ast.literal_eval(done.stdout)
+    )
+    assert InterruptedBuildError.exit_code == INTERRUPTED
 
 
 def test_a_file_that_ends_too_early_is_no_interruption(failing: Path) -> None:

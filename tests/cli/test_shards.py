@@ -6,6 +6,7 @@ import sys
 import tarfile
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -108,11 +109,34 @@ def test_show_by_number_is_show_by_key(number: int) -> None:
         ["show", GOLDEN],
         ["show", GOLDEN, "k", "--number", "1"],
         ["show", GOLDEN, "--number", "5"],
+        ["show", GOLDEN, "--number", str(10**12)],
         ["ls", "gone"],
     ],
 )
 def test_what_cannot_be_shown_is_wrong_usage(words: list[str | Path]) -> None:
     assert isinstance(_run(*words).exception, UsageError)
+
+
+@pytest.mark.parametrize("words", [["show", "--number"], ["extract", "--out", "x", "--limit"]])
+def test_a_number_beyond_all_samples_is_wrong_usage(words: list[str]) -> None:
+    error = _run(words[0], GOLDEN, *words[1:], str(10**30)).exception
+    assert isinstance(error, click.BadParameter)
+
+
+def test_json_output_has_no_numbers_that_json_has_not(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        data = b'{"width": 1e999, "sides": [NaN, 2], "height": {"low": -Infinity}}'
+        entry = tarfile.TarInfo("k.json")
+        entry.size = len(data)
+        tar.addfile(entry, io.BytesIO(data))
+
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    shown = json.loads(
+        _run("show", tmp_path / "a.tar", "k", "--json").stdout, parse_constant=refuse
+    )
+    assert shown["json"] == {"width": None, "sides": [None, 2], "height": {"low": None}}
 
 
 def test_extract_writes_the_members_as_they_are(tmp_path: Path) -> None:

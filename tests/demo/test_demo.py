@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import shutil
+import subprocess
+import time
 from pathlib import Path
 from typing import cast
 from urllib.parse import urlsplit
@@ -11,10 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+from tests.other_packages import COMMAND
 from wenlan_data.cli.demo import demo
 from wenlan_data.demo.captions import IMAGES
 from wenlan_data.demo.expected import DROPS, PAGES, SAMPLES
 from wenlan_data.demo.images import FOLDER, IN_FOLDER
+from wenlan_data.demo.run import MARKER
 from wenlan_data.demo.site import page_names, photo_paths
 from wenlan_data.errors import UsageError
 
@@ -120,6 +124,34 @@ def test_a_folder_that_no_demo_wrote_is_not_changed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no demo wrote"):
         CliRunner().invoke(demo, ["--out", str(tmp_path)], catch_exceptions=False)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_second_demo_in_one_folder_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = [*COMMAND, "demo", "--out", str(out), "--executor", "local", "--workers", "1"]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as first:
+        while not (out / "sources.yaml").exists():
+            assert first.poll() is None
+            time.sleep(0.05)
+        second = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert (second.returncode, first.poll()) == (2, None)
+        assert "another demo is running here" in second.stderr
+        first.terminate()
+        first.communicate()
+    assert (out / "sources.yaml").exists()
+
+
+def test_a_link_in_the_folder_of_a_demo_is_named(tmp_path: Path) -> None:
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    (elsewhere / "kept").mkdir(parents=True)
+    out.mkdir()
+    (out / MARKER).touch()
+    (out / "site").mkdir()
+    (out / "corpus").symlink_to(elsewhere)
+    with pytest.raises(UsageError, match="corpus: a link, which no demo writes: remove it"):
+        CliRunner().invoke(demo, ["--out", str(out)], catch_exceptions=False)
+    assert (out / "site").is_dir()
+    assert (elsewhere / "kept").is_dir()
 
 
 def test_files_that_the_demo_did_not_write_survive_its_next_run(

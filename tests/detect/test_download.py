@@ -1,6 +1,7 @@
 """Downloads from servers that are slow, endless, wrong, or want to know who asks."""
 
 import hashlib
+import os
 import ssl
 import threading
 import time
@@ -297,6 +298,27 @@ def test_processes_that_want_the_same_file_take_turns(target: Path) -> None:
             thread.join()
     assert len(served.requests) == 1
     assert left(target) == {"w.onnx": len(CONTENT)}
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "hard link", "pipe", "folder"])
+def test_a_download_is_not_written_through_what_waits_in_its_place(
+    kind: str, target: Path, tmp_path: Path
+) -> None:
+    victim, partial = tmp_path / "victim", target.with_name(".w.onnx.partial")
+    victim.write_bytes(b"mine")
+    make: dict[str, Callable[[], object]] = {
+        "link": lambda: partial.symlink_to(victim),
+        "dangling link": lambda: partial.symlink_to(tmp_path / "nothing"),
+        "hard link": lambda: partial.hardlink_to(victim),
+        "pipe": lambda: os.mkfifo(partial),
+        "folder": partial.mkdir,
+    }
+    make[kind]()
+    with server(Handler.whole) as served, pytest.raises(RecipeError, match="remove it"):
+        fetch(served, target)
+    assert victim.read_bytes() == b"mine"
+    assert not (tmp_path / "nothing").exists()
+    assert not target.exists()
 
 
 def test_a_full_disk_is_exit_3(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:

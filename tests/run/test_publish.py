@@ -21,7 +21,7 @@ def test_what_a_killed_build_left_under_a_temporary_name_is_replaced(tmp_path: P
     source = tmp_path / "part.tar"
     source.write_bytes(b"shard")
     (tmp_path / "corpus" / "shards").mkdir(parents=True)
-    (tmp_path / "corpus" / "shards" / ".wenlan-000000.tar.partial").write_bytes(b"sh")
+    (tmp_path / "corpus" / "shards" / ".wenlan-000000.tar.12ab.partial").write_bytes(b"sh")
     store = FolderStore(tmp_path / "corpus")
     store.publish(source, "shards/wenlan-000000.tar")
     assert _files(store.root) == ["shards/wenlan-000000.tar"]

@@ -5,6 +5,8 @@ import hashlib
 import json
 import os
 import shutil
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,14 @@ import torch
 from safetensors.torch import save
 
 from tests.train.runs import config, corpus, losses, seal, trained
-from wenlan_data.errors import DamageError, DiskError, RecipeError, UsageError
+from wenlan_data.errors import (
+    DamageError,
+    DescriptorError,
+    DeviceError,
+    DiskError,
+    RecipeError,
+    UsageError,
+)
 from wenlan_data.model import checkpoint as checkpoint_module
 from wenlan_data.model.checkpoint import (
     best_checkpoint,
@@ -114,8 +123,9 @@ def test_a_corrupt_newest_checkpoint_is_skipped_for_the_one_before(
         data[len(data) // 2] ^= 0x80
         path.write_bytes(data)
     messages: list[str] = []
-    found = load_newest_intact(copy, messages.append)
+    found, newer = load_newest_intact(copy, messages.append)
     assert found is not None
+    assert newer == list_checkpoints(copy)[-1:]
     assert found.path == list_checkpoints(copy)[-2]
     assert file in messages[0]
 
@@ -153,6 +163,55 @@ def test_an_older_state_that_cannot_be_read_stops_neither_training_nor_evaluatio
         checkpoint_path(copy)
 
 
+_failing: list[tuple[str, int]] = []
+"""End of a path and error number of each `open` that is to fail."""
+
+
+def _fail_once(event: str, arguments: tuple[object, ...]) -> None:
+    if event == "open" and _failing and str(arguments[0]).endswith(_failing[0][0]):
+        end, number = _failing.pop(0)
+        raise OSError(number, os.strerror(number), end)
+
+
+@pytest.fixture(scope="module")
+def failing_opens() -> Iterator[list[tuple[str, int]]]:
+    sys.addaudithook(_fail_once)
+    yield _failing
+    _failing.clear()
+
+
+@pytest.mark.parametrize("file", ["state.json", "model.safetensors", "tokenizer.json"])
+@pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.EACCES])
+def test_a_checkpoint_that_cannot_be_read_now_is_not_corrupt(
+    copy: Path, file: str, number: int, failing_opens: list[tuple[str, int]], shards: Path
+) -> None:
+    newest, names = list_checkpoints(copy)[-1], [path.name for path in list_checkpoints(copy)]
+    one = (f"{newest.name}/{file}", number)
+    if number != errno.EACCES:
+        failing_opens.append(one)
+        assert load_checkpoint(newest).state.step == 6
+    failing_opens[:] = [one] * 2
+    with pytest.raises((DeviceError, DescriptorError, UsageError), match=file):
+        trained(shards, copy, "max_steps=7", resume="auto")
+    failing_opens.clear()
+    assert sorted(path.name for path in (copy / "checkpoints").iterdir()) == names
+
+
+def test_a_checkpoint_under_the_name_of_another_step_is_passed_over(
+    shards: Path, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    oldest = list_checkpoints(copy)[0]
+    oldest.rename(oldest.with_name("step-00000099"))
+    assert trained(shards, copy, "max_steps=7", resume="auto").step == 7
+    assert "step-00000099: holds step 2" in capsys.readouterr().err
+    assert sorted(path.name for path in (copy / "checkpoints").iterdir()) == [
+        "step-00000004",
+        "step-00000006",
+        "step-00000007",
+        "step-00000099.unusable",
+    ]
+
+
 def test_where_all_are_corrupt_no_run_starts_from_scratch(shards: Path, copy: Path) -> None:
     for path in list_checkpoints(copy):
         (path / "model.safetensors").write_bytes(b"")
@@ -180,7 +239,7 @@ def test_a_kill_at_any_write_leaves_the_checkpoint_before(
     with pytest.raises(KeyboardInterrupt):
         trained(shards, copy, "max_steps=8", resume="auto")
     monkeypatch.undo()
-    found = load_newest_intact(copy, lambda _: None)
+    found, _ = load_newest_intact(copy, lambda _: None)
     assert found is not None
     assert found.state.step == 6
     trained(shards, copy, "max_steps=8", resume="auto")

@@ -104,7 +104,9 @@ class Training:
         code, stderr = self.end()
         assert (code, left) == (11, []), stderr
         assert "Traceback" not in stderr
-        assert stderr.count("stopped at step") + stderr.count("interrupted:") == 1, stderr
+        assert stderr.count("stopped at step") + stderr.count("wenlan-data: interrupted\n") == 1, (
+            stderr
+        )
         assert [path for path in self.out.rglob(".*") if self.out.exists()] == []
         done = len(losses(self.out)) if self.out.exists() else 0
         saved = list_checkpoints(self.out)

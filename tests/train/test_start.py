@@ -1,15 +1,18 @@
 """The start of a run, and what is refused before its first step."""
 
+import os
 import shutil
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.train.runs import config, losses, trained, wordless
+from tests.train.runs import config, losses, ranks_command, trained, wordless
 from wenlan_data.errors import DamageError, RecipeError, UsageError
+from wenlan_data.folder_lock import LOCK, FolderLock
 from wenlan_data.model.checkpoint import list_checkpoints
 from wenlan_data.model.towers import make_towers
 from wenlan_data.train.resume import load_initial_weights
@@ -140,3 +143,45 @@ def test_fine_tuning_starts_at_step_0_with_the_weights_of_another_run(
     scratch = trained(shards, tmp_path / "scratch", "max_steps=1")
     assert losses(tmp_path / "tuned") != losses(tmp_path / "scratch")
     assert scratch.queues.fill == first.queues.fill == 8
+
+
+def test_a_second_training_in_one_folder_is_refused_at_once(shards: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "run"
+    with FolderLock(out, "training"):
+        with pytest.raises(UsageError, match="run: another training is running here"):
+            trained(shards, out, "max_steps=1")
+        assert [path.name for path in out.iterdir()] == [LOCK]
+    assert not out.parent.exists()
+    assert trained(shards, out, "max_steps=1").step == 1
+    assert not (out / LOCK).exists()
+
+
+def test_the_lock_of_a_killed_training_is_free(shards: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    process = ranks_command(shards, out, 1, "--max-steps", "100000")
+    while not losses(out) and process.poll() is None:
+        time.sleep(0.1)
+    with pytest.raises(UsageError, match="another training is running here"):
+        trained(shards, out, "max_steps=1", resume="auto")
+    process.kill()
+    process.communicate()
+    assert (out / LOCK).exists()
+    assert trained(shards, out, "max_steps=1", resume="auto").step >= 1
+
+
+def test_a_forked_worker_does_not_keep_the_lock(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        FolderLock(tmp_path / "run", "training").__enter__()
+        if os.fork() == 0:
+            os.close(writer)
+            os.read(reader, 1)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    # The worker lives still; its parent has died with the lock.
+    assert (tmp_path / "run" / LOCK).exists()
+    with FolderLock(tmp_path / "run", "training"):
+        pass
+    os.close(writer)
+    os.close(reader)

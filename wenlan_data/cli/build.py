@@ -154,6 +154,7 @@ def build(
     from wenlan_data.run.options import BuildOptions
     from wenlan_data.run.preflight import prepare
     from wenlan_data.run.runner import build as run_build
+    from wenlan_data.stop_signals import resumable
 
     options = BuildOptions(
         out=out,
@@ -177,6 +178,6 @@ def build(
         with no_downloads() if prepared.offline else nullcontext():
             prepared.recipe.detect.prepare()
         # Ray prints the deaths of workers on stdout, which is for the result.
-        with redirect_stdout(sys.stderr):
+        with redirect_stdout(sys.stderr), resumable():
             result = run_build(prepared)
         print_result(result, as_json=as_json)

@@ -48,9 +48,13 @@ def demo(out: Path, workers: int, executor: str) -> None:
 
     from wenlan_data.cli.funnel import print_result
     from wenlan_data.demo.run import TRAIN_STEPS, run_demo, train_demo
+    from wenlan_data.folder_lock import FolderLock
 
-    print_result(run_demo(out, workers, "local" if executor == "local" else "ray"), as_json=False)
-    trained = train_demo(out)
+    # Until the end: another demo here would remove the corpus that is trained on.
+    with FolderLock(out, "demo"):
+        result = run_demo(out, workers, "local" if executor == "local" else "ray")
+        print_result(result, as_json=False)
+        trained = train_demo(out)
     echo_lines(_NEXT.format(out=shlex.quote(printable(str(out)))))
     echo(
         f"Training report of brivl-tiny after {TRAIN_STEPS} steps, for a browser: {trained}"

@@ -13,8 +13,9 @@ from contextlib import suppress
 from typing import TextIO
 
 from wenlan_data import __version__
-from wenlan_data.errors import UnexpectedError, in_short
+from wenlan_data.errors import InterruptedBuildError, UnexpectedError, in_short
 from wenlan_data.printable import LINE_BREAKS, printable
+from wenlan_data.stop_signals import can_write_stderr
 
 DEBUG_VARIABLE = "WENLAN_DATA_DEBUG"
 MAX_LOG_CHARACTERS = 1 << 20
@@ -38,7 +39,8 @@ _CONTROLS_OF_RICH = re.compile(r"\x1b\[(?:\?25[hl]|[0-9;]*[mAKG])")
 class EscapedStream:
     """Stands for stderr: escapes what libraries print (warnings, logging, tracebacks of threads).
 
-    On a terminal the controls of rich pass; the project's own lines were escaped before.
+    On a terminal the controls of rich pass; the project's own lines were escaped before. What
+    cannot be written, as to a full disk, is left out: a command does not fail for its notices.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -49,8 +51,14 @@ class EscapedStream:
 
     def write(self, text: str) -> int:
         """Writes the escaped text; returns the length of what was given."""
-        self._stream.write(_escape(text, is_terminal=self._stream.isatty()))
+        with suppress(OSError):
+            self._stream.write(_escape(text, is_terminal=self._stream.isatty()))
         return len(text)
+
+    def flush(self) -> None:
+        """Flushes the stream."""
+        with suppress(OSError):
+            self._stream.flush()
 
     def writelines(self, lines: list[str]) -> None:
         """Writes each of the lines."""
@@ -97,8 +105,10 @@ def without_secrets(text: str) -> str:
 
 
 def _print(line: str, error: BaseException) -> None:
+    if isinstance(error, InterruptedBuildError) and not can_write_stderr():
+        return
     # If nobody reads stderr any more, the exit code is all that is reported.
-    with suppress(BrokenPipeError, ValueError):
+    with suppress(OSError, ValueError):
         if os.environ.get(DEBUG_VARIABLE, "") not in ("", "0"):
             print(_traceback(error), file=sys.stderr)
         print(printable(line), file=sys.stderr, flush=True)

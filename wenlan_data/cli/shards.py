@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
     from wenlan_data.shard.reader import SampleMembers
 
+MAX_SAMPLES = 10**12
+"""Of a number on the command line: `islice` takes no larger one than 2^63 - 1."""
+
 _paths = click.argument(
     "paths", nargs=-1, required=True, metavar="CORPUS|TAR...", type=click.Path(path_type=Path)
 )
@@ -106,7 +109,7 @@ def verify(paths: tuple[Path, ...], as_json: bool) -> None:
 @shards.command()
 @_where
 @click.argument("key", required=False)
-@click.option("--number", type=click.IntRange(min=0), help="Index of the sample, from 0.")
+@click.option("--number", type=click.IntRange(0, MAX_SAMPLES), help="Index of the sample, from 0.")
 @_json
 def show(path: Path, key: str | None, number: int | None, as_json: bool) -> None:
     """Print the texts, regions and JSON of one sample, by KEY or --number."""
@@ -129,7 +132,7 @@ def show(path: Path, key: str | None, number: int | None, as_json: bool) -> None
 @shards.command()
 @_where
 @click.argument("keys", nargs=-1)
-@click.option("--limit", type=click.IntRange(min=1), help="Extract the first N samples.")
+@click.option("--limit", type=click.IntRange(1, MAX_SAMPLES), help="Extract the first N samples.")
 @click.option(
     "--out",
     required=True,

@@ -4,6 +4,7 @@ Values come from the web, from files of strangers and from recipes: every line i
 `wenlan_data.printable`, so that a terminal does not act on it.
 """
 
+import math
 from typing import Any
 
 import click
@@ -42,13 +43,29 @@ def print_progress(words: str) -> None:
 
 
 def dump(value: object, indent: int | None = None) -> str:
-    """Returns a value as JSON that no terminal acts on: one line, or many with `indent`."""
+    """Returns a value as JSON that no terminal acts on: one line, or many with `indent`.
+
+    NaN and infinite numbers, which JSON has not, become null.
+    """
     import json
 
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    try:
+        text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(value), ensure_ascii=False, indent=indent, allow_nan=False)
     # JSON leaves DEL, C1 controls and bidirectional marks as they are, and a terminal acts on them.
     # A line break is one between values here: inside a string it is escaped already.
     return escape(text, lambda character: json.dumps(character)[1:-1], LINE_BREAKS)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return value
 
 
 def print_json(value: object, indent: int | None = None) -> None:

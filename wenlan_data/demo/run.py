@@ -9,6 +9,7 @@ from wenlan_data.demo.server import serve, sources_text
 from wenlan_data.demo.site import photo_paths, write_folder, write_site
 from wenlan_data.errors import UsageError, os_errors
 from wenlan_data.files import write_atomic
+from wenlan_data.folder_lock import LOCK
 from wenlan_data.run.options import BuildOptions
 from wenlan_data.run.preflight import prepare
 from wenlan_data.run.runner import BuildResult, build
@@ -67,14 +68,20 @@ def train_demo(out: Path) -> Path | None:
 
 def _clear(out: Path) -> None:
     """Creates `out` with the marker file, and removes what an earlier demo wrote, nothing else."""
-    if out.is_dir() and not (out / MARKER).is_file() and any(out.iterdir()):
+    others = out.is_dir() and any(path.name != LOCK for path in out.iterdir())
+    if others and not (out / MARKER).is_file():
         raise UsageError(f"{out} holds files that no demo wrote: choose another folder with --out")
     out.mkdir(parents=True, exist_ok=True)
     write_atomic(
         out / MARKER, b"Written by `wenlan-data demo`, which rebuilds this folder on every run.\n"
     )
-    for name in _WRITTEN:
-        path = out / name
+    paths = [out / name for name in _WRITTEN]
+    for path in paths:
+        if path.is_symlink():
+            raise UsageError(
+                f"{path}: a link, which no demo writes: remove it, or choose another folder with --out"
+            )
+    for path in paths:
         if path.is_dir():
             shutil.rmtree(path)
         else:

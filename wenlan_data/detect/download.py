@@ -1,8 +1,10 @@
 """Downloads of a file that is known by its digest: bounded, resumed, and without credentials."""
 
+import errno
 import fcntl
 import hashlib
 import os
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from wenlan_data.errors import RecipeError
-from wenlan_data.files import partial_path, sync
+from wenlan_data.files import PARTIAL, sync
 
 if TYPE_CHECKING:
     import requests
@@ -42,7 +44,8 @@ def download(
     same file take turns. Neither `.netrc` nor proxies of the environment are used. `progress` gets
     the number of bytes so far. Raises `RecipeError`; the message states what to do.
     """
-    partial = partial_path(target)
+    # A fixed name, so that the next download finds it.
+    partial = target.with_name(f".{target.name}{PARTIAL}")
     with _locked(partial) as file:
         try:
             if target.is_file():
@@ -68,12 +71,30 @@ def download(
 def _locked(partial: Path) -> Iterator[BufferedRandom]:
     """Yields the partial file, open for appending, once no other process writes it."""
     while True:
-        with partial.open("ab+") as file:
+        with _open_own(partial) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             # Whoever held the lock may have renamed or removed the file that was opened.
             if partial.exists() and partial.stat().st_ino == os.fstat(file.fileno()).st_ino:
                 yield file
                 return
+
+
+def _open_own(partial: Path) -> BufferedRandom:
+    """Opens the partial file for appending. Raises `RecipeError` for a link or what is no file: the
+    name can be foreseen, and what is written must stay in the folder."""
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        descriptor = os.open(partial, flags, 0o666)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            raise
+        raise RecipeError(f"{partial}: a link, or no file: remove it") from error
+    status = os.fstat(descriptor)
+    # A second name of the file may be outside of the folder.
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+        os.close(descriptor)
+        raise RecipeError(f"{partial}: a link, or no file: remove it")
+    return os.fdopen(descriptor, "ab+")
 
 
 def _fetch(url: str, file: BufferedRandom, max_bytes: int, progress: Callable[[int], None]) -> None:

@@ -18,6 +18,7 @@ import errno
 import hashlib
 import json
 import math
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -37,11 +38,13 @@ from wenlan_data.errors import (
     DiskError,
     RecipeError,
     UsageError,
+    from_os_error,
     in_short,
     os_errors,
     print_line,
+    retry_once,
 )
-from wenlan_data.files import exchange, partial_path, read_bounded, sha256_of, sync, write_synced
+from wenlan_data.files import exchange, open_regular, partial_path, read_bounded, sync, write_synced
 from wenlan_data.model.config import MAX_STEPS, TrainConfig
 from wenlan_data.model.tensor_file import TensorSpec, different_names, read_specs, read_tensors
 from wenlan_data.model.towers import Towers, make_towers
@@ -57,6 +60,8 @@ MAX_STATE_BYTES = 1 << 24
 DIGEST = "state_sha256"
 _ALWAYS = ("model.safetensors", "optimizer.safetensors", TOKENIZER)
 _REPLACED = ".replaced"
+_MISSING = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EINVAL}
+"""Errors that say what is at a path. EINVAL is that of `open_regular`."""
 _NAME = re.compile(r"step-(\d{8})")
 Count = Annotated[int, Field(ge=0, le=2**53)]
 
@@ -164,15 +169,16 @@ class TensorFiles(Mapping[str, dict[str, Tensor]]):
 
     @contextmanager
     def _corrupt_files(self, stem: str) -> Iterator[Path]:
-        """Yields the file's path; converts errors of reading it to `DamageError`."""
+        """Yields the file's path; converts errors of reading it."""
         file = self._path / f"{stem}.safetensors"
-        try:
-            yield file
-        except (OSError, ValueError) as error:
-            reason = in_short(error)
-            raise DamageError(
-                f"{file}: not a safetensors file ({reason}): take an older checkpoint"
-            ) from error
+        with _missing_files(file, "take an older checkpoint"):
+            try:
+                yield file
+            except ValueError as error:
+                reason = in_short(error)
+                raise DamageError(
+                    f"{file}: not a safetensors file ({reason}): take an older checkpoint"
+                ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +203,6 @@ def save_checkpoint(
     target = run / FOLDER / f"step-{state.step:08d}"
     partial = partial_path(target)
     with os_errors(partial):
-        shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         try:
             _write_files(partial, state, tensors, tokenizer)
@@ -218,10 +223,14 @@ def save_checkpoint(
 def load_checkpoint(path: Path, only: tuple[str, ...] = FILES) -> Checkpoint:
     """Checks sizes and hashes of a checkpoint, or of some of its `FILES`, and reads their headers.
 
-    Raises `DamageError` naming a file that is missing or corrupt. Files of other formats are not
-    read at all.
+    Raises `DamageError` naming a file that is missing or corrupt, and other errors as `load_state`
+    does. Files of other formats are not read at all.
     """
     state = load_state(path)
+    return retry_once(lambda: _check_files(path, state, only))
+
+
+def _check_files(path: Path, state: CheckpointState, only: tuple[str, ...]) -> Checkpoint:
     missing = [name for name in _ALWAYS if name not in state.files]
     if missing:
         raise DamageError(f"{path / STATE}: does not list {missing[0]}: take an older checkpoint")
@@ -234,14 +243,16 @@ def load_checkpoint(path: Path, only: tuple[str, ...] = FILES) -> Checkpoint:
 
 def load_state(path: Path) -> CheckpointState:
     """Reads `state.json`; raises `DamageError` where it is missing, too large, invalid or changed
-    since it was written. Checkpoints of format version 1 hold nothing to notice a change by."""
+    since it was written. Checkpoints of format version 1 hold nothing to notice a change by.
+
+    Where the device, rights or a lack of descriptors keep it from being read, it may be intact:
+    raises by `from_os_error` then.
+    """
     file = path / STATE
+    with _missing_files(file, "this is no checkpoint of wenlan-data"):
+        data = retry_once(lambda: read_bounded(file, MAX_STATE_BYTES))
     try:
-        value = parse_json(read_bounded(file, MAX_STATE_BYTES), max_bytes=MAX_STATE_BYTES)
-    except OSError as error:
-        raise DamageError(
-            f"{file}: {error.strerror}: this is no checkpoint of wenlan-data"
-        ) from error
+        value = parse_json(data, max_bytes=MAX_STATE_BYTES)
     except ValueError as error:
         raise DamageError(f"{file}: not valid JSON: take an older checkpoint") from error
     try:
@@ -418,19 +429,27 @@ def _publish(partial: Path, target: Path) -> None:
 
 
 def _check_file(path: Path, mark: FileMark) -> None:
-    try:
-        if not path.is_file():
-            raise FileNotFoundError(errno.ENOENT, "No such file")
-        size = path.stat().st_size
+    with _missing_files(path, "take an older checkpoint"), open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
         if size != mark.bytes:
             raise DamageError(
                 f"{path}: {size} bytes instead of {mark.bytes}: take an older checkpoint"
             )
-        digest = sha256_of(path)
-    except OSError as error:
-        raise DamageError(f"{path}: {error.strerror}: take an older checkpoint") from error
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     if digest != mark.sha256:
         raise DamageError(f"{path}: corrupt (SHA-256 differs): take an older checkpoint")
+
+
+@contextmanager
+def _missing_files(path: Path, remedy: str) -> Iterator[None]:
+    """Converts an `OSError` of reading a file: to `DamageError` where it is missing or no file, else
+    by `from_os_error`, since the file may be intact."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _MISSING:
+            raise DamageError(f"{path}: {error.strerror}: {remedy}") from error
+        raise from_os_error(error, path) from error
 
 
 def _states(run: Path, message: Callable[[str], None]) -> Iterator[tuple[Path, CheckpointState]]:

@@ -1,5 +1,6 @@
 """Publishes a generation: every file under its final name, then the manifest by one rename."""
 
+import glob
 import hashlib
 import os
 import shutil
@@ -12,7 +13,7 @@ from pathlib import Path
 from wenlan_data import __version__
 from wenlan_data.errors import os_errors
 from wenlan_data.extract.step import ExtractDetails
-from wenlan_data.files import inner_folder, partial_path, sync
+from wenlan_data.files import PARTIAL, atomic_path, inner_folder, partial_path, sync
 from wenlan_data.image.hash import HASH_VERSION
 from wenlan_data.layout import DROPS, METADATA, PART_DROPS, SHARDS
 from wenlan_data.part_files import checked
@@ -51,16 +52,18 @@ class FolderStore:
         """
         source, target = checked(source), self.root / name
         inner_folder(self.root, str(Path(name).parent))
+        # Of a build that was killed here: no other one publishes to this folder now.
+        for leftover in target.parent.glob(f".{glob.escape(target.name)}.*{PARTIAL}"):
+            leftover.unlink()
         partial = partial_path(target)
-        partial.unlink(missing_ok=True)
         try:
             # A link takes no space: the work folder keeps its files until `gc`.
             os.link(source, partial)
         except OSError:
             # The work folder is on another file system, or the file system has no hard links.
-            with os_errors(target):
-                shutil.copyfile(source, partial)
-            sync(partial)
+            with os_errors(target), atomic_path(target) as copy:
+                shutil.copyfile(source, copy)
+            return
         partial.replace(target)
         # Renaming one link of a file over another leaves both: the case when a killed build had
         # published this file already.

@@ -1,6 +1,6 @@
 """Which checkpoint a run resumes from, and its initial weights where there is none."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from torch import Tensor
@@ -25,33 +25,47 @@ from wenlan_data.model.towers import Towers
 _MAY_DIFFER = {"max_steps", "checkpoints", "validation", "compile", "recompute", "channels_last"}
 
 
-def load_newest_intact(run: Path, message: Callable[[str], None]) -> Checkpoint | None:
-    """Loads the newest intact checkpoint of `run`; None where there are no checkpoints.
+def load_newest_intact(
+    run: Path, message: Callable[[str], None]
+) -> tuple[Checkpoint | None, list[Path]]:
+    """Loads the newest intact checkpoint of `run`, and lists the corrupt ones that are newer.
 
-    Reports each corrupt one. Raises `DamageError` where all are corrupt.
+    Returns None where there are no checkpoints. Reports each corrupt one. Raises `DamageError`
+    where all are corrupt, and other errors where one cannot be read now: it may be intact.
     """
-    paths = list_checkpoints(run)
-    for path in reversed(paths):
+    corrupt: list[Path] = []
+    for path in reversed(list_checkpoints(run)):
         try:
-            return load_checkpoint(path)
+            return _load_own(path), corrupt
         except DamageError as error:
             message(f"{error}: trying the one before")
-    if paths:
+            corrupt.append(path)
+    if corrupt:
         raise DamageError(
             f"{run / FOLDER}: no checkpoint is intact: "
             "restore one from a copy, or choose another --out"
         )
-    return None
+    return None, []
 
 
-def quarantine_newer(run: Path, resumed: Checkpoint, message: Callable[[str], None]) -> None:
-    """Renames the checkpoints that are newer than the resumed one: they are corrupt.
+def _load_own(path: Path) -> Checkpoint:
+    """Loads a checkpoint of the run; raises `DamageError` where it was renamed: names are what
+    decides which one is the newest."""
+    checkpoint = load_checkpoint(path)
+    if checkpoint.state.step != checkpoint_step(path):
+        raise DamageError(
+            f"{path}: holds step {checkpoint.state.step}, which is not the step of its name"
+        )
+    return checkpoint
+
+
+def quarantine_corrupt(corrupt: Iterable[Path], message: Callable[[str], None]) -> None:
+    """Renames checkpoints that failed to load.
 
     Otherwise one of them could be taken for the best checkpoint later.
     """
-    for path in list_checkpoints(run):
-        if checkpoint_step(path) > resumed.state.step:
-            message(f"{path}: quarantined as {quarantine(path).name}")
+    for path in corrupt:
+        message(f"{path}: quarantined as {quarantine(path).name}")
 
 
 def check_config(

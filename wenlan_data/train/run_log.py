@@ -4,9 +4,10 @@
 import json
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO
 
 from rich.console import Console
 from rich.progress import (
@@ -21,10 +22,12 @@ from torch.utils.tensorboard.writer import SummaryWriter
 
 from wenlan_data.bounded_json import parse_json
 from wenlan_data.errors import os_errors, print_line
-from wenlan_data.files import inner_folder, write_atomic
+from wenlan_data.files import atomic_path, inner_folder, open_regular
 from wenlan_data.printable import printable
 
 LOG = "log.jsonl"
+MAX_LINE_BYTES = 1 << 16
+"""The line of a step has some 600 bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,21 +146,30 @@ class RunLog:
             print_line(line)
 
 
-def read_log(folder: Path) -> list[dict[str, object]]:
-    """Reads the entries of `log.jsonl`; skips a line that a kill truncated, and any other that this
+def read_log(folder: Path) -> Iterator[dict[str, object]]:
+    """Yields the entries of `log.jsonl`; skips a line that a kill truncated, and any other that this
     program did not write."""
     path = folder / LOG
     if not path.is_file():
-        return []
-    entries: list[dict[str, object]] = []
-    for line in path.read_bytes().splitlines():
-        try:
-            entry = parse_json(line)
-        except ValueError:
-            continue
-        if isinstance(entry, dict) and _is_entry(entry):
-            entries.append(entry)
-    return entries
+        return
+    with open_regular(path) as file:
+        for line in _lines(file):
+            try:
+                entry = parse_json(line)
+            except ValueError:
+                continue
+            if isinstance(entry, dict) and _is_entry(entry):
+                yield entry
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yields the lines of a file but those longer than `MAX_LINE_BYTES`."""
+    is_whole = True
+    while piece := file.readline(MAX_LINE_BYTES):
+        ends = piece.endswith(b"\n")
+        if is_whole and (ends or len(piece) < MAX_LINE_BYTES):
+            yield piece
+        is_whole = ends
 
 
 def _is_entry(entry: object) -> bool:
@@ -175,12 +187,10 @@ def _is_entry(entry: object) -> bool:
 
 
 def _truncate_log(path: Path, step: int) -> None:
-    kept = [
-        entry
-        for entry in read_log(path.parent)
-        if isinstance(logged := entry.get("step"), int) and logged <= step
-    ]
-    write_atomic(path, "".join(json.dumps(entry) + "\n" for entry in kept).encode())
+    with atomic_path(path) as partial, partial.open("w", encoding="utf-8") as file:
+        for entry in read_log(path.parent):
+            if isinstance(logged := entry.get("step"), int) and logged <= step:
+                file.write(json.dumps(entry) + "\n")
 
 
 def _terminal_line(record: StepRecord, per_second: float, max_steps: int) -> str:

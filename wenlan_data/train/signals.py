@@ -34,7 +34,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.signalled = False
         self.cleanups: list[Callable[[], None]] = []
-        """Undo what was written, where the main thread cannot."""
+        """Undo what was written, last first, where the main thread cannot."""
         self._is_recording = False
         self._deadline_s = 0.0
         """Seconds of the monotonic clock; 0 for none."""
@@ -93,7 +93,7 @@ class StopRequest:
                 first_s = first_s or now
             deadline_s = max(self._deadline_s, first_s + STUCK_S)
             if first_s and not self._is_recording and now > deadline_s:
-                for cleanup in self.cleanups:
+                for cleanup in reversed(self.cleanups):
                     cleanup()
                 exit_interrupted()
 

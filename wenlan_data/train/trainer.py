@@ -4,7 +4,7 @@ end."""
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -19,6 +19,7 @@ from wenlan_data.errors import (
 from wenlan_data.eval.corpus_eval import corpus_retrieval
 from wenlan_data.eval.embed import EmbeddingModel
 from wenlan_data.files import write_atomic
+from wenlan_data.folder_lock import FolderLock
 from wenlan_data.load.text import load_tokenizer
 from wenlan_data.model.allocator import keep_freed_memory
 from wenlan_data.model.checkpoint import (
@@ -36,7 +37,7 @@ from wenlan_data.model.config import TrainConfig
 from wenlan_data.model.tokenizer import check_tokenizer, vocabulary_size, write_tokenizer
 from wenlan_data.model.towers import make_towers
 from wenlan_data.printable import printable
-from wenlan_data.stop_signals import MESSAGE
+from wenlan_data.stop_signals import MESSAGE, is_main_rank
 from wenlan_data.train.batches import START, DataPosition, TrainingData, batches
 from wenlan_data.train.corpus_mark import (
     SamplePages,
@@ -60,7 +61,7 @@ from wenlan_data.train.resume import (
     check_init,
     load_initial_weights,
     load_newest_intact,
-    quarantine_newer,
+    quarantine_corrupt,
 )
 from wenlan_data.train.run_log import RunLog
 from wenlan_data.train.signals import StopRequest, stop_on_signals
@@ -71,13 +72,13 @@ def run_training(config: TrainConfig, options: TrainOptions) -> TrainingState:
     """Trains on this rank to the last step and returns the final state; see `loop.train` for other
     ends.
 
-    Raises `UsageError` where the output folder or the arguments do not fit, `RecipeError` where the
-    checkpoint does not.
+    Raises `UsageError` where the output folder or the arguments do not fit, or another training
+    runs in the folder, `RecipeError` where the checkpoint does not fit.
     """
     check_division(config, int(os.environ.get("WORLD_SIZE", "1")))
     # TF32 for fp32 matrix products on GPUs that have it.
     torch.set_float32_matmul_precision("high")
-    with stop_on_signals() as stop:
+    with stop_on_signals() as stop, _locked(options.out, stop):
         try:
             distributed = init_distributed()
             if distributed.device.type == "cpu":
@@ -92,6 +93,18 @@ def run_training(config: TrainConfig, options: TrainOptions) -> TrainingState:
             raise
         finally:
             destroy_distributed()
+
+
+@contextmanager
+def _locked(out: Path, stop: StopRequest) -> Iterator[None]:
+    """Holds the lock of the run on the main rank, before any rank can write to the folder: the
+    others wait for it to join."""
+    if not is_main_rank():
+        yield
+        return
+    with FolderLock(out, "training") as lock:
+        stop.cleanups.append(lock.release)
+        yield
 
 
 def write_results(
@@ -149,9 +162,7 @@ def _prepare(
     """Yields the run at the step where it starts; its log is open inside."""
     message: Callable[[str], None] = print_line if distributed.is_main else (lambda _: None)
     check_shards(options.shards, options.val_shards)
-    if options.out.exists() and not options.out.is_dir():
-        raise UsageError(f"{options.out}: not a folder: choose another --out")
-    checkpoint = _checkpoint_to_resume(options, config, message)
+    checkpoint, corrupt = _checkpoint_to_resume(options, config, message)
     if checkpoint is None:
         check_init(options.init, config)
     corpus = corpus_mark(options.shards)
@@ -174,8 +185,8 @@ def _prepare(
         )
         if checkpoint is not None:
             _resume(training, checkpoint, corpus, options, message)
-            if options.resume == "auto" and distributed.is_main:
-                quarantine_newer(options.out, checkpoint, message)
+            if distributed.is_main:
+                quarantine_corrupt(corrupt, message)
         elif config.standardise and options.init is None:
             # The weights of --init come with the statistics that they were trained with.
             first_batches = batches(data, config, distributed, START)
@@ -203,10 +214,12 @@ def _prepare(
 
 def _checkpoint_to_resume(
     options: TrainOptions, config: TrainConfig, message: Callable[[str], None]
-) -> Checkpoint | None:
+) -> tuple[Checkpoint | None, list[Path]]:
+    """Returns the checkpoint, and the newer ones that are corrupt."""
     restore_replaced(options.out)
+    corrupt: list[Path] = []
     if options.resume == "auto":
-        checkpoint = load_newest_intact(options.out, message)
+        checkpoint, corrupt = load_newest_intact(options.out, message)
     else:
         given = None if options.resume == "no" else Path(options.resume)
         if list_checkpoints(options.out) and not (given and _is_inside(given, options.out)):
@@ -217,7 +230,7 @@ def _checkpoint_to_resume(
         checkpoint = load_checkpoint(checkpoint_path(given, message)) if given else None
     if checkpoint is not None:
         check_config(checkpoint, config, message)
-    return checkpoint
+    return checkpoint, corrupt
 
 
 def _is_inside(checkpoint: Path, run: Path) -> bool:
@@ -230,21 +243,24 @@ def _is_inside(checkpoint: Path, run: Path) -> bool:
 
 @contextmanager
 def _removed_on_failure(out: Path, distributed: Distributed, stop: StopRequest) -> Iterator[None]:
-    """Removes the tokenizer and the folders made for it where the body raises."""
-    created = [path for path in (out / TOKENIZER, out, *out.parents) if not path.exists()]
-    with ExitStack() as undo:
-        if distributed.is_main:
-            undo.callback(_remove_all, created)
-            stop.cleanups.append(lambda: _remove_all(created))
+    """Removes a new tokenizer where the body raises."""
+    path = out / TOKENIZER
+    if not distributed.is_main or path.exists():
         yield
-        stop.cleanups.clear()
-        undo.pop_all()
+        return
 
-
-def _remove_all(paths: list[Path]) -> None:
-    for path in paths:
+    def remove() -> None:
         with suppress(OSError):
-            path.rmdir() if path.is_dir() else path.unlink()
+            path.unlink()
+
+    stop.cleanups.append(remove)
+    try:
+        yield
+    except BaseException:
+        remove()
+        raise
+    finally:
+        stop.cleanups.remove(remove)
 
 
 def _place_tokenizer(
@@ -258,7 +274,6 @@ def _place_tokenizer(
     path = options.out / TOKENIZER
     if distributed.is_main:
         with os_errors(options.out):
-            options.out.mkdir(parents=True, exist_ok=True)
             if checkpoint is not None:
                 write_atomic(path, (checkpoint.path / TOKENIZER).read_bytes())
             elif options.init is not None and options.init.is_dir():

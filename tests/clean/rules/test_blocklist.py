@@ -1,7 +1,9 @@
+import os
 from pathlib import Path
 
 import pytest
 
+from tests.bounds import bounded
 from tests.conformance import check_rule
 from wenlan_data.clean.rules.blocklist import Blocklist
 from wenlan_data.errors import RecipeError
@@ -52,3 +54,22 @@ def test_words_of_a_file_are_added(tmp_path: Path) -> None:
 def test_a_list_that_is_missing_is_a_recipe_error(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"none\.txt: not readable"):
         Blocklist(words=(str(tmp_path / "none.txt"),))("猫")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "NUL", "endless"])
+def test_a_list_that_is_no_file_of_words_is_a_recipe_error_at_once(
+    kind: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "words.txt"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "endless":
+        path.touch()
+        os.truncate(path, 1 << 40)
+    words = f"{path}\0" if kind == "NUL" else str(path)
+    with bounded(seconds=20, mib=100), pytest.raises(RecipeError, match=r"words\.txt"):
+        Blocklist(words=(words,))("猫")

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wenlan_data.clean.characters import well_formed
-from wenlan_data.errors import RecipeError
+from wenlan_data.errors import DamageError, RecipeError, in_short
+from wenlan_data.files import read_bounded
 from wenlan_data.reasons import Reason
 from wenlan_data.records import Drop
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from ahocorasick_rs import AhoCorasick
 
 BUILTIN = "builtin"
+MAX_LIST_BYTES = 1 << 24
+"""About a million words. The recipe that names a list may be that of a stranger's corpus."""
 # Punctuation that advertisers put between the characters of a word to hide it: 博-彩, 博 彩.
 _INSERTED_PUNCTUATION = re.compile(r"[\s*·.\-_|+~]+")
 
@@ -29,10 +32,13 @@ def _lines(source: str) -> list[str]:
             .splitlines()
         )
     try:
-        return Path(source).read_text("utf-8-sig").splitlines()
+        return read_bounded(Path(source), MAX_LIST_BYTES).decode("utf-8-sig").splitlines()
+    except DamageError as error:
+        raise RecipeError(f"blocklist: {error}: divide it into several files") from error
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(
-            f"blocklist: {source}: not readable as UTF-8 text: give a file of one word a line"
+            f"blocklist: {source}: not readable as UTF-8 text ({in_short(error)}): give a file of "
+            "one word a line"
         ) from error
 
 

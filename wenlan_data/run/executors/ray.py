@@ -5,6 +5,7 @@ number of times. Image bytes never enter the object store; a task returns a rece
 bytes.
 """
 
+import io
 import logging
 import secrets
 import shutil
@@ -14,7 +15,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,11 @@ class RayExecutor:
 
     def close(self) -> None:
         """Stops Ray, or leaves the cluster. Parts that still run are ended first."""
+        # Ray prints on stdout that the workers which are ended here have died.
+        with redirect_stdout(io.StringIO()):
+            self._close()
+
+    def _close(self) -> None:
         if self._session.is_connected():
             for ref in self._tokens:
                 with suppress(ray.exceptions.RayError, ValueError):
