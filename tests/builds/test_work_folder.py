@@ -124,6 +124,52 @@ def test_an_output_begun_with_a_work_folder_is_kept_for_it_before_anything_is_pu
     assert build_here(*words, "--out", out, "--work", tmp_path / "first")["samples"] == 3
 
 
+def test_a_folder_with_other_files_is_no_work_folder(tmp_path: Path) -> None:
+    photos = _photos(tmp_path / "photos", range(2))
+    words = ["--sources", f"folder:{photos}"]
+    for number, name in enumerate(["attempts/thesis.txt", "lock", "notes.txt", "indexes/a"]):
+        project = tmp_path / f"project-{number}"
+        (project / name).parent.mkdir(parents=True)
+        (project / name).write_text("my notes")
+        before = _snapshot(project)
+        out = tmp_path / f"out-{number}"
+        _refused(
+            ["build", "--executor", "local", *words, "--out", out, "--work", project],
+            2,
+            f"{project}: is neither empty nor a work folder",
+        )
+        assert _snapshot(project) == before
+        assert not out.exists()
+    # What a build leaves that was killed at its start.
+    work = tmp_path / "work"
+    (work / "attempts").mkdir(parents=True)
+    (work / "lock").write_text("4711")
+    (work / ".build.json.0123456789abcdef.partial").write_text("{")
+    assert build_here(*words, "--out", work / "corpus", "--work", work)["samples"] == 2
+
+
+def test_errors_tell_a_lost_record_a_missing_and_a_foreign_work_folder_apart(
+    tmp_path: Path,
+) -> None:
+    photos, out, other = _photos(tmp_path / "photos", range(2)), tmp_path / "a", tmp_path / "b"
+    build_here("--sources", f"folder:{photos}", "--out", out)
+    build_here("--sources", f"folder:{photos}", "--out", other)
+    grow = ["build", "--executor", "local", "--sources", f"folder:{photos}", "--out", out]
+    rebuild = ["build", "--from", out, "--out", tmp_path / "c"]
+    foreign = other / ".work"
+    _refused([*grow, "--work", foreign], 2, f"{foreign}: this work folder belongs to another")
+    _refused([*rebuild, "--from-work", foreign], 2, "belongs to another", "by --from-work")
+    _refused([*grow, "--work", tmp_path / "w"], 2, "w: the work folder of", "missing", "by --work")
+    manifest = (out / "manifest.json").read_text("utf-8")
+    (out / "manifest.json").write_text(manifest.replace('"dedupe": {', '"dedup": {', 1), "utf-8")
+    _refused(rebuild, 4, f"the recipe of {out}:")
+    (out / "manifest.json").write_text(manifest, "utf-8")
+    record = out / ".work" / "build.json"
+    record.unlink()
+    for words in (grow, rebuild, ["gc", out]):
+        _refused(words, 1, f"{record}: is missing: restore it")
+
+
 def test_outputs_of_older_builds_are_adopted(tmp_path: Path) -> None:
     photos = _photos(tmp_path / "photos", range(3))
     words = ["--sources", f"folder:{photos}"]

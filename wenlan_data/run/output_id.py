@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from wenlan_data.errors import DamageError, UsageError, os_errors
-from wenlan_data.files import sync
+from wenlan_data.files import PARTIAL, sync
 from wenlan_data.layout import BUILD_ID, MANIFEST, RECEIPT, WorkFolder
 from wenlan_data.part_files import redo_part
 from wenlan_data.shard.manifest import Manifest, load_manifest
 from wenlan_data.state_files import load_json, load_state
 
 _ID = re.compile(r"[0-9a-f]{32}")
+_MAX_LOCK_BYTES = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,31 +101,70 @@ def write_output_id(out: Path, build_id: str) -> None:
         sync(out)
 
 
-def check_work_folder(out: Path, work: Path) -> None:
-    """Raises `UsageError` unless the work folder is the one that `out` was built with, or neither
-    belongs to another.
+def check_work_folder(out: Path, work: Path, option: str = "--work") -> None:
+    """Raises an error unless the work folder is the one that `out` was built with, or a new one
+    that fits a new output. `option` is the one that names it.
 
-    Without ids, as in older builds, the work folder must hold what `out` published last.
+    Without ids, as in older builds, the work folder must hold what `out` published. Raises
+    `UsageError`, and `DamageError` for a work folder that has lost its record.
     """
     here, record = read_output_id(out), load_build_record(work)
-    there = record.id if record else ""
+    if record is None:
+        _check_new(out, work)
+        if here or (out / MANIFEST).is_file():
+            raise UsageError(
+                f"{work}: the work folder of {out} is missing: give it by {option}, or build into "
+                "a new --out"
+            )
+        return
     folder = WorkFolder(work)
-    if here and here != there:
+    is_new = not (out / MANIFEST).is_file()
+    is_begun = folder.generations.root.is_dir() or folder.crawls.is_dir()
+    if (here and here != record.id) or (is_new and not here and record.id and is_begun):
         raise UsageError(
-            f"{out}: was built with another work folder than {work}: give that one by --work, or "
-            "choose another --out"
+            f"{work}: this work folder belongs to another output than {out}: give the one that "
+            f"{out} was built with by {option}, or choose a new folder for each"
         )
-    if (out / MANIFEST).is_file():
-        if record is not None:
-            _check_published(load_manifest(out), out, work)
-    elif there and not here and (folder.generations.root.is_dir() or folder.crawls.is_dir()):
+    if not is_new:
+        _check_published(load_manifest(out), out, work, option)
+
+
+def _check_new(out: Path, work: Path) -> None:
+    """Raises an error where a work folder without a record holds anything that a build which was
+    killed before it wrote the record does not leave."""
+    folder = WorkFolder(work)
+    if folder.generations.root.is_dir() and (folder.attempts.is_dir() or folder.crawls.is_dir()):
+        raise DamageError(
+            f"{folder.build}: is missing: restore it from a copy, or build into a new --out with a "
+            "new --work"
+        )
+    with os_errors(work):
+        is_new = not work.exists() or all(
+            _is_of_start(path, out, folder) for path in work.iterdir()
+        )
+    if not is_new:
         raise UsageError(
-            f"{work}: this work folder belongs to another output than {out}: give that one by "
-            "--out, or choose another --work"
+            f"{work}: is neither empty nor a work folder of wenlan-data: choose a new folder for it"
         )
 
 
-def _check_published(manifest: Manifest, out: Path, work: Path) -> None:
+def _is_of_start(path: Path, out: Path, folder: WorkFolder) -> bool:
+    """Whether a path in a work folder is the output, or what a start creates before the record."""
+    if path == folder.lock:
+        # A process id is all that a lock ever holds; a file with more is somebody else's.
+        is_short = path.is_file() and path.stat().st_size <= _MAX_LOCK_BYTES
+        return is_short and not path.read_bytes().strip(b"0123456789")
+    if path == folder.attempts:
+        return path.is_dir() and not any(path.iterdir())
+    partial = f".{folder.build.name}."
+    return (
+        (path.name.startswith(partial) and path.name.endswith(PARTIAL))
+        or path == out / BUILD_ID
+        or path.resolve() == out.resolve()
+    )
+
+
+def _check_published(manifest: Manifest, out: Path, work: Path, option: str) -> None:
     """Raises `UsageError` where the work folder does not hold the last generation of `out`."""
     if not manifest.generations:
         return
@@ -140,7 +180,7 @@ def _check_published(manifest: Manifest, out: Path, work: Path) -> None:
     if not is_held:
         raise UsageError(
             f"{work}: does not hold generation {last.generation} of {out}: give the work folder "
-            "that it was built with (--work, or --from-work for --from)"
+            f"that it was built with by {option}"
         )
 
 
