@@ -95,6 +95,40 @@ def test_an_output_is_built_with_one_work_folder_only(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("are_dropped", [False, True])
+def test_copies_that_have_grown_apart_do_not_exchange_their_work_folders(
+    tmp_path: Path, are_dropped: bool
+) -> None:
+    folders: dict[str, Path] = {}
+    for number, name in enumerate("abcd"):
+        folders[name] = _photos(tmp_path / f"photos-{name}", range(4 * number, 4 * number + 2))
+        # Of one length, so that both copies drop as many rows, into tables of one size.
+        for path in folders[name].glob("*.txt") if are_dropped and name in "bc" else ():
+            path.write_text(f"no Chinese {path.stem:>4}", "utf-8")
+
+    def grow(name: str, out: str, work: str) -> None:
+        words = ["--out", tmp_path / out, "--work", tmp_path / work]
+        build_here("--sources", f"folder:{folders[name]}", *words)
+
+    grow("a", "one", "w1")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    shutil.copytree(tmp_path / "w1", tmp_path / "w2")
+    grow("b", "one", "w1")
+    grow("d", "one", "w1")
+    grow("c", "two", "w2")
+    grow("d", "two", "w2")
+    out, work = tmp_path / "one", tmp_path / "w2"
+    before = _snapshot(work)
+    for words in (
+        ["build", "--sources", f"folder:{folders['b']}", "--out", out, "--work", work],
+        ["build", "--from", out, "--from-work", work, "--out", tmp_path / "new"],
+        ["gc", out, "--work", work],
+    ):
+        _refused(words, 2, f"does not hold generation 1 of {out}")
+    assert _snapshot(work) == before
+    grow("b", "one", "w1")
+
+
 def test_an_output_begun_with_a_work_folder_is_kept_for_it_before_anything_is_published(
     tmp_path: Path,
 ) -> None:

@@ -16,9 +16,9 @@ from typing import Any
 
 from wenlan_data.errors import DamageError, UsageError, os_errors
 from wenlan_data.files import PARTIAL, sync
-from wenlan_data.layout import BUILD_ID, MANIFEST, RECEIPT, WorkFolder
+from wenlan_data.layout import BUILD_ID, MANIFEST, PART_DROPS, RECEIPT, WorkFolder
 from wenlan_data.part_files import redo_part
-from wenlan_data.shard.manifest import Manifest, load_manifest
+from wenlan_data.shard.manifest import DropsEntry, Generation, Manifest, load_manifest
 from wenlan_data.state_files import load_json, load_state
 
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -165,23 +165,40 @@ def _is_of_start(path: Path, out: Path, folder: WorkFolder) -> bool:
 
 
 def _check_published(manifest: Manifest, out: Path, work: Path, option: str) -> None:
-    """Raises `UsageError` where the work folder does not hold the last generation of `out`."""
-    if not manifest.generations:
-        return
-    last = manifest.generations[-1]
-    drops = _receipt(work, last.generation, "drops", 0)
-    is_held = drops is not None and drops.get("rows_in") == last.drops
-    for number in range(last.first_shard, last.first_shard + last.shards):
-        shard = _receipt(work, last.generation, "shard", number)
-        sha256 = manifest.shards[number].sha256
-        # `--from` reads corpora of older versions, whose receipts may lack the digest.
-        details = shard.get("details") if shard else None
-        is_held &= isinstance(details, dict) and details.get("sha256", sha256) == sha256
-    if not is_held:
-        raise UsageError(
-            f"{work}: does not hold generation {last.generation} of {out}: give the work folder "
-            f"that it was built with by {option}"
+    """Raises `UsageError` where the work folder does not hold every generation of `out`."""
+    # Every one: copies of a corpus share its id, and two that have grown apart may hold the same
+    # last generation. Receipts alone are read, 0.1 ms each.
+    for number, one in enumerate(manifest.generations):
+        tables = manifest.drops[number : number + 1]
+        shards = range(one.first_shard, one.first_shard + one.shards)
+        is_held = _holds_drops(work, one, tables[0] if tables else None) and all(
+            _holds_shard(work, one.generation, shard, manifest.shards[shard].sha256)
+            for shard in shards
         )
+        if not is_held:
+            raise UsageError(
+                f"{work}: does not hold generation {one.generation} of {out}: give the work folder "
+                f"that it was built with by {option}"
+            )
+
+
+def _holds_drops(work: Path, generation: Generation, table: DropsEntry | None) -> bool:
+    receipt = _receipt(work, generation.generation, "drops", 0)
+    if receipt is None or receipt.get("rows_in") != generation.drops:
+        return False
+    # Receipts of older builds may lack sizes or the digest; `--from` reads such corpora.
+    details, files = receipt.get("details"), receipt.get("files")
+    file = files.get(PART_DROPS) if isinstance(files, dict) else None
+    return table is None or (
+        (not isinstance(file, dict) or file.get("bytes") == table.bytes)
+        and (not isinstance(details, dict) or details.get("sha256") in (None, "", table.sha256))
+    )
+
+
+def _holds_shard(work: Path, generation: int, number: int, sha256: str) -> bool:
+    receipt = _receipt(work, generation, "shard", number)
+    details = receipt.get("details") if receipt else None
+    return isinstance(details, dict) and details.get("sha256", sha256) == sha256
 
 
 def _receipt(work: Path, generation: int, step: str, number: int) -> dict[str, Any] | None:
