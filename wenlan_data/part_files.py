@@ -4,6 +4,7 @@ Found are files that are missing, of another size, or changed on the disk. A che
 against somebody who may write to the work folder.
 """
 
+import stat
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -59,6 +60,9 @@ def checked(path: Path | str) -> Path:
     if key in _checked:
         return path
     folder, recorded = _recorded(path)
+    # Also where nothing is recorded: whoever opens a pipe waits for ever.
+    if status is not None and not stat.S_ISREG(status.st_mode):
+        raise DamageError(f"{path}: is not a regular file: {redo_part(folder)}")
     if recorded is None:
         return path
     if key is None or status is None:

@@ -16,11 +16,13 @@ import google_crc32c
 from pydantic import TypeAdapter
 
 from wenlan_data.errors import DamageError, from_os_error, in_short, os_errors, retry_once
-from wenlan_data.files import write_atomic
+from wenlan_data.files import read_bounded, write_atomic
 
 ValueT = TypeVar("ValueT")
 
 _KEYS = {"crc32c", "value"}
+_MAX_BYTES = 1 << 29
+"""A plan takes about 300 bytes for each of its parts."""
 
 
 def encode_state(value: object) -> bytes:
@@ -61,9 +63,11 @@ def load_json(path: Path, remedy: str) -> Any:
     Raises `DamageError` where it is not JSON or its checksum differs.
     """
     try:
-        data = retry_once(path.read_bytes)
+        data = retry_once(lambda: read_bounded(path, _MAX_BYTES))
     except FileNotFoundError:
         return None
+    except DamageError as error:
+        raise DamageError(f"{error}: {remedy}") from error
     except OSError as error:
         raise from_os_error(error, path) from error
     try:

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bounds import bounded
 from tests.builds.corpus_runs import build_here, content, photographs, run_here, sources_file
 from tests.mutations import mutations
 from wenlan_data.errors import DamageError, WenlanError
@@ -20,6 +22,7 @@ from wenlan_data.run.generations import GenerationPlan, read_stamps
 from wenlan_data.run.ledger import Ledger
 from wenlan_data.run.output_id import load_build_record
 from wenlan_data.run.row_limit import RowLimit
+from wenlan_data.sources.formats.file_digest import FileDigests
 from wenlan_data.state_files import encode_state
 from wenlan_data.testing import CannedResponse, Site, make_caption, make_image
 
@@ -136,6 +139,88 @@ def test_a_corpus_does_not_grow_from_a_changed_index(
     extra = ["--limit", "9"] if name == "limit.json" else []
     _fails(1, "build", *_words(folder, out), *extra, parts=(path.name,))
     assert (out / "manifest.json").read_bytes() == manifest
+
+
+def _sparse(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 4 << 30)
+
+
+@pytest.mark.parametrize("plant", [os.mkfifo, _sparse, lambda path: path.symlink_to("/dev/zero")])
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".build-id",
+        ".work/lock",
+        ".work/build.json",
+        ".work/read.json",
+        ".work/limit.json",
+        ".work/generations/000000/plan.json",
+        ".work/generations/000000/drops/00000/receipt.json",
+        ".work/generations/000000/dedupe/00000/receipt.json",
+        ".work/generations/000000/drops/00000/ids.npy",
+        ".work/attempts",
+    ],
+)
+def test_a_pipe_a_device_or_a_file_with_holes_in_place_of_state_ends_the_build_at_once(
+    tmp_path: Path, published: Path, name: str, plant: Callable[[Path], object]
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(published, folder)
+    _photos(folder / "photos", range(6, 7))
+    out = folder / "corpus"
+    path = out / name
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    plant(path)
+    error = None
+    with bounded(seconds=20, mib=400):
+        words = [*_words(folder, out), "--limit", "9", "--executor", "local"]
+        error = run_here("build", *words).exception
+    if name.endswith(("lock", "attempts")) and error is None:
+        # What a lock holds is replaced, and a link is removed: neither is read.
+        assert path.is_file() or path.is_dir()
+        return
+    assert isinstance(error, WenlanError), repr(error)
+    assert str(path) in str(error)
+
+
+def test_a_cache_of_digests_that_is_no_file_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"1")
+    golden = FileDigests().sha256(tmp_path / "a")
+    for plant in (os.mkfifo, _sparse):
+        cache = tmp_path / plant.__name__
+        plant(cache)
+        with bounded(seconds=20, mib=400):
+            assert FileDigests(cache).sha256(tmp_path / "a") == golden
+
+
+def test_a_lock_that_cannot_be_written_and_a_link_in_place_of_a_generation_are_named(
+    tmp_path: Path, published: Path
+) -> None:
+    out = tmp_path / "corpus"
+    shutil.copytree(published / "corpus", out)
+    (tmp_path / "elsewhere").mkdir()
+    link = out / ".work/generations/000002"
+    link.symlink_to(tmp_path / "elsewhere")
+    _fails(2, "build", *_words(published, out), parts=(f"{link}: is a link",))
+    assert (tmp_path / "elsewhere").is_dir()
+    link.unlink()
+    (out / ".work/lock").write_text("4711")
+    script = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from wenlan_data.errors import WenlanError\n"
+        "from wenlan_data.run.ledger import Ledger\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+        "try:\n"
+        "    Ledger(Path(sys.argv[1])).__enter__()\n"
+        "except WenlanError as error:\n"
+        "    print(error.exit_code, error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, out / ".work"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith(f"3 no room to write {out / '.work/lock'} ")
 
 
 def _unpublish(out: Path) -> None:

@@ -8,17 +8,20 @@ import os
 import shutil
 import uuid
 from dataclasses import asdict
+from io import FileIO
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 from wenlan_data.errors import DamageError, UsageError, os_errors
-from wenlan_data.files import sync, write_synced
+from wenlan_data.files import open_lock, sync, write_synced
 from wenlan_data.layout import RECEIPT, StepTree, WorkFolder
 from wenlan_data.part_files import redo_part
 from wenlan_data.protocols import Receipt
 from wenlan_data.state_files import encode_state, load_state
 
 DetailsT = TypeVar("DetailsT")
+
+_MAX_ID_CHARS = 20
 
 
 class Ledger:
@@ -30,34 +33,37 @@ class Ledger:
     def __init__(self, work: Path, tree: StepTree | None = None) -> None:
         self.folder = WorkFolder(work)
         self.tree = tree or self.folder.generations
-        self._lock: IO[str] | None = None
+        self._lock: FileIO | None = None
 
     def __enter__(self) -> "Ledger":
         self.folder.root.mkdir(parents=True, exist_ok=True)
         # Not truncated: it would erase the holder's process id before the lock is known to be
         # free. A link would lead the truncation below to a file elsewhere.
         with os_errors(self.folder.lock):
-            descriptor = os.open(
-                self.folder.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666
-            )
-        lock = os.fdopen(descriptor, "r+")
+            lock = os.fdopen(open_lock(self.folder.lock), "r+b", buffering=0)
         try:
             # The kernel releases a flock with its process, so a killed build leaves no stale lock.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            lock.seek(0)
-            holder = lock.read().strip() or "unknown"
+            holder = (lock.read(_MAX_ID_CHARS) or b"").decode("utf-8", "replace").strip()
             lock.close()
             raise UsageError(
-                f"{self.folder.root}: another build (process {holder}) is running here: "
+                f"{self.folder.root}: another build (process {holder or 'unknown'}) is running here: "
                 "wait for it, or choose another --out"
             ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+        try:
+            # A failed write does not name its file.
+            with os_errors(self.folder.lock):
+                lock.truncate(0)
+                # Not buffered: `close` would try to write a second time what had failed.
+                lock.write(str(os.getpid()).encode())
+            # Only now: before the lock is held, the attempts may be those of a build that is
+            # running.
+            self._clear_attempts()
+        except BaseException:
+            lock.close()
+            raise
         self._lock = lock
-        # Only now: before the lock is held, the attempts may be those of a build that is running.
-        self._clear_attempts()
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
@@ -122,6 +128,8 @@ class Ledger:
         """Removes a folder. It is renamed first: half of it must never look like a started
         generation."""
         # Into the attempts: if the build is killed here, the next one clears the rest.
+        if folder.is_symlink():
+            raise UsageError(f"{folder}: is a link: put the folder that it leads to in its place")
         removed = self.attempt()
         folder.rename(removed)
         shutil.rmtree(removed)
@@ -158,5 +166,9 @@ class Ledger:
         # A link would lead workers to a folder elsewhere.
         if self.folder.attempts.is_symlink():
             self.folder.attempts.unlink()
+        elif self.folder.attempts.exists() and not self.folder.attempts.is_dir():
+            raise UsageError(
+                f"{self.folder.attempts}: is no folder: move it out of the work folder"
+            )
         shutil.rmtree(self.folder.attempts, ignore_errors=True)
         self.folder.attempts.mkdir(exist_ok=True)

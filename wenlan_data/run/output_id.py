@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wenlan_data.errors import DamageError, UsageError, os_errors
-from wenlan_data.files import PARTIAL, sync
+from wenlan_data.errors import DamageError, UsageError, from_os_error, os_errors
+from wenlan_data.files import PARTIAL, open_lock, open_regular, read_bounded, sync
 from wenlan_data.layout import BUILD_ID, MANIFEST, PART_DROPS, RECEIPT, WorkFolder
 from wenlan_data.part_files import redo_part
 from wenlan_data.shard.manifest import DropsEntry, Generation, Manifest, load_manifest
 from wenlan_data.state_files import load_json, load_state
 
 _ID = re.compile(r"[0-9a-f]{32}")
-_MAX_LOCK_BYTES = 20
+_MAX_ID_BYTES, _MAX_LOCK_BYTES = 1 << 12, 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +53,14 @@ def new_id() -> str:
 def read_output_id(out: Path) -> str:
     """Returns the id of an output; empty where it has none."""
     path = out / BUILD_ID
-    with os_errors(path):
-        text = path.read_text("utf-8", "replace").strip() if path.is_file() else ""
+    try:
+        text = read_bounded(path, _MAX_ID_BYTES).decode("utf-8", "replace").strip()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise from_os_error(error, path) from error
+    except DamageError as error:
+        raise DamageError(f"{error}: restore the file, or remove it") from error
     if text and not _ID.fullmatch(text):
         raise DamageError(f"{path}: not the id of a build: restore the file, or remove it")
     return text
@@ -67,7 +73,7 @@ def locked_output(out: Path, work: Path) -> Iterator[None]:
     with os_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         # Closed, and so unlocked, with the process: a killed build leaves no stale lock.
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        descriptor = open_lock(path)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -83,7 +89,11 @@ def locked_output(out: Path, work: Path) -> Iterator[None]:
 
 def _holder(work: Path) -> str:
     lock = WorkFolder(work).lock
-    process = lock.read_text("utf-8", "replace").strip() if lock.is_file() else ""
+    try:
+        with open_regular(lock) as file:
+            process = file.read(_MAX_LOCK_BYTES).decode("utf-8", "replace").strip()
+    except OSError:
+        return ""
     return f" (process {process})" if process else ""
 
 
@@ -152,8 +162,9 @@ def _is_of_start(path: Path, out: Path, folder: WorkFolder) -> bool:
     """Whether a path in a work folder is the output, or what a start creates before the record."""
     if path == folder.lock:
         # A process id is all that a lock ever holds; a file with more is somebody else's.
-        is_short = path.is_file() and path.stat().st_size <= _MAX_LOCK_BYTES
-        return is_short and not path.read_bytes().strip(b"0123456789")
+        with open_regular(path) as file:
+            held = file.read(_MAX_LOCK_BYTES + 1)
+        return len(held) <= _MAX_LOCK_BYTES and not held.strip(b"0123456789")
     if path == folder.attempts:
         return path.is_dir() and not any(path.iterdir())
     partial = f".{folder.build.name}."
@@ -171,9 +182,12 @@ def _check_published(manifest: Manifest, out: Path, work: Path, option: str) -> 
     for number, one in enumerate(manifest.generations):
         tables = manifest.drops[number : number + 1]
         shards = range(one.first_shard, one.first_shard + one.shards)
-        is_held = _holds_drops(work, one, tables[0] if tables else None) and all(
-            _holds_shard(work, one.generation, shard, manifest.shards[shard].sha256)
-            for shard in shards
+        is_held = (
+            one.generation == number
+            and _holds_drops(work, one, tables[0] if tables else None)
+            and all(
+                _holds_shard(work, number, shard, manifest.shards[shard].sha256) for shard in shards
+            )
         )
         if not is_held:
             raise UsageError(
