@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from wenlan_data.errors import DamageError, WenlanError
 from wenlan_data.extract.step import ExtractDetails
 from wenlan_data.fetch.receipts import FetchDetails, FetchListDetails
 from wenlan_data.layout import WorkFolder
+from wenlan_data.part_files import redo_part
 from wenlan_data.run.generations import GenerationPlan, read_stamps
 from wenlan_data.run.ledger import Ledger
 from wenlan_data.run.output_id import load_build_record
@@ -252,12 +254,57 @@ def test_a_changed_part_is_not_published_and_can_be_run_again(
     _unpublish(out)
     path = out / ".work/generations/000000" / name
     change(path)
-    _fails(1, "build", *_words(single, out), parts=(path.name, f"remove {path.parent}"))
+    message = _fails(1, "build", *_words(single, out), parts=(path.name, f"remove {path.parent}"))
     assert not (out / "manifest.json").exists()
-    # What the message says.
-    shutil.rmtree(path.parent)
+    _remove_as_told(message)
     build_here(*_words(single, out))
     assert content(out) == content(single / "corpus")
+
+
+def _remove_as_told(message: str) -> None:
+    """Removes the folders that a message names, all of which must be there."""
+    told = re.search(r" remove (/.*?): (the same command|what it recorded)", message)
+    assert told, message
+    for path in re.split(r", | and ", told[1]):
+        first, *last = path.split(" to ")
+        names = range(int(Path(first).name), int(last[0]) + 1) if last else ()
+        for one in [Path(first).with_name(f"{name:06d}") for name in names] or [Path(first)]:
+            shutil.rmtree(one)
+
+
+@pytest.mark.parametrize("step", ["extract", "slice", "fetch", "near", "dedupe", "shard"])
+def test_a_lost_part_of_which_others_were_made_is_not_run_again_before_these_are_removed(
+    tmp_path: Path, single: Path, step: str
+) -> None:
+    out = tmp_path / "corpus"
+    shutil.copytree(single / "corpus", out)
+    _unpublish(out)
+    part = out / ".work/generations/000000" / step / "00000"
+    shutil.rmtree(part)
+    before = sorted(out.rglob("*"))
+    message = _fails(1, "build", *_words(single, out), parts=(f"{part}: this part is missing",))
+    assert sorted(out.rglob("*")) == before
+    _remove_as_told(message)
+    build_here(*_words(single, out))
+    assert content(out) == content(single / "corpus")
+
+
+def test_a_lost_part_of_a_pass_is_not_run_again_before_later_passes_are_removed(
+    tmp_path: Path,
+) -> None:
+    ledger = Ledger(tmp_path)
+    for step, number in (("slice", 0), ("fetch", 0), ("slice", 1), ("fetch", 1), ("fetch", 2)):
+        (ledger.part(0, step, number) / "x").mkdir(parents=True)
+    # The second pass is to be run: what it needs is there, and nothing follows from it.
+    ledger.check_order(0, "slice", 1, {"slice": 2, "fetch": 3})
+    ledger.check_order(0, "fetch", 2, {"slice": 2, "fetch": 3})
+    for step, passes, told in (
+        ("slice", {"slice": 1, "fetch": 0}, "/slice/00001 and .*/fetch/00000 to 00002"),
+        ("fetch", {"slice": 1, "fetch": 1}, "/slice/00001 and .*/fetch/00001 to 00002"),
+    ):
+        with pytest.raises(DamageError, match=told):
+            ledger.check_order(0, step, 0, passes)
+    assert redo_part(ledger.part(0, "fetch", 0)).count("/slice and ") == 1
 
 
 def test_nothing_but_an_error_of_the_project_comes_from_mutated_state(published: Path) -> None:
@@ -368,6 +415,39 @@ def test_a_failing_device_or_a_lack_of_descriptors_is_tried_again_once(
     with _faults(out / ".work/attempts", error, total // 2, 10**6):
         message = _fails(code, "build", *words[:2], "--out", out)
     assert str(out / ".work/attempts") in message
+    build_here(*words, out)
+    assert content(out) == content(golden)
+
+
+def test_lost_rounds_and_parts_of_a_crawl_are_not_requested_again(
+    tmp_path: Path, site: Site
+) -> None:
+    html = {"Content-Type": "text/html; charset=utf-8"}
+    photographs(site, range(3))
+    for number, (address, link) in enumerate([("/", "/2"), ("/2", "/3"), ("/3", "/")]):
+        image = f'<img src="/{number}.jpg" alt="{make_caption(number)}"><a href="{link}">下一页</a>'
+        site.responses[address] = CannedResponse(image.encode(), 200, html)
+    kinds = [{"kind": "pages", "seeds": [site.url("/")]}]
+    words = ["--sources", sources_file(tmp_path / "s.yaml", site, kinds), "--out"]
+    golden = tmp_path / "golden"
+    build_here(*words, golden)
+    requests = len(site.log)
+    crawl = next((golden / ".work/crawls").iterdir()).relative_to(golden)
+    for name in ("000000", "000001", "000002", "000000/crawl/00000", "000002/crawl/00000"):
+        out = tmp_path / name.replace("/", "-")
+        shutil.copytree(golden, out)
+        shutil.rmtree(out / crawl / name)
+        _fails(1, "build", *words, out, parts=(f"{out / crawl / name[:6]}", "is missing"))
+        assert (out / "manifest.json").read_bytes() == (golden / "manifest.json").read_bytes()
+    assert len(site.log) == requests
+    # Before anything is published, the crawl may be repeated from the lost round on.
+    out = tmp_path / "unpublished"
+    shutil.copytree(golden, out)
+    _unpublish(out)
+    for step in ("slice", "fetch", "near", "dedupe", "shard", "drops"):
+        shutil.rmtree(out / ".work/generations/000000" / step)
+    shutil.rmtree(out / crawl / "000000/crawl/00000")
+    _remove_as_told(_fails(1, "build", *words, out))
     build_here(*words, out)
     assert content(out) == content(golden)
 

@@ -7,6 +7,7 @@ import fcntl
 import os
 import shutil
 import uuid
+from collections.abc import Mapping
 from dataclasses import asdict
 from io import FileIO
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 from wenlan_data.errors import DamageError, UsageError, os_errors
 from wenlan_data.files import open_lock, sync, write_synced
 from wenlan_data.layout import RECEIPT, StepTree, WorkFolder
-from wenlan_data.part_files import redo_part
+from wenlan_data.part_files import made_later, redo_part, redo_parts
 from wenlan_data.protocols import Receipt
 from wenlan_data.state_files import encode_state, load_state
 
@@ -99,7 +100,7 @@ class Ledger:
         folder = self.part(generation, step, number)
         generic: Any = Receipt
         receipt: Receipt[DetailsT] | None = load_state(
-            folder / RECEIPT, generic[details], redo_part(folder)
+            folder / RECEIPT, generic[details], lambda: redo_part(folder)
         )
         # A folder gets this name with its receipt in it. Without one the part would be run again,
         # and could then not be committed.
@@ -117,6 +118,30 @@ class Ledger:
             path = self.part(generation, step, number) / RECEIPT
             raise DamageError(f"{path}: this receipt of a part is missing: restore it from a copy")
         return receipt
+
+    def check_order(
+        self, generation: int, step: str, number: int, passes: Mapping[str, int] | None = None
+    ) -> None:
+        """Raises `DamageError` where parts that were made from this one are committed: run again,
+        it might give them another input.
+
+        `passes` names the steps that take turns, with the lowest number of a part that is made
+        later.
+        """
+        folder = self.part(generation, step, number)
+        first = passes or {}
+        later = [one for one in made_later(folder) if one.name not in first]
+        later += [
+            part
+            for name, lowest in first.items()
+            for part in sorted(self.tree.step(generation, name).glob("[0-9]*"))
+            if int(part.name) >= lowest
+        ]
+        if later:
+            raise DamageError(
+                f"{folder}: this part is missing, and others that were made from it are committed: "
+                f"{redo_parts(folder, later)}"
+            )
 
     def attempt(self) -> Path:
         """Returns a new folder name for an attempt at a part; the task creates the folder."""

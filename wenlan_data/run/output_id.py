@@ -217,5 +217,5 @@ def _holds_shard(work: Path, generation: int, number: int, sha256: str) -> bool:
 
 def _receipt(work: Path, generation: int, step: str, number: int) -> dict[str, Any] | None:
     folder = WorkFolder(work).generations.part(generation, step, number)
-    value = load_json(folder / RECEIPT, redo_part(folder))
+    value = load_json(folder / RECEIPT, lambda: redo_part(folder))
     return value if isinstance(value, dict) else None

@@ -65,7 +65,7 @@ def _recorded(folder: Path, name: str) -> Path:
 
 
 def _receipt(folder: Path) -> dict[str, Any]:
-    value = load_json(folder / RECEIPT, redo_part(folder))
+    value = load_json(folder / RECEIPT, lambda: redo_part(folder))
     if not isinstance(value, dict):
         raise DamageError(f"{folder / RECEIPT}: this receipt of a part is missing: {_LOST}")
     return value
