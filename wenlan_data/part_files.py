@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import google_crc32c
 from pydantic import TypeAdapter
 
-from wenlan_data.errors import DamageError, os_errors
+from wenlan_data.errors import DamageError, in_short, os_errors
 from wenlan_data.layout import IMAGE_WARC, RECEIPT, STORED_JPEGS, part_name
 from wenlan_data.state_files import load_json, load_state
 
@@ -38,6 +38,8 @@ _LATER_STEPS = {
 _CRAWL_STEPS = ("frontier", "crawl")
 _CRAWL_DEPTH = 5
 """Folders of `crawls/<crawl>/000003/crawl/00017`."""
+_PART_DEPTH = 4
+"""Folders of `generations/000003/fetch/00017` and of `<crawl>/000003/crawl/00017`."""
 
 _CHUNK_BYTES = 1 << 22
 _CHECKED_WHEN_READ = {IMAGE_WARC, STORED_JPEGS}
@@ -90,6 +92,32 @@ def checked(path: Path | str) -> Path:
     _check(path, recorded, status.st_size, folder)
     _checked[key] = None
     return path
+
+
+def part_path(folder: Path) -> str:
+    """Returns the path of a part as its receipt holds it, such as `generations/000003/fetch/00017`,
+    so that a part which was put in the place of another is found."""
+    return "/".join(folder.parts[-_PART_DEPTH:])
+
+
+def load_receipt(folder: Path) -> dict[str, Any] | None:
+    """Returns the receipt of a part as JSON; None where there is none.
+
+    Raises `DamageError` for a file that is no receipt, and for one of another part.
+    """
+    path, expected = folder / RECEIPT, part_path(folder)
+    value = load_json(path, lambda: redo_part(folder))
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise DamageError(f"{path}: is no receipt of a part: {redo_part(folder)}")
+    # Older builds did not record it.
+    found = value.get("part", expected)
+    if found != expected:
+        raise DamageError(
+            f"{path}: belongs to the part {in_short(str(found))}: put each part back into its place"
+        )
+    return value
 
 
 def redo_part(folder: Path) -> str:
@@ -185,8 +213,7 @@ def _recorded(path: Path) -> tuple[Path, FileChecksum | None]:
 
 @lru_cache(maxsize=1024)
 def _files_of(receipt: Path, *_state: int) -> dict[str, FileChecksum]:
-    value = load_json(receipt, lambda: redo_part(receipt.parent))
-    files = value.get("files", {}) if isinstance(value, dict) else {}
+    files = (load_receipt(receipt.parent) or {}).get("files", {})
     try:
         return _FILES.validate_python(files)
     except ValueError as error:

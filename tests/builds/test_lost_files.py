@@ -1,6 +1,7 @@
 """Files of the work folder that are lost, truncated or changed: one line, and never other bytes."""
 
 import errno
+import json
 import os
 import re
 import shutil
@@ -107,6 +108,36 @@ def test_a_rebuild_from_a_lost_or_changed_recording_is_refused(
     lost = Path(name).name if "." in name else Path(name).parent.name
     _fails(1, "build", "--from", old, "--out", tmp_path / "new", parts=(lost,))
     assert not (tmp_path / "new" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["plan.json", "extract/00000", "slice/00000", "fetch/00000", "drops/00000", "shard"]
+)
+def test_plans_and_parts_that_have_changed_places_are_not_read(
+    tmp_path: Path, published: Path, name: str
+) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(published / "corpus", old)
+    one, other = (old / f".work/generations/{number:06d}" / name for number in range(2))
+    if name == "shard":
+        one, other = one / "00000", other / "00001"
+    one.rename(tmp_path / "held")
+    other.rename(one)
+    (tmp_path / "held").rename(other)
+    _fails(1, "build", "--from", old, "--out", tmp_path / "new", parts=(f"/{name}", "its place"))
+    assert not (tmp_path / "new" / "manifest.json").exists()
+
+
+def test_plans_and_parts_of_older_builds_do_not_state_their_place(
+    tmp_path: Path, published: Path
+) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(published / "corpus", old)
+    for path in old.glob(".work/generations/**/*.json"):
+        value = json.loads(path.read_text("utf-8"))["value"]
+        del value["generation" if path.name == "plan.json" else "part"]
+        path.write_bytes(encode_state(value))
+    assert build_here("--from", old, "--out", tmp_path / "new")["samples"] == 6
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,15 @@ from typing import Any, TypeVar
 from wenlan_data.errors import DamageError, UsageError, os_errors
 from wenlan_data.files import open_lock, sync, write_synced
 from wenlan_data.layout import RECEIPT, StepTree, WorkFolder
-from wenlan_data.part_files import made_later, redo_part, redo_parts
+from wenlan_data.part_files import (
+    load_receipt,
+    made_later,
+    part_path,
+    redo_part,
+    redo_parts,
+)
 from wenlan_data.protocols import Receipt
-from wenlan_data.state_files import encode_state, load_state
+from wenlan_data.state_files import encode_state, validated
 
 DetailsT = TypeVar("DetailsT")
 
@@ -99,14 +105,17 @@ class Ledger:
         # kill the two might disagree.
         folder = self.part(generation, step, number)
         generic: Any = Receipt
-        receipt: Receipt[DetailsT] | None = load_state(
-            folder / RECEIPT, generic[details], lambda: redo_part(folder)
-        )
+        value = load_receipt(folder)
+        if value is not None:
+            receipt: Receipt[DetailsT] = validated(
+                folder / RECEIPT, value, generic[details], lambda: redo_part(folder)
+            )
+            return receipt
         # A folder gets this name with its receipt in it. Without one the part would be run again,
         # and could then not be committed.
-        if receipt is None and folder.exists():
+        if folder.exists():
             raise DamageError(f"{folder / RECEIPT}: is missing: {redo_part(folder)}")
-        return receipt
+        return None
 
     def committed(
         self, generation: int, step: str, number: int, details: type[DetailsT]
@@ -172,7 +181,8 @@ class Ledger:
                 f"{attempt}: the worker wrote this folder where it cannot be seen here: every node "
                 "must reach the same --work under the same path"
             )
-        write_synced(attempt / RECEIPT, encode_state(asdict(receipt)))
+        value = {**asdict(receipt), "part": part_path(target)}
+        write_synced(attempt / RECEIPT, encode_state(value))
         # All files and folders first, then the rename: after a power cut the part is either absent
         # or whole.
         for path in attempt.rglob("*"):

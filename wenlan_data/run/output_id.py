@@ -12,14 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from wenlan_data.errors import DamageError, UsageError, from_os_error, os_errors
 from wenlan_data.files import PARTIAL, open_lock, open_regular, read_bounded, sync
-from wenlan_data.layout import BUILD_ID, MANIFEST, PART_DROPS, RECEIPT, WorkFolder
-from wenlan_data.part_files import redo_part
+from wenlan_data.layout import BUILD_ID, MANIFEST, PART_DROPS, WorkFolder
+from wenlan_data.part_files import load_receipt
 from wenlan_data.shard.manifest import DropsEntry, Generation, Manifest, load_manifest
-from wenlan_data.state_files import load_json, load_state
+from wenlan_data.state_files import load_state
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _MAX_ID_BYTES, _MAX_LOCK_BYTES = 1 << 12, 20
@@ -197,7 +196,7 @@ def _check_published(manifest: Manifest, out: Path, work: Path, option: str) -> 
 
 
 def _holds_drops(work: Path, generation: Generation, table: DropsEntry | None) -> bool:
-    receipt = _receipt(work, generation.generation, "drops", 0)
+    receipt = load_receipt(WorkFolder(work).generations.part(generation.generation, "drops", 0))
     if receipt is None or receipt.get("rows_in") != generation.drops:
         return False
     # Receipts of older builds may lack sizes or the digest; `--from` reads such corpora.
@@ -210,12 +209,6 @@ def _holds_drops(work: Path, generation: Generation, table: DropsEntry | None) -
 
 
 def _holds_shard(work: Path, generation: int, number: int, sha256: str) -> bool:
-    receipt = _receipt(work, generation, "shard", number)
+    receipt = load_receipt(WorkFolder(work).generations.part(generation, "shard", number))
     details = receipt.get("details") if receipt else None
     return isinstance(details, dict) and details.get("sha256", sha256) == sha256
-
-
-def _receipt(work: Path, generation: int, step: str, number: int) -> dict[str, Any] | None:
-    folder = WorkFolder(work).generations.part(generation, step, number)
-    value = load_json(folder / RECEIPT, lambda: redo_part(folder))
-    return value if isinstance(value, dict) else None
