@@ -19,6 +19,7 @@ from wenlan_data.files import (
     PARTIAL,
     atomic_path,
     inner_folder,
+    open_lock,
     open_regular,
     read_bounded,
     write_atomic,
@@ -136,7 +137,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path, kind: str) -> None:
     {"pipe": os.mkfifo, "device": lambda one: one.symlink_to("/dev/zero"), "folder": Path.mkdir}[
         kind
     ](path)
-    for read in (open_regular, lambda one: read_bounded(one, 9)):
+    for read in (open_regular, lambda one: read_bounded(one, 9), open_lock):
         with bounded(seconds=10), pytest.raises(OSError, match="a"):
             read(path)
 
@@ -153,6 +154,10 @@ def test_a_file_beyond_its_limit_is_damage(tmp_path: Path) -> None:
     assert read_bounded(tmp_path / "a", 3) == b"123"
     with pytest.raises(DamageError, match="larger than 2 bytes"):
         read_bounded(tmp_path / "a", 2)
+    # With holes, which take no disk.
+    os.truncate(tmp_path / "a", 4 << 30)
+    with bounded(mib=100), pytest.raises(DamageError, match="larger than"):
+        read_bounded(tmp_path / "a", 1 << 31)
 
 
 def test_a_folder_that_leads_out_is_refused_and_one_inside_is_used(tmp_path: Path) -> None:

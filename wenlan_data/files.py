@@ -10,7 +10,7 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from wenlan_data.errors import DamageError, UsageError
@@ -60,10 +60,29 @@ def read_bounded(path: Path, max_bytes: int) -> bytes:
     """Returns the bytes of a file. Raises `OSError` for what is not a regular file, and
     `DamageError` for more than `max_bytes`."""
     with open_regular(path) as file:
-        data = file.read(max_bytes + 1)
-    if len(data) > max_bytes:
+        # First its size: a file with holes takes no disk, and all the memory that it is read into.
+        is_larger = os.fstat(file.fileno()).st_size > max_bytes
+        data = b"" if is_larger else file.read(max_bytes + 1)
+    if is_larger or len(data) > max_bytes:
         raise DamageError(f"{path}: larger than {max_bytes} bytes, the limit of such a file")
     return data
+
+
+def open_lock(path: Path) -> int:
+    """Opens, and creates if it is missing, a file to be locked; returns its descriptor.
+
+    Raises `OSError` for a link, and for anything else that is not a regular file.
+    """
+    with suppress(FileNotFoundError):
+        _expect_regular(path.lstat(), path)
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o666)
+    try:
+        _expect_regular(os.fstat(descriptor), path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def inner_folder(root: Path, name: str) -> Path:

@@ -4,19 +4,42 @@ Found are files that are missing, of another size, or changed on the disk. A che
 against somebody who may write to the work folder.
 """
 
+import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import google_crc32c
 from pydantic import TypeAdapter
 
-from wenlan_data.errors import DamageError, os_errors
-from wenlan_data.layout import IMAGE_WARC, RECEIPT, STORED_JPEGS
+from wenlan_data.errors import DamageError, in_short, os_errors
+from wenlan_data.layout import IMAGE_WARC, RECEIPT, STORED_JPEGS, part_name
 from wenlan_data.state_files import load_json, load_state
 
 ValueT = TypeVar("ValueT")
+
+_PASSES = ("slice", "fetch")
+"""Steps that take turns: what a pass leaves, such as redirects, is fetched in the next one."""
+_FROM_NEAR = ("dedupe", "shard", "drops")
+_LATER_STEPS = {
+    "extract": (*_PASSES, "near", *_FROM_NEAR),
+    "slice": ("fetch", "near", *_FROM_NEAR),
+    "fetch": ("near", *_FROM_NEAR),
+    "against": _FROM_NEAR,
+    "near": _FROM_NEAR,
+    "dedupe": ("shard", "drops"),
+    "shard": ("drops",),
+    "frontier": ("crawl",),
+}
+"""Step to those whose parts are made from its parts."""
+_CRAWL_STEPS = ("frontier", "crawl")
+_CRAWL_DEPTH = 5
+"""Folders of `crawls/<crawl>/000003/crawl/00017`."""
+_PART_DEPTH = 4
+"""Folders of `generations/000003/fetch/00017` and of `<crawl>/000003/crawl/00017`."""
 
 _CHUNK_BYTES = 1 << 22
 _CHECKED_WHEN_READ = {IMAGE_WARC, STORED_JPEGS}
@@ -59,6 +82,9 @@ def checked(path: Path | str) -> Path:
     if key in _checked:
         return path
     folder, recorded = _recorded(path)
+    # Also where nothing is recorded: whoever opens a pipe waits for ever.
+    if status is not None and not stat.S_ISREG(status.st_mode):
+        raise DamageError(f"{path}: is not a regular file: {redo_part(folder)}")
     if recorded is None:
         return path
     if key is None or status is None:
@@ -68,21 +94,91 @@ def checked(path: Path | str) -> Path:
     return path
 
 
+def part_path(folder: Path) -> str:
+    """Returns the path of a part as its receipt holds it, such as `generations/000003/fetch/00017`,
+    so that a part which was put in the place of another is found."""
+    return "/".join(folder.parts[-_PART_DEPTH:])
+
+
+def load_receipt(folder: Path) -> dict[str, Any] | None:
+    """Returns the receipt of a part as JSON; None where there is none.
+
+    Raises `DamageError` for a file that is no receipt, and for one of another part.
+    """
+    path, expected = folder / RECEIPT, part_path(folder)
+    value = load_json(path, lambda: redo_part(folder))
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise DamageError(f"{path}: is no receipt of a part: {redo_part(folder)}")
+    # Older builds did not record it.
+    found = value.get("part", expected)
+    if found != expected:
+        raise DamageError(
+            f"{path}: belongs to the part {in_short(str(found))}: put each part back into its place"
+        )
+    return value
+
+
 def redo_part(folder: Path) -> str:
     """Returns what to do about a part whose files are lost or changed."""
+    own = [folder]
+    if folder.parent.name in _PASSES and (folder.parents[1] / "slice" / part_name(1)).is_dir():
+        # Later passes follow from what earlier ones fetched, and their numbers from both.
+        own = [folder.parents[1] / step for step in _PASSES]
+    later = [one for one in made_later(folder) if one not in own]
+    return redo_parts(folder, [*(one for one in own if one.exists()), *later])
+
+
+def redo_parts(folder: Path, removed: Sequence[Path]) -> str:
+    """Returns what to do about a lost part, where these folders hold it and what follows from
+    it."""
+    remedy, condition = "restore it from a copy", "its generation is not published yet"
+    if folder.parent.name in _CRAWL_STEPS:
+        # A generation does not know which of its parts belong to this page.
+        generations = (
+            [folder.parents[4] / "generations"] if len(folder.parts) > _CRAWL_DEPTH else []
+        )
+        if any(map(_is_filled, generations)):
+            removed, condition = [*removed, *generations], "nothing is published yet"
+    if not removed:
+        return remedy
+    parts = "this part" if [*removed] == [folder] else "these parts"
     return (
-        f"restore the file from a copy or, if its generation is not published yet, remove {folder}:"
-        " the same command then runs this part again"
+        f"{remedy} or, if {condition}, remove {_listed(removed)}: the same command then runs "
+        f"{parts} again"
     )
+
+
+def made_later(folder: Path) -> list[Path]:
+    """Returns the folders of steps and rounds that follow from a part, where there are any parts in
+    them."""
+    generation, step = folder.parents[1], folder.parent.name
+    later = [generation / one for one in _LATER_STEPS.get(step, ())]
+    if step in _CRAWL_STEPS and generation.parent.is_dir():
+        later += sorted(one for one in generation.parent.iterdir() if one.name > generation.name)
+    return list(filter(_is_filled, later))
+
+
+def _is_filled(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    """Returns the paths as a list in words; neighbours of one folder as a range."""
+    words: list[str] = []
+    for _, group in groupby(paths, lambda path: path.parent if path.name.isdigit() else path):
+        first, *others = group
+        words.append(f"{first} to {others[-1].name}" if others else str(first))
+    return " and ".join([", ".join(words[:-1]), words[-1]] if words[1:] else words)
 
 
 def load_part_state(path: Path, kind: type[ValueT]) -> ValueT:
     """Returns the content of a JSON file of a part as `kind`. Raises `DamageError` where it is
     missing or not as the part wrote it."""
-    remedy = redo_part(path.parent)
-    value = load_state(checked(path), kind, remedy)
+    value = load_state(checked(path), kind, lambda: redo_part(path.parent))
     if value is None:
-        raise DamageError(f"{path}: is missing: {remedy}")
+        raise DamageError(f"{path}: is missing: {redo_part(path.parent)}")
     return value
 
 
@@ -117,8 +213,7 @@ def _recorded(path: Path) -> tuple[Path, FileChecksum | None]:
 
 @lru_cache(maxsize=1024)
 def _files_of(receipt: Path, *_state: int) -> dict[str, FileChecksum]:
-    value = load_json(receipt, redo_part(receipt.parent))
-    files = value.get("files", {}) if isinstance(value, dict) else {}
+    files = (load_receipt(receipt.parent) or {}).get("files", {})
     try:
         return _FILES.validate_python(files)
     except ValueError as error:

@@ -7,7 +7,7 @@ types are checked all the same.
 """
 
 import json
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -16,11 +16,17 @@ import google_crc32c
 from pydantic import TypeAdapter
 
 from wenlan_data.errors import DamageError, from_os_error, in_short, os_errors, retry_once
-from wenlan_data.files import write_atomic
+from wenlan_data.files import read_bounded, write_atomic
 
 ValueT = TypeVar("ValueT")
 
+Remedy = str | Callable[[], str]
+"""What to do about a corrupt file: a text, or what returns it. Receipts are read in thousands, and
+their remedies look for other parts."""
+
 _KEYS = {"crc32c", "value"}
+_MAX_BYTES = 1 << 29
+"""A plan takes about 300 bytes for each of its parts."""
 
 
 def encode_state(value: object) -> bytes:
@@ -37,7 +43,7 @@ def save_state(path: Path, value: object) -> None:
         retry_once(lambda: write_atomic(path, data))
 
 
-def load_state(path: Path, kind: type[ValueT], remedy: str) -> ValueT | None:
+def load_state(path: Path, kind: type[ValueT], remedy: Remedy) -> ValueT | None:
     """Returns the value of a state file as `kind`, a type that pydantic can validate; None where
     there is no file.
 
@@ -47,7 +53,7 @@ def load_state(path: Path, kind: type[ValueT], remedy: str) -> ValueT | None:
     return None if value is None else validated(path, value, kind, remedy)
 
 
-def validated(path: Path, value: object, kind: type[ValueT], remedy: str) -> ValueT:
+def validated(path: Path, value: object, kind: type[ValueT], remedy: Remedy) -> ValueT:
     """Returns the value of a state file as `kind`. Raises `DamageError` for any other value."""
     try:
         return cast("ValueT", _adapter(cast("Hashable", kind)).validate_python(value))
@@ -55,15 +61,17 @@ def validated(path: Path, value: object, kind: type[ValueT], remedy: str) -> Val
         raise _damage(path, in_short(error), remedy) from error
 
 
-def load_json(path: Path, remedy: str) -> Any:
+def load_json(path: Path, remedy: Remedy) -> Any:
     """Returns the JSON value of a state file, not None; None where there is no file.
 
     Raises `DamageError` where it is not JSON or its checksum differs.
     """
     try:
-        data = retry_once(path.read_bytes)
+        data = retry_once(lambda: read_bounded(path, _MAX_BYTES))
     except FileNotFoundError:
         return None
+    except DamageError as error:
+        raise DamageError(f"{error}: {_text(remedy)}") from error
     except OSError as error:
         raise from_os_error(error, path) from error
     try:
@@ -88,8 +96,12 @@ def _checksum(text: str) -> str:
     return f"{google_crc32c.value(text.encode()):08x}"
 
 
-def _damage(path: Path, problem: str, remedy: str) -> DamageError:
-    return DamageError(f"{path}: not as the build wrote it ({problem}): {remedy}")
+def _damage(path: Path, problem: str, remedy: Remedy) -> DamageError:
+    return DamageError(f"{path}: not as the build wrote it ({problem}): {_text(remedy)}")
+
+
+def _text(remedy: Remedy) -> str:
+    return remedy if isinstance(remedy, str) else remedy()
 
 
 @cache

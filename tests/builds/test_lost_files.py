@@ -1,8 +1,11 @@
 """Files of the work folder that are lost, truncated or changed: one line, and never other bytes."""
 
 import errno
+import json
 import os
+import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,16 +13,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.bounds import bounded
 from tests.builds.corpus_runs import build_here, content, photographs, run_here, sources_file
 from tests.mutations import mutations
 from wenlan_data.errors import DamageError, WenlanError
 from wenlan_data.extract.step import ExtractDetails
 from wenlan_data.fetch.receipts import FetchDetails, FetchListDetails
 from wenlan_data.layout import WorkFolder
+from wenlan_data.part_files import redo_part
 from wenlan_data.run.generations import GenerationPlan, read_stamps
 from wenlan_data.run.ledger import Ledger
 from wenlan_data.run.output_id import load_build_record
 from wenlan_data.run.row_limit import RowLimit
+from wenlan_data.sources.formats.file_digest import FileDigests
 from wenlan_data.state_files import encode_state
 from wenlan_data.testing import CannedResponse, Site, make_caption, make_image
 
@@ -105,6 +111,36 @@ def test_a_rebuild_from_a_lost_or_changed_recording_is_refused(
 
 
 @pytest.mark.parametrize(
+    "name", ["plan.json", "extract/00000", "slice/00000", "fetch/00000", "drops/00000", "shard"]
+)
+def test_plans_and_parts_that_have_changed_places_are_not_read(
+    tmp_path: Path, published: Path, name: str
+) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(published / "corpus", old)
+    one, other = (old / f".work/generations/{number:06d}" / name for number in range(2))
+    if name == "shard":
+        one, other = one / "00000", other / "00001"
+    one.rename(tmp_path / "held")
+    other.rename(one)
+    (tmp_path / "held").rename(other)
+    _fails(1, "build", "--from", old, "--out", tmp_path / "new", parts=(f"/{name}", "its place"))
+    assert not (tmp_path / "new" / "manifest.json").exists()
+
+
+def test_plans_and_parts_of_older_builds_do_not_state_their_place(
+    tmp_path: Path, published: Path
+) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(published / "corpus", old)
+    for path in old.glob(".work/generations/**/*.json"):
+        value = json.loads(path.read_text("utf-8"))["value"]
+        del value["generation" if path.name == "plan.json" else "part"]
+        path.write_bytes(encode_state(value))
+    assert build_here("--from", old, "--out", tmp_path / "new")["samples"] == 6
+
+
+@pytest.mark.parametrize(
     ("name", "change"),
     [
         ("generations/000000/dedupe/00000/index/phash.npy", _flip),
@@ -138,6 +174,88 @@ def test_a_corpus_does_not_grow_from_a_changed_index(
     assert (out / "manifest.json").read_bytes() == manifest
 
 
+def _sparse(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 4 << 30)
+
+
+@pytest.mark.parametrize("plant", [os.mkfifo, _sparse, lambda path: path.symlink_to("/dev/zero")])
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".build-id",
+        ".work/lock",
+        ".work/build.json",
+        ".work/read.json",
+        ".work/limit.json",
+        ".work/generations/000000/plan.json",
+        ".work/generations/000000/drops/00000/receipt.json",
+        ".work/generations/000000/dedupe/00000/receipt.json",
+        ".work/generations/000000/drops/00000/ids.npy",
+        ".work/attempts",
+    ],
+)
+def test_a_pipe_a_device_or_a_file_with_holes_in_place_of_state_ends_the_build_at_once(
+    tmp_path: Path, published: Path, name: str, plant: Callable[[Path], object]
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(published, folder)
+    _photos(folder / "photos", range(6, 7))
+    out = folder / "corpus"
+    path = out / name
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    plant(path)
+    error = None
+    with bounded(seconds=20, mib=400):
+        words = [*_words(folder, out), "--limit", "9", "--executor", "local"]
+        error = run_here("build", *words).exception
+    if name.endswith(("lock", "attempts")) and error is None:
+        # What a lock holds is replaced, and a link is removed: neither is read.
+        assert path.is_file() or path.is_dir()
+        return
+    assert isinstance(error, WenlanError), repr(error)
+    assert str(path) in str(error)
+
+
+def test_a_cache_of_digests_that_is_no_file_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"1")
+    golden = FileDigests().sha256(tmp_path / "a")
+    for plant in (os.mkfifo, _sparse):
+        cache = tmp_path / plant.__name__
+        plant(cache)
+        with bounded(seconds=20, mib=400):
+            assert FileDigests(cache).sha256(tmp_path / "a") == golden
+
+
+def test_a_lock_that_cannot_be_written_and_a_link_in_place_of_a_generation_are_named(
+    tmp_path: Path, published: Path
+) -> None:
+    out = tmp_path / "corpus"
+    shutil.copytree(published / "corpus", out)
+    (tmp_path / "elsewhere").mkdir()
+    link = out / ".work/generations/000002"
+    link.symlink_to(tmp_path / "elsewhere")
+    _fails(2, "build", *_words(published, out), parts=(f"{link}: is a link",))
+    assert (tmp_path / "elsewhere").is_dir()
+    link.unlink()
+    (out / ".work/lock").write_text("4711")
+    script = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from wenlan_data.errors import WenlanError\n"
+        "from wenlan_data.run.ledger import Ledger\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+        "try:\n"
+        "    Ledger(Path(sys.argv[1])).__enter__()\n"
+        "except WenlanError as error:\n"
+        "    print(error.exit_code, error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, out / ".work"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith(f"3 no room to write {out / '.work/lock'} ")
+
+
 def _unpublish(out: Path) -> None:
     """Leaves a corpus as a build that was stopped before it published."""
     for name in ("shards", "metadata", "drops", "report"):
@@ -167,12 +285,57 @@ def test_a_changed_part_is_not_published_and_can_be_run_again(
     _unpublish(out)
     path = out / ".work/generations/000000" / name
     change(path)
-    _fails(1, "build", *_words(single, out), parts=(path.name, f"remove {path.parent}"))
+    message = _fails(1, "build", *_words(single, out), parts=(path.name, f"remove {path.parent}"))
     assert not (out / "manifest.json").exists()
-    # What the message says.
-    shutil.rmtree(path.parent)
+    _remove_as_told(message)
     build_here(*_words(single, out))
     assert content(out) == content(single / "corpus")
+
+
+def _remove_as_told(message: str) -> None:
+    """Removes the folders that a message names, all of which must be there."""
+    told = re.search(r" remove (/.*?): (the same command|what it recorded)", message)
+    assert told, message
+    for path in re.split(r", | and ", told[1]):
+        first, *last = path.split(" to ")
+        names = range(int(Path(first).name), int(last[0]) + 1) if last else ()
+        for one in [Path(first).with_name(f"{name:06d}") for name in names] or [Path(first)]:
+            shutil.rmtree(one)
+
+
+@pytest.mark.parametrize("step", ["extract", "slice", "fetch", "near", "dedupe", "shard"])
+def test_a_lost_part_of_which_others_were_made_is_not_run_again_before_these_are_removed(
+    tmp_path: Path, single: Path, step: str
+) -> None:
+    out = tmp_path / "corpus"
+    shutil.copytree(single / "corpus", out)
+    _unpublish(out)
+    part = out / ".work/generations/000000" / step / "00000"
+    shutil.rmtree(part)
+    before = sorted(out.rglob("*"))
+    message = _fails(1, "build", *_words(single, out), parts=(f"{part}: this part is missing",))
+    assert sorted(out.rglob("*")) == before
+    _remove_as_told(message)
+    build_here(*_words(single, out))
+    assert content(out) == content(single / "corpus")
+
+
+def test_a_lost_part_of_a_pass_is_not_run_again_before_later_passes_are_removed(
+    tmp_path: Path,
+) -> None:
+    ledger = Ledger(tmp_path)
+    for step, number in (("slice", 0), ("fetch", 0), ("slice", 1), ("fetch", 1), ("fetch", 2)):
+        (ledger.part(0, step, number) / "x").mkdir(parents=True)
+    # The second pass is to be run: what it needs is there, and nothing follows from it.
+    ledger.check_order(0, "slice", 1, {"slice": 2, "fetch": 3})
+    ledger.check_order(0, "fetch", 2, {"slice": 2, "fetch": 3})
+    for step, passes, told in (
+        ("slice", {"slice": 1, "fetch": 0}, "/slice/00001 and .*/fetch/00000 to 00002"),
+        ("fetch", {"slice": 1, "fetch": 1}, "/slice/00001 and .*/fetch/00001 to 00002"),
+    ):
+        with pytest.raises(DamageError, match=told):
+            ledger.check_order(0, step, 0, passes)
+    assert redo_part(ledger.part(0, "fetch", 0)).count("/slice and ") == 1
 
 
 def test_nothing_but_an_error_of_the_project_comes_from_mutated_state(published: Path) -> None:
@@ -283,6 +446,39 @@ def test_a_failing_device_or_a_lack_of_descriptors_is_tried_again_once(
     with _faults(out / ".work/attempts", error, total // 2, 10**6):
         message = _fails(code, "build", *words[:2], "--out", out)
     assert str(out / ".work/attempts") in message
+    build_here(*words, out)
+    assert content(out) == content(golden)
+
+
+def test_lost_rounds_and_parts_of_a_crawl_are_not_requested_again(
+    tmp_path: Path, site: Site
+) -> None:
+    html = {"Content-Type": "text/html; charset=utf-8"}
+    photographs(site, range(3))
+    for number, (address, link) in enumerate([("/", "/2"), ("/2", "/3"), ("/3", "/")]):
+        image = f'<img src="/{number}.jpg" alt="{make_caption(number)}"><a href="{link}">下一页</a>'
+        site.responses[address] = CannedResponse(image.encode(), 200, html)
+    kinds = [{"kind": "pages", "seeds": [site.url("/")]}]
+    words = ["--sources", sources_file(tmp_path / "s.yaml", site, kinds), "--out"]
+    golden = tmp_path / "golden"
+    build_here(*words, golden)
+    requests = len(site.log)
+    crawl = next((golden / ".work/crawls").iterdir()).relative_to(golden)
+    for name in ("000000", "000001", "000002", "000000/crawl/00000", "000002/crawl/00000"):
+        out = tmp_path / name.replace("/", "-")
+        shutil.copytree(golden, out)
+        shutil.rmtree(out / crawl / name)
+        _fails(1, "build", *words, out, parts=(f"{out / crawl / name[:6]}", "is missing"))
+        assert (out / "manifest.json").read_bytes() == (golden / "manifest.json").read_bytes()
+    assert len(site.log) == requests
+    # Before anything is published, the crawl may be repeated from the lost round on.
+    out = tmp_path / "unpublished"
+    shutil.copytree(golden, out)
+    _unpublish(out)
+    for step in ("slice", "fetch", "near", "dedupe", "shard", "drops"):
+        shutil.rmtree(out / ".work/generations/000000" / step)
+    shutil.rmtree(out / crawl / "000000/crawl/00000")
+    _remove_as_told(_fails(1, "build", *words, out))
     build_here(*words, out)
     assert content(out) == content(golden)
 

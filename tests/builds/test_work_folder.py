@@ -95,6 +95,40 @@ def test_an_output_is_built_with_one_work_folder_only(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("are_dropped", [False, True])
+def test_copies_that_have_grown_apart_do_not_exchange_their_work_folders(
+    tmp_path: Path, are_dropped: bool
+) -> None:
+    folders: dict[str, Path] = {}
+    for number, name in enumerate("abcd"):
+        folders[name] = _photos(tmp_path / f"photos-{name}", range(4 * number, 4 * number + 2))
+        # Of one length, so that both copies drop as many rows, into tables of one size.
+        for path in folders[name].glob("*.txt") if are_dropped and name in "bc" else ():
+            path.write_text(f"no Chinese {path.stem:>4}", "utf-8")
+
+    def grow(name: str, out: str, work: str) -> None:
+        words = ["--out", tmp_path / out, "--work", tmp_path / work]
+        build_here("--sources", f"folder:{folders[name]}", *words)
+
+    grow("a", "one", "w1")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    shutil.copytree(tmp_path / "w1", tmp_path / "w2")
+    grow("b", "one", "w1")
+    grow("d", "one", "w1")
+    grow("c", "two", "w2")
+    grow("d", "two", "w2")
+    out, work = tmp_path / "one", tmp_path / "w2"
+    before = _snapshot(work)
+    for words in (
+        ["build", "--sources", f"folder:{folders['b']}", "--out", out, "--work", work],
+        ["build", "--from", out, "--from-work", work, "--out", tmp_path / "new"],
+        ["gc", out, "--work", work],
+    ):
+        _refused(words, 2, f"does not hold generation 1 of {out}")
+    assert _snapshot(work) == before
+    grow("b", "one", "w1")
+
+
 def test_an_output_begun_with_a_work_folder_is_kept_for_it_before_anything_is_published(
     tmp_path: Path,
 ) -> None:
@@ -122,6 +156,52 @@ def test_an_output_begun_with_a_work_folder_is_kept_for_it_before_anything_is_pu
         2,
     )
     assert build_here(*words, "--out", out, "--work", tmp_path / "first")["samples"] == 3
+
+
+def test_a_folder_with_other_files_is_no_work_folder(tmp_path: Path) -> None:
+    photos = _photos(tmp_path / "photos", range(2))
+    words = ["--sources", f"folder:{photos}"]
+    for number, name in enumerate(["attempts/thesis.txt", "lock", "notes.txt", "indexes/a"]):
+        project = tmp_path / f"project-{number}"
+        (project / name).parent.mkdir(parents=True)
+        (project / name).write_text("my notes")
+        before = _snapshot(project)
+        out = tmp_path / f"out-{number}"
+        _refused(
+            ["build", "--executor", "local", *words, "--out", out, "--work", project],
+            2,
+            f"{project}: is neither empty nor a work folder",
+        )
+        assert _snapshot(project) == before
+        assert not out.exists()
+    # What a build leaves that was killed at its start.
+    work = tmp_path / "work"
+    (work / "attempts").mkdir(parents=True)
+    (work / "lock").write_text("4711")
+    (work / ".build.json.0123456789abcdef.partial").write_text("{")
+    assert build_here(*words, "--out", work / "corpus", "--work", work)["samples"] == 2
+
+
+def test_errors_tell_a_lost_record_a_missing_and_a_foreign_work_folder_apart(
+    tmp_path: Path,
+) -> None:
+    photos, out, other = _photos(tmp_path / "photos", range(2)), tmp_path / "a", tmp_path / "b"
+    build_here("--sources", f"folder:{photos}", "--out", out)
+    build_here("--sources", f"folder:{photos}", "--out", other)
+    grow = ["build", "--executor", "local", "--sources", f"folder:{photos}", "--out", out]
+    rebuild = ["build", "--from", out, "--out", tmp_path / "c"]
+    foreign = other / ".work"
+    _refused([*grow, "--work", foreign], 2, f"{foreign}: this work folder belongs to another")
+    _refused([*rebuild, "--from-work", foreign], 2, "belongs to another", "by --from-work")
+    _refused([*grow, "--work", tmp_path / "w"], 2, "w: the work folder of", "missing", "by --work")
+    manifest = (out / "manifest.json").read_text("utf-8")
+    (out / "manifest.json").write_text(manifest.replace('"dedupe": {', '"dedup": {', 1), "utf-8")
+    _refused(rebuild, 4, f"the recipe of {out}:")
+    (out / "manifest.json").write_text(manifest, "utf-8")
+    record = out / ".work" / "build.json"
+    record.unlink()
+    for words in (grow, rebuild, ["gc", out]):
+        _refused(words, 1, f"{record}: is missing: restore it")
 
 
 def test_outputs_of_older_builds_are_adopted(tmp_path: Path) -> None:

@@ -5,19 +5,27 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count, takewhile
 from pathlib import Path
 
 from wenlan_data.crawl.budget import CrawlLimits
 from wenlan_data.crawl.frontier import FrontierPart, FrontierRow
 from wenlan_data.crawl.receipts import CrawlDetails, FrontierDetails, FrontierList
 from wenlan_data.crawl.step import CrawlPart
+from wenlan_data.errors import DamageError
 from wenlan_data.layout import PAGE_TABLE, PAGE_WARC, REQUESTED_URLS, generation_name, part_name
+from wenlan_data.part_files import redo_part
 from wenlan_data.protocols import Receipt, SourcePart
 from wenlan_data.run.contact import check_contact
 from wenlan_data.run.executors.lazy import LazyExecutor
 from wenlan_data.run.executors.local import run_part
 from wenlan_data.run.failure_budget import HostMonitor
-from wenlan_data.run.generations import CRAWL_STAMP, PlannedPart, describe_source
+from wenlan_data.run.generations import (
+    CRAWL_STAMP,
+    GenerationPlan,
+    PlannedPart,
+    describe_source,
+)
 from wenlan_data.run.ledger import Ledger
 from wenlan_data.run.progress import Reporter
 from wenlan_data.run.scheduler import Job, Scheduler, tasks_at_once
@@ -26,6 +34,8 @@ from wenlan_data.sources.pages import Pages
 from wenlan_data.web.tracking_params import page_key
 from wenlan_data.web.urls import host_of
 
+_PART_DEPTH = 4
+"""Folders of `<crawl>/000003/crawl/00017`."""
 ROWS_A_PAGE = 20
 """Images that a page counts for when generations are cut; our own estimate."""
 
@@ -65,6 +75,8 @@ class _Crawl:
     failed: int = 0
     """Pages that failed transiently and were not requested again."""
     retried: bool = False
+    planned: set[tuple[str, ...]] | None = None
+    """Ends of the folders of crawl parts that generations were planned with, once it is needed."""
     rounds: list[tuple[Path, tuple[Path, ...]]] = field(default_factory=list)
     """For each round: the folder of its frontier, and the folders of its crawl parts."""
 
@@ -98,7 +110,9 @@ class _Crawl:
         An empty round is not committed: with other limits it may not be empty.
         """
         receipt = self.ledger.receipt(self.number, "frontier", 0, FrontierDetails)
-        receipt = receipt or self._cut(retry=False)
+        if receipt is None:
+            self.ledger.check_order(self.number, "frontier", 0)
+            receipt = self._cut(retry=False)
         if not receipt.details.fetch_lists and self.crawler.retry and not self.retried:
             self.retried = True
             receipt = self._cut(retry=True)
@@ -158,6 +172,7 @@ class _Crawl:
             Job(number=number, make=self._make(frontier, one, chains), chain=one.chain)
             for number, one in enumerate(lists)
         ]
+        self._check_unplanned(len(jobs))
         receipts = self._run(jobs)
         folders = tuple(self.ledger.part(self.number, "crawl", number) for number in receipts)
         self.rounds.append((frontier, folders))
@@ -169,6 +184,19 @@ class _Crawl:
         # was first.
         for number, receipt in receipts.items():
             yield self._planned_part(number, receipt)
+
+    def _check_unplanned(self, parts: int) -> None:
+        """Raises `DamageError` where a part of the round is lost that a generation was planned
+        with: pages that were requested again would not be those that it read."""
+        if self.planned is None:
+            self.planned = _planned_folders(self.crawler.ledger)
+        for number in range(parts):
+            folder = self.ledger.part(self.number, "crawl", number)
+            if folder.parts[-_PART_DEPTH:] in self.planned and not folder.exists():
+                raise DamageError(
+                    f"{folder}: this part of a crawl is missing, and a generation was planned with "
+                    f"it: {redo_part(folder)}"
+                )
 
     def _planned_part(self, number: int, receipt: Receipt[CrawlDetails]) -> PlannedPart:
         """Returns a crawled part as input of a generation.
@@ -228,6 +256,13 @@ class _Crawl:
         seconds = self.crawler.seconds
         seconds["crawl"] = seconds.get("crawl", 0.0) + executor.clock() - started
         return receipts
+
+
+def _planned_folders(ledger: Ledger) -> set[tuple[str, ...]]:
+    plans = (GenerationPlan.load(ledger.tree, number) for number in count())
+    started = takewhile(lambda plan: plan is not None, plans)
+    entries = (entry for plan in started if plan for entry in plan.entries)
+    return {Path(one.part.path).parent.parts[-_PART_DEPTH:] for one in entries}
 
 
 def _rows(seeds: tuple[str, ...]) -> tuple[FrontierRow, ...]:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from wenlan_data.errors import UsageError, os_errors
+from wenlan_data.errors import DamageError, UsageError, in_short, os_errors
 from wenlan_data.layout import FETCH_RESULTS, IMAGE_WARC, RAW_CANDIDATES, StepTree, WorkFolder
 from wenlan_data.protocols import Source, SourcePart
 from wenlan_data.run.ledger import Ledger
@@ -100,7 +100,8 @@ class GenerationPlan:
         path.parent.mkdir(parents=True, exist_ok=True)
         entries = tuple(entry.with_path(stored(entry.part.path)) for entry in self.entries)
         raws = tuple(map(stored, self.raws))
-        save_state(path, asdict(replace(self, entries=entries, raws=raws)))
+        plan = replace(self, entries=entries, raws=raws)
+        save_state(path, {**asdict(plan), "generation": number})
 
     @classmethod
     def load(cls, tree: StepTree, number: int) -> "GenerationPlan | None":
@@ -116,9 +117,17 @@ class GenerationPlan:
         value = load_json(path, remedy)
         if value is None:
             return None
-        # Older builds named the key `manners`; `--from` and `gc` still read their plans.
-        if isinstance(value, dict) and "manners" in value:
-            value["politeness"] = value.pop("manners")
+        if isinstance(value, dict):
+            # Older builds did not record the number, and named another key `manners`; `--from` and
+            # `gc` still read their plans.
+            found = value.pop("generation", number)
+            if found != number:
+                raise DamageError(
+                    f"{path}: is the plan of generation {in_short(str(found))}: put each plan back "
+                    "into its place"
+                )
+            if "manners" in value:
+                value["politeness"] = value.pop("manners")
         plan = validated(path, value, cls, remedy)
         return plan.located(WorkFolder(tree.root.parent))
 

@@ -7,18 +7,28 @@ import fcntl
 import os
 import shutil
 import uuid
+from collections.abc import Mapping
 from dataclasses import asdict
+from io import FileIO
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 from wenlan_data.errors import DamageError, UsageError, os_errors
-from wenlan_data.files import sync, write_synced
+from wenlan_data.files import open_lock, sync, write_synced
 from wenlan_data.layout import RECEIPT, StepTree, WorkFolder
-from wenlan_data.part_files import redo_part
+from wenlan_data.part_files import (
+    load_receipt,
+    made_later,
+    part_path,
+    redo_part,
+    redo_parts,
+)
 from wenlan_data.protocols import Receipt
-from wenlan_data.state_files import encode_state, load_state
+from wenlan_data.state_files import encode_state, validated
 
 DetailsT = TypeVar("DetailsT")
+
+_MAX_ID_CHARS = 20
 
 
 class Ledger:
@@ -30,34 +40,37 @@ class Ledger:
     def __init__(self, work: Path, tree: StepTree | None = None) -> None:
         self.folder = WorkFolder(work)
         self.tree = tree or self.folder.generations
-        self._lock: IO[str] | None = None
+        self._lock: FileIO | None = None
 
     def __enter__(self) -> "Ledger":
         self.folder.root.mkdir(parents=True, exist_ok=True)
         # Not truncated: it would erase the holder's process id before the lock is known to be
         # free. A link would lead the truncation below to a file elsewhere.
         with os_errors(self.folder.lock):
-            descriptor = os.open(
-                self.folder.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666
-            )
-        lock = os.fdopen(descriptor, "r+")
+            lock = os.fdopen(open_lock(self.folder.lock), "r+b", buffering=0)
         try:
             # The kernel releases a flock with its process, so a killed build leaves no stale lock.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            lock.seek(0)
-            holder = lock.read().strip() or "unknown"
+            holder = (lock.read(_MAX_ID_CHARS) or b"").decode("utf-8", "replace").strip()
             lock.close()
             raise UsageError(
-                f"{self.folder.root}: another build (process {holder}) is running here: "
+                f"{self.folder.root}: another build (process {holder or 'unknown'}) is running here: "
                 "wait for it, or choose another --out"
             ) from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+        try:
+            # A failed write does not name its file.
+            with os_errors(self.folder.lock):
+                lock.truncate(0)
+                # Not buffered: `close` would try to write a second time what had failed.
+                lock.write(str(os.getpid()).encode())
+            # Only now: before the lock is held, the attempts may be those of a build that is
+            # running.
+            self._clear_attempts()
+        except BaseException:
+            lock.close()
+            raise
         self._lock = lock
-        # Only now: before the lock is held, the attempts may be those of a build that is running.
-        self._clear_attempts()
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
@@ -92,14 +105,17 @@ class Ledger:
         # kill the two might disagree.
         folder = self.part(generation, step, number)
         generic: Any = Receipt
-        receipt: Receipt[DetailsT] | None = load_state(
-            folder / RECEIPT, generic[details], redo_part(folder)
-        )
+        value = load_receipt(folder)
+        if value is not None:
+            receipt: Receipt[DetailsT] = validated(
+                folder / RECEIPT, value, generic[details], lambda: redo_part(folder)
+            )
+            return receipt
         # A folder gets this name with its receipt in it. Without one the part would be run again,
         # and could then not be committed.
-        if receipt is None and folder.exists():
+        if folder.exists():
             raise DamageError(f"{folder / RECEIPT}: is missing: {redo_part(folder)}")
-        return receipt
+        return None
 
     def committed(
         self, generation: int, step: str, number: int, details: type[DetailsT]
@@ -112,6 +128,30 @@ class Ledger:
             raise DamageError(f"{path}: this receipt of a part is missing: restore it from a copy")
         return receipt
 
+    def check_order(
+        self, generation: int, step: str, number: int, passes: Mapping[str, int] | None = None
+    ) -> None:
+        """Raises `DamageError` where parts that were made from this one are committed: run again,
+        it might give them another input.
+
+        `passes` names the steps that take turns, with the lowest number of a part that is made
+        later.
+        """
+        folder = self.part(generation, step, number)
+        first = passes or {}
+        later = [one for one in made_later(folder) if one.name not in first]
+        later += [
+            part
+            for name, lowest in first.items()
+            for part in sorted(self.tree.step(generation, name).glob("[0-9]*"))
+            if int(part.name) >= lowest
+        ]
+        if later:
+            raise DamageError(
+                f"{folder}: this part is missing, and others that were made from it are committed: "
+                f"{redo_parts(folder, later)}"
+            )
+
     def attempt(self) -> Path:
         """Returns a new folder name for an attempt at a part; the task creates the folder."""
         # Unique: a worker that was given up may still write to its folder while the part is tried
@@ -122,6 +162,8 @@ class Ledger:
         """Removes a folder. It is renamed first: half of it must never look like a started
         generation."""
         # Into the attempts: if the build is killed here, the next one clears the rest.
+        if folder.is_symlink():
+            raise UsageError(f"{folder}: is a link: put the folder that it leads to in its place")
         removed = self.attempt()
         folder.rename(removed)
         shutil.rmtree(removed)
@@ -139,7 +181,8 @@ class Ledger:
                 f"{attempt}: the worker wrote this folder where it cannot be seen here: every node "
                 "must reach the same --work under the same path"
             )
-        write_synced(attempt / RECEIPT, encode_state(asdict(receipt)))
+        value = {**asdict(receipt), "part": part_path(target)}
+        write_synced(attempt / RECEIPT, encode_state(value))
         # All files and folders first, then the rename: after a power cut the part is either absent
         # or whole.
         for path in attempt.rglob("*"):
@@ -158,5 +201,9 @@ class Ledger:
         # A link would lead workers to a folder elsewhere.
         if self.folder.attempts.is_symlink():
             self.folder.attempts.unlink()
+        elif self.folder.attempts.exists() and not self.folder.attempts.is_dir():
+            raise UsageError(
+                f"{self.folder.attempts}: is no folder: move it out of the work folder"
+            )
         shutil.rmtree(self.folder.attempts, ignore_errors=True)
         self.folder.attempts.mkdir(exist_ok=True)

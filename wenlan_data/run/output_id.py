@@ -12,16 +12,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from wenlan_data.errors import DamageError, UsageError, os_errors
-from wenlan_data.files import sync
-from wenlan_data.layout import BUILD_ID, MANIFEST, RECEIPT, WorkFolder
-from wenlan_data.part_files import redo_part
-from wenlan_data.shard.manifest import Manifest, load_manifest
-from wenlan_data.state_files import load_json, load_state
+from wenlan_data.errors import DamageError, UsageError, from_os_error, os_errors
+from wenlan_data.files import PARTIAL, open_lock, open_regular, read_bounded, sync
+from wenlan_data.layout import BUILD_ID, MANIFEST, PART_DROPS, WorkFolder
+from wenlan_data.part_files import load_receipt
+from wenlan_data.shard.manifest import DropsEntry, Generation, Manifest, load_manifest
+from wenlan_data.state_files import load_state
 
 _ID = re.compile(r"[0-9a-f]{32}")
+_MAX_ID_BYTES, _MAX_LOCK_BYTES = 1 << 12, 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +52,14 @@ def new_id() -> str:
 def read_output_id(out: Path) -> str:
     """Returns the id of an output; empty where it has none."""
     path = out / BUILD_ID
-    with os_errors(path):
-        text = path.read_text("utf-8", "replace").strip() if path.is_file() else ""
+    try:
+        text = read_bounded(path, _MAX_ID_BYTES).decode("utf-8", "replace").strip()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise from_os_error(error, path) from error
+    except DamageError as error:
+        raise DamageError(f"{error}: restore the file, or remove it") from error
     if text and not _ID.fullmatch(text):
         raise DamageError(f"{path}: not the id of a build: restore the file, or remove it")
     return text
@@ -66,7 +72,7 @@ def locked_output(out: Path, work: Path) -> Iterator[None]:
     with os_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         # Closed, and so unlocked, with the process: a killed build leaves no stale lock.
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        descriptor = open_lock(path)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -82,7 +88,11 @@ def locked_output(out: Path, work: Path) -> Iterator[None]:
 
 def _holder(work: Path) -> str:
     lock = WorkFolder(work).lock
-    process = lock.read_text("utf-8", "replace").strip() if lock.is_file() else ""
+    try:
+        with open_regular(lock) as file:
+            process = file.read(_MAX_LOCK_BYTES).decode("utf-8", "replace").strip()
+    except OSError:
+        return ""
     return f" (process {process})" if process else ""
 
 
@@ -100,51 +110,105 @@ def write_output_id(out: Path, build_id: str) -> None:
         sync(out)
 
 
-def check_work_folder(out: Path, work: Path) -> None:
-    """Raises `UsageError` unless the work folder is the one that `out` was built with, or neither
-    belongs to another.
+def check_work_folder(out: Path, work: Path, option: str = "--work") -> None:
+    """Raises an error unless the work folder is the one that `out` was built with, or a new one
+    that fits a new output. `option` is the one that names it.
 
-    Without ids, as in older builds, the work folder must hold what `out` published last.
+    Without ids, as in older builds, the work folder must hold what `out` published. Raises
+    `UsageError`, and `DamageError` for a work folder that has lost its record.
     """
     here, record = read_output_id(out), load_build_record(work)
-    there = record.id if record else ""
-    folder = WorkFolder(work)
-    if here and here != there:
-        raise UsageError(
-            f"{out}: was built with another work folder than {work}: give that one by --work, or "
-            "choose another --out"
-        )
-    if (out / MANIFEST).is_file():
-        if record is not None:
-            _check_published(load_manifest(out), out, work)
-    elif there and not here and (folder.generations.root.is_dir() or folder.crawls.is_dir()):
-        raise UsageError(
-            f"{work}: this work folder belongs to another output than {out}: give that one by "
-            "--out, or choose another --work"
-        )
-
-
-def _check_published(manifest: Manifest, out: Path, work: Path) -> None:
-    """Raises `UsageError` where the work folder does not hold the last generation of `out`."""
-    if not manifest.generations:
+    if record is None:
+        _check_new(out, work)
+        if here or (out / MANIFEST).is_file():
+            raise UsageError(
+                f"{work}: the work folder of {out} is missing: give it by {option}, or build into "
+                "a new --out"
+            )
         return
-    last = manifest.generations[-1]
-    drops = _receipt(work, last.generation, "drops", 0)
-    is_held = drops is not None and drops.get("rows_in") == last.drops
-    for number in range(last.first_shard, last.first_shard + last.shards):
-        shard = _receipt(work, last.generation, "shard", number)
-        sha256 = manifest.shards[number].sha256
-        # `--from` reads corpora of older versions, whose receipts may lack the digest.
-        details = shard.get("details") if shard else None
-        is_held &= isinstance(details, dict) and details.get("sha256", sha256) == sha256
-    if not is_held:
+    folder = WorkFolder(work)
+    is_new = not (out / MANIFEST).is_file()
+    is_begun = folder.generations.root.is_dir() or folder.crawls.is_dir()
+    if (here and here != record.id) or (is_new and not here and record.id and is_begun):
         raise UsageError(
-            f"{work}: does not hold generation {last.generation} of {out}: give the work folder "
-            "that it was built with (--work, or --from-work for --from)"
+            f"{work}: this work folder belongs to another output than {out}: give the one that "
+            f"{out} was built with by {option}, or choose a new folder for each"
+        )
+    if not is_new:
+        _check_published(load_manifest(out), out, work, option)
+
+
+def _check_new(out: Path, work: Path) -> None:
+    """Raises an error where a work folder without a record holds anything that a build which was
+    killed before it wrote the record does not leave."""
+    folder = WorkFolder(work)
+    if folder.generations.root.is_dir() and (folder.attempts.is_dir() or folder.crawls.is_dir()):
+        raise DamageError(
+            f"{folder.build}: is missing: restore it from a copy, or build into a new --out with a "
+            "new --work"
+        )
+    with os_errors(work):
+        is_new = not work.exists() or all(
+            _is_of_start(path, out, folder) for path in work.iterdir()
+        )
+    if not is_new:
+        raise UsageError(
+            f"{work}: is neither empty nor a work folder of wenlan-data: choose a new folder for it"
         )
 
 
-def _receipt(work: Path, generation: int, step: str, number: int) -> dict[str, Any] | None:
-    folder = WorkFolder(work).generations.part(generation, step, number)
-    value = load_json(folder / RECEIPT, redo_part(folder))
-    return value if isinstance(value, dict) else None
+def _is_of_start(path: Path, out: Path, folder: WorkFolder) -> bool:
+    """Whether a path in a work folder is the output, or what a start creates before the record."""
+    if path == folder.lock:
+        # A process id is all that a lock ever holds; a file with more is somebody else's.
+        with open_regular(path) as file:
+            held = file.read(_MAX_LOCK_BYTES + 1)
+        return len(held) <= _MAX_LOCK_BYTES and not held.strip(b"0123456789")
+    if path == folder.attempts:
+        return path.is_dir() and not any(path.iterdir())
+    partial = f".{folder.build.name}."
+    return (
+        (path.name.startswith(partial) and path.name.endswith(PARTIAL))
+        or path == out / BUILD_ID
+        or path.resolve() == out.resolve()
+    )
+
+
+def _check_published(manifest: Manifest, out: Path, work: Path, option: str) -> None:
+    """Raises `UsageError` where the work folder does not hold every generation of `out`."""
+    # Every one: copies of a corpus share its id, and two that have grown apart may hold the same
+    # last generation. Receipts alone are read, 0.1 ms each.
+    for number, one in enumerate(manifest.generations):
+        tables = manifest.drops[number : number + 1]
+        shards = range(one.first_shard, one.first_shard + one.shards)
+        is_held = (
+            one.generation == number
+            and _holds_drops(work, one, tables[0] if tables else None)
+            and all(
+                _holds_shard(work, number, shard, manifest.shards[shard].sha256) for shard in shards
+            )
+        )
+        if not is_held:
+            raise UsageError(
+                f"{work}: does not hold generation {one.generation} of {out}: give the work folder "
+                f"that it was built with by {option}"
+            )
+
+
+def _holds_drops(work: Path, generation: Generation, table: DropsEntry | None) -> bool:
+    receipt = load_receipt(WorkFolder(work).generations.part(generation.generation, "drops", 0))
+    if receipt is None or receipt.get("rows_in") != generation.drops:
+        return False
+    # Receipts of older builds may lack sizes or the digest; `--from` reads such corpora.
+    details, files = receipt.get("details"), receipt.get("files")
+    file = files.get(PART_DROPS) if isinstance(files, dict) else None
+    return table is None or (
+        (not isinstance(file, dict) or file.get("bytes") == table.bytes)
+        and (not isinstance(details, dict) or details.get("sha256") in (None, "", table.sha256))
+    )
+
+
+def _holds_shard(work: Path, generation: int, number: int, sha256: str) -> bool:
+    receipt = load_receipt(WorkFolder(work).generations.part(generation, "shard", number))
+    details = receipt.get("details") if receipt else None
+    return isinstance(details, dict) and details.get("sha256", sha256) == sha256

@@ -68,7 +68,7 @@ def prepare(
         raise UsageError(
             "--from rebuilds what a corpus recorded: leave --sources out, or build without --from"
         )
-    recipe = _recipe(recipe_name, overrides, made, old)
+    recipe = _recipe(recipe_name, overrides, made, old, options.from_corpus)
     _refuse_change(made, recipe, options)
     sources = (
         None
@@ -126,11 +126,6 @@ def _made_with(options: BuildOptions) -> BuildRecord | None:
     # published images are there.
     if (out / MANIFEST).is_file():
         manifest = load_manifest(out, to_extend=True)
-        if record is None:
-            raise UsageError(
-                f"{options.work_folder}: the work folder of {out} is missing: "
-                "give it by --work, or build into a new --out"
-            )
         return BuildRecord(
             recipe=manifest.recipe,
             recipe_digest=manifest.recipe_digest,
@@ -161,7 +156,7 @@ def _old_manifest(options: BuildOptions) -> Manifest | None:
             f"{work}: holds no recorded images (removed by gc, or moved): "
             "give the folder by --from-work"
         )
-    check_work_folder(options.from_corpus, work)
+    check_work_folder(options.from_corpus, work, "--from-work")
     manifest = load_manifest(options.from_corpus)
     recorded = WorkFolder(work).generations.root.glob(f"*/fetch/*/{IMAGE_WARC}")
     if manifest.generations and next(recorded, None) is None:
@@ -177,12 +172,14 @@ def _recipe(
     overrides: Sequence[str],
     made: BuildRecord | None,
     old: Manifest | None,
+    from_corpus: Path | None,
 ) -> Recipe:
     if name is not None:
         return load_recipe(name, overrides)
-    recorded = made.recipe if made is not None else old.recipe if old is not None else None
-    if recorded is not None and not overrides:
-        return parse_recipe(recorded, "the recipe of the output")
+    if made is not None and not overrides:
+        return parse_recipe(made.recipe, "the recipe of the output")
+    if old is not None and not overrides:
+        return parse_recipe(old.recipe, f"the recipe of {from_corpus}")
     return load_recipe("wenlan", overrides)
 
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from wenlan_data.errors import DamageError
 from wenlan_data.layout import FETCH_RESULTS, IMAGE_WARC, RECEIPT, StepTree
-from wenlan_data.part_files import redo_part
-from wenlan_data.state_files import load_json
+from wenlan_data.part_files import load_receipt
 
 _LOST = "restore it from a copy of the work folder, or build from the sources into a new --out"
 
@@ -65,7 +64,7 @@ def _recorded(folder: Path, name: str) -> Path:
 
 
 def _receipt(folder: Path) -> dict[str, Any]:
-    value = load_json(folder / RECEIPT, redo_part(folder))
-    if not isinstance(value, dict):
+    value = load_receipt(folder)
+    if value is None:
         raise DamageError(f"{folder / RECEIPT}: this receipt of a part is missing: {_LOST}")
     return value

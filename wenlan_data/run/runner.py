@@ -276,7 +276,8 @@ class _Build:
     ) -> None:
         number, parts = generation.number, list(extracted)
         jobs = steps.fetch_list_jobs(generation, parts, self._image_indexes())
-        lists = self._run_step("slice", FetchListDetails, number, jobs)[0]
+        first = {"slice": 1, "fetch": 0}
+        lists = self._run_step("slice", FetchListDetails, number, jobs, first)[0]
         fetched = self._fetch(generation, lists)
         self._run_step("against", NoDetails, number, steps.benchmark_jobs(generation))
         self._run_step("near", NoDetails, number, steps.near_jobs(generation, fetched))
@@ -316,16 +317,20 @@ class _Build:
         host's own fetch list, once no task of the pass before can be talking to it."""
         number = generation.number
         self._check_contact(generation, 0, lists)
-        last = self._run_step("fetch", FetchDetails, number, steps.fetch_jobs(generation, lists))
+        first_jobs = steps.fetch_jobs(generation, lists)
+        passes = {"slice": 1, "fetch": len(first_jobs)}
+        last = self._run_step("fetch", FetchDetails, number, first_jobs, passes)
         fetched = dict(last)
         for pass_number in count(1):
             jobs = steps.later_list_jobs(generation, pass_number, last, fetched)
             if not jobs:
                 break
-            lists = self._run_step("slice", FetchListDetails, number, jobs)[pass_number]
+            passes = {"slice": pass_number + 1, "fetch": len(fetched)}
+            lists = self._run_step("slice", FetchListDetails, number, jobs, passes)[pass_number]
             self._check_contact(generation, pass_number, lists)
             later = steps.later_fetch_jobs(generation, pass_number, lists, fetched)
-            last = self._run_step("fetch", FetchDetails, number, later)
+            passes = {"slice": pass_number + 1, "fetch": len(fetched) + len(later)}
+            last = self._run_step("fetch", FetchDetails, number, later, passes)
             fetched |= last
         return fetched
 
@@ -343,7 +348,12 @@ class _Build:
             )
 
     def _run_step(
-        self, step: str, details: type[DetailsT], generation: int, jobs: Sequence[Job[DetailsT]]
+        self,
+        step: str,
+        details: type[DetailsT],
+        generation: int,
+        jobs: Sequence[Job[DetailsT]],
+        passes: Mapping[str, int] | None = None,
     ) -> Mapping[int, Receipt[DetailsT]]:
         # This clock leaves out the start of the executor, which falls into the first step that has
         # a part and is reported by itself.
@@ -357,7 +367,7 @@ class _Build:
             if isinstance(receipt.details, FetchDetails | CrawlDetails):
                 monitor.add(receipt.details.hosts)
 
-        scheduler = Scheduler(self.executor, self.ledger, generation, step, details)
+        scheduler = Scheduler(self.executor, self.ledger, generation, step, details, passes)
         receipts = scheduler.run(jobs, committed, self.reporter.part_restored)
         self.reporter.end()
         monitor.end()

@@ -53,7 +53,7 @@ class _Failures:
 
 class Scheduler(Generic[DetailsT]):
     """Runs one step of one generation on an executor; `details` is what the step's receipts
-    carry."""
+    carry, `passes` what `Ledger.check_order` takes."""
 
     def __init__(
         self,
@@ -62,12 +62,14 @@ class Scheduler(Generic[DetailsT]):
         generation: int,
         step: str,
         details: type[DetailsT],
+        passes: Mapping[str, int] | None = None,
     ) -> None:
         self._executor = executor
         self._ledger = ledger
         self._generation = generation
         self._step = step
         self._details = details
+        self._passes = passes
         self._attempts: dict[str, tuple[Job[DetailsT], Path]] = {}
         self._failures: dict[int, _Failures] = {}
         self._commits = 0
@@ -84,7 +86,8 @@ class Scheduler(Generic[DetailsT]):
 
         `committed` is called for each part when it is committed; `restored`, where given, for the
         parts of an earlier run instead. Raises what a part raised, with the step and part named;
-        parts that are still in flight are then never committed.
+        parts that are still in flight are then never committed. Raises `DamageError` before the
+        first part where a part is lost of which others were made.
         """
         ready: deque[Job[DetailsT]] = deque()
         chains: dict[str, deque[Job[DetailsT]]] = {}
@@ -94,7 +97,10 @@ class Scheduler(Generic[DetailsT]):
             done = self._ledger.receipt(self._generation, self._step, job.number, self._details)
             if done is not None:
                 self._record(job, done, restored or committed)
-            elif job.chain:
+                continue
+            if not (ready or chains):
+                self._ledger.check_order(self._generation, self._step, job.number, self._passes)
+            if job.chain:
                 chains.setdefault(job.chain, deque()).append(job)
             else:
                 ready.append(job)

@@ -15,6 +15,7 @@ from wenlan_data.bounded_tables import MAX_VALUES, check_written, read_batches
 from wenlan_data.clean.masking import mask_unless_url
 from wenlan_data.errors import UsageError
 from wenlan_data.extract.row_limits import MAX_FIELD_CHARACTERS, cut_texts
+from wenlan_data.files import sha256_of
 from wenlan_data.layout import CANDIDATE_IDS, DROPS, PART_DROPS, RETRYABLE_IDS
 from wenlan_data.npy import FixedBytes
 from wenlan_data.part_files import checked
@@ -36,6 +37,8 @@ class DropsDetails:
     """Candidates of the generation."""
     dropped: dict[str, dict[str, int]]
     """Step to reason to count."""
+    sha256: str = ""
+    """Digest of `drops.parquet`; empty in receipts of older builds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +78,11 @@ class DropsPart:
         return Receipt(
             rows_in=rows.num_rows,
             rows_out=rows.num_rows,
-            details=DropsDetails(ids=len(ids), dropped=_counts_by_step(rows)),
+            details=DropsDetails(
+                ids=len(ids),
+                dropped=_counts_by_step(rows),
+                sha256=sha256_of(out / PART_DROPS),
+            ),
         )
 
 

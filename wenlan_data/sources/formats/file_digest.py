@@ -7,12 +7,15 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from wenlan_data.errors import UsageError, os_errors
-from wenlan_data.files import open_regular, write_atomic
+from wenlan_data.errors import DamageError, UsageError, os_errors
+from wenlan_data.files import open_regular, read_bounded, write_atomic
 
 _SETTLED_NS = 2_000_000_000
 """A digest is kept only of a file that was last changed this long before it was hashed. A file can
 change twice within one tick of its file system's clock, with equal times: FAT has ticks of 2 s."""
+
+
+_MAX_CACHE_BYTES = 1 << 29
 
 
 class FileState(NamedTuple):
@@ -73,10 +76,10 @@ class FileDigests:
 
 def _load(path: Path) -> dict[str, tuple[FileState, str]]:
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(read_bounded(path, _MAX_CACHE_BYTES))
         return {
             str(name): (FileState(*map(int, state)), str(digest))
             for name, (*state, digest) in value.items()
         }
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+    except (OSError, DamageError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
