@@ -22,6 +22,7 @@ from tests.builds.corpus_runs import (
     drops,
     manifest,
     photographs,
+    refused_here,
     sources_file,
     table,
 )
@@ -286,3 +287,29 @@ def test_no_image_is_published_that_is_excluded_while_a_build_is_stopped(
         ]
         assert len(list((out / "shards").glob("*.tar"))) == 2
         assert command("shards", "verify", out).returncode == 0
+
+
+def test_the_advice_about_a_missing_contact_is_one_that_helps(tmp_path: Path, site: Site) -> None:
+    rows = photographs(site, range(3))
+    table(tmp_path / "a.parquet", [*rows, ("http://example.org/1.jpg", "雪后的故宫角楼")])
+    kind, sources = {"kind": "table", "path": "a.parquet"}, tmp_path / "s.yaml"
+    words = ["--sources", _write_sources(sources, kind), "--out", tmp_path / "corpus"]
+    refused = refused_here(2, "build", "--executor", "local", *words)
+    # The blocked host comes first in the table, and is no reason to open it.
+    assert refused.startswith("example.org:80 would be requested without a contact: ")
+    assert "contact: in the sources file" in refused
+    assert "network.allow" not in refused
+    (tmp_path / "d.txt").write_text("example.org", "utf-8")
+    politeness = {"contact": "a@b.cn", "exclude": {"domains": "d.txt"}}
+    allowed = {"network": {"allow": [site.host]}, "hosts": {site.host: {"min_gap_s": 0}}}
+    _write_sources(sources, kind, **politeness, **allowed)
+    assert build_here(*words)["samples"] == 3
+
+    table(tmp_path / "b.parquet", rows)
+    kind = {"kind": "table", "path": "b.parquet"}
+    words = ["--sources", _write_sources(sources, kind), "--out", tmp_path / "private"]
+    refused = refused_here(2, "build", "--executor", "local", *words)
+    assert "list it under network.allow" in refused
+    assert "contact" not in refused
+    _write_sources(sources, kind, **allowed)
+    assert build_here(*words)["samples"] == 3
