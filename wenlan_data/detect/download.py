@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-from wenlan_data.errors import RecipeError
+from wenlan_data.errors import WenlanError
 from wenlan_data.files import partial_path, sync
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def download(
 
     What an interrupted download left beside `target` is continued. Processes that download the
     same file take turns. Neither `.netrc` nor proxies of the environment are used. `progress` gets
-    the number of bytes so far. Raises `RecipeError`; the message states what to do.
+    the number of bytes so far. Raises `WenlanError`; the message states what to do.
     """
     partial = partial_path(target)
     with _locked(partial) as file:
@@ -52,7 +52,7 @@ def download(
             found = hashlib.file_digest(file, "sha256").hexdigest()
             if found != sha256:
                 file.truncate(0)
-                raise RecipeError(
+                raise WenlanError(
                     f"{url}: the downloaded file has the SHA-256 {found[:16]}..., not "
                     f"{sha256[:16]}..., and was deleted: try again, or give a path"
                 )
@@ -95,7 +95,7 @@ def _fetch(url: str, file: BufferedRandom, max_bytes: int, progress: Callable[[i
         TimeoutError,
         ValueError,  # of URLs in redirects
     ) as error:
-        raise RecipeError(
+        raise WenlanError(
             f"{url} cannot be downloaded ({type(error).__name__}): {_RESUME}"
         ) from error
 
@@ -108,7 +108,7 @@ def _respond(session: "requests.Session", url: str, file: BufferedRandom) -> "re
     for _ in range(MAX_REDIRECTS + 1):
         parts = urlsplit(place)
         if parts.scheme not in ("https", urlsplit(url).scheme) or "@" in parts.netloc:
-            raise RecipeError(
+            raise WenlanError(
                 f"{url}: redirects to a URL that is not plain https: "
                 "download it elsewhere and give its path"
             )
@@ -123,12 +123,12 @@ def _respond(session: "requests.Session", url: str, file: BufferedRandom) -> "re
             file.truncate(0)
             done = 0
         else:
-            raise RecipeError(
+            raise WenlanError(
                 f"{url} cannot be downloaded (HTTP status {response.status_code}): "
                 "download it elsewhere and give its path"
             )
         response.close()
-    raise RecipeError(
+    raise WenlanError(
         f"{url} cannot be downloaded (more than {MAX_REDIRECTS} redirects): "
         "download it elsewhere and give its path"
     )
@@ -180,7 +180,7 @@ def _copy(
         received += len(piece)
         if size > max_bytes:
             file.truncate(0)
-            raise RecipeError(
+            raise WenlanError(
                 f"{url}: sends more than {max_bytes} bytes, and was deleted: "
                 "download it elsewhere and give its path"
             )
@@ -188,5 +188,5 @@ def _copy(
         progress(size)
         elapsed_s = time.monotonic() - start_s
         if elapsed_s > SLOW_AFTER_S and received < elapsed_s * MIN_BYTES_PER_S:
-            raise RecipeError(f"{url}: slower than {MIN_BYTES_PER_S} bytes a second: {_RESUME}")
+            raise WenlanError(f"{url}: slower than {MIN_BYTES_PER_S} bytes a second: {_RESUME}")
     file.flush()
