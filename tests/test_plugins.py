@@ -183,6 +183,14 @@ def test_commands_name_both_ways(
     assert not (tmp_path / "out").exists()
 
 
+def test_the_path_of_a_class_leads_to_the_option_with_its_module() -> None:
+    for name in ("my_rules.ExclamationMarks", "my_rules.exclamation_marks"):
+        with pytest.raises(RecipeError) as raised:
+            load_recipe("wenlan", [f"text.rules=[{{rule: {name}}}]"])
+        module = "my_rules" if name.endswith("Marks") else name
+        assert f"(--plugins {module})" in str(raised.value)
+
+
 # Entry points of installed packages
 
 

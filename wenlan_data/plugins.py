@@ -166,10 +166,13 @@ def find(role: Role, name: str) -> type:
     if name in _built_in(role):
         return _load_built_in(role, name)
     if "." in name:
+        module, _, last = name.rpartition(".")
+        # Classes have a capital letter, by custom: the module is what stands before.
+        module = module if last[:1].isupper() else name
         raise RecipeError(
-            f"{name!r} is a module, and modules are not imported by name from here: install a "
+            f"{name!r} names a module, and modules are not imported by name from here: install a "
             f"package that declares the {role.noun} as an entry point of {role.group}, or name "
-            f"its module on the command line ({OPTION} {name}); then write its name without dots"
+            f"its module on the command line ({OPTION} {module}); then write its name without dots"
         )
     found = plug_ins(role)
     if name not in found:

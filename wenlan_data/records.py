@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from wenlan_data.reasons import is_transient
+from wenlan_data.reasons import is_transient, known_reason
 
 Variant = Literal["easy", "first"]
 
@@ -210,6 +210,18 @@ class Drop:
             self, "retryable", is_transient(reason) if retryable is None else retryable
         )
         object.__setattr__(self, "page_url", page_url)
+
+    @property
+    def in_words(self) -> str:
+        """The meaning of the reason and the detail, for a message.
+
+        >>> Drop("too_small", "40x40").in_words
+        "smaller than the recipe's minimum side: 40x40"
+        """
+        known = known_reason(self.reason)
+        meaning = known.meaning if known else self.reason
+        # What sniffing could not name is no news.
+        return meaning if self.detail in {"", "unknown"} else f"{meaning}: {self.detail}"
 
 
 @dataclass(frozen=True, slots=True)

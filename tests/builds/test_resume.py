@@ -1,22 +1,28 @@
 """Files of a stopped build never prevent the next command, whichever it is."""
 
+import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.builds.corpus_runs import (
     COMMAND,
     build,
+    build_here,
     captions,
     command,
     content,
     drops,
     manifest,
     photographs,
+    refused_here,
     sources_file,
     table,
 )
@@ -194,3 +200,116 @@ def test_pages_of_a_blocked_host_are_crawled_once_it_is_allowed(tmp_path: Path, 
         requests = len(beside.log)
         assert build(*words, allowing_both)["generations"] == []
         assert len(beside.log) == requests
+
+
+def _write_sources(path: Path, kind: Mapping[str, object], **politeness: object) -> Path:
+    path.write_text(yaml.safe_dump({**politeness, "sources": [dict(kind)]}), "utf-8")
+    return path
+
+
+def test_a_host_that_is_excluded_while_a_build_is_stopped_is_left_alone_from_then_on(
+    tmp_path: Path, site: Site
+) -> None:
+    table(tmp_path / "a.parquet", photographs(site, range(20)))
+    kind = {"kind": "table", "path": "a.parquet"}
+    politeness = {"network": {"allow": [site.host]}, "hosts": {site.host: {"min_gap_s": 0.2}}}
+    sources = _write_sources(tmp_path / "s.yaml", kind, **politeness)
+    words = ["--sources", str(sources), "--executor", "local", "--out", str(tmp_path / "corpus")]
+    with subprocess.Popen(
+        [*COMMAND, "build", *words],
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        while "/1.jpg" not in site.log:
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 11
+    (tmp_path / "d.txt").write_text(site.host.partition(":")[0], "utf-8")
+    _write_sources(sources, kind, **politeness, exclude={"domains": "d.txt"})
+    site.log.clear()
+    assert build(*words)["samples"] == 0
+    assert site.log == []
+    assert {row["reason"] for row in drops(tmp_path / "corpus")} == {"excluded"}
+
+
+def _stop_before(out: Path, step: str) -> None:
+    """Leaves of a finished build what one leaves that is stopped before a step; one that is stopped
+    before the manifest has written the shards."""
+    steps = ["extract", "slice", "fetch", "near", "dedupe", "shard", "drops", "manifest"]
+    left = () if step == "manifest" else ("shards", "metadata", "drops")
+    for name in (*left, "report"):
+        shutil.rmtree(out / name)
+    (out / "manifest.json").unlink()
+    for name in steps[steps.index(step) : -1]:
+        shutil.rmtree(out / ".work" / "generations" / "000000" / name, ignore_errors=True)
+
+
+@pytest.mark.parametrize("step", ["extract", "slice", "fetch", "dedupe", "shard", "manifest"])
+def test_no_image_is_published_that_is_excluded_while_a_build_is_stopped(
+    tmp_path: Path, site: Site, step: str
+) -> None:
+    rows = photographs(site, range(5))
+    html = {"Content-Type": "text/html; charset=utf-8"}
+    with Site() as pages:
+        pages.responses["/"] = CannedResponse(
+            f'<img src="{rows[4][0]}" alt="{rows[4][1]}"><a href="/2.html">2</a>'.encode(),
+            200,
+            html,
+        )
+        table(tmp_path / "a.parquet", rows[:4])
+        kinds = [
+            {"kind": "table", "path": "a.parquet"},
+            {"kind": "pages", "seeds": [pages.url("/")]},
+        ]
+        politeness = {"network": {"allow": [site.host, pages.host]}}
+        sources, out = tmp_path / "s.yaml", tmp_path / "corpus"
+        value = {**politeness, "hosts": {one.host: {"min_gap_s": 0} for one in (site, pages)}}
+        sources.write_text(yaml.safe_dump({**value, "sources": kinds}), "utf-8")
+        words = ["--sources", sources, "--out", out, "--set", "shard.max_samples=1"]
+        assert build_here(*words)["samples"] == 5
+        finished = content(out)
+        _stop_before(out, step)
+        assert build_here(*words)["samples"] == 5
+        assert content(out) == finished
+
+        _stop_before(out, step)
+        (tmp_path / "u.txt").write_text(f"{rows[0][0]}\n{pages.url('/')}*\n", "utf-8")
+        (tmp_path / "h.txt").write_text(hashlib.sha256(make_image(1)).hexdigest(), "utf-8")
+        value["exclude"] = {"urls": "u.txt", "sha256": "h.txt"}
+        sources.write_text(yaml.safe_dump({**value, "sources": kinds}), "utf-8")
+        assert build_here(*words)["samples"] == 2
+        assert set(captions(out).values()) == {rows[2][0], rows[3][0]}
+        assert sorted(str(row["url"]) for row in drops(out) if row["reason"] == "excluded") == [
+            rows[0][0],
+            rows[1][0],
+            rows[4][0],
+        ]
+        assert len(list((out / "shards").glob("*.tar"))) == 2
+        assert command("shards", "verify", out).returncode == 0
+
+
+def test_the_advice_about_a_missing_contact_is_one_that_helps(tmp_path: Path, site: Site) -> None:
+    rows = photographs(site, range(3))
+    table(tmp_path / "a.parquet", [*rows, ("http://example.org/1.jpg", "雪后的故宫角楼")])
+    kind, sources = {"kind": "table", "path": "a.parquet"}, tmp_path / "s.yaml"
+    words = ["--sources", _write_sources(sources, kind), "--out", tmp_path / "corpus"]
+    refused = refused_here(2, "build", "--executor", "local", *words)
+    # The blocked host comes first in the table, and is no reason to open it.
+    assert refused.startswith("example.org:80 would be requested without a contact: ")
+    assert "contact: in the sources file" in refused
+    assert "network.allow" not in refused
+    (tmp_path / "d.txt").write_text("example.org", "utf-8")
+    politeness = {"contact": "a@b.cn", "exclude": {"domains": "d.txt"}}
+    allowed = {"network": {"allow": [site.host]}, "hosts": {site.host: {"min_gap_s": 0}}}
+    _write_sources(sources, kind, **politeness, **allowed)
+    assert build_here(*words)["samples"] == 3
+
+    table(tmp_path / "b.parquet", rows)
+    kind = {"kind": "table", "path": "b.parquet"}
+    words = ["--sources", _write_sources(sources, kind), "--out", tmp_path / "private"]
+    refused = refused_here(2, "build", "--executor", "local", *words)
+    assert "list it under network.allow" in refused
+    assert "contact" not in refused
+    _write_sources(sources, kind, **allowed)
+    assert build_here(*words)["samples"] == 3

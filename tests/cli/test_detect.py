@@ -113,9 +113,9 @@ def test_labels_are_printed_and_a_folder_is_made_for_drawings(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("page.jpg", "not an image (not_image html): give a JPEG"),
-        ("empty.jpg", "not an image (empty_body): give a JPEG"),
-        ("cut.jpg", "not an image (truncated "),
+        ("page.jpg", "no usable image (not an image, whatever its name says: html): give a JPEG"),
+        ("empty.jpg", "no usable image (a response without a body): give a JPEG"),
+        ("cut.jpg", "no usable image ("),
         ("folder", "is a folder: name the images in it"),
         ("none.jpg", "no such file: check the path"),
     ],

@@ -80,4 +80,33 @@ def test_a_build_without_samples_states_why_and_what_to_do(tmp_path: Path, site:
         "--out",
         tmp_path / "bare",
     ]
-    assert _said(*words)[0].startswith("no samples: the 1 pages that were read hold no new image")
+    assert _said(*words)[0].startswith("no samples: the pages that were read (1) hold no new image")
+
+
+def test_the_advice_after_a_build_without_samples_is_one_that_helps(
+    tmp_path: Path, site: Site
+) -> None:
+    table(tmp_path / "a.parquet", photographs(site, range(3)))
+    kinds = [{"kind": "table", "path": "a.parquet"}]
+    sources = sources_file(tmp_path / "s.yaml", site, kinds)
+    words = ["--sources", sources, "--out", tmp_path / "offline"]
+    done = run_here("build", *words, "--offline", "--executor", "local")
+    advice = "run it without --offline (or network.offline) and with --retry-failed"
+    assert f"to do: {advice}\n" in done.stdout
+    assert f"hint: URLs were dropped because the build was offline: {advice}\n" in done.stdout
+    assert "transient" not in done.stdout
+
+    pages = [{"kind": "pages", "seeds": [site.url("/")]}]
+    crawl = sources_file(tmp_path / "p.yaml", site, pages)
+    why, to_do = _said("--sources", crawl, "--out", tmp_path / "crawl", "--offline")
+    assert why.startswith("no samples: no page could be read, 1 of 1, as offline: ")
+    assert to_do == f"to do: {advice}"
+
+    (tmp_path / "d.txt").write_text(site.host.partition(":")[0], "utf-8")
+    with sources.open("a", encoding="utf-8") as file:
+        file.write("exclude: {domains: d.txt}\n")
+    words = ["--sources", sources, "--out", tmp_path / "excluded"]
+    first = _said(*words)
+    assert first[1] == "to do: check the lists under exclude in the sources file"
+    # A second run has nothing new; the reason is still that of the first.
+    assert _said(*words) == first

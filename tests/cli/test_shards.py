@@ -49,6 +49,7 @@ def _hostile_tar(path: Path) -> Path:
 def test_ls_lists_the_shards() -> None:
     result = _run("ls", GOLDEN)
     assert [line.split()[:2] for line in result.stdout.splitlines()] == [
+        ["name", "samples"],
         ["wenlan-000000.tar", "3"],
         ["wenlan-000001.tar", "2"],
     ]

@@ -15,7 +15,7 @@ import trustme
 
 from wenlan_data.detect import download as module
 from wenlan_data.detect.download import CA_VARIABLE, download
-from wenlan_data.errors import DiskError, RecipeError
+from wenlan_data.errors import DiskError, UsageError, WenlanError
 
 CONTENT = bytes(range(256)) * 400
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -113,8 +113,12 @@ def left(target: Path) -> dict[str, int]:
 
 
 def test_a_download_that_was_cut_is_resumed_where_it_ended(target: Path) -> None:
-    with server(cut) as served, pytest.raises(RecipeError, match="run the same command to resume"):
+    with (
+        server(cut) as served,
+        pytest.raises(WenlanError, match="run the same command to resume") as raised,
+    ):
         fetch(served, target)
+    assert raised.value.exit_code == 1
     assert left(target) == {".w.onnx.partial": HALF}
     with server(ranged) as served:
         fetch(served, target)
@@ -143,7 +147,7 @@ def test_a_server_that_cannot_resume_sends_the_whole_file(
 def test_bytes_of_another_file_are_noticed_at_the_end_and_not_kept(target: Path) -> None:
     target.with_name(".w.onnx.partial").write_bytes(b"x" * HALF)
     with server(ranged) as served:
-        with pytest.raises(RecipeError, match="was deleted: try again"):
+        with pytest.raises(WenlanError, match="was deleted: try again"):
             fetch(served, target)
         assert left(target) == {}
         fetch(served, target)
@@ -215,7 +219,7 @@ def redirect(place: str) -> Respond:
 def test_a_wrong_response_is_one_error_and_leaves_no_file(
     respond: Respond, message: str, target: Path
 ) -> None:
-    with server(respond) as served, pytest.raises(RecipeError, match=message) as raised:
+    with server(respond) as served, pytest.raises(WenlanError, match=message) as raised:
         fetch(served, target)
     assert "\n" not in str(raised.value)
     assert "secret" not in str(raised.value)
@@ -247,7 +251,7 @@ def test_a_server_that_takes_for_ever_is_left(
     monkeypatch.setattr(module, "SILENT_S", 1.0)
     monkeypatch.setattr(module, "HEADERS_S", 2.0)
     monkeypatch.setattr(module, "SLOW_AFTER_S", 1.0)
-    with server(respond) as served, pytest.raises(RecipeError, match="run the same command"):
+    with server(respond) as served, pytest.raises(WenlanError, match="run the same command"):
         fetch(served, target)
     assert not target.exists()
 
@@ -274,14 +278,14 @@ def test_https_is_checked_and_never_left(target: Path, monkeypatch: pytest.Monke
     bundle = target.with_name("ca.pem")
     authority.cert_pem.write_to_path(bundle)
     with server(Handler.whole, context) as served:
-        with pytest.raises(RecipeError, match="SSLError"):
+        with pytest.raises(WenlanError, match="SSLError"):
             fetch(served, target, scheme="https")
         monkeypatch.setenv(CA_VARIABLE, str(bundle))
         fetch(served, target, scheme="https")
         assert target.read_bytes() == CONTENT
         target.unlink()
         served.respond = redirect(f"http://localhost:{served.server_address[1]}/w")
-        with pytest.raises(RecipeError, match="not plain https"):
+        with pytest.raises(WenlanError, match="not plain https"):
             fetch(served, target, scheme="https")
 
 
@@ -314,7 +318,7 @@ def test_a_download_is_not_written_through_what_waits_in_its_place(
         "folder": partial.mkdir,
     }
     make[kind]()
-    with server(Handler.whole) as served, pytest.raises(RecipeError, match="remove it"):
+    with server(Handler.whole) as served, pytest.raises(UsageError, match="remove it"):
         fetch(served, target)
     assert victim.read_bytes() == b"mine"
     assert not (tmp_path / "nothing").exists()

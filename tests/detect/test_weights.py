@@ -13,7 +13,7 @@ from wenlan_data.detect.weights import (
     known_digest,
     weights_file,
 )
-from wenlan_data.errors import RecipeError
+from wenlan_data.errors import RecipeError, WenlanError
 from wenlan_data.testing import CannedResponse, Site
 
 CONTENT = b"weights" * 1000
@@ -52,7 +52,7 @@ def test_a_named_file_is_downloaded_once_and_announced(
     ("name", "message"), [("other", "was deleted"), ("gone", "cannot be downloaded")]
 )
 def test_a_wrong_or_missing_download_leaves_no_file(name: str, message: str, site: Site) -> None:
-    with site, pytest.raises(RecipeError, match=message):
+    with site, pytest.raises(WenlanError, match=message):
         weights_file(name)
     assert list(cache_path(name).parent.iterdir()) == []
 

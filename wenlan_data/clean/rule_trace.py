@@ -35,11 +35,12 @@ class RuleTrace:
     remarks: tuple[Remark, ...]
 
     def as_json(self) -> dict[str, object]:
-        """Returns `text`, `script` and `flags`; of a rejected text `reason`, `detail` and
-        `rule`."""
+        """Returns `text`, `script` and `flags`; of a rejected text `text` as it was read, `reason`,
+        `detail` and `rule`."""
         if isinstance(self.result, Drop):
             rule = self.changes[-1].rule
-            return {"reason": self.result.reason, "detail": self.result.detail, "rule": rule}
+            drop = self.result
+            return {"text": self.text, "reason": drop.reason, "detail": drop.detail, "rule": rule}
         script = next((one.value for one in self.remarks if one.kind == "script"), "")
         flags = [one.value for one in self.remarks if one.kind == "flag"]
         return {"text": self.result, "script": script, "flags": list(dict.fromkeys(flags))}

@@ -3,15 +3,19 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from pathlib import Path
 
-from wenlan_data.cli.terminal import echo, print_json
+from wenlan_data.cli.terminal import counted, echo, print_json
+from wenlan_data.layout import MANIFEST
 from wenlan_data.reasons import Reason, is_transient
 from wenlan_data.report.stages import STAGES
 from wenlan_data.run.estimate import Estimate, SourceEstimate
 from wenlan_data.run.runner import BuildResult
+from wenlan_data.shard.manifest import load_manifest
 from wenlan_data.web.address_policy import REFUSALS
 
-_FORBIDDEN = {Reason.ROBOTS, Reason.CRAWL_DELAY, Reason.OPT_OUT, Reason.EXCLUDED}
+_FORBIDDEN = {Reason.ROBOTS, Reason.CRAWL_DELAY, Reason.OPT_OUT}
+_WENT_ONLINE = "run it without --offline (or network.offline) and with --retry-failed"
 _IMAGE_RULES = {
     Reason.FORMAT,
     Reason.TOO_SMALL,
@@ -49,7 +53,7 @@ def _result_lines(result: BuildResult) -> Iterator[str]:
     yield from _hints(Counter(result.pages) + Counter(result.dropped.get("fetch", {})))
     yield f"report {result.out}/report/index.html"
     yield (
-        f"corpus {result.out}: {result.shards} shards, {result.samples} samples in all, "
+        f"corpus {result.out}: {counted(result.shards, 'shard')}, {result.samples} samples in all, "
         f"recipe {result.recipe_digest[:12]}"
     )
 
@@ -61,24 +65,32 @@ def _json_value(result: BuildResult) -> dict[str, object]:
 
 def _no_samples(result: BuildResult) -> list[str]:
     """Returns why a build gave no sample, and what to do: by the reason that dropped most."""
+    dropped, candidates, pages = result.dropped, result.candidates, result.pages
+    if not result.generations and (Path(result.out) / MANIFEST).is_file():
+        # Nothing was new, so the reason is that of the builds before.
+        funnel = load_manifest(Path(result.out)).funnel
+        dropped, candidates = funnel.dropped, funnel.candidates
     losses = {
         (step, reason): count
-        for step, reasons in result.dropped.items()
+        for step, reasons in dropped.items()
         for reason, count in reasons.items()
     }
-    if not losses:
-        read = result.pages.get("read", 0)
-        where = f"the {read} pages that were read hold" if result.pages else "the sources hold"
+    if losses:
+        (step, reason), count = max(losses.items(), key=lambda entry: (entry[1], entry[0]))
+        what = f"{step} dropped most, {count} of {candidates} candidates"
+    elif pages and not pages.get("read"):
+        step, (reason, count) = "crawl", max(pages.items(), key=lambda entry: (entry[1], entry[0]))
+        what = f"no page could be read, {count} of {sum(pages.values())}"
+    else:
+        where = f"the pages that were read ({pages['read']}) hold" if pages else "the sources hold"
         return [
             f"no samples: {where} no new image with a text: look at the sources with --dry-run, or "
             "at a page with `wenlan-data extract`"
         ]
-    (step, reason), count = max(losses.items(), key=lambda entry: (entry[1], entry[0]))
     meanings = {one.value: one.meaning for one in Reason}
     meaning = f": {meanings[reason]}" if reason in meanings else ""
     return [
-        f"no samples: {step} dropped most, {count} of {result.candidates} candidates, as {reason}"
-        f"{meaning}",
+        f"no samples: {what}, as {reason}{meaning}",
         f"to do: {_remedy(step, reason, result.out)}",
     ]
 
@@ -87,12 +99,18 @@ def _remedy(step: str, reason: str, out: str) -> str:
     again = f"rebuild without a request by --from {out} --out NEW_FOLDER"
     if reason in REFUSALS:
         return "list hosts of your own under network.allow, and run it again with --retry-failed"
+    if reason == Reason.OFFLINE:
+        return _WENT_ONLINE
+    if reason == Reason.EXCLUDED:
+        return "check the lists under exclude in the sources file"
     if is_transient(reason):
         return "run the same command with --retry-failed"
     if reason in _FORBIDDEN:
         return "the sites do not permit it: choose other sources"
     if reason in _IMAGE_RULES:
         return f"change the section image of the recipe (`wenlan-data recipes show`), and {again}"
+    if step == "crawl":
+        return "open the seeds in a browser: they give no page"
     if step == "fetch":
         return f"open some of the URLs in {out}/drops: they give no image"
     if step == "dedupe":
@@ -136,7 +154,10 @@ def _hints(counts: Mapping[str, int]) -> list[str]:
             "hint: the address policy blocked some URLs: to open a host of your own, add it to "
             "network.allow and run the same command with --retry-failed"
         )
-    if any(is_transient(reason) for reason, count in counts.items() if count):
+    failed = {reason for reason, count in counts.items() if count and is_transient(reason)}
+    if Reason.OFFLINE in failed:
+        lines.append(f"hint: URLs were dropped because the build was offline: {_WENT_ONLINE}")
+    if failed - {Reason.OFFLINE}:
         lines.append(
             "hint: some failures are transient: run the same command with --retry-failed to try "
             "these URLs again"
@@ -168,7 +189,7 @@ def print_estimate(estimate: Estimate, *, as_json: bool) -> None:
 
 
 def _contents(source: SourceEstimate) -> str:
-    parts = f"{source.parts} part{'' if source.parts == 1 else 's'}"
+    parts = counted(source.parts, "part")
     if source.rows is not None:
         return f"{source.rows:,} rows in {parts}"
     return f"{parts}, to be read" if source.parts else "to be crawled"

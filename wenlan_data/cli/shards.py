@@ -11,6 +11,7 @@ import click
 from wenlan_data.cli.html import html
 from wenlan_data.cli.terminal import (
     cell,
+    counted,
     dump,
     echo,
     print_counts,
@@ -51,7 +52,7 @@ def list_shards(paths: tuple[Path, ...], with_samples: bool, as_json: bool) -> N
     rows = _sample_rows(paths) if with_samples else _shard_rows(paths)
     headings: tuple[str, ...] = ()
     for row in rows:
-        if sys.stdout.isatty() and not as_json and tuple(row) != headings:
+        if not as_json and tuple(row) != headings:
             headings = tuple(row)
             echo("  ".join(headings), dim=True)
         echo(dump(row) if as_json else "  ".join(cell(value) for value in row.values()))
@@ -99,11 +100,11 @@ def verify(paths: tuple[Path, ...], as_json: bool) -> None:
         echo(f"{finding.shard}:{member} at byte {finding.offset}: {finding.problem}")
     if findings:
         raise DamageError(
-            f"{len(findings)} findings in {len(read)} shards: "
+            f"{counted(len(findings), 'finding')} in {counted(len(read), 'shard')}: "
             "restore the files named above from a copy, or rebuild the corpus with `build --from`"
         )
     if not as_json:
-        echo(f"sound: {len(read)} shards")
+        echo(f"sound: {counted(len(read), 'shard')}")
 
 
 @shards.command()
@@ -153,7 +154,7 @@ def extract(path: Path, keys: tuple[str, ...], limit: int | None, out: Path, as_
     for tar, group in _selected(path, keys, limit):
         for extension, data in read_members(tar, group).items():
             written.append(_write_member(out / safe_name(group.key, extension), data))
-    echo(dump(written) if as_json else f"{len(written)} files in {out}")
+    echo(dump(written) if as_json else f"{counted(len(written), 'file')} in {out}")
 
 
 def _shard_rows(paths: tuple[Path, ...]) -> Iterator[dict[str, object]]:

@@ -104,3 +104,12 @@ def print_counts(name: str, value: object) -> None:
     for index, (inner_name, inner) in enumerate(value.items()):
         title = name if index == 0 else ""
         echo(f"{title:14} {inner_name}: {cell(inner)}")
+
+
+def counted(number: int, noun: str) -> str:
+    """Returns a number with its noun, in the plural unless it is one.
+
+    >>> counted(1, "shard"), counted(2, "shard")
+    ('1 shard', '2 shards')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"

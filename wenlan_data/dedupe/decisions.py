@@ -40,6 +40,7 @@ class Decision(IntEnum):
     NEAR_TEXT = 8, Reason.NEAR_TEXT
     DOMAIN_SHARE = 9, Reason.DOMAIN_SHARE
     FURNITURE = 10, Reason.FURNITURE
+    EXCLUDED = 11, Reason.EXCLUDED
 
 
 Distances = tuple[NDArray[np.int32], NDArray[np.int32]] | tuple[int, int]
@@ -82,7 +83,7 @@ class Decisions:
             key=np.zeros(rows, "S16"),
             phash_bits=np.full(rows, -1, np.int32),
             pdq_bits=np.full(rows, -1, np.int32),
-            # A dictionary, since only contamination and furniture have details.
+            # A dictionary, since few decisions have details.
             details={},
         )
 

@@ -80,7 +80,8 @@ def _hashes_of(path: Path, rules: ImageRules) -> tuple[int, int]:
         found = check_image(read_bounded(path, DEFAULTS.max_image_bytes), rules)
     if isinstance(found, Drop):
         raise UsageError(
-            f"{path}: no image that can be searched for ({found.reason} {found.detail})".rstrip()
+            f"{path}: no image that can be searched for ({found.in_words}): "
+            "give an image file or the key of a sample"
         )
     return found.phash, int.from_bytes(found.pdq, "big")
 

@@ -5,7 +5,7 @@ Before it, `extract` wrote the candidates, `fetch` hashed their images, and the 
 for pairs of near hashes. After it, `shard` writes the samples kept here into tars.
 
 A candidate passes, in this order, through `table` (joined to the fetch result of its URL),
-`placeholders`, `furniture`, `text_filter`, `groups` (candidates to images), `decontamination`,
+`exclusion`, `placeholders`, `furniture`, `text_filter`, `groups` (candidates to images), `decontamination`,
 `matching` (published images) and `selection` (images of this generation). Each of them may decide
 about it; `decisions` holds the result, and `write` writes it.
 """
@@ -18,6 +18,7 @@ from pathlib import Path
 from wenlan_data.dedupe.decisions import Decisions
 from wenlan_data.dedupe.decontamination import drop_contaminated, load_benchmarks
 from wenlan_data.dedupe.domain_share import domain_share
+from wenlan_data.dedupe.exclusion import drop_excluded
 from wenlan_data.dedupe.furniture import drop_furniture, write_furniture
 from wenlan_data.dedupe.groups import group_exact
 from wenlan_data.dedupe.matching import drop_published
@@ -41,6 +42,7 @@ from wenlan_data.index.published import PublishedIndex
 from wenlan_data.layout import CAPTIONS_FOLDER, INDEX_FOLDER, PART_DROPS
 from wenlan_data.protocols import Receipt
 from wenlan_data.recipe import DedupeRules, ShardRules
+from wenlan_data.web.blocklists import NO_BLOCKLISTS, Blocklists
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +58,15 @@ class DedupeDetails:
     one."""
     cut_texts: int = 0
     """Texts of duplicates that were left out, since a sample has enough of them."""
+    blocklists: str = ""
+    """Digest of the blocklists that were applied; empty for none, and for parts of older builds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DedupePart:
     """Deduplicates one generation.
 
-    A function of the tables and the recipe alone: running it twice gives the same bytes.
+    A function of the tables, the recipe and the blocklists: running it twice gives the same bytes.
     """
 
     generation: int
@@ -84,6 +88,7 @@ class DedupePart:
     max_same_text: int
     shard: ShardRules
     first_shard: int
+    blocklists: Blocklists = NO_BLOCKLISTS
 
     def __call__(self, out: Path) -> Receipt[DedupeDetails]:
         """Writes `shard-NNNNNN.parquet` (`tables.KEPT`), `drops.parquet` (`tables.WORK_DROPS`) and
@@ -98,6 +103,11 @@ class DedupePart:
         # precedence of the reasons (docs/dedupe.md).
         decisions = Decisions.open(len(table))
         drop_unfetched(table, decisions)
+        blocklists = self.blocklists.load()
+        if blocklists.digest:
+            written = table.for_output(self.candidates, self.fetch_results)
+            drop_excluded(written, blocklists, decisions)
+            del written
         placeholders = drop_placeholders(table, published, rules.placeholder_urls, decisions)
         furniture = drop_furniture(table, self.raw, published, rules, decisions)
         texts = filter_texts(
@@ -153,6 +163,7 @@ class DedupePart:
                 frequent_texts=texts.removed,
                 cut_texts=merged.cut,
                 holds=held,
+                blocklists=blocklists.digest,
             ),
         )
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
-from wenlan_data.errors import RecipeError
+from wenlan_data.errors import UsageError, WenlanError
 from wenlan_data.files import PARTIAL, sync
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def download(
 
     What an interrupted download left beside `target` is continued. Processes that download the
     same file take turns. Neither `.netrc` nor proxies of the environment are used. `progress` gets
-    the number of bytes so far. Raises `RecipeError`; the message states what to do.
+    the number of bytes so far. Raises `WenlanError`; the message states what to do.
     """
     # A fixed name, so that the next download finds it.
     partial = target.with_name(f".{target.name}{PARTIAL}")
@@ -55,7 +55,7 @@ def download(
             found = hashlib.file_digest(file, "sha256").hexdigest()
             if found != sha256:
                 file.truncate(0)
-                raise RecipeError(
+                raise WenlanError(
                     f"{url}: the downloaded file has the SHA-256 {found[:16]}..., not "
                     f"{sha256[:16]}..., and was deleted: try again, or give a path"
                 )
@@ -80,7 +80,7 @@ def _locked(partial: Path) -> Iterator[BufferedRandom]:
 
 
 def _open_own(partial: Path) -> BufferedRandom:
-    """Opens the partial file for appending. Raises `RecipeError` for a link or what is no file: the
+    """Opens the partial file for appending. Raises `UsageError` for a link or what is no file: the
     name can be foreseen, and what is written must stay in the folder."""
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
@@ -88,12 +88,12 @@ def _open_own(partial: Path) -> BufferedRandom:
     except OSError as error:
         if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
             raise
-        raise RecipeError(f"{partial}: a link, or no file: remove it") from error
+        raise UsageError(f"{partial}: a link, or no file: remove it") from error
     status = os.fstat(descriptor)
     # A second name of the file may be outside of the folder.
     if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
         os.close(descriptor)
-        raise RecipeError(f"{partial}: a link, or no file: remove it")
+        raise UsageError(f"{partial}: a link, or no file: remove it")
     return os.fdopen(descriptor, "ab+")
 
 
@@ -116,7 +116,7 @@ def _fetch(url: str, file: BufferedRandom, max_bytes: int, progress: Callable[[i
         TimeoutError,
         ValueError,  # of URLs in redirects
     ) as error:
-        raise RecipeError(
+        raise WenlanError(
             f"{url} cannot be downloaded ({type(error).__name__}): {_RESUME}"
         ) from error
 
@@ -129,7 +129,7 @@ def _respond(session: "requests.Session", url: str, file: BufferedRandom) -> "re
     for _ in range(MAX_REDIRECTS + 1):
         parts = urlsplit(place)
         if parts.scheme not in ("https", urlsplit(url).scheme) or "@" in parts.netloc:
-            raise RecipeError(
+            raise WenlanError(
                 f"{url}: redirects to a URL that is not plain https: "
                 "download it elsewhere and give its path"
             )
@@ -144,12 +144,12 @@ def _respond(session: "requests.Session", url: str, file: BufferedRandom) -> "re
             file.truncate(0)
             done = 0
         else:
-            raise RecipeError(
+            raise WenlanError(
                 f"{url} cannot be downloaded (HTTP status {response.status_code}): "
                 "download it elsewhere and give its path"
             )
         response.close()
-    raise RecipeError(
+    raise WenlanError(
         f"{url} cannot be downloaded (more than {MAX_REDIRECTS} redirects): "
         "download it elsewhere and give its path"
     )
@@ -201,7 +201,7 @@ def _copy(
         received += len(piece)
         if size > max_bytes:
             file.truncate(0)
-            raise RecipeError(
+            raise WenlanError(
                 f"{url}: sends more than {max_bytes} bytes, and was deleted: "
                 "download it elsewhere and give its path"
             )
@@ -209,5 +209,5 @@ def _copy(
         progress(size)
         elapsed_s = time.monotonic() - start_s
         if elapsed_s > SLOW_AFTER_S and received < elapsed_s * MIN_BYTES_PER_S:
-            raise RecipeError(f"{url}: slower than {MIN_BYTES_PER_S} bytes a second: {_RESUME}")
+            raise WenlanError(f"{url}: slower than {MIN_BYTES_PER_S} bytes a second: {_RESUME}")
     file.flush()

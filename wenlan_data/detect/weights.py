@@ -86,7 +86,7 @@ def weights_file(weights: str, sha256: str = "") -> Path:
 
     A named file that is not in the cache is downloaded, with a progress bar and its licence on
     stderr. Raises `RecipeError` for a file that is missing, or whose digest is not `sha256` (by
-    default, for a name, the published one).
+    default, for a name, the published one), and `WenlanError` where the download fails.
     """
     if weights in NAMED_WEIGHTS:
         path = cache_path(weights)

@@ -66,14 +66,14 @@ def load_stored_image(path: Path, max_side_px: int) -> DetectionInput:
     data = _bytes_of(path)
     found = check_image(data, _ANY_IMAGE)
     if isinstance(found, Drop):
-        reason = f"{found.reason} {found.detail}".strip()
-        raise UsageError(f"{path}: not an image ({reason}): give a JPEG, PNG, WebP, GIF or AVIF")
+        raise UsageError(
+            f"{path}: no usable image ({found.in_words}): give a JPEG, PNG, WebP, GIF or AVIF"
+        )
     stored = normalise(data, max_side_px=max_side_px, jpeg_quality=92)
     decoded = decode_stored(stored.jpeg)
     if isinstance(decoded, Drop):
         raise UsageError(
-            f"{path}: this image cannot be decoded ({decoded.reason} {decoded.detail}): "
-            "export it again"
+            f"{path}: this image cannot be decoded ({decoded.in_words}): export it again"
         )
     return DetectionInput(
         jpeg=stored.jpeg, width=stored.width, height=stored.height, pixels=decoded

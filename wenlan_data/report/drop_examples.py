@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from wenlan_data.bounded_tables import VERIFY, read_batches
 from wenlan_data.errors import DamageError, WenlanError, in_short
 from wenlan_data.layout import DROPS, FETCH_RESULTS, IMAGE_WARC, WorkFolder
+from wenlan_data.reasons import Reason
 from wenlan_data.records import parse_text
 from wenlan_data.report.data import DuplicateGroup, ImageLocation, ReportItem
 from wenlan_data.shard.corpus_files import corpus_file, is_inside
@@ -144,7 +145,8 @@ def read_drop_examples(corpus: Path, manifest: Manifest) -> DropExamples:
 def with_recorded_images(examples: DropExamples, work: Path) -> DropExamples:
     """Returns the examples with the locations of their images in the WARC files of the work folder.
 
-    Images that were never fetched, or that `gc --warcs` removed, have no location.
+    Images that were never fetched, or that `gc --warcs` removed, have no location; nor has one
+    that is excluded, which may have been fetched before it was listed.
     """
     items = [item for shown in examples.by_reason.values() for item in shown]
     items += [item for group in examples.duplicates for item in group.copies]
@@ -152,7 +154,9 @@ def with_recorded_images(examples: DropExamples, work: Path) -> DropExamples:
 
     def located(items: Iterable[ReportItem]) -> tuple[ReportItem, ...]:
         return tuple(
-            replace(item, location=locations.get((item.generation, url_key(item.image_url))))
+            item
+            if item.reason == Reason.EXCLUDED
+            else replace(item, location=locations.get((item.generation, url_key(item.image_url))))
             for item in items
         )
 

@@ -1,6 +1,6 @@
 """Checks that the operator can be contacted before any web host is requested."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from wenlan_data.arrow import read_table
@@ -17,28 +17,39 @@ def check_seeds(sources: Sources) -> None:
     policy = AddressPolicy(sources.network.allow)
     # Seeds are known before the build starts, so a refused one costs no folder and no request.
     for source in (spec.load() for spec in sources.sources):
-        for host in map(host_of, source.crawl_seeds()):
-            _check_host(host, sources)
+        hosts = [host_of(seed) for seed in source.crawl_seeds()]
+        _check_hosts(hosts, sources)
+        for host in hosts:
             if host and not sources.network.offline and policy.refuses_by_name(host):
-                raise UsageError(
-                    f"{host}: private addresses and unusual ports are blocked by default: "
-                    "if the server is yours, list it under network.allow in a sources file"
-                )
+                raise UsageError(_blocked(host))
 
 
 def check_contact(sources: Sources, fetch_lists: Iterable[Path]) -> None:
     """Raises `UsageError` where a fetch list has a host that must not be requested without a
     contact."""
     for path in fetch_lists:
-        for host in read_table(path, ["host"])["host"].unique().to_pylist():
-            _check_host(host, sources)
+        _check_hosts(read_table(path, ["host"])["host"].unique().to_pylist(), sources)
 
 
-def _check_host(host: str, sources: Sources) -> None:
-    if sources.network.offline:
+def _check_hosts(hosts: Sequence[str], sources: Sources) -> None:
+    if sources.network.offline or sources.contact:
         return
-    if not sources.contact and needs_contact(host, sources.network.allow):
-        raise UsageError(
-            f"{host} would be requested without a contact: give --contact "
-            "(it goes into the User-Agent), or list the host under network.allow in the sources file"
-        )
+    allow = sources.network.allow
+    without_contact = [host for host in hosts if needs_contact(host, allow)]
+    policy = AddressPolicy(allow)
+    # First those of the web. The address policy blocks the others, with a contact too.
+    for host in without_contact:
+        if not policy.refuses_by_name(host):
+            raise UsageError(
+                f"{host} would be requested without a contact: give --contact, or write contact: "
+                "in the sources file (it goes into the User-Agent), and run the same command"
+            )
+    for host in without_contact:
+        raise UsageError(_blocked(host))
+
+
+def _blocked(host: str) -> str:
+    return (
+        f"{host}: private addresses and unusual ports are blocked by default: "
+        "if the server is yours, list it under network.allow in the sources file"
+    )

@@ -86,7 +86,10 @@ class GenerationPlan:
     """`from`: (fetch results, image WARC) of every recorded fetch part, newest first: the last
     outcome of a URL counts."""
     politeness: Mapping[str, object] = field(default_factory=dict)
-    """Contact, network, hosts, limits and blocklists of the sources that it was planned with."""
+    """Contact, network, hosts, limits and blocklists of the sources that it was planned with, or
+    last resumed with."""
+    allowed_later: tuple[str, ...] = ()
+    """Hosts that `network.allow` lists only since the generation was resumed."""
     listed: tuple[Mapping[str, object], ...] = ()
     """The sources as the manifest names them."""
     cut_short: bool = False
@@ -157,6 +160,14 @@ class GenerationPlan:
         """Returns the plan with the politeness and the names of the sources."""
         return replace(self, politeness=politeness, listed=listed)
 
+    def resumed_with(self, sources: Sources) -> "GenerationPlan":
+        """Returns the plan with the present politeness: what the operator states after a complaint
+        holds for all that is left to do."""
+        politeness = politeness_of(sources)
+        politeness["contact"] = sources.contact or self.politeness.get("contact", "")
+        later = set(sources.network.allow) - set(self.allowed_hosts())
+        return replace(self, politeness=politeness, allowed_later=tuple(sorted(later)))
+
     def estimated_rows(self) -> int:
         """Returns how many source rows it plans to read; 0 where it reads recorded rows."""
         return sum(
@@ -174,10 +185,10 @@ class GenerationPlan:
         return dict(sum((Counter(entry.pages) for entry in self.entries), Counter[str]()))
 
     def allowed_hosts(self) -> tuple[str, ...]:
-        """Returns the `network.allow` that it was planned with."""
+        """Returns the hosts that `network.allow` has listed from its first part to its last."""
         network = self.politeness.get("network", {})
         allow = network.get("allow", ()) if isinstance(network, Mapping) else ()
-        return tuple(map(str, allow))
+        return tuple(host for host in map(str, allow) if host not in self.allowed_later)
 
     def same_input(self, other: "GenerationPlan | None") -> bool:
         """Returns whether `other` reads the same, in the same parts."""

@@ -28,6 +28,7 @@ from wenlan_data.part_files import checked
 from wenlan_data.protocols import NoDetails, Receipt
 from wenlan_data.report.write_all import descriptions_written
 from wenlan_data.run import steps
+from wenlan_data.run.blocklist_changes import discard_other_blocklists
 from wenlan_data.run.contact import check_contact
 from wenlan_data.run.crawl import Crawler
 from wenlan_data.run.executors.lazy import lazy_executor
@@ -217,6 +218,12 @@ class _Build:
             if not plan.same_input(first):
                 self.ledger.discard(folder)
                 return None
+        if self.prepared.sources is not None:
+            resumed = plan.resumed_with(self.prepared.sources)
+            if resumed != plan:
+                # Saved: a retry without sources continues with what held last.
+                resumed.save(self.ledger.tree, self.number)
+            return resumed
         return plan
 
     def _with_politeness(self, plan: GenerationPlan) -> GenerationPlan:
@@ -281,6 +288,7 @@ class _Build:
         fetched = self._fetch(generation, lists)
         self._run_step("against", NoDetails, number, steps.benchmark_jobs(generation))
         self._run_step("near", NoDetails, number, steps.near_jobs(generation, fetched))
+        discard_other_blocklists(self.options.out, self.ledger, number, generation.sources.exclude)
         deduped = self._run_step(
             "dedupe", DedupeDetails, number, steps.dedupe_jobs(generation, parts, fetched)
         )[0]
@@ -375,9 +383,10 @@ class _Build:
         return receipts
 
     def _sources(self, plan: GenerationPlan) -> Sources:
-        """Returns the sources section that the plan was made with, without the sources."""
-        # The plan's politeness, not that of the present sources: a retry or a resumed build may
-        # come without sources, and treats hosts as the build that it continues.
+        """Returns the sources section that the plan was made or last resumed with, without the
+        sources."""
+        # From the plan: a retry may come without sources, and treats hosts as the build that it
+        # continues.
         contact = self.prepared.contact or str(plan.politeness.get("contact", ""))
         try:
             sources = Sources.model_validate({**plan.politeness, "contact": contact})

@@ -321,6 +321,8 @@ def dedupe_jobs(
         shard=recipe.shard,
         # Shard numbers continue over generations: published shards are never renamed or rewritten.
         first_shard=generation.first_shard,
+        # Applied again: an entry may have been listed after the fetch step.
+        blocklists=generation.sources.exclude,
     )
     return [_job(0, part)]
 

@@ -1,6 +1,7 @@
 """The operator's blocklists: domains, URLs and hashes of images that are never requested or
 recorded."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -81,6 +82,16 @@ class LoadedBlocklists:
     pdq: Bytes
     pdq_radius_bits: int
 
+    @property
+    def digest(self) -> str:
+        """A digest of all entries, whatever file they are in; empty where there is none."""
+        texts = (sorted(self.domains), sorted(self.urls), sorted(self.url_prefixes))
+        hashes = (sorted(self.sha256), sorted(map(bytes, self.pdq)))
+        if not any((*texts, *hashes)):
+            return ""
+        listed = (texts, hashes, self.pdq_radius_bits)
+        return hashlib.sha256(repr(listed).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
     def refuses_url(self, url: str) -> Drop | None:
         """The drop of a URL that is on one of the lists, else None."""
         if self.domains:
@@ -101,8 +112,12 @@ class LoadedBlocklists:
         bytes are decoded."""
         if self.sha256 and bytes.fromhex(sha256) in self.sha256:
             return Drop(Reason.EXCLUDED, "sha256")
-        if isinstance(found, ImageFacts) and len(self.pdq):
-            own = np.frombuffer(found.pdq, np.uint8)
+        return self.refuses_pdq(found.pdq) if isinstance(found, ImageFacts) else None
+
+    def refuses_pdq(self, pdq: bytes) -> Drop | None:
+        """The drop of an image whose PDQ hash is near one of the list, else None."""
+        if len(self.pdq):
+            own = np.frombuffer(pdq, np.uint8)
             if np.bitwise_count(self.pdq ^ own).sum(axis=1).min() <= self.pdq_radius_bits:
                 return Drop(Reason.EXCLUDED, "pdq")
         return None
