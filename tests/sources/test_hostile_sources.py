@@ -306,13 +306,19 @@ _URLS = [f"http://a.cn/{number}.jpg" for number in range(100)]
 
 def _parquet(path: Path, text: pa.Array, **options: object) -> Path:
     table = pa.table({"url": (_URLS * (len(text) // 100 + 1))[: len(text)], "text": text})
-    pq.write_table(table, path, **options)
+    # Without the schema of Arrow, a dictionary is read as what it holds.
+    pq.write_table(table, path, **{"store_schema": False, **options})
     return path
 
 
 def _repeated(value: str, count: int) -> pa.Array:
     codes = pa.array([0] * count, pa.int32())
     return pa.DictionaryArray.from_arrays(codes, [value])
+
+
+def _list_of(values: pa.Array) -> pa.Array:
+    """One list of all values."""
+    return pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
 
 
 def _nested(depth: int) -> pa.Array:
@@ -370,6 +376,37 @@ PARQUETS: dict[str, tuple[Callable[[], pa.Array], dict[str, object], dict[str, i
     ),
     "decimals": (lambda: pa.array([1, None]).cast(pa.decimal128(38, 2)), {}, {"ok": 2}),
     "binary": (lambda: pa.array([b"\xff\xfe\xff", b"ok"]), {}, {"bad_encoding": 1, "ok": 1}),
+    "2,000 lists of a MB": (
+        lambda: pa.ListArray.from_arrays(
+            pa.array(range(0, 2_001_000, 1000), pa.int32()), _repeated("x" * 1000, 2_000_000)
+        ),
+        {},
+        {"ok": 2000},
+    ),
+    "20 MB, 1,000 times in structs of a list": (
+        lambda: _list_of(pa.StructArray.from_arrays([_repeated("x" * 20_000_000, 1000)], ["a"])),
+        {},
+        {"bad_row": 1},
+    ),
+    "20 MB, 1,000 times in lists of a list": (
+        lambda: _list_of(_list_of(_repeated("x" * 20_000_000, 1000))),
+        {},
+        {"bad_row": 1},
+    ),
+    "20 MB, 1,000 times in a map": (
+        lambda: pa.MapArray.from_arrays(
+            pa.array([0, 1000], pa.int32()),
+            pa.array(map(str, range(1000))),
+            _repeated("x" * 20_000_000, 1000),
+        ),
+        {},
+        {"bad_row": 1},
+    ),
+    "a map": (
+        lambda: pa.array([[("a", "b")], None], pa.map_(pa.string(), pa.string())),
+        {},
+        {"bad_row": 1, "ok": 1},
+    ),
     "lists in lists": (lambda: pa.array([[["a"]], [["b"]]]), {}, {"bad_row": 2}),
 }
 
