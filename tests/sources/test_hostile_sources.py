@@ -512,6 +512,17 @@ def test_quotes_take_linear_time(tmp_path: Path, line: str) -> None:
         assert part.rows == sum(1 for _ in source.read(part))
 
 
+@pytest.mark.parametrize("end", ['"', '"\r z'])
+def test_an_error_after_a_quote_costs_one_line(tmp_path: Path, end: str) -> None:
+    rows = [f"http://a.cn/{number}.jpg,x\n" for number in range(50)]
+    lines = ['http://a.cn/a.jpg,"open\n', *rows, f"http://a.cn/b.jpg,{end}\n"]
+    reasons = _table(tmp_path / "t.csv", ("url,text\n" + "".join([*lines, *rows])).encode())
+    if end == '"':
+        assert reasons == ["ok"] * 51
+    else:
+        assert reasons == ["bad_row", *["ok"] * 50, "bad_row", *["ok"] * 50]
+
+
 JSON_LINES: dict[str, tuple[bytes, str]] = {
     "nested lists": (b"[" * 100_000, "bad_row"),
     "nested objects": (b'{"a":' * 50_000, "bad_row"),
