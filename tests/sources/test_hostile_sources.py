@@ -770,3 +770,55 @@ def test_mutated_files_raise_nothing_but_our_errors(tmp_path: Path, kind: str) -
     assert found["read"]
     assert len(found) > 1
     assert not found["two lines"]
+
+
+_CHECKED = """
+import os, sys
+from pathlib import Path
+from wenlan_data.errors import WenlanError
+from wenlan_data.sources.table import Table
+from wenlan_data.sources.formats.parquet_check import check_parquet
+def rows():
+    source = Table(path=sys.argv[1])
+    return sum(1 for part in source.parts(source=0, max_rows=9) for _ in source.read(part))
+try:
+    rows()
+except WenlanError as error:
+    sys.exit(str(error))
+[child] = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+print(Path(f"/proc/{child}/environ").read_text().count("secret"))
+other = sys.argv[1].replace(".parquet", ".pq")
+os.link(sys.argv[1], other)
+sys.argv[1] = other
+fork = os.fork()
+if not fork:
+    rows()
+    [own] = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    os._exit(int(own == child))
+print(os.waitpid(fork, 0)[1], rows())
+"""
+
+
+def _checked(path: Path, limit: str) -> subprocess.CompletedProcess[str]:
+    pq.write_table(pa.table({"url": _URLS[:2], "text": ["a", "b"]}), path)
+    return subprocess.run(
+        ["bash", "-c", f'{limit} exec "$@"', "bash", sys.executable, "-c", _CHECKED, str(path)],
+        env={**os.environ, "CLOUD_KEY": "secret"},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+
+def test_the_process_that_reads_parquet_first_has_no_credentials_and_serves_one_process(
+    tmp_path: Path,
+) -> None:
+    done = _checked(tmp_path / "t.parquet", "")
+    assert done.stdout.split() == ["0", "0", "2"], done.stderr
+
+
+def test_a_low_limit_of_memory_is_named(tmp_path: Path) -> None:
+    done = _checked(tmp_path / "t.parquet", "ulimit -d 1500000;")
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        f"{tmp_path}/t.parquet: reading it as Parquet needs 2048 MiB, and the limit of data segments"
+        " (ulimit -d) is 1464 MiB: raise it"
+    )
