@@ -137,6 +137,18 @@ def test_digests_are_kept_of_files_that_have_settled(tmp_path: Path) -> None:
         assert FileDigests(cache).sha256(file) == hashlib.sha256(b"2").hexdigest()
 
 
+def test_the_digests_of_many_small_files_are_written_a_few_times(tmp_path: Path) -> None:
+    cache, files = tmp_path / "digests.json", [tmp_path / str(number) for number in range(500)]
+    for file in files:
+        file.write_text(file.name, "utf-8")
+    time.sleep(2.1)
+    digests, writes, started = FileDigests(cache), set(), time.monotonic()
+    for file in files:
+        digests.sha256(file)
+        writes.add(cache.stat().st_mtime_ns)
+    assert len(writes) <= 1 + (time.monotonic() - started)
+
+
 def _held(path: Path, host: str) -> None:
     """Writes an image, failures, a redirect to the image, and a redirect to what is not held."""
     answers: list[tuple[str, str, list[tuple[str, str]], bytes]] = [

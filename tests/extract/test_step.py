@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from wenlan_data import plugins
+from wenlan_data.errors import DamageError
 from wenlan_data.extract.candidate_tables import CandidateRow, raw_batch, read_raw
 from wenlan_data.extract.step import ExtractDetails, ExtractPart, ReextractPart, RetryPart
 from wenlan_data.protocols import Receipt
@@ -332,6 +333,18 @@ def test_a_recorded_row_too_large_for_the_tables_is_a_drop(
     receipt, tables = _run(ReextractPart(part_number=0, raw=str(path), text=TEXT), tmp_path / "out")
     assert receipt.drops == {"bad_row": 1}
     assert (tables["drops"][0]["source"], tables["drops"][0]["texts"]) == ("s", [])
+
+
+@pytest.mark.parametrize("column", ["ordinal", "candidate_id", "url", "texts", "reason"])
+def test_a_recording_with_an_empty_cell_is_named(tmp_path: Path, column: str) -> None:
+    candidate = Candidate(url="http://a.cn/1.jpg", texts=(Text("caption", "一只猫"),), source="s")
+    table = pa.Table.from_batches([raw_batch([CandidateRow(0, bytes(16), candidate, "a")])])
+    place = table.schema.get_field_index(column)
+    empty = pa.nulls(1, RAW.field(column).type)
+    path = tmp_path / "raw.parquet"
+    pq.write_table(table.set_column(place, RAW.field(column), empty), path)
+    with pytest.raises(DamageError, match=f"raw.parquet: .*column '{column}' holds empty cells"):
+        _run(ReextractPart(part_number=0, raw=str(path), text=TEXT), tmp_path / "out")
 
 
 def test_a_drop_has_the_first_characters_of_long_texts(tmp_path: Path) -> None:

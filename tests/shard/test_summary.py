@@ -3,6 +3,8 @@ import shutil
 import tarfile
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.shard.make_golden import GOLDEN, GOLDEN_1_0, draw, encode
@@ -64,6 +66,18 @@ def test_a_strangers_tar_is_counted_by_what_it_has(tmp_path: Path) -> None:
         {64: 1},
         {2: 1},
     )
+
+
+def test_sides_that_no_image_has_are_not_counted(tmp_path: Path) -> None:
+    shutil.copytree(GOLDEN, tmp_path / "corpus")
+    path = tmp_path / "corpus" / "metadata" / "000000.parquet"
+    table = pq.read_table(path)
+    before = summarise([tmp_path / "corpus"])
+    rows = table.to_pylist()
+    odd = [{**rows[0], "width": side} for side in (-5, 0, 1 << 20, 2**31 - 1)]
+    pq.write_table(pa.Table.from_pylist([*rows, *odd], table.schema), path)
+    after = summarise([tmp_path / "corpus"])
+    assert (after.width_px, after.height_px) == (before.width_px, before.height_px)
 
 
 def test_a_corrupt_metadata_table_is_named(tmp_path: Path) -> None:

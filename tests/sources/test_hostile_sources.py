@@ -306,13 +306,19 @@ _URLS = [f"http://a.cn/{number}.jpg" for number in range(100)]
 
 def _parquet(path: Path, text: pa.Array, **options: object) -> Path:
     table = pa.table({"url": (_URLS * (len(text) // 100 + 1))[: len(text)], "text": text})
-    pq.write_table(table, path, **options)
+    # Without the schema of Arrow, a dictionary is read as what it holds.
+    pq.write_table(table, path, **{"store_schema": False, **options})
     return path
 
 
 def _repeated(value: str, count: int) -> pa.Array:
     codes = pa.array([0] * count, pa.int32())
     return pa.DictionaryArray.from_arrays(codes, [value])
+
+
+def _list_of(values: pa.Array) -> pa.Array:
+    """One list of all values."""
+    return pa.ListArray.from_arrays(pa.array([0, len(values)], pa.int32()), values)
 
 
 def _nested(depth: int) -> pa.Array:
@@ -370,6 +376,37 @@ PARQUETS: dict[str, tuple[Callable[[], pa.Array], dict[str, object], dict[str, i
     ),
     "decimals": (lambda: pa.array([1, None]).cast(pa.decimal128(38, 2)), {}, {"ok": 2}),
     "binary": (lambda: pa.array([b"\xff\xfe\xff", b"ok"]), {}, {"bad_encoding": 1, "ok": 1}),
+    "2,000 lists of a MB": (
+        lambda: pa.ListArray.from_arrays(
+            pa.array(range(0, 2_001_000, 1000), pa.int32()), _repeated("x" * 1000, 2_000_000)
+        ),
+        {},
+        {"ok": 2000},
+    ),
+    "20 MB, 1,000 times in structs of a list": (
+        lambda: _list_of(pa.StructArray.from_arrays([_repeated("x" * 20_000_000, 1000)], ["a"])),
+        {},
+        {"bad_row": 1},
+    ),
+    "20 MB, 1,000 times in lists of a list": (
+        lambda: _list_of(_list_of(_repeated("x" * 20_000_000, 1000))),
+        {},
+        {"bad_row": 1},
+    ),
+    "20 MB, 1,000 times in a map": (
+        lambda: pa.MapArray.from_arrays(
+            pa.array([0, 1000], pa.int32()),
+            pa.array(map(str, range(1000))),
+            _repeated("x" * 20_000_000, 1000),
+        ),
+        {},
+        {"bad_row": 1},
+    ),
+    "a map": (
+        lambda: pa.array([[("a", "b")], None], pa.map_(pa.string(), pa.string())),
+        {},
+        {"bad_row": 1, "ok": 1},
+    ),
     "lists in lists": (lambda: pa.array([[["a"]], [["b"]]]), {}, {"bad_row": 2}),
 }
 
@@ -473,6 +510,17 @@ def test_quotes_take_linear_time(tmp_path: Path, line: str) -> None:
     source = Table(path=str(tmp_path / "t.csv"))
     for part in list(source.parts(source=0, max_rows=20_000))[:3]:
         assert part.rows == sum(1 for _ in source.read(part))
+
+
+@pytest.mark.parametrize("end", ['"', '"\r z'])
+def test_an_error_after_a_quote_costs_one_line(tmp_path: Path, end: str) -> None:
+    rows = [f"http://a.cn/{number}.jpg,x\n" for number in range(50)]
+    lines = ['http://a.cn/a.jpg,"open\n', *rows, f"http://a.cn/b.jpg,{end}\n"]
+    reasons = _table(tmp_path / "t.csv", ("url,text\n" + "".join([*lines, *rows])).encode())
+    if end == '"':
+        assert reasons == ["ok"] * 51
+    else:
+        assert reasons == ["bad_row", *["ok"] * 50, "bad_row", *["ok"] * 50]
 
 
 JSON_LINES: dict[str, tuple[bytes, str]] = {
@@ -722,3 +770,55 @@ def test_mutated_files_raise_nothing_but_our_errors(tmp_path: Path, kind: str) -
     assert found["read"]
     assert len(found) > 1
     assert not found["two lines"]
+
+
+_CHECKED = """
+import os, sys
+from pathlib import Path
+from wenlan_data.errors import WenlanError
+from wenlan_data.sources.table import Table
+from wenlan_data.sources.formats.parquet_check import check_parquet
+def rows():
+    source = Table(path=sys.argv[1])
+    return sum(1 for part in source.parts(source=0, max_rows=9) for _ in source.read(part))
+try:
+    rows()
+except WenlanError as error:
+    sys.exit(str(error))
+[child] = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+print(Path(f"/proc/{child}/environ").read_text().count("secret"))
+other = sys.argv[1].replace(".parquet", ".pq")
+os.link(sys.argv[1], other)
+sys.argv[1] = other
+fork = os.fork()
+if not fork:
+    rows()
+    [own] = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    os._exit(int(own == child))
+print(os.waitpid(fork, 0)[1], rows())
+"""
+
+
+def _checked(path: Path, limit: str) -> subprocess.CompletedProcess[str]:
+    pq.write_table(pa.table({"url": _URLS[:2], "text": ["a", "b"]}), path)
+    return subprocess.run(
+        ["bash", "-c", f'{limit} exec "$@"', "bash", sys.executable, "-c", _CHECKED, str(path)],
+        env={**os.environ, "CLOUD_KEY": "secret"},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+
+def test_the_process_that_reads_parquet_first_has_no_credentials_and_serves_one_process(
+    tmp_path: Path,
+) -> None:
+    done = _checked(tmp_path / "t.parquet", "")
+    assert done.stdout.split() == ["0", "0", "2"], done.stderr
+
+
+def test_a_low_limit_of_memory_is_named(tmp_path: Path) -> None:
+    done = _checked(tmp_path / "t.parquet", "ulimit -d 1500000;")
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        f"{tmp_path}/t.parquet: reading it as Parquet needs 2048 MiB, and the limit of data segments"
+        " (ulimit -d) is 1464 MiB: raise it"
+    )

@@ -58,8 +58,16 @@ def read_raw(path: str, wanted: SeenIds | None = None) -> Iterator[CandidateRow]
     """Yields the recorded rows of a `raw.parquet`; with `wanted`, only those with these ids."""
     with table_errors(path), pq.ParquetFile(checked(path)) as file:
         for batch in file.iter_batches(BATCH_ROWS):
+            _check_cells(batch)
             some = batch.filter(_mask(batch, wanted)) if wanted else batch
             yield from map(_raw_row, _with_reasons(some).to_pylist())
+
+
+def _check_cells(batch: pa.RecordBatch) -> None:
+    """Raises `ValueError` for an empty cell where no version of the step left one."""
+    for name in set(RAW.names) & set(batch.schema.names) - {"boxes", "fallback_urls"}:
+        if batch[name].null_count:
+            raise ValueError(f"column {name!r} holds empty cells")
 
 
 def _raw_row(value: dict[str, Any]) -> CandidateRow:

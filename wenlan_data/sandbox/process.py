@@ -7,11 +7,11 @@ import socket
 import subprocess
 import sys
 import weakref
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from wenlan_data.sandbox import limits
+from wenlan_data.sandbox.environment import child_environment
 from wenlan_data.sandbox.protocol import (
     FORKED,
     GARBLED_REQUEST,
@@ -29,12 +29,6 @@ WORKER_COMMAND: tuple[str, ...] = ("-m", "wenlan_data.sandbox.worker")
 """Arguments of Python. Tests replace it by a script that changes `worker.HANDLERS`, then calls
 `worker.main()`."""
 _SOCKET_BUFFER_BYTES = 1 << 20
-_KEPT_VARIABLES = (
-    "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PATH", "PYTHONDONTWRITEBYTECODE",
-    "PYTHONHOME", "PYTHONPYCACHEPREFIX", "PYTHONUTF8", "TMPDIR", "TZ",
-)  # fmt: skip
-"""Of the environment: all that an interpreter needs to start, and no credentials."""
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 _SLEEPING = frozenset("STt")
 """States of a process in `/proc`: asleep, stopped, traced. One that runs or waits for a processor,
 a page of memory or a disk is in another."""
@@ -110,7 +104,7 @@ class SandboxProcess:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                env=_environment(os.environ),
+                env=child_environment(os.environ),
                 start_new_session=True,
             )
         _processes.add(self)
@@ -271,12 +265,6 @@ class _Watch:
             self._first_cpu_s = cpu_s
         if cpu_s - self._first_cpu_s > self._max_cpu_s:
             raise _OverTimeError
-
-
-def _environment(own: Mapping[str, str]) -> dict[str, str]:
-    kept = {name: own[name] for name in _KEPT_VARIABLES if name in own}
-    # The code may have come by Ray's runtime environment, which only sys.path knows.
-    return {**kept, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
 def _disconnect_all() -> None:

@@ -28,6 +28,8 @@ COLUMNS = pa.schema(
 MAX_NAMES, MAX_NAME_CHARS = 10_000, 200
 """Distinct sources, labels and the like that are counted, and their length; a tar that anybody may
 have made can hold a long new one in each sample."""
+MAX_SIDE_PX = 1 << 20
+"""A sample that states a side of this or more is not counted among the sizes."""
 OTHERS = "(others)"
 
 
@@ -105,8 +107,11 @@ def _add_metadata(summary: CorpusSummary, path: Path) -> None:
 
 
 def _add_batch(summary: CorpusSummary, batch: pa.RecordBatch) -> None:
-    _count(summary.width_px, batch["width"])
-    _count(summary.height_px, batch["height"])
+    sides = pa.table({"width": batch["width"], "height": batch["height"]})
+    plausible = [pc.and_(pc.greater(side, 0), pc.less(side, MAX_SIDE_PX)) for side in sides]
+    sides = sides.filter(pc.and_(*plausible))
+    _count(summary.width_px, sides["width"])
+    _count(summary.height_px, sides["height"])
     _count(summary.caption_chars, pc.utf8_length(cast("pa.StringArray", batch["caption"])))
     _count(summary.sources, batch["source"])
     texts = pc.list_flatten(batch["texts"])
@@ -177,7 +182,7 @@ def _sides_px(fields: dict[str, object]) -> tuple[int, int] | None:
 def side_px(fields: dict[str, object], name: str) -> int:
     """Returns a plausible side in pixels, otherwise 0."""
     value = fields.get(name)
-    return value if isinstance(value, int) and 0 < value < 1 << 20 else 0
+    return value if isinstance(value, int) and 0 < value < MAX_SIDE_PX else 0
 
 
 def image_sides_px(data: bytes) -> tuple[int, int] | None:

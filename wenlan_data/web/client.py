@@ -7,7 +7,6 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from types import SimpleNamespace, TracebackType
@@ -27,7 +26,7 @@ from wenlan_data.web.connector import count_overhead
 from wenlan_data.web.content_encoding import ACCEPTED, Decoder, EncodingError, decoder_for
 from wenlan_data.web.limits import DEFAULTS, BodyLimits, HostLimits, Limits
 from wenlan_data.web.lookups import Lookups
-from wenlan_data.web.response import REDIRECTS, Response, drop_of, redirect_target
+from wenlan_data.web.response import Response, drop_of
 from wenlan_data.web.urls import host_of, sendable, url_problem
 
 # An error page this small is read, so that its connection can be used again; for a larger one it is
@@ -208,20 +207,6 @@ class Client:
     ) -> None:
         self._watchdog.cancel()
         await self._session.close()
-
-    async def fetch(self, url: str, body_limits: BodyLimits, max_redirects: int) -> Response | Drop:
-        """Fetches a URL and follows at most `max_redirects` redirects, each target checked."""
-        for redirects in range(max_redirects + 1):
-            result = await self.get(url, body_limits)
-            if isinstance(result, Drop) or (result.status not in REDIRECTS and not redirects):
-                return result
-            if result.status not in REDIRECTS:
-                return replace(result, redirects=redirects)
-            target = redirect_target(result)
-            if isinstance(target, Drop):
-                return target
-            url = target
-        return Drop(Reason.REDIRECT_LIMIT, f"more than {max_redirects}")
 
     async def get(self, url: str, body_limits: BodyLimits) -> Response | Drop:
         """Makes one request and follows no redirect.

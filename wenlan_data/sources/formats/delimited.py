@@ -34,8 +34,9 @@ class CsvRows:
     """Reads the row at a file's position by the rules of `csv.reader`, and stops at the next one.
 
     Cells are Latin-1: one character a byte, decoded later. If a quote is not closed within
-    `MAX_LINE_BYTES` of the row's start, only the first line is a `Drop`, and the lines after it are
-    rows again. An instance reads one file, forwards: it takes linear time, whatever the quotes.
+    `MAX_LINE_BYTES` of the row's start, or in a line with an error, only the first line is a
+    `Drop`, and the lines after it are rows again. An instance reads one file, forwards: it takes
+    linear time, whatever the quotes.
     """
 
     def __init__(self, delimiter: str) -> None:
@@ -53,9 +54,9 @@ class CsvRows:
         if b'"' not in line:
             content = line.rstrip(b"\r\n")
             return content.decode("latin-1").split(self._delimiter) if content else None
+        second_line = file.tell()
         try:
             if self._ends_open(line, is_open=False):
-                second_line = file.tell()
                 stop = self._closing_line_end(file, start)
                 if stop is None:
                     file.seek(second_line)
@@ -65,6 +66,7 @@ class CsvRows:
             # All line ends but the last one are inside quotes.
             return next(csv.reader([line.decode("latin-1")], delimiter=self._delimiter)) or None
         except csv.Error as error:
+            file.seek(second_line)
             return Drop(Reason.BAD_ROW, str(error))
 
     def _closing_line_end(self, file: BinaryIO, start: int) -> int | None:
@@ -77,8 +79,12 @@ class CsvRows:
         while position - start <= MAX_LINE_BYTES and (line := file.readline(MAX_LINE_BYTES)):
             if len(line) == MAX_LINE_BYTES:
                 break
-            if not self._ends_open(line, is_open=True):
-                return file.tell()
+            try:
+                if not self._ends_open(line, is_open=True):
+                    return file.tell()
+            except csv.Error:
+                self._open = range(first, position)
+                raise
             position = file.tell()
         self._open = range(first, position)
         return None

@@ -13,6 +13,9 @@ from wenlan_data.files import open_regular, read_bounded, write_atomic
 _SETTLED_NS = 2_000_000_000
 """A digest is kept only of a file that was last changed this long before it was hashed. A file can
 change twice within one tick of its file system's clock, with equal times: FAT has ticks of 2 s."""
+_SAVE_GAP_S, _SAVE_GAP_FACTOR = 1.0, 20
+"""Least time between two writes of the cache, and how often it is at least that of a write: what
+was found since the last one is hashed again after a restart."""
 
 
 _MAX_CACHE_BYTES = 1 << 29
@@ -43,6 +46,7 @@ class FileDigests:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
         self._known: dict[str, tuple[FileState, str]] = _load(path) if path else {}
+        self._next_save_s = 0.0
 
     def sha256(self, file: Path) -> str:
         """Returns the SHA-256 of the file as it is now, 64 hex digits.
@@ -68,10 +72,15 @@ class FileDigests:
         return found
 
     def _save(self) -> None:
-        if self._path:
+        started_s = time.monotonic()
+        if self._path and started_s >= self._next_save_s:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             value = {name: [*state, digest] for name, (state, digest) in self._known.items()}
             write_atomic(self._path, json.dumps(value).encode())
+            # The whole cache is written: after each of 10,000 files it would take minutes.
+            ended_s = time.monotonic()
+            gap_s = max(_SAVE_GAP_S, _SAVE_GAP_FACTOR * (ended_s - started_s))
+            self._next_save_s = ended_s + gap_s
 
 
 def _load(path: Path) -> dict[str, tuple[FileState, str]]:

@@ -7,6 +7,7 @@ many rows may be decoded at once.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import repeat
 from pathlib import Path
 
 import pyarrow as pa
@@ -161,7 +162,7 @@ def parquet_rows(
                 if first < last:
                     rows = batch.slice(first, last - first)
                     columns = [
-                        _values(rows.column(name)) if name else [None] * rows.num_rows
+                        _values(rows.column(name)) if name else repeat(None, rows.num_rows)
                         for name in names
                     ]
                     yield from zip(*columns, strict=True)
@@ -224,14 +225,16 @@ def _overflow(group: int, what: str) -> Drop:
     return Drop(Reason.BAD_ROW, f"row group {group} has {what}")
 
 
-def _values(column: pa.Array) -> list[object]:
+def _values(column: pa.Array) -> Iterator[object]:
     """The values of a column; a `Drop` for one that is too long, or that Python cannot hold."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     if pa.types.is_string(kind) or pa.types.is_binary(kind) or _is_number(kind):
-        return [_checked(value) for value in column.to_pylist()]
-    return [_value(column[row]) for row in range(len(column))]
+        return map(_checked, column.to_pylist())
+    # One by one: a list holds codes of a dictionary, and takes up to a million times as much
+    # memory as values of Python.
+    return (_value(column[row]) for row in range(len(column)))
 
 
 def _is_number(kind: pa.DataType) -> bool:
@@ -245,12 +248,20 @@ def _is_number(kind: pa.DataType) -> bool:
 
 def _value(scalar: pa.Scalar) -> object:
     try:
-        if isinstance(scalar, pa.ListScalar | pa.LargeListScalar) and scalar.is_valid:
-            return _list(scalar.values)
-        return _checked(scalar.as_py())
+        if not scalar.is_valid:
+            return None
+        is_map = pa.types.is_map(scalar.type)
+        is_list = isinstance(scalar, pa.ListScalar | pa.LargeListScalar) and not is_map
+        if _is_nested(scalar.type.value_type if is_list else scalar.type):
+            return Drop(Reason.BAD_ROW, "a value is neither text nor number")
+        return _list(scalar.values) if is_list else _checked(scalar.as_py())
     except (pa.ArrowException, ValueError, OverflowError, TypeError, RecursionError) as error:
         # A date after the year 9999, for instance.
         return Drop(Reason.BAD_ROW, in_short(error, 60))
+
+
+def _is_nested(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_nested(getattr(kind, "storage_type", kind)))
 
 
 def _list(values: pa.Array) -> object:
@@ -261,6 +272,8 @@ def _list(values: pa.Array) -> object:
         lengths = pc.binary_length(values.dictionary).take(values.indices)
         if (pc.sum(lengths).as_py() or 0) > MAX_LINE_BYTES:
             return Drop(Reason.BAD_ROW, f"a list of more than {MAX_LINE_BYTES} bytes")
+    elif values.nbytes > MAX_LINE_BYTES:
+        return Drop(Reason.BAD_ROW, f"a list of more than {MAX_LINE_BYTES} bytes")
     return values.to_pylist()
 
 

@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from wenlan_data.errors import UsageError, WenlanError
+from wenlan_data.sandbox.environment import child_environment
 from wenlan_data.sources.formats.file_digest import FileState
 from wenlan_data.sources.formats.parquet import column_names, decode_all
 
@@ -84,13 +85,14 @@ def _named(status: int) -> str:
 
 
 def _started() -> "subprocess.Popen[bytes]":
-    path = os.pathsep.join(one for one in sys.path if one)
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "wenlan_data.sources.formats.parquet_check"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": path},
+        # Unbuffered: what is left in a buffer, a fork of this process would write again.
+        bufsize=0,
+        env=child_environment(os.environ),
     )
 
 
@@ -100,18 +102,45 @@ def _stop() -> None:
         _process.wait()
 
 
+def _forget() -> None:
+    global _lock, _process
+    # Another thread may have held the lock, and the responses are for the process that forked.
+    _lock = threading.Lock()
+    if _process is not None:
+        for pipe in (_process.stdin, _process.stdout):
+            if pipe is not None:
+                pipe.close()
+        _process.returncode = 0
+        _process = None
+
+
 atexit.register(_stop)
+os.register_at_fork(after_in_child=_forget)
+
+
+def _limit_memory() -> str:
+    """Returns why this process may not allocate what it needs; empty if it may."""
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+    if most != resource.RLIM_INFINITY and most < MAX_DATA_BYTES:
+        return (
+            f"reading it as Parquet needs {MAX_DATA_BYTES >> 20} MiB, and the limit of data"
+            f" segments (ulimit -d) is {most >> 20} MiB: raise it"
+        )
+    resource.setrlimit(resource.RLIMIT_DATA, (MAX_DATA_BYTES, MAX_DATA_BYTES))
+    return ""
 
 
 def _main() -> None:
     # Ctrl-C reaches the whole process group; the build decides when this process ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_DATA, (MAX_DATA_BYTES, MAX_DATA_BYTES))
+    problem = _limit_memory()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for line in sys.stdin:
         file, names = json.loads(line)
         message = None
         try:
+            if problem:
+                raise UsageError(f"{file}: {problem}")
             wanted = {name for name in column_names(Path(file)) if name.strip().casefold() in names}
             decode_all(Path(file), sorted(wanted))
         except WenlanError as error:
