@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 
 from wenlan_data.errors import DamageError, UsageError, in_short, os_errors
 from wenlan_data.layout import FETCH_RESULTS, IMAGE_WARC, RAW_CANDIDATES, StepTree, WorkFolder
+from wenlan_data.part_files import FileChecksum
 from wenlan_data.protocols import Source, SourcePart
 from wenlan_data.run.ledger import Ledger
 from wenlan_data.run.output_id import load_build_record
@@ -93,6 +94,8 @@ class GenerationPlan:
     """Whether `--limit` ended it."""
     retried: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """`retry`: step to reason to earlier drops of its candidates."""
+    retry_ids: FileChecksum | None = None
+    """`retry`: state of the file with the ids of these; None in plans of older builds."""
 
     def save(self, tree: StepTree, number: int) -> None:
         """Writes the plan of a generation, atomically."""

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from wenlan_data.arrow import read_table, rows
 from wenlan_data.layout import CANDIDATE_IDS, PART_DROPS, RAW_CANDIDATES, RETRYABLE_IDS
 from wenlan_data.npy import FixedBytes
-from wenlan_data.part_files import checked
+from wenlan_data.part_files import checked, file_checksum
 from wenlan_data.run.generations import GenerationPlan
 from wenlan_data.run.ledger import Ledger
 from wenlan_data.run.recordings import extract_files
@@ -50,7 +50,9 @@ def retry_plan(
         for path in extract_files(ledger.tree, number, plan.extract_parts, RAW_CANDIDATES)
     ]
     retried = _last_drops(ledger, generation, failed)
-    return GenerationPlan(kind="retry", raws=tuple(raws), retried=retried)
+    return GenerationPlan(
+        kind="retry", raws=tuple(raws), retried=retried, retry_ids=file_checksum(target)
+    )
 
 
 def _last_drops(ledger: Ledger, published: int, ids: FixedBytes) -> dict[str, dict[str, int]]:
