@@ -15,7 +15,6 @@ from wenlan_data.dedupe.step import DedupeDetails
 from wenlan_data.errors import (
     DamageError,
     FailureBudgetError,
-    UsageError,
     in_short,
     os_errors,
     retry_once,
@@ -39,6 +38,7 @@ from wenlan_data.run.generations import (
     politeness_of,
     read_stamps,
     record_nothing_new,
+    resumed_rebuild,
 )
 from wenlan_data.run.image_indexes import keep_image_index, kept_image_indexes
 from wenlan_data.run.ledger import Ledger
@@ -200,11 +200,8 @@ class _Build:
             if folder.exists():
                 self.ledger.discard(folder)
             return None
-        if plan.kind == "from" and self.prepared.old is None:
-            raise UsageError(
-                f"{self.options.out}: a rebuild was started here: "
-                "give the same --from again to finish it"
-            )
+        if plan.kind == "from":
+            plan = resumed_rebuild(plan, self.prepared)
         # Fetch lists precede the first request. Before them a plan costs nothing to give up, so
         # that a corrupt source can be left out; after them its responses must not be lost.
         lists = self.ledger.receipt(self.number, "slice", 0, FetchListDetails)
