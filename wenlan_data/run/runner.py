@@ -133,6 +133,8 @@ class _Build:
         listed = listed_sources(prepared.sources) if prepared.sources else ()
         self.limit = RowLimit(ledger.folder.limit, self.options.limit, listed)
         self.failures = FailureBudget()
+        self.retried = 0
+        """Candidates of the retry generations of this run."""
         self.source_names = ""
         """Of the generation that runs, for the progress."""
 
@@ -299,6 +301,8 @@ class _Build:
                 self.options.out, self.ledger, self.manifest, done, generation.plan.listed
             )
         )
+        if generation.plan.kind == "retry":
+            self.retried += done.candidates
         # After the manifest: until then a resumed build may still have to write the shards.
         remove_stored_jpegs(self.ledger, [number])
         self.failures.add_fetched(fetched.values())
@@ -434,7 +438,7 @@ class _Build:
             samples=after.samples,
             shards=len(self.manifest.shards),
             pages=dict(sorted(self.failures.pages.items())),
-            retried=after.retried_candidates - before.retried_candidates,
+            retried=self.retried,
             seconds={step: round(value, 3) for step, value in seconds.items()},
         )
 
