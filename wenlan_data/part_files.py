@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 from wenlan_data.errors import DamageError, in_short, os_errors
 from wenlan_data.layout import IMAGE_WARC, RECEIPT, STORED_JPEGS, part_name
-from wenlan_data.state_files import load_json, load_state
+from wenlan_data.state_files import Remedy, load_json, load_state
 
 ValueT = TypeVar("ValueT")
 
@@ -64,7 +64,7 @@ _FILES = TypeAdapter(dict[str, FileChecksum])
 def file_checksums(folder: Path) -> dict[str, FileChecksum]:
     """Returns the state of every file below the folder of a part that has ended."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): _state_of(path) for path in paths}
+    return {path.relative_to(folder).as_posix(): file_checksum(path) for path in paths}
 
 
 def checked(path: Path | str) -> Path:
@@ -87,9 +87,7 @@ def checked(path: Path | str) -> Path:
         raise DamageError(f"{path}: is not a regular file: {redo_part(folder)}")
     if recorded is None:
         return path
-    if key is None or status is None:
-        raise DamageError(f"{path}: is missing: {redo_part(folder)}")
-    _check(path, recorded, status.st_size, folder)
+    check_file(path, recorded, lambda: redo_part(folder))
     _checked[key] = None
     return path
 
@@ -186,14 +184,18 @@ _checked: dict[tuple[str, int, int, int] | None, None] = {}
 """Path, inode, size and time of files that were found as recorded."""
 
 
-def _check(path: Path, recorded: FileChecksum, size: int, folder: Path) -> None:
-    if size != recorded.bytes:
+def check_file(path: Path, recorded: FileChecksum, remedy: Remedy) -> None:
+    """Raises `DamageError`, which states the `remedy`, unless a file is as it was recorded."""
+    size = path.stat().st_size if path.is_file() else None
+    if size is None:
+        problem = "is missing"
+    elif size != recorded.bytes:
         problem = f"has {size} bytes, {recorded.bytes} were written"
     elif recorded.crc32c and (found := _crc32c(path)) != recorded.crc32c:
         problem = f"its CRC-32C is {found}, {recorded.crc32c} was written"
     else:
         return
-    raise DamageError(f"{path}: {problem}: {redo_part(folder)}")
+    raise DamageError(f"{path}: {problem}: {remedy if isinstance(remedy, str) else remedy()}")
 
 
 def _recorded(path: Path) -> tuple[Path, FileChecksum | None]:
@@ -221,7 +223,8 @@ def _files_of(receipt: Path, *_state: int) -> dict[str, FileChecksum]:
         raise DamageError(f"{receipt}: {problem}: {redo_part(receipt.parent)}") from error
 
 
-def _state_of(path: Path) -> FileChecksum:
+def file_checksum(path: Path) -> FileChecksum:
+    """Returns the state of a file."""
     crc32c = "" if path.name in _CHECKED_WHEN_READ else _crc32c(path)
     return FileChecksum(path.stat().st_size, crc32c)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.bounds import bounded
-from tests.builds.corpus_runs import build_here, content, photographs, run_here, sources_file
+from tests.builds.corpus_runs import build_here, content, photographs, run_here, sources_file, table
 from tests.mutations import mutations
 from wenlan_data.errors import DamageError, WenlanError
 from wenlan_data.extract.step import ExtractDetails
@@ -72,8 +72,12 @@ def _fails(code: int, *words: object, parts: tuple[str, ...] = ()) -> str:
 
 
 def _flip(path: Path) -> None:
+    _flip_at(path, path.stat().st_size // 2)
+
+
+def _flip_at(path: Path, position: int) -> None:
     data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 4
+    data[position] ^= 4
     path.write_bytes(data)
 
 
@@ -448,6 +452,36 @@ def test_a_failing_device_or_a_lack_of_descriptors_is_tried_again_once(
     assert str(out / ".work/attempts") in message
     build_here(*words, out)
     assert content(out) == content(golden)
+
+
+@pytest.mark.parametrize("change", [Path.unlink, _cut, lambda path: _flip_at(path, -20)])
+def test_the_ids_of_a_retry_that_was_stopped_are_checked_when_it_is_resumed(
+    tmp_path: Path, site: Site, change: Callable[[Path], object]
+) -> None:
+    rows = photographs(site, range(4))
+    for number in (2, 3):
+        site.responses[f"/{number}.jpg"] = CannedResponse(status=503)
+    table(tmp_path / "a.parquet", rows)
+    kinds = [{"kind": "table", "path": str(tmp_path / "a.parquet")}]
+    out = tmp_path / "corpus"
+    build_here("--sources", sources_file(tmp_path / "s.yaml", site, kinds), "--out", out)
+    manifest = (out / "manifest.json").read_bytes()
+    for number in (2, 3):
+        site.responses[f"/{number}.jpg"] = CannedResponse(make_image(number))
+    build_here("--out", out, "--retry-failed")
+    golden = content(out)
+    # As if it had been killed when it had saved its plan.
+    (out / "manifest.json").write_bytes(manifest)
+    retry = out / ".work/generations/000001"
+    for step in retry.iterdir():
+        if step.is_dir():
+            shutil.rmtree(step)
+    change(retry / "retry-ids.npy")
+    message = _fails(1, "build", "--out", out, "--retry-failed", parts=("retry-ids.npy",))
+    assert f"remove {retry}: the retry then starts again" in message
+    shutil.rmtree(retry)
+    build_here("--out", out, "--retry-failed")
+    assert content(out) == golden
 
 
 def test_lost_rounds_and_parts_of_a_crawl_are_not_requested_again(

@@ -371,6 +371,42 @@ def test_a_moved_corpus_grows_and_a_build_resumes_where_it_was_moved_to(
     assert build_here(*words, *third)["generations"] == []
 
 
+@pytest.mark.parametrize("older", [False, True])
+def test_a_stopped_rebuild_resumes_from_where_its_corpus_was_moved_to_and_from_no_other(
+    tmp_path: Path, older: bool
+) -> None:
+    old, other, out = tmp_path / "old", tmp_path / "other", tmp_path / "out"
+    build_here("--sources", f"folder:{_photos(tmp_path / 'a', range(3))}", "--out", old)
+    build_here("--sources", f"folder:{_photos(tmp_path / 'b', range(3, 6))}", "--out", other)
+    build_here("--from", old, "--out", out)
+    golden = content(out)
+    # As if it had been stopped after its first step.
+    for name in ("manifest.json", "shards", "metadata", "drops", "report"):
+        path = out / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    generation = out / ".work" / "generations" / "000000"
+    for step in ("slice", "fetch", "near", "dedupe", "shard", "drops"):
+        shutil.rmtree(generation / step)
+    path = generation / "plan.json"
+    assert str(old / ".work") not in path.read_text("utf-8")
+    if older:
+        plan = json.loads(path.read_text("utf-8"))["value"]
+        plan["raws"] = [str(old / ".work" / raw) for raw in plan["raws"]]
+        plan["old_parts"] = [
+            [str(old / ".work" / one) for one in pair] for pair in plan["old_parts"]
+        ]
+        path.write_text(json.dumps(plan), "utf-8")
+    old.rename(tmp_path / "moved")
+    before = _snapshot(generation)
+    words = ["build", "--executor", "local", "--out", out]
+    _refused([*words, "--from", other], 2, f"from another corpus than {other}", "the same --from")
+    photos = ["--sources", f"folder:{tmp_path / 'a'}"]
+    _refused([*words, *photos], 2, "a rebuild was started here")
+    assert _snapshot(generation) == before
+    build_here("--from", tmp_path / "moved", "--out", out)
+    assert content(out) == golden
+
+
 def _link_work(copy: Path, original: Path) -> None:
     shutil.rmtree(copy / ".work")
     (copy / ".work").symlink_to(original / ".work")

@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 
 from wenlan_data.errors import DamageError, UsageError, in_short, os_errors
 from wenlan_data.layout import FETCH_RESULTS, IMAGE_WARC, RAW_CANDIDATES, StepTree, WorkFolder
+from wenlan_data.part_files import FileChecksum
 from wenlan_data.protocols import Source, SourcePart
 from wenlan_data.run.ledger import Ledger
 from wenlan_data.run.output_id import load_build_record
@@ -30,7 +31,7 @@ UNKNOWN_ROWS = 20_000
 
 _CRAWLED_DEPTH = 6
 """Path components of `crawls/<crawl>/000003/crawl/00017/pages.warc`."""
-_RAW_DEPTH = 5
+_RECORDING_DEPTH = 5
 """Path components of `generations/000003/extract/00017/raw.parquet`."""
 
 
@@ -96,14 +97,17 @@ class GenerationPlan:
     """Whether `--limit` ended it."""
     retried: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """`retry`: step to reason to earlier drops of its candidates."""
+    retry_ids: FileChecksum | None = None
+    """`retry`: state of the file with the ids of these; None in plans of older builds."""
 
     def save(self, tree: StepTree, number: int) -> None:
         """Writes the plan of a generation, atomically."""
         path, stored = tree.plan(number), WorkFolder(tree.root.parent).stored
         path.parent.mkdir(parents=True, exist_ok=True)
         entries = tuple(entry.with_path(stored(entry.part.path)) for entry in self.entries)
-        raws = tuple(map(stored, self.raws))
-        plan = replace(self, entries=entries, raws=raws)
+        plan = replace(self, entries=entries)
+        # Those of an old corpus start at its work folder, which may be moved as well.
+        plan = plan._with_recordings(_below_work if self.kind == "from" else stored)
         save_state(path, {**asdict(plan), "generation": number})
 
     @classmethod
@@ -137,17 +141,23 @@ class GenerationPlan:
     def located(self, work: WorkFolder) -> "GenerationPlan":
         """Returns the plan with absolute paths of the files in its work folder."""
 
-        def here(path: str, folders: int) -> str:
-            # Older builds stored absolute paths, which no longer lead here where the folder was
-            # moved or copied: what they name lies a fixed number of folders below it.
-            return work.located(str(Path(*path.split("/")[-folders:])))
-
         entries = tuple(
-            entry.with_path(here(entry.part.path, _CRAWLED_DEPTH)) if entry.is_crawled else entry
+            entry.with_path(work.located(_below_work(entry.part.path, _CRAWLED_DEPTH)))
+            if entry.is_crawled
+            else entry
             for entry in self.entries
         )
-        retried = tuple(here(raw, _RAW_DEPTH) for raw in self.raws)
-        return replace(self, entries=entries, raws=retried if self.kind == "retry" else self.raws)
+        plan = replace(self, entries=entries)
+        return plan.with_recordings_of(work) if self.kind == "retry" else plan
+
+    def with_recordings_of(self, work: WorkFolder) -> "GenerationPlan":
+        """Returns the plan with absolute paths of the recordings, which lie in this work folder."""
+        return self._with_recordings(lambda path: work.located(_below_work(path)))
+
+    def _with_recordings(self, change: Callable[[str], str]) -> "GenerationPlan":
+        raws = tuple(map(change, self.raws))
+        old_parts = tuple((change(results), change(warc)) for results, warc in self.old_parts)
+        return replace(self, raws=raws, old_parts=old_parts)
 
     @property
     def extract_parts(self) -> int:
@@ -198,6 +208,12 @@ class GenerationPlan:
             other.entries,
             other.raws,
         )
+
+
+def _below_work(path: str, folders: int = _RECORDING_DEPTH) -> str:
+    """Returns the end of a path that lies so many folders below a work folder."""
+    # Older builds stored absolute paths, which lead elsewhere where the folder was moved or copied.
+    return str(Path(*path.split("/")[-folders:]))
 
 
 PlanCrawledParts = Callable[[SourceSpec], Iterator[PlannedPart] | None]
@@ -398,21 +414,41 @@ def _recorded_plans(prepared: Prepared, old: Manifest, read: set[str]) -> Iterat
         number: extract_files(work.generations, number, plan.extract_parts, RAW_CANDIDATES)
         for number, plan in plans.items()
     }
-    record = load_build_record(work.root)
     # One generation for each old one, so that the dedupe step needs no more memory than before.
     for number, plan in plans.items():
-        # By the id of the old build, since its folder may be moved; by its folder as older builds.
-        by_folder = f"from:{work.generations.generation(number)}"
-        origin = f"from:{record.id}:{number}" if record and record.id else by_folder
+        origins = _origins(work, number)
         # The rows of a retry are among those of the generation where they failed.
-        if not {origin, by_folder} & read and plan.kind != "retry":
+        if not read.intersection(origins) and plan.kind != "retry":
             planned = GenerationPlan(
                 kind="from",
                 raws=tuple(map(str, raws[number])),
-                origin=origin,
+                origin=origins[0],
                 old_parts=old_parts,
             )
             yield planned.planned_with({}, tuple(old.sources))
+
+
+def resumed_rebuild(plan: GenerationPlan, prepared: Prepared) -> GenerationPlan:
+    """Returns the plan of a rebuild that was stopped, with the paths of the old corpus as it lies
+    now. Raises `UsageError` without its `--from`, or with the one of another corpus."""
+    corpus, out = prepared.options.from_corpus, prepared.options.out
+    work = WorkFolder(prepared.old_work) if prepared.old is not None else None
+    numbers = [one.generation for one in prepared.old.generations] if prepared.old else []
+    if work is None or not any(plan.origin in _origins(work, number) for number in numbers):
+        of_other = f" from another corpus than {corpus}" if corpus else ""
+        raise UsageError(
+            f"{out}: a rebuild{of_other} was started here: give the same --from again to finish it"
+        )
+    return plan.with_recordings_of(work)
+
+
+def _origins(work: WorkFolder, number: int) -> list[str]:
+    """Returns the names of a generation of an old corpus: the one that plans hold, and those of
+    older builds."""
+    record = load_build_record(work.root)
+    by_folder = f"from:{work.generations.generation(number)}"
+    # By its id, since its folder may be moved.
+    return [f"from:{record.id}:{number}", by_folder] if record and record.id else [by_folder]
 
 
 def _published_plan(work: WorkFolder, number: int) -> GenerationPlan:

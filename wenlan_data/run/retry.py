@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from wenlan_data.arrow import read_table, rows
 from wenlan_data.layout import CANDIDATE_IDS, PART_DROPS, RAW_CANDIDATES, RETRYABLE_IDS
 from wenlan_data.npy import FixedBytes
-from wenlan_data.part_files import checked
+from wenlan_data.part_files import checked, file_checksum
 from wenlan_data.run.generations import GenerationPlan
 from wenlan_data.run.ledger import Ledger
 from wenlan_data.run.recordings import extract_files
@@ -50,20 +50,20 @@ def retry_plan(
         for path in extract_files(ledger.tree, number, plan.extract_parts, RAW_CANDIDATES)
     ]
     retried = _last_drops(ledger, generation, failed)
-    return GenerationPlan(kind="retry", raws=tuple(raws), retried=retried)
+    return GenerationPlan(
+        kind="retry", raws=tuple(raws), retried=retried, retry_ids=file_checksum(target)
+    )
 
 
 def _last_drops(ledger: Ledger, published: int, ids: FixedBytes) -> dict[str, dict[str, int]]:
-    """Counts the last drop of each of these candidates by step and reason."""
+    """Counts the last drops of these candidates by step and reason."""
     counts: dict[str, dict[str, int]] = {}
     for number in reversed(range(published)):
         path = ledger.part(number, "dedupe", 0) / PART_DROPS
         table = read_table(path, ["candidate_id", "step", "reason"])
-        own, first = np.unique(
-            ids_array(table["candidate_id"].to_pylist()).astype("S16"), return_index=True
-        )
-        is_wanted = np.isin(own, ids)
-        for row in table.take(rows(first[is_wanted])).to_pylist():
+        own = ids_array(table["candidate_id"].to_pylist()).astype("S16")
+        # All rows of an id: one that its generation read twice was counted twice there.
+        for row in table.take(rows(np.flatnonzero(np.isin(own, ids)))).to_pylist():
             reasons = counts.setdefault(row["step"], {})
             reasons[row["reason"]] = reasons.get(row["reason"], 0) + 1
         ids = np.setdiff1d(ids, own)

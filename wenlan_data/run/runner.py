@@ -15,7 +15,6 @@ from wenlan_data.dedupe.step import DedupeDetails
 from wenlan_data.errors import (
     DamageError,
     FailureBudgetError,
-    UsageError,
     WenlanError,
     in_short,
     os_errors,
@@ -41,6 +40,7 @@ from wenlan_data.run.generations import (
     politeness_of,
     read_stamps,
     record_nothing_new,
+    resumed_rebuild,
 )
 from wenlan_data.run.image_indexes import keep_image_index, kept_image_indexes
 from wenlan_data.run.ledger import Ledger
@@ -138,6 +138,8 @@ class _Build:
         self.published_indexes: list[Path] = []
         """Image indexes of the generations below `indexed_generations`."""
         self.indexed_generations = 0
+        self.retried = 0
+        """Candidates of the retry generations of this run."""
         self.source_names = ""
         """Of the generation that runs, for the progress."""
 
@@ -205,11 +207,8 @@ class _Build:
             if folder.exists():
                 self.ledger.discard(folder)
             return None
-        if plan.kind == "from" and self.prepared.old is None:
-            raise UsageError(
-                f"{self.options.out}: a rebuild was started here: "
-                "give the same --from again to finish it"
-            )
+        if plan.kind == "from":
+            plan = resumed_rebuild(plan, self.prepared)
         # Fetch lists precede the first request. Before them a plan costs nothing to give up, so
         # that a corrupt source can be left out; after them its responses must not be lost.
         lists = self.ledger.receipt(self.number, "slice", 0, FetchListDetails)
@@ -314,6 +313,8 @@ class _Build:
                 self.options.out, self.ledger, self.manifest, done, generation.plan.listed
             )
         )
+        if generation.plan.kind == "retry":
+            self.retried += done.candidates
         # After the manifest: until then a resumed build may still have to write the shards.
         remove_stored_jpegs(self.ledger, [number])
         self.failures.add_fetched(fetched.values())
@@ -457,7 +458,7 @@ class _Build:
             samples=after.samples,
             shards=len(self.manifest.shards),
             pages=dict(sorted(self.failures.pages.items())),
-            retried=after.retried_candidates - before.retried_candidates,
+            retried=self.retried,
             seconds={step: round(value, 3) for step, value in seconds.items()},
         )
 

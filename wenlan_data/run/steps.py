@@ -29,7 +29,7 @@ from wenlan_data.layout import (
     PartRef,
     part_name,
 )
-from wenlan_data.part_files import checked
+from wenlan_data.part_files import check_file, checked
 from wenlan_data.protocols import NoDetails, Part, Receipt
 from wenlan_data.recipe import Recipe
 from wenlan_data.run.generations import GenerationPlan
@@ -112,8 +112,11 @@ def extract_jobs(generation: GenerationInput) -> list[Job[ExtractDetails]]:
         ]
     if plan.kind == "retry":
         # One part for all files: an id may be recorded in several generations, and is taken once.
-        ids = str(generation.ledger.tree.retry_ids(generation.number))
-        return [_job(0, RetryPart(part_number=0, raws=plan.raws, ids=ids, text=text))]
+        ids = generation.ledger.tree.retry_ids(generation.number)
+        if plan.retry_ids:
+            remedy = f"restore it from a copy, or remove {ids.parent}: the retry then starts again"
+            check_file(ids, plan.retry_ids, remedy)
+        return [_job(0, RetryPart(part_number=0, raws=plan.raws, ids=str(ids), text=text))]
     # Ids of samples and drops alike: a table that has grown is read again as a whole, and only its
     # new rows may become candidates.
     known = generation.earlier("drops", CANDIDATE_IDS)

@@ -135,7 +135,7 @@ class Funnel(_ManifestModel):
 
     @property
     def retried_candidates(self) -> int:
-        """Number of candidates that are counted twice."""
+        """Number of drops that a later outcome of the same candidate replaces."""
         return sum(sum(reasons.values()) for reasons in self.retried.values())
 
     def last_outcomes(self) -> "Funnel":
