@@ -5,6 +5,7 @@ from pathlib import Path
 from wenlan_data.dedupe.step import DedupeDetails
 from wenlan_data.layout import METADATA, SHARDS
 from wenlan_data.run.ledger import Ledger
+from wenlan_data.run.removal import remove_file
 from wenlan_data.shard.step import ShardDetails
 from wenlan_data.web.blocklists import Blocklists
 
@@ -23,9 +24,10 @@ def discard_other_blocklists(
         shard = ledger.receipt(generation, "shard", planned.number, ShardDetails)
         if shard is not None:
             details = shard.details
-            for name in (details.name, details.offsets.name):
-                (out / SHARDS / name).unlink(missing_ok=True)
-            (out / METADATA / f"{planned.number:06d}.parquet").unlink(missing_ok=True)
+            files = [out / SHARDS / name for name in (details.name, details.offsets.name)]
+            for path in (*files, out / METADATA / f"{planned.number:06d}.parquet"):
+                if path.exists():
+                    remove_file(path, out)
     # The last step first: after a kill in between, the next build does the rest.
     for step in ("drops", "shard", "dedupe"):
         folder = ledger.tree.step(generation, step)
