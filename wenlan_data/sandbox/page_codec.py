@@ -110,12 +110,12 @@ def parse_explanation(response: bytes) -> PageExplanation | Drop:
 def extract_listing(options: bytes, payload: bytes) -> bytes:
     """The links of a sitemap or feed, for `parse_listing`."""
     links = sitemap_or_feed_links(payload, json.loads(options)["url"])
-    return json.dumps(asdict(links)).encode()
+    return json.dumps(asdict(PageLinks(links=links))).encode()
 
 
 def parse_listing(response: bytes) -> Links:
     """The links of `extract_listing`, in the client. Raises `ValueError` if they are none."""
-    return _LINKS.validate_json(response)
+    return parse_links(response).links
 
 
 def extract_inline_images(options: bytes, payload: bytes) -> list[bytes]:
@@ -136,5 +136,4 @@ def extract_inline_images(options: bytes, payload: bytes) -> list[bytes]:
 # A parser that was taken over may respond with anything: each value is checked against its type.
 _ROWS: TypeAdapter[list[Candidate | Drop]] = TypeAdapter(list[Candidate | Drop])
 _PAGE_LINKS = TypeAdapter(PageLinks)
-_LINKS = TypeAdapter(Links)
 _EXPLANATION: TypeAdapter[PageExplanation | Drop] = TypeAdapter(PageExplanation | Drop)
