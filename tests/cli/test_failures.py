@@ -70,7 +70,7 @@ def fail(kind):
             one = threading.Thread(target=fail, args=("value",))
             one.start()
             one.join()
-        case "warning": warnings.warn(CONTROLS, stacklevel=1)
+        case "warning": warnings.warn(CONTROLS.replace("\\ud800", ""), stacklevel=1)
         case "logging": logging.getLogger("some.library").error(CONTROLS)
         case "print": print(CONTROLS.replace("\\ud800", ""), file=sys.stderr)
         case "unraisable":

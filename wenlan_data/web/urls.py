@@ -171,8 +171,8 @@ def joined(base: str, reference: str) -> str:
 
     Raises `ValueError` for a reference that is no URL.
 
-    >>> joined("http://a.cn/x/", r"\\b.cn\1.jpg?q=\"), joined("http://a.cn/x/", "2.jpg")
-    ('http://b.cn/1.jpg?q=\\', 'http://a.cn/x/2.jpg')
+    >>> joined("http://a.cn/x/", r"\\b.cn\1.jpg?q"), joined("http://a.cn/x/", "2.jpg")
+    ('http://b.cn/1.jpg?q', 'http://a.cn/x/2.jpg')
     """
     if "\\" in reference:
         end = _QUERY.search(reference)
