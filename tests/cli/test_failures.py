@@ -71,7 +71,7 @@ def fail(kind):
             one.start()
             one.join()
         case "warning": warnings.warn(CONTROLS.replace("\\ud800", ""), stacklevel=1)
-        case "logging": logging.getLogger("some.library").error(CONTROLS)
+        case "logging": logging.getLogger("some.library").error(CONTROLS.replace("\\ud800", ""))
         case "print": print(CONTROLS.replace("\\ud800", ""), file=sys.stderr)
         case "unraisable":
             class Bad:
