@@ -136,6 +136,8 @@ def _respond(session: "requests.Session", url: str, file: BufferedRandom) -> "re
         ranged = {**headers, "Range": f"bytes={done}-"} if done else headers
         response = _headers_in_time(session, place, ranged)
         if response.status_code in _REDIRECTS and "Location" in response.headers:
+            # Not used again: the server may be about to close its connection.
+            response.close()
             place = urljoin(place, response.headers["Location"])
         elif response.status_code == 200 or _continues(response, done):
             return response
