@@ -27,9 +27,10 @@ class Cluster:
             **os.environ,
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": self.token,
-            # A dead node is noticed within seconds.
+            # A dead node is noticed within seconds. One that is only slow, on a busy machine, is not
+            # dead.
             "RAY_health_check_period_ms": "500",
-            "RAY_health_check_timeout_ms": "500",
+            "RAY_health_check_timeout_ms": "5000",
             "RAY_health_check_failure_threshold": "4",
         }
         self._processes: list[subprocess.Popen[bytes]] = []
