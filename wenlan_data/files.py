@@ -68,14 +68,15 @@ def read_bounded(path: Path, max_bytes: int) -> bytes:
     return data
 
 
-def open_lock(path: Path) -> int:
-    """Opens, and creates if it is missing, a file to be locked; returns its descriptor.
+def open_lock(path: Path, flags: int = 0) -> int:
+    """Opens, and creates if it is missing, a file to be locked; returns its descriptor. `flags` are
+    further ones of `os.open`, such as `os.O_APPEND`.
 
     Raises `OSError` for a link, and for anything else that is not a regular file.
     """
     with suppress(FileNotFoundError):
         _expect_regular(path.lstat(), path)
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    flags |= os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o666)
     try:
         _expect_regular(os.fstat(descriptor), path)

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from wenlan_data.errors import UsageError, os_errors
+from wenlan_data.files import open_lock
 
 LOCK = ".lock"
 
@@ -64,8 +65,7 @@ class FolderLock:
 
     def _acquire(self) -> bool:
         """Locks the file; False where its last holder removed it meanwhile."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(self._path, flags, 0o666)
+        descriptor = open_lock(self._path)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if self._is_at_path(descriptor):

@@ -143,14 +143,18 @@ class CrawlPart:
         )
         for row, page in zip(rows, pages, strict=True):
             page.links = collector.add(row, page, out / PAGE_WARC)
+
+        def state_of(host: str) -> dict[str, object]:
+            return host_states.setdefault(host, dict(known_states.get(host, {})))
+
         for host, count in collector.listings.items():
             if count:
-                host_states.setdefault(host, dict(known_states.get(host, {})))["listings"] = count
+                state_of(host)["listings"] = count
         for host, robots in client.robots().items() if self.sitemaps else ():
             # Once: a host may name others each time that it is asked.
             if not known_states.get(host, {}).get(_NAMED_SITEMAPS):
                 collector.add_sitemaps(_sitemaps(robots.text))
-            host_states.setdefault(host, dict(known_states.get(host, {})))[_NAMED_SITEMAPS] = True
+            state_of(host)[_NAMED_SITEMAPS] = True
         collector.budget.add_to(host_states)
         with os_errors(out):
             write_frontier(out / PAGE_LINKS, collector.rows)

@@ -4,7 +4,6 @@ import errno
 import fcntl
 import hashlib
 import os
-import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from wenlan_data.errors import UsageError, WenlanError
-from wenlan_data.files import PARTIAL, sync
+from wenlan_data.files import PARTIAL, open_lock, sync
 
 if TYPE_CHECKING:
     import requests
@@ -80,18 +79,17 @@ def _locked(partial: Path) -> Iterator[BufferedRandom]:
 
 
 def _open_own(partial: Path) -> BufferedRandom:
-    """Opens the partial file for appending. Raises `UsageError` for a link or what is no file: the
-    name can be foreseen, and what is written must stay in the folder."""
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    """Opens the partial file for appending. Raises `UsageError` for a link, and for anything else
+    that is not a regular file: the name can be foreseen, and what is written must stay in the
+    folder."""
     try:
-        descriptor = os.open(partial, flags, 0o666)
+        descriptor = open_lock(partial, os.O_APPEND)
     except OSError as error:
-        if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+        if error.errno not in (errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EINVAL):
             raise
         raise UsageError(f"{partial}: a link, or no file: remove it") from error
-    status = os.fstat(descriptor)
     # A second name of the file may be outside of the folder.
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+    if os.fstat(descriptor).st_nlink > 1:
         os.close(descriptor)
         raise UsageError(f"{partial}: a link, or no file: remove it")
     return os.fdopen(descriptor, "ab+")

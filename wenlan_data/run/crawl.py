@@ -14,7 +14,7 @@ from wenlan_data.crawl.receipts import CrawlDetails, FrontierDetails, FrontierLi
 from wenlan_data.crawl.step import CrawlPart
 from wenlan_data.errors import DamageError
 from wenlan_data.layout import PAGE_TABLE, PAGE_WARC, REQUESTED_URLS, generation_name, part_name
-from wenlan_data.part_files import redo_part
+from wenlan_data.part_files import part_path, redo_part
 from wenlan_data.protocols import Receipt, SourcePart
 from wenlan_data.run.contact import check_contact
 from wenlan_data.run.executors.lazy import LazyExecutor
@@ -34,8 +34,6 @@ from wenlan_data.sources.pages import Pages
 from wenlan_data.web.tracking_params import page_key
 from wenlan_data.web.urls import host_of
 
-_PART_DEPTH = 4
-"""Folders of `<crawl>/000003/crawl/00017`."""
 ROWS_A_PAGE = 20
 """Images that a page counts for when generations are cut; our own estimate."""
 
@@ -75,8 +73,8 @@ class _Crawl:
     failed: int = 0
     """Pages that failed transiently and were not requested again."""
     retried: bool = False
-    planned: set[tuple[str, ...]] | None = None
-    """Ends of the folders of crawl parts that generations were planned with, once it is needed."""
+    planned: set[str] | None = None
+    """`part_path` of the crawl parts that generations were planned with, once it is needed."""
     rounds: list[tuple[Path, tuple[Path, ...]]] = field(default_factory=list)
     """For each round: the folder of its frontier, and the folders of its crawl parts."""
 
@@ -192,7 +190,7 @@ class _Crawl:
             self.planned = _planned_folders(self.crawler.ledger)
         for number in range(parts):
             folder = self.ledger.part(self.number, "crawl", number)
-            if folder.parts[-_PART_DEPTH:] in self.planned and not folder.exists():
+            if part_path(folder) in self.planned and not folder.exists():
                 raise DamageError(
                     f"{folder}: this part of a crawl is missing, and a generation was planned with "
                     f"it: {redo_part(folder)}"
@@ -258,11 +256,11 @@ class _Crawl:
         return receipts
 
 
-def _planned_folders(ledger: Ledger) -> set[tuple[str, ...]]:
+def _planned_folders(ledger: Ledger) -> set[str]:
     plans = (GenerationPlan.load(ledger.tree, number) for number in count())
     started = takewhile(lambda plan: plan is not None, plans)
     entries = (entry for plan in started if plan for entry in plan.entries)
-    return {Path(one.part.path).parent.parts[-_PART_DEPTH:] for one in entries}
+    return {part_path(Path(one.part.path).parent) for one in entries}
 
 
 def _rows(seeds: tuple[str, ...]) -> tuple[FrontierRow, ...]:

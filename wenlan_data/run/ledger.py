@@ -161,9 +161,9 @@ class Ledger:
     def discard(self, folder: Path) -> None:
         """Removes a folder. It is renamed first: half of it must never look like a started
         generation."""
-        # Into the attempts: if the build is killed here, the next one clears the rest.
         if folder.is_symlink():
             raise UsageError(f"{folder}: is a link: put the folder that it leads to in its place")
+        # Into the attempts: if the build is killed here, the next one clears the rest.
         removed = self.attempt()
         folder.rename(removed)
         shutil.rmtree(removed)

@@ -15,7 +15,7 @@ from itertools import accumulate, pairwise
 import google_crc32c
 from pydantic import TypeAdapter
 
-from wenlan_data.reasons import Reason
+from wenlan_data.reasons import known_reason
 from wenlan_data.records import Drop, ImageFacts
 from wenlan_data.sandbox.limits import MAX_RESPONSE_BYTES, POLL_S
 
@@ -102,7 +102,8 @@ def send(link: socket.socket, message: Message, on_wait: Callable[[], None] = la
             try:
                 rest = rest[link.send(rest) :]
             except TimeoutError:
-                on_wait()
+                clock.timed_out()
+                continue
             clock.look()
 
 
@@ -198,7 +199,7 @@ def unpack_drop(text: bytes) -> Drop:
 
 def check_reason(word: str) -> None:
     """Raises `ValueError` for a word that is no `Reason`."""
-    if word not in _REASONS:
+    if known_reason(word) is None:
         raise ValueError(f"{word[:100]!r} is no reason")
 
 
@@ -216,7 +217,7 @@ def _receive_exactly(
         try:
             count = link.recv_into(left, 0, socket.MSG_WAITALL)
         except TimeoutError:
-            on_wait()
+            clock.timed_out()
             continue
         if not count:
             return None
@@ -239,6 +240,10 @@ class _Clock:
             self._last_s = now
             self._on_wait()
 
+    def timed_out(self) -> None:
+        """Calls it after a timeout of the socket, from which the time counts anew."""
+        self._last_s = time.monotonic()
+        self._on_wait()
+
 
 _DROP = TypeAdapter(Drop)
-_REASONS = frozenset(Reason)

@@ -22,10 +22,10 @@ def find_sample(paths: Sequence[Path], key: str) -> tuple[Path, SampleMembers]:
     `UsageError` if no tar holds the key.
     """
     for path in shard_paths(paths):
-        offsets = path.with_name(shard_format.offsets_name(path.name))
-        if not path.is_symlink():
-            # Beside a tar that is a link itself, its table may be one.
-            corpus_file(path.parent, "", offsets.name)
+        name = shard_format.offsets_name(path.name)
+        # Beside a tar that is a link itself, its table may be one too.
+        is_link = path.is_symlink()
+        offsets = path.with_name(name) if is_link else corpus_file(path.parent, "", name)
         sample = _look_up(offsets, key) if offsets.is_file() else _search(path, key)
         if sample:
             return path, sample
