@@ -6,6 +6,7 @@ import hashlib
 import struct
 import time
 import zlib
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from wenlan_data.sandbox.decoding_budget import FREE_S, DecodingBudget
 from wenlan_data.testing import make_image
 from wenlan_data.web.blocklists import Blocklists
 from wenlan_data.web.response import Response
-from wenlan_data.web.warc import PayloadWriter, records
+from wenlan_data.web.warc import PayloadWriter
 
 
 def slow_png(seed: int = 0) -> bytes:
@@ -213,17 +214,14 @@ def test_a_page_is_read_once_for_all_images_inside_it(
     for first in (0, 200):
         images = [make_image(seed, width=70, height=60) for seed in range(first, first + 200)]
         pages.append(images)
-    with PayloadWriter(tmp_path / "pages.warc") as warc:
-        for images in pages:
-            offset = warc.size_bytes
-            uris = ["data:image/jpeg;base64," + base64.b64encode(one).decode() for one in images]
-            html = "<html>" + "".join(f'<img src="{uri}">' for uri in [*uris, *uris[:50]])
-            warc.response(
-                "http://a.cn/", html.encode(), status="200 OK", sha256="", ip="", date=EPOCH,
-                headers=(("Content-Type", "text/html"),),
-            )  # fmt: skip
-            rows += [_inline_row(one, tmp_path / "pages.warc", offset) for one in images]
-            rows.append(_inline_row(b"missing", tmp_path / "pages.warc", offset))
+    htmls = []
+    for images in pages:
+        uris = ["data:image/jpeg;base64," + base64.b64encode(one).decode() for one in images]
+        htmls.append("<html>" + "".join(f'<img src="{uri}">' for uri in [*uris, *uris[:50]]))
+    warc, offsets = _write_pages(tmp_path, {"http://a.cn/1": htmls[0], "http://a.cn/2": htmls[1]})
+    for images, offset in zip(pages, offsets, strict=True):
+        rows += [_inline_row(one, warc, offset) for one in images]
+        rows.append(_inline_row(b"missing", warc, offset))
     # Images of the two pages alternate.
     order = [index // 2 + (index % 2) * 201 for index in range(402)]
     found = _run(tmp_path, [rows[index] for index in order])
@@ -234,6 +232,20 @@ def test_a_page_is_read_once_for_all_images_inside_it(
             assert (row["reason"], row["retryable"]) == ("missing_file", False)
         else:
             assert row["sha256"] == digests[index]
+
+
+def _write_pages(folder: Path, pages: Mapping[str, str]) -> tuple[Path, list[int]]:
+    """Writes a WARC of pages (URL to HTML); returns its path, and where their records begin."""
+    path = folder / "pages.warc"
+    offsets = []
+    with PayloadWriter(path) as warc:
+        for url, html in pages.items():
+            offsets.append(warc.size_bytes)
+            warc.response(
+                url, html.encode(), status="200 OK", sha256="", ip="", date=EPOCH,
+                headers=(("Content-Type", "text/html"),),
+            )  # fmt: skip
+    return path, offsets
 
 
 def _run(folder: Path, rows: list[Row]) -> list[Row]:
@@ -257,13 +269,9 @@ def test_a_page_of_thousands_of_images_costs_seconds(tmp_path: Path) -> None:
     images = [uri[:-400] + f"{number:04d}" * 100 for number in range(500)]
     html = "<html>" + "".join(f'<img src="{one}">' for one in images)
     started = time.process_time()
-    with PayloadWriter(tmp_path / "pages.warc") as warc:
-        warc.response(
-            "http://a.cn/", html.encode(), status="200 OK", sha256="", ip="", date=EPOCH,
-            headers=(("Content-Type", "text/html"),),
-        )  # fmt: skip
+    warc, [offset] = _write_pages(tmp_path, {"http://a.cn/": html})
     bodies = [base64.b64decode(one.partition(",")[2]) for one in images]
-    rows = [_inline_row(one, tmp_path / "pages.warc", 0) for one in bodies]
+    rows = [_inline_row(one, warc, offset) for one in bodies]
     found = _run(tmp_path, rows)
     assert {row["sha256"] for row in found} == {hashlib.sha256(one).hexdigest() for one in bodies}
     assert time.process_time() - started < 60
@@ -272,15 +280,11 @@ def test_a_page_of_thousands_of_images_costs_seconds(tmp_path: Path) -> None:
 def test_images_inside_a_page_use_the_budget_of_its_host(tmp_path: Path) -> None:
     data = make_image(1)
     uri = "data:image/jpeg;base64," + base64.b64encode(data).decode()
-    with PayloadWriter(tmp_path / "pages.warc") as warc:
-        for host in ("slow.cn", "other.cn"):
-            warc.response(
-                f"http://{host}/a.html", f'<html><img src="{uri}">'.encode(), status="200 OK",
-                sha256="", ip="", date=EPOCH, headers=(("Content-Type", "text/html"),),
-            )  # fmt: skip
-    offsets = [record.offset for record in records(tmp_path / "pages.warc")]
-    assert len(offsets) == 2
-    rows = [_inline_row(data, tmp_path / "pages.warc", offset) for offset in offsets]
+    html = f'<html><img src="{uri}">'
+    warc, offsets = _write_pages(
+        tmp_path, {f"http://{host}/a.html": html for host in ("slow.cn", "other.cn")}
+    )
+    rows = [_inline_row(data, warc, offset) for offset in offsets]
     part = part_for(tmp_path, rows, {})
     part = replace(part, host_states={"slow.cn:80": {"slow_decoding_s": 600.0}})
     found, _ = run(part, tmp_path)
