@@ -64,7 +64,7 @@ PERMITTED_IMPORTS = {
     "reasons": "",
     "layout": "",
     "files": "errors",
-    "folder_lock": "errors",
+    "folder_lock": "errors files",
     "state_files": "errors files",
     "part_files": "errors layout state_files",
     "bounded_json": "",
