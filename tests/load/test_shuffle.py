@@ -11,6 +11,7 @@ from wenlan_data.load.shuffle import (
     ShuffleSettings,
     batch_count,
     batch_indices,
+    epoch_blocks,
     uniform_draws,
 )
 
@@ -150,3 +151,28 @@ def test_draws_are_uniform_and_depend_on_their_index_alone() -> None:
 def test_a_negative_or_huge_seed_is_a_seed_too() -> None:
     assert _order([_corpus([5])], seed=2**63).samples == 5
     assert uniform_draws(np.arange(2), 1, seed=2**70, epoch=0, stream=0).shape == (2, 1)
+
+
+def test_draws_of_two_seeds_do_not_meet_in_any_epoch() -> None:
+    indices = np.arange(4)
+    drawn = {
+        (seed, epoch): tuple(uniform_draws(indices, 1, seed=seed, epoch=epoch, stream=2)[:, 0])
+        for seed in range(16)
+        for epoch in range(16)
+    }
+    assert len(set(drawn.values())) == len(drawn)
+
+
+def test_neighbours_of_a_block_border_meet_in_other_passes() -> None:
+    """Each pair of neighbours of a shard is in one block at least once in a few passes."""
+    step = 8
+    settings = ShuffleSettings(block_samples=step, window_blocks=1)
+    together: Counter[int] = Counter()
+    for epoch in range(12):
+        blocks = epoch_blocks([_corpus([64])], seed=3, epoch=epoch, shuffle=settings)
+        assert blocks.samples.sum() == 64
+        assert blocks.samples.max() <= step
+        for first, samples in zip(blocks.first.tolist(), blocks.samples.tolist(), strict=True):
+            together.update(range(first, first + samples - 1))
+    assert all(together[left] for left in range(63))
+    assert len(set(together.values())) > 1

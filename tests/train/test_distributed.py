@@ -2,14 +2,29 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.train.runs import corpus, losses, ranks_command, run_ranks, wordless
+from tests.train.runs import (
+    ROOT,
+    WORDS,
+    config,
+    corpus,
+    losses,
+    ranks_command,
+    run_ranks,
+    wordless,
+)
+from wenlan_data.model.backbones import share_batch_norm
 from wenlan_data.model.checkpoint import list_checkpoints, load_checkpoint
+from wenlan_data.model.towers import make_towers
+from wenlan_data.train.launch import free_port
+from wenlan_data.train.run_log import read_log
 
 STEPS = 30
 
@@ -41,7 +56,7 @@ def test_the_number_of_ranks_does_not_change_losses_weights_and_queues(
         for file in ("model", "momentum", "queues"):
             assert set(one.tensors.get(file, {})) == set(other.tensors.get(file, {}))
             for name, value in one.tensors.get(file, {}).items():
-                assert torch.allclose(value, other.tensors[file][name], rtol=0, atol=1e-5), name
+                assert torch.allclose(value, other.tensors[file][name], rtol=0, atol=2e-5), name
 
 
 @pytest.mark.slow
@@ -108,6 +123,55 @@ def test_a_batch_that_ranks_do_not_divide_is_refused_once_before_any_starts(tmp_
     assert not (tmp_path / "run").exists()
 
 
+def test_batch_norm_that_trains_is_refused_on_ranks_that_cannot_share_it(tmp_path: Path) -> None:
+    words = ("--set", "image.batch_norm=train")
+    process = ranks_command(corpus(tmp_path / "corpus"), tmp_path / "run", 2, *words)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert stderr.decode().count("ranks without GPUs cannot share its statistics") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_ranks_on_gpus_share_the_statistics_of_batch_norm() -> None:
+    towers = make_towers(config("image.backbone=test_resnet", "image.batch_norm=train"), 300)
+    shared = share_batch_norm(towers.image.backbone)
+    kinds = [type(one) for one in shared.modules() if isinstance(one, torch.nn.SyncBatchNorm)]
+    assert kinds
+    assert not any(isinstance(one, torch.nn.BatchNorm2d) for one in shared.modules())
+    # The optimizer and the momentum towers hold the same parameters as before.
+    assert {id(one) for one in shared.parameters()} <= {id(one) for one in towers.parameters()}
+
+
+def test_a_rank_with_another_corpus_is_named_before_the_first_step(tmp_path: Path) -> None:
+    """As where the nodes of a cluster have different copies: the second rank sees other shards."""
+    for name, counts in (("0", (14, 13)), ("1", (14, 12))):
+        corpus(tmp_path / name / "corpus", counts)
+    port = str(free_port())
+    words = ["train", "--config", "brivl-tiny", "--shards", "corpus", "--out", "../run", "--workers", "0",
+             *WORDS, "--max-steps", "4"]  # fmt: skip
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "-m", "wenlan_data", *words],
+            cwd=tmp_path / str(rank),
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "OMP_NUM_THREADS": "1",
+                "WORLD_SIZE": "2",
+                "RANK": str(rank),
+                "LOCAL_RANK": str(rank),
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": port,
+            },
+            stderr=subprocess.PIPE,
+        )
+        for rank in range(2)
+    ]
+    shown = [process.communicate(timeout=120)[1].decode() for process in ranks]
+    assert [process.returncode for process in ranks] == [2, 2]
+    assert "rank 1 of 2 has another corpus than rank 0" in shown[0]
+
+
 def test_a_missing_corpus_is_reported_once_before_any_rank_starts(tmp_path: Path) -> None:
     shards = corpus(tmp_path / "corpus")
     for given in (tmp_path / "nosuch",), (shards, "--val-shards", tmp_path / "nosuch"):
@@ -135,3 +199,42 @@ def test_ranks_agree_when_a_validation_fails_and_when_a_checkpoint_is_corrupt(
     run_ranks(shards, out, 2, *every, "--resume", "auto")
     assert [path.name for path in list_checkpoints(out)] == ["step-00000002", "step-00000004"]
     assert (out / "checkpoints" / "step-00000003.unusable").is_dir()
+
+
+@pytest.mark.slow
+def test_ranks_validate_their_parts_and_agree_on_the_metrics(tmp_path: Path) -> None:
+    shards, val = corpus(tmp_path / "corpus"), corpus(tmp_path / "val", (9, 8))
+    more = ["--max-steps", "2", "--val-shards", str(val), "--set", "validation.every_steps=2"]
+    found = []
+    for ranks in (1, 2, 3):
+        out = tmp_path / str(ranks)
+        run_ranks(shards, out, ranks, *more, "--batch-size", "12")
+        [entry] = [entry for entry in read_log(out) if entry["kind"] == "validation"]
+        found.append(entry["metrics"])
+    assert found[0]["text_to_image_queries"] == 17
+    assert found[1] == pytest.approx(found[0])
+    assert found[2] == pytest.approx(found[0])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("objective", ["brivl", "clip"])
+@pytest.mark.parametrize("backbone", ["test_convnext", "mobilenetv3_small_050"])
+def test_ranks_and_micro_batches_make_the_same_steps(
+    objective: str, backbone: str, tmp_path: Path
+) -> None:
+    """Both backbones have parameters that no forward pass reads."""
+    shards = corpus(tmp_path / "corpus", (30, 34))
+    common = ["--max-steps", "6", "--set", f"image.backbone={backbone}", "--set", "dropout=0"]
+    # Without keys of the batch: those of one micro-batch are no negatives of another.
+    negatives = "{queue: 24, batch: false}" if objective == "brivl" else "{queue: 0, batch: true}"
+    common += ["--set", f"objective={objective}", "--set", f"negatives={negatives}"]
+    found = {}
+    for ranks, accumulation in ((1, 1), (2, 1), (4, 1), (1, 2), (2, 2), (4, 2)):
+        out = tmp_path / f"{ranks}-{accumulation}"
+        run_ranks(shards, out, ranks, *common, "--set", f"accumulation={accumulation}")
+        found[ranks, accumulation] = losses(out)
+    for (ranks, accumulation), values in found.items():
+        # Keys of brivl's first micro-batch are negatives of the second one.
+        other = (1, accumulation if objective == "brivl" else 1)
+        assert values == pytest.approx(found[other], abs=2e-5), (ranks, accumulation)

@@ -47,13 +47,13 @@ def _spoil(monkeypatch: pytest.MonkeyPatch, steps: set[int], where: str) -> None
         found = real(training, module, part, config, ranks)
         if where == "loss":
             return step_module.MicroStepOutput(
-                found.loss * float("inf"), found.figures * float("inf"), found.keys
+                found.loss * float("inf"), found.figures * float("inf"), found.others, found.keys
             )
         if where == "gradient":
             learning = next(one for one in training.towers.parameters() if one.requires_grad)
             return step_module.MicroStepOutput(
                 found.loss + (learning.flatten()[0] - learning.flatten()[0].detach()).abs().sqrt(),
-                found.figures, found.keys,
+                found.figures, found.others, found.keys,
             )  # fmt: skip
         return found
 
@@ -149,7 +149,7 @@ def test_accumulated_parts_make_one_step_with_the_queue_filled_part_by_part(
 ) -> None:
     training = trained(shards, tmp_path / "run", "max_steps=3", "accumulation=2")
     assert training.queues.fill == 24
-    assert training.position.batches == 6
+    assert training.position.samples == 24
 
 
 @pytest.mark.parametrize("objective", ["brivl", "clip"])

@@ -4,7 +4,13 @@ import torch
 from torch import nn
 
 from wenlan_data.model.config import OptimizerConfig
-from wenlan_data.train.optimizer import make_optimizer, set_learning_rate
+from wenlan_data.train.optimizer import (
+    make_optimizer,
+    optimizer_shapes,
+    optimizer_tensors,
+    restore_optimizer,
+    set_learning_rate,
+)
 
 
 class _Towers(nn.Module):
@@ -51,3 +57,20 @@ def test_vectors_do_not_decay_in_a_backbone_nor_outside() -> None:
     decays = {id(one): group["weight_decay"] for group in groups for one in group["params"]}
     for name, one in towers.named_parameters():
         assert decays[id(one)] == (0.2 if name.endswith("weight") else 0.0)
+
+
+def test_a_restored_state_lies_on_the_device_of_its_parameter() -> None:
+    towers = _Towers()
+    optimizer = make_optimizer(towers, OptimizerConfig(lr=1.0))
+    for one in towers.parameters():
+        one.grad = torch.ones_like(one)
+    optimizer.step()
+    saved = optimizer_tensors(optimizer, towers)
+    # A device other than that of the saved tensors, which every machine has. The fused optimizer
+    # needs all of the state on the device of its parameters.
+    on_meta = _Towers().to("meta")
+    restored = torch.optim.AdamW(on_meta.parameters())
+    restore_optimizer(restored, on_meta, saved)
+    found = optimizer_tensors(restored, on_meta)
+    assert found.keys() == saved.keys() == optimizer_shapes(towers).keys()
+    assert {value.device.type for value in found.values()} == {"meta"}

@@ -122,7 +122,7 @@ def train(
     from wenlan_data.errors import InterruptedBuildError
     from wenlan_data.model.config import load_config
     from wenlan_data.train.corpus_mark import check_shards
-    from wenlan_data.train.launch import check_division, inside_launch, launch
+    from wenlan_data.train.launch import check_batch_norm, check_division, inside_launch, launch
     from wenlan_data.train.options import TrainOptions
 
     shortcuts = {
@@ -149,6 +149,7 @@ def train(
         return
     if nproc > 1 and not inside_launch():
         check_division(config, nproc)
+        check_batch_norm(config, nproc)
         check_shards(shards, val_shards)
         code = launch(sys.argv[1:], nproc)
         if code:

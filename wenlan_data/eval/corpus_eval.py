@@ -1,5 +1,6 @@
 """Retrieval metrics and embeddings of a whole corpus."""
 
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from torch import Tensor
 
 from wenlan_data.errors import InterruptedBuildError, UsageError, os_errors
 from wenlan_data.eval.embed import (
@@ -50,20 +52,33 @@ def corpus_retrieval(
             parts.append(part)
     keys = [key for part in parts for key in part.keys]
     image_NE = torch.cat([part.image_BE for part in parts])
-    text_rows: dict[str, int] = {}
-    if every_text:
-        texts_by_key = read_texts(shards, set(keys))
-        pairs = [
-            (row, text_rows.setdefault(text, len(text_rows)))
-            for row, key in enumerate(keys)
-            for text in texts_by_key.get(key, [])
-        ]
-    else:
+    if not every_text:
+        # The caption of each sample has been encoded with it.
+        text_NE = torch.cat([part.text_BE for part in parts])
         captions = [text for part in parts for text in part.texts]
-        pairs = [
-            (row, text_rows.setdefault(text, len(text_rows))) for row, text in enumerate(captions)
-        ]
+        return caption_retrieval(image_NE, text_NE, text_ids(captions))
+    texts_by_key = read_texts(shards, set(keys))
+    text_rows: dict[str, int] = {}
+    pairs = [
+        (row, text_rows.setdefault(text, len(text_rows)))
+        for row, key in enumerate(keys)
+        for text in texts_by_key.get(key, [])
+    ]
     return retrieval(image_NE, embed_texts(model, list(text_rows)), pairs)
+
+
+def caption_retrieval(image_NE: Tensor, text_NE: Tensor, ids_N: Tensor) -> Retrieval:
+    """Metrics of N samples with one text each; texts of equal `text_ids` are one text."""
+    _, rows = torch.unique(ids_N, return_inverse=True)
+    first = torch.full((int(rows.max()) + 1,), len(rows), dtype=torch.long)
+    first.scatter_reduce_(0, rows, torch.arange(len(rows)), "amin")
+    return retrieval(image_NE, text_NE[first], list(enumerate(rows.tolist())))
+
+
+def text_ids(texts: Sequence[str]) -> Tensor:
+    """int64 (N,): 64 bits of the hash of each text, by which ranks compare their texts."""
+    digests = (hashlib.sha256(text.encode()).digest()[:8] for text in texts)
+    return torch.tensor([int.from_bytes(one, "little", signed=True) for one in digests])
 
 
 def read_texts(shards: Sequence[Path], keys: set[str]) -> dict[str, list[str]]:
@@ -79,13 +94,27 @@ def read_texts(shards: Sequence[Path], keys: set[str]) -> dict[str, list[str]]:
                         if name in group.members
                     }
                     fields = parse_fields(members.get("json", b"{}"), f"{tar}: {group.key}")
-                    typed = cast("list[dict[str, str]]", fields.get("texts") or [])
                     texts = [
                         members.get("txt", b"").decode("utf-8", "replace"),
-                        *(item["text"] for item in typed),
+                        *_typed_texts(fields.get("texts"), f"{tar}: {group.key}"),
                     ]
                     texts_by_key[group.key] = list(dict.fromkeys(text for text in texts if text))
     return texts_by_key
+
+
+def _typed_texts(value: object, where: str) -> list[str]:
+    """The texts of a sample's JSON. Raises `UsageError` for JSON of another format."""
+    listed = value or []
+    texts = [
+        item.get("text") if isinstance(item, dict) else None
+        for item in (listed if isinstance(listed, list) else [None])
+    ]
+    if not all(isinstance(text, str) for text in texts):
+        raise UsageError(
+            f"{where}: `texts` of its JSON is no list of objects with a `text`: "
+            "evaluate with --texts caption"
+        )
+    return cast("list[str]", texts)
 
 
 def write_embeddings(

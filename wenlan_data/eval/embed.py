@@ -3,6 +3,7 @@
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -38,6 +39,13 @@ class EmbeddingModel:
     config: TrainConfig
     tokenizer: Path
     device: torch.device
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Of the towers; vectors are float32 in any case."""
+
+    def autocast(self) -> torch.autocast:
+        """The context in which the towers run."""
+        is_bf16 = self.precision == "bf16"
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=is_bf16)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +88,13 @@ def embed_corpus(
     batch_size: int = 64,
     workers: int = 2,
     limit: int | None = None,
+    rank: int = 0,
+    world_size: int = 1,
 ) -> Generator[Embeddings]:
-    """Yields every sample once, in the order of the shards, up to the batch that reaches
-    `limit`."""
+    """Yields every sample once, in the order of the shards, up to the batch that reaches `limit`.
+
+    Of several ranks each gets its part; `limit` is that of a rank.
+    """
     config = model.config
     loader = Loader(
         list(shards),
@@ -90,7 +102,7 @@ def embed_corpus(
         batch_size=max(1, min(batch_size, MAX_BATCH_PIXELS // config.image.size_px**2)),
         size_px=config.image.size_px,
         workers=workers,
-        sampling=SamplingSettings(shuffle=None),
+        sampling=SamplingSettings(shuffle=None, rank=rank, world_size=world_size),
         images=ImageSettings(max_regions=config.regions.max_boxes),
         texts=TextSettings(
             # Training may draw a text at random. An evaluation must not depend on the draw.
@@ -125,7 +137,8 @@ def embed_texts(model: EmbeddingModel, texts: Sequence[str], *, batch_size: int 
         # The text tower reads no image: any tensor does.
         image = torch.zeros(len(ids), 3, 1, 1)
         inputs = _inputs(model, image, *no_boxes(len(ids)), tokens, mask)
-        vectors.append(model.towers.embed_texts(inputs).float().cpu())
+        with model.autocast():
+            vectors.append(model.towers.embed_texts(inputs).float().cpu())
     return torch.cat(vectors) if vectors else torch.zeros(0, model.config.embedding)
 
 
@@ -147,11 +160,13 @@ def _embed_batch(model: EmbeddingModel, batch: LoaderBatch, rows: list[int]) -> 
     )
     image = normalise_images(batch["image"][rows].to(model.device), model.config)
     inputs = _inputs(model, image, boxes[rows], box_mask[rows], tokens, token_mask)
+    with model.autocast():
+        image_BE, text_BE = model.towers.embed_images(inputs), model.towers.embed_texts(inputs)
     return Embeddings(
         keys=[batch["key"][row] for row in rows],
         texts=[batch["text"][row] for row in rows],
-        image_BE=model.towers.embed_images(inputs).float().cpu(),
-        text_BE=model.towers.embed_texts(inputs).float().cpu(),
+        image_BE=image_BE.float().cpu(),
+        text_BE=text_BE.float().cpu(),
     )
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from wenlan_data.model.precision import full_float32_matmul
+
 CHUNK_ROWS = 1024
 """Queries at a time: their similarities to all targets are in memory at once."""
 CUTOFFS = (1, 5, 10)
@@ -87,7 +89,8 @@ def target_ranks(query_ND: Tensor, target_MD: Tensor, pairs: Sequence[tuple[int,
         bounds = torch.searchsorted(query_P, torch.tensor([start, stop]).to(query_P))
         first, last = (int(bound) for bound in bounds)
         rows, columns = pair_P2[first:last, 0] - start, pair_P2[first:last, 1]
-        similarity = query_ND[start:stop].float() @ target_MD.float().T
+        with full_float32_matmul():
+            similarity = query_ND[start:stop].float() @ target_MD.float().T
         correct = torch.zeros_like(similarity, dtype=torch.bool)
         correct[rows, columns] = True
         best = similarity.masked_fill(~correct, float("-inf")).amax(1, keepdim=True)

@@ -26,7 +26,7 @@ from wenlan_data.load.loader_settings import (
 from wenlan_data.load.metrics import LoaderCounters, LoaderMetrics
 from wenlan_data.load.mixing import Paths, WeightedCorpus, open_mixture
 from wenlan_data.load.sample_reader import EpochSpec, SampleReader
-from wenlan_data.load.shuffle import batch_count
+from wenlan_data.load.shuffle import ORDER_VERSION, batch_count
 from wenlan_data.load.text import load_tokenizer
 from wenlan_data.load.workers import iterate_batches
 from wenlan_data.printable import printable
@@ -87,7 +87,10 @@ class Loader:
         )
         self.samples = self.mixture.samples
         self.global_batch = batch_size * sampling.world_size
-        self.batches = batch_count(self.samples, self.global_batch, pad=not sampling.drop_last)
+        together = sampling.batches_together
+        self.batches = together * batch_count(
+            self.samples, self.global_batch * together, pad=not sampling.drop_last
+        )
         self._note_epoch_end(sampling)
         if not 0 <= position <= self.batches:
             raise UsageError(f"position {position}: the epoch has {self.batches} global batches")
@@ -137,7 +140,9 @@ class Loader:
         ]
         quotas = [corpus.quota for corpus in self.mixture.quotas]
         shuffle = asdict(self.epoch.shuffle) if self.epoch.shuffle else None
-        decisive = json.dumps([shards, quotas, self.epoch.seed, shuffle, self.global_batch])
+        decisive = json.dumps(
+            [ORDER_VERSION, shards, quotas, self.epoch.seed, shuffle, self.global_batch]
+        )
         return hashlib.sha256(decisive.encode()).hexdigest()
 
     def __len__(self) -> int:

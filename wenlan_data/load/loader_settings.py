@@ -29,9 +29,11 @@ class SamplingSettings:
     rank: int = 0
     world_size: int = 1
     """Number of ranks; every rank receives the same number of batches."""
+    batches_together: int = 1
+    """An epoch has a multiple of so many global batches: those that a training adds up."""
 
     def __post_init__(self) -> None:
-        check_minimum(1, world_size=self.world_size)
+        check_minimum(1, world_size=self.world_size, batches_together=self.batches_together)
         if not 0 <= self.rank < self.world_size:
             raise UsageError(f"rank {self.rank}: it must be from 0 to {self.world_size - 1}")
 

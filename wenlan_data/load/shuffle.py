@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 
 from wenlan_data.npy import Codes, Indices
 
+ORDER_VERSION = 2
+"""Of the order and the draws that this module makes of a seed: a position in an epoch of another
+version means other samples."""
 _MASK = (1 << 64) - 1
 
 
@@ -182,7 +185,8 @@ def uniform_draws(
 
     `stream` is a `DrawStream`.
     """
-    key = _splitmix64(_splitmix64(np.uint64(seed & _MASK), epoch), stream)
+    # A round for each number: of `seed ^ epoch`, epoch 1 of seed 0 would repeat epoch 0 of seed 1.
+    key = _splitmix64(_splitmix64(_splitmix64(np.uint64(seed & _MASK), 0), epoch), stream)
     start = _splitmix64(key, indices.astype(np.uint64))
     values = _splitmix64(start[:, None], np.arange(1, count + 1, dtype=np.uint64)[None, :])
     # The upper 53 bits are what a float64 holds exactly.
@@ -202,7 +206,8 @@ def _splitmix64(state: np.uint64 | Codes, value: int | Codes) -> Codes:
 def _generator(*key: int) -> np.random.Generator:
     # SeedSequence pads a short key with zeros, so the fourth number keeps the uses apart:
     # (seed, epoch, 0) permutes blocks, (seed, epoch, window + 1) the samples of a window,
-    # (seed, pass, corpus, 1) the blocks of a pass and (seed, shard, 2, 2) scatters a shard.
+    # (seed, pass, corpus, 1) the blocks of a pass, (seed, pass, corpus, 3) draws their borders and
+    # (seed, shard, 2, 2) scatters a shard.
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
 
 
@@ -227,11 +232,17 @@ def _pass_blocks(
     shards = np.asarray(corpus.shards, np.int64)
     samples = np.asarray(corpus.samples, np.int64)
     step = shuffle.block_samples if shuffle else max(1, int(samples.max(initial=1)))
-    counts = -(-samples // step)
+    # By how much the first block of a shard is shorter than the others: drawn anew for each pass,
+    # so that samples on both sides of a border can meet in a window of the next pass.
+    short = np.zeros_like(samples)
+    if shuffle:
+        short = _generator(seed, pass_number, number, 3).integers(0, step, len(samples))
+    counts = np.where(samples > 0, -(-(samples + short) // step), 0)
     block_in_shard = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    first = block_in_shard * step
-    shard_samples = np.repeat(samples, counts)
-    blocks = Blocks(np.repeat(shards, counts), first, np.minimum(step, shard_samples - first))
+    border = block_in_shard * step - np.repeat(short, counts)
+    first = np.maximum(border, 0)
+    end = np.minimum(border + step, np.repeat(samples, counts))
+    blocks = Blocks(np.repeat(shards, counts), first, end - first)
     if shuffle is None:
         return blocks
     order = _generator(seed, pass_number, number, 1).permutation(len(first))

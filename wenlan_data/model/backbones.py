@@ -8,11 +8,14 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 import timm
 import torch
+from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, BertConfig, BertModel, PreTrainedConfig
 
@@ -23,6 +26,7 @@ from wenlan_data.model.encoder_config import (
     make_encoder_config,
     read_encoder_config,
 )
+from wenlan_data.model.image_tower import feature_map
 from wenlan_data.model.tensor_file import read_specs, read_tensors
 
 _TIMM_NAME = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?")
@@ -40,14 +44,8 @@ def image_backbone(config: ImageConfig) -> tuple[nn.Module, int]:
         similar = timm.list_models(f"*{config.backbone[:12]}*")[:5]
         names = f"choose from {', '.join(similar)}" if similar else "see timm.list_models()"
         raise UsageError(f"image.backbone: timm has no model {config.backbone!r}: {names}")
-    # A ViT is made for one image size; CNNs do not take the argument.
-    arguments: dict[str, Any] = {"num_classes": 0, "global_pool": ""}
-    if config.backbone.startswith(("vit", "deit", "swin", "eva", "beit")):
-        arguments["img_size"] = config.size_px
     try:
-        model: nn.Module = timm.create_model(
-            config.backbone, pretrained=config.weights == "pretrained", **arguments
-        )
+        model = _timm_model(name, config.size_px, pretrained=config.weights == "pretrained")
     except Exception as error:  # models check their own arguments, by assertions too
         if config.weights != "pretrained":
             raise UsageError(
@@ -60,7 +58,50 @@ def image_backbone(config: ImageConfig) -> tuple[nn.Module, int]:
     if config.weights not in ("none", "pretrained"):
         fill(model, read_weights(Path(config.weights)), config.weights)
     _freeze_key_bias_of_vit(model)
+    unread = unread_parameters(name, config.size_px)
+    for parameter_name, parameter in model.named_parameters():
+        if parameter_name in unread:
+            parameter.requires_grad_(False)
     return model, cast("int", model.num_features)
+
+
+@cache
+def unread_parameters(name: str, size_px: int) -> frozenset[str]:
+    """Names of the parameters of a timm model that do not change its feature map.
+
+    Such as those of its head. DDP refuses to train them: no rank has a gradient for them. They are
+    found by a backward pass over meta tensors, which takes no memory, or over zeros where a model
+    cannot run on them.
+    """
+    for device in ("meta", "cpu"):
+        # Some models fail at sizes for which they were not made, which the towers report.
+        with suppress(Exception), torch.random.fork_rng(devices=[]), torch.device(device):
+            model = _timm_model(name, size_px, pretrained=False).eval()
+            features = feature_map(
+                model, torch.zeros(1, 3, size_px, size_px), cast("int", model.num_features)
+            )
+            trained = [found for found in model.named_parameters() if found[1].requires_grad]
+            names, parameters = zip(*trained, strict=True)
+            gradients = torch.autograd.grad(features.sum(), parameters, allow_unused=True)
+            return frozenset(
+                name for name, found in zip(names, gradients, strict=True) if found is None
+            )
+    return frozenset()
+
+
+def share_batch_norm(backbone: nn.Module) -> nn.Module:
+    """Returns the backbone with BatchNorm layers that share their statistics over all ranks, with
+    the same parameters and buffers."""
+    return cast("nn.Module", convert_sync_batchnorm(backbone))  # type: ignore[no-untyped-call]
+
+
+def _timm_model(name: str, size_px: int, *, pretrained: bool) -> nn.Module:
+    arguments: dict[str, Any] = {"num_classes": 0, "global_pool": ""}
+    # A ViT is made for one image size; CNNs do not take the argument.
+    if name.startswith(("vit", "deit", "swin", "eva", "beit")):
+        arguments["img_size"] = size_px
+    model: nn.Module = timm.create_model(name, pretrained=pretrained, **arguments)
+    return model
 
 
 def text_backbone(

@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Literal, cast
 
 import torch
@@ -105,7 +106,9 @@ class CheckpointState(_StrictModel):
     """Steps done, skipped ones included."""
     epoch: Count
     position: Count
-    """Global micro-batches of the epoch that were used."""
+    """Samples of the epoch that were used; global micro-batches in `order_version` 1."""
+    order_version: Count = 1
+    """`load.shuffle.ORDER_VERSION` of the run: what `epoch` and `position` refer to."""
     samples: Count
     queue_fill: Count
     queue_pointer: Count
@@ -153,13 +156,19 @@ class TensorFiles(Mapping[str, dict[str, Tensor]]):
     def __len__(self) -> int:
         return len(self.specs)
 
-    def check(self, stem: str, expected: Mapping[str, Tensor], *, may_miss: bool = False) -> None:
+    def check(
+        self,
+        stem: str,
+        expected: Mapping[str, Tensor],
+        optional: Mapping[str, Tensor] = MappingProxyType({}),
+    ) -> None:
         """Raises `RecipeError` unless a file holds the expected names, shapes and types.
 
-        With `may_miss` it may hold fewer.
+        It may hold the optional ones too.
         """
         given: Mapping[str, TensorSpec] = self.specs.get(stem, {})
-        wanted = {name: one for name, one in expected.items() if not may_miss or name in given}
+        also = {name: one for name, one in optional.items() if name in given}
+        wanted = {**also, **expected}
         different = next(different_names(given, wanted), None)
         if different is not None:
             raise RecipeError(

@@ -218,7 +218,8 @@ class TrainConfig(_Section):
     batch_size: int = Field(ge=1, le=1 << 24)
     """Pairs of a step, over all ranks and micro-batches."""
     accumulation: int = Field(default=1, ge=1, le=1 << 24)
-    """Micro-batches of a step."""
+    """Micro-batches of a step. The negatives of `clip` are those of all of them, for a second
+    forward pass; `brivl` has those of the queue, and with `negatives.batch` of its micro-batch."""
     max_steps: int = Field(ge=1, le=MAX_STEPS)
     recompute: bool = False
     """Gradient checkpointing of both towers."""
@@ -251,6 +252,11 @@ class TrainConfig(_Section):
             raise ValueError(
                 "head_width: the released heads are as wide as embedding: "
                 "leave it 0 with compat: released"
+            )
+        if self.objective == "clip" and self.accumulation > 1 and self.image.batch_norm == "train":
+            raise ValueError(
+                "accumulation: clip computes each micro-batch twice, which would count it twice in "
+                "image.batch_norm: train: set accumulation to 1, or batch_norm to frozen"
             )
         if self.batch_size % self.accumulation:
             raise ValueError("accumulation: must divide batch_size")

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import AutoTokenizer
 
-from wenlan_data.errors import RecipeError, UsageError, in_short
-from wenlan_data.files import atomic_path
+from wenlan_data.errors import RecipeError, UsageError, in_short, os_errors
+from wenlan_data.files import atomic_path, open_regular
 from wenlan_data.load.text import (
     load_tokenizer,
     open_tokenizer,
@@ -20,7 +21,7 @@ from wenlan_data.load.text import (
 from wenlan_data.model.config import TextConfig
 from wenlan_data.model.encoder_config import make_encoder_config, read_encoder_config
 from wenlan_data.model.towers import Towers
-from wenlan_data.shard.reader import read_tar, shard_paths
+from wenlan_data.shard.reader import read_at, scan, shard_paths
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MAX_CAPTIONS = 1_000_000
@@ -131,10 +132,13 @@ def check_tokenizer(path: Path, towers: Towers, max_tokens: int) -> None:
 
 
 def captions(shards: Sequence[Path]) -> Iterator[str]:
-    """Yields the first `MAX_CAPTIONS` captions, in the order of the shards."""
-    left = MAX_CAPTIONS
-    for tar in shard_paths(shards):
-        for _, members in read_tar(tar):
-            if left and "txt" in members:
-                left -= 1
-                yield members["txt"].decode("utf-8", "replace")
+    """Yields the first `MAX_CAPTIONS` captions, in the order of the shards. Of a tar, only headers
+    and texts are read."""
+    return islice(chain.from_iterable(map(_captions_of, shard_paths(shards))), MAX_CAPTIONS)
+
+
+def _captions_of(tar: Path) -> Iterator[str]:
+    with os_errors(tar), open_regular(tar) as file:
+        for group in scan(tar):
+            if "txt" in group.members:
+                yield read_at(file, group.members["txt"]).decode("utf-8", "replace")

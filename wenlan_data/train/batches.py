@@ -1,8 +1,8 @@
 """Batches of the loader as tensors on the device, from any position of any epoch, without end."""
 
 import time
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from wenlan_data.load import (
     SamplingSettings,
     TextSettings,
 )
+from wenlan_data.load.metrics import LoaderMetrics
 from wenlan_data.model.config import AugmentConfig, TrainConfig
 from wenlan_data.model.inputs import Inputs, batch_boxes, normalise_images, pad_as_released
 from wenlan_data.train.corpus_mark import SamplePages, sample_ids
@@ -24,13 +25,28 @@ from wenlan_data.train.distributed import Distributed
 
 @dataclass(frozen=True, slots=True)
 class DataPosition:
-    """How much of the data was used: the global micro-batches of an epoch."""
+    """How much of the data was used: samples of an epoch, whatever the number of ranks and
+    micro-batches."""
 
     epoch: int
-    batches: int
+    samples: int
 
 
 START = DataPosition(0, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataCounts:
+    """Samples of which the training did not get what the corpus seems to hold."""
+
+    bad: int = 0
+    """That cannot be used; each was replaced by the next one that can."""
+    repeated: int = 0
+    """Rows that replace a bad sample, or fill the last batch of an epoch."""
+    texts_cut: int = 0
+    """Texts that were truncated to `text.max_tokens`."""
+    texts_other: int = 0
+    """Samples without the requested text, whose caption was used instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +62,9 @@ class Batch:
     """Where to resume once this batch was used."""
     wait_s: float
     """Seconds spent waiting for the loader."""
+    counts: DataCounts
+    bad_example: str = ""
+    """Shard, key and reason of a bad sample of the batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +87,48 @@ def batches(
     while True:
         with make_loader(data, config, distributed, position) as loader:
             start = time.perf_counter()
+            before = _counts(loader.metrics)
             for loaded in loader:
                 wait_s = time.perf_counter() - start
-                after = DataPosition(position.epoch, loader.position)
-                yield to_batch(loaded, config, distributed, data.pages, after, wait_s)
+                after = DataPosition(position.epoch, loader.position * loader.global_batch)
+                total = _counts(loader.metrics)
+                batch = to_batch(loaded, config, distributed, data.pages, after, wait_s)
+                yield replace(
+                    batch,
+                    counts=DataCounts(
+                        bad=total.bad - before.bad,
+                        repeated=int(loaded["repeated"].sum()),
+                        texts_cut=total.texts_cut - before.texts_cut,
+                        texts_other=total.texts_other - before.texts_other,
+                    ),
+                    bad_example=_bad_example(loader.metrics) if total.bad > before.bad else "",
+                )
+                before = total
                 start = time.perf_counter()
         position = DataPosition(position.epoch + 1, 0)
+
+
+def sum_counts(batches: Sequence[Batch]) -> DataCounts:
+    """The counts of several batches together."""
+    return DataCounts(
+        **{
+            one.name: sum(getattr(batch.counts, one.name) for batch in batches)
+            for one in fields(DataCounts)
+        }
+    )
+
+
+def _counts(metrics: LoaderMetrics) -> DataCounts:
+    return DataCounts(
+        bad=metrics.bad.total(), texts_cut=metrics.texts_cut, texts_other=metrics.texts_other
+    )
+
+
+def _bad_example(metrics: LoaderMetrics) -> str:
+    if not metrics.bad_examples:
+        return ""
+    shard, key, reason, detail = metrics.bad_examples[-1]
+    return f"{shard}: {key}: {reason} {detail}".rstrip()
 
 
 def make_loader(
@@ -86,10 +141,14 @@ def make_loader(
         size_px=config.image.size_px,
         workers=data.workers,
         epoch=position.epoch,
-        position=position.batches,
+        position=position.samples * config.accumulation // config.batch_size,
         device=str(distributed.device),
         sampling=SamplingSettings(
-            seed=config.seed, rank=distributed.rank, world_size=distributed.world_size
+            seed=config.seed,
+            rank=distributed.rank,
+            world_size=distributed.world_size,
+            # Each epoch ends with a step, so that the steps do not depend on the micro-batches.
+            batches_together=config.accumulation,
         ),
         images=ImageSettings(
             max_regions=config.regions.max_boxes,
@@ -128,6 +187,7 @@ def to_batch(
         pages=torch.from_numpy(pages.page_ids(ids)).to(device),
         next_position=next_position,
         wait_s=wait_s,
+        counts=DataCounts(),
     )
 
 

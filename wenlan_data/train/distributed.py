@@ -48,6 +48,11 @@ def destroy_distributed() -> None:
         dist.destroy_process_group()
 
 
+def world_size() -> int:
+    """The number of ranks."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
 def all_gather(rows: Tensor) -> Tensor:
     """(B, ...) of every rank to (world_size x B, ...), in rank order; without gradients."""
     if not dist.is_initialized():
@@ -55,6 +60,17 @@ def all_gather(rows: Tensor) -> Tensor:
     parts = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
     dist.all_gather(parts, rows.detach().contiguous())
     return torch.cat(parts)
+
+
+def all_gather_rows(rows: Tensor) -> Tensor:
+    """`all_gather` of parts that may have different numbers of rows."""
+    if not dist.is_initialized():
+        return rows
+    counts = all_gather(torch.tensor([len(rows)], device=rows.device)).tolist()
+    padded = rows.new_zeros((max(counts), *rows.shape[1:]))
+    padded[: len(rows)] = rows
+    parts = all_gather(padded).split(max(counts))  # type: ignore[no-untyped-call] # torch's own
+    return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
 
 
 def all_gather_with_gradients(rows: Tensor) -> Tensor:

@@ -112,6 +112,21 @@ def check_division(config: TrainConfig, world_size: int) -> None:
         )
 
 
+def check_batch_norm(config: TrainConfig, world_size: int) -> None:
+    """Raises `UsageError` where BatchNorm would train on several ranks without sharing statistics,
+    which `torch.nn.SyncBatchNorm` does on GPUs only."""
+    if config.image.batch_norm == "frozen" or world_size == 1:
+        return
+    # Not at the top: the launcher needs no torch, which takes seconds to import.
+    import torch
+
+    if not torch.cuda.is_available():
+        raise UsageError(
+            "image.batch_norm: train: ranks without GPUs cannot share its statistics: train on one "
+            "rank, or set it to frozen"
+        )
+
+
 def inside_launch() -> bool:
     """Whether this process is a rank already."""
     return "RANK" in os.environ
@@ -124,7 +139,7 @@ def _environments(world_size: int) -> list[dict[str, str]]:
         **os.environ,
         "WORLD_SIZE": str(world_size),
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(_free_port()),
+        "MASTER_PORT": str(free_port()),
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
         LAUNCHER_PID_VARIABLE: str(os.getpid()),
     }
@@ -141,7 +156,8 @@ def _first_failure(codes: Sequence[int | None]) -> int:
     return (exited + killed + [0])[0]
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nothing listens on."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

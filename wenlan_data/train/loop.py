@@ -17,6 +17,7 @@ from wenlan_data.errors import (
     InterruptedBuildError,
     WorkerLostError,
 )
+from wenlan_data.model.backbones import share_batch_norm
 from wenlan_data.model.checkpoint import (
     CorpusMark,
     best_checkpoint,
@@ -27,6 +28,7 @@ from wenlan_data.model.checkpoint import (
 )
 from wenlan_data.model.config import TrainConfig
 from wenlan_data.train.batches import Batch, TrainingData, batches
+from wenlan_data.train.data_watch import DataWatch
 from wenlan_data.train.distributed import Distributed, all_reduce_max, barrier
 from wenlan_data.train.optimizer import learning_rate
 from wenlan_data.train.run_log import RunLog, StepRecord
@@ -35,7 +37,8 @@ from wenlan_data.train.state import TrainingState, checkpoint_state, checkpoint_
 from wenlan_data.train.step import training_step
 
 MAX_SKIPPED_IN_A_ROW = 5
-# BatchNorm statistics are frozen and so equal on all ranks. torch 2.13 renamed the argument.
+# BatchNorm statistics are frozen, or SyncBatchNorm's, and so equal on all ranks. torch 2.13 renamed
+# the argument.
 _RENAMED = "forward_sync_buffers" in signature(DistributedDataParallel.__init__).parameters
 _NO_BUFFER_SYNC: dict[str, Any] = {
     "forward_sync_buffers" if _RENAMED else "broadcast_buffers": False
@@ -77,6 +80,8 @@ def _train(
     run: TrainingRun, stop: StopRequest, module: nn.Module, steps: Iterator[list[Batch]]
 ) -> None:
     training, config = run.training, run.config
+    watch = DataWatch(run.log.message)
+    is_first = True
     while training.step < config.max_steps:
         try:
             micro_batches = next(steps)
@@ -85,10 +90,15 @@ def _train(
             if stop and run.distributed.world_size == 1:
                 _stop(run, {})
             raise
+        if is_first:
+            # It waits for the start of the loader's workers.
+            run.log.restart_clock()
+            is_first = False
         figures = training_step(training, module, micro_batches, config, run.distributed)
         training.position = micro_batches[-1].next_position
         training.samples += config.batch_size
         run.log.step(_step_record(run, micro_batches, figures))
+        watch.look(training.step, micro_batches, figures)
         _check_finite(run)
         metrics = _validate_if_due(run)
         is_last = training.step == config.max_steps
@@ -131,6 +141,7 @@ def save(run: TrainingRun, metrics: dict[str, float], *, even_if_skipped: bool =
             prune(run.folder, run.config.checkpoints.keep, best)
         run.saved[training.step] = metrics
     barrier()
+    run.log.restart_clock()
 
 
 def _wrap_ddp(training: TrainingState, distributed: Distributed, config: TrainConfig) -> nn.Module:
@@ -141,6 +152,11 @@ def _wrap_ddp(training: TrainingState, distributed: Distributed, config: TrainCo
                 towers.text.compile()
     if distributed.world_size == 1:
         return training.towers
+    if config.image.batch_norm == "train":
+        # Each rank has statistics of the whole batch, the same on all of them; without it those of
+        # the rank that saves would be saved. Only GPUs have it (`launch.check_batch_norm`).
+        image = training.towers.image
+        image.backbone = share_batch_norm(image.backbone)
     return DistributedDataParallel(
         training.towers,
         device_ids=[distributed.device] if distributed.device.type == "cuda" else None,
@@ -205,10 +221,17 @@ def _step_record(
         figures=figures,
         queue_fill=training.queues.fill,
         queue_slots=training.queues.slots,
-        wait_s=sum(batch.wait_s for batch in micro_batches),
+        wait_s=_slowest(sum(batch.wait_s for batch in micro_batches), run.distributed),
         samples=config.batch_size,
         rate=learning_rate(training.step - 1, config.optimizer, config.max_steps),
     )
+
+
+def _slowest(seconds: float, distributed: Distributed) -> float:
+    """The largest value of all ranks; a collective."""
+    if distributed.world_size == 1:
+        return seconds
+    return float(all_reduce_max(torch.tensor([seconds], device=distributed.device)).item())
 
 
 @torch.no_grad()

@@ -108,9 +108,10 @@ def restore_optimizer(
         }
         if moments and parameter.requires_grad:
             # In the memory layout of the parameter: the fused step ignores strides, and would pair
-            # the moments of a channels-last weight with other elements of it.
+            # the moments of a channels-last weight with other elements of it. On its device, the
+            # count of steps too: on a GPU the fused step reads it there.
             optimizer.state[parameter] = {
-                key: value.clone()
+                key: value.to(parameter.device, copy=True)
                 if key == "step"
                 else torch.empty_like(parameter, requires_grad=False).copy_(value)
                 for key, value in moments.items()

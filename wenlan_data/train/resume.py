@@ -22,7 +22,11 @@ from wenlan_data.model.released_weights import is_released, load_released
 from wenlan_data.model.towers import Towers
 
 # Keys that may differ from the checkpoint's: they change neither the model nor the past steps.
-_MAY_DIFFER = {"max_steps", "checkpoints", "validation", "compile", "recompute", "channels_last"}
+# Fewer GPUs may need more micro-batches.
+_MAY_DIFFER = {
+    "max_steps", "checkpoints", "validation", "accumulation", "compile", "recompute",
+    "channels_last",
+}  # fmt: skip
 
 
 def load_newest_intact(

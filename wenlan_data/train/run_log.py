@@ -40,7 +40,7 @@ class StepRecord:
     queue_fill: int
     queue_slots: int
     wait_s: float
-    """Seconds spent waiting for data."""
+    """Seconds that the slowest rank waited for data."""
     samples: int
     rate: float
     """The learning rate."""
@@ -105,9 +105,14 @@ class RunLog:
         if self._progress and self._task is not None:
             self._progress.update(self._task, completed=record.step)
 
+    def restart_clock(self) -> None:
+        """Makes the time of the next step start now: what came before is no training, such as the
+        start of the loader or a checkpoint."""
+        self._last_s = time.monotonic()
+
     def validation(self, step: int, metrics: dict[str, float]) -> None:
         """Logs a validation. Its time does not count as time of the next step."""
-        self._last_s = time.monotonic()
+        self.restart_clock()
         if self._is_main:
             self._write({"kind": "validation", "step": step, "metrics": metrics})
             self._chart(step, {f"validation/{name}": value for name, value in metrics.items()})
@@ -200,6 +205,7 @@ def _terminal_line(record: StepRecord, per_second: float, max_steps: int) -> str
         f"top1 i2t {figures['image_to_text_top1']:.3f} t2i {figures['text_to_image_top1']:.3f} "
         f"similarity positive {figures['positive']:.3f} negative {figures['negative']:.3f} "
         f"temperature {figures['temperature']:.4f} queue {record.queue_fill}/{record.queue_slots} "
+        f"negatives {figures['negatives']:.0f} "
         f"data {record.wait_s:.3f}s samples/s {per_second:.1f} lr {record.rate:.2e} "
         f"norm {figures['gradient_norm']:.3f}"
     )

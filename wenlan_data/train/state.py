@@ -8,6 +8,7 @@ from torch import Tensor
 
 from wenlan_data import __version__
 from wenlan_data.errors import DamageError
+from wenlan_data.load.shuffle import ORDER_VERSION
 from wenlan_data.model.backbones import encoder_config
 from wenlan_data.model.checkpoint import (
     Checkpoint,
@@ -87,7 +88,8 @@ def checkpoint_state(
         code_version=__version__,
         step=training.step,
         epoch=training.position.epoch,
-        position=training.position.batches,
+        position=training.position.samples,
+        order_version=ORDER_VERSION,
         samples=training.samples,
         queue_fill=training.queues.fill,
         queue_pointer=training.queues.pointer,
@@ -156,10 +158,14 @@ def momentum_tensors(training: TrainingState) -> dict[str, Tensor]:
 def _check_tensors(training: TrainingState, checkpoint: Checkpoint) -> None:
     """Compares names, shapes and types of all tensors, before any is read."""
     tensors, state, slots = checkpoint.tensors, checkpoint.state, training.queues.slots
-    # A parameter that no forward pass reads has no moments.
-    tensors.check("optimizer", optimizer_shapes(training.towers), may_miss=True)
+    # A parameter that had no gradient yet has no moments.
+    tensors.check("optimizer", {}, optimizer_shapes(training.towers))
     if training.momentum_towers is not None:
-        tensors.check("momentum", momentum_tensors(training))
+        # Earlier versions also saved copies of parameters that the feature map does not depend on.
+        frozen = {
+            name: one for name, one in training.towers.named_parameters() if not one.requires_grad
+        }
+        tensors.check("momentum", momentum_tensors(training), frozen)
         tensors.check("queues", training.queues.tensors())
         if state.queue_fill > slots or state.queue_pointer >= max(1, slots):
             raise DamageError(

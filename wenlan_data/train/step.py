@@ -4,7 +4,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields, replace
 
 import torch
 from torch import Tensor, nn
@@ -12,21 +12,25 @@ from torch.nn.parallel import DistributedDataParallel
 
 from wenlan_data.model.config import TrainConfig
 from wenlan_data.model.inputs import Inputs
-from wenlan_data.train.batches import Batch
+from wenlan_data.train.batches import Batch, DataCounts, sum_counts
 from wenlan_data.train.distributed import (
     Distributed,
     all_gather,
     all_gather_with_gradients,
     all_reduce_mean,
+    world_size,
 )
 from wenlan_data.train.negatives import false_negative_mask
 from wenlan_data.train.objectives import clip, moco
 from wenlan_data.train.optimizer import clip_gradients, learning_rate, set_learning_rate
 from wenlan_data.train.state import TrainingState
+from wenlan_data.train.two_passes import backward, backward_in_two_passes
 
-FIGURES = ("loss", "image_to_text_top1", "text_to_image_top1", "positive", "negative")
-"""What a step reports: the loss, the share of queries whose positive is the most similar, and the
-mean cosine similarity of positives and of negatives."""
+FIGURES = (
+    "loss", "image_to_text_top1", "text_to_image_top1", "positive", "negative", "negatives"
+)  # fmt: skip
+"""What a step reports: the loss, the share of queries whose positive is the most similar, the mean
+cosine similarity of positives and of negatives, and the number of negatives of a query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,8 @@ class MicroStepOutput:
     loss: Tensor
     figures: Tensor
     """float64 (len(FIGURES),)."""
+    others: int
+    """Entries beside the positive that are negatives of a query unless they are masked."""
     keys: tuple[Tensor, Tensor] | None
     """(G, D) image and text keys of all ranks, for the queues; None for clip."""
 
@@ -49,8 +55,9 @@ def training_step(
 ) -> dict[str, float]:
     """Forward, backward and update over the micro-batches of a step; returns its figures.
 
-    `module` is the towers, or DDP around them. The figures, `FIGURES`, `gradient_norm` and
-    `temperature`, are those of all ranks. Where the loss or the gradients of any rank are not
+    `module` is the towers, or DDP around them. The figures, `FIGURES`, `gradient_norm`,
+    `temperature`, `negatives_share` (of the entries that could be negatives; absent where there
+    are none) and those of `DataCounts`, are those of all ranks. Where the loss or the gradients of any rank are not
     finite, weights and optimizer stay as they are. Keys of a micro-batch that has any that is not
     finite are not enqueued.
     """
@@ -60,17 +67,74 @@ def training_step(
     # As in MoCo: the momentum towers move before the keys are computed, once a step.
     training.update_momentum(config.momentum)
     training.optimizer.zero_grad(set_to_none=True)
+    if training.momentum_towers is None and len(micro_batches) > 1:
+        figures, others = _in_two_passes(training, module, micro_batches, config, distributed)
+    else:
+        figures, others = _in_one_pass(training, module, micro_batches, config, distributed)
+    counts = sum_counts(micro_batches)
+    found = _update(training, figures, counts, config)
+    return {**found, **({"negatives_share": found["negatives"] / others} if others else {})}
+
+
+def _in_one_pass(
+    training: TrainingState,
+    module: nn.Module,
+    micro_batches: Sequence[Batch],
+    config: TrainConfig,
+    distributed: Distributed,
+) -> tuple[Tensor, float]:
+    """Adds the gradients of each micro-batch by itself; returns figures and `others`, their
+    means."""
     figures = torch.zeros(len(FIGURES), device=distributed.device, dtype=torch.float64)
+    others = 0.0
     for number, micro_batch in enumerate(micro_batches):
         # Dropout is a function of seed, step, micro-step and rank, so a resumed run repeats it.
         seed_all(config.seed, training.step, number, distributed.rank)
         with _gradient_sync(module, wanted=number == len(micro_batches) - 1):
             output = micro_step(training, module, micro_batch, config, distributed)
-            (output.loss / len(micro_batches)).backward()  # type: ignore[no-untyped-call] # torch's own
+            backward(output.loss / len(micro_batches))
         figures += output.figures / len(micro_batches)
+        others += output.others / len(micro_batches)
         # After the loss: the keys of this micro-batch are no negatives of itself.
         _enqueue(training, output, micro_batch)
-    return _update(training, figures, config)
+    return figures, others
+
+
+def _in_two_passes(
+    training: TrainingState,
+    module: nn.Module,
+    micro_batches: Sequence[Batch],
+    config: TrainConfig,
+    distributed: Distributed,
+) -> tuple[Tensor, float]:
+    """As `_in_one_pass`, for clip: the negatives are those of all micro-batches."""
+    count = len(micro_batches)
+    whole = replace(
+        micro_batches[0],
+        ids=torch.cat([one.ids for one in micro_batches]),
+        pages=torch.cat([one.pages for one in micro_batches]),
+    )
+    outputs: list[MicroStepOutput] = []
+
+    def embed(inputs: Inputs) -> tuple[Tensor, Tensor, Tensor]:
+        with _autocast(config, distributed):
+            # In the first pass without DDP, which expects a backward pass for each forward pass.
+            found: tuple[Tensor, Tensor, Tensor] = (
+                module if torch.is_grad_enabled() else training.towers
+            )(inputs)
+            return found
+
+    def loss_of(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
+        outputs.append(_clip(image, text, scale, whole, config, distributed))
+        return outputs[0].loss
+
+    def before_each(number: int) -> AbstractContextManager[None]:
+        seed_all(config.seed, training.step, number % count, distributed.rank)
+        return _gradient_sync(module, wanted=number == 2 * count - 1)
+
+    inputs = [one.inputs for one in micro_batches]
+    backward_in_two_passes(inputs, embed, loss_of, before_each)
+    return outputs[0].figures, outputs[0].others
 
 
 def micro_step(
@@ -81,17 +145,20 @@ def micro_step(
     distributed: Distributed,
 ) -> MicroStepOutput:
     """Computes the loss and the figures of one micro-batch."""
-    # Weights stay in fp32. bf16 has the exponent range of fp32, so no gradient scaler is needed.
-    precision = torch.autocast(
-        distributed.device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"
-    )
     # The cache covers both passes: the second one reuses the outputs of frozen modules.
-    with precision, training.frozen_cache.recording():
+    with _autocast(config, distributed), training.frozen_cache.recording():
         image, text, scale = module(batch.inputs)
         keys = _momentum_keys(training, batch.inputs)
     if keys is None:
         return _clip(image, text, scale, batch, config, distributed)
     return _brivl(training, (image, text), keys, 1 / scale, batch, config, distributed)
+
+
+def _autocast(config: TrainConfig, distributed: Distributed) -> torch.autocast:
+    # Weights stay in fp32. bf16 has the exponent range of fp32, so no gradient scaler is needed.
+    return torch.autocast(
+        distributed.device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"
+    )
 
 
 def seed_all(*numbers: int) -> None:
@@ -131,7 +198,8 @@ def _brivl(
     loss = moco.contrastive_loss(image_to_text, text_to_image)
     positive = torch.zeros(len(image_to_text), dtype=torch.long, device=image_to_text.device)
     figures = _figures(loss, image_to_text, text_to_image, positive, temperature)
-    return MicroStepOutput(loss, figures, gathered)
+    in_batch = len(gathered[0]) - 1 if config.negatives.batch else 0
+    return MicroStepOutput(loss, figures, queues.fill + in_batch, gathered)
 
 
 def _clip(
@@ -150,7 +218,7 @@ def _clip(
     positive = torch.arange(len(image), device=image.device) + first_row
     loss = clip.contrastive_loss(image_to_text, text_to_image, positive)
     figures = _figures(loss, image_to_text, text_to_image, positive, 1 / scale)
-    return MicroStepOutput(loss, figures, None)
+    return MicroStepOutput(loss, figures, image_to_text.shape[1] - 1, None)
 
 
 def _false_negatives(batch: Batch, config: TrainConfig) -> Tensor:
@@ -194,18 +262,22 @@ def _figures(
         *((logits.argmax(1) == positive).float().mean() for logits in both),
         positives * temperature,
         negatives.masked_fill(~counted, 0).sum() / counted.sum().clamp_min(1) * temperature,
+        counted.sum() / len(negatives),
     ]
     return torch.stack([value.double() for value in values])
 
 
-def _update(training: TrainingState, figures: Tensor, config: TrainConfig) -> dict[str, float]:
+def _update(
+    training: TrainingState, figures: Tensor, counts: DataCounts, config: TrainConfig
+) -> dict[str, float]:
     """Clips the gradients and updates the weights, on all ranks or, where a value is not finite, on
     none."""
     trained = [one for one in training.towers.parameters() if one.requires_grad]
     norm = clip_gradients(trained, config.optimizer.clip_norm)
     # The mean over ranks is not finite where one rank's value is not: all take the same decision.
-    figures = all_reduce_mean(torch.cat([figures, norm[None].double()]))
-    values = figures.tolist()
+    summed = torch.tensor([*astuple(counts)], dtype=torch.float64, device=figures.device)
+    reduced = all_reduce_mean(torch.cat([figures, norm[None].double(), summed])).tolist()
+    values = reduced[: len(FIGURES) + 1]
     if all(math.isfinite(value) for value in values):
         training.optimizer.step()
         training.towers.clamp_temperature()
@@ -216,7 +288,12 @@ def _update(training: TrainingState, figures: Tensor, config: TrainConfig) -> di
     training.step += 1
     temperature = float((-training.towers.log_scale.detach()).exp())
     named = dict(zip((*FIGURES, "gradient_norm"), values, strict=True))
-    return {**named, "temperature": temperature}
+    names = [one.name for one in fields(DataCounts)]
+    totals = {
+        name: value * world_size()
+        for name, value in zip(names, reduced[len(values) :], strict=True)
+    }
+    return {**named, **totals, "temperature": temperature}
 
 
 def _gradient_sync(module: nn.Module, *, wanted: bool) -> AbstractContextManager[None]:

@@ -1,6 +1,7 @@
 """A whole training run: set-up from config and command line, the loop, and the report at the
 end."""
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from wenlan_data import __version__
 from wenlan_data.errors import (
     InterruptedBuildError,
     UsageError,
@@ -16,10 +18,10 @@ from wenlan_data.errors import (
     os_errors,
     print_line,
 )
-from wenlan_data.eval.corpus_eval import corpus_retrieval
 from wenlan_data.eval.embed import EmbeddingModel
 from wenlan_data.files import write_atomic
 from wenlan_data.folder_lock import FolderLock
+from wenlan_data.load.shuffle import ORDER_VERSION
 from wenlan_data.load.text import load_tokenizer
 from wenlan_data.model.allocator import keep_freed_memory
 from wenlan_data.model.checkpoint import (
@@ -38,6 +40,7 @@ from wenlan_data.model.tokenizer import check_tokenizer, vocabulary_size, write_
 from wenlan_data.model.towers import make_towers
 from wenlan_data.printable import printable
 from wenlan_data.stop_signals import MESSAGE, is_main_rank
+from wenlan_data.train.agreement import check_agreement
 from wenlan_data.train.batches import START, DataPosition, TrainingData, batches
 from wenlan_data.train.corpus_mark import (
     SamplePages,
@@ -51,7 +54,7 @@ from wenlan_data.train.distributed import (
     destroy_distributed,
     init_distributed,
 )
-from wenlan_data.train.launch import check_division
+from wenlan_data.train.launch import check_batch_norm, check_division
 from wenlan_data.train.loop import TrainingRun, train
 from wenlan_data.train.measure_standard import measure_standardisation
 from wenlan_data.train.options import TrainOptions
@@ -66,6 +69,7 @@ from wenlan_data.train.resume import (
 from wenlan_data.train.run_log import RunLog
 from wenlan_data.train.signals import StopRequest, stop_on_signals
 from wenlan_data.train.state import TrainingState, restore_training, start_training
+from wenlan_data.train.validation import validation_metrics
 
 
 def run_training(config: TrainConfig, options: TrainOptions) -> TrainingState:
@@ -75,7 +79,9 @@ def run_training(config: TrainConfig, options: TrainOptions) -> TrainingState:
     Raises `UsageError` where the output folder or the arguments do not fit, or another training
     runs in the folder, `RecipeError` where the checkpoint does not fit.
     """
-    check_division(config, int(os.environ.get("WORLD_SIZE", "1")))
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    check_division(config, world_size)
+    check_batch_norm(config, world_size)
     # TF32 for fp32 matrix products on GPUs that have it.
     torch.set_float32_matmul_precision("high")
     with stop_on_signals() as stop, _locked(options.out, stop):
@@ -191,6 +197,17 @@ def _prepare(
             # The weights of --init come with the statistics that they were trained with.
             first_batches = batches(data, config, distributed, START)
             measure_standardisation(training.towers, first_batches, config)
+        check_agreement(
+            distributed,
+            {
+                "version": __version__,
+                "config": config.digest(),
+                "corpus": corpus.digest,
+                "tokenizer": hashlib.sha256(tokenizer.read_bytes()).hexdigest(),
+                "step": str(training.step),
+                "position in the data": str(training.position),
+            },
+        )
     with RunLog(
         options.out,
         is_main=distributed.is_main,
@@ -302,8 +319,14 @@ def _resume(
         may_change=options.changed_corpus,
     )
     restore_training(training, checkpoint)
+    if checkpoint.state.order_version != ORDER_VERSION:
+        message(
+            f"{checkpoint.path}: saved by a version that takes the samples in another order: "
+            "starting a new epoch"
+        )
+        same = False
     if not same:
-        # A position in the epoch means nothing for other shards.
+        # A position in the epoch means nothing for other shards, or in another order.
         training.position = DataPosition(training.position.epoch + 1, 0)
     epoch = training.position.epoch
     message(f"resuming from {checkpoint.path}: step {training.step}, epoch {epoch}")
@@ -320,16 +343,14 @@ def _validator(
     def validate() -> dict[str, float]:
         training.towers.eval()
         model = EmbeddingModel(
-            towers=training.towers, config=config, tokenizer=tokenizer, device=distributed.device
+            towers=training.towers,
+            config=config,
+            tokenizer=tokenizer,
+            device=distributed.device,
+            precision=config.precision,
         )
         try:
-            metrics = corpus_retrieval(
-                model,
-                options.val_shards,
-                workers=options.workers,
-                limit=config.validation.max_samples,
-                stop=lambda: bool(stop),
-            )
+            metrics = validation_metrics(model, options, distributed, lambda: bool(stop))
         finally:
             training.towers.set_training()
         by_direction = {

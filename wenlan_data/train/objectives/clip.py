@@ -6,6 +6,7 @@ Shapes as in `objectives.moco`.
 import torch
 from torch import Tensor
 
+from wenlan_data.model.precision import full_float32_matmul
 from wenlan_data.train.objectives.moco import full_precision, mean_cross_entropy
 
 
@@ -26,7 +27,7 @@ def contrastive_logits(
     `ignored`: (B, G), True for false negatives, whose logits are -inf. The positive of row i is
     column `first_row + i`, and is never ignored.
     """
-    with torch.autocast(image.device.type, enabled=False):
+    with torch.autocast(image.device.type, enabled=False), full_float32_matmul():
         image_to_text = scale * (full_precision(image) @ full_precision(all_text).T)
         text_to_image = scale * (full_precision(text) @ full_precision(all_image).T)
     if ignored is None:

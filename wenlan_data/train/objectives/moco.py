@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from wenlan_data.model.precision import full_float32_matmul
+
 
 @dataclass(frozen=True, slots=True)
 class BatchKeys:
@@ -53,7 +55,7 @@ def contrastive_logits(
     text_batch, image_batch = (None, None) if batch is None else (batch.text_GD, batch.image_GD)
     own_or_ignored = None if batch is None else _own_key_or_ignored(batch, len(image), image.device)
     # Division by a temperature of 0.07 multiplies the rounding error of bf16 by 14.
-    with torch.autocast(image.device.type, enabled=False):
+    with torch.autocast(image.device.type, enabled=False), full_float32_matmul():
         return (
             _direction_logits(
                 image, text_key, text_queue, temperature, ignored, text_batch, own_or_ignored

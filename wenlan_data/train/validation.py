@@ -1,0 +1,67 @@
+"""Retrieval metrics over the validation pairs, of which each rank embeds its part."""
+
+from collections.abc import Callable
+from contextlib import closing
+
+import torch
+from torch import Tensor
+
+from wenlan_data.errors import DamageError, InterruptedBuildError
+from wenlan_data.eval.corpus_eval import caption_retrieval, text_ids
+from wenlan_data.eval.embed import EmbeddingModel, Embeddings, concatenate, embed_corpus
+from wenlan_data.eval.retrieval import Retrieval
+from wenlan_data.train.distributed import Distributed, all_gather_rows, all_reduce_max
+from wenlan_data.train.options import TrainOptions
+
+
+def validation_metrics(
+    model: EmbeddingModel,
+    options: TrainOptions,
+    distributed: Distributed,
+    stop: Callable[[], bool],
+) -> Retrieval:
+    """Computes the metrics of all ranks' pairs together, on every rank; a collective.
+
+    Raises `InterruptedBuildError` where `stop()` is true on any rank, and the error of a rank whose
+    pairs cannot be read, or `DamageError` on the others.
+    """
+    limit = -(-model.config.validation.max_samples // distributed.world_size)
+    parts, failure = [], None
+    try:
+        with closing(
+            embed_corpus(
+                model,
+                options.val_shards,
+                workers=options.workers,
+                limit=limit,
+                rank=distributed.rank,
+                world_size=distributed.world_size,
+            )
+        ) as embedded:
+            for part in embedded:
+                if stop():
+                    raise InterruptedBuildError("the evaluation was interrupted: run it again")
+                parts.append(part)
+    except Exception as error:  # noqa: BLE001 # raised below, once all ranks know of it
+        failure = error
+    # Before the first collective with vectors: a rank that failed has none.
+    if _on_any_rank(isinstance(failure, InterruptedBuildError), distributed):
+        raise InterruptedBuildError("the evaluation was interrupted: run it again")
+    if _on_any_rank(failure is not None, distributed):
+        raise failure or DamageError("validation failed on another rank: see its message")
+    # Of few samples some ranks have none.
+    nothing = torch.zeros(0, model.config.embedding)
+    own = concatenate([Embeddings(keys=[], texts=[], image_BE=nothing, text_BE=nothing), *parts])
+    image, text, ids = (
+        _gathered(rows, distributed) for rows in (own.image_BE, own.text_BE, text_ids(own.texts))
+    )
+    return caption_retrieval(image, text, ids)
+
+
+def _gathered(rows: Tensor, distributed: Distributed) -> Tensor:
+    # NCCL needs them on the GPU; the metrics are computed on the CPU.
+    return all_gather_rows(rows.to(distributed.device)).cpu()
+
+
+def _on_any_rank(here: bool, distributed: Distributed) -> bool:
+    return bool(all_reduce_max(torch.tensor([float(here)], device=distributed.device)).item())
