@@ -9,7 +9,8 @@
     ├── RecipeError            4   an invalid recipe, or one that does not match the output
     ├── FailureBudgetError     9   more failures than the operator allows
     ├── InterruptedBuildError 11   interrupted; the same command resumes the build
-    └── WorkerLostError        1   a worker process died several times at one part
+    ├── WorkerLostError        1   a worker process died several times at one part
+    └── OtherRankError         *   the main rank of a training failed, and reports why
 
 Any other exception is an error of this program: the command line prints one line, writes a log
 with the traceback, and exits with 1. `UnexpectedError` is such an exception of a part of a build.
@@ -89,6 +90,17 @@ class WorkerLostError(WenlanError):
         """Whether the whole node was lost, so that the part may not be the cause."""
 
 
+class OtherRankError(WenlanError):
+    """The main rank of a training failed, and so this one ends with the same exit code.
+
+    The command line prints the error of the main rank only.
+    """
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 class UnexpectedError(Exception):
     """A part of a build raised something that no code foresees; names the step and the part."""
 
@@ -120,6 +132,13 @@ def from_os_error(error: OSError, path: Path | str | None = None) -> WenlanError
     if error.errno in _NO_RIGHT:
         return UsageError(f"{where}: {error.strerror}: choose another place or change its rights")
     return UsageError(f"{where}: {error.strerror or error}")
+
+
+def exit_code_of(error: BaseException) -> int:
+    """The exit code of a command that ends with this error."""
+    if isinstance(error, OSError) and error.errno is not None:
+        error = from_os_error(error)
+    return error.exit_code if isinstance(error, WenlanError) else WenlanError.exit_code
 
 
 def cannot_open(error: OSError) -> bool:

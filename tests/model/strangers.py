@@ -15,12 +15,13 @@ from transformers import BertConfig, BertModel
 
 from tests.train.runs import config, seal
 from wenlan_data.model.backbones import encoder_config
-from wenlan_data.model.checkpoint import CorpusMark, save_checkpoint
+from wenlan_data.model.checkpoint import TOKENIZER, CorpusMark, save_checkpoint, shards_digest
 from wenlan_data.model.config import TrainConfig
 from wenlan_data.model.towers import make_towers
 from wenlan_data.train.state import checkpoint_state, checkpoint_tensors, start_training
 
 MIB = 1 << 20
+NO_CORPUS = CorpusMark(digest="0" * 64, shards=0, shards_sha256=shards_digest(()))
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"第张照片一只小猫0123"]
 
 
@@ -59,20 +60,22 @@ def write_checkpoint(run: Path, folder: Path) -> Path:
     """A checkpoint of a run whose text encoder came from `folder`."""
     made = config("batch_size=8", "negatives.queue=8", f"text.backbone={folder}")
     training = start_training(make_towers(made, 0), made, torch.device("cpu"))
-    corpus = CorpusMark(digest="0" * 64, shards=[])
-    state = checkpoint_state(training, made, corpus, {})
+    state = checkpoint_state(training, made, NO_CORPUS, {})
     tokenizer = (folder / "tokenizer.json").read_bytes()
-    return save_checkpoint(run, state, checkpoint_tensors(training), tokenizer)
+    return save_checkpoint(run, state, checkpoint_tensors(training), {TOKENIZER: tokenizer})
 
 
 def small_checkpoint(run: Path) -> Path:
     """A checkpoint with `text.backbone: small`."""
     made: TrainConfig = config("batch_size=8", "negatives.queue=8")
     training = start_training(make_towers(made, len(VOCABULARY)), made, torch.device("cpu"))
-    state = checkpoint_state(training, made, CorpusMark(digest="0" * 64, shards=[]), {})
+    state = checkpoint_state(training, made, NO_CORPUS, {})
     assert state.text_encoder == encoder_config(training.towers.text.backbone)
     return save_checkpoint(
-        run, state, checkpoint_tensors(training), bert_tokenizer().to_str().encode()
+        run,
+        state,
+        checkpoint_tensors(training),
+        {TOKENIZER: bert_tokenizer().to_str().encode()},
     )
 
 

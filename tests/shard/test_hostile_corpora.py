@@ -31,7 +31,7 @@ from wenlan_data.shard.manifest import load_manifest
 from wenlan_data.shard.reader import read_corpus, read_members, read_tar, shard_paths
 from wenlan_data.shard.summary import summarise
 from wenlan_data.shard.verify import verify
-from wenlan_data.train.corpus_mark import SamplePages, check_shards, corpus_mark
+from wenlan_data.train.corpus_mark import CorpusShards, SamplePages, check_shards
 
 TAR, OFFSETS, METADATA, DROPS = (
     "shards/wenlan-000000.tar",
@@ -66,7 +66,7 @@ def _show(corpus: Path) -> object:
 
 def _mark(corpus: Path) -> object:
     check_shards([corpus], [corpus])
-    return corpus_mark([corpus])
+    return CorpusShards([corpus]).mark
 
 
 READERS: dict[str, Callable[[Path], object]] = {

@@ -4,11 +4,15 @@ import errno
 import hashlib
 import json
 import os
+import resource
 import shutil
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import save
@@ -22,6 +26,7 @@ from wenlan_data.errors import (
     RecipeError,
     UsageError,
 )
+from wenlan_data.files import sha256_of
 from wenlan_data.model import checkpoint as checkpoint_module
 from wenlan_data.model.checkpoint import (
     best_checkpoint,
@@ -30,7 +35,9 @@ from wenlan_data.model.checkpoint import (
     load_checkpoint,
     load_state,
 )
+from wenlan_data.model.tensor_file import read_tensors, write_tensors
 from wenlan_data.model.towers import make_towers
+from wenlan_data.train.corpus_mark import CorpusShards
 from wenlan_data.train.resume import load_initial_weights, load_newest_intact
 from wenlan_data.train.state import checkpoint_tensors
 
@@ -45,9 +52,12 @@ def test_a_checkpoint_holds_everything_that_training_changes(
         assert set(saved.tensors[name]) == set(tensors)
         assert all(torch.equal(saved.tensors[name][one], value) for one, value in tensors.items())
     state = saved.state
-    assert (state.step, state.samples, state.epoch, state.position) == (6, 48, 1, 2)
+    assert (state.step, state.samples, state.epoch, state.position) == (6, 48, 1, 16)
     assert (state.queue_fill, state.queue_pointer) == (24, 0)
-    assert state.corpus.shards[0].name == "wenlan-000000.tar"
+    assert state.corpus == CorpusShards([shards]).mark
+    listed = pq.read_table(list_checkpoints(run)[-1] / "shards.parquet").to_pylist()
+    assert [one["name"] for one in listed] == ["wenlan-000000.tar", "wenlan-000001.tar"]
+    assert listed[0]["sha256"] == sha256_of(shards / "shards" / "wenlan-000000.tar")
 
 
 def test_resuming_gives_the_losses_of_an_uninterrupted_run(shards: Path, tmp_path: Path) -> None:
@@ -106,6 +116,7 @@ def test_the_newest_checkpoints_stay_and_the_best(shards: Path, tmp_path: Path) 
         "queues.safetensors",
         "optimizer.safetensors",
         "tokenizer.json",
+        "shards.parquet",
         "state.json",
     ],
 )
@@ -219,23 +230,26 @@ def test_where_all_are_corrupt_no_run_starts_from_scratch(shards: Path, copy: Pa
         trained(shards, copy, "max_steps=9", resume="auto")
 
 
-@pytest.mark.parametrize("kept", range(6))
+@pytest.mark.parametrize("kept", range(7))
 def test_a_kill_at_any_write_leaves_the_checkpoint_before(
     shards: Path, copy: Path, kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The process ends after `kept` files of the new checkpoint: what is there is what the disk
     holds then."""
-    write = checkpoint_module._write_file
     written: list[Path] = []
 
-    def dying(path: Path, data: bytes) -> checkpoint_module.FileMark:
-        if len(written) == kept:
-            path.write_bytes(data[: len(data) // 2])
-            raise KeyboardInterrupt
-        written.append(path)
-        return write(path, data)
+    def dying(write: Callable[[Path, Any], None]) -> Callable[[Path, Any], None]:
+        def wrapper(path: Path, data: Any) -> None:
+            write(path, data)
+            if len(written) == kept:
+                os.truncate(path, path.stat().st_size // 2)
+                raise KeyboardInterrupt
+            written.append(path)
 
-    monkeypatch.setattr(checkpoint_module, "_write_file", dying)
+        return wrapper
+
+    for name in ("write_tensors", "write_synced"):
+        monkeypatch.setattr(checkpoint_module, name, dying(getattr(checkpoint_module, name)))
     with pytest.raises(KeyboardInterrupt):
         trained(shards, copy, "max_steps=8", resume="auto")
     monkeypatch.undo()
@@ -255,10 +269,10 @@ def test_a_full_disk_ends_the_run_and_the_old_checkpoint_is_untouched(
         path: path.read_bytes() for path in (copy / "checkpoints").rglob("*") if path.is_file()
     }
 
-    def full(path: Path, data: bytes) -> checkpoint_module.FileMark:
+    def full(path: Path, tensors: object) -> None:
         raise OSError(number, os.strerror(number), str(path))
 
-    monkeypatch.setattr(checkpoint_module, "_write_file", full)
+    monkeypatch.setattr(checkpoint_module, "write_tensors", full)
     with pytest.raises(DiskError, match=r"model|step-00000008"):
         trained(shards, copy, "max_steps=8", resume="auto")
     assert {
@@ -272,7 +286,7 @@ def test_another_corpus_is_refused_and_a_longer_one_can_be_permitted(
     longer, other = corpus(tmp_path / "longer", (14, 13, 9)), corpus(tmp_path / "other", (13, 14))
     with pytest.raises(RecipeError, match="--grown-corpus"):
         trained(longer, copy, "max_steps=7", resume="auto")
-    with pytest.raises(RecipeError, match="--changed-corpus"):
+    with pytest.raises(RecipeError, match=r"\(shard 1: another file\).*--changed-corpus"):
         trained(other, copy, "max_steps=7", resume="auto", grown_corpus=True)
     assert (
         trained(longer, copy, "max_steps=7", resume="auto", grown_corpus=True).position.epoch == 2
@@ -280,6 +294,66 @@ def test_another_corpus_is_refused_and_a_longer_one_can_be_permitted(
     assert (
         trained(other, copy, "max_steps=8", resume="auto", changed_corpus=True).position.epoch == 3
     )
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_checkpoint_that_lists_its_shards_in_the_state_is_resumed(
+    version: int, shards: Path, copy: Path, tmp_path: Path
+) -> None:
+    path = list_checkpoints(copy)[-1]
+    state = json.loads((path / "state.json").read_text("utf-8"))
+    listed = pq.read_table(path / "shards.parquet").to_pylist()
+    (path / "shards.parquet").unlink()
+    del state["files"]["shards.parquet"]
+    state["format_version"] = version
+    state["corpus"] = {"digest": state["corpus"]["digest"], "shards": listed}
+    if version == 1:
+        del state["state_sha256"]
+        (path / "state.json").write_text(json.dumps(state), encoding="utf-8")
+    else:
+        seal(path, state)
+    assert load_state(path).corpus == CorpusShards([shards]).mark
+    longer, other = corpus(tmp_path / "longer", (14, 13, 9)), corpus(tmp_path / "other", (13, 14))
+    with pytest.raises(RecipeError, match="from 2 to 3 shards: --grown-corpus"):
+        trained(longer, copy, "max_steps=7", resume="auto")
+    with pytest.raises(RecipeError, match=r"\(other shards\).*--changed-corpus"):
+        trained(other, copy, "max_steps=7", resume="auto", grown_corpus=True)
+    assert trained(shards, copy, "max_steps=7", resume="auto").position.epoch == 1
+
+
+def test_a_state_does_not_grow_with_the_corpus(tmp_path: Path) -> None:
+    for count in (1, 300):
+        for number in range(count):
+            (tmp_path / str(count)).mkdir(exist_ok=True)
+            (tmp_path / str(count) / f"{number:06}.tar").write_bytes(b"")
+    few, many = (CorpusShards([tmp_path / count]) for count in ("1", "300"))
+    assert len(many.mark.model_dump_json()) - len(few.mark.model_dump_json()) == 2
+    (tmp_path / "list.parquet").write_bytes(many.parquet())
+    assert pq.read_table(tmp_path / "list.parquet").num_rows == 300
+
+
+def test_a_tensor_file_has_the_bytes_and_rights_of_any_other_and_reports_a_full_disk(
+    tmp_path: Path,
+) -> None:
+    # Not contiguous, as the weights of convolutions in `channels_last` are not.
+    tensors = {"a": torch.arange(60_000.0).reshape(2, 3, 100, 100), "b": torch.tensor(3)}
+    tensors["a"] = tensors["a"].to(memory_format=torch.channels_last)
+    write_tensors(tmp_path / "one", tensors)
+    plain = {name: one.contiguous() for name, one in tensors.items()}
+    assert (tmp_path / "one").read_bytes() == save(plain)
+    assert torch.equal(read_tensors(tmp_path / "one")["a"], tensors["a"])
+    (tmp_path / "other").write_bytes(b"")
+    assert (tmp_path / "one").stat().st_mode == (tmp_path / "other").stat().st_mode
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(OSError, match="two") as raised:
+            write_tensors(tmp_path / "two", tensors)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert raised.value.errno == errno.EFBIG
 
 
 def test_another_config_is_refused_by_the_name_of_the_key(shards: Path, copy: Path) -> None:
@@ -348,7 +422,7 @@ def test_a_checkpoint_that_holds_code_is_refused_and_runs_nothing(
     [
         {"files": {"../../escape.safetensors": {"bytes": 1, "sha256": "0" * 64}}},
         {"format": "another"},
-        {"format_version": 3},
+        {"format_version": 4},
         {"step": "6"},
         {"unknown": 1},
     ],

@@ -104,7 +104,7 @@ def test_the_rate_counts_no_start_and_no_checkpoint(
         time.sleep(2)
         return save_checkpoint(*arguments)
 
-    monkeypatch.setattr("wenlan_data.train.loop.save_checkpoint", slow)
+    monkeypatch.setattr("wenlan_data.train.checkpoint_writer.save_checkpoint", slow)
     trained(
         corpus(tmp_path / "corpus"), tmp_path / "run", "max_steps=5", "checkpoints.every_steps=2"
     )

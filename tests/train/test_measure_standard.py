@@ -73,7 +73,7 @@ def test_without_the_key_nothing_changes_and_no_checkpoint_has_it(
 
 
 def _tensors(out: Path, file: str = "model") -> dict[str, Tensor]:
-    return load_checkpoint(list_checkpoints(out)[-1]).tensors[file]
+    return dict(load_checkpoint(list_checkpoints(out)[-1]).tensors[file])
 
 
 def test_the_statistics_are_saved_with_towers_and_momentum_towers_and_loaded(

@@ -29,7 +29,7 @@ def _save_and_die(run: Path, at: int) -> bool:
     number `at`; returns whether it had fewer calls."""
     checkpoint = load_checkpoint(list_checkpoints(run)[-1])
     tensors = {stem: checkpoint.tensors[stem] for stem in checkpoint.tensors}
-    tokenizer = (checkpoint.path / "tokenizer.json").read_bytes()
+    others = {"tokenizer.json": (checkpoint.path / "tokenizer.json").read_bytes()}
     again = checkpoint.state.model_copy(update={"metrics": {"mean_recall": 0.5}})
     pid = os.fork()
     if pid == 0:
@@ -44,7 +44,7 @@ def _save_and_die(run: Path, at: int) -> bool:
 
         sys.addaudithook(count)
         try:
-            save_checkpoint(run, again, tensors, tokenizer)
+            save_checkpoint(run, again, tensors, others)
             prune(run, 3, None)
         finally:
             os._exit(0)

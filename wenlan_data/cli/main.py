@@ -23,7 +23,7 @@ from wenlan_data.cli.shards import shards
 from wenlan_data.cli.terminal import echo, echo_lines
 from wenlan_data.cli.text import text
 from wenlan_data.cli.train import train
-from wenlan_data.errors import InterruptedBuildError, WenlanError, from_os_error
+from wenlan_data.errors import InterruptedBuildError, OtherRankError, WenlanError, from_os_error
 from wenlan_data.stop_signals import MESSAGE, exit_on_signals, interrupt_on_signals, is_main_rank
 
 
@@ -105,7 +105,7 @@ def _reader_left() -> NoReturn:
 def _fail(error: WenlanError) -> NoReturn:
     # An interruption here would be reported as an error of the report.
     exit_on_signals()
-    if is_main_rank() or not isinstance(error, InterruptedBuildError):
+    if is_main_rank() or not isinstance(error, InterruptedBuildError | OtherRankError):
         report(error)
     sys.exit(error.exit_code)
 

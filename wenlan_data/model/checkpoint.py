@@ -6,6 +6,7 @@
       queues.safetensors      image, text, ids, pages
       optimizer.safetensors   NAME.exp_avg, NAME.exp_avg_sq, NAME.step
       tokenizer.json
+      shards.parquet          name, bytes and SHA-256 of each shard of the corpus
       state.json              step, position, counters, config, corpus; size and SHA-256 of the
                               files above, and the SHA-256 of all these values; written last
 
@@ -21,16 +22,16 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal, NamedTuple, cast
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors.torch import save
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from torch import Tensor, nn
 
 from wenlan_data.bounded_json import parse_json
@@ -45,19 +46,33 @@ from wenlan_data.errors import (
     print_line,
     retry_once,
 )
-from wenlan_data.files import exchange, open_regular, partial_path, read_bounded, sync, write_synced
+from wenlan_data.files import (
+    exchange,
+    open_regular,
+    partial_path,
+    read_bounded,
+    sha256_of,
+    sync,
+    write_synced,
+)
 from wenlan_data.model.config import MAX_STEPS, TrainConfig
-from wenlan_data.model.tensor_file import TensorSpec, different_names, read_specs, read_tensors
+from wenlan_data.model.tensor_file import (
+    TensorReader,
+    TensorSpec,
+    different_names,
+    write_tensors,
+)
 from wenlan_data.model.towers import Towers, make_towers
 from wenlan_data.settings import describe
 
 FOLDER = "checkpoints"
 STATE = "state.json"
 TOKENIZER = "tokenizer.json"
+SHARDS = "shards.parquet"
 FILES = ("model", "momentum", "queues", "optimizer")
 """Names of the safetensors files, without their suffix."""
 MAX_STATE_BYTES = 1 << 24
-"""About 130,000 shards. As JSON of many small lists it takes 30 times this size in memory."""
+"""Some 10 kB are usual. Format versions 1 and 2 listed the shards here, up to about 130,000."""
 DIGEST = "state_sha256"
 _ALWAYS = ("model.safetensors", "optimizer.safetensors", TOKENIZER)
 _REPLACED = ".replaced"
@@ -78,8 +93,8 @@ class FileMark(_StrictModel):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class ShardMark(_StrictModel):
-    """A shard that a run was trained on."""
+class ShardMark(NamedTuple):
+    """A shard that a run was trained on: a row of `shards.parquet`."""
 
     name: str
     bytes: int
@@ -87,20 +102,50 @@ class ShardMark(_StrictModel):
     """From the manifest of a corpus; empty for a tar that is part of none."""
 
 
+def shards_digest(shards: Iterable[ShardMark]) -> str:
+    """SHA-256 over names, sizes and digests of shards, in their order."""
+    digest = hashlib.sha256()
+    for shard in shards:
+        digest.update(json.dumps(shard, separators=(",", ":")).encode() + b"\n")
+    return digest.hexdigest()
+
+
+class _ListedShard(_StrictModel):
+    name: str
+    bytes: int
+    sha256: str
+
+
+_LISTED = TypeAdapter(list[_ListedShard])
+
+
 class CorpusMark(_StrictModel):
     """The corpus that a run was trained on."""
 
     digest: str
     """SHA-256 over the manifests, or over names and sizes of tars that are part of no corpus."""
-    shards: list[ShardMark]
+    shards: Count
+    """The number of shards."""
+    shards_sha256: str
+    """`shards_digest`: of a corpus that has grown, that of the first shards is still the same."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_list(cls, value: object) -> object:
+        """Takes the list of shards of format versions 1 and 2."""
+        if not isinstance(value, dict) or not isinstance(value.get("shards"), list):
+            return value
+        shards = [ShardMark(**one.model_dump()) for one in _LISTED.validate_python(value["shards"])]
+        return {**value, "shards": len(shards), "shards_sha256": shards_digest(shards)}
 
 
 class CheckpointState(_StrictModel):
     """Contents of `state.json`: all of a run but tensors. The same on any number of ranks."""
 
     format: Literal["wenlan-checkpoint"] = "wenlan-checkpoint"
-    format_version: Literal[1, 2] = 2
-    """1 had no `state_sha256`."""
+    format_version: Literal[1, 2, 3] = 3
+    """1 had no `state_sha256`. 1 and 2 listed the shards in `corpus`, and had no
+    `shards.parquet`."""
     code_version: str
     step: Annotated[int, Field(ge=0, le=MAX_STEPS)]
     """Steps done, skipped ones included."""
@@ -126,29 +171,51 @@ class CheckpointState(_StrictModel):
     metrics: dict[str, float]
     """Of the validation at this step; empty without one."""
     files: dict[Literal["model.safetensors", "momentum.safetensors", "queues.safetensors", "optimizer.safetensors",
-                        "tokenizer.json"], FileMark] = {}  # fmt: skip
+                        "tokenizer.json", "shards.parquet"], FileMark] = {}  # fmt: skip
     state_sha256: str = ""
     """`state_digest` of the file."""
 
 
-class TensorFiles(Mapping[str, dict[str, Tensor]]):
+class LazyTensors(Mapping[str, Tensor]):
+    """The tensors of a file by name, each read when it is looked up."""
+
+    def __init__(self, specs: Mapping[str, TensorSpec], read: Callable[[str], Tensor]) -> None:
+        self._specs = specs
+        self._read = read
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._specs:
+            raise KeyError(name)
+        return self._read(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._specs
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._specs)
+
+    def __len__(self) -> int:
+        return len(self._specs)
+
+
+class CheckpointTensors(Mapping[str, LazyTensors]):
     """The tensors of a checkpoint by file name without its suffix, then by tensor name.
 
-    Headers are read when it is made, a file's tensors each time that it is looked up.
+    `read` returns one of them, by both names.
     """
 
-    def __init__(self, path: Path, stems: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        specs: Mapping[str, Mapping[str, TensorSpec]],
+        read: Callable[[str, str], Tensor],
+    ) -> None:
         self._path = path
-        self.specs: dict[str, dict[str, TensorSpec]] = {}
-        for stem in stems:
-            with self._corrupt_files(stem) as file:
-                self.specs[stem] = read_specs(file)
+        self.specs = specs
+        self._read = read
 
-    def __getitem__(self, stem: str) -> dict[str, Tensor]:
-        if stem not in self.specs:
-            raise KeyError(stem)
-        with self._corrupt_files(stem) as file:
-            return read_tensors(file)
+    def __getitem__(self, stem: str) -> LazyTensors:
+        return LazyTensors(self.specs[stem], partial(self._read, stem))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.specs)
@@ -176,18 +243,34 @@ class TensorFiles(Mapping[str, dict[str, Tensor]]):
                 "use the config that made it"
             )
 
-    @contextmanager
-    def _corrupt_files(self, stem: str) -> Iterator[Path]:
-        """Yields the file's path; converts errors of reading it."""
-        file = self._path / f"{stem}.safetensors"
-        with _missing_files(file, "take an older checkpoint"):
-            try:
-                yield file
-            except ValueError as error:
-                reason = in_short(error)
-                raise DamageError(
-                    f"{file}: not a safetensors file ({reason}): take an older checkpoint"
-                ) from error
+
+def _open_tensors(path: Path, stems: tuple[str, ...]) -> CheckpointTensors:
+    """Reads the headers of the tensor files."""
+    readers: dict[str, TensorReader] = {}
+    for stem in stems:
+        with _corrupt_files(path, stem) as file:
+            readers[stem] = TensorReader(file)
+
+    def read(stem: str, name: str) -> Tensor:
+        with _corrupt_files(path, stem):
+            return readers[stem].read(name)
+
+    specs = {stem: reader.specs for stem, reader in readers.items()}
+    return CheckpointTensors(path, specs, read)
+
+
+@contextmanager
+def _corrupt_files(path: Path, stem: str) -> Iterator[Path]:
+    """Yields the path of a tensor file; converts errors of reading it."""
+    file = path / f"{stem}.safetensors"
+    with _missing_files(file, "take an older checkpoint"):
+        try:
+            yield file
+        except ValueError as error:
+            reason = in_short(error)
+            raise DamageError(
+                f"{file}: not a safetensors file ({reason}): take an older checkpoint"
+            ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,25 +279,26 @@ class Checkpoint:
 
     path: Path
     state: CheckpointState
-    tensors: TensorFiles
+    tensors: CheckpointTensors
 
 
 def save_checkpoint(
     run: Path,
     state: CheckpointState,
     tensors: Mapping[str, Mapping[str, Tensor]],
-    tokenizer: bytes,
+    others: Mapping[str, bytes],
 ) -> Path:
     """Writes all files to a hidden folder, syncs and renames it; replaces one of the same step.
 
-    Raises `DiskError` or `UsageError` where it cannot be written. Earlier checkpoints stay intact.
+    `others` are the contents of `tokenizer.json` and `shards.parquet`, by name. Raises `DiskError`
+    or `UsageError` where it cannot be written. Earlier checkpoints stay intact.
     """
     target = run / FOLDER / f"step-{state.step:08d}"
     partial = partial_path(target)
     with os_errors(partial):
         partial.mkdir(parents=True)
         try:
-            _write_files(partial, state, tensors, tokenizer)
+            _write_files(partial, state, tensors, others)
             _publish(partial, target)
         except OSError as error:
             if error.errno == errno.EIO:
@@ -229,8 +313,9 @@ def save_checkpoint(
     return target
 
 
-def load_checkpoint(path: Path, only: tuple[str, ...] = FILES) -> Checkpoint:
-    """Checks sizes and hashes of a checkpoint, or of some of its `FILES`, and reads their headers.
+def load_checkpoint(path: Path, only: tuple[str, ...] = (*FILES, "shards")) -> Checkpoint:
+    """Checks sizes and hashes of a checkpoint, or of some of its files, and reads the headers of
+    those with tensors.
 
     Raises `DamageError` naming a file that is missing or corrupt, and other errors as `load_state`
     does. Files of other formats are not read at all.
@@ -247,7 +332,7 @@ def _check_files(path: Path, state: CheckpointState, only: tuple[str, ...]) -> C
         if name == TOKENIZER or name.partition(".")[0] in only:
             _check_file(path / name, mark)
     stems = tuple(stem for stem in FILES if stem in only and f"{stem}.safetensors" in state.files)
-    return Checkpoint(path=path, state=state, tensors=TensorFiles(path, stems))
+    return Checkpoint(path=path, state=state, tensors=_open_tensors(path, stems))
 
 
 def load_state(path: Path) -> CheckpointState:
@@ -307,8 +392,12 @@ def check_towers(checkpoint: Checkpoint, config: TrainConfig, vocabulary: int) -
 
 def load_towers(towers: Towers, checkpoint: Checkpoint) -> None:
     """Fills the towers; raises `RecipeError` where the checkpoint was made with another config."""
-    checkpoint.tensors.check("model", model_tensors(towers))
-    towers.load_state_dict(checkpoint.tensors["model"], strict=False)
+    own = model_tensors(towers)
+    checkpoint.tensors.check("model", own)
+    given = checkpoint.tensors["model"]
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(given[name])
 
 
 def model_tensors(towers: nn.Module) -> dict[str, Tensor]:
@@ -404,23 +493,21 @@ def _write_files(
     partial: Path,
     state: CheckpointState,
     tensors: Mapping[str, Mapping[str, Tensor]],
-    tokenizer: bytes,
+    others: Mapping[str, bytes],
 ) -> None:
     marks: dict[str, FileMark] = {}
     for stem, named in tensors.items():
-        data = save({name: value.detach().cpu().contiguous() for name, value in named.items()})
-        marks[f"{stem}.safetensors"] = _write_file(partial / f"{stem}.safetensors", data)
-    marks[TOKENIZER] = _write_file(partial / TOKENIZER, tokenizer)
+        file = partial / f"{stem}.safetensors"
+        write_tensors(file, named)
+        marks[file.name] = FileMark(bytes=file.stat().st_size, sha256=sha256_of(file))
+    for name, data in others.items():
+        write_synced(partial / name, data)
+        marks[name] = FileMark(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
     values = state.model_copy(update={"files": marks}).model_dump(mode="json")
     values[DIGEST] = state_digest(values)
     text = json.dumps(values, ensure_ascii=False, indent=1)
-    _write_file(partial / STATE, text.encode() + b"\n")
+    write_synced(partial / STATE, text.encode() + b"\n")
     sync(partial)
-
-
-def _write_file(path: Path, data: bytes) -> FileMark:
-    write_synced(path, data)
-    return FileMark(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
 def _publish(partial: Path, target: Path) -> None:

@@ -173,6 +173,9 @@ class CheckpointConfig(_Section):
     every_steps: int = Field(default=1000, ge=1, le=MAX_STEPS)
     keep: int = Field(default=3, ge=1, le=MAX_STEPS)
     """The number of newest checkpoints that stay, besides the best."""
+    background: bool = True
+    """Whether training goes on while a checkpoint is written, from a copy of all its tensors in the
+    main rank's host memory."""
 
 
 class ValidationConfig(_Section):

@@ -1,12 +1,17 @@
-"""Safetensors files: names, shapes and types from the header, before a tensor is read."""
+"""Safetensors files: writing, and names, shapes and types from the header, before a tensor is
+read."""
 
+import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
+from safetensors.torch import save_file
 from torch import Tensor
+
+from wenlan_data.files import sync
 
 MAX_HEADER_BYTES = 1 << 24
 """A header has about 100 bytes a tensor, and takes ten times its size in memory."""
@@ -22,6 +27,8 @@ _DTYPES = {
     "U8": "uint8",
     "BOOL": "bool",
 }
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
+"""How the library, written in Rust, reports an error of the system."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +69,49 @@ def read_specs(path: Path) -> dict[str, TensorSpec]:
     return {name: TensorSpec(tuple(shape), _DTYPES[kind]) for name, (shape, kind) in kinds.items()}
 
 
+class TensorReader:
+    """Reads the tensors of a safetensors file one by one; raises as `read_specs` does."""
+
+    def __init__(self, path: Path) -> None:
+        self.specs = read_specs(path)
+        try:
+            self._file = safe_open(path, framework="pt")
+        except SafetensorError as error:
+            raise ValueError(str(error)) from error
+
+    def read(self, name: str) -> Tensor:
+        """The tensor of that name, which may be a view of the file."""
+        try:
+            tensor: Tensor = self._file.get_tensor(name)  # type: ignore[no-untyped-call]
+        except SafetensorError as error:
+            raise ValueError(str(error)) from error
+        return tensor
+
+
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Reads all tensors of a safetensors file; raises as `read_specs` does."""
-    read_specs(path)
+    reader = TensorReader(path)
+    return {name: reader.read(name) for name in reader.specs}
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Writes a new file and flushes it; raises `OSError`.
+
+    The library takes no second copy of the tensors, and other threads run meanwhile.
+    """
+    with path.open("xb") as file:
+        mode = os.fstat(file.fileno()).st_mode
     try:
-        return load_file(path)
+        save_file({name: one.detach().cpu().contiguous() for name, one in tensors.items()}, path)
     except SafetensorError as error:
-        raise ValueError(str(error)) from error
+        found = _OS_ERROR.search(str(error))
+        if found is None:
+            raise
+        number = int(found[1])
+        raise OSError(number, os.strerror(number), str(path)) from error
+    # The library replaces the file by one that only its owner may read.
+    path.chmod(mode & 0o777)
+    sync(path)
 
 
 def different_names(

@@ -1,46 +1,71 @@
 """The identity of the corpus that a run trains on, and the page of each sample."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice, zip_longest
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from wenlan_data.bounded_tables import read_batches
 from wenlan_data.errors import DamageError, RecipeError, UsageError, os_errors
 from wenlan_data.files import read_bounded
 from wenlan_data.layout import MANIFEST, METADATA
-from wenlan_data.model.checkpoint import CorpusMark, ShardMark
+from wenlan_data.model.checkpoint import SHARDS, CorpusMark, ShardMark, shards_digest
 from wenlan_data.npy import Indices
 from wenlan_data.shard.corpus_files import corpus_file
 from wenlan_data.shard.manifest import MAX_BYTES, load_manifest
 from wenlan_data.shard.reader import is_corpus, scan, shard_paths
 from wenlan_data.tables import METADATA as METADATA_SCHEMA
 
+_SHARD_COLUMNS = pa.schema({"name": pa.string(), "bytes": pa.int64(), "sha256": pa.string()})
+_BATCH_ROWS = 4096
 _PAGE_COLUMNS = pa.schema([METADATA_SCHEMA.field(name) for name in ("key", "page_url")])
 
 
-def corpus_mark(paths: Sequence[Path]) -> CorpusMark:
-    """Identifies the shards of corpora, folders of tars and tars, in the order given."""
-    shards: list[ShardMark] = []
-    digest = hashlib.sha256()
-    for path in paths:
-        if is_corpus(path):
-            with os_errors(path):
-                digest.update(read_bounded(path / MANIFEST, MAX_BYTES))
-            shards += [
-                ShardMark(name=one.name, bytes=one.bytes, sha256=one.sha256)
-                for one in load_manifest(path).shards
-            ]
-        else:
-            tars = [
-                ShardMark(name=tar.name, bytes=tar.stat().st_size, sha256="")
-                for tar in shard_paths([path])
-            ]
-            digest.update("\n".join(f"{tar.name} {tar.bytes}" for tar in tars).encode())
-            shards += tars
-    return CorpusMark(digest=digest.hexdigest(), shards=shards)
+class CorpusShards:
+    """The shards of corpora, folders of tars and tars, in the order given. As a table, since there
+    may be a million of them."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        digest = hashlib.sha256()
+        names, sizes, digests = list[str](), list[int](), list[str]()
+        for path in paths:
+            if is_corpus(path):
+                with os_errors(path):
+                    digest.update(read_bounded(path / MANIFEST, MAX_BYTES))
+                found = [
+                    ShardMark(one.name, one.bytes, one.sha256) for one in load_manifest(path).shards
+                ]
+            else:
+                tars = shard_paths([path])
+                found = [ShardMark(tar.name, tar.stat().st_size, "") for tar in tars]
+                digest.update("\n".join(f"{one.name} {one.bytes}" for one in found).encode())
+            names += [one.name for one in found]
+            sizes += [one.bytes for one in found]
+            digests += [one.sha256 for one in found]
+        columns = [pa.array(names), pa.array(sizes, pa.int64()), pa.array(digests)]
+        self._table = pa.table(columns, schema=_SHARD_COLUMNS)
+        self.mark = CorpusMark(
+            digest=digest.hexdigest(), shards=len(names), shards_sha256=shards_digest(self)
+        )
+
+    def __iter__(self) -> Iterator[ShardMark]:
+        return _shard_marks(self._table.to_batches(_BATCH_ROWS))
+
+    def parquet(self) -> bytes:
+        """The contents of a checkpoint's `shards.parquet`."""
+        out = pa.BufferOutputStream()
+        pq.write_table(self._table, out, compression="zstd")
+        data: bytes = out.getvalue().to_pybytes()
+        return data
+
+
+def _shard_marks(batches: Iterable[pa.RecordBatch]) -> Iterator[ShardMark]:
+    for batch in batches:
+        yield from map(ShardMark, *(batch[name].to_pylist() for name in _SHARD_COLUMNS.names))
 
 
 def check_shards(shards: Sequence[Path], val_shards: Sequence[Path]) -> None:
@@ -60,7 +85,7 @@ def check_shards(shards: Sequence[Path], val_shards: Sequence[Path]) -> None:
 
 
 def check_same_corpus(
-    before: CorpusMark, now: CorpusMark, *, may_grow: bool, may_change: bool
+    checkpoint: Path, before: CorpusMark, now: CorpusShards, *, may_grow: bool, may_change: bool
 ) -> bool:
     """Returns True where the shards are those of the checkpoint, so that its epoch can be resumed.
 
@@ -68,22 +93,39 @@ def check_same_corpus(
     grown where all earlier shards come first and are unchanged. Raises `RecipeError` where the
     shards differ and that is not permitted.
     """
-    if before.shards == now.shards:
+    if before.shards_sha256 == now.mark.shards_sha256:
         return True
-    grown = now.shards[: len(before.shards)] == before.shards
-    if grown and (may_grow or may_change):
+    if may_change:
         return False
-    if grown:
+    grown = (
+        before.shards < now.mark.shards
+        and shards_digest(islice(now, before.shards)) == before.shards_sha256
+    )
+    if not grown:
         raise RecipeError(
-            f"the corpus has grown since the checkpoint, from {len(before.shards)} to "
-            f"{len(now.shards)} shards: --grown-corpus resumes with a new epoch of all shards"
-        )
-    if not may_change:
-        raise RecipeError(
-            "the corpus is not that of the checkpoint (other shards): use that one, or "
+            "the corpus is not that of the checkpoint "
+            f"({_first_difference(checkpoint / SHARDS, now)}): use that one, or "
             "--changed-corpus to resume with a new epoch of this one"
         )
+    if not may_grow:
+        raise RecipeError(
+            f"the corpus has grown since the checkpoint, from {before.shards} to "
+            f"{now.mark.shards} shards: --grown-corpus resumes with a new epoch of all shards"
+        )
     return False
+
+
+def _first_difference(file: Path, now: CorpusShards) -> str:
+    """The first shard that differs from the list in a checkpoint, where it has one."""
+    if not file.is_file():
+        return "other shards"
+    before = _shard_marks(read_batches(file, _SHARD_COLUMNS, what="list of shards"))
+    for number, (old, new) in enumerate(zip_longest(before, now), 1):
+        if old != new:
+            names = " instead of ".join(one.name if one else "nothing" for one in (new, old))
+            what = "another file" if old and new and old.name == new.name else names
+            return f"shard {number}: {what}"
+    return "other shards"
 
 
 class SamplePages:

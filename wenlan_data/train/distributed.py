@@ -109,12 +109,6 @@ def all_reduce_max(values: Tensor) -> Tensor:
     return _all_reduce(values, dist.ReduceOp.MAX) if dist.is_initialized() else values
 
 
-def barrier() -> None:
-    """Blocks until every rank has called it."""
-    if dist.is_initialized():
-        dist.barrier()
-
-
 def _all_reduce(values: Tensor, operation: dist.ReduceOp.RedOpType) -> Tensor:
     # A copy, since dist.all_reduce writes into its argument.
     reduced = values.clone()

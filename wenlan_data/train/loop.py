@@ -1,6 +1,6 @@
 """The training loop: steps, checkpoints, validation, and the ways in which a run ends."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from inspect import signature
@@ -15,21 +15,16 @@ from wenlan_data.errors import (
     DamageError,
     FailureBudgetError,
     InterruptedBuildError,
+    OtherRankError,
     WorkerLostError,
 )
 from wenlan_data.model.backbones import share_batch_norm
-from wenlan_data.model.checkpoint import (
-    CorpusMark,
-    best_checkpoint,
-    checkpoint_step,
-    list_checkpoints,
-    prune,
-    save_checkpoint,
-)
+from wenlan_data.model.checkpoint import CorpusMark, checkpoint_step, list_checkpoints
 from wenlan_data.model.config import TrainConfig
 from wenlan_data.train.batches import Batch, TrainingData, batches
+from wenlan_data.train.checkpoint_writer import CheckpointWriter
 from wenlan_data.train.data_watch import DataWatch
-from wenlan_data.train.distributed import Distributed, all_reduce_max, barrier
+from wenlan_data.train.distributed import Distributed, all_reduce_max
 from wenlan_data.train.optimizer import learning_rate
 from wenlan_data.train.run_log import RunLog, StepRecord
 from wenlan_data.train.signals import StopRequest
@@ -55,13 +50,12 @@ class TrainingRun:
     data: TrainingData
     corpus: CorpusMark
     training: TrainingState
-    tokenizer: bytes
-    """The contents of `tokenizer.json`."""
     log: RunLog
+    writer: CheckpointWriter
     validate: Callable[[], dict[str, float]] | None = None
     """Computes the metrics of the current towers; None without validation shards."""
     saved: dict[int, dict[str, float]] = field(default_factory=dict)
-    """Metrics by step, of the checkpoints that this process has saved."""
+    """Metrics by step, of the checkpoints that this run has begun to save."""
 
 
 def train(run: TrainingRun, stop: StopRequest) -> None:
@@ -69,11 +63,14 @@ def train(run: TrainingRun, stop: StopRequest) -> None:
 
     Raises `InterruptedBuildError` (exit 11) after a stop request, `FailureBudgetError` (exit 9)
     after `MAX_SKIPPED_IN_A_ROW` steps that were not finite, and the errors of the loader and of the
-    disk.
+    disk. No checkpoint is being written at its end, whatever it is.
     """
     module = _wrap_ddp(run.training, run.distributed, run.config)
-    with closing(_micro_batches(run)) as steps:
-        _train(run, stop, module, steps)
+    try:
+        with closing(_micro_batches(run)) as steps:
+            _train(run, stop, module, steps)
+    finally:
+        run.writer.close(run.log.message, run.log.checkpoint)
 
 
 def _train(
@@ -103,15 +100,16 @@ def _train(
         metrics = _validate_if_due(run)
         is_last = training.step == config.max_steps
         if metrics or _is_due(run, config.checkpoints.every_steps):
-            save(run, metrics, even_if_skipped=is_last)
-        # All ranks must stop after the same step, else the others wait in a collective forever.
-        if _on_any_rank(bool(stop), run.distributed):
+            save(run, metrics, is_last=is_last)
+        if _must_stop(run, stop):
             _stop(run, metrics)
+    _wait_for_writer(run)
 
 
 def _stop(run: TrainingRun, metrics: dict[str, float]) -> NoReturn:
     """Saves this step and raises `InterruptedBuildError`, which states what was saved."""
-    save(run, metrics, even_if_skipped=True)
+    save(run, metrics, is_last=True)
+    _wait_for_writer(run)
     what = "checkpoint saved"
     if run.training.step not in run.saved:
         saved = list_checkpoints(run.folder)
@@ -123,25 +121,49 @@ def _stop(run: TrainingRun, metrics: dict[str, float]) -> NoReturn:
     )
 
 
-def save(run: TrainingRun, metrics: dict[str, float], *, even_if_skipped: bool = False) -> None:
-    """Writes a checkpoint of this step on the main rank, once a step, and prunes old ones.
+def save(run: TrainingRun, metrics: dict[str, float], *, is_last: bool = False) -> None:
+    """Begins to write a checkpoint of this step on the main rank, once a step.
 
     After a skipped step, only where the run ends with it, and never weights that are not finite:
     else the checkpoints left are those from before the fault.
     """
     training = run.training
-    is_sound = not training.skipped_in_a_row or (even_if_skipped and _is_finite(training.towers))
+    is_sound = not training.skipped_in_a_row or (is_last and _is_finite(training.towers))
     if training.step not in run.saved and is_sound:
         if run.distributed.is_main:
             state = checkpoint_state(training, run.config, run.corpus, metrics)
-            tensors = checkpoint_tensors(training)
-            path = save_checkpoint(run.folder, state, tensors, run.tokenizer)
-            run.log.message(f"saved {path}")
-            best = best_checkpoint(run.folder, run.config.validation.metric, run.log.message)
-            prune(run.folder, run.config.checkpoints.keep, best)
+            run.writer.save(state, checkpoint_tensors(training), is_last=is_last)
         run.saved[training.step] = metrics
-    barrier()
+    # The copy of the tensors is no training; what is written in the background takes no time of it.
     run.log.restart_clock()
+
+
+def _must_stop(run: TrainingRun, stop: StopRequest) -> bool:
+    """Whether a stop was requested on any rank; raises the error of a write.
+
+    All ranks must end after the same step, else the others wait in a collective forever.
+    """
+    run.writer.report(run.log.message, run.log.checkpoint)
+    here = (float(bool(stop)), float(run.writer.exit_code))
+    must_stop, exit_code = _largest(here, run.distributed)
+    _raise_error(run, exit_code)
+    return bool(must_stop)
+
+
+def _wait_for_writer(run: TrainingRun) -> None:
+    """Waits on all ranks until no checkpoint is being written; raises the error of a write."""
+    run.writer.wait()
+    run.writer.report(run.log.message, run.log.checkpoint)
+    [exit_code] = _largest([run.writer.exit_code], run.distributed)
+    _raise_error(run, exit_code)
+    run.log.restart_clock()
+
+
+def _raise_error(run: TrainingRun, exit_code: float) -> None:
+    # Not an error that came since the ranks compared: the others would go on.
+    if exit_code:
+        run.writer.raise_error()
+        raise OtherRankError("the main rank could not write a checkpoint", int(exit_code))
 
 
 def _wrap_ddp(training: TrainingState, distributed: Distributed, config: TrainConfig) -> nn.Module:
@@ -182,6 +204,7 @@ def _check_finite(run: TrainingRun) -> None:
             f"skipped ({training.skipped} in all)"
         )
     if training.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
+        _wait_for_writer(run)
         saved = list_checkpoints(run.folder)
         last = f"the last good checkpoint is {saved[-1]}" if saved else "no checkpoint was saved"
         raise FailureBudgetError(
@@ -203,7 +226,8 @@ def _validate_if_due(run: TrainingRun) -> dict[str, float]:
         # Validation pairs that cannot be read must not lose the steps since the last checkpoint.
         if _on_any_rank(isinstance(failure, InterruptedBuildError), run.distributed):
             _stop(run, {})
-        save(run, {}, even_if_skipped=True)
+        save(run, {}, is_last=True)
+        _wait_for_writer(run)
         raise failure or DamageError(
             f"step {run.training.step}: validation failed on another rank: see its message"
         )
@@ -221,17 +245,10 @@ def _step_record(
         figures=figures,
         queue_fill=training.queues.fill,
         queue_slots=training.queues.slots,
-        wait_s=_slowest(sum(batch.wait_s for batch in micro_batches), run.distributed),
+        wait_s=_largest([sum(batch.wait_s for batch in micro_batches)], run.distributed)[0],
         samples=config.batch_size,
         rate=learning_rate(training.step - 1, config.optimizer, config.max_steps),
     )
-
-
-def _slowest(seconds: float, distributed: Distributed) -> float:
-    """The largest value of all ranks; a collective."""
-    if distributed.world_size == 1:
-        return seconds
-    return float(all_reduce_max(torch.tensor([seconds], device=distributed.device)).item())
 
 
 @torch.no_grad()
@@ -247,6 +264,13 @@ def _is_due(run: TrainingRun, every_steps: int) -> bool:
 
 def _on_any_rank(here: bool, distributed: Distributed) -> bool:
     """Whether `here` is true on any rank; a collective, so every rank must call it."""
+    return bool(_largest([here], distributed)[0])
+
+
+def _largest(values: Sequence[float], distributed: Distributed) -> list[float]:
+    """The largest of all ranks' values, one by one; a collective."""
     if distributed.world_size == 1:
-        return here
-    return bool(all_reduce_max(torch.tensor([float(here)], device=distributed.device)).item())
+        return [*values]
+    own = torch.tensor(values, dtype=torch.float64, device=distributed.device)
+    found: list[float] = all_reduce_max(own).tolist()
+    return found

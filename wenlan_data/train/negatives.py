@@ -1,6 +1,6 @@
 """The queues of earlier keys, and the masks of false negatives. Shapes as in `objectives.moco`."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor
@@ -63,7 +63,7 @@ class Queues:
         }
 
     @torch.no_grad()
-    def restore(self, tensors: dict[str, Tensor], fill: int, pointer: int) -> None:
+    def restore(self, tensors: Mapping[str, Tensor], fill: int, pointer: int) -> None:
         """Restores the queues from `tensors`.
 
         Where the capacity has changed, the newest keys that fit are enqueued, oldest first.

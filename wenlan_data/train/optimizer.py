@@ -1,12 +1,15 @@
 """AdamW without weight decay on norms and biases, and the learning-rate schedule."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
 
 from wenlan_data.model.config import OptimizerConfig
+
+_STATE = ("exp_avg", "exp_avg_sq", "step")
+"""AdamW's state of a parameter."""
 
 
 def make_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
@@ -96,23 +99,20 @@ def optimizer_shapes(module: nn.Module) -> dict[str, Tensor]:
 
 
 def restore_optimizer(
-    optimizer: torch.optim.Optimizer, module: nn.Module, tensors: dict[str, Tensor]
+    optimizer: torch.optim.Optimizer, module: nn.Module, tensors: Mapping[str, Tensor]
 ) -> None:
     """Restores the state that `optimizer_tensors` returned."""
     for name, parameter in module.named_parameters():
-        prefix = f"{name}."
-        moments = {
-            key.removeprefix(prefix): value
-            for key, value in tensors.items()
-            if key.rpartition(".")[0] == name
-        }
-        if moments and parameter.requires_grad:
+        keys = [key for key in _STATE if f"{name}.{key}" in tensors]
+        if keys and parameter.requires_grad:
             # In the memory layout of the parameter: the fused step ignores strides, and would pair
             # the moments of a channels-last weight with other elements of it. On its device, the
             # count of steps too: on a GPU the fused step reads it there.
             optimizer.state[parameter] = {
-                key: value.to(parameter.device, copy=True)
+                key: tensors[f"{name}.{key}"].to(parameter.device, copy=True)
                 if key == "step"
-                else torch.empty_like(parameter, requires_grad=False).copy_(value)
-                for key, value in moments.items()
+                else torch.empty_like(parameter, requires_grad=False).copy_(
+                    tensors[f"{name}.{key}"]
+                )
+                for key in keys
             }

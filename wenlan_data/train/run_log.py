@@ -24,6 +24,7 @@ from wenlan_data.bounded_json import parse_json
 from wenlan_data.errors import os_errors, print_line
 from wenlan_data.files import atomic_path, inner_folder, open_regular
 from wenlan_data.printable import printable
+from wenlan_data.train.checkpoint_writer import SavedCheckpoint
 
 LOG = "log.jsonl"
 MAX_LINE_BYTES = 1 << 16
@@ -49,8 +50,8 @@ class StepRecord:
 class RunLog:
     """Writes the log on the main rank; does nothing on others. A context manager.
 
-    `log.jsonl` holds one JSON object a step or validation. A resumed run removes the entries after
-    the step of its checkpoint: those steps are done again.
+    `log.jsonl` holds one JSON object a step, validation or checkpoint. A resumed run removes the
+    entries after the step of its checkpoint: those steps are done again.
     """
 
     def __init__(self, folder: Path, *, is_main: bool, step: int, max_steps: int) -> None:
@@ -119,6 +120,16 @@ class RunLog:
             shown = " ".join(f"{name} {value:.4f}" for name, value in sorted(metrics.items()))
             self._print(f"step {step}: validation {shown}")
 
+    def checkpoint(self, saved: SavedCheckpoint) -> None:
+        """Logs a checkpoint that is on the disk."""
+        if self._is_main:
+            times = {"copy_s": saved.copy_s, "write_s": saved.write_s}
+            self._write({"kind": "checkpoint", "step": saved.step, **times})
+            self._print(
+                f"saved {saved.path} (copied in {saved.copy_s:.2f} s, written in "
+                f"{saved.write_s:.2f} s)"
+            )
+
     def message(self, line: str) -> None:
         """Prints a line for the operator."""
         if self._is_main:
@@ -182,6 +193,8 @@ def _is_entry(entry: object) -> bool:
         return False
     if entry.get("kind") == "validation":
         return isinstance(entry.get("metrics"), dict)
+    if entry.get("kind") == "checkpoint":
+        return all(isinstance(entry.get(name), int | float) for name in ("copy_s", "write_s"))
     figures = entry.get("figures")
     return (
         entry.get("kind") == "step"

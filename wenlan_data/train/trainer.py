@@ -26,13 +26,14 @@ from wenlan_data.load.text import load_tokenizer
 from wenlan_data.model.allocator import keep_freed_memory
 from wenlan_data.model.checkpoint import (
     FOLDER,
+    SHARDS,
     TOKENIZER,
     Checkpoint,
-    CorpusMark,
     check_towers,
     checkpoint_path,
     list_checkpoints,
     load_checkpoint,
+    model_tensors,
     restore_replaced,
 )
 from wenlan_data.model.config import TrainConfig
@@ -42,18 +43,15 @@ from wenlan_data.printable import printable
 from wenlan_data.stop_signals import MESSAGE, is_main_rank
 from wenlan_data.train.agreement import check_agreement
 from wenlan_data.train.batches import START, DataPosition, TrainingData, batches
+from wenlan_data.train.broadcast import broadcast_checkpoint, broadcast_tensors, read_by_main
+from wenlan_data.train.checkpoint_writer import CheckpointWriter
 from wenlan_data.train.corpus_mark import (
+    CorpusShards,
     SamplePages,
     check_same_corpus,
     check_shards,
-    corpus_mark,
 )
-from wenlan_data.train.distributed import (
-    Distributed,
-    barrier,
-    destroy_distributed,
-    init_distributed,
-)
+from wenlan_data.train.distributed import Distributed, destroy_distributed, init_distributed
 from wenlan_data.train.launch import check_batch_norm, check_division
 from wenlan_data.train.loop import TrainingRun, train
 from wenlan_data.train.measure_standard import measure_standardisation
@@ -168,12 +166,31 @@ def _prepare(
     """Yields the run at the step where it starts; its log is open inside."""
     message: Callable[[str], None] = print_line if distributed.is_main else (lambda _: None)
     check_shards(options.shards, options.val_shards)
-    checkpoint, corrupt = _checkpoint_to_resume(options, config, message)
-    if checkpoint is None:
-        check_init(options.init, config)
-    corpus = corpus_mark(options.shards)
+    corrupt: list[Path] = []
+
+    def load() -> Checkpoint | None:
+        found, newer = _checkpoint_to_resume(options, config, message)
+        corrupt.extend(newer)
+        if found is None:
+            check_init(options.init, config)
+        return found
+
+    corpus = CorpusShards(options.shards)
+    check_agreement(
+        distributed,
+        {
+            "version": __version__,
+            "config": config.digest(),
+            "corpus": corpus.mark.digest,
+            "--init": "none" if options.init is None else "given",
+        },
+    )
+    checkpoint = broadcast_checkpoint(distributed, load)
     with _removed_on_failure(options.out, distributed, stop):
         tokenizer = _place_tokenizer(config, options, distributed, checkpoint)
+        # Each rank reads it from its own `--out`.
+        digest = hashlib.sha256(tokenizer.read_bytes()).hexdigest()
+        check_agreement(distributed, {"tokenizer": digest})
         encoder = checkpoint.state.text_encoder if checkpoint else None
         vocabulary = vocabulary_size(tokenizer)
         if checkpoint is not None:
@@ -181,7 +198,9 @@ def _prepare(
         towers = make_towers(config, vocabulary, encoder)
         check_tokenizer(tokenizer, towers, config.text.max_tokens)
         if checkpoint is None and options.init is not None:
-            load_initial_weights(towers, options.init, message)
+            initial = options.init
+            read_by_main(distributed, lambda: load_initial_weights(towers, initial, message))
+            broadcast_tensors(distributed, model_tensors(towers).values())
         training = start_training(towers, config, distributed.device)
         data = TrainingData(
             shards=list(options.shards),
@@ -190,24 +209,15 @@ def _prepare(
             workers=options.workers,
         )
         if checkpoint is not None:
-            _resume(training, checkpoint, corpus, options, message)
-            if distributed.is_main:
-                quarantine_corrupt(corrupt, message)
+            _resume(training, checkpoint, corpus, options, distributed, message)
+            quarantine_corrupt(corrupt, message)
         elif config.standardise and options.init is None:
             # The weights of --init come with the statistics that they were trained with.
             first_batches = batches(data, config, distributed, START)
             measure_standardisation(training.towers, first_batches, config)
-        check_agreement(
-            distributed,
-            {
-                "version": __version__,
-                "config": config.digest(),
-                "corpus": corpus.digest,
-                "tokenizer": hashlib.sha256(tokenizer.read_bytes()).hexdigest(),
-                "step": str(training.step),
-                "position in the data": str(training.position),
-            },
-        )
+    files: dict[str, bytes] = {}
+    if distributed.is_main:
+        files = {TOKENIZER: tokenizer.read_bytes(), SHARDS: corpus.parquet()}
     with RunLog(
         options.out,
         is_main=distributed.is_main,
@@ -219,10 +229,10 @@ def _prepare(
             config=config,
             distributed=distributed,
             data=data,
-            corpus=corpus,
+            corpus=corpus.mark,
             training=training,
-            tokenizer=tokenizer.read_bytes(),
             log=log,
+            writer=CheckpointWriter(options.out, config, files),
             validate=_validator(training, config, options, tokenizer, distributed, stop)
             if options.val_shards
             else None,
@@ -289,7 +299,8 @@ def _place_tokenizer(
     """Writes the run's tokenizer: the checkpoint's, that of `--init`, the encoder's, or one of the
     corpus."""
     path = options.out / TOKENIZER
-    if distributed.is_main:
+
+    def place() -> None:
         with os_errors(options.out):
             if checkpoint is not None:
                 write_atomic(path, (checkpoint.path / TOKENIZER).read_bytes())
@@ -299,7 +310,8 @@ def _place_tokenizer(
                 write_atomic(path, (initial / TOKENIZER).read_bytes())
             else:
                 write_tokenizer(config.text, options.shards, path)
-    barrier()
+
+    read_by_main(distributed, place)
     # Fails here, before the towers are made, where the tokenizer does not fit the config.
     load_tokenizer(path, config.text.max_tokens)
     return path
@@ -308,15 +320,20 @@ def _place_tokenizer(
 def _resume(
     training: TrainingState,
     checkpoint: Checkpoint,
-    corpus: CorpusMark,
+    corpus: CorpusShards,
     options: TrainOptions,
+    distributed: Distributed,
     message: Callable[[str], None],
 ) -> None:
-    same = check_same_corpus(
-        checkpoint.state.corpus,
-        corpus,
-        may_grow=options.grown_corpus,
-        may_change=options.changed_corpus,
+    same = read_by_main(
+        distributed,
+        lambda: check_same_corpus(
+            checkpoint.path,
+            checkpoint.state.corpus,
+            corpus,
+            may_grow=options.grown_corpus,
+            may_change=options.changed_corpus,
+        ),
     )
     restore_training(training, checkpoint)
     if checkpoint.state.order_version != ORDER_VERSION:
