@@ -5,6 +5,7 @@
       momentum.safetensors    averaged parameters and buffers of the momentum towers (brivl)
       queues.safetensors      image, text, ids, pages
       optimizer.safetensors   NAME.exp_avg, NAME.exp_avg_sq, NAME.step
+      ema.safetensors         averaged parameters, which are evaluated (with ema.decay)
       tokenizer.json
       state.json              step, position, counters, config, corpus; size and SHA-256 of the
                               files above, and the SHA-256 of all these values; written last
@@ -54,7 +55,8 @@ from wenlan_data.settings import describe
 FOLDER = "checkpoints"
 STATE = "state.json"
 TOKENIZER = "tokenizer.json"
-FILES = ("model", "momentum", "queues", "optimizer")
+EMA = "ema"
+FILES = ("model", "momentum", "queues", "optimizer", EMA)
 """Names of the safetensors files, without their suffix."""
 MAX_STATE_BYTES = 1 << 24
 """About 130,000 shards. As JSON of many small lists it takes 30 times this size in memory."""
@@ -126,7 +128,7 @@ class CheckpointState(_StrictModel):
     metrics: dict[str, float]
     """Of the validation at this step; empty without one."""
     files: dict[Literal["model.safetensors", "momentum.safetensors", "queues.safetensors", "optimizer.safetensors",
-                        "tokenizer.json"], FileMark] = {}  # fmt: skip
+                        "ema.safetensors", "tokenizer.json"], FileMark] = {}  # fmt: skip
     state_sha256: str = ""
     """`state_digest` of the file."""
 
@@ -284,13 +286,17 @@ def state_digest(state: Mapping[str, object]) -> str:
 
 
 def checkpoint_towers(checkpoint: Checkpoint, config: TrainConfig, vocabulary: int) -> Towers:
-    """Makes the towers of a checkpoint and fills them.
+    """Makes the towers of a checkpoint and fills them, with averaged weights where it holds some.
 
     Raises as `check_towers` does.
     """
     check_towers(checkpoint, config, vocabulary)
     towers = make_towers(config, vocabulary, checkpoint.state.text_encoder)
     load_towers(towers, checkpoint)
+    if EMA in checkpoint.tensors:
+        trained = {name: one for name, one in towers.named_parameters() if one.requires_grad}
+        checkpoint.tensors.check(EMA, trained)
+        towers.load_state_dict(checkpoint.tensors[EMA], strict=False)
     return towers
 
 
