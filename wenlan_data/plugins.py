@@ -61,7 +61,15 @@ SOURCES = Role(
     group="wenlan_data.sources",
     method="crawl_seeds",
 )
+OBJECTIVES = Role(
+    noun="training objective",
+    key="objective",
+    package="wenlan_data.train.objectives",
+    group="wenlan_data.objectives",
+    method="after_part",
+)
 ROLES = (RULES, DETECTORS, SOURCES)
+"""Roles of recipes and sources, which `--plugins` serves."""
 
 _modules: dict[str, ModuleType] = {}
 """The modules that the operator named, in order."""

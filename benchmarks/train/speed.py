@@ -22,7 +22,7 @@ from wenlan_data.model.region_pooling import grid_boxes, grid_weights, pool_boxe
 from wenlan_data.model.towers import Towers, make_towers
 from wenlan_data.train.frozen_cache import FrozenCache
 from wenlan_data.train.momentum import momentum_copy, update_momentum
-from wenlan_data.train.objectives import clip, moco
+from wenlan_data.train.objectives import brivl, clip
 
 VOCABULARY = 21128
 """Of the Chinese BERT."""
@@ -123,8 +123,8 @@ def base_step(images: int, repeats: int) -> dict[str, object]:
             update(towers, keys)
             with torch.no_grad():
                 key = keys.embed_images(ours), keys.embed_texts(ours)
-        logits = moco.contrastive_logits(image, text, *key, queue, queue, 1 / scale)
-        moco.contrastive_loss(*logits).backward()  # type: ignore[no-untyped-call]
+        logits = brivl.contrastive_logits(image, text, *key, queue, queue, 1 / scale)
+        brivl.contrastive_loss(*logits).backward()  # type: ignore[no-untyped-call]
 
     def published_step() -> None:
         image, text = published(theirs), towers.embed_texts(theirs)
@@ -132,8 +132,8 @@ def base_step(images: int, repeats: int) -> dict[str, object]:
         with torch.no_grad():
             key = published_keys(theirs), keys.embed_texts(theirs)
         # The published step clones both queues before it multiplies.
-        logits = moco.contrastive_logits(image, text, *key, queue.clone(), queue.clone(), 0.07)
-        moco.contrastive_loss(*logits).backward()  # type: ignore[no-untyped-call]
+        logits = brivl.contrastive_logits(image, text, *key, queue.clone(), queue.clone(), 0.07)
+        brivl.contrastive_loss(*logits).backward()  # type: ignore[no-untyped-call]
 
     found = compared({"ours": step, "published": published_step}, "published", repeats)
     return {"what": "brivl-base step", "images": images, **found}

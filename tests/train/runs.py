@@ -11,6 +11,7 @@ from typing import cast
 from wenlan_data.model.checkpoint import state_digest
 from wenlan_data.model.config import TrainConfig, load_config
 from wenlan_data.testing import make_caption, make_image
+from wenlan_data.train.objectives.brivl import Brivl
 from wenlan_data.train.options import TrainOptions
 from wenlan_data.train.run_log import read_log
 from wenlan_data.train.state import TrainingState
@@ -77,6 +78,12 @@ def trained(shards: Path, out: Path, *overrides: str, **options: object) -> Trai
         config(*overrides),
         TrainOptions(shards=(shards,), out=out, workers=0, **options),
     )
+
+
+def brivl_of(training: TrainingState) -> Brivl:
+    """The objective of a BriVL training, with its queues and momentum towers."""
+    assert isinstance(training.objective, Brivl)
+    return training.objective
 
 
 def seal(checkpoint: Path, state: dict[str, object]) -> None:

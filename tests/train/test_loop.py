@@ -5,12 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.train.runs import WORDS, config, corpus, losses, trained
+from tests.train.runs import WORDS, brivl_of, config, corpus, losses, trained
 from wenlan_data.errors import FailureBudgetError, InterruptedBuildError
 from wenlan_data.model.checkpoint import list_checkpoints, load_state
 from wenlan_data.model.config import TrainConfig
@@ -18,6 +19,7 @@ from wenlan_data.train import loop as loop_module
 from wenlan_data.train import step as step_module
 from wenlan_data.train.batches import Batch
 from wenlan_data.train.distributed import Distributed
+from wenlan_data.train.objective import PartLoss
 from wenlan_data.train.run_log import RunLog, StepRecord
 from wenlan_data.train.state import TrainingState
 
@@ -39,22 +41,19 @@ def _spoil(monkeypatch: pytest.MonkeyPatch, steps: set[int], where: str) -> None
         part: Batch,
         config: TrainConfig,
         ranks: Distributed,
-    ) -> step_module.MicroStepOutput:
+    ) -> PartLoss:
         if training.step not in steps:
             return real(training, module, part, config, ranks)
         if where == "image":
             part.inputs.image[0, 0, 0, 0] = float("nan")
         found = real(training, module, part, config, ranks)
         if where == "loss":
-            return step_module.MicroStepOutput(
-                found.loss * float("inf"), found.figures * float("inf"), found.others, found.keys
-            )
+            infinite = float("inf")
+            return replace(found, loss=found.loss * infinite, figures=found.figures * infinite)
         if where == "gradient":
             learning = next(one for one in training.towers.parameters() if one.requires_grad)
-            return step_module.MicroStepOutput(
-                found.loss + (learning.flatten()[0] - learning.flatten()[0].detach()).abs().sqrt(),
-                found.figures, found.others, found.keys,
-            )  # fmt: skip
+            steep = (learning.flatten()[0] - learning.flatten()[0].detach()).abs().sqrt()
+            return replace(found, loss=found.loss + steep)
         return found
 
     monkeypatch.setattr(step_module, "micro_step", spoiled)
@@ -72,9 +71,8 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(
         for one in training.towers.state_dict().values()
         if one.is_floating_point()
     )
-    assert all(torch.isfinite(one).all() for one in training.queues.tensors().values())
-    assert training.momentum_towers is not None
-    assert all(torch.isfinite(one).all() for one in training.momentum_towers.parameters())
+    assert all(torch.isfinite(one).all() for one in brivl_of(training).queues.tensors().values())
+    assert all(torch.isfinite(one).all() for one in brivl_of(training).momentum_towers.parameters())
     assert load_state(list_checkpoints(tmp_path / "run")[-1]).skipped == 2
 
 
@@ -148,7 +146,7 @@ def test_accumulated_parts_make_one_step_with_the_queue_filled_part_by_part(
     shards: Path, tmp_path: Path
 ) -> None:
     training = trained(shards, tmp_path / "run", "max_steps=3", "accumulation=2")
-    assert training.queues.fill == 24
+    assert brivl_of(training).queues.fill == 24
     assert training.position.samples == 24
 
 

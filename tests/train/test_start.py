@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from tests.train.runs import config, losses, ranks_command, trained, wordless
+from tests.train.runs import brivl_of, config, losses, ranks_command, trained, wordless
 from wenlan_data.errors import DamageError, RecipeError, UsageError
 from wenlan_data.folder_lock import LOCK, FolderLock
 from wenlan_data.model.checkpoint import list_checkpoints
@@ -142,7 +142,7 @@ def test_fine_tuning_starts_at_step_0_with_the_weights_of_another_run(
     assert first.step == 1
     scratch = trained(shards, tmp_path / "scratch", "max_steps=1")
     assert losses(tmp_path / "tuned") != losses(tmp_path / "scratch")
-    assert scratch.queues.fill == first.queues.fill == 8
+    assert brivl_of(scratch).queues.fill == brivl_of(first).queues.fill == 8
 
 
 def test_a_second_training_in_one_folder_is_refused_at_once(shards: Path, tmp_path: Path) -> None:

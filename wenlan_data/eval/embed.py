@@ -12,6 +12,7 @@ from wenlan_data.load import ImageSettings, Loader, LoaderBatch, SamplingSetting
 from wenlan_data.load.text import RANDOM_CHOICES, load_tokenizer, pad_tokens
 from wenlan_data.model.allocator import keep_freed_memory
 from wenlan_data.model.checkpoint import (
+    EMA,
     TOKENIZER,
     checkpoint_path,
     checkpoint_towers,
@@ -62,7 +63,7 @@ class Embeddings:
 
 def load_model(given: Path, device: torch.device | None = None) -> EmbeddingModel:
     """Loads the towers of a checkpoint, or of a run's best checkpoint, its newest without
-    validation.
+    validation; with averaged weights where the checkpoint holds some (`ema.decay`).
 
     No pretrained weights are fetched for the backbones: the checkpoint holds all weights. `device`
     defaults to the GPU where there is one. Raises `UsageError` or `DamageError` where the
@@ -71,7 +72,7 @@ def load_model(given: Path, device: torch.device | None = None) -> EmbeddingMode
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu":
         keep_freed_memory()
-    checkpoint = load_checkpoint(checkpoint_path(given), only=("model",))
+    checkpoint = load_checkpoint(checkpoint_path(given), only=("model", EMA))
     config = parse_config(checkpoint.state.config, str(checkpoint.path))
     tokenizer = checkpoint.path / TOKENIZER
     towers = checkpoint_towers(checkpoint, config, vocabulary_size(tokenizer))

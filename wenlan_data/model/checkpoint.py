@@ -5,6 +5,7 @@
       momentum.safetensors    averaged parameters and buffers of the momentum towers (brivl)
       queues.safetensors      image, text, ids, pages
       optimizer.safetensors   NAME.exp_avg, NAME.exp_avg_sq, NAME.step
+      ema.safetensors         averaged parameters, which are evaluated (with ema.decay)
       tokenizer.json
       shards.parquet          name, bytes and SHA-256 of each shard of the corpus
       state.json              step, position, counters, config, corpus; size and SHA-256 of the
@@ -69,7 +70,8 @@ FOLDER = "checkpoints"
 STATE = "state.json"
 TOKENIZER = "tokenizer.json"
 SHARDS = "shards.parquet"
-FILES = ("model", "momentum", "queues", "optimizer")
+EMA = "ema"
+FILES = ("model", "momentum", "queues", "optimizer", EMA)
 """Names of the safetensors files, without their suffix."""
 MAX_STATE_BYTES = 1 << 24
 """Some 10 kB are usual. Format versions 1 and 2 listed the shards here, up to about 130,000."""
@@ -171,7 +173,7 @@ class CheckpointState(_StrictModel):
     metrics: dict[str, float]
     """Of the validation at this step; empty without one."""
     files: dict[Literal["model.safetensors", "momentum.safetensors", "queues.safetensors", "optimizer.safetensors",
-                        "tokenizer.json", "shards.parquet"], FileMark] = {}  # fmt: skip
+                        "ema.safetensors", "tokenizer.json", "shards.parquet"], FileMark] = {}  # fmt: skip
     state_sha256: str = ""
     """`state_digest` of the file."""
 
@@ -369,13 +371,17 @@ def state_digest(state: Mapping[str, object]) -> str:
 
 
 def checkpoint_towers(checkpoint: Checkpoint, config: TrainConfig, vocabulary: int) -> Towers:
-    """Makes the towers of a checkpoint and fills them.
+    """Makes the towers of a checkpoint and fills them, with averaged weights where it holds some.
 
     Raises as `check_towers` does.
     """
     check_towers(checkpoint, config, vocabulary)
     towers = make_towers(config, vocabulary, checkpoint.state.text_encoder)
     load_towers(towers, checkpoint)
+    if EMA in checkpoint.tensors:
+        trained = {name: one for name, one in towers.named_parameters() if one.requires_grad}
+        checkpoint.tensors.check(EMA, trained)
+        towers.load_state_dict(checkpoint.tensors[EMA], strict=False)
     return towers
 
 

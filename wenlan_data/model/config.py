@@ -9,8 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from wenlan_data import plugins
 from wenlan_data.errors import RecipeError
 from wenlan_data.load.text import CHOICES
 from wenlan_data.model.attention import AttentionShape
@@ -26,6 +35,13 @@ MAX_STEPS = 99_999_999
 Layers = Annotated[int, Field(ge=0, le=128)]
 Width = Annotated[int, Field(ge=1, le=1 << 15)]
 Name = Annotated[str, Field(max_length=4096)]
+
+
+def _known_objective(name: str) -> str:
+    known = plugins.names(plugins.OBJECTIVES)
+    if name not in known:
+        raise ValueError(f"choose one of {', '.join(known)}")
+    return name
 
 
 class _Section(BaseModel):
@@ -141,11 +157,16 @@ class TemperatureConfig(_Section):
 
 
 class OptimizerConfig(_Section):
-    """AdamW with a linear warm-up and a cosine decay to `min_lr_share` x `lr`."""
+    """AdamW with a linear warm-up and a decay to `min_lr_share` x `lr`."""
 
     lr: Positive
+    schedule: Literal["cosine", "linear", "constant", "cooldown"] = "cosine"
+    """After the warm-up. `cooldown` is constant up to the last `cooldown_steps`, then linear."""
+    cooldown_steps: int = Field(default=0, ge=0, le=MAX_STEPS)
     backbone_lr_factor: float = Field(default=1.0, ge=0, le=1)
     """Learning rate of both backbones as a share of that of the new layers."""
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    """Learning rate of a block of a backbone as a share of that of the block above it."""
     betas: tuple[DecayRate, DecayRate] = (0.9, 0.999)
     eps: Positive = 1e-8
     weight_decay: float = Field(default=0.0, ge=0)
@@ -188,11 +209,29 @@ class ValidationConfig(_Section):
     max_samples: int = Field(default=5000, ge=1, le=2**53)
 
 
+class EmaConfig(_Section):
+    """An exponential moving average of the weights, which is evaluated in place of the last
+    ones."""
+
+    decay: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the old average after a step; 0 for no average."""
+
+
+class LogConfig(_Section):
+    """What is logged, and how often."""
+
+    every_steps: int = Field(default=1, ge=1, le=MAX_STEPS)
+    """A line of the log holds the means over so many steps. A GPU is waited for only then."""
+    wandb: str = Field(default="", max_length=128, pattern=r"^[\w.-]*$")
+    """A project of Weights & Biases to log to as well, if the package wandb is installed."""
+
+
 class TrainConfig(_Section):
     """A training config. Field names are the keys of the YAML file."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
-    objective: Literal["brivl", "clip"]
+    objective: Annotated[str, AfterValidator(_known_objective)]
+    """A file of `train/objectives/`, or an entry point of `wenlan_data.objectives`."""
     compat: Literal["none", "released"] = "none"
     """`released` reproduces the released forward pass, and with the released weights its
     vectors."""
@@ -230,6 +269,8 @@ class TrainConfig(_Section):
     channels_last: bool = True
     checkpoints: CheckpointConfig = CheckpointConfig()
     validation: ValidationConfig = ValidationConfig()
+    ema: EmaConfig = EmaConfig()
+    log: LogConfig = LogConfig()
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -263,6 +304,19 @@ class TrainConfig(_Section):
             )
         if self.batch_size % self.accumulation:
             raise ValueError("accumulation: must divide batch_size")
+        return self
+
+    @model_validator(mode="after")
+    def _schedule_fits(self) -> Self:
+        cooldown = self.optimizer.cooldown_steps
+        if (self.optimizer.schedule == "cooldown") != bool(cooldown):
+            raise ValueError(
+                "optimizer.cooldown_steps: schedule: cooldown needs it, and no other schedule has it"
+            )
+        if self.optimizer.warmup_steps + cooldown > self.max_steps and cooldown:
+            raise ValueError(
+                "optimizer.cooldown_steps: must fit between optimizer.warmup_steps and max_steps"
+            )
         return self
 
     def attention_shape(self) -> AttentionShape:

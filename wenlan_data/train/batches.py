@@ -108,13 +108,10 @@ def batches(
         position = DataPosition(position.epoch + 1, 0)
 
 
-def sum_counts(batches: Sequence[Batch]) -> DataCounts:
+def sum_counts(counts: Sequence[DataCounts]) -> DataCounts:
     """The counts of several batches together."""
     return DataCounts(
-        **{
-            one.name: sum(getattr(batch.counts, one.name) for batch in batches)
-            for one in fields(DataCounts)
-        }
+        **{one.name: sum(getattr(each, one.name) for each in counts) for one in fields(DataCounts)}
     )
 
 

@@ -1,11 +1,12 @@
 """Tells the operator where a training does not get what its corpus seems to hold."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 
 from wenlan_data.errors import UsageError
-from wenlan_data.train.batches import Batch, DataCounts
+from wenlan_data.train.batches import DataCounts
+from wenlan_data.train.step_figures import WindowFigures
 
 LOW_SHARE = 0.5
 """Of the entries that could be negatives; below it a warning is due."""
@@ -25,23 +26,22 @@ class DataWatch:
         self._has_bad = False
         self._warned_at = -WARN_EVERY_STEPS
 
-    def look(self, step: int, batches: Sequence[Batch], figures: Mapping[str, float]) -> None:
+    def look(self, step: int, window: WindowFigures) -> None:
         """Reports what is due after a step, by the figures of all ranks.
 
         Raises `UsageError` where no query has a negative although there are other samples: the loss
         is 0 then, and nothing is learned. All ranks do so.
         """
-        epoch = batches[-1].next_position.epoch
-        if epoch != self._epoch:
+        figures = window.figures
+        if window.epoch != self._epoch:
             self._report_epoch()
-            self._epoch = epoch
+            self._epoch = window.epoch
         self._totals.update({name: round(figures[name]) for name in _NAMES})
         if figures["bad"] and not self._has_bad:
             self._has_bad = True
-            example = next((one.bad_example for one in batches if one.bad_example), "")
             self._message(
                 f"step {step}: {figures['bad']:.0f} samples cannot be used and were replaced "
-                f"({example or 'on another rank'}): see `shards verify`"
+                f"({window.bad_example or 'on another rank'}): see `shards verify`"
             )
         self._check_negatives(step, figures)
 

@@ -30,6 +30,7 @@ from wenlan_data.train.run_log import RunLog, StepRecord
 from wenlan_data.train.signals import StopRequest
 from wenlan_data.train.state import TrainingState, checkpoint_state, checkpoint_tensors
 from wenlan_data.train.step import training_step
+from wenlan_data.train.step_figures import StepWindow, WindowFigures
 
 MAX_SKIPPED_IN_A_ROW = 5
 # BatchNorm statistics are frozen, or SyncBatchNorm's, and so equal on all ranks. torch 2.13 renamed
@@ -78,6 +79,7 @@ def _train(
 ) -> None:
     training, config = run.training, run.config
     watch = DataWatch(run.log.message)
+    window = StepWindow(names=training.objective.figures)
     is_first = True
     while training.step < config.max_steps:
         try:
@@ -91,12 +93,16 @@ def _train(
             # It waits for the start of the loader's workers.
             run.log.restart_clock()
             is_first = False
-        figures = training_step(training, module, micro_batches, config, run.distributed)
+        step_figures = training_step(training, module, micro_batches, config, run.distributed)
         training.position = micro_batches[-1].next_position
         training.samples += config.batch_size
-        run.log.step(_step_record(run, micro_batches, figures))
-        watch.look(training.step, micro_batches, figures)
-        _check_finite(run)
+        window.add(step_figures, micro_batches)
+        if not _is_logged(run):
+            continue
+        found = window.read(run.distributed)
+        run.log.step(_step_record(run, found))
+        watch.look(training.step, found)
+        _check_finite(run, found)
         metrics = _validate_if_due(run)
         is_last = training.step == config.max_steps
         if metrics or _is_due(run, config.checkpoints.every_steps):
@@ -104,6 +110,18 @@ def _train(
         if _must_stop(run, stop):
             _stop(run, metrics)
     _wait_for_writer(run)
+
+
+def _is_logged(run: TrainingRun) -> bool:
+    """Whether the figures are read after this step: at a line of the log, and before what depends
+    on them."""
+    config = run.config
+    validates = run.validate is not None and _is_due(run, config.validation.every_steps)
+    return (
+        validates
+        or _is_due(run, config.log.every_steps)
+        or _is_due(run, config.checkpoints.every_steps)
+    )
 
 
 def _stop(run: TrainingRun, metrics: dict[str, float]) -> NoReturn:
@@ -168,10 +186,8 @@ def _raise_error(run: TrainingRun, exit_code: float) -> None:
 
 def _wrap_ddp(training: TrainingState, distributed: Distributed, config: TrainConfig) -> nn.Module:
     if config.compile:
-        for towers in (training.towers, training.momentum_towers):
-            if towers is not None:
-                towers.image.compile()
-                towers.text.compile()
+        training.towers.image.compile()
+        training.towers.text.compile()
     if distributed.world_size == 1:
         return training.towers
     if config.image.batch_norm == "train":
@@ -196,13 +212,18 @@ def _micro_batches(run: TrainingRun) -> Generator[list[Batch]]:
             yield [next(source) for _ in range(run.config.accumulation)]
 
 
-def _check_finite(run: TrainingRun) -> None:
+def _check_finite(run: TrainingRun, window: WindowFigures) -> None:
+    """Counts the steps that were not finite; raises `FailureBudgetError` after too many in a
+    row."""
     training = run.training
-    if training.skipped_in_a_row:
-        run.log.message(
-            f"step {training.step}: loss or gradients are not finite: "
-            f"skipped ({training.skipped} in all)"
-        )
+    for number, is_skipped in enumerate(window.skipped, training.step - window.steps + 1):
+        training.skipped += is_skipped
+        training.skipped_in_a_row = training.skipped_in_a_row + 1 if is_skipped else 0
+        if is_skipped:
+            run.log.message(
+                f"step {number}: loss or gradients are not finite: "
+                f"skipped ({training.skipped} in all)"
+            )
     if training.skipped_in_a_row >= MAX_SKIPPED_IN_A_ROW:
         _wait_for_writer(run)
         saved = list_checkpoints(run.folder)
@@ -235,18 +256,16 @@ def _validate_if_due(run: TrainingRun) -> dict[str, float]:
     return metrics
 
 
-def _step_record(
-    run: TrainingRun, micro_batches: list[Batch], figures: dict[str, float]
-) -> StepRecord:
+def _step_record(run: TrainingRun, window: WindowFigures) -> StepRecord:
     training, config = run.training, run.config
     return StepRecord(
         step=training.step,
-        epoch=micro_batches[-1].next_position.epoch,
-        figures=figures,
-        queue_fill=training.queues.fill,
-        queue_slots=training.queues.slots,
-        wait_s=_largest([sum(batch.wait_s for batch in micro_batches)], run.distributed)[0],
-        samples=config.batch_size,
+        epoch=window.epoch,
+        figures=window.figures,
+        queue_fill=training.objective.counters().get("queue_fill", 0),
+        queue_slots=config.negatives.queue,
+        wait_s=window.wait_s,
+        samples=window.steps * config.batch_size,
         rate=learning_rate(training.step - 1, config.optimizer, config.max_steps),
     )
 

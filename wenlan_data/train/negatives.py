@@ -1,4 +1,4 @@
-"""The queues of earlier keys, and the masks of false negatives. Shapes as in `objectives.moco`."""
+"""The queues of earlier keys, and the masks of false negatives. Shapes as in `objectives.brivl`."""
 
 from collections.abc import Collection, Mapping
 
@@ -21,6 +21,7 @@ class Queues:
         self.text_KD = torch.zeros(slots, width, device=device)
         self.ids_K = torch.zeros(slots, dtype=torch.int64, device=device)
         self.pages_K = torch.zeros(slots, dtype=torch.int64, device=device)
+        self.empty_K = torch.ones(slots, dtype=torch.bool, device=device)
         self.fill = 0
         self.pointer = 0
 
@@ -33,7 +34,9 @@ class Queues:
     def enqueue(self, image_GD: Tensor, text_GD: Tensor, ids_G: Tensor, pages_G: Tensor) -> None:
         """Overwrites the oldest rows with G pairs, in order; of more than `slots`, the last remain.
 
-        Unlike in MoCo, the capacity need not be a multiple of G: writes wrap around.
+        Unlike in MoCo, the capacity need not be a multiple of G: writes wrap around. Where any of
+        the keys is not finite the rows stay as they are, since it would make the loss of every
+        later step not finite.
         """
         if not self.slots:
             return
@@ -41,17 +44,22 @@ class Queues:
         start = (self.pointer + skipped) % self.slots
         count = len(ids_G) - skipped
         rows = (torch.arange(count, device=ids_G.device) + start) % self.slots
-        self.image_KD[rows] = image_GD[skipped:].float()
-        self.text_KD[rows] = text_GD[skipped:].float()
-        self.ids_K[rows] = ids_G[skipped:]
-        self.pages_K[rows] = pages_G[skipped:]
+        # By `where` and not by `if`, for which the processor would wait for the GPU.
+        is_finite = torch.isfinite(image_GD).all() & torch.isfinite(text_GD).all()
+        for queue, new in (
+            (self.image_KD, image_GD[skipped:].float()),
+            (self.text_KD, text_GD[skipped:].float()),
+            (self.ids_K, ids_G[skipped:]),
+            (self.pages_K, pages_G[skipped:]),
+            (self.empty_K, torch.zeros_like(rows, dtype=torch.bool)),
+        ):
+            queue[rows] = torch.where(is_finite, new, queue[rows])
         self.pointer = (start + count) % self.slots
         self.fill = min(self.slots, self.fill + len(ids_G))
 
     def ignored(self, ids_B: Tensor, pages_B: Tensor, same: Collection[str]) -> Tensor:
         """(B, K), True for empty rows and for false negatives (`false_negative_mask`)."""
-        empty = torch.arange(self.slots, device=ids_B.device) >= self.fill
-        return empty | false_negative_mask(ids_B, pages_B, self.ids_K, self.pages_K, same)
+        return self.empty_K | false_negative_mask(ids_B, pages_B, self.ids_K, self.pages_K, same)
 
     def tensors(self) -> dict[str, Tensor]:
         """The tensors of a checkpoint, by name; `fill` and `pointer` are in its state."""
@@ -73,9 +81,12 @@ class Queues:
             for name, own in self.tensors().items():
                 own.copy_(tensors[name])
             self.fill, self.pointer = fill, pointer
+            # Keys are L2-normalised, so that a row of zeros holds none.
+            self.empty_K.copy_(~self.image_KD.any(dim=1))
             return
         oldest_first = [(pointer - fill + row) % stored for row in range(fill)] if stored else []
         rows = torch.tensor(oldest_first, dtype=torch.long)
+        rows = rows[tensors["image"][rows].any(dim=1).cpu()]
         self.fill = self.pointer = 0
         self.enqueue(
             *(

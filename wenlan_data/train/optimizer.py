@@ -1,43 +1,51 @@
 """AdamW without weight decay on norms and biases, and the learning-rate schedule."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
+from timm.models import group_parameters
 from torch import Tensor, nn
 
 from wenlan_data.model.config import OptimizerConfig
+from wenlan_data.model.towers import Towers
+
+_TEXT_LAYER = re.compile(r"layers?\.(\d+)\.")
+"""As in `encoder.layer.3.attention`, the name in all encoders that are permitted."""
 
 _STATE = ("exp_avg", "exp_avg_sq", "step")
 """AdamW's state of a parameter."""
 
 
-def make_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
+def make_optimizer(towers: Towers, config: OptimizerConfig) -> torch.optim.AdamW:
     """Makes a fused AdamW over the parameters that train.
 
     Vectors and scalars (norms, biases, the temperature) have no weight decay. Backbones have a
-    share of the learning rate, the `rate_factor` of their groups.
+    share of the learning rate, and lower blocks of them less than higher ones with `layer_decay`:
+    the `rate_factor` of their groups.
     """
-    trained = [
-        (name, parameter)
-        for name, parameter in module.named_parameters()
-        if parameter.requires_grad
-    ]
-    groups = [
-        {
-            "params": [
+    factors = rate_factors(towers, config)
+    groups: dict[tuple[float, bool], list[Tensor]] = {}
+    # Two passes keep the order of groups: new layers first, matrices before vectors.
+    for factor in sorted(set(factors.values()), reverse=True):
+        for decays in (True, False):
+            groups[factor, decays] = [
                 one
-                for name, one in trained
-                if (one.ndim > 1) is decays and _in_backbone(name) is in_backbone
-            ],
-            "weight_decay": config.weight_decay if decays else 0.0,
-            "rate_factor": config.backbone_lr_factor if in_backbone else 1.0,
-        }
-        for in_backbone in (False, True)
-        for decays in (True, False)
-    ]
+                for name, one in towers.named_parameters()
+                if name in factors and factors[name] == factor and (one.ndim > 1) is decays
+            ]
     return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
+        [
+            {
+                "params": members,
+                "weight_decay": config.weight_decay if decays else 0.0,
+                "rate_factor": factor,
+            }
+            for (factor, decays), members in groups.items()
+            if members
+        ],
         lr=config.lr,
         betas=config.betas,
         eps=config.eps,
@@ -45,13 +53,61 @@ def make_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.Ad
     )
 
 
+def rate_factors(towers: Towers, config: OptimizerConfig) -> dict[str, float]:
+    """The learning rate of each parameter that trains, as a share of that of the new layers."""
+    depths = {
+        **{f"image.backbone.{name}": depth for name, depth in image_depths(towers).items()},
+        **{f"text.backbone.{name}": depth for name, depth in text_depths(towers).items()},
+    }
+    return {
+        name: config.backbone_lr_factor * config.layer_decay ** depths[name]
+        if name in depths
+        else 1.0
+        for name, parameter in towers.named_parameters()
+        if parameter.requires_grad
+    }
+
+
+def image_depths(towers: Towers) -> dict[str, int]:
+    """How many blocks lie above each trained parameter of the image backbone, by timm's groups."""
+    backbone = towers.image.backbone
+    matcher: Any = backbone.group_matcher
+    groups = group_parameters(backbone, matcher(coarse=False), reverse=True)
+    return _below_highest(backbone, groups)
+
+
+def text_depths(towers: Towers) -> dict[str, int]:
+    """How many layers lie above each trained parameter of the text encoder; the embeddings are the
+    lowest layer."""
+    backbone = towers.text.backbone
+    numbers = {
+        name: int(found[1]) + 1 if (found := _TEXT_LAYER.search(name)) else 0
+        for name, _ in backbone.named_parameters()
+    }
+    return _below_highest(backbone, numbers)
+
+
+def _below_highest(module: nn.Module, numbers: Mapping[str, int]) -> dict[str, int]:
+    # Not those of a head that no forward pass reads: nothing would have the full rate.
+    trained = {name for name, one in module.named_parameters() if one.requires_grad}
+    highest = max((numbers[name] for name in trained), default=0)
+    return {name: highest - numbers[name] for name in trained}
+
+
 def learning_rate(step: int, config: OptimizerConfig, max_steps: int) -> float:
-    """The learning rate of `step`, from 0: a linear warm-up, then a cosine to `min_lr_share`."""
+    """The learning rate of `step`, from 0: a linear warm-up, then the schedule down to
+    `min_lr_share`."""
     if step < config.warmup_steps:
         return config.lr * (step + 1) / config.warmup_steps
-    done = (step - config.warmup_steps) / max(1, max_steps - config.warmup_steps)
+    if config.schedule == "constant":
+        return config.lr
+    start = max_steps - config.cooldown_steps if config.schedule == "cooldown" else 0
+    start = max(start, config.warmup_steps)
+    done = min(1.0, max(0, step - start) / max(1, max_steps - start))
     low = config.lr * config.min_lr_share
-    return low + (config.lr - low) * (1 + math.cos(math.pi * min(1.0, done))) / 2
+    if config.schedule == "cosine":
+        return low + (config.lr - low) * (1 + math.cos(math.pi * done)) / 2
+    return low + (config.lr - low) * (1 - done)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
@@ -60,8 +116,15 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate * group["rate_factor"]
 
 
-def _in_backbone(name: str) -> bool:
-    return name.startswith(("image.backbone.", "text.backbone."))
+def step_unless(optimizer: torch.optim.Optimizer, is_skipped: Tensor) -> None:
+    """Updates the weights, unless the bool scalar is True, in which case neither weights nor moments
+    change. Does not wait for the device of the scalar.
+
+    As `torch.amp.GradScaler` tells a fused optimizer of gradients that are not finite.
+    """
+    optimizer.found_inf = is_skipped.float()  # type: ignore[attr-defined]
+    optimizer.step()
+    del optimizer.found_inf  # type: ignore[attr-defined]
 
 
 def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> Tensor:

@@ -1,16 +1,17 @@
 """Everything that training changes, and its conversion to and from a checkpoint."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from wenlan_data import __version__
-from wenlan_data.errors import DamageError
 from wenlan_data.load.shuffle import ORDER_VERSION
 from wenlan_data.model.backbones import encoder_config
 from wenlan_data.model.checkpoint import (
+    EMA,
     Checkpoint,
     CheckpointState,
     CorpusMark,
@@ -20,26 +21,25 @@ from wenlan_data.model.checkpoint import (
 from wenlan_data.model.config import TrainConfig
 from wenlan_data.model.towers import Towers
 from wenlan_data.train.batches import START, DataPosition
-from wenlan_data.train.frozen_cache import FrozenCache
-from wenlan_data.train.momentum import averaged_parameters, momentum_copy, update_momentum
-from wenlan_data.train.negatives import Queues
+from wenlan_data.train.objective import Objective, find_objective
 from wenlan_data.train.optimizer import (
     make_optimizer,
     optimizer_shapes,
     optimizer_tensors,
     restore_optimizer,
 )
+from wenlan_data.train.weight_ema import WeightEma
 
 
 @dataclass(slots=True)
 class TrainingState:
-    """Towers, momentum towers, queues, optimizer and counters of a run."""
+    """Towers, objective, optimizer and counters of a run."""
 
     towers: Towers
-    momentum_towers: Towers | None
-    """None for clip."""
-    queues: Queues
+    objective: Objective[Any]
     optimizer: torch.optim.AdamW
+    ema: WeightEma | None = None
+    """None without `ema.decay`."""
     step: int = 0
     """Steps done, skipped ones included."""
     samples: int = 0
@@ -47,13 +47,11 @@ class TrainingState:
     skipped: int = 0
     """Steps whose loss or gradients were not finite."""
     skipped_in_a_row: int = 0
-    frozen_cache: FrozenCache = field(default_factory=FrozenCache)
 
-    def update_momentum(self, momentum: float) -> None:
-        """Moves the momentum towers towards the towers."""
-        if self.momentum_towers is not None:
-            update_momentum(self.towers.image, self.momentum_towers.image, momentum)
-            update_momentum(self.towers.text, self.momentum_towers.text, momentum)
+    @property
+    def evaluated(self) -> Towers:
+        """The towers to evaluate: the averaged ones where there are any."""
+        return self.ema.towers if self.ema is not None else self.towers
 
 
 def start_training(towers: Towers, config: TrainConfig, device: torch.device) -> TrainingState:
@@ -63,20 +61,11 @@ def start_training(towers: Towers, config: TrainConfig, device: torch.device) ->
         towers.image.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     # Before the copy: a cached module of the copy leaves the mode of its original alone.
     towers.set_training()
-    momentum_towers, frozen_cache = None, FrozenCache()
-    if config.objective == "brivl":
-        # A compiled tower is one graph, whose modules are not called one by one. `recompute` is
-        # for runs that are short of memory, of which the cache takes some.
-        if config.compile or config.recompute:
-            momentum_towers = momentum_copy(towers)
-        else:
-            momentum_towers = momentum_copy(towers, frozen_cache.share)
     return TrainingState(
         towers=towers,
-        momentum_towers=momentum_towers,
-        frozen_cache=frozen_cache,
-        queues=Queues(config.negatives.queue, config.embedding, device),
+        objective=find_objective(config.objective).start(towers, config),
         optimizer=make_optimizer(towers, config.optimizer),
+        ema=WeightEma.start(towers, config.ema.decay) if config.ema.decay else None,
     )
 
 
@@ -84,6 +73,7 @@ def checkpoint_state(
     training: TrainingState, config: TrainConfig, corpus: CorpusMark, metrics: dict[str, float]
 ) -> CheckpointState:
     """The part of a checkpoint that is not tensors."""
+    counters = training.objective.counters()
     return CheckpointState(
         code_version=__version__,
         step=training.step,
@@ -91,8 +81,8 @@ def checkpoint_state(
         position=training.position.samples,
         order_version=ORDER_VERSION,
         samples=training.samples,
-        queue_fill=training.queues.fill,
-        queue_pointer=training.queues.pointer,
+        queue_fill=counters.get("queue_fill", 0),
+        queue_pointer=counters.get("queue_pointer", 0),
         skipped=training.skipped,
         skipped_in_a_row=training.skipped_in_a_row,
         seed=config.seed,
@@ -106,14 +96,12 @@ def checkpoint_state(
 
 def checkpoint_tensors(training: TrainingState) -> dict[str, dict[str, Tensor]]:
     """The tensors of a checkpoint, by file and name."""
-    tensors = {
+    return {
         "model": model_tensors(training.towers),
         "optimizer": optimizer_tensors(training.optimizer, training.towers),
+        **training.objective.tensors(),
+        **({EMA: training.ema.tensors(training.towers)} if training.ema else {}),
     }
-    if training.momentum_towers is not None:
-        tensors["momentum"] = momentum_tensors(training)
-        tensors["queues"] = training.queues.tensors()
-    return tensors
 
 
 def restore_training(training: TrainingState, checkpoint: Checkpoint) -> None:
@@ -122,60 +110,16 @@ def restore_training(training: TrainingState, checkpoint: Checkpoint) -> None:
     Raises `RecipeError` where it holds other tensors than the training has.
     """
     state = checkpoint.state
-    _check_tensors(training, checkpoint)
+    # A parameter that had no gradient yet has no moments.
+    checkpoint.tensors.check("optimizer", {}, optimizer_shapes(training.towers))
+    training.objective.check(checkpoint)
+    if training.ema is not None:
+        training.ema.check(checkpoint, training.towers)
     load_towers(training.towers, checkpoint)
     restore_optimizer(training.optimizer, training.towers, checkpoint.tensors["optimizer"])
-    if training.momentum_towers is not None:
-        _restore_momentum(training, checkpoint)
-        training.queues.restore(checkpoint.tensors["queues"], state.queue_fill, state.queue_pointer)
+    training.objective.restore(checkpoint)
+    if training.ema is not None:
+        training.ema.restore(checkpoint, training.towers)
     training.step, training.samples = state.step, state.samples
     training.position = DataPosition(state.epoch, state.position)
     training.skipped, training.skipped_in_a_row = state.skipped, state.skipped_in_a_row
-
-
-def momentum_tensors(training: TrainingState) -> dict[str, Tensor]:
-    """Averaged parameters and all persistent buffers of the momentum towers, by the towers' names.
-
-    Frozen parameters are in the model's file only. The buffers of frozen modules are the towers'
-    own, and are written here as well.
-    """
-    towers, momentum_towers = training.towers, training.momentum_towers
-    if momentum_towers is None:
-        return {}
-    parameters = averaged_parameters(towers, momentum_towers)
-    own = dict(momentum_towers.named_buffers())
-    persistent = set(towers.state_dict())
-    return {
-        **{name: averaged for name, (averaged, _) in parameters.items()},
-        **{
-            name: own.get(name, buffer)
-            for name, buffer in towers.named_buffers()
-            if name in persistent
-        },
-    }
-
-
-def _check_tensors(training: TrainingState, checkpoint: Checkpoint) -> None:
-    """Compares names, shapes and types of all tensors, before any is read."""
-    tensors, state, slots = checkpoint.tensors, checkpoint.state, training.queues.slots
-    # A parameter that had no gradient yet has no moments.
-    tensors.check("optimizer", {}, optimizer_shapes(training.towers))
-    if training.momentum_towers is not None:
-        # Earlier versions also saved copies of parameters that the feature map does not depend on.
-        frozen = {
-            name: one for name, one in training.towers.named_parameters() if not one.requires_grad
-        }
-        tensors.check("momentum", momentum_tensors(training), frozen)
-        tensors.check("queues", training.queues.tensors())
-        if state.queue_fill > slots or state.queue_pointer >= max(1, slots):
-            raise DamageError(
-                f"{checkpoint.path}: queue_fill {state.queue_fill} and queue_pointer "
-                f"{state.queue_pointer} in queues of {slots}: take an older checkpoint"
-            )
-
-
-@torch.no_grad()
-def _restore_momentum(training: TrainingState, checkpoint: Checkpoint) -> None:
-    given = checkpoint.tensors["momentum"]
-    for name, tensor in momentum_tensors(training).items():
-        tensor.copy_(given[name])

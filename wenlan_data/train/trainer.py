@@ -137,7 +137,7 @@ def write_results(
 def _try_report(config: TrainConfig, options: TrainOptions, training: TrainingState) -> str:
     """Writes the report; returns what went wrong, empty if nothing."""
     model = EmbeddingModel(
-        towers=training.towers.eval(),
+        towers=training.evaluated.eval(),
         config=config,
         tokenizer=options.out / TOKENIZER,
         device=next(training.towers.parameters()).device,
@@ -358,9 +358,8 @@ def _validator(
     stop: StopRequest,
 ) -> Callable[[], dict[str, float]]:
     def validate() -> dict[str, float]:
-        training.towers.eval()
         model = EmbeddingModel(
-            towers=training.towers,
+            towers=training.evaluated.eval(),
             config=config,
             tokenizer=tokenizer,
             device=distributed.device,

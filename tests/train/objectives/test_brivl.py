@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from wenlan_data.train.negatives import Queues, false_negative_mask
-from wenlan_data.train.objectives import clip, moco
-from wenlan_data.train.objectives.moco import BatchKeys
+from wenlan_data.train.objectives import brivl, clip
+from wenlan_data.train.objectives.brivl import BatchKeys
 
 
 def _vectors(rows: int, width: int, seed: int) -> Tensor:
@@ -32,8 +32,8 @@ def _loss(
     ignored: Tensor | None = None,
     batch: BatchKeys | None = None,
 ) -> Tensor:
-    return moco.contrastive_loss(
-        *moco.contrastive_logits(
+    return brivl.contrastive_loss(
+        *brivl.contrastive_logits(
             image, text, image_key, text_key, image_queue, text_queue, temperature,
             ignored=ignored, batch=batch,
         )
@@ -160,5 +160,5 @@ def test_equal_pages_are_masked_but_two_samples_without_a_page_are_not() -> None
 def test_logits_are_fp32_under_autocast() -> None:
     image, text = _vectors(2, 4, 0).bfloat16(), _vectors(2, 4, 1).bfloat16()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        first, second = moco.contrastive_logits(image, text, image, text, image, text, 0.07)
+        first, second = brivl.contrastive_logits(image, text, image, text, image, text, 0.07)
     assert first.dtype == second.dtype == torch.float32

@@ -1,0 +1,98 @@
+"""What steps report, kept on the device until it is logged: reading a value waits for the GPU."""
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, field, fields
+
+import torch
+from torch import Tensor
+
+from wenlan_data.train.batches import Batch, DataCounts, sum_counts
+from wenlan_data.train.distributed import Distributed, all_reduce_max, all_reduce_mean
+
+AFTER_OBJECTIVE = ("gradient_norm", "temperature", "is_skipped")
+"""Names of the values of a step that follow those of the objective."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepFigures:
+    """The figures of one step, means over all ranks."""
+
+    values: Tensor
+    """float64: those of the objective, then `AFTER_OBJECTIVE`."""
+    others: float
+    """Entries that could be negatives of a query."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowFigures:
+    """The figures of the steps since the last line of the log, the same on all ranks."""
+
+    figures: dict[str, float]
+    """Means over the steps; sums of `DataCounts` over steps and ranks; `negatives_share`, of the
+    entries that could be negatives, where there are any."""
+    skipped: list[bool]
+    """Of each step, whether it was not finite."""
+    steps: int
+    epoch: int
+    bad_example: str
+    """Of this rank; see `Batch.bad_example`."""
+    wait_s: float
+    """That the slowest rank waited for data."""
+
+
+@dataclass(slots=True)
+class StepWindow:
+    """The steps since the last line of the log."""
+
+    names: tuple[str, ...]
+    """Of the objective's figures."""
+    _steps: list[StepFigures] = field(default_factory=list)
+    _counts: list[DataCounts] = field(default_factory=list)
+    _epoch: int = 0
+    _wait_s: float = 0.0
+    _bad_example: str = ""
+
+    def add(self, step: StepFigures, micro_batches: Sequence[Batch]) -> None:
+        """Adds a step. Waits for nothing."""
+        self._steps.append(step)
+        self._counts.append(sum_counts([one.counts for one in micro_batches]))
+        self._epoch = micro_batches[-1].next_position.epoch
+        self._wait_s += sum(batch.wait_s for batch in micro_batches)
+        self._bad_example = self._bad_example or next(
+            (one.bad_example for one in micro_batches if one.bad_example), ""
+        )
+
+    def read(self, distributed: Distributed) -> WindowFigures:
+        """Waits for the device, returns the figures and empties the window; a collective."""
+        rows = torch.stack([step.values for step in self._steps]).tolist()
+        names = (*self.names, *AFTER_OBJECTIVE)
+        means = {
+            name: sum(column) / len(rows)
+            for name, column in zip(names, zip(*rows, strict=True), strict=True)
+        }
+        skipped = [bool(row[-1]) for row in rows]
+        del means["is_skipped"]
+        others = sum(step.others for step in self._steps) / len(rows)
+        share = {"negatives_share": means["negatives"] / others} if others else {}
+        found = WindowFigures(
+            figures={**means, **_sum_over_ranks(distributed, sum_counts(self._counts)), **share},
+            skipped=skipped,
+            steps=len(rows),
+            epoch=self._epoch,
+            bad_example=self._bad_example,
+            wait_s=_max_over_ranks(distributed, self._wait_s),
+        )
+        self._steps.clear()
+        self._counts.clear()
+        self._wait_s, self._bad_example = 0.0, ""
+        return found
+
+
+def _max_over_ranks(distributed: Distributed, value: float) -> float:
+    return float(all_reduce_max(torch.tensor(value, device=distributed.device)).item())
+
+
+def _sum_over_ranks(distributed: Distributed, counts: DataCounts) -> dict[str, float]:
+    own = torch.tensor(astuple(counts), dtype=torch.float64, device=distributed.device)
+    totals = (all_reduce_mean(own) * distributed.world_size).tolist()
+    return {one.name: total for one, total in zip(fields(counts), totals, strict=True)}
