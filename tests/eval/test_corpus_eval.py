@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from click.testing import CliRunner
 from safetensors.torch import save_file
 
 from tests.train.runs import corpus, trained
 from wenlan_data.cli.main import cli
 from wenlan_data.errors import UsageError, WenlanError
-from wenlan_data.eval.corpus_eval import read_texts
+from wenlan_data.eval.corpus_eval import read_texts, text_ids
 from wenlan_data.eval.embed import Embeddings, embed_corpus, load_model
 
 
@@ -40,6 +41,10 @@ def test_retrieval_prints_both_directions(shards: Path, run: Path) -> None:
     assert found["image_to_text"]["queries"] == 27
     assert "R@10" in _call(*words)
     assert json.loads(_call(*words, "--json", "--texts", "all"))["text_to_image"]["queries"] > 27
+
+
+def test_a_rank_without_samples_has_ids_of_the_type_of_the_others() -> None:
+    assert text_ids([]).dtype == text_ids(["一只猫"]).dtype == torch.int64
 
 
 def test_vectors_are_laid_out_as_clip_retrieval_does_it(

@@ -78,7 +78,8 @@ def caption_retrieval(image_NE: Tensor, text_NE: Tensor, ids_N: Tensor) -> Retri
 def text_ids(texts: Sequence[str]) -> Tensor:
     """int64 (N,): 64 bits of the hash of each text, by which ranks compare their texts."""
     digests = (hashlib.sha256(text.encode()).digest()[:8] for text in texts)
-    return torch.tensor([int.from_bytes(one, "little", signed=True) for one in digests])
+    ids = [int.from_bytes(one, "little", signed=True) for one in digests]
+    return torch.tensor(ids, dtype=torch.int64)
 
 
 def read_texts(shards: Sequence[Path], keys: set[str]) -> dict[str, list[str]]:
