@@ -3,7 +3,8 @@
 import io
 import re
 import tarfile
-import time
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +19,7 @@ from wenlan_data.errors import UsageError
 from wenlan_data.model.checkpoint import save_checkpoint
 from wenlan_data.shard.manifest import load_manifest
 from wenlan_data.testing import make_caption, make_image, write_corpus
+from wenlan_data.train.host_copy import HostCopy
 from wenlan_data.train.run_log import read_log
 
 CLIP = ("objective=clip", "negatives={queue: 0, batch: true}")
@@ -97,16 +99,39 @@ def test_what_the_data_lack_is_reported(tmp_path: Path, capsys: pytest.CaptureFi
     assert re.search(r"epoch 0: 1 samples that cannot be used, 3 rows repeated .* truncated", shown)
 
 
-def test_the_rate_counts_no_start_and_no_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def slow(*arguments: Any) -> Path:
-        time.sleep(2)
-        return save_checkpoint(*arguments)
+class _Clock:
+    """Seconds that pass only where a test lets them."""
 
-    monkeypatch.setattr("wenlan_data.train.checkpoint_writer.save_checkpoint", slow)
-    trained(
-        corpus(tmp_path / "corpus"), tmp_path / "run", "max_steps=5", "checkpoints.every_steps=2"
+    now_s = 0.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+@pytest.mark.parametrize("background", ["true", "false"])
+def test_the_rate_counts_no_checkpoint_and_no_copy_of_one(
+    background: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, calls = _Clock(), Counter[str]()
+
+    def slow(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(*arguments: Any) -> Any:
+            calls[name] += 1
+            # What is written in the background takes no time of the steps beside it.
+            clock.now_s += 100 if name == "copy" or background == "false" else 0
+            return call(*arguments)
+
+        return wrapper
+
+    monkeypatch.setattr("wenlan_data.train.run_log.time", clock)
+    monkeypatch.setattr(
+        "wenlan_data.train.checkpoint_writer.save_checkpoint", slow("save", save_checkpoint)
     )
+    monkeypatch.setattr(HostCopy, "copy", slow("copy", HostCopy.copy))
+    trained(
+        corpus(tmp_path / "corpus"), tmp_path / "run", "max_steps=5", "checkpoints.every_steps=2",
+        f"checkpoints.background={background}",
+    )  # fmt: skip
     took = [entry["took_s"] for entry in read_log(tmp_path / "run") if entry["kind"] == "step"]
-    assert max(cast("list[float]", took)) < 2
+    assert took == [0.0] * 5
+    assert calls == {"save": 3} | ({"copy": 2} if background == "true" else {})
