@@ -46,7 +46,7 @@ def main() -> None:
         "at_once": _saver(
             folder / "at_once", load_config("brivl-tiny", ["checkpoints.background=false"]), tensors
         ),
-        "torch_save": lambda _: _torch_save(folder / "plain.pt", tensors),
+        "torch_save": _torch_saver(folder / "plain.pt", tensors),
     }
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in savers}
     try:
@@ -100,14 +100,17 @@ def _state(config: TrainConfig, step: int) -> CheckpointState:
     )  # fmt: skip
 
 
-def _torch_save(path: Path, tensors: dict[str, Tensor]) -> tuple[float, float]:
-    start = time.perf_counter()
-    with path.open("wb") as file:
-        torch.save(tensors, file)
-        file.flush()
-        os.fsync(file.fileno())
-    took = time.perf_counter() - start
-    return took, took
+def _torch_saver(path: Path, tensors: dict[str, Tensor]) -> Callable[[int], tuple[float, float]]:
+    def save(_: int) -> tuple[float, float]:
+        start = time.perf_counter()
+        with path.open("wb") as file:
+            torch.save(tensors, file)
+            file.flush()
+            os.fsync(file.fileno())
+        took = time.perf_counter() - start
+        return took, took
+
+    return save
 
 
 if __name__ == "__main__":
