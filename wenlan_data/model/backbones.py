@@ -292,9 +292,10 @@ def _freeze_key_bias_of_vit(model: nn.Module) -> None:
     for name, parameter in model.named_parameters():
         if name.endswith("attn.qkv.bias"):
             # Query, key and value share one parameter here, so the gradient is cut instead.
-            parameter.register_hook(_zero_key_third)  # type: ignore[no-untyped-call] # torch's own
+            parameter.register_hook(zero_key_third)  # type: ignore[no-untyped-call] # torch's own
 
 
-def _zero_key_third(gradient: Tensor) -> Tensor:
+def zero_key_third(gradient: Tensor) -> Tensor:
+    """Sets the middle third to 0: that of the keys in a bias of queries, keys and values."""
     third = len(gradient) // 3
     return torch.cat([gradient[:third], torch.zeros_like(gradient[:third]), gradient[2 * third :]])

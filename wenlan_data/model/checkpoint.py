@@ -26,9 +26,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Literal, NamedTuple, cast
 
 import torch
@@ -39,7 +37,6 @@ from wenlan_data.bounded_json import parse_json
 from wenlan_data.errors import (
     DamageError,
     DiskError,
-    RecipeError,
     UsageError,
     from_os_error,
     in_short,
@@ -56,11 +53,11 @@ from wenlan_data.files import (
     sync,
     write_synced,
 )
+from wenlan_data.model.checkpoint_tensors import CheckpointTensors
 from wenlan_data.model.config import MAX_STEPS, TrainConfig
+from wenlan_data.model.sharded_tensor import copy_whole
 from wenlan_data.model.tensor_file import (
     TensorReader,
-    TensorSpec,
-    different_names,
     write_tensors,
 )
 from wenlan_data.model.towers import Towers, make_towers
@@ -176,74 +173,6 @@ class CheckpointState(_StrictModel):
                         "ema.safetensors", "tokenizer.json", "shards.parquet"], FileMark] = {}  # fmt: skip
     state_sha256: str = ""
     """`state_digest` of the file."""
-
-
-class LazyTensors(Mapping[str, Tensor]):
-    """The tensors of a file by name, each read when it is looked up."""
-
-    def __init__(self, specs: Mapping[str, TensorSpec], read: Callable[[str], Tensor]) -> None:
-        self._specs = specs
-        self._read = read
-
-    def __getitem__(self, name: str) -> Tensor:
-        if name not in self._specs:
-            raise KeyError(name)
-        return self._read(name)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._specs
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._specs)
-
-    def __len__(self) -> int:
-        return len(self._specs)
-
-
-class CheckpointTensors(Mapping[str, LazyTensors]):
-    """The tensors of a checkpoint by file name without its suffix, then by tensor name.
-
-    `read` returns one of them, by both names.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        specs: Mapping[str, Mapping[str, TensorSpec]],
-        read: Callable[[str, str], Tensor],
-    ) -> None:
-        self._path = path
-        self.specs = specs
-        self._read = read
-
-    def __getitem__(self, stem: str) -> LazyTensors:
-        return LazyTensors(self.specs[stem], partial(self._read, stem))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.specs)
-
-    def __len__(self) -> int:
-        return len(self.specs)
-
-    def check(
-        self,
-        stem: str,
-        expected: Mapping[str, Tensor],
-        optional: Mapping[str, Tensor] = MappingProxyType({}),
-    ) -> None:
-        """Raises `RecipeError` unless a file holds the expected names, shapes and types.
-
-        It may hold the optional ones too.
-        """
-        given: Mapping[str, TensorSpec] = self.specs.get(stem, {})
-        also = {name: one for name, one in optional.items() if name in given}
-        wanted = {**also, **expected}
-        different = next(different_names(given, wanted), None)
-        if different is not None:
-            raise RecipeError(
-                f"{self._path / stem}.safetensors: made with another config (see {different}): "
-                "use the config that made it"
-            )
 
 
 def _open_tensors(path: Path, stems: tuple[str, ...]) -> CheckpointTensors:
@@ -401,9 +330,8 @@ def load_towers(towers: Towers, checkpoint: Checkpoint) -> None:
     own = model_tensors(towers)
     checkpoint.tensors.check("model", own)
     given = checkpoint.tensors["model"]
-    with torch.no_grad():
-        for name, tensor in own.items():
-            tensor.copy_(given[name])
+    for name, tensor in own.items():
+        copy_whole(tensor, given[name])
 
 
 def model_tensors(towers: nn.Module) -> dict[str, Tensor]:

@@ -263,6 +263,9 @@ class TrainConfig(_Section):
     """Micro-batches of a step. The negatives of `clip` are those of all of them, for a second
     forward pass; `brivl` has those of the queue, and with `negatives.batch` of its micro-batch."""
     max_steps: int = Field(ge=1, le=MAX_STEPS)
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """How several ranks hold the towers: `ddp`, all of them on each rank; `fsdp`, a part of each
+    parameter, with its gradient, moments and averages, for towers that no rank can hold."""
     recompute: bool = False
     """Gradient checkpointing of both towers."""
     compile: bool = False
@@ -302,6 +305,8 @@ class TrainConfig(_Section):
                 "accumulation: clip computes each micro-batch twice, which would count it twice in "
                 "image.batch_norm: train: set accumulation to 1, or batch_norm to frozen"
             )
+        if self.parallel == "fsdp" and self.compile:
+            raise ValueError("compile: not with parallel: fsdp: set one of them to its default")
         if self.batch_size % self.accumulation:
             raise ValueError("accumulation: must divide batch_size")
         return self

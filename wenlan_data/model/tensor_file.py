@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -75,14 +76,14 @@ class TensorReader:
     def __init__(self, path: Path) -> None:
         self.specs = read_specs(path)
         try:
-            self._file = safe_open(path, framework="pt")
+            self._file: Any = safe_open(path, framework="pt")
         except SafetensorError as error:
             raise ValueError(str(error)) from error
 
     def read(self, name: str) -> Tensor:
         """The tensor of that name, which may be a view of the file."""
         try:
-            tensor: Tensor = self._file.get_tensor(name)  # type: ignore[no-untyped-call]
+            tensor: Tensor = self._file.get_tensor(name)
         except SafetensorError as error:
             raise ValueError(str(error)) from error
         return tensor

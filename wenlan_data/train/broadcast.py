@@ -13,7 +13,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 from wenlan_data.errors import OtherRankError, exit_code_of
-from wenlan_data.model.checkpoint import Checkpoint, CheckpointState, CheckpointTensors
+from wenlan_data.model.checkpoint import Checkpoint, CheckpointState
+from wenlan_data.model.checkpoint_tensors import CheckpointTensors
 from wenlan_data.model.tensor_file import TensorSpec
 from wenlan_data.train.distributed import Distributed
 

@@ -46,20 +46,28 @@ class CheckpointWriter:
         """That of the error of a write; 0 without one."""
         return 0 if self._error is None else exit_code_of(self._error)
 
-    def save(self, state: CheckpointState, tensors: NamedTensors, *, is_last: bool) -> None:
+    def save(
+        self,
+        state: CheckpointState,
+        tensors: NamedTensors,
+        *,
+        is_last: bool,
+        copy_s: float | None = None,
+    ) -> None:
         """Begins to write a checkpoint, after the one before is written.
 
         The last one of a run is written at once, without a copy: nothing goes on beside it.
+        `copy_s`: where `tensors` are a copy already, the seconds that it took.
         """
         self.wait()
         if self._error is not None:
             return
         if is_last or not self._config.checkpoints.background:
-            self._write(state, tensors, 0.0)
+            self._write(state, tensors, copy_s or 0.0)
             return
         start = time.perf_counter()
         try:
-            copies = self._memory.copy(tensors)
+            copies = tensors if copy_s is not None else self._memory.copy(tensors)
         except HostMemoryError as error:
             self._lines.append(
                 f"no memory for a copy of the checkpoint ({error}): training waits until it is "
@@ -67,7 +75,7 @@ class CheckpointWriter:
             )
             self._write(state, tensors, 0.0)
             return
-        copy_s = time.perf_counter() - start
+        copy_s = copy_s if copy_s is not None else time.perf_counter() - start
         self._thread = threading.Thread(
             target=self._write, args=(state, copies, copy_s), name="checkpoint", daemon=True
         )

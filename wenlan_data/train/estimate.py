@@ -92,7 +92,7 @@ def estimate_training(
         config=config.name,
         config_digest=config.digest(),
         parameters=_parameters(towers),
-        memory=_memory(towers, config),
+        memory=_memory(towers, config, world_size),
         samples=samples,
         steps=config.max_steps,
         steps_of_an_epoch=-(-samples // config.batch_size),
@@ -142,14 +142,18 @@ def _block(name: str) -> str:
     return ".".join(words[: number + 1][:6]) if number < len(words) - 1 else ".".join(words[:2])
 
 
-def _memory(towers: Towers, config: TrainConfig) -> dict[str, int]:
+def _memory(towers: Towers, config: TrainConfig, world_size: int) -> dict[str, int]:
+    divides = config.parallel == "fsdp" and world_size > 1
     total = sum(one.numel() for one in towers.parameters()) * BYTES_PER_VALUE
     trained = sum(one.numel() for one in towers.parameters() if one.requires_grad) * BYTES_PER_VALUE
+    # Divided ones have frozen parameters of their own.
+    momentum = total if divides else trained
+    parts = world_size if divides else 1
     memory = {
-        "towers": total,
-        "gradients": trained,
-        "optimizer": 2 * trained,
-        "momentum towers (own part)": trained if config.objective == "brivl" else 0,
+        "towers": total // parts,
+        "gradients": trained // parts,
+        "optimizer": 2 * trained // parts,
+        "momentum towers (own part)": momentum // parts if config.objective == "brivl" else 0,
         "queues": 2 * config.negatives.queue * (config.embedding * BYTES_PER_VALUE + 8),
     }
     return {**memory, "total": sum(memory.values())}

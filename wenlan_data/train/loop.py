@@ -1,5 +1,6 @@
 """The training loop: steps, checkpoints, validation, and the ways in which a run ends."""
 
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -21,12 +22,15 @@ from wenlan_data.errors import (
 from wenlan_data.model.backbones import share_batch_norm
 from wenlan_data.model.checkpoint import CorpusMark, checkpoint_step, list_checkpoints
 from wenlan_data.model.config import TrainConfig
+from wenlan_data.model.sharded_tensor import local
 from wenlan_data.train.batches import Batch, TrainingData, batches
 from wenlan_data.train.checkpoint_writer import CheckpointWriter
 from wenlan_data.train.data_watch import DataWatch
 from wenlan_data.train.distributed import Distributed, all_reduce_max
+from wenlan_data.train.host_copy import NamedTensors
 from wenlan_data.train.optimizer import learning_rate
 from wenlan_data.train.run_log import RunLog, StepRecord
+from wenlan_data.train.sharding import gather_on_main, is_sharded
 from wenlan_data.train.signals import StopRequest
 from wenlan_data.train.state import TrainingState, checkpoint_state, checkpoint_tensors
 from wenlan_data.train.step import training_step
@@ -146,11 +150,19 @@ def save(run: TrainingRun, metrics: dict[str, float], *, is_last: bool = False) 
     else the checkpoints left are those from before the fault.
     """
     training = run.training
-    is_sound = not training.skipped_in_a_row or (is_last and _is_finite(training.towers))
+    is_sound = not training.skipped_in_a_row or (is_last and _is_finite(run))
     if training.step not in run.saved and is_sound:
+        tensors: NamedTensors = checkpoint_tensors(training)
+        copy_s = None
+        if is_sharded(run.config):
+            # Before there is a second copy.
+            run.writer.wait()
+            start = time.perf_counter()
+            tensors = gather_on_main(tensors, run.distributed)
+            copy_s = time.perf_counter() - start
         if run.distributed.is_main:
             state = checkpoint_state(training, run.config, run.corpus, metrics)
-            run.writer.save(state, checkpoint_tensors(training), is_last=is_last)
+            run.writer.save(state, tensors, is_last=is_last, copy_s=copy_s)
         run.saved[training.step] = metrics
     # The copy of the tensors is no training; what is written in the background takes no time of it.
     run.log.restart_clock()
@@ -188,7 +200,7 @@ def _wrap_ddp(training: TrainingState, distributed: Distributed, config: TrainCo
     if config.compile:
         training.towers.image.compile()
         training.towers.text.compile()
-    if distributed.world_size == 1:
+    if distributed.world_size == 1 or is_sharded(config):
         return training.towers
     if config.image.batch_norm == "train":
         # Each rank has statistics of the whole batch, the same on all of them; without it those of
@@ -270,9 +282,12 @@ def _step_record(run: TrainingRun, window: WindowFigures) -> StepRecord:
     )
 
 
-@torch.no_grad()
-def _is_finite(towers: nn.Module) -> bool:
-    return all(bool(torch.isfinite(one).all()) for one in towers.parameters())
+def _is_finite(run: TrainingRun) -> bool:
+    """Whether all weights are; a collective, since a rank may hold a part of them only."""
+    weights = map(local, run.training.towers.parameters())
+    return not _on_any_rank(
+        not all(bool(torch.isfinite(one).all()) for one in weights), run.distributed
+    )
 
 
 def _is_due(run: TrainingRun, every_steps: int) -> bool:

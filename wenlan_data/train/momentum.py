@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from wenlan_data.model.sharded_tensor import local
 from wenlan_data.train.frozen_cache import frozen_modules
 
 Tower = TypeVar("Tower", bound=nn.Module)
@@ -17,28 +18,31 @@ def _same(module: nn.Module) -> nn.Module:
     return module
 
 
-def momentum_copy(tower: Tower, share: Callable[[nn.Module], nn.Module] = _same) -> Tower:
+def momentum_copy(
+    tower: Tower, share: Callable[[nn.Module], nn.Module] = _same, *, shares_frozen: bool = True
+) -> Tower:
     """Returns a copy without gradients, in evaluation mode.
 
     Frozen parameters are shared instead of copied, since an average of a constant is the constant.
     `share` returns what the copy holds in place of a frozen module: the module itself, or one that
-    replays its outputs (`FrozenCache.share`).
+    replays its outputs (`FrozenCache.share`). Without `shares_frozen` everything is copied.
     """
     memo: dict[int, object] = {id(one): one for one in tower.parameters() if not one.requires_grad}
     memo |= {id(module): share(module) for module in frozen_modules(tower)}
-    copy = deepcopy(tower, memo=memo)
+    copy = deepcopy(tower, memo=memo if shares_frozen else {})
     for parameter in copy.parameters():
         parameter.requires_grad_(False)
     return copy.eval()
 
 
 def averaged_parameters(tower: nn.Module, copy: nn.Module) -> dict[str, tuple[Tensor, Tensor]]:
-    """By name: the parameters that `copy` owns, and those of `tower` that they average."""
+    """By name: the parameters of `copy` that are averages, and those of `tower` that they
+    average."""
     trained = dict(tower.named_parameters())
     return {
         name: (own, trained[name])
         for name, own in copy.named_parameters()
-        if own is not trained[name]
+        if trained[name].requires_grad
     }
 
 
@@ -53,7 +57,7 @@ def update_momentum(tower: nn.Module, copy: nn.Module, momentum: float) -> None:
     average = get_ema_multi_avg_fn(momentum)  # type: ignore[no-untyped-call] # torch's own
     pairs = list(averaged_parameters(tower, copy).values())
     if pairs:
-        average([own for own, _ in pairs], [new for _, new in pairs], None)
+        average([local(own) for own, _ in pairs], [local(new) for _, new in pairs], None)
     buffers = dict(tower.named_buffers())
     for name, own in copy.named_buffers():
         if own is not buffers[name]:

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, TypeVar, cast
 
-import torch
 from torch import Tensor, nn
 
 from wenlan_data import plugins
 from wenlan_data.model.checkpoint import Checkpoint
 from wenlan_data.model.config import TrainConfig
 from wenlan_data.model.inputs import Inputs
+from wenlan_data.model.sharded_tensor import copy_whole
 from wenlan_data.model.towers import Towers
 from wenlan_data.train.batches import Batch
 
@@ -59,6 +59,10 @@ class Objective(Protocol[Outputs]):
     def start(cls, towers: Towers, config: TrainConfig) -> Self:
         """The objective at step 0. The towers are on their device and in training mode."""
 
+    def copies(self) -> list[Towers]:
+        """The copies of the towers that it holds, which are divided among the ranks as they are
+        (`parallel: fsdp`)."""
+
     def before_step(self) -> None:
         """Is called once before each step."""
 
@@ -90,8 +94,7 @@ def find_objective(name: str) -> type[Objective[Any]]:
     return cast("type[Objective[Any]]", plugins.find(plugins.OBJECTIVES, name))
 
 
-@torch.no_grad()
 def copy_tensors(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> None:
     """Copies the values of `given` into the tensors of the same names."""
     for name, tensor in own.items():
-        tensor.copy_(given[name])
+        copy_whole(tensor, given[name])

@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from timm.models import group_parameters
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from wenlan_data.model.config import OptimizerConfig
+from wenlan_data.model.sharded_tensor import copy_whole, gathered
 from wenlan_data.model.towers import Towers
 
 _TEXT_LAYER = re.compile(r"layers?\.(\d+)\.")
@@ -39,12 +41,12 @@ def make_optimizer(towers: Towers, config: OptimizerConfig) -> torch.optim.AdamW
     return torch.optim.AdamW(
         [
             {
-                "params": members,
+                "params": alike,
                 "weight_decay": config.weight_decay if decays else 0.0,
                 "rate_factor": factor,
             }
             for (factor, decays), members in groups.items()
-            if members
+            for alike in _by_sharding(members)
         ],
         lr=config.lr,
         betas=config.betas,
@@ -131,12 +133,25 @@ def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> Tensor:
     """Scales gradients down to an L2 norm of `max_norm` (0: never); returns the norm before, a
     scalar."""
     with_gradient = [one for one in parameters if one.grad is not None]
-    norm = torch.nn.utils.get_total_norm(
-        [one.grad for one in with_gradient if one.grad is not None]
-    )
+    norm = _total_norm([one.grad for one in with_gradient if one.grad is not None])
     if max_norm:
         torch.nn.utils.clip_grads_with_norm_(with_gradient, max_norm, norm)
     return norm
+
+
+def _total_norm(gradients: Iterable[Tensor]) -> Tensor:
+    """The L2 norm over all gradients; a collective where ranks hold parts of some of them."""
+    groups = _by_sharding(gradients)
+    norms = [gathered(torch.nn.utils.get_total_norm(group)) for group in groups]
+    return norms[0] if len(norms) == 1 else torch.stack(norms).square().sum().sqrt()
+
+
+def _by_sharding(tensors: Iterable[Tensor]) -> list[list[Tensor]]:
+    """Whole tensors and those of which each rank holds a part: no operation takes both."""
+    groups: dict[bool, list[Tensor]] = {}
+    for one in tensors:
+        groups.setdefault(isinstance(one, DTensor), []).append(one)
+    return [*groups.values()]
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, module: nn.Module) -> dict[str, Tensor]:
@@ -155,7 +170,7 @@ def optimizer_shapes(module: nn.Module) -> dict[str, Tensor]:
     shapes: dict[str, Tensor] = {}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
-            moment = torch.empty_like(parameter, device="meta")
+            moment = torch.empty(parameter.shape, dtype=parameter.dtype, device="meta")
             shapes |= {f"{name}.exp_avg": moment, f"{name}.exp_avg_sq": moment}
             shapes[f"{name}.step"] = torch.empty((), dtype=torch.float32, device="meta")
     return shapes
@@ -174,8 +189,12 @@ def restore_optimizer(
             optimizer.state[parameter] = {
                 key: tensors[f"{name}.{key}"].to(parameter.device, copy=True)
                 if key == "step"
-                else torch.empty_like(parameter, requires_grad=False).copy_(
-                    tensors[f"{name}.{key}"]
-                )
+                else _moment(parameter, tensors[f"{name}.{key}"])
                 for key in keys
             }
+
+
+def _moment(parameter: Tensor, whole: Tensor) -> Tensor:
+    moment = torch.empty_like(parameter, requires_grad=False)
+    copy_whole(moment, whole)
+    return moment

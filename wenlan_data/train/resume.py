@@ -25,7 +25,7 @@ from wenlan_data.model.towers import Towers
 # Fewer GPUs may need more micro-batches.
 _MAY_DIFFER = {
     "max_steps", "checkpoints", "validation", "accumulation", "compile", "recompute",
-    "channels_last", "log",
+    "channels_last", "log", "parallel",
 }  # fmt: skip
 
 

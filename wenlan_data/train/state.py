@@ -9,7 +9,7 @@ from torch import Tensor
 
 from wenlan_data import __version__
 from wenlan_data.load.shuffle import ORDER_VERSION
-from wenlan_data.model.backbones import encoder_config
+from wenlan_data.model.backbones import encoder_config, share_batch_norm
 from wenlan_data.model.checkpoint import (
     EMA,
     Checkpoint,
@@ -28,6 +28,7 @@ from wenlan_data.train.optimizer import (
     optimizer_tensors,
     restore_optimizer,
 )
+from wenlan_data.train.sharding import copy_frozen, is_sharded, shard_towers
 from wenlan_data.train.weight_ema import WeightEma
 
 
@@ -55,17 +56,30 @@ class TrainingState:
 
 
 def start_training(towers: Towers, config: TrainConfig, device: torch.device) -> TrainingState:
-    """Moves `towers` to the device and returns the state at step 0."""
-    towers = towers.to(device)
-    if config.channels_last:
-        towers.image.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    """Moves `towers` to the device, or divides them among the ranks, and returns the state at step
+    0."""
+    divides = is_sharded(config)
+    if not divides:
+        towers = towers.to(device)
+        if config.channels_last:
+            towers.image.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    elif config.image.batch_norm == "train":
+        towers.image.backbone = share_batch_norm(towers.image.backbone)
+    towers.log_scale.data = towers.log_scale.data.to(device)
     # Before the copy: a cached module of the copy leaves the mode of its original alone.
     towers.set_training()
+    objective = find_objective(config.objective).start(towers, config)
+    decay = config.ema.decay
+    ema = WeightEma.start(towers, decay, shares_frozen=not divides) if decay else None
+    if divides:
+        # After the copies: what is divided cannot be copied.
+        for one in (towers, *objective.copies(), *([ema.towers] if ema else [])):
+            shard_towers(one, device)
     return TrainingState(
         towers=towers,
-        objective=find_objective(config.objective).start(towers, config),
+        objective=objective,
         optimizer=make_optimizer(towers, config.optimizer),
-        ema=WeightEma.start(towers, config.ema.decay) if config.ema.decay else None,
+        ema=ema,
     )
 
 
@@ -116,6 +130,8 @@ def restore_training(training: TrainingState, checkpoint: Checkpoint) -> None:
     if training.ema is not None:
         training.ema.check(checkpoint, training.towers)
     load_towers(training.towers, checkpoint)
+    for copy in (*training.objective.copies(), *([training.ema.towers] if training.ema else [])):
+        copy_frozen(training.towers, copy)
     restore_optimizer(training.optimizer, training.towers, checkpoint.tensors["optimizer"])
     training.objective.restore(checkpoint)
     if training.ema is not None:

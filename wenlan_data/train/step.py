@@ -24,6 +24,7 @@ from wenlan_data.train.optimizer import (
     set_learning_rate,
     step_unless,
 )
+from wenlan_data.train.sharding import is_sharded
 from wenlan_data.train.state import TrainingState
 from wenlan_data.train.step_figures import StepFigures
 
@@ -127,7 +128,13 @@ def micro_step(
 def autocast(config: TrainConfig, device: torch.device) -> torch.autocast:
     """The precision of forward passes. Weights stay in fp32. bf16 has the exponent range of fp32, so
     no gradient scaler is needed."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16")
+    return torch.autocast(
+        device.type,
+        dtype=torch.bfloat16,
+        enabled=config.precision == "bf16",
+        # The cache would keep copies of the weights that FSDP frees after each block.
+        cache_enabled=not is_sharded(config),
+    )
 
 
 def seed_all(*numbers: int) -> None:

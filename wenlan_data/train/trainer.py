@@ -18,7 +18,7 @@ from wenlan_data.errors import (
     os_errors,
     print_line,
 )
-from wenlan_data.eval.embed import EmbeddingModel
+from wenlan_data.eval.embed import EmbeddingModel, load_model
 from wenlan_data.files import write_atomic
 from wenlan_data.folder_lock import FolderLock
 from wenlan_data.load.shuffle import ORDER_VERSION
@@ -65,6 +65,7 @@ from wenlan_data.train.resume import (
     quarantine_corrupt,
 )
 from wenlan_data.train.run_log import RunLog
+from wenlan_data.train.sharding import gathered_towers
 from wenlan_data.train.signals import StopRequest, stop_on_signals
 from wenlan_data.train.state import TrainingState, restore_training, start_training
 from wenlan_data.train.validation import validation_metrics
@@ -136,13 +137,19 @@ def write_results(
 
 def _try_report(config: TrainConfig, options: TrainOptions, training: TrainingState) -> str:
     """Writes the report; returns what went wrong, empty if nothing."""
-    model = EmbeddingModel(
-        towers=training.evaluated.eval(),
-        config=config,
-        tokenizer=options.out / TOKENIZER,
-        device=next(training.towers.parameters()).device,
-    )
+    device = training.towers.log_scale.device
     try:
+        if config.parallel == "fsdp":
+            # This rank holds a part of the towers only.
+            last = next(reversed(list_checkpoints(options.out)), options.out)
+            model = load_model(last, device)
+        else:
+            model = EmbeddingModel(
+                towers=training.evaluated.eval(),
+                config=config,
+                tokenizer=options.out / TOKENIZER,
+                device=device,
+            )
         with torch.no_grad():
             write_report(
                 options.out,
@@ -366,7 +373,9 @@ def _validator(
             precision=config.precision,
         )
         try:
-            metrics = validation_metrics(model, options, distributed, lambda: bool(stop))
+            # The ranks embed different numbers of batches.
+            with gathered_towers(model.towers):
+                metrics = validation_metrics(model, options, distributed, lambda: bool(stop))
         finally:
             training.towers.set_training()
         by_direction = {

@@ -19,9 +19,10 @@ class WeightEma:
     decay: float
 
     @classmethod
-    def start(cls, towers: Towers, decay: float) -> Self:
-        """The average of the weights at step 0, on the device of the towers."""
-        return cls(momentum_copy(towers), decay)
+    def start(cls, towers: Towers, decay: float, *, shares_frozen: bool = True) -> Self:
+        """The average of the weights at step 0, on the device of the towers; `shares_frozen` as in
+        `momentum_copy`."""
+        return cls(momentum_copy(towers, shares_frozen=shares_frozen), decay)
 
     def update(self, towers: Towers, step: int) -> None:
         """Adds the weights after `step`, from 0.

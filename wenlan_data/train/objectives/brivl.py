@@ -32,6 +32,7 @@ from wenlan_data.train.info_nce import FIGURES, contrast_figures, full_precision
 from wenlan_data.train.momentum import averaged_parameters, momentum_copy, update_momentum
 from wenlan_data.train.negatives import Queues, false_negative_mask
 from wenlan_data.train.objective import Gathered, PartLoss, copy_tensors
+from wenlan_data.train.sharding import is_sharded
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,11 @@ class Brivl:
         # A compiled tower is one graph, whose modules are not called one by one. `recompute` is
         # for runs that are short of memory, of which the cache takes some.
         shares = not (config.compile or config.recompute)
-        copy = momentum_copy(towers, cache.share) if shares else momentum_copy(towers)
+        # What FSDP frees after a forward pass of the towers cannot be read by another one.
+        if is_sharded(config):
+            copy = momentum_copy(towers, shares_frozen=False)
+        else:
+            copy = momentum_copy(towers, cache.share) if shares else momentum_copy(towers)
         if config.compile:
             copy.image.compile()
             copy.text.compile()
@@ -76,6 +81,10 @@ class Brivl:
             queues=Queues(config.negatives.queue, config.embedding, towers.log_scale.device),
             frozen_cache=cache,
         )
+
+    def copies(self) -> list[Towers]:
+        """The momentum towers."""
+        return [self.momentum_towers]
 
     def before_step(self) -> None:
         """Moves the momentum towers towards the towers, once a step and before the keys are

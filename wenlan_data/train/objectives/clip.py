@@ -42,6 +42,10 @@ class Clip:
         """Needs nothing of the towers."""
         return cls(config=config)
 
+    def copies(self) -> list[Towers]:
+        """Holds none."""
+        return []
+
     def before_step(self) -> None:
         """Does nothing."""
 
