@@ -71,7 +71,7 @@ def test_too_many_skipped_steps_end_the_run_at_the_next_line(
 def _spoil(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
     real = step_module.micro_step
 
-    def spoiled(training, module, part, config, ranks) -> PartLoss:  # type: ignore[no-untyped-def] # noqa: ANN001
+    def spoiled(training, module, part, config, ranks) -> PartLoss:  # type: ignore[no-untyped-def]
         if training.step in steps:
             part.inputs.image[0, 0, 0, 0] = float("nan")
         found = real(training, module, part, config, ranks)
