@@ -35,6 +35,7 @@ from wenlan_data.train.signals import StopRequest
 from wenlan_data.train.state import TrainingState, checkpoint_state, checkpoint_tensors
 from wenlan_data.train.step import training_step
 from wenlan_data.train.step_figures import StepWindow, WindowFigures
+from wenlan_data.train.throughput import DeviceUse, flops_of_pair
 
 MAX_SKIPPED_IN_A_ROW = 5
 # BatchNorm statistics are frozen, or SyncBatchNorm's, and so equal on all ranks. torch 2.13 renamed
@@ -94,6 +95,13 @@ def _train(
                 _stop(run, {})
             raise
         if is_first:
+            run.log.device_use = DeviceUse(
+                ranks=run.distributed.world_size,
+                device=run.distributed.device,
+                pair_flops=flops_of_pair(
+                    training.towers, training.objective, micro_batches[0].inputs
+                ),
+            )
             # It waits for the start of the loader's workers.
             run.log.restart_clock()
             is_first = False

@@ -12,7 +12,6 @@ from torch.distributed.tensor import DTensor
 
 from wenlan_data.model.config import OptimizerConfig
 from wenlan_data.model.sharded_tensor import copy_whole, gathered
-from wenlan_data.model.towers import Towers
 
 _TEXT_LAYER = re.compile(r"layers?\.(\d+)\.")
 """As in `encoder.layer.3.attention`, the name in all encoders that are permitted."""
@@ -21,7 +20,7 @@ _STATE = ("exp_avg", "exp_avg_sq", "step")
 """AdamW's state of a parameter."""
 
 
-def make_optimizer(towers: Towers, config: OptimizerConfig) -> torch.optim.AdamW:
+def make_optimizer(towers: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
     """Makes a fused AdamW over the parameters that train.
 
     Vectors and scalars (norms, biases, the temperature) have no weight decay. Backbones have a
@@ -55,33 +54,36 @@ def make_optimizer(towers: Towers, config: OptimizerConfig) -> torch.optim.AdamW
     )
 
 
-def rate_factors(towers: Towers, config: OptimizerConfig) -> dict[str, float]:
+def rate_factors(towers: nn.Module, config: OptimizerConfig) -> dict[str, float]:
     """The learning rate of each parameter that trains, as a share of that of the new layers."""
-    depths = {
-        **{f"image.backbone.{name}": depth for name, depth in image_depths(towers).items()},
-        **{f"text.backbone.{name}": depth for name, depth in text_depths(towers).items()},
-    }
+    depths = _depths(towers) if config.layer_decay < 1 else {}
     return {
-        name: config.backbone_lr_factor * config.layer_decay ** depths[name]
-        if name in depths
+        name: config.backbone_lr_factor * config.layer_decay ** depths.get(name, 0)
+        if name.startswith(("image.backbone.", "text.backbone."))
         else 1.0
         for name, parameter in towers.named_parameters()
         if parameter.requires_grad
     }
 
 
-def image_depths(towers: Towers) -> dict[str, int]:
+def _depths(towers: nn.Module) -> dict[str, int]:
+    image, text = towers.get_submodule("image.backbone"), towers.get_submodule("text.backbone")
+    return {
+        **{f"image.backbone.{name}": depth for name, depth in image_depths(image).items()},
+        **{f"text.backbone.{name}": depth for name, depth in text_depths(text).items()},
+    }
+
+
+def image_depths(backbone: nn.Module) -> dict[str, int]:
     """How many blocks lie above each trained parameter of the image backbone, by timm's groups."""
-    backbone = towers.image.backbone
     matcher: Any = backbone.group_matcher
     groups = group_parameters(backbone, matcher(coarse=False), reverse=True)
     return _below_highest(backbone, groups)
 
 
-def text_depths(towers: Towers) -> dict[str, int]:
+def text_depths(backbone: nn.Module) -> dict[str, int]:
     """How many layers lie above each trained parameter of the text encoder; the embeddings are the
     lowest layer."""
-    backbone = towers.text.backbone
     numbers = {
         name: int(found[1]) + 1 if (found := _TEXT_LAYER.search(name)) else 0
         for name, _ in backbone.named_parameters()

@@ -25,6 +25,8 @@ from wenlan_data.errors import os_errors, print_line
 from wenlan_data.files import atomic_path, inner_folder, open_regular
 from wenlan_data.printable import printable
 from wenlan_data.train.checkpoint_writer import SavedCheckpoint
+from wenlan_data.train.throughput import DeviceUse
+from wenlan_data.train.wandb_run import WandbRun, start_wandb
 
 LOG = "log.jsonl"
 MAX_LINE_BYTES = 1 << 16
@@ -54,7 +56,12 @@ class RunLog:
     entries after the step of its checkpoint: those steps are done again.
     """
 
-    def __init__(self, folder: Path, *, is_main: bool, step: int, max_steps: int) -> None:
+    device_use: DeviceUse | None = None
+    """Set once it is known; the figures of throughput are logged then."""
+
+    def __init__(
+        self, folder: Path, *, is_main: bool, step: int, max_steps: int, wandb: str = ""
+    ) -> None:
         self._is_main = is_main
         self._max_steps = max_steps
         self._last_s = time.monotonic()
@@ -62,6 +69,7 @@ class RunLog:
         self._board: SummaryWriter | None = None
         self._progress: Progress | None = None
         self._task: TaskID | None = None
+        self._wandb: WandbRun | None = None
         if is_main:
             with os_errors(folder):
                 _truncate_log(folder / LOG, step)
@@ -69,6 +77,8 @@ class RunLog:
                 self._board = SummaryWriter(
                     str(inner_folder(folder, "tensorboard")), purge_step=step + 1
                 )
+            if wandb:
+                self._wandb = start_wandb(wandb, folder)
             if sys.stderr.isatty():
                 self._start_bar(step)
 
@@ -82,6 +92,8 @@ class RunLog:
             self._log.close()
         if self._board:
             self._board.close()
+        if self._wandb:
+            self._wandb.finish()
 
     def step(self, record: StepRecord) -> None:
         """Logs a step."""
@@ -90,8 +102,9 @@ class RunLog:
         if not self._is_main:
             return
         per_second = record.samples / max(took_s, 1e-9)
+        use = self.device_use.figures(per_second) if self.device_use else {}
         self._write(
-            {"kind": "step", **asdict(record), "took_s": took_s, "samples_per_s": per_second}
+            {"kind": "step", **asdict(record), "took_s": took_s, "samples_per_s": per_second, **use}
         )
         self._chart(
             record.step,
@@ -100,9 +113,10 @@ class RunLog:
                 "rate": record.rate,
                 "samples_per_s": per_second,
                 "wait_s": record.wait_s,
+                **use,
             },
         )
-        self._print(_terminal_line(record, per_second, self._max_steps))
+        self._print(_terminal_line(record, per_second, self._max_steps, use.get("mfu")))
         if self._progress and self._task is not None:
             self._progress.update(self._task, completed=record.step)
 
@@ -154,6 +168,8 @@ class RunLog:
         if self._board:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
+        if self._wandb:
+            self._wandb.log(values, step=step)
 
     def _print(self, line: str) -> None:
         if self._progress:
@@ -211,14 +227,24 @@ def _truncate_log(path: Path, step: int) -> None:
                 file.write(json.dumps(entry) + "\n")
 
 
-def _terminal_line(record: StepRecord, per_second: float, max_steps: int) -> str:
-    figures = record.figures
+def _terminal_line(record: StepRecord, per_second: float, max_steps: int, mfu: float | None) -> str:
+    used = "" if mfu is None else f" MFU {mfu:.1%}"
     return (
-        f"step {record.step}/{max_steps} epoch {record.epoch} loss {figures['loss']:.4f} "
+        f"step {record.step}/{max_steps} epoch {record.epoch} loss {record.figures['loss']:.4f} "
+        f"{_objective_figures(record)} "
+        f"data {record.wait_s:.3f}s samples/s {per_second:.1f}{used} lr {record.rate:.2e} "
+        f"norm {record.figures['gradient_norm']:.3f}"
+    )
+
+
+def _objective_figures(record: StepRecord) -> str:
+    figures = record.figures
+    if "image_to_text_top1" not in figures:
+        others = (name for name in figures if name not in ("loss", "gradient_norm"))
+        return " ".join(f"{name} {figures[name]:.4g}" for name in others)
+    return (
         f"top1 i2t {figures['image_to_text_top1']:.3f} t2i {figures['text_to_image_top1']:.3f} "
         f"similarity positive {figures['positive']:.3f} negative {figures['negative']:.3f} "
         f"temperature {figures['temperature']:.4f} queue {record.queue_fill}/{record.queue_slots} "
-        f"negatives {figures['negatives']:.0f} "
-        f"data {record.wait_s:.3f}s samples/s {per_second:.1f} lr {record.rate:.2e} "
-        f"norm {figures['gradient_norm']:.3f}"
+        f"negatives {figures['negatives']:.0f}"
     )

@@ -69,6 +69,7 @@ from wenlan_data.train.sharding import gathered_towers
 from wenlan_data.train.signals import StopRequest, stop_on_signals
 from wenlan_data.train.state import TrainingState, restore_training, start_training
 from wenlan_data.train.validation import validation_metrics
+from wenlan_data.train.wandb_run import check_wandb
 
 
 def run_training(config: TrainConfig, options: TrainOptions) -> TrainingState:
@@ -81,6 +82,7 @@ def run_training(config: TrainConfig, options: TrainOptions) -> TrainingState:
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     check_division(config, world_size)
     check_batch_norm(config, world_size)
+    check_wandb(config.log.wandb)
     # TF32 for fp32 matrix products on GPUs that have it.
     torch.set_float32_matmul_precision("high")
     with stop_on_signals() as stop, _locked(options.out, stop):
@@ -230,6 +232,7 @@ def _prepare(
         is_main=distributed.is_main,
         step=training.step,
         max_steps=config.max_steps,
+        wandb=config.log.wandb,
     ) as log:
         yield TrainingRun(
             folder=options.out,
