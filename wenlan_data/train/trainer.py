@@ -43,7 +43,6 @@ from wenlan_data.stop_signals import MESSAGE, is_main_rank
 from wenlan_data.train.agreement import check_agreement
 from wenlan_data.train.batches import START, DataPosition, TrainingData, batches
 from wenlan_data.train.corpus_mark import (
-    SamplePages,
     check_same_corpus,
     check_shards,
     corpus_mark,
@@ -186,7 +185,6 @@ def _prepare(
         data = TrainingData(
             shards=list(options.shards),
             tokenizer=tokenizer,
-            pages=SamplePages(options.shards),
             workers=options.workers,
         )
         if checkpoint is not None:
